@@ -1,0 +1,7 @@
+"""``python -m wsd`` is the same program as ``wsd``."""
+
+import sys
+
+from wsd.cli import main
+
+sys.exit(main())

@@ -1,0 +1,31 @@
+"""The one kernel that every scheduler is made of."""
+
+from __future__ import annotations
+
+from tvm import te
+
+# Enough for PNDM's sample and four remembered predictions; with coefficients
+# and result that is seven storage buffers, and every WebGPU adapter has eight.
+TERMS = 5
+
+
+def linear_combination(*operands: te.Tensor) -> te.Tensor:
+    """Add scaled latents.
+
+    Args:
+        operands: ``TERMS`` tensors of one shape, float32, then their
+            coefficients (TERMS,) float32. A term that is not wanted gets any
+            finite tensor and the coefficient 0.
+
+    Returns:
+        the sum, of the same shape, added from the first term to the last.
+    """
+    *terms, coefficients = operands
+
+    def element(*index: object) -> object:
+        total = coefficients[0] * terms[0](*index)
+        for number, term in enumerate(terms[1:], start=1):
+            total = total + coefficients[number] * term(*index)
+        return total
+
+    return te.compute(terms[0].shape, element, name="linear_combination")

@@ -1,0 +1,54 @@
+"""The named, ordered list of passes from imported Relax to scheduled kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tvm
+from tvm import relax
+
+from wsd.kernels import LEGALIZERS
+from wsd.tvm_compat import IRModule, dlight, target
+
+# A compute stage has 8 storage buffers on every WebGPU adapter and 10 on all
+# current ones; 10 is what tvmjs asks for.
+MAX_STORAGE_BUFFERS = 10
+
+
+def schedule_rules() -> tuple[Any, ...]:
+    """Return the schedule rules in the order in which they are tried."""
+    gpu = dlight.gpu
+    return (
+        gpu.Matmul(),
+        gpu.GEMV(),
+        gpu.Reduction(),
+        gpu.GeneralReduction(),
+        gpu.Fallback(),
+    )
+
+
+def passes() -> list[tuple[str, Any]]:
+    """Return (name, pass) pairs; each line says what it is for."""
+    transform = relax.transform
+    return [
+        # One params tuple a function, so that the browser passes one handle.
+        ("bundle parameters", transform.BundleModelParams()),
+        # Operators become TIR kernels, ours first.
+        ("legalize", transform.LegalizeOps(LEGALIZERS)),
+        ("fold constants", transform.FoldConstant()),
+        ("drop dead code", transform.DeadCodeElimination()),
+        # Elementwise work joins the kernel before it: fewer launches, fewer bytes.
+        ("annotate patterns", transform.AnnotateTIROpPattern()),
+        ("fuse operators", transform.FuseOps()),
+        ("fuse kernels", transform.FuseTIR()),
+        ("drop fused kernels", transform.DeadCodeElimination()),
+        ("schedule", dlight.ApplyDefaultSchedule(*schedule_rules())),
+    ]
+
+
+def apply_passes(module: IRModule) -> IRModule:
+    """Run every pass in order under the WebGPU target."""
+    with target(), tvm.transform.PassContext(opt_level=3):
+        for _name, step in passes():
+            module = step(module)
+    return module

@@ -1,0 +1,67 @@
+"""The only caller of :mod:`subprocess`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from wsd.errors import ToolError
+
+_TAIL_LINES = 20
+
+
+def find_program(name: str, hint: str) -> str:
+    """Return the full path of a program on ``PATH``.
+
+    Raises:
+        ToolError: if it is not installed; ``hint`` says how to get it.
+    """
+    path = shutil.which(name)
+    if path is None:
+        raise ToolError(f"program {name!r} not found on PATH", hint)
+    return path
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    hint: str = "the lines above are the program's own words",
+) -> str:
+    """Run a program to its end and return its standard output.
+
+    Args:
+        command: program and arguments; no shell is involved.
+        cwd: folder to run in.
+        env: variables set on top of this process's environment.
+        hint: what to do when the program fails.
+
+    Raises:
+        ToolError: on a non-zero exit, with the end of the program's output.
+    """
+    words = [str(word) for word in command]
+    try:
+        done = subprocess.run(
+            words,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            check=False,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    except OSError as error:
+        raise ToolError(f"could not start {words[0]}: {error}", hint) from error
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-_TAIL_LINES:]
+        raise ToolError(
+            f"{Path(words[0]).name} exited with code {done.returncode}\n" + "\n".join(said), hint
+        )
+    return done.stdout

@@ -1,0 +1,314 @@
+"""torch module → normalised export graph, one per component.
+
+``torch.export`` records more than a browser can run: run-time assertions, masks
+built from booleans, 64-bit position ids, an end-of-text search that nobody
+reads. :func:`normalize` rewrites those forms into ones that both TVM versions
+import to the same Relax, and refuses what it does not know rather than letting
+it reach a shader.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+from torch.fx import Graph, Node
+
+from wsd.errors import CompileError
+from wsd.zoo import Component, Family
+
+_aten = torch.ops.aten
+_PASS_THROUGH = (
+    _aten.alias.default,
+    _aten.dropout.default,
+    _aten.contiguous.default,
+    _aten.detach.default,
+)
+# A float mask hides a position with -inf or with the lowest finite number.
+_HIDDEN_BELOW = -1e4
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, shape and dtype (``float32``, ``int32`` …) of one tensor."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One component, exported and normalised.
+
+    Attributes:
+        entry_point: name of the function in the compiled library.
+        component: the zoo's component whose parameters it reads.
+        program: the normalised program; inputs precede parameters.
+        inputs: run-time inputs in order.
+        outputs: results in order.
+        parameters: state-dict name → placeholder name, in graph order.
+    """
+
+    entry_point: str
+    component: str
+    program: ExportedProgram
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    parameters: dict[str, str]
+
+
+class TextEncoder(torch.nn.Module):
+    """CLIP text model as a function of token ids alone."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Map ids (1, 77) int32 to the last hidden state (1, 77, hidden) float32."""
+        state: torch.Tensor = self.model(input_ids, return_dict=False)[0]
+        return state
+
+
+class Denoiser(torch.nn.Module):
+    """Conditional UNet as a function of latents, timestep and text embeddings."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, latents: torch.Tensor, timestep: torch.Tensor, text: torch.Tensor
+    ) -> torch.Tensor:
+        """Map latents (1, 4, h, w), timestep (1,) and text (1, 77, d) to noise (1, 4, h, w)."""
+        noise: torch.Tensor = self.model(latents, timestep, text, return_dict=False)[0]
+        return noise
+
+
+class Decoder(torch.nn.Module):
+    """The decoding half of a KL autoencoder, from scaled latents to pixels."""
+
+    def __init__(self, vae: torch.nn.Module) -> None:
+        super().__init__()
+        self.post_quant_conv = vae.post_quant_conv
+        self.decoder = vae.decoder
+        self.scaling_factor = float(vae.config.scaling_factor)
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        """Map latents (1, 4, h, w) to an image (1, 3, 8h, 8w), about -1 to 1."""
+        # The pipeline divides first; so do we, so that rounding agrees.
+        image: torch.Tensor = self.decoder(self.post_quant_conv(latents / self.scaling_factor))
+        return image
+
+
+def trace_component(
+    family: Family, component: Component, model: torch.nn.Module, size: tuple[int, int]
+) -> Trace:
+    """Export one component at one picture size and normalise its graph.
+
+    Args:
+        family: the zoo's entry.
+        component: which of its components ``model`` is.
+        model: the torch module in evaluation mode, float32; its weights are
+            not recorded, only their names and shapes.
+        size: width and height of the picture in pixels.
+
+    Raises:
+        CompileError: if the graph holds something that WebGPU cannot run.
+    """
+    width, height = (edge // family.vae_scale_factor for edge in size)
+    text = family.component("text_encoder").config
+    unet = family.component("unet").config
+    latents = TensorSpec("latents", (1, unet["in_channels"], height, width))
+    embeddings = TensorSpec(
+        "text_embeddings", (1, text["max_position_embeddings"], unet["cross_attention_dim"])
+    )
+    wrapper: torch.nn.Module
+    inputs: tuple[TensorSpec, ...]
+    if component.role == "text_encoder":
+        wrapper = TextEncoder(model)
+        inputs = (TensorSpec("input_ids", (1, text["max_position_embeddings"]), "int32"),)
+        output = embeddings
+        entry_point = component.name
+    elif component.role == "unet":
+        wrapper = Denoiser(model)
+        inputs = (latents, TensorSpec("timestep", (1,)), embeddings)
+        output = TensorSpec("noise_prediction", latents.shape)
+        entry_point = f"{component.name}_{size[0]}x{size[1]}"
+    elif component.role == "vae_decoder":
+        wrapper = Decoder(model)
+        inputs = (latents,)
+        output = TensorSpec("image", (1, 3, size[1], size[0]))
+        entry_point = f"{component.role}_{size[0]}x{size[1]}"
+    else:
+        raise CompileError(
+            f"component {component.name!r} has the unknown role {component.role!r}",
+            "teach wsd/trace.py this role, or correct the zoo entry",
+        )
+    examples = tuple(torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in inputs)
+    with torch.no_grad():
+        program = torch.export.export(wrapper.eval(), examples)
+    return Trace(
+        entry_point=entry_point,
+        component=component.name,
+        program=normalize(program),
+        inputs=inputs,
+        outputs=(output,),
+        parameters=_parameter_names(program),
+    )
+
+
+def _parameter_names(program: ExportedProgram) -> dict[str, str]:
+    """Return state-dict name → placeholder name for the parameters the graph reads."""
+    used = {
+        node.name for node in program.graph.nodes if node.op == "placeholder" and len(node.users)
+    }
+    signature = program.graph_signature
+    if unread := [b for b in signature.inputs_to_buffers if b in used]:
+        raise CompileError(
+            f"the graph reads buffers that are not weights: {', '.join(sorted(unread))}",
+            "fold them into constants in wsd/trace.py, as is done for position ids",
+        )
+    return {
+        _strip_wrapper(name): placeholder
+        for placeholder, name in signature.inputs_to_parameters.items()
+        if placeholder in used
+    }
+
+
+def _strip_wrapper(name: str) -> str:
+    """Undo the one level that :class:`TextEncoder` and :class:`Denoiser` add."""
+    return name.removeprefix("model.")
+
+
+def normalize(program: ExportedProgram) -> ExportedProgram:
+    """Rewrite an exported graph in place into the forms that TVM imports.
+
+    * drops assertions, aliases, dropout and no-op dtype or device casts;
+    * turns a constant causal attention mask into ``is_causal=True``;
+    * turns a lookup of all position ids in order into the table itself;
+    * removes what nothing reads (CLIP's pooled output among it).
+
+    Returns:
+        the same program.
+    """
+    graph = program.graph
+    for node in list(graph.nodes):
+        if node.op != "call_function":
+            continue
+        if node.target is _aten._assert_tensor_metadata.default:
+            graph.erase_node(node)
+        elif node.target in _PASS_THROUGH or _is_no_op_cast(node):
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+        elif node.target is _aten.scaled_dot_product_attention.default:
+            _make_causal(node)
+        elif node.target is _aten.embedding.default:
+            _replace_position_lookup(program, node)
+    graph.eliminate_dead_code()
+    _drop_unread_buffers(program)
+    program.graph_module.recompile()
+    _refuse_unsupported(graph)
+    return program
+
+
+def _is_no_op_cast(node: Node) -> bool:
+    """Tell whether a ``to`` keeps the dtype that its argument has."""
+    if node.target not in (_aten.to.dtype, _aten.to.device, _aten.to.dtype_layout):
+        return False
+    source = node.args[0]
+    return isinstance(source, Node) and source.meta["val"].dtype == node.meta["val"].dtype
+
+
+def _constant(value: Any) -> Any:
+    """Evaluate an argument that depends on no placeholder; ``None`` if it does."""
+    if not isinstance(value, Node):
+        return value
+    if value.op != "call_function":
+        return None
+    arguments = [_constant(argument) for argument in value.args]
+    if any(a is None and b is not None for a, b in zip(arguments, value.args, strict=True)):
+        return None
+    return value.target(*arguments, **value.kwargs)  # type: ignore[operator]
+
+
+def _make_causal(node: Node) -> None:
+    """Replace a constant causal mask by ``is_causal=True``."""
+    mask_argument = node.args[3] if len(node.args) > 3 else node.kwargs.get("attn_mask")
+    if mask_argument is None:
+        return
+    mask = _constant(mask_argument)
+    if mask is None:
+        raise CompileError(
+            f"attention {node.name!r} has a mask that depends on the inputs",
+            "only unmasked and causal attention are compiled",
+        )
+    allowed = mask if mask.dtype == torch.bool else mask > _HIDDEN_BELOW
+    square = allowed.reshape(-1, *allowed.shape[-2:])[0]
+    if not torch.equal(allowed, torch.ones_like(allowed).tril()) or len(set(square.shape)) != 1:
+        raise CompileError(
+            f"attention {node.name!r} has a constant mask that is not causal",
+            "only unmasked and causal attention are compiled",
+        )
+    node.args = node.args[:3]
+    node.kwargs = {
+        **{key: value for key, value in node.kwargs.items() if key != "attn_mask"},
+        "is_causal": True,
+    }
+
+
+def _replace_position_lookup(program: ExportedProgram, node: Node) -> None:
+    """Replace ``embedding(table, arange(rows))`` by the table with a batch dimension."""
+    table, indices = node.args[0], node.args[1]
+    if not isinstance(indices, Node) or indices.op != "placeholder":
+        return
+    buffer = program.graph_signature.inputs_to_buffers.get(indices.name)
+    if buffer is None:
+        return
+    ids = {**program.state_dict, **program.constants}[buffer]
+    rows = table.meta["val"].shape[0]  # type: ignore[union-attr]
+    if not torch.equal(ids.flatten(), torch.arange(rows)):
+        raise CompileError(
+            f"embedding {node.name!r} looks up {list(ids.shape)} fixed ids in {rows} rows",
+            "only position ids 0, 1, 2 … over the whole table are compiled",
+        )
+    with node.graph.inserting_before(node):
+        whole = node.graph.call_function(_aten.unsqueeze.default, (table, 0))
+    whole.meta["val"] = node.meta["val"]
+    node.replace_all_uses_with(whole)
+    node.graph.erase_node(node)
+
+
+def _drop_unread_buffers(program: ExportedProgram) -> None:
+    """Remove buffers that nothing reads from the graph, signature and constants.
+
+    v0.21's importer looks every buffer up in the state dict, where buffers that
+    are not saved (CLIP's position ids) do not exist.
+    """
+    buffers = program.graph_signature.inputs_to_buffers
+    unread = {
+        node for node in program.graph.nodes if node.name in buffers and not len(node.users)
+    }
+    names = {node.name for node in unread}
+    for name in names:
+        program.constants.pop(buffers[name], None)
+    specs = program.graph_signature.input_specs
+    specs[:] = [spec for spec in specs if spec.arg.name not in names]
+    for node in unread:
+        program.graph.erase_node(node)
+
+
+def _refuse_unsupported(graph: Graph) -> None:
+    """Refuse dtypes that a shader cannot hold."""
+    for node in graph.nodes:
+        value = node.meta.get("val")
+        if not len(node.users) or not isinstance(value, torch.Tensor):
+            continue
+        if value.dtype not in (torch.float32, torch.int32):
+            raise CompileError(
+                f"node {node.name!r} ({node.target}) has dtype {value.dtype}",
+                "WebGPU shaders hold float32 and int32: rewrite the node in wsd/trace.py",
+            )

@@ -1,0 +1,236 @@
+"""The only module that knows which TVM is installed.
+
+WSD runs on two: v0.21.0 built from source (the reference lane) and the
+``apache-tvm`` wheel, 0.27 (the quick lane). What differs between them — module
+names, importer arguments, where the WebAssembly runtime's sources lie — is
+answered here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tvm
+from tvm import relax
+
+from wsd.errors import ToolError
+
+# TVM's names carry no types.
+IRModule = Any
+Executable = Any
+
+_HOST_TRIPLE = "wasm32-unknown-unknown-wasm"
+
+
+def version() -> str:
+    """Return TVM's version, such as ``0.27.0.post1``."""
+    return str(tvm.__version__)
+
+
+def is_reference_lane() -> bool:
+    """Tell whether this is TVM v0.21, the version that the container pins."""
+    return version().startswith("0.21.")
+
+
+def _first_module(*names: str) -> Any:
+    for name in names:
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError:
+            continue
+    raise ToolError(
+        f"TVM {version()} has none of {', '.join(names)}",
+        "install apache-tvm 0.27, or build v0.21.0 from source",
+    )
+
+
+tir = _first_module("tvm.tirx", "tvm.tir")
+dlight = _first_module("tvm.s_tir.dlight", "tvm.dlight")
+
+
+def target() -> Any:
+    """Return the compilation target: WebGPU kernels, WebAssembly host code.
+
+    256 threads a workgroup is what every WebGPU adapter must offer.
+    """
+    return tvm.target.Target(
+        {"kind": "webgpu", "max_num_threads": 256},
+        host={"kind": "llvm", "mtriple": _HOST_TRIPLE},
+    )
+
+
+def tensor_variable(name: str, shape: tuple[int, ...], dtype: str) -> Any:
+    """Return a Relax variable that holds a tensor."""
+    # v0.21 has a TensorType too, of another meaning.
+    kind = relax.TensorStructInfo if is_reference_lane() else relax.TensorType
+    return relax.Var(name, kind(shape, dtype))
+
+
+def rank(variable: Any) -> int:
+    """Return the number of dimensions of a Relax tensor variable."""
+    kind = variable.struct_info if is_reference_lane() else variable.ty
+    return int(kind.ndim)
+
+
+def import_program(program: Any) -> IRModule:
+    """Import a normalised ``ExportedProgram`` with its parameters as inputs.
+
+    Decompositions stay off, so that attention arrives as ``relax.nn.attention``
+    (with them, torch 2.8 and later emit boolean reductions that WebGPU cannot
+    store). v0.21 never decomposes and has no such argument.
+    """
+    from tvm.relax.frontend.torch import from_exported_program
+
+    options: dict[str, Any] = {"keep_params_as_input": True, "unwrap_unit_return_tuple": True}
+    if not is_reference_lane():
+        options["run_ep_decomposition"] = False
+    module = from_exported_program(program, **options)
+    detached, _ = relax.frontend.detach_params(module)
+    return detached
+
+
+def build(module: IRModule) -> Executable:
+    """Lower a scheduled module to a relax executable for :func:`target`."""
+    pipeline = relax.get_pipeline("default_build")
+    with target(), _grouped_device_functions():
+        return relax.build(module, target(), relax_pipeline=pipeline, system_lib=True)
+
+
+class _grouped_device_functions:  # noqa: N801 - used as a statement
+    """Make v0.21 emit one WebGPU module instead of one a kernel.
+
+    It keys device functions by Target object, and equal targets are different
+    objects; only the first module's pipelines are then compiled ahead. Keying
+    by text, as upstream does since its commit acdc164d1f, groups them.
+    """
+
+    def __enter__(self) -> None:
+        if not is_reference_lane():
+            return
+        self._module = importlib.import_module("tvm.tir.build")
+        self._original = self._module.split_host_device_mods
+
+        def split(module: IRModule) -> tuple[IRModule, dict[Any, IRModule]]:
+            host, by_target = self._original(module)
+            groups: OrderedDict[str, tuple[Any, dict[Any, Any]]] = OrderedDict()
+            for key, device in by_target.items():
+                _, functions = groups.setdefault(str(key), (key, {}))
+                functions.update(device.functions.items())
+            return host, {
+                key: tvm.IRModule(functions, attrs=module.attrs)
+                for key, functions in groups.values()
+            }
+
+        self._module.split_host_device_mods = split
+
+    def __exit__(self, *_: object) -> None:
+        if is_reference_lane():
+            self._module.split_host_device_mods = self._original
+
+
+def export_objects(executable: Executable, folder: Path) -> list[Path]:
+    """Write an executable as WebAssembly object files and return their paths.
+
+    Objects and not bitcode, because TVM's LLVM and Emscripten's differ.
+    """
+    collected: list[Path] = []
+
+    def collect(_output: str, objects: list[str], **_options: object) -> None:
+        for index, name in enumerate(objects):
+            path = folder / f"model{index}.o"
+            path.write_bytes(Path(name).read_bytes())
+            collected.append(path)
+
+    collect.object_format = "o"  # type: ignore[attr-defined]
+    executable.export_library(str(folder / "model.wasm"), fcompile=collect)
+    return collected
+
+
+def shaders(executable: Executable) -> dict[str, str]:
+    """Return every generated WGSL shader by kernel name."""
+    found: dict[str, str] = {}
+    waiting = [executable.mod]
+    while waiting:
+        module = waiting.pop()
+        imports = module.imports if hasattr(module, "imports") else module.imported_modules
+        waiting.extend(imports)
+        kind = module.kind if hasattr(module, "kind") else module.type_key
+        if kind != "webgpu":
+            continue
+        inspect: Callable[..., str] = getattr(module, "inspect_source", None) or module.get_source
+        for part in re.split(r"(?m)^//-+\n// Function: ", str(inspect()))[1:]:
+            header, _, code = part.partition("\n")
+            found[header.strip()] = code.partition("\n")[2].strip() + "\n"
+    return dict(sorted(found.items()))
+
+
+@dataclass(frozen=True)
+class WasmSources:
+    """What the WebAssembly runtime is compiled from.
+
+    Attributes:
+        root: folder that holds ``web/emcc`` and ``src/runtime``.
+        includes: include folders, in order.
+        layout: place in TVM's source tree → folder that belongs there, for
+            what the installed packages lay out otherwise.
+        defines: preprocessor definitions.
+    """
+
+    root: Path
+    includes: tuple[Path, ...]
+    layout: dict[str, Path]
+    defines: tuple[str, ...] = ()
+
+
+def wasm_sources() -> WasmSources:
+    """Return the sources of the WebAssembly runtime of the installed TVM.
+
+    Raises:
+        ToolError: if v0.21.0 is installed and its source tree is not found.
+    """
+    package = Path(tvm.__file__).resolve().parent
+    shim = Path(__file__).resolve().parent / "wasm" / "shim"
+    if is_reference_lane():
+        root = Path(os.environ.get("TVM_HOME", package.parent.parent))
+        if not (root / "web" / "emcc" / "wasm_runtime.cc").is_file():
+            raise ToolError(
+                f"TVM {version()} is installed but its source tree is not at {root}",
+                "set TVM_HOME to the source tree that this TVM was built from",
+            )
+        return WasmSources(
+            root=root,
+            includes=(
+                root,
+                root / "web" / "emcc",
+                root / "include",
+                root / "ffi" / "include",
+                root / "ffi" / "3rdparty" / "dlpack" / "include",
+                root / "3rdparty" / "dmlc-core" / "include",
+                root / "3rdparty" / "compiler-rt",
+                root / "3rdparty" / "picojson",
+            ),
+            layout={},
+            defines=("DMLC_USE_LOGGING_LIBRARY=<tvm/runtime/logging.h>",),
+        )
+    ffi = Path(importlib.import_module("tvm_ffi").__file__ or "").resolve().parent
+    return WasmSources(
+        root=package,
+        includes=(package / "include", ffi / "include", shim / "include"),
+        layout={
+            "3rdparty/tvm-ffi/src": ffi / "src",
+            "src/runtime": package / "src" / "runtime",
+            "src/support": shim / "src" / "support",
+        },
+    )
+
+
+def tvmjs_source() -> Path:
+    """Return the folder of tvmjs's TypeScript sources, for the page's bundler."""
+    return wasm_sources().root / "web" / "src"

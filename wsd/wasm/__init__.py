@@ -1,0 +1,1 @@
+"""WebAssembly: the runtime, compiled once, and one link a model."""

@@ -1,0 +1,106 @@
+"""The smallest model that takes exactly the code path of Stable Diffusion 1.5."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wsd.zoo.spec import Component, Family
+
+_HIDDEN = 128
+
+FAMILY = Family(
+    name="tiny-sd15",
+    title="SD 1.5's classes at small width: 128x128 pictures, for tests and first steps",
+    pipeline="StableDiffusionPipeline",
+    components=(
+        Component(
+            name="text_encoder",
+            role="text_encoder",
+            library="transformers",
+            class_name="CLIPTextModel",
+            config={
+                "vocab_size": 1024,
+                "hidden_size": _HIDDEN,
+                "intermediate_size": 4 * _HIDDEN,
+                "projection_dim": _HIDDEN,
+                "num_hidden_layers": 4,
+                "num_attention_heads": 4,
+                "max_position_embeddings": 77,
+                "hidden_act": "quick_gelu",
+                "layer_norm_eps": 1e-5,
+                "bos_token_id": 1022,
+                "eos_token_id": 1023,
+                "pad_token_id": 1023,
+            },
+        ),
+        Component(
+            name="unet",
+            role="unet",
+            library="diffusers",
+            class_name="UNet2DConditionModel",
+            config={
+                "sample_size": 16,
+                "in_channels": 4,
+                "out_channels": 4,
+                "down_block_types": (
+                    "CrossAttnDownBlock2D",
+                    "CrossAttnDownBlock2D",
+                    "DownBlock2D",
+                ),
+                "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+                "block_out_channels": (64, 128, 192),
+                "layers_per_block": 1,
+                "attention_head_dim": 4,
+                "cross_attention_dim": _HIDDEN,
+                "norm_num_groups": 32,
+                "act_fn": "silu",
+                "flip_sin_to_cos": True,
+                "freq_shift": 0,
+                "center_input_sample": False,
+                "downsample_padding": 1,
+                "mid_block_scale_factor": 1,
+                "norm_eps": 1e-5,
+            },
+        ),
+        Component(
+            name="vae",
+            role="vae_decoder",
+            library="diffusers",
+            class_name="AutoencoderKL",
+            config={
+                "sample_size": 128,
+                "in_channels": 3,
+                "out_channels": 3,
+                "latent_channels": 4,
+                "down_block_types": ("DownEncoderBlock2D",) * 4,
+                "up_block_types": ("UpDecoderBlock2D",) * 4,
+                "block_out_channels": (32, 64, 64, 64),
+                "layers_per_block": 1,
+                "norm_num_groups": 32,
+                "act_fn": "silu",
+                "scaling_factor": 0.18215,
+            },
+        ),
+    ),
+    scheduler={
+        "_class_name": "DPMSolverMultistepScheduler",
+        "num_train_timesteps": 1000,
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "prediction_type": "epsilon",
+        "algorithm_type": "dpmsolver++",
+        "solver_order": 2,
+        "solver_type": "midpoint",
+        "lower_order_final": True,
+        "final_sigmas_type": "zero",
+        "timestep_spacing": "linspace",
+        "steps_offset": 1,
+    },
+    tokenizer=Path(__file__).parent / "tokenizers" / "tiny",
+    vae_scale_factor=8,
+    sizes=((128, 128),),
+    steps=20,
+    guidance_scale=7.5,
+    random_seed=0,
+)
