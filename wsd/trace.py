@@ -46,18 +46,21 @@ class Trace:
     Attributes:
         entry_point: name of the function in the compiled library.
         component: the zoo's component whose parameters it reads.
+        size: width and height of the picture in pixels; None where the
+            component does not see it.
         program: the normalised program; inputs precede parameters.
         inputs: run-time inputs in order.
         outputs: results in order.
-        parameters: state-dict name → placeholder name, in graph order.
+        parameters: state-dict name → shape, in the order of the arguments.
     """
 
     entry_point: str
     component: str
+    size: tuple[int, int] | None
     program: ExportedProgram
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    parameters: dict[str, str]
+    parameters: dict[str, tuple[int, ...]]
 
 
 class TextEncoder(torch.nn.Module):
@@ -150,32 +153,29 @@ def trace_component(
         )
     examples = tuple(torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in inputs)
     with torch.no_grad():
-        program = torch.export.export(wrapper.eval(), examples)
+        program = normalize(torch.export.export(wrapper.eval(), examples))
     return Trace(
         entry_point=entry_point,
         component=component.name,
-        program=normalize(program),
+        size=None if component.role == "text_encoder" else size,
+        program=program,
         inputs=inputs,
         outputs=(output,),
-        parameters=_parameter_names(program),
+        parameters=_parameter_shapes(program),
     )
 
 
-def _parameter_names(program: ExportedProgram) -> dict[str, str]:
-    """Return state-dict name → placeholder name for the parameters the graph reads."""
-    used = {
-        node.name for node in program.graph.nodes if node.op == "placeholder" and len(node.users)
-    }
+def _parameter_shapes(program: ExportedProgram) -> dict[str, tuple[int, ...]]:
+    """Return state-dict name → shape of every parameter, in the order of the arguments."""
     signature = program.graph_signature
-    if unread := [b for b in signature.inputs_to_buffers if b in used]:
+    if signature.inputs_to_buffers:
         raise CompileError(
-            f"the graph reads buffers that are not weights: {', '.join(sorted(unread))}",
+            f"the graph reads buffers: {', '.join(signature.inputs_to_buffers.values())}",
             "fold them into constants in wsd/trace.py, as is done for position ids",
         )
     return {
-        _strip_wrapper(name): placeholder
-        for placeholder, name in signature.inputs_to_parameters.items()
-        if placeholder in used
+        _strip_wrapper(name): tuple(program.state_dict[name].shape)
+        for name in signature.inputs_to_parameters.values()
     }
 
 

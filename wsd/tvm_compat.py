@@ -96,6 +96,31 @@ def import_program(program: Any) -> IRModule:
     return detached
 
 
+def kernel_functions(
+    functions: dict[str, tuple[Callable[..., Any], list[tuple[str, tuple[int, ...], str]]]],
+) -> IRModule:
+    """Return a module with one Relax function a kernel written in TE.
+
+    Args:
+        functions: function name → (TE function, its inputs as name, shape, dtype).
+    """
+    builder = relax.BlockBuilder()
+    for name, (kernel, inputs) in functions.items():
+        variables = [tensor_variable(*spec) for spec in inputs]
+        with builder.function(name, variables):
+            with builder.dataflow():
+                value = builder.emit_te(kernel, *variables, primfunc_name_hint=kernel.__name__)
+                result = builder.emit_output(value)
+            builder.emit_func_output(result)
+    return builder.get()
+
+
+def add_function(module: IRModule, name: str, imported: IRModule) -> None:
+    """Add the ``main`` function of an imported module under another name."""
+    function = imported["main"].with_attr("global_symbol", name)
+    module[tvm.ir.GlobalVar(name)] = function
+
+
 def build(module: IRModule) -> Executable:
     """Lower a scheduled module to a relax executable for :func:`target`."""
     pipeline = relax.get_pipeline("default_build")

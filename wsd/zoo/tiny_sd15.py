@@ -19,7 +19,7 @@ FAMILY = Family(
             library="transformers",
             class_name="CLIPTextModel",
             config={
-                "vocab_size": 1024,
+                "vocab_size": 720,
                 "hidden_size": _HIDDEN,
                 "intermediate_size": 4 * _HIDDEN,
                 "projection_dim": _HIDDEN,
@@ -28,9 +28,9 @@ FAMILY = Family(
                 "max_position_embeddings": 77,
                 "hidden_act": "quick_gelu",
                 "layer_norm_eps": 1e-5,
-                "bos_token_id": 1022,
-                "eos_token_id": 1023,
-                "pad_token_id": 1023,
+                "bos_token_id": 718,
+                "eos_token_id": 719,
+                "pad_token_id": 719,
             },
         ),
         Component(

@@ -1,0 +1,75 @@
+// Bundle the page: node build.mjs --tvmjs FOLDER --out FOLDER
+//
+// The worker is built first, because the page must know its hashed name.
+
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
+import process from "node:process";
+import { parseArgs } from "node:util";
+
+import { build } from "esbuild";
+
+const { values } = parseArgs({ options: { tvmjs: { type: "string" }, out: { type: "string" } } });
+if (values.tvmjs === undefined || values.out === undefined) {
+  console.error("usage: node build.mjs --tvmjs FOLDER --out FOLDER");
+  process.exit(2);
+}
+const root = import.meta.dirname;
+
+/** Emscripten's glue, which tvmjs names and WSD replaces by a WASI library. */
+const withoutGlue = {
+  name: "without-emscripten-glue",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /tvmjs_runtime_wasi$/ }, () => ({ path: "glue", namespace: "empty" }));
+    onLoad({ filter: /.*/, namespace: "empty" }, () => ({ contents: "export default undefined" }));
+  },
+};
+
+const shared = {
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: "es2022",
+  charset: "utf8",
+  legalComments: "linked",
+  absWorkingDir: root,
+  outdir: path.join(values.out, "assets"),
+  entryNames: "[name].[hash]",
+  chunkNames: "[name].[hash]",
+  splitting: true,
+  metafile: true,
+  logLevel: "warning",
+  // tvmjs's other entry points (RPC server, caches) stay out of the bundle.
+  alias: { tvmjs: path.join(values.tvmjs, "runtime.ts") },
+  plugins: [withoutGlue],
+  // Node's modules, which tvmjs asks for only when it runs there.
+  external: ["ws", "perf_hooks", "fs", "path", "url", "module"],
+};
+
+/** The file that an entry point became, relative to the output folder. */
+function output(result, entry, extension) {
+  const [name] = Object.entries(result.metafile.outputs).find(
+    ([file, { entryPoint }]) => entryPoint === entry && file.endsWith(extension),
+  );
+  return `assets/${path.basename(name)}`;
+}
+
+const worker = await build({ ...shared, entryPoints: ["src/worker.ts"] });
+const workerUrl = `./${path.basename(output(worker, "src/worker.ts", ".js"))}`;
+const page = await build({
+  ...shared,
+  entryPoints: ["src/app/main.ts", "src/client.ts", "src/app/style.css"],
+  define: { WORKER_URL: JSON.stringify(workerUrl) },
+});
+
+const template = await readFile(path.join(root, "src/app/index.html"), "utf8");
+const client = output(page, "src/client.ts", ".js");
+await mkdir(values.out, { recursive: true });
+await writeFile(
+  path.join(values.out, "index.html"),
+  template
+    .replace("main.js", output(page, "src/app/main.ts", ".js"))
+    .replace("style.css", output(page, "src/app/style.css", ".css")),
+);
+// A stable name for programs that use the package rather than the page.
+await writeFile(path.join(values.out, "client.js"), `export * from "./${client}";\n`);

@@ -1,0 +1,93 @@
+/** The public API: a pipeline that runs in a worker of its own. */
+
+import * as Comlink from "comlink";
+
+import { AbortError } from "./errors";
+import type { Manifest } from "./manifest";
+import type { GenerateOptions } from "./options";
+import type { Generated, LoadOptions, OnProgress } from "./pipeline";
+import { registerErrors } from "./transfer";
+import type { WorkerPipeline } from "./worker";
+
+export * from "./errors";
+export type { GenerateOptions, Generated, LoadOptions, Manifest, OnProgress };
+export type { ProgressEvent, Timings } from "./pipeline";
+
+export interface DrawOptions extends GenerateOptions {
+  /** Told after each step. */
+  onProgress?: OnProgress;
+  /** Cancels between any two steps. */
+  signal?: AbortSignal;
+}
+
+registerErrors();
+
+export class StableDiffusionPipeline {
+  private constructor(
+    private readonly worker: Worker,
+    /** The worker's own methods, for tests and tools. */
+    readonly remote: Comlink.Remote<WorkerPipeline>,
+    readonly manifest: Manifest,
+    /** Vendor, architecture and description of the GPU. */
+    readonly adapter: Record<string, string>,
+  ) {}
+
+  /**
+   * Fetch, check and start a model.
+   *
+   * @param manifestUrl address of its manifest.json.
+   */
+  static async fromPretrained(
+    manifestUrl: string | URL,
+    options: LoadOptions = {},
+  ): Promise<StableDiffusionPipeline> {
+    const worker = new Worker(new URL(WORKER_URL, import.meta.url), { type: "module" });
+    const remote = Comlink.wrap<WorkerPipeline>(worker);
+    const url = new URL(manifestUrl, document.baseURI).href;
+    const report = options.onProgress ?? (() => undefined);
+    try {
+      await abortable(remote, options.signal, remote.load(url, Comlink.proxy(report)));
+      return new StableDiffusionPipeline(
+        worker,
+        remote,
+        await remote.manifest(),
+        await remote.adapter(),
+      );
+    } catch (error) {
+      worker.terminate();
+      throw error;
+    }
+  }
+
+  /** Draw one picture; the same seed gives the same picture as diffusers on a CPU. */
+  async generate(prompt: string, options: DrawOptions = {}): Promise<Generated> {
+    const { onProgress, signal, ...rest } = options;
+    const report = Comlink.proxy(onProgress ?? (() => undefined));
+    return abortable(this.remote, signal, this.remote.generate(prompt, rest, report));
+  }
+
+  /** Release the GPU and end the worker. */
+  async unload(): Promise<void> {
+    await this.remote.unload();
+    this.remote[Comlink.releaseProxy]();
+    this.worker.terminate();
+  }
+}
+
+/** Replaced by the bundler with the worker's hashed file name. */
+declare const WORKER_URL: string;
+
+async function abortable<T>(
+  remote: Comlink.Remote<WorkerPipeline>,
+  signal: AbortSignal | undefined,
+  work: Promise<T>,
+): Promise<T> {
+  if (signal?.aborted) throw new AbortError();
+  const abort = (): void => void remote.abort();
+  signal?.addEventListener("abort", abort);
+  try {
+    return await work;
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+}

@@ -1,0 +1,50 @@
+/** A component: parameters on the GPU and the functions that read them. */
+
+import type { OnBytes } from "../integrity";
+import { fetchVerified } from "../integrity";
+import type { ComponentEntry } from "../manifest";
+import type { Parameters, Runtime, Tensor } from "../runtime";
+
+/**
+ * Fetch a component's shards, check them, and upload its parameters.
+ *
+ * Each tensor goes to the GPU as soon as its last byte is there, so that no more
+ * than one shard and one tensor are in memory at a time.
+ */
+export async function loadParameters(
+  runtime: Runtime,
+  component: ComponentEntry,
+  base: string,
+  onBytes: OnBytes,
+  signal?: AbortSignal,
+): Promise<Parameters> {
+  const tensors: Tensor[] = [];
+  let pending = new Uint8Array(0);
+  let offset = 0; // of the first pending byte in the component's stream
+  for (const shard of component.shards) {
+    const data = new Uint8Array(await fetchVerified(base, shard, onBytes, signal));
+    pending = pending.length === 0 ? data : concatenate(pending, data);
+    for (;;) {
+      const record = component.records[tensors.length];
+      if (record === undefined) break;
+      const start = record.offset - offset;
+      if (start + record.bytes > pending.length) {
+        pending = pending.slice(start);
+        offset = record.offset;
+        break;
+      }
+      const bytes = pending.subarray(start, start + record.bytes);
+      tensors.push(runtime.scope(() => runtime.upload(bytes, record.shape, record.dtype)));
+    }
+  }
+  const bundled = runtime.scope(() => runtime.bundle(tensors));
+  for (const tensor of tensors) tensor.dispose(); // the bundle holds them now
+  return bundled;
+}
+
+function concatenate(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> {
+  const joined = new Uint8Array(first.length + second.length);
+  joined.set(first);
+  joined.set(second, first.length);
+  return joined;
+}

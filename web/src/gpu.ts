@@ -1,0 +1,74 @@
+/** Getting a WebGPU device that a model fits on, or saying why not. */
+
+import { UnsupportedError } from "./errors";
+
+/** What a manifest asks of the device. */
+export interface Requirements {
+  features: string[];
+  limits: Record<string, number>;
+}
+
+/** What is worth asking for when it is there: fewer, larger bindings. */
+const WANTED_LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupStorageSize",
+] as const;
+
+/** A device and a description of the adapter it came from. */
+export interface Gpu {
+  device: GPUDevice;
+  adapter: { vendor: string; architecture: string; description: string };
+}
+
+/** Request a device that meets the requirements. */
+export async function requestGpu(requirements: Requirements): Promise<Gpu> {
+  // navigator.gpu is typed as always there; older browsers disagree.
+  const gpu = navigator.gpu as GPU | undefined;
+  if (gpu === undefined) {
+    throw new UnsupportedError(
+      "this browser has no WebGPU",
+      globalThis.isSecureContext
+        ? "use a current Chrome, Edge, Safari or Firefox"
+        : "open the page over https or from localhost: WebGPU needs a secure context",
+    );
+  }
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (adapter === null) {
+    throw new UnsupportedError(
+      "no WebGPU adapter was found",
+      "turn on hardware acceleration in the browser's settings, or update the graphics driver",
+    );
+  }
+  checkRequirements(adapter, requirements);
+  const limits = Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]]));
+  const device = await adapter.requestDevice({
+    requiredFeatures: requirements.features as GPUFeatureName[],
+    requiredLimits: limits,
+  });
+  const { vendor, architecture, description } = adapter.info;
+  return { device, adapter: { vendor, architecture, description } };
+}
+
+function checkRequirements(adapter: GPUAdapter, requirements: Requirements): void {
+  for (const feature of requirements.features) {
+    if (!adapter.features.has(feature)) {
+      throw new UnsupportedError(
+        `the GPU lacks the WebGPU feature ${feature}`,
+        "choose a model built without it",
+      );
+    }
+  }
+  for (const [name, least] of Object.entries(requirements.limits)) {
+    const found = adapter.limits[name as (typeof WANTED_LIMITS)[number]];
+    if (found < least) {
+      throw new UnsupportedError(
+        `the GPU's ${name} is ${found}, the model needs ${least}`,
+        "choose a smaller model",
+      );
+    }
+  }
+}

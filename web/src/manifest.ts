@@ -1,0 +1,124 @@
+/** The manifest's shape; wsd/manifest.schema.json is its definition. */
+
+import { FetchError, OptionError } from "./errors";
+
+export const SCHEMA_VERSION = 1;
+
+export type DType = "float32" | "int32";
+/** Width and height in pixels. */
+export type Size = readonly [number, number];
+
+export interface FileEntry {
+  file: string;
+  bytes: number;
+  sha256: string;
+}
+
+export interface TensorSpec {
+  name: string;
+  shape: number[];
+  dtype: DType;
+}
+
+export type Role =
+  | "text_encoder"
+  | "unet"
+  | "vae_decoder"
+  | "image_to_rgba"
+  | "linear_combination";
+
+export interface EntryPoint {
+  name: string;
+  role: Role;
+  component: string | null;
+  size: Size | null;
+  inputs: TensorSpec[];
+  outputs: TensorSpec[];
+}
+
+export interface ParameterRecord {
+  name: string;
+  shape: number[];
+  dtype: DType;
+  offset: number;
+  bytes: number;
+}
+
+export interface ComponentEntry {
+  bytes: number;
+  records: ParameterRecord[];
+  shards: FileEntry[];
+}
+
+export interface SchedulerConstants {
+  name: "dpmpp_2m";
+  num_train_timesteps: number;
+  prediction_type: "epsilon";
+  timestep_spacing: "linspace";
+  lower_order_final: boolean;
+  init_noise_sigma: number;
+  alphas_cumprod: number[];
+}
+
+export interface TokenizerEntry extends FileEntry {
+  max_length: number;
+  bos_token_id: number;
+  eos_token_id: number;
+  pad_token_id: number;
+}
+
+export interface Manifest {
+  schema_version: number;
+  model: { name: string; title: string; pipeline: string; dtype: string };
+  library: FileEntry;
+  entry_points: EntryPoint[];
+  components: Record<string, ComponentEntry>;
+  scheduler: SchedulerConstants;
+  tokenizer: TokenizerEntry;
+  defaults: { steps: number; guidance_scale: number; size: Size };
+  latents: { channels: number; scale_factor: number };
+  requires: { features: string[]; limits: Record<string, number> };
+  toolchain: Record<string, string>;
+}
+
+/** Check what the page cannot do without; the build has checked the rest. */
+export function parseManifest(text: string, url: string): Manifest {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new FetchError(`${url} is not JSON`, "the address must be a manifest's", { cause });
+  }
+  const manifest = value as Partial<Manifest>;
+  if (manifest.schema_version !== SCHEMA_VERSION) {
+    throw new FetchError(
+      `${url} has schema version ${String(manifest.schema_version)}, expected ${SCHEMA_VERSION}`,
+      "reload the page, or rebuild the bundle with the same version of WSD",
+    );
+  }
+  return manifest as Manifest;
+}
+
+/** The entry point that plays a role at a picture size. */
+export function findEntryPoint(manifest: Manifest, role: Role, size: Size): EntryPoint {
+  const found = manifest.entry_points.find(
+    (entry) =>
+      entry.role === role &&
+      (entry.size === null || (entry.size[0] === size[0] && entry.size[1] === size[1])),
+  );
+  if (found === undefined) {
+    throw new OptionError(
+      `size ${size[0]}x${size[1]} was not compiled`,
+      `sizes of this model: ${compiledSizes(manifest).map((s) => s.join("x")).join(", ")}`,
+    );
+  }
+  return found;
+}
+
+/** The picture sizes that the model was compiled for. */
+export function compiledSizes(manifest: Manifest): Size[] {
+  return manifest.entry_points
+    .filter((entry) => entry.role === "unet")
+    .map((entry) => entry.size)
+    .filter((size) => size !== null);
+}

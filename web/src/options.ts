@@ -1,0 +1,61 @@
+/** The options of one picture, checked before anything is computed. */
+
+import { OptionError } from "./errors";
+import type { Manifest, Size } from "./manifest";
+import { compiledSizes } from "./manifest";
+
+/** diffusers' option names in camelCase; what is left out takes the model's default. */
+export interface GenerateOptions {
+  negativePrompt?: string;
+  numInferenceSteps?: number;
+  guidanceScale?: number;
+  seed?: number;
+  width?: number;
+  height?: number;
+}
+
+export interface ResolvedOptions {
+  negativePrompt: string;
+  steps: number;
+  guidanceScale: number;
+  seed: number;
+  size: Size;
+}
+
+export const MAX_STEPS = 100;
+const MAX_SEED = 2 ** 32 - 1;
+const MAX_GUIDANCE = 50;
+
+/** Fill in defaults and refuse what is out of range. */
+export function resolveOptions(manifest: Manifest, options: GenerateOptions): ResolvedOptions {
+  const { defaults } = manifest;
+  const steps = options.numInferenceSteps ?? defaults.steps;
+  const guidanceScale = options.guidanceScale ?? defaults.guidance_scale;
+  const seed = options.seed ?? 0;
+  const size: Size = [options.width ?? defaults.size[0], options.height ?? defaults.size[1]];
+  requireInteger("numInferenceSteps", steps, 1, MAX_STEPS);
+  requireInteger("seed", seed, 0, MAX_SEED);
+  if (!(guidanceScale >= 0 && guidanceScale <= MAX_GUIDANCE)) {
+    throw new OptionError(
+      `guidanceScale is ${guidanceScale}`,
+      `it must be a number from 0 to ${MAX_GUIDANCE}`,
+    );
+  }
+  const sizes = compiledSizes(manifest);
+  if (!sizes.some(([width, height]) => width === size[0] && height === size[1])) {
+    throw new OptionError(
+      `size ${size.join("x")} was not compiled`,
+      `sizes of this model: ${sizes.map((s) => s.join("x")).join(", ")}`,
+    );
+  }
+  return { negativePrompt: options.negativePrompt ?? "", steps, guidanceScale, seed, size };
+}
+
+function requireInteger(name: string, value: number, least: number, most: number): void {
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw new OptionError(
+      `${name} is ${value}`,
+      `it must be a whole number from ${least} to ${most}`,
+    );
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * The only import of tvmjs: a compiled library on a WebGPU device.
+ *
+ * What differs between TVM v0.21.0 and 0.27 in JavaScript is told apart here;
+ * the rest of the page sees tensors and functions. Objects of tvmjs live in
+ * WebAssembly memory and must be disposed: a `Tensors` scope does it.
+ */
+
+import { OpenFile, File, ConsoleStdout, WASI } from "@bjorn3/browser_wasi_shim";
+import * as tvmjs from "tvmjs";
+
+import { OutOfMemoryError, WsdError } from "./errors";
+import type { DType, EntryPoint } from "./manifest";
+
+export type Tensor = tvmjs.Tensor;
+/** A component's parameters, as the compiled functions take them. */
+export type Parameters = tvmjs.TVMObject;
+
+/** What must not grow from one picture to the next. */
+export interface Usage {
+  /** Bytes in GPU buffers that TVM allocated. */
+  gpuBytes: number;
+  /** GPU buffers that TVM allocated. */
+  gpuBuffers: number;
+  /** JavaScript functions that WebAssembly holds. */
+  callbacks: number;
+  /** Bytes of WebAssembly memory. */
+  wasmBytes: number;
+}
+
+/** tvmjs's private fields that `usage` reads; the same in both versions. */
+interface Internals {
+  lib: { webGPUContext: { currAllocatedBytes: number; bufferTable: unknown[] } };
+  env: { packedCFuncTable: unknown[] };
+  memory: { memory: WebAssembly.Memory };
+}
+
+export class Runtime {
+  private constructor(
+    private readonly instance: tvmjs.Instance,
+    private readonly vm: tvmjs.VirtualMachine,
+    private readonly gpu: tvmjs.DLDevice,
+    private readonly cpu: tvmjs.DLDevice,
+    private readonly functions: Map<string, tvmjs.PackedFunc>,
+  ) {}
+
+  /**
+   * Start a library and compile its pipelines.
+   *
+   * @param onProgress told the share of pipelines that are ready, 0 to 1.
+   */
+  static async create(
+    wasm: ArrayBuffer,
+    device: GPUDevice,
+    entryPoints: EntryPoint[],
+    onProgress: (share: number) => void,
+  ): Promise<Runtime> {
+    const instance = await tvmjs.instantiate(wasm, wasiImports(), () => undefined);
+    instance.initWebGPU(device);
+    instance.registerInitProgressCallback((report) => onProgress(report.progress));
+    instance.beginScope();
+    const gpu = instance.webgpu();
+    const cpu = instance.cpu();
+    const vm = instance.detachFromCurrentScope(instance.createVirtualMachine(gpu));
+    await instance.asyncLoadWebGPUPipelines(vm.getInternalModule());
+    const functions = new Map(
+      entryPoints.map(({ name }) => [
+        name,
+        instance.detachFromCurrentScope(vm.getFunction(name)),
+      ]),
+    );
+    instance.endScope();
+    return new Runtime(instance, vm, gpu, cpu, functions);
+  }
+
+  /** Run `work` and dispose of every tensor it made but the one it returns. */
+  scope<T extends tvmjs.Disposable | undefined>(work: () => T): T {
+    this.instance.beginScope();
+    try {
+      const kept = work();
+      return kept === undefined ? kept : this.instance.detachFromCurrentScope(kept);
+    } finally {
+      this.instance.endScope();
+    }
+  }
+
+  /** A new GPU tensor with these values. Call within a scope. */
+  tensor(data: Float32Array | Int32Array, shape: number[]): Tensor {
+    const dtype = data instanceof Int32Array ? "int32" : "float32";
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    return this.upload(bytes, shape, dtype);
+  }
+
+  /** A new GPU tensor with these bytes. Call within a scope. */
+  upload(bytes: Uint8Array, shape: number[], dtype: DType): Tensor {
+    return this.instance.empty(shape, dtype, this.gpu).copyFromRawBytes(bytes);
+  }
+
+  /** Bundle tensors into the tuple that compiled functions take. Call within a scope. */
+  bundle(tensors: Tensor[]): Parameters {
+    return this.instance.makeTVMArray(tensors);
+  }
+
+  /** Call a compiled function. Call within a scope. */
+  call(entry: EntryPoint, ...args: (Tensor | Parameters)[]): Tensor {
+    const compiled = this.functions.get(entry.name);
+    if (compiled === undefined) {
+      throw new WsdError(
+        `the library has no function ${entry.name}`,
+        "rebuild the bundle: its manifest and library do not belong together",
+      );
+    }
+    return compiled(...args) as Tensor;
+  }
+
+  /** Wait until the GPU has done everything it was given. */
+  async sync(): Promise<void> {
+    await this.gpu.sync();
+  }
+
+  /** Read a tensor back. */
+  async read(tensor: Tensor): Promise<ArrayBuffer> {
+    this.instance.beginScope();
+    try {
+      const copy = this.instance.empty(tensor.shape, tensor.dtype, this.cpu).copyFrom(tensor);
+      await this.gpu.sync();
+      return copy.toRawBytes().slice().buffer as ArrayBuffer;
+    } finally {
+      this.instance.endScope();
+    }
+  }
+
+  /** Count what is held now. */
+  usage(): Usage {
+    const { lib, env, memory } = this.instance as unknown as Internals;
+    return {
+      gpuBytes: lib.webGPUContext.currAllocatedBytes,
+      gpuBuffers: lib.webGPUContext.bufferTable.filter((buffer) => buffer !== undefined).length,
+      callbacks: env.packedCFuncTable.filter((callback) => callback !== undefined).length,
+      wasmBytes: memory.memory.buffer.byteLength,
+    };
+  }
+
+  /** Release everything; the device is destroyed with it. */
+  dispose(): void {
+    for (const compiled of this.functions.values()) compiled.dispose();
+    this.vm.dispose();
+    this.instance.dispose();
+  }
+}
+
+/** What Emscripten's standalone WebAssembly asks of its host. */
+export function wasiImports(): object {
+  const log = (line: string): void => console.debug(`wasm: ${line}`);
+  const wasi = new WASI([], [], [
+    new OpenFile(new File([])),
+    ConsoleStdout.lineBuffered(log),
+    ConsoleStdout.lineBuffered(log),
+  ]);
+  return {
+    wasiImport: wasi.wasiImport,
+    start: (instance: WebAssembly.Instance) =>
+      wasi.initialize(instance as Parameters_<WASI["initialize"]>),
+  };
+}
+
+type Parameters_<F extends (instance: never) => unknown> = F extends (instance: infer I) => unknown
+  ? I
+  : never;
+
+/** Turn a failed allocation into our own error. */
+export function asOutOfMemory(error: unknown): unknown {
+  return error instanceof Error && /memory/i.test(error.message)
+    ? new OutOfMemoryError(
+        "the GPU has no room for this model",
+        "close other tabs that use the GPU, or choose a smaller model",
+        { cause: error },
+      )
+    : error;
+}

@@ -1,0 +1,82 @@
+/** The pipeline in a worker; client.ts is its other half. */
+
+import * as Comlink from "comlink";
+
+import { registerErrors } from "./transfer";
+import type { GenerateOptions } from "./options";
+import type { Generated, OnProgress } from "./pipeline";
+import { Pipeline } from "./pipeline";
+import type { Manifest, Size } from "./manifest";
+import type { Usage } from "./runtime";
+
+/** Signals do not cross to a worker; each piece of work gets one here. */
+class WorkerPipeline {
+  private pipeline: Pipeline | undefined;
+  private controller = new AbortController();
+
+  async load(manifestUrl: string, onProgress: OnProgress): Promise<void> {
+    this.controller = new AbortController();
+    const { signal } = this.controller;
+    this.pipeline = await Pipeline.load(manifestUrl, { signal, onProgress });
+  }
+
+  async generate(
+    prompt: string,
+    options: GenerateOptions,
+    onProgress: OnProgress,
+  ): Promise<Generated> {
+    this.controller = new AbortController();
+    const { signal } = this.controller;
+    const generated = await this.loaded().generate(prompt, options, onProgress, signal);
+    return Comlink.transfer(generated, [generated.latents.buffer, generated.image.data.buffer]);
+  }
+
+  /** Cancel what is running, at the next step or chunk. */
+  abort(): void {
+    this.controller.abort();
+  }
+
+  manifest(): Manifest {
+    return this.loaded().manifest;
+  }
+
+  adapter(): Record<string, string> {
+    return this.loaded().adapter;
+  }
+
+  usage(): Usage {
+    return this.loaded().usage();
+  }
+
+  encodeText(prompt: string): Promise<Float32Array> {
+    return this.loaded().encodeText(prompt);
+  }
+
+  predictNoise(
+    latents: Float32Array,
+    timestep: number,
+    embeddings: Float32Array,
+    size?: Size,
+  ): Promise<Float32Array> {
+    return this.loaded().predictNoise(latents, timestep, embeddings, size);
+  }
+
+  decodeLatents(latents: Float32Array, size?: Size): Promise<Float32Array> {
+    return this.loaded().decodeLatents(latents, size);
+  }
+
+  unload(): void {
+    this.pipeline?.dispose();
+    this.pipeline = undefined;
+  }
+
+  private loaded(): Pipeline {
+    if (this.pipeline === undefined) throw new Error("load comes first");
+    return this.pipeline;
+  }
+}
+
+export type { WorkerPipeline };
+
+registerErrors();
+Comlink.expose(new WorkerPipeline());

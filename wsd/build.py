@@ -1,0 +1,196 @@
+"""``wsd build``: a checkpoint in, a bundle out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from wsd.checkpoint import Checkpoint, find_checkpoint
+from wsd.compile import Library, compile_library, toolchain
+from wsd.digest import canonical_json, sha256_bytes, sha256_file
+from wsd.errors import UsageError
+from wsd.folders import check_absent, written_whole
+from wsd.manifest import INDEX_NAME, SCHEMA_VERSION, write_manifest
+from wsd.modules import random_checkpoint
+from wsd.page import build_page
+from wsd.params import Parameters, write_shards
+from wsd.progress import Progress
+from wsd.schedulers import scheduler_constants
+from wsd.tokenizer import tokenizer_file
+from wsd.zoo import Family
+
+Size = tuple[int, int]
+
+
+def choose_checkpoint(family: Family, weights: str | None, seed: int | None) -> Path:
+    """Return the diffusers folder to read, making one for seeded random weights.
+
+    Args:
+        family: the model.
+        weights: what ``--weights`` named, or None.
+        seed: what ``--random-weights`` named, or None.
+
+    Raises:
+        UsageError: if both are given, or neither and the family has no default.
+        CheckpointError: if ``weights`` is not a checkpoint.
+    """
+    if weights is not None and seed is not None:
+        raise UsageError(
+            "--weights and --random-weights exclude each other", "pass one of the two"
+        )
+    if weights is not None:
+        return find_checkpoint(weights)
+    if seed is None:
+        seed = family.random_seed
+    if seed is None:
+        raise UsageError(
+            f"model {family.name} needs a checkpoint", "pass --weights FOLDER or a hub id"
+        )
+    return random_checkpoint(family, seed)
+
+
+def check_sizes(family: Family, sizes: Sequence[Size]) -> tuple[Size, ...]:
+    """Return the sizes to compile, the family's own if none are given.
+
+    Raises:
+        UsageError: for an edge that the VAE cannot make, or a size twice.
+    """
+    factor = family.vae_scale_factor
+    for width, height in sizes:
+        if width % factor or height % factor or min(width, height) < factor:
+            raise UsageError(
+                f"size {width}x{height} is not a multiple of {factor} each way",
+                f"the nearest is {_nearest(width, factor)}x{_nearest(height, factor)}",
+            )
+    if len(set(sizes)) != len(sizes):
+        raise UsageError("a size is given twice", "pass each --size once")
+    return tuple(sizes) or family.sizes
+
+
+def _nearest(edge: int, factor: int) -> int:
+    return max(factor, round(edge / factor) * factor)
+
+
+def build_bundle(
+    family: Family, checkpoint_folder: Path, sizes: Sequence[Size], out: Path, progress: Progress
+) -> Path:
+    """Build a complete bundle with one model and the page.
+
+    Nothing appears at ``out`` unless everything succeeded.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        UsageError, CheckpointError, CompileError, ToolError: see their messages.
+    """
+    check_absent(out)
+    checkpoint = Checkpoint(checkpoint_folder, family)
+    library = compile_library(family, sizes, progress)
+    with written_whole(out) as scratch:
+        models = scratch / "models"
+        folder = models / family.name
+        folder.mkdir(parents=True)
+        _write_model(checkpoint, library, sizes, folder, progress)
+        index = [{"name": family.name, "title": family.title, "manifest": f"{family.name}/"}]
+        (models / INDEX_NAME).write_bytes(canonical_json(index))
+        with progress.stage("page", total=1) as advance:
+            build_page(scratch)
+            advance(1)
+    return out
+
+
+def _write_model(
+    checkpoint: Checkpoint, library: Library, sizes: Sequence[Size], folder: Path,
+    progress: Progress,
+) -> None:  # fmt: skip
+    family = checkpoint.family
+    total = sum(len(records) for records in library.parameters.values())
+    with progress.stage("parameters", total=total) as advance:
+        components = {
+            component.name: _write_component(checkpoint, library, component.name, folder, advance)
+            for component in family.components
+        }
+    digest = sha256_file(library.wasm)
+    name = f"library.{digest}.wasm"
+    shutil.copyfile(library.wasm, folder / name)
+    write_manifest(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "model": {
+                "name": family.name,
+                "title": family.title,
+                "pipeline": family.pipeline,
+                "dtype": "f32",
+            },
+            "library": _file_entry(folder / name),
+            "entry_points": [_listed(asdict(entry)) for entry in library.entry_points],
+            "components": components,
+            "scheduler": scheduler_constants(family),
+            "tokenizer": _write_tokenizer(checkpoint, folder),
+            "defaults": {
+                "steps": family.steps,
+                "guidance_scale": family.guidance_scale,
+                "size": list(sizes[0]),
+            },
+            "latents": {
+                "channels": family.component("unet").config["in_channels"],
+                "scale_factor": family.vae_scale_factor,
+            },
+            "requires": _requirements(components, library),
+            "toolchain": toolchain(),
+        },
+        folder,
+    )
+
+
+def _write_component(
+    checkpoint: Checkpoint, library: Library, name: str, folder: Path, advance: Any
+) -> dict[str, Any]:
+    component = next(c for c in checkpoint.family.components if c.name == name)
+    expected = library.parameters[name]
+    tensors = checkpoint.tensors(component, dict(expected))
+    written: Parameters = write_shards(name, expected, tensors, folder, advance)
+    return {
+        "bytes": sum(shard.bytes for shard in written.shards),
+        "records": [_listed(asdict(record)) for record in written.records],
+        "shards": [asdict(shard) for shard in written.shards],
+    }
+
+
+def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> dict[str, Any]:
+    data, settings = tokenizer_file(checkpoint.folder / "tokenizer", checkpoint.family.tokenizer)
+    name = f"tokenizer.{sha256_bytes(data)}.json"
+    (folder / name).write_bytes(data)
+    return {**_file_entry(folder / name), **settings}
+
+
+def _file_entry(path: Path) -> dict[str, Any]:
+    return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256_file(path)}
+
+
+def _listed(value: Any) -> Any:
+    """Return a value as JSON would read it back: tuples as lists."""
+    if isinstance(value, dict):
+        return {key: _listed(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_listed(item) for item in value]
+    return value
+
+
+def _requirements(components: dict[str, Any], library: Library) -> dict[str, Any]:
+    """Return the WebGPU features and limits that the model cannot do without."""
+    largest = max(
+        record["bytes"] for component in components.values() for record in component["records"]
+    )
+    return {
+        "features": [],
+        "limits": {
+            "maxStorageBuffersPerShaderStage": library.storage_buffers,
+            "maxComputeInvocationsPerWorkgroup": 256,
+            "maxStorageBufferBindingSize": largest,
+        },
+    }

@@ -1,0 +1,204 @@
+"""Checkpoints: where tensors come from, read one at a time.
+
+A checkpoint is a folder in the diffusers layout, or the id of one on the
+Hugging Face hub. Its configuration must agree with the zoo's on every
+architectural key and every tensor must have the shape that the compiled
+library expects; what does not fit is named.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from wsd.errors import CheckpointError
+from wsd.zoo import Component, Family
+
+# transformers 5 dropped this level from CLIP's module; files still carry it.
+_OLD_PREFIXES = ("", "text_model.")
+
+
+def find_checkpoint(weights: str) -> Path:
+    """Return the diffusers folder that ``--weights`` names.
+
+    Args:
+        weights: a folder, or a hub id ``owner/name``, optionally with
+            ``@revision``.
+
+    Raises:
+        CheckpointError: if it is neither, or cannot be fetched.
+    """
+    path = Path(weights)
+    if path.is_dir():
+        return path
+    if path.suffix in (".ckpt", ".pt", ".pth", ".bin"):
+        raise CheckpointError(
+            f"checkpoint {path} is a pickle, which can run code when it is read",
+            "use a .safetensors version of it, in a diffusers folder",
+        )
+    if path.suffix == ".safetensors" or path.is_file():
+        raise CheckpointError(
+            f"checkpoint {path} is a single file; this version reads diffusers folders",
+            "convert it once with diffusers: "
+            "StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)",
+        )
+    if weights.count("/") != 1 or weights.startswith((".", "/", "~")):
+        raise CheckpointError(
+            f"checkpoint folder {weights} does not exist",
+            "--weights takes a diffusers folder or a hub id owner/name",
+        )
+    return _fetch_from_hub(weights)
+
+
+def _fetch_from_hub(identifier: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    name, _, revision = identifier.partition("@")
+    try:
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision or None,
+                allow_patterns=["*.json", "*.txt", "*.safetensors"],
+            )
+        )
+    except (OSError, ValueError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+        raise CheckpointError(
+            f"cannot fetch {identifier!r} from the hub: {error}",
+            "check the id and the network, or pass the path of a diffusers folder",
+        ) from error
+
+
+class Checkpoint:
+    """A diffusers folder, opened for one family.
+
+    Raises:
+        CheckpointError: if a component is missing, or configured otherwise
+            than the family's.
+    """
+
+    def __init__(self, folder: Path, family: Family) -> None:
+        self.folder = folder
+        self.family = family
+        for component in family.components:
+            self._check_config(component)
+
+    def _check_config(self, component: Component) -> None:
+        path = self.folder / component.name / "config.json"
+        found = read_json(path)
+        expected = _jsonable(component.config)
+        for key, value in expected.items():
+            if key in found and found[key] != value:
+                raise CheckpointError(
+                    f"{path}: {key} is {found[key]!r}, but {self.family.name} has {value!r}",
+                    "this checkpoint is of another family; see: wsd models",
+                )
+        name = found.get("_class_name") or (found.get("architectures") or [None])[0]
+        if name is not None and name != component.class_name:
+            raise CheckpointError(
+                f"{path}: class is {name}, but {self.family.name} has {component.class_name}",
+                "this checkpoint is of another family; see: wsd models",
+            )
+
+    def tensors(
+        self, component: Component, expected: Mapping[str, tuple[int, ...]]
+    ) -> Iterator[torch.Tensor]:
+        """Yield the component's tensors in the given order, one in memory at a time.
+
+        Args:
+            component: which component's files to read.
+            expected: state-dict name → shape, in the order wanted.
+
+        Yields:
+            CPU tensors in the file's dtype.
+
+        Raises:
+            CheckpointError: for a missing or unreadable file, and a missing,
+                mis-shaped or non-finite tensor.
+        """
+        folder = self.folder / component.name
+        files = sorted(folder.glob("*.safetensors"))
+        # A folder may hold precisions side by side; the plain name wins.
+        plain = [path for path in files if ".fp16." not in path.name]
+        with ExitStack() as stack:
+            where = _index_tensors(stack, plain or files, folder)
+            for name, shape in expected.items():
+                yield _read_tensor(where, name, shape, folder)
+
+
+def _index_tensors(
+    stack: ExitStack, files: Iterable[Path], folder: Path
+) -> dict[str, tuple[Path, Any]]:
+    where: dict[str, tuple[Path, Any]] = {}
+    for path in files:
+        try:
+            reader = stack.enter_context(safe_open(path, framework="pt"))
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(
+                f"{path}: not a readable safetensors file ({error})",
+                "the file is truncated or damaged: fetch it again",
+            ) from error
+        where.update({name: (path, reader) for name in reader.keys()})  # noqa: SIM118
+    if not where:
+        raise CheckpointError(
+            f"{folder}: no .safetensors file here",
+            "each component needs its weights as safetensors",
+        )
+    return where
+
+
+def _read_tensor(
+    where: Mapping[str, tuple[Path, Any]], name: str, shape: tuple[int, ...], folder: Path
+) -> torch.Tensor:
+    for prefix in _OLD_PREFIXES:
+        if (key := prefix + name) in where:
+            break
+    else:
+        raise CheckpointError(
+            f"{folder}: tensor {name} is missing", "the checkpoint is incomplete or of another model"
+        )
+    path, reader = where[key]
+    found = tuple(reader.get_slice(key).get_shape())
+    if found != shape:
+        raise CheckpointError(
+            f"{path}: tensor {key} has shape {list(found)}, expected {list(shape)}",
+            "this checkpoint is of another family or was changed",
+        )
+    tensor: torch.Tensor = reader.get_tensor(key)
+    if not bool(torch.isfinite(tensor).all()):
+        raise CheckpointError(
+            f"{path}: tensor {key} holds NaN or infinite values",
+            "the checkpoint is damaged: fetch it again",
+        )
+    return tensor
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        CheckpointError: if the file is missing or holds something else.
+    """
+    try:
+        value = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path} does not exist", "the folder is not a complete diffusers checkpoint"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not readable as JSON ({error})", "fetch it again") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path}: expected a JSON object", "fetch it again")
+    return value
+
+
+def _jsonable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration as JSON would read it back (tuples as lists)."""
+    return dict(json.loads(json.dumps(dict(config))))

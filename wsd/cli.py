@@ -1,0 +1,207 @@
+"""The command line: parse and dispatch only."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from wsd import __version__
+from wsd.errors import WsdError
+
+Size = tuple[int, int]
+
+
+class _SizeType(click.ParamType):
+    name = "WxH"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Size:
+        width, _, height = str(value).partition("x")
+        if not (width.isdecimal() and height.isdecimal()):
+            self.fail(f"{value!r} is not a size such as 512x512", param, ctx)
+        return int(width), int(height)
+
+
+_model = click.option("--model", required=True, metavar="NAME", help="Model; see: wsd models.")
+_weights = click.option(
+    "--weights", metavar="FOLDER|HUB_ID", help="Checkpoint: a diffusers folder or a hub id."
+)
+_random = click.option(
+    "--random-weights", metavar="SEED", type=int, help="Seeded random weights, for tests."
+)
+_drawing = [
+    click.option("--prompt", required=True, metavar="TEXT", help="What to draw."),
+    click.option("--negative", default="", metavar="TEXT", help="What to stay away from."),
+    click.option("--steps", type=int, metavar="N", help="Inference steps, 1 to 100."),
+    click.option("--guidance", type=float, metavar="X", help="Guidance scale; up to 1 means none."),
+    click.option("--seed", type=int, default=0, metavar="N", help="Seed, as in PyTorch."),
+    click.option("--size", type=_SizeType(), help="Width and height in pixels."),
+    click.option("--out", required=True, type=click.Path(path_type=Path), metavar="PNG"),
+]
+
+
+def _drawing_options(function: click.decorators.FC) -> click.decorators.FC:
+    for option in reversed(_drawing):
+        function = option(function)
+    return function
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="wsd")
+def cli() -> None:
+    """Compile Stable Diffusion checkpoints into pages that draw on WebGPU."""
+
+
+@cli.command()
+def models() -> None:
+    """List the models that can be built."""
+    from wsd.zoo import FAMILIES
+
+    for family in FAMILIES.values():
+        sizes = ", ".join(f"{width}x{height}" for width, height in family.sizes)
+        click.echo(f"{family.name}\t{sizes}\t{family.title}")
+
+
+@cli.command()
+@_model
+@_weights
+@_random
+@click.option("--dtype", type=click.Choice(["f32"]), default="f32", help="Precision.")
+@click.option("--size", "sizes", multiple=True, type=_SizeType(), help="Picture size; repeatable.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR")
+def build(
+    model: str,
+    weights: str | None,
+    random_weights: int | None,
+    dtype: str,
+    sizes: tuple[Size, ...],
+    out: Path,
+) -> None:
+    """Build a bundle: compiled model, weights and page."""
+    from wsd.build import build_bundle, check_sizes, choose_checkpoint
+    from wsd.folders import check_absent
+    from wsd.progress import Progress
+    from wsd.zoo import find_family
+
+    family = find_family(model)
+    chosen = check_sizes(family, sizes)
+    check_absent(out)
+    checkpoint = choose_checkpoint(family, weights, random_weights)
+    with Progress() as progress:
+        build_bundle(family, checkpoint, chosen, out, progress)
+    click.echo(out)
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+def verify(folder: Path) -> None:
+    """Check every byte of a bundle against its manifests."""
+    from wsd.manifest import verify_bundle
+
+    faults = list(verify_bundle(folder))
+    for fault in faults:
+        click.echo(fault)
+    if faults:
+        click.echo(f"error: {len(faults)} bad files in {folder}", err=True)
+        click.echo("hint: run wsd build again, or fetch the bundle anew", err=True)
+        sys.exit(1)
+    click.echo(f"{folder}: good")
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, help="0 takes a free one.")
+def serve(folder: Path, port: int) -> None:
+    """Serve a bundle on this machine with the production headers."""
+    from wsd.serve import serve_forever
+
+    serve_forever(folder, port)
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@_drawing_options
+@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE",
+              help="Timings, adapter and digests.")  # fmt: skip
+def render(
+    folder: Path, prompt: str, negative: str, steps: int | None, guidance: float | None,
+    seed: int, size: Size | None, out: Path, json_path: Path | None,
+) -> None:  # fmt: skip
+    """Draw a picture with a bundle, in headless Chromium."""
+    from wsd.drawing import Drawing
+    from wsd.folders import write_atomically
+    from wsd.progress import Progress
+    from wsd.render import render as draw
+    from wsd.render import write_png
+
+    drawing = Drawing(prompt, negative, steps, guidance, seed, size)
+    rendered = draw(folder, drawing, Progress())
+    write_png(rendered.image, out)
+    if json_path is not None:
+        write_atomically(json_path, json.dumps(rendered.report(), indent=2).encode() + b"\n")
+    click.echo(out)
+
+
+@cli.command()
+@_model
+@_weights
+@_random
+@_drawing_options
+def reference(
+    model: str, weights: str | None, random_weights: int | None, prompt: str, negative: str,
+    steps: int | None, guidance: float | None, seed: int, size: Size | None, out: Path,
+) -> None:  # fmt: skip
+    """Draw the same picture with diffusers, on the CPU."""
+    from wsd.build import check_sizes, choose_checkpoint
+    from wsd.drawing import Drawing
+    from wsd.progress import Progress
+    from wsd.reference import draw_reference, load_pipeline
+    from wsd.render import write_png
+    from wsd.zoo import find_family
+
+    family = find_family(model)
+    check_sizes(family, [size] if size else [])
+    drawing = Drawing(prompt, negative, steps, guidance, seed, size)
+    pipeline = load_pipeline(family, choose_checkpoint(family, weights, random_weights))
+    image, _latents = draw_reference(family, pipeline, drawing, Progress())
+    write_png(image, out)
+    click.echo(out)
+
+
+@cli.command()
+def doctor() -> None:
+    """Say which lane and tools are here, and how to get what is missing."""
+    from wsd.doctor import examine
+
+    checks = list(examine())
+    for check in checks:
+        click.echo(f"{'ok  ' if check.good else 'BAD '} {check.name}: {check.found}")
+        if not check.good:
+            click.echo(f"     hint: {check.hint}")
+    sys.exit(0 if all(check.good for check in checks) else 1)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    try:
+        code = cli.main(arguments, prog_name="wsd", standalone_mode=False)
+        return int(code or 0)
+    except WsdError as error:
+        if os.environ.get("WSD_DEBUG"):
+            raise
+        _complain(error.message, error.hint)
+    except click.ClickException as error:
+        _complain(error.format_message(), "see: wsd --help")
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _complain("interrupted", "nothing was written; run it again")
+    return 2
+
+
+def _complain(message: str, hint: str) -> None:
+    click.echo(f"error: {message}", err=True)
+    click.echo(f"hint: {hint}", err=True)

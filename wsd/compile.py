@@ -1,0 +1,298 @@
+"""A family's components → one WebAssembly library, cached by what went in.
+
+The library knows shapes and not weights, so every checkpoint of a family shares
+it: a build that only changes weights compiles nothing.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wsd import tvm_compat
+from wsd.digest import canonical_json, digest_tree, sha256_bytes
+from wsd.errors import CompileError
+from wsd.folders import cache_folder, write_atomically, written_whole
+from wsd.kernels.image import image_to_rgba
+from wsd.kernels.sampler import TERMS, linear_combination
+from wsd.modules import build_module
+from wsd.passes import MAX_STORAGE_BUFFERS, apply_passes
+from wsd.progress import Progress
+from wsd.trace import TensorSpec, Trace, trace_component
+from wsd.wasm.link import link_library
+from wsd.wasm.runtime import emcc_version, runtime_key
+from wsd.zoo import Family
+
+_PACKAGE = Path(__file__).parent
+# What decides the library's bytes, besides the family and the tools.
+_COMPILER_SOURCES = ("trace.py", "passes.py", "compile.py", "tvm_compat.py", "kernels/*.py",
+                     "wasm/*.py")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class EntryPoint:
+    """One function of the library.
+
+    Attributes:
+        name: what the browser looks up.
+        role: ``text_encoder``, ``unet``, ``vae_decoder``, ``image_to_rgba`` or
+            ``linear_combination``.
+        component: whose parameters it takes as its last argument, or None.
+        size: (width, height) of the picture in pixels, or None where it does
+            not matter.
+        inputs: tensors it takes, in order.
+        outputs: tensors it returns, in order.
+    """
+
+    name: str
+    role: str
+    component: str | None
+    size: tuple[int, int] | None
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True)
+class Library:
+    """A compiled library in the cache.
+
+    Attributes:
+        wasm: the linked module.
+        entry_points: its functions.
+        parameters: component → (name, shape) in the order of its params tuple.
+        storage_buffers: the most that one kernel binds.
+        shaders: kernel name → WGSL.
+        key: digest of everything that went in.
+    """
+
+    wasm: Path
+    entry_points: tuple[EntryPoint, ...]
+    parameters: dict[str, list[tuple[str, tuple[int, ...]]]]
+    storage_buffers: int
+    shaders: dict[str, str]
+    key: str
+
+
+def toolchain() -> dict[str, str]:
+    """Return the versions of the tools that decide the library's bytes."""
+    packages = {name: importlib.metadata.version(name) for name in ("diffusers", "transformers")}
+    return {
+        "tvm": tvm_compat.version(),
+        "emscripten": emcc_version(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        **packages,
+    }
+
+
+def library_key(family: Family, sizes: Sequence[tuple[int, int]]) -> str:
+    """Return the digest under which the library is cached."""
+    sources = sorted(path for pattern in _COMPILER_SOURCES for path in _PACKAGE.glob(pattern))
+    return sha256_bytes(
+        canonical_json(
+            {
+                "components": {c.name: [c.role, dict(c.config)] for c in family.components},
+                "vae_scale_factor": family.vae_scale_factor,
+                "sizes": [list(size) for size in sizes],
+                "sources": digest_tree(sources, _PACKAGE),
+                "runtime": runtime_key(),
+                "toolchain": toolchain(),
+            }
+        )
+    )
+
+
+def compile_library(
+    family: Family, sizes: Sequence[tuple[int, int]], progress: Progress
+) -> Library:
+    """Compile a family at the given picture sizes, or take it from the cache.
+
+    Raises:
+        CompileError: if a component cannot be traced, imported or scheduled.
+        ToolError: if Emscripten is missing or fails.
+    """
+    key = library_key(family, sizes)
+    folder = cache_folder() / "libraries" / f"{family.name}-{key[:16]}"
+    if not folder.exists():
+        with written_whole(folder) as scratch:
+            _compile(family, sizes, scratch, progress)
+    return _read_library(folder, key)
+
+
+def _compile(
+    family: Family, sizes: Sequence[tuple[int, int]], folder: Path, progress: Progress
+) -> None:
+    with progress.stage("trace", total=len(family.components) * len(sizes)) as advance:
+        traces = []
+        for trace in _traces(family, sizes):
+            traces.append(trace)
+            advance(1)
+    with progress.stage("compile", total=3) as advance, _tvm_errors(family):
+        entry_points = _entry_points(family, sizes, traces)
+        module = apply_passes(_one_module(entry_points, traces))
+        advance(1)
+        executable = tvm_compat.build(module)
+        shaders = tvm_compat.shaders(executable)
+        advance(1)
+        objects = tvm_compat.export_objects(executable, folder)
+        advance(1)
+    storage_buffers = _check_storage_buffers(shaders)
+    with progress.stage("link", total=1) as advance:
+        link_library(objects, folder / "library.wasm")
+        for path in objects:
+            path.unlink()
+        advance(1)
+    write_atomically(
+        folder / "library.json",
+        canonical_json(
+            {
+                "entry_points": [asdict(entry) for entry in entry_points],
+                "parameters": _parameters(family, traces),
+                "storage_buffers": storage_buffers,
+                "shaders": shaders,
+            }
+        ),
+    )
+
+
+def _traces(family: Family, sizes: Sequence[tuple[int, int]]) -> Iterator[Trace]:
+    """Trace every component; text encoders once, since size does not matter to them."""
+    for component in family.components:
+        model = build_module(component)
+        wanted = sizes[:1] if component.role == "text_encoder" else sizes
+        for size in wanted:
+            yield trace_component(family, component, model, size)
+
+
+def _entry_points(
+    family: Family, sizes: Sequence[tuple[int, int]], traces: Sequence[Trace]
+) -> list[EntryPoint]:
+    roles = {component.name: component.role for component in family.components}
+    entries = [
+        EntryPoint(
+            trace.entry_point,
+            roles[trace.component],
+            trace.component,
+            trace.size,
+            trace.inputs,
+            trace.outputs,
+        )
+        for trace in traces
+    ]
+    channels = family.component("unet").config["in_channels"]
+    for width, height in sizes:
+        suffix = f"{width}x{height}"
+        factor = family.vae_scale_factor
+        latents = (1, channels, height // factor, width // factor)
+        terms = tuple(TensorSpec(f"term{n}", latents) for n in range(TERMS))
+        entries += [
+            EntryPoint(
+                f"linear_combination_{suffix}",
+                "linear_combination",
+                None,
+                (width, height),
+                (*terms, TensorSpec("coefficients", (TERMS,))),
+                (TensorSpec("sum", latents),),
+            ),
+            EntryPoint(
+                f"image_to_rgba_{suffix}",
+                "image_to_rgba",
+                None,
+                (width, height),
+                (TensorSpec("image", (1, 3, height, width)),),
+                (TensorSpec("rgba", (height, width), "int32"),),
+            ),
+        ]
+    return entries
+
+
+def _one_module(entry_points: Sequence[EntryPoint], traces: Sequence[Trace]) -> Any:
+    """Return one Relax module that holds every entry point."""
+    kernels = {"linear_combination": linear_combination, "image_to_rgba": image_to_rgba}
+    module = tvm_compat.kernel_functions(
+        {
+            entry.name: (kernels[entry.role], [(i.name, i.shape, i.dtype) for i in entry.inputs])
+            for entry in entry_points
+            if entry.role in kernels
+        }
+    )
+    for trace in traces:
+        tvm_compat.add_function(
+            module, trace.entry_point, tvm_compat.import_program(trace.program)
+        )
+    return module
+
+
+def _parameters(
+    family: Family, traces: Sequence[Trace]
+) -> dict[str, list[tuple[str, tuple[int, ...]]]]:
+    parameters: dict[str, list[tuple[str, tuple[int, ...]]]] = {}
+    for trace in traces:
+        found = list(trace.parameters.items())
+        if parameters.setdefault(trace.component, found) != found:
+            raise CompileError(
+                f"{family.name}: {trace.component} reads other parameters at another size",
+                "sizes of one library must share their parameters; report this as a bug",
+            )
+    return parameters
+
+
+def _check_storage_buffers(shaders: dict[str, str]) -> int:
+    counts = {name: code.count("var<storage") for name, code in shaders.items()}
+    name, most = max(counts.items(), key=lambda item: item[1])
+    if most > MAX_STORAGE_BUFFERS:
+        raise CompileError(
+            f"kernel {name} binds {most} storage buffers, WebGPU allows {MAX_STORAGE_BUFFERS}",
+            "fusion made it too wide: limit FuseOps in wsd/passes.py",
+        )
+    return most
+
+
+@contextmanager
+def _tvm_errors(family: Family) -> Iterator[None]:
+    """Turn TVM's exceptions, which quote C++ stacks, into ours."""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError, KeyError, AssertionError) as error:
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise CompileError(
+            f"TVM {tvm_compat.version()} could not compile {family.name}: {said[-1]}",
+            "an operator or shape is not supported; the traceback follows with WSD_DEBUG=1",
+        ) from error
+
+
+def _read_library(folder: Path, key: str) -> Library:
+    table = json.loads((folder / "library.json").read_text())
+
+    def specs(items: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
+        return tuple(TensorSpec(i["name"], tuple(i["shape"]), i["dtype"]) for i in items)
+
+    return Library(
+        wasm=folder / "library.wasm",
+        entry_points=tuple(
+            EntryPoint(
+                entry["name"],
+                entry["role"],
+                entry["component"],
+                tuple(entry["size"]) if entry["size"] else None,
+                specs(entry["inputs"]),
+                specs(entry["outputs"]),
+            )
+            for entry in table["entry_points"]
+        ),
+        parameters={
+            component: [(name, tuple(shape)) for name, shape in records]
+            for component, records in table["parameters"].items()
+        },
+        storage_buffers=table["storage_buffers"],
+        shaders=table["shaders"],
+        key=key,
+    )

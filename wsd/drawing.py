@@ -1,0 +1,43 @@
+"""The options of one picture, shared by ``wsd render`` and ``wsd reference``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wsd.errors import UsageError
+
+MAX_STEPS = 100
+MAX_SEED = 2**32 - 1
+MAX_GUIDANCE = 50.0
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What to draw; the names are diffusers'.
+
+    Attributes:
+        prompt: text to draw.
+        negative_prompt: text to stay away from; used when guidance_scale > 1.
+        steps: number of inference steps, 1 to 100.
+        guidance_scale: classifier-free guidance, 0 to 50; up to 1 means none.
+        seed: of ``torch.Generator().manual_seed``, 0 to 2**32 - 1.
+        size: (width, height) in pixels, or None for the model's default.
+    """
+
+    prompt: str
+    negative_prompt: str = ""
+    steps: int | None = None
+    guidance_scale: float | None = None
+    seed: int = 0
+    size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range, before anything is loaded."""
+        if self.steps is not None and not 1 <= self.steps <= MAX_STEPS:
+            raise UsageError(f"steps is {self.steps}", f"it must be from 1 to {MAX_STEPS}")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise UsageError(f"seed is {self.seed}", f"it must be from 0 to {MAX_SEED}")
+        if self.guidance_scale is not None and not 0 <= self.guidance_scale <= MAX_GUIDANCE:
+            raise UsageError(
+                f"guidance is {self.guidance_scale}", f"it must be from 0 to {MAX_GUIDANCE:g}"
+            )

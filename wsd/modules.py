@@ -1,0 +1,84 @@
+"""The zoo's components as torch modules, and whole pipelines of diffusers."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wsd.digest import canonical_json, sha256_bytes
+from wsd.folders import cache_folder, written_whole
+from wsd.zoo import Component, Family
+
+# The decoder's last layer starts near zero; without this every picture that
+# random weights draw is one flat grey.
+_CONTRAST = 6.0
+
+
+def build_module(component: Component) -> torch.nn.Module:
+    """Build a component from its configuration, float32, in evaluation mode.
+
+    Weights are whatever the global torch generator gives.
+    """
+    library = importlib.import_module(component.library)
+    model_class = getattr(library, component.class_name)
+    config: Any = dict(component.config)
+    if component.library == "transformers":
+        model = model_class(model_class.config_class(**config))
+    else:
+        model = model_class(**config)
+    module: torch.nn.Module = model.float().eval()
+    return module
+
+
+def build_scheduler(family: Family) -> Any:
+    """Build the family's diffusers scheduler."""
+    import diffusers
+
+    config = dict(family.scheduler)
+    return getattr(diffusers, config.pop("_class_name")).from_config(config)
+
+
+def random_checkpoint(family: Family, seed: int) -> Path:
+    """Return a diffusers folder with seeded random weights, written once and cached.
+
+    The same family, seed and torch give the same bytes.
+    """
+    key = sha256_bytes(
+        canonical_json(
+            {
+                "torch": torch.__version__,
+                "seed": seed,
+                "contrast": _CONTRAST,
+                "components": {c.name: dict(c.config) for c in family.components},
+                "scheduler": dict(family.scheduler),
+            }
+        )
+    )
+    folder = cache_folder() / "checkpoints" / f"{family.name}-{key[:16]}"
+    if not folder.exists():
+        with written_whole(folder) as scratch:
+            _write_random(family, seed, scratch)
+    return folder
+
+
+def _write_random(family: Family, seed: int, folder: Path) -> None:
+    import diffusers
+    from transformers import CLIPTokenizer
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        modules = {c.name: build_module(c) for c in family.components}
+    with torch.no_grad():
+        modules[family.component("vae_decoder").name].decoder.conv_out.weight *= _CONTRAST
+    pipeline = getattr(diffusers, family.pipeline)(
+        **modules,
+        tokenizer=CLIPTokenizer.from_pretrained(family.tokenizer),
+        scheduler=build_scheduler(family),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(folder, safe_serialization=True)

@@ -1,0 +1,66 @@
+"""``wsd reference``: the same picture by diffusers, on the CPU in float32."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from wsd.checkpoint import Checkpoint
+from wsd.drawing import Drawing
+from wsd.modules import build_scheduler
+from wsd.progress import Progress
+from wsd.zoo import Family
+
+
+def load_pipeline(family: Family, checkpoint: Path) -> Any:
+    """Load the family's diffusers pipeline from a folder, float32, on the CPU.
+
+    Raises:
+        CheckpointError: if the folder is not the family's.
+    """
+    import diffusers
+
+    Checkpoint(checkpoint, family)
+    pipeline = getattr(diffusers, family.pipeline).from_pretrained(
+        checkpoint, torch_dtype=torch.float32, safety_checker=None, local_files_only=True
+    )
+    pipeline.scheduler = build_scheduler(family)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def draw_reference(
+    family: Family, pipeline: Any, drawing: Drawing, progress: Progress
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a picture with diffusers.
+
+    Returns:
+        (image (height, width, 3) uint8, final latents as flat float32).
+    """
+    steps = drawing.steps or family.steps
+    guidance = family.guidance_scale if drawing.guidance_scale is None else drawing.guidance_scale
+    width, height = drawing.size or family.sizes[0]
+    kept: dict[str, torch.Tensor] = {}
+
+    def on_step(_pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        kept["latents"] = tensors["latents"]
+        progress.report("denoise", step + 1, steps)
+        return tensors
+
+    with progress:
+        drawn = pipeline(
+            prompt=drawing.prompt,
+            negative_prompt=drawing.negative_prompt,
+            num_inference_steps=steps,
+            guidance_scale=guidance,
+            generator=torch.Generator().manual_seed(drawing.seed),
+            width=width,
+            height=height,
+            output_type="np",
+            callback_on_step_end=on_step,
+        )
+    image = (drawn.images[0] * 255).round().astype(np.uint8)
+    return image, kept["latents"].numpy().ravel()

@@ -1,0 +1,204 @@
+"""``wsd render``: a picture drawn by the bundle's own page code in Chromium."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from wsd.browser import open_page
+from wsd.digest import sha256_bytes
+from wsd.drawing import Drawing
+from wsd.errors import RenderError, UsageError
+from wsd.manifest import find_manifests, read_manifest
+from wsd.progress import Progress
+from wsd.serve import served
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A picture and what is known of how it was drawn.
+
+    Attributes:
+        image: (height, width, 3) uint8.
+        latents: final latents, flat float32.
+        timings: milliseconds by stage, loading included.
+        adapter: what WebGPU says of the GPU.
+        usage: what the runtime held afterwards.
+    """
+
+    image: np.ndarray
+    latents: np.ndarray
+    timings: dict[str, float]
+    adapter: dict[str, str]
+    usage: dict[str, int]
+
+    def report(self) -> dict[str, Any]:
+        """Return the object that ``--json`` writes."""
+        return {
+            "timings_ms": self.timings,
+            "adapter": self.adapter,
+            "usage": self.usage,
+            "latents_sha256": sha256_bytes(self.latents.tobytes()),
+            "image_sha256": sha256_bytes(self.image.tobytes()),
+        }
+
+
+# Runs in the page. Arrays come back as base64, which is faster than JSON.
+_LOAD = """
+async ([manifest]) => {
+  const { StableDiffusionPipeline } = await import("./client.js");
+  const started = performance.now();
+  const failed = (error) => ({ error: { name: error.name, message: error.message,
+                                        hint: error.hint ?? "" } });
+  try {
+    globalThis.pipe = await StableDiffusionPipeline.fromPretrained(manifest, {
+      onProgress: (event) => globalThis.wsdProgress(event),
+    });
+  } catch (error) { return failed(error); }
+  globalThis.bytes = (array) => {
+    const view = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+    let text = "";
+    for (let i = 0; i < view.length; i += 32768)
+      text += String.fromCharCode(...view.subarray(i, i + 32768));
+    return btoa(text);
+  };
+  globalThis.floats = (text) => new Float32Array(
+    Uint8Array.from(atob(text), (char) => char.charCodeAt(0)).buffer);
+  globalThis.attempt = async (work) => {
+    try { return { value: await work() }; } catch (error) { return failed(error); }
+  };
+  return { value: { load: performance.now() - started, adapter: globalThis.pipe.adapter } };
+}
+"""
+
+_DRAW = """
+([prompt, options]) => attempt(async () => {
+  const { image, latents, timings } = await pipe.generate(prompt, {
+    ...options, onProgress: (event) => globalThis.wsdProgress(event) });
+  return { width: image.width, height: image.height, rgba: bytes(image.data),
+           latents: bytes(latents), timings, usage: await pipe.remote.usage() };
+})
+"""
+
+
+class Renderer:
+    """A model loaded in a page; draws one picture after another."""
+
+    def __init__(self, page: Page, progress: Progress, manifest: str) -> None:
+        self._page = page
+        self._progress = progress
+        self._stage = ""
+        page.expose_function("wsdProgress", self._on_progress)
+        loaded = self._call(_LOAD, [manifest])
+        self.load_ms: float = loaded["load"]
+        self.adapter: dict[str, str] = loaded["adapter"]
+
+    def draw(self, drawing: Drawing) -> Rendered:
+        """Draw one picture.
+
+        Raises:
+            UsageError: for an option that the model refuses.
+            RenderError: if the page fails.
+        """
+        options = {
+            "negativePrompt": drawing.negative_prompt,
+            "numInferenceSteps": drawing.steps,
+            "guidanceScale": drawing.guidance_scale,
+            "seed": drawing.seed,
+            "width": drawing.size[0] if drawing.size else None,
+            "height": drawing.size[1] if drawing.size else None,
+        }
+        given = {key: value for key, value in options.items() if value is not None}
+        drawn = self._call(_DRAW, [drawing.prompt, given])
+        rgba = np.frombuffer(base64.b64decode(drawn["rgba"]), np.uint8)
+        return Rendered(
+            image=rgba.reshape(drawn["height"], drawn["width"], 4)[..., :3].copy(),
+            latents=np.frombuffer(base64.b64decode(drawn["latents"]), np.float32).copy(),
+            timings={"load": self.load_ms, **drawn["timings"]},
+            adapter=self.adapter,
+            usage=drawn["usage"],
+        )
+
+    def encode_text(self, prompt: str) -> np.ndarray:
+        """Return text embeddings as flat float32."""
+        return self._array("([p]) => attempt(async () => bytes(await pipe.remote.encodeText(p)))",
+                           [prompt])  # fmt: skip
+
+    def predict_noise(
+        self, latents: np.ndarray, timestep: float, embeddings: np.ndarray
+    ) -> np.ndarray:
+        """Return one UNet call's prediction as flat float32."""
+        return self._array(
+            "([x, t, e]) => attempt(async () =>"
+            " bytes(await pipe.remote.predictNoise(floats(x), t, floats(e))))",
+            [_encode(latents), timestep, _encode(embeddings)],
+        )
+
+    def decode_latents(self, latents: np.ndarray) -> np.ndarray:
+        """Return the decoded image, about -1 to 1, as flat float32."""
+        return self._array(
+            "([x]) => attempt(async () => bytes(await pipe.remote.decodeLatents(floats(x))))",
+            [_encode(latents)],
+        )
+
+    def usage(self) -> dict[str, int]:
+        """Return what the runtime holds now."""
+        return dict(self._call("() => attempt(() => pipe.remote.usage())", []))
+
+    def _array(self, script: str, arguments: list[Any]) -> np.ndarray:
+        return np.frombuffer(base64.b64decode(self._call(script, arguments)), np.float32).copy()
+
+    def _call(self, script: str, arguments: list[Any]) -> Any:
+        answer = self._page.evaluate(script, arguments)
+        if error := answer.get("error"):
+            kind = UsageError if error["name"] == "OptionError" else RenderError
+            raise kind(f"{error['name']}: {error['message']}", error["hint"] or "report this")
+        return answer["value"]
+
+    def _on_progress(self, event: dict[str, Any]) -> None:
+        self._progress.report(event["stage"], event["loaded"], event["total"])
+
+
+def _encode(array: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(array, np.float32).tobytes()).decode()
+
+
+def render(bundle: Path, drawing: Drawing, progress: Progress) -> Rendered:
+    """Serve a bundle, open it in Chromium and draw one picture.
+
+    Raises:
+        BundleError: if the folder is not a bundle.
+        UsageError: for a size that was not compiled.
+        RenderError, ToolError: if the browser cannot draw.
+    """
+    manifest = find_manifests(bundle)[0]
+    sizes = {
+        tuple(entry["size"])
+        for entry in read_manifest(manifest)["entry_points"]
+        if entry["size"] is not None
+    }
+    if drawing.size is not None and drawing.size not in sizes:
+        listed = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
+        raise UsageError(
+            f"size {drawing.size[0]}x{drawing.size[1]} was not compiled",
+            f"sizes of this bundle: {listed}",
+        )
+    with served(bundle) as address, open_page(address) as page, progress:
+        relative = manifest.relative_to(bundle).as_posix()
+        return Renderer(page, progress, relative).draw(drawing)
+
+
+def write_png(image: np.ndarray, path: Path) -> None:
+    """Write (height, width, 3) uint8 as PNG; the file appears whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.tmp")
+    Image.fromarray(image).save(scratch, format="PNG")
+    scratch.rename(path)

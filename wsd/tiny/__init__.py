@@ -1,0 +1,1 @@
+"""The small models that ship with WSD, and the programs that make them."""
