@@ -8,6 +8,7 @@ import tvm
 from tvm import relax
 
 from wsd.kernels import LEGALIZERS
+from wsd.kernels.direct import DirectProduct
 from wsd.tvm_compat import IRModule, dlight, target
 
 # A compute stage has 8 storage buffers on every WebGPU adapter and 10 on all
@@ -19,6 +20,7 @@ def schedule_rules() -> tuple[Any, ...]:
     """Return the schedule rules in the order in which they are tried."""
     gpu = dlight.gpu
     return (
+        DirectProduct(),
         gpu.Matmul(),
         gpu.GEMV(),
         gpu.Reduction(),

@@ -53,6 +53,8 @@ def _first_module(*names: str) -> Any:
 
 tir = _first_module("tvm.tirx", "tvm.tir")
 dlight = _first_module("tvm.s_tir.dlight", "tvm.dlight")
+Schedule: Any = _first_module("tvm.s_tir", "tvm.tir").Schedule
+normalize_prim_func: Any = dlight.analysis.normalize_prim_func
 
 
 def target() -> Any:
@@ -77,6 +79,11 @@ def rank(variable: Any) -> int:
     """Return the number of dimensions of a Relax tensor variable."""
     kind = variable.struct_info if is_reference_lane() else variable.ty
     return int(kind.ndim)
+
+
+def free_variables(expression: Any) -> set[str]:
+    """Return the names of the variables in a TIR expression."""
+    return {str(variable.name) for variable in tir.analysis.undefined_vars(expression)}
 
 
 def import_program(program: Any) -> IRModule:
@@ -190,9 +197,9 @@ def shaders(executable: Executable) -> dict[str, str]:
         if kind != "webgpu":
             continue
         inspect: Callable[..., str] = getattr(module, "inspect_source", None) or module.get_source
-        for part in re.split(r"(?m)^//-+\n// Function: ", str(inspect()))[1:]:
+        for part in re.split(r"(?m)^// Function: ", str(inspect()))[1:]:
             header, _, code = part.partition("\n")
-            found[header.strip()] = code.partition("\n")[2].strip() + "\n"
+            found[header.strip()] = re.sub(r"(?m)^//-+$", "", code).strip() + "\n"
     return dict(sorted(found.items()))
 
 

@@ -48,7 +48,7 @@ FAMILY = Family(
                     "DownBlock2D",
                 ),
                 "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-                "block_out_channels": (64, 128, 192),
+                "block_out_channels": (64, 96, 128),
                 "layers_per_block": 1,
                 "attention_head_dim": 4,
                 "cross_attention_dim": _HIDDEN,
