@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from wsd.errors import RenderError, ToolError
+from wsd.errors import RenderError, ToolError, UsageError
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
@@ -24,9 +24,13 @@ _FLAGS = (
     "--disable-quic",
     "--no-first-run",
 )
-# A GPU is used when WSD_WEBGPU_ADAPTER=default; the software adapter draws the
-# same picture on every machine.
-_ADAPTER = os.environ.get("WSD_WEBGPU_ADAPTER", "swiftshader")
+# WSD_WEBGPU_ADAPTER chooses: the software adapter draws the same picture on every
+# machine, "default" is the GPU, "none" shows what a visitor without WebGPU sees.
+_ADAPTERS = {
+    "swiftshader": ("--use-webgpu-adapter=swiftshader",),
+    "default": ("--enable-features=Vulkan",),
+    "none": ("--disable-gpu", "--disable-software-rasterizer"),
+}
 
 
 def find_chromium() -> str:
@@ -46,15 +50,14 @@ def find_chromium() -> str:
 
 
 def _flags() -> list[str]:
-    flags = list(_FLAGS)
-    if _ADAPTER == "default":
-        flags.append("--enable-features=Vulkan")
-    else:
-        flags.append(f"--use-webgpu-adapter={_ADAPTER}")
-    if os.geteuid() == 0:
-        # Chromium's sandbox refuses root; containers and CI run as root.
-        flags.append("--no-sandbox")
-    return flags
+    adapter = os.environ.get("WSD_WEBGPU_ADAPTER", "swiftshader")
+    if adapter not in _ADAPTERS:
+        raise UsageError(
+            f"WSD_WEBGPU_ADAPTER is {adapter!r}", f"it must be one of {', '.join(_ADAPTERS)}"
+        )
+    # Chromium's sandbox refuses root; containers and CI run as root.
+    root = ("--no-sandbox",) if os.geteuid() == 0 else ()
+    return [*_FLAGS, *_ADAPTERS[adapter], *root]
 
 
 @contextmanager

@@ -196,7 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         _complain(error.message, error.hint)
     except click.ClickException as error:
-        _complain(error.format_message(), "see: wsd --help")
+        _complain(error.format_message().rstrip("."), "see: wsd --help")
     except (click.exceptions.Abort, KeyboardInterrupt):
         _complain("interrupted", "nothing was written; run it again")
     return 2

@@ -25,7 +25,7 @@ def load_pipeline(family: Family, checkpoint: Path) -> Any:
 
     Checkpoint(checkpoint, family)
     pipeline = getattr(diffusers, family.pipeline).from_pretrained(
-        checkpoint, torch_dtype=torch.float32, safety_checker=None, local_files_only=True
+        checkpoint, dtype=torch.float32, safety_checker=None, local_files_only=True
     )
     pipeline.scheduler = build_scheduler(family)
     pipeline.set_progress_bar_config(disable=True)

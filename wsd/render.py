@@ -54,7 +54,7 @@ class Rendered:
 # Runs in the page. Arrays come back as base64, which is faster than JSON.
 _LOAD = """
 async ([manifest]) => {
-  const { StableDiffusionPipeline } = await import("./client.js");
+  const { StableDiffusionPipeline } = await import("/client.js");
   const started = performance.now();
   const failed = (error) => ({ error: { name: error.name, message: error.message,
                                         hint: error.hint ?? "" } });

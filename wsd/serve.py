@@ -71,9 +71,9 @@ def create_app(bundle: Path) -> web.Application:
 
 
 async def _listen(bundle: Path, port: int) -> tuple[web.AppRunner, int]:
-    runner = web.AppRunner(create_app(bundle), access_log=None)
+    runner = web.AppRunner(create_app(bundle), access_log=None, shutdown_timeout=1)
     await runner.setup()
-    site = web.TCPSite(runner, HOST, port, shutdown_timeout=1)
+    site = web.TCPSite(runner, HOST, port)
     try:
         await site.start()
     except OSError as error:

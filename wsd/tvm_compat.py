@@ -135,6 +135,23 @@ def build(module: IRModule) -> Executable:
         return relax.build(module, target(), relax_pipeline=pipeline, system_lib=True)
 
 
+def run_on_cpu(module: IRModule, inputs: list[Any], parameters: list[Any]) -> Any:
+    """Run an imported module's ``main`` on the CPU, for tests.
+
+    Args:
+        module: what :func:`import_program` returned.
+        inputs: run-time inputs as numpy arrays.
+        parameters: parameters as numpy arrays.
+
+    Returns:
+        the result as a numpy array.
+    """
+    executable = relax.build(module, "llvm")
+    machine = relax.VirtualMachine(executable, tvm.cpu())
+    to_tensor = tvm.nd.array if is_reference_lane() else tvm.runtime.tensor
+    return machine["main"](*(to_tensor(a) for a in (*inputs, *parameters))).numpy()
+
+
 class _grouped_device_functions:  # noqa: N801 - used as a statement
     """Make v0.21 emit one WebGPU module instead of one a kernel.
 

@@ -14,6 +14,8 @@ const SHIFT = 397;
 
 /** The Mersenne Twister MT19937. */
 export class MersenneTwister {
+  /** The second of a pair of normal numbers that the scalar path has not handed out. */
+  spare: number | undefined;
   private readonly state = new Uint32Array(STATE);
   private next = STATE;
 
@@ -68,11 +70,16 @@ export function randn(generator: MersenneTwister, count: number): Float32Array {
 
 function randnScalar(generator: MersenneTwister, count: number): Float32Array {
   const out = new Float32Array(count);
-  for (let i = 0; i < count; i += 2) {
+  for (let i = 0; i < count; i++) {
+    if (generator.spare !== undefined) {
+      out[i] = generator.spare;
+      generator.spare = undefined;
+      continue;
+    }
     const angle = 2 * Math.PI * generator.uniform53();
     const radius = Math.sqrt(-2 * Math.log1p(-generator.uniform53()));
     out[i] = radius * Math.cos(angle);
-    if (i + 1 < count) out[i + 1] = radius * Math.sin(angle);
+    generator.spare = radius * Math.sin(angle);
   }
   return out;
 }

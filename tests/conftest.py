@@ -1,0 +1,83 @@
+"""What tests share: a built bundle, a page that has it loaded, diffusers' pipeline."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wsd.build import build_bundle, choose_checkpoint
+from wsd.compile import Library, compile_library
+from wsd.page import install_packages, web_folder
+from wsd.progress import Quiet
+from wsd.reference import load_pipeline
+from wsd.run import find_program, run
+from wsd.zoo import Family, find_family
+
+
+@pytest.fixture(scope="session")
+def family() -> Family:
+    return find_family("tiny-sd15")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(family: Family) -> Path:
+    return choose_checkpoint(family, None, None)
+
+
+@pytest.fixture(scope="session")
+def library(family: Family) -> Library:
+    return compile_library(family, family.sizes, Quiet())
+
+
+@pytest.fixture(scope="session")
+def bundle(
+    family: Family, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    out = tmp_path_factory.mktemp("bundle") / "tiny"
+    return build_bundle(family, checkpoint, family.sizes, out, Quiet())
+
+
+@pytest.fixture(scope="session")
+def manifest(bundle: Path, family: Family) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        (bundle / "models" / family.name / "manifest.json").read_text()
+    )
+    return found
+
+
+@pytest.fixture(scope="session")
+def pipeline(family: Family, checkpoint: Path) -> Any:
+    return load_pipeline(family, checkpoint)
+
+
+Bridge = Callable[[dict[str, Any]], Any]
+
+
+@pytest.fixture(scope="session")
+def javascript(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
+    """Call the page's pure modules in Node.js (web/tests/bridge.ts)."""
+    install_packages()
+    script = tmp_path_factory.mktemp("bridge") / "bridge.mjs"
+    esbuild = web_folder() / "node_modules" / ".bin" / "esbuild"
+    run([esbuild, "tests/bridge.ts", "--bundle", "--platform=node", "--format=esm",
+         f"--outfile={script}"], cwd=web_folder())  # fmt: skip
+    node = find_program("node", "install Node.js")
+    with subprocess.Popen(
+        [node, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def call(request: dict[str, Any]) -> Any:
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+
+        yield call
+        process.stdin.close()
+        process.wait()

@@ -1,0 +1,19 @@
+"""How far apart two results are."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+
+def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
+    """Return the norm of the difference over the norm of what was expected."""
+    difference = found.ravel().astype(np.float64) - expected.ravel().astype(np.float64)
+    return float(np.linalg.norm(difference) / np.linalg.norm(expected.astype(np.float64)))
+
+
+def psnr(found: np.ndarray, expected: np.ndarray) -> float:
+    """Return the peak signal-to-noise ratio of two uint8 images in dB."""
+    error = np.mean((found.astype(np.float64) - expected.astype(np.float64)) ** 2)
+    return math.inf if error == 0 else 10 * math.log10(255**2 / error)

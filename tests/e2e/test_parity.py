@@ -1,0 +1,82 @@
+"""The browser against diffusers: every stage alone, then whole pictures."""
+
+import numpy as np
+import pytest
+import torch
+from measure import psnr, relative_error
+
+from wsd.drawing import Drawing
+from wsd.progress import Quiet
+from wsd.reference import draw_reference
+
+PROMPTS = ["a large red circle", "Two small blue squares, left of a star!", "une étoile 你好 👍"]
+LONG = "a yellow diamond above a pink heart and " * 25  # 200 words
+
+
+@pytest.mark.parametrize("prompt", ["", *PROMPTS, LONG])
+def test_text_embeddings(renderer, pipeline, prompt):
+    ids = pipeline.tokenizer(
+        prompt, padding="max_length", truncation=True, max_length=77, return_tensors="pt"
+    ).input_ids
+    with torch.no_grad():
+        expected = pipeline.text_encoder(ids)[0].numpy()
+    assert relative_error(renderer.encode_text(prompt), expected) < 1e-4
+
+
+@pytest.mark.parametrize("timestep", [999, 500, 1])
+def test_one_unet_step(renderer, pipeline, timestep):
+    generator = torch.Generator().manual_seed(timestep)
+    latents = torch.randn(1, 4, 16, 16, generator=generator)
+    text = torch.randn(1, 77, 128, generator=generator)
+    with torch.no_grad():
+        expected = pipeline.unet(latents, timestep, text).sample.numpy()
+    found = renderer.predict_noise(latents.numpy(), timestep, text.numpy())
+    assert relative_error(found, expected) < 1e-4
+
+
+def test_vae_decode(renderer, pipeline):
+    latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        expected = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
+    assert relative_error(renderer.decode_latents(latents.numpy()), expected.numpy()) < 1e-4
+
+
+DRAWINGS = [
+    *(Drawing(prompt, seed=seed, steps=4) for prompt in PROMPTS for seed in (0, 4_000_000_000)),
+    Drawing("", seed=1, steps=4),
+    Drawing(LONG, seed=2, steps=4),
+    Drawing(PROMPTS[0], negative_prompt="blue, green", seed=3, steps=4),
+    Drawing(PROMPTS[0], guidance_scale=1.0, seed=4, steps=4),
+    Drawing(PROMPTS[1], guidance_scale=7.5, seed=5, steps=1),
+    Drawing(PROMPTS[0], guidance_scale=7.5, seed=6, steps=20),
+]
+
+
+@pytest.mark.parametrize("drawing", DRAWINGS, ids=lambda d: f"{d.prompt[:12]}-{d.seed}-{d.steps}")
+def test_whole_pictures(renderer, pipeline, family, drawing):
+    image, latents = draw_reference(family, pipeline, drawing, Quiet())
+    rendered = renderer.draw(drawing)
+    assert relative_error(rendered.latents, latents) < 1e-3
+    assert psnr(rendered.image, image) >= 40
+    # A flat picture would agree too easily.
+    assert rendered.image.std() > 10
+
+
+def test_the_prompt_and_the_seed_matter(renderer):
+    draw = [
+        renderer.draw(Drawing(prompt, seed=seed, steps=1)).latents
+        for prompt, seed in [("red", 0), ("blue", 0), ("red", 1)]
+    ]
+    assert relative_error(draw[0], draw[1]) > 1e-3
+    assert relative_error(draw[0], draw[2]) > 1e-1
+    again = renderer.draw(Drawing("red", seed=0, steps=1)).latents
+    np.testing.assert_array_equal(again, draw[0])
+
+
+def test_ten_pictures_leave_nothing_behind(renderer):
+    def draw(index):
+        renderer.draw(Drawing(f"picture {index}", seed=index, steps=2))
+        return renderer.usage()
+
+    first = draw(0)
+    assert [draw(index) for index in range(1, 11)] == [first] * 10

@@ -1,0 +1,37 @@
+"""Digests of every shader and shard of the tiny model: a change is a decision.
+
+``nox -s golden`` writes the table anew. Shaders have one table a TVM version.
+Shards depend on torch's random numbers alone and have one for all.
+"""
+
+import json
+import os
+from pathlib import Path
+
+from wsd import tvm_compat
+from wsd.digest import sha256_bytes
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+
+
+def compare(name, found):
+    path = GOLDEN / name
+    if os.environ.get("WSD_UPDATE_GOLDEN"):
+        path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    expected = json.loads(path.read_text())
+    changed = {key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key)}
+    assert not changed, f"{name}: {len(changed)} changed; if meant, run: nox -s golden"
+
+
+def test_shaders(library):
+    digests = {name: sha256_bytes(code.encode())[:16] for name, code in library.shaders.items()}
+    compare(f"tiny-sd15-shaders-tvm-{tvm_compat.version()}.json", digests)
+
+
+def test_shards(manifest):
+    digests = {
+        f"{name}-{index}": shard["sha256"]
+        for name, component in manifest["components"].items()
+        for index, shard in enumerate(component["shards"])
+    }
+    compare("tiny-sd15-shards.json", digests)

@@ -1,0 +1,39 @@
+"""The linked module: what it imports and what it exports."""
+
+import json
+
+from wsd.page import web_folder
+from wsd.run import find_program, run
+
+# What tvmjs's environment adds to the WASI library's functions.
+TVMJS = {
+    "env.TVMFFIWasmSafeCall",
+    "env.TVMFFIWasmFunctionDeleter",
+    "env.emscripten_notify_memory_growth",
+    "env.__cxa_thread_atexit",
+    "env.__console_log",
+}
+
+LIST = """
+import { readFileSync } from "node:fs";
+import { WASI } from "@bjorn3/browser_wasi_shim";
+const module = new WebAssembly.Module(readFileSync(process.argv[1]));
+console.log(JSON.stringify({
+  imports: WebAssembly.Module.imports(module).map((i) => `${i.module}.${i.name}`),
+  exports: WebAssembly.Module.exports(module).map((e) => e.name),
+  wasi: Object.keys(new WASI([], [], []).wasiImport).map((n) => `wasi_snapshot_preview1.${n}`),
+}));
+"""
+
+
+def test_imports_are_provided_by_the_glue(library, bundle):
+    assert bundle  # the page's packages are installed
+    node = find_program("node", "install Node.js")
+    answer = json.loads(
+        run([node, "--input-type=module", "-e", LIST, library.wasm], cwd=web_folder())
+    )
+    imports = set(answer["imports"])
+    assert imports - TVMJS - set(answer["wasi"]) == set()
+    assert {"memory", "_initialize", "TVMFFIFunctionCall", "TVMWasmAllocSpace"} <= set(
+        answer["exports"]
+    )

@@ -1,0 +1,152 @@
+"""Checkpoints that are not what they should be: each named, each with a hint."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from wsd.checkpoint import Checkpoint, find_checkpoint
+from wsd.errors import CheckpointError
+from wsd.modules import random_checkpoint
+
+UNET_FILE = "diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture
+def copy(checkpoint, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(checkpoint, folder)
+    return folder
+
+
+def read_unet(folder, family, library):
+    component = family.component("unet")
+    return list(Checkpoint(folder, family).tensors(component, dict(library.parameters["unet"])))
+
+
+def test_a_good_checkpoint_gives_every_tensor_in_order(checkpoint, family, library):
+    tensors = read_unet(checkpoint, family, library)
+    assert [tuple(t.shape) for t in tensors] == [shape for _, shape in library.parameters["unet"]]
+    stored = load_file(checkpoint / "unet" / UNET_FILE)
+    for (name, _), tensor in zip(library.parameters["unet"], tensors, strict=True):
+        assert torch.equal(tensor, stored[name])
+
+
+def test_the_same_seed_gives_the_same_bytes(family, checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("WSD_CACHE", str(tmp_path))
+    again = random_checkpoint(family, 0)
+    assert again != checkpoint
+    for path in sorted(checkpoint.rglob("*.safetensors")):
+        assert path.read_bytes() == (again / path.relative_to(checkpoint)).read_bytes()
+    other = random_checkpoint(family, 1)
+    assert (other / "unet" / UNET_FILE).read_bytes() != (again / "unet" / UNET_FILE).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing", "checkpoint folder ./missing does not exist"),
+        ("model.ckpt", "is a pickle"),
+        ("model.safetensors", "is a single file"),
+    ],
+)
+def test_what_is_no_checkpoint_folder(name, message):
+    with pytest.raises(CheckpointError, match=message) as caught:
+        find_checkpoint(f"./{name}")
+    assert caught.value.hint
+
+
+def test_a_missing_component(copy, family):
+    shutil.rmtree(copy / "vae")
+    with pytest.raises(CheckpointError, match=r"vae/config.json does not exist"):
+        Checkpoint(copy, family)
+
+
+def test_a_missing_weights_file(copy, family, library):
+    (copy / "unet" / UNET_FILE).unlink()
+    with pytest.raises(CheckpointError, match=r"unet: no \.safetensors file here"):
+        read_unet(copy, family, library)
+
+
+@pytest.mark.parametrize("keep", [0, 7, 1000, -4])
+def test_a_truncated_weights_file(copy, family, library, keep):
+    path = copy / "unet" / UNET_FILE
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        read_unet(copy, family, library)
+
+
+def test_a_tensor_of_the_wrong_shape_is_named_with_both_shapes(copy, family, library):
+    path = copy / "unet" / UNET_FILE
+    tensors = load_file(path)
+    tensors["conv_in.weight"] = torch.zeros(64, 5, 3, 3)
+    save_file(tensors, path)
+    expected = r"tensor conv_in.weight has shape \[64, 5, 3, 3\], expected \[64, 4, 3, 3\]"
+    with pytest.raises(CheckpointError, match=expected):
+        read_unet(copy, family, library)
+
+
+def test_a_missing_tensor_is_named(copy, family, library):
+    path = copy / "unet" / UNET_FILE
+    tensors = load_file(path)
+    del tensors["conv_out.bias"]
+    save_file(tensors, path)
+    with pytest.raises(CheckpointError, match="tensor conv_out.bias is missing"):
+        read_unet(copy, family, library)
+
+
+def test_a_tensor_with_nan_is_named(copy, family, library):
+    path = copy / "unet" / UNET_FILE
+    tensors = load_file(path)
+    tensors["conv_out.bias"][0] = float("nan")
+    save_file(tensors, path)
+    with pytest.raises(CheckpointError, match=r"conv_out.bias holds NaN"):
+        read_unet(copy, family, library)
+
+
+def test_another_family(copy, family):
+    path = copy / "unet" / "config.json"
+    config = json.loads(path.read_text())
+    config["cross_attention_dim"] = 768
+    path.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="cross_attention_dim is 768, but tiny-sd15 has 128"):
+        Checkpoint(copy, family)
+
+
+def test_another_class(copy, family):
+    path = copy / "unet" / "config.json"
+    config = json.loads(path.read_text())
+    config["_class_name"] = "UNet2DModel"
+    path.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="class is UNet2DModel"):
+        Checkpoint(copy, family)
+
+
+def test_the_old_clip_prefix_is_understood(copy, family, library):
+    path = copy / "text_encoder" / "model.safetensors"
+    tensors = load_file(path)
+    plain = {name.removeprefix("text_model."): value for name, value in tensors.items()}
+    component = family.component("text_encoder")
+    expected = dict(library.parameters["text_encoder"])
+    read = []
+    for prefix in ("", "text_model."):
+        save_file({prefix + name: value for name, value in plain.items()}, path)
+        read.append(list(Checkpoint(copy, family).tensors(component, expected)))
+    assert all(torch.equal(a, b) for a, b in zip(*read, strict=True))
+
+
+def test_bf16_weights_are_read(copy, family, library, tmp_path):
+    from wsd.params import write_shards
+
+    path = copy / "unet" / UNET_FILE
+    save_file({name: value.bfloat16() for name, value in load_file(path).items()}, path)
+    (tmp_path / "out").mkdir()
+    component = family.component("unet")
+    expected = library.parameters["unet"]
+    written = write_shards(
+        "unet", expected, Checkpoint(copy, family).tensors(component, dict(expected)),
+        tmp_path / "out", lambda _: None,
+    )  # fmt: skip
+    assert all(record.dtype == "float32" for record in written.records)

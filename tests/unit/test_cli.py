@@ -1,0 +1,153 @@
+"""The command line: what it prints, where, and how it fails."""
+
+import shutil
+import socket
+
+import pytest
+
+from wsd.cli import main
+
+
+@pytest.fixture
+def wsd(capsys):
+    """Run a command; return (code, standard output, standard error)."""
+
+    def run(*arguments):
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def assert_refused(result, *words):
+    code, _, error = result
+    assert code == 2
+    lines = error.strip().splitlines()
+    assert lines[-2].startswith("error: "), error
+    assert lines[-1].startswith("hint: "), error
+    assert not lines[-2].endswith(".")
+    for word in words:
+        assert word in error
+
+
+def test_models_lists_the_zoo(wsd):
+    code, out, _ = wsd("models")
+    assert code == 0
+    assert "tiny-sd15\t128x128" in out
+
+
+def test_unknown_model(wsd, tmp_path):
+    result = wsd("build", "--model", "sd99", "--out", tmp_path / "out")
+    assert_refused(result, "unknown model 'sd99'", "tiny-sd15")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [("100x128", ("100x128", "multiple of 8", "96x128")), ("0x8", ("0x8",)), ("big", ("big",))],
+)
+def test_bad_size(wsd, tmp_path, size, words):
+    result = wsd("build", "--model", "tiny-sd15", "--size", size, "--out", tmp_path / "out")
+    assert_refused(result, *words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_output_exists(wsd, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine").write_text("keep")
+    assert_refused(
+        wsd("build", "--model", "tiny-sd15", "--out", out), f"output {out} already exists"
+    )
+    assert (out / "mine").read_text() == "keep"
+
+
+def test_damaged_checkpoint_leaves_nothing(wsd, checkpoint, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(checkpoint, copy)
+    path = copy / "vae" / "diffusion_pytorch_model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    out = tmp_path / "dist" / "out"
+    result = wsd("build", "--model", "tiny-sd15", "--weights", copy, "--out", out)
+    assert_refused(result, "diffusion_pytorch_model.safetensors", "truncated or damaged")
+    assert not out.exists()
+    assert not list(out.parent.iterdir())
+
+
+def test_two_sources_of_weights(wsd, tmp_path):
+    result = wsd("build", "--model", "tiny-sd15", "--weights", "x", "--random-weights", 1,
+                 "--out", tmp_path / "out")  # fmt: skip
+    assert_refused(result, "exclude each other")
+
+
+def test_port_in_use(wsd, bundle):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert_refused(wsd("serve", bundle, "--port", port), f"port {port}", "--port")
+
+
+@pytest.mark.parametrize("command", ["serve", "verify", "render"])
+def test_a_folder_that_is_no_bundle(wsd, tmp_path, command):
+    more = ["--prompt", "x", "--out", tmp_path / "x.png"] if command == "render" else []
+    assert_refused(wsd(command, tmp_path, *more), "holds no models/*/manifest.json")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "allowed"),
+    [("--steps", 0, "1 to 100"), ("--seed", 2**32, "0 to 4294967295"), ("--guidance", -1, "0 to")],
+)
+def test_render_refuses_before_it_starts_anything(wsd, bundle, tmp_path, option, value, allowed):
+    out = tmp_path / "x.png"
+    assert_refused(wsd("render", bundle, "--prompt", "x", option, value, "--out", out), allowed)
+    assert not out.exists()
+
+
+def test_render_refuses_a_size_that_was_not_compiled(wsd, bundle, tmp_path):
+    result = wsd("render", bundle, "--prompt", "x", "--size", "64x64", "--out", tmp_path / "x.png")
+    assert_refused(result, "64x64 was not compiled", "128x128")
+
+
+def test_unknown_option_and_command(wsd):
+    assert_refused(wsd("models", "--fast"), "--fast")
+    assert_refused(wsd("paint"), "paint")
+
+
+def test_verify_names_each_bad_file(wsd, bundle, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle, copy)
+    assert wsd("verify", copy)[0] == 0
+    folder = copy / "models" / "tiny-sd15"
+    shard = next(folder.glob("vae-0.*.bin"))
+    data = bytearray(shard.read_bytes())
+    data[1000] ^= 1
+    shard.write_bytes(bytes(data))
+    next(folder.glob("tokenizer.*")).unlink()
+    (folder / "stray.txt").write_text("?")
+    code, out, error = wsd("verify", copy)
+    assert code == 1
+    assert f"{shard.name}: sha256 mismatch" in out
+    assert ".json: missing" in out
+    assert "stray.txt: not in the manifest" in out
+    assert "3 bad files" in error
+
+
+def test_doctor_finds_everything_here(wsd):
+    code, out, _ = wsd("doctor")
+    assert code == 0, out
+    assert "TVM" in out
+    assert "swiftshader" in out
+
+
+def test_doctor_says_what_is_missing(wsd, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("WSD_CHROMIUM", raising=False)
+    code, out, _ = wsd("doctor")
+    assert code == 1
+    assert "BAD  emscripten" in out
+    assert "apt-get install chromium" in out

@@ -1,0 +1,35 @@
+/**
+ * The pure modules for tests in Python: one JSON request a line on standard
+ * input, one JSON answer a line on standard output.
+ */
+
+import { createInterface } from "node:readline";
+
+import type { SchedulerConstants, TokenizerEntry } from "../src/manifest";
+import { MersenneTwister, randn } from "../src/rng";
+import { dpmpp2mSteps } from "../src/schedulers/dpmpp2m";
+import { createTokenizer } from "../src/tokenizer";
+
+type Request =
+  | { call: "randn"; seed: number; counts: number[] }
+  | { call: "steps"; constants: SchedulerConstants; count: number }
+  | { call: "tokenize"; tokenizer: string; entry: TokenizerEntry; texts: string[] };
+
+function answer(request: Request): unknown {
+  switch (request.call) {
+    case "randn": {
+      const generator = new MersenneTwister(request.seed);
+      return request.counts.map((count) => Array.from(randn(generator, count)));
+    }
+    case "steps":
+      return dpmpp2mSteps(request.constants, request.count);
+    case "tokenize": {
+      const tokenize = createTokenizer(request.tokenizer, request.entry);
+      return request.texts.map((text) => Array.from(tokenize(text)));
+    }
+  }
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  console.log(JSON.stringify(answer(JSON.parse(line) as Request)));
+}
