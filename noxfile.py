@@ -76,7 +76,7 @@ def e2e(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types."""
-    session.install("--constraint", "constraints.txt", "ruff", "mypy")
+    session.install("--constraint", "constraints.txt", "nox", "ruff", "mypy", "types-jsonschema")
     session.install("--constraint", "constraints.txt", "torch")
     session.install("--constraint", "constraints.txt", "--editable", ".")
     session.run("ruff", "check")
@@ -89,5 +89,3 @@ def golden(session: nox.Session) -> None:
     """Write the digest table of shaders and shards anew; a change to it needs a reason."""
     prepare(session, "test")
     session.run("pytest", "tests/integration/test_golden.py", env={"WSD_UPDATE_GOLDEN": "1"})
-
-

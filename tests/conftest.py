@@ -35,9 +35,7 @@ def library(family: Family) -> Library:
 
 
 @pytest.fixture(scope="session")
-def bundle(
-    family: Family, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def bundle(family: Family, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bundle") / "tiny"
     return build_bundle(family, checkpoint, family.sizes, out, Quiet())
 

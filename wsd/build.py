@@ -38,9 +38,7 @@ def choose_checkpoint(family: Family, weights: str | None, seed: int | None) -> 
         CheckpointError: if ``weights`` is not a checkpoint.
     """
     if weights is not None and seed is not None:
-        raise UsageError(
-            "--weights and --random-weights exclude each other", "pass one of the two"
-        )
+        raise UsageError("--weights and --random-weights exclude each other", "pass one of the two")
     if weights is not None:
         return find_checkpoint(weights)
     if seed is None:

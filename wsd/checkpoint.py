@@ -145,7 +145,7 @@ def _index_tensors(
                 f"{path}: not a readable safetensors file ({error})",
                 "the file is truncated or damaged: fetch it again",
             ) from error
-        where.update({name: (path, reader) for name in reader.keys()})  # noqa: SIM118
+        where.update(dict.fromkeys(reader.keys(), (path, reader)))
     if not where:
         raise CheckpointError(
             f"{folder}: no .safetensors file here",
@@ -162,7 +162,8 @@ def _read_tensor(
             break
     else:
         raise CheckpointError(
-            f"{folder}: tensor {name} is missing", "the checkpoint is incomplete or of another model"
+            f"{folder}: tensor {name} is missing",
+            "the checkpoint is incomplete or of another model",
         )
     path, reader = where[key]
     found = tuple(reader.get_slice(key).get_shape())
@@ -193,7 +194,9 @@ def read_json(path: Path) -> dict[str, Any]:
             f"{path} does not exist", "the folder is not a complete diffusers checkpoint"
         ) from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON ({error})", "fetch it again") from error
+        raise CheckpointError(
+            f"{path}: not readable as JSON ({error})", "fetch it again"
+        ) from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: expected a JSON object", "fetch it again")
     return value

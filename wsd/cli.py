@@ -15,7 +15,7 @@ from wsd.errors import WsdError
 Size = tuple[int, int]
 
 
-class _SizeType(click.ParamType):
+class _SizeType(click.ParamType[Size]):
     name = "WxH"
 
     def convert(
@@ -78,7 +78,7 @@ def build(
     model: str,
     weights: str | None,
     random_weights: int | None,
-    dtype: str,
+    dtype: str,  # noqa: ARG001 - one precision so far; click refuses others
     sizes: tuple[Size, ...],
     out: Path,
 ) -> None:

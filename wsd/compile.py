@@ -225,9 +225,7 @@ def _one_module(entry_points: Sequence[EntryPoint], traces: Sequence[Trace]) -> 
         }
     )
     for trace in traces:
-        tvm_compat.add_function(
-            module, trace.entry_point, tvm_compat.import_program(trace.program)
-        )
+        tvm_compat.add_function(module, trace.entry_point, tvm_compat.import_program(trace.program))
     return module
 
 

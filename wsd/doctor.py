@@ -6,6 +6,7 @@ import importlib.metadata
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from wsd.errors import WsdError
 from wsd.run import find_program, run
@@ -25,7 +26,7 @@ def examine() -> Iterator[Check]:
     """Yield one check after another; none of them raises."""
     yield _check("lane", _lane)
     for package in ("torch", "diffusers", "transformers"):
-        yield _check(package, lambda name=package: importlib.metadata.version(name))
+        yield _check(package, partial(importlib.metadata.version, package))
     yield _check("emscripten", _emscripten)
     yield _check("node", lambda: _version("node", "install Node.js 20 or later"))
     yield _check("npm", lambda: _version("npm", "install npm 9 or later"))

@@ -33,9 +33,7 @@ def check_absent(out: Path) -> None:
         UsageError: nothing is ever overwritten without being asked.
     """
     if out.exists():
-        raise UsageError(
-            f"output {out} already exists", "choose another --out, or remove it first"
-        )
+        raise UsageError(f"output {out} already exists", "choose another --out, or remove it first")
 
 
 @contextmanager

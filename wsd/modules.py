@@ -71,8 +71,9 @@ def _write_random(family: Family, seed: int, folder: Path) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         modules = {c.name: build_module(c) for c in family.components}
+    vae: Any = modules[family.component("vae_decoder").name]
     with torch.no_grad():
-        modules[family.component("vae_decoder").name].decoder.conv_out.weight *= _CONTRAST
+        vae.decoder.conv_out.weight *= _CONTRAST
     pipeline = getattr(diffusers, family.pipeline)(
         **modules,
         tokenizer=CLIPTokenizer.from_pretrained(family.tokenizer),

@@ -9,6 +9,7 @@ from tvm import relax
 
 from wsd.kernels import LEGALIZERS
 from wsd.kernels.direct import DirectProduct
+from wsd.kernels.rows import RowReduction
 from wsd.tvm_compat import IRModule, dlight, target
 
 # A compute stage has 8 storage buffers on every WebGPU adapter and 10 on all
@@ -21,6 +22,7 @@ def schedule_rules() -> tuple[Any, ...]:
     gpu = dlight.gpu
     return (
         DirectProduct(),
+        RowReduction(),
         gpu.Matmul(),
         gpu.GEMV(),
         gpu.Reduction(),
@@ -29,14 +31,21 @@ def schedule_rules() -> tuple[Any, ...]:
     )
 
 
+def _keep(_builder: Any, call: Any) -> Any:
+    """Leave an operator for the second legalisation."""
+    return call
+
+
 def passes() -> list[tuple[str, Any]]:
     """Return (name, pass) pairs; each line says what it is for."""
     transform = relax.transform
     return [
         # One params tuple a function, so that the browser passes one handle.
         ("bundle parameters", transform.BundleModelParams()),
-        # Operators become TIR kernels, ours first.
-        ("legalize", transform.LegalizeOps(LEGALIZERS)),
+        # Operators become TIR kernels: ours first, while transposed weights can
+        # still be told from other operands, then the rest.
+        ("legalize ours", transform.LegalizeOps({**LEGALIZERS, "relax.permute_dims": _keep})),
+        ("legalize", transform.LegalizeOps()),
         ("fold constants", transform.FoldConstant()),
         ("drop dead code", transform.DeadCodeElimination()),
         # Elementwise work joins the kernel before it: fewer launches, fewer bytes.

@@ -54,8 +54,7 @@ def run(
             encoding="utf-8",
             errors="replace",
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
         )
     except OSError as error:
         raise ToolError(f"could not start {words[0]}: {error}", hint) from error

@@ -94,7 +94,7 @@ class Denoiser(torch.nn.Module):
 class Decoder(torch.nn.Module):
     """The decoding half of a KL autoencoder, from scaled latents to pixels."""
 
-    def __init__(self, vae: torch.nn.Module) -> None:
+    def __init__(self, vae: Any) -> None:
         super().__init__()
         self.post_quant_conv = vae.post_quant_conv
         self.decoder = vae.decoder
@@ -289,9 +289,7 @@ def _drop_unread_buffers(program: ExportedProgram) -> None:
     are not saved (CLIP's position ids) do not exist.
     """
     buffers = program.graph_signature.inputs_to_buffers
-    unread = {
-        node for node in program.graph.nodes if node.name in buffers and not len(node.users)
-    }
+    unread = {node for node in program.graph.nodes if node.name in buffers and not len(node.users)}
     names = {node.name for node in unread}
     for name in names:
         program.constants.pop(buffers[name], None)

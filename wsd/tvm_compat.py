@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import tvm
 from tvm import relax
@@ -54,6 +54,7 @@ def _first_module(*names: str) -> Any:
 tir = _first_module("tvm.tirx", "tvm.tir")
 dlight = _first_module("tvm.s_tir.dlight", "tvm.dlight")
 Schedule: Any = _first_module("tvm.s_tir", "tvm.tir").Schedule
+ScheduleError: Any = _first_module("tvm.s_tir", "tvm.tir").ScheduleError
 normalize_prim_func: Any = dlight.analysis.normalize_prim_func
 
 
@@ -75,10 +76,10 @@ def tensor_variable(name: str, shape: tuple[int, ...], dtype: str) -> Any:
     return relax.Var(name, kind(shape, dtype))
 
 
-def rank(variable: Any) -> int:
-    """Return the number of dimensions of a Relax tensor variable."""
-    kind = variable.struct_info if is_reference_lane() else variable.ty
-    return int(kind.ndim)
+def shape_of(expression: Any) -> list[int]:
+    """Return the static shape of a Relax tensor."""
+    kind = expression.struct_info if is_reference_lane() else expression.ty
+    return [int(extent) for extent in kind.shape]
 
 
 def free_variables(expression: Any) -> set[str]:
@@ -163,7 +164,7 @@ class _grouped_device_functions:  # noqa: N801 - used as a statement
     def __enter__(self) -> None:
         if not is_reference_lane():
             return
-        self._module = importlib.import_module("tvm.tir.build")
+        self._module = cast(Any, importlib.import_module("tvm.tir.build"))
         self._original = self._module.split_host_device_mods
 
         def split(module: IRModule) -> tuple[IRModule, dict[Any, IRModule]]:

@@ -1,7 +1,10 @@
 """The command line: what it prints, where, and how it fails."""
 
+import os
 import shutil
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -21,6 +24,15 @@ def wsd(capsys):
         return code, captured.out, captured.err
 
     return run
+
+
+def wsd_process(*arguments, **environment):
+    """Run a command that starts an event loop or a browser in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "wsd", *map(str, arguments)],
+        capture_output=True, text=True, check=False, env={**os.environ, **environment},
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
 
 
 def assert_refused(result, *words):
@@ -84,18 +96,18 @@ def test_two_sources_of_weights(wsd, tmp_path):
     assert_refused(result, "exclude each other")
 
 
-def test_port_in_use(wsd, bundle):
+def test_port_in_use(bundle):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert_refused(wsd("serve", bundle, "--port", port), f"port {port}", "--port")
+        assert_refused(wsd_process("serve", bundle, "--port", port), f"port {port}", "--port")
 
 
 @pytest.mark.parametrize("command", ["serve", "verify", "render"])
-def test_a_folder_that_is_no_bundle(wsd, tmp_path, command):
+def test_a_folder_that_is_no_bundle(tmp_path, command):
     more = ["--prompt", "x", "--out", tmp_path / "x.png"] if command == "render" else []
-    assert_refused(wsd(command, tmp_path, *more), "holds no models/*/manifest.json")
+    assert_refused(wsd_process(command, tmp_path, *more), "holds no models/*/manifest.json")
 
 
 @pytest.mark.parametrize(
@@ -137,17 +149,15 @@ def test_verify_names_each_bad_file(wsd, bundle, tmp_path):
     assert "3 bad files" in error
 
 
-def test_doctor_finds_everything_here(wsd):
-    code, out, _ = wsd("doctor")
+def test_doctor_finds_everything_here():
+    code, out, _ = wsd_process("doctor")
     assert code == 0, out
     assert "TVM" in out
     assert "swiftshader" in out
 
 
-def test_doctor_says_what_is_missing(wsd, monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("WSD_CHROMIUM", raising=False)
-    code, out, _ = wsd("doctor")
+def test_doctor_says_what_is_missing(tmp_path):
+    code, out, _ = wsd_process("doctor", PATH=str(tmp_path))
     assert code == 1
     assert "BAD  emscripten" in out
     assert "apt-get install chromium" in out

@@ -15,9 +15,7 @@ def known_denoiser(sample, timestep):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 14, 15, 20, 50, 100])
 def test_trajectory_equals_diffusers(javascript, family, count):
-    steps = javascript(
-        {"call": "steps", "constants": scheduler_constants(family), "count": count}
-    )
+    steps = javascript({"call": "steps", "constants": scheduler_constants(family), "count": count})
     scheduler = build_scheduler(family)
     scheduler.set_timesteps(count)
     assert [step["timestep"] for step in steps] == scheduler.timesteps.tolist()

@@ -15,7 +15,7 @@ def address(bundle):
 
 
 def get(url, **headers):
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310
+    request = urllib.request.Request(url, headers=headers)
     try:
         with urllib.request.urlopen(request) as response:
             return response.status, response.headers, response.read()

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from wsd.kernels import linear
+from wsd.kernels import attention, linear, norms
 
-LEGALIZERS: dict[str, Any] = {"relax.matmul": linear.legalize_matmul}
+LEGALIZERS: dict[str, Any] = {
+    "relax.matmul": linear.legalize_matmul,
+    "relax.nn.attention": attention.legalize_attention,
+    "relax.nn.group_norm": norms.legalize_group_norm,
+    "relax.nn.layer_norm": norms.legalize_layer_norm,
+}

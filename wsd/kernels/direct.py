@@ -16,20 +16,20 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from wsd.tvm_compat import Schedule, dlight, free_variables, normalize_prim_func
+from wsd.tvm_compat import Schedule, ScheduleError, dlight, free_variables, normalize_prim_func
 
 # Multiply-adds up to which a product counts as small.
-_SMALL = 1 << 29
+_SMALL = 1 << 30
 # Fewer outputs than this are left to rules that share one sum among threads.
 _LEAST_OUTPUTS = 256
 _THREADS = 64
 _TILE_EDGES = (4, 2)
 
 
-class DirectProduct(dlight.base.ScheduleRule):  # type: ignore[misc]
+class DirectProduct(dlight.base.ScheduleRule):
     """Schedule a small matmul or convolution and what is fused after it."""
 
-    def apply(self, func: Any, target: Any, tunable: bool) -> Any:
+    def apply(self, func: Any, _target: Any, _tunable: bool) -> Any:
         """Return a schedule, or None where the rule does not fit."""
         schedule = Schedule(func)
         blocks = normalize_prim_func(schedule)
@@ -46,64 +46,51 @@ class DirectProduct(dlight.base.ScheduleRule):  # type: ignore[misc]
             return None
         if not _is_small_product(schedule, product):
             return None
-        block = product.block_rv
-        edges = _tile_edges(schedule, product)
-        outputs = _extents(schedule, block)[: len(edges)]
-        result = after[0].block_rv if after else schedule.cache_write(block, 0, "global")
-        found = _extents(schedule, result)
-        extra = len(found) - len(edges)
-        if extra >= 0 and found[extra:] == outputs:
-            result_edges = [1] * extra + edges
-        else:  # what follows has axes of its own, a reshape for instance
-            result_edges = [1] * len(found)
+        result = after[0].block_rv if after else schedule.cache_write(product.block_rv, 0, "global")
         pad = pads[0].block_rv if pads else None
-        _schedule_tiles(schedule, pad, block, result, result_edges, len(edges))
+        try:
+            _schedule_tiles(schedule, pad, product.block_rv, result, _tile_edges(schedule, product))
+        except ScheduleError:
+            return None  # what follows has axes of its own that do not line up
         return schedule
 
 
-def _extents(schedule: Any, block: Any) -> list[int]:
-    return [int(schedule.get(loop).extent) for loop in schedule.get_loops(block)]
-
-
-def _schedule_tiles(
-    schedule: Any, pad: Any, block: Any, result: Any, edges: list[int], spatial: int
-) -> None:
-    """Give each thread one tile of ``result`` and compute ``block`` in registers for it.
+def _schedule_tiles(schedule: Any, pad: Any, block: Any, result: Any, edges: list[int]) -> None:
+    """Give each thread one tile of outputs, summed in registers.
 
     Args:
         schedule: what is changed.
         pad: the block that pads the first operand, or None.
-        block: the product; its first ``spatial`` loops are its outputs.
+        block: the product.
         result: the block that writes the function's result.
-        edges: the tile's edge along each of ``result``'s loops.
-        spatial: number of the product's output axes.
+        edges: the tile's edge along each output axis of the product.
     """
-    outer, inner = [], []
-    for loop, edge in zip(schedule.get_loops(result), edges, strict=True):
+    loops = schedule.get_loops(block)
+    spatial, sums = loops[: len(edges)], loops[len(edges) :]
+    outer, tile = [], []
+    for loop, edge in zip(spatial, edges, strict=True):
         along, within = schedule.split(loop, [None, edge])
         outer.append(along)
-        inner.append(within)
-    schedule.reorder(*outer, *inner)
+        tile.append(within)
+    schedule.reorder(*outer, *sums, *tile)
     group, thread = schedule.split(schedule.fuse(*outer), [None, _THREADS])
     schedule.bind(group, "blockIdx.x")
     schedule.bind(thread, "threadIdx.x")
-    for loop in inner:
-        schedule.unroll(loop)
-    schedule.compute_at(block, thread, preserve_unit_loops=True)
     schedule.set_scope(block, 0, "local")
-    loops = schedule.get_loops(block)[2:]
-    tile, sums = loops[:spatial], loops[spatial:]
-    schedule.reorder(*sums, *tile)
+    schedule.reverse_compute_at(result, thread, preserve_unit_loops=True)
+    _unroll(schedule, schedule.get_loops(result)[2:])
     first = schedule.cache_read(block, 0, "local") if pad is None else pad
     schedule.set_scope(first, 0, "local")
     for loaded in (first, schedule.cache_read(block, 1, "local")):
         schedule.compute_at(loaded, sums[-1], preserve_unit_loops=True)
-        for loop in schedule.get_loops(loaded)[2 + len(sums) :]:
-            schedule.unroll(loop)
-    for loop in tile:
-        schedule.unroll(loop)
+        _unroll(schedule, schedule.get_loops(loaded)[2 + len(sums) :])
+    _unroll(schedule, tile)
     start = schedule.decompose_reduction(block, sums[0])
-    for loop in schedule.get_loops(start)[2:]:
+    _unroll(schedule, schedule.get_loops(start)[2:])
+
+
+def _unroll(schedule: Any, loops: list[Any]) -> None:
+    for loop in loops:
         schedule.unroll(loop)
 
 

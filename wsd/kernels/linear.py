@@ -14,7 +14,7 @@ from typing import Any
 import tvm
 from tvm import relax, te
 
-from wsd.tvm_compat import rank
+from wsd.tvm_compat import shape_of
 
 
 def _as_index(axes: Any) -> list[int]:
@@ -35,7 +35,7 @@ def legalize_matmul(builder: Any, call: Any) -> Any:
     if not (
         isinstance(binding, relax.Call)
         and getattr(binding.op, "name", "") == "relax.permute_dims"
-        and rank(binding.args[0]) == 2
+        and len(shape_of(binding.args[0])) == 2
         and (binding.attrs.axes is None or _as_index(binding.attrs.axes) == [1, 0])
     ):
         return _default_legalize(builder, call)

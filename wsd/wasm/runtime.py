@@ -70,7 +70,7 @@ def runtime_units() -> dict[str, str]:
 def runtime_key() -> str:
     """Return the digest that names the runtime objects in the cache."""
     shim = Path(__file__).parent / "shim"
-    headers = [path for path in shim.rglob("*.h")]
+    headers = list(shim.rglob("*.h"))
     return sha256_bytes(
         canonical_json(
             {
@@ -109,8 +109,16 @@ def _compile_units(folder: Path) -> None:
     for unit, text in runtime_units().items():
         (place / f"{unit}.cc").write_text(text)
         run(
-            [emcc(), *_FLAGS, *defines, *includes]
-            + ["-c", place / f"{unit}.cc", "-o", folder / f"{unit}.o"],
+            [
+                emcc(),
+                *_FLAGS,
+                *defines,
+                *includes,
+                "-c",
+                place / f"{unit}.cc",
+                "-o",
+                folder / f"{unit}.o",
+            ],
             env=ENVIRONMENT,
         )
     shutil.rmtree(tree)

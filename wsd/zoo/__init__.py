@@ -8,9 +8,7 @@ from wsd.zoo.spec import Component, Family
 
 __all__ = ["FAMILIES", "Component", "Family", "find_family"]
 
-FAMILIES: dict[str, Family] = {
-    family.name: family for family in (tiny_sd15.FAMILY,)
-}
+FAMILIES: dict[str, Family] = {family.name: family for family in (tiny_sd15.FAMILY,)}
 
 
 def find_family(name: str) -> Family:

@@ -74,7 +74,7 @@ FAMILY = Family(
                 "latent_channels": 4,
                 "down_block_types": ("DownEncoderBlock2D",) * 4,
                 "up_block_types": ("UpDecoderBlock2D",) * 4,
-                "block_out_channels": (32, 64, 64, 64),
+                "block_out_channels": (32, 32, 64, 64),
                 "layers_per_block": 1,
                 "norm_num_groups": 32,
                 "act_fn": "silu",
