@@ -231,12 +231,28 @@ class WasmSources:
         layout: place in TVM's source tree → folder that belongs there, for
             what the installed packages lay out otherwise.
         defines: preprocessor definitions.
+        definitions: C++ appended to the runtime, for what it declares and calls
+            but what is not compiled into it.
     """
 
     root: Path
     includes: tuple[Path, ...]
     layout: dict[str, Path]
     defines: tuple[str, ...] = ()
+    definitions: str = ""
+
+
+# WebAssembly has one thread here; v0.21's thread pool is not compiled.
+_ONE_THREAD = """
+namespace tvm {
+namespace runtime {
+namespace threading {
+int NumThreads() { return 1; }
+void ResetThreadPool() {}
+}  // namespace threading
+}  // namespace runtime
+}  // namespace tvm
+"""
 
 
 def wasm_sources() -> WasmSources:
@@ -268,6 +284,7 @@ def wasm_sources() -> WasmSources:
             ),
             layout={},
             defines=("DMLC_USE_LOGGING_LIBRARY=<tvm/runtime/logging.h>",),
+            definitions=_ONE_THREAD,
         )
     ffi = Path(importlib.import_module("tvm_ffi").__file__ or "").resolve().parent
     return WasmSources(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from wsd import tvm_compat
@@ -60,10 +59,13 @@ def _support_unit(text: str) -> str:
 
 def runtime_units() -> dict[str, str]:
     """Return the C++ text of each translation unit by name."""
-    folder = tvm_compat.wasm_sources().root / "web" / "emcc"
-    cut: dict[str, Callable[[str], str]] = {"tvmjs_support": _support_unit}
+    sources = tvm_compat.wasm_sources()
+    folder = sources.root / "web" / "emcc"
+    text = {unit: (folder / f"{unit}.cc").read_text() for unit in _UNITS}
     return {
-        unit: cut.get(unit, _runtime_unit)((folder / f"{unit}.cc").read_text()) for unit in _UNITS
+        "wasm_runtime": _runtime_unit(text["wasm_runtime"]) + sources.definitions,
+        "tvmjs_support": _support_unit(text["tvmjs_support"]),
+        "webgpu_runtime": text["webgpu_runtime"],
     }
 
 
