@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from wsd import __version__
 from wsd.errors import WsdError
+
+if TYPE_CHECKING:
+    from wsd.drawing import Drawing
 
 Size = tuple[int, int]
 
@@ -41,14 +47,29 @@ _drawing = [
     click.option("--guidance", type=float, metavar="X", help="Guidance scale; up to 1 means none."),
     click.option("--seed", type=int, default=0, metavar="N", help="Seed, as in PyTorch."),
     click.option("--size", type=_SizeType(), help="Width and height in pixels."),
+    click.option("--scheduler", metavar="NAME", help="Scheduler; the model's own unless given."),
+    click.option("--eta", type=float, default=0.0, metavar="X", help="DDIM's noise, 0 to 1."),
     click.option("--out", required=True, type=click.Path(path_type=Path), metavar="PNG"),
 ]
 
 
-def _drawing_options(function: click.decorators.FC) -> click.decorators.FC:
+def _drawing_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a picture; it gets them as one ``drawing``."""
+
+    @functools.wraps(command)
+    def collect(
+        *, prompt: str, negative: str, steps: int | None, guidance: float | None, seed: int,
+        size: Size | None, scheduler: str | None, eta: float, **rest: Any,
+    ) -> None:  # fmt: skip
+        from wsd.drawing import Drawing
+
+        drawing = Drawing(prompt, negative, steps, guidance, seed, size, scheduler, eta)
+        command(drawing=drawing, **rest)
+
+    decorated: Callable[..., None] = collect
     for option in reversed(_drawing):
-        function = option(function)
-    return function
+        decorated = option(decorated)
+    return decorated
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -128,18 +149,13 @@ def serve(folder: Path, port: int) -> None:
 @_drawing_options
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE",
               help="Timings, adapter and digests.")  # fmt: skip
-def render(
-    folder: Path, prompt: str, negative: str, steps: int | None, guidance: float | None,
-    seed: int, size: Size | None, out: Path, json_path: Path | None,
-) -> None:  # fmt: skip
+def render(folder: Path, drawing: Drawing, out: Path, json_path: Path | None) -> None:
     """Draw a picture with a bundle, in headless Chromium."""
-    from wsd.drawing import Drawing
     from wsd.folders import write_atomically
     from wsd.progress import Progress
     from wsd.render import render as draw
     from wsd.render import write_png
 
-    drawing = Drawing(prompt, negative, steps, guidance, seed, size)
     rendered = draw(folder, drawing, Progress())
     write_png(rendered.image, out)
     if json_path is not None:
@@ -153,20 +169,17 @@ def render(
 @_random
 @_drawing_options
 def reference(
-    model: str, weights: str | None, random_weights: int | None, prompt: str, negative: str,
-    steps: int | None, guidance: float | None, seed: int, size: Size | None, out: Path,
-) -> None:  # fmt: skip
+    model: str, weights: str | None, random_weights: int | None, drawing: Drawing, out: Path
+) -> None:
     """Draw the same picture with diffusers, on the CPU."""
     from wsd.build import check_sizes, choose_checkpoint
-    from wsd.drawing import Drawing
     from wsd.progress import Progress
     from wsd.reference import draw_reference, load_pipeline
     from wsd.render import write_png
     from wsd.zoo import find_family
 
     family = find_family(model)
-    check_sizes(family, [size] if size else [])
-    drawing = Drawing(prompt, negative, steps, guidance, seed, size)
+    check_sizes(family, [drawing.size] if drawing.size else [])
     pipeline = load_pipeline(family, choose_checkpoint(family, weights, random_weights))
     image, _latents = draw_reference(family, pipeline, drawing, Progress())
     write_png(image, out)

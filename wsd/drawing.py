@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wsd.errors import UsageError
+from wsd.schedulers import MAX_STEPS, SCHEDULERS
 
-MAX_STEPS = 100
 MAX_SEED = 2**32 - 1
 MAX_GUIDANCE = 50.0
 
@@ -22,6 +22,8 @@ class Drawing:
         guidance_scale: classifier-free guidance, 0 to 50; up to 1 means none.
         seed: of ``torch.Generator().manual_seed``, 0 to 2**32 - 1.
         size: (width, height) in pixels, or None for the model's default.
+        scheduler: a key of ``wsd.schedulers.SCHEDULERS``, or None for the model's own.
+        eta: DDIM's share of DDPM's noise, 0 to 1; other schedulers ignore it.
     """
 
     prompt: str
@@ -30,11 +32,19 @@ class Drawing:
     guidance_scale: float | None = None
     seed: int = 0
     size: tuple[int, int] | None = None
+    scheduler: str | None = None
+    eta: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what is out of range, before anything is loaded."""
         if self.steps is not None and not 1 <= self.steps <= MAX_STEPS:
             raise UsageError(f"steps is {self.steps}", f"it must be from 1 to {MAX_STEPS}")
+        if not 0 <= self.eta <= 1:
+            raise UsageError(f"eta is {self.eta}", "it must be from 0 to 1")
+        if self.scheduler is not None and self.scheduler not in SCHEDULERS:
+            raise UsageError(
+                f"unknown scheduler {self.scheduler!r}", f"known: {', '.join(SCHEDULERS)}"
+            )
         if not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"seed is {self.seed}", f"it must be from 0 to {MAX_SEED}")
         if self.guidance_scale is not None and not 0 <= self.guidance_scale <= MAX_GUIDANCE:

@@ -10,6 +10,7 @@ import torch
 
 from wsd.digest import canonical_json, sha256_bytes
 from wsd.folders import cache_folder, written_whole
+from wsd.schedulers import build_scheduler
 from wsd.zoo import Component, Family
 
 # The decoder's last layer starts near zero; without this every picture that
@@ -31,14 +32,6 @@ def build_module(component: Component) -> torch.nn.Module:
         model = model_class(**config)
     module: torch.nn.Module = model.float().eval()
     return module
-
-
-def build_scheduler(family: Family) -> Any:
-    """Build the family's diffusers scheduler."""
-    import diffusers
-
-    config = dict(family.scheduler)
-    return getattr(diffusers, config.pop("_class_name")).from_config(config)
 
 
 def random_checkpoint(family: Family, seed: int) -> Path:

@@ -10,8 +10,9 @@ import torch
 
 from wsd.checkpoint import Checkpoint
 from wsd.drawing import Drawing
-from wsd.modules import build_scheduler
+from wsd.errors import UsageError
 from wsd.progress import Progress
+from wsd.schedulers import build_scheduler, max_steps
 from wsd.zoo import Family
 
 
@@ -27,7 +28,6 @@ def load_pipeline(family: Family, checkpoint: Path) -> Any:
     pipeline = getattr(diffusers, family.pipeline).from_pretrained(
         checkpoint, dtype=torch.float32, safety_checker=None, local_files_only=True
     )
-    pipeline.scheduler = build_scheduler(family)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -35,7 +35,7 @@ def load_pipeline(family: Family, checkpoint: Path) -> Any:
 def draw_reference(
     family: Family, pipeline: Any, drawing: Drawing, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a picture with diffusers.
+    """Draw a picture with diffusers; the pipeline's scheduler is replaced.
 
     Returns:
         (image (height, width, 3) uint8, final latents as flat float32).
@@ -43,6 +43,9 @@ def draw_reference(
     steps = drawing.steps or family.steps
     guidance = family.guidance_scale if drawing.guidance_scale is None else drawing.guidance_scale
     width, height = drawing.size or family.sizes[0]
+    pipeline.scheduler = build_scheduler(family, drawing.scheduler)
+    if steps > (most := max_steps(pipeline.scheduler)):
+        raise UsageError(f"steps is {steps}", f"this scheduler takes 1 to {most}")
     kept: dict[str, torch.Tensor] = {}
 
     def on_step(_pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -60,6 +63,7 @@ def draw_reference(
             width=width,
             height=height,
             output_type="np",
+            eta=drawing.eta,
             callback_on_step_end=on_step,
         )
     image = (drawn.images[0] * 255).round().astype(np.uint8)

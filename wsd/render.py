@@ -115,6 +115,8 @@ class Renderer:
             "seed": drawing.seed,
             "width": drawing.size[0] if drawing.size else None,
             "height": drawing.size[1] if drawing.size else None,
+            "scheduler": drawing.scheduler,
+            "eta": drawing.eta,
         }
         given = {key: value for key, value in options.items() if value is not None}
         drawn = self._call(_DRAW, [drawing.prompt, given])

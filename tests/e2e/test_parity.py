@@ -8,6 +8,7 @@ from measure import psnr, relative_error
 from wsd.drawing import Drawing
 from wsd.progress import Quiet
 from wsd.reference import draw_reference
+from wsd.schedulers import SCHEDULERS
 
 PROMPTS = ["a large red circle", "Two small blue squares, left of a star!", "une étoile 你好 👍"]
 LONG = "a yellow diamond above a pink heart and " * 25  # 200 words
@@ -49,10 +50,14 @@ DRAWINGS = [
     Drawing(PROMPTS[0], guidance_scale=1.0, seed=4, steps=4),
     Drawing(PROMPTS[1], guidance_scale=7.5, seed=5, steps=1),
     Drawing(PROMPTS[0], guidance_scale=7.5, seed=6, steps=20),
+    *(Drawing(PROMPTS[1], seed=7, steps=5, scheduler=name) for name in SCHEDULERS),
+    Drawing(PROMPTS[1], seed=8, steps=3, scheduler="ddim", eta=0.8),
 ]
 
 
-@pytest.mark.parametrize("drawing", DRAWINGS, ids=lambda d: f"{d.prompt[:12]}-{d.seed}-{d.steps}")
+@pytest.mark.parametrize(
+    "drawing", DRAWINGS, ids=lambda d: f"{d.prompt[:12]}-{d.seed}-{d.steps}-{d.scheduler}"
+)
 def test_whole_pictures(renderer, pipeline, family, drawing):
     image, latents = draw_reference(family, pipeline, drawing, Quiet())
     rendered = renderer.draw(drawing)

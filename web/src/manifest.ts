@@ -50,14 +50,24 @@ export interface ComponentEntry {
   shards: FileEntry[];
 }
 
+export interface SchedulerConfig {
+  algorithm: "dpmpp2m" | "euler" | "euler_ancestral" | "ddim" | "lcm" | "pndm";
+  title: string;
+  max_steps: number;
+  timestep_spacing: "linspace" | "leading" | "trailing";
+  steps_offset: number;
+  use_karras_sigmas: boolean;
+  final_alpha_cumprod: number;
+  original_inference_steps: number;
+  timestep_scaling: number;
+}
+
 export interface SchedulerConstants {
-  name: "dpmpp_2m";
+  default: string;
   num_train_timesteps: number;
-  prediction_type: "epsilon";
-  timestep_spacing: "linspace";
-  lower_order_final: boolean;
-  init_noise_sigma: number;
+  prediction_type: "epsilon" | "v_prediction";
   alphas_cumprod: number[];
+  schedulers: Record<string, SchedulerConfig>;
 }
 
 export interface TokenizerEntry extends FileEntry {

@@ -12,6 +12,10 @@ export interface GenerateOptions {
   seed?: number;
   width?: number;
   height?: number;
+  /** A name that the manifest lists. */
+  scheduler?: string;
+  /** DDIM's share of DDPM's noise, 0 to 1; other schedulers ignore it. */
+  eta?: number;
 }
 
 export interface ResolvedOptions {
@@ -20,9 +24,10 @@ export interface ResolvedOptions {
   guidanceScale: number;
   seed: number;
   size: Size;
+  scheduler: string;
+  eta: number;
 }
 
-export const MAX_STEPS = 100;
 const MAX_SEED = 2 ** 32 - 1;
 const MAX_GUIDANCE = 50;
 
@@ -33,14 +38,19 @@ export function resolveOptions(manifest: Manifest, options: GenerateOptions): Re
   const guidanceScale = options.guidanceScale ?? defaults.guidance_scale;
   const seed = options.seed ?? 0;
   const size: Size = [options.width ?? defaults.size[0], options.height ?? defaults.size[1]];
-  requireInteger("numInferenceSteps", steps, 1, MAX_STEPS);
-  requireInteger("seed", seed, 0, MAX_SEED);
-  if (!(guidanceScale >= 0 && guidanceScale <= MAX_GUIDANCE)) {
+  const scheduler = options.scheduler ?? manifest.scheduler.default;
+  const config = manifest.scheduler.schedulers[scheduler];
+  if (config === undefined) {
     throw new OptionError(
-      `guidanceScale is ${guidanceScale}`,
-      `it must be a number from 0 to ${MAX_GUIDANCE}`,
+      `scheduler ${scheduler} is not known`,
+      `schedulers of this model: ${Object.keys(manifest.scheduler.schedulers).join(", ")}`,
     );
   }
+  requireInteger("numInferenceSteps", steps, 1, config.max_steps);
+  requireInteger("seed", seed, 0, MAX_SEED);
+  requireNumber("guidanceScale", guidanceScale, MAX_GUIDANCE);
+  const eta = options.eta ?? 0;
+  requireNumber("eta", eta, 1);
   const sizes = compiledSizes(manifest);
   if (!sizes.some(([width, height]) => width === size[0] && height === size[1])) {
     throw new OptionError(
@@ -48,7 +58,14 @@ export function resolveOptions(manifest: Manifest, options: GenerateOptions): Re
       `sizes of this model: ${sizes.map((s) => s.join("x")).join(", ")}`,
     );
   }
-  return { negativePrompt: options.negativePrompt ?? "", steps, guidanceScale, seed, size };
+  const negativePrompt = options.negativePrompt ?? "";
+  return { negativePrompt, steps, guidanceScale, seed, size, scheduler, eta };
+}
+
+function requireNumber(name: string, value: number, most: number): void {
+  if (!(value >= 0 && value <= most)) {
+    throw new OptionError(`${name} is ${value}`, `it must be a number from 0 to ${most}`);
+  }
 }
 
 function requireInteger(name: string, value: number, least: number, most: number): void {

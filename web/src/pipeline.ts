@@ -11,8 +11,8 @@ import { resolveOptions } from "./options";
 import { MersenneTwister, randn } from "./rng";
 import type { Parameters, Tensor, Usage } from "./runtime";
 import { asOutOfMemory, Runtime } from "./runtime";
-import { dpmpp2mSteps } from "./schedulers/dpmpp2m";
-import type { Step } from "./schedulers/types";
+import type { Step } from "./schedulers";
+import { layOutRun } from "./schedulers";
 import type { Tokenize } from "./tokenizer";
 import { createTokenizer } from "./tokenizer";
 
@@ -43,6 +43,21 @@ export interface Generated {
   /** The final latents, (1, channels, height / factor, width / factor). */
   latents: Float32Array;
   timings: Timings;
+}
+
+/** Predictions that a multistep scheduler looks back on. */
+const MAX_HISTORY = 3;
+
+interface DenoiseState {
+  sample: Tensor;
+  /** A sample that a later step starts from again. */
+  kept: Tensor | undefined;
+  /** Newest first. */
+  history: Tensor[];
+}
+
+function disposeAll(tensors: (Tensor | undefined)[]): void {
+  for (const tensor of tensors) tensor?.dispose();
 }
 
 export class Pipeline {
@@ -211,83 +226,99 @@ export class Pipeline {
     onProgress: OnProgress,
     signal?: AbortSignal,
   ): Promise<Tensor> {
-    const { runtime } = this;
-    const unet = this.entry("unet", options.size);
-    const steps = dpmpp2mSteps(this.manifest.scheduler, options.steps);
-    let latents = this.initialLatents(unet, options.seed);
-    let previous: Tensor | undefined;
+    const { scheduler, steps: count, eta } = options;
+    const { initNoiseSigma, steps } = layOutRun(this.manifest.scheduler, scheduler, count, eta);
+    const draw = this.noiseSource(options);
+    const state: DenoiseState = { sample: draw(initNoiseSigma), kept: undefined, history: [] };
     try {
       for (const [index, step] of steps.entries()) {
         throwIfAborted(signal);
-        const denoised = runtime.scope(() => {
-          const timestep = runtime.tensor(Float32Array.of(step.timestep), [1]);
-          const noise = this.guidedNoise(
-            unet, latents, timestep, conditional, unconditional, options,
-          );
-          return this.combine(options.size, [
-            [latents, step.denoised.sample],
-            [noise, step.denoised.noise],
-          ]);
-        });
-        const next = runtime.scope(() => this.advance(step, latents, denoised, previous, options));
-        latents.dispose();
-        previous?.dispose();
-        [latents, previous] = [next, denoised];
-        await runtime.sync();
+        const model = this.runtime.scope(() =>
+          this.guidedNoise(state.sample, step, conditional, unconditional, options),
+        );
+        const noise = step.next.noise === undefined ? undefined : draw(1);
+        this.advance(state, step, model, noise, options.size);
+        await this.runtime.sync();
         onProgress({ stage: "denoise", loaded: index + 1, total: steps.length });
       }
-      return latents;
-    } catch (error) {
-      latents.dispose();
-      throw error;
+      // The caller disposes of the result, the finally block of the rest.
+      return this.runtime.scope(() => this.combine(options.size, [[state.sample, 1]]));
     } finally {
-      previous?.dispose();
+      disposeAll([state.sample, state.kept, ...state.history]);
     }
   }
 
+  /** What the UNet predicts, after classifier-free guidance. Call within a scope. */
   private guidedNoise(
-    unet: EntryPoint,
-    latents: Tensor,
-    timestep: Tensor,
+    sample: Tensor,
+    step: Step,
     conditional: Tensor,
     unconditional: Tensor | undefined,
-    options: ResolvedOptions,
+    { size, guidanceScale }: ResolvedOptions,
   ): Tensor {
-    const withText = this.call(unet, latents, timestep, conditional);
+    const unet = this.entry("unet", size);
+    const timestep = this.runtime.tensor(Float32Array.of(step.timestep), [1]);
+    const input = step.inputScale === 1 ? sample : this.combine(size, [[sample, step.inputScale]]);
+    const withText = this.call(unet, input, timestep, conditional);
     if (unconditional === undefined) return withText;
-    const without = this.call(unet, latents, timestep, unconditional);
+    const without = this.call(unet, input, timestep, unconditional);
     // Ho and Salimans 2022, eq. 6, in diffusers' parametrisation.
-    return this.combine(options.size, [
-      [without, 1 - options.guidanceScale],
-      [withText, options.guidanceScale],
+    return this.combine(size, [
+      [without, 1 - guidanceScale],
+      [withText, guidanceScale],
     ]);
   }
 
+  /** Move the state one step on; consumes `model` and `noise`. */
   private advance(
+    state: DenoiseState,
     step: Step,
-    latents: Tensor,
-    denoised: Tensor,
-    previous: Tensor | undefined,
-    options: ResolvedOptions,
-  ): Tensor {
-    return this.combine(options.size, [
-      [latents, step.next.sample],
-      [denoised, step.next.denoised],
-      [previous ?? denoised, step.next.previousDenoised],
-    ]);
+    model: Tensor,
+    noise: Tensor | undefined,
+    size: Size,
+  ): void {
+    const { next, remember } = step;
+    const base = next.fromKept ? state.kept! : state.sample;
+    const terms: [Tensor, number][] = [
+      [base, next.sample],
+      [model, next.model],
+    ];
+    next.history.forEach((weight, age) => {
+      // The first steps have less behind them than they have weights for.
+      const tensor = state.history[age];
+      if (tensor !== undefined) terms.push([tensor, weight]);
+    });
+    if (noise !== undefined) terms.push([noise, next.noise!]);
+    const sample = this.runtime.scope(() => this.combine(size, terms));
+    if (remember !== undefined) {
+      const memory = this.runtime.scope(() =>
+        this.combine(size, [
+          [state.sample, remember.sample],
+          [model, remember.model],
+        ]),
+      );
+      state.history.unshift(memory);
+      disposeAll(state.history.splice(MAX_HISTORY));
+    }
+    if (step.keepSample) {
+      state.kept?.dispose();
+      state.kept = state.sample;
+    } else {
+      state.sample.dispose();
+    }
+    state.sample = sample;
+    disposeAll([model, noise]);
   }
 
-  private initialLatents(unet: EntryPoint, seed: number): Tensor {
-    const shape = unet.inputs[0]!.shape;
+  /** Noise in the order in which diffusers draws it from one generator. */
+  private noiseSource(options: ResolvedOptions): (scale: number) => Tensor {
+    const { shape } = this.entry("unet", options.size).inputs[0]!;
     const count = shape.reduce((product, edge) => product * edge, 1);
-    const noise = randn(new MersenneTwister(seed), count);
-    const sigma = this.manifest.scheduler.init_noise_sigma;
-    return this.runtime.scope(() =>
-      this.runtime.tensor(
-        noise.map((value) => value * sigma),
-        shape,
-      ),
-    );
+    const generator = new MersenneTwister(options.seed);
+    return (scale) => {
+      const noise = randn(generator, count).map((value) => value * scale);
+      return this.runtime.scope(() => this.runtime.tensor(noise, shape));
+    };
   }
 
   private async decode(latents: Tensor, size: Size): Promise<ImageData> {

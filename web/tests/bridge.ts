@@ -7,12 +7,12 @@ import { createInterface } from "node:readline";
 
 import type { SchedulerConstants, TokenizerEntry } from "../src/manifest";
 import { MersenneTwister, randn } from "../src/rng";
-import { dpmpp2mSteps } from "../src/schedulers/dpmpp2m";
+import { layOutRun } from "../src/schedulers";
 import { createTokenizer } from "../src/tokenizer";
 
 type Request =
   | { call: "randn"; seed: number; counts: number[] }
-  | { call: "steps"; constants: SchedulerConstants; count: number }
+  | { call: "run"; constants: SchedulerConstants; name: string; count: number; eta: number }
   | { call: "tokenize"; tokenizer: string; entry: TokenizerEntry; texts: string[] };
 
 function answer(request: Request): unknown {
@@ -21,8 +21,8 @@ function answer(request: Request): unknown {
       const generator = new MersenneTwister(request.seed);
       return request.counts.map((count) => Array.from(randn(generator, count)));
     }
-    case "steps":
-      return dpmpp2mSteps(request.constants, request.count);
+    case "run":
+      return layOutRun(request.constants, request.name, request.count, request.eta);
     case "tokenize": {
       const tokenize = createTokenizer(request.tokenizer, request.entry);
       return request.texts.map((text) => Array.from(tokenize(text)));

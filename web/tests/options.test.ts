@@ -2,10 +2,14 @@ import { describe, expect, test } from "vitest";
 
 import { OptionError } from "../src/errors";
 import type { Manifest } from "../src/manifest";
-import { MAX_STEPS, resolveOptions } from "../src/options";
+import { resolveOptions } from "../src/options";
 
 const manifest = {
   defaults: { steps: 20, guidance_scale: 7.5, size: [128, 128] },
+  scheduler: {
+    default: "dpmpp_2m",
+    schedulers: { dpmpp_2m: { max_steps: 100 }, lcm: { max_steps: 50 } },
+  },
   entry_points: [
     { name: "unet_128x128", role: "unet", component: "unet", size: [128, 128] },
     { name: "unet_192x128", role: "unet", component: "unet", size: [192, 128] },
@@ -20,6 +24,8 @@ describe("resolveOptions", () => {
       guidanceScale: 7.5,
       seed: 0,
       size: [128, 128],
+      scheduler: "dpmpp_2m",
+      eta: 0,
     });
   });
 
@@ -34,8 +40,11 @@ describe("resolveOptions", () => {
   });
 
   test.each([
-    [{ numInferenceSteps: 0 }, `1 to ${MAX_STEPS}`],
-    [{ numInferenceSteps: MAX_STEPS + 1 }, `1 to ${MAX_STEPS}`],
+    [{ numInferenceSteps: 0 }, "1 to 100"],
+    [{ numInferenceSteps: 101 }, "1 to 100"],
+    [{ numInferenceSteps: 51, scheduler: "lcm" }, "1 to 50"],
+    [{ scheduler: "magic" }, "dpmpp_2m, lcm"],
+    [{ eta: 1.5 }, "0 to 1"],
     [{ numInferenceSteps: 1.5 }, "whole number"],
     [{ seed: -1 }, "0 to 4294967295"],
     [{ seed: 2 ** 32 }, "0 to 4294967295"],

@@ -96,6 +96,8 @@ FAMILY = Family(
         "final_sigmas_type": "zero",
         "timestep_spacing": "linspace",
         "steps_offset": 1,
+        "set_alpha_to_one": False,
+        "clip_sample": False,
     },
     tokenizer=Path(__file__).parent / "tokenizers" / "tiny",
     vae_scale_factor=8,

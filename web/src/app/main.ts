@@ -72,6 +72,7 @@ async function draw(pipeline: StableDiffusionPipeline): Promise<void> {
       seed: number("seed"),
       numInferenceSteps: number("steps"),
       guidanceScale: number("guidance"),
+      scheduler: element<HTMLSelectElement>("scheduler").value,
       onProgress: showProgress,
       signal: controller.signal,
     });
@@ -94,6 +95,11 @@ async function start(): Promise<void> {
     const { defaults } = pipeline.manifest;
     element<HTMLInputElement>("steps").valueAsNumber = defaults.steps;
     element<HTMLInputElement>("guidance").valueAsNumber = defaults.guidance_scale;
+    const { schedulers, default: own } = pipeline.manifest.scheduler;
+    const options = Object.entries(schedulers).map(
+      ([name, { title }]) => new Option(title, name, name === own, name === own),
+    );
+    element<HTMLSelectElement>("scheduler").append(...options);
     [canvas.width, canvas.height] = defaults.size;
     form.onsubmit = (event) => {
       event.preventDefault();

@@ -1,62 +1,91 @@
 /**
  * DPM-Solver++ 2M (Lu et al. 2022, "DPM-Solver++", algorithm 2), as diffusers'
  * `DPMSolverMultistepScheduler` runs it: data prediction, midpoint, first order
- * in the first and last step, timesteps evenly spaced.
+ * in the first and last step; evenly spaced or Karras' noise levels.
  */
 
-import type { SchedulerConstants } from "../manifest";
-import type { Step } from "./types";
+import type { SchedulerConfig, SchedulerConstants } from "../manifest";
+import type { Level } from "./schedule";
+import {
+  cleanFrom,
+  interpolate,
+  karrasSigmas,
+  linspace,
+  roundHalfEven,
+  timestepOf,
+  trailing,
+  trainingSigmas,
+} from "./schedule";
+import type { Run, Step } from "./types";
 
-interface NoiseLevel {
-  alpha: number;
-  sigma: number;
-  /** log(alpha / sigma); infinite where there is no noise left. */
-  lambda: number;
-}
-
-/** The steps of one run. */
-export function dpmpp2mSteps(constants: SchedulerConstants, count: number): Step[] {
-  const timesteps = linspaceTimesteps(constants.num_train_timesteps, count);
-  const levels = timesteps.map((t) => noiseLevel(sigmaAt(constants.alphas_cumprod[t]!)));
-  levels.push(noiseLevel(0));
-  return timesteps.map((timestep, i) => {
+/** Lay out one run. */
+export function dpmpp2m(
+  constants: SchedulerConstants,
+  config: SchedulerConfig,
+  count: number,
+): Run {
+  const sigmas = trainingSigmas(constants);
+  let timesteps: number[];
+  let ratios: number[];
+  if (config.use_karras_sigmas) {
+    ratios = karrasSigmas(sigmas, count);
+    timesteps = ratios.map((sigma) => roundHalfEven(timestepOf(sigma, sigmas)));
+  } else {
+    timesteps = dpmTimesteps(constants, config, count);
+    ratios = timesteps.map((timestep) => interpolate(sigmas, timestep));
+  }
+  const levels = [...ratios, 0].map((ratio) => levelOfRatio(Math.fround(ratio)));
+  const steps = timesteps.map((timestep, i): Step => {
     const from = levels[i]!;
     const to = levels[i + 1]!;
-    const step = {
-      timestep,
-      denoised: { sample: 1 / from.alpha, noise: -from.sigma / from.alpha },
-      next: { sample: to.sigma / from.sigma, denoised: 0, previousDenoised: 0 },
-    };
-    const h = to.lambda - from.lambda;
+    const denoised = cleanFrom(constants.prediction_type, from);
+    const h = logSnr(to) - logSnr(from);
     const weight = -to.alpha * Math.expm1(-h);
     const firstOrder = i === 0 || i === count - 1;
     // D0 + D1 / 2 with D1 = (m0 - m1) / r0, written per term.
-    const slope = firstOrder ? 0 : (0.5 * h) / (from.lambda - levels[i - 1]!.lambda);
-    step.next.denoised = weight * (1 + slope);
-    step.next.previousDenoised = -weight * slope;
-    return step;
+    const slope = firstOrder ? 0 : (0.5 * h) / (logSnr(from) - logSnr(levels[i - 1]!));
+    const current = weight * (1 + slope);
+    return {
+      timestep,
+      inputScale: 1,
+      remember: denoised,
+      next: {
+        sample: to.sigma / from.sigma + current * denoised.sample,
+        model: current * denoised.model,
+        history: [-weight * slope],
+      },
+      denoised,
+    };
   });
+  return { initNoiseSigma: 1, steps };
 }
 
-/** `np.linspace(0, train - 1, count + 1).round()[::-1][:-1]`. */
-function linspaceTimesteps(train: number, count: number): number[] {
-  const step = (train - 1) / count;
-  return Array.from({ length: count }, (_, i) => roundHalfEven((count - i) * step));
+/** This scheduler spaces one timestep more than it takes, and leaves the last one out. */
+function dpmTimesteps(
+  { num_train_timesteps: train }: SchedulerConstants,
+  config: SchedulerConfig,
+  count: number,
+): number[] {
+  switch (config.timestep_spacing) {
+    case "linspace":
+      return linspace(0, train - 1, count + 1)
+        .map(roundHalfEven)
+        .reverse()
+        .slice(0, count);
+    case "leading": {
+      const ratio = Math.floor(train / (count + 1));
+      return Array.from({ length: count }, (_, i) => (count - i) * ratio + config.steps_offset);
+    }
+    case "trailing":
+      return trailing(train, count);
+  }
 }
 
-function roundHalfEven(value: number): number {
-  const floor = Math.floor(value);
-  if (value - floor !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
-}
-
-/** Noise over signal, rounded where diffusers' float32 tensors round. */
-function sigmaAt(alphaCumprod: number): number {
-  return Math.fround(Math.sqrt(Math.fround(Math.fround(1 - alphaCumprod) / alphaCumprod)));
-}
-
-function noiseLevel(ratio: number): NoiseLevel {
+function levelOfRatio(ratio: number): Level {
   const alpha = 1 / Math.sqrt(ratio * ratio + 1);
-  const sigma = ratio * alpha;
-  return { alpha, sigma, lambda: Math.log(alpha) - Math.log(sigma) };
+  return { alpha, sigma: ratio * alpha };
+}
+
+function logSnr({ alpha, sigma }: Level): number {
+  return Math.log(alpha) - Math.log(sigma);
 }

@@ -1,0 +1,84 @@
+/**
+ * A picture's settings as text, in the form that AUTOMATIC1111's web UI made
+ * common: the prompt, the negative prompt, then "Key: value" pairs.
+ */
+
+export interface Settings {
+  prompt: string;
+  negativePrompt: string;
+  steps: number;
+  scheduler: string;
+  guidanceScale: number;
+  seed: number;
+  width: number;
+  height: number;
+  model: string;
+  eta: number;
+}
+
+const NEGATIVE = "Negative prompt: ";
+
+/** Other programs' names for our schedulers, in both directions. */
+const SAMPLERS: Record<string, string> = {
+  dpmpp_2m: "DPM++ 2M",
+  dpmpp_2m_karras: "DPM++ 2M Karras",
+  pndm: "PLMS",
+  euler: "Euler",
+  euler_a: "Euler a",
+  ddim: "DDIM",
+  lcm: "LCM",
+};
+
+/** Write settings as text. */
+export function formatSettings(settings: Settings): string {
+  const { prompt, negativePrompt, steps, scheduler, guidanceScale, seed } = settings;
+  const pairs = [
+    `Steps: ${steps}`,
+    `Sampler: ${SAMPLERS[scheduler] ?? scheduler}`,
+    `CFG scale: ${guidanceScale}`,
+    `Seed: ${seed}`,
+    `Size: ${settings.width}x${settings.height}`,
+    `Model: ${settings.model}`,
+    // The CPU's random numbers, as diffusers draws them.
+    "RNG: CPU",
+    ...(settings.eta > 0 ? [`Eta DDIM: ${settings.eta}`] : []),
+  ];
+  const negative = negativePrompt === "" ? [] : [NEGATIVE + negativePrompt];
+  return [prompt, ...negative, pairs.join(", ")].join("\n");
+}
+
+/** Read what there is of settings in a text; what is missing or malformed is left out. */
+export function parseSettings(text: string): Partial<Settings> {
+  const lines = text.split("\n");
+  const last = lines.at(-1) ?? "";
+  const hasPairs = /^Steps: \d/.test(last);
+  const words = hasPairs ? lines.slice(0, -1) : lines;
+  const negativeAt = words.findIndex((line) => line.startsWith(NEGATIVE));
+  const prompt = negativeAt < 0 ? words : words.slice(0, negativeAt);
+  const negative = negativeAt < 0 ? [] : words.slice(negativeAt);
+  const settings: Partial<Settings> = {
+    prompt: prompt.join("\n"),
+    negativePrompt: negative.join("\n").slice(NEGATIVE.length),
+  };
+  if (!hasPairs) return settings;
+  const pairs = new Map([...last.matchAll(/([A-Z][\w ]*): ([^,]*)/g)].map((m) => [m[1], m[2]]));
+  const number = (key: string): number | undefined => {
+    const value = Number(pairs.get(key));
+    return pairs.has(key) && Number.isFinite(value) ? value : undefined;
+  };
+  const size = /^(\d+)x(\d+)$/.exec(pairs.get("Size") ?? "");
+  const sampler = pairs.get("Sampler");
+  const known = Object.entries(SAMPLERS).find(([, title]) => title === sampler);
+  const found = {
+    steps: number("Steps"),
+    guidanceScale: number("CFG scale"),
+    seed: number("Seed"),
+    eta: number("Eta DDIM"),
+    width: size === null ? undefined : Number(size[1]),
+    height: size === null ? undefined : Number(size[2]),
+    scheduler: known?.[0],
+    model: pairs.get("Model"),
+  };
+  const present = Object.entries(found).filter(([, value]) => value !== undefined);
+  return { ...settings, ...Object.fromEntries(present) };
+}
