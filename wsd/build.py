@@ -17,6 +17,7 @@ from wsd.manifest import INDEX_NAME, SCHEMA_VERSION, write_manifest
 from wsd.modules import random_checkpoint
 from wsd.page import build_page
 from wsd.params import Parameters, write_shards
+from wsd.preview import fit_preview
 from wsd.progress import Progress
 from wsd.schedulers import scheduler_constants
 from wsd.tokenizer import tokenizer_file
@@ -138,6 +139,7 @@ def _write_model(
                 "channels": family.component("unet").config["in_channels"],
                 "scale_factor": family.vae_scale_factor,
             },
+            "preview": _fit_preview(checkpoint, library),
             "requires": _requirements(components, library),
             "toolchain": toolchain(),
         },
@@ -157,6 +159,12 @@ def _write_component(
         "records": [_listed(asdict(record)) for record in written.records],
         "shards": [asdict(shard) for shard in written.shards],
     }
+
+
+def _fit_preview(checkpoint: Checkpoint, library: Library) -> dict[str, Any]:
+    component = checkpoint.family.component("vae_decoder")
+    expected = dict(library.parameters[component.name])
+    return fit_preview(checkpoint.family, expected, checkpoint.tensors(component, expected))
 
 
 def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> dict[str, Any]:

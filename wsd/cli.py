@@ -48,6 +48,7 @@ _drawing = [
     click.option("--seed", type=int, default=0, metavar="N", help="Seed, as in PyTorch."),
     click.option("--size", type=_SizeType(), help="Width and height in pixels."),
     click.option("--scheduler", metavar="NAME", help="Scheduler; the model's own unless given."),
+    click.option("--images", type=int, default=1, metavar="N", help="Pictures from one seed."),
     click.option("--eta", type=float, default=0.0, metavar="X", help="DDIM's noise, 0 to 1."),
     click.option("--out", required=True, type=click.Path(path_type=Path), metavar="PNG"),
 ]
@@ -59,11 +60,11 @@ def _drawing_options(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def collect(
         *, prompt: str, negative: str, steps: int | None, guidance: float | None, seed: int,
-        size: Size | None, scheduler: str | None, eta: float, **rest: Any,
+        size: Size | None, scheduler: str | None, eta: float, images: int, **rest: Any,
     ) -> None:  # fmt: skip
         from wsd.drawing import Drawing
 
-        drawing = Drawing(prompt, negative, steps, guidance, seed, size, scheduler, eta)
+        drawing = Drawing(prompt, negative, steps, guidance, seed, size, scheduler, eta, images)
         command(drawing=drawing, **rest)
 
     decorated: Callable[..., None] = collect
@@ -154,13 +155,14 @@ def render(folder: Path, drawing: Drawing, out: Path, json_path: Path | None) ->
     from wsd.folders import write_atomically
     from wsd.progress import Progress
     from wsd.render import render as draw
-    from wsd.render import write_png
+    from wsd.render import write_pngs
 
     rendered = draw(folder, drawing, Progress())
-    write_png(rendered.image, out)
+    paths = write_pngs(rendered.images, out, rendered.settings)
     if json_path is not None:
         write_atomically(json_path, json.dumps(rendered.report(), indent=2).encode() + b"\n")
-    click.echo(out)
+    for path in paths:
+        click.echo(path)
 
 
 @cli.command()
@@ -175,15 +177,15 @@ def reference(
     from wsd.build import check_sizes, choose_checkpoint
     from wsd.progress import Progress
     from wsd.reference import draw_reference, load_pipeline
-    from wsd.render import write_png
+    from wsd.render import write_pngs
     from wsd.zoo import find_family
 
     family = find_family(model)
     check_sizes(family, [drawing.size] if drawing.size else [])
     pipeline = load_pipeline(family, choose_checkpoint(family, weights, random_weights))
-    image, _latents = draw_reference(family, pipeline, drawing, Progress())
-    write_png(image, out)
-    click.echo(out)
+    images, _latents = draw_reference(family, pipeline, drawing, Progress())
+    for path in write_pngs(images, out):
+        click.echo(path)
 
 
 @cli.command()

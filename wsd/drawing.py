@@ -9,6 +9,7 @@ from wsd.schedulers import MAX_STEPS, SCHEDULERS
 
 MAX_SEED = 2**32 - 1
 MAX_GUIDANCE = 50.0
+MAX_IMAGES = 16
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Drawing:
         seed: of ``torch.Generator().manual_seed``, 0 to 2**32 - 1.
         size: (width, height) in pixels, or None for the model's default.
         scheduler: a key of ``wsd.schedulers.SCHEDULERS``, or None for the model's own.
+        images: pictures from one seed, 1 to 16.
         eta: DDIM's share of DDPM's noise, 0 to 1; other schedulers ignore it.
     """
 
@@ -34,11 +36,14 @@ class Drawing:
     size: tuple[int, int] | None = None
     scheduler: str | None = None
     eta: float = 0.0
+    images: int = 1
 
     def __post_init__(self) -> None:
         """Refuse what is out of range, before anything is loaded."""
         if self.steps is not None and not 1 <= self.steps <= MAX_STEPS:
             raise UsageError(f"steps is {self.steps}", f"it must be from 1 to {MAX_STEPS}")
+        if not 1 <= self.images <= MAX_IMAGES:
+            raise UsageError(f"images is {self.images}", f"it must be from 1 to {MAX_IMAGES}")
         if not 0 <= self.eta <= 1:
             raise UsageError(f"eta is {self.eta}", "it must be from 0 to 1")
         if self.scheduler is not None and self.scheduler not in SCHEDULERS:

@@ -35,10 +35,10 @@ def load_pipeline(family: Family, checkpoint: Path) -> Any:
 def draw_reference(
     family: Family, pipeline: Any, drawing: Drawing, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a picture with diffusers; the pipeline's scheduler is replaced.
+    """Draw pictures with diffusers; the pipeline's scheduler is replaced.
 
     Returns:
-        (image (height, width, 3) uint8, final latents as flat float32).
+        (images (images, height, width, 3) uint8, final latents as flat float32).
     """
     steps = drawing.steps or family.steps
     guidance = family.guidance_scale if drawing.guidance_scale is None else drawing.guidance_scale
@@ -64,7 +64,8 @@ def draw_reference(
             height=height,
             output_type="np",
             eta=drawing.eta,
+            num_images_per_prompt=drawing.images,
             callback_on_step_end=on_step,
         )
-    image = (drawn.images[0] * 255).round().astype(np.uint8)
-    return image, kept["latents"].numpy().ravel()
+    images = (drawn.images * 255).round().astype(np.uint8)
+    return images, kept["latents"].numpy().ravel()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from wsd.browser import open_page
 from wsd.digest import sha256_bytes
@@ -27,15 +28,17 @@ class Rendered:
     """A picture and what is known of how it was drawn.
 
     Attributes:
-        image: (height, width, 3) uint8.
+        images: (images, height, width, 3) uint8.
         latents: final latents, flat float32.
+        settings: the settings as other programs read them from a PNG.
         timings: milliseconds by stage, loading included.
         adapter: what WebGPU says of the GPU.
         usage: what the runtime held afterwards.
     """
 
-    image: np.ndarray
+    images: np.ndarray
     latents: np.ndarray
+    settings: str
     timings: dict[str, float]
     adapter: dict[str, str]
     usage: dict[str, int]
@@ -47,14 +50,16 @@ class Rendered:
             "adapter": self.adapter,
             "usage": self.usage,
             "latents_sha256": sha256_bytes(self.latents.tobytes()),
-            "image_sha256": sha256_bytes(self.image.tobytes()),
+            "images_sha256": [sha256_bytes(image.tobytes()) for image in self.images],
+            "settings": self.settings,
         }
 
 
 # Runs in the page. Arrays come back as base64, which is faster than JSON.
 _LOAD = """
 async ([manifest]) => {
-  const { StableDiffusionPipeline } = await import("/client.js");
+  const { StableDiffusionPipeline, formatSettings } = await import("/client.js");
+  globalThis.formatSettings = formatSettings;
   const started = performance.now();
   const failed = (error) => ({ error: { name: error.name, message: error.message,
                                         hint: error.hint ?? "" } });
@@ -81,10 +86,11 @@ async ([manifest]) => {
 
 _DRAW = """
 ([prompt, options]) => attempt(async () => {
-  const { image, latents, timings } = await pipe.generate(prompt, {
+  const { images, latents, timings, settings } = await pipe.generate(prompt, {
     ...options, onProgress: (event) => globalThis.wsdProgress(event) });
-  return { width: image.width, height: image.height, rgba: bytes(image.data),
-           latents: bytes(latents), timings, usage: await pipe.remote.usage() };
+  const [{ width, height }] = images;
+  return { width, height, rgba: images.map(({ data }) => bytes(data)), latents: bytes(latents),
+           timings, settings: formatSettings(settings), usage: await pipe.remote.usage() };
 })
 """
 
@@ -97,7 +103,7 @@ class Renderer:
         self._progress = progress
         self._stage = ""
         page.expose_function("wsdProgress", self._on_progress)
-        loaded = self._call(_LOAD, [manifest])
+        loaded = self.call(_LOAD, [manifest])
         self.load_ms: float = loaded["load"]
         self.adapter: dict[str, str] = loaded["adapter"]
 
@@ -117,14 +123,17 @@ class Renderer:
             "height": drawing.size[1] if drawing.size else None,
             "scheduler": drawing.scheduler,
             "eta": drawing.eta,
+            "numImages": drawing.images,
         }
         given = {key: value for key, value in options.items() if value is not None}
-        drawn = self._call(_DRAW, [drawing.prompt, given])
-        rgba = np.frombuffer(base64.b64decode(drawn["rgba"]), np.uint8)
+        drawn = self.call(_DRAW, [drawing.prompt, given])
+        rgba = b"".join(base64.b64decode(image) for image in drawn["rgba"])
+        pixels = np.frombuffer(rgba, np.uint8).reshape(-1, drawn["height"], drawn["width"], 4)
         return Rendered(
-            image=rgba.reshape(drawn["height"], drawn["width"], 4)[..., :3].copy(),
+            images=pixels[..., :3].copy(),
             latents=np.frombuffer(base64.b64decode(drawn["latents"]), np.float32).copy(),
             timings={"load": self.load_ms, **drawn["timings"]},
+            settings=drawn["settings"],
             adapter=self.adapter,
             usage=drawn["usage"],
         )
@@ -153,12 +162,13 @@ class Renderer:
 
     def usage(self) -> dict[str, int]:
         """Return what the runtime holds now."""
-        return dict(self._call("() => attempt(() => pipe.remote.usage())", []))
+        return dict(self.call("() => attempt(() => pipe.remote.usage())", []))
 
     def _array(self, script: str, arguments: list[Any]) -> np.ndarray:
-        return np.frombuffer(base64.b64decode(self._call(script, arguments)), np.float32).copy()
+        return np.frombuffer(base64.b64decode(self.call(script, arguments)), np.float32).copy()
 
-    def _call(self, script: str, arguments: list[Any]) -> Any:
+    def call(self, script: str, arguments: list[Any]) -> Any:
+        """Run a function in the page and return its value; its errors become ours."""
         answer = self._page.evaluate(script, arguments)
         if error := answer.get("error"):
             kind = UsageError if error["name"] == "OptionError" else RenderError
@@ -182,10 +192,10 @@ def render(bundle: Path, drawing: Drawing, progress: Progress) -> Rendered:
         RenderError, ToolError: if the browser cannot draw.
     """
     manifest = find_manifests(bundle)[0]
+    contents = read_manifest(manifest)
+    _check_steps(contents, drawing)
     sizes = {
-        tuple(entry["size"])
-        for entry in read_manifest(manifest)["entry_points"]
-        if entry["size"] is not None
+        tuple(entry["size"]) for entry in contents["entry_points"] if entry["size"] is not None
     }
     if drawing.size is not None and drawing.size not in sizes:
         listed = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
@@ -198,9 +208,33 @@ def render(bundle: Path, drawing: Drawing, progress: Progress) -> Rendered:
         return Renderer(page, progress, relative).draw(drawing)
 
 
-def write_png(image: np.ndarray, path: Path) -> None:
-    """Write (height, width, 3) uint8 as PNG; the file appears whole."""
+def _check_steps(manifest: dict[str, Any], drawing: Drawing) -> None:
+    scheduler = manifest["scheduler"]
+    name = drawing.scheduler or scheduler["default"]
+    most = scheduler["schedulers"][name]["max_steps"]
+    steps = drawing.steps or manifest["defaults"]["steps"]
+    if steps > most:
+        raise UsageError(f"steps is {steps}", f"scheduler {name} takes 1 to {most}")
+
+
+def write_pngs(images: np.ndarray, path: Path, settings: str | None = None) -> list[Path]:
+    """Write pictures as PNG files, each of which appears whole.
+
+    Args:
+        images: (images, height, width, 3) uint8.
+        path: of the file; several pictures get a number before the suffix.
+        settings: text that each file carries, for pages and programs to read.
+
+    Returns:
+        the files' paths.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.tmp")
-    Image.fromarray(image).save(scratch, format="PNG")
-    scratch.rename(path)
+    texts = PngInfo()
+    if settings is not None:
+        texts.add_itxt("parameters", settings)
+    paths = [path.with_stem(f"{path.stem}-{n}") for n in range(1, len(images) + 1)]
+    for image, name in zip(images, paths if len(images) > 1 else [path], strict=True):
+        scratch = name.with_name(f".{name.name}.tmp")
+        Image.fromarray(image).save(scratch, format="PNG", pnginfo=texts)
+        scratch.rename(name)
+    return paths if len(images) > 1 else [path]

@@ -1,5 +1,6 @@
 """The page as a person uses it, and what it says when something is missing."""
 
+import io
 import json
 import os
 import re
@@ -11,11 +12,22 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from wsd.errors import UsageError
+
 PIXELS = """
 () => {
   const canvas = document.getElementById("canvas");
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   return [canvas.width, canvas.height, Array.from(data)];
+}
+"""
+
+
+DROP = """
+(bytes) => {
+  const files = new DataTransfer();
+  files.items.add(new File([new Uint8Array(bytes)], "it.png", { type: "image/png" }));
+  document.dispatchEvent(new DragEvent("drop", { dataTransfer: files, cancelable: true }));
 }
 """
 
@@ -44,6 +56,19 @@ def test_a_person_draws_a_picture(page, address):
     assert np.std(np.array(pixels).reshape(-1, 4)[:, :3]) > 10
     assert set(pixels[3::4]) == {255}
 
+    # The saved picture carries its settings; dropped on the page, it brings them back.
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Save").first.click()
+    saved = download.value.path().read_bytes()
+    with Image.open(io.BytesIO(saved)) as picture:
+        assert np.array_equal(np.array(picture.convert("RGBA")).ravel(), pixels)
+        assert picture.text["parameters"].startswith("a green star\nSteps: 2, Sampler: DPM++ 2M,")
+    page.get_by_label("Prompt", exact=True).fill("something else")
+    page.get_by_label("Steps").fill("50")
+    page.evaluate(DROP, list(saved))
+    expect(page.get_by_role("status")).to_contain_text("Settings taken from it.png")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a green star")
+    expect(page.get_by_label("Steps")).to_have_value("2")
     page.get_by_label("Steps").fill("50")
     page.get_by_role("button", name="Draw").click()
     expect(page.get_by_role("status")).to_contain_text(re.compile(r"step \d+ of 50"))
@@ -126,3 +151,45 @@ def test_render_without_an_adapter(bundle, tmp_path):
     assert "error: UnsupportedError: no WebGPU adapter was found" in done.stderr
     assert "hint: " in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+PREVIEW = """
+([prompt, options]) => attempt(async () => {
+  const seen = [];
+  const { latents } = await pipe.generate(prompt, { ...options, onProgress: (event) => {
+    if (event.preview) seen.push([event.loaded, event.preview.width, event.preview.height,
+                                  Array.from(event.preview.data)]); } });
+  return { seen, latents: Array.from(latents) };
+})
+"""
+
+
+def test_previews_are_the_fitted_map_of_the_predicted_picture(renderer, manifest):
+    drawn = renderer.call(
+        PREVIEW, ["a star", {"numInferenceSteps": 6, "seed": 3, "previewEvery": 2}]
+    )
+    assert [seen[:3] for seen in drawn["seen"]] == [[2, 16, 16], [4, 16, 16], [6, 16, 16]]
+    # This scheduler's last prediction is its result.
+    latents = np.array(drawn["latents"]).reshape(4, 256)
+    colours = np.array(manifest["preview"]["weights"]) @ latents
+    colours += np.array(manifest["preview"]["bias"])[:, None]
+    expected = np.clip((colours / 2 + 0.5) * 255, 0, 255).T
+    shown = [np.array(seen[3]).reshape(256, 4)[:, :3] for seen in drawn["seen"]]
+    assert np.abs(shown[-1] - expected).max() <= 1
+    assert np.abs(shown[0] - expected).max() > 10
+
+
+def test_options_out_of_range_are_refused_by_the_api(renderer):
+    before = renderer.usage()
+    for options, allowed in [
+        ({"numInferenceSteps": 101}, "1 to 100"),
+        ({"numInferenceSteps": 51, "scheduler": "lcm"}, "1 to 50"),
+        ({"scheduler": "magic"}, "dpmpp_2m"),
+        ({"seed": -1}, "0 to 4294967295"),
+        ({"width": 64, "height": 64}, "128x128"),
+        ({"numImages": 17}, "1 to 16"),
+    ]:
+        with pytest.raises(UsageError) as caught:
+            renderer.call(PREVIEW, ["a star", options])
+        assert allowed in caught.value.hint
+    assert renderer.usage() == before

@@ -112,12 +112,25 @@ def test_a_folder_that_is_no_bundle(tmp_path, command):
 
 @pytest.mark.parametrize(
     ("option", "value", "allowed"),
-    [("--steps", 0, "1 to 100"), ("--seed", 2**32, "0 to 4294967295"), ("--guidance", -1, "0 to")],
+    [
+        ("--steps", 0, "1 to 100"),
+        ("--scheduler", "magic", "euler_a"),
+        ("--eta", 2, "0 to 1"),
+        ("--images", 17, "1 to 16"),
+        ("--seed", 2**32, "0 to 4294967295"),
+        ("--guidance", -1, "0 to"),
+    ],
 )
 def test_render_refuses_before_it_starts_anything(wsd, bundle, tmp_path, option, value, allowed):
     out = tmp_path / "x.png"
     assert_refused(wsd("render", bundle, "--prompt", "x", option, value, "--out", out), allowed)
     assert not out.exists()
+
+
+def test_render_refuses_more_steps_than_a_scheduler_takes(wsd, bundle, tmp_path):
+    result = wsd("render", bundle, "--prompt", "x", "--scheduler", "lcm", "--steps", 51,
+                 "--out", tmp_path / "x.png")  # fmt: skip
+    assert_refused(result, "lcm takes 1 to 50")
 
 
 def test_render_refuses_a_size_that_was_not_compiled(wsd, bundle, tmp_path):

@@ -1,90 +1,11 @@
 """The browser's scheduler steps against diffusers' schedulers, with a known denoiser."""
 
-import dataclasses
-
 import numpy as np
 import pytest
-import torch
+from scheduling import by_browser, by_diffusers, configure, float32_noise  # noqa: F401
 
 from wsd.errors import CheckpointError, UsageError
 from wsd.schedulers import SCHEDULERS, build_scheduler, max_steps, scheduler_constants
-
-SHAPE = (1, 4, 8, 8)
-
-
-def known_denoiser(sample, timestep):
-    """Any smooth function of sample and time serves as a prediction."""
-    return np.sin(sample * 1.3 + timestep / 300.0) * 0.8
-
-
-def by_diffusers(scheduler, count, eta):
-    """Return (timesteps, final latents) in float64, from float32 noise."""
-    generator = torch.Generator().manual_seed(1)
-    scheduler.set_timesteps(count)
-    noise = torch.randn(SHAPE, generator=generator)
-    sample = noise.double() * float(scheduler.init_noise_sigma)
-    for timestep in scheduler.timesteps:
-        scaled = scheduler.scale_model_input(sample, timestep)
-        prediction = torch.from_numpy(known_denoiser(scaled.numpy(), float(timestep)))
-        options = {}
-        if "Ancestral" in type(scheduler).__name__ or "LCM" in type(scheduler).__name__:
-            # The schedulers draw in the sample's dtype, the pipelines in float32.
-            options["generator"] = Float32Noise(generator)
-        if "DDIM" in type(scheduler).__name__:
-            options = {"eta": eta}
-            if eta > 0:
-                options["variance_noise"] = torch.randn(SHAPE, generator=generator).double()
-        sample = scheduler.step(prediction, timestep, sample, **options).prev_sample.double()
-    return scheduler.timesteps.tolist(), sample.numpy()
-
-
-class Float32Noise:
-    """Marks a generator whose noise is to be drawn in float32."""
-
-    def __init__(self, generator):
-        self.generator = generator
-
-
-@pytest.fixture
-def float32_noise(monkeypatch):
-    """Make schedulers draw float32 noise although the samples here are float64."""
-    import diffusers.schedulers.scheduling_euler_ancestral_discrete as ancestral
-    import diffusers.schedulers.scheduling_lcm as lcm
-
-    def draw(shape, generator, **_):
-        return torch.randn(shape, generator=generator.generator).double()
-
-    for module in (ancestral, lcm):
-        monkeypatch.setattr(module, "randn_tensor", draw)
-
-
-def by_browser(javascript, constants, name, count, eta):
-    """Follow the browser's coefficients in float64."""
-    run = javascript(
-        {"call": "run", "constants": constants, "name": name, "count": count, "eta": eta}
-    )
-    generator = torch.Generator().manual_seed(1)
-    sample = torch.randn(SHAPE, generator=generator).double().numpy() * run["initNoiseSigma"]
-    history, kept = [], None
-    for step in run["steps"]:
-        model = known_denoiser(sample * step["inputScale"], step["timestep"])
-        following = step["next"]
-        total = following["sample"] * (kept if following.get("fromKept") else sample)
-        total = total + following["model"] * model
-        for weight, old in zip(following["history"], history, strict=False):
-            total = total + weight * old
-        if "noise" in following:
-            total = total + following["noise"] * torch.randn(SHAPE, generator=generator).numpy()
-        if remember := step.get("remember"):
-            history.insert(0, remember["sample"] * sample + remember["model"] * model)
-        if step.get("keepSample"):
-            kept = sample
-        sample = total
-    return [step["timestep"] for step in run["steps"]], sample
-
-
-def configure(family, **options):
-    return dataclasses.replace(family, scheduler={**family.scheduler, **options})
 
 
 @pytest.mark.usefixtures("float32_noise")

@@ -12,6 +12,9 @@ import type { WorkerPipeline } from "./worker";
 export * from "./errors";
 export type { GenerateOptions, Generated, LoadOptions, Manifest, OnProgress };
 export type { ProgressEvent, Timings } from "./pipeline";
+export { readText, writeText } from "./png";
+export type { Settings } from "./settings";
+export { formatSettings, parseSettings } from "./settings";
 
 export interface DrawOptions extends GenerateOptions {
   /** Told after each step. */

@@ -87,6 +87,7 @@ export interface Manifest {
   tokenizer: TokenizerEntry;
   defaults: { steps: number; guidance_scale: number; size: Size };
   latents: { channels: number; scale_factor: number };
+  preview: { weights: number[][]; bias: number[] };
   requires: { features: string[]; limits: Record<string, number> };
   toolchain: Record<string, string>;
 }

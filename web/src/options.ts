@@ -16,6 +16,10 @@ export interface GenerateOptions {
   scheduler?: string;
   /** DDIM's share of DDPM's noise, 0 to 1; other schedulers ignore it. */
   eta?: number;
+  /** Pictures from one seed, as diffusers' num_images_per_prompt. */
+  numImages?: number;
+  /** Show the latents every so many steps; 0 or absent means never. */
+  previewEvery?: number;
 }
 
 export interface ResolvedOptions {
@@ -26,8 +30,11 @@ export interface ResolvedOptions {
   size: Size;
   scheduler: string;
   eta: number;
+  images: number;
+  previewEvery: number;
 }
 
+const MAX_IMAGES = 16;
 const MAX_SEED = 2 ** 32 - 1;
 const MAX_GUIDANCE = 50;
 
@@ -59,7 +66,21 @@ export function resolveOptions(manifest: Manifest, options: GenerateOptions): Re
     );
   }
   const negativePrompt = options.negativePrompt ?? "";
-  return { negativePrompt, steps, guidanceScale, seed, size, scheduler, eta };
+  const images = options.numImages ?? 1;
+  requireInteger("numImages", images, 1, MAX_IMAGES);
+  const previewEvery = options.previewEvery ?? 0;
+  requireInteger("previewEvery", previewEvery, 0, config.max_steps);
+  return {
+    negativePrompt,
+    steps,
+    guidanceScale,
+    seed,
+    size,
+    scheduler,
+    eta,
+    images,
+    previewEvery,
+  };
 }
 
 function requireNumber(name: string, value: number, most: number): void {

@@ -1,29 +1,25 @@
 /** Text → denoise → decode. No DOM: it runs in a worker or in a page. */
 
 import { loadParameters } from "./components/component";
+import { Denoiser, disposeAll } from "./denoiser";
 import { throwIfAborted, WsdError } from "./errors";
 import { requestGpu } from "./gpu";
 import { fetchText, fetchVerified } from "./integrity";
-import type { EntryPoint, Manifest, Role, Size } from "./manifest";
-import { findEntryPoint, parseManifest } from "./manifest";
+import type { Manifest, Size } from "./manifest";
+import { parseManifest } from "./manifest";
+import { Model } from "./model";
 import type { GenerateOptions, ResolvedOptions } from "./options";
 import { resolveOptions } from "./options";
-import { MersenneTwister, randn } from "./rng";
+import type { OnProgress } from "./progress";
+import { counter } from "./progress";
 import type { Parameters, Tensor, Usage } from "./runtime";
 import { asOutOfMemory, Runtime } from "./runtime";
-import type { Step } from "./schedulers";
 import { layOutRun } from "./schedulers";
+import type { Settings } from "./settings";
 import type { Tokenize } from "./tokenizer";
 import { createTokenizer } from "./tokenizer";
 
-/** One shape for all progress: bytes while loading, steps while drawing. */
-export interface ProgressEvent {
-  stage: "library" | "pipelines" | "parameters" | "text" | "denoise" | "decode";
-  file?: string;
-  loaded: number;
-  total: number;
-}
-export type OnProgress = (event: ProgressEvent) => void;
+export type { OnProgress, ProgressEvent } from "./progress";
 
 export interface LoadOptions {
   signal?: AbortSignal | undefined;
@@ -39,37 +35,28 @@ export interface Timings {
 }
 
 export interface Generated {
+  /** The first picture. */
   image: ImageData;
-  /** The final latents, (1, channels, height / factor, width / factor). */
+  images: ImageData[];
+  /** The final latents, (images, channels, height / factor, width / factor). */
   latents: Float32Array;
   timings: Timings;
-}
-
-/** Predictions that a multistep scheduler looks back on. */
-const MAX_HISTORY = 3;
-
-interface DenoiseState {
-  sample: Tensor;
-  /** A sample that a later step starts from again. */
-  kept: Tensor | undefined;
-  /** Newest first. */
-  history: Tensor[];
-}
-
-function disposeAll(tensors: (Tensor | undefined)[]): void {
-  for (const tensor of tensors) tensor?.dispose();
+  /** What the pictures were drawn with, defaults filled in. */
+  settings: Settings;
 }
 
 export class Pipeline {
   private busy = false;
 
   private constructor(
-    readonly manifest: Manifest,
+    private readonly model: Model,
     readonly adapter: Record<string, string>,
-    private readonly runtime: Runtime,
     private readonly tokenize: Tokenize,
-    private readonly parameters: Map<string, Parameters>,
   ) {}
+
+  get manifest(): Manifest {
+    return this.model.manifest;
+  }
 
   /** Fetch, check and start a model. */
   static async load(manifestUrl: string, options: LoadOptions = {}): Promise<Pipeline> {
@@ -96,7 +83,7 @@ export class Pipeline {
     try {
       const parameters = await loadComponents(runtime, manifest, manifestUrl, report, signal);
       const tokenize = createTokenizer(new TextDecoder().decode(tokenizer), manifest.tokenizer);
-      return new Pipeline(manifest, gpu.adapter, runtime, tokenize, parameters);
+      return new Pipeline(new Model(manifest, runtime, parameters), gpu.adapter, tokenize);
     } catch (error) {
       runtime.dispose();
       throw asOutOfMemory(error);
@@ -125,7 +112,7 @@ export class Pipeline {
   /** Text embeddings, (1, tokens, width), for tests and tools. */
   async encodeText(prompt: string): Promise<Float32Array> {
     const embeddings = this.encode(prompt);
-    return this.readAndDispose(embeddings);
+    return this.model.readAndDispose(embeddings);
   }
 
   /** One call of the UNet on given latents, for tests and tools. */
@@ -135,16 +122,16 @@ export class Pipeline {
     embeddings: Float32Array,
     size: Size = this.manifest.defaults.size,
   ): Promise<Float32Array> {
-    const unet = this.entry("unet", size);
-    const noise = this.runtime.scope(() =>
-      this.call(
+    const unet = this.model.entry("unet", size);
+    const noise = this.model.runtime.scope(() =>
+      this.model.call(
         unet,
-        this.runtime.tensor(latents, unet.inputs[0]!.shape),
-        this.runtime.tensor(Float32Array.of(timestep), [1]),
-        this.runtime.tensor(embeddings, unet.inputs[2]!.shape),
+        this.model.runtime.tensor(latents, unet.inputs[0]!.shape),
+        this.model.runtime.tensor(Float32Array.of(timestep), [1]),
+        this.model.runtime.tensor(embeddings, unet.inputs[2]!.shape),
       ),
     );
-    return this.readAndDispose(noise);
+    return this.model.readAndDispose(noise);
   }
 
   /** Decode latents to an image (1, 3, height, width), about -1 to 1, for tests and tools. */
@@ -152,22 +139,37 @@ export class Pipeline {
     latents: Float32Array,
     size: Size = this.manifest.defaults.size,
   ): Promise<Float32Array> {
-    const decoder = this.entry("vae_decoder", size);
-    const image = this.runtime.scope(() =>
-      this.call(decoder, this.runtime.tensor(latents, decoder.inputs[0]!.shape)),
+    const decoder = this.model.entry("vae_decoder", size);
+    const image = this.model.runtime.scope(() =>
+      this.model.call(decoder, this.model.runtime.tensor(latents, decoder.inputs[0]!.shape)),
     );
-    return this.readAndDispose(image);
+    return this.model.readAndDispose(image);
+  }
+
+  /** Add scaled latents with the schedulers' kernel, for tests and tools. */
+  async combineLatents(
+    terms: Float32Array[],
+    weights: number[],
+    size: Size = this.manifest.defaults.size,
+  ): Promise<Float32Array> {
+    const shape = [...this.model.latentShape(size)];
+    const sum = this.model.runtime.scope(() =>
+      this.model.combine(
+        size,
+        terms.map((term, index) => [this.model.runtime.tensor(term, shape), weights[index]!]),
+      ),
+    );
+    return this.model.readAndDispose(sum);
   }
 
   /** What the runtime holds now. */
   usage(): Usage {
-    return this.runtime.usage();
+    return this.model.runtime.usage();
   }
 
   /** Release the GPU and all memory. */
   dispose(): void {
-    for (const parameters of this.parameters.values()) parameters.dispose();
-    this.runtime.dispose();
+    this.model.dispose();
   }
 
   private async draw(
@@ -182,179 +184,56 @@ export class Pipeline {
     const guided = options.guidanceScale > 1;
     const conditional = this.encode(prompt);
     const unconditional = guided ? this.encode(options.negativePrompt) : undefined;
-    await this.runtime.sync();
+    await this.model.runtime.sync();
     onProgress({ stage: "text", loaded: 1, total: 1 });
     const encoded = performance.now();
-    let latents: Tensor | undefined;
+    const timings: Timings = { text: encoded - started, denoise: 0, decode: 0, total: 0 };
+    const images: ImageData[] = [];
+    const latents: Float32Array[] = [];
     try {
-      latents = await this.denoise(conditional, unconditional, options, onProgress, signal);
-      const denoised = performance.now();
-      throwIfAborted(signal);
-      const image = await this.decode(latents, options.size);
-      onProgress({ stage: "decode", loaded: 1, total: 1 });
-      const values = new Float32Array(await this.runtime.read(latents));
-      const done = performance.now();
-      return {
-        image,
-        latents: values,
-        timings: {
-          text: encoded - started,
-          denoise: denoised - encoded,
-          decode: done - denoised,
-          total: done - started,
-        },
-      };
+      const { scheduler, steps, eta } = options;
+      const run = layOutRun(this.manifest.scheduler, scheduler, steps, eta);
+      const denoiser = new Denoiser(this.model, run, options);
+      for (let image = 0; image < options.images; image++) {
+        const report: OnProgress = (event) => onProgress({ ...event, image });
+        const texts = { conditional, unconditional };
+        const begun = performance.now();
+        const final = await denoiser.denoise(image, texts, report, signal);
+        const denoised = performance.now();
+        try {
+          throwIfAborted(signal);
+          images.push(await this.decode(final, options.size));
+          latents.push(new Float32Array(await this.model.runtime.read(final)));
+        } finally {
+          final.dispose();
+        }
+        report({ stage: "decode", loaded: 1, total: 1 });
+        timings.denoise += denoised - begun;
+        timings.decode += performance.now() - denoised;
+      }
     } finally {
-      latents?.dispose();
-      conditional.dispose();
-      unconditional?.dispose();
+      disposeAll([conditional, unconditional]);
     }
+    timings.total = performance.now() - started;
+    const settings = describe(this.manifest, prompt, options);
+    return { image: images[0]!, images, latents: joinFloats(latents), timings, settings };
   }
 
   private encode(text: string): Tensor {
-    const entry = this.entry("text_encoder", this.manifest.defaults.size);
+    const entry = this.model.entry("text_encoder", this.manifest.defaults.size);
     const ids = this.tokenize(text);
-    return this.runtime.scope(() =>
-      this.call(entry, this.runtime.tensor(ids, entry.inputs[0]!.shape)),
+    return this.model.runtime.scope(() =>
+      this.model.call(entry, this.model.runtime.tensor(ids, entry.inputs[0]!.shape)),
     );
-  }
-
-  private async denoise(
-    conditional: Tensor,
-    unconditional: Tensor | undefined,
-    options: ResolvedOptions,
-    onProgress: OnProgress,
-    signal?: AbortSignal,
-  ): Promise<Tensor> {
-    const { scheduler, steps: count, eta } = options;
-    const { initNoiseSigma, steps } = layOutRun(this.manifest.scheduler, scheduler, count, eta);
-    const draw = this.noiseSource(options);
-    const state: DenoiseState = { sample: draw(initNoiseSigma), kept: undefined, history: [] };
-    try {
-      for (const [index, step] of steps.entries()) {
-        throwIfAborted(signal);
-        const model = this.runtime.scope(() =>
-          this.guidedNoise(state.sample, step, conditional, unconditional, options),
-        );
-        const noise = step.next.noise === undefined ? undefined : draw(1);
-        this.advance(state, step, model, noise, options.size);
-        await this.runtime.sync();
-        onProgress({ stage: "denoise", loaded: index + 1, total: steps.length });
-      }
-      // The caller disposes of the result, the finally block of the rest.
-      return this.runtime.scope(() => this.combine(options.size, [[state.sample, 1]]));
-    } finally {
-      disposeAll([state.sample, state.kept, ...state.history]);
-    }
-  }
-
-  /** What the UNet predicts, after classifier-free guidance. Call within a scope. */
-  private guidedNoise(
-    sample: Tensor,
-    step: Step,
-    conditional: Tensor,
-    unconditional: Tensor | undefined,
-    { size, guidanceScale }: ResolvedOptions,
-  ): Tensor {
-    const unet = this.entry("unet", size);
-    const timestep = this.runtime.tensor(Float32Array.of(step.timestep), [1]);
-    const input = step.inputScale === 1 ? sample : this.combine(size, [[sample, step.inputScale]]);
-    const withText = this.call(unet, input, timestep, conditional);
-    if (unconditional === undefined) return withText;
-    const without = this.call(unet, input, timestep, unconditional);
-    // Ho and Salimans 2022, eq. 6, in diffusers' parametrisation.
-    return this.combine(size, [
-      [without, 1 - guidanceScale],
-      [withText, guidanceScale],
-    ]);
-  }
-
-  /** Move the state one step on; consumes `model` and `noise`. */
-  private advance(
-    state: DenoiseState,
-    step: Step,
-    model: Tensor,
-    noise: Tensor | undefined,
-    size: Size,
-  ): void {
-    const { next, remember } = step;
-    const base = next.fromKept ? state.kept! : state.sample;
-    const terms: [Tensor, number][] = [
-      [base, next.sample],
-      [model, next.model],
-    ];
-    next.history.forEach((weight, age) => {
-      // The first steps have less behind them than they have weights for.
-      const tensor = state.history[age];
-      if (tensor !== undefined) terms.push([tensor, weight]);
-    });
-    if (noise !== undefined) terms.push([noise, next.noise!]);
-    const sample = this.runtime.scope(() => this.combine(size, terms));
-    if (remember !== undefined) {
-      const memory = this.runtime.scope(() =>
-        this.combine(size, [
-          [state.sample, remember.sample],
-          [model, remember.model],
-        ]),
-      );
-      state.history.unshift(memory);
-      disposeAll(state.history.splice(MAX_HISTORY));
-    }
-    if (step.keepSample) {
-      state.kept?.dispose();
-      state.kept = state.sample;
-    } else {
-      state.sample.dispose();
-    }
-    state.sample = sample;
-    disposeAll([model, noise]);
-  }
-
-  /** Noise in the order in which diffusers draws it from one generator. */
-  private noiseSource(options: ResolvedOptions): (scale: number) => Tensor {
-    const { shape } = this.entry("unet", options.size).inputs[0]!;
-    const count = shape.reduce((product, edge) => product * edge, 1);
-    const generator = new MersenneTwister(options.seed);
-    return (scale) => {
-      const noise = randn(generator, count).map((value) => value * scale);
-      return this.runtime.scope(() => this.runtime.tensor(noise, shape));
-    };
   }
 
   private async decode(latents: Tensor, size: Size): Promise<ImageData> {
-    const rgba = this.runtime.scope(() =>
-      this.call(this.entry("image_to_rgba", size), this.call(this.entry("vae_decoder", size), latents)),
+    const rgba = this.model.runtime.scope(() =>
+      this.model.call(this.model.entry("image_to_rgba", size), this.model.call(this.model.entry("vae_decoder", size), latents)),
     );
-    const bytes = new Uint8ClampedArray(await this.runtime.read(rgba));
+    const bytes = new Uint8ClampedArray(await this.model.runtime.read(rgba));
     rgba.dispose();
     return new ImageData(bytes, size[0], size[1]);
-  }
-
-  /** Add scaled latents on the GPU; unused terms repeat the first with weight 0. */
-  private combine(size: Size, terms: [Tensor, number][]): Tensor {
-    const entry = this.entry("linear_combination", size);
-    const slots = entry.inputs.length - 1;
-    const coefficients = new Float32Array(slots);
-    terms.forEach(([, weight], index) => (coefficients[index] = weight));
-    const tensors = Array.from({ length: slots }, (_, index) => (terms[index] ?? terms[0]!)[0]);
-    return this.runtime.call(entry, ...tensors, this.runtime.tensor(coefficients, [slots]));
-  }
-
-  private entry(role: Role, size: Size): EntryPoint {
-    return findEntryPoint(this.manifest, role, size);
-  }
-
-  private call(entry: EntryPoint, ...inputs: Tensor[]): Tensor {
-    const parameters = entry.component === null ? undefined : this.parameters.get(entry.component);
-    return this.runtime.call(entry, ...inputs, ...(parameters === undefined ? [] : [parameters]));
-  }
-
-  private async readAndDispose(tensor: Tensor): Promise<Float32Array> {
-    try {
-      return new Float32Array(await this.runtime.read(tensor));
-    } finally {
-      tensor.dispose();
-    }
   }
 }
 
@@ -375,16 +254,20 @@ async function loadComponents(
   return loaded;
 }
 
-/** Turn increments of bytes into progress events. */
-function counter(
-  report: OnProgress,
-  stage: ProgressEvent["stage"],
-  total: number,
-  file?: string,
-): (count: number) => void {
-  let loaded = 0;
-  return (count) => {
-    loaded += count;
-    report({ stage, loaded, total, ...(file === undefined ? {} : { file }) });
-  };
+function describe(manifest: Manifest, prompt: string, options: ResolvedOptions): Settings {
+  const { negativePrompt, steps, scheduler, guidanceScale, seed, eta, size } = options;
+  const [width, height] = size;
+  const model = manifest.model.name;
+  const numbers = { steps, scheduler, guidanceScale, seed, width, height, eta };
+  return { prompt, negativePrompt, model, ...numbers };
+}
+
+function joinFloats(arrays: Float32Array[]): Float32Array {
+  const joined = new Float32Array(arrays.reduce((sum, array) => sum + array.length, 0));
+  let at = 0;
+  for (const array of arrays) {
+    joined.set(array, at);
+    at += array.length;
+  }
+  return joined;
 }

@@ -99,9 +99,31 @@ function randnVector(generator: MersenneTwister, count: number): Float32Array {
 
 const f32 = Math.fround;
 
-/** a * b + c with one rounding: the product of two float32 is exact in float64. */
+const double = new Float64Array(1);
+const words = new Uint32Array(double.buffer); // low word first, as on every browser's machine
+
+/**
+ * a * b + c of float32 numbers, rounded once.
+ *
+ * The product is exact in float64. The sum is rounded to odd first, so that
+ * rounding it again to float32 is right in every case (Boldo and Melquiond 2008).
+ */
 function fma(a: number, b: number, c: number): number {
-  return f32(a * b + c);
+  const product = a * b;
+  const sum = product + c;
+  const added = sum - product;
+  const lost = product - (sum - added) + (c - added); // exact (Knuth's two-sum)
+  if (lost === 0) return f32(sum);
+  double[0] = sum;
+  if ((words[0]! & 1) === 0) {
+    if (lost > 0 === sum > 0) {
+      words[0]! |= 1;
+    } else {
+      if (words[0] === 0) words[1]! -= 1;
+      words[0]! -= 1;
+    }
+  }
+  return f32(double[0]);
 }
 
 /** Turn 16 uniform numbers into 16 normal ones, in place (Box and Muller 1958). */

@@ -28,7 +28,10 @@ class WorkerPipeline {
     this.controller = new AbortController();
     const { signal } = this.controller;
     const generated = await this.loaded().generate(prompt, options, onProgress, signal);
-    return Comlink.transfer(generated, [generated.latents.buffer, generated.image.data.buffer]);
+    return Comlink.transfer(generated, [
+      generated.latents.buffer,
+      ...generated.images.map(({ data }) => data.buffer),
+    ]);
   }
 
   /** Cancel what is running, at the next step or chunk. */
@@ -63,6 +66,10 @@ class WorkerPipeline {
 
   decodeLatents(latents: Float32Array, size?: Size): Promise<Float32Array> {
     return this.loaded().decodeLatents(latents, size);
+  }
+
+  combineLatents(terms: Float32Array[], weights: number[]): Promise<Float32Array> {
+    return this.loaded().combineLatents(terms, weights);
   }
 
   unload(): void {

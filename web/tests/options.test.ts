@@ -26,6 +26,8 @@ describe("resolveOptions", () => {
       size: [128, 128],
       scheduler: "dpmpp_2m",
       eta: 0,
+      images: 1,
+      previewEvery: 0,
     });
   });
 
@@ -45,6 +47,8 @@ describe("resolveOptions", () => {
     [{ numInferenceSteps: 51, scheduler: "lcm" }, "1 to 50"],
     [{ scheduler: "magic" }, "dpmpp_2m, lcm"],
     [{ eta: 1.5 }, "0 to 1"],
+    [{ numImages: 0 }, "1 to 16"],
+    [{ previewEvery: -1 }, "0 to 100"],
     [{ numInferenceSteps: 1.5 }, "whole number"],
     [{ seed: -1 }, "0 to 4294967295"],
     [{ seed: 2 ** 32 }, "0 to 4294967295"],

@@ -2,6 +2,7 @@
 
 import type { ProgressEvent } from "../client";
 import { AbortError, StableDiffusionPipeline, WsdError } from "../client";
+import { pictureFile, settingsFrom } from "./pictures";
 
 interface ListedModel {
   name: string;
@@ -20,6 +21,8 @@ const progress = element<HTMLProgressElement>("progress");
 const status = element("status");
 const error = element("error");
 const canvas = element<HTMLCanvasElement>("canvas");
+const pictures = element<HTMLUListElement>("pictures");
+const PREVIEW_EVERY = 2;
 
 const STAGES: Record<ProgressEvent["stage"], string> = {
   library: "Downloading the compiled model",
@@ -30,7 +33,13 @@ const STAGES: Record<ProgressEvent["stage"], string> = {
   decode: "Decoding",
 };
 
-function showProgress({ stage, loaded, total }: ProgressEvent): void {
+function show(image: ImageData): void {
+  [canvas.width, canvas.height] = [image.width, image.height];
+  canvas.getContext("2d")!.putImageData(image, 0, 0);
+}
+
+function showProgress({ stage, loaded, total, preview }: ProgressEvent): void {
+  if (preview !== undefined) show(preview);
   progress.max = total;
   progress.value = loaded;
   const detail = stage === "denoise" ? ` (step ${loaded} of ${total})` : "";
@@ -67,17 +76,23 @@ async function draw(pipeline: StableDiffusionPipeline): Promise<void> {
   stopButton.onclick = () => controller.abort();
   [drawButton.disabled, stopButton.disabled, error.hidden] = [true, false, true];
   try {
-    const { image, timings } = await pipeline.generate(element<HTMLTextAreaElement>("prompt").value, {
+    const prompt = element<HTMLTextAreaElement>("prompt").value;
+    const { images, timings, settings } = await pipeline.generate(prompt, {
       negativePrompt: element<HTMLInputElement>("negative").value,
       seed: number("seed"),
       numInferenceSteps: number("steps"),
       guidanceScale: number("guidance"),
       scheduler: element<HTMLSelectElement>("scheduler").value,
+      numImages: number("images"),
+      previewEvery: PREVIEW_EVERY,
       onProgress: showProgress,
       signal: controller.signal,
     });
-    [canvas.width, canvas.height] = [image.width, image.height];
-    canvas.getContext("2d")!.putImageData(image, 0, 0);
+    for (const [index, image] of images.entries()) {
+      show(image);
+      const file = await pictureFile(canvas, settings, index);
+      pictures.prepend(listItem(file));
+    }
     status.textContent = `Done in ${(timings.total / 1000).toFixed(1)} s.`;
   } catch (thrown) {
     showError(thrown);
@@ -86,7 +101,45 @@ async function draw(pipeline: StableDiffusionPipeline): Promise<void> {
   }
 }
 
+/** A finished picture with a link that saves it. */
+function listItem(file: File): HTMLLIElement {
+  const [item, link, image] = [
+    document.createElement("li"), document.createElement("a"), new Image(128),
+  ];
+  link.href = image.src = URL.createObjectURL(file);
+  link.download = image.alt = file.name;
+  link.append(image, "Save");
+  item.append(link);
+  return item;
+}
+
+/** Take the settings of a PNG that is dropped on the page. */
+async function drop(event: DragEvent): Promise<void> {
+  event.preventDefault();
+  const file = event.dataTransfer?.files[0];
+  if (file === undefined) return;
+  const settings = await settingsFrom(file);
+  if (settings === undefined) {
+    status.textContent = `${file.name} holds no settings.`;
+    return;
+  }
+  const fields: Record<string, string | number | undefined> = {
+    prompt: settings.prompt,
+    negative: settings.negativePrompt,
+    seed: settings.seed,
+    steps: settings.steps,
+    guidance: settings.guidanceScale,
+    scheduler: settings.scheduler,
+  };
+  for (const [id, value] of Object.entries(fields)) {
+    if (value !== undefined) element<HTMLInputElement>(id).value = String(value);
+  }
+  status.textContent = `Settings taken from ${file.name}.`;
+}
+
 async function start(): Promise<void> {
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => void drop(event));
   try {
     const manifestUrl = await chooseModel();
     const pipeline = await StableDiffusionPipeline.fromPretrained(manifestUrl, {
