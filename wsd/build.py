@@ -55,9 +55,9 @@ def check_sizes(family: Family, sizes: Sequence[Size]) -> tuple[Size, ...]:
     """Return the sizes to compile, the family's own if none are given.
 
     Raises:
-        UsageError: for an edge that the VAE cannot make, or a size twice.
+        UsageError: for an edge that the model cannot make, or a size twice.
     """
-    factor = family.vae_scale_factor
+    factor = family.size_multiple
     for width, height in sizes:
         if width % factor or height % factor or min(width, height) < factor:
             raise UsageError(

@@ -60,7 +60,12 @@ def test_unknown_model(wsd, tmp_path):
 
 @pytest.mark.parametrize(
     ("size", "words"),
-    [("100x128", ("100x128", "multiple of 8", "96x128")), ("0x8", ("0x8",)), ("big", ("big",))],
+    [
+        ("100x128", ("100x128", "multiple of 32", "96x128")),
+        ("72x64", ("72x64", "multiple of 32", "64x64")),
+        ("0x8", ("0x8",)),
+        ("big", ("big",)),
+    ],
 )
 def test_bad_size(wsd, tmp_path, size, words):
     result = wsd("build", "--model", "tiny-sd15", "--size", size, "--out", tmp_path / "out")

@@ -66,6 +66,17 @@ class Family:
     guidance_scale: float
     random_seed: int | None
 
+    @property
+    def size_multiple(self) -> int:
+        """Return what both edges of a picture must be multiples of, in pixels.
+
+        The UNet halves the latents at every level but the last. diffusers also
+        draws sizes whose halves are uneven, by resizing to the skip connection;
+        TVM's importer rounds that resize otherwise, so such sizes are refused.
+        """
+        levels = len(self.component("unet").config["block_out_channels"])
+        return int(self.vae_scale_factor * 2 ** (levels - 1))
+
     def component(self, role: str) -> Component:
         """Return the component that plays a role; ``KeyError`` if there is none."""
         for component in self.components:
