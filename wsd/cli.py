@@ -203,6 +203,9 @@ def doctor() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    # WSD has its own progress bars, and reads no image with transformers.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         code = cli.main(arguments, prog_name="wsd", standalone_mode=False)
         return int(code or 0)

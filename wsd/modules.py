@@ -57,9 +57,20 @@ def random_checkpoint(family: Family, seed: int) -> Path:
     return folder
 
 
+def silence_progress_bars() -> None:
+    """Turn the libraries' progress bars off: WSD has its own."""
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+
 def _write_random(family: Family, seed: int, folder: Path) -> None:
     import diffusers
     from transformers import CLIPTokenizer
+
+    silence_progress_bars()
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -11,6 +11,7 @@ import torch
 from wsd.checkpoint import Checkpoint
 from wsd.drawing import Drawing
 from wsd.errors import UsageError
+from wsd.modules import silence_progress_bars
 from wsd.progress import Progress
 from wsd.schedulers import build_scheduler, max_steps
 from wsd.zoo import Family
@@ -25,6 +26,7 @@ def load_pipeline(family: Family, checkpoint: Path) -> Any:
     import diffusers
 
     Checkpoint(checkpoint, family)
+    silence_progress_bars()
     pipeline = getattr(diffusers, family.pipeline).from_pretrained(
         checkpoint, dtype=torch.float32, safety_checker=None, local_files_only=True
     )
