@@ -35,20 +35,21 @@ def choose_checkpoint(family: Family, weights: str | None, seed: int | None) -> 
         seed: what ``--random-weights`` named, or None.
 
     Raises:
-        UsageError: if both are given, or neither and the family has no default.
+        UsageError: if both are given, or neither and none ships with WSD.
         CheckpointError: if ``weights`` is not a checkpoint.
     """
     if weights is not None and seed is not None:
         raise UsageError("--weights and --random-weights exclude each other", "pass one of the two")
     if weights is not None:
         return find_checkpoint(weights)
-    if seed is None:
-        seed = family.random_seed
-    if seed is None:
+    if seed is not None:
+        return random_checkpoint(family, seed)
+    if family.weights is None:
         raise UsageError(
-            f"model {family.name} needs a checkpoint", "pass --weights FOLDER or a hub id"
+            f"model {family.name} needs a checkpoint",
+            "pass --weights FOLDER or a hub id; for a trial, --random-weights 0",
         )
-    return random_checkpoint(family, seed)
+    return family.weights
 
 
 def check_sizes(family: Family, sizes: Sequence[Size]) -> tuple[Size, ...]:
@@ -129,7 +130,9 @@ def _write_model(
             "entry_points": [_listed(asdict(entry)) for entry in library.entry_points],
             "components": components,
             "scheduler": scheduler_constants(family),
-            "tokenizer": _write_tokenizer(checkpoint, folder),
+            "tokenizers": _write_tokenizers(checkpoint, folder),
+            "force_zeros_for_empty_prompt": family.force_zeros_for_empty_prompt,
+            "examples": list(family.examples),
             "defaults": {
                 "steps": family.steps,
                 "guidance_scale": family.guidance_scale,
@@ -167,11 +170,15 @@ def _fit_preview(checkpoint: Checkpoint, library: Library) -> dict[str, Any]:
     return fit_preview(checkpoint.family, expected, checkpoint.tensors(component, expected))
 
 
-def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> dict[str, Any]:
-    data, settings = tokenizer_file(checkpoint.folder / "tokenizer", checkpoint.family.tokenizer)
-    name = f"tokenizer.{sha256_bytes(data)}.json"
-    (folder / name).write_bytes(data)
-    return {**_file_entry(folder / name), **settings}
+def _write_tokenizers(checkpoint: Checkpoint, folder: Path) -> dict[str, Any]:
+    """Write each text encoder's tokenizer; equal ones become one file."""
+    written = {}
+    for entry in checkpoint.family.tokenizers:
+        data, settings = tokenizer_file(checkpoint.folder, entry)
+        name = f"tokenizer.{sha256_bytes(data)}.json"
+        (folder / name).write_bytes(data)
+        written[entry.component] = {**_file_entry(folder / name), **settings}
+    return written
 
 
 def _file_entry(path: Path) -> dict[str, Any]:

@@ -42,7 +42,7 @@ _random = click.option(
 )
 _drawing = [
     click.option("--prompt", required=True, metavar="TEXT", help="What to draw."),
-    click.option("--negative", default="", metavar="TEXT", help="What to stay away from."),
+    click.option("--negative", metavar="TEXT", help="What to stay away from."),
     click.option("--steps", type=int, metavar="N", help="Inference steps, 1 to 100."),
     click.option("--guidance", type=float, metavar="X", help="Guidance scale; up to 1 means none."),
     click.option("--seed", type=int, default=0, metavar="N", help="Seed, as in PyTorch."),
@@ -59,7 +59,7 @@ def _drawing_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def collect(
-        *, prompt: str, negative: str, steps: int | None, guidance: float | None, seed: int,
+        *, prompt: str, negative: str | None, steps: int | None, guidance: float | None, seed: int,
         size: Size | None, scheduler: str | None, eta: float, images: int, **rest: Any,
     ) -> None:  # fmt: skip
         from wsd.drawing import Drawing

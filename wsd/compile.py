@@ -24,17 +24,18 @@ from wsd.folders import cache_folder, write_atomically, written_whole
 from wsd.kernels.image import image_to_rgba
 from wsd.kernels.sampler import TERMS, linear_combination
 from wsd.modules import build_module
+from wsd.parts import TensorSpec
 from wsd.passes import MAX_STORAGE_BUFFERS, apply_passes
 from wsd.progress import Progress
-from wsd.trace import TensorSpec, Trace, trace_component
+from wsd.trace import Trace, trace_component
 from wsd.wasm.link import link_library
 from wsd.wasm.runtime import emcc_version, runtime_key
 from wsd.zoo import Family
 
 _PACKAGE = Path(__file__).parent
 # What decides the library's bytes, besides the family and the tools.
-_COMPILER_SOURCES = ("trace.py", "passes.py", "compile.py", "tvm_compat.py", "kernels/*.py",
-                     "wasm/*.py")  # fmt: skip
+_COMPILER_SOURCES = ("parts.py", "trace.py", "passes.py", "compile.py", "tvm_compat.py",
+                     "kernels/*.py", "wasm/*.py")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,9 @@ def library_key(family: Family, sizes: Sequence[tuple[int, int]]) -> str:
     return sha256_bytes(
         canonical_json(
             {
-                "components": {c.name: [c.role, dict(c.config)] for c in family.components},
+                "components": {
+                    c.name: [c.role, c.hidden_state, dict(c.config)] for c in family.components
+                },
                 "vae_scale_factor": family.vae_scale_factor,
                 "sizes": [list(size) for size in sizes],
                 "sources": digest_tree(sources, _PACKAGE),

@@ -18,7 +18,8 @@ class Drawing:
 
     Attributes:
         prompt: text to draw.
-        negative_prompt: text to stay away from; used when guidance_scale > 1.
+        negative_prompt: text to stay away from; used when guidance_scale > 1. None
+            is the empty text, and for SDXL zeros in its place, as in diffusers.
         steps: number of inference steps, 1 to 100.
         guidance_scale: classifier-free guidance, 0 to 50; up to 1 means none.
         seed: of ``torch.Generator().manual_seed``, 0 to 2**32 - 1.
@@ -29,7 +30,7 @@ class Drawing:
     """
 
     prompt: str
-    negative_prompt: str = ""
+    negative_prompt: str | None = None
     steps: int | None = None
     guidance_scale: float | None = None
     seed: int = 0

@@ -72,7 +72,7 @@ def find_manifests(bundle: Path) -> list[Path]:
 def manifest_files(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     """Return every file that a manifest names, as objects with file, bytes, sha256."""
     shards = [s for component in manifest["components"].values() for s in component["shards"]]
-    return [manifest["library"], manifest["tokenizer"], *shards]
+    return [manifest["library"], *manifest["tokenizers"].values(), *shards]
 
 
 def verify_bundle(bundle: Path) -> Iterator[str]:

@@ -11,6 +11,7 @@ import torch
 from wsd.digest import canonical_json, sha256_bytes
 from wsd.folders import cache_folder, written_whole
 from wsd.schedulers import build_scheduler
+from wsd.tokenizer import load_tokenizer
 from wsd.zoo import Component, Family
 
 # The decoder's last layer starts near zero; without this every picture that
@@ -66,24 +67,26 @@ def silence_progress_bars() -> None:
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def _write_random(family: Family, seed: int, folder: Path) -> None:
+def save_pipeline(family: Family, modules: dict[str, torch.nn.Module], folder: Path) -> None:
+    """Write modules, by component name, as the family's diffusers folder."""
     import diffusers
-    from transformers import CLIPTokenizer
 
+    parts: dict[str, Any] = {"scheduler": build_scheduler(family), **modules}
+    for entry in family.tokenizers:
+        parts[entry.name] = load_tokenizer(entry.fallback, entry.pad_token)
+    if family.pipeline == "StableDiffusionPipeline":
+        parts |= {"safety_checker": None, "feature_extractor": None}
+        parts["requires_safety_checker"] = False
     silence_progress_bars()
+    pipeline = getattr(diffusers, family.pipeline)(**parts)
+    pipeline.save_pretrained(folder, safe_serialization=True)
 
+
+def _write_random(family: Family, seed: int, folder: Path) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         modules = {c.name: build_module(c) for c in family.components}
     vae: Any = modules[family.component("vae_decoder").name]
     with torch.no_grad():
         vae.decoder.conv_out.weight *= _CONTRAST
-    pipeline = getattr(diffusers, family.pipeline)(
-        **modules,
-        tokenizer=CLIPTokenizer.from_pretrained(family.tokenizer),
-        scheduler=build_scheduler(family),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.save_pretrained(folder, safe_serialization=True)
+    save_pipeline(family, modules, folder)

@@ -27,8 +27,10 @@ def load_pipeline(family: Family, checkpoint: Path) -> Any:
 
     Checkpoint(checkpoint, family)
     silence_progress_bars()
+    # Only the first pipeline has one, and complains when it is taken away unasked.
+    more = {"safety_checker": None} if family.pipeline == "StableDiffusionPipeline" else {}
     pipeline = getattr(diffusers, family.pipeline).from_pretrained(
-        checkpoint, dtype=torch.float32, safety_checker=None, local_files_only=True
+        checkpoint, dtype=torch.float32, local_files_only=True, **more
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

@@ -94,6 +94,20 @@ _DRAW = """
 })
 """
 
+_ENCODE_TEXT = """
+([prompt]) => attempt(async () => {
+  const found = Object.entries(await pipe.remote.encodeText(prompt));
+  return Object.fromEntries(found.map(([name, array]) => [name, bytes(array)]));
+})
+"""
+
+_PREDICT_NOISE = """
+([inputs]) => attempt(async () => {
+  const named = Object.entries(inputs).map(([name, text]) => [name, floats(text)]);
+  return bytes(await pipe.remote.predictNoise(Object.fromEntries(named)));
+})
+"""
+
 
 class Renderer:
     """A model loaded in a page; draws one picture after another."""
@@ -138,19 +152,15 @@ class Renderer:
             usage=drawn["usage"],
         )
 
-    def encode_text(self, prompt: str) -> np.ndarray:
-        """Return text embeddings as flat float32."""
-        return self._array("([p]) => attempt(async () => bytes(await pipe.remote.encodeText(p)))",
-                           [prompt])  # fmt: skip
+    def encode_text(self, prompt: str) -> dict[str, np.ndarray]:
+        """Return what conditions the UNet, by the manifest's names, as flat float32."""
+        encoded = self.call(_ENCODE_TEXT, [prompt])
+        return {name: _decode(text) for name, text in encoded.items()}
 
-    def predict_noise(
-        self, latents: np.ndarray, timestep: float, embeddings: np.ndarray
-    ) -> np.ndarray:
-        """Return one UNet call's prediction as flat float32."""
+    def predict_noise(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """Return one UNet call's prediction as flat float32; inputs by the manifest's names."""
         return self._array(
-            "([x, t, e]) => attempt(async () =>"
-            " bytes(await pipe.remote.predictNoise(floats(x), t, floats(e))))",
-            [_encode(latents), timestep, _encode(embeddings)],
+            _PREDICT_NOISE, [{name: _encode(array) for name, array in inputs.items()}]
         )
 
     def decode_latents(self, latents: np.ndarray) -> np.ndarray:
@@ -165,7 +175,7 @@ class Renderer:
         return dict(self.call("() => attempt(() => pipe.remote.usage())", []))
 
     def _array(self, script: str, arguments: list[Any]) -> np.ndarray:
-        return np.frombuffer(base64.b64decode(self.call(script, arguments)), np.float32).copy()
+        return _decode(self.call(script, arguments))
 
     def call(self, script: str, arguments: list[Any]) -> Any:
         """Run a function in the page and return its value; its errors become ours."""
@@ -181,6 +191,10 @@ class Renderer:
 
 def _encode(array: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(array, np.float32).tobytes()).decode()
+
+
+def _decode(text: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), np.float32).copy()
 
 
 def render(bundle: Path, drawing: Drawing, progress: Progress) -> Rendered:

@@ -8,17 +8,31 @@ from typing import Any
 
 from wsd.digest import canonical_json
 from wsd.errors import CheckpointError
+from wsd.zoo import Tokenizer
 
 
-def tokenizer_file(folder: Path, fallback: Path) -> tuple[bytes, dict[str, int]]:
+def load_tokenizer(folder: Path, pad_token: str | None = None) -> Any:
+    """Return transformers' CLIP tokenizer of a folder.
+
+    Args:
+        folder: with ``vocab.json`` and ``merges.txt``, or ``tokenizer.json``.
+        pad_token: what fills a text up; None for what the files say.
+    """
+    from transformers import CLIPTokenizer
+
+    more: dict[str, Any] = {"pad_token": pad_token} if pad_token else {}
+    return CLIPTokenizer.from_pretrained(folder, **more)
+
+
+def tokenizer_file(checkpoint: Path, entry: Tokenizer) -> tuple[bytes, dict[str, int]]:
     """Return a tokenizer as ``tokenizer.json`` and the settings around it.
 
     Padding and truncation are left out of the file: the page pads with
     ``pad_token_id`` and cuts to ``max_length``, as the diffusers pipelines do.
 
     Args:
-        folder: the checkpoint's tokenizer folder.
-        fallback: a folder to read when the checkpoint has none.
+        checkpoint: a diffusers folder.
+        entry: which of its tokenizers.
 
     Returns:
         (canonical JSON bytes, max_length and token ids).
@@ -26,11 +40,10 @@ def tokenizer_file(folder: Path, fallback: Path) -> tuple[bytes, dict[str, int]]
     Raises:
         CheckpointError: if the files are not a CLIP tokenizer's.
     """
-    from transformers import CLIPTokenizer
-
-    source = folder if folder.is_dir() else fallback
+    folder = checkpoint / entry.name
+    source = folder if folder.is_dir() else entry.fallback
     try:
-        tokenizer: Any = CLIPTokenizer.from_pretrained(source)
+        tokenizer = load_tokenizer(source, entry.pad_token if source is not folder else None)
     except (OSError, ValueError, TypeError) as error:
         raise CheckpointError(
             f"{source}: not a CLIP tokenizer ({error})",

@@ -17,6 +17,7 @@ from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
 from wsd.errors import CompileError
+from wsd.parts import TensorSpec, make_part
 from wsd.zoo import Component, Family
 
 _aten = torch.ops.aten
@@ -28,15 +29,6 @@ _PASS_THROUGH = (
 )
 # A float mask hides a position with -inf or with the lowest finite number.
 _HIDDEN_BELOW = -1e4
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """Name, shape and dtype (``float32``, ``int32`` …) of one tensor."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -63,50 +55,6 @@ class Trace:
     parameters: dict[str, tuple[int, ...]]
 
 
-class TextEncoder(torch.nn.Module):
-    """CLIP text model as a function of token ids alone."""
-
-    def __init__(self, model: torch.nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-        """Map ids (1, 77) int32 to the last hidden state (1, 77, hidden) float32."""
-        state: torch.Tensor = self.model(input_ids, return_dict=False)[0]
-        return state
-
-
-class Denoiser(torch.nn.Module):
-    """Conditional UNet as a function of latents, timestep and text embeddings."""
-
-    def __init__(self, model: torch.nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(
-        self, latents: torch.Tensor, timestep: torch.Tensor, text: torch.Tensor
-    ) -> torch.Tensor:
-        """Map latents (1, 4, h, w), timestep (1,) and text (1, 77, d) to noise (1, 4, h, w)."""
-        noise: torch.Tensor = self.model(latents, timestep, text, return_dict=False)[0]
-        return noise
-
-
-class Decoder(torch.nn.Module):
-    """The decoding half of a KL autoencoder, from scaled latents to pixels."""
-
-    def __init__(self, vae: Any) -> None:
-        super().__init__()
-        self.post_quant_conv = vae.post_quant_conv
-        self.decoder = vae.decoder
-        self.scaling_factor = float(vae.config.scaling_factor)
-
-    def forward(self, latents: torch.Tensor) -> torch.Tensor:
-        """Map latents (1, 4, h, w) to an image (1, 3, 8h, 8w), about -1 to 1."""
-        # The pipeline divides first; so do we, so that rounding agrees.
-        image: torch.Tensor = self.decoder(self.post_quant_conv(latents / self.scaling_factor))
-        return image
-
-
 def trace_component(
     family: Family, component: Component, model: torch.nn.Module, size: tuple[int, int]
 ) -> Trace:
@@ -122,45 +70,19 @@ def trace_component(
     Raises:
         CompileError: if the graph holds something that WebGPU cannot run.
     """
-    width, height = (edge // family.vae_scale_factor for edge in size)
-    text = family.component("text_encoder").config
-    unet = family.component("unet").config
-    latents = TensorSpec("latents", (1, unet["in_channels"], height, width))
-    embeddings = TensorSpec(
-        "text_embeddings", (1, text["max_position_embeddings"], unet["cross_attention_dim"])
+    part = make_part(family, component, model, size)
+    examples = tuple(
+        torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in part.inputs
     )
-    wrapper: torch.nn.Module
-    inputs: tuple[TensorSpec, ...]
-    if component.role == "text_encoder":
-        wrapper = TextEncoder(model)
-        inputs = (TensorSpec("input_ids", (1, text["max_position_embeddings"]), "int32"),)
-        output = embeddings
-        entry_point = component.name
-    elif component.role == "unet":
-        wrapper = Denoiser(model)
-        inputs = (latents, TensorSpec("timestep", (1,)), embeddings)
-        output = TensorSpec("noise_prediction", latents.shape)
-        entry_point = f"{component.name}_{size[0]}x{size[1]}"
-    elif component.role == "vae_decoder":
-        wrapper = Decoder(model)
-        inputs = (latents,)
-        output = TensorSpec("image", (1, 3, size[1], size[0]))
-        entry_point = f"{component.role}_{size[0]}x{size[1]}"
-    else:
-        raise CompileError(
-            f"component {component.name!r} has the unknown role {component.role!r}",
-            "teach wsd/trace.py this role, or correct the zoo entry",
-        )
-    examples = tuple(torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in inputs)
     with torch.no_grad():
-        program = normalize(torch.export.export(wrapper.eval(), examples))
+        program = normalize(torch.export.export(part.module.eval(), examples))
     return Trace(
-        entry_point=entry_point,
+        entry_point=part.entry_point,
         component=component.name,
-        size=None if component.role == "text_encoder" else size,
+        size=part.size,
         program=program,
-        inputs=inputs,
-        outputs=(output,),
+        inputs=part.inputs,
+        outputs=part.outputs,
         parameters=_parameter_shapes(program),
     )
 
@@ -180,7 +102,7 @@ def _parameter_shapes(program: ExportedProgram) -> dict[str, tuple[int, ...]]:
 
 
 def _strip_wrapper(name: str) -> str:
-    """Undo the one level that :class:`TextEncoder` and :class:`Denoiser` add."""
+    """Undo the one level that the wrappers of ``wsd/parts.py`` add."""
     return name.removeprefix("model.")
 
 
@@ -208,8 +130,9 @@ def normalize(program: ExportedProgram) -> ExportedProgram:
             _make_causal(node)
         elif node.target is _aten.embedding.default:
             _replace_position_lookup(program, node)
-    graph.eliminate_dead_code()
-    _drop_unread_buffers(program)
+    # Attention could drop at random, so torch takes it for impure; here it never does.
+    graph.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
+    _drop_unread(program)
     program.graph_module.recompile()
     _refuse_unsupported(graph)
     return program
@@ -282,19 +205,21 @@ def _replace_position_lookup(program: ExportedProgram, node: Node) -> None:
     node.graph.erase_node(node)
 
 
-def _drop_unread_buffers(program: ExportedProgram) -> None:
-    """Remove buffers that nothing reads from the graph, signature and constants.
+def _drop_unread(program: ExportedProgram) -> None:
+    """Remove buffers and parameters that nothing reads from graph, signature and constants.
 
     v0.21's importer looks every buffer up in the state dict, where buffers that
-    are not saved (CLIP's position ids) do not exist.
+    are not saved (CLIP's position ids) do not exist. Parameters go unread when an
+    encoder's last layer does, as in SDXL: nobody should download them.
     """
-    buffers = program.graph_signature.inputs_to_buffers
-    unread = {node for node in program.graph.nodes if node.name in buffers and not len(node.users)}
+    signature = program.graph_signature
+    buffers = signature.inputs_to_buffers
+    stored = {**buffers, **signature.inputs_to_parameters}
+    unread = {node for node in program.graph.nodes if node.name in stored and not len(node.users)}
     names = {node.name for node in unread}
-    for name in names:
+    for name in names & buffers.keys():
         program.constants.pop(buffers[name], None)
-    specs = program.graph_signature.input_specs
-    specs[:] = [spec for spec in specs if spec.arg.name not in names]
+    signature.input_specs[:] = [s for s in signature.input_specs if s.arg.name not in names]
     for node in unread:
         program.graph.erase_node(node)
 

@@ -136,7 +136,7 @@ def build(module: IRModule) -> Executable:
         return relax.build(module, target(), relax_pipeline=pipeline, system_lib=True)
 
 
-def run_on_cpu(module: IRModule, inputs: list[Any], parameters: list[Any]) -> Any:
+def run_on_cpu(module: IRModule, inputs: list[Any], parameters: list[Any]) -> list[Any]:
     """Run an imported module's ``main`` on the CPU, for tests.
 
     Args:
@@ -145,12 +145,14 @@ def run_on_cpu(module: IRModule, inputs: list[Any], parameters: list[Any]) -> An
         parameters: parameters as numpy arrays.
 
     Returns:
-        the result as a numpy array.
+        the results as numpy arrays.
     """
     executable = relax.build(module, "llvm")
     machine = relax.VirtualMachine(executable, tvm.cpu())
     to_tensor = tvm.nd.array if is_reference_lane() else tvm.runtime.tensor
-    return machine["main"](*(to_tensor(a) for a in (*inputs, *parameters))).numpy()
+    result = machine["main"](*(to_tensor(a) for a in (*inputs, *parameters)))
+    results = [result] if hasattr(result, "numpy") else list(result)
+    return [tensor.numpy() for tensor in results]
 
 
 class _grouped_device_functions:  # noqa: N801 - used as a statement

@@ -21,17 +21,24 @@ def test_text_embeddings(renderer, pipeline, prompt):
     ).input_ids
     with torch.no_grad():
         expected = pipeline.text_encoder(ids)[0].numpy()
-    assert relative_error(renderer.encode_text(prompt), expected) < 1e-4
+    found = renderer.encode_text(prompt)["text_embeddings"]
+    assert relative_error(found, expected) < 1e-4
 
 
 @pytest.mark.parametrize("timestep", [999, 500, 1])
 def test_one_unet_step(renderer, pipeline, timestep):
     generator = torch.Generator().manual_seed(timestep)
     latents = torch.randn(1, 4, 16, 16, generator=generator)
-    text = torch.randn(1, 77, 128, generator=generator)
+    text = torch.randn(1, 77, 96, generator=generator)
     with torch.no_grad():
         expected = pipeline.unet(latents, timestep, text).sample.numpy()
-    found = renderer.predict_noise(latents.numpy(), timestep, text.numpy())
+    found = renderer.predict_noise(
+        {
+            "latents": latents.numpy(),
+            "timestep": np.array([timestep]),
+            "text_embeddings": text.numpy(),
+        }
+    )
     assert relative_error(found, expected) < 1e-4
 
 

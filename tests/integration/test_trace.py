@@ -7,9 +7,11 @@ import torch
 from wsd import tvm_compat
 from wsd.errors import CompileError
 from wsd.modules import build_module
-from wsd.trace import Decoder, Denoiser, TextEncoder, normalize, trace_component
+from wsd.parts import make_part
+from wsd.trace import normalize, trace_component
+from wsd.zoo import FAMILIES
 
-WRAPPERS = {"text_encoder": TextEncoder, "unet": Denoiser, "vae_decoder": Decoder}
+COMPONENTS = [(family, c.name) for family in FAMILIES.values() for c in family.components]
 
 
 def make_inputs(specs):
@@ -22,21 +24,33 @@ def make_inputs(specs):
     ]
 
 
-@pytest.mark.parametrize("role", list(WRAPPERS))
-def test_imported_relax_computes_what_torch_computes(family, role):
+@pytest.mark.parametrize(("family", "name"), COMPONENTS, ids=lambda value: str(value)[:12])
+def test_imported_relax_computes_what_torch_computes(family, name):
     torch.manual_seed(0)
-    component = family.component(role)
+    component = next(c for c in family.components if c.name == name)
     model = build_module(component)
     trace = trace_component(family, component, model, (64, 64))
     inputs = make_inputs(trace.inputs)
     with torch.no_grad():
-        expected = WRAPPERS[role](model)(*inputs).numpy()
+        expected = make_part(family, component, model, (64, 64)).module(*inputs)
+    expected = expected if isinstance(expected, tuple) else (expected,)
     state = {**dict(model.named_parameters())}
     parameters = [state[name].detach().numpy() for name in trace.parameters]
     module = tvm_compat.import_program(trace.program)
     found = tvm_compat.run_on_cpu(module, [i.numpy() for i in inputs], parameters)
-    assert found.shape == expected.shape == trace.outputs[0].shape
-    assert np.linalg.norm(found - expected) <= 1e-5 * np.linalg.norm(expected)
+    for result, right, spec in zip(found, expected, trace.outputs, strict=True):
+        assert result.shape == right.shape == spec.shape
+        assert np.linalg.norm(result - right.numpy()) <= 1e-5 * np.linalg.norm(right)
+
+
+def test_parameters_that_nothing_reads_are_left_out():
+    # SDXL conditions on the last layer but one: the last need not be downloaded.
+    family = FAMILIES["tiny-sdxl"]
+    component = family.component("text_encoder")
+    trace = trace_component(family, component, build_module(component), family.sizes[0])
+    assert "encoder.layers.2.mlp.fc1.weight" in trace.parameters
+    assert not any(name.startswith("encoder.layers.3.") for name in trace.parameters)
+    assert "final_layer_norm.weight" not in trace.parameters
 
 
 def export(module, *inputs):

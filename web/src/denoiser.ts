@@ -2,7 +2,7 @@
 
 import { throwIfAborted } from "./errors";
 import type { Size } from "./manifest";
-import type { Model } from "./model";
+import type { Model, NamedTensors } from "./model";
 import type { ResolvedOptions } from "./options";
 import { previewImage } from "./preview";
 import type { OnProgress } from "./progress";
@@ -14,8 +14,8 @@ import type { Run, Step } from "./schedulers";
 const MAX_HISTORY = 3;
 
 export interface Texts {
-  conditional: Tensor;
-  unconditional: Tensor | undefined;
+  conditional: NamedTensors;
+  unconditional: NamedTensors | undefined;
 }
 
 interface DenoiseState {
@@ -102,14 +102,23 @@ export class Denoiser {
     const unet = this.model.entry("unet", size);
     const timestep = this.model.runtime.tensor(Float32Array.of(step.timestep), [1]);
     const input = step.inputScale === 1 ? sample : this.model.combine(size, [[sample, step.inputScale]]);
-    const withText = this.model.call(unet, input, timestep, conditional);
+    const seen = { latents: input, timestep, time_ids: this.timeIds() };
+    const predict = (text: NamedTensors): Tensor =>
+      this.model.call(unet, { ...seen, ...text }).noise_prediction!;
+    const withText = predict(conditional);
     if (unconditional === undefined) return withText;
-    const without = this.model.call(unet, input, timestep, unconditional);
+    const without = predict(unconditional);
     // Ho and Salimans 2022, eq. 6, in diffusers' parametrisation.
     return this.model.combine(size, [
       [without, 1 - guidanceScale],
       [withText, guidanceScale],
     ]);
+  }
+
+  /** SDXL's original size, crop and target size; other UNets do not take them. */
+  private timeIds(): Tensor {
+    const [width, height] = this.options.size;
+    return this.model.runtime.tensor(Float32Array.of(height, width, 0, 0, height, width), [1, 6]);
   }
 
   /** Move the state one step on; consumes `model` and `noise`. */

@@ -84,7 +84,10 @@ export interface Manifest {
   entry_points: EntryPoint[];
   components: Record<string, ComponentEntry>;
   scheduler: SchedulerConstants;
-  tokenizer: TokenizerEntry;
+  /** By text encoder. */
+  tokenizers: Record<string, TokenizerEntry>;
+  force_zeros_for_empty_prompt: boolean;
+  examples: string[];
   defaults: { steps: number; guidance_scale: number; size: Size };
   latents: { channels: number; scale_factor: number };
   preview: { weights: number[][]; bias: number[] };

@@ -4,6 +4,9 @@ import type { EntryPoint, Manifest, Role, Size } from "./manifest";
 import { findEntryPoint } from "./manifest";
 import type { Parameters, Runtime, Tensor } from "./runtime";
 
+/** Tensors by the names that the manifest gives inputs and outputs. */
+export type NamedTensors = Record<string, Tensor>;
+
 export class Model {
   constructor(
     readonly manifest: Manifest,
@@ -20,10 +23,20 @@ export class Model {
     return this.entry("unet", size).inputs[0]!.shape as [number, number, number, number];
   }
 
-  /** Call a function, with its component's parameters if it has any. Call within a scope. */
-  call(entry: EntryPoint, ...inputs: Tensor[]): Tensor {
+  /**
+   * Call a function with inputs by name, and its component's parameters if it has any.
+   * Inputs that it does not take are left out. Call within a scope.
+   */
+  call(entry: EntryPoint, inputs: NamedTensors): NamedTensors {
+    const tensors = entry.inputs.map(({ name }) => {
+      const tensor = inputs[name];
+      if (tensor === undefined) throw new Error(`${entry.name} needs the input ${name}`);
+      return tensor;
+    });
     const parameters = entry.component === null ? undefined : this.parameters.get(entry.component);
-    return this.runtime.call(entry, ...inputs, ...(parameters === undefined ? [] : [parameters]));
+    const bundled = parameters === undefined ? [] : [parameters];
+    const results = this.runtime.call(entry, ...tensors, ...bundled);
+    return Object.fromEntries(entry.outputs.map(({ name }, index) => [name, results[index]!]));
   }
 
   /** Add scaled latents on the GPU; unused terms repeat the first with weight 0. */
@@ -33,7 +46,7 @@ export class Model {
     const coefficients = new Float32Array(slots);
     terms.forEach(([, weight], index) => (coefficients[index] = weight));
     const tensors = Array.from({ length: slots }, (_, index) => (terms[index] ?? terms[0]!)[0]);
-    return this.runtime.call(entry, ...tensors, this.runtime.tensor(coefficients, [slots]));
+    return this.runtime.call(entry, ...tensors, this.runtime.tensor(coefficients, [slots]))[0]!;
   }
 
   /** Read a tensor back and dispose of it. */

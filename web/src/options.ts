@@ -23,7 +23,8 @@ export interface GenerateOptions {
 }
 
 export interface ResolvedOptions {
-  negativePrompt: string;
+  /** Undefined where none was given, which for SDXL is not the empty text. */
+  negativePrompt: string | undefined;
   steps: number;
   guidanceScale: number;
   seed: number;
@@ -65,7 +66,7 @@ export function resolveOptions(manifest: Manifest, options: GenerateOptions): Re
       `sizes of this model: ${sizes.map((s) => s.join("x")).join(", ")}`,
     );
   }
-  const negativePrompt = options.negativePrompt ?? "";
+  const { negativePrompt } = options;
   const images = options.numImages ?? 1;
   requireInteger("numImages", images, 1, MAX_IMAGES);
   const previewEvery = options.previewEvery ?? 0;

@@ -7,6 +7,7 @@ import { requestGpu } from "./gpu";
 import { fetchText, fetchVerified } from "./integrity";
 import type { Manifest, Size } from "./manifest";
 import { parseManifest } from "./manifest";
+import type { NamedTensors } from "./model";
 import { Model } from "./model";
 import type { GenerateOptions, ResolvedOptions } from "./options";
 import { resolveOptions } from "./options";
@@ -16,7 +17,8 @@ import type { Parameters, Tensor, Usage } from "./runtime";
 import { asOutOfMemory, Runtime } from "./runtime";
 import { layOutRun } from "./schedulers";
 import type { Settings } from "./settings";
-import type { Tokenize } from "./tokenizer";
+import type { Tokenizers } from "./text";
+import { tensorsOf, TextStage } from "./text";
 import { createTokenizer } from "./tokenizer";
 
 export type { OnProgress, ProgressEvent } from "./progress";
@@ -51,7 +53,7 @@ export class Pipeline {
   private constructor(
     private readonly model: Model,
     readonly adapter: Record<string, string>,
-    private readonly tokenize: Tokenize,
+    private readonly text: TextStage,
   ) {}
 
   get manifest(): Manifest {
@@ -70,20 +72,15 @@ export class Pipeline {
       counter(report, "library", manifest.library.bytes, manifest.library.file),
       signal,
     );
-    const tokenizer = await fetchVerified(
-      manifestUrl,
-      manifest.tokenizer,
-      () => undefined,
-      signal,
-    );
+    const tokenizers = await loadTokenizers(manifest, manifestUrl, signal);
     throwIfAborted(signal);
     const runtime = await Runtime.create(wasm, gpu.device, manifest.entry_points, (share) =>
       report({ stage: "pipelines", loaded: share, total: 1 }),
     );
     try {
       const parameters = await loadComponents(runtime, manifest, manifestUrl, report, signal);
-      const tokenize = createTokenizer(new TextDecoder().decode(tokenizer), manifest.tokenizer);
-      return new Pipeline(new Model(manifest, runtime, parameters), gpu.adapter, tokenize);
+      const model = new Model(manifest, runtime, parameters);
+      return new Pipeline(model, gpu.adapter, new TextStage(model, tokenizers));
     } catch (error) {
       runtime.dispose();
       throw asOutOfMemory(error);
@@ -109,28 +106,29 @@ export class Pipeline {
     }
   }
 
-  /** Text embeddings, (1, tokens, width), for tests and tools. */
-  async encodeText(prompt: string): Promise<Float32Array> {
-    const embeddings = this.encode(prompt);
-    return this.model.readAndDispose(embeddings);
+  /** What conditions the UNet, by name, for tests and tools. */
+  async encodeText(prompt: string): Promise<Record<string, Float32Array>> {
+    const read: Record<string, Float32Array> = {};
+    for (const [name, tensor] of Object.entries(this.text.encode(prompt))) {
+      read[name] = await this.model.readAndDispose(tensor);
+    }
+    return read;
   }
 
-  /** One call of the UNet on given latents, for tests and tools. */
+  /** One call of the UNet on given inputs, by name, for tests and tools. */
   async predictNoise(
-    latents: Float32Array,
-    timestep: number,
-    embeddings: Float32Array,
+    inputs: Record<string, Float32Array>,
     size: Size = this.manifest.defaults.size,
   ): Promise<Float32Array> {
     const unet = this.model.entry("unet", size);
-    const noise = this.model.runtime.scope(() =>
-      this.model.call(
-        unet,
-        this.model.runtime.tensor(latents, unet.inputs[0]!.shape),
-        this.model.runtime.tensor(Float32Array.of(timestep), [1]),
-        this.model.runtime.tensor(embeddings, unet.inputs[2]!.shape),
-      ),
-    );
+    const noise = this.model.runtime.scope(() => {
+      const tensors = unet.inputs.map(({ name, shape }) => [
+        name,
+        this.model.runtime.tensor(inputs[name]!, shape),
+      ]);
+      const named = Object.fromEntries(tensors) as NamedTensors;
+      return this.model.call(unet, named).noise_prediction!;
+    });
     return this.model.readAndDispose(noise);
   }
 
@@ -141,7 +139,9 @@ export class Pipeline {
   ): Promise<Float32Array> {
     const decoder = this.model.entry("vae_decoder", size);
     const image = this.model.runtime.scope(() =>
-      this.model.call(decoder, this.model.runtime.tensor(latents, decoder.inputs[0]!.shape)),
+      this.model.call(decoder, {
+        latents: this.model.runtime.tensor(latents, decoder.inputs[0]!.shape),
+      }).image!,
     );
     return this.model.readAndDispose(image);
   }
@@ -182,8 +182,8 @@ export class Pipeline {
     throwIfAborted(signal);
     // As in diffusers, guidance of 1 or less needs no unconditional pass.
     const guided = options.guidanceScale > 1;
-    const conditional = this.encode(prompt);
-    const unconditional = guided ? this.encode(options.negativePrompt) : undefined;
+    const conditional = this.text.encode(prompt);
+    const unconditional = guided ? this.encodeNegative(options.negativePrompt) : undefined;
     await this.model.runtime.sync();
     onProgress({ stage: "text", loaded: 1, total: 1 });
     const encoded = performance.now();
@@ -212,24 +212,23 @@ export class Pipeline {
         timings.decode += performance.now() - denoised;
       }
     } finally {
-      disposeAll([conditional, unconditional]);
+      disposeAll(tensorsOf(conditional, unconditional));
     }
     timings.total = performance.now() - started;
     const settings = describe(this.manifest, prompt, options);
     return { image: images[0]!, images, latents: joinFloats(latents), timings, settings };
   }
 
-  private encode(text: string): Tensor {
-    const entry = this.model.entry("text_encoder", this.manifest.defaults.size);
-    const ids = this.tokenize(text);
-    return this.model.runtime.scope(() =>
-      this.model.call(entry, this.model.runtime.tensor(ids, entry.inputs[0]!.shape)),
-    );
+  private encodeNegative(text: string | undefined): NamedTensors {
+    return text === undefined ? this.text.encodeNothing() : this.text.encode(text);
   }
 
   private async decode(latents: Tensor, size: Size): Promise<ImageData> {
     const rgba = this.model.runtime.scope(() =>
-      this.model.call(this.model.entry("image_to_rgba", size), this.model.call(this.model.entry("vae_decoder", size), latents)),
+      {
+        const image = this.model.call(this.model.entry("vae_decoder", size), { latents });
+        return this.model.call(this.model.entry("image_to_rgba", size), image).rgba!;
+      },
     );
     const bytes = new Uint8ClampedArray(await this.model.runtime.read(rgba));
     rgba.dispose();
@@ -254,12 +253,29 @@ async function loadComponents(
   return loaded;
 }
 
+async function loadTokenizers(
+  manifest: Manifest,
+  base: string,
+  signal?: AbortSignal,
+): Promise<Tokenizers> {
+  const fetched = new Map<string, string>(); // several encoders may share one file
+  const tokenizers: Tokenizers = {};
+  for (const [component, entry] of Object.entries(manifest.tokenizers)) {
+    if (!fetched.has(entry.file)) {
+      const bytes = await fetchVerified(base, entry, () => undefined, signal);
+      fetched.set(entry.file, new TextDecoder().decode(bytes));
+    }
+    tokenizers[component] = createTokenizer(fetched.get(entry.file)!, entry);
+  }
+  return tokenizers;
+}
+
 function describe(manifest: Manifest, prompt: string, options: ResolvedOptions): Settings {
   const { negativePrompt, steps, scheduler, guidanceScale, seed, eta, size } = options;
   const [width, height] = size;
   const model = manifest.model.name;
   const numbers = { steps, scheduler, guidanceScale, seed, width, height, eta };
-  return { prompt, negativePrompt, model, ...numbers };
+  return { prompt, negativePrompt: negativePrompt ?? "", model, ...numbers };
 }
 
 function joinFloats(arrays: Float32Array[]): Float32Array {

@@ -84,6 +84,11 @@ export class Runtime {
     }
   }
 
+  /** Take a tensor out of the scope; the caller disposes of it. */
+  keep(tensor: Tensor): Tensor {
+    return this.instance.detachFromCurrentScope(tensor);
+  }
+
   /** A new GPU tensor with these values. Call within a scope. */
   tensor(data: Float32Array | Int32Array, shape: number[]): Tensor {
     const dtype = data instanceof Int32Array ? "int32" : "float32";
@@ -101,8 +106,8 @@ export class Runtime {
     return this.instance.makeTVMArray(tensors);
   }
 
-  /** Call a compiled function. Call within a scope. */
-  call(entry: EntryPoint, ...args: (Tensor | Parameters)[]): Tensor {
+  /** Call a compiled function; its results are in the manifest's order. Call within a scope. */
+  call(entry: EntryPoint, ...args: (Tensor | Parameters)[]): Tensor[] {
     const compiled = this.functions.get(entry.name);
     if (compiled === undefined) {
       throw new WsdError(
@@ -110,7 +115,9 @@ export class Runtime {
         "rebuild the bundle: its manifest and library do not belong together",
       );
     }
-    return compiled(...args) as Tensor;
+    const result = compiled(...args);
+    if (entry.outputs.length === 1) return [result as Tensor];
+    return entry.outputs.map((_, index) => (result as tvmjs.TVMArray).get(index) as Tensor);
   }
 
   /** Wait until the GPU has done everything it was given. */

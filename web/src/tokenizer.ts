@@ -4,7 +4,14 @@ import { Tokenizer } from "@huggingface/tokenizers";
 
 import type { TokenizerEntry } from "./manifest";
 
-export type Tokenize = (text: string) => Int32Array;
+export interface Tokens {
+  /** As many as the text encoder takes. */
+  ids: Int32Array;
+  /** Index of the first end token. */
+  end: number;
+}
+
+export type Tokenize = (text: string) => Tokens;
 
 /** Make a tokenizer from the bundle's tokenizer.json. */
 export function createTokenizer(json: string, entry: TokenizerEntry): Tokenize {
@@ -15,6 +22,6 @@ export function createTokenizer(json: string, entry: TokenizerEntry): Tokenize {
     padded.set(ids.slice(0, entry.max_length));
     // A text cut short still ends with the end token, as in transformers.
     if (ids.length > entry.max_length) padded[entry.max_length - 1] = entry.eos_token_id;
-    return padded;
+    return { ids: padded, end: padded.indexOf(entry.eos_token_id) };
   };
 }

@@ -51,17 +51,12 @@ class WorkerPipeline {
     return this.loaded().usage();
   }
 
-  encodeText(prompt: string): Promise<Float32Array> {
+  encodeText(prompt: string): Promise<Record<string, Float32Array>> {
     return this.loaded().encodeText(prompt);
   }
 
-  predictNoise(
-    latents: Float32Array,
-    timestep: number,
-    embeddings: Float32Array,
-    size?: Size,
-  ): Promise<Float32Array> {
-    return this.loaded().predictNoise(latents, timestep, embeddings, size);
+  predictNoise(inputs: Record<string, Float32Array>, size?: Size): Promise<Float32Array> {
+    return this.loaded().predictNoise(inputs, size);
   }
 
   decodeLatents(latents: Float32Array, size?: Size): Promise<Float32Array> {

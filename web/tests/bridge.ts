@@ -25,7 +25,7 @@ function answer(request: Request): unknown {
       return layOutRun(request.constants, request.name, request.count, request.eta);
     case "tokenize": {
       const tokenize = createTokenizer(request.tokenizer, request.entry);
-      return request.texts.map((text) => Array.from(tokenize(text)));
+      return request.texts.map((text) => tokenize(text).ids).map((ids) => Array.from(ids));
     }
   }
 }

@@ -21,6 +21,10 @@ export interface Tensor extends TVMObject {
   toRawBytes(): Uint8Array;
 }
 
+export interface TVMArray extends TVMObject {
+  get(index: number): TVMObject;
+}
+
 export type PackedFunc = ((...args: unknown[]) => unknown) & Disposable;
 
 export interface Module extends TVMObject {

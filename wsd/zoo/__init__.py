@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from wsd.errors import UsageError
-from wsd.zoo import tiny_sd15
-from wsd.zoo.spec import Component, Family
+from wsd.zoo import tiny_sd15, tiny_sdxl
+from wsd.zoo.spec import Component, Family, Tokenizer
 
-__all__ = ["FAMILIES", "Component", "Family", "find_family"]
+__all__ = ["FAMILIES", "Component", "Family", "Tokenizer", "find_family"]
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (tiny_sd15.FAMILY,)}
+FAMILIES: dict[str, Family] = {
+    family.name: family for family in (tiny_sd15.FAMILY, tiny_sdxl.FAMILY)
+}
 
 
 def find_family(name: str) -> Family:

@@ -24,6 +24,8 @@ class Component:
         library: ``transformers`` or ``diffusers``.
         class_name: class in that library.
         config: the architecture; a checkpoint must agree on every key of it.
+        hidden_state: of a text encoder, which layer's output conditions the
+            UNet: None for the last, normalised; -2 for the last but one, as it is.
     """
 
     name: str
@@ -31,6 +33,25 @@ class Component:
     library: str
     class_name: str
     config: Mapping[str, Any]
+    hidden_state: int | None = None
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """A CLIP tokenizer of a pipeline.
+
+    Attributes:
+        name: folder in the diffusers layout.
+        component: the text encoder that it serves.
+        fallback: folder with its files when a checkpoint brings none.
+        pad_token: what fills a text up, where the files do not say; None for
+            the end token.
+    """
+
+    name: str
+    component: str
+    fallback: Path
+    pad_token: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,15 +64,17 @@ class Family:
         pipeline: class in diffusers that draws the same pictures.
         components: in the order in which a picture needs them.
         scheduler: the diffusers scheduler configuration, ``_class_name`` included.
-        tokenizer: folder with the tokenizer's files when a checkpoint brings
-            none of its own.
+        tokenizers: one a text encoder, in the encoders' order.
         vae_scale_factor: pixels of the image per latent pixel, each way.
         sizes: (width, height) of the pictures compiled by default, in pixels;
             the first one is the default.
         steps: default number of denoising steps.
         guidance_scale: default classifier-free guidance scale.
-        random_seed: seed of the weights when no checkpoint is named, or None
-            if a checkpoint is required.
+        weights: the diffusers folder that ships with WSD, read when no checkpoint
+            is named; None if one must be.
+        force_zeros_for_empty_prompt: whether no negative prompt means zeros, as in
+            SDXL, rather than the encoding of the empty text.
+        examples: prompts for the page to offer.
     """
 
     name: str
@@ -59,12 +82,14 @@ class Family:
     pipeline: str
     components: tuple[Component, ...]
     scheduler: Mapping[str, Any]
-    tokenizer: Path
+    tokenizers: tuple[Tokenizer, ...]
     vae_scale_factor: int
     sizes: tuple[tuple[int, int], ...]
     steps: int
     guidance_scale: float
-    random_seed: int | None
+    weights: Path | None = None
+    force_zeros_for_empty_prompt: bool = False
+    examples: tuple[str, ...] = ()
 
     @property
     def size_multiple(self) -> int:
@@ -78,8 +103,12 @@ class Family:
         return int(self.vae_scale_factor * 2 ** (levels - 1))
 
     def component(self, role: str) -> Component:
-        """Return the component that plays a role; ``KeyError`` if there is none."""
+        """Return the component that plays a role, the first of several; else ``KeyError``."""
         for component in self.components:
             if component.role == role:
                 return component
         raise KeyError(role)
+
+    def text_encoders(self) -> tuple[Component, ...]:
+        """Return the text encoders in the order in which their outputs are joined."""
+        return tuple(c for c in self.components if c.role == "text_encoder")

@@ -77,8 +77,9 @@ async function draw(pipeline: StableDiffusionPipeline): Promise<void> {
   [drawButton.disabled, stopButton.disabled, error.hidden] = [true, false, true];
   try {
     const prompt = element<HTMLTextAreaElement>("prompt").value;
+    const negativePrompt = element<HTMLInputElement>("negative").value;
     const { images, timings, settings } = await pipeline.generate(prompt, {
-      negativePrompt: element<HTMLInputElement>("negative").value,
+      ...(negativePrompt === "" ? {} : { negativePrompt }),
       seed: number("seed"),
       numInferenceSteps: number("steps"),
       guidanceScale: number("guidance"),
@@ -137,6 +138,16 @@ async function drop(event: DragEvent): Promise<void> {
   status.textContent = `Settings taken from ${file.name}.`;
 }
 
+/** Offer the model's example prompts; the first one stands in the empty prompt field. */
+function offerExamples(examples: string[]): void {
+  const prompt = element<HTMLTextAreaElement>("prompt");
+  const choice = element<HTMLSelectElement>("examples");
+  choice.append(...examples.map((text) => new Option(text, text)));
+  choice.onchange = () => (prompt.value = choice.value);
+  element("examples-row").hidden = examples.length === 0;
+  if (prompt.value === "") prompt.value = examples[0] ?? "";
+}
+
 async function start(): Promise<void> {
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => void drop(event));
@@ -154,6 +165,7 @@ async function start(): Promise<void> {
     );
     element<HTMLSelectElement>("scheduler").append(...options);
     [canvas.width, canvas.height] = defaults.size;
+    offerExamples(pipeline.manifest.examples);
     form.onsubmit = (event) => {
       event.preventDefault();
       void draw(pipeline);
