@@ -46,7 +46,7 @@ def test_a_person_draws_a_picture(page, address):
     assert page.evaluate("crossOriginIsolated")
     expect(page.get_by_role("status")).to_have_text("Ready.")
     expect(page.get_by_label("Steps")).to_have_value("20")
-    expect(page.get_by_label("Guidance")).to_have_value("7.5")
+    expect(page.get_by_label("Guidance")).to_have_value("3")
     page.get_by_label("Prompt", exact=True).fill("a green star")
     page.get_by_label("Steps").fill("2")
     page.get_by_role("button", name="Draw").click()

@@ -1,0 +1,29 @@
+"""Does the browser draw what was asked for? Prompts that no training saw."""
+
+import pytest
+
+from wsd.drawing import Drawing
+from wsd.tiny.evaluate import held_out_scenes
+from wsd.tiny.measure import score
+
+
+def chosen():
+    """Return two scenes of each kind: one thing, a relation, several alike."""
+    kinds = {"one": [], "relation": [], "several": []}
+    for scene in held_out_scenes(40):
+        if scene.relation not in (None, "and"):
+            kinds["relation"].append(scene)
+        elif scene.relation is None:
+            kinds["one" if len(scene.things) == 1 else "several"].append(scene)
+    return [scene for scenes in kinds.values() for scene in scenes[:2]]
+
+
+@pytest.mark.parametrize("scene", chosen(), ids=lambda scene: scene.caption)
+def test_a_held_out_prompt(renderer, scene):
+    # Half the usual steps: software adapters are slow, and these are enough here.
+    drawn = renderer.draw(Drawing(scene.caption, steps=10, seed=1))
+    found = score(scene, drawn.images[0])
+    assert found.color
+    assert found.shape
+    assert found.count
+    assert found.relation is not False

@@ -1,0 +1,88 @@
+"""The trainer on a CPU: a few steps of everything, then a picture from what it wrote."""
+
+import json
+import re
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from wsd.errors import WsdError
+from wsd.progress import Quiet
+from wsd.reference import load_pipeline
+from wsd.tiny.data import make_data
+from wsd.tiny.evaluate import contact_sheet, diffusers_draw, evaluate, held_out_scenes, rates
+from wsd.tiny.loop import Plan
+from wsd.tiny.reading import train_encoders
+from wsd.tiny.train import train
+from wsd.zoo import FAMILIES, find_family
+
+
+def plans(steps):
+    return {
+        "autoencoder": Plan(steps, 4, 1e-3),
+        "encoder": Plan(steps, 8, 1e-3),
+        "denoiser": Plan(steps, 8, 1e-3),
+    }
+
+
+@pytest.mark.parametrize("name", ["tiny-sd15", "tiny-sdxl"])
+def test_a_few_steps(name, tmp_path):
+    family = find_family(name)
+    out = tmp_path / "model"
+    torch.manual_seed(5)
+    train(family, out, scenes=16, **plans(2), seed=0, device="cpu", progress=Quiet())
+    record = json.loads((out / "training.json").read_text())
+    assert record["hardware"] == "CPU"
+    assert record["denoiser"]["steps"] == 2
+    weights = load_file(out / "unet" / "diffusion_pytorch_model.safetensors")
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
+
+    pipeline = load_pipeline(family, out)
+    wanted = held_out_scenes(2)
+    scores, images = evaluate(wanted, diffusers_draw(family, pipeline, 2.0, 1, 0), Quiet())
+    edge = family.sizes[0][0]
+    assert images.shape == (2, edge, edge, 3)
+    assert 0 <= rates(scores)["all"] <= 1
+    assert contact_sheet(wanted, images).width > 2 * edge
+
+    # The same seed gives the same weights, and latents come out normalised.
+    again = tmp_path / "again"
+    train(family, again, scenes=16, **plans(2), seed=0, device="cpu", progress=Quiet())
+    repeated = load_file(again / "unet" / "diffusion_pytorch_model.safetensors")
+    assert all(torch.equal(weights[key], repeated[key]) for key in weights)
+    data = make_data(family, 16, 0)
+    with torch.no_grad():
+        encoded = pipeline.vae.encode(data.pictures(slice(0, 16), edge, "cpu")).latent_dist.mean
+    latents = encoded * pipeline.vae.config.scaling_factor
+    assert latents.mean().abs() < 0.1
+    assert abs(latents.std() - 1) < 0.2
+
+
+def test_text_encoders_learn_to_read(capsys):
+    family = find_family("tiny-sd15")
+    data = make_data(family, 256, 0)
+    torch.manual_seed(0)
+    trained = train_encoders(family, data, Plan(30, 32, 1e-2), 0, "cpu", Quiet())
+    assert set(trained) == {"text_encoder"}
+    losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", capsys.readouterr().out)]
+    assert losses[-1] < losses[0] - 2
+
+
+def test_an_existing_folder_is_refused(tmp_path):
+    with pytest.raises(WsdError, match="exists"):
+        train(
+            find_family("tiny-sd15"), tmp_path, scenes=1, **plans(1), seed=0, device="cpu",
+            progress=Quiet(),
+        )  # fmt: skip
+
+
+def test_shipped_weights_are_small_and_float16():
+    total = 0
+    for family in FAMILIES.values():
+        if family.weights is None:
+            continue
+        total += sum(path.stat().st_size for path in family.weights.rglob("*") if path.is_file())
+        for path in family.weights.rglob("*.safetensors"):
+            assert {tensor.dtype for tensor in load_file(path).values()} == {torch.float16}
+    assert 0 < total <= 24_000_000

@@ -1,0 +1,38 @@
+"""Drawing prompts with a bundle's page, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from wsd.browser import open_page
+from wsd.drawing import Drawing
+from wsd.manifest import find_manifests
+from wsd.progress import Quiet
+from wsd.render import Renderer
+from wsd.serve import served
+
+
+@contextmanager
+def browser_draw(
+    bundle: Path, guidance: float, steps: int, seed: int
+) -> Iterator[Callable[[Sequence[str]], np.ndarray]]:
+    """Yield a function that draws prompts (n) as images (n, edge, edge, 3) uint8 in Chromium.
+
+    Picture ``n`` of a call starts from ``seed + n``.
+    """
+    relative = find_manifests(bundle)[0].relative_to(bundle).as_posix()
+    with served(bundle) as address, open_page(address + "blank.html") as page:
+        renderer = Renderer(page, Quiet(), "/" + relative)
+
+        def draw(prompts: Sequence[str]) -> np.ndarray:
+            drawings = [
+                Drawing(prompt, steps=steps, guidance_scale=guidance, seed=seed + n)
+                for n, prompt in enumerate(prompts)
+            ]
+            return np.concatenate([renderer.draw(drawing).images for drawing in drawings])
+
+        yield draw
