@@ -137,10 +137,10 @@ def build(module: IRModule) -> Executable:
 
 
 def run_on_cpu(module: IRModule, inputs: list[Any], parameters: list[Any]) -> list[Any]:
-    """Run an imported module's ``main`` on the CPU, for tests.
+    """Run a module's ``main`` on the CPU, for tests.
 
     Args:
-        module: what :func:`import_program` returned.
+        module: what :func:`import_program` returned, or one with a ``main``.
         inputs: run-time inputs as numpy arrays.
         parameters: parameters as numpy arrays.
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from wsd.kernels import attention, linear, norms
+from wsd.kernels import attention, linear, norms, waves
 
 LEGALIZERS: dict[str, Any] = {
     "relax.matmul": linear.legalize_matmul,
     "relax.nn.attention": attention.legalize_attention,
     "relax.nn.group_norm": norms.legalize_group_norm,
     "relax.nn.layer_norm": norms.legalize_layer_norm,
+    "relax.cos": waves.legalize_cos,
+    "relax.sin": waves.legalize_sin,
 }
