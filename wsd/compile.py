@@ -23,7 +23,7 @@ from wsd.errors import CompileError
 from wsd.folders import cache_folder, write_atomically, written_whole
 from wsd.kernels.image import image_to_rgba
 from wsd.kernels.sampler import TERMS, linear_combination
-from wsd.modules import build_module
+from wsd.modules import build_skeleton
 from wsd.parts import TensorSpec
 from wsd.passes import MAX_STORAGE_BUFFERS, apply_passes
 from wsd.progress import Progress
@@ -123,7 +123,8 @@ def compile_library(
         ToolError: if Emscripten is missing or fails.
     """
     key = library_key(family, sizes)
-    folder = cache_folder() / "libraries" / f"{family.name}-{key[:16]}"
+    # Not by name: every family of one architecture shares its library.
+    folder = cache_folder() / "libraries" / key[:24]
     if not folder.exists():
         with written_whole(folder) as scratch:
             _compile(family, sizes, scratch, progress)
@@ -169,7 +170,7 @@ def _compile(
 def _traces(family: Family, sizes: Sequence[tuple[int, int]]) -> Iterator[Trace]:
     """Trace every component; text encoders once, since size does not matter to them."""
     for component in family.components:
-        model = build_module(component)
+        model = build_skeleton(component)
         wanted = sizes[:1] if component.role == "text_encoder" else sizes
         for size in wanted:
             yield trace_component(family, component, model, size)

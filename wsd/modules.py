@@ -35,6 +35,22 @@ def build_module(component: Component) -> torch.nn.Module:
     return module
 
 
+def build_skeleton(component: Component) -> torch.nn.Module:
+    """Build a component whose weights are memory that nobody has written to.
+
+    Tracing needs names and shapes alone; untouched memory takes no room, so that
+    SDXL's UNet is traced without its 10 GB.
+    """
+    from accelerate import init_empty_weights
+
+    with init_empty_weights(include_buffers=False):
+        module = build_module(component)
+    for owner in module.modules():
+        for name, parameter in owner.named_parameters(recurse=False):
+            setattr(owner, name, torch.nn.Parameter(torch.empty(parameter.shape)))
+    return module
+
+
 def random_checkpoint(family: Family, seed: int) -> Path:
     """Return a diffusers folder with seeded random weights, written once and cached.
 

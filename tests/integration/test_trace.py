@@ -11,7 +11,8 @@ from wsd.parts import make_part
 from wsd.trace import normalize, trace_component
 from wsd.zoo import FAMILIES
 
-COMPONENTS = [(family, c.name) for family in FAMILIES.values() for c in family.components]
+TINY = [FAMILIES[name] for name in ("tiny-sd15", "tiny-sdxl")]
+COMPONENTS = [(family, c.name) for family in TINY for c in family.components]
 
 
 def make_inputs(specs):

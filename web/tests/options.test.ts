@@ -19,7 +19,7 @@ const manifest = {
 describe("resolveOptions", () => {
   test("takes the model's defaults", () => {
     expect(resolveOptions(manifest, {})).toEqual({
-      negativePrompt: "",
+      negativePrompt: undefined,
       steps: 20,
       guidanceScale: 7.5,
       seed: 0,

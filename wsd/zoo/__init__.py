@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from wsd.errors import UsageError
-from wsd.zoo import tiny_sd15, tiny_sdxl
+from wsd.zoo import sd15, sdxl, tiny_sd15, tiny_sdxl
 from wsd.zoo.spec import Component, Family, Tokenizer
 
 __all__ = ["FAMILIES", "Component", "Family", "Tokenizer", "find_family"]
 
 FAMILIES: dict[str, Family] = {
-    family.name: family for family in (tiny_sd15.FAMILY, tiny_sdxl.FAMILY)
+    family.name: family
+    for family in (
+        tiny_sd15.FAMILY,
+        tiny_sdxl.FAMILY,
+        sd15.FAMILY,
+        sd15.LCM,
+        sdxl.FAMILY,
+        sdxl.TURBO,
+    )
 }
 
 
