@@ -1,0 +1,51 @@
+"""The published models: traced at full size, without their weights."""
+
+import math
+import resource
+
+import pytest
+
+from wsd.compile import library_key
+from wsd.modules import build_skeleton
+from wsd.schedulers import scheduler_constants
+from wsd.trace import trace_component
+from wsd.zoo import FAMILIES
+
+# Counted by their publishers. SDXL's first encoder goes without its last layer and norm.
+PARAMETERS = {
+    ("sd15", "text_encoder"): 123_060_480,
+    ("sd15", "unet"): 859_520_964,
+    ("sdxl", "text_encoder"): 123_060_480 - 7_087_872 - 2 * 768,
+    ("sdxl", "text_encoder_2"): 694_659_840,
+    ("sdxl", "unet"): 2_567_463_684,
+}
+
+
+@pytest.mark.parametrize(("family", "name"), list(PARAMETERS))
+def test_full_size_components_are_traced(family, name):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    component = next(c for c in FAMILIES[family].components if c.name == name)
+    trace = trace_component(
+        FAMILIES[family], component, build_skeleton(component), FAMILIES[family].sizes[0]
+    )
+    assert sum(map(math.prod, trace.parameters.values())) == PARAMETERS[family, name]
+    # Weights would be gigabytes; names and shapes are not.
+    grown_mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert grown_mib < 700
+
+
+def test_distilled_models_share_the_library_of_their_teacher():
+    for teacher, student in (("sd15", "sd15-lcm"), ("sdxl", "sdxl-turbo")):
+        size = [(512, 512)]
+        assert library_key(FAMILIES[teacher], size) == library_key(FAMILIES[student], size)
+    assert library_key(FAMILIES["sd15"], size) != library_key(FAMILIES["sdxl"], size)
+
+
+@pytest.mark.parametrize(
+    ("name", "scheduler"),
+    [("sd15", "pndm"), ("sd15-lcm", "lcm"), ("sdxl", "euler"), ("sdxl-turbo", "euler_a")],
+)
+def test_published_schedulers_are_understood(name, scheduler):
+    constants = scheduler_constants(FAMILIES[name])
+    assert constants["default"] == scheduler
+    assert len(constants["alphas_cumprod"]) == 1000
