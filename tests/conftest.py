@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from wsd.build import build_bundle, choose_checkpoint
+from wsd.checkpoint import Checkpoint
 from wsd.compile import Library, compile_library
 from wsd.page import install_packages, web_folder
 from wsd.progress import Quiet
@@ -50,7 +51,7 @@ def manifest(bundle: Path, family: Family) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def pipeline(family: Family, checkpoint: Path) -> Any:
-    return load_pipeline(family, checkpoint)
+    return load_pipeline(Checkpoint(checkpoint, family))
 
 
 Bridge = Callable[[dict[str, Any]], Any]

@@ -89,6 +89,7 @@ def build_bundle(
     """
     check_absent(out)
     checkpoint = Checkpoint(checkpoint_folder, family)
+    scheduler_constants(checkpoint.family)  # refuse now what the browser cannot follow
     library = compile_library(family, sizes, progress)
     with written_whole(out) as scratch:
         models = scratch / "models"

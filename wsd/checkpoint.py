@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,11 @@ def _fetch_from_hub(identifier: str) -> Path:
 class Checkpoint:
     """A diffusers folder, opened for one family.
 
+    Attributes:
+        folder: where it is.
+        family: the zoo's entry with the checkpoint's own scheduler: fine-tunes
+            differ in how they are to be denoised.
+
     Raises:
         CheckpointError: if a component is missing, or configured otherwise
             than the family's.
@@ -86,7 +92,7 @@ class Checkpoint:
 
     def __init__(self, folder: Path, family: Family) -> None:
         self.folder = folder
-        self.family = family
+        self.family = _with_own_scheduler(family, folder / "scheduler" / "scheduler_config.json")
         for component in family.components:
             self._check_config(component)
 
@@ -131,6 +137,18 @@ class Checkpoint:
             where = _index_tensors(stack, plain or files, folder)
             for name, shape in expected.items():
                 yield _read_tensor(where, name, shape, folder)
+
+
+def _with_own_scheduler(family: Family, path: Path) -> Family:
+    if not path.exists():
+        return family
+    found = {key: value for key, value in read_json(path).items() if value is not None}
+    if "_class_name" not in found:
+        raise CheckpointError(
+            f"{path}: _class_name is missing", "the file must be one that diffusers wrote"
+        )
+    found.pop("_diffusers_version", None)
+    return replace(family, scheduler=found)
 
 
 def _index_tensors(

@@ -175,6 +175,7 @@ def reference(
 ) -> None:
     """Draw the same picture with diffusers, on the CPU."""
     from wsd.build import check_sizes, choose_checkpoint
+    from wsd.checkpoint import Checkpoint
     from wsd.progress import Progress
     from wsd.reference import draw_reference, load_pipeline
     from wsd.render import write_pngs
@@ -182,8 +183,9 @@ def reference(
 
     family = find_family(model)
     check_sizes(family, [drawing.size] if drawing.size else [])
-    pipeline = load_pipeline(family, choose_checkpoint(family, weights, random_weights))
-    images, _latents = draw_reference(family, pipeline, drawing, Progress())
+    checkpoint = Checkpoint(choose_checkpoint(family, weights, random_weights), family)
+    pipeline = load_pipeline(checkpoint)
+    images, _latents = draw_reference(checkpoint.family, pipeline, drawing, Progress())
     for path in write_pngs(images, out):
         click.echo(path)
 

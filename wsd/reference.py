@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,20 +16,16 @@ from wsd.schedulers import build_scheduler, max_steps
 from wsd.zoo import Family
 
 
-def load_pipeline(family: Family, checkpoint: Path) -> Any:
-    """Load the family's diffusers pipeline from a folder, float32, on the CPU.
-
-    Raises:
-        CheckpointError: if the folder is not the family's.
-    """
+def load_pipeline(checkpoint: Checkpoint) -> Any:
+    """Load a checkpoint as the family's diffusers pipeline, float32, on the CPU."""
     import diffusers
 
-    Checkpoint(checkpoint, family)
+    family = checkpoint.family
     silence_progress_bars()
     # Only the first pipeline has one, and complains when it is taken away unasked.
     more = {"safety_checker": None} if family.pipeline == "StableDiffusionPipeline" else {}
     pipeline = getattr(diffusers, family.pipeline).from_pretrained(
-        checkpoint, dtype=torch.float32, local_files_only=True, **more
+        checkpoint.folder, dtype=torch.float32, local_files_only=True, **more
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

@@ -6,6 +6,7 @@ import torch
 from measure import psnr, relative_error
 
 from wsd.build import build_bundle, choose_checkpoint
+from wsd.checkpoint import Checkpoint
 from wsd.drawing import Drawing
 from wsd.progress import Quiet
 from wsd.reference import draw_reference, load_pipeline
@@ -24,7 +25,7 @@ def folder():
 
 @pytest.fixture(scope="module")
 def xl_pipeline(folder):
-    return load_pipeline(FAMILY, folder)
+    return load_pipeline(Checkpoint(folder, FAMILY))
 
 
 @pytest.fixture(scope="module")

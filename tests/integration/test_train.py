@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from wsd.checkpoint import Checkpoint
 from wsd.errors import WsdError
 from wsd.progress import Quiet
 from wsd.reference import load_pipeline
@@ -38,7 +39,7 @@ def test_a_few_steps(name, tmp_path):
     weights = load_file(out / "unet" / "diffusion_pytorch_model.safetensors")
     assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
 
-    pipeline = load_pipeline(family, out)
+    pipeline = load_pipeline(Checkpoint(out, family))
     wanted = held_out_scenes(2)
     scores, images = evaluate(wanted, diffusers_draw(family, pipeline, 2.0, 1, 0), Quiet())
     edge = family.sizes[0][0]

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from wsd.checkpoint import Checkpoint, find_checkpoint
 from wsd.errors import CheckpointError
 from wsd.modules import random_checkpoint
+from wsd.schedulers import scheduler_constants
 
 UNET_FILE = "diffusion_pytorch_model.safetensors"
 
@@ -152,3 +153,32 @@ def test_bf16_weights_are_read(copy, family, library, tmp_path):
         tmp_path / "out", lambda _: None,
     )  # fmt: skip
     assert all(record.dtype == "float32" for record in written.records)
+
+
+def change_scheduler(folder, **options):
+    path = folder / "scheduler" / "scheduler_config.json"
+    config = {**json.loads(path.read_text()), **options}
+    path.write_text(json.dumps({key: value for key, value in config.items() if value != "gone"}))
+
+
+def test_a_checkpoint_brings_its_own_scheduler(copy, family):
+    change_scheduler(copy, prediction_type="v_prediction", beta_end=0.02)
+    constants = scheduler_constants(Checkpoint(copy, family).family)
+    assert constants["prediction_type"] == "v_prediction"
+    assert constants["alphas_cumprod"][-1] < scheduler_constants(family)["alphas_cumprod"][-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"_class_name": "DEISMultistepScheduler"}, "DEISMultistepScheduler is not supported"),
+        ({"_class_name": "gone"}, "_class_name is missing"),
+        ({"thresholding": True}, "thresholding=True is not supported"),
+    ],
+    ids=["class", "nameless", "option"],
+)
+def test_a_scheduler_that_the_browser_has_not(copy, family, options, message):
+    change_scheduler(copy, **options)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        scheduler_constants(Checkpoint(copy, family).family)
+    assert caught.value.hint
