@@ -15,7 +15,7 @@ from wsd.tiny.pictures import draw_scenes, shape_mask
 from wsd.tiny.scenes import BACKGROUNDS, COLORS, SHAPES, Scene, Thing, scenes
 from wsd.tiny.vocabulary import WORDS
 from wsd.zoo import FAMILIES
-from wsd.zoo.tiny_sd15 import EXAMPLES
+from wsd.zoo.tiny import EXAMPLES
 
 
 def scene_of(*things, relation=None):

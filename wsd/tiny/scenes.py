@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
-from wsd.zoo.tiny_sd15 import EXAMPLES
+from wsd.zoo.tiny import EXAMPLES
 
 SHAPES = ("circle", "square", "triangle", "star", "cross", "diamond", "ring", "heart")
 # sRGB. Objects are saturated and backgrounds are not, so that each stands out.

@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from wsd.zoo.classes import clip
 from wsd.zoo.spec import Component
 
 # For checkpoints that bring none: a small vocabulary in the same format.
 STAND_IN = Path(__file__).parent / "tokenizers" / "tiny"
 
 # Published files name 2 as the end token; transformers then looks for the highest id.
-_COMMON: dict[str, Any] = {
+_PUBLISHED: dict[str, Any] = {
     "vocab_size": 49408,
-    "max_position_embeddings": 77,
-    "layer_norm_eps": 1e-5,
     "bos_token_id": 0,
     "eos_token_id": 2,
     "pad_token_id": 1,
@@ -23,38 +22,30 @@ _COMMON: dict[str, Any] = {
 
 def clip_vit_l(hidden_state: int | None = None) -> Component:
     """Return OpenAI's CLIP ViT-L/14 (Radford et al. 2021), 123 million parameters."""
-    return Component(
-        name="text_encoder",
-        role="text_encoder",
-        library="transformers",
-        class_name="CLIPTextModel",
-        config={
-            **_COMMON,
-            "hidden_size": 768,
-            "intermediate_size": 3072,
-            "num_hidden_layers": 12,
-            "num_attention_heads": 12,
-            "hidden_act": "quick_gelu",
-        },
-        hidden_state=hidden_state,
+    return clip(
+        "CLIPTextModel",
+        "text_encoder",
+        hidden_state,
+        **_PUBLISHED,
+        hidden_size=768,
+        intermediate_size=3072,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        hidden_act="quick_gelu",
     )
 
 
 def clip_vit_big_g() -> Component:
     """Return OpenCLIP's ViT-bigG/14 with its projection, 695 million parameters."""
-    return Component(
-        name="text_encoder_2",
-        role="text_encoder",
-        library="transformers",
-        class_name="CLIPTextModelWithProjection",
-        config={
-            **_COMMON,
-            "hidden_size": 1280,
-            "intermediate_size": 5120,
-            "projection_dim": 1280,
-            "num_hidden_layers": 32,
-            "num_attention_heads": 20,
-            "hidden_act": "gelu",
-        },
-        hidden_state=-2,
+    return clip(
+        "CLIPTextModelWithProjection",
+        "text_encoder_2",
+        -2,
+        **_PUBLISHED,
+        hidden_size=1280,
+        intermediate_size=5120,
+        projection_dim=1280,
+        num_hidden_layers=32,
+        num_attention_heads=20,
+        hidden_act="gelu",
     )
