@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from wsd.build import build_bundle, choose_checkpoint
-from wsd.checkpoint import Checkpoint
+from wsd.build import build_bundle
+from wsd.checkpoint import Checkpoint, choose_checkpoint
 from wsd.compile import Library, compile_library
 from wsd.page import install_packages, web_folder
 from wsd.progress import Quiet

@@ -8,13 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from wsd.checkpoint import Checkpoint, find_checkpoint
+from wsd.checkpoint import Checkpoint
 from wsd.compile import Library, compile_library, toolchain
 from wsd.digest import canonical_json, sha256_bytes, sha256_file
 from wsd.errors import UsageError
 from wsd.folders import check_absent, written_whole
 from wsd.manifest import INDEX_NAME, SCHEMA_VERSION, write_manifest
-from wsd.modules import random_checkpoint
 from wsd.page import build_page
 from wsd.params import Parameters, write_shards
 from wsd.preview import fit_preview
@@ -24,32 +23,6 @@ from wsd.tokenizer import tokenizer_file
 from wsd.zoo import Family
 
 Size = tuple[int, int]
-
-
-def choose_checkpoint(family: Family, weights: str | None, seed: int | None) -> Path:
-    """Return the diffusers folder to read, making one for seeded random weights.
-
-    Args:
-        family: the model.
-        weights: what ``--weights`` named, or None.
-        seed: what ``--random-weights`` named, or None.
-
-    Raises:
-        UsageError: if both are given, or neither and none ships with WSD.
-        CheckpointError: if ``weights`` is not a checkpoint.
-    """
-    if weights is not None and seed is not None:
-        raise UsageError("--weights and --random-weights exclude each other", "pass one of the two")
-    if weights is not None:
-        return find_checkpoint(weights)
-    if seed is not None:
-        return random_checkpoint(family, seed)
-    if family.weights is None:
-        raise UsageError(
-            f"model {family.name} needs a checkpoint",
-            "pass --weights FOLDER or a hub id; for a trial, --random-weights 0",
-        )
-    return family.weights
 
 
 def check_sizes(family: Family, sizes: Sequence[Size]) -> tuple[Size, ...]:
@@ -89,13 +62,14 @@ def build_bundle(
     """
     check_absent(out)
     checkpoint = Checkpoint(checkpoint_folder, family)
-    scheduler_constants(checkpoint.family)  # refuse now what the browser cannot follow
+    # Before anything slow: it refuses what the browser cannot follow.
+    scheduler = scheduler_constants(checkpoint.family)
     library = compile_library(family, sizes, progress)
     with written_whole(out) as scratch:
         models = scratch / "models"
         folder = models / family.name
         folder.mkdir(parents=True)
-        _write_model(checkpoint, library, sizes, folder, progress)
+        _write_model(checkpoint, scheduler, library, sizes, folder, progress)
         index = [{"name": family.name, "title": family.title, "manifest": f"{family.name}/"}]
         (models / INDEX_NAME).write_bytes(canonical_json(index))
         with progress.stage("page", total=1) as advance:
@@ -105,8 +79,8 @@ def build_bundle(
 
 
 def _write_model(
-    checkpoint: Checkpoint, library: Library, sizes: Sequence[Size], folder: Path,
-    progress: Progress,
+    checkpoint: Checkpoint, scheduler: dict[str, Any], library: Library, sizes: Sequence[Size],
+    folder: Path, progress: Progress,
 ) -> None:  # fmt: skip
     family = checkpoint.family
     total = sum(len(records) for records in library.parameters.values())
@@ -130,7 +104,7 @@ def _write_model(
             "library": _file_entry(folder / name),
             "entry_points": [_listed(asdict(entry)) for entry in library.entry_points],
             "components": components,
-            "scheduler": scheduler_constants(family),
+            "scheduler": scheduler,
             "tokenizers": _write_tokenizers(checkpoint, folder),
             "force_zeros_for_empty_prompt": family.force_zeros_for_empty_prompt,
             "examples": list(family.examples),

@@ -18,11 +18,38 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from wsd.errors import CheckpointError
+from wsd.errors import CheckpointError, UsageError
+from wsd.modules import random_checkpoint
 from wsd.zoo import Component, Family
 
 # transformers 5 dropped this level from CLIP's module; files still carry it.
 _OLD_PREFIXES = ("", "text_model.")
+
+
+def choose_checkpoint(family: Family, weights: str | None, seed: int | None) -> Path:
+    """Return the diffusers folder to read, making one for seeded random weights.
+
+    Args:
+        family: the model.
+        weights: what ``--weights`` named, or None.
+        seed: what ``--random-weights`` named, or None.
+
+    Raises:
+        UsageError: if both are given, or neither and none ships with WSD.
+        CheckpointError: if ``weights`` is not a checkpoint.
+    """
+    if weights is not None and seed is not None:
+        raise UsageError("--weights and --random-weights exclude each other", "pass one of the two")
+    if weights is not None:
+        return find_checkpoint(weights)
+    if seed is not None:
+        return random_checkpoint(family, seed)
+    if family.weights is None:
+        raise UsageError(
+            f"model {family.name} needs a checkpoint",
+            "pass --weights FOLDER or a hub id; for a trial, --random-weights 0",
+        )
+    return family.weights
 
 
 def find_checkpoint(weights: str) -> Path:

@@ -105,7 +105,8 @@ def build(
     out: Path,
 ) -> None:
     """Build a bundle: compiled model, weights and page."""
-    from wsd.build import build_bundle, check_sizes, choose_checkpoint
+    from wsd.build import build_bundle, check_sizes
+    from wsd.checkpoint import choose_checkpoint
     from wsd.folders import check_absent
     from wsd.progress import Progress
     from wsd.zoo import find_family
@@ -174,8 +175,8 @@ def reference(
     model: str, weights: str | None, random_weights: int | None, drawing: Drawing, out: Path
 ) -> None:
     """Draw the same picture with diffusers, on the CPU."""
-    from wsd.build import check_sizes, choose_checkpoint
-    from wsd.checkpoint import Checkpoint
+    from wsd.build import check_sizes
+    from wsd.checkpoint import Checkpoint, choose_checkpoint
     from wsd.progress import Progress
     from wsd.reference import draw_reference, load_pipeline
     from wsd.render import write_pngs

@@ -47,6 +47,19 @@ class Part:
     size: tuple[int, int] | None
 
 
+def conditioning_state(encoded: Any, layer: int | None) -> torch.Tensor:
+    """Return what conditions the UNet of a text encoder's output, (n, 77, hidden).
+
+    Args:
+        encoded: of a CLIP text model, with hidden states if ``layer`` is given.
+        layer: which of them; None for the last, normalised.
+    """
+    state: torch.Tensor = (
+        encoded.last_hidden_state if layer is None else encoded.hidden_states[layer]
+    )
+    return state
+
+
 class TextEncoder(torch.nn.Module):
     """CLIP text model as a function of token ids.
 
@@ -62,8 +75,7 @@ class TextEncoder(torch.nn.Module):
 
     def _encode(self, input_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         encoded = self.model(input_ids, output_hidden_states=self.layer is not None)
-        last: torch.Tensor = encoded.last_hidden_state
-        return (last if self.layer is None else encoded.hidden_states[self.layer]), last
+        return conditioning_state(encoded, self.layer), encoded.last_hidden_state
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
         """Map ids (1, 77) int32 to the conditioning state (1, 77, hidden) float32."""

@@ -5,8 +5,8 @@ import pytest
 import torch
 from measure import psnr, relative_error
 
-from wsd.build import build_bundle, choose_checkpoint
-from wsd.checkpoint import Checkpoint
+from wsd.build import build_bundle
+from wsd.checkpoint import Checkpoint, choose_checkpoint
 from wsd.drawing import Drawing
 from wsd.progress import Quiet
 from wsd.reference import draw_reference, load_pipeline

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from wsd.modules import build_module
+from wsd.parts import conditioning_state
 from wsd.progress import Progress
 from wsd.schedulers import build_scheduler
 from wsd.tiny.autoencoder import encode
@@ -50,10 +51,8 @@ def _conditions(
     for rows in torch.split(torch.arange(count), _BATCH):
         states = []
         for name, encoder in encoders.items():
-            layer = layers[name]
             encoded = encoder(ids[name][rows].int().to(device), output_hidden_states=True)
-            state = encoded.last_hidden_state if layer is None else encoded.hidden_states[layer]
-            states.append(state)
+            states.append(conditioning_state(encoded, layers[name]))
             if (pooled := getattr(encoded, "text_embeds", None)) is not None:
                 found["pooled"].append(pooled.half())
         found["text"].append(torch.cat(states, dim=-1).half())

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from wsd.checkpoint import Checkpoint, find_checkpoint
+from wsd.checkpoint import Checkpoint, choose_checkpoint
 from wsd.folders import write_atomically
 from wsd.progress import Progress
 from wsd.reference import load_pipeline
@@ -136,8 +136,8 @@ def main(
     table = {}
     for scale in guidance or (family.guidance_scale,):
         if bundle is None:
-            folder = find_checkpoint(weights) if weights else family.weights
-            pipeline = load_pipeline(Checkpoint(Path(str(folder)), family)).to(device)
+            checkpoint = Checkpoint(choose_checkpoint(family, weights, None), family)
+            pipeline = load_pipeline(checkpoint).to(device)
             draw = diffusers_draw(family, pipeline, scale, steps, seed)
             found, images = evaluate(wanted, draw, Progress())
         else:

@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional
 
 from wsd.modules import build_module
+from wsd.parts import conditioning_state
 from wsd.progress import Progress
 from wsd.tiny.answers import CHOICES, UNSAID
 from wsd.tiny.data import Captioned, batches
@@ -30,17 +31,14 @@ class _Reader(torch.nn.Module):
         self.encoder, self.layer = encoder, layer
         config: Any = encoder.config
         self.end = config.eos_token_id
-        self.hidden = config.hidden_size
         total = sum(len(choices) for choices in CHOICES.values())
-        self.state_head = torch.nn.Linear(self.hidden, total)
+        self.state_head = torch.nn.Linear(config.hidden_size, total)
         self.pooled_head = torch.nn.Linear(config.projection_dim, total)
 
     def forward(self, ids: torch.Tensor) -> list[torch.Tensor]:
         """Return scores of all choices, (n, total), from each thing that the UNet gets."""
         encoded = self.encoder(ids, output_hidden_states=self.layer is not None)
-        states = (
-            encoded.last_hidden_state if self.layer is None else encoded.hidden_states[self.layer]
-        )
+        states = conditioning_state(encoded, self.layer)
         at_end = (ids == self.end).int().argmax(1)
         state = states[torch.arange(len(ids), device=ids.device), at_end]
         scores = [self.state_head(state)]
