@@ -206,18 +206,23 @@ def doctor() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    return run_command(cli, "wsd", arguments)
+
+
+def run_command(command: click.Command, name: str, arguments: list[str] | None = None) -> int:
+    """Run a command so that its errors come with a hint; returns the exit code."""
     # WSD has its own progress bars, and reads no image with transformers.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
-        code = cli.main(arguments, prog_name="wsd", standalone_mode=False)
+        code = command.main(arguments, prog_name=name, standalone_mode=False)
         return int(code or 0)
     except WsdError as error:
         if os.environ.get("WSD_DEBUG"):
             raise
         _complain(error.message, error.hint)
     except click.ClickException as error:
-        _complain(error.format_message().rstrip("."), "see: wsd --help")
+        _complain(error.format_message().rstrip("."), f"see: {name} --help")
     except (click.exceptions.Abort, KeyboardInterrupt):
         _complain("interrupted", "nothing was written; run it again")
     return 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -217,9 +219,22 @@ def render(bundle: Path, drawing: Drawing, progress: Progress) -> Rendered:
             f"size {drawing.size[0]}x{drawing.size[1]} was not compiled",
             f"sizes of this bundle: {listed}",
         )
-    with served(bundle) as address, open_page(address) as page, progress:
-        relative = manifest.relative_to(bundle).as_posix()
-        return Renderer(page, progress, relative).draw(drawing)
+    with open_renderer(bundle, progress) as renderer:
+        return renderer.draw(drawing)
+
+
+@contextmanager
+def open_renderer(bundle: Path, progress: Progress) -> Iterator[Renderer]:
+    """Serve a bundle and yield its first model, loaded in headless Chromium.
+
+    Raises:
+        BundleError: if the folder is not a bundle.
+        RenderError, ToolError: if the browser cannot load the model.
+    """
+    manifest = find_manifests(bundle)[0].relative_to(bundle).as_posix()
+    # Not the page itself, which would load the model a second time.
+    with served(bundle) as address, open_page(address + "blank.html") as page, progress:
+        yield Renderer(page, progress, f"/{manifest}")
 
 
 def _check_steps(manifest: dict[str, Any], drawing: Drawing) -> None:

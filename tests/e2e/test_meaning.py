@@ -24,8 +24,7 @@ def chosen():
     return [scene for scenes in kinds.values() for scene in scenes[:2]]
 
 
-@pytest.mark.parametrize("scene", chosen(), ids=lambda scene: scene.caption)
-def test_a_held_out_prompt(renderer, scene):
+def assert_drawn(renderer, scene):
     # Half the usual steps: software adapters are slow, and these are enough here.
     drawn = renderer.draw(Drawing(scene.caption, steps=10, seed=1))
     found = score(scene, drawn.images[0])
@@ -33,3 +32,13 @@ def test_a_held_out_prompt(renderer, scene):
     assert found.shape
     assert found.count
     assert found.relation is not False
+
+
+@pytest.mark.parametrize("scene", chosen(), ids=lambda scene: scene.caption)
+def test_tiny_sd15_draws_a_held_out_prompt(renderer, scene):
+    assert_drawn(renderer, scene)
+
+
+@pytest.mark.parametrize("scene", chosen()[::2], ids=lambda scene: scene.caption)
+def test_tiny_sdxl_draws_a_held_out_prompt(xl_renderer, scene):
+    assert_drawn(xl_renderer, scene)

@@ -5,13 +5,10 @@ import pytest
 import torch
 from measure import psnr, relative_error
 
-from wsd.build import build_bundle
 from wsd.checkpoint import Checkpoint, choose_checkpoint
 from wsd.drawing import Drawing
 from wsd.progress import Quiet
 from wsd.reference import draw_reference, load_pipeline
-from wsd.render import Renderer
-from wsd.serve import served
 from wsd.zoo import find_family
 
 FAMILY = find_family("tiny-sdxl")
@@ -19,25 +16,8 @@ PROMPT = "a large red circle left of a small blue square"
 
 
 @pytest.fixture(scope="module")
-def folder():
-    return choose_checkpoint(FAMILY, None, None if FAMILY.weights else 0)
-
-
-@pytest.fixture(scope="module")
-def xl_pipeline(folder):
-    return load_pipeline(Checkpoint(folder, FAMILY))
-
-
-@pytest.fixture(scope="module")
-def xl_renderer(folder, context, tmp_path_factory):
-    out = tmp_path_factory.mktemp("bundle") / "xl"
-    build_bundle(FAMILY, folder, FAMILY.sizes, out, Quiet())
-    with served(out) as address:
-        page = context.new_page()
-        page.goto(address + "blank.html")
-        page.set_default_timeout(0)
-        yield Renderer(page, Quiet(), "/models/tiny-sdxl/manifest.json")
-        page.close()
+def xl_pipeline():
+    return load_pipeline(Checkpoint(choose_checkpoint(FAMILY, None, None), FAMILY))
 
 
 @pytest.mark.parametrize("prompt", ["", PROMPT, "red " * 200])

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -78,11 +80,26 @@ def test_an_existing_folder_is_refused(tmp_path):
         )  # fmt: skip
 
 
+@pytest.mark.parametrize("program", ["train", "evaluate"])
+def test_errors_come_with_a_hint(program, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", f"wsd.tiny.{program}", "--model", "sd99",
+         *(["--out", tmp_path / "out"] if program == "train" else [])],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "error: unknown model 'sd99'" in done.stderr
+    assert "hint: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_shipped_weights_are_small_and_float16():
     total = 0
     for family in FAMILIES.values():
         if family.weights is None:
             continue
+        assert (family.weights / "README.md").is_file()
         total += sum(path.stat().st_size for path in family.weights.rglob("*") if path.is_file())
         for path in family.weights.rglob("*.safetensors"):
             assert {tensor.dtype for tensor in load_file(path).values()} == {torch.float16}

@@ -24,6 +24,8 @@ interface DenoiseState {
   kept: Tensor | undefined;
   /** Newest first. */
   history: Tensor[];
+  /** What the UNet is given alike on every step. */
+  given: NamedTensors;
 }
 
 export function disposeAll(tensors: (Tensor | undefined)[]): void {
@@ -53,12 +55,17 @@ export class Denoiser {
     const { steps, initNoiseSigma } = this.run;
     const draws = this.noise[image]!.values();
     const draw = (scale: number): Tensor => this.uploadNoise(draws.next().value!, scale);
-    const state: DenoiseState = { sample: draw(initNoiseSigma), kept: undefined, history: [] };
+    const state: DenoiseState = {
+      sample: draw(initNoiseSigma),
+      kept: undefined,
+      history: [],
+      given: this.given(),
+    };
     try {
       for (const [index, step] of steps.entries()) {
         throwIfAborted(signal);
         const model = this.model.runtime.scope(() =>
-          this.guidedNoise(state.sample, step, texts),
+          this.guidedNoise(state, step, texts),
         );
         const shown = previewEvery > 0 && (index + 1) % previewEvery === 0;
         const preview = shown ? await this.preview(state.sample, model, step, size) : undefined;
@@ -71,7 +78,7 @@ export class Denoiser {
       // A copy, so that the finally block can dispose of all that is held.
       return this.model.runtime.scope(() => this.model.combine(size, [[state.sample, 1]]));
     } finally {
-      disposeAll([state.sample, state.kept, ...state.history]);
+      disposeAll([state.sample, state.kept, ...state.history, ...Object.values(state.given)]);
     }
   }
 
@@ -94,7 +101,7 @@ export class Denoiser {
 
   /** What the UNet predicts, after classifier-free guidance. Call within a scope. */
   private guidedNoise(
-    sample: Tensor,
+    { sample, given }: DenoiseState,
     step: Step,
     { conditional, unconditional }: Texts,
   ): Tensor {
@@ -102,9 +109,8 @@ export class Denoiser {
     const unet = this.model.entry("unet", size);
     const timestep = this.model.runtime.tensor(Float32Array.of(step.timestep), [1]);
     const input = step.inputScale === 1 ? sample : this.model.combine(size, [[sample, step.inputScale]]);
-    const seen = { latents: input, timestep, time_ids: this.timeIds() };
     const predict = (text: NamedTensors): Tensor =>
-      this.model.call(unet, { ...seen, ...text }).noise_prediction!;
+      this.model.call(unet, { latents: input, timestep, ...given, ...text }).noise_prediction!;
     const withText = predict(conditional);
     if (unconditional === undefined) return withText;
     const without = predict(unconditional);
@@ -115,10 +121,15 @@ export class Denoiser {
     ]);
   }
 
-  /** SDXL's original size, crop and target size; other UNets do not take them. */
-  private timeIds(): Tensor {
+  /** SDXL's original size, crop and target size, if the UNet takes them. */
+  private given(): NamedTensors {
+    const { inputs } = this.model.entry("unet", this.options.size);
+    const spec = inputs.find(({ name }) => name === "time_ids");
+    if (spec === undefined) return {};
     const [width, height] = this.options.size;
-    return this.model.runtime.tensor(Float32Array.of(height, width, 0, 0, height, width), [1, 6]);
+    const ids = Float32Array.of(height, width, 0, 0, height, width);
+    const { runtime } = this.model;
+    return { time_ids: runtime.scope(() => runtime.tensor(ids, spec.shape)) };
   }
 
   /** Move the state one step on; consumes `model` and `noise`. */

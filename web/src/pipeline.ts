@@ -224,12 +224,10 @@ export class Pipeline {
   }
 
   private async decode(latents: Tensor, size: Size): Promise<ImageData> {
-    const rgba = this.model.runtime.scope(() =>
-      {
-        const image = this.model.call(this.model.entry("vae_decoder", size), { latents });
-        return this.model.call(this.model.entry("image_to_rgba", size), image).rgba!;
-      },
-    );
+    const rgba = this.model.runtime.scope(() => {
+      const decoded = this.model.call(this.model.entry("vae_decoder", size), { latents });
+      return this.model.call(this.model.entry("image_to_rgba", size), decoded).rgba!;
+    });
     const bytes = new Uint8ClampedArray(await this.model.runtime.read(rgba));
     rgba.dispose();
     return new ImageData(bytes, size[0], size[1]);
@@ -275,7 +273,7 @@ function describe(manifest: Manifest, prompt: string, options: ResolvedOptions):
   const [width, height] = size;
   const model = manifest.model.name;
   const numbers = { steps, scheduler, guidanceScale, seed, width, height, eta };
-  return { prompt, negativePrompt: negativePrompt ?? "", model, ...numbers };
+  return { prompt, negativePrompt, model, ...numbers };
 }
 
 function joinFloats(arrays: Float32Array[]): Float32Array {

@@ -5,7 +5,8 @@
 
 export interface Settings {
   prompt: string;
-  negativePrompt: string;
+  /** Undefined is not the same as empty: SDXL takes zeros for it. */
+  negativePrompt: string | undefined;
   steps: number;
   scheduler: string;
   guidanceScale: number;
@@ -16,7 +17,7 @@ export interface Settings {
   eta: number;
 }
 
-const NEGATIVE = "Negative prompt: ";
+const NEGATIVE = "Negative prompt:";
 
 /** Other programs' names for our schedulers, in both directions. */
 const SAMPLERS: Record<string, string> = {
@@ -43,7 +44,7 @@ export function formatSettings(settings: Settings): string {
     "RNG: CPU",
     ...(settings.eta > 0 ? [`Eta DDIM: ${settings.eta}`] : []),
   ];
-  const negative = negativePrompt === "" ? [] : [NEGATIVE + negativePrompt];
+  const negative = negativePrompt === undefined ? [] : [`${NEGATIVE} ${negativePrompt}`];
   return [prompt, ...negative, pairs.join(", ")].join("\n");
 }
 
@@ -55,10 +56,10 @@ export function parseSettings(text: string): Partial<Settings> {
   const words = hasPairs ? lines.slice(0, -1) : lines;
   const negativeAt = words.findIndex((line) => line.startsWith(NEGATIVE));
   const prompt = negativeAt < 0 ? words : words.slice(0, negativeAt);
-  const negative = negativeAt < 0 ? [] : words.slice(negativeAt);
+  const negative = negativeAt < 0 ? undefined : words.slice(negativeAt).join("\n");
   const settings: Partial<Settings> = {
     prompt: prompt.join("\n"),
-    negativePrompt: negative.join("\n").slice(NEGATIVE.length),
+    negativePrompt: negative?.slice(NEGATIVE.length).replace(/^ /, ""),
   };
   if (!hasPairs) return settings;
   const pairs = new Map([...last.matchAll(/([A-Z][\w ]*): ([^,]*)/g)].map((m) => [m[1], m[2]]));

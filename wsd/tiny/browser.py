@@ -8,12 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from wsd.browser import open_page
 from wsd.drawing import Drawing
-from wsd.manifest import find_manifests
 from wsd.progress import Quiet
-from wsd.render import Renderer
-from wsd.serve import served
+from wsd.render import open_renderer
 
 
 @contextmanager
@@ -24,9 +21,7 @@ def browser_draw(
 
     Picture ``n`` of a call starts from ``seed + n``.
     """
-    relative = find_manifests(bundle)[0].relative_to(bundle).as_posix()
-    with served(bundle) as address, open_page(address + "blank.html") as page:
-        renderer = Renderer(page, Quiet(), "/" + relative)
+    with open_renderer(bundle, Quiet()) as renderer:
 
         def draw(prompts: Sequence[str]) -> np.ndarray:
             drawings = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -15,6 +16,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from wsd.checkpoint import Checkpoint, choose_checkpoint
+from wsd.cli import run_command
 from wsd.folders import write_atomically
 from wsd.progress import Progress
 from wsd.reference import load_pipeline
@@ -157,4 +159,4 @@ def main(
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "python -m wsd.tiny.evaluate"))

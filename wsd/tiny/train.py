@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import click
 import torch
 
+from wsd.cli import run_command
 from wsd.folders import check_absent, written_whole
 from wsd.modules import save_pipeline, silence_progress_bars
 from wsd.progress import Progress
@@ -98,4 +100,4 @@ def main(model: str, out: Path, seed: int, scenes: int, device: str, **steps: in
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "python -m wsd.tiny.train"))

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from wsd.zoo.classes import unet
 from wsd.zoo.spec import Family, Tokenizer
-from wsd.zoo.tiny import EXAMPLES, HIDDEN, TOKENIZER, dpm_solver, tiny_autoencoder, tiny_clip
+from wsd.zoo.tiny import (
+    CHECKPOINTS,
+    EXAMPLES,
+    HIDDEN,
+    TOKENIZER,
+    dpm_solver,
+    tiny_autoencoder,
+    tiny_clip,
+)
 
 _TIME_IDS = 6
 _TIME_EMBEDDING = 32
@@ -42,7 +50,8 @@ FAMILY = Family(
     vae_scale_factor=8,
     sizes=((192, 192),),
     steps=20,
-    guidance_scale=5.0,
+    guidance_scale=3.0,
     force_zeros_for_empty_prompt=True,
     examples=EXAMPLES,
+    weights=CHECKPOINTS / "tiny-sdxl",
 )

@@ -126,7 +126,7 @@ async function drop(event: DragEvent): Promise<void> {
   }
   const fields: Record<string, string | number | undefined> = {
     prompt: settings.prompt,
-    negative: settings.negativePrompt,
+    negative: settings.negativePrompt ?? "",
     seed: settings.seed,
     steps: settings.steps,
     guidance: settings.guidanceScale,
