@@ -32,13 +32,13 @@ def checkpoint(family: Family) -> Path:
 
 @pytest.fixture(scope="session")
 def library(family: Family) -> Library:
-    return compile_library(family, family.sizes, Quiet())
+    return compile_library(family, family.sizes, "f32", Quiet())
 
 
 @pytest.fixture(scope="session")
 def bundle(family: Family, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bundle") / "tiny"
-    return build_bundle(family, checkpoint, family.sizes, out, Quiet())
+    return build_bundle(Checkpoint(checkpoint, family), family.sizes, out, Quiet())
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from wsd.params import Parameters, write_shards
 from wsd.preview import fit_preview
 from wsd.progress import Progress
 from wsd.schedulers import scheduler_constants
+from wsd.storage import shapes
 from wsd.tokenizer import tokenizer_file
 from wsd.zoo import Family
 
@@ -48,9 +49,20 @@ def _nearest(edge: int, factor: int) -> int:
 
 
 def build_bundle(
-    family: Family, checkpoint_folder: Path, sizes: Sequence[Size], out: Path, progress: Progress
+    checkpoint: Checkpoint,
+    sizes: Sequence[Size],
+    out: Path,
+    progress: Progress,
+    dtype: str = "f32",
 ) -> Path:
     """Build a complete bundle with one model and the page.
+
+    Args:
+        checkpoint: the model's weights.
+        sizes: (width, height) of the pictures in pixels.
+        out: a folder that does not exist.
+        progress: told what is done.
+        dtype: one of :data:`wsd.storage.DTYPES`.
 
     Nothing appears at ``out`` unless everything succeeded.
 
@@ -61,15 +73,15 @@ def build_bundle(
         UsageError, CheckpointError, CompileError, ToolError: see their messages.
     """
     check_absent(out)
-    checkpoint = Checkpoint(checkpoint_folder, family)
+    family = checkpoint.family
     # Before anything slow: it refuses what the browser cannot follow.
     scheduler = scheduler_constants(checkpoint.family)
-    library = compile_library(family, sizes, progress)
+    library = compile_library(family, sizes, dtype, progress)
     with written_whole(out) as scratch:
         models = scratch / "models"
         folder = models / family.name
         folder.mkdir(parents=True)
-        _write_model(checkpoint, scheduler, library, sizes, folder, progress)
+        _write_model(checkpoint, scheduler, library, sizes, dtype, folder, progress)
         index = [{"name": family.name, "title": family.title, "manifest": f"{family.name}/"}]
         (models / INDEX_NAME).write_bytes(canonical_json(index))
         with progress.stage("page", total=1) as advance:
@@ -80,7 +92,7 @@ def build_bundle(
 
 def _write_model(
     checkpoint: Checkpoint, scheduler: dict[str, Any], library: Library, sizes: Sequence[Size],
-    folder: Path, progress: Progress,
+    dtype: str, folder: Path, progress: Progress,
 ) -> None:  # fmt: skip
     family = checkpoint.family
     total = sum(len(records) for records in library.parameters.values())
@@ -99,7 +111,8 @@ def _write_model(
                 "name": family.name,
                 "title": family.title,
                 "pipeline": family.pipeline,
-                "dtype": "f32",
+                "dtype": dtype,
+                "source": checkpoint.source,
             },
             "library": _file_entry(folder / name),
             "entry_points": [_listed(asdict(entry)) for entry in library.entry_points],
@@ -130,7 +143,7 @@ def _write_component(
 ) -> dict[str, Any]:
     component = next(c for c in checkpoint.family.components if c.name == name)
     expected = library.parameters[name]
-    tensors = checkpoint.tensors(component, dict(expected))
+    tensors = checkpoint.tensors(component, shapes(expected))
     written: Parameters = write_shards(name, expected, tensors, folder, advance)
     return {
         "bytes": sum(shard.bytes for shard in written.shards),
@@ -141,7 +154,7 @@ def _write_component(
 
 def _fit_preview(checkpoint: Checkpoint, library: Library) -> dict[str, Any]:
     component = checkpoint.family.component("vae_decoder")
-    expected = dict(library.parameters[component.name])
+    expected = shapes(library.parameters[component.name])
     return fit_preview(checkpoint.family, expected, checkpoint.tensors(component, expected))
 
 
@@ -149,7 +162,7 @@ def _write_tokenizers(checkpoint: Checkpoint, folder: Path) -> dict[str, Any]:
     """Write each text encoder's tokenizer; equal ones become one file."""
     written = {}
     for entry in checkpoint.family.tokenizers:
-        data, settings = tokenizer_file(checkpoint.folder, entry)
+        data, settings = tokenizer_file(checkpoint.path, entry, checkpoint.tokenizer)
         name = f"tokenizer.{sha256_bytes(data)}.json"
         (folder / name).write_bytes(data)
         written[entry.component] = {**_file_entry(folder / name), **settings}

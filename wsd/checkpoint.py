@@ -1,17 +1,18 @@
 """Checkpoints: where tensors come from, read one at a time.
 
-A checkpoint is a folder in the diffusers layout, or the id of one on the
-Hugging Face hub. Its configuration must agree with the zoo's on every
-architectural key and every tensor must have the shape that the compiled
-library expects; what does not fit is named.
+A checkpoint is a folder in the diffusers layout, the id of one on the Hugging Face
+hub, or a single file in the original layout. A folder's configuration must agree
+with the zoo's on every architectural key and every tensor must have the shape that
+the compiled library expects; what does not fit is named.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,21 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from wsd.errors import CheckpointError, UsageError
+from wsd.hub import fetch
 from wsd.modules import random_checkpoint
+from wsd.single_file import component_tensors
 from wsd.zoo import Component, Family
 
 # transformers 5 dropped this level from CLIP's module; files still carry it.
 _OLD_PREFIXES = ("", "text_model.")
+# Of a hub repository, what a diffusers folder is made of.
+_PATTERNS = ("*.json", "*.txt", "*.safetensors")
+# Name in a file → the file and what reads the tensor.
+Index = Mapping[str, tuple[Path, Callable[[], torch.Tensor]]]
 
 
 def choose_checkpoint(family: Family, weights: str | None, seed: int | None) -> Path:
-    """Return the diffusers folder to read, making one for seeded random weights.
+    """Return the folder or file to read, making a folder for seeded random weights.
 
     Args:
         family: the model.
@@ -53,78 +60,81 @@ def choose_checkpoint(family: Family, weights: str | None, seed: int | None) -> 
 
 
 def find_checkpoint(weights: str) -> Path:
-    """Return the diffusers folder that ``--weights`` names.
+    """Return the diffusers folder or the single file that ``--weights`` names.
 
     Args:
-        weights: a folder, or a hub id ``owner/name``, optionally with
-            ``@revision``.
+        weights: a folder, a ``.safetensors`` file, or a hub id ``owner/name``,
+            optionally with ``@revision``.
 
     Raises:
         CheckpointError: if it is neither, or cannot be fetched.
     """
     path = Path(weights)
-    if path.is_dir():
+    if path.is_dir() or (path.is_file() and path.suffix == ".safetensors"):
         return path
     if path.suffix in (".ckpt", ".pt", ".pth", ".bin"):
         raise CheckpointError(
             f"checkpoint {path} is a pickle, which can run code when it is read",
-            "use a .safetensors version of it, in a diffusers folder",
+            "use a .safetensors version of it",
         )
-    if path.suffix == ".safetensors" or path.is_file():
+    if path.is_file():
         raise CheckpointError(
-            f"checkpoint {path} is a single file; this version reads diffusers folders",
-            "convert it once with diffusers: "
-            "StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)",
+            f"checkpoint {path} is not a .safetensors file",
+            "--weights takes a diffusers folder, a .safetensors file or a hub id owner/name",
         )
     if weights.count("/") != 1 or weights.startswith((".", "/", "~")):
         raise CheckpointError(
-            f"checkpoint folder {weights} does not exist",
-            "--weights takes a diffusers folder or a hub id owner/name",
+            f"checkpoint {weights} does not exist",
+            "--weights takes a diffusers folder, a .safetensors file or a hub id owner/name",
         )
-    return _fetch_from_hub(weights)
-
-
-def _fetch_from_hub(identifier: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    name, _, revision = identifier.partition("@")
-    try:
-        return Path(
-            snapshot_download(
-                name,
-                revision=revision or None,
-                allow_patterns=["*.json", "*.txt", "*.safetensors"],
-            )
-        )
-    except (OSError, ValueError, HfHubHTTPError, LocalEntryNotFoundError) as error:
-        raise CheckpointError(
-            f"cannot fetch {identifier!r} from the hub: {error}",
-            "check the id and the network, or pass the path of a diffusers folder",
-        ) from error
+    return fetch(weights, _PATTERNS)
 
 
 class Checkpoint:
-    """A diffusers folder, opened for one family.
+    """A diffusers folder or a single file, opened for one family.
+
+    Args:
+        path: where it is.
+        family: the zoo's entry.
+        tokenizer: folder with the files of a CLIP tokenizer, for a checkpoint that
+            brings none.
 
     Attributes:
-        folder: where it is.
+        path: where it is.
+        tokenizer: as given.
         family: the zoo's entry with the checkpoint's own scheduler: fine-tunes
-            differ in how they are to be denoised.
+            differ in how they are to be denoised. Single files bring none.
 
     Raises:
         CheckpointError: if a component is missing, or configured otherwise
             than the family's.
     """
 
-    def __init__(self, folder: Path, family: Family) -> None:
-        self.folder = folder
-        self.family = _with_own_scheduler(family, folder / "scheduler" / "scheduler_config.json")
+    def __init__(self, path: Path, family: Family, tokenizer: Path | None = None) -> None:
+        self.path = path
+        self.tokenizer = tokenizer
+        self.family = family
+        if self.is_single_file:
+            return
+        self.family = _with_own_scheduler(family, path / "scheduler" / "scheduler_config.json")
         for component in family.components:
             self._check_config(component)
 
+    @property
+    def is_single_file(self) -> bool:
+        """Tell a single file, which holds tensors only, from a folder."""
+        return self.path.is_file()
+
+    @property
+    def source(self) -> str:
+        """Return what the manifest records: the file's or folder's name, or id and commit."""
+        if self.path.parent.name != "snapshots":
+            return self.path.name
+        repository = self.path.parent.parent.name.removeprefix("models--").replace("--", "/")
+        return f"{repository}@{self.path.name}"
+
     def _check_config(self, component: Component) -> None:
-        path = self.folder / component.name / "config.json"
+        path = self.path / component.name / "config.json"
         found = read_json(path)
         expected = _jsonable(component.config)
         for key, value in expected.items():
@@ -156,14 +166,26 @@ class Checkpoint:
             CheckpointError: for a missing or unreadable file, and a missing,
                 mis-shaped or non-finite tensor.
         """
-        folder = self.folder / component.name
+        if self.is_single_file:
+            found = component_tensors(self.path, self.family, component)
+            where: Index = {
+                key: (self.path, partial(_same, tensor)) for key, tensor in found.items()
+            }
+            for name, shape in expected.items():
+                yield _read_tensor(where, name, shape, self.path)
+            return
+        folder = self.path / component.name
         files = sorted(folder.glob("*.safetensors"))
         # A folder may hold precisions side by side; the plain name wins.
         plain = [path for path in files if ".fp16." not in path.name]
         with ExitStack() as stack:
-            where = _index_tensors(stack, plain or files, folder)
+            index = _index_tensors(stack, plain or files, folder)
             for name, shape in expected.items():
-                yield _read_tensor(where, name, shape, folder)
+                yield _read_tensor(index, name, shape, folder)
+
+
+def _same(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor
 
 
 def _with_own_scheduler(family: Family, path: Path) -> Family:
@@ -178,10 +200,8 @@ def _with_own_scheduler(family: Family, path: Path) -> Family:
     return replace(family, scheduler=found)
 
 
-def _index_tensors(
-    stack: ExitStack, files: Iterable[Path], folder: Path
-) -> dict[str, tuple[Path, Any]]:
-    where: dict[str, tuple[Path, Any]] = {}
+def _index_tensors(stack: ExitStack, files: Iterable[Path], folder: Path) -> Index:
+    where: dict[str, tuple[Path, Callable[[], torch.Tensor]]] = {}
     for path in files:
         try:
             reader = stack.enter_context(safe_open(path, framework="pt"))
@@ -190,7 +210,7 @@ def _index_tensors(
                 f"{path}: not a readable safetensors file ({error})",
                 "the file is truncated or damaged: fetch it again",
             ) from error
-        where.update(dict.fromkeys(reader.keys(), (path, reader)))
+        where.update({key: (path, partial(reader.get_tensor, key)) for key in list(reader.keys())})
     if not where:
         raise CheckpointError(
             f"{folder}: no .safetensors file here",
@@ -199,9 +219,7 @@ def _index_tensors(
     return where
 
 
-def _read_tensor(
-    where: Mapping[str, tuple[Path, Any]], name: str, shape: tuple[int, ...], folder: Path
-) -> torch.Tensor:
+def _read_tensor(where: Index, name: str, shape: tuple[int, ...], folder: Path) -> torch.Tensor:
     for prefix in _OLD_PREFIXES:
         if (key := prefix + name) in where:
             break
@@ -210,14 +228,13 @@ def _read_tensor(
             f"{folder}: tensor {name} is missing",
             "the checkpoint is incomplete or of another model",
         )
-    path, reader = where[key]
-    found = tuple(reader.get_slice(key).get_shape())
-    if found != shape:
+    path, read = where[key]
+    tensor = read()
+    if (found := tuple(tensor.shape)) != shape:
         raise CheckpointError(
             f"{path}: tensor {key} has shape {list(found)}, expected {list(shape)}",
             "this checkpoint is of another family or was changed",
         )
-    tensor: torch.Tensor = reader.get_tensor(key)
     if not bool(torch.isfinite(tensor).all()):
         raise CheckpointError(
             f"{path}: tensor {key} holds NaN or infinite values",

@@ -35,8 +35,14 @@ class _SizeType(click.ParamType[Size]):
 
 _model = click.option("--model", required=True, metavar="NAME", help="Model; see: wsd models.")
 _weights = click.option(
-    "--weights", metavar="FOLDER|HUB_ID", help="Checkpoint: a diffusers folder or a hub id."
+    "--weights",
+    metavar="FOLDER|FILE|HUB_ID",
+    help="Checkpoint: a diffusers folder, a .safetensors file or a hub id.",
 )
+_tokenizer = click.option(
+    "--tokenizer", metavar="FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="CLIP's tokenizer, for a checkpoint that brings none.",
+)  # fmt: skip
 _random = click.option(
     "--random-weights", metavar="SEED", type=int, help="Seeded random weights, for tests."
 )
@@ -92,21 +98,24 @@ def models() -> None:
 @cli.command()
 @_model
 @_weights
+@_tokenizer
 @_random
-@click.option("--dtype", type=click.Choice(["f32"]), default="f32", help="Precision.")
+@click.option("--dtype", type=click.Choice(["f32", "f16", "w8a16"]), default="f32",
+              show_default=True, help="How weights are stored.")  # fmt: skip
 @click.option("--size", "sizes", multiple=True, type=_SizeType(), help="Picture size; repeatable.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR")
 def build(
     model: str,
     weights: str | None,
+    tokenizer: Path | None,
     random_weights: int | None,
-    dtype: str,  # noqa: ARG001 - one precision so far; click refuses others
+    dtype: str,
     sizes: tuple[Size, ...],
     out: Path,
 ) -> None:
     """Build a bundle: compiled model, weights and page."""
     from wsd.build import build_bundle, check_sizes
-    from wsd.checkpoint import choose_checkpoint
+    from wsd.checkpoint import Checkpoint, choose_checkpoint
     from wsd.folders import check_absent
     from wsd.progress import Progress
     from wsd.zoo import find_family
@@ -114,9 +123,10 @@ def build(
     family = find_family(model)
     chosen = check_sizes(family, sizes)
     check_absent(out)
-    checkpoint = choose_checkpoint(family, weights, random_weights)
+    path = choose_checkpoint(family, weights, random_weights)
+    checkpoint = Checkpoint(path, family, tokenizer)
     with Progress() as progress:
-        build_bundle(family, checkpoint, chosen, out, progress)
+        build_bundle(checkpoint, chosen, out, progress, dtype)
     click.echo(out)
 
 
@@ -169,11 +179,13 @@ def render(folder: Path, drawing: Drawing, out: Path, json_path: Path | None) ->
 @cli.command()
 @_model
 @_weights
+@_tokenizer
 @_random
 @_drawing_options
 def reference(
-    model: str, weights: str | None, random_weights: int | None, drawing: Drawing, out: Path
-) -> None:
+    model: str, weights: str | None, tokenizer: Path | None, random_weights: int | None,
+    drawing: Drawing, out: Path,
+) -> None:  # fmt: skip
     """Draw the same picture with diffusers, on the CPU."""
     from wsd.build import check_sizes
     from wsd.checkpoint import Checkpoint, choose_checkpoint
@@ -184,7 +196,8 @@ def reference(
 
     family = find_family(model)
     check_sizes(family, [drawing.size] if drawing.size else [])
-    checkpoint = Checkpoint(choose_checkpoint(family, weights, random_weights), family)
+    path = choose_checkpoint(family, weights, random_weights)
+    checkpoint = Checkpoint(path, family, tokenizer)
     pipeline = load_pipeline(checkpoint)
     images, _latents = draw_reference(checkpoint.family, pipeline, drawing, Progress())
     for path in write_pngs(images, out):

@@ -22,11 +22,13 @@ from wsd.digest import canonical_json, digest_tree, sha256_bytes
 from wsd.errors import CompileError
 from wsd.folders import cache_folder, write_atomically, written_whole
 from wsd.kernels.image import image_to_rgba
+from wsd.kernels.packed import UNPACK, store_packed
 from wsd.kernels.sampler import TERMS, linear_combination
 from wsd.modules import build_skeleton
 from wsd.parts import TensorSpec
 from wsd.passes import MAX_STORAGE_BUFFERS, apply_passes
 from wsd.progress import Progress
+from wsd.storage import Parameter
 from wsd.trace import Trace, trace_component
 from wsd.wasm.link import link_library
 from wsd.wasm.runtime import emcc_version, runtime_key
@@ -34,8 +36,8 @@ from wsd.zoo import Family
 
 _PACKAGE = Path(__file__).parent
 # What decides the library's bytes, besides the family and the tools.
-_COMPILER_SOURCES = ("parts.py", "trace.py", "passes.py", "compile.py", "tvm_compat.py",
-                     "kernels/*.py", "wasm/*.py")  # fmt: skip
+_COMPILER_SOURCES = ("parts.py", "storage.py", "trace.py", "passes.py", "compile.py",
+                     "tvm_compat.py", "kernels/*.py", "wasm/*.py")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Library:
     Attributes:
         wasm: the linked module.
         entry_points: its functions.
-        parameters: component → (name, shape) in the order of its params tuple.
+        parameters: component → those that it reads, in the order of its params tuple.
         storage_buffers: the most that one kernel binds.
         shaders: kernel name → WGSL.
         key: digest of everything that went in.
@@ -76,7 +78,7 @@ class Library:
 
     wasm: Path
     entry_points: tuple[EntryPoint, ...]
-    parameters: dict[str, list[tuple[str, tuple[int, ...]]]]
+    parameters: dict[str, tuple[Parameter, ...]]
     storage_buffers: int
     shaders: dict[str, str]
     key: str
@@ -94,7 +96,7 @@ def toolchain() -> dict[str, str]:
     }
 
 
-def library_key(family: Family, sizes: Sequence[tuple[int, int]]) -> str:
+def library_key(family: Family, sizes: Sequence[tuple[int, int]], dtype: str) -> str:
     """Return the digest under which the library is cached."""
     sources = sorted(path for pattern in _COMPILER_SOURCES for path in _PACKAGE.glob(pattern))
     return sha256_bytes(
@@ -105,6 +107,7 @@ def library_key(family: Family, sizes: Sequence[tuple[int, int]]) -> str:
                 },
                 "vae_scale_factor": family.vae_scale_factor,
                 "sizes": [list(size) for size in sizes],
+                "dtype": dtype,
                 "sources": digest_tree(sources, _PACKAGE),
                 "runtime": runtime_key(),
                 "toolchain": toolchain(),
@@ -114,29 +117,39 @@ def library_key(family: Family, sizes: Sequence[tuple[int, int]]) -> str:
 
 
 def compile_library(
-    family: Family, sizes: Sequence[tuple[int, int]], progress: Progress
+    family: Family, sizes: Sequence[tuple[int, int]], dtype: str, progress: Progress
 ) -> Library:
     """Compile a family at the given picture sizes, or take it from the cache.
+
+    Args:
+        family: the zoo's entry.
+        sizes: (width, height) of the pictures in pixels.
+        dtype: one of :data:`wsd.storage.DTYPES`.
+        progress: told what is done.
 
     Raises:
         CompileError: if a component cannot be traced, imported or scheduled.
         ToolError: if Emscripten is missing or fails.
     """
-    key = library_key(family, sizes)
+    key = library_key(family, sizes, dtype)
     # Not by name: every family of one architecture shares its library.
     folder = cache_folder() / "libraries" / key[:24]
     if not folder.exists():
         with written_whole(folder) as scratch:
-            _compile(family, sizes, scratch, progress)
+            _compile(family, sizes, dtype, scratch, progress)
     return _read_library(folder, key)
 
 
 def _compile(
-    family: Family, sizes: Sequence[tuple[int, int]], folder: Path, progress: Progress
+    family: Family,
+    sizes: Sequence[tuple[int, int]],
+    dtype: str,
+    folder: Path,
+    progress: Progress,
 ) -> None:
     with progress.stage("trace", total=len(family.components) * len(sizes)) as advance:
         traces = []
-        for trace in _traces(family, sizes):
+        for trace in _traces(family, sizes, dtype):
             traces.append(trace)
             advance(1)
     with progress.stage("compile", total=3) as advance, _tvm_errors(family):
@@ -148,6 +161,7 @@ def _compile(
         advance(1)
         objects = tvm_compat.export_objects(executable, folder)
         advance(1)
+    _check_nothing_unpacked(shaders)
     storage_buffers = _check_storage_buffers(shaders)
     with progress.stage("link", total=1) as advance:
         link_library(objects, folder / "library.wasm")
@@ -159,7 +173,10 @@ def _compile(
         canonical_json(
             {
                 "entry_points": [asdict(entry) for entry in entry_points],
-                "parameters": _parameters(family, traces),
+                "parameters": {
+                    component: [asdict(parameter) for parameter in parameters]
+                    for component, parameters in _parameters(family, traces).items()
+                },
                 "storage_buffers": storage_buffers,
                 "shaders": shaders,
             }
@@ -167,13 +184,13 @@ def _compile(
     )
 
 
-def _traces(family: Family, sizes: Sequence[tuple[int, int]]) -> Iterator[Trace]:
+def _traces(family: Family, sizes: Sequence[tuple[int, int]], dtype: str) -> Iterator[Trace]:
     """Trace every component; text encoders once, since size does not matter to them."""
     for component in family.components:
         model = build_skeleton(component)
         wanted = sizes[:1] if component.role == "text_encoder" else sizes
         for size in wanted:
-            yield trace_component(family, component, model, size)
+            yield trace_component(family, component, model, size, dtype)
 
 
 def _entry_points(
@@ -230,21 +247,29 @@ def _one_module(entry_points: Sequence[EntryPoint], traces: Sequence[Trace]) -> 
     )
     for trace in traces:
         tvm_compat.add_function(module, trace.entry_point, tvm_compat.import_program(trace.program))
+        module = store_packed(module, trace.entry_point, len(trace.inputs), trace.parameters)
     return module
 
 
-def _parameters(
-    family: Family, traces: Sequence[Trace]
-) -> dict[str, list[tuple[str, tuple[int, ...]]]]:
-    parameters: dict[str, list[tuple[str, tuple[int, ...]]]] = {}
+def _parameters(family: Family, traces: Sequence[Trace]) -> dict[str, tuple[Parameter, ...]]:
+    parameters: dict[str, tuple[Parameter, ...]] = {}
     for trace in traces:
-        found = list(trace.parameters.items())
+        found = trace.parameters
         if parameters.setdefault(trace.component, found) != found:
             raise CompileError(
                 f"{family.name}: {trace.component} reads other parameters at another size",
                 "sizes of one library must share their parameters; report this as a bug",
             )
     return parameters
+
+
+def _check_nothing_unpacked(shaders: dict[str, str]) -> None:
+    """Refuse kernels that store a weight unpacked: it would take the room that packing saved."""
+    if unpacking := [name for name in shaders if UNPACK in name]:
+        raise CompileError(
+            f"kernel {unpacking[0]} unpacks a weight into memory",
+            "teach the operator that reads it about packed weights: wsd/kernels/packed.py",
+        )
 
 
 def _check_storage_buffers(shaders: dict[str, str]) -> int:
@@ -291,7 +316,7 @@ def _read_library(folder: Path, key: str) -> Library:
             for entry in table["entry_points"]
         ),
         parameters={
-            component: [(name, tuple(shape)) for name, shape in records]
+            component: tuple(Parameter(r["name"], tuple(r["shape"]), r["storage"]) for r in records)
             for component, records in table["parameters"].items()
         },
         storage_buffers=table["storage_buffers"],

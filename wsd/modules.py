@@ -85,17 +85,23 @@ def silence_progress_bars() -> None:
 
 def save_pipeline(family: Family, modules: dict[str, torch.nn.Module], folder: Path) -> None:
     """Write modules, by component name, as the family's diffusers folder."""
+    tokenizers = {
+        entry.name: load_tokenizer(entry.fallback, entry.pad_token) for entry in family.tokenizers
+    }
+    pipeline = assemble_pipeline(family, {**modules, **tokenizers})
+    pipeline.save_pretrained(folder, safe_serialization=True)
+
+
+def assemble_pipeline(family: Family, made: dict[str, Any]) -> Any:
+    """Return the family's diffusers pipeline of modules and tokenizers, by their names."""
     import diffusers
 
-    parts: dict[str, Any] = {"scheduler": build_scheduler(family), **modules}
-    for entry in family.tokenizers:
-        parts[entry.name] = load_tokenizer(entry.fallback, entry.pad_token)
+    parts = {"scheduler": build_scheduler(family), **made}
     if family.pipeline == "StableDiffusionPipeline":
         parts |= {"safety_checker": None, "feature_extractor": None}
         parts["requires_safety_checker"] = False
     silence_progress_bars()
-    pipeline = getattr(diffusers, family.pipeline)(**parts)
-    pipeline.save_pretrained(folder, safe_serialization=True)
+    return getattr(diffusers, family.pipeline)(**parts)
 
 
 def _write_random(family: Family, seed: int, folder: Path) -> None:

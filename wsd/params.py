@@ -1,8 +1,8 @@
 """Parameters → shards.
 
-A component's parameters are one stream of bytes: each tensor converted,
-little-endian, row-major, padded to four bytes, in the order of the library's
-params tuple. The stream is cut every 32 MiB. A tensor may straddle a cut, so no
+A component's parameters are one stream of bytes: each tensor encoded as
+:mod:`wsd.storage` says, little-endian, padded to four bytes, in the order of the
+library's params tuple. The stream is cut every 32 MiB. A tensor may straddle a cut, so no
 tensor is too large for a shard.
 """
 
@@ -16,15 +16,14 @@ import torch
 
 from wsd.digest import sha256_bytes
 from wsd.progress import Advance
+from wsd.storage import Parameter, encode
 
 SHARD_BYTES = 32 << 20
-# WebGPU copies whole words.
-_ALIGNMENT = 4
 
 
 @dataclass(frozen=True)
 class Record:
-    """One parameter's place in its component's stream, in bytes."""
+    """One buffer's place in its component's stream, in bytes; ``dtype`` is its storage."""
 
     name: str
     shape: tuple[int, ...]
@@ -52,17 +51,17 @@ class Parameters:
 
 def write_shards(
     component: str,
-    expected: Sequence[tuple[str, tuple[int, ...]]],
+    expected: Sequence[Parameter],
     tensors: Iterable[torch.Tensor],
     folder: Path,
     advance: Advance,
     shard_bytes: int = SHARD_BYTES,
 ) -> Parameters:
-    """Convert tensors to float32 and write them as shards, holding one shard in memory.
+    """Encode tensors and write them as shards, holding one shard in memory.
 
     Args:
         component: first part of the files' names.
-        expected: (name, shape) of each tensor, in order.
+        expected: what each tensor is, in order.
         tensors: the tensors themselves, any float dtype.
         folder: where the shards go, named ``<component>-<n>.<sha256>.bin``.
         advance: told 1 a tensor.
@@ -81,14 +80,14 @@ def write_shards(
         (folder / name).write_bytes(data)
         shards.append(Shard(name, len(data), digest))
 
-    for (name, shape), tensor in zip(expected, tensors, strict=True):
-        data = tensor.to(torch.float32).contiguous().numpy().astype("<f4").tobytes()
-        records.append(Record(name, tuple(shape), "float32", offset, len(data)))
-        data += b"\0" * (-len(data) % _ALIGNMENT)
-        pending += data
-        offset += len(data)
-        while len(pending) >= shard_bytes:
-            flush(shard_bytes)
+    for parameter, tensor in zip(expected, tensors, strict=True):
+        for buffer in encode(parameter, tensor):
+            size = len(buffer.data)
+            records.append(Record(buffer.name, buffer.shape, buffer.storage, offset, size))
+            pending += buffer.data
+            offset += size
+            while len(pending) >= shard_bytes:
+                flush(shard_bytes)
         advance(1)
     if pending:
         flush(len(pending))

@@ -8,6 +8,7 @@ import tvm
 from tvm import relax
 
 from wsd.kernels import LEGALIZERS
+from wsd.kernels.attention import RowAttention
 from wsd.kernels.direct import DirectProduct
 from wsd.kernels.rows import RowReduction
 from wsd.tvm_compat import IRModule, dlight, target
@@ -21,6 +22,7 @@ def schedule_rules() -> tuple[Any, ...]:
     """Return the schedule rules in the order in which they are tried."""
     gpu = dlight.gpu
     return (
+        RowAttention(),
         DirectProduct(),
         RowReduction(),
         gpu.Matmul(),

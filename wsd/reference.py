@@ -10,9 +10,10 @@ import torch
 from wsd.checkpoint import Checkpoint
 from wsd.drawing import Drawing
 from wsd.errors import UsageError
-from wsd.modules import silence_progress_bars
+from wsd.modules import assemble_pipeline, build_module, silence_progress_bars
 from wsd.progress import Progress
 from wsd.schedulers import build_scheduler, max_steps
+from wsd.tokenizer import find_tokenizer, load_tokenizer
 from wsd.zoo import Family
 
 
@@ -22,11 +23,34 @@ def load_pipeline(checkpoint: Checkpoint) -> Any:
 
     family = checkpoint.family
     silence_progress_bars()
+    if checkpoint.is_single_file:
+        return _assemble(checkpoint)
     # Only the first pipeline has one, and complains when it is taken away unasked.
     more = {"safety_checker": None} if family.pipeline == "StableDiffusionPipeline" else {}
     pipeline = getattr(diffusers, family.pipeline).from_pretrained(
-        checkpoint.folder, dtype=torch.float32, local_files_only=True, **more
+        checkpoint.path, dtype=torch.float32, local_files_only=True, **more
     )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _assemble(checkpoint: Checkpoint) -> Any:
+    """Return the pipeline of a single file, which diffusers would read with files of the hub."""
+    parts: dict[str, Any] = {}
+    for component in checkpoint.family.components:
+        module = build_module(component)
+        state = dict(module.named_parameters())
+        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        with torch.no_grad():
+            tensors = checkpoint.tensors(component, shapes)
+            for parameter, tensor in zip(state.values(), tensors, strict=True):
+                parameter.copy_(tensor)
+        parts[component.name] = module
+    for entry in checkpoint.family.tokenizers:
+        parts[entry.name] = load_tokenizer(
+            *find_tokenizer(checkpoint.path, entry, checkpoint.tokenizer)
+        )
+    pipeline = assemble_pipeline(checkpoint.family, parts)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

@@ -8,7 +8,10 @@ from typing import Any
 
 from wsd.digest import canonical_json
 from wsd.errors import CheckpointError
+from wsd.hub import fetch
 from wsd.zoo import Tokenizer
+
+_PATTERNS = ("tokenizer*.json", "vocab.json", "merges.txt", "special_tokens_map.json")
 
 
 def load_tokenizer(folder: Path, pad_token: str | None = None) -> Any:
@@ -24,15 +27,45 @@ def load_tokenizer(folder: Path, pad_token: str | None = None) -> Any:
     return CLIPTokenizer.from_pretrained(folder, **more)
 
 
-def tokenizer_file(checkpoint: Path, entry: Tokenizer) -> tuple[bytes, dict[str, int]]:
+def find_tokenizer(
+    checkpoint: Path, entry: Tokenizer, given: Path | None
+) -> tuple[Path, str | None]:
+    """Return a tokenizer's folder, and what pads where its files do not say.
+
+    Args:
+        checkpoint: a diffusers folder, or a file.
+        entry: which of its tokenizers.
+        given: the folder to take if the checkpoint has none.
+
+    Raises:
+        CheckpointError: if there is none and the published one cannot be fetched.
+    """
+    own = checkpoint / entry.name
+    if own.is_dir():
+        return own, None
+    if given is not None or entry.hub_id is None:
+        return given or entry.fallback, entry.pad_token
+    try:
+        return fetch(entry.hub_id, _PATTERNS), entry.pad_token
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{checkpoint} brings no tokenizer, and {error.message}",
+            "pass --tokenizer FOLDER with vocab.json and merges.txt of CLIP",
+        ) from error
+
+
+def tokenizer_file(
+    checkpoint: Path, entry: Tokenizer, given: Path | None = None
+) -> tuple[bytes, dict[str, int]]:
     """Return a tokenizer as ``tokenizer.json`` and the settings around it.
 
     Padding and truncation are left out of the file: the page pads with
     ``pad_token_id`` and cuts to ``max_length``, as the diffusers pipelines do.
 
     Args:
-        checkpoint: a diffusers folder.
+        checkpoint: a diffusers folder, or a file.
         entry: which of its tokenizers.
+        given: as for :func:`find_tokenizer`.
 
     Returns:
         (canonical JSON bytes, max_length and token ids).
@@ -40,10 +73,9 @@ def tokenizer_file(checkpoint: Path, entry: Tokenizer) -> tuple[bytes, dict[str,
     Raises:
         CheckpointError: if the files are not a CLIP tokenizer's.
     """
-    folder = checkpoint / entry.name
-    source = folder if folder.is_dir() else entry.fallback
+    source, pad_token = find_tokenizer(checkpoint, entry, given)
     try:
-        tokenizer = load_tokenizer(source, entry.pad_token if source is not folder else None)
+        tokenizer = load_tokenizer(source, pad_token)
     except (OSError, ValueError, TypeError) as error:
         raise CheckpointError(
             f"{source}: not a CLIP tokenizer ({error})",

@@ -18,6 +18,7 @@ from torch.fx import Graph, Node
 
 from wsd.errors import CompileError
 from wsd.parts import TensorSpec, make_part
+from wsd.storage import Parameter, Use, choose_storage
 from wsd.zoo import Component, Family
 
 _aten = torch.ops.aten
@@ -43,7 +44,7 @@ class Trace:
         program: the normalised program; inputs precede parameters.
         inputs: run-time inputs in order.
         outputs: results in order.
-        parameters: state-dict name → shape, in the order of the arguments.
+        parameters: those that it reads, in the order of the arguments.
     """
 
     entry_point: str
@@ -52,11 +53,15 @@ class Trace:
     program: ExportedProgram
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    parameters: dict[str, tuple[int, ...]]
+    parameters: tuple[Parameter, ...]
 
 
 def trace_component(
-    family: Family, component: Component, model: torch.nn.Module, size: tuple[int, int]
+    family: Family,
+    component: Component,
+    model: torch.nn.Module,
+    size: tuple[int, int],
+    dtype: str = "f32",
 ) -> Trace:
     """Export one component at one picture size and normalise its graph.
 
@@ -66,6 +71,7 @@ def trace_component(
         model: the torch module in evaluation mode, float32; its weights are
             not recorded, only their names and shapes.
         size: width and height of the picture in pixels.
+        dtype: one of :data:`wsd.storage.DTYPES`.
 
     Raises:
         CompileError: if the graph holds something that WebGPU cannot run.
@@ -83,22 +89,41 @@ def trace_component(
         program=program,
         inputs=part.inputs,
         outputs=part.outputs,
-        parameters=_parameter_shapes(program),
+        parameters=_parameters(program, component.role, dtype),
     )
 
 
-def _parameter_shapes(program: ExportedProgram) -> dict[str, tuple[int, ...]]:
-    """Return state-dict name → shape of every parameter, in the order of the arguments."""
+def _parameters(program: ExportedProgram, role: str, dtype: str) -> tuple[Parameter, ...]:
+    """Return every parameter in the order of the arguments."""
     signature = program.graph_signature
     if signature.inputs_to_buffers:
         raise CompileError(
             f"the graph reads buffers: {', '.join(signature.inputs_to_buffers.values())}",
             "fold them into constants in wsd/trace.py, as is done for position ids",
         )
-    return {
-        _strip_wrapper(name): tuple(program.state_dict[name].shape)
-        for name in signature.inputs_to_parameters.values()
+    nodes = {node.name: node for node in program.graph.nodes}
+    return tuple(
+        Parameter(
+            _strip_wrapper(name),
+            tuple(program.state_dict[name].shape),
+            choose_storage(dtype, role, _use(nodes[argument])),
+        )
+        for argument, name in signature.inputs_to_parameters.items()
+    )
+
+
+def _use(parameter: Node) -> Use:
+    """Tell what a parameter is to the graph."""
+    positions: dict[Any, tuple[int, Use]] = {
+        _aten.linear.default: (1, "product"),
+        _aten.conv2d.default: (1, "product"),
+        _aten.embedding.default: (0, "lookup"),
     }
+    uses: set[Use] = set()
+    for user in parameter.users:
+        position, use = positions.get(user.target, (0, "other"))
+        uses.add(use if user.args[position] is parameter else "other")
+    return uses.pop() if len(uses) == 1 else "other"
 
 
 def _strip_wrapper(name: str) -> str:

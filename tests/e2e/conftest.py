@@ -10,7 +10,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from wsd.browser import open_browser
 from wsd.build import build_bundle
-from wsd.checkpoint import choose_checkpoint
+from wsd.checkpoint import Checkpoint, choose_checkpoint
 from wsd.progress import Quiet
 from wsd.render import Renderer
 from wsd.serve import served
@@ -45,7 +45,8 @@ def xl_renderer(
 ) -> Iterator[Renderer]:
     family = find_family("tiny-sdxl")
     out = tmp_path_factory.mktemp("bundle") / "xl"
-    build_bundle(family, choose_checkpoint(family, None, None), family.sizes, out, Quiet())
+    checkpoint = Checkpoint(choose_checkpoint(family, None, None), family)
+    build_bundle(checkpoint, family.sizes, out, Quiet())
     with served(out) as url:
         yield load(context, url, "models/tiny-sdxl/manifest.json")
 

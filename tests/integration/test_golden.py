@@ -18,6 +18,7 @@ def compare(name, found):
     path = GOLDEN / name
     if os.environ.get("WSD_UPDATE_GOLDEN"):
         path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    assert path.is_file(), f"there is no {name}; run: nox -s golden"
     expected = json.loads(path.read_text())
     changed = {key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key)}
     assert not changed, f"{name}: {len(changed)} changed; if meant, run: nox -s golden"

@@ -28,7 +28,10 @@ def test_full_size_components_are_traced(family, name):
     trace = trace_component(
         FAMILIES[family], component, build_skeleton(component), FAMILIES[family].sizes[0]
     )
-    assert sum(map(math.prod, trace.parameters.values())) == PARAMETERS[family, name]
+    assert (
+        sum(math.prod(parameter.shape) for parameter in trace.parameters)
+        == PARAMETERS[family, name]
+    )
     # Weights would be gigabytes; names and shapes are not.
     grown_mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown_mib < 700
@@ -37,8 +40,11 @@ def test_full_size_components_are_traced(family, name):
 def test_distilled_models_share_the_library_of_their_teacher():
     for teacher, student in (("sd15", "sd15-lcm"), ("sdxl", "sdxl-turbo")):
         size = [(512, 512)]
-        assert library_key(FAMILIES[teacher], size) == library_key(FAMILIES[student], size)
-    assert library_key(FAMILIES["sd15"], size) != library_key(FAMILIES["sdxl"], size)
+        assert library_key(FAMILIES[teacher], size, "f16") == library_key(
+            FAMILIES[student], size, "f16"
+        )
+    assert library_key(FAMILIES["sd15"], size, "f16") != library_key(FAMILIES["sdxl"], size, "f16")
+    assert library_key(FAMILIES["sd15"], size, "f16") != library_key(FAMILIES["sd15"], size, "f32")
 
 
 @pytest.mark.parametrize(

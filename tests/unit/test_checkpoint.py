@@ -11,6 +11,7 @@ from wsd.checkpoint import Checkpoint, find_checkpoint
 from wsd.errors import CheckpointError
 from wsd.modules import random_checkpoint
 from wsd.schedulers import scheduler_constants
+from wsd.storage import shapes
 
 UNET_FILE = "diffusion_pytorch_model.safetensors"
 
@@ -24,15 +25,15 @@ def copy(checkpoint, tmp_path):
 
 def read_unet(folder, family, library):
     component = family.component("unet")
-    return list(Checkpoint(folder, family).tensors(component, dict(library.parameters["unet"])))
+    return list(Checkpoint(folder, family).tensors(component, shapes(library.parameters["unet"])))
 
 
 def test_a_good_checkpoint_gives_every_tensor_in_order(checkpoint, family, library):
     tensors = read_unet(checkpoint, family, library)
-    assert [tuple(t.shape) for t in tensors] == [shape for _, shape in library.parameters["unet"]]
+    assert [tuple(t.shape) for t in tensors] == [p.shape for p in library.parameters["unet"]]
     stored = load_file(checkpoint / "unet" / UNET_FILE)
-    for (name, _), tensor in zip(library.parameters["unet"], tensors, strict=True):
-        assert torch.equal(tensor, stored[name])
+    for parameter, tensor in zip(library.parameters["unet"], tensors, strict=True):
+        assert torch.equal(tensor, stored[parameter.name])
 
 
 def test_the_same_seed_gives_the_same_bytes(family, tmp_path, monkeypatch):
@@ -50,9 +51,9 @@ def test_the_same_seed_gives_the_same_bytes(family, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("missing", "checkpoint folder ./missing does not exist"),
+        ("missing", "checkpoint ./missing does not exist"),
         ("model.ckpt", "is a pickle"),
-        ("model.safetensors", "is a single file"),
+        ("model.safetensors", "checkpoint ./model.safetensors does not exist"),
     ],
 )
 def test_what_is_no_checkpoint_folder(name, message):
@@ -132,7 +133,7 @@ def test_the_old_clip_prefix_is_understood(copy, family, library):
     tensors = load_file(path)
     plain = {name.removeprefix("text_model."): value for name, value in tensors.items()}
     component = family.component("text_encoder")
-    expected = dict(library.parameters["text_encoder"])
+    expected = shapes(library.parameters["text_encoder"])
     read = []
     for prefix in ("", "text_model."):
         save_file({prefix + name: value for name, value in plain.items()}, path)
@@ -149,7 +150,7 @@ def test_bf16_weights_are_read(copy, family, library, tmp_path):
     component = family.component("unet")
     expected = library.parameters["unet"]
     written = write_shards(
-        "unet", expected, Checkpoint(copy, family).tensors(component, dict(expected)),
+        "unet", expected, Checkpoint(copy, family).tensors(component, shapes(expected)),
         tmp_path / "out", lambda _: None,
     )  # fmt: skip
     assert all(record.dtype == "float32" for record in written.records)

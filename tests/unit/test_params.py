@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsd.params import write_shards
+from wsd.storage import Parameter
 
 SHAPES = st.lists(st.integers(1, 7), min_size=0, max_size=3).map(tuple)
 
@@ -18,7 +19,7 @@ def test_round_trip(tmp_path_factory, shapes, shard_words):
     folder = tmp_path_factory.mktemp("shards")
     generator = torch.Generator().manual_seed(0)
     tensors = [torch.randn(shape, generator=generator) for shape in shapes]
-    expected = [(f"t{index}", shape) for index, shape in enumerate(shapes)]
+    expected = [Parameter(f"t{index}", shape) for index, shape in enumerate(shapes)]
     written = write_shards(
         "part", expected, iter(tensors), folder, lambda _: None, shard_bytes=4 * shard_words
     )

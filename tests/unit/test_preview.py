@@ -5,10 +5,11 @@ import torch
 
 from wsd.checkpoint import Checkpoint
 from wsd.preview import fit_preview
+from wsd.storage import shapes
 
 
 def test_the_map_follows_the_decoder(family, checkpoint, library, pipeline):
-    expected = dict(library.parameters["vae"])
+    expected = shapes(library.parameters["vae"])
     component = family.component("vae_decoder")
     tensors = Checkpoint(checkpoint, family).tensors(component, expected)
     fitted = fit_preview(family, expected, tensors)

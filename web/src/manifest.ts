@@ -4,7 +4,9 @@ import { FetchError, OptionError } from "./errors";
 
 export const SCHEMA_VERSION = 1;
 
-export type DType = "float32" | "int32";
+export type DType = "float32" | "int32" | "uint32";
+/** How a parameter is stored; all but float32 are packed into words. */
+export type Storage = "float32" | "float16" | "int8";
 /** Width and height in pixels. */
 export type Size = readonly [number, number];
 
@@ -39,7 +41,7 @@ export interface EntryPoint {
 export interface ParameterRecord {
   name: string;
   shape: number[];
-  dtype: DType;
+  dtype: Storage;
   offset: number;
   bytes: number;
 }
@@ -79,7 +81,7 @@ export interface TokenizerEntry extends FileEntry {
 
 export interface Manifest {
   schema_version: number;
-  model: { name: string; title: string; pipeline: string; dtype: string };
+  model: { name: string; title: string; pipeline: string; dtype: string; source: string };
   library: FileEntry;
   entry_points: EntryPoint[];
   components: Record<string, ComponentEntry>;

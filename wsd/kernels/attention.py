@@ -1,10 +1,13 @@
-"""Attention as scores, softmax and mix, read in the layout they come in.
+"""Attention that never stores its scores: two kernels, one thread a query.
 
-TVM lowers it to five kernels that share one schedule and copy their operands
-into another layout first. As kernels of their own, each has the schedule that suits it.
-The scores are still stored whole; a kernel that never stores them comes next.
+The first finds each row's largest score and the sum of the exponentials, both in
+one pass (Milakov and Gimelshein 2018, "Online normalizer calculation for
+softmax"); the second computes the scores again and mixes the values. A picture of
+1024x1024 has 16384 queries at its decoder's attention: their scores would take a
+gigabyte, these two kernels keep four of them at a time.
 
-Plug point: ``LegalizeOps({"relax.nn.attention": legalize_attention})``.
+Plug points: ``LegalizeOps({"relax.nn.attention": legalize_attention})`` and the
+schedule rule ``RowAttention``, tried before dlight's own.
 """
 
 from __future__ import annotations
@@ -12,12 +15,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tvm import te
+from tvm import relax, te
 
-from wsd.kernels.rows import ROW_REDUCTION, emit_row_reduction
-from wsd.tvm_compat import shape_of, tir
+from wsd.tvm_compat import Schedule, dlight, normalize_prim_func, shape_of, tir
 
 _HIDDEN = -3.0e38  # exp of it is 0, and it is a finite float32
+_OPAQUE = 8  # relay's kOpaque: fused with what follows, a kernel would lose its schedule
+_THREADS = 64
+# Keys whose scores a thread holds at once.
+_KEYS = 8
 
 
 def legalize_attention(builder: Any, call: Any) -> Any:
@@ -48,43 +54,114 @@ def legalize_attention(builder: Any, call: Any) -> Any:
 
         return te.compute(products.shape, scaled, name="scaled")
 
-    def mix(p: te.Tensor, v: te.Tensor) -> te.Tensor:
-        batch, heads, rows, columns = p.shape
-        over = te.reduce_axis((0, columns), name="t")
+    def statistics(q: te.Tensor, k: te.Tensor) -> list[te.Tensor]:
+        logits = scores(q, k)
+        t = te.reduce_axis((0, logits.shape[3]), name="t")
+        one = tir.const(1.0, "float32")
+        largest, total = te.compute(
+            logits.shape[:3],
+            lambda b, n, s: _join((logits[b, n, s, t], one), axis=t),
+            name="statistics",
+        )
+        return [largest, total]
+
+    def mix(
+        q: te.Tensor, k: te.Tensor, v: te.Tensor, largest: te.Tensor, total: te.Tensor
+    ) -> te.Tensor:
+        logits = scores(q, k)
+        weights = te.compute(
+            logits.shape,
+            lambda b, n, s, t: te.exp(logits[b, n, s, t] - largest[b, n, s]) / total[b, n, s],
+            name="weights",
+        )
+        t = te.reduce_axis((0, logits.shape[3]), name="t")
         return te.compute(
-            (batch, rows, heads, v.shape[3]),
-            lambda b, s, n, d: te.sum(p[b, n, s, over] * v[b, over, n, d], axis=over),
+            (*q.shape[:3], v.shape[3]),
+            lambda b, s, n, d: te.sum(weights[b, n, s, t] * v[b, t, n, d], axis=t),
             name="mix",
         )
 
-    logits = builder.emit_te(scores, query, key, primfunc_name_hint="attention_scores")
-    largest = emit_row_reduction(builder, _row_max, logits)
-    total = emit_row_reduction(builder, _row_sum, logits, largest)
-    weights = builder.emit_te(_softmax, logits, largest, total, primfunc_name_hint="softmax")
-    return builder.call_te(mix, weights, value, primfunc_name_hint="attention_mix")
+    attributes = {"op_pattern": _OPAQUE}
+    found = builder.emit_te(
+        statistics, query, key, primfunc_name_hint="attention_statistics",
+        primfunc_attrs=attributes,
+    )  # fmt: skip
+    largest, total = (builder.emit(relax.TupleGetItem(found, index)) for index in (0, 1))
+    return builder.call_te(
+        mix, query, key, value, largest, total, primfunc_name_hint="attention",
+        primfunc_attrs=attributes,
+    )  # fmt: skip
 
 
-def _over(x: te.Tensor) -> Any:
-    return te.reduce_axis((0, x.shape[-1]), name="t")
+def _combine(left: Any, right: Any) -> Any:
+    """Join two parts' (largest score, sum of exponentials relative to it)."""
+    largest = te.max(left[0], right[0])
+    total = left[1] * te.exp(left[0] - largest) + right[1] * te.exp(right[0] - largest)
+    return largest, total
 
 
-def _row_max(x: te.Tensor) -> te.Tensor:
-    t = _over(x)
-    return te.compute(x.shape[:-1], lambda *row: te.max(x(*row, t), axis=t), name=ROW_REDUCTION)
+def _nothing(first: Any, second: Any) -> Any:
+    return tir.const(_HIDDEN, first), tir.const(0.0, second)
 
 
-def _row_sum(x: te.Tensor, largest: te.Tensor) -> te.Tensor:
-    t = _over(x)
-    return te.compute(
-        x.shape[:-1],
-        lambda *row: te.sum(te.exp(x(*row, t) - largest(*row)), axis=t),
-        name=ROW_REDUCTION,
-    )
+_join = te.comm_reducer(_combine, _nothing, name="join")
 
 
-def _softmax(x: te.Tensor, largest: te.Tensor, total: te.Tensor) -> te.Tensor:
-    return te.compute(
-        x.shape,
-        lambda *at: te.exp(x(*at) - largest(*at[:-1])) / total(*at[:-1]),
-        name="softmax",
-    )
+class RowAttention(dlight.base.ScheduleRule):
+    """Schedule both kernels: a thread a query, its scores in registers."""
+
+    def apply(self, func: Any, _target: Any, _tunable: bool) -> Any:
+        """Return a schedule, or None where the rule does not fit."""
+        schedule = Schedule(func)
+        named = {block.name: block.block_rv for block in normalize_prim_func(schedule) or ()}
+        if list(named) not in (
+            ["scores", "scaled", "statistics"],
+            ["scores", "scaled", "weights", "mix"],
+        ):
+            return None
+        _schedule_rows(schedule, named)
+        return schedule
+
+
+def _schedule_rows(schedule: Any, named: dict[str, Any]) -> None:
+    """Give each thread one query; it walks over the keys, ``_KEYS`` at a time."""
+    *held, result = (name for name in named if name != "scaled")
+    schedule.compute_inline(named["scaled"])
+    *rows, keys = schedule.get_loops(named[result])
+    across = []
+    if result == "mix":
+        across = [rows.pop()]
+        # Threads side by side take the same head, so that they read the same keys.
+        rows.reverse()
+    stored = [
+        schedule.cache_write(named[result], index, "local")
+        for index in range(len(schedule.get(named[result]).writes))
+    ]
+    count = int(schedule.get(keys).extent)
+    at_once = next(n for n in range(_KEYS, 0, -1) if count % n == 0)
+    outer, inner = schedule.split(keys, [None, at_once])
+    schedule.reorder(*rows, outer, *across, inner)
+    if across:
+        schedule.unroll(inner)
+    fused = schedule.fuse(*rows)
+    group, thread = schedule.split(fused, [None, _threads(int(schedule.get(fused).extent))])
+    schedule.bind(group, "blockIdx.x")
+    schedule.bind(thread, "threadIdx.x")
+    for block in stored:
+        schedule.reverse_compute_at(block, thread, preserve_unit_loops=True)
+    for name in reversed(held):
+        schedule.set_scope(named[name], 0, "local")
+        schedule.compute_at(named[name], outer, preserve_unit_loops=True)
+    query = schedule.cache_read(named["scores"], 0, "local")
+    schedule.compute_at(query, thread, preserve_unit_loops=True)
+    *_, each_key, width = schedule.get_loops(named["scores"])
+    schedule.reorder(width, each_key)
+    schedule.unroll(each_key)
+    schedule.decompose_reduction(named["scores"], width)
+    schedule.decompose_reduction(named[result], outer)
+
+
+def _threads(rows: int) -> int:
+    """Return how many rows a workgroup takes, so that none is left over where possible."""
+    exact = next(n for n in range(_THREADS, 0, -1) if rows % n == 0)
+    return exact if 2 * exact >= _THREADS else _THREADS

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from wsd.kernels.packed import UNPACKED
 from wsd.tvm_compat import Schedule, ScheduleError, dlight, free_variables, normalize_prim_func
 
 # Multiply-adds up to which a product counts as small.
@@ -24,6 +25,8 @@ _SMALL = 1 << 30
 _LEAST_OUTPUTS = 256
 _THREADS = 64
 _TILE_EDGES = (4, 2)
+# Names of the stages that make the operands.
+_LOADS = ("pad_temp", UNPACKED)
 
 
 class DirectProduct(dlight.base.ScheduleRule):
@@ -35,11 +38,12 @@ class DirectProduct(dlight.base.ScheduleRule):
         blocks = normalize_prim_func(schedule)
         if blocks is None:
             return None
-        # Padding stays a block of its own: it becomes the load of the first operand.
-        pads = [block for block in blocks if block.name.startswith("pad_temp")]
-        rest = [block for block in blocks if not block.name.startswith("pad_temp")]
+        # Padding and unpacking stay blocks of their own: they become the loads of the
+        # first and of the second operand.
+        loads = {name: [b for b in blocks if b.name.startswith(name)] for name in _LOADS}
+        rest = [block for block in blocks if not block.name.startswith(_LOADS)]
         blocks = dlight.base.try_inline(schedule, rest)
-        if not blocks or not blocks[0].is_reduction() or len(blocks) > 2 or len(pads) > 1:
+        if not blocks or not blocks[0].is_reduction() or len(blocks) > 2 or _several(loads):
             return None
         product, *after = blocks
         if after and not after[0].is_injective():
@@ -47,20 +51,27 @@ class DirectProduct(dlight.base.ScheduleRule):
         if not _is_small_product(schedule, product):
             return None
         result = after[0].block_rv if after else schedule.cache_write(product.block_rv, 0, "global")
-        pad = pads[0].block_rv if pads else None
+        ready = [found[0].block_rv if found else None for found in loads.values()]
+        edges = _tile_edges(schedule, product)
         try:
-            _schedule_tiles(schedule, pad, product.block_rv, result, _tile_edges(schedule, product))
+            _schedule_tiles(schedule, ready, product.block_rv, result, edges)
         except ScheduleError:
             return None  # what follows has axes of its own that do not line up
         return schedule
 
 
-def _schedule_tiles(schedule: Any, pad: Any, block: Any, result: Any, edges: list[int]) -> None:
+def _several(loads: dict[str, list[Any]]) -> bool:
+    return any(len(found) > 1 for found in loads.values())
+
+
+def _schedule_tiles(
+    schedule: Any, ready: list[Any], block: Any, result: Any, edges: list[int]
+) -> None:
     """Give each thread one tile of outputs, summed in registers.
 
     Args:
         schedule: what is changed.
-        pad: the block that pads the first operand, or None.
+        ready: the block that makes each operand from what is in memory, or None.
         block: the product.
         result: the block that writes the function's result.
         edges: the tile's edge along each output axis of the product.
@@ -79,9 +90,9 @@ def _schedule_tiles(schedule: Any, pad: Any, block: Any, result: Any, edges: lis
     schedule.set_scope(block, 0, "local")
     schedule.reverse_compute_at(result, thread, preserve_unit_loops=True)
     _unroll(schedule, schedule.get_loops(result)[2:])
-    first = schedule.cache_read(block, 0, "local") if pad is None else pad
-    schedule.set_scope(first, 0, "local")
-    for loaded in (first, schedule.cache_read(block, 1, "local")):
+    for index, made in enumerate(ready):
+        loaded = schedule.cache_read(block, index, "local") if made is None else made
+        schedule.set_scope(loaded, 0, "local")
         schedule.compute_at(loaded, sums[-1], preserve_unit_loops=True)
         _unroll(schedule, schedule.get_loops(loaded)[2 + len(sums) :])
     _unroll(schedule, tile)

@@ -9,11 +9,13 @@ Plug point: ``LegalizeOps({"relax.matmul": legalize_matmul})``.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import tvm
 from tvm import relax, te
 
+from wsd.kernels.packed import Operand, packed_operand, scaled
 from wsd.tvm_compat import shape_of
 
 
@@ -39,13 +41,19 @@ def legalize_matmul(builder: Any, call: Any) -> Any:
         and (binding.attrs.axes is None or _as_index(binding.attrs.axes) == [1, 0])
     ):
         return _default_legalize(builder, call)
-    return builder.call_te(_matmul_transposed, left, binding.args[0], primfunc_name_hint="linear")
+    operand = packed_operand(builder, binding.args[0])
+    return builder.call_te(
+        partial(_matmul_transposed, operand), left, *operand.arguments,
+        primfunc_name_hint="linear", primfunc_attrs=operand.attributes,
+    )  # fmt: skip
 
 
-def _matmul_transposed(x: te.Tensor, weight: te.Tensor) -> te.Tensor:
+def _matmul_transposed(operand: Operand, x: te.Tensor, *stored: te.Tensor) -> te.Tensor:
+    weight = operand.values(*stored)
     k = te.reduce_axis((0, x.shape[-1]), name="k")
-    return te.compute(
+    product = te.compute(
         (*x.shape[:-1], weight.shape[0]),
         lambda *index: te.sum(x(*index[:-1], k) * weight(index[-1], k), axis=k),
         name="linear",
     )
+    return scaled(product, operand, stored, channel=-1)

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from wsd.zoo.classes import clip
-from wsd.zoo.spec import Component
+from wsd.zoo.spec import Component, Tokenizer
 
-# For checkpoints that bring none: a small vocabulary in the same format.
-STAND_IN = Path(__file__).parent / "tokenizers" / "tiny"
+# OpenCLIP has the same vocabulary.
+_PUBLISHED_TOKENIZER = "openai/clip-vit-large-patch14@32bd64288804d66eefd0ccbe215aa642df71cc41"
+# For random weights: a small vocabulary in the same format.
+_STAND_IN = Path(__file__).parent / "tokenizers" / "tiny"
 
 # Published files name 2 as the end token; transformers then looks for the highest id.
 _PUBLISHED: dict[str, Any] = {
@@ -49,3 +51,8 @@ def clip_vit_big_g() -> Component:
         num_attention_heads=20,
         hidden_act="gelu",
     )
+
+
+def clip_tokenizer(name: str, component: str, pad_token: str | None = None) -> Tokenizer:
+    """Return the tokenizer that a text encoder shares with every published CLIP."""
+    return Tokenizer(name, component, _STAND_IN, pad_token, _PUBLISHED_TOKENIZER)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from wsd.zoo.classes import NOISE, autoencoder, unet
-from wsd.zoo.clip import STAND_IN, clip_vit_l
-from wsd.zoo.spec import Component, Family, Tokenizer
+from wsd.zoo.clip import clip_tokenizer, clip_vit_l
+from wsd.zoo.spec import Component, Family
 
 # As in runwayml/stable-diffusion-v1-5, unet/config.json.
 _UNET = unet(
@@ -39,7 +39,7 @@ FAMILY = Family(
     pipeline="StableDiffusionPipeline",
     components=(clip_vit_l(), _UNET, full_autoencoder(0.18215)),
     scheduler={"_class_name": "PNDMScheduler", "skip_prk_steps": True, **_NOISE},
-    tokenizers=(Tokenizer("tokenizer", "text_encoder", STAND_IN),),
+    tokenizers=(clip_tokenizer("tokenizer", "text_encoder"),),
     vae_scale_factor=8,
     sizes=((512, 512),),
     steps=25,

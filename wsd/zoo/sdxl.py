@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from wsd.zoo.classes import NOISE, unet
-from wsd.zoo.clip import STAND_IN, clip_vit_big_g, clip_vit_l
+from wsd.zoo.clip import clip_tokenizer, clip_vit_big_g, clip_vit_l
 from wsd.zoo.sd15 import full_autoencoder
-from wsd.zoo.spec import Family, Tokenizer
+from wsd.zoo.spec import Family
 
 # As in stabilityai/stable-diffusion-xl-base-1.0, unet/config.json.
 _UNET = unet(
@@ -43,8 +43,8 @@ FAMILY = Family(
     },
     # The second encoder's text is padded with "!" (id 0).
     tokenizers=(
-        Tokenizer("tokenizer", "text_encoder", STAND_IN),
-        Tokenizer("tokenizer_2", "text_encoder_2", STAND_IN, pad_token="!"),
+        clip_tokenizer("tokenizer", "text_encoder"),
+        clip_tokenizer("tokenizer_2", "text_encoder_2", pad_token="!"),
     ),
     vae_scale_factor=8,
     sizes=((1024, 1024),),

@@ -43,7 +43,9 @@ class Tokenizer:
     Attributes:
         name: folder in the diffusers layout.
         component: the text encoder that it serves.
-        fallback: folder with its files when a checkpoint brings none.
+        fallback: folder with its files, or with a small stand-in's for random weights.
+        hub_id: where to fetch the files when a checkpoint brings none; None if
+            ``fallback`` has them.
         pad_token: what fills a text up, where the files do not say; None for
             the end token.
     """
@@ -52,6 +54,7 @@ class Tokenizer:
     component: str
     fallback: Path
     pad_token: str | None = None
+    hub_id: str | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import type { OnBytes } from "../integrity";
 import { fetchVerified } from "../integrity";
-import type { ComponentEntry } from "../manifest";
+import type { ComponentEntry, ParameterRecord } from "../manifest";
 import type { Parameters, Runtime, Tensor } from "../runtime";
 
 /**
@@ -34,12 +34,19 @@ export async function loadParameters(
         break;
       }
       const bytes = pending.subarray(start, start + record.bytes);
-      tensors.push(runtime.scope(() => runtime.upload(bytes, record.shape, record.dtype)));
+      tensors.push(runtime.scope(() => upload(runtime, record, bytes)));
     }
   }
   const bundled = runtime.scope(() => runtime.bundle(tensors));
   for (const tensor of tensors) tensor.dispose(); // the bundle holds them now
   return bundled;
+}
+
+/** Packed parameters are words to the compiled functions. */
+function upload(runtime: Runtime, { shape, dtype }: ParameterRecord, bytes: Uint8Array): Tensor {
+  return dtype === "float32"
+    ? runtime.upload(bytes, shape, dtype)
+    : runtime.upload(bytes, [bytes.length / 4], "uint32");
 }
 
 function concatenate(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> {

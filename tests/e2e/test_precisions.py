@@ -1,0 +1,81 @@
+"""Packed weights: the browser computes what PyTorch does with the same rounded weights."""
+
+import numpy as np
+import pytest
+import torch
+from measure import psnr, relative_error
+
+from wsd.build import build_bundle
+from wsd.checkpoint import Checkpoint, choose_checkpoint
+from wsd.compile import compile_library
+from wsd.drawing import Drawing
+from wsd.progress import Quiet
+from wsd.reference import draw_reference, load_pipeline
+from wsd.render import open_renderer
+from wsd.storage import rounded
+from wsd.zoo import find_family
+
+PROMPT = "a large red circle left of a small blue square"
+# Of the picture drawn with rounded weights against the one drawn with none rounded.
+LEAST_PSNR = {"f16": 35, "w8a16": 30}
+
+
+@pytest.fixture(scope="module", params=[("tiny-sd15", "f16"), ("tiny-sdxl", "w8a16")])
+def built(request, tmp_path_factory):
+    """Yield (family, dtype, page with the bundle loaded, pipeline with rounded weights)."""
+    name, dtype = request.param
+    family = find_family(name)
+    folder = choose_checkpoint(family, None, None)
+    bundle = tmp_path_factory.mktemp("bundle") / dtype
+    build_bundle(Checkpoint(folder, family), family.sizes, bundle, Quiet(), dtype)
+    library = compile_library(family, family.sizes, dtype, Quiet())
+    pipeline = load_pipeline(Checkpoint(folder, family))
+    with torch.no_grad():
+        for component in family.components:
+            state = dict(getattr(pipeline, component.name).named_parameters())
+            for parameter in library.parameters[component.name]:
+                tensor = state[parameter.name]
+                tensor.copy_(rounded(parameter, tensor))
+    with open_renderer(bundle, Quiet()) as renderer:
+        yield family, dtype, renderer, pipeline
+
+
+def test_weights_are_smaller(built):
+    family, dtype, _, _ = built
+    library = compile_library(family, family.sizes, dtype, Quiet())
+    storages = {p.storage for parameters in library.parameters.values() for p in parameters}
+    assert ("int8" in storages) == (dtype == "w8a16")
+    assert "float16" in storages
+    assert not [name for name in library.shaders if "unpack_" in name]
+
+
+def test_text_embeddings(built):
+    _, _, renderer, pipeline = built
+    with torch.no_grad():
+        states = pipeline.encode_prompt(
+            PROMPT, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
+        )[0]
+    found = renderer.encode_text(PROMPT)["text_embeddings"]
+    assert relative_error(found, states.numpy()) < 1e-4
+
+
+def test_vae_decode(built):
+    family, _, renderer, pipeline = built
+    edge = family.sizes[0][0] // family.vae_scale_factor
+    latents = torch.randn(1, 4, edge, edge, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        expected = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
+    assert relative_error(renderer.decode_latents(latents.numpy()), expected.numpy()) < 1e-4
+
+
+def test_whole_pictures(built):
+    family, dtype, renderer, pipeline = built
+    drawing = Drawing(PROMPT, seed=3, steps=3)
+    images, latents = draw_reference(family, pipeline, drawing, Quiet())
+    drawn = renderer.draw(drawing)
+    assert relative_error(drawn.latents, latents) < 1e-3
+    assert psnr(drawn.images, images) > 40
+    exact = load_pipeline(Checkpoint(choose_checkpoint(family, None, None), family))
+    unrounded, _ = draw_reference(family, exact, drawing, Quiet())
+    assert psnr(drawn.images, unrounded) > LEAST_PSNR[dtype]
+    assert np.std(drawn.images) > 5

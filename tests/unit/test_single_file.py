@@ -1,0 +1,99 @@
+"""Checkpoints as single files in the original key layout."""
+
+import pytest
+import torch
+from original_layout import to_original
+from safetensors.torch import load_file, save_file
+
+from wsd.checkpoint import Checkpoint, choose_checkpoint, find_checkpoint
+from wsd.drawing import Drawing
+from wsd.errors import CheckpointError
+from wsd.modules import build_skeleton
+from wsd.progress import Quiet
+from wsd.reference import draw_reference, load_pipeline
+from wsd.tokenizer import tokenizer_file
+from wsd.zoo import FAMILIES, find_family
+
+
+@pytest.fixture(scope="module", params=["tiny-sd15", "tiny-sdxl"])
+def pair(request, tmp_path_factory):
+    """Return (family, diffusers folder, the same as a single file)."""
+    family = find_family(request.param)
+    folder = choose_checkpoint(family, None, None)
+    path = tmp_path_factory.mktemp("single") / "model.safetensors"
+    to_original(folder, family, path)
+    return family, folder, path
+
+
+def test_every_tensor_survives(pair):
+    family, folder, path = pair
+    assert find_checkpoint(str(path)) == path
+    for component in family.components:
+        shapes = {n: tuple(t.shape) for n, t in build_skeleton(component).named_parameters()}
+        of_folder = Checkpoint(folder, family).tensors(component, shapes)
+        of_file = Checkpoint(path, family).tensors(component, shapes)
+        for name, ours, theirs in zip(shapes, of_folder, of_file, strict=True):
+            assert torch.equal(ours, theirs), name
+
+
+def test_the_reference_draws_the_same_picture(pair):
+    family, folder, path = pair
+    drawing = Drawing("a red star", seed=1, steps=2)
+    drawn = [
+        draw_reference(family, load_pipeline(Checkpoint(source, family)), drawing, Quiet())[0]
+        for source in (folder, path)
+    ]
+    assert (drawn[0] == drawn[1]).all()
+
+
+def read_unet(path, family):
+    component = family.component("unet")
+    shapes = {n: tuple(t.shape) for n, t in build_skeleton(component).named_parameters()}
+    return list(Checkpoint(path, family).tensors(component, shapes))
+
+
+def changed(path, tmp_path, change):
+    tensors = load_file(path)
+    change(tensors)
+    other = tmp_path / "other.safetensors"
+    save_file(tensors, other)
+    return other
+
+
+def test_faults_are_named(pair, tmp_path):
+    family, _, path = pair
+    key = "model.diffusion_model.out.2.bias"
+    missing = changed(path, tmp_path, lambda tensors: tensors.pop(key))
+    with pytest.raises(CheckpointError, match=r"tensor conv_out.bias is missing"):
+        read_unet(missing, family)
+    damaged = changed(path, tmp_path, lambda tensors: tensors[key].fill_(float("nan")))
+    with pytest.raises(CheckpointError, match=r"conv_out.bias holds NaN"):
+        read_unet(damaged, family)
+    damaged.write_bytes(damaged.read_bytes()[:-10])
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        read_unet(damaged, family)
+
+
+def test_another_family_is_refused(pair):
+    family, _, path = pair
+    other = find_family("tiny-sdxl" if family.name == "tiny-sd15" else "tiny-sd15")
+    with pytest.raises(CheckpointError, match=r"is missing|has shape"):
+        read_unet(path, other)
+
+
+def test_a_file_with_one_component_is_refused(pair):
+    family, folder, _ = pair
+    [alone] = (folder / "unet").glob("*.safetensors")
+    with pytest.raises(CheckpointError, match=r"no tensor's name begins with model.diffusion_mo"):
+        read_unet(alone, family)
+
+
+def test_a_published_model_needs_its_tokenizer(pair, monkeypatch):
+    _, folder, path = pair
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    entry = FAMILIES["sd15"].tokenizers[0]
+    with pytest.raises(CheckpointError, match="brings no tokenizer") as caught:
+        tokenizer_file(path, entry)
+    assert "--tokenizer" in caught.value.hint
+    _, settings = tokenizer_file(path, entry, folder / "tokenizer")
+    assert settings["max_length"] == 77

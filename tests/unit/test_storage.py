@@ -1,0 +1,58 @@
+"""What is stored of a tensor, and what the compiled functions make of it."""
+
+import numpy as np
+import pytest
+import torch
+
+from wsd.errors import WsdError
+from wsd.storage import DTYPES, Parameter, choose_storage, encode, quantize, rounded
+
+
+def test_what_is_packed():
+    chosen = {
+        (dtype, role, use): choose_storage(dtype, role, use)
+        for dtype in DTYPES
+        for role in ("text_encoder", "unet", "vae_decoder")
+        for use in ("product", "lookup", "other")
+    }
+    assert {storage for (_, _, use), storage in chosen.items() if use == "other"} == {"float32"}
+    assert {storage for (dtype, *_), storage in chosen.items() if dtype == "f32"} == {"float32"}
+    assert chosen["f16", "unet", "product"] == "float16"
+    assert chosen["w8a16", "unet", "product"] == "int8"
+    assert chosen["w8a16", "text_encoder", "lookup"] == "float16"
+    assert chosen["w8a16", "vae_decoder", "product"] == "float16"
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (4, 2, 3, 3)])
+def test_halves_fill_whole_words(shape):
+    tensor = torch.randn(shape)
+    parameter = Parameter("w", shape, "float16")
+    [buffer] = encode(parameter, tensor)
+    assert len(buffer.data) == 4 * parameter.words
+    halves = np.frombuffer(buffer.data, "<f2")[: tensor.numel()].reshape(shape)
+    np.testing.assert_array_equal(halves, tensor.half().numpy())
+    assert torch.equal(rounded(parameter, tensor), tensor.half().float())
+
+
+def test_bytes_have_a_scale_for_each_channel():
+    tensor = torch.randn(5, 3, 3, 3) * torch.tensor([1e-3, 1, 1e3, 0, 7]).view(-1, 1, 1, 1)
+    parameter = Parameter("w", tuple(tensor.shape), "int8")
+    words, scales = encode(parameter, tensor)
+    assert len(words.data) == 4 * parameter.words
+    assert (scales.name, scales.shape) == ("w.scale", (5,))
+    values = np.frombuffer(words.data, "i1")[: tensor.numel()].reshape(tensor.shape)
+    factors = np.frombuffer(scales.data, "<f4").reshape(-1, 1, 1, 1)
+    np.testing.assert_array_equal(values * factors, rounded(parameter, tensor).numpy())
+    # Half a step is the most that rounding moves a weight.
+    assert ((rounded(parameter, tensor) - tensor).abs() <= torch.tensor(factors) * 0.501).all()
+
+
+def test_bytes_are_symmetric():
+    scales, quantized = quantize(torch.tensor([[-2.0, 1.0, 2.0], [0.0, 0.0, 0.0]]))
+    assert quantized.tolist() == [[-127, 64, 127], [0, 0, 0]]
+    assert scales.tolist() == pytest.approx([2 / 127, 1])
+
+
+def test_what_is_too_large_for_halves_is_refused():
+    with pytest.raises(WsdError, match="unet.big holds values beyond float16"):
+        encode(Parameter("unet.big", (1,), "float16"), torch.tensor([1e5]))

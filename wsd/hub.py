@@ -1,0 +1,37 @@
+"""Files from the Hugging Face hub, or from its cache where there is no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from wsd.errors import CheckpointError
+
+
+def fetch(identifier: str, patterns: Sequence[str]) -> Path:
+    """Return a folder with the files of a repository that match.
+
+    The folder's name is the commit that the revision stands for.
+    ``HF_ENDPOINT`` names a mirror, ``HF_HUB_OFFLINE=1`` reads the cache alone.
+
+    Args:
+        identifier: ``owner/name``, optionally with ``@revision``.
+        patterns: of the files' paths.
+
+    Raises:
+        CheckpointError: if they cannot be had.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    name, _, revision = identifier.partition("@")
+    try:
+        return Path(
+            snapshot_download(name, revision=revision or None, allow_patterns=list(patterns))
+        )
+    except (OSError, ValueError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise CheckpointError(
+            f"cannot fetch {identifier!r} from the hub: {said[0]}",
+            "check the id and the network, or pass the path of a folder",
+        ) from error
