@@ -159,16 +159,19 @@ def serve(folder: Path, port: int) -> None:
 @cli.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @_drawing_options
+@click.option("--offload", is_flag=True, help="Keep one stage's weights on the GPU at a time.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE",
               help="Timings, adapter and digests.")  # fmt: skip
-def render(folder: Path, drawing: Drawing, out: Path, json_path: Path | None) -> None:
+def render(
+    folder: Path, drawing: Drawing, out: Path, json_path: Path | None, *, offload: bool
+) -> None:
     """Draw a picture with a bundle, in headless Chromium."""
     from wsd.folders import write_atomically
     from wsd.progress import Progress
     from wsd.render import render as draw
     from wsd.render import write_pngs
 
-    rendered = draw(folder, drawing, Progress())
+    rendered = draw(folder, drawing, Progress(), offload=offload)
     paths = write_pngs(rendered.images, out, rendered.settings)
     if json_path is not None:
         write_atomically(json_path, json.dumps(rendered.report(), indent=2).encode() + b"\n")

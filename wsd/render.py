@@ -59,7 +59,7 @@ class Rendered:
 
 # Runs in the page. Arrays come back as base64, which is faster than JSON.
 _LOAD = """
-async ([manifest]) => {
+async ([manifest, offload]) => {
   const { StableDiffusionPipeline, formatSettings } = await import("/client.js");
   globalThis.formatSettings = formatSettings;
   const started = performance.now();
@@ -67,6 +67,7 @@ async ([manifest]) => {
                                         hint: error.hint ?? "" } });
   try {
     globalThis.pipe = await StableDiffusionPipeline.fromPretrained(manifest, {
+      offload,
       onProgress: (event) => globalThis.wsdProgress(event),
     });
   } catch (error) { return failed(error); }
@@ -114,12 +115,14 @@ _PREDICT_NOISE = """
 class Renderer:
     """A model loaded in a page; draws one picture after another."""
 
-    def __init__(self, page: Page, progress: Progress, manifest: str) -> None:
+    def __init__(
+        self, page: Page, progress: Progress, manifest: str, *, offload: bool = False
+    ) -> None:
         self._page = page
         self._progress = progress
         self._stage = ""
         page.expose_function("wsdProgress", self._on_progress)
-        loaded = self.call(_LOAD, [manifest])
+        loaded = self.call(_LOAD, [manifest, offload])
         self.load_ms: float = loaded["load"]
         self.adapter: dict[str, str] = loaded["adapter"]
 
@@ -199,7 +202,9 @@ def _decode(text: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), np.float32).copy()
 
 
-def render(bundle: Path, drawing: Drawing, progress: Progress) -> Rendered:
+def render(
+    bundle: Path, drawing: Drawing, progress: Progress, *, offload: bool = False
+) -> Rendered:
     """Serve a bundle, open it in Chromium and draw one picture.
 
     Raises:
@@ -219,13 +224,18 @@ def render(bundle: Path, drawing: Drawing, progress: Progress) -> Rendered:
             f"size {drawing.size[0]}x{drawing.size[1]} was not compiled",
             f"sizes of this bundle: {listed}",
         )
-    with open_renderer(bundle, progress) as renderer:
+    with open_renderer(bundle, progress, offload=offload) as renderer:
         return renderer.draw(drawing)
 
 
 @contextmanager
-def open_renderer(bundle: Path, progress: Progress) -> Iterator[Renderer]:
+def open_renderer(bundle: Path, progress: Progress, *, offload: bool = False) -> Iterator[Renderer]:
     """Serve a bundle and yield its first model, loaded in headless Chromium.
+
+    Args:
+        bundle: a bundle's folder.
+        progress: told what the page does.
+        offload: keep the parameters of one stage on the GPU at a time.
 
     Raises:
         BundleError: if the folder is not a bundle.
@@ -234,7 +244,7 @@ def open_renderer(bundle: Path, progress: Progress) -> Iterator[Renderer]:
     manifest = find_manifests(bundle)[0].relative_to(bundle).as_posix()
     # Not the page itself, which would load the model a second time.
     with served(bundle) as address, open_page(address + "blank.html") as page, progress:
-        yield Renderer(page, progress, f"/{manifest}")
+        yield Renderer(page, progress, f"/{manifest}", offload=offload)
 
 
 def _check_steps(manifest: dict[str, Any], drawing: Drawing) -> None:

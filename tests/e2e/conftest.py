@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from wsd.browser import open_browser
 from wsd.build import build_bundle
 from wsd.checkpoint import Checkpoint, choose_checkpoint
+from wsd.manifest import find_manifests
 from wsd.progress import Quiet
 from wsd.render import Renderer
 from wsd.serve import served
@@ -18,7 +20,6 @@ from wsd.zoo import find_family
 
 # A software adapter on two busy cores takes its time.
 TIMEOUT_MS = 180_000
-MANIFEST = "models/tiny-sd15/manifest.json"
 
 
 @pytest.fixture(scope="session")
@@ -34,29 +35,43 @@ def context() -> Iterator[BrowserContext]:
         yield opened
 
 
+OpenModel = Callable[..., AbstractContextManager[Renderer]]
+
+
 @pytest.fixture(scope="session")
-def renderer(context: BrowserContext, address: str) -> Renderer:
-    return load(context, address, MANIFEST)
+def open_model(context: BrowserContext) -> OpenModel:
+    """Return a function that opens a bundle's model in a page of its own."""
+
+    @contextmanager
+    def open_bundle(bundle: Path, *, offload: bool = False) -> Iterator[Renderer]:
+        manifest = find_manifests(bundle)[0].relative_to(bundle).as_posix()
+        with served(bundle) as url:
+            page = context.new_page()
+            # Not the page itself, which would load the model a second time.
+            page.goto(url + "blank.html")
+            page.set_default_timeout(0)
+            yield Renderer(page, Quiet(), "/" + manifest, offload=offload)
+            page.close()
+
+    return open_bundle
+
+
+@pytest.fixture(scope="session")
+def renderer(open_model: OpenModel, bundle: Path) -> Iterator[Renderer]:
+    with open_model(bundle) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")
 def xl_renderer(
-    context: BrowserContext, tmp_path_factory: pytest.TempPathFactory
+    open_model: OpenModel, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Renderer]:
     family = find_family("tiny-sdxl")
     out = tmp_path_factory.mktemp("bundle") / "xl"
     checkpoint = Checkpoint(choose_checkpoint(family, None, None), family)
     build_bundle(checkpoint, family.sizes, out, Quiet())
-    with served(out) as url:
-        yield load(context, url, "models/tiny-sdxl/manifest.json")
-
-
-def load(context: BrowserContext, address: str, manifest: str) -> Renderer:
-    page = context.new_page()
-    # Not the page itself, which would load the model a second time.
-    page.goto(address + "blank.html")
-    page.set_default_timeout(0)
-    return Renderer(page, Quiet(), "/" + manifest)
+    with open_model(out) as opened:
+        yield opened
 
 
 @pytest.fixture

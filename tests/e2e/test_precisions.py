@@ -11,7 +11,6 @@ from wsd.compile import compile_library
 from wsd.drawing import Drawing
 from wsd.progress import Quiet
 from wsd.reference import draw_reference, load_pipeline
-from wsd.render import open_renderer
 from wsd.storage import rounded
 from wsd.zoo import find_family
 
@@ -21,7 +20,7 @@ LEAST_PSNR = {"f16": 35, "w8a16": 30}
 
 
 @pytest.fixture(scope="module", params=[("tiny-sd15", "f16"), ("tiny-sdxl", "w8a16")])
-def built(request, tmp_path_factory):
+def built(request, open_model, tmp_path_factory):
     """Yield (family, dtype, page with the bundle loaded, pipeline with rounded weights)."""
     name, dtype = request.param
     family = find_family(name)
@@ -36,7 +35,7 @@ def built(request, tmp_path_factory):
             for parameter in library.parameters[component.name]:
                 tensor = state[parameter.name]
                 tensor.copy_(rounded(parameter, tensor))
-    with open_renderer(bundle, Quiet()) as renderer:
+    with open_model(bundle) as renderer:
         yield family, dtype, renderer, pipeline
 
 

@@ -1,8 +1,9 @@
 /** A loaded model: its functions, called with its parameters. */
 
+import type { Components } from "./components/components";
 import type { EntryPoint, Manifest, Role, Size } from "./manifest";
 import { findEntryPoint } from "./manifest";
-import type { Parameters, Runtime, Tensor } from "./runtime";
+import type { Runtime, Tensor } from "./runtime";
 
 /** Tensors by the names that the manifest gives inputs and outputs. */
 export type NamedTensors = Record<string, Tensor>;
@@ -11,7 +12,7 @@ export class Model {
   constructor(
     readonly manifest: Manifest,
     readonly runtime: Runtime,
-    private readonly parameters: Map<string, Parameters>,
+    readonly components: Components,
   ) {}
 
   entry(role: Role, size: Size = this.manifest.defaults.size): EntryPoint {
@@ -33,8 +34,7 @@ export class Model {
       if (tensor === undefined) throw new Error(`${entry.name} needs the input ${name}`);
       return tensor;
     });
-    const parameters = entry.component === null ? undefined : this.parameters.get(entry.component);
-    const bundled = parameters === undefined ? [] : [parameters];
+    const bundled = entry.component === null ? [] : [this.components.parameters(entry.component)];
     const results = this.runtime.call(entry, ...tensors, ...bundled);
     return Object.fromEntries(entry.outputs.map(({ name }, index) => [name, results[index]!]));
   }
@@ -59,7 +59,7 @@ export class Model {
   }
 
   dispose(): void {
-    for (const parameters of this.parameters.values()) parameters.dispose();
+    this.components.dispose();
     this.runtime.dispose();
   }
 }

@@ -1,11 +1,11 @@
 /** Text → denoise → decode. No DOM: it runs in a worker or in a page. */
 
-import { loadParameters } from "./components/component";
+import { Components } from "./components/components";
 import { Denoiser, disposeAll } from "./denoiser";
 import { throwIfAborted, WsdError } from "./errors";
 import { requestGpu } from "./gpu";
 import { fetchText, fetchVerified } from "./integrity";
-import type { Manifest, Size } from "./manifest";
+import type { Manifest, Role, Size } from "./manifest";
 import { parseManifest } from "./manifest";
 import type { NamedTensors } from "./model";
 import { Model } from "./model";
@@ -13,7 +13,7 @@ import type { GenerateOptions, ResolvedOptions } from "./options";
 import { resolveOptions } from "./options";
 import type { OnProgress } from "./progress";
 import { counter } from "./progress";
-import type { Parameters, Tensor, Usage } from "./runtime";
+import type { Tensor, Usage } from "./runtime";
 import { asOutOfMemory, Runtime } from "./runtime";
 import { layOutRun } from "./schedulers";
 import type { Settings } from "./settings";
@@ -24,6 +24,11 @@ import { createTokenizer } from "./tokenizer";
 export type { OnProgress, ProgressEvent } from "./progress";
 
 export interface LoadOptions {
+  /**
+   * Keep only the parameters of one stage on the GPU at a time: text encoders, then
+   * UNet, then decoder. Slower, since each picture fetches them anew, but smaller.
+   */
+  offload?: boolean | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;
 }
@@ -35,6 +40,8 @@ export interface Timings {
   decode: number;
   total: number;
 }
+
+const ignore: OnProgress = () => undefined;
 
 export interface Generated {
   /** The first picture. */
@@ -63,7 +70,7 @@ export class Pipeline {
   /** Fetch, check and start a model. */
   static async load(manifestUrl: string, options: LoadOptions = {}): Promise<Pipeline> {
     const { signal, onProgress } = options;
-    const report: OnProgress = onProgress ?? (() => undefined);
+    const report: OnProgress = onProgress ?? ignore;
     const manifest = parseManifest(await fetchText(manifestUrl, signal), manifestUrl);
     const gpu = await requestGpu(manifest.requires);
     const wasm = await fetchVerified(
@@ -78,11 +85,22 @@ export class Pipeline {
       report({ stage: "pipelines", loaded: share, total: 1 }),
     );
     try {
-      const parameters = await loadComponents(runtime, manifest, manifestUrl, report, signal);
-      const model = new Model(manifest, runtime, parameters);
+      const components = new Components(runtime, manifest, manifestUrl, options.offload ?? false);
+      if (components.offload) await components.need("text_encoder", report, signal);
+      else await components.needAll(report, signal);
+      const model = new Model(manifest, runtime, components);
       return new Pipeline(model, gpu.adapter, new TextStage(model, tokenizers));
     } catch (error) {
       runtime.dispose();
+      throw asOutOfMemory(error);
+    }
+  }
+
+  /** Bring what a stage needs to the GPU. */
+  private async need(role: Role, report: OnProgress, signal?: AbortSignal): Promise<void> {
+    try {
+      await this.model.components.need(role, report, signal);
+    } catch (error) {
       throw asOutOfMemory(error);
     }
   }
@@ -91,7 +109,7 @@ export class Pipeline {
   async generate(
     prompt: string,
     options: GenerateOptions = {},
-    onProgress: OnProgress = () => undefined,
+    onProgress: OnProgress = ignore,
     signal?: AbortSignal,
   ): Promise<Generated> {
     const resolved = resolveOptions(this.manifest, options);
@@ -108,6 +126,7 @@ export class Pipeline {
 
   /** What conditions the UNet, by name, for tests and tools. */
   async encodeText(prompt: string): Promise<Record<string, Float32Array>> {
+    await this.need("text_encoder", ignore);
     const read: Record<string, Float32Array> = {};
     for (const [name, tensor] of Object.entries(this.text.encode(prompt))) {
       read[name] = await this.model.readAndDispose(tensor);
@@ -120,6 +139,7 @@ export class Pipeline {
     inputs: Record<string, Float32Array>,
     size: Size = this.manifest.defaults.size,
   ): Promise<Float32Array> {
+    await this.need("unet", ignore);
     const unet = this.model.entry("unet", size);
     const noise = this.model.runtime.scope(() => {
       const tensors = unet.inputs.map(({ name, shape }) => [
@@ -137,6 +157,7 @@ export class Pipeline {
     latents: Float32Array,
     size: Size = this.manifest.defaults.size,
   ): Promise<Float32Array> {
+    await this.need("vae_decoder", ignore);
     const decoder = this.model.entry("vae_decoder", size);
     const image = this.model.runtime.scope(() =>
       this.model.call(decoder, {
@@ -182,6 +203,7 @@ export class Pipeline {
     throwIfAborted(signal);
     // As in diffusers, guidance of 1 or less needs no unconditional pass.
     const guided = options.guidanceScale > 1;
+    await this.need("text_encoder", onProgress, signal);
     const conditional = this.text.encode(prompt);
     const unconditional = guided ? this.encodeNegative(options.negativePrompt) : undefined;
     await this.model.runtime.sync();
@@ -190,29 +212,30 @@ export class Pipeline {
     const timings: Timings = { text: encoded - started, denoise: 0, decode: 0, total: 0 };
     const images: ImageData[] = [];
     const latents: Float32Array[] = [];
+    const finals: Tensor[] = [];
     try {
       const { scheduler, steps, eta } = options;
       const run = layOutRun(this.manifest.scheduler, scheduler, steps, eta);
       const denoiser = new Denoiser(this.model, run, options);
+      await this.need("unet", onProgress, signal);
       for (let image = 0; image < options.images; image++) {
-        const report: OnProgress = (event) => onProgress({ ...event, image });
         const texts = { conditional, unconditional };
-        const begun = performance.now();
-        const final = await denoiser.denoise(image, texts, report, signal);
-        const denoised = performance.now();
-        try {
-          throwIfAborted(signal);
-          images.push(await this.decode(final, options.size));
-          latents.push(new Float32Array(await this.model.runtime.read(final)));
-        } finally {
-          final.dispose();
-        }
-        report({ stage: "decode", loaded: 1, total: 1 });
-        timings.denoise += denoised - begun;
-        timings.decode += performance.now() - denoised;
+        const report: OnProgress = (event) => onProgress({ ...event, image });
+        finals.push(await denoiser.denoise(image, texts, report, signal));
       }
+      const denoised = performance.now();
+      timings.denoise = denoised - encoded;
+      throwIfAborted(signal);
+      await this.need("vae_decoder", onProgress, signal);
+      for (const [image, final] of finals.entries()) {
+        throwIfAborted(signal);
+        images.push(await this.decode(final, options.size));
+        latents.push(new Float32Array(await this.model.runtime.read(final)));
+        onProgress({ stage: "decode", loaded: 1, total: 1, image });
+      }
+      timings.decode = performance.now() - denoised;
     } finally {
-      disposeAll(tensorsOf(conditional, unconditional));
+      disposeAll([...tensorsOf(conditional, unconditional), ...finals]);
     }
     timings.total = performance.now() - started;
     const settings = describe(this.manifest, prompt, options);
@@ -232,23 +255,6 @@ export class Pipeline {
     rgba.dispose();
     return new ImageData(bytes, size[0], size[1]);
   }
-}
-
-async function loadComponents(
-  runtime: Runtime,
-  manifest: Manifest,
-  base: string,
-  report: OnProgress,
-  signal?: AbortSignal,
-): Promise<Map<string, Parameters>> {
-  const loaded = new Map<string, Parameters>();
-  const components = Object.entries(manifest.components);
-  const total = components.reduce((sum, [, component]) => sum + component.bytes, 0);
-  const onBytes = counter(report, "parameters", total);
-  for (const [name, component] of components) {
-    loaded.set(name, await loadParameters(runtime, component, base, onBytes, signal));
-  }
-  return loaded;
 }
 
 async function loadTokenizers(

@@ -20,6 +20,8 @@ export type Parameters = tvmjs.TVMObject;
 export interface Usage {
   /** Bytes in GPU buffers that TVM allocated. */
   gpuBytes: number;
+  /** The most that there ever were. */
+  peakGpuBytes: number;
   /** GPU buffers that TVM allocated. */
   gpuBuffers: number;
   /** JavaScript functions that WebAssembly holds. */
@@ -30,7 +32,7 @@ export interface Usage {
 
 /** tvmjs's private fields that `usage` reads; the same in both versions. */
 interface Internals {
-  lib: { webGPUContext: { currAllocatedBytes: number; bufferTable: unknown[] } };
+  lib: { webGPUContext: { currAllocatedBytes: number; peakAllocatedBytes: number; bufferTable: unknown[] } };
   env: { packedCFuncTable: unknown[] };
   memory: { memory: WebAssembly.Memory };
 }
@@ -137,11 +139,19 @@ export class Runtime {
     }
   }
 
+  /** Give back the memory that finished calls worked in; the next call takes it anew. */
+  releaseWorkspace(): void {
+    this.instance.beginScope();
+    this.instance.getGlobalFunc("vm.builtin.memory_manager.clear")();
+    this.instance.endScope();
+  }
+
   /** Count what is held now. */
   usage(): Usage {
     const { lib, env, memory } = this.instance as unknown as Internals;
     return {
       gpuBytes: lib.webGPUContext.currAllocatedBytes,
+      peakGpuBytes: lib.webGPUContext.peakAllocatedBytes,
       gpuBuffers: lib.webGPUContext.bufferTable.filter((buffer) => buffer !== undefined).length,
       callbacks: env.packedCFuncTable.filter((callback) => callback !== undefined).length,
       wasmBytes: memory.memory.buffer.byteLength,

@@ -14,10 +14,10 @@ class WorkerPipeline {
   private pipeline: Pipeline | undefined;
   private controller = new AbortController();
 
-  async load(manifestUrl: string, onProgress: OnProgress): Promise<void> {
+  async load(manifestUrl: string, offload: boolean, onProgress: OnProgress): Promise<void> {
     this.controller = new AbortController();
     const { signal } = this.controller;
-    this.pipeline = await Pipeline.load(manifestUrl, { signal, onProgress });
+    this.pipeline = await Pipeline.load(manifestUrl, { offload, signal, onProgress });
   }
 
   async generate(

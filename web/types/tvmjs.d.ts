@@ -49,6 +49,7 @@ export interface Instance extends Disposable {
   createVirtualMachine(device: DLDevice): VirtualMachine;
   asyncLoadWebGPUPipelines(module: Module): Promise<void>;
   registerInitProgressCallback(callback: (report: InitProgressReport) => void): void;
+  getGlobalFunc(name: string): PackedFunc;
   beginScope(): void;
   endScope(): void;
   detachFromCurrentScope<T extends Disposable>(object: T): T;

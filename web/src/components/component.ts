@@ -21,25 +21,27 @@ export async function loadParameters(
   const tensors: Tensor[] = [];
   let pending = new Uint8Array(0);
   let offset = 0; // of the first pending byte in the component's stream
-  for (const shard of component.shards) {
-    const data = new Uint8Array(await fetchVerified(base, shard, onBytes, signal));
-    pending = pending.length === 0 ? data : concatenate(pending, data);
-    for (;;) {
-      const record = component.records[tensors.length];
-      if (record === undefined) break;
-      const start = record.offset - offset;
-      if (start + record.bytes > pending.length) {
-        pending = pending.slice(start);
-        offset = record.offset;
-        break;
+  try {
+    for (const shard of component.shards) {
+      const data = new Uint8Array(await fetchVerified(base, shard, onBytes, signal));
+      pending = pending.length === 0 ? data : concatenate(pending, data);
+      for (;;) {
+        const record = component.records[tensors.length];
+        if (record === undefined) break;
+        const start = record.offset - offset;
+        if (start + record.bytes > pending.length) {
+          pending = pending.slice(start);
+          offset = record.offset;
+          break;
+        }
+        const bytes = pending.subarray(start, start + record.bytes);
+        tensors.push(runtime.scope(() => upload(runtime, record, bytes)));
       }
-      const bytes = pending.subarray(start, start + record.bytes);
-      tensors.push(runtime.scope(() => upload(runtime, record, bytes)));
     }
+    return runtime.scope(() => runtime.bundle(tensors));
+  } finally {
+    for (const tensor of tensors) tensor.dispose(); // the bundle holds them now
   }
-  const bundled = runtime.scope(() => runtime.bundle(tensors));
-  for (const tensor of tensors) tensor.dispose(); // the bundle holds them now
-  return bundled;
 }
 
 /** Packed parameters are words to the compiled functions. */

@@ -1,0 +1,46 @@
+"""Sequential offload: the same pictures with the weights of one stage on the GPU at a time."""
+
+import numpy as np
+import pytest
+
+from wsd.drawing import Drawing
+
+DRAWING = Drawing("a large red circle", seed=1, steps=2, images=2)
+
+
+@pytest.fixture(scope="module")
+def offloading(open_model, bundle):
+    with open_model(bundle, offload=True) as renderer:
+        yield renderer
+
+
+def test_the_same_pictures(renderer, offloading):
+    expected, found = renderer.draw(DRAWING), offloading.draw(DRAWING)
+    np.testing.assert_array_equal(found.latents, expected.latents)
+    np.testing.assert_array_equal(found.images, expected.images)
+
+
+def test_one_stage_at_a_time(manifest, offloading):
+    sizes = {name: component["bytes"] for name, component in manifest["components"].items()}
+    held = []
+    for stage in (
+        lambda: offloading.encode_text("red"),
+        lambda: offloading.draw(DRAWING),
+        lambda: offloading.encode_text("red"),
+    ):
+        stage()
+        held.append(offloading.usage()["gpuBytes"])
+    # Beside the weights, only what that stage works in.
+    assert sizes["text_encoder"] <= held[0] < sizes["unet"]
+    assert sizes["vae"] <= held[1] < sum(sizes.values())
+    assert held[2] == held[0]
+
+
+def test_the_peak_is_lower(renderer, offloading):
+    renderer.draw(DRAWING)
+    offloading.draw(DRAWING)
+    assert offloading.usage()["peakGpuBytes"] < renderer.usage()["peakGpuBytes"]
+    # The third picture takes no more than the second.
+    before = offloading.usage()
+    offloading.draw(DRAWING)
+    assert offloading.usage() == before

@@ -1,0 +1,73 @@
+/** Which components have their parameters on the GPU, and which are evicted when. */
+
+import type { Manifest, Role } from "../manifest";
+import { counter } from "../progress";
+import type { OnProgress } from "../progress";
+import type { Parameters, Runtime } from "../runtime";
+import { loadParameters } from "./component";
+
+export class Components {
+  private readonly resident = new Map<string, Parameters>();
+
+  /**
+   * @param base the manifest's address.
+   * @param offload whether only the components of one stage stay on the GPU at a time.
+   */
+  constructor(
+    private readonly runtime: Runtime,
+    private readonly manifest: Manifest,
+    private readonly base: string,
+    readonly offload: boolean,
+  ) {}
+
+  /**
+   * Bring the components that play a role to the GPU. With offload, all others make
+   * room first, and so does what the last stage worked in.
+   */
+  async need(role: Role, report: OnProgress, signal?: AbortSignal): Promise<void> {
+    const wanted = this.playing(role);
+    if (this.offload) this.evictAllBut(wanted);
+    await this.load(wanted, report, signal);
+  }
+
+  /** Bring every component to the GPU. */
+  async needAll(report: OnProgress, signal?: AbortSignal): Promise<void> {
+    await this.load(Object.keys(this.manifest.components), report, signal);
+  }
+
+  /** A component's parameters, which must have been brought. */
+  parameters(name: string): Parameters {
+    const found = this.resident.get(name);
+    if (found === undefined) throw new Error(`component ${name} is not on the GPU`);
+    return found;
+  }
+
+  dispose(): void {
+    this.evictAllBut([]);
+  }
+
+  private async load(names: string[], report: OnProgress, signal?: AbortSignal): Promise<void> {
+    const missing = names.filter((name) => !this.resident.has(name));
+    const entries = missing.map((name) => [name, this.manifest.components[name]!] as const);
+    const total = entries.reduce((sum, [, component]) => sum + component.bytes, 0);
+    const onBytes = counter(report, "parameters", total);
+    for (const [name, component] of entries) {
+      const loaded = await loadParameters(this.runtime, component, this.base, onBytes, signal);
+      this.resident.set(name, loaded);
+    }
+  }
+
+  private evictAllBut(names: string[]): void {
+    for (const [name, parameters] of this.resident) {
+      if (names.includes(name)) continue;
+      parameters.dispose();
+      this.resident.delete(name);
+      this.runtime.releaseWorkspace();
+    }
+  }
+
+  private playing(role: Role): string[] {
+    const entries = this.manifest.entry_points.filter((entry) => entry.role === role);
+    return [...new Set(entries.map(({ component }) => component).filter((name) => name !== null))];
+  }
+}
