@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from wsd.checkpoint import Checkpoint
 from wsd.compile import Library, compile_library, toolchain
-from wsd.digest import canonical_json, sha256_bytes, sha256_file
-from wsd.errors import UsageError
+from wsd.digest import canonical_json, digest_tree, sha256_bytes, sha256_file
+from wsd.errors import ToolError, UsageError
 from wsd.folders import check_absent, written_whole
 from wsd.manifest import INDEX_NAME, SCHEMA_VERSION, write_manifest
 from wsd.page import build_page
@@ -19,11 +23,14 @@ from wsd.params import Parameters, write_shards
 from wsd.preview import fit_preview
 from wsd.progress import Progress
 from wsd.schedulers import scheduler_constants
-from wsd.storage import shapes
+from wsd.storage import Parameter, shapes
 from wsd.tokenizer import tokenizer_file
-from wsd.zoo import Family
+from wsd.unfinished import resumable
+from wsd.zoo import Component, Family
 
 Size = tuple[int, int]
+# What decides a shard's bytes, besides the checkpoint.
+_SHARD_SOURCES = [Path(__file__).parent / name for name in ("params.py", "storage.py")]
 
 
 def check_sizes(family: Family, sizes: Sequence[Size]) -> tuple[Size, ...]:
@@ -77,7 +84,7 @@ def build_bundle(
     # Before anything slow: it refuses what the browser cannot follow.
     scheduler = scheduler_constants(checkpoint.family)
     library = compile_library(family, sizes, dtype, progress)
-    with written_whole(out) as scratch:
+    with _room(out), written_whole(out) as scratch:
         models = scratch / "models"
         folder = models / family.name
         folder.mkdir(parents=True)
@@ -90,17 +97,34 @@ def build_bundle(
     return out
 
 
+@contextmanager
+def _room(out: Path) -> Iterator[None]:
+    """Say what to do when the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ToolError(
+            f"no space is left for {error.filename or out}",
+            "make room and run the same command again: finished shards are kept",
+        ) from error
+
+
 def _write_model(
     checkpoint: Checkpoint, scheduler: dict[str, Any], library: Library, sizes: Sequence[Size],
     dtype: str, folder: Path, progress: Progress,
 ) -> None:  # fmt: skip
     family = checkpoint.family
     total = sum(len(records) for records in library.parameters.values())
-    with progress.stage("parameters", total=total) as advance:
+    key = _parameters_key(checkpoint, library)
+    with progress.stage("parameters", total=total) as advance, resumable(key) as unfinished:
         components = {
-            component.name: _write_component(checkpoint, library, component.name, folder, advance)
+            component.name: _write_component(checkpoint, library, component, unfinished, advance)
             for component in family.components
         }
+        for shard in unfinished.glob("*.bin"):
+            _link(shard, folder / shard.name)
     digest = sha256_file(library.wasm)
     name = f"library.{digest}.wasm"
     shutil.copyfile(library.wasm, folder / name)
@@ -138,18 +162,38 @@ def _write_model(
     )
 
 
+def _parameters_key(checkpoint: Checkpoint, library: Library) -> str:
+    """Return the digest of everything that decides the shards."""
+    files = {c.name: checkpoint.identity(c) for c in checkpoint.family.components}
+    parameters = {name: [asdict(p) for p in found] for name, found in library.parameters.items()}
+    sources = digest_tree(_SHARD_SOURCES, _SHARD_SOURCES[0].parent)
+    return sha256_bytes(
+        canonical_json({"files": files, "parameters": parameters, "sources": sources})
+    )
+
+
 def _write_component(
-    checkpoint: Checkpoint, library: Library, name: str, folder: Path, advance: Any
+    checkpoint: Checkpoint, library: Library, component: Component, folder: Path, advance: Any
 ) -> dict[str, Any]:
-    component = next(c for c in checkpoint.family.components if c.name == name)
-    expected = library.parameters[name]
-    tensors = checkpoint.tensors(component, shapes(expected))
-    written: Parameters = write_shards(name, expected, tensors, folder, advance)
+    expected = library.parameters[component.name]
+
+    def read(parameters: Sequence[Parameter]) -> Iterator[torch.Tensor]:
+        return checkpoint.tensors(component, shapes(parameters))
+
+    written: Parameters = write_shards(component.name, expected, read, folder, advance)
     return {
         "bytes": sum(shard.bytes for shard in written.shards),
         "records": [_listed(asdict(record)) for record in written.records],
         "shards": [asdict(shard) for shard in written.shards],
     }
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it to another file system."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _fit_preview(checkpoint: Checkpoint, library: Library) -> dict[str, Any]:

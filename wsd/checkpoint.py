@@ -133,6 +133,13 @@ class Checkpoint:
         repository = self.path.parent.parent.name.removeprefix("models--").replace("--", "/")
         return f"{repository}@{self.path.name}"
 
+    def identity(self, component: Component) -> list[list[str | int]]:
+        """Return what tells a component's files from others: path, bytes, time of change."""
+        folder = self.path / component.name
+        files = [self.path] if self.is_single_file else sorted(folder.glob("*.safetensors"))
+        stats = [(path.resolve(), path.stat()) for path in files]
+        return [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
+
     def _check_config(self, component: Component) -> None:
         path = self.path / component.name / "config.json"
         found = read_json(path)

@@ -8,13 +8,17 @@ tensor is too large for a shard.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import json
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import torch
 
-from wsd.digest import sha256_bytes
+from wsd.digest import canonical_json, sha256_bytes, sha256_file
+from wsd.folders import write_atomically
 from wsd.progress import Advance
 from wsd.storage import Parameter, encode
 
@@ -49,46 +53,82 @@ class Parameters:
     shards: tuple[Shard, ...]
 
 
+Read = Callable[[Sequence[Parameter]], Iterable[torch.Tensor]]
+
+
+def lay_out(expected: Sequence[Parameter]) -> tuple[Record, ...]:
+    """Return where in the stream each buffer of some parameters lies."""
+    records: list[Record] = []
+    offset = 0
+    for parameter in expected:
+        for name, shape, storage, size in parameter.buffers():
+            records.append(Record(name, shape, storage, offset, size))
+            offset += size
+    return tuple(records)
+
+
 def write_shards(
     component: str,
     expected: Sequence[Parameter],
-    tensors: Iterable[torch.Tensor],
+    read: Read,
     folder: Path,
     advance: Advance,
     shard_bytes: int = SHARD_BYTES,
 ) -> Parameters:
     """Encode tensors and write them as shards, holding one shard in memory.
 
+    Shards that an earlier call left in the folder are kept, and the tensors that lie
+    wholly in them are not read again.
+
     Args:
         component: first part of the files' names.
         expected: what each tensor is, in order.
-        tensors: the tensors themselves, any float dtype.
+        read: yields the tensors of some parameters, any float dtype.
         folder: where the shards go, named ``<component>-<n>.<sha256>.bin``.
         advance: told 1 a tensor.
         shard_bytes: size of every shard but the last.
     """
-    records: list[Record] = []
-    shards: list[Shard] = []
+    journal = folder / f"{component}.json"
+    shards = _finished(journal)
+    done = sum(shard.bytes for shard in shards)
+    ends = list(accumulate(parameter.bytes for parameter in expected))
+    start = bisect_right(ends, done)
+    advance(start)
+    # What of the stream comes next; of its first tensor a part may be written.
     pending = bytearray()
-    offset = 0
+    written = done - (ends[start - 1] if start else 0)
 
     def flush(count: int) -> None:
         data = bytes(pending[:count])
         del pending[:count]
         digest = sha256_bytes(data)
         name = f"{component}-{len(shards)}.{digest}.bin"
-        (folder / name).write_bytes(data)
+        write_atomically(folder / name, data)
         shards.append(Shard(name, len(data), digest))
+        write_atomically(journal, canonical_json([asdict(shard) for shard in shards]))
 
-    for parameter, tensor in zip(expected, tensors, strict=True):
+    for parameter, tensor in zip(expected[start:], read(expected[start:]), strict=True):
         for buffer in encode(parameter, tensor):
-            size = len(buffer.data)
-            records.append(Record(buffer.name, buffer.shape, buffer.storage, offset, size))
             pending += buffer.data
-            offset += size
-            while len(pending) >= shard_bytes:
-                flush(shard_bytes)
+        del pending[:written]
+        written = 0
+        while len(pending) >= shard_bytes:
+            flush(shard_bytes)
         advance(1)
     if pending:
         flush(len(pending))
-    return Parameters(tuple(records), tuple(shards))
+    return Parameters(lay_out(expected), tuple(shards))
+
+
+def _finished(journal: Path) -> list[Shard]:
+    """Return the shards that a journal names and that are whole, up to the first that is not."""
+    shards: list[Shard] = []
+    if not journal.is_file():
+        return shards
+    for entry in json.loads(journal.read_text()):
+        shard = Shard(**entry)
+        path = journal.parent / shard.file
+        if not path.is_file() or sha256_file(path) != shard.sha256:
+            break
+        shards.append(shard)
+    return shards

@@ -59,6 +59,20 @@ class Parameter:
         """Return how many 32-bit words a packed parameter fills, without its scales."""
         return -(-math.prod(self.shape) // _PACKED_PER_WORD[self.storage])
 
+    def buffers(self) -> list[tuple[str, tuple[int, ...], Storage, int]]:
+        """Return (name, shape, storage, bytes) of each buffer that stands for it."""
+        if self.storage == "float32":
+            return [(self.name, self.shape, "float32", 4 * math.prod(self.shape))]
+        packed = (self.name, self.shape, self.storage, 4 * self.words)
+        if self.storage == "float16":
+            return [packed]
+        return [packed, (self.name + SCALE, self.shape[:1], "float32", 4 * self.shape[0])]
+
+    @property
+    def bytes(self) -> int:
+        """Return how many bytes it fills."""
+        return sum(size for *_, size in self.buffers())
+
 
 @dataclass(frozen=True)
 class Buffer:

@@ -150,7 +150,7 @@ def test_bf16_weights_are_read(copy, family, library, tmp_path):
     component = family.component("unet")
     expected = library.parameters["unet"]
     written = write_shards(
-        "unet", expected, Checkpoint(copy, family).tensors(component, shapes(expected)),
+        "unet", expected, lambda p: Checkpoint(copy, family).tensors(component, shapes(p)),
         tmp_path / "out", lambda _: None,
     )  # fmt: skip
     assert all(record.dtype == "float32" for record in written.records)

@@ -3,6 +3,7 @@
 import hashlib
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +22,12 @@ def test_round_trip(tmp_path_factory, shapes, shard_words):
     tensors = [torch.randn(shape, generator=generator) for shape in shapes]
     expected = [Parameter(f"t{index}", shape) for index, shape in enumerate(shapes)]
     written = write_shards(
-        "part", expected, iter(tensors), folder, lambda _: None, shard_bytes=4 * shard_words
+        "part",
+        expected,
+        lambda _: iter(tensors),
+        folder,
+        lambda _: None,
+        shard_bytes=4 * shard_words,
     )
     stream = b"".join((folder / shard.file).read_bytes() for shard in written.shards)
     assert len(stream) == sum(shard.bytes for shard in written.shards)
@@ -33,3 +39,63 @@ def test_round_trip(tmp_path_factory, shapes, shard_words):
         assert shard.bytes == len(data) <= 4 * shard_words
         assert hashlib.sha256(data).hexdigest() == shard.sha256
         assert shard.file.split(".")[1] == shard.sha256
+
+
+class InterruptedReadError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("fails_at", range(7))
+def test_a_second_try_goes_on_from_the_finished_shards(tmp_path, storage, fails_at):
+    generator = torch.Generator().manual_seed(0)
+    tensors = {f"t{n}": torch.randn((n + 1, 3, 5), generator=generator) for n in range(7)}
+    expected = [Parameter(name, tuple(t.shape), storage) for name, t in tensors.items()]
+    asked = []
+
+    def read(parameters, fails_at=None):
+        asked.append(len(parameters))
+        for parameter in parameters:
+            if parameter.name == f"t{fails_at}":
+                raise InterruptedReadError
+            yield tensors[parameter.name]
+
+    def write(name, **options):
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        told = []
+        written = write_shards(
+            "part", expected, lambda p: read(p, **options), folder, told.append, shard_bytes=64
+        )
+        assert sum(told) == len(expected)
+        return written
+
+    whole = write("whole")
+    with pytest.raises(InterruptedReadError):
+        write("resumed", fails_at=fails_at)
+    resumed = write("resumed")
+    assert resumed == whole
+    # Only what does not lie in finished shards is read again.
+    ends = np.cumsum([parameter.bytes for parameter in expected])
+    finished = (ends[fails_at - 1] if fails_at else 0) // 64 * 64
+    assert asked[-1] == np.count_nonzero(ends > finished)
+    for shard in whole.shards:
+        assert (tmp_path / "resumed" / shard.file).read_bytes() == (
+            tmp_path / "whole" / shard.file
+        ).read_bytes()
+
+
+def test_a_damaged_shard_is_written_again(tmp_path):
+    tensor = torch.arange(64.0)
+    expected = [Parameter("t", (64,))]
+
+    def write():
+        return write_shards(
+            "part", expected, lambda p: [tensor] * len(p), tmp_path, lambda _: None, 64
+        )
+
+    first = write()
+    (tmp_path / first.shards[1].file).write_bytes(b"spoilt")
+    assert write() == first
+    data = b"".join((tmp_path / shard.file).read_bytes() for shard in first.shards)
+    np.testing.assert_array_equal(np.frombuffer(data, "<f4"), tensor.numpy())

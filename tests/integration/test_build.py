@@ -1,0 +1,57 @@
+"""Builds that fail half-way: nothing half-written, and the next one goes on."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from wsd import params
+from wsd.build import build_bundle
+from wsd.checkpoint import Checkpoint
+from wsd.errors import ToolError
+from wsd.progress import Quiet
+
+
+@pytest.fixture
+def build(family, checkpoint, monkeypatch):
+    """Return a function that builds into a folder, with shards of 1 MiB."""
+    original = params.write_shards
+    monkeypatch.setattr(
+        "wsd.build.write_shards", lambda *given: original(*given, shard_bytes=1 << 20)
+    )
+
+    def run(out):
+        return build_bundle(Checkpoint(checkpoint, family), family.sizes, out, Quiet())
+
+    return run
+
+
+@pytest.mark.usefixtures("library")
+def test_a_full_disk(build, tmp_path, monkeypatch):
+    written = []
+
+    def write(path, data):
+        if len(written) == 6:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        written.append(path)
+        real(path, data)
+
+    real = params.write_atomically
+    with monkeypatch.context() as patch:
+        patch.setattr(params, "write_atomically", write)
+        with pytest.raises(ToolError, match="no space is left") as caught:
+            build(tmp_path / "out")
+    assert "run the same command again" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+    kept = {Path(path).name for path in written if Path(path).suffix == ".bin"}
+    assert kept
+
+    again = []
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            params, "write_atomically", lambda path, data: (again.append(path), real(path, data))
+        )
+        build(tmp_path / "out")
+    assert not kept & {path.name for path in again}
+    names = {path.name for path in (tmp_path / "out").rglob("*.bin")}
+    assert kept <= names
