@@ -120,7 +120,7 @@ def legalize_take(builder: Any, call: Any) -> Any:
         return _default_take(builder, call)
 
     def packed_take(found: te.Tensor, words: te.Tensor) -> te.Tensor:
-        return topi.take(operand.values(words), found, axis=0, mode="fast")
+        return topi.take(operand.values(words), found, axis=0, mode="clip")
 
     return builder.call_te(packed_take, indices, *operand.arguments, primfunc_name_hint="take")
 
