@@ -18,6 +18,7 @@ from wsd.digest import canonical_json, digest_tree, sha256_bytes, sha256_file
 from wsd.errors import ToolError, UsageError
 from wsd.folders import check_absent, written_whole
 from wsd.manifest import INDEX_NAME, SCHEMA_VERSION, write_manifest
+from wsd.memory import peak_bytes
 from wsd.page import build_page
 from wsd.params import Parameters, write_shards
 from wsd.preview import fit_preview
@@ -156,6 +157,7 @@ def _write_model(
             },
             "preview": _fit_preview(checkpoint, library),
             "requires": _requirements(components, library),
+            "peak_bytes": peak_bytes(library, sizes),
             "toolchain": toolchain(),
         },
         folder,

@@ -103,7 +103,8 @@ def models() -> None:
 @click.option("--dtype", type=click.Choice(["f32", "f16", "w8a16"]), default="f32",
               show_default=True, help="How weights are stored.")  # fmt: skip
 @click.option("--size", "sizes", multiple=True, type=_SizeType(), help="Picture size; repeatable.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="A new folder.")
+@click.option("--plan", is_flag=True, help="Say what would be built, and build nothing.")
 def build(
     model: str,
     weights: str | None,
@@ -111,17 +112,29 @@ def build(
     random_weights: int | None,
     dtype: str,
     sizes: tuple[Size, ...],
-    out: Path,
+    out: Path | None,
+    *,
+    plan: bool,
 ) -> None:
     """Build a bundle: compiled model, weights and page."""
     from wsd.build import build_bundle, check_sizes
     from wsd.checkpoint import Checkpoint, choose_checkpoint
+    from wsd.compile import compile_library
     from wsd.folders import check_absent
+    from wsd.plan import describe_plan
     from wsd.progress import Progress
     from wsd.zoo import find_family
 
     family = find_family(model)
     chosen = check_sizes(family, sizes)
+    if plan:
+        with Progress() as progress:
+            library = compile_library(family, chosen, dtype, progress)
+        for line in describe_plan(family, library, chosen, dtype):
+            click.echo(line)
+        return
+    if out is None:
+        raise click.UsageError("Missing option '--out'.")
     check_absent(out)
     path = choose_checkpoint(family, weights, random_weights)
     checkpoint = Checkpoint(path, family, tokenizer)

@@ -11,7 +11,7 @@ import json
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class EntryPoint:
             not matter.
         inputs: tensors it takes, in order.
         outputs: tensors it returns, in order.
+        workspace_bytes: of the buffers that one call works in, outputs included.
     """
 
     name: str
@@ -61,6 +62,7 @@ class EntryPoint:
     size: tuple[int, int] | None
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    workspace_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,8 @@ def _compile(
         entry_points = _entry_points(family, sizes, traces)
         module = apply_passes(_one_module(entry_points, traces))
         advance(1)
-        executable = tvm_compat.build(module)
+        executable, workspaces = tvm_compat.build(module)
+        entry_points = [replace(e, workspace_bytes=workspaces[e.name]) for e in entry_points]
         shaders = tvm_compat.shaders(executable)
         advance(1)
         objects = tvm_compat.export_objects(executable, folder)
@@ -312,6 +315,7 @@ def _read_library(folder: Path, key: str) -> Library:
                 tuple(entry["size"]) if entry["size"] else None,
                 specs(entry["inputs"]),
                 specs(entry["outputs"]),
+                entry["workspace_bytes"],
             )
             for entry in table["entry_points"]
         ),

@@ -9,6 +9,7 @@ answered here and nowhere else.
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import re
 from collections import OrderedDict
@@ -129,11 +130,50 @@ def add_function(module: IRModule, name: str, imported: IRModule) -> None:
     module[tvm.ir.GlobalVar(name)] = function
 
 
-def build(module: IRModule) -> Executable:
-    """Lower a scheduled module to a relax executable for :func:`target`."""
+def build(module: IRModule) -> tuple[Executable, dict[str, int]]:
+    """Lower a scheduled module to a relax executable for :func:`target`.
+
+    Returns:
+        (executable, function → bytes of the memory that it works in, as planned).
+    """
     pipeline = relax.get_pipeline("default_build")
-    with target(), _grouped_device_functions():
-        return relax.build(module, target(), relax_pipeline=pipeline, system_lib=True)
+    watch = _MemoryWatch()
+    with target(), tvm.transform.PassContext(instruments=[watch]), _grouped_device_functions():
+        executable = relax.build(module, target(), relax_pipeline=pipeline, system_lib=True)
+    return executable, watch.planned
+
+
+@tvm.ir.instrument.pass_instrument
+class _MemoryWatch:
+    """Reads the storages of each function when memory has been planned."""
+
+    def __init__(self) -> None:
+        self.planned: dict[str, int] = {}
+
+    def run_after_pass(self, module: IRModule, info: Any) -> None:
+        if str(info.name) != "StaticPlanBlockMemory":
+            return
+        for variable, function in module.functions.items():
+            if isinstance(function, relax.Function):
+                self.planned[str(variable.name_hint)] = _planned_bytes(function)
+
+
+def _planned_bytes(function: Any) -> int:
+    """Return the bytes of every buffer that a planned function allocates."""
+    sizes: list[int] = []
+
+    def visit(expression: Any) -> None:
+        if not isinstance(expression, relax.Call):
+            return
+        name = getattr(expression.op, "name", "")
+        if name == "relax.memory.alloc_storage":
+            sizes.append(math.prod(int(extent) for extent in expression.args[0]))
+        elif name == "relax.builtin.alloc_tensor":
+            shape = [int(extent) for extent in expression.args[0]]
+            sizes.append(4 * math.prod(shape))
+
+    relax.analysis.post_order_visit(function.body, visit)
+    return sum(sizes)
 
 
 def run_on_cpu(module: IRModule, inputs: list[Any], parameters: list[Any]) -> list[Any]:

@@ -36,6 +36,7 @@ export interface EntryPoint {
   size: Size | null;
   inputs: TensorSpec[];
   outputs: TensorSpec[];
+  workspace_bytes: number;
 }
 
 export interface ParameterRecord {
@@ -94,6 +95,8 @@ export interface Manifest {
   latents: { channels: number; scale_factor: number };
   preview: { weights: number[][]; bias: number[] };
   requires: { features: string[]; limits: Record<string, number> };
+  /** The most GPU memory that one picture takes. */
+  peak_bytes: { resident: number; offload: number };
   toolchain: Record<string, string>;
 }
 
