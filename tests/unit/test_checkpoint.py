@@ -183,3 +183,26 @@ def test_a_scheduler_that_the_browser_has_not(copy, family, options, message):
     with pytest.raises(CheckpointError, match=message) as caught:
         scheduler_constants(Checkpoint(copy, family).family)
     assert caught.value.hint
+
+
+def test_a_hub_id_is_read_from_the_cache_and_its_commit_recorded(
+    checkpoint, family, tmp_path, monkeypatch
+):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "models--someone--some-model"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    shutil.copytree(checkpoint, repository / "snapshots" / commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for named in ("someone/some-model", "someone/some-model@main", f"someone/some-model@{commit}"):
+        found = Checkpoint(find_checkpoint(named), family)
+        assert found.source == f"someone/some-model@{commit}"
+    with pytest.raises(CheckpointError, match="cannot fetch 'someone/other' from the hub"):
+        find_checkpoint("someone/other")
+
+
+def test_a_file_that_is_no_checkpoint(tmp_path):
+    (tmp_path / "model.zip").write_bytes(b"PK")
+    with pytest.raises(CheckpointError, match=r"model.zip is not a \.safetensors file"):
+        find_checkpoint(str(tmp_path / "model.zip"))
