@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from wsd.errors import CheckpointError, UsageError
 from wsd.hub import fetch
 from wsd.modules import random_checkpoint
 from wsd.single_file import component_tensors
+from wsd.tensor_file import open_tensors
 from wsd.zoo import Component, Family
 
 # transformers 5 dropped this level from CLIP's module; files still carry it.
@@ -173,26 +173,24 @@ class Checkpoint:
             CheckpointError: for a missing or unreadable file, and a missing,
                 mis-shaped or non-finite tensor.
         """
-        if self.is_single_file:
-            found = component_tensors(self.path, self.family, component)
-            where: Index = {
-                key: (self.path, partial(_same, tensor)) for key, tensor in found.items()
-            }
+        with ExitStack() as stack:
+            index = self._index(component, stack)
             for name, shape in expected.items():
-                yield _read_tensor(where, name, shape, self.path)
-            return
-        folder = self.path / component.name
-        files = sorted(folder.glob("*.safetensors"))
+                yield _read_tensor(index, name, shape, self._place(component))
+
+    def _place(self, component: Component) -> Path:
+        return self.path if self.is_single_file else self.path / component.name
+
+    def _index(self, component: Component, stack: ExitStack) -> Index:
+        """Return where each tensor of a component is; ``stack`` keeps the files open."""
+        place = self._place(component)
+        if self.is_single_file:
+            found = component_tensors(place, self.family, component)
+            return {name: (place, partial(found.__getitem__, name)) for name in found}
+        files = sorted(place.glob("*.safetensors"))
         # A folder may hold precisions side by side; the plain name wins.
         plain = [path for path in files if ".fp16." not in path.name]
-        with ExitStack() as stack:
-            index = _index_tensors(stack, plain or files, folder)
-            for name, shape in expected.items():
-                yield _read_tensor(index, name, shape, folder)
-
-
-def _same(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor
+        return _index_tensors(stack, plain or files, place)
 
 
 def _with_own_scheduler(family: Family, path: Path) -> Family:
@@ -210,13 +208,7 @@ def _with_own_scheduler(family: Family, path: Path) -> Family:
 def _index_tensors(stack: ExitStack, files: Iterable[Path], folder: Path) -> Index:
     where: dict[str, tuple[Path, Callable[[], torch.Tensor]]] = {}
     for path in files:
-        try:
-            reader = stack.enter_context(safe_open(path, framework="pt"))
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(
-                f"{path}: not a readable safetensors file ({error})",
-                "the file is truncated or damaged: fetch it again",
-            ) from error
+        reader = stack.enter_context(open_tensors(path))
         where.update({key: (path, partial(reader.get_tensor, key)) for key in list(reader.keys())})
     if not where:
         raise CheckpointError(

@@ -19,19 +19,22 @@ from wsd.zoo import Family
 
 def load_pipeline(checkpoint: Checkpoint) -> Any:
     """Load a checkpoint as the family's diffusers pipeline, float32, on the CPU."""
+    silence_progress_bars()
+    pipeline = _assemble(checkpoint) if checkpoint.is_single_file else _read(checkpoint)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _read(checkpoint: Checkpoint) -> Any:
+    """Return the pipeline of a diffusers folder."""
     import diffusers
 
     family = checkpoint.family
-    silence_progress_bars()
-    if checkpoint.is_single_file:
-        return _assemble(checkpoint)
     # Only the first pipeline has one, and complains when it is taken away unasked.
     more = {"safety_checker": None} if family.pipeline == "StableDiffusionPipeline" else {}
-    pipeline = getattr(diffusers, family.pipeline).from_pretrained(
+    return getattr(diffusers, family.pipeline).from_pretrained(
         checkpoint.path, dtype=torch.float32, local_files_only=True, **more
     )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
 
 
 def _assemble(checkpoint: Checkpoint) -> Any:
@@ -50,9 +53,7 @@ def _assemble(checkpoint: Checkpoint) -> Any:
         parts[entry.name] = load_tokenizer(
             *find_tokenizer(checkpoint.path, entry, checkpoint.tokenizer)
         )
-    pipeline = assemble_pipeline(checkpoint.family, parts)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+    return assemble_pipeline(checkpoint.family, parts)
 
 
 def draw_reference(

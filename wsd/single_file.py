@@ -11,10 +11,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from wsd.errors import CheckpointError
+from wsd.tensor_file import open_tensors
 from wsd.zoo import Component, Family
 
 _UNET = ("model.diffusion_model.",)
@@ -38,14 +37,9 @@ def component_tensors(path: Path, family: Family, component: Component) -> dict[
             in the original layout.
     """
     prefixes = _prefixes(family, component)
-    try:
-        every = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: not a readable safetensors file ({error})",
-            "the file is truncated or damaged: fetch it again",
-        ) from error
-    own = {key: tensor for key, tensor in every.items() if key.startswith(prefixes)}
+    with open_tensors(path) as reader:
+        names = [name for name in reader.keys() if name.startswith(prefixes)]  # noqa: SIM118
+        own = {name: reader.get_tensor(name) for name in names}
     if not own:
         raise CheckpointError(
             f"{path}: no tensor's name begins with {' or '.join(prefixes)}",

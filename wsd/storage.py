@@ -123,21 +123,22 @@ def encode(parameter: Parameter, tensor: torch.Tensor) -> list[Buffer]:
     Raises:
         CheckpointError: if a value is too large for a half.
     """
-    name, shape = parameter.name, parameter.shape
     values = tensor.to(torch.float32).contiguous()
     if parameter.storage == "float32":
-        return [Buffer(name, shape, "float32", values.numpy().astype("<f4").tobytes())]
-    if parameter.storage == "float16":
+        arrays = [values.numpy().astype("<f4")]
+    elif parameter.storage == "float16":
         if float(values.abs().max()) > _MOST_HALF:
             raise CheckpointError(
-                f"tensor {name} holds values beyond float16's {_MOST_HALF:g}",
+                f"tensor {parameter.name} holds values beyond float16's {_MOST_HALF:g}",
                 "build with --dtype f32",
             )
-        return [Buffer(name, shape, "float16", _padded(values.half().numpy().astype("<f2")))]
-    scales, quantized = quantize(values)
+        arrays = [values.half().numpy().astype("<f2")]
+    else:
+        scales, quantized = quantize(values)
+        arrays = [quantized.numpy(), scales.numpy().astype("<f4")]
     return [
-        Buffer(name, shape, "int8", _padded(quantized.numpy())),
-        Buffer(name + SCALE, shape[:1], "float32", scales.numpy().astype("<f4").tobytes()),
+        Buffer(name, shape, storage, _padded(array))
+        for (name, shape, storage, _), array in zip(parameter.buffers(), arrays, strict=True)
     ]
 
 

@@ -4,7 +4,7 @@ The first finds each row's largest score and the sum of the exponentials, both i
 one pass (Milakov and Gimelshein 2018, "Online normalizer calculation for
 softmax"); the second computes the scores again and mixes the values. A picture of
 1024x1024 has 16384 queries at its decoder's attention: their scores would take a
-gigabyte, these two kernels keep four of them at a time.
+gigabyte, a thread of these two kernels keeps eight of them at a time.
 
 Plug points: ``LegalizeOps({"relax.nn.attention": legalize_attention})`` and the
 schedule rule ``RowAttention``, tried before dlight's own.
@@ -17,10 +17,10 @@ from typing import Any
 
 from tvm import relax, te
 
+from wsd.kernels.rows import OPAQUE
 from wsd.tvm_compat import Schedule, dlight, normalize_prim_func, shape_of, tir
 
 _HIDDEN = -3.0e38  # exp of it is 0, and it is a finite float32
-_OPAQUE = 8  # relay's kOpaque: fused with what follows, a kernel would lose its schedule
 _THREADS = 64
 # Keys whose scores a thread holds at once.
 _KEYS = 8
@@ -81,7 +81,7 @@ def legalize_attention(builder: Any, call: Any) -> Any:
             name="mix",
         )
 
-    attributes = {"op_pattern": _OPAQUE}
+    attributes = {"op_pattern": OPAQUE}
     found = builder.emit_te(
         statistics, query, key, primfunc_name_hint="attention_statistics",
         primfunc_attrs=attributes,

@@ -37,13 +37,11 @@ class Operand:
 
     Attributes:
         arguments: Relax expressions to pass: the weight itself, or its words and scales.
-        values: TE placeholders of the words → the weight's values, not yet scaled.
-        scale: TE placeholders, all of them → factor by output channel, or None.
+        values: their TE placeholders → the weight's values, not yet scaled.
     """
 
     arguments: list[Any]
     values: Callable[..., te.Tensor]
-    scale: Callable[..., te.Tensor] | None
 
     @property
     def attributes(self) -> dict[str, Any] | None:
@@ -55,16 +53,12 @@ def packed_operand(builder: Any, weight: Any) -> Operand:
     """Tell how a product reads a weight, a Relax tensor of the current block."""
     binding: Any = builder.lookup_binding(weight) if isinstance(weight, relax.Var) else None
     if not _is_unpack(binding):
-        return Operand([weight], lambda w: w, None)
+        return Operand([weight], lambda w: w)
     words = list(binding.args[1])
     shape = shape_of(weight)
     if len(words) == 1:
-        return Operand(words, lambda packed: unpack_halves(packed, shape), None)
-    return Operand(
-        words,
-        lambda packed, _scales: unpack_bytes(packed, shape),
-        lambda _packed, scales: scales,
-    )
+        return Operand(words, lambda packed: unpack_halves(packed, shape))
+    return Operand(words, lambda packed, _scales: unpack_bytes(packed, shape))
 
 
 def _is_unpack(binding: Any) -> bool:
@@ -97,7 +91,7 @@ def legalize_conv2d(builder: Any, call: Any) -> Any:
             data_layout=str(attrs.data_layout),
             kernel_layout=str(attrs.kernel_layout),
         )
-        return scaled(result, operand, stored, channel=1)
+        return scaled(result, stored, channel=1)
 
     return builder.call_te(
         packed_conv2d, image, *operand.arguments, primfunc_name_hint="conv2d",
@@ -125,18 +119,17 @@ def legalize_take(builder: Any, call: Any) -> Any:
     return builder.call_te(packed_take, indices, *operand.arguments, primfunc_name_hint="take")
 
 
-def scaled(result: te.Tensor, operand: Operand, stored: tuple[te.Tensor, ...], channel: int) -> Any:
+def scaled(result: te.Tensor, stored: tuple[te.Tensor, ...], channel: int) -> te.Tensor:
     """Multiply a product by its weight's scales, if it has any.
 
     Args:
         result: the product.
-        operand: its weight.
-        stored: the TE placeholders of the weight.
+        stored: the TE placeholders of the weight: itself, or its words and scales.
         channel: the axis of ``result`` that holds output channels.
     """
-    if operand.scale is None:
+    if len(stored) == 1:
         return result
-    factors = operand.scale(*stored)
+    _, factors = stored
     return te.compute(
         result.shape, lambda *index: result(*index) * factors(index[channel]), name="scaled"
     )
@@ -150,7 +143,7 @@ def _position(index: tuple[Any, ...], shape: list[int]) -> Any:
 
 
 def _field(words: te.Tensor, position: Any, bits: int) -> tuple[Any, Any]:
-    """Return the word at a position and how far left in it the field's top is not."""
+    """Return the word that holds a field, and how many bits lie below the field in it."""
     per_word = 32 // bits
     word = words(tir.indexdiv(position, per_word))
     slot = tir.indexmod(position, per_word).astype("uint32")

@@ -20,7 +20,7 @@ ROW_REDUCTION = "row_reduction"
 _THREADS = 64
 # From this many rows on, a thread takes a row; below, a workgroup does.
 _MANY_ROWS = 64
-_OPAQUE = 8  # relay's kOpaque
+OPAQUE = 8  # relay's kOpaque: fused with what follows, a kernel would lose its schedule
 
 
 def emit_row_reduction(builder: Any, reduction: Callable[..., Any], *inputs: Any) -> Any:
@@ -31,7 +31,7 @@ def emit_row_reduction(builder: Any, reduction: Callable[..., Any], *inputs: Any
     """
     return builder.emit_te(
         reduction, *inputs, primfunc_name_hint=reduction.__name__,
-        primfunc_attrs={"op_pattern": _OPAQUE},
+        primfunc_attrs={"op_pattern": OPAQUE},
     )  # fmt: skip
 
 

@@ -58,12 +58,12 @@ export class Components {
   }
 
   private evictAllBut(names: string[]): void {
-    for (const [name, parameters] of this.resident) {
-      if (names.includes(name)) continue;
+    const evicted = [...this.resident].filter(([name]) => !names.includes(name));
+    for (const [name, parameters] of evicted) {
       parameters.dispose();
       this.resident.delete(name);
-      this.runtime.releaseWorkspace();
     }
+    if (evicted.length > 0) this.runtime.releaseWorkspace();
   }
 
   private playing(role: Role): string[] {
