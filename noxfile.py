@@ -59,7 +59,7 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run every test: Python, TypeScript, compiler, and the browser."""
     prepare(session, "test")
-    session.run("python", "-c", "from wsd.page import install_packages; install_packages()")
+    session.run("python", "-c", "from wsd.npm import *; install_packages(source_folder('web'))")
     with session.chdir("web"):
         session.run("npm", "run", "typecheck", external=True)
         session.run("npm", "test", external=True)

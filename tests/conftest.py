@@ -12,8 +12,9 @@ import pytest
 
 from wsd.build import build_bundle
 from wsd.checkpoint import Checkpoint, choose_checkpoint
-from wsd.compile import Library, compile_library
-from wsd.page import install_packages, web_folder
+from wsd.compile import compile_library
+from wsd.library import Library
+from wsd.npm import install_packages, source_folder
 from wsd.progress import Quiet
 from wsd.reference import load_pipeline
 from wsd.run import find_program, run
@@ -36,9 +37,11 @@ def library(family: Family) -> Library:
 
 
 @pytest.fixture(scope="session")
-def bundle(family: Family, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(
+    family: Family, library: Library, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     out = tmp_path_factory.mktemp("bundle") / "tiny"
-    return build_bundle(Checkpoint(checkpoint, family), family.sizes, out, Quiet())
+    return build_bundle(Checkpoint(checkpoint, family), library, out, Quiet())
 
 
 @pytest.fixture(scope="session")
@@ -60,11 +63,11 @@ Bridge = Callable[[dict[str, Any]], Any]
 @pytest.fixture(scope="session")
 def javascript(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
     """Call the page's pure modules in Node.js (web/tests/bridge.ts)."""
-    install_packages()
+    install_packages(source_folder("web"))
     script = tmp_path_factory.mktemp("bridge") / "bridge.mjs"
-    esbuild = web_folder() / "node_modules" / ".bin" / "esbuild"
+    esbuild = source_folder("web") / "node_modules" / ".bin" / "esbuild"
     run([esbuild, "tests/bridge.ts", "--bundle", "--platform=node", "--format=esm",
-         f"--outfile={script}"], cwd=web_folder())  # fmt: skip
+         f"--outfile={script}"], cwd=source_folder("web"))  # fmt: skip
     node = find_program("node", "install Node.js")
     with subprocess.Popen(
         [node, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -49,15 +49,24 @@ def find_chromium() -> str:
     raise ToolError("no Chromium found on PATH", CHROMIUM_HINT)
 
 
-def _flags() -> list[str]:
+def webgpu_adapter() -> str:
+    """Return which adapter ``WSD_WEBGPU_ADAPTER`` asks for.
+
+    Raises:
+        UsageError: if there is no such adapter.
+    """
     adapter = os.environ.get("WSD_WEBGPU_ADAPTER", "swiftshader")
     if adapter not in _ADAPTERS:
         raise UsageError(
             f"WSD_WEBGPU_ADAPTER is {adapter!r}", f"it must be one of {', '.join(_ADAPTERS)}"
         )
+    return adapter
+
+
+def _flags() -> list[str]:
     # Chromium's sandbox refuses root; containers and CI run as root.
     root = ("--no-sandbox",) if os.geteuid() == 0 else ()
-    return [*_FLAGS, *_ADAPTERS[adapter], *root]
+    return [*_FLAGS, *_ADAPTERS[webgpu_adapter()], *root]
 
 
 @contextmanager

@@ -13,64 +13,33 @@ from typing import Any
 import torch
 
 from wsd.checkpoint import Checkpoint
-from wsd.compile import Library, compile_library, toolchain
 from wsd.digest import canonical_json, digest_tree, sha256_bytes, sha256_file
-from wsd.errors import ToolError, UsageError
+from wsd.errors import ToolError
 from wsd.folders import check_absent, written_whole
+from wsd.library import Library, check_library
 from wsd.manifest import INDEX_NAME, SCHEMA_VERSION, write_manifest
-from wsd.memory import peak_bytes
+from wsd.memory import peaks
 from wsd.page import build_page
 from wsd.params import Parameters, write_shards
 from wsd.preview import fit_preview
 from wsd.progress import Progress
-from wsd.schedulers import scheduler_constants
 from wsd.storage import Parameter, shapes
 from wsd.tokenizer import tokenizer_file
 from wsd.unfinished import resumable
-from wsd.zoo import Component, Family
+from wsd.zoo import Component
 
-Size = tuple[int, int]
 # What decides a shard's bytes, besides the checkpoint.
 _SHARD_SOURCES = [Path(__file__).parent / name for name in ("params.py", "storage.py")]
 
 
-def check_sizes(family: Family, sizes: Sequence[Size]) -> tuple[Size, ...]:
-    """Return the sizes to compile, the family's own if none are given.
-
-    Raises:
-        UsageError: for an edge that the model cannot make, or a size twice.
-    """
-    factor = family.size_multiple
-    for width, height in sizes:
-        if width % factor or height % factor or min(width, height) < factor:
-            raise UsageError(
-                f"size {width}x{height} is not a multiple of {factor} each way",
-                f"the nearest is {_nearest(width, factor)}x{_nearest(height, factor)}",
-            )
-    if len(set(sizes)) != len(sizes):
-        raise UsageError("a size is given twice", "pass each --size once")
-    return tuple(sizes) or family.sizes
-
-
-def _nearest(edge: int, factor: int) -> int:
-    return max(factor, round(edge / factor) * factor)
-
-
-def build_bundle(
-    checkpoint: Checkpoint,
-    sizes: Sequence[Size],
-    out: Path,
-    progress: Progress,
-    dtype: str = "f32",
-) -> Path:
+def build_bundle(checkpoint: Checkpoint, library: Library, out: Path, progress: Progress) -> Path:
     """Build a complete bundle with one model and the page.
 
     Args:
         checkpoint: the model's weights.
-        sizes: (width, height) of the pictures in pixels.
+        library: the compiled functions of the checkpoint's family.
         out: a folder that does not exist.
         progress: told what is done.
-        dtype: one of :data:`wsd.storage.DTYPES`.
 
     Nothing appears at ``out`` unless everything succeeded.
 
@@ -78,24 +47,30 @@ def build_bundle(
         ``out``.
 
     Raises:
-        UsageError, CheckpointError, CompileError, ToolError: see their messages.
+        UsageError, CheckpointError, ToolError: see their messages.
     """
     check_absent(out)
     family = checkpoint.family
-    # Before anything slow: it refuses what the browser cannot follow.
-    scheduler = scheduler_constants(checkpoint.family)
-    library = compile_library(family, sizes, dtype, progress)
+    check_library(library, family)
     with _room(out), written_whole(out) as scratch:
+        _write_page(library, scratch, progress)
         models = scratch / "models"
         folder = models / family.name
         folder.mkdir(parents=True)
-        _write_model(checkpoint, scheduler, library, sizes, dtype, folder, progress)
+        _write_model(checkpoint, library, folder, progress)
         index = [{"name": family.name, "title": family.title, "manifest": f"{family.name}/"}]
         (models / INDEX_NAME).write_bytes(canonical_json(index))
-        with progress.stage("page", total=1) as advance:
-            build_page(scratch)
-            advance(1)
     return out
+
+
+def _write_page(library: Library, folder: Path, progress: Progress) -> None:
+    """Write the page that came with the library, or bundle it."""
+    with progress.stage("page", total=1) as advance:
+        if library.page_folder.is_dir():
+            shutil.copytree(library.page_folder, folder, dirs_exist_ok=True)
+        else:
+            build_page(folder)
+        advance(1)
 
 
 @contextmanager
@@ -113,9 +88,8 @@ def _room(out: Path) -> Iterator[None]:
 
 
 def _write_model(
-    checkpoint: Checkpoint, scheduler: dict[str, Any], library: Library, sizes: Sequence[Size],
-    dtype: str, folder: Path, progress: Progress,
-) -> None:  # fmt: skip
+    checkpoint: Checkpoint, library: Library, folder: Path, progress: Progress
+) -> None:
     family = checkpoint.family
     total = sum(len(records) for records in library.parameters.values())
     key = _parameters_key(checkpoint, library)
@@ -136,20 +110,20 @@ def _write_model(
                 "name": family.name,
                 "title": family.title,
                 "pipeline": family.pipeline,
-                "dtype": dtype,
+                "dtype": library.dtype,
                 "source": checkpoint.source,
             },
             "library": _file_entry(folder / name),
             "entry_points": [_listed(asdict(entry)) for entry in library.entry_points],
             "components": components,
-            "scheduler": scheduler,
+            "scheduler": checkpoint.scheduler,
             "tokenizers": _write_tokenizers(checkpoint, folder),
             "force_zeros_for_empty_prompt": family.force_zeros_for_empty_prompt,
             "examples": list(family.examples),
             "defaults": {
                 "steps": family.steps,
                 "guidance_scale": family.guidance_scale,
-                "size": list(sizes[0]),
+                "size": list(library.sizes[0]),
             },
             "latents": {
                 "channels": family.component("unet").config["in_channels"],
@@ -157,8 +131,8 @@ def _write_model(
             },
             "preview": _fit_preview(checkpoint, library),
             "requires": _requirements(components, library),
-            "peak_bytes": peak_bytes(library, sizes),
-            "toolchain": toolchain(),
+            "peak_bytes": [_listed(asdict(peak)) for peak in peaks(library)],
+            "toolchain": library.toolchain,
         },
         folder,
     )

@@ -21,6 +21,7 @@ import torch
 from wsd.errors import CheckpointError, UsageError
 from wsd.hub import fetch
 from wsd.modules import random_checkpoint
+from wsd.schedulers import scheduler_constants
 from wsd.single_file import component_tensors
 from wsd.tensor_file import open_tensors
 from wsd.zoo import Component, Family
@@ -104,21 +105,22 @@ class Checkpoint:
         tokenizer: as given.
         family: the zoo's entry with the checkpoint's own scheduler: fine-tunes
             differ in how they are to be denoised. Single files bring none.
+        scheduler: what the browser needs to know of the scheduler.
 
     Raises:
         CheckpointError: if a component is missing, or configured otherwise
-            than the family's.
+            than the family's, or if the browser cannot follow the scheduler.
     """
 
     def __init__(self, path: Path, family: Family, tokenizer: Path | None = None) -> None:
         self.path = path
         self.tokenizer = tokenizer
         self.family = family
-        if self.is_single_file:
-            return
-        self.family = _with_own_scheduler(family, path / "scheduler" / "scheduler_config.json")
-        for component in family.components:
-            self._check_config(component)
+        if not self.is_single_file:
+            self.family = _with_own_scheduler(family, path / "scheduler" / "scheduler_config.json")
+            for component in family.components:
+                self._check_config(component)
+        self.scheduler = scheduler_constants(self.family)
 
     @property
     def is_single_file(self) -> bool:

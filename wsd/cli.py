@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsd import __version__
-from wsd.errors import WsdError
+from wsd.errors import UsageError, WsdError
 
 if TYPE_CHECKING:
     from wsd.drawing import Drawing
+    from wsd.library import Library
+    from wsd.progress import Progress
+    from wsd.zoo import Family
 
 Size = tuple[int, int]
 
@@ -45,6 +48,13 @@ _tokenizer = click.option(
 )  # fmt: skip
 _random = click.option(
     "--random-weights", metavar="SEED", type=int, help="Seeded random weights, for tests."
+)
+_dtype = click.option(
+    "--dtype", type=click.Choice(["f32", "f16", "w8a16"]),
+    help="How weights are stored; f32 unless given.",
+)  # fmt: skip
+_sizes = click.option(
+    "--size", "sizes", multiple=True, type=_SizeType(), help="Picture size; repeatable."
 )
 _drawing = [
     click.option("--prompt", required=True, metavar="TEXT", help="What to draw."),
@@ -97,12 +107,32 @@ def models() -> None:
 
 @cli.command()
 @_model
+@_dtype
+@_sizes
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR")
+def compile(model: str, dtype: str | None, sizes: tuple[Size, ...], out: Path) -> None:  # noqa: A001 - the command's name
+    """Compile a model without weights, for builds where no compiler is."""
+    from wsd.compile import write_compiled
+    from wsd.folders import check_absent
+    from wsd.progress import Progress
+    from wsd.zoo import find_family
+
+    check_absent(out)
+    with Progress() as progress:
+        library = _find_library(find_family(model), dtype, sizes, None, progress)
+        write_compiled(library, out, progress)
+    click.echo(out)
+
+
+@cli.command()
+@_model
 @_weights
 @_tokenizer
 @_random
-@click.option("--dtype", type=click.Choice(["f32", "f16", "w8a16"]), default="f32",
-              show_default=True, help="How weights are stored.")  # fmt: skip
-@click.option("--size", "sizes", multiple=True, type=_SizeType(), help="Picture size; repeatable.")
+@_dtype
+@_sizes
+@click.option("--library", type=click.Path(path_type=Path), metavar="DIR",
+              help="What `wsd compile` wrote; nothing is compiled then.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="A new folder.")
 @click.option("--plan", is_flag=True, help="Say what would be built, and build nothing.")
 def build(
@@ -110,37 +140,61 @@ def build(
     weights: str | None,
     tokenizer: Path | None,
     random_weights: int | None,
-    dtype: str,
+    dtype: str | None,
     sizes: tuple[Size, ...],
+    library: Path | None,
     out: Path | None,
     *,
     plan: bool,
 ) -> None:
     """Build a bundle: compiled model, weights and page."""
-    from wsd.build import build_bundle, check_sizes
+    from wsd.build import build_bundle
     from wsd.checkpoint import Checkpoint, choose_checkpoint
-    from wsd.compile import compile_library
     from wsd.folders import check_absent
     from wsd.plan import describe_plan
     from wsd.progress import Progress
+    from wsd.sizes import check_sizes
     from wsd.zoo import find_family
 
     family = find_family(model)
-    chosen = check_sizes(family, sizes)
     if plan:
         with Progress() as progress:
-            library = compile_library(family, chosen, dtype, progress)
-        for line in describe_plan(family, library, chosen, dtype):
+            compiled = _find_library(family, dtype, sizes, library, progress)
+        for line in describe_plan(family, compiled):
             click.echo(line)
         return
     if out is None:
         raise click.UsageError("Missing option '--out'.")
     check_absent(out)
+    check_sizes(family, sizes)
     path = choose_checkpoint(family, weights, random_weights)
     checkpoint = Checkpoint(path, family, tokenizer)
     with Progress() as progress:
-        build_bundle(checkpoint, chosen, out, progress, dtype)
+        compiled = _find_library(family, dtype, sizes, library, progress)
+        build_bundle(checkpoint, compiled, out, progress)
     click.echo(out)
+
+
+def _find_library(
+    family: Family, dtype: str | None, sizes: tuple[Size, ...], folder: Path | None,
+    progress: Progress,
+) -> Library:  # fmt: skip
+    """Compile a family, or read what was compiled."""
+    from wsd.library import check_library, read_library
+
+    if folder is None:
+        from wsd.compile import compile_library
+        from wsd.sizes import check_sizes
+
+        return compile_library(family, check_sizes(family, sizes), dtype or "f32", progress)
+    if dtype is not None or sizes:
+        raise UsageError(
+            "--library is given, and --dtype or --size too",
+            "a library is compiled for its sizes and its dtype: leave them out",
+        )
+    library = read_library(folder)
+    check_library(library, family)
+    return library
 
 
 @cli.command()
@@ -173,18 +227,20 @@ def serve(folder: Path, port: int) -> None:
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @_drawing_options
 @click.option("--offload", is_flag=True, help="Keep one stage's weights on the GPU at a time.")
+@click.option("--tiling", is_flag=True, help="Decode in tiles: less GPU memory.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE",
               help="Timings, adapter and digests.")  # fmt: skip
 def render(
-    folder: Path, drawing: Drawing, out: Path, json_path: Path | None, *, offload: bool
-) -> None:
+    folder: Path, drawing: Drawing, out: Path, json_path: Path | None, *, offload: bool,
+    tiling: bool,
+) -> None:  # fmt: skip
     """Draw a picture with a bundle, in headless Chromium."""
     from wsd.folders import write_atomically
     from wsd.progress import Progress
+    from wsd.render import LoadOptions, write_pngs
     from wsd.render import render as draw
-    from wsd.render import write_pngs
 
-    rendered = draw(folder, drawing, Progress(), offload=offload)
+    rendered = draw(folder, drawing, Progress(), LoadOptions(offload, tiling))
     paths = write_pngs(rendered.images, out, rendered.settings)
     if json_path is not None:
         write_atomically(json_path, json.dumps(rendered.report(), indent=2).encode() + b"\n")
@@ -203,11 +259,11 @@ def reference(
     drawing: Drawing, out: Path,
 ) -> None:  # fmt: skip
     """Draw the same picture with diffusers, on the CPU."""
-    from wsd.build import check_sizes
     from wsd.checkpoint import Checkpoint, choose_checkpoint
     from wsd.progress import Progress
     from wsd.reference import draw_reference, load_pipeline
     from wsd.render import write_pngs
+    from wsd.sizes import check_sizes
     from wsd.zoo import find_family
 
     family = find_family(model)
@@ -218,6 +274,43 @@ def reference(
     images, _latents = draw_reference(checkpoint.family, pipeline, drawing, Progress())
     for path in write_pngs(images, out):
         click.echo(path)
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@_model
+@_weights
+@_tokenizer
+@_random
+@_drawing_options
+@click.option("--host", type=click.Choice(["chromium", "node"]), default="chromium",
+              show_default=True, help="What runs the bundle.")  # fmt: skip
+@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE",
+              help="The findings.")  # fmt: skip
+def parity(
+    folder: Path, model: str, weights: str | None, tokenizer: Path | None,
+    random_weights: int | None, drawing: Drawing, out: Path, host: str, json_path: Path | None,
+) -> None:  # fmt: skip
+    """Compare a bundle with PyTorch on this machine; exit 1 if they differ."""
+    from wsd.browser import open_page
+    from wsd.checkpoint import Checkpoint, choose_checkpoint
+    from wsd.folders import write_atomically
+    from wsd.node import open_node_page
+    from wsd.parity import compare, describe
+    from wsd.progress import Progress
+    from wsd.render import write_pngs
+    from wsd.zoo import find_family
+
+    family = find_family(model)
+    path = choose_checkpoint(family, weights, random_weights)
+    open_host = open_node_page if host == "node" else open_page
+    found = compare(folder, Checkpoint(path, family, tokenizer), drawing, open_host, Progress())
+    for line in describe(found):
+        click.echo(line)
+    write_pngs(found.pictures, out)
+    if json_path is not None:
+        write_atomically(json_path, json.dumps(found.report(), indent=2).encode() + b"\n")
+    sys.exit(0 if found.good else 1)
 
 
 @cli.command()

@@ -7,11 +7,11 @@ it: a build that only changes weights compiles nothing.
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,70 +20,26 @@ import torch
 from wsd import tvm_compat
 from wsd.digest import canonical_json, digest_tree, sha256_bytes
 from wsd.errors import CompileError
-from wsd.folders import cache_folder, write_atomically, written_whole
+from wsd.folders import cache_folder, check_absent, written_whole
 from wsd.kernels.image import image_to_rgba
 from wsd.kernels.packed import UNPACK, store_packed
 from wsd.kernels.sampler import TERMS, linear_combination
+from wsd.library import EntryPoint, Library, architecture, read_library, write_library
 from wsd.modules import build_skeleton
-from wsd.parts import TensorSpec
+from wsd.page import build_page
+from wsd.parts import Part, TensorSpec, make_part, make_tile_part
 from wsd.passes import MAX_STORAGE_BUFFERS, apply_passes
 from wsd.progress import Progress
 from wsd.storage import Parameter
 from wsd.trace import Trace, trace_component
 from wsd.wasm.link import link_library
 from wsd.wasm.runtime import emcc_version, runtime_key
-from wsd.zoo import Family
+from wsd.zoo import Component, Family
 
 _PACKAGE = Path(__file__).parent
 # What decides the library's bytes, besides the family and the tools.
-_COMPILER_SOURCES = ("parts.py", "storage.py", "trace.py", "passes.py", "compile.py",
+_COMPILER_SOURCES = ("parts.py", "storage.py", "trace.py", "passes.py", "compile.py", "library.py",
                      "tvm_compat.py", "kernels/*.py", "wasm/*.py")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class EntryPoint:
-    """One function of the library.
-
-    Attributes:
-        name: what the browser looks up.
-        role: ``text_encoder``, ``unet``, ``vae_decoder``, ``image_to_rgba`` or
-            ``linear_combination``.
-        component: whose parameters it takes as its last argument, or None.
-        size: (width, height) of the picture in pixels, or None where it does
-            not matter.
-        inputs: tensors it takes, in order.
-        outputs: tensors it returns, in order.
-        workspace_bytes: of the buffers that one call works in, outputs included.
-    """
-
-    name: str
-    role: str
-    component: str | None
-    size: tuple[int, int] | None
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    workspace_bytes: int = 0
-
-
-@dataclass(frozen=True)
-class Library:
-    """A compiled library in the cache.
-
-    Attributes:
-        wasm: the linked module.
-        entry_points: its functions.
-        parameters: component → those that it reads, in the order of its params tuple.
-        storage_buffers: the most that one kernel binds.
-        shaders: kernel name → WGSL.
-        key: digest of everything that went in.
-    """
-
-    wasm: Path
-    entry_points: tuple[EntryPoint, ...]
-    parameters: dict[str, tuple[Parameter, ...]]
-    storage_buffers: int
-    shaders: dict[str, str]
-    key: str
 
 
 def toolchain() -> dict[str, str]:
@@ -104,10 +60,8 @@ def library_key(family: Family, sizes: Sequence[tuple[int, int]], dtype: str) ->
     return sha256_bytes(
         canonical_json(
             {
-                "components": {
-                    c.name: [c.role, c.hidden_state, dict(c.config)] for c in family.components
-                },
-                "vae_scale_factor": family.vae_scale_factor,
+                "architecture": architecture(family),
+                "tile": family.tile,
                 "sizes": [list(size) for size in sizes],
                 "dtype": dtype,
                 "sources": digest_tree(sources, _PACKAGE),
@@ -139,7 +93,25 @@ def compile_library(
     if not folder.exists():
         with written_whole(folder) as scratch:
             _compile(family, sizes, dtype, scratch, progress)
-    return _read_library(folder, key)
+    return read_library(folder)
+
+
+def write_compiled(library: Library, out: Path, progress: Progress) -> Path:
+    """Write a library and the page to a folder that ``wsd build --library`` takes.
+
+    Raises:
+        UsageError: if ``out`` exists.
+        ToolError: if the page cannot be bundled.
+    """
+    check_absent(out)
+    with written_whole(out) as scratch:
+        shutil.copyfile(library.wasm, scratch / library.wasm.name)
+        written = replace(library, folder=scratch)
+        write_library(written)
+        with progress.stage("page", total=1) as advance:
+            build_page(written.page_folder)
+            advance(1)
+    return out
 
 
 def _compile(
@@ -149,65 +121,75 @@ def _compile(
     folder: Path,
     progress: Progress,
 ) -> None:
-    with progress.stage("trace", total=len(family.components) * len(sizes)) as advance:
+    encoders = len(family.text_encoders())
+    sized = len(family.components) - encoders
+    with progress.stage("trace", total=encoders + sized * len(sizes) + 1) as advance:
         traces = []
-        for trace in _traces(family, sizes, dtype):
-            traces.append(trace)
+        for component, part in _parts(family, sizes):
+            traces.append(trace_component(component, part, dtype))
             advance(1)
     with progress.stage("compile", total=3) as advance, _tvm_errors(family):
         entry_points = _entry_points(family, sizes, traces)
         module = apply_passes(_one_module(entry_points, traces))
         advance(1)
-        executable, workspaces = tvm_compat.build(module)
-        entry_points = [replace(e, workspace_bytes=workspaces[e.name]) for e in entry_points]
+        executable, plans = tvm_compat.build(module)
         shaders = tvm_compat.shaders(executable)
         advance(1)
         objects = tvm_compat.export_objects(executable, folder)
         advance(1)
     _check_nothing_unpacked(shaders)
-    storage_buffers = _check_storage_buffers(shaders)
+    library = Library(
+        folder=folder,
+        architecture=architecture(family),
+        sizes=tuple(sizes),
+        dtype=dtype,
+        entry_points=tuple(
+            replace(
+                entry,
+                workspace_bytes=plans[entry.name].workspace_bytes,
+                kernels=_kernels(plans[entry.name].calls, shaders),
+            )
+            for entry in entry_points
+        ),
+        parameters=_parameters(family, traces),
+        storage_buffers=_check_storage_buffers(shaders),
+        shaders=shaders,
+        toolchain=toolchain(),
+    )
     with progress.stage("link", total=1) as advance:
-        link_library(objects, folder / "library.wasm")
+        link_library(objects, library.wasm)
         for path in objects:
             path.unlink()
         advance(1)
-    write_atomically(
-        folder / "library.json",
-        canonical_json(
-            {
-                "entry_points": [asdict(entry) for entry in entry_points],
-                "parameters": {
-                    component: [asdict(parameter) for parameter in parameters]
-                    for component, parameters in _parameters(family, traces).items()
-                },
-                "storage_buffers": storage_buffers,
-                "shaders": shaders,
-            }
-        ),
-    )
+    write_library(library)
 
 
-def _traces(family: Family, sizes: Sequence[tuple[int, int]], dtype: str) -> Iterator[Trace]:
-    """Trace every component; text encoders once, since size does not matter to them."""
+def _kernels(calls: frozenset[str], shaders: dict[str, str]) -> tuple[str, ...]:
+    """Return the shaders that functions became, each ``name_kernel`` or ``name_kernel_<n>``."""
+    return tuple(name for name in shaders if name.rpartition("_kernel")[0] in calls)
+
+
+def _parts(family: Family, sizes: Sequence[tuple[int, int]]) -> Iterator[tuple[Component, Part]]:
+    """Yield what is compiled; text encoders once, since size does not matter to them."""
     for component in family.components:
         model = build_skeleton(component)
-        wanted = sizes[:1] if component.role == "text_encoder" else sizes
-        for size in wanted:
-            yield trace_component(family, component, model, size, dtype)
+        for size in sizes[:1] if component.role == "text_encoder" else sizes:
+            yield component, make_part(family, component, model, size)
+        if component.role == "vae_decoder":
+            yield component, make_tile_part(family, component, model)
 
 
 def _entry_points(
     family: Family, sizes: Sequence[tuple[int, int]], traces: Sequence[Trace]
 ) -> list[EntryPoint]:
-    roles = {component.name: component.role for component in family.components}
     entries = [
         EntryPoint(
-            trace.entry_point,
-            roles[trace.component],
+            trace.part.entry_point,
+            trace.part.role,
             trace.component,
-            trace.size,
-            trace.inputs,
-            trace.outputs,
+            trace.part.size,
+            trace.part.inputs,
+            trace.part.outputs,
         )
         for trace in traces
     ]
@@ -249,8 +231,9 @@ def _one_module(entry_points: Sequence[EntryPoint], traces: Sequence[Trace]) -> 
         }
     )
     for trace in traces:
-        tvm_compat.add_function(module, trace.entry_point, tvm_compat.import_program(trace.program))
-        module = store_packed(module, trace.entry_point, len(trace.inputs), trace.parameters)
+        name = trace.part.entry_point
+        tvm_compat.add_function(module, name, tvm_compat.import_program(trace.program))
+        module = store_packed(module, name, len(trace.part.inputs), trace.parameters)
     return module
 
 
@@ -297,33 +280,3 @@ def _tvm_errors(family: Family) -> Iterator[None]:
             f"TVM {tvm_compat.version()} could not compile {family.name}: {said[-1]}",
             "an operator or shape is not supported; the traceback follows with WSD_DEBUG=1",
         ) from error
-
-
-def _read_library(folder: Path, key: str) -> Library:
-    table = json.loads((folder / "library.json").read_text())
-
-    def specs(items: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
-        return tuple(TensorSpec(i["name"], tuple(i["shape"]), i["dtype"]) for i in items)
-
-    return Library(
-        wasm=folder / "library.wasm",
-        entry_points=tuple(
-            EntryPoint(
-                entry["name"],
-                entry["role"],
-                entry["component"],
-                tuple(entry["size"]) if entry["size"] else None,
-                specs(entry["inputs"]),
-                specs(entry["outputs"]),
-                entry["workspace_bytes"],
-            )
-            for entry in table["entry_points"]
-        ),
-        parameters={
-            component: tuple(Parameter(r["name"], tuple(r["shape"]), r["storage"]) for r in records)
-            for component, records in table["parameters"].items()
-        },
-        storage_buffers=table["storage_buffers"],
-        shaders=table["shaders"],
-        key=key,
-    )

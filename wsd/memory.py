@@ -6,16 +6,28 @@ known before it runs; tests hold the browser to these figures.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-if TYPE_CHECKING:
-    from wsd.compile import Library
+from wsd.library import EntryPoint, Library, Size
+from wsd.parts import TILE_ROLE
 
-Size = tuple[int, int]
 
-# The order of a picture; one stage at a time is on the GPU with offload.
-_STAGES = ("text_encoder", "unet", "vae_decoder")
+@dataclass(frozen=True)
+class Peak:
+    """The most GPU memory that drawing one picture takes.
+
+    Attributes:
+        size: (width, height) of the picture in pixels.
+        offload: whether the parameters of one stage are on the GPU at a time.
+        tiling: whether the picture is decoded in tiles.
+        bytes: how much that is.
+    """
+
+    size: Size
+    offload: bool
+    tiling: bool
+    bytes: int
 
 
 def parameter_bytes(library: Library, component: str) -> int:
@@ -23,37 +35,33 @@ def parameter_bytes(library: Library, component: str) -> int:
     return sum(parameter.bytes for parameter in library.parameters[component])
 
 
-def stage_bytes(library: Library, size: Size) -> dict[str, int]:
-    """Return role → bytes of the parameters and the working memory of its functions."""
-    stages = dict.fromkeys(_STAGES, 0)
-    counted: set[str] = set()
-    for entry in library.entry_points:
-        if entry.role not in stages or entry.size not in (None, size):
-            continue
-        stages[entry.role] += entry.workspace_bytes
-        if entry.component is not None and entry.component not in counted:
-            counted.add(entry.component)
-            stages[entry.role] += parameter_bytes(library, entry.component)
-    return stages
+def peaks(library: Library) -> Iterator[Peak]:
+    """Yield the peak of every size and way of drawing it."""
+    for size in library.sizes:
+        for tiling in (False, True) if takes_tiles(library, size) else (False,):
+            decoders = library.entries(TILE_ROLE if tiling else "vae_decoder", size)
+            encoders = library.entries("text_encoder", size)
+            stages = [
+                _stage_bytes(library, entries)
+                for entries in (encoders, library.entries("unet", size), decoders)
+            ]
+            shared = library.entries("linear_combination", size)
+            # Tiles are put together by the processor.
+            shared += [] if tiling else library.entries("image_to_rgba", size)
+            rest = sum(entry.workspace_bytes for entry in shared)
+            yield Peak(size, offload=False, tiling=tiling, bytes=sum(stages) + rest)
+            yield Peak(size, offload=True, tiling=tiling, bytes=max(stages) + rest)
 
 
-def peak_bytes(library: Library, sizes: Sequence[Size]) -> dict[str, int]:
-    """Return the most that one picture takes, of the sizes that were compiled.
+def takes_tiles(library: Library, size: Size) -> bool:
+    """Tell whether a picture is larger than a tile, and a tile no larger than the picture."""
+    (tile,) = library.entries(TILE_ROLE)
+    *_, height, width = tile.outputs[0].shape
+    return size != (width, height) and size[0] >= width and size[1] >= height
 
-    Returns:
-        ``resident``, with every component on the GPU, and ``offload``, with one
-        stage at a time.
-    """
-    stages = [stage_bytes(library, size) for size in sizes]
-    shared = [
-        sum(
-            entry.workspace_bytes
-            for entry in library.entry_points
-            if entry.role not in _STAGES and entry.size == size
-        )
-        for size in sizes
-    ]
-    return {
-        "resident": max(sum(s.values()) + rest for s, rest in zip(stages, shared, strict=True)),
-        "offload": max(max(s.values()) + rest for s, rest in zip(stages, shared, strict=True)),
-    }
+
+def _stage_bytes(library: Library, entries: Sequence[EntryPoint]) -> int:
+    """Return the bytes of the parameters and the working memory of a stage's functions."""
+    components = {entry.component for entry in entries if entry.component is not None}
+    parameters = sum(parameter_bytes(library, component) for component in components)
+    return parameters + sum(entry.workspace_bytes for entry in entries)

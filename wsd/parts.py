@@ -6,7 +6,7 @@ return objects. These wrappers take and return tensors that WebGPU can hold.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,8 @@ from wsd.zoo import Component, Family
 
 # Original height and width, top and left of the crop, target height and width.
 _TIME_IDS = 6
+# Decodes one tile; every size shares it.
+TILE_ROLE = "vae_decoder_tile"
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,16 @@ class Part:
 
     Attributes:
         entry_point: name of the function in the compiled library.
+        role: what the browser finds it by.
         module: a torch module whose arguments are ``inputs``.
         inputs: run-time inputs in order.
         outputs: results in order.
-        size: width and height of the picture in pixels; None where the
-            component does not see it.
+        size: width and height of the picture in pixels; None where it does not
+            matter.
     """
 
     entry_point: str
+    role: str
     module: torch.nn.Module
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -185,7 +189,7 @@ def _text_encoder(
     states = TensorSpec("text_embeddings", (1, tokens, before + component.config["hidden_size"]))
     if before == 0:
         wrapped = TextEncoder(model, component.hidden_state)
-        return Part(component.name, wrapped, (ids,), (states,), None)
+        return Part(component.name, component.role, wrapped, (ids,), (states,), None)
     joined = (
         ids,
         TensorSpec("text_embeddings", (1, tokens, before)),
@@ -193,7 +197,7 @@ def _text_encoder(
     )
     pooled = TensorSpec("pooled_text", (1, component.config["projection_dim"]))
     wrapped = JoiningTextEncoder(model, component.hidden_state)
-    return Part(component.name, wrapped, joined, (states, pooled), None)
+    return Part(component.name, component.role, wrapped, joined, (states, pooled), None)
 
 
 def _unet(
@@ -219,7 +223,7 @@ def _unet(
         wrapper = DenoiserXL
     output = TensorSpec("noise_prediction", latents.shape)
     name = f"{component.name}_{size[0]}x{size[1]}"
-    return Part(name, wrapper(model), tuple(inputs), (output,), size)
+    return Part(name, component.role, wrapper(model), tuple(inputs), (output,), size)
 
 
 def _decoder(
@@ -227,7 +231,13 @@ def _decoder(
 ) -> Part:
     output = TensorSpec("image", (1, 3, size[1], size[0]))
     name = f"{component.role}_{size[0]}x{size[1]}"
-    return Part(name, Decoder(model), (_latents(family, size),), (output,), size)
+    return Part(name, component.role, Decoder(model), (_latents(family, size),), (output,), size)
+
+
+def make_tile_part(family: Family, component: Component, model: torch.nn.Module) -> Part:
+    """Wrap the decoder for one tile of a picture of any size."""
+    part = _decoder(family, component, model, (family.tile, family.tile))
+    return replace(part, entry_point=TILE_ROLE, role=TILE_ROLE, size=None)
 
 
 def _latents(family: Family, size: tuple[int, int]) -> TensorSpec:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from wsd.compile import Library
-from wsd.memory import parameter_bytes, peak_bytes
+from wsd.library import Library
+from wsd.memory import Peak, parameter_bytes, peaks
 from wsd.params import SHARD_BYTES
 from wsd.zoo import Family
 
@@ -15,12 +15,10 @@ _GPU_GIB = (2, 4, 6, 8, 12, 16, 24)
 _SHARE = 0.8
 
 
-def describe_plan(
-    family: Family, library: Library, sizes: Sequence[tuple[int, int]], dtype: str
-) -> Iterator[str]:
+def describe_plan(family: Family, library: Library) -> Iterator[str]:
     """Yield the lines of a plan: bytes, shards, download, GPU memory, GPUs that it fits."""
-    listed = ", ".join(f"{width}x{height}" for width, height in sizes)
-    yield f"{family.name}, {dtype}, {listed}"
+    listed = ", ".join(f"{width}x{height}" for width, height in library.sizes)
+    yield f"{family.name}, {library.dtype}, {listed}"
     yield ""
     yield f"{'component':<16}{'parameters':>14}{'bytes':>12}{'shards':>8}"
     shards = total = 0
@@ -33,11 +31,18 @@ def describe_plan(
     wasm = library.wasm.stat().st_size
     yield f"{'library':<16}{'':>14}{_bytes(wasm):>12}{1:>8}"
     yield ""
-    peaks = peak_bytes(library, sizes)
     yield f"download         {_bytes(total + wasm)} in {shards + 1} files, before compression"
-    for mode, said in (("resident", "all resident"), ("offload", "with offload")):
-        yield f"GPU memory       {_bytes(peaks[mode])} {said}: {_fits(peaks[mode])}"
     yield f"storage buffers  {library.storage_buffers} a kernel; WebGPU's least is 8"
+    yield ""
+    yield f"{'size':<12}{'GPU memory':>12}  {'drawn':<24}{'fits'}"
+    for peak in peaks(library):
+        edges = "x".join(map(str, peak.size))
+        yield f"{edges:<12}{_bytes(peak.bytes):>12}  {_way(peak):<24}{_fits(peak.bytes)}"
+
+
+def _way(peak: Peak) -> str:
+    """Say how a picture is drawn."""
+    return ("offload" if peak.offload else "all resident") + (", tiles" if peak.tiling else "")
 
 
 def _bytes(count: int) -> str:

@@ -1,4 +1,4 @@
-"""``wsd reference``: the same picture by diffusers, on the CPU in float32."""
+"""``wsd reference``: the same picture by diffusers, in float32."""
 
 from __future__ import annotations
 
@@ -57,9 +57,20 @@ def _assemble(checkpoint: Checkpoint) -> Any:
 
 
 def draw_reference(
-    family: Family, pipeline: Any, drawing: Drawing, progress: Progress
+    family: Family,
+    pipeline: Any,
+    drawing: Drawing,
+    progress: Progress,
+    latents: torch.Tensor | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw pictures with diffusers; the pipeline's scheduler is replaced.
+
+    Args:
+        family: the zoo's entry.
+        pipeline: of :func:`load_pipeline`, on any device.
+        drawing: what to draw.
+        progress: told the steps.
+        latents: what to start from, in place of the seed's noise.
 
     Returns:
         (images (images, height, width, 3) uint8, final latents as flat float32).
@@ -86,10 +97,11 @@ def draw_reference(
             generator=torch.Generator().manual_seed(drawing.seed),
             width=width,
             height=height,
+            latents=latents,
             output_type="np",
             eta=drawing.eta,
             num_images_per_prompt=drawing.images,
             callback_on_step_end=on_step,
         )
     images = (drawn.images * 255).round().astype(np.uint8)
-    return images, kept["latents"].numpy().ravel()
+    return images, kept["latents"].cpu().numpy().ravel()

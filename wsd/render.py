@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,10 @@ from wsd.serve import served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
+
+    from wsd.node import NodePage
+
+OpenHost = Callable[[str], "AbstractContextManager[Page | NodePage]"]
 
 
 @dataclass(frozen=True)
@@ -59,15 +63,17 @@ class Rendered:
 
 # Runs in the page. Arrays come back as base64, which is faster than JSON.
 _LOAD = """
-async ([manifest, offload]) => {
-  const { StableDiffusionPipeline, formatSettings } = await import("/client.js");
+async ([manifest, options]) => {
+  // Node.js has its own way to the bundle (web/node/page.mjs).
+  const { StableDiffusionPipeline, formatSettings } =
+    await (globalThis.importClient?.() ?? import("/client.js"));
   globalThis.formatSettings = formatSettings;
   const started = performance.now();
   const failed = (error) => ({ error: { name: error.name, message: error.message,
                                         hint: error.hint ?? "" } });
   try {
     globalThis.pipe = await StableDiffusionPipeline.fromPretrained(manifest, {
-      offload,
+      ...options,
       onProgress: (event) => globalThis.wsdProgress(event),
     });
   } catch (error) { return failed(error); }
@@ -105,24 +111,42 @@ _ENCODE_TEXT = """
 """
 
 _PREDICT_NOISE = """
-([inputs]) => attempt(async () => {
+([inputs, size]) => attempt(async () => {
   const named = Object.entries(inputs).map(([name, text]) => [name, floats(text)]);
-  return bytes(await pipe.remote.predictNoise(Object.fromEntries(named)));
+  return bytes(await pipe.remote.predictNoise(Object.fromEntries(named), size));
 })
 """
+
+_DECODE_LATENTS = """
+([latents, size]) => attempt(async () =>
+  bytes(await pipe.remote.decodeLatents(floats(latents), size)))
+"""
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a model is loaded; the page's options of the same names.
+
+    Attributes:
+        offload: keep the parameters of one stage on the GPU at a time.
+        tiling: decode pictures in tiles.
+    """
+
+    offload: bool = False
+    tiling: bool = False
 
 
 class Renderer:
     """A model loaded in a page; draws one picture after another."""
 
     def __init__(
-        self, page: Page, progress: Progress, manifest: str, *, offload: bool = False
+        self, page: Page | NodePage, progress: Progress, manifest: str, options: LoadOptions
     ) -> None:
         self._page = page
         self._progress = progress
         self._stage = ""
         page.expose_function("wsdProgress", self._on_progress)
-        loaded = self.call(_LOAD, [manifest, offload])
+        loaded = self.call(_LOAD, [manifest, asdict(options)])
         self.load_ms: float = loaded["load"]
         self.adapter: dict[str, str] = loaded["adapter"]
 
@@ -162,18 +186,18 @@ class Renderer:
         encoded = self.call(_ENCODE_TEXT, [prompt])
         return {name: _decode(text) for name, text in encoded.items()}
 
-    def predict_noise(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    def predict_noise(
+        self, inputs: dict[str, np.ndarray], size: tuple[int, int] | None = None
+    ) -> np.ndarray:
         """Return one UNet call's prediction as flat float32; inputs by the manifest's names."""
-        return self._array(
-            _PREDICT_NOISE, [{name: _encode(array) for name, array in inputs.items()}]
-        )
+        encoded = {name: _encode(array) for name, array in inputs.items()}
+        return self._array(_PREDICT_NOISE, [encoded, *_given(size)])
 
-    def decode_latents(self, latents: np.ndarray) -> np.ndarray:
+    def decode_latents(
+        self, latents: np.ndarray, size: tuple[int, int] | None = None
+    ) -> np.ndarray:
         """Return the decoded image, about -1 to 1, as flat float32."""
-        return self._array(
-            "([x]) => attempt(async () => bytes(await pipe.remote.decodeLatents(floats(x))))",
-            [_encode(latents)],
-        )
+        return self._array(_DECODE_LATENTS, [_encode(latents), *_given(size)])
 
     def usage(self) -> dict[str, int]:
         """Return what the runtime holds now."""
@@ -194,6 +218,10 @@ class Renderer:
         self._progress.report(event["stage"], event["loaded"], event["total"])
 
 
+def _given(size: tuple[int, int] | None) -> list[list[int]]:
+    return [] if size is None else [list(size)]
+
+
 def _encode(array: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(array, np.float32).tobytes()).decode()
 
@@ -202,9 +230,7 @@ def _decode(text: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), np.float32).copy()
 
 
-def render(
-    bundle: Path, drawing: Drawing, progress: Progress, *, offload: bool = False
-) -> Rendered:
+def render(bundle: Path, drawing: Drawing, progress: Progress, options: LoadOptions) -> Rendered:
     """Serve a bundle, open it in Chromium and draw one picture.
 
     Raises:
@@ -224,27 +250,34 @@ def render(
             f"size {drawing.size[0]}x{drawing.size[1]} was not compiled",
             f"sizes of this bundle: {listed}",
         )
-    with open_renderer(bundle, progress, offload=offload) as renderer:
+    with open_renderer(bundle, progress, options) as renderer:
         return renderer.draw(drawing)
 
 
 @contextmanager
-def open_renderer(bundle: Path, progress: Progress, *, offload: bool = False) -> Iterator[Renderer]:
-    """Serve a bundle and yield its first model, loaded in headless Chromium.
+def open_renderer(
+    bundle: Path,
+    progress: Progress,
+    options: LoadOptions = LoadOptions(),
+    open_host: OpenHost = open_page,
+) -> Iterator[Renderer]:
+    """Serve a bundle and yield its first model, loaded in a page.
 
     Args:
         bundle: a bundle's folder.
         progress: told what the page does.
-        offload: keep the parameters of one stage on the GPU at a time.
+        options: how the model is loaded.
+        open_host: opens a page at an address: :func:`wsd.browser.open_page` in headless
+            Chromium, :func:`wsd.node.open_node_page` in Node.js.
 
     Raises:
         BundleError: if the folder is not a bundle.
-        RenderError, ToolError: if the browser cannot load the model.
+        RenderError, ToolError: if the page cannot load the model.
     """
     manifest = find_manifests(bundle)[0].relative_to(bundle).as_posix()
     # Not the page itself, which would load the model a second time.
-    with served(bundle) as address, open_page(address + "blank.html") as page, progress:
-        yield Renderer(page, progress, f"/{manifest}", offload=offload)
+    with served(bundle) as address, open_host(address + "blank.html") as page, progress:
+        yield Renderer(page, progress, f"/{manifest}", options)
 
 
 def _check_steps(manifest: dict[str, Any], drawing: Drawing) -> None:

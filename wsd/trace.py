@@ -17,9 +17,9 @@ from torch.export import ExportedProgram
 from torch.fx import Graph, Node
 
 from wsd.errors import CompileError
-from wsd.parts import TensorSpec, make_part
+from wsd.parts import Part
 from wsd.storage import Parameter, Use, choose_storage
-from wsd.zoo import Component, Family
+from wsd.zoo import Component
 
 _aten = torch.ops.aten
 _PASS_THROUGH = (
@@ -37,58 +37,39 @@ class Trace:
     """One component, exported and normalised.
 
     Attributes:
-        entry_point: name of the function in the compiled library.
+        part: what was exported.
         component: the zoo's component whose parameters it reads.
-        size: width and height of the picture in pixels; None where the
-            component does not see it.
         program: the normalised program; inputs precede parameters.
-        inputs: run-time inputs in order.
-        outputs: results in order.
         parameters: those that it reads, in the order of the arguments.
     """
 
-    entry_point: str
+    part: Part
     component: str
-    size: tuple[int, int] | None
     program: ExportedProgram
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
     parameters: tuple[Parameter, ...]
 
 
-def trace_component(
-    family: Family,
-    component: Component,
-    model: torch.nn.Module,
-    size: tuple[int, int],
-    dtype: str = "f32",
-) -> Trace:
-    """Export one component at one picture size and normalise its graph.
+def trace_component(component: Component, part: Part, dtype: str = "f32") -> Trace:
+    """Export a component at one picture size and normalise its graph.
 
     Args:
-        family: the zoo's entry.
-        component: which of its components ``model`` is.
-        model: the torch module in evaluation mode, float32; its weights are
-            not recorded, only their names and shapes.
-        size: width and height of the picture in pixels.
+        component: whose weights the part reads; their values are not recorded,
+            only names and shapes.
+        part: the component as it is to be compiled (:func:`wsd.parts.make_part`).
         dtype: one of :data:`wsd.storage.DTYPES`.
 
     Raises:
         CompileError: if the graph holds something that WebGPU cannot run.
     """
-    part = make_part(family, component, model, size)
     examples = tuple(
         torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in part.inputs
     )
     with torch.no_grad():
         program = normalize(torch.export.export(part.module.eval(), examples))
     return Trace(
-        entry_point=part.entry_point,
+        part=part,
         component=component.name,
-        size=part.size,
         program=program,
-        inputs=part.inputs,
-        outputs=part.outputs,
         parameters=_parameters(program, component.role, dtype),
     )
 

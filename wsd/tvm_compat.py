@@ -130,41 +130,57 @@ def add_function(module: IRModule, name: str, imported: IRModule) -> None:
     module[tvm.ir.GlobalVar(name)] = function
 
 
-def build(module: IRModule) -> tuple[Executable, dict[str, int]]:
+@dataclass(frozen=True)
+class Plan:
+    """What is known of a Relax function once its memory is planned.
+
+    Attributes:
+        workspace_bytes: of every buffer that it allocates.
+        calls: names of the TIR functions that it calls.
+    """
+
+    workspace_bytes: int
+    calls: frozenset[str]
+
+
+def build(module: IRModule) -> tuple[Executable, dict[str, Plan]]:
     """Lower a scheduled module to a relax executable for :func:`target`.
 
     Returns:
-        (executable, function → bytes of the memory that it works in, as planned).
+        (executable, Relax function → its plan).
     """
     pipeline = relax.get_pipeline("default_build")
-    watch = _MemoryWatch()
+    watch = _PlanWatch()
     with target(), tvm.transform.PassContext(instruments=[watch]), _grouped_device_functions():
         executable = relax.build(module, target(), relax_pipeline=pipeline, system_lib=True)
     return executable, watch.planned
 
 
 @tvm.ir.instrument.pass_instrument
-class _MemoryWatch:
-    """Reads the storages of each function when memory has been planned."""
+class _PlanWatch:
+    """Reads each function when memory has been planned."""
 
     def __init__(self) -> None:
-        self.planned: dict[str, int] = {}
+        self.planned: dict[str, Plan] = {}
 
     def run_after_pass(self, module: IRModule, info: Any) -> None:
         if str(info.name) != "StaticPlanBlockMemory":
             return
         for variable, function in module.functions.items():
             if isinstance(function, relax.Function):
-                self.planned[str(variable.name_hint)] = _planned_bytes(function)
+                self.planned[str(variable.name_hint)] = _plan(function)
 
 
-def _planned_bytes(function: Any) -> int:
-    """Return the bytes of every buffer that a planned function allocates."""
+def _plan(function: Any) -> Plan:
+    """Read the buffers and calls of a function whose memory has been planned."""
     sizes: list[int] = []
+    calls: set[str] = set()
 
     def visit(expression: Any) -> None:
         if not isinstance(expression, relax.Call):
             return
+        if isinstance(expression.op, tvm.ir.GlobalVar):
+            calls.add(str(expression.op.name_hint))
         name = getattr(expression.op, "name", "")
         if name == "relax.memory.alloc_storage":
             sizes.append(math.prod(int(extent) for extent in expression.args[0]))
@@ -173,7 +189,7 @@ def _planned_bytes(function: Any) -> int:
             sizes.append(4 * math.prod(shape))
 
     relax.analysis.post_order_visit(function.body, visit)
-    return sum(sizes)
+    return Plan(sum(sizes), frozenset(calls))
 
 
 def run_on_cpu(module: IRModule, inputs: list[Any], parameters: list[Any]) -> list[Any]:

@@ -12,9 +12,9 @@ from playwright.sync_api import BrowserContext, Page, expect
 from wsd.browser import open_browser
 from wsd.build import build_bundle
 from wsd.checkpoint import Checkpoint, choose_checkpoint
-from wsd.manifest import find_manifests
+from wsd.compile import compile_library
 from wsd.progress import Quiet
-from wsd.render import Renderer
+from wsd.render import LoadOptions, Renderer, open_renderer
 from wsd.serve import served
 from wsd.zoo import find_family
 
@@ -43,15 +43,15 @@ def open_model(context: BrowserContext) -> OpenModel:
     """Return a function that opens a bundle's model in a page of its own."""
 
     @contextmanager
-    def open_bundle(bundle: Path, *, offload: bool = False) -> Iterator[Renderer]:
-        manifest = find_manifests(bundle)[0].relative_to(bundle).as_posix()
-        with served(bundle) as url:
-            page = context.new_page()
-            # Not the page itself, which would load the model a second time.
-            page.goto(url + "blank.html")
-            page.set_default_timeout(0)
-            yield Renderer(page, Quiet(), "/" + manifest, offload=offload)
-            page.close()
+    def open_page(address: str) -> Iterator[Page]:
+        page = context.new_page()
+        page.goto(address)
+        page.set_default_timeout(0)
+        yield page
+        page.close()
+
+    def open_bundle(bundle: Path, **options: bool) -> AbstractContextManager[Renderer]:
+        return open_renderer(bundle, Quiet(), LoadOptions(**options), open_page)
 
     return open_bundle
 
@@ -69,7 +69,8 @@ def xl_renderer(
     family = find_family("tiny-sdxl")
     out = tmp_path_factory.mktemp("bundle") / "xl"
     checkpoint = Checkpoint(choose_checkpoint(family, None, None), family)
-    build_bundle(checkpoint, family.sizes, out, Quiet())
+    library = compile_library(family, family.sizes, "f32", Quiet())
+    build_bundle(checkpoint, library, out, Quiet())
     with open_model(out) as opened:
         yield opened
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from measure import psnr, relative_error
 
+from wsd.accuracy import psnr, relative_error
 from wsd.drawing import Drawing
 from wsd.progress import Quiet
 from wsd.reference import draw_reference

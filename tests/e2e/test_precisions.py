@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from measure import psnr, relative_error
 
+from wsd.accuracy import psnr, relative_error
 from wsd.build import build_bundle
 from wsd.checkpoint import Checkpoint, choose_checkpoint
 from wsd.compile import compile_library
@@ -26,8 +26,8 @@ def built(request, open_model, tmp_path_factory):
     family = find_family(name)
     folder = choose_checkpoint(family, None, None)
     bundle = tmp_path_factory.mktemp("bundle") / dtype
-    build_bundle(Checkpoint(folder, family), family.sizes, bundle, Quiet(), dtype)
     library = compile_library(family, family.sizes, dtype, Quiet())
+    build_bundle(Checkpoint(folder, family), library, bundle, Quiet())
     pipeline = load_pipeline(Checkpoint(folder, family))
     with torch.no_grad():
         for component in family.components:

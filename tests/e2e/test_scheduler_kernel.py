@@ -4,9 +4,9 @@ import base64
 
 import numpy as np
 import pytest
-from measure import relative_error
 from scheduling import by_browser, by_diffusers, configure, float32_noise  # noqa: F401
 
+from wsd.accuracy import relative_error
 from wsd.schedulers import SCHEDULERS, build_scheduler, max_steps, scheduler_constants
 
 SHAPE = (1, 4, 16, 16)

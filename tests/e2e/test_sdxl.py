@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from measure import psnr, relative_error
 
+from wsd.accuracy import psnr, relative_error
 from wsd.checkpoint import Checkpoint, choose_checkpoint
 from wsd.drawing import Drawing
 from wsd.progress import Quiet

@@ -13,7 +13,7 @@ from wsd.progress import Quiet
 
 
 @pytest.fixture
-def build(family, checkpoint, monkeypatch):
+def build(family, library, checkpoint, monkeypatch):
     """Return a function that builds into a folder, with shards of 1 MiB."""
     original = params.write_shards
     monkeypatch.setattr(
@@ -21,12 +21,11 @@ def build(family, checkpoint, monkeypatch):
     )
 
     def run(out):
-        return build_bundle(Checkpoint(checkpoint, family), family.sizes, out, Quiet())
+        return build_bundle(Checkpoint(checkpoint, family), library, out, Quiet())
 
     return run
 
 
-@pytest.mark.usefixtures("library")
 def test_a_full_disk(build, tmp_path, monkeypatch):
     written = []
 

@@ -34,16 +34,17 @@ def test_imported_relax_computes_what_torch_computes(family, name):
     torch.manual_seed(0)
     component = next(c for c in family.components if c.name == name)
     model = build_module(component)
-    trace = trace_component(family, component, model, (64, 64))
-    inputs = make_inputs(trace.inputs)
+    part = make_part(family, component, model, (64, 64))
+    trace = trace_component(component, part)
+    inputs = make_inputs(part.inputs)
     with torch.no_grad():
-        expected = make_part(family, component, model, (64, 64)).module(*inputs)
+        expected = part.module(*inputs)
     expected = expected if isinstance(expected, tuple) else (expected,)
     state = {**dict(model.named_parameters())}
     parameters = [state[name].detach().numpy() for name in names(trace)]
     module = tvm_compat.import_program(trace.program)
     found = tvm_compat.run_on_cpu(module, [i.numpy() for i in inputs], parameters)
-    for result, right, spec in zip(found, expected, trace.outputs, strict=True):
+    for result, right, spec in zip(found, expected, part.outputs, strict=True):
         assert result.shape == right.shape == spec.shape
         assert np.linalg.norm(result - right.numpy()) <= 1e-5 * np.linalg.norm(right)
 
@@ -52,7 +53,8 @@ def test_parameters_that_nothing_reads_are_left_out():
     # SDXL conditions on the last layer but one: the last need not be downloaded.
     family = FAMILIES["tiny-sdxl"]
     component = family.component("text_encoder")
-    trace = trace_component(family, component, build_module(component), family.sizes[0])
+    part = make_part(family, component, build_module(component), family.sizes[0])
+    trace = trace_component(component, part)
     assert "encoder.layers.2.mlp.fc1.weight" in names(trace)
     assert not any(name.startswith("encoder.layers.3.") for name in names(trace))
     assert "final_layer_norm.weight" not in names(trace)

@@ -2,7 +2,7 @@
 
 import json
 
-from wsd.page import web_folder
+from wsd.npm import source_folder
 from wsd.run import find_program, run
 
 # What tvmjs's environment adds to the WASI library's functions.
@@ -30,7 +30,7 @@ def test_imports_are_provided_by_the_glue(library, bundle):
     assert bundle  # the page's packages are installed
     node = find_program("node", "install Node.js")
     answer = json.loads(
-        run([node, "--input-type=module", "-e", LIST, library.wasm], cwd=web_folder())
+        run([node, "--input-type=module", "-e", LIST, library.wasm], cwd=source_folder("web"))
     )
     imports = set(answer["imports"])
     assert imports - TVMJS - set(answer["wasi"]) == set()

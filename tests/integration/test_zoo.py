@@ -7,6 +7,7 @@ import pytest
 
 from wsd.compile import library_key
 from wsd.modules import build_skeleton
+from wsd.parts import make_part
 from wsd.schedulers import scheduler_constants
 from wsd.trace import trace_component
 from wsd.zoo import FAMILIES
@@ -25,9 +26,9 @@ PARAMETERS = {
 def test_full_size_components_are_traced(family, name):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     component = next(c for c in FAMILIES[family].components if c.name == name)
-    trace = trace_component(
-        FAMILIES[family], component, build_skeleton(component), FAMILIES[family].sizes[0]
-    )
+    size = FAMILIES[family].sizes[0]
+    part = make_part(FAMILIES[family], component, build_skeleton(component), size)
+    trace = trace_component(component, part)
     assert (
         sum(math.prod(parameter.shape) for parameter in trace.parameters)
         == PARAMETERS[family, name]

@@ -49,7 +49,8 @@ export class StableDiffusionPipeline {
     const url = new URL(manifestUrl, document.baseURI).href;
     const report = options.onProgress ?? (() => undefined);
     try {
-      const loaded = remote.load(url, options.offload ?? false, Comlink.proxy(report));
+      const { offload, tiling } = options;
+      const loaded = remote.load(url, { offload, tiling }, Comlink.proxy(report));
       await abortable(remote, options.signal, loaded);
       return new StableDiffusionPipeline(
         worker,

@@ -26,6 +26,7 @@ export type Role =
   | "text_encoder"
   | "unet"
   | "vae_decoder"
+  | "vae_decoder_tile"
   | "image_to_rgba"
   | "linear_combination";
 
@@ -36,6 +37,8 @@ export interface EntryPoint {
   size: Size | null;
   inputs: TensorSpec[];
   outputs: TensorSpec[];
+  /** Names of the shaders that it runs. */
+  kernels: string[];
   workspace_bytes: number;
 }
 
@@ -96,7 +99,7 @@ export interface Manifest {
   preview: { weights: number[][]; bias: number[] };
   requires: { features: string[]; limits: Record<string, number> };
   /** The most GPU memory that one picture takes. */
-  peak_bytes: { resident: number; offload: number };
+  peak_bytes: { size: Size; offload: boolean; tiling: boolean; bytes: number }[];
   toolchain: Record<string, string>;
 }
 

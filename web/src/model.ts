@@ -19,6 +19,11 @@ export class Model {
     return findEntryPoint(this.manifest, role, size);
   }
 
+  /** All functions of a role, of every size. */
+  entries(role: Role): EntryPoint[] {
+    return this.manifest.entry_points.filter((entry) => entry.role === role);
+  }
+
   /** Shape of the latents of one picture: (1, channels, height, width). */
   latentShape(size: Size): [number, number, number, number] {
     return this.entry("unet", size).inputs[0]!.shape as [number, number, number, number];

@@ -1,6 +1,7 @@
 /** Text → denoise → decode. No DOM: it runs in a worker or in a page. */
 
 import { Components } from "./components/components";
+import { Decoder } from "./decoder";
 import { Denoiser, disposeAll } from "./denoiser";
 import { throwIfAborted, WsdError } from "./errors";
 import { requestGpu } from "./gpu";
@@ -29,6 +30,11 @@ export interface LoadOptions {
    * UNet, then decoder. Slower, since each picture fetches them anew, but smaller.
    */
   offload?: boolean | undefined;
+  /**
+   * Decode pictures in overlapping tiles. Slower and not quite the same picture, but
+   * the decoder, which needs the most memory of all, needs a part of it.
+   */
+  tiling?: boolean | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;
 }
@@ -61,6 +67,7 @@ export class Pipeline {
     private readonly model: Model,
     readonly adapter: Record<string, string>,
     private readonly text: TextStage,
+    private readonly decoder: Decoder,
   ) {}
 
   get manifest(): Manifest {
@@ -81,19 +88,35 @@ export class Pipeline {
     );
     const tokenizers = await loadTokenizers(manifest, manifestUrl, signal);
     throwIfAborted(signal);
-    const runtime = await Runtime.create(wasm, gpu.device, manifest.entry_points, (share) =>
-      report({ stage: "pipelines", loaded: share, total: 1 }),
-    );
+    const runtime = await Runtime.create(wasm, gpu.device, manifest.entry_points);
     try {
       const components = new Components(runtime, manifest, manifestUrl, options.offload ?? false);
+      const model = new Model(manifest, runtime, components);
+      const text = new TextStage(model, tokenizers);
+      const decoder = new Decoder(model, options.tiling ?? false);
+      const pipeline = new Pipeline(model, gpu.adapter, text, decoder);
+      await pipeline.prepare(manifest.defaults.size, report);
+      throwIfAborted(signal);
       if (components.offload) await components.need("text_encoder", report, signal);
       else await components.needAll(report, signal);
-      const model = new Model(manifest, runtime, components);
-      return new Pipeline(model, gpu.adapter, new TextStage(model, tokenizers));
+      return pipeline;
     } catch (error) {
       runtime.dispose();
       throw asOutOfMemory(error);
     }
+  }
+
+  /** Compile the pipelines of all that draws a picture of this size. */
+  private async prepare(size: Size, report: OnProgress): Promise<void> {
+    const functions = [
+      ...this.model.entries("text_encoder"),
+      this.model.entry("unet", size),
+      this.model.entry("linear_combination", size),
+      ...this.decoder.functions(size),
+    ];
+    await this.model.runtime.prepare(functions, (loaded, total) =>
+      report({ stage: "pipelines", loaded, total }),
+    );
   }
 
   /** Bring what a stage needs to the GPU. */
@@ -139,6 +162,7 @@ export class Pipeline {
     inputs: Record<string, Float32Array>,
     size: Size = this.manifest.defaults.size,
   ): Promise<Float32Array> {
+    await this.prepare(size, ignore);
     await this.need("unet", ignore);
     const unet = this.model.entry("unet", size);
     const noise = this.model.runtime.scope(() => {
@@ -157,14 +181,9 @@ export class Pipeline {
     latents: Float32Array,
     size: Size = this.manifest.defaults.size,
   ): Promise<Float32Array> {
+    await this.prepare(size, ignore);
     await this.need("vae_decoder", ignore);
-    const decoder = this.model.entry("vae_decoder", size);
-    const image = this.model.runtime.scope(() =>
-      this.model.call(decoder, {
-        latents: this.model.runtime.tensor(latents, decoder.inputs[0]!.shape),
-      }).image!,
-    );
-    return this.model.readAndDispose(image);
+    return this.decoder.decodeToFloats(latents, size);
   }
 
   /** Add scaled latents with the schedulers' kernel, for tests and tools. */
@@ -203,6 +222,8 @@ export class Pipeline {
     throwIfAborted(signal);
     // As in diffusers, guidance of 1 or less needs no unconditional pass.
     const guided = options.guidanceScale > 1;
+    await this.prepare(options.size, onProgress);
+    throwIfAborted(signal);
     await this.need("text_encoder", onProgress, signal);
     const conditional = this.text.encode(prompt);
     const unconditional = guided ? this.encodeNegative(options.negativePrompt) : undefined;
@@ -229,8 +250,9 @@ export class Pipeline {
       await this.need("vae_decoder", onProgress, signal);
       for (const [image, final] of finals.entries()) {
         throwIfAborted(signal);
-        images.push(await this.decode(final, options.size));
-        latents.push(new Float32Array(await this.model.runtime.read(final)));
+        const read = new Float32Array(await this.model.runtime.read(final));
+        latents.push(read);
+        images.push(await this.decoder.decode(read, options.size, signal));
         onProgress({ stage: "decode", loaded: 1, total: 1, image });
       }
       timings.decode = performance.now() - denoised;
@@ -244,16 +266,6 @@ export class Pipeline {
 
   private encodeNegative(text: string | undefined): NamedTensors {
     return text === undefined ? this.text.encodeNothing() : this.text.encode(text);
-  }
-
-  private async decode(latents: Tensor, size: Size): Promise<ImageData> {
-    const rgba = this.model.runtime.scope(() => {
-      const decoded = this.model.call(this.model.entry("vae_decoder", size), { latents });
-      return this.model.call(this.model.entry("image_to_rgba", size), decoded).rgba!;
-    });
-    const bytes = new Uint8ClampedArray(await this.model.runtime.read(rgba));
-    rgba.dispose();
-    return new ImageData(bytes, size[0], size[1]);
   }
 }
 

@@ -30,14 +30,24 @@ export interface Usage {
   wasmBytes: number;
 }
 
-/** tvmjs's private fields that `usage` reads; the same in both versions. */
+interface GpuContext {
+  currAllocatedBytes: number;
+  peakAllocatedBytes: number;
+  bufferTable: unknown[];
+  createShaderAsync(info: object, code: string): Promise<unknown>;
+}
+
+/** tvmjs's private fields that are read here; the same in both versions. */
 interface Internals {
-  lib: { webGPUContext: { currAllocatedBytes: number; peakAllocatedBytes: number; bufferTable: unknown[] } };
+  lib: { webGPUContext: GpuContext };
   env: { packedCFuncTable: unknown[] };
   memory: { memory: WebAssembly.Memory };
 }
 
 export class Runtime {
+  /** Names of the kernels whose pipelines are compiled. */
+  private readonly ready = new Set<string>();
+
   private constructor(
     private readonly instance: tvmjs.Instance,
     private readonly vm: tvmjs.VirtualMachine,
@@ -46,25 +56,18 @@ export class Runtime {
     private readonly functions: Map<string, tvmjs.PackedFunc>,
   ) {}
 
-  /**
-   * Start a library and compile its pipelines.
-   *
-   * @param onProgress told the share of pipelines that are ready, 0 to 1.
-   */
+  /** Start a library; `prepare` comes before the first call of a function. */
   static async create(
     wasm: ArrayBuffer,
     device: GPUDevice,
     entryPoints: EntryPoint[],
-    onProgress: (share: number) => void,
   ): Promise<Runtime> {
     const instance = await tvmjs.instantiate(wasm, wasiImports(), () => undefined);
     instance.initWebGPU(device);
-    instance.registerInitProgressCallback((report) => onProgress(report.progress));
     instance.beginScope();
     const gpu = instance.webgpu();
     const cpu = instance.cpu();
     const vm = instance.detachFromCurrentScope(instance.createVirtualMachine(gpu));
-    await instance.asyncLoadWebGPUPipelines(vm.getInternalModule());
     const functions = new Map(
       entryPoints.map(({ name }) => [
         name,
@@ -73,6 +76,50 @@ export class Runtime {
     );
     instance.endScope();
     return new Runtime(instance, vm, gpu, cpu, functions);
+  }
+
+  /**
+   * Compile the pipelines of functions, in parallel, those that are not compiled yet.
+   *
+   * tvmjs's own `asyncLoadWebGPUPipelines` compiles those of all functions, which for
+   * a library of several sizes takes several times as long.
+   *
+   * @param onProgress told how many of how many are ready.
+   */
+  async prepare(
+    functions: EntryPoint[],
+    onProgress: (loaded: number, total: number) => void,
+  ): Promise<void> {
+    const wanted = new Set(functions.flatMap(({ kernels }) => kernels));
+    const missing = [...wanted].filter((name) => !this.ready.has(name));
+    if (missing.length === 0) return;
+    const context = (this.instance as unknown as Internals).lib.webGPUContext;
+    this.instance.beginScope();
+    const module = this.vm.getInternalModule();
+    const infos = JSON.parse(module.getFunction("webgpu.get_fmap", true)() as string) as Record<
+      string,
+      object
+    >;
+    const getShader = module.getFunction("webgpu.get_shader");
+    const codes = missing.map((name) => getShader(name) as string);
+    const install = this.instance.detachFromCurrentScope(module.getFunction("webgpu.update_prebuild"));
+    this.instance.endScope();
+    let loaded = 0;
+    try {
+      await Promise.all(
+        missing.map(async (name, index) => {
+          const kernel = await context.createShaderAsync(infos[name]!, codes[index]!);
+          this.instance.beginScope();
+          install(name, kernel);
+          this.instance.endScope();
+          this.ready.add(name);
+          loaded += 1;
+          onProgress(loaded, missing.length);
+        }),
+      );
+    } finally {
+      install.dispose();
+    }
   }
 
   /** Run `work` and dispose of every tensor it made but the one it returns. */

@@ -4,20 +4,23 @@ import * as Comlink from "comlink";
 
 import { registerErrors } from "./transfer";
 import type { GenerateOptions } from "./options";
-import type { Generated, OnProgress } from "./pipeline";
+import type { Generated, LoadOptions, OnProgress } from "./pipeline";
 import { Pipeline } from "./pipeline";
 import type { Manifest, Size } from "./manifest";
 import type { Usage } from "./runtime";
+
+/** What of the load options crosses to the worker. */
+type Residency = Pick<LoadOptions, "offload" | "tiling">;
 
 /** Signals do not cross to a worker; each piece of work gets one here. */
 class WorkerPipeline {
   private pipeline: Pipeline | undefined;
   private controller = new AbortController();
 
-  async load(manifestUrl: string, offload: boolean, onProgress: OnProgress): Promise<void> {
+  async load(manifestUrl: string, how: Residency, onProgress: OnProgress): Promise<void> {
     this.controller = new AbortController();
     const { signal } = this.controller;
-    this.pipeline = await Pipeline.load(manifestUrl, { offload, signal, onProgress });
+    this.pipeline = await Pipeline.load(manifestUrl, { ...how, signal, onProgress });
   }
 
   async generate(

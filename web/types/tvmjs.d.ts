@@ -36,10 +36,6 @@ export interface VirtualMachine extends Disposable {
   getInternalModule(): Module;
 }
 
-export interface InitProgressReport {
-  progress: number;
-}
-
 export interface Instance extends Disposable {
   webgpu(): DLDevice;
   cpu(): DLDevice;
@@ -47,8 +43,6 @@ export interface Instance extends Disposable {
   makeTVMArray(items: TVMObject[]): TVMObject;
   initWebGPU(device: GPUDevice): void;
   createVirtualMachine(device: DLDevice): VirtualMachine;
-  asyncLoadWebGPUPipelines(module: Module): Promise<void>;
-  registerInitProgressCallback(callback: (report: InitProgressReport) => void): void;
   getGlobalFunc(name: string): PackedFunc;
   beginScope(): void;
   endScope(): void;

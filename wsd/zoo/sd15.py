@@ -35,13 +35,14 @@ _NOISE = {**NOISE, "set_alpha_to_one": False}
 
 FAMILY = Family(
     name="sd15",
-    title="Stable Diffusion 1.5 and its fine-tunes: 512x512",
+    title="Stable Diffusion 1.5 and its fine-tunes: 512x512, 512x768, 768x512",
     pipeline="StableDiffusionPipeline",
     components=(clip_vit_l(), _UNET, full_autoencoder(0.18215)),
     scheduler={"_class_name": "PNDMScheduler", "skip_prk_steps": True, **_NOISE},
     tokenizers=(clip_tokenizer("tokenizer", "text_encoder"),),
     vae_scale_factor=8,
-    sizes=((512, 512),),
+    sizes=((512, 512), (512, 768), (768, 512)),
+    tile=384,
     steps=25,
     guidance_scale=7.5,
 )

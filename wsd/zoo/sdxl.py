@@ -28,7 +28,7 @@ _UNET = unet(
 
 FAMILY = Family(
     name="sdxl",
-    title="Stable Diffusion XL and its fine-tunes: 1024x1024",
+    title="Stable Diffusion XL and its fine-tunes: 1024x1024 and as many pixels",
     pipeline="StableDiffusionXLPipeline",
     components=(
         clip_vit_l(hidden_state=-2),
@@ -47,7 +47,8 @@ FAMILY = Family(
         clip_tokenizer("tokenizer_2", "text_encoder_2", pad_token="!"),
     ),
     vae_scale_factor=8,
-    sizes=((1024, 1024),),
+    sizes=((1024, 1024), (896, 1152), (1152, 896), (832, 1216), (1216, 832)),
+    tile=512,
     steps=25,
     guidance_scale=5.0,
     force_zeros_for_empty_prompt=True,

@@ -71,6 +71,8 @@ class Family:
         vae_scale_factor: pixels of the image per latent pixel, each way.
         sizes: (width, height) of the pictures compiled by default, in pixels;
             the first one is the default.
+        tile: edge in pixels of the squares that a picture can be decoded in, to save
+            memory; a larger one is closer to the picture decoded whole.
         steps: default number of denoising steps.
         guidance_scale: default classifier-free guidance scale.
         weights: the diffusers folder that ships with WSD, read when no checkpoint
@@ -88,6 +90,7 @@ class Family:
     tokenizers: tuple[Tokenizer, ...]
     vae_scale_factor: int
     sizes: tuple[tuple[int, int], ...]
+    tile: int
     steps: int
     guidance_scale: float
     weights: Path | None = None

@@ -36,6 +36,7 @@ FAMILY = Family(
     tokenizers=(Tokenizer("tokenizer", "text_encoder", TOKENIZER),),
     vae_scale_factor=8,
     sizes=((128, 128),),
+    tile=96,
     steps=20,
     guidance_scale=3.0,
     examples=EXAMPLES,

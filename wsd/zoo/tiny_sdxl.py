@@ -49,6 +49,7 @@ FAMILY = Family(
     ),
     vae_scale_factor=8,
     sizes=((192, 192),),
+    tile=96,
     steps=20,
     guidance_scale=3.0,
     force_zeros_for_empty_prompt=True,

@@ -1,0 +1,98 @@
+/** Cutting a picture into overlapping tiles, and blending what they became. Pure functions. */
+
+/** The least share of a tile that its neighbour covers too, as in diffusers' tiled decoding. */
+const OVERLAP = 0.25;
+
+/** Where tiles of one length start, evenly spread, so that they cover an extent. */
+export function tileStarts(extent: number, tile: number): number[] {
+  const room = extent - tile;
+  const gaps = Math.ceil(room / (tile * (1 - OVERLAP)));
+  return Array.from({ length: gaps + 1 }, (_, index) =>
+    gaps === 0 ? 0 : Math.round((index * room) / gaps),
+  );
+}
+
+/**
+ * Each tile's weight at each of its places along one edge.
+ *
+ * A tile fades in over what it shares with the one before it and out over what it
+ * shares with the next one, in a straight line; the weights at a place sum to 1.
+ */
+export function tileWeights(starts: number[], tile: number): Float32Array[] {
+  const extent = starts.at(-1)! + tile;
+  const sums = new Float64Array(extent);
+  const weights = starts.map((start, index) => {
+    const before = index === 0 ? 0 : starts[index - 1]! + tile - start;
+    const after = index === starts.length - 1 ? 0 : start + tile - starts[index + 1]!;
+    return Float64Array.from({ length: tile }, (_, place) => {
+      const fadeIn = Math.min(1, (place + 0.5) / before);
+      const fadeOut = Math.min(1, (tile - place - 0.5) / after);
+      const weight = fadeIn * fadeOut;
+      sums[start + place]! += weight;
+      return weight;
+    });
+  });
+  return weights.map((own, index) =>
+    Float32Array.from(own, (weight, place) => weight / sums[starts[index]! + place]!),
+  );
+}
+
+/** Channels of a picture, row by row: (channels, height, width). */
+export interface Planes {
+  data: Float32Array;
+  height: number;
+  width: number;
+}
+
+/** Copy a rectangle out of a picture. */
+export function crop(
+  { data, height, width }: Planes,
+  top: number,
+  left: number,
+  rows: number,
+  columns: number,
+): Planes {
+  const channels = data.length / (height * width);
+  const cut = new Float32Array(channels * rows * columns);
+  for (let line = 0; line < channels * rows; line++) {
+    const channel = Math.floor(line / rows);
+    const from = (channel * height + top + (line % rows)) * width + left;
+    cut.set(data.subarray(from, from + columns), line * columns);
+  }
+  return { data: cut, height: rows, width: columns };
+}
+
+/** Add a tile to a picture, weighted by row and by column. */
+export function blend(
+  picture: Planes,
+  tile: Planes,
+  top: number,
+  left: number,
+  rowWeights: Float32Array,
+  columnWeights: Float32Array,
+): void {
+  const { height, width } = tile;
+  const channels = tile.data.length / (height * width);
+  for (let line = 0; line < channels * height; line++) {
+    const row = line % height;
+    const to = (Math.floor(line / height) * picture.height + top + row) * picture.width + left;
+    const from = line * width;
+    const rowWeight = rowWeights[row]!;
+    for (let column = 0; column < width; column++) {
+      picture.data[to + column]! += rowWeight * columnWeights[column]! * tile.data[from + column]!;
+    }
+  }
+}
+
+/** A picture of three channels, about -1 to 1, as bytes. */
+export function toImageData({ data, height, width }: Planes): ImageData {
+  const plane = height * width;
+  const rgba = new Uint8ClampedArray(4 * plane).fill(255);
+  for (let channel = 0; channel < 3; channel++) {
+    for (let pixel = 0; pixel < plane; pixel++) {
+      // The array clamps and rounds, as the kernel image_to_rgba does.
+      rgba[4 * pixel + channel] = (data[channel * plane + pixel]! / 2 + 0.5) * 255;
+    }
+  }
+  return new ImageData(rgba, width, height);
+}
