@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from wsd.digest import canonical_json, sha256_bytes
+from wsd.digest import canonical_json, sha256_bytes, sha256_file
 from wsd.errors import UsageError
 from wsd.folders import write_atomically
 from wsd.parts import TensorSpec
@@ -110,6 +110,7 @@ def write_library(library: Library) -> None:
     """Write a library's table beside its WebAssembly module."""
     table = asdict(library)
     del table["folder"]
+    table["wasm_sha256"] = sha256_file(library.wasm)
     write_atomically(library.folder / _TABLE, canonical_json(table))
 
 
@@ -124,7 +125,7 @@ def read_library(folder: Path) -> Library:
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder} holds no compiled library ({error})", _HINT) from error
     try:
-        return Library(
+        library = Library(
             folder=folder,
             architecture=table["architecture"],
             sizes=tuple((width, height) for width, height in table["sizes"]),
@@ -140,8 +141,12 @@ def read_library(folder: Path) -> Library:
             shaders=table["shaders"],
             toolchain=table["toolchain"],
         )
+        digest = table["wasm_sha256"]
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{folder / _TABLE} is of another version of WSD", _HINT) from error
+    if not library.wasm.is_file() or sha256_file(library.wasm) != digest:
+        raise UsageError(f"{library.wasm} is missing or damaged", "compile it again, or copy it")
+    return library
 
 
 def check_library(library: Library, family: Family) -> None:

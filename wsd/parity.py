@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from wsd.accuracy import psnr, relative_error
+from wsd.accuracy import psnr, relative_error, seam
 from wsd.checkpoint import Checkpoint
 from wsd.drawing import Drawing
 from wsd.manifest import find_manifests, read_manifest
+from wsd.parts import TILE_ROLE
 from wsd.progress import Progress
 from wsd.reference import draw_reference, load_pipeline
 from wsd.render import LoadOptions, OpenHost, Rendered, Renderer, open_renderer
@@ -139,8 +140,8 @@ def compare(
             again = renderer.draw(replace(drawing, steps=_BRIEF_STEPS))
             findings += _memory(manifest, size, options, renderer)
             if options.tiling:
-                seam = _seam(renderer.decode_latents(drawn.latents, size), whole, size)
-                findings.append(Finding("tiles: steepest seam", seam, "of 255", 1))
+                tiled = renderer.decode_latents(drawn.latents, size)
+                findings.append(_seam(manifest, tiled, whole, size))
             else:
                 error = relative_error(again.latents, brief.latents)
                 findings.append(Finding("offload: latents", error, "relative", 0))
@@ -301,15 +302,14 @@ def _memory(
     yield Finding(f"peak memory: {way}", measured, "bytes", 1.1 * planned)
 
 
-def _seam(tiled: np.ndarray, whole: np.ndarray, size: Any) -> float:
-    """Return the largest mean step along a line that tiles have and the whole picture has not.
-
-    Of 255; averaged over each row and each column, where a seam would be a line.
-    """
-    difference = (tiled - whole).reshape(3, size[1], size[0]) * 127.5
-    across = np.abs(np.diff(difference, axis=1).mean(axis=2)).max()
-    down = np.abs(np.diff(difference, axis=2).mean(axis=1)).max()
-    return float(max(across, down))
+def _seam(manifest: dict[str, Any], tiled: np.ndarray, whole: np.ndarray, size: Any) -> Finding:
+    """Compare the picture decoded in tiles with the one decoded whole."""
+    (entry,) = (e for e in manifest["entry_points"] if e["role"] == TILE_ROLE)
+    tile = entry["outputs"][0]["shape"][-1]
+    shape = (3, size[1], size[0])
+    factor = manifest["latents"]["scale_factor"]
+    steepest = seam(tiled.reshape(shape), whole.reshape(shape), tile, factor)
+    return Finding("tiles: steepest seam", steepest, "of 255", 1)
 
 
 def describe(comparison: Comparison) -> Iterator[str]:

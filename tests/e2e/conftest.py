@@ -14,7 +14,7 @@ from wsd.build import build_bundle
 from wsd.checkpoint import Checkpoint, choose_checkpoint
 from wsd.compile import compile_library
 from wsd.progress import Quiet
-from wsd.render import LoadOptions, Renderer, open_renderer
+from wsd.render import LoadOptions, OpenHost, Renderer, open_renderer
 from wsd.serve import served
 from wsd.zoo import find_family
 
@@ -39,8 +39,8 @@ OpenModel = Callable[..., AbstractContextManager[Renderer]]
 
 
 @pytest.fixture(scope="session")
-def open_model(context: BrowserContext) -> OpenModel:
-    """Return a function that opens a bundle's model in a page of its own."""
+def open_host(context: BrowserContext) -> OpenHost:
+    """Return a function that opens a page at an address, in the browser that tests share."""
 
     @contextmanager
     def open_page(address: str) -> Iterator[Page]:
@@ -50,8 +50,15 @@ def open_model(context: BrowserContext) -> OpenModel:
         yield page
         page.close()
 
+    return open_page
+
+
+@pytest.fixture(scope="session")
+def open_model(open_host: OpenHost) -> OpenModel:
+    """Return a function that opens a bundle's model in a page of its own."""
+
     def open_bundle(bundle: Path, **options: bool) -> AbstractContextManager[Renderer]:
-        return open_renderer(bundle, Quiet(), LoadOptions(**options), open_page)
+        return open_renderer(bundle, Quiet(), LoadOptions(**options), open_host)
 
     return open_bundle
 

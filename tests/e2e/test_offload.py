@@ -36,19 +36,6 @@ def test_one_stage_at_a_time(manifest, offloading):
     assert held[2] == held[0]
 
 
-def test_peaks_are_as_planned(open_model, bundle, manifest):
-    measured = {}
-    for mode in ("resident", "offload"):
-        with open_model(bundle, offload=mode == "offload") as fresh:
-            fresh.draw(Drawing("a large red circle", seed=1, steps=2))
-            measured[mode] = fresh.usage()["peakGpuBytes"]
-    planned = manifest["peak_bytes"]
-    assert planned["offload"] < planned["resident"]
-    for mode, peak in measured.items():
-        # The pool rounds buffers up to pages, and a run holds some latents.
-        assert 0.9 * peak < planned[mode] < 1.1 * peak, (mode, measured, planned)
-
-
 def test_the_peak_is_lower(renderer, offloading):
     renderer.draw(DRAWING)
     offloading.draw(DRAWING)

@@ -24,6 +24,8 @@ export interface Usage {
   peakGpuBytes: number;
   /** GPU buffers that TVM allocated. */
   gpuBuffers: number;
+  /** Compute pipelines that are compiled. */
+  pipelines: number;
   /** JavaScript functions that WebAssembly holds. */
   callbacks: number;
   /** Bytes of WebAssembly memory. */
@@ -200,6 +202,7 @@ export class Runtime {
       gpuBytes: lib.webGPUContext.currAllocatedBytes,
       peakGpuBytes: lib.webGPUContext.peakAllocatedBytes,
       gpuBuffers: lib.webGPUContext.bufferTable.filter((buffer) => buffer !== undefined).length,
+      pipelines: this.ready.size,
       callbacks: env.packedCFuncTable.filter((callback) => callback !== undefined).length,
       wasmBytes: memory.memory.buffer.byteLength,
     };

@@ -16,7 +16,9 @@ export function tileStarts(extent: number, tile: number): number[] {
  * Each tile's weight at each of its places along one edge.
  *
  * A tile fades in over what it shares with the one before it and out over what it
- * shares with the next one, in a straight line; the weights at a place sum to 1.
+ * shares with the next one; the weights at a place sum to 1. It fades as a Hann window
+ * does: in a straight line, the first rows of a tile, which are wrong because the
+ * decoder sees nothing beyond them, showed as a line of two steps of 255.
  */
 export function tileWeights(starts: number[], tile: number): Float32Array[] {
   const extent = starts.at(-1)! + tile;
@@ -25,9 +27,7 @@ export function tileWeights(starts: number[], tile: number): Float32Array[] {
     const before = index === 0 ? 0 : starts[index - 1]! + tile - start;
     const after = index === starts.length - 1 ? 0 : start + tile - starts[index + 1]!;
     return Float64Array.from({ length: tile }, (_, place) => {
-      const fadeIn = Math.min(1, (place + 0.5) / before);
-      const fadeOut = Math.min(1, (tile - place - 0.5) / after);
-      const weight = fadeIn * fadeOut;
+      const weight = fade((place + 0.5) / before) * fade((tile - place - 0.5) / after);
       sums[start + place]! += weight;
       return weight;
     });
@@ -35,6 +35,11 @@ export function tileWeights(starts: number[], tile: number): Float32Array[] {
   return weights.map((own, index) =>
     Float32Array.from(own, (weight, place) => weight / sums[starts[index]! + place]!),
   );
+}
+
+/** From 0 at the edge to 1 where nothing is shared any more. */
+function fade(share: number): number {
+  return Math.sin((Math.PI / 2) * Math.min(1, share)) ** 2;
 }
 
 /** Channels of a picture, row by row: (channels, height, width). */

@@ -1,0 +1,52 @@
+"""Several sizes in one library: what each draws, and when it is made ready."""
+
+import pytest
+
+from wsd.accuracy import psnr, relative_error
+from wsd.build import build_bundle
+from wsd.checkpoint import Checkpoint
+from wsd.compile import compile_library
+from wsd.drawing import Drawing
+from wsd.progress import Quiet
+from wsd.reference import draw_reference
+
+SIZES = ((128, 128), (96, 128), (128, 96))
+
+
+@pytest.fixture(scope="module")
+def sized(open_model, family, checkpoint, tmp_path_factory):
+    out = tmp_path_factory.mktemp("bundle") / "sizes"
+    library = compile_library(family, SIZES, "f32", Quiet())
+    build_bundle(Checkpoint(checkpoint, family), library, out, Quiet())
+    with open_model(out) as renderer:
+        yield library, renderer
+
+
+def test_a_size_is_made_ready_when_it_is_asked_for(sized):
+    library, renderer = sized
+    kernels = {entry.name: set(entry.kernels) for entry in library.entry_points}
+    # Where nothing but the size differs, nothing else is asked for.
+    others = {name for name in kernels if not name.endswith(("96x128", "128x96", "_tile"))}
+    assert renderer.usage()["pipelines"] == len(set.union(*(kernels[name] for name in others)))
+    renderer.draw(Drawing("red", steps=1, size=SIZES[1]))
+    others |= {name for name in kernels if name.endswith("_96x128")}
+    assert renderer.usage()["pipelines"] == len(set.union(*(kernels[name] for name in others)))
+    assert renderer.usage()["pipelines"] < len(library.shaders)
+
+
+@pytest.mark.parametrize("size", [SIZES[0], SIZES[1]])
+def test_each_size_draws(sized, pipeline, family, size):
+    _, renderer = sized
+    drawing = Drawing("a large red circle", seed=4, steps=2, size=size)
+    images, latents = draw_reference(family, pipeline, drawing, Quiet())
+    drawn = renderer.draw(drawing)
+    assert drawn.images.shape == images.shape == (1, size[1], size[0], 3)
+    assert relative_error(drawn.latents, latents) < 1e-3
+    assert psnr(drawn.images, images) > 40
+
+
+def test_functions_name_their_kernels(sized):
+    library, _ = sized
+    assert {name for entry in library.entry_points for name in entry.kernels} == set(
+        library.shaders
+    )

@@ -1,0 +1,91 @@
+"""A library compiled apart: bundles of other weights where no compiler is."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from wsd.compile import write_compiled
+from wsd.digest import sha256_file
+from wsd.errors import UsageError
+from wsd.library import check_library, read_library
+from wsd.progress import Quiet
+from wsd.zoo import find_family
+
+WITHOUT_TVM = """
+import sys
+sys.modules["tvm"] = sys.modules["tvm_ffi"] = None
+from wsd.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def compiled(library, tmp_path_factory):
+    return write_compiled(library, tmp_path_factory.mktemp("library") / "compiled", Quiet())
+
+
+def build(compiled, out, *options):
+    """Run ``wsd build`` without TVM, Emscripten and Node.js."""
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_TVM, "build", "--model", "tiny-sd15",
+         "--library", compiled, "--out", out, *options],
+        check=False, capture_output=True, text=True, env={**os.environ, "PATH": "/nonexistent"},
+    )  # fmt: skip
+
+
+def files(folder):
+    return {p.relative_to(folder): sha256_file(p) for p in folder.rglob("*") if p.is_file()}
+
+
+def test_the_same_bundle_without_a_compiler(compiled, bundle, tmp_path):
+    done = build(compiled, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert files(tmp_path / "out") == files(bundle)
+
+
+def test_other_weights_share_everything_else(compiled, bundle, tmp_path):
+    done = build(compiled, tmp_path / "out", "--random-weights", "5")
+    assert done.returncode == 0, done.stderr
+    new = {path.name for path in files(tmp_path / "out")} - {path.name for path in files(bundle)}
+    assert new
+    assert all(name.endswith(".bin") for name in new)
+
+
+@pytest.mark.parametrize("options", [("--dtype", "f16"), ("--size", "64x64")])
+def test_what_the_library_decides_is_not_asked(compiled, tmp_path, options):
+    done = build(compiled, tmp_path / "out", *options)
+    assert done.returncode == 2
+    assert "leave them out" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_library_of_another_model(compiled):
+    with pytest.raises(UsageError, match="was not compiled for tiny-sdxl"):
+        check_library(read_library(compiled), find_family("tiny-sdxl"))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("library.json", None, "holds no compiled library"),
+        ("library.json", "{", "holds no compiled library"),
+        ("library.json", '{"sizes": 3}', "another version of WSD"),
+        ("library.wasm", "cut", "missing or damaged"),
+        ("library.wasm", None, "missing or damaged"),
+    ],
+)
+def test_a_damaged_library(compiled, tmp_path, file, content, said):
+    folder = shutil.copytree(compiled, tmp_path / "compiled")
+    (folder / file).unlink()
+    if content is not None:
+        (folder / file).write_text(content)
+    with pytest.raises(UsageError, match=said):
+        read_library(folder)
+
+
+def test_nothing_is_overwritten(library, tmp_path):
+    with pytest.raises(UsageError, match="already exists"):
+        write_compiled(library, tmp_path, Quiet())
