@@ -13,7 +13,7 @@ times larger the difference is at the end is the last line.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,12 @@ class Comparison:
 
 
 def compare(
-    bundle: Path, checkpoint: Checkpoint, drawing: Drawing, open_host: OpenHost, progress: Progress
+    bundle: Path,
+    checkpoint: Checkpoint,
+    drawing: Drawing,
+    open_host: OpenHost,
+    progress: Progress,
+    ways: Sequence[LoadOptions] | None = None,
 ) -> Comparison:
     """Compare a bundle's first model with the checkpoint that it was built from.
 
@@ -118,6 +123,7 @@ def compare(
         drawing: the picture of the trajectory.
         open_host: how to open a page: in Chromium or in Node.js.
         progress: told what is done.
+        ways: further ways to draw, in less memory; all that the size has unless given.
 
     Raises:
         BundleError: if the folder is not a bundle.
@@ -135,16 +141,15 @@ def compare(
         findings += _memory(manifest, size, LoadOptions(), renderer)
         brief = renderer.draw(replace(drawing, steps=_BRIEF_STEPS))
         whole = renderer.decode_latents(drawn.latents, size)
-    for options in _ways(manifest, size):
+    for options in _ways(manifest, size) if ways is None else ways:
         with open_renderer(bundle, progress, options, open_host) as renderer:
             again = renderer.draw(replace(drawing, steps=_BRIEF_STEPS))
             findings += _memory(manifest, size, options, renderer)
+            error = relative_error(again.latents, brief.latents)
+            findings.append(Finding(f"{_way(options)}: latents", error, "relative", 0))
             if options.tiling:
                 tiled = renderer.decode_latents(drawn.latents, size)
                 findings.append(_seam(manifest, tiled, whole, size))
-            else:
-                error = relative_error(again.latents, brief.latents)
-                findings.append(Finding("offload: latents", error, "relative", 0))
     pictures = np.stack([expected.picture, drawn.images[0]])
     return Comparison(tuple(findings), drawn.adapter, device, pictures)
 
@@ -298,8 +303,12 @@ def _memory(
         if (tuple(peak["size"]), peak["offload"], peak["tiling"])
         == (size, options.offload, options.tiling)
     )
-    way = ("offload" if options.offload else "resident") + (", tiles" if options.tiling else "")
-    yield Finding(f"peak memory: {way}", measured, "bytes", 1.1 * planned)
+    yield Finding(f"{_way(options)}: peak memory", measured, "bytes", 1.1 * planned)
+
+
+def _way(options: LoadOptions) -> str:
+    """Say how a picture was drawn."""
+    return ("offload" if options.offload else "resident") + (", tiles" if options.tiling else "")
 
 
 def _seam(manifest: dict[str, Any], tiled: np.ndarray, whole: np.ndarray, size: Any) -> Finding:

@@ -3,9 +3,12 @@
 import * as Comlink from "comlink";
 
 import { AbortError } from "./errors";
+import { fetchText, forget } from "./files";
 import type { Manifest } from "./manifest";
+import { parseManifest } from "./manifest";
 import type { GenerateOptions } from "./options";
 import type { Generated, LoadOptions, OnProgress } from "./pipeline";
+import { openStore } from "./store";
 import { registerErrors } from "./transfer";
 import type { WorkerPipeline } from "./worker";
 
@@ -49,8 +52,9 @@ export class StableDiffusionPipeline {
     const url = new URL(manifestUrl, document.baseURI).href;
     const report = options.onProgress ?? (() => undefined);
     try {
-      const { offload, tiling } = options;
-      const loaded = remote.load(url, { offload, tiling }, Comlink.proxy(report));
+      const { offload, tiling, cache } = options;
+      const notice = Comlink.proxy(options.onNotice ?? (() => undefined));
+      const loaded = remote.load(url, { offload, tiling, cache }, Comlink.proxy(report), notice);
       await abortable(remote, options.signal, loaded);
       return new StableDiffusionPipeline(
         worker,
@@ -69,6 +73,13 @@ export class StableDiffusionPipeline {
     const { onProgress, signal, ...rest } = options;
     const report = Comlink.proxy(onProgress ?? (() => undefined));
     return abortable(this.remote, signal, this.remote.generate(prompt, rest, report));
+  }
+
+  /** Forget what the browser keeps of a model. */
+  static async purge(manifestUrl: string | URL): Promise<void> {
+    const url = new URL(manifestUrl, document.baseURI).href;
+    const store = await openStore();
+    await forget(url, parseManifest(await fetchText(url, store), url), store);
   }
 
   /** Release the GPU and end the worker. */

@@ -5,7 +5,8 @@ import { Decoder } from "./decoder";
 import { Denoiser, disposeAll } from "./denoiser";
 import { throwIfAborted, WsdError } from "./errors";
 import { requestGpu } from "./gpu";
-import { fetchText, fetchVerified } from "./integrity";
+import type { OnNotice } from "./files";
+import { digests, fetchText, Files } from "./files";
 import type { Manifest, Role, Size } from "./manifest";
 import { parseManifest } from "./manifest";
 import type { NamedTensors } from "./model";
@@ -16,6 +17,7 @@ import type { OnProgress } from "./progress";
 import { counter } from "./progress";
 import type { Tensor, Usage } from "./runtime";
 import { asOutOfMemory, Runtime } from "./runtime";
+import { NO_STORE, openStore } from "./store";
 import { layOutRun } from "./schedulers";
 import type { Settings } from "./settings";
 import type { Tokenizers } from "./text";
@@ -35,6 +37,10 @@ export interface LoadOptions {
    * the decoder, which needs the most memory of all, needs a part of it.
    */
   tiling?: boolean | undefined;
+  /** Keep what is downloaded in the browser, checked again when it is read; true unless given. */
+  cache?: boolean | undefined;
+  /** Told, in a sentence, what went otherwise than it should and was dealt with. */
+  onNotice?: OnNotice | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: OnProgress | undefined;
 }
@@ -47,7 +53,7 @@ export interface Timings {
   total: number;
 }
 
-const ignore: OnProgress = () => undefined;
+const ignore = (): void => undefined;
 
 export interface Generated {
   /** The first picture. */
@@ -78,23 +84,25 @@ export class Pipeline {
   static async load(manifestUrl: string, options: LoadOptions = {}): Promise<Pipeline> {
     const { signal, onProgress } = options;
     const report: OnProgress = onProgress ?? ignore;
-    const manifest = parseManifest(await fetchText(manifestUrl, signal), manifestUrl);
+    const store = options.cache === false ? NO_STORE : await openStore();
+    const text = await fetchText(manifestUrl, store, signal);
+    const manifest = parseManifest(text, manifestUrl);
     const gpu = await requestGpu(manifest.requires);
-    const wasm = await fetchVerified(
-      manifestUrl,
+    const files = new Files(manifestUrl, store, digests(manifest), options.onNotice ?? ignore);
+    const wasm = await files.get(
       manifest.library,
       counter(report, "library", manifest.library.bytes, manifest.library.file),
       signal,
     );
-    const tokenizers = await loadTokenizers(manifest, manifestUrl, signal);
+    const tokenizers = await loadTokenizers(manifest, files, signal);
     throwIfAborted(signal);
     const runtime = await Runtime.create(wasm, gpu.device, manifest.entry_points);
     try {
-      const components = new Components(runtime, manifest, manifestUrl, options.offload ?? false);
+      const components = new Components(runtime, manifest, files, options.offload ?? false);
       const model = new Model(manifest, runtime, components);
-      const text = new TextStage(model, tokenizers);
+      const encoder = new TextStage(model, tokenizers);
       const decoder = new Decoder(model, options.tiling ?? false);
-      const pipeline = new Pipeline(model, gpu.adapter, text, decoder);
+      const pipeline = new Pipeline(model, gpu.adapter, encoder, decoder);
       await pipeline.prepare(manifest.defaults.size, report);
       throwIfAborted(signal);
       if (components.offload) await components.need("text_encoder", report, signal);
@@ -271,14 +279,14 @@ export class Pipeline {
 
 async function loadTokenizers(
   manifest: Manifest,
-  base: string,
+  files: Files,
   signal?: AbortSignal,
 ): Promise<Tokenizers> {
   const fetched = new Map<string, string>(); // several encoders may share one file
   const tokenizers: Tokenizers = {};
   for (const [component, entry] of Object.entries(manifest.tokenizers)) {
     if (!fetched.has(entry.file)) {
-      const bytes = await fetchVerified(base, entry, () => undefined, signal);
+      const bytes = await files.get(entry, ignore, signal);
       fetched.set(entry.file, new TextDecoder().decode(bytes));
     }
     tokenizers[component] = createTokenizer(fetched.get(entry.file)!, entry);

@@ -2,6 +2,7 @@
 
 import * as Comlink from "comlink";
 
+import type { OnNotice } from "./files";
 import { registerErrors } from "./transfer";
 import type { GenerateOptions } from "./options";
 import type { Generated, LoadOptions, OnProgress } from "./pipeline";
@@ -10,17 +11,27 @@ import type { Manifest, Size } from "./manifest";
 import type { Usage } from "./runtime";
 
 /** What of the load options crosses to the worker. */
-type Residency = Pick<LoadOptions, "offload" | "tiling">;
+type Residency = Pick<LoadOptions, "offload" | "tiling" | "cache">;
 
 /** Signals do not cross to a worker; each piece of work gets one here. */
 class WorkerPipeline {
   private pipeline: Pipeline | undefined;
   private controller = new AbortController();
 
-  async load(manifestUrl: string, how: Residency, onProgress: OnProgress): Promise<void> {
+  async load(
+    manifestUrl: string,
+    how: Residency,
+    onProgress: OnProgress,
+    onNotice: OnNotice,
+  ): Promise<void> {
     this.controller = new AbortController();
     const { signal } = this.controller;
-    this.pipeline = await Pipeline.load(manifestUrl, { ...how, signal, onProgress });
+    this.pipeline = await Pipeline.load(manifestUrl, {
+      ...how,
+      signal,
+      onProgress,
+      onNotice,
+    });
   }
 
   async generate(

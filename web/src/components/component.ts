@@ -1,20 +1,24 @@
 /** A component: parameters on the GPU and the functions that read them. */
 
-import type { OnBytes } from "../integrity";
-import { fetchVerified } from "../integrity";
+import type { OnBytes } from "../download";
+import type { Files } from "../files";
 import type { ComponentEntry, ParameterRecord } from "../manifest";
+import { inOrder } from "../parallel";
 import type { Parameters, Runtime, Tensor } from "../runtime";
+
+/** Shards that are on their way at once. */
+const PARALLEL = 4;
 
 /**
  * Fetch a component's shards, check them, and upload its parameters.
  *
  * Each tensor goes to the GPU as soon as its last byte is there, so that no more
- * than one shard and one tensor are in memory at a time.
+ * than a few shards and one tensor are in memory at a time.
  */
 export async function loadParameters(
   runtime: Runtime,
   component: ComponentEntry,
-  base: string,
+  files: Files,
   onBytes: OnBytes,
   signal?: AbortSignal,
 ): Promise<Parameters> {
@@ -22,8 +26,11 @@ export async function loadParameters(
   let pending = new Uint8Array(0);
   let offset = 0; // of the first pending byte in the component's stream
   try {
-    for (const shard of component.shards) {
-      const data = new Uint8Array(await fetchVerified(base, shard, onBytes, signal));
+    const shards = inOrder(component.shards, PARALLEL, (shard) =>
+      files.get(shard, onBytes, signal),
+    );
+    for await (const shard of shards) {
+      const data = new Uint8Array(shard);
       pending = pending.length === 0 ? data : concatenate(pending, data);
       for (;;) {
         const record = component.records[tensors.length];

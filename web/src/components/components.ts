@@ -1,5 +1,6 @@
 /** Which components have their parameters on the GPU, and which are evicted when. */
 
+import type { Files } from "../files";
 import type { Manifest, Role } from "../manifest";
 import { counter } from "../progress";
 import type { OnProgress } from "../progress";
@@ -10,13 +11,13 @@ export class Components {
   private readonly resident = new Map<string, Parameters>();
 
   /**
-   * @param base the manifest's address.
+   * @param files where parameters come from.
    * @param offload whether only the components of one stage stay on the GPU at a time.
    */
   constructor(
     private readonly runtime: Runtime,
     private readonly manifest: Manifest,
-    private readonly base: string,
+    private readonly files: Files,
     readonly offload: boolean,
   ) {}
 
@@ -52,7 +53,7 @@ export class Components {
     const total = entries.reduce((sum, [, component]) => sum + component.bytes, 0);
     const onBytes = counter(report, "parameters", total);
     for (const [name, component] of entries) {
-      const loaded = await loadParameters(this.runtime, component, this.base, onBytes, signal);
+      const loaded = await loadParameters(this.runtime, component, this.files, onBytes, signal);
       this.resident.set(name, loaded);
     }
   }
