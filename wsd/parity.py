@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from wsd.accuracy import psnr, relative_error, seam
+from wsd.accuracy import psnr, relative_error
 from wsd.checkpoint import Checkpoint
 from wsd.drawing import Drawing
 from wsd.manifest import find_manifests, read_manifest
@@ -30,6 +30,7 @@ from wsd.progress import Progress
 from wsd.reference import draw_reference, load_pipeline
 from wsd.render import LoadOptions, OpenHost, Rendered, Renderer, open_renderer
 from wsd.storage import SCALE, Parameter, rounded
+from wsd.tiles import Tiled, decode_tiles
 
 _TIMESTEP = 500
 _NUDGE = 1e-6
@@ -78,6 +79,7 @@ class Expected:
     picture: np.ndarray
     unrounded_picture: np.ndarray
     amplification: float
+    tiled: Tiled
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,6 @@ def compare(
         findings += [Finding(f"time: {name}", ms, "ms") for name, ms in drawn.timings.items()]
         findings += _memory(manifest, size, LoadOptions(), renderer)
         brief = renderer.draw(replace(drawing, steps=_BRIEF_STEPS))
-        whole = renderer.decode_latents(drawn.latents, size)
     for options in _ways(manifest, size) if ways is None else ways:
         with open_renderer(bundle, progress, options, open_host) as renderer:
             again = renderer.draw(replace(drawing, steps=_BRIEF_STEPS))
@@ -148,8 +149,10 @@ def compare(
             error = relative_error(again.latents, brief.latents)
             findings.append(Finding(f"{_way(options)}: latents", error, "relative", 0))
             if options.tiling:
-                tiled = renderer.decode_latents(drawn.latents, size)
-                findings.append(_seam(manifest, tiled, whole, size))
+                tiled = renderer.decode_latents(expected.latents, size)
+                error = relative_error(tiled, expected.tiled.image)
+                what = f"{_way(options)}: decoded"
+                findings.append(Finding(what, error, "relative", _STAGE_TOLERANCE))
     pictures = np.stack([expected.picture, drawn.images[0]])
     return Comparison(tuple(findings), drawn.adapter, device, pictures)
 
@@ -188,6 +191,7 @@ def _expect(
         noise = _predict(pipeline, {k: torch.tensor(v, device=device) for k, v in inputs.items()})
         scaled = start.to(device) / pipeline.vae.config.scaling_factor
         image = pipeline.vae.decode(scaled).sample.cpu().numpy()
+        tiled = _decode_tiles(pipeline, manifest, latents, size, device)
     expected = Expected(
         inputs=inputs,
         text=text,
@@ -197,6 +201,7 @@ def _expect(
         picture=images[0],
         unrounded_picture=pictures[0],
         amplification=relative_error(ends[1], ends[0]) / _NUDGE,
+        tiled=tiled,
     )
     name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
     # The page wants the GPU's memory next.
@@ -265,6 +270,21 @@ def _predict(pipeline: Any, given: dict[str, torch.Tensor]) -> np.ndarray:
     return noise
 
 
+def _decode_tiles(
+    pipeline: Any, manifest: dict[str, Any], latents: np.ndarray, size: Any, device: str
+) -> Tiled:
+    (entry,) = (e for e in manifest["entry_points"] if e["role"] == TILE_ROLE)
+
+    def decode(cut: np.ndarray) -> np.ndarray:
+        scaled = torch.tensor(cut[None], device=device) / pipeline.vae.config.scaling_factor
+        image: np.ndarray = pipeline.vae.decode(scaled).sample[0].cpu().numpy()
+        return image
+
+    shaped = latents.reshape(_latent_shape(manifest, size)[1:])
+    tile = entry["outputs"][0]["shape"][-1]
+    return decode_tiles(decode, shaped, tile, manifest["latents"]["scale_factor"])
+
+
 def _stages(
     renderer: Renderer, drawing: Drawing, size: Any, expected: Expected
 ) -> Iterator[Finding]:
@@ -290,6 +310,7 @@ def _trajectory(drawn: Rendered, expected: Expected, dtype: str) -> Iterator[Fin
     value = psnr(drawn.images[0], expected.unrounded_picture)
     yield Finding("picture by unrounded weights", value, "dB", _ROUNDING_PSNR[dtype])
     yield Finding("reference: a nudge grows", expected.amplification, "times")
+    yield Finding("reference: seam between tiles", expected.tiled.seam, "of 255", 1)
 
 
 def _memory(
@@ -309,16 +330,6 @@ def _memory(
 def _way(options: LoadOptions) -> str:
     """Say how a picture was drawn."""
     return ("offload" if options.offload else "resident") + (", tiles" if options.tiling else "")
-
-
-def _seam(manifest: dict[str, Any], tiled: np.ndarray, whole: np.ndarray, size: Any) -> Finding:
-    """Compare the picture decoded in tiles with the one decoded whole."""
-    (entry,) = (e for e in manifest["entry_points"] if e["role"] == TILE_ROLE)
-    tile = entry["outputs"][0]["shape"][-1]
-    shape = (3, size[1], size[0])
-    factor = manifest["latents"]["scale_factor"]
-    steepest = seam(tiled.reshape(shape), whole.reshape(shape), tile, factor)
-    return Finding("tiles: steepest seam", steepest, "of 255", 1)
 
 
 def describe(comparison: Comparison) -> Iterator[str]:

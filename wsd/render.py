@@ -175,7 +175,7 @@ class Renderer:
         return Rendered(
             images=pixels[..., :3].copy(),
             latents=np.frombuffer(base64.b64decode(drawn["latents"]), np.float32).copy(),
-            timings={"load": self.load_ms, **drawn["timings"]},
+            timings={"load": self.load_ms, **_present(drawn["timings"])},
             settings=drawn["settings"],
             adapter=self.adapter,
             usage=drawn["usage"],
@@ -216,6 +216,10 @@ class Renderer:
 
     def _on_progress(self, event: dict[str, Any]) -> None:
         self._progress.report(event["stage"], event["loaded"], event["total"])
+
+
+def _present(timings: dict[str, float | None]) -> dict[str, float]:
+    return {stage: value for stage, value in timings.items() if value is not None}
 
 
 def _given(size: tuple[int, int] | None) -> list[list[int]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
+from speck import SPECK
 
 from wsd.browser import open_browser
 from wsd.build import build_bundle
@@ -82,9 +83,21 @@ def xl_renderer(
         yield opened
 
 
+@pytest.fixture(scope="session")
+def speck(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Checkpoint]:
+    """Return the bundle of a model of few kernels, and its checkpoint."""
+    checkpoint = Checkpoint(choose_checkpoint(SPECK, None, 0), SPECK)
+    out = tmp_path_factory.mktemp("bundle") / "speck"
+    return build_bundle(
+        checkpoint, compile_library(SPECK, SPECK.sizes, "f32", Quiet()), out, Quiet()
+    ), checkpoint
+
+
 @pytest.fixture
 def page(context: BrowserContext) -> Iterator[Page]:
-    fresh = context.new_page()
+    # A visitor of its own: what the browser keeps for one must not help the next.
+    visitor = context.browser.new_context()
+    fresh = visitor.new_page()
     fresh.set_default_timeout(TIMEOUT_MS)
     yield fresh
-    fresh.close()
+    visitor.close()

@@ -1,23 +1,23 @@
 """Several sizes in one library: what each draws, and when it is made ready."""
 
 import pytest
+from speck import SPECK
 
 from wsd.accuracy import psnr, relative_error
 from wsd.build import build_bundle
-from wsd.checkpoint import Checkpoint
 from wsd.compile import compile_library
 from wsd.drawing import Drawing
 from wsd.progress import Quiet
-from wsd.reference import draw_reference
+from wsd.reference import draw_reference, load_pipeline
 
-SIZES = ((128, 128), (96, 128), (128, 96))
+SIZES = ((16, 16), (24, 16), (16, 24))
 
 
 @pytest.fixture(scope="module")
-def sized(open_model, family, checkpoint, tmp_path_factory):
+def sized(open_model, speck, tmp_path_factory):
     out = tmp_path_factory.mktemp("bundle") / "sizes"
-    library = compile_library(family, SIZES, "f32", Quiet())
-    build_bundle(Checkpoint(checkpoint, family), library, out, Quiet())
+    library = compile_library(SPECK, SIZES, "f32", Quiet())
+    build_bundle(speck[1], library, out, Quiet())
     with open_model(out) as renderer:
         yield library, renderer
 
@@ -26,27 +26,27 @@ def test_a_size_is_made_ready_when_it_is_asked_for(sized):
     library, renderer = sized
     kernels = {entry.name: set(entry.kernels) for entry in library.entry_points}
     # Where nothing but the size differs, nothing else is asked for.
-    others = {name for name in kernels if not name.endswith(("96x128", "128x96", "_tile"))}
+    others = {name for name in kernels if not name.endswith(("_24x16", "_16x24", "_tile"))}
     assert renderer.usage()["pipelines"] == len(set.union(*(kernels[name] for name in others)))
     renderer.draw(Drawing("red", steps=1, size=SIZES[1]))
-    others |= {name for name in kernels if name.endswith("_96x128")}
+    others |= {name for name in kernels if name.endswith("_24x16")}
     assert renderer.usage()["pipelines"] == len(set.union(*(kernels[name] for name in others)))
     assert renderer.usage()["pipelines"] < len(library.shaders)
 
 
 @pytest.mark.parametrize("size", [SIZES[0], SIZES[1]])
-def test_each_size_draws(sized, pipeline, family, size):
+def test_each_size_draws(sized, speck, size):
     _, renderer = sized
     drawing = Drawing("a large red circle", seed=4, steps=2, size=size)
-    images, latents = draw_reference(family, pipeline, drawing, Quiet())
+    images, latents = draw_reference(SPECK, load_pipeline(speck[1]), drawing, Quiet())
     drawn = renderer.draw(drawing)
     assert drawn.images.shape == images.shape == (1, size[1], size[0], 3)
     assert relative_error(drawn.latents, latents) < 1e-3
     assert psnr(drawn.images, images) > 40
 
 
-def test_functions_name_their_kernels(sized):
+def test_functions_name_kernels_that_exist(sized):
     library, _ = sized
-    assert {name for entry in library.entry_points for name in entry.kernels} == set(
-        library.shaders
-    )
+    for entry in library.entry_points:
+        assert entry.kernels
+        assert set(entry.kernels) <= set(library.shaders)

@@ -81,7 +81,12 @@ def test_a_plan_writes_nothing(wsd, library, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
     count = sum(math.prod(p.shape) for p in library.parameters["unet"])
     assert f"{count:,}" in out
-    for words in ("tiny-sd15, f32, 128x128", "download", "with offload: GPUs of 2 GiB and more"):
+    for words in (
+        "tiny-sd15, f32, 128x128",
+        "download",
+        "offload, tiles",
+        "GPUs of 2 GiB and more",
+    ):
         assert words in out
 
 

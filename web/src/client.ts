@@ -8,14 +8,19 @@ import type { Manifest } from "./manifest";
 import { parseManifest } from "./manifest";
 import type { GenerateOptions } from "./options";
 import type { Generated, LoadOptions, OnProgress } from "./pipeline";
+import type { Preflight } from "./preflight";
+import { preflight as examine } from "./preflight";
 import { openStore } from "./store";
 import { registerErrors } from "./transfer";
+import type { Usage } from "./runtime";
 import type { WorkerPipeline } from "./worker";
 
 export * from "./errors";
-export type { GenerateOptions, Generated, LoadOptions, Manifest, OnProgress };
+export type { GenerateOptions, Generated, LoadOptions, Manifest, OnProgress, Usage };
 export type { ProgressEvent, Timings } from "./pipeline";
 export { readText, writeText } from "./png";
+export type { Preflight } from "./preflight";
+export { compiledSizes } from "./manifest";
 export type { Settings } from "./settings";
 export { formatSettings, parseSettings } from "./settings";
 
@@ -75,6 +80,11 @@ export class StableDiffusionPipeline {
     return abortable(this.remote, signal, this.remote.generate(prompt, rest, report));
   }
 
+  /** What the pipeline holds now, and the most GPU memory that it ever took. */
+  async usage(): Promise<Usage> {
+    return this.remote.usage();
+  }
+
   /** Forget what the browser keeps of a model. */
   static async purge(manifestUrl: string | URL): Promise<void> {
     const url = new URL(manifestUrl, document.baseURI).href;
@@ -88,6 +98,16 @@ export class StableDiffusionPipeline {
     this.remote[Comlink.releaseProxy]();
     this.worker.terminate();
   }
+}
+
+/**
+ * Say whether a model runs here, and what it takes, before anything of it is downloaded.
+ *
+ * @param manifestUrl address of its manifest.json.
+ * @throws FetchError if the manifest cannot be had.
+ */
+export async function preflight(manifestUrl: string | URL): Promise<Preflight> {
+  return examine(new URL(manifestUrl, document.baseURI).href);
 }
 
 /** Replaced by the bundler with the worker's hashed file name. */

@@ -25,7 +25,7 @@ export class Files {
   constructor(
     private readonly base: string,
     private readonly store: Store,
-    private readonly keep: ReadonlySet<string>,
+    private readonly keep: ReadonlyMap<string, unknown>,
     private readonly notice: OnNotice,
   ) {}
 
@@ -100,13 +100,14 @@ export class Files {
   }
 }
 
-/** Digests of everything that a manifest names. */
-export function digests(manifest: Manifest): Set<string> {
-  return new Set([
-    manifest.library.sha256,
-    ...Object.values(manifest.tokenizers).map((entry) => entry.sha256),
-    ...Object.values(manifest.components).flatMap(({ shards }) => shards.map((s) => s.sha256)),
-  ]);
+/** Bytes of each file that a manifest names, by digest: several names may be one file. */
+export function fileSizes(manifest: Manifest): Map<string, number> {
+  const entries: FileEntry[] = [
+    manifest.library,
+    ...Object.values(manifest.tokenizers),
+    ...Object.values(manifest.components).flatMap(({ shards }) => shards),
+  ];
+  return new Map(entries.map(({ sha256, bytes }) => [sha256, bytes]));
 }
 
 /** A small text file; where the server cannot be reached, as it was when last fetched. */
@@ -125,7 +126,7 @@ export async function fetchText(url: string, store: Store, signal?: AbortSignal)
 
 /** Forget a text and the files that its manifest names. */
 export async function forget(url: string, manifest: Manifest, store: Store): Promise<void> {
-  for (const key of [...digests(manifest), await textKey(url)]) await store.remove(key);
+  for (const key of [...fileSizes(manifest).keys(), await textKey(url)]) await store.remove(key);
 }
 
 async function textKey(url: string): Promise<string> {

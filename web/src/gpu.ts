@@ -26,6 +26,20 @@ export interface Gpu {
 
 /** Request a device that meets the requirements. */
 export async function requestGpu(requirements: Requirements): Promise<Gpu> {
+  const adapter = await findAdapter();
+  const [problem] = shortcomings(adapter, requirements);
+  if (problem !== undefined) throw problem;
+  const limits = Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]]));
+  const device = await adapter.requestDevice({
+    requiredFeatures: requirements.features as GPUFeatureName[],
+    requiredLimits: limits,
+  });
+  const { vendor, architecture, description } = adapter.info;
+  return { device, adapter: { vendor, architecture, description } };
+}
+
+/** The best adapter, or an UnsupportedError that says why there is none. */
+export async function findAdapter(): Promise<GPUAdapter> {
   // navigator.gpu is typed as always there; older browsers disagree.
   const gpu = navigator.gpu as GPU | undefined;
   if (gpu === undefined) {
@@ -43,32 +57,33 @@ export async function requestGpu(requirements: Requirements): Promise<Gpu> {
       "turn on hardware acceleration in the browser's settings, or update the graphics driver",
     );
   }
-  checkRequirements(adapter, requirements);
-  const limits = Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]]));
-  const device = await adapter.requestDevice({
-    requiredFeatures: requirements.features as GPUFeatureName[],
-    requiredLimits: limits,
-  });
-  const { vendor, architecture, description } = adapter.info;
-  return { device, adapter: { vendor, architecture, description } };
+  return adapter;
 }
 
-function checkRequirements(adapter: GPUAdapter, requirements: Requirements): void {
-  for (const feature of requirements.features) {
-    if (!adapter.features.has(feature)) {
-      throw new UnsupportedError(
-        `the GPU lacks the WebGPU feature ${feature}`,
-        "choose a model built without it",
-      );
-    }
-  }
-  for (const [name, least] of Object.entries(requirements.limits)) {
-    const found = adapter.limits[name as (typeof WANTED_LIMITS)[number]];
-    if (found < least) {
-      throw new UnsupportedError(
-        `the GPU's ${name} is ${found}, the model needs ${least}`,
-        "choose a smaller model",
-      );
-    }
-  }
+/** What of the requirements an adapter lacks. */
+export function shortcomings(adapter: GPUAdapter, requirements: Requirements): UnsupportedError[] {
+  const lacking = requirements.features
+    .filter((feature) => !adapter.features.has(feature))
+    .map(
+      (feature) =>
+        new UnsupportedError(
+          `the GPU lacks the WebGPU feature ${feature}`,
+          "choose a model built without it",
+        ),
+    );
+  const tooSmall = Object.entries(requirements.limits)
+    .map(([name, least]) => ({ name, least, found: limitOf(adapter, name) }))
+    .filter(({ least, found }) => found < least)
+    .map(
+      ({ name, least, found }) =>
+        new UnsupportedError(
+          `the GPU's ${name} is ${found}, the model needs ${least}`,
+          "choose a smaller model",
+        ),
+    );
+  return [...lacking, ...tooSmall];
+}
+
+function limitOf(adapter: GPUAdapter, name: string): number {
+  return adapter.limits[name as (typeof WANTED_LIMITS)[number]];
 }

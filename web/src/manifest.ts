@@ -138,7 +138,7 @@ export function findEntryPoint(manifest: Manifest, role: Role, size: Size): Entr
 }
 
 /** The picture sizes that the model was compiled for. */
-export function compiledSizes(manifest: Manifest): Size[] {
+export function compiledSizes(manifest: Pick<Manifest, "entry_points">): Size[] {
   return manifest.entry_points
     .filter((entry) => entry.role === "unet")
     .map((entry) => entry.size)

@@ -64,7 +64,8 @@ export class Model {
   }
 
   dispose(): void {
-    this.components.dispose();
+    // Of a lost device, nothing is left to give back.
+    if (this.runtime.failure === undefined) this.components.dispose();
     this.runtime.dispose();
   }
 }

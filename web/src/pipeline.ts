@@ -6,7 +6,7 @@ import { Denoiser, disposeAll } from "./denoiser";
 import { throwIfAborted, WsdError } from "./errors";
 import { requestGpu } from "./gpu";
 import type { OnNotice } from "./files";
-import { digests, fetchText, Files } from "./files";
+import { fetchText, Files, fileSizes } from "./files";
 import type { Manifest, Role, Size } from "./manifest";
 import { parseManifest } from "./manifest";
 import type { NamedTensors } from "./model";
@@ -16,7 +16,7 @@ import { resolveOptions } from "./options";
 import type { OnProgress } from "./progress";
 import { counter } from "./progress";
 import type { Tensor, Usage } from "./runtime";
-import { asOutOfMemory, Runtime } from "./runtime";
+import { Runtime } from "./runtime";
 import { NO_STORE, openStore } from "./store";
 import { layOutRun } from "./schedulers";
 import type { Settings } from "./settings";
@@ -49,6 +49,8 @@ export interface LoadOptions {
 export interface Timings {
   text: number;
   denoise: number;
+  /** From the start to the first preview; null if there was none. */
+  firstPreview: number | null;
   decode: number;
   total: number;
 }
@@ -88,7 +90,7 @@ export class Pipeline {
     const text = await fetchText(manifestUrl, store, signal);
     const manifest = parseManifest(text, manifestUrl);
     const gpu = await requestGpu(manifest.requires);
-    const files = new Files(manifestUrl, store, digests(manifest), options.onNotice ?? ignore);
+    const files = new Files(manifestUrl, store, fileSizes(manifest), options.onNotice ?? ignore);
     const wasm = await files.get(
       manifest.library,
       counter(report, "library", manifest.library.bytes, manifest.library.file),
@@ -103,14 +105,16 @@ export class Pipeline {
       const encoder = new TextStage(model, tokenizers);
       const decoder = new Decoder(model, options.tiling ?? false);
       const pipeline = new Pipeline(model, gpu.adapter, encoder, decoder);
-      await pipeline.prepare(manifest.defaults.size, report);
-      throwIfAborted(signal);
-      if (components.offload) await components.need("text_encoder", report, signal);
-      else await components.needAll(report, signal);
+      await runtime.guard(async () => {
+        await pipeline.prepare(manifest.defaults.size, report);
+        throwIfAborted(signal);
+        if (components.offload) await components.need("text_encoder", report, signal);
+        else await components.needAll(report, signal);
+      });
       return pipeline;
     } catch (error) {
       runtime.dispose();
-      throw asOutOfMemory(error);
+      throw error;
     }
   }
 
@@ -129,11 +133,12 @@ export class Pipeline {
 
   /** Bring what a stage needs to the GPU. */
   private async need(role: Role, report: OnProgress, signal?: AbortSignal): Promise<void> {
-    try {
-      await this.model.components.need(role, report, signal);
-    } catch (error) {
-      throw asOutOfMemory(error);
-    }
+    await this.model.components.need(role, report, signal);
+  }
+
+  /** Why nothing can be drawn any more, if that is so: the GPU is lost. */
+  get failure(): WsdError | undefined {
+    return this.model.runtime.failure;
   }
 
   /** Draw one picture. */
@@ -149,7 +154,9 @@ export class Pipeline {
     }
     this.busy = true;
     try {
-      return await this.draw(prompt, resolved, onProgress, signal);
+      return await this.model.runtime.guard(() =>
+        this.draw(prompt, resolved, onProgress, signal),
+      );
     } finally {
       this.busy = false;
     }
@@ -238,7 +245,13 @@ export class Pipeline {
     await this.model.runtime.sync();
     onProgress({ stage: "text", loaded: 1, total: 1 });
     const encoded = performance.now();
-    const timings: Timings = { text: encoded - started, denoise: 0, decode: 0, total: 0 };
+    const timings: Timings = {
+      text: encoded - started,
+      denoise: 0,
+      firstPreview: null,
+      decode: 0,
+      total: 0,
+    };
     const images: ImageData[] = [];
     const latents: Float32Array[] = [];
     const finals: Tensor[] = [];
@@ -249,7 +262,10 @@ export class Pipeline {
       await this.need("unet", onProgress, signal);
       for (let image = 0; image < options.images; image++) {
         const texts = { conditional, unconditional };
-        const report: OnProgress = (event) => onProgress({ ...event, image });
+        const report: OnProgress = (event) => {
+          if (event.preview !== undefined) timings.firstPreview ??= performance.now() - started;
+          onProgress({ ...event, image });
+        };
         finals.push(await denoiser.denoise(image, texts, report, signal));
       }
       const denoised = performance.now();

@@ -9,7 +9,7 @@
 import { OpenFile, File, ConsoleStdout, WASI } from "@bjorn3/browser_wasi_shim";
 import * as tvmjs from "tvmjs";
 
-import { OutOfMemoryError, WsdError } from "./errors";
+import { DeviceLostError, OutOfMemoryError, WsdError } from "./errors";
 import type { DType, EntryPoint } from "./manifest";
 
 export type Tensor = tvmjs.Tensor;
@@ -51,6 +51,7 @@ export class Runtime {
   private readonly ready = new Set<string>();
 
   private constructor(
+    private readonly watch: DeviceWatch,
     private readonly instance: tvmjs.Instance,
     private readonly vm: tvmjs.VirtualMachine,
     private readonly gpu: tvmjs.DLDevice,
@@ -64,6 +65,7 @@ export class Runtime {
     device: GPUDevice,
     entryPoints: EntryPoint[],
   ): Promise<Runtime> {
+    const watch = new DeviceWatch(device);
     const instance = await tvmjs.instantiate(wasm, wasiImports(), () => undefined);
     instance.initWebGPU(device);
     instance.beginScope();
@@ -77,7 +79,7 @@ export class Runtime {
       ]),
     );
     instance.endScope();
-    return new Runtime(instance, vm, gpu, cpu, functions);
+    return new Runtime(watch, instance, vm, gpu, cpu, functions);
   }
 
   /**
@@ -208,12 +210,77 @@ export class Runtime {
     };
   }
 
+  /** Why nothing can be computed any more, if that is so. */
+  get failure(): WsdError | undefined {
+    return this.watch.failure;
+  }
+
+  /** Do work that ends, with the device's own error, when the device does. */
+  async guard<Result>(work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await Promise.race([work(), this.watch.failed]);
+    } catch (error) {
+      // What the loss broke may be told before the loss is.
+      await new Promise((resolve) => setTimeout(resolve));
+      throw this.failure ?? asOutOfMemory(error);
+    }
+  }
+
   /** Release everything; the device is destroyed with it. */
   dispose(): void {
+    // tvmjs disposes of an instance whose device is lost.
+    if (this.failure !== undefined) return;
+    this.watch.stop();
     for (const compiled of this.functions.values()) compiled.dispose();
     this.vm.dispose();
     this.instance.dispose();
   }
+}
+
+/** Watches a device for its end. */
+class DeviceWatch {
+  failure: WsdError | undefined;
+  /** Rejects when the device fails; never resolves. */
+  readonly failed: Promise<never>;
+  private stopped = false;
+
+  constructor(device: GPUDevice) {
+    let outOfMemory = false;
+    // tvmjs asks after each buffer, and destroys the device if there was no room for one.
+    const pop = device.popErrorScope.bind(device);
+    device.popErrorScope = async () => {
+      const error = await pop();
+      outOfMemory ||= error instanceof GPUOutOfMemoryError;
+      return error;
+    };
+    this.failed = device.lost.then(({ message }) => {
+      if (this.stopped) return new Promise<never>(() => undefined);
+      this.failure = outOfMemory ? noRoom() : deviceLost(message);
+      throw this.failure;
+    });
+    // It may fail while nobody waits.
+    this.failed.catch(() => undefined);
+  }
+
+  /** The device's end is meant. */
+  stop(): void {
+    this.stopped = true;
+  }
+}
+
+function deviceLost(message: string): DeviceLostError {
+  return new DeviceLostError(
+    `the GPU was lost${message === "" ? "" : `: ${message}`}`,
+    "draw again: the model is loaded anew; if it happens often, update the graphics driver",
+  );
+}
+
+function noRoom(cause?: unknown): OutOfMemoryError {
+  return new OutOfMemoryError(
+    "the GPU has no room for this model",
+    "close other tabs that use the GPU, or choose a smaller model",
+    { cause },
+  );
 }
 
 /** What Emscripten's standalone WebAssembly asks of its host. */
@@ -236,12 +303,8 @@ type Parameters_<F extends (instance: never) => unknown> = F extends (instance: 
   : never;
 
 /** Turn a failed allocation into our own error. */
-export function asOutOfMemory(error: unknown): unknown {
+function asOutOfMemory(error: unknown): unknown {
   return error instanceof Error && /memory/i.test(error.message)
-    ? new OutOfMemoryError(
-        "the GPU has no room for this model",
-        "close other tabs that use the GPU, or choose a smaller model",
-        { cause: error },
-      )
+    ? noRoom(error)
     : error;
 }

@@ -3,19 +3,19 @@
 import * as Comlink from "comlink";
 
 import type { OnNotice } from "./files";
-import { registerErrors } from "./transfer";
+import type { Manifest, Size } from "./manifest";
 import type { GenerateOptions } from "./options";
 import type { Generated, LoadOptions, OnProgress } from "./pipeline";
-import { Pipeline } from "./pipeline";
-import type { Manifest, Size } from "./manifest";
+import { ResilientPipeline } from "./resilient";
 import type { Usage } from "./runtime";
+import { registerErrors } from "./transfer";
 
 /** What of the load options crosses to the worker. */
 type Residency = Pick<LoadOptions, "offload" | "tiling" | "cache">;
 
 /** Signals do not cross to a worker; each piece of work gets one here. */
 class WorkerPipeline {
-  private pipeline: Pipeline | undefined;
+  private model: ResilientPipeline | undefined;
   private controller = new AbortController();
 
   async load(
@@ -25,13 +25,8 @@ class WorkerPipeline {
     onNotice: OnNotice,
   ): Promise<void> {
     this.controller = new AbortController();
-    const { signal } = this.controller;
-    this.pipeline = await Pipeline.load(manifestUrl, {
-      ...how,
-      signal,
-      onProgress,
-      onNotice,
-    });
+    this.model = new ResilientPipeline(manifestUrl, { ...how, onNotice });
+    await this.model.ready(onProgress, this.controller.signal);
   }
 
   async generate(
@@ -41,7 +36,7 @@ class WorkerPipeline {
   ): Promise<Generated> {
     this.controller = new AbortController();
     const { signal } = this.controller;
-    const generated = await this.loaded().generate(prompt, options, onProgress, signal);
+    const generated = await this.model!.generate(prompt, options, onProgress, signal);
     return Comlink.transfer(generated, [
       generated.latents.buffer,
       ...generated.images.map(({ data }) => data.buffer),
@@ -54,41 +49,35 @@ class WorkerPipeline {
   }
 
   manifest(): Manifest {
-    return this.loaded().manifest;
+    return this.model!.loaded.manifest;
   }
 
   adapter(): Record<string, string> {
-    return this.loaded().adapter;
+    return this.model!.loaded.adapter;
   }
 
   usage(): Usage {
-    return this.loaded().usage();
+    return this.model!.loaded.usage();
   }
 
   encodeText(prompt: string): Promise<Record<string, Float32Array>> {
-    return this.loaded().encodeText(prompt);
+    return this.model!.loaded.encodeText(prompt);
   }
 
   predictNoise(inputs: Record<string, Float32Array>, size?: Size): Promise<Float32Array> {
-    return this.loaded().predictNoise(inputs, size);
+    return this.model!.loaded.predictNoise(inputs, size);
   }
 
   decodeLatents(latents: Float32Array, size?: Size): Promise<Float32Array> {
-    return this.loaded().decodeLatents(latents, size);
+    return this.model!.loaded.decodeLatents(latents, size);
   }
 
   combineLatents(terms: Float32Array[], weights: number[]): Promise<Float32Array> {
-    return this.loaded().combineLatents(terms, weights);
+    return this.model!.loaded.combineLatents(terms, weights);
   }
 
   unload(): void {
-    this.pipeline?.dispose();
-    this.pipeline = undefined;
-  }
-
-  private loaded(): Pipeline {
-    if (this.pipeline === undefined) throw new Error("load comes first");
-    return this.pipeline;
+    this.model?.dispose();
   }
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { IntegrityError } from "../src/errors";
-import { digests, fetchText, Files, forget } from "../src/files";
+import { fetchText, Files, fileSizes, forget } from "../src/files";
 import { sha256 } from "../src/integrity";
 import type { FileEntry, Manifest } from "../src/manifest";
 import type { Store } from "../src/store";
@@ -42,7 +42,7 @@ class MemoryStore implements Store {
 
 function open(address: string, store: Store): { files: Files; notices: string[] } {
   const notices: string[] = [];
-  const keep = new Set([digest]);
+  const keep = new Map([[digest, 3]]);
   return { files: new Files(address, store, keep, (notice) => notices.push(notice)), notices };
 }
 
@@ -145,7 +145,7 @@ describe("texts", () => {
     const store = new MemoryStore();
     await withServer([whole(body)], async (address) => {
       await fetchText(address, store);
-      for (const key of [...digests(manifest), "other"]) store.kept.set(key, body.buffer);
+      for (const key of [...fileSizes(manifest).keys(), "other"]) store.kept.set(key, body.buffer);
       expect(store.kept.size).toBe(4);
       await forget(address, manifest, store);
       expect([...store.kept.keys()]).toEqual(["other"]);

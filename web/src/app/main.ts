@@ -1,8 +1,11 @@
-/** The page: a form, a progress bar and a canvas around the pipeline. */
+/** The page: a form around the pipeline. */
 
-import type { ProgressEvent } from "../client";
-import { AbortError, StableDiffusionPipeline, WsdError } from "../client";
-import { pictureFile, settingsFrom } from "./pictures";
+import type { Manifest, Preflight } from "../client";
+import { compiledSizes, preflight, StableDiffusionPipeline } from "../client";
+import { bytes, element, field, fill } from "./elements";
+import { addPictures, show, showFigures } from "./gallery";
+import { settingsFrom } from "./pictures";
+import { hideError, say, showError, showNotice, showProgress } from "./status";
 
 interface ListedModel {
   name: string;
@@ -10,108 +13,121 @@ interface ListedModel {
   manifest: string;
 }
 
-function element<T extends HTMLElement>(id: string): T {
-  return document.getElementById(id) as T;
-}
-
-const form = element<HTMLFormElement>("form");
 const drawButton = element<HTMLButtonElement>("draw");
 const stopButton = element<HTMLButtonElement>("stop");
-const progress = element<HTMLProgressElement>("progress");
-const status = element("status");
-const error = element("error");
-const canvas = element<HTMLCanvasElement>("canvas");
-const pictures = element<HTMLUListElement>("pictures");
+const loadButton = element<HTMLButtonElement>("load");
+const forgetButton = element<HTMLButtonElement>("forget");
 const PREVIEW_EVERY = 2;
+/** Up to so many bytes, a model is fetched without asking. */
+const UNASKED = 64 * 2 ** 20;
 
-const STAGES: Record<ProgressEvent["stage"], string> = {
-  library: "Downloading the compiled model",
-  pipelines: "Compiling GPU pipelines",
-  parameters: "Downloading the weights",
-  text: "Reading the prompt",
-  denoise: "Drawing",
-  decode: "Decoding",
-};
+let pipeline: StableDiffusionPipeline | undefined;
+let loadSeconds = 0;
 
-function show(image: ImageData): void {
-  [canvas.width, canvas.height] = [image.width, image.height];
-  canvas.getContext("2d")!.putImageData(image, 0, 0);
-}
-
-function showProgress({ stage, loaded, total, preview }: ProgressEvent): void {
-  if (preview !== undefined) show(preview);
-  progress.max = total;
-  progress.value = loaded;
-  const detail = stage === "denoise" ? ` (step ${loaded} of ${total})` : "";
-  status.textContent = `${STAGES[stage]}${detail} …`;
-}
-
-function showError(thrown: unknown): void {
-  if (thrown instanceof AbortError) {
-    status.textContent = "Stopped.";
-    return;
-  }
-  const hint = thrown instanceof WsdError ? thrown.hint : "reload the page";
-  error.textContent = `${thrown instanceof Error ? thrown.message : String(thrown)}\n${hint}`;
-  error.hidden = false;
-  status.textContent = "";
-}
-
-/** The first model of the bundle, or the one that `?model=` names. */
-async function chooseModel(): Promise<string> {
-  const response = await fetch("models/index.json");
-  const models = (await response.json()) as ListedModel[];
-  const wanted = new URLSearchParams(location.search).get("model");
-  const model = models.find(({ name }) => name === wanted) ?? models[0]!;
-  document.title = `${model.name}: Web Stable Diffusion`;
-  return `models/${model.manifest}manifest.json`;
-}
-
-function number(id: string): number {
-  return element<HTMLInputElement>(id).valueAsNumber;
-}
-
-async function draw(pipeline: StableDiffusionPipeline): Promise<void> {
+/** Do work that the stop button cancels, and show what becomes of it. */
+async function work(doing: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const controller = new AbortController();
   stopButton.onclick = () => controller.abort();
-  [drawButton.disabled, stopButton.disabled, error.hidden] = [true, false, true];
+  [stopButton.disabled, drawButton.disabled] = [false, true];
+  hideError();
   try {
-    const prompt = element<HTMLTextAreaElement>("prompt").value;
-    const negativePrompt = element<HTMLInputElement>("negative").value;
-    const { images, timings, settings } = await pipeline.generate(prompt, {
-      ...(negativePrompt === "" ? {} : { negativePrompt }),
-      seed: number("seed"),
-      numInferenceSteps: number("steps"),
-      guidanceScale: number("guidance"),
-      scheduler: element<HTMLSelectElement>("scheduler").value,
-      numImages: number("images"),
-      previewEvery: PREVIEW_EVERY,
-      onProgress: showProgress,
-      signal: controller.signal,
-    });
-    for (const [index, image] of images.entries()) {
-      show(image);
-      const file = await pictureFile(canvas, settings, index);
-      pictures.prepend(listItem(file));
-    }
-    status.textContent = `Done in ${(timings.total / 1000).toFixed(1)} s.`;
+    await doing(controller.signal);
   } catch (thrown) {
     showError(thrown);
   } finally {
-    [drawButton.disabled, stopButton.disabled] = [false, true];
+    [stopButton.disabled, drawButton.disabled] = [true, pipeline === undefined];
   }
 }
 
-/** A finished picture with a link that saves it. */
-function listItem(file: File): HTMLLIElement {
-  const [item, link, image] = [
-    document.createElement("li"), document.createElement("a"), new Image(128),
-  ];
-  link.href = image.src = URL.createObjectURL(file);
-  link.download = image.alt = file.name;
-  link.append(image, "Save");
-  item.append(link);
-  return item;
+async function draw(model: StableDiffusionPipeline, signal: AbortSignal): Promise<void> {
+  const negativePrompt = field("negative").value;
+  const [width, height] = element<HTMLSelectElement>("size").value.split("x").map(Number);
+  const generated = await model.generate(field("prompt").value, {
+    ...(negativePrompt === "" ? {} : { negativePrompt }),
+    seed: field("seed").valueAsNumber,
+    numInferenceSteps: field("steps").valueAsNumber,
+    guidanceScale: field("guidance").valueAsNumber,
+    scheduler: field("scheduler").value,
+    numImages: field("images").valueAsNumber,
+    width: width!,
+    height: height!,
+    previewEvery: PREVIEW_EVERY,
+    onProgress: (event) => {
+      if (event.preview !== undefined) show(event.preview);
+      showProgress(event);
+    },
+    signal,
+  });
+  await addPictures(generated);
+  await showFigures(generated, model, loadSeconds);
+  say(`Done in ${(generated.timings.total / 1000).toFixed(1)} s.`);
+}
+
+async function load(manifestUrl: string, signal: AbortSignal): Promise<void> {
+  const started = performance.now();
+  pipeline = await StableDiffusionPipeline.fromPretrained(manifestUrl, {
+    onProgress: showProgress,
+    onNotice: showNotice,
+    signal,
+  });
+  loadSeconds = (performance.now() - started) / 1000;
+  loadButton.hidden = true;
+  forgetButton.hidden = false;
+  say("Ready.");
+}
+
+/** Show a model's facts and defaults, and load it unless it is large. */
+async function choose(manifestUrl: string): Promise<void> {
+  await pipeline?.unload();
+  pipeline = undefined;
+  [loadButton.hidden, forgetButton.hidden] = [true, true];
+  await work(async (signal) => {
+    const found = await preflight(manifestUrl);
+    element("model-facts").textContent = describe(found);
+    offer(found.manifest);
+    const [problem] = found.problems;
+    if (problem !== undefined) throw problem;
+    const missing = found.bytes.total - found.bytes.kept;
+    // Stays after a failure, too: what has arrived is kept.
+    loadButton.textContent = missing === 0 ? "Load" : `Download ${bytes(missing)}`;
+    loadButton.hidden = false;
+    loadButton.onclick = () => void work((again) => load(manifestUrl, again));
+    forgetButton.hidden = found.bytes.kept === 0;
+    forgetButton.onclick = () => void forget(manifestUrl);
+    if (missing <= UNASKED) await load(manifestUrl, signal);
+    else say("Choose Download to begin.");
+  });
+}
+
+async function forget(manifestUrl: string): Promise<void> {
+  await StableDiffusionPipeline.purge(manifestUrl);
+  forgetButton.hidden = true;
+  say("Forgotten: the next visit downloads it again.");
+}
+
+function describe({ manifest, bytes: size }: Preflight): string {
+  const least = Math.min(...manifest.peak_bytes.map((peak) => peak.bytes));
+  const [whole] = manifest.peak_bytes;
+  const kept = size.kept === 0 ? "" : `, ${bytes(size.kept)} of it kept in this browser`;
+  return (
+    `${manifest.model.title}. ${bytes(size.total)}${kept}. ` +
+    `GPU memory: ${bytes(whole!.bytes)}, or ${bytes(least)} part by part.`
+  );
+}
+
+/** Fill the form with what a model offers, and its defaults. */
+function offer({ defaults, scheduler, examples, ...manifest }: Manifest): void {
+  field("steps").valueAsNumber = defaults.steps;
+  field("guidance").valueAsNumber = defaults.guidance_scale;
+  const schedulers = Object.entries(scheduler.schedulers);
+  fill("scheduler", schedulers.map(([name, { title }]) => [name, title]), scheduler.default);
+  const sizes = compiledSizes(manifest).map((size) => size.join("x"));
+  fill("size", sizes.map((size) => [size, size]), defaults.size.join("x"));
+  fill("examples", examples.map((text) => [text, text]));
+  const choice = element<HTMLSelectElement>("examples");
+  choice.onchange = () => (field("prompt").value = choice.value);
+  element("examples-row").hidden = examples.length === 0;
+  if (field("prompt").value === "") field("prompt").value = examples[0] ?? "";
 }
 
 /** Take the settings of a PNG that is dropped on the page. */
@@ -121,9 +137,10 @@ async function drop(event: DragEvent): Promise<void> {
   if (file === undefined) return;
   const settings = await settingsFrom(file);
   if (settings === undefined) {
-    status.textContent = `${file.name} holds no settings.`;
+    say(`${file.name} holds no settings.`);
     return;
   }
+  const { width, height } = settings;
   const fields: Record<string, string | number | undefined> = {
     prompt: settings.prompt,
     negative: settings.negativePrompt ?? "",
@@ -131,50 +148,39 @@ async function drop(event: DragEvent): Promise<void> {
     steps: settings.steps,
     guidance: settings.guidanceScale,
     scheduler: settings.scheduler,
+    size: width === undefined || height === undefined ? undefined : `${width}x${height}`,
   };
   for (const [id, value] of Object.entries(fields)) {
-    if (value !== undefined) element<HTMLInputElement>(id).value = String(value);
+    if (value !== undefined) field(id).value = String(value);
   }
-  status.textContent = `Settings taken from ${file.name}.`;
-}
-
-/** Offer the model's example prompts; the first one stands in the empty prompt field. */
-function offerExamples(examples: string[]): void {
-  const prompt = element<HTMLTextAreaElement>("prompt");
-  const choice = element<HTMLSelectElement>("examples");
-  choice.append(...examples.map((text) => new Option(text, text)));
-  choice.onchange = () => (prompt.value = choice.value);
-  element("examples-row").hidden = examples.length === 0;
-  if (prompt.value === "") prompt.value = examples[0] ?? "";
+  say(`Settings taken from ${file.name}.`);
 }
 
 async function start(): Promise<void> {
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => void drop(event));
-  try {
-    const manifestUrl = await chooseModel();
-    const pipeline = await StableDiffusionPipeline.fromPretrained(manifestUrl, {
-      onProgress: showProgress,
-    });
-    const { defaults } = pipeline.manifest;
-    element<HTMLInputElement>("steps").valueAsNumber = defaults.steps;
-    element<HTMLInputElement>("guidance").valueAsNumber = defaults.guidance_scale;
-    const { schedulers, default: own } = pipeline.manifest.scheduler;
-    const options = Object.entries(schedulers).map(
-      ([name, { title }]) => new Option(title, name, name === own, name === own),
-    );
-    element<HTMLSelectElement>("scheduler").append(...options);
-    [canvas.width, canvas.height] = defaults.size;
-    offerExamples(pipeline.manifest.examples);
-    form.onsubmit = (event) => {
-      event.preventDefault();
-      void draw(pipeline);
-    };
-    drawButton.disabled = false;
-    status.textContent = "Ready.";
-  } catch (thrown) {
-    showError(thrown);
-  }
+  element("dice").onclick = () => {
+    field("seed").valueAsNumber = crypto.getRandomValues(new Uint32Array(1))[0]!;
+  };
+  element<HTMLFormElement>("form").onsubmit = (event) => {
+    event.preventDefault();
+    if (pipeline === undefined) return;
+    const model = pipeline;
+    void work((signal) => draw(model, signal));
+  };
+  const models = (await (await fetch("models/index.json")).json()) as ListedModel[];
+  const wanted = new URLSearchParams(location.search).get("model");
+  const { name } = models.find((model) => model.name === wanted) ?? models[0]!;
+  fill("model", models.map((model) => [model.name, model.name]), name);
+  element("model-row").hidden = models.length < 2;
+  const select = element<HTMLSelectElement>("model");
+  const chosen = (): Promise<void> => {
+    document.title = `${select.value}: Web Stable Diffusion`;
+    const { manifest } = models.find((model) => model.name === select.value)!;
+    return choose(`models/${manifest}manifest.json`);
+  };
+  select.onchange = () => void chosen();
+  await chosen();
 }
 
-void start();
+start().catch(showError);

@@ -1,0 +1,21 @@
+/** The page's elements by id, and small ways to fill them. */
+
+export function element<T extends HTMLElement = HTMLElement>(id: string): T {
+  return document.getElementById(id) as T;
+}
+
+export function field(id: string): HTMLInputElement {
+  return element<HTMLInputElement>(id);
+}
+
+/** Replace a list's options by [value, label] pairs. */
+export function fill(id: string, options: [string, string][], chosen?: string): void {
+  const made = options.map(([value, label]) => new Option(label, value, false, value === chosen));
+  element<HTMLSelectElement>(id).replaceChildren(...made);
+}
+
+/** Bytes in words: 1.93 GiB. */
+export function bytes(count: number): string {
+  const mib = count / 2 ** 20;
+  return mib >= 1024 ? `${(mib / 1024).toFixed(2)} GiB` : `${mib.toFixed(1)} MiB`;
+}
