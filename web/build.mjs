@@ -2,6 +2,7 @@
 //
 // The worker is built first, because the page must know its hashed name.
 
+import { createHash } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import process from "node:process";
@@ -73,3 +74,30 @@ await writeFile(
 );
 // A stable name for programs that use the package rather than the page.
 await writeFile(path.join(values.out, "client.js"), `export * from "./${client}";\n`);
+
+/** What the service worker keeps; hashed names need no revision. */
+async function pageFiles() {
+  const hashed = [worker, page]
+    .flatMap(({ metafile }) => Object.keys(metafile.outputs))
+    .filter((name) => /\.(js|css)$/.test(name))
+    .map((name) => ({ url: `assets/${path.basename(name)}`, revision: null }));
+  const named = ["index.html", "client.js"].map(async (url) => {
+    const content = await readFile(path.join(values.out, url));
+    return { url, revision: createHash("sha256").update(content).digest("hex") };
+  });
+  return [...hashed, ...(await Promise.all(named))];
+}
+
+// At the root, under a name that stays: browsers look there for a newer one.
+await build({
+  ...shared,
+  entryPoints: ["src/app/sw.ts"],
+  outdir: values.out,
+  entryNames: "sw",
+  splitting: false,
+  format: "iife",
+  define: {
+    PAGE_FILES: JSON.stringify(await pageFiles()),
+    "process.env.NODE_ENV": '"production"',
+  },
+});

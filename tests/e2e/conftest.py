@@ -95,8 +95,9 @@ def speck(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Checkpoint]:
 
 @pytest.fixture
 def page(context: BrowserContext) -> Iterator[Page]:
-    # A visitor of its own: what the browser keeps for one must not help the next.
-    visitor = context.browser.new_context()
+    # A visitor of its own: what the browser keeps for one must not help the next, nor
+    # a service worker answer what a test means to.
+    visitor = context.browser.new_context(service_workers="block")
     fresh = visitor.new_page()
     fresh.set_default_timeout(TIMEOUT_MS)
     yield fresh

@@ -100,6 +100,29 @@ export class StableDiffusionPipeline {
   }
 }
 
+/** A model of a bundle. */
+export interface ListedModel {
+  name: string;
+  title: string;
+  /** Address of its manifest. */
+  manifest: string;
+}
+
+/**
+ * List a bundle's models; where the server cannot be reached, as they were last listed.
+ *
+ * @param indexUrl address of the bundle's models/index.json.
+ * @throws FetchError if the list cannot be had.
+ */
+export async function listModels(indexUrl: string | URL): Promise<ListedModel[]> {
+  const url = new URL(indexUrl, document.baseURI).href;
+  const listed = JSON.parse(await fetchText(url, await openStore())) as ListedModel[];
+  return listed.map((model) => ({
+    ...model,
+    manifest: new URL(`${model.manifest}manifest.json`, url).href,
+  }));
+}
+
 /**
  * Say whether a model runs here, and what it takes, before anything of it is downloaded.
  *

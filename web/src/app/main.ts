@@ -1,17 +1,11 @@
 /** The page: a form around the pipeline. */
 
 import type { Manifest, Preflight } from "../client";
-import { compiledSizes, preflight, StableDiffusionPipeline } from "../client";
+import { compiledSizes, listModels, preflight, StableDiffusionPipeline } from "../client";
 import { bytes, element, field, fill } from "./elements";
 import { addPictures, show, showFigures } from "./gallery";
 import { settingsFrom } from "./pictures";
 import { hideError, say, showError, showNotice, showProgress } from "./status";
-
-interface ListedModel {
-  name: string;
-  title: string;
-  manifest: string;
-}
 
 const drawButton = element<HTMLButtonElement>("draw");
 const stopButton = element<HTMLButtonElement>("stop");
@@ -168,7 +162,7 @@ async function start(): Promise<void> {
     const model = pipeline;
     void work((signal) => draw(model, signal));
   };
-  const models = (await (await fetch("models/index.json")).json()) as ListedModel[];
+  const models = await listModels("models/index.json");
   const wanted = new URLSearchParams(location.search).get("model");
   const { name } = models.find((model) => model.name === wanted) ?? models[0]!;
   fill("model", models.map((model) => [model.name, model.name]), name);
@@ -177,10 +171,12 @@ async function start(): Promise<void> {
   const chosen = (): Promise<void> => {
     document.title = `${select.value}: Web Stable Diffusion`;
     const { manifest } = models.find((model) => model.name === select.value)!;
-    return choose(`models/${manifest}manifest.json`);
+    return choose(manifest);
   };
   select.onchange = () => void chosen();
   await chosen();
 }
 
 start().catch(showError);
+// Without one, in a private window of some browsers, the page only needs the network again.
+navigator.serviceWorker?.register("sw.js").catch(() => undefined);

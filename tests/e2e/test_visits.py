@@ -1,0 +1,180 @@
+"""The page around the model: what it offers, asks, keeps and says; for everybody."""
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from wsd.npm import source_folder
+from wsd.serve import served
+
+TIMEOUT_MS = 180_000
+
+
+@pytest.fixture
+def visitor(context):
+    fresh = context.browser.new_context()
+    fresh.set_default_timeout(TIMEOUT_MS)
+    yield fresh
+    fresh.close()
+
+
+@pytest.fixture
+def origin(speck):
+    with served(speck[0]) as url:
+        yield url
+
+
+def ready(page):
+    expect(page.get_by_role("status")).to_have_text("Ready.")
+
+
+def draw(page):
+    page.get_by_label("Prompt", exact=True).fill("a red circle")
+    page.get_by_label("Steps").fill("2")
+    page.get_by_role("button", name="Draw").click()
+    expect(page.get_by_role("status")).to_contain_text("Done in")
+
+
+def change_manifest(page, change):
+    def answer(route):
+        response = route.fetch()
+        manifest = response.json()
+        change(manifest)
+        route.fulfill(response=response, body=json.dumps(manifest))
+
+    page.route("**/manifest.json", answer)
+
+
+def files_of(page):
+    found = []
+    page.on("request", lambda request: found.append(request.url))
+    return lambda: [url for url in found if re.search(r"\.(bin|wasm)$", url)]
+
+
+def test_a_second_visit_needs_no_server(visitor, speck):
+    page = visitor.new_page()
+    with served(speck[0]) as url:
+        page.goto(url)
+        ready(page)
+        page.evaluate("() => navigator.serviceWorker.ready.then(() => true)")
+        draw(page)
+    page.reload()
+    ready(page)
+    assert page.evaluate("crossOriginIsolated")
+    expect(page.locator("#model-facts")).to_contain_text("of it kept in this browser")
+    draw(page)
+
+
+def test_what_a_person_finds(visitor, origin):
+    page = visitor.new_page()
+    complaints = []
+    page.on("console", lambda m: m.type in ("error", "warning") and complaints.append(m.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(origin)
+    ready(page)
+    expect(page.locator("#model-facts")).to_contain_text("A model for tests. ")
+    expect(page.locator("#model-facts")).to_contain_text("GPU memory: ")
+    expect(page.get_by_label("Size")).to_have_value("16x16")
+    page.get_by_role("button", name="Another seed").click()
+    seed = page.get_by_label("Seed").input_value()
+    assert 0 <= int(seed) < 2**32
+    draw(page)
+    expect(page.get_by_role("img", name="a red circle").first).to_be_visible()
+    expect(page.get_by_role("link", name=f"Save speck-{seed}-0.png")).to_be_visible()
+    page.get_by_text("Times and memory").click()
+    rows = {row.locator("th").inner_text(): row.locator("td").inner_text()
+            for row in page.locator("#figures-body tr").all()}  # fmt: skip
+    for name in ("Loading", "Denoising", "To the first preview", "Decoding"):
+        assert re.fullmatch(r"\d+\.\d\d s", rows[name]), name
+    assert rows["GPU memory at most"].endswith("MiB")
+    page.get_by_role("button", name="Forget this model").click()
+    expect(page.get_by_role("status")).to_contain_text("Forgotten")
+    kept = page.evaluate(
+        """async () => {
+          const root = await navigator.storage.getDirectory();
+          const names = [];
+          for await (const name of (await root.getDirectoryHandle("wsd")).keys()) names.push(name);
+          return names.filter((name) => !name.startsWith("text-"));
+        }"""
+    )
+    assert kept == []
+    assert complaints == []
+
+
+def test_by_keyboard_alone(visitor, origin):
+    page = visitor.new_page()
+    page.goto(origin)
+    ready(page)
+    page.get_by_label("Prompt", exact=True).fill("red")
+    page.get_by_label("Steps").fill("1")
+    page.get_by_label("Steps").press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("Done in")
+    page.get_by_label("Prompt", exact=True).focus()
+    reached = set()
+    for _ in range(16):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("() => document.activeElement.id"))
+    assert {"negative", "seed", "dice", "size", "steps", "guidance", "scheduler", "draw"} <= reached
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_stands_in_anybodys_way(context, origin, scheme):
+    phone = context.browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme)
+    page = phone.new_page()
+    page.set_default_timeout(TIMEOUT_MS)
+    page.goto(origin)
+    ready(page)
+    draw(page)
+    page.get_by_text("Times and memory").click()
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 360
+    page.evaluate((source_folder("web") / "node_modules/axe-core/axe.min.js").read_text())
+    found = page.evaluate("() => axe.run()")
+    assert len(found["passes"]) > 10
+    assert [(v["id"], v["nodes"][0]["html"]) for v in found["violations"]] == []
+    phone.close()
+
+
+def test_a_large_model_is_not_fetched_unasked(visitor, origin):
+    page = visitor.new_page()
+    files = files_of(page)
+
+    def grow(manifest):
+        manifest["components"]["unet"]["shards"][0]["bytes"] = 3 << 30
+
+    change_manifest(page, grow)
+    page.goto(origin)
+    expect(page.get_by_role("button", name="Download 3.0")).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text("Choose Download to begin.")
+    expect(page.get_by_role("button", name="Draw")).to_be_disabled()
+    assert files() == []
+
+
+def test_a_gpu_that_is_too_small_is_told_before_anything_is_fetched(visitor, origin):
+    page = visitor.new_page()
+    files = files_of(page)
+
+    def demand(manifest):
+        manifest["requires"]["limits"]["maxStorageBufferBindingSize"] = 2**50
+
+    change_manifest(page, demand)
+    page.goto(origin)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("the GPU's maxStorageBufferBindingSize is")
+    expect(alert).to_contain_text("choose a smaller model")
+    assert files() == []
+
+
+def test_trying_again_after_a_failure(visitor, origin):
+    page = visitor.new_page()
+    files = files_of(page)
+    page.route("**/vae-0.*", lambda route: route.fulfill(status=404))
+    page.goto(origin)
+    expect(page.get_by_role("alert")).to_contain_text("answered 404")
+    page.unroute("**/vae-0.*")
+    before = len(files())
+    page.get_by_role("button", name=re.compile("Download|Load")).click()
+    ready(page)
+    assert len(files()) == before + 1
+    draw(page)

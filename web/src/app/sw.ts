@@ -1,0 +1,14 @@
+/** The service worker: keeps the page itself, so that a second visit needs no network. */
+
+import { clientsClaim } from "workbox-core";
+import { cleanupOutdatedCaches, precacheAndRoute } from "workbox-precaching";
+
+/** Replaced by the bundler with the page's files. */
+declare const PAGE_FILES: { url: string; revision: string | null }[];
+
+// A page and its worker are fetched together, so the next visit may have newer ones.
+const scope = globalThis as unknown as { skipWaiting: () => Promise<void> };
+addEventListener("install", () => void scope.skipWaiting());
+clientsClaim();
+cleanupOutdatedCaches();
+precacheAndRoute(PAGE_FILES, { ignoreURLParametersMatching: [/^model$/] });
