@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -71,6 +72,18 @@ def e2e(session: nox.Session) -> None:
     """Run the browser tests alone."""
     prepare(session, "test")
     session.run("pytest", "tests/e2e", *session.posargs)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Make the npm package in out/."""
+    prepare(session)
+    folder = ROOT / "out" / "package"
+    shutil.rmtree(folder, ignore_errors=True)
+    program = "import sys; from pathlib import Path; from wsd.page import build_package"
+    session.run("python", "-c", f"{program}; build_package(Path(sys.argv[1]))", folder)
+    with session.chdir(folder.parent):
+        session.run("npm", "pack", folder, external=True)
 
 
 @nox.session

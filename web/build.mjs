@@ -10,6 +10,8 @@ import { parseArgs } from "node:util";
 
 import { build } from "esbuild";
 
+import { options } from "./bundler.mjs";
+
 const { values } = parseArgs({ options: { tvmjs: { type: "string" }, out: { type: "string" } } });
 if (values.tvmjs === undefined || values.out === undefined) {
   console.error("usage: node build.mjs --tvmjs FOLDER --out FOLDER");
@@ -17,34 +19,12 @@ if (values.tvmjs === undefined || values.out === undefined) {
 }
 const root = import.meta.dirname;
 
-/** Emscripten's glue, which tvmjs names and WSD replaces by a WASI library. */
-const withoutGlue = {
-  name: "without-emscripten-glue",
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /tvmjs_runtime_wasi$/ }, () => ({ path: "glue", namespace: "empty" }));
-    onLoad({ filter: /.*/, namespace: "empty" }, () => ({ contents: "export default undefined" }));
-  },
-};
-
 const shared = {
-  bundle: true,
-  minify: true,
-  format: "esm",
-  target: "es2022",
-  charset: "utf8",
-  legalComments: "linked",
-  absWorkingDir: root,
+  ...options(values.tvmjs),
   outdir: path.join(values.out, "assets"),
   entryNames: "[name].[hash]",
   chunkNames: "[name].[hash]",
   splitting: true,
-  metafile: true,
-  logLevel: "warning",
-  // tvmjs's other entry points (RPC server, caches) stay out of the bundle.
-  alias: { tvmjs: path.join(values.tvmjs, "runtime.ts") },
-  plugins: [withoutGlue],
-  // Node's modules, which tvmjs asks for only when it runs there.
-  external: ["ws", "perf_hooks", "fs", "path", "url", "module"],
 };
 
 /** The file that an entry point became, relative to the output folder. */

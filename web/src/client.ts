@@ -2,22 +2,23 @@
 
 import * as Comlink from "comlink";
 
+import type { Generated, LoadOptions, Usage } from "./api";
 import { AbortError } from "./errors";
 import { fetchText, forget } from "./files";
 import type { Manifest } from "./manifest";
 import { parseManifest } from "./manifest";
 import type { GenerateOptions } from "./options";
-import type { Generated, LoadOptions, OnProgress } from "./pipeline";
+import type { OnProgress } from "./progress";
 import type { Preflight } from "./preflight";
 import { preflight as examine } from "./preflight";
 import { openStore } from "./store";
 import { registerErrors } from "./transfer";
-import type { Usage } from "./runtime";
 import type { WorkerPipeline } from "./worker";
 
 export * from "./errors";
 export type { GenerateOptions, Generated, LoadOptions, Manifest, OnProgress, Usage };
-export type { ProgressEvent, Timings } from "./pipeline";
+export type { OnNotice, Timings } from "./api";
+export type { ProgressEvent } from "./progress";
 export { readText, writeText } from "./png";
 export type { Preflight } from "./preflight";
 export { compiledSizes } from "./manifest";
@@ -36,7 +37,10 @@ registerErrors();
 export class StableDiffusionPipeline {
   private constructor(
     private readonly worker: Worker,
-    /** The worker's own methods, for tests and tools. */
+    /**
+     * The worker's own methods, for tests and tools.
+     * @internal
+     */
     readonly remote: Comlink.Remote<WorkerPipeline>,
     readonly manifest: Manifest,
     /** Vendor, architecture and description of the GPU. */

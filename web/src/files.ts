@@ -1,5 +1,6 @@
 /** A bundle's files: from the browser's store or the server, never unchecked. */
 
+import type { OnNotice } from "./api";
 import { download, downloadText, UnreachableError } from "./download";
 import type { OnBytes } from "./download";
 import { IntegrityError, throwIfAborted } from "./errors";
@@ -10,9 +11,6 @@ import type { Store } from "./store";
 
 /** What keys of texts start with; other keys are digests. */
 const TEXT = "text-";
-
-/** Told, in a sentence, what went otherwise than it should and was dealt with. */
-export type OnNotice = (notice: string) => void;
 
 export class Files {
   /** Set once nothing more fits: then nothing more is tried. */

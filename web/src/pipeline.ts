@@ -1,11 +1,11 @@
 /** Text → denoise → decode. No DOM: it runs in a worker or in a page. */
 
+import type { Generated, LoadOptions, Timings, Usage } from "./api";
 import { Components } from "./components/components";
 import { Decoder } from "./decoder";
 import { Denoiser, disposeAll } from "./denoiser";
 import { throwIfAborted, WsdError } from "./errors";
 import { requestGpu } from "./gpu";
-import type { OnNotice } from "./files";
 import { fetchText, Files, fileSizes } from "./files";
 import type { Manifest, Role, Size } from "./manifest";
 import { parseManifest } from "./manifest";
@@ -15,7 +15,7 @@ import type { GenerateOptions, ResolvedOptions } from "./options";
 import { resolveOptions } from "./options";
 import type { OnProgress } from "./progress";
 import { counter } from "./progress";
-import type { Tensor, Usage } from "./runtime";
+import type { Tensor } from "./runtime";
 import { Runtime } from "./runtime";
 import { NO_STORE, openStore } from "./store";
 import { layOutRun } from "./schedulers";
@@ -24,49 +24,7 @@ import type { Tokenizers } from "./text";
 import { tensorsOf, TextStage } from "./text";
 import { createTokenizer } from "./tokenizer";
 
-export type { OnProgress, ProgressEvent } from "./progress";
-
-export interface LoadOptions {
-  /**
-   * Keep only the parameters of one stage on the GPU at a time: text encoders, then
-   * UNet, then decoder. Slower, since each picture fetches them anew, but smaller.
-   */
-  offload?: boolean | undefined;
-  /**
-   * Decode pictures in overlapping tiles. Slower and not quite the same picture, but
-   * the decoder, which needs the most memory of all, needs a part of it.
-   */
-  tiling?: boolean | undefined;
-  /** Keep what is downloaded in the browser, checked again when it is read; true unless given. */
-  cache?: boolean | undefined;
-  /** Told, in a sentence, what went otherwise than it should and was dealt with. */
-  onNotice?: OnNotice | undefined;
-  signal?: AbortSignal | undefined;
-  onProgress?: OnProgress | undefined;
-}
-
-/** Milliseconds. */
-export interface Timings {
-  text: number;
-  denoise: number;
-  /** From the start to the first preview; null if there was none. */
-  firstPreview: number | null;
-  decode: number;
-  total: number;
-}
-
 const ignore = (): void => undefined;
-
-export interface Generated {
-  /** The first picture. */
-  image: ImageData;
-  images: ImageData[];
-  /** The final latents, (images, channels, height / factor, width / factor). */
-  latents: Float32Array;
-  timings: Timings;
-  /** What the pictures were drawn with, defaults filled in. */
-  settings: Settings;
-}
 
 export class Pipeline {
   private busy = false;

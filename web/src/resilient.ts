@@ -1,8 +1,8 @@
 /** A pipeline that is built again when the GPU goes away, and smaller where it does not fit. */
 
+import type { Generated, LoadOptions } from "./api";
 import { OutOfMemoryError } from "./errors";
 import type { GenerateOptions } from "./options";
-import type { Generated, LoadOptions } from "./pipeline";
 import { Pipeline } from "./pipeline";
 import type { OnProgress } from "./progress";
 

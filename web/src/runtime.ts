@@ -9,28 +9,13 @@
 import { OpenFile, File, ConsoleStdout, WASI } from "@bjorn3/browser_wasi_shim";
 import * as tvmjs from "tvmjs";
 
+import type { Usage } from "./api";
 import { DeviceLostError, OutOfMemoryError, WsdError } from "./errors";
 import type { DType, EntryPoint } from "./manifest";
 
 export type Tensor = tvmjs.Tensor;
 /** A component's parameters, as the compiled functions take them. */
 export type Parameters = tvmjs.TVMObject;
-
-/** What must not grow from one picture to the next. */
-export interface Usage {
-  /** Bytes in GPU buffers that TVM allocated. */
-  gpuBytes: number;
-  /** The most that there ever were. */
-  peakGpuBytes: number;
-  /** GPU buffers that TVM allocated. */
-  gpuBuffers: number;
-  /** Compute pipelines that are compiled. */
-  pipelines: number;
-  /** JavaScript functions that WebAssembly holds. */
-  callbacks: number;
-  /** Bytes of WebAssembly memory. */
-  wasmBytes: number;
-}
 
 interface GpuContext {
   currAllocatedBytes: number;

@@ -2,12 +2,11 @@
 
 import * as Comlink from "comlink";
 
-import type { OnNotice } from "./files";
+import type { Generated, LoadOptions, OnNotice, Usage } from "./api";
 import type { Manifest, Size } from "./manifest";
 import type { GenerateOptions } from "./options";
-import type { Generated, LoadOptions, OnProgress } from "./pipeline";
+import type { OnProgress } from "./progress";
 import { ResilientPipeline } from "./resilient";
-import type { Usage } from "./runtime";
 import { registerErrors } from "./transfer";
 
 /** What of the load options crosses to the worker. */

@@ -1,0 +1,68 @@
+// Make the npm package: node package.mjs --tvmjs FOLDER --out FOLDER
+//
+// A folder for `npm pack`: two bundled modules, their types, what they are called.
+
+import { execFileSync } from "node:child_process";
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import process from "node:process";
+import { parseArgs } from "node:util";
+
+import { build } from "esbuild";
+
+import { options } from "./bundler.mjs";
+
+const { values } = parseArgs({ options: { tvmjs: { type: "string" }, out: { type: "string" } } });
+if (values.tvmjs === undefined || values.out === undefined) {
+  console.error("usage: node package.mjs --tvmjs FOLDER --out FOLDER");
+  process.exit(2);
+}
+const root = import.meta.dirname;
+const out = path.resolve(values.out);
+await mkdir(out, { recursive: true });
+
+await build({
+  ...options(values.tvmjs),
+  outdir: path.join(out, "dist"),
+  entryPoints: ["src/client.ts", "src/worker.ts"],
+  // Bundlers of other pages find the worker by this form of its address.
+  define: { WORKER_URL: '"./worker.js"' },
+});
+
+const types = await mkdtemp(path.join(tmpdir(), "types-"));
+const tsc = path.join(root, "node_modules", ".bin", "tsc");
+execFileSync(tsc, ["-p", "tsconfig.package.json", "--outDir", types], {
+  cwd: root,
+  stdio: "inherit",
+});
+await copyTypes("client");
+await rm(types, { recursive: true });
+
+/** Copy a module's types and those that they name; the compiler writes everybody's. */
+async function copyTypes(name, copied = new Set()) {
+  if (copied.has(name)) return;
+  copied.add(name);
+  const text = await readFile(path.join(types, `${name}.d.ts`), "utf8");
+  await writeFile(path.join(out, "dist", `${name}.d.ts`), text.replaceAll(/(from "\.\/\w+)"/g, '$1.js"'));
+  for (const [, named] of text.matchAll(/from "\.\/(\w+)"/g)) await copyTypes(named, copied);
+}
+
+const { name, version, description, license } = JSON.parse(
+  await readFile(path.join(root, "package.json"), "utf8"),
+);
+const entry = { types: "./dist/client.d.ts", default: "./dist/client.js" };
+const described = {
+  name,
+  version,
+  description,
+  license,
+  type: "module",
+  exports: { ".": entry, "./worker.js": "./dist/worker.js" },
+  types: entry.types,
+  files: ["dist"],
+  sideEffects: false,
+};
+await writeFile(path.join(out, "package.json"), `${JSON.stringify(described, null, 2)}\n`);
+await copyFile(path.join(root, "README.md"), path.join(out, "README.md"));
+await copyFile(path.join(root, "..", "LICENSE"), path.join(out, "LICENSE"));
