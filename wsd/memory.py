@@ -41,16 +41,18 @@ def peaks(library: Library) -> Iterator[Peak]:
         for tiling in (False, True) if takes_tiles(library, size) else (False,):
             decoders = library.entries(TILE_ROLE if tiling else "vae_decoder", size)
             encoders = library.entries("text_encoder", size)
-            stages = [
-                _stage_bytes(library, entries)
-                for entries in (encoders, library.entries("unet", size), decoders)
-            ]
+            stages = [encoders, library.entries("unet", size), decoders]
+            weights = [_weights(library, entries) for entries in stages]
+            # What one stage worked in makes room for the next.
+            work = [sum(entry.workspace_bytes for entry in entries) for entries in stages]
             shared = library.entries("linear_combination", size)
             # Tiles are put together by the processor.
             shared += [] if tiling else library.entries("image_to_rgba", size)
             rest = sum(entry.workspace_bytes for entry in shared)
-            yield Peak(size, offload=False, tiling=tiling, bytes=sum(stages) + rest)
-            yield Peak(size, offload=True, tiling=tiling, bytes=max(stages) + rest)
+            whole = sum(weights) + max(work)
+            parts = max(map(sum, zip(weights, work, strict=True)))
+            yield Peak(size, offload=False, tiling=tiling, bytes=whole + rest)
+            yield Peak(size, offload=True, tiling=tiling, bytes=parts + rest)
 
 
 def takes_tiles(library: Library, size: Size) -> bool:
@@ -60,8 +62,7 @@ def takes_tiles(library: Library, size: Size) -> bool:
     return size != (width, height) and size[0] >= width and size[1] >= height
 
 
-def _stage_bytes(library: Library, entries: Sequence[EntryPoint]) -> int:
-    """Return the bytes of the parameters and the working memory of a stage's functions."""
+def _weights(library: Library, entries: Sequence[EntryPoint]) -> int:
+    """Return the bytes of the parameters that some functions read."""
     components = {entry.component for entry in entries if entry.component is not None}
-    parameters = sum(parameter_bytes(library, component) for component in components)
-    return parameters + sum(entry.workspace_bytes for entry in entries)
+    return sum(parameter_bytes(library, component) for component in components)

@@ -9,6 +9,8 @@ import { loadParameters } from "./component";
 
 export class Components {
   private readonly resident = new Map<string, Parameters>();
+  /** The stage that worked last. */
+  private stage: Role | undefined;
 
   /**
    * @param files where parameters come from.
@@ -22,12 +24,14 @@ export class Components {
   ) {}
 
   /**
-   * Bring the components that play a role to the GPU. With offload, all others make
-   * room first, and so does what the last stage worked in.
+   * Bring the components that play a role to the GPU. What the last stage worked in makes
+   * room first, and with offload all other components do too.
    */
   async need(role: Role, report: OnProgress, signal?: AbortSignal): Promise<void> {
     const wanted = this.playing(role);
     if (this.offload) this.evictAllBut(wanted);
+    if (this.stage !== role) this.runtime.releaseWorkspace();
+    this.stage = role;
     await this.load(wanted, report, signal);
   }
 
@@ -64,7 +68,6 @@ export class Components {
       parameters.dispose();
       this.resident.delete(name);
     }
-    if (evicted.length > 0) this.runtime.releaseWorkspace();
   }
 
   private playing(role: Role): string[] {
