@@ -19,7 +19,7 @@ import torch
 
 from wsd import tvm_compat
 from wsd.digest import canonical_json, digest_tree, sha256_bytes
-from wsd.errors import CompileError
+from wsd.errors import CompileError, UsageError
 from wsd.folders import cache_folder, check_absent, written_whole
 from wsd.kernels.image import image_to_rgba
 from wsd.kernels.packed import UNPACK, store_packed
@@ -90,9 +90,13 @@ def compile_library(
     key = library_key(family, sizes, dtype)
     # Not by name: every family of one architecture shares its library.
     folder = cache_folder() / "libraries" / key[:24]
-    if not folder.exists():
-        with written_whole(folder) as scratch:
-            _compile(family, sizes, dtype, scratch, progress)
+    if folder.exists():
+        try:
+            return read_library(folder)
+        except UsageError:
+            shutil.rmtree(folder)  # a damaged cache is none
+    with written_whole(folder) as scratch:
+        _compile(family, sizes, dtype, scratch, progress)
     return read_library(folder)
 
 

@@ -24,11 +24,12 @@ import torch
 from wsd.accuracy import psnr, relative_error
 from wsd.checkpoint import Checkpoint
 from wsd.drawing import Drawing
+from wsd.errors import UsageError
 from wsd.manifest import find_manifests, read_manifest
 from wsd.parts import TILE_ROLE
 from wsd.progress import Progress
 from wsd.reference import draw_reference, load_pipeline
-from wsd.render import LoadOptions, OpenHost, Rendered, Renderer, open_renderer
+from wsd.render import LoadOptions, OpenHost, Rendered, Renderer, check_drawing, open_renderer
 from wsd.storage import SCALE, Parameter, rounded
 from wsd.tiles import Tiled, decode_tiles
 
@@ -129,9 +130,16 @@ def compare(
 
     Raises:
         BundleError: if the folder is not a bundle.
+        UsageError: if it is of another model, or cannot draw that.
         RenderError, ToolError: if the page cannot draw.
     """
     manifest = read_manifest(find_manifests(bundle)[0])
+    check_drawing(manifest, drawing)
+    if (name := manifest["model"]["name"]) != checkpoint.family.name:
+        raise UsageError(
+            f"{bundle} was built for {name}, not for {checkpoint.family.name}",
+            f"pass --model {name} and the checkpoint that it was built from",
+        )
     size = drawing.size or tuple(manifest["defaults"]["size"])
     expected, device = _expect(checkpoint, manifest, drawing, size, progress)
     findings: list[Finding] = []

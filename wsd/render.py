@@ -242,18 +242,7 @@ def render(bundle: Path, drawing: Drawing, progress: Progress, options: LoadOpti
         UsageError: for a size that was not compiled.
         RenderError, ToolError: if the browser cannot draw.
     """
-    manifest = find_manifests(bundle)[0]
-    contents = read_manifest(manifest)
-    _check_steps(contents, drawing)
-    sizes = {
-        tuple(entry["size"]) for entry in contents["entry_points"] if entry["size"] is not None
-    }
-    if drawing.size is not None and drawing.size not in sizes:
-        listed = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
-        raise UsageError(
-            f"size {drawing.size[0]}x{drawing.size[1]} was not compiled",
-            f"sizes of this bundle: {listed}",
-        )
+    check_drawing(read_manifest(find_manifests(bundle)[0]), drawing)
     with open_renderer(bundle, progress, options) as renderer:
         return renderer.draw(drawing)
 
@@ -284,7 +273,21 @@ def open_renderer(
         yield Renderer(page, progress, f"/{manifest}", options)
 
 
-def _check_steps(manifest: dict[str, Any], drawing: Drawing) -> None:
+def check_drawing(manifest: dict[str, Any], drawing: Drawing) -> None:
+    """Refuse what a bundle's model cannot draw, before anything slow.
+
+    Raises:
+        UsageError: for a size that was not compiled, or too many steps.
+    """
+    sizes = {
+        tuple(entry["size"]) for entry in manifest["entry_points"] if entry["size"] is not None
+    }
+    if drawing.size is not None and drawing.size not in sizes:
+        listed = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
+        raise UsageError(
+            f"size {drawing.size[0]}x{drawing.size[1]} was not compiled",
+            f"sizes of this bundle: {listed}",
+        )
     scheduler = manifest["scheduler"]
     name = drawing.scheduler or scheduler["default"]
     most = scheduler["schedulers"][name]["max_steps"]

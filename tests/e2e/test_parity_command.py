@@ -4,11 +4,14 @@ import dataclasses
 
 import pytest
 
+from wsd.checkpoint import Checkpoint
 from wsd.drawing import Drawing
+from wsd.errors import UsageError
 from wsd.manifest import find_manifests, read_manifest
 from wsd.node import open_node_page
 from wsd.parity import compare, describe
 from wsd.progress import Quiet
+from wsd.zoo import find_family
 
 SEAM = "reference: seam between tiles"
 WAYS = {
@@ -57,6 +60,17 @@ def test_peaks_are_as_planned(speck, told):
         # The pool rounds buffers up to pages, and a run holds some latents.
         measured = told[f"{name}: peak memory"].value
         assert 0.9 * measured < planned[way] < 1.1 * measured, name
+
+
+@pytest.mark.parametrize(
+    ("family", "size", "said"),
+    [("tiny-sd15", None, "was built for speck"), ("speck", (8, 8), "8x8 was not compiled")],
+)
+def test_what_does_not_belong_together(speck, checkpoint, family, size, said):
+    bundle, own = speck
+    wanted = own if family == "speck" else Checkpoint(checkpoint, find_family(family))
+    with pytest.raises(UsageError, match=said):
+        compare(bundle, wanted, Drawing("red", size=size), open_node_page, Quiet())
 
 
 def test_a_difference_is_seen(found, told):

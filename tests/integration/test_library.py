@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from wsd.compile import write_compiled
+from wsd.compile import compile_library, write_compiled
 from wsd.digest import sha256_file
 from wsd.errors import UsageError
 from wsd.library import check_library, read_library
@@ -84,6 +84,24 @@ def test_a_damaged_library(compiled, tmp_path, file, content, said):
         (folder / file).write_text(content)
     with pytest.raises(UsageError, match=said):
         read_library(folder)
+
+
+def test_a_damaged_cache_is_none(family, library, tmp_path, monkeypatch):
+    cached = shutil.copytree(library.folder, tmp_path / "libraries" / library.folder.name)
+    with library.wasm.open("rb") as whole:
+        (cached / library.wasm.name).write_bytes(whole.read(1000))
+    compiled = []
+
+    def compile_anew(*given):
+        # What the compiler would write; it takes a minute.
+        compiled.append(shutil.copytree(library.folder, given[3], dirs_exist_ok=True))
+
+    monkeypatch.setattr("wsd.compile.cache_folder", lambda: tmp_path)
+    monkeypatch.setattr("wsd.compile._compile", compile_anew)
+    for _ in range(2):
+        found = compile_library(family, family.sizes, "f32", Quiet())
+        assert sha256_file(found.wasm) == sha256_file(library.wasm)
+    assert len(compiled) == 1
 
 
 def test_nothing_is_overwritten(library, tmp_path):
