@@ -1,0 +1,19 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["tests/*.test.ts"],
+    coverage: {
+      enabled: true,
+      provider: "v8",
+      reporter: [["text", { skipFull: true }]],
+      // What needs no browser; the rest is what the tests in a browser are for.
+      include: [
+        "src/{download,errors,files,integrity,manifest,options,parallel,png}.ts",
+        "src/{preview,progress,rng,settings,tiles,tokenizer,transfer}.ts",
+        "src/schedulers/*.ts",
+      ],
+      thresholds: { lines: 80, branches: 80 },
+    },
+  },
+});
