@@ -272,6 +272,25 @@ def test_cancel_in_every_phase(open_tab):
     assert after["callbacks"] == before["callbacks"]
 
 
+THIRTY = """
+async () => {
+  const seen = [];
+  for (let seed = 0; seed < 30; seed++) {
+    await draw({ seed, numInferenceSteps: 1 });
+    seen.push(await pipe.usage());
+  }
+  return seen;
+}
+"""
+
+
+def test_thirty_pictures_take_no_more_than_two(open_tab):
+    tab = open_tab()
+    assert tab.evaluate(LOAD) == {"value": True}
+    _, *seen = tab.evaluate(THIRTY)
+    assert seen == [seen[0]] * 29
+
+
 def test_another_origin_that_does_not_share(open_tab, speck):
     tab = open_tab()
     with served(speck[0]) as elsewhere:

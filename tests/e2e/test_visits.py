@@ -77,6 +77,9 @@ def test_what_a_person_finds(visitor, origin):
     expect(page.locator("#model-facts")).to_contain_text("A model for tests. ")
     expect(page.locator("#model-facts")).to_contain_text("GPU memory: ")
     expect(page.get_by_label("Size")).to_have_value("16x16")
+    # One model is no choice, and what is loaded needs no button.
+    expect(page.locator("#model")).to_be_hidden()
+    expect(page.locator("#load")).to_be_hidden()
     page.get_by_role("button", name="Another seed").click()
     seed = page.get_by_label("Seed").input_value()
     assert 0 <= int(seed) < 2**32

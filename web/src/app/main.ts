@@ -59,13 +59,19 @@ async function draw(model: StableDiffusionPipeline, signal: AbortSignal): Promis
 
 async function load(manifestUrl: string, signal: AbortSignal): Promise<void> {
   const started = performance.now();
-  pipeline = await StableDiffusionPipeline.fromPretrained(manifestUrl, {
-    onProgress: showProgress,
-    onNotice: showNotice,
-    signal,
-  });
-  loadSeconds = (performance.now() - started) / 1000;
   loadButton.hidden = true;
+  try {
+    pipeline = await StableDiffusionPipeline.fromPretrained(manifestUrl, {
+      onProgress: showProgress,
+      onNotice: showNotice,
+      signal,
+    });
+  } catch (error) {
+    // To try again: what has arrived is kept.
+    loadButton.hidden = false;
+    throw error;
+  }
+  loadSeconds = (performance.now() - started) / 1000;
   forgetButton.hidden = false;
   say("Ready.");
 }
@@ -82,7 +88,6 @@ async function choose(manifestUrl: string): Promise<void> {
     const [problem] = found.problems;
     if (problem !== undefined) throw problem;
     const missing = found.bytes.total - found.bytes.kept;
-    // Stays after a failure, too: what has arrived is kept.
     loadButton.textContent = missing === 0 ? "Load" : `Download ${bytes(missing)}`;
     loadButton.hidden = false;
     loadButton.onclick = () => void work((again) => load(manifestUrl, again));
