@@ -271,11 +271,12 @@ function noRoom(cause?: unknown): OutOfMemoryError {
 /** What Emscripten's standalone WebAssembly asks of its host. */
 export function wasiImports(): object {
   const log = (line: string): void => console.debug(`wasm: ${line}`);
-  const wasi = new WASI([], [], [
+  const files = [
     new OpenFile(new File([])),
     ConsoleStdout.lineBuffered(log),
     ConsoleStdout.lineBuffered(log),
-  ]);
+  ];
+  const wasi = new WASI([], [], files, { debug: false });
   return {
     wasiImport: wasi.wasiImport,
     start: (instance: WebAssembly.Instance) =>
