@@ -63,12 +63,12 @@ def test_peaks_are_as_planned(speck, told):
 
 
 @pytest.mark.parametrize(
-    ("family", "size", "said"),
+    ("name", "size", "said"),
     [("tiny-sd15", None, "was built for speck"), ("speck", (8, 8), "8x8 was not compiled")],
 )
-def test_what_does_not_belong_together(speck, checkpoint, family, size, said):
+def test_what_does_not_belong_together(speck, checkpoint, name, size, said):
     bundle, own = speck
-    wanted = own if family == "speck" else Checkpoint(checkpoint, find_family(family))
+    wanted = own if name == "speck" else Checkpoint(checkpoint, find_family(name))
     with pytest.raises(UsageError, match=said):
         compare(bundle, wanted, Drawing("red", size=size), open_node_page, Quiet())
 
