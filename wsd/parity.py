@@ -7,7 +7,7 @@ is the compiled code; what rounding itself costs is a line of its own.
 
 A trajectory tells little if it is chaotic: then any two programs end far apart. So
 the reference also runs from a start that is nudged by a millionth, and how many
-times larger the difference is at the end is the last line.
+times larger the difference is at the end is a line of the report.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from wsd.errors import UsageError
 from wsd.manifest import find_manifests, read_manifest
 from wsd.parts import TILE_ROLE
 from wsd.progress import Progress
-from wsd.reference import draw_reference, load_pipeline
+from wsd.reference import draw_reference, load_pipeline, round_weights
 from wsd.render import LoadOptions, OpenHost, Rendered, Renderer, check_drawing, open_renderer
-from wsd.storage import SCALE, Parameter, rounded
+from wsd.storage import SCALE, Parameter
 from wsd.tiles import Tiled, decode_tiles
 
 _TIMESTEP = 500
@@ -51,7 +51,7 @@ class Finding:
     Attributes:
         what: which comparison.
         value: what was measured.
-        unit: ``relative``, ``dB``, ``bytes``, ``ms`` or ``times``.
+        unit: ``relative``, ``dB``, ``bytes``, ``ms``, ``times`` or ``of 255``.
         limit: what it may be at most, for dB at least; None for what is only told.
     """
 
@@ -182,10 +182,9 @@ def _expect(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # Ten bits of mantissa are no reference.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    pipeline = load_pipeline(checkpoint)
-    unrounded = pipeline.to(device)
-    pictures, _ = draw_reference(checkpoint.family, unrounded, drawing, progress)
-    _round_weights(pipeline, manifest)
+    pipeline = load_pipeline(checkpoint).to(device)
+    unrounded, _ = draw_reference(checkpoint.family, pipeline, drawing, progress)
+    round_weights(pipeline, _parameters(manifest))
     images, latents = draw_reference(checkpoint.family, pipeline, drawing, progress)
     start = torch.randn(_latent_shape(manifest, size), generator=torch.Generator().manual_seed(1))
     nudged = start + _NUDGE * torch.randn(start.shape, generator=torch.Generator().manual_seed(2))
@@ -207,29 +206,28 @@ def _expect(
         image=image,
         latents=latents,
         picture=images[0],
-        unrounded_picture=pictures[0],
+        unrounded_picture=unrounded[0],
         amplification=relative_error(ends[1], ends[0]) / _NUDGE,
         tiled=tiled,
     )
     name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
     # The page wants the GPU's memory next.
-    del pipeline, unrounded
+    del pipeline
     gc.collect()
     torch.cuda.empty_cache()
     return expected, f"{name}, torch {torch.__version__}, float32"
 
 
-def _round_weights(pipeline: Any, manifest: dict[str, Any]) -> None:
-    """Round a pipeline's weights in place, as the bundle stores them."""
-    with torch.no_grad():
-        for component, entry in manifest["components"].items():
-            state = dict(getattr(pipeline, component).named_parameters())
-            for record in entry["records"]:
-                if record["name"].endswith(SCALE):
-                    continue
-                parameter = Parameter(record["name"], tuple(record["shape"]), record["dtype"])
-                tensor = state[parameter.name]
-                tensor.copy_(rounded(parameter, tensor))
+def _parameters(manifest: dict[str, Any]) -> dict[str, list[Parameter]]:
+    """Return component → its parameters, as the bundle stores them."""
+    return {
+        component: [
+            Parameter(record["name"], tuple(record["shape"]), record["dtype"])
+            for record in entry["records"]
+            if not record["name"].endswith(SCALE)
+        ]
+        for component, entry in manifest["components"].items()
+    }
 
 
 def _latent_shape(manifest: dict[str, Any], size: Any) -> tuple[int, ...]:

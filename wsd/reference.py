@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from wsd.errors import UsageError
 from wsd.modules import assemble_pipeline, build_module, silence_progress_bars
 from wsd.progress import Progress
 from wsd.schedulers import build_scheduler, max_steps
+from wsd.storage import Parameter, rounded
 from wsd.tokenizer import find_tokenizer, load_tokenizer
 from wsd.zoo import Family
 
@@ -54,6 +56,21 @@ def _assemble(checkpoint: Checkpoint) -> Any:
             *find_tokenizer(checkpoint.path, entry, checkpoint.tokenizer)
         )
     return assemble_pipeline(checkpoint.family, parts)
+
+
+def round_weights(pipeline: Any, parameters: Mapping[str, Iterable[Parameter]]) -> None:
+    """Round a pipeline's weights in place, as the compiled functions see them.
+
+    Args:
+        pipeline: of :func:`load_pipeline`, on any device.
+        parameters: component → those of its parameters that are read.
+    """
+    with torch.no_grad():
+        for component, stored in parameters.items():
+            state = dict(getattr(pipeline, component).named_parameters())
+            for parameter in stored:
+                tensor = state[parameter.name]
+                tensor.copy_(rounded(parameter, tensor))
 
 
 def draw_reference(

@@ -10,8 +10,7 @@ from wsd.checkpoint import Checkpoint, choose_checkpoint
 from wsd.compile import compile_library
 from wsd.drawing import Drawing
 from wsd.progress import Quiet
-from wsd.reference import draw_reference, load_pipeline
-from wsd.storage import rounded
+from wsd.reference import draw_reference, load_pipeline, round_weights
 from wsd.zoo import find_family
 
 PROMPT = "a large red circle left of a small blue square"
@@ -29,12 +28,7 @@ def built(request, open_model, tmp_path_factory):
     library = compile_library(family, family.sizes, dtype, Quiet())
     build_bundle(Checkpoint(folder, family), library, bundle, Quiet())
     pipeline = load_pipeline(Checkpoint(folder, family))
-    with torch.no_grad():
-        for component in family.components:
-            state = dict(getattr(pipeline, component.name).named_parameters())
-            for parameter in library.parameters[component.name]:
-                tensor = state[parameter.name]
-                tensor.copy_(rounded(parameter, tensor))
+    round_weights(pipeline, library.parameters)
     with open_model(bundle) as renderer:
         yield family, dtype, renderer, pipeline
 
