@@ -12,7 +12,7 @@ import nox
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 
-from wsd import system  # noqa: E402 - it lies beside this file and needs only Python
+from wsd import engine, system  # noqa: E402 - beside this file, and need only Python
 
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["tests"]
@@ -64,14 +64,98 @@ def tests(session: nox.Session) -> None:
     with session.chdir("web"):
         session.run("npm", "run", "typecheck", external=True)
         session.run("npm", "test", external=True)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "--durations=25", *session.posargs)
+
+
+def run_tests(session: nox.Session, folder: str) -> None:
+    """Run a folder of tests in the test image if an engine is there, else on this machine."""
+    found = find_engine(session)
+    if found is None:
+        prepare(session, "test")
+        session.run("pytest", folder, *session.posargs)
+        return
+    build_image(session, found, "test")
+    command = (found, "run", "--rm", "--shm-size=1g", "wsd:test", "python", "-m", "pytest", folder)
+    session.run(*command, *session.posargs, external=True)
+
+
+def find_engine(session: nox.Session) -> str | None:
+    """Return the container engine, or None for the host; says which."""
+    try:
+        found = engine.find_engine()
+        where = f"in {found}, {engine.find_lane()} lane" if found else "on this machine"
+    except ValueError as error:
+        session.error(str(error))
+    session.log(f"running {where}")
+    return found
+
+
+def build_image(session: nox.Session, found: str, target: str) -> None:
+    """Build a target of the Dockerfile as the image ``wsd:<target>``."""
+    command = engine.build_command(found, target, f"--tag=wsd:{target}")
+    session.run(*command, external=True, env={"DOCKER_BUILDKIT": "1"})
+
+
+@nox.session
+def unit(session: nox.Session) -> None:
+    """Run the unit tests alone."""
+    run_tests(session, "tests/unit")
 
 
 @nox.session
 def e2e(session: nox.Session) -> None:
     """Run the browser tests alone."""
+    run_tests(session, "tests/e2e")
+
+
+def need_engine(session: nox.Session) -> str:
+    """Return the container engine; without one the session says what was not run."""
+    found = find_engine(session)
+    if found is None:
+        session.error("not run: no container engine; start docker or podman")
+    return found
+
+
+@nox.session
+def appliance(session: nox.Session) -> None:
+    """Build the image that serves, run it, and test it from outside with a browser."""
+    found = need_engine(session)
     prepare(session, "test")
-    session.run("pytest", "tests/e2e", *session.posargs)
+    dist = ROOT / "out" / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run(*engine.artifacts_command(found, dist), external=True)
+    session.run("wsd", "verify", dist)
+    build_image(session, found, "serve")
+    where = {"WSD_DIST": str(dist), "WSD_IMAGE": "wsd:serve", "WSD_ENGINE": found}
+    session.run("pytest", "tests/appliance", *session.posargs, env=where)
+
+
+@nox.session
+def repro(session: nox.Session) -> None:
+    """Build the artifacts twice from nothing, and compare them byte by byte."""
+    found = need_engine(session)
+    prepare(session)
+    folders = [ROOT / "out" / name for name in ("repro-1", "repro-2")]
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        command = engine.artifacts_command(found, folder, "--no-cache")
+        session.run(*command, external=True, env={"DOCKER_BUILDKIT": "1"})
+    session.run("python", "-m", "wsd.repro", *folders)
+
+
+@nox.session(name="check-pins")
+def check_pins(session: nox.Session) -> None:
+    """Compare docker/pins.toml with the Dockerfile and the lock files."""
+    session.install("--constraint", "constraints.txt", "pytest")
+    session.run("pytest", "tests/unit/test_pins.py", "--noconftest", env={"PYTHONPATH": str(ROOT)})
+
+
+@nox.session(name="update-pins")
+def update_pins(session: nox.Session) -> None:
+    """Write the lock files anew, and say where docker/pins.toml is behind."""
+    session.install("uv", "click")
+    session.run("docker/locks/lock.sh", external=True)
+    session.run("python", "-m", "wsd.newer", env={"PYTHONPATH": str(ROOT)})
 
 
 @nox.session

@@ -43,15 +43,48 @@ const page = await build({
   define: { WORKER_URL: JSON.stringify(workerUrl) },
 });
 
+/** A file's digest as browsers take it in `integrity` attributes. */
+async function integrity(file) {
+  const content = await readFile(path.join(values.out, file));
+  return `sha384-${createHash("sha384").update(content).digest("base64")}`;
+}
+
+/** The files that an entry point imports before it runs, itself left out. */
+function imported(result, entry) {
+  const files = Object.entries(result.metafile.outputs).map(([file, { imports }]) => [
+    `assets/${path.basename(file)}`,
+    imports.filter(({ kind, external }) => kind === "import-statement" && !external),
+  ]);
+  const graph = new Map(files);
+  const found = new Set([entry]);
+  for (const file of found) {
+    for (const { path: name } of graph.get(file)) found.add(`assets/${path.basename(name)}`);
+  }
+  found.delete(entry);
+  return [...found].sort();
+}
+
+/** A page whose scripts and styles browsers check before they use them. */
+async function withIntegrity(template) {
+  const script = output(page, "src/app/main.ts", ".js");
+  const style = output(page, "src/app/style.css", ".css");
+  const checked = async (file) => `"${file}" integrity="${await integrity(file)}"`;
+  // An import statement has no integrity: preloading the module with one checks it.
+  const preloads = await Promise.all(
+    imported(page, script).map(async (file) => {
+      return `<link rel="modulepreload" href=${await checked(file)} />\n    `;
+    }),
+  );
+  return template
+    .replace("<script", `${preloads.join("")}<script`)
+    .replace('"main.js"', await checked(script))
+    .replace('"style.css"', await checked(style));
+}
+
 const template = await readFile(path.join(root, "src/app/index.html"), "utf8");
 const client = output(page, "src/client.ts", ".js");
 await mkdir(values.out, { recursive: true });
-await writeFile(
-  path.join(values.out, "index.html"),
-  template
-    .replace("main.js", output(page, "src/app/main.ts", ".js"))
-    .replace("style.css", output(page, "src/app/style.css", ".css")),
-);
+await writeFile(path.join(values.out, "index.html"), await withIntegrity(template));
 // A stable name for programs that use the package rather than the page.
 await writeFile(path.join(values.out, "client.js"), `export * from "./${client}";\n`);
 
@@ -60,12 +93,16 @@ async function pageFiles() {
   const hashed = [worker, page]
     .flatMap(({ metafile }) => Object.keys(metafile.outputs))
     .filter((name) => /\.(js|css)$/.test(name))
-    .map((name) => ({ url: `assets/${path.basename(name)}`, revision: null }));
+    .map(async (name) => {
+      const url = `assets/${path.basename(name)}`;
+      return { url, revision: null, integrity: await integrity(url) };
+    });
   const named = ["index.html", "client.js"].map(async (url) => {
     const content = await readFile(path.join(values.out, url));
-    return { url, revision: createHash("sha256").update(content).digest("hex") };
+    const revision = createHash("sha256").update(content).digest("hex");
+    return { url, revision, integrity: await integrity(url) };
   });
-  return [...hashed, ...(await Promise.all(named))];
+  return Promise.all([...hashed, ...named]);
 }
 
 // At the root, under a name that stays: browsers look there for a newer one.

@@ -16,6 +16,7 @@ from wsd.checkpoint import Checkpoint
 from wsd.digest import canonical_json, digest_tree, sha256_bytes, sha256_file
 from wsd.errors import ToolError
 from wsd.folders import check_absent, written_whole
+from wsd.inventory import python_materials
 from wsd.library import Library, check_library
 from wsd.manifest import INDEX_NAME, SCHEMA_VERSION, write_manifest
 from wsd.memory import peaks
@@ -23,6 +24,7 @@ from wsd.page import build_page
 from wsd.params import Parameters, write_shards
 from wsd.preview import fit_preview
 from wsd.progress import Progress
+from wsd.seal import seal
 from wsd.storage import Parameter, shapes
 from wsd.tokenizer import tokenizer_file
 from wsd.unfinished import resumable
@@ -60,6 +62,7 @@ def build_bundle(checkpoint: Checkpoint, library: Library, out: Path, progress: 
         _write_model(checkpoint, library, folder, progress)
         index = [{"name": family.name, "title": family.title, "manifest": f"{family.name}/"}]
         (models / INDEX_NAME).write_bytes(canonical_json(index))
+        seal(scratch, {*library.materials, *python_materials()})
     return out
 
 

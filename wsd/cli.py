@@ -198,10 +198,24 @@ def _find_library(
 
 
 @cli.command()
+@click.argument(
+    "folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR",
+              help="A new folder.")  # fmt: skip
+def join(folders: tuple[Path, ...], out: Path) -> None:
+    """Make one bundle of several: one page that offers all their models."""
+    from wsd.join import join_bundles
+
+    join_bundles(folders, out)
+    click.echo(out)
+
+
+@cli.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 def verify(folder: Path) -> None:
-    """Check every byte of a bundle against its manifests."""
-    from wsd.manifest import verify_bundle
+    """Check every byte of a bundle against its manifests and SRI.json."""
+    from wsd.verify import verify_bundle
 
     faults = list(verify_bundle(folder))
     for fault in faults:

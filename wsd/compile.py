@@ -21,6 +21,7 @@ from wsd import tvm_compat
 from wsd.digest import canonical_json, digest_tree, sha256_bytes
 from wsd.errors import CompileError, UsageError
 from wsd.folders import cache_folder, check_absent, written_whole
+from wsd.inventory import compiler_materials
 from wsd.kernels.image import image_to_rgba
 from wsd.kernels.packed import UNPACK, store_packed
 from wsd.kernels.sampler import TERMS, linear_combination
@@ -159,6 +160,7 @@ def _compile(
         storage_buffers=_check_storage_buffers(shaders),
         shaders=shaders,
         toolchain=toolchain(),
+        materials=compiler_materials(),
     )
     with progress.stage("link", total=1) as advance:
         link_library(objects, library.wasm)

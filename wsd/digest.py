@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 _CHUNK = 1 << 20
 
 
-def sha256_bytes(data: bytes) -> str:
+def sha256_bytes(data: bytes | memoryview) -> str:
     """Return the lower-case hexadecimal SHA-256 of ``data``."""
     return hashlib.sha256(data).hexdigest()
 
@@ -23,6 +25,29 @@ def sha256_file(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Digests:
+    """Digests of one file, in lower-case hexadecimal."""
+
+    sha256: str
+    sha384: str
+
+    @property
+    def integrity(self) -> str:
+        """Return the sha384 as browsers take it in an ``integrity`` attribute."""
+        return "sha384-" + base64.b64encode(bytes.fromhex(self.sha384)).decode()
+
+
+def digest_file(path: Path) -> Digests:
+    """Return the digests of a file, which is read once and in chunks."""
+    short, long = hashlib.sha256(), hashlib.sha384()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            short.update(chunk)
+            long.update(chunk)
+    return Digests(short.hexdigest(), long.hexdigest())
 
 
 def canonical_json(value: Any) -> bytes:

@@ -55,7 +55,7 @@ def written_whole(out: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Write a file so that a reader sees either nothing or all of it."""
     path = path.absolute()
     path.parent.mkdir(parents=True, exist_ok=True)

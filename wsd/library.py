@@ -16,6 +16,7 @@ from typing import Any
 from wsd.digest import canonical_json, sha256_bytes, sha256_file
 from wsd.errors import UsageError
 from wsd.folders import write_atomically
+from wsd.inventory import Material, read_material
 from wsd.parts import TensorSpec
 from wsd.storage import Parameter
 from wsd.zoo import Family
@@ -68,6 +69,7 @@ class Library:
         storage_buffers: the most that one kernel binds.
         shaders: kernel name → WGSL.
         toolchain: versions of the tools that made it.
+        materials: every package and source that it was made with.
     """
 
     folder: Path
@@ -79,6 +81,7 @@ class Library:
     storage_buffers: int
     shaders: dict[str, str]
     toolchain: dict[str, str]
+    materials: tuple[Material, ...]
 
     @property
     def wasm(self) -> Path:
@@ -140,6 +143,7 @@ def read_library(folder: Path) -> Library:
             storage_buffers=table["storage_buffers"],
             shaders=table["shaders"],
             toolchain=table["toolchain"],
+            materials=tuple(read_material(item) for item in table["materials"]),
         )
         digest = table["wasm_sha256"]
     except (KeyError, TypeError, ValueError) as error:

@@ -1,15 +1,14 @@
-"""The manifest: write it, read it, and check a bundle against it."""
+"""The manifest: write it and read it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 
-from wsd.digest import canonical_json, sha256_file
+from wsd.digest import canonical_json
 from wsd.errors import BundleError
 
 SCHEMA_VERSION = 1
@@ -73,30 +72,3 @@ def manifest_files(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     """Return every file that a manifest names, as objects with file, bytes, sha256."""
     shards = [s for component in manifest["components"].values() for s in component["shards"]]
     return [manifest["library"], *manifest["tokenizers"].values(), *shards]
-
-
-def verify_bundle(bundle: Path) -> Iterator[str]:
-    """Yield one line a fault: missing, extra or altered files of every model.
-
-    Raises:
-        BundleError: if the folder is not a bundle or a manifest is malformed.
-    """
-    for path in find_manifests(bundle):
-        entries = manifest_files(read_manifest(path))
-        for entry in entries:
-            yield from _verify_file(path.parent / entry["file"], entry)
-        known = {FILE_NAME, *(entry["file"] for entry in entries)}
-        for extra in sorted(p.name for p in path.parent.iterdir() if p.name not in known):
-            yield f"{path.parent.name}/{extra}: not in the manifest"
-
-
-def _verify_file(path: Path, entry: dict[str, Any]) -> Iterator[str]:
-    label = f"{path.parent.name}/{path.name}"
-    if not path.is_file():
-        yield f"{label}: missing"
-        return
-    if (size := path.stat().st_size) != entry["bytes"]:
-        yield f"{label}: {size} bytes, expected {entry['bytes']}"
-        return
-    if (found := sha256_file(path)) != entry["sha256"]:
-        yield f"{label}: sha256 mismatch (expected {entry['sha256'][:12]}…, got {found[:12]}…)"

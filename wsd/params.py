@@ -99,12 +99,13 @@ def write_shards(
     written = done - (ends[start - 1] if start else 0)
 
     def flush(count: int) -> None:
-        data = bytes(pending[:count])
+        # Looked at where it is: a copy would be a third of what building takes.
+        with memoryview(pending) as whole, whole[:count] as data:
+            digest = sha256_bytes(data)
+            name = f"{component}-{len(shards)}.{digest}.bin"
+            write_atomically(folder / name, data)
         del pending[:count]
-        digest = sha256_bytes(data)
-        name = f"{component}-{len(shards)}.{digest}.bin"
-        write_atomically(folder / name, data)
-        shards.append(Shard(name, len(data), digest))
+        shards.append(Shard(name, count, digest))
         write_atomically(journal, canonical_json([asdict(shard) for shard in shards]))
 
     for parameter, tensor in zip(expected[start:], read(expected[start:]), strict=True):

@@ -1,14 +1,12 @@
 """A static server for a bundle, with the headers of the production server.
 
-The page needs cross-origin isolation for precise timers and a secure context
-for WebGPU; localhost counts as one.
+WebGPU needs a secure context; localhost counts as one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,25 +15,10 @@ from pathlib import Path
 from aiohttp import web
 
 from wsd.errors import UsageError
+from wsd.headers import HEADERS, TYPES, cache_control
 from wsd.manifest import find_manifests
 
 HOST = "127.0.0.1"
-
-HEADERS = {
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Embedder-Policy": "require-corp",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; "
-        "style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
-# A file whose name carries its digest never changes.
-_HASHED = re.compile(r"\.([0-9a-f]{64}|[0-9A-Z]{8})\.[a-z]+$")
-_TYPES = {".wasm": "application/wasm", ".bin": "application/octet-stream"}
 
 
 def create_app(bundle: Path) -> web.Application:
@@ -53,16 +36,13 @@ def create_app(bundle: Path) -> web.Application:
         if not path.is_relative_to(root) or not path.is_file():
             raise web.HTTPNotFound(text=f"{name} is not in this bundle\n")
         response = web.FileResponse(path)
-        if path.suffix in _TYPES:
-            response.content_type = _TYPES[path.suffix]
-        immutable = _HASHED.search(path.name) is not None
-        response.headers["Cache-Control"] = (
-            "public, max-age=31536000, immutable" if immutable else "no-cache"
-        )
+        if path.suffix in TYPES:
+            response.content_type = TYPES[path.suffix]
         return response
 
-    async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(HEADERS)
+        response.headers["Cache-Control"] = cache_control(request.path, response.status)
 
     app = web.Application()
     app.router.add_get("/{path:.*}", handle)

@@ -93,6 +93,12 @@ def speck(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Checkpoint]:
     ), checkpoint
 
 
+@pytest.fixture(scope="session")
+def speck_renderer(open_model: OpenModel, speck: tuple[Path, Checkpoint]) -> Iterator[Renderer]:
+    with open_model(speck[0]) as opened:
+        yield opened
+
+
 @pytest.fixture
 def page(context: BrowserContext) -> Iterator[Page]:
     # A visitor of its own: what the browser keeps for one must not help the next, nor

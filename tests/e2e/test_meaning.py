@@ -8,7 +8,7 @@ from wsd.tiny.measure import score
 
 
 def chosen():
-    """Return two scenes of each kind: one thing, a relation, several alike.
+    """Return a scene of each kind: one thing, a relation, several alike.
 
     On plain backgrounds: the evaluation counts how often the model gets the hard
     ones, this asks whether the browser draws what the model can.
@@ -21,7 +21,7 @@ def chosen():
             kinds["relation"].append(scene)
         elif scene.relation is None:
             kinds["one" if len(scene.things) == 1 else "several"].append(scene)
-    return [scene for scenes in kinds.values() for scene in scenes[:2]]
+    return [scene for scenes in kinds.values() for scene in scenes[:1]]
 
 
 def assert_drawn(renderer, scene):
@@ -39,6 +39,6 @@ def test_tiny_sd15_draws_a_held_out_prompt(renderer, scene):
     assert_drawn(renderer, scene)
 
 
-@pytest.mark.parametrize("scene", chosen()[::2], ids=lambda scene: scene.caption)
+@pytest.mark.parametrize("scene", chosen()[1:2], ids=lambda scene: scene.caption)
 def test_tiny_sdxl_draws_a_held_out_prompt(xl_renderer, scene):
     assert_drawn(xl_renderer, scene)

@@ -4,24 +4,30 @@ import numpy as np
 import pytest
 
 from wsd.drawing import Drawing
+from wsd.manifest import find_manifests, read_manifest
 
 DRAWING = Drawing("a large red circle", seed=1, steps=2, images=2)
 
 
 @pytest.fixture(scope="module")
-def offloading(open_model, bundle):
-    with open_model(bundle, offload=True) as renderer:
+def offloading(open_model, speck):
+    with open_model(speck[0], offload=True) as renderer:
         yield renderer
 
 
-def test_the_same_pictures(renderer, offloading):
-    expected, found = renderer.draw(DRAWING), offloading.draw(DRAWING)
+@pytest.fixture(scope="module")
+def sizes(speck):
+    manifest = read_manifest(find_manifests(speck[0])[0])
+    return {name: component["bytes"] for name, component in manifest["components"].items()}
+
+
+def test_the_same_pictures(speck_renderer, offloading):
+    expected, found = speck_renderer.draw(DRAWING), offloading.draw(DRAWING)
     np.testing.assert_array_equal(found.latents, expected.latents)
     np.testing.assert_array_equal(found.images, expected.images)
 
 
-def test_one_stage_at_a_time(manifest, offloading):
-    sizes = {name: component["bytes"] for name, component in manifest["components"].items()}
+def test_one_stage_at_a_time(sizes, offloading):
     held = []
     for stage in (
         lambda: offloading.encode_text("red"),
@@ -36,10 +42,10 @@ def test_one_stage_at_a_time(manifest, offloading):
     assert held[2] == held[0]
 
 
-def test_the_peak_is_lower(renderer, offloading):
-    renderer.draw(DRAWING)
+def test_the_peak_is_lower(speck_renderer, offloading):
+    speck_renderer.draw(DRAWING)
     offloading.draw(DRAWING)
-    assert offloading.usage()["peakGpuBytes"] < renderer.usage()["peakGpuBytes"]
+    assert offloading.usage()["peakGpuBytes"] < speck_renderer.usage()["peakGpuBytes"]
     # The third picture takes no more than the second.
     before = offloading.usage()
     offloading.draw(DRAWING)

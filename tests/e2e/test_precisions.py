@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from speck import SPECK
 
 from wsd.accuracy import psnr, relative_error
 from wsd.build import build_bundle
@@ -18,23 +19,26 @@ PROMPT = "a large red circle left of a small blue square"
 LEAST_PSNR = {"f16": 35, "w8a16": 30}
 
 
-@pytest.fixture(scope="module", params=[("tiny-sd15", "f16"), ("tiny-sdxl", "w8a16")])
+@pytest.fixture(
+    scope="module",
+    params=[(SPECK, "f16"), (find_family("tiny-sdxl"), "w8a16")],
+    ids=["f16", "w8a16"],
+)
 def built(request, open_model, tmp_path_factory):
-    """Yield (family, dtype, page with the bundle loaded, pipeline with rounded weights)."""
-    name, dtype = request.param
-    family = find_family(name)
-    folder = choose_checkpoint(family, None, None)
+    """Yield (family, dtype, loaded bundle, pipeline with rounded weights, checkpoint)."""
+    family, dtype = request.param
+    folder = choose_checkpoint(family, None, None if family.weights else 0)
     bundle = tmp_path_factory.mktemp("bundle") / dtype
     library = compile_library(family, family.sizes, dtype, Quiet())
     build_bundle(Checkpoint(folder, family), library, bundle, Quiet())
     pipeline = load_pipeline(Checkpoint(folder, family))
     round_weights(pipeline, library.parameters)
     with open_model(bundle) as renderer:
-        yield family, dtype, renderer, pipeline
+        yield family, dtype, renderer, pipeline, folder
 
 
 def test_weights_are_smaller(built):
-    family, dtype, _, _ = built
+    family, dtype, *_ = built
     library = compile_library(family, family.sizes, dtype, Quiet())
     storages = {p.storage for parameters in library.parameters.values() for p in parameters}
     assert ("int8" in storages) == (dtype == "w8a16")
@@ -43,7 +47,7 @@ def test_weights_are_smaller(built):
 
 
 def test_text_embeddings(built):
-    _, _, renderer, pipeline = built
+    _, _, renderer, pipeline, _ = built
     with torch.no_grad():
         states = pipeline.encode_prompt(
             PROMPT, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
@@ -53,7 +57,7 @@ def test_text_embeddings(built):
 
 
 def test_vae_decode(built):
-    family, _, renderer, pipeline = built
+    family, _, renderer, pipeline, _ = built
     edge = family.sizes[0][0] // family.vae_scale_factor
     latents = torch.randn(1, 4, edge, edge, generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
@@ -62,13 +66,13 @@ def test_vae_decode(built):
 
 
 def test_whole_pictures(built):
-    family, dtype, renderer, pipeline = built
+    family, dtype, renderer, pipeline, folder = built
     drawing = Drawing(PROMPT, seed=3, steps=3)
     images, latents = draw_reference(family, pipeline, drawing, Quiet())
     drawn = renderer.draw(drawing)
     assert relative_error(drawn.latents, latents) < 1e-3
     assert psnr(drawn.images, images) > 40
-    exact = load_pipeline(Checkpoint(choose_checkpoint(family, None, None), family))
+    exact = load_pipeline(Checkpoint(folder, family))
     unrounded, _ = draw_reference(family, exact, drawing, Quiet())
     assert psnr(drawn.images, unrounded) > LEAST_PSNR[dtype]
     assert np.std(drawn.images) > 5

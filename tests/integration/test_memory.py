@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-TENSORS, SHAPE = 24, (2048, 2048)
+TENSORS, SHAPE = 32, (2048, 2048)
 
 # In a process of its own, whose peak nothing else has raised. Peaks count the pages of
 # the mapped file too, so one times the file is what reading it takes at least.

@@ -184,7 +184,7 @@ def test_verify_names_each_bad_file(wsd, bundle, tmp_path):
     assert code == 1
     assert f"{shard.name}: sha256 mismatch" in out
     assert ".json: missing" in out
-    assert "stray.txt: not in the manifest" in out
+    assert "models/tiny-sd15/stray.txt: not in SRI.json" in out
     assert "3 bad files" in error
 
 

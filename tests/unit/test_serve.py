@@ -5,7 +5,8 @@ import urllib.request
 
 import pytest
 
-from wsd.serve import HEADERS, served
+from wsd.headers import HEADERS
+from wsd.serve import served
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import type { Preflight } from "./preflight";
 import { preflight as examine } from "./preflight";
 import { openStore } from "./store";
 import { registerErrors } from "./transfer";
+import { scriptUrl } from "./trusted";
 import type { WorkerPipeline } from "./worker";
 
 export * from "./errors";
@@ -56,7 +57,7 @@ export class StableDiffusionPipeline {
     manifestUrl: string | URL,
     options: LoadOptions = {},
   ): Promise<StableDiffusionPipeline> {
-    const worker = new Worker(new URL(WORKER_URL, import.meta.url), { type: "module" });
+    const worker = new Worker(scriptUrl(new URL(WORKER_URL, import.meta.url)), { type: "module" });
     const remote = Comlink.wrap<WorkerPipeline>(worker);
     const url = new URL(manifestUrl, document.baseURI).href;
     const report = options.onProgress ?? (() => undefined);

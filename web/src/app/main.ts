@@ -4,6 +4,7 @@ import type { Manifest, Preflight } from "../client";
 import { compiledSizes, listModels, preflight, StableDiffusionPipeline } from "../client";
 import { bytes, element, field, fill } from "./elements";
 import { addPictures, show, showFigures } from "./gallery";
+import { scriptUrl } from "../trusted";
 import { settingsFrom } from "./pictures";
 import { hideError, say, showError, showNotice, showProgress } from "./status";
 
@@ -184,4 +185,6 @@ async function start(): Promise<void> {
 
 start().catch(showError);
 // Without one, in a private window of some browsers, the page only needs the network again.
-navigator.serviceWorker?.register("sw.js").catch(() => undefined);
+navigator.serviceWorker
+  ?.register(scriptUrl(new URL("sw.js", document.baseURI)))
+  .catch(() => undefined);

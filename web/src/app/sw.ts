@@ -4,7 +4,7 @@ import { clientsClaim } from "workbox-core";
 import { cleanupOutdatedCaches, precacheAndRoute } from "workbox-precaching";
 
 /** Replaced by the bundler with the page's files. */
-declare const PAGE_FILES: { url: string; revision: string | null }[];
+declare const PAGE_FILES: { url: string; revision: string | null; integrity: string }[];
 
 // A page and its worker are fetched together, so the next visit may have newer ones.
 const scope = globalThis as unknown as { skipWaiting: () => Promise<void> };

@@ -1,0 +1,10 @@
+#!/bin/sh
+# Print "name tree" for each folder of /sources: git's digest of its files, by which a
+# folder that was passed in is told from the commit that docker/pins.toml names.
+set -eu
+for folder in /sources/*; do
+  export GIT_DIR="/tmp/trees/$(basename "$folder")" GIT_WORK_TREE="$folder"
+  git init --quiet
+  git -c core.autocrlf=false -c core.safecrlf=false add --force --all "$folder"
+  echo "$(basename "$folder") $(git write-tree)"
+done

@@ -1,0 +1,103 @@
+"""A visitor of the container: pictures as diffusers draws them, nothing refused."""
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from wsd.accuracy import psnr, relative_error
+from wsd.browser import open_browser
+from wsd.checkpoint import Checkpoint, choose_checkpoint
+from wsd.drawing import Drawing
+from wsd.progress import Quiet
+from wsd.reference import draw_reference, load_pipeline
+from wsd.render import LoadOptions, Renderer
+from wsd.zoo import find_family
+
+DRAWING = Drawing("a large red circle left of a small blue square", seed=7, steps=4)
+TIMEOUT_MS = 180_000
+
+WATCH = """
+() => {
+  globalThis.violations = [];
+  document.addEventListener("securitypolicyviolation", (event) =>
+    violations.push(`${event.violatedDirective}: ${event.blockedURI}`));
+}
+"""
+ATTEMPTS = {
+    "a worker's address from a string": "() => new Worker('assets/x.js')",
+    "a policy of another name": "() => trustedTypes.createPolicy('other', {})",
+    "markup from a string": "() => { document.body.innerHTML = '<p>x</p>' }",
+    "a program from a string": "() => new Function('return 1')()",
+}
+
+
+@pytest.fixture(scope="module")
+def context():
+    with open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(context):
+    complaints = []
+    fresh = context.new_page()
+    fresh.set_default_timeout(TIMEOUT_MS)
+    expect.set_options(timeout=TIMEOUT_MS)
+    fresh.on("console", lambda m: m.type in ("error", "warning") and complaints.append(m.text))
+    fresh.on("pageerror", lambda error: complaints.append(str(error)))
+    fresh.add_init_script(f"({WATCH})()")
+    fresh.complaints = complaints
+    yield fresh
+    fresh.close()
+
+
+@pytest.mark.parametrize("name", ["tiny-sd15", "tiny-sdxl"])
+def test_pictures_as_diffusers_draws_them(page, container, name):
+    family = find_family(name)
+    pipeline = load_pipeline(Checkpoint(choose_checkpoint(family, None, None), family))
+    images, latents = draw_reference(family, pipeline, DRAWING, Quiet())
+    # Not the page itself, which would load a model of its own.
+    page.goto(f"{container.url}SRI.json")
+    page.set_default_timeout(0)
+    drawn = Renderer(page, Quiet(), f"/models/{name}/manifest.json", LoadOptions()).draw(DRAWING)
+    assert relative_error(drawn.latents, latents) < 1e-3
+    assert psnr(drawn.images, images) > 40
+    assert np.std(drawn.images) > 10
+    assert page.evaluate("violations") == []
+    assert page.complaints == []
+
+
+def test_a_person_draws_a_picture(page, container):
+    page.goto(container.url)
+    expect(page.get_by_role("status")).to_have_text("Ready.")
+    assert page.evaluate("crossOriginIsolated")
+    models = page.get_by_label("Model", exact=True)
+    expect(models.get_by_role("option")).to_have_text(["tiny-sd15", "tiny-sdxl"])
+    page.get_by_label("Steps").fill("2")
+    page.get_by_role("button", name="Draw").click()
+    expect(page.get_by_role("status")).to_contain_text("Done in")
+    assert page.evaluate("violations") == []
+    assert page.complaints == []
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS, ids=str)
+def test_what_the_policy_refuses(page, container, attempt):
+    page.goto(container.url)
+    with pytest.raises(Exception, match=r"TypeError|EvalError"):
+        page.evaluate(ATTEMPTS[attempt])
+    assert page.evaluate("violations")
+
+
+def test_an_altered_script_does_not_run(page, container):
+    """Whoever alters a file between nginx and the browser gets nothing."""
+    page.route(
+        "**/assets/main.*.js",
+        lambda route: (
+            (answer := route.fetch())
+            and route.fulfill(response=answer, body=answer.text() + "\nglobalThis.evil = 1;")
+        ),
+    )
+    page.goto(container.url)
+    expect(page.get_by_role("status")).to_have_text("Starting …")
+    assert page.evaluate("globalThis.evil") is None
+    assert any("integrity" in text for text in page.complaints)

@@ -1,0 +1,73 @@
+"""``wsd join``: one bundle of several."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from wsd.build import build_bundle
+from wsd.checkpoint import Checkpoint, choose_checkpoint
+from wsd.errors import BundleError, UsageError
+from wsd.join import join_bundles
+from wsd.progress import Quiet
+from wsd.repro import differences
+from wsd.sbom import read_materials
+from wsd.seal import seal
+from wsd.verify import verify_bundle
+
+
+@pytest.fixture(scope="module")
+def other(family, library, tmp_path_factory):
+    """Return a bundle of another model that takes the same library."""
+    twin = replace(family, name="twin", title="Another")
+    checkpoint = Checkpoint(choose_checkpoint(twin, None, 3), twin)
+    return build_bundle(checkpoint, library, tmp_path_factory.mktemp("other") / "twin", Quiet())
+
+
+def test_two_models_one_page(bundle, other, tmp_path):
+    out = join_bundles([bundle, other], tmp_path / "out")
+    assert list(verify_bundle(out)) == []
+    index = json.loads((out / "models" / "index.json").read_text())
+    assert [model["name"] for model in index] == ["tiny-sd15", "twin"]
+    lines = list(differences(bundle, out))
+    assert {line.partition(":")[0] for line in lines if "only in" not in line} == {
+        "SRI.json", "models/index.json", "provenance.json", "sbom.cdx.json",
+    }  # fmt: skip
+    assert {line.split("/")[1] for line in lines if "only in" in line} == {"twin"}
+    assert set(read_materials(out)) == set(read_materials(bundle)) | set(read_materials(other))
+    statement = json.loads((out / "provenance.json").read_text())
+    models = statement["predicate"]["buildDefinition"]["externalParameters"]["models"]
+    assert [model["name"] for model in models] == ["tiny-sd15", "twin"]
+
+
+def test_one_alone_stays_as_it_is(bundle, tmp_path):
+    assert list(differences(bundle, join_bundles([bundle], tmp_path / "out"))) == []
+
+
+def refused(bundles, out, kind, said):
+    with pytest.raises(kind, match=said):
+        join_bundles(bundles, out)
+    assert not out.exists()
+    assert not [path for path in out.parent.iterdir() if path.name.startswith(f".{out.name}")]
+
+
+def test_the_same_model_twice(bundle, tmp_path):
+    refused([bundle, bundle], tmp_path / "out", UsageError, "tiny-sd15 is the second")
+
+
+def test_another_version_of_the_page(bundle, other, tmp_path):
+    changed = shutil.copytree(other, tmp_path / "changed")
+    (changed / "client.js").write_text("// newer\n")
+    seal(changed, read_materials(changed))
+    refused([bundle, changed], tmp_path / "out", UsageError, r"pages .* differ: client\.js")
+
+
+def test_a_damaged_bundle(bundle, other, tmp_path):
+    damaged = shutil.copytree(other, tmp_path / "damaged")
+    (damaged / "client.js").write_text("")
+    refused([bundle, damaged], tmp_path / "out", BundleError, r"client\.js: integrity mismatch")
+
+
+def test_no_bundle(bundle, tmp_path):
+    refused([bundle, tmp_path / "none"], tmp_path / "out", BundleError, "holds no models")

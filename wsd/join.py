@@ -1,0 +1,79 @@
+"""``wsd join``: one bundle of several, so that one page offers all their models."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from wsd.digest import canonical_json, sha256_file
+from wsd.errors import BundleError, UsageError
+from wsd.folders import check_absent, written_whole
+from wsd.manifest import INDEX_NAME, find_manifests
+from wsd.sbom import read_materials
+from wsd.seal import FILE_NAME, SEALS, file_names, seal
+from wsd.verify import verify_bundle
+
+
+def join_bundles(bundles: Sequence[Path], out: Path) -> Path:
+    """Copy the models of several bundles into one; the first one's model comes first.
+
+    Args:
+        bundles: folders that ``wsd build`` or ``wsd join`` wrote.
+        out: a folder that does not exist.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        UsageError: if two hold the same model, or their pages differ.
+        BundleError: if one is not a bundle, or not what its papers say.
+    """
+    check_absent(out)
+    for bundle in bundles:
+        for fault in verify_bundle(bundle):
+            raise BundleError(f"{bundle}: {fault}", "build it again")
+    _check_pages(bundles)
+    with written_whole(out) as scratch:
+        shutil.copytree(bundles[0], scratch, dirs_exist_ok=True)
+        for bundle in bundles[1:]:
+            for manifest in find_manifests(bundle):
+                _copy_model(manifest.parent, scratch / "models")
+        index = [entry for b in bundles for entry in json.loads(_index(b).read_text())]
+        _index(scratch).write_bytes(canonical_json(index))
+        seal(scratch, {material for bundle in bundles for material in read_materials(bundle)})
+    return out
+
+
+def _index(bundle: Path) -> Path:
+    return bundle / "models" / INDEX_NAME
+
+
+def _copy_model(model: Path, models: Path) -> None:
+    if (models / model.name).exists():
+        raise UsageError(
+            f"{model} is the second model of its name",
+            "a page has one model of a name: leave one out",
+        )
+    shutil.copytree(model, models / model.name)
+
+
+def _check_pages(bundles: Sequence[Path]) -> None:
+    """Refuse bundles of different versions of the page."""
+    first = _page(bundles[0])
+    for bundle in bundles[1:]:
+        if differing := {name for name, _ in first.items() ^ _page(bundle).items()}:
+            raise UsageError(
+                f"the pages of {bundles[0]} and {bundle} differ: {', '.join(sorted(differing))}",
+                "build both with the same version of WSD",
+            )
+
+
+def _page(bundle: Path) -> dict[str, str]:
+    """Return path → SHA-256 of a bundle's files, models and papers left out."""
+    return {
+        name: sha256_file(bundle / name)
+        for name in file_names(bundle)
+        if not name.startswith("models/") and name not in (*SEALS, FILE_NAME)
+    }

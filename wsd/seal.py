@@ -1,0 +1,77 @@
+"""The files that vouch for a bundle's others: bill of materials, provenance, SRI.json.
+
+``SRI.json`` maps every path to its sha384 as browsers write it in ``integrity``
+attributes, https://www.w3.org/TR/SRI/. It covers the bill and the provenance too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from wsd import provenance, sbom
+from wsd.digest import canonical_json, digest_file
+from wsd.errors import BundleError
+from wsd.inventory import Material
+from wsd.manifest import find_manifests, read_manifest
+
+FILE_NAME = "SRI.json"
+# The files that vouch for the others.
+SEALS = (sbom.FILE_NAME, provenance.FILE_NAME, FILE_NAME)
+
+
+def seal(bundle: Path, materials: Iterable[Material]) -> None:
+    """Write the three files for what is in a bundle; former ones are replaced."""
+    materials = tuple(sorted(set(materials)))
+    manifests = [read_manifest(path) for path in find_manifests(bundle)]
+    for name in SEALS:
+        (bundle / name).unlink(missing_ok=True)
+    files = {name: digest_file(bundle / name) for name in file_names(bundle)}
+    for written in (
+        sbom.write_sbom(bundle, files, materials, manifests),
+        provenance.write_provenance(bundle, files, materials, manifests),
+    ):
+        files[written.name] = digest_file(written)
+    table = {name: digests.integrity for name, digests in sorted(files.items())}
+    (bundle / FILE_NAME).write_bytes(canonical_json(table))
+
+
+def read_integrity(bundle: Path) -> dict[str, str]:
+    """Return path → integrity of every file that ``SRI.json`` covers.
+
+    Raises:
+        BundleError: if it is missing or malformed.
+    """
+    path = bundle / FILE_NAME
+    try:
+        table = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    if not isinstance(table, dict) or not all(isinstance(v, str) for v in table.values()):
+        raise _unreadable(path, "not a table of path to integrity")
+    return table
+
+
+def read_billed(bundle: Path) -> dict[str, str]:
+    """Return path → SHA-256 of every file that the bill of materials lists.
+
+    Raises:
+        BundleError: if it is missing or malformed.
+    """
+    path = bundle / sbom.FILE_NAME
+    try:
+        return sbom.read_hashes(path)
+    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+        raise _unreadable(path, error) from error
+
+
+def file_names(bundle: Path) -> list[str]:
+    """Return the path of every file in a bundle, sorted, with slashes."""
+    return sorted(p.relative_to(bundle).as_posix() for p in bundle.rglob("*") if p.is_file())
+
+
+def _unreadable(path: Path, why: object) -> BundleError:
+    return BundleError(
+        f"{path}: not readable ({why})", "run wsd build again, or fetch the bundle anew"
+    )
