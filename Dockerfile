@@ -24,6 +24,9 @@ ENV LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
 COPY docker/stages/base/ /stages/
 RUN /stages/snapshot.sh
 RUN /stages/packages.sh ca-certificates=20250419+deb13u1 python3=3.13.5-1 python3-venv=3.13.5-1
+# A site's mirrors of PyPI and npm, if it has any.
+ARG PIP_INDEX_URL
+ARG NPM_CONFIG_REGISTRY
 
 FROM base AS node
 RUN --mount=type=secret,id=ca \

@@ -153,7 +153,7 @@ def check_pins(session: nox.Session) -> None:
 @nox.session(name="update-pins")
 def update_pins(session: nox.Session) -> None:
     """Write the lock files anew, and say where docker/pins.toml is behind."""
-    session.install("uv", "click")
+    session.install("uv")
     session.run("docker/locks/lock.sh", external=True)
     session.run("python", "-m", "wsd.newer", env={"PYTHONPATH": str(ROOT)})
 

@@ -239,14 +239,15 @@ def serve(folder: Path, port: int) -> None:
 
 @cli.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--model", metavar="NAME", help="Which model of a bundle; the first unless given.")
 @_drawing_options
 @click.option("--offload", is_flag=True, help="Keep one stage's weights on the GPU at a time.")
 @click.option("--tiling", is_flag=True, help="Decode in tiles: less GPU memory.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE",
               help="Timings, adapter and digests.")  # fmt: skip
 def render(
-    folder: Path, drawing: Drawing, out: Path, json_path: Path | None, *, offload: bool,
-    tiling: bool,
+    folder: Path, model: str | None, drawing: Drawing, out: Path, json_path: Path | None, *,
+    offload: bool, tiling: bool,
 ) -> None:  # fmt: skip
     """Draw a picture with a bundle, in headless Chromium."""
     from wsd.folders import write_atomically
@@ -254,7 +255,7 @@ def render(
     from wsd.render import LoadOptions, write_pngs
     from wsd.render import render as draw
 
-    rendered = draw(folder, drawing, Progress(), LoadOptions(offload, tiling))
+    rendered = draw(folder, drawing, Progress(), LoadOptions(offload, tiling), model)
     paths = write_pngs(rendered.images, out, rendered.settings)
     if json_path is not None:
         write_atomically(json_path, json.dumps(rendered.report(), indent=2).encode() + b"\n")

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 
 from wsd.digest import canonical_json
-from wsd.errors import BundleError
+from wsd.errors import BundleError, UsageError
 
 SCHEMA_VERSION = 1
 FILE_NAME = "manifest.json"
@@ -66,6 +66,24 @@ def find_manifests(bundle: Path) -> list[Path]:
             f"{bundle} holds no models/*/{FILE_NAME}", "pass the folder that wsd build --out wrote"
         )
     return found
+
+
+def find_manifest(bundle: Path, model: str | None) -> Path:
+    """Return the manifest of a bundle's model, by name or the first one.
+
+    Raises:
+        BundleError: if the folder is not a bundle.
+        UsageError: if it holds no such model.
+    """
+    found = {path.parent.name: path for path in find_manifests(bundle)}
+    if model is None:
+        return next(iter(found.values()))
+    if model not in found:
+        raise UsageError(
+            f"{bundle} was built for {', '.join(found)}, not for {model}",
+            "name a model that it holds, and the checkpoint that it was built from",
+        )
+    return found[model]
 
 
 def manifest_files(manifest: dict[str, Any]) -> list[dict[str, Any]]:

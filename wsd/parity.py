@@ -24,8 +24,7 @@ import torch
 from wsd.accuracy import psnr, relative_error
 from wsd.checkpoint import Checkpoint
 from wsd.drawing import Drawing
-from wsd.errors import UsageError
-from wsd.manifest import find_manifests, read_manifest
+from wsd.manifest import find_manifest, read_manifest
 from wsd.parts import TILE_ROLE
 from wsd.progress import Progress
 from wsd.reference import draw_reference, load_pipeline, round_weights
@@ -118,11 +117,11 @@ def compare(
     progress: Progress,
     ways: Sequence[LoadOptions] | None = None,
 ) -> Comparison:
-    """Compare a bundle's first model with the checkpoint that it was built from.
+    """Compare a bundle's model with the checkpoint that it was built from.
 
     Args:
         bundle: a bundle's folder.
-        checkpoint: the weights of its first model.
+        checkpoint: the weights of one of its models.
         drawing: the picture of the trajectory.
         open_host: how to open a page: in Chromium or in Node.js.
         progress: told what is done.
@@ -133,17 +132,13 @@ def compare(
         UsageError: if it is of another model, or cannot draw that.
         RenderError, ToolError: if the page cannot draw.
     """
-    manifest = read_manifest(find_manifests(bundle)[0])
+    model = checkpoint.family.name
+    manifest = read_manifest(find_manifest(bundle, model))
     check_drawing(manifest, drawing)
-    if (name := manifest["model"]["name"]) != checkpoint.family.name:
-        raise UsageError(
-            f"{bundle} was built for {name}, not for {checkpoint.family.name}",
-            f"pass --model {name} and the checkpoint that it was built from",
-        )
     size = drawing.size or tuple(manifest["defaults"]["size"])
     expected, device = _expect(checkpoint, manifest, drawing, size, progress)
     findings: list[Finding] = []
-    with open_renderer(bundle, progress, LoadOptions(), open_host) as renderer:
+    with open_renderer(bundle, progress, LoadOptions(), open_host, model) as renderer:
         findings += _stages(renderer, drawing, size, expected)
         drawn = renderer.draw(drawing)
         findings += _trajectory(drawn, expected, manifest["model"]["dtype"])
@@ -151,7 +146,7 @@ def compare(
         findings += _memory(manifest, size, LoadOptions(), renderer)
         brief = renderer.draw(replace(drawing, steps=_BRIEF_STEPS))
     for options in _ways(manifest, size) if ways is None else ways:
-        with open_renderer(bundle, progress, options, open_host) as renderer:
+        with open_renderer(bundle, progress, options, open_host, model) as renderer:
             again = renderer.draw(replace(drawing, steps=_BRIEF_STEPS))
             findings += _memory(manifest, size, options, renderer)
             error = relative_error(again.latents, brief.latents)

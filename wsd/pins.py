@@ -63,6 +63,7 @@ class Pins:
         sources: name → git repository.
         backports: fixes taken from later commits.
         debian: package → exact version.
+        actions: GitHub Action → commit.
     """
 
     base: str
@@ -70,6 +71,7 @@ class Pins:
     sources: Mapping[str, Source]
     backports: tuple[Backport, ...]
     debian: Mapping[str, str]
+    actions: Mapping[str, str]
 
 
 def read_pins(path: Path = FILE) -> Pins:
@@ -114,6 +116,10 @@ def read_pins(path: Path = FILE) -> Pins:
         debian={
             package: reader.text("debian", package, re.compile(r"\d\S*").fullmatch)
             for package in reader.found("debian")
+        },
+        actions={
+            name: reader.text("action", name, _GIT_OBJECT.fullmatch)
+            for name in reader.found("action")
         },
     )
 

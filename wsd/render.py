@@ -17,7 +17,7 @@ from wsd.browser import open_page
 from wsd.digest import sha256_bytes
 from wsd.drawing import Drawing
 from wsd.errors import RenderError, UsageError
-from wsd.manifest import find_manifests, read_manifest
+from wsd.manifest import find_manifest, read_manifest
 from wsd.progress import Progress
 from wsd.serve import served
 
@@ -234,16 +234,22 @@ def _decode(text: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), np.float32).copy()
 
 
-def render(bundle: Path, drawing: Drawing, progress: Progress, options: LoadOptions) -> Rendered:
+def render(
+    bundle: Path,
+    drawing: Drawing,
+    progress: Progress,
+    options: LoadOptions,
+    model: str | None = None,
+) -> Rendered:
     """Serve a bundle, open it in Chromium and draw one picture.
 
     Raises:
         BundleError: if the folder is not a bundle.
-        UsageError: for a size that was not compiled.
+        UsageError: for a model that it does not hold, or a size that was not compiled.
         RenderError, ToolError: if the browser cannot draw.
     """
-    check_drawing(read_manifest(find_manifests(bundle)[0]), drawing)
-    with open_renderer(bundle, progress, options) as renderer:
+    check_drawing(read_manifest(find_manifest(bundle, model)), drawing)
+    with open_renderer(bundle, progress, options, open_page, model) as renderer:
         return renderer.draw(drawing)
 
 
@@ -253,8 +259,9 @@ def open_renderer(
     progress: Progress,
     options: LoadOptions = LoadOptions(),
     open_host: OpenHost = open_page,
+    model: str | None = None,
 ) -> Iterator[Renderer]:
-    """Serve a bundle and yield its first model, loaded in a page.
+    """Serve a bundle and yield a model of it, loaded in a page.
 
     Args:
         bundle: a bundle's folder.
@@ -262,12 +269,13 @@ def open_renderer(
         options: how the model is loaded.
         open_host: opens a page at an address: :func:`wsd.browser.open_page` in headless
             Chromium, :func:`wsd.node.open_node_page` in Node.js.
+        model: which one, the first unless given.
 
     Raises:
         BundleError: if the folder is not a bundle.
         RenderError, ToolError: if the page cannot load the model.
     """
-    manifest = find_manifests(bundle)[0].relative_to(bundle).as_posix()
+    manifest = find_manifest(bundle, model).relative_to(bundle).as_posix()
     # Not the page itself, which would load the model a second time.
     with served(bundle) as address, open_host(address + "blank.html") as page, progress:
         yield Renderer(page, progress, f"/{manifest}", options)

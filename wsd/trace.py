@@ -9,6 +9,7 @@ it reach a shader.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,13 +153,13 @@ def _is_no_op_cast(node: Node) -> bool:
     return isinstance(source, Node) and source.meta["val"].dtype == node.meta["val"].dtype
 
 
-def _constant(value: Any) -> Any:
-    """Evaluate an argument that depends on no placeholder; ``None`` if it does."""
+def _constant(value: Any, known: Mapping[str, torch.Tensor]) -> Any:
+    """Evaluate an argument that depends on no placeholder but known ones; else ``None``."""
     if not isinstance(value, Node):
         return value
     if value.op != "call_function":
-        return None
-    arguments = [_constant(argument) for argument in value.args]
+        return known.get(value.name)
+    arguments = [_constant(argument, known) for argument in value.args]
     if any(a is None and b is not None for a, b in zip(arguments, value.args, strict=True)):
         return None
     return value.target(*arguments, **value.kwargs)  # type: ignore[operator]
@@ -169,7 +170,7 @@ def _make_causal(node: Node) -> None:
     mask_argument = node.args[3] if len(node.args) > 3 else node.kwargs.get("attn_mask")
     if mask_argument is None:
         return
-    mask = _constant(mask_argument)
+    mask = _constant(mask_argument, {})
     if mask is None:
         raise CompileError(
             f"attention {node.name!r} has a mask that depends on the inputs",
@@ -192,12 +193,12 @@ def _make_causal(node: Node) -> None:
 def _replace_position_lookup(program: ExportedProgram, node: Node) -> None:
     """Replace ``embedding(table, arange(rows))`` by the table with a batch dimension."""
     table, indices = node.args[0], node.args[1]
-    if not isinstance(indices, Node) or indices.op != "placeholder":
+    stored = {**program.state_dict, **program.constants}
+    buffers = program.graph_signature.inputs_to_buffers
+    # Torch 2.7 takes a slice of all of them, which later versions leave out.
+    ids = _constant(indices, {node: stored[name] for node, name in buffers.items()})
+    if ids is None:
         return
-    buffer = program.graph_signature.inputs_to_buffers.get(indices.name)
-    if buffer is None:
-        return
-    ids = {**program.state_dict, **program.constants}[buffer]
     rows = table.meta["val"].shape[0]  # type: ignore[union-attr]
     if not torch.equal(ids.flatten(), torch.arange(rows)):
         raise CompileError(

@@ -9,6 +9,7 @@ answered here and nowhere else.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import math
 import os
 import re
@@ -17,6 +18,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+
+# Tensors never go from PyTorch to TVM, so the wheel need not compile a bridge for torches
+# before 2.10, which takes seconds and a compiler. It asks for one in two places.
+os.environ.setdefault("TVM_FFI_DISABLE_TORCH_C_DLPACK", "1")
+if importlib.util.find_spec("tvm_ffi") is not None:
+    _bridge: Any = importlib.import_module("tvm_ffi._optional_torch_c_dlpack")
+    _bridge.load_torch_c_dlpack_extension = lambda: None
 
 import tvm
 from tvm import relax

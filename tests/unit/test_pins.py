@@ -54,6 +54,17 @@ def test_debian_packages():
     assert dict(word.split("=", 1) for word in words) == PINS.debian
 
 
+def test_actions():
+    found = {}
+    for workflow in (REPOSITORY / ".github" / "workflows").glob("*.yml"):
+        text = workflow.read_text()
+        uses = re.findall(r"uses: (\S+)@([0-9a-f]{40}) # v[\d.]+$", text, re.M)
+        assert len(uses) == text.count("uses:")
+        found.update(uses)
+        assert set(re.findall(r"container: (\S+)", text)) <= {PINS.base}
+    assert found == PINS.actions
+
+
 def requirements(lock):
     return re.findall(r"^([\w.-]+)==(\S+)((?:[^\n]*\\\n)*[^\n]*)", lock.read_text(), re.M)
 
