@@ -70,11 +70,13 @@ normalize_prim_func: Any = dlight.analysis.normalize_prim_func
 def target() -> Any:
     """Return the compilation target: WebGPU kernels, WebAssembly host code.
 
-    256 threads a workgroup is what every WebGPU adapter must offer.
+    256 threads a workgroup is what every WebGPU adapter must offer. Host code needs nothing
+    beyond WebAssembly's first version, and objects that name later features are refused by
+    an Emscripten whose Binaryen is older than TVM's LLVM.
     """
     return tvm.target.Target(
         {"kind": "webgpu", "max_num_threads": 256},
-        host={"kind": "llvm", "mtriple": _HOST_TRIPLE},
+        host={"kind": "llvm", "mtriple": _HOST_TRIPLE, "mcpu": "mvp"},
     )
 
 

@@ -3,8 +3,9 @@
 # folder that was passed in is told from the commit that docker/pins.toml names.
 set -eu
 for folder in /sources/*; do
-  export GIT_DIR="/tmp/trees/$(basename "$folder")" GIT_WORK_TREE="$folder"
+  name=$(basename "$folder")
+  export GIT_DIR="/tmp/trees/$name" GIT_WORK_TREE="$folder"
   git init --quiet
   git -c core.autocrlf=false -c core.safecrlf=false add --force --all "$folder"
-  echo "$(basename "$folder") $(git write-tree)"
+  echo "$name $(git write-tree)"
 done
