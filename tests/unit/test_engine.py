@@ -1,0 +1,107 @@
+"""Which container engine and lane the nox sessions take."""
+
+import subprocess
+import sys
+
+import pytest
+
+from wsd import engine
+from wsd.folders import REPOSITORY
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Return a function that puts an engine on PATH whose ``info`` exits with a code."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name in ("WSD_ENGINE", "WSD_LANE", "WSD_BUILD_OPTIONS"):
+        monkeypatch.delenv(name, raising=False)
+
+    def add(name, code=0):
+        (tmp_path / name).write_text(f"#!/bin/sh\nexit {code}\n")
+        (tmp_path / name).chmod(0o755)
+
+    return add
+
+
+def test_the_first_that_answers(machine):
+    assert engine.find_engine() is None
+    machine("docker", 1)
+    assert engine.find_engine() is None
+    machine("podman")
+    assert engine.find_engine() == "podman"
+    machine("docker")
+    assert engine.find_engine() == "docker"
+
+
+def test_what_is_asked_for(machine, monkeypatch):
+    machine("docker")
+    machine("podman")
+    for name in engine.ENGINES:
+        monkeypatch.setenv("WSD_ENGINE", name)
+        assert engine.find_engine() == name
+    monkeypatch.setenv("WSD_ENGINE", "host")
+    assert engine.find_engine() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("lxc", "must be docker, podman or host"), ("docker", "fails; start it")]
+)
+def test_what_cannot_be_had(machine, monkeypatch, name, said):
+    machine("docker", 1)
+    monkeypatch.setenv("WSD_ENGINE", name)
+    with pytest.raises(ValueError, match=said):
+        engine.find_engine()
+
+
+@pytest.mark.usefixtures("machine")
+def test_commands(monkeypatch, tmp_path):
+    command = engine.build_command("docker", "serve", "--tag=wsd")
+    assert command[:3] == ["docker", "build", "--target=serve"]
+    assert command[-2:] == ["--tag=wsd", "."]
+    assert "--build-arg=TVM_FROM=source" in command
+    monkeypatch.setenv("WSD_LANE", "wheel")
+    monkeypatch.setenv("WSD_BUILD_OPTIONS", "--secret 'id=ca,src=/a b.crt'")
+    command = engine.artifacts_command("podman", tmp_path, "--no-cache")
+    assert {"--build-arg=TVM_FROM=wheel", "--build-arg=EMSCRIPTEN_FROM=debian"} < set(command)
+    assert command[command.index("--secret") + 1] == "id=ca,src=/a b.crt"
+    assert f"--output=type=local,dest={tmp_path}" in command
+    monkeypatch.setenv("WSD_LANE", "fast")
+    with pytest.raises(ValueError, match="must be one of source, wheel"):
+        engine.build_command("docker", "serve")
+
+
+def arguments(models):
+    program = REPOSITORY / "docker" / "stages" / "arguments.py"
+    # As in the image: no packages, only the standard library.
+    return subprocess.run(
+        [sys.executable, "-S", program, models], check=False, capture_output=True, text=True,
+        env={"PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "models", ["tiny-sd15", "sd15,sdxl", f"sd15=some-one/Model.1@{'0' * 40},tiny-sdxl"]
+)
+def test_models_that_can_be_built(models):
+    done = arguments(models)
+    assert (done.returncode, done.stdout) == (0, f"{models}\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ("sd99", "unknown model 'sd99'"),
+        ("", "'' is no model"),
+        ("sd15,", "'' is no model"),
+        ("sd15=some-one/model", "is no model"),
+        ("sd15=some-one/model@main", "is no model"),
+        ("sd15; rm -rf /", "is no model"),
+        ("sd15,sdxl,sd15", "named twice"),
+    ],
+)
+def test_models_that_cannot(models, said):
+    done = arguments(models)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "hint: " in done.stderr
+    assert "Traceback" not in done.stderr
