@@ -117,12 +117,7 @@ ENV PATH=/opt/node/bin:$PATH
 FROM emscripten-${EMSCRIPTEN_FROM} AS emscripten
 
 # ---------------------------------------------------------------- TVM, as a wheel
-FROM compilers AS tvm-source
-RUN --mount=type=secret,id=ca \
-    --mount=type=bind,source=docker/locks/tvm-build.txt,target=/tvm-build.txt \
-    . /stages/certificates.sh && python3 -m venv /venv \
-    && /venv/bin/pip install --quiet --require-hashes -r /tvm-build.txt
-ENV PATH=/venv/bin:$PATH
+FROM compilers AS tvm-libraries
 COPY --from=source-tvm / /source/
 COPY --from=source-dlpack / /source/3rdparty/dlpack/
 COPY --from=source-dlpack / /source/ffi/3rdparty/dlpack/
@@ -132,6 +127,17 @@ COPY --from=source-tvm-backports / /backports/
 RUN --mount=type=bind,source=docker/stages/tvm.sh,target=/stages/tvm.sh \
     --mount=type=bind,source=docker/stages/tvm-unity.cmake,target=/stages/tvm-unity.cmake \
     /stages/tvm.sh
+
+FROM tvm-libraries AS tvm-source
+# Its packaging asks git for a version, and does without where there is no repository.
+RUN /stages/packages.sh git=1:2.47.3-0+deb13u1
+RUN --mount=type=secret,id=ca \
+    --mount=type=bind,source=docker/locks/tvm-build.txt,target=/tvm-build.txt \
+    . /stages/certificates.sh && python3 -m venv /venv \
+    && /venv/bin/pip install --quiet --require-hashes -r /tvm-build.txt
+ENV PATH=/venv/bin:$PATH
+RUN --mount=type=bind,source=docker/stages/tvm-wheel.sh,target=/stages/tvm-wheel.sh \
+    /stages/tvm-wheel.sh
 
 # ---------------------------------------------------------------- what the sources were
 # A build context may hold anything: its digest is recorded, and compared with the pin.

@@ -66,7 +66,9 @@ def trace_component(component: Component, part: Part, dtype: str = "f32") -> Tra
         torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in part.inputs
     )
     with torch.no_grad():
-        program = normalize(torch.export.export(part.module.eval(), examples))
+        # Not strict, as torch does by itself since 2.9: the strict way reads Python's bytecode
+        # and knows no locks, which transformers takes where it collects hidden states.
+        program = normalize(torch.export.export(part.module.eval(), examples, strict=False))
     return Trace(
         part=part,
         component=component.name,

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Build TVM from /source, its parts and its backports into a wheel in /wheels.
+# Build TVM's libraries from /source with its backports.
 set -eu
 cd /source
 for patch in /backports/*.patch; do
@@ -13,7 +13,6 @@ cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release \
   -DUSE_GTEST=OFF -DHIDE_PRIVATE_SYMBOLS=ON \
   -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=8 \
   -DCMAKE_PROJECT_tvm_INCLUDE=/stages/tvm-unity.cmake
-cmake --build build
+cmake --build build --target tvm tvm_runtime
 strip --strip-unneeded build/libtvm.so build/libtvm_runtime.so
-TVM_LIBRARY_PATH=/source/build python3 -m pip wheel --no-build-isolation --no-deps \
-  --wheel-dir /wheels ./python
+rm -rf build/CMakeFiles

@@ -23,9 +23,9 @@ def test_it_runs_as_nobody_and_writes_nothing(container):
     (told,) = json.loads(container.run("inspect", container.id))
     assert told["Config"]["User"] == "10001:10001"
     assert told["HostConfig"]["ReadonlyRootfs"] is True
-    processes = container.run("top", container.id, "-eo", "uid,comm").splitlines()[1:]
+    processes = container.run("top", container.id, "-eo", "pid,uid,comm").splitlines()[1:]
     assert processes
-    assert {line.split()[0] for line in processes} == {"10001"}
+    assert {line.split()[1] for line in processes} == {"10001"}
     # There is no shell to run.
     assert not any(word in container.run("diff", container.id) for word in ("A ", "C "))
 

