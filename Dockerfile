@@ -189,6 +189,7 @@ RUN --mount=type=secret,id=ca . /stages/certificates.sh \
     && cd web && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 COPY pyproject.toml README.md ./
 COPY docker/pins.toml docker/
+COPY sbom/ sbom/
 COPY wsd/ wsd/
 RUN pip install --quiet --no-deps --no-index --no-build-isolation --editable .
 # TVM's WebAssembly runtime, by this image's own Emscripten: every library links it.

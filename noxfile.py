@@ -123,7 +123,8 @@ def appliance(session: nox.Session) -> None:
     prepare(session, "test")
     dist = ROOT / "out" / "dist"
     shutil.rmtree(dist, ignore_errors=True)
-    session.run(*engine.artifacts_command(found, dist), external=True)
+    buildkit = {"DOCKER_BUILDKIT": "1"}
+    session.run(*engine.artifacts_command(found, dist), external=True, env=buildkit)
     session.run("wsd", "verify", dist)
     build_image(session, found, "serve")
     where = {"WSD_DIST": str(dist), "WSD_IMAGE": "wsd:serve", "WSD_ENGINE": found}

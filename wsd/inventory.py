@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import functools
 import importlib.metadata
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,27 @@ class Material:
     patches: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Policy:
+    """sbom/policy.toml.
+
+    Attributes:
+        allowed: SPDX expressions that parts of a bundle may be under.
+        licenses: package → SPDX expression, where it does not say it itself.
+    """
+
+    allowed: tuple[str, ...]
+    licenses: Mapping[str, str]
+
+
+@functools.cache
+def read_policy() -> Policy:
+    """Read the policy; empty where WSD was not installed from its repository."""
+    path = REPOSITORY / "sbom" / "policy.toml"
+    table = tomllib.loads(path.read_text()) if path.is_file() else {}
+    return Policy(tuple(table.get("allowed", ())), table.get("licenses", {}))
+
+
 def read_material(item: dict[str, Any]) -> Material:
     """Return a material from what JSON made of it.
 
@@ -63,12 +86,22 @@ def read_material(item: dict[str, Any]) -> Material:
 
 def compiler_materials() -> tuple[Material, ...]:
     """Return what a library compiled here is made with, sorted."""
-    found = {*python_materials(), *_npm_materials(), *_debian_materials(), *_git_materials()}
-    return tuple(sorted(found))
+    found = [*_python(), *_npm_materials(), *_debian_materials(), *_git_materials()]
+    return tuple(sorted(map(_licensed, found)))
 
 
 def python_materials() -> Iterator[Material]:
     """Yield WSD, TVM and every package that they need."""
+    yield from map(_licensed, _python())
+
+
+def _licensed(material: Material) -> Material:
+    """Return a material with its licence, if the package did not say it and the policy does."""
+    known = read_policy().licenses.get(material.name, "")
+    return replace(material, license=material.license or known)
+
+
+def _python() -> Iterator[Material]:
     waiting = ["wsd", *(name for name in ("apache-tvm", "tvm") if _distribution(name))]
     seen: set[str] = set()
     while waiting:

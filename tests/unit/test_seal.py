@@ -10,6 +10,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from wsd.errors import BundleError
+from wsd.inventory import read_policy
 from wsd.sbom import read_materials
 from wsd.seal import file_names, seal
 from wsd.verify import verify_bundle
@@ -65,6 +66,13 @@ def test_the_bill_has_what_the_bundle_is_made_with(bill, manifest):
     assert model["name"] == "tiny-sd15"
     (graph,) = [d for d in bill["dependencies"] if d["ref"] == "bundle"]
     assert len(graph["dependsOn"]) == len(bill["components"])
+
+
+def test_what_is_shipped_is_under_a_licence_that_may_be(bundle):
+    policy = read_policy()
+    shipped = [material for material in read_materials(bundle) if material.shipped]
+    assert len(shipped) > 5
+    assert {m.name for m in shipped if m.license not in policy.allowed} == set()
 
 
 def test_provenance(bundle, manifest):
