@@ -182,7 +182,8 @@ RUN --mount=type=secret,id=ca \
 FROM toolchain-${TVM_FROM} AS toolchain
 COPY --from=trees-tvm /trees /opt/trees/tvm
 COPY --from=trees-emscripten /trees /opt/trees/emscripten
-ENV WSD_SOURCES=/opt/trees WSD_CACHE=/var/cache/wsd TRANSFORMERS_VERBOSITY=error
+ARG BASE
+ENV WSD_BASE=$BASE WSD_SOURCES=/opt/trees WSD_CACHE=/var/cache/wsd TRANSFORMERS_VERBOSITY=error
 WORKDIR /wsd
 COPY web/package.json web/package-lock.json web/
 RUN --mount=type=secret,id=ca . /stages/certificates.sh \

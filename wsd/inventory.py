@@ -25,6 +25,9 @@ from wsd.run import run
 # Set in the image: a folder of files with a line "name tree" for each source that was built.
 SOURCES_VARIABLE = "WSD_SOURCES"
 
+# Set in the image: the base image that it was built on.
+BASE_VARIABLE = "WSD_BASE"
+
 # What becomes part of a bundle, rather than only making it: tvmjs and TVM's runtime, and
 # the C and C++ libraries that Emscripten links.
 _SHIPPED = {"apache-tvm", "apache-tvm-ffi", "tvm", "emscripten"}
@@ -87,6 +90,8 @@ def read_material(item: dict[str, Any]) -> Material:
 def compiler_materials() -> tuple[Material, ...]:
     """Return what a library compiled here is made with, sorted."""
     found = [*_python(), *_npm_materials(), *_debian_materials(), *_git_materials()]
+    if base := os.environ.get(BASE_VARIABLE):
+        found.append(_base_material(base))
     return tuple(sorted(map(_licensed, found)))
 
 
@@ -185,6 +190,20 @@ def _owners(*programs: str) -> Iterator[str]:
         listed = Path(f"/var/lib/dpkg/info/{name}.list")
         if path and listed.is_file() and path in listed.read_text().splitlines():
             yield name
+
+
+def _base_material(image: str) -> Material:
+    """Return the base image, ``name:tag@sha256:digest``; a site's own may have no digest."""
+    reference, _, digest = image.partition("@")
+    owner, _, named = reference.rpartition("/")
+    name, _, tag = named.partition(":")
+    version = digest or tag or "latest"
+    return Material(
+        purl=str(PackageURL("docker", owner, name, version, {"tag": tag} if digest else {})),
+        name=name,
+        version=version,
+        hashes=(("SHA-256", digest.removeprefix("sha256:")),) if digest else (),
+    )
 
 
 def _git_materials() -> Iterator[Material]:

@@ -45,4 +45,6 @@ def test_every_error_that_a_module_raises_is_one_of_them():
     for path in (REPOSITORY / "wsd").rglob("*.py"):
         raised = set(re.findall(r"raise (\w+Error)\(", path.read_text()))
         # Refused by Python's own names: a digest of NaN, an engine that does not answer.
-        assert raised - known <= {"AssertionError", "KeyError", "TypeError", "ValueError"}, path.name
+        assert raised - known <= {"AssertionError", "KeyError", "TypeError", "ValueError"}, (
+            path.name
+        )
