@@ -93,6 +93,12 @@ def shape_of(expression: Any) -> list[int]:
     return [int(extent) for extent in kind.shape]
 
 
+def block_named(schedule: Any, name: str) -> Any:
+    """Return a block of a schedule by its name."""
+    find = getattr(schedule, "get_sblock", None) or schedule.get_block
+    return find(name)
+
+
 def free_variables(expression: Any) -> set[str]:
     """Return the names of the variables in a TIR expression."""
     return {str(variable.name) for variable in tir.analysis.undefined_vars(expression)}

@@ -18,7 +18,7 @@ from typing import Any
 from tvm import relax, te
 
 from wsd.kernels.rows import OPAQUE
-from wsd.tvm_compat import Schedule, dlight, normalize_prim_func, shape_of, tir
+from wsd.tvm_compat import Schedule, block_named, dlight, normalize_prim_func, shape_of, tir
 
 _HIDDEN = -3.0e38  # exp of it is 0, and it is a finite float32
 _THREADS = 64
@@ -158,7 +158,8 @@ def _schedule_rows(schedule: Any, named: dict[str, Any]) -> None:
     schedule.reorder(width, each_key)
     schedule.unroll(each_key)
     schedule.decompose_reduction(named["scores"], width)
-    schedule.decompose_reduction(named[result], outer)
+    # Looked up again: v0.21 loses a block with two results on the way.
+    schedule.decompose_reduction(block_named(schedule, result), outer)
 
 
 def _threads(rows: int) -> int:
