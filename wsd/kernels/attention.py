@@ -143,8 +143,10 @@ def _schedule_rows(schedule: Any, named: dict[str, Any]) -> None:
     schedule.reorder(*rows, outer, *across, inner)
     if across:
         schedule.unroll(inner)
+    queries = int(schedule.get(rows[-1]).extent)
     fused = schedule.fuse(*rows)
-    group, thread = schedule.split(fused, [None, _threads(int(schedule.get(fused).extent))])
+    threads = _threads(int(schedule.get(fused).extent), queries)
+    group, thread = schedule.split(fused, [None, threads])
     schedule.bind(group, "blockIdx.x")
     schedule.bind(thread, "threadIdx.x")
     for block in stored:
@@ -162,7 +164,12 @@ def _schedule_rows(schedule: Any, named: dict[str, Any]) -> None:
     schedule.decompose_reduction(block_named(schedule, result), outer)
 
 
-def _threads(rows: int) -> int:
-    """Return how many rows a workgroup takes, so that none is left over where possible."""
-    exact = next(n for n in range(_THREADS, 0, -1) if rows % n == 0)
-    return exact if 2 * exact >= _THREADS else _THREADS
+def _threads(rows: int, queries: int) -> int:
+    """Return how many rows a workgroup takes, so that none is left over where possible.
+
+    Rows are queries, head after head. A workgroup that ends amid a head, having begun in
+    another, is one whose indices v0.21 does not follow.
+    """
+    whole = [n for n in range(_THREADS, 0, -1) if n <= queries or n % queries == 0]
+    exact = next(n for n in whole if rows % n == 0)
+    return exact if 2 * exact >= _THREADS or whole[0] < _THREADS else _THREADS
