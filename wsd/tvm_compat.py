@@ -316,8 +316,10 @@ class WasmSources:
     definitions: str = ""
 
 
-# WebAssembly has one thread here; v0.21's thread pool is not compiled.
+# WebAssembly has one thread here; v0.21's thread pool is not compiled. Its log lines ask for
+# the time zone, which Emscripten would ask of a page's JavaScript: it stays UTC.
 _ONE_THREAD = """
+extern "C" void _tzset_js(long*, int*, char*, char*) {}
 namespace tvm {
 namespace runtime {
 namespace threading {

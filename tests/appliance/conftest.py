@@ -16,9 +16,10 @@ RESTRICTED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges
 
 @dataclass(frozen=True)
 class Container:
-    """A running container: its engine, its id, its address, and when it first answered."""
+    """A running container: engine, image, id, address, and when it first answered."""
 
     engine: str
+    image: str
     id: str
     url: str
     seconds: float
@@ -39,7 +40,7 @@ def start(engine, image):
     while True:
         try:
             with urllib.request.urlopen(f"{url}healthz", timeout=1):
-                return Container(engine, found, url, time.monotonic() - began)
+                return Container(engine, image, found, url, time.monotonic() - began)
         except OSError:
             if time.monotonic() - began > 30:
                 said = subprocess.run([engine, "logs", found], capture_output=True, check=False)

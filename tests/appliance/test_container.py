@@ -8,7 +8,7 @@ SOONEST = 1.0
 
 
 def test_it_is_small(container, dist):
-    (image,) = json.loads(container.run("image", "inspect", "wsd:serve"))
+    (image,) = json.loads(container.run("image", "inspect", container.image))
     bundle = sum(path.stat().st_size for path in dist.rglob("*") if path.is_file())
     print(f"image {image['Size'] / 1e6:.1f} MB, bundle {bundle / 1e6:.1f} MB")
     assert image["Size"] - bundle < LARGEST
