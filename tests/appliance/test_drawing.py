@@ -53,7 +53,7 @@ def _complains(message):
 def page(context):
     complaints = []
     # A visitor of its own: the service worker of one would answer for the next.
-    visitor = context.browser.new_context(service_workers="block")
+    visitor = context.browser.new_context()
     visitor.set_default_timeout(TIMEOUT_MS)
     expect.set_options(timeout=TIMEOUT_MS)
     fresh = visitor.new_page()
