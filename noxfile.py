@@ -92,7 +92,11 @@ def find_engine(session: nox.Session) -> str | None:
 
 def build_image(session: nox.Session, found: str, target: str) -> None:
     """Build a target of the Dockerfile as the image ``wsd:<target>``."""
-    command = engine.build_command(found, target, f"--tag=wsd:{target}")
+    run_build(session, engine.build_command(found, target, f"--tag=wsd:{target}"))
+
+
+def run_build(session: nox.Session, command: list[str]) -> None:
+    """Run a command that builds, with BuildKit also where it is not the default."""
     session.run(*command, external=True, env={"DOCKER_BUILDKIT": "1"})
 
 
@@ -123,8 +127,7 @@ def appliance(session: nox.Session) -> None:
     prepare(session, "test")
     dist = ROOT / "out" / "dist"
     shutil.rmtree(dist, ignore_errors=True)
-    buildkit = {"DOCKER_BUILDKIT": "1"}
-    session.run(*engine.artifacts_command(found, dist), external=True, env=buildkit)
+    run_build(session, engine.artifacts_command(found, dist))
     session.run("wsd", "verify", dist)
     build_image(session, found, "serve")
     where = {"WSD_DIST": str(dist), "WSD_IMAGE": "wsd:serve", "WSD_ENGINE": found}
@@ -139,8 +142,7 @@ def repro(session: nox.Session) -> None:
     folders = [ROOT / "out" / name for name in ("repro-1", "repro-2")]
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
-        command = engine.artifacts_command(found, folder, "--no-cache")
-        session.run(*command, external=True, env={"DOCKER_BUILDKIT": "1"})
+        run_build(session, engine.artifacts_command(found, folder, "--no-cache"))
     session.run("python", "-m", "wsd.repro", *folders)
 
 

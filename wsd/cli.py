@@ -215,6 +215,7 @@ def join(folders: tuple[Path, ...], out: Path) -> None:
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 def verify(folder: Path) -> None:
     """Check every byte of a bundle against its manifests and SRI.json."""
+    from wsd.manifest import REBUILD
     from wsd.verify import verify_bundle
 
     faults = list(verify_bundle(folder))
@@ -222,7 +223,7 @@ def verify(folder: Path) -> None:
         click.echo(fault)
     if faults:
         click.echo(f"error: {len(faults)} bad files in {folder}", err=True)
-        click.echo("hint: run wsd build again, or fetch the bundle anew", err=True)
+        click.echo(f"hint: {REBUILD}", err=True)
         sys.exit(1)
     click.echo(f"{folder}: good")
 

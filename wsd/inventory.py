@@ -18,6 +18,7 @@ from typing import Any
 from packageurl import PackageURL
 from packaging.requirements import Requirement
 
+from wsd.digest import Digests
 from wsd.folders import REPOSITORY
 from wsd.pins import Source, read_pins
 from wsd.run import run
@@ -85,6 +86,21 @@ def read_material(item: dict[str, Any]) -> Material:
     """
     hashes = tuple((algorithm, digest) for algorithm, digest in item["hashes"])
     return Material(**{**item, "hashes": hashes, "patches": tuple(item["patches"])})
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the papers of a bundle are about.
+
+    Attributes:
+        files: path in the bundle → digests, of every file that it ships.
+        materials: what it is made with.
+        manifests: of its models.
+    """
+
+    files: Mapping[str, Digests]
+    materials: tuple[Material, ...]
+    manifests: tuple[dict[str, Any], ...]
 
 
 def compiler_materials() -> tuple[Material, ...]:
@@ -167,8 +183,10 @@ def _debian_materials() -> Iterator[Material]:
     """Yield the image's packages; elsewhere those that brought Emscripten and Node.js."""
     if shutil.which("dpkg-query") is None:
         return
-    names = [] if SOURCES_VARIABLE in os.environ else list(_owners("emcc", "node"))
-    if SOURCES_VARIABLE not in os.environ and not names:
+    in_image = SOURCES_VARIABLE in os.environ
+    # None named means all of them.
+    names = [] if in_image else list(_owners("emcc", "node"))
+    if not in_image and not names:
         return
     wanted = "${Package}\t${Version}\t${Architecture}\n"
     for line in run(["dpkg-query", "--show", f"--showformat={wanted}", *names]).splitlines():

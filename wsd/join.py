@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsd.digest import canonical_json, sha256_file
+from wsd.digest import canonical_json
 from wsd.errors import BundleError, UsageError
 from wsd.folders import check_absent, written_whole
 from wsd.manifest import INDEX_NAME, find_manifests
 from wsd.sbom import read_materials
-from wsd.seal import FILE_NAME, SEALS, file_names, seal
+from wsd.seal import SEALS, read_integrity, seal
 from wsd.verify import verify_bundle
 
 
@@ -71,9 +71,9 @@ def _check_pages(bundles: Sequence[Path]) -> None:
 
 
 def _page(bundle: Path) -> dict[str, str]:
-    """Return path → SHA-256 of a bundle's files, models and papers left out."""
+    """Return path → integrity of a verified bundle's files, models and papers left out."""
     return {
-        name: sha256_file(bundle / name)
-        for name in file_names(bundle)
-        if not name.startswith("models/") and name not in (*SEALS, FILE_NAME)
+        name: integrity
+        for name, integrity in read_integrity(bundle).items()
+        if not name.startswith("models/") and name not in SEALS
     }

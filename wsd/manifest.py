@@ -38,12 +38,12 @@ def read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise BundleError(f"{path}: not a readable manifest ({error})", _REBUILD) from error
+        raise BundleError(f"{path}: not a readable manifest ({error})", REBUILD) from error
     _validate(manifest, path)
     return dict(manifest)
 
 
-_REBUILD = "run wsd build again, or fetch the bundle anew"
+REBUILD = "run wsd build again, or fetch the bundle anew"
 
 
 def _validate(manifest: Any, path: Path) -> None:
@@ -51,7 +51,7 @@ def _validate(manifest: Any, path: Path) -> None:
         jsonschema.validate(manifest, _SCHEMA)
     except jsonschema.ValidationError as error:
         where = "/".join(map(str, error.absolute_path)) or "top level"
-        raise BundleError(f"{path}: {where}: {error.message}", _REBUILD) from error
+        raise BundleError(f"{path}: {where}: {error.message}", REBUILD) from error
 
 
 def find_manifests(bundle: Path) -> list[Path]:

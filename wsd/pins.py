@@ -13,6 +13,7 @@ from wsd.errors import UsageError
 from wsd.folders import REPOSITORY
 
 FILE = REPOSITORY / "docker" / "pins.toml"
+_RESTORE = "git diff shows what changed; docs/appliance.md says what belongs there"
 _GIT_OBJECT = re.compile(r"[0-9a-f]{40}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -84,9 +85,7 @@ def read_pins(path: Path = FILE) -> Pins:
     try:
         table = tomllib.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{path}: not readable ({error})", "compare it with docs/appliance.md"
-        ) from (error)
+        raise UsageError(f"{path}: not readable ({error})", _RESTORE) from error
     reader = _Reader(path, table)
     image = reader.text("base", "image")
     digest = reader.text("base", "digest", _DIGEST.fullmatch)
@@ -134,9 +133,7 @@ class _Reader:
         for key in where.split("."):
             value = value.get(key) if isinstance(value, dict) else None
         if not isinstance(value, dict):
-            raise UsageError(
-                f"{self._path}: [{where}] is missing", "restore it: git diff shows how"
-            )
+            raise UsageError(f"{self._path}: [{where}] is missing", _RESTORE)
         return value
 
     def text(self, where: str, key: str, fits: Callable[[str], object] | None = None) -> str:

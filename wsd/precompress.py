@@ -14,6 +14,7 @@ from pathlib import Path
 import brotli
 
 from wsd.digest import sha256_file
+from wsd.seal import file_names
 
 # Shards are noise to a compressor.
 _SHRINK = {".css", ".html", ".js", ".json", ".txt", ".wasm"}
@@ -26,7 +27,7 @@ def precompress(folder: Path) -> None:
     for all files, so that two versions of a page of equal length would go by one tag:
     the time is taken from the digest instead.
     """
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in [folder / name for name in file_names(folder)]:
         written = [path]
         if path.suffix in _SHRINK:
             data = path.read_bytes()

@@ -7,46 +7,31 @@ docs/appliance.md shows how to sign it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from wsd import __version__
-from wsd.digest import Digests, canonical_json
-from wsd.inventory import Material
+from wsd.inventory import Contents, Material
 
 FILE_NAME = "provenance.json"
 BUILD_TYPE = "urn:wsd:build:1"
 BUILDER = "urn:wsd:builder"
 
 
-def write_provenance(
-    bundle: Path,
-    files: Mapping[str, Digests],
-    materials: Iterable[Material],
-    manifests: Iterable[dict[str, Any]],
-) -> Path:
-    """Write the statement about every file of a bundle.
-
-    Args:
-        bundle: its folder.
-        files: path in the bundle → digests.
-        materials: what it is made with.
-        manifests: of its models.
-    """
-    statement = {
+def provenance(contents: Contents) -> dict[str, Any]:
+    """Return the statement about every file of a bundle."""
+    return {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [
             {"name": path, "digest": {"sha256": digests.sha256}}
-            for path, digests in sorted(files.items())
+            for path, digests in sorted(contents.files.items())
         ],
         "predicateType": "https://slsa.dev/provenance/v1",
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
-                "externalParameters": {"models": [_model(m) for m in manifests]},
+                "externalParameters": {"models": [_model(m) for m in contents.manifests]},
                 "internalParameters": {},
-                "resolvedDependencies": [_dependency(m) for m in materials],
+                "resolvedDependencies": [_dependency(m) for m in contents.materials],
             },
             "runDetails": {
                 "builder": {"id": BUILDER, "version": {"wsd": __version__}},
@@ -54,9 +39,6 @@ def write_provenance(
             },
         },
     }
-    path = bundle / FILE_NAME
-    path.write_bytes(canonical_json(statement))
-    return path
 
 
 def _model(manifest: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,34 +29,22 @@ from packageurl import PackageURL
 
 from wsd import __version__
 from wsd.digest import Digests, canonical_json, sha256_bytes
-from wsd.inventory import Material
+from wsd.inventory import Contents, Material
 
 FILE_NAME = "sbom.cdx.json"
 # A name space of our own, as RFC 9562 has it: equal bills get equal serial numbers.
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:wsd:sbom")
 
 
-def write_sbom(
-    bundle: Path,
-    files: Mapping[str, Digests],
-    materials: Iterable[Material],
-    manifests: Iterable[dict[str, Any]],
-) -> Path:
-    """Write the bill of a bundle.
-
-    Args:
-        bundle: its folder.
-        files: path in the bundle → digests, of every file that it ships.
-        materials: what it is made with.
-        manifests: of its models.
-    """
-    materials = tuple(materials)
+def bill(contents: Contents) -> dict[str, Any]:
+    """Return the bill of a bundle."""
     components = [
-        *map(_material, materials),
-        *map(_model, manifests),
-        *(_file(path, digests) for path, digests in sorted(files.items())),
+        *map(_material, contents.materials),
+        *map(_model, contents.manifests),
+        *(_file(path, digests) for path, digests in sorted(contents.files.items())),
     ]
-    content = [[m.purl for m in materials], {path: d.sha256 for path, d in files.items()}]
+    hashes = {path: digests.sha256 for path, digests in contents.files.items()}
+    content = [[material.purl for material in contents.materials], hashes]
     bom = Bom(
         components=components,
         serial_number=uuid.uuid5(_NAMESPACE, sha256_bytes(canonical_json(content))),
@@ -71,11 +59,9 @@ def write_sbom(
     )
     # The bundle is one thing made of all of them, so the graph has one level.
     bom.register_dependency(bom.metadata.component, components)  # type: ignore[arg-type]
-    table = json.loads(JsonV1Dot6(bom).output_as_string())
+    table: dict[str, Any] = json.loads(JsonV1Dot6(bom).output_as_string())
     del table["metadata"]["timestamp"]
-    path = bundle / FILE_NAME
-    path.write_bytes(canonical_json(table))
-    return path
+    return table
 
 
 def read_hashes(path: Path) -> dict[str, str]:
@@ -92,7 +78,7 @@ def read_hashes(path: Path) -> dict[str, str]:
 
 
 def read_materials(bundle: Path) -> Iterator[Material]:
-    """Yield what a bundle was made with, from the bill that :func:`write_sbom` wrote.
+    """Yield what a bundle was made with, from the bill that :func:`bill` returned.
 
     Raises:
         ValueError, KeyError, OSError: if there is none.

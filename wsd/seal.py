@@ -13,8 +13,8 @@ from pathlib import Path
 from wsd import provenance, sbom
 from wsd.digest import canonical_json, digest_file
 from wsd.errors import BundleError
-from wsd.inventory import Material
-from wsd.manifest import find_manifests, read_manifest
+from wsd.inventory import Contents, Material
+from wsd.manifest import REBUILD, find_manifests, read_manifest
 
 FILE_NAME = "SRI.json"
 # The files that vouch for the others.
@@ -23,17 +23,17 @@ SEALS = (sbom.FILE_NAME, provenance.FILE_NAME, FILE_NAME)
 
 def seal(bundle: Path, materials: Iterable[Material]) -> None:
     """Write the three files for what is in a bundle; former ones are replaced."""
-    materials = tuple(sorted(set(materials)))
-    manifests = [read_manifest(path) for path in find_manifests(bundle)]
+    # First, because they may be read from the bill that is replaced.
+    sorted_materials = tuple(sorted(set(materials)))
     for name in SEALS:
         (bundle / name).unlink(missing_ok=True)
     files = {name: digest_file(bundle / name) for name in file_names(bundle)}
-    for written in (
-        sbom.write_sbom(bundle, files, materials, manifests),
-        provenance.write_provenance(bundle, files, materials, manifests),
-    ):
-        files[written.name] = digest_file(written)
-    table = {name: digests.integrity for name, digests in sorted(files.items())}
+    manifests = tuple(read_manifest(path) for path in find_manifests(bundle))
+    contents = Contents(files, sorted_materials, manifests)
+    (bundle / sbom.FILE_NAME).write_bytes(canonical_json(sbom.bill(contents)))
+    (bundle / provenance.FILE_NAME).write_bytes(canonical_json(provenance.provenance(contents)))
+    papers = {name: digest_file(bundle / name) for name in (sbom.FILE_NAME, provenance.FILE_NAME)}
+    table = {name: digests.integrity for name, digests in sorted({**files, **papers}.items())}
     (bundle / FILE_NAME).write_bytes(canonical_json(table))
 
 
@@ -72,6 +72,4 @@ def file_names(bundle: Path) -> list[str]:
 
 
 def _unreadable(path: Path, why: object) -> BundleError:
-    return BundleError(
-        f"{path}: not readable ({why})", "run wsd build again, or fetch the bundle anew"
-    )
+    return BundleError(f"{path}: not readable ({why})", REBUILD)

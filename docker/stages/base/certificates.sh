@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Sourced before anything goes to the network: a site's own certificate authorities, from
 # the build secret "ca", are trusted while one step runs and stay out of the image.
 if [ -s /run/secrets/ca ]; then

@@ -2,8 +2,15 @@
 # Take Debian's packages from the snapshot of one day, if DEBIAN_SNAPSHOT names one.
 set -eu
 [ -n "${DEBIAN_SNAPSHOT:-}" ] || exit 0
-# Over http, because nothing trusts https yet: apt checks the signatures of Debian's archive.
-at=http://snapshot.debian.org/archive
+# Debian's images name the snapshot that they were made from, in a comment: another day of
+# the same archive. Over http, as it is there; apt checks the archive's signatures.
+at=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2> /dev/null |
+  sed -n 's|^# *\(http[^ ]*/archive\)/debian/.*|\1|p' | head -n 1)
+if [ -z "$at" ]; then
+  echo "error: the base image names no snapshot of Debian's archive" >&2
+  echo "hint: --build-arg DEBIAN_SNAPSHOT= takes packages from where the image does" >&2
+  exit 2
+fi
 rm -f /etc/apt/sources.list
 cat > /etc/apt/sources.list.d/debian.sources <<SOURCES
 Types: deb
