@@ -27,6 +27,9 @@ const shared = {
   splitting: true,
 };
 
+/** Each page and its script. */
+const PAGES = { "index.html": "src/app/main.ts", "selftest.html": "src/app/selftest.ts" };
+
 /** The file that an entry point became, relative to the output folder. */
 function output(result, entry, extension) {
   const [name] = Object.entries(result.metafile.outputs).find(
@@ -39,7 +42,7 @@ const worker = await build({ ...shared, entryPoints: ["src/worker.ts"] });
 const workerUrl = `./${path.basename(output(worker, "src/worker.ts", ".js"))}`;
 const page = await build({
   ...shared,
-  entryPoints: ["src/app/main.ts", "src/client.ts", "src/app/style.css"],
+  entryPoints: [...Object.values(PAGES), "src/client.ts", "src/app/style.css"],
   define: { WORKER_URL: JSON.stringify(workerUrl) },
 });
 
@@ -65,8 +68,8 @@ function imported(result, entry) {
 }
 
 /** A page whose scripts and styles browsers check before they use them. */
-async function withIntegrity(template) {
-  const script = output(page, "src/app/main.ts", ".js");
+async function withIntegrity(template, entry) {
+  const script = output(page, entry, ".js");
   const style = output(page, "src/app/style.css", ".css");
   const checked = async (file) => `"${file}" integrity="${await integrity(file)}"`;
   // An import statement has no integrity: preloading the module with one checks it.
@@ -77,14 +80,16 @@ async function withIntegrity(template) {
   );
   return template
     .replace("<script", `${preloads.join("")}<script`)
-    .replace('"main.js"', await checked(script))
+    .replace(`"${path.basename(entry, ".ts")}.js"`, await checked(script))
     .replace('"style.css"', await checked(style));
 }
 
-const template = await readFile(path.join(root, "src/app/index.html"), "utf8");
 const client = output(page, "src/client.ts", ".js");
 await mkdir(values.out, { recursive: true });
-await writeFile(path.join(values.out, "index.html"), await withIntegrity(template));
+for (const [name, entry] of Object.entries(PAGES)) {
+  const template = await readFile(path.join(root, "src/app", name), "utf8");
+  await writeFile(path.join(values.out, name), await withIntegrity(template, entry));
+}
 // A stable name for programs that use the package rather than the page.
 await writeFile(path.join(values.out, "client.js"), `export * from "./${client}";\n`);
 
@@ -97,7 +102,7 @@ async function pageFiles() {
       const url = `assets/${path.basename(name)}`;
       return { url, revision: null, integrity: await integrity(url) };
     });
-  const named = ["index.html", "client.js"].map(async (url) => {
+  const named = [...Object.keys(PAGES), "client.js"].map(async (url) => {
     const content = await readFile(path.join(values.out, url));
     const revision = createHash("sha256").update(content).digest("hex");
     return { url, revision, integrity: await integrity(url) };

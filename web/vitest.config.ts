@@ -10,7 +10,8 @@ export default defineConfig({
       // What needs no browser; the rest is what the tests in a browser are for.
       include: [
         "src/{download,errors,files,integrity,manifest,options,parallel,png}.ts",
-        "src/{preview,progress,rng,settings,tiles,tokenizer,transfer}.ts",
+        "src/{preview,progress,rng,selftest,settings,tiles,tokenizer,transfer}.ts",
+        "src/app/report.ts",
         "src/schedulers/*.ts",
       ],
       thresholds: { lines: 80, branches: 80 },

@@ -15,6 +15,7 @@ import torch
 from wsd.checkpoint import Checkpoint
 from wsd.digest import canonical_json, digest_tree, sha256_bytes, sha256_file
 from wsd.errors import ToolError
+from wsd.expect import expected_stages, find_expected
 from wsd.folders import check_absent, written_whole
 from wsd.inventory import python_materials
 from wsd.library import Library, check_library
@@ -34,7 +35,13 @@ from wsd.zoo import Component
 _SHARD_SOURCES = [Path(__file__).parent / name for name in ("params.py", "storage.py")]
 
 
-def build_bundle(checkpoint: Checkpoint, library: Library, out: Path, progress: Progress) -> Path:
+def build_bundle(
+    checkpoint: Checkpoint,
+    library: Library,
+    out: Path,
+    progress: Progress,
+    expected: Path | None = None,
+) -> Path:
     """Build a complete bundle with one model and the page.
 
     Args:
@@ -42,6 +49,8 @@ def build_bundle(checkpoint: Checkpoint, library: Library, out: Path, progress: 
         library: the compiled functions of the checkpoint's family.
         out: a folder that does not exist.
         progress: told what is done.
+        expected: what each stage must give (:mod:`wsd.expect`); the checkpoint's own
+            unless given, and none if it has none.
 
     Nothing appears at ``out`` unless everything succeeded.
 
@@ -59,7 +68,7 @@ def build_bundle(checkpoint: Checkpoint, library: Library, out: Path, progress: 
         models = scratch / "models"
         folder = models / family.name
         folder.mkdir(parents=True)
-        _write_model(checkpoint, library, folder, progress)
+        _write_model(checkpoint, library, folder, progress, expected)
         index = [{"name": family.name, "title": family.title, "manifest": f"{family.name}/"}]
         (models / INDEX_NAME).write_bytes(canonical_json(index))
         seal(scratch, {*library.materials, *python_materials()})
@@ -91,7 +100,11 @@ def _room(out: Path) -> Iterator[None]:
 
 
 def _write_model(
-    checkpoint: Checkpoint, library: Library, folder: Path, progress: Progress
+    checkpoint: Checkpoint,
+    library: Library,
+    folder: Path,
+    progress: Progress,
+    expected: Path | None,
 ) -> None:
     family = checkpoint.family
     total = sum(len(records) for records in library.parameters.values())
@@ -136,6 +149,7 @@ def _write_model(
             "requires": _requirements(components, library),
             "peak_bytes": [_listed(asdict(peak)) for peak in peaks(library)],
             "toolchain": library.toolchain,
+            **_write_expected(checkpoint, library, folder, expected),
         },
         folder,
     )
@@ -190,6 +204,19 @@ def _write_tokenizers(checkpoint: Checkpoint, folder: Path) -> dict[str, Any]:
         (folder / name).write_bytes(data)
         written[entry.component] = {**_file_entry(folder / name), **settings}
     return written
+
+
+def _write_expected(
+    checkpoint: Checkpoint, library: Library, folder: Path, given: Path | None
+) -> dict[str, Any]:
+    """Write what the self-test expects; returns the manifest's entry, if there is one."""
+    path = find_expected(checkpoint, given)
+    data = None if path is None else expected_stages(path, checkpoint, library)
+    if data is None:
+        return {}
+    name = f"self-test.{sha256_bytes(data)}.json"
+    (folder / name).write_bytes(data)
+    return {"self_test": _file_entry(folder / name)}
 
 
 def _file_entry(path: Path) -> dict[str, Any]:

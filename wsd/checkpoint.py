@@ -20,7 +20,7 @@ import torch
 
 from wsd.errors import CheckpointError, UsageError
 from wsd.hub import fetch
-from wsd.modules import random_checkpoint
+from wsd.modules import build_skeleton, random_checkpoint
 from wsd.schedulers import scheduler_constants
 from wsd.single_file import component_tensors
 from wsd.tensor_file import open_tensors
@@ -135,11 +135,15 @@ class Checkpoint:
         repository = self.path.parent.parent.name.removeprefix("models--").replace("--", "/")
         return f"{repository}@{self.path.name}"
 
+    def files(self, component: Component) -> list[Path]:
+        """Return the files that a component's tensors are in."""
+        if self.is_single_file:
+            return [self.path]
+        return sorted((self.path / component.name).glob("*.safetensors"))
+
     def identity(self, component: Component) -> list[list[str | int]]:
         """Return what tells a component's files from others: path, bytes, time of change."""
-        folder = self.path / component.name
-        files = [self.path] if self.is_single_file else sorted(folder.glob("*.safetensors"))
-        stats = [(path.resolve(), path.stat()) for path in files]
+        stats = [(path.resolve(), path.stat()) for path in self.files(component)]
         return [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
 
     def _check_config(self, component: Component) -> None:
@@ -179,6 +183,22 @@ class Checkpoint:
             index = self._index(component, stack)
             for name, shape in expected.items():
                 yield _read_tensor(index, name, shape, self._place(component))
+
+    def load(self, component: Component) -> torch.nn.Module:
+        """Return a component with its weights, float32, in evaluation mode, on the CPU.
+
+        Raises:
+            CheckpointError: as :meth:`tensors`.
+        """
+        module = build_skeleton(component)
+        state = dict(module.named_parameters())
+        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        with torch.no_grad():
+            for parameter, tensor in zip(
+                state.values(), self.tensors(component, shapes), strict=True
+            ):
+                parameter.copy_(tensor)
+        return module
 
     def _place(self, component: Component) -> Path:
         return self.path if self.is_single_file else self.path / component.name

@@ -133,6 +133,13 @@ def compile(model: str, dtype: str | None, sizes: tuple[Size, ...], out: Path) -
 @_sizes
 @click.option("--library", type=click.Path(path_type=Path), metavar="DIR",
               help="What `wsd compile` wrote; nothing is compiled then.")  # fmt: skip
+@click.option(
+    "--self-test",
+    "expected",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What `wsd expect` wrote; the checkpoint's own self-test.json unless given.",
+)
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="A new folder.")
 @click.option("--plan", is_flag=True, help="Say what would be built, and build nothing.")
 def build(
@@ -143,6 +150,7 @@ def build(
     dtype: str | None,
     sizes: tuple[Size, ...],
     library: Path | None,
+    expected: Path | None,
     out: Path | None,
     *,
     plan: bool,
@@ -171,7 +179,7 @@ def build(
     checkpoint = Checkpoint(path, family, tokenizer)
     with Progress() as progress:
         compiled = _find_library(family, dtype, sizes, library, progress)
-        build_bundle(checkpoint, compiled, out, progress)
+        build_bundle(checkpoint, compiled, out, progress, expected)
     click.echo(out)
 
 
@@ -195,6 +203,31 @@ def _find_library(
     library = read_library(folder)
     check_library(library, family)
     return library
+
+
+@cli.command()
+@_model
+@_weights
+@_tokenizer
+@click.option("--size", type=_SizeType(), help="Picture size; the model's first unless given.")
+@click.option("--prompt", default="", metavar="TEXT", help="What the text encoders read.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE")
+def expect(
+    model: str, weights: str | None, tokenizer: Path | None, size: Size | None, prompt: str,
+    out: Path,
+) -> None:  # fmt: skip
+    """Compute with PyTorch what each stage must give, for the self-test page."""
+    from wsd.checkpoint import Checkpoint, choose_checkpoint
+    from wsd.expect import write_expected
+    from wsd.progress import Progress
+    from wsd.sizes import check_sizes
+    from wsd.zoo import find_family
+
+    family = find_family(model)
+    (chosen, *_) = check_sizes(family, [size] if size else [])
+    checkpoint = Checkpoint(choose_checkpoint(family, weights, None), family, tokenizer)
+    with Progress() as progress:
+        click.echo(write_expected(checkpoint, chosen, prompt, out, progress))
 
 
 @cli.command()

@@ -11,7 +11,7 @@ import torch
 from wsd.checkpoint import Checkpoint
 from wsd.drawing import Drawing
 from wsd.errors import UsageError
-from wsd.modules import assemble_pipeline, build_module, silence_progress_bars
+from wsd.modules import assemble_pipeline, silence_progress_bars
 from wsd.progress import Progress
 from wsd.schedulers import build_scheduler, max_steps
 from wsd.storage import Parameter, rounded
@@ -43,14 +43,7 @@ def _assemble(checkpoint: Checkpoint) -> Any:
     """Return the pipeline of a single file, which diffusers would read with files of the hub."""
     parts: dict[str, Any] = {}
     for component in checkpoint.family.components:
-        module = build_module(component)
-        state = dict(module.named_parameters())
-        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-        with torch.no_grad():
-            tensors = checkpoint.tensors(component, shapes)
-            for parameter, tensor in zip(state.values(), tensors, strict=True):
-                parameter.copy_(tensor)
-        parts[component.name] = module
+        parts[component.name] = checkpoint.load(component)
     for entry in checkpoint.family.tokenizers:
         parts[entry.name] = load_tokenizer(
             *find_tokenizer(checkpoint.path, entry, checkpoint.tokenizer)

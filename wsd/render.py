@@ -199,6 +199,10 @@ class Renderer:
         """Return the decoded image, about -1 to 1, as flat float32."""
         return self._array(_DECODE_LATENTS, [_encode(latents), *_given(size)])
 
+    def self_test(self) -> list[dict[str, Any]]:
+        """Return what the page's self-test finds, stage by stage."""
+        return list(self.call("() => attempt(() => pipe.selfTest())", []))
+
     def usage(self) -> dict[str, int]:
         """Return what the runtime holds now."""
         return dict(self.call("() => attempt(() => pipe.remote.usage())", []))

@@ -14,6 +14,7 @@ from wsd.browser import open_browser
 from wsd.build import build_bundle
 from wsd.checkpoint import Checkpoint, choose_checkpoint
 from wsd.compile import compile_library
+from wsd.expect import write_expected
 from wsd.progress import Quiet
 from wsd.render import LoadOptions, OpenHost, Renderer, open_renderer
 from wsd.serve import served
@@ -87,10 +88,11 @@ def xl_renderer(
 def speck(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Checkpoint]:
     """Return the bundle of a model of few kernels, and its checkpoint."""
     checkpoint = Checkpoint(choose_checkpoint(SPECK, None, 0), SPECK)
-    out = tmp_path_factory.mktemp("bundle") / "speck"
-    return build_bundle(
-        checkpoint, compile_library(SPECK, SPECK.sizes, "f32", Quiet()), out, Quiet()
-    ), checkpoint
+    folder = tmp_path_factory.mktemp("bundle")
+    library = compile_library(SPECK, SPECK.sizes, "f32", Quiet())
+    (size,) = SPECK.sizes
+    expected = write_expected(checkpoint, size, "a star", folder / "expected.json", Quiet())
+    return build_bundle(checkpoint, library, folder / "speck", Quiet(), expected), checkpoint
 
 
 @pytest.fixture(scope="session")

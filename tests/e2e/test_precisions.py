@@ -10,6 +10,7 @@ from wsd.build import build_bundle
 from wsd.checkpoint import Checkpoint, choose_checkpoint
 from wsd.compile import compile_library
 from wsd.drawing import Drawing
+from wsd.expect import write_expected
 from wsd.progress import Quiet
 from wsd.reference import draw_reference, load_pipeline, round_weights
 from wsd.zoo import find_family
@@ -28,10 +29,13 @@ def built(request, open_model, tmp_path_factory):
     """Yield (family, dtype, loaded bundle, pipeline with rounded weights, checkpoint)."""
     family, dtype = request.param
     folder = choose_checkpoint(family, None, None if family.weights else 0)
-    bundle = tmp_path_factory.mktemp("bundle") / dtype
+    folders = tmp_path_factory.mktemp("bundle")
+    bundle = folders / dtype
     library = compile_library(family, family.sizes, dtype, Quiet())
-    build_bundle(Checkpoint(folder, family), library, bundle, Quiet())
-    pipeline = load_pipeline(Checkpoint(folder, family))
+    checkpoint = Checkpoint(folder, family)
+    expected = write_expected(checkpoint, family.sizes[0], PROMPT, folders / "expected", Quiet())
+    build_bundle(checkpoint, library, bundle, Quiet(), expected)
+    pipeline = load_pipeline(checkpoint)
     round_weights(pipeline, library.parameters)
     with open_model(bundle) as renderer:
         yield family, dtype, renderer, pipeline, folder
@@ -63,6 +67,15 @@ def test_vae_decode(built):
     with torch.no_grad():
         expected = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
     assert relative_error(renderer.decode_latents(latents.numpy()), expected.numpy()) < 1e-4
+
+
+def test_the_self_test_minds_the_precision(built):
+    """Expected of unrounded weights; what rounding costs is within the limit."""
+    family, dtype, renderer, *_ = built
+    stages = renderer.self_test()
+    assert len(stages) == len(family.components) + 1  # a tile too
+    assert [stage for stage in stages if not stage["good"]] == []
+    assert max(stage["error"] for stage in stages) > (1e-3 if dtype == "w8a16" else 1e-5)
 
 
 def test_whole_pictures(built):

@@ -11,13 +11,14 @@ import type { GenerateOptions } from "./options";
 import type { OnProgress } from "./progress";
 import type { Preflight } from "./preflight";
 import { preflight as examine } from "./preflight";
+import type { StageReport } from "./selftest";
 import { openStore } from "./store";
 import { registerErrors } from "./transfer";
 import { scriptUrl } from "./trusted";
 import type { WorkerPipeline } from "./worker";
 
 export * from "./errors";
-export type { GenerateOptions, Generated, LoadOptions, Manifest, OnProgress, Usage };
+export type { GenerateOptions, Generated, LoadOptions, Manifest, OnProgress, StageReport, Usage };
 export type { OnNotice, Timings } from "./api";
 export type { ProgressEvent } from "./progress";
 export { readText, writeText } from "./png";
@@ -83,6 +84,19 @@ export class StableDiffusionPipeline {
     const { onProgress, signal, ...rest } = options;
     const report = Comlink.proxy(onProgress ?? (() => undefined));
     return abortable(this.remote, signal, this.remote.generate(prompt, rest, report));
+  }
+
+  /**
+   * Run each stage on fixed inputs and compare what it gives with PyTorch: a result that
+   * is not good is the GPU's or its driver's doing, since every file was checked before.
+   *
+   * @throws OptionError if the model came without expected values (`wsd expect`).
+   */
+  async selfTest(
+    options: { onProgress?: OnProgress; signal?: AbortSignal } = {},
+  ): Promise<StageReport[]> {
+    const report = Comlink.proxy(options.onProgress ?? (() => undefined));
+    return abortable(this.remote, options.signal, this.remote.selfTest(report));
   }
 
   /** What the pipeline holds now, and the most GPU memory that it ever took. */

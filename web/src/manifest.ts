@@ -101,6 +101,8 @@ export interface Manifest {
   /** The most GPU memory that one picture takes. */
   peak_bytes: { size: Size; offload: boolean; tiling: boolean; bytes: number }[];
   toolchain: Record<string, string>;
+  /** What each stage must give, if the bundle was built with it. */
+  self_test?: FileEntry;
 }
 
 /** Check what the page cannot do without; the build has checked the rest. */

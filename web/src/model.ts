@@ -54,6 +54,35 @@ export class Model {
     return this.runtime.call(entry, ...tensors, this.runtime.tensor(coefficients, [slots]))[0]!;
   }
 
+  /** Call a function on values, by name, and read back what it gives. */
+  async run(
+    entry: EntryPoint,
+    inputs: Record<string, Float32Array | Int32Array>,
+  ): Promise<Record<string, Float32Array>> {
+    const outputs = this.kept(() => {
+      const tensors = entry.inputs.map(({ name, shape }) => [
+        name,
+        this.runtime.tensor(inputs[name]!, shape),
+      ]);
+      return this.call(entry, Object.fromEntries(tensors) as NamedTensors);
+    });
+    const read: Record<string, Float32Array> = {};
+    for (const [name, tensor] of Object.entries(outputs)) {
+      read[name] = await this.readAndDispose(tensor);
+    }
+    return read;
+  }
+
+  /** Run `work` and keep the tensors it returns, and no others; the caller disposes of them. */
+  kept(work: () => NamedTensors): NamedTensors {
+    const found: NamedTensors = {};
+    this.runtime.scope(() => {
+      for (const [name, tensor] of Object.entries(work())) found[name] = this.runtime.keep(tensor);
+      return undefined;
+    });
+    return found;
+  }
+
   /** Read a tensor back and dispose of it. */
   async readAndDispose(tensor: Tensor): Promise<Float32Array> {
     try {

@@ -7,7 +7,7 @@ import { Denoiser, disposeAll } from "./denoiser";
 import { throwIfAborted, WsdError } from "./errors";
 import { requestGpu } from "./gpu";
 import { fetchText, Files, fileSizes } from "./files";
-import type { Manifest, Role, Size } from "./manifest";
+import type { EntryPoint, Manifest, Role, Size } from "./manifest";
 import { parseManifest } from "./manifest";
 import type { NamedTensors } from "./model";
 import { Model } from "./model";
@@ -19,6 +19,8 @@ import type { Tensor } from "./runtime";
 import { Runtime } from "./runtime";
 import { NO_STORE, openStore } from "./store";
 import { layOutRun } from "./schedulers";
+import type { StageReport } from "./selftest";
+import { runSelfTest } from "./selftest";
 import type { Settings } from "./settings";
 import type { Tokenizers } from "./text";
 import { tensorsOf, TextStage } from "./text";
@@ -34,6 +36,7 @@ export class Pipeline {
     readonly adapter: Record<string, string>,
     private readonly text: TextStage,
     private readonly decoder: Decoder,
+    private readonly files: Files,
   ) {}
 
   get manifest(): Manifest {
@@ -62,7 +65,7 @@ export class Pipeline {
       const model = new Model(manifest, runtime, components);
       const encoder = new TextStage(model, tokenizers);
       const decoder = new Decoder(model, options.tiling ?? false);
-      const pipeline = new Pipeline(model, gpu.adapter, encoder, decoder);
+      const pipeline = new Pipeline(model, gpu.adapter, encoder, decoder, files);
       await runtime.guard(async () => {
         await pipeline.prepare(manifest.defaults.size, report);
         throwIfAborted(signal);
@@ -107,14 +110,17 @@ export class Pipeline {
     signal?: AbortSignal,
   ): Promise<Generated> {
     const resolved = resolveOptions(this.manifest, options);
+    return this.alone(() => this.draw(prompt, resolved, onProgress, signal));
+  }
+
+  /** Do work that nothing else may run beside. */
+  private async alone<Result>(work: () => Promise<Result>): Promise<Result> {
     if (this.busy) {
       throw new WsdError("a picture is being drawn", "wait for it, or cancel it first");
     }
     this.busy = true;
     try {
-      return await this.model.runtime.guard(() =>
-        this.draw(prompt, resolved, onProgress, signal),
-      );
+      return await this.model.runtime.guard(work);
     } finally {
       this.busy = false;
     }
@@ -138,15 +144,7 @@ export class Pipeline {
     await this.prepare(size, ignore);
     await this.need("unet", ignore);
     const unet = this.model.entry("unet", size);
-    const noise = this.model.runtime.scope(() => {
-      const tensors = unet.inputs.map(({ name, shape }) => [
-        name,
-        this.model.runtime.tensor(inputs[name]!, shape),
-      ]);
-      const named = Object.fromEntries(tensors) as NamedTensors;
-      return this.model.call(unet, named).noise_prediction!;
-    });
-    return this.model.readAndDispose(noise);
+    return (await this.model.run(unet, inputs)).noise_prediction!;
   }
 
   /** Decode latents to an image (1, 3, height, width), about -1 to 1, for tests and tools. */
@@ -173,6 +171,20 @@ export class Pipeline {
       ),
     );
     return this.model.readAndDispose(sum);
+  }
+
+  /**
+   * Run each stage on fixed inputs and compare what it gives with PyTorch.
+   *
+   * @throws OptionError if the model came without expected values.
+   */
+  async selfTest(onProgress: OnProgress = ignore, signal?: AbortSignal): Promise<StageReport[]> {
+    const { runtime, components } = this.model;
+    const need = async (entry: EntryPoint): Promise<void> => {
+      await runtime.prepare([entry], ignore);
+      await components.need(entry.role, onProgress, signal);
+    };
+    return this.alone(() => runSelfTest(this.model, this.files, need, onProgress, signal));
   }
 
   /** What the runtime holds now. */

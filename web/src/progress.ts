@@ -2,7 +2,7 @@
 
 /** Bytes while loading, steps while drawing. */
 export interface ProgressEvent {
-  stage: "library" | "pipelines" | "parameters" | "text" | "denoise" | "decode";
+  stage: "library" | "pipelines" | "parameters" | "text" | "denoise" | "decode" | "self-test";
   file?: string;
   loaded: number;
   total: number;

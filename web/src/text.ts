@@ -21,7 +21,7 @@ export class TextStage {
 
   /** Encode a text: `text_embeddings` and, for SDXL, `pooled_text`. Dispose of them. */
   encode(text: string): NamedTensors {
-    return this.kept(() => {
+    return this.model.kept(() => {
       let found: NamedTensors = {};
       for (const encoder of this.encoders) {
         found = this.model.call(encoder, { ...found, ...this.read(encoder, text) });
@@ -33,7 +33,7 @@ export class TextStage {
   /** What stands for no negative prompt: zeros, or the encoding of the empty text. */
   encodeNothing(): NamedTensors {
     if (!this.model.manifest.force_zeros_for_empty_prompt) return this.encode("");
-    return this.kept(() =>
+    return this.model.kept(() =>
       Object.fromEntries(
         this.encoders.at(-1)!.outputs.map(({ name, shape }) => {
           const zeros = new Float32Array(shape.reduce((product, edge) => product * edge, 1));
@@ -52,18 +52,6 @@ export class TextStage {
       input_ids: this.model.runtime.tensor(ids, shape),
       end_of_text: this.model.runtime.tensor(endOfText, shape),
     };
-  }
-
-  /** Run `work` and keep the tensors it returns, and no others. */
-  private kept(work: () => NamedTensors): NamedTensors {
-    const found: NamedTensors = {};
-    this.model.runtime.scope(() => {
-      for (const [name, tensor] of Object.entries(work())) {
-        found[name] = this.model.runtime.keep(tensor);
-      }
-      return undefined;
-    });
-    return found;
   }
 }
 

@@ -7,6 +7,7 @@ import type { Manifest, Size } from "./manifest";
 import type { GenerateOptions } from "./options";
 import type { OnProgress } from "./progress";
 import { ResilientPipeline } from "./resilient";
+import type { StageReport } from "./selftest";
 import { registerErrors } from "./transfer";
 
 /** What of the load options crosses to the worker. */
@@ -73,6 +74,11 @@ class WorkerPipeline {
 
   combineLatents(terms: Float32Array[], weights: number[]): Promise<Float32Array> {
     return this.model!.loaded.combineLatents(terms, weights);
+  }
+
+  async selfTest(onProgress: OnProgress): Promise<StageReport[]> {
+    this.controller = new AbortController();
+    return this.model!.loaded.selfTest(onProgress, this.controller.signal);
   }
 
   unload(): void {

@@ -14,6 +14,20 @@ export function fill(id: string, options: [string, string][], chosen?: string): 
   element<HTMLSelectElement>(id).replaceChildren(...made);
 }
 
+/** A table row: its first cell heads it, or all of them head columns. */
+export function row(cells: string[], scope: "row" | "col" = "row"): HTMLTableRowElement {
+  const line = document.createElement("tr");
+  const made = cells.map((text, index) => {
+    const heads = index === 0 || scope === "col";
+    const cell = document.createElement(heads ? "th" : "td");
+    if (cell instanceof HTMLTableCellElement && heads) cell.scope = scope;
+    cell.textContent = text;
+    return cell;
+  });
+  line.append(...made);
+  return line;
+}
+
 /** Bytes in words: 1.93 GiB. */
 export function bytes(count: number): string {
   const mib = count / 2 ** 20;

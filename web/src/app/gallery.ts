@@ -1,7 +1,7 @@
 /** The canvas, finished pictures, and what they took. */
 
 import type { Generated, StableDiffusionPipeline } from "../client";
-import { bytes, element } from "./elements";
+import { bytes, element, row } from "./elements";
 import { pictureFile } from "./pictures";
 
 const canvas = element<HTMLCanvasElement>("canvas");
@@ -55,16 +55,5 @@ export async function showFigures(
     ["GPU pipelines", String(usage.pipelines)],
     ["GPU", Object.values(pipeline.adapter).filter(Boolean).join(" ")],
   ];
-  element("figures-body").replaceChildren(...rows.map(row));
-}
-
-function row([name, value]: [string, string]): HTMLTableRowElement {
-  const line = document.createElement("tr");
-  const head = document.createElement("th");
-  head.scope = "row";
-  head.textContent = name;
-  const cell = document.createElement("td");
-  cell.textContent = value;
-  line.append(head, cell);
-  return line;
+  element("figures-body").replaceChildren(...rows.map((cells) => row(cells)));
 }

@@ -176,6 +176,7 @@ async function start(): Promise<void> {
   const select = element<HTMLSelectElement>("model");
   const chosen = (): Promise<void> => {
     document.title = `${select.value}: Web Stable Diffusion`;
+    element<HTMLAnchorElement>("self-test").href = `selftest.html?model=${select.value}`;
     const { manifest } = models.find((model) => model.name === select.value)!;
     return choose(manifest);
   };

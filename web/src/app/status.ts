@@ -11,6 +11,7 @@ const STAGES: Record<ProgressEvent["stage"], string> = {
   text: "Reading the prompt",
   denoise: "Drawing",
   decode: "Decoding",
+  "self-test": "Testing",
 };
 
 const bar = element<HTMLProgressElement>("progress");
@@ -30,7 +31,7 @@ export function showProgress({ stage, loaded, total }: ProgressEvent): void {
 
 function amount(stage: ProgressEvent["stage"], loaded: number, total: number): string {
   if (stage === "denoise") return ` (step ${loaded} of ${total})`;
-  if (stage === "pipelines") return ` (${loaded} of ${total})`;
+  if (stage === "pipelines" || stage === "self-test") return ` (${loaded} of ${total})`;
   return stage === "library" || stage === "parameters" ? ` (${bytes(loaded)} of ${bytes(total)})` : "";
 }
 

@@ -1,0 +1,129 @@
+"""The self-test page: good files on a good GPU, and who is at fault when one is not."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from wsd.build import build_bundle
+from wsd.compile import compile_library
+from wsd.progress import Quiet
+from wsd.serve import served
+
+STAGES = ["text_encoder", "unet_16x16", "vae_decoder_16x16", "vae_decoder_tile"]
+# A driver whose exponential function is wrong.
+WRONG_EXP = """
+const create = GPUDevice.prototype.createShaderModule;
+GPUDevice.prototype.createShaderModule = function (descriptor) {
+  const code = descriptor.code.replaceAll(/\\bexp\\(/g, "exp2(");
+  return create.call(this, { ...descriptor, code });
+};
+"""
+# One that forgets to synchronise: what it computes differs from time to time.
+UNSTEADY = """
+let calls = 0;
+const write = GPUQueue.prototype.writeBuffer;
+GPUQueue.prototype.writeBuffer = function (buffer, at, data, ...rest) {
+  if (data.byteLength === 4 * 4 * 16 * 16) {
+    const floats = new Float32Array(data.buffer.slice(data.byteOffset, data.byteOffset + 4096));
+    floats[0] += 1e-6 * ++calls;
+    return write.call(this, buffer, at, floats);
+  }
+  return write.call(this, buffer, at, data, ...rest);
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def origin(speck):
+    with served(speck[0]) as url:
+        yield url
+
+
+def run(page, origin):
+    page.goto(f"{origin}selftest.html?model=speck")
+    page.get_by_role("button", name="Run the self-test").click()
+    expect(page.locator("#results")).to_be_visible()
+    return page.locator("#verdict").inner_text()
+
+
+def before_worker(page, code):
+    def prepend(route):
+        response = route.fetch()
+        route.fulfill(response=response, body=code + response.text())
+
+    page.route("**/worker.*.js", prepend)
+
+
+def rows(page):
+    return [row.inner_text().split("\t") for row in page.locator("#stages tr").all()]
+
+
+def test_all_is_well(page, origin):
+    complaints = []
+    page.on("console", lambda m: m.type in ("error", "warning") and complaints.append(m.text))
+    assert run(page, origin) == "All is well: the GPU computes what PyTorch does."
+    assert [cells[0] for cells in rows(page)] == STAGES
+    assert all(float(cells[2]) < 1e-4 for cells in rows(page))
+    report = page.get_by_label("Report").input_value()
+    for fact in ("speck, f32", "swiftshader", "Chrome", "torch ", *STAGES):
+        assert fact in report
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy the report").click()
+    assert page.evaluate("navigator.clipboard.readText()") == report
+    assert complaints == []
+
+
+def test_a_gpu_that_computes_wrongly(page, origin):
+    before_worker(page, WRONG_EXP)
+    said = run(page, origin)
+    assert said.startswith("The files are right, but the GPU or its driver computes wrongly")
+    bad = [cells[0] for cells in rows(page) if float(cells[2]) > 1e-3]
+    assert said.endswith(f": {', '.join(bad)}.")
+    assert "text_encoder" in bad
+    assert page.get_by_role("alert").is_hidden()
+
+
+def test_a_gpu_that_changes_its_mind(page, origin):
+    before_worker(page, UNSTEADY)
+    assert "unet_16x16" in run(page, origin)
+    (unet,) = (cells for cells in rows(page) if cells[0] == "unet_16x16")
+    assert unet[1] == "BAD"
+    assert unet[4] == "NO"
+    assert float(unet[2]) < 1e-3
+
+
+def test_a_damaged_file(page, origin):
+    def flip(route):
+        response = route.fetch()
+        data = bytearray(response.body())
+        data[len(data) // 2] ^= 1
+        route.fulfill(response=response, body=bytes(data))
+
+    page.route("**/unet-0.*", flip)
+    assert run(page, origin) == "The download is at fault: a file is damaged."
+    assert "sha256 mismatch" in page.get_by_label("Report").input_value()
+
+
+def test_a_model_without_expected_values(page, speck, tmp_path):
+    _, checkpoint = speck
+    library = compile_library(checkpoint.family, checkpoint.family.sizes, "f32", Quiet())
+    with served(build_bundle(checkpoint, library, tmp_path / "plain", Quiet())) as url:
+        assert run(page, url) == "The self-test could not be finished."
+        alert = page.get_by_role("alert").inner_text()
+    assert re.search(r"without expected values\s.*wsd expect", alert)
+
+
+def test_stop(page, origin):
+    page.goto(f"{origin}selftest.html")
+    page.get_by_role("button", name="Run the self-test").click()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("status")).to_have_text("Stopped.")
+    assert page.locator("#results").is_hidden()
+    assert page.get_by_role("button", name="Run the self-test").is_enabled()
+
+
+def test_the_shipped_models_know_what_to_expect(renderer):
+    stages = renderer.self_test()
+    assert [stage["good"] for stage in stages] == [True] * 4
+    assert max(stage["error"] for stage in stages) < 1e-4

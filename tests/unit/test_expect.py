@@ -1,0 +1,94 @@
+"""What a self-test expects: made by PyTorch, of these weights, for these functions."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from speck import SPECK
+
+from wsd.checkpoint import Checkpoint, choose_checkpoint
+from wsd.errors import CheckpointError
+from wsd.expect import FILE_NAME, expected_stages, find_expected, write_expected
+from wsd.progress import Quiet
+from wsd.zoo import FAMILIES
+
+SHIPPED = [name for name, family in FAMILIES.items() if family.weights is not None]
+
+
+@pytest.mark.parametrize("model", SHIPPED)
+def test_what_ships_is_what_pytorch_gives(model, tmp_path):
+    family = FAMILIES[model]
+    checkpoint = Checkpoint(family.weights, family)
+    shipped = json.loads((family.weights / FILE_NAME).read_text())
+    out = tmp_path / "again.json"
+    write_expected(checkpoint, family.sizes[0], shipped["prompt"], out, Quiet())
+    again = json.loads(out.read_text())
+    for ours, anew in zip(shipped.pop("stages"), again.pop("stages"), strict=True):
+        for name, output in ours.pop("outputs").items():
+            found = anew["outputs"][name]
+            assert found["stride"] == output["stride"]
+            np.testing.assert_allclose(found["samples"], output["samples"], rtol=1e-3, atol=1e-4)
+            np.testing.assert_allclose(found["rms"], output["rms"], rtol=1e-4)
+        del anew["outputs"]
+        assert ours == anew
+    assert shipped == again
+
+
+def test_samples_are_of_the_whole_result():
+    family = FAMILIES["tiny-sd15"]
+    table = json.loads((family.weights / FILE_NAME).read_text())
+    for stage in table["stages"]:
+        for output in stage["outputs"].values():
+            values = output["stride"] * len(output["samples"])
+            assert (
+                0
+                <= output["block"] * len(output["rms"]) - values
+                < max(output["block"], values / 10)
+            )
+            assert math.isfinite(sum(output["samples"]))
+
+
+def test_a_checkpoint_of_its_own(family, library, checkpoint):
+    opened = Checkpoint(checkpoint, family)
+    path = find_expected(opened, None)
+    assert path == checkpoint / FILE_NAME
+    stages = json.loads(expected_stages(path, opened, library))["stages"]
+    assert [stage["entry_point"] for stage in stages] == [
+        "text_encoder", "unet_128x128", "vae_decoder_128x128", "vae_decoder_tile",
+    ]  # fmt: skip
+
+
+def test_only_functions_that_are_there(family, library, checkpoint, tmp_path):
+    path = tmp_path / "expected.json"
+    table = json.loads((checkpoint / FILE_NAME).read_text())
+    for stage in table["stages"]:
+        stage["entry_point"] = stage["entry_point"].replace("128", "64")
+    path.write_text(json.dumps(table))
+    opened = Checkpoint(checkpoint, family)
+    kept = json.loads(expected_stages(path, opened, library))["stages"]
+    assert [stage["entry_point"] for stage in kept] == ["text_encoder", "vae_decoder_tile"]
+    table["stages"] = [s for s in table["stages"] if "64" in s["entry_point"]]
+    path.write_text(json.dumps(table))
+    assert expected_stages(path, opened, library) is None
+
+
+def test_other_weights(family, library, checkpoint, tmp_path):
+    table = json.loads((checkpoint / FILE_NAME).read_text())
+    table["weights"]["unet"] = ["0" * 64]
+    path = tmp_path / "expected.json"
+    path.write_text(json.dumps(table))
+    with pytest.raises(CheckpointError, match="of other weights of unet"):
+        expected_stages(path, Checkpoint(checkpoint, family), library)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"stages": []}', "{"])
+def test_no_expectation_at_all(family, library, checkpoint, tmp_path, text):
+    path = tmp_path / "expected.json"
+    path.write_text(text)
+    with pytest.raises(CheckpointError, match="holds no expected values"):
+        expected_stages(path, Checkpoint(checkpoint, family), library)
+
+
+def test_random_weights_bring_none():
+    assert find_expected(Checkpoint(choose_checkpoint(SPECK, None, 0), SPECK), None) is None

@@ -1,0 +1,85 @@
+/** The self-test page: one button, a table and a report. */
+
+import type { ListedModel } from "../client";
+import { listModels, preflight, StableDiffusionPipeline } from "../client";
+import { element, fill, row } from "./elements";
+import type { Found } from "./report";
+import { STAGE_HEADINGS, stageCells, verdict, writeReport } from "./report";
+import { hideError, say, showError, showNotice, showProgress } from "./status";
+
+const runButton = element<HTMLButtonElement>("run");
+const stopButton = element<HTMLButtonElement>("stop");
+
+/** Load a model, which checks its files, and run its stages. */
+async function examine(manifestUrl: string, signal: AbortSignal): Promise<Found> {
+  const found: Found = { notices: [], stages: [] };
+  let pipeline: StableDiffusionPipeline | undefined;
+  try {
+    const { manifest, adapter, problems } = await preflight(manifestUrl);
+    Object.assign(found, { manifest, adapter });
+    if (problems[0] !== undefined) throw problems[0];
+    pipeline = await StableDiffusionPipeline.fromPretrained(manifestUrl, {
+      onProgress: showProgress,
+      onNotice: (notice) => {
+        found.notices.push(notice);
+        showNotice(notice);
+      },
+      signal,
+    });
+    found.stages = await pipeline.selfTest({ onProgress: showProgress, signal });
+  } catch (error) {
+    found.error = error;
+  } finally {
+    await pipeline?.unload();
+  }
+  return found;
+}
+
+/** What of the browser an issue needs; nothing decides by it. */
+async function environment(): Promise<Record<string, string>> {
+  const adapter = await navigator.gpu?.requestAdapter();
+  return {
+    Browser: navigator.userAgent,
+    Features: [...(adapter?.features ?? [])].sort().join(", "),
+    "Largest binding": String(adapter?.limits.maxStorageBufferBindingSize ?? "none"),
+  };
+}
+
+async function show(found: Found): Promise<void> {
+  element("verdict").textContent = verdict(found);
+  element("stages-head").replaceChildren(row(STAGE_HEADINGS, "col"));
+  element("stages").replaceChildren(...found.stages.map((stage) => row(stageCells(stage))));
+  const report = writeReport(found, await environment());
+  element<HTMLTextAreaElement>("report").value = report;
+  element("copy").onclick = () => void navigator.clipboard.writeText(report);
+  element("results").hidden = false;
+}
+
+async function run({ manifest }: ListedModel): Promise<void> {
+  const controller = new AbortController();
+  stopButton.onclick = () => controller.abort();
+  [stopButton.disabled, runButton.disabled] = [false, true];
+  hideError();
+  element("results").hidden = true;
+  const found = await examine(manifest, controller.signal);
+  say("Done.");
+  if (found.error !== undefined) showError(found.error);
+  if (!controller.signal.aborted) await show(found);
+  [stopButton.disabled, runButton.disabled] = [true, false];
+}
+
+async function start(): Promise<void> {
+  const models = await listModels("models/index.json");
+  const wanted = new URLSearchParams(location.search).get("model");
+  const { name } = models.find((model) => model.name === wanted) ?? models[0]!;
+  fill("model", models.map((model) => [model.name, model.name]), name);
+  const select = element<HTMLSelectElement>("model");
+  element<HTMLFormElement>("form").onsubmit = (event) => {
+    event.preventDefault();
+    void run(models.find((model) => model.name === select.value)!);
+  };
+  runButton.disabled = false;
+  say("Ready.");
+}
+
+start().catch(showError);
