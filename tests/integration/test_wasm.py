@@ -1,6 +1,7 @@
 """The linked module: what it imports and what it exports."""
 
 import json
+import re
 
 from wsd.npm import source_folder
 from wsd.run import find_program, run
@@ -37,3 +38,10 @@ def test_imports_are_provided_by_the_glue(library, bundle):
     assert {"memory", "_initialize", "TVMFFIFunctionCall", "TVMWasmAllocSpace"} <= set(
         answer["exports"]
     )
+
+
+def test_it_names_no_folder_of_this_machine(library):
+    """Or two builds from nothing would differ."""
+    named = set(re.findall(rb"[\x20-\x7e]+\.(?:h|cc|cpp)\x00", library.wasm.read_bytes()))
+    assert any(name.startswith(b"tvm/src/runtime/") for name in named)
+    assert [name for name in named if name.startswith(b"/")] == []

@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 from wsd import tvm_compat
-from wsd.digest import canonical_json, digest_tree, sha256_bytes
+from wsd.digest import canonical_json, digest_tree, sha256_bytes, sha256_file
 from wsd.folders import cache_folder, written_whole
 from wsd.run import find_program, run
 
@@ -80,7 +80,7 @@ def runtime_key() -> str:
                 "emcc": emcc_version(),
                 "units": runtime_units(),
                 "shim": digest_tree(headers, shim),
-                "flags": _FLAGS,
+                "program": sha256_file(Path(__file__)),
             }
         )
     )
@@ -107,6 +107,9 @@ def _compile_units(folder: Path) -> None:
     place = tree / "web" / "emcc"
     place.mkdir(parents=True)
     includes = [flag for path in (tree, *sources.includes) for flag in ("-I", str(path))]
+    # Error messages name their source files: not where those lay on this machine.
+    includes += [f"-fmacro-prefix-map={path}=include" for path in sources.includes]
+    includes += [f"-fmacro-prefix-map={tree}=tvm"]
     defines = [f"-D{define}" for define in sources.defines]
     for unit, text in runtime_units().items():
         (place / f"{unit}.cc").write_text(text)
