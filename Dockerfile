@@ -199,19 +199,19 @@ RUN python -c "from wsd.wasm.runtime import runtime_objects; runtime_objects()"
 # ---------------------------------------------------------------- models
 FROM base AS arguments
 ARG MODELS=tiny-sd15,tiny-sdxl
+# How weights are stored: f32 unless given, f16 or w8a16, or several with commas.
+ARG DTYPE=
 # Asked first, beside the long steps: a name that does not exist stops the build at once.
 RUN --mount=type=bind,source=wsd,target=/check/wsd \
     --mount=type=bind,source=docker/stages/arguments.py,target=/check/arguments.py \
-    python3 /check/arguments.py "$MODELS" > /models
+    python3 /check/arguments.py "$MODELS" "$DTYPE" > /arguments
 
 # Checkpoints: --build-context weights=FOLDER with NAME/ or NAME.safetensors in it.
 FROM scratch AS weights
 
 FROM toolchain AS models
 COPY web/ web/
-COPY --from=arguments /models /models
-# How weights are stored: f32 unless given, f16 or w8a16.
-ARG DTYPE=
+COPY --from=arguments /arguments /arguments
 RUN --mount=type=secret,id=ca --mount=type=secret,id=hf_token \
     --mount=type=bind,from=weights,target=/weights \
     --mount=type=bind,source=docker/stages/models.sh,target=/stages/models.sh \

@@ -9,7 +9,7 @@ export default defineConfig({
       reporter: [["text", { skipFull: true }]],
       // What needs no browser; the rest is what the tests in a browser are for.
       include: [
-        "src/{download,errors,files,integrity,manifest,options,parallel,png}.ts",
+        "src/{download,errors,files,fit,integrity,manifest,options,parallel,png}.ts",
         "src/{preview,progress,rng,selftest,settings,tiles,tokenizer,transfer}.ts",
         "src/app/report.ts",
         "src/schedulers/*.ts",

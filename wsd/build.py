@@ -69,7 +69,8 @@ def build_bundle(
         folder = models / family.name
         folder.mkdir(parents=True)
         _write_model(checkpoint, library, folder, progress, expected)
-        index = [{"name": family.name, "title": family.title, "manifest": f"{family.name}/"}]
+        entry = {"name": family.name, "title": family.title, "dtype": library.dtype}
+        index = [{**entry, "manifest": f"{family.name}/"}]
         (models / INDEX_NAME).write_bytes(canonical_json(index))
         seal(scratch, {*library.materials, *python_materials()})
     return out
@@ -233,9 +234,13 @@ def _listed(value: Any) -> Any:
 
 
 def _requirements(components: dict[str, Any], library: Library) -> dict[str, Any]:
-    """Return the WebGPU features and limits that the model cannot do without."""
+    """Return the WebGPU features and limits that the model cannot do without.
+
+    What a size needs beyond them stands with its functions: the page says which it can draw.
+    """
     largest = max(
-        record["bytes"] for component in components.values() for record in component["records"]
+        *(record["bytes"] for entry in components.values() for record in entry["records"]),
+        *(entry.largest_buffer_bytes for entry in library.entries("text_encoder")),
     )
     return {
         "features": [],

@@ -14,6 +14,7 @@ import click
 
 from wsd import __version__
 from wsd.errors import UsageError, WsdError
+from wsd.precision import DTYPES
 
 if TYPE_CHECKING:
     from wsd.drawing import Drawing
@@ -50,7 +51,7 @@ _random = click.option(
     "--random-weights", metavar="SEED", type=int, help="Seeded random weights, for tests."
 )
 _dtype = click.option(
-    "--dtype", type=click.Choice(["f32", "f16", "w8a16"]),
+    "--dtype", type=click.Choice(DTYPES),
     help="How weights are stored; f32 unless given.",
 )  # fmt: skip
 _sizes = click.option(

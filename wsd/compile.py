@@ -81,7 +81,7 @@ def compile_library(
     Args:
         family: the zoo's entry.
         sizes: (width, height) of the pictures in pixels.
-        dtype: one of :data:`wsd.storage.DTYPES`.
+        dtype: one of :data:`wsd.precision.DTYPES`.
         progress: told what is done.
 
     Raises:
@@ -152,6 +152,7 @@ def _compile(
             replace(
                 entry,
                 workspace_bytes=plans[entry.name].workspace_bytes,
+                largest_buffer_bytes=plans[entry.name].largest_buffer_bytes,
                 kernels=_kernels(plans[entry.name].calls, shaders),
             )
             for entry in entry_points

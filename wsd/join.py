@@ -1,4 +1,8 @@
-"""``wsd join``: one bundle of several, so that one page offers all their models."""
+"""``wsd join``: one bundle of several, so that one page offers all their models.
+
+``models/index.json`` lists them. Entries that share a name are one model with weights of
+several precisions; the page takes the first that fits the visitor's GPU.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +14,14 @@ from pathlib import Path
 from wsd.digest import canonical_json
 from wsd.errors import BundleError, UsageError
 from wsd.folders import check_absent, written_whole
-from wsd.manifest import INDEX_NAME, find_manifests
+from wsd.manifest import INDEX_NAME
 from wsd.sbom import read_materials
 from wsd.seal import SEALS, read_integrity, seal
 from wsd.verify import verify_bundle
 
 
 def join_bundles(bundles: Sequence[Path], out: Path) -> Path:
-    """Copy the models of several bundles into one; the first one's model comes first.
+    """Copy the models of several bundles into one, listed in the order of the bundles.
 
     Args:
         bundles: folders that ``wsd build`` or ``wsd join`` wrote.
@@ -27,7 +31,7 @@ def join_bundles(bundles: Sequence[Path], out: Path) -> Path:
         ``out``.
 
     Raises:
-        UsageError: if two hold the same model, or their pages differ.
+        UsageError: if two hold the same model in the same precision, or their pages differ.
         BundleError: if one is not a bundle, or not what its papers say.
     """
     check_absent(out)
@@ -37,10 +41,13 @@ def join_bundles(bundles: Sequence[Path], out: Path) -> Path:
     _check_pages(bundles)
     with written_whole(out) as scratch:
         shutil.copytree(bundles[0], scratch, dirs_exist_ok=True)
+        index = _read_index(bundles[0])
         for bundle in bundles[1:]:
-            for manifest in find_manifests(bundle):
-                _copy_model(manifest.parent, scratch / "models")
-        index = [entry for b in bundles for entry in json.loads(_index(b).read_text())]
+            for entry in _read_index(bundle):
+                folder = _folder(entry, index)
+                source = bundle / "models" / entry["manifest"]
+                shutil.copytree(source, scratch / "models" / folder)
+                index.append({**entry, "manifest": f"{folder}/"})
         _index(scratch).write_bytes(canonical_json(index))
         seal(scratch, {material for bundle in bundles for material in read_materials(bundle)})
     return out
@@ -50,13 +57,21 @@ def _index(bundle: Path) -> Path:
     return bundle / "models" / INDEX_NAME
 
 
-def _copy_model(model: Path, models: Path) -> None:
-    if (models / model.name).exists():
+def _read_index(bundle: Path) -> list[dict[str, str]]:
+    entries: list[dict[str, str]] = json.loads(_index(bundle).read_text())
+    return entries
+
+
+def _folder(entry: dict[str, str], taken: Sequence[dict[str, str]]) -> str:
+    """Return where a further model goes: by its name, or by name and precision."""
+    name, dtype = entry["name"], entry["dtype"]
+    if any((other["name"], other["dtype"]) == (name, dtype) for other in taken):
         raise UsageError(
-            f"{model} is the second model of its name",
-            "a page has one model of a name: leave one out",
+            f"{name} in {dtype} is there twice",
+            "a page has one model of a name and precision: leave one out",
         )
-    shutil.copytree(model, models / model.name)
+    folders = {other["manifest"] for other in taken}
+    return name if f"{name}/" not in folders else f"{name}-{dtype}"
 
 
 def _check_pages(bundles: Sequence[Path]) -> None:

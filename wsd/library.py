@@ -43,6 +43,7 @@ class EntryPoint:
         outputs: tensors it returns, in order.
         kernels: names of the shaders that it runs.
         workspace_bytes: of the buffers that one call works in, outputs included.
+        largest_buffer_bytes: of the largest of them.
     """
 
     name: str
@@ -53,6 +54,7 @@ class EntryPoint:
     outputs: tuple[TensorSpec, ...]
     kernels: tuple[str, ...] = ()
     workspace_bytes: int = 0
+    largest_buffer_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Library:
         folder: where its files are.
         architecture: digest of the components that it was compiled for.
         sizes: (width, height) of its pictures in pixels.
-        dtype: how it takes its weights, one of :data:`wsd.storage.DTYPES`.
+        dtype: how it takes its weights, one of :data:`wsd.precision.DTYPES`.
         entry_points: its functions.
         parameters: component → those that it reads, in the order of its params tuple.
         storage_buffers: the most that one kernel binds.
@@ -176,6 +178,7 @@ def _entry_point(entry: dict[str, Any]) -> EntryPoint:
         outputs=_specs(entry["outputs"]),
         kernels=tuple(entry["kernels"]),
         workspace_bytes=entry["workspace_bytes"],
+        largest_buffer_bytes=entry["largest_buffer_bytes"],
     )
 
 

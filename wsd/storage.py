@@ -32,7 +32,6 @@ Storage = Literal["float32", "float16", "int8"]
 # a table of embeddings, or anything else.
 Use = Literal["product", "lookup", "other"]
 
-DTYPES = ("f32", "f16", "w8a16")
 SCALE = ".scale"
 
 _PACKED_PER_WORD = {"float16": 2, "int8": 4}
@@ -97,7 +96,7 @@ def choose_storage(dtype: str, role: str, use: Use) -> Storage:
     The decoder stays in halves under ``w8a16``: it is small, and what it rounds is seen.
 
     Args:
-        dtype: one of ``DTYPES``.
+        dtype: one of :data:`wsd.precision.DTYPES`.
         role: of the component.
         use: what the parameter is to the graph.
     """

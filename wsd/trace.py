@@ -57,7 +57,7 @@ def trace_component(component: Component, part: Part, dtype: str = "f32") -> Tra
         component: whose weights the part reads; their values are not recorded,
             only names and shapes.
         part: the component as it is to be compiled (:func:`wsd.parts.make_part`).
-        dtype: one of :data:`wsd.storage.DTYPES`.
+        dtype: one of :data:`wsd.precision.DTYPES`.
 
     Raises:
         CompileError: if the graph holds something that WebGPU cannot run.

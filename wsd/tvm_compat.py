@@ -152,10 +152,12 @@ class Plan:
 
     Attributes:
         workspace_bytes: of every buffer that it allocates.
+        largest_buffer_bytes: of the largest of them.
         calls: names of the TIR functions that it calls.
     """
 
     workspace_bytes: int
+    largest_buffer_bytes: int
     calls: frozenset[str]
 
 
@@ -205,7 +207,7 @@ def _plan(function: Any) -> Plan:
             sizes.append(4 * math.prod(shape))
 
     relax.analysis.post_order_visit(function.body, visit)
-    return Plan(sum(sizes), frozenset(calls))
+    return Plan(sum(sizes), max(sizes, default=0), frozenset(calls))
 
 
 def run_on_cpu(module: IRModule, inputs: list[Any], parameters: list[Any]) -> list[Any]:

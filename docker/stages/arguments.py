@@ -1,21 +1,26 @@
-"""Check MODELS before anything long begins, and print it; standard library only."""
+"""Check MODELS and DTYPE before anything long begins; standard library only.
+
+Prints both as assignments that a shell can read.
+"""
 
 import re
 import sys
 
 from wsd.errors import WsdError
+from wsd.precision import DTYPES
 from wsd.zoo import find_family
 
 # NAME, or NAME=HUB_ID@COMMIT: a commit, so that the build names what it takes.
 ENTRY = re.compile(r"(?P<name>[a-z0-9-]+)(=(?P<hub>[\w.-]+/[\w.-]+)@(?P<commit>[0-9a-f]{40}))?")
 
 
-def complain(what: str, hint: str) -> None:
-    sys.exit(f"error: build argument MODELS: {what}\nhint: {hint}")
+def complain(what: str, hint: str, argument: str = "MODELS") -> None:
+    sys.exit(f"error: build argument {argument}: {what}\nhint: {hint}")
 
 
+models, dtypes = sys.argv[1:]
 names = []
-for entry in sys.argv[1].split(","):
+for entry in models.split(","):
     found = ENTRY.fullmatch(entry)
     if found is None:
         complain(
@@ -28,4 +33,10 @@ for entry in sys.argv[1].split(","):
     names.append(found["name"])
 if len(set(names)) < len(names):
     complain("a model is named twice", "name each model once")
-print(sys.argv[1])
+chosen = (dtypes or DTYPES[0]).split(",")
+for dtype in chosen:
+    if dtype not in DTYPES:
+        complain(f"{dtype!r} is no precision", f"known: {', '.join(DTYPES)}", "DTYPE")
+if len(set(chosen)) < len(chosen):
+    complain("a precision is named twice", "name each precision once", "DTYPE")
+print(f"MODELS={models}\nDTYPES={','.join(chosen)}")

@@ -44,6 +44,13 @@ def test_a_model_that_does_not_exist():
     assert seconds < 60
 
 
+def test_a_precision_that_does_not_exist():
+    said, seconds = refused("artifacts", "--build-arg=DTYPE=f16,f8")
+    assert "error: build argument DTYPE: 'f8' is no precision" in said
+    assert "hint: known: f32, f16, w8a16" in said
+    assert seconds < 60
+
+
 def test_a_base_of_another_digest():
     digest = f"sha256:{'0' * 64}"
     said, seconds = refused("base", f"--build-arg=BASE=debian@{digest}")

@@ -11,7 +11,15 @@ from wsd.headers import HEADERS, IMMUTABLE, REVALIDATED
 from wsd.manifest import find_manifests, manifest_files, read_manifest
 from wsd.seal import file_names
 
-ENTRY_POINTS = ("", "index.html", "client.js", "sw.js", "models/index.json", "SRI.json")
+ENTRY_POINTS = (
+    "",
+    "index.html",
+    "selftest.html",
+    "client.js",
+    "sw.js",
+    "models/index.json",
+    "SRI.json",
+)
 
 
 @pytest.fixture(scope="module")

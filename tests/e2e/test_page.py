@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from pages import before_worker, flip
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -28,6 +29,16 @@ DROP = """
   const files = new DataTransfer();
   files.items.add(new File([new Uint8Array(bytes)], "it.png", { type: "image/png" }));
   document.dispatchEvent(new DragEvent("drop", { dataTransfer: files, cancelable: true }));
+}
+"""
+
+
+# Tasks of the page's own thread of 50 ms and more.
+WATCH_THREAD = """
+() => {
+  globalThis.blocked = [];
+  const note = (list) => blocked.push(...list.getEntries().map(({ duration }) => duration));
+  new PerformanceObserver(note).observe({ type: "longtask" });
 }
 """
 
@@ -54,8 +65,10 @@ def test_a_person_draws_a_picture(page, address):
     expect(prompt).to_have_value("three pink hearts on a black background")
     prompt.fill("a green star")
     page.get_by_label("Steps").fill("4")
+    page.evaluate(WATCH_THREAD)
     page.get_by_role("button", name="Draw").click()
     expect(page.get_by_role("status")).to_contain_text("Done in")
+    assert page.evaluate("blocked") == []
     width, height, pixels = page.evaluate(PIXELS)
     assert (width, height) == (128, 128)
     assert np.std(np.array(pixels).reshape(-1, 4)[:, :3]) > 10
@@ -85,37 +98,21 @@ def test_a_person_draws_a_picture(page, address):
 
 def test_no_webgpu_in_the_browser(page, address):
     # Workers ask for themselves: take it from where the pipeline runs.
-    page.route("**/worker.*.js", lambda route: prepend(route, "delete Navigator"))
+    before_worker(page, "Object.defineProperty(navigator, 'gpu', { value: undefined });")
     page.goto(address)
     expect(page.get_by_role("alert")).to_contain_text("no WebGPU")
 
 
 def test_no_adapter(page, address):
-    page.route("**/worker.*.js", lambda route: prepend(route, NO_ADAPTER))
+    before_worker(page, "navigator.gpu.requestAdapter = async () => null;")
     page.goto(address)
     expect(page.get_by_role("alert")).to_contain_text("no WebGPU adapter was found")
     expect(page.get_by_role("alert")).to_contain_text("hardware acceleration")
     expect(page.get_by_role("button", name="Draw")).to_be_disabled()
 
 
-NO_ADAPTER = "navigator.gpu.requestAdapter = async () => null;"
-
-
-def prepend(route, code):
-    if code == "delete Navigator":
-        code = "Object.defineProperty(navigator, 'gpu', { value: undefined });"
-    response = route.fetch()
-    route.fulfill(response=response, body=code + response.text())
-
-
 @pytest.mark.parametrize("part", ["vae-0", "library", "tokenizer"])
 def test_a_flipped_byte_is_named_and_never_used(page, address, part):
-    def flip(route):
-        response = route.fetch()
-        data = bytearray(response.body())
-        data[len(data) // 2] ^= 1
-        route.fulfill(response=response, body=bytes(data))
-
     page.route(f"**/{part}.*", flip)
     page.goto(address)
     expect(page.get_by_role("alert")).to_contain_text(f"{part}.")

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from pages import before_worker
 
 from wsd.serve import served
 
@@ -92,18 +93,13 @@ def open_tab(context, origin):
     """Return a function that opens a blank page of one visitor, whose storage starts empty."""
     visitor = context.browser.new_context()
 
-    def open_page(before_worker=""):
+    def open_page(code=""):
         tab = visitor.new_page()
         tab.set_default_timeout(0)
         tab.requests = []
         tab.on("request", lambda request: tab.requests.append(request.url))
-        if before_worker:
-
-            def prepend(route):
-                response = route.fetch()
-                route.fulfill(response=response, body=before_worker + response.text())
-
-            tab.route("**/worker.*.js", prepend)
+        if code:
+            before_worker(tab, code)
         tab.goto(origin + "blank.html")
         tab.evaluate(SETUP)
         return tab

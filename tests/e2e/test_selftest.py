@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from pages import before_worker, flip
 from playwright.sync_api import expect
 
 from wsd.build import build_bundle
@@ -47,14 +48,6 @@ def run(page, origin):
     return page.locator("#verdict").inner_text()
 
 
-def before_worker(page, code):
-    def prepend(route):
-        response = route.fetch()
-        route.fulfill(response=response, body=code + response.text())
-
-    page.route("**/worker.*.js", prepend)
-
-
 def rows(page):
     return [row.inner_text().split("\t") for row in page.locator("#stages tr").all()]
 
@@ -94,12 +87,6 @@ def test_a_gpu_that_changes_its_mind(page, origin):
 
 
 def test_a_damaged_file(page, origin):
-    def flip(route):
-        response = route.fetch()
-        data = bytearray(response.body())
-        data[len(data) // 2] ^= 1
-        route.fulfill(response=response, body=bytes(data))
-
     page.route("**/unet-0.*", flip)
     assert run(page, origin) == "The download is at fault: a file is damaged."
     assert "sha256 mismatch" in page.get_by_label("Report").input_value()

@@ -1,9 +1,9 @@
 """The page around the model: what it offers, asks, keeps and says; for everybody."""
 
-import json
 import re
 
 import pytest
+from pages import change_manifest
 from playwright.sync_api import expect
 
 from wsd.npm import source_folder
@@ -35,16 +35,6 @@ def draw(page):
     page.get_by_label("Steps").fill("2")
     page.get_by_role("button", name="Draw").click()
     expect(page.get_by_role("status")).to_contain_text("Done in")
-
-
-def change_manifest(page, change):
-    def answer(route):
-        response = route.fetch()
-        manifest = response.json()
-        change(manifest)
-        route.fulfill(response=response, body=json.dumps(manifest))
-
-    page.route("**/manifest.json", answer)
 
 
 def files_of(page):
@@ -146,7 +136,7 @@ def test_a_large_model_is_not_fetched_unasked(visitor, origin):
     def grow(manifest):
         manifest["components"]["unet"]["shards"][0]["bytes"] = 3 << 30
 
-    change_manifest(page, grow)
+    change_manifest(page, "**/manifest.json", grow)
     page.goto(origin)
     expect(page.get_by_role("button", name="Download 3.0")).to_be_visible()
     expect(page.get_by_role("status")).to_have_text("Choose Download to begin.")
@@ -161,7 +151,7 @@ def test_a_gpu_that_is_too_small_is_told_before_anything_is_fetched(visitor, ori
     def demand(manifest):
         manifest["requires"]["limits"]["maxStorageBufferBindingSize"] = 2**50
 
-    change_manifest(page, demand)
+    change_manifest(page, "**/manifest.json", demand)
     page.goto(origin)
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("the GPU's maxStorageBufferBindingSize is")

@@ -53,7 +53,7 @@ def refused(bundles, out, kind, said):
 
 
 def test_the_same_model_twice(bundle, tmp_path):
-    refused([bundle, bundle], tmp_path / "out", UsageError, "tiny-sd15 is the second")
+    refused([bundle, bundle], tmp_path / "out", UsageError, "tiny-sd15 in f32 is there twice")
 
 
 def test_another_version_of_the_page(bundle, other, tmp_path):

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from wsd.errors import WsdError
-from wsd.storage import DTYPES, Parameter, choose_storage, encode, quantize, rounded
+from wsd.precision import DTYPES
+from wsd.storage import Parameter, choose_storage, encode, quantize, rounded
 
 
 def test_what_is_packed():

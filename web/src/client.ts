@@ -3,6 +3,7 @@
 import * as Comlink from "comlink";
 
 import type { Generated, LoadOptions, Usage } from "./api";
+import type { WsdError } from "./errors";
 import { AbortError } from "./errors";
 import { fetchText, forget } from "./files";
 import type { Manifest } from "./manifest";
@@ -119,12 +120,26 @@ export class StableDiffusionPipeline {
   }
 }
 
+/** One model of a bundle, in weights of one precision. */
+export interface Variant {
+  /** How its weights are stored: f32, f16 or w8a16. */
+  dtype: string;
+  /** Address of its manifest. */
+  manifest: string;
+}
+
 /** A model of a bundle. */
 export interface ListedModel {
   name: string;
   title: string;
-  /** Address of its manifest. */
-  manifest: string;
+  /** The precisions that it comes in, the preferred one first. */
+  variants: [Variant, ...Variant[]];
+}
+
+/** An entry of models/index.json. */
+interface IndexEntry extends Variant {
+  name: string;
+  title: string;
 }
 
 /**
@@ -135,11 +150,41 @@ export interface ListedModel {
  */
 export async function listModels(indexUrl: string | URL): Promise<ListedModel[]> {
   const url = new URL(indexUrl, document.baseURI).href;
-  const listed = JSON.parse(await fetchText(url, await openStore())) as ListedModel[];
-  return listed.map((model) => ({
-    ...model,
-    manifest: new URL(`${model.manifest}manifest.json`, url).href,
-  }));
+  const entries = JSON.parse(await fetchText(url, await openStore())) as IndexEntry[];
+  const models = new Map<string, ListedModel>();
+  for (const { name, title, dtype, manifest } of entries) {
+    const variant = { dtype, manifest: new URL(`${manifest}manifest.json`, url).href };
+    const listed = models.get(name);
+    if (listed === undefined) models.set(name, { name, title, variants: [variant] });
+    else listed.variants.push(variant);
+  }
+  return [...models.values()];
+}
+
+/** The variant to load, and why not the ones before it. */
+export interface Choice extends Preflight {
+  variant: Variant;
+  /** Variants that were passed over, each with its first problem. */
+  passedOver: { variant: Variant; problem: WsdError }[];
+}
+
+/**
+ * Choose the first precision of a model that this GPU can take; the first of all, with
+ * its problems, if it can take none.
+ *
+ * @throws FetchError if a manifest cannot be had.
+ */
+export async function chooseVariant(model: ListedModel): Promise<Choice> {
+  const passedOver: Choice["passedOver"] = [];
+  let first: Choice | undefined;
+  for (const variant of model.variants) {
+    const found = { ...(await preflight(variant.manifest)), variant, passedOver };
+    const [problem] = found.problems;
+    if (problem === undefined) return found;
+    passedOver.push({ variant, problem });
+    first ??= found;
+  }
+  return { ...first!, passedOver: [] };
 }
 
 /**

@@ -1,16 +1,22 @@
 /** Latents → picture: whole, or tile by tile to save memory. */
 
 import { throwIfAborted } from "./errors";
+import type { BufferLimits } from "./fit";
+import { canTile, fits } from "./fit";
 import type { EntryPoint, Size } from "./manifest";
 import type { Model } from "./model";
 import { blend, crop, tileStarts, tileWeights, toImageData } from "./tiles";
 import type { Planes } from "./tiles";
 
 export class Decoder {
-  /** @param tiling whether pictures larger than a tile are decoded in tiles. */
+  /**
+   * @param tiling whether pictures larger than a tile are decoded in tiles; those that
+   *   the GPU has no buffers for are in any case.
+   */
   constructor(
     private readonly model: Model,
     private readonly tiling: boolean,
+    private readonly limits: BufferLimits,
   ) {}
 
   /** The functions that decode a picture of this size. */
@@ -39,11 +45,11 @@ export class Decoder {
     return this.call(this.model.entry("vae_decoder", size), latents);
   }
 
-  private takesTiles(size: Size): boolean {
-    const tile = this.model.entry("vae_decoder_tile", size).outputs[0]!.shape;
-    const [width, height] = [tile[3]!, tile[2]!];
-    const larger = size[0] !== width || size[1] !== height;
-    return this.tiling && larger && size[0] >= width && size[1] >= height;
+  /** Whether pictures of this size are decoded in tiles. */
+  takesTiles(size: Size): boolean {
+    const { manifest } = this.model;
+    const wanted = this.tiling || !fits(manifest, "vae_decoder", size, this.limits);
+    return wanted && canTile(manifest, size);
   }
 
   private async decodeTiles(

@@ -6,6 +6,7 @@ import type { OnBytes } from "./download";
 import { IntegrityError, throwIfAborted } from "./errors";
 import { sha256 } from "./integrity";
 import type { FileEntry, Manifest } from "./manifest";
+import { parseManifest } from "./manifest";
 import { isQuotaError } from "./store";
 import type { Store } from "./store";
 
@@ -123,9 +124,29 @@ export async function fetchText(url: string, store: Store, signal?: AbortSignal)
   }
 }
 
-/** Forget a text and the files that its manifest names. */
+/** Forget a manifest and the files that it names; not those that another kept one names too. */
 export async function forget(url: string, manifest: Manifest, store: Store): Promise<void> {
-  for (const key of [...fileSizes(manifest).keys(), await textKey(url)]) await store.remove(key);
+  await store.remove(await textKey(url));
+  const shared = await namedFiles(store);
+  for (const key of fileSizes(manifest).keys()) {
+    if (!shared.has(key)) await store.remove(key);
+  }
+}
+
+/** Digests of the files that the kept manifests name. */
+async function namedFiles(store: Store): Promise<Set<string>> {
+  const named = new Set<string>();
+  for (const key of await store.keys()) {
+    const data = key.startsWith(TEXT) ? await store.read(key) : undefined;
+    if (data === undefined) continue;
+    try {
+      const text = new TextDecoder().decode(data);
+      for (const file of fileSizes(parseManifest(text, key)).keys()) named.add(file);
+    } catch {
+      // A list of models, or a manifest of another version: names nothing.
+    }
+  }
+  return named;
 }
 
 async function textKey(url: string): Promise<string> {

@@ -40,6 +40,8 @@ export interface EntryPoint {
   /** Names of the shaders that it runs. */
   kernels: string[];
   workspace_bytes: number;
+  /** Of the largest of the buffers that it works in. */
+  largest_buffer_bytes: number;
 }
 
 export interface ParameterRecord {

@@ -5,6 +5,8 @@ import { Components } from "./components/components";
 import { Decoder } from "./decoder";
 import { Denoiser, disposeAll } from "./denoiser";
 import { throwIfAborted, WsdError } from "./errors";
+import type { BufferLimits } from "./fit";
+import { drawableSizes, sizeProblem } from "./fit";
 import { requestGpu } from "./gpu";
 import { fetchText, Files, fileSizes } from "./files";
 import type { EntryPoint, Manifest, Role, Size } from "./manifest";
@@ -37,6 +39,7 @@ export class Pipeline {
     private readonly text: TextStage,
     private readonly decoder: Decoder,
     private readonly files: Files,
+    private readonly limits: BufferLimits,
   ) {}
 
   get manifest(): Manifest {
@@ -64,10 +67,17 @@ export class Pipeline {
       const components = new Components(runtime, manifest, files, options.offload ?? false);
       const model = new Model(manifest, runtime, components);
       const encoder = new TextStage(model, tokenizers);
-      const decoder = new Decoder(model, options.tiling ?? false);
-      const pipeline = new Pipeline(model, gpu.adapter, encoder, decoder, files);
+      const decoder = new Decoder(model, options.tiling ?? false, gpu.device.limits);
+      const { limits } = gpu.device;
+      const pipeline = new Pipeline(model, gpu.adapter, encoder, decoder, files, limits);
+      const size = drawableSizes(manifest, limits)[0] ?? manifest.defaults.size;
+      if (decoder.takesTiles(size) && !options.tiling) {
+        options.onNotice?.(
+          "The GPU's buffers are too small to decode a picture whole: it is decoded in tiles.",
+        );
+      }
       await runtime.guard(async () => {
-        await pipeline.prepare(manifest.defaults.size, report);
+        await pipeline.prepare(size, report);
         throwIfAborted(signal);
         if (components.offload) await components.need("text_encoder", report, signal);
         else await components.needAll(report, signal);
@@ -79,8 +89,14 @@ export class Pipeline {
     }
   }
 
-  /** Compile the pipelines of all that draws a picture of this size. */
+  /**
+   * Compile the pipelines of all that draws a picture of this size.
+   *
+   * @throws UnsupportedError if the GPU has no buffers for it.
+   */
   private async prepare(size: Size, report: OnProgress): Promise<void> {
+    const problem = sizeProblem(this.manifest, size, this.limits);
+    if (problem !== undefined) throw problem;
     const functions = [
       ...this.model.entries("text_encoder"),
       this.model.entry("unet", size),

@@ -2,15 +2,22 @@
 
 import type { WsdError } from "./errors";
 import { fetchText, fileSizes } from "./files";
+import { drawableSizes, fits, sizeProblem } from "./fit";
 import { findAdapter, shortcomings } from "./gpu";
-import type { Manifest } from "./manifest";
+import type { Manifest, Size } from "./manifest";
 import { parseManifest } from "./manifest";
 import { openStore } from "./store";
 
 export interface Preflight {
+  /** Address of the manifest. */
+  manifestUrl: string;
   manifest: Manifest;
   /** Why the model cannot run here, each with a hint; empty if it can. */
   problems: WsdError[];
+  /** Sizes of pictures that the GPU has buffers for, the first of them the default. */
+  sizes: Size[];
+  /** Whether pictures of the default size must be decoded in tiles. */
+  tiling: boolean;
   /** Vendor, architecture and description of the GPU, if there is one. */
   adapter: Record<string, string> | undefined;
   /** Bytes of the model, and how many of them this browser keeps already. */
@@ -34,9 +41,15 @@ export async function preflight(manifestUrl: string): Promise<Preflight> {
   try {
     const adapter = await findAdapter();
     const { vendor, architecture, description } = adapter.info;
-    const problems = shortcomings(adapter, manifest.requires);
-    return { manifest, problems, adapter: { vendor, architecture, description }, bytes };
+    const { limits } = adapter;
+    const sizes = drawableSizes(manifest, limits);
+    const problems: WsdError[] = shortcomings(adapter, manifest.requires);
+    if (sizes.length === 0) problems.push(sizeProblem(manifest, manifest.defaults.size, limits)!);
+    const tiling = sizes.length > 0 && !fits(manifest, "vae_decoder", sizes[0]!, limits);
+    const told = { vendor, architecture, description };
+    return { manifestUrl, manifest, problems, sizes, tiling, adapter: told, bytes };
   } catch (error) {
-    return { manifest, problems: [error as WsdError], adapter: undefined, bytes };
+    const none = { sizes: [], tiling: false, adapter: undefined };
+    return { manifestUrl, manifest, problems: [error as WsdError], ...none, bytes };
   }
 }

@@ -4,6 +4,7 @@ import { IntegrityError } from "../src/errors";
 import { fetchText, Files, fileSizes, forget } from "../src/files";
 import { sha256 } from "../src/integrity";
 import type { FileEntry, Manifest } from "../src/manifest";
+import { SCHEMA_VERSION } from "../src/manifest";
 import type { Store } from "../src/store";
 import { status, whole, withServer } from "./server";
 
@@ -138,6 +139,23 @@ describe("texts", () => {
       expect(await fetchText(address, store)).toBe("abc");
       expect(await fetchText(address, store)).toBe("abc");
       await expect(fetchText(address, store)).rejects.toThrow("404");
+    });
+  });
+
+  test("forgetting a model leaves what another shares with it", async () => {
+    const store = new MemoryStore();
+    const other = JSON.stringify({ ...manifest, schema_version: SCHEMA_VERSION, components: {} });
+    const texts = [JSON.stringify(manifest), other, "[]"].map((text) =>
+      whole(new TextEncoder().encode(text)),
+    );
+    await withServer(texts, async (address) => {
+      for (const name of ["", "other", "list"]) await fetchText(address + name, store);
+      for (const key of fileSizes(manifest).keys()) store.kept.set(key, body.buffer);
+      await forget(address, manifest, store);
+      expect(store.kept.size).toBe(3);
+      expect(store.kept.has(digest)).toBe(true);
+      await forget(address + "other", JSON.parse(other) as Manifest, store);
+      expect(store.kept.size).toBe(1);
     });
   });
 

@@ -9,7 +9,7 @@ export function field(id: string): HTMLInputElement {
 }
 
 /** Replace a list's options by [value, label] pairs. */
-export function fill(id: string, options: [string, string][], chosen?: string): void {
+export function fill(id: string, options: (readonly [string, string])[], chosen?: string): void {
   const made = options.map(([value, label]) => new Option(label, value, false, value === chosen));
   element<HTMLSelectElement>(id).replaceChildren(...made);
 }

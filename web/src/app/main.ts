@@ -1,7 +1,7 @@
 /** The page: a form around the pipeline. */
 
-import type { Manifest, Preflight } from "../client";
-import { compiledSizes, listModels, preflight, StableDiffusionPipeline } from "../client";
+import type { ListedModel, Preflight } from "../client";
+import { chooseVariant, compiledSizes, listModels, preflight, StableDiffusionPipeline } from "../client";
 import { bytes, element, field, fill } from "./elements";
 import { addPictures, show, showFigures } from "./gallery";
 import { scriptUrl } from "../trusted";
@@ -77,15 +77,33 @@ async function load(manifestUrl: string, signal: AbortSignal): Promise<void> {
   say("Ready.");
 }
 
+/** Unload what was loaded, and take the precision of a model that fits this GPU. */
+async function chooseModel(model: ListedModel): Promise<void> {
+  const select = element<HTMLSelectElement>("variant");
+  await choose(async () => {
+    const choice = await chooseVariant(model);
+    const listed = model.variants.map(({ dtype, manifest }) => [manifest, dtype] as const);
+    fill("variant", listed, choice.variant.manifest);
+    element("variant-row").hidden = listed.length < 2;
+    for (const { variant, problem } of choice.passedOver) {
+      showNotice(`${choice.variant.dtype} in place of ${variant.dtype}: ${problem.message}.`);
+    }
+    return choice;
+  });
+  select.onchange = () => void choose(() => preflight(select.value));
+}
+
 /** Show a model's facts and defaults, and load it unless it is large. */
-async function choose(manifestUrl: string): Promise<void> {
+async function choose(examine: () => Promise<Preflight>): Promise<void> {
   await pipeline?.unload();
   pipeline = undefined;
   [loadButton.hidden, forgetButton.hidden] = [true, true];
+  say("Looking at the model …");
   await work(async (signal) => {
-    const found = await preflight(manifestUrl);
+    const found = await examine();
+    const { manifestUrl } = found;
     element("model-facts").textContent = describe(found);
-    offer(found.manifest);
+    offer(found);
     const [problem] = found.problems;
     if (problem !== undefined) throw problem;
     const missing = found.bytes.total - found.bytes.kept;
@@ -116,13 +134,14 @@ function describe({ manifest, bytes: size }: Preflight): string {
 }
 
 /** Fill the form with what a model offers, and its defaults. */
-function offer({ defaults, scheduler, examples, ...manifest }: Manifest): void {
+function offer({ manifest, sizes }: Preflight): void {
+  const { defaults, scheduler, examples } = manifest;
   field("steps").valueAsNumber = defaults.steps;
   field("guidance").valueAsNumber = defaults.guidance_scale;
   const schedulers = Object.entries(scheduler.schedulers);
   fill("scheduler", schedulers.map(([name, { title }]) => [name, title]), scheduler.default);
-  const sizes = compiledSizes(manifest).map((size) => size.join("x"));
-  fill("size", sizes.map((size) => [size, size]), defaults.size.join("x"));
+  const offered = (sizes.length === 0 ? compiledSizes(manifest) : sizes).map((s) => s.join("x"));
+  fill("size", offered.map((size) => [size, size]), defaults.size.join("x"));
   fill("examples", examples.map((text) => [text, text]));
   const choice = element<HTMLSelectElement>("examples");
   choice.onchange = () => (field("prompt").value = choice.value);
@@ -177,8 +196,7 @@ async function start(): Promise<void> {
   const chosen = (): Promise<void> => {
     document.title = `${select.value}: Web Stable Diffusion`;
     element<HTMLAnchorElement>("self-test").href = `selftest.html?model=${select.value}`;
-    const { manifest } = models.find((model) => model.name === select.value)!;
-    return choose(manifest);
+    return chooseModel(models.find((model) => model.name === select.value)!);
   };
   select.onchange = () => void chosen();
   await chosen();

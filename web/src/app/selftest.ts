@@ -1,6 +1,5 @@
 /** The self-test page: one button, a table and a report. */
 
-import type { ListedModel } from "../client";
 import { listModels, preflight, StableDiffusionPipeline } from "../client";
 import { element, fill, row } from "./elements";
 import type { Found } from "./report";
@@ -55,13 +54,13 @@ async function show(found: Found): Promise<void> {
   element("results").hidden = false;
 }
 
-async function run({ manifest }: ListedModel): Promise<void> {
+async function run(manifestUrl: string): Promise<void> {
   const controller = new AbortController();
   stopButton.onclick = () => controller.abort();
   [stopButton.disabled, runButton.disabled] = [false, true];
   hideError();
   element("results").hidden = true;
-  const found = await examine(manifest, controller.signal);
+  const found = await examine(manifestUrl, controller.signal);
   say("Done.");
   if (found.error !== undefined) showError(found.error);
   if (!controller.signal.aborted) await show(found);
@@ -71,12 +70,15 @@ async function run({ manifest }: ListedModel): Promise<void> {
 async function start(): Promise<void> {
   const models = await listModels("models/index.json");
   const wanted = new URLSearchParams(location.search).get("model");
-  const { name } = models.find((model) => model.name === wanted) ?? models[0]!;
-  fill("model", models.map((model) => [model.name, model.name]), name);
+  const chosen = models.find((model) => model.name === wanted) ?? models[0]!;
+  const listed = models.flatMap(({ name, variants }) =>
+    variants.map(({ dtype, manifest }) => [manifest, `${name}, ${dtype}`] as const),
+  );
+  fill("model", listed, chosen.variants[0].manifest);
   const select = element<HTMLSelectElement>("model");
   element<HTMLFormElement>("form").onsubmit = (event) => {
     event.preventDefault();
-    void run(models.find((model) => model.name === select.value)!);
+    void run(select.value);
   };
   runButton.disabled = false;
   say("Ready.");

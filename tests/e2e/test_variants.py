@@ -1,0 +1,135 @@
+"""Several models and precisions on one page: the first that fits the GPU is taken."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from pages import change_manifest
+from playwright.sync_api import expect
+from speck import SPECK
+
+from wsd.build import build_bundle
+from wsd.checkpoint import Checkpoint, choose_checkpoint
+from wsd.compile import compile_library
+from wsd.join import join_bundles
+from wsd.progress import Quiet
+from wsd.serve import served
+from wsd.verify import verify_bundle
+
+
+@pytest.fixture(scope="module")
+def joined(speck, tmp_path_factory):
+    """Return a bundle of speck in f32 and f16, and of another model of the same library."""
+    folder = tmp_path_factory.mktemp("variants")
+    twin = replace(SPECK, name="twin", title="Another model")
+    halves = compile_library(SPECK, SPECK.sizes, "f16", Quiet())
+    whole = compile_library(SPECK, SPECK.sizes, "f32", Quiet())
+    more = [
+        build_bundle(Checkpoint(choose_checkpoint(family, None, seed), family), library,
+                     folder / name, Quiet())
+        for name, family, seed, library in (("f16", SPECK, 0, halves), ("twin", twin, 1, whole))
+    ]  # fmt: skip
+    return join_bundles([speck[0], *more], folder / "joined")
+
+
+@pytest.fixture
+def page(context, joined):
+    visitor = context.browser.new_context()
+    visitor.set_default_timeout(180_000)
+    tab = visitor.new_page()
+    tab.files = []
+    tab.on("request", lambda request: tab.files.append(request.url))
+    with served(joined) as tab.address:
+        yield tab
+    visitor.close()
+
+
+def ready(page):
+    expect(page.get_by_role("status")).to_have_text("Ready.")
+
+
+def test_one_bundle(joined):
+    assert list(verify_bundle(joined)) == []
+    index = json.loads((joined / "models" / "index.json").read_text())
+    assert [(entry["name"], entry["dtype"], entry["manifest"]) for entry in index] == [
+        ("speck", "f32", "speck/"), ("speck", "f16", "speck-f16/"), ("twin", "f32", "twin/"),
+    ]  # fmt: skip
+
+
+def test_the_preferred_precision_or_another_that_is_asked_for(page):
+    page.goto(page.address)
+    ready(page)
+    facts = page.locator("#model-facts")
+    precision = page.get_by_label("Precision")
+    assert precision.locator("option").all_inner_texts() == ["f32", "f16"]
+    whole = facts.inner_text()
+    precision.select_option("f16")
+    expect(facts).not_to_have_text(whole)
+    ready(page)
+    assert any("/speck-f16/unet-0." in url for url in page.files)
+    page.get_by_label("Prompt", exact=True).fill("a red circle")
+    page.get_by_label("Steps").fill("2")
+    page.get_by_role("button", name="Draw").click()
+    expect(page.get_by_role("status")).to_contain_text("Done in")
+
+
+def test_a_gpu_that_only_the_smaller_fits(page):
+    def demand(manifest):
+        manifest["requires"]["limits"]["maxStorageBufferBindingSize"] = 1 << 50
+
+    change_manifest(page, "**/speck/manifest.json", demand)
+    page.goto(page.address)
+    ready(page)
+    notice = page.get_by_label("Notices")
+    expect(notice).to_contain_text("f16 in place of f32: the GPU's maxStorageBufferBindingSize is")
+    assert page.get_by_label("Precision").locator("option:checked").inner_text() == "f16"
+    assert not [url for url in page.files if "/speck/" in url and url.endswith(".bin")]
+
+
+@pytest.mark.parametrize("role", ["vae_decoder", "unet"])
+def test_a_picture_that_its_buffers_do_not_fit(page, role):
+    """The decoder goes over to tiles; for the UNet there is no other way."""
+
+    def grow(manifest):
+        for entry in manifest["entry_points"]:
+            if entry["role"] == role:
+                entry["largest_buffer_bytes"] = 1 << 50
+
+    change_manifest(page, "**/manifest.json", grow)
+    page.goto(page.address + "?model=twin")
+    if role == "unet":
+        expect(page.get_by_role("alert")).to_contain_text("a picture of 16x16 needs a GPU buffer")
+        assert not [url for url in page.files if url.endswith(".bin")]
+        return
+    ready(page)
+    expect(page.get_by_label("Notices")).to_contain_text("it is decoded in tiles")
+    page.get_by_role("button", name="Draw").click()
+    expect(page.get_by_role("status")).to_contain_text("Done in")
+
+
+KEPT = """
+async () => {
+  const root = await navigator.storage.getDirectory();
+  const found = [];
+  for await (const key of (await root.getDirectoryHandle("wsd")).keys()) found.push(key);
+  return found.filter((key) => !key.startsWith("text-"));
+}
+"""
+
+
+def test_forgetting_one_model_keeps_what_another_shares(page, joined):
+    page.goto(page.address + "?model=twin")
+    ready(page)
+    page.goto(page.address + "?model=speck")
+    ready(page)
+    both = set(page.evaluate(KEPT))
+    page.get_by_role("button", name="Forget this model").click()
+    expect(page.get_by_role("status")).to_contain_text("Forgotten")
+    left = set(page.evaluate(KEPT))
+    twin = json.loads((joined / "models" / "twin" / "manifest.json").read_text())
+    assert left < both
+    assert twin["library"]["sha256"] in left
+    before = len(page.files)
+    page.goto(page.address + "?model=twin")
+    ready(page)
+    assert not [url for url in page.files[before:] if url.endswith((".bin", ".wasm"))]

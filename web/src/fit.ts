@@ -1,0 +1,57 @@
+/** Which of a model's functions a GPU has buffers for. */
+
+import { UnsupportedError } from "./errors";
+import type { EntryPoint, Manifest, Role, Size } from "./manifest";
+import { compiledSizes, findEntryPoint } from "./manifest";
+
+/** Of an adapter or a device. */
+export type BufferLimits = Pick<
+  GPUSupportedLimits,
+  "maxBufferSize" | "maxStorageBufferBindingSize"
+>;
+
+/** Whether a function can be called for pictures of this size. */
+export function fits(manifest: Manifest, role: Role, size: Size, limits: BufferLimits): boolean {
+  return findEntryPoint(manifest, role, size).largest_buffer_bytes <= largest(limits);
+}
+
+/** Whether a tile is no larger than a picture, and not the picture itself. */
+export function canTile(manifest: Manifest, size: Size): boolean {
+  const tile = findEntryPoint(manifest, "vae_decoder_tile", size).outputs[0]!.shape;
+  const [width, height] = [tile[3]!, tile[2]!];
+  const larger = size[0] !== width || size[1] !== height;
+  return larger && size[0] >= width && size[1] >= height;
+}
+
+/** The sizes of pictures that can be drawn, decoded whole or in tiles. */
+export function drawableSizes(manifest: Manifest, limits: BufferLimits): Size[] {
+  return compiledSizes(manifest).filter(
+    (size) =>
+      fits(manifest, "unet", size, limits) &&
+      (fits(manifest, "vae_decoder", size, limits) ||
+        (canTile(manifest, size) && fits(manifest, "vae_decoder_tile", size, limits))),
+  );
+}
+
+/** Why a size cannot be drawn, if it cannot. */
+export function sizeProblem(
+  manifest: Manifest,
+  size: Size,
+  limits: BufferLimits,
+): UnsupportedError | undefined {
+  const drawable = drawableSizes(manifest, limits);
+  if (drawable.some(([width, height]) => width === size[0] && height === size[1])) return undefined;
+  const roles: Role[] = ["unet", "vae_decoder"];
+  const entries: EntryPoint[] = roles.map((role) => findEntryPoint(manifest, role, size));
+  const needed = Math.max(...entries.map((entry) => entry.largest_buffer_bytes));
+  const listed = drawable.map((other) => other.join("x")).join(", ");
+  return new UnsupportedError(
+    `a picture of ${size.join("x")} needs a GPU buffer of ${needed} bytes, ` +
+      `this GPU's largest has ${largest(limits)}`,
+    listed === "" ? "choose a smaller model" : `sizes that fit: ${listed}`,
+  );
+}
+
+function largest(limits: BufferLimits): number {
+  return Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
+}
