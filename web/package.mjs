@@ -44,7 +44,10 @@ async function copyTypes(name, copied = new Set()) {
   if (copied.has(name)) return;
   copied.add(name);
   const text = await readFile(path.join(types, `${name}.d.ts`), "utf8");
-  await writeFile(path.join(out, "dist", `${name}.d.ts`), text.replaceAll(/(from "\.\/\w+)"/g, '$1.js"'));
+  await writeFile(
+    path.join(out, "dist", `${name}.d.ts`),
+    text.replaceAll(/(from "\.\/\w+)"/g, '$1.js"'),
+  );
   for (const [, named] of text.matchAll(/from "\.\/(\w+)"/g)) await copyTypes(named, copied);
 }
 

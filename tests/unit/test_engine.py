@@ -70,11 +70,11 @@ def test_commands(monkeypatch, tmp_path):
         engine.build_command("docker", "serve")
 
 
-def arguments(models):
+def arguments(models, dtypes=""):
     program = REPOSITORY / "docker" / "stages" / "arguments.py"
     # As in the image: no packages, only the standard library.
     return subprocess.run(
-        [sys.executable, "-S", program, models], check=False, capture_output=True, text=True,
+        [sys.executable, "-S", program, models, dtypes], check=False, capture_output=True, text=True,
         env={"PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
 
@@ -84,7 +84,27 @@ def arguments(models):
 )
 def test_models_that_can_be_built(models):
     done = arguments(models)
-    assert (done.returncode, done.stdout) == (0, f"{models}\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, f"MODELS={models}\nDTYPES=f32\n"), done.stderr
+
+
+def test_precisions_that_can_be_built():
+    done = arguments("sd15", "f16,w8a16")
+    assert (done.returncode, done.stdout) == (0, "MODELS=sd15\nDTYPES=f16,w8a16\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "said"),
+    [
+        ("f8", "'f8' is no precision"),
+        ("f16,", "'' is no precision"),
+        ("f16,f16", "a precision is named twice"),
+    ],
+)
+def test_precisions_that_cannot(dtypes, said):
+    done = arguments("sd15", dtypes)
+    assert done.returncode == 1
+    assert f"build argument DTYPE: {said}" in done.stderr
+    assert "hint: " in done.stderr
 
 
 @pytest.mark.parametrize(

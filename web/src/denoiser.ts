@@ -64,9 +64,7 @@ export class Denoiser {
     try {
       for (const [index, step] of steps.entries()) {
         throwIfAborted(signal);
-        const model = this.model.runtime.scope(() =>
-          this.guidedNoise(state, step, texts),
-        );
+        const model = this.model.runtime.scope(() => this.guidedNoise(state, step, texts));
         const shown = previewEvery > 0 && (index + 1) % previewEvery === 0;
         const preview = shown ? await this.preview(state.sample, model, step, size) : undefined;
         const fresh = step.next.noise === undefined ? undefined : draw(1);
@@ -82,12 +80,7 @@ export class Denoiser {
     }
   }
 
-  private async preview(
-    sample: Tensor,
-    model: Tensor,
-    step: Step,
-    size: Size,
-  ): Promise<ImageData> {
+  private async preview(sample: Tensor, model: Tensor, step: Step, size: Size): Promise<ImageData> {
     const clean = this.model.runtime.scope(() =>
       this.model.combine(size, [
         [sample, step.denoised.sample],
@@ -108,7 +101,8 @@ export class Denoiser {
     const { size, guidanceScale } = this.options;
     const unet = this.model.entry("unet", size);
     const timestep = this.model.runtime.tensor(Float32Array.of(step.timestep), [1]);
-    const input = step.inputScale === 1 ? sample : this.model.combine(size, [[sample, step.inputScale]]);
+    const input =
+      step.inputScale === 1 ? sample : this.model.combine(size, [[sample, step.inputScale]]);
     const predict = (text: NamedTensors): Tensor =>
       this.model.call(unet, { latents: input, timestep, ...given, ...text }).noise_prediction!;
     const withText = predict(conditional);

@@ -37,7 +37,7 @@ export async function download(
     length += piece.length;
     onBytes(piece.length);
   };
-  for (let failures = 0; ; ) {
+  for (let failures = 0; ;) {
     const before = length;
     try {
       const response = await request(url, length, signal, reload);

@@ -135,7 +135,9 @@ export function findEntryPoint(manifest: Manifest, role: Role, size: Size): Entr
   if (found === undefined) {
     throw new OptionError(
       `size ${size[0]}x${size[1]} was not compiled`,
-      `sizes of this model: ${compiledSizes(manifest).map((s) => s.join("x")).join(", ")}`,
+      `sizes of this model: ${compiledSizes(manifest)
+        .map((s) => s.join("x"))
+        .join(", ")}`,
     );
   }
   return found;

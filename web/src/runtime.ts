@@ -58,10 +58,7 @@ export class Runtime {
     const cpu = instance.cpu();
     const vm = instance.detachFromCurrentScope(instance.createVirtualMachine(gpu));
     const functions = new Map(
-      entryPoints.map(({ name }) => [
-        name,
-        instance.detachFromCurrentScope(vm.getFunction(name)),
-      ]),
+      entryPoints.map(({ name }) => [name, instance.detachFromCurrentScope(vm.getFunction(name))]),
     );
     instance.endScope();
     return new Runtime(watch, instance, vm, gpu, cpu, functions);
@@ -91,7 +88,9 @@ export class Runtime {
     >;
     const getShader = module.getFunction("webgpu.get_shader");
     const codes = missing.map((name) => getShader(name) as string);
-    const install = this.instance.detachFromCurrentScope(module.getFunction("webgpu.update_prebuild"));
+    const install = this.instance.detachFromCurrentScope(
+      module.getFunction("webgpu.update_prebuild"),
+    );
     this.instance.endScope();
     let loaded = 0;
     try {
@@ -169,7 +168,7 @@ export class Runtime {
     try {
       const copy = this.instance.empty(tensor.shape, tensor.dtype, this.cpu).copyFrom(tensor);
       await this.gpu.sync();
-      return copy.toRawBytes().slice().buffer as ArrayBuffer;
+      return copy.toRawBytes().slice().buffer;
     } finally {
       this.instance.endScope();
     }
@@ -290,7 +289,5 @@ type Parameters_<F extends (instance: never) => unknown> = F extends (instance: 
 
 /** Turn a failed allocation into our own error. */
 function asOutOfMemory(error: unknown): unknown {
-  return error instanceof Error && /memory/i.test(error.message)
-    ? noRoom(error)
-    : error;
+  return error instanceof Error && /memory/i.test(error.message) ? noRoom(error) : error;
 }

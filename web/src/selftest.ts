@@ -117,7 +117,7 @@ function makeInputs(
     const kind = dtype === "int32" ? Int32Array : Float32Array;
     return [name, kind.from(given.values)] as const;
   });
-  return Object.fromEntries(made);
+  return Object.fromEntries<Float32Array | Int32Array>(made);
 }
 
 /**

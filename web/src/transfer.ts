@@ -17,20 +17,20 @@ const handlerName = "throw";
 export function registerErrors(): void {
   const original = Comlink.transferHandlers.get(handlerName)!;
   Comlink.transferHandlers.set(handlerName, {
-    canHandle: original.canHandle,
+    canHandle: (value: unknown): value is unknown => original.canHandle(value),
     serialize(wrapped: { value: unknown }) {
       const { value } = wrapped;
       if (value instanceof WsdError) {
         const thrown: Thrown = { name: value.name, message: value.message, hint: value.hint };
         return [{ wsd: thrown }, []];
       }
-      return original.serialize(wrapped as never);
+      return original.serialize(wrapped);
     },
     deserialize(serialized: unknown) {
       const thrown = (serialized as { wsd?: Thrown }).wsd;
-      if (thrown === undefined) return original.deserialize(serialized as never);
+      if (thrown === undefined) return original.deserialize(serialized);
       const ErrorClass = ERROR_CLASSES[thrown.name] ?? WsdError;
       throw new ErrorClass(thrown.message, thrown.hint);
     },
-  } as Comlink.TransferHandler<unknown, unknown>);
+  });
 }

@@ -99,11 +99,13 @@ test("cancelling ends it, also while it waits", async () => {
 });
 
 test("a text, and none", async () => {
-  await withServer([whole(new TextEncoder().encode("{}")), status(404), status(503)],
+  await withServer(
+    [whole(new TextEncoder().encode("{}")), status(404), status(503)],
     async (address) => {
       expect(await downloadText(address)).toBe("{}");
       await expect(downloadText(address)).rejects.not.toThrow(UnreachableError);
       await expect(downloadText(address)).rejects.toThrow(UnreachableError);
-    });
+    },
+  );
   await expect(downloadText("http://127.0.0.1:1/")).rejects.toThrow(UnreachableError);
 });

@@ -87,16 +87,19 @@ describe("Files", () => {
     });
   });
 
-  test.each([flipped, body.subarray(0, 2)])("what went bad in the store is fetched: %s", async (bad) => {
-    const store = new MemoryStore();
-    store.kept.set(digest, bad.slice().buffer);
-    await withServer([whole(body)], async (address) => {
-      const { files, notices } = open(address, store);
-      expect(new Uint8Array(await files.get(entry, () => 0))).toEqual(body);
-      expect(notices).toEqual(["a.bin was damaged in the browser's cache and is fetched again."]);
-      expect(new Uint8Array(store.kept.get(digest)!)).toEqual(body);
-    });
-  });
+  test.each([flipped, body.subarray(0, 2)])(
+    "what went bad in the store is fetched: %s",
+    async (bad) => {
+      const store = new MemoryStore();
+      store.kept.set(digest, bad.slice().buffer);
+      await withServer([whole(body)], async (address) => {
+        const { files, notices } = open(address, store);
+        expect(new Uint8Array(await files.get(entry, () => 0))).toEqual(body);
+        expect(notices).toEqual(["a.bin was damaged in the browser's cache and is fetched again."]);
+        expect(new Uint8Array(store.kept.get(digest)!)).toEqual(body);
+      });
+    },
+  );
 
   test("a store that cannot be read is none", async () => {
     const store = new MemoryStore();

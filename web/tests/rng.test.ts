@@ -13,7 +13,9 @@ test("the generator is MT19937", () => {
 test("few numbers are PyTorch's, the spare one included", () => {
   const generator = new MersenneTwister(0);
   // torch.Generator().manual_seed(0), torch.randn(3), torch.randn(2)
-  expect(Array.from(randn(generator, 3))).toEqual([1.5409960746765137, -0.293428897857666, -2.1787893772125244]);
+  expect(Array.from(randn(generator, 3))).toEqual([
+    1.5409960746765137, -0.293428897857666, -2.1787893772125244,
+  ]);
   expect(Array.from(randn(generator, 2))).toEqual([0.5684312582015991, -1.0845223665237427]);
 });
 

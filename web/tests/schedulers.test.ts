@@ -9,8 +9,9 @@ import { layOutRun } from "../src/schedulers";
 
 const TRAIN = 1000;
 // Rombach et al. 2022: square roots of beta evenly spaced.
-const roots = Array.from({ length: TRAIN }, (_, t) =>
-  Math.sqrt(0.00085) + ((Math.sqrt(0.012) - Math.sqrt(0.00085)) * t) / (TRAIN - 1),
+const roots = Array.from(
+  { length: TRAIN },
+  (_, t) => Math.sqrt(0.00085) + ((Math.sqrt(0.012) - Math.sqrt(0.00085)) * t) / (TRAIN - 1),
 );
 let product = 1;
 const alphas = roots.map((root) => (product *= 1 - root * root));

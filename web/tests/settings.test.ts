@@ -19,7 +19,9 @@ const settings: Settings = {
 
 // The smallest PNG there is: one grey pixel.
 const png = Uint8Array.from(
-  atob("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="),
+  atob(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNoAAAAggCBd81ytgAAAABJRU5ErkJggg==",
+  ),
   (char) => char.charCodeAt(0),
 );
 
@@ -34,7 +36,8 @@ test("settings survive their text", () => {
 });
 
 test("another program's text gives what there is", () => {
-  const text = "a cat\nNegative prompt: dog\nSteps: 30, Sampler: Euler a, CFG scale: 4, Clip skip: 2";
+  const text =
+    "a cat\nNegative prompt: dog\nSteps: 30, Sampler: Euler a, CFG scale: 4, Clip skip: 2";
   expect(parseSettings(text)).toEqual({
     prompt: "a cat",
     negativePrompt: "dog",

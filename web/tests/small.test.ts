@@ -123,8 +123,8 @@ describe("errors", () => {
         throw new TypeError("odd");
       },
     };
-    Comlink.expose(remote, port1 as unknown as Comlink.Endpoint);
-    const proxy = Comlink.wrap<typeof remote>(port2 as unknown as Comlink.Endpoint);
+    Comlink.expose(remote, port1);
+    const proxy = Comlink.wrap<typeof remote>(port2);
     const failure = await proxy.fail("OutOfMemoryError").catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(ERROR_CLASSES.OutOfMemoryError);
     expect(failure).toMatchObject({ message: "OutOfMemoryError said", hint: "and so" });
@@ -150,4 +150,3 @@ test("a text becomes as many tokens as the encoder takes", () => {
   expect([long.ids.length, long.end]).toEqual([77, 76]);
   expect(tokenize("").end).toBe(1);
 });
-

@@ -1,5 +1,6 @@
 /** The page's elements by id, and small ways to fill them. */
 
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- as querySelector has it
 export function element<T extends HTMLElement = HTMLElement>(id: string): T {
   return document.getElementById(id) as T;
 }

@@ -47,7 +47,10 @@ export async function showFigures(
     ["Loading", seconds(1000 * loadSeconds)],
     ["Text", seconds(timings.text)],
     ["Denoising", seconds(timings.denoise)],
-    ["To the first preview", timings.firstPreview === null ? "none" : seconds(timings.firstPreview)],
+    [
+      "To the first preview",
+      timings.firstPreview === null ? "none" : seconds(timings.firstPreview),
+    ],
     ["Decoding", seconds(timings.decode)],
     ["Picture, whole", seconds(timings.total)],
     ["GPU memory now", bytes(usage.gpuBytes)],

@@ -1,7 +1,13 @@
 /** The page: a form around the pipeline. */
 
 import type { ListedModel, Preflight } from "../client";
-import { chooseVariant, compiledSizes, listModels, preflight, StableDiffusionPipeline } from "../client";
+import {
+  chooseVariant,
+  compiledSizes,
+  listModels,
+  preflight,
+  StableDiffusionPipeline,
+} from "../client";
 import { bytes, element, field, fill } from "./elements";
 import { addPictures, show, showFigures } from "./gallery";
 import { scriptUrl } from "../trusted";
@@ -139,10 +145,21 @@ function offer({ manifest, sizes }: Preflight): void {
   field("steps").valueAsNumber = defaults.steps;
   field("guidance").valueAsNumber = defaults.guidance_scale;
   const schedulers = Object.entries(scheduler.schedulers);
-  fill("scheduler", schedulers.map(([name, { title }]) => [name, title]), scheduler.default);
+  fill(
+    "scheduler",
+    schedulers.map(([name, { title }]) => [name, title]),
+    scheduler.default,
+  );
   const offered = (sizes.length === 0 ? compiledSizes(manifest) : sizes).map((s) => s.join("x"));
-  fill("size", offered.map((size) => [size, size]), defaults.size.join("x"));
-  fill("examples", examples.map((text) => [text, text]));
+  fill(
+    "size",
+    offered.map((size) => [size, size]),
+    defaults.size.join("x"),
+  );
+  fill(
+    "examples",
+    examples.map((text) => [text, text]),
+  );
   const choice = element<HTMLSelectElement>("examples");
   choice.onchange = () => (field("prompt").value = choice.value);
   element("examples-row").hidden = examples.length === 0;
@@ -190,7 +207,11 @@ async function start(): Promise<void> {
   const models = await listModels("models/index.json");
   const wanted = new URLSearchParams(location.search).get("model");
   const { name } = models.find((model) => model.name === wanted) ?? models[0]!;
-  fill("model", models.map((model) => [model.name, model.name]), name);
+  fill(
+    "model",
+    models.map((model) => [model.name, model.name]),
+    name,
+  );
   element("model-row").hidden = models.length < 2;
   const select = element<HTMLSelectElement>("model");
   const chosen = (): Promise<void> => {
@@ -204,6 +225,7 @@ async function start(): Promise<void> {
 
 start().catch(showError);
 // Without one, in a private window of some browsers, the page only needs the network again.
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-condition -- typed as always there
 navigator.serviceWorker
   ?.register(scriptUrl(new URL("sw.js", document.baseURI)))
   .catch(() => undefined);

@@ -27,7 +27,14 @@ export function verdict({ stages, error }: Found): string {
 }
 
 /** A stage's figures as table cells. */
-export function stageCells({ stage, error, limit, repeats, milliseconds, good }: StageReport): string[] {
+export function stageCells({
+  stage,
+  error,
+  limit,
+  repeats,
+  milliseconds,
+  good,
+}: StageReport): string[] {
   return [
     stage,
     good ? "good" : "BAD",
@@ -46,8 +53,12 @@ export function writeReport(found: Found, environment: Record<string, string>): 
   const model = manifest?.model;
   const facts = {
     Model: model === undefined ? "" : `${model.name}, ${model.dtype}, of ${model.source}`,
-    Built: Object.entries(manifest?.toolchain ?? {}).map((pair) => pair.join(" ")).join(", "),
-    GPU: Object.values(adapter ?? {}).filter(Boolean).join(" "),
+    Built: Object.entries(manifest?.toolchain ?? {})
+      .map((pair) => pair.join(" "))
+      .join(", "),
+    GPU: Object.values(adapter ?? {})
+      .filter(Boolean)
+      .join(" "),
     ...environment,
   };
   const lines = Object.entries(facts)

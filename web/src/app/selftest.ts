@@ -36,7 +36,8 @@ async function examine(manifestUrl: string, signal: AbortSignal): Promise<Found>
 
 /** What of the browser an issue needs; nothing decides by it. */
 async function environment(): Promise<Record<string, string>> {
-  const adapter = await navigator.gpu?.requestAdapter();
+  const gpu = navigator.gpu as GPU | undefined; // typed as always there; older browsers disagree
+  const adapter = await gpu?.requestAdapter();
   return {
     Browser: navigator.userAgent,
     Features: [...(adapter?.features ?? [])].sort().join(", "),

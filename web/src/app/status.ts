@@ -32,7 +32,9 @@ export function showProgress({ stage, loaded, total }: ProgressEvent): void {
 function amount(stage: ProgressEvent["stage"], loaded: number, total: number): string {
   if (stage === "denoise") return ` (step ${loaded} of ${total})`;
   if (stage === "pipelines" || stage === "self-test") return ` (${loaded} of ${total})`;
-  return stage === "library" || stage === "parameters" ? ` (${bytes(loaded)} of ${bytes(total)})` : "";
+  return stage === "library" || stage === "parameters"
+    ? ` (${bytes(loaded)} of ${bytes(total)})`
+    : "";
 }
 
 function left(loaded: number, total: number): string {

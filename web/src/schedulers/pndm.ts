@@ -41,10 +41,7 @@ export function pndm(constants: SchedulerConstants, config: SchedulerConfig, cou
         model: model * weights[0]!,
         history: weights.slice(1).map((weight) => model * weight),
       },
-      denoised: cleanFrom(
-        constants.prediction_type,
-        levelOf(constants.alphas_cumprod[timestep]!),
-      ),
+      denoised: cleanFrom(constants.prediction_type, levelOf(constants.alphas_cumprod[timestep]!)),
     };
   });
   return { initNoiseSigma: 1, steps };

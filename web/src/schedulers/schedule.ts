@@ -36,7 +36,9 @@ export function spacedTimesteps(
   const train = constants.num_train_timesteps;
   switch (config.timestep_spacing) {
     case "linspace":
-      return linspace(0, train - 1, count).map(round).reverse();
+      return linspace(0, train - 1, count)
+        .map(round)
+        .reverse();
     case "leading": {
       const ratio = Math.floor(train / count);
       return Array.from({ length: count }, (_, i) => (count - 1 - i) * ratio + config.steps_offset);
