@@ -18,6 +18,7 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["tests"]
 nox.needs_version = ">=2024.4.15"
 
+LEAST_COVERAGE = 0.8
 DEMO_PROMPT = "a large red circle left of a small blue square on a white background"
 
 
@@ -58,13 +59,21 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run every test: Python, TypeScript, compiler, and the browser."""
-    prepare(session, "test")
-    session.run("python", "-c", "from wsd.npm import *; install_packages(source_folder('web'))")
+    """Run every check and test: Python, TypeScript, compiler, and the browser."""
+    prepare(session, "test", "check")
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+        return
+    check_style(session)
+    check_security(session)
     with session.chdir("web"):
-        session.run("npm", "run", "typecheck", external=True)
         session.run("npm", "test", external=True)
-    session.run("pytest", "--durations=25", *session.posargs)
+    report = ROOT / "out" / "coverage.json"
+    coverage = ("--cov=wsd", "--cov-branch", f"--cov-report=json:{report}")
+    session.run("pytest", "--durations=25", *coverage)
+    check_coverage(session, report)
+    session.notify("audit")
+    session.notify("docs")
 
 
 def run_tests(session: nox.Session, folder: str) -> None:
@@ -173,15 +182,74 @@ def package(session: nox.Session) -> None:
         session.run("npm", "pack", folder, external=True)
 
 
-@nox.session
-def lint(session: nox.Session) -> None:
-    """Check style and types."""
-    session.install("--constraint", "constraints.txt", "nox", "ruff", "mypy", "types-jsonschema")
-    session.install("--constraint", "constraints.txt", "torch")
-    session.install("--constraint", "constraints.txt", "--editable", ".")
+def check_style(session: nox.Session) -> None:
+    """Check style and types of Python and TypeScript."""
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
+    for folder in ("web", "web/lint"):
+        install_npm(session, folder)
+    tools = ROOT / "web" / "lint" / "node_modules" / ".bin"
+    with session.chdir("web"):
+        session.run("npm", "run", "--silent", "typecheck", external=True)
+        eslint = ("--config", "lint/eslint.config.mjs", "--max-warnings=0")
+        session.run(str(tools / "eslint"), *eslint, "src", "tests", external=True)
+        prettier = ("--config", "lint/prettier.json", "--log-level=warn", "--check")
+        files = ("src/**/*.{ts,css,html}", "tests/*.ts", "*.mjs", "{lint,node}/*.mjs")
+        session.run(str(tools / "prettier"), *prettier, *files, external=True)
+
+
+def check_security(session: nox.Session) -> None:
+    """Look for what makes programs unsafe, and for secrets; fuzzing is in tests/security."""
+    session.run("bandit", "--quiet", "-c", "pyproject.toml", "-r", "wsd", "docker", "noxfile.py")
+    listed = session.run("git", "ls-files", external=True, silent=True) or ""
+    # Digests are everywhere here: entropy tells nothing.
+    entropy = ("HexHighEntropyString", "Base64HighEntropyString")
+    quiet = [option for name in entropy for option in ("--disable-plugin", name)]
+    session.run("detect-secrets-hook", *quiet, *str(listed).splitlines(), silent=True)
+
+
+def check_coverage(session: nox.Session, report: Path) -> None:
+    """Refuse less than 80 % of lines or of branches."""
+    totals = json.loads(report.read_text())["totals"]
+    for kind, done, of in (
+        ("lines", "covered_lines", "num_statements"),
+        ("branches", "covered_branches", "num_branches"),
+    ):
+        share = totals[done] / totals[of]
+        session.log(f"coverage of {kind}: {share:.1%}")
+        if share < LEAST_COVERAGE:
+            session.error(f"coverage of {kind} is {share:.1%}, the least is {LEAST_COVERAGE:.0%}")
+
+
+def install_npm(session: nox.Session, folder: str) -> None:
+    """Install a folder's npm packages as its lock file has them."""
+    program = "import sys; from wsd.npm import *; install_packages(source_folder(sys.argv[1]))"
+    session.run("python", "-c", program, folder)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and types."""
+    prepare(session, "test", "check")
+    check_style(session)
+
+
+@nox.session
+def security(session: nox.Session) -> None:
+    """Look for unsafe code and secrets, fuzz what reads files, and ask for known advisories."""
+    prepare(session, "test", "check")
+    check_security(session)
+    session.run("pytest", "tests/security", env={"WSD_FUZZ": "2000"})
+    session.notify("audit")
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Compare what is locked with known advisories, where a source of them answers."""
+    # Apart: safety wants other versions of what WSD needs.
+    session.install("pip-audit", "safety")
+    session.run("python", "-m", "wsd.audit", env={"PYTHONPATH": str(ROOT)})
 
 
 @nox.session

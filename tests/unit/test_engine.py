@@ -74,8 +74,8 @@ def arguments(models, dtypes=""):
     program = REPOSITORY / "docker" / "stages" / "arguments.py"
     # As in the image: no packages, only the standard library.
     return subprocess.run(
-        [sys.executable, "-S", program, models, dtypes], check=False, capture_output=True, text=True,
-        env={"PYTHONPATH": str(REPOSITORY)},
+        [sys.executable, "-S", program, models, dtypes], check=False, capture_output=True,
+        text=True, env={"PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import type { WsdError } from "./errors";
 import { AbortError } from "./errors";
 import { fetchText, forget } from "./files";
 import type { Manifest } from "./manifest";
-import { parseManifest } from "./manifest";
+import { parseIndex, parseManifest } from "./manifest";
 import type { GenerateOptions } from "./options";
 import type { OnProgress } from "./progress";
 import type { Preflight } from "./preflight";
@@ -136,12 +136,6 @@ export interface ListedModel {
   variants: [Variant, ...Variant[]];
 }
 
-/** An entry of models/index.json. */
-interface IndexEntry extends Variant {
-  name: string;
-  title: string;
-}
-
 /**
  * List a bundle's models; where the server cannot be reached, as they were last listed.
  *
@@ -150,7 +144,7 @@ interface IndexEntry extends Variant {
  */
 export async function listModels(indexUrl: string | URL): Promise<ListedModel[]> {
   const url = new URL(indexUrl, document.baseURI).href;
-  const entries = JSON.parse(await fetchText(url, await openStore())) as IndexEntry[];
+  const entries = parseIndex(await fetchText(url, await openStore()), url);
   const models = new Map<string, ListedModel>();
   for (const { name, title, dtype, manifest } of entries) {
     const variant = { dtype, manifest: new URL(`${manifest}manifest.json`, url).href };

@@ -109,20 +109,44 @@ export interface Manifest {
 
 /** Check what the page cannot do without; the build has checked the rest. */
 export function parseManifest(text: string, url: string): Manifest {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new FetchError(`${url} is not JSON`, "the address must be a manifest's", { cause });
-  }
-  const manifest = value as Partial<Manifest>;
-  if (manifest.schema_version !== SCHEMA_VERSION) {
+  const manifest = parseJson(text, url, "a manifest's") as Partial<Manifest> | null;
+  if (manifest?.schema_version !== SCHEMA_VERSION) {
     throw new FetchError(
-      `${url} has schema version ${String(manifest.schema_version)}, expected ${SCHEMA_VERSION}`,
+      `${url} has schema version ${String(manifest?.schema_version)}, expected ${SCHEMA_VERSION}`,
       "reload the page, or rebuild the bundle with the same version of WSD",
     );
   }
   return manifest as Manifest;
+}
+
+/** An entry of models/index.json: a model in weights of one precision. */
+export interface IndexEntry {
+  name: string;
+  title: string;
+  dtype: string;
+  /** Its folder, relative to the list. */
+  manifest: string;
+}
+
+/** Read a bundle's list of models. */
+export function parseIndex(text: string, url: string): IndexEntry[] {
+  const entries = parseJson(text, url, "a list of models'");
+  const keys = ["name", "title", "dtype", "manifest"] as const;
+  const good = (entry: unknown): entry is IndexEntry =>
+    keys.every((key) => typeof (entry as Partial<IndexEntry> | null)?.[key] === "string");
+  if (Array.isArray(entries) && entries.length > 0 && entries.every(good)) return entries;
+  throw new FetchError(
+    `${url} lists no models`,
+    "the address must be a bundle's models/index.json",
+  );
+}
+
+function parseJson(text: string, url: string, whose: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (cause) {
+    throw new FetchError(`${url} is not JSON`, `the address must be ${whose}`, { cause });
+  }
 }
 
 /** The entry point that plays a role at a picture size. */

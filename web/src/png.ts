@@ -8,6 +8,7 @@
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const KEYWORD = "parameters";
+const LONGEST_KEYWORD = 79;
 /** Length, type and CRC: what a chunk has around its data. */
 const CHUNK_FRAME = 12;
 const HEADER_CHUNK = 13;
@@ -38,7 +39,7 @@ export function writeText(png: Uint8Array, text: string): Uint8Array<ArrayBuffer
 /** Return the text of a PNG, written here or elsewhere; undefined if it has none. */
 export function readText(png: Uint8Array): string | undefined {
   for (const { type, data } of chunks(png)) {
-    const end = data.indexOf(0);
+    const end = data.subarray(0, LONGEST_KEYWORD + 1).indexOf(0);
     if (end < 0 || latin1(data.subarray(0, end)) !== KEYWORD) continue;
     if (type === "tEXt") return latin1(data.subarray(end + 1));
     if (type === "iTXt" && data[end + 1] === 0) {
@@ -66,7 +67,8 @@ function* chunks(png: Uint8Array): Generator<Chunk> {
 }
 
 function latin1(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes);
+  // Not all as arguments of one call: a chunk may be longer than a stack takes.
+  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 }
 
 function crc32(bytes: Uint8Array): number {

@@ -6,6 +6,7 @@ import { sha256 } from "../src/integrity";
 import type { FileEntry, Manifest } from "../src/manifest";
 import { SCHEMA_VERSION } from "../src/manifest";
 import type { Store } from "../src/store";
+import { MemoryStore } from "./memory";
 import { status, whole, withServer } from "./server";
 
 const body = new TextEncoder().encode("abc");
@@ -13,33 +14,6 @@ const body = new TextEncoder().encode("abc");
 const digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 const entry: FileEntry = { file: "a.bin", bytes: 3, sha256: digest };
 const flipped = new TextEncoder().encode("abd");
-
-/** A store in memory, with room for so many files. */
-class MemoryStore implements Store {
-  readonly kept = new Map<string, ArrayBuffer>();
-
-  constructor(private readonly room = Infinity) {}
-
-  read(key: string): Promise<ArrayBuffer | undefined> {
-    return Promise.resolve(this.kept.get(key));
-  }
-
-  write(key: string, data: ArrayBuffer): Promise<void> {
-    if (this.kept.size >= this.room)
-      return Promise.reject(new DOMException("full", "QuotaExceededError"));
-    this.kept.set(key, data.slice(0));
-    return Promise.resolve();
-  }
-
-  remove(key: string): Promise<void> {
-    this.kept.delete(key);
-    return Promise.resolve();
-  }
-
-  keys(): Promise<string[]> {
-    return Promise.resolve([...this.kept.keys()]);
-  }
-}
 
 function open(address: string, store: Store): { files: Files; notices: string[] } {
   const notices: string[] = [];

@@ -225,7 +225,5 @@ async function start(): Promise<void> {
 
 start().catch(showError);
 // Without one, in a private window of some browsers, the page only needs the network again.
-// eslint-disable-next-line @typescript-eslint/no-unnecessary-condition -- typed as always there
-navigator.serviceWorker
-  ?.register(scriptUrl(new URL("sw.js", document.baseURI)))
-  .catch(() => undefined);
+const offline = navigator.serviceWorker as ServiceWorkerContainer | undefined;
+offline?.register(scriptUrl(new URL("sw.js", document.baseURI))).catch(() => undefined);

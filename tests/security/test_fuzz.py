@@ -1,0 +1,131 @@
+"""What reads files that anybody may have written: one clear error, whatever is in them."""
+
+import json
+import os
+import struct
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from wsd.checkpoint import read_json
+from wsd.errors import BundleError, CheckpointError, UsageError
+from wsd.expect import expected_stages
+from wsd.library import read_library
+from wsd.manifest import read_manifest
+from wsd.tensor_file import open_tensors
+
+EXAMPLES = int(os.environ.get("WSD_FUZZ", "60"))
+fuzz = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    # One file, written anew by each example.
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+def places(value, path=()):
+    """Yield the path of every value in a JSON object."""
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    if isinstance(value, dict | list):
+        for key, inner in items:
+            if isinstance(inner, dict | list):
+                yield from places(inner, (*path, key))
+            else:
+                yield (*path, key)
+
+
+def replaced(value, path, new):
+    """Return a copy with one value replaced."""
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = replaced(copy[path[0]], path[1:], new)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def shape(manifest):
+    """Return a manifest cut short: one of each kind of entry is enough."""
+    components = {
+        name: {**entry, "records": entry["records"][:1], "shards": entry["shards"][:1]}
+        for name, entry in manifest["components"].items()
+    }
+    return {**manifest, "components": components}
+
+
+@fuzz
+@given(data=st.data(), new=JSON)
+def test_a_manifest_with_anything_anywhere(shape, tmp_path, data, new):
+    path = data.draw(st.sampled_from(list(places(shape))))
+    file = tmp_path / "manifest.json"
+    file.write_text(json.dumps(replaced(shape, path, new)))
+    try:
+        assert read_manifest(file) == json.loads(file.read_text())
+    except BundleError as error:
+        assert "manifest.json" in error.message
+        assert error.hint
+
+
+@fuzz
+@given(content=st.binary(max_size=200))
+def test_bytes_for_a_manifest(tmp_path, content):
+    file = tmp_path / "manifest.json"
+    file.write_bytes(content)
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        read_manifest(file)
+
+
+@pytest.fixture(scope="module")
+def tensors(checkpoint):
+    return (checkpoint / "text_encoder" / "model.safetensors").read_bytes()[:60_000]
+
+
+@fuzz
+@given(
+    at=st.integers(0, 4000), byte=st.integers(0, 255),
+    length=st.integers(0, 60_000) | st.just(60_000),
+)  # fmt: skip
+def test_safetensors_changed_and_cut(tensors, tmp_path, at, byte, length):
+    damaged = bytearray(tensors)
+    damaged[at] = byte
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(damaged[:length])
+    with pytest.raises(CheckpointError, match="not a readable safetensors"), open_tensors(file):
+        pass
+
+
+@fuzz
+@given(header=JSON | st.dictionaries(st.text(max_size=8), JSON, max_size=4), body=st.binary())
+def test_any_header_for_safetensors(tmp_path, header, body):
+    text = json.dumps(header).encode()
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(struct.pack("<Q", len(text)) + text + body)
+    try:
+        with open_tensors(file) as reader:
+            assert not [name for name in reader.keys() if reader.get_tensor(name) is None]  # noqa: SIM118 - no dict
+    except CheckpointError as error:
+        assert str(file) in error.message
+
+
+@fuzz
+@given(content=st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_bytes_for_a_configuration_or_a_library(tmp_path, content):
+    for name in ("config.json", "library.json"):
+        (tmp_path / name).write_bytes(content)
+    try:
+        read_json(tmp_path / "config.json")
+    except CheckpointError as error:
+        assert "config.json" in error.message
+    with pytest.raises(UsageError):
+        read_library(tmp_path)
+    with pytest.raises(CheckpointError, match="no expected values"):
+        expected_stages(tmp_path / "config.json", None, None)

@@ -1,0 +1,149 @@
+/** What reads files that anybody may have written: never anything but what is documented. */
+
+import fc from "fast-check";
+import { expect, test } from "vitest";
+
+import { FetchError, IntegrityError } from "../src/errors";
+import { Files } from "../src/files";
+import { sha256 } from "../src/integrity";
+import { parseIndex, parseManifest, SCHEMA_VERSION } from "../src/manifest";
+import { readText, writeText } from "../src/png";
+import { formatSettings, parseSettings } from "../src/settings";
+import { MemoryStore } from "./memory";
+import { whole, withServer } from "./server";
+
+/** JSON of anything; of what has none, nothing. */
+function stringify(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return "";
+  }
+}
+
+const RUNS = { numRuns: Number(process.env.WSD_FUZZ ?? 200) };
+
+const fields = fc.oneof(fc.string(), fc.anything());
+const entry = fc.record({ name: fields, title: fields, dtype: fields, manifest: fields });
+
+test("a list of models is one, or a FetchError", () => {
+  const text = fc.oneof(fc.string(), fc.json(), fc.array(entry).map(stringify));
+  fc.assert(
+    fc.property(text, (given) => {
+      try {
+        for (const model of parseIndex(given, "url")) expect(model.manifest).toBeTypeOf("string");
+      } catch (error) {
+        expect(error).toBeInstanceOf(FetchError);
+      }
+    }),
+    RUNS,
+  );
+  const model = { name: "a", title: "b", dtype: "f32", manifest: "a/" };
+  expect(parseIndex(JSON.stringify([model]), "url")).toEqual([model]);
+});
+
+test("a manifest is one of this version, or a FetchError", () => {
+  const text = fc.oneof(
+    fc.string(),
+    fc.json(),
+    fc
+      .record({ schema_version: fc.oneof(fc.constant(SCHEMA_VERSION), fc.anything()) })
+      .map(stringify),
+  );
+  fc.assert(
+    fc.property(text, (given) => {
+      try {
+        expect(parseManifest(given, "url").schema_version).toBe(SCHEMA_VERSION);
+      } catch (error) {
+        expect(error).toBeInstanceOf(FetchError);
+      }
+    }),
+    RUNS,
+  );
+});
+
+const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
+
+function chunk(type: string, data: Uint8Array): number[] {
+  const length = new Uint8Array(new Uint32Array([data.length]).buffer).reverse();
+  return [...length, ...new TextEncoder().encode(type), ...data, 0, 0, 0, 0];
+}
+
+const type = fc.constantFrom("IHDR", "tEXt", "iTXt", "IDAT");
+const data = fc.uint8Array({ maxLength: 60 });
+const keyed = fc.tuple(fc.constantFrom("parameters", "Title", ""), data).map(([key, rest]) => {
+  return new Uint8Array([...new TextEncoder().encode(key), 0, ...rest]);
+});
+
+test("the text of any PNG is text or nothing", () => {
+  const parts = fc.array(fc.tuple(type, fc.oneof(data, keyed)), { maxLength: 4 });
+  fc.assert(
+    fc.property(parts, fc.nat(), fc.nat(255), (chunks, at, byte) => {
+      const png = new Uint8Array([...SIGNATURE, ...chunks.flatMap(([t, d]) => chunk(t, d))]);
+      png[at % png.length] = byte;
+      const text = readText(png.subarray(0, png.length - (at % 7)));
+      expect(["string", "undefined"]).toContain(typeof text);
+      if (text !== undefined) expect(parseSettings(text)).toBeTypeOf("object");
+    }),
+    RUNS,
+  );
+});
+
+test("a chunk longer than a stack", () => {
+  const long = new Uint8Array(1_000_000).fill(1);
+  expect(readText(new Uint8Array([...SIGNATURE, ...chunk("IDAT", long)]))).toBeUndefined();
+  const text = new Uint8Array([...new TextEncoder().encode("parameters\0"), ...long]);
+  expect(readText(new Uint8Array([...SIGNATURE, ...chunk("tEXt", text)]))).toHaveLength(1_000_000);
+});
+
+test("settings written are settings read, whatever the prompt", () => {
+  const line = fc.string({ unit: "grapheme" }).map((text) => text.replace(/[\n\r\0]/g, " "));
+  const png = new Uint8Array([...SIGNATURE, ...chunk("IHDR", new Uint8Array(13))]);
+  fc.assert(
+    fc.property(line, fc.nat(2 ** 32 - 1), (prompt, seed) => {
+      fc.pre(!prompt.startsWith("Negative prompt:") && !prompt.startsWith("Steps: "));
+      const settings = {
+        ...{ prompt, negativePrompt: undefined, steps: 20, scheduler: "ddim", guidanceScale: 3 },
+        ...{ seed, width: 64, height: 64, model: "m", eta: 0 },
+      };
+      const read = parseSettings(readText(writeText(png, formatSettings(settings)))!);
+      expect(read).toMatchObject({ seed, steps: 20, scheduler: "ddim" });
+      expect(read.prompt?.trim() ?? "").toBe(prompt.trim());
+    }),
+    RUNS,
+  );
+});
+
+test("whatever the store gives, only the file's own bytes come out", async () => {
+  const body = new TextEncoder().encode("abc");
+  const entry = { file: "a.bin", bytes: 3, sha256: await sha256(body.buffer) };
+  await withServer([whole(body)], async (address) => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 5 }), async (kept) => {
+        const store = new MemoryStore();
+        store.kept.set(entry.sha256, kept.slice().buffer);
+        const files = new Files(address, store, new Map(), () => undefined);
+        expect(new Uint8Array(await files.get(entry, () => undefined))).toEqual(body);
+      }),
+      { numRuns: 50 },
+    );
+  });
+});
+
+test("whatever the server gives, only the file's own bytes come out", async () => {
+  const body = new TextEncoder().encode("abc");
+  const entry = { file: "a.bin", bytes: 3, sha256: await sha256(body.buffer) };
+  const bytes = fc.oneof(fc.constant(body), fc.uint8Array({ minLength: 3, maxLength: 3 }));
+  await fc.assert(
+    fc.asyncProperty(bytes, async (sent) => {
+      await withServer([whole(sent)], async (address) => {
+        const files = new Files(address, new MemoryStore(), new Map(), () => undefined);
+        const got = files.get(entry, () => undefined);
+        if (sent.every((byte, index) => byte === body[index])) {
+          expect(new Uint8Array(await got)).toEqual(body);
+        } else await expect(got).rejects.toThrow(IntegrityError);
+      });
+    }),
+    { numRuns: 20 },
+  );
+});

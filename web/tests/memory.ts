@@ -1,0 +1,28 @@
+import type { Store } from "../src/store";
+
+/** A store in memory, with room for so many files. */
+export class MemoryStore implements Store {
+  readonly kept = new Map<string, ArrayBuffer>();
+
+  constructor(private readonly room = Infinity) {}
+
+  read(key: string): Promise<ArrayBuffer | undefined> {
+    return Promise.resolve(this.kept.get(key));
+  }
+
+  write(key: string, data: ArrayBuffer): Promise<void> {
+    if (this.kept.size >= this.room)
+      return Promise.reject(new DOMException("full", "QuotaExceededError"));
+    this.kept.set(key, data.slice(0));
+    return Promise.resolve();
+  }
+
+  remove(key: string): Promise<void> {
+    this.kept.delete(key);
+    return Promise.resolve();
+  }
+
+  keys(): Promise<string[]> {
+    return Promise.resolve([...this.kept.keys()]);
+  }
+}
