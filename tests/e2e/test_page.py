@@ -1,5 +1,6 @@
 """The page as a person uses it, and what it says when something is missing."""
 
+import gzip
 import io
 import json
 import os
@@ -195,3 +196,10 @@ def test_options_out_of_range_are_refused_by_the_api(renderer):
             renderer.call(PREVIEW, ["a star", options])
         assert allowed in caught.value.hint
     assert renderer.usage() == before
+
+
+def test_what_the_page_weighs(bundle):
+    """Everything but the model, as a server sends it."""
+    files = [path for path in bundle.rglob("*") if path.suffix in (".js", ".css", ".html")]
+    assert len(files) > 6
+    assert sum(len(gzip.compress(path.read_bytes())) for path in files) < 150_000

@@ -159,15 +159,33 @@ def test_a_gpu_that_is_too_small_is_told_before_anything_is_fetched(visitor, ori
     assert files() == []
 
 
-def test_trying_again_after_a_failure(visitor, origin):
+FAILURES = {
+    "missing": ("vae-0", {"status": 404}, "the server answered 404"),
+    "failing": ("vae-0", {"status": 500}, "the server answered 500"),
+    "a web page": ("vae-0", {"content_type": "text/html", "body": "<p>"}, "sent a web page"),
+    "cut short": ("vae-0", {"body": "1234"}, "ended after 4 of "),
+    "too long": ("vae-0", {"body": b"0" * 100_000}, "more than the expected "),
+    "no tokenizer": ("tokenizer", {"status": 404}, "the server answered 404"),
+}
+
+
+@pytest.mark.parametrize(("part", "answer", "said"), FAILURES.values(), ids=FAILURES)
+def test_trying_again_after_a_failure(visitor, origin, part, answer, said):
     page = visitor.new_page()
     files = files_of(page)
-    page.route("**/vae-0.*", lambda route: route.fulfill(status=404))
+    pattern = f"**/{part}.*"
+    page.route(pattern, lambda route: route.fulfill(**answer))
     page.goto(origin)
-    expect(page.get_by_role("alert")).to_contain_text("answered 404")
-    page.unroute("**/vae-0.*")
-    before = len(files())
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text(f"{part}.")
+    expect(alert).to_contain_text(said)
+    assert len(alert.inner_text().splitlines()) == 2  # what was wrong, and what to do
+    page.unroute(pattern)
+    before = files()
     page.get_by_role("button", name=re.compile("Download|Load")).click()
     ready(page)
-    assert len(files()) == before + 1
-    draw(page)
+    assert alert.is_hidden()
+    again = set(before) & set(files()[len(before) :])
+    assert [url for url in again if f"/{part}." not in url] == []  # what had arrived was kept
+    if part == "vae-0":
+        draw(page)
