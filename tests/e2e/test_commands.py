@@ -1,0 +1,67 @@
+"""The README's own commands, one after another, as a reader types them."""
+
+import re
+import shlex
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+from PIL import Image
+
+from wsd.folders import REPOSITORY
+
+WSD = [sys.executable, "-m", "wsd"]
+# Real models' weights are not here, nor what is made of them.
+ABSENT = re.compile(r"sdxl|dist-xl")
+
+
+def block():
+    """Return the commands of the README's section on use."""
+    section = (REPOSITORY / "README.md").read_text().partition("\n## Use\n")[2]
+    lines = re.search(r"```sh\n(.*?)```", section, re.S).group(1).splitlines()
+    commands = [shlex.split(line, comments=True) for line in lines if not ABSENT.search(line)]
+    assert {words[1] for words in commands} >= {"build", "verify", "serve", "render", "reference"}
+    return commands
+
+
+def serve(words, folder):
+    """Start a server on a free port, and fetch what it promises."""
+    with subprocess.Popen(
+        [*WSD, *words, "--port", "0"], cwd=folder, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            address = process.stdout.readline().strip()
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address)
+            with urllib.request.urlopen(address) as response:
+                assert b"<title>" in response.read()
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("reader")
+
+
+@pytest.mark.parametrize("words", block(), ids=lambda words: words[1])
+def test_the_readmes_commands(words, folder):
+    _, *arguments = words
+    if arguments[0] == "serve":
+        serve(arguments, folder)
+        return
+    fewer = ["--steps", "2"] if arguments[0] in ("render", "reference") else []
+    done = subprocess.run(
+        [*WSD, *arguments, *fewer], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    if arguments[0] in ("render", "reference"):
+        with Image.open(folder / arguments[-1]) as picture:
+            assert picture.size == (128, 128)
+
+
+def test_commands_that_take_nothing():
+    for command, said in (("models", "tiny-sd15\t128x128\t"), ("doctor", "ok  ")):
+        done = subprocess.run([*WSD, command], capture_output=True, text=True, check=False)
+        assert said in done.stdout
+        assert done.returncode == 0, done.stdout
