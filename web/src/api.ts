@@ -61,3 +61,18 @@ export interface Usage {
   /** Bytes of WebAssembly memory. */
   wasmBytes: number;
 }
+
+/** What a self-test found of one stage. */
+export interface StageReport {
+  /** Name of the compiled function. */
+  stage: string;
+  /** The largest relative error of its results; not finite if they are not. */
+  error: number;
+  /** The most that it may be. */
+  limit: number;
+  /** Whether a second call gave the same bits. */
+  repeats: boolean;
+  /** Of the second call, results read back. */
+  milliseconds: number;
+  good: boolean;
+}

@@ -2,7 +2,7 @@
 
 import * as Comlink from "comlink";
 
-import type { Generated, LoadOptions, Usage } from "./api";
+import type { Generated, LoadOptions, StageReport, Usage } from "./api";
 import type { WsdError } from "./errors";
 import { AbortError } from "./errors";
 import { fetchText, forget } from "./files";
@@ -12,7 +12,6 @@ import type { GenerateOptions } from "./options";
 import type { OnProgress } from "./progress";
 import type { Preflight } from "./preflight";
 import { preflight as examine } from "./preflight";
-import type { StageReport } from "./selftest";
 import { openStore } from "./store";
 import { registerErrors } from "./transfer";
 import { scriptUrl } from "./trusted";

@@ -1,6 +1,6 @@
 /** Text → denoise → decode. No DOM: it runs in a worker or in a page. */
 
-import type { Generated, LoadOptions, Timings, Usage } from "./api";
+import type { Generated, LoadOptions, StageReport, Timings, Usage } from "./api";
 import { Components } from "./components/components";
 import { Decoder } from "./decoder";
 import { Denoiser, disposeAll } from "./denoiser";
@@ -21,7 +21,6 @@ import type { Tensor } from "./runtime";
 import { Runtime } from "./runtime";
 import { NO_STORE, openStore } from "./store";
 import { layOutRun } from "./schedulers";
-import type { StageReport } from "./selftest";
 import { runSelfTest } from "./selftest";
 import type { Settings } from "./settings";
 import type { Tokenizers } from "./text";

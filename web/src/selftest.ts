@@ -3,27 +3,13 @@
  * driver that computes wrongly from files that are wrong.
  */
 
+import type { StageReport } from "./api";
 import { OptionError, throwIfAborted } from "./errors";
 import type { Files } from "./files";
 import type { EntryPoint } from "./manifest";
 import type { Model } from "./model";
 import type { OnProgress } from "./progress";
 import { MersenneTwister, randn } from "./rng";
-
-/** One stage of a report. */
-export interface StageReport {
-  /** Name of the compiled function. */
-  stage: string;
-  /** The largest relative error of its results; not finite if they are not. */
-  error: number;
-  /** The most that it may be. */
-  limit: number;
-  /** Whether a second call gave the same bits. */
-  repeats: boolean;
-  /** Of the second call, results read back. */
-  milliseconds: number;
-  good: boolean;
-}
 
 /** What is kept of one result. */
 export interface ExpectedOutput {

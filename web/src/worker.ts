@@ -2,12 +2,11 @@
 
 import * as Comlink from "comlink";
 
-import type { Generated, LoadOptions, OnNotice, Usage } from "./api";
+import type { Generated, LoadOptions, OnNotice, StageReport, Usage } from "./api";
 import type { Manifest, Size } from "./manifest";
 import type { GenerateOptions } from "./options";
 import type { OnProgress } from "./progress";
 import { ResilientPipeline } from "./resilient";
-import type { StageReport } from "./selftest";
 import { registerErrors } from "./transfer";
 
 /** What of the load options crosses to the worker. */
