@@ -263,7 +263,7 @@ def security(session: nox.Session) -> None:
 def audit(session: nox.Session) -> None:
     """Compare what is locked with known advisories, where a source of them answers."""
     # Apart: safety wants other versions of what WSD needs.
-    session.install("pip-audit", "safety")
+    session.install("pip-audit==2.10.1", "safety==3.8.1")
     session.run("python", "-m", "wsd.audit", env={"PYTHONPATH": str(ROOT)})
 
 
