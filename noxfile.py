@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 
 from wsd import engine, system  # noqa: E402 - beside this file, and need only Python
+from wsd.zoo import find_family  # noqa: E402 - as they do
 
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["tests"]
@@ -22,7 +23,7 @@ nox.needs_version = ">=2024.4.15"
 LEAST_COVERAGE = 0.8
 # Examples of each property, where more is asked for than in nox -s tests.
 FUZZ = "2000"
-DEMO_PROMPT = "a large red circle left of a small blue square on a white background"
+DEMO_MODEL = find_family("tiny-sd15")
 
 
 def prepare(session: nox.Session, *extras: str) -> None:
@@ -58,10 +59,10 @@ def demo(session: nox.Session) -> None:
     out = ROOT / "out"
     bundle = out / "demo"
     session.run("python", "-c", f"import shutil; shutil.rmtree({str(bundle)!r}, True)")
-    session.run("wsd", "build", "--model", "tiny-sd15", "--out", bundle)
+    session.run("wsd", "build", "--model", DEMO_MODEL.name, "--out", bundle)
     session.run("wsd", "verify", bundle)
     figures = out / "demo.json"
-    prompt = session.posargs[0] if session.posargs else DEMO_PROMPT
+    prompt = session.posargs[0] if session.posargs else DEMO_MODEL.examples[0]
     session.run(
         "wsd", "render", bundle, "--prompt", prompt, "--out", out / "demo.png", "--json", figures
     )

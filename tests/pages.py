@@ -1,6 +1,43 @@
-"""What tests of the page share: ways to come between a server and a browser."""
+"""What tests of the page share: what a visitor does, and ways to come between."""
 
 import json
+
+from playwright.sync_api import expect
+
+_KEPT = """
+async () => {
+  const root = await navigator.storage.getDirectory();
+  const found = [];
+  for await (const key of (await root.getDirectoryHandle("wsd")).keys()) found.push(key);
+  return found.filter((key) => !key.startsWith("text-"));
+}
+"""
+
+
+def watch(page):
+    """Return a list that collects what a page complains about."""
+    complaints = []
+    page.on("console", lambda m: m.type in ("error", "warning") and complaints.append(m.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    return complaints
+
+
+def ready(page):
+    """Wait until a picture can be drawn."""
+    expect(page.get_by_role("status")).to_have_text("Ready.")
+
+
+def draw(page):
+    """Draw a picture of two steps."""
+    page.get_by_label("Prompt", exact=True).fill("a red circle")
+    page.get_by_label("Steps").fill("2")
+    page.get_by_role("button", name="Draw").click()
+    expect(page.get_by_role("status")).to_contain_text("Done in")
+
+
+def kept_files(page):
+    """Return the digests of what the browser keeps, texts left out."""
+    return set(page.evaluate(_KEPT))
 
 
 def flip(route):

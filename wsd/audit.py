@@ -7,15 +7,15 @@ pass nor a failure.
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wsd.errors import ToolError
 from wsd.folders import REPOSITORY
+from wsd.run import run
 
 NOT_AUDITED = "not audited: no advisory source"
 _TIMEOUT_S = 300
@@ -72,14 +72,11 @@ def audit(
     what: str, command: Sequence[str], read: Callable[[Any], tuple[int, list[str]]], folder: Path
 ) -> Audit:
     """Run a tool and read what it prints; what is no report means that no source answered."""
-    if shutil.which(command[0]) is None:
-        return Audit(what, 0)
     try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S
-        )
-        audited, advisories = read(json.loads(done.stdout[done.stdout.index("{") :]))
-    except (subprocess.TimeoutExpired, ValueError, KeyError, TypeError):
+        # With an advisory, or without a source, each of them exits otherwise than with 0.
+        said = run(command, cwd=folder, check=False, timeout=_TIMEOUT_S)
+        audited, advisories = read(json.loads(said[said.index("{") :]))
+    except (ToolError, ValueError, KeyError, TypeError):
         return Audit(what, 0)
     return Audit(what, audited, tuple(advisories))
 

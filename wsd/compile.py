@@ -28,7 +28,7 @@ from wsd.kernels.sampler import TERMS, linear_combination
 from wsd.library import EntryPoint, Library, architecture, read_library, write_library
 from wsd.modules import build_skeleton
 from wsd.page import build_page
-from wsd.parts import Part, TensorSpec, make_part, make_tile_part
+from wsd.parts import Part, TensorSpec, make_parts
 from wsd.passes import MAX_STORAGE_BUFFERS, apply_passes
 from wsd.progress import Progress
 from wsd.storage import Parameter
@@ -177,13 +177,10 @@ def _kernels(calls: frozenset[str], shaders: dict[str, str]) -> tuple[str, ...]:
 
 
 def _parts(family: Family, sizes: Sequence[tuple[int, int]]) -> Iterator[tuple[Component, Part]]:
-    """Yield what is compiled; text encoders once, since size does not matter to them."""
+    """Yield what is compiled, and of which component."""
     for component in family.components:
-        model = build_skeleton(component)
-        for size in sizes[:1] if component.role == "text_encoder" else sizes:
-            yield component, make_part(family, component, model, size)
-        if component.role == "vae_decoder":
-            yield component, make_tile_part(family, component, model)
+        for part in make_parts(family, component, build_skeleton(component), sizes):
+            yield component, part
 
 
 def _entry_points(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from wsd.digest import canonical_json, sha256_file
 from wsd.errors import CheckpointError, UsageError
 from wsd.folders import write_atomically
 from wsd.library import Library, Size
-from wsd.parts import Part, TensorSpec, make_part, make_tile_part
+from wsd.parts import Part, TensorSpec, make_parts
 from wsd.progress import Progress
 from wsd.tokenizer import find_tokenizer, load_tokenizer
 from wsd.zoo import Component
@@ -61,8 +60,9 @@ def write_expected(
     stages = []
     with progress.stage("reference", total=len(family.components)) as advance:
         for component in family.components:
-            for part in _parts(checkpoint, component, size):
-                stages.append(_run(part, _given(checkpoint, component, size, prompt)))
+            given = _given(checkpoint, component, size, prompt)
+            parts = make_parts(family, component, checkpoint.load(component), [size])
+            stages += [_run(part, given) for part in parts]
             advance(1)
     weights = {c.name: _digests(checkpoint, c) for c in family.components}
     table = {"model": family.name, "prompt": prompt, "weights": weights, "stages": stages}
@@ -105,14 +105,6 @@ def expected_stages(path: Path, checkpoint: Checkpoint, library: Library) -> byt
 
 def _digests(checkpoint: Checkpoint, component: Component) -> list[str]:
     return [sha256_file(path) for path in checkpoint.files(component)]
-
-
-def _parts(checkpoint: Checkpoint, component: Component, size: Size) -> Iterator[Part]:
-    """Yield a component's functions, with its weights."""
-    module = checkpoint.load(component)
-    yield make_part(checkpoint.family, component, module, size)
-    if component.role == "vae_decoder":
-        yield make_tile_part(checkpoint.family, component, module)
 
 
 def _given(checkpoint: Checkpoint, component: Component, size: Size, prompt: str) -> dict[str, Any]:

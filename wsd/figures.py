@@ -17,11 +17,12 @@ from typing import Any
 
 from wsd.folders import REPOSITORY, write_atomically
 from wsd.run import run
+from wsd.zoo import find_family
 
 FILE = REPOSITORY / "docs" / "figures.json"
 README = REPOSITORY / "README.md"
 _MODEL = "tiny-sd15"
-_PROMPT = "a large red circle left of a small blue square on a white background"
+_PROMPT = find_family(_MODEL).examples[0]
 _BEGIN, _END = "<!-- figures: python -m wsd.figures -->\n", "<!-- end of figures -->"
 _MIB = 1 << 20
 

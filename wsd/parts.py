@@ -6,6 +6,7 @@ return objects. These wrappers take and return tensors that WebGPU can hold.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -234,7 +235,30 @@ def _decoder(
     return Part(name, component.role, Decoder(model), (_latents(family, size),), (output,), size)
 
 
-def make_tile_part(family: Family, component: Component, model: torch.nn.Module) -> Part:
+def make_parts(
+    family: Family, component: Component, model: torch.nn.Module, sizes: Sequence[tuple[int, int]]
+) -> Iterator[Part]:
+    """Yield every function that a component becomes.
+
+    Text encoders are wrapped once, since size does not matter to them; the decoder also for
+    one tile.
+
+    Args:
+        family: the zoo's entry.
+        component: which of its components ``model`` is.
+        model: the torch module in evaluation mode, float32.
+        sizes: (width, height) of the pictures in pixels.
+
+    Raises:
+        CompileError: as :func:`make_part`.
+    """
+    for size in sizes[:1] if component.role == "text_encoder" else sizes:
+        yield make_part(family, component, model, size)
+    if component.role == "vae_decoder":
+        yield _tile(family, component, model)
+
+
+def _tile(family: Family, component: Component, model: torch.nn.Module) -> Part:
     """Wrap the decoder for one tile of a picture of any size."""
     part = _decoder(family, component, model, (family.tile, family.tile))
     return replace(part, entry_point=TILE_ROLE, role=TILE_ROLE, size=None)

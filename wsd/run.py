@@ -31,6 +31,8 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     hint: str = "the lines above are the program's own words",
+    check: bool = True,
+    timeout: float | None = None,
 ) -> str:
     """Run a program to its end and return its standard output.
 
@@ -39,9 +41,12 @@ def run(
         cwd: folder to run in.
         env: variables set on top of this process's environment.
         hint: what to do when the program fails.
+        check: whether a non-zero exit is a failure; some programs say with it what they found.
+        timeout: seconds that it may take.
 
     Raises:
-        ToolError: on a non-zero exit, with the end of the program's output.
+        ToolError: on a non-zero exit, with the end of the program's output; if it cannot be
+            started, or takes too long.
     """
     words = [str(word) for word in command]
     try:
@@ -55,10 +60,13 @@ def run(
             errors="replace",
             stdin=subprocess.DEVNULL,
             capture_output=True,
+            timeout=timeout,
         )
+    except subprocess.TimeoutExpired as error:
+        raise ToolError(f"{words[0]} took more than {timeout} s", hint) from error
     except OSError as error:
         raise ToolError(f"could not start {words[0]}: {error}", hint) from error
-    if done.returncode != 0:
+    if check and done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-_TAIL_LINES:]
         raise ToolError(
             f"{Path(words[0]).name} exited with code {done.returncode}\n" + "\n".join(said), hint

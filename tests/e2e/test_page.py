@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 import pytest
-from pages import before_worker, flip
+from pages import before_worker, flip, watch
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -42,14 +42,6 @@ WATCH_THREAD = """
   new PerformanceObserver(note).observe({ type: "longtask" });
 }
 """
-
-
-def watch(page):
-    """Collect what the page complains about."""
-    complaints = []
-    page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    return complaints
 
 
 def test_a_person_draws_a_picture(page, address):

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from pages import before_worker, flip
+from pages import before_worker, change_manifest, flip, watch
 from playwright.sync_api import expect
 
 from wsd.build import build_bundle
@@ -53,8 +53,7 @@ def rows(page):
 
 
 def test_all_is_well(page, origin):
-    complaints = []
-    page.on("console", lambda m: m.type in ("error", "warning") and complaints.append(m.text))
+    complaints = watch(page)
     assert run(page, origin) == "All is well: the GPU computes what PyTorch does."
     assert [cells[0] for cells in rows(page)] == STAGES
     assert all(float(cells[2]) < 1e-4 for cells in rows(page))
@@ -84,6 +83,17 @@ def test_a_gpu_that_changes_its_mind(page, origin):
     assert unet[1] == "BAD"
     assert unet[4] == "NO"
     assert float(unet[2]) < 1e-3
+
+
+def test_a_stage_too_large_for_the_gpu_is_left_out(page, origin):
+    def enlarge(manifest):
+        for entry in manifest["entry_points"]:
+            if entry["name"] == "vae_decoder_16x16":
+                entry["largest_buffer_bytes"] = 2**50
+
+    change_manifest(page, "**/manifest.json", enlarge)
+    assert run(page, origin) == "All is well: the GPU computes what PyTorch does."
+    assert [cells[0] for cells in rows(page)] == [s for s in STAGES if s != "vae_decoder_16x16"]
 
 
 def test_a_damaged_file(page, origin):

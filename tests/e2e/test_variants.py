@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from pages import change_manifest
+from pages import change_manifest, draw, kept_files, ready
 from playwright.sync_api import expect
 from speck import SPECK
 
@@ -44,10 +44,6 @@ def page(context, joined):
     visitor.close()
 
 
-def ready(page):
-    expect(page.get_by_role("status")).to_have_text("Ready.")
-
-
 def test_one_bundle(joined):
     assert list(verify_bundle(joined)) == []
     index = json.loads((joined / "models" / "index.json").read_text())
@@ -67,10 +63,7 @@ def test_the_preferred_precision_or_another_that_is_asked_for(page):
     expect(facts).not_to_have_text(whole)
     ready(page)
     assert any("/speck-f16/unet-0." in url for url in page.files)
-    page.get_by_label("Prompt", exact=True).fill("a red circle")
-    page.get_by_label("Steps").fill("2")
-    page.get_by_role("button", name="Draw").click()
-    expect(page.get_by_role("status")).to_contain_text("Done in")
+    draw(page)
 
 
 def test_a_gpu_that_only_the_smaller_fits(page):
@@ -107,25 +100,15 @@ def test_a_picture_that_its_buffers_do_not_fit(page, role):
     expect(page.get_by_role("status")).to_contain_text("Done in")
 
 
-KEPT = """
-async () => {
-  const root = await navigator.storage.getDirectory();
-  const found = [];
-  for await (const key of (await root.getDirectoryHandle("wsd")).keys()) found.push(key);
-  return found.filter((key) => !key.startsWith("text-"));
-}
-"""
-
-
 def test_forgetting_one_model_keeps_what_another_shares(page, joined):
     page.goto(page.address + "?model=twin")
     ready(page)
     page.goto(page.address + "?model=speck")
     ready(page)
-    both = set(page.evaluate(KEPT))
+    both = kept_files(page)
     page.get_by_role("button", name="Forget this model").click()
     expect(page.get_by_role("status")).to_contain_text("Forgotten")
-    left = set(page.evaluate(KEPT))
+    left = kept_files(page)
     twin = json.loads((joined / "models" / "twin" / "manifest.json").read_text())
     assert left < both
     assert twin["library"]["sha256"] in left

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from pages import change_manifest
+from pages import change_manifest, draw, kept_files, ready, watch
 from playwright.sync_api import expect
 
 from wsd.npm import source_folder
@@ -24,17 +24,6 @@ def visitor(context):
 def origin(speck):
     with served(speck[0]) as url:
         yield url
-
-
-def ready(page):
-    expect(page.get_by_role("status")).to_have_text("Ready.")
-
-
-def draw(page):
-    page.get_by_label("Prompt", exact=True).fill("a red circle")
-    page.get_by_label("Steps").fill("2")
-    page.get_by_role("button", name="Draw").click()
-    expect(page.get_by_role("status")).to_contain_text("Done in")
 
 
 def files_of(page):
@@ -59,9 +48,7 @@ def test_a_second_visit_needs_no_server(visitor, speck):
 
 def test_what_a_person_finds(visitor, origin):
     page = visitor.new_page()
-    complaints = []
-    page.on("console", lambda m: m.type in ("error", "warning") and complaints.append(m.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    complaints = watch(page)
     page.goto(origin)
     ready(page)
     expect(page.locator("#model-facts")).to_contain_text("A model for tests. ")
@@ -84,15 +71,7 @@ def test_what_a_person_finds(visitor, origin):
     assert rows["GPU memory at most"].endswith("MiB")
     page.get_by_role("button", name="Forget this model").click()
     expect(page.get_by_role("status")).to_contain_text("Forgotten")
-    kept = page.evaluate(
-        """async () => {
-          const root = await navigator.storage.getDirectory();
-          const names = [];
-          for await (const name of (await root.getDirectoryHandle("wsd")).keys()) names.push(name);
-          return names.filter((name) => !name.startsWith("text-"));
-        }"""
-    )
-    assert kept == []
+    assert kept_files(page) == set()
     assert complaints == []
 
 

@@ -2,6 +2,7 @@
 
 import { throwIfAborted } from "./errors";
 import type { Size } from "./manifest";
+import { valueCount } from "./manifest";
 import type { Model, NamedTensors } from "./model";
 import type { ResolvedOptions } from "./options";
 import { previewImage } from "./preview";
@@ -173,7 +174,7 @@ export class Denoiser {
    */
   private drawNoise(): Float32Array[][] {
     const { seed, size, images } = this.options;
-    const count = this.model.latentShape(size).reduce((product, edge) => product * edge, 1);
+    const count = valueCount(this.model.latentShape(size));
     const generator = new MersenneTwister(seed);
     const draws = 1 + this.run.steps.filter((step) => step.next.noise !== undefined).length;
     const drawn = Array.from({ length: draws }, () => randn(generator, count * images));

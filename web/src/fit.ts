@@ -12,7 +12,12 @@ export type BufferLimits = Pick<
 
 /** Whether a function can be called for pictures of this size. */
 export function fits(manifest: Manifest, role: Role, size: Size, limits: BufferLimits): boolean {
-  return findEntryPoint(manifest, role, size).largest_buffer_bytes <= largest(limits);
+  return hasBuffersFor(findEntryPoint(manifest, role, size), limits);
+}
+
+/** Whether a GPU has buffers for a function. */
+export function hasBuffersFor(entry: EntryPoint, limits: BufferLimits): boolean {
+  return entry.largest_buffer_bytes <= largest(limits);
 }
 
 /** Whether a tile is no larger than a picture, and not the picture itself. */
@@ -25,11 +30,14 @@ export function canTile(manifest: Manifest, size: Size): boolean {
 
 /** The sizes of pictures that can be drawn, decoded whole or in tiles. */
 export function drawableSizes(manifest: Manifest, limits: BufferLimits): Size[] {
-  return compiledSizes(manifest).filter(
-    (size) =>
-      fits(manifest, "unet", size, limits) &&
-      (fits(manifest, "vae_decoder", size, limits) ||
-        (canTile(manifest, size) && fits(manifest, "vae_decoder_tile", size, limits))),
+  return compiledSizes(manifest).filter((size) => isDrawable(manifest, size, limits));
+}
+
+function isDrawable(manifest: Manifest, size: Size, limits: BufferLimits): boolean {
+  return (
+    fits(manifest, "unet", size, limits) &&
+    (fits(manifest, "vae_decoder", size, limits) ||
+      (canTile(manifest, size) && fits(manifest, "vae_decoder_tile", size, limits)))
   );
 }
 
@@ -39,12 +47,13 @@ export function sizeProblem(
   size: Size,
   limits: BufferLimits,
 ): UnsupportedError | undefined {
-  const drawable = drawableSizes(manifest, limits);
-  if (drawable.some(([width, height]) => width === size[0] && height === size[1])) return undefined;
+  if (isDrawable(manifest, size, limits)) return undefined;
   const roles: Role[] = ["unet", "vae_decoder"];
   const entries: EntryPoint[] = roles.map((role) => findEntryPoint(manifest, role, size));
   const needed = Math.max(...entries.map((entry) => entry.largest_buffer_bytes));
-  const listed = drawable.map((other) => other.join("x")).join(", ");
+  const listed = drawableSizes(manifest, limits)
+    .map((other) => other.join("x"))
+    .join(", ");
   return new UnsupportedError(
     `a picture of ${size.join("x")} needs a GPU buffer of ${needed} bytes, ` +
       `this GPU's largest has ${largest(limits)}`,

@@ -34,8 +34,13 @@ export async function requestGpu(requirements: Requirements): Promise<Gpu> {
     requiredFeatures: requirements.features as GPUFeatureName[],
     requiredLimits: limits,
   });
+  return { device, adapter: describeAdapter(adapter) };
+}
+
+/** What an adapter says of its GPU. */
+export function describeAdapter(adapter: GPUAdapter): Gpu["adapter"] {
   const { vendor, architecture, description } = adapter.info;
-  return { device, adapter: { vendor, architecture, description } };
+  return { vendor, architecture, description };
 }
 
 /** The best adapter, or an UnsupportedError that says why there is none. */

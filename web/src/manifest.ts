@@ -112,7 +112,7 @@ export function parseManifest(text: string, url: string): Manifest {
   const manifest = parseJson(text, url, "a manifest's") as Partial<Manifest> | null;
   if (manifest?.schema_version !== SCHEMA_VERSION) {
     throw new FetchError(
-      `${url} has schema version ${String(manifest?.schema_version)}, expected ${SCHEMA_VERSION}`,
+      `${url} has schema version ${JSON.stringify(manifest?.schema_version)}, expected ${SCHEMA_VERSION}`,
       "reload the page, or rebuild the bundle with the same version of WSD",
     );
   }
@@ -165,6 +165,11 @@ export function findEntryPoint(manifest: Manifest, role: Role, size: Size): Entr
     );
   }
   return found;
+}
+
+/** How many values a tensor of a shape has. */
+export function valueCount(shape: readonly number[]): number {
+  return shape.reduce((product, edge) => product * edge, 1);
 }
 
 /** The picture sizes that the model was compiled for. */

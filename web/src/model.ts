@@ -66,8 +66,13 @@ export class Model {
       ]);
       return this.call(entry, Object.fromEntries(tensors) as NamedTensors);
     });
+    return this.readAll(outputs);
+  }
+
+  /** Read tensors back, by name, and dispose of them. */
+  async readAll(tensors: NamedTensors): Promise<Record<string, Float32Array>> {
     const read: Record<string, Float32Array> = {};
-    for (const [name, tensor] of Object.entries(outputs)) {
+    for (const [name, tensor] of Object.entries(tensors)) {
       read[name] = await this.readAndDispose(tensor);
     }
     return read;

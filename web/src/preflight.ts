@@ -3,7 +3,7 @@
 import type { WsdError } from "./errors";
 import { fetchText, fileSizes } from "./files";
 import { drawableSizes, fits, sizeProblem } from "./fit";
-import { findAdapter, shortcomings } from "./gpu";
+import { describeAdapter, findAdapter, shortcomings } from "./gpu";
 import type { Manifest, Size } from "./manifest";
 import { parseManifest } from "./manifest";
 import { openStore } from "./store";
@@ -40,13 +40,12 @@ export async function preflight(manifestUrl: string): Promise<Preflight> {
   }
   try {
     const adapter = await findAdapter();
-    const { vendor, architecture, description } = adapter.info;
     const { limits } = adapter;
     const sizes = drawableSizes(manifest, limits);
     const problems: WsdError[] = shortcomings(adapter, manifest.requires);
     if (sizes.length === 0) problems.push(sizeProblem(manifest, manifest.defaults.size, limits)!);
     const tiling = sizes.length > 0 && !fits(manifest, "vae_decoder", sizes[0]!, limits);
-    const told = { vendor, architecture, description };
+    const told = describeAdapter(adapter);
     return { manifestUrl, manifest, problems, sizes, tiling, adapter: told, bytes };
   } catch (error) {
     const none = { sizes: [], tiling: false, adapter: undefined };

@@ -6,7 +6,10 @@
 import type { StageReport } from "./api";
 import { OptionError, throwIfAborted } from "./errors";
 import type { Files } from "./files";
+import type { BufferLimits } from "./fit";
+import { hasBuffersFor } from "./fit";
 import type { EntryPoint } from "./manifest";
+import { valueCount } from "./manifest";
 import type { Model } from "./model";
 import type { OnProgress } from "./progress";
 import { MersenneTwister, randn } from "./rng";
@@ -30,26 +33,34 @@ interface ExpectedStage {
 /** By the precision of the weights: what rounding them costs is no fault of the GPU's. */
 const LIMITS: Record<string, number> = { f32: 1e-3, f16: 1e-2, w8a16: 1e-1 };
 
+/** What the stages run on. */
+export interface Bench {
+  limits: BufferLimits;
+  /** Bring a component's parameters and a function's pipelines to the GPU. */
+  need: (entry: EntryPoint) => Promise<void>;
+}
+
 /**
- * Run the stages one after another.
+ * Run the stages that the GPU has buffers for, one after another.
  *
- * @param need brings a component's parameters and a function's pipelines to the GPU.
  * @throws OptionError if the bundle has no expected values.
  */
 export async function runSelfTest(
   model: Model,
   files: Files,
-  need: (entry: EntryPoint) => Promise<void>,
+  bench: Bench,
   report: OnProgress,
   signal?: AbortSignal,
 ): Promise<StageReport[]> {
-  const stages = await readStages(model, files, signal);
+  const known = await readStages(model, files, signal);
+  const stages = known
+    .map((stage) => ({ stage, entry: findEntry(model, stage) }))
+    .filter(({ entry }) => hasBuffersFor(entry, bench.limits));
   const reports: StageReport[] = [];
-  for (const stage of stages) {
+  for (const { stage, entry } of stages) {
     throwIfAborted(signal);
     report({ stage: "self-test", loaded: reports.length, total: stages.length });
-    const entry = model.manifest.entry_points.find(({ name }) => name === stage.entry_point)!;
-    await need(entry);
+    await bench.need(entry);
     reports.push(await runStage(model, entry, stage));
   }
   report({ stage: "self-test", loaded: stages.length, total: stages.length });
@@ -70,6 +81,10 @@ async function readStages(
   }
   const bytes = await files.get(entry, () => undefined, signal);
   return (JSON.parse(new TextDecoder().decode(bytes)) as { stages: ExpectedStage[] }).stages;
+}
+
+function findEntry(model: Model, stage: ExpectedStage): EntryPoint {
+  return model.manifest.entry_points.find(({ name }) => name === stage.entry_point)!;
 }
 
 async function runStage(
@@ -97,8 +112,7 @@ function makeInputs(
   const made = entry.inputs.map(({ name, shape, dtype }) => {
     const given = stage.inputs[name]!;
     if ("seed" in given) {
-      const count = shape.reduce((product, edge) => product * edge, 1);
-      return [name, randn(new MersenneTwister(given.seed), count)] as const;
+      return [name, randn(new MersenneTwister(given.seed), valueCount(shape))] as const;
     }
     const kind = dtype === "int32" ? Int32Array : Float32Array;
     return [name, kind.from(given.values)] as const;

@@ -1,6 +1,7 @@
 /** Text → what conditions the UNet: one or several text encoders, in the manifest's order. */
 
 import type { EntryPoint } from "./manifest";
+import { valueCount } from "./manifest";
 import type { Model, NamedTensors } from "./model";
 import type { Tensor } from "./runtime";
 import type { Tokenize } from "./tokenizer";
@@ -36,7 +37,7 @@ export class TextStage {
     return this.model.kept(() =>
       Object.fromEntries(
         this.encoders.at(-1)!.outputs.map(({ name, shape }) => {
-          const zeros = new Float32Array(shape.reduce((product, edge) => product * edge, 1));
+          const zeros = new Float32Array(valueCount(shape));
           return [name, this.model.runtime.tensor(zeros, shape)];
         }),
       ),

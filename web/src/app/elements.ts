@@ -29,6 +29,11 @@ export function row(cells: string[], scope: "row" | "col" = "row"): HTMLTableRow
   return line;
 }
 
+/** A GPU in words, as far as it tells. */
+export function gpuName(adapter: Record<string, string>): string {
+  return Object.values(adapter).filter(Boolean).join(" ");
+}
+
 /** Bytes in words: 1.93 GiB. */
 export function bytes(count: number): string {
   const mib = count / 2 ** 20;

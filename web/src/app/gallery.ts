@@ -1,7 +1,7 @@
 /** The canvas, finished pictures, and what they took. */
 
 import type { Generated, StableDiffusionPipeline } from "../client";
-import { bytes, element, row } from "./elements";
+import { bytes, element, gpuName, row } from "./elements";
 import { pictureFile } from "./pictures";
 
 const canvas = element<HTMLCanvasElement>("canvas");
@@ -56,7 +56,7 @@ export async function showFigures(
     ["GPU memory now", bytes(usage.gpuBytes)],
     ["GPU memory at most", bytes(usage.peakGpuBytes)],
     ["GPU pipelines", String(usage.pipelines)],
-    ["GPU", Object.values(pipeline.adapter).filter(Boolean).join(" ")],
+    ["GPU", gpuName(pipeline.adapter)],
   ];
   element("figures-body").replaceChildren(...rows.map((cells) => row(cells)));
 }

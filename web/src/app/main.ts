@@ -1,15 +1,10 @@
 /** The page: a form around the pipeline. */
 
 import type { ListedModel, Preflight } from "../client";
-import {
-  chooseVariant,
-  compiledSizes,
-  listModels,
-  preflight,
-  StableDiffusionPipeline,
-} from "../client";
+import { chooseVariant, compiledSizes, preflight, StableDiffusionPipeline } from "../client";
 import { bytes, element, field, fill } from "./elements";
 import { addPictures, show, showFigures } from "./gallery";
+import { offeredModels } from "./models";
 import { scriptUrl } from "../trusted";
 import { settingsFrom } from "./pictures";
 import { hideError, say, showError, showNotice, showProgress } from "./status";
@@ -204,13 +199,11 @@ async function start(): Promise<void> {
     const model = pipeline;
     void work((signal) => draw(model, signal));
   };
-  const models = await listModels("models/index.json");
-  const wanted = new URLSearchParams(location.search).get("model");
-  const { name } = models.find((model) => model.name === wanted) ?? models[0]!;
+  const { models, wanted } = await offeredModels();
   fill(
     "model",
     models.map((model) => [model.name, model.name]),
-    name,
+    wanted.name,
   );
   element("model-row").hidden = models.length < 2;
   const select = element<HTMLSelectElement>("model");

@@ -2,6 +2,7 @@
 
 import type { Manifest, StageReport } from "../client";
 import { FetchError, IntegrityError, UnsupportedError, WsdError } from "../client";
+import { gpuName } from "./elements";
 
 /** What a self-test found. */
 export interface Found {
@@ -56,9 +57,7 @@ export function writeReport(found: Found, environment: Record<string, string>): 
     Built: Object.entries(manifest?.toolchain ?? {})
       .map((pair) => pair.join(" "))
       .join(", "),
-    GPU: Object.values(adapter ?? {})
-      .filter(Boolean)
-      .join(" "),
+    GPU: gpuName(adapter ?? {}),
     ...environment,
   };
   const lines = Object.entries(facts)

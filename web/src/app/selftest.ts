@@ -1,7 +1,8 @@
 /** The self-test page: one button, a table and a report. */
 
-import { listModels, preflight, StableDiffusionPipeline } from "../client";
+import { preflight, StableDiffusionPipeline } from "../client";
 import { element, fill, row } from "./elements";
+import { offeredModels } from "./models";
 import type { Found } from "./report";
 import { STAGE_HEADINGS, stageCells, verdict, writeReport } from "./report";
 import { hideError, say, showError, showNotice, showProgress } from "./status";
@@ -69,13 +70,11 @@ async function run(manifestUrl: string): Promise<void> {
 }
 
 async function start(): Promise<void> {
-  const models = await listModels("models/index.json");
-  const wanted = new URLSearchParams(location.search).get("model");
-  const chosen = models.find((model) => model.name === wanted) ?? models[0]!;
+  const { models, wanted } = await offeredModels();
   const listed = models.flatMap(({ name, variants }) =>
     variants.map(({ dtype, manifest }) => [manifest, `${name}, ${dtype}`] as const),
   );
-  fill("model", listed, chosen.variants[0].manifest);
+  fill("model", listed, wanted.variants[0].manifest);
   const select = element<HTMLSelectElement>("model");
   element<HTMLFormElement>("form").onsubmit = (event) => {
     event.preventDefault();
