@@ -17,7 +17,13 @@ async () => {
 def watch(page):
     """Return a list that collects what a page complains about."""
     complaints = []
-    page.on("console", lambda m: m.type in ("error", "warning") and complaints.append(m.text))
+
+    def listen(message):
+        # Some contexts forbid service workers, and say so of the page's.
+        if message.type in ("error", "warning") and "Playwright" not in message.text:
+            complaints.append(message.text)
+
+    page.on("console", listen)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     return complaints
 

@@ -150,6 +150,7 @@ def _write_model(
             "requires": _requirements(components, library),
             "peak_bytes": [_listed(asdict(peak)) for peak in peaks(library)],
             "toolchain": library.toolchain,
+            **_write_variants(library, folder),
             **_write_expected(checkpoint, library, folder, expected),
         },
         folder,
@@ -205,6 +206,16 @@ def _write_tokenizers(checkpoint: Checkpoint, folder: Path) -> dict[str, Any]:
         (folder / name).write_bytes(data)
         written[entry.component] = {**_file_entry(folder / name), **settings}
     return written
+
+
+def _write_variants(library: Library, folder: Path) -> dict[str, Any]:
+    """Write the kernels' variants; returns the manifest's entry, if there are any."""
+    if not library.variants["kernels"]:
+        return {}
+    data = canonical_json(library.variants)
+    name = f"kernels.{sha256_bytes(data)}.json"
+    (folder / name).write_bytes(data)
+    return {"kernels": _file_entry(folder / name)}
 
 
 def _write_expected(

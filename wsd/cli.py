@@ -305,6 +305,42 @@ def parity(
 
 
 @cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--model", metavar="NAME", help="Which of its models. Default: the first.")
+@click.option("--size", type=SizeType(), help="Default: the model's own.")
+@click.option("--repeats", type=click.IntRange(1, 1000), default=5, show_default=True,
+              help="Calls of each stage that are timed.")  # fmt: skip
+@click.option("--kernels", type=click.Choice(("auto", "generated", "tiled", "matrix")),
+              default="auto", show_default=True, help="Which kernels run.")  # fmt: skip
+@click.option("--host", type=click.Choice(("chromium", "node")), default="chromium",
+              show_default=True, help="What runs the bundle.")  # fmt: skip
+@click.option("--most", type=click.IntRange(0), default=8, show_default=True,
+              help="Kernels of a stage that are listed.")  # fmt: skip
+@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE",
+              help="Everything that was measured.")  # fmt: skip
+def bench(
+    folder: Path, model: str | None, size: tuple[int, int] | None, repeats: int, kernels: str,
+    host: str, most: int, json_path: Path | None,
+) -> None:  # fmt: skip
+    """Time a bundle's stages and kernels on this machine."""
+    from wsd.bench import bench as measure
+    from wsd.bench import describe
+    from wsd.browser import open_page
+    from wsd.folders import write_atomically
+    from wsd.node import open_node_page
+    from wsd.progress import Progress
+    from wsd.render import LoadOptions
+
+    open_host = open_node_page if host == "node" else open_page
+    options = LoadOptions(kernels=kernels)
+    found = measure(folder, model, size, repeats, options, open_host, Progress())
+    for line in describe(found, most):
+        click.echo(line)
+    if json_path is not None:
+        write_atomically(json_path, json.dumps(found.report(), indent=2).encode() + b"\n")
+
+
+@cli.command()
 def doctor() -> None:
     """Say which lane and tools are here, and how to get what is missing."""
     from wsd.doctor import examine

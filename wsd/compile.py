@@ -23,8 +23,9 @@ from wsd.errors import CompileError, UsageError
 from wsd.folders import cache_folder, check_absent, written_whole
 from wsd.inventory import compiler_materials
 from wsd.kernels.image import image_to_rgba
-from wsd.kernels.packed import UNPACK, store_packed
+from wsd.kernels.packed import UNPACK
 from wsd.kernels.sampler import TERMS, linear_combination
+from wsd.kernels.variants import shader_variants
 from wsd.library import EntryPoint, Library, architecture, read_library, write_library
 from wsd.modules import build_skeleton
 from wsd.page import build_page
@@ -32,6 +33,7 @@ from wsd.parts import Part, TensorSpec, make_parts
 from wsd.passes import MAX_STORAGE_BUFFERS, apply_passes
 from wsd.progress import Progress
 from wsd.storage import Parameter
+from wsd.stored import store_parameters
 from wsd.trace import Trace, trace_component
 from wsd.wasm.link import link_library
 from wsd.wasm.runtime import emcc_version, runtime_key
@@ -39,8 +41,9 @@ from wsd.zoo import Component, Family
 
 _PACKAGE = Path(__file__).parent
 # What decides the library's bytes, besides the family and the tools.
-_COMPILER_SOURCES = ("parts.py", "storage.py", "trace.py", "passes.py", "compile.py", "library.py",
-                     "tvm_compat.py", "kernels/*.py", "wasm/*.py")  # fmt: skip
+_COMPILER_SOURCES = ("parts.py", "storage.py", "stored.py", "channels_last.py", "trace.py",
+                     "passes.py", "compile.py", "library.py", "tvm_compat.py", "kernels/*.py",
+                     "wgsl/*.py", "wasm/*.py")  # fmt: skip
 
 
 def toolchain() -> dict[str, str]:
@@ -135,7 +138,7 @@ def _compile(
             advance(1)
     with progress.stage("compile", total=3) as advance, _tvm_errors(family):
         entry_points = _entry_points(family, sizes, traces)
-        module = apply_passes(_one_module(entry_points, traces))
+        module, variants = apply_passes(_one_module(entry_points, traces))
         advance(1)
         executable, plans = tvm_compat.build(module)
         shaders = tvm_compat.shaders(executable)
@@ -160,6 +163,7 @@ def _compile(
         parameters=_parameters(family, traces),
         storage_buffers=_check_storage_buffers(shaders),
         shaders=shaders,
+        variants=shader_variants(variants, shaders),
         toolchain=toolchain(),
         materials=compiler_materials(),
     )
@@ -237,7 +241,7 @@ def _one_module(entry_points: Sequence[EntryPoint], traces: Sequence[Trace]) -> 
     for trace in traces:
         name = trace.part.entry_point
         tvm_compat.add_function(module, name, tvm_compat.import_program(trace.program))
-        module = store_packed(module, name, len(trace.part.inputs), trace.parameters)
+        module = store_parameters(module, name, len(trace.part.inputs), trace.parameters)
     return module
 
 

@@ -70,6 +70,7 @@ class Library:
         parameters: component → those that it reads, in the order of its params tuple.
         storage_buffers: the most that one kernel binds.
         shaders: kernel name → WGSL.
+        variants: what may run in their place (:func:`wsd.wgsl.table.variant_table`).
         toolchain: versions of the tools that made it.
         materials: every package and source that it was made with.
     """
@@ -82,6 +83,7 @@ class Library:
     parameters: dict[str, tuple[Parameter, ...]]
     storage_buffers: int
     shaders: dict[str, str]
+    variants: dict[str, Any]
     toolchain: dict[str, str]
     materials: tuple[Material, ...]
 
@@ -138,12 +140,14 @@ def read_library(folder: Path) -> Library:
             entry_points=tuple(_entry_point(entry) for entry in table["entry_points"]),
             parameters={
                 component: tuple(
-                    Parameter(r["name"], tuple(r["shape"]), r["storage"]) for r in records
+                    Parameter(r["name"], tuple(r["shape"]), r["storage"], r["channels_last"])
+                    for r in records
                 )
                 for component, records in table["parameters"].items()
             },
             storage_buffers=table["storage_buffers"],
             shaders=table["shaders"],
+            variants=table["variants"],
             toolchain=table["toolchain"],
             materials=tuple(read_material(item) for item in table["materials"]),
         )

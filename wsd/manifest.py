@@ -89,5 +89,5 @@ def find_manifest(bundle: Path, model: str | None) -> Path:
 def manifest_files(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     """Return every file that a manifest names, as objects with file, bytes, sha256."""
     shards = [s for component in manifest["components"].values() for s in component["shards"]]
-    optional = [manifest["self_test"]] if "self_test" in manifest else []
+    optional = [manifest[name] for name in ("kernels", "self_test") if name in manifest]
     return [manifest["library"], *manifest["tokenizers"].values(), *optional, *shards]

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,12 @@ from wsd.errors import RenderError
 from wsd.npm import NODE_HINT, install_packages, source_folder
 from wsd.run import find_program
 
-# Dawn hides half precision on NVIDIA, and features that are not in the standard yet.
-_DAWN = "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia"
+# Dawn hides half precision on NVIDIA, and features that are not in the standard yet, and
+# rounds the GPU's clock.
+_DAWN = (
+    "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia "
+    "disable-dawn-features=timestamp_quantization"
+)
 _ICD = "vk_swiftshader_icd.json"
 
 
@@ -49,8 +54,7 @@ class NodePage:
             self._process.stdin.flush()
         except BrokenPipeError:
             pass  # Reading says so.
-        for line in self._process.stdout:
-            message = json.loads(line)
+        for message in answers(self._process.stdout):
             if "call" in message:
                 self._exposed[message["call"]](message["argument"])
             elif "failure" in message:
@@ -60,6 +64,15 @@ class NodePage:
         raise RenderError(
             f"Node.js ended with code {self._process.wait()}", "its own words are above"
         )
+
+
+def answers(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Yield a process's answers; what drivers and Dawn say in between goes to stderr."""
+    for line in lines:
+        if line.startswith("{"):
+            yield json.loads(line)
+        else:
+            print(line, end="", file=sys.stderr)
 
 
 @contextmanager
@@ -72,7 +85,7 @@ def open_node_page(address: str) -> Iterator[NodePage]:
     folder = source_folder("web/node")
     install_packages(folder)
     node = find_program("node", NODE_HINT)
-    environment = {"WSD_DAWN": _DAWN, **os.environ, **_adapter()}
+    environment = {**os.environ, **dawn_environment()}
     with subprocess.Popen(
         [node, folder / "page.mjs", address],
         stdin=subprocess.PIPE,
@@ -86,8 +99,13 @@ def open_node_page(address: str) -> Iterator[NodePage]:
             process.kill()
 
 
-def _adapter() -> dict[str, str]:
+def dawn_environment() -> dict[str, str]:
     """Return the variables that make Dawn find the adapter that was asked for."""
+    switches = {"WSD_DAWN": os.environ.get("WSD_DAWN", _DAWN)}
+    return {**switches, **_adapter()}
+
+
+def _adapter() -> dict[str, str]:
     if webgpu_adapter() != "swiftshader":
         return {}
     # Chromium brings the software adapter; its launcher may be a script elsewhere.

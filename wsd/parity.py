@@ -179,7 +179,7 @@ def _expect(
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     pipeline = load_pipeline(checkpoint).to(device)
     unrounded, _ = draw_reference(checkpoint.family, pipeline, drawing, progress)
-    round_weights(pipeline, _parameters(manifest))
+    round_weights(pipeline, stored_parameters(manifest))
     images, latents = draw_reference(checkpoint.family, pipeline, drawing, progress)
     start = torch.randn(_latent_shape(manifest, size), generator=torch.Generator().manual_seed(1))
     nudged = start + _NUDGE * torch.randn(start.shape, generator=torch.Generator().manual_seed(2))
@@ -213,7 +213,7 @@ def _expect(
     return expected, f"{name}, torch {torch.__version__}, float32"
 
 
-def _parameters(manifest: dict[str, Any]) -> dict[str, list[Parameter]]:
+def stored_parameters(manifest: dict[str, Any]) -> dict[str, list[Parameter]]:
     """Return component → its parameters, as the bundle stores them."""
     return {
         component: [

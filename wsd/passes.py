@@ -7,15 +7,19 @@ from typing import Any
 import tvm
 from tvm import relax
 
+from wsd.channels_last import channels_last
 from wsd.kernels import LEGALIZERS
 from wsd.kernels.attention import RowAttention
 from wsd.kernels.direct import DirectProduct
 from wsd.kernels.rows import RowReduction
+from wsd.kernels.variants import find_variants
 from wsd.tvm_compat import IRModule, dlight, target
+from wsd.wgsl.variant import Variant
 
 # A compute stage has 8 storage buffers on every WebGPU adapter and 10 on all
 # current ones; 10 is what tvmjs asks for.
 MAX_STORAGE_BUFFERS = 10
+_SCHEDULE = "schedule"
 
 
 def schedule_rules() -> tuple[Any, ...]:
@@ -38,12 +42,20 @@ def _keep(_builder: Any, call: Any) -> Any:
     return call
 
 
+def _module_pass(work: Any) -> Any:
+    return tvm.transform.module_pass(lambda module, _context: work(module), opt_level=0)
+
+
 def passes() -> list[tuple[str, Any]]:
     """Return (name, pass) pairs; each line says what it is for."""
     transform = relax.transform
     return [
+        # Pixels are rows of matrices, and nothing is transposed between operators.
+        ("channels last", _module_pass(channels_last)),
         # One params tuple a function, so that the browser passes one handle.
         ("bundle parameters", transform.BundleModelParams()),
+        # What every block computes of one embedding is computed once.
+        ("share results", transform.EliminateCommonSubexpr()),
         # Operators become TIR kernels: ours first, while transposed weights can
         # still be told from other operands, then the rest.
         ("legalize ours", transform.LegalizeOps({**LEGALIZERS, "relax.permute_dims": _keep})),
@@ -55,13 +67,20 @@ def passes() -> list[tuple[str, Any]]:
         ("fuse operators", transform.FuseOps()),
         ("fuse kernels", transform.FuseTIR()),
         ("drop fused kernels", transform.DeadCodeElimination()),
-        ("schedule", dlight.ApplyDefaultSchedule(*schedule_rules())),
+        (_SCHEDULE, dlight.ApplyDefaultSchedule(*schedule_rules())),
     ]
 
 
-def apply_passes(module: IRModule) -> IRModule:
-    """Run every pass in order under the WebGPU target."""
+def apply_passes(module: IRModule) -> tuple[IRModule, dict[str, list[Variant]]]:
+    """Run every pass in order under the WebGPU target.
+
+    Returns:
+        (the module, function name → what may run in a kernel's place).
+    """
+    variants: dict[str, list[Variant]] = {}
     with target(), tvm.transform.PassContext(opt_level=3):
-        for _name, step in passes():
+        for name, step in passes():
+            if name == _SCHEDULE:
+                variants = find_variants(module)
             module = step(module)
-    return module
+    return module, variants

@@ -130,10 +130,16 @@ class LoadOptions:
     Attributes:
         offload: keep the parameters of one stage on the GPU at a time.
         tiling: decode pictures in tiles.
+        kernels: which kernels run: ``auto``, ``generated``, ``tiled`` or ``matrix``.
     """
 
     offload: bool = False
     tiling: bool = False
+    kernels: str | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Return those that are not left to the page."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 class Renderer:
@@ -146,7 +152,7 @@ class Renderer:
         self._progress = progress
         self._stage = ""
         page.expose_function("wsdProgress", self._on_progress)
-        loaded = self.call(_LOAD, [manifest, asdict(options)])
+        loaded = self.call(_LOAD, [manifest, options.given()])
         self.load_ms: float = loaded["load"]
         self.adapter: dict[str, str] = loaded["adapter"]
 

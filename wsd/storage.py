@@ -8,11 +8,14 @@ make them overflow.
 ======== ================================ =========================================
 storage  what for                         in the buffer
 ======== ================================ =========================================
-float32  biases, norms, small tables      float32, in the tensor's own shape
+float32  biases, norms, small tables      float32
 float16  weights and embeddings           two halves a word, row-major
 int8     weights of ``w8a16``             four bytes a word, row-major, and one
                                           float32 scale an output channel
 ======== ================================ =========================================
+
+A convolution's weight is stored with its input channels last, (out, height, width, in),
+as its kernel reads it; any other tensor in its own shape.
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ Storage = Literal["float32", "float16", "int8"]
 Use = Literal["product", "lookup", "other"]
 
 SCALE = ".scale"
+# Axes of a convolution's weight (out, in, height, width) in the order in which they are stored.
+CHANNELS_LAST = (0, 2, 3, 1)
 
 _PACKED_PER_WORD = {"float16": 2, "int8": 4}
 _MOST_INT8 = 127
@@ -47,11 +52,20 @@ class Parameter:
         name: in the state dict.
         shape: as PyTorch has it.
         storage: how the compiled functions take it.
+        channels_last: whether it is a convolution's weight, stored so.
     """
 
     name: str
     shape: tuple[int, ...]
     storage: Storage = "float32"
+    channels_last: bool = False
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """Return the shape in which its values are stored."""
+        if not self.channels_last:
+            return self.shape
+        return tuple(self.shape[axis] for axis in CHANNELS_LAST)
 
     @property
     def words(self) -> int:
@@ -61,8 +75,8 @@ class Parameter:
     def buffers(self) -> list[tuple[str, tuple[int, ...], Storage, int]]:
         """Return (name, shape, storage, bytes) of each buffer that stands for it."""
         if self.storage == "float32":
-            return [(self.name, self.shape, "float32", 4 * math.prod(self.shape))]
-        packed = (self.name, self.shape, self.storage, 4 * self.words)
+            return [(self.name, self.stored_shape, "float32", 4 * math.prod(self.shape))]
+        packed = (self.name, self.stored_shape, self.storage, 4 * self.words)
         if self.storage == "float16":
             return [packed]
         return [packed, (self.name + SCALE, self.shape[:1], "float32", 4 * self.shape[0])]
@@ -122,7 +136,10 @@ def encode(parameter: Parameter, tensor: torch.Tensor) -> list[Buffer]:
     Raises:
         CheckpointError: if a value is too large for a half.
     """
-    values = tensor.to(torch.float32).contiguous()
+    values = tensor.to(torch.float32)
+    if parameter.channels_last:
+        values = values.permute(CHANNELS_LAST)
+    values = values.contiguous()
     if parameter.storage == "float32":
         arrays = [values.numpy().astype("<f4")]
     elif parameter.storage == "float16":

@@ -19,7 +19,7 @@ from torch.fx import Graph, Node
 
 from wsd.errors import CompileError
 from wsd.parts import Part
-from wsd.storage import Parameter, Use, choose_storage
+from wsd.storage import CHANNELS_LAST, Parameter, Use, choose_storage
 from wsd.zoo import Component
 
 _aten = torch.ops.aten
@@ -86,14 +86,13 @@ def _parameters(program: ExportedProgram, role: str, dtype: str) -> tuple[Parame
             "fold them into constants in wsd/trace.py, as is done for position ids",
         )
     nodes = {node.name: node for node in program.graph.nodes}
-    return tuple(
-        Parameter(
-            _strip_wrapper(name),
-            tuple(program.state_dict[name].shape),
-            choose_storage(dtype, role, _use(nodes[argument])),
-        )
-        for argument, name in signature.inputs_to_parameters.items()
-    )
+
+    def parameter(argument: str, name: str) -> Parameter:
+        shape, use = tuple(program.state_dict[name].shape), _use(nodes[argument])
+        last = use == "product" and len(shape) == len(CHANNELS_LAST)
+        return Parameter(_strip_wrapper(name), shape, choose_storage(dtype, role, use), last)
+
+    return tuple(parameter(*names) for names in signature.inputs_to_parameters.items())
 
 
 def _use(parameter: Node) -> Use:

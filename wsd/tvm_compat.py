@@ -99,6 +99,23 @@ def block_named(schedule: Any, name: str) -> Any:
     return find(name)
 
 
+def analyzer() -> Any:
+    """Return an arithmetic simplifier with nothing known."""
+    return _first_module("tvm.sym.analyzer", "tvm.arith").Analyzer()
+
+
+def buffer_of(node: Any) -> Any:
+    """Return the buffer that a load reads, or that a region is of."""
+    return node.buffer if is_reference_lane() else node.source
+
+
+def buffers_of(function: Any) -> list[Any]:
+    """Return a TIR function's parameters, as what has a name and a shape."""
+    if is_reference_lane():
+        return [function.buffer_map[parameter] for parameter in function.params]
+    return list(function.params)
+
+
 def free_variables(expression: Any) -> set[str]:
     """Return the names of the variables in a TIR expression."""
     return {str(variable.name) for variable in tir.analysis.undefined_vars(expression)}

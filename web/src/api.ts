@@ -1,5 +1,6 @@
 /** Types of the public API that need nothing else of it. */
 
+import type { KernelChoice } from "./kernels";
 import type { OnProgress } from "./progress";
 import type { Settings } from "./settings";
 
@@ -17,6 +18,12 @@ export interface LoadOptions {
    * the decoder, which needs the most memory of all, needs a part of it.
    */
   tiling?: boolean | undefined;
+  /**
+   * Which kernels run: the fastest that the GPU can (`auto`), those of the library
+   * (`generated`), or ours without (`tiled`) or with (`matrix`) matrix units, wherever
+   * they can run at all. For tests and measurements.
+   */
+  kernels?: KernelChoice | undefined;
   /** Keep what is downloaded in the browser, checked again when it is read; true unless given. */
   cache?: boolean | undefined;
   /** Told, in a sentence, what went otherwise than it should and was dealt with. */
@@ -60,6 +67,17 @@ export interface Usage {
   callbacks: number;
   /** Bytes of WebAssembly memory. */
   wasmBytes: number;
+}
+
+/** How long a compiled function takes. */
+export interface StageTimes {
+  stage: string;
+  /** Of one call, from the first command to the GPU's end. */
+  milliseconds: number;
+  /** Of those, until the last command was recorded. */
+  host: number;
+  /** By the GPU's own clock, summed over dispatches. */
+  kernels: { kernel: string; calls: number; dispatches: number; milliseconds: number }[];
 }
 
 /** What a self-test found of one stage. */

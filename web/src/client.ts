@@ -63,9 +63,14 @@ export class StableDiffusionPipeline {
     const url = new URL(manifestUrl, document.baseURI).href;
     const report = options.onProgress ?? (() => undefined);
     try {
-      const { offload, tiling, cache } = options;
+      const { offload, tiling, kernels, cache } = options;
       const notice = Comlink.proxy(options.onNotice ?? (() => undefined));
-      const loaded = remote.load(url, { offload, tiling, cache }, Comlink.proxy(report), notice);
+      const loaded = remote.load(
+        url,
+        { offload, tiling, kernels, cache },
+        Comlink.proxy(report),
+        notice,
+      );
       await abortable(remote, options.signal, loaded);
       return new StableDiffusionPipeline(
         worker,

@@ -104,7 +104,7 @@ export function fileSizes(manifest: Manifest): Map<string, number> {
   const entries: FileEntry[] = [
     manifest.library,
     ...Object.values(manifest.tokenizers),
-    ...(manifest.self_test === undefined ? [] : [manifest.self_test]),
+    ...[manifest.kernels, manifest.self_test].filter((entry) => entry !== undefined),
     ...Object.values(manifest.components).flatMap(({ shards }) => shards),
   ];
   return new Map(entries.map(({ sha256, bytes }) => [sha256, bytes]));

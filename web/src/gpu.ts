@@ -1,6 +1,7 @@
 /** Getting a WebGPU device that a model fits on, or saying why not. */
 
 import { UnsupportedError } from "./errors";
+import type { Abilities } from "./kernels";
 
 /** What a manifest asks of the device. */
 export interface Requirements {
@@ -18,10 +19,19 @@ const WANTED_LIMITS = [
   "maxComputeWorkgroupStorageSize",
 ] as const;
 
+/** What kernels make use of where it is there. */
+const WANTED_FEATURES = [
+  "shader-f16",
+  "subgroups",
+  "chromium-experimental-subgroup-matrix",
+  "timestamp-query",
+];
+
 /** A device and a description of the adapter it came from. */
 export interface Gpu {
   device: GPUDevice;
   adapter: { vendor: string; architecture: string; description: string };
+  abilities: Abilities;
 }
 
 /** Request a device that meets the requirements. */
@@ -30,11 +40,13 @@ export async function requestGpu(requirements: Requirements): Promise<Gpu> {
   const [problem] = shortcomings(adapter, requirements);
   if (problem !== undefined) throw problem;
   const limits = Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]]));
+  const features = WANTED_FEATURES.filter((name) => adapter.features.has(name));
   const device = await adapter.requestDevice({
-    requiredFeatures: requirements.features as GPUFeatureName[],
+    requiredFeatures: [...new Set([...requirements.features, ...features])] as GPUFeatureName[],
     requiredLimits: limits,
   });
-  return { device, adapter: describeAdapter(adapter) };
+  const abilities = { features: device.features, limits: device.limits, info: adapter.info };
+  return { device, adapter: describeAdapter(adapter), abilities };
 }
 
 /** What an adapter says of its GPU. */

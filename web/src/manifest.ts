@@ -103,6 +103,8 @@ export interface Manifest {
   /** The most GPU memory that one picture takes. */
   peak_bytes: { size: Size; offload: boolean; tiling: boolean; bytes: number }[];
   toolchain: Record<string, string>;
+  /** What may run in the place of the library's own shaders. */
+  kernels?: FileEntry;
   /** What each stage must give, if the bundle was built with it. */
   self_test?: FileEntry;
 }

@@ -1,6 +1,8 @@
 /** Text → denoise → decode. No DOM: it runs in a worker or in a page. */
 
-import type { Generated, LoadOptions, StageReport, Timings, Usage } from "./api";
+import type { Generated, LoadOptions, StageReport, StageTimes, Timings, Usage } from "./api";
+import type { BenchOptions } from "./bench";
+import { runBench } from "./bench";
 import { Components } from "./components/components";
 import { Decoder } from "./decoder";
 import { Denoiser, disposeAll } from "./denoiser";
@@ -9,6 +11,7 @@ import type { BufferLimits } from "./fit";
 import { drawableSizes, sizeProblem } from "./fit";
 import { requestGpu } from "./gpu";
 import { fetchText, Files, fileSizes } from "./files";
+import type { KernelTable } from "./kernels";
 import type { EntryPoint, Manifest, Role, Size } from "./manifest";
 import { parseManifest } from "./manifest";
 import type { NamedTensors } from "./model";
@@ -28,6 +31,16 @@ import { tensorsOf, TextStage } from "./text";
 import { createTokenizer } from "./tokenizer";
 
 const ignore = (): void => undefined;
+
+async function loadKernels(
+  manifest: Manifest,
+  files: Files,
+  signal?: AbortSignal,
+): Promise<KernelTable | undefined> {
+  if (manifest.kernels === undefined) return undefined;
+  const bytes = await files.get(manifest.kernels, ignore, signal);
+  return JSON.parse(new TextDecoder().decode(bytes)) as KernelTable;
+}
 
 export class Pipeline {
   private busy = false;
@@ -61,7 +74,11 @@ export class Pipeline {
     );
     const tokenizers = await loadTokenizers(manifest, files, signal);
     throwIfAborted(signal);
-    const runtime = await Runtime.create(wasm, gpu.device, manifest.entry_points);
+    const runtime = await Runtime.create(wasm, gpu.device, manifest.entry_points, {
+      table: await loadKernels(manifest, files, signal),
+      choice: options.kernels,
+      abilities: gpu.abilities,
+    });
     try {
       const components = new Components(runtime, manifest, files, options.offload ?? false);
       const model = new Model(manifest, runtime, components);
@@ -190,14 +207,20 @@ export class Pipeline {
    * @throws OptionError if the model came without expected values.
    */
   async selfTest(onProgress: OnProgress = ignore, signal?: AbortSignal): Promise<StageReport[]> {
-    const { runtime, components } = this.model;
-    const need = async (entry: EntryPoint): Promise<void> => {
-      await runtime.prepare([entry], ignore);
-      await components.need(entry.role, onProgress, signal);
-    };
-    const bench = { limits: this.limits, need };
+    const bench = { limits: this.limits, need: this.bring };
     return this.alone(() => runSelfTest(this.model, this.files, bench, onProgress, signal));
   }
+
+  /** Time the functions that draw a picture of a size, for tools. */
+  async bench(options: BenchOptions): Promise<StageTimes[]> {
+    return this.alone(() => runBench(this.model, this.limits, this.bring, options));
+  }
+
+  /** Bring what a function needs to the GPU. */
+  private readonly bring = async (entry: EntryPoint): Promise<void> => {
+    await this.model.runtime.prepare([entry], ignore);
+    await this.model.components.need(entry.role, ignore);
+  };
 
   /** What the runtime holds now. */
   usage(): Usage {

@@ -11,17 +11,22 @@ import * as tvmjs from "tvmjs";
 
 import type { Usage } from "./api";
 import { DeviceLostError, OutOfMemoryError, WsdError } from "./errors";
+import type { Abilities, KernelChoice, KernelTable } from "./kernels";
+import { chooseVariant } from "./kernels";
+import type { FunctionInfo, Kernel, TvmContext } from "./launcher";
+import { Launcher } from "./launcher";
 import type { DType, EntryPoint } from "./manifest";
+import type { Sample } from "./profile";
+import { Profiler } from "./profile";
 
 export type Tensor = tvmjs.Tensor;
 /** A component's parameters, as the compiled functions take them. */
 export type Parameters = tvmjs.TVMObject;
 
-interface GpuContext {
+interface GpuContext extends TvmContext {
   currAllocatedBytes: number;
   peakAllocatedBytes: number;
-  bufferTable: unknown[];
-  createShaderAsync(info: object, code: string): Promise<unknown>;
+  createShaderAsync(info: object, code: string): Promise<Kernel>;
 }
 
 /** tvmjs's private fields that are read here; the same in both versions. */
@@ -31,11 +36,22 @@ interface Internals {
   memory: { memory: WebAssembly.Memory };
 }
 
+/** Kernels that a bundle brings besides its library's, and for which GPU. */
+export interface OwnKernels {
+  table: KernelTable | undefined;
+  choice: KernelChoice | undefined;
+  abilities: Abilities;
+}
+
 export class Runtime {
   /** Names of the kernels whose pipelines are compiled. */
   private readonly ready = new Set<string>();
+  private profiler: Profiler | undefined;
 
   private constructor(
+    private readonly device: GPUDevice,
+    private readonly own: OwnKernels,
+    private readonly launcher: Launcher | undefined,
     private readonly watch: DeviceWatch,
     private readonly instance: tvmjs.Instance,
     private readonly vm: tvmjs.VirtualMachine,
@@ -49,6 +65,7 @@ export class Runtime {
     wasm: ArrayBuffer,
     device: GPUDevice,
     entryPoints: EntryPoint[],
+    own: OwnKernels,
   ): Promise<Runtime> {
     const watch = new DeviceWatch(device);
     const instance = await tvmjs.instantiate(wasm, wasiImports(), () => undefined);
@@ -61,7 +78,9 @@ export class Runtime {
       entryPoints.map(({ name }) => [name, instance.detachFromCurrentScope(vm.getFunction(name))]),
     );
     instance.endScope();
-    return new Runtime(watch, instance, vm, gpu, cpu, functions);
+    const context = (instance as unknown as Internals).lib.webGPUContext;
+    const launcher = own.table === undefined ? undefined : new Launcher(device, context, own.table);
+    return new Runtime(device, own, launcher, watch, instance, vm, gpu, cpu, functions);
   }
 
   /**
@@ -84,7 +103,7 @@ export class Runtime {
     const module = this.vm.getInternalModule();
     const infos = JSON.parse(module.getFunction("webgpu.get_fmap", true)() as string) as Record<
       string,
-      object
+      FunctionInfo
     >;
     const getShader = module.getFunction("webgpu.get_shader");
     const codes = missing.map((name) => getShader(name) as string);
@@ -96,9 +115,16 @@ export class Runtime {
     try {
       await Promise.all(
         missing.map(async (name, index) => {
-          const kernel = await context.createShaderAsync(infos[name]!, codes[index]!);
+          const variant = chooseVariant(this.own.table, name, this.own.abilities, this.own.choice);
+          const kernel =
+            variant === undefined
+              ? await context.createShaderAsync(infos[name]!, codes[index]!)
+              : await this.launcher!.create(variant, infos[name]!);
           this.instance.beginScope();
-          install(name, kernel);
+          install(name, (...args: number[]) => {
+            this.profiler?.begin(name);
+            kernel(...args);
+          });
           this.instance.endScope();
           this.ready.add(name);
           loaded += 1;
@@ -157,6 +183,19 @@ export class Runtime {
     return entry.outputs.map((_, index) => (result as tvmjs.TVMArray).get(index) as Tensor);
   }
 
+  /** Time every kernel that `work` runs, on a device with timestamps. */
+  async profile(work: () => void): Promise<Sample[]> {
+    await this.sync();
+    this.profiler = new Profiler(this.device);
+    try {
+      work();
+      await this.sync();
+      return await this.profiler.stop();
+    } finally {
+      this.profiler = undefined;
+    }
+  }
+
   /** Wait until the GPU has done everything it was given. */
   async sync(): Promise<void> {
     await this.gpu.sync();
@@ -185,8 +224,8 @@ export class Runtime {
   usage(): Usage {
     const { lib, env, memory } = this.instance as unknown as Internals;
     return {
-      gpuBytes: lib.webGPUContext.currAllocatedBytes,
-      peakGpuBytes: lib.webGPUContext.peakAllocatedBytes,
+      gpuBytes: lib.webGPUContext.currAllocatedBytes + (this.launcher?.bytes ?? 0),
+      peakGpuBytes: lib.webGPUContext.peakAllocatedBytes + (this.launcher?.bytes ?? 0),
       gpuBuffers: lib.webGPUContext.bufferTable.filter((buffer) => buffer !== undefined).length,
       pipelines: this.ready.size,
       callbacks: env.packedCFuncTable.filter((callback) => callback !== undefined).length,
@@ -216,6 +255,7 @@ export class Runtime {
     if (this.failure !== undefined) return;
     this.watch.stop();
     for (const compiled of this.functions.values()) compiled.dispose();
+    this.launcher?.dispose();
     this.vm.dispose();
     this.instance.dispose();
   }

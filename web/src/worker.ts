@@ -2,7 +2,8 @@
 
 import * as Comlink from "comlink";
 
-import type { Generated, LoadOptions, OnNotice, StageReport, Usage } from "./api";
+import type { Generated, LoadOptions, OnNotice, StageReport, StageTimes, Usage } from "./api";
+import type { BenchOptions } from "./bench";
 import type { Manifest, Size } from "./manifest";
 import type { GenerateOptions } from "./options";
 import type { OnProgress } from "./progress";
@@ -10,7 +11,7 @@ import { ResilientPipeline } from "./resilient";
 import { registerErrors } from "./transfer";
 
 /** What of the load options crosses to the worker. */
-type Residency = Pick<LoadOptions, "offload" | "tiling" | "cache">;
+type Residency = Pick<LoadOptions, "offload" | "tiling" | "kernels" | "cache">;
 
 /** Signals do not cross to a worker; each piece of work gets one here. */
 class WorkerPipeline {
@@ -78,6 +79,10 @@ class WorkerPipeline {
   async selfTest(onProgress: OnProgress): Promise<StageReport[]> {
     this.controller = new AbortController();
     return this.model!.loaded.selfTest(onProgress, this.controller.signal);
+  }
+
+  bench(options: BenchOptions): Promise<StageTimes[]> {
+    return this.model!.loaded.bench(options);
   }
 
   unload(): void {

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from wsd.kernels import attention, linear, norms, packed, waves
+from wsd.kernels import attention, conv, linear, norms, packed, waves
 
 LEGALIZERS: dict[str, Any] = {
     "relax.matmul": linear.legalize_matmul,
-    "relax.nn.conv2d": packed.legalize_conv2d,
+    "relax.nn.conv2d": conv.legalize_conv2d,
     "relax.take": packed.legalize_take,
     "relax.nn.attention": attention.legalize_attention,
     "relax.nn.group_norm": norms.legalize_group_norm,

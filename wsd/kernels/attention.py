@@ -18,7 +18,16 @@ from typing import Any
 from tvm import relax, te
 
 from wsd.kernels.rows import OPAQUE
-from wsd.tvm_compat import Schedule, block_named, dlight, normalize_prim_func, shape_of, tir
+from wsd.tvm_compat import (
+    Schedule,
+    block_named,
+    buffers_of,
+    dlight,
+    normalize_prim_func,
+    shape_of,
+    tir,
+)
+from wsd.wgsl.attention import Attention
 
 _HIDDEN = -3.0e38  # exp of it is 0, and it is a finite float32
 _THREADS = 64
@@ -91,6 +100,37 @@ def legalize_attention(builder: Any, call: Any) -> Any:
         mix, query, key, value, largest, total, primfunc_name_hint="attention",
         primfunc_attrs=attributes,
     )  # fmt: skip
+
+
+def find_attention(function: Any) -> tuple[str, Attention] | None:
+    """Return which of the two kernels a PrimFunc is, and of what attention.
+
+    The kernels are ``statistics`` and ``mix``.
+    """
+    names = [str(name) for name in _block_names(function)]
+    kinds = {("scores", "scaled", "statistics"): "statistics",
+             ("scores", "scaled", "weights", "mix"): "mix"}  # fmt: skip
+    kind = kinds.get(tuple(names))
+    if kind is None:
+        return None
+    schedule = Schedule(function)
+    buffers = buffers_of(function)
+    query, key = (tuple(int(extent) for extent in buffer.shape) for buffer in buffers[:2])
+    scaled = schedule.get(block_named(schedule, "scaled")).body.value
+    causal = type(scaled).__name__ == "Select"
+    factor = (scaled.true_value if causal else scaled).b
+    order = (buffers[-1], *buffers[:3])
+    batch, queries, heads, width = query
+    attention = Attention(
+        batch, queries, key[1], heads, width, float(factor.value), causal,
+        tuple(str(buffer.name) for buffer in order),
+    )  # fmt: skip
+    return kind, attention
+
+
+def _block_names(function: Any) -> list[str]:
+    blocks = normalize_prim_func(Schedule(function))
+    return [block.name for block in blocks or ()]
 
 
 def _combine(left: Any, right: Any) -> Any:

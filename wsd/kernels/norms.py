@@ -20,10 +20,15 @@ import tvm
 from tvm import te
 
 from wsd.kernels.rows import ROW_REDUCTION, emit_row_reduction
-from wsd.tvm_compat import shape_of, tir
+from wsd.tvm_compat import buffers_of, shape_of, tir
+from wsd.wgsl.sums import Sums
 
 _default_group_norm = tvm.ir.Op.get("relax.nn.group_norm").get_attr("FLegalize")
 _default_layer_norm = tvm.ir.Op.get("relax.nn.layer_norm").get_attr("FLegalize")
+
+# What names of the kernels are made of.
+GROUP, LAYER = "group", "layer"
+_TOTAL, _SPREAD = "total", "spread"
 
 # (index of a sum, reduction axes) → index into x
 _Place = Callable[[Sequence[Any], Sequence[Any]], list[Any]]
@@ -32,22 +37,24 @@ _Place = Callable[[Sequence[Any], Sequence[Any]], list[Any]]
 def legalize_group_norm(builder: Any, call: Any) -> Any:
     """Lower ``group_norm`` (Wu and He 2018).
 
-    Shapes: x (n, channels, ...), scale and shift (channels,), all float32.
+    Shapes: x (n, ..., channels), scale and shift (channels,), all float32.
     """
     x, scale, shift = call.args
     attrs = call.attrs
-    if int(attrs.channel_axis) != 1 or not (attrs.center and attrs.scale):
+    batch, *rest, channels = shape_of(x)
+    last = int(attrs.channel_axis) % len(shape_of(x)) == len(rest) + 1
+    if not last or not (attrs.center and attrs.scale):
         return _default_group_norm(builder, call)
-    batch, channels, *rest = shape_of(x)
     groups = int(attrs.num_groups)
     width = channels // groups
     return _emit(
         builder, x, scale, shift, float(attrs.epsilon),
         sums=(batch, groups),
-        inner=(width, *rest),
-        place=lambda at, r: [at[0], at[1] * width + r[0], *r[1:]],
-        owner=lambda index: (index[0], tir.indexdiv(index[1], width)),
-        channel=lambda index: index[1],
+        inner=(*rest, width),
+        place=lambda at, r: [at[0], *r[:-1], at[1] * width + r[-1]],
+        owner=lambda index: (index[0], tir.indexdiv(index[-1], width)),
+        channel=lambda index: index[-1],
+        name=GROUP,
     )  # fmt: skip
 
 
@@ -69,7 +76,23 @@ def legalize_layer_norm(builder: Any, call: Any) -> Any:
         place=lambda at, r: [*at, r[0]],
         owner=lambda index: tuple(index[:-1]),
         channel=lambda index: index[-1],
+        name=LAYER,
     )  # fmt: skip
+
+
+def find_sums(name: str, function: Any) -> Sums | None:
+    """Return the sums that a function of this name takes, or None if it takes none."""
+    kind, _, what = name.partition("_")
+    if kind not in (GROUP, LAYER) or not what.startswith((_TOTAL, _SPREAD)):
+        return None
+    x, *totals, result = buffers_of(function)
+    *outer, channels = (int(extent) for extent in x.shape)
+    names = tuple(str(buffer.name) for buffer in (result, x, *totals))
+    if kind == LAYER:
+        return Sums(math.prod(outer), 1, 1, channels, bool(totals), names)
+    batch, groups = (int(extent) for extent in result.shape)
+    width = channels // groups
+    return Sums(batch, math.prod(outer) // batch, groups, width, bool(totals), names)
 
 
 def _emit(
@@ -79,6 +102,7 @@ def _emit(
     place: _Place,
     owner: Callable[[Sequence[Any]], tuple[Any, ...]],
     channel: Callable[[Sequence[Any]], Any],
+    name: str,
 ) -> Any:  # fmt: skip
     """Emit the three kernels.
 
@@ -93,6 +117,7 @@ def _emit(
         place: where in ``x`` a sum's number lies.
         owner: which sum an index of ``x`` belongs to.
         channel: which channel it belongs to.
+        name: of the kernels, before what they do.
     """
     inverse = 1.0 / math.prod(inner)
 
@@ -124,8 +149,8 @@ def _emit(
 
         return te.compute(x.shape, element, name="normalize")
 
-    total = emit_row_reduction(builder, total_of, x)
-    spread = emit_row_reduction(builder, spread_of, x, total)
+    total = emit_row_reduction(builder, f"{name}_{_TOTAL}", total_of, x)
+    spread = emit_row_reduction(builder, f"{name}_{_SPREAD}", spread_of, x, total)
     return builder.call_te(
         normalized, x, total, spread, scale, shift, primfunc_name_hint="normalize"
     )

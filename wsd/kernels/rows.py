@@ -23,14 +23,14 @@ _MANY_ROWS = 64
 OPAQUE = 8  # relay's kOpaque: fused with what follows, a kernel would lose its schedule
 
 
-def emit_row_reduction(builder: Any, reduction: Callable[..., Any], *inputs: Any) -> Any:
-    """Emit a TE stage named ``ROW_REDUCTION`` as a kernel of its own.
+def emit_row_reduction(builder: Any, name: str, reduction: Callable[..., Any], *inputs: Any) -> Any:
+    """Emit a TE stage named ``ROW_REDUCTION`` as a kernel of its own, of this name.
 
     A sum of products looks like a matmul to FuseOps; fused with what follows, it
     would lose its schedule.
     """
     return builder.emit_te(
-        reduction, *inputs, primfunc_name_hint=reduction.__name__,
+        reduction, *inputs, primfunc_name_hint=name,
         primfunc_attrs={"op_pattern": OPAQUE},
     )  # fmt: skip
 

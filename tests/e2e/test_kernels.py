@@ -1,0 +1,53 @@
+"""Kernels of our own, in a bundle, on an adapter that would not take them by itself."""
+
+import numpy as np
+import torch
+from speck import BROAD
+
+from wsd.accuracy import relative_error
+from wsd.bench import bench
+from wsd.build import build_bundle
+from wsd.checkpoint import Checkpoint
+from wsd.compile import compile_library
+from wsd.manifest import find_manifest, read_manifest
+from wsd.modules import random_checkpoint
+from wsd.node import open_node_page
+from wsd.parity import stored_parameters
+from wsd.progress import Quiet
+from wsd.reference import load_pipeline, round_weights
+from wsd.render import LoadOptions, open_renderer
+
+
+def test_a_unet_of_broad_layers(tmp_path):
+    checkpoint = Checkpoint(random_checkpoint(BROAD, 0), BROAD)
+    library = compile_library(BROAD, BROAD.sizes, "f16", Quiet())
+    kinds = {name.split("_")[0].rstrip("0123456789") for name in library.variants["kernels"]}
+    assert {"attention", "group", "layer", "fused"} <= kinds
+    bundle = build_bundle(checkpoint, library, tmp_path / "broad", Quiet())
+    pipeline = load_pipeline(checkpoint)
+    round_weights(pipeline, stored_parameters(read_manifest(find_manifest(bundle, None))))
+    draw = torch.Generator().manual_seed(0)
+    latents, text = (torch.randn(shape, generator=draw) for shape in ((1, 4, 32, 32), (1, 77, 16)))
+    with torch.no_grad():
+        expected = pipeline.unet(latents, 500.0, text).sample.numpy()
+    given = {
+        "latents": latents.numpy(),
+        "timestep": np.array([500.0], np.float32),
+        "text_embeddings": text.numpy(),
+    }
+    options = LoadOptions(kernels="tiled")
+    with open_renderer(bundle, Quiet(), options, open_node_page) as renderer:
+        found = renderer.predict_noise(given)
+        again = renderer.predict_noise(given)
+    assert relative_error(found, expected.ravel()) < 1e-5
+    np.testing.assert_array_equal(again, found)
+
+
+def test_bench(speck):
+    measured = bench(speck[0], None, None, 1, LoadOptions(), open_node_page, Quiet())
+    names = [stage.name for stage in measured.stages]
+    assert names == ["text_encoder", "unet_16x16", "vae_decoder_16x16", "image_to_rgba_16x16"]
+    for stage in measured.stages:
+        assert stage.milliseconds >= stage.host > 0
+        assert stage.dispatches > 0
+        assert stage.gpu > 0

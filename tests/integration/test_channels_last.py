@@ -1,0 +1,37 @@
+"""What is left of transposes, and that a layout changes no result."""
+
+import pytest
+from tvm import relax
+
+from wsd import tvm_compat
+from wsd.channels_last import channels_last, permuted
+from wsd.compile import _parts
+from wsd.trace import trace_component
+from wsd.zoo import find_family
+
+
+def transposes(module):
+    """Return the shapes of tensors that are transposed, matrices left out."""
+    found = []
+
+    def visit(expression):
+        what = permuted(expression)
+        if what is not None and len(what[1]) > 2:
+            found.append(tuple(tvm_compat.shape_of(what[0])))
+
+    relax.analysis.post_order_visit(module["main"].body, visit)
+    return found
+
+
+@pytest.mark.parametrize("role", ["unet", "vae_decoder"])
+def test_only_inputs_and_outputs_are_transposed(role):
+    family = find_family("tiny-sdxl")
+    parts = _parts(family, family.sizes[:1])
+    component, part = next(pair for pair in parts if pair[1].role == role)
+    trace = trace_component(component, part)
+    module = tvm_compat.import_program(trace.program)
+    before = transposes(module)
+    after = transposes(channels_last(module))
+    assert len(before) > len(after)
+    given, made = part.inputs[0].shape, part.outputs[0].shape
+    assert sorted(after) == sorted([given, tuple(made[axis] for axis in (0, 2, 3, 1))])

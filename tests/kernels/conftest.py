@@ -1,0 +1,9 @@
+import pytest
+
+from wsd.wgsl.host import open_kernel_host
+
+
+@pytest.fixture(scope="session")
+def kernel_host():
+    with open_kernel_host() as host:
+        yield host

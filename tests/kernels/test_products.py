@@ -1,0 +1,106 @@
+"""Products in WGSL against float64."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from wsd.wgsl.matrix import MatrixTile, on_matrix_units
+from wsd.wgsl.product import Conv, Product
+from wsd.wgsl.tiled import Tile, fits, tiled
+
+TILES = [
+    Tile(64, 64, 16, 4, 4),
+    Tile(64, 64, 32, 8, 4),
+    Tile(32, 64, 32, 4, 4),
+    Tile(64, 64, 32, 8, 4, parts=3),
+]
+# Rows, columns and depth that no tile divides evenly, but for the depth.
+LINEAR = Product(77, 72, 192)
+CONVS = [
+    Conv(2, 9, 7, 32, 9, 7, 3, 1, 1),
+    Conv(1, 8, 8, 32, 4, 4, 3, 2, 1),
+    Conv(1, 6, 6, 96, 6, 6, 1, 1, 0),
+]
+
+
+def conv_product(conv, columns=40):
+    rows = conv.batch * conv.out_height * conv.out_width
+    return Product(rows, columns, conv.kernel**2 * conv.channels, conv=conv)
+
+
+def make(product, seed=0):
+    """Return the operands as float64, and the buffers."""
+    draw = np.random.default_rng(seed)
+    conv = product.conv
+    shape = (
+        (conv.batch, conv.height, conv.width, conv.channels)
+        if conv
+        else (product.rows, product.depth)
+    )
+    a = draw.standard_normal(shape).astype(np.float32)
+    w = draw.standard_normal((product.columns, product.depth))
+    if product.weights == "float32":
+        w = stored = w.astype(np.float32)
+    elif product.weights == "float16":
+        w = stored = w.astype(np.float16)
+    else:
+        w = stored = (w * 40).round().clip(-127, 127).astype(np.int8)
+    return a.astype(np.float64), w.astype(np.float64), {"a": a, "w": stored}
+
+
+def multiply(product, a, w):
+    conv = product.conv
+    if conv is None:
+        return a @ w.T
+    weight = torch.from_numpy(w).view(-1, conv.kernel, conv.kernel, conv.channels)
+    image = torch.from_numpy(a).permute(0, 3, 1, 2)
+    found = torch.nn.functional.conv2d(
+        image, weight.permute(0, 3, 1, 2), stride=conv.stride, padding=conv.padding
+    )
+    return found.permute(0, 2, 3, 1).reshape(product.rows, product.columns).numpy()
+
+
+def check(host, make_variant, product, limit):
+    """Run a product with a bias, a residual and SiLU after it."""
+    finish = "(e1[at] + (value + e0[n]))"
+    product = replace(product, buffers=("r", "a", "w", "bias", "residual"), finish=finish)
+    a, w, inputs = make(product)
+    draw = np.random.default_rng(1)
+    bias = draw.standard_normal(product.columns).astype(np.float32)
+    residual = draw.standard_normal((product.rows, product.columns)).astype(np.float32)
+    expected = multiply(product, a, w) + bias + residual
+    variant = make_variant(product)
+    assert host.supports(variant)
+    found, _ = host.run(variant, {**inputs, "bias": bias, "residual": residual}, expected.size)
+    error = np.linalg.norm(found.reshape(expected.shape) - expected) / np.linalg.norm(expected)
+    assert error < limit
+
+
+@pytest.mark.parametrize("tile", TILES, ids=str)
+@pytest.mark.parametrize("weights", ["float32", "float16", "int8"])
+def test_linear(kernel_host, tile, weights):
+    product = replace(LINEAR, weights=weights)
+    assert fits(product, tile)
+    check(kernel_host, lambda p: tiled(p, tile), product, 1e-6)
+
+
+@pytest.mark.parametrize("conv", CONVS, ids=str)
+@pytest.mark.parametrize("tile", TILES[1:], ids=str)
+def test_conv(kernel_host, tile, conv):
+    product = replace(conv_product(conv), weights="float16")
+    assert fits(product, tile)
+    check(kernel_host, lambda p: tiled(p, tile), product, 1e-6)
+
+
+MATRIX_TILES = [MatrixTile(64, 64, 32, 2, 2), MatrixTile(128, 64, 32, 2, 2)]
+
+
+@pytest.mark.parametrize("tile", MATRIX_TILES, ids=str)
+@pytest.mark.parametrize("product", [LINEAR, *map(conv_product, CONVS)], ids=str)
+def test_matrix_units(kernel_host, tile, product):
+    product = replace(product, weights="float16")
+    if not kernel_host.supports(on_matrix_units(product, tile)):
+        pytest.skip("not run: the adapter has no matrix units")
+    check(kernel_host, lambda p: on_matrix_units(p, tile), product, 1e-3)

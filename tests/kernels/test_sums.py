@@ -1,0 +1,47 @@
+"""Sums of norms, and layers of few rows, in WGSL against float64."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from wsd.wgsl.product import Product
+from wsd.wgsl.single import shared_rows
+from wsd.wgsl.sums import Sums, group_sums, row_sums
+
+CASES = [
+    (row_sums, Sums(77, 1, 1, 320, False)),
+    (group_sums, Sums(2, 35, 4, 10, False)),
+    (group_sums, Sums(1, 1024, 32, 20, False)),
+]
+
+
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize(("kernel", "sums"), CASES, ids=str)
+def test_sums(kernel_host, kernel, sums, centred):
+    shape = (sums.batch, sums.pixels, sums.groups, sums.width)
+    # Far from zero: the mean of squares would lose the variance's digits.
+    x = (100 + np.random.default_rng(0).standard_normal(shape)).astype(np.float32)
+    totals = x.astype(np.float64).sum((1, 3))
+    inputs, expected = {"x": x}, totals
+    if centred:
+        sums = replace(sums, centred=True, buffers=("result", "x", "totals"))
+        inputs["totals"] = totals.astype(np.float32)
+        mean = totals / (sums.pixels * sums.width)
+        expected = ((x - mean[:, None, :, None]) ** 2).sum((1, 3))
+    found, _ = kernel_host.run(kernel(sums), inputs, expected.size)
+    np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=2e-5)
+
+
+@pytest.mark.parametrize("weights", ["float32", "float16", "int8"])
+def test_few_rows(kernel_host, weights):
+    finish = "(value + e0[n])"
+    product = Product(3, 70, 192, weights, buffers=("r", "a", "w", "bias"), finish=finish)
+    draw = np.random.default_rng(0)
+    a = draw.standard_normal((3, 192)).astype(np.float32)
+    bias = draw.standard_normal(70).astype(np.float32)
+    w = (draw.standard_normal((70, 192)) * 40).round().clip(-127, 127)
+    w = w.astype({"float32": np.float32, "float16": np.float16, "int8": np.int8}[weights])
+    expected = a.astype(np.float64) @ w.astype(np.float64).T + bias
+    found, _ = kernel_host.run(shared_rows(product), {"a": a, "w": w, "bias": bias}, expected.size)
+    np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=1e-4, atol=1e-3)

@@ -1,0 +1,146 @@
+// Runs single kernels on Dawn: node kernels.mjs
+//
+// One JSON request a line on standard input:
+//   {buffers: {name: path or bytes}, launches: [{code, grid, buffers}], read: {name: path}, repeat}
+// Buffers are filled from files, or zeroed. One JSON answer a line on standard output:
+//   {ms} (of one repetition, by the GPU's own clock), or {failure}. The first line tells
+//   of the adapter.
+
+import { readFile, writeFile } from "node:fs/promises";
+import process from "node:process";
+import { createInterface } from "node:readline";
+
+import { create, globals } from "webgpu";
+
+Object.assign(globalThis, globals);
+const FEATURES = [
+  "shader-f16",
+  "subgroups",
+  "timestamp-query",
+  "chromium-experimental-subgroup-matrix",
+];
+const LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupStorageSize",
+];
+
+const answer = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
+const gpu = create((process.env.WSD_DAWN ?? "").split(" ").filter(Boolean));
+const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+if (adapter === null) {
+  answer({ failure: "no adapter" });
+  process.exit(1);
+}
+const features = FEATURES.filter((name) => adapter.features.has(name));
+const limits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
+const device = await adapter.requestDevice({ requiredFeatures: features, requiredLimits: limits });
+const { vendor, architecture, description, subgroupMinSize, subgroupMaxSize } = adapter.info;
+const matrices = [...(adapter.info.subgroupMatrixConfigs ?? [])].map((config) => [
+  config.componentType,
+  config.resultComponentType,
+  config.M,
+  config.N,
+  config.K,
+]);
+answer({
+  vendor,
+  architecture,
+  description,
+  subgroups: [subgroupMinSize, subgroupMaxSize],
+  features,
+  limits,
+  matrices,
+});
+
+const timed = features.includes("timestamp-query");
+const stamps = timed ? device.createQuerySet({ type: "timestamp", count: 2 }) : undefined;
+const { STORAGE, COPY_SRC, COPY_DST, MAP_READ, QUERY_RESOLVE } = GPUBufferUsage;
+
+async function makeBuffers(wanted) {
+  const made = {};
+  for (const [name, from] of Object.entries(wanted)) {
+    const data = typeof from === "string" ? await readFile(from) : undefined;
+    const size = Math.ceil((data?.byteLength ?? from) / 4) * 4;
+    made[name] = device.createBuffer({ size, usage: STORAGE | COPY_SRC | COPY_DST });
+    if (data !== undefined) device.queue.writeBuffer(made[name], 0, data);
+  }
+  return made;
+}
+
+async function makeLaunch({ code, grid, buffers }, made) {
+  device.pushErrorScope("validation");
+  const module = device.createShaderModule({ code });
+  const compute = { module, entryPoint: "main" };
+  let pipeline;
+  try {
+    pipeline = await device.createComputePipelineAsync({ layout: "auto", compute });
+  } finally {
+    const error = await device.popErrorScope();
+    if (error !== null) throw new Error(error.message);
+  }
+  const entries = buffers.map((name, binding) => ({ binding, resource: { buffer: made[name] } }));
+  const layout = pipeline.getBindGroupLayout(0);
+  return { pipeline, grid, group: device.createBindGroup({ layout, entries }) };
+}
+
+async function readBack(buffer) {
+  const copy = device.createBuffer({ size: buffer.size, usage: COPY_DST | MAP_READ });
+  const encoder = device.createCommandEncoder();
+  encoder.copyBufferToBuffer(buffer, 0, copy, 0, buffer.size);
+  device.queue.submit([encoder.finish()]);
+  await copy.mapAsync(GPUMapMode.READ);
+  const bytes = new Uint8Array(copy.getMappedRange().slice(0));
+  copy.destroy();
+  return bytes;
+}
+
+async function measure(launches, repeat) {
+  const encoder = device.createCommandEncoder();
+  const writes = { querySet: stamps, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 };
+  const pass = encoder.beginComputePass(timed ? { timestampWrites: writes } : {});
+  for (let turn = 0; turn < repeat; turn++) {
+    for (const { pipeline, group, grid } of launches) {
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, group);
+      pass.dispatchWorkgroups(...grid);
+    }
+  }
+  pass.end();
+  const resolved = device.createBuffer({ size: 16, usage: QUERY_RESOLVE | COPY_SRC });
+  if (timed) encoder.resolveQuerySet(stamps, 0, 2, resolved, 0);
+  device.queue.submit([encoder.finish()]);
+  if (!timed) return null;
+  const bytes = await readBack(resolved);
+  resolved.destroy();
+  const [start, end] = new BigUint64Array(bytes.buffer);
+  return Number(end - start) / 1e6 / repeat;
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const request = JSON.parse(line);
+  let made = {};
+  try {
+    made = await makeBuffers(request.buffers);
+    const launches = [];
+    for (const launch of request.launches) launches.push(await makeLaunch(launch, made));
+    let ms = await measure(launches, 1);
+    if (request.repeat > 1) {
+      // Idle GPUs lower their clock: the first rounds wake them.
+      const rounds = [];
+      for (let round = 0; round < 4; round++) rounds.push(await measure(launches, request.repeat));
+      ms = Math.min(...rounds);
+    }
+    for (const [name, path] of Object.entries(request.read ?? {})) {
+      await writeFile(path, await readBack(made[name]));
+    }
+    answer({ ms });
+  } catch (error) {
+    answer({ failure: String(error?.message ?? error) });
+  } finally {
+    for (const buffer of Object.values(made)) buffer.destroy();
+  }
+}
+process.exit(0);

@@ -1,0 +1,78 @@
+/** How long each stage takes, and each of its kernels. */
+
+import type { StageTimes } from "./api";
+import { hasBuffersFor } from "./fit";
+import type { BufferLimits } from "./fit";
+import type { EntryPoint, Size } from "./manifest";
+import { valueCount } from "./manifest";
+import type { Model, NamedTensors } from "./model";
+import { MersenneTwister, randn } from "./rng";
+
+/** What is measured. */
+export interface BenchOptions {
+  size: Size;
+  /** Calls that are timed, after one that is not. */
+  repeats: number;
+  /** Whether kernels are timed too, which needs the device's timestamps. */
+  kernels: boolean;
+}
+
+/** Time the functions that draw a picture of a size, one after another. */
+export async function runBench(
+  model: Model,
+  limits: BufferLimits,
+  need: (entry: EntryPoint) => Promise<void>,
+  options: BenchOptions,
+): Promise<StageTimes[]> {
+  const roles = ["text_encoder", "unet", "vae_decoder", "image_to_rgba"] as const;
+  const entries = roles
+    .flatMap((role) => model.entries(role))
+    .filter(({ size }) => size === null || String(size) === String(options.size))
+    .filter((entry) => hasBuffersFor(entry, limits));
+  const found: StageTimes[] = [];
+  for (const entry of entries) {
+    await need(entry);
+    found.push(await timeStage(model, entry, options));
+  }
+  return found;
+}
+
+async function timeStage(
+  model: Model,
+  entry: EntryPoint,
+  { repeats, kernels }: BenchOptions,
+): Promise<StageTimes> {
+  const { runtime } = model;
+  const inputs = model.kept(() => makeInputs(model, entry));
+  const call = (): void => {
+    runtime.scope(() => {
+      model.call(entry, inputs);
+      return undefined;
+    });
+  };
+  try {
+    call();
+    await runtime.sync();
+    const started = performance.now();
+    for (let turn = 0; turn < repeats; turn++) call();
+    const recorded = performance.now();
+    await runtime.sync();
+    const milliseconds = (performance.now() - started) / repeats;
+    const host = (recorded - started) / repeats;
+    // On its own: timestamps cost time.
+    const samples = kernels ? await runtime.profile(call) : [];
+    return { stage: entry.name, milliseconds, host, kernels: samples };
+  } finally {
+    for (const tensor of Object.values(inputs)) tensor.dispose();
+  }
+}
+
+function makeInputs(model: Model, entry: EntryPoint): NamedTensors {
+  const generator = new MersenneTwister(0);
+  const made = entry.inputs.map(({ name, shape, dtype }) => {
+    const count = valueCount(shape);
+    const values = dtype === "int32" ? new Int32Array(count) : randn(generator, count);
+    return [name, model.runtime.tensor(values, shape)] as const;
+  });
+  return Object.fromEntries(made);
+}

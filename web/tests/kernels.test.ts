@@ -1,0 +1,56 @@
+import { expect, test } from "vitest";
+
+import type { Abilities, KernelChoice, Variant } from "../src/kernels";
+import { chooseVariant } from "../src/kernels";
+
+const tiled: Variant = {
+  features: [],
+  threads: 128,
+  shared_bytes: 18432,
+  matrix: null,
+  lanes: 0,
+  scratch_bytes: 0,
+  operations: 1,
+  launches: [],
+};
+const small = { ...tiled, shared_bytes: 10240 };
+const matrix: Variant = {
+  ...tiled,
+  features: ["shader-f16"],
+  matrix: [16, 16, 16],
+  lanes: 32,
+};
+const table = { bodies: [], kernels: { k: [matrix, tiled, small] } };
+const unit = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
+
+function gpu(changes: Partial<Abilities["info"]> = {}, shared = 32768, f16 = true): Abilities {
+  return {
+    features: new Set(f16 ? ["shader-f16"] : []),
+    limits: {
+      maxComputeInvocationsPerWorkgroup: 256,
+      maxComputeWorkgroupStorageSize: shared,
+    },
+    info: { subgroupMinSize: 32, subgroupMaxSize: 32, subgroupMatrixConfigs: [unit], ...changes },
+  };
+}
+
+test.each<[string, Abilities, KernelChoice, Variant | undefined]>([
+  ["everything", gpu(), "auto", matrix],
+  ["no matrix units", gpu({ subgroupMatrixConfigs: [] }), "auto", tiled],
+  ["units of another kind", gpu({ subgroupMatrixConfigs: [{ ...unit, M: 8 }] }), "auto", tiled],
+  ["subgroups of several sizes", gpu({ subgroupMinSize: 16 }), "auto", tiled],
+  ["no halves", gpu({}, 32768, false), "auto", tiled],
+  ["the least shared memory", gpu({}, 16384), "auto", small],
+  ["no matrix units wanted", gpu(), "tiled", tiled],
+  ["generated kernels wanted", gpu(), "generated", undefined],
+  ["no GPU", gpu({ isFallbackAdapter: true }), "auto", undefined],
+  ["a processor by name", gpu({ description: "SwiftShader driver" }), "auto", undefined],
+  ["a processor, insisted", gpu({ isFallbackAdapter: true }), "tiled", tiled],
+])("with %s", (_, abilities, choice, expected) => {
+  expect(chooseVariant(table, "k", abilities, choice)).toBe(expected);
+});
+
+test("kernels without variants, and bundles without any", () => {
+  expect(chooseVariant(table, "other", gpu())).toBeUndefined();
+  expect(chooseVariant(undefined, "k", gpu())).toBeUndefined();
+});

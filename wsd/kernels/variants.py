@@ -1,0 +1,70 @@
+"""The functions of a compiled module that have variants in WGSL (:mod:`wsd.wgsl`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from wsd.errors import CompileError
+from wsd.kernels.attention import find_attention
+from wsd.kernels.norms import find_sums
+from wsd.kernels.recognize import find_product
+from wsd.tvm_compat import IRModule, tir
+from wsd.wgsl.choose import attention_variants, product_variants, sums_variants
+from wsd.wgsl.table import variant_table
+from wsd.wgsl.variant import Variant
+
+# How TVM's WGSL declares a buffer; its variable is named after the function's.
+_DECLARED = re.compile(r"@binding\((\d+)\) var<storage, \w+> (\w+) :")
+_SUFFIX = "_ptr"
+
+
+def find_variants(module: IRModule) -> dict[str, list[Variant]]:
+    """Return function name → variants, of a module that is fused and not yet scheduled."""
+    found: dict[str, list[Variant]] = {}
+    for variable, function in module.functions_items():
+        name = str(variable.name_hint)
+        if not isinstance(function, tir.PrimFunc):
+            continue
+        product = find_product(function)
+        if product is not None:
+            variants = product_variants(product)
+        elif sums := find_sums(name, function):
+            variants = sums_variants(sums)
+        elif attention := find_attention(function):
+            kind, what = attention
+            variants = attention_variants(what)
+            if kind == "statistics" and variants:
+                # The other kernel computes them as it goes.
+                variants = [Variant(launches=())]
+        else:
+            continue
+        if variants:
+            found[name] = variants
+    return found
+
+
+def shader_variants(
+    variants: Mapping[str, list[Variant]], shaders: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the table of variants by the names of the shaders whose place they take.
+
+    Raises:
+        CompileError: if a shader's buffers are not those of its function.
+    """
+    chosen, orders = {}, {}
+    for name, found in variants.items():
+        shader = f"{name}_kernel"
+        if shader not in shaders:
+            continue  # nothing calls it
+        declared = sorted((int(place), text) for place, text in _DECLARED.findall(shaders[shader]))
+        chosen[shader] = found
+        orders[shader] = [text.removesuffix(_SUFFIX) for _, text in declared]
+        wanted = {name for v in found for launch in v.launches for name in launch.buffers if name}
+        if missing := wanted - set(orders[shader]):
+            raise CompileError(
+                f"kernel {shader} has no buffer {min(missing)}",
+                "TVM names buffers otherwise: see wsd/kernels/variants.py",
+            )
+    return variant_table(chosen, orders)

@@ -1,0 +1,1 @@
+"""Kernels written in WGSL, for what takes most of the time."""

@@ -1,0 +1,87 @@
+"""Which variants a kernel has: best first, the last of them for any adapter."""
+
+from __future__ import annotations
+
+from wsd.wgsl.attention import Attention, block_for, streamed
+from wsd.wgsl.matrix import MatrixTile, on_matrix_units
+from wsd.wgsl.operands import VECTOR
+from wsd.wgsl.product import Product
+from wsd.wgsl.single import shared_rows
+from wsd.wgsl.sums import Sums, group_sums, row_sums
+from wsd.wgsl.tiled import Tile, fits, tiled
+from wsd.wgsl.variant import Variant
+
+# Operations from which on a kernel is worth variants: below, the generated one is as good.
+_LEAST_OPERATIONS = 1 << 24
+_LEAST_ROWS = 16
+# Workgroups that fill a large GPU several times over.
+_MANY = 384
+_MOST_SCRATCH = 64 << 20
+_EDGE = 64
+
+
+def product_variants(product: Product) -> list[Variant]:
+    """Return the variants of a product, none if it is small or of odd sizes."""
+    if product.conv is None and product.rows < _LEAST_ROWS:
+        return [shared_rows(product)] if product.depth % VECTOR == 0 else []
+    if product.operations < _LEAST_OPERATIONS:
+        return []
+    found = []
+    tile = _matrix_tile(product)
+    if tile is not None:
+        found.append(on_matrix_units(product, tile))
+    for tiles in (_tiles(product), (Tile(64, 64, 16, 8, 4),)):
+        fitting = next((tile for tile in tiles if fits(product, tile)), None)
+        if fitting is not None:
+            found.append(tiled(product, fitting))
+    return found
+
+
+def attention_variants(attention: Attention) -> list[Variant]:
+    """Return the variants of an attention, none if it is small or of an odd width."""
+    block = block_for(attention)
+    if block is None or attention.operations < _LEAST_OPERATIONS:
+        return []
+    return [streamed(attention, block)]
+
+
+def sums_variants(sums: Sums) -> list[Variant]:
+    """Return the variants of a norm's sums, none if rows are not whole vectors."""
+    if sums.pixels > 1 or sums.groups > 1:
+        return [group_sums(sums)]
+    return [row_sums(sums)] if sums.width % VECTOR == 0 else []
+
+
+def _groups(product: Product, rows: int, columns: int) -> int:
+    return -(-product.rows // rows) * -(-product.columns // columns)
+
+
+def _tiles(product: Product) -> tuple[Tile, ...]:
+    """Return tiles to try, best first."""
+    if product.conv is None and _groups(product, 128, _EDGE) >= _MANY:
+        return (Tile(128, 64, 16, 8, 8),)
+    groups = _groups(product, _EDGE, _EDGE)
+    parts = [
+        n for n in (8, 6, 5, 4, 3, 2) if (n - 1) * groups < _MANY and _fits_scratch(product, n)
+    ]
+    split = [Tile(64, 64, 32, 8, 4, parts=n) for n in parts if groups < _MANY]
+    return (*split, Tile(64, 64, 32, 8, 4))
+
+
+def _fits_scratch(product: Product, parts: int) -> bool:
+    return 4 * parts * product.rows * product.columns <= _MOST_SCRATCH
+
+
+def _matrix_tile(product: Product) -> MatrixTile | None:
+    along = product.conv.channels if product.conv else product.depth
+    if _groups(product, 128, 128) >= _MANY // 2:
+        tiles = [MatrixTile(128, 128, 32, 2, 2)]
+    elif _groups(product, _EDGE, _EDGE) >= 256:
+        tiles = [MatrixTile(64, 64, 32, 2, 2)]
+    elif _groups(product, _EDGE, _EDGE) >= 100:
+        tiles = [MatrixTile(64, 64, 64, 2, 2)]
+    else:
+        tiles = [MatrixTile(64, 32, 64, 2, 2)]
+    return next(
+        (tile for tile in (*tiles, MatrixTile(64, 64, 32, 2, 2)) if along % tile.depth == 0), None
+    )

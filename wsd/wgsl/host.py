@@ -1,0 +1,126 @@
+"""Single kernels on a GPU, through Dawn in Node.js: for tests and for tuning."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wsd.errors import RenderError
+from wsd.node import answers, dawn_environment
+from wsd.npm import NODE_HINT, install_packages, source_folder
+from wsd.run import find_program
+from wsd.wgsl.variant import Variant
+
+_SCRATCH = "scratch"
+
+
+class KernelHost:
+    """A process that runs variants one at a time.
+
+    Attributes:
+        adapter: what it runs on: vendor, features, limits, matrix units.
+    """
+
+    def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
+        self._process = process
+        self._folder = folder
+        self.adapter = self._answer()
+
+    def supports(self, variant: Variant) -> bool:
+        """Tell whether the adapter can run a variant."""
+        limits = self.adapter["limits"]
+        units = [tuple(found[2:]) for found in self.adapter["matrices"] if found[1] == "f32"]
+        return (
+            set(variant.features) <= set(self.adapter["features"])
+            and variant.threads <= limits["maxComputeInvocationsPerWorkgroup"]
+            and variant.shared_bytes <= limits["maxComputeWorkgroupStorageSize"]
+            and (variant.matrix is None or variant.matrix in units)
+            and variant.lanes in (0, self.adapter["subgroups"][0])
+        )
+
+    def run(
+        self, variant: Variant, inputs: Mapping[str, np.ndarray], size: int, repeat: int = 1
+    ) -> tuple[np.ndarray, float | None]:
+        """Run a variant.
+
+        Args:
+            variant: whose first buffer, of its last launch, is the result.
+            inputs: by the names of its buffers.
+            size: values of the result, float32.
+            repeat: how often it is run to be timed.
+
+        Returns:
+            (the result (size,), milliseconds of one run by the GPU's clock if it has one).
+
+        Raises:
+            RenderError: if it does not compile or run.
+        """
+        result = variant.launches[-1].buffers[0]
+        assert result is not None
+        buffers: dict[str, str | int] = {result: 4 * size}
+        if variant.scratch_bytes:
+            buffers[_SCRATCH] = variant.scratch_bytes
+        for name, values in inputs.items():
+            path = self._folder / f"{len(buffers)}.bin"
+            values.tofile(path)
+            buffers[name] = str(path)
+        out = self._folder / "out.bin"
+        launches = [
+            {
+                "code": launch.head + launch.body,
+                "grid": launch.grid,
+                "buffers": [name or _SCRATCH for name in launch.buffers],
+            }
+            for launch in variant.launches
+        ]
+        request = {"buffers": buffers, "launches": launches, "read": {result: str(out)}}
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({**request, "repeat": repeat}) + "\n")
+        self._process.stdin.flush()
+        answer = self._answer()
+        return np.fromfile(out, np.float32)[:size], answer["ms"]
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        answer = next(answers(self._process.stdout), None)
+        if answer is None:
+            code = self._process.wait()
+            raise RenderError(f"Node.js ended with code {code}", "its own words are above")
+        if "failure" in answer:
+            raise RenderError(f"Dawn: {answer['failure']}", "report this")
+        return answer
+
+
+@contextmanager
+def open_kernel_host() -> Iterator[KernelHost]:
+    """Yield a host on the adapter that ``WSD_WEBGPU_ADAPTER`` names.
+
+    Raises:
+        ToolError: if Node.js or Dawn cannot be had.
+    """
+    folder = source_folder("web/node")
+    install_packages(folder)
+    node = find_program("node", NODE_HINT)
+    environment = {**os.environ, **dawn_environment()}
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        subprocess.Popen(
+            [node, folder / "kernels.mjs"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        ) as process,
+    ):
+        try:
+            yield KernelHost(process, Path(scratch))
+        finally:
+            process.kill()

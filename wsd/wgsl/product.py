@@ -1,0 +1,51 @@
+"""What a product is, to whoever writes a kernel for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Weights = Literal["float32", "float16", "int8"]
+
+
+@dataclass(frozen=True)
+class Conv:
+    """How rows are gathered from an image (batch, height, width, channels)."""
+
+    batch: int
+    height: int
+    width: int
+    channels: int
+    out_height: int
+    out_width: int
+    kernel: int
+    stride: int
+    padding: int
+
+
+@dataclass(frozen=True)
+class Product:
+    """result[m, n] = finish(Σ a[m, k] w[n, k]).
+
+    Attributes:
+        rows: extent of m.
+        columns: extent of n.
+        depth: extent of k; of a convolution (ky, kx, c), c innermost.
+        weights: how w is stored.
+        conv: how the rows of a are gathered, if they are not stored.
+        buffers: names of result, a, w and what ``finish`` reads.
+        finish: WGSL of the result, of ``value``, ``m``, ``n``, ``at`` and e0, e1 …
+    """
+
+    rows: int
+    columns: int
+    depth: int
+    weights: Weights = "float32"
+    conv: Conv | None = None
+    buffers: tuple[str, ...] = ("result", "a", "w")
+    finish: str = "value"
+
+    @property
+    def operations(self) -> int:
+        """Return the floating-point operations: a multiplication and an addition a term."""
+        return 2 * self.rows * self.columns * self.depth

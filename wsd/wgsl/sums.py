@@ -1,0 +1,169 @@
+"""The sums of layer and group normalisation, spread over a GPU.
+
+A layer's sum runs over one row: 64 threads share it. A group's runs over all pixels and
+a few channels of each: workgroups take some pixels each and all channels, so that they
+read whole rows; a second launch adds what they found. The variance is summed around the
+mean (:mod:`wsd.kernels.norms`), so each sum is taken twice, of the values and of the
+squares of their distance from the mean.
+
+Roofline: bound by reading the input, twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wsd.wgsl.variant import Launch, Variant
+
+_THREADS = 256
+_TOGETHER = 64
+_MOST_PARTS = 256
+_LEAST_PIXELS = 16
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums of an input (batch, pixels, groups x width) over pixels and width.
+
+    Attributes:
+        batch: independent inputs; of a layer norm all rows.
+        pixels: rows of each; of a layer norm 1.
+        groups: sums of each.
+        width: channels of a group.
+        centred: whether squares of distances from the mean are summed, not values.
+        buffers: names of the result (batch, groups), of the input, and of the sums of
+            the values if ``centred``.
+    """
+
+    batch: int
+    pixels: int
+    groups: int
+    width: int
+    centred: bool
+    buffers: tuple[str, ...] = ("result", "x")
+
+    @property
+    def channels(self) -> int:
+        """Return the channels of a pixel."""
+        return self.groups * self.width
+
+
+def row_sums(sums: Sums) -> Variant:
+    """Return the kernel for rows of their own: pixels and groups are 1."""
+    rows = _THREADS // _TOGETHER
+    body = f"""var<workgroup> sums : array<f32, {_THREADS}>;
+@compute @workgroup_size({_THREADS})
+fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_index) t : u32) {{
+  let row = group.x * {rows}u + t / {_TOGETHER}u;
+  let lane = t % {_TOGETHER}u;
+  var sum = vec4<f32>();
+  if (row < ROWS) {{
+    {_mean("row")}
+    for (var k = lane; k < WIDTH4; k += {_TOGETHER}u) {{
+      sum += term(x[row * WIDTH4 + k], mean);
+    }}
+  }}
+  sums[t] = sum.x + sum.y + sum.z + sum.w;
+  for (var step = {_TOGETHER // 2}u; step > 0u; step /= 2u) {{
+    workgroupBarrier();
+    if (lane < step) {{ sums[t] += sums[t + step]; }}
+  }}
+  if (lane == 0u && row < ROWS) {{ result[row] = sums[t]; }}
+}}
+"""
+    constants = f"const ROWS = {sums.batch}u;\nconst WIDTH4 = {sums.width // 4}u;\n"
+    launch = Launch(
+        head=_head(sums, "vec4<f32>") + constants,
+        body=body,
+        grid=(-(-sums.batch // rows), 1, 1),
+        buffers=sums.buffers,
+    )
+    return Variant(launches=(launch,), threads=_THREADS, shared_bytes=4 * _THREADS)
+
+
+def group_sums(sums: Sums) -> Variant:
+    """Return the kernels for groups of channels."""
+    parts = max(1, min(_MOST_PARTS, sums.pixels // _LEAST_PIXELS))
+    per_part = -(-sums.pixels // parts)
+    channels = sums.channels
+    constants = (
+        f"const PIXELS = {sums.pixels}u;\nconst PER_PART = {per_part}u;\n"
+        f"const PARTS = {parts}u;\nconst BATCH = {sums.batch}u;\n"
+        f"const CHANNELS = {channels}u;\nconst GROUPS = {sums.groups}u;\n"
+        f"const WIDTH = {sums.width}u;\n"
+    )
+    body = f"""var<workgroup> sums : array<f32, CHANNELS>;
+@compute @workgroup_size({_THREADS})
+fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_index) t : u32) {{
+  let first = group.x * PER_PART;
+  let last = min(first + PER_PART, PIXELS);
+  for (var c = t; c < CHANNELS; c += {_THREADS}u) {{
+    {_mean("group.y * GROUPS + c / WIDTH")}
+    var sum = 0.0f;
+    for (var pixel = first; pixel < last; pixel++) {{
+      sum += term(x[(group.y * PIXELS + pixel) * CHANNELS + c], mean);
+    }}
+    sums[c] = sum;
+  }}
+  workgroupBarrier();
+  for (var g = t; g < GROUPS; g += {_THREADS}u) {{
+    var sum = 0.0f;
+    for (var c = 0u; c < WIDTH; c++) {{ sum += sums[g * WIDTH + c]; }}
+    result[(group.y * GROUPS + g) * PARTS + group.x] = sum;
+  }}
+}}
+"""
+    add = f"""var<workgroup> sums : array<f32, {_TOGETHER}>;
+@compute @workgroup_size({_TOGETHER})
+fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_index) t : u32) {{
+  var sum = 0.0f;
+  for (var part = t; part < PARTS; part += {_TOGETHER}u) {{ sum += parts[group.x * PARTS + part]; }}
+  sums[t] = sum;
+  for (var step = {_TOGETHER // 2}u; step > 0u; step /= 2u) {{
+    workgroupBarrier();
+    if (t < step) {{ sums[t] += sums[t + step]; }}
+  }}
+  if (t == 0u) {{ result[group.x] = sums[0]; }}
+}}
+"""
+    gather = Launch(
+        head="@group(0) @binding(0) var<storage, read_write> result : array<f32>;\n"
+        "@group(0) @binding(1) var<storage, read> parts : array<f32>;\n"
+        f"const PARTS = {parts}u;\n",
+        body=add,
+        grid=(sums.batch * sums.groups, 1, 1),
+        buffers=(sums.buffers[0], None),
+    )
+    launch = Launch(
+        head=_head(sums, "f32") + constants,
+        body=body,
+        grid=(parts, sums.batch, 1),
+        buffers=(None, *sums.buffers[1:]),
+    )
+    return Variant(
+        launches=(launch, gather),
+        threads=_THREADS,
+        shared_bytes=4 * channels,
+        scratch_bytes=4 * parts * sums.batch * sums.groups,
+    )
+
+
+def _head(sums: Sums, element: str) -> str:
+    lines = [
+        "@group(0) @binding(0) var<storage, read_write> result : array<f32>;",
+        f"@group(0) @binding(1) var<storage, read> x : array<{element}>;",
+    ]
+    if sums.centred:
+        lines.append("@group(0) @binding(2) var<storage, read> totals : array<f32>;")
+    inverse = 1 / (sums.pixels * sums.width)
+    total, value = ("totals[at]", "(x - mean) * (x - mean)") if sums.centred else ("0.0f", "x")
+    lines += [
+        f"fn mean_of(at : u32) -> f32 {{ return {total} * {inverse!r}f; }}",
+        f"fn term(x : {element}, mean : f32) -> {element} {{ return {value}; }}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _mean(at: str) -> str:
+    return f"let mean = mean_of({at});"

@@ -1,0 +1,178 @@
+"""Products as tiles in shared memory, on any WebGPU adapter.
+
+Linear layers and convolutions are both C[m, n] = Σ A[m, k] W[n, k]; a convolution's A
+is gathered from the image, channels last, and what a step takes of k lies within one
+tap, so that addresses are computed once a tap and nothing is divided in the loop
+("implicit GEMM", Chetlur et al. 2014, "cuDNN: Efficient primitives for deep learning").
+
+A tile of A and one of W lie in shared memory as they lie in storage, k innermost, four
+values a vector, one vector of padding a row, so that threads that read different rows
+meet no bank twice. The next step's loads are in flight while this one's are multiplied.
+All sums are float32.
+
+Where a product has too few tiles to fill a GPU, k is cut into parts that other
+workgroups sum; a second launch adds their sums and finishes.
+
+Roofline: with 8 x 4 results a thread, 12 vectors of shared memory feed 128 multiply-adds,
+and a tile of 64 x 64 does 32 for each value that it loads: bound by arithmetic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wsd.wgsl.operands import VECTOR, Loads, extras, head
+from wsd.wgsl.product import Product
+from wsd.wgsl.variant import Launch, Variant
+
+_THREADS = 256
+
+
+@dataclass(frozen=True)
+class Tile:
+    """What one workgroup makes.
+
+    Attributes:
+        rows: of the tile.
+        columns: of the tile.
+        depth: values of k a step.
+        thread_rows: results a thread makes along m.
+        thread_columns: and along n.
+        parts: into how many k is cut.
+    """
+
+    rows: int
+    columns: int
+    depth: int
+    thread_rows: int
+    thread_columns: int
+    parts: int = 1
+
+    @property
+    def across(self) -> int:
+        """Return the threads along n."""
+        return self.columns // self.thread_columns
+
+    @property
+    def threads(self) -> int:
+        """Return the threads of a workgroup."""
+        return self.across * self.rows // self.thread_rows
+
+    @property
+    def shared_bytes(self) -> int:
+        """Return the shared memory of a workgroup, padding included."""
+        return 4 * (self.depth + VECTOR) * (self.rows + self.columns)
+
+
+def fits(product: Product, tile: Tile) -> bool:
+    """Tell whether steps of a tile's depth divide a product, tap by tap if it has taps."""
+    along = product.conv.channels if product.conv else product.depth
+    return along % tile.depth == 0 and product.depth // tile.depth % tile.parts == 0
+
+
+def tiled(product: Product, tile: Tile) -> Variant:
+    """Return the kernel of a product that a tile fits."""
+    loads = Loads(
+        tile.rows, tile.columns, tile.depth // VECTOR, tile.threads, product.conv is not None
+    )
+    grid = (-(-product.columns // tile.columns), -(-product.rows // tile.rows), tile.parts)
+    split = tile.parts > 1
+    steps = f"const STEPS = {product.depth // tile.depth // tile.parts}u;\n"
+    launch = Launch(
+        head=head(product, scratch=split) + steps,
+        body=_body(tile, loads),
+        grid=grid,
+        buffers=(None, *product.buffers[1:3]) if split else product.buffers,
+    )
+    launches = (launch, _sum(product, tile.parts)) if split else (launch,)
+    return Variant(
+        launches=launches,
+        threads=max(tile.threads, _THREADS if split else 0),
+        shared_bytes=tile.shared_bytes,
+        scratch_bytes=4 * tile.parts * product.rows * product.columns if split else 0,
+        operations=product.operations,
+    )
+
+
+def _body(tile: Tile, loads: Loads) -> str:
+    depth4 = loads.depth4
+    stride = depth4 + 1
+    down = tile.threads // tile.across
+    rows, columns = range(tile.thread_rows), range(tile.thread_columns)
+    lines = [
+        f"var<workgroup> ta : array<vec4<f32>, {tile.rows * stride}>;",
+        f"var<workgroup> tw : array<vec4<f32>, {tile.columns * stride}>;",
+        f"@compute @workgroup_size({tile.threads})",
+        "fn main(@builtin(workgroup_id) group : vec3<u32>,",
+        "        @builtin(local_invocation_index) t : u32) {",
+        f"let tx = t % {tile.across}u;",
+        f"let ty = t / {tile.across}u;",
+        "let first = group.z * STEPS;" if tile.parts > 1 else "const first = 0u;",
+        *loads.start(),
+        *(f"var c{i}_{j} = 0.0f;" for i in rows for j in columns),
+        "for (var s = 0u; s < STEPS; s++) {",
+        "workgroupBarrier();",
+        *(f"ta[(row + {i * loads.apart}u) * {stride}u + along] = na{i};" for i in range(loads.a)),
+        *(f"tw[(row + {i * loads.apart}u) * {stride}u + along] = nw{i};" for i in range(loads.w)),
+        "workgroupBarrier();",
+        "if (s + 1u < STEPS) {",
+        *loads.advance(),
+        "}",
+        f"for (var k = 0u; k < {depth4}u; k++) {{",
+        *(f"let a{i} = ta[(ty + {i * down}u) * {stride}u + k];" for i in rows),
+        *(f"let b{j} = tw[(tx + {j * tile.across}u) * {stride}u + k];" for j in columns),
+        *(
+            f"c{i}_{j} = fma(a{i}.{component}, b{j}.{component}, c{i}_{j});"
+            for component in "xyzw"
+            for i in rows
+            for j in columns
+        ),
+        "} }",
+    ]
+    for i in rows:
+        lines.append(f"{{ let m = group.y * {tile.rows}u + ty + {i * down}u; if (m < M) {{")
+        for j in columns:
+            lines.append(
+                f"{{ let n = group.x * {tile.columns}u + tx + {j * tile.across}u; "
+                f"if (n < N) {{ let at = m * N + n; {_store(f'c{i}_{j}', tile.parts)} }} }}"
+            )
+        lines.append("} }")
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _store(value: str, parts: int) -> str:
+    if parts > 1:
+        return f"result[group.z * M * N + at] = {value};"
+    return f"result[at] = finish(m, n, at, {value});"
+
+
+def _sum(product: Product, parts: int) -> Launch:
+    """Return the launch that adds the sums of k's parts, and finishes."""
+    results = product.rows * product.columns
+    groups = -(-results // _THREADS)
+    wide = min(groups, 65535)
+    return Launch(
+        head="\n".join(
+            [
+                "@group(0) @binding(0) var<storage, read_write> result : array<f32>;",
+                "@group(0) @binding(1) var<storage, read> parts : array<f32>;",
+                f"const M = {product.rows}u;",
+                f"const N = {product.columns}u;",
+                f"const PARTS = {parts}u;",
+                *extras(product, first=2),
+                "",
+            ]
+        ),
+        body=f"""@compute @workgroup_size({_THREADS})
+fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_index) t : u32,
+        @builtin(num_workgroups) groups : vec3<u32>) {{
+  let at = (group.y * groups.x + group.x) * {_THREADS}u + t;
+  if (at >= M * N) {{ return; }}
+  var value = 0.0f;
+  for (var part = 0u; part < PARTS; part++) {{ value += parts[part * M * N + at]; }}
+  result[at] = finish(at / N, at % N, at, value);
+}}
+""",
+        grid=(wide, -(-groups // wide), 1),
+        buffers=(product.buffers[0], None, *product.buffers[3:]),
+    )
