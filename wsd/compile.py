@@ -138,7 +138,7 @@ def _compile(
             advance(1)
     with progress.stage("compile", total=3) as advance, _tvm_errors(family):
         entry_points = _entry_points(family, sizes, traces)
-        module, variants = apply_passes(_one_module(entry_points, traces))
+        module, variants, products = apply_passes(_one_module(entry_points, traces))
         advance(1)
         executable, plans = tvm_compat.build(module)
         shaders = tvm_compat.shaders(executable)
@@ -164,6 +164,7 @@ def _compile(
         storage_buffers=_check_storage_buffers(shaders),
         shaders=shaders,
         variants=shader_variants(variants, shaders),
+        products=tuple(products),
         toolchain=toolchain(),
         materials=compiler_materials(),
     )

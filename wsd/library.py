@@ -19,6 +19,7 @@ from wsd.folders import write_atomically
 from wsd.inventory import Material, read_material
 from wsd.parts import TensorSpec
 from wsd.storage import Parameter
+from wsd.wgsl.product import Product, read_product
 from wsd.zoo import Family
 
 Size = tuple[int, int]
@@ -71,6 +72,7 @@ class Library:
         storage_buffers: the most that one kernel binds.
         shaders: kernel name → WGSL.
         variants: what may run in their place (:func:`wsd.wgsl.table.variant_table`).
+        products: of those kernels, as :mod:`wsd.wgsl.tune` takes them.
         toolchain: versions of the tools that made it.
         materials: every package and source that it was made with.
     """
@@ -84,6 +86,7 @@ class Library:
     storage_buffers: int
     shaders: dict[str, str]
     variants: dict[str, Any]
+    products: tuple[Product, ...]
     toolchain: dict[str, str]
     materials: tuple[Material, ...]
 
@@ -148,6 +151,7 @@ def read_library(folder: Path) -> Library:
             storage_buffers=table["storage_buffers"],
             shaders=table["shaders"],
             variants=table["variants"],
+            products=tuple(read_product(item) for item in table["products"]),
             toolchain=table["toolchain"],
             materials=tuple(read_material(item) for item in table["materials"]),
         )

@@ -14,6 +14,7 @@ from wsd.kernels.direct import DirectProduct
 from wsd.kernels.rows import RowReduction
 from wsd.kernels.variants import find_variants
 from wsd.tvm_compat import IRModule, dlight, target
+from wsd.wgsl.product import Product
 from wsd.wgsl.variant import Variant
 
 # A compute stage has 8 storage buffers on every WebGPU adapter and 10 on all
@@ -71,16 +72,18 @@ def passes() -> list[tuple[str, Any]]:
     ]
 
 
-def apply_passes(module: IRModule) -> tuple[IRModule, dict[str, list[Variant]]]:
+def apply_passes(module: IRModule) -> tuple[IRModule, dict[str, list[Variant]], list[Product]]:
     """Run every pass in order under the WebGPU target.
 
     Returns:
-        (the module, function name → what may run in a kernel's place).
+        (the module, function name → what may run in a kernel's place, the products among
+        those).
     """
     variants: dict[str, list[Variant]] = {}
+    products: list[Product] = []
     with target(), tvm.transform.PassContext(opt_level=3):
         for name, step in passes():
             if name == _SCHEDULE:
-                variants = find_variants(module)
+                variants, products = find_variants(module)
             module = step(module)
-    return module, variants
+    return module, variants, products

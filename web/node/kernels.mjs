@@ -2,7 +2,8 @@
 //
 // One JSON request a line on standard input:
 //   {buffers: {name: path or bytes}, launches: [{code, grid, buffers}], read: {name: path}, repeat}
-// Buffers are filled from files, or zeroed. One JSON answer a line on standard output:
+// Buffers are filled from files, or zeroed; {hold: buffers} keeps some for the requests
+// that follow. One JSON answer a line on standard output:
 //   {ms} (of one repetition, by the GPU's own clock), or {failure}. The first line tells
 //   of the adapter.
 
@@ -119,13 +120,22 @@ async function measure(launches, repeat) {
   return Number(end - start) / 1e6 / repeat;
 }
 
+let held = {};
 for await (const line of createInterface({ input: process.stdin })) {
   const request = JSON.parse(line);
   let made = {};
   try {
+    if (request.hold !== undefined) {
+      for (const buffer of Object.values(held)) buffer.destroy();
+      held = await makeBuffers(request.hold);
+      answer({});
+      continue;
+    }
     made = await makeBuffers(request.buffers);
     const launches = [];
-    for (const launch of request.launches) launches.push(await makeLaunch(launch, made));
+    for (const launch of request.launches) {
+      launches.push(await makeLaunch(launch, { ...held, ...made }));
+    }
     let ms = await measure(launches, 1);
     if (request.repeat > 1) {
       // Idle GPUs lower their clock: the first rounds wake them.

@@ -12,6 +12,7 @@ from wsd.kernels.norms import find_sums
 from wsd.kernels.recognize import find_product
 from wsd.tvm_compat import IRModule, tir
 from wsd.wgsl.choose import attention_variants, product_variants, sums_variants
+from wsd.wgsl.product import Product
 from wsd.wgsl.table import variant_table
 from wsd.wgsl.variant import Variant
 
@@ -20,9 +21,14 @@ _DECLARED = re.compile(r"@binding\((\d+)\) var<storage, \w+> (\w+) :")
 _SUFFIX = "_ptr"
 
 
-def find_variants(module: IRModule) -> dict[str, list[Variant]]:
-    """Return function name → variants, of a module that is fused and not yet scheduled."""
+def find_variants(module: IRModule) -> tuple[dict[str, list[Variant]], list[Product]]:
+    """Find the functions that have variants in a module that is fused and not yet scheduled.
+
+    Returns:
+        (function name → variants, the products among them, which :mod:`wsd.wgsl.tune` takes).
+    """
     found: dict[str, list[Variant]] = {}
+    products: list[Product] = []
     for variable, function in module.functions_items():
         name = str(variable.name_hint)
         if not isinstance(function, tir.PrimFunc):
@@ -30,6 +36,7 @@ def find_variants(module: IRModule) -> dict[str, list[Variant]]:
         product = find_product(function)
         if product is not None:
             variants = product_variants(product)
+            products += [product] if variants else []
         elif sums := find_sums(name, function):
             variants = sums_variants(sums)
         elif attention := find_attention(function):
@@ -42,7 +49,7 @@ def find_variants(module: IRModule) -> dict[str, list[Variant]]:
             continue
         if variants:
             found[name] = variants
-    return found
+    return found, products
 
 
 def shader_variants(

@@ -9,6 +9,7 @@ from wsd.wgsl.product import Product
 from wsd.wgsl.single import shared_rows
 from wsd.wgsl.sums import Sums, group_sums, row_sums
 from wsd.wgsl.tiled import Tile, fits, tiled
+from wsd.wgsl.tuned import tuned_matrix_tile, tuned_tile
 from wsd.wgsl.variant import Variant
 
 # Operations from which on a kernel is worth variants: below, the generated one is as good.
@@ -27,10 +28,11 @@ def product_variants(product: Product) -> list[Variant]:
     if product.operations < _LEAST_OPERATIONS:
         return []
     found = []
-    tile = _matrix_tile(product)
-    if tile is not None:
-        found.append(on_matrix_units(product, tile))
-    for tiles in (_tiles(product), (Tile(64, 64, 16, 8, 4),)):
+    matrix = tuned_matrix_tile(product) or _matrix_tile(product)
+    if matrix is not None:
+        found.append(on_matrix_units(product, matrix))
+    tuned = tuned_tile(product)
+    for tiles in ((tuned,) if tuned else _tiles(product), (Tile(64, 64, 16, 8, 4),)):
         fitting = next((tile for tile in tiles if fits(product, tile)), None)
         if fitting is not None:
             found.append(tiled(product, fitting))

@@ -46,6 +46,16 @@ class KernelHost:
             and variant.lanes in (0, self.adapter["subgroups"][0])
         )
 
+    def hold(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Keep inputs on the GPU for the runs that follow, instead of those held before."""
+        buffers = {name: str(self._write(name, values)) for name, values in inputs.items()}
+        self._ask({"hold": buffers})
+
+    def _write(self, name: str, values: np.ndarray) -> Path:
+        path = self._folder / f"{name}.bin"
+        values.tofile(path)
+        return path
+
     def run(
         self, variant: Variant, inputs: Mapping[str, np.ndarray], size: int, repeat: int = 1
     ) -> tuple[np.ndarray, float | None]:
@@ -53,7 +63,7 @@ class KernelHost:
 
         Args:
             variant: whose first buffer, of its last launch, is the result.
-            inputs: by the names of its buffers.
+            inputs: by the names of its buffers, those that are held left out.
             size: values of the result, float32.
             repeat: how often it is run to be timed.
 
@@ -69,9 +79,7 @@ class KernelHost:
         if variant.scratch_bytes:
             buffers[_SCRATCH] = variant.scratch_bytes
         for name, values in inputs.items():
-            path = self._folder / f"{len(buffers)}.bin"
-            values.tofile(path)
-            buffers[name] = str(path)
+            buffers[name] = str(self._write(name, values))
         out = self._folder / "out.bin"
         launches = [
             {
@@ -82,11 +90,14 @@ class KernelHost:
             for launch in variant.launches
         ]
         request = {"buffers": buffers, "launches": launches, "read": {result: str(out)}}
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({**request, "repeat": repeat}) + "\n")
-        self._process.stdin.flush()
-        answer = self._answer()
+        answer = self._ask({**request, "repeat": repeat})
         return np.fromfile(out, np.float32)[:size], answer["ms"]
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None

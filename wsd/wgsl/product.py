@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Weights = Literal["float32", "float16", "int8"]
 
@@ -49,3 +49,9 @@ class Product:
     def operations(self) -> int:
         """Return the floating-point operations: a multiplication and an addition a term."""
         return 2 * self.rows * self.columns * self.depth
+
+
+def read_product(entry: dict[str, Any]) -> Product:
+    """Return a product from what ``dataclasses.asdict`` made of it."""
+    conv = None if entry["conv"] is None else Conv(**entry["conv"])
+    return Product(**{**entry, "conv": conv, "buffers": tuple(entry["buffers"])})

@@ -9,7 +9,8 @@ from wsd.wgsl.variant import Launch, Variant
 
 
 def variant_table(
-    variants: Mapping[str, Sequence[Variant]], orders: Mapping[str, Sequence[str]]
+    variants: Mapping[str, Sequence[Variant]],
+    orders: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """Return the table of variants.
 
