@@ -86,7 +86,7 @@ def test_linear(kernel_host, tile, weights):
     check(kernel_host, lambda p: tiled(p, tile), product, 1e-6)
 
 
-@pytest.mark.parametrize("conv", CONVS, ids=str)
+@pytest.mark.parametrize("conv", CONVS, ids=["conv", "stride", "1x1"])
 @pytest.mark.parametrize("tile", TILES[1:], ids=str)
 def test_conv(kernel_host, tile, conv):
     product = replace(conv_product(conv), weights="float16")
@@ -98,7 +98,9 @@ MATRIX_TILES = [MatrixTile(64, 64, 32, 2, 2), MatrixTile(128, 64, 32, 2, 2)]
 
 
 @pytest.mark.parametrize("tile", MATRIX_TILES, ids=str)
-@pytest.mark.parametrize("product", [LINEAR, *map(conv_product, CONVS)], ids=str)
+@pytest.mark.parametrize(
+    "product", [LINEAR, *map(conv_product, CONVS)], ids=["linear", "conv", "stride", "1x1"]
+)
 def test_matrix_units(kernel_host, tile, product):
     product = replace(product, weights="float16")
     if not kernel_host.supports(on_matrix_units(product, tile)):

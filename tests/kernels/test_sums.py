@@ -17,7 +17,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("centred", [False, True])
-@pytest.mark.parametrize(("kernel", "sums"), CASES, ids=str)
+@pytest.mark.parametrize(("kernel", "sums"), CASES, ids=["layers", "few groups", "groups"])
 def test_sums(kernel_host, kernel, sums, centred):
     shape = (sums.batch, sums.pixels, sums.groups, sums.width)
     # Far from zero: the mean of squares would lose the variance's digits.
