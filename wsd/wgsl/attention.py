@@ -79,13 +79,18 @@ class Block:
 
     def part_vectors(self, width: int) -> int:
         """Return the vectors of shared memory for parts of queries, keys and values."""
-        scores = (self.queries + self.keys) * (self.depth // _VECTOR + 1)
+        scores = (self.queries + self.keys) * _odd(self.depth // _VECTOR)
         return max(scores, _VECTOR * width // _VECTOR)
 
     def shared_bytes(self, width: int) -> int:
         """Return the shared memory of a workgroup."""
-        weights = self.queries * (self.keys // _VECTOR + 1)
+        weights = self.queries * _odd(self.keys // _VECTOR)
         return 16 * (self.part_vectors(width) + weights) + 4 * self.queries
+
+
+def _odd(vectors: int) -> int:
+    """Return a row's length in vectors at which rows begin in different banks."""
+    return vectors | 1
 
 
 def block_for(attention: Attention) -> Block | None:
@@ -150,7 +155,7 @@ def _body(attention: Attention, block: Block) -> str:
     queries, keys = range(block.thread_queries), range(block.thread_keys)
     rows, columns = range(block.queries // lines_down), range(width4 // block.across)
     part = block.part_vectors(attention.width)
-    stride, wide = depth4 + 1, keys4 + 1
+    stride, wide = _odd(depth4), _odd(keys4)
     at_once = _VECTOR
     while 2 * at_once <= block.keys and 2 * at_once * width4 <= part:
         at_once *= 2
