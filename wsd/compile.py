@@ -20,7 +20,7 @@ import torch
 from wsd import tvm_compat
 from wsd.digest import canonical_json, digest_tree, sha256_bytes
 from wsd.errors import CompileError, UsageError
-from wsd.folders import cache_folder, check_absent, written_whole
+from wsd.folders import cache_folder, check_absent, written_once, written_whole
 from wsd.inventory import compiler_materials
 from wsd.kernels.image import image_to_rgba
 from wsd.kernels.packed import UNPACK
@@ -99,7 +99,7 @@ def compile_library(
             return read_library(folder)
         except UsageError:
             shutil.rmtree(folder)  # a damaged cache is none
-    with written_whole(folder) as scratch:
+    with written_once(folder) as scratch:
         _compile(family, sizes, dtype, scratch, progress)
     return read_library(folder)
 

@@ -55,6 +55,20 @@ def written_whole(out: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+@contextmanager
+def written_once(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes ``folder``, for what is kept under a digest.
+
+    Where another process was first, its folder stays: both hold the same.
+    """
+    try:
+        with written_whole(folder) as scratch:
+            yield scratch
+    except (UsageError, OSError):
+        if not folder.exists():
+            raise
+
+
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Write a file so that a reader sees either nothing or all of it."""
     path = path.absolute()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from wsd.digest import canonical_json, sha256_bytes
-from wsd.folders import cache_folder, written_whole
+from wsd.folders import cache_folder, written_once
 from wsd.schedulers import build_scheduler
 from wsd.tokenizer import load_tokenizer
 from wsd.zoo import Component, Family
@@ -69,7 +69,7 @@ def random_checkpoint(family: Family, seed: int) -> Path:
     )
     folder = cache_folder() / "checkpoints" / f"{family.name}-{key[:16]}"
     if not folder.exists():
-        with written_whole(folder) as scratch:
+        with written_once(folder) as scratch:
             _write_random(family, seed, scratch)
     return folder
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from wsd import tvm_compat
 from wsd.digest import canonical_json, digest_tree, sha256_bytes, sha256_file
-from wsd.folders import cache_folder, written_whole
+from wsd.folders import cache_folder, written_once
 from wsd.run import find_program, run
 
 EMCC_HINT = "install Emscripten (Debian: apt-get install emscripten), or run: wsd doctor"
@@ -94,7 +94,7 @@ def runtime_objects() -> list[Path]:
     """
     folder = cache_folder() / "runtime" / runtime_key()
     if not folder.exists():
-        with written_whole(folder) as scratch:
+        with written_once(folder) as scratch:
             _compile_units(scratch)
     return [folder / f"{unit}.o" for unit in _UNITS]
 
