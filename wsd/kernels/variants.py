@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from wsd.errors import CompileError
@@ -43,8 +44,8 @@ def find_variants(module: IRModule) -> tuple[dict[str, list[Variant]], list[Prod
             kind, what = attention
             variants = attention_variants(what)
             if kind == "statistics" and variants:
-                # The other kernel computes them as it goes.
-                variants = [Variant(launches=())]
+                # The other kernel computes them as it goes, wherever it can run.
+                variants = [replace(v, launches=(), operations=0) for v in variants]
         else:
             continue
         if variants:
