@@ -116,7 +116,7 @@ def bench(
     chosen = size or tuple(manifest["defaults"]["size"])
     table = _operations(manifest, path.parent)
     with open_renderer(bundle, progress, options, open_host, model) as renderer:
-        asked = {"size": list(chosen), "repeats": repeats, "kernels": True}
+        asked = {"size": list(chosen), "repeats": repeats}
         stages = renderer.call(_BENCH, [asked])
         usage = renderer.usage()
     return Benchmark(

@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ _ICD = "vk_swiftshader_icd.json"
 class NodePage:
     """What :class:`wsd.render.Renderer` needs of a page, in a Node.js process."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: NodeProcess) -> None:
         self._process = process
         self._exposed: dict[str, Callable[[Any], Any]] = {}
 
@@ -47,32 +47,70 @@ class NodePage:
         return self._ask({"script": script, "argument": argument})
 
     def _ask(self, request: dict[str, Any]) -> Any:
+        self._process.send(request)
+        for message in self._process.answers():
+            if "call" not in message:
+                return message["value"]
+            self._exposed[message["call"]](message["argument"])
+        return None  # never: the answers end with an error
+
+
+class NodeProcess:
+    """A program of ``web/node`` that answers requests, a JSON object a line each."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def send(self, request: dict[str, Any]) -> None:
+        """Send a request; if the program has ended, :meth:`answers` says so."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            pass  # Reading says so.
-        for message in answers(self._process.stdout):
-            if "call" in message:
-                self._exposed[message["call"]](message["argument"])
-            elif "failure" in message:
-                raise RenderError(f"Node.js: {message['failure']}", "report this")
-            else:
-                return message["value"]
-        raise RenderError(
-            f"Node.js ended with code {self._process.wait()}", "its own words are above"
-        )
+            pass
+
+    def answers(self) -> Iterator[dict[str, Any]]:
+        """Yield what it answers; what drivers and Dawn say in between goes to stderr.
+
+        Raises:
+            RenderError: if it tells of a failure, or ends.
+        """
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if not line.startswith("{"):
+                print(line, end="", file=sys.stderr)
+                continue
+            answer: dict[str, Any] = json.loads(line)
+            if "failure" in answer:
+                raise RenderError(f"Node.js: {answer['failure']}", "report this")
+            yield answer
+        code = self._process.wait()
+        raise RenderError(f"Node.js ended with code {code}", "its own words are above")
 
 
-def answers(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Yield a process's answers; what drivers and Dawn say in between goes to stderr."""
-    for line in lines:
-        if line.startswith("{"):
-            yield json.loads(line)
-        else:
-            print(line, end="", file=sys.stderr)
+@contextmanager
+def open_program(name: str, *arguments: str) -> Iterator[NodeProcess]:
+    """Run a program of ``web/node`` on the adapter that ``WSD_WEBGPU_ADAPTER`` names.
+
+    Raises:
+        ToolError: if Node.js or Dawn cannot be had.
+    """
+    folder = source_folder("web/node")
+    install_packages(folder)
+    node = find_program("node", NODE_HINT)
+    environment = {**os.environ, **_dawn_environment()}
+    with subprocess.Popen(
+        [node, folder / name, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        try:
+            yield NodeProcess(process)
+        finally:
+            process.kill()
 
 
 @contextmanager
@@ -82,24 +120,11 @@ def open_node_page(address: str) -> Iterator[NodePage]:
     Raises:
         ToolError: if Node.js or Dawn cannot be had.
     """
-    folder = source_folder("web/node")
-    install_packages(folder)
-    node = find_program("node", NODE_HINT)
-    environment = {**os.environ, **dawn_environment()}
-    with subprocess.Popen(
-        [node, folder / "page.mjs", address],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    ) as process:
-        try:
-            yield NodePage(process)
-        finally:
-            process.kill()
+    with open_program("page.mjs", address) as process:
+        yield NodePage(process)
 
 
-def dawn_environment() -> dict[str, str]:
+def _dawn_environment() -> dict[str, str]:
     """Return the variables that make Dawn find the adapter that was asked for."""
     switches = {"WSD_DAWN": os.environ.get("WSD_DAWN", _DAWN)}
     return {**switches, **_adapter()}

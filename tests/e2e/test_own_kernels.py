@@ -23,6 +23,7 @@ def test_a_unet_of_broad_layers(tmp_path):
     library = compile_library(BROAD, BROAD.sizes, "f16", Quiet())
     kinds = {name.split("_")[0].rstrip("0123456789") for name in library.variants["kernels"]}
     assert {"attention", "group", "layer", "fused"} <= kinds
+    check_statistics(library.variants["kernels"])
     bundle = build_bundle(checkpoint, library, tmp_path / "broad", Quiet())
     pipeline = load_pipeline(checkpoint)
     round_weights(pipeline, stored_parameters(read_manifest(find_manifest(bundle, None))))
@@ -41,6 +42,21 @@ def test_a_unet_of_broad_layers(tmp_path):
         again = renderer.predict_noise(given)
     assert relative_error(found, expected.ravel()) < 1e-5
     np.testing.assert_array_equal(again, found)
+
+
+def check_statistics(kernels):
+    """Attention's statistics are left out wherever attention's kernel runs, and only there."""
+    needs = ("features", "threads", "shared_bytes", "matrix", "lanes")
+    asked = {
+        done: {
+            tuple(str(variant[need]) for need in needs)
+            for name, variants in kernels.items()
+            if "attention" in name and ("statistics" in name) == done
+            for variant in variants
+        }
+        for done in (True, False)
+    }
+    assert asked[True] == asked[False] != set()
 
 
 def test_bench(speck):

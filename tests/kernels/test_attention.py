@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from wsd.accuracy import relative_error
 from wsd.wgsl.attention import Attention, block_for, streamed
 
 CASES = [
@@ -32,5 +33,4 @@ def test_attention(kernel_host, attention):
     variant = streamed(attention, block_for(attention))
     assert kernel_host.supports(variant)
     found, _ = kernel_host.run(variant, {"q": q, "k": k, "v": v}, expected.size)
-    error = np.linalg.norm(found.reshape(expected.shape) - expected) / np.linalg.norm(expected)
-    assert error < 2e-6
+    assert relative_error(found, expected) < 2e-6

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from wsd.accuracy import relative_error
 from wsd.wgsl.matrix import MatrixTile, on_matrix_units
 from wsd.wgsl.product import Conv, Product
 from wsd.wgsl.tiled import Tile, fits, tiled
@@ -74,8 +75,7 @@ def check(host, make_variant, product, limit):
     variant = make_variant(product)
     assert host.supports(variant)
     found, _ = host.run(variant, {**inputs, "bias": bias, "residual": residual}, expected.size)
-    error = np.linalg.norm(found.reshape(expected.shape) - expected) / np.linalg.norm(expected)
-    assert error < limit
+    assert relative_error(found, expected) < limit
 
 
 @pytest.mark.parametrize("tile", TILES, ids=str)

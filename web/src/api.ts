@@ -1,6 +1,7 @@
 /** Types of the public API that need nothing else of it. */
 
 import type { KernelChoice } from "./kernels";
+import type { Sample } from "./profile";
 import type { OnProgress } from "./progress";
 import type { Settings } from "./settings";
 
@@ -76,8 +77,8 @@ export interface StageTimes {
   milliseconds: number;
   /** Of those, until the last command was recorded. */
   host: number;
-  /** By the GPU's own clock, summed over dispatches. */
-  kernels: { kernel: string; calls: number; dispatches: number; milliseconds: number }[];
+  /** By the GPU's own clock; none if the device has no timestamps. */
+  kernels: Sample[];
 }
 
 /** What a self-test found of one stage. */

@@ -2,7 +2,7 @@
 
 import type { StageTimes } from "./api";
 import { hasBuffersFor } from "./fit";
-import type { BufferLimits } from "./fit";
+import type { StageAccess } from "./fit";
 import type { EntryPoint, Size } from "./manifest";
 import { valueCount } from "./manifest";
 import type { Model, NamedTensors } from "./model";
@@ -13,35 +13,28 @@ export interface BenchOptions {
   size: Size;
   /** Calls that are timed, after one that is not. */
   repeats: number;
-  /** Whether kernels are timed too, which needs the device's timestamps. */
-  kernels: boolean;
 }
 
 /** Time the functions that draw a picture of a size, one after another. */
 export async function runBench(
   model: Model,
-  limits: BufferLimits,
-  need: (entry: EntryPoint) => Promise<void>,
+  access: StageAccess,
   options: BenchOptions,
 ): Promise<StageTimes[]> {
   const roles = ["text_encoder", "unet", "vae_decoder", "image_to_rgba"] as const;
   const entries = roles
     .flatMap((role) => model.entries(role))
     .filter(({ size }) => size === null || String(size) === String(options.size))
-    .filter((entry) => hasBuffersFor(entry, limits));
+    .filter((entry) => hasBuffersFor(entry, access.limits));
   const found: StageTimes[] = [];
   for (const entry of entries) {
-    await need(entry);
-    found.push(await timeStage(model, entry, options));
+    await access.bring(entry);
+    found.push(await timeStage(model, entry, options.repeats));
   }
   return found;
 }
 
-async function timeStage(
-  model: Model,
-  entry: EntryPoint,
-  { repeats, kernels }: BenchOptions,
-): Promise<StageTimes> {
+async function timeStage(model: Model, entry: EntryPoint, repeats: number): Promise<StageTimes> {
   const { runtime } = model;
   const inputs = model.kept(() => makeInputs(model, entry));
   const call = (): void => {
@@ -60,8 +53,8 @@ async function timeStage(
     const milliseconds = (performance.now() - started) / repeats;
     const host = (recorded - started) / repeats;
     // On its own: timestamps cost time.
-    const samples = kernels ? await runtime.profile(call) : [];
-    return { stage: entry.name, milliseconds, host, kernels: samples };
+    const kernels = await runtime.profile(call);
+    return { stage: entry.name, milliseconds, host, kernels };
   } finally {
     for (const tensor of Object.values(inputs)) tensor.dispose();
   }

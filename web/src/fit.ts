@@ -10,6 +10,13 @@ export type BufferLimits = Pick<
   "maxBufferSize" | "maxStorageBufferBindingSize"
 >;
 
+/** What running functions one by one takes. */
+export interface StageAccess {
+  limits: BufferLimits;
+  /** Bring a component's parameters and a function's pipelines to the GPU. */
+  bring: (entry: EntryPoint) => Promise<void>;
+}
+
 /** Whether a function can be called for pictures of this size. */
 export function fits(manifest: Manifest, role: Role, size: Size, limits: BufferLimits): boolean {
   return hasBuffersFor(findEntryPoint(manifest, role, size), limits);

@@ -7,7 +7,7 @@ import { Components } from "./components/components";
 import { Decoder } from "./decoder";
 import { Denoiser, disposeAll } from "./denoiser";
 import { throwIfAborted, WsdError } from "./errors";
-import type { BufferLimits } from "./fit";
+import type { BufferLimits, StageAccess } from "./fit";
 import { drawableSizes, sizeProblem } from "./fit";
 import { requestGpu } from "./gpu";
 import { fetchText, Files, fileSizes } from "./files";
@@ -207,20 +207,13 @@ export class Pipeline {
    * @throws OptionError if the model came without expected values.
    */
   async selfTest(onProgress: OnProgress = ignore, signal?: AbortSignal): Promise<StageReport[]> {
-    const bench = { limits: this.limits, need: this.bring };
-    return this.alone(() => runSelfTest(this.model, this.files, bench, onProgress, signal));
+    return this.alone(() => runSelfTest(this.model, this.files, this.access, onProgress, signal));
   }
 
   /** Time the functions that draw a picture of a size, for tools. */
   async bench(options: BenchOptions): Promise<StageTimes[]> {
-    return this.alone(() => runBench(this.model, this.limits, this.bring, options));
+    return this.alone(() => runBench(this.model, this.access, options));
   }
-
-  /** Bring what a function needs to the GPU. */
-  private readonly bring = async (entry: EntryPoint): Promise<void> => {
-    await this.model.runtime.prepare([entry], ignore);
-    await this.model.components.need(entry.role, ignore);
-  };
 
   /** What the runtime holds now. */
   usage(): Usage {
@@ -230,6 +223,14 @@ export class Pipeline {
   /** Release the GPU and all memory. */
   dispose(): void {
     this.model.dispose();
+  }
+
+  private get access(): StageAccess {
+    const bring = async (entry: EntryPoint): Promise<void> => {
+      await this.model.runtime.prepare([entry], ignore);
+      await this.model.components.need(entry.role, ignore);
+    };
+    return { limits: this.limits, bring };
   }
 
   private async draw(

@@ -183,8 +183,9 @@ export class Runtime {
     return entry.outputs.map((_, index) => (result as tvmjs.TVMArray).get(index) as Tensor);
   }
 
-  /** Time every kernel that `work` runs, on a device with timestamps. */
+  /** Time every kernel that `work` runs; none on a device without timestamps. */
   async profile(work: () => void): Promise<Sample[]> {
+    if (!this.device.features.has("timestamp-query")) return [];
     await this.sync();
     this.profiler = new Profiler(this.device);
     try {

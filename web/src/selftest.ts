@@ -6,8 +6,8 @@
 import type { StageReport } from "./api";
 import { OptionError, throwIfAborted } from "./errors";
 import type { Files } from "./files";
-import type { BufferLimits } from "./fit";
 import { hasBuffersFor } from "./fit";
+import type { StageAccess } from "./fit";
 import type { EntryPoint } from "./manifest";
 import { valueCount } from "./manifest";
 import type { Model } from "./model";
@@ -33,13 +33,6 @@ interface ExpectedStage {
 /** By the precision of the weights: what rounding them costs is no fault of the GPU's. */
 const LIMITS: Record<string, number> = { f32: 1e-3, f16: 1e-2, w8a16: 1e-1 };
 
-/** What the stages run on. */
-export interface Bench {
-  limits: BufferLimits;
-  /** Bring a component's parameters and a function's pipelines to the GPU. */
-  need: (entry: EntryPoint) => Promise<void>;
-}
-
 /**
  * Run the stages that the GPU has buffers for, one after another.
  *
@@ -48,19 +41,19 @@ export interface Bench {
 export async function runSelfTest(
   model: Model,
   files: Files,
-  bench: Bench,
+  access: StageAccess,
   report: OnProgress,
   signal?: AbortSignal,
 ): Promise<StageReport[]> {
   const known = await readStages(model, files, signal);
   const stages = known
     .map((stage) => ({ stage, entry: findEntry(model, stage) }))
-    .filter(({ entry }) => hasBuffersFor(entry, bench.limits));
+    .filter(({ entry }) => hasBuffersFor(entry, access.limits));
   const reports: StageReport[] = [];
   for (const { stage, entry } of stages) {
     throwIfAborted(signal);
     report({ stage: "self-test", loaded: reports.length, total: stages.length });
-    await bench.need(entry);
+    await access.bring(entry);
     reports.push(await runStage(model, entry, stage));
   }
   report({ stage: "self-test", loaded: stages.length, total: stages.length });

@@ -107,13 +107,13 @@ def find_attention(function: Any) -> tuple[str, Attention] | None:
 
     The kernels are ``statistics`` and ``mix``.
     """
-    names = [str(name) for name in _block_names(function)]
+    schedule = Schedule(function)
+    names = [str(block.name) for block in normalize_prim_func(schedule) or ()]
     kinds = {("scores", "scaled", "statistics"): "statistics",
              ("scores", "scaled", "weights", "mix"): "mix"}  # fmt: skip
     kind = kinds.get(tuple(names))
     if kind is None:
         return None
-    schedule = Schedule(function)
     buffers = buffers_of(function)
     query, key = (tuple(int(extent) for extent in buffer.shape) for buffer in buffers[:2])
     scaled = schedule.get(block_named(schedule, "scaled")).body.value
@@ -126,11 +126,6 @@ def find_attention(function: Any) -> tuple[str, Attention] | None:
         tuple(str(buffer.name) for buffer in order),
     )  # fmt: skip
     return kind, attention
-
-
-def _block_names(function: Any) -> list[str]:
-    blocks = normalize_prim_func(Schedule(function))
-    return [block.name for block in blocks or ()]
 
 
 def _combine(left: Any, right: Any) -> Any:

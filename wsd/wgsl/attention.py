@@ -15,9 +15,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from wsd.wgsl.variant import Launch, Variant
+from wsd.wgsl.variant import VECTOR, Launch, Variant
 
-_VECTOR = 4
 _HIDDEN = "-3.0e38f"
 
 
@@ -79,12 +78,12 @@ class Block:
 
     def part_vectors(self, width: int) -> int:
         """Return the vectors of shared memory for parts of queries, keys and values."""
-        scores = (self.queries + self.keys) * _odd(self.depth // _VECTOR)
-        return max(scores, _VECTOR * width // _VECTOR)
+        scores = (self.queries + self.keys) * _odd(self.depth // VECTOR)
+        return max(scores, width)
 
     def shared_bytes(self, width: int) -> int:
         """Return the shared memory of a workgroup."""
-        weights = self.queries * _odd(self.keys // _VECTOR)
+        weights = self.queries * _odd(self.keys // VECTOR)
         return 16 * (self.part_vectors(width) + weights) + 4 * self.queries
 
 
@@ -106,7 +105,7 @@ def block_for(attention: Attention) -> Block | None:
         block = Block(64, 32, 8 if width % 20 else 20, 4, 4, across=2)
     else:
         block = Block(64, 32, 16, 4, 4, across=4)
-    fits = width % block.depth == 0 and width // _VECTOR % block.across == 0
+    fits = width % block.depth == 0 and width // VECTOR % block.across == 0
     return block if fits else None
 
 
@@ -147,7 +146,7 @@ def _head(attention: Attention) -> str:
 
 
 def _body(attention: Attention, block: Block) -> str:
-    width4, depth4, keys4 = (n // _VECTOR for n in (attention.width, block.depth, block.keys))
+    width4, depth4, keys4 = (n // VECTOR for n in (attention.width, block.depth, block.keys))
     threads = block.threads
     across = block.keys // block.thread_keys
     down = threads // across
@@ -156,7 +155,7 @@ def _body(attention: Attention, block: Block) -> str:
     rows, columns = range(block.queries // lines_down), range(width4 // block.across)
     part = block.part_vectors(attention.width)
     stride, wide = _odd(depth4), _odd(keys4)
-    at_once = _VECTOR
+    at_once = VECTOR
     while 2 * at_once <= block.keys and 2 * at_once * width4 <= part:
         at_once *= 2
 
@@ -243,7 +242,7 @@ def _body(attention: Attention, block: Block) -> str:
         f"let r = i / {width4}u; let c = i % {width4}u;",
         f"part[i] = v[k_at + min(k0 + v0 + r, KEYS - 1u) * HEADS * {width4}u + c]; }}",
         "workgroupBarrier();",
-        f"for (var k = 0u; k < {at_once // _VECTOR}u; k++) {{",
+        f"for (var k = 0u; k < {at_once // VECTOR}u; k++) {{",
         *(f"let w{i} = weights[(oy + {i * lines_down}u) * {wide}u + v0 / 4u + k];" for i in rows),
     ]
     for n, component in enumerate("xyzw"):

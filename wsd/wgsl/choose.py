@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 from wsd.wgsl.attention import Attention, block_for, streamed
 from wsd.wgsl.matrix import MatrixTile, on_matrix_units
-from wsd.wgsl.operands import VECTOR
 from wsd.wgsl.product import Product
 from wsd.wgsl.single import shared_rows
 from wsd.wgsl.sums import Sums, group_sums, row_sums
 from wsd.wgsl.tiled import Tile, fits, tiled
 from wsd.wgsl.tuned import tuned_matrix_tile, tuned_tile
-from wsd.wgsl.variant import Variant
+from wsd.wgsl.variant import VECTOR, Variant
 
 # Operations from which on a kernel is worth variants: below, the generated one is as good.
 _LEAST_OPERATIONS = 1 << 24
 _LEAST_ROWS = 16
 # Workgroups that fill a large GPU several times over.
 _MANY = 384
-_MOST_SCRATCH = 64 << 20
 _EDGE = 64
 
 
@@ -55,7 +55,7 @@ def sums_variants(sums: Sums) -> list[Variant]:
 
 
 def _groups(product: Product, rows: int, columns: int) -> int:
-    return -(-product.rows // rows) * -(-product.columns // columns)
+    return math.prod(product.grid(rows, columns))
 
 
 def _tiles(product: Product) -> tuple[Tile, ...]:
@@ -63,19 +63,12 @@ def _tiles(product: Product) -> tuple[Tile, ...]:
     if product.conv is None and _groups(product, 128, _EDGE) >= _MANY:
         return (Tile(128, 64, 16, 8, 8),)
     groups = _groups(product, _EDGE, _EDGE)
-    parts = [
-        n for n in (8, 6, 5, 4, 3, 2) if (n - 1) * groups < _MANY and _fits_scratch(product, n)
-    ]
+    parts = [n for n in (8, 6, 5, 4, 3, 2) if (n - 1) * groups < _MANY]
     split = [Tile(64, 64, 32, 8, 4, parts=n) for n in parts if groups < _MANY]
     return (*split, Tile(64, 64, 32, 8, 4))
 
 
-def _fits_scratch(product: Product, parts: int) -> bool:
-    return 4 * parts * product.rows * product.columns <= _MOST_SCRATCH
-
-
 def _matrix_tile(product: Product) -> MatrixTile | None:
-    along = product.conv.channels if product.conv else product.depth
     if _groups(product, 128, 128) >= _MANY // 2:
         tiles = [MatrixTile(128, 128, 32, 2, 2)]
     elif _groups(product, _EDGE, _EDGE) >= 256:
@@ -85,5 +78,10 @@ def _matrix_tile(product: Product) -> MatrixTile | None:
     else:
         tiles = [MatrixTile(64, 32, 64, 2, 2)]
     return next(
-        (tile for tile in (*tiles, MatrixTile(64, 64, 32, 2, 2)) if along % tile.depth == 0), None
+        (
+            tile
+            for tile in (*tiles, MatrixTile(64, 64, 32, 2, 2))
+            if product.along % tile.depth == 0
+        ),
+        None,
     )

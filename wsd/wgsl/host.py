@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,10 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wsd.errors import RenderError
-from wsd.node import answers, dawn_environment
-from wsd.npm import NODE_HINT, install_packages, source_folder
-from wsd.run import find_program
+from wsd.node import NodeProcess, open_program
 from wsd.wgsl.variant import Variant
 
 _SCRATCH = "scratch"
@@ -29,10 +23,10 @@ class KernelHost:
         adapter: what it runs on: vendor, features, limits, matrix units.
     """
 
-    def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
+    def __init__(self, process: NodeProcess, folder: Path) -> None:
         self._process = process
         self._folder = folder
-        self.adapter = self._answer()
+        self.adapter = next(process.answers())
 
     def supports(self, variant: Variant) -> bool:
         """Tell whether the adapter can run a variant."""
@@ -94,20 +88,8 @@ class KernelHost:
         return np.fromfile(out, np.float32)[:size], answer["ms"]
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        answer = next(answers(self._process.stdout), None)
-        if answer is None:
-            code = self._process.wait()
-            raise RenderError(f"Node.js ended with code {code}", "its own words are above")
-        if "failure" in answer:
-            raise RenderError(f"Dawn: {answer['failure']}", "report this")
-        return answer
+        self._process.send(request)
+        return next(self._process.answers())
 
 
 @contextmanager
@@ -117,21 +99,8 @@ def open_kernel_host() -> Iterator[KernelHost]:
     Raises:
         ToolError: if Node.js or Dawn cannot be had.
     """
-    folder = source_folder("web/node")
-    install_packages(folder)
-    node = find_program("node", NODE_HINT)
-    environment = {**os.environ, **dawn_environment()}
     with (
         tempfile.TemporaryDirectory() as scratch,
-        subprocess.Popen(
-            [node, folder / "kernels.mjs"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        ) as process,
+        open_program("kernels.mjs") as process,
     ):
-        try:
-            yield KernelHost(process, Path(scratch))
-        finally:
-            process.kill()
+        yield KernelHost(process, Path(scratch))

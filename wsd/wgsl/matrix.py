@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wsd.wgsl.operands import VECTOR, Loads, head
+from wsd.wgsl.operands import Loads, head
 from wsd.wgsl.product import Product
-from wsd.wgsl.variant import F16, MATRIX, SUBGROUPS, Launch, Variant
+from wsd.wgsl.variant import F16, MATRIX, SUBGROUPS, VECTOR, Launch, Variant
 
 _ENABLE = f"""enable f16;
 enable subgroups;
@@ -63,14 +63,11 @@ class MatrixTile:
 
 def on_matrix_units(product: Product, tile: MatrixTile) -> Variant:
     """Return the kernel of a product that a tile fits."""
-    loads = Loads(
-        tile.rows, tile.columns, tile.depth // VECTOR, tile.threads, product.conv is not None
-    )
     steps = f"const STEPS = {product.depth // tile.depth}u;\n"
     launch = Launch(
         head=_ENABLE + head(product) + steps,
-        body=_body(tile, loads),
-        grid=(-(-product.columns // tile.columns), -(-product.rows // tile.rows), 1),
+        body=_body(tile, Loads.of(product, tile)),
+        grid=(*product.grid(tile.rows, tile.columns), 1),
         buffers=product.buffers,
     )
     return Variant(

@@ -8,10 +8,10 @@ thread loads vectors of four values along k: ``na0``, ``na1`` … and ``nw0``, `
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from wsd.wgsl.product import Product
-
-VECTOR = 4
+from wsd.wgsl.variant import VECTOR
 
 _UNPACK = {
     "float32": ("vec4<f32>", "w[at]"),
@@ -68,6 +68,26 @@ def extras(product: Product, first: int) -> list[str]:
     ]
 
 
+class AnyTile(Protocol):
+    """What one workgroup makes: rows, columns, values of k a step, by so many threads."""
+
+    @property
+    def rows(self) -> int:
+        """Return the rows of the result."""
+
+    @property
+    def columns(self) -> int:
+        """Return the columns of the result."""
+
+    @property
+    def depth(self) -> int:
+        """Return the values of k of a step."""
+
+    @property
+    def threads(self) -> int:
+        """Return the threads of the workgroup."""
+
+
 @dataclass(frozen=True)
 class Loads:
     """Who loads what: a tile's rows and columns, shared out among threads.
@@ -100,6 +120,12 @@ class Loads:
     def apart(self) -> int:
         """Return how many rows lie between two that one thread loads."""
         return self.threads // self.depth4
+
+    @classmethod
+    def of(cls, product: Product, tile: AnyTile) -> Loads:
+        """Return how the threads of a product's tile load."""
+        gathered = product.conv is not None
+        return cls(tile.rows, tile.columns, tile.depth // VECTOR, tile.threads, gathered)
 
     def start(self) -> list[str]:
         """Return declarations and the addresses of the first loads, of step ``first``."""

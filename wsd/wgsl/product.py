@@ -50,6 +50,15 @@ class Product:
         """Return the floating-point operations: a multiplication and an addition a term."""
         return 2 * self.rows * self.columns * self.depth
 
+    @property
+    def along(self) -> int:
+        """Return how many values of k lie one after another: all, or those of one tap."""
+        return self.conv.channels if self.conv else self.depth
+
+    def grid(self, rows: int, columns: int) -> tuple[int, int]:
+        """Return how many tiles of this size cover the result, along n and along m."""
+        return -(-self.columns // columns), -(-self.rows // rows)
+
 
 def read_product(entry: dict[str, Any]) -> Product:
     """Return a product from what ``dataclasses.asdict`` made of it."""

@@ -21,11 +21,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wsd.wgsl.operands import VECTOR, Loads, extras, head
+from wsd.wgsl.operands import Loads, extras, head
 from wsd.wgsl.product import Product
-from wsd.wgsl.variant import Launch, Variant
+from wsd.wgsl.variant import VECTOR, Launch, Variant
 
 _THREADS = 256
+_MOST_SCRATCH = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -65,23 +66,24 @@ class Tile:
 
 
 def fits(product: Product, tile: Tile) -> bool:
-    """Tell whether steps of a tile's depth divide a product, tap by tap if it has taps."""
-    along = product.conv.channels if product.conv else product.depth
-    return along % tile.depth == 0 and product.depth // tile.depth % tile.parts == 0
+    """Tell whether steps of a tile's depth divide a product, and its parts are not too many."""
+    whole = product.along % tile.depth == 0 and product.depth // tile.depth % tile.parts == 0
+    return whole and scratch_bytes(product, tile) <= _MOST_SCRATCH
+
+
+def scratch_bytes(product: Product, tile: Tile) -> int:
+    """Return what the sums of k's parts take; 0 if k is not cut."""
+    return 4 * tile.parts * product.rows * product.columns if tile.parts > 1 else 0
 
 
 def tiled(product: Product, tile: Tile) -> Variant:
     """Return the kernel of a product that a tile fits."""
-    loads = Loads(
-        tile.rows, tile.columns, tile.depth // VECTOR, tile.threads, product.conv is not None
-    )
-    grid = (-(-product.columns // tile.columns), -(-product.rows // tile.rows), tile.parts)
     split = tile.parts > 1
     steps = f"const STEPS = {product.depth // tile.depth // tile.parts}u;\n"
     launch = Launch(
         head=head(product, scratch=split) + steps,
-        body=_body(tile, loads),
-        grid=grid,
+        body=_body(tile, Loads.of(product, tile)),
+        grid=(*product.grid(tile.rows, tile.columns), tile.parts),
         buffers=(None, *product.buffers[1:3]) if split else product.buffers,
     )
     launches = (launch, _sum(product, tile.parts)) if split else (launch,)
@@ -89,7 +91,7 @@ def tiled(product: Product, tile: Tile) -> Variant:
         launches=launches,
         threads=max(tile.threads, _THREADS if split else 0),
         shared_bytes=tile.shared_bytes,
-        scratch_bytes=4 * tile.parts * product.rows * product.columns if split else 0,
+        scratch_bytes=scratch_bytes(product, tile),
         operations=product.operations,
     )
 

@@ -9,6 +9,7 @@ on one GPU: what is compared is their ratio.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -43,7 +44,6 @@ _MATRIX_TILES = (
 )
 # Workgroups between which cutting k may help.
 _FEW, _MANY = 64, 1600
-_MOST_SCRATCH = 64 << 20
 _MILLISECONDS = 10.0
 _MOST_VALUES = 1 << 27
 _PLAIN = Product(1, 1, 1)
@@ -52,17 +52,15 @@ _PLAIN = Product(1, 1, 1)
 def candidates(product: Product) -> Iterator[tuple[str, Tile | MatrixTile, Variant]]:
     """Yield what is tried: its kind, its tile, its kernel."""
     for edges in _TILES:
-        groups = -(-product.rows // edges[0]) * -(-product.columns // edges[1])
+        groups = math.prod(product.grid(edges[0], edges[1]))
         for parts in _PARTS:
             tile = Tile(*edges, parts=parts)
-            scratch = 4 * parts * product.rows * product.columns
             if not fits(product, tile) or (parts > 1 and groups * parts > _MANY):
                 continue
-            if scratch <= _MOST_SCRATCH and (groups * parts >= _FEW or parts >= 6):
+            if groups * parts >= _FEW or parts >= 6:
                 yield "tiled", tile, tiled(product, tile)
-    along = product.conv.channels if product.conv else product.depth
     for edges in _MATRIX_TILES:
-        if along % edges[2] == 0:
+        if product.along % edges[2] == 0:
             matrix = MatrixTile(*edges)
             yield "matrix", matrix, on_matrix_units(product, matrix)
 
@@ -117,7 +115,7 @@ def main(arguments: list[str]) -> None:
                 found[key] = {}  # a driver that dies of it is not asked again
                 try:
                     found[key] = tune(host, product)
-                except (WsdError, BrokenPipeError) as error:
+                except WsdError as error:
                     print(f"{key}: {error}", file=sys.stderr)
                     break
                 told = {kind: f"{best['ms']:.3f} ms" for kind, best in found[key].items()}

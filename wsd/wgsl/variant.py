@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Shared memory that every WebGPU adapter has, in bytes; what needs more asks for it.
-LEAST_SHARED = 16384
+# Values that a load takes at once.
+VECTOR = 4
+# Threads that a workgroup may have on every WebGPU adapter.
 LEAST_THREADS = 256
 F16 = "shader-f16"
 SUBGROUPS = "subgroups"
