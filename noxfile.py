@@ -74,7 +74,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run every check and test: Python, TypeScript, compiler, and the browser."""
-    prepare(session, "test", "check")
+    prepare(session, "test", "check", "compare")
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
@@ -213,7 +213,7 @@ def check_style(session: nox.Session) -> None:
         eslint = ("--config", "lint/eslint.config.mjs", "--max-warnings=0")
         session.run(str(tools / "eslint"), *eslint, "src", "tests", external=True)
         prettier = ("--config", "lint/prettier.json", "--log-level=warn", "--check")
-        files = ("src/**/*.{ts,css,html}", "tests/*.ts", "*.mjs", "{lint,node}/*.mjs")
+        files = ("src/**/*.{ts,css,html}", "tests/*.ts", "*.mjs", "{compare,lint,node}/*.mjs")
         session.run(str(tools / "prettier"), *prettier, *files, external=True)
 
 

@@ -14,8 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from wsd.checkpoint import Checkpoint
 from wsd.drawing import Drawing
 from wsd.manifest import find_manifest, read_manifest
+from wsd.parts import GUIDED_ROLE
+from wsd.peer import Contestant, compare_onnxruntime, compare_torch, make_work, our_error
 from wsd.progress import Progress
 from wsd.render import LoadOptions, OpenHost, check_drawing, open_renderer
 
@@ -83,6 +86,7 @@ class Benchmark:
     adapter: dict[str, str]
     usage: dict[str, int]
     stages: tuple[Stage, ...]
+    contestants: tuple[Contestant, ...] = ()
 
     def report(self) -> dict[str, Any]:
         """Return the object that ``--json`` writes."""
@@ -102,8 +106,19 @@ def bench(
     options: LoadOptions,
     open_host: OpenHost,
     progress: Progress,
+    checkpoint: Checkpoint | None = None,
 ) -> Benchmark:
     """Measure a bundle's model at one size.
+
+    Args:
+        bundle: a bundle's folder.
+        model: which of its models; the first unless given.
+        size: (width, height) in pixels; the model's own unless given.
+        repeats: calls that are timed.
+        options: how the model is loaded.
+        open_host: opens a page, as of :func:`wsd.render.open_renderer`.
+        progress: told what is done.
+        checkpoint: what the model was built from, for others to be measured beside it.
 
     Raises:
         BundleError: if the folder is not a bundle.
@@ -115,10 +130,19 @@ def bench(
     check_drawing(manifest, Drawing(prompt="", size=size))
     chosen = size or tuple(manifest["defaults"]["size"])
     table = _operations(manifest, path.parent)
+    work = None if checkpoint is None else make_work(checkpoint, (chosen[0], chosen[1]))
     with open_renderer(bundle, progress, options, open_host, model) as renderer:
         asked = {"size": list(chosen), "repeats": repeats}
-        stages = renderer.call(_BENCH, [asked])
+        stages = [_stage(stage, table) for stage in renderer.call(_BENCH, [asked])]
         usage = renderer.usage()
+        error = None if work is None else our_error(renderer, work, (chosen[0], chosen[1]))
+    contestants: list[Contestant | None] = []
+    if work is not None and error is not None:
+        guided = next(s for s in stages if s.name.startswith(GUIDED_ROLE))
+        dtype = manifest["model"]["dtype"]
+        contestants.append(Contestant("WSD", dtype, guided.milliseconds, error))
+        contestants.append(compare_torch(work, repeats))
+        contestants.append(compare_onnxruntime(work, repeats, open_host, progress))
     return Benchmark(
         model=manifest["model"]["name"],
         dtype=manifest["model"]["dtype"],
@@ -126,7 +150,8 @@ def bench(
         kernels=options.kernels or "auto",
         adapter=renderer.adapter,
         usage=usage,
-        stages=tuple(_stage(stage, table) for stage in stages),
+        stages=tuple(stages),
+        contestants=tuple(found for found in contestants if found is not None),
     )
 
 
@@ -171,5 +196,14 @@ def describe(found: Benchmark, most: int = _KERNELS_SHOWN) -> Sequence[str]:
                 else ""
             )
             for kernel in stage.kernels[:most]
+        ]
+    if found.contestants:
+        ours = found.contestants[0]
+        lines.append("one guided step's UNet:")
+        lines += [
+            f"{entry.name:24} {entry.milliseconds:9.2f} ms, {entry.dtype}, "
+            f"relative error {entry.error:.1e}, "
+            f"{entry.milliseconds / ours.milliseconds:.2f} times WSD's time"
+            for entry in found.contestants
         ]
     return lines

@@ -318,24 +318,42 @@ def parity(
               help="Kernels of a stage that are listed.")  # fmt: skip
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE",
               help="Everything that was measured.")  # fmt: skip
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="The same as SVG.")
+@click.option("--compare", is_flag=True,
+              help="Measure onnxruntime-web and PyTorch on the UNet too.")  # fmt: skip
+@weights_option
+@random_option
 def bench(
     folder: Path, model: str | None, size: tuple[int, int] | None, repeats: int, kernels: str,
-    host: str, most: int, json_path: Path | None,
+    host: str, most: int, json_path: Path | None, plot: Path | None, compare: bool,
+    weights: str | None, random_weights: int | None,
 ) -> None:  # fmt: skip
     """Time a bundle's stages and kernels on this machine."""
     from wsd.bench import bench as measure
     from wsd.bench import describe
+    from wsd.bench_plot import draw_plot
     from wsd.browser import open_page
+    from wsd.checkpoint import Checkpoint, choose_checkpoint
     from wsd.folders import write_atomically
+    from wsd.manifest import find_manifest, read_manifest
     from wsd.node import open_node_page
     from wsd.progress import Progress
     from wsd.render import LoadOptions
+    from wsd.zoo import find_family
 
+    checkpoint = None
+    if compare:
+        family = find_family(read_manifest(find_manifest(folder, model))["model"]["name"])
+        checkpoint = Checkpoint(choose_checkpoint(family, weights, random_weights), family)
+    elif weights is not None or random_weights is not None:
+        raise UsageError("weights are for a comparison", "add --compare, or leave them out")
     open_host = open_node_page if host == "node" else open_page
     options = LoadOptions(kernels=kernels)
-    found = measure(folder, model, size, repeats, options, open_host, Progress())
+    found = measure(folder, model, size, repeats, options, open_host, Progress(), checkpoint)
     for line in describe(found, most):
         click.echo(line)
+    if plot is not None:
+        write_atomically(plot, draw_plot(found).encode())
     if json_path is not None:
         write_atomically(json_path, json.dumps(found.report(), indent=2).encode() + b"\n")
 

@@ -20,7 +20,7 @@ import torch
 from wsd import tvm_compat
 from wsd.digest import canonical_json, digest_tree, sha256_bytes
 from wsd.errors import CompileError, UsageError
-from wsd.folders import cache_folder, check_absent, written_once, written_whole
+from wsd.folders import cache_folder, check_absent, write_once, written_whole
 from wsd.inventory import compiler_materials
 from wsd.kernels.image import image_to_rgba
 from wsd.kernels.packed import UNPACK
@@ -99,8 +99,7 @@ def compile_library(
             return read_library(folder)
         except UsageError:
             shutil.rmtree(folder)  # a damaged cache is none
-    with written_once(folder) as scratch:
-        _compile(family, sizes, dtype, scratch, progress)
+    write_once(folder, lambda scratch: _compile(family, sizes, dtype, scratch, progress))
     return read_library(folder)
 
 
@@ -129,11 +128,10 @@ def _compile(
     folder: Path,
     progress: Progress,
 ) -> None:
-    encoders = len(family.text_encoders())
-    sized = len(family.components) - encoders
-    with progress.stage("trace", total=encoders + sized * len(sizes) + 1) as advance:
+    parts = list(_parts(family, sizes))
+    with progress.stage("trace", total=len(parts)) as advance:
         traces = []
-        for component, part in _parts(family, sizes):
+        for component, part in parts:
             traces.append(trace_component(component, part, dtype))
             advance(1)
     with progress.stage("compile", total=3) as advance, _tvm_errors(family):

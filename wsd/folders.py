@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 from wsd.errors import UsageError
 
@@ -55,18 +57,22 @@ def written_whole(out: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-@contextmanager
-def written_once(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder that becomes ``folder``, for what is kept under a digest.
+def write_once(folder: Path, write: Callable[[Path], None]) -> None:
+    """Make a folder that is kept under a digest, unless it is there.
 
-    Where another process was first, its folder stays: both hold the same.
+    Another process that makes the same is waited for: both would hold the same.
+
+    Args:
+        folder: what is made.
+        write: fills a temporary folder, which becomes ``folder``.
     """
-    try:
-        with written_whole(folder) as scratch:
-            yield scratch
-    except (UsageError, OSError):
+    if folder.exists():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
         if not folder.exists():
-            raise
+            with written_whole(folder) as scratch:
+                write(scratch)
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:

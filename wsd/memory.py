@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from wsd.library import EntryPoint, Library, Size
-from wsd.parts import TILE_ROLE
+from wsd.parts import GUIDED_ROLE, TILE_ROLE
 
 
 @dataclass(frozen=True)
@@ -39,20 +39,22 @@ def peaks(library: Library) -> Iterator[Peak]:
     """Yield the peak of every size and way of drawing it."""
     for size in library.sizes:
         for tiling in (False, True) if takes_tiles(library, size) else (False,):
-            decoders = library.entries(TILE_ROLE if tiling else "vae_decoder", size)
-            encoders = library.entries("text_encoder", size)
-            stages = [encoders, library.entries("unet", size), decoders]
-            weights = [_weights(library, entries) for entries in stages]
-            # What one stage worked in makes room for the next.
-            work = [sum(entry.workspace_bytes for entry in entries) for entries in stages]
-            shared = library.entries("linear_combination", size)
-            # Tiles are put together by the processor.
-            shared += [] if tiling else library.entries("image_to_rgba", size)
-            rest = sum(entry.workspace_bytes for entry in shared)
-            whole = sum(weights) + max(work)
-            parts = max(map(sum, zip(weights, work, strict=True)))
-            yield Peak(size, offload=False, tiling=tiling, bytes=whole + rest)
-            yield Peak(size, offload=True, tiling=tiling, bytes=parts + rest)
+            for offload in (False, True):
+                yield Peak(size, offload, tiling, _peak(library, size, offload, tiling))
+
+
+def _peak(library: Library, size: Size, offload: bool, tiling: bool) -> int:
+    """Return the bytes of one way to draw, guided."""
+    roles = ("text_encoder", GUIDED_ROLE, TILE_ROLE if tiling else "vae_decoder")
+    stages = [library.entries(role, size) for role in roles]
+    weights = [_weights(library, entries) for entries in stages]
+    # What one stage worked in makes room for the next.
+    work = [sum(entry.workspace_bytes for entry in entries) for entries in stages]
+    shared = library.entries("linear_combination", size)
+    # Tiles are put together by the processor.
+    shared += [] if tiling else library.entries("image_to_rgba", size)
+    most = max(map(sum, zip(weights, work, strict=True))) if offload else sum(weights) + max(work)
+    return most + sum(entry.workspace_bytes for entry in shared)
 
 
 def takes_tiles(library: Library, size: Size) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 
 from wsd.digest import canonical_json, sha256_bytes
-from wsd.folders import cache_folder, written_once
+from wsd.folders import cache_folder, write_once
 from wsd.schedulers import build_scheduler
 from wsd.tokenizer import load_tokenizer
 from wsd.zoo import Component, Family
@@ -68,9 +69,7 @@ def random_checkpoint(family: Family, seed: int) -> Path:
         )
     )
     folder = cache_folder() / "checkpoints" / f"{family.name}-{key[:16]}"
-    if not folder.exists():
-        with written_once(folder) as scratch:
-            _write_random(family, seed, scratch)
+    write_once(folder, functools.partial(_write_random, family, seed))
     return folder
 
 

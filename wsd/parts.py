@@ -19,6 +19,8 @@ from wsd.zoo import Component, Family
 _TIME_IDS = 6
 # Decodes one tile; every size shares it.
 TILE_ROLE = "vae_decoder_tile"
+# Predicts with and without the prompt at once.
+GUIDED_ROLE = "guided_unet"
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,75 @@ class DenoiserXL(Denoiser):
         return noise
 
 
+class GuidedDenoiser(torch.nn.Module):
+    """Two predictions as one batch, and what classifier-free guidance makes of them.
+
+    One call of twice the size keeps a GPU busier than two: its smallest layers have work
+    for a few of its cores only.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self,
+        latents: torch.Tensor,
+        timestep: torch.Tensor,
+        text: torch.Tensor,
+        negative_text: torch.Tensor,
+        guidance_scale: torch.Tensor,
+    ) -> torch.Tensor:
+        """Map as :class:`Denoiser`, away from the negative text (1, 77, d), scale (1,)."""
+        return self.guide(latents, timestep, negative_text, text, guidance_scale, None)
+
+    def guide(
+        self,
+        latents: torch.Tensor,
+        timestep: torch.Tensor,
+        negative_text: torch.Tensor,
+        text: torch.Tensor,
+        guidance_scale: torch.Tensor,
+        added: dict[str, torch.Tensor] | None,
+    ) -> torch.Tensor:
+        """Return the guided prediction (1, 4, h, w), as diffusers computes it.
+
+        Ho and Salimans 2022, "Classifier-free diffusion guidance", eq. 6.
+        """
+        both = self.model(
+            torch.cat([latents, latents]),
+            timestep,
+            torch.cat([negative_text, text]),
+            added_cond_kwargs=added,
+            return_dict=False,
+        )[0]
+        without, conditioned = both[:1], both[1:]
+        guided: torch.Tensor = without + guidance_scale * (conditioned - without)
+        return guided
+
+
+class GuidedDenoiserXL(GuidedDenoiser):
+    """The same of SDXL's UNet."""
+
+    def forward(  # type: ignore[override]
+        self,
+        latents: torch.Tensor,
+        timestep: torch.Tensor,
+        text: torch.Tensor,
+        pooled: torch.Tensor,
+        time_ids: torch.Tensor,
+        negative_text: torch.Tensor,
+        negative_pooled: torch.Tensor,
+        guidance_scale: torch.Tensor,
+    ) -> torch.Tensor:
+        """Map as :class:`DenoiserXL`, away from the negative texts, scale (1,)."""
+        added = {
+            "text_embeds": torch.cat([negative_pooled, pooled]),
+            "time_ids": torch.cat([time_ids, time_ids]),
+        }
+        return self.guide(latents, timestep, negative_text, text, guidance_scale, added)
+
+
 class Decoder(torch.nn.Module):
     """The decoding half of a KL autoencoder, from scaled latents to pixels."""
 
@@ -240,8 +311,8 @@ def make_parts(
 ) -> Iterator[Part]:
     """Yield every function that a component becomes.
 
-    Text encoders are wrapped once, since size does not matter to them; the decoder also for
-    one tile.
+    Text encoders are wrapped once, since size does not matter to them; the UNet also with
+    guidance, the decoder also for one tile.
 
     Args:
         family: the zoo's entry.
@@ -254,8 +325,24 @@ def make_parts(
     """
     for size in sizes[:1] if component.role == "text_encoder" else sizes:
         yield make_part(family, component, model, size)
+        if component.role == "unet":
+            yield _guided(make_part(family, component, model, size), model)
     if component.role == "vae_decoder":
         yield _tile(family, component, model)
+
+
+def _guided(part: Part, model: torch.nn.Module) -> Part:
+    """Wrap the UNet for the prediction that guidance makes of two."""
+    texts = [spec for spec in part.inputs if spec.name in ("text_embeddings", "pooled_text")]
+    negative = [replace(spec, name=f"negative_{spec.name}") for spec in texts]
+    wrapper = GuidedDenoiser if len(texts) == 1 else GuidedDenoiserXL
+    return replace(
+        part,
+        entry_point=f"guided_{part.entry_point}",
+        role=GUIDED_ROLE,
+        module=wrapper(model),
+        inputs=(*part.inputs, *negative, TensorSpec("guidance_scale", (1,))),
+    )
 
 
 def _tile(family: Family, component: Component, model: torch.nn.Module) -> Part:

@@ -66,7 +66,7 @@ _LOAD = """
 async ([manifest, options]) => {
   // Node.js has its own way to the bundle (web/node/page.mjs).
   const { StableDiffusionPipeline, formatSettings } =
-    await (globalThis.importClient?.() ?? import("/client.js"));
+    await (globalThis.importModule?.("client.js") ?? import("/client.js"));
   globalThis.formatSettings = formatSettings;
   const started = performance.now();
   const failed = (error) => ({ error: { name: error.name, message: error.message,

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from aiohttp import web
@@ -21,27 +21,22 @@ from wsd.manifest import find_manifests
 HOST = "127.0.0.1"
 
 
-def create_app(bundle: Path) -> web.Application:
-    """Return the server's application.
-
-    Raises:
-        BundleError: if the folder is not a bundle.
-    """
-    find_manifests(bundle)
-    root = bundle.resolve()
+def create_app(folder: Path, headers: Mapping[str, str] = HEADERS) -> web.Application:
+    """Return the application that serves a folder's files."""
+    root = folder.resolve()
 
     async def handle(request: web.Request) -> web.StreamResponse:
         name = request.match_info["path"] or "index.html"
         path = (root / name).resolve()
         if not path.is_relative_to(root) or not path.is_file():
-            raise web.HTTPNotFound(text=f"{name} is not in this bundle\n")
+            raise web.HTTPNotFound(text=f"{name} is not in this folder\n")
         response = web.FileResponse(path)
         if path.suffix in TYPES:
             response.content_type = TYPES[path.suffix]
         return response
 
     async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-        response.headers.update(HEADERS)
+        response.headers.update(headers)
         response.headers["Cache-Control"] = cache_control(request.path, response.status)
 
     app = web.Application()
@@ -50,8 +45,8 @@ def create_app(bundle: Path) -> web.Application:
     return app
 
 
-async def _listen(bundle: Path, port: int) -> tuple[web.AppRunner, int]:
-    runner = web.AppRunner(create_app(bundle), access_log=None, shutdown_timeout=1)
+async def _listen(app: web.Application, port: int) -> tuple[web.AppRunner, int]:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     site = web.TCPSite(runner, HOST, port)
     try:
@@ -74,9 +69,10 @@ def serve_forever(bundle: Path, port: int) -> None:
         UsageError: if the port is in use.
         BundleError: if the folder is not a bundle.
     """
+    find_manifests(bundle)
 
     async def main() -> None:
-        runner, found = await _listen(bundle, port)
+        runner, found = await _listen(create_app(bundle), port)
         print(f"http://{HOST}:{found}/", flush=True)
         try:
             await asyncio.Event().wait()
@@ -89,14 +85,28 @@ def serve_forever(bundle: Path, port: int) -> None:
         return
 
 
+def served(bundle: Path) -> AbstractContextManager[str]:
+    """Serve a bundle from a thread; yields its address, with a slash at the end.
+
+    Raises:
+        BundleError: if the folder is not a bundle.
+    """
+    find_manifests(bundle)
+    return _served(create_app(bundle))
+
+
+def served_files(folder: Path) -> AbstractContextManager[str]:
+    """Serve any folder, without a bundle's security headers: for measurements alone."""
+    return _served(create_app(folder, {}))
+
+
 @contextmanager
-def served(bundle: Path) -> Iterator[str]:
-    """Serve a bundle from a thread; yields its address, with a slash at the end."""
+def _served(app: web.Application) -> Iterator[str]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
-        runner, port = asyncio.run_coroutine_threadsafe(_listen(bundle, 0), loop).result()
+        runner, port = asyncio.run_coroutine_threadsafe(_listen(app, 0), loop).result()
         try:
             yield f"http://{HOST}:{port}/"
         finally:

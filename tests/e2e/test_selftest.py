@@ -11,7 +11,8 @@ from wsd.compile import compile_library
 from wsd.progress import Quiet
 from wsd.serve import served
 
-STAGES = ["text_encoder", "unet_16x16", "vae_decoder_16x16", "vae_decoder_tile"]
+STAGES = ["text_encoder", "unet_16x16", "guided_unet_16x16", "vae_decoder_16x16",
+          "vae_decoder_tile"]  # fmt: skip
 # A driver whose exponential function is wrong.
 WRONG_EXP = """
 const create = GPUDevice.prototype.createShaderModule;

@@ -1,11 +1,18 @@
 """Attention in WGSL against PyTorch in float64."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from wsd.accuracy import relative_error
 from wsd.wgsl.attention import Attention, block_for, streamed
+from wsd.wgsl.attention_matrix import (
+    MatrixBlock,
+    attention_on_matrix_units,
+    matrix_block_for,
+)
 
 CASES = [
     Attention(2, 100, 77, 2, 40, 40**-0.5),
@@ -17,20 +24,52 @@ CASES = [
 ]
 
 
+def make(attention):
+    """Return queries, keys and values."""
+    draw = np.random.default_rng(0)
+    shapes = [(attention.batch, n, attention.heads, attention.width)
+              for n in (attention.queries, attention.keys, attention.keys)]  # fmt: skip
+    q, k, v = (draw.standard_normal(shape).astype(np.float32) for shape in shapes)
+    # Scores of a few tens: a softmax that overflows without its largest score.
+    return 6 * q, k, v
+
+
+def attend(attention, q, k, v):
+    operands = [torch.from_numpy(x).double().transpose(1, 2) for x in (q, k, v)]
+    found = torch.nn.functional.scaled_dot_product_attention(*operands, is_causal=attention.causal)
+    return found.transpose(1, 2).numpy()
+
+
 @pytest.mark.parametrize("attention", CASES, ids=lambda case: str(case.width))
 def test_attention(kernel_host, attention):
-    draw = np.random.default_rng(0)
-    kept = (attention.heads, attention.width)
-    # Scores of a few tens: a softmax that overflows without its largest score.
-    q = 6 * draw.standard_normal((attention.batch, attention.queries, *kept)).astype(np.float32)
-    k = draw.standard_normal((attention.batch, attention.keys, *kept)).astype(np.float32)
-    v = draw.standard_normal((attention.batch, attention.keys, *kept)).astype(np.float32)
-    operands = [torch.from_numpy(x).double().transpose(1, 2) for x in (q, k, v)]
-    expected = torch.nn.functional.scaled_dot_product_attention(
-        *operands, is_causal=attention.causal
-    )
-    expected = expected.transpose(1, 2).numpy()
+    q, k, v = make(attention)
+    expected = attend(attention, q, k, v)
     variant = streamed(attention, block_for(attention))
     assert kernel_host.supports(variant)
     found, _ = kernel_host.run(variant, {"q": q, "k": k, "v": v}, expected.size)
     assert relative_error(found, expected) < 2e-6
+
+
+def rounded(values, factor=1.0):
+    """Return values as halves hold them, scaled by a factor."""
+    return (values * np.float32(factor)).astype(np.float16).astype(np.float32) / np.float32(factor)
+
+
+BLOCKS = [(case, matrix_block_for(case)) for case in CASES if matrix_block_for(case)]
+
+
+@pytest.mark.parametrize(
+    ("attention", "block"),
+    [*BLOCKS, (CASES[0], MatrixBlock(2, 2, 32))],
+    ids=lambda value: str(getattr(value, "width", value)),
+)
+def test_matrix_units(kernel_host, attention, block):
+    variant = attention_on_matrix_units(attention, block)
+    if not kernel_host.supports(variant):
+        pytest.skip("not run: the adapter has no matrix units")
+    q, k, v = make(attention)
+    # What rounding the operands costs is not the kernel's fault.
+    scale = attention.scale * math.log2(math.e)
+    expected = attend(attention, rounded(q, scale), rounded(k), rounded(v))
+    found, _ = kernel_host.run(variant, {"q": q, "k": k, "v": v}, expected.size)
+    assert relative_error(found, expected) < 1e-3

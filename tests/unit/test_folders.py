@@ -1,25 +1,43 @@
 """Folders that appear whole."""
 
+import threading
+import time
+
 import pytest
 
 from wsd.errors import UsageError
-from wsd.folders import written_once, written_whole
+from wsd.folders import write_once, written_whole
 
 
-def test_of_two_that_write_the_same_the_first_stays(tmp_path):
+def test_of_two_that_make_the_same_one_waits(tmp_path):
     folder = tmp_path / "kept"
-    with written_once(folder) as later:
-        (later / "file").write_text("later")
-        with written_once(folder) as first:
-            (first / "file").write_text("first")
-    assert (folder / "file").read_text() == "first"
-    assert list(tmp_path.iterdir()) == [folder]
+    made = []
+    started = threading.Event()
+
+    def write(scratch):
+        made.append(scratch)
+        started.set()
+        time.sleep(0.2)
+        (scratch / "file").write_text("whole")
+
+    first = threading.Thread(target=write_once, args=(folder, write))
+    first.start()
+    assert started.wait(10)
+    write_once(folder, write)
+    assert (folder / "file").read_text() == "whole"
+    first.join()
+    assert len(made) == 1
 
 
 def test_a_failure_is_told_and_leaves_nothing(tmp_path):
-    with pytest.raises(OSError, match="full"), written_once(tmp_path / "kept"):
+    def write(_scratch):
         raise OSError("full")
-    assert list(tmp_path.iterdir()) == []
+
+    folder = tmp_path / "kept"
+    with pytest.raises(OSError, match="full"):
+        write_once(folder, write)
+    assert not folder.exists()
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
 
 
 def test_what_a_person_named_is_never_replaced(tmp_path):

@@ -57,7 +57,9 @@ answer({
 });
 
 const timed = features.includes("timestamp-query");
-const stamps = timed ? device.createQuerySet({ type: "timestamp", count: 2 }) : undefined;
+/** Of measurements that are told from one another by their ratio. */
+const ROUNDS = 8;
+const stamps = timed ? device.createQuerySet({ type: "timestamp", count: 2 * ROUNDS }) : undefined;
 const { STORAGE, COPY_SRC, COPY_DST, MAP_READ, QUERY_RESOLVE } = GPUBufferUsage;
 
 async function makeBuffers(wanted) {
@@ -98,26 +100,32 @@ async function readBack(buffer) {
   return bytes;
 }
 
-async function measure(launches, repeat) {
+/** Milliseconds of one repetition, of the fastest of some rounds that follow one another. */
+async function measure(launches, repeat, rounds) {
   const encoder = device.createCommandEncoder();
-  const writes = { querySet: stamps, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 };
-  const pass = encoder.beginComputePass(timed ? { timestampWrites: writes } : {});
-  for (let turn = 0; turn < repeat; turn++) {
-    for (const { pipeline, group, grid } of launches) {
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(...grid);
+  for (let round = 0; round < rounds; round++) {
+    const [beginningOfPassWriteIndex, endOfPassWriteIndex] = [2 * round, 2 * round + 1];
+    const writes = { querySet: stamps, beginningOfPassWriteIndex, endOfPassWriteIndex };
+    const pass = encoder.beginComputePass(timed ? { timestampWrites: writes } : {});
+    for (let turn = 0; turn < repeat; turn++) {
+      for (const { pipeline, group, grid } of launches) {
+        pass.setPipeline(pipeline);
+        pass.setBindGroup(0, group);
+        pass.dispatchWorkgroups(...grid);
+      }
     }
+    pass.end();
   }
-  pass.end();
-  const resolved = device.createBuffer({ size: 16, usage: QUERY_RESOLVE | COPY_SRC });
-  if (timed) encoder.resolveQuerySet(stamps, 0, 2, resolved, 0);
+  const size = 16 * rounds;
+  const resolved = device.createBuffer({ size, usage: QUERY_RESOLVE | COPY_SRC });
+  if (timed) encoder.resolveQuerySet(stamps, 0, 2 * rounds, resolved, 0);
   device.queue.submit([encoder.finish()]);
-  if (!timed) return null;
   const bytes = await readBack(resolved);
   resolved.destroy();
-  const [start, end] = new BigUint64Array(bytes.buffer);
-  return Number(end - start) / 1e6 / repeat;
+  if (!timed) return null;
+  const times = new BigUint64Array(bytes.buffer);
+  const found = Array.from({ length: rounds }, (_, n) => Number(times[2 * n + 1] - times[2 * n]));
+  return Math.min(...found) / 1e6 / repeat;
 }
 
 let held = {};
@@ -136,13 +144,9 @@ for await (const line of createInterface({ input: process.stdin })) {
     for (const launch of request.launches) {
       launches.push(await makeLaunch(launch, { ...held, ...made }));
     }
-    let ms = await measure(launches, 1);
-    if (request.repeat > 1) {
-      // Idle GPUs lower their clock: the first rounds wake them.
-      const rounds = [];
-      for (let round = 0; round < 4; round++) rounds.push(await measure(launches, request.repeat));
-      ms = Math.min(...rounds);
-    }
+    // Idle GPUs lower their clock: the first rounds wake them.
+    const repeat = request.repeat ?? 1;
+    const ms = await measure(launches, repeat, repeat > 1 ? ROUNDS : 1);
     for (const [name, path] of Object.entries(request.read ?? {})) {
       await writeFile(path, await readBack(made[name]));
     }

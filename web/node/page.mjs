@@ -14,7 +14,7 @@ const answer = (message) => process.stdout.write(`${JSON.stringify(message)}\n`)
 
 becomeBrowser();
 globalThis.document = { baseURI: address };
-globalThis.importClient = () => import(new URL("client.js", address));
+globalThis.importModule = (name) => import(new URL(name, address));
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { script, argument, expose } = JSON.parse(line);

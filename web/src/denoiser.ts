@@ -1,4 +1,4 @@
-/** The denoising loop: UNet, guidance, scheduler, all on the GPU. */
+/** The denoising loop: predictions and scheduler, all on the GPU. */
 
 import { throwIfAborted } from "./errors";
 import type { Size } from "./manifest";
@@ -6,18 +6,14 @@ import { valueCount } from "./manifest";
 import type { Model, NamedTensors } from "./model";
 import type { ResolvedOptions } from "./options";
 import { previewImage } from "./preview";
-import type { OnProgress } from "./progress";
+import type { Predictor, Texts } from "./predictor";
+import type { OnProgress, ProgressEvent } from "./progress";
 import { MersenneTwister, randn } from "./rng";
 import type { Tensor } from "./runtime";
 import type { Run, Step } from "./schedulers";
 
 /** Predictions that a multistep scheduler looks back on. */
 const MAX_HISTORY = 3;
-
-export interface Texts {
-  conditional: NamedTensors;
-  unconditional: NamedTensors | undefined;
-}
 
 interface DenoiseState {
   sample: Tensor;
@@ -39,6 +35,7 @@ export class Denoiser {
 
   constructor(
     private readonly model: Model,
+    private readonly predictor: Predictor,
     private readonly run: Run,
     private readonly options: ResolvedOptions,
   ) {
@@ -60,20 +57,31 @@ export class Denoiser {
       sample: draw(initNoiseSigma),
       kept: undefined,
       history: [],
-      given: this.given(),
+      given: this.predictor.given(),
     };
+    let before: Promise<void> | undefined;
     try {
       for (const [index, step] of steps.entries()) {
         throwIfAborted(signal);
-        const model = this.model.runtime.scope(() => this.guidedNoise(state, step, texts));
+        const model = this.model.runtime.scope(() => this.predict(state, step, texts));
         const shown = previewEvery > 0 && (index + 1) % previewEvery === 0;
         const preview = shown ? await this.preview(state.sample, model, step, size) : undefined;
         const fresh = step.next.noise === undefined ? undefined : draw(1);
         this.advance(state, step, model, fresh, size);
-        await this.model.runtime.sync();
         const shownNow = preview === undefined ? {} : { preview };
-        onProgress({ stage: "denoise", loaded: index + 1, total: steps.length, ...shownNow });
+        const event: ProgressEvent = {
+          stage: "denoise",
+          loaded: index + 1,
+          total: steps.length,
+          ...shownNow,
+        };
+        const done = this.model.runtime.sync().then(() => onProgress(event));
+        done.catch(() => undefined); // it is awaited below, or something else failed before it
+        // The next step is recorded while the GPU computes this one, and no more than that.
+        await before;
+        before = done;
       }
+      await before;
       // A copy, so that the finally block can dispose of all that is held.
       return this.model.runtime.scope(() => this.model.combine(size, [[state.sample, 1]]));
     } finally {
@@ -93,38 +101,12 @@ export class Denoiser {
     return previewImage(this.model.manifest.preview, latents, width, height);
   }
 
-  /** What the UNet predicts, after classifier-free guidance. Call within a scope. */
-  private guidedNoise(
-    { sample, given }: DenoiseState,
-    step: Step,
-    { conditional, unconditional }: Texts,
-  ): Tensor {
-    const { size, guidanceScale } = this.options;
-    const unet = this.model.entry("unet", size);
-    const timestep = this.model.runtime.tensor(Float32Array.of(step.timestep), [1]);
+  /** What the UNet predicts of the state's sample. Call within a scope. */
+  private predict({ sample, given }: DenoiseState, step: Step, texts: Texts): Tensor {
+    const { size } = this.options;
     const input =
       step.inputScale === 1 ? sample : this.model.combine(size, [[sample, step.inputScale]]);
-    const predict = (text: NamedTensors): Tensor =>
-      this.model.call(unet, { latents: input, timestep, ...given, ...text }).noise_prediction!;
-    const withText = predict(conditional);
-    if (unconditional === undefined) return withText;
-    const without = predict(unconditional);
-    // Ho and Salimans 2022, eq. 6, in diffusers' parametrisation.
-    return this.model.combine(size, [
-      [without, 1 - guidanceScale],
-      [withText, guidanceScale],
-    ]);
-  }
-
-  /** SDXL's original size, crop and target size, if the UNet takes them. */
-  private given(): NamedTensors {
-    const { inputs } = this.model.entry("unet", this.options.size);
-    const spec = inputs.find(({ name }) => name === "time_ids");
-    if (spec === undefined) return {};
-    const [width, height] = this.options.size;
-    const ids = Float32Array.of(height, width, 0, 0, height, width);
-    const { runtime } = this.model;
-    return { time_ids: runtime.scope(() => runtime.tensor(ids, spec.shape)) };
+    return this.predictor.predict(input, step.timestep, given, texts);
   }
 
   /** Move the state one step on; consumes `model` and `noise`. */

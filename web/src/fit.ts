@@ -22,6 +22,16 @@ export function fits(manifest: Manifest, role: Role, size: Size, limits: BufferL
   return hasBuffersFor(findEntryPoint(manifest, role, size), limits);
 }
 
+/** Whether one function predicts with and without the prompt, and the GPU has buffers for it. */
+export function guidesAtOnce(manifest: Manifest, size: Size, limits: BufferLimits): boolean {
+  return manifest.entry_points.some(
+    (entry) =>
+      entry.role === "guided_unet" &&
+      String(entry.size) === String(size) &&
+      hasBuffersFor(entry, limits),
+  );
+}
+
 /** Whether a GPU has buffers for a function. */
 export function hasBuffersFor(entry: EntryPoint, limits: BufferLimits): boolean {
   return entry.largest_buffer_bytes <= largest(limits);

@@ -25,6 +25,7 @@ export interface TensorSpec {
 export type Role =
   | "text_encoder"
   | "unet"
+  | "guided_unet"
   | "vae_decoder"
   | "vae_decoder_tile"
   | "image_to_rgba"

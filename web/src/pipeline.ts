@@ -8,7 +8,7 @@ import { Decoder } from "./decoder";
 import { Denoiser, disposeAll } from "./denoiser";
 import { throwIfAborted, WsdError } from "./errors";
 import type { BufferLimits, StageAccess } from "./fit";
-import { drawableSizes, sizeProblem } from "./fit";
+import { drawableSizes, guidesAtOnce, sizeProblem } from "./fit";
 import { requestGpu } from "./gpu";
 import { fetchText, Files, fileSizes } from "./files";
 import type { KernelTable } from "./kernels";
@@ -18,6 +18,7 @@ import type { NamedTensors } from "./model";
 import { Model } from "./model";
 import type { GenerateOptions, ResolvedOptions } from "./options";
 import { resolveOptions } from "./options";
+import { Predictor } from "./predictor";
 import type { OnProgress } from "./progress";
 import { counter } from "./progress";
 import type { Tensor } from "./runtime";
@@ -93,7 +94,7 @@ export class Pipeline {
         );
       }
       await runtime.guard(async () => {
-        await pipeline.prepare(size, report);
+        await pipeline.prepare(size, manifest.defaults.guidance_scale > 1, report);
         throwIfAborted(signal);
         if (components.offload) await components.need("text_encoder", report, signal);
         else await components.needAll(report, signal);
@@ -106,16 +107,19 @@ export class Pipeline {
   }
 
   /**
-   * Compile the pipelines of all that draws a picture of this size.
+   * Compile the pipelines of all that draws a picture of this size, with guidance or without.
    *
    * @throws UnsupportedError if the GPU has no buffers for it.
    */
-  private async prepare(size: Size, report: OnProgress): Promise<void> {
+  private async prepare(size: Size, guided: boolean, report: OnProgress): Promise<void> {
     const problem = sizeProblem(this.manifest, size, this.limits);
     if (problem !== undefined) throw problem;
     const functions = [
       ...this.model.entries("text_encoder"),
-      this.model.entry("unet", size),
+      this.model.entry(
+        guided && guidesAtOnce(this.manifest, size, this.limits) ? "guided_unet" : "unet",
+        size,
+      ),
       this.model.entry("linear_combination", size),
       ...this.decoder.functions(size),
     ];
@@ -169,7 +173,7 @@ export class Pipeline {
     inputs: Record<string, Float32Array>,
     size: Size = this.manifest.defaults.size,
   ): Promise<Float32Array> {
-    await this.prepare(size, ignore);
+    await this.prepare(size, false, ignore);
     await this.need("unet", ignore);
     const unet = this.model.entry("unet", size);
     return (await this.model.run(unet, inputs)).noise_prediction!;
@@ -180,7 +184,7 @@ export class Pipeline {
     latents: Float32Array,
     size: Size = this.manifest.defaults.size,
   ): Promise<Float32Array> {
-    await this.prepare(size, ignore);
+    await this.prepare(size, this.manifest.defaults.guidance_scale > 1, ignore);
     await this.need("vae_decoder", ignore);
     return this.decoder.decodeToFloats(latents, size);
   }
@@ -243,7 +247,7 @@ export class Pipeline {
     throwIfAborted(signal);
     // As in diffusers, guidance of 1 or less needs no unconditional pass.
     const guided = options.guidanceScale > 1;
-    await this.prepare(options.size, onProgress);
+    await this.prepare(options.size, guided, onProgress);
     throwIfAborted(signal);
     await this.need("text_encoder", onProgress, signal);
     const conditional = this.text.encode(prompt);
@@ -264,7 +268,9 @@ export class Pipeline {
     try {
       const { scheduler, steps, eta } = options;
       const run = layOutRun(this.manifest.scheduler, scheduler, steps, eta);
-      const denoiser = new Denoiser(this.model, run, options);
+      const atOnce = guidesAtOnce(this.manifest, options.size, this.limits);
+      const predictor = new Predictor(this.model, options.size, options.guidanceScale, atOnce);
+      const denoiser = new Denoiser(this.model, predictor, run, options);
       await this.need("unet", onProgress, signal);
       for (let image = 0; image < options.images; image++) {
         const texts = { conditional, unconditional };

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { canTile, drawableSizes, fits, sizeProblem } from "../src/fit";
+import { canTile, drawableSizes, fits, guidesAtOnce, sizeProblem } from "../src/fit";
 import type { Manifest, Role, Size } from "../src/manifest";
 
 const TILE: Size = [8, 8];
@@ -17,6 +17,7 @@ const manifest = {
     entry("vae_decoder", [8, 8], 40),
     entry("unet", [16, 8], 20),
     entry("vae_decoder", [16, 8], 80),
+    entry("guided_unet", [16, 8], 30),
     entry("vae_decoder_tile", null, 40),
   ],
 } as unknown as Manifest;
@@ -38,6 +39,14 @@ describe("sizes that fit a GPU's buffers", () => {
   test("the smaller of the two limits counts", () => {
     const small = { maxBufferSize: 39, maxStorageBufferBindingSize: 1000 };
     expect(drawableSizes(manifest, small)).toEqual([]);
+  });
+
+  test.each([
+    [[16, 8], 30, true],
+    [[16, 8], 29, false], // by two calls
+    [[8, 8], 30, false], // of an older bundle
+  ] as const)("guidance at once: %j in %i bytes", ([width, height], bytes, atOnce) => {
+    expect(guidesAtOnce(manifest, [width, height], limits(bytes))).toBe(atOnce);
   });
 
   test("only what is larger than a tile is cut", () => {

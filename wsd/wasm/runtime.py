@@ -14,7 +14,7 @@ from pathlib import Path
 
 from wsd import tvm_compat
 from wsd.digest import canonical_json, digest_tree, sha256_bytes, sha256_file
-from wsd.folders import cache_folder, written_once
+from wsd.folders import cache_folder, write_once
 from wsd.run import find_program, run
 
 EMCC_HINT = "install Emscripten (Debian: apt-get install emscripten), or run: wsd doctor"
@@ -93,9 +93,7 @@ def runtime_objects() -> list[Path]:
         ToolError: if Emscripten is missing or refuses the sources.
     """
     folder = cache_folder() / "runtime" / runtime_key()
-    if not folder.exists():
-        with written_once(folder) as scratch:
-            _compile_units(scratch)
+    write_once(folder, _compile_units)
     return [folder / f"{unit}.o" for unit in _UNITS]
 
 

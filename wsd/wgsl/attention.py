@@ -78,18 +78,24 @@ class Block:
 
     def part_vectors(self, width: int) -> int:
         """Return the vectors of shared memory for parts of queries, keys and values."""
-        scores = (self.queries + self.keys) * _odd(self.depth // VECTOR)
+        scores = (self.queries + self.keys) * (self.depth // VECTOR)
         return max(scores, width)
 
     def shared_bytes(self, width: int) -> int:
         """Return the shared memory of a workgroup."""
-        weights = self.queries * _odd(self.keys // VECTOR)
+        weights = self.queries * (self.keys // VECTOR)
         return 16 * (self.part_vectors(width) + weights) + 4 * self.queries
 
 
-def _odd(vectors: int) -> int:
-    """Return a row's length in vectors at which rows begin in different banks."""
-    return vectors | 1
+def _place(row: str, column: str, vectors: int) -> str:
+    """Return where a vector of a row lies in shared memory, rows of 2, 4 or 8 vectors.
+
+    A row's vectors are exchanged among themselves so that threads that read one column of
+    different rows meet in no bank of 128 bytes, 8 vectors: without padding, which takes
+    room.
+    """
+    turn = f"(({row}) >> {4 - vectors.bit_length()}u) & {vectors - 1}u"
+    return f"({row}) * {vectors}u + (({column}) ^ ({turn}))"
 
 
 def block_for(attention: Attention) -> Block | None:
@@ -102,7 +108,7 @@ def block_for(attention: Attention) -> Block | None:
     elif width > 128:
         block = Block(32, 32, 16, 4, 2, across=4)
     elif width % 16:
-        block = Block(64, 32, 8 if width % 20 else 20, 4, 4, across=2)
+        block = Block(64, 32, 8, 4, 4, across=2)
     else:
         block = Block(64, 32, 16, 4, 4, across=4)
     fits = width % block.depth == 0 and width // VECTOR % block.across == 0
@@ -115,7 +121,7 @@ def streamed(attention: Attention, block: Block) -> Variant:
     return Variant(
         launches=(
             Launch(
-                head=_head(attention),
+                head=attention_head(attention),
                 body=_body(attention, block),
                 grid=(blocks, attention.heads, attention.batch),
                 buffers=attention.buffers,
@@ -127,7 +133,8 @@ def streamed(attention: Attention, block: Block) -> Variant:
     )
 
 
-def _head(attention: Attention) -> str:
+def attention_head(attention: Attention) -> str:
+    """Return what an attention kernel takes for granted: bindings and constants."""
     return "\n".join(
         [
             "@group(0) @binding(0) var<storage, read_write> result : array<vec4<f32>>;",
@@ -154,7 +161,6 @@ def _body(attention: Attention, block: Block) -> str:
     queries, keys = range(block.thread_queries), range(block.thread_keys)
     rows, columns = range(block.queries // lines_down), range(width4 // block.across)
     part = block.part_vectors(attention.width)
-    stride, wide = _odd(depth4), _odd(keys4)
     at_once = VECTOR
     while 2 * at_once <= block.keys and 2 * at_once * width4 <= part:
         at_once *= 2
@@ -168,22 +174,23 @@ def _body(attention: Attention, block: Block) -> str:
         scaled = f"s{i}_{j} * SCALE"
         if attention.causal or attention.keys % block.keys:
             scaled = f"select({_HIDDEN}, {scaled}, {seen(i, j)})"
-        at = f"(ty + {i * down}u) * {wide}u + (tx + {j * across}u) / 4u"
+        at = _place(f"ty + {i * down}u", f"(tx + {j * across}u) / 4u", keys4)
         return f"weights[{at}][(tx + {j * across}u) % 4u] = {scaled};"
 
     def copy(offset: int, count: int, source: str, start: str, last: str) -> str:
         return (
             f"for (var i = t; i < {count * depth4}u; i += {threads}u) {{ "
             f"let r = i / {depth4}u; let c = i % {depth4}u; "
-            f"part[{offset}u + r * {stride}u + c] = "
+            f"part[{offset}u + {_place('r', 'c', depth4)}] = "
             f"{source}[{source}_at + min({start} + r, {last} - 1u) * HEADS * {width4}u"
             " + c0 + c]; }"
         )
 
+    mine = _place("t", "k", keys4)
     alone = f"if (t < {block.queries}u) " if block.queries < threads else ""
     lines = [
         f"var<workgroup> part : array<vec4<f32>, {part}>;",
-        f"var<workgroup> weights : array<vec4<f32>, {block.queries * wide}>;",
+        f"var<workgroup> weights : array<vec4<f32>, {block.queries * keys4}>;",
         f"var<workgroup> factors : array<f32, {block.queries}>;",
         f"@compute @workgroup_size({threads})",
         "fn main(@builtin(workgroup_id) group : vec3<u32>,",
@@ -200,12 +207,13 @@ def _body(attention: Attention, block: Block) -> str:
         f"for (var c0 = 0u; c0 < {width4}u; c0 += {depth4}u) {{",
         "workgroupBarrier();",
         copy(0, block.queries, "q", "first", "QUERIES"),
-        copy(block.queries * stride, block.keys, "k", "k0", "KEYS"),
+        copy(block.queries * depth4, block.keys, "k", "k0", "KEYS"),
         "workgroupBarrier();",
         f"for (var c = 0u; c < {depth4}u; c++) {{",
-        *(f"let a{i} = part[(ty + {i * down}u) * {stride}u + c];" for i in queries),
+        *(f"let a{i} = part[{_place(f'ty + {i * down}u', 'c', depth4)}];" for i in queries),
         *(
-            f"let b{j} = part[{block.queries * stride}u + (tx + {j * across}u) * {stride}u + c];"
+            f"let b{j} = part[{block.queries * depth4}u"
+            f" + {_place(f'tx + {j * across}u', 'c', depth4)}];"
             for j in keys
         ),
         *(
@@ -219,12 +227,12 @@ def _body(attention: Attention, block: Block) -> str:
         "workgroupBarrier();",
         f"{alone}{{",
         "var most4 = vec4<f32>(largest);",
-        f"for (var k = 0u; k < {keys4}u; k++) {{ most4 = max(most4, weights[t * {wide}u + k]); }}",
+        f"for (var k = 0u; k < {keys4}u; k++) {{ most4 = max(most4, weights[{mine}]); }}",
         "let most = max(max(most4.x, most4.y), max(most4.z, most4.w));",
         "var sum = vec4<f32>();",
         f"for (var k = 0u; k < {keys4}u; k++) {{",
-        f"let weight = exp2(weights[t * {wide}u + k] - most);",
-        f"weights[t * {wide}u + k] = weight; sum += weight; }}",
+        f"let weight = exp2(weights[{mine}] - most);",
+        f"weights[{mine}] = weight; sum += weight; }}",
         "let factor = exp2(largest - most);",
         "total = total * factor + sum.x + sum.y + sum.z + sum.w;",
         "largest = most; factors[t] = factor;",
@@ -243,7 +251,10 @@ def _body(attention: Attention, block: Block) -> str:
         f"part[i] = v[k_at + min(k0 + v0 + r, KEYS - 1u) * HEADS * {width4}u + c]; }}",
         "workgroupBarrier();",
         f"for (var k = 0u; k < {at_once // VECTOR}u; k++) {{",
-        *(f"let w{i} = weights[(oy + {i * lines_down}u) * {wide}u + v0 / 4u + k];" for i in rows),
+        *(
+            f"let w{i} = weights[{_place(f'oy + {i * lines_down}u', 'v0 / 4u + k', keys4)}];"
+            for i in rows
+        ),
     ]
     for n, component in enumerate("xyzw"):
         for j in columns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from wsd.wgsl.attention import Attention, block_for, streamed
+from wsd.wgsl.attention_matrix import attention_on_matrix_units, matrix_block_for
 from wsd.wgsl.matrix import MatrixTile, on_matrix_units
 from wsd.wgsl.product import Product
 from wsd.wgsl.single import shared_rows
@@ -16,8 +17,9 @@ from wsd.wgsl.variant import VECTOR, Variant
 # Operations from which on a kernel is worth variants: below, the generated one is as good.
 _LEAST_OPERATIONS = 1 << 24
 _LEAST_ROWS = 16
-# Workgroups that fill a large GPU several times over.
+# Workgroups that fill a large GPU several times over: of 64 x 64 results, and of 128 x 64.
 _MANY = 384
+_MANY_LARGE = 600
 _EDGE = 64
 
 
@@ -44,7 +46,9 @@ def attention_variants(attention: Attention) -> list[Variant]:
     block = block_for(attention)
     if block is None or attention.operations < _LEAST_OPERATIONS:
         return []
-    return [streamed(attention, block)]
+    matrix = matrix_block_for(attention)
+    units = [attention_on_matrix_units(attention, matrix)] if matrix else []
+    return [*units, streamed(attention, block)]
 
 
 def sums_variants(sums: Sums) -> list[Variant]:
@@ -60,8 +64,11 @@ def _groups(product: Product, rows: int, columns: int) -> int:
 
 def _tiles(product: Product) -> tuple[Tile, ...]:
     """Return tiles to try, best first."""
-    if product.conv is None and _groups(product, 128, _EDGE) >= _MANY:
-        return (Tile(128, 64, 16, 8, 8),)
+    large = _groups(product, 128, _EDGE)
+    larger = [Tile(128, 64, 16, 8, 8, parts=n) for n in (1, 2, 3, 4, 5, 6, 8)]
+    larger = [tile for tile in larger if tile.parts * large >= _MANY_LARGE and fits(product, tile)]
+    if larger:
+        return (larger[0],)
     groups = _groups(product, _EDGE, _EDGE)
     parts = [n for n in (8, 6, 5, 4, 3, 2) if (n - 1) * groups < _MANY]
     split = [Tile(64, 64, 32, 8, 4, parts=n) for n in parts if groups < _MANY]

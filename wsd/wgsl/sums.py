@@ -19,6 +19,10 @@ _THREADS = 256
 _TOGETHER = 64
 _MOST_PARTS = 256
 _LEAST_PIXELS = 16
+# Values of a group that one workgroup sums sooner than two launches do, if there are as
+# many groups as keep a GPU busy.
+_FEW = 1 << 17
+_LEAST_GROUPS = 32
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_inde
 
 def group_sums(sums: Sums) -> Variant:
     """Return the kernels for groups of channels."""
+    if sums.pixels * sums.width <= _FEW and sums.batch * sums.groups >= _LEAST_GROUPS:
+        return _whole_groups(sums)
     parts = max(1, min(_MOST_PARTS, sums.pixels // _LEAST_PIXELS))
     per_part = -(-sums.pixels // parts)
     channels = sums.channels
@@ -146,6 +152,39 @@ fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_inde
         shared_bytes=4 * channels,
         scratch_bytes=4 * parts * sums.batch * sums.groups,
     )
+
+
+def _whole_groups(sums: Sums) -> Variant:
+    """Return the kernel for groups so small that one workgroup takes each."""
+    constants = (
+        f"const VALUES = {sums.pixels * sums.width}u;\nconst PIXELS = {sums.pixels}u;\n"
+        f"const CHANNELS = {sums.channels}u;\nconst GROUPS = {sums.groups}u;\n"
+        f"const WIDTH = {sums.width}u;\n"
+    )
+    body = f"""var<workgroup> sums : array<f32, {_THREADS}>;
+@compute @workgroup_size({_THREADS})
+fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_index) t : u32) {{
+  {_mean("group.y * GROUPS + group.x")}
+  let first = group.y * PIXELS * CHANNELS + group.x * WIDTH;
+  var sum = 0.0f;
+  for (var i = t; i < VALUES; i += {_THREADS}u) {{
+    sum += term(x[first + i / WIDTH * CHANNELS + i % WIDTH], mean);
+  }}
+  sums[t] = sum;
+  for (var step = {_THREADS // 2}u; step > 0u; step /= 2u) {{
+    workgroupBarrier();
+    if (t < step) {{ sums[t] += sums[t + step]; }}
+  }}
+  if (t == 0u) {{ result[group.y * GROUPS + group.x] = sums[0]; }}
+}}
+"""
+    launch = Launch(
+        head=_head(sums, "f32") + constants,
+        body=body,
+        grid=(sums.groups, sums.batch, 1),
+        buffers=sums.buffers,
+    )
+    return Variant(launches=(launch,), threads=_THREADS, shared_bytes=4 * _THREADS)
 
 
 def _head(sums: Sums, element: str) -> str:

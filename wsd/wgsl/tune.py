@@ -2,7 +2,8 @@
 
 Reads products from a JSON file that ``wsd compile`` leaves in its library
 (``library.json``), times every candidate that divides them, and writes the best of each
-kind to a table that :mod:`wsd.wgsl.choose` reads. Candidates are timed one after another
+kind to a table that :mod:`wsd.wgsl.choose` reads; what is in the table already is kept,
+so that a table can be made in several runs. Candidates are timed one after another
 on one GPU: what is compared is their ratio.
 """
 
@@ -24,7 +25,7 @@ from wsd.wgsl.host import KernelHost, open_kernel_host
 from wsd.wgsl.matrix import MatrixTile, on_matrix_units
 from wsd.wgsl.product import Product, read_product
 from wsd.wgsl.tiled import Tile, fits, tiled
-from wsd.wgsl.tuned import Tiles, product_key, write_tuned
+from wsd.wgsl.tuned import Tiles, product_key, read_tuned, write_tuned
 from wsd.wgsl.variant import Variant
 
 _TILES = (
@@ -36,7 +37,10 @@ _TILES = (
 _PARTS = (1, 2, 3, 4, 8)
 _MATRIX_TILES = (
     (128, 128, 32, 2, 2),
+    (128, 128, 32, 4, 2),
+    (128, 128, 64, 2, 2),
     (128, 64, 32, 4, 2),
+    (128, 64, 64, 2, 2),
     (64, 64, 32, 2, 2),
     (64, 64, 64, 2, 2),
     (64, 32, 64, 2, 2),
@@ -103,9 +107,9 @@ def main(arguments: list[str]) -> None:
     seconds, out, *libraries = arguments
     products = read_products(Path(library) for library in libraries)
     ends = time.monotonic() + float(seconds)
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {**read_tuned(Path(out))}
     adapter: dict[str, Any] = {}
-    while len(found) < len(products) and time.monotonic() < ends:
+    while any(product_key(p) not in found for p in products) and time.monotonic() < ends:
         with open_kernel_host() as host:
             adapter = host.adapter
             for product in products:

@@ -45,9 +45,14 @@ def tuned_matrix_tile(product: Product) -> MatrixTile | None:
 
 @cache
 def _table() -> dict[str, dict[str, Tiles]]:
-    if not _TABLE.is_file():
+    return read_tuned(_TABLE)
+
+
+def read_tuned(path: Path) -> dict[str, dict[str, Tiles]]:
+    """Return a table's products; none of a file that is not there."""
+    if not path.is_file():
         return {}
-    products: dict[str, dict[str, Tiles]] = json.loads(_TABLE.read_text())["products"]
+    products: dict[str, dict[str, Tiles]] = json.loads(path.read_text())["products"]
     return products
 
 
