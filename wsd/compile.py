@@ -136,7 +136,7 @@ def _compile(
             advance(1)
     with progress.stage("compile", total=3) as advance, _tvm_errors(family):
         entry_points = _entry_points(family, sizes, traces)
-        module, variants, products = apply_passes(_one_module(entry_points, traces))
+        module, found = apply_passes(_one_module(entry_points, traces))
         advance(1)
         executable, plans = tvm_compat.build(module)
         shaders = tvm_compat.shaders(executable)
@@ -150,19 +150,13 @@ def _compile(
         sizes=tuple(sizes),
         dtype=dtype,
         entry_points=tuple(
-            replace(
-                entry,
-                workspace_bytes=plans[entry.name].workspace_bytes,
-                largest_buffer_bytes=plans[entry.name].largest_buffer_bytes,
-                kernels=_kernels(plans[entry.name].calls, shaders),
-            )
-            for entry in entry_points
+            _planned(entry, plans[entry.name], shaders, found.operations) for entry in entry_points
         ),
         parameters=_parameters(family, traces),
         storage_buffers=_check_storage_buffers(shaders),
         shaders=shaders,
-        variants=shader_variants(variants, shaders),
-        products=tuple(products),
+        variants=shader_variants(found.variants, shaders),
+        products=tuple(found.products),
         toolchain=toolchain(),
         materials=compiler_materials(),
     )
@@ -174,9 +168,20 @@ def _compile(
     write_library(library)
 
 
-def _kernels(calls: frozenset[str], shaders: dict[str, str]) -> tuple[str, ...]:
-    """Return the shaders that functions became, each ``name_kernel`` or ``name_kernel_<n>``."""
-    return tuple(name for name in shaders if name.rpartition("_kernel")[0] in calls)
+def _planned(
+    entry: EntryPoint, plan: tvm_compat.Plan, shaders: dict[str, str], operations: dict[str, int]
+) -> EntryPoint:
+    """Return a function with what is known of it once it is compiled."""
+    # A function becomes the shaders ``name_kernel``, ``name_kernel_1`` ….
+    calls = {name: plan.calls[name.rpartition("_kernel")[0]] for name in shaders}
+    return replace(
+        entry,
+        workspace_bytes=plan.workspace_bytes,
+        largest_buffer_bytes=plan.largest_buffer_bytes,
+        kernels=tuple(name for name, count in calls.items() if count),
+        dispatches=sum(calls.values()),
+        operations=sum(operations.get(name, 0) * count for name, count in plan.calls.items()),
+    )
 
 
 def _parts(family: Family, sizes: Sequence[tuple[int, int]]) -> Iterator[tuple[Component, Part]]:

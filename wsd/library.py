@@ -45,6 +45,8 @@ class EntryPoint:
         kernels: names of the shaders that it runs.
         workspace_bytes: of the buffers that one call works in, outputs included.
         largest_buffer_bytes: of the largest of them.
+        dispatches: shaders that one call runs.
+        operations: floating-point operations of one call, as TVM counts them.
     """
 
     name: str
@@ -56,6 +58,8 @@ class EntryPoint:
     kernels: tuple[str, ...] = ()
     workspace_bytes: int = 0
     largest_buffer_bytes: int = 0
+    dispatches: int = 0
+    operations: int = 0
 
 
 @dataclass(frozen=True)
@@ -177,17 +181,13 @@ def check_library(library: Library, family: Family) -> None:
 
 
 def _entry_point(entry: dict[str, Any]) -> EntryPoint:
-    return EntryPoint(
-        name=entry["name"],
-        role=entry["role"],
-        component=entry["component"],
-        size=tuple(entry["size"]) if entry["size"] else None,
-        inputs=_specs(entry["inputs"]),
-        outputs=_specs(entry["outputs"]),
-        kernels=tuple(entry["kernels"]),
-        workspace_bytes=entry["workspace_bytes"],
-        largest_buffer_bytes=entry["largest_buffer_bytes"],
-    )
+    read = {
+        "size": tuple(entry["size"]) if entry["size"] else None,
+        "inputs": _specs(entry["inputs"]),
+        "outputs": _specs(entry["outputs"]),
+        "kernels": tuple(entry["kernels"]),
+    }
+    return EntryPoint(**{**entry, **read})
 
 
 def _specs(items: Sequence[dict[str, Any]]) -> tuple[TensorSpec, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import tvm
@@ -13,7 +14,7 @@ from wsd.kernels.attention import RowAttention
 from wsd.kernels.direct import DirectProduct
 from wsd.kernels.rows import RowReduction
 from wsd.kernels.variants import find_variants
-from wsd.tvm_compat import IRModule, dlight, target
+from wsd.tvm_compat import IRModule, dlight, estimate_operations, target, tir
 from wsd.wgsl.product import Product
 from wsd.wgsl.variant import Variant
 
@@ -72,18 +73,35 @@ def passes() -> list[tuple[str, Any]]:
     ]
 
 
-def apply_passes(module: IRModule) -> tuple[IRModule, dict[str, list[Variant]], list[Product]]:
-    """Run every pass in order under the WebGPU target.
+@dataclass(frozen=True)
+class Found:
+    """What is known of a module's TIR functions before they are scheduled.
 
-    Returns:
-        (the module, function name → what may run in a kernel's place, the products among
-        those).
+    Attributes:
+        variants: function name → what may run in its kernel's place.
+        products: those among them.
+        operations: function name → floating-point operations of one call.
     """
-    variants: dict[str, list[Variant]] = {}
-    products: list[Product] = []
+
+    variants: dict[str, list[Variant]]
+    products: list[Product]
+    operations: dict[str, int]
+
+
+def apply_passes(module: IRModule) -> tuple[IRModule, Found]:
+    """Run every pass in order under the WebGPU target."""
+    found = Found({}, [], {})
     with target(), tvm.transform.PassContext(opt_level=3):
         for name, step in passes():
             if name == _SCHEDULE:
-                variants, products = find_variants(module)
+                found = Found(*find_variants(module), _operations(module))
             module = step(module)
-    return module, variants, products
+    return module, found
+
+
+def _operations(module: IRModule) -> dict[str, int]:
+    return {
+        str(variable.name_hint): int(estimate_operations(function.body))
+        for variable, function in module.functions_items()
+        if isinstance(function, tir.PrimFunc)
+    }

@@ -13,7 +13,7 @@ import importlib.util
 import math
 import os
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +64,8 @@ tir = _first_module("tvm.tirx", "tvm.tir")
 dlight = _first_module("tvm.s_tir.dlight", "tvm.dlight")
 Schedule: Any = _first_module("tvm.s_tir", "tvm.tir").Schedule
 ScheduleError: Any = _first_module("tvm.s_tir", "tvm.tir").ScheduleError
+_analysis: Any = _first_module("tvm.s_tir.analysis", "tvm.tir.analysis")
+estimate_operations = _analysis.estimate_tir_flops
 normalize_prim_func: Any = dlight.analysis.normalize_prim_func
 
 
@@ -170,12 +172,12 @@ class Plan:
     Attributes:
         workspace_bytes: of every buffer that it allocates.
         largest_buffer_bytes: of the largest of them.
-        calls: names of the TIR functions that it calls.
+        calls: TIR function → how often it calls it.
     """
 
     workspace_bytes: int
     largest_buffer_bytes: int
-    calls: frozenset[str]
+    calls: Counter[str]
 
 
 def build(module: IRModule) -> tuple[Executable, dict[str, Plan]]:
@@ -209,13 +211,13 @@ class _PlanWatch:
 def _plan(function: Any) -> Plan:
     """Read the buffers and calls of a function whose memory has been planned."""
     sizes: list[int] = []
-    calls: set[str] = set()
+    calls: Counter[str] = Counter()
 
     def visit(expression: Any) -> None:
         if not isinstance(expression, relax.Call):
             return
         if isinstance(expression.op, tvm.ir.GlobalVar):
-            calls.add(str(expression.op.name_hint))
+            calls[str(expression.op.name_hint)] += 1
         name = getattr(expression.op, "name", "")
         if name == "relax.memory.alloc_storage":
             sizes.append(math.prod(int(extent) for extent in expression.args[0]))
@@ -224,7 +226,7 @@ def _plan(function: Any) -> Plan:
             sizes.append(4 * math.prod(shape))
 
     relax.analysis.post_order_visit(function.body, visit)
-    return Plan(sum(sizes), max(sizes, default=0), frozenset(calls))
+    return Plan(sum(sizes), max(sizes, default=0), calls)
 
 
 def run_on_cpu(module: IRModule, inputs: list[Any], parameters: list[Any]) -> list[Any]:

@@ -29,6 +29,17 @@ def test_shaders(library):
     compare(f"tiny-sd15-shaders-tvm-{tvm_compat.version()}.json", digests)
 
 
+def test_work(library):
+    """Nothing gets slower: software adapters take as long as there is to do."""
+    found = {e.name: {"dispatches": e.dispatches, "operations": e.operations}
+             for e in library.entry_points}  # fmt: skip
+    assert all(work["dispatches"] for work in found.values())
+    unet, guided = (found[f"{name}_128x128"] for name in ("unet", "guided_unet"))
+    assert 1.9 < guided["operations"] / unet["operations"] < 2.1
+    assert guided["dispatches"] < 1.1 * unet["dispatches"]
+    compare(f"tiny-sd15-work-tvm-{tvm_compat.version()}.json", found)
+
+
 def test_shards(manifest):
     digests = {
         f"{name}-{index}": shard["sha256"]

@@ -94,6 +94,15 @@ def test_conv(kernel_host, tile, conv):
     check(kernel_host, lambda p: tiled(p, tile), product, 1e-6)
 
 
+def test_gelu(kernel_host):
+    finish = "((value * 0.5f) * (1.0f + erf((value * 0.70710678f))))"
+    product = replace(LINEAR, finish=finish)
+    a, w, inputs = make(product)
+    expected = torch.nn.functional.gelu(torch.from_numpy(multiply(product, a, w))).numpy()
+    found, _ = kernel_host.run(tiled(product, TILES[0]), inputs, expected.size)
+    assert relative_error(found, expected) < 1e-6
+
+
 MATRIX_TILES = [MatrixTile(64, 64, 32, 2, 2), MatrixTile(128, 64, 32, 2, 2)]
 
 

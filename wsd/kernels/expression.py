@@ -17,6 +17,7 @@ _FUNCTIONS = {
     "exp": "exp({})",
     "sqrt": "sqrt({})",
     "tanh": "tanh({})",
+    "erf": "erf({})",  # of wsd.wgsl.operands
     "sigmoid": "(1.0f / (1.0f + exp(-{})))",
 }
 

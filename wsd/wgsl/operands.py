@@ -20,6 +20,20 @@ _UNPACK = {
 }
 
 
+# A rational function, as Eigen has it (``generic_fast_erf_float``); errors are below 2e-7.
+_ERF = """fn erf(given : f32) -> f32 {
+  let x = clamp(given, -4.0f, 4.0f); let s = x * x;
+  var p = fma(s, -2.72614225801306e-10f, 2.77068142495902e-08f);
+  p = fma(s, p, -2.10102402082508e-06f); p = fma(s, p, -5.69250639462346e-05f);
+  p = fma(s, p, -7.34990630326855e-04f); p = fma(s, p, -2.95459980854025e-03f);
+  p = fma(s, p, -1.60960333262415e-02f);
+  var q = fma(s, -1.45660718464996e-05f, -2.13374055278905e-04f);
+  q = fma(s, q, -1.68282697438203e-03f); q = fma(s, q, -7.37332916720468e-03f);
+  q = fma(s, q, -1.42647390514189e-02f);
+  return x * p / q;
+}"""
+
+
 def head(product: Product, scratch: bool = False) -> str:
     """Return what a kernel's body takes for granted: bindings, constants, ``finish``.
 
@@ -62,6 +76,7 @@ def extras(product: Product, first: int) -> list[str]:
     ]
     return [
         *bindings,
+        *([_ERF] if "erf(" in product.finish else []),
         "fn finish(m : u32, n : u32, at : u32, value : f32) -> f32 {",
         f"  return {product.finish};",
         "}",
