@@ -84,9 +84,8 @@ def tests(session: nox.Session) -> None:
         session.run("npm", "test", external=True)
     report = ROOT / "out" / "coverage.json"
     coverage = ("--cov=wsd", "--cov-branch", f"--cov-report=json:{report}")
-    # tests/conftest.py says what stays together, and in which order.
-    beside = ("--numprocesses=logical", "--maxprocesses=4", "--dist=loadgroup",
-              "--no-loadscope-reorder")  # fmt: skip
+    # Much of a browser's test is waiting. A file's tests stay together: they share a page.
+    beside = ("--numprocesses=logical", "--maxprocesses=4", "--dist=loadfile")
     session.run("pytest", "--durations=25", *beside, *coverage)
     check_coverage(session, report)
     session.notify("audit")

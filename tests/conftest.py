@@ -20,21 +20,6 @@ from wsd.reference import load_pipeline
 from wsd.run import find_program, run
 from wsd.zoo import Family, find_family
 
-# Pages with a loaded model, which take a minute to make: one process has each.
-SHARED = ("xl_renderer", "renderer")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where tests run beside one another, keep together what shares a page or a file."""
-    if not hasattr(config, "workerinput"):
-        return
-    for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        group = next((name for name in SHARED if name in fixtures), item.path.name)
-        item.add_marker(pytest.mark.xdist_group(group))
-    # What takes long begins first, and does not end alone.
-    items.sort(key=lambda item: item.path.parent.name != "e2e")
-
 
 @pytest.fixture(scope="session")
 def family() -> Family:

@@ -10,6 +10,8 @@ from wsd.bench import Benchmark, Stage
 from wsd.errors import ToolError
 
 _SHOWN = 12
+# Of the slowest stage's time: what takes less is not drawn.
+_LEAST = 0.01
 
 
 def draw_plot(found: Benchmark) -> str:
@@ -23,7 +25,8 @@ def draw_plot(found: Benchmark) -> str:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    stages = [stage for stage in found.stages if stage.kernels]
+    most = max((stage.gpu for stage in found.stages), default=0.0)
+    stages = [stage for stage in found.stages if stage.kernels and stage.gpu >= _LEAST * most]
     rows = len(stages) + bool(found.contestants)
     figure = Figure(figsize=(9, 2.8 * rows), layout="constrained")
     axes = figure.subplots(rows, 1, squeeze=False)[:, 0]
