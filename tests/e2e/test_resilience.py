@@ -43,7 +43,7 @@ GPUAdapter.prototype.requestDevice = async function (...given) {
 };
 """
 # A GPU with room for the model part by part, and not for the whole of it.
-ROOM = 680_000
+ROOM = 1_005_000
 LATENTS = 4 * 16 * 16
 SMALL_GPU = (
     f"const room = {ROOM};"
