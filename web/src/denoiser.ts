@@ -60,6 +60,7 @@ export class Denoiser {
       given: this.predictor.given(),
     };
     let before: Promise<void> | undefined;
+    let running = true;
     try {
       for (const [index, step] of steps.entries()) {
         throwIfAborted(signal);
@@ -75,7 +76,10 @@ export class Denoiser {
           total: steps.length,
           ...shownNow,
         };
-        const done = this.model.runtime.sync().then(() => onProgress(event));
+        const done = this.model.runtime.sync().then(() => {
+          // A step that the GPU ends after the run was cancelled is not told any more.
+          if (running) onProgress(event);
+        });
         done.catch(() => undefined); // it is awaited below, or something else failed before it
         // The next step is recorded while the GPU computes this one, and no more than that.
         await before;
@@ -85,6 +89,7 @@ export class Denoiser {
       // A copy, so that the finally block can dispose of all that is held.
       return this.model.runtime.scope(() => this.model.combine(size, [[state.sample, 1]]));
     } finally {
+      running = false;
       disposeAll([state.sample, state.kept, ...state.history, ...Object.values(state.given)]);
     }
   }

@@ -154,11 +154,12 @@ class RowAttention(dlight.base.ScheduleRule):
             ["scores", "scaled", "weights", "mix"],
         ):
             return None
-        _schedule_rows(schedule, named)
+        heads = int(buffers_of(func)[0].shape[2])
+        _schedule_rows(schedule, named, heads)
         return schedule
 
 
-def _schedule_rows(schedule: Any, named: dict[str, Any]) -> None:
+def _schedule_rows(schedule: Any, named: dict[str, Any], heads: int) -> None:
     """Give each thread one query; it walks over the keys, ``_KEYS`` at a time."""
     *held, result = (name for name in named if name != "scaled")
     schedule.compute_inline(named["scaled"])
@@ -166,8 +167,10 @@ def _schedule_rows(schedule: Any, named: dict[str, Any]) -> None:
     across = []
     if result == "mix":
         across = [rows.pop()]
-        # Threads side by side take the same head, so that they read the same keys.
-        rows.reverse()
+        # Threads side by side take the same head, so that they read the same keys;
+        # a loop of one head (or batch) is not there.
+        if heads > 1:
+            rows.insert(-1, rows.pop())
     stored = [
         schedule.cache_write(named[result], index, "local")
         for index in range(len(schedule.get(named[result]).writes))
