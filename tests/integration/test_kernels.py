@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from tvm import relax
 
 from wsd import tvm_compat
 from wsd.kernels.packed import unpack_bytes, unpack_halves
 from wsd.kernels.waves import cosine, sine
+from wsd.passes import apply_passes
 
 
 @pytest.mark.parametrize(("kernel", "exact"), [(sine, np.sin), (cosine, np.cos)])
@@ -42,3 +44,22 @@ def test_every_half_is_unpacked_exactly():
 def test_every_byte_is_unpacked_exactly():
     values = np.arange(256, dtype=np.uint8).view(np.int8)
     np.testing.assert_array_equal(unpacked(unpack_bytes, values, 256), values.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("batch", "queries", "heads"), [(2, 144, 4), (1, 144, 4), (2, 9, 2), (2, 64, 1), (1, 77, 12)]
+)
+def test_attention_of_any_size_is_scheduled(batch, queries, heads):
+    builder = relax.BlockBuilder()
+    shape = (batch, queries, heads, 16)
+    given = [tvm_compat.tensor_variable(name, shape, "float32") for name in ("q", "k", "v")]
+    with builder.function("main", given):
+        with builder.dataflow():
+            mixed = builder.emit(relax.op.nn.attention(*given))
+            result = builder.emit_output(mixed)
+        builder.emit_func_output(result)
+    # Scheduling fails where TVM does not follow which thread computes what.
+    module, _ = apply_passes(builder.get())
+    kernels = [f for _, f in module.functions_items() if isinstance(f, tvm_compat.tir.PrimFunc)]
+    assert len(kernels) == 2
+    assert all("threadIdx.x" in str(kernel) for kernel in kernels)

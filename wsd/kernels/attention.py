@@ -205,9 +205,14 @@ def _schedule_rows(schedule: Any, named: dict[str, Any], heads: int) -> None:
 def _threads(rows: int, queries: int) -> int:
     """Return how many rows a workgroup takes, so that none is left over where possible.
 
-    Rows are queries, head after head. A workgroup that ends amid a head, having begun in
-    another, is one whose indices v0.21 does not follow.
+    Rows are queries, head after head. TVM does not always follow the indices of a workgroup
+    that ends amid a head, having begun in another.
     """
-    whole = [n for n in range(_THREADS, 0, -1) if n <= queries or n % queries == 0]
-    exact = next(n for n in whole if rows % n == 0)
-    return exact if 2 * exact >= _THREADS or whole[0] < _THREADS else _THREADS
+    counts = range(_THREADS, 0, -1)
+    exact = [n for n in counts if rows % n == 0]
+    aligned = next(n for n in exact if n % queries == 0 or queries % n == 0)
+    if 2 * aligned >= _THREADS:
+        return aligned
+    whole = [n for n in counts if n <= queries or n % queries == 0]
+    nearly = next(n for n in whole if rows % n == 0)
+    return nearly if 2 * nearly >= _THREADS or whole[0] < _THREADS else _THREADS
