@@ -1,15 +1,18 @@
 """``wsd bench``: how long a bundle's stages and kernels take on this machine's WebGPU.
 
 Each compiled function is called with random inputs. A stage's time is taken by the clock
-over several calls; kernels are timed in a call of their own by the GPU's clock, because
-that takes time itself. Operations are those of products and attention, as a published
-count has them.
+over several calls, each recorded while the GPU computes the one before, as the denoising
+loop does. What the GPU alone takes for a call is taken by its own clock, with all commands
+recorded before; the rest is the host's overhead. Kernels are timed in a call of their own,
+because that takes time itself. Operations are those of products and attention, as a
+published count has them; bytes are those of everything that a kernel is given, read or
+written once. What the GPU does at most is measured before, in the same page.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +21,26 @@ from wsd.checkpoint import Checkpoint
 from wsd.drawing import Drawing
 from wsd.manifest import find_manifest, read_manifest
 from wsd.parts import GUIDED_ROLE
-from wsd.peer import Contestant, compare_onnxruntime, compare_torch, make_work, our_error
+from wsd.peer import Contestant, compare_others, make_work, our_error
 from wsd.progress import Progress
 from wsd.render import LoadOptions, OpenHost, check_drawing, open_renderer
 
 _BENCH = "([options]) => attempt(() => pipe.remote.bench(options))"
 _KERNELS_SHOWN = 8
+_PREFIXES = (("T", 1e12), ("G", 1e9), ("M", 1e6))
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """What the GPU does at most, as measured.
+
+    Attributes:
+        operations_per_second: float32 multiplications and additions, without matrix units.
+        bytes_per_second: read and written by a copy.
+    """
+
+    operations_per_second: float
+    bytes_per_second: float
 
 
 @dataclass(frozen=True)
@@ -35,12 +52,25 @@ class KernelTime:
         dispatches: how often it runs.
         milliseconds: of all its runs, by the GPU's clock.
         operations: floating-point operations of all its runs; 0 where not counted.
+        moved: bytes that its runs read and write.
     """
 
     name: str
     dispatches: int
     milliseconds: float
     operations: int
+    moved: int = 0
+
+    def rates(self, ceilings: Ceilings) -> str:
+        """Return operations and bytes a second, and shares of what the GPU does at most."""
+        if not self.milliseconds:
+            return ""
+        seconds = self.milliseconds / 1000
+        told = (
+            (self.operations / seconds, "FLOP/s", ceilings.operations_per_second),
+            (self.moved / seconds, "B/s", ceilings.bytes_per_second),
+        )
+        return ",".join(f" {_rate(*rate)}" for rate in told if rate[0])
 
 
 @dataclass(frozen=True)
@@ -49,15 +79,22 @@ class Stage:
 
     Attributes:
         name: of the function.
-        milliseconds: of one call, by the clock.
-        host: of those, until its last command was recorded.
+        milliseconds: of one call among others, by the clock.
+        host: milliseconds of recording one call's commands.
+        busy: milliseconds of the GPU alone, by its clock; None where that is not known.
         kernels: slowest first; none without timestamps.
     """
 
     name: str
     milliseconds: float
     host: float
+    busy: float | None
     kernels: tuple[KernelTime, ...]
+
+    @property
+    def overhead(self) -> float | None:
+        """Return the share of a call's time in which the GPU waits for the host."""
+        return None if self.busy is None else max(0.0, 1 - self.busy / self.milliseconds)
 
     @property
     def gpu(self) -> float:
@@ -85,6 +122,7 @@ class Benchmark:
     kernels: str
     adapter: dict[str, str]
     usage: dict[str, int]
+    ceilings: Ceilings
     stages: tuple[Stage, ...]
     contestants: tuple[Contestant, ...] = ()
 
@@ -94,7 +132,8 @@ class Benchmark:
 
     @staticmethod
     def _stage(stage: Stage) -> dict[str, Any]:
-        sums = {name: getattr(stage, name) for name in ("gpu", "operations", "dispatches")}
+        told = ("gpu", "operations", "dispatches", "overhead")
+        sums = {name: getattr(stage, name) for name in told}
         return {**asdict(stage), **sums}
 
 
@@ -128,73 +167,100 @@ def bench(
     path = find_manifest(bundle, model)
     manifest = read_manifest(path)
     check_drawing(manifest, Drawing(prompt="", size=size))
-    chosen = size or tuple(manifest["defaults"]["size"])
-    table = _operations(manifest, path.parent)
-    work = None if checkpoint is None else make_work(checkpoint, (chosen[0], chosen[1]))
+    width, height = size or manifest["defaults"]["size"]
+    chosen = (width, height)
+    known = _read_known(manifest, path.parent)
+    work = None if checkpoint is None else make_work(checkpoint, chosen)
     with open_renderer(bundle, progress, options, open_host, model) as renderer:
         asked = {"size": list(chosen), "repeats": repeats}
-        stages = [_stage(stage, table) for stage in renderer.call(_BENCH, [asked])]
+        measured = renderer.call(_BENCH, [asked])
+        stages = [_stage(stage, known) for stage in measured["stages"]]
         usage = renderer.usage()
-        error = None if work is None else our_error(renderer, work, (chosen[0], chosen[1]))
-    contestants: list[Contestant | None] = []
-    if work is not None and error is not None:
-        guided = next(s for s in stages if s.name.startswith(GUIDED_ROLE))
-        dtype = manifest["model"]["dtype"]
-        contestants.append(Contestant("WSD", dtype, guided.milliseconds, error))
-        contestants.append(compare_torch(work, repeats))
-        contestants.append(compare_onnxruntime(work, repeats, open_host, progress))
+        contestants = []
+        if work is not None:
+            guided = next(s for s in stages if s.name.startswith(GUIDED_ROLE))
+            error = our_error(renderer, work, chosen)
+            dtype = manifest["model"]["dtype"]
+            contestants.append(Contestant("WSD", dtype, guided.milliseconds, error))
+    # Once our own model has left the GPU.
+    if work is not None:
+        contestants += compare_others(work, repeats, open_host, progress)
     return Benchmark(
         model=manifest["model"]["name"],
         dtype=manifest["model"]["dtype"],
-        size=(chosen[0], chosen[1]),
+        size=chosen,
         kernels=options.kernels or "auto",
         adapter=renderer.adapter,
         usage=usage,
+        ceilings=Ceilings(
+            measured["ceilings"]["operationsPerSecond"], measured["ceilings"]["bytesPerSecond"]
+        ),
         stages=tuple(stages),
-        contestants=tuple(found for found in contestants if found is not None),
+        contestants=tuple(contestants),
     )
 
 
-def _operations(manifest: dict[str, Any], folder: Path) -> dict[str, int]:
-    """Return kernel → operations of one run, where they are known."""
+@dataclass(frozen=True)
+class _Known:
+    """What is known of kernels' work: kernel → operations, and bytes, of one run."""
+
+    operations: Mapping[str, int]
+    moved: Mapping[str, int]
+
+
+def _read_known(manifest: dict[str, Any], folder: Path) -> _Known:
     if "kernels" not in manifest:
-        return {}
+        return _Known({}, {})
     table = json.loads((folder / manifest["kernels"]["file"]).read_text())
-    return {name: found[0]["operations"] for name, found in table["kernels"].items()}
+    operations = {name: found[0]["operations"] for name, found in table["kernels"].items()}
+    return _Known(operations, table["bytes"])
 
 
-def _stage(stage: dict[str, Any], operations: dict[str, int]) -> Stage:
+def _stage(stage: dict[str, Any], known: _Known) -> Stage:
     kernels = [
         KernelTime(
-            found["kernel"],
+            name := found["kernel"],
             found["dispatches"],
             found["milliseconds"],
-            found["calls"] * operations.get(found["kernel"], 0),
+            found["calls"] * known.operations.get(name, 0),
+            found["calls"] * known.moved.get(name, 0),
         )
         for found in stage["kernels"]
     ]
-    slowest = sorted(kernels, key=lambda kernel: -kernel.milliseconds)
-    return Stage(stage["stage"], stage["milliseconds"], stage["host"], tuple(slowest))
+    slowest = tuple(sorted(kernels, key=lambda kernel: -kernel.milliseconds))
+    return Stage(stage["stage"], stage["milliseconds"], stage["host"], stage["busy"], slowest)
+
+
+def _rate(rate: float, unit: str, most: float | None = None) -> str:
+    """Return a rate, and which share it is of the most that there can be."""
+    prefix, size = next(((p, n) for p, n in _PREFIXES if rate >= n), _PREFIXES[-1])
+    return f"{rate / size:.1f} {prefix}{unit}" + ("" if most is None else f" ({rate / most:.0%})")
 
 
 def describe(found: Benchmark, most: int = _KERNELS_SHOWN) -> Sequence[str]:
     """Return the report's lines."""
     adapter = " ".join(text for text in found.adapter.values() if text)
     width, height = found.size
-    lines = [f"{found.model} {found.dtype} {width}x{height}, kernels {found.kernels}, {adapter}"]
+    most_operations = found.ceilings.operations_per_second
+    lines = [
+        f"{found.model} {found.dtype} {width}x{height}, kernels {found.kernels}, {adapter}",
+        f"at most {_rate(most_operations, 'FLOP/s')} of float32 without matrix units, "
+        f"{_rate(found.ceilings.bytes_per_second, 'B/s')} copied",
+    ]
     for stage in found.stages:
-        rate = stage.operations / stage.milliseconds / 1e9 if stage.milliseconds else 0.0
+        rate = stage.operations / stage.milliseconds * 1e3
+        alone = (
+            "" if stage.busy is None or stage.overhead is None
+            else f", the GPU alone {stage.busy:.2f}, overhead {stage.overhead:.1%}"
+        )  # fmt: skip
         lines.append(
-            f"{stage.name:24} {stage.milliseconds:9.2f} ms, recorded in {stage.host:.2f}; "
-            f"{stage.dispatches} kernels {stage.gpu:.2f} ms; {rate:.1f} TFLOP/s"
+            f"{stage.name:24} {stage.milliseconds:9.2f} ms{alone}, recorded in {stage.host:.2f}; "
+            f"{stage.dispatches} kernels {stage.gpu:.2f} ms; "
+            f"{_rate(rate, 'FLOP/s', most_operations)}"
         )
         lines += [
             f"  {kernel.milliseconds:9.3f} ms {kernel.dispatches:4} x {kernel.name}"
-            + (
-                f" {kernel.operations / kernel.milliseconds / 1e9:.1f} TFLOP/s"
-                if kernel.operations and kernel.milliseconds
-                else ""
-            )
+            f"{kernel.rates(found.ceilings)}"
             for kernel in stage.kernels[:most]
         ]
     if found.contestants:

@@ -94,13 +94,21 @@ def compile_library(
     key = library_key(family, sizes, dtype)
     # Not by name: every family of one architecture shares its library.
     folder = cache_folder() / "libraries" / key[:24]
-    if folder.exists():
-        try:
-            return read_library(folder)
-        except UsageError:
-            shutil.rmtree(folder)  # a damaged cache is none
-    write_once(folder, lambda scratch: _compile(family, sizes, dtype, scratch, progress))
+
+    def write(scratch: Path) -> None:
+        _compile(family, sizes, dtype, scratch, progress)
+
+    write_once(folder, write, _is_library)
     return read_library(folder)
+
+
+def _is_library(folder: Path) -> bool:
+    """Tell whether a folder of the cache is there and not damaged."""
+    try:
+        read_library(folder)
+    except UsageError:
+        return False
+    return True
 
 
 def write_compiled(library: Library, out: Path, progress: Progress) -> Path:
@@ -155,7 +163,7 @@ def _compile(
         parameters=_parameters(family, traces),
         storage_buffers=_check_storage_buffers(shaders),
         shaders=shaders,
-        variants=shader_variants(found.variants, shaders),
+        variants=shader_variants(found.variants, found.moved, shaders),
         products=tuple(found.products),
         toolchain=toolchain(),
         materials=compiler_materials(),

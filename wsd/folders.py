@@ -57,20 +57,26 @@ def written_whole(out: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def write_once(folder: Path, write: Callable[[Path], None]) -> None:
-    """Make a folder that is kept under a digest, unless it is there.
+def write_once(
+    folder: Path,
+    write: Callable[[Path], None],
+    is_whole: Callable[[Path], bool] = Path.exists,
+) -> None:
+    """Make a folder that is kept under a digest, unless it is there and whole.
 
     Another process that makes the same is waited for: both would hold the same.
 
     Args:
         folder: what is made.
         write: fills a temporary folder, which becomes ``folder``.
+        is_whole: tells whether a folder that is there can be used; else it is made anew.
     """
-    if folder.exists():
+    if is_whole(folder):
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
-        if not folder.exists():
+        if not is_whole(folder):
+            shutil.rmtree(folder, ignore_errors=True)
             with written_whole(folder) as scratch:
                 write(scratch)
 

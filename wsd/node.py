@@ -138,5 +138,9 @@ def _adapter() -> dict[str, str]:
     for place in places:
         if (place / _ICD).is_file():
             # It brings Vulkan's loader too.
-            return {"VK_DRIVER_FILES": str(place / _ICD), "LD_LIBRARY_PATH": str(place)}
+            return {
+                "WSD_GPU_IS_CPU": "1",
+                "VK_DRIVER_FILES": str(place / _ICD),
+                "LD_LIBRARY_PATH": str(place),
+            }
     return {}

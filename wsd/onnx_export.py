@@ -46,32 +46,12 @@ class _FusedAttention:
         return out
 
 
-class _Denoiser(torch.nn.Module):
-    def __init__(self, unet: torch.nn.Module) -> None:
-        super().__init__()
-        self.unet = unet
-
-    def forward(
-        self,
-        latents: torch.Tensor,
-        timestep: torch.Tensor,
-        text: torch.Tensor,
-        pooled: torch.Tensor | None = None,
-        time_ids: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        added = None if pooled is None else {"text_embeds": pooled, "time_ids": time_ids}
-        noise: torch.Tensor = self.unet(
-            latents, timestep, text, added_cond_kwargs=added, return_dict=False
-        )[0]
-        return noise
-
-
-def export_unet(unet: Any, inputs: dict[str, torch.Tensor], path: Path) -> None:
+def export_unet(module: torch.nn.Module, inputs: dict[str, torch.Tensor], path: Path) -> None:
     """Write a UNet of diffusers as ONNX, its weights beside it as ``<name>.data``.
 
     Args:
-        unet: in the precision that the model is to have.
-        inputs: examples by name, in the order of the UNet's arguments.
+        module: a :class:`wsd.parts.Denoiser`, in the precision that the model is to have.
+        inputs: examples by name, in the order of the module's arguments.
         path: the model's file.
 
     Raises:
@@ -85,13 +65,14 @@ def export_unet(unet: Any, inputs: dict[str, torch.Tensor], path: Path) -> None:
         )
     # It tells of operators of a package that is not here.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    unet: Any = module.model
     before = dict(unet.attn_processors)
     unet.set_attn_processor(_FusedAttention())
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of the exporter's own making
             torch.onnx.export(
-                _Denoiser(unet).eval(),
+                module.eval(),
                 tuple(inputs.values()),
                 path,
                 dynamo=True,

@@ -143,18 +143,14 @@ class DenoiserXL(Denoiser):
         return noise
 
 
-class GuidedDenoiser(torch.nn.Module):
+class GuidedDenoiser(Denoiser):
     """Two predictions as one batch, and what classifier-free guidance makes of them.
 
     One call of twice the size keeps a GPU busier than two: its smallest layers have work
     for a few of its cores only.
     """
 
-    def __init__(self, model: torch.nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(
+    def forward(  # type: ignore[override]
         self,
         latents: torch.Tensor,
         timestep: torch.Tensor,
@@ -324,9 +320,10 @@ def make_parts(
         CompileError: as :func:`make_part`.
     """
     for size in sizes[:1] if component.role == "text_encoder" else sizes:
-        yield make_part(family, component, model, size)
+        part = make_part(family, component, model, size)
+        yield part
         if component.role == "unet":
-            yield _guided(make_part(family, component, model, size), model)
+            yield _guided(part, model)
     if component.role == "vae_decoder":
         yield _tile(family, component, model)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tvm
 from tvm import relax
 
@@ -14,7 +17,7 @@ from wsd.kernels.attention import RowAttention
 from wsd.kernels.direct import DirectProduct
 from wsd.kernels.rows import RowReduction
 from wsd.kernels.variants import find_variants
-from wsd.tvm_compat import IRModule, dlight, estimate_operations, target, tir
+from wsd.tvm_compat import IRModule, buffers_of, dlight, estimate_operations, target, tir
 from wsd.wgsl.product import Product
 from wsd.wgsl.variant import Variant
 
@@ -22,6 +25,8 @@ from wsd.wgsl.variant import Variant
 # current ones; 10 is what tvmjs asks for.
 MAX_STORAGE_BUFFERS = 10
 _SCHEDULE = "schedule"
+# Operators that ours look through to what is before them.
+_LATER = ("relax.permute_dims", "relax.image.resize2d")
 
 
 def schedule_rules() -> tuple[Any, ...]:
@@ -59,8 +64,8 @@ def passes() -> list[tuple[str, Any]]:
         # What every block computes of one embedding is computed once.
         ("share results", transform.EliminateCommonSubexpr()),
         # Operators become TIR kernels: ours first, while transposed weights can
-        # still be told from other operands, then the rest.
-        ("legalize ours", transform.LegalizeOps({**LEGALIZERS, "relax.permute_dims": _keep})),
+        # and doubled images can still be told from other operands, then the rest.
+        ("legalize ours", transform.LegalizeOps({**LEGALIZERS, **dict.fromkeys(_LATER, _keep)})),
         ("legalize", transform.LegalizeOps()),
         ("fold constants", transform.FoldConstant()),
         ("drop dead code", transform.DeadCodeElimination()),
@@ -81,27 +86,40 @@ class Found:
         variants: function name → what may run in its kernel's place.
         products: those among them.
         operations: function name → floating-point operations of one call.
+        moved: function name → bytes of all that one call reads and writes.
     """
 
     variants: dict[str, list[Variant]]
     products: list[Product]
     operations: dict[str, int]
+    moved: dict[str, int]
 
 
 def apply_passes(module: IRModule) -> tuple[IRModule, Found]:
     """Run every pass in order under the WebGPU target."""
-    found = Found({}, [], {})
+    found = Found({}, [], {}, {})
     with target(), tvm.transform.PassContext(opt_level=3):
         for name, step in passes():
             if name == _SCHEDULE:
-                found = Found(*find_variants(module), _operations(module))
+                functions = dict(_functions(module))
+                found = Found(
+                    *find_variants(module),
+                    {name: int(estimate_operations(f.body)) for name, f in functions.items()},
+                    {name: _moved_bytes(f) for name, f in functions.items()},
+                )
             module = step(module)
     return module, found
 
 
-def _operations(module: IRModule) -> dict[str, int]:
-    return {
-        str(variable.name_hint): int(estimate_operations(function.body))
-        for variable, function in module.functions_items()
-        if isinstance(function, tir.PrimFunc)
-    }
+def _functions(module: IRModule) -> Iterator[tuple[str, Any]]:
+    for variable, function in module.functions_items():
+        if isinstance(function, tir.PrimFunc):
+            yield str(variable.name_hint), function
+
+
+def _moved_bytes(function: Any) -> int:
+    """Return the bytes of a function's arguments and results, each counted once."""
+    return sum(
+        math.prod(int(extent) for extent in buffer.shape) * np.dtype(str(buffer.dtype)).itemsize
+        for buffer in buffers_of(function)
+    )

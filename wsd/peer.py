@@ -27,6 +27,7 @@ from wsd.checkpoint import Checkpoint
 from wsd.errors import RenderError
 from wsd.npm import install_packages, source_folder
 from wsd.onnx_export import export_unet
+from wsd.parts import make_part
 from wsd.progress import Progress
 from wsd.render import OpenHost, Renderer
 from wsd.serve import served_files
@@ -68,20 +69,19 @@ class Work:
     """A UNet in float32, what it is given, and what it predicts.
 
     Attributes:
-        unet: of diffusers, on the device where the reference runs.
+        module: as it is compiled, on the device where the reference runs.
         inputs: by the manifest's names, two predictions' worth, float32.
         noise: (2, channels, height, width).
     """
 
-    unet: Any
+    module: torch.nn.Module
     inputs: dict[str, torch.Tensor]
     noise: np.ndarray
 
     def one(self, index: int) -> dict[str, np.ndarray]:
         """Return the inputs of one of the two predictions."""
         return {
-            name: (tensor if tensor.shape[0] == 1 else tensor[index : index + 1]).cpu().numpy()
-            for name, tensor in self.inputs.items()
+            name: tensor[index : index + 1].cpu().numpy() for name, tensor in self.inputs.items()
         }
 
 
@@ -89,36 +89,38 @@ def make_work(checkpoint: Checkpoint, size: tuple[int, int]) -> Work:
     """Load a checkpoint's UNet, draw its inputs, and predict with it in float32."""
     family = checkpoint.family
     component = family.component("unet")
-    config = component.config
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    width, height = size
-    factor = family.vae_scale_factor
+    part = make_part(family, component, checkpoint.load(component), size)
     draw = torch.Generator().manual_seed(0)
-    latents = torch.randn(
-        (1, config["in_channels"], height // factor, width // factor), generator=draw
-    )
-    texts = family.text_encoders()
-    tokens = texts[0].config["max_position_embeddings"]
-    inputs = {
-        "latents": torch.cat([latents, latents]),
-        "timestep": torch.tensor([_TIMESTEP]),
-        "text_embeddings": torch.randn((2, tokens, config["cross_attention_dim"]), generator=draw),
-    }
-    if config.get("addition_embed_type") == "text_time":
-        pooled = texts[-1].config["projection_dim"]
-        inputs["pooled_text"] = torch.randn((2, pooled), generator=draw)
-        inputs["time_ids"] = torch.tensor([[height, width, 0, 0, height, width]] * 2).float()
+    inputs = {spec.name: torch.randn((2, *spec.shape[1:]), generator=draw) for spec in part.inputs}
+    inputs["latents"][1] = inputs["latents"][0]
+    inputs["timestep"].fill_(_TIMESTEP)
+    if "time_ids" in inputs:
+        width, height = size
+        inputs["time_ids"][:] = torch.tensor([height, width, 0, 0, height, width])
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
-    unet = checkpoint.load(component).to(device)
-    return Work(unet, inputs, _predict(unet, inputs).float().cpu().numpy())
+    module = part.module.to(device)
+    return Work(module, inputs, _predict(module, inputs).float().cpu().numpy())
 
 
-def _predict(unet: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-    latents, timestep, text, *rest = inputs.values()
-    added = {"text_embeds": rest[0], "time_ids": rest[1]} if rest else None
+def _predict(module: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     with torch.no_grad():
-        noise: torch.Tensor = unet(latents, timestep, text, added_cond_kwargs=added).sample
+        noise: torch.Tensor = module(*inputs.values())
     return noise
+
+
+def compare_others(
+    work: Work, repeats: int, open_host: OpenHost, progress: Progress
+) -> Iterator[Contestant]:
+    """Yield what others take: PyTorch, if it finds a GPU, and onnxruntime-web.
+
+    Raises:
+        ToolError: if onnxruntime-web or the exporter's packages cannot be had.
+        RenderError: if one cannot run the model.
+    """
+    if torch.cuda.is_available():
+        yield _torch(work, repeats)
+    yield _onnxruntime(work, repeats, open_host, progress)
 
 
 def our_error(renderer: Renderer, work: Work, size: tuple[int, int]) -> float:
@@ -127,15 +129,8 @@ def our_error(renderer: Renderer, work: Work, size: tuple[int, int]) -> float:
     return relative_error(np.stack(found), work.noise.reshape(2, -1))
 
 
-def compare_onnxruntime(
-    work: Work, repeats: int, open_host: OpenHost, progress: Progress
-) -> Contestant:
-    """Measure onnxruntime-web.
-
-    Raises:
-        ToolError: if it or the exporter's packages cannot be had.
-        RenderError: if it cannot run the model.
-    """
+def _onnxruntime(work: Work, repeats: int, open_host: OpenHost, progress: Progress) -> Contestant:
+    """Measure onnxruntime-web."""
     with (
         tempfile.TemporaryDirectory() as scratch,
         _open_peer(Path(scratch), open_host) as peer,
@@ -144,9 +139,7 @@ def compare_onnxruntime(
         dtype = torch.float16 if peer.call("supportsHalves") else torch.float32
         # Constants that the exporter makes are on the processor.
         inputs = {name: tensor.to("cpu", dtype) for name, tensor in work.inputs.items()}
-        # Not by diffusers' own method, which warns of models that want float32 in places.
-        unet = torch.nn.Module.to(work.unet, "cpu", dtype)
-        export_unet(unet, inputs, Path(scratch) / _MODEL)
+        export_unet(work.module.to("cpu", dtype), inputs, Path(scratch) / _MODEL)
         advance(1)
         feeds = [_feed(name, tensor) for name, tensor in inputs.items()]
         answer = peer.call("measure", {**peer.files, "feeds": feeds, "repeats": repeats})
@@ -203,18 +196,16 @@ def _feed(name: str, tensor: torch.Tensor) -> dict[str, Any]:
     }
 
 
-def compare_torch(work: Work, repeats: int) -> Contestant | None:
-    """Measure PyTorch as it is, in half precision on its GPU; None without one."""
-    if not torch.cuda.is_available():
-        return None
-    unet = work.unet.half()
+def _torch(work: Work, repeats: int) -> Contestant:
+    """Measure PyTorch as it is, in half precision on its GPU."""
+    module = work.module.half()
     inputs = {name: tensor.half() for name, tensor in work.inputs.items()}
-    noise = _predict(unet, inputs)
-    _predict(unet, inputs)
+    noise = _predict(module, inputs)
+    _predict(module, inputs)
     torch.cuda.synchronize()
     started = time.perf_counter()
     for _ in range(repeats):
-        _predict(unet, inputs)
+        _predict(module, inputs)
     torch.cuda.synchronize()
     milliseconds = (time.perf_counter() - started) * 1000 / repeats
     if not torch.isfinite(noise).all():

@@ -1,6 +1,7 @@
 """Kernels of our own, in a bundle, on an adapter that would not take them by itself."""
 
 import numpy as np
+import pytest
 import torch
 from speck import BROAD
 
@@ -18,13 +19,19 @@ from wsd.reference import load_pipeline, round_weights
 from wsd.render import LoadOptions, open_renderer
 
 
-def test_a_unet_of_broad_layers(tmp_path):
+@pytest.fixture(scope="module")
+def broad(tmp_path_factory):
     checkpoint = Checkpoint(random_checkpoint(BROAD, 0), BROAD)
     library = compile_library(BROAD, BROAD.sizes, "f16", Quiet())
+    out = tmp_path_factory.mktemp("bundle") / "broad"
+    return checkpoint, library, build_bundle(checkpoint, library, out, Quiet())
+
+
+def test_a_unet_of_broad_layers(broad):
+    checkpoint, library, bundle = broad
     kinds = {name.split("_")[0].rstrip("0123456789") for name in library.variants["kernels"]}
     assert {"attention", "group", "layer", "fused"} <= kinds
     check_statistics(library.variants["kernels"])
-    bundle = build_bundle(checkpoint, library, tmp_path / "broad", Quiet())
     pipeline = load_pipeline(checkpoint)
     round_weights(pipeline, stored_parameters(read_manifest(find_manifest(bundle, None))))
     draw = torch.Generator().manual_seed(0)
@@ -59,8 +66,8 @@ def check_statistics(kernels):
     assert asked[True] == asked[False] != set()
 
 
-def test_bench(speck):
-    measured = bench(speck[0], None, None, 1, LoadOptions(), open_node_page, Quiet())
+def test_bench(broad):
+    measured = bench(broad[2], None, None, 2, LoadOptions(), open_node_page, Quiet())
     names = [stage.name for stage in measured.stages]
     assert names == ["text_encoder", "unet_16x16", "guided_unet_16x16", "vae_decoder_16x16",
                      "image_to_rgba_16x16"]  # fmt: skip
@@ -68,3 +75,11 @@ def test_bench(speck):
         assert stage.milliseconds >= stage.host > 0
         assert stage.dispatches > 0
         assert stage.gpu > 0
+        assert stage.busy > 0
+        assert 0 <= stage.overhead < 1
+        assert all(kernel.moved > 0 for kernel in stage.kernels)
+        # By the GPU's own clock, no kernel exceeds what the GPU was measured to do.
+        most = measured.ceilings.operations_per_second * stage.gpu / 1000
+        assert stage.operations <= most
+    unet = measured.stages[1]
+    assert 0 < unet.operations < 2 * measured.stages[2].operations

@@ -62,6 +62,11 @@ def test_what_the_library_decides_is_not_asked(compiled, tmp_path, options):
     assert not (tmp_path / "out").exists()
 
 
+def test_doubled_images_are_never_stored(library):
+    assert not [name for name in library.shaders if "resize" in name]
+    assert [product for product in library.products if product.conv and product.conv.times == 2]
+
+
 def test_a_library_of_another_model(compiled):
     with pytest.raises(UsageError, match="was not compiled for tiny-sdxl"):
         check_library(read_library(compiled), find_family("tiny-sdxl"))

@@ -23,7 +23,9 @@ CONVS = [
     Conv(2, 9, 7, 32, 9, 7, 3, 1, 1),
     Conv(1, 8, 8, 32, 4, 4, 3, 2, 1),
     Conv(1, 6, 6, 96, 6, 6, 1, 1, 0),
+    Conv(2, 5, 4, 32, 10, 8, 3, 1, 1, times=2),
 ]
+CONV_NAMES = ["conv", "stride", "1x1", "doubled"]
 
 
 def conv_product(conv, columns=40):
@@ -57,6 +59,7 @@ def multiply(product, a, w):
         return a @ w.T
     weight = torch.from_numpy(w).view(-1, conv.kernel, conv.kernel, conv.channels)
     image = torch.from_numpy(a).permute(0, 3, 1, 2)
+    image = image.repeat_interleave(conv.times, 2).repeat_interleave(conv.times, 3)
     found = torch.nn.functional.conv2d(
         image, weight.permute(0, 3, 1, 2), stride=conv.stride, padding=conv.padding
     )
@@ -86,7 +89,7 @@ def test_linear(kernel_host, tile, weights):
     check(kernel_host, lambda p: tiled(p, tile), product, 1e-6)
 
 
-@pytest.mark.parametrize("conv", CONVS, ids=["conv", "stride", "1x1"])
+@pytest.mark.parametrize("conv", CONVS, ids=CONV_NAMES)
 @pytest.mark.parametrize("tile", TILES[1:], ids=str)
 def test_conv(kernel_host, tile, conv):
     product = replace(conv_product(conv), weights="float16")
@@ -108,7 +111,7 @@ MATRIX_TILES = [MatrixTile(64, 64, 32, 2, 2), MatrixTile(128, 64, 32, 2, 2)]
 
 @pytest.mark.parametrize("tile", MATRIX_TILES, ids=str)
 @pytest.mark.parametrize(
-    "product", [LINEAR, *map(conv_product, CONVS)], ids=["linear", "conv", "stride", "1x1"]
+    "product", [LINEAR, *map(conv_product, CONVS)], ids=["linear", *CONV_NAMES]
 )
 def test_matrix_units(kernel_host, tile, product):
     product = replace(product, weights="float16")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wsd.bench import Benchmark, Contestant, KernelTime, Stage, describe
+from wsd.bench import Benchmark, Ceilings, Contestant, KernelTime, Stage, describe
 
 FOUND = Benchmark(
     model="speck",
@@ -11,10 +11,11 @@ FOUND = Benchmark(
     kernels="auto",
     adapter={"vendor": "nobody", "architecture": ""},
     usage={},
+    ceilings=Ceilings(1e12, 1e11),
     stages=(
-        Stage("unet", 4.0, 1.0, (KernelTime("wide_kernel", 3, 2.0, 10**9),
+        Stage("unet", 4.0, 1.0, 3.0, (KernelTime("wide_kernel", 3, 2.0, 10**9, 10**8),
                                  KernelTime("thin_kernel", 1, 1.0, 0))),
-        Stage("copy", 0.1, 0.1, (KernelTime("copy_kernel", 1, 0.001, 0),)),
+        Stage("copy", 0.1, 0.1, None, (KernelTime("copy_kernel", 1, 0.001, 0),)),
     ),
     contestants=(Contestant("WSD", "f32", 4.0, 1e-6), Contestant("other", "float16", 8.0, 1e-2)),
 )  # fmt: skip
@@ -23,9 +24,14 @@ FOUND = Benchmark(
 def test_the_lines():
     lines = describe(FOUND, most=1)
     assert lines[0] == "speck f32 16x16, kernels auto, nobody"
-    assert "4 kernels 3.00 ms; 0.2 TFLOP/s" in lines[1]
-    assert "3 x wide_kernel 0.5 TFLOP/s" in lines[2]
-    assert "copy" in lines[3]
+    assert lines[1].endswith("1.0 TFLOP/s of float32 without matrix units, 100.0 GB/s copied")
+    assert "4.00 ms, the GPU alone 3.00, overhead 25.0%" in lines[2]
+    assert lines[2].endswith("4 kernels 3.00 ms; 250.0 GFLOP/s (25%)")
+    assert lines[3].endswith("3 x wide_kernel 500.0 GFLOP/s (50%), 50.0 GB/s (50%)")
+    assert "copy" in lines[4]
+    assert "alone" not in lines[4]
+    unet = FOUND.report()["stages"][0]
+    assert (unet["overhead"], unet["dispatches"], unet["gpu"]) == (0.25, 4, 3.0)
     assert lines[-1].endswith("2.00 times WSD's time")
 
 

@@ -4,7 +4,7 @@ import { register } from "node:module";
 import process from "node:process";
 import { Worker as Thread } from "node:worker_threads";
 
-import { create, globals } from "webgpu";
+import { openDawn } from "./dawn.mjs";
 
 /** Module hooks: modules of a server are fetched, as a browser does. */
 const HOOKS = `
@@ -68,8 +68,7 @@ export function becomeBrowser() {
   // Standard output is for answers (page.mjs).
   console.log = console.info = console.debug = console.error;
   register(`data:text/javascript,${encodeURIComponent(HOOKS)}`);
-  // WSD_DAWN: Dawn's own switches, separated by spaces.
-  const gpu = create((process.env.WSD_DAWN ?? "").split(" ").filter(Boolean));
-  Object.assign(globalThis, globals, { ImageData, Worker });
+  const gpu = openDawn();
+  Object.assign(globalThis, { ImageData, Worker });
   Object.defineProperty(globalThis, "navigator", { value: { gpu }, configurable: true });
 }

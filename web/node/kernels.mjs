@@ -11,9 +11,8 @@ import { readFile, writeFile } from "node:fs/promises";
 import process from "node:process";
 import { createInterface } from "node:readline";
 
-import { create, globals } from "webgpu";
+import { openDawn } from "./dawn.mjs";
 
-Object.assign(globalThis, globals);
 const FEATURES = [
   "shader-f16",
   "subgroups",
@@ -29,7 +28,7 @@ const LIMITS = [
 ];
 
 const answer = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
-const gpu = create((process.env.WSD_DAWN ?? "").split(" ").filter(Boolean));
+const gpu = openDawn(); // held: Dawn ends with it
 const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
 if (adapter === null) {
   answer({ failure: "no adapter" });

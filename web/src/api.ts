@@ -1,5 +1,6 @@
 /** Types of the public API that need nothing else of it. */
 
+import type { Ceilings } from "./ceilings";
 import type { KernelChoice } from "./kernels";
 import type { Sample } from "./profile";
 import type { OnProgress } from "./progress";
@@ -70,13 +71,21 @@ export interface Usage {
   wasmBytes: number;
 }
 
+/** How long compiled functions take, and what the GPU does at most. */
+export interface BenchReport {
+  ceilings: Ceilings;
+  stages: StageTimes[];
+}
+
 /** How long a compiled function takes. */
 export interface StageTimes {
   stage: string;
-  /** Of one call, from the first command to the GPU's end. */
+  /** Of one call among others, the next recorded while the GPU computes this one. */
   milliseconds: number;
-  /** Of those, until the last command was recorded. */
+  /** What recording a call's commands takes. */
   host: number;
+  /** Of one call by the GPU alone, all its commands recorded before; null if not known. */
+  busy: number | null;
   /** By the GPU's own clock; none if the device has no timestamps. */
   kernels: Sample[];
 }

@@ -1,6 +1,6 @@
-/** How long each stage takes, and each of its kernels. */
+/** How long each stage takes, and each of its kernels, beside what the GPU does at most. */
 
-import type { StageTimes } from "./api";
+import type { BenchReport, StageTimes } from "./api";
 import { hasBuffersFor } from "./fit";
 import type { StageAccess } from "./fit";
 import type { EntryPoint, Size } from "./manifest";
@@ -20,18 +20,19 @@ export async function runBench(
   model: Model,
   access: StageAccess,
   options: BenchOptions,
-): Promise<StageTimes[]> {
+): Promise<BenchReport> {
   const roles = ["text_encoder", "unet", "guided_unet", "vae_decoder", "image_to_rgba"] as const;
   const entries = roles
     .flatMap((role) => model.entries(role))
     .filter(({ size }) => size === null || String(size) === String(options.size))
     .filter((entry) => hasBuffersFor(entry, access.limits));
-  const found: StageTimes[] = [];
+  const ceilings = await model.runtime.ceilings();
+  const stages: StageTimes[] = [];
   for (const entry of entries) {
     await access.bring(entry);
-    found.push(await timeStage(model, entry, options.repeats));
+    stages.push(await timeStage(model, entry, options.repeats));
   }
-  return found;
+  return { ceilings, stages };
 }
 
 async function timeStage(model: Model, entry: EntryPoint, repeats: number): Promise<StageTimes> {
@@ -46,15 +47,24 @@ async function timeStage(model: Model, entry: EntryPoint, repeats: number): Prom
   try {
     call();
     await runtime.sync();
+    let host = 0;
+    let before: Promise<void> | undefined;
     const started = performance.now();
-    for (let turn = 0; turn < repeats; turn++) call();
-    const recorded = performance.now();
-    await runtime.sync();
+    // As the denoising loop does.
+    for (let turn = 0; turn < repeats; turn++) {
+      const began = performance.now();
+      call();
+      host += performance.now() - began;
+      const done = runtime.sync();
+      await before;
+      before = done;
+    }
+    await before;
     const milliseconds = (performance.now() - started) / repeats;
-    const host = (recorded - started) / repeats;
-    // On its own: timestamps cost time.
+    const busy = await runtime.timeSpan(call);
+    // On its own: so many timestamps cost time.
     const kernels = await runtime.profile(call);
-    return { stage: entry.name, milliseconds, host, kernels };
+    return { stage: entry.name, milliseconds, host: host / repeats, busy, kernels };
   } finally {
     for (const tensor of Object.values(inputs)) tensor.dispose();
   }

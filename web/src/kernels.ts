@@ -28,6 +28,8 @@ export interface KernelTable {
   bodies: string[];
   /** Best first. */
   kernels: Record<string, Variant[]>;
+  /** What each kernel reads and writes, for tools. */
+  bytes: Record<string, number>;
 }
 
 /** Which variants are used: those that the GPU can run, or none. */

@@ -32,6 +32,8 @@ const MOST_GROUPS = 256;
 
 /** Makes kernels of variants, and runs them in tvmjs's order of commands. */
 export class Launcher {
+  /** Whether commands are kept until tvmjs hands them over. */
+  holds = false;
   private scratch: GPUBuffer | undefined;
   private recorded = 0;
 
@@ -91,7 +93,7 @@ export class Launcher {
     pass.end();
     if (!collects) device.queue.submit([encoder.finish()]);
     // What is recorded late is computed late: the GPU should not wait for the whole step.
-    else if (++this.recorded % BATCH === 0) context.flushCommands!();
+    else if (++this.recorded % BATCH === 0 && !this.holds) context.flushCommands!();
   }
 
   private bind(stage: Stage, pointers: number[]): GPUBindGroup {

@@ -1,6 +1,6 @@
 /** Text → denoise → decode. No DOM: it runs in a worker or in a page. */
 
-import type { Generated, LoadOptions, StageReport, StageTimes, Timings, Usage } from "./api";
+import type { BenchReport, Generated, LoadOptions, StageReport, Timings, Usage } from "./api";
 import type { BenchOptions } from "./bench";
 import { runBench } from "./bench";
 import { Components } from "./components/components";
@@ -116,10 +116,7 @@ export class Pipeline {
     if (problem !== undefined) throw problem;
     const functions = [
       ...this.model.entries("text_encoder"),
-      this.model.entry(
-        guided && guidesAtOnce(this.manifest, size, this.limits) ? "guided_unet" : "unet",
-        size,
-      ),
+      this.model.entry(guided && this.guidesAtOnce(size) ? "guided_unet" : "unet", size),
       this.model.entry("linear_combination", size),
       ...this.decoder.functions(size),
     ];
@@ -215,7 +212,7 @@ export class Pipeline {
   }
 
   /** Time the functions that draw a picture of a size, for tools. */
-  async bench(options: BenchOptions): Promise<StageTimes[]> {
+  async bench(options: BenchOptions): Promise<BenchReport> {
     return this.alone(() => runBench(this.model, this.access, options));
   }
 
@@ -227,6 +224,10 @@ export class Pipeline {
   /** Release the GPU and all memory. */
   dispose(): void {
     this.model.dispose();
+  }
+
+  private guidesAtOnce(size: Size): boolean {
+    return guidesAtOnce(this.manifest, size, this.limits);
   }
 
   private get access(): StageAccess {
@@ -268,7 +269,7 @@ export class Pipeline {
     try {
       const { scheduler, steps, eta } = options;
       const run = layOutRun(this.manifest.scheduler, scheduler, steps, eta);
-      const atOnce = guidesAtOnce(this.manifest, options.size, this.limits);
+      const atOnce = this.guidesAtOnce(options.size);
       const predictor = new Predictor(this.model, options.size, options.guidanceScale, atOnce);
       const denoiser = new Denoiser(this.model, predictor, run, options);
       await this.need("unet", onProgress, signal);

@@ -36,7 +36,7 @@ export class Profiler {
   /** Stop, wait for the GPU, and tell what every kernel took. */
   async stop(): Promise<Sample[]> {
     this.device.createCommandEncoder = this.original;
-    const read = await Promise.all(this.sets.map((set) => this.read(set)));
+    const read = await Promise.all(this.sets.map((set) => readStamps(this.device, set)));
     const stamps = read.flat();
     const found = new Map<string, Sample>();
     this.kernels.forEach((kernel, index) => {
@@ -66,25 +66,48 @@ export class Profiler {
     };
     return encoder;
   }
+}
 
-  private async read(set: GPUQuerySet): Promise<bigint[]> {
-    const size = 8 * set.count;
-    const resolved = this.device.createBuffer({
-      size,
-      usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
-    });
-    const copy = this.device.createBuffer({
-      size,
-      usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
-    });
-    const encoder = this.original();
-    encoder.resolveQuerySet(set, 0, set.count, resolved, 0);
-    encoder.copyBufferToBuffer(resolved, 0, copy, 0, size);
-    this.device.queue.submit([encoder.finish()]);
-    await copy.mapAsync(GPUMapMode.READ);
-    const stamps = [...new BigUint64Array(copy.getMappedRange())];
-    for (const buffer of [resolved, copy]) buffer.destroy();
-    set.destroy();
-    return stamps;
+/** The GPU's clock at the beginning of some commands and at their end. */
+export class Span {
+  private readonly set: GPUQuerySet;
+  private marks = 0;
+
+  constructor(private readonly device: GPUDevice) {
+    this.set = device.createQuerySet({ type: "timestamp", count: 2 });
   }
+
+  /** Note the time once the GPU comes to this command: first the beginning, then the end. */
+  mark(encoder: GPUCommandEncoder): void {
+    const timestampWrites = { querySet: this.set, beginningOfPassWriteIndex: this.marks++ };
+    encoder.beginComputePass({ timestampWrites }).end();
+  }
+
+  /** Milliseconds between the marks. */
+  async read(): Promise<number> {
+    const [begin, end] = await readStamps(this.device, this.set);
+    return Number(end! - begin!) / 1e6;
+  }
+}
+
+/** Read a query set's nanoseconds, and destroy it. */
+async function readStamps(device: GPUDevice, set: GPUQuerySet): Promise<bigint[]> {
+  const size = 8 * set.count;
+  const resolved = device.createBuffer({
+    size,
+    usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
+  });
+  const copy = device.createBuffer({
+    size,
+    usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
+  });
+  const encoder = device.createCommandEncoder();
+  encoder.resolveQuerySet(set, 0, set.count, resolved, 0);
+  encoder.copyBufferToBuffer(resolved, 0, copy, 0, size);
+  device.queue.submit([encoder.finish()]);
+  await copy.mapAsync(GPUMapMode.READ);
+  const stamps = [...new BigUint64Array(copy.getMappedRange())];
+  for (const buffer of [resolved, copy]) buffer.destroy();
+  set.destroy();
+  return stamps;
 }

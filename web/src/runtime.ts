@@ -10,6 +10,8 @@ import { OpenFile, File, ConsoleStdout, WASI } from "@bjorn3/browser_wasi_shim";
 import * as tvmjs from "tvmjs";
 
 import type { Usage } from "./api";
+import type { Ceilings } from "./ceilings";
+import { measureCeilings } from "./ceilings";
 import { DeviceLostError, OutOfMemoryError, WsdError } from "./errors";
 import type { Abilities, KernelChoice, KernelTable } from "./kernels";
 import { chooseVariant } from "./kernels";
@@ -17,7 +19,7 @@ import type { FunctionInfo, Kernel, TvmContext } from "./launcher";
 import { Launcher } from "./launcher";
 import type { DType, EntryPoint } from "./manifest";
 import type { Sample } from "./profile";
-import { Profiler } from "./profile";
+import { Profiler, Span } from "./profile";
 
 export type Tensor = tvmjs.Tensor;
 /** A component's parameters, as the compiled functions take them. */
@@ -195,6 +197,38 @@ export class Runtime {
     } finally {
       this.profiler = undefined;
     }
+  }
+
+  /**
+   * Milliseconds that the GPU takes for what `work` records, given to it all at once.
+   *
+   * Null on a device without timestamps, and where tvmjs gives it one dispatch at a time.
+   */
+  async timeSpan(work: () => void): Promise<number | null> {
+    const context = (this.instance as unknown as Internals).lib.webGPUContext;
+    const collects = context.flushCommands !== undefined;
+    if (!collects || !this.device.features.has("timestamp-query")) return null;
+    await this.sync();
+    const span = new Span(this.device);
+    const encoder = (context.pendingEncoder = this.device.createCommandEncoder());
+    if (this.launcher !== undefined) this.launcher.holds = true;
+    try {
+      span.mark(encoder);
+      work();
+      // Where a copy made tvmjs hand it over early, the GPU waited in between.
+      const whole = context.pendingEncoder === encoder;
+      if (whole) span.mark(encoder);
+      await this.sync();
+      return whole ? await span.read() : null;
+    } finally {
+      if (this.launcher !== undefined) this.launcher.holds = false;
+    }
+  }
+
+  /** Measure what the GPU does at most. */
+  async ceilings(): Promise<Ceilings> {
+    await this.sync();
+    return measureCeilings(this.device);
   }
 
   /** Wait until the GPU has done everything it was given. */

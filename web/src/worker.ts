@@ -2,7 +2,7 @@
 
 import * as Comlink from "comlink";
 
-import type { Generated, LoadOptions, OnNotice, StageReport, StageTimes, Usage } from "./api";
+import type { BenchReport, Generated, LoadOptions, OnNotice, StageReport, Usage } from "./api";
 import type { BenchOptions } from "./bench";
 import type { Manifest, Size } from "./manifest";
 import type { GenerateOptions } from "./options";
@@ -81,7 +81,7 @@ class WorkerPipeline {
     return this.model!.loaded.selfTest(onProgress, this.controller.signal);
   }
 
-  bench(options: BenchOptions): Promise<StageTimes[]> {
+  bench(options: BenchOptions): Promise<BenchReport> {
     return this.model!.loaded.bench(options);
   }
 

@@ -20,7 +20,7 @@ const matrix: Variant = {
   matrix: [16, 16, 16],
   lanes: 32,
 };
-const table = { bodies: [], kernels: { k: [matrix, tiled, small] } };
+const table = { bodies: [], kernels: { k: [matrix, tiled, small] }, bytes: {} };
 const unit = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
 
 function gpu(changes: Partial<Abilities["info"]> = {}, shared = 32768, f16 = true): Abilities {

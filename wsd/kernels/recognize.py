@@ -95,12 +95,13 @@ def _conv(statements: dict[str, Any], source: Any, spatial: list[int], weight: l
             if len(offsets) != 1:
                 raise NotWritable("uneven padding")
             padding = offsets.pop()
-    for stride in (1, 2):
-        found = [(n + 2 * padding - kernel) // stride + 1 for n in (height, width)]
+    for times, stride in ((1, 1), (1, 2), (2, 1)):
+        found = [(n * times + 2 * padding - kernel) // stride + 1 for n in (height, width)]
         if found == [out_height, out_width] and kernel == across:
             return Conv(
-                batch, height, width, channels, out_height, out_width, kernel, stride, padding
-            )
+                batch, height, width, channels, out_height, out_width, kernel, stride, padding,
+                times,
+            )  # fmt: skip
     raise NotWritable("an oblong kernel or stride, or uneven padding")
 
 

@@ -54,9 +54,14 @@ def find_variants(module: IRModule) -> tuple[dict[str, list[Variant]], list[Prod
 
 
 def shader_variants(
-    variants: Mapping[str, list[Variant]], shaders: Mapping[str, str]
+    variants: Mapping[str, list[Variant]], moved: Mapping[str, int], shaders: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return the table of variants by the names of the shaders whose place they take.
+
+    Args:
+        variants: function name → its variants.
+        moved: function name → bytes that it reads and writes.
+        shaders: kernel name → WGSL.
 
     Raises:
         CompileError: if a shader's buffers are not those of its function.
@@ -75,4 +80,7 @@ def shader_variants(
                 f"kernel {shader} has no buffer {min(missing)}",
                 "TVM names buffers otherwise: see wsd/kernels/variants.py",
             )
-    return variant_table(chosen, orders)
+    # The first of a function's shaders stands for all.
+    named = {f"{name}_kernel": count for name, count in moved.items()}
+    known = {name: count for name, count in named.items() if name in shaders}
+    return variant_table(chosen, orders, known)

@@ -53,8 +53,9 @@ def head(product: Product, scratch: bool = False) -> str:
     ]
     if conv := product.conv:
         lines += [
-            f"const HEIGHT = {conv.height}i;",
-            f"const WIDTH = {conv.width}i;",
+            f"const HEIGHT = {conv.height * conv.times}i;",
+            f"const WIDTH = {conv.width * conv.times}i;",
+            f"const TIMES = {conv.times}i;",
             f"const PIXELS = {conv.height * conv.width}u;",
             f"const C4 = {conv.channels // VECTOR}u;",
             f"const OUT_HEIGHT = {conv.out_height}u;",
@@ -185,8 +186,8 @@ class Loads:
             lines += [
                 f"inside{i} = y{i} + ky >= 0 && y{i} + ky < HEIGHT",
                 f"    && x{i} + kx >= 0 && x{i} + kx < WIDTH;",
-                f"pa{i} = image{i} + u32((y{i} + ky) * WIDTH + x{i} + kx) * C4",
-                f"    + done * {self.depth4}u;",
+                f"pa{i} = image{i} + done * {self.depth4}u",
+                f"    + u32((y{i} + ky) / TIMES * (WIDTH / TIMES) + (x{i} + kx) / TIMES) * C4;",
             ]
         return lines
 

@@ -10,7 +10,11 @@ Weights = Literal["float32", "float16", "int8"]
 
 @dataclass(frozen=True)
 class Conv:
-    """How rows are gathered from an image (batch, height, width, channels)."""
+    """How rows are gathered from an image (batch, height, width, channels).
+
+    Attributes:
+        times: how often each pixel is repeated, down and across, before it is padded.
+    """
 
     batch: int
     height: int
@@ -21,6 +25,7 @@ class Conv:
     kernel: int
     stride: int
     padding: int
+    times: int = 1
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,14 @@ from wsd.wgsl.variant import Launch, Variant
 def variant_table(
     variants: Mapping[str, Sequence[Variant]],
     orders: Mapping[str, Sequence[str]],
+    moved: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return the table of variants.
 
     Args:
         variants: kernel name → its variants, best first.
         orders: kernel name → names of its buffers, in the order of its arguments.
+        moved: kernel name → bytes that it reads and writes, of those without variants too.
     """
     bodies: dict[str, int] = {}
 
@@ -45,4 +47,4 @@ def variant_table(
         ]
         for name, found in variants.items()
     }
-    return {"bodies": list(bodies), "kernels": kernels}
+    return {"bodies": list(bodies), "kernels": kernels, "bytes": dict(moved)}
