@@ -67,7 +67,7 @@ def check_statistics(kernels):
 
 
 def test_bench(broad):
-    measured = bench(broad[2], None, None, 2, LoadOptions(), open_node_page, Quiet())
+    measured = bench(broad[2], None, None, 1, LoadOptions(), open_node_page, Quiet())
     names = [stage.name for stage in measured.stages]
     assert names == ["text_encoder", "unet_16x16", "guided_unet_16x16", "vae_decoder_16x16",
                      "image_to_rgba_16x16"]  # fmt: skip
