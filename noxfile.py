@@ -289,7 +289,9 @@ def audit(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation's site in out/site, and check its links."""
     install_node(session)
-    session.install("--constraint", "constraints.txt", "mkdocs-material", "mkdocstrings[python]")
+    # filelock: wsd.npm runs here, without the rest of WSD.
+    wanted = ("mkdocs-material", "mkdocstrings[python]", "filelock")
+    session.install("--constraint", "constraints.txt", *wanted)
     shutil.rmtree(ROOT / "out" / "typedoc", ignore_errors=True)
     for folder in ("web", "web/lint"):
         install_npm(session, folder)
