@@ -48,7 +48,7 @@ BROAD = replace(
         SPECK.components[0],
         unet(
             sample_size=16, down_block_types=("CrossAttnDownBlock2D",),
-            up_block_types=("CrossAttnUpBlock2D",), block_out_channels=(128,),
+            up_block_types=("CrossAttnUpBlock2D",), block_out_channels=(64,),
             layers_per_block=1, attention_head_dim=2, cross_attention_dim=_WIDTH,
             norm_num_groups=32, mid_block_type=None,
         ),
