@@ -98,17 +98,19 @@ def compile_library(
     def write(scratch: Path) -> None:
         _compile(family, sizes, dtype, scratch, progress)
 
-    write_once(folder, write, _is_library)
-    return read_library(folder)
+    library = _cached(folder)
+    if library is None:
+        write_once(folder, write, lambda made: _cached(made) is not None)
+        library = read_library(folder)
+    return library
 
 
-def _is_library(folder: Path) -> bool:
-    """Tell whether a folder of the cache is there and not damaged."""
+def _cached(folder: Path) -> Library | None:
+    """Return a library of the cache, or None if it is not there or damaged."""
     try:
-        read_library(folder)
+        return read_library(folder)
     except UsageError:
-        return False
-    return True
+        return None
 
 
 def write_compiled(library: Library, out: Path, progress: Progress) -> Path:

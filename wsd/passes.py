@@ -103,7 +103,7 @@ def apply_passes(module: IRModule) -> tuple[IRModule, Found]:
             if name == _SCHEDULE:
                 functions = dict(_functions(module))
                 found = Found(
-                    *find_variants(module),
+                    *find_variants(functions),
                     {name: int(estimate_operations(f.body)) for name, f in functions.items()},
                     {name: _moved_bytes(f) for name, f in functions.items()},
                 )

@@ -100,7 +100,7 @@ export class Runtime {
     const wanted = new Set(functions.flatMap(({ kernels }) => kernels));
     const missing = [...wanted].filter((name) => !this.ready.has(name));
     if (missing.length === 0) return;
-    const context = (this.instance as unknown as Internals).lib.webGPUContext;
+    const { context } = this;
     this.instance.beginScope();
     const module = this.vm.getInternalModule();
     const infos = JSON.parse(module.getFunction("webgpu.get_fmap", true)() as string) as Record<
@@ -205,7 +205,7 @@ export class Runtime {
    * Null on a device without timestamps, and where tvmjs gives it one dispatch at a time.
    */
   async timeSpan(work: () => void): Promise<number | null> {
-    const context = (this.instance as unknown as Internals).lib.webGPUContext;
+    const { context } = this;
     const collects = context.flushCommands !== undefined;
     if (!collects || !this.device.features.has("timestamp-query")) return null;
     await this.sync();
@@ -257,15 +257,21 @@ export class Runtime {
 
   /** Count what is held now. */
   usage(): Usage {
-    const { lib, env, memory } = this.instance as unknown as Internals;
+    const { context } = this;
+    const { env, memory } = this.instance as unknown as Internals;
     return {
-      gpuBytes: lib.webGPUContext.currAllocatedBytes + (this.launcher?.bytes ?? 0),
-      peakGpuBytes: lib.webGPUContext.peakAllocatedBytes + (this.launcher?.bytes ?? 0),
-      gpuBuffers: lib.webGPUContext.bufferTable.filter((buffer) => buffer !== undefined).length,
+      gpuBytes: context.currAllocatedBytes + (this.launcher?.bytes ?? 0),
+      peakGpuBytes: context.peakAllocatedBytes + (this.launcher?.bytes ?? 0),
+      gpuBuffers: context.bufferTable.filter((buffer) => buffer !== undefined).length,
       pipelines: this.ready.size,
       callbacks: env.packedCFuncTable.filter((callback) => callback !== undefined).length,
       wasmBytes: memory.memory.buffer.byteLength,
     };
+  }
+
+  /** tvmjs's own view of the device. */
+  private get context(): GpuContext {
+    return (this.instance as unknown as Internals).lib.webGPUContext;
   }
 
   /** Why nothing can be computed any more, if that is so. */

@@ -11,7 +11,6 @@ from wsd.errors import CompileError
 from wsd.kernels.attention import find_attention
 from wsd.kernels.norms import find_sums
 from wsd.kernels.recognize import find_product
-from wsd.tvm_compat import IRModule, tir
 from wsd.wgsl.choose import attention_variants, product_variants, sums_variants
 from wsd.wgsl.product import Product
 from wsd.wgsl.table import variant_table
@@ -22,18 +21,20 @@ _DECLARED = re.compile(r"@binding\((\d+)\) var<storage, \w+> (\w+) :")
 _SUFFIX = "_ptr"
 
 
-def find_variants(module: IRModule) -> tuple[dict[str, list[Variant]], list[Product]]:
+def find_variants(
+    functions: Mapping[str, Any],
+) -> tuple[dict[str, list[Variant]], list[Product]]:
     """Find the functions that have variants in a module that is fused and not yet scheduled.
+
+    Args:
+        functions: function name → its TIR.
 
     Returns:
         (function name → variants, the products among them, which :mod:`wsd.wgsl.tune` takes).
     """
     found: dict[str, list[Variant]] = {}
     products: list[Product] = []
-    for variable, function in module.functions_items():
-        name = str(variable.name_hint)
-        if not isinstance(function, tir.PrimFunc):
-            continue
+    for name, function in functions.items():
         product = find_product(function)
         if product is not None:
             variants = product_variants(product)
