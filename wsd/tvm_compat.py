@@ -112,15 +112,15 @@ def buffer_of(node: Any) -> Any:
 
 
 def buffers_of(function: Any) -> list[Any]:
-    """Return a TIR function's parameters, as what has a name and a shape."""
+    """Return a TIR function's parameters, as what has a shape."""
     if is_reference_lane():
         return [function.buffer_map[parameter] for parameter in function.params]
     return list(function.params)
 
 
-def free_variables(expression: Any) -> set[str]:
-    """Return the names of the variables in a TIR expression."""
-    return {str(variable.name) for variable in tir.analysis.undefined_vars(expression)}
+def name_of(buffer: Any) -> str:
+    """Return what shaders call one of a TIR function's parameters."""
+    return str((buffer.data if is_reference_lane() else buffer).name)
 
 
 def import_program(program: Any) -> IRModule:

@@ -23,6 +23,7 @@ from wsd.tvm_compat import (
     block_named,
     buffers_of,
     dlight,
+    name_of,
     normalize_prim_func,
     shape_of,
     tir,
@@ -123,7 +124,7 @@ def find_attention(function: Any) -> tuple[str, Attention] | None:
     batch, queries, heads, width = query
     attention = Attention(
         batch, queries, key[1], heads, width, float(factor.value), causal,
-        tuple(str(buffer.name) for buffer in order),
+        tuple(name_of(buffer) for buffer in order),
     )  # fmt: skip
     return kind, attention
 

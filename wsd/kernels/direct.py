@@ -17,7 +17,7 @@ import math
 from typing import Any
 
 from wsd.kernels.packed import UNPACKED
-from wsd.tvm_compat import Schedule, ScheduleError, dlight, free_variables, normalize_prim_func
+from wsd.tvm_compat import Schedule, ScheduleError, dlight, normalize_prim_func, tir
 
 # Multiply-adds up to which a product counts as small.
 _SMALL = 1 << 30
@@ -124,7 +124,7 @@ def _tile_edges(schedule: Any, block: Any) -> list[int]:
     """
     statement = schedule.get(block.block_rv)
     operands = [
-        {name for part in read.region for name in free_variables(part.min)}
+        {str(used.name) for part in read.region for used in tir.analysis.undefined_vars(part.min)}
         for read in statement.reads
     ]
     spatial = [

@@ -20,7 +20,7 @@ import tvm
 from tvm import te
 
 from wsd.kernels.rows import ROW_REDUCTION, emit_row_reduction
-from wsd.tvm_compat import buffers_of, shape_of, tir
+from wsd.tvm_compat import buffers_of, name_of, shape_of, tir
 from wsd.wgsl.sums import Sums
 
 _default_group_norm = tvm.ir.Op.get("relax.nn.group_norm").get_attr("FLegalize")
@@ -87,7 +87,7 @@ def find_sums(name: str, function: Any) -> Sums | None:
         return None
     x, *totals, result = buffers_of(function)
     *outer, channels = (int(extent) for extent in x.shape)
-    names = tuple(str(buffer.name) for buffer in (result, x, *totals))
+    names = tuple(name_of(buffer) for buffer in (result, x, *totals))
     if kind == LAYER:
         return Sums(math.prod(outer), 1, 1, channels, bool(totals), names)
     batch, groups = (int(extent) for extent in result.shape)

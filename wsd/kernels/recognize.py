@@ -16,6 +16,7 @@ from wsd.tvm_compat import (
     analyzer,
     buffer_of,
     dlight,
+    name_of,
     normalize_prim_func,
     tir,
 )
@@ -65,10 +66,10 @@ def _read(kind: str, statements: dict[str, Any], after: Any) -> Product:
     elif math.prod(_shape(source)) != rows * depth:
         raise NotWritable("rows that are not stored one after another")
     names, finish = _finish(buffer_of(product.writes[0]), after, rows, columns)
-    result = buffer_of((after or product).writes[0]).name
+    result = buffer_of((after or product).writes[0])
     return Product(
         rows, columns, depth, per_word[words], conv,  # type: ignore[arg-type]
-        (str(result), str(source.name), str(stored.name), *names), finish,
+        (name_of(result), name_of(source), name_of(stored), *names), finish,
     )  # fmt: skip
 
 
@@ -131,7 +132,7 @@ def _finish(product: Any, after: Any, rows: int, columns: int) -> tuple[list[str
             if not indices.is_result(position):
                 raise NotWritable("another result is read")
             return "value"
-        name = str(buffer_of(node).name)
+        name = name_of(buffer_of(node))
         if name not in names:
             names.append(name)
         return f"e{names.index(name)}[{indices.text(position)}]"

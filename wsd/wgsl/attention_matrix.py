@@ -18,13 +18,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wsd.wgsl.attention import Attention, attention_head
+from wsd.wgsl.attention import HIDDEN, Attention, attention_head
 from wsd.wgsl.matrix import ENABLE, PADDING
 from wsd.wgsl.variant import F16, MATRIX, SUBGROUPS, VECTOR, Launch, Variant
 
 _UNIT = 16
 _LANES = 32
-_HIDDEN = "-3.0e38f"
 _RESULT = f"subgroup_matrix_result<f32, {_UNIT}, {_UNIT}>"
 # Single precision's padding in shared memory: a row begins in another bank, 16 bytes aligned.
 _PADDING_F32 = 4
@@ -270,14 +269,14 @@ def _body(attention: Attention, block: MatrixBlock) -> str:
     values_at = block.keys * layout.stride
     lines = [
         *_start(layout),
-        f"var largest = {_HIDDEN};",
+        f"var largest = {HIDDEN};",
         *layout.declare("k", block.keys),
         *_over_keys(layout, {"k": 0}),
         *layout.scores(),
         "workgroupBarrier();",
     ]
     for column in layout.columns():
-        score = layout.seen(f"scores[score_at + {column}]", _HIDDEN, column)
+        score = layout.seen(f"scores[score_at + {column}]", HIDDEN, column)
         lines.append(f"largest = max(largest, {score});")
     lines += [
         "}",

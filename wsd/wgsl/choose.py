@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
-from wsd.wgsl.attention import Attention, block_for, streamed
+from wsd.wgsl.attention import Attention
 from wsd.wgsl.attention_matrix import attention_on_matrix_units, matrix_block_for
 from wsd.wgsl.matrix import MatrixTile, on_matrix_units
 from wsd.wgsl.product import Product
 from wsd.wgsl.single import shared_rows
+from wsd.wgsl.streamed import blocks_for, streamed
 from wsd.wgsl.sums import Sums, group_sums, row_sums
 from wsd.wgsl.tiled import Tile, fits, tiled
 from wsd.wgsl.tuned import tuned_matrix_tile, tuned_tile
@@ -43,19 +44,19 @@ def product_variants(product: Product) -> list[Variant]:
 
 def attention_variants(attention: Attention) -> list[Variant]:
     """Return the variants of an attention, none if it is small or of an odd width."""
-    block = block_for(attention)
-    if block is None or attention.operations < _LEAST_OPERATIONS:
+    blocks = blocks_for(attention.width)
+    if not blocks or attention.operations < _LEAST_OPERATIONS:
         return []
     matrix = matrix_block_for(attention)
     units = [attention_on_matrix_units(attention, matrix)] if matrix else []
-    return [*units, streamed(attention, block)]
+    return [*units, *(streamed(attention, block) for block in blocks)]
 
 
 def sums_variants(sums: Sums) -> list[Variant]:
     """Return the variants of a norm's sums, none if rows are not whole vectors."""
-    if sums.pixels > 1 or sums.groups > 1:
-        return [group_sums(sums)]
-    return [row_sums(sums)] if sums.width % VECTOR == 0 else []
+    if sums.channels % VECTOR:
+        return []
+    return [group_sums(sums) if sums.pixels > 1 or sums.groups > 1 else row_sums(sums)]
 
 
 def _groups(product: Product, rows: int, columns: int) -> int:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 VECTOR = 4
 # Threads that a workgroup may have on every WebGPU adapter.
 LEAST_THREADS = 256
+# And bytes that it may share.
+LEAST_SHARED = 16384
 F16 = "shader-f16"
 SUBGROUPS = "subgroups"
 MATRIX = "chromium-experimental-subgroup-matrix"
