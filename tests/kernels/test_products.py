@@ -106,7 +106,11 @@ def test_gelu(kernel_host):
     assert relative_error(found, expected) < 1e-6
 
 
-MATRIX_TILES = [MatrixTile(64, 64, 32, 2, 2), MatrixTile(128, 64, 32, 2, 2)]
+MATRIX_TILES = [
+    MatrixTile(64, 64, 32, 2, 2),
+    MatrixTile(128, 64, 32, 2, 2),
+    MatrixTile(64, 64, 32, 2, 2, parts=3),
+]
 
 
 @pytest.mark.parametrize("tile", MATRIX_TILES, ids=str)

@@ -39,7 +39,9 @@ const VECTOR_BYTES = 16;
 /** A multiple of what one workgroup copies, larger than GPUs' caches. */
 const COPIED_BYTES = 2 ** 27;
 const LEAST_MILLISECONDS = 30;
-const TURNS = 3;
+/** Turns without a better one after which there will be none: an idle GPU's clock rises slowly. */
+const TURNS = 5;
+const BETTER = 0.99;
 
 /** Measure a device's ceilings; it should have nothing else to do. */
 export async function measureCeilings(device: GPUDevice): Promise<Ceilings> {
@@ -81,8 +83,12 @@ async function seconds(device: GPUDevice, code: string, bytes: number): Promise<
   await time(1);
   let dispatches = 1;
   while ((await time(dispatches)) < LEAST_MILLISECONDS) dispatches *= 2;
-  const times: number[] = [];
-  for (let turn = 0; turn < TURNS; turn++) times.push(await time(dispatches));
+  let best = Infinity;
+  for (let turn = 0; turn < TURNS; turn++) {
+    const taken = await time(dispatches);
+    if (taken < BETTER * best) turn = 0;
+    best = Math.min(best, taken);
+  }
   for (const buffer of buffers) buffer.destroy();
-  return Math.min(...times) / dispatches / 1000;
+  return best / dispatches / 1000;
 }

@@ -25,8 +25,11 @@ interface Stage {
   groups: Map<string, { buffers: GPUBuffer[]; group: GPUBindGroup }>;
 }
 
-/** Dispatches after which the GPU is given what has been recorded. */
-const BATCH = 48;
+/**
+ * Dispatches after which the GPU is given what has been recorded, of a call that has just
+ * begun; then it is twice as many each time, for the GPU pauses whenever it is given more.
+ */
+const FIRST_BATCH = 48;
 /** Bind groups of one pipeline that are kept. */
 const MOST_GROUPS = 256;
 
@@ -36,6 +39,7 @@ export class Launcher {
   holds = false;
   private scratch: GPUBuffer | undefined;
   private recorded = 0;
+  private batch = FIRST_BATCH;
 
   constructor(
     private readonly device: GPUDevice,
@@ -83,9 +87,11 @@ export class Launcher {
     const group = this.bind(stage, pointers);
     const { context, device } = this;
     const collects = context.flushCommands !== undefined;
-    const encoder =
-      (collects ? context.pendingEncoder : undefined) ?? device.createCommandEncoder();
+    const pending = collects ? context.pendingEncoder : undefined;
+    const encoder = pending ?? device.createCommandEncoder();
     if (collects) context.pendingEncoder = encoder;
+    // tvmjs has handed over what there was: another call begins.
+    if (!pending && this.recorded > 0) this.begin();
     const pass = encoder.beginComputePass();
     pass.setPipeline(stage.pipeline);
     pass.setBindGroup(0, group);
@@ -93,7 +99,15 @@ export class Launcher {
     pass.end();
     if (!collects) device.queue.submit([encoder.finish()]);
     // What is recorded late is computed late: the GPU should not wait for the whole step.
-    else if (++this.recorded % BATCH === 0 && !this.holds) context.flushCommands!();
+    else if (++this.recorded >= this.batch && !this.holds) {
+      context.flushCommands!();
+      this.begin(2 * this.batch);
+    }
+  }
+
+  private begin(batch = FIRST_BATCH): void {
+    this.batch = batch;
+    this.recorded = 0;
   }
 
   private bind(stage: Stage, pointers: number[]): GPUBindGroup {

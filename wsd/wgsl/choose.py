@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from wsd.wgsl.attention import Attention
 from wsd.wgsl.attention_matrix import attention_on_matrix_units, matrix_block_for
 from wsd.wgsl.matrix import MatrixTile, on_matrix_units
+from wsd.wgsl.parts import divides
 from wsd.wgsl.product import Product
 from wsd.wgsl.single import shared_rows
 from wsd.wgsl.streamed import blocks_for, streamed
@@ -21,6 +23,8 @@ _LEAST_ROWS = 16
 # Workgroups that fill a large GPU several times over: of 64 x 64 results, and of 128 x 64.
 _MANY = 384
 _MANY_LARGE = 600
+# Steps of a part on matrix units: fewer are over sooner than their sums are added.
+_LEAST_STEPS = 16
 _EDGE = 64
 
 
@@ -33,7 +37,7 @@ def product_variants(product: Product) -> list[Variant]:
     found = []
     matrix = tuned_matrix_tile(product) or _matrix_tile(product)
     if matrix is not None:
-        found.append(on_matrix_units(product, matrix))
+        found.append(on_matrix_units(product, _cut(product, matrix)))
     tuned = tuned_tile(product)
     for tiles in ((tuned,) if tuned else _tiles(product), (Tile(64, 64, 16, 8, 4),)):
         fitting = next((tile for tile in tiles if fits(product, tile)), None)
@@ -57,6 +61,19 @@ def sums_variants(sums: Sums) -> list[Variant]:
     if sums.channels % VECTOR:
         return []
     return [group_sums(sums) if sums.pixels > 1 or sums.groups > 1 else row_sums(sums)]
+
+
+def _cut(product: Product, tile: MatrixTile) -> MatrixTile:
+    """Return a tile with k cut into parts, if its workgroups are too few to fill a GPU."""
+    groups = _groups(product, tile.rows, tile.columns)
+    parts = [
+        n
+        for n in (2, 3, 4, 5, 6, 8)
+        if n * groups <= _MANY
+        and n * _LEAST_STEPS <= product.depth // tile.depth
+        and divides(product, tile.depth, n)
+    ]
+    return replace(tile, parts=max(parts, default=1))
 
 
 def _groups(product: Product, rows: int, columns: int) -> int:

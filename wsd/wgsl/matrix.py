@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wsd.wgsl.operands import Loads, head
+from wsd.wgsl.operands import Loads
+from wsd.wgsl.parts import first_step, in_parts, part_head, store
 from wsd.wgsl.product import Product
 from wsd.wgsl.variant import F16, MATRIX, SUBGROUPS, VECTOR, Launch, Variant
 
@@ -42,6 +43,7 @@ class MatrixTile:
         across: subgroups along n.
         unit: rows, columns and depth of one operation of a matrix unit.
         lanes: threads of a subgroup.
+        parts: into how many k is cut.
     """
 
     rows: int
@@ -51,6 +53,7 @@ class MatrixTile:
     across: int
     unit: tuple[int, int, int] = (16, 16, 16)
     lanes: int = 32
+    parts: int = 1
 
     @property
     def threads(self) -> int:
@@ -66,21 +69,25 @@ class MatrixTile:
 
 def on_matrix_units(product: Product, tile: MatrixTile) -> Variant:
     """Return the kernel of a product that a tile fits."""
-    steps = f"const STEPS = {product.depth // tile.depth}u;\n"
-    launch = Launch(
-        head=ENABLE + head(product) + steps,
-        body=_body(tile, Loads.of(product, tile)),
-        grid=(*product.grid(tile.rows, tile.columns), 1),
-        buffers=product.buffers,
-    )
-    return Variant(
-        launches=(launch,),
-        features=(F16, SUBGROUPS, MATRIX),
-        threads=tile.threads,
-        shared_bytes=tile.shared_bytes,
-        matrix=tile.unit,
-        lanes=tile.lanes,
-        operations=product.operations,
+    return in_parts(
+        product,
+        tile.parts,
+        Variant(
+            launches=(
+                Launch(
+                    head=ENABLE + part_head(product, tile.depth, tile.parts),
+                    body=_body(tile, Loads.of(product, tile)),
+                    grid=(*product.grid(tile.rows, tile.columns), tile.parts),
+                    buffers=product.buffers,
+                ),
+            ),
+            features=(F16, SUBGROUPS, MATRIX),
+            threads=tile.threads,
+            shared_bytes=tile.shared_bytes,
+            matrix=tile.unit,
+            lanes=tile.lanes,
+            operations=product.operations,
+        ),
     )
 
 
@@ -90,6 +97,7 @@ def _body(tile: MatrixTile, loads: Loads) -> str:
     rows = range(tile.rows // tile.down // unit_rows)
     columns = range(tile.columns // tile.across // unit_columns)
     block = unit_rows * unit_columns
+    kept = store(f"sums[subgroup * {block}u + q] * {_SHRINK}.0f", tile.parts)
     right = f"subgroup_matrix_right<f16, {unit_columns}, {unit_depth}>"
     result = f"subgroup_matrix_result<f32, {unit_columns}, {unit_rows}>"
 
@@ -111,7 +119,7 @@ def _body(tile: MatrixTile, loads: Loads) -> str:
         f"let lane = t % {tile.lanes}u;",
         f"let down = subgroup / {tile.across}u * {tile.rows // tile.down}u;",
         f"let across = subgroup % {tile.across}u * {tile.columns // tile.across}u;",
-        "const first = 0u;",
+        first_step(tile.parts),
         *loads.start(),
         *(f"var c{i}_{j} : {result};" for i in rows for j in columns),
         "for (var s = 0u; s < STEPS; s++) {",
@@ -152,8 +160,7 @@ def _body(tile: MatrixTile, loads: Loads) -> str:
                 f"let m = group.y * {tile.rows}u + down + {i * unit_rows}u + q / {unit_columns}u;",
                 f"let n = group.x * {tile.columns}u + across + {j * unit_columns}u"
                 f" + q % {unit_columns}u;",
-                "if (m < M && n < N) { let at = m * N + n;",
-                f"result[at] = finish(m, n, at, sums[subgroup * {block}u + q] * {_SHRINK}.0f); }}",
+                f"if (m < M && n < N) {{ let at = m * N + n; {kept} }}",
                 "}",
             ]
     return "\n".join([*lines, "}"]) + "\n"

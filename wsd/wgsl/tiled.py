@@ -10,8 +10,8 @@ values a vector, one vector of padding a row, so that threads that read differen
 meet no bank twice. The next step's loads are in flight while this one's are multiplied.
 All sums are float32.
 
-Where a product has too few tiles to fill a GPU, k is cut into parts that other
-workgroups sum; a second launch adds their sums and finishes.
+Where a product has too few tiles to fill a GPU, k is cut into parts
+(:mod:`wsd.wgsl.parts`).
 
 Roofline: with 8 x 4 results a thread, 12 vectors of shared memory feed 128 multiply-adds,
 and a tile of 64 x 64 does 32 for each value that it loads: bound by arithmetic.
@@ -21,12 +21,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wsd.wgsl.operands import Loads, extras, head
+from wsd.wgsl.operands import Loads
+from wsd.wgsl.parts import divides, first_step, in_parts, part_head, store
 from wsd.wgsl.product import Product
 from wsd.wgsl.variant import VECTOR, Launch, Variant
-
-_THREADS = 256
-_MOST_SCRATCH = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -67,32 +65,27 @@ class Tile:
 
 def fits(product: Product, tile: Tile) -> bool:
     """Tell whether steps of a tile's depth divide a product, and its parts are not too many."""
-    whole = product.along % tile.depth == 0 and product.depth // tile.depth % tile.parts == 0
-    return whole and scratch_bytes(product, tile) <= _MOST_SCRATCH
-
-
-def scratch_bytes(product: Product, tile: Tile) -> int:
-    """Return what the sums of k's parts take; 0 if k is not cut."""
-    return 4 * tile.parts * product.rows * product.columns if tile.parts > 1 else 0
+    return product.along % tile.depth == 0 and divides(product, tile.depth, tile.parts)
 
 
 def tiled(product: Product, tile: Tile) -> Variant:
     """Return the kernel of a product that a tile fits."""
-    split = tile.parts > 1
-    steps = f"const STEPS = {product.depth // tile.depth // tile.parts}u;\n"
-    launch = Launch(
-        head=head(product, scratch=split) + steps,
-        body=_body(tile, Loads.of(product, tile)),
-        grid=(*product.grid(tile.rows, tile.columns), tile.parts),
-        buffers=(None, *product.buffers[1:3]) if split else product.buffers,
-    )
-    launches = (launch, _sum(product, tile.parts)) if split else (launch,)
-    return Variant(
-        launches=launches,
-        threads=max(tile.threads, _THREADS if split else 0),
-        shared_bytes=tile.shared_bytes,
-        scratch_bytes=scratch_bytes(product, tile),
-        operations=product.operations,
+    return in_parts(
+        product,
+        tile.parts,
+        Variant(
+            launches=(
+                Launch(
+                    head=part_head(product, tile.depth, tile.parts),
+                    body=_body(tile, Loads.of(product, tile)),
+                    grid=(*product.grid(tile.rows, tile.columns), tile.parts),
+                    buffers=product.buffers,
+                ),
+            ),
+            threads=tile.threads,
+            shared_bytes=tile.shared_bytes,
+            operations=product.operations,
+        ),
     )
 
 
@@ -109,7 +102,7 @@ def _body(tile: Tile, loads: Loads) -> str:
         "        @builtin(local_invocation_index) t : u32) {",
         f"let tx = t % {tile.across}u;",
         f"let ty = t / {tile.across}u;",
-        "let first = group.z * STEPS;" if tile.parts > 1 else "const first = 0u;",
+        first_step(tile.parts),
         *loads.start(),
         *(f"var c{i}_{j} = 0.0f;" for i in rows for j in columns),
         "for (var s = 0u; s < STEPS; s++) {",
@@ -136,45 +129,7 @@ def _body(tile: Tile, loads: Loads) -> str:
         for j in columns:
             lines.append(
                 f"{{ let n = group.x * {tile.columns}u + tx + {j * tile.across}u; "
-                f"if (n < N) {{ let at = m * N + n; {_store(f'c{i}_{j}', tile.parts)} }} }}"
+                f"if (n < N) {{ let at = m * N + n; {store(f'c{i}_{j}', tile.parts)} }} }}"
             )
         lines.append("} }")
     return "\n".join([*lines, "}"]) + "\n"
-
-
-def _store(value: str, parts: int) -> str:
-    if parts > 1:
-        return f"result[group.z * M * N + at] = {value};"
-    return f"result[at] = finish(m, n, at, {value});"
-
-
-def _sum(product: Product, parts: int) -> Launch:
-    """Return the launch that adds the sums of k's parts, and finishes."""
-    results = product.rows * product.columns
-    groups = -(-results // _THREADS)
-    wide = min(groups, 65535)
-    return Launch(
-        head="\n".join(
-            [
-                "@group(0) @binding(0) var<storage, read_write> result : array<f32>;",
-                "@group(0) @binding(1) var<storage, read> parts : array<f32>;",
-                f"const M = {product.rows}u;",
-                f"const N = {product.columns}u;",
-                f"const PARTS = {parts}u;",
-                *extras(product, first=2),
-                "",
-            ]
-        ),
-        body=f"""@compute @workgroup_size({_THREADS})
-fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_index) t : u32,
-        @builtin(num_workgroups) groups : vec3<u32>) {{
-  let at = (group.y * groups.x + group.x) * {_THREADS}u + t;
-  if (at >= M * N) {{ return; }}
-  var value = 0.0f;
-  for (var part = 0u; part < PARTS; part++) {{ value += parts[part * M * N + at]; }}
-  result[at] = finish(at / N, at % N, at, value);
-}}
-""",
-        grid=(wide, -(-groups // wide), 1),
-        buffers=(product.buffers[0], None, *product.buffers[3:]),
-    )
