@@ -49,25 +49,32 @@ async function timeStage(model: Model, entry: EntryPoint, repeats: number): Prom
     await runtime.sync();
     let host = 0;
     let before: Promise<void> | undefined;
-    const started = performance.now();
-    // As the denoising loop does.
-    for (let turn = 0; turn < repeats; turn++) {
+    const ends: number[] = [];
+    // As the denoising loop does; before the first turn that counts, the GPU has one to do.
+    for (let turn = 0; turn <= repeats; turn++) {
       const began = performance.now();
       call();
       host += performance.now() - began;
       const done = runtime.sync();
       await before;
+      if (turn > 0) ends.push(performance.now());
       before = done;
     }
     await before;
-    const milliseconds = (performance.now() - started) / repeats;
+    ends.push(performance.now());
+    const milliseconds = median(ends.slice(1).map((end, turn) => end - ends[turn]!));
     const busy = await runtime.timeSpan(call);
     // On its own: so many timestamps cost time.
     const kernels = await runtime.profile(call);
-    return { stage: entry.name, milliseconds, host: host / repeats, busy, kernels };
+    return { stage: entry.name, milliseconds, host: host / (repeats + 1), busy, kernels };
   } finally {
     for (const tensor of Object.values(inputs)) tensor.dispose();
   }
+}
+
+/** The middle of some numbers: a pause of the machine's own is not the model's. */
+function median(numbers: number[]): number {
+  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
 }
 
 function makeInputs(model: Model, entry: EntryPoint): NamedTensors {
