@@ -50,8 +50,9 @@ async function timeStage(model: Model, entry: EntryPoint, repeats: number): Prom
     let host = 0;
     let before: Promise<void> | undefined;
     const ends: number[] = [];
-    // As the denoising loop does; before the first turn that counts, the GPU has one to do.
-    for (let turn = 0; turn <= repeats; turn++) {
+    // As the denoising loop does; what counts has a turn before and one after it.
+    const turns = repeats + 2;
+    for (let turn = 0; turn < turns; turn++) {
       const began = performance.now();
       call();
       host += performance.now() - began;
@@ -61,12 +62,11 @@ async function timeStage(model: Model, entry: EntryPoint, repeats: number): Prom
       before = done;
     }
     await before;
-    ends.push(performance.now());
     const milliseconds = median(ends.slice(1).map((end, turn) => end - ends[turn]!));
     const busy = await runtime.timeSpan(call);
     // On its own: so many timestamps cost time.
     const kernels = await runtime.profile(call);
-    return { stage: entry.name, milliseconds, host: host / (repeats + 1), busy, kernels };
+    return { stage: entry.name, milliseconds, host: host / turns, busy, kernels };
   } finally {
     for (const tensor of Object.values(inputs)) tensor.dispose();
   }
