@@ -1,6 +1,7 @@
-// Join what browsers counted: node coverage.mjs FOLDER
+// Join what browsers and vitest counted: node coverage.mjs BROWSERS VITEST
 //
-// The folder holds V8's counts with scripts' texts, a file a page (tests/e2e/web_coverage.py).
+// The first folder holds V8's counts with scripts' texts, a file a page
+// (tests/e2e/web_coverage.py), the second what web/mcr.config.mjs has vitest write.
 // Ends with 1 if fewer lines or branches ran than there should.
 
 import { readFileSync } from "node:fs";
@@ -12,7 +13,7 @@ import { CoverageReport } from "monocart-coverage-reports";
 
 const LEAST = 80;
 const MARK = "//# sourceMappingURL=data:application/json;base64,";
-const [folder] = process.argv.slice(2);
+const [folder, unit] = process.argv.slice(2);
 const web = path.resolve(import.meta.dirname, "..");
 
 /** An entry with the map that its script carries; sources of packages are marked. */
@@ -35,9 +36,11 @@ function isOurs(name, content) {
 }
 
 const report = new CoverageReport({
+  inputDir: path.join(unit, "raw"),
   outputDir: path.join(folder, "report"),
   reports: [["text", { skipFull: true }]],
   logging: "error",
+  sourcePath: (name) => name.replace(/^.*\/src\//, "src/"),
   sourceFilter: (name) => name.startsWith("src/"),
   all: { dir: [path.join(web, "src")], filter: (name) => name.endsWith(".ts") },
 });
@@ -48,7 +51,7 @@ for (const name of (await readdir(folder)).filter((file) => file.endsWith(".json
 const { summary } = await report.generate();
 for (const kind of ["lines", "branches"]) {
   const { pct } = summary[kind];
-  console.log(`coverage of ${kind}, in browsers: ${pct} %`);
+  console.log(`coverage of ${kind}: ${pct} %`);
   if (!(pct >= LEAST)) {
     console.error(`coverage of ${kind} is ${pct} %, the least is ${LEAST} %`);
     process.exitCode = 1;
