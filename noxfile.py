@@ -84,14 +84,10 @@ def tests(session: nox.Session) -> None:
         session.run("npm", "test", external=True)
     report = ROOT / "out" / "coverage.json"
     coverage = ("--cov=wsd", "--cov-branch", f"--cov-report=json:{report}")
-    in_browsers, in_node = (ROOT / "out" / f"coverage-{name}" for name in ("web", "unit"))
-    shutil.rmtree(in_browsers, ignore_errors=True)
     # Much of a browser's test is waiting. A file's tests stay together: they share a page.
     beside = ("--numprocesses=logical", "--maxprocesses=4", "--dist=loadfile")
-    counted = {"WSD_COVERAGE": str(in_browsers)}
-    session.run("pytest", "--durations=25", *beside, *coverage, env=counted)
+    session.run("pytest", "--durations=25", *beside, *coverage)
     check_coverage(session, report)
-    session.run("node", "web/lint/coverage.mjs", in_browsers, in_node, external=True)
     session.notify("audit")
     session.notify("docs")
 

@@ -25,8 +25,6 @@ const shared = {
   entryNames: "[name].[hash]",
   chunkNames: "[name].[hash]",
   splitting: true,
-  // For tests that count which lines run; joined statements could not be told apart.
-  ...(process.env.WSD_COVERAGE === undefined ? {} : { sourcemap: "inline", minify: false }),
 };
 
 /** Each page and its script. */

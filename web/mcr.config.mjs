@@ -1,5 +1,0 @@
-export default {
-  outputDir: "../out/coverage-unit",
-  reports: ["raw"],
-  logging: "error",
-};
