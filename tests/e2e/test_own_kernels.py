@@ -72,7 +72,7 @@ def test_bench(broad):
     assert names == ["text_encoder", "unet_16x16", "guided_unet_16x16", "vae_decoder_16x16",
                      "image_to_rgba_16x16"]  # fmt: skip
     for stage in measured.stages:
-        assert stage.milliseconds > 0 < stage.host
+        assert stage.milliseconds >= stage.host > 0
         assert stage.dispatches > 0
         assert stage.gpu > 0
         assert stage.busy > 0

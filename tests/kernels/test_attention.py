@@ -24,12 +24,12 @@ CASES = [
     Attention(1, 33, 64, 2, 160, 160**-0.5),
     Attention(1, 48, 48, 1, 512, 512**-0.5),
 ]
-# Blocks that want more shared memory than software adapters have, with fewer queries or keys:
-# what one thread does is the same.
+# Blocks that want more shared memory than software adapters have, with fewer queries: what one
+# thread does is the same.
 SMALLER = [
     (CASES[0], Block(64, 32, 40, 32, (8, 4), (8, 5))),
-    (CASES[2], Block(64, 32, 40, 32, (4, 8), (8, 10))),
-    (CASES[5], Block(32, 32, 64, 4, (2, 4), (4, 32))),
+    (CASES[2], Block(64, 64, 40, 32, (4, 8), (4, 10))),
+    (CASES[5], Block(16, 64, 64, 8, (2, 4), (8, 8))),
 ]
 
 
@@ -72,7 +72,7 @@ def test_attention(kernel_host, attention, block):
     q, k, v = make(attention)
     expected = attend(attention, q, k, v)
     found, _ = kernel_host.run(variant, {"q": q, "k": k, "v": v}, expected.size)
-    assert relative_error(found, expected) < 4e-6
+    assert relative_error(found, expected) < 2e-6
 
 
 @pytest.mark.parametrize("width", [8, 16, 24, 32, 40, 48, 64, 72, 80, 96, 128, 160, 256, 512])

@@ -47,26 +47,29 @@ async function timeStage(model: Model, entry: EntryPoint, repeats: number): Prom
   try {
     call();
     await runtime.sync();
-    let host = 0;
+    const [hosts, clocks]: [number[], number[]] = [[], []];
     let before: Promise<void> | undefined;
-    const ends: number[] = [];
-    // As the denoising loop does; what counts has a turn before and one after it.
-    const turns = repeats + 2;
-    for (let turn = 0; turn < turns; turn++) {
+    let ended = 0;
+    // As the denoising loop does; what counts begins with the GPU at work.
+    for (let turn = 0; turn < repeats + 2; turn++) {
       const began = performance.now();
       call();
-      host += performance.now() - began;
+      const recorded = performance.now() - began;
       const done = runtime.sync();
       await before;
-      if (turn > 0) ends.push(performance.now());
+      const now = performance.now();
+      if (turn > 1) {
+        hosts.push(recorded);
+        clocks.push(now - ended);
+      }
+      ended = now;
       before = done;
     }
     await before;
-    const milliseconds = median(ends.slice(1).map((end, turn) => end - ends[turn]!));
     const busy = await runtime.timeSpan(call);
     // On its own: so many timestamps cost time.
     const kernels = await runtime.profile(call);
-    return { stage: entry.name, milliseconds, host: host / turns, busy, kernels };
+    return { stage: entry.name, milliseconds: median(clocks), host: median(hosts), busy, kernels };
   } finally {
     for (const tensor of Object.values(inputs)) tensor.dispose();
   }
