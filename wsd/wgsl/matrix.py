@@ -11,12 +11,12 @@ shared memory, from which each block is read once a subgroup.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wsd.wgsl.operands import Loads
-from wsd.wgsl.parts import first_step, in_parts, part_head, store
+from wsd.wgsl.parts import first_step, product_variant, store
 from wsd.wgsl.product import Product
-from wsd.wgsl.variant import F16, MATRIX, SUBGROUPS, VECTOR, Launch, Variant
+from wsd.wgsl.variant import F16, MATRIX, SUBGROUPS, VECTOR, Variant
 
 ENABLE = f"""enable f16;
 enable subgroups;
@@ -69,25 +69,11 @@ class MatrixTile:
 
 def on_matrix_units(product: Product, tile: MatrixTile) -> Variant:
     """Return the kernel of a product that a tile fits."""
-    return in_parts(
-        product,
-        tile.parts,
-        Variant(
-            launches=(
-                Launch(
-                    head=ENABLE + part_head(product, tile.depth, tile.parts),
-                    body=_body(tile, Loads.of(product, tile)),
-                    grid=(*product.grid(tile.rows, tile.columns), tile.parts),
-                    buffers=product.buffers,
-                ),
-            ),
-            features=(F16, SUBGROUPS, MATRIX),
-            threads=tile.threads,
-            shared_bytes=tile.shared_bytes,
-            matrix=tile.unit,
-            lanes=tile.lanes,
-            operations=product.operations,
-        ),
+    return replace(
+        product_variant(product, tile, _body(tile, Loads.of(product, tile)), ENABLE),
+        features=(F16, SUBGROUPS, MATRIX),
+        matrix=tile.unit,
+        lanes=tile.lanes,
     )
 
 

@@ -6,14 +6,26 @@ bias, residual, activation.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Protocol
 
-from wsd.wgsl.operands import extras, head
+from wsd.wgsl.operands import AnyTile, extras, head
 from wsd.wgsl.product import Product
 from wsd.wgsl.variant import Launch, Variant
 
 _THREADS = 256
 _MOST_SCRATCH = 64 << 20
+
+
+class PartTile(AnyTile, Protocol):
+    """A tile whose workgroup sums one of several parts of k."""
+
+    @property
+    def parts(self) -> int:
+        """Return into how many parts k is cut."""
+
+    @property
+    def shared_bytes(self) -> int:
+        """Return the shared memory of the workgroup."""
 
 
 def divides(product: Product, depth: int, parts: int) -> bool:
@@ -24,12 +36,6 @@ def divides(product: Product, depth: int, parts: int) -> bool:
 def _scratch_bytes(product: Product, parts: int) -> int:
     """Return what the sums of k's parts take; 0 if k is not cut."""
     return 4 * parts * product.rows * product.columns if parts > 1 else 0
-
-
-def part_head(product: Product, depth: int, parts: int) -> str:
-    """Return the head of a kernel that sums a part in steps of some depth."""
-    steps = f"const STEPS = {product.depth // depth // parts}u;\n"
-    return head(product, scratch=parts > 1) + steps
 
 
 def first_step(parts: int) -> str:
@@ -44,19 +50,29 @@ def store(value: str, parts: int) -> str:
     return f"result[at] = finish(m, n, at, {value});"
 
 
-def in_parts(product: Product, parts: int, whole: Variant) -> Variant:
-    """Return a variant whose launch sums parts, with a launch that adds them if k is cut."""
-    if parts == 1:
-        return whole
-    (launch,) = whole.launches
-    return replace(
-        whole,
-        launches=(
-            replace(launch, buffers=(None, *product.buffers[1:3])),
-            _sum(product, parts),
-        ),
-        threads=max(whole.threads, _THREADS),
-        scratch_bytes=_scratch_bytes(product, parts),
+def product_variant(product: Product, tile: PartTile, body: str, enable: str = "") -> Variant:
+    """Return the variant of a product whose kernel sums a tile, or parts of it that are added.
+
+    Args:
+        product: what is computed.
+        tile: what one workgroup makes.
+        body: its WGSL.
+        enable: what stands before all declarations.
+    """
+    cut = tile.parts > 1
+    steps = f"const STEPS = {product.depth // tile.depth // tile.parts}u;\n"
+    launch = Launch(
+        head=enable + head(product, scratch=cut) + steps,
+        body=body,
+        grid=(*product.grid(tile.rows, tile.columns), tile.parts),
+        buffers=(None, *product.buffers[1:3]) if cut else product.buffers,
+    )
+    return Variant(
+        launches=(launch, _sum(product, tile.parts)) if cut else (launch,),
+        threads=max(tile.threads, _THREADS if cut else 0),
+        shared_bytes=tile.shared_bytes,
+        scratch_bytes=_scratch_bytes(product, tile.parts),
+        operations=product.operations,
     )
 
 

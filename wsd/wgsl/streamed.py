@@ -187,7 +187,7 @@ class _Kernel:
             *(f"var {load}" for load in keys.loads),
             f"for (var k0 = 0u; k0 < KEYS; k0 += {block.keys}u) {{",
             *(f"let {load}" for load in values.loads),
-            *self._scores(),
+            *self._scores(keys.stores),
             "workgroupBarrier();",
             *values.stores,
             *self._softmax(),
@@ -270,7 +270,7 @@ class _Kernel:
             return f"({i})", ""
         return f"min({i}, {vectors - 1}u)", f"if ({i} < {vectors}u) "
 
-    def _scores(self) -> list[str]:
+    def _scores(self, store_keys: list[str]) -> list[str]:
         """Return the scores of a block of keys, and where they are stored."""
         block = self.block
         depth4, stride = block.depth // VECTOR, _odd(block.depth)
@@ -279,7 +279,7 @@ class _Kernel:
             *(f"var s{i}_{j} = 0.0f;" for i in queries for j in keys),
             f"for (var c0 = 0u; c0 < {self.width4}u; c0 += {depth4}u) {{",
             "workgroupBarrier();",
-            *self._keys("0u", "0u").stores,
+            *store_keys,
             "workgroupBarrier();",
             # The next keys are under way while these are multiplied.
             f"let last = c0 + {depth4}u == {self.width4}u;",

@@ -22,9 +22,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wsd.wgsl.operands import Loads
-from wsd.wgsl.parts import divides, first_step, in_parts, part_head, store
+from wsd.wgsl.parts import divides, first_step, product_variant, store
 from wsd.wgsl.product import Product
-from wsd.wgsl.variant import VECTOR, Launch, Variant
+from wsd.wgsl.variant import VECTOR, Variant
 
 
 @dataclass(frozen=True)
@@ -70,23 +70,7 @@ def fits(product: Product, tile: Tile) -> bool:
 
 def tiled(product: Product, tile: Tile) -> Variant:
     """Return the kernel of a product that a tile fits."""
-    return in_parts(
-        product,
-        tile.parts,
-        Variant(
-            launches=(
-                Launch(
-                    head=part_head(product, tile.depth, tile.parts),
-                    body=_body(tile, Loads.of(product, tile)),
-                    grid=(*product.grid(tile.rows, tile.columns), tile.parts),
-                    buffers=product.buffers,
-                ),
-            ),
-            threads=tile.threads,
-            shared_bytes=tile.shared_bytes,
-            operations=product.operations,
-        ),
-    )
+    return product_variant(product, tile, _body(tile, Loads.of(product, tile)))
 
 
 def _body(tile: Tile, loads: Loads) -> str:
