@@ -2,7 +2,8 @@
 #
 #   base → sources → binaryen, tvm ──┐
 #      └─→ packages → emscripten → toolchain → models → artifacts → serve
-#                                                └──→ test
+#                                       │        └──→ test
+#                                       └──→ kernels
 #
 # docker build --target artifacts -o dist .     the files
 # docker build -t wsd . && docker run -p 8080:8080 wsd     the demo
@@ -225,6 +226,16 @@ FROM models AS test
 RUN /stages/packages.sh chromium=156.0.8078.79-1~deb13u1
 COPY . .
 CMD ["python", "-m", "pytest", "tests/unit"]
+
+# Mesa's software GPU has halves, which that of browsers lacks.
+FROM toolchain AS kernels
+RUN /stages/packages.sh libvulkan1=1.4.309.0-1 mesa-vulkan-drivers=25.0.7-2+deb13u1
+COPY web/node/ web/node/
+RUN --mount=type=secret,id=ca . /stages/certificates.sh \
+    && cd web/node && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+COPY tests/kernels/ tests/kernels/
+ENV WSD_WEBGPU_ADAPTER=default
+CMD ["python", "-m", "pytest", "tests/kernels"]
 
 # ---------------------------------------------------------------- the demo
 FROM base AS nginx

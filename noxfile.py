@@ -84,10 +84,14 @@ def tests(session: nox.Session) -> None:
         session.run("npm", "test", external=True)
     report = ROOT / "out" / "coverage.json"
     coverage = ("--cov=wsd", "--cov-branch", f"--cov-report=json:{report}")
-    # Much of a browser's test is waiting. A file's tests stay together: they share a page.
-    beside = ("--numprocesses=logical", "--maxprocesses=4", "--dist=loadfile")
-    session.run("pytest", "--durations=25", *beside, *coverage)
+    in_browsers, in_node = (ROOT / "out" / f"coverage-{name}" for name in ("web", "unit"))
+    shutil.rmtree(in_browsers, ignore_errors=True)
+    # Much of a browser's test is waiting. Who takes which tests: tests/conftest.py.
+    beside = ("--numprocesses=logical", "--maxprocesses=4")
+    counted = {"WSD_COVERAGE": str(in_browsers)}
+    session.run("pytest", "--durations=25", *beside, *coverage, env=counted)
     check_coverage(session, report)
+    session.run("node", "web/lint/coverage.mjs", in_browsers, in_node, external=True)
     session.notify("audit")
     session.notify("docs")
 
@@ -159,6 +163,14 @@ def appliance(session: nox.Session) -> None:
     build_image(session, found, "serve")
     where = {"WSD_DIST": str(dist), "WSD_IMAGE": "wsd:serve", "WSD_ENGINE": found}
     session.run("pytest", "tests/appliance", *session.posargs, env=where)
+
+
+@nox.session
+def kernels(session: nox.Session) -> None:
+    """Test WSD's kernels in an image whose software GPU has halves."""
+    found = need_engine(session)
+    build_image(session, found, "kernels")
+    session.run(found, "run", "--rm", "wsd:kernels", external=True)
 
 
 @nox.session

@@ -20,6 +20,27 @@ from wsd.reference import load_pipeline
 from wsd.run import find_program, run
 from wsd.zoo import Family, find_family
 
+# Files whose tests load the same model into a page: it takes a minute, so one worker has
+# them all.
+_SHIPPED = ("test_meaning", "test_page", "test_parity", "test_selftest", "test_tiling")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep together what shares a model, else a file's tests, where several workers run them."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByModel(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            if Path(file).parent.name != "e2e":
+                return file
+            if "sdxl" in nodeid:
+                return "sdxl"
+            return "shipped" if Path(file).stem in _SHIPPED else file
+
+    return ByModel(config, log)
+
 
 @pytest.fixture(scope="session")
 def family() -> Family:

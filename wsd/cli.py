@@ -310,7 +310,7 @@ def parity(
 @click.option("--size", type=SizeType(), help="Default: the model's own.")
 @click.option("--repeats", type=click.IntRange(1, 1000), default=5, show_default=True,
               help="Calls of each stage that are timed.")  # fmt: skip
-@click.option("--kernels", type=click.Choice(("auto", "generated", "tiled", "matrix")),
+@click.option("--kernels", type=click.Choice(("auto", "generated", "tiled", "halves", "matrix")),
               default="auto", show_default=True, help="Which kernels run.")  # fmt: skip
 @click.option("--host", type=click.Choice(("chromium", "node")), default="chromium",
               show_default=True, help="What runs the bundle.")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from speck import SPECK
+from web_coverage import WebCoverage
 
 from wsd.browser import open_browser
 from wsd.build import build_bundle
@@ -30,6 +32,18 @@ def address(bundle: Path) -> Iterator[str]:
         yield url
 
 
+@contextmanager
+def counted(page: Page) -> Iterator[None]:
+    """Write what ran of a page, where WSD_COVERAGE names a folder for it."""
+    folder = os.environ.get("WSD_COVERAGE")
+    if folder is None:
+        yield
+        return
+    coverage = WebCoverage(page)
+    yield
+    coverage.write(Path(folder))
+
+
 @pytest.fixture(scope="session")
 def context() -> Iterator[BrowserContext]:
     expect.set_options(timeout=TIMEOUT_MS)
@@ -47,9 +61,10 @@ def open_host(context: BrowserContext) -> OpenHost:
     @contextmanager
     def open_page(address: str) -> Iterator[Page]:
         page = context.new_page()
-        page.goto(address)
-        page.set_default_timeout(0)
-        yield page
+        with counted(page):
+            page.goto(address)
+            page.set_default_timeout(0)
+            yield page
         page.close()
 
     return open_page
@@ -108,5 +123,6 @@ def page(context: BrowserContext) -> Iterator[Page]:
     visitor = context.browser.new_context(service_workers="block")
     fresh = visitor.new_page()
     fresh.set_default_timeout(TIMEOUT_MS)
-    yield fresh
+    with counted(fresh):
+        yield fresh
     visitor.close()

@@ -6,7 +6,6 @@ import torch
 from speck import BROAD
 
 from wsd.accuracy import relative_error
-from wsd.bench import bench
 from wsd.build import build_bundle
 from wsd.checkpoint import Checkpoint
 from wsd.compile import compile_library
@@ -64,22 +63,3 @@ def check_statistics(kernels):
         for done in (True, False)
     }
     assert asked[True] == asked[False] != set()
-
-
-def test_bench(broad):
-    measured = bench(broad[2], None, None, 1, LoadOptions(), open_node_page, Quiet())
-    names = [stage.name for stage in measured.stages]
-    assert names == ["text_encoder", "unet_16x16", "guided_unet_16x16", "vae_decoder_16x16",
-                     "image_to_rgba_16x16"]  # fmt: skip
-    for stage in measured.stages:
-        assert stage.milliseconds >= stage.host > 0
-        assert stage.dispatches > 0
-        assert stage.gpu > 0
-        assert stage.busy > 0
-        assert 0 <= stage.overhead < 1
-        assert all(kernel.moved > 0 for kernel in stage.kernels)
-        # By the GPU's own clock, no kernel exceeds what the GPU was measured to do.
-        most = measured.ceilings.operations_per_second * stage.gpu / 1000
-        assert stage.operations <= most
-    unet = measured.stages[1]
-    assert 0 < unet.operations < 2 * measured.stages[2].operations

@@ -24,9 +24,9 @@ from wsd.zoo import FAMILIES, find_family
 
 def plans(steps):
     return {
-        "autoencoder": Plan(steps, 4, 1e-3),
-        "encoder": Plan(steps, 8, 1e-3),
-        "denoiser": Plan(steps, 8, 1e-3),
+        "autoencoder": Plan(steps, 1, 1e-3),
+        "encoder": Plan(steps, 4, 1e-3),
+        "denoiser": Plan(steps, 2, 1e-3),
     }
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from wsd.accuracy import relative_error
+from wsd.wgsl.halves import HalfTile, in_halves
 from wsd.wgsl.matrix import MatrixTile, on_matrix_units
 from wsd.wgsl.product import Conv, Product
 from wsd.wgsl.tiled import Tile, fits, tiled
@@ -104,6 +105,42 @@ def test_gelu(kernel_host):
     expected = torch.nn.functional.gelu(torch.from_numpy(multiply(product, a, w))).numpy()
     found, _ = kernel_host.run(tiled(product, TILES[0]), inputs, expected.size)
     assert relative_error(found, expected) < 1e-6
+
+
+HALF_TILES = [
+    HalfTile(64, 64, 32, 8, 4),
+    HalfTile(64, 64, 64, 8, 4),
+    HalfTile(64, 64, 32, 8, 4, parts=3),
+]
+
+
+def check_halves(host, product, tile):
+    if not host.supports(in_halves(product, tile)):
+        pytest.skip("not run: the adapter has no shader-f16")
+    check(host, lambda p: in_halves(p, tile), product, 1e-3)
+
+
+@pytest.mark.parametrize("tile", HALF_TILES, ids=str)
+@pytest.mark.parametrize("weights", ["float16", "int8"])
+def test_halves(kernel_host, tile, weights):
+    check_halves(kernel_host, replace(LINEAR, weights=weights), tile)
+
+
+@pytest.mark.parametrize("conv", CONVS, ids=CONV_NAMES)
+@pytest.mark.parametrize("tile", HALF_TILES[::2], ids=str)
+def test_halves_of_images(kernel_host, tile, conv):
+    check_halves(kernel_host, replace(conv_product(conv), weights="float16"), tile)
+
+
+def test_halves_of_large_activations(kernel_host):
+    """SDXL's decoder has activations that no half holds."""
+    product, tile = replace(LINEAR, weights="int8"), HALF_TILES[0]
+    if not kernel_host.supports(in_halves(product, tile)):
+        pytest.skip("not run: the adapter has no shader-f16")
+    a, w, inputs = make(product)
+    inputs["a"] *= 1e5
+    found, _ = kernel_host.run(in_halves(product, tile), inputs, product.rows * product.columns)
+    assert relative_error(found, 1e5 * multiply(product, a, w)) < 1e-3
 
 
 MATRIX_TILES = [

@@ -33,7 +33,7 @@ export interface KernelTable {
 }
 
 /** Which variants are used: those that the GPU can run, or none. */
-export type KernelChoice = "auto" | "generated" | "tiled" | "matrix";
+export type KernelChoice = "auto" | "generated" | "tiled" | "halves" | "matrix";
 
 interface MatrixUnit {
   componentType: string;
@@ -75,8 +75,12 @@ export function chooseVariant(
   const variants = table?.kernels[name];
   if (variants === undefined || choice === "generated") return undefined;
   if (choice === "auto" && isSoftware(gpu.info)) return undefined;
-  const wanted = choice === "tiled" ? variants.filter(({ matrix }) => matrix === null) : variants;
-  return wanted.find((variant) => canRun(variant, gpu));
+  return variants.find((variant) => isWanted(variant, choice) && canRun(variant, gpu));
+}
+
+function isWanted({ features, matrix }: Variant, choice: KernelChoice): boolean {
+  if (choice === "tiled") return features.length === 0;
+  return choice !== "halves" || matrix === null;
 }
 
 /** Whether an adapter has no GPU behind it. */

@@ -20,7 +20,8 @@ const matrix: Variant = {
   matrix: [16, 16, 16],
   lanes: 32,
 };
-const table = { bodies: [], kernels: { k: [matrix, tiled, small] }, bytes: {} };
+const halves = { ...tiled, features: ["shader-f16"] };
+const table = { bodies: [], kernels: { k: [matrix, halves, tiled, small] }, bytes: {} };
 const unit = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
 
 function gpu(changes: Partial<Abilities["info"]> = {}, shared = 32768, f16 = true): Abilities {
@@ -36,12 +37,14 @@ function gpu(changes: Partial<Abilities["info"]> = {}, shared = 32768, f16 = tru
 
 test.each<[string, Abilities, KernelChoice, Variant | undefined]>([
   ["everything", gpu(), "auto", matrix],
-  ["no matrix units", gpu({ subgroupMatrixConfigs: [] }), "auto", tiled],
-  ["units of another kind", gpu({ subgroupMatrixConfigs: [{ ...unit, M: 8 }] }), "auto", tiled],
-  ["subgroups of several sizes", gpu({ subgroupMinSize: 16 }), "auto", tiled],
+  ["no matrix units", gpu({ subgroupMatrixConfigs: [] }), "auto", halves],
+  ["units of another kind", gpu({ subgroupMatrixConfigs: [{ ...unit, M: 8 }] }), "auto", halves],
+  ["subgroups of several sizes", gpu({ subgroupMinSize: 16 }), "auto", halves],
   ["no halves", gpu({}, 32768, false), "auto", tiled],
   ["the least shared memory", gpu({}, 16384), "auto", small],
-  ["no matrix units wanted", gpu(), "tiled", tiled],
+  ["no matrix units wanted", gpu(), "halves", halves],
+  ["no halves wanted", gpu(), "tiled", tiled],
+  ["halves wanted where there are none", gpu({}, 32768, false), "halves", tiled],
   ["generated kernels wanted", gpu(), "generated", undefined],
   ["no GPU", gpu({ isFallbackAdapter: true }), "auto", undefined],
   ["a processor by name", gpu({ description: "SwiftShader driver" }), "auto", undefined],

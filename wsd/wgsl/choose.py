@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from wsd.wgsl.attention import Attention
 from wsd.wgsl.attention_matrix import attention_on_matrix_units, matrix_block_for
+from wsd.wgsl.halves import HalfTile, in_halves
 from wsd.wgsl.matrix import MatrixTile, on_matrix_units
 from wsd.wgsl.parts import divides
 from wsd.wgsl.product import Product
@@ -26,6 +27,9 @@ _MANY_LARGE = 600
 # Steps of a part on matrix units: fewer are over sooner than their sums are added.
 _LEAST_STEPS = 16
 _EDGE = 64
+# Results a pixel from which on a convolution may be summed in halves. Those of fewer are the
+# outermost of a UNet and all of a decoder, whose errors reach the picture undiminished.
+_LEAST_HALF_CHANNELS = 640
 
 
 def product_variants(product: Product) -> list[Variant]:
@@ -38,6 +42,9 @@ def product_variants(product: Product) -> list[Variant]:
     matrix = tuned_matrix_tile(product) or _matrix_tile(product)
     if matrix is not None:
         found.append(on_matrix_units(product, _cut(product, matrix)))
+    halves = _half_tile(product)
+    if halves is not None:
+        found.append(in_halves(product, halves))
     tuned = tuned_tile(product)
     for tiles in ((tuned,) if tuned else _tiles(product), (Tile(64, 64, 16, 8, 4),)):
         fitting = next((tile for tile in tiles if fits(product, tile)), None)
@@ -91,6 +98,22 @@ def _tiles(product: Product) -> tuple[Tile, ...]:
     parts = [n for n in (8, 6, 5, 4, 3, 2) if (n - 1) * groups < _MANY]
     split = [Tile(64, 64, 32, 8, 4, parts=n) for n in parts if groups < _MANY]
     return (*split, Tile(64, 64, 32, 8, 4))
+
+
+def _half_tile(product: Product) -> HalfTile | None:
+    """Return a tile for halves; none where they would not be exact enough."""
+    if product.weights == "float32":
+        return None
+    if product.conv is not None and product.columns < _LEAST_HALF_CHANNELS:
+        return None
+    groups = _groups(product, _EDGE, _EDGE)
+    for depth in (64, 32):
+        tiles = [HalfTile(_EDGE, _EDGE, depth, 8, 4, parts=n) for n in (1, 2, 3, 4, 5, 6, 8)]
+        fitting = [tile for tile in tiles if fits(product, tile)]
+        full = [tile for tile in fitting if tile.parts * groups >= _MANY]
+        if fitting:
+            return full[0] if full else fitting[-1]
+    return None
 
 
 def _matrix_tile(product: Product) -> MatrixTile | None:

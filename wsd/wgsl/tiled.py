@@ -19,6 +19,7 @@ and a tile of 64 x 64 does 32 for each value that it loads: bound by arithmetic.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from wsd.wgsl.operands import Loads
@@ -68,19 +69,43 @@ def fits(product: Product, tile: Tile) -> bool:
     return product.along % tile.depth == 0 and divides(product, tile.depth, tile.parts)
 
 
+@dataclass(frozen=True)
+class Arithmetic:
+    """How a thread multiplies what lies in shared memory.
+
+    Attributes:
+        vector: the type of four values there.
+        a: WGSL that makes it of four values of A, as a format string.
+        w: and of W.
+        sums: lines of one step, which add to the thread's ``c0_0``, ``c0_1`` ….
+        result: WGSL of a sum's value, as a format string.
+    """
+
+    vector: str
+    a: str
+    w: str
+    sums: Callable[[Tile, int], list[str]]
+    result: str
+
+
 def tiled(product: Product, tile: Tile) -> Variant:
     """Return the kernel of a product that a tile fits."""
-    return product_variant(product, tile, _body(tile, Loads.of(product, tile)))
+    return product_variant(product, tile, tile_body(product, tile, _FLOATS))
 
 
-def _body(tile: Tile, loads: Loads) -> str:
-    depth4 = loads.depth4
-    stride = depth4 + 1
+def tile_body(product: Product, tile: Tile, arithmetic: Arithmetic) -> str:
+    """Return the WGSL of a workgroup that makes a tile."""
+    loads = Loads.of(product, tile)
+    stride = row_stride(tile)
     down = tile.threads // tile.across
     rows, columns = range(tile.thread_rows), range(tile.thread_columns)
+
+    def put(name: str, value: str, i: int) -> str:
+        return f"{name}[(row + {i * loads.apart}u) * {stride}u + along] = {value};"
+
     lines = [
-        f"var<workgroup> ta : array<vec4<f32>, {tile.rows * stride}>;",
-        f"var<workgroup> tw : array<vec4<f32>, {tile.columns * stride}>;",
+        f"var<workgroup> ta : array<{arithmetic.vector}, {tile.rows * stride}>;",
+        f"var<workgroup> tw : array<{arithmetic.vector}, {tile.columns * stride}>;",
         f"@compute @workgroup_size({tile.threads})",
         "fn main(@builtin(workgroup_id) group : vec3<u32>,",
         "        @builtin(local_invocation_index) t : u32) {",
@@ -91,29 +116,61 @@ def _body(tile: Tile, loads: Loads) -> str:
         *(f"var c{i}_{j} = 0.0f;" for i in rows for j in columns),
         "for (var s = 0u; s < STEPS; s++) {",
         "workgroupBarrier();",
-        *(f"ta[(row + {i * loads.apart}u) * {stride}u + along] = na{i};" for i in range(loads.a)),
-        *(f"tw[(row + {i * loads.apart}u) * {stride}u + along] = nw{i};" for i in range(loads.w)),
+        *(put("ta", arithmetic.a.format(f"na{i}"), i) for i in range(loads.a)),
+        *(put("tw", arithmetic.w.format(f"nw{i}"), i) for i in range(loads.w)),
         "workgroupBarrier();",
         "if (s + 1u < STEPS) {",
         *loads.advance(),
         "}",
-        f"for (var k = 0u; k < {depth4}u; k++) {{",
-        *(f"let a{i} = ta[(ty + {i * down}u) * {stride}u + k];" for i in rows),
-        *(f"let b{j} = tw[(tx + {j * tile.across}u) * {stride}u + k];" for j in columns),
+        *arithmetic.sums(tile, loads.depth4),
+        "}",
+    ]
+    for i in rows:
+        lines.append(f"{{ let m = group.y * {tile.rows}u + ty + {i * down}u; if (m < M) {{")
+        for j in columns:
+            value = store(arithmetic.result.format(f"c{i}_{j}"), tile.parts)
+            lines.append(
+                f"{{ let n = group.x * {tile.columns}u + tx + {j * tile.across}u; "
+                f"if (n < N) {{ let at = m * N + n; {value} }} }}"
+            )
+        lines.append("} }")
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def row_stride(tile: Tile) -> int:
+    """Return the vectors of shared memory from one row to the next."""
+    return tile.depth // VECTOR + 1
+
+
+def read_vectors(tile: Tile, at: str) -> list[str]:
+    """Return declarations of a thread's vectors ``a0`` … and ``b0`` …, at an index along k."""
+    stride = row_stride(tile)
+    down = tile.threads // tile.across
+    return [
+        *(
+            f"let a{i} = ta[(ty + {i * down}u) * {stride}u + {at}];"
+            for i in range(tile.thread_rows)
+        ),
+        *(
+            f"let b{j} = tw[(tx + {j * tile.across}u) * {stride}u + {at}];"
+            for j in range(tile.thread_columns)
+        ),
+    ]
+
+
+def _float_sums(tile: Tile, vectors: int) -> list[str]:
+    rows, columns = range(tile.thread_rows), range(tile.thread_columns)
+    return [
+        f"for (var k = 0u; k < {vectors}u; k++) {{",
+        *read_vectors(tile, "k"),
         *(
             f"c{i}_{j} = fma(a{i}.{component}, b{j}.{component}, c{i}_{j});"
             for component in "xyzw"
             for i in rows
             for j in columns
         ),
-        "} }",
+        "}",
     ]
-    for i in rows:
-        lines.append(f"{{ let m = group.y * {tile.rows}u + ty + {i * down}u; if (m < M) {{")
-        for j in columns:
-            lines.append(
-                f"{{ let n = group.x * {tile.columns}u + tx + {j * tile.across}u; "
-                f"if (n < N) {{ let at = m * N + n; {store(f'c{i}_{j}', tile.parts)} }} }}"
-            )
-        lines.append("} }")
-    return "\n".join([*lines, "}"]) + "\n"
+
+
+_FLOATS = Arithmetic("vec4<f32>", "{}", "{}", _float_sums, "{}")

@@ -1,0 +1,5 @@
+export default {
+  outputDir: "../out/coverage-unit",
+  reports: ["raw"],
+  logging: "error",
+};
