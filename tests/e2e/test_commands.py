@@ -1,4 +1,4 @@
-"""The README's own commands, one after another, as a reader types them."""
+"""Every command: the README's as a reader types them, the others on a model of few kernels."""
 
 import re
 import shlex
@@ -7,8 +7,11 @@ import sys
 import urllib.request
 
 import pytest
+from commands import TWIN, wsd
 from PIL import Image
+from speck import SPECK
 
+from wsd.checkpoint import choose_checkpoint
 from wsd.folders import REPOSITORY
 
 WSD = [sys.executable, "-m", "wsd"]
@@ -65,3 +68,21 @@ def test_commands_that_take_nothing():
         done = subprocess.run([*WSD, command], capture_output=True, text=True, check=False)
         assert said in done.stdout
         assert done.returncode == 0, done.stdout
+
+
+def test_two_models_of_one_library(tmp_path):
+    """As where no compiler is: compile once, build twice, and one page for both."""
+    library, both = tmp_path / "library", tmp_path / "both"
+    assert wsd("compile", "--model", SPECK.name, "--out", library)[0] == 0
+    expected = tmp_path / "expected.json"
+    weights = choose_checkpoint(SPECK, None, 0)
+    made = wsd("expect", "--model", SPECK.name, "--weights", weights, "--out", expected)
+    assert made == (0, [str(expected)])
+    folders = [tmp_path / family.name for family in (SPECK, TWIN)]
+    for seed, folder in enumerate(folders):
+        code, _ = wsd("build", "--model", folder.name, "--library", library,
+                      "--random-weights", seed, "--out", folder)  # fmt: skip
+        assert code == 0
+    assert wsd("join", *folders, "--out", both) == (0, [str(both)])
+    assert wsd("verify", both) == (0, [f"{both}: good"])
+    assert {path.name for path in (both / "models").iterdir() if path.is_dir()} >= {"speck", "twin"}

@@ -1,8 +1,10 @@
 """``wsd parity`` in Node.js: what measures models of full size, on one of few kernels."""
 
 import dataclasses
+import json
 
 import pytest
+from commands import wsd
 
 from wsd.checkpoint import Checkpoint
 from wsd.drawing import Drawing
@@ -48,6 +50,20 @@ def test_everything_is_compared(found, told):
     assert found.adapter["architecture"] == "swiftshader"
     assert found.pictures.shape == (2, 16, 16, 3)
     assert found.pictures.std() > 10
+
+
+def test_the_command(speck, tmp_path):
+    out, findings = tmp_path / "P.png", tmp_path / "findings.json"
+    code, lines = wsd(
+        "parity", speck[0], "--model", "speck", "--random-weights", 0, "--host", "node",
+        "--prompt", "red", "--steps", 1, "--out", out, "--json", findings,
+    )  # fmt: skip
+    told = json.loads(findings.read_text())["findings"]
+    bad = [found["what"] for found in told if not found["good"]]
+    assert code == (1 if bad else 0)
+    assert bad in ([], [SEAM])
+    assert any(line.startswith("ok  one UNet step") for line in lines)
+    assert len(list(tmp_path.glob("P*.png"))) == 2  # the reference's and the bundle's
 
 
 def test_peaks_are_as_planned(speck, told):
