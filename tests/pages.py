@@ -71,6 +71,7 @@ def before_worker(page, code):
 
     def prepend(route):
         response = route.fetch()
-        route.fulfill(response=response, body=code + response.text())
+        # In a block: the worker may have names of its own that are the same.
+        route.fulfill(response=response, body=f"{{{code}}}" + response.text())
 
     page.route("**/worker.*.js", prepend)
