@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 from contextlib import redirect_stdout
-from dataclasses import replace
 
 import pytest
-from speck import SPECK
+from speck import SPECK, TWIN
 
 from wsd.cli import main
 from wsd.zoo import FAMILIES
 
-TWIN = replace(SPECK, name="twin", title="Another model for tests")
+
+def exit_code(*words: object) -> int:
+    """Run a command; return its exit code."""
+    try:
+        return main([str(word) for word in words])
+    except SystemExit as stop:
+        return int(stop.code or 0)
 
 
 def wsd(*words: object) -> tuple[int, list[str]]:
@@ -20,8 +25,5 @@ def wsd(*words: object) -> tuple[int, list[str]]:
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as printed:
         for family in (SPECK, TWIN):
             patch.setitem(FAMILIES, family.name, family)
-        try:
-            code = main([str(word) for word in words])
-        except SystemExit as stop:
-            code = int(stop.code or 0)
+        code = exit_code(*words)
     return code, printed.getvalue().splitlines()

@@ -40,6 +40,9 @@ SPECK = replace(
     weights=None,
 )  # fmt: skip
 
+# Another model of the same library.
+TWIN = replace(SPECK, name="twin", title="Another model")
+
 # Layers that are wide enough for kernels of our own.
 BROAD = replace(
     SPECK,

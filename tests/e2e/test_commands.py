@@ -7,9 +7,9 @@ import sys
 import urllib.request
 
 import pytest
-from commands import TWIN, wsd
+from commands import wsd
 from PIL import Image
-from speck import SPECK
+from speck import SPECK, TWIN
 
 from wsd.checkpoint import choose_checkpoint
 from wsd.folders import REPOSITORY

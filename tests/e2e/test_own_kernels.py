@@ -6,6 +6,7 @@ import torch
 from speck import BROAD
 
 from wsd.accuracy import relative_error
+from wsd.bench import bench
 from wsd.build import build_bundle
 from wsd.checkpoint import Checkpoint
 from wsd.compile import compile_library
@@ -63,3 +64,12 @@ def check_statistics(kernels):
         for done in (True, False)
     }
     assert asked[True] == asked[False] != set()
+
+
+def test_operations_are_counted(broad):
+    measured = bench(broad[2], None, None, 1, LoadOptions(), open_node_page, Quiet())
+    _, unet, guided, *_ = measured.stages
+    assert 0 < unet.operations < 2 * guided.operations
+    for stage in measured.stages:
+        # By the GPU's own clock, no kernel exceeds what the GPU was measured to do.
+        assert stage.operations <= measured.ceilings.operations_per_second * stage.gpu / 1000

@@ -22,15 +22,11 @@ PROMPT = "a large red circle left of a small blue square"
 LEAST_PSNR = {"f16": 35, "w8a16": 30}
 
 
-@pytest.fixture(scope="module")
-def checkpoint():
-    return Checkpoint(choose_checkpoint(SPECK, None, 0), SPECK)
-
-
 @pytest.fixture(scope="module", params=LEAST_PSNR)
-def built(request, checkpoint, open_model, tmp_path_factory):
-    """Yield (dtype, library, loaded bundle, pipeline with rounded weights)."""
+def built(request, open_model, tmp_path_factory):
+    """Yield (dtype, library, loaded bundle, pipeline with rounded weights, checkpoint)."""
     dtype = request.param
+    checkpoint = Checkpoint(choose_checkpoint(SPECK, None, 0), SPECK)
     library = compile_library(SPECK, SPECK.sizes, dtype, Quiet())
     folder = tmp_path_factory.mktemp("bundle")
     # Expected of unrounded weights.
@@ -39,7 +35,7 @@ def built(request, checkpoint, open_model, tmp_path_factory):
     pipeline = load_pipeline(checkpoint)
     round_weights(pipeline, library.parameters)
     with open_model(bundle) as renderer:
-        yield dtype, library, renderer, pipeline
+        yield dtype, library, renderer, pipeline, checkpoint
 
 
 def test_weights_are_smaller(built):
@@ -51,7 +47,7 @@ def test_weights_are_smaller(built):
 
 
 def test_text_embeddings(built):
-    _, _, renderer, pipeline = built
+    _, _, renderer, pipeline, _ = built
     with torch.no_grad():
         states = pipeline.encode_prompt(
             PROMPT, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
@@ -61,7 +57,7 @@ def test_text_embeddings(built):
 
 
 def test_vae_decode(built):
-    _, _, renderer, pipeline = built
+    _, _, renderer, pipeline, _ = built
     edge = SPECK.sizes[0][0] // SPECK.vae_scale_factor
     latents = torch.randn(1, 4, edge, edge, generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
@@ -71,15 +67,15 @@ def test_vae_decode(built):
 
 def test_the_self_test_minds_the_precision(built):
     """What rounding costs is within the limit."""
-    dtype, _, renderer, _ = built
+    dtype, _, renderer, *_ = built
     stages = renderer.self_test()
     assert len(stages) == len(SPECK.components) + 2  # guided, and a tile too
     assert [stage for stage in stages if not stage["good"]] == []
     assert max(stage["error"] for stage in stages) > (1e-3 if dtype == "w8a16" else 1e-5)
 
 
-def test_whole_pictures(built, checkpoint):
-    dtype, _, renderer, pipeline = built
+def test_whole_pictures(built):
+    dtype, _, renderer, pipeline, checkpoint = built
     drawing = Drawing(PROMPT, seed=3, steps=3)
     images, latents = draw_reference(SPECK, pipeline, drawing, Quiet())
     drawn = renderer.draw(drawing)

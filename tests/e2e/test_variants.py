@@ -1,12 +1,11 @@
 """Several models and precisions on one page: the first that fits the GPU is taken."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from pages import change_manifest, draw, kept_files, ready
 from playwright.sync_api import expect
-from speck import SPECK
+from speck import SPECK, TWIN
 
 from wsd.build import build_bundle
 from wsd.checkpoint import Checkpoint, choose_checkpoint
@@ -21,13 +20,12 @@ from wsd.verify import verify_bundle
 def joined(speck, tmp_path_factory):
     """Return a bundle of speck in f32 and f16, and of another model of the same library."""
     folder = tmp_path_factory.mktemp("variants")
-    twin = replace(SPECK, name="twin", title="Another model")
     halves = compile_library(SPECK, SPECK.sizes, "f16", Quiet())
     whole = compile_library(SPECK, SPECK.sizes, "f32", Quiet())
     more = [
         build_bundle(Checkpoint(choose_checkpoint(family, None, seed), family), library,
                      folder / name, Quiet())
-        for name, family, seed, library in (("f16", SPECK, 0, halves), ("twin", twin, 1, whole))
+        for name, family, seed, library in (("f16", SPECK, 0, halves), ("twin", TWIN, 1, whole))
     ]  # fmt: skip
     return join_bundles([speck[0], *more], folder / "joined")
 

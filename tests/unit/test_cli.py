@@ -8,8 +8,7 @@ import subprocess
 import sys
 
 import pytest
-
-from wsd.cli import main
+from commands import exit_code
 
 
 @pytest.fixture
@@ -17,10 +16,7 @@ def wsd(capsys):
     """Run a command; return (code, standard output, standard error)."""
 
     def run(*arguments):
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = int(stop.code or 0)
+        code = exit_code(*arguments)
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 

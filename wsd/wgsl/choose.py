@@ -27,6 +27,8 @@ _MANY_LARGE = 600
 # Steps of a part on matrix units: fewer are over sooner than their sums are added.
 _LEAST_STEPS = 16
 _EDGE = 64
+# Into how many parts k may be cut.
+_PARTS = (1, 2, 3, 4, 5, 6, 8)
 # Results a pixel from which on a convolution may be summed in halves. Those of fewer are the
 # outermost of a UNet and all of a decoder, whose errors reach the picture undiminished.
 _LEAST_HALF_CHANNELS = 640
@@ -75,7 +77,7 @@ def _cut(product: Product, tile: MatrixTile) -> MatrixTile:
     groups = _groups(product, tile.rows, tile.columns)
     parts = [
         n
-        for n in (2, 3, 4, 5, 6, 8)
+        for n in _PARTS[1:]
         if n * groups <= _MANY
         and n * _LEAST_STEPS <= product.depth // tile.depth
         and divides(product, tile.depth, n)
@@ -90,7 +92,7 @@ def _groups(product: Product, rows: int, columns: int) -> int:
 def _tiles(product: Product) -> tuple[Tile, ...]:
     """Return tiles to try, best first."""
     large = _groups(product, 128, _EDGE)
-    larger = [Tile(128, 64, 16, 8, 8, parts=n) for n in (1, 2, 3, 4, 5, 6, 8)]
+    larger = [Tile(128, 64, 16, 8, 8, parts=n) for n in _PARTS]
     larger = [tile for tile in larger if tile.parts * large >= _MANY_LARGE and fits(product, tile)]
     if larger:
         return (larger[0],)
@@ -108,7 +110,7 @@ def _half_tile(product: Product) -> HalfTile | None:
         return None
     groups = _groups(product, _EDGE, _EDGE)
     for depth in (64, 32):
-        tiles = [HalfTile(_EDGE, _EDGE, depth, 8, 4, parts=n) for n in (1, 2, 3, 4, 5, 6, 8)]
+        tiles = [HalfTile(_EDGE, _EDGE, depth, 8, 4, parts=n) for n in _PARTS]
         fitting = [tile for tile in tiles if fits(product, tile)]
         full = [tile for tile in fitting if tile.parts * groups >= _MANY]
         if fitting:

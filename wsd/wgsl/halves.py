@@ -52,10 +52,10 @@ def in_halves(product: Product, tile: HalfTile) -> Variant:
     return replace(variant, features=(F16,))
 
 
-def _half_sums(tile: Tile, vectors: int) -> list[str]:
+def _half_sums(tile: Tile) -> list[str]:
     rows, columns = range(tile.thread_rows), range(tile.thread_columns)
     return [
-        f"for (var f = 0u; f < {vectors // _TOGETHER}u; f++) {{",
+        f"for (var f = 0u; f < {tile.depth // VECTOR // _TOGETHER}u; f++) {{",
         *(f"var h{i}_{j} = vec2<f16>();" for i in rows for j in columns),
         # Bounds are constants: drivers unroll this, and are slower by a third where they do not.
         f"for (var k = 0u; k < {_TOGETHER}u; k++) {{",

@@ -54,9 +54,19 @@ class Tile:
         return self.columns // self.thread_columns
 
     @property
+    def down(self) -> int:
+        """Return the threads along m."""
+        return self.rows // self.thread_rows
+
+    @property
     def threads(self) -> int:
         """Return the threads of a workgroup."""
-        return self.across * self.rows // self.thread_rows
+        return self.across * self.down
+
+    @property
+    def stride(self) -> int:
+        """Return the vectors of shared memory from one row to the next."""
+        return self.depth // VECTOR + 1
 
     @property
     def shared_bytes(self) -> int:
@@ -84,7 +94,7 @@ class Arithmetic:
     vector: str
     a: str
     w: str
-    sums: Callable[[Tile, int], list[str]]
+    sums: Callable[[Tile], list[str]]
     result: str
 
 
@@ -96,16 +106,14 @@ def tiled(product: Product, tile: Tile) -> Variant:
 def tile_body(product: Product, tile: Tile, arithmetic: Arithmetic) -> str:
     """Return the WGSL of a workgroup that makes a tile."""
     loads = Loads.of(product, tile)
-    stride = row_stride(tile)
-    down = tile.threads // tile.across
     rows, columns = range(tile.thread_rows), range(tile.thread_columns)
 
     def put(name: str, value: str, i: int) -> str:
-        return f"{name}[(row + {i * loads.apart}u) * {stride}u + along] = {value};"
+        return f"{name}[(row + {i * loads.apart}u) * {tile.stride}u + along] = {value};"
 
     lines = [
-        f"var<workgroup> ta : array<{arithmetic.vector}, {tile.rows * stride}>;",
-        f"var<workgroup> tw : array<{arithmetic.vector}, {tile.columns * stride}>;",
+        f"var<workgroup> ta : array<{arithmetic.vector}, {tile.rows * tile.stride}>;",
+        f"var<workgroup> tw : array<{arithmetic.vector}, {tile.columns * tile.stride}>;",
         f"@compute @workgroup_size({tile.threads})",
         "fn main(@builtin(workgroup_id) group : vec3<u32>,",
         "        @builtin(local_invocation_index) t : u32) {",
@@ -122,11 +130,11 @@ def tile_body(product: Product, tile: Tile, arithmetic: Arithmetic) -> str:
         "if (s + 1u < STEPS) {",
         *loads.advance(),
         "}",
-        *arithmetic.sums(tile, loads.depth4),
+        *arithmetic.sums(tile),
         "}",
     ]
     for i in rows:
-        lines.append(f"{{ let m = group.y * {tile.rows}u + ty + {i * down}u; if (m < M) {{")
+        lines.append(f"{{ let m = group.y * {tile.rows}u + ty + {i * tile.down}u; if (m < M) {{")
         for j in columns:
             value = store(arithmetic.result.format(f"c{i}_{j}"), tile.parts)
             lines.append(
@@ -137,31 +145,23 @@ def tile_body(product: Product, tile: Tile, arithmetic: Arithmetic) -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def row_stride(tile: Tile) -> int:
-    """Return the vectors of shared memory from one row to the next."""
-    return tile.depth // VECTOR + 1
-
-
 def read_vectors(tile: Tile, at: str) -> list[str]:
     """Return declarations of a thread's vectors ``a0`` … and ``b0`` …, at an index along k."""
-    stride = row_stride(tile)
-    down = tile.threads // tile.across
+
+    def read(array: str, row: str) -> str:
+        return f"{array}[({row}) * {tile.stride}u + {at}]"
+
+    rows, columns = range(tile.thread_rows), range(tile.thread_columns)
     return [
-        *(
-            f"let a{i} = ta[(ty + {i * down}u) * {stride}u + {at}];"
-            for i in range(tile.thread_rows)
-        ),
-        *(
-            f"let b{j} = tw[(tx + {j * tile.across}u) * {stride}u + {at}];"
-            for j in range(tile.thread_columns)
-        ),
+        *(f"let a{i} = {read('ta', f'ty + {i * tile.down}u')};" for i in rows),
+        *(f"let b{j} = {read('tw', f'tx + {j * tile.across}u')};" for j in columns),
     ]
 
 
-def _float_sums(tile: Tile, vectors: int) -> list[str]:
+def _float_sums(tile: Tile) -> list[str]:
     rows, columns = range(tile.thread_rows), range(tile.thread_columns)
     return [
-        f"for (var k = 0u; k < {vectors}u; k++) {{",
+        f"for (var k = 0u; k < {tile.depth // VECTOR}u; k++) {{",
         *read_vectors(tile, "k"),
         *(
             f"c{i}_{j} = fma(a{i}.{component}, b{j}.{component}, c{i}_{j});"
