@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from emulated import emulated
 
 from wsd.accuracy import relative_error
 from wsd.wgsl.attention import Attention
@@ -94,6 +95,15 @@ def rounded(values, factor=1.0):
 BLOCKS = [(case, matrix_block_for(case)) for case in CASES if matrix_block_for(case)]
 
 
+def check_matrix_units(host, attention, variant):
+    q, k, v = make(attention)
+    # What rounding the operands costs is not the kernel's fault.
+    scale = attention.scale * math.log2(math.e)
+    expected = attend(attention, rounded(q, scale), rounded(k), rounded(v))
+    found, _ = host.run(variant, {"q": q, "k": k, "v": v}, expected.size)
+    assert relative_error(found, expected) < 1e-3
+
+
 @pytest.mark.parametrize(
     ("attention", "block"),
     [*BLOCKS, (CASES[0], MatrixBlock(2, 2, 32))],
@@ -103,9 +113,20 @@ def test_matrix_units(kernel_host, attention, block):
     variant = attention_on_matrix_units(attention, block)
     if not kernel_host.supports(variant):
         pytest.skip("not run: the adapter has no matrix units")
-    q, k, v = make(attention)
-    # What rounding the operands costs is not the kernel's fault.
-    scale = attention.scale * math.log2(math.e)
-    expected = attend(attention, rounded(q, scale), rounded(k), rounded(v))
-    found, _ = kernel_host.run(variant, {"q": q, "k": k, "v": v}, expected.size)
-    assert relative_error(found, expected) < 1e-3
+    check_matrix_units(kernel_host, attention, variant)
+
+
+# Blocks of fewer subgroups, or fewer keys: halves are as long as floats.
+@pytest.mark.parametrize(
+    ("attention", "block"),
+    [
+        (CASES[0], MatrixBlock(2, 1, 32)),
+        (CASES[0], MatrixBlock(1, 2, 32)),
+        *((attention, MatrixBlock(2, 1, 16)) for attention, _ in BLOCKS[1:]),
+    ],
+    ids=lambda value: str(getattr(value, "width", value)),
+)
+def test_emulated_matrix_units(kernel_host, attention, block):
+    variant = emulated(attention_on_matrix_units(attention, block))
+    assert kernel_host.supports(variant)
+    check_matrix_units(kernel_host, attention, variant)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from emulated import emulated
 
 from wsd.accuracy import relative_error
 from wsd.wgsl.halves import HalfTile, in_halves
@@ -151,14 +152,33 @@ MATRIX_TILES = [
     MatrixTile(128, 64, 32, 2, 2),
     MatrixTile(64, 64, 32, 2, 2, parts=3),
 ]
+PRODUCTS = [
+    *(replace(LINEAR, weights=weights) for weights in ("float16", "int8")),
+    *(replace(conv_product(conv), weights="float16") for conv in CONVS),
+]
+PRODUCT_NAMES = ["float16", "int8", *CONV_NAMES]
 
 
 @pytest.mark.parametrize("tile", MATRIX_TILES, ids=str)
-@pytest.mark.parametrize(
-    "product", [LINEAR, *map(conv_product, CONVS)], ids=["linear", *CONV_NAMES]
-)
+@pytest.mark.parametrize("product", PRODUCTS, ids=PRODUCT_NAMES)
 def test_matrix_units(kernel_host, tile, product):
-    product = replace(product, weights="float16")
     if not kernel_host.supports(on_matrix_units(product, tile)):
         pytest.skip("not run: the adapter has no matrix units")
     check(kernel_host, lambda p: on_matrix_units(p, tile), product, 1e-3)
+
+
+# Their halves are as long as floats: the second has fewer of them at a time.
+EMULATED_TILES = [MATRIX_TILES[0], MatrixTile(128, 64, 16, 2, 2), MATRIX_TILES[2]]
+
+
+EMULATED = [
+    *((PRODUCTS[0], tile) for tile in EMULATED_TILES),
+    *((product, EMULATED_TILES[0]) for product in PRODUCTS[1:]),
+]
+
+
+@pytest.mark.parametrize(
+    ("product", "tile"), EMULATED, ids=["64x64", "128x64", "parts", *PRODUCT_NAMES[1:]]
+)
+def test_emulated_matrix_units(kernel_host, product, tile):
+    check(kernel_host, lambda p: emulated(on_matrix_units(p, tile)), product, 1e-3)
