@@ -4,7 +4,7 @@ import * as Comlink from "comlink";
 
 import type { Generated, LoadOptions, StageReport, Usage } from "./api";
 import type { WsdError } from "./errors";
-import { AbortError } from "./errors";
+import { AbortError, FetchError, UnsupportedError } from "./errors";
 import { fetchText, forget } from "./files";
 import type { Manifest } from "./manifest";
 import { parseIndex, parseManifest } from "./manifest";
@@ -58,7 +58,9 @@ export class StableDiffusionPipeline {
     manifestUrl: string | URL,
     options: LoadOptions = {},
   ): Promise<StableDiffusionPipeline> {
-    const worker = new Worker(scriptUrl(new URL(WORKER_URL, import.meta.url)), { type: "module" });
+    const script = new URL(WORKER_URL, import.meta.url);
+    const worker = new Worker(scriptUrl(script), { type: "module" });
+    const stopped = failure(worker, script);
     const remote = Comlink.wrap<WorkerPipeline>(worker);
     const url = new URL(manifestUrl, document.baseURI).href;
     const report = options.onProgress ?? (() => undefined);
@@ -71,7 +73,7 @@ export class StableDiffusionPipeline {
         Comlink.proxy(report),
         notice,
       );
-      await abortable(remote, options.signal, loaded);
+      await Promise.race([abortable(remote, options.signal, loaded), stopped]);
       return new StableDiffusionPipeline(
         worker,
         remote,
@@ -197,6 +199,26 @@ export async function preflight(manifestUrl: string | URL): Promise<Preflight> {
 
 /** Replaced by the bundler with the worker's hashed file name. */
 declare const WORKER_URL: string;
+
+/** Rejects when a worker does not start: nobody would ever answer what it is asked. */
+async function failure(worker: Worker, script: URL): Promise<never> {
+  return new Promise((_, reject) => {
+    worker.addEventListener("error", ({ message }: Partial<ErrorEvent>) => {
+      // Of a script that could not be had at all, browsers say nothing.
+      reject(
+        message === undefined
+          ? new FetchError(
+              `${script.href} could not be run`,
+              "reload the page; the server must send this file, and its headers must allow workers",
+            )
+          : new UnsupportedError(
+              `the pipeline's worker stopped: ${message}`,
+              "use a current version of the browser",
+            ),
+      );
+    });
+  });
+}
 
 async function abortable<T>(
   remote: Comlink.Remote<WorkerPipeline>,
