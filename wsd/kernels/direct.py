@@ -22,7 +22,7 @@ from wsd.tvm_compat import Schedule, ScheduleError, dlight, normalize_prim_func,
 # Multiply-adds up to which a product counts as small.
 _SMALL = 1 << 30
 # Fewer outputs than this are left to rules that share one sum among threads.
-_LEAST_OUTPUTS = 256
+_LEAST_OUTPUTS = 32
 _THREADS = 64
 _TILE_EDGES = (4, 2)
 # Names of the stages that make the operands.
