@@ -17,6 +17,7 @@ from wsd.options import (
     SizeType,
     drawing_options,
     dtype_option,
+    kernels_option,
     model_option,
     random_option,
     sizes_option,
@@ -310,8 +311,7 @@ def parity(
 @click.option("--size", type=SizeType(), help="Default: the model's own.")
 @click.option("--repeats", type=click.IntRange(1, 1000), default=5, show_default=True,
               help="Calls of each stage that are timed.")  # fmt: skip
-@click.option("--kernels", type=click.Choice(("auto", "generated", "tiled", "halves", "matrix")),
-              default="auto", show_default=True, help="Which kernels run.")  # fmt: skip
+@kernels_option
 @click.option("--host", type=click.Choice(("chromium", "node")), default="chromium",
               show_default=True, help="What runs the bundle.")  # fmt: skip
 @click.option("--most", type=click.IntRange(0), default=8, show_default=True,

@@ -12,6 +12,8 @@ import click
 from wsd.precision import DTYPES
 
 Size = tuple[int, int]
+# Which variants of kernels may run, as web/src/kernels.ts has them.
+KERNELS = ("auto", "generated", "tiled", "subgroups", "halves", "matrix")
 
 
 class SizeType(click.ParamType[Size]):
@@ -51,6 +53,10 @@ dtype_option = click.option(
 sizes_option = click.option(
     "--size", "sizes", multiple=True, type=SizeType(), help="Picture size; repeatable."
 )
+kernels_option = click.option(
+    "--kernels", type=click.Choice(KERNELS), default="auto", show_default=True,
+    help="Which kernels run.",
+)  # fmt: skip
 _drawing = [
     click.option("--prompt", required=True, metavar="TEXT", help="What to draw."),
     click.option("--negative", metavar="TEXT", help="What to stay away from."),

@@ -130,7 +130,7 @@ class LoadOptions:
     Attributes:
         offload: keep the parameters of one stage on the GPU at a time.
         tiling: decode pictures in tiles.
-        kernels: which kernels run: ``auto``, ``generated``, ``tiled``, ``halves`` or ``matrix``.
+        kernels: which kernels run: one of :data:`wsd.options.KERNELS`.
     """
 
     offload: bool = False

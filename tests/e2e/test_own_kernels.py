@@ -43,7 +43,7 @@ def test_a_unet_of_broad_layers(broad):
         "timestep": np.array([500.0], np.float32),
         "text_embeddings": text.numpy(),
     }
-    options = LoadOptions(kernels="tiled")
+    options = LoadOptions(kernels="subgroups")
     with open_renderer(bundle, Quiet(), options, open_node_page) as renderer:
         found = renderer.predict_noise(given)
         again = renderer.predict_noise(given)

@@ -17,8 +17,8 @@ export interface Variant {
   shared_bytes: number;
   /** Rows, columns and depth of one operation of a matrix unit. */
   matrix: [number, number, number] | null;
-  /** Threads of a subgroup that it counts on, or 0. */
-  lanes: number;
+  /** Least and most threads of a subgroup that it can do with. */
+  lanes: [number, number] | null;
   scratch_bytes: number;
   operations: number;
   launches: Launch[];
@@ -33,7 +33,7 @@ export interface KernelTable {
 }
 
 /** Which variants are used: those that the GPU can run, or none. */
-export type KernelChoice = "auto" | "generated" | "tiled" | "halves" | "matrix";
+export type KernelChoice = "auto" | "generated" | "tiled" | "subgroups" | "halves" | "matrix";
 
 interface MatrixUnit {
   componentType: string;
@@ -80,6 +80,7 @@ export function chooseVariant(
 
 function isWanted({ features, matrix }: Variant, choice: KernelChoice): boolean {
   if (choice === "tiled") return features.length === 0;
+  if (choice === "subgroups") return !features.includes("shader-f16");
   return choice !== "halves" || matrix === null;
 }
 
@@ -89,12 +90,13 @@ export function isSoftware({ isFallbackAdapter, description }: Abilities["info"]
 }
 
 function canRun(variant: Variant, { features, limits, info }: Abilities): boolean {
-  const lanes = [info.subgroupMinSize, info.subgroupMaxSize];
+  const [least, most] = variant.lanes ?? [0, Infinity];
   return (
     variant.features.every((feature) => features.has(feature)) &&
     variant.threads <= limits.maxComputeInvocationsPerWorkgroup &&
     variant.shared_bytes <= limits.maxComputeWorkgroupStorageSize &&
-    (variant.lanes === 0 || lanes.every((size) => size === variant.lanes)) &&
+    (info.subgroupMinSize ?? 0) >= least &&
+    (info.subgroupMaxSize ?? 0) <= most &&
     (variant.matrix === null || hasUnit(variant.matrix, info.subgroupMatrixConfigs))
   );
 }

@@ -8,7 +8,7 @@ const tiled: Variant = {
   threads: 128,
   shared_bytes: 18432,
   matrix: null,
-  lanes: 0,
+  lanes: null,
   scratch_bytes: 0,
   operations: 1,
   launches: [],
@@ -18,15 +18,16 @@ const matrix: Variant = {
   ...tiled,
   features: ["shader-f16"],
   matrix: [16, 16, 16],
-  lanes: 32,
+  lanes: [32, 32],
 };
 const halves = { ...tiled, features: ["shader-f16"] };
+const shuffled: Variant = { ...tiled, features: ["subgroups"], lanes: [1, 64] };
 const table = { bodies: [], kernels: { k: [matrix, halves, tiled, small] }, bytes: {} };
 const unit = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
 
 function gpu(changes: Partial<Abilities["info"]> = {}, shared = 32768, f16 = true): Abilities {
   return {
-    features: new Set(f16 ? ["shader-f16"] : []),
+    features: new Set(f16 ? ["shader-f16", "subgroups"] : ["subgroups"]),
     limits: {
       maxComputeInvocationsPerWorkgroup: 256,
       maxComputeWorkgroupStorageSize: shared,
@@ -44,6 +45,7 @@ test.each<[string, Abilities, KernelChoice, Variant | undefined]>([
   ["the least shared memory", gpu({}, 16384), "auto", small],
   ["no matrix units wanted", gpu(), "halves", halves],
   ["no halves wanted", gpu(), "tiled", tiled],
+  ["subgroups and no halves wanted", gpu(), "subgroups", tiled],
   ["halves wanted where there are none", gpu({}, 32768, false), "halves", tiled],
   ["generated kernels wanted", gpu(), "generated", undefined],
   ["no GPU", gpu({ isFallbackAdapter: true }), "auto", undefined],
@@ -51,6 +53,17 @@ test.each<[string, Abilities, KernelChoice, Variant | undefined]>([
   ["a processor, insisted", gpu({ isFallbackAdapter: true }), "tiled", tiled],
 ])("with %s", (_, abilities, choice, expected) => {
   expect(chooseVariant(table, "k", abilities, choice)).toBe(expected);
+});
+
+test.each<[string, Abilities, KernelChoice, Variant]>([
+  ["subgroups", gpu(), "auto", shuffled],
+  ["subgroups wanted", gpu(), "subgroups", shuffled],
+  ["subgroups that are too large", gpu({ subgroupMaxSize: 128 }), "auto", tiled],
+  ["no features wanted", gpu(), "tiled", tiled],
+  ["no subgroups", { ...gpu(), features: new Set() }, "auto", tiled],
+])("sums with %s", (_, abilities, choice, expected) => {
+  const sums = { bodies: [], kernels: { k: [shuffled, tiled] }, bytes: {} };
+  expect(chooseVariant(sums, "k", abilities, choice)).toBe(expected);
 });
 
 test("kernels without variants, and bundles without any", () => {

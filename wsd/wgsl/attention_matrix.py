@@ -92,7 +92,7 @@ def attention_on_matrix_units(attention: Attention, block: MatrixBlock) -> Varia
         threads=block.threads,
         shared_bytes=block.shared_bytes(attention.width),
         matrix=(_UNIT, _UNIT, _UNIT),
-        lanes=_LANES,
+        lanes=(_LANES, _LANES),
         operations=attention.operations,
     )
 

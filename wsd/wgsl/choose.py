@@ -37,7 +37,9 @@ _LEAST_HALF_CHANNELS = 640
 def product_variants(product: Product) -> list[Variant]:
     """Return the variants of a product, none if it is small or of odd sizes."""
     if product.conv is None and product.rows < _LEAST_ROWS:
-        return [shared_rows(product)] if product.depth % VECTOR == 0 else []
+        if product.depth % VECTOR:
+            return []
+        return [shared_rows(product, subgroups=True), shared_rows(product)]
     if product.operations < _LEAST_OPERATIONS:
         return []
     found = []
@@ -69,7 +71,8 @@ def sums_variants(sums: Sums) -> list[Variant]:
     """Return the variants of a norm's sums, none if rows are not whole vectors."""
     if sums.channels % VECTOR:
         return []
-    return [group_sums(sums) if sums.pixels > 1 or sums.groups > 1 else row_sums(sums)]
+    kernel = group_sums if sums.pixels > 1 or sums.groups > 1 else row_sums
+    return [kernel(sums, subgroups=True), kernel(sums)]
 
 
 def _cut(product: Product, tile: MatrixTile) -> MatrixTile:

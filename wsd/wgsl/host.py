@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,13 +32,15 @@ class KernelHost:
     def supports(self, variant: Variant) -> bool:
         """Tell whether the adapter can run a variant."""
         limits = self.adapter["limits"]
+        least, most = variant.lanes or (0, math.inf)
+        smallest, largest = self.adapter["subgroups"]
         units = [tuple(found[2:]) for found in self.adapter["matrices"] if found[1] == "f32"]
         return (
             set(variant.features) <= set(self.adapter["features"])
             and variant.threads <= limits["maxComputeInvocationsPerWorkgroup"]
             and variant.shared_bytes <= limits["maxComputeWorkgroupStorageSize"]
             and (variant.matrix is None or variant.matrix in units)
-            and variant.lanes in (0, self.adapter["subgroups"][0])
+            and least <= smallest <= largest <= most
         )
 
     def hold(self, inputs: Mapping[str, np.ndarray]) -> None:

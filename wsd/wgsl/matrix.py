@@ -73,7 +73,7 @@ def on_matrix_units(product: Product, tile: MatrixTile) -> Variant:
         product_variant(product, tile, _body(tile, Loads.of(product, tile)), ENABLE),
         features=(F16, SUBGROUPS, MATRIX),
         matrix=tile.unit,
-        lanes=tile.lanes,
+        lanes=(tile.lanes, tile.lanes),
     )
 
 

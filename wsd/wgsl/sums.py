@@ -12,8 +12,9 @@ Roofline: bound by reading the input, twice.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from wsd.wgsl.adding import Adding
 from wsd.wgsl.variant import VECTOR, Launch, Variant
 
 _THREADS = 256
@@ -52,43 +53,40 @@ class Sums:
         return self.groups * self.width
 
 
-def row_sums(sums: Sums) -> Variant:
+def row_sums(sums: Sums, subgroups: bool = False) -> Variant:
     """Return the kernel for rows of their own: pixels and groups are 1."""
     rows = _THREADS // _TOGETHER
-    body = f"""var<workgroup> sums : array<f32, {_THREADS}>;
-@compute @workgroup_size({_THREADS})
-fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_index) t : u32) {{
+    adding = Adding(_THREADS, _TOGETHER, subgroups)
+    body = f"""{adding.main}
   let row = group.x * {rows}u + t / {_TOGETHER}u;
   let lane = t % {_TOGETHER}u;
-  var sum = vec4<f32>();
+  var four = vec4<f32>();
   if (row < ROWS) {{
     {_mean("row")}
     for (var k = lane; k < WIDTH4; k += {_TOGETHER}u) {{
-      sum += term(x[row * WIDTH4 + k], vec4<f32>(mean));
+      four += term(x[row * WIDTH4 + k], vec4<f32>(mean));
     }}
   }}
-  sums[t] = sum.x + sum.y + sum.z + sum.w;
-  for (var step = {_TOGETHER // 2}u; step > 0u; step /= 2u) {{
-    workgroupBarrier();
-    if (lane < step) {{ sums[t] += sums[t + step]; }}
-  }}
-  if (lane == 0u && row < ROWS) {{ result[row] = sums[t]; }}
+  let sum = dot(four, vec4<f32>(1.0f));
+  {adding.total}
+  if (lane == 0u && row < ROWS) {{ result[row] = total; }}
 }}
 """
     constants = f"const ROWS = {sums.batch}u;\nconst WIDTH4 = {sums.width // 4}u;\n"
     launch = Launch(
-        head=_head(sums, "vec4<f32>") + constants,
+        head=adding.enable + _head(sums, "vec4<f32>") + constants,
         body=body,
         grid=(-(-sums.batch // rows), 1, 1),
         buffers=sums.buffers,
     )
-    return Variant(launches=(launch,), threads=_THREADS, shared_bytes=4 * _THREADS)
+    return _variant(launch, adding)
 
 
-def group_sums(sums: Sums) -> Variant:
+def group_sums(sums: Sums, subgroups: bool = False) -> Variant:
     """Return the kernels for groups of channels, of which a pixel has whole vectors."""
     if sums.pixels * sums.width <= _FEW and sums.batch * sums.groups >= _LEAST_GROUPS:
-        return _whole_groups(sums)
+        return _whole_groups(sums, subgroups)
+    adding = Adding(_TOGETHER, _TOGETHER, subgroups)
     # As timed on an H200, of images from 16 x 16 to 512 x 512.
     parts = min(_MOST_PARTS, 4 * math.isqrt(sums.pixels))
     per_part = -(-sums.pixels // parts)
@@ -127,21 +125,15 @@ fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_inde
   }}
 }}
 """
-    add = f"""var<workgroup> sums : array<f32, {_TOGETHER}>;
-@compute @workgroup_size({_TOGETHER})
-fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_index) t : u32) {{
+    add = f"""{adding.main}
   var sum = 0.0f;
   for (var part = t; part < PARTS; part += {_TOGETHER}u) {{ sum += parts[group.x * PARTS + part]; }}
-  sums[t] = sum;
-  for (var step = {_TOGETHER // 2}u; step > 0u; step /= 2u) {{
-    workgroupBarrier();
-    if (t < step) {{ sums[t] += sums[t + step]; }}
-  }}
-  if (t == 0u) {{ result[group.x] = sums[0]; }}
+  {adding.total}
+  if (t == 0u) {{ result[group.x] = total; }}
 }}
 """
     gather = Launch(
-        head="@group(0) @binding(0) var<storage, read_write> result : array<f32>;\n"
+        head=f"{adding.enable}@group(0) @binding(0) var<storage, read_write> result : array<f32>;\n"
         "@group(0) @binding(1) var<storage, read> parts : array<f32>;\n"
         f"const PARTS = {parts}u;\n",
         body=add,
@@ -154,7 +146,8 @@ fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_inde
         grid=(parts, sums.batch, 1),
         buffers=(None, *sums.buffers[1:]),
     )
-    return Variant(
+    return replace(
+        _variant(gather, adding),
         launches=(launch, gather),
         threads=_THREADS,
         shared_bytes=4 * rows * sums.channels,
@@ -162,37 +155,42 @@ fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_inde
     )
 
 
-def _whole_groups(sums: Sums) -> Variant:
+def _whole_groups(sums: Sums, subgroups: bool) -> Variant:
     """Return the kernel for groups so small that one workgroup takes each."""
     constants = (
         f"const VALUES = {sums.pixels * sums.width}u;\nconst PIXELS = {sums.pixels}u;\n"
         f"const CHANNELS = {sums.channels}u;\nconst GROUPS = {sums.groups}u;\n"
         f"const WIDTH = {sums.width}u;\n"
     )
-    body = f"""var<workgroup> sums : array<f32, {_THREADS}>;
-@compute @workgroup_size({_THREADS})
-fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_index) t : u32) {{
+    adding = Adding(_THREADS, _THREADS, subgroups)
+    body = f"""{adding.main}
   {_mean("group.y * GROUPS + group.x")}
   let first = group.y * PIXELS * CHANNELS + group.x * WIDTH;
   var sum = 0.0f;
   for (var i = t; i < VALUES; i += {_THREADS}u) {{
     sum += term(x[first + i / WIDTH * CHANNELS + i % WIDTH], mean);
   }}
-  sums[t] = sum;
-  for (var step = {_THREADS // 2}u; step > 0u; step /= 2u) {{
-    workgroupBarrier();
-    if (t < step) {{ sums[t] += sums[t + step]; }}
-  }}
-  if (t == 0u) {{ result[group.y * GROUPS + group.x] = sums[0]; }}
+  {adding.total}
+  if (t == 0u) {{ result[group.y * GROUPS + group.x] = total; }}
 }}
 """
     launch = Launch(
-        head=_head(sums, "f32") + constants,
+        head=adding.enable + _head(sums, "f32") + constants,
         body=body,
         grid=(sums.groups, sums.batch, 1),
         buffers=sums.buffers,
     )
-    return Variant(launches=(launch,), threads=_THREADS, shared_bytes=4 * _THREADS)
+    return _variant(launch, adding)
+
+
+def _variant(launch: Launch, adding: Adding) -> Variant:
+    return Variant(
+        launches=(launch,),
+        features=adding.features,
+        threads=adding.threads,
+        shared_bytes=adding.shared_bytes,
+        lanes=adding.lanes,
+    )
 
 
 def _head(sums: Sums, element: str) -> str:

@@ -38,7 +38,7 @@ def variant_table(
                 "threads": variant.threads,
                 "shared_bytes": variant.shared_bytes,
                 "matrix": None if variant.matrix is None else list(variant.matrix),
-                "lanes": variant.lanes,
+                "lanes": None if variant.lanes is None else list(variant.lanes),
                 "scratch_bytes": variant.scratch_bytes,
                 "operations": variant.operations,
                 "launches": [launch_entry(launch, orders[name]) for launch in variant.launches],

@@ -42,7 +42,7 @@ class Variant:
         threads: of the largest workgroup.
         shared_bytes: of the most shared memory.
         matrix: of a variant on matrix units, rows, columns and depth of their unit.
-        lanes: threads of a subgroup that they count on, or 0.
+        lanes: least and most threads of a subgroup that they can do with, None for any.
         scratch_bytes: of a buffer that the launches share, or 0.
         operations: floating-point operations, as published counts have them.
     """
@@ -52,6 +52,6 @@ class Variant:
     threads: int = LEAST_THREADS
     shared_bytes: int = 0
     matrix: tuple[int, int, int] | None = None
-    lanes: int = 0
+    lanes: tuple[int, int] | None = None
     scratch_bytes: int = 0
     operations: int = 0
