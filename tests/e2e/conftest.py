@@ -111,6 +111,12 @@ def speck(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Checkpoint]:
 
 
 @pytest.fixture(scope="session")
+def origin(speck: tuple[Path, Checkpoint]) -> Iterator[str]:
+    with served(speck[0]) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def speck_renderer(open_model: OpenModel, speck: tuple[Path, Checkpoint]) -> Iterator[Renderer]:
     with open_model(speck[0]) as opened:
         yield opened

@@ -90,32 +90,46 @@ def test_a_person_draws_a_picture(page, address):
     assert complaints == []
 
 
-def test_no_webgpu_in_the_browser(page, address):
+def test_no_webgpu_in_the_browser(page, origin):
     # Workers ask for themselves: take it from where the pipeline runs.
     before_worker(page, "Object.defineProperty(navigator, 'gpu', { value: undefined });")
-    page.goto(address)
+    page.goto(origin)
     expect(page.get_by_role("alert")).to_contain_text("no WebGPU")
 
 
-def test_no_adapter(page, address):
+def test_no_adapter(page, origin):
     before_worker(page, "navigator.gpu.requestAdapter = async () => null;")
-    page.goto(address)
+    page.goto(origin)
     expect(page.get_by_role("alert")).to_contain_text("no WebGPU adapter was found")
     expect(page.get_by_role("alert")).to_contain_text("hardware acceleration")
     expect(page.get_by_role("button", name="Draw")).to_be_disabled()
 
 
+def test_a_worker_that_cannot_be_fetched(page, origin):
+    page.route("**/worker.*.js", lambda route: route.abort())
+    page.goto(origin)
+    expect(page.get_by_role("alert")).to_contain_text(re.compile(r"worker\.\w+\.js could not be"))
+    expect(page.get_by_role("button", name="Draw")).to_be_disabled()
+
+
+def test_a_worker_that_stops(page, origin):
+    before_worker(page, "nowhere();")
+    page.goto(origin)
+    expect(page.get_by_role("alert")).to_contain_text("nowhere is not defined")
+    expect(page.get_by_role("alert")).to_contain_text("current version of the browser")
+
+
 @pytest.mark.parametrize("part", ["vae-0", "library", "tokenizer"])
-def test_a_flipped_byte_is_named_and_never_used(page, address, part):
+def test_a_flipped_byte_is_named_and_never_used(page, origin, part):
     page.route(f"**/{part}.*", flip)
-    page.goto(address)
+    page.goto(origin)
     expect(page.get_by_role("alert")).to_contain_text(f"{part}.")
     expect(page.get_by_role("alert")).to_contain_text("sha256 mismatch")
 
 
-def test_a_missing_file(page, address):
+def test_a_missing_file(page, origin):
     page.route("**/unet-0.*", lambda route: route.fulfill(status=404, body="gone"))
-    page.goto(address)
+    page.goto(origin)
     expect(page.get_by_role("alert")).to_contain_text("answered 404")
 
 
@@ -163,9 +177,9 @@ PREVIEW = """
 
 def test_previews_are_the_fitted_map_of_the_predicted_picture(renderer, manifest):
     drawn = renderer.call(
-        PREVIEW, ["a star", {"numInferenceSteps": 6, "seed": 3, "previewEvery": 2}]
+        PREVIEW, ["a star", {"numInferenceSteps": 4, "seed": 3, "previewEvery": 2}]
     )
-    assert [seen[:3] for seen in drawn["seen"]] == [[2, 16, 16], [4, 16, 16], [6, 16, 16]]
+    assert [seen[:3] for seen in drawn["seen"]] == [[2, 16, 16], [4, 16, 16]]
     # This scheduler's last prediction is its result.
     latents = np.array(drawn["latents"]).reshape(4, 256)
     colours = np.array(manifest["preview"]["weights"]) @ latents

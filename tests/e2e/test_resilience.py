@@ -82,12 +82,6 @@ FileSystemWritableFileStream.prototype.write = async () => {
 """
 
 
-@pytest.fixture(scope="module")
-def origin(speck):
-    with served(speck[0]) as url:
-        yield url
-
-
 @pytest.fixture
 def open_tab(context, origin):
     """Return a function that opens a blank page of one visitor, whose storage starts empty."""

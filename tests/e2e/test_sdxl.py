@@ -13,6 +13,9 @@ from wsd.zoo import find_family
 
 FAMILY = find_family("tiny-sdxl")
 PROMPT = "a large red circle left of a small blue square"
+UNWANTED = {
+    negative: Drawing(PROMPT, negative_prompt=negative, seed=2, steps=2) for negative in (None, "")
+}
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +64,9 @@ def test_vae_decode(xl_renderer, xl_pipeline):
 @pytest.mark.parametrize(
     "drawing",
     [
-        Drawing(PROMPT, seed=1, steps=3),
+        UNWANTED[None],
         Drawing(PROMPT, negative_prompt="blue, green", seed=2, steps=2),
-        Drawing(PROMPT, negative_prompt="", seed=2, steps=2),
+        UNWANTED[""],
         Drawing(PROMPT, guidance_scale=1.0, seed=4, steps=2, scheduler="euler"),
     ],
     ids=["no-negative", "negative", "empty-negative", "unguided"],
@@ -76,9 +79,10 @@ def test_whole_pictures(xl_renderer, xl_pipeline, drawing):
     assert psnr(drawn.images, images) > 40
 
 
-def test_an_empty_negative_prompt_is_not_the_same_as_none(xl_renderer):
+def test_an_empty_negative_prompt_is_not_the_same_as_none(xl_pipeline):
+    """So that whoever draws both as diffusers does tells them apart."""
     without, empty = (
-        xl_renderer.draw(Drawing(PROMPT, negative_prompt=negative, seed=3, steps=1)).latents
+        draw_reference(FAMILY, xl_pipeline, UNWANTED[negative], Quiet())[1]
         for negative in (None, "")
     )
-    assert relative_error(without, empty) > 1e-3
+    assert relative_error(without, empty) > 2e-3

@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 from pages import before_worker, change_manifest, flip, watch
 from playwright.sync_api import expect
 
@@ -34,12 +33,6 @@ GPUQueue.prototype.writeBuffer = function (buffer, at, data, ...rest) {
   return write.call(this, buffer, at, data, ...rest);
 };
 """
-
-
-@pytest.fixture(scope="module")
-def origin(speck):
-    with served(speck[0]) as url:
-        yield url
 
 
 def run(page, origin):

@@ -52,7 +52,13 @@ class WebCoverage:
 
     def _tell(self, worker: str, method: str, parameters: dict[str, Any]) -> None:
         message = json.dumps({"id": next(self._ids), "method": method, "params": parameters})
-        self._session.send("Target.sendMessageToTarget", {"sessionId": worker, "message": message})
+        try:
+            self._session.send(
+                "Target.sendMessageToTarget", {"sessionId": worker, "message": message}
+            )
+        except Error:
+            # It ended before it could be asked, and before anybody was told that it had.
+            self._workers.discard(worker)
 
     def write(self, folder: Path) -> None:
         """Write a file of what was counted, scripts' texts included. The page is still open."""
