@@ -47,9 +47,10 @@ def install(session: nox.Session, *extras: str) -> None:
     """Install what pip can bring."""
     install_node(session)
     # Torch first and alone: with the pin met, nothing pulls another build in.
-    session.install("--constraint", "constraints.txt", "torch")
+    # What nothing imports need not be compiled.
+    session.install("--no-compile", "--constraint", "constraints.txt", "torch")
     wanted = f".[{','.join(('quick', *extras))}]"
-    session.install("--constraint", "constraints.txt", "--editable", wanted)
+    session.install("--no-compile", "--constraint", "constraints.txt", "--editable", wanted)
 
 
 @nox.session
