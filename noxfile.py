@@ -90,7 +90,9 @@ def tests(session: nox.Session) -> None:
     # Much of a browser's test is waiting. Who takes which tests: tests/conftest.py.
     beside = ("--numprocesses=logical", "--maxprocesses=4")
     counted = {"WSD_COVERAGE": str(in_browsers)}
-    session.run("pytest", "--durations=25", *beside, *coverage, env=counted)
+    # There is a worker a core: threads of one would wait for those of another.
+    alone = dict.fromkeys(("OMP_NUM_THREADS", "TVM_NUM_THREADS"), "1")
+    session.run("pytest", "--durations=25", *beside, *coverage, env={**counted, **alone})
     check_coverage(session, report)
     session.run("node", "web/lint/coverage.mjs", in_browsers, in_node, external=True)
     session.notify("audit")

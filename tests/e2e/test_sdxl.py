@@ -14,7 +14,7 @@ from wsd.zoo import find_family
 FAMILY = find_family("tiny-sdxl")
 PROMPT = "a large red circle left of a small blue square"
 UNWANTED = {
-    negative: Drawing(PROMPT, negative_prompt=negative, seed=2, steps=2) for negative in (None, "")
+    negative: Drawing(PROMPT, negative_prompt=negative, seed=2, steps=1) for negative in (None, "")
 }
 
 
@@ -65,7 +65,7 @@ def test_vae_decode(xl_renderer, xl_pipeline):
     "drawing",
     [
         UNWANTED[None],
-        Drawing(PROMPT, negative_prompt="blue, green", seed=2, steps=2),
+        Drawing(PROMPT, negative_prompt="blue, green", seed=2, steps=1),
         UNWANTED[""],
         Drawing(PROMPT, guidance_scale=1.0, seed=4, steps=2, scheduler="euler"),
     ],

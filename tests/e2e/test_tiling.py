@@ -8,7 +8,7 @@ from wsd.accuracy import psnr, relative_error
 from wsd.drawing import Drawing
 from wsd.tiles import decode_tiles, tile_starts, tile_weights
 
-DRAWING = Drawing("a large red circle left of a small blue square", seed=2, steps=2)
+DRAWING = Drawing("a large red circle left of a small blue square", seed=2, steps=1)
 
 
 @pytest.fixture(scope="module")
