@@ -6,9 +6,9 @@ has subgroups, by their own addition and one barrier.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from wsd.wgsl.variant import SUBGROUPS
+from wsd.wgsl.variant import SUBGROUPS, Launch, Variant
 
 
 @dataclass(frozen=True)
@@ -25,25 +25,20 @@ class Adding:
     together: int
     subgroups: bool
 
-    @property
-    def enable(self) -> str:
-        """Return what stands before all declarations."""
-        return f"enable {SUBGROUPS};\n" if self.subgroups else ""
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Return the WebGPU features that this needs."""
-        return (SUBGROUPS,) if self.subgroups else ()
-
-    @property
-    def lanes(self) -> tuple[int, int] | None:
-        """Return the subgroups' sizes that this can do with, None for any."""
-        return (1, self.together) if self.subgroups else None
-
-    @property
-    def shared_bytes(self) -> int:
-        """Return the shared memory of the workgroup."""
-        return 4 * self.threads
+    def variant(self, launch: Launch, operations: int = 0) -> Variant:
+        """Return the variant of one launch that adds up so."""
+        variant = Variant(
+            launches=(launch,),
+            threads=self.threads,
+            shared_bytes=4 * self.threads,
+            operations=operations,
+        )
+        if not self.subgroups:
+            return variant
+        enabled = replace(launch, head=f"enable {SUBGROUPS};\n{launch.head}")
+        return replace(
+            variant, launches=(enabled,), features=(SUBGROUPS,), lanes=(1, self.together)
+        )
 
     @property
     def main(self) -> str:

@@ -37,18 +37,10 @@ def shared_rows(product: Product, subgroups: bool = False) -> Variant:
   }}
 }}
 """
-    return Variant(
-        launches=(
-            Launch(
-                head=adding.enable + head(product),
-                body=body,
-                grid=(-(-product.columns // _RESULTS), product.rows, 1),
-                buffers=product.buffers,
-            ),
-        ),
-        features=adding.features,
-        threads=adding.threads,
-        shared_bytes=adding.shared_bytes,
-        lanes=adding.lanes,
-        operations=product.operations,
+    launch = Launch(
+        head=head(product),
+        body=body,
+        grid=(-(-product.columns // _RESULTS), product.rows, 1),
+        buffers=product.buffers,
     )
+    return adding.variant(launch, product.operations)

@@ -74,12 +74,12 @@ def row_sums(sums: Sums, subgroups: bool = False) -> Variant:
 """
     constants = f"const ROWS = {sums.batch}u;\nconst WIDTH4 = {sums.width // 4}u;\n"
     launch = Launch(
-        head=adding.enable + _head(sums, "vec4<f32>") + constants,
+        head=_head(sums, "vec4<f32>") + constants,
         body=body,
         grid=(-(-sums.batch // rows), 1, 1),
         buffers=sums.buffers,
     )
-    return _variant(launch, adding)
+    return adding.variant(launch)
 
 
 def group_sums(sums: Sums, subgroups: bool = False) -> Variant:
@@ -133,7 +133,7 @@ fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_inde
 }}
 """
     gather = Launch(
-        head=f"{adding.enable}@group(0) @binding(0) var<storage, read_write> result : array<f32>;\n"
+        head="@group(0) @binding(0) var<storage, read_write> result : array<f32>;\n"
         "@group(0) @binding(1) var<storage, read> parts : array<f32>;\n"
         f"const PARTS = {parts}u;\n",
         body=add,
@@ -146,9 +146,10 @@ fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_inde
         grid=(parts, sums.batch, 1),
         buffers=(None, *sums.buffers[1:]),
     )
+    added = adding.variant(gather)
     return replace(
-        _variant(gather, adding),
-        launches=(launch, gather),
+        added,
+        launches=(launch, *added.launches),
         threads=_THREADS,
         shared_bytes=4 * rows * sums.channels,
         scratch_bytes=4 * parts * sums.batch * sums.groups,
@@ -175,22 +176,12 @@ def _whole_groups(sums: Sums, subgroups: bool) -> Variant:
 }}
 """
     launch = Launch(
-        head=adding.enable + _head(sums, "f32") + constants,
+        head=_head(sums, "f32") + constants,
         body=body,
         grid=(sums.groups, sums.batch, 1),
         buffers=sums.buffers,
     )
-    return _variant(launch, adding)
-
-
-def _variant(launch: Launch, adding: Adding) -> Variant:
-    return Variant(
-        launches=(launch,),
-        features=adding.features,
-        threads=adding.threads,
-        shared_bytes=adding.shared_bytes,
-        lanes=adding.lanes,
-    )
+    return adding.variant(launch)
 
 
 def _head(sums: Sums, element: str) -> str:
