@@ -37,7 +37,7 @@ def add_on_gpu(speck_renderer):
 def test_trajectories_on_the_gpu(javascript, family, add_on_gpu, name, prediction):
     family = configure(family, prediction_type=prediction)
     constants = scheduler_constants(family)
-    for count in (1, 2, 4, 20):
+    for count in (1, 2, 4, 20, 50):
         scheduler = build_scheduler(family, name)
         assert count <= max_steps(scheduler)
         _, expected = by_diffusers(scheduler, count, 0.5, SHAPE)

@@ -14,7 +14,7 @@ from wsd.zoo import find_family
 FAMILY = find_family("tiny-sdxl")
 PROMPT = "a large red circle left of a small blue square"
 UNWANTED = {
-    negative: Drawing(PROMPT, negative_prompt=negative, seed=2, steps=1) for negative in (None, "")
+    negative: Drawing(PROMPT, negative_prompt=negative, seed=2, steps=2) for negative in (None, "")
 }
 
 
