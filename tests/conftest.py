@@ -22,7 +22,7 @@ from wsd.zoo import Family, find_family
 
 # Files whose tests load the same model into a page: it takes a minute, so one worker has
 # them all.
-_SHIPPED = ("test_meaning", "test_page", "test_parity", "test_selftest", "test_tiling")
+_SHIPPED = ("test_meaning", "test_page", "test_parity", "test_selftest")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -35,8 +35,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             file = super()._split_scope(nodeid)
             if Path(file).parent.name != "e2e":
                 return file
-            if "sdxl" in nodeid:
-                return "sdxl"
+            if "tiny_sdxl" in nodeid:
+                return "tiny-sdxl"
             return "shipped" if Path(file).stem in _SHIPPED else file
 
     return ByModel(config, log)

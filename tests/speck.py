@@ -9,36 +9,75 @@ from wsd.zoo import FAMILIES
 from wsd.zoo.classes import autoencoder, clip, unet
 
 _TINY = FAMILIES["tiny-sd15"]
+_XL = FAMILIES["tiny-sdxl"]
 _WIDTH = 16
+
+
+def _clip(class_name: str, name: str, activation: str, hidden_state: int | None, layers: int):
+    return clip(
+        class_name, name, hidden_state, vocab_size=720, hidden_size=_WIDTH,
+        intermediate_size=_WIDTH, projection_dim=_WIDTH, num_hidden_layers=layers,
+        num_attention_heads=2, hidden_act=activation, bos_token_id=718, eos_token_id=719,
+        pad_token_id=719,
+    )  # fmt: skip
+
+
+_UNET = {
+    "sample_size": 16, "down_block_types": ("CrossAttnDownBlock2D",),
+    "up_block_types": ("CrossAttnUpBlock2D",), "layers_per_block": 1, "attention_head_dim": 2,
+    "cross_attention_dim": _WIDTH,
+}  # fmt: skip
+
+
+def _autoencoder(scaling_factor: float):
+    return autoencoder(
+        down_block_types=("DownEncoderBlock2D",), up_block_types=("UpDecoderBlock2D",),
+        block_out_channels=(8,), layers_per_block=1, norm_num_groups=4, sample_size=16,
+        scaling_factor=scaling_factor,
+    )  # fmt: skip
+
 
 SPECK = replace(
     _TINY,
     name="speck",
     title="A model for tests",
     components=(
-        clip(
-            "CLIPTextModel", "text_encoder", vocab_size=720, hidden_size=_WIDTH,
-            intermediate_size=_WIDTH, projection_dim=_WIDTH, num_hidden_layers=1,
-            num_attention_heads=2, hidden_act="quick_gelu", bos_token_id=718, eos_token_id=719,
-            pad_token_id=719,
-        ),
-        unet(
-            sample_size=16, down_block_types=("CrossAttnDownBlock2D",),
-            up_block_types=("CrossAttnUpBlock2D",), block_out_channels=(16,),
-            layers_per_block=1, attention_head_dim=2, cross_attention_dim=_WIDTH,
-            norm_num_groups=4,
-        ),
-        autoencoder(
-            down_block_types=("DownEncoderBlock2D",), up_block_types=("UpDecoderBlock2D",),
-            block_out_channels=(8,), layers_per_block=1, norm_num_groups=4, sample_size=16,
-            scaling_factor=0.18215,
-        ),
+        _clip("CLIPTextModel", "text_encoder", "quick_gelu", None, 1),
+        unet(**_UNET, block_out_channels=(16,), norm_num_groups=4),
+        _autoencoder(0.18215),
     ),
     vae_scale_factor=1,
     sizes=((16, 16),),
     tile=12,
     weights=None,
-)  # fmt: skip
+)
+
+# SDXL's code path: two text encoders of which the layer before the last counts, pooled text,
+# time ids, layers of several transformer blocks.
+SPECK_XL = replace(
+    _XL,
+    name="speck-xl",
+    title="A model for tests of SDXL",
+    components=(
+        _clip("CLIPTextModel", "text_encoder", "quick_gelu", -2, 2),
+        _clip("CLIPTextModelWithProjection", "text_encoder_2", "gelu", -2, 2),
+        unet(
+            **{**_UNET, "cross_attention_dim": 2 * _WIDTH},
+            block_out_channels=(16,),
+            norm_num_groups=4,
+            transformer_layers_per_block=(2,),
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=_WIDTH + 6 * 8,
+        ),
+        _autoencoder(0.13025),
+    ),
+    vae_scale_factor=1,
+    sizes=((16, 16),),
+    tile=12,
+    weights=None,
+)
 
 # Another model of the same library.
 TWIN = replace(SPECK, name="twin", title="Another model")
@@ -49,13 +88,8 @@ BROAD = replace(
     name="broad",
     components=(
         SPECK.components[0],
-        unet(
-            sample_size=16, down_block_types=("CrossAttnDownBlock2D",),
-            up_block_types=("CrossAttnUpBlock2D",), block_out_channels=(64,),
-            layers_per_block=1, attention_head_dim=2, cross_attention_dim=_WIDTH,
-            norm_num_groups=32, mid_block_type=None,
-        ),
+        unet(**_UNET, block_out_channels=(64,), norm_num_groups=32, mid_block_type=None),
         SPECK.components[2],
     ),
     sizes=((16, 16),),
-)  # fmt: skip
+)

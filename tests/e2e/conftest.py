@@ -20,7 +20,6 @@ from wsd.expect import write_expected
 from wsd.progress import Quiet
 from wsd.render import LoadOptions, OpenHost, Renderer, open_renderer
 from wsd.serve import served
-from wsd.zoo import find_family
 
 # A software adapter on two busy cores takes its time.
 TIMEOUT_MS = 180_000
@@ -83,19 +82,6 @@ def open_model(open_host: OpenHost) -> OpenModel:
 @pytest.fixture(scope="session")
 def renderer(open_model: OpenModel, bundle: Path) -> Iterator[Renderer]:
     with open_model(bundle) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="session")
-def xl_renderer(
-    open_model: OpenModel, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Renderer]:
-    family = find_family("tiny-sdxl")
-    out = tmp_path_factory.mktemp("bundle") / "xl"
-    checkpoint = Checkpoint(choose_checkpoint(family, None, None), family)
-    library = compile_library(family, family.sizes, "f32", Quiet())
-    build_bundle(checkpoint, library, out, Quiet())
-    with open_model(out) as opened:
         yield opened
 
 

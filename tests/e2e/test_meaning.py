@@ -1,8 +1,15 @@
 """Does the browser draw what was asked for? Prompts that no training saw."""
 
+from wsd.accuracy import psnr, relative_error
+from wsd.build import build_bundle
+from wsd.checkpoint import Checkpoint, choose_checkpoint
+from wsd.compile import compile_library
 from wsd.drawing import Drawing
+from wsd.progress import Quiet
+from wsd.reference import draw_reference, load_pipeline
 from wsd.tiny.evaluate import held_out_scenes
 from wsd.tiny.measure import score
+from wsd.zoo import find_family
 
 
 def chosen():
@@ -18,19 +25,28 @@ def chosen():
     )
 
 
-def assert_drawn(renderer, scene):
+def assert_drawn(renderer, pipeline, family):
+    scene = chosen()
     # Fewer steps than usual: software adapters are slow, and these are enough here.
-    drawn = renderer.draw(Drawing(scene.caption, steps=8, seed=2))
+    drawing = Drawing(scene.caption, steps=8, seed=2)
+    drawn = renderer.draw(drawing)
     found = score(scene, drawn.images[0])
     assert found.color
     assert found.shape
     assert found.count
     assert found.relation is not False
+    images, latents = draw_reference(family, pipeline, drawing, Quiet())
+    assert relative_error(drawn.latents, latents) < 1e-3
+    assert psnr(drawn.images, images) > 40
 
 
-def test_tiny_sd15_draws_a_held_out_prompt(renderer):
-    assert_drawn(renderer, chosen())
+def test_tiny_sd15_draws_a_held_out_prompt(renderer, pipeline, family):
+    assert_drawn(renderer, pipeline, family)
 
 
-def test_tiny_sdxl_draws_a_held_out_prompt(xl_renderer):
-    assert_drawn(xl_renderer, chosen())
+def test_tiny_sdxl_draws_a_held_out_prompt(open_model, tmp_path):
+    family = find_family("tiny-sdxl")
+    checkpoint = Checkpoint(choose_checkpoint(family, None, None), family)
+    library = compile_library(family, family.sizes, "f32", Quiet())
+    with open_model(build_bundle(checkpoint, library, tmp_path / "xl", Quiet())) as renderer:
+        assert_drawn(renderer, load_pipeline(checkpoint), family)

@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from speck import SPECK_XL
 
 from wsd.accuracy import psnr, relative_error
+from wsd.build import build_bundle
 from wsd.checkpoint import Checkpoint, choose_checkpoint
+from wsd.compile import compile_library
 from wsd.drawing import Drawing
 from wsd.progress import Quiet
 from wsd.reference import draw_reference, load_pipeline
-from wsd.zoo import find_family
 
-FAMILY = find_family("tiny-sdxl")
 PROMPT = "a large red circle left of a small blue square"
 UNWANTED = {
     negative: Drawing(PROMPT, negative_prompt=negative, seed=2, steps=2) for negative in (None, "")
@@ -19,30 +20,43 @@ UNWANTED = {
 
 
 @pytest.fixture(scope="module")
-def xl_pipeline():
-    return load_pipeline(Checkpoint(choose_checkpoint(FAMILY, None, None), FAMILY))
+def checkpoint():
+    return Checkpoint(choose_checkpoint(SPECK_XL, None, 0), SPECK_XL)
+
+
+@pytest.fixture(scope="module")
+def renderer(open_model, checkpoint, tmp_path_factory):
+    library = compile_library(SPECK_XL, SPECK_XL.sizes, "f32", Quiet())
+    out = tmp_path_factory.mktemp("bundle") / "xl"
+    with open_model(build_bundle(checkpoint, library, out, Quiet())) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def pipeline(checkpoint):
+    return load_pipeline(checkpoint)
 
 
 @pytest.mark.parametrize("prompt", ["", PROMPT, "red " * 200])
-def test_text_embeddings(xl_renderer, xl_pipeline, prompt):
+def test_text_embeddings(renderer, pipeline, prompt):
     with torch.no_grad():
-        states, _, pooled, _ = xl_pipeline.encode_prompt(prompt, do_classifier_free_guidance=False)
-    found = xl_renderer.encode_text(prompt)
+        states, _, pooled, _ = pipeline.encode_prompt(prompt, do_classifier_free_guidance=False)
+    found = renderer.encode_text(prompt)
     assert relative_error(found["text_embeddings"], states.numpy()) < 1e-4
     assert relative_error(found["pooled_text"], pooled.numpy()) < 1e-4
 
 
-def test_one_unet_step(xl_renderer, xl_pipeline):
+def test_one_unet_step(renderer, pipeline):
     generator = torch.Generator().manual_seed(1)
-    latents = torch.randn(1, 4, 24, 24, generator=generator)
-    text = torch.randn(1, 77, 192, generator=generator)
-    pooled = torch.randn(1, 96, generator=generator)
-    time_ids = torch.tensor([[512.0, 640.0, 8.0, 16.0, 192.0, 192.0]])
+    latents = torch.randn(1, 4, 16, 16, generator=generator)
+    text = torch.randn(1, 77, 32, generator=generator)
+    pooled = torch.randn(1, 16, generator=generator)
+    time_ids = torch.tensor([[512.0, 640.0, 8.0, 16.0, 16.0, 16.0]])
     with torch.no_grad():
-        expected = xl_pipeline.unet(
+        expected = pipeline.unet(
             latents, 700, text, added_cond_kwargs={"text_embeds": pooled, "time_ids": time_ids}
         ).sample
-    found = xl_renderer.predict_noise(
+    found = renderer.predict_noise(
         {
             "latents": latents.numpy(),
             "timestep": np.array([700]),
@@ -54,11 +68,11 @@ def test_one_unet_step(xl_renderer, xl_pipeline):
     assert relative_error(found, expected.numpy()) < 1e-4
 
 
-def test_vae_decode(xl_renderer, xl_pipeline):
-    latents = torch.randn(1, 4, 24, 24, generator=torch.Generator().manual_seed(5))
+def test_vae_decode(renderer, pipeline):
+    latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
-        expected = xl_pipeline.vae.decode(latents / 0.13025).sample
-    assert relative_error(xl_renderer.decode_latents(latents.numpy()), expected.numpy()) < 1e-4
+        expected = pipeline.vae.decode(latents / 0.13025).sample
+    assert relative_error(renderer.decode_latents(latents.numpy()), expected.numpy()) < 1e-4
 
 
 @pytest.mark.parametrize(
@@ -71,18 +85,18 @@ def test_vae_decode(xl_renderer, xl_pipeline):
     ],
     ids=["no-negative", "negative", "empty-negative", "unguided"],
 )
-def test_whole_pictures(xl_renderer, xl_pipeline, drawing):
-    images, latents = draw_reference(FAMILY, xl_pipeline, drawing, Quiet())
-    drawn = xl_renderer.draw(drawing)
+def test_whole_pictures(renderer, pipeline, drawing):
+    images, latents = draw_reference(SPECK_XL, pipeline, drawing, Quiet())
+    drawn = renderer.draw(drawing)
     assert drawn.images.std() > 5
     assert relative_error(drawn.latents, latents) < 1e-3
     assert psnr(drawn.images, images) > 40
 
 
-def test_an_empty_negative_prompt_is_not_the_same_as_none(xl_pipeline):
+def test_an_empty_negative_prompt_is_not_the_same_as_none(pipeline):
     """So that whoever draws both as diffusers does tells them apart."""
     without, empty = (
-        draw_reference(FAMILY, xl_pipeline, UNWANTED[negative], Quiet())[1]
+        draw_reference(SPECK_XL, pipeline, UNWANTED[negative], Quiet())[1]
         for negative in (None, "")
     )
     assert relative_error(without, empty) > 2e-3

@@ -25,6 +25,10 @@ _SMALL = 1 << 30
 _LEAST_OUTPUTS = 32
 _THREADS = 64
 _TILE_EDGES = (4, 2)
+# A thread of 8x8 outputs loads half as much for each as one of 4x4, which is nearly all that a
+# software adapter does; fewer threads than this leave other GPUs idle.
+_LARGE_EDGE = 8
+_LEAST_THREADS = 256
 # Names of the stages that make the operands.
 _LOADS = ("pad_temp", UNPACKED)
 
@@ -132,10 +136,17 @@ def _tile_edges(schedule: Any, block: Any) -> list[int]:
         for iterator, kind in zip(statement.iter_vars, block.dom_kind(), strict=True)
         if kind == "S"
     ]
-    edges = [1] * len(spatial)
+    axes = []
     for own, other in (operands, operands[::-1]):
         for axis, (name, extent) in reversed(list(enumerate(spatial))):
             if name in own and name not in other and extent > 1:
-                edges[axis] = next((e for e in _TILE_EDGES if extent % e == 0), 1)
+                axes.append(axis)
                 break
+    extents = [extent for _, extent in spatial]
+    large = len(axes) == 2 and all(extents[axis] % _LARGE_EDGE == 0 for axis in axes)
+    large = large and math.prod(extents) >= _LEAST_THREADS * _LARGE_EDGE**2
+    edges = [1] * len(spatial)
+    for axis in axes:
+        smaller = next((e for e in _TILE_EDGES if extents[axis] % e == 0), 1)
+        edges[axis] = _LARGE_EDGE if large else smaller
     return edges
