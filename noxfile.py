@@ -79,20 +79,27 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
-    check_style(session)
-    check_security(session)
-    with session.chdir("web"):
-        session.run("npm", "test", external=True)
+    # Checks leave a core idle, and the first test that builds waits a minute for this.
+    program = "from wsd.wasm.runtime import runtime_objects; runtime_objects()"
+    with subprocess.Popen([Path(session.bin) / "python", "-c", program]) as runtime:
+        check_style(session)
+        check_security(session)
+        with session.chdir("web"):
+            session.run("npm", "test", external=True)
+    if runtime.returncode:
+        session.error("the runtime was not compiled: see above")
     report = ROOT / "out" / "coverage.json"
     coverage = ("--cov=wsd", "--cov-branch", f"--cov-report=json:{report}")
     in_browsers, in_node = (ROOT / "out" / f"coverage-{name}" for name in ("web", "unit"))
     shutil.rmtree(in_browsers, ignore_errors=True)
-    # Much of a browser's test is waiting. Who takes which tests: tests/conftest.py.
-    beside = ("--numprocesses=logical", "--maxprocesses=4")
+    # Who takes which tests: tests/conftest.py. The long ones first, so that none is left for
+    # one worker when the others have nothing to do any more.
+    beside = ("--numprocesses=logical", "--maxprocesses=4", "--no-loadscope-reorder")
+    order = [f"tests/{name}" for name in ("e2e", "integration", "kernels", "security", "unit")]
     counted = {"WSD_COVERAGE": str(in_browsers)}
     # There is a worker a core: threads of one would wait for those of another.
     alone = dict.fromkeys(("OMP_NUM_THREADS", "TVM_NUM_THREADS"), "1")
-    session.run("pytest", "--durations=25", *beside, *coverage, env={**counted, **alone})
+    session.run("pytest", "--durations=25", *beside, *coverage, *order, env={**counted, **alone})
     check_coverage(session, report)
     session.run("node", "web/lint/coverage.mjs", in_browsers, in_node, external=True)
     session.notify("audit")
