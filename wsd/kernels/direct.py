@@ -26,7 +26,8 @@ _LEAST_OUTPUTS = 32
 _THREADS = 64
 _TILE_EDGES = (4, 2)
 # A thread of 8x8 outputs loads half as much for each as one of 4x4, which is nearly all that a
-# software adapter does; fewer threads than this leave other GPUs idle.
+# software adapter does; fewer threads than this leave other GPUs idle. Not of packed weights:
+# their 50 kB of shader take a software adapter minutes to compile.
 _LARGE_EDGE = 8
 _LEAST_THREADS = 256
 # Names of the stages that make the operands.
@@ -56,7 +57,7 @@ class DirectProduct(dlight.base.ScheduleRule):
             return None
         result = after[0].block_rv if after else schedule.cache_write(product.block_rv, 0, "global")
         ready = [found[0].block_rv if found else None for found in loads.values()]
-        edges = _tile_edges(schedule, product)
+        edges = _tile_edges(schedule, product, packed=bool(loads[UNPACKED]))
         try:
             _schedule_tiles(schedule, ready, product.block_rv, result, edges)
         except ScheduleError:
@@ -120,7 +121,7 @@ def _is_small_product(schedule: Any, block: Any) -> bool:
     return reads == 2 and outputs >= _LEAST_OUTPUTS and math.prod(extents) <= _SMALL
 
 
-def _tile_edges(schedule: Any, block: Any) -> list[int]:
+def _tile_edges(schedule: Any, block: Any, packed: bool) -> list[int]:
     """Return the edge of a thread's tile along each output axis.
 
     The tile spans the last axis that only the first operand has and the last
@@ -143,7 +144,7 @@ def _tile_edges(schedule: Any, block: Any) -> list[int]:
                 axes.append(axis)
                 break
     extents = [extent for _, extent in spatial]
-    large = len(axes) == 2 and all(extents[axis] % _LARGE_EDGE == 0 for axis in axes)
+    large = not packed and len(axes) == 2 and all(extents[axis] % _LARGE_EDGE == 0 for axis in axes)
     large = large and math.prod(extents) >= _LEAST_THREADS * _LARGE_EDGE**2
     edges = [1] * len(spatial)
     for axis in axes:
