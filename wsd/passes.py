@@ -15,6 +15,7 @@ from wsd.channels_last import channels_last
 from wsd.kernels import LEGALIZERS
 from wsd.kernels.attention import RowAttention
 from wsd.kernels.direct import DirectProduct
+from wsd.kernels.elementwise import Elementwise
 from wsd.kernels.rows import RowReduction
 from wsd.kernels.variants import find_variants
 from wsd.tvm_compat import IRModule, buffers_of, dlight, estimate_operations, target, tir
@@ -33,6 +34,7 @@ def schedule_rules() -> tuple[Any, ...]:
     """Return the schedule rules in the order in which they are tried."""
     gpu = dlight.gpu
     return (
+        Elementwise(),
         RowAttention(),
         DirectProduct(),
         RowReduction(),
