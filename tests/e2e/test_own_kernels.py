@@ -20,11 +20,21 @@ from wsd.render import LoadOptions, open_renderer
 
 
 @pytest.fixture(scope="module")
-def broad(tmp_path_factory):
+def library():
+    return compile_library(BROAD, BROAD.sizes, "f16", Quiet())
+
+
+@pytest.fixture(scope="module")
+def broad(library, tmp_path_factory):
     checkpoint = Checkpoint(random_checkpoint(BROAD, 0), BROAD)
-    library = compile_library(BROAD, BROAD.sizes, "f16", Quiet())
     out = tmp_path_factory.mktemp("bundle") / "broad"
     return checkpoint, library, build_bundle(checkpoint, library, out, Quiet())
+
+
+def test_shaders_stay_small(library):
+    """Of packed weights, those of 45 kB took a software adapter minutes to compile."""
+    sizes = {name: len(code) for name, code in library.shaders.items()}
+    assert max(sizes.values()) < 40_000, max(sizes, key=sizes.get)
 
 
 def test_a_unet_of_broad_layers(broad):

@@ -26,10 +26,12 @@ _LEAST_OUTPUTS = 32
 _THREADS = 64
 _TILE_EDGES = (4, 2)
 # A thread of 8x8 outputs loads half as much for each as one of 4x4, which is nearly all that a
-# software adapter does; fewer threads than this leave other GPUs idle. Not of packed weights:
-# their 50 kB of shader take a software adapter minutes to compile.
+# software adapter does; fewer threads than this leave other GPUs idle. Its 50 kB of shader take
+# a second to compile instead of 0.2, which fewer multiply-adds than this do not make good in a
+# picture. Packed weights never do: unpacking them makes it minutes.
 _LARGE_EDGE = 8
 _LEAST_THREADS = 256
+_LARGE_WORK = 1 << 24
 # Names of the stages that make the operands.
 _LOADS = ("pad_temp", UNPACKED)
 
@@ -144,8 +146,13 @@ def _tile_edges(schedule: Any, block: Any, packed: bool) -> list[int]:
                 axes.append(axis)
                 break
     extents = [extent for _, extent in spatial]
-    large = not packed and len(axes) == 2 and all(extents[axis] % _LARGE_EDGE == 0 for axis in axes)
-    large = large and math.prod(extents) >= _LEAST_THREADS * _LARGE_EDGE**2
+    large = (
+        not packed
+        and len(axes) == 2
+        and all(extents[axis] % _LARGE_EDGE == 0 for axis in axes)
+        and math.prod(extents) >= _LEAST_THREADS * _LARGE_EDGE**2
+        and math.prod(iterator.dom for iterator in block.iters) >= _LARGE_WORK
+    )
     edges = [1] * len(spatial)
     for axis in axes:
         smaller = next((e for e in _TILE_EDGES if extents[axis] % e == 0), 1)
