@@ -99,6 +99,11 @@ def build(
     plan: bool,
 ) -> None:
     """Build a bundle: compiled model, weights and page."""
+    if library is not None and (dtype is not None or sizes):
+        raise UsageError(
+            "--library is given, and --dtype or --size too",
+            "a library is compiled for its sizes and its dtype: leave them out",
+        )
     from wsd.build import build_bundle
     from wsd.checkpoint import Checkpoint, choose_checkpoint
     from wsd.folders import check_absent
@@ -138,11 +143,6 @@ def _find_library(
         from wsd.sizes import check_sizes
 
         return compile_library(family, check_sizes(family, sizes), dtype or "f32", progress)
-    if dtype is not None or sizes:
-        raise UsageError(
-            "--library is given, and --dtype or --size too",
-            "a library is compiled for its sizes and its dtype: leave them out",
-        )
     library = read_library(folder)
     check_library(library, family)
     return library

@@ -25,10 +25,9 @@ def chosen():
     )
 
 
-def assert_drawn(renderer, pipeline, family):
+def assert_drawn(renderer, pipeline, family, steps):
     scene = chosen()
-    # Fewer steps than usual: software adapters are slow, and these are enough here.
-    drawing = Drawing(scene.caption, steps=8, seed=2)
+    drawing = Drawing(scene.caption, steps=steps, seed=2)
     drawn = renderer.draw(drawing)
     found = score(scene, drawn.images[0])
     assert found.color
@@ -40,8 +39,9 @@ def assert_drawn(renderer, pipeline, family):
     assert psnr(drawn.images, images) > 40
 
 
+# Fewer steps than usual: software adapters are slow, and these are enough here.
 def test_tiny_sd15_draws_a_held_out_prompt(renderer, pipeline, family):
-    assert_drawn(renderer, pipeline, family)
+    assert_drawn(renderer, pipeline, family, steps=8)
 
 
 def test_tiny_sdxl_draws_a_held_out_prompt(open_model, tmp_path):
@@ -49,4 +49,4 @@ def test_tiny_sdxl_draws_a_held_out_prompt(open_model, tmp_path):
     checkpoint = Checkpoint(choose_checkpoint(family, None, None), family)
     library = compile_library(family, family.sizes, "f32", Quiet())
     with open_model(build_bundle(checkpoint, library, tmp_path / "xl", Quiet())) as renderer:
-        assert_drawn(renderer, load_pipeline(checkpoint), family)
+        assert_drawn(renderer, load_pipeline(checkpoint), family, steps=5)

@@ -134,7 +134,7 @@ def test_a_gpu_that_is_too_small_is_told_before_anything_is_fetched(visitor, ori
 
 NOT_FOUND = ({"status": 404}, "the server answered 404")
 FAILURES = {
-    # Shards are fetched once all pipelines are compiled, which takes seconds.
+    # Fetched while pipelines are compiled, so that is stopped too.
     "vae-0": [
         NOT_FOUND,
         ({"body": "1234"}, "ended after 4 of "),

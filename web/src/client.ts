@@ -24,6 +24,7 @@ export type { ProgressEvent } from "./progress";
 export { readText, writeText } from "./png";
 export type { Preflight } from "./preflight";
 export { compiledSizes } from "./manifest";
+export { selfTestProblem } from "./selftest";
 export type { Settings } from "./settings";
 export { formatSettings, parseSettings } from "./settings";
 

@@ -18,3 +18,18 @@ export async function* inOrder<Item, Result>(
     yield await running.shift()!;
   }
 }
+
+/** Do several kinds of work beside one another; the first that fails stops the others. */
+export async function together(
+  works: ((signal: AbortSignal) => Promise<void>)[],
+  signal?: AbortSignal,
+): Promise<void> {
+  const failed = new AbortController();
+  const either = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
+  try {
+    await Promise.all(works.map((work) => work(either)));
+  } catch (error) {
+    failed.abort();
+    throw error;
+  }
+}

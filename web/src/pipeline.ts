@@ -20,6 +20,7 @@ import type { GenerateOptions, ResolvedOptions } from "./options";
 import { resolveOptions } from "./options";
 import { Predictor } from "./predictor";
 import type { OnProgress } from "./progress";
+import { together } from "./parallel";
 import { counter } from "./progress";
 import type { Tensor } from "./runtime";
 import { Runtime } from "./runtime";
@@ -93,12 +94,20 @@ export class Pipeline {
           "The GPU's buffers are too small to decode a picture whole: it is decoded in tiles.",
         );
       }
-      await runtime.guard(async () => {
-        await pipeline.prepare(size, manifest.defaults.guidance_scale > 1, report);
-        throwIfAborted(signal);
-        if (components.offload) await components.need("text_encoder", report, signal);
-        else await components.needAll(report, signal);
-      });
+      pipeline.check(size);
+      // The weights' progress is told first: with a large model they take longest.
+      let weightsLoaded = false;
+      const reportOnce: OnProgress = (event) => {
+        if (weightsLoaded) report(event);
+      };
+      const prepare = async (either: AbortSignal): Promise<void> =>
+        pipeline.prepare(size, manifest.defaults.guidance_scale > 1, reportOnce, either);
+      const loadWeights = async (either: AbortSignal): Promise<void> => {
+        if (components.offload) await components.need("text_encoder", report, either);
+        else await components.needAll(report, either);
+        weightsLoaded = true;
+      };
+      await runtime.guard(() => together([loadWeights, prepare], signal));
       return pipeline;
     } catch (error) {
       runtime.dispose();
@@ -111,18 +120,28 @@ export class Pipeline {
    *
    * @throws UnsupportedError if the GPU has no buffers for it.
    */
-  private async prepare(size: Size, guided: boolean, report: OnProgress): Promise<void> {
-    const problem = sizeProblem(this.manifest, size, this.limits);
-    if (problem !== undefined) throw problem;
+  private async prepare(
+    size: Size,
+    guided: boolean,
+    report: OnProgress,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    this.check(size);
     const functions = [
       ...this.model.entries("text_encoder"),
       this.model.entry(guided && this.guidesAtOnce(size) ? "guided_unet" : "unet", size),
       this.model.entry("linear_combination", size),
       ...this.decoder.functions(size),
     ];
-    await this.model.runtime.prepare(functions, (loaded, total) =>
-      report({ stage: "pipelines", loaded, total }),
-    );
+    const told = (loaded: number, total: number): void =>
+      report({ stage: "pipelines", loaded, total });
+    await this.model.runtime.prepare(functions, told, signal);
+  }
+
+  /** @throws UnsupportedError if the GPU has no buffers for pictures of this size. */
+  private check(size: Size): void {
+    const problem = sizeProblem(this.manifest, size, this.limits);
+    if (problem !== undefined) throw problem;
   }
 
   /** Bring what a stage needs to the GPU. */

@@ -12,7 +12,7 @@ import * as tvmjs from "tvmjs";
 import type { Usage } from "./api";
 import type { Ceilings } from "./ceilings";
 import { measureCeilings } from "./ceilings";
-import { DeviceLostError, OutOfMemoryError, WsdError } from "./errors";
+import { DeviceLostError, OutOfMemoryError, throwIfAborted, WsdError } from "./errors";
 import type { Abilities, KernelChoice, KernelTable } from "./kernels";
 import { chooseVariant } from "./kernels";
 import type { FunctionInfo, Kernel, TvmContext } from "./launcher";
@@ -45,7 +45,11 @@ export interface OwnKernels {
   abilities: Abilities;
 }
 
+/** Pipelines that are compiled at once: as many keep any driver busy, and are soon stopped. */
+const COMPILED_AT_ONCE = 16;
+
 export class Runtime {
+  private disposed = false;
   /** Names of the kernels whose pipelines are compiled. */
   private readonly ready = new Set<string>();
   private profiler: Profiler | undefined;
@@ -96,6 +100,7 @@ export class Runtime {
   async prepare(
     functions: EntryPoint[],
     onProgress: (loaded: number, total: number) => void,
+    signal?: AbortSignal,
   ): Promise<void> {
     const wanted = new Set(functions.flatMap(({ kernels }) => kernels));
     const missing = [...wanted].filter((name) => !this.ready.has(name));
@@ -108,33 +113,36 @@ export class Runtime {
       FunctionInfo
     >;
     const getShader = module.getFunction("webgpu.get_shader");
-    const codes = missing.map((name) => getShader(name) as string);
+    const codes = new Map(missing.map((name) => [name, getShader(name) as string]));
     const install = this.instance.detachFromCurrentScope(
       module.getFunction("webgpu.update_prebuild"),
     );
     this.instance.endScope();
     let loaded = 0;
+    const names = missing.values();
+    const compileOneByOne = async (): Promise<void> => {
+      for (const name of names) {
+        const variant = chooseVariant(this.own.table, name, this.own.abilities, this.own.choice);
+        const kernel =
+          variant === undefined
+            ? await context.createShaderAsync(infos[name]!, codes.get(name)!)
+            : await this.launcher!.create(variant, infos[name]!);
+        throwIfAborted(signal); // whoever stops it may have disposed of everything
+        this.instance.beginScope();
+        install(name, (...args: number[]) => {
+          this.profiler?.begin(name);
+          kernel(...args);
+        });
+        this.instance.endScope();
+        this.ready.add(name);
+        loaded += 1;
+        onProgress(loaded, missing.length);
+      }
+    };
     try {
-      await Promise.all(
-        missing.map(async (name, index) => {
-          const variant = chooseVariant(this.own.table, name, this.own.abilities, this.own.choice);
-          const kernel =
-            variant === undefined
-              ? await context.createShaderAsync(infos[name]!, codes[index]!)
-              : await this.launcher!.create(variant, infos[name]!);
-          this.instance.beginScope();
-          install(name, (...args: number[]) => {
-            this.profiler?.begin(name);
-            kernel(...args);
-          });
-          this.instance.endScope();
-          this.ready.add(name);
-          loaded += 1;
-          onProgress(loaded, missing.length);
-        }),
-      );
+      await Promise.all(Array.from({ length: COMPILED_AT_ONCE }, compileOneByOne));
     } finally {
-      install.dispose();
+      if (!this.disposed) install.dispose();
     }
   }
 
@@ -293,6 +301,7 @@ export class Runtime {
   /** Release everything; the device is destroyed with it. */
   dispose(): void {
     // tvmjs disposes of an instance whose device is lost.
+    this.disposed = true;
     if (this.failure !== undefined) return;
     this.watch.stop();
     for (const compiled of this.functions.values()) compiled.dispose();

@@ -8,7 +8,7 @@ import { OptionError, throwIfAborted } from "./errors";
 import type { Files } from "./files";
 import { hasBuffersFor } from "./fit";
 import type { StageAccess } from "./fit";
-import type { EntryPoint } from "./manifest";
+import type { EntryPoint, Manifest } from "./manifest";
 import { valueCount } from "./manifest";
 import type { Model } from "./model";
 import type { OnProgress } from "./progress";
@@ -32,6 +32,15 @@ interface ExpectedStage {
 
 /** By the precision of the weights: what rounding them costs is no fault of the GPU's. */
 const LIMITS: Record<string, number> = { f32: 1e-3, f16: 1e-2, w8a16: 1e-1 };
+
+/** Why a model cannot be tested, if it cannot: to be asked before anything is downloaded. */
+export function selfTestProblem(manifest: Manifest): OptionError | undefined {
+  if (manifest.self_test !== undefined) return undefined;
+  return new OptionError(
+    "this model came without expected values",
+    "make them with `wsd expect`, and build the bundle with --self-test",
+  );
+}
 
 /**
  * Run the stages that the GPU has buffers for, one after another.
@@ -65,14 +74,9 @@ async function readStages(
   files: Files,
   signal?: AbortSignal,
 ): Promise<ExpectedStage[]> {
-  const { self_test: entry } = model.manifest;
-  if (entry === undefined) {
-    throw new OptionError(
-      "this model came without expected values",
-      "make them with `wsd expect`, and build the bundle with --self-test",
-    );
-  }
-  const bytes = await files.get(entry, () => undefined, signal);
+  const problem = selfTestProblem(model.manifest);
+  if (problem !== undefined) throw problem;
+  const bytes = await files.get(model.manifest.self_test!, () => undefined, signal);
   return (JSON.parse(new TextDecoder().decode(bytes)) as { stages: ExpectedStage[] }).stages;
 }
 

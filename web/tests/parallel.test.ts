@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { inOrder } from "../src/parallel";
+import { inOrder, together } from "../src/parallel";
 
 const after = (milliseconds: number): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, milliseconds));
@@ -27,4 +27,34 @@ test("the first failure is the one that is told", async () => {
     for await (const result of inOrder([0, 1, 2, 3], 4, work)) found.push(result);
   }).rejects.toThrow("failed at 2");
   expect(found).toEqual([0, 1]);
+});
+
+test("a failure stops what is done beside it, and is told at once", async () => {
+  let stopped = false;
+  const waits = async (signal: AbortSignal): Promise<void> => {
+    signal.addEventListener("abort", () => (stopped = true));
+    await new Promise(() => undefined);
+  };
+  const fails = async (): Promise<void> => {
+    await after(5);
+    throw new Error("no such file");
+  };
+  await expect(together([waits, fails])).rejects.toThrow("no such file");
+  expect(stopped).toBe(true);
+});
+
+test("whoever cancels cancels all of it", async () => {
+  const controller = new AbortController();
+  const seen: string[] = [];
+  const work = (name: string) => (signal: AbortSignal) =>
+    new Promise<void>((_, reject) =>
+      signal.addEventListener("abort", () => {
+        seen.push(name);
+        reject(new Error(`stopped: ${name}`));
+      }),
+    );
+  const all = together([work("one"), work("two")], controller.signal);
+  controller.abort();
+  await expect(all).rejects.toThrow("stopped: one");
+  expect(seen).toEqual(["one", "two"]);
 });

@@ -1,6 +1,6 @@
 /** The self-test page: one button, a table and a report. */
 
-import { preflight, StableDiffusionPipeline } from "../client";
+import { preflight, selfTestProblem, StableDiffusionPipeline } from "../client";
 import { element, fill, row } from "./elements";
 import { offeredModels } from "./models";
 import type { Found } from "./report";
@@ -17,7 +17,8 @@ async function examine(manifestUrl: string, signal: AbortSignal): Promise<Found>
   try {
     const { manifest, adapter, problems } = await preflight(manifestUrl);
     Object.assign(found, { manifest, adapter });
-    if (problems[0] !== undefined) throw problems[0];
+    const problem = problems[0] ?? selfTestProblem(manifest);
+    if (problem !== undefined) throw problem;
     pipeline = await StableDiffusionPipeline.fromPretrained(manifestUrl, {
       onProgress: showProgress,
       onNotice: (notice) => {
