@@ -235,7 +235,9 @@ async (manifest) => {
     const onProgress = ({ stage }) => { if (stage === wanted) controller.abort(); };
     told.push(await load(manifest, { signal: controller.signal, onProgress }));
   }
-  told.push(await load(manifest));
+  const seen = [];
+  const see = ({ stage }) => { if (seen.at(-1) !== stage) seen.push(stage); };
+  told.push(await load(manifest, { onProgress: see }));
   for (const wanted of ["text", "denoise", "decode"]) {
     const controller = new AbortController();
     const onProgress = ({ stage }) => { if (stage === wanted) controller.abort(); };
@@ -245,16 +247,17 @@ async (manifest) => {
   await draw({ numImages: 2 });
   const before = await pipe.usage();
   told.push((await draw({ numImages: 2 })).value.length);
-  return [told, before, await pipe.usage()];
+  return [told, before, await pipe.usage(), seen];
 }
 """
 
 
 def test_cancel_in_every_phase(open_tab):
     tab = open_tab()
-    told, before, after = tab.evaluate(CANCEL, MANIFEST)
+    told, before, after, seen = tab.evaluate(CANCEL, MANIFEST)
     *loading, loaded, text, denoise, decode, drawn = told
     assert loaded == {"value": True}
+    assert seen == ["library", "parameters", "pipelines"]  # though two go on at a time
     assert drawn == 2 * LATENTS
     for phase in (*loading, text, denoise, decode):
         assert phase["name"] == "AbortError"

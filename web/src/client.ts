@@ -23,8 +23,7 @@ export type { OnNotice, Timings } from "./api";
 export type { ProgressEvent } from "./progress";
 export { readText, writeText } from "./png";
 export type { Preflight } from "./preflight";
-export { compiledSizes } from "./manifest";
-export { selfTestProblem } from "./selftest";
+export { compiledSizes, selfTestProblem } from "./manifest";
 export type { Settings } from "./settings";
 export { formatSettings, parseSettings } from "./settings";
 

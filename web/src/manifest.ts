@@ -182,3 +182,12 @@ export function compiledSizes(manifest: Pick<Manifest, "entry_points">): Size[] 
     .map((entry) => entry.size)
     .filter((size) => size !== null);
 }
+
+/** Why a model cannot be tested, if it cannot: to be asked before anything is downloaded. */
+export function selfTestProblem(manifest: Manifest): OptionError | undefined {
+  if (manifest.self_test !== undefined) return undefined;
+  return new OptionError(
+    "this model came without expected values",
+    "make them with `wsd expect`, and build the bundle with --self-test",
+  );
+}

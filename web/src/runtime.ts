@@ -300,8 +300,8 @@ export class Runtime {
 
   /** Release everything; the device is destroyed with it. */
   dispose(): void {
-    // tvmjs disposes of an instance whose device is lost.
     this.disposed = true;
+    // tvmjs disposes of an instance whose device is lost.
     if (this.failure !== undefined) return;
     this.watch.stop();
     for (const compiled of this.functions.values()) compiled.dispose();

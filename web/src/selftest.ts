@@ -4,12 +4,12 @@
  */
 
 import type { StageReport } from "./api";
-import { OptionError, throwIfAborted } from "./errors";
+import { throwIfAborted } from "./errors";
 import type { Files } from "./files";
 import { hasBuffersFor } from "./fit";
 import type { StageAccess } from "./fit";
-import type { EntryPoint, Manifest } from "./manifest";
-import { valueCount } from "./manifest";
+import type { EntryPoint } from "./manifest";
+import { selfTestProblem, valueCount } from "./manifest";
 import type { Model } from "./model";
 import type { OnProgress } from "./progress";
 import { MersenneTwister, randn } from "./rng";
@@ -32,15 +32,6 @@ interface ExpectedStage {
 
 /** By the precision of the weights: what rounding them costs is no fault of the GPU's. */
 const LIMITS: Record<string, number> = { f32: 1e-3, f16: 1e-2, w8a16: 1e-1 };
-
-/** Why a model cannot be tested, if it cannot: to be asked before anything is downloaded. */
-export function selfTestProblem(manifest: Manifest): OptionError | undefined {
-  if (manifest.self_test !== undefined) return undefined;
-  return new OptionError(
-    "this model came without expected values",
-    "make them with `wsd expect`, and build the bundle with --self-test",
-  );
-}
 
 /**
  * Run the stages that the GPU has buffers for, one after another.
