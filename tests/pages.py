@@ -14,6 +14,13 @@ async () => {
 """
 
 
+def files_of(page):
+    """Return a function that lists what a page has asked for of its model's large files."""
+    found = []
+    page.on("request", lambda request: found.append(request.url))
+    return lambda: [url for url in found if url.endswith((".bin", ".wasm"))]
+
+
 def watch(page):
     """Return a list that collects what a page complains about."""
     complaints = []

@@ -2,7 +2,7 @@
 
 import re
 
-from pages import before_worker, change_manifest, flip, watch
+from pages import before_worker, change_manifest, files_of, flip, watch
 from playwright.sync_api import expect
 
 from wsd.build import build_bundle
@@ -99,12 +99,11 @@ def test_a_damaged_file(page, origin):
 def test_a_model_without_expected_values(page, speck, tmp_path):
     _, checkpoint = speck
     library = compile_library(checkpoint.family, checkpoint.family.sizes, "f32", Quiet())
-    fetched = []
-    page.on("request", lambda request: fetched.append(request.url))
+    files = files_of(page)
     with served(build_bundle(checkpoint, library, tmp_path / "plain", Quiet())) as url:
         assert run(page, url) == "The self-test could not be finished."
         alert = page.get_by_role("alert").inner_text()
-    assert not [url for url in fetched if url.endswith((".bin", ".wasm"))]
+    assert files() == []
     assert re.search(r"without expected values\s.*wsd expect", alert)
 
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from pages import change_manifest, draw, kept_files, ready, watch
+from pages import change_manifest, draw, files_of, kept_files, ready, watch
 from playwright.sync_api import expect
 
 from wsd.npm import source_folder
@@ -18,12 +18,6 @@ def visitor(context):
     fresh.set_default_timeout(TIMEOUT_MS)
     yield fresh
     fresh.close()
-
-
-def files_of(page):
-    found = []
-    page.on("request", lambda request: found.append(request.url))
-    return lambda: [url for url in found if re.search(r"\.(bin|wasm)$", url)]
 
 
 def test_a_second_visit_needs_no_server(visitor, speck):

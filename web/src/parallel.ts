@@ -19,6 +19,19 @@ export async function* inOrder<Item, Result>(
   }
 }
 
+/** Do work on items, so many at a time, each as soon as there is room for it. */
+export async function inAnyOrder<Item>(
+  items: readonly Item[],
+  width: number,
+  work: (item: Item) => Promise<void>,
+): Promise<void> {
+  const left = items.values();
+  const workOff = async (): Promise<void> => {
+    for (const item of left) await work(item);
+  };
+  await Promise.all(Array.from({ length: width }, workOff));
+}
+
 /** Do several kinds of work beside one another; the first that fails stops the others. */
 export async function together(
   works: ((signal: AbortSignal) => Promise<void>)[],

@@ -94,25 +94,33 @@ export class Pipeline {
           "The GPU's buffers are too small to decode a picture whole: it is decoded in tiles.",
         );
       }
-      pipeline.check(size);
-      // The weights' progress is told first: with a large model they take longest.
-      let weightsLoaded = false;
-      const reportOnce: OnProgress = (event) => {
-        if (weightsLoaded) report(event);
-      };
-      const prepare = async (either: AbortSignal): Promise<void> =>
-        pipeline.prepare(size, manifest.defaults.guidance_scale > 1, reportOnce, either);
-      const loadWeights = async (either: AbortSignal): Promise<void> => {
-        if (components.offload) await components.need("text_encoder", report, either);
-        else await components.needAll(report, either);
-        weightsLoaded = true;
-      };
-      await runtime.guard(() => together([loadWeights, prepare], signal));
+      await runtime.guard(() => pipeline.makeReady(size, report, signal));
       return pipeline;
     } catch (error) {
       runtime.dispose();
       throw error;
     }
+  }
+
+  /** Load the weights, and compile meanwhile what draws a picture of this size. */
+  private async makeReady(size: Size, report: OnProgress, signal?: AbortSignal): Promise<void> {
+    this.check(size);
+    const { manifest, components } = this.model;
+    // The weights' progress is told first: with a large model they take longest.
+    let weightsLoaded = false;
+    const reportLater: OnProgress = (event) => {
+      if (weightsLoaded) report(event);
+    };
+    const loadWeights = async (either: AbortSignal): Promise<void> => {
+      if (components.offload) await components.need("text_encoder", report, either);
+      else await components.needAll(report, either);
+      weightsLoaded = true;
+    };
+    const guided = manifest.defaults.guidance_scale > 1;
+    const prepare = async (either: AbortSignal): Promise<void> =>
+      this.prepare(size, guided, reportLater, either);
+    await together([loadWeights, prepare], signal);
+    throwIfAborted(signal); // the last that was told may have been too much
   }
 
   /**

@@ -18,6 +18,7 @@ import { chooseVariant } from "./kernels";
 import type { FunctionInfo, Kernel, TvmContext } from "./launcher";
 import { Launcher } from "./launcher";
 import type { DType, EntryPoint } from "./manifest";
+import { inAnyOrder } from "./parallel";
 import type { Sample } from "./profile";
 import { Profiler, Span } from "./profile";
 
@@ -49,7 +50,6 @@ export interface OwnKernels {
 const COMPILED_AT_ONCE = 16;
 
 export class Runtime {
-  private disposed = false;
   /** Names of the kernels whose pipelines are compiled. */
   private readonly ready = new Set<string>();
   private profiler: Profiler | undefined;
@@ -113,21 +113,20 @@ export class Runtime {
       FunctionInfo
     >;
     const getShader = module.getFunction("webgpu.get_shader");
-    const codes = new Map(missing.map((name) => [name, getShader(name) as string]));
+    const shaders = missing.map((name) => [name, getShader(name) as string] as const);
     const install = this.instance.detachFromCurrentScope(
       module.getFunction("webgpu.update_prebuild"),
     );
     this.instance.endScope();
     let loaded = 0;
-    const names = missing.values();
-    const compileOneByOne = async (): Promise<void> => {
-      for (const name of names) {
+    try {
+      await inAnyOrder(shaders, COMPILED_AT_ONCE, async ([name, code]) => {
         const variant = chooseVariant(this.own.table, name, this.own.abilities, this.own.choice);
         const kernel =
           variant === undefined
-            ? await context.createShaderAsync(infos[name]!, codes.get(name)!)
+            ? await context.createShaderAsync(infos[name]!, code)
             : await this.launcher!.create(variant, infos[name]!);
-        throwIfAborted(signal); // whoever stops it may have disposed of everything
+        throwIfAborted(signal);
         this.instance.beginScope();
         install(name, (...args: number[]) => {
           this.profiler?.begin(name);
@@ -137,12 +136,10 @@ export class Runtime {
         this.ready.add(name);
         loaded += 1;
         onProgress(loaded, missing.length);
-      }
-    };
-    try {
-      await Promise.all(Array.from({ length: COMPILED_AT_ONCE }, compileOneByOne));
+      });
     } finally {
-      if (!this.disposed) install.dispose();
+      // Whoever stops it disposes of everything, and may have done so.
+      if (!signal?.aborted) install.dispose();
     }
   }
 
@@ -300,7 +297,6 @@ export class Runtime {
 
   /** Release everything; the device is destroyed with it. */
   dispose(): void {
-    this.disposed = true;
     // tvmjs disposes of an instance whose device is lost.
     if (this.failure !== undefined) return;
     this.watch.stop();

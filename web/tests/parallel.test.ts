@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { inOrder, together } from "../src/parallel";
+import { inAnyOrder, inOrder, together } from "../src/parallel";
 
 const after = (milliseconds: number): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, milliseconds));
@@ -27,6 +27,19 @@ test("the first failure is the one that is told", async () => {
     for await (const result of inOrder([0, 1, 2, 3], 4, work)) found.push(result);
   }).rejects.toThrow("failed at 2");
   expect(found).toEqual([0, 1]);
+});
+
+test("one slow item holds no other up", async () => {
+  let [running, most] = [0, 0];
+  const done: number[] = [];
+  await inAnyOrder([60, 1, 2, 3, 4], 2, async (milliseconds) => {
+    most = Math.max(most, ++running);
+    await after(milliseconds);
+    running--;
+    done.push(milliseconds);
+  });
+  expect(done).toEqual([1, 2, 3, 4, 60]);
+  expect(most).toBe(2);
 });
 
 test("a failure stops what is done beside it, and is told at once", async () => {
