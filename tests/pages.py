@@ -1,6 +1,7 @@
 """What tests of the page share: what a visitor does, and ways to come between."""
 
 import json
+from contextlib import contextmanager
 
 from playwright.sync_api import expect
 
@@ -46,6 +47,35 @@ def draw(page):
     page.get_by_label("Steps").fill("2")
     page.get_by_role("button", name="Draw").click()
     expect(page.get_by_role("status")).to_contain_text("Done in")
+
+
+@contextmanager
+def long_tasks(page):
+    """Yield a list that gets, at the end, the page's own thread's tasks of 50 ms and more.
+
+    Milliseconds by the thread's clock: others take turns with it on a busy machine, which no
+    page can help.
+    """
+    browser, found = page.context.browser, []
+    browser.start_tracing(
+        page=page, categories=["__metadata", "disabled-by-default-devtools.timeline"]
+    )
+    try:
+        yield found
+    finally:
+        events = json.loads(browser.stop_tracing())["traceEvents"]
+    threads = {
+        (event["pid"], event["tid"])
+        for event in events
+        if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
+    }
+    tasks = [
+        event["tdur"] / 1000
+        for event in events
+        if event["name"] == "RunTask" and (event["pid"], event["tid"]) in threads
+    ]
+    assert tasks
+    found += [milliseconds for milliseconds in tasks if milliseconds >= 50]
 
 
 def kept_files(page):

@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 import pytest
-from pages import before_worker, flip, watch
+from pages import before_worker, flip, long_tasks, watch
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -35,16 +35,6 @@ DROP = """
 """
 
 
-# Tasks of the page's own thread of 50 ms and more.
-WATCH_THREAD = """
-() => {
-  globalThis.blocked = [];
-  const note = (list) => blocked.push(...list.getEntries().map(({ duration }) => duration));
-  new PerformanceObserver(note).observe({ type: "longtask" });
-}
-"""
-
-
 def test_a_person_draws_a_picture(page, address):
     complaints = watch(page)
     page.goto(address)
@@ -59,10 +49,10 @@ def test_a_person_draws_a_picture(page, address):
     expect(prompt).to_have_value("three pink hearts on a black background")
     prompt.fill("a green star")
     page.get_by_label("Steps").fill("4")
-    page.evaluate(WATCH_THREAD)
-    page.get_by_role("button", name="Draw").click()
-    expect(page.get_by_role("status")).to_contain_text("Done in")
-    assert page.evaluate("blocked") == []
+    with long_tasks(page) as blocked:
+        page.get_by_role("button", name="Draw").click()
+        expect(page.get_by_role("status")).to_contain_text("Done in")
+    assert blocked == []
     width, height, pixels = page.evaluate(PIXELS)
     assert (width, height) == (128, 128)
     assert np.std(np.array(pixels).reshape(-1, 4)[:, :3]) > 10
