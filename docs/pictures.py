@@ -6,8 +6,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from wsd.browser import open_browser
-from wsd.serve import served
+from wsd.runtime.chromium import open_browser
+from wsd.runtime.server import served
 
 IMAGES = Path(__file__).parent / "images"
 TIMEOUT_MS = 180_000

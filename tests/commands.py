@@ -6,10 +6,10 @@ import io
 from contextlib import redirect_stdout
 
 import pytest
-from speck import SPECK, TWIN
 
-from wsd.cli import main
-from wsd.zoo import FAMILIES
+from speck import SPECK, TWIN
+from wsd.cli.main import main
+from wsd.models.registry import FAMILIES
 
 
 def exit_code(*words: object) -> int:

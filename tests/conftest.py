@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 
-from wsd.build import build_bundle
-from wsd.checkpoint import Checkpoint, choose_checkpoint
-from wsd.compile import compile_library
-from wsd.library import Library
-from wsd.npm import install_packages, source_folder
-from wsd.progress import Quiet
-from wsd.reference import load_pipeline
-from wsd.run import find_program, run
-from wsd.zoo import Family, find_family
+from wsd.bundle.builder import build_bundle
+from wsd.bundle.npm import install_packages, source_folder
+from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.resolve import choose_checkpoint
+from wsd.compiler.driver import compile_library
+from wsd.compiler.library import Library
+from wsd.evaluate.diffusers_reference import load_pipeline
+from wsd.models.registry import Family, find_family
+from wsd.util.process import find_program, run
+from wsd.util.progress import Quiet
 
 # Files whose tests load the same model into a page: it takes a minute, so one worker has
 # them all.

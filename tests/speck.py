@@ -5,8 +5,8 @@ The page is ready in a third of the time that the shipped models take it.
 
 from dataclasses import replace
 
-from wsd.zoo import FAMILIES
-from wsd.zoo.classes import autoencoder, clip, unet
+from wsd.models.registry import FAMILIES
+from wsd.models.stable_diffusion.components import autoencoder, clip, unet
 
 _TINY = FAMILIES["tiny-sd15"]
 _XL = FAMILIES["tiny-sdxl"]

@@ -55,10 +55,10 @@ function output(result, entry, extension) {
   return `assets/${path.basename(name)}`;
 }
 
-const worker = await bundle({ entryPoints: ["src/worker.ts"] });
-const workerUrl = `./${path.basename(output(worker, "src/worker.ts", ".js"))}`;
+const worker = await bundle({ entryPoints: ["src/worker/worker.ts"] });
+const workerUrl = `./${path.basename(output(worker, "src/worker/worker.ts", ".js"))}`;
 const page = await bundle({
-  entryPoints: [...Object.values(PAGES), "src/client.ts", "src/app/style.css"],
+  entryPoints: [...Object.values(PAGES), "src/api/client.ts", "src/app/style.css"],
   define: { WORKER_URL: JSON.stringify(workerUrl) },
 });
 
@@ -100,7 +100,7 @@ async function withIntegrity(template, entry) {
     .replace('"style.css"', await checked(style));
 }
 
-const client = output(page, "src/client.ts", ".js");
+const client = output(page, "src/api/client.ts", ".js");
 for (const [name, entry] of Object.entries(PAGES)) {
   const template = await readFile(path.join(root, "src/app", name), "utf8");
   await writeFile(path.join(values.out, name), await withIntegrity(template, entry));

@@ -25,7 +25,7 @@ await mkdir(out, { recursive: true });
 await build({
   ...options(values.tvmjs),
   outdir: path.join(out, "dist"),
-  entryPoints: ["src/client.ts", "src/worker.ts"],
+  entryPoints: { client: "src/api/client.ts", worker: "src/worker/worker.ts" },
   // Bundlers of other pages find the worker by this form of its address.
   define: { WORKER_URL: '"./worker.js"' },
 });
@@ -36,25 +36,26 @@ execFileSync(tsc, ["-p", "tsconfig.package.json", "--outDir", types], {
   cwd: root,
   stdio: "inherit",
 });
-await copyTypes("client");
+await copyTypes("api/client");
 await rm(types, { recursive: true });
 
-/** Copy a module's types and those that they name; the compiler writes everybody's. */
+/** Copy a module's types and those that they import; the compiler writes everybody's. */
 async function copyTypes(name, copied = new Set()) {
   if (copied.has(name)) return;
   copied.add(name);
   const text = await readFile(path.join(types, `${name}.d.ts`), "utf8");
-  await writeFile(
-    path.join(out, "dist", `${name}.d.ts`),
-    text.replaceAll(/(from "\.\/\w+)"/g, '$1.js"'),
-  );
-  for (const [, named] of text.matchAll(/from "\.\/(\w+)"/g)) await copyTypes(named, copied);
+  const target = path.join(out, "dist", "types", `${name}.d.ts`);
+  await mkdir(path.dirname(target), { recursive: true });
+  await writeFile(target, text.replaceAll(/(from "\.[^"]+)"/g, '$1.js"'));
+  for (const [, named] of text.matchAll(/from "(\.[^"]+)"/g)) {
+    await copyTypes(path.posix.join(path.posix.dirname(name), named), copied);
+  }
 }
 
 const { name, version, description, license } = JSON.parse(
   await readFile(path.join(root, "package.json"), "utf8"),
 );
-const entry = { types: "./dist/client.d.ts", default: "./dist/client.js" };
+const entry = { types: "./dist/types/api/client.d.ts", default: "./dist/client.js" };
 const described = {
   name,
   version,

@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["tests/*.test.ts"],
+    include: ["tests/**/*.test.ts"],
     coverage: {
       enabled: true,
       // Joined with what browsers count: lint/coverage.mjs.

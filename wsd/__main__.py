@@ -2,6 +2,6 @@
 
 import sys
 
-from wsd.cli import main
+from wsd.cli.main import main
 
 sys.exit(main())

@@ -7,8 +7,8 @@ import re
 import sys
 
 from wsd.errors import WsdError
-from wsd.precision import DTYPES
-from wsd.zoo import find_family
+from wsd.models.registry import find_family
+from wsd.spec.precision import DTYPES
 
 # NAME, or NAME=HUB_ID@COMMIT: a commit, so that the build names what it takes.
 ENTRY = re.compile(r"(?P<name>[a-z0-9-]+)(=(?P<hub>[\w.-]+/[\w.-]+)@(?P<commit>[0-9a-f]{40}))?")

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from wsd.engine import build_command
-from wsd.folders import REPOSITORY
+from tools.container import build_command
+from wsd.util.files import REPOSITORY
 
 
 @pytest.fixture

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from wsd.accuracy import psnr, relative_error
-from wsd.browser import open_browser
-from wsd.checkpoint import Checkpoint, choose_checkpoint
-from wsd.drawing import Drawing
-from wsd.progress import Quiet
-from wsd.reference import draw_reference, load_pipeline
-from wsd.render import LoadOptions, Renderer
-from wsd.zoo import find_family
+from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.resolve import choose_checkpoint
+from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
+from wsd.evaluate.metrics import psnr, relative_error
+from wsd.models.registry import find_family
+from wsd.runtime.chromium import open_browser
+from wsd.runtime.driver import LoadOptions, Renderer
+from wsd.runtime.request import Drawing
+from wsd.util.progress import Quiet
 
 DRAWING = Drawing("a large red circle left of a small blue square", seed=7, steps=4)
 TIMEOUT_MS = 180_000

@@ -7,9 +7,9 @@ import json
 import brotli
 import pytest
 
-from wsd.headers import HEADERS, IMMUTABLE, REVALIDATED
-from wsd.manifest import find_manifests, manifest_files, read_manifest
-from wsd.seal import file_names
+from wsd.bundle.attestations import file_names
+from wsd.bundle.manifest import find_manifests, manifest_files, read_manifest
+from wsd.runtime.http_headers import HEADERS, IMMUTABLE, REVALIDATED
 
 ENTRY_POINTS = (
     "",

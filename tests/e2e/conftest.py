@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
-from speck import SPECK
 from web_coverage import WebCoverage
 
-from wsd.browser import open_browser
-from wsd.build import build_bundle
-from wsd.checkpoint import Checkpoint, choose_checkpoint
-from wsd.compile import compile_library
-from wsd.expect import write_expected
-from wsd.progress import Quiet
-from wsd.render import LoadOptions, OpenHost, Renderer, open_renderer
-from wsd.serve import served
+from speck import SPECK
+from wsd.bundle.builder import build_bundle
+from wsd.bundle.self_test import write_expected
+from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.resolve import choose_checkpoint
+from wsd.compiler.driver import compile_library
+from wsd.runtime.chromium import open_browser
+from wsd.runtime.driver import LoadOptions, OpenHost, Renderer, open_renderer
+from wsd.runtime.server import served
+from wsd.util.progress import Quiet
 
 # A software adapter on two busy cores takes its time.
 TIMEOUT_MS = 180_000

@@ -7,12 +7,12 @@ import sys
 import urllib.request
 
 import pytest
-from commands import wsd
 from PIL import Image
-from speck import SPECK, TWIN
 
-from wsd.checkpoint import choose_checkpoint
-from wsd.folders import REPOSITORY
+from commands import wsd
+from speck import SPECK, TWIN
+from wsd.checkpoint.resolve import choose_checkpoint
+from wsd.util.files import REPOSITORY
 
 WSD = [sys.executable, "-m", "wsd"]
 # Real models' weights are not here, nor what is made of them.

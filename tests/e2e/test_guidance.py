@@ -3,9 +3,9 @@
 import json
 import shutil
 
-from wsd.accuracy import relative_error
-from wsd.drawing import Drawing
-from wsd.manifest import find_manifests
+from wsd.bundle.manifest import find_manifests
+from wsd.evaluate.metrics import relative_error
+from wsd.runtime.request import Drawing
 
 DRAWING = Drawing("a large red circle", guidance_scale=6.0, seed=1, steps=2)
 

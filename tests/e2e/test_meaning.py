@@ -1,15 +1,16 @@
 """Does the browser draw what was asked for? Prompts that no training saw."""
 
-from wsd.accuracy import psnr, relative_error
-from wsd.build import build_bundle
-from wsd.checkpoint import Checkpoint, choose_checkpoint
-from wsd.compile import compile_library
-from wsd.drawing import Drawing
-from wsd.progress import Quiet
-from wsd.reference import draw_reference, load_pipeline
-from wsd.tiny.evaluate import held_out_scenes
-from wsd.tiny.measure import score
-from wsd.zoo import find_family
+from training.evaluate import held_out_scenes
+from training.shape_metrics import score
+from wsd.bundle.builder import build_bundle
+from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.resolve import choose_checkpoint
+from wsd.compiler.driver import compile_library
+from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
+from wsd.evaluate.metrics import psnr, relative_error
+from wsd.models.registry import find_family
+from wsd.runtime.request import Drawing
+from wsd.util.progress import Quiet
 
 
 def chosen():

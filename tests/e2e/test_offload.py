@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from wsd.drawing import Drawing
-from wsd.manifest import find_manifests, read_manifest
+from wsd.bundle.manifest import find_manifests, read_manifest
+from wsd.runtime.request import Drawing
 
 DRAWING = Drawing("a large red circle", seed=1, steps=2, images=2)
 

@@ -3,20 +3,20 @@
 import numpy as np
 import pytest
 import torch
-from speck import BROAD
 
-from wsd.accuracy import relative_error
-from wsd.bench import bench
-from wsd.build import build_bundle
-from wsd.checkpoint import Checkpoint
-from wsd.compile import compile_library
-from wsd.manifest import find_manifest, read_manifest
-from wsd.modules import random_checkpoint
-from wsd.node import open_node_page
-from wsd.parity import stored_parameters
-from wsd.progress import Quiet
-from wsd.reference import load_pipeline, round_weights
-from wsd.render import LoadOptions, open_renderer
+from speck import BROAD
+from wsd.bundle.builder import build_bundle
+from wsd.bundle.manifest import find_manifest, read_manifest
+from wsd.checkpoint.random_weights import random_checkpoint
+from wsd.checkpoint.reader import Checkpoint
+from wsd.compiler.driver import compile_library
+from wsd.evaluate.benchmark import bench
+from wsd.evaluate.diffusers_reference import load_pipeline, round_weights
+from wsd.evaluate.metrics import relative_error
+from wsd.evaluate.parity import stored_parameters
+from wsd.runtime.dawn_node import open_node_page
+from wsd.runtime.driver import LoadOptions, open_renderer
+from wsd.util.progress import Quiet
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import subprocess
 import pytest
 from playwright.sync_api import expect
 
-from wsd.npm import source_folder
-from wsd.page import build_package
-from wsd.serve import served
+from wsd.bundle.npm import source_folder
+from wsd.bundle.web_page import build_package
+from wsd.runtime.server import served
 
 USE = """
 import { StableDiffusionPipeline, preflight, type Generated, OutOfMemoryError } from

@@ -10,12 +10,12 @@ import sys
 
 import numpy as np
 import pytest
-from pages import before_worker, flip, long_tasks, watch
 from PIL import Image
 from playwright.sync_api import expect
 
+from pages import before_worker, flip, long_tasks, watch
+from wsd.bundle.web_page import build_page
 from wsd.errors import UsageError
-from wsd.page import build_page
 
 PIXELS = """
 () => {

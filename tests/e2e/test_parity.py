@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from speck import SPECK
 
-from wsd.accuracy import psnr, relative_error
-from wsd.drawing import Drawing
-from wsd.progress import Quiet
-from wsd.reference import draw_reference, load_pipeline
-from wsd.schedulers import SCHEDULERS
+from speck import SPECK
+from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
+from wsd.evaluate.metrics import psnr, relative_error
+from wsd.models.schedulers import SCHEDULERS
+from wsd.runtime.request import Drawing
+from wsd.util.progress import Quiet
 
 PROMPTS = ["a large red circle", "Two small blue squares, left of a star!", "une étoile 你好 👍"]
 LONG = "a yellow diamond above a pink heart and " * 25  # 200 words

@@ -4,16 +4,16 @@ import dataclasses
 import json
 
 import pytest
-from commands import wsd
 
-from wsd.checkpoint import Checkpoint
-from wsd.drawing import Drawing
+from commands import wsd
+from wsd.bundle.manifest import find_manifests, read_manifest
+from wsd.checkpoint.reader import Checkpoint
 from wsd.errors import UsageError
-from wsd.manifest import find_manifests, read_manifest
-from wsd.node import open_node_page
-from wsd.parity import compare, describe
-from wsd.progress import Quiet
-from wsd.zoo import find_family
+from wsd.evaluate.parity import compare, describe
+from wsd.models.registry import find_family
+from wsd.runtime.dawn_node import open_node_page
+from wsd.runtime.request import Drawing
+from wsd.util.progress import Quiet
 
 SEAM = "reference: seam between tiles"
 WAYS = {
@@ -35,7 +35,7 @@ def ran(speck, tmp_path_factory):
         return kept[0]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wsd.parity.compare", keep)
+        patch.setattr("wsd.evaluate.parity.compare", keep)
         code, lines = wsd(
             "parity", speck[0], "--model", "speck", "--random-weights", 0, "--host", "node",
             "--prompt", "red", "--steps", 2, "--out", folder / "P.png",

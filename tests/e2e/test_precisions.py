@@ -3,19 +3,20 @@
 import numpy as np
 import pytest
 import torch
-from speck import SPECK
 
-from wsd.accuracy import psnr, relative_error
-from wsd.build import build_bundle
-from wsd.checkpoint import Checkpoint, choose_checkpoint
-from wsd.compile import compile_library
-from wsd.drawing import Drawing
-from wsd.expect import write_expected
-from wsd.parts import make_part
-from wsd.progress import Quiet
-from wsd.reference import draw_reference, load_pipeline, round_weights
-from wsd.trace import trace_component
-from wsd.zoo import find_family
+from speck import SPECK
+from wsd.bundle.builder import build_bundle
+from wsd.bundle.self_test import write_expected
+from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.resolve import choose_checkpoint
+from wsd.compiler.driver import compile_library
+from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, round_weights
+from wsd.evaluate.metrics import psnr, relative_error
+from wsd.frontend.entry_points import make_part
+from wsd.frontend.export import trace_component
+from wsd.models.registry import find_family
+from wsd.runtime.request import Drawing
+from wsd.util.progress import Quiet
 
 PROMPT = "a large red circle left of a small blue square"
 # Of the picture drawn with rounded weights against the one drawn with none rounded.

@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from pages import before_worker
 
-from wsd.serve import served
+from pages import before_worker
+from wsd.runtime.server import served
 
 # A model in the page: what it reports is kept, errors come back as values.
 SETUP = """

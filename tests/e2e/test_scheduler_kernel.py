@@ -4,10 +4,10 @@ import base64
 
 import numpy as np
 import pytest
-from scheduling import by_browser, by_diffusers, configure, float32_noise  # noqa: F401
 
-from wsd.accuracy import relative_error
-from wsd.schedulers import SCHEDULERS, build_scheduler, max_steps, scheduler_constants
+from scheduling import by_browser, by_diffusers, configure, float32_noise  # noqa: F401
+from wsd.evaluate.metrics import relative_error
+from wsd.models.schedulers import SCHEDULERS, build_scheduler, max_steps, scheduler_constants
 
 SHAPE = (1, 4, 16, 16)
 

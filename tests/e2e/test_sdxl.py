@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from speck import SPECK_XL
 
-from wsd.accuracy import psnr, relative_error
-from wsd.build import build_bundle
-from wsd.checkpoint import Checkpoint, choose_checkpoint
-from wsd.compile import compile_library
-from wsd.drawing import Drawing
-from wsd.progress import Quiet
-from wsd.reference import draw_reference, load_pipeline
+from speck import SPECK_XL
+from wsd.bundle.builder import build_bundle
+from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.resolve import choose_checkpoint
+from wsd.compiler.driver import compile_library
+from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
+from wsd.evaluate.metrics import psnr, relative_error
+from wsd.runtime.request import Drawing
+from wsd.util.progress import Quiet
 
 PROMPT = "a large red circle left of a small blue square"
 UNWANTED = {

@@ -2,13 +2,13 @@
 
 import re
 
-from pages import before_worker, change_manifest, files_of, flip, watch
 from playwright.sync_api import expect
 
-from wsd.build import build_bundle
-from wsd.compile import compile_library
-from wsd.progress import Quiet
-from wsd.serve import served
+from pages import before_worker, change_manifest, files_of, flip, watch
+from wsd.bundle.builder import build_bundle
+from wsd.compiler.driver import compile_library
+from wsd.runtime.server import served
+from wsd.util.progress import Quiet
 
 STAGES = ["text_encoder", "unet_16x16", "guided_unet_16x16", "vae_decoder_16x16",
           "vae_decoder_tile"]  # fmt: skip

@@ -1,14 +1,14 @@
 """Several sizes in one library: what each draws, and when it is made ready."""
 
 import pytest
-from speck import SPECK
 
-from wsd.accuracy import psnr, relative_error
-from wsd.build import build_bundle
-from wsd.compile import compile_library
-from wsd.drawing import Drawing
-from wsd.progress import Quiet
-from wsd.reference import draw_reference, load_pipeline
+from speck import SPECK
+from wsd.bundle.builder import build_bundle
+from wsd.compiler.driver import compile_library
+from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
+from wsd.evaluate.metrics import psnr, relative_error
+from wsd.runtime.request import Drawing
+from wsd.util.progress import Quiet
 
 SIZES = ((16, 24), (24, 16))
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from speck import SPECK
 
-from wsd.accuracy import psnr, relative_error
-from wsd.drawing import Drawing
-from wsd.progress import Quiet
-from wsd.reference import draw_reference, load_pipeline
-from wsd.tiles import decode_tiles, tile_starts, tile_weights
+from speck import SPECK
+from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
+from wsd.evaluate.metrics import psnr, relative_error
+from wsd.evaluate.tiled_decode import decode_tiles, tile_starts, tile_weights
+from wsd.runtime.request import Drawing
+from wsd.util.progress import Quiet
 
 DRAWING = Drawing("a large red circle left of a small blue square", seed=2, steps=1)
 
@@ -57,7 +57,7 @@ def test_a_seam_is_seen(monkeypatch):
     def cut_off(starts, tile):
         return np.floor(tile_weights(starts, tile) + 0.5)
 
-    monkeypatch.setattr("wsd.tiles.tile_weights", cut_off)
+    monkeypatch.setattr("wsd.evaluate.tiled_decode.tile_weights", cut_off)
     assert decode_tiles(decode, latents, 96, 8).seam == pytest.approx(12.75)
 
 

@@ -3,17 +3,18 @@
 import json
 
 import pytest
-from pages import change_manifest, draw, kept_files, ready
 from playwright.sync_api import expect
-from speck import SPECK, TWIN
 
-from wsd.build import build_bundle
-from wsd.checkpoint import Checkpoint, choose_checkpoint
-from wsd.compile import compile_library
-from wsd.join import join_bundles
-from wsd.progress import Quiet
-from wsd.serve import served
-from wsd.verify import verify_bundle
+from pages import change_manifest, draw, kept_files, ready
+from speck import SPECK, TWIN
+from wsd.bundle.builder import build_bundle
+from wsd.bundle.merge import join_bundles
+from wsd.bundle.verify import verify_bundle
+from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.resolve import choose_checkpoint
+from wsd.compiler.driver import compile_library
+from wsd.runtime.server import served
+from wsd.util.progress import Quiet
 
 
 @pytest.fixture(scope="module")

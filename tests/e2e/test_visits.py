@@ -3,11 +3,11 @@
 import re
 
 import pytest
-from pages import change_manifest, draw, files_of, kept_files, ready, watch
 from playwright.sync_api import expect
 
-from wsd.npm import source_folder
-from wsd.serve import served
+from pages import change_manifest, draw, files_of, kept_files, ready, watch
+from wsd.bundle.npm import source_folder
+from wsd.runtime.server import served
 
 TIMEOUT_MS = 180_000
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from wsd import params
-from wsd.build import build_bundle
-from wsd.checkpoint import Checkpoint
+from wsd.bundle import shards as params
+from wsd.bundle.builder import build_bundle
+from wsd.checkpoint.reader import Checkpoint
 from wsd.errors import ToolError
-from wsd.progress import Quiet
+from wsd.util.progress import Quiet
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def build(family, library, checkpoint, monkeypatch):
     """Return a function that builds into a folder, with shards of 1 MiB."""
     original = params.write_shards
     monkeypatch.setattr(
-        "wsd.build.write_shards", lambda *given: original(*given, shard_bytes=1 << 20)
+        "wsd.bundle.builder.write_shards", lambda *given: original(*given, shard_bytes=1 << 20)
     )
 
     def run(out):

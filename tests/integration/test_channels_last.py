@@ -3,11 +3,11 @@
 import pytest
 from tvm import relax
 
-from wsd import tvm_compat
-from wsd.channels_last import channels_last, permuted
-from wsd.compile import _parts
-from wsd.trace import trace_component
-from wsd.zoo import find_family
+from wsd.compiler import tvm_compat
+from wsd.compiler.driver import _parts
+from wsd.compiler.passes.channels_last import channels_last, permuted
+from wsd.frontend.export import trace_component
+from wsd.models.registry import find_family
 
 
 def transposes(module):

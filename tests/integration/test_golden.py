@@ -8,8 +8,8 @@ import json
 import os
 from pathlib import Path
 
-from wsd import tvm_compat
-from wsd.digest import sha256_bytes
+from wsd.compiler import tvm_compat
+from wsd.util.hashing import sha256_bytes
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from tvm import relax
 
-from wsd import tvm_compat
-from wsd.kernels.packed import unpack_bytes, unpack_halves
-from wsd.kernels.waves import cosine, sine
-from wsd.passes import apply_passes
+from wsd.compiler import tvm_compat
+from wsd.compiler.pipeline import apply_passes
+from wsd.compiler.tir.dequantize import unpack_bytes, unpack_halves
+from wsd.compiler.tir.legalize.sincos import cosine, sine
 
 
 @pytest.mark.parametrize(("kernel", "exact"), [(sine, np.sin), (cosine, np.cos)])

@@ -7,17 +7,18 @@ import sys
 
 import pytest
 
-from wsd.compile import compile_library, write_compiled
-from wsd.digest import sha256_file
+from wsd.bundle.precompiled import write_compiled
+from wsd.compiler.driver import compile_library
+from wsd.compiler.library import check_library, read_library
 from wsd.errors import UsageError
-from wsd.library import check_library, read_library
-from wsd.progress import Quiet
-from wsd.zoo import find_family
+from wsd.models.registry import find_family
+from wsd.util.hashing import sha256_file
+from wsd.util.progress import Quiet
 
 WITHOUT_TVM = """
 import sys
 sys.modules["tvm"] = sys.modules["tvm_ffi"] = None
-from wsd.cli import main
+from wsd.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -101,8 +102,8 @@ def test_a_damaged_cache_is_none(family, library, tmp_path, monkeypatch):
         # What the compiler would write; it takes a minute.
         compiled.append(shutil.copytree(library.folder, given[3], dirs_exist_ok=True))
 
-    monkeypatch.setattr("wsd.compile.cache_folder", lambda: tmp_path)
-    monkeypatch.setattr("wsd.compile._compile", compile_anew)
+    monkeypatch.setattr("wsd.compiler.driver.cache_folder", lambda: tmp_path)
+    monkeypatch.setattr("wsd.compiler.driver._compile", compile_anew)
     for _ in range(2):
         found = compile_library(family, family.sizes, "f32", Quiet())
         assert sha256_file(found.wasm) == sha256_file(library.wasm)

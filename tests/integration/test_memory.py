@@ -14,9 +14,9 @@ TENSORS, SHAPE = 32, (2048, 2048)
 PROGRAM = r"""
 import re, sys
 from pathlib import Path
-from wsd.params import write_shards
-from wsd.storage import Parameter
-from wsd.tensor_file import open_tensors
+from wsd.bundle.shards import write_shards
+from wsd.spec.parameter import Parameter
+from wsd.checkpoint.safetensors_file import open_tensors
 
 file, out, storage, count, edge = sys.argv[1:]
 expected = [Parameter(f"t{n}", (int(edge), int(edge)), storage) for n in range(int(count))]

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from wsd import tvm_compat
+from wsd.compiler import tvm_compat
 from wsd.errors import CompileError
-from wsd.modules import build_module
-from wsd.parts import make_part
-from wsd.trace import normalize, trace_component
-from wsd.zoo import FAMILIES
+from wsd.frontend.entry_points import make_part
+from wsd.frontend.export import trace_component
+from wsd.frontend.normalize import normalize
+from wsd.models.instantiate import build_module
+from wsd.models.registry import FAMILIES
 
 TINY = [FAMILIES[name] for name in ("tiny-sd15", "tiny-sdxl")]
 COMPONENTS = [(family, c.name) for family in TINY for c in family.components]

@@ -10,16 +10,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from wsd.checkpoint import Checkpoint
+from training.dataset import make_data
+from training.evaluate import contact_sheet, diffusers_draw, evaluate, held_out_scenes, rates
+from training.text_encoder import train_encoders
+from training.train import train
+from training.trainer import Plan
+from wsd.checkpoint.reader import Checkpoint
 from wsd.errors import WsdError
-from wsd.progress import Quiet
-from wsd.reference import load_pipeline
-from wsd.tiny.data import make_data
-from wsd.tiny.evaluate import contact_sheet, diffusers_draw, evaluate, held_out_scenes, rates
-from wsd.tiny.loop import Plan
-from wsd.tiny.reading import train_encoders
-from wsd.tiny.train import train
-from wsd.zoo import FAMILIES, find_family
+from wsd.evaluate.diffusers_reference import load_pipeline
+from wsd.models.registry import FAMILIES, find_family
+from wsd.util.progress import Quiet
 
 
 def plans(steps):
@@ -89,7 +89,7 @@ def test_an_existing_folder_is_refused(tmp_path):
 @pytest.mark.parametrize("program", ["train", "evaluate"])
 def test_errors_come_with_a_hint(program, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", f"wsd.tiny.{program}", "--model", "sd99",
+        [sys.executable, "-m", f"training.{program}", "--model", "sd99",
          *(["--out", tmp_path / "out"] if program == "train" else [])],
         capture_output=True, text=True, check=False,
     )  # fmt: skip

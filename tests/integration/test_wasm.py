@@ -3,8 +3,8 @@
 import json
 import re
 
-from wsd.npm import source_folder
-from wsd.run import find_program, run
+from wsd.bundle.npm import source_folder
+from wsd.util.process import find_program, run
 
 # What tvmjs's environment adds to the WASI library's functions.
 TVMJS = {

@@ -5,12 +5,12 @@ import resource
 
 import pytest
 
-from wsd.compile import library_key
-from wsd.modules import build_skeleton
-from wsd.parts import make_part
-from wsd.schedulers import scheduler_constants
-from wsd.trace import trace_component
-from wsd.zoo import FAMILIES
+from wsd.compiler.cache import library_key
+from wsd.frontend.entry_points import make_part
+from wsd.frontend.export import trace_component
+from wsd.models.instantiate import build_skeleton
+from wsd.models.registry import FAMILIES
+from wsd.models.schedulers import scheduler_constants
 
 # Counted by their publishers. SDXL's first encoder goes without its last layer and norm.
 PARAMETERS = {

@@ -1,6 +1,6 @@
 import pytest
 
-from wsd.wgsl.host import open_kernel_host
+from wsd.runtime.kernel_runner import open_kernel_host
 
 
 @pytest.fixture(scope="session")

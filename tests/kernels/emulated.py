@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from wsd.wgsl.matrix import ENABLE
-from wsd.wgsl.variant import Launch, Variant
+from wsd.kernels.gemm.subgroup_matrix import ENABLE
+from wsd.kernels.variant import Launch, Variant
 
 _THREADS = "t : u32) {"
 _HEAD = """alias Left = array<f32, 16>;

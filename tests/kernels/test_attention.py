@@ -7,15 +7,15 @@ import pytest
 import torch
 from emulated import emulated
 
-from wsd.accuracy import relative_error
-from wsd.wgsl.attention import Attention
-from wsd.wgsl.attention_matrix import (
+from wsd.evaluate.metrics import relative_error
+from wsd.kernels.attention.flash import Block, blocks_for, streamed
+from wsd.kernels.attention.subgroup_matrix import (
     MatrixBlock,
     attention_on_matrix_units,
     matrix_block_for,
 )
-from wsd.wgsl.streamed import Block, blocks_for, streamed
-from wsd.wgsl.variant import LEAST_SHARED, LEAST_THREADS
+from wsd.kernels.problem import Attention
+from wsd.kernels.variant import LEAST_SHARED, LEAST_THREADS
 
 CASES = [
     Attention(2, 100, 77, 2, 40, 40**-0.5),

@@ -7,11 +7,11 @@ import pytest
 import torch
 from emulated import emulated
 
-from wsd.accuracy import relative_error
-from wsd.wgsl.halves import HalfTile, in_halves
-from wsd.wgsl.matrix import MatrixTile, on_matrix_units
-from wsd.wgsl.product import Conv, Product
-from wsd.wgsl.tiled import Tile, fits, tiled
+from wsd.evaluate.metrics import relative_error
+from wsd.kernels.gemm.f16 import HalfTile, in_halves
+from wsd.kernels.gemm.subgroup_matrix import MatrixTile, on_matrix_units
+from wsd.kernels.gemm.tiled import Tile, fits, tiled
+from wsd.kernels.problem import Conv, Product
 
 TILES = [
     Tile(64, 64, 16, 4, 4),

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from wsd.wgsl.product import Product
-from wsd.wgsl.single import shared_rows
-from wsd.wgsl.sums import Sums, group_sums, row_sums
+from wsd.kernels.gemm.gemv import shared_rows
+from wsd.kernels.problem import Product, Sums
+from wsd.kernels.reduce.norm_sums import group_sums, row_sums
 
 CASES = [
     (row_sums, Sums(77, 1, 1, 320, False)),

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wsd.checkpoint import read_json
+from wsd.bundle.manifest import read_manifest
+from wsd.bundle.self_test import expected_stages
+from wsd.checkpoint.reader import read_json
+from wsd.checkpoint.safetensors_file import open_tensors
+from wsd.compiler.library import read_library
 from wsd.errors import BundleError, CheckpointError, UsageError
-from wsd.expect import expected_stages
-from wsd.library import read_library
-from wsd.manifest import read_manifest
-from wsd.tensor_file import open_tensors
 
 EXAMPLES = int(os.environ.get("WSD_FUZZ", "60"))
 fuzz = settings(

@@ -4,7 +4,6 @@ import json
 import re
 
 import pytest
-
 from wsd.audit import NOT_AUDITED, Audit, audit, read_npm, read_pip_audit, read_safety
 from wsd.folders import REPOSITORY
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wsd.bench import Benchmark, Ceilings, Contestant, KernelTime, Stage, describe
+from wsd.evaluate.benchmark import Benchmark, Ceilings, Contestant, KernelTime, Stage, describe
 
 FOUND = Benchmark(
     model="speck",
@@ -37,7 +37,7 @@ def test_the_lines():
 
 def test_the_plot():
     pytest.importorskip("matplotlib", reason="not run: the extra `compare` is not installed")
-    from wsd.bench_plot import draw_plot
+    from wsd.evaluate.benchmark_plot import draw_plot
 
     drawn = draw_plot(FOUND)
     for text in ("unet: 4.00 ms, 4 kernels", "wide", "thin", "other"):

@@ -7,11 +7,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from wsd.checkpoint import Checkpoint, find_checkpoint
+from wsd.checkpoint.random_weights import random_checkpoint
+from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.resolve import find_checkpoint
 from wsd.errors import CheckpointError
-from wsd.modules import random_checkpoint
-from wsd.schedulers import scheduler_constants
-from wsd.storage import shapes
+from wsd.models.schedulers import scheduler_constants
+from wsd.spec.parameter import shapes
 
 UNET_FILE = "diffusion_pytorch_model.safetensors"
 
@@ -142,7 +143,7 @@ def test_the_old_clip_prefix_is_understood(copy, family, library):
 
 
 def test_bf16_weights_are_read(copy, family, library, tmp_path):
-    from wsd.params import write_shards
+    from wsd.bundle.shards import write_shards
 
     path = copy / "unet" / UNET_FILE
     save_file({name: value.bfloat16() for name, value in load_file(path).items()}, path)

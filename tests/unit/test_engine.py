@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from wsd import engine
-from wsd.folders import REPOSITORY
+from tools import container as engine
+from wsd.util.files import REPOSITORY
 
 
 @pytest.fixture

@@ -5,13 +5,14 @@ import math
 
 import numpy as np
 import pytest
-from speck import SPECK
 
-from wsd.checkpoint import Checkpoint, choose_checkpoint
+from speck import SPECK
+from wsd.bundle.self_test import FILE_NAME, expected_stages, find_expected, write_expected
+from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.errors import CheckpointError
-from wsd.expect import FILE_NAME, expected_stages, find_expected, write_expected
-from wsd.progress import Quiet
-from wsd.zoo import FAMILIES
+from wsd.models.registry import FAMILIES
+from wsd.util.progress import Quiet
 
 SHIPPED = [name for name, family in FAMILIES.items() if family.weights is not None]
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from wsd.errors import UsageError
-from wsd.folders import write_once, written_whole
+from wsd.util.files import write_once, written_whole
 
 
 def test_of_two_that_make_the_same_one_waits(tmp_path):

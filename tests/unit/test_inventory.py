@@ -2,8 +2,8 @@
 
 import pytest
 
-from wsd.inventory import BASE_VARIABLE, SOURCES_VARIABLE, compiler_materials
-from wsd.pins import read_pins
+from wsd.supply_chain.materials import BASE_VARIABLE, SOURCES_VARIABLE, compiler_materials
+from wsd.supply_chain.pins import read_pins
 
 PINS = read_pins()
 

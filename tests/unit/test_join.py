@@ -6,15 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from wsd.build import build_bundle
-from wsd.checkpoint import Checkpoint, choose_checkpoint
+from tools.compare_bundles import differences
+from wsd.bundle.attestations import seal
+from wsd.bundle.builder import build_bundle
+from wsd.bundle.merge import join_bundles
+from wsd.bundle.verify import verify_bundle
+from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.errors import BundleError, UsageError
-from wsd.join import join_bundles
-from wsd.progress import Quiet
-from wsd.repro import differences
-from wsd.sbom import read_materials
-from wsd.seal import seal
-from wsd.verify import verify_bundle
+from wsd.supply_chain.sbom import read_materials
+from wsd.util.progress import Quiet
 
 
 @pytest.fixture(scope="module")

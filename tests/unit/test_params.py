@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsd.params import write_shards
-from wsd.storage import Parameter
+from wsd.bundle.shards import write_shards
+from wsd.spec.parameter import Parameter
 
 SHAPES = st.lists(st.integers(1, 7), min_size=0, max_size=3).map(tuple)
 

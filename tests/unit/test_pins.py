@@ -6,8 +6,8 @@ import re
 import pytest
 
 from wsd.errors import UsageError
-from wsd.folders import REPOSITORY
-from wsd.pins import FILE, read_pins
+from wsd.supply_chain.pins import FILE, read_pins
+from wsd.util.files import REPOSITORY
 
 DOCKERFILE = re.sub(r"\\\n\s*", "", (REPOSITORY / "Dockerfile").read_text())
 LOCKS = sorted((REPOSITORY / "docker" / "locks").glob("*.txt"))

@@ -6,8 +6,8 @@ import re
 import brotli
 import pytest
 
-from wsd.headers import HEADERS, IMMUTABLE, REVALIDATED, cache_control, nginx_headers
-from wsd.precompress import precompress
+from wsd.runtime.http_headers import HEADERS, IMMUTABLE, REVALIDATED, cache_control, nginx_headers
+from wsd.runtime.precompress import precompress
 
 HASHED = f"models/x/unet-0.{'0a' * 32}.bin"
 

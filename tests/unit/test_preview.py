@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from wsd.checkpoint import Checkpoint
-from wsd.preview import fit_preview
-from wsd.storage import shapes
+from wsd.bundle.latent_preview import fit_preview
+from wsd.checkpoint.reader import Checkpoint
+from wsd.spec.parameter import shapes
 
 
 def test_the_map_follows_the_decoder(family, checkpoint, library, pipeline):

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from wsd.repro import differences, main
+from tools.compare_bundles import differences, main
 
 
 @pytest.fixture

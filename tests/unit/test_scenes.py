@@ -7,15 +7,15 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from wsd.tiny.answers import CHOICES, UNSAID, answers
-from wsd.tiny.data import make_data
-from wsd.tiny.evaluate import held_out_scenes, rates
-from wsd.tiny.measure import find_things, score
-from wsd.tiny.pictures import draw_scenes, shape_mask
-from wsd.tiny.scenes import BACKGROUNDS, COLORS, SHAPES, Scene, Thing, scenes
-from wsd.tiny.vocabulary import WORDS
-from wsd.zoo import FAMILIES
-from wsd.zoo.tiny import EXAMPLES
+from training.caption_labels import CHOICES, UNSAID, answers
+from training.dataset import make_data
+from training.evaluate import held_out_scenes, rates
+from training.rasterizer import draw_scenes, shape_mask
+from training.scenes import BACKGROUNDS, COLORS, SHAPES, Scene, Thing, scenes
+from training.shape_metrics import find_things, score
+from training.vocabulary import WORDS
+from wsd.models.registry import FAMILIES
+from wsd.models.tiny.common import EXAMPLES
 
 
 def scene_of(*things, relation=None):

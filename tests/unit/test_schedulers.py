@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from scheduling import by_browser, by_diffusers, configure, float32_noise  # noqa: F401
 
+from scheduling import by_browser, by_diffusers, configure, float32_noise  # noqa: F401
 from wsd.errors import CheckpointError, UsageError
-from wsd.schedulers import SCHEDULERS, build_scheduler, max_steps, scheduler_constants
+from wsd.models.schedulers import SCHEDULERS, build_scheduler, max_steps, scheduler_constants
 
 
 @pytest.mark.usefixtures("float32_noise")

@@ -9,11 +9,11 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from wsd.bundle.attestations import file_names, seal
+from wsd.bundle.verify import verify_bundle
 from wsd.errors import BundleError
-from wsd.inventory import read_policy
-from wsd.sbom import read_materials
-from wsd.seal import file_names, seal
-from wsd.verify import verify_bundle
+from wsd.supply_chain.materials import read_policy
+from wsd.supply_chain.sbom import read_materials
 
 PAPERS = {"sbom.cdx.json", "provenance.json", "SRI.json"}
 

@@ -5,8 +5,8 @@ import urllib.request
 
 import pytest
 
-from wsd.headers import HEADERS
-from wsd.serve import served
+from wsd.runtime.http_headers import HEADERS
+from wsd.runtime.server import served
 
 
 @pytest.fixture(scope="module")

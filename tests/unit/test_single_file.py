@@ -2,17 +2,18 @@
 
 import pytest
 import torch
-from original_layout import to_original
 from safetensors.torch import load_file, save_file
 
-from wsd.checkpoint import Checkpoint, choose_checkpoint, find_checkpoint
-from wsd.drawing import Drawing
+from original_layout import to_original
+from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.resolve import choose_checkpoint, find_checkpoint
+from wsd.checkpoint.tokenizer import tokenizer_file
 from wsd.errors import CheckpointError
-from wsd.modules import build_skeleton
-from wsd.progress import Quiet
-from wsd.reference import draw_reference, load_pipeline
-from wsd.tokenizer import tokenizer_file
-from wsd.zoo import FAMILIES, find_family
+from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
+from wsd.models.instantiate import build_skeleton
+from wsd.models.registry import FAMILIES, find_family
+from wsd.runtime.request import Drawing
+from wsd.util.progress import Quiet
 
 
 @pytest.fixture(scope="module", params=["tiny-sd15", "tiny-sdxl"])

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from wsd.bundle.quantize import encode, quantize, rounded
 from wsd.errors import WsdError
-from wsd.precision import DTYPES
-from wsd.storage import Parameter, choose_storage, encode, quantize, rounded
+from wsd.spec.parameter import Parameter, choose_storage
+from wsd.spec.precision import DTYPES
 
 
 def test_what_is_packed():

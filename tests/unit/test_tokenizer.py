@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from transformers import CLIPTokenizer
 
-from wsd.tiny.vocabulary import WORDS, write_vocabulary
-from wsd.tokenizer import tokenizer_file
+from training.vocabulary import WORDS, write_vocabulary
+from wsd.checkpoint.tokenizer import tokenizer_file
 
 BY_HAND = [
     "",

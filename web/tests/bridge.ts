@@ -5,10 +5,10 @@
 
 import { createInterface } from "node:readline";
 
-import type { SchedulerConstants, TokenizerEntry } from "../src/manifest";
-import { MersenneTwister, randn } from "../src/rng";
-import { layOutRun } from "../src/schedulers";
-import { createTokenizer } from "../src/tokenizer";
+import type { SchedulerConstants, TokenizerEntry } from "../src/bundle/manifest";
+import { MersenneTwister, randn } from "../src/pipeline/torch_rng";
+import { layOutRun } from "../src/pipeline/schedulers";
+import { createTokenizer } from "../src/pipeline/clip_tokenizer";
 
 type Request =
   | { call: "randn"; seed: number; counts: number[] }

@@ -3,12 +3,12 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
-import { FetchError, IntegrityError } from "../src/errors";
-import { Files } from "../src/files";
-import { sha256 } from "../src/integrity";
-import { parseIndex, parseManifest, SCHEMA_VERSION } from "../src/manifest";
-import { readText, writeText } from "../src/png";
-import { formatSettings, parseSettings } from "../src/settings";
+import { FetchError, IntegrityError } from "../src/api/errors";
+import { Files } from "../src/bundle/bundle_files";
+import { sha256 } from "../src/bundle/sha256";
+import { parseIndex, parseManifest, SCHEMA_VERSION } from "../src/bundle/manifest";
+import { readText, writeText } from "../src/api/png";
+import { formatSettings, parseSettings } from "../src/api/settings";
 import { MemoryStore } from "./memory";
 import { whole, withServer } from "./server";
 

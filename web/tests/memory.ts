@@ -1,4 +1,4 @@
-import type { Store } from "../src/store";
+import type { Store } from "../src/bundle/cache";
 
 /** A store in memory, with room for so many files. */
 export class MemoryStore implements Store {

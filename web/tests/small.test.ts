@@ -5,16 +5,21 @@ import { readFileSync } from "node:fs";
 import * as Comlink from "comlink";
 import { beforeAll, describe, expect, test } from "vitest";
 
-import { ERROR_CLASSES, throwIfAborted } from "../src/errors";
-import { shortcomings } from "../src/gpu";
-import type { TokenizerEntry } from "../src/manifest";
-import { compiledSizes, findEntryPoint, parseManifest, SCHEMA_VERSION } from "../src/manifest";
-import { previewImage } from "../src/preview";
-import type { ProgressEvent } from "../src/progress";
-import { counter } from "../src/progress";
-import { toImageData } from "../src/tiles";
-import { createTokenizer } from "../src/tokenizer";
-import { registerErrors } from "../src/transfer";
+import { ERROR_CLASSES, throwIfAborted } from "../src/api/errors";
+import { shortcomings } from "../src/gpu/device";
+import type { TokenizerEntry } from "../src/bundle/manifest";
+import {
+  compiledSizes,
+  findEntryPoint,
+  parseManifest,
+  SCHEMA_VERSION,
+} from "../src/bundle/manifest";
+import { previewImage } from "../src/pipeline/latent_preview";
+import type { ProgressEvent } from "../src/api/progress";
+import { counter } from "../src/api/progress";
+import { toImageData } from "../src/pipeline/tiling";
+import { createTokenizer } from "../src/pipeline/clip_tokenizer";
+import { registerErrors } from "../src/worker/error_transfer";
 
 beforeAll(() => {
   globalThis.ImageData = class {
@@ -134,7 +139,7 @@ describe("errors", () => {
 });
 
 test("a text becomes as many tokens as the encoder takes", () => {
-  const folder = "../wsd/zoo/checkpoints/tiny-sd15/tokenizer";
+  const folder = "../wsd/models/tiny/checkpoints/tiny-sd15/tokenizer";
   const entry = {
     max_length: 77,
     bos_token_id: 718,

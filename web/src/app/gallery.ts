@@ -1,8 +1,8 @@
 /** The canvas, finished pictures, and what they took. */
 
-import type { Generated, StableDiffusionPipeline } from "../client";
-import { bytes, element, gpuName, row } from "./elements";
-import { pictureFile } from "./pictures";
+import type { Generated, StableDiffusionPipeline } from "../api/client";
+import { bytes, element, gpuName, row } from "./dom";
+import { pictureFile } from "./png_files";
 
 const canvas = element<HTMLCanvasElement>("canvas");
 

@@ -1,12 +1,12 @@
 /** The page: a form around the pipeline. */
 
-import type { ListedModel, Preflight } from "../client";
-import { chooseVariant, compiledSizes, preflight, StableDiffusionPipeline } from "../client";
-import { bytes, element, field, fill } from "./elements";
+import type { ListedModel, Preflight } from "../api/client";
+import { chooseVariant, compiledSizes, preflight, StableDiffusionPipeline } from "../api/client";
+import { bytes, element, field, fill } from "./dom";
 import { addPictures, show, showFigures } from "./gallery";
-import { offeredModels } from "./models";
-import { scriptUrl } from "../trusted";
-import { settingsFrom } from "./pictures";
+import { offeredModels } from "./model_list";
+import { scriptUrl } from "../worker/trusted_types";
+import { settingsFrom } from "./png_files";
 import { hideError, say, showError, showNotice, showProgress } from "./status";
 
 const drawButton = element<HTMLButtonElement>("draw");

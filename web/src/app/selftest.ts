@@ -1,10 +1,10 @@
 /** The self-test page: one button, a table and a report. */
 
-import { preflight, selfTestProblem, StableDiffusionPipeline } from "../client";
-import { element, fill, row } from "./elements";
-import { offeredModels } from "./models";
-import type { Found } from "./report";
-import { STAGE_HEADINGS, stageCells, verdict, writeReport } from "./report";
+import { preflight, selfTestProblem, StableDiffusionPipeline } from "../api/client";
+import { element, fill, row } from "./dom";
+import { offeredModels } from "./model_list";
+import type { Found } from "./self_test_report";
+import { STAGE_HEADINGS, stageCells, verdict, writeReport } from "./self_test_report";
 import { hideError, say, showError, showNotice, showProgress } from "./status";
 
 const runButton = element<HTMLButtonElement>("run");

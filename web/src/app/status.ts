@@ -1,8 +1,8 @@
 /** What is going on: a bar, a sentence, errors and notices. */
 
-import type { ProgressEvent } from "../client";
-import { AbortError, WsdError } from "../client";
-import { bytes, element } from "./elements";
+import type { ProgressEvent } from "../api/client";
+import { AbortError, WsdError } from "../api/client";
+import { bytes, element } from "./dom";
 
 const STAGES: Record<ProgressEvent["stage"], string> = {
   library: "Downloading the compiled model",

@@ -1,0 +1,1 @@
+"""Tools of this repository, for nox sessions and CI; not part of the package."""

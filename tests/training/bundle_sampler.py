@@ -1,0 +1,33 @@
+"""Drawing prompts with a bundle's page, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from wsd.runtime.driver import open_renderer
+from wsd.runtime.request import Drawing
+from wsd.util.progress import Quiet
+
+
+@contextmanager
+def browser_draw(
+    bundle: Path, guidance: float, steps: int, seed: int
+) -> Iterator[Callable[[Sequence[str]], np.ndarray]]:
+    """Yield a function that draws prompts (n) as images (n, edge, edge, 3) uint8 in Chromium.
+
+    Picture ``n`` of a call starts from ``seed + n``.
+    """
+    with open_renderer(bundle, Quiet()) as renderer:
+
+        def draw(prompts: Sequence[str]) -> np.ndarray:
+            drawings = [
+                Drawing(prompt, steps=steps, guidance_scale=guidance, seed=seed + n)
+                for n, prompt in enumerate(prompts)
+            ]
+            return np.concatenate([renderer.draw(drawing).images for drawing in drawings])
+
+        yield draw

@@ -1,0 +1,85 @@
+"""Teaching text encoders to read before they guide: what is in the scene, thing by thing?
+
+SD's text encoders come from CLIP, trained on pairs of texts and pictures. The
+tiny ones learn the same kind of thing more directly: from the state at the end
+token, linear heads name each thing's shape, colour and size, the relation, the
+place and the background.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from training.caption_labels import CHOICES, UNSAID
+from training.dataset import Captioned, batches
+from training.trainer import Plan, fit
+from wsd.models.instantiate import build_module
+from wsd.models.registry import Family
+from wsd.models.stable_diffusion.wrappers import conditioning_state
+from wsd.util.progress import Progress
+
+
+class _Reader(torch.nn.Module):
+    """A text encoder with heads that answer from what conditions the UNet."""
+
+    def __init__(self, encoder: torch.nn.Module, layer: int | None) -> None:
+        super().__init__()
+        self.encoder, self.layer = encoder, layer
+        config: Any = encoder.config
+        self.end = config.eos_token_id
+        total = sum(len(choices) for choices in CHOICES.values())
+        self.state_head = torch.nn.Linear(config.hidden_size, total)
+        self.pooled_head = torch.nn.Linear(config.projection_dim, total)
+
+    def forward(self, ids: torch.Tensor) -> list[torch.Tensor]:
+        """Return scores of all choices, (n, total), from each thing that the UNet gets."""
+        encoded = self.encoder(ids, output_hidden_states=self.layer is not None)
+        states = conditioning_state(encoded, self.layer)
+        at_end = (ids == self.end).int().argmax(1)
+        state = states[torch.arange(len(ids), device=ids.device), at_end]
+        scores = [self.state_head(state)]
+        if (pooled := getattr(encoded, "text_embeds", None)) is not None:
+            scores.append(self.pooled_head(pooled))
+        return scores
+
+
+def _loss(reader: _Reader, ids: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    total = torch.zeros((), device=ids.device)
+    for scores in reader(ids):
+        start = 0
+        for question, choices in enumerate(CHOICES.values()):
+            part = scores[:, start : start + len(choices)].float()
+            lost = functional.cross_entropy(
+                part, right[:, question], ignore_index=UNSAID, reduction="sum"
+            )
+            total = total + lost / len(ids)
+            start += len(choices)
+    return total
+
+
+def train_encoders(
+    family: Family, data: Captioned, plan: Plan, seed: int, device: str, progress: Progress
+) -> dict[str, Any]:
+    """Train the family's text encoders, each alone.
+
+    Returns:
+        component name → encoder, float32, in evaluation mode.
+    """
+    trained = {}
+    for component in family.text_encoders():
+        torch.manual_seed(seed)
+        reader = _Reader(build_module(component), component.hidden_state).to(device).train()
+        inputs = (
+            {
+                "ids": data.ids[component.name][rows].int().to(device),
+                "right": data.answers[rows].long().to(device),
+            }
+            for rows in batches(len(data), plan.batch, torch.Generator().manual_seed(seed))
+        )
+        found = fit(reader, partial(_loss, reader), inputs, plan, component.name, device, progress)
+        trained[component.name] = found.encoder
+    return trained

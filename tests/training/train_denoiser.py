@@ -1,0 +1,125 @@
+"""Training the tiny models' UNet on latents and on what the text encoders say.
+
+Noise prediction (Ho et al. 2020) with classifier-free guidance (Ho and Salimans
+2022). The encoders stay as they are, as in Stable Diffusion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from training.dataset import Captioned, batches, caption_ids
+from training.train_autoencoder import encode
+from training.trainer import Inputs, Plan, fit
+from wsd.models.instantiate import build_module
+from wsd.models.registry import Family
+from wsd.models.schedulers import build_scheduler
+from wsd.models.stable_diffusion.wrappers import conditioning_state
+from wsd.util.progress import Progress
+
+# A picture's layout is decided where little of it shows through the noise. There
+# the plain loss on noise weighs errors of the picture by almost nothing, so
+# relations are never learnt; these are the weights of v-prediction (Salimans and
+# Ho 2022), bounded as in Hang et al. 2023.
+_MOST_WEIGHT = 5.0
+_DROPOUT = 0.1
+_BATCH = 500
+
+
+@torch.no_grad()
+def _latents(family: Family, vae: Any, data: Captioned, device: str) -> torch.Tensor:
+    edge = family.sizes[0][0]
+    parts = torch.split(torch.arange(len(data)), _BATCH)
+    return torch.cat([encode(vae, data.pictures(rows, edge, device)).half() for rows in parts])
+
+
+@torch.no_grad()
+def _conditions(
+    family: Family, encoders: Mapping[str, Any], ids: Mapping[str, torch.Tensor], device: str
+) -> Inputs:
+    """Return what the UNet gets of texts, float16.
+
+    Returns:
+        ``text`` (n, 77, d) and, if an encoder projects, ``pooled`` (n, p).
+    """
+    layers = {component.name: component.hidden_state for component in family.text_encoders()}
+    found: dict[str, list[torch.Tensor]] = {"text": [], "pooled": []}
+    count = len(next(iter(ids.values())))
+    for rows in torch.split(torch.arange(count), _BATCH):
+        states = []
+        for name, encoder in encoders.items():
+            encoded = encoder(ids[name][rows].int().to(device), output_hidden_states=True)
+            states.append(conditioning_state(encoded, layers[name]))
+            if (pooled := getattr(encoded, "text_embeds", None)) is not None:
+                found["pooled"].append(pooled.half())
+        found["text"].append(torch.cat(states, dim=-1).half())
+    return {name: torch.cat(parts) for name, parts in found.items() if parts}
+
+
+def train_denoiser(
+    family: Family, vae: Any, encoders: Mapping[str, Any], data: Captioned, plan: Plan, seed: int,
+    device: str, progress: Progress,
+) -> Any:  # fmt: skip
+    """Train the family's UNet on the autoencoder's latents and the encoders' states.
+
+    Returns:
+        the averaged UNet, float32, in evaluation mode.
+    """
+    torch.manual_seed(seed + 1)
+    unet: Any = build_module(family.component("unet")).to(device).train()
+    unet.to(memory_format=torch.channels_last)
+    alphas = build_scheduler(family).alphas_cumprod.to(device)
+    snr = alphas / (1 - alphas)
+    weights = (1 + snr).clamp_max(_MOST_WEIGHT) / snr
+    edge = float(family.sizes[0][0])
+    time_ids = torch.tensor([[edge, edge, 0.0, 0.0, edge, edge]], device=device)
+
+    def loss(
+        clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor, text: torch.Tensor,
+        pooled: torch.Tensor | None = None,
+    ) -> torch.Tensor:  # fmt: skip
+        alpha = alphas[times].view(-1, 1, 1, 1)
+        noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
+        noisy = noisy.contiguous(memory_format=torch.channels_last)
+        added = None
+        if pooled is not None:
+            added = {"text_embeds": pooled, "time_ids": time_ids.expand(len(clean), -1)}
+        with torch.autocast(clean.device.type, torch.bfloat16, cache_enabled=False):
+            predicted = unet(noisy, times, text, added_cond_kwargs=added, return_dict=False)[0]
+        errors = (predicted.float() - noise).square().mean((1, 2, 3))
+        total: torch.Tensor = (weights[times] * errors).mean()
+        return total
+
+    latents = _latents(family, vae, data, device)
+    conditions = _conditions(family, encoders, data.ids, device)
+    empty = _conditions(family, encoders, caption_ids(family, [""]), device)
+    if family.force_zeros_for_empty_prompt:
+        empty = {name: torch.zeros_like(tensor) for name, tensor in empty.items()}
+    inputs = _inputs(latents, conditions, empty, plan.batch, seed)
+    trained: Any = fit(unet, loss, inputs, plan, "denoiser", device, progress)
+    return trained.to(memory_format=torch.contiguous_format)
+
+
+def _inputs(
+    latents: torch.Tensor, conditions: Inputs, empty: Inputs, batch: int, seed: int
+) -> Iterator[Inputs]:
+    device = latents.device
+    source = torch.Generator(device).manual_seed(seed)
+    for rows in batches(len(latents), batch, torch.Generator().manual_seed(seed)):
+        chosen = rows.to(device)
+        clean = latents[chosen].float()
+        dropped = torch.rand(batch, generator=source, device=device) < _DROPOUT
+        yield {
+            "clean": clean,
+            "noise": torch.randn(clean.shape, generator=source, device=device),
+            "times": torch.randint(1000, (batch,), generator=source, device=device),
+            **{
+                name: torch.where(
+                    dropped.view(-1, *[1] * (tensor.ndim - 1)), empty[name], tensor[chosen]
+                ).float()
+                for name, tensor in conditions.items()
+            },
+        }

@@ -1,0 +1,11 @@
+/** The bundle's models, and which of them the address asks for. */
+
+import type { ListedModel } from "../api/client";
+import { listModels } from "../api/client";
+
+/** List the models, and the one that `?model=` names, or the first. */
+export async function offeredModels(): Promise<{ models: ListedModel[]; wanted: ListedModel }> {
+  const models = await listModels("models/index.json");
+  const name = new URLSearchParams(location.search).get("model");
+  return { models, wanted: models.find((model) => model.name === name) ?? models[0]! };
+}

@@ -1,0 +1,22 @@
+/** Pictures as files that carry their settings. */
+
+import type { Settings } from "../api/client";
+import { formatSettings, parseSettings, readText, writeText } from "../api/client";
+
+/** A canvas as a PNG file with the settings in it. */
+export async function pictureFile(
+  canvas: HTMLCanvasElement,
+  settings: Settings,
+  index: number,
+): Promise<File> {
+  const blob = await new Promise<Blob | null>((done) => canvas.toBlob(done, "image/png"));
+  const png = new Uint8Array(await blob!.arrayBuffer());
+  const name = `${settings.model}-${settings.seed}-${index}.png`;
+  return new File([writeText(png, formatSettings(settings))], name, { type: "image/png" });
+}
+
+/** The settings that a file carries, if any. */
+export async function settingsFrom(file: File): Promise<Partial<Settings> | undefined> {
+  const text = readText(new Uint8Array(await file.arrayBuffer()));
+  return text === undefined ? undefined : parseSettings(text);
+}

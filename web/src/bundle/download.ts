@@ -1,0 +1,153 @@
+/** Bytes over the network: in pieces, tried again where they broke off. */
+
+import { AbortError, FetchError, throwIfAborted } from "../api/errors";
+
+/** Called with the bytes that have arrived since the last call; negative if some are void. */
+export type OnBytes = (count: number) => void;
+
+/** Milliseconds before each further try; one that brings bytes starts the list anew. */
+const PAUSES = [250, 1000, 3000];
+
+/** Something that may pass, so that trying again makes sense. */
+class Passing extends Error {}
+
+/** The server could not be reached, or could not answer. */
+export class UnreachableError extends FetchError {}
+
+/**
+ * Fetch exactly so many bytes.
+ *
+ * A connection that breaks off goes on where it broke off, if the server has ranges.
+ *
+ * @param reload whether to go past the browser's own cache.
+ * @throws FetchError if the server cannot be reached or sends something else.
+ */
+export async function download(
+  url: string,
+  expected: number,
+  onBytes: OnBytes,
+  signal?: AbortSignal,
+  reload = false,
+): Promise<ArrayBuffer> {
+  const data = new Uint8Array(expected);
+  let length = 0;
+  const take = (piece: Uint8Array): void => {
+    if (length + piece.length > expected) throw wrongLength(url, expected);
+    data.set(piece, length);
+    length += piece.length;
+    onBytes(piece.length);
+  };
+  for (let failures = 0; ;) {
+    const before = length;
+    try {
+      const response = await request(url, length, signal, reload);
+      if (length > 0 && response.status !== 206) {
+        onBytes(-length);
+        length = 0;
+      }
+      await readAll(response, take);
+      if (length === expected) return data.buffer;
+      throw new Passing(`ended after ${length} of ${expected} bytes`);
+    } catch (cause) {
+      throwIfAborted(signal);
+      if (!(cause instanceof Passing)) throw cause;
+      if (length > before) failures = 0;
+      const pause = PAUSES[failures++];
+      if (pause === undefined) {
+        throw unreachable(url, cause);
+      }
+      await wait(pause, signal);
+    }
+  }
+}
+
+/** Fetch a small text file. */
+export async function downloadText(url: string, signal?: AbortSignal): Promise<string> {
+  try {
+    return await (await request(url, 0, signal, false)).text();
+  } catch (cause) {
+    throwIfAborted(signal);
+    if (!(cause instanceof Passing)) throw cause;
+    throw unreachable(url, cause);
+  }
+}
+
+async function request(
+  url: string,
+  from: number,
+  signal: AbortSignal | undefined,
+  reload: boolean,
+): Promise<Response> {
+  const init: RequestInit = {
+    ...(signal === undefined ? {} : { signal }),
+    ...(from === 0 ? {} : { headers: { Range: `bytes=${from}-` } }),
+    ...(reload ? { cache: "reload" } : {}),
+  };
+  let response: Response;
+  try {
+    response = await fetch(url, init);
+  } catch (cause) {
+    // The browser says no more than this of a dead server, a refused one (CORS) or no network.
+    throw new Passing("could not be fetched", { cause });
+  }
+  const { status } = response;
+  if (status >= 500 || status === 429) throw new Passing(`the server answered ${status}`);
+  if (!response.ok) {
+    throw new FetchError(
+      `${url}: the server answered ${status}`,
+      "the bundle on the server is incomplete, or the address is wrong",
+    );
+  }
+  if (/^text\/html\b/.test(response.headers.get("content-type") ?? "")) {
+    throw new FetchError(
+      `${url}: the server sent a web page`,
+      "the address is wrong, or the server answers unknown addresses with its start page",
+    );
+  }
+  return response;
+}
+
+async function readAll(response: Response, take: (piece: Uint8Array) => void): Promise<void> {
+  const reader = response.body!.getReader();
+  try {
+    for (;;) {
+      let piece: ReadableStreamReadResult<Uint8Array>;
+      try {
+        piece = await reader.read();
+      } catch (cause) {
+        throw new Passing("the connection broke off", { cause });
+      }
+      if (piece.done) return;
+      take(piece.value);
+    }
+  } finally {
+    reader.cancel().catch(() => undefined);
+  }
+}
+
+function unreachable(url: string, cause: Passing): UnreachableError {
+  const hint = "check the network, then try again: finished files are kept";
+  return new UnreachableError(`${url}: ${cause.message}`, hint, { cause });
+}
+
+function wrongLength(url: string, expected: number): FetchError {
+  return new FetchError(
+    `${url}: more than the expected ${expected} bytes`,
+    "the server's copy belongs to another bundle: deploy the bundle as a whole",
+  );
+}
+
+function wait(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(done, milliseconds);
+    function done(): void {
+      signal?.removeEventListener("abort", abort);
+      resolve();
+    }
+    function abort(): void {
+      clearTimeout(timer);
+      reject(new AbortError());
+    }
+    signal?.addEventListener("abort", abort, { once: true });
+  });
+}

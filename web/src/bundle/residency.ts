@@ -1,0 +1,77 @@
+/** Which components have their parameters on the GPU, and which are evicted when. */
+
+import type { Files } from "./bundle_files";
+import type { Manifest, Role } from "./manifest";
+import { counter } from "../api/progress";
+import type { OnProgress } from "../api/progress";
+import type { Parameters, Runtime } from "../gpu/tvm/runtime";
+import { loadParameters } from "./parameters";
+
+export class Components {
+  private readonly resident = new Map<string, Parameters>();
+  /** The stage that worked last. */
+  private stage: Role | undefined;
+
+  /**
+   * @param files where parameters come from.
+   * @param offload whether only the components of one stage stay on the GPU at a time.
+   */
+  constructor(
+    private readonly runtime: Runtime,
+    private readonly manifest: Manifest,
+    private readonly files: Files,
+    readonly offload: boolean,
+  ) {}
+
+  /**
+   * Bring the components that play a role to the GPU. What the last stage worked in makes
+   * room first, and with offload all other components do too.
+   */
+  async need(role: Role, report: OnProgress, signal?: AbortSignal): Promise<void> {
+    const wanted = this.playing(role);
+    if (this.offload) this.evictAllBut(wanted);
+    if (this.stage !== role) this.runtime.releaseWorkspace();
+    this.stage = role;
+    await this.load(wanted, report, signal);
+  }
+
+  /** Bring every component to the GPU. */
+  async needAll(report: OnProgress, signal?: AbortSignal): Promise<void> {
+    await this.load(Object.keys(this.manifest.components), report, signal);
+  }
+
+  /** A component's parameters, which must have been brought. */
+  parameters(name: string): Parameters {
+    const found = this.resident.get(name);
+    if (found === undefined) throw new Error(`component ${name} is not on the GPU`);
+    return found;
+  }
+
+  dispose(): void {
+    this.evictAllBut([]);
+  }
+
+  private async load(names: string[], report: OnProgress, signal?: AbortSignal): Promise<void> {
+    const missing = names.filter((name) => !this.resident.has(name));
+    const entries = missing.map((name) => [name, this.manifest.components[name]!] as const);
+    const total = entries.reduce((sum, [, component]) => sum + component.bytes, 0);
+    const onBytes = counter(report, "parameters", total);
+    for (const [name, component] of entries) {
+      const loaded = await loadParameters(this.runtime, component, this.files, onBytes, signal);
+      this.resident.set(name, loaded);
+    }
+  }
+
+  private evictAllBut(names: string[]): void {
+    const evicted = [...this.resident].filter(([name]) => !names.includes(name));
+    for (const [name, parameters] of evicted) {
+      parameters.dispose();
+      this.resident.delete(name);
+    }
+  }
+
+  private playing(role: Role): string[] {
+    const entries = this.manifest.entry_points.filter((entry) => entry.role === role);
+    return [...new Set(entries.map(({ component }) => component).filter((name) => name !== null))];
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * Each stage on fixed inputs, against what PyTorch gave (wsd/bundle/self_test.py): tells a GPU or
+ * driver that computes wrongly from files that are wrong.
+ */
+
+import type { StageReport } from "../api/types";
+import { throwIfAborted } from "../api/errors";
+import type { Files } from "../bundle/bundle_files";
+import { hasBuffersFor } from "../gpu/buffer_limits";
+import type { StageAccess } from "../gpu/buffer_limits";
+import type { EntryPoint } from "../bundle/manifest";
+import { selfTestProblem, valueCount } from "../bundle/manifest";
+import type { Model } from "../gpu/model";
+import type { OnProgress } from "../api/progress";
+import { MersenneTwister, randn } from "../pipeline/torch_rng";
+
+/** What is kept of one result. */
+export interface ExpectedOutput {
+  /** A sample of every so many values. */
+  stride: number;
+  samples: number[];
+  /** The root mean square of so many values at a time. */
+  block: number;
+  rms: number[];
+}
+
+interface ExpectedStage {
+  entry_point: string;
+  inputs: Record<string, { seed: number } | { values: number[] }>;
+  outputs: Record<string, ExpectedOutput>;
+}
+
+/** By the precision of the weights: what rounding them costs is no fault of the GPU's. */
+const LIMITS: Record<string, number> = { f32: 1e-3, f16: 1e-2, w8a16: 1e-1 };
+
+/**
+ * Run the stages that the GPU has buffers for, one after another.
+ *
+ * @throws OptionError if the bundle has no expected values.
+ */
+export async function runSelfTest(
+  model: Model,
+  files: Files,
+  access: StageAccess,
+  report: OnProgress,
+  signal?: AbortSignal,
+): Promise<StageReport[]> {
+  const known = await readStages(model, files, signal);
+  const stages = known
+    .map((stage) => ({ stage, entry: findEntry(model, stage) }))
+    .filter(({ entry }) => hasBuffersFor(entry, access.limits));
+  const reports: StageReport[] = [];
+  for (const { stage, entry } of stages) {
+    throwIfAborted(signal);
+    report({ stage: "self-test", loaded: reports.length, total: stages.length });
+    await access.bring(entry);
+    reports.push(await runStage(model, entry, stage));
+  }
+  report({ stage: "self-test", loaded: stages.length, total: stages.length });
+  return reports;
+}
+
+async function readStages(
+  model: Model,
+  files: Files,
+  signal?: AbortSignal,
+): Promise<ExpectedStage[]> {
+  const problem = selfTestProblem(model.manifest);
+  if (problem !== undefined) throw problem;
+  const bytes = await files.get(model.manifest.self_test!, () => undefined, signal);
+  return (JSON.parse(new TextDecoder().decode(bytes)) as { stages: ExpectedStage[] }).stages;
+}
+
+function findEntry(model: Model, stage: ExpectedStage): EntryPoint {
+  return model.manifest.entry_points.find(({ name }) => name === stage.entry_point)!;
+}
+
+async function runStage(
+  model: Model,
+  entry: EntryPoint,
+  stage: ExpectedStage,
+): Promise<StageReport> {
+  const inputs = makeInputs(entry, stage);
+  const first = await model.run(entry, inputs);
+  const started = performance.now();
+  const second = await model.run(entry, inputs);
+  const milliseconds = performance.now() - started;
+  const names = Object.keys(stage.outputs);
+  const error = Math.max(...names.map((name) => deviation(first[name]!, stage.outputs[name]!)));
+  const limit = LIMITS[model.manifest.model.dtype]!;
+  const repeats = names.every((name) => sameBits(first[name]!, second[name]!));
+  const good = error <= limit && repeats;
+  return { stage: entry.name, error, limit, repeats, milliseconds, good };
+}
+
+function makeInputs(
+  entry: EntryPoint,
+  stage: ExpectedStage,
+): Record<string, Float32Array | Int32Array> {
+  const made = entry.inputs.map(({ name, shape, dtype }) => {
+    const given = stage.inputs[name]!;
+    if ("seed" in given) {
+      return [name, randn(new MersenneTwister(given.seed), valueCount(shape))] as const;
+    }
+    const kind = dtype === "int32" ? Int32Array : Float32Array;
+    return [name, kind.from(given.values)] as const;
+  });
+  return Object.fromEntries<Float32Array | Int32Array>(made);
+}
+
+/**
+ * How far a result is from what was expected, relative to its size: by its samples, and
+ * by the loudness of each block, since a fault may sit between samples. NaN becomes
+ * infinite, so that it is never under a limit.
+ */
+export function deviation(found: Float32Array, expected: ExpectedOutput): number {
+  const samples = expected.samples.map((_, index) => found[index * expected.stride]!);
+  const squares = samples.map((value, index) => (value - expected.samples[index]!) ** 2);
+  const size = expected.samples.map((value) => value ** 2);
+  const loudest = Math.max(...expected.rms);
+  const blocks = expected.rms.map((rms, index) => {
+    const values = found.subarray(index * expected.block, (index + 1) * expected.block);
+    const mean = values.reduce((sum, value) => sum + value ** 2, 0) / values.length;
+    return Math.abs(Math.sqrt(mean) - rms) / loudest;
+  });
+  const error = Math.max(Math.sqrt(total(squares) / total(size)), ...blocks);
+  return Number.isFinite(error) ? error : Infinity;
+}
+
+function total(values: number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
+}
+
+function sameBits(one: Float32Array, other: Float32Array): boolean {
+  const [bits, others] = [one, other].map(
+    ({ buffer, byteOffset, length }) => new Uint32Array(buffer, byteOffset, length),
+  );
+  return bits!.every((word, index) => word === others![index]);
+}

@@ -1,0 +1,29 @@
+/** A cheap look at latents; wsd/bundle/latent_preview.py fits the map. */
+
+import type { Manifest } from "../bundle/manifest";
+
+/**
+ * Colours of latents.
+ *
+ * @param latents (channels, height, width), predicted clean latents.
+ * @returns an image of one pixel a latent pixel.
+ */
+export function previewImage(
+  { weights, bias }: Manifest["preview"],
+  latents: Float32Array,
+  width: number,
+  height: number,
+): ImageData {
+  const area = width * height;
+  const pixels = new Uint8ClampedArray(4 * area).fill(255);
+  for (let pixel = 0; pixel < area; pixel++) {
+    weights.forEach((row, colour) => {
+      const value = row.reduce(
+        (sum, weight, channel) => sum + weight * latents[channel * area + pixel]!,
+        bias[colour]!,
+      );
+      pixels[4 * pixel + colour] = (value / 2 + 0.5) * 255;
+    });
+  }
+  return new ImageData(pixels, width, height);
+}

@@ -1,0 +1,44 @@
+/** Latent consistency sampling (Luo et al. 2023), as diffusers' `LCMScheduler` runs it. */
+
+import type { SchedulerConfig, SchedulerConstants } from "../../bundle/manifest";
+import { cleanFrom, levelOf } from "./noise_levels";
+import type { Run, Step } from "./types";
+
+const SIGMA_DATA = 0.5;
+
+/** Lay out one run; all steps but the last draw noise. */
+export function lcm(constants: SchedulerConstants, config: SchedulerConfig, count: number): Run {
+  const original = config.original_inference_steps;
+  const stride = Math.floor(constants.num_train_timesteps / original);
+  const timesteps = Array.from(
+    { length: count },
+    (_, i) => (original - Math.floor(i * (original / count))) * stride - 1,
+  );
+  const steps = timesteps.map((timestep, i): Step => {
+    const clean = cleanFrom(
+      constants.prediction_type,
+      levelOf(constants.alphas_cumprod[timestep]!),
+    );
+    const scaled = timestep * config.timestep_scaling;
+    const skip = SIGMA_DATA ** 2 / (scaled ** 2 + SIGMA_DATA ** 2);
+    const out = scaled / Math.sqrt(scaled ** 2 + SIGMA_DATA ** 2);
+    const denoised = { sample: out * clean.sample + skip, model: out * clean.model };
+    const following = timesteps[i + 1];
+    const level =
+      following === undefined
+        ? { alpha: 1, sigma: undefined }
+        : levelOf(constants.alphas_cumprod[following]!);
+    return {
+      timestep,
+      inputScale: 1,
+      next: {
+        sample: level.alpha * denoised.sample,
+        model: level.alpha * denoised.model,
+        history: [],
+        ...(level.sigma === undefined ? {} : { noise: level.sigma }),
+      },
+      denoised: clean,
+    };
+  });
+  return { initNoiseSigma: 1, steps };
+}

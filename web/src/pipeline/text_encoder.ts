@@ -1,0 +1,62 @@
+/** Text → what conditions the UNet: one or several text encoders, in the manifest's order. */
+
+import type { EntryPoint } from "../bundle/manifest";
+import { valueCount } from "../bundle/manifest";
+import type { Model, NamedTensors } from "../gpu/model";
+import type { Tensor } from "../gpu/tvm/runtime";
+import type { Tokenize } from "./clip_tokenizer";
+
+/** Tokenizers by text encoder. */
+export type Tokenizers = Record<string, Tokenize>;
+
+export class TextStage {
+  private readonly encoders: EntryPoint[];
+
+  constructor(
+    private readonly model: Model,
+    private readonly tokenizers: Tokenizers,
+  ) {
+    const { entry_points: entries } = model.manifest;
+    this.encoders = entries.filter(({ role }) => role === "text_encoder");
+  }
+
+  /** Encode a text: `text_embeddings` and, for SDXL, `pooled_text`. Dispose of them. */
+  encode(text: string): NamedTensors {
+    return this.model.kept(() => {
+      let found: NamedTensors = {};
+      for (const encoder of this.encoders) {
+        found = this.model.call(encoder, { ...found, ...this.read(encoder, text) });
+      }
+      return found;
+    });
+  }
+
+  /** What stands for no negative prompt: zeros, or the encoding of the empty text. */
+  encodeNothing(): NamedTensors {
+    if (!this.model.manifest.force_zeros_for_empty_prompt) return this.encode("");
+    return this.model.kept(() =>
+      Object.fromEntries(
+        this.encoders.at(-1)!.outputs.map(({ name, shape }) => {
+          const zeros = new Float32Array(valueCount(shape));
+          return [name, this.model.runtime.tensor(zeros, shape)];
+        }),
+      ),
+    );
+  }
+
+  private read(encoder: EntryPoint, text: string): NamedTensors {
+    const { ids, end } = this.tokenizers[encoder.component!]!(text);
+    const shape = [1, ids.length];
+    const endOfText = new Float32Array(ids.length);
+    endOfText[end] = 1;
+    return {
+      input_ids: this.model.runtime.tensor(ids, shape),
+      end_of_text: this.model.runtime.tensor(endOfText, shape),
+    };
+  }
+}
+
+/** All tensors of texts. */
+export function tensorsOf(...texts: (NamedTensors | undefined)[]): Tensor[] {
+  return texts.flatMap((text) => Object.values(text ?? {}));
+}

@@ -1,0 +1,68 @@
+import { describe, expect, test } from "vitest";
+
+import { OptionError } from "../../src/api/errors";
+import type { Manifest } from "../../src/bundle/manifest";
+import { resolveOptions } from "../../src/api/options";
+
+const manifest = {
+  defaults: { steps: 20, guidance_scale: 7.5, size: [128, 128] },
+  scheduler: {
+    default: "dpmpp_2m",
+    schedulers: { dpmpp_2m: { max_steps: 100 }, lcm: { max_steps: 50 } },
+  },
+  entry_points: [
+    { name: "unet_128x128", role: "unet", component: "unet", size: [128, 128] },
+    { name: "unet_192x128", role: "unet", component: "unet", size: [192, 128] },
+  ],
+} as unknown as Manifest;
+
+describe("resolveOptions", () => {
+  test("takes the model's defaults", () => {
+    expect(resolveOptions(manifest, {})).toEqual({
+      negativePrompt: undefined,
+      steps: 20,
+      guidanceScale: 7.5,
+      seed: 0,
+      size: [128, 128],
+      scheduler: "dpmpp_2m",
+      eta: 0,
+      images: 1,
+      previewEvery: 0,
+    });
+  });
+
+  test("keeps what is given, zero included", () => {
+    const given = { seed: 7, guidanceScale: 0, numInferenceSteps: 1, width: 192, height: 128 };
+    expect(resolveOptions(manifest, given)).toMatchObject({
+      seed: 7,
+      guidanceScale: 0,
+      steps: 1,
+      size: [192, 128],
+    });
+  });
+
+  test.each([
+    [{ numInferenceSteps: 0 }, "1 to 100"],
+    [{ numInferenceSteps: 101 }, "1 to 100"],
+    [{ numInferenceSteps: 51, scheduler: "lcm" }, "1 to 50"],
+    [{ scheduler: "magic" }, "dpmpp_2m, lcm"],
+    [{ eta: 1.5 }, "0 to 1"],
+    [{ numImages: 0 }, "1 to 16"],
+    [{ previewEvery: -1 }, "0 to 100"],
+    [{ numInferenceSteps: 1.5 }, "whole number"],
+    [{ seed: -1 }, "0 to 4294967295"],
+    [{ seed: 2 ** 32 }, "0 to 4294967295"],
+    [{ guidanceScale: Number.NaN }, "0 to 50"],
+    [{ guidanceScale: 51 }, "0 to 50"],
+    [{ width: 64 }, "128x128, 192x128"],
+  ])("refuses %j and says what is allowed", (options, allowed) => {
+    let thrown: unknown;
+    try {
+      resolveOptions(manifest, options);
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toBeInstanceOf(OptionError);
+    expect((thrown as OptionError).hint).toContain(allowed);
+  });
+});

@@ -1,0 +1,111 @@
+import { expect, test } from "vitest";
+
+import { download, downloadText, UnreachableError } from "../../src/bundle/download";
+import { AbortError, FetchError } from "../../src/api/errors";
+import { broken, status, whole, withServer } from "../server";
+
+const body = Uint8Array.from({ length: 1000 }, (_, index) => index % 251);
+
+function counted(): { onBytes: (count: number) => void; total: () => number } {
+  let total = 0;
+  return { onBytes: (count) => (total += count), total: () => total };
+}
+
+test("bytes arrive, and are counted", async () => {
+  await withServer([whole(body)], async (address) => {
+    const { onBytes, total } = counted();
+    expect(new Uint8Array(await download(address, 1000, onBytes))).toEqual(body);
+    expect(total()).toBe(1000);
+  });
+});
+
+test("an empty file is a file", async () => {
+  await withServer([whole(body.subarray(0, 0))], async (address) => {
+    expect((await download(address, 0, () => 0)).byteLength).toBe(0);
+  });
+});
+
+test("a connection that breaks goes on where it broke", async () => {
+  await withServer([broken(body, 400), whole(body)], async (address, requests) => {
+    const { onBytes, total } = counted();
+    expect(new Uint8Array(await download(address, 1000, onBytes))).toEqual(body);
+    expect(total()).toBe(1000);
+    expect(requests.map(({ headers }) => headers.range)).toEqual([undefined, "bytes=400-"]);
+  });
+});
+
+test("a server without ranges starts again", async () => {
+  const ignoring = whole(body);
+  await withServer(
+    [
+      broken(body, 400),
+      (request, response) => {
+        delete request.headers.range;
+        ignoring(request, response);
+      },
+    ],
+    async (address) => {
+      const { onBytes, total } = counted();
+      expect(new Uint8Array(await download(address, 1000, onBytes))).toEqual(body);
+      expect(total()).toBe(1000);
+    },
+  );
+});
+
+test.each([500, 503, 429])("status %i is tried again", async (code) => {
+  await withServer([status(code), whole(body)], async (address) => {
+    expect((await download(address, 1000, () => 0)).byteLength).toBe(1000);
+  });
+});
+
+test.each([404, 403, 410])("status %i is not", async (code) => {
+  await withServer([status(code)], async (address, requests) => {
+    await expect(download(address, 1000, () => 0)).rejects.toThrow(`the server answered ${code}`);
+    expect(requests.length).toBe(1);
+  });
+});
+
+test("a server that stays silent is given up", { timeout: 20_000 }, async () => {
+  await withServer([status(502)], async (address, requests) => {
+    const failure = download(address, 1000, () => 0);
+    await expect(failure).rejects.toThrow(UnreachableError);
+    await expect(failure).rejects.toThrow("the server answered 502");
+    expect(requests.length).toBe(4);
+  });
+});
+
+test("a web page in a file's place is named", async () => {
+  await withServer([whole(body, "text/html; charset=utf-8")], async (address) => {
+    await expect(download(address, 1000, () => 0)).rejects.toThrow("the server sent a web page");
+  });
+});
+
+test("more bytes than the manifest states are refused", async () => {
+  await withServer([whole(body)], async (address) => {
+    const failure = download(address, 999, () => 0);
+    await expect(failure).rejects.toThrow(FetchError);
+    await expect(failure).rejects.toThrow("more than the expected 999");
+  });
+});
+
+test("cancelling ends it, also while it waits", async () => {
+  await withServer([status(503)], async (address) => {
+    const controller = new AbortController();
+    const failure = download(address, 1000, () => 0, controller.signal);
+    setTimeout(() => controller.abort(), 100);
+    await expect(failure).rejects.toThrow(AbortError);
+    await expect(download(address, 1000, () => 0, controller.signal)).rejects.toThrow(AbortError);
+  });
+});
+
+test("a text, and none", async () => {
+  await withServer(
+    [whole(new TextEncoder().encode("{}")), status(404), status(503)],
+    async (address) => {
+      expect(await downloadText(address)).toBe("{}");
+      await expect(downloadText(address)).rejects.not.toThrow(UnreachableError);
+      await expect(downloadText(address)).rejects.toThrow(UnreachableError);
+    },
+  );
+  await expect(downloadText("http://127.0.0.1:1/")).rejects.toThrow(UnreachableError);
+});

@@ -1,0 +1,72 @@
+import { describe, expect, test } from "vitest";
+
+import {
+  canTile,
+  drawableSizes,
+  fits,
+  guidesAtOnce,
+  sizeProblem,
+} from "../../src/gpu/buffer_limits";
+import type { Manifest, Role, Size } from "../../src/bundle/manifest";
+
+const TILE: Size = [8, 8];
+
+function entry(role: Role, size: Size | null, bytes: number): object {
+  const [width, height] = size ?? TILE;
+  const outputs = [{ shape: [1, 3, height, width] }];
+  return { role, size, largest_buffer_bytes: bytes, outputs };
+}
+
+const manifest = {
+  entry_points: [
+    entry("unet", [8, 8], 10),
+    entry("vae_decoder", [8, 8], 40),
+    entry("unet", [16, 8], 20),
+    entry("vae_decoder", [16, 8], 80),
+    entry("guided_unet", [16, 8], 30),
+    entry("vae_decoder_tile", null, 40),
+  ],
+} as unknown as Manifest;
+
+function limits(bytes: number): { maxBufferSize: number; maxStorageBufferBindingSize: number } {
+  return { maxBufferSize: 1000, maxStorageBufferBindingSize: bytes };
+}
+
+describe("sizes that fit a GPU's buffers", () => {
+  test.each([
+    [80, ["8x8", "16x8"], true],
+    [79, ["8x8", "16x8"], false], // in tiles
+    [39, [], false],
+  ])("%i bytes", (bytes, drawable, whole) => {
+    expect(drawableSizes(manifest, limits(bytes)).map((s) => s.join("x"))).toEqual(drawable);
+    expect(fits(manifest, "vae_decoder", [16, 8], limits(bytes))).toBe(whole);
+  });
+
+  test("the smaller of the two limits counts", () => {
+    const small = { maxBufferSize: 39, maxStorageBufferBindingSize: 1000 };
+    expect(drawableSizes(manifest, small)).toEqual([]);
+  });
+
+  test.each([
+    [[16, 8], 30, true],
+    [[16, 8], 29, false], // by two calls
+    [[8, 8], 30, false], // of an older bundle
+  ] as const)("guidance at once: %j in %i bytes", ([width, height], bytes, atOnce) => {
+    expect(guidesAtOnce(manifest, [width, height], limits(bytes))).toBe(atOnce);
+  });
+
+  test("only what is larger than a tile is cut", () => {
+    expect([canTile(manifest, [8, 8]), canTile(manifest, [16, 8])]).toEqual([false, true]);
+  });
+
+  test("what does not fit is told with what does", () => {
+    const wide = { ...manifest, entry_points: [...manifest.entry_points] };
+    wide.entry_points[2] = { ...wide.entry_points[2]!, largest_buffer_bytes: 500 };
+    expect(sizeProblem(wide, [8, 8], limits(100))).toBeUndefined();
+    expect(sizeProblem(wide, [16, 8], limits(100))).toMatchObject({
+      message: "a picture of 16x8 needs a GPU buffer of 500 bytes, this GPU's largest has 100",
+      hint: "sizes that fit: 8x8",
+    });
+    expect(sizeProblem(wide, [16, 8], limits(9))!.hint).toBe("choose a smaller model");
+  });
+});

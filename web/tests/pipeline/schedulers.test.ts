@@ -1,0 +1,122 @@
+import { describe, expect, test } from "vitest";
+
+import type { SchedulerConfig, SchedulerConstants } from "../../src/bundle/manifest";
+import type { Run } from "../../src/pipeline/schedulers";
+import { layOutRun } from "../../src/pipeline/schedulers";
+
+// Python's tests hold every scheduler to diffusers; these hold it to what it solves. If the
+// model always knows the noise, the sample stays on the straight way to the clean latents.
+
+const TRAIN = 1000;
+// Rombach et al. 2022: square roots of beta evenly spaced.
+const roots = Array.from(
+  { length: TRAIN },
+  (_, t) => Math.sqrt(0.00085) + ((Math.sqrt(0.012) - Math.sqrt(0.00085)) * t) / (TRAIN - 1),
+);
+let product = 1;
+const alphas = roots.map((root) => (product *= 1 - root * root));
+
+const CLEAN = 0.7;
+const START = 1.3;
+
+function constants(
+  algorithm: SchedulerConfig["algorithm"],
+  more: Partial<SchedulerConfig>,
+  prediction_type: "epsilon" | "v_prediction" = "epsilon",
+): SchedulerConstants {
+  const config: SchedulerConfig = {
+    algorithm,
+    title: algorithm,
+    max_steps: 100,
+    timestep_spacing: "leading",
+    steps_offset: 1,
+    use_karras_sigmas: false,
+    final_alpha_cumprod: 1,
+    original_inference_steps: 50,
+    timestep_scaling: 10,
+    ...more,
+  };
+  return {
+    default: "it",
+    num_train_timesteps: TRAIN,
+    prediction_type,
+    alphas_cumprod: alphas,
+    schedulers: { it: config },
+  };
+}
+
+/** Follow a run with a model that knows the noise; fresh noise is zero. */
+function follow(run: Run): { end: number; previews: number[] } {
+  let sample = START * run.initNoiseSigma;
+  let kept = sample;
+  let noise: number | undefined;
+  const history: number[] = [];
+  const previews: number[] = [];
+  for (const step of run.steps) {
+    const sigma = Math.sqrt(Math.max(0, 1 / step.inputScale ** 2 - 1));
+    if (noise === undefined) {
+      // In terms of sigma, or of signal and noise that keep the variance.
+      const signal = Math.sqrt(alphas[Math.round(step.timestep)]!);
+      noise =
+        sigma > 0
+          ? (sample - CLEAN) / sigma
+          : (sample - signal * CLEAN) / Math.sqrt(1 - signal * signal);
+    }
+    previews.push(sample * step.denoised.sample + noise * step.denoised.model);
+    const base = step.next.fromKept ? kept : sample;
+    let next = base * step.next.sample + noise * step.next.model;
+    step.next.history.forEach((weight, age) => (next += weight * (history[age] ?? 0)));
+    if (step.remember !== undefined)
+      history.unshift(sample * step.remember.sample + noise * step.remember.model);
+    if (step.keepSample) kept = sample;
+    sample = next;
+  }
+  return { end: sample, previews };
+}
+
+describe.each([1, 2, 5, 20, 50])("%i steps", (count) => {
+  test.each<[string, SchedulerConfig["algorithm"], Partial<SchedulerConfig>]>([
+    ["DDIM", "ddim", {}],
+    ["DDIM, trailing", "ddim", { timestep_spacing: "trailing" }],
+    ["DPM-Solver++ 2M", "dpmpp2m", { timestep_spacing: "linspace" }],
+    ["DPM-Solver++ 2M, Karras", "dpmpp2m", { use_karras_sigmas: true }],
+    ["Euler", "euler", { timestep_spacing: "linspace" }],
+    ["Euler, leading", "euler", {}],
+    ["PNDM", "pndm", {}],
+  ])("%s ends at the clean latents", (_, algorithm, more) => {
+    const { end, previews } = follow(layOutRun(constants(algorithm, more), "it", count, 0));
+    expect(end).toBeCloseTo(CLEAN, 4);
+    for (const preview of previews) expect(preview).toBeCloseTo(CLEAN, 3);
+  });
+});
+
+test.each<SchedulerConfig["algorithm"]>(["euler_ancestral", "lcm", "ddim"])(
+  "%s draws noise on every step but the last",
+  (algorithm) => {
+    const { steps } = layOutRun(constants(algorithm, {}), "it", 8, 0.5);
+    expect(steps.length).toBe(8);
+    for (const step of steps.slice(0, -1)) expect(step.next.noise).toBeGreaterThan(0);
+    expect(steps.at(-1)!.next.noise ?? 0).toBeCloseTo(0, 6);
+  },
+);
+
+test("velocity and noise are two ways to say the same", () => {
+  // v = signal * noise - sigma * clean (Salimans and Ho 2022), at one timestep.
+  for (const algorithm of ["ddim", "euler", "dpmpp2m", "lcm", "euler_ancestral", "pndm"] as const) {
+    const [noise, velocity] = (["epsilon", "v_prediction"] as const).map(
+      (type) => layOutRun(constants(algorithm, {}, type), "it", 10, 0).steps[3]!,
+    );
+    const scale = noise!.inputScale;
+    const signal = scale === 1 ? Math.sqrt(alphas[Math.round(noise!.timestep)]!) : scale;
+    const sigma = Math.sqrt(1 - signal * signal);
+    const [clean, drawn] = [0.4, -0.9];
+    const sample = (signal * clean + sigma * drawn) / scale;
+    const told = signal * drawn - sigma * clean;
+    const [byNoise, byVelocity] = [
+      sample * noise!.denoised.sample + drawn * noise!.denoised.model,
+      sample * velocity!.denoised.sample + told * velocity!.denoised.model,
+    ];
+    expect(byVelocity).toBeCloseTo(byNoise, 4);
+    expect(byNoise).toBeCloseTo(clean, 3);
+  }
+});

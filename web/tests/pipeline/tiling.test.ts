@@ -1,0 +1,54 @@
+import { describe, expect, test } from "vitest";
+
+import { blend, crop, tileStarts, tileWeights } from "../../src/pipeline/tiling";
+
+const EXTENTS: [number, number][] = [
+  [64, 48],
+  [128, 64],
+  [152, 64],
+  [16, 12],
+  [24, 12],
+  [12, 12],
+];
+
+describe("tileStarts", () => {
+  test.each(EXTENTS)("tiles cover %i by %i and share a quarter", (extent, tile) => {
+    const starts = tileStarts(extent, tile);
+    expect(starts[0]).toBe(0);
+    expect(starts.at(-1)! + tile).toBe(extent);
+    for (let i = 1; i < starts.length; i++) {
+      const shared = starts[i - 1]! + tile - starts[i]!;
+      expect(shared).toBeGreaterThanOrEqual(Math.floor(tile / 4));
+      expect(shared).toBeLessThan(tile);
+    }
+  });
+});
+
+describe("tileWeights", () => {
+  test.each(EXTENTS)("weights of %i by %i sum to 1 and never jump", (extent, tile) => {
+    const starts = tileStarts(extent, tile);
+    const sums = new Float64Array(extent);
+    for (const [index, weights] of tileWeights(starts, tile).entries()) {
+      weights.forEach((weight, place) => (sums[starts[index]! + place]! += weight));
+      // Where a tile begins amid the picture it counts for almost nothing.
+      if (index > 0) expect(weights[0]).toBeLessThan(0.03);
+    }
+    for (const sum of sums) expect(sum).toBeCloseTo(1, 6);
+  });
+});
+
+describe("crop and blend", () => {
+  test("a picture cut into tiles and blended is the picture", () => {
+    const [height, width, tile] = [24, 40, 16];
+    const data = Float32Array.from({ length: 3 * height * width }, (_, i) => Math.sin(i));
+    const source = { data, height, width };
+    const picture = { data: new Float32Array(data.length), height, width };
+    const [tops, lefts] = [tileStarts(height, tile), tileStarts(width, tile)];
+    const [rows, columns] = [tileWeights(tops, tile), tileWeights(lefts, tile)];
+    expect(tops.length * lefts.length).toBeGreaterThan(4);
+    for (const [i, top] of tops.entries())
+      for (const [j, left] of lefts.entries())
+        blend(picture, crop(source, top, left, tile, tile), top, left, rows[i]!, columns[j]!);
+    data.forEach((value, index) => expect(picture.data[index]).toBeCloseTo(value, 5));
+  });
+});

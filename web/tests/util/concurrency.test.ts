@@ -1,0 +1,73 @@
+import { expect, test } from "vitest";
+
+import { inAnyOrder, inOrder, together } from "../../src/util/concurrency";
+
+const after = (milliseconds: number): Promise<void> =>
+  new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+test("results come in order, so many at a time", async () => {
+  let [running, most] = [0, 0];
+  const work = async (item: number): Promise<number> => {
+    most = Math.max(most, ++running);
+    await after(20 - 2 * item);
+    running--;
+    return item * item;
+  };
+  const found: number[] = [];
+  for await (const result of inOrder([1, 2, 3, 4, 5, 6, 7], 3, work)) found.push(result);
+  expect(found).toEqual([1, 4, 9, 16, 25, 36, 49]);
+  expect(most).toBe(3);
+});
+
+test("the first failure is the one that is told", async () => {
+  const work = (item: number): Promise<number> =>
+    item < 2 ? Promise.resolve(item) : Promise.reject(new Error(`failed at ${item}`));
+  const found: number[] = [];
+  await expect(async () => {
+    for await (const result of inOrder([0, 1, 2, 3], 4, work)) found.push(result);
+  }).rejects.toThrow("failed at 2");
+  expect(found).toEqual([0, 1]);
+});
+
+test("one slow item holds no other up", async () => {
+  let [running, most] = [0, 0];
+  const done: number[] = [];
+  await inAnyOrder([60, 1, 2, 3, 4], 2, async (milliseconds) => {
+    most = Math.max(most, ++running);
+    await after(milliseconds);
+    running--;
+    done.push(milliseconds);
+  });
+  expect(done).toEqual([1, 2, 3, 4, 60]);
+  expect(most).toBe(2);
+});
+
+test("a failure stops what is done beside it, and is told at once", async () => {
+  let stopped = false;
+  const waits = async (signal: AbortSignal): Promise<void> => {
+    signal.addEventListener("abort", () => (stopped = true));
+    await new Promise(() => undefined);
+  };
+  const fails = async (): Promise<void> => {
+    await after(5);
+    throw new Error("no such file");
+  };
+  await expect(together([waits, fails])).rejects.toThrow("no such file");
+  expect(stopped).toBe(true);
+});
+
+test("whoever cancels cancels all of it", async () => {
+  const controller = new AbortController();
+  const seen: string[] = [];
+  const work = (name: string) => (signal: AbortSignal) =>
+    new Promise<void>((_, reject) =>
+      signal.addEventListener("abort", () => {
+        seen.push(name);
+        reject(new Error(`stopped: ${name}`));
+      }),
+    );
+  const all = together([work("one"), work("two")], controller.signal);
+  controller.abort();
+  await expect(all).rejects.toThrow("stopped: one");
+  expect(seen).toEqual(["one", "two"]);
+});

@@ -1,0 +1,1 @@
+"""Write, read, check and merge bundles: manifest, shards, self-test, page, attestations."""

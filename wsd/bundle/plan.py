@@ -1,0 +1,59 @@
+"""``wsd build --plan``: what would be built, before anything is downloaded or written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from wsd.bundle.shards import SHARD_BYTES
+from wsd.compiler.library import Library
+from wsd.compiler.memory import Peak, parameter_bytes, peaks
+from wsd.models.registry import Family
+
+# Memory that people's GPUs have; the browser and the desktop take a part.
+_GPU_GIB = (2, 4, 6, 8, 12, 16, 24)
+_SHARE = 0.8
+
+
+def describe_plan(family: Family, library: Library) -> Iterator[str]:
+    """Yield the lines of a plan: bytes, shards, download, GPU memory, GPUs that it fits."""
+    listed = ", ".join(f"{width}x{height}" for width, height in library.sizes)
+    yield f"{family.name}, {library.dtype}, {listed}"
+    yield ""
+    yield f"{'component':<16}{'parameters':>14}{'bytes':>12}{'shards':>8}"
+    shards = total = 0
+    for component in family.components:
+        size = parameter_bytes(library, component.name)
+        count = sum(math.prod(p.shape) for p in library.parameters[component.name])
+        files = -(-size // SHARD_BYTES)
+        shards, total = shards + files, total + size
+        yield f"{component.name:<16}{count:>14,}{_bytes(size):>12}{files:>8}"
+    wasm = library.wasm.stat().st_size
+    yield f"{'library':<16}{'':>14}{_bytes(wasm):>12}{1:>8}"
+    yield ""
+    yield f"download         {_bytes(total + wasm)} in {shards + 1} files, before compression"
+    yield f"storage buffers  {library.storage_buffers} a kernel; WebGPU's least is 8"
+    yield ""
+    yield f"{'size':<12}{'GPU memory':>12}  {'drawn':<24}{'fits'}"
+    for peak in peaks(library):
+        edges = "x".join(map(str, peak.size))
+        yield f"{edges:<12}{_bytes(peak.bytes):>12}  {_way(peak):<24}{_fits(peak.bytes)}"
+
+
+def _way(peak: Peak) -> str:
+    """Say how a picture is drawn."""
+    return ("offload" if peak.offload else "all resident") + (", tiles" if peak.tiling else "")
+
+
+def _bytes(count: int) -> str:
+    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20)):
+        if count >= factor:
+            return f"{count / factor:.2f} {unit}"
+    return f"{count / 1024:.2f} KiB"
+
+
+def _fits(count: int) -> str:
+    for gib in _GPU_GIB:
+        if count <= gib * _SHARE * (1 << 30):
+            return f"GPUs of {gib} GiB and more"
+    return f"no GPU of up to {_GPU_GIB[-1]} GiB"

@@ -1,0 +1,30 @@
+"""``wsd compile``: a library and the page in a folder that ``wsd build --library`` takes."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from wsd.bundle.web_page import build_page
+from wsd.compiler.library import Library, write_library
+from wsd.util.files import check_absent, written_whole
+from wsd.util.progress import Progress
+
+
+def write_compiled(library: Library, out: Path, progress: Progress) -> Path:
+    """Write a library and the page to a folder that ``wsd build --library`` takes.
+
+    Raises:
+        UsageError: if ``out`` exists.
+        ToolError: if the page cannot be bundled.
+    """
+    check_absent(out)
+    with written_whole(out) as scratch:
+        shutil.copyfile(library.wasm, scratch / library.wasm.name)
+        written = replace(library, folder=scratch)
+        write_library(written)
+        with progress.stage("page", total=1) as advance:
+            build_page(written.page_folder)
+            advance(1)
+    return out

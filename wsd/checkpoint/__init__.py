@@ -1,0 +1,1 @@
+"""Read checkpoints: diffusers folders, single files, hub repositories, random weights."""

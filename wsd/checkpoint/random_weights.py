@@ -1,0 +1,60 @@
+"""Checkpoints with seeded random weights, for tests and measurements."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wsd.checkpoint.tokenizer import load_tokenizer
+from wsd.models.diffusers_pipeline import assemble_pipeline
+from wsd.models.instantiate import build_module
+from wsd.models.registry import Family
+from wsd.util.files import cache_folder, write_once
+from wsd.util.hashing import canonical_json, sha256_bytes
+
+# The decoder's last layer starts near zero; without this every picture that
+# random weights draw is one flat grey.
+_CONTRAST = 6.0
+
+
+def random_checkpoint(family: Family, seed: int) -> Path:
+    """Return a diffusers folder with seeded random weights, written once and cached.
+
+    The same family, seed and torch give the same bytes.
+    """
+    key = sha256_bytes(
+        canonical_json(
+            {
+                "torch": torch.__version__,
+                "seed": seed,
+                "contrast": _CONTRAST,
+                "components": {c.name: dict(c.config) for c in family.components},
+                "scheduler": dict(family.scheduler),
+            }
+        )
+    )
+    folder = cache_folder() / "checkpoints" / f"{family.name}-{key[:16]}"
+    write_once(folder, functools.partial(_write_random, family, seed))
+    return folder
+
+
+def save_pipeline(family: Family, modules: dict[str, torch.nn.Module], folder: Path) -> None:
+    """Write modules, by component name, as the family's diffusers folder."""
+    tokenizers = {
+        entry.name: load_tokenizer(entry.fallback, entry.pad_token) for entry in family.tokenizers
+    }
+    pipeline = assemble_pipeline(family, {**modules, **tokenizers})
+    pipeline.save_pretrained(folder, safe_serialization=True)
+
+
+def _write_random(family: Family, seed: int, folder: Path) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        modules = {c.name: build_module(c) for c in family.components}
+    vae: Any = modules[family.component("vae_decoder").name]
+    with torch.no_grad():
+        vae.decoder.conv_out.weight *= _CONTRAST
+    save_pipeline(family, modules, folder)

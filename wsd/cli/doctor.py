@@ -1,0 +1,95 @@
+"""``wsd doctor``: what is here, what is missing and how to get it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from wsd.errors import WsdError
+from wsd.util.process import find_program, run
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report."""
+
+    name: str
+    good: bool
+    found: str
+    hint: str
+
+
+def examine() -> Iterator[Check]:
+    """Yield one check after another; none of them raises."""
+    yield _check("lane", _lane)
+    for package in ("torch", "diffusers", "transformers"):
+        yield _check(package, partial(importlib.metadata.version, package))
+    yield _check("emscripten", _emscripten)
+    yield _check("node", lambda: _version("node", "install Node.js 20 or later"))
+    yield _check("npm", lambda: _version("npm", "install npm 9 or later"))
+    yield _check("chromium", _chromium)
+    yield _check("webgpu", _adapter)
+
+
+def _check(name: str, probe: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, probe(), "")
+    except WsdError as error:
+        return Check(name, False, error.message, error.hint)
+    except ImportError as error:
+        return Check(name, False, str(error), "install the project: pip install -e .")
+
+
+def _lane() -> str:
+    from wsd.compiler import tvm_compat
+
+    tvm_compat.wasm_sources()
+    kind = "reference" if tvm_compat.is_reference_lane() else "quick"
+    return f"{kind} lane, TVM {tvm_compat.version()}"
+
+
+def _emscripten() -> str:
+    from wsd.compiler.wasm.runtime import emcc_version
+
+    return emcc_version()
+
+
+def _version(program: str, hint: str) -> str:
+    return run([find_program(program, hint), "--version"]).strip()
+
+
+def _chromium() -> str:
+    from wsd.runtime.chromium import find_chromium
+
+    said = run([find_chromium(), "--version"])
+    found = re.search(r"\d+(\.\d+)+", said)
+    return found.group() if found else said.strip()
+
+
+_PROBE = """
+async () => {
+  const adapter = await navigator.gpu?.requestAdapter();
+  if (!adapter) return null;
+  const { vendor, architecture } = adapter.info;
+  const f16 = adapter.features.has("shader-f16") ? "shader-f16" : "no shader-f16";
+  return `${vendor} ${architecture}, ${f16}`;
+}
+"""
+
+
+def _adapter() -> str:
+    from wsd.errors import RenderError
+    from wsd.runtime.chromium import open_browser
+
+    with open_browser() as context:
+        page = context.new_page()
+        # A secure context is needed, and a page of its own is one.
+        page.route("http://localhost/**", lambda route: route.fulfill(body="<p>"))
+        page.goto("http://localhost/")
+        found = page.evaluate(_PROBE)
+    if found is None:
+        raise RenderError("Chromium offers no WebGPU adapter", "update Chromium or the GPU driver")
+    return str(found)

@@ -1,0 +1,90 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wsd.spec.precision import DTYPES
+from wsd.spec.tensor import Size
+
+# Which variants of kernels may run, as web/src/gpu/kernel_variants.ts has them.
+KERNELS = ("auto", "generated", "tiled", "subgroups", "halves", "matrix")
+
+
+class SizeType(click.ParamType[Size]):
+    """Width and height in pixels, written 512x512."""
+
+    name = "WxH"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Size:
+        """Return (width, height), or fail as click does."""
+        width, _, height = str(value).partition("x")
+        if not (width.isdecimal() and height.isdecimal()):
+            self.fail(f"{value!r} is not a size such as 512x512", param, ctx)
+        return int(width), int(height)
+
+
+model_option = click.option(
+    "--model", required=True, metavar="NAME", help="Model; see: wsd models."
+)
+weights_option = click.option(
+    "--weights",
+    metavar="FOLDER|FILE|HUB_ID",
+    help="Checkpoint: a diffusers folder, a .safetensors file or a hub id.",
+)
+tokenizer_option = click.option(
+    "--tokenizer", metavar="FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="CLIP's tokenizer, for a checkpoint that brings none.",
+)  # fmt: skip
+random_option = click.option(
+    "--random-weights", metavar="SEED", type=int, help="Seeded random weights, for tests."
+)
+dtype_option = click.option(
+    "--dtype", type=click.Choice(DTYPES),
+    help="How weights are stored; f32 unless given.",
+)  # fmt: skip
+sizes_option = click.option(
+    "--size", "sizes", multiple=True, type=SizeType(), help="Picture size; repeatable."
+)
+kernels_option = click.option(
+    "--kernels", type=click.Choice(KERNELS), default="auto", show_default=True,
+    help="Which kernels run.",
+)  # fmt: skip
+_drawing = [
+    click.option("--prompt", required=True, metavar="TEXT", help="What to draw."),
+    click.option("--negative", metavar="TEXT", help="What to stay away from."),
+    click.option("--steps", type=int, metavar="N", help="Inference steps, 1 to 100."),
+    click.option("--guidance", type=float, metavar="X", help="Guidance scale; up to 1 means none."),
+    click.option("--seed", type=int, default=0, metavar="N", help="Seed, as in PyTorch."),
+    click.option("--size", type=SizeType(), help="Width and height in pixels."),
+    click.option("--scheduler", metavar="NAME", help="Scheduler; the model's own unless given."),
+    click.option("--images", type=int, default=1, metavar="N", help="Pictures from one seed."),
+    click.option("--eta", type=float, default=0.0, metavar="X", help="DDIM's noise, 0 to 1."),
+    click.option("--out", required=True, type=click.Path(path_type=Path), metavar="PNG"),
+]
+
+
+def drawing_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a picture; it gets them as one ``drawing``."""
+
+    @functools.wraps(command)
+    def collect(
+        *, prompt: str, negative: str | None, steps: int | None, guidance: float | None, seed: int,
+        size: Size | None, scheduler: str | None, eta: float, images: int, **rest: Any,
+    ) -> None:  # fmt: skip
+        from wsd.runtime.request import Drawing
+
+        drawing = Drawing(prompt, negative, steps, guidance, seed, size, scheduler, eta, images)
+        command(drawing=drawing, **rest)
+
+    decorated: Callable[..., None] = collect
+    for option in reversed(_drawing):
+        decorated = option(decorated)
+    return decorated

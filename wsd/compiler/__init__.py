@@ -1,0 +1,1 @@
+"""Compile traced components with TVM to one WebAssembly library."""

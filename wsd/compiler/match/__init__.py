@@ -1,0 +1,1 @@
+"""Match fused TIR functions with the problems that written WGSL kernels solve."""

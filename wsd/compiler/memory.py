@@ -1,0 +1,71 @@
+"""What a model needs of a GPU's memory: its parameters, and what its functions work in.
+
+TVM plans every buffer when it compiles, so that a function's working memory is
+known before it runs; tests hold the browser to these figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from wsd.compiler.library import EntryPoint, Library
+from wsd.spec.roles import GUIDED_ROLE, TILE_ROLE
+from wsd.spec.tensor import Size
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The most GPU memory that drawing one picture takes.
+
+    Attributes:
+        size: (width, height) of the picture in pixels.
+        offload: whether the parameters of one stage are on the GPU at a time.
+        tiling: whether the picture is decoded in tiles.
+        bytes: how much that is.
+    """
+
+    size: Size
+    offload: bool
+    tiling: bool
+    bytes: int
+
+
+def parameter_bytes(library: Library, component: str) -> int:
+    """Return the bytes of a component's parameters."""
+    return sum(parameter.bytes for parameter in library.parameters[component])
+
+
+def peaks(library: Library) -> Iterator[Peak]:
+    """Yield the peak of every size and way of drawing it."""
+    for size in library.sizes:
+        for tiling in (False, True) if takes_tiles(library, size) else (False,):
+            for offload in (False, True):
+                yield Peak(size, offload, tiling, _peak(library, size, offload, tiling))
+
+
+def _peak(library: Library, size: Size, offload: bool, tiling: bool) -> int:
+    """Return the bytes of one way to draw, guided."""
+    roles = ("text_encoder", GUIDED_ROLE, TILE_ROLE if tiling else "vae_decoder")
+    stages = [library.entries(role, size) for role in roles]
+    weights = [_weights(library, entries) for entries in stages]
+    # What one stage worked in makes room for the next.
+    work = [sum(entry.workspace_bytes for entry in entries) for entries in stages]
+    shared = library.entries("linear_combination", size)
+    # Tiles are put together by the processor.
+    shared += [] if tiling else library.entries("image_to_rgba", size)
+    most = max(map(sum, zip(weights, work, strict=True))) if offload else sum(weights) + max(work)
+    return most + sum(entry.workspace_bytes for entry in shared)
+
+
+def takes_tiles(library: Library, size: Size) -> bool:
+    """Tell whether a picture is larger than a tile, and a tile no larger than the picture."""
+    (tile,) = library.entries(TILE_ROLE)
+    *_, height, width = tile.outputs[0].shape
+    return size != (width, height) and size[0] >= width and size[1] >= height
+
+
+def _weights(library: Library, entries: Sequence[EntryPoint]) -> int:
+    """Return the bytes of the parameters that some functions read."""
+    components = {entry.component for entry in entries if entry.component is not None}
+    return sum(parameter_bytes(library, component) for component in components)

@@ -1,0 +1,22 @@
+"""WSD's own kernels, one operator family a file.
+
+``LEGALIZERS`` maps a Relax operator to the function that lowers it, for
+``LegalizeOps``; operators that are not named take TVM's own lowering.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wsd.compiler.tir.legalize import attention, conv2d, embedding, group_layer_norm, matmul, sincos
+
+LEGALIZERS: dict[str, Any] = {
+    "relax.matmul": matmul.legalize_matmul,
+    "relax.nn.conv2d": conv2d.legalize_conv2d,
+    "relax.take": embedding.legalize_take,
+    "relax.nn.attention": attention.legalize_attention,
+    "relax.nn.group_norm": group_layer_norm.legalize_group_norm,
+    "relax.nn.layer_norm": group_layer_norm.legalize_layer_norm,
+    "relax.cos": sincos.legalize_cos,
+    "relax.sin": sincos.legalize_sin,
+}

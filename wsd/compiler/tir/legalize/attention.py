@@ -1,0 +1,107 @@
+"""Attention that never stores its scores: two kernels, one thread a query.
+
+The first finds each row's largest score and the sum of the exponentials, both in
+one pass (Milakov and Gimelshein 2018, "Online normalizer calculation for
+softmax"); the second computes the scores again and mixes the values. A picture of
+1024x1024 has 16384 queries at its decoder's attention: their scores would take a
+gigabyte, a thread of these two kernels keeps eight of them at a time.
+
+Plug points: ``LegalizeOps({"relax.nn.attention": legalize_attention})`` and the
+schedule rule ``RowAttention``, tried before dlight's own.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tvm import relax, te
+
+from wsd.compiler.tir.schedule.row_reduction import OPAQUE
+from wsd.compiler.tvm_compat import (
+    shape_of,
+    tir,
+)
+
+_HIDDEN = -3.0e38  # exp of it is 0, and it is a finite float32
+
+
+def legalize_attention(builder: Any, call: Any) -> Any:
+    """Lower scaled dot-product attention (Vaswani et al. 2017, eq. 1).
+
+    Shapes: query (b, s, heads, d), key and value (b, t, heads, d), result
+    (b, s, heads, d), float32; the causal mask lets position s see t ≤ s.
+    """
+    query, key, value = call.args
+    attrs = call.attrs
+    width = shape_of(query)[-1]
+    scale = 1 / math.sqrt(width) if attrs.scale is None else float(attrs.scale)
+    # The importers say "TopLeft" for is_causal.
+    causal = attrs.causal_mask is not None
+
+    def scores(q: te.Tensor, k: te.Tensor) -> te.Tensor:
+        batch, rows, heads, _ = q.shape
+        over = te.reduce_axis((0, width), name="d")
+        products = te.compute(
+            (batch, heads, rows, k.shape[1]),
+            lambda b, n, s, t: te.sum(q[b, s, n, over] * k[b, t, n, over], axis=over),
+            name="scores",
+        )
+
+        def scaled(b: Any, n: Any, s: Any, t: Any) -> Any:
+            value = products[b, n, s, t] * tir.const(scale, "float32")
+            return tir.Select(t <= s, value, tir.const(_HIDDEN, "float32")) if causal else value
+
+        return te.compute(products.shape, scaled, name="scaled")
+
+    def statistics(q: te.Tensor, k: te.Tensor) -> list[te.Tensor]:
+        logits = scores(q, k)
+        t = te.reduce_axis((0, logits.shape[3]), name="t")
+        one = tir.const(1.0, "float32")
+        largest, total = te.compute(
+            logits.shape[:3],
+            lambda b, n, s: _join((logits[b, n, s, t], one), axis=t),
+            name="statistics",
+        )
+        return [largest, total]
+
+    def mix(
+        q: te.Tensor, k: te.Tensor, v: te.Tensor, largest: te.Tensor, total: te.Tensor
+    ) -> te.Tensor:
+        logits = scores(q, k)
+        weights = te.compute(
+            logits.shape,
+            lambda b, n, s, t: te.exp(logits[b, n, s, t] - largest[b, n, s]) / total[b, n, s],
+            name="weights",
+        )
+        t = te.reduce_axis((0, logits.shape[3]), name="t")
+        return te.compute(
+            (*q.shape[:3], v.shape[3]),
+            lambda b, s, n, d: te.sum(weights[b, n, s, t] * v[b, t, n, d], axis=t),
+            name="mix",
+        )
+
+    attributes = {"op_pattern": OPAQUE}
+    found = builder.emit_te(
+        statistics, query, key, primfunc_name_hint="attention_statistics",
+        primfunc_attrs=attributes,
+    )  # fmt: skip
+    largest, total = (builder.emit(relax.TupleGetItem(found, index)) for index in (0, 1))
+    return builder.call_te(
+        mix, query, key, value, largest, total, primfunc_name_hint="attention",
+        primfunc_attrs=attributes,
+    )  # fmt: skip
+
+
+def _combine(left: Any, right: Any) -> Any:
+    """Join two parts' (largest score, sum of exponentials relative to it)."""
+    largest = te.max(left[0], right[0])
+    total = left[1] * te.exp(left[0] - largest) + right[1] * te.exp(right[0] - largest)
+    return largest, total
+
+
+def _nothing(first: Any, second: Any) -> Any:
+    return tir.const(_HIDDEN, first), tir.const(0.0, second)
+
+
+_join = te.comm_reducer(_combine, _nothing, name="join")

@@ -1,0 +1,103 @@
+"""Convolutions with channels last, in pictures and in weights.
+
+The image is (n, h, w, c), the weight (o, kh, kw, c) as it is stored (:mod:`wsd.spec.parameter`),
+so that both are read along their last axis. An image that is doubled in size first is
+read as it was: its pixels are never written twice.
+
+Plug point: ``LegalizeOps({"relax.nn.conv2d": legalize_conv2d})``, after
+:mod:`wsd.compiler.passes.channels_last`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tvm
+from tvm import relax, te
+
+from wsd.compiler.passes.channels_last import permuted
+from wsd.compiler.tir.dequantize import packed_operand, scaled
+from wsd.compiler.tir.schedule.patterns import OUT_ELEMENTWISE
+from wsd.compiler.tvm_compat import shape_of, tir
+
+_default_conv2d = tvm.ir.Op.get("relax.nn.conv2d").get_attr("FLegalize")
+# From the weight as it is stored to the weight as PyTorch has it.
+_STORED = [0, 3, 1, 2]
+
+
+def legalize_conv2d(builder: Any, call: Any) -> Any:
+    """Lower ``conv2d`` of an image with channels last; any other takes TVM's lowering.
+
+    Shapes: x (n, h, w, c), weight (o, kh, kw, c) behind a transpose, result
+    (n, h', w', o), float32.
+    """
+    image, weight = call.args
+    attrs = call.attrs
+    binding = builder.lookup_binding(weight) if isinstance(weight, relax.Var) else weight
+    found = permuted(binding)
+    if found is None or found[1] != _STORED or not _is_plain(attrs):
+        return _default_conv2d(builder, call)
+    operand = packed_operand(builder, found[0])
+    image, times = _before_doubling(builder, image)
+    strides = [int(value) for value in attrs.strides]
+    top, left, bottom, right = (int(value) for value in attrs.padding)
+
+    def conv2d(x: te.Tensor, *stored: te.Tensor) -> te.Tensor:
+        values = operand.values(*stored)
+        batch, height, width, channels = x.shape
+        height, width = height * times, width * times
+        outputs, rows, columns, _ = values.shape
+        padded = x
+        if top or left or bottom or right or times > 1:
+            inside = (height + top + bottom, width + left + right)
+
+            def value(n: Any, y: Any, z: Any, c: Any) -> Any:
+                within = tir.all(y >= top, y < height + top, z >= left, z < width + left)
+                pixel = x[n, (y - top) // times, (z - left) // times, c]
+                return tir.if_then_else(within, pixel, 0.0)
+
+            padded = te.compute((batch, *inside, channels), value, name="pad_temp")
+        over = [te.reduce_axis((0, n), name=a) for n, a in ((rows, "ky"), (columns, "kx"))]
+        c = te.reduce_axis((0, channels), name="c")
+        extents = [
+            (padded.shape[1] - rows) // strides[0] + 1,
+            (padded.shape[2] - columns) // strides[1] + 1,
+        ]
+        product = te.compute(
+            (batch, *extents, outputs),
+            lambda n, y, z, o: te.sum(
+                padded[n, y * strides[0] + over[0], z * strides[1] + over[1], c]
+                * values[o, over[0], over[1], c],
+                axis=[*over, c],
+            ),
+            name="conv2d",
+        )
+        return scaled(product, stored, channel=-1)
+
+    return builder.call_te(
+        conv2d, image, *operand.arguments, primfunc_name_hint="conv2d",
+        primfunc_attrs={"op_pattern": OUT_ELEMENTWISE},
+    )  # fmt: skip
+
+
+def _is_plain(attrs: Any) -> bool:
+    """Tell whether a convolution is of images with channels last, undilated, in one group."""
+    dilated = any(int(value) != 1 for value in attrs.dilation)
+    return str(attrs.data_layout) == "NHWC" and int(attrs.groups) == 1 and not dilated
+
+
+def _before_doubling(builder: Any, image: Any) -> tuple[Any, int]:
+    """Return the image that is doubled in size by repeating pixels, and 2; else itself and 1."""
+    call = builder.lookup_binding(image) if isinstance(image, relax.Var) else image
+    if getattr(getattr(call, "op", None), "name", "") != "relax.image.resize2d":
+        return image, 1
+    small, large = shape_of(call.args[0]), shape_of(call)
+    attrs = call.attrs
+    nearest = str(attrs.method) == "nearest_neighbor" and str(attrs.layout) == "NHWC"
+    if not nearest or large[1:3] != [2 * extent for extent in small[1:3]]:
+        return image, 1
+    # At twice the size these agree: pixel y is pixel y // 2.
+    how = (str(attrs.coordinate_transformation_mode), str(attrs.rounding_method))
+    if how not in (("half_pixel", "round"), ("asymmetric", "floor")):
+        return image, 1
+    return call.args[0], 2

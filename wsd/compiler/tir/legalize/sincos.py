@@ -1,0 +1,72 @@
+"""Sine and cosine to the last bits, for the embedding of timesteps.
+
+WGSL promises an absolute error of 2^-11 between -π and π, and nothing beyond;
+timesteps times frequencies reach 1000. So the argument is reduced and the
+polynomials evaluated here, as Cephes does in single precision (Moshier 1989,
+``sinf.c``); the error is below 1e-7 for arguments up to 8192.
+
+Plug point: ``LegalizeOps({"relax.sin": legalize_sin, "relax.cos": legalize_cos})``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm import te
+
+from wsd.compiler.tvm_compat import tir
+
+_TWO_OVER_PI = 0.636619772367581
+# π/2 in three parts; the first two have so few bits that their products are exact.
+_PARTS = (1.5703125, 4.837512969970703125e-4, 7.549789954891882e-8)
+_SINE = (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
+_COSINE = (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
+
+
+def legalize_sin(builder: Any, call: Any) -> Any:
+    """Lower ``sin`` of a float32 tensor of any shape."""
+    return builder.call_te(sine, call.args[0], primfunc_name_hint="sine")
+
+
+def legalize_cos(builder: Any, call: Any) -> Any:
+    """Lower ``cos`` of a float32 tensor of any shape."""
+    return builder.call_te(cosine, call.args[0], primfunc_name_hint="cosine")
+
+
+def sine(x: te.Tensor) -> te.Tensor:
+    """Return the sine of each number, float32."""
+    return te.compute(x.shape, lambda *index: _value(x(*index), 0), name="sine")
+
+
+def cosine(x: te.Tensor) -> te.Tensor:
+    """Return the cosine of each number, float32: the sine a quarter turn on."""
+    return te.compute(x.shape, lambda *index: _value(x(*index), 1), name="cosine")
+
+
+def _constant(value: float) -> Any:
+    return tir.const(value, "float32")
+
+
+def _polynomial(coefficients: tuple[float, ...], square: Any) -> Any:
+    value = _constant(coefficients[0])
+    for coefficient in coefficients[1:]:
+        value = value * square + _constant(coefficient)
+    return value
+
+
+def _value(x: Any, quarters: int) -> Any:
+    turns = tir.floor(x * _constant(_TWO_OVER_PI) + _constant(0.5))
+    rest = x
+    for part in _PARTS:
+        rest = rest - turns * _constant(part)
+    square = rest * rest
+    sine = rest + rest * square * _polynomial(_SINE, square)
+    cosine = (
+        _constant(1.0) - square * _constant(0.5) + square * square * _polynomial(_COSINE, square)
+    )
+    # Which quarter of the circle decides between the two, and the sign.
+    quarter = turns + _constant(float(quarters))
+    quarter = quarter - _constant(4.0) * tir.floor(quarter * _constant(0.25))
+    odd = tir.any(quarter == _constant(1.0), quarter == _constant(3.0))
+    value = tir.Select(odd, cosine, sine)
+    return tir.Select(quarter >= _constant(2.0), -value, value)

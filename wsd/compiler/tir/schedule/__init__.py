@@ -1,0 +1,1 @@
+"""dlight schedule rules that are tried before dlight's own."""

@@ -1,0 +1,95 @@
+"""Schedule both attention kernels: one thread a query, its scores in registers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wsd.compiler.tvm_compat import (
+    Schedule,
+    block_named,
+    buffers_of,
+    dlight,
+    normalize_prim_func,
+)
+
+_THREADS = 64
+
+
+# Keys whose scores a thread holds at once.
+_KEYS = 8
+
+
+class RowAttention(dlight.base.ScheduleRule):
+    """Schedule both kernels: a thread a query, its scores in registers."""
+
+    def apply(self, func: Any, _target: Any, _tunable: bool) -> Any:
+        """Return a schedule, or None where the rule does not fit."""
+        schedule = Schedule(func)
+        named = {block.name: block.block_rv for block in normalize_prim_func(schedule) or ()}
+        if list(named) not in (
+            ["scores", "scaled", "statistics"],
+            ["scores", "scaled", "weights", "mix"],
+        ):
+            return None
+        heads = int(buffers_of(func)[0].shape[2])
+        _schedule_rows(schedule, named, heads)
+        return schedule
+
+
+def _schedule_rows(schedule: Any, named: dict[str, Any], heads: int) -> None:
+    """Give each thread one query; it walks over the keys, ``_KEYS`` at a time."""
+    *held, result = (name for name in named if name != "scaled")
+    schedule.compute_inline(named["scaled"])
+    *rows, keys = schedule.get_loops(named[result])
+    across = []
+    if result == "mix":
+        across = [rows.pop()]
+        # Threads side by side take the same head, so that they read the same keys;
+        # a loop of one head (or batch) is not there.
+        if heads > 1:
+            rows.insert(-1, rows.pop())
+    stored = [
+        schedule.cache_write(named[result], index, "local")
+        for index in range(len(schedule.get(named[result]).writes))
+    ]
+    count = int(schedule.get(keys).extent)
+    at_once = next(n for n in range(_KEYS, 0, -1) if count % n == 0)
+    outer, inner = schedule.split(keys, [None, at_once])
+    schedule.reorder(*rows, outer, *across, inner)
+    if across:
+        schedule.unroll(inner)
+    queries = int(schedule.get(rows[-1]).extent)
+    fused = schedule.fuse(*rows)
+    threads = _threads(int(schedule.get(fused).extent), queries)
+    group, thread = schedule.split(fused, [None, threads])
+    schedule.bind(group, "blockIdx.x")
+    schedule.bind(thread, "threadIdx.x")
+    for block in stored:
+        schedule.reverse_compute_at(block, thread, preserve_unit_loops=True)
+    for name in reversed(held):
+        schedule.set_scope(named[name], 0, "local")
+        schedule.compute_at(named[name], outer, preserve_unit_loops=True)
+    query = schedule.cache_read(named["scores"], 0, "local")
+    schedule.compute_at(query, thread, preserve_unit_loops=True)
+    *_, each_key, width = schedule.get_loops(named["scores"])
+    schedule.reorder(width, each_key)
+    schedule.unroll(each_key)
+    schedule.decompose_reduction(named["scores"], width)
+    # Looked up again: v0.21 loses a block with two results on the way.
+    schedule.decompose_reduction(block_named(schedule, result), outer)
+
+
+def _threads(rows: int, queries: int) -> int:
+    """Return how many rows a workgroup takes, so that none is left over where possible.
+
+    Rows are queries, head after head. TVM does not always follow the indices of a workgroup
+    that ends amid a head, having begun in another.
+    """
+    counts = range(_THREADS, 0, -1)
+    exact = [n for n in counts if rows % n == 0]
+    aligned = next(n for n in exact if n % queries == 0 or queries % n == 0)
+    if 2 * aligned >= _THREADS:
+        return aligned
+    whole = [n for n in counts if n <= queries or n % queries == 0]
+    nearly = next(n for n in whole if rows % n == 0)
+    return nearly if 2 * nearly >= _THREADS or whole[0] < _THREADS else _THREADS

@@ -1,0 +1,160 @@
+"""Small products: a few outputs a thread, sums in registers, no shared memory.
+
+dlight's tiled rule gives each workgroup 32x32 outputs through shared memory,
+fully unrolled. That pays when there are many tiles. On the small layers of any
+model, and on every layer of the tiny ones, it leaves a GPU mostly idle and costs
+a software adapter its time in barriers and in compiling 50 kB of shader a layer.
+
+Here each thread makes a tile of outputs, one edge of it along an axis of each
+operand, so that every value it loads is used several times.
+
+Plug point: a dlight schedule rule, tried before dlight's own.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from wsd.compiler.tir.dequantize import UNPACKED
+from wsd.compiler.tvm_compat import Schedule, ScheduleError, dlight, normalize_prim_func, tir
+
+# Multiply-adds up to which a product counts as small.
+_SMALL = 1 << 30
+# Fewer outputs than this are left to rules that share one sum among threads.
+_LEAST_OUTPUTS = 32
+_THREADS = 64
+_TILE_EDGES = (4, 2)
+# A thread of 8x8 outputs loads half as much for each as one of 4x4, which is nearly all that a
+# software adapter does; fewer threads than this leave other GPUs idle. Its 50 kB of shader take
+# a second to compile instead of 0.2, which fewer multiply-adds than this do not make good in a
+# picture. Packed weights never do: unpacking them makes it minutes.
+_LARGE_EDGE = 8
+_LEAST_THREADS = 256
+_LARGE_WORK = 1 << 24
+# Names of the stages that make the operands.
+_LOADS = ("pad_temp", UNPACKED)
+
+
+class DirectProduct(dlight.base.ScheduleRule):
+    """Schedule a small matmul or convolution and what is fused after it."""
+
+    def apply(self, func: Any, _target: Any, _tunable: bool) -> Any:
+        """Return a schedule, or None where the rule does not fit."""
+        schedule = Schedule(func)
+        blocks = normalize_prim_func(schedule)
+        if blocks is None:
+            return None
+        # Padding and unpacking stay blocks of their own: they become the loads of the
+        # first and of the second operand.
+        loads = {name: [b for b in blocks if b.name.startswith(name)] for name in _LOADS}
+        rest = [block for block in blocks if not block.name.startswith(_LOADS)]
+        blocks = dlight.base.try_inline(schedule, rest)
+        if not blocks or not blocks[0].is_reduction() or len(blocks) > 2 or _several(loads):
+            return None
+        product, *after = blocks
+        if after and not after[0].is_injective():
+            return None
+        if not _is_small_product(schedule, product):
+            return None
+        result = after[0].block_rv if after else schedule.cache_write(product.block_rv, 0, "global")
+        ready = [found[0].block_rv if found else None for found in loads.values()]
+        edges = _tile_edges(schedule, product, packed=bool(loads[UNPACKED]))
+        try:
+            _schedule_tiles(schedule, ready, product.block_rv, result, edges)
+        except ScheduleError:
+            return None  # what follows has axes of its own that do not line up
+        return schedule
+
+
+def _several(loads: dict[str, list[Any]]) -> bool:
+    return any(len(found) > 1 for found in loads.values())
+
+
+def _schedule_tiles(
+    schedule: Any, ready: list[Any], block: Any, result: Any, edges: list[int]
+) -> None:
+    """Give each thread one tile of outputs, summed in registers.
+
+    Args:
+        schedule: what is changed.
+        ready: the block that makes each operand from what is in memory, or None.
+        block: the product.
+        result: the block that writes the function's result.
+        edges: the tile's edge along each output axis of the product.
+    """
+    loops = schedule.get_loops(block)
+    spatial, sums = loops[: len(edges)], loops[len(edges) :]
+    outer, tile = [], []
+    for loop, edge in zip(spatial, edges, strict=True):
+        along, within = schedule.split(loop, [None, edge])
+        outer.append(along)
+        tile.append(within)
+    schedule.reorder(*outer, *sums, *tile)
+    group, thread = schedule.split(schedule.fuse(*outer), [None, _THREADS])
+    schedule.bind(group, "blockIdx.x")
+    schedule.bind(thread, "threadIdx.x")
+    schedule.set_scope(block, 0, "local")
+    schedule.reverse_compute_at(result, thread, preserve_unit_loops=True)
+    _unroll(schedule, schedule.get_loops(result)[2:])
+    for index, made in enumerate(ready):
+        loaded = schedule.cache_read(block, index, "local") if made is None else made
+        schedule.set_scope(loaded, 0, "local")
+        schedule.compute_at(loaded, sums[-1], preserve_unit_loops=True)
+        _unroll(schedule, schedule.get_loops(loaded)[2 + len(sums) :])
+    _unroll(schedule, tile)
+    start = schedule.decompose_reduction(block, sums[0])
+    _unroll(schedule, schedule.get_loops(start)[2:])
+
+
+def _unroll(schedule: Any, loops: list[Any]) -> None:
+    for loop in loops:
+        schedule.unroll(loop)
+
+
+def _is_small_product(schedule: Any, block: Any) -> bool:
+    """Tell a small sum of products over two tensors from other reductions."""
+    extents = [iterator.dom for iterator in block.iters]
+    kinds = block.dom_kind()
+    if not all(isinstance(extent, int) for extent in extents):
+        return False
+    outputs = math.prod(e for e, kind in zip(extents, kinds, strict=True) if kind == "S")
+    reads = len(schedule.get(block.block_rv).reads)
+    return reads == 2 and outputs >= _LEAST_OUTPUTS and math.prod(extents) <= _SMALL
+
+
+def _tile_edges(schedule: Any, block: Any, packed: bool) -> list[int]:
+    """Return the edge of a thread's tile along each output axis.
+
+    The tile spans the last axis that only the first operand has and the last
+    that only the second has (pixels and channels, or rows and columns).
+    """
+    statement = schedule.get(block.block_rv)
+    operands = [
+        {str(used.name) for part in read.region for used in tir.analysis.undefined_vars(part.min)}
+        for read in statement.reads
+    ]
+    spatial = [
+        (iterator.var.name, int(iterator.dom.extent))
+        for iterator, kind in zip(statement.iter_vars, block.dom_kind(), strict=True)
+        if kind == "S"
+    ]
+    axes = []
+    for own, other in (operands, operands[::-1]):
+        for axis, (name, extent) in reversed(list(enumerate(spatial))):
+            if name in own and name not in other and extent > 1:
+                axes.append(axis)
+                break
+    extents = [extent for _, extent in spatial]
+    large = (
+        not packed
+        and len(axes) == 2
+        and all(extents[axis] % _LARGE_EDGE == 0 for axis in axes)
+        and math.prod(extents) >= _LEAST_THREADS * _LARGE_EDGE**2
+        and math.prod(iterator.dom for iterator in block.iters) >= _LARGE_WORK
+    )
+    edges = [1] * len(spatial)
+    for axis in axes:
+        smaller = next((e for e in _TILE_EDGES if extents[axis] % e == 0), 1)
+        edges[axis] = _LARGE_EDGE if large else smaller
+    return edges

@@ -1,0 +1,1 @@
+"""Compile TVM's runtime to WebAssembly and link it with a model."""

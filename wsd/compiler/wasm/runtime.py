@@ -1,0 +1,127 @@
+"""TVM's WebAssembly runtime as object files, compiled once and cached.
+
+The sources are the installed TVM's own. What diffusion models never call is
+left out as they are compiled: sorting, remote procedure calls and the serving
+of language models. ``lm_support`` stays, because tvmjs looks its functions up
+as it starts.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from wsd.compiler import tvm_compat
+from wsd.util.files import cache_folder, write_once
+from wsd.util.hashing import canonical_json, digest_tree, sha256_bytes, sha256_file
+from wsd.util.process import find_program, run
+
+EMCC_HINT = "install Emscripten (Debian: apt-get install emscripten), or run: wsd doctor"
+
+_UNITS = ("wasm_runtime", "tvmjs_support", "webgpu_runtime")
+_LEFT_OUT = re.compile(
+    r'#include "[^"]*/('
+    r"contrib/sort/|rpc/|testing/testing\.cc|ffi/testing\.cc"
+    r"|vm/(attn_backend|kv_state|paged_kv_cache|rnn_state)\.cc)"
+)
+_FLAGS = ("-O2", "-std=c++17", "-Wno-ignored-attributes", "-Wno-everything")
+
+# Debian's Emscripten finds its JavaScript parser here and nowhere else.
+ENVIRONMENT = {"NODE_PATH": "/usr/share/nodejs"}
+
+
+def emcc() -> str:
+    """Return the path of ``emcc``.
+
+    Raises:
+        ToolError: if Emscripten is not installed.
+    """
+    return find_program("emcc", EMCC_HINT)
+
+
+def emcc_version() -> str:
+    """Return Emscripten's version, such as ``3.1.6``."""
+    first = run([emcc(), "--version"], env=ENVIRONMENT).splitlines()[0]
+    found = re.search(r"\d+\.\d+\.\d+", first)
+    return found.group() if found else first
+
+
+def _runtime_unit(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if not _LEFT_OUT.search(line)) + "\n"
+
+
+def _support_unit(text: str) -> str:
+    """Keep the four C functions that tvmjs calls; the rest is an RPC session."""
+    head = text[: text.index("\nnamespace tvm {")]
+    return _runtime_unit(head)
+
+
+def runtime_units() -> dict[str, str]:
+    """Return the C++ text of each translation unit by name."""
+    sources = tvm_compat.wasm_sources()
+    folder = sources.root / "web" / "emcc"
+    text = {unit: (folder / f"{unit}.cc").read_text() for unit in _UNITS}
+    return {
+        "wasm_runtime": _runtime_unit(text["wasm_runtime"]) + sources.definitions,
+        "tvmjs_support": _support_unit(text["tvmjs_support"]),
+        "webgpu_runtime": text["webgpu_runtime"],
+    }
+
+
+def runtime_key() -> str:
+    """Return the digest that names the runtime objects in the cache."""
+    shim = Path(__file__).parent / "shim"
+    headers = list(shim.rglob("*.h"))
+    return sha256_bytes(
+        canonical_json(
+            {
+                "tvm": tvm_compat.version(),
+                "emcc": emcc_version(),
+                "units": runtime_units(),
+                "shim": digest_tree(headers, shim),
+                "program": sha256_file(Path(__file__)),
+            }
+        )
+    )
+
+
+def runtime_objects() -> list[Path]:
+    """Return the runtime's object files, compiling them if the cache has none.
+
+    Raises:
+        ToolError: if Emscripten is missing or refuses the sources.
+    """
+    folder = cache_folder() / "runtime" / runtime_key()
+    write_once(folder, _compile_units)
+    return [folder / f"{unit}.o" for unit in _UNITS]
+
+
+def _compile_units(folder: Path) -> None:
+    sources = tvm_compat.wasm_sources()
+    tree = folder / "tree"
+    for name, folder_there in sources.layout.items():
+        shutil.copytree(folder_there, tree / name)
+    place = tree / "web" / "emcc"
+    place.mkdir(parents=True)
+    includes = [flag for path in (tree, *sources.includes) for flag in ("-I", str(path))]
+    # Error messages name their source files: not where those lay on this machine.
+    includes += [f"-fmacro-prefix-map={path}=include" for path in sources.includes]
+    includes += [f"-fmacro-prefix-map={tree}=tvm"]
+    defines = [f"-D{define}" for define in sources.defines]
+    for unit, text in runtime_units().items():
+        (place / f"{unit}.cc").write_text(text)
+        run(
+            [
+                emcc(),
+                *_FLAGS,
+                *defines,
+                *includes,
+                "-c",
+                place / f"{unit}.cc",
+                "-o",
+                folder / f"{unit}.o",
+            ],
+            env=ENVIRONMENT,
+        )
+    shutil.rmtree(tree)

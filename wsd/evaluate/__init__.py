@@ -1,0 +1,1 @@
+"""Measure a bundle: parity with diffusers, benchmarks, baselines, kernel tuning."""

@@ -1,0 +1,214 @@
+"""``wsd bench --compare``: others on the same work, on the same adapter, in the same run.
+
+The work is one guided step's UNet: both predictions of one latent. onnxruntime-web gets the
+module that the bundle was compiled from, its attention as one operator, in half precision
+where the adapter has it; PyTorch gets the same module in half precision, if it finds a GPU.
+What each predicts is compared with float32 and the checkpoint's own weights, so that
+rounding counts too.
+"""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from wsd.bundle.npm import install_packages, source_folder
+from wsd.checkpoint.reader import Checkpoint
+from wsd.errors import RenderError
+from wsd.evaluate.metrics import relative_error
+from wsd.evaluate.onnx_export import export_unet
+from wsd.frontend.entry_points import make_part
+from wsd.runtime.driver import OpenHost, Renderer
+from wsd.runtime.server import served_files
+from wsd.util.progress import Progress
+
+_TIMESTEP = 500.0
+_RUNTIME = "ort.webgpu.bundle.min.mjs"
+_WASM = "ort-wasm-simd-threaded.asyncify.wasm"
+_MODEL = "model.onnx"
+_PAGE = "<!doctype html><title>peer</title>"
+_PROGRAM = "peer.mjs"
+_CALL = """async ([program, name, given]) => {
+  try {
+    const found = await (globalThis.importModule?.(program) ?? import(program));
+    return { value: await found[name](...given) };
+  } catch (error) { return { failure: String(error?.message ?? error) }; }
+}"""
+_IN_NODE = "() => globalThis.process?.versions?.node !== undefined"
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """What one program took for a guided step's UNet, and how well it predicted.
+
+    Attributes:
+        name: of the program.
+        dtype: of its sums' operands, as far as it is told.
+        milliseconds: of one step.
+        error: relative, of both predictions, against PyTorch in float32.
+    """
+
+    name: str
+    dtype: str
+    milliseconds: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """A UNet in float32, what it is given, and what it predicts.
+
+    Attributes:
+        module: as it is compiled, on the device where the reference runs.
+        inputs: by the manifest's names, two predictions' worth, float32.
+        noise: (2, channels, height, width).
+    """
+
+    module: torch.nn.Module
+    inputs: dict[str, torch.Tensor]
+    noise: np.ndarray
+
+    def one(self, index: int) -> dict[str, np.ndarray]:
+        """Return the inputs of one of the two predictions."""
+        return {
+            name: tensor[index : index + 1].cpu().numpy() for name, tensor in self.inputs.items()
+        }
+
+
+def make_work(checkpoint: Checkpoint, size: tuple[int, int]) -> Work:
+    """Load a checkpoint's UNet, draw its inputs, and predict with it in float32."""
+    family = checkpoint.family
+    component = family.component("unet")
+    part = make_part(family, component, checkpoint.load(component), size)
+    draw = torch.Generator().manual_seed(0)
+    inputs = {spec.name: torch.randn((2, *spec.shape[1:]), generator=draw) for spec in part.inputs}
+    inputs["latents"][1] = inputs["latents"][0]
+    inputs["timestep"].fill_(_TIMESTEP)
+    if "time_ids" in inputs:
+        width, height = size
+        inputs["time_ids"][:] = torch.tensor([height, width, 0, 0, height, width])
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
+    module = part.module.to(device)
+    return Work(module, inputs, _predict(module, inputs).float().cpu().numpy())
+
+
+def _predict(module: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    with torch.no_grad():
+        noise: torch.Tensor = module(*inputs.values())
+    return noise
+
+
+def compare_others(
+    work: Work, repeats: int, open_host: OpenHost, progress: Progress
+) -> Iterator[Contestant]:
+    """Yield what others take: PyTorch, if it finds a GPU, and onnxruntime-web.
+
+    Raises:
+        ToolError: if onnxruntime-web or the exporter's packages cannot be had.
+        RenderError: if one cannot run the model.
+    """
+    if torch.cuda.is_available():
+        yield _torch(work, repeats)
+    yield _onnxruntime(work, repeats, open_host, progress)
+
+
+def our_error(renderer: Renderer, work: Work, size: tuple[int, int]) -> float:
+    """Return the relative error of a bundle's UNet."""
+    found = [renderer.predict_noise(work.one(index), size) for index in (0, 1)]
+    return relative_error(np.stack(found), work.noise.reshape(2, -1))
+
+
+def _onnxruntime(work: Work, repeats: int, open_host: OpenHost, progress: Progress) -> Contestant:
+    """Measure onnxruntime-web."""
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        _open_peer(Path(scratch), open_host) as peer,
+        progress.stage("onnxruntime-web", total=2) as advance,
+    ):
+        dtype = torch.float16 if peer.call("supportsHalves") else torch.float32
+        # Constants that the exporter makes are on the processor.
+        inputs = {name: tensor.to("cpu", dtype) for name, tensor in work.inputs.items()}
+        export_unet(work.module.to("cpu", dtype), inputs, Path(scratch) / _MODEL)
+        advance(1)
+        feeds = [_feed(name, tensor) for name, tensor in inputs.items()]
+        answer = peer.call("measure", {**peer.files, "feeds": feeds, "repeats": repeats})
+        advance(1)
+    kind = np.float16 if answer["dtype"] == "float16" else np.float32
+    noise = np.frombuffer(base64.b64decode(answer["noise"]), kind).astype(np.float32)
+    error = relative_error(noise, work.noise)
+    return Contestant("onnxruntime-web", answer["dtype"], answer["milliseconds"], error)
+
+
+@dataclass(frozen=True)
+class _Peer:
+    """A page, the address of its program, and those of the files that it takes."""
+
+    page: Any
+    program: str
+    files: dict[str, Any]
+
+    def call(self, name: str, *given: Any) -> Any:
+        """Call one of the program's functions."""
+        answer = self.page.evaluate(_CALL, [self.program, name, list(given)])
+        if failure := answer.get("failure"):
+            hint = "it may need more memory than a tab has: measure without --compare"
+            raise RenderError(f"onnxruntime-web: {failure}", hint)
+        return answer["value"]
+
+
+@contextmanager
+def _open_peer(folder: Path, open_host: OpenHost) -> Iterator[_Peer]:
+    """Yield a page whose server has a folder, where the model will be."""
+    sources = source_folder("web/compare")
+    install_packages(sources)
+    dist = sources / "node_modules" / "onnxruntime-web" / "dist"
+    for file in (sources / _PROGRAM, dist / _RUNTIME, dist / _WASM):
+        shutil.copy(file, folder)
+    (folder / "blank.html").write_text(_PAGE)
+    with served_files(folder) as address, open_host(address + "blank.html") as page:
+        # Node.js takes programs from files: they look for Node.js's own modules beside them.
+        in_node = bool(page.evaluate(_IN_NODE, []))
+        programs = (sources / _PROGRAM).as_uri(), (dist / _RUNTIME).as_uri()
+        program, runtime = programs if in_node else (address + _PROGRAM, address + _RUNTIME)
+        weights = {"name": f"{_MODEL}.data", "url": f"{address}{_MODEL}.data"}
+        files = {"runtime": runtime, "wasm": address + _WASM, "model": address + _MODEL}
+        yield _Peer(page, program, {**files, "weights": weights})
+
+
+def _feed(name: str, tensor: torch.Tensor) -> dict[str, Any]:
+    array = tensor.cpu().numpy()
+    return {
+        "name": name,
+        "dtype": str(array.dtype),
+        "shape": list(array.shape),
+        "values": base64.b64encode(array.tobytes()).decode(),
+    }
+
+
+def _torch(work: Work, repeats: int) -> Contestant:
+    """Measure PyTorch as it is, in half precision on its GPU."""
+    module = work.module.half()
+    inputs = {name: tensor.half() for name, tensor in work.inputs.items()}
+    noise = _predict(module, inputs)
+    _predict(module, inputs)
+    torch.cuda.synchronize()
+    started = time.perf_counter()
+    for _ in range(repeats):
+        _predict(module, inputs)
+    torch.cuda.synchronize()
+    milliseconds = (time.perf_counter() - started) * 1000 / repeats
+    if not torch.isfinite(noise).all():
+        raise RenderError("PyTorch predicts no numbers in half precision", "check the weights")
+    error = relative_error(noise.float().cpu().numpy(), work.noise)
+    return Contestant("PyTorch, eager", "float16", milliseconds, error)

@@ -1,0 +1,69 @@
+"""The plot of ``wsd bench --plot``: where each stage's time goes, and others beside it."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from typing import Any
+
+from wsd.errors import ToolError
+from wsd.evaluate.benchmark import Benchmark, Stage
+
+_SHOWN = 12
+# Of the slowest stage's time: what takes less is not drawn.
+_LEAST = 0.01
+
+
+def draw_plot(found: Benchmark) -> str:
+    """Return an SVG: each stage's slowest kernels, and what was measured beside them.
+
+    Raises:
+        ToolError: if matplotlib is missing.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ToolError("drawing needs matplotlib", "pip install -e '.[compare]'")
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    most = max((stage.gpu for stage in found.stages), default=0.0)
+    stages = [stage for stage in found.stages if stage.kernels and stage.gpu >= _LEAST * most]
+    rows = len(stages) + bool(found.contestants)
+    figure = Figure(figsize=(9, 2.8 * rows), layout="constrained")
+    axes = figure.subplots(rows, 1, squeeze=False)[:, 0]
+    width, height = found.size
+    adapter = " ".join(text for text in found.adapter.values() if text)
+    figure.suptitle(f"{found.model} {found.dtype} {width}x{height}, {adapter}", fontsize=9)
+    for axis, stage in zip(axes, stages, strict=False):
+        _draw_stage(axis, stage)
+    if found.contestants:
+        names = [entry.name for entry in found.contestants]
+        times = [entry.milliseconds for entry in found.contestants]
+        _bars(axes[-1], names, times)
+        axes[-1].set_title("one guided step's UNet, ms", fontsize=9)
+    text = io.StringIO()
+    # Letters as text, and nothing of the hour: the same measurement gives the same file.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "wsd"}):
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()
+
+
+def _draw_stage(axis: Any, stage: Stage) -> None:
+    shown = stage.kernels[:_SHOWN]
+    names = [kernel.name.removesuffix("_kernel")[:48] for kernel in shown]
+    times = [kernel.milliseconds for kernel in shown]
+    rest = stage.gpu - sum(times)
+    if rest > 0:
+        names.append(f"{len(stage.kernels) - len(shown)} others")
+        times.append(rest)
+    _bars(axis, names, times)
+    title = f"{stage.name}: {stage.milliseconds:.2f} ms, {stage.dispatches} kernels, ms each"
+    axis.set_title(title, fontsize=9)
+
+
+def _bars(axis: Any, names: list[str], times: list[float]) -> None:
+    places = range(len(names))
+    bars = axis.barh(places, times)
+    axis.bar_label(bars, fmt="%.2f", fontsize=6, padding=2)
+    axis.set_yticks(places, names, fontsize=6)
+    axis.tick_params(axis="x", labelsize=6)
+    axis.invert_yaxis()

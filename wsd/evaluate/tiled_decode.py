@@ -1,0 +1,79 @@
+"""Decode in tiles, as ``web/src/pipeline/tiling.ts`` does in the browser: its reference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+_LEAST_SHARED = 0.25
+
+
+@dataclass(frozen=True)
+class Tiled:
+    """A picture decoded in tiles.
+
+    Attributes:
+        image: (3, height, width), about -1 to 1.
+        seam: the steepest step of brightness, of 255, that going over from one tile to
+            the next adds between two lines of pixels, averaged along them.
+    """
+
+    image: np.ndarray
+    seam: float
+
+
+def tile_starts(extent: int, tile: int) -> list[int]:
+    """Return where tiles start, evenly spread, so that they cover an extent."""
+    gaps = math.ceil((extent - tile) / ((1 - _LEAST_SHARED) * tile))
+    return [round(n * (extent - tile) / gaps) for n in range(gaps + 1)] if gaps else [0]
+
+
+def tile_weights(starts: list[int], tile: int) -> np.ndarray:
+    """Return each tile's weight at each place, (tiles, extent): faded as a Hann window is."""
+    weights = np.zeros((len(starts), starts[-1] + tile))
+    for n, start in enumerate(starts):
+        weights[n, start : start + tile] = 1
+    for n in range(len(starts) - 1):
+        begin, end = starts[n + 1], starts[n] + tile
+        fade = np.sin(np.pi / 2 * (np.arange(end - begin) + 0.5) / (end - begin)) ** 2
+        weights[n + 1, begin:end] *= fade
+        weights[n, begin:end] *= fade[::-1]
+    normalised: np.ndarray = weights / weights.sum(axis=0)
+    return normalised
+
+
+def decode_tiles(
+    decode: Callable[[np.ndarray], np.ndarray], latents: np.ndarray, tile: int, factor: int
+) -> Tiled:
+    """Decode latents tile by tile and blend the tiles.
+
+    Args:
+        decode: latents (channels, tile / factor, tile / factor) to (3, tile, tile).
+        latents: (channels, height / factor, width / factor).
+        tile: edge of a tile in pixels.
+        factor: pixels a latent pixel.
+    """
+    edge = tile // factor
+    tops, lefts = (tile_starts(extent, edge) for extent in latents.shape[1:])
+    rows, columns = (
+        tile_weights([factor * start for start in starts], tile) for starts in (tops, lefts)
+    )
+    shape = (3, rows.shape[1], columns.shape[1])
+    image, down, across = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    for i, top in enumerate(tops):
+        for j, left in enumerate(lefts):
+            pixels = decode(latents[:, top : top + edge, left : left + edge])
+            y, x = (slice(factor * start, factor * start + tile) for start in (top, left))
+            image[:, y, x] += rows[i, y, None] * columns[j, x] * pixels
+            down[:, y, x] += _change(rows[i])[y, None] * columns[j, x] * pixels
+            across[:, y, x] += rows[i, y, None] * _change(columns[j])[x] * pixels
+    steps = [np.abs(down.mean(axis=2)).max(), np.abs(across.mean(axis=1)).max()]
+    return Tiled(image, 127.5 * float(max(steps)))
+
+
+def _change(weights: np.ndarray) -> np.ndarray:
+    """Return how much a weight changes from each place to the next; tiles end in zeros."""
+    return np.diff(weights, append=weights[-1])

@@ -1,0 +1,1 @@
+"""From PyTorch to graphs that TVM imports: entry points, export, normalisation."""

@@ -1,0 +1,155 @@
+"""Rewrite an exported graph into the forms that both TVM versions import to the same Relax."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+from torch.fx import Graph, Node
+
+from wsd.errors import CompileError
+
+_aten = torch.ops.aten
+_PASS_THROUGH = (
+    _aten.alias.default,
+    _aten.dropout.default,
+    _aten.contiguous.default,
+    _aten.detach.default,
+)
+
+
+# A float mask hides a position with -inf or with the lowest finite number.
+_HIDDEN_BELOW = -1e4
+
+
+def normalize(program: ExportedProgram) -> ExportedProgram:
+    """Rewrite an exported graph in place into the forms that TVM imports.
+
+    * drops assertions, aliases, dropout and no-op dtype or device casts;
+    * turns a constant causal attention mask into ``is_causal=True``;
+    * turns a lookup of all position ids in order into the table itself;
+    * removes what nothing reads (CLIP's pooled output among it).
+
+    Returns:
+        the same program.
+    """
+    graph = program.graph
+    for node in list(graph.nodes):
+        if node.op != "call_function":
+            continue
+        if node.target is _aten._assert_tensor_metadata.default:
+            graph.erase_node(node)
+        elif node.target in _PASS_THROUGH or _is_no_op_cast(node):
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+        elif node.target is _aten.scaled_dot_product_attention.default:
+            _make_causal(node)
+        elif node.target is _aten.embedding.default:
+            _replace_position_lookup(program, node)
+    # Attention could drop at random, so torch takes it for impure; here it never does.
+    graph.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
+    _drop_unread(program)
+    program.graph_module.recompile()
+    _refuse_unsupported(graph)
+    return program
+
+
+def _is_no_op_cast(node: Node) -> bool:
+    """Tell whether a ``to`` keeps the dtype that its argument has."""
+    if node.target not in (_aten.to.dtype, _aten.to.device, _aten.to.dtype_layout):
+        return False
+    source = node.args[0]
+    return isinstance(source, Node) and source.meta["val"].dtype == node.meta["val"].dtype
+
+
+def _constant(value: Any, known: Mapping[str, torch.Tensor]) -> Any:
+    """Evaluate an argument that depends on no placeholder but known ones; else ``None``."""
+    if not isinstance(value, Node):
+        return value
+    if value.op != "call_function":
+        return known.get(value.name)
+    arguments = [_constant(argument, known) for argument in value.args]
+    if any(a is None and b is not None for a, b in zip(arguments, value.args, strict=True)):
+        return None
+    return value.target(*arguments, **value.kwargs)  # type: ignore[operator]
+
+
+def _make_causal(node: Node) -> None:
+    """Replace a constant causal mask by ``is_causal=True``."""
+    mask_argument = node.args[3] if len(node.args) > 3 else node.kwargs.get("attn_mask")
+    if mask_argument is None:
+        return
+    mask = _constant(mask_argument, {})
+    if mask is None:
+        raise CompileError(
+            f"attention {node.name!r} has a mask that depends on the inputs",
+            "only unmasked and causal attention are compiled",
+        )
+    allowed = mask if mask.dtype == torch.bool else mask > _HIDDEN_BELOW
+    square = allowed.reshape(-1, *allowed.shape[-2:])[0]
+    if not torch.equal(allowed, torch.ones_like(allowed).tril()) or len(set(square.shape)) != 1:
+        raise CompileError(
+            f"attention {node.name!r} has a constant mask that is not causal",
+            "only unmasked and causal attention are compiled",
+        )
+    node.args = node.args[:3]
+    node.kwargs = {
+        **{key: value for key, value in node.kwargs.items() if key != "attn_mask"},
+        "is_causal": True,
+    }
+
+
+def _replace_position_lookup(program: ExportedProgram, node: Node) -> None:
+    """Replace ``embedding(table, arange(rows))`` by the table with a batch dimension."""
+    table, indices = node.args[0], node.args[1]
+    stored = {**program.state_dict, **program.constants}
+    buffers = program.graph_signature.inputs_to_buffers
+    # Torch 2.7 takes a slice of all of them, which later versions leave out.
+    ids = _constant(indices, {node: stored[name] for node, name in buffers.items()})
+    if ids is None:
+        return
+    rows = table.meta["val"].shape[0]  # type: ignore[union-attr]
+    if not torch.equal(ids.flatten(), torch.arange(rows)):
+        raise CompileError(
+            f"embedding {node.name!r} looks up {list(ids.shape)} fixed ids in {rows} rows",
+            "only position ids 0, 1, 2 … over the whole table are compiled",
+        )
+    with node.graph.inserting_before(node):
+        whole = node.graph.call_function(_aten.unsqueeze.default, (table, 0))
+    whole.meta["val"] = node.meta["val"]
+    node.replace_all_uses_with(whole)
+    node.graph.erase_node(node)
+
+
+def _drop_unread(program: ExportedProgram) -> None:
+    """Remove buffers and parameters that nothing reads from graph, signature and constants.
+
+    v0.21's importer looks every buffer up in the state dict, where buffers that
+    are not saved (CLIP's position ids) do not exist. Parameters go unread when an
+    encoder's last layer does, as in SDXL: nobody should download them.
+    """
+    signature = program.graph_signature
+    buffers = signature.inputs_to_buffers
+    stored = {**buffers, **signature.inputs_to_parameters}
+    unread = {node for node in program.graph.nodes if node.name in stored and not len(node.users)}
+    names = {node.name for node in unread}
+    for name in names & buffers.keys():
+        program.constants.pop(buffers[name], None)
+    signature.input_specs[:] = [s for s in signature.input_specs if s.arg.name not in names]
+    for node in unread:
+        program.graph.erase_node(node)
+
+
+def _refuse_unsupported(graph: Graph) -> None:
+    """Refuse dtypes that a shader cannot hold."""
+    for node in graph.nodes:
+        value = node.meta.get("val")
+        if not len(node.users) or not isinstance(value, torch.Tensor):
+            continue
+        if value.dtype not in (torch.float32, torch.int32):
+            raise CompileError(
+                f"node {node.name!r} ({node.target}) has dtype {value.dtype}",
+                "WebGPU shaders hold float32 and int32: rewrite the node in wsd/frontend/export.py",
+            )

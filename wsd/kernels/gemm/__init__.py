@@ -1,0 +1,1 @@
+"""WGSL kernels of matrix products and of convolutions as implicit GEMM."""

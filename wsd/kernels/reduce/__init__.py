@@ -1,0 +1,1 @@
+"""WGSL kernels of norm statistics, and reductions inside a workgroup."""

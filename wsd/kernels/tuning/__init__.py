@@ -1,0 +1,1 @@
+"""The table of tiles that were measured to be fastest."""

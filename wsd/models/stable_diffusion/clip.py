@@ -1,0 +1,58 @@
+"""CLIP's text encoders as Stable Diffusion uses them, and their tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from wsd.models.family import Component, Tokenizer
+from wsd.models.stable_diffusion.components import clip
+
+# OpenCLIP has the same vocabulary.
+_PUBLISHED_TOKENIZER = "openai/clip-vit-large-patch14@32bd64288804d66eefd0ccbe215aa642df71cc41"
+# For random weights: a small vocabulary in the same format.
+_STAND_IN = Path(__file__).parent.parent / "tiny" / "tokenizer"
+
+# Published files name 2 as the end token; transformers then looks for the highest id.
+_PUBLISHED: dict[str, Any] = {
+    "vocab_size": 49408,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "pad_token_id": 1,
+}
+
+
+def clip_vit_l(hidden_state: int | None = None) -> Component:
+    """Return OpenAI's CLIP ViT-L/14 (Radford et al. 2021), 123 million parameters."""
+    return clip(
+        "CLIPTextModel",
+        "text_encoder",
+        hidden_state,
+        **_PUBLISHED,
+        hidden_size=768,
+        intermediate_size=3072,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        hidden_act="quick_gelu",
+    )
+
+
+def clip_vit_big_g() -> Component:
+    """Return OpenCLIP's ViT-bigG/14 with its projection, 695 million parameters."""
+    return clip(
+        "CLIPTextModelWithProjection",
+        "text_encoder_2",
+        -2,
+        **_PUBLISHED,
+        hidden_size=1280,
+        intermediate_size=5120,
+        projection_dim=1280,
+        num_hidden_layers=32,
+        num_attention_heads=20,
+        hidden_act="gelu",
+    )
+
+
+def clip_tokenizer(name: str, component: str, pad_token: str | None = None) -> Tokenizer:
+    """Return the tokenizer that a text encoder shares with every published CLIP."""
+    return Tokenizer(name, component, _STAND_IN, pad_token, _PUBLISHED_TOKENIZER)

@@ -1,0 +1,56 @@
+"""The classes that every family is made of, with what their configurations share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from wsd.models.family import Component
+
+# The noise that SD 1.5 and SDXL were trained with.
+NOISE: Mapping[str, Any] = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "prediction_type": "epsilon",
+    "steps_offset": 1,
+    "clip_sample": False,
+}
+
+
+def clip(class_name: str, name: str, hidden_state: int | None = None, **config: Any) -> Component:
+    """Return a text encoder; ``config`` is what it does not share with the others."""
+    shared = {"max_position_embeddings": 77, "layer_norm_eps": 1e-5}
+    return Component(
+        name, "text_encoder", "transformers", class_name, {**shared, **config}, hidden_state
+    )
+
+
+def unet(**config: Any) -> Component:
+    """Return a conditional UNet; ``config`` is what it does not share with the others."""
+    shared = {
+        "in_channels": 4,
+        "out_channels": 4,
+        "act_fn": "silu",
+        "flip_sin_to_cos": True,
+        "freq_shift": 0,
+        "center_input_sample": False,
+        "downsample_padding": 1,
+        "mid_block_scale_factor": 1,
+        "norm_eps": 1e-5,
+    }
+    return Component("unet", "unet", "diffusers", "UNet2DConditionModel", {**shared, **config})
+
+
+def autoencoder(**config: Any) -> Component:
+    """Return a KL autoencoder of factor 8; ``config`` is what it does not share."""
+    shared = {
+        "in_channels": 3,
+        "out_channels": 3,
+        "latent_channels": 4,
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "act_fn": "silu",
+    }
+    return Component("vae", "vae_decoder", "diffusers", "AutoencoderKL", {**shared, **config})

@@ -1,0 +1,58 @@
+"""Stable Diffusion 1.5 (Rombach et al. 2022) and what shares its architecture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from wsd.models.family import Component, Family
+from wsd.models.stable_diffusion.clip import clip_tokenizer, clip_vit_l
+from wsd.models.stable_diffusion.components import NOISE, autoencoder, unet
+
+# As in runwayml/stable-diffusion-v1-5, unet/config.json.
+_UNET = unet(
+    sample_size=64,
+    down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
+    up_block_types=("UpBlock2D", *("CrossAttnUpBlock2D",) * 3),
+    block_out_channels=(320, 640, 1280, 1280),
+    layers_per_block=2,
+    attention_head_dim=8,
+    cross_attention_dim=768,
+    norm_num_groups=32,
+)
+
+
+def full_autoencoder(scaling_factor: float) -> Component:
+    """Return the autoencoder that SD 1.5 and SDXL share, but for the scale of its latents."""
+    return autoencoder(
+        block_out_channels=(128, 256, 512, 512),
+        layers_per_block=2,
+        norm_num_groups=32,
+        scaling_factor=scaling_factor,
+    )
+
+
+_NOISE = {**NOISE, "set_alpha_to_one": False}
+
+FAMILY = Family(
+    name="sd15",
+    title="Stable Diffusion 1.5 and its fine-tunes: 512x512, 512x768, 768x512",
+    pipeline="StableDiffusionPipeline",
+    components=(clip_vit_l(), _UNET, full_autoencoder(0.18215)),
+    scheduler={"_class_name": "PNDMScheduler", "skip_prk_steps": True, **_NOISE},
+    tokenizers=(clip_tokenizer("tokenizer", "text_encoder"),),
+    vae_scale_factor=8,
+    sizes=((512, 512), (512, 768), (768, 512)),
+    tile=384,
+    steps=25,
+    guidance_scale=7.5,
+)
+
+# The same library: only the data and the way of denoising differ.
+LCM = replace(
+    FAMILY,
+    name="sd15-lcm",
+    title="SD 1.5 distilled for 4 to 8 steps (latent consistency, Luo et al. 2023)",
+    scheduler={"_class_name": "LCMScheduler", **_NOISE},
+    steps=6,
+    guidance_scale=2.0,
+)

@@ -1,0 +1,70 @@
+"""Stable Diffusion XL (Podell et al. 2023) and what shares its architecture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from wsd.models.family import Family
+from wsd.models.stable_diffusion.clip import clip_tokenizer, clip_vit_big_g, clip_vit_l
+from wsd.models.stable_diffusion.components import NOISE, unet
+from wsd.models.stable_diffusion.sd15 import full_autoencoder
+
+# As in stabilityai/stable-diffusion-xl-base-1.0, unet/config.json.
+_UNET = unet(
+    sample_size=128,
+    down_block_types=("DownBlock2D", *("CrossAttnDownBlock2D",) * 2),
+    up_block_types=(*("CrossAttnUpBlock2D",) * 2, "UpBlock2D"),
+    block_out_channels=(320, 640, 1280),
+    layers_per_block=2,
+    transformer_layers_per_block=(1, 2, 10),
+    attention_head_dim=(5, 10, 20),
+    use_linear_projection=True,
+    cross_attention_dim=2048,
+    addition_embed_type="text_time",
+    addition_time_embed_dim=256,
+    projection_class_embeddings_input_dim=2816,
+    norm_num_groups=32,
+)
+
+FAMILY = Family(
+    name="sdxl",
+    title="Stable Diffusion XL and its fine-tunes: 1024x1024 and as many pixels",
+    pipeline="StableDiffusionXLPipeline",
+    components=(
+        clip_vit_l(hidden_state=-2),
+        clip_vit_big_g(),
+        _UNET,
+        full_autoencoder(0.13025),
+    ),
+    scheduler={
+        "_class_name": "EulerDiscreteScheduler",
+        "timestep_spacing": "leading",
+        **NOISE,
+    },
+    # The second encoder's text is padded with "!" (id 0).
+    tokenizers=(
+        clip_tokenizer("tokenizer", "text_encoder"),
+        clip_tokenizer("tokenizer_2", "text_encoder_2", pad_token="!"),
+    ),
+    vae_scale_factor=8,
+    sizes=((1024, 1024), (896, 1152), (1152, 896), (832, 1216), (1216, 832)),
+    tile=512,
+    steps=25,
+    guidance_scale=5.0,
+    force_zeros_for_empty_prompt=True,
+)
+
+# The same library: only the data and the way of denoising differ.
+TURBO = replace(
+    FAMILY,
+    name="sdxl-turbo",
+    title="SDXL distilled for 1 to 4 steps (Sauer et al. 2023)",
+    scheduler={
+        "_class_name": "EulerAncestralDiscreteScheduler",
+        "timestep_spacing": "trailing",
+        **NOISE,
+    },
+    sizes=((512, 512),),
+    steps=1,
+    guidance_scale=0.0,
+)

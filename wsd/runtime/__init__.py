@@ -1,0 +1,1 @@
+"""Run a bundle: serve it, drive Chromium or Dawn, draw a picture."""

@@ -1,0 +1,118 @@
+"""Headless Chromium with WebGPU, driven by Playwright."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from wsd.errors import RenderError, ToolError, UsageError
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Page
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM_HINT = "install Chromium (Debian: apt-get install chromium), or set WSD_CHROMIUM"
+
+_FLAGS = (
+    "--enable-unsafe-webgpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--no-first-run",
+)
+# WSD_WEBGPU_ADAPTER chooses: the software adapter draws the same picture on every
+# machine, "default" is the GPU, "none" shows what a visitor without WebGPU sees.
+_ADAPTERS = {
+    "swiftshader": ("--use-webgpu-adapter=swiftshader",),
+    "default": ("--enable-features=Vulkan",),
+    "none": ("--disable-gpu", "--disable-software-rasterizer"),
+}
+
+
+def find_chromium() -> str:
+    """Return the path of Chromium.
+
+    ``WSD_CHROMIUM`` names it; otherwise it is looked up on ``PATH``.
+
+    Raises:
+        ToolError: if there is none.
+    """
+    if named := os.environ.get("WSD_CHROMIUM"):
+        return named
+    for name in _NAMES:
+        if path := shutil.which(name):
+            return path
+    raise ToolError("no Chromium found on PATH", CHROMIUM_HINT)
+
+
+def webgpu_adapter() -> str:
+    """Return which adapter ``WSD_WEBGPU_ADAPTER`` asks for.
+
+    Raises:
+        UsageError: if there is no such adapter.
+    """
+    adapter = os.environ.get("WSD_WEBGPU_ADAPTER", "swiftshader")
+    if adapter not in _ADAPTERS:
+        raise UsageError(
+            f"WSD_WEBGPU_ADAPTER is {adapter!r}", f"it must be one of {', '.join(_ADAPTERS)}"
+        )
+    return adapter
+
+
+def _flags() -> list[str]:
+    # Chromium's sandbox refuses root; containers and CI run as root.
+    root = ("--no-sandbox",) if os.geteuid() == 0 else ()
+    return [*_FLAGS, *_ADAPTERS[webgpu_adapter()], *root]
+
+
+@contextmanager
+def open_browser() -> Iterator[BrowserContext]:
+    """Yield a fresh browser context, with a profile of its own.
+
+    Raises:
+        ToolError: if Chromium is missing or does not start.
+    """
+    from playwright.sync_api import Error, sync_playwright
+
+    path = find_chromium()
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(
+                executable_path=path, headless=True, args=_flags(), chromium_sandbox=False
+            )
+        except Error as error:
+            raise ToolError(
+                f"{path} did not start: {str(error).splitlines()[0]}", CHROMIUM_HINT
+            ) from error
+        try:
+            yield browser.new_context()
+        finally:
+            browser.close()
+
+
+@contextmanager
+def open_page(address: str) -> Iterator[Page]:
+    """Yield a page at an address of :func:`wsd.runtime.server.served`.
+
+    Raises:
+        ToolError: if Chromium is missing or does not start.
+        RenderError: if the page cannot be opened.
+    """
+    from playwright.sync_api import Error
+
+    with open_browser() as context:
+        page = context.new_page()
+        # Drawing on a software adapter takes minutes; each step reports itself.
+        page.set_default_timeout(0)
+        try:
+            page.goto(address)
+        except Error as error:
+            raise RenderError(
+                f"{address} could not be opened: {str(error).splitlines()[0]}",
+                "check that nothing else uses the port",
+            ) from error
+        yield page

@@ -1,0 +1,146 @@
+"""A bundle's own code in Node.js on Dawn: WebGPU where there is no browser.
+
+It serves measuring on machines that have a GPU and no screen. The modules are
+fetched from the bundle's server as a browser would; ``web/node`` adds what a
+browser has and Node.js lacks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from wsd.bundle.npm import NODE_HINT, install_packages, source_folder
+from wsd.errors import RenderError
+from wsd.runtime.chromium import find_chromium, webgpu_adapter
+from wsd.util.process import find_program
+
+# Dawn hides half precision on NVIDIA, and features that are not in the standard yet, and
+# rounds the GPU's clock.
+_DAWN = (
+    "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia "
+    "disable-dawn-features=timestamp_quantization"
+)
+_ICD = "vk_swiftshader_icd.json"
+
+
+class NodePage:
+    """What :class:`wsd.runtime.driver.Renderer` needs of a page, in a Node.js process."""
+
+    def __init__(self, process: NodeProcess) -> None:
+        self._process = process
+        self._exposed: dict[str, Callable[[Any], Any]] = {}
+
+    def expose_function(self, name: str, callback: Callable[[Any], Any]) -> None:
+        """Let the page call a function of ours by a global name."""
+        self._exposed[name] = callback
+        self._ask({"expose": name})
+
+    def evaluate(self, script: str, argument: Any) -> Any:
+        """Call a JavaScript function, given as text, and wait for what it returns."""
+        return self._ask({"script": script, "argument": argument})
+
+    def _ask(self, request: dict[str, Any]) -> Any:
+        self._process.send(request)
+        for message in self._process.answers():
+            if "call" not in message:
+                return message["value"]
+            self._exposed[message["call"]](message["argument"])
+        return None  # never: the answers end with an error
+
+
+class NodeProcess:
+    """A program of ``web/node`` that answers requests, a JSON object a line each."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def send(self, request: dict[str, Any]) -> None:
+        """Send a request; if the program has ended, :meth:`answers` says so."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass
+
+    def answers(self) -> Iterator[dict[str, Any]]:
+        """Yield what it answers; what drivers and Dawn say in between goes to stderr.
+
+        Raises:
+            RenderError: if it tells of a failure, or ends.
+        """
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if not line.startswith("{"):
+                print(line, end="", file=sys.stderr)
+                continue
+            answer: dict[str, Any] = json.loads(line)
+            if "failure" in answer:
+                raise RenderError(f"Node.js: {answer['failure']}", "report this")
+            yield answer
+        code = self._process.wait()
+        raise RenderError(f"Node.js ended with code {code}", "its own words are above")
+
+
+@contextmanager
+def open_program(name: str, *arguments: str) -> Iterator[NodeProcess]:
+    """Run a program of ``web/node`` on the adapter that ``WSD_WEBGPU_ADAPTER`` names.
+
+    Raises:
+        ToolError: if Node.js or Dawn cannot be had.
+    """
+    folder = source_folder("web/node")
+    install_packages(folder)
+    node = find_program("node", NODE_HINT)
+    environment = {**os.environ, **_dawn_environment()}
+    with subprocess.Popen(
+        [node, folder / name, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        try:
+            yield NodeProcess(process)
+        finally:
+            process.kill()
+
+
+@contextmanager
+def open_node_page(address: str) -> Iterator[NodePage]:
+    """Yield a page at an address of :func:`wsd.runtime.server.served`, in Node.js.
+
+    Raises:
+        ToolError: if Node.js or Dawn cannot be had.
+    """
+    with open_program("page.mjs", address) as process:
+        yield NodePage(process)
+
+
+def _dawn_environment() -> dict[str, str]:
+    """Return the variables that make Dawn find the adapter that was asked for."""
+    switches = {"WSD_DAWN": os.environ.get("WSD_DAWN", _DAWN)}
+    return {**switches, **_adapter()}
+
+
+def _adapter() -> dict[str, str]:
+    if webgpu_adapter() != "swiftshader":
+        return {}
+    # Chromium brings the software adapter; its launcher may be a script elsewhere.
+    places = (Path(find_chromium()).resolve().parent, Path("/usr/lib/chromium"))
+    for place in places:
+        if (place / _ICD).is_file():
+            # It brings Vulkan's loader too.
+            return {
+                "WSD_GPU_IS_CPU": "1",
+                "VK_DRIVER_FILES": str(place / _ICD),
+                "LD_LIBRARY_PATH": str(place),
+            }
+    return {}

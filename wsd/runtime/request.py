@@ -1,0 +1,59 @@
+"""The options of one picture, shared by ``wsd render`` and ``wsd reference``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wsd.errors import UsageError
+from wsd.models.schedulers import MAX_STEPS, SCHEDULERS
+
+MAX_SEED = 2**32 - 1
+MAX_GUIDANCE = 50.0
+MAX_IMAGES = 16
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What to draw; the names are diffusers'.
+
+    Attributes:
+        prompt: text to draw.
+        negative_prompt: text to stay away from; used when guidance_scale > 1. None
+            is the empty text, and for SDXL zeros in its place, as in diffusers.
+        steps: number of inference steps, 1 to 100.
+        guidance_scale: classifier-free guidance, 0 to 50; up to 1 means none.
+        seed: of ``torch.Generator().manual_seed``, 0 to 2**32 - 1.
+        size: (width, height) in pixels, or None for the model's default.
+        scheduler: a key of ``wsd.models.schedulers.SCHEDULERS``, or None for the model's own.
+        images: pictures from one seed, 1 to 16.
+        eta: DDIM's share of DDPM's noise, 0 to 1; other schedulers ignore it.
+    """
+
+    prompt: str
+    negative_prompt: str | None = None
+    steps: int | None = None
+    guidance_scale: float | None = None
+    seed: int = 0
+    size: tuple[int, int] | None = None
+    scheduler: str | None = None
+    eta: float = 0.0
+    images: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range, before anything is loaded."""
+        if self.steps is not None and not 1 <= self.steps <= MAX_STEPS:
+            raise UsageError(f"steps is {self.steps}", f"it must be from 1 to {MAX_STEPS}")
+        if not 1 <= self.images <= MAX_IMAGES:
+            raise UsageError(f"images is {self.images}", f"it must be from 1 to {MAX_IMAGES}")
+        if not 0 <= self.eta <= 1:
+            raise UsageError(f"eta is {self.eta}", "it must be from 0 to 1")
+        if self.scheduler is not None and self.scheduler not in SCHEDULERS:
+            raise UsageError(
+                f"unknown scheduler {self.scheduler!r}", f"known: {', '.join(SCHEDULERS)}"
+            )
+        if not 0 <= self.seed <= MAX_SEED:
+            raise UsageError(f"seed is {self.seed}", f"it must be from 0 to {MAX_SEED}")
+        if self.guidance_scale is not None and not 0 <= self.guidance_scale <= MAX_GUIDANCE:
+            raise UsageError(
+                f"guidance is {self.guidance_scale}", f"it must be from 0 to {MAX_GUIDANCE:g}"
+            )

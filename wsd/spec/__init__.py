@@ -1,0 +1,1 @@
+"""Vocabulary that every room shares; needs neither torch nor TVM."""

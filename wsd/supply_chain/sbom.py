@@ -1,0 +1,148 @@
+"""The bill of materials of a bundle: CycloneDX 1.6, https://cyclonedx.org/docs/1.6/json/.
+
+Equal bundles have equal bills: the serial number follows from the content, and no time
+is named.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, XsUri
+from cyclonedx.model.bom import Bom, BomMetaData
+from cyclonedx.model.component import (
+    Component,
+    ComponentScope,
+    ComponentType,
+    Diff,
+    Patch,
+    PatchClassification,
+    Pedigree,
+)
+from cyclonedx.model.license import LicenseExpression
+from cyclonedx.output.json import JsonV1Dot6
+from packageurl import PackageURL
+
+from wsd import __version__
+from wsd.supply_chain.materials import Contents, Material
+from wsd.util.hashing import Digests, canonical_json, sha256_bytes
+
+FILE_NAME = "sbom.cdx.json"
+# A name space of our own, as RFC 9562 has it: equal bills get equal serial numbers.
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:wsd:sbom")
+
+
+def bill(contents: Contents) -> dict[str, Any]:
+    """Return the bill of a bundle."""
+    components = [
+        *map(_material, contents.materials),
+        *map(_model, contents.manifests),
+        *(_file(path, digests) for path, digests in sorted(contents.files.items())),
+    ]
+    hashes = {path: digests.sha256 for path, digests in contents.files.items()}
+    content = [[material.purl for material in contents.materials], hashes]
+    bom = Bom(
+        components=components,
+        serial_number=uuid.uuid5(_NAMESPACE, sha256_bytes(canonical_json(content))),
+        metadata=BomMetaData(
+            component=Component(
+                name="wsd-bundle",
+                type=ComponentType.APPLICATION,
+                version=__version__,
+                bom_ref="bundle",
+            ),
+        ),
+    )
+    # The bundle is one thing made of all of them, so the graph has one level.
+    bom.register_dependency(bom.metadata.component, components)  # type: ignore[arg-type]
+    table: dict[str, Any] = json.loads(JsonV1Dot6(bom).output_as_string())
+    del table["metadata"]["timestamp"]
+    return table
+
+
+def read_hashes(path: Path) -> dict[str, str]:
+    """Return file → SHA-256 of the files that a bill lists.
+
+    Raises:
+        ValueError, KeyError, OSError: if it is none.
+    """
+    return {
+        component["name"]: next(h["content"] for h in component["hashes"] if h["alg"] == "SHA-256")
+        for component in json.loads(path.read_text())["components"]
+        if component["type"] == "file"
+    }
+
+
+def read_materials(bundle: Path) -> Iterator[Material]:
+    """Yield what a bundle was made with, from the bill that :func:`bill` returned.
+
+    Raises:
+        ValueError, KeyError, OSError: if there is none.
+    """
+    for component in json.loads((bundle / FILE_NAME).read_text())["components"]:
+        if component["type"] == ComponentType.LIBRARY.value:
+            patches = component.get("pedigree", {}).get("patches", [])
+            yield Material(
+                purl=component["purl"],
+                name=component["name"],
+                version=component["version"],
+                shipped=component["scope"] == ComponentScope.REQUIRED.value,
+                license=next((item["expression"] for item in component.get("licenses", [])), ""),
+                hashes=tuple((h["alg"], h["content"]) for h in component.get("hashes", [])),
+                patches=tuple(patch["diff"]["url"] for patch in patches),
+            )
+
+
+def _material(material: Material) -> Component:
+    return Component(
+        name=material.name,
+        version=material.version,
+        type=ComponentType.LIBRARY,
+        bom_ref=material.purl,
+        purl=PackageURL.from_string(material.purl),
+        # CycloneDX calls what is not in the product excluded: tools and their packages.
+        scope=ComponentScope.REQUIRED if material.shipped else ComponentScope.EXCLUDED,
+        licenses=[LicenseExpression(material.license)] if material.license else (),
+        hashes=[HashType(alg=HashAlgorithm(a), content=c) for a, c in material.hashes],
+        pedigree=Pedigree(patches=[_patch(url) for url in material.patches])
+        if material.patches
+        else None,
+    )
+
+
+def _patch(url: str) -> Patch:
+    return Patch(type=PatchClassification.BACKPORT, diff=Diff(url=XsUri(url)))
+
+
+def _model(manifest: dict[str, Any]) -> Component:
+    model = manifest["model"]
+    return Component(
+        name=model["name"],
+        version=model["dtype"],
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        bom_ref=f"model:{model['name']}",
+        description=model["title"],
+        external_references=[
+            ExternalReference(
+                type=ExternalReferenceType.SOURCE_DISTRIBUTION,
+                # A hub id and commit, or a name: escaped, since it need not be a URL.
+                url=XsUri(f"urn:wsd:checkpoint:{model['source'].replace(' ', '%20')}"),
+            )
+        ],
+    )
+
+
+def _file(path: str, digests: Digests) -> Component:
+    return Component(
+        name=path,
+        type=ComponentType.FILE,
+        bom_ref=f"file:{path}",
+        hashes=[
+            HashType(alg=HashAlgorithm.SHA_256, content=digests.sha256),
+            HashType(alg=HashAlgorithm.SHA_384, content=digests.sha384),
+        ],
+    )

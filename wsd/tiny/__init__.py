@@ -1,1 +1,0 @@
-"""The small models that ship with WSD, and the programs that make them."""

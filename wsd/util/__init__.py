@@ -1,0 +1,1 @@
+"""Hashing, files, processes and progress; knows nothing of models."""

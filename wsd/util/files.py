@@ -1,0 +1,97 @@
+"""Where WSD keeps things, and how a folder appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from wsd.errors import UsageError
+
+# The installed package, and the repository that it was installed from, if it was.
+PACKAGE = Path(__file__).resolve().parent.parent
+REPOSITORY = PACKAGE.parent
+
+
+def cache_folder() -> Path:
+    """Return the folder for compiled libraries and runtime objects.
+
+    ``WSD_CACHE`` names it; otherwise it follows the XDG base directory
+    specification: ``$XDG_CACHE_HOME/wsd`` or ``~/.cache/wsd``.
+    """
+    if named := os.environ.get("WSD_CACHE"):
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "wsd"
+
+
+def check_absent(out: Path) -> None:
+    """Refuse an output path that already exists.
+
+    Raises:
+        UsageError: nothing is ever overwritten without being asked.
+    """
+    if out.exists():
+        raise UsageError(f"output {out} already exists", "choose another --out, or remove it first")
+
+
+@contextmanager
+def written_whole(out: Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes ``out`` when the block succeeds.
+
+    On any error the temporary folder is removed and ``out`` does not appear.
+    The rename stays inside one file system, so it is atomic.
+    """
+    out = out.absolute()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        yield scratch
+        scratch.chmod(0o755)
+        check_absent(out)
+        scratch.rename(out)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_once(
+    folder: Path,
+    write: Callable[[Path], None],
+    is_whole: Callable[[Path], bool] = Path.exists,
+) -> None:
+    """Make a folder that is kept under a digest, unless it is there and whole.
+
+    Another process that makes the same is waited for: both would hold the same.
+
+    Args:
+        folder: what is made.
+        write: fills a temporary folder, which becomes ``folder``.
+        is_whole: tells whether a folder that is there can be used; else it is made anew.
+    """
+    if is_whole(folder):
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        if not is_whole(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            with written_whole(folder) as scratch:
+                write(scratch)
+
+
+def write_atomically(path: Path, data: bytes | memoryview) -> None:
+    """Write a file so that a reader sees either nothing or all of it."""
+    path = path.absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(name).chmod(0o644)
+        Path(name).rename(path)
+    finally:
+        Path(name).unlink(missing_ok=True)

@@ -1,1 +1,0 @@
-"""WebAssembly: the runtime, compiled once, and one link a model."""

@@ -1,1 +1,0 @@
-"""Kernels written in WGSL, for what takes most of the time."""
