@@ -11,10 +11,10 @@ from wsd.evaluate.metrics import psnr, relative_error
 from wsd.models.registry import find_family
 from wsd.runtime.chromium import open_browser
 from wsd.runtime.driver import LoadOptions, Renderer
-from wsd.runtime.request import Drawing
+from wsd.runtime.request import GenerationRequest
 from wsd.util.progress import Quiet
 
-DRAWING = Drawing("a large red circle left of a small blue square", seed=7, steps=4)
+DRAWING = GenerationRequest("a large red circle left of a small blue square", seed=7, steps=4)
 TIMEOUT_MS = 180_000
 
 WATCH = """

@@ -5,9 +5,9 @@ import shutil
 
 from wsd.bundle.manifest import find_manifests
 from wsd.evaluate.metrics import relative_error
-from wsd.runtime.request import Drawing
+from wsd.runtime.request import GenerationRequest
 
-DRAWING = Drawing("a large red circle", guidance_scale=6.0, seed=1, steps=2)
+DRAWING = GenerationRequest("a large red circle", guidance_scale=6.0, seed=1, steps=2)
 
 
 def test_two_calls_give_what_one_gives(open_model, speck, speck_renderer, tmp_path):

@@ -9,7 +9,7 @@ from wsd.compiler.driver import compile_library
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.models.registry import find_family
-from wsd.runtime.request import Drawing
+from wsd.runtime.request import GenerationRequest
 from wsd.util.progress import Quiet
 
 
@@ -28,7 +28,7 @@ def chosen():
 
 def assert_drawn(renderer, pipeline, family, steps):
     scene = chosen()
-    drawing = Drawing(scene.caption, steps=steps, seed=2)
+    drawing = GenerationRequest(scene.caption, steps=steps, seed=2)
     drawn = renderer.draw(drawing)
     found = score(scene, drawn.images[0])
     assert found.color

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from wsd.bundle.manifest import find_manifests, read_manifest
-from wsd.runtime.request import Drawing
+from wsd.runtime.request import GenerationRequest
 
-DRAWING = Drawing("a large red circle", seed=1, steps=2, images=2)
+DRAWING = GenerationRequest("a large red circle", seed=1, steps=2, images=2)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from speck import SPECK
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.models.schedulers import SCHEDULERS
-from wsd.runtime.request import Drawing
+from wsd.runtime.request import GenerationRequest
 from wsd.util.progress import Quiet
 
 PROMPTS = ["a large red circle", "Two small blue squares, left of a star!", "une étoile 你好 👍"]
@@ -51,20 +51,20 @@ def test_vae_decode(renderer, pipeline):
 
 
 DRAWINGS = [
-    Drawing(PROMPTS[0], seed=0, steps=4),
-    Drawing(PROMPTS[1], seed=4_000_000_000, steps=2, guidance_scale=7.5),
+    GenerationRequest(PROMPTS[0], seed=0, steps=4),
+    GenerationRequest(PROMPTS[1], seed=4_000_000_000, steps=2, guidance_scale=7.5),
 ]
 # What does not depend on the model is seen on one of few kernels.
 SAMPLING = [
-    Drawing(PROMPTS[2], seed=0, steps=2),
-    Drawing("", seed=1, steps=1),
-    Drawing(LONG, seed=2, steps=1),
-    Drawing(PROMPTS[0], negative_prompt="blue, green", seed=3, steps=2),
-    Drawing(PROMPTS[0], guidance_scale=1.0, seed=4, steps=2),
-    *(Drawing(PROMPTS[1], seed=7, steps=5, scheduler=name) for name in SCHEDULERS),
-    Drawing(PROMPTS[0], guidance_scale=7.5, seed=6, steps=20),
-    Drawing(PROMPTS[1], seed=8, steps=3, scheduler="ddim", eta=0.8),
-    Drawing(PROMPTS[0], seed=9, steps=2, scheduler="euler_a", images=3),
+    GenerationRequest(PROMPTS[2], seed=0, steps=2),
+    GenerationRequest("", seed=1, steps=1),
+    GenerationRequest(LONG, seed=2, steps=1),
+    GenerationRequest(PROMPTS[0], negative_prompt="blue, green", seed=3, steps=2),
+    GenerationRequest(PROMPTS[0], guidance_scale=1.0, seed=4, steps=2),
+    *(GenerationRequest(PROMPTS[1], seed=7, steps=5, scheduler=name) for name in SCHEDULERS),
+    GenerationRequest(PROMPTS[0], guidance_scale=7.5, seed=6, steps=20),
+    GenerationRequest(PROMPTS[1], seed=8, steps=3, scheduler="ddim", eta=0.8),
+    GenerationRequest(PROMPTS[0], seed=9, steps=2, scheduler="euler_a", images=3),
 ]
 
 
@@ -99,10 +99,10 @@ def test_every_way_to_sample(speck_renderer, speck_pipeline, drawing):
 
 def test_the_prompt_and_the_seed_matter(speck_renderer):
     draw = [
-        speck_renderer.draw(Drawing(prompt, seed=seed, steps=1)).latents
+        speck_renderer.draw(GenerationRequest(prompt, seed=seed, steps=1)).latents
         for prompt, seed in [("red", 0), ("blue", 0), ("red", 1)]
     ]
     assert relative_error(draw[0], draw[1]) > 1e-3
     assert relative_error(draw[0], draw[2]) > 1e-1
-    again = speck_renderer.draw(Drawing("red", seed=0, steps=1)).latents
+    again = speck_renderer.draw(GenerationRequest("red", seed=0, steps=1)).latents
     np.testing.assert_array_equal(again, draw[0])

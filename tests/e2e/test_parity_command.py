@@ -12,7 +12,7 @@ from wsd.errors import UsageError
 from wsd.evaluate.parity import compare, describe
 from wsd.models.registry import find_family
 from wsd.runtime.dawn_node import open_node_page
-from wsd.runtime.request import Drawing
+from wsd.runtime.request import GenerationRequest
 from wsd.util.progress import Quiet
 
 SEAM = "reference: seam between tiles"
@@ -104,7 +104,7 @@ def test_what_does_not_belong_together(speck, checkpoint, name, size, said):
     bundle, own = speck
     wanted = own if name == "speck" else Checkpoint(checkpoint, find_family(name))
     with pytest.raises(UsageError, match=said):
-        compare(bundle, wanted, Drawing("red", size=size), open_node_page, Quiet())
+        compare(bundle, wanted, GenerationRequest("red", size=size), open_node_page, Quiet())
 
 
 def test_a_difference_is_seen(found, told):

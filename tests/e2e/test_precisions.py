@@ -12,10 +12,10 @@ from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.compiler.driver import compile_library
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, round_weights
 from wsd.evaluate.metrics import psnr, relative_error
-from wsd.frontend.entry_points import make_part
+from wsd.frontend.entry_points import make_entry_point
 from wsd.frontend.export import trace_component
 from wsd.models.registry import find_family
-from wsd.runtime.request import Drawing
+from wsd.runtime.request import GenerationRequest
 from wsd.util.progress import Quiet
 
 PROMPT = "a large red circle left of a small blue square"
@@ -77,7 +77,7 @@ def test_the_self_test_minds_the_precision(built):
 
 def test_whole_pictures(built):
     dtype, _, renderer, pipeline, checkpoint = built
-    drawing = Drawing(PROMPT, seed=3, steps=3)
+    drawing = GenerationRequest(PROMPT, seed=3, steps=3)
     images, latents = draw_reference(SPECK, pipeline, drawing, Quiet())
     drawn = renderer.draw(drawing)
     assert relative_error(drawn.latents, latents) < 1e-3
@@ -94,9 +94,9 @@ def test_a_trained_models_pictures_stay():
     exact, rounded = load_pipeline(trained), load_pipeline(trained)
     parameters = {}
     for component in family.components:
-        part = make_part(family, component, getattr(exact, component.name), family.sizes[0])
+        part = make_entry_point(family, component, getattr(exact, component.name), family.sizes[0])
         parameters[component.name] = trace_component(component, part, "w8a16").parameters
     round_weights(rounded, parameters)
-    drawing = Drawing(PROMPT, seed=3, steps=4)
+    drawing = GenerationRequest(PROMPT, seed=3, steps=4)
     images = [draw_reference(family, p, drawing, Quiet())[0] for p in (exact, rounded)]
     assert LEAST_PSNR["w8a16"] < psnr(*images) < 100

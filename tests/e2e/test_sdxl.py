@@ -11,12 +11,13 @@ from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.compiler.driver import compile_library
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error
-from wsd.runtime.request import Drawing
+from wsd.runtime.request import GenerationRequest
 from wsd.util.progress import Quiet
 
 PROMPT = "a large red circle left of a small blue square"
 UNWANTED = {
-    negative: Drawing(PROMPT, negative_prompt=negative, seed=2, steps=2) for negative in (None, "")
+    negative: GenerationRequest(PROMPT, negative_prompt=negative, seed=2, steps=2)
+    for negative in (None, "")
 }
 
 
@@ -80,9 +81,9 @@ def test_vae_decode(renderer, pipeline):
     "drawing",
     [
         UNWANTED[None],
-        Drawing(PROMPT, negative_prompt="blue, green", seed=2, steps=1),
+        GenerationRequest(PROMPT, negative_prompt="blue, green", seed=2, steps=1),
         UNWANTED[""],
-        Drawing(PROMPT, guidance_scale=1.0, seed=4, steps=2, scheduler="euler"),
+        GenerationRequest(PROMPT, guidance_scale=1.0, seed=4, steps=2, scheduler="euler"),
     ],
     ids=["no-negative", "negative", "empty-negative", "unguided"],
 )

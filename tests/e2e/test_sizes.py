@@ -7,7 +7,7 @@ from wsd.bundle.builder import build_bundle
 from wsd.compiler.driver import compile_library
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error
-from wsd.runtime.request import Drawing
+from wsd.runtime.request import GenerationRequest
 from wsd.util.progress import Quiet
 
 SIZES = ((16, 24), (24, 16))
@@ -29,7 +29,7 @@ def test_a_size_is_made_ready_when_it_is_asked_for(sized):
     # Where nothing but the size differs, nothing else is asked for.
     others = {name for name in kernels if not name.endswith(("_24x16", "_tile"))}
     assert renderer.usage()["pipelines"] == len(set.union(*(kernels[name] for name in others)))
-    renderer.draw(Drawing("red", steps=1, size=SIZES[1]))
+    renderer.draw(GenerationRequest("red", steps=1, size=SIZES[1]))
     others |= {name for name in kernels if name.endswith("_24x16")}
     assert renderer.usage()["pipelines"] == len(set.union(*(kernels[name] for name in others)))
     assert renderer.usage()["pipelines"] < len(library.shaders)
@@ -38,7 +38,7 @@ def test_a_size_is_made_ready_when_it_is_asked_for(sized):
 @pytest.mark.parametrize("size", [SIZES[0], SIZES[1]])
 def test_each_size_draws(sized, speck, size):
     _, renderer = sized
-    drawing = Drawing("a large red circle", seed=4, steps=2, size=size)
+    drawing = GenerationRequest("a large red circle", seed=4, steps=2, size=size)
     images, latents = draw_reference(SPECK, load_pipeline(speck[1]), drawing, Quiet())
     drawn = renderer.draw(drawing)
     assert drawn.images.shape == images.shape == (1, size[1], size[0], 3)

@@ -8,10 +8,10 @@ from speck import SPECK
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.evaluate.tiled_decode import decode_tiles, tile_starts, tile_weights
-from wsd.runtime.request import Drawing
+from wsd.runtime.request import GenerationRequest
 from wsd.util.progress import Quiet
 
-DRAWING = Drawing("a large red circle left of a small blue square", seed=2, steps=1)
+DRAWING = GenerationRequest("a large red circle left of a small blue square", seed=2, steps=1)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import torch
 
 from wsd.compiler import tvm_compat
 from wsd.errors import CompileError
-from wsd.frontend.entry_points import make_part
+from wsd.frontend.entry_points import make_entry_point
 from wsd.frontend.export import trace_component
 from wsd.frontend.normalize import normalize
 from wsd.models.instantiate import build_module
@@ -35,7 +35,7 @@ def test_imported_relax_computes_what_torch_computes(family, name):
     torch.manual_seed(0)
     component = next(c for c in family.components if c.name == name)
     model = build_module(component)
-    part = make_part(family, component, model, (64, 64))
+    part = make_entry_point(family, component, model, (64, 64))
     trace = trace_component(component, part)
     inputs = make_inputs(part.inputs)
     with torch.no_grad():
@@ -54,7 +54,7 @@ def test_parameters_that_nothing_reads_are_left_out():
     # SDXL conditions on the last layer but one: the last need not be downloaded.
     family = FAMILIES["tiny-sdxl"]
     component = family.component("text_encoder")
-    part = make_part(family, component, build_module(component), family.sizes[0])
+    part = make_entry_point(family, component, build_module(component), family.sizes[0])
     trace = trace_component(component, part)
     assert "encoder.layers.2.mlp.fc1.weight" in names(trace)
     assert not any(name.startswith("encoder.layers.3.") for name in names(trace))
@@ -66,7 +66,7 @@ def export(module, *inputs):
         return torch.export.export(module.eval(), inputs)
 
 
-class Attention(torch.nn.Module):
+class AttentionProblem(torch.nn.Module):
     def __init__(self, mask):
         super().__init__()
         self.make_mask = mask
@@ -90,7 +90,7 @@ X = torch.zeros(1, 2, 6, 8)
     ids=["bool", "inf", "lowest"],
 )
 def test_constant_causal_masks_become_a_flag(mask):
-    program = normalize(export(Attention(mask), X))
+    program = normalize(export(AttentionProblem(mask), X))
     (node,) = [n for n in program.graph.nodes if "attention" in str(n.target)]
     assert node.kwargs["is_causal"] is True
     assert len(node.args) == 3
@@ -105,7 +105,7 @@ def test_constant_causal_masks_become_a_flag(mask):
 )
 def test_other_masks_are_refused(mask, message):
     with pytest.raises(CompileError, match=message):
-        normalize(export(Attention(mask), X))
+        normalize(export(AttentionProblem(mask), X))
 
 
 def test_dtypes_that_shaders_cannot_hold_are_refused():

@@ -6,7 +6,7 @@ import resource
 import pytest
 
 from wsd.compiler.cache import library_key
-from wsd.frontend.entry_points import make_part
+from wsd.frontend.entry_points import make_entry_point
 from wsd.frontend.export import trace_component
 from wsd.models.instantiate import build_skeleton
 from wsd.models.registry import FAMILIES
@@ -27,7 +27,7 @@ def test_full_size_components_are_traced(family, name):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     component = next(c for c in FAMILIES[family].components if c.name == name)
     size = FAMILIES[family].sizes[0]
-    part = make_part(FAMILIES[family], component, build_skeleton(component), size)
+    part = make_entry_point(FAMILIES[family], component, build_skeleton(component), size)
     trace = trace_component(component, part)
     assert (
         sum(math.prod(parameter.shape) for parameter in trace.parameters)

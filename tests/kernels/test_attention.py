@@ -14,16 +14,16 @@ from wsd.kernels.attention.subgroup_matrix import (
     attention_on_matrix_units,
     matrix_block_for,
 )
-from wsd.kernels.problem import Attention
-from wsd.kernels.variant import LEAST_SHARED, LEAST_THREADS
+from wsd.kernels.problem import AttentionProblem
+from wsd.kernels.variant import BASELINE_MAX_SHARED_BYTES, BASELINE_MAX_THREADS
 
 CASES = [
-    Attention(2, 100, 77, 2, 40, 40**-0.5),
-    Attention(1, 77, 77, 3, 64, 0.125, causal=True),
-    Attention(1, 64, 64, 2, 80, 80**-0.5),
-    Attention(1, 40, 33, 2, 128, 128**-0.5),
-    Attention(1, 33, 64, 2, 160, 160**-0.5),
-    Attention(1, 48, 48, 1, 512, 512**-0.5),
+    AttentionProblem(2, 100, 77, 2, 40, 40**-0.5),
+    AttentionProblem(1, 77, 77, 3, 64, 0.125, causal=True),
+    AttentionProblem(1, 64, 64, 2, 80, 80**-0.5),
+    AttentionProblem(1, 40, 33, 2, 128, 128**-0.5),
+    AttentionProblem(1, 33, 64, 2, 160, 160**-0.5),
+    AttentionProblem(1, 48, 48, 1, 512, 512**-0.5),
 ]
 # Blocks that want more shared memory than software adapters have, with fewer queries: what one
 # thread does is the same.
@@ -53,13 +53,13 @@ def attend(attention, q, k, v):
 STREAMED = [
     *((case, block) for case in CASES for block in blocks_for(case.width)),
     *SMALLER,
-    (Attention(1, 40, 40, 2, 16, 0.25), blocks_for(16)[0]),
+    (AttentionProblem(1, 40, 40, 2, 16, 0.25), blocks_for(16)[0]),
 ]
 
 
 def named(value):
     """Return how a case, or a block, is called."""
-    if isinstance(value, Attention):
+    if isinstance(value, AttentionProblem):
         return str(value.width)
     return str(getattr(value, "threads", value))
 
@@ -83,8 +83,8 @@ def test_every_width_has_a_block_for_every_adapter(width):
         assert rest == 0 == width % block.depth == block.keys % block.values
         # A thread for each part of the result, and one for each row of weights.
         assert block.threads * block.sums[0] == block.queries * across
-        assert block.queries <= block.threads <= LEAST_THREADS
-    assert block.shared_bytes(width) <= LEAST_SHARED
+        assert block.queries <= block.threads <= BASELINE_MAX_THREADS
+    assert block.shared_bytes(width) <= BASELINE_MAX_SHARED_BYTES
 
 
 def rounded(values, factor=1.0):

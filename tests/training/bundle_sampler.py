@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from wsd.runtime.driver import open_renderer
-from wsd.runtime.request import Drawing
+from wsd.runtime.request import GenerationRequest
 from wsd.util.progress import Quiet
 
 
@@ -25,7 +25,7 @@ def browser_draw(
 
         def draw(prompts: Sequence[str]) -> np.ndarray:
             drawings = [
-                Drawing(prompt, steps=steps, guidance_scale=guidance, seed=seed + n)
+                GenerationRequest(prompt, steps=steps, guidance_scale=guidance, seed=seed + n)
                 for n, prompt in enumerate(prompts)
             ]
             return np.concatenate([renderer.draw(drawing).images for drawing in drawings])

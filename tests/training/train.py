@@ -21,7 +21,7 @@ from wsd.checkpoint.random_weights import save_pipeline
 from wsd.cli.main import run_command
 from wsd.models.diffusers_pipeline import silence_progress_bars
 from wsd.models.registry import Family, find_family
-from wsd.util.files import check_absent, written_whole
+from wsd.util.files import check_absent, write_folder_atomically
 from wsd.util.progress import Progress
 
 RECORD = "training.json"
@@ -69,7 +69,7 @@ def train(
         "hardware": torch.cuda.get_device_name() if device == "cuda" else "CPU",
         "torch": torch.__version__,
     }
-    with written_whole(out) as scratch:
+    with write_folder_atomically(out) as scratch:
         rounded = {name: module.cpu().half() for name, module in modules.items()}
         save_pipeline(family, rounded, scratch)
         (scratch / RECORD).write_text(json.dumps(record, indent=2) + "\n")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wsd.evaluate.benchmark import Benchmark, Ceilings, Contestant, KernelTime, Stage, describe
+from wsd.evaluate.benchmark import Benchmark, Ceilings, KernelTime, Measurement, Stage, describe
 
 FOUND = Benchmark(
     model="speck",
@@ -17,7 +17,7 @@ FOUND = Benchmark(
                                  KernelTime("thin_kernel", 1, 1.0, 0))),
         Stage("copy", 0.1, 0.1, None, (KernelTime("copy_kernel", 1, 0.001, 0),)),
     ),
-    contestants=(Contestant("WSD", "f32", 4.0, 1e-6), Contestant("other", "float16", 8.0, 1e-2)),
+    contestants=(Measurement("WSD", "f32", 4.0, 1e-6), Measurement("other", "float16", 8.0, 1e-2)),
 )  # fmt: skip
 
 

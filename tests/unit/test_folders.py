@@ -6,7 +6,7 @@ import time
 import pytest
 
 from wsd.errors import UsageError
-from wsd.util.files import write_once, written_whole
+from wsd.util.files import write_folder_atomically, write_once
 
 
 def test_of_two_that_make_the_same_one_waits(tmp_path):
@@ -44,7 +44,7 @@ def test_what_a_person_named_is_never_replaced(tmp_path):
     out = tmp_path / "out"
 
     def write():
-        with written_whole(out) as scratch:
+        with write_folder_atomically(out) as scratch:
             (scratch / "file").touch()
             out.mkdir()
 

@@ -12,7 +12,7 @@ from wsd.errors import CheckpointError
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.models.instantiate import build_skeleton
 from wsd.models.registry import FAMILIES, find_family
-from wsd.runtime.request import Drawing
+from wsd.runtime.request import GenerationRequest
 from wsd.util.progress import Quiet
 
 
@@ -39,7 +39,7 @@ def test_every_tensor_survives(pair):
 
 def test_the_reference_draws_the_same_picture(pair):
     family, folder, path = pair
-    drawing = Drawing("a red star", seed=1, steps=2)
+    drawing = GenerationRequest("a red star", seed=1, steps=2)
     drawn = [
         draw_reference(family, load_pipeline(Checkpoint(source, family)), drawing, Quiet())[0]
         for source in (folder, path)

@@ -18,14 +18,14 @@ from wsd.util.hashing import canonical_json, digest_file
 
 FILE_NAME = "SRI.json"
 # The files that vouch for the others.
-SEALS = (sbom.FILE_NAME, provenance.FILE_NAME, FILE_NAME)
+ATTESTATIONS = (sbom.FILE_NAME, provenance.FILE_NAME, FILE_NAME)
 
 
 def seal(bundle: Path, materials: Iterable[Material]) -> None:
     """Write the three files for what is in a bundle; former ones are replaced."""
     # First, because they may be read from the bill that is replaced.
     sorted_materials = tuple(sorted(set(materials)))
-    for name in SEALS:
+    for name in ATTESTATIONS:
         (bundle / name).unlink(missing_ok=True)
     files = {name: digest_file(bundle / name) for name in file_names(bundle)}
     manifests = tuple(read_manifest(path) for path in find_manifests(bundle))

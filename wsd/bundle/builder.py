@@ -26,7 +26,7 @@ from wsd.errors import ToolError
 from wsd.models.registry import Component
 from wsd.spec.parameter import Parameter, shapes
 from wsd.supply_chain.materials import python_materials
-from wsd.util.files import PACKAGE, check_absent, written_whole
+from wsd.util.files import PACKAGE, check_absent, write_folder_atomically
 from wsd.util.hashing import canonical_json, digest_tree, sha256_bytes, sha256_file
 from wsd.util.progress import Progress
 from wsd.util.resumable import resumable
@@ -65,7 +65,7 @@ def build_bundle(
     check_absent(out)
     family = checkpoint.family
     check_library(library, family)
-    with _room(out), written_whole(out) as scratch:
+    with _room(out), write_folder_atomically(out) as scratch:
         _write_page(library, scratch, progress)
         models = scratch / "models"
         folder = models / family.name

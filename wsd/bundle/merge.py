@@ -11,12 +11,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsd.bundle.attestations import SEALS, read_integrity, seal
+from wsd.bundle.attestations import ATTESTATIONS, read_integrity, seal
 from wsd.bundle.manifest import INDEX_NAME
 from wsd.bundle.verify import verify_bundle
 from wsd.errors import BundleError, UsageError
 from wsd.supply_chain.sbom import read_materials
-from wsd.util.files import check_absent, written_whole
+from wsd.util.files import check_absent, write_folder_atomically
 from wsd.util.hashing import canonical_json
 
 
@@ -39,7 +39,7 @@ def join_bundles(bundles: Sequence[Path], out: Path) -> Path:
         for fault in verify_bundle(bundle):
             raise BundleError(f"{bundle}: {fault}", "build it again")
     _check_pages(bundles)
-    with written_whole(out) as scratch:
+    with write_folder_atomically(out) as scratch:
         shutil.copytree(bundles[0], scratch, dirs_exist_ok=True)
         index = _read_index(bundles[0])
         for bundle in bundles[1:]:
@@ -90,5 +90,5 @@ def _page(bundle: Path) -> dict[str, str]:
     return {
         name: integrity
         for name, integrity in read_integrity(bundle).items()
-        if not name.startswith("models/") and name not in SEALS
+        if not name.startswith("models/") and name not in ATTESTATIONS
     }

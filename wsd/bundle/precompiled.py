@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wsd.bundle.web_page import build_page
 from wsd.compiler.library import Library, write_library
-from wsd.util.files import check_absent, written_whole
+from wsd.util.files import check_absent, write_folder_atomically
 from wsd.util.progress import Progress
 
 
@@ -20,7 +20,7 @@ def write_compiled(library: Library, out: Path, progress: Progress) -> Path:
         ToolError: if the page cannot be bundled.
     """
     check_absent(out)
-    with written_whole(out) as scratch:
+    with write_folder_atomically(out) as scratch:
         shutil.copyfile(library.wasm, scratch / library.wasm.name)
         written = replace(library, folder=scratch)
         write_library(written)

@@ -19,7 +19,7 @@ from wsd.checkpoint.reader import Checkpoint
 from wsd.checkpoint.tokenizer import find_tokenizer, load_tokenizer
 from wsd.compiler.library import Library
 from wsd.errors import CheckpointError, UsageError
-from wsd.frontend.entry_points import Part, make_parts
+from wsd.frontend.entry_points import EntryPointModule, make_entry_points
 from wsd.models.registry import Component
 from wsd.spec.tensor import Size, TensorSpec
 from wsd.util.files import write_atomically
@@ -62,7 +62,7 @@ def write_expected(
     with progress.stage("reference", total=len(family.components)) as advance:
         for component in family.components:
             given = _given(checkpoint, component, size, prompt)
-            parts = make_parts(family, component, checkpoint.load(component), [size])
+            parts = make_entry_points(family, component, checkpoint.load(component), [size])
             stages += [_run(part, given) for part in parts]
             advance(1)
     weights = {c.name: _digests(checkpoint, c) for c in family.components}
@@ -130,7 +130,7 @@ def _tokens(folder: Path, pad_token: str | None, prompt: str) -> tuple[list[int]
     return ids, [float(index == end) for index in range(len(ids))]
 
 
-def _run(part: Part, given: dict[str, Any]) -> dict[str, Any]:
+def _run(part: EntryPointModule, given: dict[str, Any]) -> dict[str, Any]:
     """Return a stage: the function, what it takes and what it gives."""
     described: dict[str, dict[str, Any]] = {}
     tensors = []

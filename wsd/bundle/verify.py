@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from wsd.bundle.attestations import FILE_NAME, SEALS, file_names, read_billed, read_integrity
+from wsd.bundle.attestations import ATTESTATIONS, FILE_NAME, file_names, read_billed, read_integrity
 from wsd.bundle.manifest import find_manifests, manifest_files, read_manifest
 from wsd.supply_chain import sbom
 from wsd.util.hashing import Digests, digest_file
@@ -32,7 +32,7 @@ def verify_bundle(bundle: Path) -> Iterator[str]:
             found = digest_file(bundle / name)
             size = (bundle / name).stat().st_size
             fault = _fault(found, size, integrity[name], entries.get(name))
-            if fault is None and name not in SEALS and billed.get(name) != found.sha256:
+            if fault is None and name not in ATTESTATIONS and billed.get(name) != found.sha256:
                 fault = f"{sbom.FILE_NAME} has another sha256, or none"
             if fault is not None:
                 yield f"{name}: {fault}"

@@ -13,11 +13,11 @@ import click
 from wsd import __version__
 from wsd.cli.options import (
     SizeType,
-    drawing_options,
     dtype_option,
     kernels_option,
     model_option,
     random_option,
+    request_options,
     sizes_option,
     tokenizer_option,
     weights_option,
@@ -28,7 +28,7 @@ from wsd.spec.tensor import Size
 if TYPE_CHECKING:
     from wsd.compiler.library import Library
     from wsd.models.registry import Family
-    from wsd.runtime.request import Drawing
+    from wsd.runtime.request import GenerationRequest
     from wsd.util.progress import Progress
 
 
@@ -219,13 +219,13 @@ def serve(folder: Path, port: int) -> None:
 @cli.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--model", metavar="NAME", help="Which model of a bundle; the first unless given.")
-@drawing_options
+@request_options
 @click.option("--offload", is_flag=True, help="Keep one stage's weights on the GPU at a time.")
 @click.option("--tiling", is_flag=True, help="Decode in tiles: less GPU memory.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE",
               help="Timings, adapter and digests.")  # fmt: skip
 def render(
-    folder: Path, model: str | None, drawing: Drawing, out: Path, json_path: Path | None, *,
+    folder: Path, model: str | None, drawing: GenerationRequest, out: Path, json_path: Path | None, *,
     offload: bool, tiling: bool,
 ) -> None:  # fmt: skip
     """Draw a picture with a bundle, in headless Chromium."""
@@ -247,10 +247,10 @@ def render(
 @weights_option
 @tokenizer_option
 @random_option
-@drawing_options
+@request_options
 def reference(
     model: str, weights: str | None, tokenizer: Path | None, random_weights: int | None,
-    drawing: Drawing, out: Path,
+    drawing: GenerationRequest, out: Path,
 ) -> None:  # fmt: skip
     """Draw the same picture with diffusers, on the CPU."""
     from wsd.checkpoint.reader import Checkpoint
@@ -277,14 +277,14 @@ def reference(
 @weights_option
 @tokenizer_option
 @random_option
-@drawing_options
+@request_options
 @click.option("--host", type=click.Choice(["chromium", "node"]), default="chromium",
               show_default=True, help="What runs the bundle.")  # fmt: skip
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE",
               help="The findings.")  # fmt: skip
 def parity(
     folder: Path, model: str, weights: str | None, tokenizer: Path | None,
-    random_weights: int | None, drawing: Drawing, out: Path, host: str, json_path: Path | None,
+    random_weights: int | None, drawing: GenerationRequest, out: Path, host: str, json_path: Path | None,
 ) -> None:  # fmt: skip
     """Compare a bundle with PyTorch on this machine; exit 1 if they differ."""
     from wsd.checkpoint.reader import Checkpoint

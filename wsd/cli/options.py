@@ -71,7 +71,7 @@ _drawing = [
 ]
 
 
-def drawing_options(command: Callable[..., None]) -> Callable[..., None]:
+def request_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of a picture; it gets them as one ``drawing``."""
 
     @functools.wraps(command)
@@ -79,9 +79,11 @@ def drawing_options(command: Callable[..., None]) -> Callable[..., None]:
         *, prompt: str, negative: str | None, steps: int | None, guidance: float | None, seed: int,
         size: Size | None, scheduler: str | None, eta: float, images: int, **rest: Any,
     ) -> None:  # fmt: skip
-        from wsd.runtime.request import Drawing
+        from wsd.runtime.request import GenerationRequest
 
-        drawing = Drawing(prompt, negative, steps, guidance, seed, size, scheduler, eta, images)
+        drawing = GenerationRequest(
+            prompt, negative, steps, guidance, seed, size, scheduler, eta, images
+        )
         command(drawing=drawing, **rest)
 
     decorated: Callable[..., None] = collect

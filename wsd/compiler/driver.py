@@ -23,7 +23,7 @@ from wsd.compiler.tir.image import image_to_rgba
 from wsd.compiler.tir.linear_combination import TERMS, linear_combination
 from wsd.compiler.wasm.link import link_library
 from wsd.errors import CompileError, UsageError
-from wsd.frontend.entry_points import Part, make_parts
+from wsd.frontend.entry_points import EntryPointModule, make_entry_points
 from wsd.frontend.export import Trace, trace_component
 from wsd.models.instantiate import build_skeleton
 from wsd.models.registry import Component, Family
@@ -134,10 +134,12 @@ def _planned(
     )
 
 
-def _parts(family: Family, sizes: Sequence[tuple[int, int]]) -> Iterator[tuple[Component, Part]]:
+def _parts(
+    family: Family, sizes: Sequence[tuple[int, int]]
+) -> Iterator[tuple[Component, EntryPointModule]]:
     """Yield what is compiled, and of which component."""
     for component in family.components:
-        for part in make_parts(family, component, build_skeleton(component), sizes):
+        for part in make_entry_points(family, component, build_skeleton(component), sizes):
             yield component, part
 
 

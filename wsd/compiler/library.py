@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from wsd.errors import UsageError
-from wsd.kernels.problem import Product, read_product
+from wsd.kernels.problem import GemmProblem, read_gemm_problem
 from wsd.models.registry import Family
 from wsd.spec.parameter import Parameter
 from wsd.spec.tensor import Size, TensorSpec
@@ -88,7 +88,7 @@ class Library:
     storage_buffers: int
     shaders: dict[str, str]
     variants: dict[str, Any]
-    products: tuple[Product, ...]
+    products: tuple[GemmProblem, ...]
     toolchain: dict[str, str]
     materials: tuple[Material, ...]
 
@@ -153,7 +153,7 @@ def read_library(folder: Path) -> Library:
             storage_buffers=table["storage_buffers"],
             shaders=table["shaders"],
             variants=table["variants"],
-            products=tuple(read_product(item) for item in table["products"]),
+            products=tuple(read_gemm_problem(item) for item in table["products"]),
             toolchain=table["toolchain"],
             materials=tuple(read_material(item) for item in table["materials"]),
         )

@@ -16,10 +16,10 @@ from wsd.compiler.passes.channels_last import channels_last
 from wsd.compiler.tir.legalize import LEGALIZERS
 from wsd.compiler.tir.schedule.attention import RowAttention
 from wsd.compiler.tir.schedule.elementwise import Elementwise
-from wsd.compiler.tir.schedule.matmul_direct import DirectProduct
+from wsd.compiler.tir.schedule.matmul_direct import MatmulDirect
 from wsd.compiler.tir.schedule.row_reduction import RowReduction
 from wsd.compiler.tvm_compat import IRModule, buffers_of, dlight, estimate_operations, target, tir
-from wsd.kernels.problem import Product
+from wsd.kernels.problem import GemmProblem
 from wsd.kernels.variant import Variant
 
 # A compute stage has 8 storage buffers on every WebGPU adapter and 10 on all
@@ -36,7 +36,7 @@ def schedule_rules() -> tuple[Any, ...]:
     return (
         Elementwise(),
         RowAttention(),
-        DirectProduct(),
+        MatmulDirect(),
         RowReduction(),
         gpu.Matmul(),
         gpu.GEMV(),
@@ -92,7 +92,7 @@ class Found:
     """
 
     variants: dict[str, list[Variant]]
-    products: list[Product]
+    products: list[GemmProblem]
     operations: dict[str, int]
     moved: dict[str, int]
 

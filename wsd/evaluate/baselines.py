@@ -27,7 +27,7 @@ from wsd.checkpoint.reader import Checkpoint
 from wsd.errors import RenderError
 from wsd.evaluate.metrics import relative_error
 from wsd.evaluate.onnx_export import export_unet
-from wsd.frontend.entry_points import make_part
+from wsd.frontend.entry_points import make_entry_point
 from wsd.runtime.driver import OpenHost, Renderer
 from wsd.runtime.server import served_files
 from wsd.util.progress import Progress
@@ -48,7 +48,7 @@ _IN_NODE = "() => globalThis.process?.versions?.node !== undefined"
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Measurement:
     """What one program took for a guided step's UNet, and how well it predicted.
 
     Attributes:
@@ -89,7 +89,7 @@ def make_work(checkpoint: Checkpoint, size: tuple[int, int]) -> Work:
     """Load a checkpoint's UNet, draw its inputs, and predict with it in float32."""
     family = checkpoint.family
     component = family.component("unet")
-    part = make_part(family, component, checkpoint.load(component), size)
+    part = make_entry_point(family, component, checkpoint.load(component), size)
     draw = torch.Generator().manual_seed(0)
     inputs = {spec.name: torch.randn((2, *spec.shape[1:]), generator=draw) for spec in part.inputs}
     inputs["latents"][1] = inputs["latents"][0]
@@ -111,7 +111,7 @@ def _predict(module: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.
 
 def compare_others(
     work: Work, repeats: int, open_host: OpenHost, progress: Progress
-) -> Iterator[Contestant]:
+) -> Iterator[Measurement]:
     """Yield what others take: PyTorch, if it finds a GPU, and onnxruntime-web.
 
     Raises:
@@ -129,7 +129,7 @@ def our_error(renderer: Renderer, work: Work, size: tuple[int, int]) -> float:
     return relative_error(np.stack(found), work.noise.reshape(2, -1))
 
 
-def _onnxruntime(work: Work, repeats: int, open_host: OpenHost, progress: Progress) -> Contestant:
+def _onnxruntime(work: Work, repeats: int, open_host: OpenHost, progress: Progress) -> Measurement:
     """Measure onnxruntime-web."""
     with (
         tempfile.TemporaryDirectory() as scratch,
@@ -147,7 +147,7 @@ def _onnxruntime(work: Work, repeats: int, open_host: OpenHost, progress: Progre
     kind = np.float16 if answer["dtype"] == "float16" else np.float32
     noise = np.frombuffer(base64.b64decode(answer["noise"]), kind).astype(np.float32)
     error = relative_error(noise, work.noise)
-    return Contestant("onnxruntime-web", answer["dtype"], answer["milliseconds"], error)
+    return Measurement("onnxruntime-web", answer["dtype"], answer["milliseconds"], error)
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def _feed(name: str, tensor: torch.Tensor) -> dict[str, Any]:
     }
 
 
-def _torch(work: Work, repeats: int) -> Contestant:
+def _torch(work: Work, repeats: int) -> Measurement:
     """Measure PyTorch as it is, in half precision on its GPU."""
     module = work.module.half()
     inputs = {name: tensor.half() for name, tensor in work.inputs.items()}
@@ -211,4 +211,4 @@ def _torch(work: Work, repeats: int) -> Contestant:
     if not torch.isfinite(noise).all():
         raise RenderError("PyTorch predicts no numbers in half precision", "check the weights")
     error = relative_error(noise.float().cpu().numpy(), work.noise)
-    return Contestant("PyTorch, eager", "float16", milliseconds, error)
+    return Measurement("PyTorch, eager", "float16", milliseconds, error)

@@ -19,9 +19,9 @@ from typing import Any
 
 from wsd.bundle.manifest import find_manifest, read_manifest
 from wsd.checkpoint.reader import Checkpoint
-from wsd.evaluate.baselines import Contestant, compare_others, make_work, our_error
+from wsd.evaluate.baselines import Measurement, compare_others, make_work, our_error
 from wsd.runtime.driver import LoadOptions, OpenHost, check_drawing, open_renderer
-from wsd.runtime.request import Drawing
+from wsd.runtime.request import GenerationRequest
 from wsd.spec.roles import GUIDED_ROLE
 from wsd.util.progress import Progress
 
@@ -124,7 +124,7 @@ class Benchmark:
     usage: dict[str, int]
     ceilings: Ceilings
     stages: tuple[Stage, ...]
-    contestants: tuple[Contestant, ...] = ()
+    contestants: tuple[Measurement, ...] = ()
 
     def report(self) -> dict[str, Any]:
         """Return the object that ``--json`` writes."""
@@ -166,7 +166,7 @@ def bench(
     """
     path = find_manifest(bundle, model)
     manifest = read_manifest(path)
-    check_drawing(manifest, Drawing(prompt="", size=size))
+    check_drawing(manifest, GenerationRequest(prompt="", size=size))
     width, height = size or manifest["defaults"]["size"]
     chosen = (width, height)
     known = _read_known(manifest, path.parent)
@@ -181,7 +181,7 @@ def bench(
             guided = next(s for s in stages if s.name.startswith(GUIDED_ROLE))
             error = our_error(renderer, work, chosen)
             dtype = manifest["model"]["dtype"]
-            contestants.append(Contestant("WSD", dtype, guided.milliseconds, error))
+            contestants.append(Measurement("WSD", dtype, guided.milliseconds, error))
     # Once our own model has left the GPU.
     if work is not None:
         contestants += compare_others(work, repeats, open_host, progress)

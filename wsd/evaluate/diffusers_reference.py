@@ -15,7 +15,7 @@ from wsd.errors import UsageError
 from wsd.models.diffusers_pipeline import assemble_pipeline, silence_progress_bars
 from wsd.models.registry import Family
 from wsd.models.schedulers import build_scheduler, max_steps
-from wsd.runtime.request import Drawing
+from wsd.runtime.request import GenerationRequest
 from wsd.spec.parameter import Parameter
 from wsd.util.progress import Progress
 
@@ -70,7 +70,7 @@ def round_weights(pipeline: Any, parameters: Mapping[str, Iterable[Parameter]]) 
 def draw_reference(
     family: Family,
     pipeline: Any,
-    drawing: Drawing,
+    drawing: GenerationRequest,
     progress: Progress,
     latents: torch.Tensor | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -34,7 +34,7 @@ from wsd.runtime.driver import (
     check_drawing,
     open_renderer,
 )
-from wsd.runtime.request import Drawing
+from wsd.runtime.request import GenerationRequest
 from wsd.spec.parameter import SCALE, Parameter
 from wsd.spec.roles import TILE_ROLE
 from wsd.util.progress import Progress
@@ -119,7 +119,7 @@ class Comparison:
 def compare(
     bundle: Path,
     checkpoint: Checkpoint,
-    drawing: Drawing,
+    drawing: GenerationRequest,
     open_host: OpenHost,
     progress: Progress,
     ways: Sequence[LoadOptions] | None = None,
@@ -177,7 +177,7 @@ def _ways(manifest: dict[str, Any], size: tuple[int, ...]) -> list[LoadOptions]:
 
 
 def _expect(
-    checkpoint: Checkpoint, manifest: dict[str, Any], drawing: Drawing, size: Any,
+    checkpoint: Checkpoint, manifest: dict[str, Any], drawing: GenerationRequest, size: Any,
     progress: Progress,
 ) -> tuple[Expected, str]:  # fmt: skip
     """Run the reference."""
@@ -294,7 +294,7 @@ def _decode_tiles(
 
 
 def _stages(
-    renderer: Renderer, drawing: Drawing, size: Any, expected: Expected
+    renderer: Renderer, drawing: GenerationRequest, size: Any, expected: Expected
 ) -> Iterator[Finding]:
     """Compare each stage on inputs of its own."""
     found = renderer.encode_text(drawing.prompt)

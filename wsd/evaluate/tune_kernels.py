@@ -23,7 +23,7 @@ import numpy as np
 from wsd.errors import WsdError
 from wsd.kernels.gemm.subgroup_matrix import MatrixTile, on_matrix_units
 from wsd.kernels.gemm.tiled import Tile, fits, tiled
-from wsd.kernels.problem import Product, read_product
+from wsd.kernels.problem import GemmProblem, read_gemm_problem
 from wsd.kernels.tuning.table import Tiles, product_key, read_tuned, write_tuned
 from wsd.kernels.variant import Variant
 from wsd.runtime.kernel_runner import KernelHost, open_kernel_host
@@ -51,10 +51,10 @@ _MATRIX_TILES = (
 _FEW, _MANY = 64, 1600
 _MILLISECONDS = 10.0
 _MOST_VALUES = 1 << 27
-_PLAIN = Product(1, 1, 1)
+_PLAIN = GemmProblem(1, 1, 1)
 
 
-def candidates(product: Product) -> Iterator[tuple[str, Tile | MatrixTile, Variant]]:
+def candidates(product: GemmProblem) -> Iterator[tuple[str, Tile | MatrixTile, Variant]]:
     """Yield what is tried: its kind, its tile, its kernel."""
     for edges in _TILES:
         groups = math.prod(product.grid(edges[0], edges[1]))
@@ -70,7 +70,7 @@ def candidates(product: Product) -> Iterator[tuple[str, Tile | MatrixTile, Varia
             yield "matrix", matrix, on_matrix_units(product, matrix)
 
 
-def tune(host: KernelHost, product: Product) -> dict[str, Tiles]:
+def tune(host: KernelHost, product: GemmProblem) -> dict[str, Tiles]:
     """Return the best tile of each kind and its milliseconds."""
     conv = product.conv
     pixels = conv.batch * conv.height * conv.width if conv else product.rows
@@ -92,12 +92,14 @@ def tune(host: KernelHost, product: Product) -> dict[str, Tiles]:
     return best
 
 
-def read_products(paths: Iterable[Path]) -> list[Product]:
+def read_products(paths: Iterable[Path]) -> list[GemmProblem]:
     """Return the products of libraries, each once, epilogues left out."""
-    found: dict[str, Product] = {}
+    found: dict[str, GemmProblem] = {}
     for path in paths:
         for entry in json.loads(path.read_text())["products"]:
-            product = replace(read_product(entry), buffers=_PLAIN.buffers, finish=_PLAIN.finish)
+            product = replace(
+                read_gemm_problem(entry), buffers=_PLAIN.buffers, finish=_PLAIN.finish
+            )
             if product.rows * product.depth <= _MOST_VALUES:
                 found[product_key(product)] = product
     return sorted(found.values(), key=lambda product: -product.operations)

@@ -24,7 +24,7 @@ from wsd.spec.tensor import TensorSpec
 
 
 @dataclass(frozen=True)
-class Part:
+class EntryPointModule:
     """A component as it is compiled.
 
     Attributes:
@@ -45,9 +45,9 @@ class Part:
     size: tuple[int, int] | None
 
 
-def make_part(
+def make_entry_point(
     family: Family, component: Component, model: torch.nn.Module, size: tuple[int, int]
-) -> Part:
+) -> EntryPointModule:
     """Wrap one component for one picture size.
 
     Args:
@@ -70,7 +70,7 @@ def make_part(
 
 def _text_encoder(
     family: Family, component: Component, model: torch.nn.Module, _size: tuple[int, int]
-) -> Part:
+) -> EntryPointModule:
     encoders = family.text_encoders()
     tokens = component.config["max_position_embeddings"]
     ids = TensorSpec("input_ids", (1, tokens), "int32")
@@ -78,7 +78,7 @@ def _text_encoder(
     states = TensorSpec("text_embeddings", (1, tokens, before + component.config["hidden_size"]))
     if before == 0:
         wrapped = TextEncoder(model, component.hidden_state)
-        return Part(component.name, component.role, wrapped, (ids,), (states,), None)
+        return EntryPointModule(component.name, component.role, wrapped, (ids,), (states,), None)
     joined = (
         ids,
         TensorSpec("text_embeddings", (1, tokens, before)),
@@ -86,12 +86,12 @@ def _text_encoder(
     )
     pooled = TensorSpec("pooled_text", (1, component.config["projection_dim"]))
     wrapped = JoiningTextEncoder(model, component.hidden_state)
-    return Part(component.name, component.role, wrapped, joined, (states, pooled), None)
+    return EntryPointModule(component.name, component.role, wrapped, joined, (states, pooled), None)
 
 
 def _unet(
     family: Family, component: Component, model: torch.nn.Module, size: tuple[int, int]
-) -> Part:
+) -> EntryPointModule:
     config = component.config
     latents = _latents(family, size)
     text = family.text_encoders()
@@ -112,20 +112,22 @@ def _unet(
         wrapper = DenoiserXL
     output = TensorSpec("noise_prediction", latents.shape)
     name = f"{component.name}_{size[0]}x{size[1]}"
-    return Part(name, component.role, wrapper(model), tuple(inputs), (output,), size)
+    return EntryPointModule(name, component.role, wrapper(model), tuple(inputs), (output,), size)
 
 
 def _decoder(
     family: Family, component: Component, model: torch.nn.Module, size: tuple[int, int]
-) -> Part:
+) -> EntryPointModule:
     output = TensorSpec("image", (1, 3, size[1], size[0]))
     name = f"{component.role}_{size[0]}x{size[1]}"
-    return Part(name, component.role, Decoder(model), (_latents(family, size),), (output,), size)
+    return EntryPointModule(
+        name, component.role, Decoder(model), (_latents(family, size),), (output,), size
+    )
 
 
-def make_parts(
+def make_entry_points(
     family: Family, component: Component, model: torch.nn.Module, sizes: Sequence[tuple[int, int]]
-) -> Iterator[Part]:
+) -> Iterator[EntryPointModule]:
     """Yield every function that a component becomes.
 
     Text encoders are wrapped once, since size does not matter to them; the UNet also with
@@ -138,10 +140,10 @@ def make_parts(
         sizes: (width, height) of the pictures in pixels.
 
     Raises:
-        CompileError: as :func:`make_part`.
+        CompileError: as :func:`make_entry_point`.
     """
     for size in sizes[:1] if component.role == "text_encoder" else sizes:
-        part = make_part(family, component, model, size)
+        part = make_entry_point(family, component, model, size)
         yield part
         if component.role == "unet":
             yield _guided(part, model)
@@ -149,7 +151,7 @@ def make_parts(
         yield _tile(family, component, model)
 
 
-def _guided(part: Part, model: torch.nn.Module) -> Part:
+def _guided(part: EntryPointModule, model: torch.nn.Module) -> EntryPointModule:
     """Wrap the UNet for the prediction that guidance makes of two."""
     texts = [spec for spec in part.inputs if spec.name in ("text_embeddings", "pooled_text")]
     negative = [replace(spec, name=f"negative_{spec.name}") for spec in texts]
@@ -163,7 +165,7 @@ def _guided(part: Part, model: torch.nn.Module) -> Part:
     )
 
 
-def _tile(family: Family, component: Component, model: torch.nn.Module) -> Part:
+def _tile(family: Family, component: Component, model: torch.nn.Module) -> EntryPointModule:
     """Wrap the decoder for one tile of a picture of any size."""
     part = _decoder(family, component, model, (family.tile, family.tile))
     return replace(part, entry_point=TILE_ROLE, role=TILE_ROLE, size=None)

@@ -17,7 +17,7 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 from wsd.errors import CompileError
-from wsd.frontend.entry_points import Part
+from wsd.frontend.entry_points import EntryPointModule
 from wsd.frontend.normalize import normalize
 from wsd.models.registry import Component
 from wsd.spec.parameter import CHANNELS_LAST, Parameter, Use, choose_storage
@@ -36,19 +36,19 @@ class Trace:
         parameters: those that it reads, in the order of the arguments.
     """
 
-    part: Part
+    part: EntryPointModule
     component: str
     program: ExportedProgram
     parameters: tuple[Parameter, ...]
 
 
-def trace_component(component: Component, part: Part, dtype: str = "f32") -> Trace:
+def trace_component(component: Component, part: EntryPointModule, dtype: str = "f32") -> Trace:
     """Export a component at one picture size and normalise its graph.
 
     Args:
         component: whose weights the part reads; their values are not recorded,
             only names and shapes.
-        part: the component as it is to be compiled (:func:`wsd.frontend.entry_points.make_part`).
+        part: the component as it is to be compiled (:func:`wsd.frontend.entry_points.make_entry_point`).
         dtype: one of :data:`wsd.spec.precision.DTYPES`.
 
     Raises:

@@ -9,7 +9,7 @@ Weights = Literal["float32", "float16", "int8"]
 
 
 @dataclass(frozen=True)
-class Conv:
+class Conv2d:
     """How rows are gathered from an image (batch, height, width, channels).
 
     Attributes:
@@ -29,7 +29,7 @@ class Conv:
 
 
 @dataclass(frozen=True)
-class Product:
+class GemmProblem:
     """result[m, n] = finish(Σ a[m, k] w[n, k]).
 
     Attributes:
@@ -46,7 +46,7 @@ class Product:
     columns: int
     depth: int
     weights: Weights = "float32"
-    conv: Conv | None = None
+    conv: Conv2d | None = None
     buffers: tuple[str, ...] = ("result", "a", "w")
     finish: str = "value"
 
@@ -65,14 +65,14 @@ class Product:
         return -(-self.columns // columns), -(-self.rows // rows)
 
 
-def read_product(entry: dict[str, Any]) -> Product:
+def read_gemm_problem(entry: dict[str, Any]) -> GemmProblem:
     """Return a product from what ``dataclasses.asdict`` made of it."""
-    conv = None if entry["conv"] is None else Conv(**entry["conv"])
-    return Product(**{**entry, "conv": conv, "buffers": tuple(entry["buffers"])})
+    conv = None if entry["conv"] is None else Conv2d(**entry["conv"])
+    return GemmProblem(**{**entry, "conv": conv, "buffers": tuple(entry["buffers"])})
 
 
 @dataclass(frozen=True)
-class Sums:
+class NormSumsProblem:
     """Sums of an input (batch, pixels, groups x width) over pixels and width.
 
     Attributes:
@@ -99,7 +99,7 @@ class Sums:
 
 
 @dataclass(frozen=True)
-class Attention:
+class AttentionProblem:
     """Scaled dot-product attention (Vaswani et al. 2017, eq. 1).
 
     Attributes:

@@ -12,7 +12,7 @@ from wsd.kernels.gemm.gemv import shared_rows
 from wsd.kernels.gemm.split_k import divides
 from wsd.kernels.gemm.subgroup_matrix import MatrixTile, on_matrix_units
 from wsd.kernels.gemm.tiled import Tile, fits, tiled
-from wsd.kernels.problem import Attention, Product, Sums
+from wsd.kernels.problem import AttentionProblem, GemmProblem, NormSumsProblem
 from wsd.kernels.reduce.norm_sums import group_sums, row_sums
 from wsd.kernels.tuning.table import tuned_matrix_tile, tuned_tile
 from wsd.kernels.variant import VECTOR, Variant
@@ -33,7 +33,7 @@ _PARTS = (1, 2, 3, 4, 5, 6, 8)
 _LEAST_HALF_CHANNELS = 640
 
 
-def product_variants(product: Product) -> list[Variant]:
+def product_variants(product: GemmProblem) -> list[Variant]:
     """Return the variants of a product, none if it is small or of odd sizes."""
     if product.conv is None and product.rows < _LEAST_ROWS:
         if product.depth % VECTOR:
@@ -56,7 +56,7 @@ def product_variants(product: Product) -> list[Variant]:
     return found
 
 
-def attention_variants(attention: Attention) -> list[Variant]:
+def attention_variants(attention: AttentionProblem) -> list[Variant]:
     """Return the variants of an attention, none if it is small or of an odd width."""
     blocks = blocks_for(attention.width)
     if not blocks or attention.operations < _LEAST_OPERATIONS:
@@ -66,7 +66,7 @@ def attention_variants(attention: Attention) -> list[Variant]:
     return [*units, *(streamed(attention, block) for block in blocks)]
 
 
-def sums_variants(sums: Sums) -> list[Variant]:
+def sums_variants(sums: NormSumsProblem) -> list[Variant]:
     """Return the variants of a norm's sums, none if rows are not whole vectors."""
     if sums.channels % VECTOR:
         return []
@@ -74,7 +74,7 @@ def sums_variants(sums: Sums) -> list[Variant]:
     return [kernel(sums, subgroups=True), kernel(sums)]
 
 
-def _cut(product: Product, tile: MatrixTile) -> MatrixTile:
+def _cut(product: GemmProblem, tile: MatrixTile) -> MatrixTile:
     """Return a tile with k cut into parts, if its workgroups are too few to fill a GPU."""
     groups = _groups(product, tile.rows, tile.columns)
     parts = [
@@ -87,11 +87,11 @@ def _cut(product: Product, tile: MatrixTile) -> MatrixTile:
     return replace(tile, parts=max(parts, default=1))
 
 
-def _groups(product: Product, rows: int, columns: int) -> int:
+def _groups(product: GemmProblem, rows: int, columns: int) -> int:
     return math.prod(product.grid(rows, columns))
 
 
-def _tiles(product: Product) -> tuple[Tile, ...]:
+def _tiles(product: GemmProblem) -> tuple[Tile, ...]:
     """Return tiles to try, best first."""
     large = _groups(product, 128, _EDGE)
     larger = [Tile(128, 64, 16, 8, 8, parts=n) for n in _PARTS]
@@ -104,7 +104,7 @@ def _tiles(product: Product) -> tuple[Tile, ...]:
     return (*split, Tile(64, 64, 32, 8, 4))
 
 
-def _half_tile(product: Product) -> HalfTile | None:
+def _half_tile(product: GemmProblem) -> HalfTile | None:
     """Return a tile for halves; none where they would not be exact enough."""
     if product.weights == "float32":
         return None
@@ -120,7 +120,7 @@ def _half_tile(product: Product) -> HalfTile | None:
     return None
 
 
-def _matrix_tile(product: Product) -> MatrixTile | None:
+def _matrix_tile(product: GemmProblem) -> MatrixTile | None:
     if _groups(product, 128, 128) >= _MANY // 2:
         tiles = [MatrixTile(128, 128, 32, 2, 2)]
     elif _groups(product, _EDGE, _EDGE) >= 256:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 # Values that a load takes at once.
 VECTOR = 4
 # Threads that a workgroup may have on every WebGPU adapter.
-LEAST_THREADS = 256
+BASELINE_MAX_THREADS = 256
 # And bytes that it may share.
-LEAST_SHARED = 16384
+BASELINE_MAX_SHARED_BYTES = 16384
 F16 = "shader-f16"
 SUBGROUPS = "subgroups"
 MATRIX = "chromium-experimental-subgroup-matrix"
@@ -49,7 +49,7 @@ class Variant:
 
     launches: tuple[Launch, ...]
     features: tuple[str, ...] = ()
-    threads: int = LEAST_THREADS
+    threads: int = BASELINE_MAX_THREADS
     shared_bytes: int = 0
     matrix: tuple[int, int, int] | None = None
     lanes: tuple[int, int] | None = None

@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 from wsd.bundle.manifest import find_manifest, read_manifest
 from wsd.errors import RenderError, UsageError
 from wsd.runtime.chromium import open_page
-from wsd.runtime.request import Drawing
+from wsd.runtime.request import GenerationRequest
 from wsd.runtime.server import served
 from wsd.util.hashing import sha256_bytes
 from wsd.util.progress import Progress
@@ -156,7 +156,7 @@ class Renderer:
         self.load_ms: float = loaded["load"]
         self.adapter: dict[str, str] = loaded["adapter"]
 
-    def draw(self, drawing: Drawing) -> Rendered:
+    def draw(self, drawing: GenerationRequest) -> Rendered:
         """Draw one picture.
 
         Raises:
@@ -246,7 +246,7 @@ def _decode(text: str) -> np.ndarray:
 
 def render(
     bundle: Path,
-    drawing: Drawing,
+    drawing: GenerationRequest,
     progress: Progress,
     options: LoadOptions,
     model: str | None = None,
@@ -291,7 +291,7 @@ def open_renderer(
         yield Renderer(page, progress, f"/{manifest}", options)
 
 
-def check_drawing(manifest: dict[str, Any], drawing: Drawing) -> None:
+def check_drawing(manifest: dict[str, Any], drawing: GenerationRequest) -> None:
     """Refuse what a bundle's model cannot draw, before anything slow.
 
     Raises:

@@ -13,7 +13,7 @@ MAX_IMAGES = 16
 
 
 @dataclass(frozen=True)
-class Drawing:
+class GenerationRequest:
     """What to draw; the names are diffusers'.
 
     Attributes:

@@ -41,7 +41,7 @@ def check_absent(out: Path) -> None:
 
 
 @contextmanager
-def written_whole(out: Path) -> Iterator[Path]:
+def write_folder_atomically(out: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes ``out`` when the block succeeds.
 
     On any error the temporary folder is removed and ``out`` does not appear.
@@ -79,7 +79,7 @@ def write_once(
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         if not is_whole(folder):
             shutil.rmtree(folder, ignore_errors=True)
-            with written_whole(folder) as scratch:
+            with write_folder_atomically(folder) as scratch:
                 write(scratch)
 
 

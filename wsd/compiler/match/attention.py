@@ -11,10 +11,10 @@ from wsd.compiler.tvm_compat import (
     name_of,
     normalize_prim_func,
 )
-from wsd.kernels.problem import Attention
+from wsd.kernels.problem import AttentionProblem
 
 
-def find_attention(function: Any) -> tuple[str, Attention] | None:
+def match_attention(function: Any) -> tuple[str, AttentionProblem] | None:
     """Return which of the two kernels a PrimFunc is, and of what attention.
 
     The kernels are ``statistics`` and ``mix``.
@@ -33,7 +33,7 @@ def find_attention(function: Any) -> tuple[str, Attention] | None:
     factor = (scaled.true_value if causal else scaled).b
     order = (buffers[-1], *buffers[:3])
     batch, queries, heads, width = query
-    attention = Attention(
+    attention = AttentionProblem(
         batch, queries, key[1], heads, width, float(factor.value), causal,
         tuple(name_of(buffer) for buffer in order),
     )  # fmt: skip

@@ -20,10 +20,10 @@ from wsd.compiler.tvm_compat import (
     normalize_prim_func,
     tir,
 )
-from wsd.kernels.problem import Conv, Product
+from wsd.kernels.problem import Conv2d, GemmProblem
 
 
-def find_product(function: Any) -> Product | None:
+def match_gemm(function: Any) -> GemmProblem | None:
     """Return the product that a PrimFunc is, or None."""
     schedule = Schedule(function)
     blocks = normalize_prim_func(schedule)
@@ -45,7 +45,7 @@ def find_product(function: Any) -> Product | None:
         return None
 
 
-def _read(kind: str, statements: dict[str, Any], after: Any) -> Product:
+def _read(kind: str, statements: dict[str, Any], after: Any) -> GemmProblem:
     product = statements[kind]
     left, right = product.reads
     *spatial, columns = _shape(buffer_of(product.writes[0]))
@@ -67,7 +67,7 @@ def _read(kind: str, statements: dict[str, Any], after: Any) -> Product:
         raise NotWritable("rows that are not stored one after another")
     names, finish = _finish(buffer_of(product.writes[0]), after, rows, columns)
     result = buffer_of((after or product).writes[0])
-    return Product(
+    return GemmProblem(
         rows, columns, depth, per_word[words], conv,  # type: ignore[arg-type]
         (name_of(result), name_of(source), name_of(stored), *names), finish,
     )  # fmt: skip
@@ -83,7 +83,7 @@ def _source(statements: dict[str, Any], buffer: Any, stage: str) -> Any:
     return buffer
 
 
-def _conv(statements: dict[str, Any], source: Any, spatial: list[int], weight: list[int]) -> Conv:
+def _conv(statements: dict[str, Any], source: Any, spatial: list[int], weight: list[int]) -> Conv2d:
     batch, out_height, out_width = spatial
     _, height, width, channels = _shape(source)
     _, kernel, across, _ = weight
@@ -99,7 +99,7 @@ def _conv(statements: dict[str, Any], source: Any, spatial: list[int], weight: l
     for times, stride in ((1, 1), (1, 2), (2, 1)):
         found = [(n * times + 2 * padding - kernel) // stride + 1 for n in (height, width)]
         if found == [out_height, out_width] and kernel == across:
-            return Conv(
+            return Conv2d(
                 batch, height, width, channels, out_height, out_width, kernel, stride, padding,
                 times,
             )  # fmt: skip

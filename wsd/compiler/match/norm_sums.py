@@ -7,10 +7,10 @@ from typing import Any
 
 from wsd.compiler.tir.legalize.group_layer_norm import _SPREAD, _TOTAL, GROUP, LAYER
 from wsd.compiler.tvm_compat import buffers_of, name_of
-from wsd.kernels.problem import Sums
+from wsd.kernels.problem import NormSumsProblem
 
 
-def find_sums(name: str, function: Any) -> Sums | None:
+def match_norm_sums(name: str, function: Any) -> NormSumsProblem | None:
     """Return the sums that a function of this name takes, or None if it takes none."""
     kind, _, what = name.partition("_")
     if kind not in (GROUP, LAYER) or not what.startswith((_TOTAL, _SPREAD)):
@@ -19,7 +19,7 @@ def find_sums(name: str, function: Any) -> Sums | None:
     *outer, channels = (int(extent) for extent in x.shape)
     names = tuple(name_of(buffer) for buffer in (result, x, *totals))
     if kind == LAYER:
-        return Sums(math.prod(outer), 1, 1, channels, bool(totals), names)
+        return NormSumsProblem(math.prod(outer), 1, 1, channels, bool(totals), names)
     batch, groups = (int(extent) for extent in result.shape)
     width = channels // groups
-    return Sums(batch, math.prod(outer) // batch, groups, width, bool(totals), names)
+    return NormSumsProblem(batch, math.prod(outer) // batch, groups, width, bool(totals), names)

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from wsd.compiler.match.attention import find_attention
-from wsd.compiler.match.gemm import find_product
-from wsd.compiler.match.norm_sums import find_sums
+from wsd.compiler.match.attention import match_attention
+from wsd.compiler.match.gemm import match_gemm
+from wsd.compiler.match.norm_sums import match_norm_sums
 from wsd.errors import CompileError
-from wsd.kernels.problem import Product
+from wsd.kernels.problem import GemmProblem
 from wsd.kernels.select import attention_variants, product_variants, sums_variants
 from wsd.kernels.serialize import variant_table
 from wsd.kernels.variant import Variant
@@ -23,7 +23,7 @@ _SUFFIX = "_ptr"
 
 def find_variants(
     functions: Mapping[str, Any],
-) -> tuple[dict[str, list[Variant]], list[Product]]:
+) -> tuple[dict[str, list[Variant]], list[GemmProblem]]:
     """Find the functions that have variants in a module that is fused and not yet scheduled.
 
     Args:
@@ -34,15 +34,15 @@ def find_variants(
         :mod:`wsd.evaluate.tune_kernels`).
     """
     found: dict[str, list[Variant]] = {}
-    products: list[Product] = []
+    products: list[GemmProblem] = []
     for name, function in functions.items():
-        product = find_product(function)
+        product = match_gemm(function)
         if product is not None:
             variants = product_variants(product)
             products += [product] if variants else []
-        elif sums := find_sums(name, function):
+        elif sums := match_norm_sums(name, function):
             variants = sums_variants(sums)
-        elif attention := find_attention(function):
+        elif attention := match_attention(function):
             kind, what = attention
             variants = attention_variants(what)
             if kind == "statistics" and variants:

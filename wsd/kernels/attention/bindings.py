@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from wsd.kernels.problem import Attention
+from wsd.kernels.problem import AttentionProblem
 
 # What hides a score from the softmax: exp of it is 0, and it is a finite float32.
 HIDDEN = "-3.0e38f"
 
 
-def attention_head(attention: Attention, result: str = "vec4<f32>") -> str:
+def attention_head(attention: AttentionProblem, result: str = "vec4<f32>") -> str:
     """Return what an attention kernel takes for granted: bindings and constants."""
     return "\n".join(
         [

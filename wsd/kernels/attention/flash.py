@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from wsd.kernels.attention.bindings import HIDDEN, attention_head
-from wsd.kernels.problem import Attention
+from wsd.kernels.problem import AttentionProblem
 from wsd.kernels.variant import VECTOR, Launch, Variant
 
 
@@ -98,7 +98,7 @@ def blocks_for(width: int) -> list[Block]:
     return [*timed, Block(32, 32, max(depths), values, (4, 4), (4, width // 8))]
 
 
-def streamed(attention: Attention, block: Block) -> Variant:
+def streamed(attention: AttentionProblem, block: Block) -> Variant:
     """Return the kernel of an attention that a block fits."""
     blocks = -(-attention.queries // block.queries)
     return Variant(
@@ -127,7 +127,7 @@ class _Copy(NamedTuple):
 class _Kernel:
     """The text of a kernel; what its parts share."""
 
-    attention: Attention
+    attention: AttentionProblem
     block: Block
 
     @property

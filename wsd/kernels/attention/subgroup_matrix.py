@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from wsd.kernels.attention.bindings import HIDDEN, attention_head
 from wsd.kernels.gemm.subgroup_matrix import ENABLE, PADDING
-from wsd.kernels.problem import Attention
+from wsd.kernels.problem import AttentionProblem
 from wsd.kernels.variant import F16, MATRIX, SUBGROUPS, VECTOR, Launch, Variant
 
 _UNIT = 16
@@ -70,14 +70,14 @@ def _whole(width: int) -> int:
     return -(-width // _UNIT) * _UNIT
 
 
-def matrix_block_for(attention: Attention) -> MatrixBlock | None:
+def matrix_block_for(attention: AttentionProblem) -> MatrixBlock | None:
     """Return a block that suits an attention, or None."""
     if attention.causal or attention.width % VECTOR or attention.width > 160:
         return None
     return MatrixBlock(4, 1, 32)
 
 
-def attention_on_matrix_units(attention: Attention, block: MatrixBlock) -> Variant:
+def attention_on_matrix_units(attention: AttentionProblem, block: MatrixBlock) -> Variant:
     """Return the kernel of an attention without a causal mask."""
     blocks = -(-attention.queries // block.queries)
     return Variant(
@@ -102,7 +102,7 @@ def attention_on_matrix_units(attention: Attention, block: MatrixBlock) -> Varia
 class _Layout:
     """How a block lies in shared memory; what the parts of the kernel share."""
 
-    attention: Attention
+    attention: AttentionProblem
     block: MatrixBlock
 
     @property
@@ -265,7 +265,7 @@ class _Layout:
         return [f"{name} = {how.format(name, f'subgroupShuffleXor({name}, 1u)')};"]
 
 
-def _body(attention: Attention, block: MatrixBlock) -> str:
+def _body(attention: AttentionProblem, block: MatrixBlock) -> str:
     layout = _Layout(attention, block)
     values_at = block.keys * layout.stride
     lines = [

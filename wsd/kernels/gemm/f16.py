@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from wsd.kernels.gemm.split_k import product_variant
 from wsd.kernels.gemm.tiled import Arithmetic, Tile, read_vectors, tile_body
-from wsd.kernels.problem import Product
+from wsd.kernels.problem import GemmProblem
 from wsd.kernels.variant import F16, VECTOR, Variant
 
 # Activations are made this much smaller as halves, so that a million is not infinite: SDXL's
@@ -38,7 +38,7 @@ class HalfTile(Tile):
         return 2 * (self.depth + VECTOR) * (self.rows + self.columns)
 
 
-def in_halves(product: Product, tile: HalfTile) -> Variant:
+def in_halves(product: GemmProblem, tile: HalfTile) -> Variant:
     """Return the kernel of a product whose weights are not float32 and that a tile fits."""
     whole = _WHOLE if product.weights == "int8" else 1
     arithmetic = Arithmetic(

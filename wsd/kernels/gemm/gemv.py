@@ -10,17 +10,17 @@ Roofline: bound by reading the weight.
 from __future__ import annotations
 
 from wsd.kernels.gemm.loads import head
-from wsd.kernels.problem import Product
-from wsd.kernels.reduce.workgroup_sum import Adding
+from wsd.kernels.problem import GemmProblem
+from wsd.kernels.reduce.workgroup_sum import WorkgroupSum
 from wsd.kernels.variant import Launch, Variant
 
 _TOGETHER = 64
 _RESULTS = 4
 
 
-def shared_rows(product: Product, subgroups: bool = False) -> Variant:
+def shared_rows(product: GemmProblem, subgroups: bool = False) -> Variant:
     """Return the kernel of a linear layer whose depth is a multiple of 4."""
-    adding = Adding(_TOGETHER * _RESULTS, _TOGETHER, subgroups)
+    adding = WorkgroupSum(_TOGETHER * _RESULTS, _TOGETHER, subgroups)
     body = f"""{adding.main}
   let m = group.y;
   let n = group.x * {_RESULTS}u + t / {_TOGETHER}u;

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from wsd.kernels.problem import Product
+from wsd.kernels.problem import GemmProblem
 from wsd.kernels.variant import VECTOR
 
 _UNPACK = {
@@ -34,7 +34,7 @@ _ERF = """fn erf(given : f32) -> f32 {
 }"""
 
 
-def head(product: Product, scratch: bool = False) -> str:
+def head(product: GemmProblem, scratch: bool = False) -> str:
     """Return what a kernel's body takes for granted: bindings, constants, ``finish``.
 
     Args:
@@ -69,7 +69,7 @@ def head(product: Product, scratch: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
-def extras(product: Product, first: int) -> list[str]:
+def extras(product: GemmProblem, first: int) -> list[str]:
     """Return the bindings of what the epilogue reads, and the epilogue."""
     bindings = [
         f"@group(0) @binding({first + index}) var<storage, read> e{index} : array<f32>;"
@@ -138,7 +138,7 @@ class Loads:
         return self.threads // self.depth4
 
     @classmethod
-    def of(cls, product: Product, tile: AnyTile) -> Loads:
+    def of(cls, product: GemmProblem, tile: AnyTile) -> Loads:
         """Return how the threads of a product's tile load."""
         gathered = product.conv is not None
         return cls(tile.rows, tile.columns, tile.depth // VECTOR, tile.threads, gathered)

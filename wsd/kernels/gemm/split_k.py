@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from wsd.kernels.gemm.loads import AnyTile, extras, head
-from wsd.kernels.problem import Product
+from wsd.kernels.problem import GemmProblem
 from wsd.kernels.variant import Launch, Variant
 
 _THREADS = 256
@@ -28,12 +28,12 @@ class PartTile(AnyTile, Protocol):
         """Return the shared memory of the workgroup."""
 
 
-def divides(product: Product, depth: int, parts: int) -> bool:
+def divides(product: GemmProblem, depth: int, parts: int) -> bool:
     """Tell whether steps of a depth make so many equal parts, and their sums are not too many."""
     return product.depth // depth % parts == 0 and _scratch_bytes(product, parts) <= _MOST_SCRATCH
 
 
-def _scratch_bytes(product: Product, parts: int) -> int:
+def _scratch_bytes(product: GemmProblem, parts: int) -> int:
     """Return what the sums of k's parts take; 0 if k is not cut."""
     return 4 * parts * product.rows * product.columns if parts > 1 else 0
 
@@ -50,7 +50,7 @@ def store(value: str, parts: int) -> str:
     return f"result[at] = finish(m, n, at, {value});"
 
 
-def product_variant(product: Product, tile: PartTile, body: str, enable: str = "") -> Variant:
+def product_variant(product: GemmProblem, tile: PartTile, body: str, enable: str = "") -> Variant:
     """Return the variant of a product whose kernel sums a tile, or parts of it that are added.
 
     Args:
@@ -76,7 +76,7 @@ def product_variant(product: Product, tile: PartTile, body: str, enable: str = "
     )
 
 
-def _sum(product: Product, parts: int) -> Launch:
+def _sum(product: GemmProblem, parts: int) -> Launch:
     """Return the launch that adds the sums of k's parts, and finishes."""
     results = product.rows * product.columns
     groups = -(-results // _THREADS)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from wsd.kernels.gemm.loads import Loads
 from wsd.kernels.gemm.split_k import first_step, product_variant, store
-from wsd.kernels.problem import Product
+from wsd.kernels.problem import GemmProblem
 from wsd.kernels.variant import F16, MATRIX, SUBGROUPS, VECTOR, Variant
 
 ENABLE = f"""enable f16;
@@ -67,7 +67,7 @@ class MatrixTile:
         return tiles + 4 * self.down * self.across * self.unit[0] * self.unit[1]
 
 
-def on_matrix_units(product: Product, tile: MatrixTile) -> Variant:
+def on_matrix_units(product: GemmProblem, tile: MatrixTile) -> Variant:
     """Return the kernel of a product that a tile fits."""
     return replace(
         product_variant(product, tile, _body(tile, Loads.of(product, tile)), ENABLE),

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 from wsd.kernels.gemm.loads import Loads
 from wsd.kernels.gemm.split_k import divides, first_step, product_variant, store
-from wsd.kernels.problem import Product
+from wsd.kernels.problem import GemmProblem
 from wsd.kernels.variant import VECTOR, Variant
 
 
@@ -74,7 +74,7 @@ class Tile:
         return 4 * (self.depth + VECTOR) * (self.rows + self.columns)
 
 
-def fits(product: Product, tile: Tile) -> bool:
+def fits(product: GemmProblem, tile: Tile) -> bool:
     """Tell whether steps of a tile's depth divide a product, and its parts are not too many."""
     return product.along % tile.depth == 0 and divides(product, tile.depth, tile.parts)
 
@@ -98,12 +98,12 @@ class Arithmetic:
     result: str
 
 
-def tiled(product: Product, tile: Tile) -> Variant:
+def tiled(product: GemmProblem, tile: Tile) -> Variant:
     """Return the kernel of a product that a tile fits."""
     return product_variant(product, tile, tile_body(product, tile, _FLOATS))
 
 
-def tile_body(product: Product, tile: Tile, arithmetic: Arithmetic) -> str:
+def tile_body(product: GemmProblem, tile: Tile, arithmetic: Arithmetic) -> str:
     """Return the WGSL of a workgroup that makes a tile."""
     loads = Loads.of(product, tile)
     rows, columns = range(tile.thread_rows), range(tile.thread_columns)

@@ -14,8 +14,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from wsd.kernels.problem import Sums
-from wsd.kernels.reduce.workgroup_sum import Adding
+from wsd.kernels.problem import NormSumsProblem
+from wsd.kernels.reduce.workgroup_sum import WorkgroupSum
 from wsd.kernels.variant import VECTOR, Launch, Variant
 
 _THREADS = 256
@@ -27,10 +27,10 @@ _FEW = 1 << 14
 _LEAST_GROUPS = 32
 
 
-def row_sums(sums: Sums, subgroups: bool = False) -> Variant:
+def row_sums(sums: NormSumsProblem, subgroups: bool = False) -> Variant:
     """Return the kernel for rows of their own: pixels and groups are 1."""
     rows = _THREADS // _TOGETHER
-    adding = Adding(_THREADS, _TOGETHER, subgroups)
+    adding = WorkgroupSum(_THREADS, _TOGETHER, subgroups)
     body = f"""{adding.main}
   let row = group.x * {rows}u + t / {_TOGETHER}u;
   let lane = t % {_TOGETHER}u;
@@ -56,11 +56,11 @@ def row_sums(sums: Sums, subgroups: bool = False) -> Variant:
     return adding.variant(launch)
 
 
-def group_sums(sums: Sums, subgroups: bool = False) -> Variant:
+def group_sums(sums: NormSumsProblem, subgroups: bool = False) -> Variant:
     """Return the kernels for groups of channels, of which a pixel has whole vectors."""
     if sums.pixels * sums.width <= _FEW and sums.batch * sums.groups >= _LEAST_GROUPS:
         return _whole_groups(sums, subgroups)
-    adding = Adding(_TOGETHER, _TOGETHER, subgroups)
+    adding = WorkgroupSum(_TOGETHER, _TOGETHER, subgroups)
     # As timed on an H200, of images from 16 x 16 to 512 x 512.
     parts = min(_MOST_PARTS, 4 * math.isqrt(sums.pixels))
     per_part = -(-sums.pixels // parts)
@@ -130,14 +130,14 @@ fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_inde
     )
 
 
-def _whole_groups(sums: Sums, subgroups: bool) -> Variant:
+def _whole_groups(sums: NormSumsProblem, subgroups: bool) -> Variant:
     """Return the kernel for groups so small that one workgroup takes each."""
     constants = (
         f"const VALUES = {sums.pixels * sums.width}u;\nconst PIXELS = {sums.pixels}u;\n"
         f"const CHANNELS = {sums.channels}u;\nconst GROUPS = {sums.groups}u;\n"
         f"const WIDTH = {sums.width}u;\n"
     )
-    adding = Adding(_THREADS, _THREADS, subgroups)
+    adding = WorkgroupSum(_THREADS, _THREADS, subgroups)
     body = f"""{adding.main}
   {_mean("group.y * GROUPS + group.x")}
   let first = group.y * PIXELS * CHANNELS + group.x * WIDTH;
@@ -158,7 +158,7 @@ def _whole_groups(sums: Sums, subgroups: bool) -> Variant:
     return adding.variant(launch)
 
 
-def _head(sums: Sums, element: str) -> str:
+def _head(sums: NormSumsProblem, element: str) -> str:
     lines = [
         "@group(0) @binding(0) var<storage, read_write> result : array<f32>;",
         f"@group(0) @binding(1) var<storage, read> x : array<{element}>;",

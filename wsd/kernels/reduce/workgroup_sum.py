@@ -12,7 +12,7 @@ from wsd.kernels.variant import SUBGROUPS, Launch, Variant
 
 
 @dataclass(frozen=True)
-class Adding:
+class WorkgroupSum:
     """How threads add up.
 
     Attributes:

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 from wsd.kernels.gemm.subgroup_matrix import MatrixTile
 from wsd.kernels.gemm.tiled import Tile
-from wsd.kernels.problem import Product
+from wsd.kernels.problem import GemmProblem
 
 _TABLE = Path(__file__).parent / "h200.json"
 
@@ -22,20 +22,20 @@ class Tiles(TypedDict):
     ms: float
 
 
-def product_key(product: Product) -> str:
+def product_key(product: GemmProblem) -> str:
     """Return what a product is called in the table: what decides how fast a tile is."""
     conv = product.conv
     kind = f"conv{conv.kernel}s{conv.stride}" if conv else "linear"
     return f"{kind} {product.rows}x{product.columns}x{product.depth} {product.weights}"
 
 
-def tuned_tile(product: Product) -> Tile | None:
+def tuned_tile(product: GemmProblem) -> Tile | None:
     """Return the best tile for a product, if it was tried."""
     found = _table().get(product_key(product), {}).get("tiled")
     return None if found is None else Tile(**found["tile"])
 
 
-def tuned_matrix_tile(product: Product) -> MatrixTile | None:
+def tuned_matrix_tile(product: GemmProblem) -> MatrixTile | None:
     """Return the best tile for matrix units, if it was tried."""
     found = _table().get(product_key(product), {}).get("matrix")
     if found is None:

@@ -36,7 +36,7 @@ _LARGE_WORK = 1 << 24
 _LOADS = ("pad_temp", UNPACKED)
 
 
-class DirectProduct(dlight.base.ScheduleRule):
+class MatmulDirect(dlight.base.ScheduleRule):
     """Schedule a small matmul or convolution and what is fused after it."""
 
     def apply(self, func: Any, _target: Any, _tunable: bool) -> Any:

@@ -11,7 +11,7 @@ from wsd.evaluate.metrics import relative_error
 from wsd.kernels.gemm.f16 import HalfTile, in_halves
 from wsd.kernels.gemm.subgroup_matrix import MatrixTile, on_matrix_units
 from wsd.kernels.gemm.tiled import Tile, fits, tiled
-from wsd.kernels.problem import Conv, Product
+from wsd.kernels.problem import Conv2d, GemmProblem
 
 TILES = [
     Tile(64, 64, 16, 4, 4),
@@ -20,19 +20,19 @@ TILES = [
     Tile(64, 64, 32, 8, 4, parts=3),
 ]
 # Rows, columns and depth that no tile divides evenly, but for the depth.
-LINEAR = Product(77, 72, 192)
+LINEAR = GemmProblem(77, 72, 192)
 CONVS = [
-    Conv(2, 9, 7, 32, 9, 7, 3, 1, 1),
-    Conv(1, 8, 8, 32, 4, 4, 3, 2, 1),
-    Conv(1, 6, 6, 96, 6, 6, 1, 1, 0),
-    Conv(2, 5, 4, 32, 10, 8, 3, 1, 1, times=2),
+    Conv2d(2, 9, 7, 32, 9, 7, 3, 1, 1),
+    Conv2d(1, 8, 8, 32, 4, 4, 3, 2, 1),
+    Conv2d(1, 6, 6, 96, 6, 6, 1, 1, 0),
+    Conv2d(2, 5, 4, 32, 10, 8, 3, 1, 1, times=2),
 ]
 CONV_NAMES = ["conv", "stride", "1x1", "doubled"]
 
 
 def conv_product(conv, columns=40):
     rows = conv.batch * conv.out_height * conv.out_width
-    return Product(rows, columns, conv.kernel**2 * conv.channels, conv=conv)
+    return GemmProblem(rows, columns, conv.kernel**2 * conv.channels, conv=conv)
 
 
 def make(product, seed=0):

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from wsd.kernels.gemm.gemv import shared_rows
-from wsd.kernels.problem import Product, Sums
+from wsd.kernels.problem import GemmProblem, NormSumsProblem
 from wsd.kernels.reduce.norm_sums import group_sums, row_sums
 
 CASES = [
-    (row_sums, Sums(77, 1, 1, 320, False)),
-    (group_sums, Sums(2, 35, 4, 10, False)),
-    (group_sums, Sums(1, 1024, 32, 20, False)),
+    (row_sums, NormSumsProblem(77, 1, 1, 320, False)),
+    (group_sums, NormSumsProblem(2, 35, 4, 10, False)),
+    (group_sums, NormSumsProblem(1, 1024, 32, 20, False)),
 ]
 
 
@@ -45,7 +45,7 @@ def test_sums(kernel_host, kernel, sums, centred, subgroups):
 @pytest.mark.parametrize("weights", ["float32", "float16", "int8"])
 def test_few_rows(kernel_host, weights, subgroups):
     finish = "(value + e0[n])"
-    product = Product(3, 70, 192, weights, buffers=("r", "a", "w", "bias"), finish=finish)
+    product = GemmProblem(3, 70, 192, weights, buffers=("r", "a", "w", "bias"), finish=finish)
     draw = np.random.default_rng(0)
     a = draw.standard_normal((3, 192)).astype(np.float32)
     bias = draw.standard_normal(70).astype(np.float32)
