@@ -2,20 +2,32 @@
 
 A template is a whole shader that one can read: its header states the equation, the layout of
 each operand, the tile, the preconditions and the roofline. Parameters are compile-time
-constants; loops of a template (``{% for %}``) are unrolled in the shader.
+constants; loops of a template (``{% for %}``) are unrolled in the shader. Headers are comments
+of the template (``{# #}``): they cost no bytes in a bundle, and a change of them changes no
+shader. What several templates need is a macro in a file that they import.
 """
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
 import jinja2
 
+from wsd.kernels.variant import VECTOR
+
+# The line of a template that divides the head of a launch from its body.
+BODY_MARK = "//// body"
+
+_OPENING, _CLOSING = "([{", ")]}"
+# How a line ends after which a statement goes on in the next line.
+_GOES_ON = re.compile(r"[^;{}),\]]$")
+
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("wsd.kernels", "templates"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -23,10 +35,12 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - WGSL, not HTML
     )
+    environment.globals["VECTOR"] = VECTOR
+    return environment
 
 
 def render(name: str, **parameters: Any) -> str:
-    """Return the WGSL of a template.
+    """Return the WGSL of a template, indented by its brackets.
 
     Args:
         name: file below ``templates/``, such as ``gemm/tiled.wgsl.j2``.
@@ -35,4 +49,32 @@ def render(name: str, **parameters: Any) -> str:
     Raises:
         jinja2.UndefinedError: if the template names a parameter that is not given.
     """
-    return _environment().get_template(name).render(parameters)
+    return indent_wgsl(_environment().get_template(name).render(parameters))
+
+
+def render_launch(name: str, **parameters: Any) -> tuple[str, str]:
+    """Return the head and the body of a template that has a line ``//// body``.
+
+    The head has what differs between kernels of one tile: constants, bindings, the epilogue.
+    The body must name nothing else than the tile, because kernels share it in a bundle.
+
+    Raises:
+        jinja2.UndefinedError: if the template names a parameter that is not given.
+        ValueError: if the template does not have that line exactly once.
+    """
+    head, body = render(name, **parameters).split(BODY_MARK + "\n")
+    return head, body
+
+
+def indent_wgsl(text: str) -> str:
+    """Return WGSL with two spaces of indentation a bracket, without empty lines."""
+    lines, depth, goes_on = [], 0, False
+    for line in map(str.strip, text.splitlines()):
+        if not line:
+            continue
+        code = line.partition("//")[0].rstrip()
+        closing = len(code) - len(code.lstrip(_CLOSING))
+        lines.append("  " * (max(depth - closing, 0) + goes_on) + line)
+        depth += sum((c in _OPENING) - (c in _CLOSING) for c in code)
+        goes_on = bool(_GOES_ON.search(code)) and depth > 0
+    return "\n".join(lines) + "\n"
