@@ -35,7 +35,7 @@ OPEN_CLIP = [
 
 def to_original(folder, family, path):
     """Write all components of a diffusers folder as one file."""
-    layers = family.component("unet").config["layers_per_block"]
+    layers = family.component("denoiser").config["layers_per_block"]
     stored = {}
     for name, tensor in read(folder, "unet").items():
         stored["model.diffusion_model." + unet_name(name, layers, family)] = tensor
@@ -76,7 +76,7 @@ def unet_name(name, layers, family):
         return f"{where}.{first + index}.1.{rest}"
     if kind == "downsamplers":
         return f"{where}.{first + layers}.0.op.{rest.removeprefix('conv.')}"
-    crossed = "CrossAttn" in family.component("unet").config["up_block_types"][block]
+    crossed = "CrossAttn" in family.component("denoiser").config["up_block_types"][block]
     return f"{where}.{first + layers}.{2 if crossed else 1}.{rest}"
 
 

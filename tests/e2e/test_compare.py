@@ -22,7 +22,7 @@ def measured(speck, tmp_path_factory):
 def test_every_stage(measured):
     report, lines, plot = measured
     names = [stage["name"] for stage in report["stages"]]
-    assert names == ["text_encoder", "unet_16x16", "guided_unet_16x16", "vae_decoder_16x16",
+    assert names == ["text_encoder", "denoiser_16x16", "guided_denoiser_16x16", "vae_decoder_16x16",
                      "image_to_rgba_16x16"]  # fmt: skip
     for stage in report["stages"]:
         assert stage["milliseconds"] >= stage["host"] > 0

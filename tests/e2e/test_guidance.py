@@ -15,13 +15,13 @@ def test_two_calls_give_what_one_gives(open_model, speck, speck_renderer, tmp_pa
     shutil.copytree(speck[0], copy)
     (path,) = find_manifests(copy)
     manifest = json.loads(path.read_text())
-    (guided,) = [e for e in manifest["entry_points"] if e["role"] == "guided_unet"]
+    (guided,) = [e for e in manifest["entry_points"] if e["role"] == "guided_denoiser"]
     guided["largest_buffer_bytes"] = 1 << 50
     path.write_text(json.dumps(manifest))
     at_once = speck_renderer.draw(DRAWING)
     with open_model(copy) as renderer:
         apart = renderer.draw(DRAWING)
-    left_out = ("guided_unet", "vae_decoder_tile")
+    left_out = ("guided_denoiser", "vae_decoder_tile")
     used = [set(e["kernels"]) for e in manifest["entry_points"] if e["role"] not in left_out]
     assert apart.usage["pipelines"] == len(set.union(*used)) != at_once.usage["pipelines"]
     assert relative_error(apart.latents, at_once.latents) < 1e-5

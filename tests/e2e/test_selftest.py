@@ -10,7 +10,7 @@ from wsd.compiler.driver import compile_library
 from wsd.runtime.server import served
 from wsd.util.progress import Quiet
 
-STAGES = ["text_encoder", "unet_16x16", "guided_unet_16x16", "vae_decoder_16x16",
+STAGES = ["text_encoder", "denoiser_16x16", "guided_denoiser_16x16", "vae_decoder_16x16",
           "vae_decoder_tile"]  # fmt: skip
 # A driver whose exponential function is wrong.
 WRONG_EXP = """
@@ -72,8 +72,8 @@ def test_a_gpu_that_computes_wrongly(page, origin):
 
 def test_a_gpu_that_changes_its_mind(page, origin):
     before_worker(page, UNSTEADY)
-    assert "unet_16x16" in run(page, origin)
-    (unet,) = (cells for cells in rows(page) if cells[0] == "unet_16x16")
+    assert "denoiser_16x16" in run(page, origin)
+    (unet,) = (cells for cells in rows(page) if cells[0] == "denoiser_16x16")
     assert unet[1] == "BAD"
     assert unet[4] == "NO"
     assert float(unet[2]) < 1e-3

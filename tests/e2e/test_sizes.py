@@ -24,8 +24,8 @@ def sized(open_model, speck, tmp_path_factory):
 
 def test_a_size_is_made_ready_when_it_is_asked_for(sized):
     library, renderer = sized
-    # A guided step is a call of its own function; the plain UNet's is not asked for.
-    kernels = {e.name: set(e.kernels) for e in library.entry_points if e.role != "unet"}
+    # A guided step is a call of its own function; the plain denoiser's is not asked for.
+    kernels = {e.name: set(e.kernels) for e in library.entry_points if e.role != "denoiser"}
     # Where nothing but the size differs, nothing else is asked for.
     others = {name for name in kernels if not name.endswith(("_24x16", "_tile"))}
     assert renderer.usage()["pipelines"] == len(set.union(*(kernels[name] for name in others)))

@@ -78,7 +78,7 @@ def test_a_gpu_that_only_the_smaller_fits(page):
     assert not [url for url in page.files if "/speck/" in url and url.endswith(".bin")]
 
 
-@pytest.mark.parametrize("role", ["vae_decoder", "unet"])
+@pytest.mark.parametrize("role", ["vae_decoder", "denoiser"])
 def test_a_picture_that_its_buffers_do_not_fit(page, role):
     """The decoder goes over to tiles; for the UNet there is no other way."""
 
@@ -89,7 +89,7 @@ def test_a_picture_that_its_buffers_do_not_fit(page, role):
 
     change_manifest(page, "**/manifest.json", grow)
     page.goto(page.address + "?model=twin")
-    if role == "unet":
+    if role == "denoiser":
         expect(page.get_by_role("alert")).to_contain_text("a picture of 16x16 needs a GPU buffer")
         assert not [url for url in page.files if url.endswith(".bin")]
         return

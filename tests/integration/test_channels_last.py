@@ -23,7 +23,7 @@ def transposes(module):
     return found
 
 
-@pytest.mark.parametrize("role", ["unet", "vae_decoder"])
+@pytest.mark.parametrize("role", ["denoiser", "vae_decoder"])
 def test_only_inputs_and_outputs_are_transposed(role):
     family = find_family("tiny-sdxl")
     parts = _parts(family, family.sizes[:1])

@@ -34,7 +34,7 @@ def test_work(library):
     found = {e.name: {"dispatches": e.dispatches, "operations": e.operations}
              for e in library.entry_points}  # fmt: skip
     assert all(work["dispatches"] for work in found.values())
-    unet, guided = (found[f"{name}_128x128"] for name in ("unet", "guided_unet"))
+    unet, guided = (found[f"{name}_128x128"] for name in ("denoiser", "guided_denoiser"))
     assert 1.9 < guided["operations"] / unet["operations"] < 2.1
     assert guided["dispatches"] < 1.1 * unet["dispatches"]
     compare(f"tiny-sd15-work-tvm-{tvm_compat.version()}.json", found)

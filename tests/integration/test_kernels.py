@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tvm import relax
 
+from tvm_cpu import run_on_cpu
 from wsd.compiler import tvm_compat
 from wsd.compiler.pipeline import apply_passes
 from wsd.compiler.tir.dequantize import unpack_bytes, unpack_halves
@@ -16,7 +17,7 @@ def test_waves_are_exact_for_every_timestep(kernel, exact):
     around = np.linspace(-7, 7, 10_001)
     x = np.concatenate([timesteps.ravel(), around, [-8192, 8192]]).astype(np.float32)
     module = tvm_compat.kernel_functions({"main": (kernel, [("x", x.shape, "float32")])})
-    [found] = tvm_compat.run_on_cpu(module, [x], [])
+    [found] = run_on_cpu(module, [x])
     # PyTorch's own are no nearer than this.
     assert np.abs(found - exact(x.astype(np.float64))).max() < 1e-7
 
@@ -28,7 +29,7 @@ def unpacked(kernel, packed, count):
         return kernel(x, [count])
 
     module = tvm_compat.kernel_functions({"main": (unpack, [("words", words.shape, "uint32")])})
-    [found] = tvm_compat.run_on_cpu(module, [words], [])
+    [found] = run_on_cpu(module, [words])
     return found
 
 

@@ -69,7 +69,7 @@ def train_denoiser(
         the averaged UNet, float32, in evaluation mode.
     """
     torch.manual_seed(seed + 1)
-    unet: Any = build_module(family.component("unet")).to(device).train()
+    unet: Any = build_module(family.component("denoiser")).to(device).train()
     unet.to(memory_format=torch.channels_last)
     alphas = build_scheduler(family).alphas_cumprod.to(device)
     snr = alphas / (1 - alphas)

@@ -25,7 +25,7 @@ def copy(checkpoint, tmp_path):
 
 
 def read_unet(folder, family, library):
-    component = family.component("unet")
+    component = family.component("denoiser")
     return list(Checkpoint(folder, family).tensors(component, shapes(library.parameters["unet"])))
 
 
@@ -148,7 +148,7 @@ def test_bf16_weights_are_read(copy, family, library, tmp_path):
     path = copy / "unet" / UNET_FILE
     save_file({name: value.bfloat16() for name, value in load_file(path).items()}, path)
     (tmp_path / "out").mkdir()
-    component = family.component("unet")
+    component = family.component("denoiser")
     expected = library.parameters["unet"]
     written = write_shards(
         "unet", expected, lambda p: Checkpoint(copy, family).tensors(component, shapes(p)),

@@ -56,7 +56,7 @@ def test_a_checkpoint_of_its_own(family, library, checkpoint):
     assert path == checkpoint / FILE_NAME
     stages = json.loads(expected_stages(path, opened, library))["stages"]
     assert [stage["entry_point"] for stage in stages] == [
-        "text_encoder", "unet_128x128", "guided_unet_128x128", "vae_decoder_128x128",
+        "text_encoder", "denoiser_128x128", "guided_denoiser_128x128", "vae_decoder_128x128",
         "vae_decoder_tile",
     ]  # fmt: skip
 

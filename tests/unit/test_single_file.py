@@ -48,7 +48,7 @@ def test_the_reference_draws_the_same_picture(pair):
 
 
 def read_unet(path, family):
-    component = family.component("unet")
+    component = family.component("denoiser")
     shapes = {n: tuple(t.shape) for n, t in build_skeleton(component).named_parameters()}
     return list(Checkpoint(path, family).tensors(component, shapes))
 

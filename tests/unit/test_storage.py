@@ -14,13 +14,13 @@ def test_what_is_packed():
     chosen = {
         (dtype, role, use): choose_storage(dtype, role, use)
         for dtype in DTYPES
-        for role in ("text_encoder", "unet", "vae_decoder")
+        for role in ("text_encoder", "denoiser", "vae_decoder")
         for use in ("product", "lookup", "other")
     }
     assert {storage for (_, _, use), storage in chosen.items() if use == "other"} == {"float32"}
     assert {storage for (dtype, *_), storage in chosen.items() if dtype == "f32"} == {"float32"}
-    assert chosen["f16", "unet", "product"] == "float16"
-    assert chosen["w8a16", "unet", "product"] == "int8"
+    assert chosen["f16", "denoiser", "product"] == "float16"
+    assert chosen["w8a16", "denoiser", "product"] == "int8"
     assert chosen["w8a16", "text_encoder", "lookup"] == "float16"
     assert chosen["w8a16", "vae_decoder", "product"] == "float16"
 

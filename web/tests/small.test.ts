@@ -58,20 +58,20 @@ test("a counter adds up", () => {
 describe("manifests", () => {
   const entries = [
     { name: "text", role: "text_encoder", size: null },
-    { name: "unet_8x8", role: "unet", size: [8, 8] },
-    { name: "unet_8x16", role: "unet", size: [8, 16] },
+    { name: "denoiser_8x8", role: "denoiser", size: [8, 8] },
+    { name: "denoiser_8x16", role: "denoiser", size: [8, 16] },
   ];
   const text = JSON.stringify({ schema_version: SCHEMA_VERSION, entry_points: entries });
   const manifest = parseManifest(text, "url");
 
   test("functions are found by role and size", () => {
     expect(findEntryPoint(manifest, "text_encoder", [8, 8]).name).toBe("text");
-    expect(findEntryPoint(manifest, "unet", [8, 16]).name).toBe("unet_8x16");
+    expect(findEntryPoint(manifest, "denoiser", [8, 16]).name).toBe("denoiser_8x16");
     expect(compiledSizes(manifest)).toEqual([[8, 8], [8, 16]]); // prettier-ignore
   });
 
   test("what is not there is named", () => {
-    expect(() => findEntryPoint(manifest, "unet", [16, 8])).toThrow("16x8 was not compiled");
+    expect(() => findEntryPoint(manifest, "denoiser", [16, 8])).toThrow("16x8 was not compiled");
     expect(() => parseManifest("<html>", "url")).toThrow("url is not JSON");
     expect(() => parseManifest("{}", "url")).toThrow("schema version undefined");
   });

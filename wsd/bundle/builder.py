@@ -25,6 +25,7 @@ from wsd.compiler.memory import peaks
 from wsd.errors import ToolError
 from wsd.models.registry import Component
 from wsd.spec.parameter import Parameter, shapes
+from wsd.spec.roles import DENOISER, TEXT_ENCODER, VAE_DECODER
 from wsd.supply_chain.materials import python_materials
 from wsd.util.files import PACKAGE, check_absent, write_folder_atomically
 from wsd.util.hashing import canonical_json, digest_tree, sha256_bytes, sha256_file
@@ -145,7 +146,7 @@ def _write_model(
                 "size": list(library.sizes[0]),
             },
             "latents": {
-                "channels": family.component("unet").config["in_channels"],
+                "channels": family.component(DENOISER).config["in_channels"],
                 "scale_factor": family.vae_scale_factor,
             },
             "preview": _fit_preview(checkpoint, library),
@@ -194,7 +195,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _fit_preview(checkpoint: Checkpoint, library: Library) -> dict[str, Any]:
-    component = checkpoint.family.component("vae_decoder")
+    component = checkpoint.family.component(VAE_DECODER)
     expected = shapes(library.parameters[component.name])
     return fit_preview(checkpoint.family, expected, checkpoint.tensors(component, expected))
 
@@ -253,7 +254,7 @@ def _requirements(components: dict[str, Any], library: Library) -> dict[str, Any
     """
     largest = max(
         *(record["bytes"] for entry in components.values() for record in entry["records"]),
-        *(entry.largest_buffer_bytes for entry in library.entries("text_encoder")),
+        *(entry.largest_buffer_bytes for entry in library.entries(TEXT_ENCODER)),
     )
     return {
         "features": [],

@@ -14,6 +14,7 @@ import torch
 
 from wsd.models.instantiate import build_module
 from wsd.models.registry import Family
+from wsd.spec.roles import VAE_DECODER
 
 _SAMPLES = 8
 _EDGE = 8  # latent pixels
@@ -34,7 +35,7 @@ def fit_preview(
         ``weights``, three rows (R, G, B) of one factor a latent channel, and
         ``bias``, three numbers: colours run from -1 to 1.
     """
-    component = family.component("vae_decoder")
+    component = family.component(VAE_DECODER)
     vae: Any = build_module(component)
     state = {name: tensor.float() for name, tensor in zip(names, tensors, strict=True)}
     # The encoder is not part of a bundle and plays no role here.

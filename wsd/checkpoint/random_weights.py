@@ -12,6 +12,7 @@ from wsd.checkpoint.tokenizer import load_tokenizer
 from wsd.models.diffusers_pipeline import assemble_pipeline
 from wsd.models.instantiate import build_module
 from wsd.models.registry import Family
+from wsd.spec.roles import VAE_DECODER
 from wsd.util.files import cache_folder, write_once
 from wsd.util.hashing import canonical_json, sha256_bytes
 
@@ -54,7 +55,7 @@ def _write_random(family: Family, seed: int, folder: Path) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         modules = {c.name: build_module(c) for c in family.components}
-    vae: Any = modules[family.component("vae_decoder").name]
+    vae: Any = modules[family.component(VAE_DECODER).name]
     with torch.no_grad():
         vae.decoder.conv_out.weight *= _CONTRAST
     save_pipeline(family, modules, folder)

@@ -15,6 +15,7 @@ import torch
 from wsd.checkpoint.safetensors_file import open_tensors
 from wsd.errors import CheckpointError
 from wsd.models.registry import Component, Family
+from wsd.spec.roles import DENOISER, TEXT_ENCODER
 
 _UNET = ("model.diffusion_model.",)
 _VAE = ("first_stage_model.", "vae.")
@@ -56,8 +57,8 @@ def component_tensors(path: Path, family: Family, component: Component) -> dict[
 
 
 def _prefixes(family: Family, component: Component) -> tuple[str, ...]:
-    if component.role != "text_encoder":
-        return _UNET if component.role == "unet" else _VAE
+    if component.role != TEXT_ENCODER:
+        return _UNET if component.role == DENOISER else _VAE
     return _CLIP if component == family.text_encoders()[0] else _OPEN_CLIP
 
 

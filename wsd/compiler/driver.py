@@ -28,6 +28,7 @@ from wsd.frontend.export import Trace, trace_component
 from wsd.models.instantiate import build_skeleton
 from wsd.models.registry import Component, Family
 from wsd.spec.parameter import Parameter
+from wsd.spec.roles import DENOISER, IMAGE_TO_RGBA, LINEAR_COMBINATION
 from wsd.spec.tensor import TensorSpec
 from wsd.supply_chain.materials import compiler_materials
 from wsd.util.files import cache_folder, write_once
@@ -157,7 +158,7 @@ def _entry_points(
         )
         for trace in traces
     ]
-    channels = family.component("unet").config["in_channels"]
+    channels = family.component(DENOISER).config["in_channels"]
     for width, height in sizes:
         suffix = f"{width}x{height}"
         factor = family.vae_scale_factor
@@ -166,7 +167,7 @@ def _entry_points(
         entries += [
             EntryPoint(
                 f"linear_combination_{suffix}",
-                "linear_combination",
+                LINEAR_COMBINATION,
                 None,
                 (width, height),
                 (*terms, TensorSpec("coefficients", (TERMS,))),
@@ -174,7 +175,7 @@ def _entry_points(
             ),
             EntryPoint(
                 f"image_to_rgba_{suffix}",
-                "image_to_rgba",
+                IMAGE_TO_RGBA,
                 None,
                 (width, height),
                 (TensorSpec("image", (1, 3, height, width)),),
@@ -186,7 +187,7 @@ def _entry_points(
 
 def _one_module(entry_points: Sequence[EntryPoint], traces: Sequence[Trace]) -> Any:
     """Return one Relax module that holds every entry point."""
-    kernels = {"linear_combination": linear_combination, "image_to_rgba": image_to_rgba}
+    kernels = {LINEAR_COMBINATION: linear_combination, IMAGE_TO_RGBA: image_to_rgba}
     module = tvm_compat.kernel_functions(
         {
             entry.name: (kernels[entry.role], [(i.name, i.shape, i.dtype) for i in entry.inputs])

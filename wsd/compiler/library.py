@@ -33,8 +33,7 @@ class EntryPoint:
 
     Attributes:
         name: what the browser looks up.
-        role: ``text_encoder``, ``unet``, ``guided_unet``, ``vae_decoder``,
-            ``vae_decoder_tile``, ``image_to_rgba`` or ``linear_combination``.
+        role: one of :data:`wsd.spec.roles.ROLES`.
         component: whose parameters it takes as its last argument, or None.
         size: (width, height) of the picture in pixels, or None where it does
             not matter.

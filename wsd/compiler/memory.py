@@ -10,7 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from wsd.compiler.library import EntryPoint, Library
-from wsd.spec.roles import GUIDED_ROLE, TILE_ROLE
+from wsd.spec.roles import (
+    GUIDED_DENOISER,
+    IMAGE_TO_RGBA,
+    LINEAR_COMBINATION,
+    TEXT_ENCODER,
+    VAE_DECODER,
+    VAE_DECODER_TILE,
+)
 from wsd.spec.tensor import Size
 
 
@@ -46,21 +53,21 @@ def peaks(library: Library) -> Iterator[Peak]:
 
 def _peak(library: Library, size: Size, offload: bool, tiling: bool) -> int:
     """Return the bytes of one way to draw, guided."""
-    roles = ("text_encoder", GUIDED_ROLE, TILE_ROLE if tiling else "vae_decoder")
+    roles = (TEXT_ENCODER, GUIDED_DENOISER, VAE_DECODER_TILE if tiling else VAE_DECODER)
     stages = [library.entries(role, size) for role in roles]
     weights = [_weights(library, entries) for entries in stages]
     # What one stage worked in makes room for the next.
     work = [sum(entry.workspace_bytes for entry in entries) for entries in stages]
-    shared = library.entries("linear_combination", size)
+    shared = library.entries(LINEAR_COMBINATION, size)
     # Tiles are put together by the processor.
-    shared += [] if tiling else library.entries("image_to_rgba", size)
+    shared += [] if tiling else library.entries(IMAGE_TO_RGBA, size)
     most = max(map(sum, zip(weights, work, strict=True))) if offload else sum(weights) + max(work)
     return most + sum(entry.workspace_bytes for entry in shared)
 
 
 def takes_tiles(library: Library, size: Size) -> bool:
     """Tell whether a picture is larger than a tile, and a tile no larger than the picture."""
-    (tile,) = library.entries(TILE_ROLE)
+    (tile,) = library.entries(VAE_DECODER_TILE)
     *_, height, width = tile.outputs[0].shape
     return size != (width, height) and size[0] >= width and size[1] >= height
 

@@ -30,6 +30,7 @@ from wsd.evaluate.onnx_export import export_unet
 from wsd.frontend.entry_points import make_entry_point
 from wsd.runtime.driver import OpenHost, Renderer
 from wsd.runtime.server import served_files
+from wsd.spec.roles import DENOISER
 from wsd.util.progress import Progress
 
 _TIMESTEP = 500.0
@@ -88,7 +89,7 @@ class Work:
 def make_work(checkpoint: Checkpoint, size: tuple[int, int]) -> Work:
     """Load a checkpoint's UNet, draw its inputs, and predict with it in float32."""
     family = checkpoint.family
-    component = family.component("unet")
+    component = family.component(DENOISER)
     part = make_entry_point(family, component, checkpoint.load(component), size)
     draw = torch.Generator().manual_seed(0)
     inputs = {spec.name: torch.randn((2, *spec.shape[1:]), generator=draw) for spec in part.inputs}

@@ -22,7 +22,7 @@ from wsd.checkpoint.reader import Checkpoint
 from wsd.evaluate.baselines import Measurement, compare_others, make_work, our_error
 from wsd.runtime.driver import LoadOptions, OpenHost, check_drawing, open_renderer
 from wsd.runtime.request import GenerationRequest
-from wsd.spec.roles import GUIDED_ROLE
+from wsd.spec.roles import GUIDED_DENOISER
 from wsd.util.progress import Progress
 
 _BENCH = "([options]) => attempt(() => pipe.remote.bench(options))"
@@ -178,7 +178,7 @@ def bench(
         usage = renderer.usage()
         contestants = []
         if work is not None:
-            guided = next(s for s in stages if s.name.startswith(GUIDED_ROLE))
+            guided = next(s for s in stages if s.name.startswith(GUIDED_DENOISER))
             error = our_error(renderer, work, chosen)
             dtype = manifest["model"]["dtype"]
             contestants.append(Measurement("WSD", dtype, guided.milliseconds, error))

@@ -36,7 +36,7 @@ from wsd.runtime.driver import (
 )
 from wsd.runtime.request import GenerationRequest
 from wsd.spec.parameter import SCALE, Parameter
-from wsd.spec.roles import TILE_ROLE
+from wsd.spec.roles import DENOISER, VAE_DECODER_TILE
 from wsd.util.progress import Progress
 
 _TIMESTEP = 500
@@ -259,8 +259,8 @@ def _unet_inputs(
         "time_ids": ids,
         **text,
     }
-    unet = next(entry for entry in manifest["entry_points"] if entry["role"] == "unet")
-    return {spec["name"]: known[spec["name"]] for spec in unet["inputs"]}
+    denoiser = next(e for e in manifest["entry_points"] if e["role"] == DENOISER)
+    return {spec["name"]: known[spec["name"]] for spec in denoiser["inputs"]}
 
 
 def _predict(pipeline: Any, given: dict[str, torch.Tensor]) -> np.ndarray:
@@ -281,7 +281,7 @@ def _predict(pipeline: Any, given: dict[str, torch.Tensor]) -> np.ndarray:
 def _decode_tiles(
     pipeline: Any, manifest: dict[str, Any], latents: np.ndarray, size: Any, device: str
 ) -> Tiled:
-    (entry,) = (e for e in manifest["entry_points"] if e["role"] == TILE_ROLE)
+    (entry,) = (e for e in manifest["entry_points"] if e["role"] == VAE_DECODER_TILE)
 
     def decode(cut: np.ndarray) -> np.ndarray:
         scaled = torch.tensor(cut[None], device=device) / pipeline.vae.config.scaling_factor

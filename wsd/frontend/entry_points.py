@@ -19,7 +19,13 @@ from wsd.models.stable_diffusion.wrappers import (
     JoiningTextEncoder,
     TextEncoder,
 )
-from wsd.spec.roles import GUIDED_ROLE, TILE_ROLE
+from wsd.spec.roles import (
+    DENOISER,
+    GUIDED_DENOISER,
+    TEXT_ENCODER,
+    VAE_DECODER,
+    VAE_DECODER_TILE,
+)
 from wsd.spec.tensor import TensorSpec
 
 
@@ -59,7 +65,7 @@ def make_entry_point(
     Raises:
         CompileError: if the component's role is unknown.
     """
-    makers = {"text_encoder": _text_encoder, "unet": _unet, "vae_decoder": _decoder}
+    makers = {TEXT_ENCODER: _text_encoder, DENOISER: _denoiser, VAE_DECODER: _decoder}
     if component.role not in makers:
         raise CompileError(
             f"component {component.name!r} has the unknown role {component.role!r}",
@@ -89,7 +95,7 @@ def _text_encoder(
     return EntryPointModule(component.name, component.role, wrapped, joined, (states, pooled), None)
 
 
-def _unet(
+def _denoiser(
     family: Family, component: Component, model: torch.nn.Module, size: tuple[int, int]
 ) -> EntryPointModule:
     config = component.config
@@ -111,7 +117,7 @@ def _unet(
         ]
         wrapper = DenoiserXL
     output = TensorSpec("noise_prediction", latents.shape)
-    name = f"{component.name}_{size[0]}x{size[1]}"
+    name = f"{component.role}_{size[0]}x{size[1]}"
     return EntryPointModule(name, component.role, wrapper(model), tuple(inputs), (output,), size)
 
 
@@ -142,12 +148,12 @@ def make_entry_points(
     Raises:
         CompileError: as :func:`make_entry_point`.
     """
-    for size in sizes[:1] if component.role == "text_encoder" else sizes:
+    for size in sizes[:1] if component.role == TEXT_ENCODER else sizes:
         part = make_entry_point(family, component, model, size)
         yield part
-        if component.role == "unet":
+        if component.role == DENOISER:
             yield _guided(part, model)
-    if component.role == "vae_decoder":
+    if component.role == VAE_DECODER:
         yield _tile(family, component, model)
 
 
@@ -159,7 +165,7 @@ def _guided(part: EntryPointModule, model: torch.nn.Module) -> EntryPointModule:
     return replace(
         part,
         entry_point=f"guided_{part.entry_point}",
-        role=GUIDED_ROLE,
+        role=GUIDED_DENOISER,
         module=wrapper(model),
         inputs=(*part.inputs, *negative, TensorSpec("guidance_scale", (1,))),
     )
@@ -168,9 +174,11 @@ def _guided(part: EntryPointModule, model: torch.nn.Module) -> EntryPointModule:
 def _tile(family: Family, component: Component, model: torch.nn.Module) -> EntryPointModule:
     """Wrap the decoder for one tile of a picture of any size."""
     part = _decoder(family, component, model, (family.tile, family.tile))
-    return replace(part, entry_point=TILE_ROLE, role=TILE_ROLE, size=None)
+    return replace(part, entry_point=VAE_DECODER_TILE, role=VAE_DECODER_TILE, size=None)
 
 
 def _latents(family: Family, size: tuple[int, int]) -> TensorSpec:
     width, height = (edge // family.vae_scale_factor for edge in size)
-    return TensorSpec("latents", (1, family.component("unet").config["in_channels"], height, width))
+    return TensorSpec(
+        "latents", (1, family.component(DENOISER).config["in_channels"], height, width)
+    )

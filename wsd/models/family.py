@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wsd.spec.roles import DENOISER, TEXT_ENCODER
+
 
 @dataclass(frozen=True)
 class Component:
@@ -19,7 +21,7 @@ class Component:
 
     Attributes:
         name: folder in the diffusers layout and name in the manifest.
-        role: which part of the pipeline it plays: ``text_encoder``, ``unet``
+        role: which part of the pipeline it plays: ``text_encoder``, ``denoiser``
             or ``vae_decoder``; tracing and the browser choose by it.
         library: ``transformers`` or ``diffusers``.
         class_name: class in that library.
@@ -105,7 +107,7 @@ class Family:
         draws sizes whose halves are uneven, by resizing to the skip connection;
         TVM's importer rounds that resize otherwise, so such sizes are refused.
         """
-        levels = len(self.component("unet").config["block_out_channels"])
+        levels = len(self.component(DENOISER).config["block_out_channels"])
         return int(self.vae_scale_factor * 2 ** (levels - 1))
 
     def component(self, role: str) -> Component:
@@ -117,4 +119,4 @@ class Family:
 
     def text_encoders(self) -> tuple[Component, ...]:
         """Return the text encoders in the order in which their outputs are joined."""
-        return tuple(c for c in self.components if c.role == "text_encoder")
+        return tuple(c for c in self.components if c.role == TEXT_ENCODER)

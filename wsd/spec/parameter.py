@@ -25,6 +25,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from wsd.spec.roles import VAE_DECODER
+
 Storage = Literal["float32", "float16", "int8"]
 # What a parameter is to the graph: the weight of a linear layer or a convolution,
 # a table of embeddings, or anything else.
@@ -92,7 +94,7 @@ def choose_storage(dtype: str, role: str, use: Use) -> Storage:
     """
     if dtype == "f32" or use == "other":
         return "float32"
-    if dtype == "w8a16" and use == "product" and role != "vae_decoder":
+    if dtype == "w8a16" and use == "product" and role != VAE_DECODER:
         return "int8"
     return "float16"
 

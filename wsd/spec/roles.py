@@ -1,10 +1,35 @@
-"""Roles of compiled functions that more than one room names."""
+"""Roles of entry points: the words by which the browser and the tools find a compiled function.
+
+A component of a pipeline has three different things: an *id* (its key in the manifest and the
+prefix of its shards, ``unet``), a *folder* in the diffusers layout (``unet``), and a *role* (what
+it does in the pipeline, ``denoiser``). One component may give entry points of several roles.
+"""
 
 from __future__ import annotations
 
-# Decodes one tile; every size shares it.
-TILE_ROLE = "vae_decoder_tile"
+from typing import Final
 
+# Token ids to what conditions the denoiser.
+TEXT_ENCODER: Final = "text_encoder"
+# Latents and a timestep to the prediction of the noise, or of whatever the model was trained on.
+DENOISER: Final = "denoiser"
+# The same with classifier-free guidance: both predictions as one batch.
+GUIDED_DENOISER: Final = "guided_denoiser"
+# Latents to an image.
+VAE_DECODER: Final = "vae_decoder"
+# The same for one square tile; pictures of every size share it.
+VAE_DECODER_TILE: Final = "vae_decoder_tile"
+# A float image to 8-bit RGBA pixels.
+IMAGE_TO_RGBA: Final = "image_to_rgba"
+# Sum of tensors times coefficients, which is all that a scheduler computes on the GPU.
+LINEAR_COMBINATION: Final = "linear_combination"
 
-# Predicts with and without the prompt at once.
-GUIDED_ROLE = "guided_unet"
+ROLES: Final = (
+    TEXT_ENCODER,
+    DENOISER,
+    GUIDED_DENOISER,
+    VAE_DECODER,
+    VAE_DECODER_TILE,
+    IMAGE_TO_RGBA,
+    LINEAR_COMBINATION,
+)

@@ -24,8 +24,8 @@ export interface TensorSpec {
 
 export type Role =
   | "text_encoder"
-  | "unet"
-  | "guided_unet"
+  | "denoiser"
+  | "guided_denoiser"
   | "vae_decoder"
   | "vae_decoder_tile"
   | "image_to_rgba"
@@ -178,7 +178,7 @@ export function valueCount(shape: readonly number[]): number {
 /** The picture sizes that the model was compiled for. */
 export function compiledSizes(manifest: Pick<Manifest, "entry_points">): Size[] {
   return manifest.entry_points
-    .filter((entry) => entry.role === "unet")
+    .filter((entry) => entry.role === "denoiser")
     .map((entry) => entry.size)
     .filter((size) => size !== null);
 }

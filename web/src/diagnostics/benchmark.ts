@@ -21,7 +21,7 @@ export async function runBench(
   access: StageAccess,
   options: BenchOptions,
 ): Promise<BenchReport> {
-  const roles = ["text_encoder", "unet", "guided_unet", "vae_decoder", "image_to_rgba"] as const;
+  const roles = ["text_encoder", "denoiser", "guided_denoiser", "vae_decoder", "image_to_rgba"] as const;
   const entries = roles
     .flatMap((role) => model.entries(role))
     .filter(({ size }) => size === null || String(size) === String(options.size))

@@ -26,7 +26,7 @@ export function fits(manifest: Manifest, role: Role, size: Size, limits: BufferL
 export function guidesAtOnce(manifest: Manifest, size: Size, limits: BufferLimits): boolean {
   return manifest.entry_points.some(
     (entry) =>
-      entry.role === "guided_unet" &&
+      entry.role === "guided_denoiser" &&
       String(entry.size) === String(size) &&
       hasBuffersFor(entry, limits),
   );
@@ -52,7 +52,7 @@ export function drawableSizes(manifest: Manifest, limits: BufferLimits): Size[] 
 
 function isDrawable(manifest: Manifest, size: Size, limits: BufferLimits): boolean {
   return (
-    fits(manifest, "unet", size, limits) &&
+    fits(manifest, "denoiser", size, limits) &&
     (fits(manifest, "vae_decoder", size, limits) ||
       (canTile(manifest, size) && fits(manifest, "vae_decoder_tile", size, limits)))
   );
@@ -65,7 +65,7 @@ export function sizeProblem(
   limits: BufferLimits,
 ): UnsupportedError | undefined {
   if (isDrawable(manifest, size, limits)) return undefined;
-  const roles: Role[] = ["unet", "vae_decoder"];
+  const roles: Role[] = ["denoiser", "vae_decoder"];
   const entries: EntryPoint[] = roles.map((role) => findEntryPoint(manifest, role, size));
   const needed = Math.max(...entries.map((entry) => entry.largest_buffer_bytes));
   const listed = drawableSizes(manifest, limits)

@@ -26,7 +26,7 @@ export class Model {
 
   /** Shape of the latents of one picture: (1, channels, height, width). */
   latentShape(size: Size): [number, number, number, number] {
-    return this.entry("unet", size).inputs[0]!.shape as [number, number, number, number];
+    return this.entry("denoiser", size).inputs[0]!.shape as [number, number, number, number];
   }
 
   /**

@@ -23,7 +23,7 @@ export class Predictor {
 
   /** What the UNet is given alike on every step: SDXL's sizes and crop. The caller disposes. */
   given(): NamedTensors {
-    const { inputs } = this.model.entry("unet", this.size);
+    const { inputs } = this.model.entry("denoiser", this.size);
     const spec = inputs.find(({ name }) => name === "time_ids");
     if (spec === undefined) return {};
     const [width, height] = this.size;
@@ -43,7 +43,7 @@ export class Predictor {
     const { model } = this;
     const inputs = { latents, timestep: this.scalar(timestep), ...given };
     const predict = (text: NamedTensors): Tensor =>
-      model.call(model.entry("unet", this.size), { ...inputs, ...text }).noise_prediction!;
+      model.call(model.entry("denoiser", this.size), { ...inputs, ...text }).noise_prediction!;
     if (unconditional === undefined) return predict(conditional);
     if (!this.atOnce) return this.guide(predict(conditional), predict(unconditional));
     const negative = Object.entries(unconditional).map(([name, text]) => [
@@ -52,7 +52,7 @@ export class Predictor {
     ]);
     const both = { ...conditional, ...(Object.fromEntries(negative) as NamedTensors) };
     const guidance_scale = this.scalar(this.guidanceScale);
-    const entry = model.entry("guided_unet", this.size);
+    const entry = model.entry("guided_denoiser", this.size);
     return model.call(entry, { ...inputs, ...both, guidance_scale }).noise_prediction!;
   }
 

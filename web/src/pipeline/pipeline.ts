@@ -144,7 +144,7 @@ export class Pipeline {
     this.check(size);
     const functions = [
       ...this.model.entries("text_encoder"),
-      this.model.entry(guided && this.guidesAtOnce(size) ? "guided_unet" : "unet", size),
+      this.model.entry(guided && this.guidesAtOnce(size) ? "guided_denoiser" : "denoiser", size),
       this.model.entry("linear_combination", size),
       ...this.decoder.functions(size),
     ];
@@ -205,9 +205,9 @@ export class Pipeline {
     size: Size = this.manifest.defaults.size,
   ): Promise<Float32Array> {
     await this.prepare(size, false, ignore);
-    await this.need("unet", ignore);
-    const unet = this.model.entry("unet", size);
-    return (await this.model.run(unet, inputs)).noise_prediction!;
+    await this.need("denoiser", ignore);
+    const denoiser = this.model.entry("denoiser", size);
+    return (await this.model.run(denoiser, inputs)).noise_prediction!;
   }
 
   /** Decode latents to an image (1, 3, height, width), about -1 to 1, for tests and tools. */
@@ -306,7 +306,7 @@ export class Pipeline {
       const atOnce = this.guidesAtOnce(options.size);
       const predictor = new Predictor(this.model, options.size, options.guidanceScale, atOnce);
       const denoiser = new Denoiser(this.model, predictor, run, options);
-      await this.need("unet", onProgress, signal);
+      await this.need("denoiser", onProgress, signal);
       for (let image = 0; image < options.images; image++) {
         const texts = { conditional, unconditional };
         const report: OnProgress = (event) => {

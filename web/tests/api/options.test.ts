@@ -11,8 +11,8 @@ const manifest = {
     schedulers: { dpmpp_2m: { max_steps: 100 }, lcm: { max_steps: 50 } },
   },
   entry_points: [
-    { name: "unet_128x128", role: "unet", component: "unet", size: [128, 128] },
-    { name: "unet_192x128", role: "unet", component: "unet", size: [192, 128] },
+    { name: "denoiser_128x128", role: "denoiser", component: "unet", size: [128, 128] },
+    { name: "denoiser_192x128", role: "denoiser", component: "unet", size: [192, 128] },
   ],
 } as unknown as Manifest;
 

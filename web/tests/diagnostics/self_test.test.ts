@@ -41,7 +41,7 @@ describe("deviation", () => {
 });
 
 const STAGE: StageReport = {
-  stage: "unet_128x128",
+  stage: "denoiser_128x128",
   error: 2e-6,
   limit: 1e-3,
   repeats: true,
@@ -72,7 +72,7 @@ test("the report is Markdown with what an issue needs", () => {
   expect(report).toContain("- Browser: B 1");
   expect(report).not.toContain("Features");
   expect(report).toContain("- Notice: unet-0.bin arrived damaged");
-  expect(report).toContain("| unet_128x128 | good | 2.0e-6 | 1e-3 | yes | 600 ms |");
+  expect(report).toContain("| denoiser_128x128 | good | 2.0e-6 | 1e-3 | yes | 600 ms |");
   expect(report).toContain("| vae | BAD | Infinity | 1e-3 | NO | 600 ms |");
   expect(stageCells(STAGE)).toHaveLength(6);
 });

@@ -19,11 +19,11 @@ function entry(role: Role, size: Size | null, bytes: number): object {
 
 const manifest = {
   entry_points: [
-    entry("unet", [8, 8], 10),
+    entry("denoiser", [8, 8], 10),
     entry("vae_decoder", [8, 8], 40),
-    entry("unet", [16, 8], 20),
+    entry("denoiser", [16, 8], 20),
     entry("vae_decoder", [16, 8], 80),
-    entry("guided_unet", [16, 8], 30),
+    entry("guided_denoiser", [16, 8], 30),
     entry("vae_decoder_tile", null, 40),
   ],
 } as unknown as Manifest;

@@ -9,6 +9,7 @@ from wsd.compiler.tvm_compat import (
     block_named,
     buffers_of,
     name_of,
+    node_kind,
     normalize_prim_func,
 )
 from wsd.kernels.problem import AttentionProblem
@@ -29,7 +30,7 @@ def match_attention(function: Any) -> tuple[str, AttentionProblem] | None:
     buffers = buffers_of(function)
     query, key = (tuple(int(extent) for extent in buffer.shape) for buffer in buffers[:2])
     scaled = schedule.get(block_named(schedule, "scaled")).body.value
-    causal = type(scaled).__name__ == "Select"
+    causal = node_kind(scaled) == "Select"
     factor = (scaled.true_value if causal else scaled).b
     order = (buffers[-1], *buffers[:3])
     batch, queries, heads, width = query

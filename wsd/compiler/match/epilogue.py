@@ -7,7 +7,7 @@ from typing import Any
 
 import tvm
 
-from wsd.compiler.tvm_compat import analyzer, tir
+from wsd.compiler.tvm_compat import analyzer, node_kind, tir
 
 # Of extents and indices in TIR that comes from Relax.
 INDEX = "int64"
@@ -51,9 +51,9 @@ class Indices:
         cut = _cut(shape, columns)
         for value, axes in ((self.m, slice(0, cut)), (self.n, slice(cut, None))):
             for index, digit in _digits(value, shape[axes], stored[axes]):
-                if type(index).__name__ == "Var":
+                if node_kind(index) == "Var":
                     self._analyzer.bind(index, self._analyzer.simplify(digit))
-                elif type(index).__name__ != "IntImm":
+                elif node_kind(index) != "IntImm":
                     raise NotWritable("the result is stored in another order")
 
     def position(self, shape: Sequence[int], indices: Sequence[Any]) -> Any:
@@ -100,7 +100,7 @@ def _digits(
 
 
 def _integer(expression: Any) -> str:
-    kind = type(expression).__name__
+    kind = node_kind(expression)
     if kind == "IntImm":
         return f"{int(expression)}u" if int(expression) >= 0 else f"({int(expression)})"
     if kind == "Var":
@@ -123,8 +123,8 @@ def write(expression: Any, load: Callable[[Any], str]) -> str:
     Raises:
         NotWritable: if it holds what has no counterpart here.
     """
-    kind = type(expression).__name__
-    if kind in ("BufferLoad", "TensorLoad"):
+    kind = node_kind(expression)
+    if kind == "BufferLoad":
         return load(expression)
     if kind == "FloatImm":
         return f"{float(expression.value)!r}f"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,15 +9,12 @@ from typing import Any
 from wsd.compiler.match.attention import match_attention
 from wsd.compiler.match.gemm import match_gemm
 from wsd.compiler.match.norm_sums import match_norm_sums
+from wsd.compiler.tvm_compat import kernel_name, storage_buffers
 from wsd.errors import CompileError
 from wsd.kernels.problem import GemmProblem
 from wsd.kernels.select import attention_variants, product_variants, sums_variants
 from wsd.kernels.serialize import variant_table
 from wsd.kernels.variant import Variant
-
-# How TVM's WGSL declares a buffer; its variable is named after the function's.
-_DECLARED = re.compile(r"@binding\((\d+)\) var<storage, \w+> (\w+) :")
-_SUFFIX = "_ptr"
 
 
 def find_variants(
@@ -70,12 +66,11 @@ def shader_variants(
     """
     chosen, orders = {}, {}
     for name, found in variants.items():
-        shader = f"{name}_kernel"
+        shader = kernel_name(name)
         if shader not in shaders:
             continue  # nothing calls it
-        declared = sorted((int(place), text) for place, text in _DECLARED.findall(shaders[shader]))
         chosen[shader] = found
-        orders[shader] = [text.removesuffix(_SUFFIX) for _, text in declared]
+        orders[shader] = storage_buffers(shaders[shader])
         wanted = {name for v in found for launch in v.launches for name in launch.buffers if name}
         if missing := wanted - set(orders[shader]):
             raise CompileError(
@@ -83,6 +78,6 @@ def shader_variants(
                 "TVM names buffers otherwise: see wsd/compiler/match/replace.py",
             )
     # The first of a function's shaders stands for all.
-    named = {f"{name}_kernel": count for name, count in moved.items()}
+    named = {kernel_name(name): count for name, count in moved.items()}
     known = {name: count for name, count in named.items() if name in shaders}
     return variant_table(chosen, orders, known)

@@ -16,7 +16,7 @@ from typing import Any
 
 from tvm import relax
 
-from wsd.compiler.tvm_compat import IRModule, shape_of
+from wsd.compiler.tvm_compat import IRModule, operator_name, shape_of
 
 _ELEMENTWISE = ("relax.nn.silu", "relax.nn.gelu", "relax.sigmoid", "relax.exp", "relax.tanh")
 _BINARY = {
@@ -50,9 +50,7 @@ def _last(rank: int) -> list[int]:
 
 def permuted(expression: Any) -> tuple[Any, list[int]] | None:
     """Return what a transpose transposes and its axes, or None if it is none."""
-    if not isinstance(expression, relax.Call):
-        return None
-    if getattr(expression.op, "name", "") != "relax.permute_dims":
+    if operator_name(expression) != "relax.permute_dims":
         return None
     (inner,) = expression.args
     axes = expression.attrs.axes
@@ -67,7 +65,7 @@ class _ChannelsLast(relax.PyExprMutator):
 
     def visit_call_(self, call: Any) -> Any:
         call = self.visit_expr_post_order(call)
-        name = getattr(call.op, "name", "")
+        name = operator_name(call)
         if name == "relax.permute_dims":
             return self._compose(call)
         if name == "relax.expand_dims":
@@ -138,7 +136,7 @@ class _ChannelsLast(relax.PyExprMutator):
     def _flatten(self, expression: Any, shape: list[int]) -> Any:
         """Reshape, joined with a reshape before it: one alone is a view, and costs nothing."""
         before = self._binding(expression)
-        if getattr(getattr(before, "op", None), "name", "") == "relax.reshape":
+        if operator_name(before) == "relax.reshape":
             expression = before.args[0]
         return relax.op.reshape(expression, shape)
 

@@ -16,8 +16,7 @@ from typing import Any
 
 from tvm import relax, te
 
-from wsd.compiler.tir.schedule.patterns import OUT_ELEMENTWISE
-from wsd.compiler.tvm_compat import shape_of, tir
+from wsd.compiler.tvm_compat import gemm_attributes, operator_name, shape_of, tir
 
 # Stages of this name stay blocks of their own when a product is scheduled.
 UNPACKED = "unpacked"
@@ -39,7 +38,7 @@ class Operand:
     @property
     def attributes(self) -> dict[str, Any] | None:
         """Return the PrimFunc's attributes: with stages of its own, its kind must be said."""
-        return {"op_pattern": OUT_ELEMENTWISE} if len(self.arguments) > 1 else None
+        return gemm_attributes() if len(self.arguments) > 1 else None
 
 
 def packed_operand(builder: Any, weight: Any) -> Operand:
@@ -55,10 +54,8 @@ def packed_operand(builder: Any, weight: Any) -> Operand:
 
 
 def _is_unpack(binding: Any) -> bool:
-    return (
-        isinstance(binding, relax.Call)
-        and getattr(binding.op, "name", "") == "relax.call_tir"
-        and binding.args[0].name_hint.startswith(UNPACK)
+    return operator_name(binding) == "relax.call_tir" and binding.args[0].name_hint.startswith(
+        UNPACK
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wsd.models.family import Component
+from wsd.spec.roles import DENOISER, TEXT_ENCODER, VAE_DECODER
 
 # The noise that SD 1.5 and SDXL were trained with.
 NOISE: Mapping[str, Any] = {
@@ -23,7 +24,7 @@ def clip(class_name: str, name: str, hidden_state: int | None = None, **config: 
     """Return a text encoder; ``config`` is what it does not share with the others."""
     shared = {"max_position_embeddings": 77, "layer_norm_eps": 1e-5}
     return Component(
-        name, "text_encoder", "transformers", class_name, {**shared, **config}, hidden_state
+        name, TEXT_ENCODER, "transformers", class_name, {**shared, **config}, hidden_state
     )
 
 
@@ -40,7 +41,7 @@ def unet(**config: Any) -> Component:
         "mid_block_scale_factor": 1,
         "norm_eps": 1e-5,
     }
-    return Component("unet", "unet", "diffusers", "UNet2DConditionModel", {**shared, **config})
+    return Component("unet", DENOISER, "diffusers", "UNet2DConditionModel", {**shared, **config})
 
 
 def autoencoder(**config: Any) -> Component:
@@ -53,4 +54,4 @@ def autoencoder(**config: Any) -> Component:
         "up_block_types": ("UpDecoderBlock2D",) * 4,
         "act_fn": "silu",
     }
-    return Component("vae", "vae_decoder", "diffusers", "AutoencoderKL", {**shared, **config})
+    return Component("vae", VAE_DECODER, "diffusers", "AutoencoderKL", {**shared, **config})

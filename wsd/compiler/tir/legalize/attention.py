@@ -17,8 +17,8 @@ from typing import Any
 
 from tvm import relax, te
 
-from wsd.compiler.tir.schedule.row_reduction import OPAQUE
 from wsd.compiler.tvm_compat import (
+    opaque_attributes,
     shape_of,
     tir,
 )
@@ -81,15 +81,14 @@ def legalize_attention(builder: Any, call: Any) -> Any:
             name="mix",
         )
 
-    attributes = {"op_pattern": OPAQUE}
     found = builder.emit_te(
         statistics, query, key, primfunc_name_hint="attention_statistics",
-        primfunc_attrs=attributes,
+        primfunc_attrs=opaque_attributes(),
     )  # fmt: skip
     largest, total = (builder.emit(relax.TupleGetItem(found, index)) for index in (0, 1))
     return builder.call_te(
         mix, query, key, value, largest, total, primfunc_name_hint="attention",
-        primfunc_attrs=attributes,
+        primfunc_attrs=opaque_attributes(),
     )  # fmt: skip
 
 

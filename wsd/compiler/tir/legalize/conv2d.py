@@ -17,8 +17,7 @@ from tvm import relax, te
 
 from wsd.compiler.passes.channels_last import permuted
 from wsd.compiler.tir.dequantize import packed_operand, scaled
-from wsd.compiler.tir.schedule.patterns import OUT_ELEMENTWISE
-from wsd.compiler.tvm_compat import shape_of, tir
+from wsd.compiler.tvm_compat import gemm_attributes, operator_name, shape_of, tir
 
 _default_conv2d = tvm.ir.Op.get("relax.nn.conv2d").get_attr("FLegalize")
 # From the weight as it is stored to the weight as PyTorch has it.
@@ -76,7 +75,7 @@ def legalize_conv2d(builder: Any, call: Any) -> Any:
 
     return builder.call_te(
         conv2d, image, *operand.arguments, primfunc_name_hint="conv2d",
-        primfunc_attrs={"op_pattern": OUT_ELEMENTWISE},
+        primfunc_attrs=gemm_attributes(),
     )  # fmt: skip
 
 
@@ -89,7 +88,7 @@ def _is_plain(attrs: Any) -> bool:
 def _before_doubling(builder: Any, image: Any) -> tuple[Any, int]:
     """Return the image that is doubled in size by repeating pixels, and 2; else itself and 1."""
     call = builder.lookup_binding(image) if isinstance(image, relax.Var) else image
-    if getattr(getattr(call, "op", None), "name", "") != "relax.image.resize2d":
+    if operator_name(call) != "relax.image.resize2d":
         return image, 1
     small, large = shape_of(call.args[0]), shape_of(call)
     attrs = call.attrs

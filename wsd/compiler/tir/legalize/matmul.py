@@ -16,7 +16,7 @@ import tvm
 from tvm import relax, te
 
 from wsd.compiler.tir.dequantize import Operand, packed_operand, scaled
-from wsd.compiler.tvm_compat import shape_of
+from wsd.compiler.tvm_compat import operator_name, shape_of
 
 
 def _as_index(axes: Any) -> list[int]:
@@ -35,8 +35,7 @@ def legalize_matmul(builder: Any, call: Any) -> Any:
     left, right = call.args
     binding = builder.lookup_binding(right) if isinstance(right, relax.Var) else None
     if not (
-        isinstance(binding, relax.Call)
-        and getattr(binding.op, "name", "") == "relax.permute_dims"
+        operator_name(binding) == "relax.permute_dims"
         and len(shape_of(binding.args[0])) == 2
         and (binding.attrs.axes is None or _as_index(binding.attrs.axes) == [1, 0])
     ):

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from wsd.compiler.tvm_compat import Schedule, dlight, normalize_prim_func
+from wsd.compiler.tvm_compat import Schedule, dlight, normalize_prim_func, opaque_attributes
 
 # Name of the TE stage; the rule knows its own by it.
 ROW_REDUCTION = "row_reduction"
@@ -20,7 +20,6 @@ ROW_REDUCTION = "row_reduction"
 _THREADS = 64
 # From this many rows on, a thread takes a row; below, a workgroup does.
 _MANY_ROWS = 64
-OPAQUE = 8  # relay's kOpaque: fused with what follows, a kernel would lose its schedule
 
 
 def emit_row_reduction(builder: Any, name: str, reduction: Callable[..., Any], *inputs: Any) -> Any:
@@ -31,7 +30,7 @@ def emit_row_reduction(builder: Any, name: str, reduction: Callable[..., Any], *
     """
     return builder.emit_te(
         reduction, *inputs, primfunc_name_hint=name,
-        primfunc_attrs={"op_pattern": OPAQUE},
+        primfunc_attrs=opaque_attributes(),
     )  # fmt: skip
 
 
