@@ -1,0 +1,360 @@
+"""The manifest of a model, version 2: everything that a page needs to draw with it.
+
+A bundle has one ``manifest.json`` for each model. Its files lie beside it, and nothing is
+inferred from their names. These classes are the one definition: ``python -m
+tools.generate_types`` writes the JSON Schema (``wsd/bundle/manifest.schema.json``) and the
+TypeScript types (``web/src/bundle/manifest.generated.ts``) from them, descriptions included.
+
+Every object is frozen, refuses unknown fields, and takes values of exactly the declared types.
+Versions before this one are upgraded when they are read (:mod:`wsd.bundle.manifest_v1`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
+from pydantic.dataclasses import dataclass
+
+from wsd.spec.parameter import Storage
+from wsd.spec.roles import ROLES
+from wsd.spec.tensor import Size, TensorSpec
+
+SCHEMA_VERSION = 2
+
+_CONFIG = ConfigDict(
+    extra="forbid",
+    strict=True,
+    allow_inf_nan=False,
+    use_attribute_docstrings=True,
+)
+
+
+def _require_role(role: str) -> str:
+    if role not in ROLES:
+        raise ValueError(f"{role!r} is not a role; roles: {', '.join(ROLES)}")
+    return role
+
+
+Role = Annotated[str, AfterValidator(_require_role), Field(json_schema_extra={"enum": list(ROLES)})]
+# Precision of a bundle's weights; sums are float32 in all of them.
+Precision = Literal["f32", "f16", "w8a16"]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+Algorithm = Literal["dpmpp2m", "euler", "euler_ancestral", "ddim", "lcm", "pndm"]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(**_CONFIG, frozen=True)
+
+
+class FileEntry(_Entry):
+    """One file beside the manifest."""
+
+    file: FileName
+    """Name of the file, without a folder."""
+    bytes: PositiveInt
+    """Size of the file in bytes."""
+    sha256: Sha256
+    """SHA-256 of the file in lower-case hexadecimal."""
+
+
+class ModelEntry(_Entry):
+    """What the model is, for people and for tools."""
+
+    name: ModelName
+    """Name of the model family, as ``wsd build --model`` takes it."""
+    title: str
+    """One line for people."""
+    pipeline: str
+    """Class of diffusers that draws the same pictures."""
+    dtype: Precision
+    """How the weights are stored; sums are float32 in every precision."""
+    source: str
+    """The checkpoint: a hub id and commit, or the name of a file or folder."""
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class EntryPoint:
+    """One compiled function of the library."""
+
+    name: str
+    """Name by which the browser looks the function up."""
+    role: Role
+    """What the function does in the pipeline."""
+    component: str | None
+    """Id of the component whose parameters it takes as its last argument, or null."""
+    size: Size | None
+    """Width and height in pixels of the picture that it is for; null where any size will do."""
+    inputs: tuple[TensorSpec, ...]
+    """Tensors that it takes, in order, without the parameters."""
+    outputs: tuple[TensorSpec, ...]
+    """Tensors that it returns, in order."""
+    kernels: tuple[str, ...] = ()
+    """Names of the shaders that it runs."""
+    workspace_bytes: NonNegativeInt = 0
+    """Bytes of GPU memory that one call works in, outputs included."""
+    largest_buffer_bytes: NonNegativeInt = 0
+    """Bytes of the largest buffer that one call works in."""
+    dispatches: NonNegativeInt = 0
+    """Number of shaders that one call dispatches."""
+    operations: NonNegativeInt = 0
+    """Floating-point operations of one call, as TVM counts them."""
+
+
+class ParameterRecord(_Entry):
+    """Place of one parameter in its component's stream, which is its shards laid end to end."""
+
+    name: str
+    """Name in the state dict; an int8 weight is followed by its scales, ``<name>.scale``."""
+    shape: tuple[PositiveInt, ...]
+    """Shape in which the values are stored: a convolution's is (out, height, width, in)."""
+    dtype: Storage
+    """How values are stored: float16 and int8 are packed, low bits first, into uint32 words."""
+    offset: Annotated[int, Field(ge=0, multiple_of=4)]
+    """Where in the stream it begins, in bytes."""
+    bytes: PositiveInt
+    """Its size in bytes, padded to a multiple of 4."""
+
+
+class ComponentEntry(_Entry):
+    """Parameters of one component of the pipeline."""
+
+    folder: str
+    """Folder in the diffusers layout that the weights came from."""
+    role: Role
+    """What the component does in the pipeline."""
+    bytes: NonNegativeInt
+    """Sum of the sizes of the shards in bytes."""
+    records: tuple[ParameterRecord, ...]
+    """Parameters in the order of the params tuple of the entry points."""
+    shards: tuple[FileEntry, ...]
+    """Files of the stream, in order."""
+
+
+class TokenizerEntry(FileEntry):
+    """A CLIP tokenizer: ``tokenizer.json`` of Hugging Face's tokenizers, and how to pad."""
+
+    max_length: Annotated[int, Field(ge=2)]
+    """Number of tokens that a text is cut or padded to."""
+    bos_token_id: NonNegativeInt
+    """Token that begins a text."""
+    eos_token_id: NonNegativeInt
+    """Token that ends a text."""
+    pad_token_id: NonNegativeInt
+    """Token that fills a text up to ``max_length``."""
+
+
+class Conditioning(_Entry):
+    """How prompts become what conditions the denoiser."""
+
+    encoders: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Ids of the text encoders, in the order in which they run."""
+    join: Literal["features"]
+    """How their outputs are joined: along the feature axis."""
+    empty_negative: Literal["encode", "zeros"]
+    """What a missing negative prompt means: the encoding of the empty text, or zeros."""
+
+
+class LatentSpace(_Entry):
+    """The space that the denoiser works in and the VAE decodes."""
+
+    channels: PositiveInt
+    """Channels of the latents that the VAE decodes."""
+    scale_factor: PositiveInt
+    """Pixels of the image per pixel of the latents, each way."""
+    scaling_factor: Annotated[float, Field(gt=0)]
+    """Factor on the VAE's latents that gives the denoiser's; the decoder divides by it."""
+    shift_factor: float
+    """Subtracted from the VAE's latents before they are scaled; the decoder adds it."""
+
+
+class NoiseSchedule(_Entry):
+    """The noise that the model was trained with: a variance-preserving process."""
+
+    kind: Literal["discrete"]
+    """Noise levels at whole timesteps, Ho et al. 2020."""
+    prediction_type: Literal["epsilon", "v_prediction"]
+    """What the denoiser predicts."""
+    num_train_timesteps: PositiveInt
+    """Number of timesteps."""
+    alphas_cumprod: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)]
+    """Product of (1 - beta) up to each timestep, as diffusers computes it in float32."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.alphas_cumprod) != self.num_train_timesteps:
+            raise ValueError(
+                f"alphas_cumprod has {len(self.alphas_cumprod)} values, "
+                f"num_train_timesteps is {self.num_train_timesteps}"
+            )
+        return self
+
+
+class SchedulerConfig(_Entry):
+    """Configuration of one scheduler, in diffusers' terms."""
+
+    algorithm: Algorithm
+    """Which algorithm of ``web/src/pipeline/schedulers`` it is."""
+    title: str
+    """Name for people."""
+    max_steps: PositiveInt
+    """Most steps that it can take."""
+    timestep_spacing: Literal["linspace", "leading", "trailing"]
+    """How timesteps are spaced, Table 2 of Lin et al. 2023."""
+    steps_offset: NonNegativeInt
+    """Added to timesteps of leading spacing."""
+    use_karras_sigmas: bool
+    """Whether noise levels follow eq. 5 of Karras et al. 2022."""
+    final_alpha_cumprod: float
+    """Value that stands for ``alphas_cumprod`` before the first timestep."""
+    original_inference_steps: PositiveInt
+    """Steps of the schedule that a consistency model was distilled from."""
+    timestep_scaling: float
+    """Factor on the timestep in a consistency model's boundary conditions."""
+
+
+class Schedulers(_Entry):
+    """The schedulers that can draw with the model."""
+
+    default: str
+    """Name of the one that the checkpoint means."""
+    available: Annotated[Mapping[str, SchedulerConfig], Field(min_length=1)]
+    """Name to configuration."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.default not in self.available:
+            raise ValueError(
+                f"default is {self.default!r}, available are {', '.join(self.available)}"
+            )
+        return self
+
+
+class Defaults(_Entry):
+    """Options of a picture where the caller gives none."""
+
+    steps: PositiveInt
+    """Number of denoising steps."""
+    guidance_scale: NonNegativeFloat
+    """Scale of classifier-free guidance; up to 1 means none."""
+    size: Size
+    """Width and height in pixels."""
+
+
+class LatentPreview(_Entry):
+    """Colour of a pixel of the latents, from -1 to 1: weights times latents plus bias."""
+
+    weights: tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]
+    """Rows for red, green and blue, one factor for each channel of the latents."""
+    bias: tuple[float, float, float]
+    """Red, green and blue of zero latents."""
+
+
+class Requirements(_Entry):
+    """What WebGPU must offer for any picture; what a size needs beyond is in its entry points."""
+
+    features: tuple[str, ...]
+    """Names of WebGPU features."""
+    limits: Mapping[str, int]
+    """Name of a WebGPU limit to the least value that will do."""
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class PeakMemory:
+    """The most GPU memory that drawing one picture takes, as the compiler planned it."""
+
+    size: Size
+    """Width and height of the picture in pixels."""
+    offload: bool
+    """Whether the parameters of only one stage at a time are on the GPU."""
+    tiling: bool
+    """Whether the picture is decoded in tiles."""
+    bytes: PositiveInt
+    """The most GPU memory at one time, in bytes."""
+
+
+class Manifest(_Entry):
+    """Everything that a page needs to draw with one model.
+
+    Files lie beside the manifest, and nothing is inferred from their names.
+    """
+
+    schema_version: Literal[2]
+    """Version of this format."""
+    model: ModelEntry
+    pipeline: Literal["text-to-image"]
+    """Key of the browser's registry of pipelines."""
+    library: FileEntry
+    """The compiled functions: one WebAssembly module."""
+    entry_points: Annotated[tuple[EntryPoint, ...], Field(min_length=1)]
+    components: Annotated[Mapping[str, ComponentEntry], Field(min_length=1)]
+    """Component id to its parameters."""
+    conditioning: Conditioning
+    tokenizers: Annotated[Mapping[str, TokenizerEntry], Field(min_length=1)]
+    """Component id of a text encoder to its tokenizer."""
+    latent_space: LatentSpace
+    noise_schedule: NoiseSchedule
+    schedulers: Schedulers
+    defaults: Defaults
+    examples: tuple[str, ...]
+    """Prompts to offer."""
+    preview: LatentPreview
+    requires: Requirements
+    peak_bytes: Annotated[tuple[PeakMemory, ...], Field(min_length=1)]
+    """One entry for each picture size and way of drawing it."""
+    toolchain: Mapping[str, str]
+    """Tool to the version that made the library."""
+    kernels: FileEntry | None = None
+    """Hand-written variants of the library's shaders; absent if there are none."""
+    self_test: FileEntry | None = None
+    """What each stage must give, for the self-test page; absent if it was not built with them."""
+
+    @model_validator(mode="after")
+    def _check_references(self) -> Self:
+        """Refuse ids that no component has, and a preview of other latents."""
+        used = {f"entry_points: {e.name}": e.component for e in self.entry_points}
+        used |= {f"conditioning: encoders: {name}": name for name in self.conditioning.encoders}
+        used |= {f"tokenizers: {name}": name for name in self.tokenizers}
+        for place, component in used.items():
+            if component is not None and component not in self.components:
+                raise ValueError(
+                    f"{place}: no component {component!r} in {', '.join(self.components)}"
+                )
+        for row in self.preview.weights:
+            if len(row) != self.latent_space.channels:
+                raise ValueError(
+                    f"preview: weights: a row has {len(row)} factors, the latents have "
+                    f"{self.latent_space.channels} channels"
+                )
+        return self
+
+    def files(self) -> tuple[FileEntry, ...]:
+        """Return every file that the manifest names."""
+        shards = [shard for component in self.components.values() for shard in component.shards]
+        optional = [entry for entry in (self.kernels, self.self_test) if entry is not None]
+        return (self.library, *self.tokenizers.values(), *optional, *shards)
+
+    def sizes(self) -> tuple[Size, ...]:
+        """Return (width, height) in pixels of the pictures that the model can draw, sorted."""
+        return tuple(sorted({e.size for e in self.entry_points if e.size is not None}))
+
+    def peak(self, size: Size, *, offload: bool, tiling: bool) -> int:
+        """Return the most bytes of GPU memory that one way to draw a picture takes.
+
+        Raises:
+            KeyError: if the picture cannot be drawn so.
+        """
+        peaks = {(p.size, p.offload, p.tiling): p.bytes for p in self.peak_bytes}
+        return peaks[size, offload, tiling]
