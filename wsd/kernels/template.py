@@ -18,7 +18,7 @@ import jinja2
 from wsd.kernels.variant import VECTOR
 
 # The line of a template that divides the head of a launch from its body.
-BODY_MARK = "//// body"
+BODY_MARK = "// body"
 
 _OPENING, _CLOSING = "([{", ")]}"
 # How a line ends after which a statement goes on in the next line.
@@ -52,8 +52,8 @@ def render(name: str, **parameters: Any) -> str:
     return indent_wgsl(_environment().get_template(name).render(parameters))
 
 
-def render_launch(name: str, **parameters: Any) -> tuple[str, str]:
-    """Return the head and the body of a template that has a line ``//// body``.
+def render_head_and_body(name: str, **parameters: Any) -> tuple[str, str]:
+    """Return the head and the body of a template that has a line ``// body``.
 
     The head has what differs between kernels of one tile: constants, bindings, the epilogue.
     The body must name nothing else than the tile, because kernels share it in a bundle.
@@ -62,8 +62,8 @@ def render_launch(name: str, **parameters: Any) -> tuple[str, str]:
         jinja2.UndefinedError: if the template names a parameter that is not given.
         ValueError: if the template does not have that line exactly once.
     """
-    head, body = render(name, **parameters).split(BODY_MARK + "\n")
-    return head, body
+    head, body = render(name, **parameters).split(f"\n{BODY_MARK}\n")
+    return head + "\n", body
 
 
 def indent_wgsl(text: str) -> str:
