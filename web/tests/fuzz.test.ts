@@ -4,12 +4,12 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 
 import { FetchError, IntegrityError } from "../src/api/errors";
-import { Files } from "../src/bundle/bundle_files";
+import { BundleFiles } from "../src/bundle/bundle_files";
 import { sha256 } from "../src/bundle/sha256";
 import { parseIndex, parseManifest, SCHEMA_VERSION } from "../src/bundle/manifest";
 import { readText, writeText } from "../src/api/png";
 import { formatSettings, parseSettings } from "../src/api/settings";
-import { MemoryStore } from "./memory";
+import { MemoryCache } from "./memory_cache";
 import { whole, withServer } from "./server";
 
 /** JSON of anything; of what has none, nothing. */
@@ -120,9 +120,9 @@ test("whatever the store gives, only the file's own bytes come out", async () =>
   await withServer([whole(body)], async (address) => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 5 }), async (kept) => {
-        const store = new MemoryStore();
+        const store = new MemoryCache();
         store.kept.set(entry.sha256, kept.slice().buffer);
-        const files = new Files(address, store, new Map(), () => undefined);
+        const files = new BundleFiles(address, store, new Map(), () => undefined);
         expect(new Uint8Array(await files.get(entry, () => undefined))).toEqual(body);
       }),
       { numRuns: 50 },
@@ -137,7 +137,7 @@ test("whatever the server gives, only the file's own bytes come out", async () =
   await fc.assert(
     fc.asyncProperty(bytes, async (sent) => {
       await withServer([whole(sent)], async (address) => {
-        const files = new Files(address, new MemoryStore(), new Map(), () => undefined);
+        const files = new BundleFiles(address, new MemoryCache(), new Map(), () => undefined);
         const got = files.get(entry, () => undefined);
         if (sent.every((byte, index) => byte === body[index])) {
           expect(new Uint8Array(await got)).toEqual(body);

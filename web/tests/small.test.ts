@@ -16,7 +16,7 @@ import {
 } from "../src/bundle/manifest";
 import { previewImage } from "../src/pipeline/latent_preview";
 import type { ProgressEvent } from "../src/api/progress";
-import { counter } from "../src/api/progress";
+import { countProgress } from "../src/api/progress";
 import { toImageData } from "../src/pipeline/tiling";
 import { createTokenizer } from "../src/pipeline/clip_tokenizer";
 import { registerErrors } from "../src/worker/error_transfer";
@@ -47,11 +47,11 @@ describe("pictures", () => {
 
 test("a counter adds up", () => {
   const events: ProgressEvent[] = [];
-  const count = counter((event) => events.push(event), "library", 10, "a.wasm");
+  const count = countProgress((event) => events.push(event), "library", 10, "a.wasm");
   count(4);
   count(-1);
   expect(events.at(-1)).toEqual({ stage: "library", file: "a.wasm", loaded: 3, total: 10 });
-  counter((event) => events.push(event), "parameters", 5)(5);
+  countProgress((event) => events.push(event), "parameters", 5)(5);
   expect(events.at(-1)).toEqual({ stage: "parameters", loaded: 5, total: 5 });
 });
 

@@ -10,9 +10,9 @@ import type { Manifest } from "../bundle/manifest";
 import { parseIndex, parseManifest } from "../bundle/manifest";
 import type { GenerateOptions } from "./options";
 import type { OnProgress } from "./progress";
-import type { Preflight } from "../bundle/preflight";
-import { preflight as examine } from "../bundle/preflight";
-import { openStore } from "../bundle/cache";
+import type { Preflight } from "./preflight";
+import { preflight as examine } from "./preflight";
+import { openCache } from "../bundle/cache";
 import { registerErrors } from "../worker/error_transfer";
 import { scriptUrl } from "../worker/trusted_types";
 import type { WorkerPipeline } from "../worker/worker";
@@ -22,7 +22,7 @@ export type { GenerateOptions, Generated, LoadOptions, Manifest, OnProgress, Sta
 export type { OnNotice, Timings } from "./types";
 export type { ProgressEvent } from "./progress";
 export { readText, writeText } from "./png";
-export type { Preflight } from "../bundle/preflight";
+export type { Preflight } from "./preflight";
 export { compiledSizes, selfTestProblem } from "../bundle/manifest";
 export type { Settings } from "./settings";
 export { formatSettings, parseSettings } from "./settings";
@@ -114,7 +114,7 @@ export class StableDiffusionPipeline {
   /** Forget what the browser keeps of a model. */
   static async purge(manifestUrl: string | URL): Promise<void> {
     const url = new URL(manifestUrl, document.baseURI).href;
-    const store = await openStore();
+    const store = await openCache();
     await forget(url, parseManifest(await fetchText(url, store), url), store);
   }
 
@@ -150,7 +150,7 @@ export interface ListedModel {
  */
 export async function listModels(indexUrl: string | URL): Promise<ListedModel[]> {
   const url = new URL(indexUrl, document.baseURI).href;
-  const entries = parseIndex(await fetchText(url, await openStore()), url);
+  const entries = parseIndex(await fetchText(url, await openCache()), url);
   const models = new Map<string, ListedModel>();
   for (const { name, title, dtype, manifest } of entries) {
     const variant = { dtype, manifest: new URL(`${manifest}manifest.json`, url).href };

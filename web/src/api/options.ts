@@ -22,7 +22,7 @@ export interface GenerateOptions {
   previewEvery?: number;
 }
 
-export interface ResolvedOptions {
+export interface GenerationRequest {
   /** Undefined where none was given, which for SDXL is not the empty text. */
   negativePrompt: string | undefined;
   steps: number;
@@ -40,7 +40,7 @@ const MAX_SEED = 2 ** 32 - 1;
 const MAX_GUIDANCE = 50;
 
 /** Fill in defaults and refuse what is out of range. */
-export function resolveOptions(manifest: Manifest, options: GenerateOptions): ResolvedOptions {
+export function resolveOptions(manifest: Manifest, options: GenerateOptions): GenerationRequest {
   const { defaults } = manifest;
   const steps = options.numInferenceSteps ?? defaults.steps;
   const guidanceScale = options.guidanceScale ?? defaults.guidance_scale;

@@ -14,7 +14,7 @@ export interface ProgressEvent {
 export type OnProgress = (event: ProgressEvent) => void;
 
 /** Turn increments of bytes into progress events. */
-export function counter(
+export function countProgress(
   report: OnProgress,
   stage: ProgressEvent["stage"],
   total: number,

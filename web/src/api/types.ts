@@ -1,8 +1,8 @@
 /** Types of the public API that need nothing else of it. */
 
-import type { Ceilings } from "../diagnostics/roofline";
+import type { Roofline } from "../diagnostics/roofline";
 import type { KernelChoice } from "../gpu/kernel_variants";
-import type { Sample } from "../diagnostics/gpu_profiler";
+import type { KernelTime } from "../diagnostics/gpu_profiler";
 import type { OnProgress } from "./progress";
 import type { Settings } from "./settings";
 
@@ -73,7 +73,7 @@ export interface Usage {
 
 /** How long compiled functions take, and what the GPU does at most. */
 export interface BenchReport {
-  ceilings: Ceilings;
+  ceilings: Roofline;
   stages: StageTimes[];
 }
 
@@ -87,7 +87,7 @@ export interface StageTimes {
   /** Of one call by the GPU alone, all its commands recorded before; null if not known. */
   busy: number | null;
   /** By the GPU's own clock; none if the device has no timestamps. */
-  kernels: Sample[];
+  kernels: KernelTime[];
 }
 
 /** What a self-test found of one stage. */

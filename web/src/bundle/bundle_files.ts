@@ -8,12 +8,12 @@ import { sha256 } from "./sha256";
 import type { FileEntry, Manifest } from "./manifest";
 import { parseManifest } from "./manifest";
 import { isQuotaError } from "./cache";
-import type { Store } from "./cache";
+import type { FileCache } from "./cache";
 
 /** What keys of texts start with; other keys are digests. */
 const TEXT = "text-";
 
-export class Files {
+export class BundleFiles {
   /** Set once nothing more fits: then nothing more is tried. */
   private full = false;
 
@@ -23,7 +23,7 @@ export class Files {
    */
   constructor(
     private readonly base: string,
-    private readonly store: Store,
+    private readonly store: FileCache,
     private readonly keep: ReadonlyMap<string, unknown>,
     private readonly notice: OnNotice,
   ) {}
@@ -111,7 +111,7 @@ export function fileSizes(manifest: Manifest): Map<string, number> {
 }
 
 /** A small text file; where the server cannot be reached, as it was when last fetched. */
-export async function fetchText(url: string, store: Store, signal?: AbortSignal): Promise<string> {
+export async function fetchText(url: string, store: FileCache, signal?: AbortSignal): Promise<string> {
   const key = await textKey(url);
   try {
     const text = await downloadText(url, signal);
@@ -125,7 +125,7 @@ export async function fetchText(url: string, store: Store, signal?: AbortSignal)
 }
 
 /** Forget a manifest and the files that it names; not those that another kept one names too. */
-export async function forget(url: string, manifest: Manifest, store: Store): Promise<void> {
+export async function forget(url: string, manifest: Manifest, store: FileCache): Promise<void> {
   await store.remove(await textKey(url));
   const shared = await namedFiles(store);
   for (const key of fileSizes(manifest).keys()) {
@@ -134,7 +134,7 @@ export async function forget(url: string, manifest: Manifest, store: Store): Pro
 }
 
 /** Digests of the files that the kept manifests name. */
-async function namedFiles(store: Store): Promise<Set<string>> {
+async function namedFiles(store: FileCache): Promise<Set<string>> {
   const named = new Set<string>();
   for (const key of await store.keys()) {
     const data = key.startsWith(TEXT) ? await store.read(key) : undefined;

@@ -5,7 +5,7 @@
  * nothing. What is read back may be anything: whoever reads it checks the digest.
  */
 
-export interface Store {
+export interface FileCache {
   /** What is kept under a key, or undefined. */
   read(key: string): Promise<ArrayBuffer | undefined>;
   /** Keep bytes; a reader sees all of them or none. `QuotaExceededError` where no room is. */
@@ -16,7 +16,7 @@ export interface Store {
 
 const FOLDER = "wsd";
 
-class OpfsStore implements Store {
+class OpfsCache implements FileCache {
   constructor(private readonly folder: FileSystemDirectoryHandle) {}
 
   async read(key: string): Promise<ArrayBuffer | undefined> {
@@ -54,7 +54,7 @@ class OpfsStore implements Store {
   }
 }
 
-class CacheStore implements Store {
+class CacheApiCache implements FileCache {
   constructor(private readonly cache: Cache) {}
 
   async read(key: string): Promise<ArrayBuffer | undefined> {
@@ -76,7 +76,7 @@ class CacheStore implements Store {
 }
 
 /** Keeps nothing: Node.js, and browsers that forbid it. */
-export const NO_STORE: Store = {
+export const NO_CACHE: FileCache = {
   read: () => Promise.resolve(undefined),
   write: () => Promise.resolve(),
   remove: () => Promise.resolve(),
@@ -84,20 +84,20 @@ export const NO_STORE: Store = {
 };
 
 /** Open the best store that this browser has. */
-export async function openStore(): Promise<Store> {
+export async function openCache(): Promise<FileCache> {
   // Old Safari has the folder but cannot write to it this way.
   if ("FileSystemFileHandle" in globalThis && "createWritable" in FileSystemFileHandle.prototype) {
     try {
       const root = await navigator.storage.getDirectory();
-      return new OpfsStore(await root.getDirectoryHandle(FOLDER, { create: true }));
+      return new OpfsCache(await root.getDirectoryHandle(FOLDER, { create: true }));
     } catch {
       // Private windows of some browsers refuse; the next may not.
     }
   }
   try {
-    return new CacheStore(await caches.open(FOLDER));
+    return new CacheApiCache(await caches.open(FOLDER));
   } catch {
-    return NO_STORE;
+    return NO_CACHE;
   }
 }
 

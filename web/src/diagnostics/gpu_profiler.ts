@@ -1,7 +1,7 @@
 /** How long each kernel takes, by the GPU's own clock. */
 
 /** One kernel's share. */
-export interface Sample {
+export interface KernelTime {
   kernel: string;
   /** How often it was called. */
   calls: number;
@@ -14,7 +14,7 @@ export interface Sample {
 const PASSES = 2048;
 
 /** Adds timestamps to every compute pass of a device while it is on. */
-export class Profiler {
+export class PassProfiler {
   /** Whose passes are being recorded. */
   private kernel = "";
   private readonly calls = new Map<string, number>();
@@ -34,11 +34,11 @@ export class Profiler {
   }
 
   /** Stop, wait for the GPU, and tell what every kernel took. */
-  async stop(): Promise<Sample[]> {
+  async stop(): Promise<KernelTime[]> {
     this.device.createCommandEncoder = this.original;
     const read = await Promise.all(this.sets.map((set) => readStamps(this.device, set)));
     const stamps = read.flat();
-    const found = new Map<string, Sample>();
+    const found = new Map<string, KernelTime>();
     this.kernels.forEach((kernel, index) => {
       const calls = this.calls.get(kernel) ?? 0;
       const sample = found.get(kernel) ?? { kernel, calls, dispatches: 0, milliseconds: 0 };
@@ -69,7 +69,7 @@ export class Profiler {
 }
 
 /** The GPU's clock at the beginning of some commands and at their end. */
-export class Span {
+export class TimestampSpan {
   private readonly set: GPUQuerySet;
   private marks = 0;
 

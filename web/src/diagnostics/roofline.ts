@@ -1,6 +1,6 @@
 /** What a GPU does at most, as measured: what a kernel's speed is a share of. */
 
-export interface Ceilings {
+export interface Roofline {
   /** Multiplications and additions of float32, outside matrix units. */
   operationsPerSecond: number;
   /** Bytes that are read and bytes that are written, of a copy larger than any cache. */
@@ -44,7 +44,7 @@ const TURNS = 5;
 const BETTER = 0.99;
 
 /** Measure a device's ceilings; it should have nothing else to do. */
-export async function measureCeilings(device: GPUDevice): Promise<Ceilings> {
+export async function measureRoofline(device: GPUDevice): Promise<Roofline> {
   const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
   const copied = Math.min(COPIED_BYTES, maxBufferSize, maxStorageBufferBindingSize);
   const results = GROUPS * THREADS * VECTOR_BYTES;

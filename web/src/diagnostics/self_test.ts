@@ -5,7 +5,7 @@
 
 import type { StageReport } from "../api/types";
 import { throwIfAborted } from "../api/errors";
-import type { Files } from "../bundle/bundle_files";
+import type { BundleFiles } from "../bundle/bundle_files";
 import { hasBuffersFor } from "../gpu/buffer_limits";
 import type { StageAccess } from "../gpu/buffer_limits";
 import type { EntryPoint } from "../bundle/manifest";
@@ -40,7 +40,7 @@ const LIMITS: Record<string, number> = { f32: 1e-3, f16: 1e-2, w8a16: 1e-1 };
  */
 export async function runSelfTest(
   model: Model,
-  files: Files,
+  files: BundleFiles,
   access: StageAccess,
   report: OnProgress,
   signal?: AbortSignal,
@@ -62,7 +62,7 @@ export async function runSelfTest(
 
 async function readStages(
   model: Model,
-  files: Files,
+  files: BundleFiles,
   signal?: AbortSignal,
 ): Promise<ExpectedStage[]> {
   const problem = selfTestProblem(model.manifest);

@@ -34,7 +34,7 @@ const FIRST_BATCH = 48;
 const MOST_GROUPS = 256;
 
 /** Makes kernels of variants, and runs them in tvmjs's order of commands. */
-export class Launcher {
+export class KernelLauncher {
   /** Whether commands are kept until tvmjs hands them over. */
   holds = false;
   private scratch: GPUBuffer | undefined;

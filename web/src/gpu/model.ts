@@ -1,6 +1,6 @@
 /** A loaded model: its functions, called with its parameters. */
 
-import type { Components } from "../bundle/residency";
+import type { ResidentComponents } from "./residency";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
 import { findEntryPoint } from "../bundle/manifest";
 import type { Runtime, Tensor } from "./tvm/runtime";
@@ -12,7 +12,7 @@ export class Model {
   constructor(
     readonly manifest: Manifest,
     readonly runtime: Runtime,
-    readonly components: Components,
+    readonly components: ResidentComponents,
   ) {}
 
   entry(role: Role, size: Size = this.manifest.defaults.size): EntryPoint {

@@ -4,9 +4,9 @@ import { throwIfAborted } from "../api/errors";
 import type { Size } from "../bundle/manifest";
 import { valueCount } from "../bundle/manifest";
 import type { Model, NamedTensors } from "../gpu/model";
-import type { ResolvedOptions } from "../api/options";
+import type { GenerationRequest } from "../api/options";
 import { previewImage } from "./latent_preview";
-import type { Predictor, Texts } from "./guidance";
+import type { NoisePredictor, GuidedText } from "./guidance";
 import type { OnProgress, ProgressEvent } from "../api/progress";
 import { MersenneTwister, randn } from "./torch_rng";
 import type { Tensor } from "../gpu/tvm/runtime";
@@ -30,14 +30,14 @@ export function disposeAll(tensors: (Tensor | undefined)[]): void {
 }
 
 /** Draws the latents of one run's pictures. */
-export class Denoiser {
+export class DenoiseLoop {
   private readonly noise: Float32Array[][];
 
   constructor(
     private readonly model: Model,
-    private readonly predictor: Predictor,
+    private readonly predictor: NoisePredictor,
     private readonly run: Run,
-    private readonly options: ResolvedOptions,
+    private readonly options: GenerationRequest,
   ) {
     this.noise = this.drawNoise();
   }
@@ -45,7 +45,7 @@ export class Denoiser {
   /** Denoise one picture's latents; the caller disposes of them. */
   async denoise(
     image: number,
-    texts: Texts,
+    texts: GuidedText,
     onProgress: OnProgress,
     signal?: AbortSignal,
   ): Promise<Tensor> {
@@ -107,7 +107,7 @@ export class Denoiser {
   }
 
   /** What the UNet predicts of the state's sample. Call within a scope. */
-  private predict({ sample, given }: DenoiseState, step: Step, texts: Texts): Tensor {
+  private predict({ sample, given }: DenoiseState, step: Step, texts: GuidedText): Tensor {
     const { size } = this.options;
     const input =
       step.inputScale === 1 ? sample : this.model.combine(size, [[sample, step.inputScale]]);

@@ -4,12 +4,12 @@ import type { Size } from "../bundle/manifest";
 import type { Model, NamedTensors } from "../gpu/model";
 import type { Tensor } from "../gpu/tvm/runtime";
 
-export interface Texts {
+export interface GuidedText {
   conditional: NamedTensors;
   unconditional: NamedTensors | undefined;
 }
 
-export class Predictor {
+export class NoisePredictor {
   /**
    * @param atOnce whether guidance takes one call of both predictions, which is faster than
    *   two calls, and needs more memory.
@@ -38,7 +38,7 @@ export class Predictor {
     latents: Tensor,
     timestep: number,
     given: NamedTensors,
-    { conditional, unconditional }: Texts,
+    { conditional, unconditional }: GuidedText,
   ): Tensor {
     const { model } = this;
     const inputs = { latents, timestep: this.scalar(timestep), ...given };

@@ -9,7 +9,7 @@ import type { Tokenize } from "./clip_tokenizer";
 /** Tokenizers by text encoder. */
 export type Tokenizers = Record<string, Tokenize>;
 
-export class TextStage {
+export class PromptEncoder {
   private readonly encoders: EntryPoint[];
 
   constructor(

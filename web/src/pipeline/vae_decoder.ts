@@ -8,7 +8,7 @@ import type { Model } from "../gpu/model";
 import { blend, crop, tileStarts, tileWeights, toImageData } from "./tiling";
 import type { Planes } from "./tiling";
 
-export class Decoder {
+export class VaeDecoder {
   /**
    * @param tiling whether pictures larger than a tile are decoded in tiles; those that
    *   the GPU has no buffers for are in any case.

@@ -1,7 +1,7 @@
 /** Several pieces of work at once. */
 
 /** Do work on items, so many at a time, and yield the results in the items' order. */
-export async function* inOrder<Item, Result>(
+export async function* mapInOrder<Item, Result>(
   items: readonly Item[],
   width: number,
   work: (item: Item) => Promise<Result>,
@@ -20,7 +20,7 @@ export async function* inOrder<Item, Result>(
 }
 
 /** Do work on items, so many at a time, each as soon as there is room for it. */
-export async function inAnyOrder<Item>(
+export async function forEachConcurrently<Item>(
   items: readonly Item[],
   width: number,
   work: (item: Item) => Promise<void>,
@@ -33,7 +33,7 @@ export async function inAnyOrder<Item>(
 }
 
 /** Do several kinds of work beside one another; the first that fails stops the others. */
-export async function together(
+export async function runTogether(
   works: ((signal: AbortSignal) => Promise<void>)[],
   signal?: AbortSignal,
 ): Promise<void> {

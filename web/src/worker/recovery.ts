@@ -3,10 +3,10 @@
 import type { Generated, LoadOptions } from "../api/types";
 import { OutOfMemoryError } from "../api/errors";
 import type { GenerateOptions } from "../api/options";
-import { Pipeline } from "../pipeline/pipeline";
+import { Pipeline } from "../pipeline/text_to_image";
 import type { OnProgress } from "../api/progress";
 
-export class ResilientPipeline {
+export class RecoveringPipeline {
   private pipeline: Pipeline | undefined;
   /** Whether the last picture failed for want of memory, or the model's loading did. */
   private small = false;

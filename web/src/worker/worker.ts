@@ -14,7 +14,7 @@ import type { BenchOptions } from "../diagnostics/benchmark";
 import type { Manifest, Size } from "../bundle/manifest";
 import type { GenerateOptions } from "../api/options";
 import type { OnProgress } from "../api/progress";
-import { ResilientPipeline } from "./recovery";
+import { RecoveringPipeline } from "./recovery";
 import { registerErrors } from "./error_transfer";
 
 /** What of the load options crosses to the worker. */
@@ -22,7 +22,7 @@ type Residency = Pick<LoadOptions, "offload" | "tiling" | "kernels" | "cache">;
 
 /** Signals do not cross to a worker; each piece of work gets one here. */
 class WorkerPipeline {
-  private model: ResilientPipeline | undefined;
+  private model: RecoveringPipeline | undefined;
   private controller = new AbortController();
 
   async load(
@@ -32,7 +32,7 @@ class WorkerPipeline {
     onNotice: OnNotice,
   ): Promise<void> {
     this.controller = new AbortController();
-    this.model = new ResilientPipeline(manifestUrl, { ...how, onNotice });
+    this.model = new RecoveringPipeline(manifestUrl, { ...how, onNotice });
     await this.model.ready(onProgress, this.controller.signal);
   }
 

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 
 import { IntegrityError } from "../../src/api/errors";
-import { fetchText, Files, fileSizes, forget } from "../../src/bundle/bundle_files";
+import { fetchText, BundleFiles, fileSizes, forget } from "../../src/bundle/bundle_files";
 import { sha256 } from "../../src/bundle/sha256";
 import type { FileEntry, Manifest } from "../../src/bundle/manifest";
 import { SCHEMA_VERSION } from "../../src/bundle/manifest";
-import type { Store } from "../../src/bundle/cache";
-import { MemoryStore } from "../memory";
+import type { FileCache } from "../../src/bundle/cache";
+import { MemoryCache } from "../memory_cache";
 import { status, whole, withServer } from "../server";
 
 const body = new TextEncoder().encode("abc");
@@ -15,10 +15,10 @@ const digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
 const entry: FileEntry = { file: "a.bin", bytes: 3, sha256: digest };
 const flipped = new TextEncoder().encode("abd");
 
-function open(address: string, store: Store): { files: Files; notices: string[] } {
+function open(address: string, store: FileCache): { files: BundleFiles; notices: string[] } {
   const notices: string[] = [];
   const keep = new Map([[digest, 3]]);
-  return { files: new Files(address, store, keep, (notice) => notices.push(notice)), notices };
+  return { files: new BundleFiles(address, store, keep, (notice) => notices.push(notice)), notices };
 }
 
 test("sha256 agrees with the standard's example", async () => {
@@ -27,7 +27,7 @@ test("sha256 agrees with the standard's example", async () => {
 
 describe("Files", () => {
   test("a file is fetched once, kept, and read back", async () => {
-    const store = new MemoryStore();
+    const store = new MemoryCache();
     await withServer([whole(body)], async (address, requests) => {
       for (let time = 0; time < 2; time++) {
         const { files, notices } = open(address, store);
@@ -41,7 +41,7 @@ describe("Files", () => {
 
   test("a byte flipped on the wire is named, and fetched again past the cache", async () => {
     await withServer([whole(flipped), whole(body)], async (address, requests) => {
-      const { files, notices } = open(address, new MemoryStore());
+      const { files, notices } = open(address, new MemoryCache());
       let counted = 0;
       expect(new Uint8Array(await files.get(entry, (n) => (counted += n)))).toEqual(body);
       expect(counted).toBe(3);
@@ -51,7 +51,7 @@ describe("Files", () => {
   });
 
   test("one that stays flipped is refused and not kept", async () => {
-    const store = new MemoryStore();
+    const store = new MemoryCache();
     await withServer([whole(flipped)], async (address) => {
       const { files } = open(address, store);
       const failure = files.get(entry, () => 0);
@@ -64,7 +64,7 @@ describe("Files", () => {
   test.each([flipped, body.subarray(0, 2)])(
     "what went bad in the store is fetched: %s",
     async (bad) => {
-      const store = new MemoryStore();
+      const store = new MemoryCache();
       store.kept.set(digest, bad.slice().buffer);
       await withServer([whole(body)], async (address) => {
         const { files, notices } = open(address, store);
@@ -76,7 +76,7 @@ describe("Files", () => {
   );
 
   test("a store that cannot be read is none", async () => {
-    const store = new MemoryStore();
+    const store = new MemoryCache();
     store.read = () => Promise.reject(new Error("locked"));
     await withServer([whole(body)], async (address) => {
       expect(new Uint8Array(await open(address, store).files.get(entry, () => 0))).toEqual(body);
@@ -84,7 +84,7 @@ describe("Files", () => {
   });
 
   test("without room, what other models left makes it", async () => {
-    const store = new MemoryStore(2);
+    const store = new MemoryCache(2);
     store.kept.set("f".repeat(64), body.buffer).set("text-1", body.buffer);
     await withServer([whole(body)], async (address) => {
       const { files, notices } = open(address, store);
@@ -96,7 +96,7 @@ describe("Files", () => {
 
   test("without any, it says so once and goes on", async () => {
     await withServer([whole(body)], async (address) => {
-      const { files, notices } = open(address, new MemoryStore(0));
+      const { files, notices } = open(address, new MemoryCache(0));
       for (let time = 0; time < 3; time++) await files.get(entry, () => 0);
       expect(notices).toEqual([expect.stringContaining("no room")]);
     });
@@ -111,7 +111,7 @@ describe("texts", () => {
   } as unknown as Manifest;
 
   test("a text is as it was when the server is gone, and not when it says no", async () => {
-    const store = new MemoryStore();
+    const store = new MemoryCache();
     await withServer([whole(body), status(503), status(404)], async (address) => {
       expect(await fetchText(address, store)).toBe("abc");
       expect(await fetchText(address, store)).toBe("abc");
@@ -120,7 +120,7 @@ describe("texts", () => {
   });
 
   test("forgetting a model leaves what another shares with it", async () => {
-    const store = new MemoryStore();
+    const store = new MemoryCache();
     const other = JSON.stringify({ ...manifest, schema_version: SCHEMA_VERSION, components: {} });
     const texts = [JSON.stringify(manifest), other, "[]"].map((text) =>
       whole(new TextEncoder().encode(text)),
@@ -137,7 +137,7 @@ describe("texts", () => {
   });
 
   test("forgetting a model leaves others", async () => {
-    const store = new MemoryStore();
+    const store = new MemoryCache();
     await withServer([whole(body)], async (address) => {
       await fetchText(address, store);
       for (const key of [...fileSizes(manifest).keys(), "other"]) store.kept.set(key, body.buffer);

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { inAnyOrder, inOrder, together } from "../../src/util/concurrency";
+import { forEachConcurrently, mapInOrder, runTogether } from "../../src/util/concurrency";
 
 const after = (milliseconds: number): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, milliseconds));
@@ -14,7 +14,7 @@ test("results come in order, so many at a time", async () => {
     return item * item;
   };
   const found: number[] = [];
-  for await (const result of inOrder([1, 2, 3, 4, 5, 6, 7], 3, work)) found.push(result);
+  for await (const result of mapInOrder([1, 2, 3, 4, 5, 6, 7], 3, work)) found.push(result);
   expect(found).toEqual([1, 4, 9, 16, 25, 36, 49]);
   expect(most).toBe(3);
 });
@@ -24,7 +24,7 @@ test("the first failure is the one that is told", async () => {
     item < 2 ? Promise.resolve(item) : Promise.reject(new Error(`failed at ${item}`));
   const found: number[] = [];
   await expect(async () => {
-    for await (const result of inOrder([0, 1, 2, 3], 4, work)) found.push(result);
+    for await (const result of mapInOrder([0, 1, 2, 3], 4, work)) found.push(result);
   }).rejects.toThrow("failed at 2");
   expect(found).toEqual([0, 1]);
 });
@@ -32,7 +32,7 @@ test("the first failure is the one that is told", async () => {
 test("one slow item holds no other up", async () => {
   let [running, most] = [0, 0];
   const done: number[] = [];
-  await inAnyOrder([60, 1, 2, 3, 4], 2, async (milliseconds) => {
+  await forEachConcurrently([60, 1, 2, 3, 4], 2, async (milliseconds) => {
     most = Math.max(most, ++running);
     await after(milliseconds);
     running--;
@@ -52,7 +52,7 @@ test("a failure stops what is done beside it, and is told at once", async () => 
     await after(5);
     throw new Error("no such file");
   };
-  await expect(together([waits, fails])).rejects.toThrow("no such file");
+  await expect(runTogether([waits, fails])).rejects.toThrow("no such file");
   expect(stopped).toBe(true);
 });
 
@@ -66,7 +66,7 @@ test("whoever cancels cancels all of it", async () => {
         reject(new Error(`stopped: ${name}`));
       }),
     );
-  const all = together([work("one"), work("two")], controller.signal);
+  const all = runTogether([work("one"), work("two")], controller.signal);
   controller.abort();
   await expect(all).rejects.toThrow("stopped: one");
   expect(seen).toEqual(["one", "two"]);

@@ -10,17 +10,17 @@ import { OpenFile, File, ConsoleStdout, WASI } from "@bjorn3/browser_wasi_shim";
 import * as tvmjs from "tvmjs";
 
 import type { Usage } from "../../api/types";
-import type { Ceilings } from "../../diagnostics/roofline";
-import { measureCeilings } from "../../diagnostics/roofline";
+import type { Roofline } from "../../diagnostics/roofline";
+import { measureRoofline } from "../../diagnostics/roofline";
 import { DeviceLostError, OutOfMemoryError, throwIfAborted, WsdError } from "../../api/errors";
 import type { Abilities, KernelChoice, KernelTable } from "../kernel_variants";
 import { chooseVariant } from "../kernel_variants";
 import type { FunctionInfo, Kernel, TvmContext } from "../kernel_launcher";
-import { Launcher } from "../kernel_launcher";
+import { KernelLauncher } from "../kernel_launcher";
 import type { DType, EntryPoint } from "../../bundle/manifest";
-import { inAnyOrder } from "../../util/concurrency";
-import type { Sample } from "../../diagnostics/gpu_profiler";
-import { Profiler, Span } from "../../diagnostics/gpu_profiler";
+import { forEachConcurrently } from "../../util/concurrency";
+import type { KernelTime } from "../../diagnostics/gpu_profiler";
+import { PassProfiler, TimestampSpan } from "../../diagnostics/gpu_profiler";
 
 export type Tensor = tvmjs.Tensor;
 /** A component's parameters, as the compiled functions take them. */
@@ -52,12 +52,12 @@ const COMPILED_AT_ONCE = 16;
 export class Runtime {
   /** Names of the kernels whose pipelines are compiled. */
   private readonly ready = new Set<string>();
-  private profiler: Profiler | undefined;
+  private profiler: PassProfiler | undefined;
 
   private constructor(
     private readonly device: GPUDevice,
     private readonly own: OwnKernels,
-    private readonly launcher: Launcher | undefined,
+    private readonly launcher: KernelLauncher | undefined,
     private readonly watch: DeviceWatch,
     private readonly instance: tvmjs.Instance,
     private readonly vm: tvmjs.VirtualMachine,
@@ -74,7 +74,7 @@ export class Runtime {
     own: OwnKernels,
   ): Promise<Runtime> {
     const watch = new DeviceWatch(device);
-    const instance = await tvmjs.instantiate(wasm, wasiImports(), () => undefined);
+    const instance = await tvmjs.instantiate(wasm, makeWasiImports(), () => undefined);
     instance.initWebGPU(device);
     instance.beginScope();
     const gpu = instance.webgpu();
@@ -85,7 +85,7 @@ export class Runtime {
     );
     instance.endScope();
     const context = (instance as unknown as Internals).lib.webGPUContext;
-    const launcher = own.table === undefined ? undefined : new Launcher(device, context, own.table);
+    const launcher = own.table === undefined ? undefined : new KernelLauncher(device, context, own.table);
     return new Runtime(device, own, launcher, watch, instance, vm, gpu, cpu, functions);
   }
 
@@ -120,7 +120,7 @@ export class Runtime {
     this.instance.endScope();
     let loaded = 0;
     try {
-      await inAnyOrder(shaders, COMPILED_AT_ONCE, async ([name, code]) => {
+      await forEachConcurrently(shaders, COMPILED_AT_ONCE, async ([name, code]) => {
         const variant = chooseVariant(this.own.table, name, this.own.abilities, this.own.choice);
         const kernel =
           variant === undefined
@@ -191,10 +191,10 @@ export class Runtime {
   }
 
   /** Time every kernel that `work` runs; none on a device without timestamps. */
-  async profile(work: () => void): Promise<Sample[]> {
+  async profile(work: () => void): Promise<KernelTime[]> {
     if (!this.device.features.has("timestamp-query")) return [];
     await this.sync();
-    this.profiler = new Profiler(this.device);
+    this.profiler = new PassProfiler(this.device);
     try {
       work();
       await this.sync();
@@ -214,7 +214,7 @@ export class Runtime {
     const collects = context.flushCommands !== undefined;
     if (!collects || !this.device.features.has("timestamp-query")) return null;
     await this.sync();
-    const span = new Span(this.device);
+    const span = new TimestampSpan(this.device);
     const encoder = (context.pendingEncoder = this.device.createCommandEncoder());
     if (this.launcher !== undefined) this.launcher.holds = true;
     try {
@@ -231,9 +231,9 @@ export class Runtime {
   }
 
   /** Measure what the GPU does at most. */
-  async ceilings(): Promise<Ceilings> {
+  async ceilings(): Promise<Roofline> {
     await this.sync();
-    return measureCeilings(this.device);
+    return measureRoofline(this.device);
   }
 
   /** Wait until the GPU has done everything it was given. */
@@ -354,7 +354,7 @@ function noRoom(cause?: unknown): OutOfMemoryError {
 }
 
 /** What Emscripten's standalone WebAssembly asks of its host. */
-export function wasiImports(): object {
+export function makeWasiImports(): object {
   const log = (line: string): void => console.debug(`wasm: ${line}`);
   const files = [
     new OpenFile(new File([])),

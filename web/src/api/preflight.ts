@@ -1,12 +1,12 @@
 /** Whether a model runs here, and what it takes, before anything of it is downloaded. */
 
-import type { WsdError } from "../api/errors";
-import { fetchText, fileSizes } from "./bundle_files";
+import type { WsdError } from "./errors";
+import { fetchText, fileSizes } from "../bundle/bundle_files";
 import { drawableSizes, fits, sizeProblem } from "../gpu/buffer_limits";
 import { describeAdapter, findAdapter, shortcomings } from "../gpu/device";
-import type { Manifest, Size } from "./manifest";
-import { parseManifest } from "./manifest";
-import { openStore } from "./cache";
+import type { Manifest, Size } from "../bundle/manifest";
+import { parseManifest } from "../bundle/manifest";
+import { openCache } from "../bundle/cache";
 
 export interface Preflight {
   /** Address of the manifest. */
@@ -30,7 +30,7 @@ export interface Preflight {
  * @throws FetchError if the manifest cannot be had.
  */
 export async function preflight(manifestUrl: string): Promise<Preflight> {
-  const store = await openStore();
+  const store = await openCache();
   const manifest = parseManifest(await fetchText(manifestUrl, store), manifestUrl);
   const kept = new Set(await store.keys());
   const bytes = { total: 0, kept: 0 };

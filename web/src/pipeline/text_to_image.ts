@@ -10,40 +10,40 @@ import type {
 } from "../api/types";
 import type { BenchOptions } from "../diagnostics/benchmark";
 import { runBench } from "../diagnostics/benchmark";
-import { Components } from "../bundle/residency";
-import { Decoder } from "./vae_decoder";
-import { Denoiser, disposeAll } from "./denoise_loop";
+import { ResidentComponents } from "../gpu/residency";
+import { VaeDecoder } from "./vae_decoder";
+import { DenoiseLoop, disposeAll } from "./denoise_loop";
 import { throwIfAborted, WsdError } from "../api/errors";
 import type { BufferLimits, StageAccess } from "../gpu/buffer_limits";
 import { drawableSizes, guidesAtOnce, sizeProblem } from "../gpu/buffer_limits";
 import { requestGpu } from "../gpu/device";
-import { fetchText, Files, fileSizes } from "../bundle/bundle_files";
+import { fetchText, BundleFiles, fileSizes } from "../bundle/bundle_files";
 import type { KernelTable } from "../gpu/kernel_variants";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
 import { parseManifest } from "../bundle/manifest";
 import type { NamedTensors } from "../gpu/model";
 import { Model } from "../gpu/model";
-import type { GenerateOptions, ResolvedOptions } from "../api/options";
+import type { GenerateOptions, GenerationRequest } from "../api/options";
 import { resolveOptions } from "../api/options";
-import { together } from "../util/concurrency";
-import { Predictor } from "./guidance";
+import { runTogether } from "../util/concurrency";
+import { NoisePredictor } from "./guidance";
 import type { OnProgress } from "../api/progress";
-import { counter } from "../api/progress";
+import { countProgress } from "../api/progress";
 import type { Tensor } from "../gpu/tvm/runtime";
 import { Runtime } from "../gpu/tvm/runtime";
-import { NO_STORE, openStore } from "../bundle/cache";
+import { NO_CACHE, openCache } from "../bundle/cache";
 import { layOutRun } from "./schedulers";
 import { runSelfTest } from "../diagnostics/self_test";
 import type { Settings } from "../api/settings";
 import type { Tokenizers } from "./text_encoder";
-import { tensorsOf, TextStage } from "./text_encoder";
+import { tensorsOf, PromptEncoder } from "./text_encoder";
 import { createTokenizer } from "./clip_tokenizer";
 
 const ignore = (): void => undefined;
 
 async function loadKernels(
   manifest: Manifest,
-  files: Files,
+  files: BundleFiles,
   signal?: AbortSignal,
 ): Promise<KernelTable | undefined> {
   if (manifest.kernels === undefined) return undefined;
@@ -57,9 +57,9 @@ export class Pipeline {
   private constructor(
     private readonly model: Model,
     readonly adapter: Record<string, string>,
-    private readonly text: TextStage,
-    private readonly decoder: Decoder,
-    private readonly files: Files,
+    private readonly text: PromptEncoder,
+    private readonly decoder: VaeDecoder,
+    private readonly files: BundleFiles,
     private readonly limits: BufferLimits,
   ) {}
 
@@ -71,14 +71,14 @@ export class Pipeline {
   static async load(manifestUrl: string, options: LoadOptions = {}): Promise<Pipeline> {
     const { signal, onProgress } = options;
     const report: OnProgress = onProgress ?? ignore;
-    const store = options.cache === false ? NO_STORE : await openStore();
+    const store = options.cache === false ? NO_CACHE : await openCache();
     const text = await fetchText(manifestUrl, store, signal);
     const manifest = parseManifest(text, manifestUrl);
     const gpu = await requestGpu(manifest.requires);
-    const files = new Files(manifestUrl, store, fileSizes(manifest), options.onNotice ?? ignore);
+    const files = new BundleFiles(manifestUrl, store, fileSizes(manifest), options.onNotice ?? ignore);
     const wasm = await files.get(
       manifest.library,
-      counter(report, "library", manifest.library.bytes, manifest.library.file),
+      countProgress(report, "library", manifest.library.bytes, manifest.library.file),
       signal,
     );
     const tokenizers = await loadTokenizers(manifest, files, signal);
@@ -89,10 +89,10 @@ export class Pipeline {
       abilities: gpu.abilities,
     });
     try {
-      const components = new Components(runtime, manifest, files, options.offload ?? false);
+      const components = new ResidentComponents(runtime, manifest, files, options.offload ?? false);
       const model = new Model(manifest, runtime, components);
-      const encoder = new TextStage(model, tokenizers);
-      const decoder = new Decoder(model, options.tiling ?? false, gpu.device.limits);
+      const encoder = new PromptEncoder(model, tokenizers);
+      const decoder = new VaeDecoder(model, options.tiling ?? false, gpu.device.limits);
       const { limits } = gpu.device;
       const pipeline = new Pipeline(model, gpu.adapter, encoder, decoder, files, limits);
       const size = drawableSizes(manifest, limits)[0] ?? manifest.defaults.size;
@@ -126,7 +126,7 @@ export class Pipeline {
     const guided = manifest.defaults.guidance_scale > 1;
     const prepare = async (either: AbortSignal): Promise<void> =>
       this.prepare(size, guided, reportLater, either);
-    await together([loadWeights, prepare], signal);
+    await runTogether([loadWeights, prepare], signal);
     throwIfAborted(signal); // the last that was told may have been too much
   }
 
@@ -274,7 +274,7 @@ export class Pipeline {
 
   private async draw(
     prompt: string,
-    options: ResolvedOptions,
+    options: GenerationRequest,
     onProgress: OnProgress,
     signal?: AbortSignal,
   ): Promise<Generated> {
@@ -304,8 +304,8 @@ export class Pipeline {
       const { scheduler, steps, eta } = options;
       const run = layOutRun(this.manifest.scheduler, scheduler, steps, eta);
       const atOnce = this.guidesAtOnce(options.size);
-      const predictor = new Predictor(this.model, options.size, options.guidanceScale, atOnce);
-      const denoiser = new Denoiser(this.model, predictor, run, options);
+      const predictor = new NoisePredictor(this.model, options.size, options.guidanceScale, atOnce);
+      const denoiser = new DenoiseLoop(this.model, predictor, run, options);
       await this.need("denoiser", onProgress, signal);
       for (let image = 0; image < options.images; image++) {
         const texts = { conditional, unconditional };
@@ -342,7 +342,7 @@ export class Pipeline {
 
 async function loadTokenizers(
   manifest: Manifest,
-  files: Files,
+  files: BundleFiles,
   signal?: AbortSignal,
 ): Promise<Tokenizers> {
   const fetched = new Map<string, string>(); // several encoders may share one file
@@ -357,7 +357,7 @@ async function loadTokenizers(
   return tokenizers;
 }
 
-function describe(manifest: Manifest, prompt: string, options: ResolvedOptions): Settings {
+function describe(manifest: Manifest, prompt: string, options: GenerationRequest): Settings {
   const { negativePrompt, steps, scheduler, guidanceScale, seed, eta, size } = options;
   const [width, height] = size;
   const model = manifest.model.name;

@@ -1,10 +1,10 @@
 /** A component: parameters on the GPU and the functions that read them. */
 
-import type { OnBytes } from "./download";
-import type { Files } from "./bundle_files";
-import type { ComponentEntry, ParameterRecord } from "./manifest";
-import { inOrder } from "../util/concurrency";
-import type { Parameters, Runtime, Tensor } from "../gpu/tvm/runtime";
+import type { OnBytes } from "../bundle/download";
+import type { BundleFiles } from "../bundle/bundle_files";
+import type { ComponentEntry, ParameterRecord } from "../bundle/manifest";
+import { mapInOrder } from "../util/concurrency";
+import type { Parameters, Runtime, Tensor } from "./tvm/runtime";
 
 /** Shards that are on their way at once. */
 const PARALLEL = 4;
@@ -18,7 +18,7 @@ const PARALLEL = 4;
 export async function loadParameters(
   runtime: Runtime,
   component: ComponentEntry,
-  files: Files,
+  files: BundleFiles,
   onBytes: OnBytes,
   signal?: AbortSignal,
 ): Promise<Parameters> {
@@ -26,7 +26,7 @@ export async function loadParameters(
   let pending = new Uint8Array(0);
   let offset = 0; // of the first pending byte in the component's stream
   try {
-    const shards = inOrder(component.shards, PARALLEL, (shard) =>
+    const shards = mapInOrder(component.shards, PARALLEL, (shard) =>
       files.get(shard, onBytes, signal),
     );
     for await (const shard of shards) {

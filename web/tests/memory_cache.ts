@@ -1,7 +1,7 @@
-import type { Store } from "../src/bundle/cache";
+import type { FileCache } from "../src/bundle/cache";
 
 /** A store in memory, with room for so many files. */
-export class MemoryStore implements Store {
+export class MemoryCache implements FileCache {
   readonly kept = new Map<string, ArrayBuffer>();
 
   constructor(private readonly room = Infinity) {}

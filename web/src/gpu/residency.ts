@@ -1,13 +1,13 @@
 /** Which components have their parameters on the GPU, and which are evicted when. */
 
-import type { Files } from "./bundle_files";
-import type { Manifest, Role } from "./manifest";
-import { counter } from "../api/progress";
+import type { BundleFiles } from "../bundle/bundle_files";
+import type { Manifest, Role } from "../bundle/manifest";
+import { countProgress } from "../api/progress";
 import type { OnProgress } from "../api/progress";
-import type { Parameters, Runtime } from "../gpu/tvm/runtime";
+import type { Parameters, Runtime } from "./tvm/runtime";
 import { loadParameters } from "./parameters";
 
-export class Components {
+export class ResidentComponents {
   private readonly resident = new Map<string, Parameters>();
   /** The stage that worked last. */
   private stage: Role | undefined;
@@ -19,7 +19,7 @@ export class Components {
   constructor(
     private readonly runtime: Runtime,
     private readonly manifest: Manifest,
-    private readonly files: Files,
+    private readonly files: BundleFiles,
     readonly offload: boolean,
   ) {}
 
@@ -55,7 +55,7 @@ export class Components {
     const missing = names.filter((name) => !this.resident.has(name));
     const entries = missing.map((name) => [name, this.manifest.components[name]!] as const);
     const total = entries.reduce((sum, [, component]) => sum + component.bytes, 0);
-    const onBytes = counter(report, "parameters", total);
+    const onBytes = countProgress(report, "parameters", total);
     for (const [name, component] of entries) {
       const loaded = await loadParameters(this.runtime, component, this.files, onBytes, signal);
       this.resident.set(name, loaded);
