@@ -1,3 +1,4 @@
+/** The TypeScript unit tests: which files, and how their coverage is counted. */
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
