@@ -1,4 +1,4 @@
-"""Folders that appear whole."""
+"""Folders that appear whole or not at all, and one that a failed build leaves for the next."""
 
 import threading
 import time
@@ -6,7 +6,7 @@ import time
 import pytest
 
 from wsd.errors import UsageError
-from wsd.util.files import write_folder_atomically, write_once
+from wsd.util.files import resumable_folder, write_folder_atomically, write_once
 
 
 def test_of_two_that_make_the_same_one_waits(tmp_path):
@@ -51,3 +51,37 @@ def test_what_a_person_named_is_never_replaced(tmp_path):
     with pytest.raises(UsageError, match="already exists"):
         write()
     assert list(out.iterdir()) == []
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("WSD_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def fail_in_resumable_folder(key):
+    with resumable_folder(key) as folder:
+        (folder / "part").write_text("done so far")
+        raise OSError("full")
+
+
+@pytest.mark.usefixtures("cache")
+def test_the_next_build_continues_where_one_failed():
+    with pytest.raises(OSError, match="full"):
+        fail_in_resumable_folder("a" * 64)
+    with resumable_folder("a" * 64) as folder:
+        assert (folder / "part").read_text() == "done so far"
+    assert not folder.exists()
+    with resumable_folder("a" * 64) as folder:
+        assert not (folder / "part").exists()
+
+
+@pytest.mark.usefixtures("cache")
+def test_two_builds_of_the_same_do_not_share_a_resumable_folder():
+    with resumable_folder("a" * 64) as first:
+        (first / "part").write_text("first")
+        with resumable_folder("a" * 64) as second:
+            assert second != first
+            assert list(second.iterdir()) == []
+        assert not second.exists()
+        assert (first / "part").read_text() == "first"

@@ -27,10 +27,9 @@ from wsd.models.registry import Component
 from wsd.spec.parameter import Parameter, shapes
 from wsd.spec.roles import DENOISER, TEXT_ENCODER, VAE_DECODER
 from wsd.supply_chain.materials import python_materials
-from wsd.util.files import PACKAGE, check_absent, write_folder_atomically
+from wsd.util.files import PACKAGE, check_absent, resumable_folder, write_folder_atomically
 from wsd.util.hashing import canonical_json, digest_tree, sha256_bytes, sha256_file
 from wsd.util.progress import Progress
-from wsd.util.resumable import resumable
 
 # What decides a shard's bytes, besides the checkpoint.
 _SHARD_SOURCES = [
@@ -113,7 +112,7 @@ def _write_model(
     family = checkpoint.family
     total = sum(len(records) for records in library.parameters.values())
     key = _parameters_key(checkpoint, library)
-    with progress.stage("parameters", total=total) as advance, resumable(key) as unfinished:
+    with progress.stage("parameters", total=total) as advance, resumable_folder(key) as unfinished:
         components = {
             component.name: _write_component(checkpoint, library, component, unfinished, advance)
             for component in family.components

@@ -1,4 +1,4 @@
-"""Where WSD keeps things, and how a folder appears whole or not at all."""
+"""Files and folders: where WSD keeps them, and how they appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
+import platformdirs
+from filelock import FileLock, Timeout
 
 from wsd.errors import UsageError
 
@@ -19,15 +20,14 @@ REPOSITORY = PACKAGE.parent
 
 
 def cache_folder() -> Path:
-    """Return the folder for compiled libraries and runtime objects.
+    """Return the folder for compiled libraries, runtime objects and random checkpoints.
 
-    ``WSD_CACHE`` names it; otherwise it follows the XDG base directory
-    specification: ``$XDG_CACHE_HOME/wsd`` or ``~/.cache/wsd``.
+    ``WSD_CACHE`` names it; otherwise it is the user's cache folder on this platform, which is
+    ``$XDG_CACHE_HOME/wsd`` or ``~/.cache/wsd`` on Linux.
     """
     if named := os.environ.get("WSD_CACHE"):
         return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "wsd"
+    return platformdirs.user_cache_path("wsd", appauthor=False)
 
 
 def check_absent(out: Path) -> None:
@@ -66,7 +66,7 @@ def write_once(
 ) -> None:
     """Make a folder that is kept under a digest, unless it is there and whole.
 
-    Another process that makes the same is waited for: both would hold the same.
+    If another process is making the same folder, this one waits for it and uses its result.
 
     Args:
         folder: what is made.
@@ -95,3 +95,32 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
         Path(name).rename(path)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def resumable_folder(key: str) -> Iterator[Path]:
+    """Yield a folder that outlives a failed build, so that the next one continues in it.
+
+    The folder is removed when the block succeeds and kept when it fails. While another process
+    works in it, this process gets a temporary folder instead.
+
+    Args:
+        key: digest of everything that decides the result.
+    """
+    root = cache_folder() / "unfinished"
+    folder = root / key[:24]
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(root / f".{folder.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        with tempfile.TemporaryDirectory(dir=root) as temporary:
+            yield Path(temporary)
+        return
+    try:
+        # Another process may have finished the work, and removed the folder, just before.
+        folder.mkdir(exist_ok=True)
+        yield folder
+        shutil.rmtree(folder)
+    finally:
+        lock.release()

@@ -1,4 +1,4 @@
-"""The only caller of :mod:`subprocess`."""
+"""Run programs; the only module of the package that starts one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(
     *,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-    hint: str = "the lines above are the program's own words",
+    hint: str = "see its output above",
     check: bool = True,
     timeout: float | None = None,
 ) -> str:
