@@ -5,7 +5,7 @@ from tvm import relax
 
 from wsd.compiler import tvm_compat
 from wsd.compiler.driver import _parts
-from wsd.compiler.passes.channels_last import channels_last, permuted
+from wsd.compiler.passes.channels_last import channels_last
 from wsd.frontend.export import trace_component
 from wsd.models.registry import find_family
 
@@ -15,7 +15,7 @@ def transposes(module):
     found = []
 
     def visit(expression):
-        what = permuted(expression)
+        what = tvm_compat.permuted(expression)
         if what is not None and len(what[1]) > 2:
             found.append(tuple(tvm_compat.shape_of(what[0])))
 

@@ -20,7 +20,7 @@ from wsd.compiler.passes.pack_parameters import store_parameters
 from wsd.compiler.pipeline import MAX_STORAGE_BUFFERS, apply_passes
 from wsd.compiler.tir.dequantize import UNPACK
 from wsd.compiler.tir.image import image_to_rgba
-from wsd.compiler.tir.linear_combination import TERMS, linear_combination
+from wsd.compiler.tir.linear_combination import linear_combination
 from wsd.compiler.wasm.link import link_library
 from wsd.errors import CompileError, UsageError
 from wsd.frontend.entry_points import EntryPointModule, make_entry_points
@@ -28,7 +28,12 @@ from wsd.frontend.export import Trace, trace_component
 from wsd.models.instantiate import build_skeleton
 from wsd.models.registry import Component, Family
 from wsd.spec.parameter import Parameter
-from wsd.spec.roles import DENOISER, IMAGE_TO_RGBA, LINEAR_COMBINATION
+from wsd.spec.roles import (
+    DENOISER,
+    IMAGE_TO_RGBA,
+    LINEAR_COMBINATION,
+    LINEAR_COMBINATION_TERMS,
+)
 from wsd.spec.tensor import TensorSpec
 from wsd.supply_chain.materials import compiler_materials
 from wsd.util.files import cache_folder, write_once
@@ -123,8 +128,7 @@ def _planned(
     entry: EntryPoint, plan: tvm_compat.Plan, shaders: dict[str, str], operations: dict[str, int]
 ) -> EntryPoint:
     """Return a function with what is known of it once it is compiled."""
-    # A function becomes the shaders ``name_kernel``, ``name_kernel_1`` ….
-    calls = {name: plan.calls[name.rpartition("_kernel")[0]] for name in shaders}
+    calls = {name: plan.calls[tvm_compat.function_of_kernel(name)] for name in shaders}
     return replace(
         entry,
         workspace_bytes=plan.workspace_bytes,
@@ -163,14 +167,14 @@ def _entry_points(
         suffix = f"{width}x{height}"
         factor = family.vae_scale_factor
         latents = (1, channels, height // factor, width // factor)
-        terms = tuple(TensorSpec(f"term{n}", latents) for n in range(TERMS))
+        terms = tuple(TensorSpec(f"term{n}", latents) for n in range(LINEAR_COMBINATION_TERMS))
         entries += [
             EntryPoint(
                 f"linear_combination_{suffix}",
                 LINEAR_COMBINATION,
                 None,
                 (width, height),
-                (*terms, TensorSpec("coefficients", (TERMS,))),
+                (*terms, TensorSpec("coefficients", (LINEAR_COMBINATION_TERMS,))),
                 (TensorSpec("sum", latents),),
             ),
             EntryPoint(
@@ -224,7 +228,7 @@ def _check_nothing_unpacked(shaders: dict[str, str]) -> None:
 
 
 def _check_storage_buffers(shaders: dict[str, str]) -> int:
-    counts = {name: code.count("var<storage") for name, code in shaders.items()}
+    counts = {name: len(tvm_compat.storage_buffers(code)) for name, code in shaders.items()}
     name, most = max(counts.items(), key=lambda item: item[1])
     if most > MAX_STORAGE_BUFFERS:
         raise CompileError(

@@ -1,20 +1,55 @@
-"""The functions of a compiled module that have variants in WGSL (:mod:`wsd.kernels`)."""
+"""Match the TIR functions of a module that written kernels (:mod:`wsd.kernels`) can replace."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from wsd.compiler import tvm_compat
 from wsd.compiler.match.attention import match_attention
 from wsd.compiler.match.gemm import match_gemm
 from wsd.compiler.match.norm_sums import match_norm_sums
-from wsd.compiler.tvm_compat import kernel_name, storage_buffers
 from wsd.errors import CompileError
 from wsd.kernels.problem import GemmProblem
-from wsd.kernels.select import attention_variants, product_variants, sums_variants
-from wsd.kernels.serialize import variant_table
+from wsd.kernels.registry import Problem
+from wsd.kernels.select import select_variants
+from wsd.kernels.serialize import KernelTable, kernel_table
 from wsd.kernels.variant import Variant
+
+
+@dataclass(frozen=True)
+class Match:
+    """A problem that a TIR function computes, and what may run in the function's place.
+
+    Attributes:
+        problem: its buffers are named as the function's.
+        variants: the fastest first; none if only the generated kernel is worth running.
+    """
+
+    problem: Problem
+    variants: tuple[Variant, ...]
+
+
+def match_function(name: str, function: Any) -> Match | None:
+    """Return the problem that a TIR function computes, or None if no pattern matches.
+
+    Args:
+        name: the function's name in its module.
+        function: its TIR, after fusion and before scheduling.
+    """
+    problem: Problem | None = match_gemm(function) or match_norm_sums(name, function)
+    if problem is not None:
+        return Match(problem, tuple(select_variants(problem)))
+    if attention := match_attention(function):
+        kind, problem = attention
+        variants = select_variants(problem)
+        if kind == "statistics":
+            # The attention variants compute the softmax statistics themselves, so that where
+            # one of them runs, the function that computes them alone has nothing to launch.
+            variants = [replace(v, launches=(), operations=0) for v in variants]
+        return Match(problem, tuple(variants))
+    return None
 
 
 def find_variants(
@@ -26,58 +61,49 @@ def find_variants(
         functions: function name → its TIR.
 
     Returns:
-        (function name → variants, the products among them for
+        (function name → variants, the GEMM problems among them for
         :mod:`wsd.evaluate.tune_kernels`).
     """
-    found: dict[str, list[Variant]] = {}
-    products: list[GemmProblem] = []
-    for name, function in functions.items():
-        product = match_gemm(function)
-        if product is not None:
-            variants = product_variants(product)
-            products += [product] if variants else []
-        elif sums := match_norm_sums(name, function):
-            variants = sums_variants(sums)
-        elif attention := match_attention(function):
-            kind, what = attention
-            variants = attention_variants(what)
-            if kind == "statistics" and variants:
-                # The other kernel computes them as it goes, wherever it can run.
-                variants = [replace(v, launches=(), operations=0) for v in variants]
-        else:
-            continue
-        if variants:
-            found[name] = variants
-    return found, products
+    matches = {name: match_function(name, function) for name, function in functions.items()}
+    found = {name: match for name, match in matches.items() if match and match.variants}
+    problems = [m.problem for m in found.values() if isinstance(m.problem, GemmProblem)]
+    return {name: list(match.variants) for name, match in found.items()}, problems
 
 
 def shader_variants(
-    variants: Mapping[str, list[Variant]], moved: Mapping[str, int], shaders: Mapping[str, str]
-) -> dict[str, Any]:
-    """Return the table of variants by the names of the shaders whose place they take.
+    variants: Mapping[str, list[Variant]],
+    bytes_accessed: Mapping[str, int],
+    shaders: Mapping[str, str],
+) -> KernelTable:
+    """Return the contents of kernels.json: variants by the names of the shaders they replace.
 
     Args:
         variants: function name → its variants.
-        moved: function name → bytes that it reads and writes.
-        shaders: kernel name → WGSL.
+        bytes_accessed: function name → bytes that one call reads and writes.
+        shaders: kernel name → generated WGSL.
 
     Raises:
-        CompileError: if a shader's buffers are not those of its function.
+        CompileError: if a generated shader does not have the buffers of its function.
     """
-    chosen, orders = {}, {}
-    for name, found in variants.items():
-        shader = kernel_name(name)
-        if shader not in shaders:
-            continue  # nothing calls it
-        chosen[shader] = found
-        orders[shader] = storage_buffers(shaders[shader])
-        wanted = {name for v in found for launch in v.launches for name in launch.buffers if name}
-        if missing := wanted - set(orders[shader]):
+    found: dict[str, list[Variant]] = {}
+    arguments: dict[str, list[str]] = {}
+    for function, selected in variants.items():
+        kernel = tvm_compat.kernel_name(function)
+        if kernel not in shaders:
+            continue  # No entry point calls the function.
+        found[kernel] = selected
+        arguments[kernel] = tvm_compat.storage_buffers(shaders[kernel])
+        needed = {
+            name for v in selected for launch in v.launches for name in launch.buffers if name
+        }
+        if missing := needed - set(arguments[kernel]):
             raise CompileError(
-                f"kernel {shader} has no buffer {min(missing)}",
-                "TVM names buffers otherwise: see wsd/compiler/match/replace.py",
+                f"generated kernel {kernel} has no buffer {min(missing)}, which the variant "
+                f"{selected[0].name} binds; its buffers: {', '.join(arguments[kernel]) or 'none'}",
+                f"TVM {tvm_compat.version()} names the buffers of its shaders in a new way: adapt "
+                "storage_buffers and name_of in wsd/compiler/tvm_compat",
             )
-    # The first of a function's shaders stands for all.
-    named = {kernel_name(name): count for name, count in moved.items()}
-    known = {name: count for name, count in named.items() if name in shaders}
-    return variant_table(chosen, orders, known)
+    # A function that became several shaders is counted at the first of them.
+    by_kernel = {tvm_compat.kernel_name(name): count for name, count in bytes_accessed.items()}
+    known = {kernel: count for kernel, count in by_kernel.items() if kernel in shaders}
+    return kernel_table(found, arguments, known)

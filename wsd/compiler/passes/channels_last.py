@@ -16,7 +16,7 @@ from typing import Any
 
 from tvm import relax
 
-from wsd.compiler.tvm_compat import IRModule, operator_name, shape_of
+from wsd.compiler.tvm_compat import IRModule, operator_name, permuted, shape_of
 
 _ELEMENTWISE = ("relax.nn.silu", "relax.nn.gelu", "relax.sigmoid", "relax.exp", "relax.tanh")
 _BINARY = {
@@ -46,17 +46,6 @@ def _first(rank: int) -> list[int]:
 def _last(rank: int) -> list[int]:
     """Return the axes of a transpose from channels first to channels last."""
     return [0, *range(2, rank), 1]
-
-
-def permuted(expression: Any) -> tuple[Any, list[int]] | None:
-    """Return what a transpose transposes and its axes, or None if it is none."""
-    if operator_name(expression) != "relax.permute_dims":
-        return None
-    (inner,) = expression.args
-    axes = expression.attrs.axes
-    if axes is None:
-        return inner, list(range(len(shape_of(inner))))[::-1]
-    return inner, [int(axis) for axis in axes]
 
 
 @relax.expr_functor.mutator

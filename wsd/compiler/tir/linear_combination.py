@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from tvm import te
 
-# Enough for PNDM's sample and four remembered predictions; with coefficients
-# and result that is seven storage buffers, and every WebGPU adapter has eight.
-TERMS = 5
-
 
 def linear_combination(*operands: te.Tensor) -> te.Tensor:
     """Add scaled latents.
 
     Args:
-        operands: ``TERMS`` tensors of one shape, float32, then their
-            coefficients (TERMS,) float32. A term that is not wanted gets any
+        operands: ``LINEAR_COMBINATION_TERMS`` tensors of one shape, float32, then their
+            coefficients (LINEAR_COMBINATION_TERMS,) float32. An unused term gets any
             finite tensor and the coefficient 0.
 
     Returns:

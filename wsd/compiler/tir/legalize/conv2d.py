@@ -15,9 +15,8 @@ from typing import Any
 import tvm
 from tvm import relax, te
 
-from wsd.compiler.passes.channels_last import permuted
 from wsd.compiler.tir.dequantize import packed_operand, scaled
-from wsd.compiler.tvm_compat import gemm_attributes, operator_name, shape_of, tir
+from wsd.compiler.tvm_compat import gemm_attributes, operator_name, permuted, shape_of, tir
 
 _default_conv2d = tvm.ir.Op.get("relax.nn.conv2d").get_attr("FLegalize")
 # From the weight as it is stored to the weight as PyTorch has it.

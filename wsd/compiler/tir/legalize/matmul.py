@@ -16,12 +16,7 @@ import tvm
 from tvm import relax, te
 
 from wsd.compiler.tir.dequantize import Operand, packed_operand, scaled
-from wsd.compiler.tvm_compat import operator_name, shape_of
-
-
-def _as_index(axes: Any) -> list[int]:
-    return [int(axis) for axis in axes]
-
+from wsd.compiler.tvm_compat import permuted
 
 _default_legalize = tvm.ir.Op.get("relax.matmul").get_attr("FLegalize")
 
@@ -34,13 +29,10 @@ def legalize_matmul(builder: Any, call: Any) -> Any:
     """
     left, right = call.args
     binding = builder.lookup_binding(right) if isinstance(right, relax.Var) else None
-    if not (
-        operator_name(binding) == "relax.permute_dims"
-        and len(shape_of(binding.args[0])) == 2
-        and (binding.attrs.axes is None or _as_index(binding.attrs.axes) == [1, 0])
-    ):
+    found = permuted(binding)
+    if found is None or found[1] != [1, 0]:
         return _default_legalize(builder, call)
-    operand = packed_operand(builder, binding.args[0])
+    operand = packed_operand(builder, found[0])
     return builder.call_te(
         partial(_matmul_transposed, operand), left, *operand.arguments,
         primfunc_name_hint="linear", primfunc_attrs=operand.attributes,

@@ -1,0 +1,89 @@
+"""The only package that knows which TVM is installed, and how TVM names things.
+
+WSD runs on two versions: v0.21.0 built from source (the reference lane) and the ``apache-tvm``
+wheel, 0.27 (the quick lane). Everything that differs between them is here: module names,
+arguments of importers, node classes, where the WebAssembly runtime's sources lie. TVM's naming
+conventions are here too: how kernels and their buffers are named in WGSL, and the integers of
+``op_pattern``.
+"""
+
+from __future__ import annotations
+
+from wsd.compiler.tvm_compat.build import (
+    Executable,
+    Plan,
+    build,
+    export_objects,
+    function_of_kernel,
+    kernel_name,
+    shaders,
+    storage_buffers,
+    target,
+)
+from wsd.compiler.tvm_compat.relax import (
+    IRModule,
+    add_function,
+    import_program,
+    kernel_functions,
+    operator_name,
+    permuted,
+    shape_of,
+    tensor_variable,
+)
+from wsd.compiler.tvm_compat.runtime_sources import WasmSources, tvmjs_source, wasm_sources
+from wsd.compiler.tvm_compat.tir import (
+    Schedule,
+    ScheduleError,
+    analyzer,
+    block_named,
+    buffer_of,
+    buffers_of,
+    dlight,
+    estimate_operations,
+    gemm_attributes,
+    name_of,
+    node_kind,
+    normalize_prim_func,
+    opaque_attributes,
+    tir,
+)
+from wsd.compiler.tvm_compat.version import is_reference_lane, version
+
+__all__ = [
+    "Executable",
+    "IRModule",
+    "Plan",
+    "Schedule",
+    "ScheduleError",
+    "WasmSources",
+    "add_function",
+    "analyzer",
+    "block_named",
+    "buffer_of",
+    "buffers_of",
+    "build",
+    "dlight",
+    "estimate_operations",
+    "export_objects",
+    "function_of_kernel",
+    "gemm_attributes",
+    "import_program",
+    "is_reference_lane",
+    "kernel_functions",
+    "kernel_name",
+    "name_of",
+    "node_kind",
+    "normalize_prim_func",
+    "opaque_attributes",
+    "operator_name",
+    "permuted",
+    "shaders",
+    "shape_of",
+    "storage_buffers",
+    "target",
+    "tensor_variable",
+    "tir",
+    "tvmjs_source",
+    "version",
+    "wasm_sources",
+]
