@@ -83,7 +83,12 @@ def emulated(variant: Variant) -> Variant:
         for text in (launch.head + launch.body for launch in launches)
     )
     return replace(
-        variant, launches=launches, features=(), matrix=None, lanes=None, shared_bytes=shared
+        variant,
+        launches=launches,
+        features=(),
+        subgroup_matrix=None,
+        subgroup_size=None,
+        shared_bytes=shared,
     )
 
 

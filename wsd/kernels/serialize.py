@@ -1,50 +1,157 @@
-"""Variants as the browser reads them: one JSON file, texts that kernels share written once."""
+"""The file kernels.json: a bundle's written kernels, as the browser reads them.
+
+Texts that kernels share are written once. ``web/src/gpu/kernel_variants.ts`` reads the file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, TypedDict, cast
 
+from wsd.kernels.registry import PROBLEM_NAMES, ProblemName, kind_named
 from wsd.kernels.variant import Launch, Variant
 
+# Version 1 had no names: web/src/gpu/kernel_table.ts still reads it.
+VERSION = 2
 
-def variant_table(
+
+class LaunchEntry(TypedDict):
+    """One dispatch.
+
+    Attributes:
+        head: first part of the WGSL.
+        body: index of the rest in ``bodies``.
+        grid: workgroups along x, y and z.
+        arguments: for each binding, which of the kernel's arguments it is; -1 is the scratch
+            buffer.
+    """
+
+    head: str
+    body: int
+    grid: list[int]
+    arguments: list[int]
+
+
+class VariantEntry(TypedDict):
+    """A variant; the fields are those of :class:`wsd.kernels.variant.Variant`."""
+
+    name: str
+    problem: ProblemName
+    features: list[str]
+    threads: int
+    shared_bytes: int
+    subgroup_matrix: list[int] | None
+    subgroup_size: list[int] | None
+    scratch_bytes: int
+    operations: int
+    launches: list[LaunchEntry]
+
+
+class KernelTable(TypedDict):
+    """The whole file.
+
+    Attributes:
+        version: of the format.
+        bodies: texts that launches share.
+        kernels: kernel name → its variants, the fastest first.
+        bytes: kernel name → bytes that one call reads and writes, of every kernel.
+    """
+
+    version: Literal[2]
+    bodies: list[str]
+    kernels: dict[str, list[VariantEntry]]
+    bytes: dict[str, int]
+
+
+def kernel_table(
     variants: Mapping[str, Sequence[Variant]],
-    orders: Mapping[str, Sequence[str]],
-    moved: Mapping[str, int],
-) -> dict[str, Any]:
-    """Return the table of variants.
+    arguments: Mapping[str, Sequence[str]],
+    bytes_accessed: Mapping[str, int],
+) -> KernelTable:
+    """Return the contents of kernels.json.
 
     Args:
-        variants: kernel name → its variants, best first.
-        orders: kernel name → names of its buffers, in the order of its arguments.
-        moved: kernel name → bytes that it reads and writes, of those without variants too.
+        variants: kernel name → its variants, the fastest first.
+        arguments: kernel name → names of its buffers, in the order of its arguments.
+        bytes_accessed: kernel name → bytes that it reads and writes, of every kernel.
     """
     bodies: dict[str, int] = {}
-
-    def launch_entry(launch: Launch, order: Sequence[str]) -> dict[str, Any]:
-        return {
-            "head": launch.head,
-            "body": bodies.setdefault(launch.body, len(bodies)),
-            "grid": list(launch.grid),
-            # Which of the kernel's arguments each binding is; -1 is the scratch buffer.
-            "arguments": [-1 if name is None else order.index(name) for name in launch.buffers],
-        }
-
     kernels = {
-        name: [
-            {
-                "features": list(variant.features),
-                "threads": variant.threads,
-                "shared_bytes": variant.shared_bytes,
-                "matrix": None if variant.matrix is None else list(variant.matrix),
-                "lanes": None if variant.lanes is None else list(variant.lanes),
-                "scratch_bytes": variant.scratch_bytes,
-                "operations": variant.operations,
-                "launches": [launch_entry(launch, orders[name]) for launch in variant.launches],
-            }
-            for variant in found
-        ]
+        name: [_write_variant(variant, arguments[name], bodies) for variant in found]
         for name, found in variants.items()
     }
-    return {"bodies": list(bodies), "kernels": kernels, "bytes": dict(moved)}
+    return {
+        "version": VERSION,
+        "bodies": list(bodies),
+        "kernels": kernels,
+        "bytes": dict(bytes_accessed),
+    }
+
+
+def _write_variant(
+    variant: Variant, arguments: Sequence[str], bodies: dict[str, int]
+) -> VariantEntry:
+    return {
+        "name": variant.name,
+        "problem": PROBLEM_NAMES[kind_named(variant.name).problem],
+        "features": list(variant.features),
+        "threads": variant.threads,
+        "shared_bytes": variant.shared_bytes,
+        "subgroup_matrix": _list(variant.subgroup_matrix),
+        "subgroup_size": _list(variant.subgroup_size),
+        "scratch_bytes": variant.scratch_bytes,
+        "operations": variant.operations,
+        "launches": [
+            {
+                "head": launch.head,
+                "body": bodies.setdefault(launch.body, len(bodies)),
+                "grid": list(launch.grid),
+                "arguments": [
+                    -1 if name is None else arguments.index(name) for name in launch.buffers
+                ],
+            }
+            for launch in variant.launches
+        ],
+    }
+
+
+def read_variants(table: KernelTable, kernel: str, arguments: Sequence[str]) -> list[Variant]:
+    """Return a kernel's variants from a table: the inverse of :func:`kernel_table`.
+
+    Args:
+        table: the contents of kernels.json.
+        kernel: its name.
+        arguments: names of its buffers, in the order of its arguments.
+    """
+    return [
+        Variant(
+            launches=tuple(
+                Launch(
+                    head=launch["head"],
+                    body=table["bodies"][launch["body"]],
+                    grid=cast("tuple[int, int, int]", tuple(launch["grid"])),
+                    buffers=tuple(
+                        None if index < 0 else arguments[index] for index in launch["arguments"]
+                    ),
+                )
+                for launch in entry["launches"]
+            ),
+            name=entry["name"],
+            features=tuple(entry["features"]),
+            threads=entry["threads"],
+            shared_bytes=entry["shared_bytes"],
+            subgroup_matrix=cast("tuple[int, int, int] | None", _tuple(entry["subgroup_matrix"])),
+            subgroup_size=cast("tuple[int, int] | None", _tuple(entry["subgroup_size"])),
+            scratch_bytes=entry["scratch_bytes"],
+            operations=entry["operations"],
+        )
+        for entry in table["kernels"].get(kernel, [])
+    ]
+
+
+def _list(numbers: Iterable[int] | None) -> list[int] | None:
+    return None if numbers is None else list(numbers)
+
+
+def _tuple(numbers: Iterable[int] | None) -> tuple[int, ...] | None:
+    return None if numbers is None else tuple(numbers)

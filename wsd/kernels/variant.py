@@ -1,18 +1,20 @@
-"""A kernel in WGSL that may take the place of the one TVM generated."""
+"""A kernel in WGSL that may run in the place of one that TVM generated."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Values that a load takes at once.
+# Scalars of one vector load: a vec4.
 VECTOR = 4
-# Threads that a workgroup may have on every WebGPU adapter.
+# Threads of a workgroup and bytes of shared memory that every WebGPU adapter allows: the
+# defaults of maxComputeInvocationsPerWorkgroup and maxComputeWorkgroupStorageSize.
 BASELINE_MAX_THREADS = 256
-# And bytes that it may share.
 BASELINE_MAX_SHARED_BYTES = 16384
+# Names of the WebGPU features that variants need.
 F16 = "shader-f16"
 SUBGROUPS = "subgroups"
-MATRIX = "chromium-experimental-subgroup-matrix"
+SUBGROUP_MATRIX = "chromium-experimental-subgroup-matrix"
+FEATURES = (F16, SUBGROUPS, SUBGROUP_MATRIX)
 
 
 @dataclass(frozen=True)
@@ -20,10 +22,11 @@ class Launch:
     """One dispatch of a variant.
 
     Attributes:
-        head: what differs between kernels of one body: constants and the epilogue.
-        body: the rest, shared by every kernel of the same tiles.
+        head: WGSL in which kernels of one body differ: bindings, constants and the epilogue.
+        body: the rest of the shader, shared by all kernels with the same tile.
         grid: workgroups along x, y and z.
-        buffers: names of the PrimFunc's buffers in order of binding; None for scratch.
+        buffers: names of the PrimFunc's buffers in the order of the bindings; None stands for
+            the scratch buffer.
     """
 
     head: str
@@ -34,24 +37,27 @@ class Launch:
 
 @dataclass(frozen=True)
 class Variant:
-    """What runs instead of a generated kernel, where the GPU can.
+    """Launches that compute what a generated kernel computes, and what they require.
 
     Attributes:
-        launches: dispatches, in order.
-        features: WebGPU features that they need.
-        threads: of the largest workgroup.
-        shared_bytes: of the most shared memory.
-        matrix: of a variant on matrix units, rows, columns and depth of their unit.
-        lanes: least and most threads of a subgroup that they can do with, None for any.
-        scratch_bytes: of a buffer that the launches share, or 0.
-        operations: floating-point operations, as published counts have them.
+        launches: dispatches, in order; none if another kernel's variant does the work.
+        name: of its kind in the registry (:mod:`wsd.kernels.registry`), which sets it.
+        features: WebGPU features that the launches need.
+        threads: threads of the largest workgroup.
+        shared_bytes: the most shared memory of one workgroup.
+        subgroup_matrix: (M, N, K) of the subgroup matrix operation, f16 operands and f32
+            results; None if there is none.
+        subgroup_size: (smallest, largest) subgroup size that works; None for any.
+        scratch_bytes: size of a buffer that the launches share, or 0.
+        operations: floating-point operations, two for a multiply-add, as papers count them.
     """
 
     launches: tuple[Launch, ...]
+    name: str = ""
     features: tuple[str, ...] = ()
     threads: int = BASELINE_MAX_THREADS
     shared_bytes: int = 0
-    matrix: tuple[int, int, int] | None = None
-    lanes: tuple[int, int] | None = None
+    subgroup_matrix: tuple[int, int, int] | None = None
+    subgroup_size: tuple[int, int] | None = None
     scratch_bytes: int = 0
     operations: int = 0

@@ -32,14 +32,14 @@ class KernelHost:
     def supports(self, variant: Variant) -> bool:
         """Tell whether the adapter can run a variant."""
         limits = self.adapter["limits"]
-        least, most = variant.lanes or (0, math.inf)
+        least, most = variant.subgroup_size or (0, math.inf)
         smallest, largest = self.adapter["subgroups"]
         units = [tuple(found[2:]) for found in self.adapter["matrices"] if found[1] == "f32"]
         return (
             set(variant.features) <= set(self.adapter["features"])
             and variant.threads <= limits["maxComputeInvocationsPerWorkgroup"]
             and variant.shared_bytes <= limits["maxComputeWorkgroupStorageSize"]
-            and (variant.matrix is None or variant.matrix in units)
+            and (variant.subgroup_matrix is None or variant.subgroup_matrix in units)
             and least <= smallest <= largest <= most
         )
 

@@ -1,0 +1,165 @@
+"""Parameters of a kernel variant by rule, for problems that the tuning table does not hold.
+
+Each function returns the parameters to use for a problem, best first, and none if the variant
+is not worth its launch or not exact enough. Counts of workgroups were measured on an H200; on
+a smaller GPU they only cost a few more workgroups than needed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from wsd.kernels.attention.flash import FlashBlock, flash_blocks
+from wsd.kernels.attention.subgroup_matrix import SubgroupMatrixBlock, subgroup_matrix_block
+from wsd.kernels.gemm.f16 import F16Tile
+from wsd.kernels.gemm.split_k import can_split
+from wsd.kernels.gemm.subgroup_matrix import SubgroupMatrixTile
+from wsd.kernels.gemm.tiled import GemmTile, fits
+from wsd.kernels.problem import AttentionProblem, GemmProblem, NormSumsProblem
+from wsd.kernels.tuning.table import tuned_subgroup_matrix_tile, tuned_tile
+from wsd.kernels.variant import VECTOR
+
+# Floating-point operations below which a generated kernel is as fast as a written one: the
+# launch takes longer than the arithmetic.
+MIN_OPERATIONS = 1 << 24
+# Rows (M) of a linear layer below which most of a tile would be idle: GEMV takes those layers.
+MIN_TILED_M = 16
+# Workgroups at which a GPU is considered fully occupied, for tiles of 64x64 and of 128x64.
+FULL_OCCUPANCY_64X64 = 384
+FULL_OCCUPANCY_128X64 = 600
+# Split-K factors that are tried.
+SPLIT_K = (1, 2, 3, 4, 5, 6, 8)
+# Fewest K steps of one split of a subgroup matrix kernel: with fewer, the second launch, which
+# adds the partial sums, costs more than split-K saves.
+MIN_STEPS_PER_SPLIT = 16
+# Output channels from which on a convolution may accumulate in f16. Convolutions with fewer are
+# the outermost layers of a UNet and all of a VAE decoder: their rounding errors reach the
+# picture undiminished.
+MIN_F16_CONV_CHANNELS = 640
+# Workgroups of 128x128 from which on the largest subgroup matrix tile occupies the GPU: each
+# has the work of four tiles of 64x64, and half of full occupancy hides its latency.
+MIN_WORKGROUPS_128X128 = FULL_OCCUPANCY_64X64 // 2
+# Workgroups of 64x64 from which on a subgroup matrix tile takes K steps of 32: with fewer
+# workgroups a GPU has shared memory left for steps of 64, which need half the barriers.
+MIN_WORKGROUPS_K32 = 256
+# Workgroups of 64x64 below which tiles of 64x32 occupy the GPU better.
+MIN_WORKGROUPS_64X64 = 100
+
+# For problems whose K the preferred tiles do not divide, and for adapters with baseline limits.
+_BASELINE_TILE = GemmTile(64, 64, 16, 8, 4)
+_BASELINE_MATRIX_TILE = SubgroupMatrixTile(64, 64, 32, 2, 2)
+
+
+def is_gemv(problem: GemmProblem) -> bool:
+    """Tell whether a problem is a linear layer of so few rows that GEMV kernels take it."""
+    return problem.conv is None and problem.m < MIN_TILED_M
+
+
+def is_worth_tiling(problem: GemmProblem) -> bool:
+    """Tell whether a problem has enough operations and rows for a tiled kernel."""
+    return not is_gemv(problem) and problem.operations >= MIN_OPERATIONS
+
+
+def choose_gemv(problem: GemmProblem) -> Sequence[None]:
+    """Return whether a GEMV kernel takes a problem: one entry if it does."""
+    return [None] if is_gemv(problem) and problem.k % VECTOR == 0 else []
+
+
+def choose_tiled_f32(problem: GemmProblem) -> Sequence[GemmTile]:
+    """Return a tile that suits a large GPU, then one that fits every adapter."""
+    if not is_worth_tiling(problem):
+        return []
+    tuned = tuned_tile(problem)
+    preferred = (tuned,) if tuned else _tiles_by_rule(problem)
+    found = (
+        next((tile for tile in tiles if fits(problem, tile)), None)
+        for tiles in (preferred, (_BASELINE_TILE,))
+    )
+    return [tile for tile in found if tile is not None]
+
+
+def choose_tiled_f16(problem: GemmProblem) -> Sequence[F16Tile]:
+    """Return a tile for f16 sums; none where they would not be exact enough."""
+    if not is_worth_tiling(problem) or problem.weights == "float32":
+        return []
+    if problem.conv is not None and problem.n < MIN_F16_CONV_CHANNELS:
+        return []
+    workgroups = _workgroups(problem, 64, 64)
+    for tile_k in (64, 32):
+        tiles = [F16Tile(64, 64, tile_k, 8, 4, split_k=n) for n in SPLIT_K]
+        fitting = [tile for tile in tiles if fits(problem, tile)]
+        full = [tile for tile in fitting if tile.split_k * workgroups >= FULL_OCCUPANCY_64X64]
+        if fitting:
+            return [full[0] if full else fitting[-1]]
+    return []
+
+
+def choose_subgroup_matrix(problem: GemmProblem) -> Sequence[SubgroupMatrixTile]:
+    """Return a subgroup matrix tile, with K split if its workgroups are too few for a GPU."""
+    if not is_worth_tiling(problem):
+        return []
+    tile = tuned_subgroup_matrix_tile(problem) or _matrix_tile_by_rule(problem)
+    return [] if tile is None else [_split(problem, tile)]
+
+
+def choose_flash(problem: AttentionProblem) -> Sequence[FlashBlock]:
+    """Return blocks for flash attention, best first; the last fits every adapter."""
+    return flash_blocks(problem.head_dim) if problem.operations >= MIN_OPERATIONS else []
+
+
+def choose_attention_subgroup_matrix(problem: AttentionProblem) -> Sequence[SubgroupMatrixBlock]:
+    """Return the block for attention by subgroup matrices, where flash attention has one too."""
+    block = subgroup_matrix_block(problem) if choose_flash(problem) else None
+    return [] if block is None else [block]
+
+
+def choose_norm_sums(problem: NormSumsProblem) -> Sequence[None]:
+    """Return whether written kernels take norm statistics: rows must be whole vectors."""
+    return [] if problem.channels % VECTOR else [None]
+
+
+def _workgroups(problem: GemmProblem, tile_m: int, tile_n: int) -> int:
+    return math.prod(problem.grid(tile_m, tile_n))
+
+
+def _tiles_by_rule(problem: GemmProblem) -> Sequence[GemmTile]:
+    """Return tiles to try, best first."""
+    groups = _workgroups(problem, 128, 64)
+    for n in SPLIT_K:
+        large = GemmTile(128, 64, 16, 8, 8, split_k=n)
+        if n * groups >= FULL_OCCUPANCY_128X64 and fits(problem, large):
+            return [large]
+    groups = _workgroups(problem, 64, 64)
+    # Splits up to the first one that fills the GPU, the largest first.
+    splits = [n for n in reversed(SPLIT_K[1:]) if (n - 1) * groups < FULL_OCCUPANCY_64X64]
+    split = [GemmTile(64, 64, 32, 8, 4, split_k=n) for n in splits if groups < FULL_OCCUPANCY_64X64]
+    return [*split, GemmTile(64, 64, 32, 8, 4)]
+
+
+def _matrix_tile_by_rule(problem: GemmProblem) -> SubgroupMatrixTile | None:
+    groups = _workgroups(problem, 64, 64)
+    if _workgroups(problem, 128, 128) >= MIN_WORKGROUPS_128X128:
+        preferred = SubgroupMatrixTile(128, 128, 32, 2, 2)
+    elif groups >= MIN_WORKGROUPS_K32:
+        preferred = SubgroupMatrixTile(64, 64, 32, 2, 2)
+    elif groups >= MIN_WORKGROUPS_64X64:
+        preferred = SubgroupMatrixTile(64, 64, 64, 2, 2)
+    else:
+        preferred = SubgroupMatrixTile(64, 32, 64, 2, 2)
+    tiles = (preferred, _BASELINE_MATRIX_TILE)
+    return next((tile for tile in tiles if problem.k_contiguous % tile.k == 0), None)
+
+
+def _split(problem: GemmProblem, tile: SubgroupMatrixTile) -> SubgroupMatrixTile:
+    """Return a tile with the largest split of K that does not exceed full occupancy."""
+    groups = _workgroups(problem, tile.m, tile.n)
+    splits = [
+        n
+        for n in SPLIT_K[1:]
+        if n * groups <= FULL_OCCUPANCY_64X64
+        and n * MIN_STEPS_PER_SPLIT <= problem.k // tile.k
+        and can_split(problem, tile.k, n)
+    ]
+    return replace(tile, split_k=max(splits, default=1))

@@ -1,0 +1,217 @@
+"""Every kind of kernel variant: its name, the problem that it solves, and what it requires.
+
+A new variant is one file, which holds its generator, and one entry of :data:`KINDS`. The
+compiler selects variants from this table (:mod:`wsd.kernels.select`), tuning reads search
+spaces from it, ``--kernels`` takes its names, and the page reads names and requirements from a
+bundle's ``kernels.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Literal, TypeVar
+
+from wsd.errors import UsageError
+from wsd.kernels import heuristics
+from wsd.kernels.attention.flash import FlashBlock, flash_attention
+from wsd.kernels.attention.subgroup_matrix import SubgroupMatrixBlock, subgroup_matrix_attention
+from wsd.kernels.gemm.f16 import F16Tile, f16_gemm
+from wsd.kernels.gemm.gemv import gemv
+from wsd.kernels.gemm.subgroup_matrix import (
+    SubgroupMatrixTile,
+    fits_subgroup_matrix,
+    subgroup_matrix_gemm,
+)
+from wsd.kernels.gemm.tiled import GemmTile, fits, tiled_gemm
+from wsd.kernels.problem import AttentionProblem, GemmProblem, NormSumsProblem
+from wsd.kernels.reduce.norm_sums import group_sums, row_sums
+from wsd.kernels.tuning.search_space import subgroup_matrix_tiles, tiles_f32
+from wsd.kernels.variant import F16, SUBGROUP_MATRIX, SUBGROUPS, Variant
+
+Problem = GemmProblem | AttentionProblem | NormSumsProblem
+ProblemName = Literal["gemm", "attention", "norm_sums"]
+P = TypeVar("P", bound=Problem)
+T = TypeVar("T")
+
+
+def _accept_all(_problem: Any, _parameters: Any) -> bool:
+    return True
+
+
+def _search_nothing(_problem: Any) -> Iterable[Any]:
+    return ()
+
+
+@dataclass(frozen=True)
+class VariantKind(Generic[P, T]):
+    """One way to compute a problem, with parameters that can be tuned.
+
+    Attributes:
+        name: by which kernels.json, ``--kernels``, reports and the tuning table know it.
+        problem: the type of the problem that it solves.
+        features: WebGPU features that every variant of the kind needs. Threads, shared memory
+            and subgroup sizes depend on the parameters: :class:`wsd.kernels.variant.Variant`.
+        parameters: the type of its tunable parameters; ``NoneType`` if it has none.
+        generate: makes the launches for a problem and parameters.
+        choose: returns the parameters to use, best first; none if it is not worth it.
+        accepts: tells whether parameters fit a problem.
+        search_space: yields the parameters that tuning tries; none if it is not tuned.
+    """
+
+    name: str
+    problem: type[P]
+    features: tuple[str, ...]
+    parameters: type[T]
+    generate: Callable[[P, T], Variant]
+    choose: Callable[[P], Sequence[T]]
+    accepts: Callable[[P, T], bool] = _accept_all
+    search_space: Callable[[P], Iterable[T]] = _search_nothing
+
+    def variant(self, problem: P, parameters: T) -> Variant:
+        """Return the variant of a problem, named after its kind.
+
+        Raises:
+            ValueError: if the parameters do not fit the problem.
+        """
+        if not self.accepts(problem, parameters):
+            raise ValueError(f"{self.name}: {parameters} does not fit {problem}")
+        return replace(self.generate(problem, parameters), name=self.name)
+
+    def candidates(self, problem: P) -> Iterable[T]:
+        """Return the parameters of the search space that fit a problem."""
+        return (p for p in self.search_space(problem) if self.accepts(problem, p))
+
+
+def _gemv(subgroups: bool) -> Callable[[GemmProblem, None], Variant]:
+    return lambda problem, _: gemv(problem, subgroups=subgroups)
+
+
+def _norm_sums(subgroups: bool) -> Callable[[NormSumsProblem, None], Variant]:
+    def generate(problem: NormSumsProblem, _: None) -> Variant:
+        kernel = group_sums if problem.pixels > 1 or problem.groups > 1 else row_sums
+        return kernel(problem, subgroups=subgroups)
+
+    return generate
+
+
+GEMM_SUBGROUP_MATRIX: VariantKind[GemmProblem, SubgroupMatrixTile] = VariantKind(
+    name="gemm_subgroup_matrix",
+    problem=GemmProblem,
+    features=(F16, SUBGROUPS, SUBGROUP_MATRIX),
+    parameters=SubgroupMatrixTile,
+    generate=subgroup_matrix_gemm,
+    choose=heuristics.choose_subgroup_matrix,
+    accepts=fits_subgroup_matrix,
+    search_space=subgroup_matrix_tiles,
+)
+GEMM_TILED_F16: VariantKind[GemmProblem, F16Tile] = VariantKind(
+    name="gemm_tiled_f16",
+    problem=GemmProblem,
+    features=(F16,),
+    parameters=F16Tile,
+    generate=f16_gemm,
+    choose=heuristics.choose_tiled_f16,
+    accepts=fits,
+)
+GEMM_TILED_F32: VariantKind[GemmProblem, GemmTile] = VariantKind(
+    name="gemm_tiled_f32",
+    problem=GemmProblem,
+    features=(),
+    parameters=GemmTile,
+    generate=tiled_gemm,
+    choose=heuristics.choose_tiled_f32,
+    accepts=fits,
+    search_space=tiles_f32,
+)
+GEMV_SUBGROUPS: VariantKind[GemmProblem, None] = VariantKind(
+    name="gemv_subgroups",
+    problem=GemmProblem,
+    features=(SUBGROUPS,),
+    parameters=type(None),
+    generate=_gemv(subgroups=True),
+    choose=heuristics.choose_gemv,
+)
+GEMV_WORKGROUP_SUM: VariantKind[GemmProblem, None] = VariantKind(
+    name="gemv_workgroup_sum",
+    problem=GemmProblem,
+    features=(),
+    parameters=type(None),
+    generate=_gemv(subgroups=False),
+    choose=heuristics.choose_gemv,
+)
+ATTENTION_SUBGROUP_MATRIX: VariantKind[AttentionProblem, SubgroupMatrixBlock] = VariantKind(
+    name="attention_subgroup_matrix",
+    problem=AttentionProblem,
+    features=(F16, SUBGROUPS, SUBGROUP_MATRIX),
+    parameters=SubgroupMatrixBlock,
+    generate=subgroup_matrix_attention,
+    choose=heuristics.choose_attention_subgroup_matrix,
+)
+ATTENTION_FLASH: VariantKind[AttentionProblem, FlashBlock] = VariantKind(
+    name="attention_flash",
+    problem=AttentionProblem,
+    features=(),
+    parameters=FlashBlock,
+    generate=flash_attention,
+    choose=heuristics.choose_flash,
+)
+NORM_SUMS_SUBGROUPS: VariantKind[NormSumsProblem, None] = VariantKind(
+    name="norm_sums_subgroups",
+    problem=NormSumsProblem,
+    features=(SUBGROUPS,),
+    parameters=type(None),
+    generate=_norm_sums(subgroups=True),
+    choose=heuristics.choose_norm_sums,
+)
+NORM_SUMS_WORKGROUP: VariantKind[NormSumsProblem, None] = VariantKind(
+    name="norm_sums_workgroup",
+    problem=NormSumsProblem,
+    features=(),
+    parameters=type(None),
+    generate=_norm_sums(subgroups=False),
+    choose=heuristics.choose_norm_sums,
+)
+
+# Of each problem the fastest first; the last of them runs on every adapter.
+KINDS: tuple[VariantKind[Any, Any], ...] = (
+    GEMM_SUBGROUP_MATRIX,
+    GEMM_TILED_F16,
+    GEMM_TILED_F32,
+    GEMV_SUBGROUPS,
+    GEMV_WORKGROUP_SUM,
+    ATTENTION_SUBGROUP_MATRIX,
+    ATTENTION_FLASH,
+    NORM_SUMS_SUBGROUPS,
+    NORM_SUMS_WORKGROUP,
+)
+# The kinds whose parameters tuning measures; their names are the keys of the tuning table.
+TUNED_KINDS = tuple(kind for kind in KINDS if kind.search_space is not _search_nothing)
+
+PROBLEM_NAMES: dict[type[Problem], ProblemName] = {
+    GemmProblem: "gemm",
+    AttentionProblem: "attention",
+    NormSumsProblem: "norm_sums",
+}
+
+
+def kind_named(name: str) -> VariantKind[Any, Any]:
+    """Return a kind by its name.
+
+    Raises:
+        UsageError: if there is none of this name.
+    """
+    for kind in KINDS:
+        if kind.name == name:
+            return kind
+    raise UsageError(f"no kernel variant is called {name}", f"known: {', '.join(variant_names())}")
+
+
+def kinds_for(problem: Problem) -> list[VariantKind[Any, Any]]:
+    """Return the kinds that solve a problem, the fastest first."""
+    return [kind for kind in KINDS if kind.problem is type(problem)]
+
+
+def variant_names() -> list[str]:
+    """Return the names of all kinds, in the order of the table."""
+    return [kind.name for kind in KINDS]
