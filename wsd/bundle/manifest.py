@@ -1,61 +1,72 @@
-"""The manifest: write it and read it."""
+"""Find, read and write a bundle's manifests and its list of models (:mod:`wsd.spec.manifest`)."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+from pydantic import TypeAdapter, ValidationError
 
+from wsd.bundle.manifest_v1 import upgrade_manifest
 from wsd.errors import BundleError, UsageError
+from wsd.spec.manifest import SCHEMA_VERSION, IndexEntry, Manifest
 from wsd.util.hashing import canonical_json
 
-SCHEMA_VERSION = 1
 FILE_NAME = "manifest.json"
 INDEX_NAME = "index.json"
-_SCHEMA = json.loads((Path(__file__).parent / "manifest.schema.json").read_text())
+REBUILD = "run wsd build again, or fetch the bundle anew"
+_INDEX = TypeAdapter(tuple[IndexEntry, ...])
+_UPDATE = "the bundle is of a newer WSD: update this one, or build the bundle again with it"
 
 
-def write_manifest(manifest: dict[str, Any], folder: Path) -> Path:
-    """Validate a manifest and write it as canonical JSON.
-
-    Raises:
-        BundleError: if it does not fit the schema.
-    """
-    _validate(manifest, folder / FILE_NAME)
+def write_manifest(manifest: Manifest, folder: Path) -> Path:
+    """Write a manifest to a folder as canonical JSON, and return its path."""
     path = folder / FILE_NAME
-    path.write_bytes(canonical_json(manifest))
+    # Only the files that a bundle may lack have None for a default; they are left out.
+    optional = {name for name in ("kernels", "self_test") if getattr(manifest, name) is None}
+    path.write_bytes(canonical_json(manifest.model_dump(mode="json", exclude=optional)))
     return path
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """Read and validate a manifest.
+def read_manifest(path: Path) -> Manifest:
+    """Read and validate a manifest; one of version 1 is upgraded.
 
     Raises:
-        BundleError: if it is missing, not JSON, or does not fit the schema.
+        BundleError: if it is missing, not JSON, of a newer version, or does not fit the
+            schema; the message names the place.
     """
     try:
-        manifest = json.loads(path.read_text())
+        data = path.read_bytes()
+        table = json.loads(data)
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: not a readable manifest ({error})", REBUILD) from error
-    _validate(manifest, path)
-    return dict(manifest)
-
-
-REBUILD = "run wsd build again, or fetch the bundle anew"
-
-
-def _validate(manifest: Any, path: Path) -> None:
+    version = table.get("schema_version") if isinstance(table, dict) else None
     try:
-        jsonschema.validate(manifest, _SCHEMA)
-    except jsonschema.ValidationError as error:
-        where = "/".join(map(str, error.absolute_path)) or "top level"
-        raise BundleError(f"{path}: {where}: {error.message}", REBUILD) from error
+        if version == 1:
+            data = json.dumps(upgrade_manifest(table)).encode()
+        elif type(version) is int and version > SCHEMA_VERSION:
+            raise BundleError(
+                f"{path}: schema_version is {version}, the newest known is {SCHEMA_VERSION}",
+                _UPDATE,
+            )
+        return Manifest.model_validate_json(data)
+    except ValidationError as error:
+        raise BundleError(f"{path}: {_describe(error)}", REBUILD) from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(f"{path}: not a manifest of version 1 ({error!r})", REBUILD) from error
+
+
+def _describe(error: ValidationError) -> str:
+    """Return the first fault that pydantic found: its place and what is wrong."""
+    first: Any = error.errors(include_url=False)[0]
+    place = "/".join(map(str, first["loc"])) or "top level"
+    return f"{place}: {first['msg']}"
 
 
 def find_manifests(bundle: Path) -> list[Path]:
-    """Return the manifests of a bundle, one a model, sorted by model name.
+    """Return the manifests of a bundle, one for each model, sorted by model name.
 
     Raises:
         BundleError: if the folder is not a bundle.
@@ -69,7 +80,11 @@ def find_manifests(bundle: Path) -> list[Path]:
 
 
 def find_manifest(bundle: Path, model: str | None) -> Path:
-    """Return the manifest of a bundle's model, by name or the first one.
+    """Return the manifest of a bundle's model.
+
+    Args:
+        bundle: a folder that ``wsd build`` or ``wsd join`` wrote.
+        model: folder of the model; None for the first.
 
     Raises:
         BundleError: if the folder is not a bundle.
@@ -86,8 +101,22 @@ def find_manifest(bundle: Path, model: str | None) -> Path:
     return found[model]
 
 
-def manifest_files(manifest: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return every file that a manifest names, as objects with file, bytes, sha256."""
-    shards = [s for component in manifest["components"].values() for s in component["shards"]]
-    optional = [manifest[name] for name in ("kernels", "self_test") if name in manifest]
-    return [manifest["library"], *manifest["tokenizers"].values(), *optional, *shards]
+def write_index(entries: Iterable[IndexEntry], bundle: Path) -> None:
+    """Write ``models/index.json``, the list of a bundle's models."""
+    table = _INDEX.dump_python(tuple(entries), mode="json")
+    (bundle / "models" / INDEX_NAME).write_bytes(canonical_json(table))
+
+
+def read_index(bundle: Path) -> tuple[IndexEntry, ...]:
+    """Read ``models/index.json``.
+
+    Raises:
+        BundleError: if it is missing or malformed.
+    """
+    path = bundle / "models" / INDEX_NAME
+    try:
+        return _INDEX.validate_json(path.read_bytes())
+    except OSError as error:
+        raise BundleError(f"{path}: not readable ({error})", REBUILD) from error
+    except ValidationError as error:
+        raise BundleError(f"{path}: {_describe(error)}", REBUILD) from error

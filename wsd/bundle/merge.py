@@ -1,23 +1,22 @@
-"""``wsd join``: one bundle of several, so that one page offers all their models.
+"""``wsd join``: merge several bundles into one, so that one page offers all their models.
 
-``models/index.json`` lists them. Entries that share a name are one model with weights of
+``models/index.json`` lists the models. Entries that share a name are one model with weights of
 several precisions; the page takes the first that fits the visitor's GPU.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsd.bundle.attestations import ATTESTATIONS, read_integrity, seal
-from wsd.bundle.manifest import INDEX_NAME
+from wsd.bundle.attestations import ATTESTATIONS, read_integrity, write_attestations
+from wsd.bundle.manifest import read_index, write_index
 from wsd.bundle.verify import verify_bundle
 from wsd.errors import BundleError, UsageError
+from wsd.spec.manifest import IndexEntry
 from wsd.supply_chain.sbom import read_materials
 from wsd.util.files import check_absent, write_folder_atomically
-from wsd.util.hashing import canonical_json
 
 
 def join_bundles(bundles: Sequence[Path], out: Path) -> Path:
@@ -32,7 +31,7 @@ def join_bundles(bundles: Sequence[Path], out: Path) -> Path:
 
     Raises:
         UsageError: if two hold the same model in the same precision, or their pages differ.
-        BundleError: if one is not a bundle, or not what its papers say.
+        BundleError: if one is not a bundle, or its files are not what its attestations say.
     """
     check_absent(out)
     for bundle in bundles:
@@ -41,52 +40,43 @@ def join_bundles(bundles: Sequence[Path], out: Path) -> Path:
     _check_pages(bundles)
     with write_folder_atomically(out) as scratch:
         shutil.copytree(bundles[0], scratch, dirs_exist_ok=True)
-        index = _read_index(bundles[0])
+        index = list(read_index(bundles[0]))
         for bundle in bundles[1:]:
-            for entry in _read_index(bundle):
-                folder = _folder(entry, index)
-                source = bundle / "models" / entry["manifest"]
+            for entry in read_index(bundle):
+                folder = _choose_folder(entry, index)
+                source = bundle / "models" / entry.manifest
                 shutil.copytree(source, scratch / "models" / folder)
-                index.append({**entry, "manifest": f"{folder}/"})
-        _index(scratch).write_bytes(canonical_json(index))
-        seal(scratch, {material for bundle in bundles for material in read_materials(bundle)})
+                index.append(entry.model_copy(update={"manifest": f"{folder}/"}))
+        write_index(index, scratch)
+        materials = {material for bundle in bundles for material in read_materials(bundle)}
+        write_attestations(scratch, materials)
     return out
 
 
-def _index(bundle: Path) -> Path:
-    return bundle / "models" / INDEX_NAME
-
-
-def _read_index(bundle: Path) -> list[dict[str, str]]:
-    entries: list[dict[str, str]] = json.loads(_index(bundle).read_text())
-    return entries
-
-
-def _folder(entry: dict[str, str], taken: Sequence[dict[str, str]]) -> str:
-    """Return where a further model goes: by its name, or by name and precision."""
-    name, dtype = entry["name"], entry["dtype"]
-    if any((other["name"], other["dtype"]) == (name, dtype) for other in taken):
+def _choose_folder(entry: IndexEntry, taken: Sequence[IndexEntry]) -> str:
+    """Return the folder of a further model: its name, or name and precision if that is taken."""
+    if any((other.name, other.dtype) == (entry.name, entry.dtype) for other in taken):
         raise UsageError(
-            f"{name} in {dtype} is there twice",
+            f"{entry.name} in {entry.dtype} is there twice",
             "a page has one model of a name and precision: leave one out",
         )
-    folders = {other["manifest"] for other in taken}
-    return name if f"{name}/" not in folders else f"{name}-{dtype}"
+    folders = {other.manifest for other in taken}
+    return entry.name if f"{entry.name}/" not in folders else f"{entry.name}-{entry.dtype}"
 
 
 def _check_pages(bundles: Sequence[Path]) -> None:
     """Refuse bundles of different versions of the page."""
-    first = _page(bundles[0])
+    first = _read_page(bundles[0])
     for bundle in bundles[1:]:
-        if differing := {name for name, _ in first.items() ^ _page(bundle).items()}:
+        if differing := {name for name, _ in first.items() ^ _read_page(bundle).items()}:
             raise UsageError(
                 f"the pages of {bundles[0]} and {bundle} differ: {', '.join(sorted(differing))}",
                 "build both with the same version of WSD",
             )
 
 
-def _page(bundle: Path) -> dict[str, str]:
-    """Return path → integrity of a verified bundle's files, models and papers left out."""
+def _read_page(bundle: Path) -> dict[str, str]:
+    """Return path → integrity of a verified bundle's page: no models, no attestations."""
     return {
         name: integrity
         for name, integrity in read_integrity(bundle).items()

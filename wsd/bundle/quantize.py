@@ -1,4 +1,4 @@
-"""Convert tensors to the bytes that the shards hold: float32, float16, or int8 with scales."""
+"""Encode tensors as the bytes that shards hold: float32, float16, or int8 with scales."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ import torch
 from wsd.errors import CheckpointError
 from wsd.spec.parameter import CHANNELS_LAST, Parameter, Storage
 
-_MOST_INT8 = 127
-
-
-_MOST_HALF = 65504.0
+# Symmetric quantisation uses -127 to 127; -128 has no positive counterpart.
+_INT8_MAX = 127
+_FLOAT16_MAX = 65504.0
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """One buffer of the params tuple: a parameter, or an int8 parameter's scales.
+    """One buffer of the params tuple: a parameter, or the scales of an int8 parameter.
 
     Attributes:
         name: of the record in the manifest.
-        shape: of what it stands for.
-        storage: how it is encoded.
-        data: little-endian, ready to be written.
+        shape: in which its values are stored.
+        storage: how its values are encoded.
+        data: the encoded values, little-endian, padded to 4 bytes.
     """
 
     name: str
@@ -34,14 +33,14 @@ class Buffer:
 
 
 def encode(parameter: Parameter, tensor: torch.Tensor) -> list[Buffer]:
-    """Convert a tensor to the buffers that stand for it.
+    """Return the buffers that stand for a tensor.
 
     Args:
-        parameter: which one it is.
-        tensor: any float dtype.
+        parameter: which one it is, and how it is stored.
+        tensor: its values in PyTorch's layout, of any float dtype.
 
     Raises:
-        CheckpointError: if a value is too large for a half.
+        CheckpointError: if a value is beyond float16's range and is stored as float16.
     """
     values = tensor.to(torch.float32)
     if parameter.channels_last:
@@ -50,9 +49,9 @@ def encode(parameter: Parameter, tensor: torch.Tensor) -> list[Buffer]:
     if parameter.storage == "float32":
         arrays = [values.numpy().astype("<f4")]
     elif parameter.storage == "float16":
-        if float(values.abs().max()) > _MOST_HALF:
+        if float(values.abs().max()) > _FLOAT16_MAX:
             raise CheckpointError(
-                f"tensor {parameter.name} holds values beyond float16's {_MOST_HALF:g}",
+                f"tensor {parameter.name} holds values beyond float16's {_FLOAT16_MAX:g}",
                 "build with --dtype f32",
             )
         arrays = [values.half().numpy().astype("<f2")]
@@ -60,37 +59,42 @@ def encode(parameter: Parameter, tensor: torch.Tensor) -> list[Buffer]:
         scales, quantized = quantize(values)
         arrays = [quantized.numpy(), scales.numpy().astype("<f4")]
     return [
-        Buffer(name, shape, storage, _padded(array))
+        Buffer(name, shape, storage, _pad(array))
         for (name, shape, storage, _), array in zip(parameter.buffers(), arrays, strict=True)
     ]
 
 
-def rounded(parameter: Parameter, tensor: torch.Tensor) -> torch.Tensor:
-    """Return what the compiled functions see of a tensor, float32: the reference's weights."""
+def round_values(tensor: torch.Tensor, storage: Storage) -> torch.Tensor:
+    """Return the values that the compiled functions read of a stored tensor, as float32.
+
+    Args:
+        tensor: in PyTorch's layout, of any float dtype; of int8, axis 0 is the output channel.
+        storage: how it is stored.
+    """
     values = tensor.to(torch.float32)
-    if parameter.storage == "float16":
+    if storage == "float16":
         return values.half().float()
-    if parameter.storage == "int8":
+    if storage == "int8":
         scales, quantized = quantize(values)
         return quantized.float() * scales.view(-1, *[1] * (values.ndim - 1))
     return values
 
 
 def quantize(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Round a weight to bytes, symmetrically, with one scale an output channel.
+    """Quantise a weight to int8, symmetrically, with one scale for each output channel.
 
     Args:
         values: (out, ...) float32.
 
     Returns:
-        scales (out,) float32 and bytes (out, ...) int8 from -127 to 127.
+        scales (out,) float32, and quantised values (out, ...) int8 from -127 to 127.
     """
     largest = values.flatten(1).abs().amax(1)
-    scales = torch.where(largest > 0, largest / _MOST_INT8, torch.ones_like(largest))
+    scales = torch.where(largest > 0, largest / _INT8_MAX, torch.ones_like(largest))
     steps = values / scales.view(-1, *[1] * (values.ndim - 1))
-    return scales, steps.round().clamp(-_MOST_INT8, _MOST_INT8).to(torch.int8)
+    return scales, steps.round().clamp(-_INT8_MAX, _INT8_MAX).to(torch.int8)
 
 
-def _padded(array: np.ndarray) -> bytes:
+def _pad(array: np.ndarray) -> bytes:
     data = array.tobytes()
     return data + b"\0" * (-len(data) % 4)

@@ -1,9 +1,9 @@
-"""Parameters → shards.
+"""Write a component's parameters as shards.
 
-A component's parameters are one stream of bytes: each tensor encoded as
-:mod:`wsd.spec.parameter` says, little-endian, padded to four bytes, in the order of the
-library's params tuple. The stream is cut every 32 MiB. A tensor may straddle a cut, so no
-tensor is too large for a shard.
+The parameters of a component form one stream of bytes: the tensors one after another in the order
+of the library's params tuple, each encoded as :mod:`wsd.spec.parameter` says, little-endian, padded
+to 4 bytes. The stream is cut into files of 32 MiB. A tensor may lie across a cut, so that no tensor
+is too large for a shard.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
 import torch
 
 from wsd.bundle.quantize import encode
+from wsd.spec.manifest import FileEntry, ParameterRecord
 from wsd.spec.parameter import Parameter
 from wsd.util.files import write_atomically
 from wsd.util.hashing import canonical_json, sha256_bytes, sha256_file
@@ -27,108 +28,101 @@ SHARD_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
-class Record:
-    """One buffer's place in its component's stream, in bytes; ``dtype`` is its storage."""
+class WrittenParameters:
+    """What the manifest says about a component's parameters.
 
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    offset: int
-    bytes: int
+    Attributes:
+        records: place of each buffer in the stream, in order.
+        shards: the files of the stream, in order.
+    """
 
-
-@dataclass(frozen=True)
-class Shard:
-    """One file of a component's stream."""
-
-    file: str
-    bytes: int
-    sha256: str
+    records: tuple[ParameterRecord, ...]
+    shards: tuple[FileEntry, ...]
 
 
-@dataclass(frozen=True)
-class Parameters:
-    """A component's parameters as written."""
-
-    records: tuple[Record, ...]
-    shards: tuple[Shard, ...]
+ReadTensors = Callable[[Sequence[Parameter]], Iterable[torch.Tensor]]
 
 
-Read = Callable[[Sequence[Parameter]], Iterable[torch.Tensor]]
-
-
-def lay_out(expected: Sequence[Parameter]) -> tuple[Record, ...]:
+def lay_out_records(parameters: Sequence[Parameter]) -> tuple[ParameterRecord, ...]:
     """Return where in the stream each buffer of some parameters lies."""
-    records: list[Record] = []
+    records: list[ParameterRecord] = []
     offset = 0
-    for parameter in expected:
+    for parameter in parameters:
         for name, shape, storage, size in parameter.buffers():
-            records.append(Record(name, shape, storage, offset, size))
+            record = ParameterRecord(
+                name=name, shape=shape, dtype=storage, offset=offset, bytes=size
+            )
+            records.append(record)
             offset += size
     return tuple(records)
 
 
 def write_shards(
     component: str,
-    expected: Sequence[Parameter],
-    read: Read,
+    parameters: Sequence[Parameter],
+    read: ReadTensors,
     folder: Path,
     advance: Advance,
     shard_bytes: int = SHARD_BYTES,
-) -> Parameters:
-    """Encode tensors and write them as shards, holding one shard in memory.
+) -> WrittenParameters:
+    """Encode tensors and write them as shards, with at most one shard in memory.
 
-    Shards that an earlier call left in the folder are kept, and the tensors that lie
+    Shards that an earlier, interrupted call left in the folder are kept, and tensors that lie
     wholly in them are not read again.
 
     Args:
-        component: first part of the files' names.
-        expected: what each tensor is, in order.
-        read: yields the tensors of some parameters, any float dtype.
+        component: id of the component, the first part of the files' names.
+        parameters: what each tensor is, in the order of the stream.
+        read: yields the tensors of some parameters in their order, of any float dtype.
         folder: where the shards go, named ``<component>-<n>.<sha256>.bin``.
-        advance: told 1 a tensor.
-        shard_bytes: size of every shard but the last.
+        advance: called with the number of tensors that were written since the last call.
+        shard_bytes: size of every shard but the last, in bytes.
+
+    Raises:
+        CheckpointError: if a value does not fit its storage.
     """
     journal = folder / f"{component}.json"
-    shards = _finished(journal)
+    shards = _read_journal(journal)
     done = sum(shard.bytes for shard in shards)
-    ends = list(accumulate(parameter.bytes for parameter in expected))
+    ends = list(accumulate(parameter.bytes for parameter in parameters))
     start = bisect_right(ends, done)
     advance(start)
-    # What of the stream comes next; of its first tensor a part may be written.
+    # Encoded bytes that are in no shard yet. After a resume, the first tensor may lie partly in
+    # a shard already: that many of its bytes are skipped.
     pending = bytearray()
-    written = done - (ends[start - 1] if start else 0)
+    skipped = done - (ends[start - 1] if start else 0)
 
     def flush(count: int) -> None:
-        # Looked at where it is: a copy would be a third of what building takes.
+        # A view, because copying these bytes would take a third of the whole build's time.
         with memoryview(pending) as whole, whole[:count] as data:
             digest = sha256_bytes(data)
             name = f"{component}-{len(shards)}.{digest}.bin"
             write_atomically(folder / name, data)
         del pending[:count]
-        shards.append(Shard(name, count, digest))
-        write_atomically(journal, canonical_json([asdict(shard) for shard in shards]))
+        shards.append(FileEntry(file=name, bytes=count, sha256=digest))
+        entries = [shard.model_dump(mode="json") for shard in shards]
+        write_atomically(journal, canonical_json(entries))
 
-    for parameter, tensor in zip(expected[start:], read(expected[start:]), strict=True):
+    for parameter, tensor in zip(parameters[start:], read(parameters[start:]), strict=True):
         for buffer in encode(parameter, tensor):
             pending += buffer.data
-        del pending[:written]
-        written = 0
+        del pending[:skipped]
+        skipped = 0
         while len(pending) >= shard_bytes:
             flush(shard_bytes)
         advance(1)
     if pending:
         flush(len(pending))
-    return Parameters(lay_out(expected), tuple(shards))
+    return WrittenParameters(lay_out_records(parameters), tuple(shards))
 
 
-def _finished(journal: Path) -> list[Shard]:
-    """Return the shards that a journal names and that are whole, up to the first that is not."""
-    shards: list[Shard] = []
+def _read_journal(journal: Path) -> list[FileEntry]:
+    """Return the shards of a journal up to the first that is missing or damaged."""
+    shards: list[FileEntry] = []
     if not journal.is_file():
         return shards
     for entry in json.loads(journal.read_text()):
-        shard = Shard(**entry)
+        shard = FileEntry.model_validate(entry)
         path = journal.parent / shard.file
         if not path.is_file() or sha256_file(path) != shard.sha256:
             break

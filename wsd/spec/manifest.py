@@ -52,7 +52,6 @@ Precision = Literal["f32", "f16", "w8a16"]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-Algorithm = Literal["dpmpp2m", "euler", "euler_ancestral", "ddim", "lcm", "pndm"]
 
 
 class _Entry(BaseModel):
@@ -205,8 +204,8 @@ class NoiseSchedule(_Entry):
 class SchedulerConfig(_Entry):
     """Configuration of one scheduler, in diffusers' terms."""
 
-    algorithm: Algorithm
-    """Which algorithm of ``web/src/pipeline/schedulers`` it is."""
+    algorithm: str
+    """Key of the browser's registry of schedulers, ``web/src/pipeline/schedulers/index.ts``."""
     title: str
     """Name for people."""
     max_steps: PositiveInt
@@ -294,8 +293,8 @@ class Manifest(_Entry):
     schema_version: Literal[2]
     """Version of this format."""
     model: ModelEntry
-    pipeline: Literal["text-to-image"]
-    """Key of the browser's registry of pipelines."""
+    pipeline: str
+    """Key of the browser's registry of pipelines, ``text-to-image`` for example."""
     library: FileEntry
     """The compiled functions: one WebAssembly module."""
     entry_points: Annotated[tuple[EntryPoint, ...], Field(min_length=1)]
@@ -358,3 +357,19 @@ class Manifest(_Entry):
         """
         peaks = {(p.size, p.offload, p.tiling): p.bytes for p in self.peak_bytes}
         return peaks[size, offload, tiling]
+
+
+class IndexEntry(_Entry):
+    """One model of a bundle's ``models/index.json``, in weights of one precision.
+
+    Entries that share a name are one model; the page takes the first that fits the GPU.
+    """
+
+    name: ModelName
+    """Name of the model family."""
+    title: str
+    """One line for people."""
+    dtype: Precision
+    """How the weights are stored."""
+    manifest: str
+    """Folder of the manifest relative to the index, with a slash at its end."""

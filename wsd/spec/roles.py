@@ -23,6 +23,10 @@ VAE_DECODER_TILE: Final = "vae_decoder_tile"
 IMAGE_TO_RGBA: Final = "image_to_rgba"
 # Sum of tensors times coefficients, which is all that a scheduler computes on the GPU.
 LINEAR_COMBINATION: Final = "linear_combination"
+# Tensors that a linear combination adds. Five are enough for PNDM's sample and its four remembered
+# predictions; with coefficients and result that is seven storage buffers, and every WebGPU adapter
+# binds eight.
+LINEAR_COMBINATION_TERMS: Final = 5
 
 ROLES: Final = (
     TEXT_ENCODER,

@@ -1,4 +1,4 @@
-"""What a bundle is made with: packages and sources of this environment, for the bill."""
+"""Materials of a bundle: packages and sources of this environment, for SBOM and provenance."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from typing import Any
 from packageurl import PackageURL
 from packaging.requirements import Requirement
 
+from wsd.spec.manifest import Manifest
 from wsd.supply_chain.pins import Source, read_pins
 from wsd.util.files import REPOSITORY
 from wsd.util.hashing import Digests
@@ -89,18 +90,18 @@ def read_material(item: dict[str, Any]) -> Material:
 
 
 @dataclass(frozen=True)
-class Contents:
-    """What the papers of a bundle are about.
+class BundleContents:
+    """What the attestations of a bundle are about.
 
     Attributes:
-        files: path in the bundle → digests, of every file that it ships.
-        materials: what it is made with.
-        manifests: of its models.
+        files: path in the bundle → digests of the file, attestations left out.
+        materials: packages and sources that the bundle is made with.
+        manifests: manifests of its models.
     """
 
     files: Mapping[str, Digests]
     materials: tuple[Material, ...]
-    manifests: tuple[dict[str, Any], ...]
+    manifests: tuple[Manifest, ...]
 
 
 def compiler_materials() -> tuple[Material, ...]:

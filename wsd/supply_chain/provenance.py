@@ -1,7 +1,7 @@
-"""Where a bundle comes from: SLSA provenance in an in-toto statement, not signed.
+"""Provenance of a bundle: SLSA provenance in an in-toto statement, not signed.
 
-https://slsa.dev/spec/v1.0/provenance and https://in-toto.io/Statement/v1. It says what
-was built from what, and leaves out when and where, so that equal builds have equal ones.
+https://slsa.dev/spec/v1.0/provenance and https://in-toto.io/Statement/v1. The statement says what
+was built from what. It names neither time nor machine, so that equal builds have equal provenance.
 docs/appliance.md shows how to sign it.
 """
 
@@ -10,15 +10,16 @@ from __future__ import annotations
 from typing import Any
 
 from wsd import __version__
-from wsd.supply_chain.materials import Contents, Material
+from wsd.spec.manifest import Manifest
+from wsd.supply_chain.materials import BundleContents, Material
 
 FILE_NAME = "provenance.json"
 BUILD_TYPE = "urn:wsd:build:1"
 BUILDER = "urn:wsd:builder"
 
 
-def provenance(contents: Contents) -> dict[str, Any]:
-    """Return the statement about every file of a bundle."""
+def build_provenance(contents: BundleContents) -> dict[str, Any]:
+    """Return the in-toto statement about every file of a bundle."""
     return {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [
@@ -41,20 +42,18 @@ def provenance(contents: Contents) -> dict[str, Any]:
     }
 
 
-def _model(manifest: dict[str, Any]) -> dict[str, Any]:
-    model = manifest["model"]
-    sizes = {tuple(entry["size"]) for entry in manifest["entry_points"] if entry["size"]}
+def _model(manifest: Manifest) -> dict[str, Any]:
     return {
-        "name": model["name"],
-        "dtype": model["dtype"],
-        "source": model["source"],
-        "sizes": [f"{width}x{height}" for width, height in sorted(sizes)],
-        "toolchain": manifest["toolchain"],
+        "name": manifest.model.name,
+        "dtype": manifest.model.dtype,
+        "source": manifest.model.source,
+        "sizes": [f"{width}x{height}" for width, height in manifest.sizes()],
+        "toolchain": dict(manifest.toolchain),
     }
 
 
 def _dependency(material: Material) -> dict[str, Any]:
-    # in-toto's names: sha512, and gitCommit or gitTree for git's own SHA-1.
+    # in-toto calls the algorithms sha512 and so on, and git's own SHA-1 gitCommit or gitTree.
     is_commit = material.purl.startswith("pkg:github/")
     names = {"SHA-1": "gitCommit" if is_commit else "gitTree"}
     digest = {names.get(a, a.replace("-", "").lower()): c for a, c in material.hashes}

@@ -1,7 +1,7 @@
-"""The bill of materials of a bundle: CycloneDX 1.6, https://cyclonedx.org/docs/1.6/json/.
+"""SBOM (software bill of materials) of a bundle: CycloneDX 1.6, https://cyclonedx.org/docs/1.6/json/.
 
-Equal bundles have equal bills: the serial number follows from the content, and no time
-is named.
+Equal bundles have equal SBOMs: the serial number is a digest of the content, and there is no
+timestamp.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
 from wsd import __version__
-from wsd.supply_chain.materials import Contents, Material
+from wsd.spec.manifest import Manifest
+from wsd.supply_chain.materials import BundleContents, Material
 from wsd.util.hashing import Digests, canonical_json, sha256_bytes
 
 FILE_NAME = "sbom.cdx.json"
-# A name space of our own, as RFC 9562 has it: equal bills get equal serial numbers.
+# Namespace of the serial numbers, which are name-based UUIDs (RFC 9562, version 5).
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:wsd:sbom")
 
 
-def bill(contents: Contents) -> dict[str, Any]:
-    """Return the bill of a bundle."""
+def build_sbom(contents: BundleContents) -> dict[str, Any]:
+    """Return the SBOM of a bundle."""
     components = [
         *map(_material, contents.materials),
         *map(_model, contents.manifests),
@@ -57,7 +58,7 @@ def bill(contents: Contents) -> dict[str, Any]:
             ),
         ),
     )
-    # The bundle is one thing made of all of them, so the graph has one level.
+    # The dependency graph has one level: the bundle depends on every component.
     bom.register_dependency(bom.metadata.component, components)  # type: ignore[arg-type]
     table: dict[str, Any] = json.loads(JsonV1Dot6(bom).output_as_string())
     del table["metadata"]["timestamp"]
@@ -65,10 +66,11 @@ def bill(contents: Contents) -> dict[str, Any]:
 
 
 def read_hashes(path: Path) -> dict[str, str]:
-    """Return file → SHA-256 of the files that a bill lists.
+    """Return path → SHA-256 of the files that an SBOM lists.
 
     Raises:
-        ValueError, KeyError, OSError: if it is none.
+        ValueError, KeyError, TypeError, StopIteration, OSError: if it is not an SBOM of
+            :func:`build_sbom`.
     """
     return {
         component["name"]: next(h["content"] for h in component["hashes"] if h["alg"] == "SHA-256")
@@ -78,10 +80,10 @@ def read_hashes(path: Path) -> dict[str, str]:
 
 
 def read_materials(bundle: Path) -> Iterator[Material]:
-    """Yield what a bundle was made with, from the bill that :func:`bill` returned.
+    """Yield what a bundle was made with, as its SBOM says.
 
     Raises:
-        ValueError, KeyError, OSError: if there is none.
+        ValueError, KeyError, OSError: if there is no SBOM of :func:`build_sbom`.
     """
     for component in json.loads((bundle / FILE_NAME).read_text())["components"]:
         if component["type"] == ComponentType.LIBRARY.value:
@@ -104,7 +106,7 @@ def _material(material: Material) -> Component:
         type=ComponentType.LIBRARY,
         bom_ref=material.purl,
         purl=PackageURL.from_string(material.purl),
-        # CycloneDX calls what is not in the product excluded: tools and their packages.
+        # CycloneDX's "excluded" means not part of the product: tools and their packages.
         scope=ComponentScope.REQUIRED if material.shipped else ComponentScope.EXCLUDED,
         licenses=[LicenseExpression(material.license)] if material.license else (),
         hashes=[HashType(alg=HashAlgorithm(a), content=c) for a, c in material.hashes],
@@ -118,19 +120,19 @@ def _patch(url: str) -> Patch:
     return Patch(type=PatchClassification.BACKPORT, diff=Diff(url=XsUri(url)))
 
 
-def _model(manifest: dict[str, Any]) -> Component:
-    model = manifest["model"]
+def _model(manifest: Manifest) -> Component:
+    model = manifest.model
     return Component(
-        name=model["name"],
-        version=model["dtype"],
+        name=model.name,
+        version=model.dtype,
         type=ComponentType.MACHINE_LEARNING_MODEL,
-        bom_ref=f"model:{model['name']}",
-        description=model["title"],
+        bom_ref=f"model:{model.name}",
+        description=model.title,
         external_references=[
             ExternalReference(
                 type=ExternalReferenceType.SOURCE_DISTRIBUTION,
-                # A hub id and commit, or a name: escaped, since it need not be a URL.
-                url=XsUri(f"urn:wsd:checkpoint:{model['source'].replace(' ', '%20')}"),
+                # The source is a hub id and commit or a file name, which may hold spaces.
+                url=XsUri(f"urn:wsd:checkpoint:{model.source.replace(' ', '%20')}"),
             )
         ],
     )

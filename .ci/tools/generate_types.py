@@ -1,0 +1,301 @@
+"""``python -m tools.generate_types``: what TypeScript shares with Python, written from Python.
+
+Three files are generated and checked in, and ``tests/unit/test_generated.py`` fails when one is
+not current: the manifest's JSON Schema, the types of the JSON files that a bundle holds, and
+constants. The types are written from the schema by :func:`render_types` rather than by npm's
+json-schema-to-typescript, which does not read draft 2020-12's tuples (``prefixItems``) and would
+make a check of Python files need Node.js.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
+
+from wsd.kernels import variant
+from wsd.kernels.choice import LEGACY_KERNEL_MODES
+from wsd.kernels.registry import variant_names
+from wsd.models.schedulers import MAX_STEPS, SCHEDULERS
+from wsd.runtime import request
+from wsd.spec import manifest, self_test, tolerances
+from wsd.spec.precision import DTYPES
+from wsd.spec.roles import LINEAR_COMBINATION_TERMS, ROLES
+from wsd.util.files import REPOSITORY, write_atomically
+
+_COMMAND = "python -m tools.generate_types"
+_WIDTH = 100
+_SCALARS = {
+    "string": "string",
+    "integer": "number",
+    "number": "number",
+    "boolean": "boolean",
+    "null": "null",
+}
+_MODE: JsonSchemaMode = "validation"
+
+Schema = dict[str, Any]
+
+
+class _SchemaWriter(GenerateJsonSchema):
+    """JSON Schema of what WSD writes: every field is there unless it may be absent."""
+
+    def field_is_required(self, field: Any, total: bool) -> bool:  # noqa: ARG002 - pydantic's
+        """Return whether a field is written always: all are but those whose default is None."""
+        schema = field["schema"]
+        return schema["type"] != "default" or schema["default"] is not None
+
+
+def manifest_schema() -> Schema:
+    """Return the manifest's JSON Schema, draft 2020-12."""
+    schema = _tidy(manifest.Manifest.model_json_schema(schema_generator=_SchemaWriter))
+    return {
+        "$schema": GenerateJsonSchema.schema_dialect,
+        "$id": f"urn:wsd:manifest:{manifest.SCHEMA_VERSION}",
+        "$comment": f"Generated from wsd/spec/manifest.py: {_COMMAND}",
+        **schema,
+        "title": "WSD model manifest",
+    }
+
+
+def bundle_types() -> dict[str, Schema]:
+    """Return name → JSON Schema of the objects in a bundle's JSON files, sorted by name."""
+    roots = (manifest.Manifest, manifest.IndexEntry, self_test.SelfTest)
+    _, schema = models_json_schema(
+        [(root, _MODE) for root in roots], schema_generator=_SchemaWriter
+    )
+    found: dict[str, Schema] = _tidy(schema)["$defs"]
+    return dict(sorted(found.items()))
+
+
+def _tidy(schema: Any) -> Any:
+    """Return a schema without what pydantic adds that tells nothing.
+
+    Those are titles made of the fields' names, and defaults; an optional field may be absent,
+    but it is never null.
+    """
+    if isinstance(schema, list):
+        return [_tidy(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "default" in schema and schema["default"] is None:
+        (kept,) = (item for item in schema["anyOf"] if item != {"type": "null"})
+        schema = {**kept, **{k: v for k, v in schema.items() if k not in ("anyOf", "default")}}
+    return {
+        key: {name: _tidy(item) for name, item in value.items()}
+        if key in ("properties", "$defs")
+        else _tidy(value)
+        for key, value in schema.items()
+        if key != "default" and not (key == "title" and isinstance(value, str))
+    }
+
+
+def render_types(types: Mapping[str, Schema]) -> str:
+    """Return TypeScript interfaces of JSON Schema objects, formatted as Prettier does.
+
+    Raises:
+        ValueError: for a construct of JSON Schema that the manifest has not used so far.
+    """
+    header = (
+        "/**\n"
+        " * Types of a bundle's JSON files: manifest.json, models/index.json and the self-test.\n"
+        f" * Generated from wsd/spec/manifest.py and wsd/spec/self_test.py: {_COMMAND}\n"
+        " */\n"
+    )
+    return "\n".join([header, *(_interface(name, schema) for name, schema in types.items())])
+
+
+def _interface(name: str, schema: Schema) -> str:
+    if schema.get("type") != "object" or "properties" not in schema:
+        raise ValueError(f"{name}: only objects with properties become interfaces: {schema}")
+    lines = [*_comment(schema.get("description", ""), ""), f"export interface {name} {{"]
+    for field, described in schema["properties"].items():
+        lines += _comment(described.get("description", ""), "  ")
+        mark = "" if field in schema.get("required", ()) else "?"
+        lines += _declaration(f"  {field}{mark}: ", _type(described), "    ")
+    return "\n".join([*lines, "}", ""])
+
+
+def _type(schema: Schema) -> list[str]:
+    """Return the members of the union that a schema is, most often one."""
+    if "$ref" in schema:
+        return [schema["$ref"].rpartition("/")[2]]
+    if "const" in schema:
+        return [json.dumps(schema["const"])]
+    if "enum" in schema:
+        return [json.dumps(value) for value in schema["enum"]]
+    if "anyOf" in schema:
+        return [member for item in schema["anyOf"] for member in _type(item)]
+    return [_plain_type(schema)]
+
+
+def _plain_type(schema: Schema) -> str:
+    match schema.get("type"):
+        case "array" if "prefixItems" in schema:
+            return f"readonly [{', '.join(_single(item) for item in schema['prefixItems'])}]"
+        case "array":
+            item = _single(schema["items"])
+            return f"({item})[]" if " " in item else f"{item}[]"
+        case "object":
+            return f"Record<string, {_single(schema['additionalProperties'])}>"
+        case str(kind) if kind in _SCALARS:
+            return _SCALARS[kind]
+    raise ValueError(f"no TypeScript type is known for the JSON Schema {schema}")
+
+
+def _single(schema: Schema) -> str:
+    return " | ".join(dict.fromkeys(_type(schema)))
+
+
+def _declaration(start: str, members: Sequence[str], indent: str) -> list[str]:
+    line = f"{start}{' | '.join(members)};"
+    if len(line) <= _WIDTH:
+        return [line]
+    return [start.rstrip(), *(f"{indent}| {member}" for member in members[:-1]),
+            f"{indent}| {members[-1]};"]  # fmt: skip
+
+
+def _comment(text: str, indent: str) -> list[str]:
+    """Return a description as a JSDoc comment: one line where it fits."""
+    text = text.replace("``", "`")
+    if not text:
+        return []
+    if len(line := f"{indent}/** {text} */") <= _WIDTH and "\n" not in text:
+        return [line]
+    wrapped = [
+        line
+        for paragraph in text.split("\n\n")
+        for line in ("", *textwrap.wrap(paragraph, _WIDTH - len(indent) - 3))
+    ]
+    return [f"{indent}/**", *(f"{indent} * {w}".rstrip() for w in wrapped[1:]), f"{indent} */"]
+
+
+def render_constants() -> str:
+    """Return the constants that TypeScript shares with Python."""
+    header = (
+        "/**\n"
+        " * Numbers and names that Python and TypeScript agree on.\n"
+        f" * Generated from Python, each from the module named above it: {_COMMAND}\n"
+        " */\n"
+    )
+    groups: list[tuple[str, dict[str, object]]] = [
+        ("wsd/spec/manifest.py", {"SCHEMA_VERSION": manifest.SCHEMA_VERSION}),
+        (
+            "wsd/spec/roles.py",
+            {"ROLES": list(ROLES), "LINEAR_COMBINATION_TERMS": LINEAR_COMBINATION_TERMS},
+        ),
+        ("wsd/spec/precision.py", {"PRECISIONS": list(DTYPES)}),
+        (
+            "wsd/models/schedulers.py: the most steps of any scheduler, and their names",
+            {"MAX_STEPS": MAX_STEPS, "SCHEDULERS": list(SCHEDULERS)},
+        ),
+        (
+            "wsd/runtime/request.py: limits of a generation request",
+            {
+                "MAX_SEED": request.MAX_SEED,
+                "MAX_GUIDANCE": request.MAX_GUIDANCE,
+                "MAX_IMAGES": request.MAX_IMAGES,
+            },
+        ),
+        (
+            "wsd/kernels/variant.py: WebGPU features, and limits that every adapter has",
+            {
+                "F16": variant.F16,
+                "SUBGROUPS": variant.SUBGROUPS,
+                "SUBGROUP_MATRIX": variant.SUBGROUP_MATRIX,
+                "KERNEL_FEATURES": list(variant.FEATURES),
+                "BASELINE_MAX_THREADS": variant.BASELINE_MAX_THREADS,
+                "BASELINE_MAX_SHARED_BYTES": variant.BASELINE_MAX_SHARED_BYTES,
+            },
+        ),
+        (
+            "wsd/kernels/registry.py: names of the kernel variants, the fastest of a problem first",
+            {"VARIANT_NAMES": variant_names()},
+        ),
+        (
+            "wsd/kernels/choice.py: deprecated values of the option kernels, and what they allow",
+            {"LEGACY_KERNEL_MODES": LEGACY_KERNEL_MODES},
+        ),
+        (
+            "wsd/spec/tolerances.py: largest relative errors and least PSNR (dB)",
+            {
+                "STAGE_TOLERANCE": tolerances.STAGE_TOLERANCE,
+                "LATENTS_TOLERANCE": tolerances.LATENTS_TOLERANCE,
+                "PICTURE_PSNR": tolerances.PICTURE_PSNR,
+                "ROUNDING_PSNR": dict(tolerances.ROUNDING_PSNR),
+                "SELF_TEST_TOLERANCE": dict(tolerances.SELF_TEST_TOLERANCE),
+            },
+        ),
+    ]
+    return "\n".join([header, *(_constants(source, values) for source, values in groups)])
+
+
+def _constants(source: str, values: Mapping[str, object]) -> str:
+    lines = [f"// {source}"]
+    for name, value in values.items():
+        constant = " as const" if isinstance(value, (list, dict)) else ""
+        lines += _literal(f"export const {name} = ", value, f"{constant};")
+    return "\n".join([*lines, ""])
+
+
+def _literal(start: str, value: object, end: str) -> list[str]:
+    """Return the lines of a literal, in one line where it fits, else broken as Prettier does."""
+    line = start + _one_line(value) + end
+    if len(line) <= _WIDTH or not isinstance(value, (list, dict)):
+        return [line]
+    indent = " " * (len(start) - len(start.lstrip()) + 2)
+    if isinstance(value, list):
+        items = [_literal(indent, item, ",") for item in value]
+        return [f"{start}[", *(text for item in items for text in item), f"{_outer(start)}]{end}"]
+    items = [_literal(f"{indent}{key}: ", item, ",") for key, item in value.items()]
+    return [f"{start}{{", *(text for item in items for text in item), f"{_outer(start)}}}{end}"]
+
+
+def _outer(start: str) -> str:
+    return " " * (len(start) - len(start.lstrip()))
+
+
+def _one_line(value: object) -> str:
+    match value:
+        case list():
+            return f"[{', '.join(_one_line(item) for item in value)}]"
+        case dict():
+            items = ", ".join(f"{key}: {_one_line(item)}" for key, item in value.items())
+            return f"{{ {items} }}"
+        case _:
+            return json.dumps(value)
+
+
+def _render_schema() -> str:
+    return json.dumps(manifest_schema(), indent=2) + "\n"
+
+
+GENERATED: Mapping[Path, Callable[[], str]] = {
+    REPOSITORY / "wsd/bundle/manifest.schema.json": _render_schema,
+    REPOSITORY / "web/src/bundle/manifest.generated.ts": lambda: render_types(bundle_types()),
+    REPOSITORY / "web/src/util/constants.generated.ts": render_constants,
+}
+
+
+def find_stale() -> list[Path]:
+    """Return the generated files that are not what their sources give."""
+    return [
+        path
+        for path, render in GENERATED.items()
+        if not path.is_file() or path.read_text() != render()
+    ]
+
+
+def main() -> None:
+    """Write every generated file."""
+    for path, render in GENERATED.items():
+        write_atomically(path, render().encode())
+        print(path.relative_to(REPOSITORY))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,320 @@
+/**
+ * Types of a bundle's JSON files: manifest.json, models/index.json and the self-test.
+ * Generated from wsd/spec/manifest.py and wsd/spec/self_test.py: python -m tools.generate_types
+ */
+
+/** Parameters of one component of the pipeline. */
+export interface ComponentEntry {
+  /** Folder in the diffusers layout that the weights came from. */
+  folder: string;
+  /** What the component does in the pipeline. */
+  role:
+    | "text_encoder"
+    | "denoiser"
+    | "guided_denoiser"
+    | "vae_decoder"
+    | "vae_decoder_tile"
+    | "image_to_rgba"
+    | "linear_combination";
+  /** Sum of the sizes of the shards in bytes. */
+  bytes: number;
+  /** Parameters in the order of the params tuple of the entry points. */
+  records: ParameterRecord[];
+  /** Files of the stream, in order. */
+  shards: FileEntry[];
+}
+
+/** How prompts become what conditions the denoiser. */
+export interface Conditioning {
+  /** Ids of the text encoders, in the order in which they run. */
+  encoders: string[];
+  /** How their outputs are joined: along the feature axis. */
+  join: "features";
+  /** What a missing negative prompt means: the encoding of the empty text, or zeros. */
+  empty_negative: "encode" | "zeros";
+}
+
+/** Options of a picture where the caller gives none. */
+export interface Defaults {
+  /** Number of denoising steps. */
+  steps: number;
+  /** Scale of classifier-free guidance; up to 1 means none. */
+  guidance_scale: number;
+  /** Width and height in pixels. */
+  size: readonly [number, number];
+}
+
+/** One compiled function of the library. */
+export interface EntryPoint {
+  /** Name by which the browser looks the function up. */
+  name: string;
+  /** What the function does in the pipeline. */
+  role:
+    | "text_encoder"
+    | "denoiser"
+    | "guided_denoiser"
+    | "vae_decoder"
+    | "vae_decoder_tile"
+    | "image_to_rgba"
+    | "linear_combination";
+  /** Id of the component whose parameters it takes as its last argument, or null. */
+  component: string | null;
+  /** Width and height in pixels of the picture that it is for; null where any size will do. */
+  size: readonly [number, number] | null;
+  /** Tensors that it takes, in order, without the parameters. */
+  inputs: TensorSpec[];
+  /** Tensors that it returns, in order. */
+  outputs: TensorSpec[];
+  /** Names of the shaders that it runs. */
+  kernels: string[];
+  /** Bytes of GPU memory that one call works in, outputs included. */
+  workspace_bytes: number;
+  /** Bytes of the largest buffer that one call works in. */
+  largest_buffer_bytes: number;
+  /** Number of shaders that one call dispatches. */
+  dispatches: number;
+  /** Floating-point operations of one call, as TVM counts them. */
+  operations: number;
+}
+
+/** What is kept of one result: samples, and the loudness of every block between them. */
+export interface ExpectedOutput {
+  /** A sample is taken every so many values, in row-major order. */
+  stride: number;
+  /** Values 0, stride, 2 stride and so on. */
+  samples: number[];
+  /** Number of values in a block. */
+  block: number;
+  /** Root mean square of each block; the last block may be shorter. */
+  rms: number[];
+}
+
+/** One call of one entry point. */
+export interface ExpectedStage {
+  /** Name of the compiled function. */
+  entry_point: string;
+  /** Name of the input to its values. */
+  inputs: Record<string, SeededInput | GivenInput>;
+  /** Name of the output to what it must be close to. */
+  outputs: Record<string, ExpectedOutput>;
+}
+
+/** One file beside the manifest. */
+export interface FileEntry {
+  /** Name of the file, without a folder. */
+  file: string;
+  /** Size of the file in bytes. */
+  bytes: number;
+  /** SHA-256 of the file in lower-case hexadecimal. */
+  sha256: string;
+}
+
+/** A tensor whose values are listed. */
+export interface GivenInput {
+  /** The values in row-major order. */
+  values: number[];
+}
+
+/**
+ * One model of a bundle's `models/index.json`, in weights of one precision.
+ *
+ * Entries that share a name are one model; the page takes the first that fits the GPU.
+ */
+export interface IndexEntry {
+  /** Name of the model family. */
+  name: string;
+  /** One line for people. */
+  title: string;
+  /** How the weights are stored. */
+  dtype: "f32" | "f16" | "w8a16";
+  /** Folder of the manifest relative to the index, with a slash at its end. */
+  manifest: string;
+}
+
+/** Colour of a pixel of the latents, from -1 to 1: weights times latents plus bias. */
+export interface LatentPreview {
+  /** Rows for red, green and blue, one factor for each channel of the latents. */
+  weights: readonly [number[], number[], number[]];
+  /** Red, green and blue of zero latents. */
+  bias: readonly [number, number, number];
+}
+
+/** The space that the denoiser works in and the VAE decodes. */
+export interface LatentSpace {
+  /** Channels of the latents that the VAE decodes. */
+  channels: number;
+  /** Pixels of the image per pixel of the latents, each way. */
+  scale_factor: number;
+  /** Factor on the VAE's latents that gives the denoiser's; the decoder divides by it. */
+  scaling_factor: number;
+  /** Subtracted from the VAE's latents before they are scaled; the decoder adds it. */
+  shift_factor: number;
+}
+
+/**
+ * Everything that a page needs to draw with one model.
+ *
+ * Files lie beside the manifest, and nothing is inferred from their names.
+ */
+export interface Manifest {
+  /** Version of this format. */
+  schema_version: 2;
+  model: ModelEntry;
+  /** Key of the browser's registry of pipelines, `text-to-image` for example. */
+  pipeline: string;
+  /** The compiled functions: one WebAssembly module. */
+  library: FileEntry;
+  entry_points: EntryPoint[];
+  /** Component id to its parameters. */
+  components: Record<string, ComponentEntry>;
+  conditioning: Conditioning;
+  /** Component id of a text encoder to its tokenizer. */
+  tokenizers: Record<string, TokenizerEntry>;
+  latent_space: LatentSpace;
+  noise_schedule: NoiseSchedule;
+  schedulers: Schedulers;
+  defaults: Defaults;
+  /** Prompts to offer. */
+  examples: string[];
+  preview: LatentPreview;
+  requires: Requirements;
+  /** One entry for each picture size and way of drawing it. */
+  peak_bytes: PeakMemory[];
+  /** Tool to the version that made the library. */
+  toolchain: Record<string, string>;
+  /** Hand-written variants of the library's shaders; absent if there are none. */
+  kernels?: FileEntry;
+  /** What each stage must give, for the self-test page; absent if it was not built with them. */
+  self_test?: FileEntry;
+}
+
+/** What the model is, for people and for tools. */
+export interface ModelEntry {
+  /** Name of the model family, as `wsd build --model` takes it. */
+  name: string;
+  /** One line for people. */
+  title: string;
+  /** Class of diffusers that draws the same pictures. */
+  pipeline: string;
+  /** How the weights are stored; sums are float32 in every precision. */
+  dtype: "f32" | "f16" | "w8a16";
+  /** The checkpoint: a hub id and commit, or the name of a file or folder. */
+  source: string;
+}
+
+/** The noise that the model was trained with: a variance-preserving process. */
+export interface NoiseSchedule {
+  /** Noise levels at whole timesteps, Ho et al. 2020. */
+  kind: "discrete";
+  /** What the denoiser predicts. */
+  prediction_type: "epsilon" | "v_prediction";
+  /** Number of timesteps. */
+  num_train_timesteps: number;
+  /** Product of (1 - beta) up to each timestep, as diffusers computes it in float32. */
+  alphas_cumprod: number[];
+}
+
+/** Place of one parameter in its component's stream, which is its shards laid end to end. */
+export interface ParameterRecord {
+  /** Name in the state dict; an int8 weight is followed by its scales, `<name>.scale`. */
+  name: string;
+  /** Shape in which the values are stored: a convolution's is (out, height, width, in). */
+  shape: number[];
+  /** How values are stored: float16 and int8 are packed, low bits first, into uint32 words. */
+  dtype: "float32" | "float16" | "int8";
+  /** Where in the stream it begins, in bytes. */
+  offset: number;
+  /** Its size in bytes, padded to a multiple of 4. */
+  bytes: number;
+}
+
+/** The most GPU memory that drawing one picture takes, as the compiler planned it. */
+export interface PeakMemory {
+  /** Width and height of the picture in pixels. */
+  size: readonly [number, number];
+  /** Whether the parameters of only one stage at a time are on the GPU. */
+  offload: boolean;
+  /** Whether the picture is decoded in tiles. */
+  tiling: boolean;
+  /** The most GPU memory at one time, in bytes. */
+  bytes: number;
+}
+
+/** What WebGPU must offer for any picture; what a size needs beyond is in its entry points. */
+export interface Requirements {
+  /** Names of WebGPU features. */
+  features: string[];
+  /** Name of a WebGPU limit to the least value that will do. */
+  limits: Record<string, number>;
+}
+
+/** Configuration of one scheduler, in diffusers' terms. */
+export interface SchedulerConfig {
+  /** Key of the browser's registry of schedulers, `web/src/pipeline/schedulers/index.ts`. */
+  algorithm: string;
+  /** Name for people. */
+  title: string;
+  /** Most steps that it can take. */
+  max_steps: number;
+  /** How timesteps are spaced, Table 2 of Lin et al. 2023. */
+  timestep_spacing: "linspace" | "leading" | "trailing";
+  /** Added to timesteps of leading spacing. */
+  steps_offset: number;
+  /** Whether noise levels follow eq. 5 of Karras et al. 2022. */
+  use_karras_sigmas: boolean;
+  /** Value that stands for `alphas_cumprod` before the first timestep. */
+  final_alpha_cumprod: number;
+  /** Steps of the schedule that a consistency model was distilled from. */
+  original_inference_steps: number;
+  /** Factor on the timestep in a consistency model's boundary conditions. */
+  timestep_scaling: number;
+}
+
+/** The schedulers that can draw with the model. */
+export interface Schedulers {
+  /** Name of the one that the checkpoint means. */
+  default: string;
+  /** Name to configuration. */
+  available: Record<string, SchedulerConfig>;
+}
+
+/** A tensor of normal noise. */
+export interface SeededInput {
+  /** Seed of `torch.Generator().manual_seed`; the browser draws the same numbers. */
+  seed: number;
+}
+
+/** The self-test file of a bundle. */
+export interface SelfTest {
+  stages: ExpectedStage[];
+}
+
+/**
+ * One tensor that an entry point takes or returns.
+ *
+ * Attributes:     name: by which callers pass it or find it.     shape: length of each axis.
+ * dtype: type of its values.
+ */
+export interface TensorSpec {
+  name: string;
+  shape: number[];
+  dtype: "float32" | "int32";
+}
+
+/** A CLIP tokenizer: `tokenizer.json` of Hugging Face's tokenizers, and how to pad. */
+export interface TokenizerEntry {
+  /** Name of the file, without a folder. */
+  file: string;
+  /** Size of the file in bytes. */
+  bytes: number;
+  /** SHA-256 of the file in lower-case hexadecimal. */
+  sha256: string;
+  /** Number of tokens that a text is cut or padded to. */
+  max_length: number;
+  /** Token that begins a text. */
+  bos_token_id: number;
+  /** Token that ends a text. */
+  eos_token_id: number;
+  /** Token that fills a text up to `max_length`. */
+  pad_token_id: number;
+}

@@ -1,0 +1,26 @@
+"""How far the browser's results may be from PyTorch's.
+
+Relative errors are the norm of the difference over the norm of what is expected. PSNR is of 8-bit
+pictures, in dB. ``wsd parity``, the tests and the self-test page (``web/src/diagnostics``) all
+take their limits from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+# Largest relative error of one stage with weights rounded as the bundle stores them. A stage of
+# full size adds up thousands of products.
+STAGE_TOLERANCE: Final = 2e-3
+# Largest relative error of the latents after the last step, weights rounded alike.
+LATENTS_TOLERANCE: Final = 1e-3
+# Least PSNR of a picture to the reference's with weights rounded alike.
+PICTURE_PSNR: Final = 40.0
+# Least PSNR of a picture to the reference's with float32 weights, by the bundle's precision.
+ROUNDING_PSNR: Final[Mapping[str, float]] = {"f32": 40.0, "f16": 35.0, "w8a16": 30.0}
+# Largest relative error of one stage in the self-test, by the bundle's precision. The fixtures come
+# from float32 weights, so that rounding the weights is part of the error.
+SELF_TEST_TOLERANCE: Final[Mapping[str, float]] = {"f32": 1e-3, "f16": 1e-2, "w8a16": 1e-1}
+# Most that the measured peak of GPU memory may be, as a multiple of the planned one.
+PEAK_MEMORY_MARGIN: Final = 1.1
