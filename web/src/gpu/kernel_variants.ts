@@ -1,41 +1,18 @@
-/** Kernels that may take the place of the library's own, by what the GPU can. */
+/** Which written kernels run in place of generated ones: what is asked for, and what the GPU can. */
 
-/** One dispatch: texts, workgroups, and which of the kernel's arguments each binding is. */
-export interface Launch {
-  head: string;
-  /** Index of a text that kernels share. */
-  body: number;
-  grid: [number, number, number];
-  /** -1 is the scratch buffer. */
-  arguments: number[];
-}
+import { OptionError } from "../api/errors";
+import { LEGACY_KERNEL_MODES, VARIANT_NAMES } from "../util/constants.generated";
+import type { KernelTable, Variant } from "./kernel_table";
 
-/** A way to run a kernel, and what it asks of the GPU. */
-export interface Variant {
-  features: string[];
-  threads: number;
-  shared_bytes: number;
-  /** Rows, columns and depth of one operation of a matrix unit. */
-  matrix: [number, number, number] | null;
-  /** Least and most threads of a subgroup that it can do with. */
-  lanes: [number, number] | null;
-  scratch_bytes: number;
-  operations: number;
-  launches: Launch[];
-}
+/** What a kernel without a variant runs, in reports. */
+export const GENERATED = "generated";
+/**
+ * Names of the variants that may run, wherever the GPU can run them; or `auto`, for all of them
+ * on GPUs and none on software adapters.
+ */
+export type KernelChoice = "auto" | ReadonlySet<string>;
 
-export interface KernelTable {
-  bodies: string[];
-  /** Best first. */
-  kernels: Record<string, Variant[]>;
-  /** What each kernel reads and writes, for tools. */
-  bytes: Record<string, number>;
-}
-
-/** Which variants are used: those that the GPU can run, or none. */
-export type KernelChoice = "auto" | "generated" | "tiled" | "subgroups" | "halves" | "matrix";
-
-interface MatrixUnit {
+interface SubgroupMatrixConfig {
   componentType: string;
   resultComponentType: string;
   M: number;
@@ -55,62 +32,91 @@ export interface Abilities {
     subgroupMaxSize?: number;
     isFallbackAdapter?: boolean;
     description?: string;
-    /** Of an experimental feature. */
-    subgroupMatrixConfigs?: Iterable<MatrixUnit>;
+    /** Only with the experimental feature for subgroup matrices. */
+    subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig>;
   };
 }
 
 /**
- * The first of a kernel's variants that a GPU can run, if any.
+ * Read the option `kernels`: `auto`, `generated`, or names of variants separated by commas.
  *
- * Adapters that compute on the processor keep the generated kernels: shared memory
- * and its barriers cost them more than they save.
+ * @param onNotice called with a sentence if the option is one of the deprecated modes.
+ * @throws OptionError if a name is not known.
  */
-export function chooseVariant(
+export function parseKernelChoice(
+  option = "auto",
+  onNotice: (notice: string) => void = () => undefined,
+): KernelChoice {
+  if (option === "auto") return "auto";
+  if (option === GENERATED) return new Set();
+  if (Object.hasOwn(LEGACY_KERNEL_MODES, option)) {
+    const names = LEGACY_KERNEL_MODES[option as keyof typeof LEGACY_KERNEL_MODES];
+    onNotice(`kernels: "${option}" is deprecated; name the variants: "${names.join(",")}".`);
+    return new Set(names);
+  }
+  const names = option.split(",").map((name) => name.trim());
+  const known: readonly string[] = VARIANT_NAMES;
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new OptionError(
+      `kernels: there is no variant "${unknown}"`,
+      `give auto, generated, or names separated by commas: ${known.join(", ")}`,
+    );
+  }
+  return new Set(names);
+}
+
+/**
+ * Select the first of a kernel's variants that may run and that a GPU can run.
+ *
+ * Adapters that compute on the processor keep the generated kernels unless variants are named:
+ * there, shared memory and its barriers cost more time than they save.
+ *
+ * @returns undefined if the generated kernel runs.
+ */
+export function selectVariant(
   table: KernelTable | undefined,
-  name: string,
+  kernel: string,
   gpu: Abilities,
   choice: KernelChoice = "auto",
 ): Variant | undefined {
-  const variants = table?.kernels[name];
-  if (variants === undefined || choice === "generated") return undefined;
   if (choice === "auto" && isSoftware(gpu.info)) return undefined;
-  return variants.find((variant) => isWanted(variant, choice) && canRun(variant, gpu));
+  return table?.kernels[kernel]?.find(
+    (variant) => (choice === "auto" || choice.has(variant.name)) && canRun(variant, gpu),
+  );
 }
 
-function isWanted({ features, matrix }: Variant, choice: KernelChoice): boolean {
-  if (choice === "tiled") return features.length === 0;
-  if (choice === "subgroups") return !features.includes("shader-f16");
-  return choice !== "halves" || matrix === null;
-}
-
-/** Whether an adapter has no GPU behind it. */
+/** Whether an adapter computes on the processor. */
 export function isSoftware({ isFallbackAdapter, description }: Abilities["info"]): boolean {
   return isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe/i.test(description ?? "");
 }
 
 function canRun(variant: Variant, { features, limits, info }: Abilities): boolean {
-  const [least, most] = variant.lanes ?? [0, Infinity];
+  const [smallest, largest] = variant.subgroup_size ?? [0, Infinity];
   return (
     variant.features.every((feature) => features.has(feature)) &&
     variant.threads <= limits.maxComputeInvocationsPerWorkgroup &&
     variant.shared_bytes <= limits.maxComputeWorkgroupStorageSize &&
-    (info.subgroupMinSize ?? 0) >= least &&
-    (info.subgroupMaxSize ?? 0) <= most &&
-    (variant.matrix === null || hasUnit(variant.matrix, info.subgroupMatrixConfigs))
+    (info.subgroupMinSize ?? 0) >= smallest &&
+    (info.subgroupMaxSize ?? 0) <= largest &&
+    (variant.subgroup_matrix === null ||
+      hasConfig(variant.subgroup_matrix, info.subgroupMatrixConfigs))
   );
 }
 
-function hasUnit(
-  [rows, columns, depth]: [number, number, number],
-  units: Iterable<MatrixUnit> = [],
-) {
-  return [...units].some(
+function hasConfig(
+  [m, n, k]: [number, number, number],
+  configs: Iterable<SubgroupMatrixConfig> = [],
+): boolean {
+  return [...configs].some(
     ({ componentType, resultComponentType, M, N, K }) =>
-      componentType === "f16" &&
-      resultComponentType === "f32" &&
-      M === rows &&
-      N === columns &&
-      K === depth,
+      componentType === "f16" && resultComponentType === "f32" && M === m && N === n && K === k,
   );
+}
+
+/** Count kernels by what runs in them. */
+export function countVariants(names: Iterable<string>): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
+  return counts;
 }

@@ -1,72 +1,144 @@
 import { expect, test } from "vitest";
 
-import type { Abilities, KernelChoice, Variant } from "../../src/gpu/kernel_variants";
-import { chooseVariant } from "../../src/gpu/kernel_variants";
+import { OptionError } from "../../src/api/errors";
+import type { KernelTable, Variant } from "../../src/gpu/kernel_table";
+import type { Abilities, KernelChoice } from "../../src/gpu/kernel_variants";
+import { countVariants, parseKernelChoice, selectVariant } from "../../src/gpu/kernel_variants";
+import { LEGACY_KERNEL_MODES, VARIANT_NAMES } from "../../src/util/constants.generated";
 
 const tiled: Variant = {
+  name: "gemm_tiled_f32",
+  problem: "gemm",
   features: [],
   threads: 128,
   shared_bytes: 18432,
-  matrix: null,
-  lanes: null,
+  subgroup_matrix: null,
+  subgroup_size: null,
   scratch_bytes: 0,
   operations: 1,
   launches: [],
 };
 const small = { ...tiled, shared_bytes: 10240 };
+const f16 = { ...tiled, name: "gemm_tiled_f16", features: ["shader-f16"] };
 const matrix: Variant = {
-  ...tiled,
-  features: ["shader-f16"],
-  matrix: [16, 16, 16],
-  lanes: [32, 32],
+  ...f16,
+  name: "gemm_subgroup_matrix",
+  subgroup_matrix: [16, 16, 16],
+  subgroup_size: [32, 32],
 };
-const halves = { ...tiled, features: ["shader-f16"] };
-const shuffled: Variant = { ...tiled, features: ["subgroups"], lanes: [1, 64] };
-const table = { bodies: [], kernels: { k: [matrix, halves, tiled, small] }, bytes: {} };
-const unit = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
+const shuffled: Variant = {
+  ...tiled,
+  name: "norm_sums_subgroups",
+  features: ["subgroups"],
+  subgroup_size: [1, 64],
+};
+const shared = { ...tiled, name: "norm_sums_workgroup" };
+const table: KernelTable = {
+  bodies: [],
+  kernels: { gemm: [matrix, f16, tiled, small], sums: [shuffled, shared] },
+  bytes: {},
+};
+const config = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
 
-function gpu(changes: Partial<Abilities["info"]> = {}, shared = 32768, f16 = true): Abilities {
+function gpu(
+  changes: Partial<Abilities["info"]> = {},
+  sharedBytes = 32768,
+  hasF16 = true,
+): Abilities {
   return {
-    features: new Set(f16 ? ["shader-f16", "subgroups"] : ["subgroups"]),
+    features: new Set(hasF16 ? ["shader-f16", "subgroups"] : ["subgroups"]),
     limits: {
       maxComputeInvocationsPerWorkgroup: 256,
-      maxComputeWorkgroupStorageSize: shared,
+      maxComputeWorkgroupStorageSize: sharedBytes,
     },
-    info: { subgroupMinSize: 32, subgroupMaxSize: 32, subgroupMatrixConfigs: [unit], ...changes },
+    info: { subgroupMinSize: 32, subgroupMaxSize: 32, subgroupMatrixConfigs: [config], ...changes },
   };
 }
 
+const only = (...names: string[]): KernelChoice => new Set(names);
+
 test.each<[string, Abilities, KernelChoice, Variant | undefined]>([
   ["everything", gpu(), "auto", matrix],
-  ["no matrix units", gpu({ subgroupMatrixConfigs: [] }), "auto", halves],
-  ["units of another kind", gpu({ subgroupMatrixConfigs: [{ ...unit, M: 8 }] }), "auto", halves],
-  ["subgroups of several sizes", gpu({ subgroupMinSize: 16 }), "auto", halves],
-  ["no halves", gpu({}, 32768, false), "auto", tiled],
+  ["no subgroup matrices", gpu({ subgroupMatrixConfigs: [] }), "auto", f16],
+  ["other subgroup matrices", gpu({ subgroupMatrixConfigs: [{ ...config, M: 8 }] }), "auto", f16],
+  ["subgroups of several sizes", gpu({ subgroupMinSize: 16 }), "auto", f16],
+  ["no f16", gpu({}, 32768, false), "auto", tiled],
   ["the least shared memory", gpu({}, 16384), "auto", small],
-  ["no matrix units wanted", gpu(), "halves", halves],
-  ["no halves wanted", gpu(), "tiled", tiled],
-  ["subgroups and no halves wanted", gpu(), "subgroups", tiled],
-  ["halves wanted where there are none", gpu({}, 32768, false), "halves", tiled],
-  ["generated kernels wanted", gpu(), "generated", undefined],
-  ["no GPU", gpu({ isFallbackAdapter: true }), "auto", undefined],
-  ["a processor by name", gpu({ description: "SwiftShader driver" }), "auto", undefined],
-  ["a processor, insisted", gpu({ isFallbackAdapter: true }), "tiled", tiled],
-])("with %s", (_, abilities, choice, expected) => {
-  expect(chooseVariant(table, "k", abilities, choice)).toBe(expected);
+  ["two names", gpu(), only("gemm_tiled_f32", "gemm_tiled_f16"), f16],
+  ["one name", gpu(), only("gemm_tiled_f32"), tiled],
+  ["a name that the GPU cannot run", gpu({}, 32768, false), only("gemm_tiled_f16"), undefined],
+  ["only another problem's variant", gpu(), only("attention_flash"), undefined],
+  ["generated kernels", gpu(), only(), undefined],
+  ["a software adapter", gpu({ isFallbackAdapter: true }), "auto", undefined],
+  ["a software adapter by name", gpu({ description: "SwiftShader driver" }), "auto", undefined],
+  [
+    "a software adapter and a name",
+    gpu({ isFallbackAdapter: true }),
+    only("gemm_tiled_f32"),
+    tiled,
+  ],
+])("a GEMM with %s", (_, abilities, choice, expected) => {
+  expect(selectVariant(table, "gemm", abilities, choice)).toBe(expected);
 });
 
 test.each<[string, Abilities, KernelChoice, Variant]>([
   ["subgroups", gpu(), "auto", shuffled],
-  ["subgroups wanted", gpu(), "subgroups", shuffled],
-  ["subgroups that are too large", gpu({ subgroupMaxSize: 128 }), "auto", tiled],
-  ["no features wanted", gpu(), "tiled", tiled],
-  ["no subgroups", { ...gpu(), features: new Set() }, "auto", tiled],
-])("sums with %s", (_, abilities, choice, expected) => {
-  const sums = { bodies: [], kernels: { k: [shuffled, tiled] }, bytes: {} };
-  expect(chooseVariant(sums, "k", abilities, choice)).toBe(expected);
+  ["too large subgroups", gpu({ subgroupMaxSize: 128 }), "auto", shared],
+  ["no subgroups", { ...gpu(), features: new Set() }, "auto", shared],
+])("norm sums with %s", (_, abilities, choice, expected) => {
+  expect(selectVariant(table, "sums", abilities, choice)).toBe(expected);
 });
 
-test("kernels without variants, and bundles without any", () => {
-  expect(chooseVariant(table, "other", gpu())).toBeUndefined();
-  expect(chooseVariant(undefined, "k", gpu())).toBeUndefined();
+test("kernels without variants and bundles without any run what was generated", () => {
+  expect(selectVariant(table, "other", gpu())).toBeUndefined();
+  expect(selectVariant(undefined, "gemm", gpu())).toBeUndefined();
+});
+
+test("the option kernels takes auto, generated and names", () => {
+  expect(parseKernelChoice()).toBe("auto");
+  expect(parseKernelChoice("auto")).toBe("auto");
+  expect(parseKernelChoice("generated")).toEqual(new Set());
+  expect(parseKernelChoice("gemm_tiled_f32, attention_flash")).toEqual(
+    new Set(["gemm_tiled_f32", "attention_flash"]),
+  );
+});
+
+test.each(["gemm_tiled_f64", "gemm_tiled_f32,", "", "toString"])(
+  "the option kernels refuses %j and says what it takes",
+  (option) => {
+    const parse = (): unknown => parseKernelChoice(option);
+    expect(parse).toThrow(OptionError);
+    expect(parse).toThrow(
+      expect.objectContaining({
+        hint: expect.stringContaining(VARIANT_NAMES.join(", ")) as string,
+      }),
+    );
+  },
+);
+
+test.each(Object.entries(LEGACY_KERNEL_MODES))(
+  "the deprecated mode %s allows what it did, with a notice",
+  (mode, names) => {
+    const notices: string[] = [];
+    const choice = parseKernelChoice(mode, (notice) => notices.push(notice));
+    expect(choice).toEqual(new Set(names));
+    expect(notices).toEqual([
+      `kernels: "${mode}" is deprecated; name the variants: "${names.join(",")}".`,
+    ]);
+  },
+);
+
+test("deprecated modes allow ever more features", () => {
+  const { tiled: none, subgroups, halves, matrix: all } = LEGACY_KERNEL_MODES;
+  expect(none).not.toContain("gemv_subgroups");
+  expect(subgroups).toEqual(expect.arrayContaining([...none, "gemv_subgroups"]));
+  expect(halves).toEqual(expect.arrayContaining([...subgroups, "gemm_tiled_f16"]));
+  expect(all).toEqual(VARIANT_NAMES);
+});
+
+test("kernels are counted by what runs in them", () => {
+  expect(countVariants(["generated", "gemm_tiled_f32", "generated"])).toEqual({
+    generated: 2,
+    gemm_tiled_f32: 1,
+  });
 });

@@ -1,0 +1,115 @@
+/** The file kernels.json: written kernels that may run in place of a library's generated ones. */
+
+import { WsdError } from "../api/errors";
+import { SUBGROUP_MATRIX, SUBGROUPS, F16 } from "../util/constants.generated";
+
+/** One dispatch. */
+export interface Launch {
+  /** First part of the WGSL. */
+  head: string;
+  /** Index of the rest in `bodies`. */
+  body: number;
+  /** Workgroups along x, y and z. */
+  grid: [number, number, number];
+  /** For each binding, which of the kernel's arguments it is; -1 is the scratch buffer. */
+  arguments: number[];
+}
+
+/** One way to run a kernel, and what it requires of the GPU. */
+export interface Variant {
+  /** Name of its kind in the registry (wsd/kernels/registry.py). */
+  name: string;
+  /** Kind of the problem that it solves: gemm, attention or norm_sums. */
+  problem: string;
+  /** WebGPU features that it needs. */
+  features: string[];
+  /** Threads of its largest workgroup. */
+  threads: number;
+  /** The most shared memory of one workgroup. */
+  shared_bytes: number;
+  /** M, N and K of its subgroup matrix operation: f16 operands, f32 results. */
+  subgroup_matrix: [number, number, number] | null;
+  /** Smallest and largest subgroup size that it works with. */
+  subgroup_size: [number, number] | null;
+  scratch_bytes: number;
+  /** Floating-point operations of one call. */
+  operations: number;
+  /** None where another kernel's variant does this kernel's work. */
+  launches: Launch[];
+}
+
+export interface KernelTable {
+  /** Texts that launches share. */
+  bodies: string[];
+  /** Kernel name → its variants, the fastest first. */
+  kernels: Record<string, Variant[]>;
+  /** Kernel name → bytes that one call reads and writes. */
+  bytes: Record<string, number>;
+}
+
+/** A variant of version 1, which had no names. */
+type VariantV1 = Omit<Variant, "name" | "problem" | "subgroup_matrix" | "subgroup_size"> & {
+  matrix: Variant["subgroup_matrix"];
+  lanes: Variant["subgroup_size"];
+};
+
+interface TableV1 extends Omit<KernelTable, "kernels"> {
+  version?: undefined;
+  kernels: Record<string, VariantV1[]>;
+}
+
+const VERSION = 2;
+/** Shared memory of version 1's GEMV kernels: one float for each of 256 threads. */
+const GEMV_SHARED_BYTES = 1024;
+
+/**
+ * Read kernels.json, of this version or of version 1.
+ *
+ * @throws WsdError if it is of another version.
+ */
+export function readKernelTable(text: string): KernelTable {
+  const table = JSON.parse(text) as TableV1 | (KernelTable & { version: number });
+  if (table.version === undefined) return upgrade(table);
+  if (table.version !== VERSION) {
+    throw new WsdError(
+      `kernels.json has version ${table.version}, this page reads versions 1 and ${VERSION}`,
+      "serve the bundle with the page that it was built with",
+    );
+  }
+  return table;
+}
+
+function upgrade({ bodies, kernels, bytes }: TableV1): KernelTable {
+  const upgraded = Object.entries(kernels).map(([kernel, variants]) => [
+    kernel,
+    variants.map(({ matrix, lanes, ...rest }) => {
+      const variant = { ...rest, subgroup_matrix: matrix, subgroup_size: lanes };
+      return { ...variant, ...identify(kernel, variant) };
+    }),
+  ]);
+  return { bodies, bytes, kernels: Object.fromEntries(upgraded) as KernelTable["kernels"] };
+}
+
+/** Tell which kind a variant without a name is of; version 1 named kernels by what they compute. */
+function identify(
+  kernel: string,
+  { features, shared_bytes }: Pick<Variant, "features" | "shared_bytes">,
+): Pick<Variant, "name" | "problem"> {
+  const [subgroupMatrix, f16, subgroups] = [SUBGROUP_MATRIX, F16, SUBGROUPS].map((feature) =>
+    features.includes(feature),
+  );
+  if (kernel.startsWith("attention")) {
+    const name = subgroupMatrix ? "attention_subgroup_matrix" : "attention_flash";
+    return { name, problem: "attention" };
+  }
+  if (/^(group|layer)_/.test(kernel)) {
+    const name = subgroups ? "norm_sums_subgroups" : "norm_sums_workgroup";
+    return { name, problem: "norm_sums" };
+  }
+  const problem = "gemm";
+  if (subgroupMatrix) return { name: "gemm_subgroup_matrix", problem };
+  if (f16) return { name: "gemm_tiled_f16", problem };
+  if (subgroups) return { name: "gemv_subgroups", problem };
+  const name = shared_bytes === GEMV_SHARED_BYTES ? "gemv_workgroup_sum" : "gemm_tiled_f32";
+  return { name, problem };
+}
