@@ -11,9 +11,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from wsd.kernels.gemm.subgroup_matrix import ENABLE
 from wsd.kernels.variant import Launch, Variant
 
+# The directives of ``enable_subgroup_matrix()`` in ``templates/common.wgsl.j2``.
+_DIRECTIVES = re.compile(r"\A(?:enable .*;\n)+(?://.*\n)*diagnostic.*;\n")
 _THREADS = "t : u32) {"
 _HEAD = """alias Left = array<f32, 16>;
 alias Sums = array<f32, 8>;
@@ -74,7 +75,7 @@ _CHANGES = (
 def emulated(variant: Variant) -> Variant:
     """Return a variant on matrix units of 16 x 16 x 16 as one that needs none."""
     launches = tuple(
-        _emulated(launch, variant.threads) if launch.head.startswith(ENABLE) else launch
+        _emulated(launch, variant.threads) if _DIRECTIVES.match(launch.head) else launch
         for launch in variant.launches
     )
     assert launches != variant.launches
@@ -108,4 +109,4 @@ def _emulated(launch: Launch, threads: int) -> Launch:
         *(_STORE.format(name) for name in sorted(stored)),
         *([_SHUFFLE.format(threads)] if "shuffle(" in body else []),
     ]
-    return replace(launch, head=launch.head.removeprefix(ENABLE) + "".join(functions), body=body)
+    return replace(launch, head=_DIRECTIVES.sub("", launch.head, count=1) + "".join(functions), body=body)

@@ -1,7 +1,8 @@
-"""What a product is, to whoever writes a kernel for it."""
+"""Problems that the WGSL generators take: GEMM, norm statistics, attention."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,10 +11,17 @@ Weights = Literal["float32", "float16", "int8"]
 
 @dataclass(frozen=True)
 class Conv2d:
-    """How rows are gathered from an image (batch, height, width, channels).
+    """A 2D convolution whose GEMM operand A is gathered from an image (im2col).
+
+    The image is (batch, height, width, channels) float32; row m of A is the output pixel
+    (image, y, x) in row-major order, column k of A is (ky, kx, c).
 
     Attributes:
-        times: how often each pixel is repeated, down and across, before it is padded.
+        kernel: extent of the square window, in pixels.
+        stride: pixels between two windows, the same along both axes.
+        padding: zeros on each of the four sides.
+        upsample: how often each pixel is repeated along both axes before the padding
+            (nearest-neighbour upsampling, fused into the gather); 1 for none.
     """
 
     batch: int
@@ -25,105 +33,127 @@ class Conv2d:
     kernel: int
     stride: int
     padding: int
-    times: int = 1
+    upsample: int = 1
 
 
 @dataclass(frozen=True)
 class GemmProblem:
-    """result[m, n] = finish(Σ a[m, k] w[n, k]).
+    """GEMM problem (plain, or a convolution as implicit GEMM) that the WGSL generators take.
+
+    result[m, n] = epilogue(sum over k of a[m, k] * w[n, k]). The operand A (m, k) and the
+    result (m, n) are float32, row-major; W is (n, k) as PyTorch stores a linear weight.
 
     Attributes:
-        rows: extent of m.
-        columns: extent of n.
-        depth: extent of k; of a convolution (ky, kx, c), c innermost.
-        weights: how w is stored.
-        conv: how the rows of a are gathered, if they are not stored.
-        buffers: names of result, a, w and what ``finish`` reads.
-        finish: WGSL of the result, of ``value``, ``m``, ``n``, ``at`` and e0, e1 …
+        m: rows of A and of the result.
+        n: rows of W and columns of the result.
+        k: the extent that is summed over; of a convolution (ky, kx, c), c innermost.
+        weights: how W is stored. float16 and int8 are packed into u32 words; the scales of
+            int8 belong to the epilogue.
+        conv: how A is gathered from an image; None if A is stored as it is.
+        buffers: names of the PrimFunc's buffers: result, A, W, then the epilogue's operands.
+        epilogue: WGSL expression of the result from ``value`` (the sum), ``m``, ``n``, ``at``
+            (= m * N + n) and the epilogue's operands, the arrays ``e0``, ``e1`` …
     """
 
-    rows: int
-    columns: int
-    depth: int
+    m: int
+    n: int
+    k: int
     weights: Weights = "float32"
     conv: Conv2d | None = None
     buffers: tuple[str, ...] = ("result", "a", "w")
-    finish: str = "value"
+    epilogue: str = "value"
 
     @property
     def operations(self) -> int:
-        """Return the floating-point operations: a multiplication and an addition a term."""
-        return 2 * self.rows * self.columns * self.depth
+        """Return the floating-point operations: two for each multiply-add."""
+        return 2 * self.m * self.n * self.k
 
     @property
-    def along(self) -> int:
-        """Return how many values of k lie one after another: all, or those of one tap."""
-        return self.conv.channels if self.conv else self.depth
+    def k_contiguous(self) -> int:
+        """Return how many values of one row of A along k are contiguous in memory.
 
-    def grid(self, rows: int, columns: int) -> tuple[int, int]:
-        """Return how many tiles of this size cover the result, along n and along m."""
-        return -(-self.columns // columns), -(-self.rows // rows)
+        That is k, or the channels of one tap (ky, kx) of a convolution.
+        """
+        return self.conv.channels if self.conv else self.k
+
+    def grid(self, tile_m: int, tile_n: int) -> tuple[int, int]:
+        """Return how many tiles of tile_m x tile_n cover the result, along n and along m."""
+        return -(-self.n // tile_n), -(-self.m // tile_m)
 
 
 def read_gemm_problem(entry: dict[str, Any]) -> GemmProblem:
-    """Return a product from what ``dataclasses.asdict`` made of it."""
+    """Return a problem from its JSON object, the inverse of ``dataclasses.asdict``."""
     conv = None if entry["conv"] is None else Conv2d(**entry["conv"])
     return GemmProblem(**{**entry, "conv": conv, "buffers": tuple(entry["buffers"])})
 
 
 @dataclass(frozen=True)
 class NormSumsProblem:
-    """Sums of an input (batch, pixels, groups x width) over pixels and width.
+    """Sums that a layer norm or a group norm needs, one for each image and group.
+
+    The input is (batch, pixels, groups * channels_per_group) float32, channels last; the result
+    (batch, groups) float32. A layer norm over rows is ``batch`` rows with ``pixels`` and
+    ``groups`` of 1.
 
     Attributes:
-        batch: independent inputs; of a layer norm all rows.
-        pixels: rows of each; of a layer norm 1.
-        groups: sums of each.
-        width: channels of a group.
-        centred: whether squares of distances from the mean are summed, not values.
-        buffers: names of the result (batch, groups), of the input, and of the sums of
-            the values if ``centred``.
+        batch: images; of a layer norm, rows.
+        pixels: pixels of an image; of a layer norm, 1.
+        groups: groups of channels; of a layer norm, 1.
+        channels_per_group: channels of a group; of a layer norm, the row's length.
+        centered: whether squared deviations from the mean are summed instead of the values.
+        buffers: names of the result, of the input and, if ``centered``, of the sums of the
+            values, (batch, groups).
     """
 
     batch: int
     pixels: int
     groups: int
-    width: int
-    centred: bool
+    channels_per_group: int
+    centered: bool
     buffers: tuple[str, ...] = ("result", "x")
 
     @property
     def channels(self) -> int:
         """Return the channels of a pixel."""
-        return self.groups * self.width
+        return self.groups * self.channels_per_group
+
+    @property
+    def values_per_sum(self) -> int:
+        """Return how many values one sum runs over."""
+        return self.pixels * self.channels_per_group
 
 
 @dataclass(frozen=True)
 class AttentionProblem:
-    """Scaled dot-product attention (Vaswani et al. 2017, eq. 1).
+    """Scaled dot-product attention (Vaswani et al. 2017, eq. 1), float32.
 
     Attributes:
-        batch: pictures.
-        queries: of each.
-        keys: of each.
-        heads: of each.
-        width: numbers of a query, a key or a value in one head.
-        scale: of the scores.
-        causal: whether a query sees only keys up to its own place.
-        buffers: names of the result and the queries (batch, queries, heads, width),
-            of the keys and the values (batch, keys, heads, width).
+        batch: images or prompts.
+        queries: length of the query sequence.
+        keys: length of the key and value sequence.
+        heads: attention heads.
+        head_dim: length of one head's query, key or value vector.
+        scale: factor of the scores, usually 1 / sqrt(head_dim).
+        causal: whether query i sees only the keys 0 to i.
+        buffers: names of the result and the query (batch, queries, heads, head_dim), and of the
+            key and the value (batch, keys, heads, head_dim).
     """
 
     batch: int
     queries: int
     keys: int
     heads: int
-    width: int
+    head_dim: int
     scale: float
     causal: bool = False
     buffers: tuple[str, ...] = ("result", "q", "k", "v")
 
     @property
     def operations(self) -> int:
-        """Return the floating-point operations of both products."""
-        return 4 * self.batch * self.heads * self.queries * self.keys * self.width
+        """Return the floating-point operations of both matrix products."""
+        return 4 * self.batch * self.heads * self.queries * self.keys * self.head_dim
+
+    @property
+    def exp2_scale(self) -> float:
+        """Return the factor of the scores for a softmax by powers of 2, which GPUs have."""
+        return self.scale * math.log2(math.e)

@@ -1,46 +1,32 @@
-"""Linear layers of a few rows: every weight is read once, and nothing is reused.
+"""GEMM of a few rows (GEMV): linear layers whose weights are read once and not reused.
 
-The embedding of a timestep is one row. A tile would leave most of a GPU idle; here 64
-threads share each result, side by side along k, so that they read one piece of the
-weight's row after another, and add up what they have.
-
-Roofline: bound by reading the weight.
+The WGSL, its roofline included, is in ``templates/gemm/gemv.wgsl.j2``.
 """
 
 from __future__ import annotations
 
-from wsd.kernels.gemm.loads import head
 from wsd.kernels.problem import GemmProblem
 from wsd.kernels.reduce.workgroup_sum import WorkgroupSum
+from wsd.kernels.template import render_head_and_body
 from wsd.kernels.variant import Launch, Variant
 
-_TOGETHER = 64
-_RESULTS = 4
+_THREADS = 256
+_THREADS_PER_RESULT = 64
 
 
-def shared_rows(product: GemmProblem, subgroups: bool = False) -> Variant:
-    """Return the kernel of a linear layer whose depth is a multiple of 4."""
-    adding = WorkgroupSum(_TOGETHER * _RESULTS, _TOGETHER, subgroups)
-    body = f"""{adding.main}
-  let m = group.y;
-  let n = group.x * {_RESULTS}u + t / {_TOGETHER}u;
-  let lane = t % {_TOGETHER}u;
-  var four = vec4<f32>();
-  for (var k = lane; k < K4; k += {_TOGETHER}u) {{
-    four = fma(a[m * K4 + k], weight(min(n, N - 1u) * K4 + k), four);
-  }}
-  let sum = dot(four, vec4<f32>(1.0f));
-  {adding.total}
-  if (lane == 0u && n < N) {{
-    let at = m * N + n;
-    result[at] = finish(m, n, at, total);
-  }}
-}}
-"""
+def gemv(problem: GemmProblem, subgroups: bool = False) -> Variant:
+    """Return the kernel of a linear layer whose k is a multiple of 4.
+
+    Args:
+        problem: a linear layer; each row of the result is a row of workgroups.
+        subgroups: whether the GPU's subgroups add, instead of a tree in shared memory.
+    """
+    reduction = WorkgroupSum(_THREADS, _THREADS_PER_RESULT, subgroups)
+    head, body = render_head_and_body("gemm/gemv.wgsl.j2", problem=problem, reduction=reduction)
     launch = Launch(
-        head=head(product),
+        head=head,
         body=body,
-        grid=(-(-product.columns // _RESULTS), product.rows, 1),
-        buffers=product.buffers,
+        grid=(-(-problem.n // reduction.sums), problem.m, 1),
+        buffers=problem.buffers,
     )
-    return adding.variant(launch, product.operations)
+    return reduction.variant(launch, problem.operations)

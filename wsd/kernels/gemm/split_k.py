@@ -1,108 +1,90 @@
-"""Products whose k is cut into parts: workgroups sum one part each, a second launch adds them.
+"""Split-K: workgroups sum a part of k each, and a second launch adds the partial sums.
 
-That is for products with too few tiles to fill a GPU. The second launch also finishes:
-bias, residual, activation.
+It serves GEMMs with too few tiles to fill a GPU. The second launch also applies the epilogue.
+The WGSL is in ``templates/gemm/split_k.wgsl.j2`` and ``split_k_reduce.wgsl.j2``.
 """
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from wsd.kernels.gemm.loads import AnyTile, extras, head
+from wsd.kernels.gemm.loads import TileLoads, WorkgroupTile
 from wsd.kernels.problem import GemmProblem
+from wsd.kernels.template import render_head_and_body
 from wsd.kernels.variant import Launch, Variant
 
-_THREADS = 256
-_MOST_SCRATCH = 64 << 20
+_REDUCE_THREADS = 256
+_MAX_SCRATCH_BYTES = 64 << 20
+# Workgroups along one dimension of a dispatch: maxComputeWorkgroupsPerDimension's default.
+_MAX_WORKGROUPS = 65535
 
 
-class PartTile(AnyTile, Protocol):
-    """A tile whose workgroup sums one of several parts of k."""
+class SplitKTile(WorkgroupTile, Protocol):
+    """A tile whose k may be split among workgroups."""
 
     @property
-    def parts(self) -> int:
-        """Return into how many parts k is cut."""
+    def split_k(self) -> int:
+        """Return how many workgroups share the sum of one result; 1 for no split."""
 
     @property
     def shared_bytes(self) -> int:
-        """Return the shared memory of the workgroup."""
+        """Return the shared memory of a workgroup in bytes."""
 
 
-def divides(product: GemmProblem, depth: int, parts: int) -> bool:
-    """Tell whether steps of a depth make so many equal parts, and their sums are not too many."""
-    return product.depth // depth % parts == 0 and _scratch_bytes(product, parts) <= _MOST_SCRATCH
-
-
-def _scratch_bytes(product: GemmProblem, parts: int) -> int:
-    """Return what the sums of k's parts take; 0 if k is not cut."""
-    return 4 * parts * product.rows * product.columns if parts > 1 else 0
-
-
-def first_step(parts: int) -> str:
-    """Return the first step of a workgroup's part."""
-    return "let first = group.z * STEPS;" if parts > 1 else "const first = 0u;"
-
-
-def store(value: str, parts: int) -> str:
-    """Return what stores a sum: finished if it is the whole."""
-    if parts > 1:
-        return f"result[group.z * M * N + at] = {value};"
-    return f"result[at] = finish(m, n, at, {value});"
-
-
-def product_variant(product: GemmProblem, tile: PartTile, body: str, enable: str = "") -> Variant:
-    """Return the variant of a product whose kernel sums a tile, or parts of it that are added.
+def can_split(problem: GemmProblem, tile_k: int, split_k: int) -> bool:
+    """Tell whether k can be split: into equal numbers of steps, with partial sums of 64 MiB.
 
     Args:
-        product: what is computed.
-        tile: what one workgroup makes.
-        body: its WGSL.
-        enable: what stands before all declarations.
+        problem: what is computed.
+        tile_k: values of k that one step takes.
+        split_k: how many workgroups share the sum of one result.
     """
-    cut = tile.parts > 1
-    steps = f"const STEPS = {product.depth // tile.depth // tile.parts}u;\n"
+    steps = problem.k // tile_k
+    return steps % split_k == 0 and _scratch_bytes(problem, split_k) <= _MAX_SCRATCH_BYTES
+
+
+def _scratch_bytes(problem: GemmProblem, split_k: int) -> int:
+    """Return the size of the partial sums in bytes; 0 if k is not split."""
+    return 4 * split_k * problem.m * problem.n if split_k > 1 else 0
+
+
+def gemm_variant(template: str, problem: GemmProblem, tile: SplitKTile) -> Variant:
+    """Return the variant of a GEMM template that makes one tile a workgroup.
+
+    Args:
+        template: file below ``templates/``; it takes ``problem``, ``tile`` and ``loads``.
+        problem: what is computed.
+        tile: what one workgroup makes, and into how many parts k is split.
+    """
+    head, body = render_head_and_body(
+        template, problem=problem, tile=tile, loads=TileLoads.of(problem, tile)
+    )
+    is_split = tile.split_k > 1
     launch = Launch(
-        head=enable + head(product, scratch=cut) + steps,
+        head=head,
         body=body,
-        grid=(*product.grid(tile.rows, tile.columns), tile.parts),
-        buffers=(None, *product.buffers[1:3]) if cut else product.buffers,
+        grid=(*problem.grid(tile.m, tile.n), tile.split_k),
+        buffers=(None, *problem.buffers[1:3]) if is_split else problem.buffers,
     )
     return Variant(
-        launches=(launch, _sum(product, tile.parts)) if cut else (launch,),
-        threads=max(tile.threads, _THREADS if cut else 0),
+        launches=(launch, _reduce(problem, tile.split_k)) if is_split else (launch,),
+        threads=max(tile.threads, _REDUCE_THREADS if is_split else 0),
         shared_bytes=tile.shared_bytes,
-        scratch_bytes=_scratch_bytes(product, tile.parts),
-        operations=product.operations,
+        scratch_bytes=_scratch_bytes(problem, tile.split_k),
+        operations=problem.operations,
     )
 
 
-def _sum(product: GemmProblem, parts: int) -> Launch:
-    """Return the launch that adds the sums of k's parts, and finishes."""
-    results = product.rows * product.columns
-    groups = -(-results // _THREADS)
-    wide = min(groups, 65535)
+def _reduce(problem: GemmProblem, split_k: int) -> Launch:
+    """Return the launch that adds the partial sums and applies the epilogue."""
+    head, body = render_head_and_body(
+        "gemm/split_k_reduce.wgsl.j2", problem=problem, split_k=split_k, threads=_REDUCE_THREADS
+    )
+    workgroups = -(-problem.m * problem.n // _REDUCE_THREADS)
+    width = min(workgroups, _MAX_WORKGROUPS)
     return Launch(
-        head="\n".join(
-            [
-                "@group(0) @binding(0) var<storage, read_write> result : array<f32>;",
-                "@group(0) @binding(1) var<storage, read> parts : array<f32>;",
-                f"const M = {product.rows}u;",
-                f"const N = {product.columns}u;",
-                f"const PARTS = {parts}u;",
-                *extras(product, first=2),
-                "",
-            ]
-        ),
-        body=f"""@compute @workgroup_size({_THREADS})
-fn main(@builtin(workgroup_id) group : vec3<u32>, @builtin(local_invocation_index) t : u32,
-        @builtin(num_workgroups) groups : vec3<u32>) {{
-  let at = (group.y * groups.x + group.x) * {_THREADS}u + t;
-  if (at >= M * N) {{ return; }}
-  var value = 0.0f;
-  for (var part = 0u; part < PARTS; part++) {{ value += parts[part * M * N + at]; }}
-  result[at] = finish(at / N, at % N, at, value);
-}}
-""",
-        grid=(wide, -(-groups // wide), 1),
-        buffers=(product.buffers[0], None, *product.buffers[3:]),
+        head=head,
+        body=body,
+        grid=(width, -(-workgroups // width), 1),
+        buffers=(problem.buffers[0], None, *problem.buffers[3:]),
     )

@@ -1,66 +1,123 @@
-"""The table of tiles that were found to be best, by product (:mod:`wsd.evaluate.tune_kernels`)."""
+"""The tuning table: which tile was measured to be fastest for a GEMM problem.
+
+:mod:`wsd.evaluate.tune_kernels` writes it, :mod:`wsd.kernels.heuristics` reads it. The keys are
+those of :func:`problem_key`; an entry has one tile for each tuned kind of the registry.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypedDict
 
-from wsd.kernels.gemm.subgroup_matrix import MatrixTile
-from wsd.kernels.gemm.tiled import Tile
+from wsd.kernels.gemm.subgroup_matrix import SubgroupMatrixTile
+from wsd.kernels.gemm.tiled import GemmTile
 from wsd.kernels.problem import GemmProblem
 
 _TABLE = Path(__file__).parent / "h200.json"
 
+TILED_F32 = "gemm_tiled_f32"
+SUBGROUP_MATRIX = "gemm_subgroup_matrix"
 
-class Tiles(TypedDict):
-    """A tile's fields, and how long the product took with it."""
 
-    tile: dict[str, Any]
+@dataclass(frozen=True)
+class TunedTile:
+    """The fastest tile of one kind for a problem.
+
+    Attributes:
+        tile: the tile.
+        ms: milliseconds of GPU time that the kernel took with it.
+    """
+
+    tile: GemmTile | SubgroupMatrixTile
     ms: float
 
 
-def product_key(product: GemmProblem) -> str:
-    """Return what a product is called in the table: what decides how fast a tile is."""
-    conv = product.conv
+# Problem key → name of the kind of variant → the fastest tile.
+TuningTable = dict[str, dict[str, TunedTile]]
+
+
+@dataclass(frozen=True)
+class TunedAdapter:
+    """The GPU that a table was measured on, as WebGPU's ``GPUAdapterInfo`` names it."""
+
+    vendor: str
+    architecture: str
+    description: str
+
+
+def problem_key(problem: GemmProblem) -> str:
+    """Return a problem's key in the table: what decides which tile is fastest.
+
+    It has the kind (``linear``, or ``conv`` with kernel and stride), M x N x K and the dtype of
+    the weights, such as ``conv3s1 1024x640x5760 float16``.
+    """
+    conv = problem.conv
     kind = f"conv{conv.kernel}s{conv.stride}" if conv else "linear"
-    return f"{kind} {product.rows}x{product.columns}x{product.depth} {product.weights}"
+    return f"{kind} {problem.m}x{problem.n}x{problem.k} {problem.weights}"
 
 
-def tuned_tile(product: GemmProblem) -> Tile | None:
-    """Return the best tile for a product, if it was tried."""
-    found = _table().get(product_key(product), {}).get("tiled")
-    return None if found is None else Tile(**found["tile"])
+def tuned_tile(problem: GemmProblem) -> GemmTile | None:
+    """Return the fastest tile of the tiled float32 kernel; None if it was not measured."""
+    found = _table().get(problem_key(problem), {}).get(TILED_F32)
+    return found.tile if found and isinstance(found.tile, GemmTile) else None
 
 
-def tuned_matrix_tile(product: GemmProblem) -> MatrixTile | None:
-    """Return the best tile for matrix units, if it was tried."""
-    found = _table().get(product_key(product), {}).get("matrix")
-    if found is None:
-        return None
-    return MatrixTile(**{**found["tile"], "unit": tuple(found["tile"]["unit"])})
+def tuned_subgroup_matrix_tile(problem: GemmProblem) -> SubgroupMatrixTile | None:
+    """Return the fastest tile of the subgroup matrix kernel; None if it was not measured."""
+    found = _table().get(problem_key(problem), {}).get(SUBGROUP_MATRIX)
+    return found.tile if found and isinstance(found.tile, SubgroupMatrixTile) else None
 
 
 @cache
-def _table() -> dict[str, dict[str, Tiles]]:
-    return read_tuned(_TABLE)
+def _table() -> TuningTable:
+    return read_tuning_table(_TABLE)
 
 
-def read_tuned(path: Path) -> dict[str, dict[str, Tiles]]:
-    """Return a table's products; none of a file that is not there."""
+def read_tuning_table(path: Path) -> TuningTable:
+    """Return the entries of a table's file; none if there is no such file.
+
+    Raises:
+        KeyError: if the file has a kind of variant that is not tuned.
+        TypeError: if a tile has fields that its kind does not have.
+    """
     if not path.is_file():
         return {}
-    products: dict[str, dict[str, Tiles]] = json.loads(path.read_text())["products"]
-    return products
+    return {
+        key: {kind: _read_entry(kind, best) for kind, best in kinds.items()}
+        for key, kinds in json.loads(path.read_text())["gemm_problems"].items()
+    }
 
 
-def write_tuned(path: Path, adapter: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    """Write a table, a product a line."""
-    told = {name: adapter[name] for name in ("vendor", "architecture", "description")}
+def _read_entry(kind: str, entry: dict[str, object]) -> TunedTile:
+    fields = entry["parameters"]
+    assert isinstance(fields, dict) and isinstance(entry["ms"], float | int)
+    tile: GemmTile | SubgroupMatrixTile
+    if kind == TILED_F32:
+        tile = GemmTile(**fields)
+    elif kind == SUBGROUP_MATRIX:
+        tile = SubgroupMatrixTile(**{**fields, "fragment": tuple(fields["fragment"])})
+    else:
+        raise KeyError(kind)
+    return TunedTile(tile, entry["ms"])
+
+
+def write_tuning_table(
+    path: Path, adapter: TunedAdapter, table: Mapping[str, Mapping[str, TunedTile]]
+) -> None:
+    """Write a table as JSON, one problem a line, sorted; problems without a tile are left out."""
     lines = ",\n".join(
-        f"  {json.dumps(key)}: {json.dumps(best)}" for key, best in sorted(found.items()) if best
+        f"  {json.dumps(key)}: {json.dumps(_entries(kinds))}"
+        for key, kinds in sorted(table.items())
+        if kinds
     )
-    head = f'"adapter": {json.dumps(told)},\n "products": '
+    head = f'"adapter": {json.dumps(asdict(adapter))},\n "gemm_problems": '
     path.write_text(f"{{\n {head}{{\n{lines}\n }}\n}}\n")
+
+
+def _entries(kinds: Mapping[str, TunedTile]) -> dict[str, dict[str, object]]:
+    return {
+        kind: {"parameters": asdict(best.tile), "ms": best.ms} for kind, best in kinds.items()
+    }
