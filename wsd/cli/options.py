@@ -9,11 +9,10 @@ from typing import Any
 
 import click
 
+from wsd.kernels.choice import AUTO, GENERATED, LEGACY_KERNEL_MODES, resolve_kernel_choice
+from wsd.kernels.registry import variant_names
 from wsd.spec.precision import DTYPES
 from wsd.spec.tensor import Size
-
-# Which variants of kernels may run, as web/src/gpu/kernel_variants.ts has them.
-KERNELS = ("auto", "generated", "tiled", "subgroups", "halves", "matrix")
 
 
 class SizeType(click.ParamType[Size]):
@@ -29,6 +28,27 @@ class SizeType(click.ParamType[Size]):
         if not (width.isdecimal() and height.isdecimal()):
             self.fail(f"{value!r} is not a size such as 512x512", param, ctx)
         return int(width), int(height)
+
+
+class KernelsType(click.ParamType[str]):
+    """``auto``, ``generated``, or names of kernel variants separated by commas."""
+
+    name = "NAMES"
+
+    def convert(
+        self, value: object, _param: click.Parameter | None, _ctx: click.Context | None
+    ) -> str:
+        """Return the option as the page takes it.
+
+        Raises:
+            UsageError: for a name that no variant has.
+        """
+        option = str(value)
+        names = resolve_kernel_choice(option)
+        if option in LEGACY_KERNEL_MODES:
+            click.echo(f"warning: --kernels {option} is deprecated", err=True)
+            click.echo(f"hint: name the variants: --kernels {names}", err=True)
+        return names
 
 
 model_option = click.option(
@@ -54,8 +74,9 @@ sizes_option = click.option(
     "--size", "sizes", multiple=True, type=SizeType(), help="Picture size; repeatable."
 )
 kernels_option = click.option(
-    "--kernels", type=click.Choice(KERNELS), default="auto", show_default=True,
-    help="Which kernels run.",
+    "--kernels", type=KernelsType(), default=AUTO, show_default=True,
+    help=f"Which kernels run: {AUTO}, {GENERATED}, or names of variants separated by commas: "
+    f"{', '.join(variant_names())}.",
 )  # fmt: skip
 _drawing = [
     click.option("--prompt", required=True, metavar="TEXT", help="What to draw."),

@@ -130,7 +130,7 @@ class LoadOptions:
     Attributes:
         offload: keep the parameters of one stage on the GPU at a time.
         tiling: decode pictures in tiles.
-        kernels: which kernels run: one of :data:`wsd.cli.options.KERNELS`.
+        kernels: which kernels run, as :func:`wsd.kernels.choice.resolve_kernel_choice` has it.
     """
 
     offload: bool = False
