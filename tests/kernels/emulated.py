@@ -15,7 +15,7 @@ from wsd.kernels.variant import Launch, Variant
 
 # The directives of ``enable_subgroup_matrix()`` in ``templates/common.wgsl.j2``.
 _DIRECTIVES = re.compile(r"\A(?:enable .*;\n)+(?://.*\n)*diagnostic.*;\n")
-_THREADS = "t : u32) {"
+_THREADS = "thread : u32) {"
 _HEAD = """alias Left = array<f32, 16>;
 alias Sums = array<f32, 8>;
 struct Right { at : u32, turned : bool, stride : u32 }
@@ -27,8 +27,8 @@ fn half4(x : vec4<f32>) -> vec4<f32> {
 fn half(x : f32) -> f32 { return half4(vec4(x)).x; }
 """
 _START = """
-lane_row = t % 16u;
-lane_column = t % 32u / 16u * 8u;
+lane_row = thread % 16u;
+lane_column = thread % 32u / 16u * 8u;
 """
 _LEFT = """fn left_{0}(at : u32, turned : bool, stride : u32) -> Left {{
   var row : Left;
@@ -52,11 +52,11 @@ _STORE = """fn store_{0}(at : u32, row : Sums, turned : bool, stride : u32) {{
 }}
 """
 _SHUFFLE = """var<workgroup> shuffled : array<f32, {0}>;
-fn shuffle(t : u32, x : f32, other : u32) -> f32 {{
+fn shuffle(thread : u32, x : f32, other : u32) -> f32 {{
   workgroupBarrier();
-  shuffled[t] = x;
+  shuffled[thread] = x;
   workgroupBarrier();
-  return shuffled[t ^ other];
+  return shuffled[thread ^ other];
 }}
 """
 _CHANGES = (
@@ -65,7 +65,7 @@ _CHANGES = (
     (r"subgroup_matrix_result<f32, 16, 16>", "Sums"),
     (r"subgroupMatrixMultiplyAccumulate\(", "multiply("),
     (r"subgroupMatrixStore\(&(\w+), ", r"store_\1("),
-    (r"subgroupShuffleXor\(", "shuffle(t, "),
+    (r"subgroupShuffleXor\(", "shuffle(thread, "),
     (r"array<f16, ", "array<f32, "),
     (r"vec4<f16>\(", "half4("),
     (r"\bf16\(", "half("),
@@ -109,4 +109,5 @@ def _emulated(launch: Launch, threads: int) -> Launch:
         *(_STORE.format(name) for name in sorted(stored)),
         *([_SHUFFLE.format(threads)] if "shuffle(" in body else []),
     ]
-    return replace(launch, head=_DIRECTIVES.sub("", launch.head, count=1) + "".join(functions), body=body)
+    head = _DIRECTIVES.sub("", launch.head, count=1)
+    return replace(launch, head=head + "".join(functions), body=body)
