@@ -65,7 +65,8 @@ def test_what_the_library_decides_is_not_asked(compiled, tmp_path, options):
 
 def test_doubled_images_are_never_stored(library):
     assert not [name for name in library.shaders if "resize" in name]
-    assert [product for product in library.products if product.conv and product.conv.times == 2]
+    convolutions = [problem.conv for problem in library.gemm_problems if problem.conv]
+    assert [conv for conv in convolutions if conv.upsample == 2]
 
 
 def test_a_library_of_another_model(compiled):

@@ -112,7 +112,7 @@ def _compile(
         storage_buffers=_check_storage_buffers(shaders),
         shaders=shaders,
         variants=shader_variants(found.variants, found.moved, shaders),
-        products=tuple(found.products),
+        gemm_problems=tuple(found.gemm_problems),
         toolchain=toolchain(),
         materials=compiler_materials(),
     )

@@ -73,7 +73,8 @@ class Library:
         storage_buffers: the most that one kernel binds.
         shaders: kernel name → WGSL.
         variants: what may run in their place (:func:`wsd.kernels.serialize.variant_table`).
-        products: of those kernels, as :mod:`wsd.evaluate.tune_kernels` takes them.
+        gemm_problems: the GEMM problems among the kernels with variants, which
+            :mod:`wsd.evaluate.tune_kernels` tunes.
         toolchain: versions of the tools that made it.
         materials: every package and source that it was made with.
     """
@@ -87,7 +88,7 @@ class Library:
     storage_buffers: int
     shaders: dict[str, str]
     variants: dict[str, Any]
-    products: tuple[GemmProblem, ...]
+    gemm_problems: tuple[GemmProblem, ...]
     toolchain: dict[str, str]
     materials: tuple[Material, ...]
 
@@ -152,7 +153,7 @@ def read_library(folder: Path) -> Library:
             storage_buffers=table["storage_buffers"],
             shaders=table["shaders"],
             variants=table["variants"],
-            products=tuple(read_gemm_problem(item) for item in table["products"]),
+            gemm_problems=tuple(read_gemm_problem(item) for item in table["gemm_problems"]),
             toolchain=table["toolchain"],
             materials=tuple(read_material(item) for item in table["materials"]),
         )

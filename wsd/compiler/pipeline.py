@@ -86,13 +86,13 @@ class Found:
 
     Attributes:
         variants: function name → what may run in its kernel's place.
-        products: those among them.
+        gemm_problems: the GEMM problems among those with variants.
         operations: function name → floating-point operations of one call.
         moved: function name → bytes of all that one call reads and writes.
     """
 
     variants: dict[str, list[Variant]]
-    products: list[GemmProblem]
+    gemm_problems: list[GemmProblem]
     operations: dict[str, int]
     moved: dict[str, int]
 

@@ -1,133 +1,120 @@
-"""Measure which tile is fastest for each product: ``python -m wsd.evaluate.tune_kernels``.
+"""Measure which tile is fastest for each GEMM problem: ``python -m wsd.evaluate.tune_kernels``.
 
-Reads products from a JSON file that ``wsd compile`` leaves in its library
-(``library.json``), times every candidate that divides them, and writes the best of each
-kind to a table that :mod:`wsd.kernels.select` reads; what is in the table already is kept,
-so that a table can be made in several runs. Candidates are timed one after another
-on one GPU: what is compared is their ratio.
+The arguments are SECONDS OUT LIBRARY...: a limit of time, the tuning table to write, and the
+``library.json`` of libraries that ``wsd compile`` wrote. For each GEMM problem of the libraries,
+every candidate of each tuned kind in the registry is timed, and the fastest of each kind goes to
+the table. Entries that the table already has are kept, so that a table can be made in several
+runs. Candidates are timed one after another on one GPU, because only their ratio matters.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from wsd.errors import WsdError
-from wsd.kernels.gemm.subgroup_matrix import MatrixTile, on_matrix_units
-from wsd.kernels.gemm.tiled import Tile, fits, tiled
 from wsd.kernels.problem import GemmProblem, read_gemm_problem
-from wsd.kernels.tuning.table import Tiles, product_key, read_tuned, write_tuned
-from wsd.kernels.variant import Variant
+from wsd.kernels.registry import TUNED_KINDS
+from wsd.kernels.tuning.table import (
+    TunedAdapter,
+    TunedTile,
+    TuningTable,
+    problem_key,
+    read_tuning_table,
+    write_tuning_table,
+)
 from wsd.runtime.kernel_runner import KernelHost, open_kernel_host
 
-_TILES = (
-    (64, 64, 32, 8, 4),
-    (64, 64, 16, 8, 4),
-    (64, 64, 16, 8, 8),
-    (128, 64, 16, 8, 8),
-    (32, 64, 32, 4, 4),
-)
-_PARTS = (1, 2, 3, 4, 8)
-_MATRIX_TILES = (
-    (128, 128, 32, 2, 2),
-    (128, 128, 32, 4, 2),
-    (128, 128, 64, 2, 2),
-    (128, 64, 32, 4, 2),
-    (128, 64, 64, 2, 2),
-    (64, 64, 32, 2, 2),
-    (64, 64, 64, 2, 2),
-    (64, 32, 64, 2, 2),
-    (32, 64, 64, 2, 2),
-)
-# Workgroups between which cutting k may help.
-_FEW, _MANY = 64, 1600
-_MILLISECONDS = 10.0
-_MOST_VALUES = 1 << 27
+# A candidate is repeated until it should have taken this long, so that the GPU's clock, which
+# may tick only every 0.1 ms, measures it; at the assumed speed of 30 TFLOP/s.
+_MIN_MILLISECONDS = 10.0
+_OPERATIONS_PER_MILLISECOND = 3e10
+# Problems with more values in A are left out: 512 MiB of float32.
+_MAX_VALUES = 1 << 27
 _PLAIN = GemmProblem(1, 1, 1)
 
 
-def candidates(product: GemmProblem) -> Iterator[tuple[str, Tile | MatrixTile, Variant]]:
-    """Yield what is tried: its kind, its tile, its kernel."""
-    for edges in _TILES:
-        groups = math.prod(product.grid(edges[0], edges[1]))
-        for parts in _PARTS:
-            tile = Tile(*edges, parts=parts)
-            if not fits(product, tile) or (parts > 1 and groups * parts > _MANY):
-                continue
-            if groups * parts >= _FEW or parts >= 6:
-                yield "tiled", tile, tiled(product, tile)
-    for edges in _MATRIX_TILES:
-        if product.along % edges[2] == 0:
-            matrix = MatrixTile(*edges)
-            yield "matrix", matrix, on_matrix_units(product, matrix)
+def tune(host: KernelHost, problem: GemmProblem) -> dict[str, TunedTile]:
+    """Return the fastest tile of each tuned kind that the GPU supports, by the kind's name.
 
+    Args:
+        host: runs kernels on one GPU.
+        problem: a GEMM problem without an epilogue; its operands are random numbers.
 
-def tune(host: KernelHost, product: GemmProblem) -> dict[str, Tiles]:
-    """Return the best tile of each kind and its milliseconds."""
-    conv = product.conv
-    pixels = conv.batch * conv.height * conv.width if conv else product.rows
-    draw = np.random.default_rng(0)
-    a = draw.random(pixels * (conv.channels if conv else product.depth), np.float32)
-    kinds = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
-    w = draw.random(product.columns * product.depth, np.float32).astype(kinds[product.weights])
-    best: dict[str, Tiles] = {}
+    Raises:
+        RenderError: if a kernel does not compile or run.
+    """
+    conv = problem.conv
+    a_values = (
+        conv.batch * conv.height * conv.width * conv.channels if conv else problem.m * problem.k
+    )
+    random = np.random.default_rng(0)
+    a = random.random(a_values, np.float32)
+    dtypes = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
+    w = random.random(problem.n * problem.k, np.float32).astype(dtypes[problem.weights])
     host.hold({"a": a, "w": w})
-    for kind, tile, variant in candidates(product):
-        if not host.supports(variant):
-            continue
-        # At 30 TFLOP/s, as many as the clock needs.
-        repeat = int(1 + _MILLISECONDS * 3e10 / product.operations)
-        _, ms = host.run(variant, {}, product.rows * product.columns, repeat)
-        assert ms is not None
-        if kind not in best or ms < best[kind]["ms"]:
-            best[kind] = {"tile": asdict(tile), "ms": ms}
+    repeat = int(1 + _MIN_MILLISECONDS * _OPERATIONS_PER_MILLISECOND / problem.operations)
+    best: dict[str, TunedTile] = {}
+    for kind in TUNED_KINDS:
+        for tile in kind.candidates(problem):
+            variant = kind.variant(problem, tile)
+            if not host.supports(variant):
+                continue
+            _, ms = host.run(variant, {}, problem.m * problem.n, repeat)
+            assert ms is not None
+            if kind.name not in best or ms < best[kind.name].ms:
+                best[kind.name] = TunedTile(tile, ms)
     return best
 
 
-def read_products(paths: Iterable[Path]) -> list[GemmProblem]:
-    """Return the products of libraries, each once, epilogues left out."""
+def read_problems(paths: Iterable[Path]) -> list[GemmProblem]:
+    """Return the GEMM problems of ``library.json`` files, those with most operations first.
+
+    Each key of the table (:func:`wsd.kernels.tuning.table.problem_key`) occurs once. Epilogues
+    are left out, because they hardly change which tile is fastest.
+    """
     found: dict[str, GemmProblem] = {}
     for path in paths:
-        for entry in json.loads(path.read_text())["products"]:
-            product = replace(
-                read_gemm_problem(entry), buffers=_PLAIN.buffers, finish=_PLAIN.finish
+        for entry in json.loads(path.read_text())["gemm_problems"]:
+            problem = replace(
+                read_gemm_problem(entry), buffers=_PLAIN.buffers, epilogue=_PLAIN.epilogue
             )
-            if product.rows * product.depth <= _MOST_VALUES:
-                found[product_key(product)] = product
-    return sorted(found.values(), key=lambda product: -product.operations)
+            if problem.m * problem.k <= _MAX_VALUES:
+                found[problem_key(problem)] = problem
+    return sorted(found.values(), key=lambda problem: -problem.operations)
 
 
 def main(arguments: list[str]) -> None:
-    """Tune the products of some ``library.json`` files: SECONDS OUT LIBRARY..."""
+    """Tune the GEMM problems of libraries: SECONDS OUT LIBRARY..."""
     seconds, out, *libraries = arguments
-    products = read_products(Path(library) for library in libraries)
-    ends = time.monotonic() + float(seconds)
-    found: dict[str, Any] = {**read_tuned(Path(out))}
-    adapter: dict[str, Any] = {}
-    while any(product_key(p) not in found for p in products) and time.monotonic() < ends:
+    problems = read_problems(Path(library) for library in libraries)
+    deadline = time.monotonic() + float(seconds)
+    table: TuningTable = read_tuning_table(Path(out))
+    # A kernel that kills the GPU process ends the inner loop; the outer one starts another.
+    while any(problem_key(p) not in table for p in problems) and time.monotonic() < deadline:
         with open_kernel_host() as host:
-            adapter = host.adapter
-            for product in products:
-                key = product_key(product)
-                if key in found or time.monotonic() > ends:
+            adapter = TunedAdapter(
+                *(host.adapter[name] for name in ("vendor", "architecture", "description"))
+            )
+            for problem in problems:
+                key = problem_key(problem)
+                if key in table or time.monotonic() > deadline:
                     continue
-                found[key] = {}  # a driver that dies of it is not asked again
+                table[key] = {}  # the problem is not tried again if it kills the process
                 try:
-                    found[key] = tune(host, product)
+                    table[key] = tune(host, problem)
                 except WsdError as error:
                     print(f"{key}: {error}", file=sys.stderr)
                     break
-                told = {kind: f"{best['ms']:.3f} ms" for kind, best in found[key].items()}
-                print(f"{len(found)} of {len(products)}: {key}: {told}", file=sys.stderr)
-                write_tuned(Path(out), adapter, found)
+                times = {kind: f"{best.ms:.3f} ms" for kind, best in table[key].items()}
+                print(f"{len(table)} of {len(problems)}: {key}: {times}", file=sys.stderr)
+                write_tuning_table(Path(out), adapter, table)
 
 
 if __name__ == "__main__":
