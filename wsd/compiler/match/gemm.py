@@ -1,7 +1,9 @@
-"""Which of TVM's functions are products, read from their TIR before it is scheduled.
+"""Match the TIR functions that are GEMMs (linear layers and convolutions).
 
-After fusion a product is a few blocks: how the first operand is padded and the second
-unpacked, the sum itself, and what is computed of each result.
+They are read after fusion and before they are scheduled. Such a function has a few blocks: one
+that pads the image (``pad_temp``), one that unpacks the weight (``unpacked``), the sum itself
+(``linear`` or ``conv2d``), and what is computed of each result (the epilogue). The names are
+those that :mod:`wsd.compiler.tir` gives.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from wsd.compiler.match.epilogue import INDEX, Indices, NotWritable, write
+from wsd.compiler.match.epilogue import INDEX, NoMatch, ResultIndex, print_expression
 from wsd.compiler.tir.dequantize import UNPACKED
 from wsd.compiler.tvm_compat import (
     Schedule,
@@ -20,97 +22,145 @@ from wsd.compiler.tvm_compat import (
     normalize_prim_func,
     tir,
 )
-from wsd.kernels.problem import Conv2d, GemmProblem
+from wsd.kernels.problem import Conv2d, GemmProblem, Weights
+
+_SUMS = ("linear", "conv2d")
+_PADDED = "pad_temp"
+# (upsample, stride) of the convolutions that the kernels compute.
+_UPSAMPLE_AND_STRIDE = ((1, 1), (1, 2), (2, 1))
 
 
 def match_gemm(function: Any) -> GemmProblem | None:
-    """Return the product that a PrimFunc is, or None."""
+    """Return the GEMM problem that a TIR function computes, or None.
+
+    Args:
+        function: a PrimFunc after fusion, not yet scheduled. It is not changed.
+    """
     schedule = Schedule(function)
     blocks = normalize_prim_func(schedule)
     if blocks is None:
         return None
-    names = [block.name for block in blocks]
-    kinds = [name for name in names if name in ("linear", "conv2d")]
-    if len(kinds) != 1:
+    sums = [block.name for block in blocks if block.name in _SUMS]
+    if len(sums) != 1:
         return None
-    loads = [b for b in blocks if b.name.startswith(("pad_temp", UNPACKED))]
-    rest = dlight.base.try_inline(schedule, [b for b in blocks if b not in loads])
-    if not rest or rest[0].name not in kinds or len(rest) > 2:
+    loads = [block for block in blocks if block.name.startswith((_PADDED, UNPACKED))]
+    rest = dlight.base.try_inline(schedule, [block for block in blocks if block not in loads])
+    if not rest or rest[0].name not in sums or len(rest) > 2:
         return None
-    statements = {b.name: schedule.get(b.block_rv) for b in (*loads, *rest)}
-    after = statements[rest[1].name] if len(rest) == 2 else None
+    statements = {block.name: schedule.get(block.block_rv) for block in (*loads, *rest)}
+    epilogue = statements[rest[1].name] if len(rest) == 2 else None
     try:
-        return _read(kinds[0], statements, after)
-    except NotWritable:
+        return _read_problem(sums[0], statements, epilogue)
+    except NoMatch:
         return None
 
 
-def _read(kind: str, statements: dict[str, Any], after: Any) -> GemmProblem:
-    product = statements[kind]
-    left, right = product.reads
-    *spatial, columns = _shape(buffer_of(product.writes[0]))
-    rows = math.prod(spatial)
-    terms = math.prod(int(iterator.dom.extent) for iterator in product.iter_vars)
-    depth = terms // (rows * columns)
-    source = _source(statements, buffer_of(left), "pad_temp")
-    stored = _source(statements, buffer_of(right), UNPACKED)
-    words = math.prod(_shape(stored))
-    per_word = {columns * depth: "float32"} if str(stored.dtype) == "float32" else {
-        -(-columns * depth // 2): "float16", -(-columns * depth // 4): "int8"
-    }  # fmt: skip
-    if words not in per_word:
-        raise NotWritable("a weight of another size")
+def _read_problem(sum_name: str, statements: dict[str, Any], epilogue: Any) -> GemmProblem:
+    """Return the problem of a sum's block.
+
+    Args:
+        sum_name: ``linear`` or ``conv2d``.
+        statements: block name → block, of the sum and of what makes its operands.
+        epilogue: the block after the sum, or None.
+
+    Raises:
+        NoMatch: if the kernels do not compute it.
+    """
+    gemm = statements[sum_name]
+    left, right = gemm.reads
+    *outer, n = _shape(buffer_of(gemm.writes[0]))
+    m = math.prod(outer)
+    terms = math.prod(int(iterator.dom.extent) for iterator in gemm.iter_vars)
+    k = terms // (m * n)
+    a = _made_from(statements, buffer_of(left), _PADDED)
+    w = _made_from(statements, buffer_of(right), UNPACKED)
     conv = None
-    if kind == "conv2d":
-        conv = _conv(statements, source, spatial, _shape(buffer_of(right)))
-    elif math.prod(_shape(source)) != rows * depth:
-        raise NotWritable("rows that are not stored one after another")
-    names, finish = _finish(buffer_of(product.writes[0]), after, rows, columns)
-    result = buffer_of((after or product).writes[0])
-    return GemmProblem(
-        rows, columns, depth, per_word[words], conv,  # type: ignore[arg-type]
-        (name_of(result), name_of(source), name_of(stored), *names), finish,
-    )  # fmt: skip
+    if sum_name == "conv2d":
+        conv = _read_conv2d(statements, a, outer, _shape(buffer_of(right)))
+    elif math.prod(_shape(a)) != m * k:
+        raise NoMatch("A is not stored as M rows of K values")
+    operands, text = _read_epilogue(buffer_of(gemm.writes[0]), epilogue, m, n)
+    result = buffer_of((epilogue or gemm).writes[0])
+    buffers = (name_of(result), name_of(a), name_of(w), *operands)
+    return GemmProblem(m, n, k, _read_weights(w, n * k), conv, buffers, text)
 
 
-def _source(statements: dict[str, Any], buffer: Any, stage: str) -> Any:
-    """Return what a stage of this name reads, or the buffer itself if none made it."""
+def _read_weights(buffer: Any, values: int) -> Weights:
+    """Return how a weight of so many values is stored, by its dtype and its number of words."""
+    words = math.prod(_shape(buffer))
+    if str(buffer.dtype) == "float32":
+        found: Weights | None = "float32" if words == values else None
+    else:
+        packings: dict[int, Weights] = {-(-values // 2): "float16", -(-values // 4): "int8"}
+        found = packings.get(words)
+    if found is None:
+        raise NoMatch(f"a weight of {values} values in {words} words")
+    return found
+
+
+def _made_from(statements: dict[str, Any], buffer: Any, stage: str) -> Any:
+    """Return the buffer from which a stage makes this one, or itself if no such stage does."""
     for name, statement in statements.items():
         if name.startswith(stage) and buffer_of(statement.writes[0]).same_as(buffer):
             if len(statement.reads) != 1:
-                raise NotWritable(f"{name} reads several buffers")
+                raise NoMatch(f"{name} reads several buffers")
             return buffer_of(statement.reads[0])
     return buffer
 
 
-def _conv(statements: dict[str, Any], source: Any, spatial: list[int], weight: list[int]) -> Conv2d:
-    batch, out_height, out_width = spatial
-    _, height, width, channels = _shape(source)
-    _, kernel, across, _ = weight
-    padding = 0
+def _read_conv2d(
+    statements: dict[str, Any], image: Any, outer: list[int], weight: list[int]
+) -> Conv2d:
+    """Return a convolution's shape.
+
+    Args:
+        statements: block name → block.
+        image: the buffer (batch, height, width, channels) before the padding.
+        outer: (batch, height, width) of the result.
+        weight: the weight's shape, (out, ky, kx, channels).
+    """
+    batch, out_height, out_width = outer
+    _, height, width, channels = _shape(image)
+    _, kernel, kernel_width, _ = weight
+    padding = _read_padding(statements)
+    for upsample, stride in _UPSAMPLE_AND_STRIDE:
+        found = [
+            (extent * upsample + 2 * padding - kernel) // stride + 1 for extent in (height, width)
+        ]
+        if found == [out_height, out_width] and kernel == kernel_width:
+            return Conv2d(
+                batch=batch,
+                height=height,
+                width=width,
+                channels=channels,
+                out_height=out_height,
+                out_width=out_width,
+                kernel=kernel,
+                stride=stride,
+                padding=padding,
+                upsample=upsample,
+            )
+    raise NoMatch("a window that is not square, another stride, or sides padded differently")
+
+
+def _read_padding(statements: dict[str, Any]) -> int:
+    """Return the zeros before the first row and column, which is 0 if nothing pads the image."""
     for name, statement in statements.items():
-        if name.startswith("pad_temp"):
+        if name.startswith(_PADDED):
             region = statement.reads[0].region
             variables = [iterator.var for iterator in statement.iter_vars]
-            offsets = {-_at_zero(region[axis].min, variables) for axis in (1, 2)}
+            offsets = {-_value_at_zero(region[axis].min, variables) for axis in (1, 2)}
             if len(offsets) != 1:
-                raise NotWritable("uneven padding")
-            padding = offsets.pop()
-    for times, stride in ((1, 1), (1, 2), (2, 1)):
-        found = [(n * times + 2 * padding - kernel) // stride + 1 for n in (height, width)]
-        if found == [out_height, out_width] and kernel == across:
-            return Conv2d(
-                batch, height, width, channels, out_height, out_width, kernel, stride, padding,
-                times,
-            )  # fmt: skip
-    raise NotWritable("an oblong kernel or stride, or uneven padding")
+                raise NoMatch("rows and columns are padded differently")
+            return offsets.pop()
+    return 0
 
 
 def _shape(buffer: Any) -> list[int]:
     return [int(extent) for extent in buffer.shape]
 
 
-def _at_zero(expression: Any, variables: list[Any]) -> int:
+def _value_at_zero(expression: Any, variables: list[Any]) -> int:
     """Evaluate an index where all variables are 0."""
     solver = analyzer()
     for variable in variables:
@@ -118,24 +168,31 @@ def _at_zero(expression: Any, variables: list[Any]) -> int:
     return int(solver.simplify(expression))
 
 
-def _finish(product: Any, after: Any, rows: int, columns: int) -> tuple[list[str], str]:
-    """Return the names of the buffers that the epilogue reads, and its text."""
-    if after is None:
+def _read_epilogue(sums: Any, epilogue: Any, m: int, n: int) -> tuple[list[str], str]:
+    """Return the names of the buffers that an epilogue reads, and its WGSL.
+
+    Args:
+        sums: the buffer of the sums, which the epilogue calls ``value``.
+        epilogue: the block after the sum, or None.
+        m: extent of M.
+        n: extent of N.
+    """
+    if epilogue is None:
         return [], "value"
-    store = after.body
-    indices = Indices(rows, columns, _shape(store.buffer), list(store.indices))
+    store = epilogue.body
+    index = ResultIndex(m, n, _shape(store.buffer), list(store.indices))
     names: list[str] = []
 
-    def load(node: Any) -> str:
-        position = indices.position(_shape(buffer_of(node)), node.indices)
-        if buffer_of(node).same_as(product):
-            if not indices.is_result(position):
-                raise NotWritable("another result is read")
+    def print_load(load: Any) -> str:
+        position = index.position(_shape(buffer_of(load)), load.indices)
+        if buffer_of(load).same_as(sums):
+            if not index.is_result(position):
+                raise NoMatch("the epilogue reads the sum of another result")
             return "value"
-        name = name_of(buffer_of(node))
+        name = name_of(buffer_of(load))
         if name not in names:
             names.append(name)
-        return f"e{names.index(name)}[{indices.text(position)}]"
+        return f"e{names.index(name)}[{index.print_position(position)}]"
 
-    text = write(store.value, load)
+    text = print_expression(store.value, print_load)
     return names, text

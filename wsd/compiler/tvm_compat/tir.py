@@ -68,3 +68,13 @@ def node_kind(expression: Any) -> str:
     """
     kind = type(expression).__name__
     return "BufferLoad" if kind == "TensorLoad" else kind
+
+
+def intrinsic_name(expression: Any) -> str:
+    """Return the intrinsic that a TIR call calls, such as ``exp``; "" for anything else.
+
+    Its dialect is left out: ``tir.exp`` and ``tirx.exp`` are the same.
+    """
+    if node_kind(expression) != "Call":
+        return ""
+    return str(getattr(expression.op, "name", "")).rpartition(".")[2]

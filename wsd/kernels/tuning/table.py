@@ -93,7 +93,8 @@ def read_tuning_table(path: Path) -> TuningTable:
 
 def _read_entry(kind: str, entry: dict[str, object]) -> TunedTile:
     fields = entry["parameters"]
-    assert isinstance(fields, dict) and isinstance(entry["ms"], float | int)
+    assert isinstance(fields, dict)
+    assert isinstance(entry["ms"], float | int)
     tile: GemmTile | SubgroupMatrixTile
     if kind == TILED_F32:
         tile = GemmTile(**fields)
@@ -118,6 +119,4 @@ def write_tuning_table(
 
 
 def _entries(kinds: Mapping[str, TunedTile]) -> dict[str, dict[str, object]]:
-    return {
-        kind: {"parameters": asdict(best.tile), "ms": best.ms} for kind, best in kinds.items()
-    }
+    return {kind: {"parameters": asdict(best.tile), "ms": best.ms} for kind, best in kinds.items()}
