@@ -12,7 +12,7 @@ import pytest
 
 from wsd.bundle.builder import build_bundle
 from wsd.bundle.npm import install_packages, source_folder
-from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.compiler.driver import compile_library
 from wsd.compiler.library import Library
@@ -54,16 +54,19 @@ def checkpoint(family: Family) -> Path:
 
 
 @pytest.fixture(scope="session")
+def shipped(family: Family, checkpoint: Path) -> Checkpoint:
+    return open_checkpoint(checkpoint, family)
+
+
+@pytest.fixture(scope="session")
 def library(family: Family) -> Library:
     return compile_library(family, family.sizes, "f32", Quiet())
 
 
 @pytest.fixture(scope="session")
-def bundle(
-    family: Family, library: Library, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def bundle(library: Library, shipped: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bundle") / "tiny"
-    return build_bundle(Checkpoint(checkpoint, family), library, out, Quiet())
+    return build_bundle(shipped, library, out, Quiet())
 
 
 @pytest.fixture(scope="session")
@@ -75,8 +78,8 @@ def manifest(bundle: Path, family: Family) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def pipeline(family: Family, checkpoint: Path) -> Any:
-    return load_pipeline(Checkpoint(checkpoint, family))
+def pipeline(shipped: Checkpoint) -> Any:
+    return load_pipeline(shipped)
 
 
 Bridge = Callable[[dict[str, Any]], Any]

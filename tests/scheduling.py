@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from wsd.models.schedulers import describe_noise_schedule, describe_schedulers
+
 SHAPE = (1, 4, 8, 8)
 
 
@@ -62,10 +64,22 @@ def add_float64(terms):
     return sum(weight * array for array, weight in terms)
 
 
-def by_browser(javascript, constants, name, count, eta, shape=SHAPE, add=add_float64):
-    """Follow the browser's coefficients; ``add`` sums (array, weight) pairs."""
+def by_browser(
+    javascript, family, name, count, eta, shape=SHAPE, add=add_float64, **options
+):
+    """Follow the browser's coefficients; ``add`` sums (array, weight) pairs.
+
+    ``options`` are fields of the scheduler's configuration that differ from the family's.
+    """
+    config = describe_schedulers(family.scheduler).available[name].model_copy(update=options)
     run = javascript(
-        {"call": "run", "constants": constants, "name": name, "count": count, "eta": eta}
+        {
+            "call": "run",
+            "noise": describe_noise_schedule(family.scheduler).model_dump(mode="json"),
+            "config": config.model_dump(mode="json"),
+            "count": count,
+            "eta": eta,
+        }
     )
     generator = torch.Generator().manual_seed(1)
     noise = torch.randn(shape, generator=generator).double().numpy()

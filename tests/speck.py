@@ -6,6 +6,7 @@ The page is ready in a third of the time that the shipped models take it.
 from dataclasses import replace
 
 from wsd.models.registry import FAMILIES
+from wsd.models.stable_diffusion.architecture import TIME_IDS
 from wsd.models.stable_diffusion.components import autoencoder, clip, unet
 
 _TINY = FAMILIES["tiny-sd15"]
@@ -13,9 +14,9 @@ _XL = FAMILIES["tiny-sdxl"]
 _WIDTH = 16
 
 
-def _clip(class_name: str, name: str, activation: str, hidden_state: int | None, layers: int):
+def _clip(class_name: str, component_id: str, activation: str, layers: int):
     return clip(
-        class_name, name, hidden_state, vocab_size=720, hidden_size=_WIDTH,
+        class_name, component_id, vocab_size=720, hidden_size=_WIDTH,
         intermediate_size=_WIDTH, projection_dim=_WIDTH, num_hidden_layers=layers,
         num_attention_heads=2, hidden_act=activation, bos_token_id=718, eos_token_id=719,
         pad_token_id=719,
@@ -42,11 +43,10 @@ SPECK = replace(
     name="speck",
     title="A model for tests",
     components=(
-        _clip("CLIPTextModel", "text_encoder", "quick_gelu", None, 1),
+        _clip("CLIPTextModel", "text_encoder", "quick_gelu", 1),
         unet(**_UNET, block_out_channels=(16,), norm_num_groups=4),
         _autoencoder(0.18215),
     ),
-    vae_scale_factor=1,
     sizes=((16, 16),),
     tile=12,
     weights=None,
@@ -59,8 +59,8 @@ SPECK_XL = replace(
     name="speck-xl",
     title="A model for tests of SDXL",
     components=(
-        _clip("CLIPTextModel", "text_encoder", "quick_gelu", -2, 2),
-        _clip("CLIPTextModelWithProjection", "text_encoder_2", "gelu", -2, 2),
+        _clip("CLIPTextModel", "text_encoder", "quick_gelu", 2),
+        _clip("CLIPTextModelWithProjection", "text_encoder_2", "gelu", 2),
         unet(
             **{**_UNET, "cross_attention_dim": 2 * _WIDTH},
             block_out_channels=(16,),
@@ -69,11 +69,10 @@ SPECK_XL = replace(
             use_linear_projection=True,
             addition_embed_type="text_time",
             addition_time_embed_dim=8,
-            projection_class_embeddings_input_dim=_WIDTH + 6 * 8,
+            projection_class_embeddings_input_dim=_WIDTH + TIME_IDS * 8,
         ),
         _autoencoder(0.13025),
     ),
-    vae_scale_factor=1,
     sizes=((16, 16),),
     tile=12,
     weights=None,

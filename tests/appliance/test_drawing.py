@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error
@@ -69,8 +69,9 @@ def page(context):
 @pytest.mark.parametrize("name", ["tiny-sd15", "tiny-sdxl"])
 def test_pictures_as_diffusers_draws_them(page, container, name):
     family = find_family(name)
-    pipeline = load_pipeline(Checkpoint(choose_checkpoint(family, None, None), family))
-    images, latents = draw_reference(family, pipeline, DRAWING, Quiet())
+    checkpoint = open_checkpoint(choose_checkpoint(family, None, None), family)
+    pipeline = load_pipeline(checkpoint)
+    images, latents = draw_reference(checkpoint, pipeline, DRAWING, Quiet())
     # Not the page itself, which would load a model of its own.
     page.goto(f"{container.url}SRI.json")
     page.set_default_timeout(0)

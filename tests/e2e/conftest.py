@@ -13,8 +13,8 @@ from web_coverage import WebCoverage
 
 from speck import SPECK
 from wsd.bundle.builder import build_bundle
-from wsd.bundle.self_test import write_expected
-from wsd.checkpoint.reader import Checkpoint
+from wsd.bundle.self_test import write_fixtures
+from wsd.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.compiler.driver import compile_library
 from wsd.runtime.chromium import open_browser
@@ -89,11 +89,11 @@ def renderer(open_model: OpenModel, bundle: Path) -> Iterator[Renderer]:
 @pytest.fixture(scope="session")
 def speck(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Checkpoint]:
     """Return the bundle of a model of few kernels, and its checkpoint."""
-    checkpoint = Checkpoint(choose_checkpoint(SPECK, None, 0), SPECK)
+    checkpoint = open_checkpoint(choose_checkpoint(SPECK, None, 0), SPECK)
     folder = tmp_path_factory.mktemp("bundle")
     library = compile_library(SPECK, SPECK.sizes, "f32", Quiet())
     (size,) = SPECK.sizes
-    expected = write_expected(checkpoint, size, "a star", folder / "expected.json", Quiet())
+    expected = write_fixtures(checkpoint, size, "a star", folder / "expected.json", Quiet())
     return build_bundle(checkpoint, library, folder / "speck", Quiet(), expected), checkpoint
 
 

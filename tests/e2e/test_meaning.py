@@ -3,7 +3,7 @@
 from training.evaluate import held_out_scenes
 from training.shape_metrics import score
 from wsd.bundle.builder import build_bundle
-from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.compiler.driver import compile_library
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
@@ -26,7 +26,7 @@ def chosen():
     )
 
 
-def assert_drawn(renderer, pipeline, family, steps):
+def assert_drawn(renderer, pipeline, checkpoint, steps):
     scene = chosen()
     drawing = GenerationRequest(scene.caption, steps=steps, seed=2)
     drawn = renderer.draw(drawing)
@@ -35,19 +35,19 @@ def assert_drawn(renderer, pipeline, family, steps):
     assert found.shape
     assert found.count
     assert found.relation is not False
-    images, latents = draw_reference(family, pipeline, drawing, Quiet())
+    images, latents = draw_reference(checkpoint, pipeline, drawing, Quiet())
     assert relative_error(drawn.latents, latents) < 1e-3
     assert psnr(drawn.images, images) > 40
 
 
 # Fewer steps than usual: software adapters are slow, and these are enough here.
-def test_tiny_sd15_draws_a_held_out_prompt(renderer, pipeline, family):
-    assert_drawn(renderer, pipeline, family, steps=8)
+def test_tiny_sd15_draws_a_held_out_prompt(renderer, pipeline, shipped):
+    assert_drawn(renderer, pipeline, shipped, steps=8)
 
 
 def test_tiny_sdxl_draws_a_held_out_prompt(open_model, tmp_path):
     family = find_family("tiny-sdxl")
-    checkpoint = Checkpoint(choose_checkpoint(family, None, None), family)
+    checkpoint = open_checkpoint(choose_checkpoint(family, None, None), family)
     library = compile_library(family, family.sizes, "f32", Quiet())
     with open_model(build_bundle(checkpoint, library, tmp_path / "xl", Quiet())) as renderer:
-        assert_drawn(renderer, load_pipeline(checkpoint), family, steps=5)
+        assert_drawn(renderer, load_pipeline(checkpoint), checkpoint, steps=5)

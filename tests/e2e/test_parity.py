@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from speck import SPECK
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.models.schedulers import SCHEDULERS
@@ -72,8 +71,8 @@ def name_of(drawing):
     return f"{drawing.prompt[:12]}-{drawing.seed}-{drawing.steps}-{drawing.scheduler}"
 
 
-def assert_same_pictures(renderer, pipeline, family, drawing):
-    images, latents = draw_reference(family, pipeline, drawing, Quiet())
+def assert_same_pictures(renderer, pipeline, checkpoint, drawing):
+    images, latents = draw_reference(checkpoint, pipeline, drawing, Quiet())
     rendered = renderer.draw(drawing)
     assert rendered.images.shape == images.shape
     assert relative_error(rendered.latents, latents) < 1e-3
@@ -83,8 +82,8 @@ def assert_same_pictures(renderer, pipeline, family, drawing):
 
 
 @pytest.mark.parametrize("drawing", DRAWINGS, ids=name_of)
-def test_whole_pictures(renderer, pipeline, family, drawing):
-    assert_same_pictures(renderer, pipeline, family, drawing)
+def test_whole_pictures(renderer, pipeline, shipped, drawing):
+    assert_same_pictures(renderer, pipeline, shipped, drawing)
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +92,8 @@ def speck_pipeline(speck):
 
 
 @pytest.mark.parametrize("drawing", SAMPLING, ids=name_of)
-def test_every_way_to_sample(speck_renderer, speck_pipeline, drawing):
-    assert_same_pictures(speck_renderer, speck_pipeline, SPECK, drawing)
+def test_every_way_to_sample(speck_renderer, speck, speck_pipeline, drawing):
+    assert_same_pictures(speck_renderer, speck_pipeline, speck[1], drawing)
 
 
 def test_the_prompt_and_the_seed_matter(speck_renderer):

@@ -7,7 +7,7 @@ import pytest
 
 from commands import wsd
 from wsd.bundle.manifest import find_manifests, read_manifest
-from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.errors import UsageError
 from wsd.evaluate.parity import compare, describe
 from wsd.models.registry import find_family
@@ -102,7 +102,7 @@ def test_peaks_are_as_planned(speck, told):
 )
 def test_what_does_not_belong_together(speck, checkpoint, name, size, said):
     bundle, own = speck
-    wanted = own if name == "speck" else Checkpoint(checkpoint, find_family(name))
+    wanted = own if name == "speck" else open_checkpoint(checkpoint, find_family(name))
     with pytest.raises(UsageError, match=said):
         compare(bundle, wanted, GenerationRequest("red", size=size), open_node_page, Quiet())
 

@@ -6,8 +6,8 @@ import torch
 
 from speck import SPECK
 from wsd.bundle.builder import build_bundle
-from wsd.bundle.self_test import write_expected
-from wsd.checkpoint.reader import Checkpoint
+from wsd.bundle.self_test import write_fixtures
+from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.compiler.driver import compile_library
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, round_weights
@@ -27,11 +27,11 @@ LEAST_PSNR = {"f16": 35, "w8a16": 30}
 def built(request, open_model, tmp_path_factory):
     """Yield (dtype, library, loaded bundle, pipeline with rounded weights, checkpoint)."""
     dtype = request.param
-    checkpoint = Checkpoint(choose_checkpoint(SPECK, None, 0), SPECK)
+    checkpoint = open_checkpoint(choose_checkpoint(SPECK, None, 0), SPECK)
     library = compile_library(SPECK, SPECK.sizes, dtype, Quiet())
     folder = tmp_path_factory.mktemp("bundle")
     # Expected of unrounded weights.
-    expected = write_expected(checkpoint, SPECK.sizes[0], PROMPT, folder / "expected", Quiet())
+    expected = write_fixtures(checkpoint, SPECK.sizes[0], PROMPT, folder / "expected", Quiet())
     bundle = build_bundle(checkpoint, library, folder / dtype, Quiet(), expected)
     pipeline = load_pipeline(checkpoint)
     round_weights(pipeline, library.parameters)
@@ -59,7 +59,7 @@ def test_text_embeddings(built):
 
 def test_vae_decode(built):
     _, _, renderer, pipeline, _ = built
-    edge = SPECK.sizes[0][0] // SPECK.vae_scale_factor
+    edge = SPECK.sizes[0][0] // SPECK.latent_space.scale_factor
     latents = torch.randn(1, 4, edge, edge, generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
         expected = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
@@ -78,11 +78,11 @@ def test_the_self_test_minds_the_precision(built):
 def test_whole_pictures(built):
     dtype, _, renderer, pipeline, checkpoint = built
     drawing = GenerationRequest(PROMPT, seed=3, steps=3)
-    images, latents = draw_reference(SPECK, pipeline, drawing, Quiet())
+    images, latents = draw_reference(checkpoint, pipeline, drawing, Quiet())
     drawn = renderer.draw(drawing)
     assert relative_error(drawn.latents, latents) < 1e-3
     assert psnr(drawn.images, images) > 40
-    unrounded, _ = draw_reference(SPECK, load_pipeline(checkpoint), drawing, Quiet())
+    unrounded, _ = draw_reference(checkpoint, load_pipeline(checkpoint), drawing, Quiet())
     assert psnr(drawn.images, unrounded) > LEAST_PSNR[dtype]
     assert np.std(drawn.images) > 5
 
@@ -90,13 +90,13 @@ def test_whole_pictures(built):
 def test_a_trained_models_pictures_stay():
     """By diffusers: the browser computes the same with the same rounded weights."""
     family = find_family("tiny-sd15")  # whose weights are halves to begin with
-    trained = Checkpoint(choose_checkpoint(family, None, None), family)
+    trained = open_checkpoint(choose_checkpoint(family, None, None), family)
     exact, rounded = load_pipeline(trained), load_pipeline(trained)
     parameters = {}
     for component in family.components:
-        part = make_entry_point(family, component, getattr(exact, component.name), family.sizes[0])
-        parameters[component.name] = trace_component(component, part, "w8a16").parameters
+        part = make_entry_point(family, component, getattr(exact, component.id), family.sizes[0])
+        parameters[component.id] = trace_component(component, part, "w8a16").parameters
     round_weights(rounded, parameters)
     drawing = GenerationRequest(PROMPT, seed=3, steps=4)
-    images = [draw_reference(family, p, drawing, Quiet())[0] for p in (exact, rounded)]
+    images = [draw_reference(trained, p, drawing, Quiet())[0] for p in (exact, rounded)]
     assert LEAST_PSNR["w8a16"] < psnr(*images) < 100

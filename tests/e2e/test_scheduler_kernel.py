@@ -7,7 +7,7 @@ import pytest
 
 from scheduling import by_browser, by_diffusers, configure, float32_noise  # noqa: F401
 from wsd.evaluate.metrics import relative_error
-from wsd.models.schedulers import SCHEDULERS, build_scheduler, max_steps, scheduler_constants
+from wsd.models.schedulers import SCHEDULERS, build_scheduler, max_steps
 
 SHAPE = (1, 4, 16, 16)
 
@@ -36,10 +36,9 @@ def add_on_gpu(speck_renderer):
 @pytest.mark.parametrize("name", list(SCHEDULERS))
 def test_trajectories_on_the_gpu(javascript, family, add_on_gpu, name, prediction):
     family = configure(family, prediction_type=prediction)
-    constants = scheduler_constants(family)
     for count in (1, 2, 4, 20, 50):
-        scheduler = build_scheduler(family, name)
+        scheduler = build_scheduler(family.scheduler, name)
         assert count <= max_steps(scheduler)
         _, expected = by_diffusers(scheduler, count, 0.5, SHAPE)
-        _, found = by_browser(javascript, constants, name, count, 0.5, SHAPE, add_on_gpu)
+        _, found = by_browser(javascript, family, name, count, 0.5, SHAPE, add_on_gpu)
         assert relative_error(found, expected) < 1e-4, count

@@ -6,7 +6,7 @@ import torch
 
 from speck import SPECK_XL
 from wsd.bundle.builder import build_bundle
-from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.compiler.driver import compile_library
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
@@ -23,7 +23,7 @@ UNWANTED = {
 
 @pytest.fixture(scope="module")
 def checkpoint():
-    return Checkpoint(choose_checkpoint(SPECK_XL, None, 0), SPECK_XL)
+    return open_checkpoint(choose_checkpoint(SPECK_XL, None, 0), SPECK_XL)
 
 
 @pytest.fixture(scope="module")
@@ -87,18 +87,18 @@ def test_vae_decode(renderer, pipeline):
     ],
     ids=["no-negative", "negative", "empty-negative", "unguided"],
 )
-def test_whole_pictures(renderer, pipeline, drawing):
-    images, latents = draw_reference(SPECK_XL, pipeline, drawing, Quiet())
+def test_whole_pictures(renderer, checkpoint, pipeline, drawing):
+    images, latents = draw_reference(checkpoint, pipeline, drawing, Quiet())
     drawn = renderer.draw(drawing)
     assert drawn.images.std() > 5
     assert relative_error(drawn.latents, latents) < 1e-3
     assert psnr(drawn.images, images) > 40
 
 
-def test_an_empty_negative_prompt_is_not_the_same_as_none(pipeline):
+def test_an_empty_negative_prompt_is_not_the_same_as_none(checkpoint, pipeline):
     """So that whoever draws both as diffusers does tells them apart."""
     without, empty = (
-        draw_reference(SPECK_XL, pipeline, UNWANTED[negative], Quiet())[1]
+        draw_reference(checkpoint, pipeline, UNWANTED[negative], Quiet())[1]
         for negative in (None, "")
     )
     assert relative_error(without, empty) > 2e-3

@@ -39,7 +39,7 @@ def test_a_size_is_made_ready_when_it_is_asked_for(sized):
 def test_each_size_draws(sized, speck, size):
     _, renderer = sized
     drawing = GenerationRequest("a large red circle", seed=4, steps=2, size=size)
-    images, latents = draw_reference(SPECK, load_pipeline(speck[1]), drawing, Quiet())
+    images, latents = draw_reference(speck[1], load_pipeline(speck[1]), drawing, Quiet())
     drawn = renderer.draw(drawing)
     assert drawn.images.shape == images.shape == (1, size[1], size[0], 3)
     assert relative_error(drawn.latents, latents) < 1e-3

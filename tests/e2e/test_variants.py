@@ -10,7 +10,7 @@ from speck import SPECK, TWIN
 from wsd.bundle.builder import build_bundle
 from wsd.bundle.merge import join_bundles
 from wsd.bundle.verify import verify_bundle
-from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.compiler.driver import compile_library
 from wsd.runtime.server import served
@@ -24,7 +24,7 @@ def joined(speck, tmp_path_factory):
     halves = compile_library(SPECK, SPECK.sizes, "f16", Quiet())
     whole = compile_library(SPECK, SPECK.sizes, "f32", Quiet())
     more = [
-        build_bundle(Checkpoint(choose_checkpoint(family, None, seed), family), library,
+        build_bundle(open_checkpoint(choose_checkpoint(family, None, seed), family), library,
                      folder / name, Quiet())
         for name, family, seed, library in (("f16", SPECK, 0, halves), ("twin", TWIN, 1, whole))
     ]  # fmt: skip

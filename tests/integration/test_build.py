@@ -7,7 +7,7 @@ import pytest
 
 from wsd.bundle import shards as params
 from wsd.bundle.builder import build_bundle
-from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.errors import ToolError
 from wsd.util.progress import Quiet
 
@@ -21,7 +21,7 @@ def build(family, library, checkpoint, monkeypatch):
     )
 
     def run(out):
-        return build_bundle(Checkpoint(checkpoint, family), library, out, Quiet())
+        return build_bundle(open_checkpoint(checkpoint, family), library, out, Quiet())
 
     return run
 

@@ -14,7 +14,7 @@ from wsd.models.instantiate import build_module
 from wsd.models.registry import FAMILIES
 
 TINY = [FAMILIES[name] for name in ("tiny-sd15", "tiny-sdxl")]
-COMPONENTS = [(family, c.name) for family in TINY for c in family.components]
+COMPONENTS = [(family, c.id) for family in TINY for c in family.components]
 
 
 def make_inputs(specs):
@@ -34,7 +34,7 @@ def names(trace):
 @pytest.mark.parametrize(("family", "name"), COMPONENTS, ids=lambda value: str(value)[:12])
 def test_imported_relax_computes_what_torch_computes(family, name):
     torch.manual_seed(0)
-    component = next(c for c in family.components if c.name == name)
+    component = next(c for c in family.components if c.id == name)
     model = build_module(component)
     part = make_entry_point(family, component, model, (64, 64))
     trace = trace_component(component, part)

@@ -15,7 +15,7 @@ from training.evaluate import contact_sheet, diffusers_draw, evaluate, held_out_
 from training.text_encoder import train_encoders
 from training.train import train
 from training.trainer import Plan
-from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.errors import WsdError
 from wsd.evaluate.diffusers_reference import load_pipeline
 from wsd.models.registry import FAMILIES, find_family
@@ -41,7 +41,7 @@ def test_a_few_steps(tmp_path):
     weights = load_file(out / "unet" / "diffusion_pytorch_model.safetensors")
     assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
 
-    pipeline = load_pipeline(Checkpoint(out, family))
+    pipeline = load_pipeline(open_checkpoint(out, family))
     wanted = held_out_scenes(2)
     scores, images = evaluate(wanted, diffusers_draw(family, pipeline, 2.0, 1, 0), Quiet())
     edge = family.sizes[0][0]

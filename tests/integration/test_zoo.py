@@ -10,7 +10,7 @@ from wsd.frontend.entry_points import make_entry_point
 from wsd.frontend.export import trace_component
 from wsd.models.instantiate import build_skeleton
 from wsd.models.registry import FAMILIES
-from wsd.models.schedulers import scheduler_constants
+from wsd.models.schedulers import describe_noise_schedule, describe_schedulers
 
 # Counted by their publishers. SDXL's first encoder goes without its last layer and norm.
 PARAMETERS = {
@@ -25,7 +25,7 @@ PARAMETERS = {
 @pytest.mark.parametrize(("family", "name"), list(PARAMETERS))
 def test_full_size_components_are_traced(family, name):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    component = next(c for c in FAMILIES[family].components if c.name == name)
+    component = next(c for c in FAMILIES[family].components if c.id == name)
     size = FAMILIES[family].sizes[0]
     part = make_entry_point(FAMILIES[family], component, build_skeleton(component), size)
     trace = trace_component(component, part)
@@ -53,6 +53,5 @@ def test_distilled_models_share_the_library_of_their_teacher():
     [("sd15", "pndm"), ("sd15-lcm", "lcm"), ("sdxl", "euler"), ("sdxl-turbo", "euler_a")],
 )
 def test_published_schedulers_are_understood(name, scheduler):
-    constants = scheduler_constants(FAMILIES[name])
-    assert constants["default"] == scheduler
-    assert len(constants["alphas_cumprod"]) == 1000
+    assert describe_schedulers(FAMILIES[name].scheduler).default == scheduler
+    assert len(describe_noise_schedule(FAMILIES[name].scheduler).alphas_cumprod) == 1000

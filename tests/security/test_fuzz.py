@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wsd.bundle.manifest import read_manifest
-from wsd.bundle.self_test import expected_stages
-from wsd.checkpoint.reader import read_json
+from wsd.bundle.self_test import select_stages
+from wsd.checkpoint.weight_source import read_json
 from wsd.checkpoint.safetensors_file import open_tensors
 from wsd.compiler.library import read_library
 from wsd.errors import BundleError, CheckpointError, UsageError
@@ -128,4 +128,4 @@ def test_bytes_for_a_configuration_or_a_library(tmp_path, content):
     with pytest.raises(UsageError):
         read_library(tmp_path)
     with pytest.raises(CheckpointError, match="no expected values"):
-        expected_stages(tmp_path / "config.json", None, None)
+        select_stages(tmp_path / "config.json", None, None)

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 from training.scenes import Scene, scenes
 from training.shape_metrics import Score, score
-from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.cli.main import run_command
 from wsd.evaluate.diffusers_reference import load_pipeline
@@ -139,7 +139,7 @@ def main(
     table = {}
     for scale in guidance or (family.guidance_scale,):
         if bundle is None:
-            checkpoint = Checkpoint(choose_checkpoint(family, weights, None), family)
+            checkpoint = open_checkpoint(choose_checkpoint(family, weights, None), family)
             pipeline = load_pipeline(checkpoint).to(device)
             draw = diffusers_draw(family, pipeline, scale, steps, seed)
             found, images = evaluate(wanted, draw, Progress())

@@ -67,19 +67,20 @@ def train_encoders(
     """Train the family's text encoders, each alone.
 
     Returns:
-        component name → encoder, float32, in evaluation mode.
+        component id → encoder, float32, in evaluation mode.
     """
     trained = {}
     for component in family.text_encoders():
         torch.manual_seed(seed)
-        reader = _Reader(build_module(component), component.hidden_state).to(device).train()
+        layer = family.conditioning.encoder(component.id).hidden_state
+        reader = _Reader(build_module(component), layer).to(device).train()
         inputs = (
             {
-                "ids": data.ids[component.name][rows].int().to(device),
+                "ids": data.ids[component.id][rows].int().to(device),
                 "right": data.answers[rows].long().to(device),
             }
             for rows in batches(len(data), plan.batch, torch.Generator().manual_seed(seed))
         )
-        found = fit(reader, partial(_loss, reader), inputs, plan, component.name, device, progress)
-        trained[component.name] = found.encoder
+        found = fit(reader, partial(_loss, reader), inputs, plan, component.id, device, progress)
+        trained[component.id] = found.encoder
     return trained

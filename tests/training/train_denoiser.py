@@ -17,6 +17,7 @@ from training.trainer import Inputs, Plan, fit
 from wsd.models.instantiate import build_module
 from wsd.models.registry import Family
 from wsd.models.schedulers import build_scheduler
+from wsd.models.stable_diffusion.architecture import time_ids
 from wsd.models.stable_diffusion.wrappers import conditioning_state
 from wsd.util.progress import Progress
 
@@ -45,7 +46,7 @@ def _conditions(
     Returns:
         ``text`` (n, 77, d) and, if an encoder projects, ``pooled`` (n, p).
     """
-    layers = {component.name: component.hidden_state for component in family.text_encoders()}
+    layers = {used.component: used.hidden_state for used in family.conditioning.encoders}
     found: dict[str, list[torch.Tensor]] = {"text": [], "pooled": []}
     count = len(next(iter(ids.values())))
     for rows in torch.split(torch.arange(count), _BATCH):
@@ -71,11 +72,10 @@ def train_denoiser(
     torch.manual_seed(seed + 1)
     unet: Any = build_module(family.component("denoiser")).to(device).train()
     unet.to(memory_format=torch.channels_last)
-    alphas = build_scheduler(family).alphas_cumprod.to(device)
+    alphas = build_scheduler(family.scheduler).alphas_cumprod.to(device)
     snr = alphas / (1 - alphas)
     weights = (1 + snr).clamp_max(_MOST_WEIGHT) / snr
-    edge = float(family.sizes[0][0])
-    time_ids = torch.tensor([[edge, edge, 0.0, 0.0, edge, edge]], device=device)
+    sizes = torch.tensor([time_ids(family.sizes[0])], dtype=torch.float32, device=device)
 
     def loss(
         clean: torch.Tensor, noise: torch.Tensor, times: torch.Tensor, text: torch.Tensor,
@@ -86,7 +86,7 @@ def train_denoiser(
         noisy = noisy.contiguous(memory_format=torch.channels_last)
         added = None
         if pooled is not None:
-            added = {"text_embeds": pooled, "time_ids": time_ids.expand(len(clean), -1)}
+            added = {"text_embeds": pooled, "time_ids": sizes.expand(len(clean), -1)}
         with torch.autocast(clean.device.type, torch.bfloat16, cache_enabled=False):
             predicted = unet(noisy, times, text, added_cond_kwargs=added, return_dict=False)[0]
         errors = (predicted.float() - noise).square().mean((1, 2, 3))
@@ -96,7 +96,7 @@ def train_denoiser(
     latents = _latents(family, vae, data, device)
     conditions = _conditions(family, encoders, data.ids, device)
     empty = _conditions(family, encoders, caption_ids(family, [""]), device)
-    if family.force_zeros_for_empty_prompt:
+    if family.conditioning.empty_negative == "zeros":
         empty = {name: torch.zeros_like(tensor) for name, tensor in empty.items()}
     inputs = _inputs(latents, conditions, empty, plan.batch, seed)
     trained: Any = fit(unet, loss, inputs, plan, "denoiser", device, progress)

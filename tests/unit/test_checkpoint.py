@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import random_checkpoint
-from wsd.checkpoint.reader import Checkpoint
 from wsd.checkpoint.resolve import find_checkpoint
 from wsd.errors import CheckpointError
-from wsd.models.schedulers import scheduler_constants
+from wsd.models.schedulers import describe_noise_schedule
 from wsd.spec.parameter import shapes
 
 UNET_FILE = "diffusion_pytorch_model.safetensors"
@@ -25,8 +25,8 @@ def copy(checkpoint, tmp_path):
 
 
 def read_unet(folder, family, library):
-    component = family.component("denoiser")
-    return list(Checkpoint(folder, family).tensors(component, shapes(library.parameters["unet"])))
+    source = open_checkpoint(folder, family).source
+    return list(source.tensors(family.component("denoiser"), shapes(library.parameters["unet"])))
 
 
 def test_a_good_checkpoint_gives_every_tensor_in_order(checkpoint, family, library):
@@ -66,7 +66,7 @@ def test_what_is_no_checkpoint_folder(name, message):
 def test_a_missing_component(copy, family):
     shutil.rmtree(copy / "vae")
     with pytest.raises(CheckpointError, match=r"vae/config.json does not exist"):
-        Checkpoint(copy, family)
+        open_checkpoint(copy, family)
 
 
 def test_a_missing_weights_file(copy, family, library):
@@ -117,7 +117,7 @@ def test_another_family(copy, family):
     config["cross_attention_dim"] = 768
     path.write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="cross_attention_dim is 768, but tiny-sd15 has 96"):
-        Checkpoint(copy, family)
+        open_checkpoint(copy, family)
 
 
 def test_another_class(copy, family):
@@ -126,7 +126,7 @@ def test_another_class(copy, family):
     config["_class_name"] = "UNet2DModel"
     path.write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="class is UNet2DModel"):
-        Checkpoint(copy, family)
+        open_checkpoint(copy, family)
 
 
 def test_the_old_clip_prefix_is_understood(copy, family, library):
@@ -138,7 +138,7 @@ def test_the_old_clip_prefix_is_understood(copy, family, library):
     read = []
     for prefix in ("", "text_model."):
         save_file({prefix + name: value for name, value in plain.items()}, path)
-        read.append(list(Checkpoint(copy, family).tensors(component, expected)))
+        read.append(list(open_checkpoint(copy, family).source.tensors(component, expected)))
     assert all(torch.equal(a, b) for a, b in zip(*read, strict=True))
 
 
@@ -150,8 +150,9 @@ def test_bf16_weights_are_read(copy, family, library, tmp_path):
     (tmp_path / "out").mkdir()
     component = family.component("denoiser")
     expected = library.parameters["unet"]
+    source = open_checkpoint(copy, family).source
     written = write_shards(
-        "unet", expected, lambda p: Checkpoint(copy, family).tensors(component, shapes(p)),
+        "unet", expected, lambda wanted: source.tensors(component, shapes(wanted)),
         tmp_path / "out", lambda _: None,
     )  # fmt: skip
     assert all(record.dtype == "float32" for record in written.records)
@@ -165,9 +166,9 @@ def change_scheduler(folder, **options):
 
 def test_a_checkpoint_brings_its_own_scheduler(copy, family):
     change_scheduler(copy, prediction_type="v_prediction", beta_end=0.02)
-    constants = scheduler_constants(Checkpoint(copy, family).family)
-    assert constants["prediction_type"] == "v_prediction"
-    assert constants["alphas_cumprod"][-1] < scheduler_constants(family)["alphas_cumprod"][-1]
+    found = describe_noise_schedule(open_checkpoint(copy, family).scheduler)
+    assert found.prediction_type == "v_prediction"
+    assert found.alphas_cumprod[-1] < describe_noise_schedule(family.scheduler).alphas_cumprod[-1]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,7 @@ def test_a_checkpoint_brings_its_own_scheduler(copy, family):
 def test_a_scheduler_that_the_browser_has_not(copy, family, options, message):
     change_scheduler(copy, **options)
     with pytest.raises(CheckpointError, match=message) as caught:
-        scheduler_constants(Checkpoint(copy, family).family)
+        open_checkpoint(copy, family)
     assert caught.value.hint
 
 
@@ -197,8 +198,8 @@ def test_a_hub_id_is_read_from_the_cache_and_its_commit_recorded(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     for named in ("someone/some-model", "someone/some-model@main", f"someone/some-model@{commit}"):
-        found = Checkpoint(find_checkpoint(named), family)
-        assert found.source == f"someone/some-model@{commit}"
+        found = open_checkpoint(find_checkpoint(named), family)
+        assert found.source.provenance == f"someone/some-model@{commit}"
     with pytest.raises(CheckpointError, match="cannot fetch 'someone/other' from the hub"):
         find_checkpoint("someone/other")
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from speck import SPECK
-from wsd.bundle.self_test import FILE_NAME, expected_stages, find_expected, write_expected
-from wsd.checkpoint.reader import Checkpoint
+from wsd.bundle.self_test import FILE_NAME, find_fixtures, select_stages, write_fixtures
+from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.errors import CheckpointError
 from wsd.models.registry import FAMILIES
@@ -20,10 +20,10 @@ SHIPPED = [name for name, family in FAMILIES.items() if family.weights is not No
 @pytest.mark.parametrize("model", SHIPPED)
 def test_what_ships_is_what_pytorch_gives(model, tmp_path):
     family = FAMILIES[model]
-    checkpoint = Checkpoint(family.weights, family)
+    checkpoint = open_checkpoint(family.weights, family)
     shipped = json.loads((family.weights / FILE_NAME).read_text())
     out = tmp_path / "again.json"
-    write_expected(checkpoint, family.sizes[0], shipped["prompt"], out, Quiet())
+    write_fixtures(checkpoint, family.sizes[0], shipped["prompt"], out, Quiet())
     again = json.loads(out.read_text())
     for ours, anew in zip(shipped.pop("stages"), again.pop("stages"), strict=True):
         for name, output in ours.pop("outputs").items():
@@ -51,10 +51,10 @@ def test_samples_are_of_the_whole_result():
 
 
 def test_a_checkpoint_of_its_own(family, library, checkpoint):
-    opened = Checkpoint(checkpoint, family)
-    path = find_expected(opened, None)
+    opened = open_checkpoint(checkpoint, family)
+    path = find_fixtures(opened, None)
     assert path == checkpoint / FILE_NAME
-    stages = json.loads(expected_stages(path, opened, library))["stages"]
+    stages = json.loads(select_stages(path, opened, library))["stages"]
     assert [stage["entry_point"] for stage in stages] == [
         "text_encoder", "denoiser_128x128", "guided_denoiser_128x128", "vae_decoder_128x128",
         "vae_decoder_tile",
@@ -67,12 +67,12 @@ def test_only_functions_that_are_there(family, library, checkpoint, tmp_path):
     for stage in table["stages"]:
         stage["entry_point"] = stage["entry_point"].replace("128", "64")
     path.write_text(json.dumps(table))
-    opened = Checkpoint(checkpoint, family)
-    kept = json.loads(expected_stages(path, opened, library))["stages"]
+    opened = open_checkpoint(checkpoint, family)
+    kept = json.loads(select_stages(path, opened, library))["stages"]
     assert [stage["entry_point"] for stage in kept] == ["text_encoder", "vae_decoder_tile"]
     table["stages"] = [s for s in table["stages"] if "64" in s["entry_point"]]
     path.write_text(json.dumps(table))
-    assert expected_stages(path, opened, library) is None
+    assert select_stages(path, opened, library) is None
 
 
 def test_other_weights(family, library, checkpoint, tmp_path):
@@ -81,7 +81,7 @@ def test_other_weights(family, library, checkpoint, tmp_path):
     path = tmp_path / "expected.json"
     path.write_text(json.dumps(table))
     with pytest.raises(CheckpointError, match="of other weights of unet"):
-        expected_stages(path, Checkpoint(checkpoint, family), library)
+        select_stages(path, open_checkpoint(checkpoint, family), library)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"stages": []}', "{"])
@@ -89,8 +89,8 @@ def test_no_expectation_at_all(family, library, checkpoint, tmp_path, text):
     path = tmp_path / "expected.json"
     path.write_text(text)
     with pytest.raises(CheckpointError, match="holds no expected values"):
-        expected_stages(path, Checkpoint(checkpoint, family), library)
+        select_stages(path, open_checkpoint(checkpoint, family), library)
 
 
 def test_random_weights_bring_none():
-    assert find_expected(Checkpoint(choose_checkpoint(SPECK, None, 0), SPECK), None) is None
+    assert find_fixtures(open_checkpoint(choose_checkpoint(SPECK, None, 0), SPECK), None) is None

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from tools.compare_bundles import differences
-from wsd.bundle.attestations import seal
+from wsd.bundle.attestations import write_attestations
 from wsd.bundle.builder import build_bundle
 from wsd.bundle.merge import join_bundles
 from wsd.bundle.verify import verify_bundle
-from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.errors import BundleError, UsageError
 from wsd.supply_chain.sbom import read_materials
@@ -22,7 +22,7 @@ from wsd.util.progress import Quiet
 def other(family, library, tmp_path_factory):
     """Return a bundle of another model that takes the same library."""
     twin = replace(family, name="twin", title="Another")
-    checkpoint = Checkpoint(choose_checkpoint(twin, None, 3), twin)
+    checkpoint = open_checkpoint(choose_checkpoint(twin, None, 3), twin)
     return build_bundle(checkpoint, library, tmp_path_factory.mktemp("other") / "twin", Quiet())
 
 
@@ -60,7 +60,7 @@ def test_the_same_model_twice(bundle, tmp_path):
 def test_another_version_of_the_page(bundle, other, tmp_path):
     changed = shutil.copytree(other, tmp_path / "changed")
     (changed / "client.js").write_text("// newer\n")
-    seal(changed, read_materials(changed))
+    write_attestations(changed, read_materials(changed))
     refused([bundle, changed], tmp_path / "out", UsageError, r"pages .* differ: client\.js")
 
 

@@ -4,14 +4,14 @@ import numpy as np
 import torch
 
 from wsd.bundle.latent_preview import fit_preview
-from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.spec.parameter import shapes
 
 
 def test_the_map_follows_the_decoder(family, checkpoint, library, pipeline):
     expected = shapes(library.parameters["vae"])
     component = family.component("vae_decoder")
-    tensors = Checkpoint(checkpoint, family).tensors(component, expected)
+    tensors = open_checkpoint(checkpoint, family).source.tensors(component, expected)
     fitted = fit_preview(family, expected, tensors)
     latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(5))
     with torch.no_grad():

@@ -5,9 +5,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from original_layout import to_original
-from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint, find_checkpoint
-from wsd.checkpoint.tokenizer import tokenizer_file
+from wsd.checkpoint.single_file import SingleFile
+from wsd.checkpoint.tokenizer import find_tokenizer, tokenizer_file
 from wsd.errors import CheckpointError
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.models.instantiate import build_skeleton
@@ -31,8 +32,8 @@ def test_every_tensor_survives(pair):
     assert find_checkpoint(str(path)) == path
     for component in family.components:
         shapes = {n: tuple(t.shape) for n, t in build_skeleton(component).named_parameters()}
-        of_folder = Checkpoint(folder, family).tensors(component, shapes)
-        of_file = Checkpoint(path, family).tensors(component, shapes)
+        of_folder = open_checkpoint(folder, family).source.tensors(component, shapes)
+        of_file = open_checkpoint(path, family).source.tensors(component, shapes)
         for name, ours, theirs in zip(shapes, of_folder, of_file, strict=True):
             assert torch.equal(ours, theirs), name
 
@@ -40,17 +41,15 @@ def test_every_tensor_survives(pair):
 def test_the_reference_draws_the_same_picture(pair):
     family, folder, path = pair
     drawing = GenerationRequest("a red star", seed=1, steps=2)
-    drawn = [
-        draw_reference(family, load_pipeline(Checkpoint(source, family)), drawing, Quiet())[0]
-        for source in (folder, path)
-    ]
+    checkpoints = [open_checkpoint(place, family) for place in (folder, path)]
+    drawn = [draw_reference(c, load_pipeline(c), drawing, Quiet())[0] for c in checkpoints]
     assert (drawn[0] == drawn[1]).all()
 
 
 def read_unet(path, family):
     component = family.component("denoiser")
     shapes = {n: tuple(t.shape) for n, t in build_skeleton(component).named_parameters()}
-    return list(Checkpoint(path, family).tensors(component, shapes))
+    return list(open_checkpoint(path, family).source.tensors(component, shapes))
 
 
 def changed(path, tmp_path, change):
@@ -90,11 +89,12 @@ def test_a_file_with_one_component_is_refused(pair):
 
 
 def test_a_published_model_needs_its_tokenizer(pair, monkeypatch):
-    _, folder, path = pair
+    family, folder, path = pair
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     entry = FAMILIES["sd15"].tokenizers[0]
     with pytest.raises(CheckpointError, match="brings no tokenizer") as caught:
-        tokenizer_file(path, entry)
+        find_tokenizer(SingleFile(path, family), entry)
     assert "--tokenizer" in caught.value.hint
-    _, settings = tokenizer_file(path, entry, folder / "tokenizer")
+    given = SingleFile(path, family, folder / "tokenizer")
+    _, settings = tokenizer_file(find_tokenizer(given, entry))
     assert settings["max_length"] == 77

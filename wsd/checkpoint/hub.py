@@ -1,4 +1,4 @@
-"""Files from the Hugging Face hub, or from its cache where there is no network."""
+"""Fetch files from the Hugging Face hub, or take them from its cache without a network."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from wsd.errors import CheckpointError
 def fetch(identifier: str, patterns: Sequence[str]) -> Path:
     """Return a folder with the files of a repository that match.
 
-    The folder's name is the commit that the revision stands for.
-    ``HF_ENDPOINT`` names a mirror, ``HF_HUB_OFFLINE=1`` reads the cache alone.
+    The folder's name is the commit that the revision stands for. ``HF_ENDPOINT`` names a mirror;
+    ``HF_HUB_OFFLINE=1`` reads only the cache.
 
     Args:
         identifier: ``owner/name``, optionally with ``@revision``.
-        patterns: of the files' paths.
+        patterns: glob patterns of the paths of the files wanted.
 
     Raises:
-        CheckpointError: if they cannot be had.
+        CheckpointError: if they can neither be fetched nor found in the cache.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError

@@ -4,35 +4,29 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from wsd.checkpoint.tokenizer import load_tokenizer
 from wsd.models.diffusers_pipeline import assemble_pipeline
+from wsd.models.family import Family
 from wsd.models.instantiate import build_module
-from wsd.models.registry import Family
-from wsd.spec.roles import VAE_DECODER
 from wsd.util.files import cache_folder, write_once
 from wsd.util.hashing import canonical_json, sha256_bytes
-
-# The decoder's last layer starts near zero; without this every picture that
-# random weights draw is one flat grey.
-_CONTRAST = 6.0
 
 
 def random_checkpoint(family: Family, seed: int) -> Path:
     """Return a diffusers folder with seeded random weights, written once and cached.
 
-    The same family, seed and torch give the same bytes.
+    The same family, seed and version of torch give the same bytes.
     """
     key = sha256_bytes(
         canonical_json(
             {
                 "torch": torch.__version__,
                 "seed": seed,
-                "contrast": _CONTRAST,
-                "components": {c.name: dict(c.config) for c in family.components},
+                "architecture": family.architecture.name,
+                "components": {c.id: dict(c.config) for c in family.components},
                 "scheduler": dict(family.scheduler),
             }
         )
@@ -43,7 +37,7 @@ def random_checkpoint(family: Family, seed: int) -> Path:
 
 
 def save_pipeline(family: Family, modules: dict[str, torch.nn.Module], folder: Path) -> None:
-    """Write modules, by component name, as the family's diffusers folder."""
+    """Write modules, by component id, as the family's diffusers folder."""
     tokenizers = {
         entry.name: load_tokenizer(entry.fallback, entry.pad_token) for entry in family.tokenizers
     }
@@ -54,8 +48,6 @@ def save_pipeline(family: Family, modules: dict[str, torch.nn.Module], folder: P
 def _write_random(family: Family, seed: int, folder: Path) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        modules = {c.name: build_module(c) for c in family.components}
-    vae: Any = modules[family.component(VAE_DECODER).name]
-    with torch.no_grad():
-        vae.decoder.conv_out.weight *= _CONTRAST
+        modules = {c.id: build_module(c) for c in family.components}
+    family.architecture.adjust_random_weights(family, modules)
     save_pipeline(family, modules, folder)

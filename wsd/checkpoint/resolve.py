@@ -1,4 +1,4 @@
-"""Resolve what ``--weights`` or ``--random-weights`` names to a folder or a file."""
+"""Resolve ``--weights`` or ``--random-weights`` to a diffusers folder or a single file."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from pathlib import Path
 from wsd.checkpoint.hub import fetch
 from wsd.checkpoint.random_weights import random_checkpoint
 from wsd.errors import CheckpointError, UsageError
-from wsd.models.registry import Family
+from wsd.models.family import Family
 
-# Of a hub repository, what a diffusers folder is made of.
+# The files of a hub repository that a diffusers folder is made of.
 _PATTERNS = ("*.json", "*.txt", "*.safetensors")
 
 
 def choose_checkpoint(family: Family, weights: str | None, seed: int | None) -> Path:
-    """Return the folder or file to read, making a folder for seeded random weights.
+    """Return the folder or file to read; a folder is made for seeded random weights.
 
     Args:
         family: the model.
-        weights: what ``--weights`` named, or None.
-        seed: what ``--random-weights`` named, or None.
+        weights: the value of ``--weights``, or None.
+        seed: the value of ``--random-weights``, or None.
 
     Raises:
-        UsageError: if both are given, or neither and none ships with WSD.
+        UsageError: if both are given, or if neither is and the family ships no weights.
         CheckpointError: if ``weights`` is not a checkpoint.
     """
     if weights is not None and seed is not None:
@@ -47,7 +47,7 @@ def find_checkpoint(weights: str) -> Path:
             optionally with ``@revision``.
 
     Raises:
-        CheckpointError: if it is neither, or cannot be fetched.
+        CheckpointError: if it is none of these, or cannot be fetched.
     """
     path = Path(weights)
     if path.is_dir() or (path.is_file() and path.suffix == ".safetensors"):
@@ -55,7 +55,7 @@ def find_checkpoint(weights: str) -> Path:
     if path.suffix in (".ckpt", ".pt", ".pth", ".bin"):
         raise CheckpointError(
             f"checkpoint {path} is a pickle, which can run code when it is read",
-            "use a .safetensors version of it",
+            "convert it to .safetensors, or fetch that version",
         )
     if path.is_file():
         raise CheckpointError(

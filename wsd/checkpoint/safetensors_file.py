@@ -1,4 +1,4 @@
-"""Opening a safetensors file, with an error that names it."""
+"""Open a safetensors file; an error names the file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wsd.errors import CheckpointError
 
 @contextmanager
 def open_tensors(path: Path) -> Iterator[Any]:
-    """Yield safetensors' reader of a file; it reads a tensor when asked for it.
+    """Yield the safetensors reader of a file, which reads each tensor on request.
 
     Raises:
         CheckpointError: if the file is not a whole safetensors file.

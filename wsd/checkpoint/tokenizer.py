@@ -1,4 +1,4 @@
-"""A checkpoint's CLIP tokenizer as the one file that the page reads."""
+"""A checkpoint's CLIP tokenizer: find its files, load it, and write it as one file for the page."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from wsd.checkpoint.hub import fetch
+from wsd.checkpoint.weight_source import TokenizerFiles, WeightSource
 from wsd.errors import CheckpointError
-from wsd.models.registry import Tokenizer
+from wsd.models.family import Tokenizer
 from wsd.util.hashing import canonical_json
 
 _PATTERNS = ("tokenizer*.json", "vocab.json", "merges.txt", "special_tokens_map.json")
@@ -19,54 +20,46 @@ def load_tokenizer(folder: Path, pad_token: str | None = None) -> Any:
 
     Args:
         folder: with ``vocab.json`` and ``merges.txt``, or ``tokenizer.json``.
-        pad_token: what fills a text up; None for what the files say.
+        pad_token: token that fills a text up; None for what the files say.
     """
     from transformers import CLIPTokenizer
 
     more: dict[str, Any] = {"pad_token": pad_token} if pad_token else {}
-    # A folder here, not a name on the hub.
+    # The argument is a folder on this machine, not a name on the hub.
     return CLIPTokenizer.from_pretrained(folder, **more)  # nosec B615
 
 
-def find_tokenizer(
-    checkpoint: Path, entry: Tokenizer, given: Path | None
-) -> tuple[Path, str | None]:
-    """Return a tokenizer's folder, and what pads where its files do not say.
+def find_tokenizer(source: WeightSource, entry: Tokenizer) -> TokenizerFiles:
+    """Return the files of one of a checkpoint's tokenizers.
 
     Args:
-        checkpoint: a diffusers folder, or a file.
-        entry: which of its tokenizers.
-        given: the folder to take if the checkpoint has none.
+        source: the checkpoint's weights and files.
+        entry: which of the family's tokenizers.
 
     Raises:
-        CheckpointError: if there is none and the published one cannot be fetched.
+        CheckpointError: if the checkpoint has none and the published one cannot be fetched.
     """
-    own = checkpoint / entry.name
-    if own.is_dir():
-        return own, None
-    if given is not None or entry.hub_id is None:
-        return given or entry.fallback, entry.pad_token
+    if (found := source.tokenizer_files(entry)) is not None:
+        return found
+    if entry.hub_id is None:
+        return TokenizerFiles(entry.fallback, entry.pad_token)
     try:
-        return fetch(entry.hub_id, _PATTERNS), entry.pad_token
+        return TokenizerFiles(fetch(entry.hub_id, _PATTERNS), entry.pad_token)
     except CheckpointError as error:
         raise CheckpointError(
-            f"{checkpoint} brings no tokenizer, and {error.message}",
+            f"{source.provenance} has no tokenizer, and {error.message}",
             "pass --tokenizer FOLDER with vocab.json and merges.txt of CLIP",
         ) from error
 
 
-def tokenizer_file(
-    checkpoint: Path, entry: Tokenizer, given: Path | None = None
-) -> tuple[bytes, dict[str, int]]:
+def tokenizer_file(files: TokenizerFiles) -> tuple[bytes, dict[str, int]]:
     """Return a tokenizer as ``tokenizer.json`` and the settings around it.
 
     Padding and truncation are left out of the file: the page pads with
     ``pad_token_id`` and cuts to ``max_length``, as the diffusers pipelines do.
 
     Args:
-        checkpoint: a diffusers folder, or a file.
-        entry: which of its tokenizers.
-        given: as for :func:`find_tokenizer`.
+        files: what :func:`find_tokenizer` returned.
 
     Returns:
         (canonical JSON bytes, max_length and token ids).
@@ -74,13 +67,12 @@ def tokenizer_file(
     Raises:
         CheckpointError: if the files are not a CLIP tokenizer's.
     """
-    source, pad_token = find_tokenizer(checkpoint, entry, given)
     try:
-        tokenizer = load_tokenizer(source, pad_token)
+        tokenizer = load_tokenizer(files.folder, files.pad_token)
     except (OSError, ValueError, TypeError) as error:
         raise CheckpointError(
-            f"{source}: not a CLIP tokenizer ({error})",
-            "it needs vocab.json and merges.txt, or tokenizer.json",
+            f"{files.folder}: not a CLIP tokenizer ({error})",
+            "give it vocab.json and merges.txt, or tokenizer.json",
         ) from error
     table = json.loads(tokenizer.backend_tokenizer.to_str())
     table["padding"] = table["truncation"] = None

@@ -106,7 +106,7 @@ def build(
         )
     from wsd.bundle.builder import build_bundle
     from wsd.bundle.plan import describe_plan
-    from wsd.checkpoint.reader import Checkpoint
+    from wsd.checkpoint.checkpoint import open_checkpoint
     from wsd.checkpoint.resolve import choose_checkpoint
     from wsd.models.registry import find_family
     from wsd.models.resolution import check_sizes
@@ -125,7 +125,7 @@ def build(
     check_absent(out)
     check_sizes(family, sizes)
     path = choose_checkpoint(family, weights, random_weights)
-    checkpoint = Checkpoint(path, family, tokenizer)
+    checkpoint = open_checkpoint(path, family, tokenizer)
     with Progress() as progress:
         compiled = _find_library(family, dtype, sizes, library, progress)
         build_bundle(checkpoint, compiled, out, progress, expected)
@@ -161,8 +161,8 @@ def expect(
     out: Path,
 ) -> None:  # fmt: skip
     """Compute with PyTorch what each stage must give, for the self-test page."""
-    from wsd.bundle.self_test import write_expected
-    from wsd.checkpoint.reader import Checkpoint
+    from wsd.bundle.self_test import write_fixtures
+    from wsd.checkpoint.checkpoint import open_checkpoint
     from wsd.checkpoint.resolve import choose_checkpoint
     from wsd.models.registry import find_family
     from wsd.models.resolution import check_sizes
@@ -170,9 +170,9 @@ def expect(
 
     family = find_family(model)
     (chosen, *_) = check_sizes(family, [size] if size else [])
-    checkpoint = Checkpoint(choose_checkpoint(family, weights, None), family, tokenizer)
+    checkpoint = open_checkpoint(choose_checkpoint(family, weights, None), family, tokenizer)
     with Progress() as progress:
-        click.echo(write_expected(checkpoint, chosen, prompt, out, progress))
+        click.echo(write_fixtures(checkpoint, chosen, prompt, out, progress))
 
 
 @cli.command()
@@ -253,7 +253,7 @@ def reference(
     drawing: GenerationRequest, out: Path,
 ) -> None:  # fmt: skip
     """Draw the same picture with diffusers, on the CPU."""
-    from wsd.checkpoint.reader import Checkpoint
+    from wsd.checkpoint.checkpoint import open_checkpoint
     from wsd.checkpoint.resolve import choose_checkpoint
     from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
     from wsd.models.registry import find_family
@@ -264,9 +264,9 @@ def reference(
     family = find_family(model)
     check_sizes(family, [drawing.size] if drawing.size else [])
     path = choose_checkpoint(family, weights, random_weights)
-    checkpoint = Checkpoint(path, family, tokenizer)
+    checkpoint = open_checkpoint(path, family, tokenizer)
     pipeline = load_pipeline(checkpoint)
-    images, _latents = draw_reference(checkpoint.family, pipeline, drawing, Progress())
+    images, _latents = draw_reference(checkpoint, pipeline, drawing, Progress())
     for path in write_pngs(images, out):
         click.echo(path)
 
@@ -287,7 +287,7 @@ def parity(
     random_weights: int | None, drawing: GenerationRequest, out: Path, host: str, json_path: Path | None,
 ) -> None:  # fmt: skip
     """Compare a bundle with PyTorch on this machine; exit 1 if they differ."""
-    from wsd.checkpoint.reader import Checkpoint
+    from wsd.checkpoint.checkpoint import open_checkpoint
     from wsd.checkpoint.resolve import choose_checkpoint
     from wsd.evaluate.parity import compare, describe
     from wsd.models.registry import find_family
@@ -299,8 +299,9 @@ def parity(
 
     family = find_family(model)
     path = choose_checkpoint(family, weights, random_weights)
+    checkpoint = open_checkpoint(path, family, tokenizer)
     open_host = open_node_page if host == "node" else open_page
-    found = compare(folder, Checkpoint(path, family, tokenizer), drawing, open_host, Progress())
+    found = compare(folder, checkpoint, drawing, open_host, Progress())
     for line in describe(found):
         click.echo(line)
     write_pngs(found.pictures, out)
@@ -334,7 +335,7 @@ def bench(
 ) -> None:  # fmt: skip
     """Time a bundle's stages and kernels on this machine."""
     from wsd.bundle.manifest import find_manifest, read_manifest
-    from wsd.checkpoint.reader import Checkpoint
+    from wsd.checkpoint.checkpoint import open_checkpoint
     from wsd.checkpoint.resolve import choose_checkpoint
     from wsd.evaluate.benchmark import bench as measure
     from wsd.evaluate.benchmark import describe
@@ -348,8 +349,8 @@ def bench(
 
     checkpoint = None
     if compare:
-        family = find_family(read_manifest(find_manifest(folder, model))["model"]["name"])
-        checkpoint = Checkpoint(choose_checkpoint(family, weights, random_weights), family)
+        family = find_family(read_manifest(find_manifest(folder, model)).model.name)
+        checkpoint = open_checkpoint(choose_checkpoint(family, weights, random_weights), family)
     elif weights is not None or random_weights is not None:
         raise UsageError("weights are for a comparison", "add --compare, or leave them out")
     open_host = open_node_page if host == "node" else open_page

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from wsd.bundle.npm import install_packages, source_folder
-from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.errors import RenderError
 from wsd.evaluate.metrics import relative_error
 from wsd.evaluate.onnx_export import export_unet
@@ -95,9 +95,8 @@ def make_work(checkpoint: Checkpoint, size: tuple[int, int]) -> Work:
     inputs = {spec.name: torch.randn((2, *spec.shape[1:]), generator=draw) for spec in part.inputs}
     inputs["latents"][1] = inputs["latents"][0]
     inputs["timestep"].fill_(_TIMESTEP)
-    if "time_ids" in inputs:
-        width, height = size
-        inputs["time_ids"][:] = torch.tensor([height, width, 0, 0, height, width])
+    for name, values in family.architecture.constant_inputs(size).items():
+        inputs[name][:] = torch.tensor(values)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
     module = part.module.to(device)

@@ -1,74 +1,57 @@
-"""``wsd reference``: the same picture by diffusers, in float32."""
+"""``wsd reference``: draw a picture with diffusers in float32, which a bundle's must equal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
-from wsd.bundle.quantize import rounded
-from wsd.checkpoint.reader import Checkpoint
+from wsd.bundle.quantize import round_values
+from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.checkpoint.tokenizer import find_tokenizer, load_tokenizer
 from wsd.errors import UsageError
-from wsd.models.diffusers_pipeline import assemble_pipeline, silence_progress_bars
-from wsd.models.registry import Family
+from wsd.models.diffusers_pipeline import assemble_pipeline
 from wsd.models.schedulers import build_scheduler, max_steps
 from wsd.runtime.request import GenerationRequest
-from wsd.spec.parameter import Parameter
+from wsd.spec.parameter import Storage
 from wsd.util.progress import Progress
 
 
 def load_pipeline(checkpoint: Checkpoint) -> Any:
-    """Load a checkpoint as the family's diffusers pipeline, float32, on the CPU."""
-    silence_progress_bars()
-    pipeline = _assemble(checkpoint) if checkpoint.is_single_file else _read(checkpoint)
+    """Return a checkpoint as the family's diffusers pipeline, float32, on the CPU.
+
+    Weights come from the checkpoint's source, so that a source that changes them (an adapter that
+    is merged in) changes the reference too. Modules are built from the checkpoint's own
+    configuration, not from the family's.
+    """
+    source, family = checkpoint.source, checkpoint.family
+    members: dict[str, Any] = {c.id: checkpoint.load_own(c) for c in family.components}
+    for entry in family.tokenizers:
+        files = find_tokenizer(source, entry)
+        members[entry.name] = load_tokenizer(files.folder, files.pad_token)
+    pipeline = assemble_pipeline(family, members, checkpoint.scheduler)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
-def _read(checkpoint: Checkpoint) -> Any:
-    """Return the pipeline of a diffusers folder."""
-    import diffusers
-
-    family = checkpoint.family
-    # Only the first pipeline has one, and complains when it is taken away unasked.
-    more = {"safety_checker": None} if family.pipeline == "StableDiffusionPipeline" else {}
-    return getattr(diffusers, family.pipeline).from_pretrained(
-        checkpoint.path, dtype=torch.float32, local_files_only=True, **more
-    )
-
-
-def _assemble(checkpoint: Checkpoint) -> Any:
-    """Return the pipeline of a single file, which diffusers would read with files of the hub."""
-    parts: dict[str, Any] = {}
-    for component in checkpoint.family.components:
-        parts[component.name] = checkpoint.load(component)
-    for entry in checkpoint.family.tokenizers:
-        parts[entry.name] = load_tokenizer(
-            *find_tokenizer(checkpoint.path, entry, checkpoint.tokenizer)
-        )
-    return assemble_pipeline(checkpoint.family, parts)
-
-
-def round_weights(pipeline: Any, parameters: Mapping[str, Iterable[Parameter]]) -> None:
-    """Round a pipeline's weights in place, as the compiled functions see them.
+def round_weights(pipeline: Any, storages: Mapping[str, Mapping[str, Storage]]) -> None:
+    """Round a pipeline's weights in place to the values that the compiled functions read.
 
     Args:
         pipeline: of :func:`load_pipeline`, on any device.
-        parameters: component → those of its parameters that are read.
+        storages: component id → name of a parameter that the functions read → its storage.
     """
     with torch.no_grad():
-        for component, stored in parameters.items():
+        for component, stored in storages.items():
             state = dict(getattr(pipeline, component).named_parameters())
-            for parameter in stored:
-                tensor = state[parameter.name]
-                tensor.copy_(rounded(parameter, tensor))
+            for name, storage in stored.items():
+                state[name].copy_(round_values(state[name], storage))
 
 
 def draw_reference(
-    family: Family,
+    checkpoint: Checkpoint,
     pipeline: Any,
     drawing: GenerationRequest,
     progress: Progress,
@@ -77,21 +60,22 @@ def draw_reference(
     """Draw pictures with diffusers; the pipeline's scheduler is replaced.
 
     Args:
-        family: the zoo's entry.
+        checkpoint: the checkpoint, whose family has the defaults.
         pipeline: of :func:`load_pipeline`, on any device.
         drawing: what to draw.
-        progress: told the steps.
-        latents: what to start from, in place of the seed's noise.
+        progress: shows the steps.
+        latents: initial noise in place of the seed's, (1, channels, height, width).
 
     Returns:
         (images (images, height, width, 3) uint8, final latents as flat float32).
     """
+    family = checkpoint.family
     steps = drawing.steps or family.steps
     guidance = family.guidance_scale if drawing.guidance_scale is None else drawing.guidance_scale
     width, height = drawing.size or family.sizes[0]
-    pipeline.scheduler = build_scheduler(family, drawing.scheduler)
+    pipeline.scheduler = build_scheduler(checkpoint.scheduler, drawing.scheduler)
     if steps > (most := max_steps(pipeline.scheduler)):
-        raise UsageError(f"steps is {steps}", f"this scheduler takes 1 to {most}")
+        raise UsageError(f"steps is {steps}", f"take 1 to {most} steps with this scheduler")
     kept: dict[str, torch.Tensor] = {}
 
     def on_step(_pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""torch module → normalised export graph, one per component.
+"""Export an entry point with ``torch.export`` and list the parameters that its graph reads.
 
 ``torch.export`` records more than a browser can run: run-time assertions, masks
-built from booleans, 64-bit position ids, an end-of-text search that nobody
-reads. :func:`normalize` rewrites those forms into ones that both TVM versions
-import to the same Relax, and refuses what it does not know rather than letting
-it reach a shader.
+built from booleans, 64-bit position ids, a search for the end of the text whose result is
+unused. :func:`wsd.frontend.normalize.normalize` rewrites those forms into ones that both TVM
+versions import to the same Relax, and refuses forms that it does not know, so that none of them
+reaches a shader.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 from wsd.errors import CompileError
-from wsd.frontend.entry_points import EntryPointModule
 from wsd.frontend.normalize import normalize
-from wsd.models.registry import Component
+from wsd.models.architecture import EntryPointModule
+from wsd.models.family import Component
 from wsd.spec.parameter import CHANNELS_LAST, Parameter, Use, choose_storage
 
 _aten = torch.ops.aten
@@ -27,12 +27,12 @@ _aten = torch.ops.aten
 
 @dataclass(frozen=True)
 class Trace:
-    """One component, exported and normalised.
+    """One entry point, exported and normalised.
 
     Attributes:
-        part: what was exported.
-        component: the zoo's component whose parameters it reads.
-        program: the normalised program; inputs precede parameters.
+        part: the entry point that was exported.
+        component: id of the component whose parameters it reads.
+        program: the normalised program.
         parameters: those that it reads, in the order of the arguments.
     """
 
@@ -43,12 +43,11 @@ class Trace:
 
 
 def trace_component(component: Component, part: EntryPointModule, dtype: str = "f32") -> Trace:
-    """Export a component at one picture size and normalise its graph.
+    """Export an entry point and normalise its graph.
 
     Args:
-        component: whose weights the part reads; their values are not recorded,
-            only names and shapes.
-        part: the component as it is to be compiled (:func:`wsd.frontend.entry_points.make_entry_point`).
+        component: the component whose weights it reads; only their names and shapes are recorded.
+        part: the entry point (:func:`wsd.frontend.entry_points.make_entry_points`).
         dtype: one of :data:`wsd.spec.precision.DTYPES`.
 
     Raises:
@@ -58,24 +57,24 @@ def trace_component(component: Component, part: EntryPointModule, dtype: str = "
         torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in part.inputs
     )
     with torch.no_grad():
-        # Not strict, as torch does by itself since 2.9: the strict way reads Python's bytecode
-        # and knows no locks, which transformers takes where it collects hidden states.
+        # strict=False, the default since torch 2.9: strict mode interprets Python's bytecode and
+        # fails at the lock that transformers takes where it collects hidden states.
         program = normalize(torch.export.export(part.module.eval(), examples, strict=False))
     return Trace(
         part=part,
-        component=component.name,
+        component=component.id,
         program=program,
         parameters=_parameters(program, component.role, dtype),
     )
 
 
 def _parameters(program: ExportedProgram, role: str, dtype: str) -> tuple[Parameter, ...]:
-    """Return every parameter in the order of the arguments."""
+    """Return every parameter that the program reads, in the order of the arguments."""
     signature = program.graph_signature
     if signature.inputs_to_buffers:
         raise CompileError(
             f"the graph reads buffers: {', '.join(signature.inputs_to_buffers.values())}",
-            "fold them into constants in wsd/frontend/export.py, as is done for position ids",
+            "fold them into constants in wsd/frontend/normalize.py, as is done for position ids",
         )
     nodes = {node.name: node for node in program.graph.nodes}
 
@@ -88,7 +87,7 @@ def _parameters(program: ExportedProgram, role: str, dtype: str) -> tuple[Parame
 
 
 def _use(parameter: Node) -> Use:
-    """Tell what a parameter is to the graph."""
+    """Return how the graph uses a parameter; "other" if its users differ."""
     positions: dict[Any, tuple[int, Use]] = {
         _aten.linear.default: (1, "product"),
         _aten.conv2d.default: (1, "product"),
@@ -102,5 +101,5 @@ def _use(parameter: Node) -> Use:
 
 
 def _strip_wrapper(name: str) -> str:
-    """Undo the one level that the wrappers of ``wsd/models/stable_diffusion/wrappers.py`` add."""
+    """Remove the level that a wrapper adds (:class:`wsd.models.architecture.EntryPointModule`)."""
     return name.removeprefix("model.")

@@ -19,7 +19,6 @@ _PASS_THROUGH = (
     _aten.detach.default,
 )
 
-
 # A float mask hides a position with -inf or with the lowest finite number.
 _HIDDEN_BELOW = -1e4
 
@@ -30,7 +29,7 @@ def normalize(program: ExportedProgram) -> ExportedProgram:
     * drops assertions, aliases, dropout and no-op dtype or device casts;
     * turns a constant causal attention mask into ``is_causal=True``;
     * turns a lookup of all position ids in order into the table itself;
-    * removes what nothing reads (CLIP's pooled output among it).
+    * removes nodes whose results are unused, such as CLIP's own pooled output.
 
     Returns:
         the same program.
@@ -48,7 +47,7 @@ def normalize(program: ExportedProgram) -> ExportedProgram:
             _make_causal(node)
         elif node.target is _aten.embedding.default:
             _replace_position_lookup(program, node)
-    # Attention could drop at random, so torch takes it for impure; here it never does.
+    # torch treats attention as impure because of its dropout, which is off in evaluation mode.
     graph.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
     _drop_unread(program)
     program.graph_module.recompile()
@@ -57,7 +56,7 @@ def normalize(program: ExportedProgram) -> ExportedProgram:
 
 
 def _is_no_op_cast(node: Node) -> bool:
-    """Tell whether a ``to`` keeps the dtype that its argument has."""
+    """Tell whether a node is a cast to the dtype that its argument already has."""
     if node.target not in (_aten.to.dtype, _aten.to.device, _aten.to.dtype_layout):
         return False
     source = node.args[0]
@@ -65,7 +64,12 @@ def _is_no_op_cast(node: Node) -> bool:
 
 
 def _constant(value: Any, known: Mapping[str, torch.Tensor]) -> Any:
-    """Evaluate an argument that depends on no placeholder but known ones; else ``None``."""
+    """Evaluate an argument that depends only on known placeholders; else return None.
+
+    Args:
+        value: a node or a constant.
+        known: placeholder name to value.
+    """
     if not isinstance(value, Node):
         return value
     if value.op != "call_function":
@@ -85,14 +89,14 @@ def _make_causal(node: Node) -> None:
     if mask is None:
         raise CompileError(
             f"attention {node.name!r} has a mask that depends on the inputs",
-            "only unmasked and causal attention are compiled",
+            "only unmasked and causal attention are compiled: change the model's mask",
         )
     allowed = mask if mask.dtype == torch.bool else mask > _HIDDEN_BELOW
     square = allowed.reshape(-1, *allowed.shape[-2:])[0]
     if not torch.equal(allowed, torch.ones_like(allowed).tril()) or len(set(square.shape)) != 1:
         raise CompileError(
             f"attention {node.name!r} has a constant mask that is not causal",
-            "only unmasked and causal attention are compiled",
+            "only unmasked and causal attention are compiled: change the model's mask",
         )
     node.args = node.args[:3]
     node.kwargs = {
@@ -106,7 +110,7 @@ def _replace_position_lookup(program: ExportedProgram, node: Node) -> None:
     table, indices = node.args[0], node.args[1]
     stored = {**program.state_dict, **program.constants}
     buffers = program.graph_signature.inputs_to_buffers
-    # Torch 2.7 takes a slice of all of them, which later versions leave out.
+    # torch 2.7 records a slice of the whole buffer, which later versions leave out.
     ids = _constant(indices, {node: stored[name] for node, name in buffers.items()})
     if ids is None:
         return
@@ -114,7 +118,7 @@ def _replace_position_lookup(program: ExportedProgram, node: Node) -> None:
     if not torch.equal(ids.flatten(), torch.arange(rows)):
         raise CompileError(
             f"embedding {node.name!r} looks up {list(ids.shape)} fixed ids in {rows} rows",
-            "only position ids 0, 1, 2 … over the whole table are compiled",
+            "only position ids 0, 1, 2 … over the whole table are compiled: shorten the table",
         )
     with node.graph.inserting_before(node):
         whole = node.graph.call_function(_aten.unsqueeze.default, (table, 0))
@@ -124,11 +128,11 @@ def _replace_position_lookup(program: ExportedProgram, node: Node) -> None:
 
 
 def _drop_unread(program: ExportedProgram) -> None:
-    """Remove buffers and parameters that nothing reads from graph, signature and constants.
+    """Remove unused buffers and parameters from graph, signature and constants.
 
-    v0.21's importer looks every buffer up in the state dict, where buffers that
-    are not saved (CLIP's position ids) do not exist. Parameters go unread when an
-    encoder's last layer does, as in SDXL: nobody should download them.
+    The importer of TVM v0.21 looks every buffer up in the state dict, where buffers that
+    are not saved (CLIP's position ids) do not exist. Parameters are unused where the last layer
+    of an encoder is, as in SDXL; a visitor should not download them.
     """
     signature = program.graph_signature
     buffers = signature.inputs_to_buffers
@@ -151,5 +155,5 @@ def _refuse_unsupported(graph: Graph) -> None:
         if value.dtype not in (torch.float32, torch.int32):
             raise CompileError(
                 f"node {node.name!r} ({node.target}) has dtype {value.dtype}",
-                "WebGPU shaders hold float32 and int32: rewrite the node in wsd/frontend/export.py",
+                "shaders hold float32 and int32: rewrite the node in wsd/frontend/normalize.py",
             )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from wsd.models.registry import Family
+from wsd.models.family import Family
 from wsd.models.schedulers import build_scheduler
 
 
 def silence_progress_bars() -> None:
-    """Turn the libraries' progress bars off: WSD has its own."""
+    """Turn off the progress bars of diffusers and transformers: WSD has its own."""
     import diffusers.utils.logging
     import transformers.utils.logging
 
@@ -17,13 +18,23 @@ def silence_progress_bars() -> None:
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def assemble_pipeline(family: Family, made: dict[str, Any]) -> Any:
-    """Return the family's diffusers pipeline of modules and tokenizers, by their names."""
-    import diffusers
+def assemble_pipeline(
+    family: Family, members: Mapping[str, Any], scheduler: Mapping[str, Any] | None = None
+) -> Any:
+    """Return the family's diffusers pipeline.
 
-    parts = {"scheduler": build_scheduler(family), **made}
-    if family.pipeline == "StableDiffusionPipeline":
-        parts |= {"safety_checker": None, "feature_extractor": None}
-        parts["requires_safety_checker"] = False
+    Args:
+        family: the model family.
+        members: modules by component id, and tokenizers by folder.
+        scheduler: configuration of the scheduler; the family's own unless given.
+
+    Raises:
+        CheckpointError: for a scheduler that the browser does not have.
+    """
     silence_progress_bars()
-    return getattr(diffusers, family.pipeline)(**parts)
+    architecture = family.architecture
+    return architecture.pipeline_class()(
+        scheduler=build_scheduler(scheduler or family.scheduler),
+        **members,
+        **architecture.pipeline_options(family),
+    )

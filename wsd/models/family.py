@@ -1,8 +1,8 @@
-"""What the zoo says about a model family: frozen data, no behaviour.
+"""A model family: everything that is known before a checkpoint is read, as frozen data.
 
-A family is everything that is known before a checkpoint is read: which
-components there are, which diffusers or transformers class each one is, its
-published configuration, and what a picture of it looks like.
+Which components there are, which diffusers or transformers class each one is, its published
+configuration, how prompts condition it, and what a picture of it looks like. The code that this
+data is for is the family's architecture (:mod:`wsd.models.architecture`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wsd.spec.roles import DENOISER, TEXT_ENCODER
+from wsd.models.architecture import Architecture
+from wsd.models.conditioning import Conditioning
+from wsd.models.latent_space import LatentSpace
+from wsd.spec.tensor import Size
 
 
 @dataclass(frozen=True)
@@ -20,22 +23,26 @@ class Component:
     """One torch module of a pipeline.
 
     Attributes:
-        name: folder in the diffusers layout and name in the manifest.
-        role: which part of the pipeline it plays: ``text_encoder``, ``denoiser``
-            or ``vae_decoder``; tracing and the browser choose by it.
-        library: ``transformers`` or ``diffusers``.
+        id: key in the manifest and the library, prefix of its shards, and name of the
+            attribute of the diffusers pipeline.
+        role: what it does in the pipeline, one of :data:`wsd.spec.roles.ROLES`.
+        library: importable module that has the class: ``transformers`` or ``diffusers``.
         class_name: class in that library.
-        config: the architecture; a checkpoint must agree on every key of it.
-        hidden_state: of a text encoder, which layer's output conditions the
-            UNet: None for the last, normalised; -2 for the last but one, as it is.
+        config: the configuration; a checkpoint must agree on every key of it.
+        subfolder: folder in the diffusers layout; empty for the id.
     """
 
-    name: str
+    id: str
     role: str
     library: str
     class_name: str
     config: Mapping[str, Any]
-    hidden_state: int | None = None
+    subfolder: str = ""
+
+    @property
+    def folder(self) -> str:
+        """Return the folder in the diffusers layout."""
+        return self.subfolder or self.id
 
 
 @dataclass(frozen=True)
@@ -44,12 +51,13 @@ class Tokenizer:
 
     Attributes:
         name: folder in the diffusers layout.
-        component: the text encoder that it serves.
-        fallback: folder with its files, or with a small stand-in's for random weights.
-        hub_id: where to fetch the files when a checkpoint brings none; None if
+        component: id of the text encoder that it serves.
+        fallback: folder with its files, or for random weights with the files of a small
+            tokenizer in the same format.
+        hub_id: repository to fetch the files from when a checkpoint has none; None if
             ``fallback`` has them.
-        pad_token: what fills a text up, where the files do not say; None for
-            the end token.
+        pad_token: token that fills a text up to the maximum length, where the files do not say;
+            None for the end token.
     """
 
     name: str
@@ -66,57 +74,55 @@ class Family:
     Attributes:
         name: what ``wsd build --model`` takes.
         title: one line for people.
-        pipeline: class in diffusers that draws the same pictures.
+        architecture: the code that this data is for.
         components: in the order in which a picture needs them.
-        scheduler: the diffusers scheduler configuration, ``_class_name`` included.
-        tokenizers: one a text encoder, in the encoders' order.
-        vae_scale_factor: pixels of the image per latent pixel, each way.
-        sizes: (width, height) of the pictures compiled by default, in pixels;
-            the first one is the default.
-        tile: edge in pixels of the squares that a picture can be decoded in, to save
-            memory; a larger one is closer to the picture decoded whole.
+        conditioning: how prompts condition the denoiser.
+        scheduler: the diffusers scheduler configuration, ``_class_name`` included; a checkpoint
+            may bring its own.
+        tokenizers: one for each text encoder, in the encoders' order.
+        sizes: (width, height) of the pictures compiled by default, in pixels; the first one is
+            the default.
+        tile: edge in pixels of the square tiles that a picture can be decoded in, to save
+            memory; the larger the tile, the smaller the difference at the seams.
         steps: default number of denoising steps.
         guidance_scale: default classifier-free guidance scale.
-        weights: the diffusers folder that ships with WSD, read when no checkpoint
-            is named; None if one must be.
-        force_zeros_for_empty_prompt: whether no negative prompt means zeros, as in
-            SDXL, rather than the encoding of the empty text.
+        weights: the diffusers folder that ships with WSD, read when no checkpoint is named;
+            None if the caller must name one.
         examples: prompts for the page to offer.
     """
 
     name: str
     title: str
-    pipeline: str
+    architecture: Architecture
     components: tuple[Component, ...]
+    conditioning: Conditioning
     scheduler: Mapping[str, Any]
     tokenizers: tuple[Tokenizer, ...]
-    vae_scale_factor: int
-    sizes: tuple[tuple[int, int], ...]
+    sizes: tuple[Size, ...]
     tile: int
     steps: int
     guidance_scale: float
     weights: Path | None = None
-    force_zeros_for_empty_prompt: bool = False
     examples: tuple[str, ...] = ()
 
     @property
-    def size_multiple(self) -> int:
-        """Return what both edges of a picture must be multiples of, in pixels.
+    def latent_space(self) -> LatentSpace:
+        """Return shape and scale of the latents."""
+        return self.architecture.latent_space(self)
 
-        The UNet halves the latents at every level but the last. diffusers also
-        draws sizes whose halves are uneven, by resizing to the skip connection;
-        TVM's importer rounds that resize otherwise, so such sizes are refused.
-        """
-        levels = len(self.component(DENOISER).config["block_out_channels"])
-        return int(self.vae_scale_factor * 2 ** (levels - 1))
+    @property
+    def size_multiple(self) -> int:
+        """Return what both edges of a picture must be multiples of, in pixels."""
+        return self.architecture.size_multiple(self)
 
     def component(self, role: str) -> Component:
-        """Return the component that plays a role, the first of several; else ``KeyError``."""
+        """Return the first component of a role; ``KeyError`` if there is none."""
         for component in self.components:
             if component.role == role:
                 return component
         raise KeyError(role)
 
     def text_encoders(self) -> tuple[Component, ...]:
-        """Return the text encoders in the order in which their outputs are joined."""
-        return tuple(c for c in self.components if c.role == TEXT_ENCODER)
+        """Return the text encoders in the order in which they run."""
+        by_id = {component.id: component for component in self.components}
+        return tuple(by_id[encoder.component] for encoder in self.conditioning.encoders)

@@ -1,41 +1,54 @@
-"""The zoo's components as torch modules, and whole pipelines of diffusers."""
+"""Build the torch module of a component, with or without memory for its weights."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
-from wsd.models.registry import Component
+from wsd.models.family import Component
 
 
-def build_module(component: Component) -> torch.nn.Module:
+def build_module(component: Component, config: Mapping[str, Any] | None = None) -> torch.nn.Module:
     """Build a component from its configuration, float32, in evaluation mode.
 
-    Weights are whatever the global torch generator gives.
+    The global torch generator decides the weights.
+
+    Args:
+        component: what to build.
+        config: a configuration in place of the component's, as ``config.json`` of a checkpoint
+            has it.
     """
     library = importlib.import_module(component.library)
     model_class = getattr(library, component.class_name)
-    config: Any = dict(component.config)
+    chosen: Any = dict(component.config if config is None else config)
     if component.library == "transformers":
-        model = model_class(model_class.config_class(**config))
+        kind = model_class.config_class
+        model = model_class(kind(**chosen) if config is None else kind.from_dict(chosen))
     else:
-        model = model_class(**config)
+        model = model_class(**chosen) if config is None else model_class.from_config(chosen)
     module: torch.nn.Module = model.float().eval()
     return module
 
 
-def build_skeleton(component: Component) -> torch.nn.Module:
+def build_skeleton(
+    component: Component, config: Mapping[str, Any] | None = None
+) -> torch.nn.Module:
     """Build a component whose weights are memory that nobody has written to.
 
-    Tracing needs names and shapes alone; untouched memory takes no room, so that
-    SDXL's UNet is traced without its 10 GB.
+    Tracing needs only names and shapes, and the operating system gives no pages to memory that is
+    not written: SDXL's UNet is traced without its 10 GB.
+
+    Args:
+        component: what to build.
+        config: as for :func:`build_module`.
     """
     from accelerate import init_empty_weights
 
     with init_empty_weights(include_buffers=False):
-        module = build_module(component)
+        module = build_module(component, config)
     for owner in module.modules():
         for name, parameter in owner.named_parameters(recurse=False):
             setattr(owner, name, torch.nn.Parameter(torch.empty(parameter.shape)))

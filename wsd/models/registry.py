@@ -1,4 +1,8 @@
-"""The model families that WSD knows, one small file each."""
+"""The model families that WSD knows: one line for each, here and nowhere else.
+
+Importing this module needs the standard library alone: ``nox`` and ``wsd models`` read it before
+anything is installed.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +12,34 @@ from wsd.models.stable_diffusion import sd15, sdxl
 from wsd.models.tiny import sd15 as tiny_sd15
 from wsd.models.tiny import sdxl as tiny_sdxl
 
-__all__ = ["FAMILIES", "Component", "Family", "Tokenizer", "find_family"]
+__all__ = ["FAMILIES", "Component", "Family", "Tokenizer", "find_family", "register"]
 
-FAMILIES: dict[str, Family] = {
-    family.name: family
-    for family in (
-        tiny_sd15.FAMILY,
-        tiny_sdxl.FAMILY,
-        sd15.FAMILY,
-        sd15.LCM,
-        sdxl.FAMILY,
-        sdxl.TURBO,
-    )
-}
+FAMILIES: dict[str, Family] = {}
+
+
+def register(family: Family) -> None:
+    """Make a family known to every command by its name.
+
+    Raises:
+        ValueError: if another family has the name.
+    """
+    if FAMILIES.setdefault(family.name, family) is not family:
+        raise ValueError(f"two model families are called {family.name!r}")
+
+
+register(tiny_sd15.FAMILY)
+register(tiny_sdxl.FAMILY)
+register(sd15.FAMILY)
+register(sd15.LCM)
+register(sdxl.FAMILY)
+register(sdxl.TURBO)
 
 
 def find_family(name: str) -> Family:
     """Return a family by name.
 
     Raises:
-        UsageError: if there is none, with the names there are.
+        UsageError: if there is none of that name; the hint lists the names.
     """
     try:
         return FAMILIES[name]

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wsd.errors import UsageError
-from wsd.models.registry import Family
-
-Size = tuple[int, int]
+from wsd.models.family import Family
+from wsd.spec.tensor import Size
 
 
 def check_sizes(family: Family, sizes: Sequence[Size]) -> tuple[Size, ...]:
-    """Return the sizes to compile, the family's own if none are given.
+    """Return the picture sizes to compile, the family's own if none are given.
+
+    Args:
+        family: the model family.
+        sizes: (width, height) in pixels.
 
     Raises:
-        UsageError: for an edge that the model cannot make, or a size twice.
+        UsageError: for an edge that is no multiple of the family's, or a size given twice.
     """
     factor = family.size_multiple
     for width, height in sizes:

@@ -1,37 +1,48 @@
-"""Schedulers by name, and their constants for the browser.
+"""Schedulers: the table of those that the browser has, and their constants for the manifest.
 
 The browser computes each step's coefficients itself, in float64
-(``web/src/pipeline/schedulers``); what it needs from here is the noise schedule that
-diffusers uses, to the bit, and each scheduler's configuration.
+(``web/src/pipeline/schedulers``). From here it needs the noise schedule that diffusers uses, to the
+bit, and the configuration of each scheduler that suits the model.
+
+A *configuration* is a mapping in diffusers' terms, as ``scheduler_config.json`` holds it,
+``_class_name`` included: a family's own or a checkpoint's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from wsd.errors import CheckpointError, UsageError
-from wsd.models.registry import Family
+from wsd.spec.manifest import NoiseSchedule, SchedulerConfig, Schedulers
 
 MAX_STEPS = 100
+
+# Family of noise schedules: "discrete" is a table of alphas, one for each training timestep (Ho
+# et al. 2020). Flow matching, whose sigmas are continuous, would be another word here.
+NoiseKind = Literal["discrete"]
 
 
 @dataclass(frozen=True)
 class Scheduler:
-    """One way to denoise.
+    """One way to denoise, and what it needs of a model.
 
     Attributes:
-        title: for people.
+        title: name for people.
         class_name: class in diffusers.
         algorithm: name in ``web/src/pipeline/schedulers/index.ts``.
-        options: configuration on top of the family's.
+        options: configuration on top of the model's.
+        kind: kind of noise schedule that it needs.
+        predictions: what the model may predict.
     """
 
     title: str
     class_name: str
     algorithm: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    kind: NoiseKind = "discrete"
+    predictions: tuple[str, ...] = ("epsilon", "v_prediction")
 
 
 SCHEDULERS: dict[str, Scheduler] = {
@@ -49,12 +60,13 @@ SCHEDULERS: dict[str, Scheduler] = {
     "lcm": Scheduler("LCM", "LCMScheduler", "lcm"),
 }
 
-# Keys of a configuration that belong to the model, whichever scheduler draws.
+# Keys of a configuration that describe the model and hold for every scheduler.
 _OF_THE_MODEL = (
     "num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "prediction_type",
     "steps_offset", "set_alpha_to_one", "clip_sample",
 )  # fmt: skip
 
+# Values that the browser's schedulers implement; a key that diffusers' class lacks is skipped.
 _SUPPORTED: dict[str, tuple[Any, ...]] = {
     "algorithm_type": ("dpmsolver++",),
     "solver_order": (2,),
@@ -70,14 +82,14 @@ _SUPPORTED: dict[str, tuple[Any, ...]] = {
 }
 
 
-def default_scheduler(family: Family) -> str:
-    """Return the name of the scheduler that the family's configuration means.
+def default_scheduler(config: Mapping[str, Any]) -> str:
+    """Return the name of the scheduler that a configuration means.
 
     Raises:
         CheckpointError: if it is of a class that the browser does not have.
     """
-    wanted = family.scheduler["_class_name"]
-    karras = bool(family.scheduler.get("use_karras_sigmas"))
+    wanted = config["_class_name"]
+    karras = bool(config.get("use_karras_sigmas"))
     for name, scheduler in SCHEDULERS.items():
         options = scheduler.options
         if scheduler.class_name == wanted and bool(options.get("use_karras_sigmas")) == karras:
@@ -88,31 +100,57 @@ def default_scheduler(family: Family) -> str:
     )
 
 
-def build_scheduler(family: Family, name: str | None = None) -> Any:
-    """Build a diffusers scheduler for a family.
+def suitable_schedulers(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the schedulers that can draw with a model.
+
+    A scheduler suits if it needs the kind of noise schedule that the model was trained with and
+    supports what the model predicts.
 
     Args:
-        family: whose noise schedule and prediction type it takes.
-        name: a key of ``SCHEDULERS``, or None for the family's own.
+        config: the model's own configuration.
 
     Raises:
-        UsageError: for a name that does not exist.
+        CheckpointError: if the configuration's own class is not supported.
+    """
+    kind = SCHEDULERS[default_scheduler(config)].kind
+    prediction = config.get("prediction_type", "epsilon")
+    return tuple(
+        name
+        for name, scheduler in SCHEDULERS.items()
+        if scheduler.kind == kind and prediction in scheduler.predictions
+    )
+
+
+def build_scheduler(config: Mapping[str, Any], name: str | None = None) -> Any:
+    """Build a diffusers scheduler for a model.
+
+    Args:
+        config: the model's own configuration, whose noise schedule and prediction type hold.
+        name: a key of ``SCHEDULERS``, or None for the one that the configuration means.
+
+    Raises:
+        UsageError: for a name that does not exist or does not suit the model.
         CheckpointError: for a configuration that the browser cannot follow.
     """
     import diffusers
 
-    own = default_scheduler(family)
+    own = default_scheduler(config)
     name = name or own
     if name not in SCHEDULERS:
         raise UsageError(f"unknown scheduler {name!r}", f"known: {', '.join(SCHEDULERS)}")
+    suitable = (own, *suitable_schedulers(config))
+    if name not in suitable:
+        raise UsageError(
+            f"scheduler {name!r} does not suit this model", f"suitable: {', '.join(suitable)}"
+        )
     scheduler = SCHEDULERS[name]
-    config = dict(family.scheduler)
+    wanted = dict(config)
     if name != own:
         # Another scheduler keeps the model's keys and its own defaults for the rest.
-        config = {key: config[key] for key in _OF_THE_MODEL if key in config}
-    config |= scheduler.options
-    config.pop("_class_name", None)
-    built = getattr(diffusers, scheduler.class_name).from_config(config)
+        wanted = {key: wanted[key] for key in _OF_THE_MODEL if key in wanted}
+    wanted |= scheduler.options
+    wanted.pop("_class_name", None)
+    built = getattr(diffusers, scheduler.class_name).from_config(wanted)
     for key, allowed in _SUPPORTED.items():
         if key in built.config and built.config[key] not in allowed:
             raise CheckpointError(
@@ -127,37 +165,53 @@ def max_steps(scheduler: Any) -> int:
     return min(MAX_STEPS, int(getattr(scheduler.config, "original_inference_steps", MAX_STEPS)))
 
 
-def scheduler_constants(family: Family) -> dict[str, Any]:
-    """Return the manifest's ``scheduler`` object.
+def describe_noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
+    """Return the manifest's ``noise_schedule`` of a model.
 
-    ``alphas_cumprod`` is the product of (1 - beta) that diffusers computes in
-    float32, one value a training timestep (Ho et al. 2020, eq. 4).
+    ``alphas_cumprod`` is the product of (1 - beta) that diffusers computes in float32, one value
+    for each training timestep (Ho et al. 2020, eq. 4).
 
     Raises:
         CheckpointError: for a configuration that the browser cannot follow.
     """
-    built = {name: build_scheduler(family, name) for name in SCHEDULERS}
-    own = default_scheduler(family)
-    config = built[own].config
-    return {
-        "default": own,
-        "num_train_timesteps": int(config.num_train_timesteps),
-        "prediction_type": config.prediction_type,
-        "alphas_cumprod": [float(value) for value in built[own].alphas_cumprod],
-        "schedulers": {name: _describe(name, scheduler) for name, scheduler in built.items()},
-    }
+    built = build_scheduler(config)
+    return NoiseSchedule(
+        kind=SCHEDULERS[default_scheduler(config)].kind,
+        prediction_type=built.config.prediction_type,
+        num_train_timesteps=int(built.config.num_train_timesteps),
+        alphas_cumprod=tuple(float(value) for value in built.alphas_cumprod),
+    )
 
 
-def _describe(name: str, scheduler: Any) -> dict[str, Any]:
+def describe_schedulers(config: Mapping[str, Any]) -> Schedulers:
+    """Return the manifest's ``schedulers`` of a model: those that suit it.
+
+    Raises:
+        CheckpointError: for a configuration that the browser cannot follow.
+    """
+    # The model's own scheduler comes first, so that its error is the one that is reported.
+    build_scheduler(config)
+    return Schedulers(
+        default=default_scheduler(config),
+        available={
+            name: _describe(name, build_scheduler(config, name))
+            for name in suitable_schedulers(config)
+        },
+    )
+
+
+def _describe(name: str, scheduler: Any) -> SchedulerConfig:
     config = scheduler.config
-    return {
-        "algorithm": SCHEDULERS[name].algorithm,
-        "title": SCHEDULERS[name].title,
-        "max_steps": max_steps(scheduler),
-        "timestep_spacing": config.get("timestep_spacing", "linspace"),
-        "steps_offset": int(config.get("steps_offset", 0)),
-        "use_karras_sigmas": bool(config.get("use_karras_sigmas", False)),
-        "final_alpha_cumprod": float(getattr(scheduler, "final_alpha_cumprod", 1.0)),
-        "original_inference_steps": int(config.get("original_inference_steps", MAX_STEPS)),
-        "timestep_scaling": float(config.get("timestep_scaling", 1.0)),
-    }
+    return SchedulerConfig.model_validate(
+        {
+            "algorithm": SCHEDULERS[name].algorithm,
+            "title": SCHEDULERS[name].title,
+            "max_steps": max_steps(scheduler),
+            "timestep_spacing": config.get("timestep_spacing", "linspace"),
+            "steps_offset": int(config.get("steps_offset", 0)),
+            "use_karras_sigmas": bool(config.get("use_karras_sigmas", False)),
+            "final_alpha_cumprod": float(getattr(scheduler, "final_alpha_cumprod", 1.0)),
+            "original_inference_steps": int(config.get("original_inference_steps", MAX_STEPS)),
+            "timestep_scaling": float(config.get("timestep_scaling", 1.0)),
+        }
+    )

@@ -1,4 +1,4 @@
-"""CLIP's text encoders as Stable Diffusion uses them, and their tokenizer."""
+"""CLIP's published text encoders as Stable Diffusion uses them, and their tokenizer."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from wsd.models.stable_diffusion.components import clip
 
 # OpenCLIP has the same vocabulary.
 _PUBLISHED_TOKENIZER = "openai/clip-vit-large-patch14@32bd64288804d66eefd0ccbe215aa642df71cc41"
-# For random weights: a small vocabulary in the same format.
+# For random weights: a tokenizer of a small vocabulary in the same format.
 _STAND_IN = Path(__file__).parent.parent / "tiny" / "tokenizer"
 
-# Published files name 2 as the end token; transformers then looks for the highest id.
+# Published configurations name 2 as the end token; transformers then takes the highest id.
 _PUBLISHED: dict[str, Any] = {
     "vocab_size": 49408,
     "bos_token_id": 0,
@@ -22,12 +22,11 @@ _PUBLISHED: dict[str, Any] = {
 }
 
 
-def clip_vit_l(hidden_state: int | None = None) -> Component:
+def clip_vit_l() -> Component:
     """Return OpenAI's CLIP ViT-L/14 (Radford et al. 2021), 123 million parameters."""
     return clip(
         "CLIPTextModel",
         "text_encoder",
-        hidden_state,
         **_PUBLISHED,
         hidden_size=768,
         intermediate_size=3072,
@@ -42,7 +41,6 @@ def clip_vit_big_g() -> Component:
     return clip(
         "CLIPTextModelWithProjection",
         "text_encoder_2",
-        -2,
         **_PUBLISHED,
         hidden_size=1280,
         intermediate_size=5120,
@@ -54,5 +52,11 @@ def clip_vit_big_g() -> Component:
 
 
 def clip_tokenizer(name: str, component: str, pad_token: str | None = None) -> Tokenizer:
-    """Return the tokenizer that a text encoder shares with every published CLIP."""
+    """Return the tokenizer of published CLIP models, for one text encoder.
+
+    Args:
+        name: folder in the diffusers layout.
+        component: id of the text encoder.
+        pad_token: as :class:`Tokenizer` has it.
+    """
     return Tokenizer(name, component, _STAND_IN, pad_token, _PUBLISHED_TOKENIZER)

@@ -1,4 +1,4 @@
-"""The classes that every family is made of, with what their configurations share."""
+"""Components of Stable Diffusion: their classes, and the configuration that all of them share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from wsd.models.family import Component
 from wsd.spec.roles import DENOISER, TEXT_ENCODER, VAE_DECODER
 
-# The noise that SD 1.5 and SDXL were trained with.
+# The noise schedule that SD 1.5 and SDXL were trained with, in diffusers' terms.
 NOISE: Mapping[str, Any] = {
     "num_train_timesteps": 1000,
     "beta_start": 0.00085,
@@ -20,16 +20,14 @@ NOISE: Mapping[str, Any] = {
 }
 
 
-def clip(class_name: str, name: str, hidden_state: int | None = None, **config: Any) -> Component:
-    """Return a text encoder; ``config`` is what it does not share with the others."""
+def clip(class_name: str, component_id: str, **config: Any) -> Component:
+    """Return a CLIP text encoder; ``config`` completes the shared configuration."""
     shared = {"max_position_embeddings": 77, "layer_norm_eps": 1e-5}
-    return Component(
-        name, TEXT_ENCODER, "transformers", class_name, {**shared, **config}, hidden_state
-    )
+    return Component(component_id, TEXT_ENCODER, "transformers", class_name, {**shared, **config})
 
 
 def unet(**config: Any) -> Component:
-    """Return a conditional UNet; ``config`` is what it does not share with the others."""
+    """Return a conditional UNet; ``config`` completes the shared configuration."""
     shared = {
         "in_channels": 4,
         "out_channels": 4,
@@ -45,7 +43,7 @@ def unet(**config: Any) -> Component:
 
 
 def autoencoder(**config: Any) -> Component:
-    """Return a KL autoencoder of factor 8; ``config`` is what it does not share."""
+    """Return a KL autoencoder of factor 8; ``config`` completes the shared configuration."""
     shared = {
         "in_channels": 3,
         "out_channels": 3,

@@ -1,10 +1,12 @@
-"""Stable Diffusion 1.5 (Rombach et al. 2022) and what shares its architecture."""
+"""Stable Diffusion 1.5 (Rombach et al. 2022) and the models distilled from it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from wsd.models.conditioning import Conditioning, ConditioningEncoder
 from wsd.models.family import Component, Family
+from wsd.models.stable_diffusion.architecture import STABLE_DIFFUSION
 from wsd.models.stable_diffusion.clip import clip_tokenizer, clip_vit_l
 from wsd.models.stable_diffusion.components import NOISE, autoencoder, unet
 
@@ -22,7 +24,7 @@ _UNET = unet(
 
 
 def full_autoencoder(scaling_factor: float) -> Component:
-    """Return the autoencoder that SD 1.5 and SDXL share, but for the scale of its latents."""
+    """Return the autoencoder of SD 1.5 and SDXL, which differ in the scale of the latents."""
     return autoencoder(
         block_out_channels=(128, 256, 512, 512),
         layers_per_block=2,
@@ -36,18 +38,18 @@ _NOISE = {**NOISE, "set_alpha_to_one": False}
 FAMILY = Family(
     name="sd15",
     title="Stable Diffusion 1.5 and its fine-tunes: 512x512, 512x768, 768x512",
-    pipeline="StableDiffusionPipeline",
+    architecture=STABLE_DIFFUSION,
     components=(clip_vit_l(), _UNET, full_autoencoder(0.18215)),
+    conditioning=Conditioning((ConditioningEncoder("text_encoder"),)),
     scheduler={"_class_name": "PNDMScheduler", "skip_prk_steps": True, **_NOISE},
     tokenizers=(clip_tokenizer("tokenizer", "text_encoder"),),
-    vae_scale_factor=8,
     sizes=((512, 512), (512, 768), (768, 512)),
     tile=384,
     steps=25,
     guidance_scale=7.5,
 )
 
-# The same library: only the data and the way of denoising differ.
+# It shares the compiled library of SD 1.5: only weights, scheduler and defaults differ.
 LCM = replace(
     FAMILY,
     name="sd15-lcm",

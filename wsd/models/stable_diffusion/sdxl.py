@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from wsd.models.conditioning import Conditioning, ConditioningEncoder
 from wsd.models.family import Family
+from wsd.models.stable_diffusion.architecture import STABLE_DIFFUSION_XL
 from wsd.models.stable_diffusion.clip import clip_tokenizer, clip_vit_big_g, clip_vit_l
 from wsd.models.stable_diffusion.components import NOISE, unet
 from wsd.models.stable_diffusion.sd15 import full_autoencoder
@@ -29,32 +31,37 @@ _UNET = unet(
 FAMILY = Family(
     name="sdxl",
     title="Stable Diffusion XL and its fine-tunes: 1024x1024 and as many pixels",
-    pipeline="StableDiffusionXLPipeline",
+    architecture=STABLE_DIFFUSION_XL,
     components=(
-        clip_vit_l(hidden_state=-2),
+        clip_vit_l(),
         clip_vit_big_g(),
         _UNET,
         full_autoencoder(0.13025),
+    ),
+    conditioning=Conditioning(
+        (
+            ConditioningEncoder("text_encoder", hidden_state=-2),
+            ConditioningEncoder("text_encoder_2", hidden_state=-2, pooled=True),
+        ),
+        empty_negative="zeros",
     ),
     scheduler={
         "_class_name": "EulerDiscreteScheduler",
         "timestep_spacing": "leading",
         **NOISE,
     },
-    # The second encoder's text is padded with "!" (id 0).
+    # The second encoder's texts are padded with "!" (id 0).
     tokenizers=(
         clip_tokenizer("tokenizer", "text_encoder"),
         clip_tokenizer("tokenizer_2", "text_encoder_2", pad_token="!"),
     ),
-    vae_scale_factor=8,
     sizes=((1024, 1024), (896, 1152), (1152, 896), (832, 1216), (1216, 832)),
     tile=512,
     steps=25,
     guidance_scale=5.0,
-    force_zeros_for_empty_prompt=True,
 )
 
-# The same library: only the data and the way of denoising differ.
+# It shares the compiled library of SDXL: only weights, scheduler and defaults differ.
 TURBO = replace(
     FAMILY,
     name="sdxl-turbo",

@@ -1,7 +1,7 @@
-"""Each role's module as a function of tensors alone, with what goes in and comes out.
+"""Stable Diffusion's modules as functions of tensors alone.
 
-Libraries' modules take dictionaries, find the end of a text with booleans, and
-return objects. These wrappers take and return tensors that WebGPU can hold.
+The modules of diffusers and transformers take dictionaries, find the end of a text with booleans,
+and return objects. These wrappers take and return tensors that a WebGPU buffer can hold.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ from typing import Any
 
 import torch
 
-# Original height and width, top and left of the crop, target height and width.
-_TIME_IDS = 6
+from wsd.models.latent_space import LatentSpace
 
 
 def conditioning_state(encoded: Any, layer: int | None) -> torch.Tensor:
-    """Return what conditions the UNet of a text encoder's output, (n, 77, hidden).
+    """Return the hidden state of a text encoder that conditions the UNet, (n, 77, hidden).
 
     Args:
-        encoded: of a CLIP text model, with hidden states if ``layer`` is given.
-        layer: which of them; None for the last, normalised.
+        encoded: output of a CLIP text model, with hidden states if ``layer`` is given.
+        layer: index of the hidden state; None for the last one, normalised.
     """
     state: torch.Tensor = (
         encoded.last_hidden_state if layer is None else encoded.hidden_states[layer]
@@ -32,7 +31,8 @@ class TextEncoder(torch.nn.Module):
 
     Args:
         model: ``CLIPTextModel`` or ``CLIPTextModelWithProjection``.
-        layer: which hidden state conditions the UNet; None for the last, normalised.
+        layer: index of the hidden state that conditions the UNet; None for the last one,
+            normalised.
     """
 
     def __init__(self, model: torch.nn.Module, layer: int | None) -> None:
@@ -40,33 +40,74 @@ class TextEncoder(torch.nn.Module):
         self.model = model
         self.layer = layer
 
-    def _encode(self, input_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode(self, input_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Map ids (1, 77) to the conditioning state and the last one, both (1, 77, hidden)."""
         encoded = self.model(input_ids, output_hidden_states=self.layer is not None)
         return conditioning_state(encoded, self.layer), encoded.last_hidden_state
 
+    def pool(self, last: torch.Tensor, end_of_text: torch.Tensor) -> torch.Tensor:
+        """Map the last state (1, 77, hidden) to the projected state (1, p) where the text ends.
+
+        Args:
+            last: the last hidden state, normalised.
+            end_of_text: (1, 77) float32, 1 at the first end token and 0 elsewhere. The caller
+                finds it, because a search takes booleans, which no shader can store.
+        """
+        pooled = torch.matmul(end_of_text.unsqueeze(1), last).squeeze(1)
+        projected: torch.Tensor = self.model.text_projection(pooled)  # type: ignore[operator]
+        return projected
+
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
         """Map ids (1, 77) int32 to the conditioning state (1, 77, hidden) float32."""
-        return self._encode(input_ids)[0]
+        return self.encode(input_ids)[0]
+
+
+class PooledTextEncoder(TextEncoder):
+    """A text encoder that also gives its pooled state."""
+
+    def forward(  # type: ignore[override]
+        self, input_ids: torch.Tensor, end_of_text: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Map ids to states (1, 77, hidden) and the pooled state (1, p); see :meth:`pool`."""
+        state, last = self.encode(input_ids)
+        return state, self.pool(last, end_of_text)
 
 
 class JoiningTextEncoder(TextEncoder):
-    """A further text encoder: appends its states to those of the ones before it."""
+    """A text encoder that appends its states to those of the encoders before it."""
+
+    def forward(  # type: ignore[override]
+        self, input_ids: torch.Tensor, before: torch.Tensor
+    ) -> torch.Tensor:
+        """Map ids and the states (1, 77, d) before to joined states (1, 77, d + hidden)."""
+        return torch.cat([before, self.encode(input_ids)[0]], dim=-1)
+
+
+class JoiningPooledTextEncoder(TextEncoder):
+    """A text encoder that joins its states and also gives its pooled state."""
 
     def forward(  # type: ignore[override]
         self, input_ids: torch.Tensor, before: torch.Tensor, end_of_text: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Map ids to joined states (1, 77, before + hidden) and the projected pooled state.
+        """Map ids to joined states (1, 77, d + hidden) and the pooled state (1, p).
 
         Args:
             input_ids: (1, 77) int32.
-            before: states of the encoders before, (1, 77, before).
-            end_of_text: (1, 77) float32, 1 at the first end token and 0 elsewhere:
-                finding it takes booleans, which no shader can store.
+            before: states of the encoders before, (1, 77, d) float32.
+            end_of_text: as in :meth:`pool`.
         """
-        state, last = self._encode(input_ids)
-        pooled = torch.matmul(end_of_text.unsqueeze(1), last).squeeze(1)
-        projected: torch.Tensor = self.model.text_projection(pooled)  # type: ignore[operator]
-        return torch.cat([before, state], dim=-1), projected
+        state, last = self.encode(input_ids)
+        pooled = self.pool(last, end_of_text)
+        return torch.cat([before, state], dim=-1), pooled
+
+
+# (whether it joins its states to others', whether it gives its pooled state) to the wrapper.
+TEXT_ENCODERS: dict[tuple[bool, bool], type[TextEncoder]] = {
+    (False, False): TextEncoder,
+    (False, True): PooledTextEncoder,
+    (True, False): JoiningTextEncoder,
+    (True, True): JoiningPooledTextEncoder,
+}
 
 
 class Denoiser(torch.nn.Module):
@@ -79,13 +120,13 @@ class Denoiser(torch.nn.Module):
     def forward(
         self, latents: torch.Tensor, timestep: torch.Tensor, text: torch.Tensor
     ) -> torch.Tensor:
-        """Map latents (1, 4, h, w), timestep (1,) and text (1, 77, d) to noise (1, 4, h, w)."""
+        """Map latents (1, c, h, w), timestep (1,) and text (1, 77, d) to noise (1, c, h, w)."""
         noise: torch.Tensor = self.model(latents, timestep, text, return_dict=False)[0]
         return noise
 
 
 class DenoiserXL(Denoiser):
-    """SDXL's UNet, which also sees the pooled text and the picture's sizes."""
+    """SDXL's UNet, which is also conditioned by the pooled text and the picture's sizes."""
 
     def forward(  # type: ignore[override]
         self,
@@ -104,10 +145,10 @@ class DenoiserXL(Denoiser):
 
 
 class GuidedDenoiser(Denoiser):
-    """Two predictions as one batch, and what classifier-free guidance makes of them.
+    """Classifier-free guidance: both predictions as one batch, and their combination.
 
-    One call of twice the size keeps a GPU busier than two: its smallest layers have work
-    for a few of its cores only.
+    One call with a batch of two keeps a GPU busier than two calls with a batch of one, because
+    the smallest layers have too few workgroups to fill it.
     """
 
     def forward(  # type: ignore[override]
@@ -118,7 +159,7 @@ class GuidedDenoiser(Denoiser):
         negative_text: torch.Tensor,
         guidance_scale: torch.Tensor,
     ) -> torch.Tensor:
-        """Map as :class:`Denoiser`, away from the negative text (1, 77, d), scale (1,)."""
+        """Map as :class:`Denoiser`, guided away from the negative text (1, 77, d); scale (1,)."""
         return self.guide(latents, timestep, negative_text, text, guidance_scale, None)
 
     def guide(
@@ -130,7 +171,7 @@ class GuidedDenoiser(Denoiser):
         guidance_scale: torch.Tensor,
         added: dict[str, torch.Tensor] | None,
     ) -> torch.Tensor:
-        """Return the guided prediction (1, 4, h, w), as diffusers computes it.
+        """Return the guided prediction (1, c, h, w), as diffusers computes it.
 
         Ho and Salimans 2022, "Classifier-free diffusion guidance", eq. 6.
         """
@@ -147,7 +188,7 @@ class GuidedDenoiser(Denoiser):
 
 
 class GuidedDenoiserXL(GuidedDenoiser):
-    """The same of SDXL's UNet."""
+    """Classifier-free guidance with SDXL's UNet."""
 
     def forward(  # type: ignore[override]
         self,
@@ -160,7 +201,7 @@ class GuidedDenoiserXL(GuidedDenoiser):
         negative_pooled: torch.Tensor,
         guidance_scale: torch.Tensor,
     ) -> torch.Tensor:
-        """Map as :class:`DenoiserXL`, away from the negative texts, scale (1,)."""
+        """Map as :class:`DenoiserXL`, guided away from the negative texts; scale (1,)."""
         added = {
             "text_embeds": torch.cat([negative_pooled, pooled]),
             "time_ids": torch.cat([time_ids, time_ids]),
@@ -169,16 +210,25 @@ class GuidedDenoiserXL(GuidedDenoiser):
 
 
 class Decoder(torch.nn.Module):
-    """The decoding half of a KL autoencoder, from scaled latents to pixels."""
+    """The decoding half of a KL autoencoder, from the denoiser's latents to pixels.
 
-    def __init__(self, vae: Any) -> None:
+    Args:
+        vae: ``AutoencoderKL``.
+        space: how the denoiser's latents relate to the VAE's; mean and std must be None.
+    """
+
+    def __init__(self, vae: Any, space: LatentSpace) -> None:
         super().__init__()
         self.post_quant_conv = vae.post_quant_conv
         self.decoder = vae.decoder
-        self.scaling_factor = float(vae.config.scaling_factor)
+        self.scaling_factor = float(space.scaling_factor)
+        self.shift_factor = float(space.shift_factor)
 
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
-        """Map latents (1, 4, h, w) to an image (1, 3, 8h, 8w), about -1 to 1."""
-        # The pipeline divides first; so do we, so that rounding agrees.
-        image: torch.Tensor = self.decoder(self.post_quant_conv(latents / self.scaling_factor))
+        """Map latents (1, c, h, w) to an image (1, 3, fh, fw), values about -1 to 1."""
+        # The pipeline divides by the factor; multiplying by its inverse would round differently.
+        scaled = latents / self.scaling_factor
+        if self.shift_factor:
+            scaled = scaled + self.shift_factor
+        image: torch.Tensor = self.decoder(self.post_quant_conv(scaled))
         return image

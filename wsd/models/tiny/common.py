@@ -1,4 +1,4 @@
-"""What the tiny models share: vocabulary, encoders, autoencoder, scheduler, examples."""
+"""Vocabulary, encoders, autoencoder, scheduler and examples that both small models share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HIDDEN = 96
 TOKENIZER = Path(__file__).parent / "tokenizer"
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
-# None of these is among the training captions; a test says so.
+# None of these is among the training captions; tests/unit/test_scenes.py checks it.
 EXAMPLES = (
     "a large red circle left of a small blue square on a white background",
     "three pink hearts on a black background",
@@ -26,14 +26,11 @@ EXAMPLES = (
 )
 
 
-def tiny_clip(
-    class_name: str, name: str, activation: str, hidden_state: int | None = None
-) -> Component:
-    """Return a text encoder for the tiny vocabulary."""
+def tiny_clip(class_name: str, component_id: str, activation: str) -> Component:
+    """Return a text encoder for the vocabulary of 720 tokens."""
     return clip(
         class_name,
-        name,
-        hidden_state,
+        component_id,
         vocab_size=720,
         hidden_size=HIDDEN,
         intermediate_size=4 * HIDDEN,
@@ -48,7 +45,7 @@ def tiny_clip(
 
 
 def tiny_autoencoder(edge: int, scaling_factor: float) -> Component:
-    """Return the autoencoder for pictures of an edge in pixels."""
+    """Return the autoencoder for square pictures, ``edge`` in pixels."""
     return autoencoder(
         sample_size=edge,
         block_out_channels=(32, 32, 64, 64),

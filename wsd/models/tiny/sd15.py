@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from wsd.models.conditioning import Conditioning, ConditioningEncoder
 from wsd.models.family import Family, Tokenizer
+from wsd.models.stable_diffusion.architecture import STABLE_DIFFUSION
 from wsd.models.stable_diffusion.components import unet
 from wsd.models.tiny.common import (
     CHECKPOINTS,
@@ -17,7 +19,7 @@ from wsd.models.tiny.common import (
 FAMILY = Family(
     name="tiny-sd15",
     title="SD 1.5's classes at small width: 128x128 pictures of coloured shapes",
-    pipeline="StableDiffusionPipeline",
+    architecture=STABLE_DIFFUSION,
     components=(
         tiny_clip("CLIPTextModel", "text_encoder", "quick_gelu"),
         unet(
@@ -32,9 +34,9 @@ FAMILY = Family(
         ),
         tiny_autoencoder(128, scaling_factor=0.18215),
     ),
+    conditioning=Conditioning((ConditioningEncoder("text_encoder"),)),
     scheduler=dpm_solver("linspace"),
     tokenizers=(Tokenizer("tokenizer", "text_encoder", TOKENIZER),),
-    vae_scale_factor=8,
     sizes=((128, 128),),
     tile=96,
     steps=20,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from wsd.models.conditioning import Conditioning, ConditioningEncoder
 from wsd.models.family import Family, Tokenizer
+from wsd.models.stable_diffusion.architecture import STABLE_DIFFUSION_XL, TIME_IDS
 from wsd.models.stable_diffusion.components import unet
 from wsd.models.tiny.common import (
     CHECKPOINTS,
@@ -14,16 +16,15 @@ from wsd.models.tiny.common import (
     tiny_clip,
 )
 
-_TIME_IDS = 6
 _TIME_EMBEDDING = 32
 
 FAMILY = Family(
     name="tiny-sdxl",
     title="SDXL's classes at small width: 192x192 pictures of coloured shapes",
-    pipeline="StableDiffusionXLPipeline",
+    architecture=STABLE_DIFFUSION_XL,
     components=(
-        tiny_clip("CLIPTextModel", "text_encoder", "quick_gelu", hidden_state=-2),
-        tiny_clip("CLIPTextModelWithProjection", "text_encoder_2", "gelu", hidden_state=-2),
+        tiny_clip("CLIPTextModel", "text_encoder", "quick_gelu"),
+        tiny_clip("CLIPTextModelWithProjection", "text_encoder_2", "gelu"),
         unet(
             sample_size=24,
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
@@ -36,23 +37,28 @@ FAMILY = Family(
             cross_attention_dim=2 * HIDDEN,
             addition_embed_type="text_time",
             addition_time_embed_dim=_TIME_EMBEDDING,
-            projection_class_embeddings_input_dim=HIDDEN + _TIME_IDS * _TIME_EMBEDDING,
+            projection_class_embeddings_input_dim=HIDDEN + TIME_IDS * _TIME_EMBEDDING,
             norm_num_groups=8,
         ),
         tiny_autoencoder(192, scaling_factor=0.13025),
     ),
+    conditioning=Conditioning(
+        (
+            ConditioningEncoder("text_encoder", hidden_state=-2),
+            ConditioningEncoder("text_encoder_2", hidden_state=-2, pooled=True),
+        ),
+        empty_negative="zeros",
+    ),
     scheduler=dpm_solver("leading"),
-    # As in SDXL, the second encoder's text is padded with "!" (id 0).
+    # As in SDXL, the second encoder's texts are padded with "!" (id 0).
     tokenizers=(
         Tokenizer("tokenizer", "text_encoder", TOKENIZER),
         Tokenizer("tokenizer_2", "text_encoder_2", TOKENIZER, pad_token="!"),
     ),
-    vae_scale_factor=8,
     sizes=((192, 192),),
     tile=96,
     steps=20,
     guidance_scale=3.0,
-    force_zeros_for_empty_prompt=True,
     examples=EXAMPLES,
     weights=CHECKPOINTS / "tiny-sdxl",
 )

@@ -1,0 +1,134 @@
+"""What an architecture must give: its entry points, its sizes, its files, and its reference.
+
+A family (:mod:`wsd.models.family`) is data: configurations, defaults, weights. Its architecture is
+the code that the data is for. To add one, subclass :class:`Architecture` in a module that imports
+only the standard library and WSD at its top, and import torch, diffusers and the wrappers inside
+the methods: ``nox`` and ``wsd models`` read the registry before anything is installed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from wsd.spec.tensor import Size, TensorSpec
+
+if TYPE_CHECKING:
+    import torch
+
+    from wsd.models.family import Component, Family
+    from wsd.models.latent_space import LatentSpace
+
+
+@dataclass(frozen=True)
+class EntryPointModule:
+    """A torch module that becomes one function of the compiled library.
+
+    Attributes:
+        entry_point: name of the function.
+        role: one of :data:`wsd.spec.roles.ROLES`, by which the browser finds the function.
+        module: takes tensors like ``inputs`` by position and returns a tensor or a tuple of
+            tensors like ``outputs``. It holds the component's module as its attribute
+            ``model``, or submodules of it under their own names, so that the names of its
+            parameters are the component's.
+        inputs: tensors that it takes, in order.
+        outputs: tensors that it returns, in order.
+        size: (width, height) of the picture in pixels; None where it does not matter.
+    """
+
+    entry_point: str
+    role: str
+    module: torch.nn.Module
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    size: Size | None
+
+
+@dataclass(frozen=True)
+class SingleFileKeys:
+    """Where a single file keeps one component.
+
+    Attributes:
+        prefixes: what the names of the component's tensors begin with in the file.
+        convert: takes the tensors by those names and returns them by diffusers' names; raises
+            ``KeyError`` with a tensor's name if one is missing. It must not copy tensors that it
+            only renames.
+    """
+
+    prefixes: tuple[str, ...]
+    convert: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
+
+
+class Architecture(ABC):
+    """The code that a family's data is for.
+
+    Attributes:
+        name: of the architecture; part of the digest under which libraries are shared.
+        pipeline: key of the browser's registry of pipelines, which says how a picture is drawn.
+        diffusers_pipeline: name of the diffusers pipeline that draws the same pictures.
+    """
+
+    name: ClassVar[str]
+    pipeline: ClassVar[str] = "text-to-image"
+    diffusers_pipeline: ClassVar[str]
+
+    @abstractmethod
+    def latent_space(self, family: Family) -> LatentSpace:
+        """Return shape and scale of the latents, as the VAE's configuration gives them."""
+
+    @abstractmethod
+    def size_multiple(self, family: Family) -> int:
+        """Return what both edges of a picture must be multiples of, in pixels."""
+
+    @abstractmethod
+    def entry_points(
+        self, family: Family, component: Component, model: torch.nn.Module, sizes: Sequence[Size]
+    ) -> Iterator[EntryPointModule]:
+        """Yield every function that a component becomes; none for a component that is not run.
+
+        Args:
+            family: the family that is compiled.
+            component: which of its components ``model`` is.
+            model: the torch module in evaluation mode, float32; its weights may be memory that
+                nobody has written to.
+            sizes: (width, height) of the pictures in pixels.
+
+        Raises:
+            CompileError: for a role or a configuration that the architecture does not know.
+        """
+
+    def constant_inputs(self, size: Size) -> Mapping[str, Sequence[float]]:
+        """Return the denoiser's inputs that are the same on every step, values by name.
+
+        Args:
+            size: (width, height) of the picture in pixels.
+        """
+        del size
+        return {}
+
+    def file_names(self, component: Component, parameter: str) -> tuple[str, ...]:
+        """Return the names under which a diffusers folder may hold a parameter, usual one first."""
+        del component
+        return (parameter,)
+
+    def single_file_keys(self, family: Family, component: Component) -> SingleFileKeys | None:
+        """Return where a single file keeps a component; None if there is no such layout."""
+        del family, component
+        return None
+
+    def pipeline_class(self) -> Any:
+        """Return the class of the pipeline that is the reference."""
+        import diffusers
+
+        return getattr(diffusers, self.diffusers_pipeline)
+
+    def pipeline_options(self, family: Family) -> Mapping[str, Any]:
+        """Return what the pipeline's constructor takes besides components and scheduler."""
+        del family
+        return {}
+
+    def adjust_random_weights(self, family: Family, modules: Mapping[str, torch.nn.Module]) -> None:
+        """Change freshly initialised modules, by component id, so that pictures are not flat."""
+        del family, modules

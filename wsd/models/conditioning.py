@@ -1,0 +1,60 @@
+"""Conditioning: which text encoders run, what each gives, and how their outputs are joined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+# How the states of several encoders become one tensor. "features" puts them side by side,
+# (1, tokens, sum of hidden sizes), as SDXL does. SD 3 joins along the sequence and pads, which
+# would be another word here, in the wrappers and in the browser.
+Join = Literal["features"]
+# What a negative prompt that is empty or not given stands for: the encoding of the empty text, as
+# in SD 1.5, or zeros in place of every output, as in SDXL.
+EmptyNegative = Literal["encode", "zeros"]
+
+
+@dataclass(frozen=True)
+class ConditioningEncoder:
+    """One text encoder and what the denoiser gets of it.
+
+    Attributes:
+        component: id of the component.
+        hidden_state: index of the hidden state that conditions the denoiser; None for the last
+            one, normalised; -2 for the last but one, without the final normalisation.
+        pooled: whether its projected state at the end of the text conditions the denoiser too.
+    """
+
+    component: str
+    hidden_state: int | None = None
+    pooled: bool = False
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What conditions the denoiser.
+
+    Attributes:
+        encoders: in the order in which they run and in which their states are joined.
+        join: how their states are joined.
+        empty_negative: what an empty or missing negative prompt stands for.
+    """
+
+    encoders: tuple[ConditioningEncoder, ...]
+    join: Join = "features"
+    empty_negative: EmptyNegative = "encode"
+
+    def position(self, component: str) -> int:
+        """Return the place of a component among the encoders, counted from 0.
+
+        Raises:
+            KeyError: if it is not one of them.
+        """
+        for position, encoder in enumerate(self.encoders):
+            if encoder.component == component:
+                return position
+        raise KeyError(component)
+
+    def encoder(self, component: str) -> ConditioningEncoder:
+        """Return what is taken of an encoder; ``KeyError`` if it is not one of them."""
+        return self.encoders[self.position(component)]

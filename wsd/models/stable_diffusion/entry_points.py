@@ -1,0 +1,146 @@
+"""The entry points of Stable Diffusion: each wrapper with its named inputs and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from wsd.errors import CompileError
+from wsd.models.architecture import EntryPointModule
+from wsd.models.stable_diffusion.wrappers import (
+    TEXT_ENCODERS,
+    Decoder,
+    Denoiser,
+    DenoiserXL,
+    GuidedDenoiser,
+    GuidedDenoiserXL,
+)
+from wsd.spec.roles import (
+    DENOISER,
+    GUIDED_DENOISER,
+    TEXT_ENCODER,
+    VAE_DECODER,
+    VAE_DECODER_TILE,
+)
+from wsd.spec.tensor import Size, TensorSpec
+
+if TYPE_CHECKING:
+    from wsd.models.family import Component, Family
+    from wsd.models.stable_diffusion.architecture import StableDiffusion
+
+
+def make_entry_points(
+    architecture: StableDiffusion,
+    family: Family,
+    component: Component,
+    model: torch.nn.Module,
+    sizes: Sequence[Size],
+) -> Iterator[EntryPointModule]:
+    """Yield every function that a component becomes.
+
+    Raises:
+        CompileError: for a role or a latent space that these wrappers do not know.
+    """
+    if component.role == TEXT_ENCODER:
+        yield _text_encoder(family, component, model)
+    elif component.role == DENOISER:
+        for size in sizes:
+            plain = _denoiser(architecture, family, component, model, size)
+            yield plain
+            yield _guided(architecture, family, plain, model)
+    elif component.role == VAE_DECODER:
+        for size in sizes:
+            yield _decoder(family, model, size)
+        tile = _decoder(family, model, (family.tile, family.tile))
+        yield replace(tile, entry_point=VAE_DECODER_TILE, role=VAE_DECODER_TILE, size=None)
+    else:
+        raise CompileError(
+            f"component {component.id!r} has the role {component.role!r}, "
+            f"which {architecture.name} does not know",
+            "correct the family, or teach wsd/models/stable_diffusion/entry_points.py the role",
+        )
+
+
+def _text_encoder(family: Family, component: Component, model: torch.nn.Module) -> EntryPointModule:
+    """Wrap an encoder: it joins its states to those of the encoders before it."""
+    conditioning = family.conditioning
+    position, use = conditioning.position(component.id), conditioning.encoder(component.id)
+    before = sum(c.config["hidden_size"] for c in family.text_encoders()[:position])
+    config = component.config
+    tokens = config["max_position_embeddings"]
+    inputs = [TensorSpec("input_ids", (1, tokens), "int32")]
+    states = TensorSpec("text_embeddings", (1, tokens, before + config["hidden_size"]))
+    outputs = [states]
+    if position:
+        inputs.append(replace(states, shape=(1, tokens, before)))
+    if use.pooled:
+        inputs.append(TensorSpec("end_of_text", (1, tokens)))
+        outputs.append(TensorSpec("pooled_text", (1, config["projection_dim"])))
+    wrapper = TEXT_ENCODERS[position > 0, use.pooled](model, use.hidden_state)
+    return EntryPointModule(
+        component.id, component.role, wrapper, tuple(inputs), tuple(outputs), None
+    )
+
+
+def _denoiser(
+    architecture: StableDiffusion,
+    family: Family,
+    component: Component,
+    model: torch.nn.Module,
+    size: Size,
+) -> EntryPointModule:
+    tokens = family.text_encoders()[0].config["max_position_embeddings"]
+    width = component.config["cross_attention_dim"]
+    added = architecture.added_inputs(family)
+    latents = TensorSpec("latents", family.latent_space.shape(size))
+    inputs = (
+        latents,
+        TensorSpec("timestep", (1,)),
+        TensorSpec("text_embeddings", (1, tokens, width)),
+        *added,
+    )
+    return EntryPointModule(
+        f"{DENOISER}_{size[0]}x{size[1]}",
+        DENOISER,
+        (DenoiserXL if added else Denoiser)(model),
+        inputs,
+        (replace(latents, name="noise_prediction"),),
+        size,
+    )
+
+
+def _guided(
+    architecture: StableDiffusion, family: Family, plain: EntryPointModule, model: torch.nn.Module
+) -> EntryPointModule:
+    """Wrap the UNet for both predictions of classifier-free guidance in one call."""
+    texts = [spec for spec in plain.inputs if spec.name in ("text_embeddings", "pooled_text")]
+    negative = [replace(spec, name=f"negative_{spec.name}") for spec in texts]
+    wrapper = GuidedDenoiserXL if architecture.added_inputs(family) else GuidedDenoiser
+    return replace(
+        plain,
+        entry_point=f"guided_{plain.entry_point}",
+        role=GUIDED_DENOISER,
+        module=wrapper(model),
+        inputs=(*plain.inputs, *negative, TensorSpec("guidance_scale", (1,))),
+    )
+
+
+def _decoder(family: Family, model: torch.nn.Module, size: Size) -> EntryPointModule:
+    space = family.latent_space
+    if space.mean is not None or space.std is not None:
+        raise CompileError(
+            f"the VAE of {family.name} normalises its latents by mean and standard deviation",
+            "only scaling_factor and shift_factor are compiled: use a VAE without "
+            "latents_mean and latents_std",
+        )
+    return EntryPointModule(
+        f"{VAE_DECODER}_{size[0]}x{size[1]}",
+        VAE_DECODER,
+        Decoder(model, space),
+        (TensorSpec("latents", space.shape(size)),),
+        (TensorSpec("image", (1, 3, size[1], size[0])),),
+        size,
+    )
