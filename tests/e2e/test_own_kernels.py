@@ -7,16 +7,19 @@ import torch
 from speck import BROAD
 from wsd.bundle.builder import build_bundle
 from wsd.bundle.manifest import find_manifest, read_manifest
+from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import random_checkpoint
-from wsd.checkpoint.reader import Checkpoint
 from wsd.compiler.driver import compile_library
 from wsd.evaluate.benchmark import bench
 from wsd.evaluate.diffusers_reference import load_pipeline, round_weights
 from wsd.evaluate.metrics import relative_error
-from wsd.evaluate.parity import stored_parameters
+from wsd.kernels.registry import KINDS
+from wsd.kernels.variant import F16
 from wsd.runtime.dawn_node import open_node_page
 from wsd.runtime.driver import LoadOptions, open_renderer
 from wsd.util.progress import Quiet
+
+WITHOUT_F16 = [kind.name for kind in KINDS if F16 not in kind.features]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +29,7 @@ def library():
 
 @pytest.fixture(scope="module")
 def broad(library, tmp_path_factory):
-    checkpoint = Checkpoint(random_checkpoint(BROAD, 0), BROAD)
+    checkpoint = open_checkpoint(random_checkpoint(BROAD, 0), BROAD)
     out = tmp_path_factory.mktemp("bundle") / "broad"
     return checkpoint, library, build_bundle(checkpoint, library, out, Quiet())
 
@@ -43,7 +46,7 @@ def test_a_unet_of_broad_layers(broad):
     assert {"attention", "group", "layer", "fused"} <= kinds
     check_statistics(library.variants["kernels"])
     pipeline = load_pipeline(checkpoint)
-    round_weights(pipeline, stored_parameters(read_manifest(find_manifest(bundle, None))))
+    round_weights(pipeline, read_manifest(find_manifest(bundle, None)).storages())
     draw = torch.Generator().manual_seed(0)
     latents, text = (torch.randn(shape, generator=draw) for shape in ((1, 4, 16, 16), (1, 77, 16)))
     with torch.no_grad():
@@ -53,7 +56,7 @@ def test_a_unet_of_broad_layers(broad):
         "timestep": np.array([500.0], np.float32),
         "text_embeddings": text.numpy(),
     }
-    options = LoadOptions(kernels="subgroups")
+    options = LoadOptions(kernels=",".join(WITHOUT_F16))
     with open_renderer(bundle, Quiet(), options, open_node_page) as renderer:
         found = renderer.predict_noise(given)
         again = renderer.predict_noise(given)
@@ -63,7 +66,7 @@ def test_a_unet_of_broad_layers(broad):
 
 def check_statistics(kernels):
     """Attention's statistics are left out wherever attention's kernel runs, and only there."""
-    needs = ("features", "threads", "shared_bytes", "matrix", "lanes")
+    needs = ("name", "features", "threads", "shared_bytes", "subgroup_matrix", "subgroup_size")
     asked = {
         done: {
             tuple(str(variant[need]) for need in needs)
@@ -76,10 +79,19 @@ def check_statistics(kernels):
     assert asked[True] == asked[False] != set()
 
 
-def test_operations_are_counted(broad):
-    measured = bench(broad[2], None, None, 1, LoadOptions(), open_node_page, Quiet())
-    _, unet, guided, *_ = measured.stages
-    assert 0 < unet.operations < 2 * guided.operations
+def test_bench_counts_operations_and_names_the_variants_that_ran(broad):
+    names = ("gemm_tiled_f32", "norm_sums_workgroup")
+    options = LoadOptions(kernels=",".join(names))
+    measured = bench(broad[2], None, None, 1, options, open_node_page, Quiet())
+    _, denoiser, guided, *_ = measured.stages
+    assert 0 < denoiser.operations < 2 * guided.operations
     for stage in measured.stages:
-        # By the GPU's own clock, no kernel exceeds what the GPU was measured to do.
-        assert stage.operations <= measured.ceilings.operations_per_second * stage.gpu / 1000
+        # By the GPU's own clock, no kernel exceeds the measured roofline.
+        seconds = stage.kernel_milliseconds / 1000
+        assert stage.operations <= measured.roofline.operations_per_second * seconds
+    kernels = {kernel.name: kernel.variant for kernel in denoiser.kernels}
+    norms = {kernels[name] for name in kernels if name.startswith(("group", "layer"))}
+    assert norms == {"norm_sums_workgroup"}
+    # Attention has variants too, but none of those that were named.
+    assert {kernels[name] for name in kernels if name.startswith("attention")} == {"generated"}
+    assert {share.variant for share in measured.variants()} == {*names, "generated"}

@@ -1,8 +1,10 @@
 """What is told and drawn of a measurement."""
 
+from dataclasses import replace
+
 import pytest
 
-from wsd.evaluate.benchmark import Benchmark, Ceilings, KernelTime, Measurement, Stage, describe
+from wsd.evaluate.benchmark import Benchmark, KernelTime, Measurement, Roofline, Stage, describe
 
 FOUND = Benchmark(
     model="speck",
@@ -11,11 +13,12 @@ FOUND = Benchmark(
     kernels="auto",
     adapter={"vendor": "nobody", "architecture": ""},
     usage={},
-    ceilings=Ceilings(1e12, 1e11),
+    roofline=Roofline(1e12, 1e11),
     stages=(
-        Stage("unet", 4.0, 1.0, 3.0, (KernelTime("wide_kernel", 3, 2.0, 10**9, 10**8),
-                                 KernelTime("thin_kernel", 1, 1.0, 0))),
-        Stage("copy", 0.1, 0.1, None, (KernelTime("copy_kernel", 1, 0.001, 0),)),
+        Stage("unet", 4.0, 1.0, 3.0, (
+            KernelTime("wide_kernel", "gemm_tiled_f32", 3, 2.0, 10**9, 10**8),
+            KernelTime("thin_kernel", "generated", 1, 1.0, 0))),
+        Stage("copy", 0.1, 0.1, None, (KernelTime("copy_kernel", "generated", 1, 0.001, 0),)),
     ),
     contestants=(Measurement("WSD", "f32", 4.0, 1e-6), Measurement("other", "float16", 8.0, 1e-2)),
 )  # fmt: skip
@@ -24,15 +27,39 @@ FOUND = Benchmark(
 def test_the_lines():
     lines = describe(FOUND, most=1)
     assert lines[0] == "speck f32 16x16, kernels auto, nobody"
-    assert lines[1].endswith("1.0 TFLOP/s of float32 without matrix units, 100.0 GB/s copied")
+    assert lines[1].endswith("1.0 TFLOP/s of float32 without subgroup matrices, 100.0 GB/s copied")
     assert "4.00 ms, the GPU alone 3.00, overhead 25.0%" in lines[2]
     assert lines[2].endswith("4 kernels 3.00 ms; 250.0 GFLOP/s (25%)")
-    assert lines[3].endswith("3 x wide_kernel 500.0 GFLOP/s (50%), 50.0 GB/s (50%)")
+    rates = "500.0 GFLOP/s (50%), 50.0 GB/s (50%)"
+    assert lines[3].endswith(f"3 x wide_kernel [gemm_tiled_f32] {rates}")
     assert "copy" in lines[4]
     assert "alone" not in lines[4]
     unet = FOUND.report()["stages"][0]
-    assert (unet["overhead"], unet["dispatches"], unet["gpu"]) == (0.25, 4, 3.0)
+    assert (unet["overhead"], unet["dispatches"], unet["kernel_milliseconds"]) == (0.25, 4, 3.0)
     assert lines[-1].endswith("2.00 times WSD's time")
+
+
+def test_the_gpu_time_of_each_kernel_variant():
+    lines = describe(FOUND)
+    start = lines.index("GPU time by kernel variant:")
+    assert lines[start + 1 : start + 3] == [
+        "   66.6%     2.000 ms gemm_tiled_f32, 1 kernels",
+        "   33.4%     1.001 ms generated, 2 kernels",
+    ]
+    report = FOUND.report()
+    assert [share["variant"] for share in report["variants"]] == ["gemm_tiled_f32", "generated"]
+    assert sum(share["share"] for share in report["variants"]) == pytest.approx(1)
+    unet, copy = report["stages"]
+    assert [kernel["variant"] for kernel in unet["kernels"]] == ["gemm_tiled_f32", "generated"]
+    assert copy["variants"] == [
+        {"variant": "generated", "kernels": 1, "milliseconds": 0.001, "share": 1.0}
+    ]
+
+
+def test_a_device_without_timestamps_has_no_shares():
+    found = replace(FOUND, stages=(Stage("unet", 4.0, 1.0, None, ()),))
+    assert found.report()["variants"] == []
+    assert not any("by kernel variant" in line for line in describe(found))
 
 
 def test_the_plot():
@@ -40,7 +67,7 @@ def test_the_plot():
     from wsd.evaluate.benchmark_plot import draw_plot
 
     drawn = draw_plot(FOUND)
-    for text in ("unet: 4.00 ms, 4 kernels", "wide", "thin", "other"):
+    for text in ("unet: 4.00 ms, 4 kernels", "wide: gemm_tiled_f32", "thin: generated", "other"):
         assert f">{text}" in drawn
     assert "copy" not in drawn  # too little to see
     assert draw_plot(FOUND) == drawn

@@ -1,12 +1,13 @@
 """``wsd bench``: how long a bundle's stages and kernels take on this machine's WebGPU.
 
-Each compiled function is called with random inputs. A stage's time is taken by the clock
-over several calls, each recorded while the GPU computes the one before, as the denoising
-loop does. What the GPU alone takes for a call is taken by its own clock, with all commands
-recorded before; the rest is the host's overhead. Kernels are timed in a call of their own,
-because that takes time itself. Operations are those of products and attention, as a
-published count has them; bytes are those of everything that a kernel is given, read or
-written once. What the GPU does at most is measured before, in the same page.
+Each compiled function is called with random inputs. A stage's time is the median of several
+calls by the wall clock, each recorded while the GPU computes the one before, as in the
+denoising loop. The GPU time of a call is taken by the GPU's clock with all commands recorded
+before; the rest of the stage's time is overhead of the host. Kernels are timed in a call of
+their own, because their timestamps take time. Operations are those of GEMM and attention, two
+for a multiply-add, as papers count them; bytes accessed are those of all buffers that a kernel
+binds, each counted once. The page measures the roofline before. Each kernel comes with the name
+of the variant that ran (:mod:`wsd.kernels.registry`), or ``generated``.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from wsd.bundle.manifest import find_manifest, read_manifest
-from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.evaluate.baselines import Measurement, compare_others, make_work, our_error
-from wsd.runtime.driver import LoadOptions, OpenHost, check_drawing, open_renderer
+from wsd.runtime.driver import LoadOptions, OpenHost, check_request, open_renderer
 from wsd.runtime.request import GenerationRequest
+from wsd.spec.manifest import Manifest
 from wsd.spec.roles import GUIDED_DENOISER
 from wsd.util.progress import Progress
 
@@ -31,12 +33,13 @@ _PREFIXES = (("T", 1e12), ("G", 1e9), ("M", 1e6))
 
 
 @dataclass(frozen=True)
-class Ceilings:
-    """What the GPU does at most, as measured.
+class Roofline:
+    """The most that the GPU does in a second, as measured.
 
     Attributes:
-        operations_per_second: float32 multiplications and additions, without matrix units.
-        bytes_per_second: read and written by a copy.
+        operations_per_second: float32 operations, two for a multiply-add, without subgroup
+            matrices.
+        bytes_per_second: bytes that a copy reads and writes.
     """
 
     operations_per_second: float
@@ -48,29 +51,48 @@ class KernelTime:
     """One kernel in one call of a stage.
 
     Attributes:
-        name: of the kernel.
-        dispatches: how often it runs.
-        milliseconds: of all its runs, by the GPU's clock.
-        operations: floating-point operations of all its runs; 0 where not counted.
-        moved: bytes that its runs read and write.
+        name: the kernel's name in the library.
+        variant: name of the variant that ran in its place, or ``generated``.
+        dispatches: compute passes of all its runs.
+        milliseconds: GPU time of all its runs.
+        operations: floating-point operations of all its runs; 0 where they are not counted.
+        bytes_accessed: bytes that its runs read and write.
     """
 
     name: str
+    variant: str
     dispatches: int
     milliseconds: float
     operations: int
-    moved: int = 0
+    bytes_accessed: int = 0
 
-    def rates(self, ceilings: Ceilings) -> str:
-        """Return operations and bytes a second, and shares of what the GPU does at most."""
+    def rates(self, roofline: Roofline) -> str:
+        """Return operations and bytes per second, and their shares of the roofline."""
         if not self.milliseconds:
             return ""
         seconds = self.milliseconds / 1000
-        told = (
-            (self.operations / seconds, "FLOP/s", ceilings.operations_per_second),
-            (self.moved / seconds, "B/s", ceilings.bytes_per_second),
+        measured = (
+            (self.operations / seconds, "FLOP/s", roofline.operations_per_second),
+            (self.bytes_accessed / seconds, "B/s", roofline.bytes_per_second),
         )
-        return ",".join(f" {_rate(*rate)}" for rate in told if rate[0])
+        return ",".join(f" {_rate(*rate)}" for rate in measured if rate[0])
+
+
+@dataclass(frozen=True)
+class VariantShare:
+    """All kernels in which one variant ran.
+
+    Attributes:
+        variant: its name, or ``generated``.
+        kernels: how many different kernels.
+        milliseconds: GPU time of their runs in one call of each stage.
+        share: of the GPU time of all kernels, 0 to 1.
+    """
+
+    variant: str
+    kernels: int
+    milliseconds: float
+    share: float
 
 
 @dataclass(frozen=True)
@@ -78,27 +100,29 @@ class Stage:
     """One compiled function.
 
     Attributes:
-        name: of the function.
-        milliseconds: of one call among others, by the clock.
-        host: milliseconds of recording one call's commands.
-        busy: milliseconds of the GPU alone, by its clock; None where that is not known.
+        name: name of the function.
+        milliseconds: wall time of one call among others.
+        record_milliseconds: wall time of recording one call's commands.
+        gpu_milliseconds: GPU time of one call; None where it cannot be measured.
         kernels: slowest first; none without timestamps.
     """
 
     name: str
     milliseconds: float
-    host: float
-    busy: float | None
+    record_milliseconds: float
+    gpu_milliseconds: float | None
     kernels: tuple[KernelTime, ...]
 
     @property
     def overhead(self) -> float | None:
         """Return the share of a call's time in which the GPU waits for the host."""
-        return None if self.busy is None else max(0.0, 1 - self.busy / self.milliseconds)
+        if self.gpu_milliseconds is None:
+            return None
+        return max(0.0, 1 - self.gpu_milliseconds / self.milliseconds)
 
     @property
-    def gpu(self) -> float:
-        """Return the milliseconds of all kernels."""
+    def kernel_milliseconds(self) -> float:
+        """Return the GPU time of all kernels, timed one by one."""
         return sum(kernel.milliseconds for kernel in self.kernels)
 
     @property
@@ -108,7 +132,7 @@ class Stage:
 
     @property
     def dispatches(self) -> int:
-        """Return how many kernels one call runs."""
+        """Return how many compute passes one call records."""
         return sum(kernel.dispatches for kernel in self.kernels)
 
 
@@ -122,19 +146,28 @@ class Benchmark:
     kernels: str
     adapter: dict[str, str]
     usage: dict[str, int]
-    ceilings: Ceilings
+    roofline: Roofline
     stages: tuple[Stage, ...]
     contestants: tuple[Measurement, ...] = ()
 
+    def variants(self) -> list[VariantShare]:
+        """Return the share of GPU time of each variant, the largest first."""
+        return _shares([kernel for stage in self.stages for kernel in stage.kernels])
+
     def report(self) -> dict[str, Any]:
         """Return the object that ``--json`` writes."""
-        return {**asdict(self), "stages": [self._stage(stage) for stage in self.stages]}
+        return {
+            **asdict(self),
+            "variants": [asdict(share) for share in self.variants()],
+            "stages": [self._stage(stage) for stage in self.stages],
+        }
 
     @staticmethod
     def _stage(stage: Stage) -> dict[str, Any]:
-        told = ("gpu", "operations", "dispatches", "overhead")
-        sums = {name: getattr(stage, name) for name in told}
-        return {**asdict(stage), **sums}
+        names = ("kernel_milliseconds", "operations", "dispatches", "overhead")
+        sums = {name: getattr(stage, name) for name in names}
+        shares = [asdict(share) for share in _shares(stage.kernels)]
+        return {**asdict(stage), **sums, "variants": shares}
 
 
 def bench(
@@ -166,34 +199,34 @@ def bench(
     """
     path = find_manifest(bundle, model)
     manifest = read_manifest(path)
-    check_drawing(manifest, GenerationRequest(prompt="", size=size))
-    width, height = size or manifest["defaults"]["size"]
-    chosen = (width, height)
-    known = _read_known(manifest, path.parent)
+    check_request(manifest, GenerationRequest(prompt="", size=size))
+    chosen = size or manifest.defaults.size
+    kernel_work = _read_kernel_work(manifest, path.parent)
     work = None if checkpoint is None else make_work(checkpoint, chosen)
     with open_renderer(bundle, progress, options, open_host, model) as renderer:
         asked = {"size": list(chosen), "repeats": repeats}
         measured = renderer.call(_BENCH, [asked])
-        stages = [_stage(stage, known) for stage in measured["stages"]]
+        stages = [_stage(stage, kernel_work) for stage in measured["stages"]]
         usage = renderer.usage()
         contestants = []
         if work is not None:
-            guided = next(s for s in stages if s.name.startswith(GUIDED_DENOISER))
+            (entry,) = manifest.entries(GUIDED_DENOISER, chosen)
+            guided = next(stage for stage in stages if stage.name == entry.name)
             error = our_error(renderer, work, chosen)
-            dtype = manifest["model"]["dtype"]
+            dtype = manifest.model.dtype
             contestants.append(Measurement("WSD", dtype, guided.milliseconds, error))
     # Once our own model has left the GPU.
     if work is not None:
         contestants += compare_others(work, repeats, open_host, progress)
     return Benchmark(
-        model=manifest["model"]["name"],
-        dtype=manifest["model"]["dtype"],
+        model=manifest.model.name,
+        dtype=manifest.model.dtype,
         size=chosen,
         kernels=options.kernels or "auto",
         adapter=renderer.adapter,
         usage=usage,
-        ceilings=Ceilings(
-            measured["ceilings"]["operationsPerSecond"], measured["ceilings"]["bytesPerSecond"]
+        roofline=Roofline(
+            measured["roofline"]["operationsPerSecond"], measured["roofline"]["bytesPerSecond"]
         ),
         stages=tuple(stages),
         contestants=tuple(contestants),
@@ -201,34 +234,54 @@ def bench(
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What is known of kernels' work: kernel → operations, and bytes, of one run."""
+class _KernelWork:
+    """Work of one run: kernel → floating-point operations, and bytes accessed."""
 
     operations: Mapping[str, int]
-    moved: Mapping[str, int]
+    bytes_accessed: Mapping[str, int]
 
 
-def _read_known(manifest: dict[str, Any], folder: Path) -> _Known:
-    if "kernels" not in manifest:
-        return _Known({}, {})
-    table = json.loads((folder / manifest["kernels"]["file"]).read_text())
+def _read_kernel_work(manifest: Manifest, folder: Path) -> _KernelWork:
+    if manifest.kernels is None:
+        return _KernelWork({}, {})
+    table = json.loads((folder / manifest.kernels.file).read_text())
     operations = {name: found[0]["operations"] for name, found in table["kernels"].items()}
-    return _Known(operations, table["bytes"])
+    return _KernelWork(operations, table["bytes"])
 
 
-def _stage(stage: dict[str, Any], known: _Known) -> Stage:
+def _stage(stage: dict[str, Any], work: _KernelWork) -> Stage:
     kernels = [
         KernelTime(
             name := found["kernel"],
+            found["variant"],
             found["dispatches"],
             found["milliseconds"],
-            found["calls"] * known.operations.get(name, 0),
-            found["calls"] * known.moved.get(name, 0),
+            found["calls"] * work.operations.get(name, 0),
+            found["calls"] * work.bytes_accessed.get(name, 0),
         )
         for found in stage["kernels"]
     ]
     slowest = tuple(sorted(kernels, key=lambda kernel: -kernel.milliseconds))
-    return Stage(stage["stage"], stage["milliseconds"], stage["host"], stage["busy"], slowest)
+    return Stage(
+        stage["stage"],
+        stage["milliseconds"],
+        stage["recordMilliseconds"],
+        stage["gpuMilliseconds"],
+        slowest,
+    )
+
+
+def _shares(kernels: Sequence[KernelTime]) -> list[VariantShare]:
+    """Return the share of GPU time of each variant, the largest first."""
+    total = sum(kernel.milliseconds for kernel in kernels)
+    shares = []
+    for variant in {kernel.variant for kernel in kernels}:
+        own = [kernel for kernel in kernels if kernel.variant == variant]
+        milliseconds = sum(kernel.milliseconds for kernel in own)
+        names = {kernel.name for kernel in own}
+        share = milliseconds / total if total else 0.0
+        shares.append(VariantShare(variant, len(names), milliseconds, share))
+    return sorted(shares, key=lambda share: (-share.milliseconds, share.variant))
 
 
 def _rate(rate: float, unit: str, most: float | None = None) -> str:
@@ -241,27 +294,35 @@ def describe(found: Benchmark, most: int = _KERNELS_SHOWN) -> Sequence[str]:
     """Return the report's lines."""
     adapter = " ".join(text for text in found.adapter.values() if text)
     width, height = found.size
-    most_operations = found.ceilings.operations_per_second
+    most_operations = found.roofline.operations_per_second
     lines = [
         f"{found.model} {found.dtype} {width}x{height}, kernels {found.kernels}, {adapter}",
-        f"at most {_rate(most_operations, 'FLOP/s')} of float32 without matrix units, "
-        f"{_rate(found.ceilings.bytes_per_second, 'B/s')} copied",
+        f"at most {_rate(most_operations, 'FLOP/s')} of float32 without subgroup matrices, "
+        f"{_rate(found.roofline.bytes_per_second, 'B/s')} copied",
     ]
     for stage in found.stages:
         rate = stage.operations / stage.milliseconds * 1e3
         alone = (
-            "" if stage.busy is None or stage.overhead is None
-            else f", the GPU alone {stage.busy:.2f}, overhead {stage.overhead:.1%}"
+            "" if stage.gpu_milliseconds is None or stage.overhead is None
+            else f", the GPU alone {stage.gpu_milliseconds:.2f}, overhead {stage.overhead:.1%}"
         )  # fmt: skip
         lines.append(
-            f"{stage.name:24} {stage.milliseconds:9.2f} ms{alone}, recorded in {stage.host:.2f}; "
-            f"{stage.dispatches} kernels {stage.gpu:.2f} ms; "
+            f"{stage.name:24} {stage.milliseconds:9.2f} ms{alone}, recorded in "
+            f"{stage.record_milliseconds:.2f}; "
+            f"{stage.dispatches} kernels {stage.kernel_milliseconds:.2f} ms; "
             f"{_rate(rate, 'FLOP/s', most_operations)}"
         )
         lines += [
-            f"  {kernel.milliseconds:9.3f} ms {kernel.dispatches:4} x {kernel.name}"
-            f"{kernel.rates(found.ceilings)}"
+            f"  {kernel.milliseconds:9.3f} ms {kernel.dispatches:4} x {kernel.name} "
+            f"[{kernel.variant}]{kernel.rates(found.roofline)}"
             for kernel in stage.kernels[:most]
+        ]
+    if shares := found.variants():
+        lines.append("GPU time by kernel variant:")
+        lines += [
+            f"  {entry.share:6.1%} {entry.milliseconds:9.3f} ms {entry.variant}, "
+            f"{entry.kernels} kernels"
+            for entry in shares
         ]
     if found.contestants:
         ours = found.contestants[0]
