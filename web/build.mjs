@@ -1,6 +1,7 @@
-// Bundle the page: node build.mjs --tvmjs FOLDER --out FOLDER
+// Bundle the page and its driver: node build.mjs --tvmjs FOLDER --out FOLDER
 //
-// The worker is built first, because the page must know its hashed name.
+// Workers are built first, because the modules that start them must know their hashed names.
+// The driver (src/driver) goes to a folder of its own, which the page never loads.
 
 import { createHash } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
@@ -18,24 +19,23 @@ if (values.tvmjs === undefined || values.out === undefined) {
   process.exit(2);
 }
 const root = import.meta.dirname;
-// Where esbuild is told that it writes: maps name sources as seen from there, and a page's
-// bytes are not to tell where it was built.
+// esbuild is told that it writes here, although it writes nothing: source maps name sources
+// relative to the output, and a page's bytes must not depend on where it was built.
 const nowhere = path.join(root, "out");
 
 const shared = {
   ...options(values.tvmjs),
-  outdir: path.join(nowhere, "assets"),
   write: false,
   entryNames: "[name].[hash]",
   chunkNames: "[name].[hash]",
   splitting: true,
-  // For tests that count which lines run; joined statements could not be told apart.
+  // For tests that count which lines run: minified lines hold many statements.
   ...(process.env.WSD_COVERAGE === undefined ? {} : { sourcemap: "inline", minify: false }),
 };
 
-/** Bundle, and write what esbuild made to the output folder. */
-async function bundle(changes) {
-  const result = await build({ ...shared, ...changes });
+/** Bundle, and write what esbuild made to a folder below the output folder. */
+async function bundle(folder, changes) {
+  const result = await build({ ...shared, outdir: path.join(nowhere, folder), ...changes });
   for (const { path: file, contents } of result.outputFiles) {
     const target = path.join(values.out, path.relative(nowhere, file));
     await mkdir(path.dirname(target), { recursive: true });
@@ -47,19 +47,32 @@ async function bundle(changes) {
 /** Each page and its script. */
 const PAGES = { "index.html": "src/app/main.ts", "selftest.html": "src/app/selftest.ts" };
 
+/** The public API, under the name by which programs know it. */
+const CLIENT = { in: "src/index.ts", out: "client" };
+
 /** The file that an entry point became, relative to the output folder. */
 function output(result, entry, extension) {
   const [name] = Object.entries(result.metafile.outputs).find(
     ([file, { entryPoint }]) => entryPoint === entry && file.endsWith(extension),
   );
-  return `assets/${path.basename(name)}`;
+  return path.relative("out", name);
 }
 
-const worker = await bundle({ entryPoints: ["src/worker/worker.ts"] });
-const workerUrl = `./${path.basename(output(worker, "src/worker/worker.ts", ".js"))}`;
-const page = await bundle({
-  entryPoints: [...Object.values(PAGES), "src/api/client.ts", "src/app/style.css"],
-  define: { WORKER_URL: JSON.stringify(workerUrl) },
+/** Bundle a worker, and what replaces WORKER_URL in modules of the same folder. */
+async function bundleWorker(folder, entry) {
+  const worker = await bundle(folder, { entryPoints: [entry] });
+  const url = `./${path.basename(output(worker, entry, ".js"))}`;
+  return [worker, { WORKER_URL: JSON.stringify(url) }];
+}
+
+const [worker, define] = await bundleWorker("assets", "src/worker/worker.ts");
+const page = await bundle("assets", {
+  entryPoints: [
+    ...Object.values(PAGES).map((file) => ({ in: file, out: path.basename(file, ".ts") })),
+    CLIENT,
+    { in: "src/app/style.css", out: "style" },
+  ],
+  define,
 });
 
 /** A file's digest as browsers take it in `integrity` attributes. */
@@ -68,7 +81,7 @@ async function integrity(file) {
   return `sha384-${createHash("sha384").update(content).digest("base64")}`;
 }
 
-/** The files that an entry point imports before it runs, itself left out. */
+/** The files that an entry point imports before it runs, without itself. */
 function imported(result, entry) {
   const files = Object.entries(result.metafile.outputs).map(([file, { imports }]) => [
     `assets/${path.basename(file)}`,
@@ -83,12 +96,12 @@ function imported(result, entry) {
   return [...found].sort();
 }
 
-/** A page whose scripts and styles browsers check before they use them. */
+/** The page with digests, by which browsers check its scripts and styles before using them. */
 async function withIntegrity(template, entry) {
   const script = output(page, entry, ".js");
   const style = output(page, "src/app/style.css", ".css");
   const checked = async (file) => `"${file}" integrity="${await integrity(file)}"`;
-  // An import statement has no integrity: preloading the module with one checks it.
+  // An import statement cannot have a digest, but preloading the module with one checks it.
   const preloads = await Promise.all(
     imported(page, script).map(async (file) => {
       return `<link rel="modulepreload" href=${await checked(file)} />\n    `;
@@ -100,15 +113,23 @@ async function withIntegrity(template, entry) {
     .replace('"style.css"', await checked(style));
 }
 
-const client = output(page, "src/api/client.ts", ".js");
+const client = output(page, CLIENT.in, ".js");
 for (const [name, entry] of Object.entries(PAGES)) {
   const template = await readFile(path.join(root, "src/app", name), "utf8");
   await writeFile(path.join(values.out, name), await withIntegrity(template, entry));
 }
-// A stable name for programs that use the package rather than the page.
+// A name that stays, for programs that use the pipeline without the page.
 await writeFile(path.join(values.out, "client.js"), `export * from "./${client}";\n`);
 
-/** What the service worker keeps; hashed names need no revision. */
+const [, driverWorker] = await bundleWorker("driver", "src/driver/worker.ts");
+const driver = await bundle("driver", { entryPoints: [CLIENT], define: driverWorker });
+const driverClient = path.basename(output(driver, CLIENT.in, ".js"));
+await writeFile(
+  path.join(values.out, "driver", "client.js"),
+  `export * from "./${driverClient}";\n`,
+);
+
+/** The files that the service worker keeps; names with a hash need no revision. */
 async function pageFiles() {
   const hashed = [worker, page]
     .flatMap(({ metafile }) => Object.keys(metafile.outputs))
@@ -125,10 +146,9 @@ async function pageFiles() {
   return Promise.all([...hashed, ...named]);
 }
 
-// At the root, under a name that stays: browsers look there for a newer one.
-await bundle({
+// At the root and under a name that stays, where browsers look for a newer service worker.
+await bundle(".", {
   entryPoints: ["src/app/sw.ts"],
-  outdir: nowhere,
   entryNames: "sw",
   splitting: false,
   format: "iife",

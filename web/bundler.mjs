@@ -1,8 +1,8 @@
-// What bundling the page and bundling the package share.
+// Options of esbuild that the page and the package share.
 
 import path from "node:path";
 
-/** Emscripten's glue, which tvmjs names and WSD replaces by a WASI library. */
+/** Leaves out Emscripten's glue, which tvmjs imports and WSD replaces by a WASI library. */
 const withoutGlue = {
   name: "without-emscripten-glue",
   setup({ onResolve, onLoad }) {
@@ -26,7 +26,7 @@ export function options(tvmjs) {
     // tvmjs's other entry points (RPC server, caches) stay out of the bundle.
     alias: { tvmjs: path.join(tvmjs, "runtime.ts") },
     plugins: [withoutGlue],
-    // Node's modules, which tvmjs asks for only when it runs there.
+    // Modules of Node.js, which tvmjs imports only when it runs there.
     external: ["ws", "perf_hooks", "fs", "path", "url", "module"],
   };
 }

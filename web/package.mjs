@@ -1,6 +1,6 @@
 // Make the npm package: node package.mjs --tvmjs FOLDER --out FOLDER
 //
-// A folder for `npm pack`: two bundled modules, their types, what they are called.
+// Writes a folder for `npm pack`: two bundled modules, their types, and package.json.
 
 import { execFileSync } from "node:child_process";
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -25,8 +25,8 @@ await mkdir(out, { recursive: true });
 await build({
   ...options(values.tvmjs),
   outdir: path.join(out, "dist"),
-  entryPoints: { client: "src/api/client.ts", worker: "src/worker/worker.ts" },
-  // Bundlers of other pages find the worker by this form of its address.
+  entryPoints: { client: "src/index.ts", worker: "src/worker/worker.ts" },
+  // Bundlers of other pages recognise a worker by an address of this form.
   define: { WORKER_URL: '"./worker.js"' },
 });
 
@@ -36,10 +36,10 @@ execFileSync(tsc, ["-p", "tsconfig.package.json", "--outDir", types], {
   cwd: root,
   stdio: "inherit",
 });
-await copyTypes("api/client");
+await copyTypes("index");
 await rm(types, { recursive: true });
 
-/** Copy a module's types and those that they import; the compiler writes everybody's. */
+/** Copy a module's types and those that they import, of all that the compiler wrote. */
 async function copyTypes(name, copied = new Set()) {
   if (copied.has(name)) return;
   copied.add(name);
@@ -55,7 +55,7 @@ async function copyTypes(name, copied = new Set()) {
 const { name, version, description, license } = JSON.parse(
   await readFile(path.join(root, "package.json"), "utf8"),
 );
-const entry = { types: "./dist/types/api/client.d.ts", default: "./dist/client.js" };
+const entry = { types: "./dist/types/index.d.ts", default: "./dist/client.js" };
 const described = {
   name,
   version,

@@ -6,7 +6,7 @@ import * as Comlink from "comlink";
 import { beforeAll, describe, expect, test } from "vitest";
 
 import { ERROR_CLASSES, throwIfAborted } from "../src/api/errors";
-import { shortcomings } from "../src/gpu/device";
+import { findShortcomings } from "../src/gpu/device";
 import type { TokenizerEntry } from "../src/bundle/manifest";
 import {
   compiledSizes,
@@ -85,7 +85,7 @@ describe("a GPU's shortcomings", () => {
 
   test("none", () => {
     const asked = { features: ["shader-f16"], limits: { maxBufferSize: 100 } };
-    expect(shortcomings(adapter, asked)).toEqual([]);
+    expect(findShortcomings(adapter, asked)).toEqual([]);
   });
 
   test("all of them, each with what to do", () => {
@@ -93,7 +93,7 @@ describe("a GPU's shortcomings", () => {
       features: ["subgroups"],
       limits: { maxBufferSize: 101, maxStorageBuffersPerShaderStage: 9 },
     };
-    const found = shortcomings(adapter, asked);
+    const found = findShortcomings(adapter, asked);
     expect(found.map(({ message }) => message)).toEqual([
       "the GPU lacks the WebGPU feature subgroups",
       "the GPU's maxBufferSize is 100, the model needs 101",

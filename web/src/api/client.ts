@@ -1,46 +1,39 @@
-/** The public API: a pipeline that runs in a worker of its own. */
+/** A pipeline that runs in a worker of its own. */
 
 import * as Comlink from "comlink";
 
-import type { Generated, LoadOptions, StageReport, Usage } from "./types";
-import type { WsdError } from "./errors";
-import { AbortError, FetchError, UnsupportedError } from "./errors";
 import { fetchText, forget } from "../bundle/bundle_files";
-import type { Manifest } from "../bundle/manifest";
-import { parseIndex, parseManifest } from "../bundle/manifest";
-import type { GenerateOptions } from "./options";
-import type { OnProgress } from "./progress";
-import type { Preflight } from "./preflight";
-import { preflight as examine } from "./preflight";
 import { openCache } from "../bundle/cache";
+import type { Manifest } from "../bundle/manifest";
+import { parseManifest } from "../bundle/manifest";
 import { registerErrors } from "../worker/error_transfer";
 import { scriptUrl } from "../worker/trusted_types";
-import type { WorkerPipeline } from "../worker/worker";
+import type { WorkerPipeline } from "../worker/worker_pipeline";
+import { AbortError, FetchError, UnsupportedError } from "./errors";
+import type { OnProgress } from "./progress";
+import type { DrawOptions, Generated, LoadOptions, StageReport, Usage } from "./types";
 
-export * from "./errors";
-export type { GenerateOptions, Generated, LoadOptions, Manifest, OnProgress, StageReport, Usage };
-export type { OnNotice, Timings } from "./types";
-export type { ProgressEvent } from "./progress";
-export { readText, writeText } from "./png";
-export type { Preflight } from "./preflight";
-export { compiledSizes, selfTestProblem } from "../bundle/manifest";
-export type { Settings } from "./settings";
-export { formatSettings, parseSettings } from "./settings";
+/** Replaced by the bundler with the worker's file name, relative to this module. */
+declare const WORKER_URL: string;
 
-export interface DrawOptions extends GenerateOptions {
-  /** Told after each step. */
-  onProgress?: OnProgress;
-  /** Cancels between any two steps. */
-  signal?: AbortSignal;
-}
+const ignore = (): void => undefined;
 
 registerErrors();
 
+/**
+ * A loaded model that draws pictures. All computing is done in a worker and on the GPU.
+ *
+ * @example
+ * const pipe = await StableDiffusionPipeline.fromPretrained("model/manifest.json");
+ * const { image } = await pipe.generate("a red circle", { seed: 7 });
+ * canvas.getContext("2d").putImageData(image, 0, 0);
+ * await pipe.unload();
+ */
 export class StableDiffusionPipeline {
   private constructor(
     private readonly worker: Worker,
     /**
-     * The worker's own methods, for tests and tools.
+     * The worker's methods.
      * @internal
      */
     readonly remote: Comlink.Remote<WorkerPipeline>,
@@ -53,6 +46,10 @@ export class StableDiffusionPipeline {
    * Fetch, check and start a model.
    *
    * @param manifestUrl address of its manifest.json.
+   * @throws UnsupportedError if the browser or its GPU lacks something that the model needs.
+   * @throws FetchError or IntegrityError if a file cannot be fetched, or is damaged.
+   * @throws OutOfMemoryError if the GPU has no room even for one stage at a time.
+   * @throws AbortError if the signal is aborted.
    */
   static async fromPretrained(
     manifestUrl: string | URL,
@@ -60,18 +57,16 @@ export class StableDiffusionPipeline {
   ): Promise<StableDiffusionPipeline> {
     const script = new URL(WORKER_URL, import.meta.url);
     const worker = new Worker(scriptUrl(script), { type: "module" });
-    const stopped = failure(worker, script);
+    const stopped = rejectOnFailure(worker, script);
     const remote = Comlink.wrap<WorkerPipeline>(worker);
     const url = new URL(manifestUrl, document.baseURI).href;
-    const report = options.onProgress ?? (() => undefined);
     try {
       const { offload, tiling, kernels, cache } = options;
-      const notice = Comlink.proxy(options.onNotice ?? (() => undefined));
       const loaded = remote.load(
         url,
         { offload, tiling, kernels, cache },
-        Comlink.proxy(report),
-        notice,
+        Comlink.proxy(options.onProgress ?? ignore),
+        Comlink.proxy(options.onNotice ?? ignore),
       );
       await Promise.race([abortable(remote, options.signal, loaded), stopped]);
       return new StableDiffusionPipeline(
@@ -86,36 +81,48 @@ export class StableDiffusionPipeline {
     }
   }
 
-  /** Draw one picture; the same seed gives the same picture as diffusers on a CPU. */
+  /**
+   * Draw one or several pictures; the same seed gives the same picture as diffusers on a CPU.
+   *
+   * @throws OptionError if an option is out of range.
+   * @throws UnsupportedError if the GPU has no buffers for the size.
+   * @throws OutOfMemoryError if the GPU has no room even for one stage at a time.
+   * @throws DeviceLostError if the GPU is lost; the next call loads the model again.
+   * @throws AbortError if the signal is aborted.
+   */
   async generate(prompt: string, options: DrawOptions = {}): Promise<Generated> {
     const { onProgress, signal, ...rest } = options;
-    const report = Comlink.proxy(onProgress ?? (() => undefined));
+    const report = Comlink.proxy(onProgress ?? ignore);
     return abortable(this.remote, signal, this.remote.generate(prompt, rest, report));
   }
 
   /**
-   * Run each stage on fixed inputs and compare what it gives with PyTorch: a result that
-   * is not good is the GPU's or its driver's doing, since every file was checked before.
+   * Run each stage on fixed inputs and compare its outputs with PyTorch's. Every file was
+   * checked before, so a stage that is not good is the fault of the GPU or its driver.
    *
-   * @throws OptionError if the model came without expected values (`wsd expect`).
+   * @throws OptionError if the model was built without expected values (`wsd expect`).
    */
   async selfTest(
     options: { onProgress?: OnProgress; signal?: AbortSignal } = {},
   ): Promise<StageReport[]> {
-    const report = Comlink.proxy(options.onProgress ?? (() => undefined));
+    const report = Comlink.proxy(options.onProgress ?? ignore);
     return abortable(this.remote, options.signal, this.remote.selfTest(report));
   }
 
-  /** What the pipeline holds now, and the most GPU memory that it ever took. */
+  /** Count what the pipeline holds now, and the most GPU memory that it ever took. */
   async usage(): Promise<Usage> {
     return this.remote.usage();
   }
 
-  /** Forget what the browser keeps of a model. */
+  /**
+   * Remove what the browser keeps of a model, except files that another kept model shares.
+   *
+   * @throws FetchError if the manifest is neither kept nor fetched.
+   */
   static async purge(manifestUrl: string | URL): Promise<void> {
     const url = new URL(manifestUrl, document.baseURI).href;
-    const store = await openCache();
-    await forget(url, parseManifest(await fetchText(url, store), url), store);
+    const cache = await openCache();
+    await forget(url, parseManifest(await fetchText(url, cache), url), cache);
   }
 
   /** Release the GPU and end the worker. */
@@ -126,85 +133,11 @@ export class StableDiffusionPipeline {
   }
 }
 
-/** One model of a bundle, in weights of one precision. */
-export interface Variant {
-  /** How its weights are stored: f32, f16 or w8a16. */
-  dtype: string;
-  /** Address of its manifest. */
-  manifest: string;
-}
-
-/** A model of a bundle. */
-export interface ListedModel {
-  name: string;
-  title: string;
-  /** The precisions that it comes in, the preferred one first. */
-  variants: [Variant, ...Variant[]];
-}
-
-/**
- * List a bundle's models; where the server cannot be reached, as they were last listed.
- *
- * @param indexUrl address of the bundle's models/index.json.
- * @throws FetchError if the list cannot be had.
- */
-export async function listModels(indexUrl: string | URL): Promise<ListedModel[]> {
-  const url = new URL(indexUrl, document.baseURI).href;
-  const entries = parseIndex(await fetchText(url, await openCache()), url);
-  const models = new Map<string, ListedModel>();
-  for (const { name, title, dtype, manifest } of entries) {
-    const variant = { dtype, manifest: new URL(`${manifest}manifest.json`, url).href };
-    const listed = models.get(name);
-    if (listed === undefined) models.set(name, { name, title, variants: [variant] });
-    else listed.variants.push(variant);
-  }
-  return [...models.values()];
-}
-
-/** The variant to load, and why not the ones before it. */
-export interface Choice extends Preflight {
-  variant: Variant;
-  /** Variants that were passed over, each with its first problem. */
-  passedOver: { variant: Variant; problem: WsdError }[];
-}
-
-/**
- * Choose the first precision of a model that this GPU can take; the first of all, with
- * its problems, if it can take none.
- *
- * @throws FetchError if a manifest cannot be had.
- */
-export async function chooseVariant(model: ListedModel): Promise<Choice> {
-  const passedOver: Choice["passedOver"] = [];
-  let first: Choice | undefined;
-  for (const variant of model.variants) {
-    const found = { ...(await preflight(variant.manifest)), variant, passedOver };
-    const [problem] = found.problems;
-    if (problem === undefined) return found;
-    passedOver.push({ variant, problem });
-    first ??= found;
-  }
-  return { ...first!, passedOver: [] };
-}
-
-/**
- * Say whether a model runs here, and what it takes, before anything of it is downloaded.
- *
- * @param manifestUrl address of its manifest.json.
- * @throws FetchError if the manifest cannot be had.
- */
-export async function preflight(manifestUrl: string | URL): Promise<Preflight> {
-  return examine(new URL(manifestUrl, document.baseURI).href);
-}
-
-/** Replaced by the bundler with the worker's hashed file name. */
-declare const WORKER_URL: string;
-
-/** Rejects when a worker does not start: nobody would ever answer what it is asked. */
-async function failure(worker: Worker, script: URL): Promise<never> {
+/** Reject when a worker does not start, because then no call of it is ever answered. */
+async function rejectOnFailure(worker: Worker, script: URL): Promise<never> {
   return new Promise((_, reject) => {
     worker.addEventListener("error", ({ message }: Partial<ErrorEvent>) => {
-      // Of a script that could not be had at all, browsers say nothing.
+      // Browsers give no message if the script could not be fetched at all.
       reject(
         message === undefined
           ? new FetchError(
@@ -220,6 +153,7 @@ async function failure(worker: Worker, script: URL): Promise<never> {
   });
 }
 
+/** Wait for a worker's work, and have the worker cancel it when the signal is aborted. */
 async function abortable<T>(
   remote: Comlink.Remote<WorkerPipeline>,
   signal: AbortSignal | undefined,

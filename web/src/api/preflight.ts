@@ -1,12 +1,12 @@
 /** Whether a model runs here, and what it takes, before anything of it is downloaded. */
 
-import type { WsdError } from "./errors";
 import { fetchText, fileSizes } from "../bundle/bundle_files";
-import { drawableSizes, fits, sizeProblem } from "../gpu/buffer_limits";
-import { describeAdapter, findAdapter, shortcomings } from "../gpu/device";
+import { openCache } from "../bundle/cache";
 import type { Manifest, Size } from "../bundle/manifest";
 import { parseManifest } from "../bundle/manifest";
-import { openCache } from "../bundle/cache";
+import { drawableSizes, fits, sizeProblem } from "../gpu/buffer_limits";
+import { describeAdapter, findAdapter, findShortcomings } from "../gpu/device";
+import type { WsdError } from "./errors";
 
 export interface Preflight {
   /** Address of the manifest. */
@@ -14,9 +14,9 @@ export interface Preflight {
   manifest: Manifest;
   /** Why the model cannot run here, each with a hint; empty if it can. */
   problems: WsdError[];
-  /** Sizes of pictures that the GPU has buffers for, the first of them the default. */
+  /** Picture sizes that the GPU has buffers for, the default one first. */
   sizes: Size[];
-  /** Whether pictures of the default size must be decoded in tiles. */
+  /** Whether pictures of the first of these sizes must be decoded in tiles. */
   tiling: boolean;
   /** Vendor, architecture and description of the GPU, if there is one. */
   adapter: Record<string, string> | undefined;
@@ -25,30 +25,31 @@ export interface Preflight {
 }
 
 /**
- * Look at a model's manifest and at this browser's GPU.
+ * Compare a model's manifest with this browser's GPU.
  *
- * @throws FetchError if the manifest cannot be had.
+ * @param manifestUrl address of the model's manifest.json.
+ * @throws FetchError if the manifest cannot be fetched.
  */
-export async function preflight(manifestUrl: string): Promise<Preflight> {
-  const store = await openCache();
-  const manifest = parseManifest(await fetchText(manifestUrl, store), manifestUrl);
-  const kept = new Set(await store.keys());
+export async function preflight(manifestUrl: string | URL): Promise<Preflight> {
+  const url = new URL(manifestUrl, document.baseURI).href;
+  const cache = await openCache();
+  const manifest = parseManifest(await fetchText(url, cache), url);
+  const kept = new Set(await cache.keys());
   const bytes = { total: 0, kept: 0 };
   for (const [key, size] of fileSizes(manifest)) {
     bytes.total += size;
     if (kept.has(key)) bytes.kept += size;
   }
+  const known = { manifestUrl: url, manifest, bytes };
   try {
     const adapter = await findAdapter();
     const { limits } = adapter;
     const sizes = drawableSizes(manifest, limits);
-    const problems: WsdError[] = shortcomings(adapter, manifest.requires);
+    const problems: WsdError[] = findShortcomings(adapter, manifest.requires);
     if (sizes.length === 0) problems.push(sizeProblem(manifest, manifest.defaults.size, limits)!);
     const tiling = sizes.length > 0 && !fits(manifest, "vae_decoder", sizes[0]!, limits);
-    const told = describeAdapter(adapter);
-    return { manifestUrl, manifest, problems, sizes, tiling, adapter: told, bytes };
+    return { ...known, problems, sizes, tiling, adapter: describeAdapter(adapter) };
   } catch (error) {
-    const none = { sizes: [], tiling: false, adapter: undefined };
-    return { manifestUrl, manifest, problems: [error as WsdError], ...none, bytes };
+    return { ...known, problems: [error as WsdError], sizes: [], tiling: false, adapter: undefined };
   }
 }

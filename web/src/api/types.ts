@@ -1,106 +1,103 @@
-/** Types of the public API that need nothing else of it. */
+/** Types of the public API: what is given to a pipeline, and what it returns. */
 
-import type { Roofline } from "../diagnostics/roofline";
-import type { KernelChoice } from "../gpu/kernel_variants";
-import type { KernelTime } from "../diagnostics/gpu_profiler";
+import type { GenerateOptions } from "./options";
 import type { OnProgress } from "./progress";
 import type { Settings } from "./settings";
 
-/** Told, in a sentence, what went otherwise than it should and was dealt with. */
+/** Called with a sentence for the user when the pipeline recovered from a problem. */
 export type OnNotice = (notice: string) => void;
 
+/** How a model is loaded. */
 export interface LoadOptions {
   /**
-   * Keep only the parameters of one stage on the GPU at a time: text encoders, then
-   * UNet, then decoder. Slower, since each picture fetches them anew, but smaller.
+   * Keep the parameters of only one stage on the GPU at a time: text encoders, then denoiser,
+   * then decoder. It takes less memory, and more time, because each picture loads them anew.
    */
   offload?: boolean | undefined;
   /**
-   * Decode pictures in overlapping tiles. Slower and not quite the same picture, but
-   * the decoder, which needs the most memory of all, needs a part of it.
+   * Decode pictures in overlapping tiles. The decoder needs the most memory of all stages, and
+   * less of it this way; decoding takes longer, and the picture is not quite the same.
    */
   tiling?: boolean | undefined;
   /**
-   * Which kernels run: the fastest that the GPU can (`auto`), those of the library
-   * (`generated`), or ours without (`tiled`) or with (`matrix`) matrix units, wherever
-   * they can run at all. For tests and measurements.
+   * Which kernels run, for tests and measurements: `auto`, the fastest that the GPU can run;
+   * `generated`, those that TVM generated; or names of variants, separated by commas, which
+   * run wherever the GPU can run them.
    */
-  kernels?: KernelChoice | undefined;
-  /** Keep what is downloaded in the browser, checked again when it is read; true unless given. */
+  kernels?: string | undefined;
+  /** Keep downloaded files in the browser; they are checked again when read. True by default. */
   cache?: boolean | undefined;
-  /** Told, in a sentence, what went otherwise than it should and was dealt with. */
+  /** Called with a sentence for the user when the pipeline recovered from a problem. */
   onNotice?: OnNotice | undefined;
+  /** Cancels loading; files that have arrived are kept. */
   signal?: AbortSignal | undefined;
+  /** Called with progress in bytes, or in pipelines. */
   onProgress?: OnProgress | undefined;
 }
 
-/** Milliseconds. */
+/** Options of one request that concern its caller. */
+export interface DrawOptions extends GenerateOptions {
+  /** Called after each step. */
+  onProgress?: OnProgress;
+  /** Cancels between any two steps. */
+  signal?: AbortSignal;
+}
+
+/** How long the stages of one request took, in milliseconds. */
 export interface Timings {
+  /** Encoding the prompts. */
   text: number;
+  /** All steps of all pictures. */
   denoise: number;
   /** From the start to the first preview; null if there was none. */
   firstPreview: number | null;
+  /** Decoding all pictures. */
   decode: number;
+  /** The whole request. */
   total: number;
 }
 
+/** What one request gives. */
 export interface Generated {
   /** The first picture. */
   image: ImageData;
+  /** All pictures. */
   images: ImageData[];
-  /** The final latents, (images, channels, height / factor, width / factor). */
+  /** The final latents: float32, (images, channels, height / factor, width / factor). */
   latents: Float32Array;
   timings: Timings;
-  /** What the pictures were drawn with, defaults filled in. */
+  /** The options that the pictures were drawn with, defaults filled in. */
   settings: Settings;
 }
 
-/** What must not grow from one picture to the next. */
+/** What the pipeline holds; none of it grows from one picture to the next. */
 export interface Usage {
-  /** Bytes in GPU buffers that TVM allocated. */
+  /** Bytes in GPU buffers now. */
   gpuBytes: number;
-  /** The most that there ever were. */
+  /** The most bytes in GPU buffers at any time. */
   peakGpuBytes: number;
   /** GPU buffers that TVM allocated. */
   gpuBuffers: number;
   /** Compute pipelines that are compiled. */
   pipelines: number;
-  /** JavaScript functions that WebAssembly holds. */
+  /** JavaScript functions that WebAssembly refers to. */
   callbacks: number;
   /** Bytes of WebAssembly memory. */
   wasmBytes: number;
 }
 
-/** How long compiled functions take, and what the GPU does at most. */
-export interface BenchReport {
-  ceilings: Roofline;
-  stages: StageTimes[];
-}
-
-/** How long a compiled function takes. */
-export interface StageTimes {
-  stage: string;
-  /** Of one call among others, the next recorded while the GPU computes this one. */
-  milliseconds: number;
-  /** What recording a call's commands takes. */
-  host: number;
-  /** Of one call by the GPU alone, all its commands recorded before; null if not known. */
-  busy: number | null;
-  /** By the GPU's own clock; none if the device has no timestamps. */
-  kernels: KernelTime[];
-}
-
-/** What a self-test found of one stage. */
+/** What the self-test found of one stage. */
 export interface StageReport {
   /** Name of the compiled function. */
   stage: string;
-  /** The largest relative error of its results; not finite if they are not. */
+  /** The largest relative error of its outputs; infinite if one of them is not finite. */
   error: number;
-  /** The most that it may be. */
+  /** The largest relative error that is accepted. */
   limit: number;
   /** Whether a second call gave the same bits. */
   repeats: boolean;
-  /** Of the second call, results read back. */
+  /** Time of the second call, its outputs read back. */
   milliseconds: number;
+  /** Whether the error is within the limit and the call repeats. */
   good: boolean;
 }

@@ -1,6 +1,6 @@
 /** The canvas, finished pictures, and what they took. */
 
-import type { Generated, StableDiffusionPipeline } from "../api/client";
+import type { Generated, StableDiffusionPipeline } from "../index";
 import { bytes, element, gpuName, row } from "./dom";
 import { pictureFile } from "./png_files";
 

@@ -1,7 +1,7 @@
 /** The page: a form around the pipeline. */
 
-import type { ListedModel, Preflight } from "../api/client";
-import { chooseVariant, compiledSizes, preflight, StableDiffusionPipeline } from "../api/client";
+import type { ListedModel, Preflight } from "../index";
+import { chooseVariant, compiledSizes, preflight, StableDiffusionPipeline } from "../index";
 import { bytes, element, field, fill } from "./dom";
 import { addPictures, show, showFigures } from "./gallery";
 import { offeredModels } from "./model_list";

@@ -1,7 +1,7 @@
 /** The bundle's models, and which of them the address asks for. */
 
-import type { ListedModel } from "../api/client";
-import { listModels } from "../api/client";
+import type { ListedModel } from "../index";
+import { listModels } from "../index";
 
 /** List the models, and the one that `?model=` names, or the first. */
 export async function offeredModels(): Promise<{ models: ListedModel[]; wanted: ListedModel }> {

@@ -1,7 +1,7 @@
 /** Pictures as files that carry their settings. */
 
-import type { Settings } from "../api/client";
-import { formatSettings, parseSettings, readText, writeText } from "../api/client";
+import type { Settings } from "../index";
+import { formatSettings, parseSettings, readText, writeText } from "../index";
 
 /** A canvas as a PNG file with the settings in it. */
 export async function pictureFile(

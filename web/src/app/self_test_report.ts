@@ -1,7 +1,7 @@
 /** A self-test in words: the verdict, and a report to paste into an issue. */
 
-import type { Manifest, StageReport } from "../api/client";
-import { FetchError, IntegrityError, UnsupportedError, WsdError } from "../api/client";
+import type { Manifest, StageReport } from "../index";
+import { FetchError, IntegrityError, UnsupportedError, WsdError } from "../index";
 import { gpuName } from "./dom";
 
 /** What a self-test found. */

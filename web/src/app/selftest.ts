@@ -1,6 +1,6 @@
 /** The self-test page: one button, a table and a report. */
 
-import { preflight, selfTestProblem, StableDiffusionPipeline } from "../api/client";
+import { preflight, selfTestProblem, StableDiffusionPipeline } from "../index";
 import { element, fill, row } from "./dom";
 import { offeredModels } from "./model_list";
 import type { Found } from "./self_test_report";

@@ -1,7 +1,7 @@
 /** What is going on: a bar, a sentence, errors and notices. */
 
-import type { ProgressEvent } from "../api/client";
-import { AbortError, WsdError } from "../api/client";
+import type { ProgressEvent } from "../index";
+import { AbortError, WsdError } from "../index";
 import { bytes, element } from "./dom";
 
 const STAGES: Record<ProgressEvent["stage"], string> = {

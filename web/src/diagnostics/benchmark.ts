@@ -1,38 +1,69 @@
-/** How long each stage takes, and each of its kernels, beside what the GPU does at most. */
+/** Times of each stage and of each of its kernels, beside the GPU's roofline. */
 
-import type { BenchReport, StageTimes } from "../api/types";
-import { hasBuffersFor } from "../gpu/buffer_limits";
-import type { StageAccess } from "../gpu/buffer_limits";
-import type { EntryPoint, Size } from "../bundle/manifest";
 import { valueCount } from "../bundle/manifest";
+import type { EntryPoint, Size } from "../bundle/manifest";
+import { hasBuffersFor } from "../gpu/buffer_limits";
 import type { Model, NamedTensors } from "../gpu/model";
+import { GENERATED } from "../gpu/tvm/pipelines";
+import type { Stages } from "../pipeline";
 import { MersenneTwister, randn } from "../pipeline/torch_rng";
+import { profileKernels, timeOnGpu } from "./gpu_profiler";
+import type { KernelTime } from "./gpu_profiler";
+import { measureRoofline } from "./roofline";
+import type { Roofline } from "./roofline";
+
+/** Roles of the functions that are measured, in the order in which a picture needs them. */
+const MEASURED = [
+  "text_encoder",
+  "denoiser",
+  "guided_denoiser",
+  "vae_decoder",
+  "image_to_rgba",
+] as const;
 
 /** What is measured. */
-export interface BenchOptions {
+export interface BenchmarkOptions {
   size: Size;
   /** Calls that are timed, after one that is not. */
   repeats: number;
 }
 
-/** Time the functions that draw a picture of a size, one after another. */
-export async function runBench(
-  model: Model,
-  access: StageAccess,
-  options: BenchOptions,
-): Promise<BenchReport> {
-  const roles = ["text_encoder", "denoiser", "guided_denoiser", "vae_decoder", "image_to_rgba"] as const;
-  const entries = roles
-    .flatMap((role) => model.entries(role))
+/** Times of the functions that draw a picture of one size. */
+export interface BenchmarkReport {
+  roofline: Roofline;
+  stages: StageTimes[];
+}
+
+/** Times of one compiled function. */
+export interface StageTimes {
+  /** Name of the function. */
+  stage: string;
+  /** Median time of a call among others: the next is recorded while the GPU computes this one. */
+  milliseconds: number;
+  /** Median time of recording a call's commands. */
+  recordMilliseconds: number;
+  /** GPU time of one call, submitted as a whole; null if it cannot be measured. */
+  gpuMilliseconds: number | null;
+  /** By the GPU's own clock; empty if the device has no timestamps. */
+  kernels: (KernelTime & { variant: string })[];
+}
+
+/** Measure the roofline, then each function that draws a picture of a size. */
+export async function runBenchmark(
+  { model, bring }: Stages,
+  options: BenchmarkOptions,
+): Promise<BenchmarkReport> {
+  const entries = MEASURED.flatMap((role) => model.entries(role))
     .filter(({ size }) => size === null || String(size) === String(options.size))
-    .filter((entry) => hasBuffersFor(entry, access.limits));
-  const ceilings = await model.runtime.ceilings();
+    .filter((entry) => hasBuffersFor(entry, model.limits));
+  await model.runtime.sync();
+  const roofline = await measureRoofline(model.runtime.context.device);
   const stages: StageTimes[] = [];
   for (const entry of entries) {
-    await access.bring(entry);
+    await bring(entry);
     stages.push(await timeStage(model, entry, options.repeats));
   }
-  return { ceilings, stages };
+  return { roofline, stages };
 }
 
 async function timeStage(model: Model, entry: EntryPoint, repeats: number): Promise<StageTimes> {
@@ -47,10 +78,11 @@ async function timeStage(model: Model, entry: EntryPoint, repeats: number): Prom
   try {
     call();
     await runtime.sync();
-    const [hosts, clocks]: [number[], number[]] = [[], []];
+    const [records, calls]: [number[], number[]] = [[], []];
     let before: Promise<void> | undefined;
     let ended = 0;
-    // As the denoising loop does; what counts begins with the GPU at work.
+    // As in the denoising loop, one call is recorded while the GPU computes the one before. The
+    // first two calls are not counted: they begin with an idle GPU.
     for (let turn = 0; turn < repeats + 2; turn++) {
       const began = performance.now();
       call();
@@ -59,23 +91,33 @@ async function timeStage(model: Model, entry: EntryPoint, repeats: number): Prom
       await before;
       const now = performance.now();
       if (turn > 1) {
-        hosts.push(recorded);
-        clocks.push(now - ended);
+        records.push(recorded);
+        calls.push(now - ended);
       }
       ended = now;
       before = done;
     }
     await before;
-    const busy = await runtime.timeSpan(call);
-    // On its own: so many timestamps cost time.
-    const kernels = await runtime.profile(call);
-    return { stage: entry.name, milliseconds: median(clocks), host: median(hosts), busy, kernels };
+    const gpuMilliseconds = await timeOnGpu(runtime, call);
+    // Kernels are timed in a call of their own, because their timestamps take time.
+    const kernels = await profileKernels(runtime, call);
+    const { variants } = runtime.pipelines;
+    return {
+      stage: entry.name,
+      milliseconds: median(calls),
+      recordMilliseconds: median(records),
+      gpuMilliseconds,
+      kernels: kernels.map((time) => ({
+        ...time,
+        variant: variants.get(time.kernel) ?? GENERATED,
+      })),
+    };
   } finally {
     for (const tensor of Object.values(inputs)) tensor.dispose();
   }
 }
 
-/** The middle of some numbers: a pause of the machine's own is not the model's. */
+/** The median, so that one pause of the machine does not count. */
 function median(numbers: number[]): number {
   return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
 }

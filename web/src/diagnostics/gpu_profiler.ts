@@ -1,21 +1,59 @@
-/** How long each kernel takes, by the GPU's own clock. */
+/** Times of kernels and of whole calls, by the GPU's own clock (WebGPU's timestamp queries). */
 
-/** One kernel's share. */
+import type { Runtime } from "../gpu/tvm/runtime";
+
+/** What one kernel took in a call. */
 export interface KernelTime {
   kernel: string;
   /** How often it was called. */
   calls: number;
-  /** Passes that its calls recorded. */
+  /** Compute passes that its calls recorded. */
   dispatches: number;
+  /** GPU time of all of them. */
   milliseconds: number;
 }
 
-/** Passes that one query set can time. */
+/** Compute passes that one query set can time: WebGPU allows 4096 timestamps in a set. */
 const PASSES = 2048;
 
+/**
+ * Time every kernel that `work` runs.
+ *
+ * @returns nothing on a device without timestamps.
+ */
+export async function profileKernels(runtime: Runtime, work: () => void): Promise<KernelTime[]> {
+  const { device } = runtime.context;
+  if (!device.features.has("timestamp-query")) return [];
+  await runtime.sync();
+  const profiler = new PassProfiler(device);
+  runtime.pipelines.onKernel = (name) => profiler.begin(name);
+  try {
+    work();
+    await runtime.sync();
+    return await profiler.stop();
+  } finally {
+    runtime.pipelines.onKernel = undefined;
+  }
+}
+
+/**
+ * Measure the GPU time, in milliseconds, of what `work` records, all of it submitted at once.
+ *
+ * @returns null on a device without timestamps, and where it cannot be one submission.
+ */
+export async function timeOnGpu(runtime: Runtime, work: () => void): Promise<number | null> {
+  const { context } = runtime;
+  if (!context.collectsCommands || !context.device.features.has("timestamp-query")) return null;
+  await runtime.sync();
+  const span = new TimestampSpan(context.device);
+  const whole = context.recordAsOne((encoder) => span.mark(encoder), work);
+  await runtime.sync();
+  return whole ? span.read() : null;
+}
+
 /** Adds timestamps to every compute pass of a device while it is on. */
-export class PassProfiler {
-  /** Whose passes are being recorded. */
+class PassProfiler {
+  /** Name of the kernel whose passes are being recorded. */
   private kernel = "";
   private readonly calls = new Map<string, number>();
   private readonly kernels: string[] = [];
@@ -27,13 +65,13 @@ export class PassProfiler {
     device.createCommandEncoder = (descriptor) => this.watched(this.original(descriptor));
   }
 
-  /** What is recorded from now on is this kernel's. */
+  /** Count the passes that are recorded from now on as this kernel's. */
   begin(kernel: string): void {
     this.kernel = kernel;
     this.calls.set(kernel, (this.calls.get(kernel) ?? 0) + 1);
   }
 
-  /** Stop, wait for the GPU, and tell what every kernel took. */
+  /** Stop, wait for the GPU, and return what every kernel took. */
   async stop(): Promise<KernelTime[]> {
     this.device.createCommandEncoder = this.original;
     const read = await Promise.all(this.sets.map((set) => readStamps(this.device, set)));
@@ -68,8 +106,8 @@ export class PassProfiler {
   }
 }
 
-/** The GPU's clock at the beginning of some commands and at their end. */
-export class TimestampSpan {
+/** Two readings of the GPU's clock, one before some commands and one after them. */
+class TimestampSpan {
   private readonly set: GPUQuerySet;
   private marks = 0;
 
@@ -77,20 +115,20 @@ export class TimestampSpan {
     this.set = device.createQuerySet({ type: "timestamp", count: 2 });
   }
 
-  /** Note the time once the GPU comes to this command: first the beginning, then the end. */
+  /** Record a reading: the first call reads the beginning, the second the end. */
   mark(encoder: GPUCommandEncoder): void {
     const timestampWrites = { querySet: this.set, beginningOfPassWriteIndex: this.marks++ };
     encoder.beginComputePass({ timestampWrites }).end();
   }
 
-  /** Milliseconds between the marks. */
+  /** Return the milliseconds between the two readings. */
   async read(): Promise<number> {
     const [begin, end] = await readStamps(this.device, this.set);
     return Number(end! - begin!) / 1e6;
   }
 }
 
-/** Read a query set's nanoseconds, and destroy it. */
+/** Read a query set's timestamps, in nanoseconds, and destroy it. */
 async function readStamps(device: GPUDevice, set: GPUQuerySet): Promise<bigint[]> {
   const size = 8 * set.count;
   const resolved = device.createBuffer({

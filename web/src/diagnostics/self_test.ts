@@ -1,17 +1,17 @@
 /**
- * Each stage on fixed inputs, against what PyTorch gave (wsd/bundle/self_test.py): tells a GPU or
- * driver that computes wrongly from files that are wrong.
+ * Runs each stage on fixed inputs and compares its outputs with PyTorch's
+ * (wsd/bundle/self_test.py). So a GPU or driver that computes wrongly is told from wrong files.
  */
 
 import type { StageReport } from "../api/types";
 import { throwIfAborted } from "../api/errors";
 import type { BundleFiles } from "../bundle/bundle_files";
 import { hasBuffersFor } from "../gpu/buffer_limits";
-import type { StageAccess } from "../gpu/buffer_limits";
 import type { EntryPoint } from "../bundle/manifest";
 import { selfTestProblem, valueCount } from "../bundle/manifest";
 import type { Model } from "../gpu/model";
 import type { OnProgress } from "../api/progress";
+import type { Stages } from "../pipeline";
 import { MersenneTwister, randn } from "../pipeline/torch_rng";
 
 /** What is kept of one result. */
@@ -37,23 +37,22 @@ const LIMITS: Record<string, number> = { f32: 1e-3, f16: 1e-2, w8a16: 1e-1 };
  * Run the stages that the GPU has buffers for, one after another.
  *
  * @throws OptionError if the bundle has no expected values.
+ * @throws AbortError if the signal is aborted.
  */
 export async function runSelfTest(
-  model: Model,
-  files: BundleFiles,
-  access: StageAccess,
+  { model, files, bring }: Stages,
   report: OnProgress,
   signal?: AbortSignal,
 ): Promise<StageReport[]> {
   const known = await readStages(model, files, signal);
   const stages = known
     .map((stage) => ({ stage, entry: findEntry(model, stage) }))
-    .filter(({ entry }) => hasBuffersFor(entry, access.limits));
+    .filter(({ entry }) => hasBuffersFor(entry, model.limits));
   const reports: StageReport[] = [];
   for (const { stage, entry } of stages) {
     throwIfAborted(signal);
     report({ stage: "self-test", loaded: reports.length, total: stages.length });
-    await access.bring(entry);
+    await bring(entry);
     reports.push(await runStage(model, entry, stage));
   }
   report({ stage: "self-test", loaded: stages.length, total: stages.length });
@@ -109,9 +108,10 @@ function makeInputs(
 }
 
 /**
- * How far a result is from what was expected, relative to its size: by its samples, and
- * by the loudness of each block, since a fault may sit between samples. NaN becomes
- * infinite, so that it is never under a limit.
+ * Compute the relative error of an output, from its samples and from the root mean square of
+ * each block, because a fault may lie between two samples.
+ *
+ * @returns infinity in place of NaN, so that it exceeds every limit.
  */
 export function deviation(found: Float32Array, expected: ExpectedOutput): number {
   const samples = expected.samples.map((_, index) => found[index * expected.stride]!);

@@ -1,23 +1,16 @@
-/** Which of a model's functions a GPU has buffers for. */
+/** Which of a model's functions, and so which picture sizes, a GPU has buffers for. */
 
 import { UnsupportedError } from "../api/errors";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
 import { compiledSizes, findEntryPoint } from "../bundle/manifest";
 
-/** Of an adapter or a device. */
+/** Limits of an adapter or a device, in bytes. */
 export type BufferLimits = Pick<
   GPUSupportedLimits,
   "maxBufferSize" | "maxStorageBufferBindingSize"
 >;
 
-/** What running functions one by one takes. */
-export interface StageAccess {
-  limits: BufferLimits;
-  /** Bring a component's parameters and a function's pipelines to the GPU. */
-  bring: (entry: EntryPoint) => Promise<void>;
-}
-
-/** Whether a function can be called for pictures of this size. */
+/** Whether the GPU has buffers for the function that plays a role at a picture size. */
 export function fits(manifest: Manifest, role: Role, size: Size, limits: BufferLimits): boolean {
   return hasBuffersFor(findEntryPoint(manifest, role, size), limits);
 }
@@ -37,15 +30,15 @@ export function hasBuffersFor(entry: EntryPoint, limits: BufferLimits): boolean 
   return entry.largest_buffer_bytes <= largest(limits);
 }
 
-/** Whether a tile is no larger than a picture, and not the picture itself. */
+/** Whether a picture can be decoded in tiles: it is larger than a tile in one direction at least. */
 export function canTile(manifest: Manifest, size: Size): boolean {
   const tile = findEntryPoint(manifest, "vae_decoder_tile", size).outputs[0]!.shape;
   const [width, height] = [tile[3]!, tile[2]!];
-  const larger = size[0] !== width || size[1] !== height;
-  return larger && size[0] >= width && size[1] >= height;
+  const isTile = size[0] === width && size[1] === height;
+  return !isTile && size[0] >= width && size[1] >= height;
 }
 
-/** The sizes of pictures that can be drawn, decoded whole or in tiles. */
+/** The picture sizes that the GPU has buffers for, decoded whole or in tiles. */
 export function drawableSizes(manifest: Manifest, limits: BufferLimits): Size[] {
   return compiledSizes(manifest).filter((size) => isDrawable(manifest, size, limits));
 }
@@ -58,7 +51,7 @@ function isDrawable(manifest: Manifest, size: Size, limits: BufferLimits): boole
   );
 }
 
-/** Why a size cannot be drawn, if it cannot. */
+/** Why the GPU cannot draw a size; undefined if it can. */
 export function sizeProblem(
   manifest: Manifest,
   size: Size,

@@ -1,15 +1,15 @@
-/** Getting a WebGPU device that a model fits on, or saying why not. */
+/** Requests a WebGPU device that a model can run on, or says why there is none. */
 
 import { UnsupportedError } from "../api/errors";
 import type { Abilities } from "./kernel_variants";
 
-/** What a manifest asks of the device. */
+/** What a manifest requires of the device. */
 export interface Requirements {
   features: string[];
   limits: Record<string, number>;
 }
 
-/** What is worth asking for when it is there: fewer, larger bindings. */
+/** Limits that are raised to the adapter's, because kernels can use more than the default. */
 const WANTED_LIMITS = [
   "maxBufferSize",
   "maxStorageBufferBindingSize",
@@ -19,7 +19,7 @@ const WANTED_LIMITS = [
   "maxComputeWorkgroupStorageSize",
 ] as const;
 
-/** What kernels make use of where it is there. */
+/** Features that are requested where the adapter has them. */
 const WANTED_FEATURES = [
   "shader-f16",
   "subgroups",
@@ -34,10 +34,14 @@ export interface Gpu {
   abilities: Abilities;
 }
 
-/** Request a device that meets the requirements. */
+/**
+ * Request a device that meets the requirements.
+ *
+ * @throws UnsupportedError if there is no adapter, or the adapter lacks something.
+ */
 export async function requestGpu(requirements: Requirements): Promise<Gpu> {
   const adapter = await findAdapter();
-  const [problem] = shortcomings(adapter, requirements);
+  const [problem] = findShortcomings(adapter, requirements);
   if (problem !== undefined) throw problem;
   const limits = Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]]));
   const features = WANTED_FEATURES.filter((name) => adapter.features.has(name));
@@ -49,15 +53,19 @@ export async function requestGpu(requirements: Requirements): Promise<Gpu> {
   return { device, adapter: describeAdapter(adapter), abilities };
 }
 
-/** What an adapter says of its GPU. */
+/** Vendor, architecture and description of an adapter's GPU; empty where the browser hides them. */
 export function describeAdapter(adapter: GPUAdapter): Gpu["adapter"] {
   const { vendor, architecture, description } = adapter.info;
   return { vendor, architecture, description };
 }
 
-/** The best adapter, or an UnsupportedError that says why there is none. */
+/**
+ * Request the adapter of the fastest GPU.
+ *
+ * @throws UnsupportedError if there is none; it says why.
+ */
 export async function findAdapter(): Promise<GPUAdapter> {
-  // navigator.gpu is typed as always there; older browsers disagree.
+  // The type says that navigator.gpu always exists, but older browsers do not have it.
   const gpu = navigator.gpu as GPU | undefined;
   if (gpu === undefined) {
     throw new UnsupportedError(
@@ -77,8 +85,8 @@ export async function findAdapter(): Promise<GPUAdapter> {
   return adapter;
 }
 
-/** What of the requirements an adapter lacks. */
-export function shortcomings(adapter: GPUAdapter, requirements: Requirements): UnsupportedError[] {
+/** Find what an adapter lacks of the requirements, each as an error with a hint. */
+export function findShortcomings(adapter: GPUAdapter, requirements: Requirements): UnsupportedError[] {
   const lacking = requirements.features
     .filter((feature) => !adapter.features.has(feature))
     .map(

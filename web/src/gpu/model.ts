@@ -1,20 +1,85 @@
-/** A loaded model: its functions, called with its parameters. */
+/** A model on the GPU: its compiled functions, called with its parameters. */
 
-import type { ResidentComponents } from "./residency";
+import { throwIfAborted } from "../api/errors";
+import { countProgress } from "../api/progress";
+import type { OnProgress } from "../api/progress";
+import type { LoadOptions } from "../api/types";
+import type { BundleFiles } from "../bundle/bundle_files";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
 import { findEntryPoint } from "../bundle/manifest";
-import type { Runtime, Tensor } from "./tvm/runtime";
+import type { BufferLimits } from "./buffer_limits";
+import { requestGpu } from "./device";
+import { KernelLauncher } from "./kernel_launcher";
+import type { KernelTable } from "./kernel_table";
+import { readKernelTable } from "./kernel_table";
+import { parseKernelChoice } from "./kernel_variants";
+import { ResidentComponents } from "./residency";
+import { Runtime } from "./tvm/runtime";
+import type { Tensor } from "./tvm/runtime";
 
 /** Tensors by the names that the manifest gives inputs and outputs. */
 export type NamedTensors = Record<string, Tensor>;
 
+/** What a model is loaded from. */
+export interface ModelSource {
+  manifest: Manifest;
+  files: BundleFiles;
+  options: LoadOptions;
+}
+
+const ignore = (): void => undefined;
+
 export class Model {
-  constructor(
+  private constructor(
     readonly manifest: Manifest,
     readonly runtime: Runtime,
     readonly components: ResidentComponents,
+    /** Vendor, architecture and description of the GPU. */
+    readonly adapter: Record<string, string>,
+    /** The device's limits. */
+    readonly limits: BufferLimits,
   ) {}
 
+  /**
+   * Request a GPU and start the compiled library on it. Parameters and pipelines follow when
+   * they are needed, see {@link ResidentComponents.need} and {@link Runtime.prepare}.
+   *
+   * @throws OptionError if the option `kernels` names no variant.
+   * @throws UnsupportedError if the GPU lacks something that the model needs.
+   * @throws FetchError or IntegrityError if a file cannot be had.
+   * @throws AbortError if the signal is aborted.
+   */
+  static async load(
+    { manifest, files, options }: ModelSource,
+    report: OnProgress,
+    signal?: AbortSignal,
+  ): Promise<Model> {
+    const choice = parseKernelChoice(options.kernels, options.onNotice);
+    const { device, adapter, abilities } = await requestGpu(manifest.requires);
+    const { library } = manifest;
+    const wasm = await files.get(
+      library,
+      countProgress(report, "library", library.bytes, library.file),
+      signal,
+    );
+    const table = await fetchKernels(manifest, files, signal);
+    throwIfAborted(signal);
+    const runtime = await Runtime.create(
+      wasm,
+      device,
+      manifest.entry_points,
+      table && ((context) => new KernelLauncher(context, table, abilities, choice)),
+    );
+    const offload = options.offload ?? false;
+    const components = new ResidentComponents(runtime, manifest, files, offload);
+    return new Model(manifest, runtime, components, adapter, device.limits);
+  }
+
+  /**
+   * The function that plays a role at a picture size.
+   *
+   * @throws OptionError if the model was not compiled for the size.
+   */
   entry(role: Role, size: Size = this.manifest.defaults.size): EntryPoint {
     return findEntryPoint(this.manifest, role, size);
   }
@@ -24,14 +89,16 @@ export class Model {
     return this.manifest.entry_points.filter((entry) => entry.role === role);
   }
 
-  /** Shape of the latents of one picture: (1, channels, height, width). */
+  /** Shape of the latents of one picture: (1, channels, height / factor, width / factor). */
   latentShape(size: Size): [number, number, number, number] {
     return this.entry("denoiser", size).inputs[0]!.shape as [number, number, number, number];
   }
 
   /**
-   * Call a function with inputs by name, and its component's parameters if it has any.
-   * Inputs that it does not take are left out. Call within a scope.
+   * Call a function with inputs by name, and with its component's parameters if it has any.
+   * Inputs that the function does not take are left out. Call within a scope.
+   *
+   * @returns its outputs by name.
    */
   call(entry: EntryPoint, inputs: NamedTensors): NamedTensors {
     const tensors = entry.inputs.map(({ name }) => {
@@ -44,7 +111,12 @@ export class Model {
     return Object.fromEntries(entry.outputs.map(({ name }, index) => [name, results[index]!]));
   }
 
-  /** Add scaled latents on the GPU; unused terms repeat the first with weight 0. */
+  /**
+   * Compute a linear combination of latents on the GPU. Call within a scope.
+   *
+   * @param terms latents and their weights; the compiled kernel takes a fixed number of terms,
+   *   and those that are not given repeat the first with weight 0.
+   */
   combine(size: Size, terms: [Tensor, number][]): Tensor {
     const entry = this.entry("linear_combination", size);
     const slots = entry.inputs.length - 1;
@@ -54,7 +126,7 @@ export class Model {
     return this.runtime.call(entry, ...tensors, this.runtime.tensor(coefficients, [slots]))[0]!;
   }
 
-  /** Call a function on values, by name, and read back what it gives. */
+  /** Call a function with values by name, and read its outputs back. */
   async run(
     entry: EntryPoint,
     inputs: Record<string, Float32Array | Int32Array>,
@@ -69,7 +141,7 @@ export class Model {
     return this.readAll(outputs);
   }
 
-  /** Read tensors back, by name, and dispose of them. */
+  /** Read tensors back by name, and dispose of them. */
   async readAll(tensors: NamedTensors): Promise<Record<string, Float32Array>> {
     const read: Record<string, Float32Array> = {};
     for (const [name, tensor] of Object.entries(tensors)) {
@@ -78,7 +150,10 @@ export class Model {
     return read;
   }
 
-  /** Run `work` and keep the tensors it returns, and no others; the caller disposes of them. */
+  /**
+   * Run `work` in a scope and keep the tensors that it returns, and no others; the caller
+   * disposes of them.
+   */
   kept(work: () => NamedTensors): NamedTensors {
     const found: NamedTensors = {};
     this.runtime.scope(() => {
@@ -98,8 +173,18 @@ export class Model {
   }
 
   dispose(): void {
-    // Of a lost device, nothing is left to give back.
+    // A lost device has already freed its buffers.
     if (this.runtime.failure === undefined) this.components.dispose();
     this.runtime.dispose();
   }
+}
+
+async function fetchKernels(
+  manifest: Manifest,
+  files: BundleFiles,
+  signal?: AbortSignal,
+): Promise<KernelTable | undefined> {
+  if (manifest.kernels === undefined) return undefined;
+  const bytes = await files.get(manifest.kernels, ignore, signal);
+  return readKernelTable(new TextDecoder().decode(bytes));
 }

@@ -1,4 +1,4 @@
-/** A component: parameters on the GPU and the functions that read them. */
+/** Loads a component's parameters from its shards onto the GPU. */
 
 import type { OnBytes } from "../bundle/download";
 import type { BundleFiles } from "../bundle/bundle_files";
@@ -6,14 +6,18 @@ import type { ComponentEntry, ParameterRecord } from "../bundle/manifest";
 import { mapInOrder } from "../util/concurrency";
 import type { Parameters, Runtime, Tensor } from "./tvm/runtime";
 
-/** Shards that are on their way at once. */
+/** Shards that are downloaded at the same time. */
 const PARALLEL = 4;
 
 /**
  * Fetch a component's shards, check them, and upload its parameters.
  *
- * Each tensor goes to the GPU as soon as its last byte is there, so that no more
- * than a few shards and one tensor are in memory at a time.
+ * Each tensor is uploaded as soon as its last byte has arrived, so that no more than a few
+ * shards and one tensor are in memory at a time.
+ *
+ * @param onBytes called with the bytes that have arrived since the last call.
+ * @returns the parameters in the order of the component's records; the caller disposes of them.
+ * @throws FetchError, IntegrityError or AbortError if a shard does not arrive.
  */
 export async function loadParameters(
   runtime: Runtime,
@@ -24,7 +28,7 @@ export async function loadParameters(
 ): Promise<Parameters> {
   const tensors: Tensor[] = [];
   let pending = new Uint8Array(0);
-  let offset = 0; // of the first pending byte in the component's stream
+  let offset = 0; // position of the first pending byte in the component's stream of bytes
   try {
     const shards = mapInOrder(component.shards, PARALLEL, (shard) =>
       files.get(shard, onBytes, signal),
@@ -47,11 +51,11 @@ export async function loadParameters(
     }
     return runtime.scope(() => runtime.bundle(tensors));
   } finally {
-    for (const tensor of tensors) tensor.dispose(); // the bundle holds them now
+    for (const tensor of tensors) tensor.dispose(); // the bundled tuple keeps its own references
   }
 }
 
-/** Packed parameters are words to the compiled functions. */
+/** Upload a parameter; compiled functions read all but float32 as 32-bit words. */
 function upload(runtime: Runtime, { shape, dtype }: ParameterRecord, bytes: Uint8Array): Tensor {
   return dtype === "float32"
     ? runtime.upload(bytes, shape, dtype)

@@ -1,4 +1,4 @@
-/** Which components have their parameters on the GPU, and which are evicted when. */
+/** Which components have their parameters on the GPU, and when they are evicted. */
 
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { Manifest, Role } from "../bundle/manifest";
@@ -9,12 +9,12 @@ import { loadParameters } from "./parameters";
 
 export class ResidentComponents {
   private readonly resident = new Map<string, Parameters>();
-  /** The stage that worked last. */
+  /** The role that was needed last. */
   private stage: Role | undefined;
 
   /**
-   * @param files where parameters come from.
-   * @param offload whether only the components of one stage stay on the GPU at a time.
+   * @param files where parameters are fetched from.
+   * @param offload whether only the components of one role stay on the GPU at a time.
    */
   constructor(
     private readonly runtime: Runtime,
@@ -24,8 +24,8 @@ export class ResidentComponents {
   ) {}
 
   /**
-   * Bring the components that play a role to the GPU. What the last stage worked in makes
-   * room first, and with offload all other components do too.
+   * Load the components that play a role. Before that, the workspace of another role is freed,
+   * and with `offload` all other components are evicted.
    */
   async need(role: Role, report: OnProgress, signal?: AbortSignal): Promise<void> {
     const wanted = this.playing(role);
@@ -35,12 +35,12 @@ export class ResidentComponents {
     await this.load(wanted, report, signal);
   }
 
-  /** Bring every component to the GPU. */
+  /** Load every component. */
   async needAll(report: OnProgress, signal?: AbortSignal): Promise<void> {
     await this.load(Object.keys(this.manifest.components), report, signal);
   }
 
-  /** A component's parameters, which must have been brought. */
+  /** A component's parameters; it must be loaded. */
   parameters(name: string): Parameters {
     const found = this.resident.get(name);
     if (found === undefined) throw new Error(`component ${name} is not on the GPU`);

@@ -1,35 +1,37 @@
-/** The denoising loop: predictions and scheduler, all on the GPU. */
+/** The denoising loop: the denoiser's predictions and the scheduler's steps, all on the GPU. */
 
 import { throwIfAborted } from "../api/errors";
+import type { OnProgress, ProgressEvent } from "../api/progress";
 import type { Size } from "../bundle/manifest";
 import { valueCount } from "../bundle/manifest";
 import type { Model, NamedTensors } from "../gpu/model";
-import type { GenerationRequest } from "../api/options";
-import { previewImage } from "./latent_preview";
-import type { NoisePredictor, GuidedText } from "./guidance";
-import type { OnProgress, ProgressEvent } from "../api/progress";
-import { MersenneTwister, randn } from "./torch_rng";
 import type { Tensor } from "../gpu/tvm/runtime";
+import type { GenerationRequest } from "./generation_request";
+import type { GuidedText, NoisePredictor } from "./guidance";
+import { previewImage } from "./latent_preview";
 import type { Run, Step } from "./schedulers";
+import { MersenneTwister, randn } from "./torch_rng";
 
-/** Predictions that a multistep scheduler looks back on. */
+/** How many earlier predictions a multistep scheduler needs at most. */
 const MAX_HISTORY = 3;
 
 interface DenoiseState {
+  /** The current latents. */
   sample: Tensor;
-  /** A sample that a later step starts from again. */
+  /** An earlier sample that a later step starts from again. */
   kept: Tensor | undefined;
-  /** Newest first. */
+  /** What earlier steps remembered, newest first. */
   history: Tensor[];
-  /** What the UNet is given alike on every step. */
-  given: NamedTensors;
+  /** The denoiser's inputs that are the same in every step. */
+  constants: NamedTensors;
 }
 
+/** Dispose of tensors, as far as they exist. */
 export function disposeAll(tensors: (Tensor | undefined)[]): void {
   for (const tensor of tensors) tensor?.dispose();
 }
 
-/** Draws the latents of one run's pictures. */
+/** Denoises the latents of one request's pictures. */
 export class DenoiseLoop {
   private readonly noise: Float32Array[][];
 
@@ -42,7 +44,14 @@ export class DenoiseLoop {
     this.noise = this.drawNoise();
   }
 
-  /** Denoise one picture's latents; the caller disposes of them. */
+  /**
+   * Denoise one picture's latents.
+   *
+   * @param image the picture's index, which decides its noise.
+   * @param onProgress called when the GPU has finished a step.
+   * @returns (1, channels, height / factor, width / factor); the caller disposes of it.
+   * @throws AbortError if the signal is aborted.
+   */
   async denoise(
     image: number,
     texts: GuidedText,
@@ -51,13 +60,13 @@ export class DenoiseLoop {
   ): Promise<Tensor> {
     const { size, previewEvery } = this.options;
     const { steps, initNoiseSigma } = this.run;
-    const draws = this.noise[image]!.values();
-    const draw = (scale: number): Tensor => this.uploadNoise(draws.next().value!, scale);
+    const noises = this.noise[image]!.values();
+    const nextNoise = (scale: number): Tensor => this.uploadNoise(noises.next().value!, scale);
     const state: DenoiseState = {
-      sample: draw(initNoiseSigma),
+      sample: nextNoise(initNoiseSigma),
       kept: undefined,
       history: [],
-      given: this.predictor.given(),
+      constants: this.predictor.makeConstants(),
     };
     let before: Promise<void> | undefined;
     let running = true;
@@ -65,32 +74,32 @@ export class DenoiseLoop {
       for (const [index, step] of steps.entries()) {
         throwIfAborted(signal);
         const model = this.model.runtime.scope(() => this.predict(state, step, texts));
-        const shown = previewEvery > 0 && (index + 1) % previewEvery === 0;
-        const preview = shown ? await this.preview(state.sample, model, step, size) : undefined;
-        const fresh = step.next.noise === undefined ? undefined : draw(1);
+        const previewed = previewEvery > 0 && (index + 1) % previewEvery === 0;
+        const preview = previewed ? await this.preview(state.sample, model, step, size) : undefined;
+        const fresh = step.next.noise === undefined ? undefined : nextNoise(1);
         this.advance(state, step, model, fresh, size);
-        const shownNow = preview === undefined ? {} : { preview };
         const event: ProgressEvent = {
           stage: "denoise",
           loaded: index + 1,
           total: steps.length,
-          ...shownNow,
+          ...(preview === undefined ? {} : { preview }),
         };
         const done = this.model.runtime.sync().then(() => {
-          // A step that the GPU ends after the run was cancelled is not told any more.
+          // The GPU may finish a step after the run was cancelled; that is not reported.
           if (running) onProgress(event);
         });
-        done.catch(() => undefined); // it is awaited below, or something else failed before it
-        // The next step is recorded while the GPU computes this one, and no more than that.
+        // A failure is noticed where `done` is awaited, or another one came before it.
+        done.catch(() => undefined);
+        // One step is recorded while the GPU computes the one before it, and no more than one.
         await before;
         before = done;
       }
       await before;
-      // A copy, so that the finally block can dispose of all that is held.
+      // A copy is returned, so that the finally block can dispose of the whole state.
       return this.model.runtime.scope(() => this.model.combine(size, [[state.sample, 1]]));
     } finally {
       running = false;
-      disposeAll([state.sample, state.kept, ...state.history, ...Object.values(state.given)]);
+      disposeAll([state.sample, state.kept, ...state.history, ...Object.values(state.constants)]);
     }
   }
 
@@ -106,15 +115,15 @@ export class DenoiseLoop {
     return previewImage(this.model.manifest.preview, latents, width, height);
   }
 
-  /** What the UNet predicts of the state's sample. Call within a scope. */
-  private predict({ sample, given }: DenoiseState, step: Step, texts: GuidedText): Tensor {
+  /** Predict the noise of the current latents. Call within a scope. */
+  private predict({ sample, constants }: DenoiseState, step: Step, texts: GuidedText): Tensor {
     const { size } = this.options;
     const input =
       step.inputScale === 1 ? sample : this.model.combine(size, [[sample, step.inputScale]]);
-    return this.predictor.predict(input, step.timestep, given, texts);
+    return this.predictor.predict(input, step.timestep, constants, texts);
   }
 
-  /** Move the state one step on; consumes `model` and `noise`. */
+  /** Compute the next latents; disposes of `model` and `noise`. */
   private advance(
     state: DenoiseState,
     step: Step,
@@ -129,7 +138,7 @@ export class DenoiseLoop {
       [model, next.model],
     ];
     next.history.forEach((weight, age) => {
-      // The first steps have less behind them than they have weights for.
+      // The first steps have fewer predictions behind them than weights.
       const tensor = state.history[age];
       if (tensor !== undefined) terms.push([tensor, weight]);
     });
@@ -156,8 +165,10 @@ export class DenoiseLoop {
   }
 
   /**
-   * All noise of a run, by picture and draw, in the order in which diffusers draws
-   * it from one generator: for all pictures at once, first the start, then each step.
+   * Draw all noise of a run from one generator, in diffusers' order: the initial noise of all
+   * pictures, then each step's noise of all pictures.
+   *
+   * @returns noise by picture, then by draw.
    */
   private drawNoise(): Float32Array[][] {
     const { seed, size, images } = this.options;

@@ -1,18 +1,20 @@
-/** The UNet's prediction with classifier-free guidance, by one call or by two. */
+/** Predicts noise with classifier-free guidance, in one call of the denoiser or in two. */
 
 import type { Size } from "../bundle/manifest";
 import type { Model, NamedTensors } from "../gpu/model";
 import type { Tensor } from "../gpu/tvm/runtime";
 
+/** What the denoiser is conditioned on, with the prompt and without it. */
 export interface GuidedText {
   conditional: NamedTensors;
+  /** Undefined where there is no guidance. */
   unconditional: NamedTensors | undefined;
 }
 
 export class NoisePredictor {
   /**
-   * @param atOnce whether guidance takes one call of both predictions, which is faster than
-   *   two calls, and needs more memory.
+   * @param atOnce whether guidance takes one call for both predictions, which is faster than
+   *   two calls and needs more memory.
    */
   constructor(
     private readonly model: Model,
@@ -21,8 +23,11 @@ export class NoisePredictor {
     private readonly atOnce: boolean,
   ) {}
 
-  /** What the UNet is given alike on every step: SDXL's sizes and crop. The caller disposes. */
-  given(): NamedTensors {
+  /**
+   * Make the inputs that are the same in every step: for SDXL the sizes and the crop. The
+   * caller disposes of them.
+   */
+  makeConstants(): NamedTensors {
     const { inputs } = this.model.entry("denoiser", this.size);
     const spec = inputs.find(({ name }) => name === "time_ids");
     if (spec === undefined) return {};
@@ -33,15 +38,21 @@ export class NoisePredictor {
     return { time_ids: runtime.scope(() => runtime.tensor(ids, spec.shape)) };
   }
 
-  /** Predict a step's noise. Call within a scope. */
+  /**
+   * Predict one step's noise. Call within a scope.
+   *
+   * @param latents (1, channels, height / factor, width / factor), scaled for the denoiser.
+   * @param timestep the training timestep.
+   * @returns a prediction of the same shape.
+   */
   predict(
     latents: Tensor,
     timestep: number,
-    given: NamedTensors,
+    constants: NamedTensors,
     { conditional, unconditional }: GuidedText,
   ): Tensor {
     const { model } = this;
-    const inputs = { latents, timestep: this.scalar(timestep), ...given };
+    const inputs = { latents, timestep: this.makeScalar(timestep), ...constants };
     const predict = (text: NamedTensors): Tensor =>
       model.call(model.entry("denoiser", this.size), { ...inputs, ...text }).noise_prediction!;
     if (unconditional === undefined) return predict(conditional);
@@ -51,20 +62,20 @@ export class NoisePredictor {
       text,
     ]);
     const both = { ...conditional, ...(Object.fromEntries(negative) as NamedTensors) };
-    const guidance_scale = this.scalar(this.guidanceScale);
+    const guidance_scale = this.makeScalar(this.guidanceScale);
     const entry = model.entry("guided_denoiser", this.size);
     return model.call(entry, { ...inputs, ...both, guidance_scale }).noise_prediction!;
   }
 
-  /** Ho and Salimans 2022, eq. 6, in diffusers' parametrisation. */
-  private guide(withText: Tensor, without: Tensor): Tensor {
+  /** Combine two predictions: Ho and Salimans 2022, eq. 6, in diffusers' parametrisation. */
+  private guide(withPrompt: Tensor, withoutPrompt: Tensor): Tensor {
     return this.model.combine(this.size, [
-      [without, 1 - this.guidanceScale],
-      [withText, this.guidanceScale],
+      [withoutPrompt, 1 - this.guidanceScale],
+      [withPrompt, this.guidanceScale],
     ]);
   }
 
-  private scalar(value: number): Tensor {
+  private makeScalar(value: number): Tensor {
     return this.model.runtime.tensor(Float32Array.of(value), [1]);
   }
 }

@@ -1,12 +1,14 @@
-/** A cheap look at latents; wsd/bundle/latent_preview.py fits the map. */
+/** Approximates the picture of latents by a linear map, which wsd/bundle/latent_preview.py fits. */
 
 import type { Manifest } from "../bundle/manifest";
 
 /**
- * Colours of latents.
+ * Compute a preview of latents.
  *
- * @param latents (channels, height, width), predicted clean latents.
- * @returns an image of one pixel a latent pixel.
+ * @param latents the predicted clean latents, (channels, height, width).
+ * @param width of the latents.
+ * @param height of the latents.
+ * @returns an image with one pixel for each latent pixel.
  */
 export function previewImage(
   { weights, bias }: Manifest["preview"],

@@ -1,4 +1,4 @@
-/** Text → what conditions the UNet: one or several text encoders, in the manifest's order. */
+/** Encodes prompts for the denoiser with one or several text encoders, in the manifest's order. */
 
 import type { EntryPoint } from "../bundle/manifest";
 import { valueCount } from "../bundle/manifest";
@@ -6,7 +6,7 @@ import type { Model, NamedTensors } from "../gpu/model";
 import type { Tensor } from "../gpu/tvm/runtime";
 import type { Tokenize } from "./clip_tokenizer";
 
-/** Tokenizers by text encoder. */
+/** The tokenizer of each text encoder. */
 export type Tokenizers = Record<string, Tokenize>;
 
 export class PromptEncoder {
@@ -20,20 +20,25 @@ export class PromptEncoder {
     this.encoders = entries.filter(({ role }) => role === "text_encoder");
   }
 
-  /** Encode a text: `text_embeddings` and, for SDXL, `pooled_text`. Dispose of them. */
+  /**
+   * Encode a text; each encoder also gets what the encoders before it gave.
+   *
+   * @returns the last encoder's outputs, `text_embeddings` and, for SDXL, `pooled_text`; the
+   *   caller disposes of them.
+   */
   encode(text: string): NamedTensors {
     return this.model.kept(() => {
       let found: NamedTensors = {};
       for (const encoder of this.encoders) {
-        found = this.model.call(encoder, { ...found, ...this.read(encoder, text) });
+        found = this.model.call(encoder, { ...found, ...this.tokenize(encoder, text) });
       }
       return found;
     });
   }
 
-  /** What stands for no negative prompt: zeros, or the encoding of the empty text. */
+  /** Return what stands for no negative prompt: zeros, or the encoding of the empty text. */
   encodeNothing(): NamedTensors {
-    if (!this.model.manifest.force_zeros_for_empty_prompt) return this.encode("");
+    if (this.model.manifest.conditioning.empty_negative === "encode") return this.encode("");
     return this.model.kept(() =>
       Object.fromEntries(
         this.encoders.at(-1)!.outputs.map(({ name, shape }) => {
@@ -44,7 +49,7 @@ export class PromptEncoder {
     );
   }
 
-  private read(encoder: EntryPoint, text: string): NamedTensors {
+  private tokenize(encoder: EntryPoint, text: string): NamedTensors {
     const { ids, end } = this.tokenizers[encoder.component!]!(text);
     const shape = [1, ids.length];
     const endOfText = new Float32Array(ids.length);
@@ -56,7 +61,7 @@ export class PromptEncoder {
   }
 }
 
-/** All tensors of texts. */
+/** List the tensors of encoded texts. */
 export function tensorsOf(...texts: (NamedTensors | undefined)[]): Tensor[] {
   return texts.flatMap((text) => Object.values(text ?? {}));
 }

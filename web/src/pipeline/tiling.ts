@@ -1,9 +1,9 @@
-/** Cutting a picture into overlapping tiles, and blending what they became. Pure functions. */
+/** Cuts latents into overlapping tiles, and blends the decoded tiles. Pure functions. */
 
-/** The least share of a tile that its neighbour covers too, as in diffusers' tiled decoding. */
+/** Neighbouring tiles share at least this part of their length, as in diffusers. */
 const OVERLAP = 0.25;
 
-/** Where tiles of one length start, evenly spread, so that they cover an extent. */
+/** Where tiles of one length start so that they cover an extent, evenly spaced. */
 export function tileStarts(extent: number, tile: number): number[] {
   const room = extent - tile;
   const gaps = Math.ceil(room / (tile * (1 - OVERLAP)));
@@ -13,12 +13,15 @@ export function tileStarts(extent: number, tile: number): number[] {
 }
 
 /**
- * Each tile's weight at each of its places along one edge.
+ * Compute each tile's weight at each of its positions along one axis.
  *
- * A tile fades in over what it shares with the one before it and out over what it
- * shares with the next one; the weights at a place sum to 1. It fades as a Hann window
- * does: in a straight line, the first rows of a tile, which are wrong because the
- * decoder sees nothing beyond them, showed as a line of two steps of 255.
+ * A tile fades in over what it shares with the tile before it, and out over what it shares
+ * with the next one; the weights of all tiles at a position sum to 1. They follow a Hann
+ * window: with linear weights the first rows of a tile, which are wrong because the decoder
+ * sees nothing beyond them, were visible as a line two steps of 255 high.
+ *
+ * @param starts positions where the tiles start, ascending.
+ * @param tile length of a tile.
  */
 export function tileWeights(starts: number[], tile: number): Float32Array[] {
   const extent = starts.at(-1)! + tile;
@@ -37,19 +40,19 @@ export function tileWeights(starts: number[], tile: number): Float32Array[] {
   );
 }
 
-/** From 0 at the edge to 1 where nothing is shared any more. */
+/** Weight from 0 at a tile's edge to 1 where the shared part ends. */
 function fade(share: number): number {
   return Math.sin((Math.PI / 2) * Math.min(1, share)) ** 2;
 }
 
-/** Channels of a picture, row by row: (channels, height, width). */
+/** Channels of a picture: float32, (channels, height, width). */
 export interface Planes {
   data: Float32Array;
   height: number;
   width: number;
 }
 
-/** Copy a rectangle out of a picture. */
+/** Copy a rectangle of `rows` by `columns` out of a picture. */
 export function crop(
   { data, height, width }: Planes,
   top: number,
@@ -67,7 +70,7 @@ export function crop(
   return { data: cut, height: rows, width: columns };
 }
 
-/** Add a tile to a picture, weighted by row and by column. */
+/** Add a tile to a picture at a position, weighted by row and by column. */
 export function blend(
   picture: Planes,
   tile: Planes,
@@ -89,13 +92,13 @@ export function blend(
   }
 }
 
-/** A picture of three channels, about -1 to 1, as bytes. */
+/** Convert three channels of values from about -1 to 1 to RGBA bytes. */
 export function toImageData({ data, height, width }: Planes): ImageData {
   const plane = height * width;
   const rgba = new Uint8ClampedArray(4 * plane).fill(255);
   for (let channel = 0; channel < 3; channel++) {
     for (let pixel = 0; pixel < plane; pixel++) {
-      // The array clamps and rounds, as the kernel image_to_rgba does.
+      // The array type clamps and rounds, as the kernel image_to_rgba does.
       rgba[4 * pixel + channel] = (data[channel * plane + pixel]! / 2 + 0.5) * 255;
     }
   }

@@ -1,33 +1,35 @@
-/** Latents → picture: whole, or tile by tile to save memory. */
+/** Decodes latents to a picture: whole, or tile by tile to save memory. */
 
 import { throwIfAborted } from "../api/errors";
-import type { BufferLimits } from "../gpu/buffer_limits";
-import { canTile, fits } from "../gpu/buffer_limits";
 import type { EntryPoint, Size } from "../bundle/manifest";
+import { canTile, fits } from "../gpu/buffer_limits";
 import type { Model } from "../gpu/model";
 import { blend, crop, tileStarts, tileWeights, toImageData } from "./tiling";
 import type { Planes } from "./tiling";
 
 export class VaeDecoder {
   /**
-   * @param tiling whether pictures larger than a tile are decoded in tiles; those that
-   *   the GPU has no buffers for are in any case.
+   * @param tiling whether pictures that are larger than a tile are decoded in tiles; those that
+   *   the GPU has no buffers for always are.
    */
   constructor(
     private readonly model: Model,
     private readonly tiling: boolean,
-    private readonly limits: BufferLimits,
   ) {}
 
   /** The functions that decode a picture of this size. */
   functions(size: Size): EntryPoint[] {
-    if (this.takesTiles(size)) return [this.model.entry("vae_decoder_tile", size)];
+    if (this.usesTiles(size)) return [this.model.entry("vae_decoder_tile", size)];
     return [this.model.entry("vae_decoder", size), this.model.entry("image_to_rgba", size)];
   }
 
-  /** Decode latents (1, channels, height, width) to pixels. */
+  /**
+   * Decode one picture.
+   *
+   * @param latents (1, channels, height / factor, width / factor).
+   */
   async decode(latents: Float32Array, size: Size, signal?: AbortSignal): Promise<ImageData> {
-    if (this.takesTiles(size)) return toImageData(await this.decodeTiles(latents, size, signal));
+    if (this.usesTiles(size)) return toImageData(await this.decodeTiles(latents, size, signal));
     const { runtime } = this.model;
     const [decoder, convert] = this.functions(size);
     const rgba = runtime.scope(() => {
@@ -39,27 +41,23 @@ export class VaeDecoder {
     return new ImageData(bytes, size[0], size[1]);
   }
 
-  /** Decode to channels (1, 3, height, width), about -1 to 1, for tests and tools. */
-  async decodeToFloats(latents: Float32Array, size: Size): Promise<Float32Array> {
-    if (this.takesTiles(size)) return (await this.decodeTiles(latents, size)).data;
-    return this.call(this.model.entry("vae_decoder", size), latents);
-  }
-
   /** Whether pictures of this size are decoded in tiles. */
-  takesTiles(size: Size): boolean {
-    const { manifest } = this.model;
-    const wanted = this.tiling || !fits(manifest, "vae_decoder", size, this.limits);
+  usesTiles(size: Size): boolean {
+    const { manifest, limits } = this.model;
+    const wanted = this.tiling || !fits(manifest, "vae_decoder", size, limits);
     return wanted && canTile(manifest, size);
   }
 
-  private async decodeTiles(
-    latents: Float32Array,
-    size: Size,
-    signal?: AbortSignal,
-  ): Promise<Planes> {
-    const [entry] = this.functions(size);
-    const [, , rows, columns] = entry!.inputs[0]!.shape as [number, number, number, number];
-    const factor = entry!.outputs[0]!.shape[2]! / rows;
+  /**
+   * Decode one picture in tiles and blend them.
+   *
+   * @param latents (1, channels, height / factor, width / factor).
+   * @returns three planes of values from about -1 to 1.
+   */
+  async decodeTiles(latents: Float32Array, size: Size, signal?: AbortSignal): Promise<Planes> {
+    const entry = this.model.entry("vae_decoder_tile", size);
+    const [, , rows, columns] = entry.inputs[0]!.shape as [number, number, number, number];
+    const factor = entry.outputs[0]!.shape[2]! / rows;
     const [width, height] = size;
     const source = { data: latents, height: height / factor, width: width / factor };
     const picture = { data: new Float32Array(3 * height * width), height, width };
@@ -71,21 +69,11 @@ export class VaeDecoder {
       for (const [j, left] of lefts.entries()) {
         throwIfAborted(signal);
         const cut = crop(source, top, left, rows, columns);
-        const data = await this.call(entry!, cut.data);
+        const data = (await this.model.run(entry, { latents: cut.data })).image!;
         const tile = { data, height: rows * factor, width: columns * factor };
         blend(picture, tile, top * factor, left * factor, rowWeights[i]!, columnWeights[j]!);
       }
     }
     return picture;
-  }
-
-  /** Call a decoding function and read its image back. */
-  private async call(entry: EntryPoint, latents: Float32Array): Promise<Float32Array> {
-    const { runtime } = this.model;
-    const image = runtime.scope(() => {
-      const input = runtime.tensor(latents, entry.inputs[0]!.shape);
-      return this.model.call(entry, { latents: input }).image!;
-    });
-    return this.model.readAndDispose(image);
   }
 }

@@ -1,31 +1,33 @@
-/** A pipeline that is built again when the GPU goes away, and smaller where it does not fit. */
+/** Loads a pipeline again when the GPU is lost, and in less memory when the GPU has no room. */
 
-import type { Generated, LoadOptions } from "../api/types";
 import { OutOfMemoryError } from "../api/errors";
 import type { GenerateOptions } from "../api/options";
-import { Pipeline } from "../pipeline/text_to_image";
 import type { OnProgress } from "../api/progress";
+import type { Generated, LoadOptions } from "../api/types";
+import { loadPipeline } from "../pipeline";
+import type { Pipeline } from "../pipeline";
 
 export class RecoveringPipeline {
   private pipeline: Pipeline | undefined;
-  /** Whether the last picture failed for want of memory, or the model's loading did. */
-  private small = false;
+  /** Whether memory ran out before, so that the model is loaded in the least memory. */
+  private savesMemory = false;
 
+  /** @param options how the model is loaded; its signal and progress are given with each call. */
   constructor(
     private readonly manifestUrl: string,
     private readonly options: LoadOptions,
   ) {}
 
-  /** The pipeline, loaded if it is not, or not any more. */
+  /** Return the pipeline; load it unless it is loaded and its GPU works. */
   async ready(onProgress: OnProgress, signal: AbortSignal): Promise<Pipeline> {
     if (this.pipeline?.failure !== undefined) {
       this.options.onNotice?.("The GPU was lost; the model is loaded again.");
       this.dispose();
     }
-    this.pipeline ??= await this.shrinking(() =>
-      Pipeline.load(this.manifestUrl, {
+    this.pipeline ??= await this.retryInLessMemory(() =>
+      loadPipeline(this.manifestUrl, {
         ...this.options,
-        ...(this.small ? { offload: true, tiling: true } : {}),
+        ...(this.savesMemory ? { offload: true, tiling: true } : {}),
         onProgress,
         signal,
       }),
@@ -33,19 +35,20 @@ export class RecoveringPipeline {
     return this.pipeline;
   }
 
-  /** The pipeline that is there; an error before the first is. */
+  /** The loaded pipeline; {@link ready} must have been called. */
   get loaded(): Pipeline {
-    if (this.pipeline === undefined) throw new Error("ready comes first");
+    if (this.pipeline === undefined) throw new Error("the pipeline is not loaded");
     return this.pipeline;
   }
 
+  /** Draw with the pipeline, loaded again if need be; see `Pipeline.generate`. */
   async generate(
     prompt: string,
     options: GenerateOptions,
     onProgress: OnProgress,
     signal: AbortSignal,
   ): Promise<Generated> {
-    return this.shrinking(async () => {
+    return this.retryInLessMemory(async () => {
       const pipeline = await this.ready(onProgress, signal);
       return pipeline.generate(prompt, options, onProgress, signal);
     });
@@ -56,13 +59,13 @@ export class RecoveringPipeline {
     this.pipeline = undefined;
   }
 
-  /** Do work; where memory ran out, once more in the least memory there is. */
-  private async shrinking<Result>(work: () => Promise<Result>): Promise<Result> {
+  /** Do work; if memory runs out, do it once more with offloading and tiles. */
+  private async retryInLessMemory<Result>(work: () => Promise<Result>): Promise<Result> {
     try {
       return await work();
     } catch (error) {
-      if (!(error instanceof OutOfMemoryError) || this.small) throw error;
-      this.small = true;
+      if (!(error instanceof OutOfMemoryError) || this.savesMemory) throw error;
+      this.savesMemory = true;
       this.dispose();
       this.options.onNotice?.(
         "The GPU has no room for the whole model; it is drawn part by part, which takes longer.",

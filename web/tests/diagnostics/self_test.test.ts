@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { stageCells, verdict, writeReport } from "../../src/app/self_test_report";
-import type { StageReport } from "../../src/api/client";
+import type { StageReport } from "../../src/index";
 import { FetchError, IntegrityError, UnsupportedError } from "../../src/api/errors";
 import { deviation } from "../../src/diagnostics/self_test";
 

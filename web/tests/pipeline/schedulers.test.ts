@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import type { SchedulerConfig, SchedulerConstants } from "../../src/bundle/manifest";
+import type { NoiseSchedule, SchedulerConfig } from "../../src/bundle/manifest";
 import type { Run } from "../../src/pipeline/schedulers";
 import { layOutRun } from "../../src/pipeline/schedulers";
 
@@ -19,11 +19,13 @@ const alphas = roots.map((root) => (product *= 1 - root * root));
 const CLEAN = 0.7;
 const START = 1.3;
 
-function constants(
-  algorithm: SchedulerConfig["algorithm"],
+function layOut(
+  algorithm: string,
   more: Partial<SchedulerConfig>,
-  prediction_type: "epsilon" | "v_prediction" = "epsilon",
-): SchedulerConstants {
+  count: number,
+  eta: number,
+  prediction_type: NoiseSchedule["prediction_type"] = "epsilon",
+): Run {
   const config: SchedulerConfig = {
     algorithm,
     title: algorithm,
@@ -36,13 +38,13 @@ function constants(
     timestep_scaling: 10,
     ...more,
   };
-  return {
-    default: "it",
+  const schedule: NoiseSchedule = {
+    kind: "discrete",
     num_train_timesteps: TRAIN,
     prediction_type,
     alphas_cumprod: alphas,
-    schedulers: { it: config },
   };
+  return layOutRun(schedule, config, count, eta);
 }
 
 /** Follow a run with a model that knows the noise; fresh noise is zero. */
@@ -75,7 +77,7 @@ function follow(run: Run): { end: number; previews: number[] } {
 }
 
 describe.each([1, 2, 5, 20, 50])("%i steps", (count) => {
-  test.each<[string, SchedulerConfig["algorithm"], Partial<SchedulerConfig>]>([
+  test.each<[string, string, Partial<SchedulerConfig>]>([
     ["DDIM", "ddim", {}],
     ["DDIM, trailing", "ddim", { timestep_spacing: "trailing" }],
     ["DPM-Solver++ 2M", "dpmpp2m", { timestep_spacing: "linspace" }],
@@ -84,16 +86,16 @@ describe.each([1, 2, 5, 20, 50])("%i steps", (count) => {
     ["Euler, leading", "euler", {}],
     ["PNDM", "pndm", {}],
   ])("%s ends at the clean latents", (_, algorithm, more) => {
-    const { end, previews } = follow(layOutRun(constants(algorithm, more), "it", count, 0));
+    const { end, previews } = follow(layOut(algorithm, more, count, 0));
     expect(end).toBeCloseTo(CLEAN, 4);
     for (const preview of previews) expect(preview).toBeCloseTo(CLEAN, 3);
   });
 });
 
-test.each<SchedulerConfig["algorithm"]>(["euler_ancestral", "lcm", "ddim"])(
+test.each(["euler_ancestral", "lcm", "ddim"])(
   "%s draws noise on every step but the last",
   (algorithm) => {
-    const { steps } = layOutRun(constants(algorithm, {}), "it", 8, 0.5);
+    const { steps } = layOut(algorithm, {}, 8, 0.5);
     expect(steps.length).toBe(8);
     for (const step of steps.slice(0, -1)) expect(step.next.noise).toBeGreaterThan(0);
     expect(steps.at(-1)!.next.noise ?? 0).toBeCloseTo(0, 6);
@@ -104,7 +106,7 @@ test("velocity and noise are two ways to say the same", () => {
   // v = signal * noise - sigma * clean (Salimans and Ho 2022), at one timestep.
   for (const algorithm of ["ddim", "euler", "dpmpp2m", "lcm", "euler_ancestral", "pndm"] as const) {
     const [noise, velocity] = (["epsilon", "v_prediction"] as const).map(
-      (type) => layOutRun(constants(algorithm, {}, type), "it", 10, 0).steps[3]!,
+      (type) => layOut(algorithm, {}, 10, 0, type).steps[3]!,
     );
     const scale = noise!.inputScale;
     const signal = scale === 1 ? Math.sqrt(alphas[Math.round(noise!.timestep)]!) : scale;

@@ -1,25 +1,25 @@
 /** DDIM (Song et al. 2021, eqs. 12 and 16), as diffusers' `DDIMScheduler` runs it. */
 
-import type { SchedulerConfig, SchedulerConstants } from "../../bundle/manifest";
+import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
 import { cleanFrom, levelOf, noiseFrom, spacedTimesteps } from "./noise_levels";
 import type { Run, Step } from "./types";
 
 /** Lay out one run; `eta` 0 draws no noise, 1 is DDPM's variance. */
 export function ddim(
-  constants: SchedulerConstants,
+  schedule: NoiseSchedule,
   config: SchedulerConfig,
   count: number,
   eta: number,
 ): Run {
-  const stride = Math.floor(constants.num_train_timesteps / count);
+  const stride = Math.floor(schedule.num_train_timesteps / count);
   const at = (timestep: number): number =>
-    timestep >= 0 ? constants.alphas_cumprod[timestep]! : config.final_alpha_cumprod;
-  const steps = spacedTimesteps(constants, config, count).map((timestep): Step => {
+    timestep >= 0 ? schedule.alphas_cumprod[timestep]! : config.final_alpha_cumprod;
+  const steps = spacedTimesteps(schedule, config, count).map((timestep): Step => {
     const product = at(timestep);
     const previous = at(timestep - stride);
     const level = levelOf(product);
-    const clean = cleanFrom(constants.prediction_type, level);
-    const noise = noiseFrom(constants.prediction_type, level);
+    const clean = cleanFrom(schedule.prediction_type, level);
+    const noise = noiseFrom(schedule.prediction_type, level);
     const variance = ((1 - previous) / (1 - product)) * (1 - product / previous);
     const deviation = eta * Math.sqrt(variance);
     const direction = Math.sqrt(1 - previous - deviation ** 2);

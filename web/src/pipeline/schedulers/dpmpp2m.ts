@@ -4,7 +4,7 @@
  * in the first and last step; evenly spaced or Karras' noise levels.
  */
 
-import type { SchedulerConfig, SchedulerConstants } from "../../bundle/manifest";
+import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
 import type { Level } from "./noise_levels";
 import {
   cleanFrom,
@@ -20,25 +20,25 @@ import type { Run, Step } from "./types";
 
 /** Lay out one run. */
 export function dpmpp2m(
-  constants: SchedulerConstants,
+  schedule: NoiseSchedule,
   config: SchedulerConfig,
   count: number,
 ): Run {
-  const sigmas = trainingSigmas(constants);
+  const sigmas = trainingSigmas(schedule);
   let timesteps: number[];
   let ratios: number[];
   if (config.use_karras_sigmas) {
     ratios = karrasSigmas(sigmas, count);
     timesteps = ratios.map((sigma) => roundHalfEven(timestepOf(sigma, sigmas)));
   } else {
-    timesteps = dpmTimesteps(constants, config, count);
+    timesteps = dpmTimesteps(schedule, config, count);
     ratios = timesteps.map((timestep) => interpolate(sigmas, timestep));
   }
   const levels = [...ratios, 0].map((ratio) => levelOfRatio(Math.fround(ratio)));
   const steps = timesteps.map((timestep, i): Step => {
     const from = levels[i]!;
     const to = levels[i + 1]!;
-    const denoised = cleanFrom(constants.prediction_type, from);
+    const denoised = cleanFrom(schedule.prediction_type, from);
     const h = logSnr(to) - logSnr(from);
     const weight = -to.alpha * Math.expm1(-h);
     const firstOrder = i === 0 || i === count - 1;
@@ -62,7 +62,7 @@ export function dpmpp2m(
 
 /** This scheduler spaces one timestep more than it takes, and leaves the last one out. */
 function dpmTimesteps(
-  { num_train_timesteps: train }: SchedulerConstants,
+  { num_train_timesteps: train }: NoiseSchedule,
   config: SchedulerConfig,
   count: number,
 ): number[] {

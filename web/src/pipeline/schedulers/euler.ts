@@ -4,42 +4,42 @@
  * `EulerDiscreteScheduler` and `EulerAncestralDiscreteScheduler` run them.
  */
 
-import type { SchedulerConfig, SchedulerConstants } from "../../bundle/manifest";
+import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
 import { interpolate, spacedTimesteps, trainingSigmas } from "./noise_levels";
 import type { Run, Step } from "./types";
 
 /** Lay out one run of Euler's method. */
-export function euler(constants: SchedulerConstants, config: SchedulerConfig, count: number): Run {
-  return layOut(constants, config, count, (_from, to) => ({ down: to }));
+export function euler(schedule: NoiseSchedule, config: SchedulerConfig, count: number): Run {
+  return layOut(schedule, config, count, (_from, to) => ({ down: to }));
 }
 
 /** Lay out one run of the ancestral variant; every step draws noise, the last one too. */
 export function eulerAncestral(
-  constants: SchedulerConstants,
+  schedule: NoiseSchedule,
   config: SchedulerConfig,
   count: number,
 ): Run {
-  return layOut(constants, config, count, (from, to) => {
+  return layOut(schedule, config, count, (from, to) => {
     const up = Math.sqrt((to ** 2 * (from ** 2 - to ** 2)) / from ** 2);
     return { down: Math.sqrt(Math.max(to ** 2 - up ** 2, 0)), up };
   });
 }
 
 function layOut(
-  constants: SchedulerConstants,
+  schedule: NoiseSchedule,
   config: SchedulerConfig,
   count: number,
   split: (from: number, to: number) => { down: number; up?: number },
 ): Run {
-  const training = trainingSigmas(constants);
-  const timesteps = spacedTimesteps(constants, config, count, Math.fround);
+  const training = trainingSigmas(schedule);
+  const timesteps = spacedTimesteps(schedule, config, count, Math.fround);
   const sigmas = [...timesteps.map((t) => Math.fround(interpolate(training, t))), 0];
   const steps = timesteps.map((timestep, i): Step => {
     const sigma = sigmas[i]!;
     const { down, up } = split(sigma, sigmas[i + 1]!);
     const scale = 1 / Math.sqrt(sigma ** 2 + 1);
     const denoised =
-      constants.prediction_type === "epsilon"
+      schedule.prediction_type === "epsilon"
         ? { sample: 1, model: -sigma }
         : { sample: scale ** 2, model: -sigma * scale };
     const move = (down - sigma) / sigma; // along (sample - denoised) / sigma

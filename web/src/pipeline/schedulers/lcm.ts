@@ -1,23 +1,23 @@
 /** Latent consistency sampling (Luo et al. 2023), as diffusers' `LCMScheduler` runs it. */
 
-import type { SchedulerConfig, SchedulerConstants } from "../../bundle/manifest";
+import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
 import { cleanFrom, levelOf } from "./noise_levels";
 import type { Run, Step } from "./types";
 
 const SIGMA_DATA = 0.5;
 
 /** Lay out one run; all steps but the last draw noise. */
-export function lcm(constants: SchedulerConstants, config: SchedulerConfig, count: number): Run {
+export function lcm(schedule: NoiseSchedule, config: SchedulerConfig, count: number): Run {
   const original = config.original_inference_steps;
-  const stride = Math.floor(constants.num_train_timesteps / original);
+  const stride = Math.floor(schedule.num_train_timesteps / original);
   const timesteps = Array.from(
     { length: count },
     (_, i) => (original - Math.floor(i * (original / count))) * stride - 1,
   );
   const steps = timesteps.map((timestep, i): Step => {
     const clean = cleanFrom(
-      constants.prediction_type,
-      levelOf(constants.alphas_cumprod[timestep]!),
+      schedule.prediction_type,
+      levelOf(schedule.alphas_cumprod[timestep]!),
     );
     const scaled = timestep * config.timestep_scaling;
     const skip = SIGMA_DATA ** 2 / (scaled ** 2 + SIGMA_DATA ** 2);
@@ -27,7 +27,7 @@ export function lcm(constants: SchedulerConstants, config: SchedulerConfig, coun
     const level =
       following === undefined
         ? { alpha: 1, sigma: undefined }
-        : levelOf(constants.alphas_cumprod[following]!);
+        : levelOf(schedule.alphas_cumprod[following]!);
     return {
       timestep,
       inputScale: 1,

@@ -1,6 +1,6 @@
 /** Timesteps and noise levels, as diffusers' schedulers lay them out. */
 
-import type { SchedulerConfig, SchedulerConstants } from "../../bundle/manifest";
+import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
 
 /** Python's and numpy's rounding: halves go to the even neighbour. */
 export function roundHalfEven(value: number): number {
@@ -28,12 +28,12 @@ export function trailing(train: number, count: number): number[] {
  * schedules"): for schedulers that have one timestep a step.
  */
 export function spacedTimesteps(
-  constants: SchedulerConstants,
+  schedule: NoiseSchedule,
   config: SchedulerConfig,
   count: number,
   round: (value: number) => number = roundHalfEven,
 ): number[] {
-  const train = constants.num_train_timesteps;
+  const train = schedule.num_train_timesteps;
   switch (config.timestep_spacing) {
     case "linspace":
       return linspace(0, train - 1, count)
@@ -49,7 +49,7 @@ export function spacedTimesteps(
 }
 
 /** Noise over signal at every training timestep, rounded where diffusers' float32 rounds. */
-export function trainingSigmas({ alphas_cumprod }: SchedulerConstants): number[] {
+export function trainingSigmas({ alphas_cumprod }: NoiseSchedule): number[] {
   const f32 = Math.fround;
   return alphas_cumprod.map((a) => f32(Math.sqrt(f32(f32(1 - a) / a))));
 }
@@ -91,7 +91,7 @@ export function levelOf(alphaCumprod: number): Level {
 
 /** Clean latents from a prediction, in the variance-preserving process. */
 export function cleanFrom(
-  prediction: SchedulerConstants["prediction_type"],
+  prediction: NoiseSchedule["prediction_type"],
   { alpha, sigma }: Level,
 ): { sample: number; model: number } {
   return prediction === "epsilon"
@@ -101,7 +101,7 @@ export function cleanFrom(
 
 /** Noise from a prediction, in the variance-preserving process. */
 export function noiseFrom(
-  prediction: SchedulerConstants["prediction_type"],
+  prediction: NoiseSchedule["prediction_type"],
   { alpha, sigma }: Level,
 ): { sample: number; model: number } {
   return prediction === "epsilon" ? { sample: 0, model: 1 } : { sample: sigma, model: alpha };

@@ -4,7 +4,7 @@
  * `skip_prk_steps`.
  */
 
-import type { SchedulerConfig, SchedulerConstants } from "../../bundle/manifest";
+import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
 import { cleanFrom, levelOf, noiseFrom, spacedTimesteps } from "./noise_levels";
 import type { Run, Step } from "./types";
 
@@ -17,11 +17,11 @@ const WEIGHTS = [
 ];
 
 /** Lay out one run, of one step more than was asked for. */
-export function pndm(constants: SchedulerConstants, config: SchedulerConfig, count: number): Run {
-  const spaced = spacedTimesteps(constants, config, count);
+export function pndm(schedule: NoiseSchedule, config: SchedulerConfig, count: number): Run {
+  const spaced = spacedTimesteps(schedule, config, count);
   // The second timestep comes twice: a predictor and a corrector of the first step.
   const timesteps = count === 1 ? spaced : [spaced[0]!, spaced[1]!, ...spaced.slice(1)];
-  const stride = Math.floor(constants.num_train_timesteps / count);
+  const stride = Math.floor(schedule.num_train_timesteps / count);
   const steps = timesteps.map((timestep, i): Step => {
     const corrects = i === 1;
     const from = corrects ? timestep + stride : timestep;
@@ -29,7 +29,7 @@ export function pndm(constants: SchedulerConstants, config: SchedulerConfig, cou
     // Predictions known at this step: the corrector's is not remembered.
     const known = corrects ? 1 : Math.min(i === 0 ? 1 : i, 4);
     const weights = corrects ? [1 / 2, 1 / 2] : WEIGHTS[known - 1]!;
-    const { sample, model } = transfer(constants, config, from, to);
+    const { sample, model } = transfer(schedule, config, from, to);
     return {
       timestep,
       inputScale: 1,
@@ -41,7 +41,7 @@ export function pndm(constants: SchedulerConstants, config: SchedulerConfig, cou
         model: model * weights[0]!,
         history: weights.slice(1).map((weight) => model * weight),
       },
-      denoised: cleanFrom(constants.prediction_type, levelOf(constants.alphas_cumprod[timestep]!)),
+      denoised: cleanFrom(schedule.prediction_type, levelOf(schedule.alphas_cumprod[timestep]!)),
     };
   });
   return { initNoiseSigma: 1, steps };
@@ -49,14 +49,14 @@ export function pndm(constants: SchedulerConstants, config: SchedulerConfig, cou
 
 /** Formula 9 of the paper: from one timestep to an earlier one along a prediction. */
 function transfer(
-  constants: SchedulerConstants,
+  schedule: NoiseSchedule,
   config: SchedulerConfig,
   from: number,
   to: number,
 ): { sample: number; model: number } {
-  const a = constants.alphas_cumprod[from]!;
-  const b = to >= 0 ? constants.alphas_cumprod[to]! : config.final_alpha_cumprod;
+  const a = schedule.alphas_cumprod[from]!;
+  const b = to >= 0 ? schedule.alphas_cumprod[to]! : config.final_alpha_cumprod;
   const factor = -(b - a) / (a * Math.sqrt(1 - b) + Math.sqrt(a * (1 - a) * b));
-  const noise = noiseFrom(constants.prediction_type, levelOf(a));
+  const noise = noiseFrom(schedule.prediction_type, levelOf(a));
   return { sample: Math.sqrt(b / a) + factor * noise.sample, model: factor * noise.model };
 }

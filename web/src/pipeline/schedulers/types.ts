@@ -1,23 +1,22 @@
-/** What every scheduler is made of: linear combinations of latents. */
+/** Every scheduler as linear combinations of latents, which one GPU kernel computes. */
 
 /**
- * One denoising step as coefficients; all arithmetic on tensors is the GPU's.
- *
- * Tensors: `sample` is the current latents, `model` what the UNet predicted after
- * guidance, `history` what earlier steps remembered, newest first.
+ * One denoising step as coefficients of three kinds of tensors: `sample`, the current latents;
+ * `model`, the denoiser's prediction after guidance; `history`, what earlier steps remembered,
+ * newest first.
  */
 export interface Step {
-  /** The training timestep that the UNet is told. */
+  /** The training timestep that the denoiser is given. */
   timestep: number;
-  /** Factor on the latents before the UNet sees them. */
+  /** Factor on the latents that the denoiser is given. */
   inputScale: number;
-  /** What to add to the history, before the sample moves on. */
+  /** What the history gets, computed before the sample changes. */
   remember?: { sample: number; model: number };
   /** Whether a later step starts again from this step's sample. */
   keepSample?: boolean;
   /** The next latents. */
   next: {
-    /** Start from the sample that was kept, not from the current one. */
+    /** Start from the kept sample in place of the current one. */
     fromKept?: boolean;
     sample: number;
     model: number;

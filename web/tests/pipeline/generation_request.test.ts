@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { OptionError } from "../../src/api/errors";
 import type { Manifest } from "../../src/bundle/manifest";
-import { resolveOptions } from "../../src/api/options";
+import { resolveOptions } from "../../src/pipeline/generation_request";
 
 const manifest = {
   defaults: { steps: 20, guidance_scale: 7.5, size: [128, 128] },

@@ -1,0 +1,69 @@
+/** A bundle's list of models, and which of a model's precisions a GPU can take. */
+
+import { fetchText } from "../bundle/bundle_files";
+import { openCache } from "../bundle/cache";
+import { parseIndex } from "../bundle/manifest";
+import type { WsdError } from "./errors";
+import type { Preflight } from "./preflight";
+import { preflight } from "./preflight";
+
+/** One model of a bundle, in weights of one precision. */
+export interface Variant {
+  /** How its weights are stored: f32, f16 or w8a16. */
+  dtype: string;
+  /** Address of its manifest. */
+  manifest: string;
+}
+
+/** A model of a bundle. */
+export interface ListedModel {
+  name: string;
+  title: string;
+  /** The precisions that it comes in, the preferred one first. */
+  variants: [Variant, ...Variant[]];
+}
+
+/**
+ * List a bundle's models; if the server cannot be reached, as they were last listed.
+ *
+ * @param indexUrl address of the bundle's models/index.json.
+ * @throws FetchError if the list cannot be fetched.
+ */
+export async function listModels(indexUrl: string | URL): Promise<ListedModel[]> {
+  const url = new URL(indexUrl, document.baseURI).href;
+  const entries = parseIndex(await fetchText(url, await openCache()), url);
+  const models = new Map<string, ListedModel>();
+  for (const { name, title, dtype, manifest } of entries) {
+    const variant = { dtype, manifest: new URL(`${manifest}manifest.json`, url).href };
+    const listed = models.get(name);
+    if (listed === undefined) models.set(name, { name, title, variants: [variant] });
+    else listed.variants.push(variant);
+  }
+  return [...models.values()];
+}
+
+/** The variant to load, and why not the ones before it. */
+export interface Choice extends Preflight {
+  variant: Variant;
+  /** Variants that were passed over, each with its first problem. */
+  passedOver: { variant: Variant; problem: WsdError }[];
+}
+
+/**
+ * Choose the first precision of a model that this GPU can take; if it can take none, the first
+ * of all, with its problems.
+ *
+ * @throws FetchError if a manifest cannot be fetched.
+ */
+export async function chooseVariant(model: ListedModel): Promise<Choice> {
+  const passedOver: Choice["passedOver"] = [];
+  let first: Choice | undefined;
+  for (const variant of model.variants) {
+    const found = { ...(await preflight(variant.manifest)), variant, passedOver };
+    const [problem] = found.problems;
+    if (problem === undefined) return found;
+    passedOver.push({ variant, problem });
+    first ??= found;
+  }
+  return { ...first!, passedOver: [] };
+}

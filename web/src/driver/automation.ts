@@ -1,0 +1,159 @@
+/**
+ * What `wsd render`, `parity`, `bench` and `doctor` do in a page. Python evaluates this program
+ * in the page and then calls its functions by name, see wsd/runtime/driver.py: arguments and
+ * results are JSON, with arrays as in codec.ts.
+ */
+
+import type { Remote } from "comlink";
+
+import type { GenerateOptions } from "../api/options";
+import type { ProgressEvent } from "../api/progress";
+import type { LoadOptions, StageReport, Timings, Usage } from "../api/types";
+import type { Size } from "../bundle/manifest";
+import type { BenchmarkOptions, BenchmarkReport } from "../diagnostics/benchmark";
+import type * as Client from "../index";
+import { decode, encode } from "./codec";
+import { importModule } from "./import_module";
+import { isNode, measureOnnxRuntime } from "./onnxruntime_web";
+import type { StageWorker } from "./worker";
+
+interface Page {
+  /** Python's function that is told how far the work is, if there is one. */
+  wsdProgress?: (event: Pick<ProgressEvent, "stage" | "loaded" | "total">) => void;
+}
+
+/** What was drawn, with what is asked of every picture afterwards. */
+interface Drawn {
+  images: ImageData[];
+  /** Previews of all pictures in the order of their steps. */
+  previews: { step: number; image: ImageData }[];
+  /** float32, (images, channels, height / factor, width / factor). */
+  latents: Float32Array;
+  timings: Timings;
+  /** The settings as a PNG carries them. */
+  settings: string;
+  usage: Usage;
+}
+
+let client: typeof Client;
+let pipeline: Client.StableDiffusionPipeline;
+
+/**
+ * Load a model with the client of a bundle.
+ *
+ * @param clientUrl address of the bundle's client.js, or of its driver/client.js, whose worker
+ *   also has the calls of single stages.
+ * @param manifestUrl address of the model's manifest.
+ * @returns milliseconds of loading, and the GPU.
+ */
+async function load(
+  clientUrl: string,
+  manifestUrl: string,
+  options: LoadOptions,
+): Promise<{ milliseconds: number; adapter: Record<string, string> }> {
+  client = (await importModule(clientUrl)) as typeof Client;
+  const started = performance.now();
+  pipeline = await client.StableDiffusionPipeline.fromPretrained(manifestUrl, {
+    ...options,
+    onProgress: reportProgress,
+  });
+  return { milliseconds: performance.now() - started, adapter: pipeline.adapter };
+}
+
+/** Draw with the loaded model. */
+async function generate(prompt: string, options: GenerateOptions): Promise<Drawn> {
+  const previews: Drawn["previews"] = [];
+  const onProgress = (event: ProgressEvent): void => {
+    if (event.preview !== undefined) previews.push({ step: event.loaded, image: event.preview });
+    reportProgress(event);
+  };
+  const generated = await pipeline.generate(prompt, { ...options, onProgress });
+  const { images, latents, timings } = generated;
+  const settings = client.formatSettings(generated.settings);
+  return { images, previews, latents, timings, settings, usage: await pipeline.usage() };
+}
+
+async function selfTest(): Promise<StageReport[]> {
+  return pipeline.selfTest();
+}
+
+async function usage(): Promise<Usage> {
+  return pipeline.usage();
+}
+
+/** The worker's calls of single stages; only driver/client.js starts a worker that has them. */
+function stages(): Remote<StageWorker> {
+  return pipeline.remote as unknown as Remote<StageWorker>;
+}
+
+async function encodeText(prompt: string): Promise<Record<string, Float32Array>> {
+  return stages().encodeText(prompt);
+}
+
+async function predictNoise(
+  inputs: Record<string, Float32Array>,
+  size?: Size,
+): Promise<Float32Array> {
+  return stages().predictNoise(inputs, size);
+}
+
+async function decodeLatents(latents: Float32Array, size?: Size): Promise<Float32Array> {
+  return stages().decodeLatents(latents, size);
+}
+
+async function combineLatents(terms: Float32Array[], weights: number[]): Promise<Float32Array> {
+  return stages().combineLatents(terms, weights);
+}
+
+async function runBenchmark(options: BenchmarkOptions): Promise<BenchmarkReport> {
+  return stages().runBenchmark(options);
+}
+
+/** What the browser's fastest adapter is; null if there is none. */
+async function describeAdapter(): Promise<{
+  vendor: string;
+  architecture: string;
+  f16: boolean;
+} | null> {
+  const gpu = navigator.gpu as GPU | undefined; // older browsers do not have it
+  const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) return null;
+  const { vendor, architecture } = adapter.info;
+  return { vendor, architecture, f16: adapter.features.has("shader-f16") };
+}
+
+const functions = {
+  load,
+  generate,
+  selfTest,
+  usage,
+  encodeText,
+  predictNoise,
+  decodeLatents,
+  combineLatents,
+  runBenchmark,
+  describeAdapter,
+  isNode,
+  measureOnnxRuntime,
+};
+
+/**
+ * Call one of the functions.
+ *
+ * @returns its value, or the error that it threw: Python raises its own for it.
+ */
+async function call(name: keyof typeof functions, args: unknown[]): Promise<object> {
+  const called = functions[name] as (...args: unknown[]) => unknown;
+  try {
+    return { value: encode(await called(...(decode(args) as unknown[]))) ?? null };
+  } catch (thrown) {
+    const { name: kind, message, hint } = thrown as Partial<Client.WsdError>;
+    return { error: { name: kind ?? "Error", message: message ?? String(thrown), hint } };
+  }
+}
+
+function reportProgress({ stage, loaded, total }: ProgressEvent): void {
+  (globalThis as Page).wsdProgress?.({ stage, loaded, total });
+}
+
+Object.assign(globalThis, { wsdAutomation: { call } });

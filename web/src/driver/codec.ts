@@ -1,0 +1,59 @@
+/** Values with arrays as JSON, for the driver in Python (wsd/runtime/array_codec.py). */
+
+/** An array's bytes, little-endian, in base64; that is much shorter than numbers as text. */
+interface EncodedArray {
+  dtype: "float32" | "int32" | "uint8";
+  base64: string;
+}
+
+/** Bytes that are turned into characters by one call; a call takes a limited number of arguments. */
+const CHUNK = 32768;
+
+/** Replace arrays and images, however deep, by objects that JSON can hold. */
+export function encode(value: unknown): unknown {
+  if (value instanceof Float32Array) return encodeArray("float32", value);
+  if (value instanceof Int32Array) return encodeArray("int32", value);
+  if (value instanceof Uint8Array || value instanceof Uint8ClampedArray) {
+    return encodeArray("uint8", value);
+  }
+  if (value instanceof ImageData) {
+    const { width, height, data } = value;
+    return { width, height, data: encode(data) };
+  }
+  if (Array.isArray(value)) return value.map(encode);
+  return isObject(value) ? mapValues(value, encode) : value;
+}
+
+/** Replace encoded arrays, however deep, by typed arrays. */
+export function decode(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(decode);
+  if (!isObject(value)) return value;
+  return isEncodedArray(value) ? decodeArray(value) : mapValues(value, decode);
+}
+
+function encodeArray(dtype: EncodedArray["dtype"], array: ArrayBufferView): EncodedArray {
+  const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+  let text = "";
+  for (let start = 0; start < bytes.length; start += CHUNK) {
+    text += String.fromCharCode(...bytes.subarray(start, start + CHUNK));
+  }
+  return { dtype, base64: btoa(text) };
+}
+
+function decodeArray({ dtype, base64 }: EncodedArray): Float32Array | Int32Array | Uint8Array {
+  const bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+  if (dtype === "float32") return new Float32Array(bytes.buffer);
+  return dtype === "int32" ? new Int32Array(bytes.buffer) : bytes;
+}
+
+function isEncodedArray(value: object): value is EncodedArray {
+  return "dtype" in value && "base64" in value;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}
+
+function mapValues(value: object, change: (item: unknown) => unknown): object {
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, change(item)]));
+}

@@ -1,0 +1,96 @@
+/** Single stages of a text-to-image model, for parity checks and measurements. */
+
+import { UnsupportedError } from "../api/errors";
+import type { Size } from "../bundle/manifest";
+import type { Pipeline } from "../pipeline";
+import { TextToImagePipeline } from "../pipeline/text_to_image";
+
+/**
+ * Encode a prompt.
+ *
+ * @returns what conditions the denoiser, by the manifest's names.
+ */
+export async function encodeText(
+  pipeline: Pipeline,
+  prompt: string,
+): Promise<Record<string, Float32Array>> {
+  const { encoder } = requireTextToImage(pipeline);
+  return pipeline.withStages(async ({ model, bring }) => {
+    for (const entry of model.entries("text_encoder")) await bring(entry);
+    return model.readAll(encoder.encode(prompt));
+  });
+}
+
+/**
+ * Call the denoiser once.
+ *
+ * @param inputs by the manifest's names, in the manifest's shapes.
+ * @returns the predicted noise: (1, channels, height / factor, width / factor).
+ * @throws OptionError if the model was not compiled for the size.
+ */
+export async function predictNoise(
+  pipeline: Pipeline,
+  inputs: Record<string, Float32Array>,
+  size: Size = pipeline.manifest.defaults.size,
+): Promise<Float32Array> {
+  return pipeline.withStages(async ({ model, bring }) => {
+    const denoiser = model.entry("denoiser", size);
+    await bring(denoiser);
+    return (await model.run(denoiser, inputs)).noise_prediction!;
+  });
+}
+
+/**
+ * Decode one picture's latents, in tiles where the pipeline does.
+ *
+ * @param latents (1, channels, height / factor, width / factor).
+ * @returns (1, 3, height, width), values from about -1 to 1.
+ * @throws OptionError if the model was not compiled for the size.
+ */
+export async function decodeLatents(
+  pipeline: Pipeline,
+  latents: Float32Array,
+  size: Size = pipeline.manifest.defaults.size,
+): Promise<Float32Array> {
+  const { decoder } = requireTextToImage(pipeline);
+  return pipeline.withStages(async ({ model, bring }) => {
+    const [entry] = decoder.functions(size);
+    await bring(entry!);
+    if (decoder.usesTiles(size)) return (await decoder.decodeTiles(latents, size)).data;
+    return (await model.run(entry!, { latents })).image!;
+  });
+}
+
+/**
+ * Compute a linear combination of latents with the schedulers' kernel.
+ *
+ * @param terms arrays of (1, channels, height / factor, width / factor), at most as many as the
+ *   kernel takes.
+ */
+export async function combineLatents(
+  pipeline: Pipeline,
+  terms: Float32Array[],
+  weights: number[],
+  size: Size = pipeline.manifest.defaults.size,
+): Promise<Float32Array> {
+  return pipeline.withStages(async ({ model }) => {
+    const { runtime } = model;
+    await runtime.prepare([model.entry("linear_combination", size)]);
+    const shape = model.latentShape(size);
+    const sum = runtime.scope(() =>
+      model.combine(
+        size,
+        terms.map((term, index) => [runtime.tensor(term, shape), weights[index]!]),
+      ),
+    );
+    return model.readAndDispose(sum);
+  });
+}
+
+function requireTextToImage(pipeline: Pipeline): TextToImagePipeline {
+  if (pipeline instanceof TextToImagePipeline) return pipeline;
+  throw new UnsupportedError(
+    `${pipeline.manifest.model.name} is no text-to-image model`,
+    "its stages cannot be called one by one; draw whole pictures in place of that",
+  );
+}

@@ -1,0 +1,41 @@
+/**
+ * The driver's worker: the page's worker and calls of single stages. It is built beside the
+ * page, in the bundle's folder `driver`; the page itself never loads it.
+ */
+
+import * as Comlink from "comlink";
+
+import type { Size } from "../bundle/manifest";
+import type { BenchmarkOptions, BenchmarkReport } from "../diagnostics/benchmark";
+import { runBenchmark } from "../diagnostics/benchmark";
+import { registerErrors } from "../worker/error_transfer";
+import { WorkerPipeline } from "../worker/worker_pipeline";
+import { combineLatents, decodeLatents, encodeText, predictNoise } from "./stage_calls";
+
+/** Each method calls the function of its name; see there. */
+class StageWorker extends WorkerPipeline {
+  encodeText(prompt: string): Promise<Record<string, Float32Array>> {
+    return encodeText(this.pipeline, prompt);
+  }
+
+  predictNoise(inputs: Record<string, Float32Array>, size?: Size): Promise<Float32Array> {
+    return predictNoise(this.pipeline, inputs, size);
+  }
+
+  decodeLatents(latents: Float32Array, size?: Size): Promise<Float32Array> {
+    return decodeLatents(this.pipeline, latents, size);
+  }
+
+  combineLatents(terms: Float32Array[], weights: number[]): Promise<Float32Array> {
+    return combineLatents(this.pipeline, terms, weights);
+  }
+
+  runBenchmark(options: BenchmarkOptions): Promise<BenchmarkReport> {
+    return this.pipeline.withStages((stages) => runBenchmark(stages, options));
+  }
+}
+
+export type { StageWorker };
+
+registerErrors();
+Comlink.expose(new StageWorker());

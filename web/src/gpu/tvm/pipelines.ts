@@ -1,0 +1,117 @@
+/** Compiles the compute pipelines of a library's functions before their first call. */
+
+import type { Instance, PackedFunc, VirtualMachine } from "tvmjs";
+
+import { throwIfAborted } from "../../api/errors";
+import type { EntryPoint } from "../../bundle/manifest";
+import { forEachConcurrently } from "../../util/concurrency";
+import type { GpuContext, Kernel, KernelInfo } from "./gpu_context";
+
+/** A kernel that takes the place of a generated one, and its variant's name. */
+export interface Replacement {
+  variant: string;
+  kernel: Promise<Kernel>;
+}
+
+/** Makes the kernels that take the place of generated ones. */
+export interface KernelReplacements {
+  /** Bytes of GPU memory that they hold, which tvmjs does not know of. */
+  readonly bytes: number;
+  /** Compile a replacement of a generated kernel; undefined where the generated one is used. */
+  create(name: string, info: KernelInfo): Replacement | undefined;
+  dispose(): void;
+}
+
+/**
+ * Pipelines that are compiled at the same time: enough to keep any driver busy, and few enough
+ * that cancelling does not wait for many.
+ */
+const COMPILED_AT_ONCE = 16;
+/** Stands for the kernel that TVM generated where variants are named. */
+export const GENERATED = "generated";
+
+export class Pipelines {
+  /** Called with a kernel's name before it runs, while something measures. */
+  onKernel: ((name: string) => void) | undefined;
+  /** Kernels whose pipelines are compiled, each with the name of the variant that runs. */
+  private readonly compiled = new Map<string, string>();
+
+  constructor(
+    private readonly instance: Instance,
+    private readonly vm: VirtualMachine,
+    private readonly context: GpuContext,
+    private readonly replacements: KernelReplacements | undefined,
+  ) {}
+
+  /** Kernel → the variant that runs in it, `generated` where none does; as far as compiled. */
+  get variants(): ReadonlyMap<string, string> {
+    return this.compiled;
+  }
+
+  /**
+   * Compile the pipelines of functions, in parallel, as far as they are not compiled yet.
+   *
+   * tvmjs's own `asyncLoadWebGPUPipelines` compiles those of all functions, which takes
+   * several times as long for a library of several picture sizes.
+   *
+   * @param onProgress called after each pipeline with how many of how many are compiled.
+   * @throws AbortError if the signal is aborted.
+   */
+  async prepare(
+    functions: EntryPoint[],
+    onProgress: (loaded: number, total: number) => void,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const wanted = new Set(functions.flatMap(({ kernels }) => kernels));
+    const missing = [...wanted].filter((name) => !this.compiled.has(name));
+    if (missing.length === 0) return;
+    const { infos, shaders, install } = this.readShaders(missing);
+    let loaded = 0;
+    try {
+      await forEachConcurrently(shaders, COMPILED_AT_ONCE, async ([name, code]) => {
+        const info = infos[name]!;
+        const replacement = this.replacements?.create(name, info);
+        const kernel = await (replacement?.kernel ?? this.context.createKernel(info, code));
+        throwIfAborted(signal);
+        this.install(install, name, kernel);
+        this.compiled.set(name, replacement?.variant ?? GENERATED);
+        loaded += 1;
+        onProgress(loaded, missing.length);
+      });
+    } finally {
+      // Cancelling disposes of the whole instance, `install` included.
+      if (!signal?.aborted) install.dispose();
+    }
+  }
+
+  /** Read the sources of kernels from the library. */
+  private readShaders(names: string[]): {
+    infos: Record<string, KernelInfo>;
+    shaders: (readonly [string, string])[];
+    install: PackedFunc;
+  } {
+    this.instance.beginScope();
+    const module = this.vm.getInternalModule();
+    const infos = JSON.parse(module.getFunction("webgpu.get_fmap", true)() as string) as Record<
+      string,
+      KernelInfo
+    >;
+    const getShader = module.getFunction("webgpu.get_shader");
+    const shaders = names.map((name) => [name, getShader(name) as string] as const);
+    const install = this.instance.detachFromCurrentScope(
+      module.getFunction("webgpu.update_prebuild"),
+    );
+    this.instance.endScope();
+    return { infos, shaders, install };
+  }
+
+  /** Have the compiled host code call a kernel. */
+  private install(install: PackedFunc, name: string, kernel: Kernel): void {
+    this.instance.beginScope();
+    install(name, (...args: number[]) => {
+      this.onKernel?.(name);
+      kernel(...args);
+    });
+    this.instance.endScope();
+  }
+}

@@ -1,0 +1,35 @@
+/** The public API of the package and of the page's client.js; nothing else is. */
+
+export { StableDiffusionPipeline } from "./api/client";
+export {
+  AbortError,
+  DeviceLostError,
+  ERROR_CLASSES,
+  FetchError,
+  IntegrityError,
+  OptionError,
+  OutOfMemoryError,
+  throwIfAborted,
+  UnsupportedError,
+  WsdError,
+} from "./api/errors";
+export { chooseVariant, listModels } from "./api/model_index";
+export type { Choice, ListedModel, Variant } from "./api/model_index";
+export type { GenerateOptions } from "./api/options";
+export { readText, writeText } from "./api/png";
+export { preflight } from "./api/preflight";
+export type { Preflight } from "./api/preflight";
+export type { OnProgress, ProgressEvent } from "./api/progress";
+export { formatSettings, parseSettings } from "./api/settings";
+export type { Settings } from "./api/settings";
+export type {
+  DrawOptions,
+  Generated,
+  LoadOptions,
+  OnNotice,
+  StageReport,
+  Timings,
+  Usage,
+} from "./api/types";
+export { compiledSizes, selfTestProblem } from "./bundle/manifest";
+export type { Manifest } from "./bundle/manifest";

@@ -1,0 +1,84 @@
+/** One request with its defaults filled in, checked before anything is computed. */
+
+import { OptionError } from "../api/errors";
+import type { GenerateOptions } from "../api/options";
+import type { Manifest, Size } from "../bundle/manifest";
+import { compiledSizes } from "../bundle/manifest";
+import { MAX_GUIDANCE, MAX_IMAGES, MAX_SEED } from "../util/constants.generated";
+
+export interface GenerationRequest {
+  /** Undefined if none was given; for SDXL that differs from the empty text. */
+  negativePrompt: string | undefined;
+  steps: number;
+  guidanceScale: number;
+  seed: number;
+  size: Size;
+  scheduler: string;
+  eta: number;
+  images: number;
+  previewEvery: number;
+}
+
+/**
+ * Fill in a model's defaults.
+ *
+ * @throws OptionError if an option is out of range or names nothing.
+ */
+export function resolveOptions(manifest: Manifest, options: GenerateOptions): GenerationRequest {
+  const { defaults } = manifest;
+  const steps = options.numInferenceSteps ?? defaults.steps;
+  const guidanceScale = options.guidanceScale ?? defaults.guidance_scale;
+  const seed = options.seed ?? 0;
+  const size: Size = [options.width ?? defaults.size[0], options.height ?? defaults.size[1]];
+  const scheduler = options.scheduler ?? manifest.schedulers.default;
+  const config = manifest.schedulers.available[scheduler];
+  if (config === undefined) {
+    throw new OptionError(
+      `scheduler ${scheduler} is not known`,
+      `schedulers of this model: ${Object.keys(manifest.schedulers.available).join(", ")}`,
+    );
+  }
+  requireInteger("numInferenceSteps", steps, 1, config.max_steps);
+  requireInteger("seed", seed, 0, MAX_SEED);
+  requireNumber("guidanceScale", guidanceScale, MAX_GUIDANCE);
+  const eta = options.eta ?? 0;
+  requireNumber("eta", eta, 1);
+  const sizes = compiledSizes(manifest);
+  if (!sizes.some(([width, height]) => width === size[0] && height === size[1])) {
+    throw new OptionError(
+      `size ${size.join("x")} was not compiled`,
+      `sizes of this model: ${sizes.map((s) => s.join("x")).join(", ")}`,
+    );
+  }
+  const { negativePrompt } = options;
+  const images = options.numImages ?? 1;
+  requireInteger("numImages", images, 1, MAX_IMAGES);
+  const previewEvery = options.previewEvery ?? 0;
+  requireInteger("previewEvery", previewEvery, 0, config.max_steps);
+  return {
+    negativePrompt,
+    steps,
+    guidanceScale,
+    seed,
+    size,
+    scheduler,
+    eta,
+    images,
+    previewEvery,
+  };
+}
+
+function requireNumber(name: string, value: number, most: number): void {
+  if (!(value >= 0 && value <= most)) {
+    throw new OptionError(`${name} is ${value}`, `it must be a number from 0 to ${most}`);
+  }
+}
+
+function requireInteger(name: string, value: number, least: number, most: number): void {
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw new OptionError(
+      `${name} is ${value}`,
+      `it must be a whole number from ${least} to ${most}`,
+    );
+  }
+}

@@ -1,0 +1,94 @@
+/** Pipelines by the type that a manifest names: what draws, and how it is loaded. */
+
+import { UnsupportedError } from "../api/errors";
+import type { WsdError } from "../api/errors";
+import type { GenerateOptions } from "../api/options";
+import type { OnProgress } from "../api/progress";
+import type { Generated, LoadOptions, Usage } from "../api/types";
+import { BundleFiles, fetchText, fileSizes } from "../bundle/bundle_files";
+import { NO_CACHE, openCache } from "../bundle/cache";
+import type { EntryPoint, Manifest } from "../bundle/manifest";
+import { parseManifest } from "../bundle/manifest";
+import type { Model, ModelSource } from "../gpu/model";
+
+/** A loaded model that draws. It does one piece of work at a time. */
+export interface Pipeline {
+  readonly manifest: Manifest;
+  /** Vendor, architecture and description of the GPU. */
+  readonly adapter: Record<string, string>;
+  /** Why nothing can be drawn any more, because the GPU is lost; undefined while it is not. */
+  readonly failure: WsdError | undefined;
+  /**
+   * Draw one or several pictures of a prompt.
+   *
+   * @throws OptionError if an option is out of range.
+   * @throws OutOfMemoryError, DeviceLostError or AbortError if the work ends early.
+   */
+  generate(
+    prompt: string,
+    options: GenerateOptions,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<Generated>;
+  /**
+   * Call compiled functions one by one, for the self-test and for measurements; nothing else
+   * runs meanwhile.
+   *
+   * @throws UnsupportedError if the pipeline has no compiled functions.
+   */
+  withStages<Result>(work: (stages: Stages) => Promise<Result>): Promise<Result>;
+  /** Count what is held now. */
+  usage(): Usage;
+  /** Release the GPU and all memory. */
+  dispose(): void;
+}
+
+/** Access to a model's compiled functions. */
+export interface Stages {
+  model: Model;
+  files: BundleFiles;
+  /** Bring a function's pipelines and its component's parameters to the GPU. */
+  bring(entry: EntryPoint): Promise<void>;
+}
+
+/** Loads a pipeline; what it downloads comes from `source.files`, which checks it. */
+export type PipelineFactory = (source: ModelSource) => Promise<Pipeline>;
+
+const factories = new Map<string, PipelineFactory>();
+
+/**
+ * Register what draws the models whose manifest names a pipeline type.
+ *
+ * @param type the manifest's `pipeline`, for example "text-to-image".
+ */
+export function registerPipeline(type: string, factory: PipelineFactory): void {
+  factories.set(type, factory);
+}
+
+/**
+ * Fetch a manifest and load the pipeline that it names.
+ *
+ * @param manifestUrl absolute address of a manifest.json.
+ * @throws UnsupportedError if no pipeline of that type is registered, or the GPU does not do.
+ * @throws FetchError or IntegrityError if a file cannot be had.
+ * @throws OutOfMemoryError or AbortError if loading ends early.
+ */
+export async function loadPipeline(
+  manifestUrl: string,
+  options: LoadOptions = {},
+): Promise<Pipeline> {
+  const cache = options.cache === false ? NO_CACHE : await openCache();
+  const text = await fetchText(manifestUrl, cache, options.signal);
+  const manifest = parseManifest(text, manifestUrl);
+  const type = (manifest as { pipeline?: string }).pipeline ?? "text-to-image";
+  const factory = factories.get(type);
+  if (factory === undefined) {
+    throw new UnsupportedError(
+      `${manifestUrl}: this page has no pipeline of the type ${JSON.stringify(type)}`,
+      `use the page of the WSD that built the model; this one has ${[...factories.keys()].join(", ")}`,
+    );
+  }
+  const notice = options.onNotice ?? ((): void => undefined);
+  const files = new BundleFiles(manifestUrl, cache, fileSizes(manifest), notice);
+  return factory({ manifest, files, options });
+}
