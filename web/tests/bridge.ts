@@ -5,14 +5,14 @@
 
 import { createInterface } from "node:readline";
 
-import type { SchedulerConstants, TokenizerEntry } from "../src/bundle/manifest";
+import type { NoiseSchedule, SchedulerConfig, TokenizerEntry } from "../src/bundle/manifest";
 import { MersenneTwister, randn } from "../src/pipeline/torch_rng";
 import { layOutRun } from "../src/pipeline/schedulers";
 import { createTokenizer } from "../src/pipeline/clip_tokenizer";
 
 type Request =
   | { call: "randn"; seed: number; counts: number[] }
-  | { call: "run"; constants: SchedulerConstants; name: string; count: number; eta: number }
+  | { call: "run"; noise: NoiseSchedule; config: SchedulerConfig; count: number; eta: number }
   | { call: "tokenize"; tokenizer: string; entry: TokenizerEntry; texts: string[] };
 
 function answer(request: Request): unknown {
@@ -22,7 +22,7 @@ function answer(request: Request): unknown {
       return request.counts.map((count) => Array.from(randn(generator, count)));
     }
     case "run":
-      return layOutRun(request.constants, request.name, request.count, request.eta);
+      return layOutRun(request.noise, request.config, request.count, request.eta);
     case "tokenize": {
       const tokenize = createTokenizer(request.tokenizer, request.entry);
       return request.texts.map((text) => tokenize(text).ids).map((ids) => Array.from(ids));

@@ -7,18 +7,14 @@ import { beforeAll, describe, expect, test } from "vitest";
 
 import { ERROR_CLASSES, throwIfAborted } from "../src/api/errors";
 import { findShortcomings } from "../src/gpu/device";
-import type { TokenizerEntry } from "../src/bundle/manifest";
-import {
-  compiledSizes,
-  findEntryPoint,
-  parseManifest,
-  SCHEMA_VERSION,
-} from "../src/bundle/manifest";
+import type { LatentPreview, TokenizerEntry } from "../src/bundle/manifest";
+import { compiledSizes, findEntryPoint, parseManifest } from "../src/bundle/manifest";
 import { previewImage } from "../src/pipeline/latent_preview";
 import type { ProgressEvent } from "../src/api/progress";
 import { countProgress } from "../src/api/progress";
 import { toImageData } from "../src/pipeline/tiling";
 import { createTokenizer } from "../src/pipeline/clip_tokenizer";
+import { SCHEMA_VERSION } from "../src/util/constants.generated";
 import { registerErrors } from "../src/worker/error_transfer";
 
 beforeAll(() => {
@@ -33,7 +29,7 @@ beforeAll(() => {
 
 describe("pictures", () => {
   test("a preview is a linear map of the latents", () => {
-    const preview = { weights: [[1, 0], [0, 1], [1, 1]], bias: [0, 0, -1] }; // prettier-ignore
+    const preview: LatentPreview = { weights: [[1, 0], [0, 1], [1, 1]], bias: [0, 0, -1] }; // prettier-ignore
     const { data, width, height } = previewImage(preview, Float32Array.of(-1, 1, 0.5, -0.5), 2, 1);
     expect([width, height]).toEqual([2, 1]);
     expect(Array.from(data)).toEqual([0, 191, 0, 255, 255, 64, 64, 255]);

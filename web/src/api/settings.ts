@@ -3,6 +3,8 @@
  * common: the prompt, the negative prompt, then "Key: value" pairs.
  */
 
+import type { SCHEDULERS } from "../util/constants.generated";
+
 export interface Settings {
   prompt: string;
   /** Undefined is not the same as empty: SDXL takes zeros for it. */
@@ -28,7 +30,7 @@ const SAMPLERS: Record<string, string> = {
   euler_a: "Euler a",
   ddim: "DDIM",
   lcm: "LCM",
-};
+} satisfies Record<(typeof SCHEDULERS)[number], string>;
 
 /** Write settings as text. */
 export function formatSettings(settings: Settings): string {

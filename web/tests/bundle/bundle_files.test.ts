@@ -4,7 +4,7 @@ import { IntegrityError } from "../../src/api/errors";
 import { fetchText, BundleFiles, fileSizes, forget } from "../../src/bundle/bundle_files";
 import { sha256 } from "../../src/bundle/sha256";
 import type { FileEntry, Manifest } from "../../src/bundle/manifest";
-import { SCHEMA_VERSION } from "../../src/bundle/manifest";
+import { SCHEMA_VERSION } from "../../src/util/constants.generated";
 import type { FileCache } from "../../src/bundle/cache";
 import { MemoryCache } from "../memory_cache";
 import { status, whole, withServer } from "../server";

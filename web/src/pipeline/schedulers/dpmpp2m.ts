@@ -19,11 +19,7 @@ import {
 import type { Run, Step } from "./types";
 
 /** Lay out one run. */
-export function dpmpp2m(
-  schedule: NoiseSchedule,
-  config: SchedulerConfig,
-  count: number,
-): Run {
+export function dpmpp2m(schedule: NoiseSchedule, config: SchedulerConfig, count: number): Run {
   const sigmas = trainingSigmas(schedule);
   let timesteps: number[];
   let ratios: number[];

@@ -11,12 +11,7 @@ import type { Run } from "./types";
 
 export type { Run, Step } from "./types";
 
-type LayOut = (
-  schedule: NoiseSchedule,
-  config: SchedulerConfig,
-  count: number,
-  eta: number,
-) => Run;
+type LayOut = (schedule: NoiseSchedule, config: SchedulerConfig, count: number, eta: number) => Run;
 
 const ALGORITHMS = new Map<string, LayOut>([
   ["dpmpp2m", dpmpp2m],

@@ -15,10 +15,7 @@ export function lcm(schedule: NoiseSchedule, config: SchedulerConfig, count: num
     (_, i) => (original - Math.floor(i * (original / count))) * stride - 1,
   );
   const steps = timesteps.map((timestep, i): Step => {
-    const clean = cleanFrom(
-      schedule.prediction_type,
-      levelOf(schedule.alphas_cumprod[timestep]!),
-    );
+    const clean = cleanFrom(schedule.prediction_type, levelOf(schedule.alphas_cumprod[timestep]!));
     const scaled = timestep * config.timestep_scaling;
     const skip = SIGMA_DATA ** 2 / (scaled ** 2 + SIGMA_DATA ** 2);
     const out = scaled / Math.sqrt(scaled ** 2 + SIGMA_DATA ** 2);
