@@ -22,7 +22,7 @@ BODY_MARK = "// body"
 
 _OPENING, _CLOSING = "([{", ")]}"
 # How a line ends after which a statement goes on in the next line.
-_GOES_ON = re.compile(r"[^;{}),\]]$")
+_GOES_ON = re.compile(r"[^;{}()\[\],]$")
 
 
 @cache

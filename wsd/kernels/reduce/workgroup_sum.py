@@ -1,68 +1,48 @@
-"""Adding up what a workgroup's threads found.
+"""Sums over the threads of a workgroup: parameters of ``reduce/workgroup_sum.wgsl.j2``.
 
-Everywhere by a tree in shared memory, with a barrier for each of its levels; where the GPU
-has subgroups, by their own addition and one barrier.
+On every adapter by a tree in shared memory, with a barrier for each of its levels; where the
+GPU has subgroups, by ``subgroupAdd`` and one barrier.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from wsd.kernels.variant import SUBGROUPS, Launch, Variant
 
 
 @dataclass(frozen=True)
 class WorkgroupSum:
-    """How threads add up.
+    """How the threads of a workgroup add up.
 
     Attributes:
-        threads: of the workgroup.
-        together: how many of them, one after another, have one sum.
-        subgroups: whether by the GPU's subgroups, whose threads follow one another.
+        threads: threads of the workgroup.
+        threads_per_sum: how many neighbouring threads share one sum, a power of two.
+        subgroups: whether the GPU's subgroups add; a subgroup must not have more threads than
+            share a sum.
     """
 
     threads: int
-    together: int
+    threads_per_sum: int
     subgroups: bool
 
+    @property
+    def sums(self) -> int:
+        """Return how many sums one workgroup makes."""
+        return self.threads // self.threads_per_sum
+
     def variant(self, launch: Launch, operations: int = 0) -> Variant:
-        """Return the variant of one launch that adds up so."""
-        variant = Variant(
+        """Return the variant of one launch whose template reduces this way.
+
+        Args:
+            launch: a launch whose template uses the macros with this object.
+            operations: floating-point operations of the kernel, 0 if they do not count.
+        """
+        return Variant(
             launches=(launch,),
             threads=self.threads,
             shared_bytes=4 * self.threads,
             operations=operations,
+            features=(SUBGROUPS,) if self.subgroups else (),
+            subgroup_size=(1, self.threads_per_sum) if self.subgroups else None,
         )
-        if not self.subgroups:
-            return variant
-        enabled = replace(launch, head=f"enable {SUBGROUPS};\n{launch.head}")
-        return replace(
-            variant, launches=(enabled,), features=(SUBGROUPS,), lanes=(1, self.together)
-        )
-
-    @property
-    def main(self) -> str:
-        """Return the declaration of ``main``, with ``group`` and a thread's number ``t``."""
-        size = ", @builtin(subgroup_size) size : u32" if self.subgroups else ""
-        return f"""var<workgroup> sums : array<f32, {self.threads}>;
-@compute @workgroup_size({self.threads})
-fn main(@builtin(workgroup_id) group : vec3<u32>,
-        @builtin(local_invocation_index) t : u32{size}) {{"""
-
-    @property
-    def total(self) -> str:
-        """Return what adds up ``sum``: ``total`` of the first thread of those together."""
-        if self.subgroups:
-            return f"""let part = subgroupAdd(sum);
-  if (t % size == 0u) {{ sums[t / size] = part; }}
-  workgroupBarrier();
-  var total = 0.0f;
-  if (t % {self.together}u == 0u) {{
-    for (var i = 0u; i < {self.together}u / size; i++) {{ total += sums[t / size + i]; }}
-  }}"""
-        return f"""sums[t] = sum;
-  for (var step = {self.together // 2}u; step > 0u; step /= 2u) {{
-    workgroupBarrier();
-    if (t % {self.together}u < step) {{ sums[t] += sums[t + step]; }}
-  }}
-  let total = sums[t];"""
