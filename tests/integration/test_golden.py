@@ -1,32 +1,31 @@
 """Digests of every shader and shard of the tiny model: a change is a decision.
 
-``nox -s golden`` writes the table anew. Shaders have one table a TVM version.
-Shards depend on torch's random numbers alone and have one for all.
+``nox -s golden`` writes the tables anew. Generated and written shaders have a table for each
+version of TVM. Shards depend on torch's random numbers alone and have one table.
 """
 
-import json
-import os
-from pathlib import Path
-
+from matches import compare
 from wsd.compiler import tvm_compat
 from wsd.util.hashing import sha256_bytes
-
-GOLDEN = Path(__file__).parent.parent / "golden"
-
-
-def compare(name, found):
-    path = GOLDEN / name
-    if os.environ.get("WSD_UPDATE_GOLDEN"):
-        path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
-    assert path.is_file(), f"there is no {name}; run: nox -s golden"
-    expected = json.loads(path.read_text())
-    changed = {key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key)}
-    assert not changed, f"{name}: {len(changed)} changed; if meant, run: nox -s golden"
 
 
 def test_shaders(library):
     digests = {name: sha256_bytes(code.encode())[:16] for name, code in library.shaders.items()}
     compare(f"tiny-sd15-shaders-tvm-{tvm_compat.version()}.json", digests)
+
+
+def test_written_kernels(library):
+    """Every launch of every variant: what GPUs run in place of the generated shaders."""
+    bodies = library.variants["bodies"]
+    digests = {
+        f"{kernel} {index} {variant['name']} {number}": sha256_bytes(
+            (launch["head"] + bodies[launch["body"]]).encode()
+        )[:16]
+        for kernel, variants in library.variants["kernels"].items()
+        for index, variant in enumerate(variants)
+        for number, launch in enumerate(variant["launches"])
+    }
+    compare(f"tiny-sd15-written-tvm-{tvm_compat.version()}.json", digests)
 
 
 def test_work(library):

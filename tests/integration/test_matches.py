@@ -1,0 +1,66 @@
+"""Written kernels replace the functions that they should; a match that is lost fails here."""
+
+import pytest
+
+from lowering import lower_family, make_table
+from matches import compare, compare_tables
+from speck import BROAD
+from wsd.compiler import tvm_compat
+from wsd.compiler.pipeline import report_functions
+from wsd.models.registry import find_family
+from wsd.util.hashing import sha256_bytes
+
+
+def names(table, kind):
+    return {
+        name.split()[0]
+        for entry in table["matched"]
+        if entry["problem"]["kind"] == kind
+        for name in entry["variants"]
+    }
+
+
+@pytest.fixture(scope="module")
+def broad():
+    return lower_family(BROAD, BROAD.sizes, "f16")
+
+
+def test_every_kind_of_variant_has_a_function_in_a_broad_model(broad):
+    table = make_table(broad)
+    assert names(table, "gemm") == {
+        "gemm_subgroup_matrix", "gemm_tiled_f16", "gemm_tiled_f32",
+        "gemv_subgroups", "gemv_workgroup_sum",
+    }  # fmt: skip
+    assert names(table, "attention") == {"attention_subgroup_matrix", "attention_flash"}
+    assert names(table, "norm_sums") == {"norm_sums_subgroups", "norm_sums_workgroup"}
+    # Every linear layer, convolution, attention and norm statistic matches.
+    assert table["generated"] == []
+    assert all(entry["calls"] for entry in table["matched"])
+
+
+def test_the_written_wgsl_of_a_broad_model(broad):
+    """Of f16 weights too, which the shipped models in float32 do not have."""
+    digests = {
+        f"{function} {index} {variant.name} {number}": sha256_bytes(
+            (launch.head + launch.body).encode()
+        )[:16]
+        for function, variants in report_functions(broad).variants.items()
+        for index, variant in enumerate(variants)
+        for number, launch in enumerate(variant.launches)
+    }
+    compare(f"broad-f16-written-tvm-{tvm_compat.version()}.json", digests)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("name", "size", "dtypes"),
+    [("sd15", (512, 512), ("f16", "w8a16")), ("sdxl", (1024, 1024), ("w8a16",))],
+)
+def test_the_matches_of_a_full_size_model(name, size, dtypes):
+    """Lowering alone, without weights: minutes, where compiling takes half an hour."""
+    family = find_family(name)
+    compare_tables(
+        name,
+        tvm_compat.version(),
+        {dtype: make_table(lower_family(family, (size,), dtype)) for dtype in dtypes},
+    )

@@ -1,0 +1,90 @@
+"""Lowering without a build: which TIR functions of a model written kernels replace."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+from tvm import relax
+
+from matches import describe_selection, write_problem
+from wsd.compiler import tvm_compat
+from wsd.compiler.driver import entry_point_modules
+from wsd.compiler.dump import Dump
+from wsd.compiler.match.replace import match_function
+from wsd.compiler.pipeline import lowering_passes, run_passes
+from wsd.compiler.relax_module import import_entry_points, list_entry_points, signatures
+from wsd.frontend.export import trace_component
+
+
+def lower_family(family, sizes, dtype):
+    """Return a family's module after fusion and before scheduling; it needs no weights."""
+    traces = [
+        trace_component(component, module, dtype)
+        for component, module in entry_point_modules(family, sizes)
+    ]
+    module = import_entry_points(list_entry_points(family, sizes, traces), traces)
+    return run_passes(lowering_passes(signatures(traces)), module, Dump())
+
+
+def make_table(module):
+    """Return the table of a fused module: its matched problems and its generated functions."""
+    calls = _count_calls(module)
+    matched, generated = {}, {}
+    for variable, function in module.functions_items():
+        if not isinstance(function, tvm_compat.tir.PrimFunc):
+            continue
+        name = str(variable.name_hint)
+        if match := match_function(name, function):
+            entry = _describe_match(match)
+            entries, key = matched, json.dumps(entry)
+        elif _reduces(function):
+            entry = {"function": _describe_function(name, function)}
+            entries, key = generated, json.dumps(entry)
+        else:
+            continue
+        counts = entries.setdefault(key, {**entry, "functions": 0, "calls": 0})
+        counts["functions"] += 1
+        counts["calls"] += calls[name]
+    return {
+        name: [entries[key] for key in sorted(entries)]
+        for name, entries in (("matched", matched), ("generated", generated))
+    }
+
+
+def _describe_match(match):
+    variants = describe_selection(match.problem)
+    assert [text.split()[0] for text in variants] == [v.name for v in match.variants]
+    # The function that computes attention's softmax statistics has nothing left to launch.
+    launches = any(variant.launches for variant in match.variants)
+    return {"problem": write_problem(match.problem), "launches": launches, "variants": variants}
+
+
+def _count_calls(module):
+    """Return TIR function → how often the Relax functions of a module call it."""
+    calls = Counter()
+
+    def visit(node):
+        if isinstance(node, relax.Call) and tvm_compat.operator_name(node) == "relax.call_tir":
+            calls[str(node.args[0].name_hint)] += 1
+
+    for _, function in module.functions_items():
+        if isinstance(function, relax.Function):
+            relax.analysis.post_order_visit(function.body, visit)
+    return calls
+
+
+def _reduces(function):
+    """Tell whether a TIR function has a block that sums, or one that is not understood."""
+    blocks = tvm_compat.normalize_prim_func(tvm_compat.Schedule(function))
+    return blocks is None or any(block.is_reduction() for block in blocks)
+
+
+def _describe_function(name, function):
+    """Return a function's operators without their numbers, and the shapes of its buffers."""
+    words = [word.rstrip("0123456789") for word in name.split("_")]
+    shapes = [
+        "x".join(str(int(extent)) for extent in buffer.shape) or "scalar"
+        for buffer in tvm_compat.buffers_of(function)
+    ]
+    return f"{'_'.join(words)} {' '.join(shapes)}"

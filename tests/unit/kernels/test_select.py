@@ -1,0 +1,112 @@
+"""The registry selects for every problem of sd15 and sdxl what the kept tables say."""
+
+import json
+
+import pytest
+
+from matches import GOLDEN, describe_selection, read_problem
+from wsd.kernels import heuristics
+from wsd.kernels.problem import AttentionProblem, Conv2d, GemmProblem, NormSumsProblem
+from wsd.kernels.select import select_variants
+from wsd.kernels.variant import BASELINE_MAX_SHARED_BYTES, BASELINE_MAX_THREADS
+
+TABLES = sorted(GOLDEN.glob("matches-*.json"))
+
+
+def entries(path):
+    for dtype, table in json.loads(path.read_text()).items():
+        for entry in table["matched"]:
+            yield dtype, entry
+
+
+def test_the_tables_of_both_models_are_there():
+    assert {path.name.split("-")[1] for path in TABLES} == {"sd15", "sdxl"}
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_every_problem_gets_the_variants_of_the_table(path):
+    changed = [
+        (dtype, entry["problem"], entry["variants"], found)
+        for dtype, entry in entries(path)
+        if (found := describe_selection(read_problem(entry["problem"]))) != entry["variants"]
+    ]
+    assert not changed, f"{len(changed)} changed, first: {changed[0]}; if meant: nox -s golden"
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_the_last_variant_of_every_problem_runs_on_any_adapter(path):
+    for _, entry in entries(path):
+        if entry["variants"]:
+            *_, last = select_variants(read_problem(entry["problem"]))
+            assert last.features == ()
+            assert last.subgroup_matrix is last.subgroup_size is None
+            assert last.threads <= BASELINE_MAX_THREADS
+            assert last.shared_bytes <= BASELINE_MAX_SHARED_BYTES, entry["problem"]
+
+
+def names(problem):
+    return [variant.name for variant in select_variants(problem)]
+
+
+def conv(channels, out_channels, extent=64, weights="float16"):
+    shape = Conv2d(1, extent, extent, channels, extent, extent, 3, 1, 1)
+    return GemmProblem(extent * extent, out_channels, 9 * channels, weights, shape)
+
+
+def test_a_small_gemm_keeps_the_generated_kernel():
+    m = 64
+    n = heuristics.MIN_OPERATIONS // (2 * m * 64)
+    assert names(GemmProblem(m, n, 64))
+    assert names(GemmProblem(m, n - 1, 64)) == []
+
+
+def test_few_rows_of_a_linear_layer_take_gemv():
+    gemv = ["gemv_subgroups", "gemv_workgroup_sum"]
+    assert names(GemmProblem(heuristics.MIN_TILED_M - 1, 1280, 1280, "int8")) == gemv
+    assert names(GemmProblem(heuristics.MIN_TILED_M, 1280, 1280, "int8"))[0].startswith("gemm_")
+    assert names(GemmProblem(1, 1280, 1278)) == []  # K is not a multiple of a vector
+
+
+def test_f32_weights_have_no_f16_kernel():
+    assert names(GemmProblem(4096, 640, 640, "float16")) == [
+        "gemm_subgroup_matrix", "gemm_tiled_f16", "gemm_tiled_f32", "gemm_tiled_f32",
+    ]  # fmt: skip
+    assert "gemm_tiled_f16" not in names(GemmProblem(4096, 640, 640, "float32"))
+
+
+def test_convolutions_next_to_the_picture_sum_in_f32():
+    channels = heuristics.MIN_F16_CONV_CHANNELS
+    assert "gemm_tiled_f16" in names(conv(320, channels))
+    assert "gemm_tiled_f16" not in names(conv(320, channels - 64))
+
+
+def test_a_convolution_of_odd_channels_keeps_the_generated_kernel():
+    # No tile's K divides the 6 channels of one tap.
+    assert names(conv(6, 640, extent=512)) == []
+
+
+def test_attention_of_an_untimed_head_dim():
+    assert names(AttentionProblem(1, 4096, 4096, 8, 40, 0.1))[-1] == "attention_flash"
+    assert names(AttentionProblem(1, 4096, 4096, 8, 44, 0.1)) == []
+    assert names(AttentionProblem(1, 8, 8, 1, 40, 0.1)) == []  # too few operations
+
+
+def test_norm_statistics_take_rows_of_whole_vectors():
+    sums = ["norm_sums_subgroups", "norm_sums_workgroup"]
+    assert names(NormSumsProblem(1, 4096, 32, 10, False)) == sums
+    assert names(NormSumsProblem(77, 1, 1, 768, True)) == sums
+    assert names(NormSumsProblem(77, 1, 1, 766, True)) == []
+
+
+def test_split_k_fills_a_gpu_and_no_more():
+    problems = [GemmProblem(1024, n, k) for n in (64, 128, 640, 1280) for k in (320, 1280, 5120)]
+    splits = set()
+    for problem in problems:
+        [tile] = heuristics.choose_subgroup_matrix(problem)
+        across, down = problem.grid(tile.m, tile.n)
+        splits.add(tile.split_k)
+        if tile.split_k > 1:
+            assert across * down * tile.split_k <= heuristics.FULL_OCCUPANCY_64X64
+            assert problem.k // tile.k >= tile.split_k * heuristics.MIN_STEPS_PER_SPLIT
+    assert 1 in splits
+    assert max(splits) > 1
