@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsd.bundle.attestations import file_names
+from wsd.bundle.attestations import list_files
 from wsd.util.hashing import sha256_file
 
 _SHOWN = 16
@@ -16,7 +16,7 @@ _SHOWN = 16
 
 def differences(first: Path, second: Path) -> Iterator[str]:
     """Yield one line a file that only one build has, or that differs, and where."""
-    names = set(file_names(first)), set(file_names(second))
+    names = set(list_files(first)), set(list_files(second))
     for name in sorted(names[0] | names[1]):
         if name not in names[1]:
             yield f"{name}: only in {first}"

@@ -7,7 +7,7 @@ import json
 import brotli
 import pytest
 
-from wsd.bundle.attestations import file_names
+from wsd.bundle.attestations import list_files
 from wsd.bundle.manifest import find_manifests, manifest_files, read_manifest
 from wsd.runtime.http_headers import HEADERS, IMMUTABLE, REVALIDATED
 
@@ -25,7 +25,7 @@ ENTRY_POINTS = (
 @pytest.fixture(scope="module")
 def hashed(dist):
     """Return a shard, a library and a script, by their paths."""
-    names = file_names(dist)
+    names = list_files(dist)
     return {
         "bin": next(name for name in names if name.endswith(".bin")),
         "wasm": next(name for name in names if name.endswith(".wasm")),

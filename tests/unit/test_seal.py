@@ -9,7 +9,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from wsd.bundle.attestations import file_names, seal
+from wsd.bundle.attestations import list_files, write_attestations
 from wsd.bundle.verify import verify_bundle
 from wsd.errors import BundleError
 from wsd.supply_chain.materials import read_policy
@@ -29,7 +29,7 @@ def copy(bundle, tmp_path):
 
 
 def shipped(bundle):
-    return [name for name in file_names(bundle) if name not in PAPERS]
+    return [name for name in list_files(bundle) if name not in PAPERS]
 
 
 def test_the_bill_is_valid(bundle):
@@ -96,7 +96,7 @@ def test_provenance(bundle, manifest):
 
 def test_integrity_of_every_file(bundle):
     table = json.loads((bundle / "SRI.json").read_text())
-    assert sorted(table) == [name for name in file_names(bundle) if name != "SRI.json"]
+    assert sorted(table) == [name for name in list_files(bundle) if name != "SRI.json"]
     for name, integrity in table.items():
         digest = hashlib.sha384((bundle / name).read_bytes()).digest()
         assert integrity == f"sha384-{base64.b64encode(digest).decode()}"
@@ -114,7 +114,7 @@ def test_the_page_asks_the_browser_to_check(bundle, name):
 
 def test_the_same_again(copy):
     before = {name: (copy / name).read_bytes() for name in PAPERS}
-    seal(copy, read_materials(copy))
+    write_attestations(copy, read_materials(copy))
     assert {name: (copy / name).read_bytes() for name in PAPERS} == before
 
 

@@ -1,40 +1,51 @@
-"""``wsd build``: a checkpoint in, a bundle out."""
+"""``wsd build``: make a bundle of a checkpoint and a compiled library."""
 
 from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from wsd.bundle.attestations import seal
+from wsd.bundle.attestations import write_attestations
 from wsd.bundle.latent_preview import fit_preview
-from wsd.bundle.manifest import INDEX_NAME, SCHEMA_VERSION, write_manifest
-from wsd.bundle.self_test import expected_stages, find_expected
-from wsd.bundle.shards import Parameters, write_shards
+from wsd.bundle.manifest import write_index, write_manifest
+from wsd.bundle.self_test import find_fixtures, select_stages
+from wsd.bundle.shards import write_shards
 from wsd.bundle.web_page import build_page
-from wsd.checkpoint.reader import Checkpoint
-from wsd.checkpoint.tokenizer import tokenizer_file
-from wsd.compiler.library import Library, check_library
+from wsd.checkpoint.checkpoint import Checkpoint
+from wsd.checkpoint.tokenizer import find_tokenizer, tokenizer_file
+from wsd.compiler.library import Library, check_library, find_tvmjs
 from wsd.compiler.memory import peaks
 from wsd.errors import ToolError
-from wsd.models.registry import Component
+from wsd.kernels.variant import BASELINE_MAX_THREADS
+from wsd.models.registry import Component, Family
+from wsd.models.schedulers import describe_noise_schedule, describe_schedulers
+from wsd.spec.manifest import (
+    SCHEMA_VERSION,
+    ComponentEntry,
+    Conditioning,
+    Defaults,
+    FileEntry,
+    IndexEntry,
+    LatentPreview,
+    LatentSpace,
+    Manifest,
+    ModelEntry,
+    Requirements,
+    TokenizerEntry,
+)
 from wsd.spec.parameter import Parameter, shapes
-from wsd.spec.roles import DENOISER, TEXT_ENCODER, VAE_DECODER
+from wsd.spec.roles import TEXT_ENCODER, VAE_DECODER
 from wsd.supply_chain.materials import python_materials
-from wsd.util.files import PACKAGE, check_absent, resumable_folder, write_folder_atomically
-from wsd.util.hashing import canonical_json, digest_tree, sha256_bytes, sha256_file
-from wsd.util.progress import Progress
-
-# What decides a shard's bytes, besides the checkpoint.
-_SHARD_SOURCES = [
-    PACKAGE / name for name in ("bundle/shards.py", "bundle/quantize.py", "spec/parameter.py")
-]
+from wsd.util.code_digest import digest_code
+from wsd.util.files import check_absent, resumable_folder, write_folder_atomically
+from wsd.util.hashing import canonical_json, sha256_bytes, sha256_file
+from wsd.util.progress import Advance, Progress
 
 
 def build_bundle(
@@ -42,55 +53,48 @@ def build_bundle(
     library: Library,
     out: Path,
     progress: Progress,
-    expected: Path | None = None,
+    fixtures: Path | None = None,
 ) -> Path:
     """Build a complete bundle with one model and the page.
+
+    Nothing appears at ``out`` unless everything succeeded.
 
     Args:
         checkpoint: the model's weights.
         library: the compiled functions of the checkpoint's family.
         out: a folder that does not exist.
-        progress: told what is done.
-        expected: what each stage must give (:mod:`wsd.bundle.self_test`); the checkpoint's own
-            unless given, and none if it has none.
-
-    Nothing appears at ``out`` unless everything succeeded.
+        progress: shows what has been done.
+        fixtures: self-test fixtures that ``wsd expect`` wrote (:mod:`wsd.bundle.self_test`); the
+            checkpoint's own unless given, and none if it has none.
 
     Returns:
         ``out``.
 
     Raises:
-        UsageError, CheckpointError, ToolError: see their messages.
+        UsageError: if ``out`` exists, or the library is of another architecture.
+        CheckpointError: if the weights or the fixtures cannot be read.
+        ToolError: if the page cannot be bundled, or the disk is full.
     """
     check_absent(out)
     family = checkpoint.family
     check_library(library, family)
-    with _room(out), write_folder_atomically(out) as scratch:
+    with _explain_full_disk(out), write_folder_atomically(out) as scratch:
         _write_page(library, scratch, progress)
-        models = scratch / "models"
-        folder = models / family.name
-        folder.mkdir(parents=True)
-        _write_model(checkpoint, library, folder, progress, expected)
-        entry = {"name": family.name, "title": family.title, "dtype": library.dtype}
-        index = [{**entry, "manifest": f"{family.name}/"}]
-        (models / INDEX_NAME).write_bytes(canonical_json(index))
-        seal(scratch, {*library.materials, *python_materials()})
+        manifest = _write_model(checkpoint, library, scratch / "models", progress, fixtures)
+        entry = IndexEntry(
+            name=family.name,
+            title=family.title,
+            dtype=manifest.model.dtype,
+            manifest=f"{family.name}/",
+        )
+        write_index([entry], scratch)
+        write_attestations(scratch, {*library.materials, *python_materials()})
     return out
 
 
-def _write_page(library: Library, folder: Path, progress: Progress) -> None:
-    """Write the page that came with the library, or bundle it."""
-    with progress.stage("page", total=1) as advance:
-        if library.page_folder.is_dir():
-            shutil.copytree(library.page_folder, folder, dirs_exist_ok=True)
-        else:
-            build_page(folder)
-        advance(1)
-
-
 @contextmanager
-def _room(out: Path) -> Iterator[None]:
-    """Say what to do when the disk is full."""
+def _explain_full_disk(out: Path) -> Iterator[None]:
+    """Turn the error of a full disk into one that says what to do."""
     try:
         yield
     except OSError as error:
@@ -102,164 +106,195 @@ def _room(out: Path) -> Iterator[None]:
         ) from error
 
 
+def _write_page(library: Library, folder: Path, progress: Progress) -> None:
+    """Copy the page that came with the library, or bundle it from its sources."""
+    with progress.stage("page", total=1) as advance:
+        if library.page_folder.is_dir():
+            shutil.copytree(library.page_folder, folder, dirs_exist_ok=True)
+        else:
+            build_page(folder, find_tvmjs(library))
+        advance(1)
+
+
 def _write_model(
-    checkpoint: Checkpoint,
-    library: Library,
-    folder: Path,
-    progress: Progress,
-    expected: Path | None,
-) -> None:
+    checkpoint: Checkpoint, library: Library, models: Path, progress: Progress, given: Path | None
+) -> Manifest:
+    """Write a model's files and its manifest to its folder in ``models``."""
     family = checkpoint.family
-    total = sum(len(records) for records in library.parameters.values())
-    key = _parameters_key(checkpoint, library)
-    with progress.stage("parameters", total=total) as advance, resumable_folder(key) as unfinished:
-        components = {
-            component.name: _write_component(checkpoint, library, component, unfinished, advance)
-            for component in family.components
-        }
-        for shard in unfinished.glob("*.bin"):
-            _link(shard, folder / shard.name)
-    digest = sha256_file(library.wasm)
-    name = f"library.{digest}.wasm"
-    shutil.copyfile(library.wasm, folder / name)
-    write_manifest(
-        {
-            "schema_version": SCHEMA_VERSION,
-            "model": {
+    folder = models / family.name
+    folder.mkdir(parents=True)
+    components = _write_parameters(checkpoint, library, folder, progress)
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        model=ModelEntry.model_validate(
+            {
                 "name": family.name,
                 "title": family.title,
-                "pipeline": family.pipeline,
+                "pipeline": family.architecture.diffusers_pipeline,
                 "dtype": library.dtype,
-                "source": checkpoint.source,
-            },
-            "library": _file_entry(folder / name),
-            "entry_points": [_listed(asdict(entry)) for entry in library.entry_points],
-            "components": components,
-            "scheduler": checkpoint.scheduler,
-            "tokenizers": _write_tokenizers(checkpoint, folder),
-            "force_zeros_for_empty_prompt": family.force_zeros_for_empty_prompt,
-            "examples": list(family.examples),
-            "defaults": {
-                "steps": family.steps,
-                "guidance_scale": family.guidance_scale,
-                "size": list(library.sizes[0]),
-            },
-            "latents": {
-                "channels": family.component(DENOISER).config["in_channels"],
-                "scale_factor": family.vae_scale_factor,
-            },
-            "preview": _fit_preview(checkpoint, library),
-            "requires": _requirements(components, library),
-            "peak_bytes": [_listed(asdict(peak)) for peak in peaks(library)],
-            "toolchain": library.toolchain,
-            **_write_variants(library, folder),
-            **_write_expected(checkpoint, library, folder, expected),
-        },
-        folder,
+                "source": checkpoint.source.provenance,
+            }
+        ),
+        pipeline=family.architecture.pipeline,
+        library=_copy_library(library, folder),
+        entry_points=library.entry_points,
+        components=components,
+        conditioning=_describe_conditioning(family),
+        tokenizers=_write_tokenizers(checkpoint, folder),
+        latent_space=_describe_latent_space(family),
+        noise_schedule=describe_noise_schedule(checkpoint.scheduler),
+        schedulers=describe_schedulers(checkpoint.scheduler),
+        defaults=Defaults(
+            steps=family.steps, guidance_scale=family.guidance_scale, size=library.sizes[0]
+        ),
+        examples=tuple(family.examples),
+        preview=_fit_preview(checkpoint, library),
+        requires=_find_requirements(components, library),
+        peak_bytes=tuple(peaks(library)),
+        toolchain=library.toolchain,
+        kernels=_write_kernels(library, folder),
+        self_test=_write_self_test(checkpoint, library, folder, given),
     )
+    write_manifest(manifest, folder)
+    return manifest
 
 
-def _parameters_key(checkpoint: Checkpoint, library: Library) -> str:
+def _write_parameters(
+    checkpoint: Checkpoint, library: Library, folder: Path, progress: Progress
+) -> dict[str, ComponentEntry]:
+    """Write the shards of every component, continuing what an interrupted build left."""
+    total = sum(len(parameters) for parameters in library.parameters.values())
+    key = _digest_parameters(checkpoint, library)
+    with progress.stage("parameters", total=total) as advance, resumable_folder(key) as resumable:
+        components = {
+            component.id: _write_component(checkpoint, library, component, resumable, advance)
+            for component in checkpoint.family.components
+        }
+        for shard in resumable.glob("*.bin"):
+            _link(shard, folder / shard.name)
+    return components
+
+
+def _digest_parameters(checkpoint: Checkpoint, library: Library) -> str:
     """Return the digest of everything that decides the shards."""
-    files = {c.name: checkpoint.identity(c) for c in checkpoint.family.components}
+    files = {c.id: checkpoint.source.identity(c) for c in checkpoint.family.components}
     parameters = {name: [asdict(p) for p in found] for name, found in library.parameters.items()}
-    sources = digest_tree(_SHARD_SOURCES, PACKAGE)
+    sources = digest_code("wsd.bundle.shards")
     return sha256_bytes(
         canonical_json({"files": files, "parameters": parameters, "sources": sources})
     )
 
 
 def _write_component(
-    checkpoint: Checkpoint, library: Library, component: Component, folder: Path, advance: Any
-) -> dict[str, Any]:
-    expected = library.parameters[component.name]
-
+    checkpoint: Checkpoint, library: Library, component: Component, folder: Path, advance: Advance
+) -> ComponentEntry:
     def read(parameters: Sequence[Parameter]) -> Iterator[torch.Tensor]:
-        return checkpoint.tensors(component, shapes(parameters))
+        return checkpoint.source.tensors(component, shapes(parameters))
 
-    written: Parameters = write_shards(component.name, expected, read, folder, advance)
-    return {
-        "bytes": sum(shard.bytes for shard in written.shards),
-        "records": [_listed(asdict(record)) for record in written.records],
-        "shards": [asdict(shard) for shard in written.shards],
-    }
+    parameters = library.parameters[component.id]
+    written = write_shards(component.id, parameters, read, folder, advance)
+    return ComponentEntry(
+        folder=component.folder,
+        role=component.role,
+        bytes=sum(shard.bytes for shard in written.shards),
+        records=written.records,
+        shards=written.shards,
+    )
 
 
 def _link(source: Path, target: Path) -> None:
-    """Give a file a second name, or copy it to another file system."""
+    """Hard-link a file, or copy it where file systems differ."""
     try:
         target.hardlink_to(source)
     except OSError:
         shutil.copyfile(source, target)
 
 
-def _fit_preview(checkpoint: Checkpoint, library: Library) -> dict[str, Any]:
+def _copy_library(library: Library, folder: Path) -> FileEntry:
+    target = folder / f"library.{sha256_file(library.wasm)}.wasm"
+    shutil.copyfile(library.wasm, target)
+    return _describe_file(target)
+
+
+def _describe_conditioning(family: Family) -> Conditioning:
+    conditioning = family.conditioning
+    return Conditioning(
+        encoders=tuple(encoder.component for encoder in conditioning.encoders),
+        join=conditioning.join,
+        empty_negative=conditioning.empty_negative,
+    )
+
+
+def _describe_latent_space(family: Family) -> LatentSpace:
+    space = family.latent_space
+    return LatentSpace(
+        channels=space.channels,
+        scale_factor=space.scale_factor,
+        scaling_factor=space.scaling_factor,
+        shift_factor=space.shift_factor,
+    )
+
+
+def _fit_preview(checkpoint: Checkpoint, library: Library) -> LatentPreview:
     component = checkpoint.family.component(VAE_DECODER)
-    expected = shapes(library.parameters[component.name])
-    return fit_preview(checkpoint.family, expected, checkpoint.tensors(component, expected))
+    expected = shapes(library.parameters[component.id])
+    return fit_preview(checkpoint.family, expected, checkpoint.source.tensors(component, expected))
 
 
-def _write_tokenizers(checkpoint: Checkpoint, folder: Path) -> dict[str, Any]:
-    """Write each text encoder's tokenizer; equal ones become one file."""
+def _write_tokenizers(checkpoint: Checkpoint, folder: Path) -> dict[str, TokenizerEntry]:
+    """Write the tokenizer of each text encoder; equal ones become one file."""
     written = {}
-    for entry in checkpoint.family.tokenizers:
-        data, settings = tokenizer_file(checkpoint.path, entry, checkpoint.tokenizer)
-        name = f"tokenizer.{sha256_bytes(data)}.json"
-        (folder / name).write_bytes(data)
-        written[entry.component] = {**_file_entry(folder / name), **settings}
+    for tokenizer in checkpoint.family.tokenizers:
+        data, settings = tokenizer_file(find_tokenizer(checkpoint.source, tokenizer))
+        entry = _write_by_digest(data, "tokenizer", folder)
+        written[tokenizer.component] = TokenizerEntry.model_validate({**dict(entry), **settings})
     return written
 
 
-def _write_variants(library: Library, folder: Path) -> dict[str, Any]:
-    """Write the kernels' variants; returns the manifest's entry, if there are any."""
+def _write_kernels(library: Library, folder: Path) -> FileEntry | None:
+    """Write the table of hand-written kernel variants, if the library has any."""
     if not library.variants["kernels"]:
-        return {}
-    data = canonical_json(library.variants)
-    name = f"kernels.{sha256_bytes(data)}.json"
-    (folder / name).write_bytes(data)
-    return {"kernels": _file_entry(folder / name)}
+        return None
+    return _write_by_digest(canonical_json(library.variants), "kernels", folder)
 
 
-def _write_expected(
+def _write_self_test(
     checkpoint: Checkpoint, library: Library, folder: Path, given: Path | None
-) -> dict[str, Any]:
-    """Write what the self-test expects; returns the manifest's entry, if there is one."""
-    path = find_expected(checkpoint, given)
-    data = None if path is None else expected_stages(path, checkpoint, library)
-    if data is None:
-        return {}
-    name = f"self-test.{sha256_bytes(data)}.json"
-    (folder / name).write_bytes(data)
-    return {"self_test": _file_entry(folder / name)}
+) -> FileEntry | None:
+    """Write the self-test of the library's entry points, if there are fixtures of any."""
+    path = find_fixtures(checkpoint, given)
+    selected = None if path is None else select_stages(path, checkpoint, library)
+    if selected is None:
+        return None
+    data = canonical_json(selected.model_dump(mode="json"))
+    return _write_by_digest(data, "self-test", folder)
 
 
-def _file_entry(path: Path) -> dict[str, Any]:
-    return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256_file(path)}
+def _write_by_digest(data: bytes, stem: str, folder: Path) -> FileEntry:
+    """Write a JSON file as ``<stem>.<sha256>.json``."""
+    path = folder / f"{stem}.{sha256_bytes(data)}.json"
+    path.write_bytes(data)
+    return _describe_file(path)
 
 
-def _listed(value: Any) -> Any:
-    """Return a value as JSON would read it back: tuples as lists."""
-    if isinstance(value, dict):
-        return {key: _listed(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_listed(item) for item in value]
-    return value
+def _describe_file(path: Path) -> FileEntry:
+    return FileEntry(file=path.name, bytes=path.stat().st_size, sha256=sha256_file(path))
 
 
-def _requirements(components: dict[str, Any], library: Library) -> dict[str, Any]:
-    """Return the WebGPU features and limits that the model cannot do without.
+def _find_requirements(components: Mapping[str, ComponentEntry], library: Library) -> Requirements:
+    """Return the WebGPU features and limits without which no picture can be drawn.
 
-    What a size needs beyond them stands with its functions: the page says which it can draw.
+    What one size needs beyond them is in its entry points: the page tells which sizes fit.
     """
     largest = max(
-        *(record["bytes"] for entry in components.values() for record in entry["records"]),
+        *(record.bytes for entry in components.values() for record in entry.records),
         *(entry.largest_buffer_bytes for entry in library.entries(TEXT_ENCODER)),
     )
-    return {
-        "features": [],
-        "limits": {
+    return Requirements(
+        features=(),
+        limits={
             "maxStorageBuffersPerShaderStage": library.storage_buffers,
-            "maxComputeInvocationsPerWorkgroup": 256,
+            "maxComputeInvocationsPerWorkgroup": BASELINE_MAX_THREADS,
             "maxStorageBufferBindingSize": largest,
         },
-    }
+    )

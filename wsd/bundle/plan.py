@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from wsd.bundle.shards import SHARD_BYTES
 from wsd.compiler.library import Library
-from wsd.compiler.memory import Peak, parameter_bytes, peaks
+from wsd.compiler.memory import parameter_bytes, peaks
 from wsd.models.registry import Family
+from wsd.spec.manifest import PeakMemory
 
 # Memory that people's GPUs have; the browser and the desktop take a part.
 _GPU_GIB = (2, 4, 6, 8, 12, 16, 24)
@@ -23,11 +24,11 @@ def describe_plan(family: Family, library: Library) -> Iterator[str]:
     yield f"{'component':<16}{'parameters':>14}{'bytes':>12}{'shards':>8}"
     shards = total = 0
     for component in family.components:
-        size = parameter_bytes(library, component.name)
-        count = sum(math.prod(p.shape) for p in library.parameters[component.name])
+        size = parameter_bytes(library, component.id)
+        count = sum(math.prod(p.shape) for p in library.parameters[component.id])
         files = -(-size // SHARD_BYTES)
         shards, total = shards + files, total + size
-        yield f"{component.name:<16}{count:>14,}{_bytes(size):>12}{files:>8}"
+        yield f"{component.id:<16}{count:>14,}{_bytes(size):>12}{files:>8}"
     wasm = library.wasm.stat().st_size
     yield f"{'library':<16}{'':>14}{_bytes(wasm):>12}{1:>8}"
     yield ""
@@ -40,7 +41,7 @@ def describe_plan(family: Family, library: Library) -> Iterator[str]:
         yield f"{edges:<12}{_bytes(peak.bytes):>12}  {_way(peak):<24}{_fits(peak.bytes)}"
 
 
-def _way(peak: Peak) -> str:
+def _way(peak: PeakMemory) -> str:
     """Say how a picture is drawn."""
     return ("offload" if peak.offload else "all resident") + (", tiles" if peak.tiling else "")
 

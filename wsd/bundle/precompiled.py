@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wsd.bundle.web_page import build_page
-from wsd.compiler.library import Library, write_library
+from wsd.compiler.library import Library, find_tvmjs, write_library
 from wsd.util.files import check_absent, write_folder_atomically
 from wsd.util.progress import Progress
 
@@ -25,6 +25,6 @@ def write_compiled(library: Library, out: Path, progress: Progress) -> Path:
         written = replace(library, folder=scratch)
         write_library(written)
         with progress.stage("page", total=1) as advance:
-            build_page(written.page_folder)
+            build_page(written.page_folder, find_tvmjs(library))
             advance(1)
     return out

@@ -1,175 +1,195 @@
-"""``wsd expect``: what PyTorch says each stage of a model must give, for the self-test page.
+"""``wsd expect``: self-test fixtures, what PyTorch computes for each stage of a model.
 
-The browser makes the inputs from seeds (``web/src/pipeline/torch_rng.ts``), so that the
-file holds samples of results alone. It is an input of ``wsd build`` like the weights:
-computed once, checked in or kept beside them, and the build stays small in memory and reproducible.
+The browser makes the inputs from seeds (``web/src/pipeline/torch_rng.ts``), so that the file holds
+only samples of the results. Fixtures are an input of ``wsd build``, as the weights are: they are
+computed once and kept beside the weights, and building needs neither PyTorch's forward pass nor its
+memory. :mod:`wsd.spec.self_test` defines the file.
 """
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
-from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.checkpoint.tokenizer import find_tokenizer, load_tokenizer
+from wsd.checkpoint.weight_source import TokenizerFiles
 from wsd.compiler.library import Library
 from wsd.errors import CheckpointError, UsageError
-from wsd.frontend.entry_points import EntryPointModule, make_entry_points
+from wsd.frontend.entry_points import make_entry_points
+from wsd.models.architecture import EntryPointModule
 from wsd.models.registry import Component
-from wsd.spec.tensor import Size, TensorSpec
+from wsd.spec.self_test import (
+    FILE_NAME,
+    ExpectedOutput,
+    ExpectedStage,
+    Fixtures,
+    GivenInput,
+    SeededInput,
+    SelfTest,
+)
+from wsd.spec.tensor import Size
 from wsd.util.files import write_atomically
-from wsd.util.hashing import canonical_json, sha256_file
+from wsd.util.hashing import canonical_json
 from wsd.util.progress import Progress
 
-# What a diffusers folder may hold beside its components.
-FILE_NAME = "self-test.json"
+# Timestep of the denoiser's call, of 1000.
 _TIMESTEP = 500.0
-# A sample every so often, and the loudness of so many blocks, which no fault escapes.
+# Of each result, 512 strided samples are kept, and the RMS of 64 blocks, so that a fault between
+# samples is still seen.
 _SAMPLES = 512
 _BLOCKS = 64
-# float32's own precision is no use to a comparison.
+# Significant digits of what is kept: more would only store float32's rounding errors.
 _DIGITS = 6
 _HINT = "make it anew with: wsd expect"
 
+# Name of an input to its values, for inputs that are not noise.
+_Values = Mapping[str, Sequence[float]]
 
-def write_expected(
+
+def write_fixtures(
     checkpoint: Checkpoint, size: Size, prompt: str, out: Path, progress: Progress
 ) -> Path:
-    """Run each component on fixed inputs with PyTorch, float32, and write what it gave.
+    """Run each component on fixed inputs with PyTorch in float32, and write what it computes.
 
     One component is in memory at a time.
 
     Args:
         checkpoint: the model's weights.
         size: (width, height) of the pictures in pixels.
-        prompt: what the text encoders read.
+        prompt: text that the text encoders read.
         out: the file to write.
-        progress: told what is done.
+        progress: shows what has been done.
 
     Returns:
         ``out``.
 
     Raises:
         CheckpointError: if the weights cannot be read.
+        UsageError: if a result is not finite.
     """
     family = checkpoint.family
-    stages = []
+    stages: list[ExpectedStage] = []
     with progress.stage("reference", total=len(family.components)) as advance:
         for component in family.components:
-            given = _given(checkpoint, component, size, prompt)
-            parts = make_entry_points(family, component, checkpoint.load(component), [size])
-            stages += [_run(part, given) for part in parts]
+            values = _make_values(checkpoint, component, size, prompt)
+            model = checkpoint.load(component)
+            modules = make_entry_points(family, component, model, [size])
+            stages += [_run(module, values) for module in modules]
             advance(1)
-    weights = {c.name: _digests(checkpoint, c) for c in family.components}
-    table = {"model": family.name, "prompt": prompt, "weights": weights, "stages": stages}
-    write_atomically(out, canonical_json(table))
+    fixtures = Fixtures(
+        model=family.name,
+        prompt=prompt,
+        weights={c.id: tuple(checkpoint.source.digests(c)) for c in family.components},
+        stages=tuple(stages),
+    )
+    write_atomically(out, canonical_json(fixtures.model_dump(mode="json")))
     return out
 
 
-def find_expected(checkpoint: Checkpoint, given: Path | None) -> Path | None:
-    """Return the file that is given, or the checkpoint's own if it has one."""
-    own = checkpoint.path / FILE_NAME
-    return given or (own if own.is_file() else None)
+def find_fixtures(checkpoint: Checkpoint, given: Path | None) -> Path | None:
+    """Return the fixtures that are given, else those beside the checkpoint, else None."""
+    return given or checkpoint.source.extra_file(FILE_NAME)
 
 
-def expected_stages(path: Path, checkpoint: Checkpoint, library: Library) -> bytes | None:
-    """Return a bundle's copy of an expectation: the stages that its library has.
+def select_stages(path: Path, checkpoint: Checkpoint, library: Library) -> SelfTest | None:
+    """Return a bundle's self-test: the stages of some fixtures that its library has.
 
     Args:
-        path: what :func:`write_expected` wrote.
+        path: what :func:`write_fixtures` wrote.
         checkpoint: the bundle's weights.
         library: its compiled functions.
 
     Returns:
-        Canonical JSON; None if the library has none of the stages.
+        the self-test, or None if the library has none of the stages.
 
     Raises:
         CheckpointError: if the file is unreadable, or of other weights.
     """
     try:
-        table = json.loads(path.read_text())
-        weights, stages = table["weights"], table["stages"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        fixtures = Fixtures.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
         raise CheckpointError(f"{path} holds no expected values ({error})", _HINT) from error
     for component in checkpoint.family.components:
-        if weights.get(component.name) != _digests(checkpoint, component):
-            raise CheckpointError(f"{path} is of other weights of {component.name}", _HINT)
+        digests = tuple(checkpoint.source.digests(component))
+        if fixtures.weights.get(component.id) != digests:
+            raise CheckpointError(f"{path} is of other weights of {component.id}", _HINT)
     compiled = {entry.name for entry in library.entry_points}
-    kept = [stage for stage in stages if stage["entry_point"] in compiled]
-    return canonical_json({"stages": kept}) if kept else None
+    stages = tuple(stage for stage in fixtures.stages if stage.entry_point in compiled)
+    return SelfTest(stages=stages) if stages else None
 
 
-def _digests(checkpoint: Checkpoint, component: Component) -> list[str]:
-    return [sha256_file(path) for path in checkpoint.files(component)]
-
-
-def _given(checkpoint: Checkpoint, component: Component, size: Size, prompt: str) -> dict[str, Any]:
+def _make_values(
+    checkpoint: Checkpoint, component: Component, size: Size, prompt: str
+) -> dict[str, Sequence[float]]:
     """Return the inputs that are not noise, by name."""
-    width, height = size
-    given: dict[str, Any] = {
-        "timestep": [_TIMESTEP],
-        "time_ids": [height, width, 0, 0, height, width],
-    }
+    constant = checkpoint.family.architecture.constant_inputs(size)
+    values: dict[str, Sequence[float]] = {"timestep": [_TIMESTEP], **constant}
     for entry in checkpoint.family.tokenizers:
-        if entry.component == component.name:
-            ids = _tokens(*find_tokenizer(checkpoint.path, entry, checkpoint.tokenizer), prompt)
-            given["input_ids"], given["end_of_text"] = ids
-    return given
+        if entry.component == component.id:
+            files = find_tokenizer(checkpoint.source, entry)
+            values["input_ids"], values["end_of_text"] = _tokenize(files, prompt)
+    return values
 
 
-def _tokens(folder: Path, pad_token: str | None, prompt: str) -> tuple[list[int], list[float]]:
-    """Return padded token ids, and 1 where the text ends."""
-    tokenizer = load_tokenizer(folder, pad_token)
+def _tokenize(files: TokenizerFiles, prompt: str) -> tuple[list[int], list[float]]:
+    """Return padded token ids, and a mask that is 1 at the end token of the text."""
+    tokenizer = load_tokenizer(files.folder, files.pad_token)
     ids = tokenizer(prompt, padding="max_length", truncation=True).input_ids
     end = ids.index(tokenizer.eos_token_id)
     return ids, [float(index == end) for index in range(len(ids))]
 
 
-def _run(part: EntryPointModule, given: dict[str, Any]) -> dict[str, Any]:
-    """Return a stage: the function, what it takes and what it gives."""
-    described: dict[str, dict[str, Any]] = {}
+def _run(module: EntryPointModule, values: _Values) -> ExpectedStage:
+    """Call an entry point on values and, where there are none, on noise seeded by position."""
+    inputs: dict[str, SeededInput | GivenInput] = {}
     tensors = []
-    for seed, spec in enumerate(part.inputs):
-        if spec.name in given:
-            described[spec.name] = {"values": given[spec.name]}
-            values = torch.tensor(given[spec.name], dtype=getattr(torch, spec.dtype))
-            tensors.append(values.reshape(spec.shape))
+    for seed, spec in enumerate(module.inputs):
+        if spec.name in values:
+            inputs[spec.name] = GivenInput(values=tuple(values[spec.name]))
+            tensor = torch.tensor(values[spec.name], dtype=getattr(torch, spec.dtype))
+            tensors.append(tensor.reshape(spec.shape))
         else:
-            described[spec.name] = {"seed": seed}
+            inputs[spec.name] = SeededInput(seed=seed)
             generator = torch.Generator().manual_seed(seed)
             tensors.append(torch.randn(spec.shape, generator=generator))
     with torch.no_grad():
-        results = part.module(*tensors)
+        results = module.module(*tensors)
     found = results if isinstance(results, tuple) else (results,)
     outputs = {
-        spec.name: _sampled(spec, result.numpy())
-        for spec, result in zip(part.outputs, found, strict=True)
+        spec.name: _sample(f"{module.entry_point}: {spec.name}", result.numpy())
+        for spec, result in zip(module.outputs, found, strict=True)
     }
-    return {"entry_point": part.entry_point, "inputs": described, "outputs": outputs}
+    return ExpectedStage(entry_point=module.entry_point, inputs=inputs, outputs=outputs)
 
 
-def _sampled(spec: TensorSpec, result: np.ndarray) -> dict[str, Any]:
-    """Return what is kept of a result; ``web/src/diagnostics/self_test.ts`` compares it."""
+def _sample(name: str, result: np.ndarray) -> ExpectedOutput:
+    """Return what is kept of a result.
+
+    Raises:
+        UsageError: if a value is not finite.
+    """
     flat = result.ravel().astype(np.float64)
     if not np.isfinite(flat).all():
         raise UsageError(
-            f"PyTorch itself gives {spec.name} that is not finite", "check the weights"
+            f"PyTorch computes infinite or NaN values for {name} with these weights",
+            "take another checkpoint, or convert its weights to float32 first",
         )
     stride = max(1, math.ceil(flat.size / _SAMPLES))
     block = math.ceil(flat.size / _BLOCKS)
     blocks = [flat[start : start + block] for start in range(0, flat.size, block)]
-    return {
-        "stride": stride,
-        "samples": _short(flat[::stride]),
-        "block": block,
-        "rms": _short(np.array([np.sqrt(np.mean(part**2)) for part in blocks])),
-    }
+    return ExpectedOutput(
+        stride=stride,
+        samples=_shorten(flat[::stride]),
+        block=block,
+        rms=_shorten(np.array([np.sqrt(np.mean(values**2)) for values in blocks])),
+    )
 
 
-def _short(values: np.ndarray) -> list[float]:
-    return [float(f"{value:.{_DIGITS}g}") for value in values]
+def _shorten(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(f"{value:.{_DIGITS}g}") for value in values)

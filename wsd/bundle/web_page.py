@@ -8,29 +8,34 @@ from wsd.bundle.npm import NODE_HINT, install_packages, source_folder
 from wsd.util.process import find_program, run
 
 
-def build_page(out: Path) -> None:
+def build_page(out: Path, tvmjs: Path) -> None:
     """Bundle the page into ``out``: ``index.html`` and ``assets/``.
 
+    Args:
+        out: where to write.
+        tvmjs: folder of tvmjs's TypeScript sources (``wsd.compiler.tvm_compat.tvmjs_source``).
+
     Raises:
         ToolError: if Node.js is missing or the bundler refuses the sources.
     """
-    _bundle("build.mjs", out)
+    _bundle("build.mjs", out, tvmjs)
 
 
-def build_package(out: Path) -> None:
+def build_package(out: Path, tvmjs: Path) -> None:
     """Make the npm package in ``out``: the pipeline without the page, for ``npm pack``.
 
+    Args:
+        out: where to write.
+        tvmjs: folder of tvmjs's TypeScript sources (``wsd.compiler.tvm_compat.tvmjs_source``).
+
     Raises:
         ToolError: if Node.js is missing or the bundler refuses the sources.
     """
-    _bundle("package.mjs", out)
+    _bundle("package.mjs", out, tvmjs)
 
 
-def _bundle(script: str, out: Path) -> None:
-    # Here, because only this needs TVM: a library may come with its page.
-    from wsd.compiler import tvm_compat
-
+def _bundle(script: str, out: Path, tvmjs: Path) -> None:
     web = source_folder("web")
     install_packages(web)
     node = find_program("node", NODE_HINT)
-    run([node, script, "--tvmjs", tvm_compat.tvmjs_source(), "--out", out.absolute()], cwd=web)
+    run([node, script, "--tvmjs", tvmjs, "--out", out.absolute()], cwd=web)

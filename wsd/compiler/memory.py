@@ -7,9 +7,9 @@ known before it runs; tests hold the browser to these figures.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from wsd.compiler.library import EntryPoint, Library
+from wsd.compiler.library import Library
+from wsd.spec.manifest import EntryPoint, PeakMemory
 from wsd.spec.roles import (
     GUIDED_DENOISER,
     IMAGE_TO_RGBA,
@@ -21,34 +21,17 @@ from wsd.spec.roles import (
 from wsd.spec.tensor import Size
 
 
-@dataclass(frozen=True)
-class Peak:
-    """The most GPU memory that drawing one picture takes.
-
-    Attributes:
-        size: (width, height) of the picture in pixels.
-        offload: whether the parameters of one stage are on the GPU at a time.
-        tiling: whether the picture is decoded in tiles.
-        bytes: how much that is.
-    """
-
-    size: Size
-    offload: bool
-    tiling: bool
-    bytes: int
-
-
 def parameter_bytes(library: Library, component: str) -> int:
     """Return the bytes of a component's parameters."""
     return sum(parameter.bytes for parameter in library.parameters[component])
 
 
-def peaks(library: Library) -> Iterator[Peak]:
+def peaks(library: Library) -> Iterator[PeakMemory]:
     """Yield the peak of every size and way of drawing it."""
     for size in library.sizes:
         for tiling in (False, True) if takes_tiles(library, size) else (False,):
             for offload in (False, True):
-                yield Peak(size, offload, tiling, _peak(library, size, offload, tiling))
+                yield PeakMemory(size, offload, tiling, _peak(library, size, offload, tiling))
 
 
 def _peak(library: Library, size: Size, offload: bool, tiling: bool) -> int:

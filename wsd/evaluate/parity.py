@@ -1,13 +1,13 @@
-"""``wsd parity``: a bundle against PyTorch on this machine, stage by stage.
+"""``wsd parity``: compare a bundle with PyTorch on this machine, stage by stage.
 
-The bundle runs its own code on this machine's WebGPU adapter, and diffusers runs
-the same checkpoint in float32 on the GPU that PyTorch finds, or on the CPU. The
-reference's weights are rounded as the bundle stores them, so that what is compared
-is the compiled code; what rounding itself costs is a line of its own.
+The bundle runs on this machine's WebGPU adapter. diffusers runs the same checkpoint in float32, on
+the GPU if PyTorch finds one and on the CPU otherwise. The reference's weights are rounded as the
+bundle stores them, so that the compiled code is compared and not the rounding; the cost of rounding
+is a line of its own.
 
-A trajectory tells little if it is chaotic: then any two programs end far apart. So
-the reference also runs from a start that is nudged by a millionth, and how many
-times larger the difference is at the end is a line of the report.
+The end of a trajectory tells little if the trajectory is chaotic, because then any two programs end
+far apart. So the reference also starts from noise that is changed by a millionth, and the report
+says how many times larger the difference is at the end.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from wsd.bundle.manifest import find_manifest, read_manifest
-from wsd.checkpoint.reader import Checkpoint
+from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, round_weights
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.evaluate.tiled_decode import Tiled, decode_tiles
@@ -30,24 +30,29 @@ from wsd.runtime.driver import (
     LoadOptions,
     OpenHost,
     Rendered,
-    Renderer,
-    check_drawing,
-    open_renderer,
+    StageRenderer,
+    open_stage_renderer,
 )
 from wsd.runtime.request import GenerationRequest
-from wsd.spec.parameter import SCALE, Parameter
+from wsd.runtime.validation import check_request
+from wsd.spec.manifest import Manifest
 from wsd.spec.roles import DENOISER, VAE_DECODER_TILE
+from wsd.spec.tensor import Size
+from wsd.spec.tolerances import (
+    LATENTS_TOLERANCE,
+    PEAK_MEMORY_MARGIN,
+    PICTURE_PSNR,
+    ROUNDING_PSNR,
+    STAGE_TOLERANCE,
+)
 from wsd.util.progress import Progress
 
+# Timestep of the single call of the denoiser, of 1000.
 _TIMESTEP = 500
+# Relative change of the initial noise that shows how chaotic the trajectory is.
 _NUDGE = 1e-6
-# Of the pictures whose memory is measured; more steps take no more of it.
+# Steps of the pictures whose memory is measured; more steps do not take more memory.
 _BRIEF_STEPS = 2
-# DESIGN.md, section 5; one stage of full size sums thousands of products.
-_STAGE_TOLERANCE = 2e-3
-_LATENTS_TOLERANCE = 1e-3
-_PICTURE_PSNR = 40.0
-_ROUNDING_PSNR = {"f32": 40.0, "f16": 35.0, "w8a16": 30.0}
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,10 @@ class Finding:
     """One line of the report.
 
     Attributes:
-        what: which comparison.
-        value: what was measured.
+        what: name of the comparison.
+        value: what was measured, in ``unit``.
         unit: ``relative``, ``dB``, ``bytes``, ``ms``, ``times`` or ``of 255``.
-        limit: what it may be at most, for dB at least; None for what is only told.
+        limit: the most that the value may be, the least for dB; None if there is no limit.
     """
 
     what: str
@@ -68,7 +73,7 @@ class Finding:
 
     @property
     def good(self) -> bool:
-        """Tell whether the limit is kept; NaN never keeps one."""
+        """Tell whether the value is within the limit; NaN never is."""
         if self.limit is None:
             return True
         return self.value >= self.limit if self.unit == "dB" else self.value <= self.limit
@@ -94,10 +99,10 @@ class Comparison:
     """A whole comparison.
 
     Attributes:
-        findings: line by line.
-        adapter: what WebGPU says of the GPU.
+        findings: the lines of the report.
+        adapter: vendor, architecture and description of the GPU, as WebGPU tells them.
         device: where the reference ran.
-        pictures: reference and bundle, (2, height, width, 3) uint8.
+        pictures: the reference's and the bundle's, (2, height, width, 3) uint8.
     """
 
     findings: tuple[Finding, ...]
@@ -107,7 +112,7 @@ class Comparison:
 
     @property
     def good(self) -> bool:
-        """Tell whether every limit is kept."""
+        """Tell whether every value is within its limit."""
         return all(finding.good for finding in self.findings)
 
     def report(self) -> dict[str, Any]:
@@ -122,17 +127,18 @@ def compare(
     drawing: GenerationRequest,
     open_host: OpenHost,
     progress: Progress,
-    ways: Sequence[LoadOptions] | None = None,
+    low_memory: Sequence[LoadOptions] | None = None,
 ) -> Comparison:
     """Compare a bundle's model with the checkpoint that it was built from.
 
     Args:
         bundle: a bundle's folder.
         checkpoint: the weights of one of its models.
-        drawing: the picture of the trajectory.
-        open_host: how to open a page: in Chromium or in Node.js.
-        progress: told what is done.
-        ways: further ways to draw, in less memory; all that the size has unless given.
+        drawing: the picture whose trajectory is compared.
+        open_host: opens a page, in Chromium or in Node.js.
+        progress: shows what has been done.
+        low_memory: options of further runs, which draw in less memory; all that the picture's
+            size has unless given.
 
     Raises:
         BundleError: if the folder is not a bundle.
@@ -141,67 +147,99 @@ def compare(
     """
     model = checkpoint.family.name
     manifest = read_manifest(find_manifest(bundle, model))
-    check_drawing(manifest, drawing)
-    size = drawing.size or tuple(manifest["defaults"]["size"])
+    check_request(manifest, drawing)
+    size = drawing.size or manifest.defaults.size
     expected, device = _expect(checkpoint, manifest, drawing, size, progress)
     findings: list[Finding] = []
-    with open_renderer(bundle, progress, LoadOptions(), open_host, model) as renderer:
+    with open_stage_renderer(bundle, progress, LoadOptions(), open_host, model) as renderer:
         findings += _stages(renderer, drawing, size, expected)
         drawn = renderer.draw(drawing)
-        findings += _trajectory(drawn, expected, manifest["model"]["dtype"])
+        findings += _trajectory(drawn, expected, manifest.model.dtype)
         findings += [Finding(f"time: {name}", ms, "ms") for name, ms in drawn.timings.items()]
         findings += _memory(manifest, size, LoadOptions(), renderer)
         brief = renderer.draw(replace(drawing, steps=_BRIEF_STEPS))
-    for options in _ways(manifest, size) if ways is None else ways:
-        with open_renderer(bundle, progress, options, open_host, model) as renderer:
+    for options in _low_memory_options(manifest, size) if low_memory is None else low_memory:
+        with open_stage_renderer(bundle, progress, options, open_host, model) as renderer:
             again = renderer.draw(replace(drawing, steps=_BRIEF_STEPS))
             findings += _memory(manifest, size, options, renderer)
             error = relative_error(again.latents, brief.latents)
-            findings.append(Finding(f"{_way(options)}: latents", error, "relative", 0))
+            findings.append(Finding(f"{_describe_options(options)}: latents", error, "relative", 0))
             if options.tiling:
                 tiled = renderer.decode_latents(expected.latents, size)
                 error = relative_error(tiled, expected.tiled.image)
-                what = f"{_way(options)}: decoded"
-                findings.append(Finding(what, error, "relative", _STAGE_TOLERANCE))
+                what = f"{_describe_options(options)}: decoded"
+                findings.append(Finding(what, error, "relative", STAGE_TOLERANCE))
     pictures = np.stack([expected.picture, drawn.images[0]])
     return Comparison(tuple(findings), drawn.adapter, device, pictures)
 
 
-def _ways(manifest: dict[str, Any], size: tuple[int, ...]) -> list[LoadOptions]:
-    """Return the ways to draw this size in less memory."""
+def _low_memory_options(manifest: Manifest, size: Size) -> list[LoadOptions]:
+    """Return every way to draw a size in less memory."""
     return [
-        LoadOptions(peak["offload"], peak["tiling"])
-        for peak in manifest["peak_bytes"]
-        if tuple(peak["size"]) == size and (peak["offload"] or peak["tiling"])
+        LoadOptions(peak.offload, peak.tiling)
+        for peak in manifest.peak_bytes
+        if peak.size == size and (peak.offload or peak.tiling)
     ]
 
 
 def _expect(
-    checkpoint: Checkpoint, manifest: dict[str, Any], drawing: GenerationRequest, size: Any,
+    checkpoint: Checkpoint,
+    manifest: Manifest,
+    drawing: GenerationRequest,
+    size: Size,
     progress: Progress,
-) -> tuple[Expected, str]:  # fmt: skip
-    """Run the reference."""
+) -> tuple[Expected, str]:
+    """Run the reference; returns its results and where it ran."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    # Ten bits of mantissa are no reference.
+    # TF32 has 10 bits of mantissa, too few for a reference.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    expected = _run_reference(checkpoint, manifest, drawing, size, device, progress)
+    name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
+    # Free the GPU's memory: the page needs it next.
+    gc.collect()
+    torch.cuda.empty_cache()
+    return expected, f"{name}, torch {torch.__version__}, float32"
+
+
+def _run_reference(
+    checkpoint: Checkpoint,
+    manifest: Manifest,
+    drawing: GenerationRequest,
+    size: Size,
+    device: str,
+    progress: Progress,
+) -> Expected:
+    space = checkpoint.family.latent_space
     pipeline = load_pipeline(checkpoint).to(device)
-    unrounded, _ = draw_reference(checkpoint.family, pipeline, drawing, progress)
-    round_weights(pipeline, stored_parameters(manifest))
-    images, latents = draw_reference(checkpoint.family, pipeline, drawing, progress)
-    start = torch.randn(_latent_shape(manifest, size), generator=torch.Generator().manual_seed(1))
+    unrounded, _ = draw_reference(checkpoint, pipeline, drawing, progress)
+    round_weights(pipeline, manifest.storages())
+    images, latents = draw_reference(checkpoint, pipeline, drawing, progress)
+    start = torch.randn(space.shape(size), generator=torch.Generator().manual_seed(1))
     nudged = start + _NUDGE * torch.randn(start.shape, generator=torch.Generator().manual_seed(2))
     ends = [
-        draw_reference(checkpoint.family, pipeline, drawing, progress, latents=begin.to(device))[1]
+        draw_reference(checkpoint, pipeline, drawing, progress, latents=begin.to(device))[1]
         for begin in (start, nudged)
     ]
+
+    def decode(latents: np.ndarray) -> np.ndarray:
+        on_device = torch.tensor(latents, device=device)
+        scaled = on_device / space.scaling_factor + space.shift_factor
+        image: np.ndarray = pipeline.vae.decode(scaled).sample.cpu().numpy()
+        return image
+
     with torch.no_grad():
         text = _encode(pipeline, drawing.prompt, device)
-        inputs = _unet_inputs(manifest, start, text, size)
+        inputs = _make_denoiser_inputs(checkpoint, manifest, start, text, size)
         noise = _predict(pipeline, {k: torch.tensor(v, device=device) for k, v in inputs.items()})
-        scaled = start.to(device) / pipeline.vae.config.scaling_factor
-        image = pipeline.vae.decode(scaled).sample.cpu().numpy()
-        tiled = _decode_tiles(pipeline, manifest, latents, size, device)
-    expected = Expected(
+        image = decode(start.numpy())
+        (tile,) = manifest.entries(VAE_DECODER_TILE)
+        tiled = decode_tiles(
+            lambda cut: decode(cut[None])[0],
+            latents.reshape(space.shape(size)[1:]),
+            tile.outputs[0].shape[-1],
+            space.scale_factor,
+        )
+    return Expected(
         inputs=inputs,
         text=text,
         noise=noise,
@@ -212,33 +250,10 @@ def _expect(
         amplification=relative_error(ends[1], ends[0]) / _NUDGE,
         tiled=tiled,
     )
-    name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
-    # The page wants the GPU's memory next.
-    del pipeline
-    gc.collect()
-    torch.cuda.empty_cache()
-    return expected, f"{name}, torch {torch.__version__}, float32"
-
-
-def stored_parameters(manifest: dict[str, Any]) -> dict[str, list[Parameter]]:
-    """Return component → its parameters, as the bundle stores them."""
-    return {
-        component: [
-            Parameter(record["name"], tuple(record["shape"]), record["dtype"])
-            for record in entry["records"]
-            if not record["name"].endswith(SCALE)
-        ]
-        for component, entry in manifest["components"].items()
-    }
-
-
-def _latent_shape(manifest: dict[str, Any], size: Any) -> tuple[int, ...]:
-    factor = manifest["latents"]["scale_factor"]
-    return (1, manifest["latents"]["channels"], size[1] // factor, size[0] // factor)
 
 
 def _encode(pipeline: Any, prompt: str, device: str) -> dict[str, np.ndarray]:
-    """Return what conditions the UNet, by the manifest's names."""
+    """Return what conditions the denoiser, by the names of its inputs in the manifest."""
     encoded = pipeline.encode_prompt(
         prompt, device=device, num_images_per_prompt=1, do_classifier_free_guidance=False
     )
@@ -248,19 +263,22 @@ def _encode(pipeline: Any, prompt: str, device: str) -> dict[str, np.ndarray]:
     return {name: tensor.cpu().numpy() for name, tensor in named.items()}
 
 
-def _unet_inputs(
-    manifest: dict[str, Any], latents: torch.Tensor, text: dict[str, np.ndarray], size: Any
+def _make_denoiser_inputs(
+    checkpoint: Checkpoint,
+    manifest: Manifest,
+    latents: torch.Tensor,
+    text: dict[str, np.ndarray],
+    size: Size,
 ) -> dict[str, np.ndarray]:
-    width, height = size
-    ids = np.array([[height, width, 0, 0, height, width]], np.float32)
+    constant = checkpoint.family.architecture.constant_inputs(size)
     known = {
         "latents": latents.numpy(),
         "timestep": np.array([_TIMESTEP], np.float32),
-        "time_ids": ids,
+        **{name: np.array([values], np.float32) for name, values in constant.items()},
         **text,
     }
-    denoiser = next(e for e in manifest["entry_points"] if e["role"] == DENOISER)
-    return {spec["name"]: known[spec["name"]] for spec in denoiser["inputs"]}
+    (denoiser,) = manifest.entries(DENOISER, size)
+    return {spec.name: known[spec.name] for spec in denoiser.inputs}
 
 
 def _predict(pipeline: Any, given: dict[str, torch.Tensor]) -> np.ndarray:
@@ -278,65 +296,46 @@ def _predict(pipeline: Any, given: dict[str, torch.Tensor]) -> np.ndarray:
     return noise
 
 
-def _decode_tiles(
-    pipeline: Any, manifest: dict[str, Any], latents: np.ndarray, size: Any, device: str
-) -> Tiled:
-    (entry,) = (e for e in manifest["entry_points"] if e["role"] == VAE_DECODER_TILE)
-
-    def decode(cut: np.ndarray) -> np.ndarray:
-        scaled = torch.tensor(cut[None], device=device) / pipeline.vae.config.scaling_factor
-        image: np.ndarray = pipeline.vae.decode(scaled).sample[0].cpu().numpy()
-        return image
-
-    shaped = latents.reshape(_latent_shape(manifest, size)[1:])
-    tile = entry["outputs"][0]["shape"][-1]
-    return decode_tiles(decode, shaped, tile, manifest["latents"]["scale_factor"])
-
-
 def _stages(
-    renderer: Renderer, drawing: GenerationRequest, size: Any, expected: Expected
+    renderer: StageRenderer, drawing: GenerationRequest, size: Size, expected: Expected
 ) -> Iterator[Finding]:
-    """Compare each stage on inputs of its own."""
+    """Compare each stage on the reference's inputs."""
     found = renderer.encode_text(drawing.prompt)
     for name, states in expected.text.items():
         error = relative_error(found[name], states)
-        yield Finding(f"text encoders: {name}", error, "relative", _STAGE_TOLERANCE)
+        yield Finding(f"text encoders: {name}", error, "relative", STAGE_TOLERANCE)
     noise = renderer.predict_noise(expected.inputs, size)
     error = relative_error(noise, expected.noise)
-    yield Finding("one UNet step", error, "relative", _STAGE_TOLERANCE)
+    yield Finding("one UNet step", error, "relative", STAGE_TOLERANCE)
     image = renderer.decode_latents(expected.inputs["latents"], size)
     error = relative_error(image, expected.image)
-    yield Finding("VAE decode", error, "relative", _STAGE_TOLERANCE)
+    yield Finding("VAE decode", error, "relative", STAGE_TOLERANCE)
 
 
 def _trajectory(drawn: Rendered, expected: Expected, dtype: str) -> Iterator[Finding]:
     """Compare the end of a whole run."""
     error = relative_error(drawn.latents, expected.latents)
-    yield Finding("trajectory: latents", error, "relative", _LATENTS_TOLERANCE)
+    yield Finding("trajectory: latents", error, "relative", LATENTS_TOLERANCE)
     value = psnr(drawn.images[0], expected.picture)
-    yield Finding("trajectory: picture", value, "dB", _PICTURE_PSNR)
+    yield Finding("trajectory: picture", value, "dB", PICTURE_PSNR)
     value = psnr(drawn.images[0], expected.unrounded_picture)
-    yield Finding("picture by unrounded weights", value, "dB", _ROUNDING_PSNR[dtype])
+    yield Finding("picture by unrounded weights", value, "dB", ROUNDING_PSNR[dtype])
     yield Finding("reference: a nudge grows", expected.amplification, "times")
     yield Finding("reference: seam between tiles", expected.tiled.seam, "of 255", 1)
 
 
 def _memory(
-    manifest: dict[str, Any], size: Any, options: LoadOptions, renderer: Renderer
+    manifest: Manifest, size: Size, options: LoadOptions, renderer: StageRenderer
 ) -> Iterator[Finding]:
-    """Compare the peak since loading with the manifest's; it may be a tenth above."""
+    """Compare the most GPU memory since loading with the manifest's."""
     measured = renderer.usage()["peakGpuBytes"]
-    (planned,) = (
-        peak["bytes"]
-        for peak in manifest["peak_bytes"]
-        if (tuple(peak["size"]), peak["offload"], peak["tiling"])
-        == (size, options.offload, options.tiling)
-    )
-    yield Finding(f"{_way(options)}: peak memory", measured, "bytes", 1.1 * planned)
+    planned = manifest.peak(size, offload=options.offload, tiling=options.tiling)
+    limit = PEAK_MEMORY_MARGIN * planned
+    yield Finding(f"{_describe_options(options)}: peak memory", measured, "bytes", limit)
 
 
-def _way(options: LoadOptions) -> str:
-    """Say how a picture was drawn."""
+def _describe_options(options: LoadOptions) -> str:
+    """Return how a picture was drawn, for the report."""
     return ("offload" if options.offload else "resident") + (", tiles" if options.tiling else "")
 
 

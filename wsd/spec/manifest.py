@@ -12,7 +12,7 @@ Versions before this one are upgraded when they are read (:mod:`wsd.bundle.manif
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -26,11 +26,11 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from wsd.spec.parameter import Storage
+from wsd.spec.parameter import SCALE, Storage
 from wsd.spec.roles import ROLES
 from wsd.spec.tensor import Size, TensorSpec
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION: Final = 2
 
 _CONFIG = ConfigDict(
     extra="forbid",
@@ -348,6 +348,25 @@ class Manifest(_Entry):
     def sizes(self) -> tuple[Size, ...]:
         """Return (width, height) in pixels of the pictures that the model can draw, sorted."""
         return tuple(sorted({e.size for e in self.entry_points if e.size is not None}))
+
+    def storages(self) -> dict[str, dict[str, Storage]]:
+        """Return component id → name of a parameter → how it is stored; scales are left out."""
+        return {
+            component: {
+                record.name: record.dtype
+                for record in entry.records
+                if not record.name.endswith(SCALE)
+            }
+            for component, entry in self.components.items()
+        }
+
+    def entries(self, role: str, size: Size | None = None) -> tuple[EntryPoint, ...]:
+        """Return the entry points of a role, and of a picture size where one is given."""
+        return tuple(
+            entry
+            for entry in self.entry_points
+            if entry.role == role and (size is None or entry.size in (None, size))
+        )
 
     def peak(self, size: Size, *, offload: bool, tiling: bool) -> int:
         """Return the most bytes of GPU memory that one way to draw a picture takes.

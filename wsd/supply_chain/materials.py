@@ -79,16 +79,6 @@ def read_policy() -> Policy:
     return Policy(tuple(table.get("allowed", ())), table.get("licenses", {}))
 
 
-def read_material(item: dict[str, Any]) -> Material:
-    """Return a material from what JSON made of it.
-
-    Raises:
-        KeyError, TypeError: if it is none.
-    """
-    hashes = tuple((algorithm, digest) for algorithm, digest in item["hashes"])
-    return Material(**{**item, "hashes": hashes, "patches": tuple(item["patches"])})
-
-
 @dataclass(frozen=True)
 class BundleContents:
     """What the attestations of a bundle are about.

@@ -1,0 +1,231 @@
+"""The manifest: written, read, upgraded, refused."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from pydantic import BaseModel
+
+from wsd.bundle.manifest import read_index, read_manifest, write_index, write_manifest
+from wsd.bundle.manifest_v1 import upgrade_manifest
+from wsd.errors import BundleError
+from wsd.spec import manifest as spec
+from wsd.spec.manifest import SCHEMA_VERSION, IndexEntry, Manifest
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+SCHEMA = json.loads(
+    Path(spec.__file__).parents[1].joinpath("bundle/manifest.schema.json").read_text()
+)
+
+
+@pytest.fixture
+def table():
+    """Return a manifest of version 2 as JSON."""
+    return json.loads((FIXTURES / "manifest-v2.json").read_text())
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Return a function that reads a manifest from JSON."""
+
+    def read(table):
+        path = tmp_path / "manifest.json"
+        path.write_text(json.dumps(table))
+        return read_manifest(path)
+
+    return read
+
+
+def test_round_trip(table, read, tmp_path):
+    manifest = read(table)
+    written = write_manifest(manifest, tmp_path)
+    assert json.loads(written.read_text()) == table
+    assert read_manifest(written) == manifest
+
+
+def test_what_a_bundle_may_lack_is_left_out(table, read, tmp_path):
+    del table["kernels"], table["self_test"]
+    manifest = read(table)
+    assert manifest.kernels is manifest.self_test is None
+    assert json.loads(write_manifest(manifest, tmp_path).read_text()) == table
+
+
+def test_what_is_written_fits_the_published_schema(table):
+    jsonschema.validate(table, SCHEMA)
+    jsonschema.validate(
+        {k: v for k, v in table.items() if k not in ("kernels", "self_test")}, SCHEMA
+    )
+    for key in set(table) - {"kernels", "self_test"}:
+        with pytest.raises(jsonschema.ValidationError, match=f"'{key}' is a required property"):
+            jsonschema.validate({k: v for k, v in table.items() if k != key}, SCHEMA)
+
+
+def find_objects(value, model, place=()):
+    """Yield (place, model) of every object in a manifest that a model of ours describes."""
+    yield place, model
+    for name, field in model.model_fields.items():
+        found = value.get(name)
+        if found is None:
+            continue
+        for inner in models_of(field.annotation):
+            if isinstance(found, list):
+                yield from find_objects(found[0], inner, (*place, name, 0))
+            elif model_takes(inner, found):
+                yield from find_objects(found, inner, (*place, name))
+            else:
+                key = next(iter(found))
+                yield from find_objects(found[key], inner, (*place, name, key))
+
+
+def models_of(annotation):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in models_of(part)]
+
+
+def model_takes(model, value):
+    return set(value) <= set(model.model_fields)
+
+
+def at(table, place):
+    for key in place:
+        table = table[key]
+    return table
+
+
+def test_every_field_is_required(table, read):
+    """All but the two files that a bundle may lack."""
+    checked = set()
+    for place, model in find_objects(table, Manifest):
+        for field in model.model_fields:
+            if place == () and field in ("kernels", "self_test"):
+                continue
+            changed = json.loads(json.dumps(table))
+            del at(changed, place)[field]
+            with pytest.raises(BundleError, match=rf"{field}|not a readable manifest"):
+                read(changed)
+            checked.add((model.__name__, field))
+    classes = {value for value in vars(spec).values() if isinstance(value, type)}
+    described = {
+        (model.__name__, field)
+        for model in classes
+        if issubclass(model, BaseModel) and not model.__name__.startswith("_")
+        for field in model.model_fields
+        if model not in (BaseModel, IndexEntry)
+    }
+    assert described - checked == {("Manifest", "kernels"), ("Manifest", "self_test")}
+
+
+def test_an_unknown_field_is_refused_anywhere(table, read):
+    for place, _ in find_objects(table, Manifest):
+        changed = json.loads(json.dumps(table))
+        at(changed, place)["surprise"] = 1
+        with pytest.raises(BundleError, match="surprise"):
+            read(changed)
+
+
+BAD = [
+    (("entry_points", 2, "role"), "unet", "entry_points/2/role: .*'unet' is not a role"),
+    (("entry_points", 0, "dispatches"), -1, "entry_points/0/dispatches: .*greater than or equal"),
+    (("entry_points", 0, "inputs", 0, "dtype"), "int64", "inputs/0/dtype: .*'float32' or 'int32'"),
+    (("library", "file"), "../x", "library/file: .*pattern"),
+    (("library", "sha256"), "0", "library/sha256: .*pattern"),
+    (("library", "bytes"), "7", "library/bytes: .*valid integer"),
+    (("components", "vae", "records", 0, "offset"), 2, "components/vae/records/0/offset: .*of 4"),
+    (("entry_points", 0, "component"), "x", "entry_points: text_encoder: no component 'x'"),
+    (("conditioning", "encoders"), ["x"], "conditioning: encoders: x: no component"),
+    (("schedulers", "default"), "x", "schedulers: .*default is 'x', available are"),
+    (("noise_schedule", "num_train_timesteps"), 5, "noise_schedule: .*has 4 values, .* is 5"),
+    (("preview", "weights", 0), [1.0], "preview: weights: a row has 1 factors, .* 4 channels"),
+    (("defaults", "size"), [8], "defaults/size/1: Field required"),
+    (("model", "dtype"), "f64", "model/dtype: "),
+]
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"), BAD, ids=[".".join(map(str, p)) for p, *_ in BAD]
+)
+def test_bad_input_is_named_with_its_place(table, read, place, value, message):
+    at(table, place[:-1])[place[-1]] = value
+    with pytest.raises(BundleError, match=f"manifest.json: .*{message}") as caught:
+        read(table)
+    assert "wsd build" in caught.value.hint
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "7", "null", '{"schema_version": "2"}'])
+def test_what_is_no_manifest(tmp_path, content):
+    path = tmp_path / "manifest.json"
+    path.write_text(content)
+    with pytest.raises(BundleError, match=r"manifest\.json: "):
+        read_manifest(path)
+
+
+def test_a_newer_version_is_refused_with_what_to_do(table, read):
+    table["schema_version"] = SCHEMA_VERSION + 1
+    with pytest.raises(BundleError, match="schema_version is 3, the newest known is 2") as caught:
+        read(table)
+    assert "update this one, or build the bundle again" in caught.value.hint
+
+
+def test_version_1_is_upgraded(table, read):
+    """The page upgrades the same file to the same manifest: web/tests/bundle/manifest.test.ts."""
+    old = json.loads((FIXTURES / "manifest-v1.json").read_text())
+    before = json.dumps(old)
+    assert upgrade_manifest(old) == table
+    assert json.dumps(old) == before
+    assert read(old) == read(table)
+
+
+def test_a_negative_prompt_of_version_1(read):
+    old = json.loads((FIXTURES / "manifest-v1.json").read_text())
+    assert read(old).conditioning.empty_negative == "zeros"
+    assert read({**old, "force_zeros_for_empty_prompt": False}).conditioning.empty_negative == (
+        "encode"
+    )
+
+
+def test_a_damaged_manifest_of_version_1(read):
+    old = json.loads((FIXTURES / "manifest-v1.json").read_text())
+    for key in old:
+        if key in ("kernels", "self_test", "schema_version"):
+            continue
+        with pytest.raises(BundleError, match=rf"manifest\.json: .*{key}"):
+            read({name: value for name, value in old.items() if name != key})
+
+
+def test_lookups(table, read):
+    manifest = read(table)
+    assert manifest.sizes() == ((192, 192),)
+    assert [entry.name for entry in manifest.entries("text_encoder")] == [
+        "text_encoder",
+        "text_encoder_2",
+    ]
+    assert manifest.entries("denoiser", (64, 64)) == ()
+    (tile,) = manifest.entries("vae_decoder_tile", (64, 64))
+    assert tile.size is None
+    peak = manifest.peak_bytes[0]
+    assert manifest.peak(peak.size, offload=peak.offload, tiling=peak.tiling) == peak.bytes
+    names = {entry.file for entry in manifest.files()}
+    assert len(names) == len(table["components"]) + 2 + 1 + 2
+
+
+def test_storages_leave_scales_out(table, read):
+    record = table["components"]["vae"]["records"][0]
+    record["dtype"] = "int8"
+    scale = {**record, "name": record["name"] + ".scale", "dtype": "float32", "shape": [1]}
+    table["components"]["vae"]["records"][1:1] = [scale]
+    storages = read(table).storages()
+    assert storages["vae"][record["name"]] == "int8"
+    assert scale["name"] not in storages["vae"]
+    assert set(storages) == set(table["components"])
+
+
+def test_the_index(tmp_path):
+    (tmp_path / "models").mkdir()
+    entries = (IndexEntry(name="a", title="A", dtype="f32", manifest="a/"),)
+    write_index(entries, tmp_path)
+    assert read_index(tmp_path) == entries
+    (tmp_path / "models" / "index.json").write_text('[{"name": "a"}]')
+    with pytest.raises(BundleError, match=r"index\.json: 0/title: Field required"):
+        read_index(tmp_path)
