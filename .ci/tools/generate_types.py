@@ -17,8 +17,7 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
-from wsd.kernels import variant
-from wsd.kernels.choice import LEGACY_KERNEL_MODES
+from wsd.kernels import choice, variant
 from wsd.kernels.registry import variant_names
 from wsd.models.schedulers import MAX_STEPS, SCHEDULERS
 from wsd.runtime import request
@@ -217,8 +216,12 @@ def render_constants() -> str:
             {"VARIANT_NAMES": variant_names()},
         ),
         (
-            "wsd/kernels/choice.py: deprecated values of the option kernels, and what they allow",
-            {"LEGACY_KERNEL_MODES": LEGACY_KERNEL_MODES},
+            "wsd/kernels/choice.py: values of the option kernels, and what deprecated ones allow",
+            {
+                "AUTO": choice.AUTO,
+                "GENERATED": choice.GENERATED,
+                "LEGACY_KERNEL_MODES": choice.LEGACY_KERNEL_MODES,
+            },
         ),
         (
             "wsd/spec/tolerances.py: largest relative errors and least PSNR (dB)",

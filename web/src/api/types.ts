@@ -78,8 +78,10 @@ export interface Usage {
   peakGpuBytes: number;
   /** GPU buffers that TVM allocated. */
   gpuBuffers: number;
-  /** Compute pipelines that are compiled. */
+  /** Kernels whose pipelines are compiled. */
   pipelines: number;
+  /** How many of them run each kernel variant; `generated` counts those that TVM generated. */
+  variants: Record<string, number>;
   /** JavaScript functions that WebAssembly refers to. */
   callbacks: number;
   /** Bytes of WebAssembly memory. */
@@ -100,4 +102,6 @@ export interface StageReport {
   milliseconds: number;
   /** Whether the error is within the limit and the call repeats. */
   good: boolean;
+  /** How many of its kernels ran each kernel variant, or what TVM `generated`. */
+  variants: Record<string, number>;
 }

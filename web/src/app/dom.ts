@@ -34,6 +34,12 @@ export function gpuName(adapter: Record<string, string>): string {
   return Object.values(adapter).filter(Boolean).join(" ");
 }
 
+/** Kernels by the variant that runs in them, the most first: 80 generated, 12 gemm_tiled_f32. */
+export function describeVariants(variants: Record<string, number>): string {
+  const counts = Object.entries(variants).sort(([, one], [, other]) => other - one);
+  return counts.map(([variant, count]) => `${count} ${variant}`).join(", ");
+}
+
 /** Bytes in words: 1.93 GiB. */
 export function bytes(count: number): string {
   const mib = count / 2 ** 20;

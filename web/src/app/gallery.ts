@@ -1,7 +1,7 @@
 /** The canvas, finished pictures, and what they took. */
 
 import type { Generated, StableDiffusionPipeline } from "../index";
-import { bytes, element, gpuName, row } from "./dom";
+import { bytes, describeVariants, element, gpuName, row } from "./dom";
 import { pictureFile } from "./png_files";
 
 const canvas = element<HTMLCanvasElement>("canvas");
@@ -56,6 +56,7 @@ export async function showFigures(
     ["GPU memory now", bytes(usage.gpuBytes)],
     ["GPU memory at most", bytes(usage.peakGpuBytes)],
     ["GPU pipelines", String(usage.pipelines)],
+    ["Kernel variants", describeVariants(usage.variants)],
     ["GPU", gpuName(pipeline.adapter)],
   ];
   element("figures-body").replaceChildren(...rows.map((cells) => row(cells)));

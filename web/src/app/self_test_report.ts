@@ -2,7 +2,7 @@
 
 import type { Manifest, StageReport } from "../index";
 import { FetchError, IntegrityError, UnsupportedError, WsdError } from "../index";
-import { gpuName } from "./dom";
+import { describeVariants, gpuName } from "./dom";
 
 /** What a self-test found. */
 export interface Found {
@@ -35,6 +35,7 @@ export function stageCells({
   repeats,
   milliseconds,
   good,
+  variants,
 }: StageReport): string[] {
   return [
     stage,
@@ -43,10 +44,11 @@ export function stageCells({
     limit.toExponential(0),
     repeats ? "yes" : "NO",
     `${milliseconds.toFixed(0)} ms`,
+    describeVariants(variants),
   ];
 }
 
-export const STAGE_HEADINGS = ["Stage", "Result", "Error", "Limit", "Repeats", "Time"];
+export const STAGE_HEADINGS = ["Stage", "Result", "Error", "Limit", "Repeats", "Time", "Kernels"];
 
 /** The report as Markdown. */
 export function writeReport(found: Found, environment: Record<string, string>): string {

@@ -7,31 +7,14 @@ import type { StageReport } from "../api/types";
 import { throwIfAborted } from "../api/errors";
 import type { BundleFiles } from "../bundle/bundle_files";
 import { hasBuffersFor } from "../gpu/buffer_limits";
-import type { EntryPoint } from "../bundle/manifest";
+import { countVariants } from "../gpu/kernel_variants";
+import type { EntryPoint, ExpectedOutput, ExpectedStage, SelfTest } from "../bundle/manifest";
 import { selfTestProblem, valueCount } from "../bundle/manifest";
 import type { Model } from "../gpu/model";
 import type { OnProgress } from "../api/progress";
 import type { Stages } from "../pipeline";
 import { MersenneTwister, randn } from "../pipeline/torch_rng";
-
-/** What is kept of one result. */
-export interface ExpectedOutput {
-  /** A sample of every so many values. */
-  stride: number;
-  samples: number[];
-  /** The root mean square of so many values at a time. */
-  block: number;
-  rms: number[];
-}
-
-interface ExpectedStage {
-  entry_point: string;
-  inputs: Record<string, { seed: number } | { values: number[] }>;
-  outputs: Record<string, ExpectedOutput>;
-}
-
-/** By the precision of the weights: what rounding them costs is no fault of the GPU's. */
-const LIMITS: Record<string, number> = { f32: 1e-3, f16: 1e-2, w8a16: 1e-1 };
+import { GENERATED, SELF_TEST_TOLERANCE } from "../util/constants.generated";
 
 /**
  * Run the stages that the GPU has buffers for, one after another.
@@ -67,7 +50,7 @@ async function readStages(
   const problem = selfTestProblem(model.manifest);
   if (problem !== undefined) throw problem;
   const bytes = await files.get(model.manifest.self_test!, () => undefined, signal);
-  return (JSON.parse(new TextDecoder().decode(bytes)) as { stages: ExpectedStage[] }).stages;
+  return (JSON.parse(new TextDecoder().decode(bytes)) as SelfTest).stages;
 }
 
 function findEntry(model: Model, stage: ExpectedStage): EntryPoint {
@@ -86,10 +69,12 @@ async function runStage(
   const milliseconds = performance.now() - started;
   const names = Object.keys(stage.outputs);
   const error = Math.max(...names.map((name) => deviation(first[name]!, stage.outputs[name]!)));
-  const limit = LIMITS[model.manifest.model.dtype]!;
+  const limit = SELF_TEST_TOLERANCE[model.manifest.model.dtype];
   const repeats = names.every((name) => sameBits(first[name]!, second[name]!));
   const good = error <= limit && repeats;
-  return { stage: entry.name, error, limit, repeats, milliseconds, good };
+  const ran = model.runtime.pipelines.variants;
+  const variants = countVariants(entry.kernels.map((kernel) => ran.get(kernel) ?? GENERATED));
+  return { stage: entry.name, error, limit, repeats, milliseconds, good, variants };
 }
 
 function makeInputs(

@@ -1,16 +1,14 @@
 /** Which written kernels run in place of generated ones: what is asked for, and what the GPU can. */
 
 import { OptionError } from "../api/errors";
-import { LEGACY_KERNEL_MODES, VARIANT_NAMES } from "../util/constants.generated";
+import { AUTO, GENERATED, LEGACY_KERNEL_MODES, VARIANT_NAMES } from "../util/constants.generated";
 import type { KernelTable, Variant } from "./kernel_table";
 
-/** What a kernel without a variant runs, in reports. */
-export const GENERATED = "generated";
 /**
  * Names of the variants that may run, wherever the GPU can run them; or `auto`, for all of them
  * on GPUs and none on software adapters.
  */
-export type KernelChoice = "auto" | ReadonlySet<string>;
+export type KernelChoice = typeof AUTO | ReadonlySet<string>;
 
 interface SubgroupMatrixConfig {
   componentType: string;
@@ -44,10 +42,10 @@ export interface Abilities {
  * @throws OptionError if a name is not known.
  */
 export function parseKernelChoice(
-  option = "auto",
+  option: string = AUTO,
   onNotice: (notice: string) => void = () => undefined,
 ): KernelChoice {
-  if (option === "auto") return "auto";
+  if (option === AUTO) return AUTO;
   if (option === GENERATED) return new Set();
   if (Object.hasOwn(LEGACY_KERNEL_MODES, option)) {
     const names = LEGACY_KERNEL_MODES[option as keyof typeof LEGACY_KERNEL_MODES];
@@ -60,7 +58,7 @@ export function parseKernelChoice(
   if (unknown !== undefined) {
     throw new OptionError(
       `kernels: there is no variant "${unknown}"`,
-      `give auto, generated, or names separated by commas: ${known.join(", ")}`,
+      `give ${AUTO}, ${GENERATED}, or names separated by commas: ${known.join(", ")}`,
     );
   }
   return new Set(names);
@@ -78,11 +76,11 @@ export function selectVariant(
   table: KernelTable | undefined,
   kernel: string,
   gpu: Abilities,
-  choice: KernelChoice = "auto",
+  choice: KernelChoice = AUTO,
 ): Variant | undefined {
-  if (choice === "auto" && isSoftware(gpu.info)) return undefined;
+  if (choice === AUTO && isSoftware(gpu.info)) return undefined;
   return table?.kernels[kernel]?.find(
-    (variant) => (choice === "auto" || choice.has(variant.name)) && canRun(variant, gpu),
+    (variant) => (choice === AUTO || choice.has(variant.name)) && canRun(variant, gpu),
   );
 }
 

@@ -63,7 +63,9 @@ export const VARIANT_NAMES = [
   "norm_sums_workgroup",
 ] as const;
 
-// wsd/kernels/choice.py: deprecated values of the option kernels, and what they allow
+// wsd/kernels/choice.py: values of the option kernels, and what deprecated ones allow
+export const AUTO = "auto";
+export const GENERATED = "generated";
 export const LEGACY_KERNEL_MODES = {
   tiled: ["gemm_tiled_f32", "gemv_workgroup_sum", "attention_flash", "norm_sums_workgroup"],
   subgroups: [

@@ -47,6 +47,7 @@ const STAGE: StageReport = {
   repeats: true,
   milliseconds: 600,
   good: true,
+  variants: { gemm_tiled_f32: 12, generated: 80 },
 };
 
 describe("verdict", () => {
@@ -74,5 +75,6 @@ test("the report is Markdown with what an issue needs", () => {
   expect(report).toContain("- Notice: unet-0.bin arrived damaged");
   expect(report).toContain("| denoiser_128x128 | good | 2.0e-6 | 1e-3 | yes | 600 ms |");
   expect(report).toContain("| vae | BAD | Infinity | 1e-3 | NO | 600 ms |");
-  expect(stageCells(STAGE)).toHaveLength(6);
+  expect(stageCells(STAGE)).toHaveLength(7);
+  expect(stageCells(STAGE).at(-1)).toBe("80 generated, 12 gemm_tiled_f32");
 });

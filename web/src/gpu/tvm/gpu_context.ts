@@ -124,7 +124,7 @@ export class GpuContext {
   }
 
   /** What tvmjs holds now; pipelines are counted elsewhere. */
-  usage(): Omit<Usage, "pipelines"> {
+  usage(): Omit<Usage, "pipelines" | "variants"> {
     const { context } = this;
     const { env, memory } = this.internals;
     return {

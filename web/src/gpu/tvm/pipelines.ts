@@ -5,6 +5,7 @@ import type { Instance, PackedFunc, VirtualMachine } from "tvmjs";
 import { throwIfAborted } from "../../api/errors";
 import type { EntryPoint } from "../../bundle/manifest";
 import { forEachConcurrently } from "../../util/concurrency";
+import { GENERATED } from "../../util/constants.generated";
 import type { GpuContext, Kernel, KernelInfo } from "./gpu_context";
 
 /** A kernel that takes the place of a generated one, and its variant's name. */
@@ -27,8 +28,6 @@ export interface KernelReplacements {
  * that cancelling does not wait for many.
  */
 const COMPILED_AT_ONCE = 16;
-/** Stands for the kernel that TVM generated where variants are named. */
-export const GENERATED = "generated";
 
 export class Pipelines {
   /** Called with a kernel's name before it runs, while something measures. */

@@ -10,6 +10,7 @@ import * as tvmjs from "tvmjs";
 import { WsdError } from "../../api/errors";
 import type { Usage } from "../../api/types";
 import type { DType, EntryPoint } from "../../bundle/manifest";
+import { countVariants } from "../kernel_variants";
 import { DeviceWatch } from "./device_watch";
 import { GpuContext } from "./gpu_context";
 import { Pipelines } from "./pipelines";
@@ -61,17 +62,7 @@ export class Runtime {
     const context = new GpuContext(device, instance);
     const replacements = makeReplacements?.(context);
     const pipelines = new Pipelines(instance, vm, context, replacements);
-    return new Runtime(
-      context,
-      pipelines,
-      replacements,
-      watch,
-      instance,
-      vm,
-      gpu,
-      cpu,
-      functions,
-    );
+    return new Runtime(context, pipelines, replacements, watch, instance, vm, gpu, cpu, functions);
   }
 
   /** Compile the pipelines of functions; see {@link Pipelines.prepare}. */
@@ -168,6 +159,7 @@ export class Runtime {
       gpuBytes: held.gpuBytes + more,
       peakGpuBytes: held.peakGpuBytes + more,
       pipelines: this.pipelines.variants.size,
+      variants: countVariants(this.pipelines.variants.values()),
     };
   }
 
