@@ -17,6 +17,7 @@ from wsd.kernels.registry import (
 )
 from wsd.kernels.select import select_variants
 from wsd.kernels.variant import FEATURES
+from wsd.util.files import REPOSITORY
 
 # At least one problem for each kind.
 PROBLEMS = (
@@ -115,6 +116,18 @@ def test_the_option_kernels_refuses_unknown_names_with_the_known_ones(option):
     with pytest.raises(UsageError, match="no kernel variant is called") as caught:
         resolve_kernel_choice(option)
     assert ", ".join(variant_names()) in caught.value.hint
+
+
+def test_the_documents_list_every_variant_with_the_features_that_it_requires():
+    rows = {}
+    text = (REPOSITORY / "docs" / "performance.md").read_text()
+    for line in text.partition("| variant | requires |")[2].partition("\n\n")[0].splitlines()[2:]:
+        name, requires, _ = line.strip("| ").split(" | ")
+        rows[name.strip("`")] = rows.get(requires.removeprefix("as ").strip("`"), requires)
+    assert list(rows) == variant_names()
+    for kind in KINDS:
+        named = {feature for feature in FEATURES if f"`{feature}`" in rows[kind.name]}
+        assert named == set(kind.features), kind.name
 
 
 def test_deprecated_modes_allow_what_they_did():
