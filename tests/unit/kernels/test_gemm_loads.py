@@ -8,7 +8,7 @@ import pytest
 import torch
 from wgsl_as_python import constants, to_python
 
-from wsd.bundle.quantize import round_values, store_parameter
+from wsd.bundle.quantize import encode, round_values
 from wsd.kernels.gemm.f16 import F16Tile, f16_gemm
 from wsd.kernels.gemm.subgroup_matrix import SubgroupMatrixTile, subgroup_matrix_gemm
 from wsd.kernels.gemm.tiled import GemmTile, tiled_gemm
@@ -71,34 +71,42 @@ def im2col(problem):
     return np.stack(rows)
 
 
-def loads(launch, thread, workgroup, steps):
-    """Yield what a thread loads in each step: its variables of the shader."""
-    begin = re.search(r"(let load_row.*?)var c0_0", launch.body, re.DOTALL)[1]
-    advance = re.search(r"< STEPS\) \{\n(.*?\n)    \}\n", launch.body, re.DOTALL)[1]
-    first_step = re.search(r"(?:let|const) first_step = .*;", launch.body)[0]
-    place = SimpleNamespace(**dict(zip("xyz", workgroup, strict=True)))
-    scope = {
-        **constants(launch.head),
-        "thread": thread,
-        "workgroup": place,
-        "ZEROS": ZEROS,
-        "a": range(1 << 30),  # What is loaded is the index itself.
-        "load_w": lambda i: i,
-        "i32": int,
-        "u32": int,
-    }
-    exec(to_python(first_step + begin), scope)
-    yield scope
-    for _ in range(steps - 1):
-        exec(to_python(advance), scope)
+class Loads:
+    """The statements of a shader that load, as Python."""
+
+    def __init__(self, launch):
+        begin = re.search(r"(let load_row.*?)var c0_0", launch.body, re.DOTALL)[1]
+        advance = re.search(r"< STEPS\) \{\n(.*?\n)    \}\n", launch.body, re.DOTALL)[1]
+        first_step = re.search(r"(?:let|const) first_step = .*;", launch.body)[0]
+        self.constants = constants(launch.head)
+        self.begin = compile(to_python(first_step + begin), "begin", "exec")
+        self.advance = compile(to_python(advance), "advance", "exec")
+
+    def run(self, thread, workgroup):
+        """Yield the shader's variables of a thread after the loads of each step."""
+        scope = {
+            **self.constants,
+            "thread": thread,
+            "workgroup": SimpleNamespace(**dict(zip("xyz", workgroup, strict=True))),
+            "ZEROS": ZEROS,
+            "a": range(1 << 30),  # What is loaded is the index itself.
+            "load_w": int,
+            "i32": int,
+            "u32": int,
+        }
+        exec(self.begin, scope)
         yield scope
+        for _ in range(self.constants["STEPS"] - 1):
+            exec(self.advance, scope)
+            yield scope
 
 
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 @pytest.mark.parametrize(("kernel", "tile"), KERNELS.values(), ids=KERNELS)
 def test_every_vector_of_both_tiles_is_loaded_once(kernel, tile, problem):
     launch = kernel(problem, tile).launches[0]
-    steps = constants(launch.head)["STEPS"]
+    loads = Loads(launch)
+    steps = loads.constants["STEPS"]
     vectors = tile.k // VECTOR
     a = im2col(problem)
     w = np.arange(problem.n * problem.k // VECTOR).reshape(problem.n, -1)
@@ -109,7 +117,7 @@ def test_every_vector_of_both_tiles_is_loaded_once(kernel, tile, problem):
         found_a = np.full((steps, tile.m, vectors), -2)
         found_w = np.full((steps, tile.n, vectors), -2)
         for thread in range(tile.threads):
-            for step, scope in enumerate(loads(launch, thread, workgroup, steps)):
+            for step, scope in enumerate(loads.run(thread, workgroup)):
                 for found, name in ((found_a, "next_a"), (found_w, "next_w")):
                     count = found.shape[1] * vectors // tile.threads
                     stride = tile.threads // vectors
@@ -136,16 +144,15 @@ def unpack4xI8(word):  # noqa: N802 - WGSL's name
 @pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
 def test_load_w_reads_weights_as_a_bundle_packs_them(storage):
     weight = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
-    buffers = store_parameter(Parameter("w", (3, 8), storage), weight)
+    buffers = encode(Parameter("w", (3, 8), storage), weight)
     head = tiled_gemm(GemmProblem(3, 3, 8, storage), GemmTile(8, 8, 8, 4, 4)).launches[0].head
     body = re.search(r"fn load_w.*?\{(.*?;)\s*\}", head, re.DOTALL)[1]
     expression = to_python(body).removeprefix("return ")
-    bits = np.frombuffer(buffers[0].data, "<u4")
-    w = {
-        "float32": bits.view(np.float32).reshape(-1, 4),
-        "float16": [SimpleNamespace(x=x, y=y) for x, y in bits.reshape(-1, 2)],
-        "int8": bits,
-    }[storage]
+    w = np.frombuffer(buffers[0].data, "<u4")
+    if storage == "float32":
+        w = w.view(np.float32).reshape(-1, 4)
+    elif storage == "float16":
+        w = [SimpleNamespace(x=x, y=y) for x, y in w.reshape(-1, 2)]
 
     def vec4(*components):
         return np.hstack(components)
@@ -155,5 +162,5 @@ def test_load_w_reads_weights_as_a_bundle_packs_them(storage):
     expected = round_values(weight, storage).numpy()
     if storage == "int8":
         scales = np.frombuffer(buffers[1].data, "<f4")
-        expected = expected / scales[:, None]
-    np.testing.assert_array_equal(found.reshape(3, 8), expected.round() if storage == "int8" else expected)
+        expected = (expected / scales[:, None]).round()  # The epilogue multiplies by the scales.
+    np.testing.assert_array_equal(found.reshape(3, 8), expected)

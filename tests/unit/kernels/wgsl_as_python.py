@@ -25,9 +25,8 @@ def to_python(wgsl):
             depth += 1
         elif token == "}":
             depth -= 1
-        elif token == ";":
-            if line := _statement(statement):
-                lines.append("    " * depth + line)
+        elif token == ";" and (line := _statement(statement)):
+            lines.append("    " * depth + line)
         statement = token
     return "\n".join(lines)
 
