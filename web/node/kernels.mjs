@@ -1,4 +1,4 @@
-// Runs single kernels on Dawn: node kernels.mjs
+// Runs single kernels on Dawn: node kernels.mjs FEATURE... (WebGPU features that kernels may use)
 //
 // One JSON request a line on standard input:
 //   {buffers: {name: path or bytes}, launches: [{code, grid, buffers}], read: {name: path}, repeat}
@@ -13,12 +13,7 @@ import { createInterface } from "node:readline";
 
 import { openDawn } from "./dawn.mjs";
 
-const FEATURES = [
-  "shader-f16",
-  "subgroups",
-  "timestamp-query",
-  "chromium-experimental-subgroup-matrix",
-];
+const FEATURES = [...process.argv.slice(2), "timestamp-query"];
 const LIMITS = [
   "maxBufferSize",
   "maxStorageBufferBindingSize",

@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> None:
     while any(problem_key(p) not in table for p in problems) and time.monotonic() < deadline:
         with open_kernel_host() as host:
             adapter = TunedAdapter(
-                *(host.adapter[name] for name in ("vendor", "architecture", "description"))
+                host.adapter.vendor, host.adapter.architecture, host.adapter.description
             )
             for problem in problems:
                 key = problem_key(problem)

@@ -6,13 +6,16 @@ Texts that kernels share are written once. ``web/src/gpu/kernel_variants.ts`` re
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, TypedDict, cast
+from typing import Literal, cast
+
+# pydantic reads these types, and before Python 3.12 it needs this TypedDict.
+from typing_extensions import TypedDict
 
 from wsd.kernels.registry import PROBLEM_NAMES, ProblemName, kind_named
 from wsd.kernels.variant import Launch, Variant
 
 # Version 1 had no names: web/src/gpu/kernel_table.ts still reads it.
-VERSION = 2
+VERSION: Literal[2] = 2
 
 
 class LaunchEntry(TypedDict):

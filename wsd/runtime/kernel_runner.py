@@ -1,4 +1,4 @@
-"""Single kernels on a GPU, through Dawn in Node.js: for tests and for tuning."""
+"""Runs single kernel variants on a GPU, through Dawn in Node.js: for tests and for tuning."""
 
 from __future__ import annotations
 
@@ -6,45 +6,100 @@ import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wsd.kernels.variant import Variant
+from wsd.kernels.variant import FEATURES, Variant
 from wsd.runtime.dawn_node import NodeProcess, open_program
 
 _SCRATCH = "scratch"
+
+
+@dataclass(frozen=True)
+class KernelAdapter:
+    """A WebGPU adapter, as far as it decides which variants it can run.
+
+    Attributes:
+        vendor: as ``GPUAdapterInfo`` names it; so are the next two.
+        architecture: of the GPU.
+        description: of the GPU and its driver.
+        features: WebGPU features of its device.
+        threads: most threads of a workgroup.
+        shared_bytes: most shared memory of a workgroup.
+        subgroup_size: smallest and largest subgroup.
+        subgroup_matrices: (M, N, K) of its subgroup matrix operations with f16 operands and
+            f32 results.
+    """
+
+    vendor: str
+    architecture: str
+    description: str
+    features: frozenset[str]
+    threads: int
+    shared_bytes: int
+    subgroup_size: tuple[int, int]
+    subgroup_matrices: frozenset[tuple[int, int, int]]
+
+    def supports(self, variant: Variant) -> bool:
+        """Tell whether the adapter can run a variant, as the page's ``selectVariant`` does."""
+        smallest, largest = variant.subgroup_size or (0, math.inf)
+        return (
+            self.features.issuperset(variant.features)
+            and variant.threads <= self.threads
+            and variant.shared_bytes <= self.shared_bytes
+            and (
+                variant.subgroup_matrix is None or variant.subgroup_matrix in self.subgroup_matrices
+            )
+            and smallest <= self.subgroup_size[0]
+            and self.subgroup_size[1] <= largest
+        )
+
+
+def read_adapter(answer: Mapping[str, Any]) -> KernelAdapter:
+    """Return the adapter that ``web/node/kernels.mjs`` describes in its first answer."""
+    smallest, largest = answer["subgroups"]
+    return KernelAdapter(
+        vendor=answer["vendor"],
+        architecture=answer["architecture"],
+        description=answer["description"],
+        features=frozenset(answer["features"]),
+        threads=answer["limits"]["maxComputeInvocationsPerWorkgroup"],
+        shared_bytes=answer["limits"]["maxComputeWorkgroupStorageSize"],
+        # An adapter without subgroups gives no sizes.
+        subgroup_size=(smallest or 0, largest or 0),
+        subgroup_matrices=frozenset(
+            (m, n, k)
+            for operands, results, m, n, k in answer["matrices"]
+            if (operands, results) == ("f16", "f32")
+        ),
+    )
 
 
 class KernelHost:
     """A process that runs variants one at a time.
 
     Attributes:
-        adapter: what it runs on: vendor, features, limits, matrix units.
+        adapter: the adapter that it runs them on.
     """
 
     def __init__(self, process: NodeProcess, folder: Path) -> None:
         self._process = process
         self._folder = folder
-        self.adapter = next(process.answers())
+        self.adapter = read_adapter(next(process.answers()))
 
     def supports(self, variant: Variant) -> bool:
         """Tell whether the adapter can run a variant."""
-        limits = self.adapter["limits"]
-        least, most = variant.subgroup_size or (0, math.inf)
-        smallest, largest = self.adapter["subgroups"]
-        units = [tuple(found[2:]) for found in self.adapter["matrices"] if found[1] == "f32"]
-        return (
-            set(variant.features) <= set(self.adapter["features"])
-            and variant.threads <= limits["maxComputeInvocationsPerWorkgroup"]
-            and variant.shared_bytes <= limits["maxComputeWorkgroupStorageSize"]
-            and (variant.subgroup_matrix is None or variant.subgroup_matrix in units)
-            and least <= smallest <= largest <= most
-        )
+        return self.adapter.supports(variant)
 
     def hold(self, inputs: Mapping[str, np.ndarray]) -> None:
-        """Keep inputs on the GPU for the runs that follow, instead of those held before."""
+        """Upload inputs for the runs that follow; inputs that were held before are freed.
+
+        Args:
+            inputs: buffer name → values.
+        """
         buffers = {name: str(self._write(name, values)) for name, values in inputs.items()}
         self._ask({"hold": buffers})
 
@@ -59,16 +114,17 @@ class KernelHost:
         """Run a variant.
 
         Args:
-            variant: whose first buffer, of its last launch, is the result.
-            inputs: by the names of its buffers, those that are held left out.
-            size: values of the result, float32.
-            repeat: how often it is run to be timed.
+            variant: the first buffer of its last launch is the result.
+            inputs: buffer name → values, of the buffers that are not held.
+            size: number of values of the result.
+            repeat: how often the variant runs while it is timed.
 
         Returns:
-            (the result (size,), milliseconds of one run by the GPU's clock if it has one).
+            (result, (size,) float32; GPU time of one run in milliseconds, None on an adapter
+            without timestamps).
 
         Raises:
-            RenderError: if it does not compile or run.
+            RenderError: if a launch does not compile or does not run.
         """
         result = variant.launches[-1].buffers[0]
         assert result is not None
@@ -100,10 +156,10 @@ def open_kernel_host() -> Iterator[KernelHost]:
     """Yield a host on the adapter that ``WSD_WEBGPU_ADAPTER`` names.
 
     Raises:
-        ToolError: if Node.js or Dawn cannot be had.
+        ToolError: if Node.js is missing or Dawn cannot be installed.
     """
     with (
         tempfile.TemporaryDirectory() as scratch,
-        open_program("kernels.mjs") as process,
+        open_program("kernels.mjs", *FEATURES) as process,
     ):
         yield KernelHost(process, Path(scratch))
