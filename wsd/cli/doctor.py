@@ -69,27 +69,18 @@ def _chromium() -> str:
     return found.group() if found else said.strip()
 
 
-_PROBE = """
-async () => {
-  const adapter = await navigator.gpu?.requestAdapter();
-  if (!adapter) return null;
-  const { vendor, architecture } = adapter.info;
-  const f16 = adapter.features.has("shader-f16") ? "shader-f16" : "no shader-f16";
-  return `${vendor} ${architecture}, ${f16}`;
-}
-"""
-
-
 def _adapter() -> str:
     from wsd.errors import RenderError
+    from wsd.runtime.automation import Automation
     from wsd.runtime.chromium import open_browser
 
     with open_browser() as context:
         page = context.new_page()
-        # A secure context is needed, and a page of its own is one.
+        # WebGPU needs a secure context; a page of localhost is one, also without a server.
         page.route("http://localhost/**", lambda route: route.fulfill(body="<p>"))
         page.goto("http://localhost/")
-        found = page.evaluate(_PROBE)
+        found = Automation(page).call("describeAdapter")
     if found is None:
         raise RenderError("Chromium offers no WebGPU adapter", "update Chromium or the GPU driver")
-    return str(found)
+    f16 = "shader-f16" if found["f16"] else "no shader-f16"
+    return f"{found['vendor']} {found['architecture']}, {f16}"

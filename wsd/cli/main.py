@@ -229,8 +229,9 @@ def render(
     offload: bool, tiling: bool,
 ) -> None:  # fmt: skip
     """Draw a picture with a bundle, in headless Chromium."""
-    from wsd.runtime.driver import LoadOptions, write_pngs
+    from wsd.runtime.driver import LoadOptions
     from wsd.runtime.driver import render as draw
+    from wsd.runtime.png import write_pngs
     from wsd.util.files import write_atomically
     from wsd.util.progress import Progress
 
@@ -258,7 +259,7 @@ def reference(
     from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
     from wsd.models.registry import find_family
     from wsd.models.resolution import check_sizes
-    from wsd.runtime.driver import write_pngs
+    from wsd.runtime.png import write_pngs
     from wsd.util.progress import Progress
 
     family = find_family(model)
@@ -293,7 +294,7 @@ def parity(
     from wsd.models.registry import find_family
     from wsd.runtime.chromium import open_page
     from wsd.runtime.dawn_node import open_node_page
-    from wsd.runtime.driver import write_pngs
+    from wsd.runtime.png import write_pngs
     from wsd.util.files import write_atomically
     from wsd.util.progress import Progress
 

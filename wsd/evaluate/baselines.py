@@ -9,7 +9,6 @@ rounding counts too.
 
 from __future__ import annotations
 
-import base64
 import shutil
 import tempfile
 import time
@@ -28,7 +27,8 @@ from wsd.errors import RenderError
 from wsd.evaluate.metrics import relative_error
 from wsd.evaluate.onnx_export import export_unet
 from wsd.frontend.entry_points import make_entry_point
-from wsd.runtime.driver import OpenHost, Renderer
+from wsd.runtime.automation import Automation
+from wsd.runtime.driver import OpenHost, StageRenderer
 from wsd.runtime.server import served_files
 from wsd.spec.roles import DENOISER
 from wsd.util.progress import Progress
@@ -37,15 +37,7 @@ _TIMESTEP = 500.0
 _RUNTIME = "ort.webgpu.bundle.min.mjs"
 _WASM = "ort-wasm-simd-threaded.asyncify.wasm"
 _MODEL = "model.onnx"
-_PAGE = "<!doctype html><title>peer</title>"
-_PROGRAM = "peer.mjs"
-_CALL = """async ([program, name, given]) => {
-  try {
-    const found = await (globalThis.importModule?.(program) ?? import(program));
-    return { value: await found[name](...given) };
-  } catch (error) { return { failure: String(error?.message ?? error) }; }
-}"""
-_IN_NODE = "() => globalThis.process?.versions?.node !== undefined"
+_PAGE = "<!doctype html><title>onnxruntime-web</title>"
 
 
 @dataclass(frozen=True)
@@ -123,7 +115,7 @@ def compare_others(
     yield _onnxruntime(work, repeats, open_host, progress)
 
 
-def our_error(renderer: Renderer, work: Work, size: tuple[int, int]) -> float:
+def our_error(renderer: StageRenderer, work: Work, size: tuple[int, int]) -> float:
     """Return the relative error of a bundle's UNet."""
     found = [renderer.predict_noise(work.one(index), size) for index in (0, 1)]
     return relative_error(np.stack(found), work.noise.reshape(2, -1))
@@ -133,67 +125,66 @@ def _onnxruntime(work: Work, repeats: int, open_host: OpenHost, progress: Progre
     """Measure onnxruntime-web."""
     with (
         tempfile.TemporaryDirectory() as scratch,
-        _open_peer(Path(scratch), open_host) as peer,
+        _open_page(Path(scratch), open_host) as (page, files),
         progress.stage("onnxruntime-web", total=2) as advance,
     ):
-        dtype = torch.float16 if peer.call("supportsHalves") else torch.float32
+        adapter = page.call("describeAdapter")
+        dtype = torch.float16 if adapter and adapter["f16"] else torch.float32
         # Constants that the exporter makes are on the processor.
         inputs = {name: tensor.to("cpu", dtype) for name, tensor in work.inputs.items()}
         export_unet(work.module.to("cpu", dtype), inputs, Path(scratch) / _MODEL)
         advance(1)
         feeds = [_feed(name, tensor) for name, tensor in inputs.items()]
-        answer = peer.call("measure", {**peer.files, "feeds": feeds, "repeats": repeats})
+        answer = _measure(page, {**files, "feeds": feeds, "repeats": repeats})
         advance(1)
     kind = np.float16 if answer["dtype"] == "float16" else np.float32
-    noise = np.frombuffer(base64.b64decode(answer["noise"]), kind).astype(np.float32)
+    noise = answer["bytes"].view(kind).astype(np.float32)
     error = relative_error(noise, work.noise)
     return Measurement("onnxruntime-web", answer["dtype"], answer["milliseconds"], error)
 
 
-@dataclass(frozen=True)
-class _Peer:
-    """A page, the address of its program, and those of the files that it takes."""
+def _measure(page: Automation, given: dict[str, Any]) -> dict[str, Any]:
+    """Return what ``web/src/driver/onnxruntime_web.ts`` measures.
 
-    page: Any
-    program: str
-    files: dict[str, Any]
-
-    def call(self, name: str, *given: Any) -> Any:
-        """Call one of the program's functions."""
-        answer = self.page.evaluate(_CALL, [self.program, name, list(given)])
-        if failure := answer.get("failure"):
-            hint = "it may need more memory than a tab has: measure without --compare"
-            raise RenderError(f"onnxruntime-web: {failure}", hint)
-        return answer["value"]
+    Raises:
+        RenderError: if the model cannot be run.
+    """
+    try:
+        return dict(page.call("measureOnnxRuntime", given))
+    except RenderError as error:
+        raise RenderError(
+            f"onnxruntime-web: {error.message}",
+            "it may need more memory than a tab has: measure without --compare",
+        ) from error
 
 
 @contextmanager
-def _open_peer(folder: Path, open_host: OpenHost) -> Iterator[_Peer]:
-    """Yield a page whose server has a folder, where the model will be."""
+def _open_page(folder: Path, open_host: OpenHost) -> Iterator[tuple[Automation, dict[str, Any]]]:
+    """Yield a page whose server serves a folder, and the addresses of the files in it.
+
+    Args:
+        folder: gets onnxruntime-web; the model is written there afterwards.
+        open_host: opens the page.
+    """
     sources = source_folder("web/compare")
     install_packages(sources)
     dist = sources / "node_modules" / "onnxruntime-web" / "dist"
-    for file in (sources / _PROGRAM, dist / _RUNTIME, dist / _WASM):
+    for file in (dist / _RUNTIME, dist / _WASM):
         shutil.copy(file, folder)
     (folder / "blank.html").write_text(_PAGE)
-    with served_files(folder) as address, open_host(address + "blank.html") as page:
-        # Node.js takes programs from files: they look for Node.js's own modules beside them.
-        in_node = bool(page.evaluate(_IN_NODE, []))
-        programs = (sources / _PROGRAM).as_uri(), (dist / _RUNTIME).as_uri()
-        program, runtime = programs if in_node else (address + _PROGRAM, address + _RUNTIME)
+    with served_files(folder) as address, open_host(address + "blank.html") as opened:
+        page = Automation(opened)
+        # In Node.js, onnxruntime-web looks for Node.js's modules beside its own file.
+        runtime = (dist / _RUNTIME).as_uri() if page.call("isNode") else address + _RUNTIME
         weights = {"name": f"{_MODEL}.data", "url": f"{address}{_MODEL}.data"}
         files = {"runtime": runtime, "wasm": address + _WASM, "model": address + _MODEL}
-        yield _Peer(page, program, {**files, "weights": weights})
+        yield page, {**files, "weights": weights}
 
 
 def _feed(name: str, tensor: torch.Tensor) -> dict[str, Any]:
     array = tensor.cpu().numpy()
-    return {
-        "name": name,
-        "dtype": str(array.dtype),
-        "shape": list(array.shape),
-        "values": base64.b64encode(array.tobytes()).decode(),
-    }
+    data = np.frombuffer(array.tobytes(), np.uint8)
+    return {"name": name, "dtype": str(array.dtype), "shape": list(array.shape), "bytes": data}
 
 
 def _torch(work: Work, repeats: int) -> Measurement:

@@ -21,13 +21,13 @@ from typing import Any
 from wsd.bundle.manifest import find_manifest, read_manifest
 from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.evaluate.baselines import Measurement, compare_others, make_work, our_error
-from wsd.runtime.driver import LoadOptions, OpenHost, check_request, open_renderer
+from wsd.runtime.driver import LoadOptions, OpenHost, open_stage_renderer
 from wsd.runtime.request import GenerationRequest
+from wsd.runtime.validation import check_request
 from wsd.spec.manifest import Manifest
 from wsd.spec.roles import GUIDED_DENOISER
 from wsd.util.progress import Progress
 
-_BENCH = "([options]) => attempt(() => pipe.remote.bench(options))"
 _KERNELS_SHOWN = 8
 _PREFIXES = (("T", 1e12), ("G", 1e9), ("M", 1e6))
 
@@ -188,7 +188,7 @@ def bench(
         size: (width, height) in pixels; the model's own unless given.
         repeats: calls that are timed.
         options: how the model is loaded.
-        open_host: opens a page, as of :func:`wsd.runtime.driver.open_renderer`.
+        open_host: opens a page, as of :func:`wsd.runtime.driver.open_stage_renderer`.
         progress: told what is done.
         checkpoint: what the model was built from, for others to be measured beside it.
 
@@ -203,9 +203,8 @@ def bench(
     chosen = size or manifest.defaults.size
     kernel_work = _read_kernel_work(manifest, path.parent)
     work = None if checkpoint is None else make_work(checkpoint, chosen)
-    with open_renderer(bundle, progress, options, open_host, model) as renderer:
-        asked = {"size": list(chosen), "repeats": repeats}
-        measured = renderer.call(_BENCH, [asked])
+    with open_stage_renderer(bundle, progress, options, open_host, model) as renderer:
+        measured = renderer.run_benchmark(chosen, repeats)
         stages = [_stage(stage, kernel_work) for stage in measured["stages"]]
         usage = renderer.usage()
         contestants = []

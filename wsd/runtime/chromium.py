@@ -24,8 +24,8 @@ _FLAGS = (
     "--disable-quic",
     "--no-first-run",
 )
-# WSD_WEBGPU_ADAPTER chooses: the software adapter draws the same picture on every
-# machine, "default" is the GPU, "none" shows what a visitor without WebGPU sees.
+# Values of WSD_WEBGPU_ADAPTER: "swiftshader", a software adapter, draws the same picture on every
+# machine; "default" is the machine's GPU; "none" shows what a visitor without WebGPU sees.
 _ADAPTERS = {
     "swiftshader": ("--use-webgpu-adapter=swiftshader",),
     "default": ("--enable-features=Vulkan",),
@@ -50,10 +50,10 @@ def find_chromium() -> str:
 
 
 def webgpu_adapter() -> str:
-    """Return which adapter ``WSD_WEBGPU_ADAPTER`` asks for.
+    """Return the adapter that ``WSD_WEBGPU_ADAPTER`` names: a software adapter unless it is set.
 
     Raises:
-        UsageError: if there is no such adapter.
+        UsageError: if the name is not known.
     """
     adapter = os.environ.get("WSD_WEBGPU_ADAPTER", "swiftshader")
     if adapter not in _ADAPTERS:
@@ -64,7 +64,7 @@ def webgpu_adapter() -> str:
 
 
 def _flags() -> list[str]:
-    # Chromium's sandbox refuses root; containers and CI run as root.
+    # Chromium's sandbox does not work for root, and containers and CI run as root.
     root = ("--no-sandbox",) if os.geteuid() == 0 else ()
     return [*_FLAGS, *_ADAPTERS[webgpu_adapter()], *root]
 
@@ -106,7 +106,7 @@ def open_page(address: str) -> Iterator[Page]:
 
     with open_browser() as context:
         page = context.new_page()
-        # Drawing on a software adapter takes minutes; each step reports itself.
+        # Drawing on a software adapter takes minutes; progress is reported after each step.
         page.set_default_timeout(0)
         try:
             page.goto(address)

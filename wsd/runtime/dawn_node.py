@@ -1,8 +1,7 @@
 """A bundle's own code in Node.js on Dawn: WebGPU where there is no browser.
 
-It serves measuring on machines that have a GPU and no screen. The modules are
-fetched from the bundle's server as a browser would; ``web/node`` adds what a
-browser has and Node.js lacks.
+It serves measurements on machines that have a GPU and no screen. Modules are fetched from the
+bundle's server, as a browser does; ``web/node`` adds what a browser has and Node.js lacks.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from wsd.errors import RenderError
 from wsd.runtime.chromium import find_chromium, webgpu_adapter
 from wsd.util.process import find_program
 
-# Dawn hides half precision on NVIDIA, and features that are not in the standard yet, and
-# rounds the GPU's clock.
+# By default Dawn hides f16 on NVIDIA and features that are not in the standard yet, and rounds
+# the GPU's timestamps.
 _DAWN = (
     "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia "
     "disable-dawn-features=timestamp_quantization"
@@ -31,14 +30,14 @@ _ICD = "vk_swiftshader_icd.json"
 
 
 class NodePage:
-    """What :class:`wsd.runtime.driver.Renderer` needs of a page, in a Node.js process."""
+    """A page in a Node.js process; see :class:`wsd.runtime.automation.ScriptedPage`."""
 
     def __init__(self, process: NodeProcess) -> None:
         self._process = process
         self._exposed: dict[str, Callable[[Any], Any]] = {}
 
     def expose_function(self, name: str, callback: Callable[[Any], Any]) -> None:
-        """Let the page call a function of ours by a global name."""
+        """Let the page call a Python function by a global name."""
         self._exposed[name] = callback
         self._ask({"expose": name})
 
@@ -52,17 +51,17 @@ class NodePage:
             if "call" not in message:
                 return message["value"]
             self._exposed[message["call"]](message["argument"])
-        return None  # never: the answers end with an error
+        return None  # unreachable: answers() raises when the process ends
 
 
 class NodeProcess:
-    """A program of ``web/node`` that answers requests, a JSON object a line each."""
+    """A program of ``web/node``: requests and answers are JSON objects, one on each line."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def send(self, request: dict[str, Any]) -> None:
-        """Send a request; if the program has ended, :meth:`answers` says so."""
+        """Send a request; if the program has ended, :meth:`answers` raises."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
@@ -71,10 +70,10 @@ class NodeProcess:
             pass
 
     def answers(self) -> Iterator[dict[str, Any]]:
-        """Yield what it answers; what drivers and Dawn say in between goes to stderr.
+        """Yield the answers; other lines, which GPU drivers print, go to standard error.
 
         Raises:
-            RenderError: if it tells of a failure, or ends.
+            RenderError: if the program answers with a failure, or ends.
         """
         assert self._process.stdout is not None
         for line in self._process.stdout:
@@ -83,10 +82,13 @@ class NodeProcess:
                 continue
             answer: dict[str, Any] = json.loads(line)
             if "failure" in answer:
-                raise RenderError(f"Node.js: {answer['failure']}", "report this")
+                raise RenderError(
+                    f"Node.js: {answer['failure']}",
+                    "report this: it is a fault of WSD or of Dawn",
+                )
             yield answer
         code = self._process.wait()
-        raise RenderError(f"Node.js ended with code {code}", "its own words are above")
+        raise RenderError(f"Node.js ended with code {code}", "see its output above")
 
 
 @contextmanager
@@ -94,7 +96,7 @@ def open_program(name: str, *arguments: str) -> Iterator[NodeProcess]:
     """Run a program of ``web/node`` on the adapter that ``WSD_WEBGPU_ADAPTER`` names.
 
     Raises:
-        ToolError: if Node.js or Dawn cannot be had.
+        ToolError: if Node.js is missing or Dawn cannot be installed.
     """
     folder = source_folder("web/node")
     install_packages(folder)
@@ -118,14 +120,14 @@ def open_node_page(address: str) -> Iterator[NodePage]:
     """Yield a page at an address of :func:`wsd.runtime.server.served`, in Node.js.
 
     Raises:
-        ToolError: if Node.js or Dawn cannot be had.
+        ToolError: if Node.js is missing or Dawn cannot be installed.
     """
     with open_program("page.mjs", address) as process:
         yield NodePage(process)
 
 
 def _dawn_environment() -> dict[str, str]:
-    """Return the variables that make Dawn find the adapter that was asked for."""
+    """Return the environment variables that make Dawn use the chosen adapter."""
     switches = {"WSD_DAWN": os.environ.get("WSD_DAWN", _DAWN)}
     return {**switches, **_adapter()}
 
@@ -133,11 +135,11 @@ def _dawn_environment() -> dict[str, str]:
 def _adapter() -> dict[str, str]:
     if webgpu_adapter() != "swiftshader":
         return {}
-    # Chromium brings the software adapter; its launcher may be a script elsewhere.
+    # The software adapter comes with Chromium, whose launcher may be a script in another folder.
     places = (Path(find_chromium()).resolve().parent, Path("/usr/lib/chromium"))
     for place in places:
         if (place / _ICD).is_file():
-            # It brings Vulkan's loader too.
+            # Vulkan's loader lies beside it.
             return {
                 "WSD_GPU_IS_CPU": "1",
                 "VK_DRIVER_FILES": str(place / _ICD),

@@ -1,23 +1,22 @@
-"""``wsd render``: a picture drawn by the bundle's own page code in Chromium."""
+"""Models in a page: ``wsd render``, ``parity`` and ``bench`` drive a bundle's own code."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from wsd.bundle.manifest import find_manifest, read_manifest
-from wsd.errors import RenderError, UsageError
+from wsd.errors import BundleError
+from wsd.runtime.automation import Automation, ScriptedPage
 from wsd.runtime.chromium import open_page
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.server import served
+from wsd.runtime.validation import check_request
 from wsd.util.hashing import sha256_bytes
 from wsd.util.progress import Progress
 
@@ -28,18 +27,23 @@ if TYPE_CHECKING:
 
 OpenHost = Callable[[str], "AbstractContextManager[Page | NodePage]"]
 
+# The page's own client, and one whose worker also calls single stages (web/src/driver).
+_CLIENT = "client.js"
+_STAGE_CLIENT = "driver/client.js"
+
 
 @dataclass(frozen=True)
 class Rendered:
-    """A picture and what is known of how it was drawn.
+    """Pictures, and how they were drawn.
 
     Attributes:
         images: (images, height, width, 3) uint8.
         latents: final latents, flat float32.
         settings: the settings as other programs read them from a PNG.
         timings: milliseconds by stage, loading included.
-        adapter: what WebGPU says of the GPU.
-        usage: what the runtime held afterwards.
+        adapter: vendor, architecture and description of the GPU, as WebGPU gives them.
+        usage: what the page's runtime held afterwards: bytes and counts by name.
+        previews: (step, pixels) of each preview; pixels are (height, width, 3) uint8.
     """
 
     images: np.ndarray
@@ -48,6 +52,7 @@ class Rendered:
     timings: dict[str, float]
     adapter: dict[str, str]
     usage: dict[str, int]
+    previews: tuple[tuple[int, np.ndarray], ...] = ()
 
     def report(self) -> dict[str, Any]:
         """Return the object that ``--json`` writes."""
@@ -61,76 +66,14 @@ class Rendered:
         }
 
 
-# Runs in the page. Arrays come back as base64, which is faster than JSON.
-_LOAD = """
-async ([manifest, options]) => {
-  // Node.js has its own way to the bundle (web/node/page.mjs).
-  const { StableDiffusionPipeline, formatSettings } =
-    await (globalThis.importModule?.("client.js") ?? import("/client.js"));
-  globalThis.formatSettings = formatSettings;
-  const started = performance.now();
-  const failed = (error) => ({ error: { name: error.name, message: error.message,
-                                        hint: error.hint ?? "" } });
-  try {
-    globalThis.pipe = await StableDiffusionPipeline.fromPretrained(manifest, {
-      ...options,
-      onProgress: (event) => globalThis.wsdProgress(event),
-    });
-  } catch (error) { return failed(error); }
-  globalThis.bytes = (array) => {
-    const view = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-    let text = "";
-    for (let i = 0; i < view.length; i += 32768)
-      text += String.fromCharCode(...view.subarray(i, i + 32768));
-    return btoa(text);
-  };
-  globalThis.floats = (text) => new Float32Array(
-    Uint8Array.from(atob(text), (char) => char.charCodeAt(0)).buffer);
-  globalThis.attempt = async (work) => {
-    try { return { value: await work() }; } catch (error) { return failed(error); }
-  };
-  return { value: { load: performance.now() - started, adapter: globalThis.pipe.adapter } };
-}
-"""
-
-_DRAW = """
-([prompt, options]) => attempt(async () => {
-  const { images, latents, timings, settings } = await pipe.generate(prompt, {
-    ...options, onProgress: (event) => globalThis.wsdProgress(event) });
-  const [{ width, height }] = images;
-  return { width, height, rgba: images.map(({ data }) => bytes(data)), latents: bytes(latents),
-           timings, settings: formatSettings(settings), usage: await pipe.remote.usage() };
-})
-"""
-
-_ENCODE_TEXT = """
-([prompt]) => attempt(async () => {
-  const found = Object.entries(await pipe.remote.encodeText(prompt));
-  return Object.fromEntries(found.map(([name, array]) => [name, bytes(array)]));
-})
-"""
-
-_PREDICT_NOISE = """
-([inputs, size]) => attempt(async () => {
-  const named = Object.entries(inputs).map(([name, text]) => [name, floats(text)]);
-  return bytes(await pipe.remote.predictNoise(Object.fromEntries(named), size));
-})
-"""
-
-_DECODE_LATENTS = """
-([latents, size]) => attempt(async () =>
-  bytes(await pipe.remote.decodeLatents(floats(latents), size)))
-"""
-
-
 @dataclass(frozen=True)
 class LoadOptions:
-    """How a model is loaded; the page's options of the same names.
+    """How a model is loaded; the options of the same names of ``fromPretrained``.
 
     Attributes:
         offload: keep the parameters of one stage on the GPU at a time.
         tiling: decode pictures in tiles.
-        kernels: which kernels run, as :func:`wsd.kernels.choice.resolve_kernel_choice` has it.
+        kernels: ``auto``, ``generated``, or names of kernel variants, separated by commas.
     """
 
     offload: bool = False
@@ -138,94 +81,159 @@ class LoadOptions:
     kernels: str | None = None
 
     def given(self) -> dict[str, Any]:
-        """Return those that are not left to the page."""
+        """Return the options that are not left to the page."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 class Renderer:
-    """A model loaded in a page; draws one picture after another."""
+    """A model that is loaded in a page and draws one request after another."""
 
     def __init__(
-        self, page: Page | NodePage, progress: Progress, manifest: str, options: LoadOptions
+        self,
+        page: ScriptedPage,
+        progress: Progress,
+        manifest: str,
+        options: LoadOptions,
+        client: str = _CLIENT,
     ) -> None:
-        self._page = page
+        """Load a model.
+
+        Args:
+            page: any page of the bundle's origin.
+            progress: told what the page does.
+            manifest: address of the model's manifest, relative to the page.
+            options: how the model is loaded.
+            client: address of the module that loads it, relative to the page.
+
+        Raises:
+            RenderError: if the page cannot load the model.
+        """
         self._progress = progress
-        self._stage = ""
         page.expose_function("wsdProgress", self._on_progress)
-        loaded = self.call(_LOAD, [manifest, options.given()])
-        self.load_ms: float = loaded["load"]
+        self._page = Automation(page)
+        loaded = self._page.call("load", client, manifest, options.given())
+        self.load_ms: float = loaded["milliseconds"]
         self.adapter: dict[str, str] = loaded["adapter"]
 
-    def draw(self, drawing: GenerationRequest) -> Rendered:
-        """Draw one picture.
+    def draw(self, request: GenerationRequest, preview_every: int = 0) -> Rendered:
+        """Draw a request's pictures.
+
+        Args:
+            request: what to draw.
+            preview_every: steps from one preview to the next; 0 means no previews.
 
         Raises:
             UsageError: for an option that the model refuses.
             RenderError: if the page fails.
         """
-        options = {
-            "negativePrompt": drawing.negative_prompt,
-            "numInferenceSteps": drawing.steps,
-            "guidanceScale": drawing.guidance_scale,
-            "seed": drawing.seed,
-            "width": drawing.size[0] if drawing.size else None,
-            "height": drawing.size[1] if drawing.size else None,
-            "scheduler": drawing.scheduler,
-            "eta": drawing.eta,
-            "numImages": drawing.images,
-        }
-        given = {key: value for key, value in options.items() if value is not None}
-        drawn = self.call(_DRAW, [drawing.prompt, given])
-        rgba = b"".join(base64.b64decode(image) for image in drawn["rgba"])
-        pixels = np.frombuffer(rgba, np.uint8).reshape(-1, drawn["height"], drawn["width"], 4)
+        options = {**_page_options(request), "previewEvery": preview_every}
+        return self.draw_with(request.prompt, options)
+
+    def draw_with(self, prompt: str, options: Mapping[str, Any]) -> Rendered:
+        """Draw with the options of the page's ``generate``; see :meth:`draw`."""
+        drawn = self._page.call("generate", prompt, dict(options))
         return Rendered(
-            images=pixels[..., :3].copy(),
-            latents=np.frombuffer(base64.b64decode(drawn["latents"]), np.float32).copy(),
+            images=np.stack([_pixels(image) for image in drawn["images"]]),
+            latents=drawn["latents"],
             timings={"load": self.load_ms, **_present(drawn["timings"])},
             settings=drawn["settings"],
             adapter=self.adapter,
             usage=drawn["usage"],
+            previews=tuple((shown["step"], _pixels(shown["image"])) for shown in drawn["previews"]),
         )
 
+    def self_test(self) -> list[dict[str, Any]]:
+        """Run the page's self-test and return what it finds, stage by stage."""
+        return list(self._page.call("selfTest"))
+
+    def usage(self) -> dict[str, int]:
+        """Return what the page's runtime holds now: bytes and counts by name."""
+        return dict(self._page.call("usage"))
+
+    def _on_progress(self, event: dict[str, Any]) -> None:
+        self._progress.report(event["stage"], event["loaded"], event["total"])
+
+
+class StageRenderer(Renderer):
+    """A loaded model whose stages can also be called one by one.
+
+    Arrays are float32, flat when they come back; shapes are the manifest's.
+    """
+
+    def __init__(
+        self, page: ScriptedPage, progress: Progress, manifest: str, options: LoadOptions
+    ) -> None:
+        """Load a model with the driver's client; see :class:`Renderer`."""
+        super().__init__(page, progress, manifest, options, _STAGE_CLIENT)
+
     def encode_text(self, prompt: str) -> dict[str, np.ndarray]:
-        """Return what conditions the UNet, by the manifest's names, as flat float32."""
-        encoded = self.call(_ENCODE_TEXT, [prompt])
-        return {name: _decode(text) for name, text in encoded.items()}
+        """Return what conditions the denoiser, by the manifest's names."""
+        return dict(self._page.call("encodeText", prompt))
 
     def predict_noise(
-        self, inputs: dict[str, np.ndarray], size: tuple[int, int] | None = None
+        self, inputs: Mapping[str, np.ndarray], size: tuple[int, int] | None = None
     ) -> np.ndarray:
-        """Return one UNet call's prediction as flat float32; inputs by the manifest's names."""
-        encoded = {name: _encode(array) for name, array in inputs.items()}
-        return self._array(_PREDICT_NOISE, [encoded, *_given(size)])
+        """Return the noise that one call of the denoiser predicts.
+
+        Args:
+            inputs: by the manifest's names.
+            size: (width, height) in pixels; the model's own unless given.
+        """
+        floats = {name: np.asarray(array, np.float32) for name, array in inputs.items()}
+        return self._array("predictNoise", floats, *_given(size))
 
     def decode_latents(
         self, latents: np.ndarray, size: tuple[int, int] | None = None
     ) -> np.ndarray:
-        """Return the decoded image, about -1 to 1, as flat float32."""
-        return self._array(_DECODE_LATENTS, [_encode(latents), *_given(size)])
+        """Return the decoded image, (3, height, width) with values from about -1 to 1, flat."""
+        return self._array("decodeLatents", np.asarray(latents, np.float32), *_given(size))
 
-    def self_test(self) -> list[dict[str, Any]]:
-        """Return what the page's self-test finds, stage by stage."""
-        return list(self.call("() => attempt(() => pipe.selfTest())", []))
+    def combine_latents(self, terms: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
+        """Return the sum of latents times weights, computed by the schedulers' kernel.
 
-    def usage(self) -> dict[str, int]:
-        """Return what the runtime holds now."""
-        return dict(self.call("() => attempt(() => pipe.remote.usage())", []))
+        Args:
+            terms: (latents, weight) pairs, at most as many as the kernel takes.
+        """
+        arrays = [np.asarray(array, np.float32) for array, _ in terms]
+        return self._array("combineLatents", arrays, [weight for _, weight in terms])
 
-    def _array(self, script: str, arguments: list[Any]) -> np.ndarray:
-        return _decode(self.call(script, arguments))
+    def run_benchmark(self, size: tuple[int, int], repeats: int) -> dict[str, Any]:
+        """Time the stages of one picture size.
 
-    def call(self, script: str, arguments: list[Any]) -> Any:
-        """Run a function in the page and return its value; its errors become ours."""
-        answer = self._page.evaluate(script, arguments)
-        if error := answer.get("error"):
-            kind = UsageError if error["name"] == "OptionError" else RenderError
-            raise kind(f"{error['name']}: {error['message']}", error["hint"] or "report this")
-        return answer["value"]
+        Args:
+            size: (width, height) in pixels.
+            repeats: calls that are timed.
 
-    def _on_progress(self, event: dict[str, Any]) -> None:
-        self._progress.report(event["stage"], event["loaded"], event["total"])
+        Returns:
+            a ``BenchmarkReport`` of ``web/src/diagnostics/benchmark.ts``.
+        """
+        return dict(self._page.call("runBenchmark", {"size": list(size), "repeats": repeats}))
+
+    def _array(self, name: str, *arguments: Any) -> np.ndarray:
+        found: np.ndarray = self._page.call(name, *arguments)
+        return found
+
+
+def _page_options(request: GenerationRequest) -> dict[str, Any]:
+    """Return a request as the page's ``generate`` takes it, without what is left to the model."""
+    options = {
+        "negativePrompt": request.negative_prompt,
+        "numInferenceSteps": request.steps,
+        "guidanceScale": request.guidance_scale,
+        "seed": request.seed,
+        "width": request.size[0] if request.size else None,
+        "height": request.size[1] if request.size else None,
+        "scheduler": request.scheduler,
+        "eta": request.eta,
+        "numImages": request.images,
+    }
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _pixels(image: Mapping[str, Any]) -> np.ndarray:
+    """Return the (height, width, 3) uint8 pixels of an ``ImageData``, without alpha."""
+    rgba: np.ndarray = image["data"].reshape(image["height"], image["width"], 4)
+    return rgba[..., :3].copy()
 
 
 def _present(timings: dict[str, float | None]) -> dict[str, float]:
@@ -236,31 +244,23 @@ def _given(size: tuple[int, int] | None) -> list[list[int]]:
     return [] if size is None else [list(size)]
 
 
-def _encode(array: np.ndarray) -> str:
-    return base64.b64encode(np.ascontiguousarray(array, np.float32).tobytes()).decode()
-
-
-def _decode(text: str) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(text), np.float32).copy()
-
-
 def render(
     bundle: Path,
-    drawing: GenerationRequest,
+    request: GenerationRequest,
     progress: Progress,
     options: LoadOptions,
     model: str | None = None,
 ) -> Rendered:
-    """Serve a bundle, open it in Chromium and draw one picture.
+    """Serve a bundle, open it in Chromium and draw one request.
 
     Raises:
         BundleError: if the folder is not a bundle.
-        UsageError: for a model that it does not hold, or a size that was not compiled.
+        UsageError: for a model that it does not hold, or a request that the model refuses.
         RenderError, ToolError: if the browser cannot draw.
     """
-    check_drawing(read_manifest(find_manifest(bundle, model)), drawing)
+    check_request(read_manifest(find_manifest(bundle, model)), request)
     with open_renderer(bundle, progress, options, open_page, model) as renderer:
-        return renderer.draw(drawing)
+        return renderer.draw(request)
 
 
 @contextmanager
@@ -271,7 +271,7 @@ def open_renderer(
     open_host: OpenHost = open_page,
     model: str | None = None,
 ) -> Iterator[Renderer]:
-    """Serve a bundle and yield a model of it, loaded in a page.
+    """Serve a bundle and yield a model of it that its page's own code has loaded.
 
     Args:
         bundle: a bundle's folder.
@@ -285,53 +285,43 @@ def open_renderer(
         BundleError: if the folder is not a bundle.
         RenderError, ToolError: if the page cannot load the model.
     """
-    manifest = find_manifest(bundle, model).relative_to(bundle).as_posix()
-    # Not the page itself, which would load the model a second time.
-    with served(bundle) as address, open_host(address + "blank.html") as page, progress:
-        yield Renderer(page, progress, f"/{manifest}", options)
+    with _open_blank(bundle, progress, open_host) as page:
+        yield Renderer(page, progress, _manifest_address(bundle, model), options)
 
 
-def check_drawing(manifest: dict[str, Any], drawing: GenerationRequest) -> None:
-    """Refuse what a bundle's model cannot draw, before anything slow.
+@contextmanager
+def open_stage_renderer(
+    bundle: Path,
+    progress: Progress,
+    options: LoadOptions = LoadOptions(),
+    open_host: OpenHost = open_page,
+    model: str | None = None,
+) -> Iterator[StageRenderer]:
+    """Serve a bundle and yield a model of it whose stages can be called one by one.
+
+    The bundle's folder ``driver`` loads it: the page's code, in a worker that has more calls.
+
+    Args and errors are those of :func:`open_renderer`.
 
     Raises:
-        UsageError: for a size that was not compiled, or too many steps.
+        BundleError: also if the bundle has no driver, as those of WSD 0.1.
     """
-    sizes = {
-        tuple(entry["size"]) for entry in manifest["entry_points"] if entry["size"] is not None
-    }
-    if drawing.size is not None and drawing.size not in sizes:
-        listed = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
-        raise UsageError(
-            f"size {drawing.size[0]}x{drawing.size[1]} was not compiled",
-            f"sizes of this bundle: {listed}",
+    if not (bundle / _STAGE_CLIENT).is_file():
+        find_manifest(bundle, model)
+        raise BundleError(
+            f"{bundle}: {_STAGE_CLIENT} is missing, so stages cannot be called one by one",
+            "build the bundle again with this version of WSD (wsd render works without)",
         )
-    scheduler = manifest["scheduler"]
-    name = drawing.scheduler or scheduler["default"]
-    most = scheduler["schedulers"][name]["max_steps"]
-    steps = drawing.steps or manifest["defaults"]["steps"]
-    if steps > most:
-        raise UsageError(f"steps is {steps}", f"scheduler {name} takes 1 to {most}")
+    with _open_blank(bundle, progress, open_host) as page:
+        yield StageRenderer(page, progress, _manifest_address(bundle, model), options)
 
 
-def write_pngs(images: np.ndarray, path: Path, settings: str | None = None) -> list[Path]:
-    """Write pictures as PNG files, each of which appears whole.
+@contextmanager
+def _open_blank(bundle: Path, progress: Progress, open_host: OpenHost) -> Iterator[Page | NodePage]:
+    """Serve a bundle and yield a page of its origin, which must not load a model by itself."""
+    with served(bundle) as address, open_host(address + "blank.html") as page, progress:
+        yield page
 
-    Args:
-        images: (images, height, width, 3) uint8.
-        path: of the file; several pictures get a number before the suffix.
-        settings: text that each file carries, for pages and programs to read.
 
-    Returns:
-        the files' paths.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    texts = PngInfo()
-    if settings is not None:
-        texts.add_itxt("parameters", settings)
-    paths = [path.with_stem(f"{path.stem}-{n}") for n in range(1, len(images) + 1)]
-    for image, name in zip(images, paths if len(images) > 1 else [path], strict=True):
-        scratch = name.with_name(f".{name.name}.tmp")
-        Image.fromarray(image).save(scratch, format="PNG", pnginfo=texts)
-        scratch.rename(name)
-    return paths if len(images) > 1 else [path]
+def _manifest_address(bundle: Path, model: str | None) -> str:
+    return find_manifest(bundle, model).relative_to(bundle).as_posix()

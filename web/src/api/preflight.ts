@@ -50,6 +50,12 @@ export async function preflight(manifestUrl: string | URL): Promise<Preflight> {
     const tiling = sizes.length > 0 && !fits(manifest, "vae_decoder", sizes[0]!, limits);
     return { ...known, problems, sizes, tiling, adapter: describeAdapter(adapter) };
   } catch (error) {
-    return { ...known, problems: [error as WsdError], sizes: [], tiling: false, adapter: undefined };
+    return {
+      ...known,
+      problems: [error as WsdError],
+      sizes: [],
+      tiling: false,
+      adapter: undefined,
+    };
   }
 }

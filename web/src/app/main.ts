@@ -136,14 +136,13 @@ function describe({ manifest, bytes: size }: Preflight): string {
 
 /** Fill the form with what a model offers, and its defaults. */
 function offer({ manifest, sizes }: Preflight): void {
-  const { defaults, scheduler, examples } = manifest;
+  const { defaults, schedulers, examples } = manifest;
   field("steps").valueAsNumber = defaults.steps;
   field("guidance").valueAsNumber = defaults.guidance_scale;
-  const schedulers = Object.entries(scheduler.schedulers);
   fill(
     "scheduler",
-    schedulers.map(([name, { title }]) => [name, title]),
-    scheduler.default,
+    Object.entries(schedulers.available).map(([name, { title }]) => [name, title]),
+    schedulers.default,
   );
   const offered = (sizes.length === 0 ? compiledSizes(manifest) : sizes).map((s) => s.join("x"));
   fill(

@@ -1,4 +1,4 @@
-/** A bundle's files: from the browser's store or the server, never unchecked. */
+/** A bundle's files, from the browser's cache or from the server; every file is checked. */
 
 import type { OnNotice } from "../api/types";
 import { download, downloadText, UnreachableError } from "./download";
@@ -10,48 +10,56 @@ import { parseManifest } from "./manifest";
 import { isQuotaError } from "./cache";
 import type { FileCache } from "./cache";
 
-/** What keys of texts start with; other keys are digests. */
+/** Keys of manifests and lists of models start with this; other keys are digests of files. */
 const TEXT = "text-";
 
 export class BundleFiles {
-  /** Set once nothing more fits: then nothing more is tried. */
+  /** Whether the browser has no room left; then nothing more is written. */
   private full = false;
 
   /**
-   * @param base address that files are siblings of.
-   * @param keep digests that must stay when room is made.
+   * @param base address of the manifest; files lie beside it.
+   * @param keep digests of files that must stay when room is made.
+   * @param notice called with a sentence for the user when a file is damaged or cannot be kept.
    */
   constructor(
     private readonly base: string,
-    private readonly store: FileCache,
+    private readonly cache: FileCache,
     private readonly keep: ReadonlyMap<string, unknown>,
     private readonly notice: OnNotice,
   ) {}
 
-  /** A file's bytes, checked. Bad ones are fetched once more, wherever they came from. */
+  /**
+   * Return a file's bytes. A damaged file is fetched once more, wherever it came from.
+   *
+   * @param onBytes called with the bytes that have arrived since the last call.
+   * @throws IntegrityError if the server's file is damaged.
+   * @throws FetchError if it cannot be fetched.
+   * @throws AbortError if the signal is aborted.
+   */
   async get(entry: FileEntry, onBytes: OnBytes, signal?: AbortSignal): Promise<ArrayBuffer> {
-    const kept = await this.fromStore(entry);
+    const kept = await this.fromCache(entry);
     if (kept !== undefined) {
       onBytes(entry.bytes);
       return kept;
     }
     throwIfAborted(signal);
     const data = await this.fromServer(entry, onBytes, signal);
-    await this.toStore(entry, data);
+    await this.toCache(entry, data);
     return data;
   }
 
-  private async fromStore(entry: FileEntry): Promise<ArrayBuffer | undefined> {
+  private async fromCache(entry: FileEntry): Promise<ArrayBuffer | undefined> {
     let data: ArrayBuffer | undefined;
     try {
-      data = await this.store.read(entry.sha256);
+      data = await this.cache.read(entry.sha256);
     } catch {
-      return undefined; // unreadable is as good as absent
+      return undefined; // a file that cannot be read is fetched like one that is not there
     }
     if (data === undefined) return undefined;
     if (data.byteLength === entry.bytes && (await sha256(data)) === entry.sha256) return data;
     this.notice(`${entry.file} was damaged in the browser's cache and is fetched again.`);
-    await this.store.remove(entry.sha256);
+    await this.cache.remove(entry.sha256);
     return undefined;
   }
 
@@ -76,13 +84,13 @@ export class BundleFiles {
     );
   }
 
-  private async toStore(entry: FileEntry, data: ArrayBuffer): Promise<void> {
+  private async toCache(entry: FileEntry, data: ArrayBuffer): Promise<void> {
     if (this.full) return;
     try {
-      await this.store.write(entry.sha256, data);
+      await this.cache.write(entry.sha256, data);
     } catch (error) {
       if (!isQuotaError(error)) return; // another tab may be writing the same file
-      if (await this.makeRoom()) return this.toStore(entry, data);
+      if (await this.makeRoom()) return this.toCache(entry, data);
       this.full = true;
       this.notice(
         "The browser has no room to keep the model; it will be downloaded again next time.",
@@ -90,16 +98,16 @@ export class BundleFiles {
     }
   }
 
-  /** Drop what other models left. @returns whether there was anything. */
+  /** Remove files of other models. @returns whether there were any. */
   private async makeRoom(): Promise<boolean> {
-    const keys = await this.store.keys();
+    const keys = await this.cache.keys();
     const others = keys.filter((key) => !this.keep.has(key) && !key.startsWith(TEXT));
-    for (const key of others) await this.store.remove(key);
+    for (const key of others) await this.cache.remove(key);
     return others.length > 0;
   }
 }
 
-/** Bytes of each file that a manifest names, by digest: several names may be one file. */
+/** Map the digest of each file that a manifest names to its bytes; several names may share one. */
 export function fileSizes(manifest: Manifest): Map<string, number> {
   const entries: FileEntry[] = [
     manifest.library,
@@ -110,40 +118,48 @@ export function fileSizes(manifest: Manifest): Map<string, number> {
   return new Map(entries.map(({ sha256, bytes }) => [sha256, bytes]));
 }
 
-/** A small text file; where the server cannot be reached, as it was when last fetched. */
-export async function fetchText(url: string, store: FileCache, signal?: AbortSignal): Promise<string> {
+/**
+ * Fetch a small text file; if the server cannot be reached, return it as last fetched.
+ *
+ * @throws FetchError if it is neither fetched nor kept.
+ */
+export async function fetchText(
+  url: string,
+  cache: FileCache,
+  signal?: AbortSignal,
+): Promise<string> {
   const key = await textKey(url);
   try {
     const text = await downloadText(url, signal);
-    await store.write(key, new TextEncoder().encode(text).buffer).catch(() => undefined);
+    await cache.write(key, new TextEncoder().encode(text).buffer).catch(() => undefined);
     return text;
   } catch (error) {
-    const kept = error instanceof UnreachableError ? await store.read(key) : undefined;
+    const kept = error instanceof UnreachableError ? await cache.read(key) : undefined;
     if (kept === undefined) throw error;
     return new TextDecoder().decode(kept);
   }
 }
 
-/** Forget a manifest and the files that it names; not those that another kept one names too. */
-export async function forget(url: string, manifest: Manifest, store: FileCache): Promise<void> {
-  await store.remove(await textKey(url));
-  const shared = await namedFiles(store);
+/** Remove a manifest and its files from the cache, except files that another manifest names. */
+export async function forget(url: string, manifest: Manifest, cache: FileCache): Promise<void> {
+  await cache.remove(await textKey(url));
+  const shared = await namedFiles(cache);
   for (const key of fileSizes(manifest).keys()) {
-    if (!shared.has(key)) await store.remove(key);
+    if (!shared.has(key)) await cache.remove(key);
   }
 }
 
-/** Digests of the files that the kept manifests name. */
-async function namedFiles(store: FileCache): Promise<Set<string>> {
+/** List the digests of the files that the kept manifests name. */
+async function namedFiles(cache: FileCache): Promise<Set<string>> {
   const named = new Set<string>();
-  for (const key of await store.keys()) {
-    const data = key.startsWith(TEXT) ? await store.read(key) : undefined;
+  for (const key of await cache.keys()) {
+    const data = key.startsWith(TEXT) ? await cache.read(key) : undefined;
     if (data === undefined) continue;
     try {
       const text = new TextDecoder().decode(data);
       for (const file of fileSizes(parseManifest(text, key)).keys()) named.add(file);
     } catch {
-      // A list of models, or a manifest of another version: names nothing.
+      // A list of models, or a manifest of another version; it names no files.
     }
   }
   return named;

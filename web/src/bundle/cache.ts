@@ -1,14 +1,18 @@
 /**
- * Files kept in the browser, by the digest of what is in them.
+ * Files that the browser keeps, by the digest of their content.
  *
- * The origin private file system where it can be written to, else the Cache API, else
- * nothing. What is read back may be anything: whoever reads it checks the digest.
+ * They are kept in the origin private file system if it can be written to, else in the Cache
+ * API, else not at all. What is read back may be damaged, so the reader checks the digest.
  */
 
 export interface FileCache {
-  /** What is kept under a key, or undefined. */
+  /** Return what is kept under a key; undefined if nothing is. */
   read(key: string): Promise<ArrayBuffer | undefined>;
-  /** Keep bytes; a reader sees all of them or none. `QuotaExceededError` where no room is. */
+  /**
+   * Keep bytes; a reader sees all of them or none.
+   *
+   * @throws DOMException named `QuotaExceededError` if there is no room.
+   */
   write(key: string, data: ArrayBuffer): Promise<void>;
   remove(key: string): Promise<void>;
   keys(): Promise<string[]>;
@@ -31,7 +35,7 @@ class OpfsCache implements FileCache {
 
   async write(key: string, data: ArrayBuffer): Promise<void> {
     const handle = await this.folder.getFileHandle(key, { create: true });
-    // Goes to a file of its own, which takes the other's place when it is closed.
+    // The browser writes to a temporary file, which replaces this one when it is closed.
     const writable = await handle.createWritable();
     try {
       await writable.write(data);
@@ -75,7 +79,7 @@ class CacheApiCache implements FileCache {
   }
 }
 
-/** Keeps nothing: Node.js, and browsers that forbid it. */
+/** Keeps nothing, for Node.js and for browsers that forbid it. */
 export const NO_CACHE: FileCache = {
   read: () => Promise.resolve(undefined),
   write: () => Promise.resolve(),
@@ -83,15 +87,15 @@ export const NO_CACHE: FileCache = {
   keys: () => Promise.resolve([]),
 };
 
-/** Open the best store that this browser has. */
+/** Open the best cache that this browser has. */
 export async function openCache(): Promise<FileCache> {
-  // Old Safari has the folder but cannot write to it this way.
+  // Older versions of Safari have this file system but not `createWritable`.
   if ("FileSystemFileHandle" in globalThis && "createWritable" in FileSystemFileHandle.prototype) {
     try {
       const root = await navigator.storage.getDirectory();
       return new OpfsCache(await root.getDirectoryHandle(FOLDER, { create: true }));
     } catch {
-      // Private windows of some browsers refuse; the next may not.
+      // Private windows of some browsers refuse; the Cache API may still work.
     }
   }
   try {
@@ -101,11 +105,12 @@ export async function openCache(): Promise<FileCache> {
   }
 }
 
+/** Whether an error says that the browser has no room. */
 export function isQuotaError(error: unknown): boolean {
   return isNamed(error, "QuotaExceededError");
 }
 
-/** The Cache API keeps by address; nobody fetches this one. */
+/** Make an address for a key: the Cache API keeps by address. Nothing is ever fetched from it. */
 function address(key: string): string {
   return new URL(`/wsd-store/${key}`, globalThis.location.origin).href;
 }

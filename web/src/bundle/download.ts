@@ -1,26 +1,34 @@
-/** Bytes over the network: in pieces, tried again where they broke off. */
+/**
+ * Downloads files, and continues where a connection broke off.
+ *
+ * Retrying is written by hand: libraries such as p-retry repeat whole requests, while a shard
+ * must continue at its last byte.
+ */
 
 import { AbortError, FetchError, throwIfAborted } from "../api/errors";
 
-/** Called with the bytes that have arrived since the last call; negative if some are void. */
+/** Called with the bytes that have arrived since the last call; negative if some are discarded. */
 export type OnBytes = (count: number) => void;
 
-/** Milliseconds before each further try; one that brings bytes starts the list anew. */
+/** Milliseconds before each retry; when a try brings bytes, the list starts again. */
 const PAUSES = [250, 1000, 3000];
 
-/** Something that may pass, so that trying again makes sense. */
-class Passing extends Error {}
+/** A failure that may be temporary, so that trying again makes sense. */
+class TemporaryError extends Error {}
 
 /** The server could not be reached, or could not answer. */
 export class UnreachableError extends FetchError {}
 
 /**
- * Fetch exactly so many bytes.
+ * Fetch a file whose length is known.
  *
- * A connection that breaks off goes on where it broke off, if the server has ranges.
+ * After a connection broke off, the download continues at that byte if the server supports
+ * ranges, and starts again otherwise.
  *
- * @param reload whether to go past the browser's own cache.
- * @throws FetchError if the server cannot be reached or sends something else.
+ * @param expected length in bytes.
+ * @param reload whether to bypass the browser's HTTP cache.
+ * @throws FetchError if the server cannot be reached, or sends something else.
+ * @throws AbortError if the signal is aborted.
  */
 export async function download(
   url: string,
@@ -47,10 +55,10 @@ export async function download(
       }
       await readAll(response, take);
       if (length === expected) return data.buffer;
-      throw new Passing(`ended after ${length} of ${expected} bytes`);
+      throw new TemporaryError(`ended after ${length} of ${expected} bytes`);
     } catch (cause) {
       throwIfAborted(signal);
-      if (!(cause instanceof Passing)) throw cause;
+      if (!(cause instanceof TemporaryError)) throw cause;
       if (length > before) failures = 0;
       const pause = PAUSES[failures++];
       if (pause === undefined) {
@@ -61,13 +69,13 @@ export async function download(
   }
 }
 
-/** Fetch a small text file. */
+/** Fetch a small text file; errors are those of {@link download}. */
 export async function downloadText(url: string, signal?: AbortSignal): Promise<string> {
   try {
     return await (await request(url, 0, signal, false)).text();
   } catch (cause) {
     throwIfAborted(signal);
-    if (!(cause instanceof Passing)) throw cause;
+    if (!(cause instanceof TemporaryError)) throw cause;
     throw unreachable(url, cause);
   }
 }
@@ -87,11 +95,11 @@ async function request(
   try {
     response = await fetch(url, init);
   } catch (cause) {
-    // The browser says no more than this of a dead server, a refused one (CORS) or no network.
-    throw new Passing("could not be fetched", { cause });
+    // Browsers do not say whether the server is down, CORS forbids it, or there is no network.
+    throw new TemporaryError("could not be fetched", { cause });
   }
   const { status } = response;
-  if (status >= 500 || status === 429) throw new Passing(`the server answered ${status}`);
+  if (status >= 500 || status === 429) throw new TemporaryError(`the server answered ${status}`);
   if (!response.ok) {
     throw new FetchError(
       `${url}: the server answered ${status}`,
@@ -115,7 +123,7 @@ async function readAll(response: Response, take: (piece: Uint8Array) => void): P
       try {
         piece = await reader.read();
       } catch (cause) {
-        throw new Passing("the connection broke off", { cause });
+        throw new TemporaryError("the connection broke off", { cause });
       }
       if (piece.done) return;
       take(piece.value);
@@ -125,7 +133,7 @@ async function readAll(response: Response, take: (piece: Uint8Array) => void): P
   }
 }
 
-function unreachable(url: string, cause: Passing): UnreachableError {
+function unreachable(url: string, cause: TemporaryError): UnreachableError {
   const hint = "check the network, then try again: finished files are kept";
   return new UnreachableError(`${url}: ${cause.message}`, hint, { cause });
 }

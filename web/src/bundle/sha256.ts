@@ -1,6 +1,6 @@
-/** Digests. */
+/** SHA-256 of files. */
 
-/** Lower-case hexadecimal SHA-256; the browser computes it off this thread. */
+/** Return the SHA-256 in lower-case hexadecimal; the browser computes it in another thread. */
 export async function sha256(data: ArrayBuffer): Promise<string> {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", data));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");

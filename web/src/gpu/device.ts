@@ -1,13 +1,9 @@
 /** Requests a WebGPU device that a model can run on, or says why there is none. */
 
 import { UnsupportedError } from "../api/errors";
+import type { Requirements } from "../bundle/manifest";
+import { KERNEL_FEATURES } from "../util/constants.generated";
 import type { Abilities } from "./kernel_variants";
-
-/** What a manifest requires of the device. */
-export interface Requirements {
-  features: string[];
-  limits: Record<string, number>;
-}
 
 /** Limits that are raised to the adapter's, because kernels can use more than the default. */
 const WANTED_LIMITS = [
@@ -20,12 +16,7 @@ const WANTED_LIMITS = [
 ] as const;
 
 /** Features that are requested where the adapter has them. */
-const WANTED_FEATURES = [
-  "shader-f16",
-  "subgroups",
-  "chromium-experimental-subgroup-matrix",
-  "timestamp-query",
-];
+const WANTED_FEATURES = [...KERNEL_FEATURES, "timestamp-query"];
 
 /** A device and a description of the adapter it came from. */
 export interface Gpu {
@@ -86,7 +77,10 @@ export async function findAdapter(): Promise<GPUAdapter> {
 }
 
 /** Find what an adapter lacks of the requirements, each as an error with a hint. */
-export function findShortcomings(adapter: GPUAdapter, requirements: Requirements): UnsupportedError[] {
+export function findShortcomings(
+  adapter: GPUAdapter,
+  requirements: Requirements,
+): UnsupportedError[] {
   const lacking = requirements.features
     .filter((feature) => !adapter.features.has(feature))
     .map(

@@ -48,7 +48,7 @@ export interface Stages {
   model: Model;
   files: BundleFiles;
   /** Bring a function's pipelines and its component's parameters to the GPU. */
-  bring(entry: EntryPoint): Promise<void>;
+  bring: (entry: EntryPoint) => Promise<void>;
 }
 
 /** Loads a pipeline; what it downloads comes from `source.files`, which checks it. */
@@ -80,11 +80,10 @@ export async function loadPipeline(
   const cache = options.cache === false ? NO_CACHE : await openCache();
   const text = await fetchText(manifestUrl, cache, options.signal);
   const manifest = parseManifest(text, manifestUrl);
-  const type = (manifest as { pipeline?: string }).pipeline ?? "text-to-image";
-  const factory = factories.get(type);
+  const factory = factories.get(manifest.pipeline);
   if (factory === undefined) {
     throw new UnsupportedError(
-      `${manifestUrl}: this page has no pipeline of the type ${JSON.stringify(type)}`,
+      `${manifestUrl}: this page has no pipeline of the type ${JSON.stringify(manifest.pipeline)}`,
       `use the page of the WSD that built the model; this one has ${[...factories.keys()].join(", ")}`,
     );
   }

@@ -1,6 +1,9 @@
-/** Several pieces of work at once. */
+/**
+ * Asynchronous work on several items at once. It is written by hand: the page needs three short
+ * functions, of which a library (p-map) has two.
+ */
 
-/** Do work on items, so many at a time, and yield the results in the items' order. */
+/** Work on items, at most `width` at a time, and yield the results in the items' order. */
 export async function* mapInOrder<Item, Result>(
   items: readonly Item[],
   width: number,
@@ -11,7 +14,7 @@ export async function* mapInOrder<Item, Result>(
   while (next < items.length || running.length > 0) {
     while (running.length < width && next < items.length) {
       const started = work(items[next++]!);
-      // Whoever waits for it hears of its failure; nobody may, if an earlier one fails.
+      // Its failure is thrown where it is awaited, unless an earlier one failed before.
       started.catch(() => undefined);
       running.push(started);
     }
@@ -19,20 +22,20 @@ export async function* mapInOrder<Item, Result>(
   }
 }
 
-/** Do work on items, so many at a time, each as soon as there is room for it. */
+/** Work on items, at most `width` at a time; the first failure is thrown. */
 export async function forEachConcurrently<Item>(
   items: readonly Item[],
   width: number,
   work: (item: Item) => Promise<void>,
 ): Promise<void> {
   const left = items.values();
-  const workOff = async (): Promise<void> => {
+  const takeItems = async (): Promise<void> => {
     for (const item of left) await work(item);
   };
-  await Promise.all(Array.from({ length: width }, workOff));
+  await Promise.all(Array.from({ length: width }, takeItems));
 }
 
-/** Do several kinds of work beside one another; the first that fails stops the others. */
+/** Do several kinds of work at once; the first that fails aborts the signal of the others. */
 export async function runTogether(
   works: ((signal: AbortSignal) => Promise<void>)[],
   signal?: AbortSignal,

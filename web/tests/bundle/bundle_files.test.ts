@@ -18,7 +18,10 @@ const flipped = new TextEncoder().encode("abd");
 function open(address: string, store: FileCache): { files: BundleFiles; notices: string[] } {
   const notices: string[] = [];
   const keep = new Map([[digest, 3]]);
-  return { files: new BundleFiles(address, store, keep, (notice) => notices.push(notice)), notices };
+  return {
+    files: new BundleFiles(address, store, keep, (notice) => notices.push(notice)),
+    notices,
+  };
 }
 
 test("sha256 agrees with the standard's example", async () => {

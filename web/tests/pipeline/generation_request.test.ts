@@ -6,9 +6,9 @@ import { resolveOptions } from "../../src/pipeline/generation_request";
 
 const manifest = {
   defaults: { steps: 20, guidance_scale: 7.5, size: [128, 128] },
-  scheduler: {
+  schedulers: {
     default: "dpmpp_2m",
-    schedulers: { dpmpp_2m: { max_steps: 100 }, lcm: { max_steps: 50 } },
+    available: { dpmpp_2m: { max_steps: 100 }, lcm: { max_steps: 50 } },
   },
   entry_points: [
     { name: "denoiser_128x128", role: "denoiser", component: "unet", size: [128, 128] },

@@ -1,0 +1,5 @@
+/** A worker that stops before it answers anything. */
+
+declare function nowhere(): void;
+
+nowhere();

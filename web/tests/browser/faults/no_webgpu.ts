@@ -1,0 +1,3 @@
+/** A browser without WebGPU, as far as the worker sees. */
+
+Object.defineProperty(navigator, "gpu", { value: undefined });

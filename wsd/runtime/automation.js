@@ -1,0 +1,191 @@
+// Generated from web/src/driver/automation.ts: npm run automation, in web/
+"use strict";
+(() => {
+  // src/driver/codec.ts
+  var CHUNK = 32768;
+  function encode(value) {
+    if (value instanceof Float32Array) return encodeArray("float32", value);
+    if (value instanceof Int32Array) return encodeArray("int32", value);
+    if (value instanceof Uint8Array || value instanceof Uint8ClampedArray) {
+      return encodeArray("uint8", value);
+    }
+    if (value instanceof ImageData) {
+      const { width, height, data } = value;
+      return { width, height, data: encode(data) };
+    }
+    if (Array.isArray(value)) return value.map(encode);
+    return isObject(value) ? mapValues(value, encode) : value;
+  }
+  function decode(value) {
+    if (Array.isArray(value)) return value.map(decode);
+    if (!isObject(value)) return value;
+    return isEncodedArray(value) ? decodeArray(value) : mapValues(value, decode);
+  }
+  function encodeArray(dtype, array) {
+    const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+    let text = "";
+    for (let start = 0; start < bytes.length; start += CHUNK) {
+      text += String.fromCharCode(...bytes.subarray(start, start + CHUNK));
+    }
+    return { dtype, base64: btoa(text) };
+  }
+  function decodeArray({ dtype, base64 }) {
+    const bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+    if (dtype === "float32") return new Float32Array(bytes.buffer);
+    return dtype === "int32" ? new Int32Array(bytes.buffer) : bytes;
+  }
+  function isEncodedArray(value) {
+    return "dtype" in value && "base64" in value;
+  }
+  function isObject(value) {
+    return typeof value === "object" && value !== null;
+  }
+  function mapValues(value, change) {
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, change(item)]));
+  }
+
+  // src/driver/import_module.ts
+  async function importModule(address) {
+    const url = new URL(address, document.baseURI).href;
+    const { importModule: imported } = globalThis;
+    return imported === void 0 ? import(url) : imported(url);
+  }
+
+  // src/driver/onnxruntime_web.ts
+  async function measureOnnxRuntime(given) {
+    copySharedWrites();
+    const ort = await importModule(given.runtime);
+    ort.env.wasm.numThreads = 1;
+    ort.env.wasm.wasmBinary = await download(given.wasm);
+    const model = new Uint8Array(await download(given.model));
+    const weights = new Uint8Array(await download(given.weights.url));
+    const session = await ort.InferenceSession.create(model, {
+      executionProviders: ["webgpu"],
+      externalData: [{ path: given.weights.name, data: weights }]
+    });
+    const feeds = Object.fromEntries(given.feeds.map((feed) => [feed.name, makeTensor(ort, feed)]));
+    const first = await session.run(feeds);
+    const started = performance.now();
+    for (let turn = 0; turn < given.repeats; turn++) await session.run(feeds);
+    const milliseconds = (performance.now() - started) / given.repeats;
+    const { type, data } = Object.values(first)[0];
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    return { milliseconds, dtype: type, bytes };
+  }
+  function copySharedWrites() {
+    if (!isNode()) return;
+    const queue = GPUQueue.prototype;
+    if (queue.copiesShared) return;
+    queue.copiesShared = true;
+    const write = queue.writeBuffer;
+    queue.writeBuffer = function(buffer, offset, data, start = 0, count) {
+      const view = ArrayBuffer.isView(data) ? data : new Uint8Array(data);
+      const memory = view.buffer;
+      if (memory instanceof ArrayBuffer) {
+        write.call(this, buffer, offset, data, start, count);
+        return;
+      }
+      const unit = view.BYTES_PER_ELEMENT ?? 1;
+      const first = view.byteOffset + start * unit;
+      const length = count === void 0 ? view.byteLength - start * unit : count * unit;
+      const copy = new Uint8Array(length);
+      copy.set(new Uint8Array(memory, first, length));
+      write.call(this, buffer, offset, copy);
+    };
+  }
+  function isNode() {
+    const { process } = globalThis;
+    return process?.versions?.node !== void 0;
+  }
+  async function download(url) {
+    const response = await fetch(url);
+    if (!response.ok) throw new Error(`${url}: the server answered ${response.status}`);
+    return response.arrayBuffer();
+  }
+  function makeTensor(ort, { dtype, shape, bytes }) {
+    const data = dtype === "float16" ? new Uint16Array(bytes.buffer) : new Float32Array(bytes.buffer);
+    return new ort.Tensor(dtype, data, shape);
+  }
+
+  // src/driver/automation.ts
+  var client;
+  var pipeline;
+  async function load(clientUrl, manifestUrl, options) {
+    client = await importModule(clientUrl);
+    const started = performance.now();
+    pipeline = await client.StableDiffusionPipeline.fromPretrained(manifestUrl, {
+      ...options,
+      onProgress: reportProgress
+    });
+    return { milliseconds: performance.now() - started, adapter: pipeline.adapter };
+  }
+  async function generate(prompt, options) {
+    const previews = [];
+    const onProgress = (event) => {
+      if (event.preview !== void 0) previews.push({ step: event.loaded, image: event.preview });
+      reportProgress(event);
+    };
+    const generated = await pipeline.generate(prompt, { ...options, onProgress });
+    const { images, latents, timings } = generated;
+    const settings = client.formatSettings(generated.settings);
+    return { images, previews, latents, timings, settings, usage: await pipeline.usage() };
+  }
+  async function selfTest() {
+    return pipeline.selfTest();
+  }
+  async function usage() {
+    return pipeline.usage();
+  }
+  function stages() {
+    return pipeline.remote;
+  }
+  async function encodeText(prompt) {
+    return stages().encodeText(prompt);
+  }
+  async function predictNoise(inputs, size) {
+    return stages().predictNoise(inputs, size);
+  }
+  async function decodeLatents(latents, size) {
+    return stages().decodeLatents(latents, size);
+  }
+  async function combineLatents(terms, weights) {
+    return stages().combineLatents(terms, weights);
+  }
+  async function runBenchmark(options) {
+    return stages().runBenchmark(options);
+  }
+  async function describeAdapter() {
+    const gpu = navigator.gpu;
+    const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" });
+    if (!adapter) return null;
+    const { vendor, architecture } = adapter.info;
+    return { vendor, architecture, f16: adapter.features.has("shader-f16") };
+  }
+  var functions = {
+    load,
+    generate,
+    selfTest,
+    usage,
+    encodeText,
+    predictNoise,
+    decodeLatents,
+    combineLatents,
+    runBenchmark,
+    describeAdapter,
+    isNode,
+    measureOnnxRuntime
+  };
+  async function call(name, args) {
+    const called = functions[name];
+    try {
+      return { value: encode(await called(...decode(args))) ?? null };
+    } catch (thrown) {
+      const { name: kind, message, hint } = thrown;
+      return { error: { name: kind ?? "Error", message: message ?? String(thrown), hint } };
+    }
+  }
+  function reportProgress({ stage, loaded, total }) {
+    globalThis.wsdProgress?.({ stage, loaded, total });
+  }
+  Object.assign(globalThis, { wsdAutomation: { call } });
+})();
