@@ -12,7 +12,10 @@ FOUND = Benchmark(
     size=(16, 16),
     kernels="auto",
     adapter={"vendor": "nobody", "architecture": ""},
-    usage={},
+    usage={
+        "gpuBytes": 2048, "peakGpuBytes": 4096, "gpuBuffers": 2, "pipelines": 3,
+        "variants": {"generated": 2, "gemm_tiled_f32": 1}, "callbacks": 5, "wasmBytes": 65536,
+    },
     roofline=Roofline(1e12, 1e11),
     stages=(
         Stage("unet", 4.0, 1.0, 3.0, (

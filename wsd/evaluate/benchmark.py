@@ -21,7 +21,7 @@ from typing import Any
 from wsd.bundle.manifest import find_manifest, read_manifest
 from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.evaluate.baselines import Measurement, compare_others, make_work, our_error
-from wsd.runtime.driver import LoadOptions, OpenHost, open_stage_renderer
+from wsd.runtime.driver import LoadOptions, OpenHost, Usage, open_stage_renderer
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.validation import check_request
 from wsd.spec.manifest import Manifest
@@ -145,7 +145,7 @@ class Benchmark:
     size: tuple[int, int]
     kernels: str
     adapter: dict[str, str]
-    usage: dict[str, int]
+    usage: Usage
     roofline: Roofline
     stages: tuple[Stage, ...]
     contestants: tuple[Measurement, ...] = ()

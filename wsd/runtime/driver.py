@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -32,6 +32,18 @@ _CLIENT = "client.js"
 _STAGE_CLIENT = "driver/client.js"
 
 
+class Usage(TypedDict):
+    """What a page's runtime holds; the fields are those of ``Usage`` in web/src/api/types.ts."""
+
+    gpuBytes: int
+    peakGpuBytes: int
+    gpuBuffers: int
+    pipelines: int
+    variants: dict[str, int]
+    callbacks: int
+    wasmBytes: int
+
+
 @dataclass(frozen=True)
 class Rendered:
     """Pictures, and how they were drawn.
@@ -42,7 +54,7 @@ class Rendered:
         settings: the settings as other programs read them from a PNG.
         timings: milliseconds by stage, loading included.
         adapter: vendor, architecture and description of the GPU, as WebGPU gives them.
-        usage: what the page's runtime held afterwards: bytes and counts by name.
+        usage: what the page's runtime held afterwards.
         previews: (step, pixels) of each preview; pixels are (height, width, 3) uint8.
     """
 
@@ -51,7 +63,7 @@ class Rendered:
     settings: str
     timings: dict[str, float]
     adapter: dict[str, str]
-    usage: dict[str, int]
+    usage: Usage
     previews: tuple[tuple[int, np.ndarray], ...] = ()
 
     def report(self) -> dict[str, Any]:
@@ -146,9 +158,10 @@ class Renderer:
         """Run the page's self-test and return what it finds, stage by stage."""
         return list(self._page.call("selfTest"))
 
-    def usage(self) -> dict[str, int]:
-        """Return what the page's runtime holds now: bytes and counts by name."""
-        return dict(self._page.call("usage"))
+    def usage(self) -> Usage:
+        """Return what the page's runtime holds now."""
+        held: Usage = self._page.call("usage")
+        return held
 
     def _on_progress(self, event: dict[str, Any]) -> None:
         self._progress.report(event["stage"], event["loaded"], event["total"])
