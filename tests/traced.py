@@ -1,0 +1,74 @@
+"""A library that was traced and not compiled, for tests of what needs no compiler.
+
+A bundle wants of its library which entry points it has, which parameters they read, and a file to
+copy. Tracing tells the first two in seconds; the module in the file does nothing. What draws is
+compiled: tests/integration and tests/e2e.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+import pytest
+
+from wsd.compiler.library import Library, architecture, write_library
+from wsd.compiler.tvm_compat import tvmjs_source
+from wsd.frontend.entry_points import make_entry_points
+from wsd.frontend.export import trace_component
+from wsd.models.instantiate import build_skeleton
+from wsd.models.registry import Family
+from wsd.spec.manifest import EntryPoint
+from wsd.supply_chain.materials import compiler_materials
+
+# A WebAssembly module without functions.
+EMPTY_MODULE = b"\0asm\1\0\0\0"
+MIB = 1 << 20
+
+
+def trace_library(family: Family, folder: Path) -> Library:
+    """Return a library of a family at its own sizes, in float32, that no browser can run."""
+    entry_points, parameters = [], {}
+    for component in family.components:
+        made = list(make_entry_points(family, component, build_skeleton(component), family.sizes))
+        parameters[component.id] = trace_component(component, made[0]).parameters
+        entry_points += [
+            EntryPoint(
+                part.entry_point,
+                part.role,
+                component.id,
+                part.size,
+                part.inputs,
+                part.outputs,
+                kernels=(f"{part.entry_point}_kernel",),
+                workspace_bytes=MIB,
+                largest_buffer_bytes=MIB,
+                dispatches=1,
+                operations=1,
+            )
+            for part in made
+        ]
+    tools = ("torch", "diffusers", "transformers")
+    library = Library(
+        folder=folder,
+        architecture=architecture(family),
+        sizes=family.sizes,
+        dtype="f32",
+        entry_points=tuple(entry_points),
+        parameters=parameters,
+        storage_buffers=8,
+        shaders={},
+        variants={"version": 2, "bodies": [], "kernels": {}, "bytes": {}},
+        gemm_problems=(),
+        toolchain={name: importlib.metadata.version(name) for name in tools},
+        materials=compiler_materials(),
+        tvmjs=tvmjs_source(),
+    )
+    library.wasm.write_bytes(EMPTY_MODULE)
+    write_library(library)
+    return library
+
+
+@pytest.fixture(scope="session")
+def library(family: Family, tmp_path_factory: pytest.TempPathFactory) -> Library:
+    return trace_library(family, tmp_path_factory.mktemp("traced"))
