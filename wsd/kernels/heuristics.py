@@ -38,18 +38,17 @@ MIN_STEPS_PER_SPLIT = 16
 # the outermost layers of a UNet and all of a VAE decoder: their rounding errors reach the
 # picture undiminished.
 MIN_F16_CONV_CHANNELS = 640
-# Workgroups of 128x128 from which on the largest subgroup matrix tile occupies the GPU: each
-# has the work of four tiles of 64x64, and half of full occupancy hides its latency.
-MIN_WORKGROUPS_128X128 = FULL_OCCUPANCY_64X64 // 2
-# Workgroups of 64x64 from which on a subgroup matrix tile takes K steps of 32: with fewer
-# workgroups a GPU has shared memory left for steps of 64, which need half the barriers.
-MIN_WORKGROUPS_K32 = 256
-# Workgroups of 64x64 below which tiles of 64x32 occupy the GPU better.
-MIN_WORKGROUPS_64X64 = 100
+# Which subgroup matrix tile was the fastest on an H200, by workgroups: from so many workgroups of
+# 128x128 on the tile of 128x128; else, from so many of 64x64 on, the tile of 64x64 with K steps
+# of 32, or of 64; with fewer the tile of 64x32, which makes twice as many workgroups.
+MIN_WORKGROUPS_128X128 = 192
+MIN_WORKGROUPS_64X64_K32 = 256
+MIN_WORKGROUPS_64X64_K64 = 100
 
-# For problems whose K the preferred tiles do not divide, and for adapters with baseline limits.
+# Fits adapters with the baseline limits, and has the smallest K step.
 _BASELINE_TILE = GemmTile(64, 64, 16, 8, 4)
-_BASELINE_MATRIX_TILE = SubgroupMatrixTile(64, 64, 32, 2, 2)
+# For problems whose K the preferred subgroup matrix tile does not divide.
+_FALLBACK_MATRIX_TILE = SubgroupMatrixTile(64, 64, 32, 2, 2)
 
 
 def is_gemv(problem: GemmProblem) -> bool:
@@ -142,13 +141,13 @@ def _matrix_tile_by_rule(problem: GemmProblem) -> SubgroupMatrixTile | None:
     groups = _workgroups(problem, 64, 64)
     if _workgroups(problem, 128, 128) >= MIN_WORKGROUPS_128X128:
         preferred = SubgroupMatrixTile(128, 128, 32, 2, 2)
-    elif groups >= MIN_WORKGROUPS_K32:
+    elif groups >= MIN_WORKGROUPS_64X64_K32:
         preferred = SubgroupMatrixTile(64, 64, 32, 2, 2)
-    elif groups >= MIN_WORKGROUPS_64X64:
+    elif groups >= MIN_WORKGROUPS_64X64_K64:
         preferred = SubgroupMatrixTile(64, 64, 64, 2, 2)
     else:
         preferred = SubgroupMatrixTile(64, 32, 64, 2, 2)
-    tiles = (preferred, _BASELINE_MATRIX_TILE)
+    tiles = (preferred, _FALLBACK_MATRIX_TILE)
     return next((tile for tile in tiles if problem.k_contiguous % tile.k == 0), None)
 
 
