@@ -94,7 +94,7 @@ def full(session: nox.Session) -> None:
     """Run what is slow and rarely fails: the tests marked `full`, the images, docs and audit."""
     prepare(session, "test", "check", "compare")
     session.env["WSD_CACHE"] = str(CACHE)
-    run_workers(session, "-m", "full", *(session.posargs or ["tests"]))
+    run_workers(session, "-m", "full", *session.posargs)
     session.notify("docs")
     session.notify("audit")
     if find_engine(session) is None:
@@ -165,7 +165,9 @@ def docs(session: nox.Session) -> None:
 def golden(session: nox.Session) -> None:
     """Write the digest tables of shaders and shards anew; a change to one needs a reason."""
     prepare(session, "test")
-    session.run("pytest", "tests/integration/test_golden.py", env={"WSD_UPDATE_GOLDEN": "1"})
+    # The tables of matches too, which take minutes: the models are lowered at their full size.
+    files = ("tests/integration/test_golden.py", "tests/integration/test_matches.py")
+    session.run("pytest", "-m", "full or not full", *files, env={"WSD_UPDATE_GOLDEN": "1"})
 
 
 # Sessions: what is made of it.

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from speck import SPECK, SPECK_XL
 from tvm_cpu import run_on_cpu
 from wsd.compiler import tvm_compat
 from wsd.errors import CompileError
@@ -13,8 +14,16 @@ from wsd.frontend.normalize import normalize
 from wsd.models.instantiate import build_module
 from wsd.models.registry import FAMILIES
 
-TINY = [FAMILIES[name] for name in ("tiny-sd15", "tiny-sdxl")]
-COMPONENTS = [(family, c.id) for family in TINY for c in family.components]
+# Models of few layers; the stages of tiny-sd15 are compared in the browser (tests/e2e).
+COMPONENTS = [
+    pytest.param(family, component.id, size, marks=marks)
+    for families, size, marks in (
+        ((SPECK, SPECK_XL), (16, 16), ()),
+        ((FAMILIES["tiny-sd15"], FAMILIES["tiny-sdxl"]), (64, 64), pytest.mark.full),
+    )
+    for family in families
+    for component in family.components
+]
 
 
 def make_inputs(specs):
@@ -31,12 +40,14 @@ def names(trace):
     return [parameter.name for parameter in trace.parameters]
 
 
-@pytest.mark.parametrize(("family", "name"), COMPONENTS, ids=lambda value: str(value)[:12])
-def test_imported_relax_computes_what_torch_computes(family, name):
+@pytest.mark.parametrize(
+    ("family", "name", "size"), COMPONENTS, ids=lambda value: getattr(value, "name", str(value))
+)
+def test_imported_relax_computes_what_torch_computes(family, name, size):
     torch.manual_seed(0)
     component = next(c for c in family.components if c.id == name)
     model = build_module(component)
-    part = make_entry_point(family, component, model, (64, 64))
+    part = make_entry_point(family, component, model, size)
     trace = trace_component(component, part)
     inputs = make_inputs(part.inputs)
     with torch.no_grad():

@@ -30,6 +30,7 @@ def plans(steps):
     }
 
 
+@pytest.mark.full
 def test_a_few_steps(tmp_path):
     family = find_family("tiny-sdxl")
     out = tmp_path / "model"
@@ -58,6 +59,7 @@ def test_a_few_steps(tmp_path):
     assert abs(latents.std() - 1) < 0.2
 
 
+@pytest.mark.full
 def test_the_same_seed_gives_the_same_weights(tmp_path):
     family = find_family("tiny-sd15")
     for name in ("one", "two"):
@@ -68,6 +70,7 @@ def test_the_same_seed_gives_the_same_weights(tmp_path):
     assert all(torch.equal(one[key], two[key]) for key in one)
 
 
+@pytest.mark.full
 def test_text_encoders_learn_to_read(capsys):
     family = find_family("tiny-sd15")
     data = make_data(family, 256, 0)
@@ -86,6 +89,7 @@ def test_an_existing_folder_is_refused(tmp_path):
         )  # fmt: skip
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("program", ["train", "evaluate"])
 def test_errors_come_with_a_hint(program, tmp_path):
     done = subprocess.run(

@@ -22,7 +22,13 @@ PARAMETERS = {
 }
 
 
-@pytest.mark.parametrize(("family", "name"), list(PARAMETERS))
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [
+        pytest.param(*pair, marks=pytest.mark.full if pair[0] == "sdxl" else ())
+        for pair in PARAMETERS
+    ],
+)
 def test_full_size_components_are_traced(family, name):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     component = next(c for c in FAMILIES[family].components if c.id == name)

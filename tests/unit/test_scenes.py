@@ -83,7 +83,7 @@ def test_answers_say_what_the_caption_says():
     assert said["above shape"] == said["place"] == UNSAID
 
 
-@pytest.mark.parametrize("edge", [128, 192])
+@pytest.mark.parametrize("edge", [128, pytest.param(192, marks=pytest.mark.full)])
 def test_measures_agree_with_drawings(edge):
     wanted = held_out_scenes(150)
     found = rates([score(s, i) for s, i in zip(wanted, draw_scenes(wanted, edge), strict=True)])
