@@ -4,7 +4,7 @@ import pytest
 from tvm import relax
 
 from wsd.compiler import tvm_compat
-from wsd.compiler.driver import _parts
+from wsd.compiler.driver import entry_point_modules
 from wsd.compiler.passes.channels_last import channels_last
 from wsd.frontend.export import trace_component
 from wsd.models.registry import find_family
@@ -26,7 +26,7 @@ def transposes(module):
 @pytest.mark.parametrize("role", ["denoiser", "vae_decoder"])
 def test_only_inputs_and_outputs_are_transposed(role):
     family = find_family("tiny-sdxl")
-    parts = _parts(family, family.sizes[:1])
+    parts = entry_point_modules(family, family.sizes[:1])
     component, part = next(pair for pair in parts if pair[1].role == role)
     trace = trace_component(component, part)
     module = tvm_compat.import_program(trace.program)

@@ -6,7 +6,8 @@ from tvm import relax
 
 from tvm_cpu import run_on_cpu
 from wsd.compiler import tvm_compat
-from wsd.compiler.pipeline import apply_passes
+from wsd.compiler.dump import Dump
+from wsd.compiler.pipeline import lower
 from wsd.compiler.tir.dequantize import unpack_bytes, unpack_halves
 from wsd.compiler.tir.legalize.sincos import cosine, sine
 
@@ -60,7 +61,7 @@ def test_attention_of_any_size_is_scheduled(batch, queries, heads):
             result = builder.emit_output(mixed)
         builder.emit_func_output(result)
     # Scheduling fails where TVM does not follow which thread computes what.
-    module, _ = apply_passes(builder.get())
+    module, _ = lower(builder.get(), {}, Dump())
     kernels = [f for _, f in module.functions_items() if isinstance(f, tvm_compat.tir.PrimFunc)]
     assert len(kernels) == 2
     assert all("threadIdx.x" in str(kernel) for kernel in kernels)

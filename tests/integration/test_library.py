@@ -99,12 +99,13 @@ def test_a_damaged_cache_is_none(family, library, tmp_path, monkeypatch):
         (cached / library.wasm.name).write_bytes(whole.read(1000))
     compiled = []
 
-    def compile_anew(*given):
+    def write(built, folder, _progress):
         # What the compiler would write; it takes a minute.
-        compiled.append(shutil.copytree(library.folder, given[3], dirs_exist_ok=True))
+        compiled.append(shutil.copytree(built.folder, folder, dirs_exist_ok=True))
 
-    monkeypatch.setattr("wsd.compiler.driver.cache_folder", lambda: tmp_path)
-    monkeypatch.setattr("wsd.compiler.driver._compile", compile_anew)
+    monkeypatch.setattr("wsd.compiler.cache.cache_folder", lambda: tmp_path)
+    monkeypatch.setattr("wsd.compiler.driver._build", lambda *given: library)
+    monkeypatch.setattr("wsd.compiler.driver._write", write)
     for _ in range(2):
         found = compile_library(family, family.sizes, "f32", Quiet())
         assert sha256_file(found.wasm) == sha256_file(library.wasm)

@@ -1,22 +1,28 @@
-"""The key under which a compiled library is cached."""
+"""The cache of compiled libraries, and the key under which a library is cached."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import platform
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
 from wsd.compiler import tvm_compat
-from wsd.compiler.library import architecture
+from wsd.compiler.library import Library, architecture, read_library
 from wsd.compiler.wasm.runtime import emcc_version, runtime_key
-from wsd.models.registry import Family
-from wsd.util.files import PACKAGE
-from wsd.util.hashing import canonical_json, digest_tree, sha256_bytes
+from wsd.errors import UsageError
+from wsd.models.family import Family
+from wsd.spec.tensor import Size
+from wsd.util.cache_key import CacheKey, explain_miss
+from wsd.util.code_digest import digest_code, digest_data
+from wsd.util.files import PACKAGE, cache_folder
 
-# What decides the library's bytes, besides the family and the tools.
-_COMPILER_ROOMS = ("spec", "models", "frontend", "kernels", "compiler")
+_LOG = logging.getLogger(__name__)
+# Rooms whose data files decide the library's bytes: WGSL templates and the tuning table.
+_DATA_ROOMS = ("kernels", "compiler")
 
 
 def toolchain() -> dict[str, str]:
@@ -31,25 +37,58 @@ def toolchain() -> dict[str, str]:
     }
 
 
-def library_key(family: Family, sizes: Sequence[tuple[int, int]], dtype: str) -> str:
-    """Return the digest under which the library is cached."""
-    sources = sorted(
-        path
-        for room in _COMPILER_ROOMS
-        for pattern in ("*.py", "*.json")
-        for path in (PACKAGE / room).rglob(pattern)
-        if "checkpoints" not in path.parts
+def library_key(
+    family: Family, sizes: Sequence[Size], dtype: str, package: Path = PACKAGE
+) -> CacheKey:
+    """Return everything that a library depends on.
+
+    That is what the compiler is given (architecture, sizes, dtype, tile), the tools, the code
+    that transforms it (what the driver and the family's architecture import) and its data files.
+    Names, weights and defaults of a family are left out: families of one architecture share a
+    library.
+
+    Args:
+        family: the model family.
+        sizes: (width, height) of the pictures in pixels.
+        dtype: one of :data:`wsd.spec.precision.DTYPES`.
+        package: folder with the sources of ``wsd``.
+    """
+    code = digest_code("wsd.compiler.driver", type(family.architecture).__module__, package=package)
+    for room in _DATA_ROOMS:
+        code |= digest_data(package / room, package)
+    return CacheKey(
+        {
+            "architecture": architecture(family),
+            "sizes": [list(size) for size in sizes],
+            "dtype": dtype,
+            "tile": family.tile,
+            "toolchain": toolchain(),
+            "runtime": runtime_key().digest,
+            "sources": code,
+        }
     )
-    return sha256_bytes(
-        canonical_json(
-            {
-                "architecture": architecture(family),
-                "tile": family.tile,
-                "sizes": [list(size) for size in sizes],
-                "dtype": dtype,
-                "sources": digest_tree(sources, PACKAGE),
-                "runtime": runtime_key(),
-                "toolchain": toolchain(),
-            }
-        )
-    )
+
+
+def library_folder(key: CacheKey) -> Path:
+    """Return the folder of the cache in which the library of a key is, or will be."""
+    return cache_folder() / "libraries" / key.digest[:24]
+
+
+def find_cached(folder: Path) -> Library | None:
+    """Return a library of the cache, or None if it is missing, damaged or of another version."""
+    try:
+        return read_library(folder)
+    except UsageError:
+        return None
+
+
+def log_lookup(key: CacheKey, library: Library | None) -> None:
+    """Log whether the cache has the library of a key; if not, say in what others differ."""
+    if not _LOG.isEnabledFor(logging.INFO):
+        return
+    name = key.digest[:24]
+    if library is not None:
+        _LOG.info("library %s: cached", name)
+    else:
+        reason = explain_miss(key, library_folder(key).parent)
+        _LOG.info("library %s: not cached; %s", name, reason)

@@ -7,18 +7,22 @@ elsewhere (``wsd compile``), a bundle of other weights is built without one.
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
+
+from pydantic import ConfigDict, TypeAdapter
 
 from wsd.errors import UsageError
-from wsd.kernels.problem import GemmProblem, read_gemm_problem
-from wsd.models.registry import Family
+from wsd.kernels.problem import GemmProblem
+from wsd.kernels.serialize import KernelTable
+from wsd.models.family import Family
+from wsd.spec.manifest import EntryPoint
 from wsd.spec.parameter import Parameter
-from wsd.spec.tensor import Size, TensorSpec
-from wsd.supply_chain.materials import Material, read_material
+from wsd.spec.tensor import Size
+from wsd.supply_chain.materials import Material
 from wsd.util.files import write_atomically
 from wsd.util.hashing import canonical_json, sha256_bytes, sha256_file
 
@@ -28,56 +32,31 @@ _HINT = "name a folder that `wsd compile` of this version of WSD wrote"
 
 
 @dataclass(frozen=True)
-class EntryPoint:
-    """One function of the library.
-
-    Attributes:
-        name: what the browser looks up.
-        role: one of :data:`wsd.spec.roles.ROLES`.
-        component: whose parameters it takes as its last argument, or None.
-        size: (width, height) of the picture in pixels, or None where it does
-            not matter.
-        inputs: tensors it takes, in order.
-        outputs: tensors it returns, in order.
-        kernels: names of the shaders that it runs.
-        workspace_bytes: of the buffers that one call works in, outputs included.
-        largest_buffer_bytes: of the largest of them.
-        dispatches: shaders that one call runs.
-        operations: floating-point operations of one call, as TVM counts them.
-    """
-
-    name: str
-    role: str
-    component: str | None
-    size: Size | None
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    kernels: tuple[str, ...] = ()
-    workspace_bytes: int = 0
-    largest_buffer_bytes: int = 0
-    dispatches: int = 0
-    operations: int = 0
-
-
-@dataclass(frozen=True)
 class Library:
     """A compiled library in a folder.
 
     Attributes:
         folder: where its files are.
         architecture: digest of the components that it was compiled for.
-        sizes: (width, height) of its pictures in pixels.
-        dtype: how it takes its weights, one of :data:`wsd.spec.precision.DTYPES`.
+        sizes: (width, height) in pixels of the pictures that it can draw.
+        dtype: precision of the weights, one of :data:`wsd.spec.precision.DTYPES`.
         entry_points: its functions.
-        parameters: component → those that it reads, in the order of its params tuple.
-        storage_buffers: the most that one kernel binds.
+        parameters: component id → the parameters that its functions read, in the order of the
+            params tuple.
+        storage_buffers: the most storage buffers that one kernel binds.
         shaders: kernel name → WGSL.
-        variants: what may run in their place (:func:`wsd.kernels.serialize.variant_table`).
+        variants: hand-written kernels that may run in place of the generated ones.
         gemm_problems: the GEMM problems among the kernels with variants, which
             :mod:`wsd.evaluate.tune_kernels` tunes.
         toolchain: versions of the tools that made it.
         materials: every package and source that it was made with.
+        tvmjs: folder of tvmjs's TypeScript sources, which the page is bundled with; None for a
+            library that was read from a folder (it may have come with a page). It is not
+            written to the library's table.
     """
+
+    # Read by pydantic: a table of another version may have other fields.
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     folder: Path
     architecture: str
@@ -87,10 +66,11 @@ class Library:
     parameters: dict[str, tuple[Parameter, ...]]
     storage_buffers: int
     shaders: dict[str, str]
-    variants: dict[str, Any]
+    variants: KernelTable
     gemm_problems: tuple[GemmProblem, ...]
     toolchain: dict[str, str]
     materials: tuple[Material, ...]
+    tvmjs: Path | None = None
 
     @property
     def wasm(self) -> Path:
@@ -112,16 +92,22 @@ def architecture(family: Family) -> str:
 
     Families that differ in data alone (weights, scheduler, defaults) share it.
     """
-    components = {c.name: [c.role, c.hidden_state, dict(c.config)] for c in family.components}
+    conditioning = family.conditioning
     return sha256_bytes(
-        canonical_json({"components": components, "vae_scale_factor": family.vae_scale_factor})
+        canonical_json(
+            {
+                "architecture": family.architecture.name,
+                "components": {c.id: [c.role, dict(c.config)] for c in family.components},
+                "encoders": [asdict(encoder) for encoder in conditioning.encoders],
+                "join": conditioning.join,
+            }
+        )
     )
 
 
 def write_library(library: Library) -> None:
     """Write a library's table beside its WebAssembly module."""
-    table = asdict(library)
-    del table["folder"]
+    table = _codec().dump_python(library, mode="json", exclude={"folder", "tvmjs"})
     table["wasm_sha256"] = sha256_file(library.wasm)
     write_atomically(library.folder / _TABLE, canonical_json(table))
 
@@ -132,37 +118,36 @@ def read_library(folder: Path) -> Library:
     Raises:
         UsageError: if the folder holds no library of this version of WSD.
     """
+    path = folder / _TABLE
     try:
-        table = json.loads((folder / _TABLE).read_text())
-    except (OSError, ValueError) as error:
+        table = json.loads(path.read_bytes())
+        digest = table.pop("wasm_sha256")
+        # As JSON: in its strict mode pydantic takes a list for a tuple only there.
+        library = _codec().validate_json(json.dumps({**table, "folder": str(folder)}))
+    except OSError as error:
         raise UsageError(f"{folder} holds no compiled library ({error})", _HINT) from error
-    try:
-        library = Library(
-            folder=folder,
-            architecture=table["architecture"],
-            sizes=tuple((width, height) for width, height in table["sizes"]),
-            dtype=table["dtype"],
-            entry_points=tuple(_entry_point(entry) for entry in table["entry_points"]),
-            parameters={
-                component: tuple(
-                    Parameter(r["name"], tuple(r["shape"]), r["storage"], r["channels_last"])
-                    for r in records
-                )
-                for component, records in table["parameters"].items()
-            },
-            storage_buffers=table["storage_buffers"],
-            shaders=table["shaders"],
-            variants=table["variants"],
-            gemm_problems=tuple(read_gemm_problem(item) for item in table["gemm_problems"]),
-            toolchain=table["toolchain"],
-            materials=tuple(read_material(item) for item in table["materials"]),
-        )
-        digest = table["wasm_sha256"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"{folder / _TABLE} is of another version of WSD", _HINT) from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path} is of another version of WSD", _HINT) from error
     if not library.wasm.is_file() or sha256_file(library.wasm) != digest:
         raise UsageError(f"{library.wasm} is missing or damaged", "compile it again, or copy it")
     return library
+
+
+@functools.cache
+def _codec() -> TypeAdapter[Library]:
+    """Return what converts libraries to JSON and back, with every field's type checked."""
+    return TypeAdapter(Library)
+
+
+def find_tvmjs(library: Library) -> Path:
+    """Return the folder of tvmjs's sources, to bundle a page with.
+
+    Raises:
+        UsageError: if the library was read from a folder, which should have the page.
+    """
+    if library.tvmjs is None:
+        raise UsageError(f"{library.folder} holds a library without its page", _HINT)
+    return library.tvmjs
 
 
 def check_library(library: Library, family: Family) -> None:
@@ -176,17 +161,3 @@ def check_library(library: Library, family: Family) -> None:
             f"{library.folder} was not compiled for {family.name}",
             f"compile one with: wsd compile --model {family.name} --out DIR",
         )
-
-
-def _entry_point(entry: dict[str, Any]) -> EntryPoint:
-    read = {
-        "size": tuple(entry["size"]) if entry["size"] else None,
-        "inputs": _specs(entry["inputs"]),
-        "outputs": _specs(entry["outputs"]),
-        "kernels": tuple(entry["kernels"]),
-    }
-    return EntryPoint(**{**entry, **read})
-
-
-def _specs(items: Sequence[dict[str, Any]]) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(i["name"], tuple(i["shape"]), i["dtype"]) for i in items)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,116 +13,155 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from wsd.compiler.dump import Dump
 from wsd.compiler.match.replace import find_variants
 from wsd.compiler.passes.channels_last import channels_last
-from wsd.compiler.tir.legalize import LEGALIZERS
-from wsd.compiler.tir.schedule.attention import RowAttention
-from wsd.compiler.tir.schedule.elementwise import Elementwise
-from wsd.compiler.tir.schedule.matmul_direct import MatmulDirect
-from wsd.compiler.tir.schedule.row_reduction import RowReduction
-from wsd.compiler.tvm_compat import IRModule, buffers_of, dlight, estimate_operations, target, tir
+from wsd.compiler.passes.legalize import legalize_own
+from wsd.compiler.passes.pack_parameters import Signature, pack_parameters
+from wsd.compiler.passes.schedule import schedule
+from wsd.compiler.tvm_compat import (
+    IRModule,
+    buffers_of,
+    calling_tvm,
+    estimate_operations,
+    target,
+    tir,
+)
 from wsd.kernels.problem import GemmProblem
 from wsd.kernels.variant import Variant
 
-# A compute stage has 8 storage buffers on every WebGPU adapter and 10 on all
-# current ones; 10 is what tvmjs asks for.
-MAX_STORAGE_BUFFERS = 10
-_SCHEDULE = "schedule"
-# Operators that ours look through to what is before them.
-_LATER = ("relax.permute_dims", "relax.image.resize2d")
-
-
-def schedule_rules() -> tuple[Any, ...]:
-    """Return the schedule rules in the order in which they are tried."""
-    gpu = dlight.gpu
-    return (
-        Elementwise(),
-        RowAttention(),
-        MatmulDirect(),
-        RowReduction(),
-        gpu.Matmul(),
-        gpu.GEMV(),
-        gpu.Reduction(),
-        gpu.GeneralReduction(),
-        gpu.Fallback(),
-    )
-
-
-def _keep(_builder: Any, call: Any) -> Any:
-    """Leave an operator for the second legalisation."""
-    return call
-
-
-def _module_pass(work: Any) -> Any:
-    return tvm.transform.module_pass(lambda module, _context: work(module), opt_level=0)
-
-
-def passes() -> list[tuple[str, Any]]:
-    """Return (name, pass) pairs; each line says what it is for."""
-    transform = relax.transform
-    return [
-        # Pixels are rows of matrices, and nothing is transposed between operators.
-        ("channels last", _module_pass(channels_last)),
-        # One params tuple a function, so that the browser passes one handle.
-        ("bundle parameters", transform.BundleModelParams()),
-        # What every block computes of one embedding is computed once.
-        ("share results", transform.EliminateCommonSubexpr()),
-        # Operators become TIR kernels: ours first, while transposed weights can
-        # and doubled images can still be told from other operands, then the rest.
-        ("legalize ours", transform.LegalizeOps({**LEGALIZERS, **dict.fromkeys(_LATER, _keep)})),
-        ("legalize", transform.LegalizeOps()),
-        ("fold constants", transform.FoldConstant()),
-        ("drop dead code", transform.DeadCodeElimination()),
-        # Elementwise work joins the kernel before it: fewer launches, fewer bytes.
-        ("annotate patterns", transform.AnnotateTIROpPattern()),
-        ("fuse operators", transform.FuseOps()),
-        ("fuse kernels", transform.FuseTIR()),
-        ("drop fused kernels", transform.DeadCodeElimination()),
-        (_SCHEDULE, dlight.ApplyDefaultSchedule(*schedule_rules())),
-    ]
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Found:
-    """What is known of a module's TIR functions before they are scheduled.
+class Pass:
+    """One step of the pipeline.
 
     Attributes:
-        variants: function name → what may run in its kernel's place.
-        gemm_problems: the GEMM problems among those with variants.
-        operations: function name → floating-point operations of one call.
-        moved: function name → bytes of all that one call reads and writes.
+        name: names the step in dumps, logs and errors.
+        run: takes a module and returns the module after it.
+        is_own: whether it is a pass of WSD, whose errors are WSD's own; else it is TVM's.
+    """
+
+    name: str
+    run: Callable[[IRModule], IRModule]
+    is_own: bool = False
+
+
+def lowering_passes(signatures: Mapping[str, Signature]) -> list[Pass]:
+    """Return the passes from imported Relax to fused TIR.
+
+    Args:
+        signatures: Relax function → what its arguments are, of every function with parameters.
+    """
+    transform = relax.transform
+    return [
+        # Parameters come as the browser uploads them: packed into words, channels last.
+        Pass("pack_parameters", lambda module: pack_parameters(module, signatures), is_own=True),
+        # A pixel becomes a row of a matrix; attention and convolutions transpose nothing between.
+        Pass("channels_last", channels_last, is_own=True),
+        # A function takes its parameters as one tuple, so that the browser passes one handle.
+        Pass("bundle_model_params", transform.BundleModelParams()),
+        # All transformer blocks project the same text and time embeddings: once is enough.
+        Pass("eliminate_common_subexpr", transform.EliminateCommonSubexpr()),
+        # WSD's legalizers come first: they match operands that TVM's would lower.
+        Pass("legalize_own", legalize_own()),
+        Pass("legalize_ops", transform.LegalizeOps()),
+        Pass("fold_constant", transform.FoldConstant()),
+        Pass("dead_code_elimination", transform.DeadCodeElimination()),
+        # Elementwise work joins the kernel before it: fewer dispatches, fewer bytes accessed.
+        Pass("annotate_tir_op_pattern", transform.AnnotateTIROpPattern()),
+        Pass("fuse_ops", transform.FuseOps()),
+        Pass("fuse_tir", transform.FuseTIR()),
+        Pass("dead_function_elimination", transform.DeadCodeElimination()),
+    ]
+
+
+def scheduling_passes() -> list[Pass]:
+    """Return the passes from fused TIR to scheduled kernels."""
+    return [Pass("schedule", schedule())]
+
+
+@dataclass(frozen=True)
+class LoweringReport:
+    """What is known of a module's TIR functions after fusion and before scheduling.
+
+    Attributes:
+        variants: TIR function → written kernels that may run in its kernel's place.
+        gemm_problems: the GEMM problems among those functions.
+        operations: TIR function → floating-point operations of one call.
+        bytes_accessed: TIR function → bytes of its arguments and results, each counted once.
     """
 
     variants: dict[str, list[Variant]]
     gemm_problems: list[GemmProblem]
     operations: dict[str, int]
-    moved: dict[str, int]
+    bytes_accessed: dict[str, int]
 
 
-def apply_passes(module: IRModule) -> tuple[IRModule, Found]:
-    """Run every pass in order under the WebGPU target."""
-    found = Found({}, [], {}, {})
+def lower(
+    module: IRModule, signatures: Mapping[str, Signature], dump: Dump
+) -> tuple[IRModule, LoweringReport]:
+    """Run every pass in order, and match kernels between fusion and scheduling.
+
+    Args:
+        module: imported Relax functions (:mod:`wsd.compiler.relax_module`).
+        signatures: Relax function → what its arguments are, of every function with parameters.
+        dump: gets the module after each pass.
+
+    Raises:
+        CompileError: if a pass of TVM fails. An error in a pass, legalizer or schedule rule of
+            WSD is raised as it is, with the pass in its notes.
+    """
+    fused = run_passes(lowering_passes(signatures), module, dump)
+    report = report_functions(fused)
+    return run_passes(scheduling_passes(), fused, dump), report
+
+
+def run_passes(passes: list[Pass], module: IRModule, dump: Dump) -> IRModule:
+    """Run passes in order under the WebGPU target; see :func:`lower`."""
     with target(), tvm.transform.PassContext(opt_level=3):
-        for name, step in passes():
-            if name == _SCHEDULE:
-                functions = dict(_functions(module))
-                found = Found(
-                    *find_variants(functions),
-                    {name: int(estimate_operations(f.body)) for name, f in functions.items()},
-                    {name: _moved_bytes(f) for name, f in functions.items()},
-                )
-            module = step(module)
-    return module, found
+        for step in passes:
+            started = time.perf_counter()
+            module = _run(step, module)
+            _LOG.info("pass %s: %.2f s", step.name, time.perf_counter() - started)
+            dump.write_module(step.name, module)
+    return module
 
 
-def _functions(module: IRModule) -> Iterator[tuple[str, Any]]:
+def _run(step: Pass, module: IRModule) -> IRModule:
+    if not step.is_own:
+        with calling_tvm(f"pass {step.name}"):
+            return step.run(module)
+    try:
+        return step.run(module)
+    except Exception as error:
+        error.add_note(f"raised in pass {step.name}")
+        raise
+
+
+def report_functions(module: IRModule) -> LoweringReport:
+    """Match a fused module's TIR functions with written kernels, and count their work."""
+    functions = dict(_tir_functions(module))
+    variants, problems = find_variants(functions)
+    _LOG.info("kernels matched: %d of %d functions", len(variants), len(functions))
+    for name, found in variants.items():
+        _LOG.debug("kernel %s: variants %s", name, ", ".join(v.name for v in found))
+    return LoweringReport(
+        variants,
+        problems,
+        {name: int(estimate_operations(f.body)) for name, f in functions.items()},
+        {name: _bytes_accessed(f) for name, f in functions.items()},
+    )
+
+
+def _tir_functions(module: IRModule) -> Iterator[tuple[str, Any]]:
     for variable, function in module.functions_items():
         if isinstance(function, tir.PrimFunc):
             yield str(variable.name_hint), function
 
 
-def _moved_bytes(function: Any) -> int:
-    """Return the bytes of a function's arguments and results, each counted once."""
+def _bytes_accessed(function: Any) -> int:
     return sum(
         math.prod(int(extent) for extent in buffer.shape) * np.dtype(str(buffer.dtype)).itemsize
         for buffer in buffers_of(function)

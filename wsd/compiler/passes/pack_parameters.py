@@ -1,14 +1,17 @@
-"""A function's parameters as they are stored: packed into words, channels last.
+"""Let functions take their parameters as the browser uploads them: packed, channels last.
 
-Each is replaced by what the browser uploads, and what its first reader expects is
-computed of that: unpacked, transposed. The legalizers
-(:mod:`wsd.compiler.tir.legalize`) look through both, so that
-neither is ever done to a whole weight at run time.
+In: functions whose parameters are float32 tensors in PyTorch's shapes.
+Out: functions that take each parameter as it is stored (:mod:`wsd.spec.parameter`): float16 and
+int8 as uint32 words, int8 with its scales as one more argument, convolutions' weights with
+channels last. At its first use a parameter is unpacked (``call_tir`` of ``unpack_*``) and
+transposed to PyTorch's shape. The legalizers (:mod:`wsd.compiler.tir.legalize`) match both and
+read the stored weight instead, so that neither runs for a whole weight in the browser.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tvm import relax, te
@@ -18,21 +21,37 @@ from wsd.compiler.tvm_compat import IRModule, tensor_variable
 from wsd.spec.parameter import CHANNELS_LAST, SCALE, Parameter
 
 
-def store_parameters(
-    module: IRModule, name: str, inputs: int, parameters: Sequence[Parameter]
-) -> IRModule:
-    """Replace parameters of a function, float32 in PyTorch's shapes, by stored ones.
+@dataclass(frozen=True)
+class Signature:
+    """The arguments of a Relax function that has parameters.
+
+    Attributes:
+        inputs: number of arguments before the parameters.
+        parameters: the other arguments, in order.
+    """
+
+    inputs: int
+    parameters: tuple[Parameter, ...]
+
+
+def pack_parameters(module: IRModule, signatures: Mapping[str, Signature]) -> IRModule:
+    """Return the module with stored parameters in place of float32 ones.
 
     Args:
-        module: what holds the function.
-        name: of the function.
-        inputs: how many of its arguments come before its parameters.
-        parameters: what the others are.
+        module: holds the functions.
+        signatures: Relax function → what its arguments are.
     """
+    for name, signature in signatures.items():
+        module = _pack(module, name, signature)
+    return module
+
+
+def _pack(module: IRModule, name: str, signature: Signature) -> IRModule:
     function = module[name]
-    arguments: list[Any] = list(function.params[:inputs])
+    arguments: list[Any] = list(function.params[: signature.inputs])
     stored: dict[Any, tuple[Parameter, list[Any]]] = {}
-    for variable, parameter in zip(function.params[inputs:], parameters, strict=True):
+    variables = function.params[signature.inputs :]
+    for variable, parameter in zip(variables, signature.parameters, strict=True):
         if parameter.storage == "float32" and not parameter.channels_last:
             arguments.append(variable)
             continue
@@ -47,6 +66,7 @@ def store_parameters(
 
 
 def _buffers(parameter: Parameter) -> list[Any]:
+    """Return the Relax variables that a stored parameter is passed as."""
     if parameter.storage == "float32":
         return [tensor_variable(parameter.name, parameter.stored_shape, "float32")]
     buffers = [tensor_variable(parameter.name, (parameter.words,), "uint32")]
@@ -89,14 +109,12 @@ class _Reader(relax.PyExprMutator):
     def _unpack(self, parameter: Parameter, buffers: list[Any]) -> Any:
         shape = list(parameter.stored_shape)
 
-        def unpack_halves_(packed: te.Tensor) -> te.Tensor:
+        def halves(packed: te.Tensor) -> te.Tensor:
             return unpack_halves(packed, shape)
 
-        def unpack_bytes_(packed: te.Tensor, scales: te.Tensor) -> te.Tensor:
+        def bytes_(packed: te.Tensor, scales: te.Tensor) -> te.Tensor:
             values = unpack_bytes(packed, shape)
             return te.compute(shape, lambda *at: values(*at) * scales(at[0]), name="scaled")
 
-        kernel = unpack_halves_ if len(buffers) == 1 else unpack_bytes_
-        return self.builder_.call_te(
-            kernel, *buffers, primfunc_name_hint=UNPACK + kernel.__name__.split("_")[1]
-        )
+        kernel, name = (halves, "halves") if len(buffers) == 1 else (bytes_, "bytes")
+        return self.builder_.call_te(kernel, *buffers, primfunc_name_hint=UNPACK + name)

@@ -20,6 +20,7 @@ from wsd.compiler.tvm_compat.build import (
     storage_buffers,
     target,
 )
+from wsd.compiler.tvm_compat.errors import calling_tvm
 from wsd.compiler.tvm_compat.relax import (
     IRModule,
     add_function,
@@ -63,6 +64,7 @@ __all__ = [
     "buffer_of",
     "buffers_of",
     "build",
+    "calling_tvm",
     "dlight",
     "estimate_operations",
     "export_objects",

@@ -8,16 +8,22 @@ as it starts.
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 from pathlib import Path
 
-from wsd.compiler import tvm_compat
-from wsd.util.files import cache_folder, write_once
-from wsd.util.hashing import canonical_json, digest_tree, sha256_bytes, sha256_file
+from wsd.compiler.tvm_compat.runtime_sources import wasm_sources
+from wsd.compiler.tvm_compat.version import version
+from wsd.util.cache_key import CacheKey, explain_miss, write_key
+from wsd.util.code_digest import digest_code, digest_data
+from wsd.util.files import PACKAGE, cache_folder, write_once
+from wsd.util.hashing import sha256_bytes
 from wsd.util.process import find_program, run
 
 EMCC_HINT = "install Emscripten (Debian: apt-get install emscripten), or run: wsd doctor"
+
+_LOG = logging.getLogger(__name__)
 
 _UNITS = ("wasm_runtime", "tvmjs_support", "webgpu_runtime")
 _LEFT_OUT = re.compile(
@@ -59,7 +65,7 @@ def _support_unit(text: str) -> str:
 
 def runtime_units() -> dict[str, str]:
     """Return the C++ text of each translation unit by name."""
-    sources = tvm_compat.wasm_sources()
+    sources = wasm_sources()
     folder = sources.root / "web" / "emcc"
     text = {unit: (folder / f"{unit}.cc").read_text() for unit in _UNITS}
     return {
@@ -69,20 +75,23 @@ def runtime_units() -> dict[str, str]:
     }
 
 
-def runtime_key() -> str:
-    """Return the digest that names the runtime objects in the cache."""
-    shim = Path(__file__).parent / "shim"
-    headers = list(shim.rglob("*.h"))
-    return sha256_bytes(
-        canonical_json(
-            {
-                "tvm": tvm_compat.version(),
-                "emcc": emcc_version(),
-                "units": runtime_units(),
-                "shim": digest_tree(headers, shim),
-                "program": sha256_file(Path(__file__)),
-            }
-        )
+def runtime_key(package: Path = PACKAGE) -> CacheKey:
+    """Return everything that the runtime objects depend on.
+
+    That is TVM's and Emscripten's versions, the text of the translation units, WSD's headers and
+    the code that compiles them.
+
+    Args:
+        package: folder with the sources of ``wsd``.
+    """
+    return CacheKey(
+        {
+            "tvm": version(),
+            "emscripten": emcc_version(),
+            "units": {name: sha256_bytes(text.encode()) for name, text in runtime_units().items()},
+            "sources": digest_code(__name__, package=package)
+            | digest_data(package / "compiler" / "wasm" / "shim", package),
+        }
     )
 
 
@@ -92,13 +101,20 @@ def runtime_objects() -> list[Path]:
     Raises:
         ToolError: if Emscripten is missing or refuses the sources.
     """
-    folder = cache_folder() / "runtime" / runtime_key()
-    write_once(folder, _compile_units)
+    key = runtime_key()
+    folder = cache_folder() / "runtime" / key.digest[:24]
+
+    def write(scratch: Path) -> None:
+        _LOG.info("runtime %s: not cached; %s", folder.name, explain_miss(key, folder.parent))
+        _compile_units(scratch)
+        write_key(key, scratch)
+
+    write_once(folder, write)
     return [folder / f"{unit}.o" for unit in _UNITS]
 
 
 def _compile_units(folder: Path) -> None:
-    sources = tvm_compat.wasm_sources()
+    sources = wasm_sources()
     tree = folder / "tree"
     for name, folder_there in sources.layout.items():
         shutil.copytree(folder_there, tree / name)

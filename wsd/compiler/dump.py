@@ -1,0 +1,72 @@
+"""Write what the compiler makes on the way: the IR after each pass, and every shader.
+
+Files of a dump::
+
+    00-imported.py            TVMScript of the module after import and after each pass
+    01-pack_parameters.py
+    …
+    shaders/KERNEL.wgsl       generated shaders, by kernel name
+    variants/KERNEL.VARIANT.wgsl
+                              written shaders that may run in their place; a variant of several
+                              launches has one file for each, KERNEL.VARIANT.0.wgsl …
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from wsd.compiler.tvm_compat import IRModule, kernel_name
+from wsd.kernels.variant import Variant
+
+
+class Dump:
+    """A folder that is written to as compilation goes on: a failing pass leaves what was before.
+
+    Args:
+        folder: created if it does not exist; None writes nothing.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._modules = 0
+
+    def write_module(self, name: str, module: IRModule) -> None:
+        """Write a module as TVMScript to the next numbered file.
+
+        Args:
+            name: the pass that the module came from.
+            module: Relax and TIR functions.
+        """
+        if self._folder is not None:
+            self._write(f"{self._modules:02}-{name}.py", str(module.script()))
+            self._modules += 1
+
+    def write_shaders(self, shaders: Mapping[str, str]) -> None:
+        """Write generated shaders.
+
+        Args:
+            shaders: kernel name → WGSL.
+        """
+        for name, code in shaders.items():
+            self._write(f"shaders/{name}.wgsl", code)
+
+    def write_variants(self, variants: Mapping[str, Sequence[Variant]]) -> None:
+        """Write the shaders of variants.
+
+        Args:
+            variants: TIR function → its variants.
+        """
+        for function, found in variants.items():
+            for variant in found:
+                stem = f"variants/{kernel_name(function)}.{variant.name}"
+                for index, launch in enumerate(variant.launches):
+                    number = f".{index}" if len(variant.launches) > 1 else ""
+                    self._write(f"{stem}{number}.wgsl", launch.head + launch.body)
+
+    def _write(self, name: str, text: str) -> None:
+        if self._folder is None:
+            return
+        path = self._folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)

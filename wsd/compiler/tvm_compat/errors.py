@@ -1,0 +1,66 @@
+"""Tell what TVM refuses from faults of our own code, which TVM calls back into."""
+
+from __future__ import annotations
+
+import importlib.util
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from wsd.compiler.tvm_compat.version import version
+from wsd.errors import CompileError, WsdError
+from wsd.util.files import PACKAGE
+
+_TVM_FOLDERS = tuple(
+    Path(folder).resolve()
+    for name in ("tvm", "tvm_ffi")
+    if (spec := importlib.util.find_spec(name)) is not None
+    for folder in spec.submodule_search_locations or ()
+)
+
+
+@contextmanager
+def calling_tvm(task: str) -> Iterator[None]:
+    """Report what TVM refuses as a CompileError; other errors pass through unchanged.
+
+    Legalizers and schedule rules of ours run inside TVM's passes. The innermost frame of the
+    traceback tells whose error it is; TVM keeps our frames where an exception crosses its C++.
+
+    Args:
+        task: what TVM is asked to do, such as ``pass fuse_ops``.
+
+    Raises:
+        CompileError: if TVM's code raised the error.
+    """
+    try:
+        yield
+    except WsdError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        if not _is_tvm(frames[-1]):
+            error.add_note(f"raised in {task}")
+            raise
+        said = str(error).strip().splitlines() or [""]
+        raise CompileError(
+            f"TVM {version()} failed in {task}, called from {_last_own_frame(frames)}: "
+            f"{type(error).__name__}: {said[-1]}",
+            "an operator or a shape is not supported; to see the IR before it, run "
+            "wsd compile --dump-ir DIR; to see the traceback, set WSD_DEBUG=1",
+        ) from error
+
+
+def _is_tvm(frame: traceback.FrameSummary) -> bool:
+    """Tell whether a frame is of TVM's Python, or of its C++ or Cython, which have no .py file."""
+    path = Path(frame.filename)
+    return path.suffix != ".py" or any(path.is_relative_to(folder) for folder in _TVM_FOLDERS)
+
+
+def _last_own_frame(frames: Sequence[traceback.FrameSummary]) -> str:
+    """Return the function and the line of WSD that called TVM."""
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(PACKAGE)]
+    if not own:
+        return "outside WSD"
+    path = Path(own[-1].filename).relative_to(PACKAGE.parent)
+    return f"{own[-1].name} ({path}:{own[-1].lineno})"
