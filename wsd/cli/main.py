@@ -14,14 +14,17 @@ from wsd import __version__
 from wsd.cli.options import (
     SizeType,
     dtype_option,
+    dump_option,
     kernels_option,
     model_option,
     random_option,
     request_options,
     sizes_option,
     tokenizer_option,
+    verbose_option,
     weights_option,
 )
+from wsd.cli.verbosity import set_verbosity
 from wsd.errors import UsageError, WsdError
 from wsd.spec.tensor import Size
 
@@ -34,8 +37,10 @@ if TYPE_CHECKING:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="wsd")
-def cli() -> None:
+@verbose_option
+def cli(verbose: int) -> None:
     """Compile Stable Diffusion checkpoints into pages that draw on WebGPU."""
+    set_verbosity(verbose)
 
 
 @cli.command()
@@ -52,8 +57,11 @@ def models() -> None:
 @model_option
 @dtype_option
 @sizes_option
+@dump_option
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR")
-def compile(model: str, dtype: str | None, sizes: tuple[Size, ...], out: Path) -> None:  # noqa: A001 - the command's name
+def compile(  # noqa: A001 - the command's name
+    model: str, dtype: str | None, sizes: tuple[Size, ...], dump: Path | None, out: Path
+) -> None:
     """Compile a model without weights, for builds where no compiler is."""
     from wsd.bundle.precompiled import write_compiled
     from wsd.models.registry import find_family
@@ -62,7 +70,7 @@ def compile(model: str, dtype: str | None, sizes: tuple[Size, ...], out: Path) -
 
     check_absent(out)
     with Progress() as progress:
-        library = _find_library(find_family(model), dtype, sizes, None, progress)
+        library = _find_library(find_family(model), dtype, sizes, None, progress, dump)
         write_compiled(library, out, progress)
     click.echo(out)
 
@@ -74,6 +82,7 @@ def compile(model: str, dtype: str | None, sizes: tuple[Size, ...], out: Path) -
 @random_option
 @dtype_option
 @sizes_option
+@dump_option
 @click.option("--library", type=click.Path(path_type=Path), metavar="DIR",
               help="What `wsd compile` wrote; nothing is compiled then.")  # fmt: skip
 @click.option(
@@ -92,6 +101,7 @@ def build(
     random_weights: int | None,
     dtype: str | None,
     sizes: tuple[Size, ...],
+    dump: Path | None,
     library: Path | None,
     expected: Path | None,
     out: Path | None,
@@ -103,6 +113,11 @@ def build(
         raise UsageError(
             "--library is given, and --dtype or --size too",
             "a library is compiled for its sizes and its dtype: leave them out",
+        )
+    if library is not None and dump is not None:
+        raise UsageError(
+            "--library is given, and --dump-ir too",
+            "a given library is not compiled: leave --dump-ir out, or give it to wsd compile",
         )
     from wsd.bundle.builder import build_bundle
     from wsd.bundle.plan import describe_plan
@@ -116,7 +131,7 @@ def build(
     family = find_family(model)
     if plan:
         with Progress() as progress:
-            compiled = _find_library(family, dtype, sizes, library, progress)
+            compiled = _find_library(family, dtype, sizes, library, progress, dump)
         for line in describe_plan(family, compiled):
             click.echo(line)
         return
@@ -127,14 +142,14 @@ def build(
     path = choose_checkpoint(family, weights, random_weights)
     checkpoint = open_checkpoint(path, family, tokenizer)
     with Progress() as progress:
-        compiled = _find_library(family, dtype, sizes, library, progress)
+        compiled = _find_library(family, dtype, sizes, library, progress, dump)
         build_bundle(checkpoint, compiled, out, progress, expected)
     click.echo(out)
 
 
 def _find_library(
     family: Family, dtype: str | None, sizes: tuple[Size, ...], folder: Path | None,
-    progress: Progress,
+    progress: Progress, dump: Path | None = None,
 ) -> Library:  # fmt: skip
     """Compile a family, or read what was compiled."""
     from wsd.compiler.library import check_library, read_library
@@ -143,7 +158,7 @@ def _find_library(
         from wsd.compiler.driver import compile_library
         from wsd.models.resolution import check_sizes
 
-        return compile_library(family, check_sizes(family, sizes), dtype or "f32", progress)
+        return compile_library(family, check_sizes(family, sizes), dtype or "f32", progress, dump)
     library = read_library(folder)
     check_library(library, family)
     return library

@@ -70,6 +70,16 @@ dtype_option = click.option(
     "--dtype", type=click.Choice(DTYPES),
     help="How weights are stored; f32 unless given.",
 )  # fmt: skip
+verbose_option = click.option(
+    "-v", "--verbose", count=True,
+    help="Show cache lookups, timings of passes, kernels that were matched and programs that "
+         "were run, on standard error; -vv shows every variant and argument.",
+)  # fmt: skip
+dump_option = click.option(
+    "--dump-ir", "dump", metavar="DIR", type=click.Path(path_type=Path),
+    help="Write the IR after each pass and every shader to a new or empty folder. Compiles even "
+         "if the library is cached, and does not change the library.",
+)  # fmt: skip
 sizes_option = click.option(
     "--size", "sizes", multiple=True, type=SizeType(), help="Picture size; repeatable."
 )

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wsd.compiler.tvm_compat import IRModule, kernel_name
+from wsd.errors import UsageError
 from wsd.kernels.variant import Variant
 
 
@@ -24,10 +25,18 @@ class Dump:
     """A folder that is written to as compilation goes on: a failing pass leaves what was before.
 
     Args:
-        folder: created if it does not exist; None writes nothing.
+        folder: new or empty; None writes nothing.
+
+    Raises:
+        UsageError: if the folder holds files: those of another dump would be taken for this one's.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
+        if folder is not None and folder.exists() and any(folder.iterdir()):
+            raise UsageError(
+                f"folder {folder} of --dump-ir is not empty",
+                "choose another --dump-ir, or remove it first",
+            )
         self._folder = folder
         self._modules = 0
 

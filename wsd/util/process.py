@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wsd.errors import ToolError
 
+_LOG = logging.getLogger(__name__)
 _TAIL_LINES = 20
 
 
@@ -49,6 +53,8 @@ def run(
             started, or takes too long.
     """
     words = [str(word) for word in command]
+    _LOG.debug("running %s", shlex.join(words))
+    started = time.perf_counter()
     try:
         done = subprocess.run(
             words,
@@ -66,6 +72,8 @@ def run(
         raise ToolError(f"{words[0]} took more than {timeout} s", hint) from error
     except OSError as error:
         raise ToolError(f"could not start {words[0]}: {error}", hint) from error
+    seconds = time.perf_counter() - started
+    _LOG.info("ran %s: exit code %d, %.1f s", Path(words[0]).name, done.returncode, seconds)
     if check and done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-_TAIL_LINES:]
         raise ToolError(

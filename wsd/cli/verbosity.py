@@ -1,0 +1,32 @@
+"""What ``-v`` and ``-vv`` show: messages of the loggers ``wsd.*``, on standard error."""
+
+from __future__ import annotations
+
+import logging
+
+import click
+
+_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+
+
+class _ErrorStream(logging.Handler):
+    """Writes to what ``sys.stderr`` is at that moment: a moving progress bar replaces it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(self.format(record), err=True)
+
+
+def set_verbosity(verbose: int) -> None:
+    """Show messages of WSD's loggers.
+
+    Args:
+        verbose: 0 for warnings, 1 for what is looked up, run and timed as well, 2 or more for
+            every detail.
+    """
+    logger = logging.getLogger("wsd")
+    logger.setLevel(_LEVELS[min(verbose, len(_LEVELS) - 1)])
+    # Messages go to the root's handlers too, if a program that imports WSD has set some.
+    if not any(isinstance(handler, _ErrorStream) for handler in logger.handlers):
+        handler = _ErrorStream()
+        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        logger.addHandler(handler)
