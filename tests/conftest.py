@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,26 +22,44 @@ from wsd.models.registry import Family, find_family
 from wsd.util.process import find_program, run
 from wsd.util.progress import Quiet
 
-# Files whose tests load the same model into a page: it takes a minute, so one worker has
-# them all.
-_SHIPPED = ("test_meaning", "test_page", "test_parity", "test_selftest")
+# The models of tests/e2e/test_parity.py.
+_MODEL = re.compile(r"(tiny-sd15|tiny-sdxl|speck-xl|speck|broad)-(f32|f16|w8a16)")
+# Tests that have tiny-sd15 in a page, and those with tiny-sdxl.
+_SHIPPED = ("test_tiny_sd15", "test_the_shipped_models")
+_SHIPPED_XL = ("test_tiny_sdxl",)
+# These compile a model that no other test takes: they begin, so that no worker waits for another
+# that compiles the same, and no long one is left for the end.
+_FIRST = ("tiny-sd15-f32", "speck-xl-f32", "broad-f16", "speck-w8a16", "tests/e2e/test_sizes.py")
+
+
+def _group(nodeid: str) -> str:
+    """Return what a test shares with others: a model in a page, else its file."""
+    file, _, name = nodeid.partition("::")
+    if Path(file).parent.name != "e2e":
+        return file
+    if found := _MODEL.search(name):
+        return found.group()
+    if name.startswith(_SHIPPED):
+        return "tiny-sd15-f32"
+    return "tiny-sdxl-f32" if name.startswith(_SHIPPED_XL) else file
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the groups of :data:`_FIRST` before the others."""
+    places = {group: place for place, group in enumerate(_FIRST)}
+    items.sort(key=lambda item: places.get(_group(item.nodeid), len(places)))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep together what shares a model, else a file's tests, where several workers run them."""
-    from xdist.scheduler import LoadFileScheduling
+    """Keep a group's tests in one worker, where several run."""
+    from xdist.scheduler import LoadScopeScheduling
 
-    class ByModel(LoadFileScheduling):
+    class ByGroup(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = super()._split_scope(nodeid)
-            if Path(file).parent.name != "e2e":
-                return file
-            if "tiny_sdxl" in nodeid:
-                return "tiny-sdxl"
-            return "shipped" if Path(file).stem in _SHIPPED else file
+            return _group(nodeid)
 
-    return ByModel(config, log)
+    return ByGroup(config, log)
 
 
 @pytest.fixture(scope="session")

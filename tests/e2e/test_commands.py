@@ -1,5 +1,6 @@
 """Every command: the README's as a reader types them, the others on a model of few kernels."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -47,6 +48,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("reader")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("words", block(), ids=lambda words: words[1])
 def test_the_readmes_commands(words, folder):
     _, *arguments = words
@@ -63,11 +65,34 @@ def test_the_readmes_commands(words, folder):
             assert picture.size == (128, 128)
 
 
-def test_commands_that_take_nothing():
-    for command, said in (("models", "tiny-sd15\t128x128\t"), ("doctor", "ok  ")):
-        done = subprocess.run([*WSD, command], capture_output=True, text=True, check=False)
-        assert said in done.stdout
-        assert done.returncode == 0, done.stdout
+def doctor(**environment):
+    return subprocess.run(
+        [*WSD, "doctor"], capture_output=True, text=True, check=False,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def test_doctor_finds_everything_here():
+    done = doctor()
+    assert done.returncode == 0, done.stdout
+    assert "TVM" in done.stdout
+    assert "swiftshader" in done.stdout
+
+
+def test_doctor_says_what_is_missing(tmp_path):
+    done = doctor(PATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "BAD  emscripten" in done.stdout
+    assert "apt-get install chromium" in done.stdout
+
+
+def test_the_reference_draws(tmp_path):
+    out = tmp_path / "reference.png"
+    code, lines = wsd("reference", "--model", SPECK.name, "--random-weights", 0, "--prompt", "red",
+                      "--steps", 1, "--out", out)  # fmt: skip
+    assert (code, lines) == (0, [str(out)])
+    with Image.open(out) as picture:
+        assert picture.size == SPECK.sizes[0]
 
 
 def test_two_models_of_one_library(tmp_path):

@@ -10,11 +10,15 @@ from commands import wsd
 @pytest.fixture(scope="module")
 def measured(speck, tmp_path_factory):
     """Return what was measured, what was printed, and the plot."""
-    pytest.importorskip("onnxscript", reason="not run: the extra `compare` is not installed")
-    folder = tmp_path_factory.mktemp("bench")
+    return bench(speck[0], tmp_path_factory.mktemp("bench"))
+
+
+def bench(bundle, folder, *options):
+    """Run the command; return its report, the lines that it prints, and its plot."""
+    pytest.importorskip("matplotlib", reason="not run: the extra `compare` is not installed")
     out, plot = folder / "bench.json", folder / "bench.svg"
-    code, lines = wsd("bench", speck[0], "--host", "node", "--repeats", 1, "--compare",
-                      "--random-weights", 0, "--json", out, "--plot", plot)  # fmt: skip
+    code, lines = wsd("bench", bundle, "--host", "node", "--repeats", 1, *options,
+                      "--json", out, "--plot", plot)  # fmt: skip
     assert code == 0
     return json.loads(out.read_text()), lines, plot.read_text()
 
@@ -41,9 +45,11 @@ def test_every_stage(measured):
     assert "</svg>" in plot
 
 
-def test_onnxruntime_on_the_same_step(measured):
+@pytest.mark.full
+def test_onnxruntime_on_the_same_step(speck, tmp_path):
     """It gets the module that the bundle was made from."""
-    report, lines, _ = measured
+    pytest.importorskip("onnxscript", reason="not run: the extra `compare` is not installed")
+    report, lines, _ = bench(speck[0], tmp_path, "--compare", "--random-weights", 0)
     ours, *_, other = report["contestants"]
     assert (ours["name"], other["name"]) == ("WSD", "onnxruntime-web")
     assert ours["error"] < 1e-5

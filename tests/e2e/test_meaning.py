@@ -1,5 +1,7 @@
 """Does the browser draw what was asked for? Prompts that no training saw."""
 
+import pytest
+
 from training.evaluate import held_out_scenes
 from training.shape_metrics import score
 from wsd.bundle.builder import build_bundle
@@ -45,6 +47,7 @@ def test_tiny_sd15_draws_a_held_out_prompt(renderer, pipeline, shipped):
     assert_drawn(renderer, pipeline, shipped, steps=8)
 
 
+@pytest.mark.full
 def test_tiny_sdxl_draws_a_held_out_prompt(open_model, tmp_path):
     family = find_family("tiny-sdxl")
     checkpoint = open_checkpoint(choose_checkpoint(family, None, None), family)

@@ -1,59 +1,181 @@
-"""The browser against diffusers: every stage alone, then whole pictures."""
+"""The browser against diffusers, for each family and precision: every stage, then whole pictures.
+
+One table of models (:data:`MODELS`). A bundle of rounded weights is compared with PyTorch on the
+same rounded weights. tiny-sd15's own whole picture: ``test_meaning.py``.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
+from speck import BROAD, SPECK, SPECK_XL
+from wsd.bundle.builder import build_bundle
+from wsd.bundle.self_test import write_fixtures
+from wsd.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from wsd.checkpoint.resolve import choose_checkpoint
+from wsd.compiler.driver import compile_library
+from wsd.compiler.library import Library
+from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, round_weights
 from wsd.evaluate.metrics import psnr, relative_error
+from wsd.models.registry import find_family
 from wsd.models.schedulers import SCHEDULERS
+from wsd.runtime.driver import StageRenderer
 from wsd.runtime.request import GenerationRequest
+from wsd.spec.roles import DENOISER, VAE_DECODER
+from wsd.spec.tolerances import LATENTS_TOLERANCE, PICTURE_PSNR, ROUNDING_PSNR
 from wsd.util.progress import Quiet
+
+# Each architecture, each precision, and a model that ships. The other pairs, which run the same
+# code with other numbers, are in `nox -s full`. tests/conftest.py keeps a model's tests together.
+MODELS = {
+    "tiny-sd15-f32": (find_family("tiny-sd15"), "f32"),
+    "speck-f32": (SPECK, "f32"),
+    "speck-w8a16": (SPECK, "w8a16"),
+    "speck-xl-f32": (SPECK_XL, "f32"),
+    "broad-f16": (BROAD, "f16"),
+    "speck-f16": (SPECK, "f16"),
+    "speck-xl-w8a16": (SPECK_XL, "w8a16"),
+    "tiny-sdxl-f32": (find_family("tiny-sdxl"), "f32"),
+}
+FULL = ("speck-f16", "speck-xl-w8a16", "tiny-sdxl-f32")
+ERROR = 1e-4  # of one stage, of small models
 
 PROMPTS = ["a large red circle", "Two small blue squares, left of a star!", "une étoile 你好 👍"]
 LONG = "a yellow diamond above a pink heart and " * 25  # 200 words
 
 
-@pytest.mark.parametrize("prompt", ["", *PROMPTS, LONG])
-def test_text_embeddings(renderer, pipeline, prompt):
-    ids = pipeline.tokenizer(
-        prompt, padding="max_length", truncation=True, max_length=77, return_tensors="pt"
-    ).input_ids
+@dataclass(frozen=True)
+class Model:
+    """A model in a page, and what it is compared with.
+
+    Attributes:
+        checkpoint: its weights.
+        library: what was compiled for it.
+        pipeline: diffusers' pipeline, with the weights rounded as the bundle stores them.
+        renderer: the page.
+    """
+
+    checkpoint: Checkpoint
+    library: Library
+    pipeline: Any
+    renderer: StageRenderer
+
+    def inputs(self, role, seed):
+        """Return random inputs of an entry point, by the manifest's names."""
+        draw = torch.Generator().manual_seed(seed)
+        (entry,) = self.library.entries(role, self.library.sizes[0])
+        return {spec.name: torch.randn(spec.shape, generator=draw) for spec in entry.inputs}
+
+
+def storages(library):
+    """Return component id → parameter name → storage."""
+    return {
+        component: {parameter.name: parameter.storage for parameter in parameters}
+        for component, parameters in library.parameters.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def model(request, open_model, tmp_path_factory):
+    family, dtype = MODELS[request.param]
+    seed = None if family.weights else 0
+    checkpoint = open_checkpoint(choose_checkpoint(family, None, seed), family)
+    library = compile_library(family, family.sizes, dtype, Quiet())
+    pipeline = load_pipeline(checkpoint)
+    round_weights(pipeline, storages(library))
+    # What other tests have in a page already.
+    opened = {"tiny-sd15-f32": "renderer", "speck-f32": "speck_renderer"}
+    if name := opened.get(request.param):
+        yield Model(checkpoint, library, pipeline, request.getfixturevalue(name))
+        return
+    folder = tmp_path_factory.mktemp("bundle")
+    fixtures = write_fixtures(checkpoint, family.sizes[0], PROMPTS[0], folder / "fixtures", Quiet())
+    bundle = build_bundle(checkpoint, library, folder / "bundle", Quiet(), fixtures)
+    with open_model(bundle) as renderer:
+        yield Model(checkpoint, library, pipeline, renderer)
+
+
+def mark(name, *values):
+    marks = pytest.mark.full if name in FULL else ()
+    return pytest.param(name, *values, marks=marks, id="-".join([name, *map(name_of, values)]))
+
+
+def name_of(wanted):
+    kept = [wanted.prompt[:12], wanted.seed, wanted.steps, wanted.scheduler, wanted.guidance_scale]
+    return re.sub(r"\W+", "-", "-".join(map(str, kept)))
+
+
+each_model = pytest.mark.parametrize("model", [mark(name) for name in MODELS], indirect=True)
+
+
+@each_model
+def test_weights_are_packed(model):
+    library = model.library
+    found = {p.storage for parameters in library.parameters.values() for p in parameters}
+    assert ("int8" in found) == (library.dtype == "w8a16")
+    assert ("float16" in found) == (library.dtype != "f32")
+    assert not [name for name in library.shaders if "unpack_" in name]
+
+
+@each_model
+@pytest.mark.parametrize("prompt", ["", *PROMPTS, LONG], ids=lambda prompt: prompt[:12])
+def test_text_encoders(model, prompt):
     with torch.no_grad():
-        expected = pipeline.text_encoder(ids)[0].numpy()
-    found = renderer.encode_text(prompt)["text_embeddings"]
-    assert relative_error(found, expected) < 1e-4
+        states, _, *pooled = model.pipeline.encode_prompt(
+            prompt, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
+        )
+    found = model.renderer.encode_text(prompt)
+    assert relative_error(found["text_embeddings"], states.numpy()) < ERROR
+    if pooled:
+        assert relative_error(found["pooled_text"], pooled[0].numpy()) < ERROR
 
 
+@each_model
 @pytest.mark.parametrize("timestep", [999, 500, 1])
-def test_one_unet_step(renderer, pipeline, timestep):
-    generator = torch.Generator().manual_seed(timestep)
-    latents = torch.randn(1, 4, 16, 16, generator=generator)
-    text = torch.randn(1, 77, 96, generator=generator)
+def test_one_denoiser_step(model, timestep):
+    given = model.inputs(DENOISER, timestep) | {"timestep": torch.tensor([float(timestep)])}
+    if "time_ids" in given:
+        given["time_ids"] = torch.tensor([[512.0, 640.0, 8.0, 16.0, 16.0, 16.0]])
+    added = {
+        theirs: given[ours]
+        for theirs, ours in (("text_embeds", "pooled_text"), ("time_ids", "time_ids"))
+        if ours in given
+    }
     with torch.no_grad():
-        expected = pipeline.unet(latents, timestep, text).sample.numpy()
-    found = renderer.predict_noise(
-        {
-            "latents": latents.numpy(),
-            "timestep": np.array([timestep]),
-            "text_embeddings": text.numpy(),
-        }
-    )
-    assert relative_error(found, expected) < 1e-4
+        expected = model.pipeline.unet(
+            given["latents"], timestep, given["text_embeddings"], added_cond_kwargs=added
+        ).sample
+    found = model.renderer.predict_noise({name: array.numpy() for name, array in given.items()})
+    assert relative_error(found, expected.numpy()) < ERROR
 
 
-def test_vae_decode(renderer, pipeline):
-    latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(5))
+@each_model
+def test_vae_decoder(model):
+    latents = model.inputs(VAE_DECODER, 5)["latents"]
     with torch.no_grad():
-        expected = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
-    assert relative_error(renderer.decode_latents(latents.numpy()), expected.numpy()) < 1e-4
+        scaled = latents / model.pipeline.vae.config.scaling_factor
+        expected = model.pipeline.vae.decode(scaled).sample
+    assert relative_error(model.renderer.decode_latents(latents.numpy()), expected.numpy()) < ERROR
 
 
-DRAWINGS = [
-    GenerationRequest(PROMPTS[0], seed=0, steps=4),
-    GenerationRequest(PROMPTS[1], seed=4_000_000_000, steps=2, guidance_scale=7.5),
-]
-# What does not depend on the model is seen on one of few kernels.
+@pytest.mark.parametrize(
+    "model", [mark(name) for name, (_, dtype) in MODELS.items() if dtype != "f32"], indirect=True
+)
+def test_the_self_test_allows_for_the_precision(model):
+    """Its fixtures are of weights that nobody rounded."""
+    stages = model.renderer.self_test()
+    family = model.checkpoint.family
+    assert len(stages) == len(family.components) + 2  # the guided denoiser, and a tile
+    assert [stage for stage in stages if not stage["good"]] == []
+    least = 1e-3 if model.library.dtype == "w8a16" else 1e-5
+    assert max(stage["error"] for stage in stages) > least
+
+
+# The ways to sample do not depend on the model.
 SAMPLING = [
     GenerationRequest(PROMPTS[2], seed=0, steps=2),
     GenerationRequest("", seed=1, steps=1),
@@ -63,45 +185,62 @@ SAMPLING = [
     *(GenerationRequest(PROMPTS[1], seed=7, steps=5, scheduler=name) for name in SCHEDULERS),
     GenerationRequest(PROMPTS[0], guidance_scale=7.5, seed=6, steps=20),
     GenerationRequest(PROMPTS[1], seed=8, steps=3, scheduler="ddim", eta=0.8),
-    GenerationRequest(PROMPTS[0], seed=9, steps=2, scheduler="euler_a", images=3),
+    GenerationRequest(PROMPTS[0], seed=4_000_000_000, steps=2, scheduler="euler_a", images=3),
 ]
+# With SDXL no negative prompt is zeros, and an empty one is not.
+NEGATIVES = {
+    negative: GenerationRequest(PROMPTS[0], negative_prompt=negative, seed=seed, steps=2)
+    for seed, negative in enumerate([None, "", "blue, green"])
+}
+UNGUIDED = GenerationRequest(PROMPTS[0], guidance_scale=1.0, seed=4, steps=2, scheduler="euler")
+PICTURES = {
+    # Their whole pictures, which take a minute: test_meaning.py.
+    "tiny-sd15-f32": [],
+    "tiny-sdxl-f32": [],
+    "speck-f32": SAMPLING,
+    "speck-xl-f32": [*NEGATIVES.values(), UNGUIDED],
+}
+PLAIN = [GenerationRequest(PROMPTS[1], seed=3, steps=3)]
 
 
-def name_of(drawing):
-    return f"{drawing.prompt[:12]}-{drawing.seed}-{drawing.steps}-{drawing.scheduler}"
-
-
-def assert_same_pictures(renderer, pipeline, checkpoint, drawing):
-    images, latents = draw_reference(checkpoint, pipeline, drawing, Quiet())
-    rendered = renderer.draw(drawing)
-    assert rendered.images.shape == images.shape
-    assert relative_error(rendered.latents, latents) < 1e-3
-    assert min(map(psnr, rendered.images, images)) >= 40
+@pytest.mark.parametrize(
+    ("model", "wanted"),
+    [mark(name, wanted) for name in MODELS for wanted in PICTURES.get(name, PLAIN)],
+    indirect=["model"],
+)
+def test_whole_pictures(model, wanted):
+    images, latents = draw_reference(model.checkpoint, model.pipeline, wanted, Quiet())
+    drawn = model.renderer.draw(wanted)
+    assert drawn.images.shape == images.shape
+    assert relative_error(drawn.latents, latents) < LATENTS_TOLERANCE
+    assert min(map(psnr, drawn.images, images)) > PICTURE_PSNR
     # A flat picture would agree too easily.
-    assert rendered.images.std() > 10
+    assert drawn.images.std() > 5
+    if model.library.dtype != "f32":
+        exact = load_pipeline(model.checkpoint)
+        unrounded, _ = draw_reference(model.checkpoint, exact, wanted, Quiet())
+        assert psnr(drawn.images, unrounded) > ROUNDING_PSNR[model.library.dtype]
 
 
-@pytest.mark.parametrize("drawing", DRAWINGS, ids=name_of)
-def test_whole_pictures(renderer, pipeline, shipped, drawing):
-    assert_same_pictures(renderer, pipeline, shipped, drawing)
+@pytest.mark.parametrize("model", [mark("speck-xl-f32")], indirect=True)
+def test_an_empty_negative_prompt_is_not_the_same_as_none(model):
+    """So that whoever draws both as diffusers does tells them apart."""
+    wanted = (
+        GenerationRequest(PROMPTS[0], negative_prompt=negative, seed=2, steps=2)
+        for negative in (None, "")
+    )
+    without, empty = (
+        draw_reference(model.checkpoint, model.pipeline, one, Quiet())[1] for one in wanted
+    )
+    assert relative_error(without, empty) > 2e-3
 
 
-@pytest.fixture(scope="module")
-def speck_pipeline(speck):
-    return load_pipeline(speck[1])
-
-
-@pytest.mark.parametrize("drawing", SAMPLING, ids=name_of)
-def test_every_way_to_sample(speck_renderer, speck, speck_pipeline, drawing):
-    assert_same_pictures(speck_renderer, speck_pipeline, speck[1], drawing)
-
-
-def test_the_prompt_and_the_seed_matter(speck_renderer):
-    draw = [
-        speck_renderer.draw(GenerationRequest(prompt, seed=seed, steps=1)).latents
-        for prompt, seed in [("red", 0), ("blue", 0), ("red", 1)]
-    ]
-    assert relative_error(draw[0], draw[1]) > 1e-3
-    assert relative_error(draw[0], draw[2]) > 1e-1
-    again = speck_renderer.draw(GenerationRequest("red", seed=0, steps=1)).latents
-    np.testing.assert_array_equal(again, draw[0])
+@pytest.mark.parametrize("model", [mark("speck-f32")], indirect=True)
+def test_the_prompt_and_the_seed_matter(model):
+    first, other_prompt, other_seed, again = (
+        model.renderer.draw(GenerationRequest(prompt, seed=seed, steps=1)).latents
+        for prompt, seed in [("red", 0), ("blue", 0), ("red", 1), ("red", 0)]
+    )
+    assert relative_error(first, other_prompt) > 1e-3
+    assert relative_error(first, other_seed) > 1e-1
+    np.testing.assert_array_equal(again, first)

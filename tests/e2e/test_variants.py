@@ -19,14 +19,14 @@ from wsd.util.progress import Quiet
 
 @pytest.fixture(scope="module")
 def joined(speck, tmp_path_factory):
-    """Return a bundle of speck in f32 and f16, and of another model of the same library."""
+    """Return a bundle of speck in f32 and w8a16, and of another model of the same library."""
     folder = tmp_path_factory.mktemp("variants")
-    halves = compile_library(SPECK, SPECK.sizes, "f16", Quiet())
+    packed = compile_library(SPECK, SPECK.sizes, "w8a16", Quiet())
     whole = compile_library(SPECK, SPECK.sizes, "f32", Quiet())
     more = [
         build_bundle(open_checkpoint(choose_checkpoint(family, None, seed), family), library,
                      folder / name, Quiet())
-        for name, family, seed, library in (("f16", SPECK, 0, halves), ("twin", TWIN, 1, whole))
+        for name, family, seed, library in (("w8a16", SPECK, 0, packed), ("twin", TWIN, 1, whole))
     ]  # fmt: skip
     return join_bundles([speck[0], *more], folder / "joined")
 
@@ -47,7 +47,7 @@ def test_one_bundle(joined):
     assert list(verify_bundle(joined)) == []
     index = json.loads((joined / "models" / "index.json").read_text())
     assert [(entry["name"], entry["dtype"], entry["manifest"]) for entry in index] == [
-        ("speck", "f32", "speck/"), ("speck", "f16", "speck-f16/"), ("twin", "f32", "twin/"),
+        ("speck", "f32", "speck/"), ("speck", "w8a16", "speck-w8a16/"), ("twin", "f32", "twin/"),
     ]  # fmt: skip
 
 
@@ -56,12 +56,12 @@ def test_the_preferred_precision_or_another_that_is_asked_for(page):
     ready(page)
     facts = page.locator("#model-facts")
     precision = page.get_by_label("Precision")
-    assert precision.locator("option").all_inner_texts() == ["f32", "f16"]
+    assert precision.locator("option").all_inner_texts() == ["f32", "w8a16"]
     whole = facts.inner_text()
-    precision.select_option("f16")
+    precision.select_option("w8a16")
     expect(facts).not_to_have_text(whole)
     ready(page)
-    assert any("/speck-f16/unet-0." in url for url in page.files)
+    assert any("/speck-w8a16/unet-0." in url for url in page.files)
     draw(page)
 
 
@@ -73,8 +73,10 @@ def test_a_gpu_that_only_the_smaller_fits(page):
     page.goto(page.address)
     ready(page)
     notice = page.get_by_label("Notices")
-    expect(notice).to_contain_text("f16 in place of f32: the GPU's maxStorageBufferBindingSize is")
-    assert page.get_by_label("Precision").locator("option:checked").inner_text() == "f16"
+    expect(notice).to_contain_text(
+        "w8a16 in place of f32: the GPU's maxStorageBufferBindingSize is"
+    )
+    assert page.get_by_label("Precision").locator("option:checked").inner_text() == "w8a16"
     assert not [url for url in page.files if "/speck/" in url and url.endswith(".bin")]
 
 

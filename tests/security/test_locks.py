@@ -4,8 +4,9 @@ import json
 import re
 
 import pytest
-from wsd.audit import NOT_AUDITED, Audit, audit, read_npm, read_pip_audit, read_safety
-from wsd.folders import REPOSITORY
+
+from tools.advisories import NOT_AUDITED, Audit, audit, read_npm, read_pip_audit, read_safety
+from wsd.util.files import REPOSITORY
 
 NPM = [p for p in REPOSITORY.glob("web/**/package-lock.json") if "node_modules" not in p.parts]
 PYPI = list(REPOSITORY.glob("docker/locks/*.txt"))

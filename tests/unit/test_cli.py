@@ -183,17 +183,3 @@ def test_verify_names_each_bad_file(wsd, bundle, tmp_path):
     assert ".json: missing" in out
     assert "models/tiny-sd15/stray.txt: not in SRI.json" in out
     assert "3 bad files" in error
-
-
-def test_doctor_finds_everything_here():
-    code, out, _ = wsd_process("doctor")
-    assert code == 0, out
-    assert "TVM" in out
-    assert "swiftshader" in out
-
-
-def test_doctor_says_what_is_missing(tmp_path):
-    code, out, _ = wsd_process("doctor", PATH=str(tmp_path))
-    assert code == 1
-    assert "BAD  emscripten" in out
-    assert "apt-get install chromium" in out

@@ -10,7 +10,9 @@ from wsd.models.schedulers import SCHEDULERS, build_scheduler, describe_schedule
 
 @pytest.mark.usefixtures("float32_noise")
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 14, 15, 20, 50, 100])
+@pytest.mark.parametrize(
+    "count", [1, 2, 4, 15, *(pytest.param(n, marks=pytest.mark.full) for n in (3, 14, 20, 50, 100))]
+)
 @pytest.mark.parametrize("name", list(SCHEDULERS))
 def test_trajectory_equals_diffusers(javascript, family, name, count, prediction):
     family = configure(family, prediction_type=prediction)
@@ -25,7 +27,9 @@ def test_trajectory_equals_diffusers(javascript, family, name, count, prediction
 
 @pytest.mark.usefixtures("float32_noise")
 @pytest.mark.parametrize("spacing", ["linspace", "leading", "trailing"])
-@pytest.mark.parametrize("count", [1, 4, 7, 30])
+@pytest.mark.parametrize(
+    "count", [4, *(pytest.param(count, marks=pytest.mark.full) for count in (1, 7, 30))]
+)
 @pytest.mark.parametrize(
     "name", [name for name in SCHEDULERS if name not in ("lcm", "dpmpp_2m_karras")]
 )
