@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from wsd.kernels.gemm.gemv import shared_rows
-from wsd.kernels.problem import GemmProblem, NormSumsProblem
+from wsd.kernels.problem import NormSumsProblem
 from wsd.kernels.reduce.norm_sums import group_sums, row_sums
 
 CASES = [
@@ -39,19 +38,3 @@ def test_sums(kernel_host, kernel, sums, centred, subgroups):
     variant = supported(kernel_host, kernel(sums, subgroups))
     found, _ = kernel_host.run(variant, inputs, expected.size)
     np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=2e-5)
-
-
-@pytest.mark.parametrize("subgroups", [False, True], ids=["trees", "subgroups"])
-@pytest.mark.parametrize("weights", ["float32", "float16", "int8"])
-def test_few_rows(kernel_host, weights, subgroups):
-    finish = "(value + e0[n])"
-    product = GemmProblem(3, 70, 192, weights, buffers=("r", "a", "w", "bias"), finish=finish)
-    draw = np.random.default_rng(0)
-    a = draw.standard_normal((3, 192)).astype(np.float32)
-    bias = draw.standard_normal(70).astype(np.float32)
-    w = (draw.standard_normal((70, 192)) * 40).round().clip(-127, 127)
-    w = w.astype({"float32": np.float32, "float16": np.float16, "int8": np.int8}[weights])
-    expected = a.astype(np.float64) @ w.astype(np.float64).T + bias
-    variant = supported(kernel_host, shared_rows(product, subgroups))
-    found, _ = kernel_host.run(variant, {"a": a, "w": w, "bias": bias}, expected.size)
-    np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=1e-4, atol=1e-3)

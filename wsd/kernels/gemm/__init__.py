@@ -1,1 +1,1 @@
-"""WGSL kernels of matrix products and of convolutions as implicit GEMM."""
+"""GEMM kernels in WGSL, for linear layers and for convolutions as implicit GEMM."""

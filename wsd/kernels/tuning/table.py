@@ -71,6 +71,11 @@ def tuned_subgroup_matrix_tile(problem: GemmProblem) -> SubgroupMatrixTile | Non
     return found.tile if found and isinstance(found.tile, SubgroupMatrixTile) else None
 
 
+def tuned_problem_keys() -> list[str]:
+    """Return the keys of all problems that the table has."""
+    return list(_table())
+
+
 @cache
 def _table() -> TuningTable:
     return read_tuning_table(_TABLE)
