@@ -8,7 +8,7 @@ import brotli
 import pytest
 
 from wsd.bundle.attestations import list_files
-from wsd.bundle.manifest import find_manifests, manifest_files, read_manifest
+from wsd.bundle.manifest import find_manifests, read_manifest
 from wsd.runtime.http_headers import HEADERS, IMMUTABLE, REVALIDATED
 
 ENTRY_POINTS = (
@@ -126,6 +126,6 @@ def test_nothing_else_is_served(get):
 def test_the_manifests_name_what_is_there(get, dist):
     for path in find_manifests(dist):
         folder = path.parent.relative_to(dist).as_posix()
-        for entry in manifest_files(read_manifest(path)):
-            _, headers, _ = get(f"{folder}/{entry['file']}", method="HEAD")
-            assert int(headers["Content-Length"]) == entry["bytes"]
+        for entry in read_manifest(path).files():
+            _, headers, _ = get(f"{folder}/{entry.file}", method="HEAD")
+            assert int(headers["Content-Length"]) == entry.bytes

@@ -18,7 +18,7 @@ def offloading(open_model, speck):
 @pytest.fixture(scope="module")
 def sizes(speck):
     manifest = read_manifest(find_manifests(speck[0])[0])
-    return {name: component["bytes"] for name, component in manifest["components"].items()}
+    return {name: component.bytes for name, component in manifest.components.items()}
 
 
 def test_the_same_pictures(speck_renderer, offloading):

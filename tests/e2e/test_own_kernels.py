@@ -16,7 +16,7 @@ from wsd.evaluate.metrics import relative_error
 from wsd.kernels.registry import KINDS
 from wsd.kernels.variant import F16
 from wsd.runtime.dawn_node import open_node_page
-from wsd.runtime.driver import LoadOptions, open_renderer
+from wsd.runtime.driver import LoadOptions, open_stage_renderer
 from wsd.util.progress import Quiet
 
 WITHOUT_F16 = [kind.name for kind in KINDS if F16 not in kind.features]
@@ -57,7 +57,7 @@ def test_a_unet_of_broad_layers(broad):
         "text_embeddings": text.numpy(),
     }
     options = LoadOptions(kernels=",".join(WITHOUT_F16))
-    with open_renderer(bundle, Quiet(), options, open_node_page) as renderer:
+    with open_stage_renderer(bundle, Quiet(), options, open_node_page) as renderer:
         found = renderer.predict_noise(given)
         again = renderer.predict_noise(given)
     assert relative_error(found, expected.ravel()) < 1e-5

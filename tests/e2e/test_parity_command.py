@@ -86,7 +86,7 @@ def test_the_command(ran):
 
 def test_peaks_are_as_planned(speck, told):
     manifest = read_manifest(find_manifests(speck[0])[0])
-    planned = {(p["offload"], p["tiling"]): p["bytes"] for p in manifest["peak_bytes"]}
+    planned = {(p.offload, p.tiling): p.bytes for p in manifest.peak_bytes}
     assert planned.keys() == WAYS.keys()
     assert planned[True, True] <= planned[True, False] < planned[False, True]
     assert planned[False, True] < planned[False, False]

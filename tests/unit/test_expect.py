@@ -54,8 +54,8 @@ def test_a_checkpoint_of_its_own(family, library, checkpoint):
     opened = open_checkpoint(checkpoint, family)
     path = find_fixtures(opened, None)
     assert path == checkpoint / FILE_NAME
-    stages = json.loads(select_stages(path, opened, library))["stages"]
-    assert [stage["entry_point"] for stage in stages] == [
+    stages = select_stages(path, opened, library).stages
+    assert [stage.entry_point for stage in stages] == [
         "text_encoder", "denoiser_128x128", "guided_denoiser_128x128", "vae_decoder_128x128",
         "vae_decoder_tile",
     ]  # fmt: skip
@@ -68,8 +68,8 @@ def test_only_functions_that_are_there(family, library, checkpoint, tmp_path):
         stage["entry_point"] = stage["entry_point"].replace("128", "64")
     path.write_text(json.dumps(table))
     opened = open_checkpoint(checkpoint, family)
-    kept = json.loads(select_stages(path, opened, library))["stages"]
-    assert [stage["entry_point"] for stage in kept] == ["text_encoder", "vae_decoder_tile"]
+    kept = select_stages(path, opened, library).stages
+    assert [stage.entry_point for stage in kept] == ["text_encoder", "vae_decoder_tile"]
     table["stages"] = [s for s in table["stages"] if "64" in s["entry_point"]]
     path.write_text(json.dumps(table))
     assert select_stages(path, opened, library) is None

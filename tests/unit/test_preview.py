@@ -17,7 +17,7 @@ def test_the_map_follows_the_decoder(family, checkpoint, library, pipeline):
     with torch.no_grad():
         image = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
     patches = torch.nn.functional.avg_pool2d(image.clamp(-1, 1), 8)[0].flatten(1).numpy()
-    colours = np.array(fitted["weights"]) @ latents[0].flatten(1).numpy()
-    colours += np.array(fitted["bias"])[:, None]
+    colours = np.array(fitted.weights) @ latents[0].flatten(1).numpy()
+    colours += np.array(fitted.bias)[:, None]
     # A decoder of random weights is far from linear; half of its variance is.
     assert np.corrcoef(patches.ravel(), colours.ravel())[0, 1] > 0.65

@@ -1,4 +1,4 @@
-"""The papers of a bundle: bill of materials, provenance, SRI.json, and what verify says."""
+"""Attestations of a bundle (SBOM, provenance, SRI.json), and what verify finds."""
 
 import base64
 import hashlib
@@ -15,11 +15,11 @@ from wsd.errors import BundleError
 from wsd.supply_chain.materials import read_policy
 from wsd.supply_chain.sbom import read_materials
 
-PAPERS = {"sbom.cdx.json", "provenance.json", "SRI.json"}
+NAMES = {"sbom.cdx.json", "provenance.json", "SRI.json"}
 
 
 @pytest.fixture(scope="module")
-def bill(bundle):
+def sbom(bundle):
     return json.loads((bundle / "sbom.cdx.json").read_text())
 
 
@@ -29,18 +29,18 @@ def copy(bundle, tmp_path):
 
 
 def shipped(bundle):
-    return [name for name in list_files(bundle) if name not in PAPERS]
+    return [name for name in list_files(bundle) if name not in NAMES]
 
 
-def test_the_bill_is_valid(bundle):
+def test_the_sbom_is_valid(bundle):
     text = (bundle / "sbom.cdx.json").read_text()
     validator = JsonStrictValidator(SchemaVersion.V1_6)
     assert validator.validate_str(text) is None
     assert validator.validate_str(text.replace('"type":"file"', '"type":"fil"'))
 
 
-def test_the_bill_has_every_file_with_its_digest(bundle, bill):
-    listed = {c["name"]: c["hashes"] for c in bill["components"] if c["type"] == "file"}
+def test_the_sbom_has_every_file_with_its_digest(bundle, sbom):
+    listed = {c["name"]: c["hashes"] for c in sbom["components"] if c["type"] == "file"}
     assert sorted(listed) == shipped(bundle)
     for name, hashes in listed.items():
         data = (bundle / name).read_bytes()
@@ -50,8 +50,8 @@ def test_the_bill_has_every_file_with_its_digest(bundle, bill):
         }
 
 
-def test_the_bill_has_what_the_bundle_is_made_with(bill, manifest):
-    libraries = {c["purl"]: c for c in bill["components"] if c["type"] == "library"}
+def test_the_sbom_has_what_the_bundle_is_made_with(sbom, manifest):
+    libraries = {c["purl"]: c for c in sbom["components"] if c["type"] == "library"}
     by_name = {c["name"]: c for c in libraries.values()}
     toolchain = manifest["toolchain"]
     for name in ("torch", "diffusers", "transformers"):
@@ -64,10 +64,10 @@ def test_the_bill_has_what_the_bundle_is_made_with(bill, manifest):
     assert shipped & {"apache-tvm", "tvm"}
     assert not shipped & {"esbuild", "torch", "vitest"}
     assert by_name["esbuild"]["hashes"][0]["alg"] == "SHA-512"
-    (model,) = [c for c in bill["components"] if c["type"] == "machine-learning-model"]
+    (model,) = [c for c in sbom["components"] if c["type"] == "machine-learning-model"]
     assert model["name"] == "tiny-sd15"
-    (graph,) = [d for d in bill["dependencies"] if d["ref"] == "bundle"]
-    assert len(graph["dependsOn"]) == len(bill["components"])
+    (graph,) = [d for d in sbom["dependencies"] if d["ref"] == "bundle"]
+    assert len(graph["dependsOn"]) == len(sbom["components"])
 
 
 def test_what_is_shipped_is_under_a_licence_that_may_be(bundle):
@@ -113,9 +113,9 @@ def test_the_page_asks_the_browser_to_check(bundle, name):
 
 
 def test_the_same_again(copy):
-    before = {name: (copy / name).read_bytes() for name in PAPERS}
+    before = {name: (copy / name).read_bytes() for name in NAMES}
     write_attestations(copy, read_materials(copy))
-    assert {name: (copy / name).read_bytes() for name in PAPERS} == before
+    assert {name: (copy / name).read_bytes() for name in NAMES} == before
 
 
 def test_a_good_bundle(bundle):
@@ -138,8 +138,8 @@ def test_extra_and_missing_files(copy):
     assert list(verify_bundle(copy)) == ["client.js: missing", "extra.js: not in SRI.json"]
 
 
-def test_papers_that_disagree(copy):
-    """Someone alters a file and SRI.json, but not the bill."""
+def test_attestations_that_disagree(copy):
+    """Someone alters a file and SRI.json, but not the SBOM."""
     (copy / "client.js").write_text("evil()")
     table = json.loads((copy / "SRI.json").read_text())
     digest = hashlib.sha384(b"evil()").digest()
@@ -150,7 +150,7 @@ def test_papers_that_disagree(copy):
 
 @pytest.mark.parametrize("name", ["SRI.json", "sbom.cdx.json"])
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"components": [{"type": "file"}]}'])
-def test_papers_that_cannot_be_read(copy, name, content):
+def test_attestations_that_cannot_be_read(copy, name, content):
     (copy / name).unlink()
     if content is not None:
         (copy / name).write_text(content)
