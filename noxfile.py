@@ -240,17 +240,21 @@ def repro(session: nox.Session) -> None:
     session.run("python", "-m", "tools.compare_bundles", *folders, env=IMPORTS)
 
 
+# What wsd.supply_chain.pins needs, without the rest of WSD.
+PINS_READER = ("filelock", "platformdirs", "pydantic")
+
+
 @nox.session(name="check-pins")
 def check_pins(session: nox.Session) -> None:
     """Compare docker/pins.toml with the Dockerfile and the lock files."""
-    session.install("--constraint", "constraints.txt", "pytest")
+    session.install("--constraint", "constraints.txt", "pytest", *PINS_READER)
     session.run("pytest", "tests/unit/test_pins.py", "--noconftest", env=IMPORTS)
 
 
 @nox.session(name="update-pins")
 def update_pins(session: nox.Session) -> None:
     """Write the lock files anew, and say where docker/pins.toml is behind."""
-    session.install("uv")
+    session.install("--constraint", "constraints.txt", "uv", *PINS_READER)
     session.run("docker/locks/lock.sh", external=True)
     session.run("python", "-m", "tools.outdated_pins", env=IMPORTS)
 

@@ -18,21 +18,21 @@ _TAG = re.compile(r"refs/tags/v?(\d+(?:\.\d+)*|version_\d+)$")
 
 
 def newer_releases() -> Iterator[str]:
-    """Yield one line a source.
+    """Yield one line for each source.
 
     Raises:
         ToolError: if git is missing or a repository does not answer.
     """
     git = find_program("git", "install git")
-    for source in read_pins().sources.values():
+    for name, source in read_pins().source.items():
         listed = run([git, "ls-remote", "--tags", source.url], hint="is the network there?")
-        yield _line(source, listed)
+        yield _line(name, source, listed)
 
 
-def _line(source: Source, listed: str) -> str:
+def _line(name: str, source: Source, listed: str) -> str:
     tags = [found[1] for line in listed.splitlines() if (found := _TAG.search(line))]
     newest = max(tags, key=lambda tag: [int(n) for n in re.findall(r"\d+", tag)], default="none")
-    return f"{source.name}: pinned {source.version}, newest release {newest}"
+    return f"{name}: pinned {source.version or source.commit}, newest release {newest}"
 
 
 if __name__ == "__main__":

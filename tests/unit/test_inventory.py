@@ -23,14 +23,14 @@ def record(tmp_path, monkeypatch):
 
 
 def test_sources_as_pinned(record):
-    tvm, rang = PINS.sources["tvm"], PINS.sources["rang"]
+    tvm, rang = PINS.source["tvm"], PINS.source["rang"]
     found = record(tvm=tvm.tree, rang=rang.tree)
     assert found["tvm"].purl == f"pkg:github/apache/tvm@{tvm.commit}"
     assert found["tvm"].version == "0.21.0"
     assert found["tvm"].shipped
     assert found["tvm"].license == "Apache-2.0"
     assert found["tvm"].hashes == (("SHA-1", tvm.commit),)
-    expected = {f"{tvm.url}/commit/{fix.commit}" for fix in PINS.backports}
+    expected = {f"{tvm.url}/commit/{fix.commit}" for fix in PINS.backport["tvm"].values()}
     assert set(found["tvm"].patches) == expected
     assert found["rang"].purl == f"pkg:github/agauniyal/rang@{rang.commit}"
     assert not found["rang"].shipped
@@ -45,7 +45,7 @@ def test_a_source_that_is_another(record):
 @pytest.mark.parametrize(
     ("base", "purl"),
     [
-        (PINS.base, f"pkg:docker/debian@{PINS.base.partition('@')[2]}?tag=trixie-20260803-slim"),
+        (str(PINS.base), f"pkg:docker/debian@{PINS.base.digest}?tag=trixie-20260803-slim"),
         ("registry.site/os/debian:13", "pkg:docker/registry.site/os/debian@13"),
         ("wsd-base", "pkg:docker/wsd-base@latest"),
     ],

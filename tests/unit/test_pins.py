@@ -20,8 +20,8 @@ def default(argument):
 
 
 def test_base_and_snapshot():
-    assert default("BASE") == PINS.base
-    assert default("DEBIAN_SNAPSHOT") == PINS.snapshot
+    assert default("BASE") == str(PINS.base)
+    assert default("DEBIAN_SNAPSHOT") == PINS.snapshot.timestamp
     # Everything else is built upon these.
     assert set(re.findall(r"^FROM (\$\{BASE\}|[\w./-]+:\S+)", DOCKERFILE, re.M)) == {"${BASE}"}
 
@@ -34,7 +34,7 @@ def test_git_sources():
             DOCKERFILE, re.M,
         )
     }  # fmt: skip
-    assert fetched == {name: (s.url, s.commit) for name, s in PINS.sources.items()}
+    assert fetched == {name: (s.url, s.commit) for name, s in PINS.source.items()}
     # A build context of the name can take the place of each.
     assert set(re.findall(r"^FROM scratch AS source-(\S+)$", DOCKERFILE, re.M)) == {
         *fetched, "tvm-backports",
@@ -43,7 +43,11 @@ def test_git_sources():
 
 def test_backports():
     found = re.findall(r"backport\.sh (\S+) ([0-9a-f]{40}) ", DOCKERFILE)
-    expected = [(PINS.sources[fix.source].url, fix.commit) for fix in PINS.backports]
+    expected = [
+        (PINS.source[name].url, fix.commit)
+        for name, fixes in PINS.backport.items()
+        for fix in fixes.values()
+    ]
     assert found == expected
 
 
@@ -61,8 +65,8 @@ def test_actions():
         uses = re.findall(r"uses: (\S+)@([0-9a-f]{40}) # v[\d.]+$", text, re.M)
         assert len(uses) == text.count("uses:")
         found.update(uses)
-        assert set(re.findall(r"container: (\S+)", text)) <= {PINS.base}
-    assert found == PINS.actions
+        assert set(re.findall(r"container: (\S+)", text)) <= {str(PINS.base)}
+    assert found == PINS.action
 
 
 def requirements(lock):
@@ -106,10 +110,16 @@ def test_packages_of_the_page_have_an_integrity():
     ("old", "new", "said"),
     [
         ("sha256:", "sha256:zz", r"\[base\] digest"),
-        (PINS.sources["rang"].commit, "main", r"\[source.rang\] commit = 'main' pins nothing"),
+        (
+            PINS.source["rang"].commit,
+            "main",
+            r"\[source.rang\] commit = 'main' is not an exact pin",
+        ),
         ('cmake = "3.31.6-2"', 'cmake = "latest"', r"\[debian\] cmake"),
         ("[snapshot]", "[snapshots]", r"\[snapshot\] is missing"),
         ("[base]", "[base", "not readable"),
+        (f'tree = "{PINS.source["rang"].tree}"', "", r"\[source.rang\] tree is missing"),
+        ("[snapshot]", "[snapshot]\nzone = 1", r"\[snapshot\]: zone is not known"),
     ],
 )
 def test_what_pins_nothing_is_refused(tmp_path, old, new, said):

@@ -17,6 +17,7 @@ from typing import Any
 
 from packageurl import PackageURL
 from packaging.requirements import Requirement
+from pydantic import BaseModel, ConfigDict
 
 from wsd.spec.manifest import Manifest
 from wsd.supply_chain.pins import Source, read_pins
@@ -24,14 +25,15 @@ from wsd.util.files import REPOSITORY
 from wsd.util.hashing import Digests
 from wsd.util.process import run
 
-# Set in the image: a folder of files with a line "name tree" for each source that was built.
+# Environment variable of the image: a folder of files with a line "name tree" for each source that
+# was built (docker/stages/trees.sh).
 SOURCES_VARIABLE = "WSD_SOURCES"
 
-# Set in the image: the base image that it was built on.
+# Environment variable of the image: the base image that it was built on.
 BASE_VARIABLE = "WSD_BASE"
 
-# What becomes part of a bundle, rather than only making it: tvmjs and TVM's runtime, and
-# the C and C++ libraries that Emscripten links.
+# Packages of which a part ends up in a bundle: tvmjs and TVM's runtime, and the C and C++
+# libraries that Emscripten links.
 _SHIPPED = {"apache-tvm", "apache-tvm-ffi", "tvm", "emscripten"}
 
 
@@ -40,12 +42,12 @@ class Material:
     """One package or source.
 
     Attributes:
-        purl: its package URL, https://github.com/package-url/purl-spec.
-        name: what its registry calls it.
-        version: its version; a commit, of a git source.
-        shipped: whether parts of it are in the bundle.
-        license: SPDX expression or what the package says, or empty.
-        hashes: (algorithm as CycloneDX names it, hexadecimal digest).
+        purl: package URL, https://github.com/package-url/purl-spec.
+        name: name in the package's registry.
+        version: its version; of a git source without a version, the commit.
+        shipped: whether a part of it is in the bundle.
+        license: SPDX expression, or what the package says; empty if it says nothing.
+        hashes: pairs of algorithm, as CycloneDX names it, and hexadecimal digest.
         patches: URLs of upstream's commits that were applied.
     """
 
@@ -58,25 +60,22 @@ class Material:
     patches: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Policy:
-    """sbom/policy.toml.
+class Policy(BaseModel):
+    """The file sbom/policy.toml."""
 
-    Attributes:
-        allowed: SPDX expressions that parts of a bundle may be under.
-        licenses: package → SPDX expression, where it does not say it itself.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    allowed: tuple[str, ...]
-    licenses: Mapping[str, str]
+    allowed: tuple[str, ...] = ()
+    """SPDX expressions of the licences that parts of a bundle may have."""
+    licenses: Mapping[str, str] = {}
+    """Package to SPDX expression, for packages that do not state theirs."""
 
 
 @functools.cache
 def read_policy() -> Policy:
     """Read the policy; empty where WSD was not installed from its repository."""
     path = REPOSITORY / "sbom" / "policy.toml"
-    table = tomllib.loads(path.read_text()) if path.is_file() else {}
-    return Policy(tuple(table.get("allowed", ())), table.get("licenses", {}))
+    return Policy.model_validate(tomllib.loads(path.read_text()) if path.is_file() else {})
 
 
 @dataclass(frozen=True)
@@ -95,25 +94,25 @@ class BundleContents:
 
 
 def compiler_materials() -> tuple[Material, ...]:
-    """Return what a library compiled here is made with, sorted."""
-    found = [*_python(), *_npm_materials(), *_debian_materials(), *_git_materials()]
+    """Return packages and sources that a library compiled here is made with, sorted."""
+    found = [*_python_materials(), *_npm_materials(), *_debian_materials(), *_git_materials()]
     if base := os.environ.get(BASE_VARIABLE):
         found.append(_base_material(base))
-    return tuple(sorted(map(_licensed, found)))
+    return tuple(sorted(map(_add_license, found)))
 
 
 def python_materials() -> Iterator[Material]:
     """Yield WSD, TVM and every package that they need."""
-    yield from map(_licensed, _python())
+    yield from map(_add_license, _python_materials())
 
 
-def _licensed(material: Material) -> Material:
-    """Return a material with its licence, if the package did not say it and the policy does."""
+def _add_license(material: Material) -> Material:
+    """Return a material with its licence from the policy, if the package does not state it."""
     known = read_policy().licenses.get(material.name, "")
     return replace(material, license=material.license or known)
 
 
-def _python() -> Iterator[Material]:
+def _python_materials() -> Iterator[Material]:
     waiting = ["wsd", *(name for name in ("apache-tvm", "tvm") if _distribution(name))]
     seen: set[str] = set()
     while waiting:
@@ -171,11 +170,11 @@ def _npm_material(name: str, entry: dict[str, Any]) -> Material:
 
 
 def _debian_materials() -> Iterator[Material]:
-    """Yield the image's packages; elsewhere those that brought Emscripten and Node.js."""
+    """Yield every package of the image; outside it, the packages of Emscripten and Node.js."""
     if shutil.which("dpkg-query") is None:
         return
     in_image = SOURCES_VARIABLE in os.environ
-    # None named means all of them.
+    # dpkg-query lists every package if no name is passed.
     names = [] if in_image else list(_owners("emcc", "node"))
     if not in_image and not names:
         return
@@ -191,10 +190,10 @@ def _debian_materials() -> Iterator[Material]:
 
 
 def _owners(*programs: str) -> Iterator[str]:
-    """Yield the Debian packages that brought programs, where packages did."""
+    """Yield the Debian packages that own programs, for programs that a package owns."""
     for program in programs:
         path = shutil.which(program)
-        # Its own list: asking which package owns a file that none does is an error.
+        # Read dpkg's file list: `dpkg -S` fails for files that no package owns.
         name = "nodejs" if program == "node" else "emscripten"
         listed = Path(f"/var/lib/dpkg/info/{name}.list")
         if path and listed.is_file() and path in listed.read_text().splitlines():
@@ -202,7 +201,7 @@ def _owners(*programs: str) -> Iterator[str]:
 
 
 def _base_material(image: str) -> Material:
-    """Return the base image, ``name:tag@sha256:digest``; a site's own may have no digest."""
+    """Return the material of ``name:tag@sha256:digest``; a site's own image may lack the digest."""
     reference, _, digest = image.partition("@")
     owner, _, named = reference.rpartition("/")
     name, _, tag = named.partition(":")
@@ -216,36 +215,35 @@ def _base_material(image: str) -> Material:
 
 
 def _git_materials() -> Iterator[Material]:
-    """Yield the sources that the image was built from, as it recorded them."""
+    """Yield the sources that the image was built from, as its record says."""
     record = os.environ.get(SOURCES_VARIABLE)
     if record is None:
         return
     pins = read_pins()
-    for name, tree in _recorded(Path(record)):
-        source = pins.sources[name]
-        fixes = [fix for fix in pins.backports if fix.source == name]
-        yield _git_material(source, tree, tuple(f"{source.url}/commit/{f.commit}" for f in fixes))
+    for name, tree in _read_record(Path(record)):
+        source = pins.source[name]
+        fixes = pins.backport.get(name, {}).values()
+        patches = tuple(f"{source.url}/commit/{fix.commit}" for fix in fixes)
+        yield _git_material(name, source, tree, patches)
 
 
-def _recorded(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield (source, git's digest of its files) of what docker/stages/trees.sh wrote."""
+def _read_record(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield name and tree, git's digest of the files, of each source that was built."""
     for path in sorted(folder.iterdir()):
         for line in path.read_text().splitlines():
             name, tree = line.split()
             yield name, tree
 
 
-def _git_material(source: Source, tree: str, patches: tuple[str, ...]) -> Material:
+def _git_material(name: str, source: Source, tree: str, patches: tuple[str, ...]) -> Material:
     as_pinned = tree == source.tree
     place = source.url.removeprefix("https://github.com/")
     return Material(
-        # A folder that was passed in and is not the commit goes by what it holds.
-        purl=f"pkg:github/{place}@{source.commit}"
-        if as_pinned
-        else f"pkg:generic/{source.name}@{tree}",
-        name=source.name,
-        version=source.version if as_pinned else tree,
-        shipped=source.name in _SHIPPED,
+        # A folder that was passed in place of the commit is named by the digest of its files.
+        purl=f"pkg:github/{place}@{source.commit}" if as_pinned else f"pkg:generic/{name}@{tree}",
+        name=name,
+        version=(source.version or source.commit) if as_pinned else tree,
+        shipped=name in _SHIPPED,
         hashes=(("SHA-1", source.commit if as_pinned else tree),),
         patches=patches,
     )

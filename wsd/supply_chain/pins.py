@@ -1,147 +1,118 @@
-"""docker/pins.toml: every input of the image, read and checked."""
+"""Read docker/pins.toml, which pins every input of the image, and check that each is exact."""
 
 from __future__ import annotations
 
-import re
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wsd.errors import UsageError
 from wsd.util.files import REPOSITORY
 
 FILE = REPOSITORY / "docker" / "pins.toml"
 _RESTORE = "git diff shows what changed; docs/appliance.md says what belongs there"
-_GIT_OBJECT = re.compile(r"[0-9a-f]{40}")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_EXACT = (
+    "a git object has 40 hexadecimal digits, an image a sha256 digest, a Debian package its exact "
+    "version"
+)
+
+_Text = Annotated[str, Field(min_length=1)]
+_GitObject = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+_ImageDigest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+_Timestamp = Annotated[str, Field(pattern=r"^\d{8}T\d{6}Z$")]
+_HttpsUrl = Annotated[str, Field(pattern=r"^https://\S+$")]
+_DebianVersion = Annotated[str, Field(pattern=r"^\d\S*$")]
 
 
-@dataclass(frozen=True)
-class Source:
-    """A git repository at one commit.
-
-    Attributes:
-        name: the build context that replaces it is ``source-<name>``.
-        url: where it is fetched.
-        commit: 40 hexadecimal digits.
-        tree: git's digest of its files, submodules left out.
-        version: what its authors call it, or the commit.
-    """
-
-    name: str
-    url: str
-    commit: str
-    tree: str
-    version: str
+class _Entry(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )
 
 
-@dataclass(frozen=True)
-class Backport:
-    """A later fix that a source takes.
+class Base(_Entry):
+    """The base image."""
 
-    Attributes:
-        name: what it is about.
-        source: name of the source that it belongs to.
-        commit: 40 hexadecimal digits, in the source's repository.
-        reason: why it is taken.
-    """
+    image: _Text
+    """Name and tag."""
+    digest: _ImageDigest
+    """Digest of the image index."""
 
-    name: str
-    source: str
-    commit: str
-    reason: str
+    def __str__(self) -> str:
+        """Return the image as ``name:tag@sha256:digest``."""
+        return f"{self.image}@{self.digest}"
 
 
-@dataclass(frozen=True)
-class Pins:
-    """Everything that the image is built from.
+class Snapshot(_Entry):
+    """Debian's archive as it was at one time."""
 
-    Attributes:
-        base: the base image as ``name:tag@sha256:digest``.
-        snapshot: timestamp of Debian's archive.
-        sources: name → git repository.
-        backports: fixes taken from later commits.
-        debian: package → exact version.
-        actions: GitHub Action → commit.
-    """
+    timestamp: _Timestamp
+    """Time as snapshot.debian.org names it."""
 
-    base: str
-    snapshot: str
-    sources: Mapping[str, Source]
-    backports: tuple[Backport, ...]
-    debian: Mapping[str, str]
-    actions: Mapping[str, str]
+
+class Source(_Entry):
+    """A git repository at one commit; the build context ``source-<name>`` may replace it."""
+
+    url: _HttpsUrl
+    """Where it is fetched."""
+    commit: _GitObject
+    """Commit that is built."""
+    tree: _GitObject
+    """Digest that git gives the commit's files, submodules left out."""
+    version: _Text | None = None
+    """What its authors call the commit, if it has a name."""
+
+
+class Backport(_Entry):
+    """A later commit of a source's repository that is applied to the source."""
+
+    commit: _GitObject
+    """The commit."""
+    reason: _Text
+    """Why it is applied."""
+
+
+class Pins(_Entry):
+    """Everything that the image is built from."""
+
+    base: Base
+    snapshot: Snapshot
+    source: Mapping[str, Source]
+    """Name to git repository."""
+    backport: Mapping[str, Mapping[str, Backport]]
+    """Name of a source to its fixes by name, in the order in which they are applied."""
+    debian: Mapping[str, _DebianVersion]
+    """Package to exact version."""
+    action: Mapping[str, _GitObject]
+    """GitHub Action to commit."""
 
 
 def read_pins(path: Path = FILE) -> Pins:
     """Read and check the pins.
 
     Raises:
-        UsageError: if the file is missing, malformed, or pins something by less than a
-            digest, a commit or an exact version; says what and where.
+        UsageError: if the file is missing, malformed, or does not pin something exactly; the
+            message names the table and the key.
     """
     try:
-        table = tomllib.loads(path.read_text())
+        return Pins.model_validate(tomllib.loads(path.read_text()))
+    except ValidationError as error:
+        first: Any = error.errors(include_url=False)[0]
+        raise _describe(path, first) from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: not readable ({error})", _RESTORE) from error
-    reader = _Reader(path, table)
-    image = reader.text("base", "image")
-    digest = reader.text("base", "digest", _DIGEST.fullmatch)
-    return Pins(
-        base=f"{image}@{digest}",
-        snapshot=reader.text("snapshot", "timestamp", re.compile(r"\d{8}T\d{6}Z").fullmatch),
-        sources={
-            name: Source(
-                name,
-                reader.text(f"source.{name}", "url", re.compile(r"https://\S+").fullmatch),
-                commit := reader.text(f"source.{name}", "commit", _GIT_OBJECT.fullmatch),
-                reader.text(f"source.{name}", "tree", _GIT_OBJECT.fullmatch),
-                reader.found(f"source.{name}").get("version", commit),
-            )
-            for name in reader.found("source")
-        },
-        backports=tuple(
-            Backport(
-                name,
-                source,
-                reader.text(f"backport.{source}.{name}", "commit", _GIT_OBJECT.fullmatch),
-                reader.text(f"backport.{source}.{name}", "reason"),
-            )
-            for source, fixes in reader.found("backport").items()
-            for name in fixes
-        ),
-        debian={
-            package: reader.text("debian", package, re.compile(r"\d\S*").fullmatch)
-            for package in reader.found("debian")
-        },
-        actions={
-            name: reader.text("action", name, _GIT_OBJECT.fullmatch)
-            for name in reader.found("action")
-        },
-    )
 
 
-class _Reader:
-    def __init__(self, path: Path, table: dict[str, Any]) -> None:
-        self._path = path
-        self._table = table
-
-    def found(self, where: str) -> dict[str, Any]:
-        value: Any = self._table
-        for key in where.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        if not isinstance(value, dict):
-            raise UsageError(f"{self._path}: [{where}] is missing", _RESTORE)
-        return value
-
-    def text(self, where: str, key: str, fits: Callable[[str], object] | None = None) -> str:
-        value = self.found(where).get(key)
-        if not isinstance(value, str) or not value or (fits and not fits(value)):
-            raise UsageError(
-                f"{self._path}: [{where}] {key} = {value!r} pins nothing",
-                "a git object has 40 hexadecimal digits, an image a sha256 digest, a Debian "
-                "package its exact version",
-            )
-        return value
+def _describe(path: Path, fault: dict[str, Any]) -> UsageError:
+    """Return the error of one fault that pydantic found."""
+    *tables, key = map(str, fault["loc"])
+    table = ".".join(tables)
+    if fault["type"] == "missing":
+        place = f"[{table}] {key}" if table else f"[{key}]"
+        return UsageError(f"{path}: {place} is missing", _RESTORE)
+    if fault["type"] == "extra_forbidden":
+        return UsageError(f"{path}: [{table or key}]: {key} is not known", _RESTORE)
+    return UsageError(f"{path}: [{table}] {key} = {fault['input']!r} is not an exact pin", _EXACT)
