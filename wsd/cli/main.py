@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -240,20 +240,18 @@ def serve(folder: Path, port: int) -> None:
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE",
               help="Timings, adapter and digests.")  # fmt: skip
 def render(
-    folder: Path, model: str | None, drawing: GenerationRequest, out: Path, json_path: Path | None, *,
-    offload: bool, tiling: bool,
+    folder: Path, model: str | None, drawing: GenerationRequest, out: Path,
+    json_path: Path | None, *, offload: bool, tiling: bool,
 ) -> None:  # fmt: skip
     """Draw a picture with a bundle, in headless Chromium."""
     from wsd.runtime.driver import LoadOptions
     from wsd.runtime.driver import render as draw
     from wsd.runtime.png import write_pngs
-    from wsd.util.files import write_atomically
     from wsd.util.progress import Progress
 
     rendered = draw(folder, drawing, Progress(), LoadOptions(offload, tiling), model)
     paths = write_pngs(rendered.images, out, rendered.settings)
-    if json_path is not None:
-        write_atomically(json_path, json.dumps(rendered.report(), indent=2).encode() + b"\n")
+    _write_report(rendered.report(), json_path)
     for path in paths:
         click.echo(path)
 
@@ -300,7 +298,8 @@ def reference(
               help="The findings.")  # fmt: skip
 def parity(
     folder: Path, model: str, weights: str | None, tokenizer: Path | None,
-    random_weights: int | None, drawing: GenerationRequest, out: Path, host: str, json_path: Path | None,
+    random_weights: int | None, drawing: GenerationRequest, out: Path, host: str,
+    json_path: Path | None,
 ) -> None:  # fmt: skip
     """Compare a bundle with PyTorch on this machine; exit 1 if they differ."""
     from wsd.checkpoint.checkpoint import open_checkpoint
@@ -310,7 +309,6 @@ def parity(
     from wsd.runtime.chromium import open_page
     from wsd.runtime.dawn_node import open_node_page
     from wsd.runtime.png import write_pngs
-    from wsd.util.files import write_atomically
     from wsd.util.progress import Progress
 
     family = find_family(model)
@@ -321,8 +319,7 @@ def parity(
     for line in describe(found):
         click.echo(line)
     write_pngs(found.pictures, out)
-    if json_path is not None:
-        write_atomically(json_path, json.dumps(found.report(), indent=2).encode() + b"\n")
+    _write_report(found.report(), json_path)
     sys.exit(0 if found.good else 1)
 
 
@@ -376,8 +373,7 @@ def bench(
         click.echo(line)
     if plot is not None:
         write_atomically(plot, draw_plot(found).encode())
-    if json_path is not None:
-        write_atomically(json_path, json.dumps(found.report(), indent=2).encode() + b"\n")
+    _write_report(found.report(), json_path)
 
 
 @cli.command()
@@ -391,6 +387,14 @@ def doctor() -> None:
         if not check.good:
             click.echo(f"     hint: {check.hint}")
     sys.exit(0 if all(check.good for check in checks) else 1)
+
+
+def _write_report(report: dict[str, Any], path: Path | None) -> None:
+    """Write what a command measured to the file of its option ``--json``, if it is given."""
+    from wsd.util.files import write_atomically
+
+    if path is not None:
+        write_atomically(path, json.dumps(report, indent=2).encode() + b"\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
