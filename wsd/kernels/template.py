@@ -75,6 +75,6 @@ def indent_wgsl(text: str) -> str:
         code = line.partition("//")[0].rstrip()
         closing = len(code) - len(code.lstrip(_CLOSING))
         lines.append("  " * (max(depth - closing, 0) + goes_on) + line)
-        depth += sum((c in _OPENING) - (c in _CLOSING) for c in code)
+        depth += sum(map(code.count, _OPENING)) - sum(map(code.count, _CLOSING))
         goes_on = bool(_GOES_ON.search(code)) and depth > 0
     return "\n".join(lines) + "\n"
