@@ -1,18 +1,35 @@
-"""What tests of the page share: what a visitor does, and ways to come between."""
+"""What tests of the page share: what a visitor does, and ways to interfere."""
 
+import functools
 import json
 from contextlib import contextmanager
 
 from playwright.sync_api import expect
 
-_KEPT = """
-async () => {
-  const root = await navigator.storage.getDirectory();
-  const found = [];
-  for await (const key of (await root.getDirectoryHandle("wsd")).keys()) found.push(key);
-  return found.filter((key) => !key.startsWith("text-"));
-}
-"""
+from wsd.bundle.npm import install_packages, source_folder
+from wsd.util.process import run
+
+
+@functools.cache
+def browser_program(name, **defines):
+    """Return a program of ``web/tests/browser`` as JavaScript that a browser can evaluate.
+
+    Args:
+        name: of the file, without its suffix.
+        defines: numbers that the program declares and does not define.
+    """
+    web = source_folder("web")
+    install_packages(web)
+    esbuild = web / "node_modules" / ".bin" / "esbuild"
+    given = [f"--define:{key}={value}" for key, value in defines.items()]
+    return run([esbuild, f"tests/browser/{name}.ts", "--bundle", "--format=iife", *given], cwd=web)
+
+
+def in_page(page, name, *arguments):
+    """Call a function of ``web/tests/browser/page.ts`` in a page, and return its value."""
+    if not page.evaluate("() => 'wsdTests' in globalThis"):
+        page.evaluate(f"() => {{ {browser_program('page')} }}")
+    return page.evaluate("([name, args]) => wsdTests[name](...args)", [name, list(arguments)])
 
 
 def files_of(page):
@@ -80,7 +97,7 @@ def long_tasks(page):
 
 def kept_files(page):
     """Return the digests of what the browser keeps, texts left out."""
-    return set(page.evaluate(_KEPT))
+    return set(in_page(page, "keptFiles"))
 
 
 def flip(route):
@@ -103,12 +120,12 @@ def change_manifest(page, pattern, change):
     page.route(pattern, answer)
 
 
-def before_worker(page, code):
-    """Run code in a page's worker before the worker's own."""
+def before_worker(page, fault, **defines):
+    """Run a program of ``web/tests/browser/faults`` in a page's worker, before the worker's own."""
+    code = browser_program(f"faults/{fault}", **defines)
 
     def prepend(route):
         response = route.fetch()
-        # In a block: the worker may have names of its own that are the same.
-        route.fulfill(response=response, body=f"{{{code}}}" + response.text())
+        route.fulfill(response=response, body=code + response.text())
 
     page.route("**/worker.*.js", prepend)

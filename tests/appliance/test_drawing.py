@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+from pages import browser_program
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
@@ -17,25 +18,9 @@ from wsd.util.progress import Quiet
 DRAWING = GenerationRequest("a large red circle left of a small blue square", seed=7, steps=4)
 TIMEOUT_MS = 180_000
 
-WATCH = """
-() => {
-  globalThis.violations = [];
-  document.addEventListener("securitypolicyviolation", (event) =>
-    violations.push(`${event.violatedDirective}: ${event.blockedURI}`));
-}
-"""
-ATTEMPTS = {
-    "a worker's address from a string": "new Worker('assets/x.js')",
-    "a policy of another name": "trustedTypes.createPolicy('other', {})",
-    "markup from a string": "document.body.innerHTML = '<p>x</p>'",
-    "a program from a string": "new Function('return 1')()",
-}
-# Later, and so as the page itself: what a debugger evaluates is not held to the policy.
-TRY = """
-() => new Promise((resolve) => setTimeout(() => {
-  try { %s; resolve("allowed"); } catch (error) { resolve(error.name); }
-}))
-"""
+# What the page must refuse: web/tests/browser/policy.ts.
+ATTEMPTS = ["a worker's address from a string", "a policy of another name", "markup from a string",
+            "a program from a string"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +45,7 @@ def page(context):
     fresh = visitor.new_page()
     fresh.on("console", lambda message: _complains(message) and complaints.append(message.text))
     fresh.on("pageerror", lambda error: complaints.append(str(error)))
-    fresh.add_init_script(f"({WATCH})()")
+    fresh.add_init_script(browser_program("policy"))
     fresh.complaints = complaints
     yield fresh
     visitor.close()
@@ -79,7 +64,7 @@ def test_pictures_as_diffusers_draws_them(page, container, name):
     assert relative_error(drawn.latents, latents) < 1e-3
     assert psnr(drawn.images, images) > 40
     assert np.std(drawn.images) > 10
-    assert page.evaluate("violations") == []
+    assert page.evaluate("wsdPolicy.violations()") == []
     assert page.complaints == []
 
 
@@ -92,15 +77,15 @@ def test_a_person_draws_a_picture(page, container):
     page.get_by_label("Steps").fill("2")
     page.get_by_role("button", name="Draw").click()
     expect(page.get_by_role("status")).to_contain_text("Done in")
-    assert page.evaluate("violations") == []
+    assert page.evaluate("wsdPolicy.violations()") == []
     assert page.complaints == []
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS, ids=str)
 def test_what_the_policy_refuses(page, container, attempt):
     page.goto(container.url)
-    assert page.evaluate(TRY % ATTEMPTS[attempt]) in ("TypeError", "EvalError")
-    assert page.evaluate("violations")
+    assert page.evaluate("wsdPolicy.attempt", attempt) in ("TypeError", "EvalError")
+    assert page.evaluate("wsdPolicy.violations()")
 
 
 def test_an_altered_script_does_not_run(page, container):

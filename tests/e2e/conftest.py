@@ -18,7 +18,7 @@ from wsd.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.compiler.driver import compile_library
 from wsd.runtime.chromium import open_browser
-from wsd.runtime.driver import LoadOptions, OpenHost, Renderer, open_renderer
+from wsd.runtime.driver import LoadOptions, OpenHost, StageRenderer, open_stage_renderer
 from wsd.runtime.server import served
 from wsd.util.progress import Quiet
 
@@ -51,7 +51,7 @@ def context() -> Iterator[BrowserContext]:
         yield opened
 
 
-OpenModel = Callable[..., AbstractContextManager[Renderer]]
+OpenModel = Callable[..., AbstractContextManager[StageRenderer]]
 
 
 @pytest.fixture(scope="session")
@@ -74,14 +74,14 @@ def open_host(context: BrowserContext) -> OpenHost:
 def open_model(open_host: OpenHost) -> OpenModel:
     """Return a function that opens a bundle's model in a page of its own."""
 
-    def open_bundle(bundle: Path, **options: bool) -> AbstractContextManager[Renderer]:
-        return open_renderer(bundle, Quiet(), LoadOptions(**options), open_host)
+    def open_bundle(bundle: Path, **options: bool) -> AbstractContextManager[StageRenderer]:
+        return open_stage_renderer(bundle, Quiet(), LoadOptions(**options), open_host)
 
     return open_bundle
 
 
 @pytest.fixture(scope="session")
-def renderer(open_model: OpenModel, bundle: Path) -> Iterator[Renderer]:
+def renderer(open_model: OpenModel, bundle: Path) -> Iterator[StageRenderer]:
     with open_model(bundle) as opened:
         yield opened
 
@@ -104,7 +104,9 @@ def origin(speck: tuple[Path, Checkpoint]) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def speck_renderer(open_model: OpenModel, speck: tuple[Path, Checkpoint]) -> Iterator[Renderer]:
+def speck_renderer(
+    open_model: OpenModel, speck: tuple[Path, Checkpoint]
+) -> Iterator[StageRenderer]:
     with open_model(speck[0]) as opened:
         yield opened
 

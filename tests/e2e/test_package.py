@@ -7,8 +7,10 @@ import subprocess
 import pytest
 from playwright.sync_api import expect
 
+from pages import in_page
 from wsd.bundle.npm import source_folder
 from wsd.bundle.web_page import build_package
+from wsd.compiler.tvm_compat import tvmjs_source
 from wsd.runtime.server import served
 
 USE = """
@@ -28,7 +30,7 @@ STRICT = ["--noEmit", "--strict", "--target", "es2022", "--module", "nodenext", 
 def installed(tmp_path_factory):
     """Return a project that has installed the packed package."""
     folder = tmp_path_factory.mktemp("package")
-    build_package(folder / "package")
+    build_package(folder / "package", tvmjs_source())
     subprocess.run(["npm", "pack", "./package"], cwd=folder, check=True, capture_output=True)
     project = folder / "project"
     project.mkdir()
@@ -71,10 +73,7 @@ def test_ten_lines_draw(installed, speck, context, tmp_path):
     with served(site) as url:
         page.goto(url)
         expect(page.get_by_role("status")).to_have_text("Done.")
-    pixels = page.evaluate(
-        """() => { const canvas = document.getElementById("canvas");
-        return Array.from(canvas.getContext("2d").getImageData(0, 0, 16, 16).data); }"""
-    )
+    _, _, pixels = in_page(page, "canvasPixels")
     assert len(set(pixels)) > 20
     assert complaints == []
     visitor.close()

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from pages import before_worker, change_manifest, files_of, flip, watch
@@ -12,27 +13,6 @@ from wsd.util.progress import Quiet
 
 STAGES = ["text_encoder", "denoiser_16x16", "guided_denoiser_16x16", "vae_decoder_16x16",
           "vae_decoder_tile"]  # fmt: skip
-# A driver whose exponential function is wrong.
-WRONG_EXP = """
-const create = GPUDevice.prototype.createShaderModule;
-GPUDevice.prototype.createShaderModule = function (descriptor) {
-  const code = descriptor.code.replaceAll(/\\bexp\\(/g, "exp2(");
-  return create.call(this, { ...descriptor, code });
-};
-"""
-# One that forgets to synchronise: what it computes differs from time to time.
-UNSTEADY = """
-let calls = 0;
-const write = GPUQueue.prototype.writeBuffer;
-GPUQueue.prototype.writeBuffer = function (buffer, at, data, ...rest) {
-  if (data.byteLength === 4 * 4 * 16 * 16) {
-    const floats = new Float32Array(data.buffer.slice(data.byteOffset, data.byteOffset + 4096));
-    floats[0] += 1e-6 * ++calls;
-    return write.call(this, buffer, at, floats);
-  }
-  return write.call(this, buffer, at, data, ...rest);
-};
-"""
 
 
 def run(page, origin):
@@ -61,7 +41,7 @@ def test_all_is_well(page, origin):
 
 
 def test_a_gpu_that_computes_wrongly(page, origin):
-    before_worker(page, WRONG_EXP)
+    before_worker(page, "wrong_exp")
     said = run(page, origin)
     assert said.startswith("The files are right, but the GPU or its driver computes wrongly")
     bad = [cells[0] for cells in rows(page) if float(cells[2]) > 1e-3]
@@ -71,7 +51,7 @@ def test_a_gpu_that_computes_wrongly(page, origin):
 
 
 def test_a_gpu_that_changes_its_mind(page, origin):
-    before_worker(page, UNSTEADY)
+    before_worker(page, "unsteady")
     assert "denoiser_16x16" in run(page, origin)
     (unet,) = (cells for cells in rows(page) if cells[0] == "denoiser_16x16")
     assert unet[1] == "BAD"
@@ -116,6 +96,7 @@ def test_stop(page, origin):
     assert page.get_by_role("button", name="Run the self-test").is_enabled()
 
 
+@pytest.mark.full
 def test_the_shipped_models_know_what_to_expect(renderer):
     stages = renderer.self_test()
     assert [stage["good"] for stage in stages] == [True] * 5

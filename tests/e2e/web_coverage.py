@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ _START = (
 _TAKE = "Profiler.takePreciseCoverage"
 _PAUSE_MS = 20
 _MOST_PAUSES = 500
-# Addresses of the page's scripts, which carry their source maps (``WSD_COVERAGE``).
-_SCRIPTS = "/assets/"
+# Addresses of the scripts of the page and of its driver, which carry their source maps
+# (``WSD_COVERAGE``).
+_SCRIPTS = re.compile(r"/(assets|driver)/[^/]+\.[0-9A-Z]{8}\.js$")
 
 
 class WebCoverage:
@@ -72,7 +74,7 @@ class WebCoverage:
             self._page.wait_for_timeout(_PAUSE_MS)
         for answer in self._answers.values():
             counted += answer
-        scripts = [entry for entry in counted if _SCRIPTS in entry["url"]]
+        scripts = [entry for entry in counted if _SCRIPTS.search(entry["url"])]
         try:
             for entry in scripts:
                 entry["source"] = self._page.request.get(entry["url"]).text()

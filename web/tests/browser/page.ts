@@ -14,6 +14,7 @@ let client: typeof Client;
 let pipeline: Client.StableDiffusionPipeline;
 let notices: string[] = [];
 let signals = 0;
+let started: unknown;
 
 async function attempt<Value>(work: () => Promise<Value>): Promise<Outcome<Value>> {
   try {
@@ -109,9 +110,9 @@ async function drawMany(count: number): Promise<Usage[]> {
   return seen;
 }
 
-/** Start a call and do not wait for it. */
+/** Start a call and do not wait for it; `finished` does. */
 function start(name: keyof typeof functions, ...args: unknown[]): void {
-  void (functions[name] as (...args: unknown[]) => unknown)(...args);
+  started = (functions[name] as (...args: unknown[]) => unknown)(...args);
 }
 
 /** Count the messages of a channel from now on; {@link countedSignals} returns their number. */
@@ -185,6 +186,7 @@ const functions = {
   cancelEverywhere,
   drawMany,
   start,
+  finished: () => started,
   countSignals,
   countedSignals: () => signals,
   notices: () => notices,
