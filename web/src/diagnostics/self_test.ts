@@ -7,7 +7,7 @@ import type { StageReport } from "../api/types";
 import { throwIfAborted } from "../api/errors";
 import type { BundleFiles } from "../bundle/bundle_files";
 import { hasBuffersFor } from "../gpu/buffer_limits";
-import { countVariants } from "../gpu/kernel_variants";
+import { countVariants } from "../gpu/tvm/pipelines";
 import type { EntryPoint, ExpectedOutput, ExpectedStage, SelfTest } from "../bundle/manifest";
 import { selfTestProblem, valueCount } from "../bundle/manifest";
 import type { Model } from "../gpu/model";

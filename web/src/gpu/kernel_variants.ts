@@ -111,10 +111,3 @@ function hasConfig(
       componentType === "f16" && resultComponentType === "f32" && M === m && N === n && K === k,
   );
 }
-
-/** Count kernels by what runs in them. */
-export function countVariants(names: Iterable<string>): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
-  return counts;
-}

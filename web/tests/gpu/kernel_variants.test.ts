@@ -3,7 +3,8 @@ import { expect, test } from "vitest";
 import { OptionError } from "../../src/api/errors";
 import type { KernelTable, Variant } from "../../src/gpu/kernel_table";
 import type { Abilities, KernelChoice } from "../../src/gpu/kernel_variants";
-import { countVariants, parseKernelChoice, selectVariant } from "../../src/gpu/kernel_variants";
+import { parseKernelChoice, selectVariant } from "../../src/gpu/kernel_variants";
+import { countVariants } from "../../src/gpu/tvm/pipelines";
 import { LEGACY_KERNEL_MODES, VARIANT_NAMES } from "../../src/util/constants.generated";
 
 const tiled: Variant = {

@@ -114,3 +114,10 @@ export class Pipelines {
     this.instance.endScope();
   }
 }
+
+/** Count kernels by what runs in them. */
+export function countVariants(names: Iterable<string>): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
+  return counts;
+}

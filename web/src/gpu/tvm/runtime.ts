@@ -10,10 +10,9 @@ import * as tvmjs from "tvmjs";
 import { WsdError } from "../../api/errors";
 import type { Usage } from "../../api/types";
 import type { DType, EntryPoint } from "../../bundle/manifest";
-import { countVariants } from "../kernel_variants";
 import { DeviceWatch } from "./device_watch";
 import { GpuContext } from "./gpu_context";
-import { Pipelines } from "./pipelines";
+import { countVariants, Pipelines } from "./pipelines";
 import type { KernelReplacements } from "./pipelines";
 import { makeWasiImports } from "./wasi";
 

@@ -1,0 +1,76 @@
+// Which room of src may import which: `npm run rooms`, in web/lint. Types count as imports too.
+
+/** The rooms from bottom to top: files of a room import the rooms before it, and their own. */
+const ROOMS = {
+  util: "util/",
+  // Types and errors of the public API, which every room speaks of.
+  "api-types": "api/(errors|options|png|progress|settings|types)\\.ts$",
+  bundle: "bundle/",
+  "gpu-tvm": "gpu/tvm/",
+  gpu: "gpu/[a-z_]+\\.ts$",
+  pipeline: "pipeline/",
+  diagnostics: "diagnostics/",
+  worker: "worker/",
+  // What runs in the page: the worker's client, and what needs no worker.
+  "api-client": "api/(client|model_index|preflight)\\.ts$",
+  index: "index\\.ts$",
+  app: "app/",
+};
+const PATHS = Object.values(ROOMS).map((pattern) => `^src/${pattern}`);
+
+const downwards = Object.keys(ROOMS).map((room, index) => ({
+  name: `no-import-from-above-in-${room}`,
+  comment: "A room imports only the rooms below it; move downwards what both need.",
+  severity: "error",
+  from: { path: PATHS[index] },
+  to: { path: PATHS.slice(index + 1) },
+}));
+
+export default {
+  forbidden: [
+    ...downwards.slice(0, -1),
+    {
+      name: "every-file-has-a-room",
+      comment: "Name the room of a new folder in this list.",
+      severity: "error",
+      from: {},
+      to: { path: "^src/", pathNot: [...PATHS, "^src/driver/"] },
+    },
+    {
+      name: "no-driver-in-the-page",
+      comment: "The page and its worker are free of calls that only tests and tools need.",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/driver/" },
+      to: { path: "^src/driver/" },
+    },
+    {
+      name: "tvmjs-in-one-room",
+      comment: "What differs between versions of TVM is known in src/gpu/tvm alone.",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/gpu/tvm/" },
+      to: { path: "tvmjs" },
+    },
+    {
+      name: "pages-import-the-public-api",
+      comment: "The pages use what any program can use: src/index.ts, and Trusted Types.",
+      severity: "error",
+      from: { path: "^src/app/" },
+      to: {
+        path: "^src/",
+        pathNot: ["^src/app/", "^src/index\\.ts$", "^src/worker/trusted_types\\.ts$"],
+      },
+    },
+    {
+      name: "no-cycles",
+      comment: "Two files that import each other are one file, or need a third below them.",
+      severity: "error",
+      from: {},
+      to: { circular: true },
+    },
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.json" },
+    doNotFollow: { path: "node_modules" },
+  },
+};
