@@ -7,9 +7,12 @@ import jsonschema
 import pytest
 from pydantic import BaseModel
 
+from wsd.bundle.builder import describe_conditioning, describe_latent_space
 from wsd.bundle.manifest import read_index, read_manifest, write_index, write_manifest
 from wsd.bundle.manifest_v1 import upgrade_manifest
 from wsd.errors import BundleError
+from wsd.models.registry import FAMILIES
+from wsd.models.schedulers import describe_noise_schedule, describe_schedulers
 from wsd.spec import manifest as spec
 from wsd.spec.manifest import SCHEMA_VERSION, IndexEntry, Manifest
 
@@ -175,6 +178,25 @@ def test_version_1_is_upgraded(table, read):
     assert upgrade_manifest(old) == table
     assert json.dumps(old) == before
     assert read(old) == read(table)
+
+
+def test_what_was_upgraded_is_what_is_written_now(read):
+    """The fixture is a manifest of tiny-sdxl, with its lists cut short."""
+    family = FAMILIES["tiny-sdxl"]
+    old = read(json.loads((FIXTURES / "manifest-v1.json").read_text()))
+    assert old.conditioning == describe_conditioning(family)
+    assert old.latent_space == describe_latent_space(family)
+    assert old.pipeline == family.architecture.pipeline
+    assert old.model.pipeline == family.architecture.diffusers_pipeline
+    assert {id_: (entry.folder, entry.role) for id_, entry in old.components.items()} == {
+        component.id: (component.folder, component.role) for component in family.components
+    }
+    noise = describe_noise_schedule(family.scheduler)
+    assert old.noise_schedule.prediction_type == noise.prediction_type
+    assert old.noise_schedule.alphas_cumprod == noise.alphas_cumprod[:4]
+    schedulers = describe_schedulers(family.scheduler)
+    assert old.schedulers.default == schedulers.default
+    assert dict(old.schedulers.available).items() <= dict(schedulers.available).items()
 
 
 def test_a_negative_prompt_of_version_1(read):

@@ -139,9 +139,9 @@ def _write_model(
         library=_copy_library(library, folder),
         entry_points=library.entry_points,
         components=components,
-        conditioning=_describe_conditioning(family),
+        conditioning=describe_conditioning(family),
         tokenizers=_write_tokenizers(checkpoint, folder),
-        latent_space=_describe_latent_space(family),
+        latent_space=describe_latent_space(family),
         noise_schedule=describe_noise_schedule(checkpoint.scheduler),
         schedulers=describe_schedulers(checkpoint.scheduler),
         defaults=Defaults(
@@ -216,7 +216,8 @@ def _copy_library(library: Library, folder: Path) -> FileEntry:
     return _describe_file(target)
 
 
-def _describe_conditioning(family: Family) -> Conditioning:
+def describe_conditioning(family: Family) -> Conditioning:
+    """Return the manifest's ``conditioning`` of a family."""
     conditioning = family.conditioning
     return Conditioning(
         encoders=tuple(encoder.component for encoder in conditioning.encoders),
@@ -225,7 +226,8 @@ def _describe_conditioning(family: Family) -> Conditioning:
     )
 
 
-def _describe_latent_space(family: Family) -> LatentSpace:
+def describe_latent_space(family: Family) -> LatentSpace:
+    """Return the manifest's ``latent_space`` of a family."""
     space = family.latent_space
     return LatentSpace(
         channels=space.channels,

@@ -1,4 +1,4 @@
-"""Upgrade manifests of version 1, so that bundles of WSD 0.1 still verify, render and draw.
+"""Upgrade manifests of version 1, so that bundles from before version 2 still verify and draw.
 
 ``web/src/bundle/manifest_v1.ts`` does the same in the browser. Files and compiled functions of
 such a bundle stay as they are, names of functions included (``unet_512x512``); only the words of
