@@ -15,18 +15,18 @@ def test_what_is_packed():
         (dtype, role, use): choose_storage(dtype, role, use)
         for dtype in DTYPES
         for role in ("text_encoder", "denoiser", "vae_decoder")
-        for use in ("product", "lookup", "other")
+        for use in ("gemm", "embedding", "other")
     }
     assert {storage for (_, _, use), storage in chosen.items() if use == "other"} == {"float32"}
     assert {storage for (dtype, *_), storage in chosen.items() if dtype == "f32"} == {"float32"}
-    assert chosen["f16", "denoiser", "product"] == "float16"
-    assert chosen["w8a16", "denoiser", "product"] == "int8"
-    assert chosen["w8a16", "text_encoder", "lookup"] == "float16"
-    assert chosen["w8a16", "vae_decoder", "product"] == "float16"
+    assert chosen["f16", "denoiser", "gemm"] == "float16"
+    assert chosen["w8a16", "denoiser", "gemm"] == "int8"
+    assert chosen["w8a16", "text_encoder", "embedding"] == "float16"
+    assert chosen["w8a16", "vae_decoder", "gemm"] == "float16"
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (4, 2, 3, 3)])
-def test_halves_fill_whole_words(shape):
+def test_float16_fills_whole_words(shape):
     tensor = torch.randn(shape)
     parameter = Parameter("w", shape, "float16")
     [buffer] = encode(parameter, tensor)
@@ -36,7 +36,7 @@ def test_halves_fill_whole_words(shape):
     assert torch.equal(round_values(tensor, "float16"), tensor.half().float())
 
 
-def test_bytes_have_a_scale_for_each_channel():
+def test_int8_has_a_scale_for_each_output_channel():
     tensor = torch.randn(5, 3, 3, 3) * torch.tensor([1e-3, 1, 1e3, 0, 7]).view(-1, 1, 1, 1)
     parameter = Parameter("w", tuple(tensor.shape), "int8")
     words, scales = encode(parameter, tensor)
@@ -50,12 +50,12 @@ def test_bytes_have_a_scale_for_each_channel():
     assert ((rounded - tensor).abs() <= torch.tensor(factors) * 0.501).all()
 
 
-def test_bytes_are_symmetric():
+def test_int8_is_symmetric():
     scales, quantized = quantize(torch.tensor([[-2.0, 1.0, 2.0], [0.0, 0.0, 0.0]]))
     assert quantized.tolist() == [[-127, 64, 127], [0, 0, 0]]
     assert scales.tolist() == pytest.approx([2 / 127, 1])
 
 
-def test_what_is_too_large_for_halves_is_refused():
+def test_what_is_too_large_for_float16_is_refused():
     with pytest.raises(WsdError, match="unet.big holds values beyond float16"):
         encode(Parameter("unet.big", (1,), "float16"), torch.tensor([1e5]))

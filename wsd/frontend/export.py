@@ -80,7 +80,7 @@ def _parameters(program: ExportedProgram, role: str, dtype: str) -> tuple[Parame
 
     def parameter(argument: str, name: str) -> Parameter:
         shape, use = tuple(program.state_dict[name].shape), _use(nodes[argument])
-        last = use == "product" and len(shape) == len(CHANNELS_LAST)
+        last = use == "gemm" and len(shape) == len(CHANNELS_LAST)
         return Parameter(_strip_wrapper(name), shape, choose_storage(dtype, role, use), last)
 
     return tuple(parameter(*names) for names in signature.inputs_to_parameters.items())
@@ -89,9 +89,9 @@ def _parameters(program: ExportedProgram, role: str, dtype: str) -> tuple[Parame
 def _use(parameter: Node) -> Use:
     """Return how the graph uses a parameter; "other" if its users differ."""
     positions: dict[Any, tuple[int, Use]] = {
-        _aten.linear.default: (1, "product"),
-        _aten.conv2d.default: (1, "product"),
-        _aten.embedding.default: (0, "lookup"),
+        _aten.linear.default: (1, "gemm"),
+        _aten.conv2d.default: (1, "gemm"),
+        _aten.embedding.default: (0, "embedding"),
     }
     uses: set[Use] = set()
     for user in parameter.users:

@@ -27,6 +27,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from wsd.spec.parameter import SCALE, Storage
+from wsd.spec.precision import Precision
 from wsd.spec.roles import ROLES
 from wsd.spec.tensor import Size, TensorSpec
 
@@ -47,8 +48,6 @@ def _require_role(role: str) -> str:
 
 
 Role = Annotated[str, AfterValidator(_require_role), Field(json_schema_extra={"enum": list(ROLES)})]
-# Precision of a bundle's weights; sums are float32 in all of them.
-Precision = Literal["f32", "f16", "w8a16"]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]

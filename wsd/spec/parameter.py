@@ -1,21 +1,22 @@
-"""How parameters are stored: as they are, as halves, or as scaled bytes.
+"""How a component's parameters are stored: float32, float16, or int8 with scales.
 
-WebGPU buffers hold 32-bit words, and many GPUs compute in nothing else. So small
-numbers are packed into words, low bits first, and each kernel unpacks what it
-reads (:mod:`wsd.compiler.tir.dequantize`); sums are always float32, so that no weights can
-make them overflow.
+WebGPU's storage buffers hold 32-bit words, and many GPUs compute in float32 alone. So float16 and
+int8 values are packed into words, low bits first, and each kernel unpacks what it reads
+(:mod:`wsd.compiler.tir.dequantize`). Sums are float32 in every precision, so that they cannot
+overflow.
 
-======== ================================ =========================================
-storage  what for                         in the buffer
-======== ================================ =========================================
-float32  biases, norms, small tables      float32
-float16  weights and embeddings           two halves a word, row-major
-int8     weights of ``w8a16``             four bytes a word, row-major, and one
-                                          float32 scale an output channel
-======== ================================ =========================================
+======== =============================== ===========================================
+storage  used for                        in the buffer
+======== =============================== ===========================================
+float32  biases, norms, small tables     float32, row-major
+float16  weights and embeddings          two values a word, row-major
+int8     weights of ``w8a16``            four values a word, row-major, and a second
+                                         buffer: one float32 scale for each output
+                                         channel
+======== =============================== ===========================================
 
-A convolution's weight is stored with its input channels last, (out, height, width, in),
-as its kernel reads it; any other tensor in its own shape.
+The weight of a convolution is stored with its input channels last, (out, height, width, in), as
+its kernel reads it. Every other tensor is stored in PyTorch's shape.
 """
 
 from __future__ import annotations
@@ -23,15 +24,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from wsd.spec.roles import VAE_DECODER
 
 Storage = Literal["float32", "float16", "int8"]
-# What a parameter is to the graph: the weight of a linear layer or a convolution,
-# a table of embeddings, or anything else.
-Use = Literal["product", "lookup", "other"]
+# What the graph does with a parameter: it is the weight of a linear layer or a convolution, a table
+# of embeddings, or anything else.
+Use = Literal["gemm", "embedding", "other"]
 
+# Suffix of the name of the buffer with an int8 parameter's scales.
 SCALE = ".scale"
 # Axes of a convolution's weight (out, in, height, width) in the order in which they are stored.
 CHANNELS_LAST = (0, 2, 3, 1)
@@ -39,15 +41,32 @@ CHANNELS_LAST = (0, 2, 3, 1)
 _PACKED_PER_WORD = {"float16": 2, "int8": 4}
 
 
+class BufferSpec(NamedTuple):
+    """One buffer that a parameter becomes: its values, or the scales of an int8 parameter.
+
+    Attributes:
+        name: of the record in the manifest.
+        shape: in which the values are stored.
+        storage: how the values are encoded.
+        bytes: size of the buffer, a multiple of 4.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    storage: Storage
+    bytes: int
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One parameter of a component.
 
     Attributes:
-        name: in the state dict.
-        shape: as PyTorch has it.
-        storage: how the compiled functions take it.
-        channels_last: whether it is a convolution's weight, stored so.
+        name: name in the state dict.
+        shape: PyTorch's shape.
+        storage: how the compiled functions read it.
+        channels_last: whether it is the weight of a convolution, which is stored (out, height,
+            width, in).
     """
 
     name: str
@@ -64,37 +83,38 @@ class Parameter:
 
     @property
     def words(self) -> int:
-        """Return how many 32-bit words a packed parameter fills, without its scales."""
+        """Return the number of 32-bit words of a packed parameter, without its scales."""
         return -(-math.prod(self.shape) // _PACKED_PER_WORD[self.storage])
 
-    def buffers(self) -> list[tuple[str, tuple[int, ...], Storage, int]]:
-        """Return (name, shape, storage, bytes) of each buffer that stands for it."""
+    def buffers(self) -> list[BufferSpec]:
+        """Return the buffers that stand for it, in the order of the params tuple."""
         if self.storage == "float32":
-            return [(self.name, self.stored_shape, "float32", 4 * math.prod(self.shape))]
-        packed = (self.name, self.stored_shape, self.storage, 4 * self.words)
+            return [BufferSpec(self.name, self.stored_shape, "float32", 4 * math.prod(self.shape))]
+        packed = BufferSpec(self.name, self.stored_shape, self.storage, 4 * self.words)
         if self.storage == "float16":
             return [packed]
-        return [packed, (self.name + SCALE, self.shape[:1], "float32", 4 * self.shape[0])]
+        scales = BufferSpec(self.name + SCALE, self.shape[:1], "float32", 4 * self.shape[0])
+        return [packed, scales]
 
     @property
     def bytes(self) -> int:
-        """Return how many bytes it fills."""
-        return sum(size for *_, size in self.buffers())
+        """Return the size of its buffers in bytes."""
+        return sum(buffer.bytes for buffer in self.buffers())
 
 
 def choose_storage(dtype: str, role: str, use: Use) -> Storage:
     """Return how a parameter is stored in a bundle of a precision.
 
-    The decoder stays in halves under ``w8a16``: it is small, and what it rounds is seen.
+    Under ``w8a16`` the VAE stays in float16: it is small, and its rounding errors are visible.
 
     Args:
         dtype: one of :data:`wsd.spec.precision.DTYPES`.
-        role: of the component.
-        use: what the parameter is to the graph.
+        role: role of the component.
+        use: what the graph does with the parameter.
     """
     if dtype == "f32" or use == "other":
         return "float32"
-    if dtype == "w8a16" and use == "product" and role != VAE_DECODER:
+    if dtype == "w8a16" and use == "gemm" and role != VAE_DECODER:
         return "int8"
     return "float16"
 

@@ -1,4 +1,9 @@
 """Precisions of a bundle's weights; the standard library is all that this needs."""
 
-# float32; halves; bytes with scales, and halves where those would show.
-DTYPES = ("f32", "f16", "w8a16")
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+# float32; float16; int8 weights with per-channel scales, float16 for embeddings and the VAE.
+Precision = Literal["f32", "f16", "w8a16"]
+DTYPES: tuple[Precision, ...] = get_args(Precision)
