@@ -123,18 +123,6 @@ def test_every_page_is_in_the_sites_menu():
         assert f"- {page.relative_to(REPOSITORY / 'docs').as_posix()}\n" in menu
 
 
-def test_no_file_is_too_long():
-    """Of over 400 lines, each has its reason."""
-    reasons = {"wsd/bundle/manifest.schema.json": "one schema"}
-    kinds = (".py", ".ts", ".mjs", ".json", ".sh", ".css", ".html")
-    generated = ("package-lock.json", "tokenizer.json", "self-test.json")
-    for folder in ("wsd", "web/src", "web/tests", "tests", "docker/stages"):
-        for path in (REPOSITORY / folder).rglob("*"):
-            name = path.relative_to(REPOSITORY).as_posix()
-            if path.suffix in kinds and path.name not in generated and "golden" not in name:
-                assert len(path.read_text().splitlines()) <= 400 or name in reasons, name
-
-
 def test_extras_name_what_the_sessions_install():
     extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     text = (REPOSITORY / "noxfile.py").read_text()
