@@ -1,5 +1,6 @@
 """A library compiled apart: bundles of other weights where no compiler is."""
 
+import math
 import os
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 
 import pytest
 
+from commands import wsd
 from wsd.bundle.precompiled import write_compiled
 from wsd.compiler.driver import compile_library
 from wsd.compiler.library import check_library, read_library
@@ -28,11 +30,11 @@ def compiled(library, tmp_path_factory):
     return write_compiled(library, tmp_path_factory.mktemp("library") / "compiled", Quiet())
 
 
-def build(compiled, out, *options):
+def build_without_tvm(compiled, out):
     """Run ``wsd build`` without TVM, Emscripten and Node.js."""
     return subprocess.run(
         [sys.executable, "-c", WITHOUT_TVM, "build", "--model", "tiny-sd15",
-         "--library", compiled, "--out", out, *options],
+         "--library", compiled, "--out", out],
         check=False, capture_output=True, text=True, env={**os.environ, "PATH": "/nonexistent"},
     )  # fmt: skip
 
@@ -42,24 +44,25 @@ def files(folder):
 
 
 def test_the_same_bundle_without_a_compiler(compiled, bundle, tmp_path):
-    done = build(compiled, tmp_path / "out")
+    done = build_without_tvm(compiled, tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert files(tmp_path / "out") == files(bundle)
 
 
 def test_other_weights_share_everything_else(compiled, bundle, tmp_path):
-    done = build(compiled, tmp_path / "out", "--random-weights", "5")
-    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out"
+    given = ("--model", "tiny-sd15", "--library", compiled, "--random-weights", 5)
+    assert wsd("build", *given, "--out", out) == (0, [str(out)])
     new = {path.name for path in files(tmp_path / "out")} - {path.name for path in files(bundle)}
     assert new
     assert all(name.endswith(".bin") for name in new)
 
 
 @pytest.mark.parametrize("options", [("--dtype", "f16"), ("--size", "64x64")])
-def test_what_the_library_decides_is_not_asked(compiled, tmp_path, options):
-    done = build(compiled, tmp_path / "out", *options)
-    assert done.returncode == 2
-    assert "leave them out" in done.stderr
+def test_what_the_library_decides_is_not_asked(compiled, tmp_path, options, capsys):
+    given = ("--model", "tiny-sd15", "--library", compiled, *options)
+    assert wsd("build", *given, "--out", tmp_path / "out") == (2, [])
+    assert "leave them out" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -115,3 +118,20 @@ def test_a_damaged_cache_is_none(family, library, tmp_path, monkeypatch):
 def test_nothing_is_overwritten(library, tmp_path):
     with pytest.raises(UsageError, match="already exists"):
         write_compiled(library, tmp_path, Quiet())
+
+
+def test_a_plan_writes_nothing(library, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, lines = wsd("build", "--model", "tiny-sd15", "--plan")
+    assert code == 0
+    assert not list(tmp_path.iterdir())
+    out = "\n".join(lines)
+    count = sum(math.prod(parameter.shape) for parameter in library.parameters["unet"])
+    for words in (
+        f"{count:,}",
+        "tiny-sd15, f32, 128x128",
+        "download",
+        "offload, tiles",
+        "GPUs of 2 GiB and more",
+    ):
+        assert words in out

@@ -1,6 +1,5 @@
 """The command line: what it prints, where, and how it fails."""
 
-import math
 import os
 import shutil
 import socket
@@ -69,22 +68,6 @@ def test_bad_size(wsd, tmp_path, size, words):
     result = wsd("build", "--model", "tiny-sd15", "--size", size, "--out", tmp_path / "out")
     assert_refused(result, *words)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_plan_writes_nothing(wsd, library, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    code, out, _ = wsd("build", "--model", "tiny-sd15", "--plan")
-    assert code == 0
-    assert not list(tmp_path.iterdir())
-    count = sum(math.prod(p.shape) for p in library.parameters["unet"])
-    assert f"{count:,}" in out
-    for words in (
-        "tiny-sd15, f32, 128x128",
-        "download",
-        "offload, tiles",
-        "GPUs of 2 GiB and more",
-    ):
-        assert words in out
 
 
 def test_a_build_needs_a_place(wsd):
