@@ -321,6 +321,8 @@ def lint_checks() -> list[Command]:
         Command("mypy", ["mypy"]),
         Command("eslint", [programs / "eslint", *eslint, *kept, "src", "tests"], web),
         check_types_of_the_page(),
+        Command("WGSL", ["python", "-m", "tools.check_wgsl"], variables=IMPORTS),
+        Command("boundaries of TypeScript", ["npm", "run", "--silent", "rooms"], web / "lint"),
         Command("prettier", [programs / "prettier", *prettier, *files], web),
         *boundary_checks(),
         *ruff_checks(),
@@ -338,7 +340,7 @@ def ruff_checks() -> list[Command]:
 def boundary_checks() -> list[Command]:
     """Return the checks that rooms import downwards and that generated files are current."""
     return [
-        Command("boundaries of Python", ["lint-imports", "--no-cache"]),
+        Command("boundaries of Python", ["lint-imports"]),
         Command("map", ["python", "-m", "tools.generate_map", "--check"], variables=IMPORTS),
     ]
 
