@@ -50,7 +50,7 @@ def test_onnxruntime_on_the_same_step(speck, tmp_path):
     """It gets the module that the bundle was made from."""
     pytest.importorskip("onnxscript", reason="not run: the extra `compare` is not installed")
     report, lines, _ = bench(speck[0], tmp_path, "--compare", "--random-weights", 0)
-    ours, *_, other = report["contestants"]
+    ours, *_, other = report["baselines"]
     assert (ours["name"], other["name"]) == ("WSD", "onnxruntime-web")
     assert ours["error"] < 1e-5
     # Its sine is that of the adapter, so it is far from PyTorch, but of the same picture.

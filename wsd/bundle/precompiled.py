@@ -1,4 +1,4 @@
-"""``wsd compile``: a library and the page in a folder that ``wsd build --library`` takes."""
+"""``wsd compile``: write a library and the page to a folder that ``wsd build --library`` takes."""
 
 from __future__ import annotations
 

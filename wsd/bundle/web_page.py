@@ -1,4 +1,4 @@
-"""The page and the npm package: TypeScript bundled with tvmjs."""
+"""Build the page and the npm package: TypeScript bundled with tvmjs."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""``wsd bench --compare``: others on the same work, on the same adapter, in the same run.
+"""``wsd bench --compare``: measure baselines on the same work, adapter and machine.
 
-The work is one guided step's UNet: both predictions of one latent. onnxruntime-web gets the
-module that the bundle was compiled from, its attention as one operator, in half precision
-where the adapter has it; PyTorch gets the same module in half precision, if it finds a GPU.
-What each predicts is compared with float32 and the checkpoint's own weights, so that
-rounding counts too.
+The work is the UNet of one guided step, which is both predictions of one latent. onnxruntime-web
+runs the module that the bundle was compiled from, with attention as one operator, in float16 where
+the adapter has it. PyTorch runs the same module in float16 if it finds a GPU. Each prediction is
+compared with float32 and the checkpoint's own weights, so that the error of rounding them counts.
 """
 
 from __future__ import annotations
@@ -116,7 +115,7 @@ def compare_others(
 
 
 def our_error(renderer: StageRenderer, work: Work, size: tuple[int, int]) -> float:
-    """Return the relative error of a bundle's UNet."""
+    """Return the relative error of both predictions of a bundle's UNet."""
     found = [renderer.predict_noise(work.one(index), size) for index in (0, 1)]
     return relative_error(np.stack(found), work.noise.reshape(2, -1))
 
@@ -130,7 +129,7 @@ def _onnxruntime(work: Work, repeats: int, open_host: OpenHost, progress: Progre
     ):
         adapter = page.call("describeAdapter")
         dtype = torch.float16 if adapter and adapter["f16"] else torch.float32
-        # Constants that the exporter makes are on the processor.
+        # On the CPU, because the exporter creates its constants there.
         inputs = {name: tensor.to("cpu", dtype) for name, tensor in work.inputs.items()}
         export_unet(work.module.to("cpu", dtype), inputs, Path(scratch) / _MODEL)
         advance(1)
@@ -188,7 +187,7 @@ def _feed(name: str, tensor: torch.Tensor) -> dict[str, Any]:
 
 
 def _torch(work: Work, repeats: int) -> Measurement:
-    """Measure PyTorch as it is, in half precision on its GPU."""
+    """Measure PyTorch, eager, in float16 on the GPU that it finds."""
     module = work.module.half()
     inputs = {name: tensor.half() for name, tensor in work.inputs.items()}
     noise = _predict(module, inputs)
@@ -200,6 +199,9 @@ def _torch(work: Work, repeats: int) -> Measurement:
     torch.cuda.synchronize()
     milliseconds = (time.perf_counter() - started) * 1000 / repeats
     if not torch.isfinite(noise).all():
-        raise RenderError("PyTorch predicts no numbers in half precision", "check the weights")
+        raise RenderError(
+            "PyTorch predicts infinite or NaN values in float16",
+            "these weights overflow in float16: measure without --compare",
+        )
     error = relative_error(noise.float().cpu().numpy(), work.noise)
     return Measurement("PyTorch, eager", "float16", milliseconds, error)

@@ -148,7 +148,7 @@ class Benchmark:
     usage: Usage
     roofline: Roofline
     stages: tuple[Stage, ...]
-    contestants: tuple[Measurement, ...] = ()
+    baselines: tuple[Measurement, ...] = ()
 
     def variants(self) -> list[VariantShare]:
         """Return the share of GPU time of each variant, the largest first."""
@@ -207,16 +207,16 @@ def bench(
         measured = renderer.run_benchmark(chosen, repeats)
         stages = [_stage(stage, kernel_work) for stage in measured["stages"]]
         usage = renderer.usage()
-        contestants = []
+        baselines = []
         if work is not None:
             (entry,) = manifest.entries(GUIDED_DENOISER, chosen)
             guided = next(stage for stage in stages if stage.name == entry.name)
             error = our_error(renderer, work, chosen)
             dtype = manifest.model.dtype
-            contestants.append(Measurement("WSD", dtype, guided.milliseconds, error))
+            baselines.append(Measurement("WSD", dtype, guided.milliseconds, error))
     # Once our own model has left the GPU.
     if work is not None:
-        contestants += compare_others(work, repeats, open_host, progress)
+        baselines += compare_others(work, repeats, open_host, progress)
     return Benchmark(
         model=manifest.model.name,
         dtype=manifest.model.dtype,
@@ -228,7 +228,7 @@ def bench(
             measured["roofline"]["operationsPerSecond"], measured["roofline"]["bytesPerSecond"]
         ),
         stages=tuple(stages),
-        contestants=tuple(contestants),
+        baselines=tuple(baselines),
     )
 
 
@@ -323,13 +323,13 @@ def describe(found: Benchmark, most: int = _KERNELS_SHOWN) -> Sequence[str]:
             f"{entry.kernels} kernels"
             for entry in shares
         ]
-    if found.contestants:
-        ours = found.contestants[0]
+    if found.baselines:
+        ours = found.baselines[0]
         lines.append("one guided step's UNet:")
         lines += [
             f"{entry.name:24} {entry.milliseconds:9.2f} ms, {entry.dtype}, "
             f"relative error {entry.error:.1e}, "
             f"{entry.milliseconds / ours.milliseconds:.2f} times WSD's time"
-            for entry in found.contestants
+            for entry in found.baselines
         ]
     return lines

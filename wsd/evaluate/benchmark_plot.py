@@ -31,7 +31,7 @@ def draw_plot(found: Benchmark) -> str:
         for stage in found.stages
         if stage.kernels and stage.kernel_milliseconds >= _LEAST * most
     ]
-    rows = len(stages) + bool(found.contestants)
+    rows = len(stages) + bool(found.baselines)
     figure = Figure(figsize=(9, 2.8 * rows), layout="constrained")
     axes = figure.subplots(rows, 1, squeeze=False)[:, 0]
     width, height = found.size
@@ -39,9 +39,9 @@ def draw_plot(found: Benchmark) -> str:
     figure.suptitle(f"{found.model} {found.dtype} {width}x{height}, {adapter}", fontsize=9)
     for axis, stage in zip(axes, stages, strict=False):
         _draw_stage(axis, stage)
-    if found.contestants:
-        names = [entry.name for entry in found.contestants]
-        times = [entry.milliseconds for entry in found.contestants]
+    if found.baselines:
+        names = [entry.name for entry in found.baselines]
+        times = [entry.milliseconds for entry in found.baselines]
         _bars(axes[-1], names, times)
         axes[-1].set_title("one guided step's UNet, ms", fontsize=9)
     text = io.StringIO()

@@ -1,4 +1,4 @@
-"""How far apart two results are."""
+"""Measures of how far two results are apart: relative error and PSNR."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
-    """Return the norm of the difference over the norm of what was expected."""
+    """Return the Euclidean norm of the difference over that of what was expected, in float64."""
     difference = found.ravel().astype(np.float64) - expected.ravel().astype(np.float64)
     return float(np.linalg.norm(difference) / np.linalg.norm(expected.astype(np.float64)))
 

@@ -1,4 +1,4 @@
-"""A UNet as an ONNX model, for other runtimes to be measured on the same work."""
+"""Export a UNet to ONNX, so that other runtimes can be measured on the same work."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _OPSET = 18
 
 
 class _FusedAttention:
-    """Attention as one operator, ``MultiHeadAttention`` of onnxruntime, as fast as it has it.
+    """Attention as one operator, onnxruntime's ``MultiHeadAttention``, its fastest.
 
-    A processor of diffusers (``Attention.set_processor``), of attention without a mask.
+    This is an attention processor of diffusers (``Attention.set_processor``), for attention without
+    a mask.
     """
 
     def __call__(
@@ -47,16 +48,16 @@ class _FusedAttention:
 
 
 def export_unet(module: torch.nn.Module, inputs: dict[str, torch.Tensor], path: Path) -> None:
-    """Write a UNet of diffusers as ONNX, its weights beside it as ``<name>.data``.
+    """Write a UNet of diffusers as ONNX, and its weights beside it as ``<name>.data``.
 
     Args:
         module: a :class:`wsd.models.stable_diffusion.wrappers.Denoiser`, in the
-            precision that the model is to have.
+            precision of the exported model.
         inputs: examples by name, in the order of the module's arguments.
-        path: the model's file.
+        path: the file to write.
 
     Raises:
-        ToolError: if the packages that this takes are missing.
+        ToolError: if onnx, onnxscript or PyTorch's ONNX operators are missing.
     """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing or not hasattr(torch.onnx, "ops"):
@@ -64,14 +65,14 @@ def export_unet(module: torch.nn.Module, inputs: dict[str, torch.Tensor], path: 
             f"exporting to ONNX needs {', '.join(missing) or 'PyTorch 2.8 or later'}",
             "pip install -e '.[compare]'",
         )
-    # It tells of operators of a package that is not here.
+    # It warns about torchvision's operators, and torchvision is not installed.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     unet: Any = module.model
     before = dict(unet.attn_processors)
     unet.set_attn_processor(_FusedAttention())
     try:
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # of the exporter's own making
+            warnings.simplefilter("ignore")  # the exporter warns about its own code
             torch.onnx.export(
                 module.eval(),
                 tuple(inputs.values()),

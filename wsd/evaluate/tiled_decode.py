@@ -1,4 +1,4 @@
-"""Decode in tiles, as ``web/src/pipeline/tiling.ts`` does in the browser: its reference."""
+"""Decode latents in tiles: the reference for ``web/src/pipeline/tiling.ts``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_LEAST_SHARED = 0.25
+# Neighbouring tiles overlap by at least this share of a tile.
+_LEAST_OVERLAP = 0.25
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,8 @@ class Tiled:
 
     Attributes:
         image: (3, height, width), about -1 to 1.
-        seam: the steepest step of brightness, of 255, that going over from one tile to
-            the next adds between two lines of pixels, averaged along them.
+        seam: largest change of brightness, of 255, that the transition between two tiles adds
+            between two neighbouring rows or columns of pixels, averaged along them.
     """
 
     image: np.ndarray
@@ -26,13 +27,13 @@ class Tiled:
 
 
 def tile_starts(extent: int, tile: int) -> list[int]:
-    """Return where tiles start, evenly spread, so that they cover an extent."""
-    gaps = math.ceil((extent - tile) / ((1 - _LEAST_SHARED) * tile))
+    """Return the starts of evenly spaced tiles that cover an extent."""
+    gaps = math.ceil((extent - tile) / ((1 - _LEAST_OVERLAP) * tile))
     return [round(n * (extent - tile) / gaps) for n in range(gaps + 1)] if gaps else [0]
 
 
 def tile_weights(starts: list[int], tile: int) -> np.ndarray:
-    """Return each tile's weight at each place, (tiles, extent): faded as a Hann window is."""
+    """Return the weight of each tile at each position, (tiles, extent), with Hann-window fades."""
     weights = np.zeros((len(starts), starts[-1] + tile))
     for n, start in enumerate(starts):
         weights[n, start : start + tile] = 1
@@ -54,7 +55,7 @@ def decode_tiles(
         decode: latents (channels, tile / factor, tile / factor) to (3, tile, tile).
         latents: (channels, height / factor, width / factor).
         tile: edge of a tile in pixels.
-        factor: pixels a latent pixel.
+        factor: pixels of the image per latent pixel, each way.
     """
     edge = tile // factor
     tops, lefts = (tile_starts(extent, edge) for extent in latents.shape[1:])
@@ -75,5 +76,5 @@ def decode_tiles(
 
 
 def _change(weights: np.ndarray) -> np.ndarray:
-    """Return how much a weight changes from each place to the next; tiles end in zeros."""
+    """Return the change of a weight from each position to the next, 0 at the last."""
     return np.diff(weights, append=weights[-1])
