@@ -27,9 +27,16 @@ _MODEL = re.compile(r"(tiny-sd15|tiny-sdxl|speck-xl|speck|broad)-(f32|f16|w8a16)
 # Tests that have tiny-sd15 in a page, and those with tiny-sdxl.
 _SHIPPED = ("test_tiny_sd15", "test_the_shipped_models")
 _SHIPPED_XL = ("test_tiny_sdxl",)
-# These compile a model that no other test takes: they begin, so that no worker waits for another
-# that compiles the same, and no long one is left for the end.
-_FIRST = ("tiny-sd15-f32", "speck-xl-f32", "broad-f16", "speck-w8a16", "tests/e2e/test_sizes.py")
+# Each compiles another model. They begin, so that no worker waits for another that compiles the
+# same, and no long one is left for the end.
+_FIRST = (
+    "tiny-sd15-f32",
+    "speck-f32",
+    "speck-xl-f32",
+    "broad-f16",
+    "speck-w8a16",
+    "tests/e2e/test_sizes.py",
+)
 
 
 def _group(nodeid: str) -> str:

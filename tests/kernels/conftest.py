@@ -1,3 +1,5 @@
+"""A page of Dawn in Node.js that runs kernels, shared by the tests of this folder."""
+
 import pytest
 
 from wsd.runtime.kernel_runner import open_kernel_host
