@@ -1,88 +1,141 @@
-"""Matrix units in plain WGSL: kernels that need them run on any adapter, slowly.
+"""Subgroup matrices in plain WGSL, so that kernels that need them run on any adapter, slowly.
 
-Only what the experimental feature adds is replaced, in the kernel's own text; its loads,
-addresses, barriers and loops stay. Of the operands of a unit, a thread holds the row of the
-left one that is its own (its number modulo 16), and half of that row of the result; of the
-right one it knows where it lies. Halves are float32 values, rounded.
+Only what the extension and f16 add is rewritten in the kernel's own text; its loads, addresses,
+barriers and loops stay as they are. Of a left matrix, a thread holds the row of its number modulo
+16; of a result, half of that row; of a right matrix, where it begins. f16 values are float32
+values that are rounded to f16. A word of either extension that no rule rewrites is an error.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 from wsd.kernels.variant import Launch, Variant
 
-# The directives of ``enable_subgroup_matrix()`` in ``templates/common.wgsl.j2``.
-_DIRECTIVES = re.compile(r"\A(?:enable .*;\n)+(?://.*\n)*diagnostic.*;\n")
-_THREADS = "thread : u32) {"
-_HEAD = """alias Left = array<f32, 16>;
-alias Sums = array<f32, 8>;
-struct Right { at : u32, turned : bool, stride : u32 }
-var<private> lane_row : u32;
-var<private> lane_column : u32;
-fn half4(x : vec4<f32>) -> vec4<f32> {
+SIZE = 16
+_DIRECTIVE = re.compile(r"^\s*(?:enable|diagnostic)\b[^;]*;\s*", re.MULTILINE)
+_COMMENT = re.compile(r"//[^\n]*")
+_INDEX = re.compile(r"@builtin\(local_invocation_index\)\s*(\w+)\s*:\s*u32[^{]*\{")
+_SHARED = re.compile(r"var<workgroup>\s*\w+\s*:\s*array<f32,\s*(\d+)>")
+_EXTENSION_WORD = re.compile(r"\b(?:subgroup[A-Z]\w*|subgroup_matrix\w*|f16|enable|chromium\w*)\b")
+
+_TYPES = """alias Left = array<f32, 16>;
+alias Result = array<f32, 8>;
+struct Right { at : u32, by_columns : bool, stride : u32 }
+var<private> matrix_row : u32;
+var<private> first_column : u32;
+fn round_f16x4(x : vec4<f32>) -> vec4<f32> {
   return vec4(unpack2x16float(pack2x16float(x.xy)), unpack2x16float(pack2x16float(x.zw)));
 }
-fn half(x : f32) -> f32 { return half4(vec4(x)).x; }
+fn round_f16(x : f32) -> f32 { return round_f16x4(vec4(x)).x; }
 """
 _START = """
-lane_row = thread % 16u;
-lane_column = thread % 32u / 16u * 8u;
+matrix_row = {thread} % 16u;
+first_column = {thread} % 32u / 16u * 8u;
 """
-_LEFT = """fn left_{0}(at : u32, turned : bool, stride : u32) -> Left {{
+_LOAD_LEFT = """fn load_left_{0}(at : u32, by_columns : bool, stride : u32) -> Left {{
   var row : Left;
-  for (var k = 0u; k < 16u; k++) {{ row[k] = {0}[at + lane_row * stride + k]; }}
+  for (var k = 0u; k < 16u; k++) {{ row[k] = {0}[at + matrix_row * stride + k]; }}
   return row;
 }}
 """
-_MULTIPLY = """fn multiply(a : Left, b : Right, sums : Sums) -> Sums {{
-  var row = sums;
+_MULTIPLY = """fn multiply_accumulate(a : Left, b : Right, c : Result) -> Result {{
+  var row = c;
   for (var j = 0u; j < 8u; j++) {{
-    let n = lane_column + j;
-    let start = b.at + n * select(1u, b.stride, b.turned);
-    let step = select(b.stride, 1u, b.turned);
+    let n = first_column + j;
+    let start = b.at + n * select(1u, b.stride, b.by_columns);
+    let step = select(b.stride, 1u, b.by_columns);
     for (var k = 0u; k < 16u; k++) {{ row[j] += a[k] * {0}[start + k * step]; }}
   }}
   return row;
 }}
 """
-_STORE = """fn store_{0}(at : u32, row : Sums, turned : bool, stride : u32) {{
-  for (var j = 0u; j < 8u; j++) {{ {0}[at + lane_row * stride + lane_column + j] = row[j]; }}
+_STORE = """fn store_{0}(at : u32, row : Result, by_columns : bool, stride : u32) {{
+  for (var j = 0u; j < 8u; j++) {{ {0}[at + matrix_row * stride + first_column + j] = row[j]; }}
 }}
 """
-_SHUFFLE = """var<workgroup> shuffled : array<f32, {0}>;
-fn shuffle(thread : u32, x : f32, other : u32) -> f32 {{
+_SHUFFLE = """var<workgroup> shuffled : array<f32, {threads}>;
+fn shuffle_xor(thread : u32, x : f32, mask : u32) -> f32 {{
   workgroupBarrier();
   shuffled[thread] = x;
   workgroupBarrier();
-  return shuffled[thread ^ other];
+  return shuffled[thread ^ mask];
 }}
 """
-_CHANGES = (
-    (r"subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>>\(&(\w+), ", r"left_\1("),
-    (r"subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>>\(&(\w+), ", "Right("),
-    (r"subgroup_matrix_result<f32, 16, 16>", "Sums"),
-    (r"subgroupMatrixMultiplyAccumulate\(", "multiply("),
-    (r"subgroupMatrixStore\(&(\w+), ", r"store_\1("),
-    (r"subgroupShuffleXor\(", "shuffle(thread, "),
-    (r"array<f16, ", "array<f32, "),
-    (r"vec4<f16>\(", "half4("),
-    (r"\bf16\(", "half("),
-)
+
+
+class _Rewriter:
+    """Rewrites the text of one kernel, and remembers which arrays it loads and stores."""
+
+    def __init__(self, thread: str) -> None:
+        self.left: set[str] = set()
+        self.right: set[str] = set()
+        self.stored: set[str] = set()
+        self.shuffles = False
+        matrix = rf"<\s*f16\s*,\s*{SIZE}\s*,\s*{SIZE}\s*>\s*>\s*\(\s*&\s*(\w+)\s*,"
+        self._thread = thread
+        self._rules: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
+            (rf"\bsubgroupMatrixLoad\s*<\s*subgroup_matrix_left\s*{matrix}", self._load_left),
+            (rf"\bsubgroupMatrixLoad\s*<\s*subgroup_matrix_right\s*{matrix}", self._load_right),
+            (r"\bsubgroupMatrixStore\s*\(\s*&\s*(\w+)\s*,", self._store),
+            (rf"\bsubgroup_matrix_result\s*<\s*f32\s*,\s*{SIZE}\s*,\s*{SIZE}\s*>", self._result),
+            (r"\bsubgroupMatrixMultiplyAccumulate\b", lambda _: "multiply_accumulate"),
+            (r"\bsubgroupShuffleXor\s*\(", self._shuffle),
+            (r"\barray\s*<\s*f16\s*,", lambda _: "array<f32,"),
+            (r"\bvec4\s*<\s*f16\s*>\s*\(", lambda _: "round_f16x4("),
+            (r"\bf16\s*\(", lambda _: "round_f16("),
+        )
+
+    def rewrite(self, text: str) -> str:
+        for pattern, rule in self._rules:
+            text = re.sub(pattern, rule, text)
+        left_over = sorted(set(_EXTENSION_WORD.findall(text)))
+        assert not left_over, f"the emulation has no rule for {', '.join(left_over)}"
+        return text
+
+    def declarations(self, threads: int) -> str:
+        [right] = self.right  # multiply_accumulate reads one array
+        return "".join(
+            [
+                _TYPES,
+                *(_LOAD_LEFT.format(name) for name in sorted(self.left)),
+                _MULTIPLY.format(right),
+                *(_STORE.format(name) for name in sorted(self.stored)),
+                *([_SHUFFLE.format(threads=threads)] if self.shuffles else []),
+            ]
+        )
+
+    def _load_left(self, found: re.Match[str]) -> str:
+        self.left.add(found[1])
+        return f"load_left_{found[1]}("
+
+    def _load_right(self, found: re.Match[str]) -> str:
+        self.right.add(found[1])
+        return "Right("
+
+    def _store(self, found: re.Match[str]) -> str:
+        self.stored.add(found[1])
+        return f"store_{found[1]}("
+
+    def _result(self, _: re.Match[str]) -> str:
+        return "Result"
+
+    def _shuffle(self, _: re.Match[str]) -> str:
+        self.shuffles = True
+        return f"shuffle_xor({self._thread}, "
 
 
 def emulated(variant: Variant) -> Variant:
-    """Return a variant on matrix units of 16 x 16 x 16 as one that needs none."""
+    """Return a variant on subgroup matrices of 16 x 16 x 16 as one that needs no feature."""
+    assert variant.subgroup_matrix == (SIZE, SIZE, SIZE)
     launches = tuple(
-        _emulated(launch, variant.threads) if _DIRECTIVES.match(launch.head) else launch
+        _emulated(launch, variant.threads) if "subgroupMatrix" in launch.body else launch
         for launch in variant.launches
     )
     assert launches != variant.launches
-    shared = max(
-        sum(4 * int(n) for n in re.findall(r"<workgroup> \w+ : array<f32, (\d+)>", text))
-        for text in (launch.head + launch.body for launch in launches)
-    )
+    shared = max(sum(4 * int(n) for n in _SHARED.findall(ln.head + ln.body)) for ln in launches)
     return replace(
         variant,
         launches=launches,
@@ -94,20 +147,9 @@ def emulated(variant: Variant) -> Variant:
 
 
 def _emulated(launch: Launch, threads: int) -> Launch:
-    body = launch.body
-    left = set(re.findall(r"subgroup_matrix_left[^(]*\(&(\w+)", body))
-    (right,) = set(re.findall(r"subgroup_matrix_right[^(]*\(&(\w+)", body))
-    stored = set(re.findall(r"subgroupMatrixStore\(&(\w+)", body))
-    assert body.count(_THREADS) == 1
-    body = body.replace(_THREADS, _THREADS + _START)
-    for pattern, new in _CHANGES:
-        body = re.sub(pattern, new, body)
-    functions = [
-        _HEAD,
-        *(_LEFT.format(name) for name in sorted(left)),
-        _MULTIPLY.format(right),
-        *(_STORE.format(name) for name in sorted(stored)),
-        *([_SHUFFLE.format(threads)] if "shuffle(" in body else []),
-    ]
-    head = _DIRECTIVES.sub("", launch.head, count=1)
-    return replace(launch, head=head + "".join(functions), body=body)
+    head, body = (_COMMENT.sub("", text) for text in (launch.head, launch.body))
+    [main] = _INDEX.finditer(body)
+    body = body[: main.end()] + _START.format(thread=main[1]) + body[main.end() :]
+    rewriter = _Rewriter(main[1])
+    head, body = rewriter.rewrite(_DIRECTIVE.sub("", head)), rewriter.rewrite(body)
+    return replace(launch, head=head + rewriter.declarations(threads), body=body)

@@ -1,6 +1,4 @@
-"""Attention in WGSL against PyTorch in float64."""
-
-import math
+"""Attention kernels in WGSL on a GPU, against PyTorch in float64."""
 
 import numpy as np
 import pytest
@@ -8,16 +6,16 @@ import torch
 from emulated import emulated
 
 from wsd.evaluate.metrics import relative_error
-from wsd.kernels.attention.flash import Block, blocks_for, streamed
+from wsd.kernels.attention.flash import FlashBlock, flash_attention, flash_blocks
 from wsd.kernels.attention.subgroup_matrix import (
-    MatrixBlock,
-    attention_on_matrix_units,
-    matrix_block_for,
+    SubgroupMatrixBlock,
+    subgroup_matrix_attention,
+    subgroup_matrix_block,
 )
 from wsd.kernels.problem import AttentionProblem
-from wsd.kernels.variant import BASELINE_MAX_SHARED_BYTES, BASELINE_MAX_THREADS
 
-CASES = [
+# No block divides all queries and keys.
+PROBLEMS = [
     AttentionProblem(2, 100, 77, 2, 40, 40**-0.5),
     AttentionProblem(1, 77, 77, 3, 64, 0.125, causal=True),
     AttentionProblem(1, 64, 64, 2, 80, 80**-0.5),
@@ -25,108 +23,97 @@ CASES = [
     AttentionProblem(1, 33, 64, 2, 160, 160**-0.5),
     AttentionProblem(1, 48, 48, 1, 512, 512**-0.5),
 ]
-# Blocks that want more shared memory than software adapters have, with fewer queries: what one
-# thread does is the same.
-SMALLER = [
-    (CASES[0], Block(64, 32, 40, 32, (8, 4), (8, 5))),
-    (CASES[2], Block(64, 64, 40, 32, (4, 8), (4, 10))),
-    (CASES[5], Block(16, 64, 64, 8, (2, 4), (8, 8))),
+# Blocks that need more shared memory than software adapters have, here with fewer queries: each
+# thread computes the same.
+FEWER_QUERIES = [
+    (PROBLEMS[0], FlashBlock(64, 32, 40, 32, (8, 4), (8, 5))),
+    (PROBLEMS[2], FlashBlock(64, 64, 40, 32, (4, 8), (4, 10))),
+    (PROBLEMS[5], FlashBlock(16, 64, 64, 8, (2, 4), (8, 8))),
+]
+FLASH = [
+    *((problem, block) for problem in PROBLEMS for block in flash_blocks(problem.head_dim)),
+    *FEWER_QUERIES,
+    (AttentionProblem(1, 40, 40, 2, 16, 0.25), flash_blocks(16)[0]),
 ]
 
 
-def make(attention):
-    """Return queries, keys and values."""
-    draw = np.random.default_rng(0)
-    shapes = [(attention.batch, n, attention.heads, attention.width)
-              for n in (attention.queries, attention.keys, attention.keys)]  # fmt: skip
-    q, k, v = (draw.standard_normal(shape).astype(np.float32) for shape in shapes)
-    # Scores of a few tens: a softmax that overflows without its largest score.
-    return 6 * q, k, v
+def make_operands(problem):
+    """Return query, key and value, (batch, length, heads, head_dim) float32."""
+    random = np.random.default_rng(0)
+    q, k, v = (
+        random.standard_normal((problem.batch, length, problem.heads, problem.head_dim))
+        for length in (problem.queries, problem.keys, problem.keys)
+    )
+    # Scores reach a few tens: exp overflows unless the largest score is subtracted.
+    return tuple(x.astype(np.float32) for x in (6 * q, k, v))
 
 
-def attend(attention, q, k, v):
+def attend(problem, q, k, v):
+    """Return the attention in float64, by PyTorch, with its default scale."""
     operands = [torch.from_numpy(x).double().transpose(1, 2) for x in (q, k, v)]
-    found = torch.nn.functional.scaled_dot_product_attention(*operands, is_causal=attention.causal)
+    found = torch.nn.functional.scaled_dot_product_attention(*operands, is_causal=problem.causal)
     return found.transpose(1, 2).numpy()
 
 
-STREAMED = [
-    *((case, block) for case in CASES for block in blocks_for(case.width)),
-    *SMALLER,
-    (AttentionProblem(1, 40, 40, 2, 16, 0.25), blocks_for(16)[0]),
-]
-
-
-def named(value):
-    """Return how a case, or a block, is called."""
+def name_case(value):
+    """Return the name of a problem or of a block in the tests' names."""
     if isinstance(value, AttentionProblem):
-        return str(value.width)
+        return str(value.head_dim)
     return str(getattr(value, "threads", value))
 
 
-@pytest.mark.parametrize(("attention", "block"), STREAMED, ids=named)
-def test_attention(kernel_host, attention, block):
-    variant = streamed(attention, block)
+@pytest.mark.parametrize(("problem", "block"), FLASH, ids=name_case)
+def test_flash_attention(kernel_host, problem, block):
+    variant = flash_attention(problem, block)
     if not kernel_host.supports(variant):
-        assert block not in blocks_for(attention.width)[-1:], "no block for every adapter"
+        assert block != flash_blocks(problem.head_dim)[-1], "the last block is for any adapter"
         pytest.skip(f"not run: the adapter has less than {variant.shared_bytes} bytes to share")
-    q, k, v = make(attention)
-    expected = attend(attention, q, k, v)
+    q, k, v = make_operands(problem)
+    expected = attend(problem, q, k, v)
     found, _ = kernel_host.run(variant, {"q": q, "k": k, "v": v}, expected.size)
     assert relative_error(found, expected) < 2e-6
 
 
-@pytest.mark.parametrize("width", [8, 16, 24, 32, 40, 48, 64, 72, 80, 96, 128, 160, 256, 512])
-def test_every_width_has_a_block_for_every_adapter(width):
-    for block in blocks_for(width):
-        across, rest = divmod(width, block.sums[1])
-        assert rest == 0 == width % block.depth == block.keys % block.values
-        # A thread for each part of the result, and one for each row of weights.
-        assert block.threads * block.sums[0] == block.queries * across
-        assert block.queries <= block.threads <= BASELINE_MAX_THREADS
-    assert block.shared_bytes(width) <= BASELINE_MAX_SHARED_BYTES
+def round_f16(values, factor=1.0):
+    """Return values rounded to f16 after a scaling, and scaled back."""
+    scaled = (values * np.float32(factor)).astype(np.float16)
+    return scaled.astype(np.float32) / np.float32(factor)
 
 
-def rounded(values, factor=1.0):
-    """Return values as halves hold them, scaled by a factor."""
-    return (values * np.float32(factor)).astype(np.float16).astype(np.float32) / np.float32(factor)
-
-
-BLOCKS = [(case, matrix_block_for(case)) for case in CASES if matrix_block_for(case)]
-
-
-def check_matrix_units(host, attention, variant):
-    q, k, v = make(attention)
-    # What rounding the operands costs is not the kernel's fault.
-    scale = attention.scale * math.log2(math.e)
-    expected = attend(attention, rounded(q, scale), rounded(k), rounded(v))
+def check_subgroup_matrix(host, problem, variant):
+    q, k, v = make_operands(problem)
+    # The rounding of the operands to f16 is not counted as an error.
+    rounded = (round_f16(q, problem.exp2_scale), round_f16(k), round_f16(v))
+    expected = attend(problem, *rounded)
     found, _ = host.run(variant, {"q": q, "k": k, "v": v}, expected.size)
     assert relative_error(found, expected) < 1e-3
 
 
-@pytest.mark.parametrize(
-    ("attention", "block"),
-    [*BLOCKS, (CASES[0], MatrixBlock(2, 2, 32))],
-    ids=lambda value: str(getattr(value, "width", value)),
-)
-def test_matrix_units(kernel_host, attention, block):
-    variant = attention_on_matrix_units(attention, block)
+SUBGROUP_MATRIX = [
+    *((p, block) for p in PROBLEMS if (block := subgroup_matrix_block(p))),
+    (PROBLEMS[0], SubgroupMatrixBlock(2, 2, 32)),
+]
+
+
+@pytest.mark.parametrize(("problem", "block"), SUBGROUP_MATRIX, ids=name_case)
+def test_subgroup_matrix(kernel_host, problem, block):
+    variant = subgroup_matrix_attention(problem, block)
     if not kernel_host.supports(variant):
-        pytest.skip("not run: the adapter has no matrix units")
-    check_matrix_units(kernel_host, attention, variant)
+        pytest.skip("not run: the adapter has no subgroup matrices")
+    check_subgroup_matrix(kernel_host, problem, variant)
 
 
-# Blocks of fewer subgroups, or fewer keys: halves are as long as floats.
+# Emulated f16 is stored as f32: blocks have fewer subgroups or keys, to fit shared memory.
 @pytest.mark.parametrize(
-    ("attention", "block"),
+    ("problem", "block"),
     [
-        (CASES[0], MatrixBlock(2, 1, 32)),
-        (CASES[0], MatrixBlock(1, 2, 32)),
-        (CASES[4], MatrixBlock(2, 1, 16)),
+        (PROBLEMS[0], SubgroupMatrixBlock(2, 1, 32)),
+        (PROBLEMS[0], SubgroupMatrixBlock(1, 2, 32)),
+        (PROBLEMS[4], SubgroupMatrixBlock(2, 1, 16)),
     ],
-    ids=lambda value: str(getattr(value, "width", value)),
+    ids=["40-1_unit", "40-2_units", "160"],
 )
-def test_emulated_matrix_units(kernel_host, attention, block):
-    variant = emulated(attention_on_matrix_units(attention, block))
+def test_emulated_subgroup_matrix(kernel_host, problem, block):
+    variant = emulated(subgroup_matrix_attention(problem, block))
     assert kernel_host.supports(variant)
-    check_matrix_units(kernel_host, attention, variant)
+    check_subgroup_matrix(kernel_host, problem, variant)

@@ -1,4 +1,4 @@
-"""Sums of norms, and layers of few rows, in WGSL against float64."""
+"""Sums of layer and group norms in WGSL on a GPU, against float64."""
 
 from dataclasses import replace
 
@@ -13,28 +13,26 @@ CASES = [
     (group_sums, NormSumsProblem(2, 35, 4, 10, False)),
     (group_sums, NormSumsProblem(1, 1024, 32, 20, False)),
 ]
+# Launches: one for rows and for many small groups, two for a few groups.
+CASE_NAMES = ["rows", "two launches", "one launch"]
 
 
-def supported(host, variant):
-    if not host.supports(variant):
-        pytest.skip("not run: the adapter has no subgroups, or larger ones")
-    return variant
-
-
-@pytest.mark.parametrize("subgroups", [False, True], ids=["trees", "subgroups"])
-@pytest.mark.parametrize("centred", [False, True])
-@pytest.mark.parametrize(("kernel", "sums"), CASES, ids=["layers", "few groups", "groups"])
-def test_sums(kernel_host, kernel, sums, centred, subgroups):
-    shape = (sums.batch, sums.pixels, sums.groups, sums.width)
-    # Far from zero: the mean of squares would lose the variance's digits.
+@pytest.mark.parametrize("subgroups", [False, True], ids=["tree", "subgroups"])
+@pytest.mark.parametrize("centered", [False, True], ids=["values", "squared deviations"])
+@pytest.mark.parametrize(("kernel", "problem"), CASES, ids=CASE_NAMES)
+def test_norm_sums(kernel_host, kernel, problem, centered, subgroups):
+    shape = (problem.batch, problem.pixels, problem.groups, problem.channels_per_group)
+    # Values far from zero: E[x^2] - E[x]^2 would lose the digits of the variance.
     x = (100 + np.random.default_rng(0).standard_normal(shape)).astype(np.float32)
     totals = x.astype(np.float64).sum((1, 3))
     inputs, expected = {"x": x}, totals
-    if centred:
-        sums = replace(sums, centred=True, buffers=("result", "x", "totals"))
+    if centered:
+        problem = replace(problem, centered=True, buffers=("result", "x", "totals"))
         inputs["totals"] = totals.astype(np.float32)
-        mean = totals / (sums.pixels * sums.width)
+        mean = totals / problem.values_per_sum
         expected = ((x - mean[:, None, :, None]) ** 2).sum((1, 3))
-    variant = supported(kernel_host, kernel(sums, subgroups))
+    variant = kernel(problem, subgroups)
+    if not kernel_host.supports(variant):
+        pytest.skip("not run: the adapter has no subgroups, or larger ones")
     found, _ = kernel_host.run(variant, inputs, expected.size)
     np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=2e-5)

@@ -10,6 +10,7 @@ from wsd.compiler import tvm_compat
 from wsd.compiler.match.attention import match_attention
 from wsd.compiler.match.gemm import match_gemm
 from wsd.compiler.match.norm_sums import match_norm_sums
+from wsd.compiler.tir.stages import SOFTMAX_STATISTICS
 from wsd.errors import CompileError
 from wsd.kernels.problem import GemmProblem
 from wsd.kernels.registry import Problem
@@ -44,7 +45,7 @@ def match_function(name: str, function: Any) -> Match | None:
     if attention := match_attention(function):
         kind, problem = attention
         variants = select_variants(problem)
-        if kind == "statistics":
+        if kind == SOFTMAX_STATISTICS:
             # The attention variants compute the softmax statistics themselves, so that where
             # one of them runs, the function that computes them alone has nothing to launch.
             variants = [replace(v, launches=(), operations=0) for v in variants]

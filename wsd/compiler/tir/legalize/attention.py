@@ -15,13 +15,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import tvm
 from tvm import relax, te
 
+from wsd.compiler.tir import stages
 from wsd.compiler.tvm_compat import (
     opaque_attributes,
     shape_of,
     tir,
 )
+
+_default_attention = tvm.ir.Op.get("relax.nn.attention").get_attr("FLegalize")
 
 _HIDDEN = -3.0e38  # exp of it is 0, and it is a finite float32
 
@@ -30,10 +34,13 @@ def legalize_attention(builder: Any, call: Any) -> Any:
     """Lower scaled dot-product attention (Vaswani et al. 2017, eq. 1).
 
     Shapes: query (b, s, heads, d), key and value (b, t, heads, d), result
-    (b, s, heads, d), float32; the causal mask lets position s see t ≤ s.
+    (b, s, heads, d), float32; the causal mask lets position s see t ≤ s. A value whose shape is
+    not the key's is left to TVM.
     """
     query, key, value = call.args
     attrs = call.attrs
+    if shape_of(value) != shape_of(key):
+        return _default_attention(builder, call)
     width = shape_of(query)[-1]
     scale = 1 / math.sqrt(width) if attrs.scale is None else float(attrs.scale)
     # The importers say "TopLeft" for is_causal.
@@ -45,14 +52,14 @@ def legalize_attention(builder: Any, call: Any) -> Any:
         products = te.compute(
             (batch, heads, rows, k.shape[1]),
             lambda b, n, s, t: te.sum(q[b, s, n, over] * k[b, t, n, over], axis=over),
-            name="scores",
+            name=stages.SCORES,
         )
 
         def scaled(b: Any, n: Any, s: Any, t: Any) -> Any:
             value = products[b, n, s, t] * tir.const(scale, "float32")
             return tir.Select(t <= s, value, tir.const(_HIDDEN, "float32")) if causal else value
 
-        return te.compute(products.shape, scaled, name="scaled")
+        return te.compute(products.shape, scaled, name=stages.SCALED_SCORES)
 
     def statistics(q: te.Tensor, k: te.Tensor) -> list[te.Tensor]:
         logits = scores(q, k)
@@ -61,7 +68,7 @@ def legalize_attention(builder: Any, call: Any) -> Any:
         largest, total = te.compute(
             logits.shape[:3],
             lambda b, n, s: _join((logits[b, n, s, t], one), axis=t),
-            name="statistics",
+            name=stages.SOFTMAX_STATISTICS,
         )
         return [largest, total]
 
@@ -72,13 +79,13 @@ def legalize_attention(builder: Any, call: Any) -> Any:
         weights = te.compute(
             logits.shape,
             lambda b, n, s, t: te.exp(logits[b, n, s, t] - largest[b, n, s]) / total[b, n, s],
-            name="weights",
+            name=stages.SOFTMAX,
         )
         t = te.reduce_axis((0, logits.shape[3]), name="t")
         return te.compute(
             (*q.shape[:3], v.shape[3]),
             lambda b, s, n, d: te.sum(weights[b, n, s, t] * v[b, t, n, d], axis=t),
-            name="mix",
+            name=stages.WEIGHTED_VALUES,
         )
 
     found = builder.emit_te(

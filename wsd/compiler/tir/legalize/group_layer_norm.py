@@ -19,15 +19,19 @@ from typing import Any
 import tvm
 from tvm import te
 
-from wsd.compiler.tir.schedule.row_reduction import ROW_REDUCTION, emit_row_reduction
+from wsd.compiler.tir.schedule.row_reduction import emit_row_reduction
+from wsd.compiler.tir.stages import (
+    GROUP_NORM,
+    LAYER_NORM,
+    ROW_REDUCTION,
+    SQUARED_DEVIATIONS,
+    SUMS,
+    norm_sums_name,
+)
 from wsd.compiler.tvm_compat import shape_of, tir
 
 _default_group_norm = tvm.ir.Op.get("relax.nn.group_norm").get_attr("FLegalize")
 _default_layer_norm = tvm.ir.Op.get("relax.nn.layer_norm").get_attr("FLegalize")
-
-# What names of the kernels are made of.
-GROUP, LAYER = "group", "layer"
-_TOTAL, _SPREAD = "total", "spread"
 
 # (index of a sum, reduction axes) → index into x
 _Place = Callable[[Sequence[Any], Sequence[Any]], list[Any]]
@@ -53,7 +57,7 @@ def legalize_group_norm(builder: Any, call: Any) -> Any:
         place=lambda at, r: [at[0], *r[:-1], at[1] * width + r[-1]],
         owner=lambda index: (index[0], tir.indexdiv(index[-1], width)),
         channel=lambda index: index[-1],
-        name=GROUP,
+        name=GROUP_NORM,
     )  # fmt: skip
 
 
@@ -75,7 +79,7 @@ def legalize_layer_norm(builder: Any, call: Any) -> Any:
         place=lambda at, r: [*at, r[0]],
         owner=lambda index: tuple(index[:-1]),
         channel=lambda index: index[-1],
-        name=LAYER,
+        name=LAYER_NORM,
     )  # fmt: skip
 
 
@@ -133,8 +137,10 @@ def _emit(
 
         return te.compute(x.shape, element, name="normalize")
 
-    total = emit_row_reduction(builder, f"{name}_{_TOTAL}", total_of, x)
-    spread = emit_row_reduction(builder, f"{name}_{_SPREAD}", spread_of, x, total)
+    total = emit_row_reduction(builder, norm_sums_name(name, SUMS), total_of, x)
+    spread = emit_row_reduction(
+        builder, norm_sums_name(name, SQUARED_DEVIATIONS), spread_of, x, total
+    )
     return builder.call_te(
         normalized, x, total, spread, scale, shift, primfunc_name_hint="normalize"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from wsd.compiler.tir import stages
 from wsd.compiler.tvm_compat import (
     Schedule,
     block_named,
@@ -26,10 +27,7 @@ class RowAttention(dlight.base.ScheduleRule):
         """Return a schedule, or None where the rule does not fit."""
         schedule = Schedule(func)
         named = {block.name: block.block_rv for block in normalize_prim_func(schedule) or ()}
-        if list(named) not in (
-            ["scores", "scaled", "statistics"],
-            ["scores", "scaled", "weights", "mix"],
-        ):
+        if tuple(named) not in (stages.STATISTICS_STAGES, stages.ATTENTION_STAGES):
             return None
         heads = int(buffers_of(func)[0].shape[2])
         _schedule_rows(schedule, named, heads)
@@ -38,11 +36,11 @@ class RowAttention(dlight.base.ScheduleRule):
 
 def _schedule_rows(schedule: Any, named: dict[str, Any], heads: int) -> None:
     """Give each thread one query; it walks over the keys, ``_KEYS`` at a time."""
-    *held, result = (name for name in named if name != "scaled")
-    schedule.compute_inline(named["scaled"])
+    *held, result = (name for name in named if name != stages.SCALED_SCORES)
+    schedule.compute_inline(named[stages.SCALED_SCORES])
     *rows, keys = schedule.get_loops(named[result])
     across = []
-    if result == "mix":
+    if result == stages.WEIGHTED_VALUES:
         across = [rows.pop()]
         # Threads side by side take the same head, so that they read the same keys;
         # a loop of one head (or batch) is not there.
@@ -69,12 +67,12 @@ def _schedule_rows(schedule: Any, named: dict[str, Any], heads: int) -> None:
     for name in reversed(held):
         schedule.set_scope(named[name], 0, "local")
         schedule.compute_at(named[name], outer, preserve_unit_loops=True)
-    query = schedule.cache_read(named["scores"], 0, "local")
+    query = schedule.cache_read(named[stages.SCORES], 0, "local")
     schedule.compute_at(query, thread, preserve_unit_loops=True)
-    *_, each_key, width = schedule.get_loops(named["scores"])
+    *_, each_key, width = schedule.get_loops(named[stages.SCORES])
     schedule.reorder(width, each_key)
     schedule.unroll(each_key)
-    schedule.decompose_reduction(named["scores"], width)
+    schedule.decompose_reduction(named[stages.SCORES], width)
     # Looked up again: v0.21 loses a block with two results on the way.
     schedule.decompose_reduction(block_named(schedule, result), outer)
 

@@ -12,10 +12,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from wsd.compiler.tir.stages import ROW_REDUCTION
 from wsd.compiler.tvm_compat import Schedule, dlight, normalize_prim_func, opaque_attributes
-
-# Name of the TE stage; the rule knows its own by it.
-ROW_REDUCTION = "row_reduction"
 
 _THREADS = 64
 # From this many rows on, a thread takes a row; below, a workgroup does.
