@@ -11,7 +11,7 @@ from wgsl_as_python import constants, to_python
 from wsd.bundle.quantize import encode, round_values
 from wsd.kernels.gemm.f16 import F16Tile, f16_gemm
 from wsd.kernels.gemm.subgroup_matrix import SubgroupMatrixTile, subgroup_matrix_gemm
-from wsd.kernels.gemm.tiled import GemmTile, tiled_gemm
+from wsd.kernels.gemm.tiled import GemmTile, fits, tiled_gemm
 from wsd.kernels.problem import Conv2d, GemmProblem
 from wsd.kernels.variant import VECTOR
 from wsd.spec.parameter import Parameter
@@ -42,7 +42,15 @@ KERNELS = {
     "tiled, k of 16": (tiled_gemm, GemmTile(64, 64, 16, 8, 8)),
     "f16": (f16_gemm, F16Tile(64, 64, 32, 8, 4)),
     "subgroup matrix": (subgroup_matrix_gemm, SubgroupMatrixTile(64, 32, 32, 2, 2)),
-    "split-K": (tiled_gemm, GemmTile(32, 64, 32, 4, 4, split_k=3)),
+    "split-K of 3": (tiled_gemm, GemmTile(32, 64, 32, 4, 4, split_k=3)),
+    # A workgroup may begin in the middle of a tap.
+    "split-K of 6": (tiled_gemm, GemmTile(32, 64, 32, 4, 4, split_k=6)),
+}
+CASES = {
+    f"{kernel}, {problem}": (*KERNELS[kernel], PROBLEMS[problem])
+    for kernel in KERNELS
+    for problem in PROBLEMS
+    if fits(PROBLEMS[problem], KERNELS[kernel][1])
 }
 
 
@@ -101,8 +109,7 @@ class Loads:
             yield scope
 
 
-@pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
-@pytest.mark.parametrize(("kernel", "tile"), KERNELS.values(), ids=KERNELS)
+@pytest.mark.parametrize(("kernel", "tile", "problem"), CASES.values(), ids=CASES)
 def test_every_vector_of_both_tiles_is_loaded_once(kernel, tile, problem):
     launch = kernel(problem, tile).launches[0]
     loads = Loads(launch)

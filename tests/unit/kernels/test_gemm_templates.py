@@ -111,16 +111,21 @@ def test_erf_is_declared_where_an_epilogue_calls_it():
     assert "fn erf(" not in tiled_gemm(LINEAR, TILE).launches[0].head
 
 
-def test_shared_memory_is_what_the_shader_declares():
+RECTANGULAR = {
+    "tiled": tiled_gemm(LINEAR, GemmTile(32, 64, 32, 4, 4)),
+    "f16": f16_gemm(LINEAR, F16Tile(128, 64, 32, 8, 8)),
+    "subgroup matrix": subgroup_matrix_gemm(LINEAR, SubgroupMatrixTile(64, 32, 64, 2, 1)),
+    "gemv": gemv(LINEAR),
+}
+
+
+@pytest.mark.parametrize("variant", RECTANGULAR.values(), ids=RECTANGULAR)
+def test_shared_memory_and_threads_are_those_that_the_shader_declares(variant):
     sizes = {"vec4<f32>": 16, "vec4<f16>": 8, "f16": 2, "f32": 4}
-    for kernel in KERNELS.values():
-        variant = kernel(LINEAR)
-        declared = re.findall(
-            r"var<workgroup> \w+ : array<([\w<>]+), (\d+)>", variant.launches[0].body
-        )
-        assert variant.shared_bytes == sum(sizes[kind] * int(n) for kind, n in declared)
-        threads = re.search(r"@workgroup_size\((\d+)\)", variant.launches[0].body)[1]
-        assert variant.threads == int(threads)
+    body = variant.launches[0].body
+    declared = re.findall(r"var<workgroup> (\w+) : array<([\w<>]+), (\d+)>", body)
+    assert variant.shared_bytes == sum(sizes[kind] * int(n) for _, kind, n in declared)
+    assert variant.threads == int(re.search(r"@workgroup_size\((\d+)\)", body)[1])
 
 
 def test_parameter_that_is_not_given_is_an_error():
