@@ -34,19 +34,19 @@ def trace_library(family: Family, folder: Path) -> Library:
         parameters[component.id] = trace_component(component, made[0]).parameters
         entry_points += [
             EntryPoint(
-                part.entry_point,
-                part.role,
+                module.name,
+                module.role,
                 component.id,
-                part.size,
-                part.inputs,
-                part.outputs,
-                kernels=(f"{part.entry_point}_kernel",),
+                module.size,
+                module.inputs,
+                module.outputs,
+                kernels=(f"{module.name}_kernel",),
                 workspace_bytes=MIB,
                 largest_buffer_bytes=MIB,
                 dispatches=1,
                 operations=1,
             )
-            for part in made
+            for module in made
         ]
     tools = ("torch", "diffusers", "transformers")
     library = Library(

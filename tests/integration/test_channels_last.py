@@ -27,11 +27,11 @@ def transposes(module):
 def test_only_inputs_and_outputs_are_transposed(role):
     family = find_family("tiny-sdxl")
     parts = entry_point_modules(family, family.sizes[:1])
-    component, part = next(pair for pair in parts if pair[1].role == role)
-    trace = trace_component(component, part)
+    component, made = next(pair for pair in parts if pair[1].role == role)
+    trace = trace_component(component, made)
     module = tvm_compat.import_program(trace.program)
     before = transposes(module)
     after = transposes(channels_last(module))
     assert len(before) > len(after)
-    given, made = part.inputs[0].shape, part.outputs[0].shape
-    assert sorted(after) == sorted([given, tuple(made[axis] for axis in (0, 2, 3, 1))])
+    taken, given = made.inputs[0].shape, made.outputs[0].shape
+    assert sorted(after) == sorted([taken, tuple(given[axis] for axis in (0, 2, 3, 1))])

@@ -33,8 +33,8 @@ def test_full_size_components_are_traced(family, name):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     component = next(c for c in FAMILIES[family].components if c.id == name)
     size = FAMILIES[family].sizes[0]
-    part = make_entry_point(FAMILIES[family], component, build_skeleton(component), size)
-    trace = trace_component(component, part)
+    made = make_entry_point(FAMILIES[family], component, build_skeleton(component), size)
+    trace = trace_component(component, made)
     assert (
         sum(math.prod(parameter.shape) for parameter in trace.parameters)
         == PARAMETERS[family, name]

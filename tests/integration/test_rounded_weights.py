@@ -18,8 +18,8 @@ def test_a_trained_models_pictures_stay(shipped: Checkpoint):
     exact, rounded = load_pipeline(shipped), load_pipeline(shipped)
     storages = {}
     for component in family.components:
-        part = make_entry_point(family, component, getattr(exact, component.id), family.sizes[0])
-        found = trace_component(component, part, "w8a16").parameters
+        made = make_entry_point(family, component, getattr(exact, component.id), family.sizes[0])
+        found = trace_component(component, made, "w8a16").parameters
         storages[component.id] = {parameter.name: parameter.storage for parameter in found}
     round_weights(rounded, storages)
     wanted = GenerationRequest("a large red circle left of a small blue square", seed=3, steps=4)

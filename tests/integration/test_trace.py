@@ -47,17 +47,17 @@ def test_imported_relax_computes_what_torch_computes(family, name, size):
     torch.manual_seed(0)
     component = next(c for c in family.components if c.id == name)
     model = build_module(component)
-    part = make_entry_point(family, component, model, size)
-    trace = trace_component(component, part)
-    inputs = make_inputs(part.inputs)
+    made = make_entry_point(family, component, model, size)
+    trace = trace_component(component, made)
+    inputs = make_inputs(made.inputs)
     with torch.no_grad():
-        expected = part.module(*inputs)
+        expected = made.module(*inputs)
     expected = expected if isinstance(expected, tuple) else (expected,)
     state = {**dict(model.named_parameters())}
     parameters = [state[name].detach().numpy() for name in names(trace)]
     module = tvm_compat.import_program(trace.program)
     found = run_on_cpu(module, [i.numpy() for i in inputs], parameters)
-    for result, right, spec in zip(found, expected, part.outputs, strict=True):
+    for result, right, spec in zip(found, expected, made.outputs, strict=True):
         assert result.shape == right.shape == spec.shape
         assert np.linalg.norm(result - right.numpy()) <= 1e-5 * np.linalg.norm(right)
 
@@ -66,8 +66,8 @@ def test_parameters_that_nothing_reads_are_left_out():
     # SDXL conditions on the last layer but one: the last need not be downloaded.
     family = FAMILIES["tiny-sdxl"]
     component = family.component("text_encoder")
-    part = make_entry_point(family, component, build_module(component), family.sizes[0])
-    trace = trace_component(component, part)
+    made = make_entry_point(family, component, build_module(component), family.sizes[0])
+    trace = trace_component(component, made)
     assert "encoder.layers.2.mlp.fc1.weight" in names(trace)
     assert not any(name.startswith("encoder.layers.3.") for name in names(trace))
     assert "final_layer_norm.weight" not in names(trace)

@@ -70,7 +70,7 @@ class ToyArchitecture(Architecture):
                 negative = replace(embeddings, name="negative_text_embeddings")
                 yield replace(
                     plain,
-                    entry_point=f"guided_denoiser_{suffix}",
+                    name=f"guided_denoiser_{suffix}",
                     role=GUIDED_DENOISER,
                     module=Guided(model),
                     inputs=(*inputs, negative, TensorSpec("guidance_scale", (1,))),

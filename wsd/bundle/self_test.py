@@ -162,10 +162,10 @@ def _run(module: EntryPointModule, values: _Values) -> ExpectedStage:
         results = module.module(*tensors)
     found = results if isinstance(results, tuple) else (results,)
     outputs = {
-        spec.name: _sample(f"{module.entry_point}: {spec.name}", result.numpy())
+        spec.name: _sample(f"{module.name}: {spec.name}", result.numpy())
         for spec, result in zip(module.outputs, found, strict=True)
     }
-    return ExpectedStage(entry_point=module.entry_point, inputs=inputs, outputs=outputs)
+    return ExpectedStage(entry_point=module.name, inputs=inputs, outputs=outputs)
 
 
 def _sample(name: str, result: np.ndarray) -> ExpectedOutput:

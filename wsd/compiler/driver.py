@@ -162,7 +162,7 @@ def _parameters(family: Family, traces: Sequence[Trace]) -> dict[str, tuple[Para
         found = trace.parameters
         if parameters.setdefault(trace.component, found) != found:
             raise CompileError(
-                f"{family.name}: entry point {trace.part.entry_point} reads other parameters of "
+                f"{family.name}: entry point {trace.entry_point.name} reads other parameters of "
                 f"{trace.component} than the entry points before it",
                 "all entry points of a component share one params tuple: report this as a bug",
             )

@@ -26,12 +26,12 @@ def list_entry_points(
     """Return the library's functions: those that were traced, then those written in TE."""
     traced = [
         EntryPoint(
-            name=trace.part.entry_point,
-            role=trace.part.role,
+            name=trace.entry_point.name,
+            role=trace.entry_point.role,
             component=trace.component,
-            size=trace.part.size,
-            inputs=trace.part.inputs,
-            outputs=trace.part.outputs,
+            size=trace.entry_point.size,
+            inputs=trace.entry_point.inputs,
+            outputs=trace.entry_point.outputs,
         )
         for trace in traces
     ]
@@ -78,7 +78,7 @@ def import_entry_points(
         }
     )
     for trace in traces:
-        name = trace.part.entry_point
+        name = trace.entry_point.name
         with tvm_compat.calling_tvm(f"import of {name} (component {trace.component})"):
             imported = tvm_compat.import_program(trace.program)
         tvm_compat.add_function(module, name, imported)
@@ -88,7 +88,7 @@ def import_entry_points(
 def signatures(traces: Sequence[Trace]) -> dict[str, Signature]:
     """Return what the arguments of each traced function are."""
     return {
-        trace.part.entry_point: Signature(len(trace.part.inputs), trace.parameters)
+        trace.entry_point.name: Signature(len(trace.entry_point.inputs), trace.parameters)
         for trace in traces
     }
 

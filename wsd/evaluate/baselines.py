@@ -81,16 +81,16 @@ def make_work(checkpoint: Checkpoint, size: tuple[int, int]) -> Work:
     """Load a checkpoint's UNet, draw its inputs, and predict with it in float32."""
     family = checkpoint.family
     component = family.component(DENOISER)
-    part = make_entry_point(family, component, checkpoint.load(component), size)
+    made = make_entry_point(family, component, checkpoint.load(component), size)
     draw = torch.Generator().manual_seed(0)
-    inputs = {spec.name: torch.randn((2, *spec.shape[1:]), generator=draw) for spec in part.inputs}
+    inputs = {spec.name: torch.randn((2, *spec.shape[1:]), generator=draw) for spec in made.inputs}
     inputs["latents"][1] = inputs["latents"][0]
     inputs["timestep"].fill_(_TIMESTEP)
     for name, values in family.architecture.constant_inputs(size).items():
         inputs[name][:] = torch.tensor(values)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
-    module = part.module.to(device)
+    module = made.module.to(device)
     return Work(module, inputs, _predict(module, inputs).float().cpu().numpy())
 
 

@@ -31,7 +31,7 @@ def make_entry_points(
     for made in family.architecture.entry_points(family, component, model, sizes):
         if made.role not in ROLES:
             raise CompileError(
-                f"entry point {made.entry_point!r} has the unknown role {made.role!r}",
+                f"entry point {made.name!r} has the unknown role {made.role!r}",
                 f"take one of wsd/spec/roles.py: {', '.join(ROLES)}",
             )
         yield made

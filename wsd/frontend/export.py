@@ -30,38 +30,40 @@ class Trace:
     """One entry point, exported and normalised.
 
     Attributes:
-        part: the entry point that was exported.
+        entry_point: what was exported.
         component: id of the component whose parameters it reads.
         program: the normalised program.
         parameters: those that it reads, in the order of the arguments.
     """
 
-    part: EntryPointModule
+    entry_point: EntryPointModule
     component: str
     program: ExportedProgram
     parameters: tuple[Parameter, ...]
 
 
-def trace_component(component: Component, part: EntryPointModule, dtype: str = "f32") -> Trace:
+def trace_component(
+    component: Component, entry_point: EntryPointModule, dtype: str = "f32"
+) -> Trace:
     """Export an entry point and normalise its graph.
 
     Args:
         component: the component whose weights it reads; only their names and shapes are recorded.
-        part: the entry point (:func:`wsd.frontend.entry_points.make_entry_points`).
+        entry_point: the entry point (:func:`wsd.frontend.entry_points.make_entry_points`).
         dtype: one of :data:`wsd.spec.precision.DTYPES`.
 
     Raises:
         CompileError: if the graph holds something that WebGPU cannot run.
     """
     examples = tuple(
-        torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in part.inputs
+        torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in entry_point.inputs
     )
     with torch.no_grad():
         # strict=False, the default since torch 2.9: strict mode interprets Python's bytecode and
         # fails at the lock that transformers takes where it collects hidden states.
-        program = normalize(torch.export.export(part.module.eval(), examples, strict=False))
+        program = normalize(torch.export.export(entry_point.module.eval(), examples, strict=False))
     return Trace(
-        part=part,
+        entry_point=entry_point,
         component=component.id,
         program=program,
         parameters=_parameters(program, component.role, dtype),

@@ -27,7 +27,7 @@ class EntryPointModule:
     """A torch module that becomes one function of the compiled library.
 
     Attributes:
-        entry_point: name of the function.
+        name: of the function.
         role: one of :data:`wsd.spec.roles.ROLES`, by which the browser finds the function.
         module: takes tensors like ``inputs`` by position and returns a tensor or a tuple of
             tensors like ``outputs``. It holds the component's module as its attribute
@@ -38,7 +38,7 @@ class EntryPointModule:
         size: (width, height) of the picture in pixels; None where it does not matter.
     """
 
-    entry_point: str
+    name: str
     role: str
     module: torch.nn.Module
     inputs: tuple[TensorSpec, ...]

@@ -55,7 +55,7 @@ def make_entry_points(
         for size in sizes:
             yield _decoder(family, model, size)
         tile = _decoder(family, model, (family.tile, family.tile))
-        yield replace(tile, entry_point=VAE_DECODER_TILE, role=VAE_DECODER_TILE, size=None)
+        yield replace(tile, name=VAE_DECODER_TILE, role=VAE_DECODER_TILE, size=None)
     else:
         raise CompileError(
             f"component {component.id!r} has the role {component.role!r}, "
@@ -121,7 +121,7 @@ def _guided(
     wrapper = GuidedDenoiserXL if architecture.added_inputs(family) else GuidedDenoiser
     return replace(
         plain,
-        entry_point=f"guided_{plain.entry_point}",
+        name=f"guided_{plain.name}",
         role=GUIDED_DENOISER,
         module=wrapper(model),
         inputs=(*plain.inputs, *negative, TensorSpec("guidance_scale", (1,))),
