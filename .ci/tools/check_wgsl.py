@@ -256,7 +256,9 @@ def main() -> int:
     except WsdError as error:
         print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
         return 2
-    for fault in faults:
+    # A fault of a template is in many shaders: one of them tells where it is.
+    distinct = {(fault.shader.name.split(",")[0], fault.message): fault for fault in faults}
+    for fault in distinct.values():
         print(describe_fault(fault), file=sys.stderr)
     print(f"{len(shaders)} distinct shaders checked, {len(faults)} faults")
     return 1 if faults else 0

@@ -65,8 +65,8 @@ class SubgroupMatrixBlock:
 
     def shared_bytes(self, head_dim: int) -> int:
         """Return the shared memory of a workgroup in bytes."""
-        halves = self.kv_tile_f16(head_dim) + self.queries * self.probability_stride
-        return 2 * halves + 4 * self.queries * (self.score_stride + 1)
+        f16_values = self.kv_tile_f16(head_dim) + self.queries * self.probability_stride
+        return 2 * f16_values + 4 * self.queries * (self.score_stride + 1)
 
 
 def _padded(head_dim: int) -> int:
