@@ -16,6 +16,7 @@ from tvm import relax
 from wsd.compiler.dump import Dump
 from wsd.compiler.match.replace import find_variants
 from wsd.compiler.passes.channels_last import channels_last
+from wsd.compiler.passes.check_legalized import check_legalized
 from wsd.compiler.passes.legalize import legalize_own
 from wsd.compiler.passes.pack_parameters import Signature, pack_parameters
 from wsd.compiler.passes.schedule import schedule
@@ -67,6 +68,7 @@ def lowering_passes(signatures: Mapping[str, Signature]) -> list[Pass]:
         # WSD's legalizers come first: they match operands that TVM's would lower.
         Pass("legalize_own", legalize_own()),
         Pass("legalize_ops", transform.LegalizeOps()),
+        Pass("check_legalized", check_legalized, is_own=True),
         Pass("fold_constant", transform.FoldConstant()),
         Pass("dead_code_elimination", transform.DeadCodeElimination()),
         # Elementwise work joins the kernel before it: fewer dispatches, fewer bytes accessed.

@@ -50,7 +50,7 @@ def digest_code(*modules: str, package: Path = PACKAGE) -> dict[str, str]:
             continue
         path = _module_path(module, package)
         digests[path.relative_to(package.parent).as_posix()] = digest_file(path)
-        waiting += _resolve(_read_python(path, path.stat().st_mtime_ns).imports, package)
+        waiting += _resolve(_read_python(path.read_bytes()).imports, package)
     return digests
 
 
@@ -79,7 +79,7 @@ def digest_file(path: Path) -> str:
     Jinja's comments, indentation and empty lines; of any other file every byte.
     """
     if path.suffix == ".py":
-        return _read_python(path, path.stat().st_mtime_ns).digest
+        return _read_python(path.read_bytes()).digest
     if path.suffix == ".j2":
         lines = _JINJA_COMMENT.sub("", path.read_text()).splitlines()
         return sha256_bytes("\n".join(filter(None, map(str.strip, lines))).encode())
@@ -95,8 +95,8 @@ class _Python:
 
 
 @cache
-def _read_python(path: Path, _modified_ns: int) -> _Python:
-    tree = ast.parse(path.read_bytes(), path)
+def _read_python(source: bytes) -> _Python:
+    tree = ast.parse(source)
     imports = tuple(_imports(tree))
     for node in ast.walk(tree):
         if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 
 from wsd.compiler.tvm_compat.runtime_sources import wasm_sources
@@ -48,7 +49,12 @@ def emcc() -> str:
 
 def emcc_version() -> str:
     """Return Emscripten's version, such as ``3.1.6``."""
-    first = run([emcc(), "--version"], env=ENVIRONMENT).splitlines()[0]
+    return _program_version(emcc())
+
+
+@cache
+def _program_version(program: str) -> str:
+    first = run([program, "--version"], env=ENVIRONMENT).splitlines()[0]
     found = re.search(r"\d+\.\d+\.\d+", first)
     return found.group() if found else first
 
