@@ -72,3 +72,13 @@ def trace_library(family: Family, folder: Path) -> Library:
 @pytest.fixture(scope="session")
 def library(family: Family, tmp_path_factory: pytest.TempPathFactory) -> Library:
     return trace_library(family, tmp_path_factory.mktemp("traced"))
+
+
+@pytest.fixture(autouse=True)
+def refuse_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail a test that compiles a model, which takes a minute: its place is tests/integration."""
+
+    def refuse(*given: object) -> None:
+        raise AssertionError("this test compiles a model: move it to tests/integration")
+
+    monkeypatch.setattr("wsd.compiler.driver.compile_library", refuse)

@@ -1,10 +1,12 @@
 """Builds that fail half-way: nothing half-written, and the next one goes on."""
 
 import errno
+import shutil
 from pathlib import Path
 
 import pytest
 
+from commands import wsd
 from wsd.bundle import shards as params
 from wsd.bundle.builder import build_bundle
 from wsd.checkpoint.checkpoint import open_checkpoint
@@ -54,3 +56,20 @@ def test_a_full_disk(build, tmp_path, monkeypatch):
     assert not kept & {path.name for path in again}
     names = {path.name for path in (tmp_path / "out").rglob("*.bin")}
     assert kept <= names
+
+
+@pytest.mark.usefixtures("library")  # is in the cache then
+def test_a_damaged_checkpoint_leaves_nothing(checkpoint, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(checkpoint, copy)
+    path = copy / "vae" / "diffusion_pytorch_model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    out = tmp_path / "dist" / "out"
+    given = ("--model", "tiny-sd15", "--weights", copy, "--out", out)
+    assert wsd("build", *given) == (2, [])
+    error, hint = capsys.readouterr().err.strip().splitlines()[-2:]
+    assert error.startswith("error: ")
+    assert "diffusion_pytorch_model.safetensors" in error
+    assert "truncated or damaged" in error + hint
+    assert hint.startswith("hint: ")
+    assert not list(out.parent.iterdir())
