@@ -78,7 +78,7 @@ def library(family: Family, tmp_path_factory: pytest.TempPathFactory) -> Library
 def refuse_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail a test that compiles a model, which takes a minute: its place is tests/integration."""
 
-    def refuse(*given: object) -> None:
+    def refuse(*_: object) -> None:
         raise AssertionError("this test compiles a model: move it to tests/integration")
 
     monkeypatch.setattr("wsd.compiler.driver.compile_library", refuse)
