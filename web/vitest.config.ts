@@ -2,11 +2,12 @@
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
+  resolve: { alias: { tvmjs: new URL("tests/no_tvmjs.ts", import.meta.url).pathname } },
   test: {
     include: ["tests/**/*.test.ts"],
     coverage: {
       enabled: true,
-      // Joined with what browsers count: lint/coverage.mjs.
+      // lint/coverage.mjs joins it with the coverage of browsers.
       provider: "custom",
       customProviderModule: "vitest-monocart-coverage",
       include: ["src/**/*.ts"],

@@ -1,8 +1,8 @@
-// Join what browsers and vitest counted: node coverage.mjs BROWSERS VITEST
+// Join the coverage of browsers and of vitest: node coverage.mjs BROWSERS VITEST
 //
-// The first folder holds V8's counts with scripts' texts, a file a page
-// (tests/e2e/web_coverage.py), the second what web/mcr.config.mjs has vitest write.
-// Ends with 1 if fewer lines or branches ran than there should.
+// The first folder holds V8's counts and the scripts' texts, one file for each page
+// (tests/e2e/web_coverage.py); the second holds what web/mcr.config.mjs has vitest write.
+// Ends with 1 if the coverage of lines or branches is too low.
 
 import { readFileSync } from "node:fs";
 import { readFile, readdir } from "node:fs/promises";
@@ -12,11 +12,13 @@ import process from "node:process";
 import { CoverageReport } from "monocart-coverage-reports";
 
 const LEAST = 80;
+/** What Python evaluates in pages: it has no address, by which browsers would count it. */
+const EVALUATED = /driver\/(automation|import_module|onnxruntime_web)\.ts$/;
 const MARK = "//# sourceMappingURL=data:application/json;base64,";
 const [folder, unit] = process.argv.slice(2);
 const web = path.resolve(import.meta.dirname, "..");
 
-/** An entry with the map that its script carries; sources of packages are marked. */
+/** Return an entry with its script's source map, in which the sources of packages are marked. */
 function withMap(entry) {
   const at = entry.source.lastIndexOf(MARK);
   const map = JSON.parse(Buffer.from(entry.source.slice(at + MARK.length), "base64").toString());
@@ -42,7 +44,7 @@ const report = new CoverageReport({
   logging: "error",
   sourcePath: (name) => name.replace(/^.*\/src\//, "src/"),
   sourceFilter: (name) => name.startsWith("src/"),
-  all: { dir: [path.join(web, "src")], filter: (name) => name.endsWith(".ts") },
+  all: { dir: [path.join(web, "src")], filter: (name) => name.endsWith(".ts") && !EVALUATED.test(name) },
 });
 for (const name of (await readdir(folder)).filter((file) => file.endsWith(".json"))) {
   const entries = JSON.parse(await readFile(path.join(folder, name)));

@@ -1,4 +1,4 @@
-// What a bundle's code finds in a browser and not in Node.js: WebGPU, workers, modules over http.
+// Adds to Node.js what a bundle's code needs of a browser: WebGPU, workers, modules over HTTP.
 
 import { register } from "node:module";
 import process from "node:process";
@@ -6,7 +6,7 @@ import { Worker as Thread } from "node:worker_threads";
 
 import { openDawn } from "./dawn.mjs";
 
-/** Module hooks: modules of a server are fetched, as a browser does. */
+/** Module hooks of Node.js that fetch modules from a server, as a browser does. */
 const HOOKS = `
 const isWeb = (url) => /^https?:/.test(url ?? "");
 export async function resolve(specifier, context, next) {
@@ -29,7 +29,7 @@ class ImageData {
   }
 }
 
-/** A worker thread with a web worker's face. */
+/** A worker thread with the interface of a web worker. */
 class Worker {
   #thread;
   #handlers = new Map();
@@ -63,9 +63,9 @@ class Worker {
   }
 }
 
-/** Make this thread look like a page or a worker. */
+/** Define in this thread what pages and workers have in a browser. */
 export function becomeBrowser() {
-  // Standard output is for answers (page.mjs).
+  // Standard output carries the answers of page.mjs, so logs go to standard error.
   console.log = console.info = console.debug = console.error;
   register(`data:text/javascript,${encodeURIComponent(HOOKS)}`);
   const gpu = openDawn();

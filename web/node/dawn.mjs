@@ -1,24 +1,27 @@
-// WebGPU in Node.js, by Dawn.
+// WebGPU in Node.js, with Dawn.
 
 import process from "node:process";
 
 import { create, globals } from "webgpu";
 
-/** Define WebGPU's classes, and return what a browser has as `navigator.gpu`. */
+/** Define WebGPU's classes globally, and return a `GPU`, which browsers have as `navigator.gpu`. */
 export function openDawn() {
   Object.assign(globalThis, globals);
   if (process.env.WSD_GPU_IS_CPU) restWhileWaiting();
-  // WSD_DAWN: Dawn's own switches, separated by spaces.
+  // WSD_DAWN holds Dawn's switches, separated by spaces.
   return create((process.env.WSD_DAWN ?? "").split(" ").filter(Boolean));
 }
 
-/** Dawn asks without pause whether work has ended, at the cost of a processor that does the work. */
+/**
+ * Have Dawn sleep between the moments when it polls for finished work. It polls without pause,
+ * which takes time from a software adapter that computes on the same processor.
+ */
 function restWhileWaiting() {
-  const nobody = new Int32Array(new SharedArrayBuffer(4));
+  const unused = new Int32Array(new SharedArrayBuffer(4));
   let waiting = 0;
   const rest = () => {
     if (waiting === 0) return;
-    Atomics.wait(nobody, 0, 0, 1);
+    Atomics.wait(unused, 0, 0, 1);
     setImmediate(rest);
   };
   for (const [{ prototype }, name] of [

@@ -1,11 +1,11 @@
 // Runs single kernels on Dawn: node kernels.mjs FEATURE... (WebGPU features that kernels may use)
 //
-// One JSON request a line on standard input:
+// Each line on standard input is a JSON request:
 //   {buffers: {name: path or bytes}, launches: [{code, grid, buffers}], read: {name: path}, repeat}
-// Buffers are filled from files, or zeroed; {hold: buffers} keeps some for the requests
-// that follow. One JSON answer a line on standard output:
-//   {ms} (of one repetition, by the GPU's own clock), or {failure}. The first line tells
-//   of the adapter.
+// Buffers are filled from files, or with zeros; {hold: buffers} keeps buffers for the requests
+// that follow. Each line on standard output is a JSON answer:
+//   {ms}, the GPU time of one repetition in milliseconds, or {failure}. The first line describes
+//   the adapter.
 
 import { readFile, writeFile } from "node:fs/promises";
 import process from "node:process";
@@ -23,7 +23,7 @@ const LIMITS = [
 ];
 
 const answer = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
-const gpu = openDawn(); // held: Dawn ends with it
+const gpu = openDawn(); // kept in a variable, because Dawn ends when it is collected
 const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
 if (adapter === null) {
   answer({ failure: "no adapter" });
@@ -51,7 +51,7 @@ answer({
 });
 
 const timed = features.includes("timestamp-query");
-/** Of measurements that are told from one another by their ratio. */
+/** Measurements of one request, of which the fastest counts. */
 const ROUNDS = 8;
 const stamps = timed ? device.createQuerySet({ type: "timestamp", count: 2 * ROUNDS }) : undefined;
 const { STORAGE, COPY_SRC, COPY_DST, MAP_READ, QUERY_RESOLVE } = GPUBufferUsage;
@@ -94,7 +94,7 @@ async function readBack(buffer) {
   return bytes;
 }
 
-/** Milliseconds of one repetition, of the fastest of some rounds that follow one another. */
+/** GPU time of one repetition in milliseconds, in the fastest of several rounds. */
 async function measure(launches, repeat, rounds) {
   const encoder = device.createCommandEncoder();
   for (let round = 0; round < rounds; round++) {
@@ -138,7 +138,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     for (const launch of request.launches) {
       launches.push(await makeLaunch(launch, { ...held, ...made }));
     }
-    // Idle GPUs lower their clock: the first rounds wake them.
+    // An idle GPU lowers its clock; the first rounds raise it.
     const repeat = request.repeat ?? 1;
     const ms = await measure(launches, repeat, repeat > 1 ? ROUNDS : 1);
     for (const [name, path] of Object.entries(request.read ?? {})) {

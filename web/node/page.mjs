@@ -1,8 +1,9 @@
 // A page without a browser: node page.mjs ADDRESS
 //
-// One JSON request a line on standard input, {script, argument}: a function's text and
-// what it is called with. One JSON answer a line on standard output: {value}, or
-// {failure}. A page's calls of its host come in between: {call, argument}.
+// Each line on standard input is a JSON request: {script, argument}, the text of a function and
+// its argument, or {expose}, the name of a function of the host that the page may call. Each line
+// on standard output is a JSON answer: {value} or {failure}; before it there may be calls of the
+// host's functions, {call, argument}.
 
 import process from "node:process";
 import { createInterface } from "node:readline";

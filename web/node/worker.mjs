@@ -1,4 +1,4 @@
-// A worker thread that runs a web worker's module.
+// Runs a web worker's module in a worker thread.
 
 import { parentPort, workerData } from "node:worker_threads";
 
@@ -8,7 +8,7 @@ becomeBrowser();
 
 const waiting = [];
 const listeners = new Set();
-// Messages may arrive before the module has started to listen.
+// Messages that arrive before the module listens are kept for it.
 parentPort.on("message", (data) => {
   if (listeners.size === 0) waiting.push(data);
   for (const listener of listeners) listener({ data });

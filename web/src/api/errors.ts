@@ -1,8 +1,10 @@
-/** Typed errors. Every one carries a hint that says what to do about it. */
+/** Typed errors; each has a hint that says what to do. */
 
+/** The base of all errors that WSD throws on purpose. */
 export class WsdError extends Error {
-  // Names are spelt out: the bundler renames classes.
+  // The name is written out, because the bundler renames classes.
   override readonly name: string = "WsdError";
+  /** What to do about the error. */
   readonly hint: string;
 
   constructor(message: string, hint: string, options?: ErrorOptions) {
@@ -11,7 +13,7 @@ export class WsdError extends Error {
   }
 }
 
-/** Bytes do not have the digest that the manifest states. */
+/** A file's digest is not the one in the manifest. */
 export class IntegrityError extends WsdError {
   override readonly name = "IntegrityError";
 }
@@ -19,11 +21,11 @@ export class IntegrityError extends WsdError {
 export class UnsupportedError extends WsdError {
   override readonly name = "UnsupportedError";
 }
-/** The GPU has no room left. */
+/** The GPU has no memory left. */
 export class OutOfMemoryError extends WsdError {
   override readonly name = "OutOfMemoryError";
 }
-/** The GPU device went away. */
+/** The GPU was lost. */
 export class DeviceLostError extends WsdError {
   override readonly name = "DeviceLostError";
 }
@@ -45,7 +47,7 @@ export class AbortError extends WsdError {
   }
 }
 
-/** By name, so that a worker's error regains its class on the page. */
+/** Error classes by name: a worker sends the name, and the page makes the error again. */
 export const ERROR_CLASSES: Record<string, new (message: string, hint: string) => WsdError> = {
   WsdError,
   IntegrityError,
@@ -57,7 +59,7 @@ export const ERROR_CLASSES: Record<string, new (message: string, hint: string) =
   AbortError,
 };
 
-/** Throw if a signal has been aborted. */
+/** @throws AbortError if a signal has been aborted. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new AbortError();
 }

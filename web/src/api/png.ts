@@ -1,6 +1,6 @@
 /**
- * Settings inside a PNG: a text chunk with the keyword `parameters`, in the form
- * that Stable Diffusion programs write and read.
+ * Reads and writes the settings inside a PNG: a text chunk with the keyword `parameters`, as
+ * other Stable Diffusion programs have it.
  *
  * Source: W3C, "Portable Network Graphics (PNG) Specification", third edition,
  * sections 5 and 11.3.3 (chunks, iTXt), annex D (CRC).
@@ -9,7 +9,7 @@
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const KEYWORD = "parameters";
 const LONGEST_KEYWORD = 79;
-/** Length, type and CRC: what a chunk has around its data. */
+/** Bytes of a chunk's length, type and CRC, which surround its data. */
 const CHUNK_FRAME = 12;
 const HEADER_CHUNK = 13;
 
@@ -18,10 +18,10 @@ interface Chunk {
   data: Uint8Array;
 }
 
-/** Return a PNG with the text in it, right after its header. */
+/** Return a copy of a PNG with the text in it, right after its header. */
 export function writeText(png: Uint8Array, text: string): Uint8Array<ArrayBuffer> {
   const after = SIGNATURE.length + CHUNK_FRAME + HEADER_CHUNK;
-  // Keyword, no compression, no language, no translated keyword.
+  // The keyword, then: no compression, no language and no translated keyword.
   const data = new TextEncoder().encode(`${KEYWORD}\0\0\0\0\0${text}`);
   const chunk = new Uint8Array(CHUNK_FRAME + data.length);
   const view = new DataView(chunk.buffer);
@@ -36,7 +36,7 @@ export function writeText(png: Uint8Array, text: string): Uint8Array<ArrayBuffer
   return out;
 }
 
-/** Return the text of a PNG, written here or elsewhere; undefined if it has none. */
+/** Return the text of a PNG, written by this or another program; undefined if it has none. */
 export function readText(png: Uint8Array): string | undefined {
   for (const { type, data } of chunks(png)) {
     const end = data.subarray(0, LONGEST_KEYWORD + 1).indexOf(0);
@@ -67,7 +67,7 @@ function* chunks(png: Uint8Array): Generator<Chunk> {
 }
 
 function latin1(bytes: Uint8Array): string {
-  // Not all as arguments of one call: a chunk may be longer than a stack takes.
+  // One call for each byte: a chunk can have more bytes than a call takes arguments.
   return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 }
 

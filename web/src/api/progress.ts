@@ -1,19 +1,19 @@
-/** One progress shape for everything that takes long. */
+/** Progress of loading, drawing and testing. */
 
-/** Bytes while loading, steps while drawing. */
+/** Progress in bytes or pipelines while loading, in steps while drawing. */
 export interface ProgressEvent {
   stage: "library" | "pipelines" | "parameters" | "text" | "denoise" | "decode" | "self-test";
   file?: string;
   loaded: number;
   total: number;
-  /** Which of several pictures, from 0. */
+  /** Index of the picture, where several are drawn. */
   image?: number;
-  /** The predicted picture, a pixel a latent pixel, on the steps that `previewEvery` names. */
+  /** The predicted picture, one pixel for each latent pixel, every `previewEvery` steps. */
   preview?: ImageData;
 }
 export type OnProgress = (event: ProgressEvent) => void;
 
-/** Turn increments of bytes into progress events. */
+/** Make a callback that adds up increments of bytes and reports the sum. */
 export function countProgress(
   report: OnProgress,
   stage: ProgressEvent["stage"],

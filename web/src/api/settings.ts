@@ -1,5 +1,5 @@
 /**
- * A picture's settings as text, in the form that AUTOMATIC1111's web UI made
+ * Writes and reads a picture's settings as text, in the form that AUTOMATIC1111's web UI made
  * common: the prompt, the negative prompt, then "Key: value" pairs.
  */
 
@@ -7,7 +7,7 @@ import type { SCHEDULERS } from "../util/constants.generated";
 
 export interface Settings {
   prompt: string;
-  /** Undefined is not the same as empty: SDXL takes zeros for it. */
+  /** Undefined if none was given; for SDXL that differs from the empty text. */
   negativePrompt: string | undefined;
   steps: number;
   scheduler: string;
@@ -21,7 +21,7 @@ export interface Settings {
 
 const NEGATIVE = "Negative prompt:";
 
-/** Other programs' names for our schedulers, in both directions. */
+/** Names of the schedulers, and what other programs call them. */
 const SAMPLERS: Record<string, string> = {
   dpmpp_2m: "DPM++ 2M",
   dpmpp_2m_karras: "DPM++ 2M Karras",
@@ -42,7 +42,7 @@ export function formatSettings(settings: Settings): string {
     `Seed: ${seed}`,
     `Size: ${settings.width}x${settings.height}`,
     `Model: ${settings.model}`,
-    // The CPU's random numbers, as diffusers draws them.
+    // Other programs then draw the noise on the CPU, as diffusers does.
     "RNG: CPU",
     ...(settings.eta > 0 ? [`Eta DDIM: ${settings.eta}`] : []),
   ];
@@ -50,7 +50,7 @@ export function formatSettings(settings: Settings): string {
   return [prompt, ...negative, pairs.join(", ")].join("\n");
 }
 
-/** Read what there is of settings in a text; what is missing or malformed is left out. */
+/** Read settings from a text; those that are missing or malformed are left out. */
 export function parseSettings(text: string): Partial<Settings> {
   const lines = text.split("\n");
   const last = lines.at(-1) ?? "";

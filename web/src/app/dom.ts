@@ -1,4 +1,4 @@
-/** The page's elements by id, and small ways to fill them. */
+/** Finds the page's elements by id, fills lists and tables, and writes numbers for people. */
 
 // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- as querySelector has it
 export function element<T extends HTMLElement = HTMLElement>(id: string): T {
@@ -15,7 +15,7 @@ export function fill(id: string, options: (readonly [string, string])[], chosen?
   element<HTMLSelectElement>(id).replaceChildren(...made);
 }
 
-/** A table row: its first cell heads it, or all of them head columns. */
+/** Make a table row; its first cell is a header, or with the scope "col" every cell. */
 export function row(cells: string[], scope: "row" | "col" = "row"): HTMLTableRowElement {
   const line = document.createElement("tr");
   const made = cells.map((text, index) => {
@@ -29,7 +29,7 @@ export function row(cells: string[], scope: "row" | "col" = "row"): HTMLTableRow
   return line;
 }
 
-/** A GPU in words, as far as it tells. */
+/** Describe a GPU by what its adapter tells. */
 export function gpuName(adapter: Record<string, string>): string {
   return Object.values(adapter).filter(Boolean).join(" ");
 }
@@ -40,7 +40,7 @@ export function describeVariants(variants: Record<string, number>): string {
   return counts.map(([variant, count]) => `${count} ${variant}`).join(", ");
 }
 
-/** Bytes in words: 1.93 GiB. */
+/** Write a number of bytes for people, for example 1.93 GiB. */
 export function bytes(count: number): string {
   const mib = count / 2 ** 20;
   return mib >= 1024 ? `${(mib / 1024).toFixed(2)} GiB` : `${mib.toFixed(1)} MiB`;

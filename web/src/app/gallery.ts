@@ -1,4 +1,4 @@
-/** The canvas, finished pictures, and what they took. */
+/** Shows the canvas, the finished pictures, and the times and memory that they took. */
 
 import type { Generated, StableDiffusionPipeline } from "../index";
 import { bytes, describeVariants, element, gpuName, row } from "./dom";

@@ -1,4 +1,4 @@
-/** The page: a form around the pipeline. */
+/** The drawing page: a form around the pipeline. */
 
 import type { ListedModel, Preflight } from "../index";
 import { chooseVariant, compiledSizes, preflight, StableDiffusionPipeline } from "../index";
@@ -14,13 +14,13 @@ const stopButton = element<HTMLButtonElement>("stop");
 const loadButton = element<HTMLButtonElement>("load");
 const forgetButton = element<HTMLButtonElement>("forget");
 const PREVIEW_EVERY = 2;
-/** Up to so many bytes, a model is fetched without asking. */
+/** Models of at most so many bytes are downloaded without asking. */
 const UNASKED = 64 * 2 ** 20;
 
 let pipeline: StableDiffusionPipeline | undefined;
 let loadSeconds = 0;
 
-/** Do work that the stop button cancels, and show what becomes of it. */
+/** Do work that the stop button cancels, and show the error if it fails. */
 async function work(doing: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const controller = new AbortController();
   stopButton.onclick = () => controller.abort();
@@ -69,7 +69,7 @@ async function load(manifestUrl: string, signal: AbortSignal): Promise<void> {
       signal,
     });
   } catch (error) {
-    // To try again: what has arrived is kept.
+    // The visitor can try again; files that have arrived are kept.
     loadButton.hidden = false;
     throw error;
   }
@@ -78,7 +78,7 @@ async function load(manifestUrl: string, signal: AbortSignal): Promise<void> {
   say("Ready.");
 }
 
-/** Unload what was loaded, and take the precision of a model that fits this GPU. */
+/** Unload the current model, and choose a precision of another one that this GPU can take. */
 async function chooseModel(model: ListedModel): Promise<void> {
   const select = element<HTMLSelectElement>("variant");
   await choose(async () => {
@@ -134,7 +134,7 @@ function describe({ manifest, bytes: size }: Preflight): string {
   );
 }
 
-/** Fill the form with what a model offers, and its defaults. */
+/** Fill the form with a model's options and their defaults. */
 function offer({ manifest, sizes }: Preflight): void {
   const { defaults, schedulers, examples } = manifest;
   field("steps").valueAsNumber = defaults.steps;
@@ -160,7 +160,7 @@ function offer({ manifest, sizes }: Preflight): void {
   if (field("prompt").value === "") field("prompt").value = examples[0] ?? "";
 }
 
-/** Take the settings of a PNG that is dropped on the page. */
+/** Fill the form with the settings of a PNG that is dropped on the page. */
 async function drop(event: DragEvent): Promise<void> {
   event.preventDefault();
   const file = event.dataTransfer?.files[0];
@@ -216,6 +216,6 @@ async function start(): Promise<void> {
 }
 
 start().catch(showError);
-// Without one, in a private window of some browsers, the page only needs the network again.
+// Private windows of some browsers have no service worker; then a second visit needs the network.
 const offline = navigator.serviceWorker as ServiceWorkerContainer | undefined;
 offline?.register(scriptUrl(new URL("sw.js", document.baseURI))).catch(() => undefined);

@@ -3,7 +3,7 @@
 import type { Settings } from "../index";
 import { formatSettings, parseSettings, readText, writeText } from "../index";
 
-/** A canvas as a PNG file with the settings in it. */
+/** Make a PNG file of a canvas, with the settings in it. */
 export async function pictureFile(
   canvas: HTMLCanvasElement,
   settings: Settings,
@@ -15,7 +15,7 @@ export async function pictureFile(
   return new File([writeText(png, formatSettings(settings))], name, { type: "image/png" });
 }
 
-/** The settings that a file carries, if any. */
+/** Read the settings that a PNG file carries; undefined if it has none. */
 export async function settingsFrom(file: File): Promise<Partial<Settings> | undefined> {
   const text = readText(new Uint8Array(await file.arrayBuffer()));
   return text === undefined ? undefined : parseSettings(text);

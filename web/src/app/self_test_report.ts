@@ -1,4 +1,4 @@
-/** A self-test in words: the verdict, and a report to paste into an issue. */
+/** Describes a self-test: a verdict, and a report to paste into an issue. */
 
 import type { Manifest, StageReport } from "../index";
 import { FetchError, IntegrityError, UnsupportedError, WsdError } from "../index";
@@ -8,14 +8,14 @@ import { describeVariants, gpuName } from "./dom";
 export interface Found {
   manifest?: Manifest;
   adapter?: Record<string, string>;
-  /** What went otherwise than it should and was dealt with. */
+  /** Problems that the pipeline recovered from, as sentences. */
   notices: string[];
   stages: StageReport[];
-  /** Why it ended early, if it did. */
+  /** The error that ended the test early, if there was one. */
   error?: unknown;
 }
 
-/** Say whose fault it is. */
+/** Say in a sentence whether the files, the GPU or nothing is at fault. */
 export function verdict({ stages, error }: Found): string {
   if (error instanceof IntegrityError) return "The download is at fault: a file is damaged.";
   if (error instanceof FetchError) return "The download is at fault: a file cannot be had.";
@@ -27,7 +27,7 @@ export function verdict({ stages, error }: Found): string {
   return `The files are right, but the GPU or its driver computes wrongly: ${names}.`;
 }
 
-/** A stage's figures as table cells. */
+/** Write a stage's figures as table cells. */
 export function stageCells({
   stage,
   error,
@@ -50,7 +50,7 @@ export function stageCells({
 
 export const STAGE_HEADINGS = ["Stage", "Result", "Error", "Limit", "Repeats", "Time", "Kernels"];
 
-/** The report as Markdown. */
+/** Write the report as Markdown. */
 export function writeReport(found: Found, environment: Record<string, string>): string {
   const { manifest, adapter, notices, stages, error } = found;
   const model = manifest?.model;
@@ -66,13 +66,13 @@ export function writeReport(found: Found, environment: Record<string, string>): 
     .filter(([, fact]) => fact !== "")
     .map(([name, fact]) => `- ${name}: ${fact}`);
   const table = [STAGE_HEADINGS, STAGE_HEADINGS.map(() => "---"), ...stages.map(stageCells)];
-  const told = error instanceof WsdError ? `${error.name}: ${error.message}` : String(error);
+  const described = error instanceof WsdError ? `${error.name}: ${error.message}` : String(error);
   return [
     `**${verdict(found)}**`,
     "",
     ...lines,
     ...notices.map((notice) => `- Notice: ${notice}`),
-    ...(error === undefined ? [] : [`- Error: ${told}`]),
+    ...(error === undefined ? [] : [`- Error: ${described}`]),
     ...(stages.length === 0 ? [] : ["", ...table.map((cells) => `| ${cells.join(" | ")} |`)]),
     "",
   ].join("\n");

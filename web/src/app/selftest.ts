@@ -36,9 +36,9 @@ async function examine(manifestUrl: string, signal: AbortSignal): Promise<Found>
   return found;
 }
 
-/** What of the browser an issue needs; nothing decides by it. */
+/** Collect facts about the browser that an issue needs; they are only shown. */
 async function environment(): Promise<Record<string, string>> {
-  const gpu = navigator.gpu as GPU | undefined; // typed as always there; older browsers disagree
+  const gpu = navigator.gpu as GPU | undefined; // older browsers do not have it
   const adapter = await gpu?.requestAdapter();
   return {
     Browser: navigator.userAgent,

@@ -1,4 +1,4 @@
-/** What is going on: a bar, a sentence, errors and notices. */
+/** Shows the progress bar, the status sentence, errors and notices. */
 
 import type { ProgressEvent } from "../index";
 import { AbortError, WsdError } from "../index";
@@ -18,10 +18,10 @@ const bar = element<HTMLProgressElement>("progress");
 const sentence = element("status");
 const error = element("error");
 
-/** When the stage that is shown began, and what was done of it then. */
+/** The shown stage: when it began, and how much of it was done then. */
 let began = { stage: "", time: 0, loaded: 0 };
 
-/** Show how far a stage is, and about how long it still takes. */
+/** Show how far a stage is, and estimate how long it still takes. */
 export function showProgress({ stage, loaded, total }: ProgressEvent): void {
   bar.max = total;
   bar.value = loaded;
@@ -39,18 +39,18 @@ function amount(stage: ProgressEvent["stage"], loaded: number, total: number): s
 
 function left(loaded: number, total: number): string {
   const [done, seconds] = [loaded - began.loaded, (performance.now() - began.time) / 1000];
-  // The first moments say little.
+  // An estimate from less than a second would be wrong.
   if (done <= 0 || seconds < 1 || loaded >= total) return "";
   return `, ${Math.ceil(((total - loaded) * seconds) / done)} s left`;
 }
 
-/** Say something in place of progress. */
+/** Show a sentence in place of progress. */
 export function say(text: string): void {
   began.stage = "";
   sentence.textContent = text;
 }
 
-/** Show what went wrong and what to do; being cancelled is no error. */
+/** Show an error and its hint; cancelled work is not shown as an error. */
 export function showError(thrown: unknown): void {
   if (thrown instanceof AbortError) {
     say("Stopped.");

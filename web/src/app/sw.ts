@@ -6,7 +6,8 @@ import { cleanupOutdatedCaches, precacheAndRoute } from "workbox-precaching";
 /** Replaced by the bundler with the page's files. */
 declare const PAGE_FILES: { url: string; revision: string | null; integrity: string }[];
 
-// A page and its worker are fetched together, so the next visit may have newer ones.
+// A new version takes over at once: the page and its worker belong to the same version, because
+// they are fetched together.
 const scope = globalThis as unknown as { skipWaiting: () => Promise<void> };
 addEventListener("install", () => void scope.skipWaiting());
 clientsClaim();

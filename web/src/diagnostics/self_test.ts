@@ -1,6 +1,7 @@
 /**
  * Runs each stage on fixed inputs and compares its outputs with PyTorch's
- * (wsd/bundle/self_test.py). So a GPU or driver that computes wrongly is told from wrong files.
+ * (wsd/bundle/self_test.py). This distinguishes a GPU or driver that computes wrongly from wrong
+ * files.
  */
 
 import type { StageReport } from "../api/types";

@@ -18,7 +18,7 @@ import { isNode, measureOnnxRuntime } from "./onnxruntime_web";
 import type { StageWorker } from "./worker";
 
 interface Page {
-  /** Python's function that is told how far the work is, if there is one. */
+  /** Python's function that progress is reported to, if there is one. */
   wsdProgress?: (event: Pick<ProgressEvent, "stage" | "loaded" | "total">) => void;
 }
 

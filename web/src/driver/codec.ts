@@ -6,7 +6,7 @@ interface EncodedArray {
   base64: string;
 }
 
-/** Bytes that are turned into characters by one call; a call takes a limited number of arguments. */
+/** Bytes that one call turns into characters; a call takes a limited number of arguments. */
 const CHUNK = 32768;
 
 /** Replace arrays and images, however deep, by objects that JSON can hold. */

@@ -30,7 +30,7 @@ export function hasBuffersFor(entry: EntryPoint, limits: BufferLimits): boolean 
   return entry.largest_buffer_bytes <= largest(limits);
 }
 
-/** Whether a picture can be decoded in tiles: it is larger than a tile in one direction at least. */
+/** Whether a picture can be decoded in tiles: it is at least a tile, and not exactly one. */
 export function canTile(manifest: Manifest, size: Size): boolean {
   const tile = findEntryPoint(manifest, "vae_decoder_tile", size).outputs[0]!.shape;
   const [width, height] = [tile[3]!, tile[2]!];

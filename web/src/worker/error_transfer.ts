@@ -1,4 +1,4 @@
-/** Typed errors across the worker boundary. */
+/** Sends typed errors from the worker to the page. */
 
 import * as Comlink from "comlink";
 
@@ -10,10 +10,10 @@ interface Thrown {
   hint: string;
 }
 
-/** Comlink marks what a call threw with a wrapper of this shape. */
+/** Name of Comlink's transfer handler for what a call throws. */
 const handlerName = "throw";
 
-/** Send our errors by name, message and hint, and rebuild them with their class. */
+/** Have Comlink send WSD's errors by name, message and hint, and rebuild them as their class. */
 export function registerErrors(): void {
   const original = Comlink.transferHandlers.get(handlerName)!;
   Comlink.transferHandlers.set(handlerName, {

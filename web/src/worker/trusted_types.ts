@@ -1,6 +1,6 @@
-/** Trusted Types: where this page makes a script's address, and nowhere else. */
+/** Makes script addresses for browsers with Trusted Types; no other file does. */
 
-/** What browsers with Trusted Types have, https://w3c.github.io/trusted-types/dist/spec/. */
+/** The part of Trusted Types that is used, https://w3c.github.io/trusted-types/dist/spec/. */
 interface TrustedTypes {
   createPolicy(name: string, rules: { createScriptURL: (url: string) => string }): Policy;
 }
@@ -8,10 +8,10 @@ interface TrustedTypes {
 /** The name in the Content-Security-Policy header (wsd/runtime/http_headers.py). */
 const POLICY = "wsd";
 
-function checked(url: string): string {
-  // Beside this module, wherever it was loaded from: the page and its worker move together.
+function checkOrigin(url: string): string {
+  // Scripts lie beside this module, which need not come from the page's own origin.
   if (new URL(url).origin !== new URL(import.meta.url).origin) {
-    throw new TypeError(`${url} is no script of this page`);
+    throw new TypeError(`${url} is not a script of this page`);
   }
   return url;
 }
@@ -22,10 +22,10 @@ interface Policy {
 
 let policy: Policy | undefined;
 
-/** The address of a script of ours, as a worker or a service worker takes it. */
+/** Make the address of one of the page's scripts acceptable to Worker and service worker. */
 export function scriptUrl(url: URL): URL {
   const { trustedTypes } = globalThis as { trustedTypes?: TrustedTypes };
-  policy ??= trustedTypes?.createPolicy(POLICY, { createScriptURL: checked });
-  // Typed as what the callers' types know; browsers take either.
+  policy ??= trustedTypes?.createPolicy(POLICY, { createScriptURL: checkOrigin });
+  // TypeScript's types of Worker know only URL; browsers also take a TrustedScriptURL.
   return (policy?.createScriptURL(url.href) ?? url) as URL;
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 
-import { blend, crop, tileStarts, tileWeights } from "../../src/pipeline/tiling";
+import "../image_data";
+import { blend, crop, tileStarts, tileWeights, toImageData } from "../../src/pipeline/tiling";
 
 const EXTENTS: [number, number][] = [
   [64, 48],
@@ -51,4 +52,9 @@ describe("crop and blend", () => {
         blend(picture, crop(source, top, left, tile, tile), top, left, rows[i]!, columns[j]!);
     data.forEach((value, index) => expect(picture.data[index]).toBeCloseTo(value, 5));
   });
+});
+
+test("floats become bytes, clamped", () => {
+  const planes = { data: Float32Array.of(-1, 3, 0, -9, 1, 0.5), height: 1, width: 2 };
+  expect(Array.from(toImageData(planes).data)).toEqual([0, 128, 255, 255, 255, 0, 191, 255]);
 });

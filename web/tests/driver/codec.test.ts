@@ -1,0 +1,34 @@
+import { expect, test } from "vitest";
+
+import { ImageData } from "../image_data";
+import { decode, encode } from "../../src/driver/codec";
+
+test("arrays survive the way through JSON, however deep they are", () => {
+  const floats = Float32Array.of(1.5, -0, 3e-38, NaN);
+  const value = {
+    list: [floats, Int32Array.of(-1, 2 ** 31 - 1), [{ bytes: Uint8Array.of(0, 255) }]],
+    text: "ä",
+    none: null,
+    number: 0.1,
+    flag: false,
+  };
+  expect(decode(JSON.parse(JSON.stringify(encode(value))))).toEqual(value);
+});
+
+test("a view is encoded without the rest of its buffer", () => {
+  const whole = Float32Array.of(1, 2, 3, 4);
+  expect(decode(encode(whole.subarray(1, 3)))).toEqual(Float32Array.of(2, 3));
+});
+
+test("an array longer than a call takes arguments", () => {
+  const long = new Uint8Array(300_000).map((_, index) => index % 251);
+  const again = decode(encode(long)) as Uint8Array;
+  expect(again.length).toBe(long.length);
+  expect(again.every((byte, index) => byte === index % 251)).toBe(true);
+});
+
+test("an image becomes its size and its bytes", () => {
+  const image = new ImageData(Uint8ClampedArray.of(1, 2, 3, 255), 1, 1);
+  const { width, height, data } = decode(encode(image)) as ImageData;
+  expect([width, height, Array.from(data)]).toEqual([1, 1, [1, 2, 3, 255]]);
+});

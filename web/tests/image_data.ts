@@ -1,0 +1,12 @@
+/** A class as browsers have it, for Node.js. */
+export class ImageData {
+  readonly colorSpace = "srgb";
+
+  constructor(
+    readonly data: Uint8ClampedArray<ArrayBuffer>,
+    readonly width: number,
+    readonly height: number,
+  ) {}
+}
+
+globalThis.ImageData = ImageData as unknown as typeof globalThis.ImageData;

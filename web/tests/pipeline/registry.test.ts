@@ -1,0 +1,52 @@
+/** A further pipeline takes a module of its own and one line that registers it. */
+
+import { expect, test } from "vitest";
+
+import "../image_data";
+import { UnsupportedError } from "../../src/api/errors";
+import { loadPipeline } from "../../src/pipeline";
+import { registerPipeline } from "../../src/pipeline/registry";
+import { WorkerPipeline } from "../../src/worker/worker_pipeline";
+import { withToyBundle } from "../toy_bundle";
+import { ToyPipeline } from "../toy_pipeline";
+
+registerPipeline("toy", (source) => ToyPipeline.load(source));
+
+test("a manifest of a registered type draws, through the page's own worker", async () => {
+  await withToyBundle({ pipeline: "toy", colour: [10, 20, 30] }, async (manifestUrl) => {
+    const worker = new WorkerPipeline();
+    await worker.load(
+      manifestUrl,
+      {},
+      () => undefined,
+      () => undefined,
+    );
+    const stages: string[] = [];
+    const drawn = await worker.generate("a toy", { width: 1, seed: 7 }, ({ stage }) =>
+      stages.push(stage),
+    );
+    expect(Array.from(drawn.image.data)).toEqual([10, 20, 30, 255]);
+    expect(drawn.latents).toEqual(Float32Array.of(7));
+    expect(drawn.settings.prompt).toBe("a toy");
+    expect(stages).toEqual(["decode"]);
+    expect(worker.adapter()).toEqual({ vendor: "none" });
+  });
+});
+
+test("a pipeline's files are checked like any others", async () => {
+  const damaged = { pipeline: "toy", colour: [1, 2, 3], served: [1, 2, 4] };
+  await withToyBundle(damaged, async (manifestUrl) => {
+    await expect(loadPipeline(manifestUrl)).rejects.toThrow(/colour\.bin: sha256 mismatch/);
+  });
+});
+
+test("a type that is not registered is refused by name, and nothing is downloaded", async () => {
+  await withToyBundle({ pipeline: "text-to-video", colour: [0, 0, 0] }, async (url, requested) => {
+    const failure = await loadPipeline(url).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(UnsupportedError);
+    const { message, hint } = failure as UnsupportedError;
+    expect(message).toContain('no pipeline of the type "text-to-video"');
+    expect(hint).toContain("text-to-image");
+    expect(requested).toEqual(["/manifest.json"]);
+  });
+});

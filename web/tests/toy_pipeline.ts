@@ -1,0 +1,85 @@
+/** A pipeline that needs no GPU: it fills pictures with a colour that a file of its bundle holds. */
+
+import type { WsdError } from "../src/api/errors";
+import { throwIfAborted, UnsupportedError } from "../src/api/errors";
+import type { GenerateOptions } from "../src/api/options";
+import type { OnProgress } from "../src/api/progress";
+import type { Generated, LoadOptions, Usage } from "../src/api/types";
+import type { Manifest } from "../src/bundle/manifest";
+import type { ModelSource } from "../src/gpu/model";
+import type { Pipeline } from "../src/pipeline";
+
+const NOTHING: Usage = {
+  gpuBytes: 0,
+  peakGpuBytes: 0,
+  gpuBuffers: 0,
+  pipelines: 0,
+  variants: {},
+  callbacks: 0,
+  wasmBytes: 0,
+};
+
+export class ToyPipeline implements Pipeline {
+  readonly adapter = { vendor: "none" };
+  /** What the next call of generate throws. */
+  nextError: Error | undefined;
+  failure: WsdError | undefined;
+  disposed = false;
+
+  constructor(
+    readonly manifest: Manifest,
+    readonly options: LoadOptions,
+    private readonly colour: Uint8Array,
+  ) {}
+
+  static async load({ manifest, files, options }: ModelSource): Promise<ToyPipeline> {
+    const bytes = await files.get(manifest.library, () => undefined, options.signal);
+    return new ToyPipeline(manifest, options, new Uint8Array(bytes));
+  }
+
+  generate(
+    prompt: string,
+    options: GenerateOptions,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<Generated> {
+    const error = this.nextError;
+    this.nextError = undefined;
+    if (error !== undefined) return Promise.reject(error);
+    throwIfAborted(signal);
+    const { width = 2, height = 1, seed = 0 } = options;
+    const pixels = Array.from({ length: width * height }, () => [...this.colour, 255]).flat();
+    onProgress({ stage: "decode", loaded: 1, total: 1 });
+    const image = new ImageData(Uint8ClampedArray.from(pixels), width, height);
+    return Promise.resolve({
+      image,
+      images: [image],
+      latents: Float32Array.of(seed),
+      timings: { text: 0, denoise: 0, firstPreview: null, decode: 0, total: 0 },
+      settings: {
+        prompt,
+        negativePrompt: undefined,
+        steps: 1,
+        scheduler: "none",
+        guidanceScale: 1,
+        seed,
+        width,
+        height,
+        model: this.manifest.model.name,
+        eta: 0,
+      },
+    });
+  }
+
+  withStages<Result>(): Promise<Result> {
+    return Promise.reject(new UnsupportedError("no compiled functions", "draw in place of that"));
+  }
+
+  usage(): Usage {
+    return NOTHING;
+  }
+
+  dispose(): void {
+    this.disposed = true;
+  }
+}

@@ -1,0 +1,62 @@
+/** What happens when the GPU has no room or is lost, with a pipeline that needs no GPU. */
+
+import { expect, test } from "vitest";
+
+import "../image_data";
+import { DeviceLostError, OutOfMemoryError } from "../../src/api/errors";
+import type { LoadOptions } from "../../src/api/types";
+import { registerPipeline } from "../../src/pipeline/registry";
+import { RecoveringPipeline } from "../../src/worker/recovery";
+import { withToyBundle } from "../toy_bundle";
+import { ToyPipeline } from "../toy_pipeline";
+
+const BUNDLE = { pipeline: "toy", colour: [1, 2, 3] };
+const { signal } = new AbortController();
+const ignore = (): void => undefined;
+
+/** Run work with a recovering pipeline, the pipelines that it loads, and its notices. */
+async function withRecovering(
+  work: (pipeline: RecoveringPipeline, loaded: ToyPipeline[], notices: string[]) => Promise<void>,
+): Promise<void> {
+  const loaded: ToyPipeline[] = [];
+  const notices: string[] = [];
+  registerPipeline("toy", async (source) => {
+    const pipeline = await ToyPipeline.load(source);
+    loaded.push(pipeline);
+    return pipeline;
+  });
+  await withToyBundle(BUNDLE, async (manifestUrl) => {
+    const options: LoadOptions = { onNotice: (notice) => notices.push(notice) };
+    const pipeline = new RecoveringPipeline(manifestUrl, options);
+    await pipeline.ready(ignore, signal);
+    await work(pipeline, loaded, notices);
+  });
+}
+
+test("where memory runs out, the model is loaded once more in less memory", async () => {
+  await withRecovering(async (pipeline, loaded, notices) => {
+    loaded[0]!.nextError = new OutOfMemoryError("no room", "close tabs");
+    const { image } = await pipeline.generate("x", {}, ignore, signal);
+    expect(image.width).toBe(2);
+    expect(loaded[0]!.disposed).toBe(true);
+    expect(loaded[1]!.options).toMatchObject({ offload: true, tiling: true });
+    expect(notices).toEqual([expect.stringContaining("no room for the whole model")]);
+    // Nothing is left to save the second time.
+    loaded[1]!.nextError = new OutOfMemoryError("no room", "close tabs");
+    await expect(pipeline.generate("x", {}, ignore, signal)).rejects.toThrow(OutOfMemoryError);
+    expect(loaded.length).toBe(2);
+  });
+});
+
+test("where the GPU is lost, the next picture loads the model again", async () => {
+  await withRecovering(async (pipeline, loaded, notices) => {
+    const lost = new DeviceLostError("the GPU was lost", "draw again");
+    loaded[0]!.nextError = lost;
+    await expect(pipeline.generate("x", {}, ignore, signal)).rejects.toThrow(lost);
+    loaded[0]!.failure = lost;
+    await pipeline.generate("x", {}, ignore, signal);
+    expect(loaded.length).toBe(2);
+    expect(loaded[1]!.options.offload).toBeUndefined();
+    expect(notices).toEqual(["The GPU was lost; the model is loaded again."]);
+  });
+});
