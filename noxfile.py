@@ -416,7 +416,7 @@ def run_workers(session: nox.Session, *options: str | Path, **variables: str) ->
 
 def run_tests(session: nox.Session, folder: str, **variables: str) -> None:
     """Run a folder of tests on this machine, or in the test image if WSD_ENGINE names an engine."""
-    if os.environ.get("WSD_ENGINE", "host") == "host":
+    if os.environ.get("WSD_ENGINE") in (None, "", "host"):
         prepare(session, "test")
         session.run("pytest", folder, *session.posargs, env=variables)
         return
