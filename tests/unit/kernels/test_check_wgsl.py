@@ -1,9 +1,11 @@
 """``tools.check_wgsl`` finds what is wrong with a shader, and looks at every kernel."""
 
+import json
 import re
 
 import pytest
 
+from matches import write_problem
 from tools.check_wgsl import (
     Shader,
     describe_fault,
@@ -12,7 +14,7 @@ from tools.check_wgsl import (
     list_shaders,
     problem_of_key,
 )
-from wsd.kernels.problem import AttentionProblem, GemmProblem, NormSumsProblem
+from wsd.kernels.problem import AttentionProblem, Conv2d, GemmProblem, NormSumsProblem
 from wsd.kernels.registry import variant_names
 from wsd.kernels.tuning.table import problem_key, tuned_problem_keys
 from wsd.kernels.variant import FEATURES
@@ -64,8 +66,20 @@ def test_a_fault_of_a_template_is_reported_with_file_and_line(tmp_path):
     assert "row_scale[rwo]" in path.read_text().splitlines()[int(line) - 1]
 
 
-def test_every_kind_of_variant_and_problem_is_checked():
-    problems = list(list_problems())
+def test_the_problems_of_the_tables_of_matches_are_checked(tmp_path):
+    conv = Conv2d(1, 8, 8, 32, 8, 8, 3, 1, 1)
+    wanted = [
+        GemmProblem(64, 96, 288, "int8", conv),
+        AttentionProblem(2, 77, 77, 12, 64, 0.125, causal=True),
+        NormSumsProblem(2, 64, 32, 10, True),
+    ]
+    table = {"matched": [{"problem": write_problem(problem)} for problem in wanted]}
+    (tmp_path / "matches-some-tvm-1.json").write_text(json.dumps({"w8a16": table}))
+    assert list(list_problems(tmp_path))[:3] == wanted
+
+
+def test_every_kind_of_variant_and_problem_is_checked(tmp_path):
+    problems = list(list_problems(tmp_path))
     assert {type(p) for p in problems} == {GemmProblem, AttentionProblem, NormSumsProblem}
     shaders = list_shaders(problems)
     assert {shader.name.split(",")[0] for shader in shaders} == set(variant_names())
