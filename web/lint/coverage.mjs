@@ -44,7 +44,10 @@ const report = new CoverageReport({
   logging: "error",
   sourcePath: (name) => name.replace(/^.*\/src\//, "src/"),
   sourceFilter: (name) => name.startsWith("src/"),
-  all: { dir: [path.join(web, "src")], filter: (name) => name.endsWith(".ts") && !EVALUATED.test(name) },
+  all: {
+    dir: [path.join(web, "src")],
+    filter: (name) => name.endsWith(".ts") && !EVALUATED.test(name),
+  },
 });
 for (const name of (await readdir(folder)).filter((file) => file.endsWith(".json"))) {
   const entries = JSON.parse(await readFile(path.join(folder, name)));

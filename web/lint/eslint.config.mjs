@@ -1,4 +1,4 @@
-// From web/: lint/node_modules/.bin/eslint -c lint/eslint.config.mjs src tests
+// Rules of eslint; from web/: lint/node_modules/.bin/eslint --config lint/eslint.config.mjs src tests
 
 import js from "@eslint/js";
 import noUnsanitized from "eslint-plugin-no-unsanitized";

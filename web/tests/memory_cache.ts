@@ -1,6 +1,8 @@
+/** A file cache in memory, for tests. */
+
 import type { FileCache } from "../src/bundle/cache";
 
-/** A store in memory, with room for so many files. */
+/** A cache with room for a number of files. */
 export class MemoryCache implements FileCache {
   readonly kept = new Map<string, ArrayBuffer>();
 
