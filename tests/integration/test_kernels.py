@@ -8,7 +8,7 @@ from tvm_cpu import run_on_cpu
 from wsd.compiler import tvm_compat
 from wsd.compiler.dump import Dump
 from wsd.compiler.pipeline import lower
-from wsd.compiler.tir.dequantize import unpack_bytes, unpack_halves
+from wsd.compiler.tir.dequantize import unpack_int8, unpack_float16
 from wsd.compiler.tir.legalize.sincos import cosine, sine
 
 
@@ -36,7 +36,7 @@ def unpacked(kernel, packed, count):
 
 def test_every_half_is_unpacked_exactly():
     halves = np.arange(65536, dtype=np.uint16).view(np.float16)
-    found = unpacked(unpack_halves, halves, 65536)
+    found = unpacked(unpack_float16, halves, 65536)
     finite = np.isfinite(halves)
     # Bits and not values: -0 is not 0.
     expected = halves.astype(np.float32).view(np.uint32)
@@ -45,7 +45,7 @@ def test_every_half_is_unpacked_exactly():
 
 def test_every_byte_is_unpacked_exactly():
     values = np.arange(256, dtype=np.uint8).view(np.int8)
-    np.testing.assert_array_equal(unpacked(unpack_bytes, values, 256), values.astype(np.float32))
+    np.testing.assert_array_equal(unpacked(unpack_int8, values, 256), values.astype(np.float32))
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Compile traced components with TVM to one WebAssembly library."""
+"""Compile the entry points of a family with TVM to one WebAssembly library."""

@@ -1,8 +1,8 @@
-"""A compiled library: what it holds, and how it is written and read.
+"""A compiled library: its contents, and how it is written and read.
 
-The library knows shapes and not weights, so every checkpoint of an architecture
-shares it. Nothing here needs a compiler: with a library that was compiled
-elsewhere (``wsd compile``), a bundle of other weights is built without one.
+The library knows shapes and not weights, so that every checkpoint of an architecture shares it.
+This module needs no compiler: with a library that was compiled elsewhere (``wsd compile``), a
+bundle of other weights is built without TVM.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Library:
 
 
 def architecture(family: Family) -> str:
-    """Return a digest of everything about a family that its library depends on.
+    """Return a digest of everything about a family that its entry points depend on.
 
     Families that differ in data alone (weights, scheduler, defaults) share it.
     """

@@ -1,7 +1,7 @@
-"""What a model needs of a GPU's memory: its parameters, and what its functions work in.
+"""Peak GPU memory of a model: its parameters and the workspace of its functions.
 
-TVM plans every buffer when it compiles, so that a function's working memory is
-known before it runs; tests hold the browser to these figures.
+TVM plans every buffer when it compiles, so that a function's workspace is known before it runs.
+Tests compare these figures with what the browser allocates.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def parameter_bytes(library: Library, component: str) -> int:
 
 
 def peaks(library: Library) -> Iterator[PeakMemory]:
-    """Yield the peak of every size and way of drawing it."""
+    """Yield the peak of every picture size, with and without offloading and tiling."""
     for size in library.sizes:
         for tiling in (False, True) if takes_tiles(library, size) else (False,):
             for offload in (False, True):
@@ -35,14 +35,14 @@ def peaks(library: Library) -> Iterator[PeakMemory]:
 
 
 def _peak(library: Library, size: Size, offload: bool, tiling: bool) -> int:
-    """Return the bytes of one way to draw, guided."""
+    """Return the peak in bytes of one way of drawing, with guidance."""
     roles = (TEXT_ENCODER, GUIDED_DENOISER, VAE_DECODER_TILE if tiling else VAE_DECODER)
     stages = [library.entries(role, size) for role in roles]
     weights = [_weights(library, entries) for entries in stages]
-    # What one stage worked in makes room for the next.
+    # A stage's workspace is freed before the next stage runs.
     work = [sum(entry.workspace_bytes for entry in entries) for entries in stages]
     shared = library.entries(LINEAR_COMBINATION, size)
-    # Tiles are put together by the processor.
+    # Tiles are put together by JavaScript, without image_to_rgba.
     shared += [] if tiling else library.entries(IMAGE_TO_RGBA, size)
     most = max(map(sum, zip(weights, work, strict=True))) if offload else sum(weights) + max(work)
     return most + sum(entry.workspace_bytes for entry in shared)

@@ -53,7 +53,7 @@ def draw_plot(found: Benchmark) -> str:
 
 def _draw_stage(axis: Any, stage: Stage) -> None:
     shown = stage.kernels[:_SHOWN]
-    names = [f"{kernel.name.removesuffix('_kernel')[:48]}: {kernel.variant}" for kernel in shown]
+    names = [f"{kernel.name[:48]}: {kernel.variant}" for kernel in shown]
     times = [kernel.milliseconds for kernel in shown]
     rest = stage.kernel_milliseconds - sum(times)
     if rest > 0:

@@ -3,10 +3,11 @@
 import json
 import logging
 import shutil
+from dataclasses import replace
 
 import pytest
 
-from speck import SPECK
+from speck import BROAD, SPECK, TWIN
 from wsd.compiler.cache import library_key
 from wsd.compiler.wasm.runtime import runtime_key
 from wsd.util.cache_key import CacheKey, write_key
@@ -67,6 +68,15 @@ def test_a_retuned_table_is_another_library(copy):
     table = json.loads((copy / TABLE).read_text())
     (copy / TABLE).write_text(json.dumps(table, indent=3))
     assert key(copy).differences(before) == [f"sources.wsd/{TABLE}"]
+
+
+def test_models_of_one_architecture_share_a_library():
+    assert TWIN.name != SPECK.name
+    other = replace(TWIN, scheduler={**TWIN.scheduler, "beta_end": 0.5}, steps=3, sizes=((32, 32),))
+    assert library_key(other, SPECK.sizes, "f32") == key(PACKAGE)
+    assert library_key(BROAD, SPECK.sizes, "f32").differences(key(PACKAGE)) == ["architecture"]
+    tiled = replace(SPECK, tile=8)
+    assert library_key(tiled, SPECK.sizes, "f32").differences(key(PACKAGE)) == ["tile"]
 
 
 def test_another_dtype_is_another_library(copy):

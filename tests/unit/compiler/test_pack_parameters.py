@@ -40,7 +40,7 @@ def test_float32_is_left_alone():
 def test_float16_is_two_values_a_word():
     _, found = packed(Parameter("w", SHAPE, "float16"), Parameter("b", SHAPE))
     assert arguments(found) == {"x": SHAPE, "w": (15,), "b": SHAPE}
-    assert operators(found) == ["unpack_halves", "relax.multiply", "relax.add"]
+    assert operators(found) == ["unpack_float16", "relax.multiply", "relax.add"]
     x, w, b = (np.random.default_rng(n).standard_normal(SHAPE).astype("float32") for n in range(3))
     [result] = run_on_cpu(found, [x, w.astype("float16").ravel().view("uint32"), b])
     np.testing.assert_allclose(result, x * w.astype("float16") + b, rtol=1e-6)
@@ -83,7 +83,7 @@ def test_a_parameter_that_is_read_twice_is_unpacked_once():
     module = relax_function({"x": SHAPE, "w": SHAPE}, twice)
     parameter = Parameter("w", SHAPE, "float16")
     found = pack_parameters(module, {"main": Signature(1, (parameter,))})
-    assert operators(found).count("unpack_halves") == 1
+    assert operators(found).count("unpack_float16") == 1
 
 
 def test_parameters_must_be_the_functions_arguments():

@@ -1,1 +1,1 @@
-"""Relax passes of our own, one file a pass."""
+"""WSD's own passes, one file for each: what goes in and what comes out is in its docstring."""

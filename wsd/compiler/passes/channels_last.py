@@ -1,12 +1,14 @@
-"""One layout for pictures inside the UNet and the VAE: (batch, height, width, channels).
+"""Convert the layout of images inside the denoiser and the VAE from NCHW to NHWC.
 
-PyTorch has channels first and transposes wherever attention begins and ends. With
-channels last, a pixel is a row of a matrix: convolutions, linear layers and attention
-read the same rows, and nothing is transposed at run time but what goes in and comes out.
+In: Relax as PyTorch exports it: images are (batch, channels, height, width), and attention
+transposes where it begins and ends.
+Out: the same functions, which compute with (batch, height, width, channels). A pixel is a row of a
+matrix then, which convolutions, linear layers and attention all read. Only a function's image
+inputs and outputs are still transposed.
 
-The pass rewrites operators one by one. Each that it knows computes its result with
-channels last and transposes it back; the next one that it knows looks through that
-transpose, and dead code elimination removes what nobody looks at.
+The pass rewrites one operator after the other. An operator that it knows computes its result with
+channels last and transposes it back. If the next operator is known too, it takes the tensor from
+before that transpose, and dead code elimination removes the transpose at the end.
 """
 
 from __future__ import annotations
@@ -25,12 +27,12 @@ _BINARY = {
     "relax.multiply": relax.op.multiply,
     "relax.divide": relax.op.divide,
 }
-# Ranks of pictures: with pixels in rows and columns, or in one row.
+# Ranks of images: (n, c, h, w), or (n, c, h * w) with all pixels in one row.
 _RANKS = (3, 4)
 
 
 def channels_last(module: IRModule) -> IRModule:
-    """Return the module with pictures' channels last wherever that saves a transpose."""
+    """Return the module with images' channels last wherever that saves a transpose."""
     mutator = _ChannelsLast(module)
     for variable, function in module.functions_items():
         if isinstance(function, relax.Function):
@@ -50,7 +52,7 @@ def _last(rank: int) -> list[int]:
 
 @relax.expr_functor.mutator
 class _ChannelsLast(relax.PyExprMutator):
-    """Rewrites calls; see the module."""
+    """Rewrites calls as the module's docstring says."""
 
     def visit_call_(self, call: Any) -> Any:
         call = self.visit_expr_post_order(call)
@@ -87,12 +89,12 @@ class _ChannelsLast(relax.PyExprMutator):
         return self.lookup_binding(expression)
 
     def _back(self, result: Any) -> Any:
-        """Return a result with its channels first again, for whoever wants them so."""
+        """Emit a result and transpose it to channels first, for operators that are not known."""
         variable = self._emit(result)
         return relax.op.permute_dims(variable, _first(len(shape_of(variable))))
 
     def _twin(self, expression: Any) -> Any:
-        """Return a tensor with its channels last if it is at hand, else None."""
+        """Return the tensor with channels last that an expression transposes, else None."""
         found = permuted(self._binding(expression))
         if found is None:
             return None
@@ -100,7 +102,7 @@ class _ChannelsLast(relax.PyExprMutator):
         return inner if len(axes) in _RANKS and axes == _first(len(axes)) else None
 
     def _turn(self, expression: Any) -> Any:
-        """Return a tensor with its channels last, transposing it if need be."""
+        """Return a tensor with channels last; transpose it if that has not been computed."""
         twin = self._twin(expression)
         if twin is not None:
             return twin
@@ -111,7 +113,7 @@ class _ChannelsLast(relax.PyExprMutator):
         return self._emit(relax.op.permute_dims(expression, axes))
 
     def _compose(self, call: Any) -> Any:
-        """Join two transposes; two that undo each other vanish."""
+        """Compose a transpose with the one before it; return the source if they cancel out."""
         inner, axes = permuted(call)  # type: ignore[misc]
         before = permuted(self._binding(inner))
         if before is None:
@@ -123,7 +125,7 @@ class _ChannelsLast(relax.PyExprMutator):
         return relax.op.permute_dims(source, joined)
 
     def _flatten(self, expression: Any, shape: list[int]) -> Any:
-        """Reshape, joined with a reshape before it: one alone is a view, and costs nothing."""
+        """Reshape; skip a reshape before it, because one alone is a view and costs nothing."""
         before = self._binding(expression)
         if operator_name(before) == "relax.reshape":
             expression = before.args[0]
@@ -216,7 +218,7 @@ class _ChannelsLast(relax.PyExprMutator):
         )
 
     def _reshape(self, call: Any) -> Any:
-        """Let pixels' rows be joined or cut, where batch and channels stay what they are."""
+        """Reshape (h, w) to (h * w) or back with channels last; else return None."""
         twin = self._twin(call.args[0])
         before, after = shape_of(call.args[0]), shape_of(call)
         if twin is None or len(after) not in _RANKS or before[:2] != after[:2]:

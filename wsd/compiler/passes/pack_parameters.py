@@ -16,7 +16,7 @@ from typing import Any
 
 from tvm import relax, te
 
-from wsd.compiler.tir.dequantize import UNPACK, unpack_bytes, unpack_halves
+from wsd.compiler.tir.dequantize import UNPACK, unpack_float16, unpack_int8
 from wsd.compiler.tvm_compat import IRModule, tensor_variable
 from wsd.spec.parameter import CHANNELS_LAST, SCALE, Parameter
 
@@ -109,12 +109,12 @@ class _Reader(relax.PyExprMutator):
     def _unpack(self, parameter: Parameter, buffers: list[Any]) -> Any:
         shape = list(parameter.stored_shape)
 
-        def halves(packed: te.Tensor) -> te.Tensor:
-            return unpack_halves(packed, shape)
+        def float16(packed: te.Tensor) -> te.Tensor:
+            return unpack_float16(packed, shape)
 
-        def bytes_(packed: te.Tensor, scales: te.Tensor) -> te.Tensor:
-            values = unpack_bytes(packed, shape)
+        def int8(packed: te.Tensor, scales: te.Tensor) -> te.Tensor:
+            values = unpack_int8(packed, shape)
             return te.compute(shape, lambda *at: values(*at) * scales(at[0]), name="scaled")
 
-        kernel, name = (halves, "halves") if len(buffers) == 1 else (bytes_, "bytes")
-        return self.builder_.call_te(kernel, *buffers, primfunc_name_hint=UNPACK + name)
+        kernel = float16 if len(buffers) == 1 else int8
+        return self.builder_.call_te(kernel, *buffers, primfunc_name_hint=UNPACK + kernel.__name__)

@@ -1,1 +1,1 @@
-"""TIR of our own: operators as TE, and the schedules of their loops."""
+"""Operators written in TE, which becomes TIR, and the schedules of their loops."""

@@ -1,11 +1,10 @@
-"""Weights in packed words, unpacked inside the kernel that reads them.
+"""Unpack float16 and int8 weights from uint32 words, inside the kernel that reads them.
 
-:mod:`wsd.compiler.passes.pack_parameters` gives a function packed parameters and unpacks
-each at its first use; the legalizers recognise such a weight and read the words
-themselves, so that no unpacked copy is ever stored. Bit tricks and not
-``unpack2x16float``: they run on every target, and a test compares all 65536 halves.
-
-Plug points: ``LegalizeOps`` for ``relax.take``; :func:`packed_operand` for products.
+:mod:`wsd.compiler.passes.pack_parameters` gives a function packed parameters and unpacks each at
+its first use. The legalizers call :func:`packed_operand`, which matches that unpacking, and read
+the words themselves, so that no unpacked copy is written to memory. float16 is converted with
+integer operations, because WGSL's ``unpack2x16float`` is not available on the CPU target, where a
+test compares all 65536 values.
 """
 
 from __future__ import annotations
@@ -18,18 +17,19 @@ from tvm import relax, te
 
 from wsd.compiler.tvm_compat import gemm_attributes, operator_name, shape_of, tir
 
-# Stages of this name stay blocks of their own when a product is scheduled.
+# Name of the TE stage that unpacks: the schedule of a GEMM keeps it as a block of its own.
 UNPACKED = "unpacked"
+# Prefix of the TIR functions that pack_parameters emits.
 UNPACK = "unpack_"
 
 
 @dataclass(frozen=True)
 class Operand:
-    """A weight as a kernel takes it.
+    """A weight as a kernel reads it.
 
     Attributes:
-        arguments: Relax expressions to pass: the weight itself, or its words and scales.
-        values: their TE placeholders → the weight's values, not yet scaled.
+        arguments: Relax expressions to pass to the kernel: the weight, or its words and scales.
+        values: takes their TE placeholders and returns the weight's values, not yet scaled.
     """
 
     arguments: list[Any]
@@ -37,20 +37,23 @@ class Operand:
 
     @property
     def attributes(self) -> dict[str, Any] | None:
-        """Return the PrimFunc's attributes: with stages of its own, its kind must be said."""
+        """Return the TIR function's attributes.
+
+        TVM does not see that a function with an unpacking stage is a GEMM, and has to be told.
+        """
         return gemm_attributes() if len(self.arguments) > 1 else None
 
 
 def packed_operand(builder: Any, weight: Any) -> Operand:
-    """Tell how a product reads a weight, a Relax tensor of the current block."""
+    """Return how a kernel reads a weight, a Relax tensor of the block that is being built."""
     binding: Any = builder.lookup_binding(weight) if isinstance(weight, relax.Var) else None
     if not _is_unpack(binding):
         return Operand([weight], lambda w: w)
     words = list(binding.args[1])
     shape = shape_of(weight)
     if len(words) == 1:
-        return Operand(words, lambda packed: unpack_halves(packed, shape))
-    return Operand(words, lambda packed, _scales: unpack_bytes(packed, shape))
+        return Operand(words, lambda packed: unpack_float16(packed, shape))
+    return Operand(words, lambda packed, _scales: unpack_int8(packed, shape))
 
 
 def _is_unpack(binding: Any) -> bool:
@@ -60,10 +63,10 @@ def _is_unpack(binding: Any) -> bool:
 
 
 def scaled(result: te.Tensor, stored: tuple[te.Tensor, ...], channel: int) -> te.Tensor:
-    """Multiply a product by its weight's scales, if it has any.
+    """Multiply a GEMM's result by the scales of its weight, if it has any.
 
     Args:
-        result: the product.
+        result: the sums, not yet scaled.
         stored: the TE placeholders of the weight: itself, or its words and scales.
         channel: the axis of ``result`` that holds output channels.
     """
@@ -83,14 +86,14 @@ def _position(index: tuple[Any, ...], shape: list[int]) -> Any:
 
 
 def _field(words: te.Tensor, position: Any, bits: int) -> tuple[Any, Any]:
-    """Return the word that holds a field, and how many bits lie below the field in it."""
+    """Return the word that holds a field of some bits, and how far to shift it right."""
     per_word = 32 // bits
     word = words(tir.indexdiv(position, per_word))
     slot = tir.indexmod(position, per_word).astype("uint32")
     return word, slot * tir.const(bits, "uint32")
 
 
-def unpack_halves(words: te.Tensor, shape: list[int]) -> te.Tensor:
+def unpack_float16(words: te.Tensor, shape: list[int]) -> te.Tensor:
     """Return float16 values as float32, exactly, subnormal ones included.
 
     Args:
@@ -100,10 +103,10 @@ def unpack_halves(words: te.Tensor, shape: list[int]) -> te.Tensor:
 
     def value(*index: Any) -> Any:
         word, shift = _field(words, _position(index, shape), 16)
-        half = word >> shift
-        magnitude = half & tir.const(0x7FFF, "uint32")
-        sign = (half & tir.const(0x8000, "uint32")) << tir.const(16, "uint32")
-        # Exponents count from 15 in a half and from 127 in a float.
+        encoded = word >> shift
+        magnitude = encoded & tir.const(0x7FFF, "uint32")
+        sign = (encoded & tir.const(0x8000, "uint32")) << tir.const(16, "uint32")
+        # The bias of exponents is 15 in a float16 and 127 in a float32.
         normal = (magnitude << tir.const(13, "uint32")) + tir.const(112 << 23, "uint32")
         step = tir.const(2.0**-24, "float32")
         tiny = tir.reinterpret("uint32", magnitude.astype("float32") * step)
@@ -113,7 +116,7 @@ def unpack_halves(words: te.Tensor, shape: list[int]) -> te.Tensor:
     return te.compute(shape, value, name=UNPACKED)
 
 
-def unpack_bytes(words: te.Tensor, shape: list[int]) -> te.Tensor:
+def unpack_int8(words: te.Tensor, shape: list[int]) -> te.Tensor:
     """Return int8 values as float32.
 
     Args:
@@ -124,7 +127,7 @@ def unpack_bytes(words: te.Tensor, shape: list[int]) -> te.Tensor:
     def value(*index: Any) -> Any:
         word, shift = _field(words, _position(index, shape), 8)
         byte = (word >> shift) & tir.const(0xFF, "uint32")
-        # 0 … 127, 128 … 255 stand for 0 … 127, -128 … -1.
+        # Two's complement: bytes 128 … 255 are the values -128 … -1.
         signed = (byte ^ tir.const(0x80, "uint32")).astype("int32") - tir.const(0x80, "int32")
         return signed.astype("float32")
 

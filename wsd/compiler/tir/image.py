@@ -1,4 +1,4 @@
-"""From the decoder's floats to the bytes of a canvas."""
+"""Pack the VAE decoder's image into the bytes of a canvas."""
 
 from __future__ import annotations
 

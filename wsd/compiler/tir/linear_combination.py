@@ -1,4 +1,4 @@
-"""The one kernel that every scheduler is made of."""
+"""Add scaled tensors: the only kernel that schedulers need on the GPU."""
 
 from __future__ import annotations
 

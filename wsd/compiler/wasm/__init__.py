@@ -1,1 +1,1 @@
-"""Compile TVM's runtime to WebAssembly and link it with a model."""
+"""Compile TVM's runtime to WebAssembly with Emscripten and link it with a model."""

@@ -1,9 +1,8 @@
-"""TVM's WebAssembly runtime as object files, compiled once and cached.
+"""Compile TVM's WebAssembly runtime to object files, once for each TVM and Emscripten.
 
-The sources are the installed TVM's own. What diffusion models never call is
-left out as they are compiled: sorting, remote procedure calls and the serving
-of language models. ``lm_support`` stays, because tvmjs looks its functions up
-as it starts.
+The sources are those of the installed TVM. Parts that diffusion models never call are not
+compiled: sorting, remote procedure calls and the serving of language models. ``lm_support`` is
+compiled, because tvmjs looks its functions up when it starts.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _LEFT_OUT = re.compile(
 )
 _FLAGS = ("-O2", "-std=c++17", "-Wno-ignored-attributes", "-Wno-everything")
 
-# Debian's Emscripten finds its JavaScript parser here and nowhere else.
+# Debian's Emscripten finds its JavaScript parser only with this variable.
 ENVIRONMENT = {"NODE_PATH": "/usr/share/nodejs"}
 
 
@@ -64,7 +63,7 @@ def _runtime_unit(text: str) -> str:
 
 
 def _support_unit(text: str) -> str:
-    """Keep the four C functions that tvmjs calls; the rest is an RPC session."""
+    """Keep the four C functions that tvmjs calls; the rest of the file is an RPC session."""
     head = text[: text.index("\nnamespace tvm {")]
     return _runtime_unit(head)
 
@@ -127,7 +126,7 @@ def _compile_units(folder: Path) -> None:
     place = tree / "web" / "emcc"
     place.mkdir(parents=True)
     includes = [flag for path in (tree, *sources.includes) for flag in ("-I", str(path))]
-    # Error messages name their source files: not where those lay on this machine.
+    # Error messages name their source files; keep this machine's paths out of them.
     includes += [f"-fmacro-prefix-map={path}=include" for path in sources.includes]
     includes += [f"-fmacro-prefix-map={tree}=tvm"]
     defines = [f"-D{define}" for define in sources.defines]

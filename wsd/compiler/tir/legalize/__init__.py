@@ -1,7 +1,7 @@
-"""WSD's own kernels, one operator family a file.
+"""WSD's legalizers: lower a Relax operator to TIR, one family of operators in each file.
 
-``LEGALIZERS`` maps a Relax operator to the function that lowers it, for
-``LegalizeOps``; operators that are not named take TVM's own lowering.
+``LEGALIZERS`` maps a Relax operator to its legalizer (:mod:`wsd.compiler.passes.legalize`). TVM
+lowers the operators that are not in it.
 """
 
 from __future__ import annotations

@@ -1,13 +1,11 @@
-"""Attention that never stores its scores: two kernels, one thread a query.
+"""Legalize attention as two kernels that never write the scores to memory.
 
-The first finds each row's largest score and the sum of the exponentials, both in
-one pass (Milakov and Gimelshein 2018, "Online normalizer calculation for
-softmax"); the second computes the scores again and mixes the values. A picture of
-1024x1024 has 16384 queries at its decoder's attention: their scores would take a
-gigabyte, a thread of these two kernels keeps eight of them at a time.
-
-Plug points: ``LegalizeOps({"relax.nn.attention": legalize_attention})`` and the
-schedule rule ``RowAttention``, tried before dlight's own.
+The first kernel computes the statistics of each query's softmax, the largest score and the sum of
+exponentials, in one pass (Milakov and Gimelshein 2018, "Online normalizer calculation for
+softmax"). The second computes the scores again and multiplies the weights by the values. The
+decoder of a 1024x1024 picture has 16384 queries: their scores would take a gigabyte. With the
+schedule rule :class:`wsd.compiler.tir.schedule.attention.RowAttention` a thread takes one query
+and holds eight scores at a time.
 """
 
 from __future__ import annotations
@@ -100,7 +98,7 @@ def legalize_attention(builder: Any, call: Any) -> Any:
 
 
 def _combine(left: Any, right: Any) -> Any:
-    """Join two parts' (largest score, sum of exponentials relative to it)."""
+    """Combine the statistics of two sets of keys: (largest score, sum of exp(score - largest))."""
     largest = te.max(left[0], right[0])
     total = left[1] * te.exp(left[0] - largest) + right[1] * te.exp(right[0] - largest)
     return largest, total

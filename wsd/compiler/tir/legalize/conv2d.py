@@ -1,11 +1,9 @@
-"""Convolutions with channels last, in pictures and in weights.
+"""Legalize ``conv2d`` with channels last in image and weight, also after a 2x upsampling.
 
-The image is (n, h, w, c), the weight (o, kh, kw, c) as it is stored (:mod:`wsd.spec.parameter`),
-so that both are read along their last axis. An image that is doubled in size first is
-read as it was: its pixels are never written twice.
-
-Plug point: ``LegalizeOps({"relax.nn.conv2d": legalize_conv2d})``, after
-:mod:`wsd.compiler.passes.channels_last`.
+The image is (n, h, w, c) and the weight (o, kh, kw, c) as it is stored
+(:mod:`wsd.spec.parameter`), so that the sum runs along the last axis of both. After a 2x
+nearest-neighbour ``resize2d`` the kernel reads the small image and halves the coordinates: the
+large image is never written to memory.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from wsd.compiler.tir.dequantize import packed_operand, scaled
 from wsd.compiler.tvm_compat import gemm_attributes, operator_name, permuted, shape_of, tir
 
 _default_conv2d = tvm.ir.Op.get("relax.nn.conv2d").get_attr("FLegalize")
-# From the weight as it is stored to the weight as PyTorch has it.
+# Axes of the transpose from the stored weight (o, kh, kw, c) to PyTorch's (o, c, kh, kw).
 _STORED = [0, 3, 1, 2]
 
 
@@ -85,7 +83,7 @@ def _is_plain(attrs: Any) -> bool:
 
 
 def _before_doubling(builder: Any, image: Any) -> tuple[Any, int]:
-    """Return the image that is doubled in size by repeating pixels, and 2; else itself and 1."""
+    """Return (image before a 2x nearest-neighbour upsampling, 2), else (the image itself, 1)."""
     call = builder.lookup_binding(image) if isinstance(image, relax.Var) else image
     if operator_name(call) != "relax.image.resize2d":
         return image, 1
@@ -94,7 +92,7 @@ def _before_doubling(builder: Any, image: Any) -> tuple[Any, int]:
     nearest = str(attrs.method) == "nearest_neighbor" and str(attrs.layout) == "NHWC"
     if not nearest or large[1:3] != [2 * extent for extent in small[1:3]]:
         return image, 1
-    # At twice the size these agree: pixel y is pixel y // 2.
+    # With either rule, a doubled image takes pixel y from pixel y // 2.
     how = (str(attrs.coordinate_transformation_mode), str(attrs.rounding_method))
     if how not in (("half_pixel", "round"), ("asymmetric", "floor")):
         return image, 1

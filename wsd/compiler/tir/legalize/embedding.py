@@ -1,4 +1,4 @@
-"""Legalize ``take``: rows of an embedding table that may be packed."""
+"""Legalize ``take``: look up rows of an embedding table that may be packed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _default_take = tvm.ir.Op.get("relax.take").get_attr("FLegalize")
 
 
 def legalize_take(builder: Any, call: Any) -> Any:
-    """Lower a look-up of rows in a packed table; any other ``take`` takes TVM's lowering.
+    """Lower a lookup of rows in a packed table; TVM lowers any other ``take``.
 
     Shapes: table (rows, width), indices (...) int32, result (..., width) float32.
     """

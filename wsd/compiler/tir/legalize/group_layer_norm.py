@@ -1,13 +1,11 @@
-"""Group and layer normalisation: two sums and an elementwise kernel.
+"""Legalize group and layer normalisation: two kernels of sums and an elementwise kernel.
 
-Lowered by TVM, one workgroup of 64 threads group-normalises a whole picture,
-and layer norms wait at barriers. Here the sums are spread over the GPU, and the
-normalisation itself is elementwise, so that it fuses with what comes after it.
+With TVM's lowering, one workgroup of 64 threads group-normalises a whole image, and layer
+norms wait at barriers. Here the sums are spread over the GPU, and the normalisation is elementwise,
+so that FuseOps joins it with the operators after it.
 
-The variance is summed around the mean, as squares of differences, because
-E[x²] - E[x]² loses the digits of activations far from zero.
-
-Plug point: ``LegalizeOps`` for both operators.
+The second sum is of squared differences from the mean, because E[x²] - E[x]² loses the digits of
+activations far from zero.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
-"""Matrix products whose second operand is a transposed weight.
+"""Legalize ``matmul`` by a transposed weight, which is PyTorch's ``Linear``.
 
-PyTorch's ``Linear`` stores its weight as (out, in) and multiplies by the
-transpose. Lowered operator by operator, that writes the transposed weight to
-memory on every call. Reading the weight in place costs nothing.
-
-Plug point: ``LegalizeOps({"relax.matmul": legalize_matmul})``.
+``Linear`` stores its weight as (out, in) and multiplies by the transpose. Lowered one by one, the
+two operators would write the transposed weight to memory on every call; one kernel reads the
+weight in place.
 """
 
 from __future__ import annotations
@@ -24,8 +22,8 @@ _default_legalize = tvm.ir.Op.get("relax.matmul").get_attr("FLegalize")
 def legalize_matmul(builder: Any, call: Any) -> Any:
     """Lower ``matmul(x, permute_dims(w))`` to one kernel that reads w as (out, in).
 
-    Shapes: x (..., m, k), w (n, k), result (..., m, n); float32 sums. Any other
-    product takes TVM's lowering.
+    Shapes: x (..., m, k), w (n, k), result (..., m, n); float32 sums. TVM lowers
+    any other ``matmul``.
     """
     left, right = call.args
     binding = builder.lookup_binding(right) if isinstance(right, relax.Var) else None

@@ -1,11 +1,8 @@
-"""Sine and cosine to the last bits, for the embedding of timesteps.
+"""Legalize ``sin`` and ``cos`` in full float32 precision, for the embedding of timesteps.
 
-WGSL promises an absolute error of 2^-11 between -π and π, and nothing beyond;
-timesteps times frequencies reach 1000. So the argument is reduced and the
-polynomials evaluated here, as Cephes does in single precision (Moshier 1989,
-``sinf.c``); the error is below 1e-7 for arguments up to 8192.
-
-Plug point: ``LegalizeOps({"relax.sin": legalize_sin, "relax.cos": legalize_cos})``.
+WGSL guarantees an absolute error of 2^-11 for arguments between -π and π, and nothing for larger
+ones; timesteps times frequencies reach 1000. These kernels reduce the argument and evaluate the
+polynomials of Cephes (Moshier 1989, ``sinf.c``). The error is below 1e-7 for arguments up to 8192.
 """
 
 from __future__ import annotations
@@ -17,7 +14,7 @@ from tvm import te
 from wsd.compiler.tvm_compat import tir
 
 _TWO_OVER_PI = 0.636619772367581
-# π/2 in three parts; the first two have so few bits that their products are exact.
+# π/2 as a sum of three numbers. Multiples of the first two are exact: they have few bits.
 _PARTS = (1.5703125, 4.837512969970703125e-4, 7.549789954891882e-8)
 _SINE = (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
 _COSINE = (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
@@ -39,7 +36,7 @@ def sine(x: te.Tensor) -> te.Tensor:
 
 
 def cosine(x: te.Tensor) -> te.Tensor:
-    """Return the cosine of each number, float32: the sine a quarter turn on."""
+    """Return the cosine of each number, float32: the sine a quarter of a circle further."""
     return te.compute(x.shape, lambda *index: _value(x(*index), 1), name="cosine")
 
 
@@ -64,7 +61,7 @@ def _value(x: Any, quarters: int) -> Any:
     cosine = (
         _constant(1.0) - square * _constant(0.5) + square * square * _polynomial(_COSINE, square)
     )
-    # Which quarter of the circle decides between the two, and the sign.
+    # The quarter of the circle decides between sine and cosine, and the sign.
     quarter = turns + _constant(float(quarters))
     quarter = quarter - _constant(4.0) * tir.floor(quarter * _constant(0.25))
     odd = tir.any(quarter == _constant(1.0), quarter == _constant(3.0))

@@ -1,1 +1,1 @@
-"""dlight schedule rules that are tried before dlight's own."""
+"""WSD's schedule rules for dlight, which tries them before its own."""

@@ -1,4 +1,4 @@
-"""Schedule both attention kernels: one thread a query, its scores in registers."""
+"""Schedule both attention kernels: one thread for each query, its scores in registers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ from wsd.compiler.tvm_compat import (
 )
 
 _THREADS = 64
-
-
-# Keys whose scores a thread holds at once.
+# Keys whose scores a thread holds in registers at a time.
 _KEYS = 8
 
 
 class RowAttention(dlight.base.ScheduleRule):
-    """Schedule both kernels: a thread a query, its scores in registers."""
+    """Schedule both kernels: a thread for each query, its scores in registers."""
 
     def apply(self, func: Any, _target: Any, _tunable: bool) -> Any:
         """Return a schedule, or None where the rule does not fit."""
@@ -35,15 +33,15 @@ class RowAttention(dlight.base.ScheduleRule):
 
 
 def _schedule_rows(schedule: Any, named: dict[str, Any], heads: int) -> None:
-    """Give each thread one query; it walks over the keys, ``_KEYS`` at a time."""
+    """Give each thread one query, whose keys it takes ``_KEYS`` at a time."""
     *held, result = (name for name in named if name != stages.SCALED_SCORES)
     schedule.compute_inline(named[stages.SCALED_SCORES])
     *rows, keys = schedule.get_loops(named[result])
     across = []
     if result == stages.WEIGHTED_VALUES:
         across = [rows.pop()]
-        # Threads side by side take the same head, so that they read the same keys;
-        # a loop of one head (or batch) is not there.
+        # Neighbouring threads take the same head, so that they read the same keys. A loop over
+        # a single head (or batch) does not exist.
         if heads > 1:
             rows.insert(-1, rows.pop())
     stored = [
@@ -73,15 +71,15 @@ def _schedule_rows(schedule: Any, named: dict[str, Any], heads: int) -> None:
     schedule.reorder(width, each_key)
     schedule.unroll(each_key)
     schedule.decompose_reduction(named[stages.SCORES], width)
-    # Looked up again: v0.21 loses a block with two results on the way.
+    # In TVM v0.21 the handle of a block with two results is invalid by now: look it up again.
     schedule.decompose_reduction(block_named(schedule, result), outer)
 
 
 def _threads(rows: int, queries: int) -> int:
-    """Return how many rows a workgroup takes, so that none is left over where possible.
+    """Return how many rows a workgroup takes, so that no thread is idle where that is possible.
 
-    Rows are queries, head after head. TVM does not always follow the indices of a workgroup
-    that ends amid a head, having begun in another.
+    Rows are queries, those of one head after those of the other. Workgroups that begin in one head
+    and end inside another are avoided: TVM cannot always simplify their indices.
     """
     counts = range(_THREADS, 0, -1)
     exact = [n for n in counts if rows % n == 0]

@@ -1,9 +1,7 @@
-"""Functions that sum nothing: dlight's last rule, tried first.
+"""Schedule functions without reductions with dlight's fallback rule, before any other rule.
 
-Every other rule would schedule such a function by halves to find that it is not theirs,
-which is a third of the time that scheduling takes.
-
-Plug point: a dlight schedule rule, tried before all others.
+Every other rule schedules a good part of such a function before it finds that it does not fit.
+Trying this rule first saves a third of the time that scheduling takes.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ class Elementwise(dlight.gpu.Fallback):
     """Schedule a function without reductions as dlight's fallback does."""
 
     def apply(self, func: Any, target: Any, tunable: bool) -> Any:
-        """Return a schedule, or None where something is summed."""
+        """Return a schedule, or None for a function with a reduction."""
         blocks = normalize_prim_func(Schedule(func))
         if blocks is None or any(block.is_reduction() for block in blocks):
             return None

@@ -1,14 +1,11 @@
-"""Small products: a few outputs a thread, sums in registers, no shared memory.
+"""Schedule small GEMMs and convolutions register-tiled, without shared memory.
 
-dlight's tiled rule gives each workgroup 32x32 outputs through shared memory,
-fully unrolled. That pays when there are many tiles. On the small layers of any
-model, and on every layer of the tiny ones, it leaves a GPU mostly idle and costs
-a software adapter its time in barriers and in compiling 50 kB of shader a layer.
+dlight's rule gives each workgroup a tile of 32x32 outputs in shared memory, fully unrolled, which
+is fast when there are many tiles. On small layers it leaves most of a GPU idle, and a software
+adapter spends its time in barriers and in compiling 50 kB of shader for each layer.
 
-Here each thread makes a tile of outputs, one edge of it along an axis of each
-operand, so that every value it loads is used several times.
-
-Plug point: a dlight schedule rule, tried before dlight's own.
+With this rule each thread computes a tile of outputs in registers. One edge of the tile lies along
+an axis of each operand, so that every value is used several times after it is loaded.
 """
 
 from __future__ import annotations
@@ -19,20 +16,21 @@ from typing import Any
 from wsd.compiler.tir.dequantize import UNPACKED
 from wsd.compiler.tvm_compat import Schedule, ScheduleError, dlight, normalize_prim_func, tir
 
-# Multiply-adds up to which a product counts as small.
+# The most multiply-adds of a GEMM that this rule takes.
 _SMALL = 1 << 30
-# Fewer outputs than this are left to rules that share one sum among threads.
+# The fewest outputs that this rule takes; dlight's rules share one sum among several threads.
 _LEAST_OUTPUTS = 32
 _THREADS = 64
 _TILE_EDGES = (4, 2)
-# A thread of 8x8 outputs loads half as much for each as one of 4x4, which is nearly all that a
-# software adapter does; fewer threads than this leave other GPUs idle. Its 50 kB of shader take
-# a second to compile instead of 0.2, which fewer multiply-adds than this do not make good in a
-# picture. Packed weights never do: unpacking them makes it minutes.
+# Tiles of 8x8 outputs: a thread loads half as many values for each output as with 4x4, and loads
+# take nearly all of a software adapter's time. With fewer threads than _LEAST_THREADS other GPUs
+# would idle. The shader has 50 kB and compiles in 1 s instead of 0.2 s, which a layer of fewer
+# multiply-adds than _LARGE_WORK does not win back within one picture. Packed weights take no 8x8
+# tiles: with their unpacking, compilation takes minutes.
 _LARGE_EDGE = 8
 _LEAST_THREADS = 256
 _LARGE_WORK = 1 << 24
-# Names of the stages that make the operands.
+# Names of the stages that compute the first and the second operand.
 _LOADS = ("pad_temp", UNPACKED)
 
 
@@ -45,25 +43,25 @@ class MatmulDirect(dlight.base.ScheduleRule):
         blocks = normalize_prim_func(schedule)
         if blocks is None:
             return None
-        # Padding and unpacking stay blocks of their own: they become the loads of the
+        # The blocks for padding and unpacking are not inlined: they become the loads of the
         # first and of the second operand.
         loads = {name: [b for b in blocks if b.name.startswith(name)] for name in _LOADS}
         rest = [block for block in blocks if not block.name.startswith(_LOADS)]
         blocks = dlight.base.try_inline(schedule, rest)
         if not blocks or not blocks[0].is_reduction() or len(blocks) > 2 or _several(loads):
             return None
-        product, *after = blocks
+        gemm, *after = blocks
         if after and not after[0].is_injective():
             return None
-        if not _is_small_product(schedule, product):
+        if not _is_small_gemm(schedule, gemm):
             return None
-        result = after[0].block_rv if after else schedule.cache_write(product.block_rv, 0, "global")
+        result = after[0].block_rv if after else schedule.cache_write(gemm.block_rv, 0, "global")
         ready = [found[0].block_rv if found else None for found in loads.values()]
-        edges = _tile_edges(schedule, product, packed=bool(loads[UNPACKED]))
+        edges = _tile_edges(schedule, gemm, packed=bool(loads[UNPACKED]))
         try:
-            _schedule_tiles(schedule, ready, product.block_rv, result, edges)
+            _schedule_tiles(schedule, ready, gemm.block_rv, result, edges)
         except ScheduleError:
-            return None  # what follows has axes of its own that do not line up
+            return None  # The axes of the epilogue differ from those of the GEMM.
         return schedule
 
 
@@ -77,11 +75,11 @@ def _schedule_tiles(
     """Give each thread one tile of outputs, summed in registers.
 
     Args:
-        schedule: what is changed.
-        ready: the block that makes each operand from what is in memory, or None.
-        block: the product.
+        schedule: is changed.
+        ready: for each operand the block that computes it from what is in memory, or None.
+        block: the GEMM.
         result: the block that writes the function's result.
-        edges: the tile's edge along each output axis of the product.
+        edges: the tile's edge along each output axis of the GEMM.
     """
     loops = schedule.get_loops(block)
     spatial, sums = loops[: len(edges)], loops[len(edges) :]
@@ -112,8 +110,8 @@ def _unroll(schedule: Any, loops: list[Any]) -> None:
         schedule.unroll(loop)
 
 
-def _is_small_product(schedule: Any, block: Any) -> bool:
-    """Tell a small sum of products over two tensors from other reductions."""
+def _is_small_gemm(schedule: Any, block: Any) -> bool:
+    """Tell whether a reduction reads two tensors and is of a size that this rule takes."""
     extents = [iterator.dom for iterator in block.iters]
     kinds = block.dom_kind()
     if not all(isinstance(extent, int) for extent in extents):
@@ -126,8 +124,8 @@ def _is_small_product(schedule: Any, block: Any) -> bool:
 def _tile_edges(schedule: Any, block: Any, packed: bool) -> list[int]:
     """Return the edge of a thread's tile along each output axis.
 
-    The tile spans the last axis that only the first operand has and the last
-    that only the second has (pixels and channels, or rows and columns).
+    The tile spans the last axis that only the first operand has and the last that only the second
+    has: M and N of a GEMM, pixels and channels of a convolution.
     """
     statement = schedule.get(block.block_rv)
     operands = [

@@ -1,9 +1,7 @@
-"""Reductions by row: many independent sums or maxima, each over its own numbers.
+"""Schedule reductions of the rows of a matrix: one thread for each row if there are many.
 
-dlight gives each row a workgroup and a tree of barriers. With many rows, one
-thread a row fills the GPU just as well, and needs no barrier at all.
-
-Plug point: the schedule rule ``RowReduction``, tried before dlight's own.
+dlight gives each row a workgroup, whose threads wait for each other at barriers. With many rows,
+one thread for each row fills the GPU just as well and needs no barrier.
 """
 
 from __future__ import annotations
@@ -16,15 +14,15 @@ from wsd.compiler.tir.stages import ROW_REDUCTION
 from wsd.compiler.tvm_compat import Schedule, dlight, normalize_prim_func, opaque_attributes
 
 _THREADS = 64
-# From this many rows on, a thread takes a row; below, a workgroup does.
+# Rows from which on each takes one thread; fewer rows take one workgroup each.
 _MANY_ROWS = 64
 
 
 def emit_row_reduction(builder: Any, name: str, reduction: Callable[..., Any], *inputs: Any) -> Any:
-    """Emit a TE stage named ``ROW_REDUCTION`` as a kernel of its own, of this name.
+    """Emit a TE stage called ``ROW_REDUCTION`` as a TIR function that nothing is fused with.
 
-    A sum of products looks like a matmul to FuseOps; fused with what follows, it
-    would lose its schedule.
+    FuseOps would take a sum of products for a matmul and join it with the operators after it; the
+    rule below would no longer fit the result.
     """
     return builder.emit_te(
         reduction, *inputs, primfunc_name_hint=name,
@@ -33,7 +31,7 @@ def emit_row_reduction(builder: Any, name: str, reduction: Callable[..., Any], *
 
 
 class RowReduction(dlight.base.ScheduleRule):
-    """Schedule one row reduction: by thread if rows are many, else by workgroup."""
+    """Schedule one row reduction: a thread for each row if rows are many, else a workgroup."""
 
     def apply(self, func: Any, _target: Any, _tunable: bool) -> Any:
         """Return a schedule, or None where the rule does not fit."""
