@@ -1,12 +1,8 @@
 """The linked module: what it imports and what it exports."""
 
-import json
 import re
 
-from wsd.bundle.npm import source_folder
-from wsd.util.process import find_program, run
-
-# What tvmjs's environment adds to the WASI library's functions.
+# What tvmjs provides besides the WASI functions.
 TVMJS = {
     "env.TVMFFIWasmSafeCall",
     "env.TVMFFIWasmFunctionDeleter",
@@ -15,28 +11,12 @@ TVMJS = {
     "env.__console_log",
 }
 
-LIST = """
-import { readFileSync } from "node:fs";
-import { WASI } from "@bjorn3/browser_wasi_shim";
-const module = new WebAssembly.Module(readFileSync(process.argv[1]));
-console.log(JSON.stringify({
-  imports: WebAssembly.Module.imports(module).map((i) => `${i.module}.${i.name}`),
-  exports: WebAssembly.Module.exports(module).map((e) => e.name),
-  wasi: Object.keys(new WASI([], [], []).wasiImport).map((n) => `wasi_snapshot_preview1.${n}`),
-}));
-"""
 
-
-def test_imports_are_provided_by_the_glue(library, bundle):
-    assert bundle  # the page's packages are installed
-    node = find_program("node", "install Node.js")
-    answer = json.loads(
-        run([node, "--input-type=module", "-e", LIST, library.wasm], cwd=source_folder("web"))
-    )
-    imports = set(answer["imports"])
-    assert imports - TVMJS - set(answer["wasi"]) == set()
+def test_imports_are_provided_by_the_glue(javascript, library):
+    found = javascript({"call": "wasm", "file": str(library.wasm)})
+    assert set(found["imports"]) - TVMJS - set(found["wasi"]) == set()
     assert {"memory", "_initialize", "TVMFFIFunctionCall", "TVMWasmAllocSpace"} <= set(
-        answer["exports"]
+        found["exports"]
     )
 
 

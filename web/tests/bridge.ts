@@ -1,11 +1,14 @@
 /**
- * The pure modules for tests in Python: one JSON request a line on standard
- * input, one JSON answer a line on standard output.
+ * Calls pure modules for tests in Python: each line on standard input is a JSON request, each line
+ * on standard output its JSON answer.
  */
 
+
+import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 
 import type { NoiseSchedule, SchedulerConfig, TokenizerEntry } from "../src/bundle/manifest";
+import { makeWasiImports } from "../src/gpu/tvm/wasi";
 import { MersenneTwister, randn } from "../src/pipeline/torch_rng";
 import { layOutRun } from "../src/pipeline/schedulers";
 import { createTokenizer } from "../src/pipeline/clip_tokenizer";
@@ -13,7 +16,19 @@ import { createTokenizer } from "../src/pipeline/clip_tokenizer";
 type Request =
   | { call: "randn"; seed: number; counts: number[] }
   | { call: "run"; noise: NoiseSchedule; config: SchedulerConfig; count: number; eta: number }
+  | { call: "wasm"; file: string }
   | { call: "tokenize"; tokenizer: string; entry: TokenizerEntry; texts: string[] };
+
+/** A WebAssembly file's imports and exports, and the imports that the page provides by WASI. */
+function describeWasm(file: string): Record<"imports" | "exports" | "wasi", string[]> {
+  const module = new WebAssembly.Module(readFileSync(file));
+  const { wasiImport } = makeWasiImports();
+  return {
+    imports: WebAssembly.Module.imports(module).map(({ module, name }) => `${module}.${name}`),
+    exports: WebAssembly.Module.exports(module).map(({ name }) => name),
+    wasi: Object.keys(wasiImport).map((name) => `wasi_snapshot_preview1.${name}`),
+  };
+}
 
 function answer(request: Request): unknown {
   switch (request.call) {
@@ -23,6 +38,8 @@ function answer(request: Request): unknown {
     }
     case "run":
       return layOutRun(request.noise, request.config, request.count, request.eta);
+    case "wasm":
+      return describeWasm(request.file);
     case "tokenize": {
       const tokenize = createTokenizer(request.tokenizer, request.entry);
       return request.texts.map((text) => tokenize(text).ids).map((ids) => Array.from(ids));

@@ -5,7 +5,10 @@ import { OpenFile, File, ConsoleStdout, WASI } from "@bjorn3/browser_wasi_shim";
 type Instance = Parameters<WASI["initialize"]>[0];
 
 /** Make the imports of a compiled library; it prints to the console and reads no files. */
-export function makeWasiImports(): object {
+export function makeWasiImports(): {
+  wasiImport: WebAssembly.ModuleImports;
+  start: (instance: WebAssembly.Instance) => void;
+} {
   const log = (line: string): void => console.debug(`wasm: ${line}`);
   const files = [
     new OpenFile(new File([])),
