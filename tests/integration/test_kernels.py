@@ -8,7 +8,7 @@ from tvm_cpu import run_on_cpu
 from wsd.compiler import tvm_compat
 from wsd.compiler.dump import Dump
 from wsd.compiler.pipeline import lower
-from wsd.compiler.tir.dequantize import unpack_int8, unpack_float16
+from wsd.compiler.tir.dequantize import unpack_float16, unpack_int8
 from wsd.compiler.tir.legalize.sincos import cosine, sine
 
 

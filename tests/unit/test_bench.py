@@ -70,7 +70,7 @@ def test_the_plot():
     from wsd.evaluate.benchmark_plot import draw_plot
 
     drawn = draw_plot(FOUND)
-    for text in ("unet: 4.00 ms, 4 kernels", "wide: gemm_tiled_f32", "thin: generated", "other"):
+    for text in ("unet: 4.00 ms, 4 kernels", "wide_kernel: gemm_tiled_f32", "thin_kernel: generated", "other"):
         assert f">{text}" in drawn
     assert "copy" not in drawn  # too little to see
     assert draw_plot(FOUND) == drawn
