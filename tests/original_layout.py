@@ -45,10 +45,10 @@ def to_original(folder, family, path):
         stored["first_stage_model." + vae_name(name, ups)] = shaped.contiguous()
     first, *second = family.text_encoders()
     prefix = "conditioner.embedders.0" if second else "cond_stage_model"
-    for name, tensor in read(folder, first.name).items():
+    for name, tensor in read(folder, first.id).items():
         stored[f"{prefix}.transformer.text_model.{name.removeprefix('text_model.')}"] = tensor
     for encoder in second:
-        stored |= open_clip(read(folder, encoder.name))
+        stored |= open_clip(read(folder, encoder.id))
     save_file(stored, path)
 
 

@@ -92,7 +92,7 @@ def test_a_published_model_needs_its_tokenizer(pair, monkeypatch):
     family, folder, path = pair
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     entry = FAMILIES["sd15"].tokenizers[0]
-    with pytest.raises(CheckpointError, match="brings no tokenizer") as caught:
+    with pytest.raises(CheckpointError, match="has no tokenizer") as caught:
         find_tokenizer(SingleFile(path, family), entry)
     assert "--tokenizer" in caught.value.hint
     given = SingleFile(path, family, folder / "tokenizer")
