@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,9 +59,3 @@ def canonical_json(value: Any) -> bytes:
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
     return text.encode() + b"\n"
-
-
-def digest_tree(paths: Iterable[Path], root: Path) -> str:
-    """Return one SHA-256 over the names (relative to ``root``) and contents of files."""
-    table = {path.relative_to(root).as_posix(): sha256_file(path) for path in paths}
-    return sha256_bytes(canonical_json(table))
