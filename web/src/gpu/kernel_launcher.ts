@@ -17,6 +17,7 @@ interface CompiledLaunch {
 /** Bind groups that are kept of one pipeline; beyond that all of them are made anew. */
 const MAX_BIND_GROUPS = 256;
 
+/** Makes kernels of the variants that a GPU can run. */
 export class KernelLauncher implements KernelReplacements {
   /** Intermediate results of variants of several dispatches; kernels use it in turn. */
   private scratch: GPUBuffer | undefined;

@@ -29,6 +29,7 @@ export interface ModelSource {
 
 const ignore = (): void => undefined;
 
+/** A compiled library that runs on a GPU, and the parameters of its components. */
 export class Model {
   private constructor(
     readonly manifest: Manifest,

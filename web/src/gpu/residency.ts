@@ -7,6 +7,7 @@ import type { OnProgress } from "../api/progress";
 import type { Parameters, Runtime } from "./tvm/runtime";
 import { loadParameters } from "./parameters";
 
+/** The components of a model; loads and evicts their parameters. */
 export class ResidentComponents {
   private readonly resident = new Map<string, Parameters>();
   /** The role that was needed last. */

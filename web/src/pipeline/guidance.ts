@@ -11,6 +11,7 @@ export interface GuidedText {
   unconditional: NamedTensors | undefined;
 }
 
+/** Calls the denoiser for the steps of one request. */
 export class NoisePredictor {
   /**
    * @param atOnce whether guidance takes one call for both predictions, which is faster than

@@ -9,6 +9,7 @@ import type { Tokenize } from "./clip_tokenizer";
 /** The tokenizer of each text encoder. */
 export type Tokenizers = Record<string, Tokenize>;
 
+/** Runs a model's text encoders one after another. */
 export class PromptEncoder {
   private readonly encoders: EntryPoint[];
 
@@ -16,8 +17,9 @@ export class PromptEncoder {
     private readonly model: Model,
     private readonly tokenizers: Tokenizers,
   ) {
-    const { entry_points: entries } = model.manifest;
-    this.encoders = entries.filter(({ role }) => role === "text_encoder");
+    const entries = model.entries("text_encoder");
+    const { encoders } = model.manifest.conditioning;
+    this.encoders = encoders.map((id) => entries.find(({ component }) => component === id)!);
   }
 
   /**

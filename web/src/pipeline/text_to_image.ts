@@ -57,6 +57,7 @@ export async function loadTextToImage(source: ModelSource): Promise<TextToImageP
   }
 }
 
+/** A loaded text-to-image model; {@link loadTextToImage} makes it. */
 export class TextToImagePipeline implements Pipeline {
   private busy = false;
 

@@ -7,6 +7,7 @@ import type { Model } from "../gpu/model";
 import { blend, crop, tileStarts, tileWeights, toImageData } from "./tiling";
 import type { Planes } from "./tiling";
 
+/** Decodes the pictures of a model. */
 export class VaeDecoder {
   /**
    * @param tiling whether pictures that are larger than a tile are decoded in tiles; those that

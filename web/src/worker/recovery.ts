@@ -7,6 +7,7 @@ import type { Generated, LoadOptions } from "../api/types";
 import { loadPipeline } from "../pipeline";
 import type { Pipeline } from "../pipeline";
 
+/** A pipeline that survives the loss of the GPU, and saves memory where it must. */
 export class RecoveringPipeline {
   private pipeline: Pipeline | undefined;
   /** Whether memory ran out before, so that the model is loaded in the least memory. */

@@ -3,6 +3,7 @@
 import { DeviceLostError, OutOfMemoryError } from "../../api/errors";
 import type { WsdError } from "../../api/errors";
 
+/** Notices that a device is lost or out of memory. */
 export class DeviceWatch {
   /** Why the device can compute nothing any more; undefined while it can. */
   failure: WsdError | undefined;

@@ -29,6 +29,7 @@ export interface KernelReplacements {
  */
 const COMPILED_AT_ONCE = 16;
 
+/** The pipelines of a library's kernels. */
 export class Pipelines {
   /** Called with a kernel's name before it runs, while something measures. */
   onKernel: ((name: string) => void) | undefined;

@@ -20,6 +20,7 @@ export type Tensor = tvmjs.Tensor;
 /** A component's parameters, as the compiled functions take them: one tuple of tensors. */
 export type Parameters = tvmjs.TVMObject;
 
+/** A running library; {@link Runtime.create} starts it. */
 export class Runtime {
   private constructor(
     readonly context: GpuContext,
