@@ -1,6 +1,7 @@
 """Which TIR functions are matched as GEMMs, from Relax that is written here and lowered."""
 
 import pytest
+from tvm import te
 from tvm.relax import BlockBuilder, op
 
 from wsd.compiler.dump import Dump
@@ -166,6 +167,8 @@ def test_other_convolutions_keep_the_generated_kernel(body):
 def test_convolution_with_a_window_that_is_not_square_keeps_the_generated_kernel():
     weight = Parameter("w", (40, 32, 3, 1), "float32", channels_last=True)
     assert match([IMAGE], [weight], conv2d) == []
+    # The result has the size of a 3x3 convolution's that is padded on all sides.
+    assert match([IMAGE], [weight], lambda *args: conv2d(*args, padding=(1, 0))) == []
 
 
 def test_product_of_two_activations_keeps_the_generated_kernel():
@@ -184,3 +187,42 @@ def test_epilogue_that_has_no_wgsl_keeps_the_generated_kernel():
     functions = lower([X], [LINEAR_WEIGHT], body)
     assert len(functions) == 1  # The cosine is fused with the sum.
     assert match([X], [LINEAR_WEIGHT], body) == []
+
+
+def linear_in_te():
+    """Return (inputs, sums) of a linear layer of 32 rows, as its legalizer names it."""
+    x, w = (te.placeholder(shape, name=name) for name, shape in (("x", (32, 64)), ("w", (48, 64))))
+    k = te.reduce_axis((0, 64), name="k")
+    return [x, w], te.compute(
+        (32, 48), lambda i, j: te.sum(x[i, k] * w[j, k], axis=k), name="linear"
+    )
+
+
+def test_epilogue_written_in_te():
+    inputs, sums = linear_in_te()
+    twice = te.compute((32, 48), lambda i, j: sums[i, j] * 2.0, name="twice")
+    problem = match_gemm(te.create_prim_func([*inputs, twice]))
+    assert problem.epilogue == "(value * 2.0f)"
+    assert problem.buffers == ("twice", "x", "w")
+
+
+def total(sums):
+    j = te.reduce_axis((0, 48), name="j")
+    return te.compute((32,), lambda i: te.sum(sums[i, j], axis=j), name="total")
+
+
+NO_EPILOGUE = {
+    "another sum": total,
+    "the sum of another result": lambda sums: te.compute(
+        (32, 48), lambda i, j: sums[i, j] + sums[i, 47 - j], name="mirrored"
+    ),
+    "a result stored transposed": lambda sums: te.compute(
+        (48, 32), lambda i, j: sums[j, i], name="transposed"
+    ),
+}
+
+
+@pytest.mark.parametrize("after", NO_EPILOGUE.values(), ids=NO_EPILOGUE)
+def test_what_is_no_epilogue_keeps_the_generated_kernel(after):
+    inputs, sums = linear_in_te()
+    assert match_gemm(te.create_prim_func([*inputs, after(sums)])) is None
