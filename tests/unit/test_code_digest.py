@@ -1,5 +1,8 @@
 """What counts as a change of code: no comment, docstring or layout, and only what is imported."""
 
+import importlib
+import sys
+
 import pytest
 
 from wsd.util.cache_key import CacheKey, explain_miss, write_key
@@ -104,10 +107,11 @@ def changed(toy, old, new, file):
     return digests(toy)
 
 
-def test_a_module_outside_the_package_counts_by_its_own_file(toy):
-    found = digest_code("toy.main", __name__, package=toy)
-    assert __name__ in found
-    assert set(found) - {__name__} == {"toy/main.py", "toy/inner/table.py"}
+def test_a_module_outside_the_package_counts_with_what_it_imports(toy, tmp_path, monkeypatch):
+    (tmp_path / "outside.py").write_text("import json\n\n\ndef late():\n    import toy.apart\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "outside", importlib.import_module("outside"))
+    assert set(digest_code("outside", package=toy)) == {"outside", "toy/apart.py"}
 
 
 def test_a_key_says_what_differs(tmp_path):
@@ -121,3 +125,5 @@ def test_a_key_says_what_differs(tmp_path):
         (tmp_path / name).mkdir()
         write_key(other, tmp_path / name)
     assert explain_miss(key, tmp_path) == "changed since the nearest cached one: tools.b"
+    (tmp_path / "near" / "key.json").write_text("{")
+    assert "dtype, sizes, tools.a" in explain_miss(key, tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,15 @@ class CacheKey:
         return sorted(_differences(self.ingredients, other.ingredients))
 
 
+def _read_keys(cache: Path) -> Iterator[CacheKey]:
+    """Yield the keys of a cache that can be read, the newest first."""
+    files = sorted(cache.glob(f"*/{_FILE}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in files:
+        # A damaged file explains nothing, and is no reason to fail.
+        with suppress(OSError, ValueError):
+            yield CacheKey(json.loads(path.read_bytes()))
+
+
 def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
     for name in one.keys() | other.keys():
         left, right = one.get(name), other.get(name)
@@ -60,10 +70,7 @@ def explain_miss(key: CacheKey, cache: Path) -> str:
         in which ingredients the key differs from the nearest one: that with the fewest
         differences, the newest of those. A line without a period.
     """
-    newest_first = sorted(
-        cache.glob(f"*/{_FILE}"), key=lambda path: path.stat().st_mtime_ns, reverse=True
-    )
-    found = [key.differences(CacheKey(json.loads(path.read_text()))) for path in newest_first]
+    found = [key.differences(other) for other in _read_keys(cache)]
     if not found:
         return "nothing is cached yet"
     fewest = min(found, key=lambda names: len(names))  # noqa: PLW0108 - mypy does not infer len

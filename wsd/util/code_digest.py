@@ -26,8 +26,8 @@ def digest_code(*modules: str, package: Path = PACKAGE) -> dict[str, str]:
     """Return the digest of every module that some modules need, themselves included.
 
     Args:
-        modules: full names, such as ``wsd.compiler.driver``. Of a module outside the package
-            only its own file counts, and it must have been imported.
+        modules: full names, such as ``wsd.compiler.driver``. A module outside the package must
+            have been imported.
         package: folder of the package; what its modules import from elsewhere does not count.
 
     Returns:
@@ -45,11 +45,12 @@ def digest_code(*modules: str, package: Path = PACKAGE) -> dict[str, str]:
         if module in seen:
             continue
         seen.add(module)
-        if module.partition(".")[0] != package.name:
-            digests[module] = digest_file(Path(sys.modules[module].__file__ or ""))
-            continue
-        path = _module_path(module, package)
-        digests[path.relative_to(package.parent).as_posix()] = digest_file(path)
+        if module.partition(".")[0] == package.name:
+            path = _module_path(module, package)
+            name = path.relative_to(package.parent).as_posix()
+        else:
+            path, name = Path(sys.modules[module].__file__ or ""), module
+        digests[name] = digest_file(path)
         waiting += _resolve(_read_python(path.read_bytes()).imports, package)
     return digests
 
