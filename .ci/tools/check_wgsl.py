@@ -5,7 +5,7 @@ list here that has every branch of every template. Each distinct shader of their
 validated by Tint, the WGSL compiler of Chromium, which the npm package ``webgpu`` (Dawn) brings
 to Node.js. Dawn's null backend needs no GPU and no driver, and has f16, subgroups and subgroup
 matrices. Other parsers were tried: naga (in wgpu 0.32) refuses the subgroup matrix extension,
-and ``wgsl_reflect`` 1.6 refuses valid shaders and checks no types. A shader gets a device with the
+and ``wgsl_reflect`` 1.6 refuses valid shaders. A shader gets a device with the
 features that its variant declares and no others, so that a feature which is enabled but not
 declared is a fault too.
 

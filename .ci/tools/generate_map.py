@@ -42,7 +42,7 @@ def first_sentence(path: Path) -> str:
     text = path.read_text()
     comment = _python(text) if path.suffix == ".py" else _comment(text)
     paragraph = " ".join(comment.strip().split("\n\n")[0].split())
-    sentence = re.split(r"(?<=[.:!?])\s+(?=[A-Z`])", paragraph)[0]
+    sentence = re.split(r"(?<=[.!?])\s+(?=[A-Z`])", paragraph)[0]
     return sentence.replace("``", "`").rstrip(":.")
 
 
@@ -59,7 +59,7 @@ def _comment(text: str) -> str:
     text = re.sub(r"\A#!.*\n", "", text)
     if block := re.match(r"\s*(?:/\*\*?|\{#)(.*?)(?:\*/|#\})", text, re.S):
         return re.sub(r"(?m)^\s*\* ?", "", block[1]).strip()
-    lines = []
+    lines: list[str] = []
     for line in text.splitlines():
         found = re.match(r"\s*(?://|#)\s?(.*)", line)
         if not found:

@@ -1,0 +1,78 @@
+"""The map leads a newcomer to the right file: questions in the field's words, and their answers."""
+
+import re
+
+import pytest
+
+from tools.generate_map import PAGE, main
+
+# Question → the file that answers it, and what a reader finds there.
+QUESTIONS = {
+    "Where is the tile of the f16 GEMM chosen?": (
+        "wsd/kernels/heuristics.py",
+        "def choose_tiled_f16",
+    ),
+    "Where does a PNG get its settings?": ("web/src/api/png.ts", "parameters"),
+    "What does a scheduler need?": ("wsd/models/schedulers.py", "SCHEDULERS"),
+    "Which passes does the compiler run, in which order?": (
+        "wsd/compiler/pipeline.py",
+        "def passes",
+    ),
+    "Where is the version of TVM known?": ("wsd/compiler/tvm_compat/version.py", "__version__"),
+    "What is in a manifest?": ("wsd/spec/manifest.py", "schema_version"),
+    "Where are weights rounded to int8 with scales?": ("wsd/bundle/quantize.py", "def quantize"),
+    "Where is the WGSL of flash attention?": (
+        "wsd/kernels/templates/attention/flash.wgsl.j2",
+        "workgroup",
+    ),
+    "Which roles do entry points have?": ("wsd/spec/roles.py", "GUIDED_DENOISER"),
+    "What happens when the GPU is lost?": ("web/src/worker/recovery.ts", "class"),
+    "Which file gives torch.randn bit for bit in the browser?": (
+        "web/src/pipeline/torch_rng.ts",
+        "randn",
+    ),
+    "What names a kernel variant and what does it require?": (
+        "wsd/kernels/registry.py",
+        "class VariantKind",
+    ),
+}
+_SMALL_WORDS = {
+    "a", "and", "are", "bit", "chosen", "do", "does", "file", "for", "get", "gives", "happens",
+    "have", "in", "is", "its", "it", "of", "order", "the", "to", "what", "when", "where", "which",
+    "with", "known", "run", "need",
+}  # fmt: skip
+
+
+def words(text):
+    """Return the distinct words of a text, without endings."""
+    found = re.findall(r"[a-z0-9]+", text.lower())
+    return {re.sub(r"(ies|es|s|ed|ing|d)$", "", word) for word in found if word not in _SMALL_WORDS}
+
+
+def lines_of_the_map():
+    """Return path → what the map says of it."""
+    folder, found = "", {}
+    for line in PAGE.read_text().splitlines():
+        if heading := re.match(r"### `(.*)/`", line):
+            folder = heading[1]
+        elif row := re.match(r"\| `(.+?)` \| (.*) \|$", line):
+            found[f"{folder}/{row[1]}"] = row[2]
+    return found
+
+
+def test_the_map_is_current(capsys):
+    assert main(["--check"]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_newcomer_opens_the_right_file_first(question):
+    answer, text = QUESTIONS[question]
+    scores = {
+        path: len(words(question) & words(f"{path} {what}"))
+        for path, what in lines_of_the_map().items()
+    }
+    best = max(scores.values())
+    first = [path for path, score in scores.items() if score == best]
+    assert answer in first, (question, first[:5], scores.get(answer))
+    assert len(first) <= 3, (question, first)
+    assert text in (PAGE.parent.parent / answer).read_text()
