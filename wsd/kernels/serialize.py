@@ -1,6 +1,6 @@
 """The file kernels.json: a bundle's written kernels, as the browser reads them.
 
-Texts that kernels share are written once. ``web/src/gpu/kernel_variants.ts`` reads the file.
+Texts that kernels share are written once. ``web/src/gpu/kernel_table.ts`` reads the file.
 """
 
 from __future__ import annotations
