@@ -114,6 +114,17 @@ def test_activation_is_an_epilogue(activation, epilogue):
     assert problem.epilogue == epilogue
 
 
+def test_operand_that_is_read_twice_is_bound_once():
+    inputs = [X, ("bias", (72,))]
+    [problem] = match(
+        inputs,
+        [LINEAR_WEIGHT],
+        lambda emit, x, bias, w: op.nn.silu(emit(op.add(linear(emit, x, w), bias))),
+    )
+    assert problem.buffers[1:] == ("x", "w", "bias")
+    assert problem.epilogue.count("e0[n]") == 2
+
+
 CONVOLUTIONS = {
     "plain": ({"padding": 1}, 3, Conv2d(2, 8, 6, 32, 8, 6, 3, 1, 1)),
     "stride": ({"padding": 1, "strides": 2}, 3, Conv2d(2, 8, 6, 32, 4, 3, 3, 2, 1)),
@@ -226,3 +237,10 @@ NO_EPILOGUE = {
 def test_what_is_no_epilogue_keeps_the_generated_kernel(after):
     inputs, sums = linear_in_te()
     assert match_gemm(te.create_prim_func([*inputs, after(sums)])) is None
+
+
+def test_linear_layer_of_every_other_row_keeps_the_generated_kernel():
+    x, w = te.placeholder((64, 64), name="x"), te.placeholder((48, 64), name="w")
+    k = te.reduce_axis((0, 64), name="k")
+    sums = te.compute((32, 48), lambda i, j: te.sum(x[2 * i, k] * w[j, k], axis=k), name="linear")
+    assert match_gemm(te.create_prim_func([x, w, sums])) is None
