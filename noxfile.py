@@ -32,6 +32,11 @@ DEMO_MODEL = "tiny-sd15"
 DEMO_PROMPT = "a large red circle left of a small blue square"
 # Tests that compile nothing and open no browser.
 FAST_TESTS = ("tests/unit", "tests/security")
+# pytest with a worker for each core, four at most. tests/conftest.py says which tests stay
+# together.
+WORKERS = ("--numprocesses=logical", "--maxprocesses=4", "--no-loadscope-reorder")
+# One thread for each worker: threads of one would wait for those of another.
+ALONE = dict.fromkeys(("OMP_NUM_THREADS", "TVM_NUM_THREADS"), "1")
 # Where `tests` and `full` compile: what ran before on this machine changes nothing.
 CACHE = ROOT / "out" / "cache"
 
@@ -44,11 +49,13 @@ def fast(session: nox.Session) -> None:
     """Run what compiles nothing and opens no browser: under a minute once it is installed."""
     install(session, "test", "check")
     install_npm(session, "web")
+    chosen = ("-m", "not full and not slow", *FAST_TESTS)
+    pytest = ["pytest", "-q", "--durations=5", *WORKERS, *chosen, *session.posargs]
     # The longest first. Each keeps what it learnt of unchanged files.
     run_all(
         session,
         [
-            Command("pytest", ["pytest", "-q", *FAST_TESTS, *session.posargs]),
+            Command("pytest", pytest, variables=ALONE),
             Command("mypy", ["mypy"]),
             *boundary_checks(),
             check_types_of_the_page(),
@@ -82,7 +89,7 @@ def tests(session: nox.Session) -> None:
     report = ROOT / "out" / "coverage.json"
     coverage = ("--cov=wsd", "--cov-branch", f"--cov-report=json:{report}")
     # The long ones first, so that none is left for one worker when the others have nothing to
-    # do any more. tests/conftest.py says which tests stay together.
+    # do any more.
     order = [f"tests/{name}" for name in ("e2e", "integration", "kernels", "security", "unit")]
     run_workers(session, *coverage, *order, WSD_COVERAGE=str(in_browsers))
     check_coverage(session, report)
@@ -407,11 +414,8 @@ def run_all(session: nox.Session, commands: list[Command]) -> None:
 
 
 def run_workers(session: nox.Session, *options: str | Path, **variables: str) -> None:
-    """Run pytest with a worker for each core, four at most."""
-    # One thread for each worker: threads of one would wait for those of another.
-    alone = dict.fromkeys(("OMP_NUM_THREADS", "TVM_NUM_THREADS"), "1")
-    workers = ("--numprocesses=logical", "--maxprocesses=4", "--no-loadscope-reorder")
-    session.run("pytest", "--durations=25", *workers, *options, env={**variables, **alone})
+    """Run pytest in several workers."""
+    session.run("pytest", "--durations=25", *WORKERS, *options, env={**variables, **ALONE})
 
 
 def run_tests(session: nox.Session, folder: str, **variables: str) -> None:

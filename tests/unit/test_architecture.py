@@ -82,6 +82,7 @@ def test_latent_channels_are_the_vaes_and_not_the_denoisers():
     assert family.latent_space.shape((512, 768)) == (1, 4, 96, 64)
 
 
+@pytest.mark.slow
 def test_the_decoder_shifts_what_its_vae_shifts():
     vae = build_module(SPECK.component("vae_decoder"))
     latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -143,6 +144,7 @@ def test_a_vae_with_another_latent_space_is_refused(copy, family):
         open_checkpoint(copy, family)
 
 
+@pytest.mark.slow
 def test_the_reference_is_built_from_the_checkpoints_own_configuration(copy, family):
     """A key that the family does not list shows as a difference to the compiled model."""
     change(copy / "unet" / "config.json", timestep_post_act="silu")

@@ -65,12 +65,18 @@ def test_a_device_without_timestamps_has_no_shares():
     assert not any("by kernel variant" in line for line in describe(found))
 
 
+@pytest.mark.slow
 def test_the_plot():
     pytest.importorskip("matplotlib", reason="not run: the extra `compare` is not installed")
     from wsd.evaluate.benchmark_plot import draw_plot
 
     drawn = draw_plot(FOUND)
-    for text in ("unet: 4.00 ms, 4 kernels", "wide_kernel: gemm_tiled_f32", "thin_kernel: generated", "other"):
+    for text in (
+        "unet: 4.00 ms, 4 kernels",
+        "wide_kernel: gemm_tiled_f32",
+        "thin_kernel: generated",
+        "other",
+    ):
         assert f">{text}" in drawn
     assert "copy" not in drawn  # too little to see
     assert draw_plot(FOUND) == drawn

@@ -99,9 +99,9 @@ def test_port_in_use(bundle):
 
 
 @pytest.mark.parametrize("command", ["serve", "verify", "render"])
-def test_a_folder_that_is_no_bundle(tmp_path, command):
+def test_a_folder_that_is_no_bundle(wsd, tmp_path, command):
     more = ["--prompt", "x", "--out", tmp_path / "x.png"] if command == "render" else []
-    assert_refused(wsd_process(command, tmp_path, *more), "holds no models/*/manifest.json")
+    assert_refused(wsd(command, tmp_path, *more), "holds no models/*/manifest.json")
 
 
 @pytest.mark.parametrize(

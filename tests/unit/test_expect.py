@@ -17,6 +17,7 @@ from wsd.util.progress import Quiet
 SHIPPED = [name for name, family in FAMILIES.items() if family.weights is not None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", SHIPPED)
 def test_what_ships_is_what_pytorch_gives(model, tmp_path):
     family = FAMILIES[model]

@@ -1,6 +1,7 @@
 """The preview's map against the decoder it was fitted to."""
 
 import numpy as np
+import pytest
 import torch
 
 from wsd.bundle.latent_preview import fit_preview
@@ -8,6 +9,7 @@ from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.spec.parameter import shapes
 
 
+@pytest.mark.slow
 def test_the_map_follows_the_decoder(family, checkpoint, library, pipeline):
     expected = shapes(library.parameters["vae"])
     component = family.component("vae_decoder")

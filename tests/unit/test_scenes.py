@@ -53,6 +53,7 @@ def test_the_vocabulary_has_every_word_of_every_caption():
         assert set(re.findall(r"\w+", scene.caption)) <= set(WORDS)
 
 
+@pytest.mark.slow
 def test_held_out_scenes_are_never_trained_on():
     held_out = {scene.caption for scene in held_out_scenes(200)}
     trained = {scene.caption for scene in islice(scenes(0, held_out=False), 20_000)}
@@ -83,6 +84,7 @@ def test_answers_say_what_the_caption_says():
     assert said["above shape"] == said["place"] == UNSAID
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edge", [128, pytest.param(192, marks=pytest.mark.full)])
 def test_measures_agree_with_drawings(edge):
     wanted = held_out_scenes(150)

@@ -69,6 +69,7 @@ def both(javascript, family):
     return tokenize
 
 
+@pytest.mark.slow
 def test_thousands_of_strings(both):
     texts = [*BY_HAND, *random_strings(5000)]
     expected, found = both(texts)

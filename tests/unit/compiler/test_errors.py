@@ -67,6 +67,7 @@ def test_what_tvm_refuses_in_a_pass(module, monkeypatch):
     assert caught.value.__cause__ is not None
 
 
+@pytest.mark.slow
 def test_an_operator_that_tvm_cannot_import():
     class Bessel(torch.nn.Module):
         def forward(self, x):

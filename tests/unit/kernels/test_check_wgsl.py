@@ -78,6 +78,7 @@ def test_the_problems_of_the_tables_of_matches_are_checked(tmp_path):
     assert list(list_problems(tmp_path))[:3] == wanted
 
 
+@pytest.mark.slow
 def test_every_kind_of_variant_and_problem_is_checked(tmp_path):
     problems = list(list_problems(tmp_path))
     assert {type(p) for p in problems} == {GemmProblem, AttentionProblem, NormSumsProblem}
