@@ -13,7 +13,7 @@ from pathlib import Path
 
 import brotli
 
-from wsd.bundle.attestations import file_names
+from wsd.bundle.attestations import list_files
 from wsd.util.hashing import sha256_file
 
 # Shards are noise to a compressor.
@@ -27,7 +27,7 @@ def precompress(folder: Path) -> None:
     for all files, so that two versions of a page of equal length would go by one tag:
     the time is taken from the digest instead.
     """
-    for path in [folder / name for name in file_names(folder)]:
+    for path in [folder / name for name in list_files(folder)]:
         written = [path]
         if path.suffix in _SHRINK:
             data = path.read_bytes()
