@@ -1,7 +1,7 @@
-"""``python -m tools.advisories``: known advisories against what is locked; standard library only.
+"""``python -m tools.advisories``: look for known advisories of the locked packages.
 
-Each tool asks a source on the network. Where none answers, that is said, and is neither a
-pass nor a failure.
+Each tool asks a source of advisories on the network. If none answers, the report says so: that is
+neither a pass nor a failure. Standard library only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TIMEOUT_S = 300
 
 @dataclass(frozen=True)
 class Audit:
-    """What one tool said of one lock file.
+    """The result of one tool for one lock file.
 
     Attributes:
         what: tool and file.
@@ -71,7 +71,7 @@ def read_npm(report: Any) -> tuple[int, list[str]]:
 def audit(
     what: str, command: Sequence[str], read: Callable[[Any], tuple[int, list[str]]], folder: Path
 ) -> Audit:
-    """Run a tool and read what it prints; what is no report means that no source answered."""
+    """Run a tool and read its report; other output means that no source of advisories answered."""
     try:
         # With an advisory, or without a source, each of them exits otherwise than with 0.
         said = run(command, cwd=folder, check=False, timeout=_TIMEOUT_S)

@@ -1,6 +1,6 @@
-"""``python -m tools.readme_figures``: measure what the README tells, and write it there.
+"""``python -m tools.readme_figures``: measure the README's figures and write them.
 
-The figures go to ``docs/figures.json`` first; the README's table is made of that file, and a
+The figures go to ``docs/figures.json`` first; the README's table is made from that file, and a
 test compares the two. Measure on a machine that does nothing else.
 """
 

@@ -1,4 +1,4 @@
-"""Drawing prompts with a bundle's page, one after another."""
+"""Draw prompts with a bundle's page, one after another."""
 
 from __future__ import annotations
 

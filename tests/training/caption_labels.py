@@ -1,4 +1,4 @@
-"""What a caption says, as answers to fixed questions."""
+"""Labels of a caption: its answers to fixed questions, for training text encoders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from training.scenes import BACKGROUNDS, COLORS, PLACES, RELATIONS, SHAPES, SIZE
 
 UNSAID = -1
 _LOOKS: dict[str, Sequence[str]] = {"shape": SHAPES, "color": list(COLORS), "size": list(SIZES)}
-# Things by their order in the caption, and by where the caption puts them.
+# Questions name a thing by its order in the caption, or by where the caption puts it.
 _WHICH = ("first", "second", "left", "right", "above", "below")
 CHOICES: dict[str, Sequence[str]] = {
     **{f"{which} {look}": words for which in _WHICH for look, words in _LOOKS.items()},
@@ -22,7 +22,7 @@ _OPPOSITE = {"left": "right", "right": "left", "above": "below", "below": "above
 
 
 def answers(scene: Scene) -> list[int]:
-    """Return the right choice for each question, -1 where the caption does not say."""
+    """Return the index of the right choice for each question, -1 if the caption does not say."""
     said: dict[str, str | None] = {
         "count": str(len(scene.things)),
         "relation": scene.relation,

@@ -1,4 +1,4 @@
-"""Training data in memory: pictures drawn as needed, captions as token ids."""
+"""Training data in memory: captions as token ids; pictures are drawn when they are needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from training.scenes import scenes
 from wsd.checkpoint.tokenizer import load_tokenizer
 from wsd.models.registry import Family
 
-# Of one worker's batch; each has its own seed, so that their number does not matter.
+# Scenes that one worker samples at a time. Each batch has its own seed, so that the number of
+# workers changes nothing.
 _BATCH = 5_000
 
 
@@ -88,7 +89,7 @@ def _make_part(family: Family, count: int, seed: int) -> Captioned:
 
 
 def batches(count: int, size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
-    """Yield row numbers without end, each row once an epoch, (size,) int64."""
+    """Yield batches of row numbers without end, (size,) int64; each row comes once an epoch."""
     while True:
         order = torch.randperm(count, generator=generator)
         for start in range(0, count - size + 1, size):

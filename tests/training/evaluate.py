@@ -1,4 +1,4 @@
-"""``python -m training.evaluate``: draw held-out prompts and measure what is right."""
+"""``python -m training.evaluate``: draw held-out prompts and measure how often they are right."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from wsd.models.registry import Family, find_family
 from wsd.util.files import write_atomically
 from wsd.util.progress import Progress
 
-# Of the prompts; training seeds are far from it, and never yield held-out scenes.
+# Seed of the prompts. Training takes other seeds, which never yield held-out scenes.
 PROMPT_SEED = 2026
 _BATCH = 50
 _SHEET_COLUMNS = 6
@@ -34,7 +34,7 @@ Draw = Callable[[Sequence[str]], np.ndarray]
 
 
 def held_out_scenes(count: int) -> list[Scene]:
-    """Return scenes whose captions no training ever saw, each caption once."""
+    """Return different scenes whose captions are never trained on."""
     unique: dict[str, Scene] = {}
     for scene in scenes(PROMPT_SEED, held_out=True):
         unique.setdefault(scene.caption, scene)
@@ -44,7 +44,7 @@ def held_out_scenes(count: int) -> list[Scene]:
 
 
 def rates(scores: Sequence[Score]) -> dict[str, float]:
-    """Return measure → share of the pictures that it applies to in which it is right."""
+    """Return, for each measure, the share of right pictures among those that it applies to."""
     found = {}
     for name in Score.__dataclass_fields__:
         right = [value for one in scores if (value := getattr(one, name)) is not None]
@@ -90,7 +90,7 @@ def evaluate(scenes: Sequence[Scene], draw: Draw, progress: Progress) -> tuple[
 
 
 def contact_sheet(scenes: Sequence[Scene], images: np.ndarray) -> Image.Image:
-    """Return the pictures in rows, each above its prompt."""
+    """Return one image with all pictures in rows, each above its prompt."""
     edge = images.shape[1]
     text_height, gap = 56, 8
     rows = -(-len(images) // _SHEET_COLUMNS)

@@ -1,4 +1,4 @@
-"""Scenes as pixels."""
+"""Draw scenes as pixels, on the CPU or a GPU."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _star() -> list[tuple[float, float]]:
 
 
 def _heart() -> list[tuple[float, float]]:
-    # A well-known curve: x = 16 sin³t, y = 13 cos t - 5 cos 2t - 2 cos 3t - cos 4t.
+    # The heart is the curve x = 16 sin³t, y = 13 cos t - 5 cos 2t - 2 cos 3t - cos 4t.
     points = []
     for step in range(90):
         t = 2 * math.pi * step / 90
@@ -57,7 +57,7 @@ _CIRCLES = {"circle": (0.95,), "ring": (1.0, 0.5)}
 def shape_mask(shape: str) -> np.ndarray:
     """Return a shape's coverage, (96, 96) float32 from 0 to 1; its circle has radius 47."""
     edge = _MASK_EDGE * _SUPERSAMPLING
-    # A rim of one pixel stays empty, so that what is beyond the mask is empty too.
+    # A border of one pixel stays empty: sampling outside the mask repeats its border.
     scale = edge * (0.5 - 1 / _MASK_EDGE)
     image = Image.new("L", (edge, edge))
     draw = ImageDraw.Draw(image)
@@ -105,7 +105,7 @@ def draw(table: dict[str, torch.Tensor], edge: int) -> torch.Tensor:
     """
     device = table["place"].device
     masks = torch.from_numpy(np.stack([shape_mask(shape) for shape in SHAPES])).to(device)
-    canvas = 2 * edge  # halved at the end, against jagged edges
+    canvas = 2 * edge  # is averaged down at the end, so that edges are smooth
     down = torch.linspace(0, 1, canvas, device=device).view(1, 1, canvas, 1)
     top, bottom = table["background"].unbind(1)
     image = torch.lerp(top[:, :, None, None], bottom[:, :, None, None], down)

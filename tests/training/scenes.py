@@ -1,4 +1,4 @@
-"""What the tiny models draw: scenes of coloured shapes, and how captions say them.
+"""Scenes of coloured shapes, which the tiny models learn to draw, and their captions.
 
 A scene is one to three flat shapes on a plain or gradient background. Sampling
 is seeded; lengths are fractions of the picture's edge, so that one scene can be
@@ -15,7 +15,7 @@ from random import Random
 from wsd.models.tiny.common import EXAMPLES
 
 SHAPES = ("circle", "square", "triangle", "star", "cross", "diamond", "ring", "heart")
-# sRGB. Objects are saturated and backgrounds are not, so that each stands out.
+# sRGB. Objects are saturated and backgrounds are not, so that objects stand out.
 COLORS = {
     "red": (220, 40, 40),
     "orange": (245, 140, 20),
@@ -38,7 +38,7 @@ DEFAULT_BACKGROUND = "white"
 # Radius of the circle around a shape.
 SIZES = {"small": (0.11, 0.13), "large": (0.175, 0.2)}
 RELATIONS = ("left of", "right of", "above", "below")
-# Where a single shape may be asked for: column and row of a 3x3 grid.
+# Positions that a caption may ask for: column and row of a 3x3 grid.
 PLACES = {
     "in the center": (1, 1),
     "at the top": (1, 0),
@@ -52,7 +52,7 @@ PLACES = {
 }
 COUNTS = {2: "two", 3: "three"}
 _MARGIN, _GAP = 0.03, 0.04
-# One scene in so many is never trained on.
+# One scene of this many is held out: it is never trained on.
 _HELD_OUT_EVERY = 8
 
 
@@ -103,7 +103,7 @@ class Scene:
 
     @property
     def caption(self) -> str:
-        """What one would type to get this scene."""
+        """The prompt that describes this scene."""
         first = self.things[0]
         if self.relation is not None:
             words = f"a {first.phrase()} {self.relation} a {self.things[1].phrase()}"
@@ -122,7 +122,7 @@ class Scene:
 
     @property
     def held_out(self) -> bool:
-        """Whether training never sees this caption: decided by its hash; examples are."""
+        """Whether this caption is held out from training: its hash decides; examples always are."""
         caption = self.caption
         drawn = hashlib.sha256(caption.encode()).digest()[0]
         return drawn % _HELD_OUT_EVERY == 0 or caption in EXAMPLES
@@ -133,7 +133,7 @@ def _plural(shape: str) -> str:
 
 
 def scenes(seed: int, held_out: bool) -> Iterator[Scene]:
-    """Yield scenes without end, either only held-out ones or only the others."""
+    """Yield scenes without end: only held-out ones, or only the others."""
     random = Random(seed)
     while True:
         scene = sample_scene(random)
@@ -192,7 +192,7 @@ def _single_position(random: Random, radius: float, place: str | None) -> tuple[
 
 
 def _pair(random: Random, first: Thing, second: Thing, relation: str) -> list[Thing]:
-    """Put two things so that the relation holds beyond doubt."""
+    """Place two shapes so far apart that their relation is clear."""
     if relation == "and":
         relation = random.choice(RELATIONS)
     least = first.radius + second.radius + _GAP
@@ -210,7 +210,7 @@ def _pair(random: Random, first: Thing, second: Thing, relation: str) -> list[Th
 
 
 def _group(random: Random, thing: Thing, count: int) -> list[Thing]:
-    """Put like things into different quarters of the picture."""
+    """Place equal shapes in different quarters of the picture."""
     quarters = random.sample([(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)], count)
     things = []
     for x, y in quarters:

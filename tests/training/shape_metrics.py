@@ -19,18 +19,18 @@ import numpy as np
 from training.rasterizer import shape_mask
 from training.scenes import COLORS, PLACES, SHAPES, SIZES, Scene, Thing
 
-# CIELAB distance from the background that makes a thing of a pixel.
+# A pixel belongs to an object if its CIELAB distance from the background is larger than this.
 _STANDS_OUT = 20.0
-# Pixels of a component at 128x128 below which it is a speck.
+# A connected component of fewer pixels, at 128x128, is noise and no object.
 _LEAST_AREA = 60
 _CELLS = 48
-# A blob that overlaps with no outline has no shape.
+# Least overlap with the outline of a shape; below it an object has no known shape.
 _LEAST_OVERLAP = 0.6
 
 
 @dataclass(frozen=True)
 class Found:
-    """One thing that was found.
+    """One object that was found in a picture.
 
     Attributes:
         shape, color: names, or None for a shape that is none of the known ones.
@@ -47,7 +47,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Score:
-    """What is right in one picture; None where the caption does not say."""
+    """Which measures are right in one picture; None where the caption does not say."""
 
     count: bool
     color: bool
@@ -58,7 +58,7 @@ class Score:
 
 
 def find_things(image: np.ndarray) -> list[Found]:
-    """Return the things in a picture, (edge, edge, 3) uint8, largest first."""
+    """Return the objects in a picture, (edge, edge, 3) uint8, largest first."""
     edge = image.shape[0]
     smooth = cv2.medianBlur(image, 3)
     lab = cv2.cvtColor(smooth.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
@@ -161,7 +161,7 @@ def score(scene: Scene, image: np.ndarray) -> Score:
 
 
 def _assign(wanted: tuple[Thing, ...], found: list[Found]) -> list[tuple[Thing, Found]]:
-    """Pair what was asked for with what was found, so that most agrees."""
+    """Pair expected shapes with found objects so that as many properties as possible agree."""
 
     def agreement(order: Iterable[Found]) -> int:
         return sum(
@@ -194,6 +194,6 @@ def _at(place: str, seen: Found) -> bool:
 
 
 def _third(center: float, radius: float) -> int:
-    """Return which of three positions a centre is nearest to, at an edge or in the middle."""
+    """Return the nearest position on an axis: 0 at the start, 1 in the middle, 2 at the end."""
     stops = (radius + 0.06, 0.5, 1 - radius - 0.06)
     return min(range(3), key=lambda n: abs(center - stops[n]))

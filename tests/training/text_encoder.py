@@ -1,4 +1,4 @@
-"""Teaching text encoders to read before they guide: what is in the scene, thing by thing?
+"""Train text encoders by questions on the scene, before the UNet is trained with them.
 
 SD's text encoders come from CLIP, trained on pairs of texts and pictures. The
 tiny ones learn the same kind of thing more directly: from the state at the end
@@ -24,7 +24,7 @@ from wsd.util.progress import Progress
 
 
 class _Reader(torch.nn.Module):
-    """A text encoder with heads that answer from what conditions the UNet."""
+    """A text encoder with classification heads on the outputs that condition the UNet."""
 
     def __init__(self, encoder: torch.nn.Module, layer: int | None) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class _Reader(torch.nn.Module):
         self.pooled_head = torch.nn.Linear(config.projection_dim, total)
 
     def forward(self, ids: torch.Tensor) -> list[torch.Tensor]:
-        """Return scores of all choices, (n, total), from each thing that the UNet gets."""
+        """Return the logits of all choices, (n, total), for each output that the UNet takes."""
         encoded = self.encoder(ids, output_hidden_states=self.layer is not None)
         states = conditioning_state(encoded, self.layer)
         at_end = (ids == self.end).int().argmax(1)
@@ -64,7 +64,7 @@ def _loss(reader: _Reader, ids: torch.Tensor, right: torch.Tensor) -> torch.Tens
 def train_encoders(
     family: Family, data: Captioned, plan: Plan, seed: int, device: str, progress: Progress
 ) -> dict[str, Any]:
-    """Train the family's text encoders, each alone.
+    """Train the family's text encoders, one after another.
 
     Returns:
         component id → encoder, float32, in evaluation mode.

@@ -39,7 +39,7 @@ def train(
     The folder also gets ``training.json``: settings, seconds and hardware.
     """
     check_absent(out)
-    # Deterministic algorithms were measured to take 1.6 times as long.
+    # Deterministic algorithms are not asked for: measured, they take 1.6 times as long.
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True
     started = time.monotonic()

@@ -1,4 +1,4 @@
-"""Training the tiny models' KL autoencoder (Kingma and Welling 2014; Rombach et al. 2022)."""
+"""Train the tiny models' KL autoencoder (Kingma and Welling 2014; Rombach et al. 2022)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ def _loss(vae: Any, pictures: torch.Tensor) -> torch.Tensor:
         drawn = vae.decode(posterior.sample()).sample
     drawn = drawn.float()
     reconstruction = functional.l1_loss(drawn, pictures)
-    # Differences of neighbours: outlines matter more than their few pixels weigh.
+    # An L1 loss on differences of neighbouring pixels gives outlines, which are few pixels, more
+    # weight.
     outlines = sum(
         functional.l1_loss(drawn.diff(dim=axis), pictures.diff(dim=axis)) for axis in (2, 3)
     )
@@ -57,7 +58,7 @@ def _loss(vae: Any, pictures: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def encode(vae: Any, pictures: torch.Tensor) -> torch.Tensor:
-    """Return the scaled latents' means, (n, 4, edge / 8, edge / 8)."""
+    """Return the means of the scaled latents, (n, 4, edge / 8, edge / 8)."""
     with torch.autocast(pictures.device.type, torch.bfloat16):
         mean = vae.encode(pictures).latent_dist.mean
     scaled: torch.Tensor = mean.float() * vae.config.scaling_factor
@@ -66,7 +67,7 @@ def encode(vae: Any, pictures: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def _normalise_latents(vae: Any, data: Captioned, edge: int, device: str) -> None:
-    """Fold a shift and a scale a channel into the 1x1 convolutions around the latents.
+    """Fold a shift and a scale for each channel into the 1x1 convolutions around the latents.
 
     So the configuration keeps the scaling factor that it was published with.
     """

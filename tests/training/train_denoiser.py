@@ -1,4 +1,4 @@
-"""Training the tiny models' UNet on latents and on what the text encoders say.
+"""Train the tiny models' UNet on latents and on the outputs of the text encoders.
 
 Noise prediction (Ho et al. 2020) with classifier-free guidance (Ho and Salimans
 2022). The encoders stay as they are, as in Stable Diffusion.
@@ -21,10 +21,9 @@ from wsd.models.stable_diffusion.architecture import time_ids
 from wsd.models.stable_diffusion.wrappers import conditioning_state
 from wsd.util.progress import Progress
 
-# A picture's layout is decided where little of it shows through the noise. There
-# the plain loss on noise weighs errors of the picture by almost nothing, so
-# relations are never learnt; these are the weights of v-prediction (Salimans and
-# Ho 2022), bounded as in Hang et al. 2023.
+# The layout of a picture is decided at high noise levels. There the plain loss on the noise gives
+# errors of the picture almost no weight, so that relations are never learnt. The loss is therefore
+# weighted as in v-prediction (Salimans and Ho 2022), bounded as in Hang et al. 2023.
 _MOST_WEIGHT = 5.0
 _DROPOUT = 0.1
 _BATCH = 500
@@ -41,7 +40,7 @@ def _latents(family: Family, vae: Any, data: Captioned, device: str) -> torch.Te
 def _conditions(
     family: Family, encoders: Mapping[str, Any], ids: Mapping[str, torch.Tensor], device: str
 ) -> Inputs:
-    """Return what the UNet gets of texts, float16.
+    """Return the conditioning of texts for the UNet, float16.
 
     Returns:
         ``text`` (n, 77, d) and, if an encoder projects, ``pooled`` (n, p).

@@ -1,4 +1,4 @@
-"""The training loop: one step recorded as a CUDA graph, since tiny models wait for launches."""
+"""The training loop. Each step is a CUDA graph: launches take most of a tiny model's time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wsd.util.progress import Progress
 _WARMUP_STEPS = 300
 _EMA_DECAY = 0.9995
 _GRADIENT_NORM = 1.0
-_EAGER_STEPS = 3  # before a graph is recorded, so that libraries are set up
+_EAGER_STEPS = 3  # run before the graph is recorded, so that CUDA libraries are initialised
 _TOLD_EVERY = 1000
 
 Inputs = dict[str, torch.Tensor]
@@ -53,7 +53,7 @@ class _Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take the source's weights in; a young average forgets faster."""
+        """Update the average; its decay is smaller in the first steps."""
         decay = min(_EMA_DECAY, (step + 1) / (step + 10))
         torch._foreach_lerp_(self._averages, self._sources, 1 - decay)
 
