@@ -67,6 +67,9 @@ def _read_problem(sum_name: str, statements: dict[str, Any], epilogue: Any) -> G
         NoMatch: if the kernels do not compute it.
     """
     gemm = statements[sum_name]
+    if len(gemm.reads) != 2:
+        # dlight drops a reduction axis of extent 1, and the block then reads its own result.
+        raise NoMatch("a sum of one term is no GEMM")
     left, right = gemm.reads
     *outer, n = _shape(buffer_of(gemm.writes[0]))
     m = math.prod(outer)
