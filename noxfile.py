@@ -37,6 +37,9 @@ FAST_TESTS = ("tests/unit", "tests/security")
 WORKERS = ("--numprocesses=logical", "--maxprocesses=4", "--no-loadscope-reorder")
 # One thread for each worker: threads of one would wait for those of another.
 ALONE = dict.fromkeys(("OMP_NUM_THREADS", "TVM_NUM_THREADS"), "1")
+# Python's bytecode is kept, and beside the sources: without it each process spends ten seconds on
+# compiling torch, and many machines for tests forbid to write it where it belongs.
+BYTECODE = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(ROOT / "out" / "bytecode")}
 # Where `tests` and `full` compile: what ran before on this machine changes nothing.
 CACHE = ROOT / "out" / "cache"
 
@@ -288,6 +291,7 @@ def install_node(session: nox.Session) -> None:
 
 def install(session: nox.Session, *extras: str) -> None:
     """Install WSD and what pip can bring, unless this environment has the same already."""
+    session.env.update(BYTECODE)
     install_node(session)
     wanted = f".[{','.join(('quick', *extras))}]"
     asked = hashlib.sha256(wanted.encode())
@@ -298,7 +302,7 @@ def install(session: nox.Session, *extras: str) -> None:
         return
     stamp.unlink(missing_ok=True)
     # Torch first and alone: with the pin met, nothing pulls another build in.
-    # What nothing imports need not be compiled.
+    # What nothing imports needs no bytecode.
     session.install("--no-compile", "--constraint", "constraints.txt", "torch")
     session.install("--no-compile", "--constraint", "constraints.txt", "--editable", wanted)
     stamp.write_text(asked.hexdigest())

@@ -8,11 +8,12 @@ compiled: tests/integration and tests/e2e.
 from __future__ import annotations
 
 import importlib.metadata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from wsd.compiler.library import Library, architecture, write_library
+from wsd.compiler.library import Library, architecture, read_library, write_library
 from wsd.compiler.tvm_compat import tvmjs_source
 from wsd.frontend.entry_points import make_entry_points
 from wsd.frontend.export import trace_component
@@ -20,14 +21,22 @@ from wsd.models.instantiate import build_skeleton
 from wsd.models.registry import Family
 from wsd.spec.manifest import EntryPoint
 from wsd.supply_chain.materials import compiler_materials
+from wsd.util.code_digest import digest_code
+from wsd.util.files import cache_folder, write_once
+from wsd.util.hashing import canonical_json, sha256_bytes, sha256_file
 
 # A WebAssembly module without functions.
 EMPTY_MODULE = b"\0asm\1\0\0\0"
 MIB = 1 << 20
 
 
-def trace_library(family: Family, folder: Path) -> Library:
-    """Return a library of a family at its own sizes, in float32, that no browser can run."""
+def _versions() -> dict[str, str]:
+    names = ("torch", "diffusers", "transformers")
+    return {name: importlib.metadata.version(name) for name in names}
+
+
+def trace_library(family: Family, folder: Path) -> None:
+    """Write a library of a family at its own sizes, in float32, that no browser can run."""
     entry_points, parameters = [], {}
     for component in family.components:
         made = list(make_entry_points(family, component, build_skeleton(component), family.sizes))
@@ -48,7 +57,6 @@ def trace_library(family: Family, folder: Path) -> Library:
             )
             for module in made
         ]
-    tools = ("torch", "diffusers", "transformers")
     library = Library(
         folder=folder,
         architecture=architecture(family),
@@ -60,18 +68,25 @@ def trace_library(family: Family, folder: Path) -> Library:
         shaders={},
         variants={"version": 2, "bodies": [], "kernels": {}, "bytes": {}},
         gemm_problems=(),
-        toolchain={name: importlib.metadata.version(name) for name in tools},
+        toolchain=_versions(),
         materials=compiler_materials(),
-        tvmjs=tvmjs_source(),
     )
     library.wasm.write_bytes(EMPTY_MODULE)
     write_library(library)
-    return library
 
 
 @pytest.fixture(scope="session")
-def library(family: Family, tmp_path_factory: pytest.TempPathFactory) -> Library:
-    return trace_library(family, tmp_path_factory.mktemp("traced"))
+def library(family: Family) -> Library:
+    """Return the traced library, which the next run finds in the cache."""
+    modules = ("wsd.frontend.export", "wsd.frontend.entry_points", "wsd.compiler.library")
+    key = {
+        "code": digest_code(*modules, type(family.architecture).__module__),
+        "program": sha256_file(Path(__file__)),
+        "tools": _versions(),
+    }
+    folder = cache_folder() / "traced" / sha256_bytes(canonical_json(key))[:24]
+    write_once(folder, lambda scratch: trace_library(family, scratch))
+    return replace(read_library(folder), tvmjs=tvmjs_source())
 
 
 @pytest.fixture(autouse=True)
