@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import nox
@@ -25,6 +26,7 @@ nox.needs_version = ">=2024.4.15"
 PYTHON = ("wsd", ".ci/tools", "tests/training", "docker", "noxfile.py")
 # For tools that run before WSD is installed, or beside it.
 IMPORTS = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / ".ci")))}
+TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 LEAST_COVERAGE = 0.8
 # Examples of each property in `nox -s security`; `nox -s tests` takes fewer.
 FUZZ = "2000"
@@ -108,10 +110,12 @@ def full(session: nox.Session) -> None:
     session.notify("docs")
     session.notify("audit")
     if find_engine(session) is None:
-        session.log("not run: appliance, kernels: no container engine; start docker or podman")
+        images = "appliance, kernels, first-contact"
+        session.log(f"not run: {images}: no container engine; start docker or podman")
     else:
         session.notify("appliance")
         session.notify("kernels")
+        session.notify("first-contact")
 
 
 @nox.session
@@ -230,6 +234,14 @@ def appliance(session: nox.Session) -> None:
     session.run("pytest", "tests/appliance", *session.posargs, env=where)
 
 
+@nox.session(name="first-contact")
+def first_contact(session: nox.Session) -> None:
+    """Run the README's first command in a pristine container of each Debian."""
+    engine = need_engine(session)
+    prepare(session, "test")
+    session.run("pytest", "tests/first_contact", *session.posargs, env={"WSD_ENGINE": engine})
+
+
 @nox.session
 def kernels(session: nox.Session) -> None:
     """Test WSD's kernels in an image whose software GPU has f16."""
@@ -278,6 +290,7 @@ def prepare(session: nox.Session, *extras: str) -> None:
         command = host_packages.install_command(missing)
         if not host_packages.can_install():
             session.error(f"missing programs; run: sudo {' '.join(command)}")
+        session.log(f"downloads Debian's {', '.join(missing)}: about 500 MB")
         session.run("apt-get", "update", external=True, silent=True)
         session.run(*command, external=True, silent=True, env={"DEBIAN_FRONTEND": "noninteractive"})
     install(session, *extras)
@@ -306,6 +319,25 @@ def install(session: nox.Session, *extras: str) -> None:
     session.install("--no-compile", "--constraint", "constraints.txt", "torch")
     session.install("--no-compile", "--constraint", "constraints.txt", "--editable", wanted)
     stamp.write_text(asked.hexdigest())
+
+
+def torch_index(session: nox.Session) -> list[str]:
+    """Return pip's option for PyTorch's index of CPU builds, where there is one; says what comes.
+
+    On Linux, PyPI's builds bring 3 GB of CUDA packages, which a build on a CPU never uses.
+    """
+    if sys.platform != "linux":
+        return []
+    try:
+        with urllib.request.urlopen(f"{TORCH_CPU_INDEX}/torch/", timeout=5):
+            session.log("downloads PyTorch's CPU build and other Python packages: about 400 MB")
+    except OSError:
+        session.log(
+            "downloads PyTorch as pip finds it, which may bring 3 GB of CUDA packages: "
+            f"{TORCH_CPU_INDEX} cannot be reached"
+        )
+        return []
+    return ["--extra-index-url", TORCH_CPU_INDEX]
 
 
 def install_npm(session: nox.Session, folder: str) -> None:
