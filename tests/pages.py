@@ -1,4 +1,4 @@
-"""What tests of the page share: what a visitor does, and ways to interfere."""
+"""Helpers for tests of the page: what a visitor does, and ways to cause faults."""
 
 import functools
 import json

@@ -56,7 +56,7 @@ def _python(text: str) -> str:
 
 def _comment(text: str) -> str:
     """Return the first comment of a TypeScript, shell, or template file."""
-    text = re.sub(r"\A#!.*\n", "", text)
+    text = re.sub(r"\A#!.*\n|\A# shellcheck .*\n", "", text)
     if block := re.match(r"\s*(?:/\*\*?|\{#)(.*?)(?:\*/|#\})", text, re.S):
         return re.sub(r"(?m)^\s*\* ?", "", block[1]).strip()
     lines: list[str] = []

@@ -1,4 +1,4 @@
-"""``python -m tools.generate_types``: what TypeScript shares with Python, written from Python.
+"""``python -m tools.generate_types``: write for TypeScript what it shares with Python.
 
 Three files are generated and checked in, and ``tests/unit/test_generated.py`` fails when one is
 not current: the manifest's JSON Schema, the types of the JSON files that a bundle holds, and

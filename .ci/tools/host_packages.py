@@ -1,4 +1,4 @@
-"""Programs that pip cannot bring, and the Debian packages that do.
+"""Programs that pip cannot install, and the Debian packages that have them.
 
 Standard library only: the nox sessions import this before anything is installed.
 """

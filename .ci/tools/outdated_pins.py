@@ -1,4 +1,4 @@
-"""``nox -s update-pins``: which pinned sources have newer releases; changes nothing.
+"""``nox -s update-pins``: list the pinned sources that have newer releases, and change nothing.
 
 A release is a tag that is nothing but a version. What to take of it is a decision:
 Emscripten follows Debian's LLVM, and TVM is what the project promises.

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Print "name tree" for each folder of /sources: git's digest of its files, by which a
-# folder that was passed in is told from the commit that docker/pins.toml names.
+# Print "name tree" for each folder of /sources, where the tree is git's digest of its files.
+# The digest shows whether a folder holds the commit that docker/pins.toml names.
 set -eu
 for folder in /sources/*; do
   name=$(basename "$folder")

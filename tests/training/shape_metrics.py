@@ -1,4 +1,4 @@
-"""Does a picture show what its caption says? Measured by simple, published means.
+"""Measure whether a picture shows what its caption says, by simple, published means.
 
 Things are what differs from the background, which the picture's margins tell.
 Each connected component has a contour (Suzuki and Abe 1985); its shape is the

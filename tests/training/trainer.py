@@ -1,4 +1,4 @@
-"""The training loop. Each step is a CUDA graph: launches take most of a tiny model's time."""
+"""Run the training loop; each step is a CUDA graph, since launches take most of the time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-/** The public API of the package and of the page's client.js; nothing else is. */
+/** The public API: everything that the package and the page's client.js export. */
 
 export { StableDiffusionPipeline } from "./api/client";
 export {

@@ -1,4 +1,4 @@
-/** A class as browsers have it, for Node.js. */
+/** The class `ImageData`, which browsers have and Node.js lacks. */
 export class ImageData {
   readonly colorSpace = "srgb";
 

@@ -1,4 +1,4 @@
-/** Serves a bundle for {@link ToyPipeline}: a manifest and one file that holds a colour. */
+/** Serves a bundle for the toy pipeline: a manifest and one file that holds a colour. */
 
 import { createServer } from "node:http";
 

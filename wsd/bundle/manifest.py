@@ -1,4 +1,4 @@
-"""Find, read and write a bundle's manifests and its list of models (:mod:`wsd.spec.manifest`)."""
+"""Find, read and write the manifests of a bundle and its list of models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The named, ordered list of passes from imported Relax to scheduled kernels."""
+"""The list of the compiler's passes, in their order, from imported Relax to scheduled kernels."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""Parameters of a kernel variant by rule, for problems that the tuning table does not hold.
+"""Choose the tile of a GEMM in f16 or f32, and the block of an attention, by rule.
 
-Each function returns the parameters to use for a problem, best first, and none if the variant
-is not worth its launch or not exact enough. Counts of workgroups were measured on an H200; on
-a smaller GPU they only cost a few more workgroups than needed.
+Where a kind of variant is tuned, a tile of the tuning table comes first, and the rule takes the
+problems that the table does not hold. Each function returns the parameters to use for a problem,
+best first, and none if the variant is not worth its launch or not exact enough. Counts of
+workgroups were measured on an H200; on a smaller GPU they only cost a few more workgroups than
+needed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Schedulers: the table of those that the browser has, and their constants for the manifest.
+"""The schedulers that can draw, what each needs of a model, and their constants for the manifest.
 
 The browser computes each step's coefficients itself, in float64
 (``web/src/pipeline/schedulers``). From here it needs the noise schedule that diffusers uses, to the

@@ -1,4 +1,4 @@
-"""The manifest of a model, version 2: everything that a page needs to draw with it.
+"""The manifest of a model, version 2: every field that a page needs to draw with it.
 
 A bundle has one ``manifest.json`` for each model. Its files lie beside it, and nothing is
 inferred from their names. These classes are the one definition: ``python -m

@@ -1,4 +1,4 @@
-"""What a tensor is to a compiled function: its name, its shape and its dtype."""
+"""Name, shape and dtype of a tensor that a compiled function takes or returns."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Install Debian packages: packages.sh NAME=VERSION ...
+# Install Debian packages; each argument is NAME=VERSION.
 #
 # Versions hold where the snapshot of that day is the source of packages. A site with a
 # mirror of its own sets DEBIAN_SNAPSHOT to nothing, and takes what the mirror has; the
-# bill of materials says which it was.
+# SBOM says which versions it took.
 set -eu
 wanted=$*
 [ -n "${DEBIAN_SNAPSHOT:-}" ] || wanted=$(printf '%s\n' "$@" | sed 's/=.*//')

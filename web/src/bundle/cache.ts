@@ -1,5 +1,5 @@
 /**
- * Files that the browser keeps, by the digest of their content.
+ * Keeps files in the browser, by the digest of their content.
  *
  * They are kept in the origin private file system if it can be written to, else in the Cache
  * API, else not at all. What is read back may be damaged, so the reader checks the digest.

@@ -1,6 +1,8 @@
 /**
- * PyTorch's CPU generator, bit for bit: `torch.Generator().manual_seed(seed)`
- * and `torch.randn(shape, generator=…)` in float32.
+ * Gives the numbers of `torch.randn` on a CPU, bit for bit, from PyTorch's generator.
+ *
+ * These are `torch.Generator().manual_seed(seed)` and `torch.randn(shape, generator=…)` in
+ * float32.
  *
  * Sources: Matsumoto and Nishimura, "Mersenne Twister" (1998), for MT19937;
  * PyTorch's `normal_fill` (aten/src/ATen/native/cpu/DistributionTemplates.h) for

@@ -1,4 +1,4 @@
-"""Match the TIR functions of a module that written kernels (:mod:`wsd.kernels`) can replace."""
+"""Match the TIR functions of a module that written kernels can replace."""
 
 from __future__ import annotations
 

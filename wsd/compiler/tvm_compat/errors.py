@@ -1,4 +1,4 @@
-"""Tell what TVM refuses from faults of our own code, which TVM calls back into."""
+"""Tell errors of TVM apart from errors of WSD's own code, which TVM calls back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which TVM is installed, and where a module lies that the two versions name differently."""
+"""The version of the installed TVM, known here, and modules whose names depend on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parameters that tuning tries for a problem (:mod:`wsd.evaluate.tune_kernels`)."""
+"""The tiles that tuning tries for a GEMM problem."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
-/** A browser without WebGPU, as far as the worker sees. */
+/** A browser whose worker finds no WebGPU. */
 
 Object.defineProperty(navigator, "gpu", { value: undefined });

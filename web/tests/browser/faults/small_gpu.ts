@@ -1,4 +1,4 @@
-/** A GPU with memory for the model part by part, and not for the whole of it. */
+/** A GPU that has memory for one stage of the model at a time, and not for all of it. */
 
 /** Bytes; esbuild replaces it. */
 declare const ROOM: number;

@@ -1,4 +1,4 @@
-/** A driver that computes something else each time: it forgets to synchronise. */
+/** A driver that forgets to synchronise, so that each run computes something else. */
 
 const LATENTS_BYTES = 4 * 4 * 16 * 16;
 let calls = 0;
