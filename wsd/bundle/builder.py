@@ -22,6 +22,7 @@ from wsd.checkpoint.tokenizer import find_tokenizer, tokenizer_file
 from wsd.compiler.library import Library, check_library, find_tvmjs
 from wsd.compiler.memory import peaks
 from wsd.errors import ToolError
+from wsd.kernels.serialize import minify_table
 from wsd.kernels.variant import BASELINE_MAX_THREADS
 from wsd.models.registry import Component, Family
 from wsd.models.schedulers import describe_noise_schedule, describe_schedulers
@@ -257,7 +258,7 @@ def _write_kernels(library: Library, folder: Path) -> FileEntry | None:
     """Write the table of hand-written kernel variants, if the library has any."""
     if not library.variants["kernels"]:
         return None
-    return _write_by_digest(canonical_json(library.variants), "kernels", folder)
+    return _write_by_digest(canonical_json(minify_table(library.variants)), "kernels", folder)
 
 
 def _write_self_test(

@@ -5,6 +5,7 @@ Texts that kernels share are written once. ``web/src/gpu/kernel_table.ts`` reads
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, cast
 
@@ -116,6 +117,35 @@ def _write_variant(
             for launch in variant.launches
         ],
     }
+
+
+def minify_table(table: KernelTable) -> KernelTable:
+    """Return a table whose WGSL has no comments and no indentation, for the page to download.
+
+    The texts stay readable in a library and in ``--dump-ir``; nothing that a compiler sees
+    changes.
+    """
+    kernels: dict[str, list[VariantEntry]] = {
+        name: [
+            {
+                **variant,
+                "launches": [{**x, "head": _minify(x["head"])} for x in variant["launches"]],
+            }
+            for variant in variants
+        ]
+        for name, variants in table["kernels"].items()
+    }
+    return {**table, "bodies": [_minify(body) for body in table["bodies"]], "kernels": kernels}
+
+
+def _minify_launch(launch: LaunchEntry) -> LaunchEntry:
+    return {**launch, "head": _minify(launch["head"])}
+
+
+def _minify(wgsl: str) -> str:
+    """Remove comments, indentation and empty lines; WGSL has no strings that could hold them."""
+    without_comments = re.sub(r"//.*", "", wgsl)
+    return re.sub(r"\s*\n\s*", "\n", without_comments).lstrip()
 
 
 def read_variants(table: KernelTable, kernel: str, arguments: Sequence[str]) -> list[Variant]:

@@ -1,12 +1,13 @@
 """kernels.json: variants are read back as they were written, and texts are shared."""
 
 import json
+import re
 
 import pytest
 
 from wsd.kernels.problem import AttentionProblem, GemmProblem, NormSumsProblem
 from wsd.kernels.select import select_variants
-from wsd.kernels.serialize import kernel_table, read_variants
+from wsd.kernels.serialize import kernel_table, minify_table, read_variants
 
 KERNELS = {
     "linear_kernel": GemmProblem(
@@ -70,3 +71,26 @@ def test_bindings_are_numbers_of_arguments(table):
     ]
     assert scratch
     assert all(-1 in arguments for arguments in scratch)
+
+
+def tokens(wgsl):
+    """Return the words and signs of a shader, without its comments."""
+    return re.findall(r"[\w.]+|[^\w\s]", re.sub(r"//.*", "", wgsl))
+
+
+def texts(table):
+    heads = [
+        x["head"] for kernel in table["kernels"].values() for v in kernel for x in v["launches"]
+    ]
+    return [*table["bodies"], *heads]
+
+
+def test_what_the_page_downloads_is_the_same_code_without_comments_and_indentation(table):
+    small = minify_table(table)
+    for before, after in zip(texts(table), texts(small), strict=True):
+        assert tokens(before) == tokens(after)
+        assert not re.search(r"//|\n\s|\s$", after.rstrip("\n"))
+    assert len(json.dumps(small)) < 0.9 * len(json.dumps(table))
+    assert [v.name for v in read_variants(small, "gemv_kernel", ARGUMENTS["gemv_kernel"])] == [
+        v.name for v in VARIANTS["gemv_kernel"]
+    ]
