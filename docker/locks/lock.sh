@@ -1,5 +1,5 @@
 #!/bin/sh
-# Write the lock files anew from their .in files; nox -s update-pins runs it.
+# Write the lock files again from their .in files; nox -s update-pins runs it.
 set -eu
 cd "$(dirname "$0")"
 others=$(mktemp)

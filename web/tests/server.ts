@@ -1,4 +1,4 @@
-/** A server on this machine that answers as a test tells it. */
+/** A server on this machine whose answers a test decides. */
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:http";

@@ -1,4 +1,4 @@
-"""The plot of ``wsd bench --plot``: where each stage's time goes, and others beside it."""
+"""The plot of ``wsd bench --plot``: where each stage's time goes, and the times of baselines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Precisions of a bundle's weights; the standard library is all that this needs."""
+"""Precisions of a bundle's weights; this module needs only the standard library."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 /**
- * Manifests of version 1, upgraded when they are read, so that bundles from before version 2 still
- * draw. wsd/bundle/manifest_v1.py does the same in Python.
+ * Upgrades manifests of version 1, so that bundles from before version 2 still draw.
+ *
+ * wsd/bundle/manifest_v1.py does the same in Python.
  */
 
 import type {

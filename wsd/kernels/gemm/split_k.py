@@ -1,4 +1,4 @@
-"""Split-K: workgroups sum a part of k each, and a second launch adds the partial sums.
+"""Split-K: each workgroup sums a slice of K, and a second launch adds the partial sums.
 
 It serves GEMMs with too few tiles to fill a GPU. The second launch also applies the epilogue.
 The WGSL is in ``templates/gemm/split_k.wgsl.j2`` and ``split_k_reduce.wgsl.j2``.

@@ -1,6 +1,7 @@
 /**
- * Reports pipelines that are compiled synchronously, on a channel. tvmjs does that when a kernel
- * is called that no function names, and everything waits meanwhile.
+ * Reports on a channel when a pipeline is compiled synchronously.
+ *
+ * tvmjs does that when a kernel is called that no function names, and everything waits meanwhile.
  */
 
 const { createComputePipeline } = GPUDevice.prototype;
