@@ -124,7 +124,7 @@ def read_library(folder: Path) -> Library:
         digest = table.pop("wasm_sha256")
         # As JSON: in its strict mode pydantic takes a list for a tuple only there.
         library = _codec().validate_json(json.dumps({**table, "folder": str(folder)}))
-    except OSError as error:
+    except (OSError, json.JSONDecodeError) as error:
         raise UsageError(f"{folder} holds no compiled library ({error})", _HINT) from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{path} is of another version of WSD", _HINT) from error
