@@ -64,9 +64,7 @@ def add_float64(terms):
     return sum(weight * array for array, weight in terms)
 
 
-def by_browser(
-    javascript, family, name, count, eta, shape=SHAPE, add=add_float64, **options
-):
+def by_browser(javascript, family, name, count, eta, shape=SHAPE, add=add_float64, **options):
     """Follow the browser's coefficients; ``add`` sums (array, weight) pairs.
 
     ``options`` are fields of the scheduler's configuration that differ from the family's.

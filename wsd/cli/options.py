@@ -61,7 +61,7 @@ weights_option = click.option(
 )
 tokenizer_option = click.option(
     "--tokenizer", metavar="FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="CLIP's tokenizer, for a checkpoint that brings none.",
+    help="CLIP's tokenizer, for a checkpoint that has none.",
 )  # fmt: skip
 random_option = click.option(
     "--random-weights", metavar="SEED", type=int, help="Seeded random weights, for tests."
@@ -90,7 +90,7 @@ kernels_option = click.option(
 )  # fmt: skip
 _drawing = [
     click.option("--prompt", required=True, metavar="TEXT", help="What to draw."),
-    click.option("--negative", metavar="TEXT", help="What to stay away from."),
+    click.option("--negative", metavar="TEXT", help="What to avoid."),
     click.option("--steps", type=int, metavar="N", help="Inference steps, 1 to 100."),
     click.option("--guidance", type=float, metavar="X", help="Guidance scale; up to 1 means none."),
     click.option("--seed", type=int, default=0, metavar="N", help="Seed, as in PyTorch."),
