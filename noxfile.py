@@ -316,8 +316,9 @@ def install(session: nox.Session, *extras: str) -> None:
     stamp.unlink(missing_ok=True)
     # Torch first and alone: with the pin met, nothing pulls another build in.
     # What nothing imports needs no bytecode.
-    session.install("--no-compile", "--constraint", "constraints.txt", "torch")
-    session.install("--no-compile", "--constraint", "constraints.txt", "--editable", wanted)
+    pinned = ("--no-compile", "--constraint", "constraints.txt")
+    session.install(*pinned, *torch_index(session), "torch")
+    session.install(*pinned, "--editable", wanted)
     stamp.write_text(asked.hexdigest())
 
 
