@@ -240,7 +240,7 @@ def serve(folder: Path, port: int) -> None:
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE",
               help="Timings, adapter and digests.")  # fmt: skip
 def render(
-    folder: Path, model: str | None, drawing: GenerationRequest, out: Path,
+    folder: Path, model: str | None, request: GenerationRequest, out: Path,
     json_path: Path | None, *, offload: bool, tiling: bool,
 ) -> None:  # fmt: skip
     """Draw a picture with a bundle, in headless Chromium."""
@@ -249,7 +249,7 @@ def render(
     from wsd.runtime.png import write_pngs
     from wsd.util.progress import Progress
 
-    rendered = draw(folder, drawing, Progress(), LoadOptions(offload, tiling), model)
+    rendered = draw(folder, request, Progress(), LoadOptions(offload, tiling), model)
     paths = write_pngs(rendered.images, out, rendered.settings)
     _write_report(rendered.report(), json_path)
     for path in paths:
@@ -264,7 +264,7 @@ def render(
 @request_options
 def reference(
     model: str, weights: str | None, tokenizer: Path | None, random_weights: int | None,
-    drawing: GenerationRequest, out: Path,
+    request: GenerationRequest, out: Path,
 ) -> None:  # fmt: skip
     """Draw the same picture with diffusers, on the CPU."""
     from wsd.checkpoint.checkpoint import open_checkpoint
@@ -276,11 +276,11 @@ def reference(
     from wsd.util.progress import Progress
 
     family = find_family(model)
-    check_sizes(family, [drawing.size] if drawing.size else [])
+    check_sizes(family, [request.size] if request.size else [])
     path = choose_checkpoint(family, weights, random_weights)
     checkpoint = open_checkpoint(path, family, tokenizer)
     pipeline = load_pipeline(checkpoint)
-    images, _latents = draw_reference(checkpoint, pipeline, drawing, Progress())
+    images, _latents = draw_reference(checkpoint, pipeline, request, Progress())
     for path in write_pngs(images, out):
         click.echo(path)
 
@@ -298,7 +298,7 @@ def reference(
               help="The findings.")  # fmt: skip
 def parity(
     folder: Path, model: str, weights: str | None, tokenizer: Path | None,
-    random_weights: int | None, drawing: GenerationRequest, out: Path, host: str,
+    random_weights: int | None, request: GenerationRequest, out: Path, host: str,
     json_path: Path | None,
 ) -> None:  # fmt: skip
     """Compare a bundle with PyTorch on this machine; exit 1 if they differ."""
@@ -315,7 +315,7 @@ def parity(
     path = choose_checkpoint(family, weights, random_weights)
     checkpoint = open_checkpoint(path, family, tokenizer)
     open_host = open_node_page if host == "node" else open_page
-    found = compare(folder, checkpoint, drawing, open_host, Progress())
+    found = compare(folder, checkpoint, request, open_host, Progress())
     for line in describe(found):
         click.echo(line)
     write_pngs(found.pictures, out)

@@ -103,7 +103,7 @@ _drawing = [
 
 
 def request_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of a picture; it gets them as one ``drawing``."""
+    """Give a command the options of a picture; it gets them as one ``request``."""
 
     @functools.wraps(command)
     def collect(
@@ -112,10 +112,10 @@ def request_options(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:  # fmt: skip
         from wsd.runtime.request import GenerationRequest
 
-        drawing = GenerationRequest(
+        request = GenerationRequest(
             prompt, negative, steps, guidance, seed, size, scheduler, eta, images
         )
-        command(drawing=drawing, **rest)
+        command(request=request, **rest)
 
     decorated: Callable[..., None] = collect
     for option in reversed(_drawing):

@@ -21,7 +21,7 @@ def draw_plot(found: Benchmark) -> str:
         ToolError: if matplotlib is missing.
     """
     if importlib.util.find_spec("matplotlib") is None:
-        raise ToolError("drawing needs matplotlib", "pip install -e '.[compare]'")
+        raise ToolError("--plot needs matplotlib", "pip install -e '.[compare]'")
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 

@@ -53,7 +53,7 @@ def round_weights(pipeline: Any, storages: Mapping[str, Mapping[str, Storage]]) 
 def draw_reference(
     checkpoint: Checkpoint,
     pipeline: Any,
-    drawing: GenerationRequest,
+    request: GenerationRequest,
     progress: Progress,
     latents: torch.Tensor | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -62,7 +62,7 @@ def draw_reference(
     Args:
         checkpoint: the checkpoint, whose family has the defaults.
         pipeline: of :func:`load_pipeline`, on any device.
-        drawing: what to draw.
+        request: what to draw.
         progress: shows the steps.
         latents: initial noise in place of the seed's, (1, channels, height, width).
 
@@ -70,10 +70,10 @@ def draw_reference(
         (images (images, height, width, 3) uint8, final latents as flat float32).
     """
     family = checkpoint.family
-    steps = drawing.steps or family.steps
-    guidance = family.guidance_scale if drawing.guidance_scale is None else drawing.guidance_scale
-    width, height = drawing.size or family.sizes[0]
-    pipeline.scheduler = build_scheduler(checkpoint.scheduler, drawing.scheduler)
+    steps = request.steps or family.steps
+    guidance = family.guidance_scale if request.guidance_scale is None else request.guidance_scale
+    width, height = request.size or family.sizes[0]
+    pipeline.scheduler = build_scheduler(checkpoint.scheduler, request.scheduler)
     if steps > (most := max_steps(pipeline.scheduler)):
         raise UsageError(f"steps is {steps}", f"take 1 to {most} steps with this scheduler")
     kept: dict[str, torch.Tensor] = {}
@@ -85,17 +85,17 @@ def draw_reference(
 
     with progress:
         drawn = pipeline(
-            prompt=drawing.prompt,
-            negative_prompt=drawing.negative_prompt,
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
             num_inference_steps=steps,
             guidance_scale=guidance,
-            generator=torch.Generator().manual_seed(drawing.seed),
+            generator=torch.Generator().manual_seed(request.seed),
             width=width,
             height=height,
             latents=latents,
             output_type="np",
-            eta=drawing.eta,
-            num_images_per_prompt=drawing.images,
+            eta=request.eta,
+            num_images_per_prompt=request.images,
             callback_on_step_end=on_step,
         )
     images = (drawn.images * 255).round().astype(np.uint8)

@@ -124,7 +124,7 @@ class Comparison:
 def compare(
     bundle: Path,
     checkpoint: Checkpoint,
-    drawing: GenerationRequest,
+    request: GenerationRequest,
     open_host: OpenHost,
     progress: Progress,
     low_memory: Sequence[LoadOptions] | None = None,
@@ -134,7 +134,7 @@ def compare(
     Args:
         bundle: a bundle's folder.
         checkpoint: the weights of one of its models.
-        drawing: the picture whose trajectory is compared.
+        request: the picture whose trajectory is compared.
         open_host: opens a page, in Chromium or in Node.js.
         progress: shows what has been done.
         low_memory: options of further runs, which draw in less memory; all that the picture's
@@ -147,20 +147,20 @@ def compare(
     """
     model = checkpoint.family.name
     manifest = read_manifest(find_manifest(bundle, model))
-    check_request(manifest, drawing)
-    size = drawing.size or manifest.defaults.size
-    expected, device = _expect(checkpoint, manifest, drawing, size, progress)
+    check_request(manifest, request)
+    size = request.size or manifest.defaults.size
+    expected, device = _expect(checkpoint, manifest, request, size, progress)
     findings: list[Finding] = []
     with open_stage_renderer(bundle, progress, LoadOptions(), open_host, model) as renderer:
-        findings += _stages(renderer, drawing, size, expected)
-        drawn = renderer.draw(drawing)
+        findings += _stages(renderer, request, size, expected)
+        drawn = renderer.draw(request)
         findings += _trajectory(drawn, expected, manifest.model.dtype)
         findings += [Finding(f"time: {name}", ms, "ms") for name, ms in drawn.timings.items()]
         findings += _memory(manifest, size, LoadOptions(), renderer)
-        brief = renderer.draw(replace(drawing, steps=_BRIEF_STEPS))
+        brief = renderer.draw(replace(request, steps=_BRIEF_STEPS))
     for options in _low_memory_options(manifest, size) if low_memory is None else low_memory:
         with open_stage_renderer(bundle, progress, options, open_host, model) as renderer:
-            again = renderer.draw(replace(drawing, steps=_BRIEF_STEPS))
+            again = renderer.draw(replace(request, steps=_BRIEF_STEPS))
             findings += _memory(manifest, size, options, renderer)
             error = relative_error(again.latents, brief.latents)
             findings.append(Finding(f"{_describe_options(options)}: latents", error, "relative", 0))
@@ -185,7 +185,7 @@ def _low_memory_options(manifest: Manifest, size: Size) -> list[LoadOptions]:
 def _expect(
     checkpoint: Checkpoint,
     manifest: Manifest,
-    drawing: GenerationRequest,
+    request: GenerationRequest,
     size: Size,
     progress: Progress,
 ) -> tuple[Expected, str]:
@@ -193,7 +193,7 @@ def _expect(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # TF32 has 10 bits of mantissa, too few for a reference.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    expected = _run_reference(checkpoint, manifest, drawing, size, device, progress)
+    expected = _run_reference(checkpoint, manifest, request, size, device, progress)
     name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
     # Free the GPU's memory: the page needs it next.
     gc.collect()
@@ -204,20 +204,20 @@ def _expect(
 def _run_reference(
     checkpoint: Checkpoint,
     manifest: Manifest,
-    drawing: GenerationRequest,
+    request: GenerationRequest,
     size: Size,
     device: str,
     progress: Progress,
 ) -> Expected:
     space = checkpoint.family.latent_space
     pipeline = load_pipeline(checkpoint).to(device)
-    unrounded, _ = draw_reference(checkpoint, pipeline, drawing, progress)
+    unrounded, _ = draw_reference(checkpoint, pipeline, request, progress)
     round_weights(pipeline, manifest.storages())
-    images, latents = draw_reference(checkpoint, pipeline, drawing, progress)
+    images, latents = draw_reference(checkpoint, pipeline, request, progress)
     start = torch.randn(space.shape(size), generator=torch.Generator().manual_seed(1))
     nudged = start + _NUDGE * torch.randn(start.shape, generator=torch.Generator().manual_seed(2))
     ends = [
-        draw_reference(checkpoint, pipeline, drawing, progress, latents=begin.to(device))[1]
+        draw_reference(checkpoint, pipeline, request, progress, latents=begin.to(device))[1]
         for begin in (start, nudged)
     ]
 
@@ -228,7 +228,7 @@ def _run_reference(
         return image
 
     with torch.no_grad():
-        text = _encode(pipeline, drawing.prompt, device)
+        text = _encode(pipeline, request.prompt, device)
         inputs = _make_denoiser_inputs(checkpoint, manifest, start, text, size)
         noise = _predict(pipeline, {k: torch.tensor(v, device=device) for k, v in inputs.items()})
         image = decode(start.numpy())
@@ -297,10 +297,10 @@ def _predict(pipeline: Any, given: dict[str, torch.Tensor]) -> np.ndarray:
 
 
 def _stages(
-    renderer: StageRenderer, drawing: GenerationRequest, size: Size, expected: Expected
+    renderer: StageRenderer, request: GenerationRequest, size: Size, expected: Expected
 ) -> Iterator[Finding]:
     """Compare each stage on the reference's inputs."""
-    found = renderer.encode_text(drawing.prompt)
+    found = renderer.encode_text(request.prompt)
     for name, states in expected.text.items():
         error = relative_error(found[name], states)
         yield Finding(f"text encoders: {name}", error, "relative", STAGE_TOLERANCE)
