@@ -330,7 +330,7 @@ def torch_index(session: nox.Session) -> list[str]:
     if sys.platform != "linux":
         return []
     try:
-        with urllib.request.urlopen(f"{TORCH_CPU_INDEX}/torch/", timeout=5):
+        with urllib.request.urlopen(f"{TORCH_CPU_INDEX}/torch/", timeout=5):  # nosec B310 - https
             session.log("downloads PyTorch's CPU build and other Python packages: about 400 MB")
     except OSError:
         session.log(

@@ -33,7 +33,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - WGSL, not HTML
+        autoescape=False,  # noqa: S701 # nosec B701 - WGSL, not HTML
     )
     environment.globals["VECTOR"] = VECTOR
     return environment
