@@ -24,7 +24,7 @@ nox.options.sessions = ["tests"]
 nox.needs_version = ">=2024.4.15"
 
 PYTHON = ("wsd", ".ci/tools", "tests/training", "docker", "noxfile.py")
-# For tools that run before WSD is installed, or beside it.
+# Environment of the repository's tools, which also run where WSD is not installed.
 IMPORTS = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / ".ci")))}
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 LEAST_COVERAGE = 0.8
@@ -39,14 +39,14 @@ FAST_TESTS = ("tests/unit", "tests/security")
 WORKERS = ("--numprocesses=logical", "--maxprocesses=4", "--no-loadscope-reorder")
 # One thread for each worker: threads of one would wait for those of another.
 ALONE = dict.fromkeys(("OMP_NUM_THREADS", "TVM_NUM_THREADS"), "1")
-# Python's bytecode is kept, and beside the sources: without it each process spends ten seconds on
-# compiling torch, and many machines for tests forbid to write it where it belongs.
+# Python's bytecode is kept in a folder of the repository: without it each process spends ten
+# seconds on compiling torch, and many test machines set PYTHONDONTWRITEBYTECODE.
 BYTECODE = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(ROOT / "out" / "bytecode")}
-# Where `tests` and `full` compile: what ran before on this machine changes nothing.
+# The cache of `tests` and `full` alone, so that earlier runs on this machine change nothing.
 CACHE = ROOT / "out" / "cache"
 
 
-# Sessions: what a contributor runs every few minutes, before a commit, before a release.
+# Sessions that check: every few minutes, before a commit, before a release.
 
 
 @nox.session
@@ -56,7 +56,7 @@ def fast(session: nox.Session) -> None:
     install_npm(session, "web")
     chosen = ("-m", "not full and not slow", *FAST_TESTS)
     pytest = ["pytest", "-q", "--durations=5", *WORKERS, *chosen, *session.posargs]
-    # The longest first. Each keeps what it learnt of unchanged files.
+    # The longest command first. mypy, ruff and eslint cache what they know of unchanged files.
     run_all(
         session,
         [
@@ -77,8 +77,8 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
-    # What was compiled here before is compiled again: what runs, and what counts as covered,
-    # is the same on every machine.
+    # The cache is emptied, so that the same code runs, and counts as covered, on every
+    # machine.
     shutil.rmtree(CACHE, ignore_errors=True)
     session.env["WSD_CACHE"] = str(CACHE)
     in_browsers, in_node = (ROOT / "out" / f"coverage-{name}" for name in ("web", "unit"))
@@ -93,8 +93,8 @@ def tests(session: nox.Session) -> None:
     run_all(session, [runtime, *checks])
     report = ROOT / "out" / "coverage.json"
     coverage = ("--cov=wsd", "--cov-branch", f"--cov-report=json:{report}")
-    # The long ones first, so that none is left for one worker when the others have nothing to
-    # do any more.
+    # The folders with long tests come first, so that no worker has a long test at the end while
+    # the others are idle.
     order = [f"tests/{name}" for name in ("e2e", "integration", "kernels", "security", "unit")]
     run_workers(session, *coverage, *order, WSD_COVERAGE=str(in_browsers))
     check_coverage(session, report)
@@ -184,7 +184,7 @@ def golden(session: nox.Session) -> None:
     session.run("pytest", "-m", "full or not full", *files, env={"WSD_UPDATE_GOLDEN": "1"})
 
 
-# Sessions: what is made of it.
+# Sessions that make something: the demo, the package, images.
 
 
 @nox.session
@@ -314,8 +314,8 @@ def install(session: nox.Session, *extras: str) -> None:
     if stamp.exists() and stamp.read_text() == asked.hexdigest():
         return
     stamp.unlink(missing_ok=True)
-    # Torch first and alone: with the pin met, nothing pulls another build in.
-    # What nothing imports needs no bytecode.
+    # Torch is installed first and alone, so that no other package brings another build of it.
+    # --no-compile: bytecode is written when a module is first imported.
     pinned = ("--no-compile", "--constraint", "constraints.txt")
     session.install(*pinned, *torch_index(session), "torch")
     session.install(*pinned, "--editable", wanted)
@@ -435,7 +435,7 @@ def check_coverage(session: nox.Session, report: Path) -> None:
             session.error(f"coverage of {kind} is {share:.1%}, the least is {LEAST_COVERAGE:.0%}")
 
 
-# Ways to run.
+# Helpers that run tests, containers and builds.
 
 
 def run_all(session: nox.Session, commands: list[Command]) -> None:

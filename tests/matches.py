@@ -81,8 +81,8 @@ def compare_tables(model, version, found):
         *(f"- {line.strip()}" for line in sorted((kept - now).elements())),
         *(f"+ {line.strip()}" for line in sorted((now - kept).elements())),
     ]
-    told = f"{path.name}: other functions match; if meant, run: nox -s golden"
-    assert not changes, "\n".join([told, *changes])
+    message = f"{path.name}: other functions match; if meant, run: nox -s golden"
+    assert not changes, "\n".join([message, *changes])
 
 
 def write_tables(tables):

@@ -226,10 +226,10 @@ def _ask_tint(shaders: Sequence[Shader]) -> list[list[_TintFault]]:
     # Dawn prints warnings among the answers.
     answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode or len(answers) != len(shaders):
-        told = done.stderr.strip()[-1000:]
+        output = done.stderr.strip()[-1000:]
         raise ToolError(
             f"check_wgsl.mjs ended with code {done.returncode} after {len(answers)} of "
-            f"{len(shaders)} shaders: {told}",
+            f"{len(shaders)} shaders: {output}",
             "run: rm -r web/node/node_modules, then this command again",
         )
     return [answer["faults"] for answer in answers]

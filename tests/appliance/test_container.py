@@ -20,9 +20,9 @@ def test_it_answers_within_a_second(container):
 
 
 def test_it_runs_as_nobody_and_writes_nothing(container):
-    (told,) = json.loads(container.run("inspect", container.id))
-    assert told["Config"]["User"] == "10001:10001"
-    assert told["HostConfig"]["ReadonlyRootfs"] is True
+    (inspected,) = json.loads(container.run("inspect", container.id))
+    assert inspected["Config"]["User"] == "10001:10001"
+    assert inspected["HostConfig"]["ReadonlyRootfs"] is True
     processes = container.run("top", container.id, "-eo", "pid,uid,comm").splitlines()[1:]
     assert processes
     assert {line.split()[1] for line in processes} == {"10001"}
@@ -32,11 +32,11 @@ def test_it_runs_as_nobody_and_writes_nothing(container):
 
 def test_it_is_healthy(container):
     for _ in range(60):
-        (told,) = json.loads(container.run("inspect", container.id))
-        if told["State"]["Health"]["Status"] == "healthy":
+        (inspected,) = json.loads(container.run("inspect", container.id))
+        if inspected["State"]["Health"]["Status"] == "healthy":
             return
         time.sleep(0.5)
-    raise AssertionError(told["State"]["Health"])
+    raise AssertionError(inspected["State"]["Health"])
 
 
 def test_it_says_nothing(container):

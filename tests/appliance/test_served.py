@@ -33,10 +33,10 @@ def hashed(dist):
     }
 
 
-def test_every_file_is_served_as_the_bill_has_it(get, dist):
-    bill = json.loads((dist / "sbom.cdx.json").read_text())
+def test_every_file_is_served_as_the_sbom_has_it(get, dist):
+    sbom = json.loads((dist / "sbom.cdx.json").read_text())
     files = {
-        c["name"]: c["hashes"][0]["content"] for c in bill["components"] if c["type"] == "file"
+        c["name"]: c["hashes"][0]["content"] for c in sbom["components"] if c["type"] == "file"
     }
     assert len(files) > 20
     for name, digest in files.items():

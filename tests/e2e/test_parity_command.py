@@ -50,22 +50,22 @@ def found(ran):
 
 
 @pytest.fixture(scope="module")
-def told(found):
+def named(found):
     return {finding.what: finding for finding in found.findings}
 
 
-def test_everything_is_compared(found, told):
+def test_everything_is_compared(found, named):
     stages = {"text encoders: text_embeddings", "one UNet step", "VAE decode"}
     run = {"trajectory: latents", "trajectory: picture", "picture by unrounded weights"}
     ways = {f"{way}: latents" for way in WAYS.values() if way != "resident"}
     tiles = {f"{way}: decoded" for way in WAYS.values() if "tiles" in way}
     memory = {f"{way}: peak memory" for way in WAYS.values()}
-    limited = {what for what, finding in told.items() if finding.limit is not None}
+    limited = {what for what, finding in named.items() if finding.limit is not None}
     assert limited == stages | run | ways | tiles | memory | {SEAM}
     # Twelve of sixteen pixels are no tile, and noise no picture: that is seen.
     assert {finding.what for finding in found.findings if not finding.good} <= {SEAM}
-    assert 0 < told["one UNet step"].value < 1e-4
-    assert 0 < told["reference: a nudge grows"].value < 100
+    assert 0 < named["one UNet step"].value < 1e-4
+    assert 0 < named["reference: a nudge grows"].value < 100
     assert found.adapter["architecture"] == "swiftshader"
     assert found.pictures.shape == (2, 16, 16, 3)
     assert found.pictures.std() > 10
@@ -84,7 +84,7 @@ def test_the_command(ran):
     assert len(list(folder.glob("P*.png"))) == 2  # the reference's and the bundle's
 
 
-def test_peaks_are_as_planned(speck, told):
+def test_peaks_are_as_planned(speck, named):
     manifest = read_manifest(find_manifests(speck[0])[0])
     planned = {(p.offload, p.tiling): p.bytes for p in manifest.peak_bytes}
     assert planned.keys() == WAYS.keys()
@@ -92,7 +92,7 @@ def test_peaks_are_as_planned(speck, told):
     assert planned[False, True] < planned[False, False]
     for way, name in WAYS.items():
         # The pool rounds buffers up to pages, and a run holds some latents.
-        measured = told[f"{name}: peak memory"].value
+        measured = named[f"{name}: peak memory"].value
         assert 0.9 * measured < planned[way] < 1.1 * measured, name
 
 
@@ -107,8 +107,8 @@ def test_what_does_not_belong_together(speck, checkpoint, name, size, said):
         compare(bundle, wanted, GenerationRequest("red", size=size), open_node_page, Quiet())
 
 
-def test_a_difference_is_seen(found, told):
-    step = told["one UNet step"]
+def test_a_difference_is_seen(found, named):
+    step = named["one UNet step"]
     for value, good in ((step.value, True), (0.01, False), (float("nan"), False)):
         report = dataclasses.replace(found, findings=(dataclasses.replace(step, value=value),))
         assert report.good is good

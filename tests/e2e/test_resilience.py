@@ -8,7 +8,7 @@ from pages import before_worker, in_page
 from wsd.runtime.server import served
 
 MANIFEST = "/models/speck/manifest.json"
-# Bytes that the GPU of faults/small_gpu.ts has: enough for the model part by part, and not for
+# Bytes that the GPU of faults/small_gpu.ts has: enough for one stage at a time, and not for
 # the whole of it.
 ROOM = 1_005_000
 LATENTS = 4 * 16 * 16

@@ -59,7 +59,7 @@ class WebCoverage:
                 "Target.sendMessageToTarget", {"sessionId": worker, "message": message}
             )
         except Error:
-            # It ended before it could be asked, and before anybody was told that it had.
+            # The worker ended before it could be asked, and before its end was reported.
             self._workers.discard(worker)
 
     def write(self, folder: Path) -> None:

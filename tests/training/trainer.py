@@ -126,7 +126,7 @@ def fit(
         plan: steps and learning rate.
         stage: the progress bar's name.
         device: ``cuda`` or ``cpu``.
-        progress: told each step.
+        progress: called after each step.
 
     Returns:
         a copy with averaged weights, in evaluation mode.

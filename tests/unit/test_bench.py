@@ -1,4 +1,4 @@
-"""What is told and drawn of a measurement."""
+"""The text and the plot of a measurement."""
 
 from dataclasses import replace
 

@@ -63,11 +63,11 @@ def test_a_second_try_goes_on_from_the_finished_shards(tmp_path, storage, fails_
     def write(name, **options):
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
-        told = []
+        counted = []
         written = write_shards(
-            "part", expected, lambda p: read(p, **options), folder, told.append, shard_bytes=64
+            "part", expected, lambda p: read(p, **options), folder, counted.append, shard_bytes=64
         )
-        assert sum(told) == len(expected)
+        assert sum(counted) == len(expected)
         return written
 
     whole = write("whole")

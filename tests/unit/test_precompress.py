@@ -1,4 +1,4 @@
-"""What nginx is given: compressed twins, and times that follow from the content."""
+"""What nginx serves: compressed twins, and times that follow from the content."""
 
 import gzip
 import re
@@ -51,7 +51,7 @@ def test_the_same_content_has_the_same_time(tmp_path):
 )
 def test_what_is_kept(name, status, expected):
     assert cache_control(name, status) == expected
-    # nginx is told the same by a regular expression over status and address.
+    # nginx has the same rule as a regular expression over status and address.
     (pattern,) = re.findall(r'"~(.*)" "', nginx_headers())
     assert (re.search(pattern, f"{status} /{name}") is not None) == (expected == IMMUTABLE)
 

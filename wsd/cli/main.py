@@ -58,7 +58,8 @@ def models() -> None:
 @dtype_option
 @sizes_option
 @dump_option
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR",
+              help="A new folder, for wsd build --library.")  # fmt: skip
 def compile(  # noqa: A001 - the command's name
     model: str, dtype: str | None, sizes: tuple[Size, ...], dump: Path | None, out: Path
 ) -> None:
@@ -170,7 +171,8 @@ def _find_library(
 @tokenizer_option
 @click.option("--size", type=SizeType(), help="Picture size; the model's first unless given.")
 @click.option("--prompt", default="", metavar="TEXT", help="What the text encoders read.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="The self-test fixtures, for wsd build --self-test.")  # fmt: skip
 def expect(
     model: str, weights: str | None, tokenizer: Path | None, size: Size | None, prompt: str,
     out: Path,

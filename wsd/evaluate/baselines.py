@@ -45,7 +45,7 @@ class Measurement:
 
     Attributes:
         name: of the program.
-        dtype: of its sums' operands, as far as it is told.
+        dtype: of the operands of its sums, as far as the program reports it.
         milliseconds: of one step.
         error: relative, of both predictions, against PyTorch in float32.
     """

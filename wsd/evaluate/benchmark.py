@@ -189,7 +189,7 @@ def bench(
         repeats: calls that are timed.
         options: how the model is loaded.
         open_host: opens a page, as of :func:`wsd.runtime.driver.open_stage_renderer`.
-        progress: told what is done.
+        progress: shows what is being measured.
         checkpoint: what the model was built from, for others to be measured beside it.
 
     Raises:

@@ -112,7 +112,7 @@ class Renderer:
 
         Args:
             page: any page of the bundle's origin.
-            progress: told what the page does.
+            progress: shows what the page does.
             manifest: address of the model's manifest, relative to the page.
             options: how the model is loaded.
             client: address of the module that loads it, relative to the page.
@@ -288,7 +288,7 @@ def open_renderer(
 
     Args:
         bundle: a bundle's folder.
-        progress: told what the page does.
+        progress: shows what the page does.
         options: how the model is loaded.
         open_host: opens a page at an address: :func:`wsd.runtime.chromium.open_page` in headless
             Chromium, :func:`wsd.runtime.dawn_node.open_node_page` in Node.js.

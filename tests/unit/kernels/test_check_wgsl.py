@@ -55,9 +55,9 @@ def test_a_fault_of_a_template_is_reported_with_file_and_line(tmp_path):
     [*_, shader] = list_shaders([AttentionProblem(1, 4096, 4096, 8, 40, 0.1)])
     faulty = Shader(shader.name, shader.code.replace("row_scale[row]", "row_scale[rwo]", 1))
     [fault] = find_faults([faulty])
-    told = describe_fault(fault, tmp_path)
+    said = describe_fault(fault, tmp_path)
     file, line, message, name = re.fullmatch(
-        r"(\S+):(\d+):\d+: (unresolved value 'rwo')\n.*\n  in (attention_flash.*)", told
+        r"(\S+):(\d+):\d+: (unresolved value 'rwo')\n.*\n  in (attention_flash.*)", said
     ).groups()
     assert message
     assert "head_dim=40" in name

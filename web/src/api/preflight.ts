@@ -8,6 +8,7 @@ import { drawableSizes, fits, sizeProblem } from "../gpu/buffer_limits";
 import { describeAdapter, findAdapter, findShortcomings } from "../gpu/device";
 import type { WsdError } from "./errors";
 
+/** What is known of a model on this GPU before it is downloaded. */
 export interface Preflight {
   /** Address of the manifest. */
   manifestUrl: string;

@@ -5,6 +5,7 @@
 
 import type { SCHEDULERS } from "../util/constants.generated";
 
+/** The settings of one picture, as a saved PNG carries them. */
 export interface Settings {
   prompt: string;
   /** Undefined if none was given; for SDXL that differs from the empty text. */

@@ -5,6 +5,7 @@ export function element<T extends HTMLElement = HTMLElement>(id: string): T {
   return document.getElementById(id) as T;
 }
 
+/** Return the input element of an id. */
 export function field(id: string): HTMLInputElement {
   return element<HTMLInputElement>(id);
 }

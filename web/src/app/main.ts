@@ -130,7 +130,7 @@ function describe({ manifest, bytes: size }: Preflight): string {
   const kept = size.kept === 0 ? "" : `, ${bytes(size.kept)} of it kept in this browser`;
   return (
     `${manifest.model.title}. ${bytes(size.total)}${kept}. ` +
-    `GPU memory: ${bytes(whole!.bytes)}, or ${bytes(least)} part by part.`
+    `GPU memory: ${bytes(whole!.bytes)}, or ${bytes(least)} with one stage at a time.`
   );
 }
 

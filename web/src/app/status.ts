@@ -62,6 +62,7 @@ export function showError(thrown: unknown): void {
   say("");
 }
 
+/** Hide the error that is shown, if there is one. */
 export function hideError(): void {
   error.hidden = true;
 }

@@ -13,6 +13,7 @@ import type { FileCache } from "./cache";
 /** Keys of manifests and lists of models start with this; other keys are digests of files. */
 const TEXT = "text-";
 
+/** The files of one model of a bundle; keeps what it fetches. */
 export class BundleFiles {
   /** Whether the browser has no room left; then nothing more is written. */
   private full = false;

@@ -5,6 +5,7 @@
  * API, else not at all. What is read back may be damaged, so the reader checks the digest.
  */
 
+/** Files by keys, kept from one visit to the next. */
 export interface FileCache {
   /** Return what is kept under a key; undefined if nothing is. */
   read(key: string): Promise<ArrayBuffer | undefined>;

@@ -1,5 +1,6 @@
 /** The GPU's roofline, measured: the most operations and bytes a second that a kernel can reach. */
 
+/** The most that a GPU reached in measurements. */
 export interface Roofline {
   /** Float32 multiplications and additions, without subgroup matrices. */
   operationsPerSecond: number;

@@ -38,6 +38,7 @@ export interface Variant {
   launches: Launch[];
 }
 
+/** The contents of kernels.json. */
 export interface KernelTable {
   /** Texts that launches share. */
   bodies: string[];

@@ -4,6 +4,7 @@ import { Tokenizer } from "@huggingface/tokenizers";
 
 import type { TokenizerEntry } from "../bundle/manifest";
 
+/** A text as token ids. */
 export interface Tokens {
   /** Token ids, padded or cut to the length that the text encoder takes. */
   ids: Int32Array;
@@ -11,6 +12,7 @@ export interface Tokens {
   end: number;
 }
 
+/** Turns a text into token ids. */
 export type Tokenize = (text: string) => Tokens;
 
 /**

@@ -6,6 +6,7 @@ import type { Manifest, Size } from "../bundle/manifest";
 import { compiledSizes } from "../bundle/manifest";
 import { MAX_GUIDANCE, MAX_IMAGES, MAX_SEED } from "../util/constants.generated";
 
+/** The options of one request, all of them set. */
 export interface GenerationRequest {
   /** Undefined if none was given; for SDXL that differs from the empty text. */
   negativePrompt: string | undefined;

@@ -69,7 +69,7 @@ export class RecoveringPipeline {
       this.savesMemory = true;
       this.dispose();
       this.options.onNotice?.(
-        "The GPU has no room for the whole model; it is drawn part by part, which takes longer.",
+        "The GPU has no room for the whole model: one stage at a time is loaded, which takes longer.",
       );
       return work();
     }

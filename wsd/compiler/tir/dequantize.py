@@ -39,7 +39,7 @@ class Operand:
     def attributes(self) -> dict[str, Any] | None:
         """Return the TIR function's attributes.
 
-        TVM does not see that a function with an unpacking stage is a GEMM, and has to be told.
+        They mark it as a GEMM, because TVM does not see that where a stage unpacks the weight.
         """
         return gemm_attributes() if len(self.arguments) > 1 else None
 

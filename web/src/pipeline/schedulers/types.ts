@@ -28,6 +28,7 @@ export interface Step {
   denoised: { sample: number; model: number };
 }
 
+/** All steps of one request's denoising. */
 export interface Run {
   /** Factor on the initial noise. */
   initNoiseSigma: number;
