@@ -16,8 +16,8 @@ import nox
 ROOT = Path(__file__).parent
 sys.path[:0] = [str(ROOT / ".ci")]
 
-from tools import container, host_packages  # noqa: E402 - beside this file, and need only Python
-from tools.side_by_side import Command, run_side_by_side  # noqa: E402 - as they do
+from tools import container, host_packages  # noqa: E402 - in .ci, standard library only
+from tools.side_by_side import Command, run_side_by_side  # noqa: E402
 
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["tests"]

@@ -73,7 +73,8 @@ def audit(
 ) -> Audit:
     """Run a tool and read its report; other output means that no source of advisories answered."""
     try:
-        # With an advisory, or without a source, each of them exits otherwise than with 0.
+        # check=False: the tools exit with another code than 0 when they find an advisory, and when
+        # no source of advisories answers.
         said = run(command, cwd=folder, check=False, timeout=_TIMEOUT_S)
         audited, advisories = read(json.loads(said[said.index("{") :]))
     except (ToolError, ValueError, KeyError, TypeError):

@@ -121,7 +121,7 @@ def problem_of_key(key: str) -> GemmProblem:
     conv = None
     if found[1]:
         kernel, stride = int(found[1]), int(found[2])
-        # One row of pixels: the key does not have the image's shape.
+        # The key does not hold the image's shape, so the image is one row of pixels.
         channels, width = k // kernel**2, m * stride
         conv = Conv2d(1, kernel, width, channels, 1, m, kernel, stride, kernel // 2)
     return GemmProblem(m, n, k, weights, conv)
@@ -147,7 +147,7 @@ def _list_gemm_problems() -> Iterator[GemmProblem]:
 def _list_attention_problems() -> Iterator[AttentionProblem]:
     head_dims = (8, 16, 24, 32, 40, 48, 64, 72, 80, 96, 128, 160, 256, 512)
     for head_dim, keys, causal in product(head_dims, (77, 4096), (False, True)):
-        # Long enough that the generated kernel is not kept.
+        # 4096 queries are enough operations for variants to be selected.
         yield AttentionProblem(2, 4096, keys, 8, head_dim, head_dim**-0.5, causal)
 
 

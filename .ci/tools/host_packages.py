@@ -44,7 +44,7 @@ def node_is_recent() -> bool:
     """Tell whether ``node`` and ``npm`` are there and recent enough for the page's tools."""
     if shutil.which("npm") is None or (node := shutil.which("node")) is None:
         return False
-    # nox has no wsd.util.process yet when it asks this.
+    # wsd.util.process cannot be imported: nox calls this before anything is installed.
     said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
     numbers = tuple(int(number) for number in re.findall(r"\d+", said)[:2])
     return numbers >= NODE_LEAST

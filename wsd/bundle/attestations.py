@@ -33,7 +33,7 @@ def write_attestations(bundle: Path, materials: Iterable[Material]) -> None:
     Raises:
         BundleError: if a manifest is missing or malformed.
     """
-    # Before the old SBOM is deleted: the materials may be read from it lazily.
+    # `materials` may be read lazily from the old SBOM, so they are collected before it is deleted.
     sorted_materials = tuple(sorted(set(materials)))
     for name in ATTESTATIONS:
         (bundle / name).unlink(missing_ok=True)

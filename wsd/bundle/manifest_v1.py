@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-# Version 1 called these roles after the UNet.
+# Roles of version 1, which named them after the UNet, and the roles of today.
 _RENAMED_ROLES = {"unet": "denoiser", "guided_unet": "guided_denoiser"}
 _COMPONENT_ROLES = ("text_encoder", "denoiser", "vae_decoder")
-# Version 1 did not record it: of the two pipelines that it knew, every model had the same.
+# Scaling factor of the latents, which version 1 did not record. All models of one of its two
+# pipelines had the same.
 _SCALING_FACTORS = {"StableDiffusionPipeline": 0.18215, "StableDiffusionXLPipeline": 0.13025}
 
 

@@ -99,7 +99,7 @@ class SingleFile:
         """
         family = self._family
         keys = family.architecture.single_file_keys(family, component)
-        assert keys is not None  # the constructor checked it
+        assert keys is not None  # the constructor refuses such a component
         with open_tensors(self.path) as reader:
             names = [name for name in reader.keys() if name.startswith(keys.prefixes)]  # noqa: SIM118
             own = {name: reader.get_tensor(name) for name in names}

@@ -55,7 +55,7 @@ class Library:
             written to the library's table.
     """
 
-    # Read by pydantic: a table of another version may have other fields.
+    # pydantic refuses a table with other fields, which another version of WSD wrote.
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     folder: Path
@@ -122,7 +122,7 @@ def read_library(folder: Path) -> Library:
     try:
         table = json.loads(path.read_bytes())
         digest = table.pop("wasm_sha256")
-        # As JSON: in its strict mode pydantic takes a list for a tuple only there.
+        # It is passed as JSON, because pydantic's strict mode takes a list for a tuple only there.
         library = _codec().validate_json(json.dumps({**table, "folder": str(folder)}))
     except (OSError, json.JSONDecodeError) as error:
         raise UsageError(f"{folder} holds no compiled library ({error})", _HINT) from error

@@ -31,8 +31,8 @@ from wsd.kernels.tuning.table import (
 )
 from wsd.runtime.kernel_runner import KernelHost, open_kernel_host
 
-# A candidate is repeated until it should have taken this long, so that the GPU's clock, which
-# may tick only every 0.1 ms, measures it; at the assumed speed of 30 TFLOP/s.
+# A candidate is repeated until it should have taken this long at an assumed 30 TFLOP/s, because
+# the GPU's clock may tick only every 0.1 ms.
 _MIN_MILLISECONDS = 10.0
 _OPERATIONS_PER_MILLISECOND = 3e10
 # Problems with more values in A are left out: 512 MiB of float32.
@@ -96,7 +96,7 @@ def main(arguments: list[str]) -> None:
     problems = read_problems(Path(library) for library in libraries)
     deadline = time.monotonic() + float(seconds)
     table: TuningTable = read_tuning_table(Path(out))
-    # A kernel that kills the GPU process ends the inner loop; the outer one starts another.
+    # If a kernel kills the GPU process, the inner loop ends, and the outer loop starts another one.
     while any(problem_key(p) not in table for p in problems) and time.monotonic() < deadline:
         with open_kernel_host() as host:
             adapter = TunedAdapter(

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from typing import Final
 
-# Token ids to what conditions the denoiser.
+# From token ids to the embeddings that condition the denoiser.
 TEXT_ENCODER: Final = "text_encoder"
-# Latents and a timestep to the prediction of the noise, or of whatever the model was trained on.
+# From latents and a timestep to the predicted noise, or velocity if the model predicts that.
 DENOISER: Final = "denoiser"
-# The same with classifier-free guidance: both predictions as one batch.
+# The denoiser with classifier-free guidance: both predictions are computed as one batch.
 GUIDED_DENOISER: Final = "guided_denoiser"
-# Latents to an image.
+# From latents to an image.
 VAE_DECODER: Final = "vae_decoder"
-# The same for one square tile; pictures of every size share it.
+# The VAE decoder for one square tile; pictures of every size share it.
 VAE_DECODER_TILE: Final = "vae_decoder_tile"
-# A float image to 8-bit RGBA pixels.
+# From a float image to 8-bit RGBA pixels.
 IMAGE_TO_RGBA: Final = "image_to_rgba"
 # Sum of tensors times coefficients, which is all that a scheduler computes on the GPU.
 LINEAR_COMBINATION: Final = "linear_combination"

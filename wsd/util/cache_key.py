@@ -40,7 +40,7 @@ def _read_keys(cache: Path) -> Iterator[CacheKey]:
     """Yield the keys of a cache that can be read, the newest first."""
     files = sorted(cache.glob(f"*/{_FILE}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for path in files:
-        # A damaged file explains nothing, and is no reason to fail.
+        # A damaged key is skipped: it cannot explain a miss, and a build need not fail for it.
         with suppress(OSError, ValueError):
             yield CacheKey(json.loads(path.read_bytes()))
 

@@ -148,7 +148,7 @@ def print_expression(expression: Any, print_load: Callable[[Any], str]) -> str:
         if kind in ("Max", "Min"):
             return f"{kind.lower()}({left}, {right})"
         if (kind, right) == ("Div", "1.0f"):
-            return left  # diffusers divides by output scales, which are 1
+            return left  # diffusers divides by an output scale, which is 1 in all of WSD's models
         return f"({left} {_INFIX[kind]} {right})"
     name = intrinsic_name(expression)
     if name not in _INTRINSICS:

@@ -25,7 +25,8 @@ from wsd.compiler.tvm_compat import (
 
 _default_attention = tvm.ir.Op.get("relax.nn.attention").get_attr("FLegalize")
 
-_HIDDEN = -3.0e38  # exp of it is 0, and it is a finite float32
+# Score of a masked position: a finite float32 whose exponential is 0.
+_HIDDEN = -3.0e38
 
 
 def legalize_attention(builder: Any, call: Any) -> Any:

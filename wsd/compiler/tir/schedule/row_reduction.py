@@ -14,7 +14,7 @@ from wsd.compiler.tir.stages import ROW_REDUCTION
 from wsd.compiler.tvm_compat import Schedule, dlight, normalize_prim_func, opaque_attributes
 
 _THREADS = 64
-# Rows from which on each takes one thread; fewer rows take one workgroup each.
+# With at least this many rows, one thread sums a row; with fewer, one workgroup does.
 _MANY_ROWS = 64
 
 
