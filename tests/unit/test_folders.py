@@ -2,11 +2,17 @@
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from wsd.errors import UsageError
-from wsd.util.files import resumable_folder, write_folder_atomically, write_once
+from wsd.errors import ToolError, UsageError
+from wsd.util.files import (
+    explain_file_errors,
+    resumable_folder,
+    write_folder_atomically,
+    write_once,
+)
 
 
 def test_of_two_that_make_the_same_one_waits(tmp_path):
@@ -85,3 +91,17 @@ def test_two_builds_of_the_same_do_not_share_a_resumable_folder():
             assert list(second.iterdir()) == []
         assert not second.exists()
         assert (first / "part").read_text() == "first"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(28, "No space left on device", "shard"), "no space is left for shard"),
+        (PermissionError(13, "Permission denied", "out"), "cannot write out: Permission denied"),
+        (OSError(30, "Read-only file system"), "cannot write dist: Read-only file system"),
+    ],
+)
+def test_an_error_of_the_file_system_says_what_to_do(error, message):
+    with pytest.raises(ToolError, match=message) as caught, explain_file_errors(Path("dist")):
+        raise error
+    assert caught.value.hint

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,7 +19,6 @@ from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.checkpoint.tokenizer import find_tokenizer, tokenizer_file
 from wsd.compiler.library import Library, check_library, find_tvmjs
 from wsd.compiler.memory import peaks
-from wsd.errors import ToolError
 from wsd.kernels.serialize import minify_table
 from wsd.kernels.variant import BASELINE_MAX_THREADS
 from wsd.models.registry import Component, Family
@@ -44,7 +41,12 @@ from wsd.spec.parameter import Parameter, shapes
 from wsd.spec.roles import TEXT_ENCODER, VAE_DECODER
 from wsd.supply_chain.materials import python_materials
 from wsd.util.code_digest import digest_code
-from wsd.util.files import check_absent, resumable_folder, write_folder_atomically
+from wsd.util.files import (
+    check_absent,
+    explain_file_errors,
+    resumable_folder,
+    write_folder_atomically,
+)
 from wsd.util.hashing import canonical_json, sha256_bytes, sha256_file
 from wsd.util.progress import Advance, Progress
 
@@ -79,7 +81,7 @@ def build_bundle(
     check_absent(out)
     family = checkpoint.family
     check_library(library, family)
-    with _explain_full_disk(out), write_folder_atomically(out) as scratch:
+    with explain_file_errors(out), write_folder_atomically(out) as scratch:
         _write_page(library, scratch, progress)
         manifest = _write_model(checkpoint, library, scratch / "models", progress, fixtures)
         entry = IndexEntry(
@@ -91,20 +93,6 @@ def build_bundle(
         write_index([entry], scratch)
         write_attestations(scratch, {*library.materials, *python_materials()})
     return out
-
-
-@contextmanager
-def _explain_full_disk(out: Path) -> Iterator[None]:
-    """Turn the error of a full disk into one that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise ToolError(
-            f"no space is left for {error.filename or out}",
-            "make room and run the same command again: finished shards are kept",
-        ) from error
 
 
 def _write_page(library: Library, folder: Path, progress: Progress) -> None:

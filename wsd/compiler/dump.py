@@ -6,9 +6,10 @@ Files of a dump::
     01-pack_parameters.py
     …
     shaders/KERNEL.wgsl       generated shaders, by kernel name
-    variants/KERNEL.VARIANT.wgsl
-                              written shaders that may run in their place; a variant of several
-                              launches has one file for each, KERNEL.VARIANT.0.wgsl …
+    variants/KERNEL.0.VARIANT.wgsl
+                              written shaders that may run in their place, the fastest first; a
+                              variant of several launches has one file for each,
+                              KERNEL.0.VARIANT.launch0.wgsl …
 """
 
 from __future__ import annotations
@@ -28,15 +29,13 @@ class Dump:
         folder: new or empty; None writes nothing.
 
     Raises:
-        UsageError: if the folder holds files: those of another dump would be taken for this one's.
+        UsageError: if the folder holds files, which would be taken for this dump's, or if it
+            cannot be made.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        if folder is not None and folder.exists() and any(folder.iterdir()):
-            raise UsageError(
-                f"folder {folder} of --dump-ir is not empty",
-                "choose another --dump-ir, or remove it first",
-            )
+        if folder is not None:
+            _make_empty(folder)
         self._folder = folder
         self._modules = 0
 
@@ -67,11 +66,13 @@ class Dump:
             variants: TIR function → its variants.
         """
         for function, found in variants.items():
-            for variant in found:
-                stem = f"variants/{kernel_name(function)}.{variant.name}"
+            # One kind can give several variants, of different tiles.
+            for order, variant in enumerate(found):
+                stem = f"variants/{kernel_name(function)}.{order}.{variant.name}"
                 for index, launch in enumerate(variant.launches):
-                    number = f".{index}" if len(variant.launches) > 1 else ""
-                    self._write(f"{stem}{number}.wgsl", launch.head + launch.body)
+                    number = f".launch{index}" if len(variant.launches) > 1 else ""
+                    about = f"// {variant.name}, grid {launch.grid}, {variant.threads} threads\n"
+                    self._write(f"{stem}{number}.wgsl", about + launch.head + launch.body)
 
     def _write(self, name: str, text: str) -> None:
         if self._folder is None:
@@ -79,3 +80,19 @@ class Dump:
         path = self._folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+
+
+def _make_empty(folder: Path) -> None:
+    """Make a folder, or accept one that is empty.
+
+    Raises:
+        UsageError: if it is a file, holds files, or cannot be made.
+    """
+    hint = "name a new folder with --dump-ir"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        holds_files = any(folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"folder {folder} of --dump-ir cannot be made: {error}", hint) from error
+    if holds_files:
+        raise UsageError(f"folder {folder} of --dump-ir is not empty", hint)

@@ -127,10 +127,7 @@ def minify_table(table: KernelTable) -> KernelTable:
     """
     kernels: dict[str, list[VariantEntry]] = {
         name: [
-            {
-                **variant,
-                "launches": [{**x, "head": _minify(x["head"])} for x in variant["launches"]],
-            }
+            {**variant, "launches": [_minify_launch(launch) for launch in variant["launches"]]}
             for variant in variants
         ]
         for name, variants in table["kernels"].items()

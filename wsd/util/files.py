@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -12,7 +13,7 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock, Timeout
 
-from wsd.errors import UsageError
+from wsd.errors import ToolError, UsageError
 
 # The installed package, and the repository that it was installed from, if it was.
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -124,3 +125,28 @@ def resumable_folder(key: str) -> Iterator[Path]:
         shutil.rmtree(folder)
     finally:
         lock.release()
+
+
+@contextmanager
+def explain_file_errors(out: Path) -> Iterator[None]:
+    """Turn an error of the file system into one that says what to do.
+
+    Args:
+        out: what is being written, for errors that name no file.
+
+    Raises:
+        ToolError: for any ``OSError`` of the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or out
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ToolError(
+                f"no space is left for {where}",
+                "make room and run the same command again: finished shards are kept",
+            ) from error
+        raise ToolError(
+            f"cannot write {where}: {error.strerror or error}",
+            "check the folder's permissions, or choose another --out",
+        ) from error

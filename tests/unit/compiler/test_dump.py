@@ -39,11 +39,12 @@ def test_one_file_a_shader(tmp_path):
         {
             "linear": [
                 Variant((launches[0],), "gemm_tiled"),
-                Variant((launches[1], launches[2]), "gemm_split"),
+                Variant((launches[1], launches[2]), "gemm_tiled"),
                 Variant((), "gemm_nothing"),
             ]
         }
     )
+    about = "// gemm_tiled, grid (1, 1, 1), 256 threads\n"
     found = {
         path.relative_to(tmp_path).as_posix(): path.read_text()
         for path in tmp_path.rglob("*")
@@ -51,9 +52,9 @@ def test_one_file_a_shader(tmp_path):
     }
     assert found == {
         "shaders/linear_kernel.wgsl": "// generated\n",
-        "variants/linear_kernel.gemm_tiled.wgsl": "// head 0\n// body\n",
-        "variants/linear_kernel.gemm_split.0.wgsl": "// head 1\n// body\n",
-        "variants/linear_kernel.gemm_split.1.wgsl": "// head 2\n// body\n",
+        "variants/linear_kernel.0.gemm_tiled.wgsl": f"{about}// head 0\n// body\n",
+        "variants/linear_kernel.1.gemm_tiled.launch0.wgsl": f"{about}// head 1\n// body\n",
+        "variants/linear_kernel.1.gemm_tiled.launch1.wgsl": f"{about}// head 2\n// body\n",
     }
 
 
@@ -62,6 +63,13 @@ def test_a_folder_with_files_is_refused(tmp_path):
     (tmp_path / "mine").write_text("kept")
     with pytest.raises(UsageError, match="is not empty"):
         Dump(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_file_in_the_folders_place_is_refused(tmp_path, name):
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(UsageError, match="cannot be made"):
+        Dump(tmp_path / name)
 
 
 def test_nothing_is_written_unless_asked(tmp_path, monkeypatch):
