@@ -1,6 +1,7 @@
 """The trainer on a CPU: a few steps of everything, then a picture from what it wrote."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.errors import WsdError
 from wsd.evaluate.diffusers_reference import load_pipeline
 from wsd.models.registry import FAMILIES, find_family
+from wsd.util.files import REPOSITORY
 from wsd.util.progress import Quiet
 
 
@@ -96,6 +98,7 @@ def test_errors_come_with_a_hint(program, tmp_path):
         [sys.executable, "-m", f"training.{program}", "--model", "sd99",
          *(["--out", tmp_path / "out"] if program == "train" else [])],
         capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "tests")},
     )  # fmt: skip
     assert done.returncode == 2
     assert "error: unknown model 'sd99'" in done.stderr
