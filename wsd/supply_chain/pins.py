@@ -50,7 +50,7 @@ class Snapshot(_Entry):
     """Debian's archive as it was at one time."""
 
     timestamp: _Timestamp
-    """Time as snapshot.debian.org names it."""
+    """Time as the snapshots of Debian's archive name it, such as 20261122T000000Z."""
 
 
 class Source(_Entry):
