@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+
+import click
 
 from wsd.errors import WsdError
 from wsd.util.process import find_program, run
@@ -84,3 +87,14 @@ def _adapter() -> str:
         raise RenderError("Chromium offers no WebGPU adapter", "update Chromium or the GPU driver")
     f16 = "shader-f16" if found["f16"] else "no shader-f16"
     return f"{found['vendor']} {found['architecture']}, {f16}"
+
+
+@click.command()
+def doctor() -> None:
+    """Say which lane and tools are here, and how to get what is missing."""
+    checks = list(examine())
+    for check in checks:
+        click.echo(f"{'ok  ' if check.good else 'BAD '} {check.name}: {check.found}")
+        if not check.good:
+            click.echo(f"     hint: {check.hint}")
+    sys.exit(0 if all(check.good for check in checks) else 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,3 +122,11 @@ def request_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(_drawing):
         decorated = option(decorated)
     return decorated
+
+
+def write_report(report: dict[str, Any], path: Path | None) -> None:
+    """Write what a command measured to the file of its option ``--json``, if it is given."""
+    from wsd.util.files import write_atomically
+
+    if path is not None:
+        write_atomically(path, json.dumps(report, indent=2).encode() + b"\n")

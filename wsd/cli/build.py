@@ -1,0 +1,207 @@
+"""Commands that make bundles, and check them: models, compile, build, expect, join, verify."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from wsd.cli.options import (
+    SizeType,
+    dtype_option,
+    dump_option,
+    model_option,
+    random_option,
+    sizes_option,
+    tokenizer_option,
+    weights_option,
+)
+from wsd.errors import UsageError
+from wsd.spec.tensor import Size
+
+if TYPE_CHECKING:
+    from wsd.compiler.library import Library
+    from wsd.models.registry import Family
+    from wsd.util.progress import Progress
+
+
+@click.command()
+def models() -> None:
+    """List the models that can be built."""
+    from wsd.models.registry import FAMILIES
+
+    for family in FAMILIES.values():
+        sizes = ", ".join(f"{width}x{height}" for width, height in family.sizes)
+        click.echo(f"{family.name}\t{sizes}\t{family.title}")
+
+
+@click.command()
+@model_option
+@dtype_option
+@sizes_option
+@dump_option
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR",
+              help="A new folder, for wsd build --library.")  # fmt: skip
+def compile(  # noqa: A001 - the command's name
+    model: str, dtype: str | None, sizes: tuple[Size, ...], dump: Path | None, out: Path
+) -> None:
+    """Compile a model without weights, for builds where no compiler is."""
+    from wsd.bundle.precompiled import write_compiled
+    from wsd.models.registry import find_family
+    from wsd.util.files import check_absent
+    from wsd.util.progress import Progress
+
+    check_absent(out)
+    with Progress() as progress:
+        library = _find_library(find_family(model), dtype, sizes, None, progress, dump)
+        write_compiled(library, out, progress)
+    click.echo(out)
+
+
+@click.command()
+@model_option
+@weights_option
+@tokenizer_option
+@random_option
+@dtype_option
+@sizes_option
+@dump_option
+@click.option("--library", type=click.Path(path_type=Path), metavar="DIR",
+              help="What `wsd compile` wrote; nothing is compiled then.")  # fmt: skip
+@click.option(
+    "--self-test",
+    "expected",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What `wsd expect` wrote; the checkpoint's own self-test.json unless given.",
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="A new folder.")
+@click.option("--plan", is_flag=True, help="Say what would be built, and build nothing.")
+def build(
+    model: str,
+    weights: str | None,
+    tokenizer: Path | None,
+    random_weights: int | None,
+    dtype: str | None,
+    sizes: tuple[Size, ...],
+    dump: Path | None,
+    library: Path | None,
+    expected: Path | None,
+    out: Path | None,
+    *,
+    plan: bool,
+) -> None:
+    """Build a bundle: compiled model, weights and page."""
+    if library is not None and (dtype is not None or sizes):
+        raise UsageError(
+            "--library is given, and --dtype or --size too",
+            "a library is compiled for its sizes and its dtype: leave them out",
+        )
+    if library is not None and dump is not None:
+        raise UsageError(
+            "--library is given, and --dump-ir too",
+            "a given library is not compiled: leave --dump-ir out, or give it to wsd compile",
+        )
+    from wsd.bundle.builder import build_bundle
+    from wsd.bundle.plan import describe_plan
+    from wsd.checkpoint.checkpoint import open_checkpoint
+    from wsd.checkpoint.resolve import choose_checkpoint
+    from wsd.models.registry import find_family
+    from wsd.models.resolution import check_sizes
+    from wsd.util.files import check_absent
+    from wsd.util.progress import Progress
+
+    family = find_family(model)
+    if plan:
+        with Progress() as progress:
+            compiled = _find_library(family, dtype, sizes, library, progress, dump)
+        for line in describe_plan(family, compiled):
+            click.echo(line)
+        return
+    if out is None:
+        raise click.UsageError("Missing option '--out'.")
+    check_absent(out)
+    check_sizes(family, sizes)
+    path = choose_checkpoint(family, weights, random_weights)
+    checkpoint = open_checkpoint(path, family, tokenizer)
+    with Progress() as progress:
+        compiled = _find_library(family, dtype, sizes, library, progress, dump)
+        build_bundle(checkpoint, compiled, out, progress, expected)
+    click.echo(out)
+
+
+def _find_library(
+    family: Family, dtype: str | None, sizes: tuple[Size, ...], folder: Path | None,
+    progress: Progress, dump: Path | None = None,
+) -> Library:  # fmt: skip
+    """Compile a family, or read what was compiled."""
+    from wsd.compiler.library import check_library, read_library
+
+    if folder is None:
+        from wsd.compiler.driver import compile_library
+        from wsd.models.resolution import check_sizes
+
+        return compile_library(family, check_sizes(family, sizes), dtype or "f32", progress, dump)
+    library = read_library(folder)
+    check_library(library, family)
+    return library
+
+
+@click.command()
+@model_option
+@weights_option
+@tokenizer_option
+@click.option("--size", type=SizeType(), help="Picture size; the model's first unless given.")
+@click.option("--prompt", default="", metavar="TEXT", help="What the text encoders read.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="The self-test fixtures, for wsd build --self-test.")  # fmt: skip
+def expect(
+    model: str, weights: str | None, tokenizer: Path | None, size: Size | None, prompt: str,
+    out: Path,
+) -> None:  # fmt: skip
+    """Compute with PyTorch what each stage must give, for the self-test page."""
+    from wsd.bundle.self_test import write_fixtures
+    from wsd.checkpoint.checkpoint import open_checkpoint
+    from wsd.checkpoint.resolve import choose_checkpoint
+    from wsd.models.registry import find_family
+    from wsd.models.resolution import check_sizes
+    from wsd.util.progress import Progress
+
+    family = find_family(model)
+    (chosen, *_) = check_sizes(family, [size] if size else [])
+    checkpoint = open_checkpoint(choose_checkpoint(family, weights, None), family, tokenizer)
+    with Progress() as progress:
+        click.echo(write_fixtures(checkpoint, chosen, prompt, out, progress))
+
+
+@click.command()
+@click.argument(
+    "folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR",
+              help="A new folder.")  # fmt: skip
+def join(folders: tuple[Path, ...], out: Path) -> None:
+    """Make one bundle of several: one page that offers all their models."""
+    from wsd.bundle.merge import join_bundles
+
+    join_bundles(folders, out)
+    click.echo(out)
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+def verify(folder: Path) -> None:
+    """Check every byte of a bundle against its manifests and SRI.json."""
+    from wsd.bundle.manifest import REBUILD
+    from wsd.bundle.verify import verify_bundle
+
+    faults = list(verify_bundle(folder))
+    for fault in faults:
+        click.echo(fault)
+    if faults:
+        click.echo(f"error: {len(faults)} bad files in {folder}", err=True)
+        click.echo(f"hint: {REBUILD}", err=True)
+        sys.exit(1)
+    click.echo(f"{folder}: good")

@@ -1,0 +1,48 @@
+"""Commands that run a bundle: serve, render."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from wsd.cli.options import request_options, write_report
+
+if TYPE_CHECKING:
+    from wsd.runtime.request import GenerationRequest
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, help="0 takes a free one.")
+def serve(folder: Path, port: int) -> None:
+    """Serve a bundle on this machine with the production headers."""
+    from wsd.runtime.server import serve_forever
+
+    serve_forever(folder, port)
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--model", metavar="NAME", help="Which model of a bundle; the first unless given.")
+@request_options
+@click.option("--offload", is_flag=True, help="Keep one stage's weights on the GPU at a time.")
+@click.option("--tiling", is_flag=True, help="Decode in tiles: less GPU memory.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE",
+              help="Timings, adapter and digests.")  # fmt: skip
+def render(
+    folder: Path, model: str | None, request: GenerationRequest, out: Path,
+    json_path: Path | None, *, offload: bool, tiling: bool,
+) -> None:  # fmt: skip
+    """Draw a picture with a bundle, in headless Chromium."""
+    from wsd.runtime.driver import LoadOptions
+    from wsd.runtime.driver import render as draw
+    from wsd.runtime.png import write_pngs
+    from wsd.util.progress import Progress
+
+    rendered = draw(folder, request, Progress(), LoadOptions(offload, tiling), model)
+    paths = write_pngs(rendered.images, out, rendered.settings)
+    write_report(rendered.report(), json_path)
+    for path in paths:
+        click.echo(path)
