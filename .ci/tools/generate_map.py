@@ -29,6 +29,8 @@ FOLDERS = {
     "tests": "Tests, their helpers, and the training of the small models.",
 }
 _KINDS = {".py", ".ts", ".mjs", ".j2", ".sh"}
+# Programs at the top, or without an ending, through which everything starts.
+ENTRANCES = ("nox", "noxfile.py", "Dockerfile", ".ci/run", ".ci/engine")
 _INTRODUCTION = """# Map
 
 One line for each file, from the file's own first sentence. `python -m tools.generate_map`
@@ -84,6 +86,10 @@ def tracked_files() -> list[Path]:
 def rows() -> Iterator[str]:
     """Yield the page's lines."""
     yield _INTRODUCTION
+    yield "## Where everything starts\n\n| file | what it is |\n|---|---|"
+    for name in ENTRANCES:
+        yield _row(name, ROOT / name)
+    yield ""
     files = [path.relative_to(ROOT) for path in tracked_files() if _is_listed(path)]
     for top, what in FOLDERS.items():
         yield f"## `{top}/`\n\n{what}\n"
@@ -94,8 +100,12 @@ def rows() -> Iterator[str]:
                 heading = _room(ROOT / folder)
                 yield f"\n### `{folder.as_posix()}/`\n\n{heading}| file | what it is |\n|---|---|"
             if path.name != "__init__.py":
-                yield f"| `{path.name}` | {first_sentence(ROOT / path).replace('|', '&#124;')} |"
+                yield _row(path.name, ROOT / path)
         yield ""
+
+
+def _row(name: str, path: Path) -> str:
+    return f"| `{name}` | {first_sentence(path).replace('|', '&#124;')} |"
 
 
 def _is_listed(path: Path) -> bool:
@@ -124,7 +134,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="only compare")
     given = parser.parse_args(arguments)
-    silent = [path for path in tracked_files() if _is_listed(path) and not _says(path)]
+    listed = [path for path in tracked_files() if _is_listed(path)]
+    silent = [path for path in (*listed, *(ROOT / e for e in ENTRANCES)) if not _says(path)]
     if silent:
         for path in silent:
             print(f"error: {path.relative_to(ROOT)} says nowhere what it is", file=sys.stderr)

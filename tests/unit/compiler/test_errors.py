@@ -1,5 +1,8 @@
 """Whose error it is: TVM's are CompileErrors, those of our own code surface as they are."""
 
+import traceback
+
+import numpy as np
 import pytest
 import torch
 from tvm.relax import op
@@ -46,6 +49,18 @@ def test_a_fault_in_a_legalizer_of_ours(module, monkeypatch):
     with pytest.raises(KeyError, match="planted") as caught:
         lower(module, {}, Dump())
     assert caught.value.__notes__ == ["raised in pass legalize_own"]
+
+
+def test_a_fault_in_a_compiled_library_that_a_legalizer_calls(module, monkeypatch):
+    """Its innermost frame is numpy's Cython, which has no ``.py`` file, as TVM's C++ has none."""
+
+    def draw(*_given):
+        return np.random.default_rng(0).integers(2, 1)
+
+    monkeypatch.setitem(legalize.LEGALIZERS, "relax.sin", draw)
+    with pytest.raises(ValueError, match="low >= high") as caught:
+        lower(module, {}, Dump())
+    assert traceback.extract_tb(caught.tb)[-1].filename.endswith(".pyx")
 
 
 def test_a_fault_in_a_schedule_rule_of_ours(module, monkeypatch):

@@ -18,6 +18,8 @@ _TVM_FOLDERS = tuple(
     if (spec := importlib.util.find_spec(name)) is not None
     for folder in spec.submodule_search_locations or ()
 )
+# Endings of the C++ files that TVM names in its tracebacks.
+_CPP = {".cc", ".cpp", ".h"}
 
 
 @contextmanager
@@ -39,7 +41,7 @@ def calling_tvm(task: str) -> Iterator[None]:
         raise
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        if not _is_tvm(frames[-1]):
+        if not _raised_by_tvm(frames):
             error.add_note(f"raised in {task}")
             raise
         said = str(error).strip().splitlines() or [""]
@@ -51,10 +53,20 @@ def calling_tvm(task: str) -> Iterator[None]:
         ) from error
 
 
-def _is_tvm(frame: traceback.FrameSummary) -> bool:
-    """Tell whether a frame is of TVM's Python, or of its C++ or Cython, which have no .py file."""
-    path = Path(frame.filename)
-    return path.suffix != ".py" or any(path.is_relative_to(folder) for folder in _TVM_FOLDERS)
+def _raised_by_tvm(frames: Sequence[traceback.FrameSummary]) -> bool:
+    """Tell whether the innermost frame that says whose it is belongs to TVM.
+
+    Frames of TVM's C++ and Cython, which have no ``.py`` file, are known by their endings or by
+    TVM's name in the path. Other frames of compiled code, such as numpy's, belong to the Python
+    code that called them.
+    """
+    for frame in reversed(frames):
+        path = Path(frame.filename)
+        if path.suffix == ".py":
+            return any(path.is_relative_to(folder) for folder in _TVM_FOLDERS)
+        if path.suffix in _CPP or "tvm" in frame.filename:
+            return True
+    return False
 
 
 def _last_own_frame(frames: Sequence[traceback.FrameSummary]) -> str:
