@@ -6,7 +6,9 @@ traced, compiled, built into a bundle and drawn by its own reference by WSD's or
 
 import ast
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from toy.family import FAMILY
 from tvm_cpu import run_on_cpu
@@ -116,6 +119,67 @@ def test_it_has_no_single_file_layout(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(CheckpointError, match="no single-file layout is known for toy"):
         open_checkpoint(path, FAMILY)
+
+
+def test_in_a_copy_of_the_sources_they_touch_one_registry_in_each_language(tmp_path):
+    """The family and its pipeline get folders of their own; the lines outside are counted."""
+    web = PACKAGE.parent / "web"
+    shutil.copytree(PACKAGE, tmp_path / "wsd", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(web / "src", tmp_path / "web" / "src")
+    for name in ("tsconfig.json", "types"):
+        copy = shutil.copytree if (web / name).is_dir() else shutil.copyfile
+        copy(web / name, tmp_path / "web" / name)
+    (tmp_path / "web" / "node_modules").symlink_to(web / "node_modules")
+    before = read_sources(tmp_path)
+
+    family = tmp_path / "wsd" / "models" / "toy"
+    family.mkdir()
+    for path in TOY.glob("*.py"):
+        own = re.sub(r"\btoy\.(?=modules|family)", "wsd.models.toy.", path.read_text())
+        (family / path.name).write_text(own)
+    append(tmp_path / "wsd/models/registry.py", "from wsd.models.toy import family as toy",
+           "register(toy.FAMILY)")  # fmt: skip
+    pipeline = tmp_path / "web" / "src" / "pipeline" / "toy"
+    pipeline.mkdir()
+    text = (web / "tests" / "toy_pipeline.ts").read_text()
+    own = text.replace("../src/pipeline", "..").replace("../src", "../..")
+    (pipeline / "toy.ts").write_text(own)
+    append(tmp_path / "web/src/pipeline/index.ts", 'import { ToyPipeline } from "./toy/toy";',
+           'registerPipeline("toy", (source) => ToyPipeline.load(source));')  # fmt: skip
+
+    after = read_sources(tmp_path)
+    outside = {
+        path: len(set(text.splitlines()) - set(before.get(path, "").splitlines()))
+        for path, text in after.items()
+        if before.get(path) != text and path.parent not in (family, pipeline)
+    }
+    # The registry's line, and the import of what it names.
+    assert outside == {
+        tmp_path / "wsd/models/registry.py": 2,
+        tmp_path / "web/src/pipeline/index.ts": 2,
+    }
+    picture = tmp_path / "toy.png"
+    asked = ("reference", "--model", "toy", "--random-weights", "0", "--prompt", "a red star")
+    subprocess.run(
+        [sys.executable, "-m", "wsd", *asked, "--out", str(picture)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "WSD_CACHE": str(tmp_path / "cache")},
+        check=True,
+    )
+    assert Image.open(picture).size == (16, 16)
+    subprocess.run([web / "node_modules/.bin/tsc"], cwd=tmp_path / "web", check=True)
+
+
+def read_sources(folder):
+    """Return path → text of the Python and TypeScript files below a folder."""
+    found = [*folder.glob("wsd/**/*.py"), *folder.glob("web/src/**/*.ts")]
+    assert len(found) > 150
+    return {path: path.read_text() for path in found}
+
+
+def append(path, *lines):
+    """Add lines at the end of a file."""
+    path.write_text(path.read_text() + "\n".join(lines) + "\n")
 
 
 def test_nothing_in_the_package_or_the_page_names_it():
