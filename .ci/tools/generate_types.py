@@ -28,6 +28,8 @@ from wsd.util.files import REPOSITORY, write_atomically
 
 _COMMAND = "python -m tools.generate_types"
 _WIDTH = 100
+# Beyond it a JavaScript number loses digits, so the constant is a bigint.
+_MAX_SAFE_INTEGER = 2**53 - 1
 _SCALARS = {
     "string": "string",
     "integer": "number",
@@ -195,6 +197,7 @@ def render_constants() -> str:
         (
             "wsd/runtime/request.py: limits of a generation request",
             {
+                "MIN_SEED": request.MIN_SEED,
                 "MAX_SEED": request.MAX_SEED,
                 "MAX_GUIDANCE": request.MAX_GUIDANCE,
                 "MAX_IMAGES": request.MAX_IMAGES,
@@ -269,6 +272,8 @@ def _one_line(value: object) -> str:
         case dict():
             items = ", ".join(f"{key}: {_one_line(item)}" for key, item in value.items())
             return f"{{ {items} }}"
+        case int() if abs(value) > _MAX_SAFE_INTEGER:
+            return f"{value}n"
         case _:
             return json.dumps(value)
 

@@ -111,7 +111,8 @@ def test_a_folder_that_is_no_bundle(wsd, tmp_path, command):
         ("--scheduler", "magic", "euler_a"),
         ("--eta", 2, "0 to 1"),
         ("--images", 17, "1 to 16"),
-        ("--seed", 2**32, "0 to 4294967295"),
+        ("--seed", 2**64, "-9223372036854775808 to 18446744073709551615"),
+        ("--seed", -(2**63) - 1, "-9223372036854775808 to 18446744073709551615"),
         ("--guidance", -1, "0 to"),
     ],
 )

@@ -37,6 +37,14 @@ def test_arrays_survive():
     np.testing.assert_array_equal(again["bytes"], value["bytes"])
 
 
+def test_long_integers_keep_their_digits():
+    value = {"seed": 2**64 - 1, "more": [-(2**63), 2**53, 2**53 - 1, -1, True]}
+    encoded = encode_arrays(value)
+    # 2**53 - 1 is the largest integer that a JavaScript number tells from its neighbours.
+    assert encoded["more"][1:4] == [{"bigint": "9007199254740992"}, 2**53 - 1, -1]
+    assert decode_arrays(json.loads(json.dumps(encoded))) == value
+
+
 def test_an_array_that_no_page_takes_is_refused():
     with pytest.raises(TypeError, match="arrays of float64"):
         encode_arrays([np.zeros(2)])

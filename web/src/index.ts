@@ -20,6 +20,8 @@ export { readText, writeText } from "./api/png";
 export { preflight } from "./api/preflight";
 export type { Preflight } from "./api/preflight";
 export type { OnProgress, ProgressEvent } from "./api/progress";
+export { parseSeed } from "./api/seed";
+export type { Seed } from "./api/seed";
 export { formatSettings, parseSettings } from "./api/settings";
 export type { Settings } from "./api/settings";
 export type {

@@ -13,7 +13,7 @@ import { layOutRun } from "../src/pipeline/schedulers";
 import { createTokenizer } from "../src/pipeline/clip_tokenizer";
 
 type Request =
-  | { call: "randn"; seed: number; counts: number[] }
+  | { call: "randn"; seed: string; counts: number[] }
   | { call: "run"; noise: NoiseSchedule; config: SchedulerConfig; count: number; eta: number }
   | { call: "wasm"; file: string }
   | { call: "tokenize"; tokenizer: string; entry: TokenizerEntry; texts: string[] };
@@ -33,7 +33,7 @@ function describeWasm(file: string): Record<"imports" | "exports" | "wasi", stri
 function answer(request: Request): unknown {
   switch (request.call) {
     case "randn": {
-      const generator = new MersenneTwister(request.seed);
+      const generator = new MersenneTwister(BigInt(request.seed));
       return request.counts.map((count) => Array.from(randn(generator, count)));
     }
     case "run":

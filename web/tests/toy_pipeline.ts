@@ -54,7 +54,7 @@ export class ToyPipeline implements Pipeline {
     return Promise.resolve({
       image,
       images: [image],
-      latents: Float32Array.of(seed),
+      latents: Float32Array.of(Number(seed)),
       timings: { text: 0, denoise: 0, firstPreview: null, decode: 0, total: 0 },
       settings: {
         prompt,

@@ -4,6 +4,7 @@
   // src/driver/codec.ts
   var CHUNK = 32768;
   function encode(value) {
+    if (typeof value === "bigint") return { bigint: value.toString() };
     if (value instanceof Float32Array) return encodeArray("float32", value);
     if (value instanceof Int32Array) return encodeArray("int32", value);
     if (value instanceof Uint8Array || value instanceof Uint8ClampedArray) {
@@ -19,6 +20,7 @@
   function decode(value) {
     if (Array.isArray(value)) return value.map(decode);
     if (!isObject(value)) return value;
+    if (isEncodedBigInt(value)) return BigInt(value.bigint);
     return isEncodedArray(value) ? decodeArray(value) : mapValues(value, decode);
   }
   function encodeArray(dtype, array) {
@@ -36,6 +38,9 @@
   }
   function isEncodedArray(value) {
     return "dtype" in value && "base64" in value;
+  }
+  function isEncodedBigInt(value) {
+    return "bigint" in value;
   }
   function isObject(value) {
     return typeof value === "object" && value !== null;

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from wsd.errors import UsageError
 from wsd.models.schedulers import MAX_STEPS, SCHEDULERS
 
-MAX_SEED = 2**32 - 1
+# What torch.Generator.manual_seed takes: a signed or an unsigned number of 64 bits.
+MIN_SEED = -(2**63)
+MAX_SEED = 2**64 - 1
 MAX_GUIDANCE = 50.0
 MAX_IMAGES = 16
 
@@ -22,7 +24,8 @@ class GenerationRequest:
             is the empty text, and for SDXL zeros in its place, as in diffusers.
         steps: number of inference steps, 1 to 100.
         guidance_scale: classifier-free guidance, 0 to 50; up to 1 means none.
-        seed: of ``torch.Generator().manual_seed``, 0 to 2**32 - 1.
+        seed: of ``torch.Generator().manual_seed``, -2**63 to 2**64 - 1; a negative one means
+            2**64 more, and the noise depends on the low 32 bits.
         size: (width, height) in pixels, or None for the model's default.
         scheduler: a key of ``wsd.models.schedulers.SCHEDULERS``, or None for the model's own.
         images: pictures from one seed, 1 to 16.
@@ -51,8 +54,8 @@ class GenerationRequest:
             raise UsageError(
                 f"unknown scheduler {self.scheduler!r}", f"known: {', '.join(SCHEDULERS)}"
             )
-        if not 0 <= self.seed <= MAX_SEED:
-            raise UsageError(f"seed is {self.seed}", f"it must be from 0 to {MAX_SEED}")
+        if not MIN_SEED <= self.seed <= MAX_SEED:
+            raise UsageError(f"seed is {self.seed}", f"it must be from {MIN_SEED} to {MAX_SEED}")
         if self.guidance_scale is not None and not 0 <= self.guidance_scale <= MAX_GUIDANCE:
             raise UsageError(
                 f"guidance is {self.guidance_scale}", f"it must be from 0 to {MAX_GUIDANCE:g}"

@@ -1,5 +1,7 @@
 /** The options of one request, by diffusers' names in camelCase. */
 
+import type { Seed } from "./seed";
+
 /** What is left out takes the model's default. */
 export interface GenerateOptions {
   /** What the picture should not show; has an effect with a guidance scale above 1. */
@@ -8,8 +10,11 @@ export interface GenerateOptions {
   numInferenceSteps?: number;
   /** Scale of classifier-free guidance, 0 to 50; up to 1 there is no guidance. */
   guidanceScale?: number;
-  /** Seed of the noise, 0 to 2 ** 32 - 1, as of `torch.Generator().manual_seed`. */
-  seed?: number;
+  /**
+   * Seed of the noise, -(2 ** 63) to 2 ** 64 - 1, as of `torch.Generator().manual_seed`; a bigint
+   * if it is not a safe integer.
+   */
+  seed?: Seed;
   /** Pixels; width and height must be a size that the model was compiled for. */
   width?: number;
   /** Pixels. */

@@ -4,6 +4,8 @@
  */
 
 import type { SCHEDULERS } from "../util/constants.generated";
+import type { Seed } from "./seed";
+import { parseSeed } from "./seed";
 
 /** The settings of one picture, as a saved PNG carries them. */
 export interface Settings {
@@ -13,7 +15,7 @@ export interface Settings {
   steps: number;
   scheduler: string;
   guidanceScale: number;
-  seed: number;
+  seed: Seed;
   width: number;
   height: number;
   model: string;
@@ -40,7 +42,7 @@ export function formatSettings(settings: Settings): string {
     `Steps: ${steps}`,
     `Sampler: ${SAMPLERS[scheduler] ?? scheduler}`,
     `CFG scale: ${guidanceScale}`,
-    `Seed: ${seed}`,
+    `Seed: ${seed.toString()}`,
     `Size: ${settings.width}x${settings.height}`,
     `Model: ${settings.model}`,
     // Other programs then draw the noise on the CPU, as diffusers does.
@@ -76,7 +78,7 @@ export function parseSettings(text: string): Partial<Settings> {
   const found = {
     steps: number("Steps"),
     guidanceScale: number("CFG scale"),
-    seed: number("Seed"),
+    seed: parseSeed(pairs.get("Seed") ?? ""),
     eta: number("Eta DDIM"),
     width: size === null ? undefined : Number(size[1]),
     height: size === null ? undefined : Number(size[2]),

@@ -1,7 +1,13 @@
 /** The drawing page: a form around the pipeline. */
 
 import type { ListedModel, Preflight } from "../index";
-import { chooseVariant, compiledSizes, preflight, StableDiffusionPipeline } from "../index";
+import {
+  chooseVariant,
+  compiledSizes,
+  parseSeed,
+  preflight,
+  StableDiffusionPipeline,
+} from "../index";
 import { bytes, element, field, fill } from "./dom";
 import { addPictures, show, showFigures } from "./gallery";
 import { offeredModels } from "./model_list";
@@ -40,7 +46,8 @@ async function draw(model: StableDiffusionPipeline, signal: AbortSignal): Promis
   const [width, height] = element<HTMLSelectElement>("size").value.split("x").map(Number);
   const generated = await model.generate(field("prompt").value, {
     ...(negativePrompt === "" ? {} : { negativePrompt }),
-    seed: field("seed").valueAsNumber,
+    // The field's pattern admits digits; a number that is out of range is refused with its hint.
+    seed: parseSeed(field("seed").value) ?? BigInt(field("seed").value),
     numInferenceSteps: field("steps").valueAsNumber,
     guidanceScale: field("guidance").valueAsNumber,
     scheduler: field("scheduler").value,
@@ -174,7 +181,7 @@ async function drop(event: DragEvent): Promise<void> {
   const fields: Record<string, string | number | undefined> = {
     prompt: settings.prompt,
     negative: settings.negativePrompt ?? "",
-    seed: settings.seed,
+    seed: settings.seed?.toString(),
     steps: settings.steps,
     guidance: settings.guidanceScale,
     scheduler: settings.scheduler,
@@ -190,7 +197,7 @@ async function start(): Promise<void> {
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => void drop(event));
   element("dice").onclick = () => {
-    field("seed").valueAsNumber = crypto.getRandomValues(new Uint32Array(1))[0]!;
+    field("seed").value = crypto.getRandomValues(new Uint32Array(1))[0]!.toString();
   };
   element<HTMLFormElement>("form").onsubmit = (event) => {
     event.preventDefault();

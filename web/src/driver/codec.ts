@@ -9,8 +9,14 @@ interface EncodedArray {
 /** Bytes that one call turns into characters; a call takes a limited number of arguments. */
 const CHUNK = 32768;
 
-/** Replace arrays and images, however deep, by objects that JSON can hold. */
+/** A whole number that a JavaScript number may round, as its digits. */
+interface EncodedBigInt {
+  bigint: string;
+}
+
+/** Replace arrays, images and bigints, however deep, by objects that JSON can hold. */
 export function encode(value: unknown): unknown {
+  if (typeof value === "bigint") return { bigint: value.toString() } satisfies EncodedBigInt;
   if (value instanceof Float32Array) return encodeArray("float32", value);
   if (value instanceof Int32Array) return encodeArray("int32", value);
   if (value instanceof Uint8Array || value instanceof Uint8ClampedArray) {
@@ -24,10 +30,11 @@ export function encode(value: unknown): unknown {
   return isObject(value) ? mapValues(value, encode) : value;
 }
 
-/** Replace encoded arrays, however deep, by typed arrays. */
+/** Replace encoded arrays and bigints, however deep, by typed arrays and bigints. */
 export function decode(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(decode);
   if (!isObject(value)) return value;
+  if (isEncodedBigInt(value)) return BigInt(value.bigint);
   return isEncodedArray(value) ? decodeArray(value) : mapValues(value, decode);
 }
 
@@ -48,6 +55,10 @@ function decodeArray({ dtype, base64 }: EncodedArray): Float32Array | Int32Array
 
 function isEncodedArray(value: object): value is EncodedArray {
   return "dtype" in value && "base64" in value;
+}
+
+function isEncodedBigInt(value: object): value is EncodedBigInt {
+  return "bigint" in value;
 }
 
 function isObject(value: unknown): value is object {

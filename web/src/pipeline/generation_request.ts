@@ -2,9 +2,11 @@
 
 import { OptionError } from "../api/errors";
 import type { GenerateOptions } from "../api/options";
+import type { Seed } from "../api/seed";
+import { isSeed } from "../api/seed";
 import type { Manifest, Size } from "../bundle/manifest";
 import { compiledSizes } from "../bundle/manifest";
-import { MAX_GUIDANCE, MAX_IMAGES, MAX_SEED } from "../util/constants.generated";
+import { MAX_GUIDANCE, MAX_IMAGES, MAX_SEED, MIN_SEED } from "../util/constants.generated";
 
 /** The options of one request, all of them set. */
 export interface GenerationRequest {
@@ -12,7 +14,7 @@ export interface GenerationRequest {
   negativePrompt: string | undefined;
   steps: number;
   guidanceScale: number;
-  seed: number;
+  seed: Seed;
   size: Size;
   scheduler: string;
   eta: number;
@@ -40,7 +42,7 @@ export function resolveOptions(manifest: Manifest, options: GenerateOptions): Ge
     );
   }
   requireInteger("numInferenceSteps", steps, 1, config.max_steps);
-  requireInteger("seed", seed, 0, MAX_SEED);
+  requireSeed(seed);
   requireNumber("guidanceScale", guidanceScale, MAX_GUIDANCE);
   const eta = options.eta ?? 0;
   requireNumber("eta", eta, 1);
@@ -72,6 +74,22 @@ export function resolveOptions(manifest: Manifest, options: GenerateOptions): Ge
 function requireNumber(name: string, value: number, most: number): void {
   if (!(value >= 0 && value <= most)) {
     throw new OptionError(`${name} is ${value}`, `it must be a number from 0 to ${most}`);
+  }
+}
+
+function requireSeed(seed: Seed): void {
+  // A caller in JavaScript may give anything.
+  if (typeof seed !== "bigint" && Number.isInteger(seed) && !Number.isSafeInteger(seed)) {
+    throw new OptionError(
+      `seed is ${seed}, which a number may have rounded`,
+      "give a seed beyond 2 ** 53 - 1 as a bigint, for example 18446744073709551615n",
+    );
+  }
+  if (typeof seed === "bigint" ? !isSeed(seed) : !Number.isInteger(seed)) {
+    throw new OptionError(
+      `seed is ${String(seed)}`,
+      `it must be a whole number from ${MIN_SEED.toString()} to ${MAX_SEED.toString()}`,
+    );
   }
 }
 

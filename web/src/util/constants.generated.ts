@@ -34,7 +34,8 @@ export const SCHEDULERS = [
 ] as const;
 
 // wsd/runtime/request.py: limits of a generation request
-export const MAX_SEED = 4294967295;
+export const MIN_SEED = -9223372036854775808n;
+export const MAX_SEED = 18446744073709551615n;
 export const MAX_GUIDANCE = 50.0;
 export const MAX_IMAGES = 16;
 

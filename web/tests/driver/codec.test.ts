@@ -15,6 +15,11 @@ test("arrays survive the way through JSON, however deep they are", () => {
   expect(decode(JSON.parse(JSON.stringify(encode(value))))).toEqual(value);
 });
 
+test("a seed of 64 bits keeps all its digits", () => {
+  const value = { seeds: [-(2n ** 63n), 2n ** 64n - 1n, 7n], small: 7 };
+  expect(decode(JSON.parse(JSON.stringify(encode(value))))).toEqual(value);
+});
+
 test("a view is encoded without the rest of its buffer", () => {
   const whole = Float32Array.of(1, 2, 3, 4);
   expect(decode(encode(whole.subarray(1, 3)))).toEqual(Float32Array.of(2, 3));

@@ -41,6 +41,17 @@ describe("resolveOptions", () => {
     });
   });
 
+  test.each([-1, 2 ** 32, 2 ** 53 - 1, -(2n ** 63n), 2n ** 64n - 1n, 7n])(
+    "takes the seed %s as torch does, and keeps it as it is",
+    (seed) => {
+      expect(resolveOptions(manifest, { seed }).seed).toBe(seed);
+    },
+  );
+
+  test.each([-(2n ** 63n) - 1n, 2n ** 64n])("refuses the seed %s as torch does", (seed) => {
+    expect(() => resolveOptions(manifest, { seed })).toThrow(OptionError);
+  });
+
   test.each([
     [{ numInferenceSteps: 0 }, "1 to 100"],
     [{ numInferenceSteps: 101 }, "1 to 100"],
@@ -50,8 +61,12 @@ describe("resolveOptions", () => {
     [{ numImages: 0 }, "1 to 16"],
     [{ previewEvery: -1 }, "0 to 100"],
     [{ numInferenceSteps: 1.5 }, "whole number"],
-    [{ seed: -1 }, "0 to 4294967295"],
-    [{ seed: 2 ** 32 }, "0 to 4294967295"],
+    [{ seed: 1.5 }, "-9223372036854775808 to 18446744073709551615"],
+    [{ seed: Number.NaN }, "whole number"],
+    [{ seed: Infinity }, "whole number"],
+    [{ seed: "7" as unknown as number }, "whole number"],
+    [{ seed: 2 ** 53 }, "as a bigint"],
+    [{ seed: -(2 ** 63) }, "as a bigint"],
     [{ guidanceScale: Number.NaN }, "0 to 50"],
     [{ guidanceScale: 51 }, "0 to 50"],
     [{ width: 64 }, "128x128, 192x128"],
