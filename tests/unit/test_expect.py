@@ -76,6 +76,16 @@ def test_only_functions_that_are_there(family, library, checkpoint, tmp_path):
     assert select_stages(path, opened, library) is None
 
 
+def test_stages_by_names_of_an_older_version(family, library, checkpoint, tmp_path):
+    table = json.loads((checkpoint / FILE_NAME).read_text())
+    table["stages"][1]["entry_point"] = "unet_128x128"
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(table))
+    with pytest.raises(CheckpointError, match="old.json has values of unet_128x128") as caught:
+        select_stages(path, open_checkpoint(checkpoint, family), library)
+    assert caught.value.hint == "make it anew with: wsd expect"
+
+
 def test_other_weights(family, library, checkpoint, tmp_path):
     table = json.loads((checkpoint / FILE_NAME).read_text())
     table["weights"]["unet"] = ["0" * 64]

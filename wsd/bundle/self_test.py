@@ -9,6 +9,7 @@ memory. :mod:`wsd.spec.self_test` defines the file.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from wsd.errors import CheckpointError, UsageError
 from wsd.frontend.entry_points import make_entry_points
 from wsd.models.architecture import EntryPointModule
 from wsd.models.registry import Component
+from wsd.spec.roles import ROLES
 from wsd.spec.self_test import (
     FILE_NAME,
     ExpectedOutput,
@@ -47,6 +49,8 @@ _BLOCKS = 64
 # Significant digits of what is kept: more would only store float32's rounding errors.
 _DIGITS = 6
 _HINT = "make it anew with: wsd expect"
+# What follows the role in the name of an entry point for one picture size.
+_SIZE = re.compile(r"_\d+x\d+$")
 
 # Name of an input to its values, for inputs that are not noise.
 _Values = Mapping[str, Sequence[float]]
@@ -109,7 +113,8 @@ def select_stages(path: Path, checkpoint: Checkpoint, library: Library) -> SelfT
         the self-test, or None if the library has none of the stages.
 
     Raises:
-        CheckpointError: if the file is unreadable, or of other weights.
+        CheckpointError: if the file is unreadable, of other weights, or names a stage that no model
+            has, as files from before the roles were renamed do.
     """
     try:
         fixtures = Fixtures.model_validate_json(path.read_bytes())
@@ -119,6 +124,12 @@ def select_stages(path: Path, checkpoint: Checkpoint, library: Library) -> SelfT
         digests = tuple(checkpoint.source.digests(component))
         if fixtures.weights.get(component.id) != digests:
             raise CheckpointError(f"{path} is of other weights of {component.id}", _HINT)
+    known = {*ROLES, *(encoder.id for encoder in checkpoint.family.text_encoders())}
+    for stage in fixtures.stages:
+        if _SIZE.sub("", stage.entry_point) not in known:
+            raise CheckpointError(
+                f"{path} has values of {stage.entry_point}, which no model of this WSD has", _HINT
+            )
     compiled = {entry.name for entry in library.entry_points}
     stages = tuple(stage for stage in fixtures.stages if stage.entry_point in compiled)
     return SelfTest(stages=stages) if stages else None
