@@ -17,7 +17,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "chromium": ("chromium",),
 }
 # The page's bundler uses import.meta.dirname.
-NODE_LEAST = (20, 11)
+MIN_NODE = (20, 11)
 
 
 def missing_packages() -> list[str]:
@@ -47,4 +47,4 @@ def node_is_recent() -> bool:
     # wsd.util.process cannot be imported: nox calls this before anything is installed.
     said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
     numbers = tuple(int(number) for number in re.findall(r"\d+", said)[:2])
-    return numbers >= NODE_LEAST
+    return numbers >= MIN_NODE

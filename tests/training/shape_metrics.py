@@ -22,10 +22,10 @@ from training.scenes import COLORS, PLACES, SHAPES, SIZES, Scene, Thing
 # A pixel belongs to an object if its CIELAB distance from the background is larger than this.
 _STANDS_OUT = 20.0
 # A connected component of fewer pixels, at 128x128, is noise and no object.
-_LEAST_AREA = 60
+_MIN_AREA = 60
 _CELLS = 48
 # Least overlap with the outline of a shape; below it an object has no known shape.
-_LEAST_OVERLAP = 0.6
+_MIN_OVERLAP = 0.6
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def find_things(image: np.ndarray) -> list[Found]:
     background = np.median(sides, axis=1, keepdims=True)
     mask = (np.linalg.norm(lab - background, axis=2) > _STANDS_OUT).astype(np.uint8)
     count, labels, statistics, _ = cv2.connectedComponentsWithStats(mask)
-    least = _LEAST_AREA * (edge / 128) ** 2
+    least = _MIN_AREA * (edge / 128) ** 2
     found = []
     order = sorted(range(1, count), key=lambda n: -statistics[n, cv2.CC_STAT_AREA])
     for n in order:
@@ -102,7 +102,7 @@ def _shape_of(part: np.ndarray) -> str | None:
     outline = _fill_contours(part)
     overlaps = {shape: _overlap(outline, ideal) for shape, ideal in _ideals().items()}
     best = max(overlaps, key=lambda shape: overlaps[shape])
-    return best if overlaps[best] >= _LEAST_OVERLAP else None
+    return best if overlaps[best] >= _MIN_OVERLAP else None
 
 
 @cache

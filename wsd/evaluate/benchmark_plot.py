@@ -11,7 +11,7 @@ from wsd.evaluate.benchmark import Benchmark, Stage
 
 _SHOWN = 12
 # Stages that take less than this share of the slowest stage's GPU time are not drawn.
-_LEAST = 0.01
+_MIN_SHARE = 0.01
 
 
 def draw_plot(found: Benchmark) -> str:
@@ -29,7 +29,7 @@ def draw_plot(found: Benchmark) -> str:
     stages = [
         stage
         for stage in found.stages
-        if stage.kernels and stage.kernel_milliseconds >= _LEAST * most
+        if stage.kernels and stage.kernel_milliseconds >= _MIN_SHARE * most
     ]
     rows = len(stages) + bool(found.baselines)
     figure = Figure(figsize=(9, 2.8 * rows), layout="constrained")

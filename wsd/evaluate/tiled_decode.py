@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 # Neighbouring tiles overlap by at least this share of a tile.
-_LEAST_OVERLAP = 0.25
+_MIN_OVERLAP = 0.25
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Tiled:
 
 def tile_starts(extent: int, tile: int) -> list[int]:
     """Return the starts of evenly spaced tiles that cover an extent."""
-    gaps = math.ceil((extent - tile) / ((1 - _LEAST_OVERLAP) * tile))
+    gaps = math.ceil((extent - tile) / ((1 - _MIN_OVERLAP) * tile))
     return [round(n * (extent - tile) / gaps) for n in range(gaps + 1)] if gaps else [0]
 
 

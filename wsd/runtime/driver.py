@@ -193,13 +193,13 @@ class StageRenderer(Renderer):
             size: (width, height) in pixels; the model's own unless given.
         """
         floats = {name: np.asarray(array, np.float32) for name, array in inputs.items()}
-        return self._array("predictNoise", floats, *_given(size))
+        return self._array("predictNoise", floats, *_size_arguments(size))
 
     def decode_latents(
         self, latents: np.ndarray, size: tuple[int, int] | None = None
     ) -> np.ndarray:
         """Return the decoded image, (3, height, width) with values from about -1 to 1, flat."""
-        return self._array("decodeLatents", np.asarray(latents, np.float32), *_given(size))
+        return self._array("decodeLatents", np.asarray(latents, np.float32), *_size_arguments(size))
 
     def combine_latents(self, terms: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
         """Return the sum of latents times weights, computed by the schedulers' kernel.
@@ -253,7 +253,7 @@ def _present(timings: dict[str, float | None]) -> dict[str, float]:
     return {stage: value for stage, value in timings.items() if value is not None}
 
 
-def _given(size: tuple[int, int] | None) -> list[list[int]]:
+def _size_arguments(size: tuple[int, int] | None) -> list[list[int]]:
     return [] if size is None else [list(size)]
 
 

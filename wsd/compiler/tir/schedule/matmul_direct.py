@@ -19,16 +19,16 @@ from wsd.compiler.tvm_compat import Schedule, ScheduleError, dlight, normalize_p
 # The most multiply-adds of a GEMM that this rule takes.
 _SMALL = 1 << 30
 # The fewest outputs that this rule takes; dlight's rules share one sum among several threads.
-_LEAST_OUTPUTS = 32
+_MIN_OUTPUTS = 32
 _THREADS = 64
 _TILE_EDGES = (4, 2)
 # Tiles of 8x8 outputs: a thread loads half as many values for each output as with 4x4, and loads
-# take nearly all of a software adapter's time. With fewer threads than _LEAST_THREADS other GPUs
+# take nearly all of a software adapter's time. With fewer threads than _MIN_THREADS other GPUs
 # would idle. The shader has 50 kB and compiles in 1 s instead of 0.2 s, which a layer of fewer
 # multiply-adds than _LARGE_WORK does not win back within one picture. Packed weights take no 8x8
 # tiles: with their unpacking, compilation takes minutes.
 _LARGE_EDGE = 8
-_LEAST_THREADS = 256
+_MIN_THREADS = 256
 _LARGE_WORK = 1 << 24
 # Names of the stages that compute the first and the second operand.
 _LOADS = ("pad_temp", UNPACKED)
@@ -118,7 +118,7 @@ def _is_small_gemm(schedule: Any, block: Any) -> bool:
         return False
     outputs = math.prod(e for e, kind in zip(extents, kinds, strict=True) if kind == "S")
     reads = len(schedule.get(block.block_rv).reads)
-    return reads == 2 and outputs >= _LEAST_OUTPUTS and math.prod(extents) <= _SMALL
+    return reads == 2 and outputs >= _MIN_OUTPUTS and math.prod(extents) <= _SMALL
 
 
 def _tile_edges(schedule: Any, block: Any, packed: bool) -> list[int]:
@@ -148,7 +148,7 @@ def _tile_edges(schedule: Any, block: Any, packed: bool) -> list[int]:
         not packed
         and len(axes) == 2
         and all(extents[axis] % _LARGE_EDGE == 0 for axis in axes)
-        and math.prod(extents) >= _LEAST_THREADS * _LARGE_EDGE**2
+        and math.prod(extents) >= _MIN_THREADS * _LARGE_EDGE**2
         and math.prod(iterator.dom for iterator in block.iters) >= _LARGE_WORK
     )
     edges = [1] * len(spatial)
