@@ -1,30 +1,38 @@
 """Open a checkpoint for a family: check that they agree, and find its scheduler.
 
 A checkpoint is a folder in the diffusers layout, the id of one on the Hugging Face hub, or a
-single file in the original layout. A folder's configuration must agree with the family's on every
-key, and every tensor must have the shape that the compiled library expects; the error names the
-key or tensor that does not.
+single file in the original layout. Every key of a folder's configurations has a rule
+(:mod:`wsd.checkpoint.config_rules`): it agrees with the family, or selects a variant of it, or
+changes nothing, or the checkpoint is refused and the key named. Every tensor must have the shape
+that the compiled library expects; the error names the tensor that has not.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from wsd.checkpoint.config_rules import (
+    Config,
+    PipelineFindings,
+    apply_changes,
+    compare_config,
+    compare_pipeline,
+)
 from wsd.checkpoint.diffusers_folder import DiffusersFolder
 from wsd.checkpoint.single_file import SingleFile
-from wsd.checkpoint.weight_source import WeightSource
-from wsd.errors import CheckpointError
+from wsd.checkpoint.weight_source import WeightSource, read_json
 from wsd.models.family import Component, Family
 from wsd.models.instantiate import build_skeleton
 from wsd.models.schedulers import build_scheduler
+from wsd.spec.roles import DENOISER
 
-_HINT = "this checkpoint is of another family; see: wsd models"
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,8 @@ class Checkpoint:
     """A family and the weights that it is built with.
 
     Attributes:
-        family: the registry's entry.
+        family: the registry's entry, with the checkpoint's own values where they select a
+            variant; it is compiled as it is here.
         source: where the weights come from.
         scheduler: configuration of the scheduler in diffusers' terms: the checkpoint's own, since
             fine-tunes differ in how they are to be denoised, else the family's.
@@ -45,7 +54,7 @@ class Checkpoint:
     def load(self, component: Component) -> torch.nn.Module:
         """Return a component with its weights, float32, in evaluation mode, on the CPU.
 
-        It is built from the family's configuration, as it is compiled.
+        It is built from the component's configuration, as it is compiled.
 
         Raises:
             CheckpointError: as :meth:`WeightSource.tensors`.
@@ -88,49 +97,84 @@ def open_checkpoint(path: Path, family: Family, tokenizer: Path | None = None) -
         source = SingleFile(path, family, tokenizer)
     else:
         source = DiffusersFolder(path, family, tokenizer)
-    for component in family.components:
-        _check_config(family, component, source)
-    _check_latent_space(family, source)
-    scheduler = source.scheduler_config() or family.scheduler
+    pipeline, notes = _read_pipeline(family, source)
+    variant, more = _read_configs(family, source)
+    for note in (*notes, *more):
+        _LOG.warning("%s", note)
+    if pipeline.empty_negative is not None:
+        conditioning = replace(variant.conditioning, empty_negative=pipeline.empty_negative)
+        variant = replace(variant, conditioning=conditioning)
+    own = source.scheduler_config()
+    scheduler = family.scheduler if own is None else _name_scheduler(own, pipeline)
     # An unsupported scheduler is an error here, not after minutes of compiling.
     build_scheduler(scheduler)
-    return Checkpoint(family, source, scheduler)
+    return Checkpoint(variant, source, scheduler)
 
 
-def _check_config(family: Family, component: Component, source: WeightSource) -> None:
-    found = source.component_config(component)
-    if found is None:
+def _read_pipeline(family: Family, source: WeightSource) -> tuple[PipelineFindings, list[str]]:
+    """Return what the checkpoint's ``model_index.json`` says, and notes about it.
+
+    A single file and a folder of components alone have none.
+    """
+    path = source.extra_file("model_index.json")
+    if path is None:
+        return PipelineFindings(), []
+    place = f"{source.provenance}/model_index.json"
+    findings = compare_pipeline(family, read_json(path), place)
+    return findings, list(findings.notes)
+
+
+def _read_configs(family: Family, source: WeightSource) -> tuple[Family, list[str]]:
+    """Return the family with the keys changed that select a variant, and notes.
+
+    Raises:
+        CheckpointError: for a configuration that is refused.
+    """
+    changes: dict[str, Config] = {}
+    notes: list[str] = []
+    for component in family.components:
+        found = source.component_config(component)
+        if found is None:
+            continue
+        place = f"{source.provenance}/{component.folder}/config.json"
+        findings = compare_config(family, component, found, place)
+        changes[component.id] = findings.changes
+        notes += findings.notes
+        if component.role == DENOISER:
+            notes += _note_own_size(family, found, place)
+    return apply_changes(family, changes), notes
+
+
+def _note_own_size(family: Family, found: Config, place: str) -> Iterator[str]:
+    """Say that a denoiser was trained for another size than the family's, as diffusers reads it."""
+    edge = found.get("sample_size")
+    if not isinstance(edge, int) or _is_sample_size_outdated(found):
         return
-    place = f"{source.provenance}/{component.folder}/config.json"
-    for key, value in _jsonable(component.config).items():
-        if key in found and found[key] != value:
-            raise CheckpointError(
-                f"{place}: {key} is {found[key]!r}, but {family.name} has {value!r}", _HINT
-            )
-    name = found.get("_class_name") or (found.get("architectures") or [None])[0]
-    if name is not None and name != component.class_name:
-        raise CheckpointError(
-            f"{place}: class is {name}, but {family.name} has {component.class_name}", _HINT
+    pixels = edge * family.latent_space.scale_factor
+    if all(pixels not in size for size in family.sizes):
+        yield (
+            f"{place}: sample_size is {edge}: the checkpoint's own size is {pixels}x{pixels}, "
+            f"which is compiled with --size {pixels}x{pixels}"
         )
 
 
-def _check_latent_space(family: Family, source: WeightSource) -> None:
-    """Refuse a VAE whose own configuration scales latents differently than the family's."""
-    components = tuple(
-        replace(component, config={**component.config, **found})
-        if (found := source.component_config(component)) is not None
-        else component
-        for component in family.components
-    )
-    own = replace(family, components=components).latent_space
-    if own != family.latent_space:
-        raise CheckpointError(
-            f"{source.provenance}: its latent space is {own}, "
-            f"but {family.name} has {family.latent_space}",
-            _HINT,
-        )
+def _is_sample_size_outdated(found: Config) -> bool:
+    """Return whether diffusers replaces a UNet's ``sample_size``: it is wrong before 0.9.0."""
+    release = str(found.get("_diffusers_version", "1.0")).split(".")[:2]
+    return found["sample_size"] < 64 and release in (["0", str(minor)] for minor in range(9))
 
 
-def _jsonable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration as JSON would read it back: tuples as lists."""
-    return dict(json.loads(json.dumps(dict(config))))
+def _name_scheduler(scheduler: Mapping[str, Any], pipeline: PipelineFindings) -> Mapping[str, Any]:
+    """Return the scheduler's configuration under the class that diffusers would load.
+
+    diffusers takes the class from ``model_index.json``, whatever the scheduler's own file says.
+    """
+    named = pipeline.scheduler_class
+    if named is None or named == scheduler["_class_name"]:
+        return scheduler
+    _LOG.warning(
+        "model_index.json names %s and the scheduler's own configuration %s: diffusers takes the "
+        "first, and so does WSD",
+        named, scheduler["_class_name"],
+    )  # fmt: skip
+    return {**scheduler, "_class_name": named}

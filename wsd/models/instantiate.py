@@ -11,6 +11,24 @@ import torch
 from wsd.models.family import Component
 
 
+def find_class(component: Component) -> Any:
+    """Return the class of a component in diffusers, transformers or a family's own library."""
+    return getattr(importlib.import_module(component.library), component.class_name)
+
+
+def own_section(component: Component, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the part of a ``config.json`` that the component's class reads.
+
+    The configuration of a whole CLIP model has the text encoder's in ``text_config``, as
+    transformers' ``from_pretrained`` finds it.
+    """
+    if component.library == "transformers":
+        section = config.get(find_class(component).config_class.base_config_key)
+        if isinstance(section, Mapping):
+            return section
+    return config
+
+
 def build_module(component: Component, config: Mapping[str, Any] | None = None) -> torch.nn.Module:
     """Build a component from its configuration, float32, in evaluation mode.
 
@@ -21,9 +39,8 @@ def build_module(component: Component, config: Mapping[str, Any] | None = None) 
         config: a configuration in place of the component's, as ``config.json`` of a checkpoint
             has it.
     """
-    library = importlib.import_module(component.library)
-    model_class = getattr(library, component.class_name)
-    chosen: Any = dict(component.config if config is None else config)
+    model_class = find_class(component)
+    chosen: Any = dict(component.config if config is None else own_section(component, config))
     if component.library == "transformers":
         kind = model_class.config_class
         model = model_class(kind(**chosen) if config is None else kind.from_dict(chosen))

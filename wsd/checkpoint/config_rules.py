@@ -1,0 +1,714 @@
+"""What each key of a checkpoint's configurations means to WSD: one rule for each key, as data.
+
+A checkpoint's ``config.json`` is compared with the family's configuration *as its class would read
+both*: keys that a file leaves out have the defaults of diffusers' or transformers' own class. Only
+a key whose effective values differ matters, and then its rule decides:
+
+- *architecture*: the checkpoint is refused, and the key is named with both values. A key without a
+  rule is architecture, so that a key that nobody thought of is never dropped in silence.
+- *variant*: the checkpoint's value is compiled instead of the family's, if the rule accepts it.
+- *harmless*: the value changes no picture, if the rule accepts it.
+
+diffusers ignores keys that its class does not know, so WSD ignores them too and says so in a note.
+transformers keeps such keys, and its shared code reads some of them: those that are not listed
+here as harmless are refused.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from wsd.errors import CheckpointError
+from wsd.models.conditioning import EmptyNegative
+from wsd.models.family import Component, Family
+from wsd.models.instantiate import find_class, own_section
+
+# A configuration: keys and JSON values, as a file or a class of diffusers or transformers has them.
+Config = Mapping[str, Any]
+
+OTHER_FAMILY = "this checkpoint is of another family; see: wsd models"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a rule may look at besides the value itself.
+
+    Attributes:
+        own: the checkpoint's effective configuration.
+        ours: the family's effective configuration.
+        pooled: whether the pooled state of this text encoder conditions the denoiser.
+    """
+
+    own: Config
+    ours: Config
+    pooled: bool = False
+
+
+Test = Callable[[Any, Reading], bool]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What WSD does with a key whose value differs from the family's.
+
+    Attributes:
+        kind: see this module's docstring.
+        why: why other values are refused, for the hint; empty for the general hint.
+        accepts: whether a variant can be compiled, or a harmless value is harmless.
+        note: what is said when a harmless value is left out that somebody may have wanted.
+    """
+
+    kind: Literal["architecture", "variant", "harmless"]
+    why: str = ""
+    accepts: Test = lambda _value, _reading: True
+    note: str = ""
+
+
+ARCHITECTURE = Rule("architecture")
+
+
+def one_of(*values: object) -> Test:
+    """Return a test for values; true and 1 are different ones."""
+    return lambda value, _: any(value == v and type(value) is type(v) for v in values)
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return _is_int(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _bool(value: Any, _: Reading) -> bool:
+    return isinstance(value, bool)
+
+
+def _positive_int(value: Any, _: Reading) -> bool:
+    return _is_int(value) and value > 0
+
+
+def _number(value: Any, _: Reading) -> bool:
+    return _is_number(value)
+
+
+def _positive(value: Any, _: Reading) -> bool:
+    return _is_number(value) and value > 0
+
+
+def _size(value: Any, _: Reading) -> bool:
+    edges = value if isinstance(value, list) and len(value) == 2 else [value]
+    return value is None or all(_is_int(edge) and edge > 0 for edge in edges)
+
+
+def _divides_channels(value: Any, reading: Reading) -> bool:
+    """Accept a count, or one for each block, that divides the channels of its block."""
+    channels = reading.own["block_out_channels"]
+    counts = value if isinstance(value, list) else [value] * len(channels)
+    return len(counts) == len(channels) and all(
+        _is_int(count) and count > 0 and width % count == 0
+        for count, width in zip(counts, channels, strict=True)
+    )
+
+
+def _norm_groups(value: Any, reading: Reading) -> bool:
+    return _is_int(value) and _divides_channels(value, reading)
+
+
+def _guidance_width(value: Any, _: Reading) -> bool:
+    # diffusers' embedding of the guidance scale needs at least one frequency, and divides by one
+    # less than their number.
+    return value is None or (_is_int(value) and value >= 4)
+
+
+def _channel_numbers(value: Any, reading: Reading) -> bool:
+    return value is None or (
+        isinstance(value, list)
+        and len(value) == reading.own["latent_channels"]
+        and all(map(_is_number, value))
+    )
+
+
+def _channel_deviations(value: Any, reading: Reading) -> bool:
+    return _channel_numbers(value, reading) and all(number > 0 for number in value or ())
+
+
+def _heads(value: Any, reading: Reading) -> bool:
+    return _is_int(value) and value > 0 and reading.own["hidden_size"] % value == 0
+
+
+def _vocabulary(value: Any, reading: Reading) -> bool:
+    """Accept more or fewer tokens, unless the pooled state would be taken at an added one.
+
+    With ``eos_token_id`` 2, transformers pools at the highest id of a text, and the browser at the
+    first end token: the same place while the end token is the last one of the vocabulary.
+    """
+    legacy = reading.pooled and reading.own["eos_token_id"] == 2
+    return _is_int(value) and value > 0 and not (legacy and value > reading.ours["vocab_size"])
+
+
+def _end_token(value: Any, reading: Reading) -> bool:
+    """Accept any id where nothing is pooled; else that of the vocabulary's last token, or 2.
+
+    The published vocabularies end with the end token. transformers understands 2 as the highest
+    id of a text, which is the same token.
+    """
+    if not reading.pooled:
+        return True
+    return _is_int(value) and value in (2, reading.ours["vocab_size"] - 1)
+
+
+_EVALUATION = Rule("harmless", "", _number)  # dropout: nothing is dropped in evaluation mode
+_ANY = Rule("harmless")
+_SILU = Rule("variant", "only silu is compiled", one_of("silu", "swish"))
+
+_UNET: Mapping[str, Rule] = {
+    # diffusers' default size of a picture; WSD's sizes are chosen with --size.
+    "sample_size": Rule("harmless", "expected a number of latent pixels", _size),
+    "dropout": _EVALUATION,
+    # It changes the precision of float16 attention; WSD computes attention in float32.
+    "upcast_attention": Rule("harmless", "", one_of(True, False, None)),
+    # Used with addition_embed_type "text" alone, which no family has.
+    "addition_embed_type_num_heads": Rule("harmless", "", _positive_int),
+    # Used with the mid block UNetMidBlock2DSimpleCrossAttn alone, which no family has.
+    "mid_block_only_cross_attention": Rule("harmless", "", one_of(True, False, None)),
+    "act_fn": _SILU,
+    "attention_head_dim": Rule(
+        "variant", "the heads must divide the channels of their block", _divides_channels
+    ),
+    "use_linear_projection": Rule("variant", "expected true or false", _bool),
+    "time_cond_proj_dim": Rule("variant", "expected null or at least 4", _guidance_width),
+    "norm_eps": Rule("variant", "expected a positive number", _positive),
+    "norm_num_groups": Rule("variant", "the groups must divide all channels", _norm_groups),
+    "flip_sin_to_cos": Rule("variant", "expected true or false", _bool),
+    "freq_shift": Rule("variant", "expected a number", _number),
+    "center_input_sample": Rule("variant", "expected true or false", _bool),
+    "mid_block_scale_factor": Rule("variant", "expected a positive number", _positive),
+}
+
+_VAE: Mapping[str, Rule] = {
+    # diffusers' size of tiles when tiling is switched on; WSD has its own.
+    "sample_size": Rule("harmless", "expected a number of pixels", _size),
+    # It changes the precision of float16 pipelines; WSD decodes in float32.
+    "force_upcast": Rule("harmless", "", one_of(True, False, None)),
+    "shift_factor": Rule(
+        "harmless", "expected null or a number", lambda v, _: v is None or _is_number(v),
+        note="diffusers' Stable Diffusion pipelines ignore it, and so does WSD",
+    ),
+    # Only the encoder has this convolution, and it is not compiled.
+    "use_quant_conv": Rule("variant", "expected true or false", _bool),
+    "use_post_quant_conv": Rule("variant", "expected true or false", _bool),
+    "mid_block_add_attention": Rule("variant", "expected true or false", _bool),
+    "scaling_factor": Rule("variant", "expected a positive number", _positive),
+    "latents_mean": Rule("variant", "expected a number for each channel", _channel_numbers),
+    "latents_std": Rule(
+        "variant", "expected a positive number for each channel", _channel_deviations
+    ),
+    "act_fn": _SILU,
+    "norm_num_groups": Rule("variant", "the groups must divide all channels", _norm_groups),
+}  # fmt: skip
+
+_CLIP: Mapping[str, Rule] = {
+    **dict.fromkeys(
+        ("architectures", "transformers_version", "dtype", "id2label", "label2id", "problem_type",
+         "initializer_range", "initializer_factor", "chunk_size_feed_forward",
+         "is_encoder_decoder", "pad_token_id", "bos_token_id"),
+        _ANY,
+    ),
+    "attention_dropout": _EVALUATION,
+    "output_hidden_states": Rule("harmless", "", one_of(True, False, None)),
+    "eos_token_id": Rule(
+        "harmless",
+        "the pooled state is taken at the end token, which must be the vocabulary's last one or 2",
+        _end_token,
+    ),
+    "vocab_size": Rule(
+        "variant",
+        "with eos_token_id 2 the pooled state is taken at the highest id of a text, which would "
+        "be an added token: set eos_token_id to the id of the end token",
+        _vocabulary,
+    ),
+    "num_hidden_layers": Rule("variant", "expected at least one layer", _positive_int),
+    "hidden_act": Rule(
+        "variant", "only quick_gelu and gelu are compiled", one_of("quick_gelu", "gelu")
+    ),
+    "intermediate_size": Rule("variant", "expected a positive number", _positive_int),
+    "num_attention_heads": Rule("variant", "the heads must divide hidden_size", _heads),
+    "layer_norm_eps": Rule("variant", "expected a positive number", _positive),
+}  # fmt: skip
+
+# Class → rules of its keys.
+RULES: Mapping[str, Mapping[str, Rule]] = {
+    "UNet2DConditionModel": _UNET,
+    "AutoencoderKL": _VAE,
+    # Its projection does not exist.
+    "CLIPTextModel": {**_CLIP, "projection_dim": _ANY},
+    "CLIPTextModelWithProjection": _CLIP,
+}
+
+_IGNORED_BY_SD = "diffusers' StableDiffusionPipeline ignores it, and so does WSD"
+# Pipeline → class → rules that differ from those of RULES.
+PIPELINE_RULES: Mapping[str, Mapping[str, Mapping[str, Rule]]] = {
+    "StableDiffusionPipeline": {
+        "AutoencoderKL": {
+            "latents_mean": Rule("harmless", note=_IGNORED_BY_SD),
+            "latents_std": Rule("harmless", note=_IGNORED_BY_SD),
+        },
+        # StableDiffusionPipeline masks the padding of prompts if it is true.
+        "CLIPTextModel": {
+            "use_attention_mask": Rule(
+                "harmless", "masked padding is not compiled", one_of(False, None)
+            )
+        },
+    },
+    "StableDiffusionXLPipeline": {
+        "CLIPTextModel": {"use_attention_mask": _ANY},
+        "CLIPTextModelWithProjection": {"use_attention_mask": _ANY},
+    },
+}
+
+_IMPLEMENTATION = Rule("harmless", "", one_of("eager", "sdpa", None))
+# Keys that transformers' class does not have, and that configurations of CLIP carry all the same.
+# transformers keeps them; nothing that a text encoder computes depends on them.
+TRANSFORMERS_EXTRAS: Mapping[str, Rule] = {
+    **dict.fromkeys(
+        ("dropout", "gradient_checkpointing", "torch_dtype", "use_cache", "torchscript",
+         "use_bfloat16", "tf_legacy_loss", "tie_word_embeddings", "tie_encoder_decoder",
+         "add_cross_attention", "cross_attention_hidden_size", "is_decoder", "finetuning_task",
+         "sep_token_id", "decoder_start_token_id", "prefix", "task_specific_params",
+         "tokenizer_class", "num_labels", "name_or_path", "model_type",
+         "_name_or_path", "_commit_hash", "_diffusers_version", "_attn_implementation_autoset"),
+        _ANY,
+    ),
+    "output_attentions": Rule("harmless", "", one_of(False, None)),
+    "pruned_heads": Rule("harmless", "heads cannot be pruned", one_of({}, None)),
+    "attn_implementation": _IMPLEMENTATION,
+    "_attn_implementation": _IMPLEMENTATION,
+    "_attn_implementation_internal": _IMPLEMENTATION,
+}  # fmt: skip
+
+# What well-known models of other kinds have, to say what a refused checkpoint is.
+_KNOWN: Mapping[tuple[str, str], Mapping[object, str]] = {
+    ("UNet2DConditionModel", "in_channels"): {
+        9: "this is an inpainting model, and WSD draws from text alone",
+        8: "this is a model that edits pictures (InstructPix2Pix) or upscales them, and WSD draws "
+           "from text alone",
+    },
+    ("UNet2DConditionModel", "cross_attention_dim"): {
+        1024: "this is a Stable Diffusion 2 or one of its fine-tunes, which WSD does not draw",
+        1280: "this is SDXL's refiner, which WSD does not draw",
+    },
+    ("CLIPTextModel", "hidden_size"): {
+        1024: "this is the text encoder of Stable Diffusion 2, which WSD does not draw",
+    },
+}  # fmt: skip
+
+# What the names of pipelines contain that do not draw from text alone.
+_OTHER_TASKS: Mapping[str, str] = {
+    "Inpaint": "inpainting",
+    "XLImg2Img": "changing pictures, as SDXL's refiner is",
+    "Img2Img": "changing pictures",
+    "Pix2Pix": "editing pictures",
+    "ControlNet": "drawing with a control picture",
+    "Upscale": "upscaling",
+    "SuperResolution": "upscaling",
+    "Variation": "varying pictures",
+    "Depth2Img": "drawing with a depth map",
+}
+# Pipeline → pipelines whose folders it draws the same pictures of.
+_SAME_PIPELINES: Mapping[str, tuple[str, ...]] = {
+    "StableDiffusionPipeline": ("LatentConsistencyModelPipeline",),
+}
+# Options of the pipelines that change no picture that WSD draws, and members that it leaves out.
+PIPELINE_OPTIONS: Mapping[str, Rule] = {
+    # The safety checker is a member of the folder that WSD leaves out, as docs/checkpoints.md says.
+    "requires_safety_checker": _ANY,
+    "safety_checker": _ANY,
+    "feature_extractor": _ANY,
+    # For adapters of pictures, which WSD does not take.
+    "image_encoder": _ANY,
+    # It is part of diffusers' program, and not of the model.
+    "add_watermarker": Rule(
+        "harmless", "WSD adds no watermark: set it to false or null", one_of(False, None)
+    ),
+    # The refiner's; StableDiffusionXLPipeline ignores it.
+    "requires_aesthetics_score": Rule(
+        "harmless", "only SDXL's refiner takes aesthetic scores", one_of(False, None)
+    ),
+}
+_TOKENIZERS = ("CLIPTokenizer", "CLIPTokenizerFast")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a configuration says beyond the family's.
+
+    Attributes:
+        changes: keys of the variant, with the checkpoint's values.
+        notes: sentences for the person who builds.
+    """
+
+    changes: Config
+    notes: tuple[str, ...] = ()
+
+
+def effective_config(component: Component, found: Config) -> dict[str, Any]:
+    """Return a configuration as the component's class reads it, with the class's own defaults.
+
+    Args:
+        component: whose class reads it.
+        found: what ``config.json`` holds, or a family's configuration.
+
+    Raises:
+        Exception: whatever the class raises for values that it refuses.
+    """
+    kind = find_class(component)
+    given = copy.deepcopy(dict(found))
+    if component.library == "transformers":
+        config = kind.config_class.from_dict(given)
+        names = [field.name for field in dataclasses.fields(kind.config_class)]
+        return _jsonable({name: getattr(config, name) for name in names})
+    signature = _init_defaults(kind)
+    # Without the keys that it does not know, diffusers has nothing to warn of: WSD does.
+    known = {k: v for k, v in given.items() if k in signature or k.startswith("_")}
+    read, _unused, _hidden = kind.extract_init_dict(known)
+    return _jsonable({**signature, **read})
+
+
+def unknown_keys(component: Component, found: Config) -> list[str]:
+    """Return the keys of a configuration that the component's class does not have.
+
+    Private keys of diffusers' configurations are left out: its classes throw them away.
+    """
+    kind = find_class(component)
+    if component.library == "transformers":
+        from transformers import GenerationConfig
+
+        # transformers throws the options of text generation away.
+        thrown: Iterable[str] = GenerationConfig._get_default_generation_params()
+        names = {field.name for field in dataclasses.fields(kind.config_class)}
+        return sorted(set(found) - names - set(thrown))
+    known = {"quantization_config", *_init_defaults(kind)}
+    return sorted(key for key in found if key not in known and not key.startswith("_"))
+
+
+def compare_config(family: Family, component: Component, found: Config, place: str) -> Findings:
+    """Compare a checkpoint's configuration of a component with the family's.
+
+    Args:
+        family: the registry's entry.
+        component: one of its components.
+        found: what the checkpoint's ``config.json`` holds.
+        place: the file, for messages.
+
+    Raises:
+        CheckpointError: for a configuration that is refused; it names the key and both values.
+    """
+    _check_class(family, component, found, place)
+    found = own_section(component, found)
+    try:
+        own = effective_config(component, found)
+    except Exception as error:
+        raise CheckpointError(
+            f"{place}: {component.class_name} refuses it: {_one_line(error)}",
+            "correct the file, or fetch the checkpoint again",
+        ) from error
+    reading = Reading(
+        own, effective_config(component, component.config), _pooled(family, component)
+    )
+    rules = {
+        **RULES.get(component.class_name, {}),
+        **PIPELINE_RULES.get(family.architecture.diffusers_pipeline, {}).get(
+            component.class_name, {}
+        ),
+    }
+    changes: dict[str, Any] = {}
+    notes: list[str] = []
+    refused: list[tuple[str, Rule]] = []
+    for key, value in own.items():
+        ours = reading.ours.get(key)
+        if _identical(value, ours):
+            continue
+        rule = rules.get(key, ARCHITECTURE)
+        if _same(key, value, ours, len(own.get("block_out_channels", ()))):
+            if rule.kind != "architecture" and not rule.accepts(value, reading):
+                refused.append((key, rule))
+        elif rule.kind == "architecture" or not rule.accepts(value, reading):
+            refused.append((key, rule))
+        elif rule.kind == "variant":
+            changes[key] = value
+        elif rule.note and value is not None:
+            notes.append(f"{place}: {key} is {value!r}: {rule.note}")
+    _refuse(family, component, reading, refused, place)
+    notes += _judge_unknown(component, found, rules, reading, place)
+    return Findings(changes, tuple(notes))
+
+
+def apply_changes(family: Family, changes: Mapping[str, Config]) -> Family:
+    """Return the family with configurations changed, by component id; itself if none is."""
+    if not any(changes.values()):
+        return family
+    components = tuple(
+        replace(c, config={**c.config, **changes[c.id]}) if changes.get(c.id) else c
+        for c in family.components
+    )
+    return replace(family, components=components)
+
+
+def _check_class(family: Family, component: Component, found: Config, place: str) -> None:
+    """Refuse a quantised model, and a model of another class."""
+    if found.get("quantization_config") is not None:
+        method = found["quantization_config"]
+        named = method.get("quant_method") if isinstance(method, dict) else method
+        raise CheckpointError(
+            f"{place}: quantization_config is {named!r}, but {family.name} has no such key",
+            "WSD reads the weights as they were before they were quantised: fetch those",
+        )
+    names: Any = found.get("_class_name") or found.get("architectures") or [component.class_name]
+    names = names if isinstance(names, list) else [names]
+    allowed = [component.class_name]
+    if component.library == "transformers":
+        # diffusers loads the class that the pipeline needs, whichever of CLIP's was saved.
+        allowed += ["CLIPModel", "CLIPTextModel", "CLIPTextModelWithProjection"]
+        model_type = found.get("model_type")
+        kind = find_class(component).config_class
+        if model_type not in (None, kind.model_type, "clip"):
+            raise CheckpointError(
+                f"{place}: model_type is {model_type!r}, but {family.name} has {kind.model_type!r}",
+                OTHER_FAMILY,
+            )
+    if names[0] not in allowed:
+        raise CheckpointError(
+            f"{place}: class is {names[0]}, but {family.name} has {component.class_name}",
+            OTHER_FAMILY,
+        )
+
+
+def _judge_unknown(
+    component: Component, found: Config, rules: Mapping[str, Rule], reading: Reading, place: str
+) -> list[str]:
+    """Return notes about keys that the class does not have; refuse those that may matter."""
+    unknown = unknown_keys(component, found)
+    if component.library != "transformers":
+        ignored = (
+            f"{component.class_name} does not have this key: diffusers ignores it, as does WSD"
+        )
+        return [f"{place}: {key} is {found[key]!r}: {ignored}" for key in unknown]
+    extras = {**TRANSFORMERS_EXTRAS, **rules}
+    for key in unknown:
+        if key not in extras or not extras[key].accepts(found[key], reading):
+            why = extras[key].why if key in extras else ""
+            raise CheckpointError(
+                f"{place}: {key} is {found[key]!r}, but {component.class_name} has no such key",
+                why
+                or "transformers keeps the key, and WSD does not know what it changes: if it "
+                "is an annotation, delete it",
+            )
+    return []
+
+
+def _refuse(
+    family: Family,
+    component: Component,
+    reading: Reading,
+    refused: list[tuple[str, Rule]],
+    place: str,
+) -> None:
+    """Raise for the first of the refused keys, and name the others."""
+    if not refused:
+        return
+    (key, rule), *others = refused
+    value = reading.own[key]
+    known = next(
+        (
+            text
+            for name, _ in refused
+            if (text := _KNOWN.get((component.class_name, name), {}).get(_key(reading.own[name])))
+        ),
+        None,
+    )
+    hint = known or rule.why or OTHER_FAMILY
+    if others:
+        hint += f"; other keys differ too: {', '.join(name for name, _ in others)}"
+    raise CheckpointError(
+        f"{place}: {key} is {value!r}, but {family.name} has {reading.ours.get(key)!r}", hint
+    )
+
+
+def _key(value: Any) -> object:
+    return value if isinstance(value, str | int | float | bool | None) else None
+
+
+def _pooled(family: Family, component: Component) -> bool:
+    return any(e.pooled and e.component == component.id for e in family.conditioning.encoders)
+
+
+# Keys that take one value for all blocks, or one for each.
+_PER_BLOCK = frozenset(
+    ("attention_head_dim", "cross_attention_dim", "transformer_layers_per_block",
+     "layers_per_block", "only_cross_attention"),
+)  # fmt: skip
+
+
+def _same(key: str, one: Any, other: Any, blocks: int) -> bool:
+    """Return whether two values mean the same: 1 and 1.0, or 8 and [8, 8, 8, 8]."""
+    if key in _PER_BLOCK:
+        one, other = (v if isinstance(v, list) else [v] * blocks for v in (one, other))
+        return len(one) == len(other) and all(map(_same_value, one, other))
+    return _same_value(one, other)
+
+
+def _same_value(one: Any, other: Any) -> bool:
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same_value, one, other))
+    # A number of things is an integer; a float in its place is another value.
+    if isinstance(one, bool) or isinstance(other, bool) or _is_int(other):
+        return type(one) is type(other) and one == other
+    return bool(one == other)
+
+
+def _identical(one: Any, other: Any) -> bool:
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def _init_defaults(kind: Any) -> dict[str, Any]:
+    """Return the parameters of a diffusers class with their defaults; None where there is none."""
+    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
+    return {
+        p.name: None if p.default is inspect.Parameter.empty else p.default
+        for p in parameters
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    }
+
+
+def _jsonable(config: Config) -> dict[str, Any]:
+    """Return a configuration as JSON would read it back: tuples as lists."""
+    return dict(json.loads(json.dumps(dict(config), default=str)))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+@dataclass(frozen=True)
+class PipelineFindings:
+    """What ``model_index.json`` says.
+
+    Attributes:
+        empty_negative: what an empty negative prompt stands for; None for the family's.
+        scheduler_class: class of the scheduler; None if it names none.
+        notes: sentences for the person who builds.
+    """
+
+    empty_negative: EmptyNegative | None = None
+    scheduler_class: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def compare_pipeline(family: Family, found: Config, place: str) -> PipelineFindings:
+    """Compare a checkpoint's ``model_index.json`` with the family's pipeline.
+
+    Raises:
+        CheckpointError: for a pipeline of another kind, and for members and options that WSD
+            does not understand.
+    """
+    pipeline = family.architecture.diffusers_pipeline
+    _check_pipeline_class(family, found.get("_class_name", pipeline), place)
+    expected = {c.id: (c.class_name,) for c in family.components}
+    expected |= {t.name: (*_TOKENIZERS, "None") for t in family.tokenizers}
+    options = _pipeline_defaults(family)
+    empty_negative: EmptyNegative | None = None
+    scheduler: str | None = None
+    notes: list[str] = []
+    for key, value in found.items():
+        if key.startswith("_"):
+            continue
+        if key in expected:
+            _check_member(family, key, value, expected[key], place)
+        elif key == "scheduler":
+            scheduler = _member_class(value)
+        elif key == "force_zeros_for_empty_prompt" and key in options:
+            _check(isinstance(value, bool | None), place, key, value, "expected true or false")
+            # As in Python, null is false.
+            empty_negative = "zeros" if value else "encode"
+        elif key in PIPELINE_OPTIONS:
+            rule = PIPELINE_OPTIONS[key]
+            absent = _is_absent(value)
+            _check(absent or rule.accepts(value, _NOTHING), place, key, value, rule.why)
+        elif key in options:
+            _check(_identical(value, options[key]), place, key, value, OTHER_FAMILY, options[key])
+        else:
+            ignored = f"{pipeline} does not have this key: diffusers ignores it, as does WSD"
+            notes.append(f"{place}: {key} is {value!r}: {ignored}")
+    if "force_zeros_for_empty_prompt" in options and empty_negative is None:
+        default = options["force_zeros_for_empty_prompt"]
+        empty_negative = "zeros" if default else "encode"
+    return PipelineFindings(empty_negative, scheduler, tuple(notes))
+
+
+_NOTHING = Reading({}, {})
+
+
+def _check(good: bool, place: str, key: str, value: Any, hint: str, ours: Any = None) -> None:
+    if not good:
+        expectation = "" if ours is None else f", expected {ours!r}"
+        raise CheckpointError(f"{place}: {key} is {value!r}{expectation}", hint or OTHER_FAMILY)
+
+
+def _check_pipeline_class(family: Family, name: Any, place: str) -> None:
+    pipeline = family.architecture.diffusers_pipeline
+    if name in (pipeline, *_SAME_PIPELINES.get(pipeline, ())):
+        return
+    # A pipeline that a checkpoint brings itself is a list of module and class.
+    shown = ".".join(map(str, name)) if isinstance(name, list) else str(name)
+    task = next((task for part, task in _OTHER_TASKS.items() if part in shown), None)
+    hint = (
+        f"this checkpoint is for {task}, and WSD draws from text alone"
+        if task
+        else f"WSD draws as diffusers' {pipeline} does; if this checkpoint is one of its, write "
+        "that name there"
+    )
+    raise CheckpointError(
+        f"{place}: _class_name is {shown}, but {family.name} has {pipeline}", hint
+    )
+
+
+def _check_member(
+    family: Family, key: str, value: Any, expected: tuple[str, ...], place: str
+) -> None:
+    name = _member_class(value)
+    if str(name) not in expected:
+        raise CheckpointError(
+            f"{place}: {key} is {name}, but {family.name} has {expected[0]}", OTHER_FAMILY
+        )
+
+
+def _member_class(value: Any) -> str | None:
+    """Return the class of a member, which is a list of library and class; None for null."""
+    if isinstance(value, list) and len(value) == 2 and isinstance(value[1], str):
+        return f"{value[0]}.{value[1]}" if value[0] not in _LIBRARIES else value[1]
+    return None
+
+
+_LIBRARIES = ("diffusers", "transformers")
+
+
+def _is_absent(value: Any) -> bool:
+    return value is None or value == [None, None]
+
+
+def _pipeline_defaults(family: Family) -> dict[str, Any]:
+    """Return the options of the family's pipeline with their defaults."""
+    signature = inspect.signature(family.architecture.pipeline_class().__init__)
+    return {
+        p.name: p.default
+        for p in signature.parameters.values()
+        if p.default is not inspect.Parameter.empty
+    }
