@@ -21,6 +21,10 @@ class UsageError(WsdError):
     """An option or argument is out of range or names nothing."""
 
 
+class FileError(WsdError):
+    """A file or folder cannot be read or written."""
+
+
 class CheckpointError(WsdError):
     """A checkpoint is missing, truncated, mis-shaped or of another family."""
 

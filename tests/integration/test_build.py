@@ -10,7 +10,7 @@ from commands import wsd
 from wsd.bundle import shards as params
 from wsd.bundle.builder import build_bundle
 from wsd.checkpoint.checkpoint import open_checkpoint
-from wsd.errors import ToolError
+from wsd.errors import FileError
 from wsd.util.progress import Quiet
 
 
@@ -40,7 +40,7 @@ def test_a_full_disk(build, tmp_path, monkeypatch):
     real = params.write_atomically
     with monkeypatch.context() as patch:
         patch.setattr(params, "write_atomically", write)
-        with pytest.raises(ToolError, match="no space is left") as caught:
+        with pytest.raises(FileError, match="no space is left") as caught:
             build(tmp_path / "out")
     assert "run the same command again" in caught.value.hint
     assert list(tmp_path.iterdir()) == []

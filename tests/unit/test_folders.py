@@ -6,13 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from wsd.errors import ToolError, UsageError
-from wsd.util.files import (
-    explain_file_errors,
-    resumable_folder,
-    write_folder_atomically,
-    write_once,
-)
+from wsd.errors import FileError, UsageError
+from wsd.util.file_errors import explain_file_errors
+from wsd.util.files import resumable_folder, write_folder_atomically, write_once
 
 
 def test_of_two_that_make_the_same_one_waits(tmp_path):
@@ -96,12 +92,12 @@ def test_two_builds_of_the_same_do_not_share_a_resumable_folder():
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (OSError(28, "No space left on device", "shard"), "no space is left for shard"),
-        (PermissionError(13, "Permission denied", "out"), "cannot write out: Permission denied"),
-        (OSError(30, "Read-only file system"), "cannot write dist: Read-only file system"),
+        (OSError(28, "No space left on device", "shard"), "shard: no space is left"),
+        (PermissionError(13, "Permission denied", "out"), "out: permission denied"),
+        (OSError(30, "Read-only file system"), "dist: the file system is read-only"),
     ],
 )
 def test_an_error_of_the_file_system_says_what_to_do(error, message):
-    with pytest.raises(ToolError, match=message) as caught, explain_file_errors(Path("dist")):
+    with pytest.raises(FileError, match=message) as caught, explain_file_errors(Path("dist")):
         raise error
     assert caught.value.hint

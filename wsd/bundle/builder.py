@@ -41,9 +41,9 @@ from wsd.spec.parameter import Parameter, shapes
 from wsd.spec.roles import TEXT_ENCODER, VAE_DECODER
 from wsd.supply_chain.materials import python_materials
 from wsd.util.code_digest import digest_code
+from wsd.util.file_errors import explain_file_errors
 from wsd.util.files import (
     check_absent,
-    explain_file_errors,
     resumable_folder,
     write_folder_atomically,
 )
@@ -76,7 +76,8 @@ def build_bundle(
     Raises:
         UsageError: if ``out`` exists, or the library is of another architecture.
         CheckpointError: if the weights or the fixtures cannot be read.
-        ToolError: if the page cannot be bundled, or the disk is full.
+        ToolError: if the page cannot be bundled.
+        FileError: if a file cannot be written.
     """
     check_absent(out)
     family = checkpoint.family
@@ -166,7 +167,7 @@ def _write_parameters(
 
 def _digest_parameters(checkpoint: Checkpoint, library: Library) -> str:
     """Return the digest of everything that decides the shards."""
-    files = {c.id: checkpoint.source.identity(c) for c in checkpoint.family.components}
+    files = {c.id: checkpoint.source.digests(c) for c in checkpoint.family.components}
     parameters = {name: [asdict(p) for p in found] for name, found in library.parameters.items()}
     sources = digest_code("wsd.bundle.shards")
     return sha256_bytes(

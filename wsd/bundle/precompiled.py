@@ -8,7 +8,8 @@ from pathlib import Path
 
 from wsd.bundle.web_page import build_page
 from wsd.compiler.library import Library, find_tvmjs, write_library
-from wsd.util.files import check_absent, explain_file_errors, write_folder_atomically
+from wsd.util.file_errors import explain_file_errors
+from wsd.util.files import check_absent, write_folder_atomically
 from wsd.util.progress import Progress
 
 
@@ -17,7 +18,8 @@ def write_compiled(library: Library, out: Path, progress: Progress) -> Path:
 
     Raises:
         UsageError: if ``out`` exists.
-        ToolError: if the page cannot be bundled, or a file cannot be written.
+        ToolError: if the page cannot be bundled.
+        FileError: if a file cannot be written.
     """
     check_absent(out)
     with explain_file_errors(out), write_folder_atomically(out) as scratch:

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wsd.cli.error_report import printable
 from wsd.cli.options import (
+    OutputFile,
+    OutputFolder,
     SizeType,
+    TextType,
     dtype_option,
     dump_option,
     model_option,
@@ -42,7 +46,7 @@ def models() -> None:
 @dtype_option
 @sizes_option
 @dump_option
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR",
+@click.option("--out", required=True, type=OutputFolder(),
               help="A new folder, for wsd build --library.")  # fmt: skip
 def compile(  # noqa: A001 - the command's name
     model: str, dtype: str | None, sizes: tuple[Size, ...], dump: Path | None, out: Path
@@ -57,7 +61,7 @@ def compile(  # noqa: A001 - the command's name
     with Progress() as progress:
         library = _find_library(find_family(model), dtype, sizes, None, progress, dump)
         write_compiled(library, out, progress)
-    click.echo(out)
+    click.echo(printable(out))
 
 
 @click.command()
@@ -77,7 +81,7 @@ def compile(  # noqa: A001 - the command's name
     metavar="FILE",
     help="What `wsd expect` wrote; the checkpoint's own self-test.json unless given.",
 )
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="A new folder.")
+@click.option("--out", type=OutputFolder(), help="A new folder.")
 @click.option("--plan", is_flag=True, help="Say what would be built, and build nothing.")
 def build(
     model: str,
@@ -129,7 +133,7 @@ def build(
     with Progress() as progress:
         compiled = _find_library(family, dtype, sizes, library, progress, dump)
         build_bundle(checkpoint, compiled, out, progress, expected)
-    click.echo(out)
+    click.echo(printable(out))
 
 
 def _find_library(
@@ -154,8 +158,8 @@ def _find_library(
 @weights_option
 @tokenizer_option
 @click.option("--size", type=SizeType(), help="Picture size; the model's first unless given.")
-@click.option("--prompt", default="", metavar="TEXT", help="What the text encoders read.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--prompt", default="", type=TextType(), help="What the text encoders read.")
+@click.option("--out", required=True, type=OutputFile(),
               help="The self-test fixtures, for wsd build --self-test.")  # fmt: skip
 def expect(
     model: str, weights: str | None, tokenizer: Path | None, size: Size | None, prompt: str,
@@ -173,21 +177,21 @@ def expect(
     (chosen, *_) = check_sizes(family, [size] if size else [])
     checkpoint = open_checkpoint(choose_checkpoint(family, weights, None), family, tokenizer)
     with Progress() as progress:
-        click.echo(write_fixtures(checkpoint, chosen, prompt, out, progress))
+        click.echo(printable(write_fixtures(checkpoint, chosen, prompt, out, progress)))
 
 
 @click.command()
 @click.argument(
     "folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR",
+@click.option("--out", required=True, type=OutputFolder(),
               help="A new folder.")  # fmt: skip
 def join(folders: tuple[Path, ...], out: Path) -> None:
     """Make one bundle of several: one page that offers all their models."""
     from wsd.bundle.merge import join_bundles
 
     join_bundles(folders, out)
-    click.echo(out)
+    click.echo(printable(out))
 
 
 @click.command()
@@ -199,9 +203,9 @@ def verify(folder: Path) -> None:
 
     faults = list(verify_bundle(folder))
     for fault in faults:
-        click.echo(fault)
+        click.echo(printable(fault))
     if faults:
-        click.echo(f"error: {len(faults)} bad files in {folder}", err=True)
+        click.echo(printable(f"error: {len(faults)} bad files in {folder}"), err=True)
         click.echo(f"hint: {REBUILD}", err=True)
         sys.exit(1)
-    click.echo(f"{folder}: good")
+    click.echo(printable(f"{folder}: good"))

@@ -1,26 +1,67 @@
-"""How a command ends: its exit code, and its error as ``error:`` and ``hint:`` lines."""
+"""How a command ends: its exit code, and its error as ``error:`` and ``hint:`` lines.
+
+Everything that a person can act on ends here: WSD's own errors, click's, those of the file system,
+and what stops a program. Any other exception is a fault of WSD, and its traceback is shown.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import select
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
 
 import click
 
 from wsd.errors import WsdError
+from wsd.util.file_errors import explain
+
+# Exit codes of shells for programs that a signal ended.
+_INTERRUPTED = 128 + signal.SIGINT
+_READER_GONE = 128 + 13  # SIGPIPE, which Windows does not have
+# Signals that ask a program to end. Their default would end it at once, with all that is half
+# written left behind.
+_STOPS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+# Control characters but tab and line feed: names in a bundle or checkpoint may hold what a terminal
+# takes for commands.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class _Stopped(SystemExit):
+    """A signal asked this program to end; the exit code tells which."""
 
 
 def run_command(command: click.Command, name: str, arguments: list[str] | None = None) -> int:
-    """Run a command so that its errors come with a hint; returns the exit code."""
+    """Run a command so that its errors come with a hint; returns the exit code.
+
+    The exit code is 2 for an error, and that of a shell for a signal: 130 for an interruption, 143
+    for SIGTERM, 141 if the reader of standard output has gone.
+
+    Raises:
+        SystemExit: with the code that a command ends with by itself.
+        Exception: for a fault of WSD; and for every error, if ``WSD_DEBUG`` is set.
+    """
     # WSD has its own progress bars, and reads no image with transformers.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
-        code = command.main(arguments, prog_name=name, standalone_mode=False)
-        return int(code or 0)
+        with _raise_for_stops():
+            code = _invoke(command, name, arguments)
+            if sys.stdout is not None:
+                # Else Python writes the rest when nobody can report that it failed.
+                sys.stdout.flush()
+            return code
     except WsdError as error:
         if os.environ.get("WSD_DEBUG"):
             raise
         _complain(error.message, error.hint)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
     except click.ClickException as error:
         place = getattr(error, "ctx", None)
         _complain(
@@ -29,9 +70,92 @@ def run_command(command: click.Command, name: str, arguments: list[str] | None =
         )
     except (click.exceptions.Abort, KeyboardInterrupt):
         _complain("interrupted", "nothing was written; run it again")
+        return _INTERRUPTED
+    except _Stopped as stop:
+        _complain("stopped by a signal", "nothing was written; run it again")
+        return int(str(stop.code))
+    except BrokenPipeError:
+        if not _has_reader_gone():
+            raise
+        _drop_output()
+        return _READER_GONE
+    except OSError as error:
+        explained = explain(error)
+        if explained is None or os.environ.get("WSD_DEBUG"):
+            raise
+        _drop_output()
+        _complain(explained.message, explained.hint)
     return 2
 
 
+def _invoke(command: click.Command, name: str, arguments: list[str] | None) -> int:
+    """Run a command as click's ``main`` does, which hides errors of pipes."""
+    if f"_{name.upper()}_COMPLETE" in os.environ:
+        # A shell asks for completions.
+        command.main(arguments, prog_name=name)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        with command.make_context(name, given) as context:
+            return int(command.invoke(context) or 0)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+
+
+def printable(text: object) -> str:
+    """Return a text that a terminal shows as it is.
+
+    Control characters become ``?``, and so does what is no Unicode, as in the names of some files.
+    """
+    return _CONTROL.sub("?", str(text)).encode(errors="replace").decode()
+
+
 def _complain(message: str, hint: str) -> None:
-    click.echo(f"error: {message}", err=True)
-    click.echo(f"hint: {hint}", err=True)
+    # There is nobody to tell if standard error is closed or full.
+    with suppress(OSError):
+        click.echo(f"error: {printable(message)}", err=True)
+        click.echo(f"hint: {printable(hint)}", err=True)
+
+
+@contextmanager
+def _raise_for_stops() -> Iterator[None]:
+    """Turn signals that ask the program to end into an exception, so that it cleans up."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise _Stopped(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # A signal that is ignored stays so: nohup(1) does it.
+    wanted = [number for number in _STOPS if signal.getsignal(number) is signal.SIG_DFL]
+    for number in wanted:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in wanted:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _has_reader_gone() -> bool:
+    """Tell whether standard output is a pipe that nobody reads any more."""
+    if sys.stdout is None or not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    try:
+        poll.register(sys.stdout, select.POLLOUT)
+    except (OSError, ValueError):
+        return False  # it is no file of the system's
+    return any(event & select.POLLERR for _file, event in poll.poll(0))
+
+
+def _drop_output() -> None:
+    """Drop what standard output could not write, which Python would try again at its end."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wsd.cli.error_report import printable
 from wsd.cli.options import (
+    OutputFile,
     SizeType,
     kernels_option,
     model_option,
@@ -50,7 +52,7 @@ def reference(
     pipeline = load_pipeline(checkpoint)
     images, _latents = draw_reference(checkpoint, pipeline, request, Progress())
     for path in write_pngs(images, out):
-        click.echo(path)
+        click.echo(printable(path))
 
 
 @click.command()
@@ -62,7 +64,7 @@ def reference(
 @request_options
 @click.option("--host", type=click.Choice(["chromium", "node"]), default="chromium",
               show_default=True, help="What runs the bundle.")  # fmt: skip
-@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--json", "json_path", type=OutputFile(),
               help="The findings.")  # fmt: skip
 def parity(
     folder: Path, model: str, weights: str | None, tokenizer: Path | None,
@@ -102,9 +104,9 @@ def parity(
               show_default=True, help="What runs the bundle.")  # fmt: skip
 @click.option("--most", type=click.IntRange(0), default=8, show_default=True,
               help="Kernels of a stage that are listed.")  # fmt: skip
-@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--json", "json_path", type=OutputFile(),
               help="Everything that was measured.")  # fmt: skip
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="The same as SVG.")
+@click.option("--plot", type=OutputFile(), help="The same as SVG.")
 @click.option("--compare", is_flag=True,
               help="Measure onnxruntime-web and PyTorch on the UNet too.")  # fmt: skip
 @weights_option

@@ -14,6 +14,12 @@ from wsd.kernels.choice import AUTO, GENERATED, LEGACY_KERNEL_MODES, resolve_ker
 from wsd.kernels.registry import variant_names
 from wsd.spec.precision import DTYPES
 from wsd.spec.tensor import Size
+from wsd.util.files import check_file_target, check_folder_target
+
+# Digits of an edge of a picture; whether such a size can be compiled is the model's business.
+_SIZE_DIGITS = 5
+# What torch.manual_seed takes.
+_LEAST_SEED, _LARGEST_SEED = -(2**63), 2**64 - 1
 
 
 class SizeType(click.ParamType[Size]):
@@ -26,9 +32,63 @@ class SizeType(click.ParamType[Size]):
     ) -> Size:
         """Return (width, height), or fail as click does."""
         width, _, height = str(value).partition("x")
-        if not (width.isdecimal() and height.isdecimal()):
+        if not all(edge.isdecimal() and len(edge) <= _SIZE_DIGITS for edge in (width, height)):
             self.fail(f"{value!r} is not a size such as 512x512", param, ctx)
         return int(width), int(height)
+
+
+class TextType(click.ParamType[str]):
+    """Text that JSON and tokenizers can hold: not the bytes of another encoding."""
+
+    name = "TEXT"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return the text, or fail as click does."""
+        text = str(value)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.fail("it is not UTF-8", param, ctx)
+        return text
+
+
+class OutputFolder(click.ParamType[Path]):
+    """A folder that does not exist and can be made, which is known before anything long begins."""
+
+    name = "DIR"
+
+    def convert(
+        self, value: object, _param: click.Parameter | None, _ctx: click.Context | None
+    ) -> Path:
+        """Return the path.
+
+        Raises:
+            UsageError: if it exists.
+            OSError: if it cannot be made.
+        """
+        path = Path(str(value))
+        check_folder_target(path)
+        return path
+
+
+class OutputFile(click.ParamType[Path]):
+    """A file that can be written, which is known before anything long begins."""
+
+    name = "FILE"
+
+    def convert(
+        self, value: object, _param: click.Parameter | None, _ctx: click.Context | None
+    ) -> Path:
+        """Return the path.
+
+        Raises:
+            OSError: if it is a folder, or cannot be written.
+        """
+        path = Path(str(value))
+        check_file_target(path)
+        return path
 
 
 class KernelsType(click.ParamType[str]):
@@ -58,6 +118,7 @@ model_option = click.option(
 weights_option = click.option(
     "--weights",
     metavar="FOLDER|FILE|HUB_ID",
+    type=TextType(),
     help="Checkpoint: a diffusers folder, a .safetensors file or a hub id.",
 )
 tokenizer_option = click.option(
@@ -65,7 +126,10 @@ tokenizer_option = click.option(
     help="CLIP's tokenizer, for a checkpoint that has none.",
 )  # fmt: skip
 random_option = click.option(
-    "--random-weights", metavar="SEED", type=int, help="Seeded random weights, for tests."
+    "--random-weights",
+    metavar="SEED",
+    type=click.IntRange(_LEAST_SEED, _LARGEST_SEED),
+    help="Seeded random weights, for tests.",
 )
 dtype_option = click.option(
     "--dtype", type=click.Choice(DTYPES),
@@ -90,8 +154,8 @@ kernels_option = click.option(
     f"{', '.join(variant_names())}.",
 )  # fmt: skip
 _drawing = [
-    click.option("--prompt", required=True, metavar="TEXT", help="What to draw."),
-    click.option("--negative", metavar="TEXT", help="What to avoid."),
+    click.option("--prompt", required=True, type=TextType(), help="What to draw."),
+    click.option("--negative", type=TextType(), help="What to avoid."),
     click.option("--steps", type=int, metavar="N", help="Inference steps, 1 to 100."),
     click.option("--guidance", type=float, metavar="X", help="Guidance scale; up to 1 means none."),
     click.option("--seed", type=int, default=0, metavar="N", help="Seed, as in PyTorch."),
@@ -99,7 +163,7 @@ _drawing = [
     click.option("--scheduler", metavar="NAME", help="Scheduler; the model's own unless given."),
     click.option("--images", type=int, default=1, metavar="N", help="Pictures from one seed."),
     click.option("--eta", type=float, default=0.0, metavar="X", help="DDIM's noise, 0 to 1."),
-    click.option("--out", required=True, type=click.Path(path_type=Path), metavar="PNG"),
+    click.option("--out", required=True, type=OutputFile(), metavar="PNG"),
 ]
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wsd.cli.options import request_options, write_report
+from wsd.cli.error_report import printable
+from wsd.cli.options import OutputFile, request_options, write_report
 
 if TYPE_CHECKING:
     from wsd.runtime.request import GenerationRequest
@@ -29,7 +30,7 @@ def serve(folder: Path, port: int) -> None:
 @request_options
 @click.option("--offload", is_flag=True, help="Keep one stage's weights on the GPU at a time.")
 @click.option("--tiling", is_flag=True, help="Decode in tiles: less GPU memory.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--json", "json_path", type=OutputFile(),
               help="Timings, adapter and digests.")  # fmt: skip
 def render(
     folder: Path, model: str | None, request: GenerationRequest, out: Path,
@@ -45,4 +46,4 @@ def render(
     paths = write_pngs(rendered.images, out, rendered.settings)
     write_report(rendered.report(), json_path)
     for path in paths:
-        click.echo(path)
+        click.echo(printable(path))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+
+from wsd.util.files import write_atomically
 
 
 def write_pngs(images: np.ndarray, path: Path, settings: str | None = None) -> list[Path]:
@@ -20,7 +23,6 @@ def write_pngs(images: np.ndarray, path: Path, settings: str | None = None) -> l
     Returns:
         the files' paths.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     texts = PngInfo()
     if settings is not None:
         texts.add_itxt("parameters", settings)
@@ -28,7 +30,7 @@ def write_pngs(images: np.ndarray, path: Path, settings: str | None = None) -> l
     if len(images) == 1:
         paths = [path]
     for image, name in zip(images, paths, strict=True):
-        scratch = name.with_name(f".{name.name}.tmp")
-        Image.fromarray(image).save(scratch, format="PNG", pnginfo=texts)
-        scratch.rename(name)
+        data = io.BytesIO()
+        Image.fromarray(image).save(data, format="PNG", pnginfo=texts)
+        write_atomically(name, data.getvalue())
     return paths

@@ -5,19 +5,33 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
 from filelock import FileLock, Timeout
 
-from wsd.errors import ToolError, UsageError
+from wsd.errors import FileError, UsageError
+from wsd.util.leftovers import (
+    HOUR,
+    LOCK,
+    make_scratch,
+    remove_stale,
+    scratch_folder,
+    scratch_prefix,
+    sweep,
+)
 
 # The installed package, and the repository that it was installed from, if it was.
 PACKAGE = Path(__file__).resolve().parent.parent
 REPOSITORY = PACKAGE.parent
+
+# How long the shards of a failed build are kept for the next one.
+UNFINISHED_SECONDS = 7 * 24 * HOUR
 
 
 def cache_folder() -> Path:
@@ -25,10 +39,19 @@ def cache_folder() -> Path:
 
     ``WSD_CACHE`` names it; otherwise it is the user's cache folder on this platform, which is
     ``$XDG_CACHE_HOME/wsd`` or ``~/.cache/wsd`` on Linux.
+
+    Raises:
+        FileError: if the user has no home folder, as in containers with any user id.
     """
     if named := os.environ.get("WSD_CACHE"):
         return Path(named)
-    return platformdirs.user_cache_path("wsd", appauthor=False)
+    folder = platformdirs.user_cache_path("wsd", appauthor=False)
+    if not folder.is_absolute():
+        raise FileError(
+            "there is no folder for the cache: HOME is not set, and this user has no home folder",
+            "set WSD_CACHE to a folder that can be written",
+        )
+    return folder
 
 
 def check_absent(out: Path) -> None:
@@ -37,8 +60,47 @@ def check_absent(out: Path) -> None:
     Raises:
         UsageError: nothing is ever overwritten without being asked.
     """
-    if out.exists():
+    if os.path.lexists(out):
         raise UsageError(f"output {out} already exists", "choose another --out, or remove it first")
+
+
+def check_folder_target(out: Path) -> None:
+    """Refuse an output folder that exists or cannot be made, before anything long begins.
+
+    Raises:
+        UsageError: if it exists.
+        OSError: if it cannot be made.
+    """
+    # Says so if the name is too long.
+    with suppress(FileNotFoundError):
+        out.lstat()
+    check_absent(out)
+    _check_writable(out)
+
+
+def check_file_target(out: Path) -> None:
+    """Refuse an output file that cannot be written, before anything long begins.
+
+    Raises:
+        OSError: if it is a folder, or cannot be made.
+    """
+    out = out.resolve()
+    with suppress(FileNotFoundError):
+        kind = out.lstat().st_mode
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out))
+        if not stat.S_ISREG(kind):
+            return  # a device or a pipe is written as it is
+    _check_writable(out)
+
+
+def _check_writable(out: Path) -> None:
+    """Make a folder where an output will be, and remove it."""
+    out = out.absolute()
+    parent = next(folder for folder in out.parents if os.path.lexists(folder))
+    if not parent.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(parent))
+    make_scratch(parent / out.relative_to(parent).parts[0]).rmdir()
 
 
 @contextmanager
@@ -50,14 +112,11 @@ def write_folder_atomically(out: Path) -> Iterator[Path]:
     """
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
+    with scratch_folder(out) as scratch:
         yield scratch
         scratch.chmod(0o755)
         check_absent(out)
         scratch.rename(out)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def write_once(
@@ -85,17 +144,34 @@ def write_once(
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
-    """Write a file so that a reader sees either nothing or all of it."""
-    path = path.absolute()
+    """Write a file so that a reader sees either nothing or all of it.
+
+    Symbolic links are followed. A device or a pipe that is there is written as it is.
+    """
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    # A full disk names no file, and the name of the temporary one would tell a reader nothing.
+    with _name_in_errors(path):
+        handle, name = tempfile.mkstemp(prefix=scratch_prefix(path), dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            Path(name).chmod(0o644)
+            Path(name).rename(path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _name_in_errors(path: Path) -> Iterator[None]:
+    """Put a file's name into the errors of a block."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(name).chmod(0o644)
-        Path(name).rename(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextmanager
@@ -103,50 +179,52 @@ def resumable_folder(key: str) -> Iterator[Path]:
     """Yield a folder that outlives a failed build, so that the next one continues in it.
 
     The folder is removed when the block succeeds and kept when it fails. While another process
-    works in it, this process gets a temporary folder instead.
+    works in it, this process gets a temporary folder instead. Folders of builds that failed a week
+    ago are removed.
 
     Args:
         key: digest of everything that decides the result.
     """
     root = cache_folder() / "unfinished"
+    root.mkdir(parents=True, exist_ok=True)
     folder = root / key[:24]
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(root / f".{folder.name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        with tempfile.TemporaryDirectory(dir=root) as temporary:
-            yield Path(temporary)
+    # Whoever makes, locks or removes one of these folders has this lock meanwhile. So nobody takes
+    # the lock of a folder that is being removed.
+    brief = FileLock(root / ".lock")
+    lock = FileLock(folder / LOCK)
+    with brief:
+        sweep_unfinished(root, time.time())
+        folder.mkdir(exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            taken = True
+        else:
+            taken = False
+    if taken:
+        with scratch_folder(folder) as temporary:
+            yield temporary
         return
     try:
-        # Another process may have finished the work, and removed the folder, just before.
-        folder.mkdir(exist_ok=True)
-        yield folder
-        shutil.rmtree(folder)
+        shards = folder / "shards"
+        shards.mkdir(exist_ok=True)
+        yield shards
+        with brief:
+            shutil.rmtree(folder)
     finally:
         lock.release()
 
 
-@contextmanager
-def explain_file_errors(out: Path) -> Iterator[None]:
-    """Turn an error of the file system into one that says what to do.
+def sweep_unfinished(root: Path, now: float) -> list[Path]:
+    """Remove the folders of builds that failed long ago and that nobody works in.
 
     Args:
-        out: what is being written, for errors that name no file.
+        root: the folder ``unfinished`` of a cache.
+        now: seconds since 1970.
 
-    Raises:
-        ToolError: for any ``OSError`` of the block.
+    Returns:
+        what was removed.
     """
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or out
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ToolError(
-                f"no space is left for {where}",
-                "make room and run the same command again: finished shards are kept",
-            ) from error
-        raise ToolError(
-            f"cannot write {where}: {error.strerror or error}",
-            "check the folder's permissions, or choose another --out",
-        ) from error
+    kept = sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] != ".")
+    old = [path for path in kept if remove_stale(path, UNFINISHED_SECONDS, now)]
+    return old + sweep(root, now)

@@ -1,0 +1,136 @@
+"""Errors of the file system: which ones a person can act on, and what to do about each.
+
+The command line turns every ``OSError`` that it gets into an ``error:`` and a ``hint:`` line with
+:func:`explain`. So code that reads or writes a file lets these errors pass, unless it knows more
+about the file than its name.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from wsd.errors import FileError
+
+_PERMISSIONS = "check its owner and its permissions, or name another path"
+_DISK = "the disk or its connection may be broken: see the system's log, or name another path"
+
+# What is wrong, and what to do, for each number of an error. A number that is not here is an error
+# of the file system only if the error names a file.
+_KNOWN: dict[int, tuple[str, str]] = {
+    errno.EACCES: ("permission denied", _PERMISSIONS),
+    errno.EPERM: ("operation not permitted", _PERMISSIONS),
+    errno.EROFS: ("the file system is read-only", "name a path that can be written"),
+    errno.ENOSPC: (
+        "no space is left",
+        "make room and run the same command again: finished shards are kept",
+    ),
+    errno.EDQUOT: (
+        "no space is left in the quota",
+        "make room and run the same command again: finished shards are kept",
+    ),
+    errno.EFBIG: (
+        "the file would be larger than allowed",
+        "raise the limit (ulimit -f), or name a path on a file system that takes larger files",
+    ),
+    errno.ENOENT: ("no such file or folder", "check the path"),
+    errno.ENOTDIR: (
+        "a file is where a folder is needed",
+        "name a path whose parents are folders",
+    ),
+    errno.EISDIR: ("a folder is where a file is needed", "name a file"),
+    errno.EEXIST: ("it exists already", "name another path, or remove it first"),
+    errno.ENOTEMPTY: ("the folder is not empty", "name another path, or remove it first"),
+    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter name"),
+    errno.ELOOP: ("symbolic links lead in a circle", "name a path without such links"),
+    errno.EMLINK: ("the file has too many links", "name a path on another file system"),
+    errno.EXDEV: ("the link leads to another file system", "name a path on one file system"),
+    errno.EMFILE: ("too many files are open", "raise the limit (ulimit -n)"),
+    errno.ENFILE: ("too many files are open on this machine", "close other programs"),
+    errno.ENOLCK: (
+        "the file system has no locks",
+        "set WSD_CACHE to a folder on a local disk",
+    ),
+    errno.EIO: ("input or output failed", _DISK),
+    errno.ESTALE: ("the file is gone from its server", _DISK),
+    errno.ENODEV: ("there is no such device", "name a regular file"),
+    errno.ENXIO: ("there is no such device", "name a regular file"),
+    errno.EBUSY: ("it is in use", "wait for the program that uses it, or name another path"),
+    errno.ETXTBSY: ("it is in use", "wait for the program that uses it, or name another path"),
+}
+
+
+def explain(error: OSError, place: Path | None = None) -> FileError | None:
+    """Return an error of the file system as one that says what to do.
+
+    Args:
+        error: any error of the operating system.
+        place: what was read or written, for an error that names no file.
+
+    Returns:
+        the error for people; None if this one is of another kind, such as of the network, and so
+        is nothing that a path could be blamed for.
+    """
+    if isinstance(error, shutil.Error):
+        return _explain_copies(error)
+    path = _path(error) or place
+    known = _KNOWN.get(error.errno) if error.errno is not None else None
+    if known is None and (path is None or error.errno is None):
+        return None
+    wrong, hint = known or (str(error.strerror or error), _PERMISSIONS)
+    if path is None:
+        # What the system says may name a place, such as the folders for temporary files.
+        return FileError(str(error.strerror or wrong), hint)
+    return FileError(f"{path}: {wrong}", _hint_for(path, hint))
+
+
+def _path(error: OSError) -> Path | None:
+    """Return the file that an error names; the second one if the first is a temporary name."""
+    names = [
+        os.fsdecode(n) for n in (error.filename, error.filename2) if isinstance(n, str | bytes)
+    ]
+    paths = [Path(name) for name in names if name]
+    return paths[-1] if paths else None
+
+
+def _explain_copies(error: shutil.Error) -> FileError:
+    """Return the first of several copies that failed, as ``shutil.copytree`` collects them."""
+    first = error.args[0]
+    if isinstance(first, list) and first and isinstance(first[0], tuple):
+        source, target, why = first[0]
+        return FileError(f"{source} cannot be copied to {target}: {why}", _PERMISSIONS)
+    return FileError(str(first), _PERMISSIONS)
+
+
+def _hint_for(path: Path, hint: str) -> str:
+    """Return what to do about a path; the cache's is decided by a variable."""
+    from wsd.util.files import cache_folder
+
+    try:
+        in_cache = path.is_relative_to(cache_folder())
+    except FileError:
+        in_cache = False
+    return f"{hint}; WSD_CACHE names another cache folder" if in_cache else hint
+
+
+@contextmanager
+def explain_file_errors(place: Path) -> Iterator[None]:
+    """Turn an error of the file system into one that says what to do.
+
+    Args:
+        place: what is read or written, for errors that name no file, as those of a full disk.
+
+    Raises:
+        FileError: for an ``OSError`` of the block that is one of the file system.
+    """
+    try:
+        yield
+    except OSError as error:
+        explained = explain(error, place)
+        if explained is None:
+            raise
+        raise explained from error
