@@ -13,7 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from wsd.compiler.library import Library, architecture, read_library, write_library
+from wsd.compiler.library import (
+    Library,
+    architecture,
+    describe_architecture,
+    read_library,
+    write_library,
+)
 from wsd.compiler.tvm_compat import tvmjs_source
 from wsd.frontend.entry_points import make_entry_points
 from wsd.frontend.export import trace_component
@@ -60,6 +66,7 @@ def trace_library(family: Family, folder: Path) -> None:
     library = Library(
         folder=folder,
         architecture=architecture(family),
+        described=describe_architecture(family),
         sizes=family.sizes,
         dtype="f32",
         entry_points=tuple(entry_points),

@@ -15,7 +15,13 @@ from pathlib import Path
 from wsd.compiler import tvm_compat
 from wsd.compiler.cache import find_cached, library_folder, library_key, log_lookup, toolchain
 from wsd.compiler.dump import Dump
-from wsd.compiler.library import Library, architecture, read_library, write_library
+from wsd.compiler.library import (
+    Library,
+    architecture,
+    describe_architecture,
+    read_library,
+    write_library,
+)
 from wsd.compiler.match.replace import shader_variants
 from wsd.compiler.pipeline import lower
 from wsd.compiler.relax_module import (
@@ -118,6 +124,7 @@ def _build(
     library = Library(
         folder=Path(),
         architecture=architecture(family),
+        described=describe_architecture(family),
         sizes=tuple(sizes),
         dtype=dtype,
         entry_points=tuple(

@@ -19,6 +19,7 @@ from wsd.errors import UsageError
 from wsd.kernels.problem import GemmProblem
 from wsd.kernels.serialize import KernelTable
 from wsd.models.family import Family
+from wsd.models.registry import FAMILIES
 from wsd.spec.manifest import EntryPoint
 from wsd.spec.parameter import Parameter
 from wsd.spec.tensor import Size
@@ -38,6 +39,7 @@ class Library:
     Attributes:
         folder: where its files are.
         architecture: digest of the components that it was compiled for.
+        described: what that digest is of, by name: see :func:`describe_architecture`.
         sizes: (width, height) in pixels of the pictures that it can draw.
         dtype: precision of the weights, one of :data:`wsd.spec.precision.DTYPES`.
         entry_points: its functions.
@@ -60,6 +62,7 @@ class Library:
 
     folder: Path
     architecture: str
+    described: dict[str, str]
     sizes: tuple[Size, ...]
     dtype: str
     entry_points: tuple[EntryPoint, ...]
@@ -87,22 +90,26 @@ class Library:
         return self.folder / "page"
 
 
-def architecture(family: Family) -> str:
-    """Return a digest of everything about a family that its entry points depend on.
+def describe_architecture(family: Family) -> dict[str, str]:
+    """Return everything about a family that its entry points depend on, as name → JSON.
 
-    Families that differ in data alone (weights, scheduler, defaults) share it.
+    The names are those of a configuration's keys, such as ``unet.attention_head_dim``. Families
+    that differ in data alone (weights, scheduler, defaults) are described alike.
     """
     conditioning = family.conditioning
-    return sha256_bytes(
-        canonical_json(
-            {
-                "architecture": family.architecture.name,
-                "components": {c.id: [c.role, dict(c.config)] for c in family.components},
-                "encoders": [asdict(encoder) for encoder in conditioning.encoders],
-                "join": conditioning.join,
-            }
-        )
-    )
+    parts: dict[str, object] = {
+        "architecture": family.architecture.name,
+        "components": {c.id: c.role for c in family.components},
+        "encoders": [asdict(encoder) for encoder in conditioning.encoders],
+        "join": conditioning.join,
+        **{f"{c.id}.{key}": value for c in family.components for key, value in c.config.items()},
+    }
+    return {name: canonical_json(value).decode().strip() for name, value in parts.items()}
+
+
+def architecture(family: Family) -> str:
+    """Return the digest of :func:`describe_architecture`."""
+    return sha256_bytes(canonical_json(describe_architecture(family)))
 
 
 def write_library(library: Library) -> None:
@@ -151,13 +158,23 @@ def find_tvmjs(library: Library) -> Path:
 
 
 def check_library(library: Library, family: Family) -> None:
-    """Refuse a library of another architecture than a family's.
+    """Refuse a library of another architecture than a family's, or of another variant of it.
 
     Raises:
-        UsageError: if they do not belong together.
+        UsageError: if they do not belong together; it names a key that differs.
     """
-    if library.architecture != architecture(family):
-        raise UsageError(
-            f"{library.folder} was not compiled for {family.name}",
-            f"compile one with: wsd compile --model {family.name} --out DIR",
-        )
+    if library.architecture == architecture(family):
+        return
+    wanted, found = describe_architecture(family), library.described
+    key = next(
+        (name for name in {**wanted, **found} if wanted.get(name) != found.get(name)),
+        "architecture",
+    )
+    registered = FAMILIES.get(family.name)
+    variant = registered is not None and architecture(registered) != architecture(family)
+    weights = " --weights CHECKPOINT" if variant else ""
+    raise UsageError(
+        f"{library.folder} was not compiled for {'this checkpoint of ' * variant}{family.name}: "
+        f"{key} is {found.get(key, 'absent')}, expected {wanted.get(key, 'absent')}",
+        f"compile one with: wsd compile --model {family.name}{weights} --out DIR",
+    )

@@ -222,9 +222,8 @@ def _run_reference(
     ]
 
     def decode(latents: np.ndarray) -> np.ndarray:
-        on_device = torch.tensor(latents, device=device)
-        scaled = on_device / space.scaling_factor + space.shift_factor
-        image: np.ndarray = pipeline.vae.decode(scaled).sample.cpu().numpy()
+        unscaled = space.unscale(torch.tensor(latents, device=device))
+        image: np.ndarray = pipeline.vae.decode(unscaled).sample.cpu().numpy()
         return image
 
     with torch.no_grad():

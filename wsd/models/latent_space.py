@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from wsd.spec.tensor import Size
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,34 @@ class LatentSpace:
         """
         width, height = size
         return (1, self.channels, height // self.scale_factor, width // self.scale_factor)
+
+    def unscale(self, latents: torch.Tensor) -> torch.Tensor:
+        """Return the VAE's latents of the denoiser's, both (n, channels, h, w), as diffusers does.
+
+        diffusers multiplies by the deviations before it divides by the factor, and it divides:
+        multiplying by the inverse would round differently.
+        """
+        import torch
+
+        if self.mean is None or self.std is None:
+            scaled = latents / self.scaling_factor
+            return scaled + self.shift_factor if self.shift_factor else scaled
+        # One channel at a time, so that numbers are all that a compiled graph holds.
+        return torch.cat(
+            [
+                latents[:, channel : channel + 1] * std / self.scaling_factor + mean
+                for channel, (mean, std) in enumerate(zip(self.mean, self.std, strict=True))
+            ],
+            dim=1,
+        )
+
+    def without_shift(self) -> LatentSpace:
+        """Return the space of a pipeline that ignores ``shift_factor``."""
+        return replace(self, shift_factor=0.0)
+
+    def without_channels(self) -> LatentSpace:
+        """Return the space of a pipeline that ignores means and deviations of channels."""
+        return replace(self, mean=None, std=None)
 
 
 def kl_latent_space(config: Mapping[str, Any]) -> LatentSpace:

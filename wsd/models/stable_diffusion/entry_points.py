@@ -42,7 +42,7 @@ def make_entry_points(
     """Yield every function that a component becomes.
 
     Raises:
-        CompileError: for a role or a latent space that these wrappers do not know.
+        CompileError: for a role that these wrappers do not know.
     """
     if component.role == TEXT_ENCODER:
         yield _text_encoder(family, component, model)
@@ -130,12 +130,6 @@ def _guided(
 
 def _decoder(family: Family, model: torch.nn.Module, size: Size) -> EntryPointModule:
     space = family.latent_space
-    if space.mean is not None or space.std is not None:
-        raise CompileError(
-            f"the VAE of {family.name} normalises its latents by mean and standard deviation",
-            "only scaling_factor and shift_factor are compiled: use a VAE without "
-            "latents_mean and latents_std",
-        )
     return EntryPointModule(
         f"{VAE_DECODER}_{size[0]}x{size[1]}",
         VAE_DECODER,

@@ -214,21 +214,20 @@ class Decoder(torch.nn.Module):
 
     Args:
         vae: ``AutoencoderKL``.
-        space: how the denoiser's latents relate to the VAE's; mean and std must be None.
+        space: how the denoiser's latents relate to the VAE's.
     """
 
     def __init__(self, vae: Any, space: LatentSpace) -> None:
         super().__init__()
+        # None for a VAE whose configuration says use_post_quant_conv false.
         self.post_quant_conv = vae.post_quant_conv
         self.decoder = vae.decoder
-        self.scaling_factor = float(space.scaling_factor)
-        self.shift_factor = float(space.shift_factor)
+        self.space = space
 
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
         """Map latents (1, c, h, w) to an image (1, 3, fh, fw), values about -1 to 1."""
-        # The pipeline divides by the factor; multiplying by its inverse would round differently.
-        scaled = latents / self.scaling_factor
-        if self.shift_factor:
-            scaled = scaled + self.shift_factor
-        image: torch.Tensor = self.decoder(self.post_quant_conv(scaled))
+        unscaled = self.space.unscale(latents)
+        if self.post_quant_conv is not None:
+            unscaled = self.post_quant_conv(unscaled)
+        image: torch.Tensor = self.decoder(unscaled)
         return image
