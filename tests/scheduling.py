@@ -64,6 +64,13 @@ def add_float64(terms):
     return sum(weight * array for array, weight in terms)
 
 
+def weigh(weights, sample, model, kept, history):
+    """Return what a combination of ``schedulers/types.ts`` adds, as (array, weight) pairs."""
+    terms = [(sample, weights["sample"]), (model, weights["model"]), (kept, weights.get("kept", 0))]
+    terms += zip(history, weights.get("history", []), strict=False)
+    return [(array, weight) for array, weight in terms if weight]
+
+
 def by_browser(javascript, family, name, count, eta, shape=SHAPE, add=add_float64, **options):
     """Follow the browser's coefficients; ``add`` sums (array, weight) pairs.
 
@@ -85,18 +92,19 @@ def by_browser(javascript, family, name, count, eta, shape=SHAPE, add=add_float6
     history, kept = [], None
     for step in run["steps"]:
         model = known_denoiser(add([(sample, step["inputScale"])]), step["timestep"])
-        following = step["next"]
-        base = kept if following.get("fromKept") else sample
-        terms = [(base, following["sample"]), (model, following["model"])]
-        terms += zip(history, following["history"], strict=False)
-        if "noise" in following:
+        terms = weigh(step["next"], sample, model, kept, history)
+        if "noise" in step["next"]:
             fresh = torch.randn(shape, generator=generator).double().numpy()
-            terms.append((fresh, following["noise"]))
-        if remember := step.get("remember"):
-            history.insert(0, add([(sample, remember["sample"]), (model, remember["model"])]))
-        if step.get("keepSample"):
-            kept = sample
-        sample = add(terms)
+            terms.append((fresh, step["next"]["noise"]))
+        following = add(terms)
+        remembered, keep = (
+            add(weigh(step[name], sample, model, kept, history)) if name in step else None
+            for name in ("remember", "keep")
+        )
+        if remembered is not None:
+            history.insert(0, remembered)
+        kept = kept if keep is None else keep
+        sample = following
     return [step["timestep"] for step in run["steps"]], sample
 
 

@@ -8,12 +8,22 @@ import { createInterface } from "node:readline";
 
 import type { NoiseSchedule, SchedulerConfig, TokenizerEntry } from "../src/bundle/manifest";
 import { makeWasiImports } from "../src/gpu/tvm/wasi";
+import { BrownianTree } from "../src/pipeline/brownian_tree";
+import { seedWords } from "../src/pipeline/seed_sequence";
 import { MersenneTwister, randn } from "../src/pipeline/torch_rng";
 import { layOutRun } from "../src/pipeline/schedulers";
 import { createTokenizer } from "../src/pipeline/clip_tokenizer";
 
 type Request =
   | { call: "randn"; seed: string; counts: number[] }
+  | { call: "seed_words"; entropy: string; key: number[]; pool: number; count: number }
+  | {
+      call: "brownian";
+      range: [number, number];
+      seed: string;
+      count: number;
+      parts: [number, number][];
+    }
   | { call: "run"; noise: NoiseSchedule; config: SchedulerConfig; count: number; eta: number }
   | { call: "wasm"; file: string }
   | { call: "tokenize"; tokenizer: string; entry: TokenizerEntry; texts: string[] };
@@ -35,6 +45,14 @@ function answer(request: Request): unknown {
     case "randn": {
       const generator = new MersenneTwister(BigInt(request.seed));
       return request.counts.map((count) => Array.from(randn(generator, count)));
+    }
+    case "seed_words": {
+      const { entropy, key, pool, count } = request;
+      return Array.from(seedWords(BigInt(entropy), key, pool, count));
+    }
+    case "brownian": {
+      const tree = new BrownianTree(...request.range, BigInt(request.seed), request.count);
+      return request.parts.map(([from, to]) => Array.from(tree.noise(from, to)));
     }
     case "run":
       return layOutRun(request.noise, request.config, request.count, request.eta);

@@ -115,12 +115,16 @@ export class Model {
   /**
    * Compute a linear combination of latents on the GPU. Call within a scope.
    *
-   * @param terms latents and their weights; the compiled kernel takes a fixed number of terms,
-   *   and those that are not given repeat the first with weight 0.
+   * @param terms latents and their weights; the compiled kernel takes a fixed number of terms.
+   *   Those that are not given repeat the first with weight 0, and more take another call.
    */
   combine(size: Size, terms: [Tensor, number][]): Tensor {
     const entry = this.entry("linear_combination", size);
     const slots = entry.inputs.length - 1;
+    if (terms.length > slots) {
+      const sum = this.combine(size, terms.slice(0, slots));
+      return this.combine(size, [[sum, 1], ...terms.slice(slots)]);
+    }
     const coefficients = new Float32Array(slots);
     terms.forEach(([, weight], index) => (coefficients[index] = weight));
     const tensors = Array.from({ length: slots }, (_, index) => (terms[index] ?? terms[0]!)[0]);

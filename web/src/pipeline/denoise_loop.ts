@@ -9,16 +9,13 @@ import type { Tensor } from "../gpu/tvm/runtime";
 import type { GenerationRequest } from "./generation_request";
 import type { GuidedText, NoisePredictor } from "./guidance";
 import { previewImage } from "./latent_preview";
-import type { Run, Step } from "./schedulers";
-import { MersenneTwister, randn } from "./torch_rng";
-
-/** How many earlier predictions a multistep scheduler needs at most. */
-const MAX_HISTORY = 3;
+import { NoiseSource } from "./noise_source";
+import type { Combination, Run, Step } from "./schedulers";
 
 interface DenoiseState {
   /** The current latents. */
   sample: Tensor;
-  /** An earlier sample that a later step starts from again. */
+  /** Latents that an earlier step kept. */
   kept: Tensor | undefined;
   /** What earlier steps remembered, newest first. */
   history: Tensor[];
@@ -33,7 +30,9 @@ export function disposeAll(tensors: (Tensor | undefined)[]): void {
 
 /** Denoises the latents of one request's pictures. */
 export class DenoiseLoop {
-  private readonly noise: Float32Array[][];
+  private readonly noise: NoiseSource;
+  /** How many remembered tensors the run's steps read at most. */
+  private readonly longestHistory: number;
 
   constructor(
     private readonly model: Model,
@@ -41,7 +40,13 @@ export class DenoiseLoop {
     private readonly run: Run,
     private readonly options: GenerationRequest,
   ) {
-    this.noise = this.drawNoise();
+    const { seed, size, images } = options;
+    const count = valueCount(model.latentShape(size));
+    this.noise = new NoiseSource(run, seed, count, images);
+    const lengths = run.steps
+      .flatMap(({ next, remember, keep }) => [next, remember, keep])
+      .map((weights) => weights?.history?.length ?? 0);
+    this.longestHistory = Math.max(...lengths);
   }
 
   /**
@@ -60,8 +65,9 @@ export class DenoiseLoop {
   ): Promise<Tensor> {
     const { size, previewEvery } = this.options;
     const { steps, initNoiseSigma } = this.run;
-    const noises = this.noise[image]!.values();
-    const nextNoise = (scale: number): Tensor => this.uploadNoise(noises.next().value!, scale);
+    let draws = 0;
+    const nextNoise = (scale: number): Tensor =>
+      this.uploadNoise(this.noise.take(draws++, image), scale);
     const state: DenoiseState = {
       sample: nextNoise(initNoiseSigma),
       kept: undefined,
@@ -131,54 +137,26 @@ export class DenoiseLoop {
     noise: Tensor | undefined,
     size: Size,
   ): void {
-    const { next, remember } = step;
-    const base = next.fromKept ? state.kept! : state.sample;
-    const terms: [Tensor, number][] = [
-      [base, next.sample],
-      [model, next.model],
-    ];
-    next.history.forEach((weight, age) => {
-      // The first steps have fewer predictions behind them than weights.
-      const tensor = state.history[age];
-      if (tensor !== undefined) terms.push([tensor, weight]);
-    });
+    const { next, remember, keep } = step;
+    const terms = weigh(state, model, next);
     if (noise !== undefined) terms.push([noise, next.noise!]);
-    const sample = this.model.runtime.scope(() => this.model.combine(size, terms));
-    if (remember !== undefined) {
-      const memory = this.model.runtime.scope(() =>
-        this.model.combine(size, [
-          [state.sample, remember.sample],
-          [model, remember.model],
-        ]),
-      );
-      state.history.unshift(memory);
-      disposeAll(state.history.splice(MAX_HISTORY));
+    const { runtime } = this.model;
+    const combine = (terms: [Tensor, number][]): Tensor =>
+      runtime.scope(() => this.model.combine(size, terms));
+    const sample = combine(terms);
+    const remembered = remember && combine(weigh(state, model, remember));
+    const kept = keep && combine(weigh(state, model, keep));
+    if (remembered !== undefined) {
+      state.history.unshift(remembered);
+      disposeAll(state.history.splice(this.longestHistory));
     }
-    if (step.keepSample) {
+    if (kept !== undefined) {
       state.kept?.dispose();
-      state.kept = state.sample;
-    } else {
-      state.sample.dispose();
+      state.kept = kept;
     }
+    state.sample.dispose();
     state.sample = sample;
     disposeAll([model, noise]);
-  }
-
-  /**
-   * Draw all noise of a run from one generator, in diffusers' order: the initial noise of all
-   * pictures, then each step's noise of all pictures.
-   *
-   * @returns noise by picture, then by draw.
-   */
-  private drawNoise(): Float32Array[][] {
-    const { seed, size, images } = this.options;
-    const count = valueCount(this.model.latentShape(size));
-    const generator = new MersenneTwister(seed);
-    const draws = 1 + this.run.steps.filter((step) => step.next.noise !== undefined).length;
-    const drawn = Array.from({ length: draws }, () => randn(generator, count * images));
-    return Array.from({ length: images }, (_, image) =>
-      drawn.map((noise) => noise.subarray(image * count, (image + 1) * count)),
-    );
   }
 
   private uploadNoise(noise: Float32Array, scale: number): Tensor {
@@ -186,4 +164,20 @@ export class DenoiseLoop {
     const shape = [...this.model.latentShape(this.options.size)];
     return this.model.runtime.scope(() => this.model.runtime.tensor(scaled, shape));
   }
+}
+
+/** The tensors of a combination with their weights; those that weigh nothing are left out. */
+function weigh(
+  state: DenoiseState,
+  model: Tensor,
+  { sample, model: ofModel, kept = 0, history = [] }: Combination,
+): [Tensor, number][] {
+  const terms: [Tensor | undefined, number][] = [
+    [state.sample, sample],
+    [model, ofModel],
+    [state.kept, kept],
+    // The first steps have fewer predictions behind them than weights.
+    ...history.map((weight, age): [Tensor | undefined, number] => [state.history[age], weight]),
+  ];
+  return terms.filter((term): term is [Tensor, number] => term[0] !== undefined && term[1] !== 0);
 }

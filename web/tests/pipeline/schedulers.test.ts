@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import type { NoiseSchedule, SchedulerConfig } from "../../src/bundle/manifest";
-import type { Run } from "../../src/pipeline/schedulers";
+import type { Combination, Run } from "../../src/pipeline/schedulers";
 import { layOutRun } from "../../src/pipeline/schedulers";
 
 // Python's tests hold every scheduler to diffusers; these hold it to what it solves. If the
@@ -65,13 +65,15 @@ function follow(run: Run): { end: number; previews: number[] } {
           : (sample - signal * CLEAN) / Math.sqrt(1 - signal * signal);
     }
     previews.push(sample * step.denoised.sample + noise * step.denoised.model);
-    const base = step.next.fromKept ? kept : sample;
-    let next = base * step.next.sample + noise * step.next.model;
-    step.next.history.forEach((weight, age) => (next += weight * (history[age] ?? 0)));
-    if (step.remember !== undefined)
-      history.unshift(sample * step.remember.sample + noise * step.remember.model);
-    if (step.keepSample) kept = sample;
-    sample = next;
+    const [now, model] = [{ sample, kept, history: [...history] }, noise];
+    const add = (weights: Combination): number =>
+      now.sample * weights.sample +
+      model * weights.model +
+      now.kept * (weights.kept ?? 0) +
+      (weights.history ?? []).reduce((sum, weight, i) => sum + weight * (now.history[i] ?? 0), 0);
+    if (step.remember !== undefined) history.unshift(add(step.remember));
+    if (step.keep !== undefined) kept = add(step.keep);
+    sample = add(step.next);
   }
   return { end: sample, previews };
 }

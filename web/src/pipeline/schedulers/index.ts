@@ -9,7 +9,7 @@ import { lcm } from "./lcm";
 import { pndm } from "./pndm";
 import type { Run } from "./types";
 
-export type { Run, Step } from "./types";
+export type { Combination, Run, Step } from "./types";
 
 type LayOut = (schedule: NoiseSchedule, config: SchedulerConfig, count: number, eta: number) => Run;
 

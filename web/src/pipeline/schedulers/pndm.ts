@@ -34,10 +34,9 @@ export function pndm(schedule: NoiseSchedule, config: SchedulerConfig, count: nu
       timestep,
       inputScale: 1,
       ...(corrects ? {} : { remember: { sample: 0, model: 1 } }),
-      ...(i === 0 ? { keepSample: true } : {}),
+      ...(i === 0 ? { keep: { sample: 1, model: 0 } } : {}),
       next: {
-        ...(corrects ? { fromKept: true } : {}),
-        sample,
+        ...(corrects ? { sample: 0, kept: sample } : { sample }),
         model: model * weights[0]!,
         history: weights.slice(1).map((weight) => model * weight),
       },

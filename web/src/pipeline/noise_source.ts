@@ -1,0 +1,57 @@
+/** Noise of one request, in the order in which diffusers draws it. */
+
+import type { Seed } from "../api/seed";
+import { BrownianTree } from "./brownian_tree";
+import type { Run } from "./schedulers";
+import { MersenneTwister, randn } from "./torch_rng";
+
+/**
+ * Draws all noise of a run: first the initial noise of all pictures, then each step's noise of all
+ * pictures. One generator gives it, or for steps that name a part of a Brownian path, that path.
+ */
+export class NoiseSource {
+  private readonly generator: MersenneTwister;
+  private readonly tree: BrownianTree | undefined;
+  /** The noise of all pictures by draw, until the last picture has taken its share. */
+  private readonly drawn: (Float32Array | undefined)[] = [];
+  /** For each draw after the first: the two ends on the Brownian path, if it is from there. */
+  private readonly parts: ([number, number] | undefined)[];
+
+  /**
+   * @param seed as `torch.Generator().manual_seed(seed)` takes it. It is the Brownian path's
+   *   entropy too (diffusers' `noise_sampler_seed`).
+   * @param count numbers for one picture.
+   * @param images pictures, which are drawn at once.
+   */
+  constructor(
+    run: Run,
+    seed: Seed,
+    private readonly count: number,
+    private readonly images: number,
+  ) {
+    this.generator = new MersenneTwister(seed);
+    this.tree = run.brownian && new BrownianTree(...run.brownian, BigInt(seed), count * images);
+    this.parts = run.steps
+      .filter(({ next }) => next.noise !== undefined)
+      .map(({ next }) => next.brownian);
+  }
+
+  /**
+   * Return one picture's noise.
+   *
+   * @param draw 0 for the initial noise, n for the n-th step that draws. A picture takes its draws
+   *   in this order, and the pictures come one after the other.
+   */
+  take(draw: number, image: number): Float32Array {
+    while (this.drawn.length <= draw) this.drawn.push(this.next());
+    const all = this.drawn[draw]!;
+    if (image === this.images - 1) this.drawn[draw] = undefined;
+    return all.subarray(image * this.count, (image + 1) * this.count);
+  }
+
+  private next(): Float32Array {
+    const part = this.parts[this.drawn.length - 1];
+    if (part !== undefined) return this.tree!.noise(...part);
+    return randn(this.generator, this.count * this.images);
+  }
+}
