@@ -80,8 +80,8 @@ def test_a_library_of_another_model(compiled):
 @pytest.mark.parametrize(
     ("file", "content", "said"),
     [
-        ("library.json", None, "holds no compiled library"),
-        ("library.json", "{", "holds no compiled library"),
+        ("library.json", None, "does not exist"),
+        ("library.json", "{", "not JSON at line 1"),
         ("library.json", '{"sizes": 3}', "another version of WSD"),
         ("library.wasm", "cut", "missing or damaged"),
         ("library.wasm", None, "missing or damaged"),

@@ -16,6 +16,7 @@ from wsd.errors import BundleError
 from wsd.supply_chain import provenance, sbom
 from wsd.supply_chain.materials import BundleContents, Material
 from wsd.util.hashing import canonical_json, digest_file
+from wsd.util.json_reader import parse_file, read_text
 
 FILE_NAME = "SRI.json"
 # Files that say what the other files of the bundle are.
@@ -56,9 +57,11 @@ def read_integrity(bundle: Path) -> dict[str, str]:
         BundleError: if it is missing or malformed.
     """
     path = bundle / FILE_NAME
+    text = read_text(path, BundleError, REBUILD)
+    parse_file(text, path, BundleError, REBUILD)
     try:
-        return _INTEGRITY_TABLE.validate_json(path.read_bytes(), strict=True)
-    except (OSError, ValidationError) as error:
+        return _INTEGRITY_TABLE.validate_json(text, strict=True)
+    except ValidationError as error:
         raise _unreadable(path, error) from error
 
 
@@ -68,11 +71,7 @@ def read_sbom_digests(bundle: Path) -> dict[str, str]:
     Raises:
         BundleError: if it is missing or malformed.
     """
-    path = bundle / sbom.FILE_NAME
-    try:
-        return sbom.read_hashes(path)
-    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
-        raise _unreadable(path, error) from error
+    return sbom.read_hashes(bundle)
 
 
 def list_files(bundle: Path) -> list[str]:

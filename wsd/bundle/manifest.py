@@ -13,6 +13,7 @@ from wsd.bundle.manifest_v1 import upgrade_manifest
 from wsd.errors import BundleError, UsageError
 from wsd.spec.manifest import SCHEMA_VERSION, IndexEntry, Manifest
 from wsd.util.hashing import canonical_json
+from wsd.util.json_reader import parse_file, read_text
 
 FILE_NAME = "manifest.json"
 INDEX_NAME = "index.json"
@@ -37,21 +38,18 @@ def read_manifest(path: Path) -> Manifest:
         BundleError: if it is missing, not JSON, of a newer version, or does not fit the
             schema; the message names the place.
     """
-    try:
-        data = path.read_bytes()
-        table = json.loads(data)
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path}: not a readable manifest ({error})", REBUILD) from error
+    text = read_text(path, BundleError, REBUILD)
+    table = parse_file(text, path, BundleError, REBUILD)
     version = table.get("schema_version") if isinstance(table, dict) else None
     try:
         if version == 1:
-            data = json.dumps(upgrade_manifest(table)).encode()
+            text = json.dumps(upgrade_manifest(table))
         elif type(version) is int and version > SCHEMA_VERSION:
             raise BundleError(
                 f"{path}: schema_version is {version}, the newest known is {SCHEMA_VERSION}",
                 _UPDATE,
             )
-        return Manifest.model_validate_json(data)
+        return Manifest.model_validate_json(text)
     except ValidationError as error:
         raise BundleError(f"{path}: {_describe(error)}", REBUILD) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -114,9 +112,9 @@ def read_index(bundle: Path) -> tuple[IndexEntry, ...]:
         BundleError: if it is missing or malformed.
     """
     path = bundle / "models" / INDEX_NAME
+    text = read_text(path, BundleError, REBUILD)
+    parse_file(text, path, BundleError, REBUILD)
     try:
-        return _INDEX.validate_json(path.read_bytes())
-    except OSError as error:
-        raise BundleError(f"{path}: not readable ({error})", REBUILD) from error
+        return _INDEX.validate_json(text)
     except ValidationError as error:
         raise BundleError(f"{path}: {_describe(error)}", REBUILD) from error

@@ -38,6 +38,7 @@ from wsd.spec.self_test import (
 from wsd.spec.tensor import Size
 from wsd.util.files import write_atomically
 from wsd.util.hashing import canonical_json
+from wsd.util.json_reader import parse_file, read_text
 from wsd.util.progress import Progress
 
 # Timestep of the denoiser's call, of 1000.
@@ -116,9 +117,11 @@ def select_stages(path: Path, checkpoint: Checkpoint, library: Library) -> SelfT
         CheckpointError: if the file is unreadable, of other weights, or names a stage that no model
             has, as files from before the roles were renamed do.
     """
+    text = read_text(path, CheckpointError, _HINT)
+    parse_file(text, path, CheckpointError, _HINT)
     try:
-        fixtures = Fixtures.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+        fixtures = Fixtures.model_validate_json(text)
+    except ValidationError as error:
         raise CheckpointError(f"{path} holds no expected values ({error})", _HINT) from error
     for component in checkpoint.family.components:
         digests = tuple(checkpoint.source.digests(component))

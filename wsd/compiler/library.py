@@ -26,6 +26,7 @@ from wsd.spec.tensor import Size
 from wsd.supply_chain.materials import Material
 from wsd.util.files import write_atomically
 from wsd.util.hashing import canonical_json, sha256_bytes, sha256_file
+from wsd.util.json_reader import read_json
 
 _WASM = "library.wasm"
 _TABLE = "library.json"
@@ -126,13 +127,11 @@ def read_library(folder: Path) -> Library:
         UsageError: if the folder holds no library of this version of WSD.
     """
     path = folder / _TABLE
+    table = read_json(path, UsageError, _HINT)
     try:
-        table = json.loads(path.read_bytes())
         digest = table.pop("wasm_sha256")
         # It is passed as JSON, because pydantic's strict mode takes a list for a tuple only there.
         library = _codec().validate_json(json.dumps({**table, "folder": str(folder)}))
-    except (OSError, json.JSONDecodeError) as error:
-        raise UsageError(f"{folder} holds no compiled library ({error})", _HINT) from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{path} is of another version of WSD", _HINT) from error
     if not library.wasm.is_file() or sha256_file(library.wasm) != digest:

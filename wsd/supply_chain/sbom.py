@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,16 @@ from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
 from wsd import __version__
+from wsd.errors import BundleError
 from wsd.spec.manifest import Manifest
 from wsd.supply_chain.materials import BundleContents, Material
 from wsd.util.hashing import Digests, canonical_json, sha256_bytes
+from wsd.util.json_reader import read_json
 
 FILE_NAME = "sbom.cdx.json"
 # Namespace of the serial numbers, which are name-based UUIDs (RFC 9562, version 5).
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:wsd:sbom")
+_HINT = "run wsd build again, or fetch the bundle anew"
 
 
 def build_sbom(contents: BundleContents) -> dict[str, Any]:
@@ -65,27 +69,51 @@ def build_sbom(contents: BundleContents) -> dict[str, Any]:
     return table
 
 
-def read_hashes(path: Path) -> dict[str, str]:
-    """Return path → SHA-256 of the files that an SBOM lists.
+def read_hashes(bundle: Path) -> dict[str, str]:
+    """Return path → SHA-256 of the files that a bundle's SBOM lists.
 
     Raises:
-        ValueError, KeyError, TypeError, StopIteration, OSError: if it is not an SBOM of
-            :func:`build_sbom`.
+        BundleError: if there is no SBOM of :func:`build_sbom`.
     """
-    return {
-        component["name"]: next(h["content"] for h in component["hashes"] if h["alg"] == "SHA-256")
-        for component in json.loads(path.read_text())["components"]
-        if component["type"] == "file"
-    }
+    with _open(bundle) as components:
+        return {
+            component["name"]: _text(next(h for h in component["hashes"] if h["alg"] == "SHA-256"))
+            for component in components
+            if component["type"] == "file"
+        }
 
 
-def read_materials(bundle: Path) -> Iterator[Material]:
-    """Yield what a bundle was made with, as its SBOM says.
+def read_materials(bundle: Path) -> list[Material]:
+    """Return what a bundle was made with, as its SBOM says.
 
     Raises:
-        ValueError, KeyError, OSError: if there is no SBOM of :func:`build_sbom`.
+        BundleError: if there is no SBOM of :func:`build_sbom`.
     """
-    for component in json.loads((bundle / FILE_NAME).read_text())["components"]:
+    with _open(bundle) as components:
+        return list(_materials(components))
+
+
+@contextmanager
+def _open(bundle: Path) -> Iterator[list[Any]]:
+    """Yield the components of a bundle's SBOM; what is missing of them is an error that names it.
+
+    Raises:
+        BundleError: if there is no SBOM of :func:`build_sbom`.
+    """
+    path = bundle / FILE_NAME
+    table = read_json(path, BundleError, _HINT)
+    try:
+        yield table["components"]
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
+        raise BundleError(f"{path}: not an SBOM of WSD ({error!r})", _HINT) from error
+
+
+def _text(entry: Mapping[str, Any]) -> str:
+    return str(entry["content"])
+
+
+def _materials(components: list[Any]) -> Iterator[Material]:
+    for component in components:
         if component["type"] == ComponentType.LIBRARY.value:
             patches = component.get("pedigree", {}).get("patches", [])
             yield Material(

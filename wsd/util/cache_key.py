@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wsd.errors import FileError
 from wsd.util.files import write_atomically
 from wsd.util.hashing import canonical_json, sha256_bytes
+from wsd.util.json_reader import read_json
 
 _FILE = "key.json"
 
@@ -41,8 +42,10 @@ def _read_keys(cache: Path) -> Iterator[CacheKey]:
     files = sorted(cache.glob(f"*/{_FILE}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for path in files:
         # A damaged key is skipped: it cannot explain a miss, and a build need not fail for it.
-        with suppress(OSError, ValueError):
-            yield CacheKey(json.loads(path.read_bytes()))
+        with suppress(OSError, FileError):
+            ingredients = read_json(path, FileError, "remove it")
+            if isinstance(ingredients, dict):
+                yield CacheKey(ingredients)
 
 
 def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:

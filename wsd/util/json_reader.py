@@ -1,0 +1,186 @@
+"""One reader of JSON files that anybody may have written, with bounds on everything.
+
+Only regular files are read, up to a size. The text must be UTF-8 (with or without the mark that
+Windows' editors put first), must not repeat a key, must not be nested deeply, and its numbers and
+texts must be such that they can be written again: no NaN, no endless digits, no half characters. An
+error names the file and the place in it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import math
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from wsd.errors import WsdError
+
+# More than any file needs that WSD reads: libraries hold every shader, manifests every parameter.
+MAX_BYTES = 64 << 20
+# What the files of a checkpoint need; model configurations have a few kilobytes.
+MAX_CONFIG_BYTES = 16 << 20
+MAX_DEPTH = 64
+# transformers writes 10^30 for "no limit".
+MAX_INTEGER = 10**40
+# Characters of a key, number or place that an error shows.
+_SHOWN = 60
+
+_Path = tuple[str | int, ...]
+
+
+def read_text(path: Path, failure: type[WsdError], hint: str, max_bytes: int = MAX_BYTES) -> str:
+    """Return the text of a regular file of UTF-8.
+
+    Args:
+        path: the file.
+        failure: class of the error for a file that is missing or not such a text.
+        hint: what to do then.
+        max_bytes: how large it may be.
+
+    Raises:
+        WsdError: of the class ``failure``.
+        OSError: if the system does not let it be read, for another reason than that it is missing.
+    """
+    data = _read_bytes(path, failure, hint, max_bytes)
+    try:
+        return data.removeprefix(codecs.BOM_UTF8).decode()
+    except UnicodeDecodeError as error:
+        raise failure(f"{path}: not UTF-8 at byte {error.start}", hint) from error
+
+
+def _read_bytes(path: Path, failure: type[WsdError], hint: str, max_bytes: int) -> bytes:
+    try:
+        # Without O_NONBLOCK, opening a named pipe waits until somebody writes to it.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise failure(f"{path} does not exist", hint) from None
+    except ValueError as error:
+        # A name with a zero byte.
+        raise failure(f"{path!s:.{_SHOWN}}: not a file ({error})", hint) from error
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise failure(f"{path}: not a regular file", hint)
+        # Files of /proc say that they have no size.
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise failure(f"{path}: larger than {max_bytes} bytes", hint)
+    return data
+
+
+def read_json(
+    path: Path,
+    failure: type[WsdError],
+    hint: str,
+    *,
+    max_bytes: int = MAX_BYTES,
+    infinities: bool = False,
+) -> Any:
+    """Return the value of a JSON file.
+
+    Args:
+        path: the file.
+        failure: class of the error for a file that is missing or no such JSON.
+        hint: what to do then.
+        max_bytes: how large it may be.
+        infinities: whether numbers may be infinite, as ``lambda_min_clipped`` is in the scheduler
+            configurations that diffusers writes.
+
+    Raises:
+        WsdError: of the class ``failure``; its message names the file and the place.
+        OSError: if the system does not let it be read, for another reason than that it is missing.
+    """
+    text = read_text(path, failure, hint, max_bytes)
+    return parse_file(text, path, failure, hint, infinities=infinities)
+
+
+def parse_file(
+    text: str, path: Path, failure: type[WsdError], hint: str, *, infinities: bool = False
+) -> Any:
+    """Return the value of a JSON text that was read from a file.
+
+    Raises:
+        WsdError: of the class ``failure``; its message names the file and the place.
+    """
+    try:
+        return parse_json(text, infinities=infinities)
+    except ValueError as error:
+        raise failure(f"{path}: {error}", hint) from error
+
+
+def parse_json(text: str, *, infinities: bool = False) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: saying what is wrong with it, and where.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_int=_parse_int)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"not JSON at line {error.lineno}, column {error.colno}: {error.msg}"
+        ) from error
+    except RecursionError as error:
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels") from error
+    for place, inner in _walk(value):
+        fault = _fault(inner, place, infinities=infinities)
+        if fault is not None:
+            raise ValueError(f"{_describe(place)}: {fault}")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"key {_shorten(key)} is there twice in one object")
+            seen.add(key)
+    return table
+
+
+def _parse_int(digits: str) -> int:
+    # Python refuses more than 4300 digits with an error of its own, and is slow with fewer.
+    if len(digits) > len(str(MAX_INTEGER)):
+        raise ValueError(f"number {_shorten(digits)} has too many digits")
+    return int(digits)
+
+
+def _walk(value: Any) -> Iterator[tuple[_Path, Any]]:
+    """Yield every value with its place, without recursion; keys of objects are values too."""
+    waiting: list[tuple[_Path, Any]] = [((), value)]
+    while waiting:
+        place, inner = waiting.pop()
+        yield place, inner
+        if isinstance(inner, dict):
+            for key, below in inner.items():
+                waiting += [((*place, key), below), ((*place, key), key)]
+        elif isinstance(inner, list):
+            waiting += [((*place, index), below) for index, below in enumerate(inner)]
+
+
+def _fault(value: Any, place: _Path, *, infinities: bool) -> str | None:
+    """Return what is wrong with a value, not looking at what is in it; None if it is good."""
+    if isinstance(value, dict | list) and len(place) >= MAX_DEPTH:
+        return f"nested deeper than {MAX_DEPTH} levels"
+    if isinstance(value, float) and (math.isnan(value) or (math.isinf(value) and not infinities)):
+        return f"number {value} is not finite"
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return f"text {_shorten(value)} has half of a character"
+    return None
+
+
+def _describe(place: _Path) -> str:
+    return "/".join(_shorten(str(part)).strip("'") for part in place[:4]) or "top level"
+
+
+def _shorten(text: str) -> str:
+    cut = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    return repr(cut.encode(errors="backslashreplace").decode())
