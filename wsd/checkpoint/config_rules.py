@@ -621,7 +621,7 @@ def compare_pipeline(family: Family, found: Config, place: str) -> PipelineFindi
     """
     pipeline = family.architecture.diffusers_pipeline
     _check_pipeline_class(family, found.get("_class_name", pipeline), place)
-    expected = {c.id: (c.class_name,) for c in family.components}
+    expected: dict[str, tuple[str, ...]] = {c.id: (c.class_name,) for c in family.components}
     expected |= {t.name: (*_TOKENIZERS, "None") for t in family.tokenizers}
     options = _pipeline_defaults(family)
     empty_negative: EmptyNegative | None = None

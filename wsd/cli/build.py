@@ -26,6 +26,7 @@ from wsd.errors import UsageError
 from wsd.spec.tensor import Size
 
 if TYPE_CHECKING:
+    from wsd.checkpoint.checkpoint import Checkpoint
     from wsd.compiler.library import Library
     from wsd.models.registry import Family
     from wsd.util.progress import Progress
@@ -43,23 +44,31 @@ def models() -> None:
 
 @click.command()
 @model_option
+@weights_option
 @dtype_option
 @sizes_option
 @dump_option
 @click.option("--out", required=True, type=OutputFolder(),
               help="A new folder, for wsd build --library.")  # fmt: skip
 def compile(  # noqa: A001 - the command's name
-    model: str, dtype: str | None, sizes: tuple[Size, ...], dump: Path | None, out: Path
-) -> None:
-    """Compile a model without weights, for builds where no compiler is."""
+    model: str, weights: str | None, dtype: str | None, sizes: tuple[Size, ...],
+    dump: Path | None, out: Path,
+) -> None:  # fmt: skip
+    """Compile a model without weights, for builds where no compiler is.
+
+    With --weights it is compiled as that checkpoint's configurations say.
+    """
     from wsd.bundle.precompiled import write_compiled
     from wsd.models.registry import find_family
     from wsd.util.files import check_absent
     from wsd.util.progress import Progress
 
     check_absent(out)
+    family = find_family(model)
+    if weights is not None:
+        family = _open(family, weights).family
     with Progress() as progress:
-        library = _find_library(find_family(model), dtype, sizes, None, progress, dump)
+        library = _find_library(family, dtype, sizes, None, progress, dump)
         write_compiled(library, out, progress)
     click.echo(printable(out))
 
@@ -110,8 +119,6 @@ def build(
         )
     from wsd.bundle.builder import build_bundle
     from wsd.bundle.plan import describe_plan
-    from wsd.checkpoint.checkpoint import open_checkpoint
-    from wsd.checkpoint.resolve import choose_checkpoint
     from wsd.models.registry import find_family
     from wsd.models.resolution import check_sizes
     from wsd.util.files import check_absent
@@ -119,6 +126,8 @@ def build(
 
     family = find_family(model)
     if plan:
+        if weights is not None or random_weights is not None:
+            family = _open(family, weights, random_weights, tokenizer).family
         with Progress() as progress:
             compiled = _find_library(family, dtype, sizes, library, progress, dump)
         for line in describe_plan(family, compiled):
@@ -128,12 +137,22 @@ def build(
         raise click.UsageError("Missing option '--out'.")
     check_absent(out)
     check_sizes(family, sizes)
-    path = choose_checkpoint(family, weights, random_weights)
-    checkpoint = open_checkpoint(path, family, tokenizer)
+    checkpoint = _open(family, weights, random_weights, tokenizer)
     with Progress() as progress:
-        compiled = _find_library(family, dtype, sizes, library, progress, dump)
+        compiled = _find_library(checkpoint.family, dtype, sizes, library, progress, dump)
         build_bundle(checkpoint, compiled, out, progress, expected)
     click.echo(printable(out))
+
+
+def _open(
+    family: Family, weights: str | None, random_weights: int | None = None,
+    tokenizer: Path | None = None,
+) -> Checkpoint:  # fmt: skip
+    """Open the checkpoint that the options name; its family is what has to be compiled."""
+    from wsd.checkpoint.checkpoint import open_checkpoint
+    from wsd.checkpoint.resolve import choose_checkpoint
+
+    return open_checkpoint(choose_checkpoint(family, weights, random_weights), family, tokenizer)
 
 
 def _find_library(

@@ -9,6 +9,15 @@ import click
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
+class _NoteFormatter(logging.Formatter):
+    """Warnings are notes for the person at the keyboard; the rest says where it comes from."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.levelno == logging.WARNING:
+            return f"note: {record.getMessage()}"
+        return super().format(record)
+
+
 class _ErrorStream(logging.Handler):
     """Writes to what ``sys.stderr`` is at that moment: a moving progress bar replaces it."""
 
@@ -28,5 +37,5 @@ def set_verbosity(verbose: int) -> None:
     # Messages go to the root's handlers too, if a program that imports WSD has set some.
     if not any(isinstance(handler, _ErrorStream) for handler in logger.handlers):
         handler = _ErrorStream()
-        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(_NoteFormatter("%(levelname)s %(name)s: %(message)s"))
         logger.addHandler(handler)
