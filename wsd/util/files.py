@@ -16,7 +16,7 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from wsd.errors import FileError, UsageError
-from wsd.util.leftovers import (
+from wsd.util.scratch import (
     HOUR,
     LOCK,
     make_scratch,

@@ -61,9 +61,10 @@ def _read_bytes(path: Path, failure: type[WsdError], hint: str, max_bytes: int) 
     except ValueError as error:
         # A name with a zero byte.
         raise failure(f"{path!s:.{_SHOWN}}: not a file ({error})", hint) from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise failure(f"{path}: not a regular file", hint)
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise failure(f"{path}: not a regular file", hint)
         # Files of /proc say that they have no size.
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:

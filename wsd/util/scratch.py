@@ -108,6 +108,8 @@ def remove_stale(path: Path, seconds: float, now: float) -> bool:
 def _last_change(path: Path) -> float:
     """Return when something in a folder was changed last, in seconds since 1970."""
     times = [path.lstat().st_mtime]
+    if path.is_symlink():
+        return times[0]
     for root, folders, files in os.walk(path):
         times += [Path(root, name).lstat().st_mtime for name in (*folders, *files)]
     return max(times)

@@ -1,0 +1,128 @@
+"""JSON that anybody may have written: what is read, and what is refused, with its place."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from wsd.errors import UsageError
+from wsd.util.json_reader import MAX_DEPTH, read_json
+
+DEEP = 100_000
+
+
+def read(path, **options):
+    return read_json(path, UsageError, "do this", **options)
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (b'{"a": [1, -2.5e3, "\xc3\xbc", null, true]}', {"a": [1, -2500.0, "ü", None, True]}),
+        # Windows' editors put a mark first.
+        (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
+        # transformers' "no limit".
+        (b'{"model_max_length": 1000000000000000019884624838656}',
+         {"model_max_length": 10**30 + 19884624838656}),
+        (b'"\\ud83d\\ude00"', "😀"),
+        (b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, None),
+    ],
+)  # fmt: skip
+def test_what_is_read(tmp_path, data, value):
+    path = tmp_path / "config.json"
+    path.write_bytes(data)
+    found = read(path)
+    if value is None:
+        value = json.loads(data)
+    assert found == value
+
+
+@pytest.mark.parametrize(
+    ("data", "place"),
+    [
+        (b"", "line 1, column 1"),
+        (b'{"a":\n1,}', "line 2, column 3"),
+        (b"nope", "line 1"),
+        (b"{} {}", "line 1, column 4"),
+        (b'{"a": {"b": 1, "b": 2}}', "'b' is there twice"),
+        (b'{"a": [1, NaN]}', "a/1: number nan is not finite"),
+        (b'{"a": -Infinity}', "a: number -inf is not finite"),
+        (b'{"a": 1e999}', "a: number inf is not finite"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "too many digits"),
+        (b'{"a": -' + b"9" * 50 + b"}", "too many digits"),
+        (b'{"a": {"b": "\\ud800"}}', "a/b: text"),
+        (b'{"\\udfff": 1}', "half of a character"),
+        (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "nested deeper"),
+        (b"[" * DEEP + b"]" * DEEP, "nested deeper"),
+        (b'{"a":' * DEEP, "nested deeper"),
+        (b'{"a": "\xfc"}', "not UTF-8 at byte 7"),
+        ('{"a": 1}'.encode("utf-16"), "not UTF-8"),
+        (b'{"a": "\x00"}', "line 1, column 8"),
+    ],
+)
+def test_what_is_refused(tmp_path, data, place):
+    path = tmp_path / "config.json"
+    path.write_bytes(data)
+    with pytest.raises(UsageError) as caught:
+        read(path)
+    assert str(path) in caught.value.message
+    assert place in caught.value.message
+    assert len(caught.value.message) < 300
+    assert caught.value.hint == "do this"
+
+
+def test_infinite_numbers_where_they_are_meant(tmp_path):
+    path = tmp_path / "scheduler_config.json"
+    path.write_text('{"lambda_min_clipped": -Infinity}')
+    assert read(path, infinities=True) == {"lambda_min_clipped": float("-inf")}
+    path.write_text('{"lambda_min_clipped": NaN}')
+    with pytest.raises(UsageError, match="nan is not finite"):
+        read(path, infinities=True)
+
+
+def test_only_regular_files_are_read(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    link = tmp_path / "link"
+    link.symlink_to("/dev/zero")
+    dangling = tmp_path / "dangling"
+    dangling.symlink_to(tmp_path / "nowhere")
+    for path, reason in (
+        (pipe, "not a regular file"),
+        (tmp_path, "not a regular file"),
+        (link, "not a regular file"),
+        (dangling, "does not exist"),
+        (tmp_path / "none", "does not exist"),
+        (link / "below", "does not exist"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            read(path)
+
+
+def test_a_size_limit_that_the_file_system_cannot_hide(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps("x" * 1000))
+    with pytest.raises(UsageError, match="larger than 1000 bytes"):
+        read(path, max_bytes=1000)
+    assert read(path, max_bytes=1002) == "x" * 1000
+
+
+def test_a_huge_file_costs_no_memory(tmp_path):
+    """A sparse file of 1 TB is refused by a process that has 1 GB of address space."""
+    path = tmp_path / "config.json"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    program = (
+        "import resource, sys, pathlib\n"
+        "from wsd.errors import UsageError\n"
+        "from wsd.util.json_reader import read_json\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
+        "try: read_json(pathlib.Path(sys.argv[1]), UsageError, 'hint')\n"
+        "except UsageError as error: print(error.message)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, path], capture_output=True, text=True, check=True
+    )
+    assert "larger than" in done.stdout
