@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from wsd.checkpoint.number_formats import check_finite
 from wsd.errors import CheckpointError
 from wsd.spec.parameter import CHANNELS_LAST, Parameter, Storage
 
@@ -40,28 +41,36 @@ def encode(parameter: Parameter, tensor: torch.Tensor) -> list[Buffer]:
         tensor: its values in PyTorch's layout, of any float dtype.
 
     Raises:
-        CheckpointError: if a value is beyond float16's range and is stored as float16.
+        CheckpointError: if a value that would be stored is not finite.
     """
     values = tensor.to(torch.float32)
     if parameter.channels_last:
         values = values.permute(CHANNELS_LAST)
     values = values.contiguous()
-    if parameter.storage == "float32":
-        arrays = [values.numpy().astype("<f4")]
-    elif parameter.storage == "float16":
-        if float(values.abs().max()) > _FLOAT16_MAX:
-            raise CheckpointError(
-                f"tensor {parameter.name} holds values beyond float16's {_FLOAT16_MAX:g}",
-                "build with --dtype f32",
-            )
-        arrays = [values.half().numpy().astype("<f2")]
-    else:
+    if parameter.storage == "int8":
         scales, quantized = quantize(values)
+        check_finite(parameter.name, scales)
         arrays = [quantized.numpy(), scales.numpy().astype("<f4")]
+    else:
+        check_finite(parameter.name, values)
+        if parameter.storage == "float32":
+            arrays = [values.numpy().astype("<f4", copy=False)]
+        else:
+            _check_float16(parameter.name, values)
+            arrays = [values.half().numpy().astype("<f2", copy=False)]
     return [
         Buffer(name, shape, storage, _pad(array))
         for (name, shape, storage, _), array in zip(parameter.buffers(), arrays, strict=True)
     ]
+
+
+def _check_float16(name: str, values: torch.Tensor) -> None:
+    """Refuse values that become infinite as float16; rounding keeps the order of values."""
+    if values.numel() and torch.isinf(torch.stack(torch.aminmax(values)).half()).any():
+        raise CheckpointError(
+            f"tensor {name} holds values beyond float16's {_FLOAT16_MAX:g}",
+            "build with --dtype f32",
+        )
 
 
 def round_values(tensor: torch.Tensor, storage: Storage) -> torch.Tensor:
@@ -89,8 +98,9 @@ def quantize(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     Returns:
         scales (out,) float32, and quantised values (out, ...) int8 from -127 to 127.
     """
-    largest = values.flatten(1).abs().amax(1)
-    scales = torch.where(largest > 0, largest / _INT8_MAX, torch.ones_like(largest))
+    scales = values.flatten(1).abs().amax(1) / _INT8_MAX
+    # All zeros, or so small that the scale underflows: every step is then zero.
+    scales = torch.where(scales == 0, torch.ones_like(scales), scales)
     steps = values / scales.view(-1, *[1] * (values.ndim - 1))
     return scales, steps.round().clamp(-_INT8_MAX, _INT8_MAX).to(torch.int8)
 

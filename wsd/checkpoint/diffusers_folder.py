@@ -5,26 +5,33 @@ Snapshots of the hub and random weights are such folders.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
-from functools import partial
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from wsd.checkpoint.safetensors_file import open_tensors
+from wsd.checkpoint.leftovers import check_leftovers
+from wsd.checkpoint.module_names import list_names
+from wsd.checkpoint.number_formats import dequantize
+from wsd.checkpoint.safetensors_file import check_regular, list_safetensors
+from wsd.checkpoint.stored_tensor import StoredTensor
+from wsd.checkpoint.weight_files import choose_weight_files
 from wsd.checkpoint.weight_source import (
-    Identity,
-    TensorIndex,
+    Shape,
     TokenizerFiles,
+    check_tensor,
     read_expected,
     read_json,
-    stat_identity,
 )
 from wsd.errors import CheckpointError
 from wsd.models.family import Component, Family, Tokenizer
 from wsd.util.hashing import sha256_file
+
+# Where tokenizers of transformers keep their vocabulary.
+_VOCABULARIES = ("tokenizer.json", "vocab.json")
 
 
 class DiffusersFolder:
@@ -40,42 +47,35 @@ class DiffusersFolder:
         self.path = path
         self._family = family
         self._tokenizer = tokenizer
+        self._digest = cache(sha256_file)
 
     @property
     def provenance(self) -> str:
         """Return hub id and commit of a hub's snapshot, else the folder's name."""
-        if self.path.parent.name != "snapshots":
-            return self.path.name
-        repository = self.path.parent.parent.name.removeprefix("models--").replace("--", "/")
-        return f"{repository}@{self.path.name}"
+        return describe_place(self.path)
+
+    @property
+    def markers(self) -> frozenset[str]:
+        """Return none: a folder says how it is denoised in its scheduler's configuration."""
+        return frozenset()
 
     def tensors(
-        self, component: Component, expected: Mapping[str, tuple[int, ...]]
+        self, component: Component, expected: Mapping[str, Shape]
     ) -> Iterator[torch.Tensor]:
         """Yield a component's tensors; see :class:`wsd.checkpoint.weight_source.WeightSource`."""
-        folder = self.path / component.folder
-        names = partial(self._family.architecture.file_names, component)
-        with ExitStack() as stack:
-            index: TensorIndex = {
-                key: (path, partial(reader.get_tensor, key))
-                for path in self._weight_files(component)
-                for reader in [stack.enter_context(open_tensors(path))]
-                for key in list(reader.keys())
-            }
-            if not index:
-                raise CheckpointError(
-                    f"{folder}: no .safetensors file here",
-                    "each component needs its weights as safetensors: convert or fetch them",
-                )
-            yield from read_expected(index, expected, names, folder)
+        stored = list_folder(self.path / component.folder, component)
+        found, _ = list_names(component).match(stored)
+        yield from read_expected(found, expected, stored, self.path / component.folder)
 
-    def identity(self, component: Component) -> Identity:
-        """Return path, size and time of change of each of the component's weight files."""
-        return stat_identity(self._weight_files(component))
+    def check_tensors(self, components: Sequence[Component]) -> None:
+        """Refuse tensors that no component reads, of a wrong shape, or of a wrong format."""
+        for component in components:
+            stored = list_folder(self.path / component.folder, component)
+            check_component(component, stored)
 
     def digests(self, component: Component) -> list[str]:
         """Return the SHA-256 of each of the component's weight files."""
-        return [sha256_file(path) for path in self._weight_files(component)]
+        return [self._digest(path) for path in list_weight_files(self.path, component)]
 
     def component_config(self, component: Component) -> Mapping[str, Any]:
         """Return the component's ``config.json``."""
@@ -97,7 +97,7 @@ class DiffusersFolder:
     def tokenizer_files(self, tokenizer: Tokenizer) -> TokenizerFiles | None:
         """Return the folder's own tokenizer, else the one that was given."""
         own = self.path / tokenizer.name
-        if own.is_dir():
+        if any((own / name).is_file() for name in _VOCABULARIES):
             return TokenizerFiles(own)
         if self._tokenizer is None:
             return None
@@ -108,7 +108,67 @@ class DiffusersFolder:
         path = self.path / name
         return path if path.is_file() else None
 
-    def _weight_files(self, component: Component) -> list[Path]:
-        files = sorted((self.path / component.folder).glob("*.safetensors"))
-        # A folder may hold two precisions side by side; the file with the plain name wins.
-        return [path for path in files if ".fp16." not in path.name] or files
+
+def describe_place(path: Path) -> str:
+    """Return hub id, path and commit of what lies in the hub's cache, else the path's name."""
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow the cache's links
+    for snapshot in (path, *path.parents):
+        if snapshot.parent.name == "snapshots":
+            repository = snapshot.parent.parent.name.removeprefix("models--").replace("--", "/")
+            inside = path.relative_to(snapshot).as_posix()
+            return f"{repository}{'' if inside == '.' else f'/{inside}'}@{snapshot.name}"
+    return path.name
+
+
+def list_weight_files(
+    folder: Path, component: Component, subfolder: str | None = None
+) -> list[Path]:
+    """Return the files that hold a component's weights, in the order in which they are read.
+
+    Args:
+        folder: of the checkpoint.
+        component: whose weights.
+        subfolder: of the component; its own unless given.
+
+    Raises:
+        CheckpointError: if there are none, or one is missing or no regular file.
+    """
+    place = folder / (component.folder if subfolder is None else subfolder)
+    names = [path.name for path in place.iterdir()] if place.is_dir() else []
+    chosen = choose_weight_files(
+        names, component.library, lambda index: read_json(place / index), place
+    )
+    for name in chosen:
+        check_regular(place / name)
+    return [place / name for name in chosen]
+
+
+def list_folder(place: Path, component: Component) -> dict[str, StoredTensor]:
+    """Return the tensors in a component's folder, by their names in the files.
+
+    Raises:
+        CheckpointError: if a file is missing or unreadable, or two hold the same tensor.
+    """
+    stored: dict[str, StoredTensor] = {}
+    for path in list_weight_files(place.parent, component, place.name):
+        for key, tensor in list_safetensors(path).items():
+            if key in stored:
+                raise CheckpointError(
+                    f"{path}: tensor {key} is in {stored[key].path.name} too",
+                    "the shards are of two checkpoints: fetch it again",
+                )
+            stored[key] = tensor
+    return dequantize(stored)
+
+
+def check_component(component: Component, stored: Mapping[str, StoredTensor]) -> None:
+    """Refuse tensors of a component's files that it does not read, or cannot.
+
+    Raises:
+        CheckpointError: naming the tensor.
+    """
+    names = list_names(component)
+    found, leftover = names.match(stored)
+    for name, tensor in found.items():
+        check_tensor(tensor, names.shapes[name], stored)
+    check_leftovers(leftover, f"{component.id} ({component.class_name})")

@@ -2,36 +2,137 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import glob
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from wsd.errors import CheckpointError
 
 
-def fetch(identifier: str, patterns: Sequence[str]) -> Path:
-    """Return a folder with the files of a repository that match.
+class HubId(NamedTuple):
+    """A repository on the hub, or a file in one.
 
-    The folder's name is the commit that the revision stands for. ``HF_ENDPOINT`` names a mirror;
-    ``HF_HUB_OFFLINE=1`` reads only the cache.
+    Attributes:
+        repository: ``owner/name``.
+        file: path of a file in it; empty for the whole repository.
+        revision: branch, tag or commit; None for the main branch.
+    """
+
+    repository: str
+    file: str = ""
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        """Return the id as it is written on the command line."""
+        name = f"{self.repository}/{self.file}" if self.file else self.repository
+        return f"{name}@{self.revision}" if self.revision else name
+
+
+class Snapshot(NamedTuple):
+    """A revision of a repository in the hub's cache, which may hold some of its files.
+
+    Attributes:
+        hub_id: what was asked for.
+        folder: with the files that were fetched; its name is the commit.
+        names: paths of all files of the repository; without a network, of those that are here if
+            nobody knows of others.
+    """
+
+    hub_id: HubId
+    folder: Path
+    names: frozenset[str]
+
+    def fetch(self, files: Sequence[str]) -> Path:
+        """Fetch more files, and return the folder.
+
+        Raises:
+            CheckpointError: if one can neither be fetched nor found in the cache.
+        """
+        with _explain(self.hub_id):
+            return _download(self.hub_id._replace(revision=self.folder.name), files)
+
+
+def parse_hub_id(text: str) -> HubId:
+    """Return the parts of ``owner/name``, ``owner/name/path/file``, each maybe with ``@revision``.
+
+    The text must hold a ``/``.
+    """
+    path, _, revision = text.partition("@")
+    owner, name, *file = path.split("/", 2)
+    return HubId(f"{owner}/{name}", file[0] if file else "", revision or None)
+
+
+def open_snapshot(hub_id: HubId, files: Sequence[str]) -> Snapshot:
+    """Fetch some files of a repository, and list all of them.
+
+    ``HF_ENDPOINT`` names a mirror; ``HF_HUB_OFFLINE=1`` reads only the cache.
 
     Args:
-        identifier: ``owner/name``, optionally with ``@revision``.
-        patterns: glob patterns of the paths of the files wanted.
+        hub_id: the repository.
+        files: paths of files, or patterns of them; those that are not there are left out.
 
     Raises:
         CheckpointError: if they can neither be fetched nor found in the cache.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub import get_cached_repo_tree
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
-    name, _, revision = identifier.partition("@")
-    try:
-        return Path(
-            snapshot_download(name, revision=revision or None, allow_patterns=list(patterns))
+    with _explain(hub_id):
+        folder = _download(hub_id, files)
+        try:
+            tree = get_cached_repo_tree(hub_id.repository, revision=folder.name)
+            names = frozenset(file.path for file in tree)
+        except CachedRepoTreeNotFoundError:
+            names = frozenset(
+                path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+            )
+    return Snapshot(hub_id, folder, names)
+
+
+def fetch(identifier: str, patterns: Sequence[str]) -> Path:
+    """Return a folder with the files of a repository that match, as :func:`open_snapshot`."""
+    return open_snapshot(parse_hub_id(identifier), patterns).folder
+
+
+def fetch_file(hub_id: HubId) -> Path:
+    """Return one file of a repository, and fetch nothing else.
+
+    Raises:
+        CheckpointError: if it can neither be fetched nor found in the cache.
+    """
+    snapshot = open_snapshot(hub_id, [glob.escape(hub_id.file)])
+    path = snapshot.folder / hub_id.file
+    if not path.is_file():
+        alike = sorted(n for n in snapshot.names if n.endswith((".safetensors", ".gguf")))
+        raise CheckpointError(
+            f"{hub_id.repository} has no file {hub_id.file}",
+            f"name one of its files: {', '.join(alike[:5])}" if alike else "check the name",
         )
-    except (OSError, ValueError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+    return path
+
+
+def _download(hub_id: HubId, patterns: Sequence[str]) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(
+        snapshot_download(
+            hub_id.repository, revision=hub_id.revision, allow_patterns=list(patterns)
+        )
+    )
+
+
+@contextmanager
+def _explain(hub_id: HubId) -> Iterator[None]:
+    """Turn the errors of the hub's library into one that names the id."""
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+
+    try:
+        yield
+    except (OSError, ValueError, HfHubHTTPError, EntryNotFoundError) as error:
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise CheckpointError(
-            f"cannot fetch {identifier!r} from the hub: {said[0]}",
+            f"cannot fetch '{hub_id}' from the hub: {said[0]}",
             "check the id and the network, or pass the path of a folder",
         ) from error

@@ -1,25 +1,50 @@
-"""Resolve ``--weights`` or ``--random-weights`` to a diffusers folder or a single file."""
+"""Resolve ``--weights``, ``--random-weights`` and ``--vae`` to folders and files."""
 
 from __future__ import annotations
 
+import glob
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from wsd.checkpoint.hub import fetch
+from wsd.checkpoint.hub import HubId, Snapshot, fetch_file, open_snapshot, parse_hub_id
 from wsd.checkpoint.random_weights import random_checkpoint
+from wsd.checkpoint.weight_files import choose_weight_files
+from wsd.checkpoint.weight_source import read_json
 from wsd.errors import CheckpointError, UsageError
-from wsd.models.family import Family
+from wsd.models.family import Component, Family
+from wsd.spec.roles import VAE_DECODER
 
-# The files of a hub repository that a diffusers folder is made of.
-_PATTERNS = ("*.json", "*.txt", "*.safetensors")
+# Files that hold tensors and can be read.
+_READABLE = (".safetensors", ".gguf")
+# Pickles, which can run code when they are read.
+_PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+# What a tokenizer of transformers is made of.
+_TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt",
+    "special_tokens_map.json", "added_tokens.json",
+)  # fmt: skip
+_TAKES = (
+    "--weights takes a diffusers folder, a .safetensors or .gguf file, a hub id owner/name, or a "
+    "file of one: owner/name/file.safetensors"
+)
+_VAE_TAKES = (
+    "--vae takes a .safetensors file, a folder with config.json and diffusion_pytorch_model."
+    "safetensors, a diffusers folder that has a VAE, or such a repository on the hub"
+)
 
 
-def choose_checkpoint(family: Family, weights: str | None, seed: int | None) -> Path:
+def choose_checkpoint(
+    family: Family, weights: str | None, seed: int | None, *, own_vae: bool = True
+) -> Path:
     """Return the folder or file to read; a folder is made for seeded random weights.
 
     Args:
         family: the model.
         weights: the value of ``--weights``, or None.
         seed: the value of ``--random-weights``, or None.
+        own_vae: whether the checkpoint's VAE is read; of a hub repository, it is not fetched
+            otherwise.
 
     Raises:
         UsageError: if both are given, or if neither is and the family ships no weights.
@@ -28,7 +53,7 @@ def choose_checkpoint(family: Family, weights: str | None, seed: int | None) -> 
     if weights is not None and seed is not None:
         raise UsageError("--weights and --random-weights exclude each other", "pass one of the two")
     if weights is not None:
-        return find_checkpoint(weights)
+        return find_checkpoint(weights, family, own_vae=own_vae)
     if seed is not None:
         return random_checkpoint(family, seed)
     if family.weights is None:
@@ -39,32 +64,108 @@ def choose_checkpoint(family: Family, weights: str | None, seed: int | None) -> 
     return family.weights
 
 
-def find_checkpoint(weights: str) -> Path:
+def find_checkpoint(weights: str, family: Family, *, own_vae: bool = True) -> Path:
     """Return the diffusers folder or the single file that ``--weights`` names.
 
     Args:
-        weights: a folder, a ``.safetensors`` file, or a hub id ``owner/name``,
-            optionally with ``@revision``.
+        weights: a folder, a ``.safetensors`` or ``.gguf`` file, a hub id ``owner/name``, or a file
+            of a hub repository ``owner/name/path/file.safetensors``; the last two optionally with
+            ``@revision``.
+        family: the model, which says what is fetched of a repository.
+        own_vae: whether the checkpoint's VAE is fetched.
 
     Raises:
         CheckpointError: if it is none of these, or cannot be fetched.
     """
-    path = Path(weights)
-    if path.is_dir() or (path.is_file() and path.suffix == ".safetensors"):
+    found = _find(weights, "checkpoint", _TAKES)
+    if isinstance(found, Path):
+        return found
+    if found.file:
+        return fetch_file(found)
+    components = [c for c in family.components if own_vae or c.role != VAE_DECODER]
+    files = [
+        "model_index.json", "self-test.json", "scheduler/scheduler_config.json",
+        *(f"{component.folder}/config.json" for component in components),
+        *(f"{entry.name}/{file}" for entry in family.tokenizers for file in _TOKENIZER_FILES),
+    ]  # fmt: skip
+    snapshot = open_snapshot(found, files)
+    return _fetch_weights(snapshot, [(component, component.folder) for component in components])
+
+
+def find_vae(vae: str, family: Family) -> Path:
+    """Return the folder or file that ``--vae`` names.
+
+    Args:
+        vae: a file, a folder, or either on the hub.
+        family: the model whose VAE it replaces.
+
+    Raises:
+        CheckpointError: if it is none of these, or cannot be fetched.
+    """
+    found = _find(vae, "VAE", _VAE_TAKES)
+    if isinstance(found, Path):
+        return found
+    if found.file:
+        return fetch_file(found)
+    component = family.component(VAE_DECODER)
+    snapshot = open_snapshot(found, ["config.json", f"{component.folder}/config.json"])
+    inside = any(name.startswith(f"{component.folder}/") for name in snapshot.names)
+    return _fetch_weights(snapshot, [(component, component.folder if inside else "")])
+
+
+def _find(text: str, what: str, hint: str) -> Path | HubId:
+    """Return the path that is there, or the hub id."""
+    path = Path(text)
+    suffix = Path(text.partition("@")[0]).suffix.lower()
+    if path.is_dir() or (path.is_file() and suffix in _READABLE):
         return path
-    if path.suffix in (".ckpt", ".pt", ".pth", ".bin"):
+    if suffix in _PICKLES:
         raise CheckpointError(
-            f"checkpoint {path} is a pickle, which can run code when it is read",
+            f"{what} {path} is a pickle, which can run code when it is read",
             "convert it to .safetensors, or fetch that version",
         )
-    if path.is_file():
-        raise CheckpointError(
-            f"checkpoint {path} is not a .safetensors file",
-            "--weights takes a diffusers folder, a .safetensors file or a hub id owner/name",
-        )
-    if weights.count("/") != 1 or weights.startswith((".", "/", "~")):
-        raise CheckpointError(
-            f"checkpoint {weights} does not exist",
-            "--weights takes a diffusers folder, a .safetensors file or a hub id owner/name",
-        )
-    return fetch(weights, _PATTERNS)
+    if path.exists():
+        kind = "a .safetensors or .gguf file" if path.is_file() else "a folder or a regular file"
+        raise CheckpointError(f"{what} {path} is not {kind}", hint)
+    if _looks_local(text, suffix):
+        raise CheckpointError(f"{what} {text} does not exist", hint)
+    return parse_hub_id(text)
+
+
+def _looks_local(text: str, suffix: str) -> bool:
+    """Tell whether a path that is not there was meant to be on this machine."""
+    path = text.partition("@")[0]
+    parts = path.split("/")
+    if len(parts) < 2 or not all(parts) or text.startswith((".", "/", "~")):
+        return True
+    is_file = suffix in _READABLE
+    # Two levels are a repository, whose name ends in no suffix; more name a file inside one.
+    if is_file != (len(parts) > 2):
+        return True
+    return Path(parts[0]).is_dir()
+
+
+def _fetch_weights(snapshot: Snapshot, places: Sequence[tuple[Component, str]]) -> Path:
+    """Fetch the weight files of components, each in its folder, and what they are listed in."""
+    wanted: list[str] = []
+    for component, folder in places:
+        inside = f"{folder}/" if folder else ""
+        names = [
+            name.removeprefix(inside)
+            for name in snapshot.names
+            if name.startswith(inside) and "/" not in name.removeprefix(inside)
+        ]
+        read = partial(_read_index, snapshot, inside, wanted)
+        place = f"{snapshot.hub_id}/{folder}" if folder else snapshot.hub_id
+        wanted += [
+            inside + name for name in choose_weight_files(names, component.library, read, place)
+        ]
+    return snapshot.fetch([glob.escape(name) for name in wanted])
+
+
+def _read_index(
+    snapshot: Snapshot, inside: str, wanted: list[str], index: str
+) -> dict[str, object]:
+    """Fetch an index of shards and return it; it is wanted beside them."""
+    wanted.append(inside + index)
+    return read_json(snapshot.fetch([glob.escape(inside + index)]) / inside / index)

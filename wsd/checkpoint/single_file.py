@@ -1,35 +1,39 @@
-"""A single safetensors file in an architecture's original layout as a weight source.
+"""A single file in an architecture's original layout as a weight source: safetensors or GGUF.
 
-Tensors stay views of the mapped file until somebody reads them, so that no more than one of them is
-in memory at a time.
+Its tensors are renamed by diffusers' converters while they are still in the file, so that no more
+than one of them is in memory at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, cached_property
 from pathlib import Path
 
 import torch
 
-from wsd.checkpoint.safetensors_file import open_tensors
-from wsd.checkpoint.weight_source import (
-    Identity,
-    TensorIndex,
-    TokenizerFiles,
-    read_expected,
-    stat_identity,
-)
+from wsd.checkpoint.diffusers_folder import describe_place
+from wsd.checkpoint.gguf_file import list_gguf
+from wsd.checkpoint.leftovers import MARKERS, check_leftovers, find_hint
+from wsd.checkpoint.module_names import list_names
+from wsd.checkpoint.number_formats import dequantize
+from wsd.checkpoint.safetensors_file import list_safetensors
+from wsd.checkpoint.stored_tensor import StoredTensor
+from wsd.checkpoint.weight_source import Shape, TokenizerFiles, check_tensor, read_expected
 from wsd.errors import CheckpointError
+from wsd.models.architecture import SingleFileKeys
 from wsd.models.family import Component, Family, Tokenizer
+from wsd.spec.roles import VAE_DECODER
 from wsd.util.hashing import sha256_file
+
+Stored = dict[str, StoredTensor]
 
 
 class SingleFile:
     """One file that holds the tensors of every component, and nothing else.
 
     Args:
-        path: the ``.safetensors`` file.
+        path: the ``.safetensors`` or ``.gguf`` file.
         family: the family that it is opened for.
         tokenizer: folder with the files of a tokenizer, since the file has none.
 
@@ -41,38 +45,56 @@ class SingleFile:
         self.path = path
         self._family = family
         self._tokenizer = tokenizer
+        self._digest = cache(sha256_file)
         for component in family.components:
-            if family.architecture.single_file_keys(family, component) is None:
-                raise CheckpointError(
-                    f"{path}: no single-file layout is known for {family.name}",
-                    "pass a diffusers folder",
-                )
+            self._keys(component)
 
     @property
     def provenance(self) -> str:
-        """Return the file's name."""
-        return self.path.name
+        """Return hub id, path and commit of a file of the hub, else the file's name."""
+        return describe_place(self.path)
+
+    @property
+    def markers(self) -> frozenset[str]:
+        """Return the markers that the file holds."""
+        return frozenset(MARKERS).intersection(self._stored)
 
     def tensors(
-        self, component: Component, expected: Mapping[str, tuple[int, ...]]
+        self, component: Component, expected: Mapping[str, Shape]
     ) -> Iterator[torch.Tensor]:
         """Yield a component's tensors; see :class:`wsd.checkpoint.weight_source.WeightSource`."""
-        tensors = self._component_tensors(component)
-        index: TensorIndex = {
-            name: (self.path, partial(tensors.__getitem__, name)) for name in tensors
-        }
-        names = partial(self._family.architecture.file_names, component)
-        yield from read_expected(index, expected, names, self.path)
+        found, _ = list_names(component).match(self._convert(component))
+        yield from read_expected(found, expected, self._stored, self.path)
 
-    def identity(self, component: Component) -> Identity:
-        """Return path, size and time of change of the file."""
-        del component
-        return stat_identity([self.path])
+    def check_tensors(self, components: Sequence[Component]) -> None:
+        """Refuse tensors that no component reads, of a wrong shape, or of a wrong format.
+
+        The tensors of a component that is not among ``components`` are left alone: another source
+        stands in for it.
+        """
+        self._check_whole(components)
+        used = set(MARKERS)
+        for component in components:
+            names = list_names(component)
+            found, _ = names.match(self._convert(component))
+            for name, tensor in found.items():
+                check_tensor(tensor, names.shapes[name], self._stored)
+            used |= {tensor.key for tensor in found.values()}
+            used |= self._copies(component)
+        given = {component.id for component in components}
+        for component in self._family.components:
+            if component.id not in given:
+                prefixes = self._keys(component).prefixes
+                used |= {key for key in self._stored if key.startswith(prefixes)}
+        check_leftovers(
+            (tensor for key, tensor in self._stored.items() if key not in used),
+            f"any component of {self._family.name}",
+        )
 
     def digests(self, component: Component) -> list[str]:
         """Return the SHA-256 of the file."""
         del component
-        return [sha256_file(self.path)]
+        return [self._digest(self.path)]
 
     def component_config(self, component: Component) -> None:
         """Return None: the file has no configurations."""
@@ -91,28 +113,80 @@ class SingleFile:
         """Return None: what lies beside the file may belong to another checkpoint."""
         del name
 
-    def _component_tensors(self, component: Component) -> dict[str, torch.Tensor]:
+    @cached_property
+    def _stored(self) -> Stored:
+        return list_file(self.path)
+
+    def _keys(self, component: Component) -> SingleFileKeys:
+        keys = self._family.architecture.single_file_keys(self._family, component)
+        if keys is None:
+            raise CheckpointError(
+                f"{self.path}: no single-file layout is known for {self._family.name}",
+                "pass a diffusers folder",
+            )
+        return keys
+
+    def _check_whole(self, components: Sequence[Component]) -> None:
+        """Refuse a file that does not hold all of some components.
+
+        Raises:
+            CheckpointError: naming those that are not in it.
+        """
+        prefixes = {component.id: self._keys(component).prefixes for component in components}
+        missing = {
+            name: wanted
+            for name, wanted in prefixes.items()
+            if not any(key.startswith(wanted) for key in self._stored)
+        }
+        if not missing:
+            return
+        wanted = " or ".join(prefix for found in missing.values() for prefix in found)
+        hint = (
+            f"the file must hold all of a {self._family.name} checkpoint in the original layout: "
+            "pass the whole one, or a diffusers folder"
+        )
+        if len(missing) == len(prefixes):
+            hint = next(filter(None, map(find_hint, self._stored)), hint)
+        elif list(missing) == [self._family.component(VAE_DECODER).id]:
+            hint = "pass the whole checkpoint, or a VAE with --vae"
+        raise CheckpointError(
+            f"{self.path}: {', '.join(missing)} not in it: no tensor's name begins with {wanted}",
+            hint,
+        )
+
+    def _copies(self, component: Component) -> set[str]:
+        """Return the names of a component that is there twice and read once, as diffusers does."""
+        keys = self._keys(component)
+        there = [
+            prefix
+            for prefix in keys.prefixes
+            if any(key.startswith(prefix) for key in self._stored)
+        ]
+        if not keys.last_prefix_wins:
+            return set()
+        return {key for key in self._stored if key.startswith(tuple(there[:-1]))}
+
+    def _convert(self, component: Component) -> Stored:
         """Return a component's tensors by diffusers' names.
 
         Raises:
-            CheckpointError: if the file cannot be read, or does not hold the component.
+            CheckpointError: if the file cannot be read, or lacks a tensor of the component.
         """
-        family = self._family
-        keys = family.architecture.single_file_keys(family, component)
-        assert keys is not None  # the constructor refuses such a component
-        with open_tensors(self.path) as reader:
-            names = [name for name in reader.keys() if name.startswith(keys.prefixes)]  # noqa: SIM118
-            own = {name: reader.get_tensor(name) for name in names}
-        if not own:
-            raise CheckpointError(
-                f"{self.path}: no tensor's name begins with {' or '.join(keys.prefixes)}",
-                f"the file must hold all of a {family.name} checkpoint in the original layout; "
-                "for one component or another layout, pass a diffusers folder",
-            )
+        keys = self._keys(component)
+        own = {key: tensor for key, tensor in self._stored.items() if key.startswith(keys.prefixes)}
         try:
             return keys.convert(own)
         except KeyError as error:
             raise CheckpointError(
                 f"{self.path}: tensor {error.args[0]} of {component.id} is missing",
-                f"the checkpoint is incomplete or of another family than {family.name}",
+                f"the checkpoint is incomplete or of another family than {self._family.name}",
             ) from error
+
+
+def list_file(path: Path) -> Stored:
+    """Return the tensors of a safetensors or GGUF file, fp8 and quantised ones as float32.
+
+    Raises:
+        CheckpointError: if it cannot be read.
+    """
+    return dequantize(list_gguf(path) if path.suffix.lower() == ".gguf" else list_safetensors(path))

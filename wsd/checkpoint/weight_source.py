@@ -1,28 +1,32 @@
 """Weight sources: where a checkpoint's tensors and files come from.
 
 Everything that reads weights asks a :class:`WeightSource`: a build, the self-test's expected
-values, the diffusers reference. A diffusers folder (:mod:`wsd.checkpoint.diffusers_folder`) and a
-single file (:mod:`wsd.checkpoint.single_file`) are two implementations; a source that merges
-adapters into another one would be a third.
+values, the diffusers reference. A diffusers folder (:mod:`wsd.checkpoint.diffusers_folder`), a
+single file (:mod:`wsd.checkpoint.single_file`), and one of these with another VAE
+(:mod:`wsd.checkpoint.vae_override`) are implementations; a source that merges adapters into another
+one would be a further one.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
+from wsd.checkpoint.number_formats import check_float
+from wsd.checkpoint.safetensors_file import check_regular
+from wsd.checkpoint.stored_tensor import StoredTensor
 from wsd.errors import CheckpointError
 from wsd.models.family import Component, Tokenizer
 
-# Name of a tensor in a file → the file, and the function that reads the tensor.
-TensorIndex = Mapping[str, tuple[Path, Callable[[], torch.Tensor]]]
-# What tells one component's weights from another's: JSON values.
-Identity = Sequence[Sequence[str | int]]
+# Largest JSON file of a checkpoint, in bytes: tokenizers and indexes have a few MB.
+_JSON_BYTES = 64 << 20
+
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,16 @@ class WeightSource(Protocol):
     def provenance(self) -> str:
         """What the manifest records: a hub id and commit, or the name of a file or folder."""
 
+    @property
+    def markers(self) -> frozenset[str]:
+        """Those of :data:`wsd.checkpoint.leftovers.MARKERS` that a single file holds.
+
+        They say how the file is denoised: ``v_pred`` that the UNet predicts v, ``ztsnr`` that the
+        noise schedule has zero terminal SNR.
+        """
+
     def tensors(
-        self, component: Component, expected: Mapping[str, tuple[int, ...]]
+        self, component: Component, expected: Mapping[str, Shape]
     ) -> Iterator[torch.Tensor]:
         """Yield a component's tensors in the given order, one in memory at a time.
 
@@ -55,21 +67,34 @@ class WeightSource(Protocol):
             expected: state-dict name → shape, in the order wanted.
 
         Yields:
-            CPU tensors in the file's dtype.
+            CPU tensors of any float dtype; whether they are finite is for whoever stores them.
 
         Raises:
             CheckpointError: for a missing or unreadable file, and for a tensor that is missing,
-                has another shape, or is not finite.
+                has another shape, or is of a number format that is not read.
         """
 
-    def identity(self, component: Component) -> Identity:
-        """Return what changes whenever a component's weights do, cheaply: for cache keys.
+    def check_tensors(self, components: Sequence[Component]) -> None:
+        """Refuse tensors that no component reads, and tensors of a wrong shape or number format.
 
-        Paths, sizes and times of change of the files; no file is read.
+        Only the headers of files are read.
+
+        Args:
+            components: all of the family's, in the configuration that is compiled.
+
+        Raises:
+            CheckpointError: naming the file and the tensor.
         """
 
     def digests(self, component: Component) -> list[str]:
-        """Return the SHA-256 of each of the files that a component's tensors are in."""
+        """Return the SHA-256 of each of the files that a component's tensors are in.
+
+        They are what tells one component's weights from another's. Nothing cheaper does: path,
+        size and time of change are the same for another checkpoint in a Nix store, in an image of
+        SOURCE_DATE_EPOCH, and after ``cp -p`` or ``unzip``; on file systems that are images, so
+        are inode and time of status change. A read at the disk's speed also warms the page cache
+        for the tensors.
+        """
 
     def component_config(self, component: Component) -> Mapping[str, Any] | None:
         """Return the component's own ``config.json``; None if the source has no configurations.
@@ -93,48 +118,61 @@ class WeightSource(Protocol):
 
 
 def read_expected(
-    index: TensorIndex,
-    expected: Mapping[str, tuple[int, ...]],
-    names: Callable[[str], Sequence[str]],
+    found: Mapping[str, StoredTensor],
+    expected: Mapping[str, Shape],
+    stored: Mapping[str, StoredTensor],
     place: Path,
 ) -> Iterator[torch.Tensor]:
     """Yield tensors in the given order, each checked.
 
     Args:
-        index: where each tensor is.
+        found: state-dict name → tensor.
         expected: state-dict name → shape, in the order wanted.
-        names: returns the names under which a file may hold a parameter, usual one first.
+        stored: all tensors of the files, by their names there.
         place: file or folder to name in an error.
 
     Raises:
-        CheckpointError: for a tensor that is missing, has another shape, or is not finite.
+        CheckpointError: for a tensor that is missing, has another shape, or is no float.
     """
-    for parameter, shape in expected.items():
-        key = next((name for name in names(parameter) if name in index), None)
-        if key is None:
+    for name, shape in expected.items():
+        if name not in found:
             raise CheckpointError(
-                f"{place}: tensor {parameter} is missing",
+                f"{place}: tensor {name} is missing",
                 "the checkpoint is incomplete or of another model: pass the whole one",
             )
-        path, read = index[key]
-        tensor = read()
-        if (found := tuple(tensor.shape)) != shape:
-            raise CheckpointError(
-                f"{path}: tensor {key} has shape {list(found)}, expected {list(shape)}",
-                "this checkpoint is of another family or was changed; see: wsd models",
-            )
-        if not bool(torch.isfinite(tensor).all()):
-            raise CheckpointError(
-                f"{path}: tensor {key} holds NaN or infinite values",
-                "the checkpoint is damaged: fetch it again",
-            )
-        yield tensor
+        tensor = found[name]
+        check_tensor(tensor, shape, stored)
+        yield tensor.read().reshape(shape)
 
 
-def stat_identity(paths: Sequence[Path]) -> Identity:
-    """Return the resolved path, size in bytes and time of change of each file."""
-    stats = [(path.resolve(), path.stat()) for path in paths]
-    return [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
+def check_tensor(tensor: StoredTensor, shape: Shape, stored: Mapping[str, StoredTensor]) -> None:
+    """Refuse a tensor of another shape, or whose numbers are not read.
+
+    A linear layer's weight may be stored as a convolution's of 1x1, and the other way round.
+
+    Args:
+        tensor: the one.
+        shape: of the module's parameter.
+        stored: all tensors of its file, by their names there.
+
+    Raises:
+        CheckpointError: naming the tensor.
+    """
+    check_float(tensor, stored)
+    if _without_ones(tensor.shape) != _without_ones(shape):
+        raise CheckpointError(
+            f"{tensor.path}: tensor {tensor.key} has shape {list(tensor.shape)}, "
+            f"expected {list(shape)}",
+            "this checkpoint is of another family or was changed; see: wsd models",
+        )
+
+
+def _without_ones(shape: Shape) -> Shape:
+    """Return a shape without the dimensions of a 1x1 kernel at its end."""
+    kept = len(shape)
+    while kept > 2 and shape[kept - 1] == 1:
+        kept -= 1
+    return shape[:kept]
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -143,14 +181,17 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if the file is missing or holds something else.
     """
-    try:
-        value = json.loads(path.read_text())
-    except FileNotFoundError:
+    if not path.exists() and not path.is_symlink():
         raise CheckpointError(
             f"{path} does not exist",
             "the folder is not a complete diffusers checkpoint: fetch it again",
-        ) from None
-    except (OSError, ValueError) as error:
+        )
+    check_regular(path)
+    try:
+        if (size := path.stat().st_size) > _JSON_BYTES:
+            raise ValueError(f"{size} bytes are too many")
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: not readable as JSON ({error})", "fetch it again"
         ) from error

@@ -9,9 +9,9 @@ the methods: ``nox`` and ``wsd models`` read the registry before anything is ins
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
 from wsd.spec.tensor import Size, TensorSpec
 
@@ -46,19 +46,62 @@ class EntryPointModule:
     size: Size | None
 
 
+class TensorView(Protocol):
+    """What a converter of single files may do with a tensor, which may still be in its file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape."""
+
+    @property
+    def ndim(self) -> int:
+        """Return the number of dimensions."""
+
+    @property
+    def T(self) -> Self:  # noqa: N802 - torch's name
+        """Return the transposed matrix."""
+
+    def __getitem__(self, index: Any) -> Self:
+        """Return a slice."""
+
+    def contiguous(self) -> Self:
+        """Return the same values, contiguous in memory."""
+
+    def clone(self) -> Self:
+        """Return a copy."""
+
+    def detach(self) -> Self:
+        """Return the tensor without its gradient."""
+
+
+View = TypeVar("View", bound=TensorView)
+
+
+class Convert(Protocol):
+    """Rename the tensors of a component, by their names in a single file, to diffusers' names."""
+
+    def __call__(self, tensors: dict[str, View], /) -> dict[str, View]:
+        """Return the tensors by diffusers' names.
+
+        Raises:
+            KeyError: with a tensor's name, if one is missing.
+        """
+
+
 @dataclass(frozen=True)
 class SingleFileKeys:
     """Where a single file keeps one component.
 
     Attributes:
         prefixes: what the names of the component's tensors begin with in the file.
-        convert: takes the tensors by those names and returns them by diffusers' names; raises
-            ``KeyError`` with a tensor's name if one is missing. It must not copy tensors that it
-            only renames.
+        convert: returns the tensors by diffusers' names.
+        last_prefix_wins: whether a component that is there under several prefixes is read under
+            the last one alone; otherwise the prefixes are parts of one component.
     """
 
     prefixes: tuple[str, ...]
-    convert: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
+    convert: Convert
+    last_prefix_wins: bool = False
 
 
 class Architecture(ABC):
@@ -81,6 +124,10 @@ class Architecture(ABC):
     @abstractmethod
     def size_multiple(self, family: Family) -> int:
         """Return what both edges of a picture must be multiples of, in pixels."""
+
+    def smallest_edge(self, family: Family) -> int:
+        """Return the least width and height of a picture, in pixels."""
+        return self.size_multiple(family)
 
     @abstractmethod
     def entry_points(
@@ -107,11 +154,6 @@ class Architecture(ABC):
         """
         del size
         return {}
-
-    def file_names(self, component: Component, parameter: str) -> tuple[str, ...]:
-        """Return the names under which a diffusers folder may hold a parameter, usual one first."""
-        del component
-        return (parameter,)
 
     def single_file_keys(self, family: Family, component: Component) -> SingleFileKeys | None:
         """Return where a single file keeps a component; None if there is no such layout."""

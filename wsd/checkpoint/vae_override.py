@@ -1,0 +1,155 @@
+"""A checkpoint with another VAE: ``--vae``.
+
+Checkpoints of SD 1.x are often drawn with a VAE of its own file, because theirs is missing or
+worse. Everything but the VAE is the checkpoint's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wsd.checkpoint.diffusers_folder import (
+    check_component,
+    describe_place,
+    list_folder,
+    list_weight_files,
+)
+from wsd.checkpoint.leftovers import check_leftovers
+from wsd.checkpoint.module_names import ModuleNames, list_names
+from wsd.checkpoint.single_file import list_file
+from wsd.checkpoint.stored_tensor import StoredTensor
+from wsd.checkpoint.weight_source import (
+    Shape,
+    TokenizerFiles,
+    WeightSource,
+    check_tensor,
+    read_expected,
+    read_json,
+)
+from wsd.models.family import Component, Family, Tokenizer
+from wsd.spec.roles import VAE_DECODER
+from wsd.util.hashing import sha256_file
+
+# Files beside a checkpoint's weights that are right with any VAE. A self-test is not.
+_KEPT = ("model_index.json",)
+Stored = dict[str, StoredTensor]
+
+
+class VaeOverride:
+    """A weight source whose VAE comes from elsewhere.
+
+    Args:
+        base: the checkpoint.
+        path: the VAE: a file in diffusers' or the original layout, a folder in the diffusers
+            layout, or a checkpoint's folder that has one.
+        family: the family that both are opened for.
+    """
+
+    def __init__(self, base: WeightSource, path: Path, family: Family) -> None:
+        self._base = base
+        self._family = family
+        self._component = family.component(VAE_DECODER)
+        inside = path / self._component.folder
+        self._path = inside if inside.is_dir() else path
+        self._digest = cache(sha256_file)
+
+    @property
+    def provenance(self) -> str:
+        """Return the checkpoint's, and the VAE's."""
+        return f"{self._base.provenance} with VAE {describe_place(self._path)}"
+
+    @property
+    def markers(self) -> frozenset[str]:
+        """Return the checkpoint's."""
+        return self._base.markers
+
+    def tensors(
+        self, component: Component, expected: Mapping[str, Shape]
+    ) -> Iterator[torch.Tensor]:
+        """Yield a component's tensors; see :class:`wsd.checkpoint.weight_source.WeightSource`."""
+        if component.role != VAE_DECODER:
+            yield from self._base.tensors(component, expected)
+            return
+        found, _ = self._match(list_names(component))
+        yield from read_expected(found, expected, self._stored, self._path)
+
+    def check_tensors(self, components: Sequence[Component]) -> None:
+        """Refuse tensors that no component reads, of a wrong shape, or of a wrong format."""
+        self._base.check_tensors([c for c in components if c.role != VAE_DECODER])
+        [component] = (c for c in components if c.role == VAE_DECODER)
+        if self._path.is_dir():
+            check_component(component, self._stored)
+            return
+        names = list_names(component)
+        found, leftover = self._match(names)
+        for name, tensor in found.items():
+            check_tensor(tensor, names.shapes[name], self._stored)
+        check_leftovers(leftover, f"{component.id} ({component.class_name})")
+
+    def digests(self, component: Component) -> list[str]:
+        """Return the SHA-256 of each of the files that a component's tensors are in."""
+        if component.role != VAE_DECODER:
+            return self._base.digests(component)
+        return [self._digest(path) for path in self._files()]
+
+    def component_config(self, component: Component) -> Mapping[str, Any] | None:
+        """Return the component's ``config.json``; a VAE may have none, and is the family's then."""
+        if component.role != VAE_DECODER:
+            return self._base.component_config(component)
+        folder = self._path if self._path.is_dir() else self._path.parent
+        # What lies beside a file of another name may be of something else.
+        if folder is not self._path and not self._path.name.startswith("diffusion_pytorch_model."):
+            return None
+        path = folder / "config.json"
+        return read_json(path) if path.exists() else None
+
+    def scheduler_config(self) -> Mapping[str, Any] | None:
+        """Return the checkpoint's."""
+        return self._base.scheduler_config()
+
+    def tokenizer_files(self, tokenizer: Tokenizer) -> TokenizerFiles | None:
+        """Return the checkpoint's."""
+        return self._base.tokenizer_files(tokenizer)
+
+    def extra_file(self, name: str) -> Path | None:
+        """Return a file of the checkpoint that is right with any VAE."""
+        return self._base.extra_file(name) if name in _KEPT else None
+
+    def _files(self) -> list[Path]:
+        if self._path.is_file():
+            return [self._path]
+        return list_weight_files(self._path.parent, self._component, self._path.name)
+
+    @cached_property
+    def _stored(self) -> Stored:
+        if self._path.is_dir():
+            return list_folder(self._path, self._component)
+        stored = list_file(self._path)
+        # Of a whole checkpoint, the VAE alone is taken.
+        prefixes = self._prefixes()
+        return {k: t for k, t in stored.items() if k.startswith(prefixes)} or stored
+
+    def _prefixes(self) -> tuple[str, ...]:
+        keys = self._family.architecture.single_file_keys(self._family, self._component)
+        return () if keys is None else keys.prefixes
+
+    def _match(self, names: ModuleNames) -> tuple[Stored, list[StoredTensor]]:
+        """Return the tensors by the module's names in the layout that fits, and those left over."""
+        direct = names.match(self._stored)
+        keys = self._family.architecture.single_file_keys(self._family, self._component)
+        if keys is None:
+            return direct
+        prefix = (
+            "" if any(key.startswith(keys.prefixes) for key in self._stored) else keys.prefixes[0]
+        )
+        converted = keys.convert({prefix + key: tensor for key, tensor in self._stored.items()})
+        found, _ = names.match(converted)
+        if len(found) <= len(direct[0]):
+            return direct
+        used = {tensor.key for tensor in found.values()}
+        return found, [tensor for key, tensor in self._stored.items() if key not in used]
