@@ -1,4 +1,4 @@
-"""Resolve ``--weights``, ``--random-weights`` and ``--vae`` to folders and files."""
+"""Resolve ``--weights``, ``--random-weights`` and ``--vae`` to folders and files; open them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from wsd.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from wsd.checkpoint.hub import HubId, Snapshot, fetch_file, open_snapshot, parse_hub_id
 from wsd.checkpoint.random_weights import random_checkpoint
 from wsd.checkpoint.weight_files import choose_weight_files
@@ -62,6 +63,32 @@ def choose_checkpoint(
             "pass --weights FOLDER or a hub id; for a trial, --random-weights 0",
         )
     return family.weights
+
+
+def open_chosen(
+    family: Family,
+    weights: str | None,
+    seed: int | None = None,
+    tokenizer: Path | None = None,
+    vae: str | None = None,
+) -> Checkpoint:
+    """Open the checkpoint that the options of a command name.
+
+    Args:
+        family: the model.
+        weights: the value of ``--weights``, or None.
+        seed: the value of ``--random-weights``, or None.
+        tokenizer: the value of ``--tokenizer``, or None.
+        vae: the value of ``--vae``, or None.
+
+    Raises:
+        UsageError: as :func:`choose_checkpoint`.
+        CheckpointError: as :func:`choose_checkpoint`, :func:`find_vae` and
+            :func:`wsd.checkpoint.checkpoint.open_checkpoint`.
+    """
+    other = None if vae is None else find_vae(vae, family)
+    path = choose_checkpoint(family, weights, seed, own_vae=vae is None)
+    return open_checkpoint(path, family, tokenizer, other)
 
 
 def find_checkpoint(weights: str, family: Family, *, own_vae: bool = True) -> Path:

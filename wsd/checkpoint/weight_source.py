@@ -9,7 +9,6 @@ one would be a further one.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,11 @@ from typing import Any, Protocol
 import torch
 
 from wsd.checkpoint.number_formats import check_float
-from wsd.checkpoint.safetensors_file import check_regular
 from wsd.checkpoint.stored_tensor import StoredTensor
 from wsd.errors import CheckpointError
 from wsd.models.family import Component, Tokenizer
-
-# Largest JSON file of a checkpoint, in bytes: tokenizers and indexes have a few MB.
-_JSON_BYTES = 64 << 20
+from wsd.util import json_reader
+from wsd.util.json_reader import MAX_CONFIG_BYTES
 
 Shape = tuple[int, ...]
 
@@ -176,25 +173,16 @@ def _without_ones(shape: Shape) -> Shape:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
+    """Read a JSON object of a checkpoint.
 
     Raises:
         CheckpointError: if the file is missing or holds something else.
     """
-    if not path.exists() and not path.is_symlink():
-        raise CheckpointError(
-            f"{path} does not exist",
-            "the folder is not a complete diffusers checkpoint: fetch it again",
-        )
-    check_regular(path)
-    try:
-        if (size := path.stat().st_size) > _JSON_BYTES:
-            raise ValueError(f"{size} bytes are too many")
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path}: not readable as JSON ({error})", "fetch it again"
-        ) from error
+    hint = "the folder is not a complete diffusers checkpoint: fetch it again"
+    # diffusers writes infinities into the configurations of schedulers.
+    value = json_reader.read_json(
+        path, CheckpointError, hint, max_bytes=MAX_CONFIG_BYTES, infinities=True
+    )
     if not isinstance(value, dict):
-        raise CheckpointError(f"{path}: expected a JSON object", "fetch it again")
+        raise CheckpointError(f"{path}: expected a JSON object", hint)
     return value

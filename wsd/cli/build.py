@@ -20,13 +20,13 @@ from wsd.cli.options import (
     random_option,
     sizes_option,
     tokenizer_option,
+    vae_option,
     weights_option,
 )
 from wsd.errors import UsageError
 from wsd.spec.tensor import Size
 
 if TYPE_CHECKING:
-    from wsd.checkpoint.checkpoint import Checkpoint
     from wsd.compiler.library import Library
     from wsd.models.registry import Family
     from wsd.util.progress import Progress
@@ -45,28 +45,30 @@ def models() -> None:
 @click.command()
 @model_option
 @weights_option
+@vae_option
 @dtype_option
 @sizes_option
 @dump_option
 @click.option("--out", required=True, type=OutputFolder(),
               help="A new folder, for wsd build --library.")  # fmt: skip
 def compile(  # noqa: A001 - the command's name
-    model: str, weights: str | None, dtype: str | None, sizes: tuple[Size, ...],
+    model: str, weights: str | None, vae: str | None, dtype: str | None, sizes: tuple[Size, ...],
     dump: Path | None, out: Path,
 ) -> None:  # fmt: skip
     """Compile a model without weights, for builds where no compiler is.
 
-    With --weights it is compiled as that checkpoint's configurations say.
+    With --weights and --vae it is compiled as their configurations say.
     """
     from wsd.bundle.precompiled import write_compiled
+    from wsd.checkpoint.resolve import open_chosen
     from wsd.models.registry import find_family
     from wsd.util.files import check_absent
     from wsd.util.progress import Progress
 
     check_absent(out)
     family = find_family(model)
-    if weights is not None:
-        family = _open(family, weights).family
+    if weights is not None or vae is not None:
+        family = open_chosen(family, weights, vae=vae).family
     with Progress() as progress:
         library = _find_library(family, dtype, sizes, None, progress, dump)
         write_compiled(library, out, progress)
@@ -76,6 +78,7 @@ def compile(  # noqa: A001 - the command's name
 @click.command()
 @model_option
 @weights_option
+@vae_option
 @tokenizer_option
 @random_option
 @dtype_option
@@ -95,6 +98,7 @@ def compile(  # noqa: A001 - the command's name
 def build(
     model: str,
     weights: str | None,
+    vae: str | None,
     tokenizer: Path | None,
     random_weights: int | None,
     dtype: str | None,
@@ -119,6 +123,8 @@ def build(
         )
     from wsd.bundle.builder import build_bundle
     from wsd.bundle.plan import describe_plan
+    from wsd.checkpoint.resolve import open_chosen
+    from wsd.checkpoint.tokenizer import check_tokenizers
     from wsd.models.registry import find_family
     from wsd.models.resolution import check_sizes
     from wsd.util.files import check_absent
@@ -126,8 +132,8 @@ def build(
 
     family = find_family(model)
     if plan:
-        if weights is not None or random_weights is not None:
-            family = _open(family, weights, random_weights, tokenizer).family
+        if weights is not None or random_weights is not None or vae is not None:
+            family = open_chosen(family, weights, random_weights, tokenizer, vae).family
         with Progress() as progress:
             compiled = _find_library(family, dtype, sizes, library, progress, dump)
         for line in describe_plan(family, compiled):
@@ -137,22 +143,12 @@ def build(
         raise click.UsageError("Missing option '--out'.")
     check_absent(out)
     check_sizes(family, sizes)
-    checkpoint = _open(family, weights, random_weights, tokenizer)
+    checkpoint = open_chosen(family, weights, random_weights, tokenizer, vae)
+    check_tokenizers(checkpoint.family, checkpoint.source, fetched=True)
     with Progress() as progress:
         compiled = _find_library(checkpoint.family, dtype, sizes, library, progress, dump)
         build_bundle(checkpoint, compiled, out, progress, expected)
     click.echo(printable(out))
-
-
-def _open(
-    family: Family, weights: str | None, random_weights: int | None = None,
-    tokenizer: Path | None = None,
-) -> Checkpoint:  # fmt: skip
-    """Open the checkpoint that the options name; its family is what has to be compiled."""
-    from wsd.checkpoint.checkpoint import open_checkpoint
-    from wsd.checkpoint.resolve import choose_checkpoint
-
-    return open_checkpoint(choose_checkpoint(family, weights, random_weights), family, tokenizer)
 
 
 def _find_library(
@@ -175,26 +171,26 @@ def _find_library(
 @click.command()
 @model_option
 @weights_option
+@vae_option
 @tokenizer_option
 @click.option("--size", type=SizeType(), help="Picture size; the model's first unless given.")
 @click.option("--prompt", default="", type=TextType(), help="What the text encoders read.")
 @click.option("--out", required=True, type=OutputFile(),
               help="The self-test fixtures, for wsd build --self-test.")  # fmt: skip
 def expect(
-    model: str, weights: str | None, tokenizer: Path | None, size: Size | None, prompt: str,
-    out: Path,
+    model: str, weights: str | None, vae: str | None, tokenizer: Path | None,
+    size: Size | None, prompt: str, out: Path,
 ) -> None:  # fmt: skip
     """Compute with PyTorch what each stage must give, for the self-test page."""
     from wsd.bundle.self_test import write_fixtures
-    from wsd.checkpoint.checkpoint import open_checkpoint
-    from wsd.checkpoint.resolve import choose_checkpoint
+    from wsd.checkpoint.resolve import open_chosen
     from wsd.models.registry import find_family
     from wsd.models.resolution import check_sizes
     from wsd.util.progress import Progress
 
     family = find_family(model)
     (chosen, *_) = check_sizes(family, [size] if size else [])
-    checkpoint = open_checkpoint(choose_checkpoint(family, weights, None), family, tokenizer)
+    checkpoint = open_chosen(family, weights, None, tokenizer, vae)
     with Progress() as progress:
         click.echo(printable(write_fixtures(checkpoint, chosen, prompt, out, progress)))
 

@@ -17,6 +17,7 @@ from wsd.cli.options import (
     random_option,
     request_options,
     tokenizer_option,
+    vae_option,
     weights_option,
     write_report,
 )
@@ -29,16 +30,16 @@ if TYPE_CHECKING:
 @click.command()
 @model_option
 @weights_option
+@vae_option
 @tokenizer_option
 @random_option
 @request_options
 def reference(
-    model: str, weights: str | None, tokenizer: Path | None, random_weights: int | None,
-    request: GenerationRequest, out: Path,
+    model: str, weights: str | None, vae: str | None, tokenizer: Path | None,
+    random_weights: int | None, request: GenerationRequest, out: Path,
 ) -> None:  # fmt: skip
     """Draw the same picture with diffusers, on the CPU."""
-    from wsd.checkpoint.checkpoint import open_checkpoint
-    from wsd.checkpoint.resolve import choose_checkpoint
+    from wsd.checkpoint.resolve import open_chosen
     from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
     from wsd.models.registry import find_family
     from wsd.models.resolution import check_sizes
@@ -47,8 +48,7 @@ def reference(
 
     family = find_family(model)
     check_sizes(family, [request.size] if request.size else [])
-    path = choose_checkpoint(family, weights, random_weights)
-    checkpoint = open_checkpoint(path, family, tokenizer)
+    checkpoint = open_chosen(family, weights, random_weights, tokenizer, vae)
     pipeline = load_pipeline(checkpoint)
     images, _latents = draw_reference(checkpoint, pipeline, request, Progress())
     for path in write_pngs(images, out):
@@ -59,6 +59,7 @@ def reference(
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @model_option
 @weights_option
+@vae_option
 @tokenizer_option
 @random_option
 @request_options
@@ -67,13 +68,12 @@ def reference(
 @click.option("--json", "json_path", type=OutputFile(),
               help="The findings.")  # fmt: skip
 def parity(
-    folder: Path, model: str, weights: str | None, tokenizer: Path | None,
+    folder: Path, model: str, weights: str | None, vae: str | None, tokenizer: Path | None,
     random_weights: int | None, request: GenerationRequest, out: Path, host: str,
     json_path: Path | None,
 ) -> None:  # fmt: skip
     """Compare a bundle with PyTorch on this machine; exit 1 if they differ."""
-    from wsd.checkpoint.checkpoint import open_checkpoint
-    from wsd.checkpoint.resolve import choose_checkpoint
+    from wsd.checkpoint.resolve import open_chosen
     from wsd.evaluate.parity import compare, describe
     from wsd.models.registry import find_family
     from wsd.runtime.chromium import open_page
@@ -82,8 +82,7 @@ def parity(
     from wsd.util.progress import Progress
 
     family = find_family(model)
-    path = choose_checkpoint(family, weights, random_weights)
-    checkpoint = open_checkpoint(path, family, tokenizer)
+    checkpoint = open_chosen(family, weights, random_weights, tokenizer, vae)
     open_host = open_node_page if host == "node" else open_page
     found = compare(folder, checkpoint, request, open_host, Progress())
     for line in describe(found):
@@ -118,8 +117,7 @@ def bench(
 ) -> None:  # fmt: skip
     """Time a bundle's stages and kernels on this machine."""
     from wsd.bundle.manifest import find_manifest, read_manifest
-    from wsd.checkpoint.checkpoint import open_checkpoint
-    from wsd.checkpoint.resolve import choose_checkpoint
+    from wsd.checkpoint.resolve import open_chosen
     from wsd.evaluate.benchmark import bench as measure
     from wsd.evaluate.benchmark import describe
     from wsd.evaluate.benchmark_plot import draw_plot
@@ -133,7 +131,7 @@ def bench(
     checkpoint = None
     if compare:
         family = find_family(read_manifest(find_manifest(folder, model)).model.name)
-        checkpoint = open_checkpoint(choose_checkpoint(family, weights, random_weights), family)
+        checkpoint = open_chosen(family, weights, random_weights)
     elif weights is not None or random_weights is not None:
         raise UsageError("weights are for a comparison", "add --compare, or leave them out")
     open_host = open_node_page if host == "node" else open_page

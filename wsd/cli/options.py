@@ -119,7 +119,14 @@ weights_option = click.option(
     "--weights",
     metavar="FOLDER|FILE|HUB_ID",
     type=TextType(),
-    help="Checkpoint: a diffusers folder, a .safetensors file or a hub id.",
+    help="Checkpoint: a diffusers folder, a .safetensors or .gguf file, a hub id, or a file of a "
+    "hub repository.",
+)
+vae_option = click.option(
+    "--vae",
+    metavar="FOLDER|FILE|HUB_ID",
+    type=TextType(),
+    help="VAE in place of the checkpoint's own.",
 )
 tokenizer_option = click.option(
     "--tokenizer", metavar="FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False),
