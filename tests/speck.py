@@ -81,6 +81,31 @@ SPECK_XL = replace(
 # Another model of the same library.
 TWIN = replace(SPECK, name="twin", title="Another model")
 
+# Three levels of the UNet, and latents of an eighth of the picture as the shipped models have them:
+# a picture of 40x56 has latents of 5x7, which do not halve evenly.
+LEVELS = replace(
+    SPECK,
+    name="levels",
+    components=(
+        SPECK.components[0],
+        unet(
+            **{
+                **_UNET,
+                "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
+                "up_block_types": ("UpBlock2D", "UpBlock2D", "CrossAttnUpBlock2D"),
+            },
+            block_out_channels=(16, 16, 16),
+            norm_num_groups=4,
+        ),
+        autoencoder(
+            block_out_channels=(8,) * 4, layers_per_block=1, norm_num_groups=4, sample_size=32,
+            scaling_factor=0.18215,
+        ),
+    ),
+    sizes=((32, 32), (40, 56), (48, 40)),
+    tile=32,
+)  # fmt: skip
+
 # Layers that are wide enough for kernels of our own.
 BROAD = replace(
     SPECK,

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from speck import SPECK, SPECK_XL
+from speck import LEVELS, SPECK, SPECK_XL
 from tvm_cpu import run_on_cpu
 from wsd.compiler import tvm_compat
 from wsd.errors import CompileError
 from wsd.frontend.entry_points import make_entry_point
 from wsd.frontend.export import trace_component
 from wsd.frontend.normalize import normalize
-from wsd.models.instantiate import build_module
+from wsd.models.instantiate import build_module, build_skeleton
 from wsd.models.registry import FAMILIES
 
 # Models of few layers; the stages of tiny-sd15 are compared in the browser (tests/e2e).
@@ -23,6 +23,11 @@ COMPONENTS = [
     )
     for family in families
     for component in family.components
+]
+# Latents that do not halve evenly; they are drawn in the browser too (tests/e2e/test_sizes.py).
+COMPONENTS += [
+    pytest.param(LEVELS, component, (40, 56), marks=pytest.mark.full)
+    for component in ("unet", "vae")
 ]
 
 
@@ -60,6 +65,88 @@ def test_imported_relax_computes_what_torch_computes(family, name, size):
     for result, right, spec in zip(found, expected, made.outputs, strict=True):
         assert result.shape == right.shape == spec.shape
         assert np.linalg.norm(result - right.numpy()) <= 1e-5 * np.linalg.norm(right)
+
+
+def resizes(program):
+    return [n for n in program.graph.nodes if n.target is torch.ops.aten.upsample_nearest2d.vec]
+
+
+def cuts(program):
+    """Return (axis, end) of the slices along the height or the width of an image."""
+    slices = [n for n in program.graph.nodes if n.target is torch.ops.aten.slice.Tensor]
+    return [(n.args[1], n.args[3]) for n in slices if n.args[1] in (2, 3)]
+
+
+# Heights and widths of latents on the UNet's three levels, and where a doubling is cut.
+LEVELS_OF_LATENTS = {
+    "7 4 2 by 5 3 2": ((40, 56), [(3, 3), (2, 7), (3, 5)]),
+    "1 1 1 by 6 3 2": ((48, 8), [(2, 1), (3, 3), (2, 1)]),
+    "8 4 2 by 4 2 1": ((32, 64), []),
+}
+
+
+@pytest.mark.parametrize(
+    ("size", "expected_cuts"), LEVELS_OF_LATENTS.values(), ids=LEVELS_OF_LATENTS
+)
+def test_a_unet_of_uneven_latents_keeps_its_numbers(size, expected_cuts):
+    torch.manual_seed(0)
+    component = LEVELS.component("denoiser")
+    model = build_module(component)
+    made = make_entry_point(LEVELS, component, model, size)
+    inputs = make_inputs(made.inputs)
+    program = trace_component(component, made).program
+    with torch.no_grad():
+        expected = model(*inputs).sample
+        found = program.module()(*inputs)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert expected.std() > 1e-2
+    assert cuts(program) == expected_cuts
+    assert len(resizes(program)) == 2
+    assert all(node.args[1:] == (None, [2.0, 2.0]) for node in resizes(program))
+
+
+# Their latents: 65x65 and 93x125, whose halves are 33, 17 and 9, and 47, 24 and 12 by 63, 32, 16.
+@pytest.mark.parametrize("size", [(520, 520), (1000, 744)])
+def test_uneven_sizes_of_sd15_are_traced(size):
+    family = FAMILIES["sd15"]
+    component = family.component("denoiser")
+    made = make_entry_point(family, component, build_skeleton(component), size)
+    program = trace_component(component, made).program
+    (result,) = program.graph.output_node().args[0]
+    assert result.meta["val"].shape == (1, 4, size[1] // 8, size[0] // 8)
+    assert len(resizes(program)) == 3
+
+
+class Resize(torch.nn.Module):
+    def __init__(self, size):
+        super().__init__()
+        self.size = size
+
+    def forward(self, x):
+        return torch.nn.functional.interpolate(x, size=self.size, mode="nearest")
+
+
+@pytest.mark.parametrize("size", [(10, 6), (9, 6), (10, 5), (9, 5)])
+def test_a_resize_to_a_size_is_a_doubling_that_is_cut(size):
+    image = torch.randn(2, 3, 5, 3)
+    program = normalize(export(Resize(size), image))
+    [found] = run_on_cpu(tvm_compat.import_program(program), [image.numpy()])
+    np.testing.assert_array_equal(found, Resize(size)(image).numpy())
+    assert cuts(program) == [(axis, size[axis - 2]) for axis in (2, 3) if size[axis - 2] % 2]
+
+
+@pytest.mark.parametrize("extent", [*range(1, 130), 2047])
+def test_pytorch_takes_the_pixels_of_a_doubling(extent):
+    pixels = torch.arange(extent, dtype=torch.float64).reshape(1, 1, -1)
+    for after in (2 * extent - 1, 2 * extent):
+        found = torch.nn.functional.interpolate(pixels, size=after, mode="nearest").flatten()
+        assert torch.equal(found, pixels.flatten().repeat_interleave(2)[:after])
+
+
+@pytest.mark.parametrize("size", [(15, 9), (5, 3), (8, 6), (11, 6)])
+def test_other_resizes_are_refused(size):
+    with pytest.raises(CompileError, match=f"maps an axis of 5 pixels to {size[0]} pixels"):
+        normalize(export(Resize(size), torch.zeros(1, 3, 5, 3)))
 
 
 def test_parameters_that_nothing_reads_are_left_out():

@@ -27,8 +27,9 @@ CONVS = [
     Conv2d(1, 8, 8, 32, 4, 4, 3, 2, 1),
     Conv2d(1, 6, 6, 96, 6, 6, 1, 1, 0),
     Conv2d(2, 5, 4, 32, 10, 8, 3, 1, 1, upsample=2),
+    Conv2d(2, 5, 4, 32, 9, 7, 3, 1, 1, upsample=2),
 ]
-CONV_NAMES = ["conv", "stride", "1x1", "upsample"]
+CONV_NAMES = ["conv", "stride", "1x1", "upsample", "upsample and cut"]
 
 
 def conv_problem(conv, n=40):
@@ -58,6 +59,8 @@ def multiply(problem, a, w):
     weight = torch.from_numpy(w).view(-1, conv.kernel, conv.kernel, conv.channels)
     image = torch.from_numpy(a).permute(0, 3, 1, 2)
     image = image.repeat_interleave(conv.upsample, 2).repeat_interleave(conv.upsample, 3)
+    if conv.upsample > 1:  # the result is as large as the image that is padded
+        image = image[:, :, : conv.out_height, : conv.out_width]
     found = torch.nn.functional.conv2d(
         image, weight.permute(0, 3, 1, 2), stride=conv.stride, padding=conv.padding
     )

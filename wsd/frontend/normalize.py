@@ -29,6 +29,8 @@ def normalize(program: ExportedProgram) -> ExportedProgram:
     * drops assertions, aliases, dropout and no-op dtype or device casts;
     * turns a constant causal attention mask into ``is_causal=True``;
     * turns a lookup of all position ids in order into the table itself;
+    * turns a nearest-neighbour resize to a given size into a doubling whose last row or column
+      is cut off where the size is odd;
     * removes nodes whose results are unused, such as CLIP's own pooled output.
 
     Returns:
@@ -47,6 +49,8 @@ def normalize(program: ExportedProgram) -> ExportedProgram:
             _make_causal(node)
         elif node.target is _aten.embedding.default:
             _replace_position_lookup(program, node)
+        elif node.target is _aten.upsample_nearest2d.vec:
+            _replace_resize(node)
     # torch treats attention as impure because of its dropout, which is off in evaluation mode.
     graph.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
     _drop_unread(program)
@@ -125,6 +129,47 @@ def _replace_position_lookup(program: ExportedProgram, node: Node) -> None:
     whole.meta["val"] = node.meta["val"]
     node.replace_all_uses_with(whole)
     node.graph.erase_node(node)
+
+
+def _replace_resize(node: Node) -> None:
+    """Replace a nearest-neighbour resize to a given size by a doubling and slices.
+
+    diffusers resizes to the size of a skip connection where a level of the UNet was halved
+    unevenly, from ceil(n / 2) to n. PyTorch computes the source of a pixel in float32, TVM's
+    versions compute it by other rules; a doubling and a slice mean the same to all of them.
+    A resize by a factor stays as it is.
+    """
+    source, size = node.args[0], node.args[1]
+    if size is None:
+        return
+    shape = source.meta["val"].shape  # type: ignore[union-attr]
+    extents = [int(extent) for extent in size]  # type: ignore[union-attr]
+    for before, after in zip(shape[2:], extents, strict=True):
+        if not torch.equal(_nearest_sources(int(before), after), torch.arange(after) // 2):
+            raise CompileError(
+                f"resize {node.name!r} maps an axis of {before} pixels to {after} pixels",
+                "only n pixels to 2 n or 2 n - 1 pixels are compiled: change the model's resize",
+            )
+    graph, value = node.graph, node.meta["val"]
+    shape = [*shape[:2], *(2 * extent for extent in shape[2:])]
+    with graph.inserting_before(node):
+        made = graph.call_function(_aten.upsample_nearest2d.vec, (source, None, [2.0, 2.0]))
+        made.meta["val"] = value.new_empty(shape)
+        for axis, extent in enumerate(extents, start=2):
+            if shape[axis] != extent:
+                shape[axis] = extent
+                made = graph.call_function(_aten.slice.Tensor, (made, axis, 0, extent))
+                made.meta["val"] = value.new_empty(shape)
+    node.replace_all_uses_with(made)
+    graph.erase_node(node)
+
+
+def _nearest_sources(before: int, after: int) -> torch.Tensor:
+    """Return which of ``before`` pixels each of ``after`` pixels is, as PyTorch resizes."""
+    # float64, because float32 counts exactly only up to 2^24.
+    pixels = torch.arange(before, dtype=torch.float64).reshape(1, 1, -1)
+    resized = torch.nn.functional.interpolate(pixels, size=after, mode="nearest")
+    return resized.flatten().to(torch.int64)
 
 
 def _drop_unread(program: ExportedProgram) -> None:

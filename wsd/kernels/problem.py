@@ -21,7 +21,9 @@ class Conv2d:
         stride: pixels between two windows, the same along both axes.
         padding: zeros on each of the four sides.
         upsample: how often each pixel is repeated along both axes before the padding
-            (nearest-neighbour upsampling, fused into the gather); 1 for none.
+            (nearest-neighbour upsampling, fused into the gather); 1 for none. The last row or
+            column of the upsampled image may be cut off, see :attr:`upsampled`. The stride is
+            1 then.
     """
 
     batch: int
@@ -34,6 +36,19 @@ class Conv2d:
     stride: int
     padding: int
     upsample: int = 1
+
+    @property
+    def upsampled(self) -> tuple[int, int]:
+        """Return (height, width) of the image that is padded, as the result's extents tell them."""
+        if self.upsample == 1:
+            return self.height, self.width
+        border = self.kernel - 1 - 2 * self.padding
+        return self.out_height + border, self.out_width + border
+
+    @property
+    def is_cropped(self) -> bool:
+        """Tell whether the upsampled image lacks its last row or column."""
+        return self.upsampled != (self.height * self.upsample, self.width * self.upsample)
 
 
 @dataclass(frozen=True)

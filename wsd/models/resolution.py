@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from wsd.errors import UsageError
 from wsd.models.family import Family
 from wsd.spec.tensor import Size
+
+# The largest width and height in pixels. Beyond it, positions in the VAE decoder's largest tensor
+# (256 channels at the full size) exceed the 32-bit integers of shaders.
+LARGEST_EDGE: Final = 2048
 
 
 def check_sizes(family: Family, sizes: Sequence[Size]) -> tuple[Size, ...]:
@@ -17,19 +22,23 @@ def check_sizes(family: Family, sizes: Sequence[Size]) -> tuple[Size, ...]:
         sizes: (width, height) in pixels.
 
     Raises:
-        UsageError: for an edge that is no multiple of the family's, or a size given twice.
+        UsageError: for an edge that is no multiple of the family's, too small or too large, or a
+            size given twice.
     """
-    factor = family.size_multiple
-    for width, height in sizes:
-        if width % factor or height % factor or min(width, height) < factor:
+    multiple = family.size_multiple
+    least = family.architecture.smallest_edge(family)
+    for size in sizes:
+        nearest = [_nearest(edge, multiple, least) for edge in size]
+        if list(size) != nearest:
             raise UsageError(
-                f"size {width}x{height} is not a multiple of {factor} each way",
-                f"the nearest is {_nearest(width, factor)}x{_nearest(height, factor)}",
+                f"size {size[0]}x{size[1]}: {family.name} takes a width and a height from {least} "
+                f"to {LARGEST_EDGE} that are multiples of {multiple}",
+                f"the nearest is {nearest[0]}x{nearest[1]}",
             )
     if len(set(sizes)) != len(sizes):
         raise UsageError("a size is given twice", "pass each --size once")
     return tuple(sizes) or family.sizes
 
 
-def _nearest(edge: int, factor: int) -> int:
-    return max(factor, round(edge / factor) * factor)
+def _nearest(edge: int, multiple: int, least: int) -> int:
+    return min(max(least, round(edge / multiple) * multiple), LARGEST_EDGE)

@@ -41,6 +41,12 @@ def upsample(emit, x, w):
     return conv(emit, large, w)
 
 
+def upsample_and_cut(emit, x, w):
+    large = emit(op.image.resize2d(conv(emit, x, w), (12, 10), method="nearest_neighbor"))
+    rows = emit(op.strided_slice(large, [2], [0], [11], [1]))
+    return conv(emit, emit(op.strided_slice(rows, [3], [0], [9], [1])), w)
+
+
 def concat(emit, x, w):
     once = conv(emit, x, w)
     twice = conv(emit, once, w)
@@ -55,6 +61,7 @@ BLOCKS = [
     (residual, {**WEIGHT, **NORM}, 2),
     (attention, WEIGHT, 2),
     (upsample, WEIGHT, 2),
+    (upsample_and_cut, WEIGHT, 2),
     (concat, WEIGHT, 2),
 ]
 

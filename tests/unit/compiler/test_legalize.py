@@ -60,12 +60,15 @@ def test_a_matmul_of_two_results_is_tvms():
     assert operators(module) == ["matmul"]
 
 
-def convolve(emit, x, w, times=1, **attributes):
-    """Convolve an image that comes with its channels last, doubled in size if times is 2."""
+def convolve(emit, x, w, times=1, cut=(0, 0), **attributes):
+    """Convolve an image that comes with its channels last, doubled and cut if times is 2."""
     x = emit(op.permute_dims(x, [0, 3, 1, 2]))
     if times > 1:
         size = tuple(times * int(extent) for extent in IMAGE[2:])
         x = emit(op.image.resize2d(x, size, method="nearest_neighbor"))
+        for axis, less in zip((2, 3), cut, strict=True):
+            if less:
+                x = emit(op.strided_slice(x, [axis], [0], [size[axis - 2] - less], [1]))
     return emit(op.nn.conv2d(x, w, **attributes))
 
 
@@ -75,24 +78,25 @@ CHANNELS_LAST = (1, 6, 5, 4)
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize(("kernel", "padding"), [(1, 0), (3, 1)])
-@pytest.mark.parametrize("times", [1, 2])
-def test_convolutions(stride, kernel, padding, times):
+@pytest.mark.parametrize(("times", "cut"), [(1, (0, 0)), (2, (0, 0)), (2, (1, 1)), (2, (0, 3))])
+def test_convolutions(stride, kernel, padding, times, cut):
     weight = (3, 4, kernel, kernel)
     module = relax_function(
         {"x": CHANNELS_LAST, "w": weight},
         lambda emit, x, w: convolve(
-            emit, x, w, times, strides=(stride, stride), padding=(padding, padding)
+            emit, x, w, times, cut, strides=(stride, stride), padding=(padding, padding)
         ),
     )
     parameter = Parameter("w", weight, channels_last=True)
     module = legalize(module, {"main": Signature(1, (parameter,))})
     # A doubled image is read as it was.
-    assert not [name for name in operators(module) if "resize" in name]
+    assert not [name for name in operators(module) if "resize" in name or "slice" in name]
     assert "conv2d" in operators(module)
     x, w = (RNG.standard_normal(shape).astype("float32") for shape in (IMAGE, weight))
     given = [np.ascontiguousarray(array.transpose(0, 2, 3, 1)) for array in (x, w)]
     [found] = run_on_cpu(module, given)
     image = torch.from_numpy(x.repeat(times, 2).repeat(times, 3))
+    image = image[:, :, : image.shape[2] - cut[0], : image.shape[3] - cut[1]]
     expected = torch.nn.functional.conv2d(image, torch.from_numpy(w), None, stride, padding)
     np.testing.assert_allclose(found, expected.numpy(), rtol=2e-4, atol=2e-5)
 

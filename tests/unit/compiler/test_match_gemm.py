@@ -51,8 +51,8 @@ def linear(emit, x, w):
     return emit(op.matmul(x, emit(op.permute_dims(w))))
 
 
-def conv2d(emit, x, w, upsample=1, **attributes):
-    """Return a convolution of an image with channels last."""
+def conv2d(emit, x, w, upsample=1, cut=(0, 0), **attributes):
+    """Return a convolution of an image with channels last, upsampled and then cut."""
     image = emit(op.permute_dims(x, [0, 3, 1, 2]))
     if upsample > 1:
         _, _, height, width = shape_of(image)
@@ -65,6 +65,10 @@ def conv2d(emit, x, w, upsample=1, **attributes):
                 rounding_method="floor",
             )
         )
+        for axis, less in zip((2, 3), cut, strict=True):
+            if less:
+                end = shape_of(image)[axis] - less
+                image = emit(op.strided_slice(image, [axis], [0], [end], [1]))
     return emit(op.nn.conv2d(image, w, **attributes))
 
 
@@ -135,6 +139,16 @@ CONVOLUTIONS = {
         3,
         Conv2d(2, 8, 6, 32, 16, 12, 3, 1, 1, upsample=2),
     ),
+    "upsample and cut": (
+        {"padding": 1, "upsample": 2, "cut": (1, 1)},
+        3,
+        Conv2d(2, 8, 6, 32, 15, 11, 3, 1, 1, upsample=2),
+    ),
+    "upsample and cut columns": (
+        {"padding": 1, "upsample": 2, "cut": (0, 1)},
+        3,
+        Conv2d(2, 8, 6, 32, 16, 11, 3, 1, 1, upsample=2),
+    ),
 }
 
 
@@ -167,6 +181,9 @@ UNMATCHED = {
     "rows and columns padded differently": lambda *args: conv2d(*args, padding=(1, 0)),
     "sides padded differently": lambda *args: conv2d(*args, padding=(0, 0, 2, 2)),
     "dilation": lambda *args: conv2d(*args, padding=1, dilation=2),
+    "an upsampled image without two rows": lambda *args: conv2d(
+        *args, padding=1, upsample=2, cut=(2, 0)
+    ),
 }
 
 

@@ -23,6 +23,8 @@ PROBLEMS = {
     "stride": Conv2d(2, 8, 10, 32, 4, 5, 3, 2, 1),
     "1x1": Conv2d(1, 6, 6, 96, 6, 6, 1, 1, 0),
     "upsample": Conv2d(2, 5, 4, 32, 10, 8, 3, 1, 1, upsample=2),
+    "upsample and cut": Conv2d(2, 5, 4, 32, 9, 7, 3, 1, 1, upsample=2),
+    "upsample and cut rows": Conv2d(2, 5, 4, 32, 9, 8, 3, 1, 1, upsample=2),
     "two steps a tap": Conv2d(1, 4, 4, 64, 4, 4, 3, 1, 1),
 }
 PROBLEMS = {
@@ -64,6 +66,8 @@ def im2col(problem):
     shape = (conv.batch, conv.height, conv.width, channels)
     image = np.arange(np.prod(shape)).reshape(shape)
     image = image.repeat(conv.upsample, axis=1).repeat(conv.upsample, axis=2)
+    if conv.upsample > 1:  # the result is as large as the image that is padded
+        image = image[:, : conv.out_height, : conv.out_width]
     p = conv.padding
     image = np.pad(image, ((0, 0), (p, p), (p, p), (0, 0)), constant_values=ZEROS)
     rows = [

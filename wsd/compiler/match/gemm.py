@@ -122,22 +122,24 @@ def _read_conv2d(
         outer: (batch, height, width) of the result.
         weight: the weight's shape, (out, ky, kx, channels).
     """
-    batch, out_height, out_width = outer
+    batch, *out = outer
     _, height, width, channels = _shape(image)
     _, kernel, kernel_width, _ = weight
-    padding = _read_padding(statements)
+    padding, repeats = _read_padding(statements)
     for upsample, stride in _UPSAMPLE_AND_STRIDE:
         found = [
             (extent * upsample + 2 * padding - kernel) // stride + 1 for extent in (height, width)
         ]
-        if found == [out_height, out_width] and kernel == kernel_width:
+        # The last row and column of an upsampled image may be cut off.
+        allowed = {0, 1} if upsample > 1 and repeats else {0}
+        if {f - o for f, o in zip(found, out, strict=True)} <= allowed and kernel == kernel_width:
             return Conv2d(
                 batch=batch,
                 height=height,
                 width=width,
                 channels=channels,
-                out_height=out_height,
-                out_width=out_width,
+                out_height=out[0],
+                out_width=out[1],
                 kernel=kernel,
                 stride=stride,
                 padding=padding,
@@ -146,28 +148,36 @@ def _read_conv2d(
     raise NoMatch("a window that is not square, another stride, or sides padded differently")
 
 
-def _read_padding(statements: dict[str, Any]) -> int:
-    """Return the zeros before the first row and column, which is 0 if nothing pads the image."""
+def _read_padding(statements: dict[str, Any]) -> tuple[int, bool]:
+    """Return how an image is padded.
+
+    Returns:
+        (zeros before the first row and column, which is 0 if nothing pads the image; whether the
+        second row and column repeat the first, as those of an upsampled image do).
+    """
     for name, statement in statements.items():
         if name.startswith(_PADDED):
             region = statement.reads[0].region
             variables = [iterator.var for iterator in statement.iter_vars]
-            offsets = {-_value_at_zero(region[axis].min, variables) for axis in (1, 2)}
+            starts = [region[axis].min for axis in (1, 2)]
+            offsets = {-_value_at(0, start, variables) for start in starts}
             if len(offsets) != 1:
                 raise NoMatch("rows and columns are padded differently")
-            return offsets.pop()
-    return 0
+            padding = offsets.pop()
+            seconds = [_value_at(padding + 1, start, variables) for start in starts]
+            return padding, seconds == [0, 0]
+    return 0, False
 
 
 def _shape(buffer: Any) -> list[int]:
     return [int(extent) for extent in buffer.shape]
 
 
-def _value_at_zero(expression: Any, variables: list[Any]) -> int:
-    """Evaluate an index where all variables are 0."""
+def _value_at(position: int, expression: Any, variables: list[Any]) -> int:
+    """Evaluate an index where all variables have one value."""
     solver = analyzer()
     for variable in variables:
-        solver.bind(variable, tir.const(0, INDEX))
+        solver.bind(variable, tir.const(position, INDEX))
     return int(solver.simplify(expression))
 
 

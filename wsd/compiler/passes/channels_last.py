@@ -18,7 +18,7 @@ from typing import Any
 
 from tvm import relax
 
-from wsd.compiler.tvm_compat import IRModule, operator_name, permuted, shape_of
+from wsd.compiler.tvm_compat import IRModule, cropped, operator_name, permuted, shape_of
 
 _ELEMENTWISE = ("relax.nn.silu", "relax.nn.gelu", "relax.sigmoid", "relax.exp", "relax.tanh")
 _BINARY = {
@@ -74,6 +74,8 @@ class _ChannelsLast(relax.PyExprMutator):
             found = self._concat(call)
         elif name == "relax.image.resize2d":
             found = self._resize(call)
+        elif name == "relax.strided_slice":
+            found = self._crop(call)
         elif name == "relax.reshape":
             found = self._reshape(call)
         if found is not None:
@@ -216,6 +218,17 @@ class _ChannelsLast(relax.PyExprMutator):
             cubic_exclude=int(attrs.cubic_exclude),
             extrapolation_value=float(attrs.extrapolation_value),
         )
+
+    def _crop(self, call: Any) -> Any:
+        """Cut rows or columns off the end of an image; else return None."""
+        image = cropped(call)
+        twin = None if image is None else self._twin(image)
+        if twin is None:
+            return None
+        before, after = shape_of(image), shape_of(call)
+        if len(after) != 4 or before[:2] != after[:2]:
+            return None
+        return relax.op.strided_slice(twin, [1, 2], [0, 0], after[2:], [1, 1])
 
     def _reshape(self, call: Any) -> Any:
         """Reshape (h, w) to (h * w) or back with channels last; else return None."""

@@ -24,6 +24,7 @@ from wsd.compiler.tvm_compat.errors import calling_tvm
 from wsd.compiler.tvm_compat.relax import (
     IRModule,
     add_function,
+    cropped,
     import_program,
     kernel_functions,
     operator_name,
@@ -65,6 +66,7 @@ __all__ = [
     "buffers_of",
     "build",
     "calling_tvm",
+    "cropped",
     "dlight",
     "estimate_operations",
     "export_objects",

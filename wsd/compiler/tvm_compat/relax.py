@@ -46,6 +46,21 @@ def permuted(expression: Any) -> tuple[Any, list[int]] | None:
     return operand, [int(axis) for axis in axes]
 
 
+def cropped(expression: Any) -> Any | None:
+    """Return the operand of a ``strided_slice`` that keeps the first values of each axis.
+
+    Which values it keeps is then told by its shape. None for any other expression.
+    """
+    if operator_name(expression) != "relax.strided_slice":
+        return None
+    operand, _, begin, _, *strides = expression.args
+    starts, steps = (
+        [int(getattr(value, "value", value)) for value in values.fields]
+        for values in (begin, *strides)
+    )
+    return operand if not any(starts) and set(steps) == {1} else None
+
+
 def import_program(program: Any) -> IRModule:
     """Import a normalised ``ExportedProgram`` as a module with one function, ``main``.
 

@@ -46,6 +46,7 @@ class TileLoads:
         k_vectors: vectors of four values along k in a row of a tile.
         threads: threads of the workgroup, all of which load.
         im2col: whether the rows of A are gathered from an image.
+        cropped: whether that image lacks its last row or column after it is upsampled.
     """
 
     tile_m: int
@@ -53,6 +54,7 @@ class TileLoads:
     k_vectors: int
     threads: int
     im2col: bool
+    cropped: bool = False
 
     @property
     def a_vectors(self) -> int:
@@ -72,4 +74,11 @@ class TileLoads:
     @classmethod
     def of(cls, problem: GemmProblem, tile: WorkgroupTile) -> TileLoads:
         """Return how the threads of a problem's workgroups load."""
-        return cls(tile.m, tile.n, tile.k // VECTOR, tile.threads, im2col=problem.conv is not None)
+        return cls(
+            tile.m,
+            tile.n,
+            tile.k // VECTOR,
+            tile.threads,
+            im2col=problem.conv is not None,
+            cropped=problem.conv is not None and problem.conv.is_cropped,
+        )

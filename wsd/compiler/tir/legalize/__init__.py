@@ -13,6 +13,7 @@ from wsd.compiler.tir.legalize import attention, conv2d, embedding, group_layer_
 LEGALIZERS: dict[str, Any] = {
     "relax.matmul": matmul.legalize_matmul,
     "relax.nn.conv2d": conv2d.legalize_conv2d,
+    "relax.strided_slice": conv2d.keep_crop,
     "relax.take": embedding.legalize_take,
     "relax.nn.attention": attention.legalize_attention,
     "relax.nn.group_norm": group_layer_norm.legalize_group_norm,
