@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import sys
 
+import diffusers
+import diffusers.schedulers.scheduling_dpmsolver_sde as sde
 import numpy as np
 import pytest
 import torch
 
-from wsd.models.schedulers import describe_noise_schedule, describe_schedulers
+from wsd.models.schedulers import SCHEDULERS, describe_noise_schedule, describe_scheduler
 
 SHAPE = (1, 4, 8, 8)
 
@@ -19,22 +23,31 @@ def known_denoiser(sample, timestep):
 
 
 def by_diffusers(scheduler, count, eta, shape=SHAPE):
-    """Return (timesteps, final latents) in float64, from float32 noise."""
+    """Return (timesteps, final latents) in float64, from float32 noise of seed 1.
+
+    The scheduler's tables keep their float32 values, but what it computes from them in each step
+    is float64, as in the browser.
+    """
     generator = torch.Generator().manual_seed(1)
     scheduler.set_timesteps(count)
+    if hasattr(scheduler, "set_begin_index"):
+        # StableDiffusionXLPipeline does so; else a timestep that comes twice is looked up wrongly.
+        scheduler.set_begin_index(0)
+    for table in ("sigmas", "alphas_cumprod", "final_alpha_cumprod"):
+        # Where on a Brownian path noise is taken, float32 numbers decide.
+        if hasattr(scheduler, table) and not hasattr(scheduler, "noise_sampler_seed"):
+            setattr(scheduler, table, getattr(scheduler, table).double())
+    if hasattr(scheduler, "noise_sampler_seed"):
+        scheduler.noise_sampler_seed = 1
     noise = torch.randn(shape, generator=generator)
     sample = noise.double() * float(scheduler.init_noise_sigma)
+    offered = inspect.signature(scheduler.step).parameters
+    # The schedulers draw in the sample's dtype, the pipelines in float32.
+    options = {"generator": Float32Noise(generator), "eta": eta}
+    options = {key: value for key, value in options.items() if key in offered}
     for timestep in scheduler.timesteps:
         scaled = scheduler.scale_model_input(sample, timestep)
         prediction = torch.from_numpy(known_denoiser(scaled.numpy(), float(timestep)))
-        options = {}
-        if "Ancestral" in type(scheduler).__name__ or "LCM" in type(scheduler).__name__:
-            # The schedulers draw in the sample's dtype, the pipelines in float32.
-            options["generator"] = Float32Noise(generator)
-        if "DDIM" in type(scheduler).__name__:
-            options = {"eta": eta}
-            if eta > 0:
-                options["variance_noise"] = torch.randn(shape, generator=generator).double()
         sample = scheduler.step(prediction, timestep, sample, **options).prev_sample.double()
     return scheduler.timesteps.tolist(), sample.numpy()
 
@@ -48,15 +61,33 @@ class Float32Noise:
 
 @pytest.fixture
 def float32_noise(monkeypatch):
-    """Make schedulers draw float32 noise although the samples here are float64."""
-    import diffusers.schedulers.scheduling_euler_ancestral_discrete as ancestral
-    import diffusers.schedulers.scheduling_lcm as lcm
+    """Make schedulers draw float32 noise although the samples here are float64.
+
+    Float32 logarithms and exponentials are rounded correctly here. Those of PyTorch's library, MKL,
+    are a unit in the last place off now and then, and depend on the processor.
+    """
 
     def draw(shape, generator, **_):
         return torch.randn(shape, generator=generator.generator).double()
 
-    for module in (ancestral, lcm):
-        monkeypatch.setattr(module, "randn_tensor", draw)
+    for scheduler in SCHEDULERS.values():
+        module = sys.modules[getattr(diffusers, scheduler.class_name).__module__]
+        if hasattr(module, "randn_tensor"):
+            monkeypatch.setattr(module, "randn_tensor", draw)
+
+    class Sampler(sde.BrownianTreeNoiseSampler):
+        def __init__(self, x, *levels):
+            super().__init__(x.float(), *levels)
+
+        def __call__(self, *levels):
+            return super().__call__(*levels).double()
+
+    monkeypatch.setattr(sde, "BrownianTreeNoiseSampler", Sampler)
+    for name in ("log", "exp"):
+        exact = getattr(torch, name)
+        monkeypatch.setattr(
+            torch.Tensor, name, lambda x, exact=exact: exact(x.double()).to(x.dtype)
+        )
 
 
 def add_float64(terms):
@@ -72,15 +103,22 @@ def weigh(weights, sample, model, kept, history):
 
 
 def by_browser(javascript, family, name, count, eta, shape=SHAPE, add=add_float64, **options):
-    """Follow the browser's coefficients; ``add`` sums (array, weight) pairs.
+    """Return (timesteps, final latents) of a family's scheduler.
 
     ``options`` are fields of the scheduler's configuration that differ from the family's.
     """
-    config = describe_schedulers(family.scheduler).available[name].model_copy(update=options)
+    noise = describe_noise_schedule(family.scheduler)
+    config = describe_scheduler(family.scheduler, name, noise.alphas_cumprod)
+    config = config.model_copy(update=options)
+    return follow(javascript, noise, config, count, eta, shape, add)
+
+
+def follow(javascript, noise, config, count, eta, shape=SHAPE, add=add_float64):
+    """Follow the browser's coefficients; ``add`` sums (array, weight) pairs."""
     run = javascript(
         {
             "call": "run",
-            "noise": describe_noise_schedule(family.scheduler).model_dump(mode="json"),
+            "noise": noise.model_dump(mode="json"),
             "config": config.model_dump(mode="json"),
             "count": count,
             "eta": eta,
@@ -88,14 +126,17 @@ def by_browser(javascript, family, name, count, eta, shape=SHAPE, add=add_float6
     )
     generator = torch.Generator().manual_seed(1)
     noise = torch.randn(shape, generator=generator).double().numpy()
+    levels = run.get("brownian")
+    path = levels and sde.BrownianTreeNoiseSampler(torch.from_numpy(noise), *levels, 1)
     sample = add([(noise, run["initNoiseSigma"])])
     history, kept = [], None
     for step in run["steps"]:
         model = known_denoiser(add([(sample, step["inputScale"])]), step["timestep"])
         terms = weigh(step["next"], sample, model, kept, history)
         if "noise" in step["next"]:
-            fresh = torch.randn(shape, generator=generator).double().numpy()
-            terms.append((fresh, step["next"]["noise"]))
+            part = step["next"].get("brownian")
+            fresh = path(*part) if part else torch.randn(shape, generator=generator).double()
+            terms.append((fresh.numpy(), step["next"]["noise"]))
         following = add(terms)
         remembered, keep = (
             add(weigh(step[name], sample, model, kept, history)) if name in step else None

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
 from wsd.kernels import choice, variant
@@ -195,6 +196,19 @@ def render_constants() -> str:
             {"MAX_STEPS": MAX_STEPS, "SCHEDULERS": list(SCHEDULERS)},
         ),
         (
+            "wsd/models/schedulers.py: [program, sampler, scheduler] that draw as a scheduler does",
+            {
+                "SAMPLER_NAMES": {
+                    name: [list(known) for known in scheduler.samplers]
+                    for name, scheduler in SCHEDULERS.items()
+                }
+            },
+        ),
+        (
+            "wsd/spec/manifest.py: fields of SchedulerConfig that older manifests lack",
+            {"SCHEDULER_DEFAULTS": _defaults(manifest.SchedulerConfig)},
+        ),
+        (
             "wsd/runtime/request.py: limits of a generation request",
             {
                 "MIN_SEED": request.MIN_SEED,
@@ -238,6 +252,15 @@ def render_constants() -> str:
         ),
     ]
     return "\n".join([header, *(_constants(source, values) for source, values in groups)])
+
+
+def _defaults(model: type[BaseModel]) -> dict[str, object]:
+    """Return field → default of the fields that have one, tuples as lists."""
+    return {
+        name: list(field.default) if isinstance(field.default, tuple) else field.default
+        for name, field in model.model_fields.items()
+        if not field.is_required() and field.default is not None
+    }
 
 
 def _constants(source: str, values: Mapping[str, object]) -> str:

@@ -5,16 +5,24 @@ The browser computes each step's coefficients itself, in float64
 bit, and the configuration of each scheduler that suits the model.
 
 A *configuration* is a mapping in diffusers' terms, as ``scheduler_config.json`` holds it,
-``_class_name`` included: a family's own or a checkpoint's.
+``_class_name`` included: a family's own or a checkpoint's. What its keys may say is in
+:mod:`wsd.models.scheduler_rules`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from wsd.errors import CheckpointError, UsageError
+from wsd.models.scheduler_rules import (
+    RULES,
+    check_before_construction,
+    check_values,
+    defaults_of,
+    refusal,
+)
 from wsd.spec.manifest import NoiseSchedule, SchedulerConfig, Schedulers
 
 MAX_STEPS = 100
@@ -22,6 +30,12 @@ MAX_STEPS = 100
 # Family of noise schedules: "discrete" is a table of alphas, one for each training timestep (Ho
 # et al. 2020). Flow matching, whose sigmas are continuous, would be another word here.
 NoiseKind = Literal["discrete"]
+
+# (program, sampler, scheduler) as another program names a way to draw; the scheduler is empty
+# where the program has one name for both.
+SamplerName = tuple[str, str, str]
+
+_A1111, _COMFYUI, _INVOKEAI = "A1111", "ComfyUI", "InvokeAI"
 
 
 @dataclass(frozen=True)
@@ -32,9 +46,13 @@ class Scheduler:
         title: name for people.
         class_name: class in diffusers.
         algorithm: name in ``web/src/pipeline/schedulers/index.ts``.
-        options: configuration on top of the model's.
+        options: what the name itself says; set where it is chosen for another model's
+            configuration.
         kind: kind of noise schedule that it needs.
         predictions: what the model may predict.
+        offered: whether manifests list it for every model that it suits, rather than only where
+            it is the checkpoint's own or was asked for by name.
+        samplers: what other programs call it; the first one is what WSD writes.
     """
 
     title: str
@@ -42,44 +60,258 @@ class Scheduler:
     algorithm: str
     options: Mapping[str, Any] = field(default_factory=dict)
     kind: NoiseKind = "discrete"
-    predictions: tuple[str, ...] = ("epsilon", "v_prediction")
+    predictions: tuple[str, ...] = ("epsilon", "v_prediction", "sample")
+    offered: bool = True
+    samplers: tuple[SamplerName, ...] = ()
 
+
+@dataclass(frozen=True)
+class _Spacing:
+    """One way to space noise levels, as a suffix of a scheduler's name."""
+
+    suffix: str
+    title: str
+    key: str
+    a1111: str
+    comfyui: str
+
+
+_SPACINGS = (
+    _Spacing("karras", "Karras", "use_karras_sigmas", "Karras", "karras"),
+    _Spacing("exponential", "exponential", "use_exponential_sigmas", "Exponential", "exponential"),
+    _Spacing("beta", "beta", "use_beta_sigmas", "Beta", "beta"),
+    _Spacing("lu", "uniform log-SNR", "use_lu_lambdas", "", ""),
+    _Spacing("flow", "flow", "use_flow_sigmas", "", ""),
+)
+
+
+def _with_spacings(
+    name: str,
+    base: Scheduler,
+    spacings: str = "karras exponential beta",
+    a1111: str = "",
+    automatic: str = "",
+    comfyui: tuple[str, ...] = (),
+    invokeai: str = "",
+) -> Iterator[tuple[str, Scheduler]]:
+    """Yield a scheduler and its variants, each with the other spacings switched off.
+
+    Args:
+        name: of the scheduler on the model's own noise levels.
+        base: that scheduler.
+        spacings: suffixes of the variants.
+        a1111: the sampler in AUTOMATIC1111's web UI; empty if it has none.
+        automatic: suffix of what its schedule type "Automatic" means for the sampler.
+        comfyui: samplers in ComfyUI.
+        invokeai: the scheduler in InvokeAI; ``_k`` is appended for Karras.
+    """
+    known = [s for s in _SPACINGS if s.suffix in spacings.split()]
+    off = dict.fromkeys((s.key for s in known), False)
+    plain: list[SamplerName] = []
+    if a1111:
+        # Before version 1.9 the name said both.
+        plain += [(_A1111, a1111, kind) for kind in ("Uniform", "Normal", "")]
+        if not automatic:
+            plain.append((_A1111, a1111, "Automatic"))
+    plain += [(_COMFYUI, sampler, kind) for sampler in comfyui for kind in ("normal", "simple")]
+    if invokeai:
+        plain.append((_INVOKEAI, invokeai, ""))
+    yield name, _replace(base, options={**off, **base.options}, samplers=tuple(plain))
+    for spacing in known:
+        named: list[SamplerName] = []
+        if a1111 and spacing.a1111:
+            named.append((_A1111, a1111, spacing.a1111))
+            named.append((_A1111, f"{a1111} {spacing.a1111}", ""))
+            if automatic == spacing.suffix:
+                named.append((_A1111, a1111, "Automatic"))
+        if spacing.comfyui:
+            named += [(_COMFYUI, sampler, spacing.comfyui) for sampler in comfyui]
+        if invokeai and spacing.suffix == "karras":
+            named.append((_INVOKEAI, f"{invokeai}_k", ""))
+        flow = ("flow_prediction",) * (spacing.suffix == "flow")
+        yield (
+            f"{name}_{spacing.suffix}",
+            _replace(
+                base,
+                title=f"{base.title} {spacing.title}",
+                options={**off, **base.options, spacing.key: True},
+                predictions=(*base.predictions, *flow),
+                offered=base.offered and spacing.suffix == "karras",
+                samplers=tuple(named),
+            ),
+        )
+
+
+def _replace(base: Scheduler, **changes: Any) -> Scheduler:
+    return Scheduler(**{**vars(base), **changes})
+
+
+_MULTISTEP = "karras exponential beta flow"
+_DPM = "DPMSolverMultistepScheduler"
 
 SCHEDULERS: dict[str, Scheduler] = {
-    "dpmpp_2m": Scheduler("DPM-Solver++ 2M", "DPMSolverMultistepScheduler", "dpmpp2m"),
-    "dpmpp_2m_karras": Scheduler(
-        "DPM-Solver++ 2M Karras",
-        "DPMSolverMultistepScheduler",
-        "dpmpp2m",
-        {"use_karras_sigmas": True},
+    **dict(
+        _with_spacings(
+            "dpmpp_2m",
+            Scheduler("DPM-Solver++ 2M", _DPM, "dpmpp2m", {"algorithm_type": "dpmsolver++"}),
+            f"{_MULTISTEP} lu",
+            a1111="DPM++ 2M",
+            automatic="karras",
+            comfyui=("dpmpp_2m",),
+            invokeai="dpmpp_2m",
+        )
     ),
-    "pndm": Scheduler("PNDM", "PNDMScheduler", "pndm", {"skip_prk_steps": True}),
-    "euler": Scheduler("Euler", "EulerDiscreteScheduler", "euler"),
-    "euler_a": Scheduler("Euler ancestral", "EulerAncestralDiscreteScheduler", "euler_ancestral"),
-    "ddim": Scheduler("DDIM", "DDIMScheduler", "ddim"),
-    "lcm": Scheduler("LCM", "LCMScheduler", "lcm"),
+    **dict(
+        _with_spacings(
+            "dpmpp_2m_sde",
+            Scheduler(
+                "DPM-Solver++ 2M SDE", _DPM, "dpmpp2m", {"algorithm_type": "sde-dpmsolver++"}
+            ),
+            f"{_MULTISTEP} lu",
+            a1111="DPM++ 2M SDE",
+            automatic="exponential",
+            comfyui=("dpmpp_2m_sde", "dpmpp_2m_sde_gpu"),
+            invokeai="dpmpp_2m_sde",
+        )
+    ),
+    # Their last noise level may not be zero: the update divides by it.
+    **dict(
+        _with_spacings(
+            "dpm_2m",
+            Scheduler(
+                "DPM-Solver 2M",
+                _DPM,
+                "dpmpp2m",
+                {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"},
+                offered=False,
+            ),
+            f"{_MULTISTEP} lu",
+        )
+    ),
+    **dict(
+        _with_spacings(
+            "dpm_2m_sde",
+            Scheduler(
+                "DPM-Solver 2M SDE",
+                _DPM,
+                "dpmpp2m",
+                {"algorithm_type": "sde-dpmsolver", "final_sigmas_type": "sigma_min"},
+                offered=False,
+            ),
+            f"{_MULTISTEP} lu",
+        )
+    ),
+    "pndm": Scheduler(
+        "PNDM",
+        "PNDMScheduler",
+        "pndm",
+        {"skip_prk_steps": True},
+        predictions=("epsilon", "v_prediction"),
+        samplers=(
+            (_A1111, "PLMS", ""),
+            (_A1111, "PLMS", "Automatic"),
+            (_INVOKEAI, "pndm", ""),
+        ),
+    ),
+    **dict(
+        _with_spacings(
+            "euler",
+            Scheduler("Euler", "EulerDiscreteScheduler", "euler"),
+            a1111="Euler",
+            comfyui=("euler",),
+            invokeai="euler",
+        )
+    ),
+    "euler_a": Scheduler(
+        "Euler ancestral",
+        "EulerAncestralDiscreteScheduler",
+        "euler_ancestral",
+        predictions=("epsilon", "v_prediction"),
+        samplers=(
+            (_A1111, "Euler a", ""),
+            (_A1111, "Euler a", "Automatic"),
+            (_A1111, "Euler a", "Uniform"),
+            (_A1111, "Euler a", "Normal"),
+            (_COMFYUI, "euler_ancestral", "normal"),
+            (_COMFYUI, "euler_ancestral", "simple"),
+            (_INVOKEAI, "euler_a", ""),
+        ),
+    ),
+    "ddim": Scheduler(
+        "DDIM",
+        "DDIMScheduler",
+        "ddim",
+        samplers=(
+            (_A1111, "DDIM", ""),
+            (_A1111, "DDIM", "Automatic"),
+            (_COMFYUI, "ddim", "ddim_uniform"),
+            (_COMFYUI, "ddim", "normal"),
+            (_COMFYUI, "ddim", "simple"),
+            (_INVOKEAI, "ddim", ""),
+        ),
+    ),
+    **dict(
+        _with_spacings(
+            "unipc",
+            Scheduler("UniPC", "UniPCMultistepScheduler", "unipc"),
+            _MULTISTEP,
+            a1111="UniPC",
+            comfyui=("uni_pc_bh2",),
+            invokeai="unipc",
+        )
+    ),
+    **dict(
+        _with_spacings(
+            "deis",
+            Scheduler("DEIS", "DEISMultistepScheduler", "deis"),
+            _MULTISTEP,
+            comfyui=("deis",),
+            invokeai="deis",
+        )
+    ),
+    "lcm": Scheduler(
+        "LCM",
+        "LCMScheduler",
+        "lcm",
+        samplers=(
+            (_A1111, "LCM", ""),
+            (_A1111, "LCM", "Automatic"),
+            (_COMFYUI, "lcm", "sgm_uniform"),
+            (_COMFYUI, "lcm", "normal"),
+            (_COMFYUI, "lcm", "simple"),
+            (_INVOKEAI, "lcm", ""),
+        ),
+    ),
 }
 
-# Keys of a configuration that describe the model and hold for every scheduler.
-_OF_THE_MODEL = (
-    "num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "prediction_type",
-    "steps_offset", "set_alpha_to_one", "clip_sample",
-)  # fmt: skip
+# Options that tell the names of one class apart.
+_IDENTITY = (
+    "algorithm_type",
+    "use_karras_sigmas",
+    "use_exponential_sigmas",
+    "use_beta_sigmas",
+    "use_lu_lambdas",
+    "use_flow_sigmas",
+)
+# What a class takes another class's word for.
+_ALGORITHM_TYPES = {"deis": "dpmsolver++"}
 
-# Values that the browser's schedulers implement; a key that diffusers' class lacks is skipped.
-_SUPPORTED: dict[str, tuple[Any, ...]] = {
-    "algorithm_type": ("dpmsolver++",),
-    "solver_order": (2,),
-    "solver_type": ("midpoint",),
-    "lower_order_final": (True,),
-    "final_sigmas_type": ("zero",),
-    "prediction_type": ("epsilon", "v_prediction"),
-    "thresholding": (False,),
-    "clip_sample": (False,),
-    "rescale_betas_zero_snr": (False,),
-    "interpolation_type": ("linear",),
-    "timestep_type": ("discrete",),
+# Pipeline of diffusers → what its constructor sets in a scheduler's configuration, whatever the
+# checkpoint says. StableDiffusionPipeline does so for SD 1.x folders of before diffusers 0.3;
+# StableDiffusionXLPipeline corrects nothing.
+_CORRECTIONS: Mapping[str, Mapping[str, Any]] = {
+    "StableDiffusionPipeline": {"steps_offset": 1, "clip_sample": False},
 }
+
+
+def correct_config(config: Mapping[str, Any], pipeline: str) -> Mapping[str, Any]:
+    """Return a configuration as a pipeline's constructor leaves it.
+
+    Args:
+        config: the checkpoint's own configuration.
+        pipeline: class of the pipeline in diffusers.
+    """
+    return {**config, **_CORRECTIONS.get(pipeline, {})}
 
 
 def default_scheduler(config: Mapping[str, Any]) -> str:
@@ -88,23 +320,71 @@ def default_scheduler(config: Mapping[str, Any]) -> str:
     Raises:
         CheckpointError: if it is of a class that the browser does not have.
     """
-    wanted = config["_class_name"]
-    karras = bool(config.get("use_karras_sigmas"))
-    for name, scheduler in SCHEDULERS.items():
-        options = scheduler.options
-        if scheduler.class_name == wanted and bool(options.get("use_karras_sigmas")) == karras:
-            return name
+    wanted = config.get("_class_name")
+    if (name := _own_name(config)) is not None:
+        return name
+    known = sorted({s.class_name for s in SCHEDULERS.values()})
+    if isinstance(wanted, str) and wanted in known:
+        # The class is known, but its options exclude each other; the rules name them.
+        check_before_construction(wanted, config)
+        kinds = RULES[wanted]["algorithm_type"].describe()
+        raise refusal(wanted, "algorithm_type", config.get("algorithm_type"), kinds)
     raise CheckpointError(
         f"scheduler class {wanted} is not supported",
-        f"supported: {', '.join(sorted({s.class_name for s in SCHEDULERS.values()}))}",
+        f"build with --scheduler to choose another one, {', '.join(_offered())}; "
+        f"supported classes: {', '.join(known)}",
     )
 
 
+def _offered() -> list[str]:
+    return [name for name, scheduler in SCHEDULERS.items() if scheduler.offered]
+
+
+def _own_name(config: Mapping[str, Any]) -> str | None:
+    found = {key: config.get(key) or False for key in _IDENTITY}
+    found["algorithm_type"] = config.get("algorithm_type") or "dpmsolver++"
+    found["algorithm_type"] = _ALGORITHM_TYPES.get(
+        str(found["algorithm_type"]), found["algorithm_type"]
+    )
+    for name, scheduler in SCHEDULERS.items():
+        said = {key: value for key, value in scheduler.options.items() if key in _IDENTITY}
+        if scheduler.class_name == config.get("_class_name") and all(
+            found[key] == value for key, value in said.items()
+        ):
+            return name
+    return None
+
+
+def select_scheduler(config: Mapping[str, Any], name: str | None) -> Mapping[str, Any]:
+    """Return the configuration with which a scheduler draws with a model.
+
+    It is what ``Other.from_config(pipeline.scheduler.config)`` of diffusers makes: every key that
+    the other class has carries over, but for the options that the name itself says.
+
+    Args:
+        config: the model's own configuration; its class may be unknown.
+        name: a key of ``SCHEDULERS``, or None for the one that the configuration means.
+
+    Raises:
+        UsageError: for a name that does not exist.
+        CheckpointError: for None, if the configuration's own class is not supported.
+    """
+    if name is None:
+        default_scheduler(config)
+        return config
+    if name not in SCHEDULERS:
+        raise UsageError(f"unknown scheduler {name!r}", f"known: {', '.join(SCHEDULERS)}")
+    if name == _own_name(config):
+        return config
+    scheduler = SCHEDULERS[name]
+    return {**config, **scheduler.options, "_class_name": scheduler.class_name}
+
+
 def suitable_schedulers(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the schedulers that can draw with a model.
+    """Return the names of the schedulers that may draw with a model, the model's own included.
 
     A scheduler suits if it needs the kind of noise schedule that the model was trained with and
-    supports what the model predicts.
+    supports what the model predicts. Of the rest only those count that are offered.
 
     Args:
         config: the model's own configuration.
@@ -112,20 +392,25 @@ def suitable_schedulers(config: Mapping[str, Any]) -> tuple[str, ...]:
     Raises:
         CheckpointError: if the configuration's own class is not supported.
     """
-    kind = SCHEDULERS[default_scheduler(config)].kind
-    prediction = config.get("prediction_type", "epsilon")
+    own = default_scheduler(config)
     return tuple(
         name
         for name, scheduler in SCHEDULERS.items()
-        if scheduler.kind == kind and prediction in scheduler.predictions
+        if (scheduler.offered or name == own) and _suits(scheduler, config, SCHEDULERS[own].kind)
     )
+
+
+def _suits(scheduler: Scheduler, config: Mapping[str, Any], kind: NoiseKind) -> bool:
+    prediction = config.get("prediction_type") or "epsilon"
+    return scheduler.kind == kind and prediction in scheduler.predictions
 
 
 def build_scheduler(config: Mapping[str, Any], name: str | None = None) -> Any:
     """Build a diffusers scheduler for a model.
 
     Args:
-        config: the model's own configuration, whose noise schedule and prediction type hold.
+        config: the model's own configuration, whose noise schedule and prediction type hold. Its
+            class may be one that the browser does not have, if ``name`` is given.
         name: a key of ``SCHEDULERS``, or None for the one that the configuration means.
 
     Raises:
@@ -134,35 +419,86 @@ def build_scheduler(config: Mapping[str, Any], name: str | None = None) -> Any:
     """
     import diffusers
 
-    own = default_scheduler(config)
-    name = name or own
-    if name not in SCHEDULERS:
-        raise UsageError(f"unknown scheduler {name!r}", f"known: {', '.join(SCHEDULERS)}")
-    suitable = (own, *suitable_schedulers(config))
-    if name not in suitable:
-        raise UsageError(
-            f"scheduler {name!r} does not suit this model", f"suitable: {', '.join(suitable)}"
-        )
+    chosen = select_scheduler(config, name)
+    own = _own_name(config)
+    name = name or default_scheduler(config)
     scheduler = SCHEDULERS[name]
-    wanted = dict(config)
-    if name != own:
-        # Another scheduler keeps the model's keys and its own defaults for the rest.
-        wanted = {key: wanted[key] for key in _OF_THE_MODEL if key in wanted}
-    wanted |= scheduler.options
-    wanted.pop("_class_name", None)
-    built = getattr(diffusers, scheduler.class_name).from_config(wanted)
-    for key, allowed in _SUPPORTED.items():
-        if key in built.config and built.config[key] not in allowed:
-            raise CheckpointError(
-                f"scheduler option {key}={built.config[key]!r} is not supported",
-                f"supported: {', '.join(map(repr, allowed))}",
+    kind = SCHEDULERS[own].kind if own is not None else "discrete"
+    if not _suits(scheduler, config, kind):
+        if name == own:
+            raise refusal(
+                scheduler.class_name,
+                "prediction_type",
+                config.get("prediction_type"),
+                ", ".join(map(repr, scheduler.predictions)),
             )
+        fitting = [n for n in _offered() if _suits(SCHEDULERS[n], config, kind)]
+        raise UsageError(
+            f"scheduler {name!r} does not suit this model", f"suitable: {', '.join(fitting)}"
+        )
+    check_before_construction(scheduler.class_name, chosen)
+    defaults = defaults_of(scheduler.class_name)
+    plain = {key: value for key, value in chosen.items() if key in defaults}
+    try:
+        built = getattr(diffusers, scheduler.class_name).from_config(plain)
+    except (ValueError, TypeError, NotImplementedError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{scheduler.class_name} of diffusers refuses the configuration: {error}",
+            "correct scheduler_config.json, or choose another scheduler with --scheduler",
+        ) from error
+    check_values(scheduler.class_name, {**chosen, **built.config})
+    _check_noise(scheduler.class_name, built)
     return built
+
+
+def _check_noise(class_name: str, built: Any) -> None:
+    """Refuse a noise schedule that no scheduler could step through."""
+    import torch
+
+    products = built.alphas_cumprod
+    timesteps = int(built.config.num_train_timesteps)
+    falling = bool((products[1:] <= products[:-1]).all())
+    if len(products) != timesteps or not falling or not bool((products >= 0).all()):
+        betas = built.config.get("trained_betas")
+        source = "beta_start and beta_end" if betas is None else f"{len(betas)} trained_betas"
+        raise CheckpointError(
+            f"{class_name}: {source} give no noise schedule of {timesteps} timesteps",
+            "every beta must be from 0 to 1, and there must be one for each timestep",
+        )
+    if not bool(torch.isfinite(products).all()) or float(products[0]) == 0:
+        raise CheckpointError(
+            f"{class_name}: the noise schedule has no signal at its first timestep",
+            "betas must be below 1",
+        )
+    # Without any signal at the last timestep, noise says nothing about the clean latents.
+    if (
+        float(products[-1]) == 0
+        and built.config.prediction_type == "epsilon"
+        and not hasattr(built, "sigmas")
+        and (built.config.timestep_spacing != "leading" or class_name in _ALWAYS_FROM_THE_END)
+    ):
+        raise CheckpointError(
+            f"scheduler option rescale_betas_zero_snr=True of {class_name} is not supported with "
+            "prediction_type='epsilon'",
+            "diffusers divides by zero there; a model for zero terminal SNR predicts velocities",
+        )
+
+
+# Classes whose first timestep is the last of the training, whatever the spacing.
+_ALWAYS_FROM_THE_END = ("LCMScheduler", "TCDScheduler")
 
 
 def max_steps(scheduler: Any) -> int:
     """Return the most steps that a diffusers scheduler can take here."""
-    return min(MAX_STEPS, int(getattr(scheduler.config, "original_inference_steps", MAX_STEPS)))
+    config = scheduler.config
+    train = int(config.num_train_timesteps)
+    most = min(MAX_STEPS, train, int(config.get("original_inference_steps", MAX_STEPS)))
+    if config.get("timestep_spacing") != "leading" or "original_inference_steps" in config:
+        return most
+    # The offset must not lead beyond the table of the noise schedule.
+    offset = int(config.get("steps_offset", 0))
+    fitting = (n for n in range(most, 0, -1) if (n - 1) * (train // n) + offset < train)
+    return next(fitting, 1)
 
 
 def describe_noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
@@ -179,7 +515,7 @@ def describe_noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
         kind=SCHEDULERS[default_scheduler(config)].kind,
         prediction_type=built.config.prediction_type,
         num_train_timesteps=int(built.config.num_train_timesteps),
-        alphas_cumprod=tuple(float(value) for value in built.alphas_cumprod),
+        alphas_cumprod=_alphas_cumprod(built),
     )
 
 
@@ -190,28 +526,92 @@ def describe_schedulers(config: Mapping[str, Any]) -> Schedulers:
         CheckpointError: for a configuration that the browser cannot follow.
     """
     # The model's own scheduler comes first, so that its error is the one that is reported.
-    build_scheduler(config)
-    return Schedulers(
-        default=default_scheduler(config),
-        available={
-            name: _describe(name, build_scheduler(config, name))
-            for name in suitable_schedulers(config)
-        },
-    )
+    own = build_scheduler(config)
+    alphas = _alphas_cumprod(own)
+    available = {}
+    for name in suitable_schedulers(config):
+        try:
+            available[name] = describe_scheduler(config, name, alphas)
+        except CheckpointError:
+            # Some option of the model's has no meaning for this scheduler, so it is not offered.
+            if name == default_scheduler(config):
+                raise
+    return Schedulers(default=default_scheduler(config), available=available)
 
 
-def _describe(name: str, scheduler: Any) -> SchedulerConfig:
+def describe_scheduler(
+    config: Mapping[str, Any], name: str, alphas_cumprod: tuple[float, ...]
+) -> SchedulerConfig:
+    """Return the manifest's entry of one scheduler for a model.
+
+    Args:
+        config: the model's own configuration.
+        name: a key of ``SCHEDULERS``.
+        alphas_cumprod: the model's noise schedule.
+
+    Raises:
+        UsageError: for a scheduler that does not suit the model.
+        CheckpointError: for a configuration that the browser cannot follow, or if the class would
+            draw with another noise schedule than the model's.
+    """
+    built = build_scheduler(config, name)
+    found = _alphas_cumprod(built)
+    if found[:-1] != alphas_cumprod[:-1]:
+        raise CheckpointError(
+            f"{SCHEDULERS[name].class_name} has another noise schedule by default than the model's",
+            "write beta_start, beta_end and beta_schedule into scheduler_config.json",
+        )
+    terminal = None if found == alphas_cumprod else found[-1]
+    return _describe(name, built, terminal)
+
+
+def _alphas_cumprod(built: Any) -> tuple[float, ...]:
+    return tuple(float(value) for value in built.alphas_cumprod)
+
+
+def _describe(name: str, scheduler: Any, terminal: float | None) -> SchedulerConfig:
     config = scheduler.config
-    return SchedulerConfig.model_validate(
-        {
-            "algorithm": SCHEDULERS[name].algorithm,
-            "title": SCHEDULERS[name].title,
-            "max_steps": max_steps(scheduler),
-            "timestep_spacing": config.get("timestep_spacing", "linspace"),
-            "steps_offset": int(config.get("steps_offset", 0)),
-            "use_karras_sigmas": bool(config.get("use_karras_sigmas", False)),
-            "final_alpha_cumprod": float(getattr(scheduler, "final_alpha_cumprod", 1.0)),
-            "original_inference_steps": int(config.get("original_inference_steps", MAX_STEPS)),
-            "timestep_scaling": float(config.get("timestep_scaling", 1.0)),
-        }
-    )
+    scheduled = SCHEDULERS[name]
+    computed: dict[str, Any] = {
+        "algorithm": scheduled.algorithm,
+        "title": _title(scheduled, config),
+        "max_steps": max_steps(scheduler),
+        "timestep_spacing": config.get("timestep_spacing", "linspace"),
+        "steps_offset": int(config.get("steps_offset", 0)),
+        "use_karras_sigmas": bool(config.get("use_karras_sigmas", False)),
+        "final_alpha_cumprod": float(getattr(scheduler, "final_alpha_cumprod", 1.0)),
+        "original_inference_steps": int(config.get("original_inference_steps", MAX_STEPS)),
+        "timestep_scaling": float(config.get("timestep_scaling", 1.0)),
+        "terminal_alpha_cumprod": terminal,
+        "last_timestep": _last_timestep(scheduler),
+        "round_timesteps": (scheduled.class_name, config.get("beta_schedule"))
+        != (_DPM, "squaredcos_cap_v2"),
+        "disable_corrector": tuple(config.get("disable_corrector", ())),
+    }
+    # The other fields have diffusers' names, and defaults where the class has no such option.
+    # DEIS has one algorithm, by a name of its own.
+    foreign = {"algorithm_type"} if scheduled.class_name != _DPM else set()
+    carried = {
+        key: config[key]
+        for key in SchedulerConfig.model_fields.keys() & defaults_of(scheduled.class_name).keys()
+        if key not in computed.keys() | foreign and config[key] is not None
+    }
+    return SchedulerConfig.model_validate(carried | computed)
+
+
+def _title(scheduled: Scheduler, config: Mapping[str, Any]) -> str:
+    """Return the name for people, which tells the order of a DPM-Solver."""
+    return scheduled.title.replace(" 2M", f" {config.get('solver_order', 2)}M")
+
+
+def _last_timestep(scheduler: Any) -> int | None:
+    """Return how many timesteps DPM-Solver uses, if ``lambda_min_clipped`` leaves some out."""
+    import torch
+
+    least = scheduler.config.get("lambda_min_clipped", -float("inf"))
+    if not hasattr(scheduler, "lambda_t") or "lambda_min_clipped" not in defaults_of(
+        type(scheduler).__name__
+    ):
+        return None
+    clipped = int(torch.searchsorted(torch.flip(scheduler.lambda_t, [0]), least))
+    return int(scheduler.config.num_train_timesteps) - clipped if clipped else None

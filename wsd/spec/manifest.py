@@ -21,7 +21,10 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
     model_validator,
 )
 from pydantic.dataclasses import dataclass
@@ -183,11 +186,11 @@ class NoiseSchedule(_Entry):
 
     kind: Literal["discrete"]
     """Noise levels at whole timesteps, Ho et al. 2020."""
-    prediction_type: Literal["epsilon", "v_prediction"]
-    """What the denoiser predicts."""
+    prediction_type: Literal["epsilon", "v_prediction", "sample", "flow_prediction"]
+    """What the denoiser predicts: noise, velocity, clean latents, or the flow to them."""
     num_train_timesteps: PositiveInt
     """Number of timesteps."""
-    alphas_cumprod: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)]
+    alphas_cumprod: Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=1)]
     """Product of (1 - beta) up to each timestep, as diffusers computes it in float32."""
 
     @model_validator(mode="after")
@@ -221,6 +224,61 @@ class SchedulerConfig(_Entry):
     """Steps of the schedule that a consistency model was distilled from."""
     timestep_scaling: float
     """Factor on the timestep in a consistency model's boundary conditions."""
+    terminal_alpha_cumprod: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Last value of ``alphas_cumprod`` where this scheduler's differs from the noise schedule's:
+    with zero terminal SNR some keep it above 0."""
+    use_exponential_sigmas: bool = False
+    """Whether noise levels are spaced evenly in their logarithm."""
+    use_beta_sigmas: bool = False
+    """Whether noise levels follow a beta distribution, Lee et al. 2024."""
+    use_lu_lambdas: bool = False
+    """Whether noise levels are spaced evenly in their logarithm, at whole timesteps."""
+    use_flow_sigmas: bool = False
+    """Whether noise levels are those of flow matching, which go from 1 to 0."""
+    flow_shift: PositiveFloat = 1.0
+    """Shift of flow matching's noise levels towards more noise."""
+    sigma_min: PositiveFloat | None = None
+    """Least noise level of Karras, exponential and beta spacing; absent for the timesteps' own."""
+    sigma_max: PositiveFloat | None = None
+    """Most noise level of Karras, exponential and beta spacing; absent for the timesteps' own."""
+    final_sigmas_type: Literal["zero", "sigma_min"] = "zero"
+    """Noise level after the last step: none, or the least of the training."""
+    interpolation_type: Literal["linear", "log_linear"] = "linear"
+    """How Euler's method finds noise levels between two timesteps."""
+    timestep_type: Literal["discrete", "continuous"] = "discrete"
+    """Whether the denoiser is given the timestep, or with velocities a quarter of the noise
+    level's logarithm."""
+    algorithm_type: Literal["dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"] = (
+        "dpmsolver++"
+    )
+    """Which of the DPM solvers: noise or data prediction, of the ODE or the SDE."""
+    solver_order: Annotated[int, Field(ge=1, le=3)] = 2
+    """Order of a multistep solver."""
+    solver_type: Literal["midpoint", "heun", "bh1", "bh2", "logrho"] = "midpoint"
+    """Variant of a multistep solver's update: of DPM-Solver, UniPC or DEIS."""
+    lower_order_final: bool = True
+    """Whether the last steps of a multistep solver take lower orders."""
+    euler_at_final: bool = False
+    """Whether the last step of DPM-Solver is Euler's."""
+    last_timestep: PositiveInt | None = None
+    """Number of timesteps that DPM-Solver uses, where ``lambda_min_clipped`` leaves some out."""
+    round_timesteps: bool = True
+    """Whether DPM-Solver rounds the timesteps of Karras' noise levels."""
+    predict_x0: bool = True
+    """Whether UniPC works with clean latents rather than with noise."""
+    disable_corrector: tuple[NonNegativeInt, ...] = ()
+    """Steps after which UniPC corrects nothing."""
+    skip_prk_steps: bool = True
+    """Whether PNDM starts without Runge-Kutta steps."""
+    variance_type: Literal["fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log"] = (
+        "fixed_small"
+    )
+    """How much noise DDPM draws in a step."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Write no field that is absent: TypeScript's fields may be missing, but not null."""
+        return {key: value for key, value in serialize(self).items() if value is not None}
 
 
 class Schedulers(_Entry):

@@ -33,7 +33,7 @@ const SAMPLERS: Record<string, string> = {
   euler_a: "Euler a",
   ddim: "DDIM",
   lcm: "LCM",
-} satisfies Record<(typeof SCHEDULERS)[number], string>;
+} satisfies Partial<Record<(typeof SCHEDULERS)[number], string>>;
 
 /** Write settings as text. */
 export function formatSettings(settings: Settings): string {

@@ -206,8 +206,8 @@ export interface ModelEntry {
 export interface NoiseSchedule {
   /** Noise levels at whole timesteps, Ho et al. 2020. */
   kind: "discrete";
-  /** What the denoiser predicts. */
-  prediction_type: "epsilon" | "v_prediction";
+  /** What the denoiser predicts: noise, velocity, clean latents, or the flow to them. */
+  prediction_type: "epsilon" | "v_prediction" | "sample" | "flow_prediction";
   /** Number of timesteps. */
   num_train_timesteps: number;
   /** Product of (1 - beta) up to each timestep, as diffusers computes it in float32. */
@@ -268,6 +268,56 @@ export interface SchedulerConfig {
   original_inference_steps: number;
   /** Factor on the timestep in a consistency model's boundary conditions. */
   timestep_scaling: number;
+  /**
+   * Last value of `alphas_cumprod` where this scheduler's differs from the noise schedule's: with
+   * zero terminal SNR some keep it above 0.
+   */
+  terminal_alpha_cumprod?: number;
+  /** Whether noise levels are spaced evenly in their logarithm. */
+  use_exponential_sigmas: boolean;
+  /** Whether noise levels follow a beta distribution, Lee et al. 2024. */
+  use_beta_sigmas: boolean;
+  /** Whether noise levels are spaced evenly in their logarithm, at whole timesteps. */
+  use_lu_lambdas: boolean;
+  /** Whether noise levels are those of flow matching, which go from 1 to 0. */
+  use_flow_sigmas: boolean;
+  /** Shift of flow matching's noise levels towards more noise. */
+  flow_shift: number;
+  /** Least noise level of Karras, exponential and beta spacing; absent for the timesteps' own. */
+  sigma_min?: number;
+  /** Most noise level of Karras, exponential and beta spacing; absent for the timesteps' own. */
+  sigma_max?: number;
+  /** Noise level after the last step: none, or the least of the training. */
+  final_sigmas_type: "zero" | "sigma_min";
+  /** How Euler's method finds noise levels between two timesteps. */
+  interpolation_type: "linear" | "log_linear";
+  /**
+   * Whether the denoiser is given the timestep, or with velocities a quarter of the noise level's
+   * logarithm.
+   */
+  timestep_type: "discrete" | "continuous";
+  /** Which of the DPM solvers: noise or data prediction, of the ODE or the SDE. */
+  algorithm_type: "dpmsolver" | "dpmsolver++" | "sde-dpmsolver" | "sde-dpmsolver++";
+  /** Order of a multistep solver. */
+  solver_order: number;
+  /** Variant of a multistep solver's update: of DPM-Solver, UniPC or DEIS. */
+  solver_type: "midpoint" | "heun" | "bh1" | "bh2" | "logrho";
+  /** Whether the last steps of a multistep solver take lower orders. */
+  lower_order_final: boolean;
+  /** Whether the last step of DPM-Solver is Euler's. */
+  euler_at_final: boolean;
+  /** Number of timesteps that DPM-Solver uses, where `lambda_min_clipped` leaves some out. */
+  last_timestep?: number;
+  /** Whether DPM-Solver rounds the timesteps of Karras' noise levels. */
+  round_timesteps: boolean;
+  /** Whether UniPC works with clean latents rather than with noise. */
+  predict_x0: boolean;
+  /** Steps after which UniPC corrects nothing. */
+  disable_corrector: number[];
+  /** Whether PNDM starts without Runge-Kutta steps. */
+  skip_prk_steps: boolean;
+  /** How much noise DDPM draws in a step. */
+  variance_type: "fixed_small" | "fixed_small_log" | "fixed_large" | "fixed_large_log";
 }
 
 /** The schedulers that can draw with the model. */

@@ -5,7 +5,15 @@
  */
 
 import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
-import { interpolate, spacedTimesteps, trainingSigmas } from "./noise_levels";
+import type { NoiseLevels } from "./noise_levels";
+import {
+  cleanFromSigma,
+  initialSigma,
+  linspace,
+  sampledLevels,
+  sigmaSpacing,
+  trainingSigmas,
+} from "./noise_levels";
 import type { Run, Step } from "./types";
 
 /** Lay out one run of Euler's method. */
@@ -31,31 +39,49 @@ function layOut(
   count: number,
   split: (from: number, to: number) => { down: number; up?: number },
 ): Run {
-  const training = trainingSigmas(schedule);
-  const timesteps = spacedTimesteps(schedule, config, count, Math.fround);
-  const sigmas = [...timesteps.map((t) => Math.fround(interpolate(training, t))), 0];
+  const { timesteps, sigmas } = eulerLevels(schedule, config, count);
+  const prediction = schedule.prediction_type;
   const steps = timesteps.map((timestep, i): Step => {
     const sigma = sigmas[i]!;
     const { down, up } = split(sigma, sigmas[i + 1]!);
-    const scale = 1 / Math.sqrt(sigma ** 2 + 1);
-    const denoised =
-      schedule.prediction_type === "epsilon"
-        ? { sample: 1, model: -sigma }
-        : { sample: scale ** 2, model: -sigma * scale };
+    const denoised = cleanFromSigma(prediction, sigma);
     const move = (down - sigma) / sigma; // along (sample - denoised) / sigma
     return {
-      timestep,
-      inputScale: scale,
+      // Stable Video Diffusion's preconditioning, Karras et al. 2022, Table 1.
+      timestep:
+        config.timestep_type === "continuous" && prediction === "v_prediction"
+          ? Math.fround(0.25 * Math.log(sigma))
+          : timestep,
+      inputScale: 1 / Math.sqrt(sigma ** 2 + 1),
       next: {
         sample: 1 + move * (1 - denoised.sample),
         model: -move * denoised.model,
-        history: [],
         ...(up === undefined ? {} : { noise: up }),
       },
       denoised,
     };
   });
-  const most = Math.max(...sigmas);
-  const initNoiseSigma = config.timestep_spacing === "leading" ? Math.sqrt(most ** 2 + 1) : most;
-  return { initNoiseSigma, steps };
+  return { initNoiseSigma: initialSigma(config, sigmas), steps };
+}
+
+/** Timesteps, and one noise level more than there are timesteps. */
+function eulerLevels(schedule: NoiseSchedule, config: SchedulerConfig, count: number): NoiseLevels {
+  const training = trainingSigmas(schedule);
+  const [least, most] = [training[0]!, training.at(-1)!];
+  const final = config.final_sigmas_type === "sigma_min" ? least : 0;
+  if (config.interpolation_type === "linear") {
+    const { timesteps, sigmas } = sampledLevels(schedule, config, count);
+    return { timesteps, sigmas: [...sigmas, final] };
+  }
+  // Even in the logarithm over the whole training, whatever the timesteps; the last step ends at
+  // the least noise level, not at `final`. Other spacings run between the same two levels.
+  const f32 = Math.fround;
+  const logs = linspace(f32(Math.log(most)), f32(Math.log(least)), count + 1);
+  const sigmas = logs.map((log) => f32(Math.exp(f32(log))));
+  if (sigmaSpacing(config) === "timesteps") {
+    return { timesteps: sampledLevels(schedule, config, count).timesteps, sigmas };
+  }
+  const whole = { ...config, sigma_max: config.sigma_max ?? sigmas[0]!, sigma_min: config.sigma_min ?? sigmas.at(-1)! };
+  const spaced = sampledLevels(schedule, whole, count);
+  return { timesteps: spaced.timesteps, sigmas: [...spaced.sigmas, final] };
 }

@@ -2,12 +2,20 @@
 
 import { UnsupportedError } from "../../api/errors";
 import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
+import { SCHEDULER_DEFAULTS } from "../../util/constants.generated";
 import { ddim } from "./ddim";
+import { ddpm } from "./ddpm";
+import { deis } from "./deis";
 import { dpmpp2m } from "./dpmpp2m";
+import { dpmppSde } from "./dpmpp_sde";
 import { euler, eulerAncestral } from "./euler";
+import { heun } from "./heun";
 import { lcm } from "./lcm";
+import { lms } from "./lms";
 import { pndm } from "./pndm";
+import { tcd } from "./tcd";
 import type { Run } from "./types";
+import { unipc } from "./unipc";
 
 export type { Combination, Run, Step } from "./types";
 
@@ -20,6 +28,13 @@ const ALGORITHMS = new Map<string, LayOut>([
   ["ddim", ddim],
   ["lcm", lcm],
   ["pndm", pndm],
+  ["heun", heun],
+  ["lms", lms],
+  ["ddpm", ddpm],
+  ["tcd", tcd],
+  ["dpmpp_sde", dpmppSde],
+  ["unipc", unipc],
+  ["deis", deis],
 ]);
 
 /**
@@ -42,5 +57,11 @@ export function layOutRun(
       "choose another scheduler, or use the page of the WSD that built the model",
     );
   }
-  return layOut(schedule, config, count, eta);
+  const alphas = [...schedule.alphas_cumprod];
+  if (config.terminal_alpha_cumprod !== undefined) {
+    alphas[alphas.length - 1] = config.terminal_alpha_cumprod;
+  }
+  // Manifests of before the newer options lack them.
+  const complete = { ...SCHEDULER_DEFAULTS, ...config };
+  return layOut({ ...schedule, alphas_cumprod: alphas }, complete, count, eta);
 }

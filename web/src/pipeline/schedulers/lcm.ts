@@ -8,12 +8,7 @@ const SIGMA_DATA = 0.5;
 
 /** Lay out one run; all steps but the last draw noise. */
 export function lcm(schedule: NoiseSchedule, config: SchedulerConfig, count: number): Run {
-  const original = config.original_inference_steps;
-  const stride = Math.floor(schedule.num_train_timesteps / original);
-  const timesteps = Array.from(
-    { length: count },
-    (_, i) => (original - Math.floor(i * (original / count))) * stride - 1,
-  );
+  const timesteps = distilledTimesteps(schedule, config, count);
   const steps = timesteps.map((timestep, i): Step => {
     const clean = cleanFrom(schedule.prediction_type, levelOf(schedule.alphas_cumprod[timestep]!));
     const scaled = timestep * config.timestep_scaling;
@@ -31,11 +26,23 @@ export function lcm(schedule: NoiseSchedule, config: SchedulerConfig, count: num
       next: {
         sample: level.alpha * denoised.sample,
         model: level.alpha * denoised.model,
-        history: [],
         ...(level.sigma === undefined ? {} : { noise: level.sigma }),
       },
       denoised: clean,
     };
   });
   return { initNoiseSigma: 1, steps };
+}
+
+/** Timesteps of a distilled model: some of those that its teacher was sampled at. */
+export function distilledTimesteps(
+  { num_train_timesteps: train }: NoiseSchedule,
+  { original_inference_steps: original }: SchedulerConfig,
+  count: number,
+): number[] {
+  const stride = Math.floor(train / original);
+  return Array.from(
+    { length: count },
+    (_, i) => (original - Math.floor(i * (original / count))) * stride - 1,
+  );
 }

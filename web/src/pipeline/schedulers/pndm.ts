@@ -1,61 +1,147 @@
 /**
- * PNDM (Liu et al. 2022) without the Runge-Kutta start: linear multistep, with
- * its second timestep taken twice, as diffusers' `PNDMScheduler` runs it with
- * `skip_prk_steps`.
+ * PNDM (Liu et al. 2022), as diffusers' `PNDMScheduler` runs it: linear multistep, whose first
+ * steps are Runge-Kutta's, or with `skip_prk_steps` of lower orders with the second timestep taken
+ * twice.
  */
 
 import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
+import type { Weights } from "./noise_levels";
 import { cleanFrom, levelOf, noiseFrom, spacedTimesteps } from "./noise_levels";
-import type { Run, Step } from "./types";
+import type { Next, Run, Step } from "./types";
 
 /** Adams-Bashforth weights by how many predictions are known, newest first. */
-const WEIGHTS = [
+const MULTISTEP = [
   [1],
   [3 / 2, -1 / 2],
   [23 / 12, -16 / 12, 5 / 12],
   [55 / 24, -59 / 24, 37 / 24, -9 / 24],
 ];
+/** How many Runge-Kutta steps come first; the last multistep formula needs their predictions. */
+const RUNGE_KUTTA_STEPS = 3;
+/** What the history gets: predictions. */
+const PREDICTION = { sample: 0, model: 1 };
+/** What is kept: the current latents. */
+const CURRENT = { sample: 1, model: 0 };
 
-/** Lay out one run, of one step more than was asked for. */
+/**
+ * Lay out one run: of one evaluation more than there are steps, or with Runge-Kutta of nine more.
+ * Runge-Kutta needs four steps at least.
+ */
 export function pndm(schedule: NoiseSchedule, config: SchedulerConfig, count: number): Run {
   const spaced = spacedTimesteps(schedule, config, count);
-  // The second timestep comes twice: a predictor and a corrector of the first step.
-  const timesteps = count === 1 ? spaced : [spaced[0]!, spaced[1]!, ...spaced.slice(1)];
-  const stride = Math.floor(schedule.num_train_timesteps / count);
-  const steps = timesteps.map((timestep, i): Step => {
-    const corrects = i === 1;
-    const from = corrects ? timestep + stride : timestep;
-    const to = corrects ? timestep : timestep - stride;
-    // Predictions known at this step: the corrector's is not remembered.
-    const known = corrects ? 1 : Math.min(i === 0 ? 1 : i, 4);
-    const weights = corrects ? [1 / 2, 1 / 2] : WEIGHTS[known - 1]!;
-    const { sample, model } = transfer(schedule, config, from, to);
-    return {
-      timestep,
-      inputScale: 1,
-      ...(corrects ? {} : { remember: { sample: 0, model: 1 } }),
-      ...(i === 0 ? { keep: { sample: 1, model: 0 } } : {}),
-      next: {
-        ...(corrects ? { sample: 0, kept: sample } : { sample }),
-        model: model * weights[0]!,
-        history: weights.slice(1).map((weight) => model * weight),
-      },
-      denoised: cleanFrom(schedule.prediction_type, levelOf(schedule.alphas_cumprod[timestep]!)),
-    };
-  });
+  const transfer = new Transfer(schedule, config, count);
+  const steps = config.skip_prk_steps
+    ? multistep(spaced, transfer)
+    : [...rungeKutta(spaced, transfer), ...multistepAfter(spaced, transfer)];
   return { initNoiseSigma: 1, steps };
 }
 
-/** Formula 9 of the paper: from one timestep to an earlier one along a prediction. */
-function transfer(
-  schedule: NoiseSchedule,
-  config: SchedulerConfig,
-  from: number,
-  to: number,
-): { sample: number; model: number } {
-  const a = schedule.alphas_cumprod[from]!;
-  const b = to >= 0 ? schedule.alphas_cumprod[to]! : config.final_alpha_cumprod;
-  const factor = -(b - a) / (a * Math.sqrt(1 - b) + Math.sqrt(a * (1 - a) * b));
-  const noise = noiseFrom(schedule.prediction_type, levelOf(a));
-  return { sample: Math.sqrt(b / a) + factor * noise.sample, model: factor * noise.model };
+/** Linear multistep from the start. */
+function multistep(spaced: number[], transfer: Transfer): Step[] {
+  // The second timestep comes twice: a predictor and a corrector of the first step.
+  const timesteps = spaced.length === 1 ? spaced : [spaced[0]!, spaced[1]!, ...spaced.slice(1)];
+  const { stride } = transfer;
+  return timesteps.map((timestep, i): Step => {
+    if (i === 1) {
+      const weights = { kept: true, model: 1 / 2, history: [1 / 2] };
+      return transfer.step(timestep, timestep + stride, timestep, weights);
+    }
+    // Predictions known at this step: the corrector's is not remembered.
+    const known = Math.min(Math.max(i, 1), MULTISTEP.length);
+    const [model, ...history] = MULTISTEP[known - 1]!;
+    return {
+      ...transfer.step(timestep, timestep, timestep - stride, { model: model!, history }),
+      remember: PREDICTION,
+      ...(i === 0 ? { keep: CURRENT } : {}),
+    };
+  });
+}
+
+/** The first steps by the classical Runge-Kutta method, four evaluations each. */
+function rungeKutta(spaced: number[], transfer: Transfer): Step[] {
+  const half = Math.floor(transfer.stride / 2);
+  return spaced.slice(0, RUNGE_KUTTA_STEPS).flatMap((from, i): Step[] => {
+    const to = spaced[i + 1]!;
+    const middle = to + half;
+    return [
+      {
+        ...transfer.step(from, from, from - half, { model: 1, history: [] }),
+        remember: PREDICTION,
+        keep: CURRENT,
+      },
+      {
+        ...transfer.step(middle, from, middle, { kept: true, model: 1, history: [] }),
+        remember: PREDICTION,
+      },
+      {
+        ...transfer.step(middle, from, to, { kept: true, model: 1, history: [] }),
+        remember: PREDICTION,
+      },
+      // Simpson's rule.
+      transfer.step(to, from, to, { kept: true, model: 1 / 6, history: [1 / 3, 1 / 3, 1 / 6] }),
+    ];
+  });
+}
+
+/** Linear multistep after Runge-Kutta's steps, each of which left three predictions. */
+function multistepAfter(spaced: number[], transfer: Transfer): Step[] {
+  const [model, ...earlier] = MULTISTEP[RUNGE_KUTTA_STEPS]!;
+  return spaced.slice(RUNGE_KUTTA_STEPS).map((timestep, i): Step => {
+    const history: number[] = [];
+    earlier.forEach((weight, age) => {
+      // The first prediction of a Runge-Kutta step is the oldest of its three.
+      history[age < i ? age : i + 3 * (age - i) + 2] = weight;
+    });
+    const weights = {
+      model: model!,
+      history: Array.from(history, (weight?: number) => weight ?? 0),
+    };
+    return {
+      ...transfer.step(timestep, timestep, timestep - transfer.stride, weights),
+      remember: PREDICTION,
+    };
+  });
+}
+
+/** Weights of the predictions in a step, and whether it starts from the kept latents. */
+interface Predictions {
+  kept?: boolean;
+  model: number;
+  history: number[];
+}
+
+/** Steps from one timestep to an earlier one along predictions: the paper's formula 9. */
+class Transfer {
+  /** Timesteps between two steps. */
+  readonly stride: number;
+
+  constructor(
+    private readonly schedule: NoiseSchedule,
+    private readonly config: SchedulerConfig,
+    count: number,
+  ) {
+    this.stride = Math.floor(schedule.num_train_timesteps / count);
+  }
+
+  /**
+   * @param at the timestep at which the denoiser is evaluated.
+   * @param from the timestep of the latents that the step starts from.
+   * @param to the timestep that it leads to.
+   */
+  step(at: number, from: number, to: number, { kept, model, history }: Predictions): Step {
+    const { schedule, config } = this;
+    const a = schedule.alphas_cumprod[from]!;
+    const b = to >= 0 ? schedule.alphas_cumprod[to]! : config.final_alpha_cumprod;
+    const factor = -(b - a) / (a * Math.sqrt(1 - b) + Math.sqrt(a * (1 - a) * b));
+    const noise: Weights = noiseFrom(schedule.prediction_type, levelOf(a));
+    const start = Math.sqrt(b / a) + factor * noise.sample;
+    const along = factor * noise.model;
+    const next: Next = {
+      ...(kept ? { sample: 0, kept: start } : { sample: start }),
+      model: along * model,
+      history: history.map((weight) => along * weight),
+    };
+    const denoised = cleanFrom(schedule.prediction_type, levelOf(schedule.alphas_cumprod[at]!));
+    return { timestep: at, inputScale: 1, next, denoised };
+  }
 }

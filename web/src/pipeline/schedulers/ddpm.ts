@@ -1,0 +1,39 @@
+/** Ancestral sampling (Ho et al. 2020, eqs. 6 and 7), as diffusers' `DDPMScheduler` runs it. */
+
+import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
+import { cleanFrom, levelOf, spacedTimesteps } from "./noise_levels";
+import type { Run, Step } from "./types";
+
+/** Below this the variance is not let fall: diffusers draws noise in the last step, too. */
+const LEAST_VARIANCE = 1e-20;
+
+/** Lay out one run; every step draws noise, unless it is at timestep 0. */
+export function ddpm(schedule: NoiseSchedule, config: SchedulerConfig, count: number): Run {
+  const timesteps = spacedTimesteps(schedule, config, count);
+  const steps = timesteps.map((timestep, i): Step => {
+    const following = timesteps[i + 1];
+    const product = schedule.alphas_cumprod[timestep]!;
+    const previous = following === undefined ? 1 : schedule.alphas_cumprod[following]!;
+    const alpha = product / previous;
+    const clean = cleanFrom(schedule.prediction_type, levelOf(product));
+    const ofClean = (Math.sqrt(previous) * (1 - alpha)) / (1 - product);
+    const ofSample = (Math.sqrt(alpha) * (1 - previous)) / (1 - product);
+    return {
+      timestep,
+      inputScale: 1,
+      next: {
+        sample: ofSample + ofClean * clean.sample,
+        model: ofClean * clean.model,
+        ...(timestep > 0 ? { noise: deviationOf(config, product, previous) } : {}),
+      },
+      denoised: clean,
+    };
+  });
+  return { initNoiseSigma: 1, steps };
+}
+
+function deviationOf(config: SchedulerConfig, product: number, previous: number): number {
+  const beta = 1 - product / previous;
+  const small = Math.max(((1 - previous) / (1 - product)) * beta, LEAST_VARIANCE);
+  return Math.sqrt(config.variance_type === "fixed_large" ? beta : small);
+}

@@ -1,0 +1,366 @@
+"""Rules for scheduler configurations: which values of which key the browser follows, as data.
+
+Every key of a configuration is *understood* (a rule below accepts its value, and the browser or
+diffusers uses it), *harmless* (no rule, but the value is the default of diffusers' class, so it
+changes nothing), or *refused by name*, with its value and the values that are accepted.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
+
+from wsd.errors import CheckpointError
+
+# JSON values that a rule compares are of these types; a list is a tuple to diffusers.
+MAX_TRAIN_TIMESTEPS = 10_000
+
+
+class Rule(Protocol):
+    """Which values of a key are understood."""
+
+    def accepts(self, value: object) -> bool:
+        """Return whether a value is understood."""
+
+    def describe(self) -> str:
+        """Return the understood values in words."""
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Understand exactly these values; a number is no truth value."""
+
+    values: tuple[object, ...]
+
+    def accepts(self, value: object) -> bool:
+        """Return whether a value is one of them."""
+        return any(type(value) is type(known) and value == known for known in self.values)
+
+    def describe(self) -> str:
+        """Return the values as Python writes them."""
+        return ", ".join(map(repr, self.values))
+
+
+@dataclass(frozen=True)
+class Number:
+    """Understand numbers from ``low`` to ``high``, both included.
+
+    Attributes:
+        low: least value.
+        high: most value.
+        whole: whether the number must be an integer.
+        optional: whether None is understood too.
+    """
+
+    low: float
+    high: float
+    whole: bool = False
+    optional: bool = False
+
+    def accepts(self, value: object) -> bool:
+        """Return whether a value is such a number; not-a-number is none."""
+        if value is None:
+            return self.optional
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
+            return False
+        return self.low <= value <= self.high
+
+    def describe(self) -> str:
+        """Return the range in words."""
+        kind = "a whole number" if self.whole else "a number"
+        return f"{'None or ' * self.optional}{kind} from {self.low} to {self.high}"
+
+
+@dataclass(frozen=True)
+class Betas:
+    """Understand None, or a list of numbers from 0 to 1: one for each training timestep."""
+
+    def accepts(self, value: object) -> bool:
+        """Return whether a value is such a list."""
+        beta = Number(0.0, 1.0)
+        return value is None or (
+            isinstance(value, (list, tuple))
+            and 0 < len(value) <= MAX_TRAIN_TIMESTEPS
+            and all(map(beta.accepts, value))
+        )
+
+    def describe(self) -> str:
+        """Return the form in words."""
+        return "None or a list of numbers from 0 to 1"
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Understand a list of step numbers."""
+
+    def accepts(self, value: object) -> bool:
+        """Return whether a value is such a list."""
+        step = Number(0, MAX_TRAIN_TIMESTEPS, whole=True)
+        return isinstance(value, (list, tuple)) and all(map(step.accepts, value))
+
+    def describe(self) -> str:
+        """Return the form in words."""
+        return "a list of whole numbers"
+
+
+_SWITCH = OneOf((False, True, None))
+_OFF = OneOf((False, None))
+
+# The noise schedule, which diffusers itself computes, and the spacing of timesteps.
+_SHARED: Mapping[str, Rule] = {
+    "num_train_timesteps": Number(1, MAX_TRAIN_TIMESTEPS, whole=True),
+    "beta_start": Number(0.0, 1.0),
+    "beta_end": Number(0.0, 1.0),
+    "beta_schedule": OneOf(
+        ("linear", "scaled_linear", "squaredcos_cap_v2", "exp", "laplace", "sigmoid")
+    ),
+    "trained_betas": Betas(),
+    "rescale_betas_zero_snr": OneOf((False, True)),
+    "timestep_spacing": OneOf(("linspace", "leading", "trailing")),
+    "steps_offset": Number(0, MAX_TRAIN_TIMESTEPS, whole=True),
+    "prediction_type": OneOf(("epsilon", "v_prediction", "sample")),
+    # Dynamic thresholding takes a quantile of the latents, and clipping clamps them: neither is a
+    # linear combination, which is all that the page's kernel computes.
+    "thresholding": _OFF,
+    "clip_sample": _OFF,
+    # These only say how, where thresholding or clipping is on.
+    "dynamic_thresholding_ratio": Number(0.0, 1.0),
+    "sample_max_value": Number(0.0, 1e6),
+    "clip_sample_range": Number(0.0, 1e6),
+    # A UNet that predicts its variance too has twice the channels; no such UNet is compiled.
+    "variance_type": OneOf((None,)),
+}
+_SIGMAS: Mapping[str, Rule] = {
+    "use_karras_sigmas": _SWITCH,
+    "use_exponential_sigmas": _SWITCH,
+    "use_beta_sigmas": _SWITCH,
+}
+_LEVEL = Number(1e-6, 1e6, optional=True)
+# Multistep solvers in terms of the signal-to-noise ratio.
+_MULTISTEP: Mapping[str, Rule] = {
+    **_SHARED,
+    **_SIGMAS,
+    "prediction_type": OneOf(("epsilon", "v_prediction", "sample", "flow_prediction")),
+    "use_flow_sigmas": _SWITCH,
+    "flow_shift": Number(1e-3, 1e3),
+    "solver_order": Number(1, 3, whole=True),
+    "lower_order_final": OneOf((False, True)),
+    "final_sigmas_type": OneOf(("zero", "sigma_min")),
+    # Pipelines of SD 1.x and SDXL never say by how much to shift.
+    "use_dynamic_shifting": _OFF,
+    "time_shift_type": OneOf(("exponential",)),
+}
+_CONSISTENCY: Mapping[str, Rule] = {
+    **_SHARED,
+    "original_inference_steps": Number(1, MAX_TRAIN_TIMESTEPS, whole=True),
+    "timestep_scaling": Number(1e-3, 1e3),
+    "set_alpha_to_one": OneOf((False, True)),
+}
+_NO_SAMPLE: Mapping[str, Rule] = {"prediction_type": OneOf(("epsilon", "v_prediction"))}
+
+# Class of diffusers to key to rule. What a class has no key for, diffusers ignores.
+RULES: Mapping[str, Mapping[str, Rule]] = {
+    "DPMSolverMultistepScheduler": {
+        **_MULTISTEP,
+        "algorithm_type": OneOf(("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++")),
+        "solver_type": OneOf(("midpoint", "heun")),
+        "euler_at_final": OneOf((False, True)),
+        "use_lu_lambdas": _SWITCH,
+        "lambda_min_clipped": Number(-float("inf"), 0.0),
+    },
+    "UniPCMultistepScheduler": {
+        **_MULTISTEP,
+        "predict_x0": OneOf((False, True)),
+        "solver_type": OneOf(("bh1", "bh2")),
+        "disable_corrector": Steps(),
+        "solver_p": OneOf((None,)),
+        "sigma_min": _LEVEL,
+        "sigma_max": _LEVEL,
+        "shift_terminal": OneOf((None,)),
+    },
+    "DEISMultistepScheduler": {
+        **_MULTISTEP,
+        "algorithm_type": OneOf(("deis",)),
+        "solver_type": OneOf(("logrho",)),
+    },
+    "EulerDiscreteScheduler": {
+        **_SHARED,
+        **_SIGMAS,
+        "sigma_min": _LEVEL,
+        "sigma_max": _LEVEL,
+        "interpolation_type": OneOf(("linear", "log_linear")),
+        "timestep_type": OneOf(("discrete", "continuous")),
+        "final_sigmas_type": OneOf(("zero", "sigma_min")),
+    },
+    "EulerAncestralDiscreteScheduler": {**_SHARED, **_NO_SAMPLE},
+    "DDIMScheduler": {**_SHARED, "set_alpha_to_one": OneOf((False, True))},
+    "PNDMScheduler": {
+        **_SHARED,
+        **_NO_SAMPLE,
+        "set_alpha_to_one": OneOf((False, True)),
+        "skip_prk_steps": OneOf((True,)),
+    },
+    "LCMScheduler": _CONSISTENCY,
+}
+
+# Values that diffusers takes, but with which its own scheduler gives no finite numbers.
+_IMPOSSIBLE: Sequence[tuple[str, Mapping[str, Any]]] = (
+    ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver", "solver_order": 3}),
+    ("UniPCMultistepScheduler", {"solver_type": "bh1", "final_sigmas_type": "zero"}),
+    ("UniPCMultistepScheduler", {"predict_x0": False, "final_sigmas_type": "zero"}),
+    ("UniPCMultistepScheduler", {"lower_order_final": False, "final_sigmas_type": "zero"}),
+)
+
+# Keys of older versions of diffusers, which today's ignores. The values change nothing.
+_RETIRED: Mapping[str, Rule] = {
+    "tensor_format": OneOf(("pt", "np")),
+    "timestep_values": OneOf((None,)),
+    "predict_epsilon": OneOf((True,)),
+}
+# At most one of these may be on: diffusers itself refuses the first three together, and silently
+# prefers one of the others.
+SIGMA_SPACINGS = (
+    "use_karras_sigmas",
+    "use_exponential_sigmas",
+    "use_beta_sigmas",
+    "use_lu_lambdas",
+    "use_flow_sigmas",
+)
+
+
+# Checked before the class is constructed.
+_SIZES = (
+    "num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas",
+    "solver_order", "timestep_spacing", "steps_offset", "prediction_type",
+)  # fmt: skip
+
+
+@cache
+def defaults_of(class_name: str) -> Mapping[str, Any]:
+    """Return key → default of a scheduler class of diffusers; empty if there is no such class."""
+    import diffusers
+
+    class_ = getattr(diffusers, class_name, None)
+    if not inspect.isclass(class_):
+        return {}
+    parameters = inspect.signature(class_.__init__).parameters
+    return {name: p.default for name, p in parameters.items() if name != "self"}
+
+
+def check_before_construction(class_name: str, config: Mapping[str, Any]) -> None:
+    """Refuse values that a scheduler class must not even be constructed with.
+
+    They would take all memory, or make diffusers raise an error that names no key.
+
+    Raises:
+        CheckpointError: that names the key, its value and what is understood.
+    """
+    for key in _SIZES:
+        if key in config and key in RULES[class_name]:
+            _require(class_name, key, config[key], RULES[class_name][key])
+    defaults = defaults_of(class_name)
+    chosen = [key for key in SIGMA_SPACINGS if key in defaults and config.get(key)]
+    if len(chosen) > 1:
+        raise CheckpointError(
+            f"scheduler options {_join(dict.fromkeys(chosen, True))} exclude each other",
+            f"leave at most one of them on in the configuration of {class_name}",
+        )
+
+
+def check_values(class_name: str, config: Mapping[str, Any]) -> None:
+    """Refuse a configuration that the browser would not follow.
+
+    Args:
+        class_name: the class of diffusers that is to run with it.
+        config: the configuration as an instance of the class completed it.
+
+    Raises:
+        CheckpointError: that names the key, its value and what is understood.
+    """
+    rules = RULES[class_name]
+    defaults = defaults_of(class_name)
+    for key, value in config.items():
+        if key.startswith("_"):
+            continue
+        if key in rules and key in defaults:
+            _require(class_name, key, value, rules[key])
+        elif key in defaults:
+            if value != defaults[key]:
+                raise refusal(class_name, key, value, repr(defaults[key]))
+        else:
+            _check_foreign(class_name, key, value)
+    for impossible, options in _IMPOSSIBLE:
+        if impossible == class_name and all(config[key] == options[key] for key in options):
+            raise CheckpointError(
+                f"scheduler options {_join(options)} of {class_name} give no finite numbers",
+                "change one of them, or choose another scheduler with --scheduler",
+            )
+    if config.get("prediction_type") == "flow_prediction":
+        _check_flow(class_name, config)
+
+
+def _check_flow(class_name: str, config: Mapping[str, Any]) -> None:
+    """Refuse a model of flow matching where its prediction would be misunderstood."""
+    needed = {"use_flow_sigmas": (True,), "predict_x0": (True,)}
+    if class_name == "DPMSolverMultistepScheduler":
+        needed["algorithm_type"] = ("dpmsolver++", "sde-dpmsolver++")
+    for key, values in needed.items():
+        if key in defaults_of(class_name) and config[key] not in values:
+            raise CheckpointError(
+                f"scheduler option {key}={config[key]!r} of {class_name} is not supported with "
+                "prediction_type='flow_prediction'",
+                f"supported: {', '.join(map(repr, values))}",
+            )
+
+
+def _join(options: Mapping[str, Any]) -> str:
+    return " and ".join(f"{key}={value!r}" for key, value in options.items())
+
+
+def _check_foreign(class_name: str, key: str, value: object) -> None:
+    """Refuse a key that a class does not have, unless ignoring it is right."""
+    if key == "rescale_betas_zero_snr" and value:
+        # diffusers would ignore it and draw with a noise schedule that the model was not
+        # trained with.
+        raise CheckpointError(
+            f"scheduler option {key}={value!r}: {class_name} has no such option",
+            "choose a scheduler that has it, euler or ddim for example, with --scheduler",
+        )
+    if any(key in defaults_of(name) for name in (*RULES, *_OTHER_CLASSES)):
+        return  # An option of another class, which has no meaning for this one.
+    _require(class_name, key, value, _RETIRED.get(key, _OFF))
+
+
+def _require(class_name: str, key: str, value: object, rule: Rule) -> None:
+    if not rule.accepts(value):
+        raise refusal(class_name, key, value, rule.describe())
+
+
+def refusal(class_name: str, key: str, value: object, understood: str) -> CheckpointError:
+    """Return the error for a value that is not understood."""
+    return CheckpointError(
+        f"scheduler option {key}={_short(value)} of {class_name} is not supported",
+        f"supported: {understood}; or choose another scheduler with --scheduler",
+    )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+# Classes whose options may lie in a configuration although WSD does not have them.
+_OTHER_CLASSES: Sequence[str] = (
+    "DDPMScheduler",
+    "DPMSolverSinglestepScheduler",
+    "DPMSolverSDEScheduler",
+    "EDMEulerScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "LMSDiscreteScheduler",
+    "SASolverScheduler",
+    "TCDScheduler",
+)
