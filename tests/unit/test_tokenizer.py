@@ -1,15 +1,18 @@
-"""The browser's tokenizer against transformers', on thousands of strings."""
+"""The browser's tokenizer against transformers', and which tokenizers suit an encoder."""
 
+import itertools
+import json
 import random
 import sys
 import unicodedata
 
 import pytest
-from transformers import CLIPTokenizer
 
 from training.vocabulary import WORDS, write_vocabulary
-from wsd.checkpoint.tokenizer import tokenizer_file
-from wsd.checkpoint.weight_source import TokenizerFiles
+from wsd.checkpoint.checkpoint import open_checkpoint
+from wsd.checkpoint.tokenizer import load_tokenizer, open_tokenizer, tokenizer_file
+from wsd.errors import CheckpointError
+from wsd.models.registry import find_family
 
 BY_HAND = [
     "",
@@ -26,6 +29,11 @@ BY_HAND = [
     "!?#$%&'()*+,-./:;=@[]^_`{|}~\\\"",
     "e\u0301 \u212b \ufb01 \u00a0 \u200b \u3000 \u2028",
     "\ud7ff\ue000\U0010fffd",
+    "ΣΑΣ Σ. αΣ ὈΔΥΣΣΕΎΣ ΣΑΣ",
+    "J\u030c \u1e9e \u0130 \u212a",
+    "\u200d\ufeff \ufeff\u200d \u0085 a\ufeffb",
+    "<|STARTOFTEXT|>",
+    "<|EndOfText|><|endoftext|>!!",
 ]
 
 
@@ -50,38 +58,201 @@ def random_strings(count):
         yield generator.choice(["", " "]).join(parts)
 
 
+def compare(javascript, folder, texts, tokens=77):
+    """Return the texts whose ids differ between transformers and the browser's code."""
+    python = load_tokenizer(folder)
+    python.model_max_length = tokens
+    data, entry = tokenizer_file(python)
+    expected = python(texts, padding="max_length", truncation=True).input_ids
+    found = javascript(
+        {"call": "tokenize", "tokenizer": data.decode(), "entry": entry, "texts": texts}
+    )
+    return [text for text, e, f in zip(texts, expected, found, strict=True) if e != f]
+
+
 @pytest.fixture(scope="module")
-def both(javascript, family):
-    """Return a function that tokenizes texts in Python and in JavaScript."""
+def fallback(family):
     [entry] = family.tokenizers
-    python = CLIPTokenizer.from_pretrained(entry.fallback)
-    data, settings = tokenizer_file(TokenizerFiles(entry.fallback))
-
-    def tokenize(texts):
-        expected = python(
-            texts, padding="max_length", truncation=True, max_length=settings["max_length"]
-        ).input_ids
-        found = javascript(
-            {"call": "tokenize", "tokenizer": data.decode(), "entry": settings, "texts": texts}
-        )
-        return expected, found
-
-    return tokenize
+    return entry.fallback
 
 
 @pytest.mark.slow
-def test_thousands_of_strings(both):
-    texts = [*BY_HAND, *random_strings(5000)]
-    expected, found = both(texts)
-    different = [t for t, e, f in zip(texts, expected, found, strict=True) if e != f]
+def test_thousands_of_strings(javascript, fallback):
+    assert compare(javascript, fallback, [*BY_HAND, *random_strings(5000)]) == []
+
+
+@pytest.mark.full
+def test_every_character_of_unicode(javascript, fallback):
+    """Beside a letter, beside a digit and beside itself, so that every pattern sees it."""
+    assigned = [
+        chr(code)
+        for code in range(sys.maxunicode + 1)
+        # Newer versions of Unicode assign more, and each program has its own version.
+        if unicodedata.category(chr(code)) not in ("Cn", "Cs", "Co")
+    ]
+    words = [f"A{character}1{character}{character}" for character in assigned]
+    texts = [" ".join(words[start : start + 100]) for start in range(0, len(words), 100)]
+    different = compare(javascript, fallback, texts, tokens=2500)
+    # Name the characters, not the texts that they are in.
+    assert compare(javascript, fallback, " ".join(different).split(" ")) == []
     assert different == []
 
 
-def test_a_long_text_is_cut_and_still_ends(both):
-    expected, found = both(["red " * 200])
-    assert found[0] == expected[0]
-    assert len(found[0]) == 77
-    assert found[0][-1] == 719
+def test_a_long_text_is_cut_and_still_ends(javascript, fallback):
+    assert compare(javascript, fallback, ["red " * 200, "red " * 75, "red " * 76]) == []
+
+
+ADDED_TEXTS = [
+    "".join(parts)
+    for parts in itertools.product(
+        ["", "x", "ΑΣ", "<|EndOfText|>", "\u0301", "_", "²", " ", "\u3000\u0085", "\ufeff", "."],
+        ["cat", "CAT", "<cat-toy>", "<Cat-Toy>", "<cat-toy>s", "cat<cat-toy>", "cat cat"],
+        ["", "x", "ª", "\u200d", "_", "  red", "\ufeff", "<|STARTOFTEXT|>", "!"],
+    )
+]
+
+
+@pytest.mark.parametrize("content", ["cat", "<cat-toy>", "<CAT-toy>"])
+@pytest.mark.parametrize("normalized", [True, False])
+@pytest.mark.parametrize(
+    "flags", [(), ("special",), ("single_word",), ("lstrip",), ("rstrip",),
+              ("single_word", "lstrip", "rstrip")], ids="+".join,
+)  # fmt: skip
+def test_tokens_that_were_added(javascript, fallback, tmp_path, content, normalized, flags):
+    """Textual inversion adds tokens, and every program gives them other flags."""
+    plain = dict.fromkeys(("special", "single_word", "lstrip", "rstrip"), False)
+    plain["normalized"] = normalized
+    tokens = {
+        "720": {**plain, **dict.fromkeys(flags, True), "content": content},
+        "721": {**plain, "content": content + "s"},
+    }
+    copy_tokenizer(fallback, tmp_path, {"tokenizer_config.json": {"added_tokens_decoder": tokens}})
+    assert compare(javascript, tmp_path, ADDED_TEXTS) == []
+
+
+@pytest.mark.parametrize("normalized", [True, False])
+@pytest.mark.parametrize("pad", ["!", "<|endoftext|>"])
+def test_special_tokens_as_published_files_have_them(
+    javascript, fallback, tmp_path, normalized, pad
+):
+    flags = {**dict.fromkeys(("lstrip", "rstrip", "single_word"), False), "normalized": normalized}
+    special = {
+        "bos_token": {**flags, "content": "<|startoftext|>"},
+        "eos_token": {**flags, "content": "<|endoftext|>"},
+        "pad_token": pad,
+    }
+    copy_tokenizer(fallback, tmp_path, {"special_tokens_map.json": special})
+    assert compare(javascript, tmp_path, BY_HAND) == []
+
+
+def copy_tokenizer(source, folder, tables):
+    """Copy a tokenizer's vocabulary and merges, and write tables beside or over them."""
+    folder.mkdir(exist_ok=True)
+    for name in ("vocab.json", "merges.txt"):
+        (folder / name).write_bytes((source / name).read_bytes())
+    for name, table in tables.items():
+        if table is None:
+            (folder / name).unlink()
+        else:
+            (folder / name).write_text(table if isinstance(table, str) else json.dumps(table))
+    return folder
+
+
+def link_checkpoint(family, folder, *without):
+    """Link the shipped checkpoint of a family, without some of its folders."""
+    folder.mkdir()
+    for path in family.weights.iterdir():
+        if path.name not in without:
+            (folder / path.name).symlink_to(path)
+    return folder
+
+
+@pytest.mark.parametrize("length", ["absent", None, 77, 78, 512, 1.5e9, 10**30], ids=str)
+def test_the_encoder_says_how_long_a_text_is(family, fallback, tmp_path, length):
+    """transformers writes 10^30 where nobody said anything; vocabulary and merges are enough."""
+    folder = link_checkpoint(family, tmp_path / "checkpoint", "tokenizer")
+    config = {} if length == "absent" else {"tokenizer_config.json": {"model_max_length": length}}
+    copy_tokenizer(fallback, folder / "tokenizer", config)
+    opened = open_checkpoint(folder, family)
+    tokenizer = open_tokenizer(opened.family, opened.source, family.tokenizers[0])
+    data, settings = tokenizer_file(tokenizer)
+    shipped = open_checkpoint(family.weights, family)
+    assert (data, settings) == tokenizer_file(
+        open_tokenizer(family, shipped.source, family.tokenizers[0])
+    )
+    assert settings["max_length"] == 77
+    assert len(tokenizer("red", padding="max_length").input_ids) == 77
+
+
+CONFIG, SPECIAL, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+WRONG = {
+    "no files": ({"vocab.json": None, "merges.txt": None}, "vocab.json or tokenizer.json is miss"),
+    "no merges": ({"merges.txt": None}, "merges.txt is missing"),
+    "no vocabulary": ({"vocab.json": None}, "is missing"),
+    "short": ({CONFIG: {"model_max_length": 20}}, "model_max_length is 20, but text_encoder take"),
+    "text as length": ({CONFIG: {"model_max_length": "77"}}, "not a CLIP tokenizer"),
+    "padding": ({CONFIG: {"padding_side": "left"}}, "padding_side is 'left'"),
+    "truncation": ({CONFIG: {"truncation_side": "left"}}, "truncation_side is 'left'"),
+    "split": ({CONFIG: {"split_special_tokens": True}}, "split_special_tokens is True"),
+    "null": ({CONFIG: {"bos_token": None}}, "bos_token"),
+    "begin": ({CONFIG: {"bos_token": "<s>"}}, "token '<s>' has the id 720"),
+    "pad": ({SPECIAL: {"pad_token": "[PAD]"}}, "token '[PAD]' has the id 720"),
+    "inversion": ({ADDED: {"<cat-toy>": 720}}, "'<cat-toy>' has the id 720, but text_encoder has"),
+    "list": ({"vocab.json": [1]}, "vocab.json: not a JSON object"),
+    "deep": ({CONFIG: "[" * 100_000}, "nested deeper"),
+    "broken": ({SPECIAL: '{"bos_token": '}, "not JSON at line 1"),
+    "texts as ids": ({"vocab.json": {"a": "0"}}, "not a CLIP tokenizer"),
+    "negative": ({"vocab.json": {"a": -1}}, "not a CLIP tokenizer"),
+    "merges": ({"merges.txt": "#version: 0.2\nzzz qqq\n"}, "not a CLIP tokenizer"),
+    "unigram": ({"tokenizer.json": {"model": {"type": "Unigram"}}}, "'Unigram', but CLIP's is 'B"),
+    "words": ({"tokenizer.json": {"model": {"type": "WordLevel"}}}, "'WordLevel'"),
+    "nothing": ({"tokenizer.json": {}}, "model type is None"),
+}
+
+
+@pytest.mark.parametrize(("files", "words"), WRONG.values(), ids=WRONG)
+def test_a_tokenizer_that_does_not_suit_is_refused_by_name(
+    family, fallback, tmp_path, files, words
+):
+    """When the checkpoint is opened, before anything is compiled or any weight is read."""
+    folder = link_checkpoint(family, tmp_path / "checkpoint", "tokenizer")
+    given = copy_tokenizer(fallback, tmp_path / "given", files)
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(folder, family, given)
+    assert words in caught.value.message
+    assert str(given) in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("eos_token_id", "eos_token", "words"),
+    [
+        (719, "<|endoftext|>", None),
+        (2, "<|endoftext|>", None),
+        (718, "<|endoftext|>", "'<|endoftext|>' has the id 719, but text_encoder_2/config.json h"),
+        (2, "red</w>", "at the highest id, 719 ('<|endoftext|>')"),
+        (719, "red</w>", "the end token 'red</w>' has the id 693"),
+        (693, "red</w>", None),
+    ],
+)
+def test_the_pooled_state_is_taken_where_transformers_takes_it(
+    fallback, tmp_path, eos_token_id, eos_token, words
+):
+    family = find_family("tiny-sdxl")
+    folder = link_checkpoint(family, tmp_path / "copy", "tokenizer_2", "text_encoder_2")
+    copy_tokenizer(fallback, folder / "tokenizer_2", {SPECIAL: {"eos_token": eos_token}})
+    source, target = family.weights / "text_encoder_2", folder / "text_encoder_2"
+    target.mkdir()
+    for path in source.glob("*.safetensors*"):
+        (target / path.name).symlink_to(path)
+    config = json.loads((source / "config.json").read_text()) | {"eos_token_id": eos_token_id}
+    (target / "config.json").write_text(json.dumps(config))
+    if words is None:
+        open_checkpoint(folder, family)
+        return
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(folder, family)
+    assert words in caught.value.message
 
 
 def test_the_shipped_vocabulary_is_what_its_program_writes(family, tmp_path):

@@ -16,7 +16,7 @@ from wsd.bundle.self_test import find_fixtures, select_stages
 from wsd.bundle.shards import write_shards
 from wsd.bundle.web_page import build_page
 from wsd.checkpoint.checkpoint import Checkpoint
-from wsd.checkpoint.tokenizer import find_tokenizer, tokenizer_file
+from wsd.checkpoint.tokenizer import open_tokenizer, tokenizer_file
 from wsd.compiler.library import Library, check_library, find_tvmjs
 from wsd.compiler.memory import peaks
 from wsd.kernels.serialize import minify_table
@@ -113,6 +113,8 @@ def _write_model(
     family = checkpoint.family
     folder = models / family.name
     folder.mkdir(parents=True)
+    # First, because a tokenizer may have to be fetched.
+    tokenizers = _write_tokenizers(checkpoint, folder)
     components = _write_parameters(checkpoint, library, folder, progress)
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
@@ -130,7 +132,7 @@ def _write_model(
         entry_points=library.entry_points,
         components=components,
         conditioning=describe_conditioning(family),
-        tokenizers=_write_tokenizers(checkpoint, folder),
+        tokenizers=tokenizers,
         latent_space=describe_latent_space(family),
         noise_schedule=describe_noise_schedule(checkpoint.scheduler),
         schedulers=describe_schedulers(checkpoint.scheduler),
@@ -237,7 +239,8 @@ def _write_tokenizers(checkpoint: Checkpoint, folder: Path) -> dict[str, Tokeniz
     """Write the tokenizer of each text encoder; equal ones become one file."""
     written = {}
     for tokenizer in checkpoint.family.tokenizers:
-        data, settings = tokenizer_file(find_tokenizer(checkpoint.source, tokenizer))
+        opened = open_tokenizer(checkpoint.family, checkpoint.source, tokenizer)
+        data, settings = tokenizer_file(opened)
         entry = _write_by_digest(data, "tokenizer", folder)
         written[tokenizer.component] = TokenizerEntry.model_validate({**dict(entry), **settings})
     return written

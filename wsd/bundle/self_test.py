@@ -12,14 +12,14 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from pydantic import ValidationError
 
 from wsd.checkpoint.checkpoint import Checkpoint
-from wsd.checkpoint.tokenizer import find_tokenizer, load_tokenizer
-from wsd.checkpoint.weight_source import TokenizerFiles
+from wsd.checkpoint.tokenizer import open_tokenizer
 from wsd.compiler.library import Library
 from wsd.errors import CheckpointError, UsageError
 from wsd.frontend.entry_points import make_entry_points
@@ -146,14 +146,13 @@ def _make_values(
     values: dict[str, Sequence[float]] = {"timestep": [_TIMESTEP], **constant}
     for entry in checkpoint.family.tokenizers:
         if entry.component == component.id:
-            files = find_tokenizer(checkpoint.source, entry)
-            values["input_ids"], values["end_of_text"] = _tokenize(files, prompt)
+            tokenizer = open_tokenizer(checkpoint.family, checkpoint.source, entry)
+            values["input_ids"], values["end_of_text"] = _tokenize(tokenizer, prompt)
     return values
 
 
-def _tokenize(files: TokenizerFiles, prompt: str) -> tuple[list[int], list[float]]:
+def _tokenize(tokenizer: Any, prompt: str) -> tuple[list[int], list[float]]:
     """Return padded token ids, and a mask that is 1 at the end token of the text."""
-    tokenizer = load_tokenizer(files.folder, files.pad_token)
     ids = tokenizer(prompt, padding="max_length", truncation=True).input_ids
     end = ids.index(tokenizer.eos_token_id)
     return ids, [float(index == end) for index in range(len(ids))]

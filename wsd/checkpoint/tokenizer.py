@@ -1,22 +1,39 @@
-"""A checkpoint's CLIP tokenizer: find its files, load it, and write it as one file for the page."""
+"""A checkpoint's CLIP tokenizers: find their files, check them, and write each as one file.
+
+A tokenizer must suit the text encoder that reads its ids. :func:`open_tokenizer` compares the two,
+before anything long begins.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from wsd.checkpoint.hub import fetch
 from wsd.checkpoint.weight_source import TokenizerFiles, WeightSource
 from wsd.errors import CheckpointError
-from wsd.models.family import Tokenizer
+from wsd.models.family import Component, Family, Tokenizer
 from wsd.util.hashing import canonical_json
+from wsd.util.json_reader import read_json, read_text
 
-_PATTERNS = ("tokenizer*.json", "vocab.json", "merges.txt", "special_tokens_map.json")
+_TABLES = (
+    "tokenizer.json", "tokenizer_config.json", "vocab.json", "special_tokens_map.json",
+    "added_tokens.json",
+)  # fmt: skip
+_MERGES = "merges.txt"
+_HINT = "give it vocab.json and merges.txt of CLIP, or tokenizer.json"
+# Settings that would change the ids, and the values that the browser implements. The others that
+# tokenizer_config.json can hold change nothing: transformers' CLIPTokenizer ignores them, or uses
+# them for what is not done here.
+_SUPPORTED = {"padding_side": "right", "truncation_side": "right", "split_special_tokens": False}
+# transformers then takes the pooled state at the highest id, as CLIP's own code does.
+_LEGACY_END = 2
 
 
 def load_tokenizer(folder: Path, pad_token: str | None = None) -> Any:
-    """Return transformers' CLIP tokenizer of a folder.
+    """Return transformers' CLIP tokenizer of a folder, as it is.
 
     Args:
         folder: with ``vocab.json`` and ``merges.txt``, or ``tokenizer.json``.
@@ -44,7 +61,7 @@ def find_tokenizer(source: WeightSource, entry: Tokenizer) -> TokenizerFiles:
     if entry.hub_id is None:
         return TokenizerFiles(entry.fallback, entry.pad_token)
     try:
-        return TokenizerFiles(fetch(entry.hub_id, _PATTERNS), entry.pad_token)
+        return TokenizerFiles(fetch(entry.hub_id, (*_TABLES, _MERGES)), entry.pad_token)
     except CheckpointError as error:
         raise CheckpointError(
             f"{source.provenance} has no tokenizer, and {error.message}",
@@ -52,28 +69,62 @@ def find_tokenizer(source: WeightSource, entry: Tokenizer) -> TokenizerFiles:
         ) from error
 
 
-def tokenizer_file(files: TokenizerFiles) -> tuple[bytes, dict[str, int]]:
+def open_tokenizer(family: Family, source: WeightSource, entry: Tokenizer) -> Any:
+    """Return transformers' tokenizer of a text encoder, checked against the encoder.
+
+    Its ``model_max_length`` is the number of tokens that the encoder takes. Files without it, such
+    as ``vocab.json`` and ``merges.txt`` alone, or with more than the encoder takes, mean that too.
+
+    Args:
+        family: what is compiled.
+        source: the checkpoint's weights and files.
+        entry: which of the family's tokenizers.
+
+    Raises:
+        CheckpointError: if the files are not a CLIP tokenizer's, cannot be fetched, or if the
+            encoder does not take the ids that they give; the error names the token or setting.
+    """
+    files = find_tokenizer(source, entry)
+    tokenizer = _load(files)
+    encoder = next(c for c in family.components if c.id == entry.component)
+    _check_length(files.folder, tokenizer, encoder)
+    _check_ids(files.folder, tokenizer, encoder)
+    if family.conditioning.encoder(encoder.id).pooled:
+        own = source.component_config(encoder) or {}
+        _check_end(files.folder, tokenizer, encoder, {**encoder.config, **own})
+    tokenizer.model_max_length = encoder.config["max_position_embeddings"]
+    return tokenizer
+
+
+def check_tokenizers(family: Family, source: WeightSource, *, fetched: bool) -> None:
+    """Check each tokenizer against its encoder.
+
+    Args:
+        family: what is compiled.
+        source: the checkpoint's weights and files.
+        fetched: whether a tokenizer that the checkpoint lacks is fetched now; False leaves it for
+            later.
+
+    Raises:
+        CheckpointError: as :func:`open_tokenizer`.
+    """
+    for entry in family.tokenizers:
+        if fetched or entry.hub_id is None or source.tokenizer_files(entry) is not None:
+            open_tokenizer(family, source, entry)
+
+
+def tokenizer_file(tokenizer: Any) -> tuple[bytes, dict[str, int]]:
     """Return a tokenizer as ``tokenizer.json`` and the settings around it.
 
     Padding and truncation are left out of the file: the page pads with
     ``pad_token_id`` and cuts to ``max_length``, as the diffusers pipelines do.
 
     Args:
-        files: what :func:`find_tokenizer` returned.
+        tokenizer: what :func:`open_tokenizer` returned.
 
     Returns:
         (canonical JSON bytes, max_length and token ids).
-
-    Raises:
-        CheckpointError: if the files are not a CLIP tokenizer's.
     """
-    try:
-        tokenizer = load_tokenizer(files.folder, files.pad_token)
-    except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError(
-            f"{files.folder}: not a CLIP tokenizer ({error})",
-            "give it vocab.json and merges.txt, or tokenizer.json",
-        ) from error
     table = json.loads(tokenizer.backend_tokenizer.to_str())
     table["padding"] = table["truncation"] = None
     return canonical_json(table), {
@@ -82,3 +133,97 @@ def tokenizer_file(files: TokenizerFiles) -> tuple[bytes, dict[str, int]]:
         "eos_token_id": int(tokenizer.eos_token_id),
         "pad_token_id": int(tokenizer.pad_token_id),
     }
+
+
+def _load(files: TokenizerFiles) -> Any:
+    """Load a tokenizer whose files are what they should be.
+
+    transformers itself makes a tokenizer of three tokens where there are no files at all, and one
+    of single letters where the files are another kind of tokenizer's.
+    """
+    folder = files.folder
+    tables = {
+        name: read_json(folder / name, CheckpointError, _HINT)
+        for name in _TABLES
+        if (folder / name).exists()
+    }
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise CheckpointError(f"{folder / name}: not a JSON object", _HINT)
+    if (whole := tables.get("tokenizer.json")) is not None:
+        model = whole.get("model")
+        kind = model.get("type") if isinstance(model, dict) else None
+        if kind != "BPE":
+            raise CheckpointError(
+                f"{folder / 'tokenizer.json'}: model type is {kind!r}, but CLIP's is 'BPE'", _HINT
+            )
+    elif "vocab.json" not in tables or not (folder / _MERGES).exists():
+        missing = "merges.txt" if "vocab.json" in tables else "vocab.json or tokenizer.json"
+        raise CheckpointError(f"{folder}: {missing} is missing", _HINT)
+    else:
+        read_text(folder / _MERGES, CheckpointError, _HINT)
+    for key, supported in _SUPPORTED.items():
+        found = tables.get("tokenizer_config.json", {}).get(key, supported)
+        if found != supported:
+            raise CheckpointError(
+                f"{folder / 'tokenizer_config.json'}: {key} is {found!r}, "
+                f"but the browser implements {supported!r}",
+                f"set {key} to {json.dumps(supported)}, if the checkpoint was trained so",
+            )
+    try:
+        tokenizer = load_tokenizer(folder, files.pad_token)
+    except Exception as error:  # tokenizers raises Exception itself
+        raise CheckpointError(f"{folder}: not a CLIP tokenizer ({error})", _HINT) from error
+    for name in ("bos_token", "eos_token", "pad_token"):
+        if getattr(tokenizer, f"{name}_id") is None:
+            raise CheckpointError(
+                f"{folder}: {name} is null",
+                f"name {name} in special_tokens_map.json or tokenizer_config.json",
+            )
+    return tokenizer
+
+
+def _check_length(folder: Path, tokenizer: Any, encoder: Component) -> None:
+    """Refuse a tokenizer that cuts texts to fewer tokens than the compiled encoder takes."""
+    tokens = encoder.config["max_position_embeddings"]
+    if tokenizer.model_max_length < tokens:
+        raise CheckpointError(
+            f"{folder / 'tokenizer_config.json'}: model_max_length is "
+            f"{tokenizer.model_max_length}, but {encoder.id} takes {tokens} tokens",
+            f"set model_max_length to {tokens}: encoders are compiled for all their positions",
+        )
+
+
+def _check_ids(folder: Path, tokenizer: Any, encoder: Component) -> None:
+    """Refuse tokens beyond the encoder's embedding table: a GPU reads something else there."""
+    count = encoder.config["vocab_size"]
+    token, highest = max(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    if highest >= count:
+        raise CheckpointError(
+            f"{folder}: token {token!r} has the id {highest}, "
+            f"but {encoder.id} has {count} embeddings",
+            "take the encoder's own tokenizer; tokens that textual inversion added need an encoder "
+            "that was saved with them",
+        )
+
+
+def _check_end(folder: Path, tokenizer: Any, encoder: Component, config: Mapping[str, Any]) -> None:
+    """Refuse an end token at which transformers does not take the encoder's pooled state.
+
+    The browser takes it at a text's first end token.
+    """
+    end = tokenizer.eos_token_id
+    token, highest = max(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    wanted = config.get("eos_token_id", end)
+    if wanted == _LEGACY_END and end != highest:
+        raise CheckpointError(
+            f"{folder}: the end token {tokenizer.eos_token!r} has the id {end}, but {encoder.id} "
+            f"takes its pooled state at the highest id, {highest} ({token!r})",
+            f"set eos_token_id in {encoder.folder}/config.json to {end}",
+        )
+    if wanted not in (_LEGACY_END, end):
+        raise CheckpointError(
+            f"{folder}: the end token {tokenizer.eos_token!r} has the id {end}, but "
+            f"{encoder.folder}/config.json has eos_token_id {wanted}",
+            "take the encoder's own tokenizer, or correct eos_token_id",
+        )

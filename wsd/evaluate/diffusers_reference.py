@@ -10,7 +10,7 @@ import torch
 
 from wsd.bundle.quantize import round_values
 from wsd.checkpoint.checkpoint import Checkpoint
-from wsd.checkpoint.tokenizer import find_tokenizer, load_tokenizer
+from wsd.checkpoint.tokenizer import open_tokenizer
 from wsd.errors import UsageError
 from wsd.models.diffusers_pipeline import assemble_pipeline
 from wsd.models.schedulers import build_scheduler, max_steps
@@ -29,8 +29,7 @@ def load_pipeline(checkpoint: Checkpoint) -> Any:
     source, family = checkpoint.source, checkpoint.family
     members: dict[str, Any] = {c.id: checkpoint.load_own(c) for c in family.components}
     for entry in family.tokenizers:
-        files = find_tokenizer(source, entry)
-        members[entry.name] = load_tokenizer(files.folder, files.pad_token)
+        members[entry.name] = open_tokenizer(family, source, entry)
     pipeline = assemble_pipeline(family, members, checkpoint.scheduler)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

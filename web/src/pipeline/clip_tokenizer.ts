@@ -3,6 +3,8 @@
 import { Tokenizer } from "@huggingface/tokenizers";
 
 import type { TokenizerEntry } from "../bundle/manifest";
+import type { AddedToken } from "./added_tokens";
+import { splitAt } from "./added_tokens";
 
 /** A text as token ids. */
 export interface Tokens {
@@ -15,6 +17,26 @@ export interface Tokens {
 /** Turns a text into token ids. */
 export type Tokenize = (text: string) => Tokens;
 
+/** A normalizer of tokenizer.json. */
+interface Normalizer {
+  type: string;
+  normalizers?: Normalizer[];
+}
+
+/** A pre-tokenizer of tokenizer.json. */
+interface PreTokenizer {
+  type: string;
+  pretokenizers?: PreTokenizer[];
+  use_regex?: boolean;
+}
+
+/** What is read of tokenizer.json here; the library reads the rest. */
+interface TokenizerJson {
+  added_tokens: AddedToken[];
+  normalizer: Normalizer | null;
+  pre_tokenizer: PreTokenizer;
+}
+
 /**
  * Make a tokenizer.
  *
@@ -22,13 +44,81 @@ export type Tokenize = (text: string) => Tokens;
  * @param entry the manifest's entry of that file: length and special tokens.
  */
 export function createTokenizer(json: string, entry: TokenizerEntry): Tokenize {
-  const tokenizer = new Tokenizer(JSON.parse(json) as object, {});
+  const encode = createEncoder(JSON.parse(json) as TokenizerJson);
   return (text) => {
-    const ids = tokenizer.encode(text).ids;
+    const ids = [entry.bos_token_id, ...encode(text), entry.eos_token_id];
     const padded = new Int32Array(entry.max_length).fill(entry.pad_token_id);
     padded.set(ids.slice(0, entry.max_length));
     // A text that is cut still ends with the end-of-text token, as in transformers.
     if (ids.length > entry.max_length) padded[entry.max_length - 1] = entry.eos_token_id;
     return { ids: padded, end: padded.indexOf(entry.eos_token_id) };
   };
+}
+
+/** Return a function that gives a text's token ids, without those that begin and end a text. */
+function createEncoder(table: TokenizerJson): (text: string) => number[] {
+  const { added_tokens: added } = table;
+  const tokenizer = new Tokenizer(
+    {
+      ...table,
+      added_tokens: [],
+      normalizer: lowercaseEachCharacter(table.normalizer),
+      pre_tokenizer: splitAsRust(table.pre_tokenizer),
+    },
+    {},
+  );
+  const { normalizer } = tokenizer;
+  const normalize = (text: string): string => normalizer?.normalize(text) ?? text;
+  // The texts between added tokens are normalized here, and must not be once more: it can make a
+  // difference, because lowercasing can make what NFC composes.
+  tokenizer.normalizer = null;
+  const splitText = splitAt(added.filter((token) => !token.normalized));
+  const splitNormalized = splitAt(
+    added.filter((token) => token.normalized),
+    normalize,
+  );
+  return (text) =>
+    splitText(text)
+      .flatMap((piece) => (typeof piece === "number" ? piece : splitNormalized(normalize(piece))))
+      .flatMap((piece) =>
+        typeof piece === "number"
+          ? piece
+          : tokenizer.encode(piece, { add_special_tokens: false }).ids,
+      );
+}
+
+/**
+ * Have "Lowercase" treat every character alike, as Hugging Face's tokenizers does in Rust.
+ *
+ * JavaScript's toLowerCase makes a capital sigma at the end of a word a final sigma, and this is
+ * its only rule that looks at the neighbours (Unicode, SpecialCasing.txt). So the capital sigma
+ * becomes a small one before.
+ */
+function lowercaseEachCharacter(normalizer: Normalizer | null): Normalizer | null {
+  if (normalizer?.type === "Lowercase") {
+    const sigma = { type: "Replace", pattern: { String: "\u03a3" }, content: "\u03c3" };
+    return { type: "Sequence", normalizers: [sigma, normalizer] };
+  }
+  const inner = normalizer?.normalizers;
+  if (inner === undefined) return normalizer;
+  return { type: "Sequence", normalizers: inner.map((each) => lowercaseEachCharacter(each)!) };
+}
+
+/** GPT-2's pattern, by which "ByteLevel" splits a text. */
+const BYTE_LEVEL =
+  "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+
+/**
+ * Have "ByteLevel" split where it does in Rust: JavaScript's \s takes U+FEFF for white space and
+ * U+0085 for none. The library translates \s in the patterns of tokenizer.json, but not in its own.
+ */
+function splitAsRust(preTokenizer: PreTokenizer): PreTokenizer {
+  if (preTokenizer.type === "ByteLevel" && preTokenizer.use_regex !== false) {
+    const split = { type: "Split", pattern: { Regex: BYTE_LEVEL }, behavior: "Isolated" };
+    return { type: "Sequence", pretokenizers: [split, { ...preTokenizer, use_regex: false }] };
+  }
+  const inner = preTokenizer.pretokenizers;
+  return inner === undefined
+    ? preTokenizer
+    : { type: "Sequence", pretokenizers: inner.map(splitAsRust) };
 }
