@@ -11,6 +11,7 @@ from wsd.checkpoint.tokenizer import load_tokenizer
 from wsd.models.diffusers_pipeline import assemble_pipeline
 from wsd.models.family import Family
 from wsd.models.instantiate import build_module
+from wsd.util.file_errors import explain_file_errors
 from wsd.util.files import cache_folder, write_once
 from wsd.util.hashing import canonical_json, sha256_bytes
 
@@ -42,7 +43,8 @@ def save_pipeline(family: Family, modules: dict[str, torch.nn.Module], folder: P
         entry.name: load_tokenizer(entry.fallback, entry.pad_token) for entry in family.tokenizers
     }
     pipeline = assemble_pipeline(family, {**modules, **tokenizers})
-    pipeline.save_pretrained(folder, safe_serialization=True)
+    with explain_file_errors(folder):
+        pipeline.save_pretrained(folder, safe_serialization=True)
 
 
 def _write_random(family: Family, seed: int, folder: Path) -> None:

@@ -19,7 +19,7 @@ from types import FrameType
 import click
 
 from wsd.errors import WsdError
-from wsd.util.file_errors import explain
+from wsd.util.file_errors import explain, find_os_error
 
 # Exit codes of shells for programs that a signal ended.
 _INTERRUPTED = 128 + signal.SIGINT
@@ -79,8 +79,9 @@ def run_command(command: click.Command, name: str, arguments: list[str] | None =
             raise
         _drop_output()
         return _READER_GONE
-    except OSError as error:
-        explained = explain(error)
+    except Exception as error:
+        found = find_os_error(error)
+        explained = None if found is None else explain(found)
         if explained is None or os.environ.get("WSD_DEBUG"):
             raise
         _drop_output()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,6 +63,21 @@ _KNOWN: dict[int, tuple[str, str]] = {
     errno.EBUSY: ("it is in use", "wait for the program that uses it, or name another path"),
     errno.ETXTBSY: ("it is in use", "wait for the program that uses it, or name another path"),
 }
+
+# How Rust's std::io::Error ends.
+_RUST = re.compile(r"\(os error (\d{1,4})\)")
+
+
+def find_os_error(error: BaseException) -> OSError | None:
+    """Return an error of the operating system as ``OSError``; None if it is none.
+
+    Libraries in Rust, such as safetensors, raise classes of their own, whose text ends with the
+    number of the error.
+    """
+    if isinstance(error, OSError):
+        return error
+    numbers = _RUST.findall(str(error)) if type(error).__module__ != "builtins" else []
+    return OSError(int(numbers[-1]), os.strerror(int(numbers[-1]))) if numbers else None
 
 
 def explain(error: OSError, place: Path | None = None) -> FileError | None:
@@ -125,12 +141,13 @@ def explain_file_errors(place: Path) -> Iterator[None]:
         place: what is read or written, for errors that name no file, as those of a full disk.
 
     Raises:
-        FileError: for an ``OSError`` of the block that is one of the file system.
+        FileError: for an error of the block that is one of the file system.
     """
     try:
         yield
-    except OSError as error:
-        explained = explain(error, place)
+    except Exception as error:
+        found = find_os_error(error)
+        explained = None if found is None else explain(found, place)
         if explained is None:
             raise
         raise explained from error

@@ -45,12 +45,17 @@ def cache_folder() -> Path:
     """
     if named := os.environ.get("WSD_CACHE"):
         return Path(named)
-    folder = platformdirs.user_cache_path("wsd", appauthor=False)
+    homeless = FileError(
+        "there is no folder for the cache: HOME is not set, and this user has no home folder",
+        "set WSD_CACHE to a folder that can be written",
+    )
+    try:
+        folder = platformdirs.user_cache_path("wsd", appauthor=False)
+    except RuntimeError as error:
+        raise homeless from error
+    # Versions of platformdirs before 4.10 return ``~/.cache/wsd`` as it is.
     if not folder.is_absolute():
-        raise FileError(
-            "there is no folder for the cache: HOME is not set, and this user has no home folder",
-            "set WSD_CACHE to a folder that can be written",
-        )
+        raise homeless
     return folder
 
 
@@ -84,7 +89,7 @@ def check_file_target(out: Path) -> None:
     Raises:
         OSError: if it is a folder, or cannot be made.
     """
-    out = out.resolve()
+    out = _follow_links(out)
     with suppress(FileNotFoundError):
         kind = out.lstat().st_mode
         if stat.S_ISDIR(kind):
@@ -92,6 +97,11 @@ def check_file_target(out: Path) -> None:
         if not stat.S_ISREG(kind):
             return  # a device or a pipe is written as it is
     _check_writable(out)
+
+
+def _follow_links(path: Path) -> Path:
+    """Return what links lead to; links that lead in a circle stay, so that opening them fails."""
+    return Path(os.path.realpath(path))
 
 
 def _check_writable(out: Path) -> None:
@@ -148,13 +158,13 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
 
     Symbolic links are followed. A device or a pipe that is there is written as it is.
     """
-    path = path.resolve()
+    path = _follow_links(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and not path.is_file():
-        path.write_bytes(data)
-        return
     # A full disk names no file, and the name of the temporary one would tell a reader nothing.
     with _name_in_errors(path):
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+            return
         handle, name = tempfile.mkstemp(prefix=scratch_prefix(path), dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
