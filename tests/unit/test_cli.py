@@ -58,8 +58,9 @@ def test_unknown_model(wsd, tmp_path):
 @pytest.mark.parametrize(
     ("size", "words"),
     [
-        ("100x128", ("100x128", "multiple of 32", "96x128")),
-        ("72x64", ("72x64", "multiple of 32", "64x64")),
+        ("100x128", ("100x128", "multiples of 8", "the nearest is 96x128")),
+        ("72x8", ("72x8", "from 32 to 2048", "the nearest is 72x32")),
+        ("4096x2056", ("4096x2056", "from 32 to 2048", "the nearest is 2048x2048")),
         ("0x8", ("0x8",)),
         ("big", ("big",)),
     ],

@@ -9,6 +9,7 @@ import { createInterface } from "node:readline";
 import type { NoiseSchedule, SchedulerConfig, TokenizerEntry } from "../src/bundle/manifest";
 import { makeWasiImports } from "../src/gpu/tvm/wasi";
 import { BrownianTree } from "../src/pipeline/brownian_tree";
+import { embedGuidance } from "../src/pipeline/guidance_embedding";
 import { seedWords } from "../src/pipeline/seed_sequence";
 import { MersenneTwister, randn } from "../src/pipeline/torch_rng";
 import { layOutRun } from "../src/pipeline/schedulers";
@@ -25,6 +26,7 @@ type Request =
       parts: [number, number][];
     }
   | { call: "run"; noise: NoiseSchedule; config: SchedulerConfig; count: number; eta: number }
+  | { call: "embed_guidance"; scale: number; width: number }
   | { call: "wasm"; file: string }
   | { call: "tokenize"; tokenizer: string; entry: TokenizerEntry; texts: string[] };
 
@@ -56,6 +58,8 @@ function answer(request: Request): unknown {
     }
     case "run":
       return layOutRun(request.noise, request.config, request.count, request.eta);
+    case "embed_guidance":
+      return Array.from(embedGuidance(request.scale, request.width));
     case "wasm":
       return describeWasm(request.file);
     case "tokenize": {

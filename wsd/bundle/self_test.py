@@ -142,9 +142,10 @@ def _make_values(
     checkpoint: Checkpoint, component: Component, size: Size, prompt: str
 ) -> dict[str, Sequence[float]]:
     """Return the inputs that are not noise, by name."""
-    constant = checkpoint.family.architecture.constant_inputs(size)
+    family = checkpoint.family
+    constant = family.architecture.constant_inputs(family, size)
     values: dict[str, Sequence[float]] = {"timestep": [_TIMESTEP], **constant}
-    for entry in checkpoint.family.tokenizers:
+    for entry in family.tokenizers:
         if entry.component == component.id:
             tokenizer = open_tokenizer(checkpoint.family, checkpoint.source, entry)
             values["input_ids"], values["end_of_text"] = _tokenize(tokenizer, prompt)

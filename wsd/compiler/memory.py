@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from wsd.compiler.library import Library
 from wsd.spec.manifest import EntryPoint, PeakMemory
 from wsd.spec.roles import (
+    DENOISER,
     GUIDED_DENOISER,
     IMAGE_TO_RGBA,
     LINEAR_COMBINATION,
@@ -36,7 +37,8 @@ def peaks(library: Library) -> Iterator[PeakMemory]:
 
 def _peak(library: Library, size: Size, offload: bool, tiling: bool) -> int:
     """Return the peak in bytes of one way of drawing, with guidance."""
-    roles = (TEXT_ENCODER, GUIDED_DENOISER, VAE_DECODER_TILE if tiling else VAE_DECODER)
+    denoiser = GUIDED_DENOISER if library.entries(GUIDED_DENOISER, size) else DENOISER
+    roles = (TEXT_ENCODER, denoiser, VAE_DECODER_TILE if tiling else VAE_DECODER)
     stages = [library.entries(role, size) for role in roles]
     weights = [_weights(library, entries) for entries in stages]
     # A stage's workspace is freed before the next stage runs.

@@ -1,9 +1,10 @@
 """``wsd bench --compare``: measure baselines on the same work, adapter and machine.
 
-The work is the UNet of one guided step, which is both predictions of one latent. onnxruntime-web
-runs the module that the bundle was compiled from, with attention as one operator, in float16 where
-the adapter has it. PyTorch runs the same module in float16 if it finds a GPU. Each prediction is
-compared with float32 and the checkpoint's own weights, so that the error of rounding them counts.
+The work is the UNet of one guided step: both predictions of one latent, or the only one of a UNet
+that takes the guidance scale as an input. onnxruntime-web runs the module that the bundle was
+compiled from, with attention as one operator, in float16 where the adapter has it. PyTorch runs the
+same module in float16 if it finds a GPU. Each prediction is compared with float32 and the
+checkpoint's own weights, so that the error of rounding them counts.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Measurement:
         name: of the program.
         dtype: of the operands of its sums, as far as the program reports it.
         milliseconds: of one step.
-        error: relative, of both predictions, against PyTorch in float32.
+        error: relative, of all predictions, against PyTorch in float32.
     """
 
     name: str
@@ -62,8 +63,8 @@ class Work:
 
     Attributes:
         module: as it is compiled, on the device where the reference runs.
-        inputs: by the manifest's names, two predictions' worth, float32.
-        noise: (2, channels, height, width).
+        inputs: by the manifest's names, for all predictions of a guided step, float32.
+        noise: (predictions, channels, height, width).
     """
 
     module: torch.nn.Module
@@ -71,22 +72,31 @@ class Work:
     noise: np.ndarray
 
     def one(self, index: int) -> dict[str, np.ndarray]:
-        """Return the inputs of one of the two predictions."""
+        """Return the inputs of one of the predictions."""
         return {
             name: tensor[index : index + 1].cpu().numpy() for name, tensor in self.inputs.items()
         }
 
 
-def make_work(checkpoint: Checkpoint, size: tuple[int, int]) -> Work:
-    """Load a checkpoint's UNet, draw its inputs, and predict with it in float32."""
+def make_work(checkpoint: Checkpoint, size: tuple[int, int], predictions: int) -> Work:
+    """Load a checkpoint's UNet, draw its inputs, and predict with it in float32.
+
+    Args:
+        checkpoint: holds the UNet.
+        size: (width, height) of the picture in pixels.
+        predictions: of a guided step: 2, or 1 for a UNet that guides itself.
+    """
     family = checkpoint.family
     component = family.component(DENOISER)
     made = make_entry_point(family, component, checkpoint.load(component), size)
     draw = torch.Generator().manual_seed(0)
-    inputs = {spec.name: torch.randn((2, *spec.shape[1:]), generator=draw) for spec in made.inputs}
-    inputs["latents"][1] = inputs["latents"][0]
+    inputs = {
+        spec.name: torch.randn((predictions, *spec.shape[1:]), generator=draw)
+        for spec in made.inputs
+    }
+    inputs["latents"][:] = inputs["latents"][:1].clone()
     inputs["timestep"].fill_(_TIMESTEP)
-    for name, values in family.architecture.constant_inputs(size).items():
+    for name, values in family.architecture.constant_inputs(family, size).items():
         inputs[name][:] = torch.tensor(values)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
@@ -115,9 +125,10 @@ def compare_others(
 
 
 def our_error(renderer: StageRenderer, work: Work, size: tuple[int, int]) -> float:
-    """Return the relative error of both predictions of a bundle's UNet."""
-    found = [renderer.predict_noise(work.one(index), size) for index in (0, 1)]
-    return relative_error(np.stack(found), work.noise.reshape(2, -1))
+    """Return the relative error of all predictions of a bundle's UNet."""
+    count = len(work.noise)
+    found = [renderer.predict_noise(work.one(index), size) for index in range(count)]
+    return relative_error(np.stack(found), work.noise.reshape(count, -1))
 
 
 def _onnxruntime(work: Work, repeats: int, open_host: OpenHost, progress: Progress) -> Measurement:

@@ -25,7 +25,7 @@ from wsd.runtime.driver import LoadOptions, OpenHost, Usage, open_stage_renderer
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.validation import check_request
 from wsd.spec.manifest import Manifest
-from wsd.spec.roles import GUIDED_DENOISER
+from wsd.spec.roles import DENOISER, GUIDED_DENOISER
 from wsd.util.progress import Progress
 
 _KERNELS_SHOWN = 8
@@ -202,15 +202,17 @@ def bench(
     check_request(manifest, GenerationRequest(prompt="", size=size))
     chosen = size or manifest.defaults.size
     kernel_work = _read_kernel_work(manifest, path.parent)
-    work = None if checkpoint is None else make_work(checkpoint, chosen)
+    # A UNet that takes the guidance scale as an input has no function for two predictions.
+    (denoiser,) = manifest.entries(GUIDED_DENOISER, chosen) or manifest.entries(DENOISER, chosen)
+    predictions = 2 if denoiser.role == GUIDED_DENOISER else 1
+    work = None if checkpoint is None else make_work(checkpoint, chosen, predictions)
     with open_stage_renderer(bundle, progress, options, open_host, model) as renderer:
         measured = renderer.run_benchmark(chosen, repeats)
         stages = [_stage(stage, kernel_work) for stage in measured["stages"]]
         usage = renderer.usage()
         baselines = []
         if work is not None:
-            (entry,) = manifest.entries(GUIDED_DENOISER, chosen)
-            guided = next(stage for stage in stages if stage.name == entry.name)
+            guided = next(stage for stage in stages if stage.name == denoiser.name)
             error = our_error(renderer, work, chosen)
             dtype = manifest.model.dtype
             baselines.append(Measurement("WSD", dtype, guided.milliseconds, error))

@@ -228,7 +228,7 @@ def _run_reference(
 
     with torch.no_grad():
         text = _encode(pipeline, request.prompt, device)
-        inputs = _make_denoiser_inputs(checkpoint, manifest, start, text, size)
+        inputs = _make_denoiser_inputs(checkpoint, manifest, request, start, text, size)
         noise = _predict(pipeline, {k: torch.tensor(v, device=device) for k, v in inputs.items()})
         image = decode(start.numpy())
         (tile,) = manifest.entries(VAE_DECODER_TILE)
@@ -265,11 +265,13 @@ def _encode(pipeline: Any, prompt: str, device: str) -> dict[str, np.ndarray]:
 def _make_denoiser_inputs(
     checkpoint: Checkpoint,
     manifest: Manifest,
+    request: GenerationRequest,
     latents: torch.Tensor,
     text: dict[str, np.ndarray],
     size: Size,
 ) -> dict[str, np.ndarray]:
-    constant = checkpoint.family.architecture.constant_inputs(size)
+    family = checkpoint.family
+    constant = family.architecture.constant_inputs(family, size, request.guidance_scale)
     known = {
         "latents": latents.numpy(),
         "timestep": np.array([_TIMESTEP], np.float32),
@@ -287,6 +289,7 @@ def _predict(pipeline: Any, given: dict[str, torch.Tensor]) -> np.ndarray:
             given["latents"],
             _TIMESTEP,
             given["text_embeddings"],
+            timestep_cond=given.get("timestep_cond"),
             added_cond_kwargs=added if "pooled_text" in given else None,
         )
         .sample.cpu()

@@ -143,7 +143,7 @@ def _replace_resize(node: Node) -> None:
     if size is None:
         return
     shape = source.meta["val"].shape  # type: ignore[union-attr]
-    extents = [int(extent) for extent in size]  # type: ignore[union-attr]
+    extents: list[int] = list(size)  # type: ignore[arg-type]
     for before, after in zip(shape[2:], extents, strict=True):
         if not torch.equal(_nearest_sources(int(before), after), torch.arange(after) // 2):
             raise CompileError(

@@ -146,13 +146,17 @@ class Architecture(ABC):
             CompileError: for a role or a configuration that the architecture does not know.
         """
 
-    def constant_inputs(self, size: Size) -> Mapping[str, Sequence[float]]:
+    def constant_inputs(
+        self, family: Family, size: Size, guidance_scale: float | None = None
+    ) -> Mapping[str, Sequence[float]]:
         """Return the denoiser's inputs that are the same on every step, values by name.
 
         Args:
+            family: the family that the denoiser belongs to.
             size: (width, height) of the picture in pixels.
+            guidance_scale: for denoisers that take it as an input; the family's own unless given.
         """
-        del size
+        del family, size, guidance_scale
         return {}
 
     def single_file_keys(self, family: Family, component: Component) -> SingleFileKeys | None:

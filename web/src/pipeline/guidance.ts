@@ -3,6 +3,7 @@
 import type { Size } from "../bundle/manifest";
 import type { Model, NamedTensors } from "../gpu/model";
 import type { Tensor } from "../gpu/tvm/runtime";
+import { embedGuidance, GUIDANCE_EMBEDDING } from "./guidance_embedding";
 
 /** What the denoiser is conditioned on, with the prompt and without it. */
 export interface GuidedText {
@@ -25,18 +26,24 @@ export class NoisePredictor {
   ) {}
 
   /**
-   * Make the inputs that are the same in every step: for SDXL the sizes and the crop. The
-   * caller disposes of them.
+   * Make the inputs that are the same in every step: for SDXL the sizes and the crop, for a
+   * denoiser that guides itself the embedded guidance scale. The caller disposes of them.
    */
   makeConstants(): NamedTensors {
     const { inputs } = this.model.entry("denoiser", this.size);
-    const spec = inputs.find(({ name }) => name === "time_ids");
-    if (spec === undefined) return {};
     const [width, height] = this.size;
-    // Original size, top and left of the crop, target size.
-    const ids = Float32Array.of(height, width, 0, 0, height, width);
+    const values: Record<string, (length: number) => Float32Array> = {
+      // Original size, top and left of the crop, target size.
+      time_ids: () => Float32Array.of(height, width, 0, 0, height, width),
+      [GUIDANCE_EMBEDDING]: (length) => embedGuidance(this.guidanceScale, length),
+    };
     const { runtime } = this.model;
-    return { time_ids: runtime.scope(() => runtime.tensor(ids, spec.shape)) };
+    const made = inputs.flatMap(({ name, shape }) => {
+      const make = values[name];
+      if (make === undefined) return [];
+      return [[name, runtime.scope(() => runtime.tensor(make(shape[1]!), shape))] as const];
+    });
+    return Object.fromEntries<Tensor>(made);
   }
 
   /**

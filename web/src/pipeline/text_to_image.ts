@@ -20,6 +20,7 @@ import { DenoiseLoop, disposeAll } from "./denoise_loop";
 import type { GenerationRequest } from "./generation_request";
 import { resolveOptions } from "./generation_request";
 import { NoisePredictor } from "./guidance";
+import { guidesItself } from "./guidance_embedding";
 import type { Pipeline, Stages } from "./registry";
 import { layOutRun } from "./schedulers";
 import type { Tokenizers } from "./text_encoder";
@@ -94,7 +95,7 @@ export class TextToImagePipeline implements Pipeline {
       else await components.needAll(report, either);
       weightsLoaded = true;
     };
-    const guided = manifest.defaults.guidance_scale > 1;
+    const guided = this.isGuided(size, manifest.defaults.guidance_scale);
     const prepare = async (either: AbortSignal): Promise<void> =>
       this.prepare(size, guided, reportLater, either);
     await runTogether([loadWeights, prepare], signal);
@@ -176,6 +177,14 @@ export class TextToImagePipeline implements Pipeline {
     await this.model.components.need(role, report, signal);
   }
 
+  /**
+   * Whether a picture needs a prediction without the prompt. As in diffusers, none is needed for a
+   * scale of 1 or less, or by a denoiser that takes the scale as an input.
+   */
+  private isGuided(size: Size, guidanceScale: number): boolean {
+    return guidanceScale > 1 && !guidesItself(this.manifest, size);
+  }
+
   private guidesAtOnce(size: Size): boolean {
     return guidesAtOnce(this.manifest, size, this.model.limits);
   }
@@ -188,8 +197,7 @@ export class TextToImagePipeline implements Pipeline {
   ): Promise<Generated> {
     const started = performance.now();
     throwIfAborted(signal);
-    // As in diffusers, a guidance scale of 1 or less needs no unconditional pass.
-    const guided = request.guidanceScale > 1;
+    const guided = this.isGuided(request.size, request.guidanceScale);
     await this.prepare(request.size, guided, onProgress);
     throwIfAborted(signal);
     await this.need("text_encoder", onProgress, signal);

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsd.models.architecture import Architecture, EntryPointModule, SingleFileKeys
 from wsd.models.latent_space import LatentSpace, kl_latent_space
-from wsd.spec.roles import DENOISER, TEXT_ENCODER, VAE_DECODER
+from wsd.spec.roles import DENOISER, VAE_DECODER
 from wsd.spec.tensor import Size, TensorSpec
 
 if TYPE_CHECKING:
@@ -19,9 +19,20 @@ if TYPE_CHECKING:
 
     from wsd.models.family import Component, Family
 
+# StableDiffusionPipeline.check_inputs refuses a width or height that is no multiple of it.
+_PIPELINE_MULTIPLE = 8
 # The decoder's last layer starts near zero; without this factor every picture that random
 # weights draw is one flat grey.
 _RANDOM_CONTRAST = 6.0
+
+# Name of the UNet's input for the embedded guidance scale, as diffusers calls it.
+GUIDANCE_EMBEDDING = "timestep_cond"
+
+
+def guidance_width(unet: Component) -> int | None:
+    """Return the length of the embedded guidance scale that a UNet takes; None if it takes none."""
+    width: int | None = unet.config.get("time_cond_proj_dim")
+    return width
 
 
 class StableDiffusion(Architecture):
@@ -31,18 +42,29 @@ class StableDiffusion(Architecture):
     diffusers_pipeline = "StableDiffusionPipeline"
 
     def latent_space(self, family: Family) -> LatentSpace:
-        """Return the latent space of the family's KL autoencoder."""
-        return kl_latent_space(family.component(VAE_DECODER).config)
+        """Return the latent space of the family's KL autoencoder.
+
+        diffusers' StableDiffusionPipeline reads ``scaling_factor`` alone.
+        """
+        space = kl_latent_space(family.component(VAE_DECODER).config)
+        return space.without_shift().without_channels()
 
     def size_multiple(self, family: Family) -> int:
+        """Return 8, which diffusers' pipelines ask for, or the pixels of a latent pixel if more.
+
+        Latents need not halve evenly at the UNet's levels: diffusers then upsamples to the size of
+        the skip connection, and so does WSD (:mod:`wsd.frontend.normalize`).
+        """
+        return max(_PIPELINE_MULTIPLE, self.latent_space(family).scale_factor)
+
+    def smallest_edge(self, family: Family) -> int:
         """Return the pixels of one latent pixel at the UNet's lowest level.
 
-        The UNet halves the latents at every level but the last. diffusers also draws sizes
-        whose halves are uneven, by resizing to the skip connection; TVM's importer rounds that
-        resize differently, so such sizes are refused.
+        The UNet halves the latents at every level but the last.
         """
         levels = len(family.component(DENOISER).config["block_out_channels"])
-        return int(self.latent_space(family).scale_factor * 2 ** (levels - 1))
+        edge = int(self.latent_space(family).scale_factor * 2 ** (levels - 1))
+        return max(self.size_multiple(family), edge)
 
     def entry_points(
         self, family: Family, component: Component, model: torch.nn.Module, sizes: Sequence[Size]
@@ -50,8 +72,8 @@ class StableDiffusion(Architecture):
         """Yield a component's functions.
 
         A text encoder gives one function, because the picture's size does not matter to it. The
-        UNet gives two for each size, with and without guidance. The decoder gives one for each
-        size and one for a tile.
+        UNet gives two for each size, with and without guidance; a UNet that takes the guidance
+        scale as an input gives one. The decoder gives one for each size and one for a tile.
         """
         from wsd.models.stable_diffusion.entry_points import make_entry_points
 
@@ -62,11 +84,25 @@ class StableDiffusion(Architecture):
         del family
         return ()
 
-    def file_names(self, component: Component, parameter: str) -> tuple[str, ...]:
-        """Return a parameter's names: transformers 5 dropped one level from CLIP's module."""
-        if component.role == TEXT_ENCODER:
-            return (parameter, f"text_model.{parameter}")
-        return (parameter,)
+    def constant_inputs(
+        self, family: Family, size: Size, guidance_scale: float | None = None
+    ) -> Mapping[str, Sequence[float]]:
+        """Return the embedding of the guidance scale, for a UNet that takes it.
+
+        Meng et al. 2023, "On distillation of guided diffusion models": such a UNet, a published
+        latent consistency model for example, predicts with guidance in one pass. diffusers
+        embeds the scale minus 1.
+        """
+        del size
+        width = guidance_width(family.component(DENOISER))
+        if width is None:
+            return {}
+        import torch
+
+        scale = family.guidance_scale if guidance_scale is None else guidance_scale
+        embed = self.pipeline_class().get_guidance_scale_embedding
+        embedding = embed(None, torch.tensor([scale - 1.0]), embedding_dim=width)
+        return {GUIDANCE_EMBEDDING: embedding[0].tolist()}
 
     def single_file_keys(self, family: Family, component: Component) -> SingleFileKeys:
         """Return where CompVis' and Stability AI's single files keep a component."""
@@ -114,14 +150,25 @@ class StableDiffusionXL(StableDiffusion):
     name = "stable-diffusion-xl"
     diffusers_pipeline = "StableDiffusionXLPipeline"
 
+    def latent_space(self, family: Family) -> LatentSpace:
+        """Return the latent space of the family's KL autoencoder.
+
+        diffusers' StableDiffusionXLPipeline ignores ``shift_factor``, and means and deviations of
+        channels unless it finds both.
+        """
+        space = kl_latent_space(family.component(VAE_DECODER).config).without_shift()
+        return space if space.mean and space.std else space.without_channels()
+
     def added_inputs(self, family: Family) -> tuple[TensorSpec, ...]:
         """Return the pooled text (1, p) of the last encoder and the time ids (1, 6)."""
         pooled = family.text_encoders()[-1].config["projection_dim"]
         return (TensorSpec("pooled_text", (1, pooled)), TensorSpec("time_ids", (1, TIME_IDS)))
 
-    def constant_inputs(self, size: Size) -> Mapping[str, Sequence[float]]:
-        """Return the time ids."""
-        return {"time_ids": time_ids(size)}
+    def constant_inputs(
+        self, family: Family, size: Size, guidance_scale: float | None = None
+    ) -> Mapping[str, Sequence[float]]:
+        """Return the time ids, and what Stable Diffusion 1.x has."""
+        return {"time_ids": time_ids(size), **super().constant_inputs(family, size, guidance_scale)}
 
     def pipeline_options(self, family: Family) -> Mapping[str, Any]:
         """Return what an empty negative prompt stands for."""

@@ -10,6 +10,7 @@ import torch
 
 from wsd.errors import CompileError
 from wsd.models.architecture import EntryPointModule
+from wsd.models.stable_diffusion.architecture import GUIDANCE_EMBEDDING, guidance_width
 from wsd.models.stable_diffusion.wrappers import (
     TEXT_ENCODERS,
     Decoder,
@@ -50,7 +51,9 @@ def make_entry_points(
         for size in sizes:
             plain = _denoiser(architecture, family, component, model, size)
             yield plain
-            yield _guided(architecture, family, plain, model)
+            # A UNet that takes the guidance scale as an input guides itself.
+            if guidance_width(component) is None:
+                yield _guided(architecture, family, plain, model)
     elif component.role == VAE_DECODER:
         for size in sizes:
             yield _decoder(family, model, size)
@@ -102,6 +105,8 @@ def _denoiser(
         TensorSpec("text_embeddings", (1, tokens, width)),
         *added,
     )
+    if guidance := guidance_width(component):
+        inputs += (TensorSpec(GUIDANCE_EMBEDDING, (1, guidance)),)
     return EntryPointModule(
         f"{DENOISER}_{size[0]}x{size[1]}",
         DENOISER,

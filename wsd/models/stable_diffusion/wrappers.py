@@ -111,17 +111,26 @@ TEXT_ENCODERS: dict[tuple[bool, bool], type[TextEncoder]] = {
 
 
 class Denoiser(torch.nn.Module):
-    """Conditional UNet as a function of latents, timestep and text embeddings."""
+    """Conditional UNet as a function of latents, timestep and text embeddings.
+
+    A UNet that guides itself also takes the embedded guidance scale, (1, g).
+    """
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(
-        self, latents: torch.Tensor, timestep: torch.Tensor, text: torch.Tensor
+        self,
+        latents: torch.Tensor,
+        timestep: torch.Tensor,
+        text: torch.Tensor,
+        guidance: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Map latents (1, c, h, w), timestep (1,) and text (1, 77, d) to noise (1, c, h, w)."""
-        noise: torch.Tensor = self.model(latents, timestep, text, return_dict=False)[0]
+        noise: torch.Tensor = self.model(
+            latents, timestep, text, timestep_cond=guidance, return_dict=False
+        )[0]
         return noise
 
 
@@ -135,11 +144,17 @@ class DenoiserXL(Denoiser):
         text: torch.Tensor,
         pooled: torch.Tensor,
         time_ids: torch.Tensor,
+        guidance: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Map as :class:`Denoiser`, with the pooled text (1, p) and time ids (1, 6)."""
         added = {"text_embeds": pooled, "time_ids": time_ids}
         noise: torch.Tensor = self.model(
-            latents, timestep, text, added_cond_kwargs=added, return_dict=False
+            latents,
+            timestep,
+            text,
+            timestep_cond=guidance,
+            added_cond_kwargs=added,
+            return_dict=False,
         )[0]
         return noise
 
