@@ -59,12 +59,22 @@ class Float32Noise:
         self.generator = generator
 
 
+def round_once(method):
+    """Return a tensor's method that rounds a float32 result correctly: it computes in float64."""
+
+    def compute(tensor, *more):
+        exact = tensor.double() if tensor.dtype == torch.float32 else tensor
+        return method(exact, *more).to(tensor.dtype)
+
+    return compute
+
+
 @pytest.fixture
 def float32_noise(monkeypatch):
     """Make schedulers draw float32 noise although the samples here are float64.
 
-    Float32 logarithms and exponentials are rounded correctly here. Those of PyTorch's library, MKL,
-    are a unit in the last place off now and then, and depend on the processor.
+    Float32 logarithms, exponentials and roots are rounded correctly here. Those of PyTorch's
+    library, MKL, are often a unit in the last place off, and depend on the processor.
     """
 
     def draw(shape, generator, **_):
@@ -83,11 +93,8 @@ def float32_noise(monkeypatch):
             return super().__call__(*levels).double()
 
     monkeypatch.setattr(sde, "BrownianTreeNoiseSampler", Sampler)
-    for name in ("log", "exp"):
-        exact = getattr(torch, name)
-        monkeypatch.setattr(
-            torch.Tensor, name, lambda x, exact=exact: exact(x.double()).to(x.dtype)
-        )
+    for name in ("log", "exp", "__pow__"):
+        monkeypatch.setattr(torch.Tensor, name, round_once(getattr(torch.Tensor, name)))
 
 
 def add_float64(terms):

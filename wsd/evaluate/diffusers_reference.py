@@ -13,7 +13,7 @@ from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.checkpoint.tokenizer import open_tokenizer
 from wsd.errors import UsageError
 from wsd.models.diffusers_pipeline import assemble_pipeline
-from wsd.models.schedulers import build_scheduler, max_steps
+from wsd.models.schedulers import build_scheduler, max_steps, min_steps
 from wsd.runtime.request import GenerationRequest
 from wsd.spec.parameter import Storage
 from wsd.util.progress import Progress
@@ -73,13 +73,18 @@ def draw_reference(
     guidance = family.guidance_scale if request.guidance_scale is None else request.guidance_scale
     width, height = request.size or family.sizes[0]
     pipeline.scheduler = build_scheduler(checkpoint.scheduler, request.scheduler)
-    if steps > (most := max_steps(pipeline.scheduler)):
-        raise UsageError(f"steps is {steps}", f"take 1 to {most} steps with this scheduler")
+    least, most = min_steps(pipeline.scheduler), max_steps(pipeline.scheduler)
+    if not least <= steps <= most:
+        raise UsageError(f"steps is {steps}", f"take {least} to {most} steps with this scheduler")
+    if hasattr(pipeline.scheduler, "noise_sampler_seed"):
+        # Otherwise it takes one that PyTorch's global generator draws.
+        pipeline.scheduler.noise_sampler_seed = request.seed % 2**64
     kept: dict[str, torch.Tensor] = {}
 
-    def on_step(_pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+    def on_step(pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         kept["latents"] = tensors["latents"]
-        progress.report("denoise", step + 1, steps)
+        # Some schedulers evaluate the denoiser twice in a step.
+        progress.report("denoise", step + 1, len(pipe.scheduler.timesteps))
         return tensors
 
     with progress:
@@ -93,7 +98,7 @@ def draw_reference(
             height=height,
             latents=latents,
             output_type="np",
-            eta=request.eta,
+            eta=family.eta if request.eta is None else request.eta,
             num_images_per_prompt=request.images,
             callback_on_step_end=on_step,
         )

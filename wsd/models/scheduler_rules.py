@@ -133,12 +133,14 @@ _SHARED: Mapping[str, Rule] = {
     # A UNet that predicts its variance too has twice the channels; no such UNet is compiled.
     "variance_type": OneOf((None,)),
 }
+_LEVEL = Number(1e-6, 1e6, optional=True)
 _SIGMAS: Mapping[str, Rule] = {
     "use_karras_sigmas": _SWITCH,
     "use_exponential_sigmas": _SWITCH,
     "use_beta_sigmas": _SWITCH,
+    "sigma_min": _LEVEL,
+    "sigma_max": _LEVEL,
 }
-_LEVEL = Number(1e-6, 1e6, optional=True)
 # Multistep solvers in terms of the signal-to-noise ratio.
 _MULTISTEP: Mapping[str, Rule] = {
     **_SHARED,
@@ -177,8 +179,6 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "solver_type": OneOf(("bh1", "bh2")),
         "disable_corrector": Steps(),
         "solver_p": OneOf((None,)),
-        "sigma_min": _LEVEL,
-        "sigma_max": _LEVEL,
         "shift_terminal": OneOf((None,)),
     },
     "DEISMultistepScheduler": {
@@ -189,8 +189,6 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     "EulerDiscreteScheduler": {
         **_SHARED,
         **_SIGMAS,
-        "sigma_min": _LEVEL,
-        "sigma_max": _LEVEL,
         "interpolation_type": OneOf(("linear", "log_linear")),
         "timestep_type": OneOf(("discrete", "continuous")),
         "final_sigmas_type": OneOf(("zero", "sigma_min")),
@@ -201,9 +199,30 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         **_SHARED,
         **_NO_SAMPLE,
         "set_alpha_to_one": OneOf((False, True)),
-        "skip_prk_steps": OneOf((True,)),
+        "skip_prk_steps": OneOf((False, True)),
+    },
+    "HeunDiscreteScheduler": {**_SHARED, **_SIGMAS},
+    "LMSDiscreteScheduler": {**_SHARED, **_SIGMAS},
+    "DPMSolverSDEScheduler": {
+        **_SHARED,
+        **_SIGMAS,
+        **_NO_SAMPLE,
+        # The seed of the request is that of the noise; with one here, all pictures would share it.
+        "noise_sampler_seed": OneOf((None,)),
+    },
+    "DDPMScheduler": {
+        **_SHARED,
+        # The learned ones need a UNet of twice the channels; diffusers takes the root of negative
+        # numbers for "fixed_large_log".
+        "variance_type": OneOf(("fixed_small", "fixed_small_log", "fixed_large")),
     },
     "LCMScheduler": _CONSISTENCY,
+    "TCDScheduler": {
+        **_CONSISTENCY,
+        # Its step clips nothing, whatever these say.
+        "thresholding": _SWITCH,
+        "clip_sample": _SWITCH,
+    },
 }
 
 # Values that diffusers takes, but with which its own scheduler gives no finite numbers.
@@ -230,6 +249,9 @@ SIGMA_SPACINGS = (
     "use_flow_sigmas",
 )
 
+
+# Options that diffusers reads from a configuration even if the class's signature lacks them.
+_READ_ANYWAY = ("sigma_min", "sigma_max")
 
 # Checked before the class is constructed.
 _SIZES = (
@@ -285,7 +307,7 @@ def check_values(class_name: str, config: Mapping[str, Any]) -> None:
     for key, value in config.items():
         if key.startswith("_"):
             continue
-        if key in rules and key in defaults:
+        if key in rules and (key in defaults or key in _READ_ANYWAY):
             _require(class_name, key, value, rules[key])
         elif key in defaults:
             if value != defaults[key]:
@@ -354,13 +376,8 @@ def _short(value: object) -> str:
 
 # Classes whose options may lie in a configuration although WSD does not have them.
 _OTHER_CLASSES: Sequence[str] = (
-    "DDPMScheduler",
     "DPMSolverSinglestepScheduler",
-    "DPMSolverSDEScheduler",
     "EDMEulerScheduler",
-    "HeunDiscreteScheduler",
     "KDPM2DiscreteScheduler",
-    "LMSDiscreteScheduler",
     "SASolverScheduler",
-    "TCDScheduler",
 )

@@ -269,6 +269,50 @@ SCHEDULERS: dict[str, Scheduler] = {
             invokeai="deis",
         )
     ),
+    **dict(
+        _with_spacings(
+            "dpmpp_sde",
+            Scheduler(
+                "DPM-Solver++ SDE",
+                "DPMSolverSDEScheduler",
+                "dpmpp_sde",
+                predictions=("epsilon", "v_prediction"),
+            ),
+            a1111="DPM++ SDE",
+            automatic="karras",
+            comfyui=("dpmpp_sde", "dpmpp_sde_gpu"),
+            invokeai="dpmpp_sde",
+        )
+    ),
+    **dict(
+        _with_spacings(
+            "heun",
+            Scheduler("Heun", "HeunDiscreteScheduler", "heun"),
+            a1111="Heun",
+            comfyui=("heun",),
+            invokeai="heun",
+        )
+    ),
+    **dict(
+        _with_spacings(
+            "lms",
+            Scheduler("LMS", "LMSDiscreteScheduler", "lms"),
+            a1111="LMS",
+            comfyui=("lms",),
+            invokeai="lms",
+        )
+    ),
+    "ddpm": Scheduler(
+        "DDPM",
+        "DDPMScheduler",
+        "ddpm",
+        {"variance_type": "fixed_small"},
+        samplers=(
+            (_COMFYUI, "ddpm", "normal"),
+            (_COMFYUI, "ddpm", "simple"),
+            (_INVOKEAI, "ddpm", ""),
+        ),
+    ),
     "lcm": Scheduler(
         "LCM",
         "LCMScheduler",
@@ -282,6 +326,7 @@ SCHEDULERS: dict[str, Scheduler] = {
             (_INVOKEAI, "lcm", ""),
         ),
     ),
+    "tcd": Scheduler("TCD", "TCDScheduler", "tcd", samplers=((_INVOKEAI, "tcd", ""),)),
 }
 
 # Options that tell the names of one class apart.
@@ -418,6 +463,7 @@ def build_scheduler(config: Mapping[str, Any], name: str | None = None) -> Any:
         CheckpointError: for a configuration that the browser cannot follow.
     """
     import diffusers
+    import numpy as np
 
     chosen = select_scheduler(config, name)
     own = _own_name(config)
@@ -438,9 +484,13 @@ def build_scheduler(config: Mapping[str, Any], name: str | None = None) -> Any:
         )
     check_before_construction(scheduler.class_name, chosen)
     defaults = defaults_of(scheduler.class_name)
-    plain = {key: value for key, value in chosen.items() if key in defaults}
+    # Of another class's options diffusers reads these two all the same.
+    taken = (*defaults, "sigma_min", "sigma_max")
+    plain = {key: value for key, value in chosen.items() if key in taken}
     try:
-        built = getattr(diffusers, scheduler.class_name).from_config(plain)
+        # A schedule without signal at its end divides by zero; _check_noise refuses it.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            built = getattr(diffusers, scheduler.class_name).from_config(plain)
     except (ValueError, TypeError, NotImplementedError, RuntimeError) as error:
         raise CheckpointError(
             f"{scheduler.class_name} of diffusers refuses the configuration: {error}",
@@ -482,10 +532,24 @@ def _check_noise(class_name: str, built: Any) -> None:
             "prediction_type='epsilon'",
             "diffusers divides by zero there; a model for zero terminal SNR predicts velocities",
         )
+    levels = getattr(built, "sigmas", None)
+    infinite = levels is not None and not bool(torch.isfinite(levels).all())
+    if float(products[-1]) == 0 and (infinite or class_name == "PNDMScheduler"):
+        raise CheckpointError(
+            f"{class_name}: the noise schedule has no signal at its last timestep",
+            "diffusers divides by zero there; choose another scheduler, ddim for example, with "
+            "--scheduler",
+        )
 
 
 # Classes whose first timestep is the last of the training, whatever the spacing.
 _ALWAYS_FROM_THE_END = ("LCMScheduler", "TCDScheduler")
+
+
+def min_steps(scheduler: Any) -> int:
+    """Return the fewest steps that a diffusers scheduler can take."""
+    # Three Runge-Kutta steps come before PNDM's first own one.
+    return 4 if scheduler.config.get("skip_prk_steps") is False else 1
 
 
 def max_steps(scheduler: Any) -> int:
@@ -575,6 +639,7 @@ def _describe(name: str, scheduler: Any, terminal: float | None) -> SchedulerCon
     computed: dict[str, Any] = {
         "algorithm": scheduled.algorithm,
         "title": _title(scheduled, config),
+        "min_steps": min_steps(scheduler),
         "max_steps": max_steps(scheduler),
         "timestep_spacing": config.get("timestep_spacing", "linspace"),
         "steps_offset": int(config.get("steps_offset", 0)),
@@ -583,6 +648,7 @@ def _describe(name: str, scheduler: Any, terminal: float | None) -> SchedulerCon
         "original_inference_steps": int(config.get("original_inference_steps", MAX_STEPS)),
         "timestep_scaling": float(config.get("timestep_scaling", 1.0)),
         "terminal_alpha_cumprod": terminal,
+        "log_sigma_max": _log_sigma_max(scheduler),
         "last_timestep": _last_timestep(scheduler),
         "round_timesteps": (scheduled.class_name, config.get("beta_schedule"))
         != (_DPM, "squaredcos_cap_v2"),
@@ -591,10 +657,11 @@ def _describe(name: str, scheduler: Any, terminal: float | None) -> SchedulerCon
     # The other fields have diffusers' names, and defaults where the class has no such option.
     # DEIS has one algorithm, by a name of its own.
     foreign = {"algorithm_type"} if scheduled.class_name != _DPM else set()
+    known = {*defaults_of(scheduled.class_name), "sigma_min", "sigma_max"} - foreign
     carried = {
         key: config[key]
-        for key in SchedulerConfig.model_fields.keys() & defaults_of(scheduled.class_name).keys()
-        if key not in computed.keys() | foreign and config[key] is not None
+        for key in (SchedulerConfig.model_fields.keys() & known) - computed.keys()
+        if config.get(key) is not None
     }
     return SchedulerConfig.model_validate(carried | computed)
 
@@ -602,6 +669,18 @@ def _describe(name: str, scheduler: Any, terminal: float | None) -> SchedulerCon
 def _title(scheduled: Scheduler, config: Mapping[str, Any]) -> str:
     """Return the name for people, which tells the order of a DPM-Solver."""
     return scheduled.title.replace(" 2M", f" {config.get('solver_order', 2)}M")
+
+
+def _log_sigma_max(scheduler: Any) -> float | None:
+    """Return numpy's float32 logarithm of the most noise level, if it is not the nearest value."""
+    import numpy as np
+
+    if float(scheduler.alphas_cumprod[-1]) == 0:
+        return None
+    # The whole table, as diffusers does: numpy has other instructions for single values.
+    sigmas = (((1 - scheduler.alphas_cumprod) / scheduler.alphas_cumprod) ** 0.5).numpy()
+    found = np.log(sigmas)[-1]
+    return None if found == np.float32(np.log(np.float64(sigmas[-1]))) else float(found)
 
 
 def _last_timestep(scheduler: Any) -> int | None:

@@ -12,7 +12,7 @@ def check_request(manifest: Manifest, request: GenerationRequest) -> None:
 
     Raises:
         UsageError: for a size that was not compiled, a scheduler that does not suit the model,
-            or too many steps.
+            or too few or too many steps.
     """
     sizes = manifest.sizes()
     if request.size is not None and request.size not in sizes:
@@ -27,7 +27,7 @@ def check_request(manifest: Manifest, request: GenerationRequest) -> None:
         raise UsageError(
             f"scheduler {name} does not suit this model", f"suitable: {', '.join(available)}"
         )
-    most = available[name].max_steps
+    least, most = available[name].min_steps, available[name].max_steps
     steps = request.steps or manifest.defaults.steps
-    if steps > most:
-        raise UsageError(f"steps is {steps}", f"scheduler {name} takes 1 to {most}")
+    if not least <= steps <= most:
+        raise UsageError(f"steps is {steps}", f"scheduler {name} takes {least} to {most}")

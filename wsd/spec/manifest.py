@@ -84,6 +84,8 @@ class ModelEntry(_Entry):
     """How the weights are stored; sums are float32 in every precision."""
     source: str
     """The checkpoint: a hub id and commit, or the name of a file or folder."""
+    options: Mapping[str, str] = {}
+    """What was said of the checkpoint where it was built: option of ``wsd build`` to value."""
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -224,9 +226,14 @@ class SchedulerConfig(_Entry):
     """Steps of the schedule that a consistency model was distilled from."""
     timestep_scaling: float
     """Factor on the timestep in a consistency model's boundary conditions."""
+    min_steps: PositiveInt = 1
+    """Fewest steps that it can take."""
     terminal_alpha_cumprod: Annotated[float, Field(ge=0, le=1)] | None = None
     """Last value of ``alphas_cumprod`` where this scheduler's differs from the noise schedule's:
     with zero terminal SNR some keep it above 0."""
+    log_sigma_max: float | None = None
+    """Logarithm of the most noise level of the training in float32, where numpy's differs in its
+    last bit from the exact one: it decides whether the first timestep is rounded down."""
     use_exponential_sigmas: bool = False
     """Whether noise levels are spaced evenly in their logarithm."""
     use_beta_sigmas: bool = False
@@ -270,9 +277,7 @@ class SchedulerConfig(_Entry):
     """Steps after which UniPC corrects nothing."""
     skip_prk_steps: bool = True
     """Whether PNDM starts without Runge-Kutta steps."""
-    variance_type: Literal["fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log"] = (
-        "fixed_small"
-    )
+    variance_type: Literal["fixed_small", "fixed_small_log", "fixed_large"] = "fixed_small"
     """How much noise DDPM draws in a step."""
 
     @model_serializer(mode="wrap")
@@ -307,6 +312,8 @@ class Defaults(_Entry):
     """Scale of classifier-free guidance; up to 1 means none."""
     size: Size
     """Width and height in pixels."""
+    eta: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of DDPM's noise that DDIM and TCD add at each step."""
 
 
 class LatentPreview(_Entry):

@@ -42,6 +42,8 @@ export interface Defaults {
   guidance_scale: number;
   /** Width and height in pixels. */
   size: readonly [number, number];
+  /** Share of DDPM's noise that DDIM and TCD add at each step. */
+  eta: number;
 }
 
 /** One compiled function of the library. */
@@ -200,6 +202,8 @@ export interface ModelEntry {
   dtype: "f32" | "f16" | "w8a16";
   /** The checkpoint: a hub id and commit, or the name of a file or folder. */
   source: string;
+  /** What was said of the checkpoint where it was built: option of `wsd build` to value. */
+  options: Record<string, string>;
 }
 
 /** The noise that the model was trained with: a variance-preserving process. */
@@ -268,11 +272,18 @@ export interface SchedulerConfig {
   original_inference_steps: number;
   /** Factor on the timestep in a consistency model's boundary conditions. */
   timestep_scaling: number;
+  /** Fewest steps that it can take. */
+  min_steps: number;
   /**
    * Last value of `alphas_cumprod` where this scheduler's differs from the noise schedule's: with
    * zero terminal SNR some keep it above 0.
    */
   terminal_alpha_cumprod?: number;
+  /**
+   * Logarithm of the most noise level of the training in float32, where numpy's differs in its last
+   * bit from the exact one: it decides whether the first timestep is rounded down.
+   */
+  log_sigma_max?: number;
   /** Whether noise levels are spaced evenly in their logarithm. */
   use_exponential_sigmas: boolean;
   /** Whether noise levels follow a beta distribution, Lee et al. 2024. */
@@ -317,7 +328,7 @@ export interface SchedulerConfig {
   /** Whether PNDM starts without Runge-Kutta steps. */
   skip_prk_steps: boolean;
   /** How much noise DDPM draws in a step. */
-  variance_type: "fixed_small" | "fixed_small_log" | "fixed_large" | "fixed_large_log";
+  variance_type: "fixed_small" | "fixed_small_log" | "fixed_large";
 }
 
 /** The schedulers that can draw with the model. */

@@ -6,7 +6,13 @@ import type { Seed } from "../api/seed";
 import { isSeed } from "../api/seed";
 import type { Manifest, Size } from "../bundle/manifest";
 import { compiledSizes } from "../bundle/manifest";
-import { MAX_GUIDANCE, MAX_IMAGES, MAX_SEED, MIN_SEED } from "../util/constants.generated";
+import {
+  MAX_GUIDANCE,
+  MAX_IMAGES,
+  MAX_SEED,
+  MIN_SEED,
+  SCHEDULER_DEFAULTS,
+} from "../util/constants.generated";
 
 /** The options of one request, all of them set. */
 export interface GenerationRequest {
@@ -41,10 +47,13 @@ export function resolveOptions(manifest: Manifest, options: GenerateOptions): Ge
       `schedulers of this model: ${Object.keys(manifest.schedulers.available).join(", ")}`,
     );
   }
-  requireInteger("numInferenceSteps", steps, 1, config.max_steps);
+  // Manifests of before some schedulers have no fewest steps.
+  const { min_steps, max_steps } = { ...SCHEDULER_DEFAULTS, ...config };
+  requireInteger("numInferenceSteps", steps, min_steps, max_steps);
   requireSeed(seed);
   requireNumber("guidanceScale", guidanceScale, MAX_GUIDANCE);
-  const eta = options.eta ?? 0;
+  // Manifests of before fine-tunes have no default.
+  const eta = options.eta ?? { eta: 0, ...defaults }.eta;
   requireNumber("eta", eta, 1);
   const sizes = compiledSizes(manifest);
   if (!sizes.some(([width, height]) => width === size[0] && height === size[1])) {

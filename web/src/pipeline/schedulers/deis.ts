@@ -5,7 +5,7 @@
 
 import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
 import { flowWithoutLast, multistepLevels } from "./multistep";
-import { cleanFrom, noiseFrom } from "./noise_levels";
+import { cleanFrom } from "./noise_levels";
 import type { Run, Step } from "./types";
 
 /** Lay out one run. */
@@ -19,7 +19,13 @@ export function deis(schedule: NoiseSchedule, config: SchedulerConfig, count: nu
   const few = config.lower_order_final && timesteps.length < 15;
   const steps = timesteps.map((timestep, i): Step => {
     const [from, to] = [levels[i]!, levels[i + 1]!];
-    const noise = noiseFrom(schedule.prediction_type, from);
+    const clean = cleanFrom(schedule.prediction_type, from);
+    // The noise that is left without the clean latents; the amplitudes of flow matching do not
+    // keep the variance, so that this is not always what a velocity says.
+    const noise = {
+      sample: (1 - from.alpha * clean.sample) / from.sigma,
+      model: (-from.alpha * clean.model) / from.sigma,
+    };
     const limit = few ? last - i + 1 : Infinity;
     const order = Math.min(config.solver_order, i + 1, limit);
     const rhos = levels.slice(i - order + 1, i + 1).map(({ alpha, sigma }) => sigma / alpha);
@@ -34,7 +40,7 @@ export function deis(schedule: NoiseSchedule, config: SchedulerConfig, count: nu
         model: current! * noise.model,
         history,
       },
-      denoised: cleanFrom(schedule.prediction_type, from),
+      denoised: clean,
     };
   });
   return { initNoiseSigma: 1, steps };

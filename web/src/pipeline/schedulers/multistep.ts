@@ -75,7 +75,7 @@ export function multistepLevels(
       sigmas = spacedSigmas(spacing, config, most, least, count);
       const rounded = config.round_timesteps && (spacing === "karras" || spacing === "lu");
       const round = rounded ? roundHalfEven : Math.trunc;
-      timesteps = sigmas.map((sigma) => round(timestepOf(sigma, training)));
+      timesteps = sigmas.map((sigma) => round(timestepOf(sigma, training, config.log_sigma_max)));
       break;
     }
   }

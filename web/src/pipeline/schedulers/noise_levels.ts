@@ -21,7 +21,9 @@ export function linspace(first: number, last: number, count: number): number[] {
 export function trailing(train: number, count: number, last: number = train): number[] {
   const ratio = train / count;
   const length = Math.ceil(last / ratio);
-  return Array.from({ length }, (_, i) => roundHalfEven(last - i * ratio) - 1);
+  // numpy steps by the difference of its first two values, which may round another way.
+  const stride = last - ratio - last;
+  return Array.from({ length }, (_, i) => roundHalfEven(last + i * stride) - 1);
 }
 
 /**
@@ -114,11 +116,14 @@ function karrasSigmas(first: number, last: number, count: number): number[] {
  * The (fractional) training timestep whose noise is `sigma`, interpolated in its logarithm.
  *
  * @param sigmas of all training timesteps.
+ * @param logSigmaMax the logarithm of the last one, where numpy's differs in its last bit.
  */
-export function timestepOf(sigma: number, sigmas: number[]): number {
+export function timestepOf(sigma: number, sigmas: number[], logSigmaMax?: number): number {
   const f32 = Math.fround;
   const log = Math.log(Math.max(sigma, 1e-10));
-  const logAt = (index: number): number => f32(Math.log(sigmas[index]!));
+  const last = sigmas.length - 1;
+  const logAt = (index: number): number =>
+    index === last && logSigmaMax !== undefined ? logSigmaMax : f32(Math.log(sigmas[index]!));
   let low = 0;
   while (low < sigmas.length - 2 && logAt(low + 1) <= log) low++;
   const [a, b] = [logAt(low), logAt(low + 1)];
