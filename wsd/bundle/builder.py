@@ -125,6 +125,7 @@ def _write_model(
                 "pipeline": family.architecture.diffusers_pipeline,
                 "dtype": library.dtype,
                 "source": checkpoint.source.provenance,
+                "options": checkpoint.options,
             }
         ),
         pipeline=family.architecture.pipeline,
@@ -137,7 +138,10 @@ def _write_model(
         noise_schedule=describe_noise_schedule(checkpoint.scheduler),
         schedulers=describe_schedulers(checkpoint.scheduler),
         defaults=Defaults(
-            steps=family.steps, guidance_scale=family.guidance_scale, size=library.sizes[0]
+            steps=family.steps,
+            guidance_scale=family.guidance_scale,
+            size=library.sizes[0],
+            eta=family.eta,
         ),
         examples=tuple(family.examples),
         preview=_fit_preview(checkpoint, library),

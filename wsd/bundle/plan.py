@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from wsd.bundle.shards import SHARD_BYTES
 from wsd.compiler.library import Library
 from wsd.compiler.memory import parameter_bytes, peaks
 from wsd.models.registry import Family
+from wsd.models.schedulers import build_scheduler, default_scheduler
 from wsd.spec.manifest import PeakMemory
 
 # Memory of common GPUs in GiB.
@@ -17,8 +19,14 @@ _GPU_GIB = (2, 4, 6, 8, 12, 16, 24)
 _SHARE = 0.8
 
 
-def describe_plan(family: Family, library: Library) -> Iterator[str]:
-    """Yield the lines of a plan: bytes, shards, download, GPU memory and which GPUs have it."""
+def describe_plan(family: Family, library: Library, scheduler: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of a plan: bytes, shards, download, GPU memory and which GPUs have it.
+
+    Args:
+        family: with the defaults of the checkpoint.
+        library: its compiled functions.
+        scheduler: configuration of its default scheduler.
+    """
     listed = ", ".join(f"{width}x{height}" for width, height in library.sizes)
     yield f"{family.name}, {library.dtype}, {listed}"
     yield ""
@@ -35,11 +43,24 @@ def describe_plan(family: Family, library: Library) -> Iterator[str]:
     yield ""
     yield f"download         {_bytes(total + wasm)} in {shards + 1} files, before compression"
     yield f"storage buffers  {library.storage_buffers} for one kernel; every WebGPU adapter has 8"
+    yield f"scheduler        {_describe_scheduler(scheduler)}"
+    yield f"defaults         {family.steps} steps, guidance {family.guidance_scale:g}"
     yield ""
     yield f"{'size':<12}{'GPU memory':>12}  {'drawn':<24}{'fits'}"
     for peak in peaks(library):
         edges = "x".join(map(str, peak.size))
         yield f"{edges:<12}{_bytes(peak.bytes):>12}  {_way(peak):<24}{_fits(peak.bytes)}"
+
+
+def _describe_scheduler(config: Mapping[str, Any]) -> str:
+    built = build_scheduler(config).config
+    words = [
+        default_scheduler(config),
+        *([f"{built['timestep_spacing']} timesteps"] if "timestep_spacing" in built else []),
+        *(["zero terminal SNR"] if built.get("rescale_betas_zero_snr") else []),
+        f"predicts {built['prediction_type']}",
+    ]
+    return ", ".join(words)
 
 
 def _way(peak: PeakMemory) -> str:

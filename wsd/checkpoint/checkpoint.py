@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,14 @@ from wsd.checkpoint.config_rules import (
     compare_pipeline,
 )
 from wsd.checkpoint.diffusers_folder import DiffusersFolder
+from wsd.checkpoint.number_formats import check_finite
 from wsd.checkpoint.single_file import SingleFile
+from wsd.checkpoint.tokenizer import check_tokenizers
+from wsd.checkpoint.vae_override import VaeOverride
 from wsd.checkpoint.weight_source import WeightSource, read_json
 from wsd.models.family import Component, Family
 from wsd.models.instantiate import build_skeleton
-from wsd.models.schedulers import build_scheduler
+from wsd.models.schedule_options import NO_OPTIONS, ScheduleOptions, compose_denoising
 from wsd.spec.roles import DENOISER
 
 _LOG = logging.getLogger(__name__)
@@ -44,12 +47,15 @@ class Checkpoint:
             variant; it is compiled as it is here.
         source: where the weights come from.
         scheduler: configuration of the scheduler in diffusers' terms: the checkpoint's own, since
-            fine-tunes differ in how they are to be denoised, else the family's.
+            fine-tunes differ in how they are to be denoised, else the family's; changed by what
+            was said with options (:mod:`wsd.models.schedule_options`).
+        options: what was said, by option.
     """
 
     family: Family
     source: WeightSource
     scheduler: Mapping[str, Any]
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def load(self, component: Component) -> torch.nn.Module:
         """Return a component with its weights, float32, in evaluation mode, on the CPU.
@@ -75,28 +81,55 @@ class Checkpoint:
         shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
         with torch.no_grad():
             tensors = self.source.tensors(component, shapes)
-            for parameter, tensor in zip(state.values(), tensors, strict=True):
+            for (name, parameter), tensor in zip(state.items(), tensors, strict=True):
                 parameter.copy_(tensor)
+                check_finite(name, parameter)
         return module
 
 
-def open_checkpoint(path: Path, family: Family, tokenizer: Path | None = None) -> Checkpoint:
+def open_checkpoint(
+    path: Path,
+    family: Family,
+    tokenizer: Path | None = None,
+    vae: Path | None = None,
+    options: ScheduleOptions = NO_OPTIONS,
+) -> Checkpoint:
     """Open a diffusers folder or a single file for a family.
 
     Args:
         path: what :func:`wsd.checkpoint.resolve.choose_checkpoint` returned.
         family: the registry's entry.
         tokenizer: folder with the files of a tokenizer, for a checkpoint that has none.
+        vae: what :func:`wsd.checkpoint.resolve.find_vae` returned, in place of the checkpoint's.
+        options: what a person says about how it is denoised.
 
     Raises:
+        UsageError: for options that do not suit the family.
         CheckpointError: if a component is missing, if its configuration differs from the
-            family's, or if the browser cannot follow the scheduler.
+            family's, if its files hold tensors that nobody reads, if a text encoder does not
+            take its tokenizer's ids, or if the browser cannot follow the scheduler.
     """
     source: WeightSource
     if path.is_file():
         source = SingleFile(path, family, tokenizer)
     else:
         source = DiffusersFolder(path, family, tokenizer)
+    if vae is not None:
+        source = VaeOverride(source, vae, family)
+    checkpoint = read_configurations(family, source, options)
+    check_tokenizers(checkpoint.family, source, fetched=False)
+    source.check_tensors(checkpoint.family.components)
+    return checkpoint
+
+
+def read_configurations(
+    family: Family, source: WeightSource, options: ScheduleOptions = NO_OPTIONS
+) -> Checkpoint:
+    """Compare everything that a checkpoint's JSON files say with the family; no weights are read.
+
+    Raises:
+        CheckpointError: if a file is missing, or a key of it is refused.
+    """
     pipeline, notes = _read_pipeline(family, source)
     variant, more = _read_configs(family, source)
     for note in (*notes, *more):
@@ -105,10 +138,12 @@ def open_checkpoint(path: Path, family: Family, tokenizer: Path | None = None) -
         conditioning = replace(variant.conditioning, empty_negative=pipeline.empty_negative)
         variant = replace(variant, conditioning=conditioning)
     own = source.scheduler_config()
-    scheduler = family.scheduler if own is None else _name_scheduler(own, pipeline)
-    # An unsupported scheduler is an error here, not after minutes of compiling.
-    build_scheduler(scheduler)
-    return Checkpoint(variant, source, scheduler)
+    if own is not None:
+        own = _name_scheduler(own, pipeline)
+    denoising = compose_denoising(variant, own, source.markers, options, source.provenance)
+    for note in denoising.notes:
+        _LOG.warning("%s", note)
+    return Checkpoint(denoising.family, source, denoising.scheduler, options.given())
 
 
 def _read_pipeline(family: Family, source: WeightSource) -> tuple[PipelineFindings, list[str]]:

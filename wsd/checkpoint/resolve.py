@@ -14,6 +14,7 @@ from wsd.checkpoint.weight_files import choose_weight_files
 from wsd.checkpoint.weight_source import read_json
 from wsd.errors import CheckpointError, UsageError
 from wsd.models.family import Component, Family
+from wsd.models.schedule_options import NO_OPTIONS, ScheduleOptions
 from wsd.spec.roles import VAE_DECODER
 
 # Files that hold tensors and can be read.
@@ -71,6 +72,7 @@ def open_chosen(
     seed: int | None = None,
     tokenizer: Path | None = None,
     vae: str | None = None,
+    options: ScheduleOptions = NO_OPTIONS,
 ) -> Checkpoint:
     """Open the checkpoint that the options of a command name.
 
@@ -80,15 +82,16 @@ def open_chosen(
         seed: the value of ``--random-weights``, or None.
         tokenizer: the value of ``--tokenizer``, or None.
         vae: the value of ``--vae``, or None.
+        options: those of the schedule.
 
     Raises:
-        UsageError: as :func:`choose_checkpoint`.
+        UsageError: as :func:`choose_checkpoint`, and for options that do not suit the family.
         CheckpointError: as :func:`choose_checkpoint`, :func:`find_vae` and
             :func:`wsd.checkpoint.checkpoint.open_checkpoint`.
     """
     other = None if vae is None else find_vae(vae, family)
     path = choose_checkpoint(family, weights, seed, own_vae=vae is None)
-    return open_checkpoint(path, family, tokenizer, other)
+    return open_checkpoint(path, family, tokenizer, other, options)
 
 
 def find_checkpoint(weights: str, family: Family, *, own_vae: bool = True) -> Path:

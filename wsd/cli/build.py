@@ -18,6 +18,8 @@ from wsd.cli.options import (
     dump_option,
     model_option,
     random_option,
+    schedule_options,
+    scheduler_option,
     sizes_option,
     tokenizer_option,
     vae_option,
@@ -27,8 +29,10 @@ from wsd.errors import UsageError
 from wsd.spec.tensor import Size
 
 if TYPE_CHECKING:
+    from wsd.checkpoint.checkpoint import Checkpoint
     from wsd.compiler.library import Library
     from wsd.models.registry import Family
+    from wsd.models.schedule_options import Denoising, ScheduleOptions
     from wsd.util.progress import Progress
 
 
@@ -84,6 +88,8 @@ def compile(  # noqa: A001 - the command's name
 @dtype_option
 @sizes_option
 @dump_option
+@schedule_options
+@scheduler_option
 @click.option("--library", type=click.Path(path_type=Path), metavar="DIR",
               help="What `wsd compile` wrote; nothing is compiled then.")  # fmt: skip
 @click.option(
@@ -107,6 +113,7 @@ def build(
     library: Path | None,
     expected: Path | None,
     out: Path | None,
+    schedule: ScheduleOptions,
     *,
     plan: bool,
 ) -> None:
@@ -127,23 +134,27 @@ def build(
     from wsd.checkpoint.tokenizer import check_tokenizers
     from wsd.models.registry import find_family
     from wsd.models.resolution import check_sizes
+    from wsd.models.schedule_options import compose_denoising
     from wsd.util.files import check_absent
     from wsd.util.progress import Progress
 
     family = find_family(model)
     if plan:
-        if weights is not None or random_weights is not None or vae is not None:
-            family = open_chosen(family, weights, random_weights, tokenizer, vae).family
+        denoising: Denoising | Checkpoint
+        if weights is None and random_weights is None and vae is None:
+            denoising = compose_denoising(family, None, frozenset(), schedule, family.name)
+        else:
+            denoising = open_chosen(family, weights, random_weights, tokenizer, vae, schedule)
         with Progress() as progress:
-            compiled = _find_library(family, dtype, sizes, library, progress, dump)
-        for line in describe_plan(family, compiled):
+            compiled = _find_library(denoising.family, dtype, sizes, library, progress, dump)
+        for line in describe_plan(denoising.family, compiled, denoising.scheduler):
             click.echo(line)
         return
     if out is None:
         raise click.UsageError("Missing option '--out'.")
     check_absent(out)
     check_sizes(family, sizes)
-    checkpoint = open_chosen(family, weights, random_weights, tokenizer, vae)
+    checkpoint = open_chosen(family, weights, random_weights, tokenizer, vae, schedule)
     check_tokenizers(checkpoint.family, checkpoint.source, fetched=True)
     with Progress() as progress:
         compiled = _find_library(checkpoint.family, dtype, sizes, library, progress, dump)

@@ -16,6 +16,7 @@ from wsd.cli.options import (
     model_option,
     random_option,
     request_options,
+    schedule_options,
     tokenizer_option,
     vae_option,
     weights_option,
@@ -24,6 +25,7 @@ from wsd.cli.options import (
 from wsd.errors import UsageError
 
 if TYPE_CHECKING:
+    from wsd.models.schedule_options import ScheduleOptions
     from wsd.runtime.request import GenerationRequest
 
 
@@ -34,9 +36,10 @@ if TYPE_CHECKING:
 @tokenizer_option
 @random_option
 @request_options
+@schedule_options
 def reference(
     model: str, weights: str | None, vae: str | None, tokenizer: Path | None,
-    random_weights: int | None, request: GenerationRequest, out: Path,
+    random_weights: int | None, request: GenerationRequest, schedule: ScheduleOptions, out: Path,
 ) -> None:  # fmt: skip
     """Draw the same picture with diffusers, on the CPU."""
     from wsd.checkpoint.resolve import open_chosen
@@ -48,7 +51,7 @@ def reference(
 
     family = find_family(model)
     check_sizes(family, [request.size] if request.size else [])
-    checkpoint = open_chosen(family, weights, random_weights, tokenizer, vae)
+    checkpoint = open_chosen(family, weights, random_weights, tokenizer, vae, schedule)
     pipeline = load_pipeline(checkpoint)
     images, _latents = draw_reference(checkpoint, pipeline, request, Progress())
     for path in write_pngs(images, out):
@@ -63,14 +66,15 @@ def reference(
 @tokenizer_option
 @random_option
 @request_options
+@schedule_options
 @click.option("--host", type=click.Choice(["chromium", "node"]), default="chromium",
               show_default=True, help="What runs the bundle.")  # fmt: skip
 @click.option("--json", "json_path", type=OutputFile(),
               help="The findings.")  # fmt: skip
 def parity(
     folder: Path, model: str, weights: str | None, vae: str | None, tokenizer: Path | None,
-    random_weights: int | None, request: GenerationRequest, out: Path, host: str,
-    json_path: Path | None,
+    random_weights: int | None, request: GenerationRequest, schedule: ScheduleOptions, out: Path,
+    host: str, json_path: Path | None,
 ) -> None:  # fmt: skip
     """Compare a bundle with PyTorch on this machine; exit 1 if they differ."""
     from wsd.checkpoint.resolve import open_chosen
@@ -82,7 +86,7 @@ def parity(
     from wsd.util.progress import Progress
 
     family = find_family(model)
-    checkpoint = open_chosen(family, weights, random_weights, tokenizer, vae)
+    checkpoint = open_chosen(family, weights, random_weights, tokenizer, vae, schedule)
     open_host = open_node_page if host == "node" else open_page
     found = compare(folder, checkpoint, request, open_host, Progress())
     for line in describe(found):

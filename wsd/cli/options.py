@@ -169,9 +169,52 @@ _drawing = [
     click.option("--size", type=SizeType(), help="Width and height in pixels."),
     click.option("--scheduler", metavar="NAME", help="Scheduler; the model's own unless given."),
     click.option("--images", type=int, default=1, metavar="N", help="Pictures from one seed."),
-    click.option("--eta", type=float, default=0.0, metavar="X", help="DDIM's noise, 0 to 1."),
+    click.option("--eta", type=float, metavar="X", help="DDIM's and TCD's noise, 0 to 1."),
     click.option("--out", required=True, type=OutputFile(), metavar="PNG"),
 ]
+
+
+# What a checkpoint's files may not say. Names are checked where they are used: the lists of
+# fine-tunes and schedulers are long.
+_SCHEDULE = [
+    click.option("--fine-tune", metavar="NAME",
+                 help="Kind of fine-tune, for what its files do not say: lightning-4step for "
+                      "example, which sets scheduler, steps and guidance."),
+    click.option("--prediction-type", type=click.Choice(("epsilon", "v_prediction", "sample")),
+                 help="What the UNet predicts, if the checkpoint does not say it."),
+    click.option("--timestep-spacing", type=click.Choice(("linspace", "leading", "trailing")),
+                 help="How timesteps are spaced, if the checkpoint does not say it."),
+    click.option("--zero-snr/--no-zero-snr", default=None,
+                 help="Whether the noise schedule has zero terminal SNR."),
+]  # fmt: skip
+scheduler_option = click.option(
+    "--scheduler", metavar="NAME",
+    help="The bundle's default scheduler; the checkpoint's own unless given.",
+)  # fmt: skip
+
+
+def schedule_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of the noise schedule; it gets them as one ``schedule``."""
+
+    @functools.wraps(command)
+    def collect(
+        *, fine_tune: str | None, prediction_type: str | None, timestep_spacing: str | None,
+        zero_snr: bool | None, **rest: Any,
+    ) -> None:  # fmt: skip
+        from wsd.models.schedule_options import ScheduleOptions
+
+        request = rest.get("request")
+        # Commands that draw have the option among those of the picture.
+        scheduler = rest.pop("scheduler", None) if request is None else request.scheduler
+        schedule = ScheduleOptions(
+            fine_tune, scheduler, prediction_type, timestep_spacing, zero_snr
+        )
+        command(schedule=schedule, **rest)
+
+    decorated: Callable[..., None] = collect
+    for option in reversed(_SCHEDULE):
+        decorated = option(decorated)
+    return decorated
 
 
 def request_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -180,7 +223,7 @@ def request_options(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def collect(
         *, prompt: str, negative: str | None, steps: int | None, guidance: float | None, seed: int,
-        size: Size | None, scheduler: str | None, eta: float, images: int, **rest: Any,
+        size: Size | None, scheduler: str | None, eta: float | None, images: int, **rest: Any,
     ) -> None:  # fmt: skip
         from wsd.runtime.request import GenerationRequest
 

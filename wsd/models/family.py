@@ -86,6 +86,7 @@ class Family:
             memory; the larger the tile, the smaller the difference at the seams.
         steps: default number of denoising steps.
         guidance_scale: default classifier-free guidance scale.
+        eta: default share of DDPM's noise that DDIM and TCD add at each step, 0 to 1.
         weights: the diffusers folder that ships with WSD, read when no checkpoint is named;
             None if the caller must name one.
         examples: prompts for the page to offer.
@@ -102,6 +103,7 @@ class Family:
     tile: int
     steps: int
     guidance_scale: float
+    eta: float = 0.0
     weights: Path | None = None
     examples: tuple[str, ...] = ()
 

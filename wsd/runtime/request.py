@@ -29,7 +29,8 @@ class GenerationRequest:
         size: (width, height) in pixels, or None for the model's default.
         scheduler: a key of ``wsd.models.schedulers.SCHEDULERS``, or None for the model's own.
         images: pictures from one seed, 1 to 16.
-        eta: DDIM's share of DDPM's noise, 0 to 1; other schedulers ignore it.
+        eta: share of DDPM's noise that DDIM and TCD add, 0 to 1, or None for the model's default;
+            other schedulers ignore it.
     """
 
     prompt: str
@@ -39,7 +40,7 @@ class GenerationRequest:
     seed: int = 0
     size: tuple[int, int] | None = None
     scheduler: str | None = None
-    eta: float = 0.0
+    eta: float | None = None
     images: int = 1
 
     def __post_init__(self) -> None:
@@ -48,7 +49,7 @@ class GenerationRequest:
             raise UsageError(f"steps is {self.steps}", f"it must be from 1 to {MAX_STEPS}")
         if not 1 <= self.images <= MAX_IMAGES:
             raise UsageError(f"images is {self.images}", f"it must be from 1 to {MAX_IMAGES}")
-        if not 0 <= self.eta <= 1:
+        if self.eta is not None and not 0 <= self.eta <= 1:
             raise UsageError(f"eta is {self.eta}", "it must be from 0 to 1")
         if self.scheduler is not None and self.scheduler not in SCHEDULERS:
             raise UsageError(

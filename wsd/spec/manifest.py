@@ -231,9 +231,12 @@ class SchedulerConfig(_Entry):
     terminal_alpha_cumprod: Annotated[float, Field(ge=0, le=1)] | None = None
     """Last value of ``alphas_cumprod`` where this scheduler's differs from the noise schedule's:
     with zero terminal SNR some keep it above 0."""
-    log_sigma_max: float | None = None
-    """Logarithm of the most noise level of the training in float32, where numpy's differs in its
-    last bit from the exact one: it decides whether the first timestep is rounded down."""
+    largest_sigma: PositiveFloat | None = None
+    """Most noise level of the training in float32, where torch's differs in its last bit from the
+    nearest value."""
+    largest_log_sigma: float | None = None
+    """Its logarithm, where numpy's differs so. Both decide whether a multistep solver's first
+    timestep is rounded down to the one before."""
     use_exponential_sigmas: bool = False
     """Whether noise levels are spaced evenly in their logarithm."""
     use_beta_sigmas: bool = False

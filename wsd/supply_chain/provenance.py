@@ -47,6 +47,7 @@ def _model(manifest: Manifest) -> dict[str, Any]:
         "name": manifest.model.name,
         "dtype": manifest.model.dtype,
         "source": manifest.model.source,
+        **({"options": dict(manifest.model.options)} if manifest.model.options else {}),
         "sizes": [f"{width}x{height}" for width, height in manifest.sizes()],
         "toolchain": dict(manifest.toolchain),
     }

@@ -280,10 +280,15 @@ export interface SchedulerConfig {
    */
   terminal_alpha_cumprod?: number;
   /**
-   * Logarithm of the most noise level of the training in float32, where numpy's differs in its last
-   * bit from the exact one: it decides whether the first timestep is rounded down.
+   * Most noise level of the training in float32, where torch's differs in its last bit from the
+   * nearest value.
    */
-  log_sigma_max?: number;
+  largest_sigma?: number;
+  /**
+   * Its logarithm, where numpy's differs so. Both decide whether a multistep solver's first
+   * timestep is rounded down to the one before.
+   */
+  largest_log_sigma?: number;
   /** Whether noise levels are spaced evenly in their logarithm. */
   use_exponential_sigmas: boolean;
   /** Whether noise levels follow a beta distribution, Lee et al. 2024. */

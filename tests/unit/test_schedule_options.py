@@ -1,0 +1,299 @@
+"""How a checkpoint is denoised where its files do not say it: markers, options, fine-tunes.
+
+What each fine-tune needs is compared with what its authors' own example does with diffusers.
+"""
+
+import json
+import logging
+from dataclasses import replace
+
+import diffusers
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from original_layout import to_original
+from wsd.bundle.builder import build_bundle
+from wsd.bundle.manifest import find_manifest, read_manifest
+from wsd.checkpoint.checkpoint import open_checkpoint
+from wsd.errors import CheckpointError, UsageError
+from wsd.models.fine_tunes import FINE_TUNES, suggest_fine_tunes
+from wsd.models.registry import FAMILIES, find_family
+from wsd.models.schedule_options import NO_OPTIONS, ScheduleOptions, compose_denoising
+from wsd.models.schedulers import build_scheduler
+from wsd.spec.roles import DENOISER
+from wsd.util.progress import Quiet
+
+SD, XL = find_family("sd15"), find_family("sdxl")
+MARKERS = frozenset({"v_pred", "ztsnr"})
+
+
+def compose(family, options=NO_OPTIONS, own=None, markers=frozenset(), place="file.safetensors"):
+    return compose_denoising(family, own, markers, options, place)
+
+
+def embedding_guidance(family):
+    """Return a family whose UNet takes the guidance scale, as published LCMs have it."""
+    components = tuple(
+        replace(c, config={**c.config, "time_cond_proj_dim": 256}) if c.role == DENOISER else c
+        for c in family.components
+    )
+    return replace(family, components=components)
+
+
+def trailing(name):
+    """Return what many cards do: a class of diffusers on the pipeline's own configuration."""
+    return lambda config: getattr(diffusers, name).from_config(config, timestep_spacing="trailing")
+
+
+# Fine-tune → (what its authors' example makes of the pipeline's scheduler, steps, guidance, eta).
+CARDS = {
+    "lightning-1step": (
+        lambda config: diffusers.EulerDiscreteScheduler.from_config(
+            config, timestep_spacing="trailing", prediction_type="sample"
+        ), 1, 0.0, 0.0,
+    ),
+    "lightning-2step": (trailing("EulerDiscreteScheduler"), 2, 0.0, 0.0),
+    "lightning-4step": (trailing("EulerDiscreteScheduler"), 4, 0.0, 0.0),
+    "lightning-8step": (trailing("EulerDiscreteScheduler"), 8, 0.0, 0.0),
+    "turbo": (trailing("EulerAncestralDiscreteScheduler"), 1, 0.0, 0.0),
+    "hyper-1step": (diffusers.TCDScheduler.from_config, 1, 0.0, 1.0),
+    "hyper-2step": (trailing("DDIMScheduler"), 2, 0.0, 0.0),
+    "hyper-4step": (trailing("DDIMScheduler"), 4, 0.0, 0.0),
+    "hyper-8step": (trailing("DDIMScheduler"), 8, 0.0, 0.0),
+    "lcm": (diffusers.LCMScheduler.from_config, 4, 8.0, 0.0),
+    "lcm-lora": (diffusers.LCMScheduler.from_config, 4, 1.0, 0.0),
+    "dmd2-4step": (diffusers.LCMScheduler.from_config, 4, 0.0, 0.0),
+    "tcd": (diffusers.TCDScheduler.from_config, 4, 0.0, 0.3),
+    "noobai-vpred": (
+        lambda config: diffusers.EulerDiscreteScheduler.from_config(
+            config, prediction_type="v_prediction", rescale_betas_zero_snr=True
+        ), 28, 5.0, 0.0,
+    ),
+    "dreamshaper-turbo": (
+        lambda config: diffusers.DPMSolverSDEScheduler.from_config(config, use_karras_sigmas=True),
+        6, 2.0, 0.0,
+    ),
+    "dreamshaper-lightning": (
+        lambda config: diffusers.DPMSolverSDEScheduler.from_config(config, use_karras_sigmas=True),
+        4, 2.0, 0.0,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        (n, f)
+        for n, t in FINE_TUNES.items()
+        for f in (SD, XL)
+        if f.architecture.name in t.architectures
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_a_fine_tune_is_denoised_as_its_authors_do(name, family):
+    tune = FINE_TUNES[name]
+    if tune.embeds_guidance:
+        family = embedding_guidance(family)
+    found = compose(family, ScheduleOptions(fine_tune=name))
+    make, steps, guidance, eta = CARDS[name]
+    assert (found.family.steps, found.family.guidance_scale, found.family.eta) == (
+        steps,
+        guidance,
+        eta,
+    )
+    ours, theirs = build_scheduler(found.scheduler), make(build_scheduler(family.scheduler).config)
+    assert type(ours) is type(theirs)
+    for scheduler in (ours, theirs):
+        scheduler.set_timesteps(steps)
+    if name == "dmd2-4step":
+        # Its authors hand these timesteps to the pipeline.
+        theirs.timesteps = torch.tensor([999, 749, 499, 249])
+    torch.testing.assert_close(ours.timesteps, theirs.timesteps, rtol=0, atol=0)
+    assert ours.config.prediction_type == theirs.config.prediction_type
+    torch.testing.assert_close(ours.alphas_cumprod, theirs.alphas_cumprod, rtol=0, atol=0)
+    if hasattr(theirs, "sigmas"):
+        torch.testing.assert_close(ours.sigmas, theirs.sigmas, rtol=0, atol=0)
+
+
+def test_the_table_says_where_each_entry_is_from():
+    for name, tune in FINE_TUNES.items():
+        assert tune.source.startswith("https://")
+        assert name in CARDS
+
+
+@pytest.mark.parametrize("family", [SD, XL], ids=lambda family: family.name)
+@pytest.mark.parametrize(
+    ("markers", "prediction", "zero"),
+    [
+        ({"v_pred"}, "v_prediction", False),
+        ({"v_pred", "ztsnr"}, "v_prediction", True),
+        ({"ztsnr"}, "epsilon", True),
+        (set(), "epsilon", False),
+    ],
+)
+def test_the_markers_of_a_single_file_hold(family, markers, prediction, zero):
+    found = compose(family, markers=frozenset(markers))
+    built = build_scheduler(found.scheduler)
+    assert built.config.prediction_type == prediction
+    assert bool(built.config.get("rescale_betas_zero_snr")) is zero
+    # PNDM cannot begin without signal, so another is taken and said.
+    said = zero and family is SD
+    assert (built.__class__.__name__ == "EulerDiscreteScheduler") is (said or family is XL)
+    assert any("euler is taken" in note for note in found.notes) is said
+
+
+def test_an_option_is_stronger_than_a_marker_and_than_a_fine_tune():
+    options = ScheduleOptions(prediction_type="epsilon", zero_snr=False)
+    found = compose(XL, options, markers=MARKERS)
+    built = build_scheduler(found.scheduler)
+    assert built.config.prediction_type == "epsilon"
+    assert not built.config.rescale_betas_zero_snr
+    assert len(found.notes) == 2
+    assert "v_prediction" in found.notes[0]
+    options = ScheduleOptions(
+        fine_tune="lightning-4step", scheduler="ddim", timestep_spacing="leading"
+    )
+    found = compose(XL, options)
+    assert found.scheduler["_class_name"] == "DDIMScheduler"
+    assert found.scheduler["timestep_spacing"] == "leading"
+    assert found.family.steps == 4
+
+
+def test_options_override_a_folder_and_say_so():
+    own = {**XL.scheduler, "timestep_spacing": "leading", "prediction_type": "epsilon"}
+    options = ScheduleOptions(
+        scheduler="dpmpp_2m_karras", prediction_type="v_prediction", timestep_spacing="leading"
+    )
+    found = compose(XL, options, own)
+    built = build_scheduler(found.scheduler)
+    assert built.__class__.__name__ == "DPMSolverMultistepScheduler"
+    assert built.config.use_karras_sigmas
+    assert built.config.prediction_type == "v_prediction"
+    notes = "\n".join(found.notes)
+    assert "prediction_type is 'epsilon'; 'v_prediction' is taken" in notes
+    assert "its own scheduler is EulerDiscreteScheduler" in notes
+    assert "timestep_spacing" not in notes
+    # What a folder says and nobody contradicts needs no note, and no file's name is looked at.
+    assert compose(XL, own=own, place="lightning_4step").notes == ()
+
+
+def test_a_folder_whose_scheduler_is_unknown():
+    own = {**SD.scheduler, "_class_name": "KDPM2DiscreteScheduler"}
+    with pytest.raises(CheckpointError, match="KDPM2DiscreteScheduler is not supported") as caught:
+        compose(SD, own=own)
+    assert "--scheduler" in caught.value.hint
+    found = compose(SD, ScheduleOptions(scheduler="euler"), own)
+    assert found.scheduler["_class_name"] == "EulerDiscreteScheduler"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"fine_tune": "magic"}, "lightning-4step"),
+        ({"scheduler": "magic"}, "euler"),
+        ({"prediction_type": "x0"}, "sample"),
+        ({"timestep_spacing": "even"}, "trailing"),
+    ],
+)
+def test_names_that_do_not_exist(options, words):
+    with pytest.raises(UsageError) as caught:
+        ScheduleOptions(**options)
+    assert words in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "words"),
+    [
+        (SD, "lightning-4step", "hyper-4step"),
+        (XL, "lcm", "lcm-lora"),
+        (embedding_guidance(XL), "lcm-lora", "an lcm"),
+    ],
+)
+def test_fine_tunes_of_something_else(family, name, words):
+    with pytest.raises(UsageError) as caught:
+        compose(family, ScheduleOptions(fine_tune=name))
+    assert words in caught.value.hint
+
+
+def test_what_cannot_be_drawn_is_refused_by_name():
+    for options, key in (
+        (ScheduleOptions(scheduler="euler_a", prediction_type="sample"), "prediction_type"),
+        (ScheduleOptions(scheduler="ddim", zero_snr=True, timestep_spacing="trailing"), "zero"),
+    ):
+        with pytest.raises((CheckpointError, UsageError)) as caught:
+            compose(XL, options)
+        assert key in f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("file", "names"),
+    [
+        ("sdxl_lightning_4step.safetensors", ["lightning-4step", "dreamshaper-lightning"]),
+        ("DreamShaperXL_Lightning.safetensors", ["dreamshaper-lightning"]),
+        ("sd_xl_turbo_1.0_fp16.safetensors", ["turbo", "dreamshaper-turbo"]),
+        ("Hyper-SDXL-8steps.safetensors", ["hyper-8step"]),
+        ("model_dmd2.gguf", ["dmd2-4step"]),
+        ("photon_LCM.safetensors", ["lcm-lora"]),
+        ("noobaiXLNAIXL_vPred10Version.safetensors", ["noobai-vpred"]),
+        ("calcium.safetensors", []),
+        ("dreamshaper_8.safetensors", []),
+    ],
+)
+def test_a_name_only_suggests(file, names):
+    assert suggest_fine_tunes(file, XL.architecture.name) == names
+    found = compose(XL, place=file)
+    assert found.scheduler == compose(XL).scheduler
+    assert len(found.notes) == bool(names)
+    assert all(name in "".join(found.notes) for name in names)
+
+
+def test_a_fine_tune_of_another_size_says_which():
+    found = compose(XL, ScheduleOptions(fine_tune="turbo"))
+    assert "--size 512x512" in "".join(found.notes)
+    assert compose(find_family("sdxl-turbo"), ScheduleOptions(fine_tune="turbo")).notes == ()
+
+
+@pytest.fixture(scope="module")
+def single_file(checkpoint, family, tmp_path_factory):
+    """The shipped model in one file with both markers, and the folder of its tokenizer."""
+    path = tmp_path_factory.mktemp("single") / "model.safetensors"
+    to_original(checkpoint, family, path)
+    save_file({**load_file(path), "v_pred": torch.tensor([]), "ztsnr": torch.tensor([])}, path)
+    return path, checkpoint / "tokenizer"
+
+
+def test_a_bundle_records_what_was_said(single_file, library, family, tmp_path, caplog):
+    path, tokenizer = single_file
+    options = ScheduleOptions(fine_tune="hyper-4step", timestep_spacing="leading")
+    with caplog.at_level(logging.WARNING):
+        checkpoint = open_checkpoint(path, family, tokenizer, options=options)
+    bundle = build_bundle(checkpoint, library, tmp_path / "out", Quiet())
+    manifest = read_manifest(find_manifest(bundle, None))
+    assert manifest.model.options == {"fine-tune": "hyper-4step", "timestep-spacing": "leading"}
+    assert manifest.noise_schedule.prediction_type == "v_prediction"
+    assert manifest.noise_schedule.alphas_cumprod[-1] == 0
+    assert manifest.schedulers.default == "ddim"
+    assert manifest.schedulers.available["ddim"].timestep_spacing == "leading"
+    assert (manifest.defaults.steps, manifest.defaults.guidance_scale) == (4, 0)
+    provenance = json.loads((bundle / "provenance.json").read_text())
+    [model] = provenance["predicate"]["buildDefinition"]["externalParameters"]["models"]
+    assert model["options"] == dict(manifest.model.options)
+
+
+def test_nothing_said_is_nothing_recorded(bundle):
+    manifest = read_manifest(find_manifest(bundle, None))
+    assert manifest.model.options == {}
+    assert manifest.defaults.eta == 0
+    assert '"options"' not in (bundle / "provenance.json").read_text()
+
+
+def test_every_family_of_its_own_fine_tune_agrees_with_the_table():
+    """sdxl-turbo is a family of its own; the table says the same of it."""
+    for name, tune in (("sdxl-turbo", "turbo"),):
+        family = FAMILIES[name]
+        found = compose(family, ScheduleOptions(fine_tune=tune))
+        assert (found.family.steps, found.family.guidance_scale) == (
+            family.steps, family.guidance_scale,
+        )  # fmt: skip
+        assert build_scheduler(found.scheduler).config == build_scheduler(family.scheduler).config
