@@ -648,7 +648,7 @@ def _describe(name: str, scheduler: Any, terminal: float | None) -> SchedulerCon
         "original_inference_steps": int(config.get("original_inference_steps", MAX_STEPS)),
         "timestep_scaling": float(config.get("timestep_scaling", 1.0)),
         "terminal_alpha_cumprod": terminal,
-        "log_sigma_max": _log_sigma_max(scheduler),
+        **_largest_level(scheduler),
         "last_timestep": _last_timestep(scheduler),
         "round_timesteps": (scheduled.class_name, config.get("beta_schedule"))
         != (_DPM, "squaredcos_cap_v2"),
@@ -671,16 +671,22 @@ def _title(scheduled: Scheduler, config: Mapping[str, Any]) -> str:
     return scheduled.title.replace(" 2M", f" {config.get('solver_order', 2)}M")
 
 
-def _log_sigma_max(scheduler: Any) -> float | None:
-    """Return numpy's float32 logarithm of the most noise level, if it is not the nearest value."""
+def _largest_level(scheduler: Any) -> dict[str, float]:
+    """Return what torch and numpy round otherwise than the browser in the largest noise level."""
     import numpy as np
 
-    if float(scheduler.alphas_cumprod[-1]) == 0:
-        return None
-    # The whole table, as diffusers does: numpy has other instructions for single values.
-    sigmas = (((1 - scheduler.alphas_cumprod) / scheduler.alphas_cumprod) ** 0.5).numpy()
-    found = np.log(sigmas)[-1]
-    return None if found == np.float32(np.log(np.float64(sigmas[-1]))) else float(found)
+    products = scheduler.alphas_cumprod
+    if float(products[-1]) == 0:
+        return {}
+    # The whole table, as diffusers does: single values are computed with other instructions.
+    sigmas = np.array(((1 - products) / products) ** 0.5)
+    product = np.float32(products[-1])
+    found: dict[str, float] = {}
+    if (sigma := sigmas[-1]) != np.sqrt((np.float32(1) - product) / product):
+        found["largest_sigma"] = float(sigma)
+    if (log := np.log(sigmas)[-1]) != np.float32(np.log(np.float64(sigma))):
+        found["largest_log_sigma"] = float(log)
+    return found
 
 
 def _last_timestep(scheduler: Any) -> int | None:

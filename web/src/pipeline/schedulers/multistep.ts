@@ -49,6 +49,7 @@ export function multistepLevels(
   solver: Solver,
 ): Levels {
   const training = trainingSigmas(schedule);
+  if (config.largest_sigma !== undefined) training[training.length - 1] = config.largest_sigma;
   const [least, most] = [training[0]!, training.at(-1)!];
   const spacing = sigmaSpacing(config);
   let timesteps: number[];
@@ -75,7 +76,7 @@ export function multistepLevels(
       sigmas = spacedSigmas(spacing, config, most, least, count);
       const rounded = config.round_timesteps && (spacing === "karras" || spacing === "lu");
       const round = rounded ? roundHalfEven : Math.trunc;
-      timesteps = sigmas.map((sigma) => round(timestepOf(sigma, training, config.log_sigma_max)));
+      timesteps = sigmas.map((sigma) => round(timestepOf(sigma, training, config.largest_log_sigma)));
       break;
     }
   }
