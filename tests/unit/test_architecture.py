@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from speck import SPECK, SPECK_XL
+from wsd.bundle.builder import describe_conditioning, describe_latent_space
 from wsd.checkpoint.checkpoint import open_checkpoint
-from wsd.errors import CheckpointError, CompileError, UsageError
+from wsd.compiler.library import architecture, check_library
+from wsd.errors import CompileError, UsageError
+from wsd.evaluate.diffusers_reference import load_pipeline
 from wsd.frontend.entry_points import make_entry_point, make_entry_points
 from wsd.models.architecture import Architecture
 from wsd.models.conditioning import Conditioning, ConditioningEncoder
@@ -99,12 +102,24 @@ def test_a_kl_autoencoders_configuration():
     assert kl_latent_space(config) == LatentSpace(16, 8, 0.5, 0.1, (0.0,), (2.0,))
 
 
-def test_latents_that_are_normalised_by_channel_are_not_compiled():
-    component = SPECK.component("vae_decoder")
-    component = replace(component, config={**component.config, "latents_mean": (0.0,) * 4})
-    family = replace(SPECK, components=(*SPECK.components[:2], component))
-    with pytest.raises(CompileError, match="normalises its latents"):
-        make_entry_point(family, component, build_module(component), (16, 16))
+MOMENTS = {"latents_mean": (0.5, -1.0, 2.0, 0.0), "latents_std": (8.5, 5.9, 6.5, 5.2)}
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "expected"),
+    [
+        (SPECK_XL, MOMENTS, LatentSpace(4, 1, 0.13025, 0.0, *MOMENTS.values())),
+        (SPECK_XL, {"latents_mean": (1.0,) * 4}, LatentSpace(4, 1, 0.13025)),
+        (SPECK_XL, {"shift_factor": 0.1}, LatentSpace(4, 1, 0.13025)),
+        (SPECK, {**MOMENTS, "shift_factor": 0.1}, LatentSpace(4, 1, 0.18215)),
+    ],
+    ids=["both", "one alone", "shift", "sd15"],
+)
+def test_a_latent_space_is_what_the_pipeline_reads_of_it(family, config, expected):
+    """Stable Diffusion's pipelines ignore shift_factor, and SD 1.5's the moments of channels."""
+    *others, vae = family.components
+    changed = replace(vae, config={**vae.config, **config})
+    assert replace(family, components=(*others, changed)).latent_space == expected
 
 
 def test_a_role_that_no_one_knows():
@@ -137,27 +152,58 @@ def change(path, **options):
     path.write_text(json.dumps({**json.loads(path.read_text()), **options}))
 
 
-def test_a_vae_with_another_latent_space_is_refused(copy, family):
-    """The family does not list the key: pictures would be wrong without any error."""
-    change(copy / "vae" / "config.json", latents_mean=[0.0] * 4, latents_std=[1.0] * 4)
-    with pytest.raises(CheckpointError, match=r"its latent space is .*mean=\(0.0, "):
-        open_checkpoint(copy, family)
+def test_a_vae_with_another_scale_is_another_variant(copy, family):
+    change(copy / "vae" / "config.json", scaling_factor=0.5)
+    opened = open_checkpoint(copy, family)
+    assert opened.family.latent_space == LatentSpace(4, 8, 0.5)
+    assert opened.family.name == family.name
+    assert describe_latent_space(opened.family).scaling_factor == 0.5
+    assert architecture(opened.family) != architecture(family)
 
 
-@pytest.mark.slow
+def test_an_empty_negative_prompt_is_what_the_checkpoint_says():
+    family = FAMILIES["tiny-sdxl"]
+    opened = open_checkpoint(family.weights, family)
+    assert describe_conditioning(opened.family).empty_negative == "zeros"
+
+
+def test_the_checkpoints_word_for_an_empty_negative_prompt_reaches_manifest_and_reference(
+    tmp_path,
+):
+    family = FAMILIES["tiny-sdxl"]
+    copy = shutil.copytree(family.weights, tmp_path / "copy")
+    change(copy / "model_index.json", force_zeros_for_empty_prompt=False)
+    opened = open_checkpoint(copy, family)
+    assert describe_conditioning(opened.family).empty_negative == "encode"
+    assert load_pipeline(opened).config.force_zeros_for_empty_prompt is False
+
+
+def test_a_folder_without_model_index_json(copy, family):
+    (copy / "model_index.json").unlink()
+    assert open_checkpoint(copy, family).family == family
+
+
 def test_the_reference_is_built_from_the_checkpoints_own_configuration(copy, family):
-    """A key that the family does not list shows as a difference to the compiled model."""
-    change(copy / "unet" / "config.json", timestep_post_act="silu")
+    """It does not depend on what WSD makes of the file."""
+    change(copy / "unet" / "config.json", norm_eps=0.1)
     opened = open_checkpoint(copy, family)
     component = family.component("denoiser")
-    generator = torch.Generator().manual_seed(0)
-    latents = torch.randn(1, 4, 8, 8, generator=generator)
-    text = torch.randn(1, 77, 96, generator=generator)
-    with torch.no_grad():
-        found = [
-            load(component)(latents, 10.0, text).sample for load in (opened.load, opened.load_own)
-        ]
-    assert not torch.allclose(*found)
+    assert opened.load_own(component).config.norm_eps == 0.1
+    assert opened.load(component).config.norm_eps == 1e-5
+    assert opened.load(opened.family.component("denoiser")).config.norm_eps == 0.1
+
+
+def test_a_library_of_another_variant_is_refused_by_the_key_that_differs(copy, family, library):
+    change(copy / "text_encoder" / "config.json", layer_norm_eps=0.1)
+    variant = open_checkpoint(copy, family).family
+    check_library(library, family)
+    with pytest.raises(UsageError) as caught:
+        check_library(library, variant)
+    assert "text_encoder.layer_norm_eps is 1e-05, expected 0.1" in caught.value.message
+    assert "wsd compile --model tiny-sd15 --weights CHECKPOINT" in caught.value.hint
+    with pytest.raises(UsageError) as caught:
+        check_library(library, FAMILIES["tiny-sdxl"])
+    assert "--weights" not in caught.value.hint
 
 
 def test_only_schedulers_that_suit_the_noise_schedule_are_built(monkeypatch, family):

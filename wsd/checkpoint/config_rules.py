@@ -145,13 +145,16 @@ def _heads(value: Any, reading: Reading) -> bool:
 
 
 def _vocabulary(value: Any, reading: Reading) -> bool:
-    """Accept more or fewer tokens, unless the pooled state would be taken at an added one.
+    """Accept more or fewer tokens, unless the pooled state would be taken at another one.
 
     With ``eos_token_id`` 2, transformers pools at the highest id of a text, and the browser at the
     first end token: the same place while the end token is the last one of the vocabulary.
     """
-    legacy = reading.pooled and reading.own["eos_token_id"] == 2
-    return _is_int(value) and value > 0 and not (legacy and value > reading.ours["vocab_size"])
+    if not _is_int(value) or value <= 0:
+        return False
+    return not reading.pooled or (
+        value > reading.ours["vocab_size"] and reading.own["eos_token_id"] != 2
+    )
 
 
 def _end_token(value: Any, reading: Reading) -> bool:
@@ -231,7 +234,7 @@ _CLIP: Mapping[str, Rule] = {
     ),
     "vocab_size": Rule(
         "variant",
-        "with eos_token_id 2 the pooled state is taken at the highest id of a text, which would "
+        "with eos_token_id 2 the pooled state is taken at the highest id of a text, which could "
         "be an added token: set eos_token_id to the id of the end token",
         _vocabulary,
     ),
