@@ -1,11 +1,24 @@
-"""Guidance by one call of the UNet, and by two where a GPU has no buffers for one."""
+"""Guidance by one call of the UNet, by two, and by a UNet that takes the scale as an input."""
 
 import json
 import shutil
+from dataclasses import replace
 
-from wsd.bundle.manifest import find_manifests
-from wsd.evaluate.metrics import relative_error
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from speck import SPECK
+from wsd.bundle.builder import build_bundle
+from wsd.bundle.manifest import find_manifest, find_manifests, read_manifest
+from wsd.bundle.self_test import write_fixtures
+from wsd.checkpoint.checkpoint import open_checkpoint
+from wsd.checkpoint.resolve import choose_checkpoint
+from wsd.compiler.driver import compile_library
+from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
+from wsd.evaluate.metrics import psnr, relative_error
 from wsd.runtime.request import GenerationRequest
+from wsd.util.progress import Quiet
 
 DRAWING = GenerationRequest("a large red circle", guidance_scale=6.0, seed=1, steps=2)
 
@@ -25,3 +38,50 @@ def test_two_calls_give_what_one_gives(open_model, speck, speck_renderer, tmp_pa
     used = [set(e["kernels"]) for e in manifest["entry_points"] if e["role"] not in left_out]
     assert apart.usage["pipelines"] == len(set.union(*used)) != at_once.usage["pipelines"]
     assert relative_error(apart.latents, at_once.latents) < 1e-5
+
+
+@pytest.fixture(scope="module")
+def self_guided(open_model, tmp_path_factory):
+    """Return a checkpoint as published LCMs are, and a page that has it loaded."""
+    folder = tmp_path_factory.mktemp("lcm")
+    weights = folder / "weights"
+    shutil.copytree(choose_checkpoint(SPECK, None, 0), weights)
+    config = weights / "unet" / "config.json"
+    given = {**json.loads(config.read_text()), "time_cond_proj_dim": 32}
+    config.write_text(json.dumps(given))
+    (path,) = (weights / "unet").glob("*.safetensors")
+    state = load_file(path)
+    width = state["time_embedding.linear_1.weight"].shape[1]
+    drawn = torch.randn(width, 32, generator=torch.Generator().manual_seed(1))
+    save_file({**state, "time_embedding.cond_proj.weight": drawn.to(state["conv_in.weight"])}, path)
+    checkpoint = open_checkpoint(weights, SPECK)
+    library = compile_library(checkpoint.family, SPECK.sizes, "f32", Quiet())
+    size = SPECK.sizes[0]
+    expected = write_fixtures(checkpoint, size, "a star", folder / "expected.json", Quiet())
+    bundle = build_bundle(checkpoint, library, folder / "bundle", Quiet(), expected)
+    with open_model(bundle) as renderer:
+        yield checkpoint, bundle, renderer
+
+
+def test_a_unet_that_guides_itself_draws_as_diffusers(self_guided):
+    checkpoint, bundle, renderer = self_guided
+    manifest = read_manifest(find_manifest(bundle, SPECK.name))
+    assert manifest.entries("guided_denoiser") == ()
+    pipeline = load_pipeline(checkpoint)
+    drawn = {}
+    for scale in (1.0, 8.5):
+        wanted = replace(DRAWING, guidance_scale=scale, steps=4, scheduler="lcm")
+        images, latents = draw_reference(checkpoint, pipeline, wanted, Quiet())
+        drawn[scale] = renderer.draw(wanted)
+        assert relative_error(drawn[scale].latents, latents) < 1e-3
+        assert psnr(drawn[scale].images, images) > 40
+        # There is no prediction without the prompt that a negative one could replace.
+        negative = renderer.draw(replace(wanted, negative_prompt="blue"))
+        assert relative_error(negative.latents, drawn[scale].latents) == 0
+    assert relative_error(drawn[1.0].latents, drawn[8.5].latents) > 1e-2
+
+
+def test_the_self_test_knows_the_embedded_scale(self_guided):
+    stages = self_guided[2].self_test()
+    assert len(stages) == 4  # text encoder, denoiser, decoder and its tile
+    assert [stage for stage in stages if not stage["good"]] == []

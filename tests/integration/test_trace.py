@@ -1,5 +1,7 @@
 """Normalised graphs and imported Relax against PyTorch, on the CPU."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -23,6 +25,28 @@ COMPONENTS = [
     )
     for family in families
     for component in family.components
+]
+
+
+def change(family, role, **config):
+    """Return a family as a checkpoint whose configuration of one role differs makes it."""
+    components = tuple(
+        replace(c, config={**c.config, **config}) if c.role == role else c
+        for c in family.components
+    )
+    return replace(family, name=f"{family.name}, {', '.join(config)}", components=components)
+
+
+# What checkpoints change of their family: encoders of fewer layers, latents that are normalised, a
+# UNet that takes the guidance scale as an input.
+MEANS = {"latents_mean": [0.3, -1.2, 0.1, 2.0], "latents_std": [0.5, 1.5, 3.0, 0.8]}
+COMPONENTS += [
+    pytest.param(family, component, (16, 16))
+    for family, component in (
+        (change(SPECK_XL, "text_encoder", num_hidden_layers=1), "text_encoder_2"),
+        (change(SPECK_XL, "vae_decoder", **MEANS), "vae"),
+        (change(SPECK, "denoiser", time_cond_proj_dim=32), "unet"),
+    )
 ]
 # Latents that do not halve evenly; they are drawn in the browser too (tests/e2e/test_sizes.py).
 COMPONENTS += [
@@ -65,6 +89,36 @@ def test_imported_relax_computes_what_torch_computes(family, name, size):
     for result, right, spec in zip(found, expected, made.outputs, strict=True):
         assert result.shape == right.shape == spec.shape
         assert np.linalg.norm(result - right.numpy()) <= 1e-5 * np.linalg.norm(right)
+
+
+def test_an_encoder_of_fewer_layers_gives_the_state_that_diffusers_takes():
+    torch.manual_seed(0)
+    family = change(SPECK_XL, "text_encoder", num_hidden_layers=1)
+    component = family.component("text_encoder")
+    model = build_module(component)
+    made = make_entry_point(family, component, model, (16, 16))
+    (ids,) = make_inputs(made.inputs)
+    with torch.no_grad():
+        # StableDiffusionXLPipeline.encode_prompt
+        expected = model(ids, output_hidden_states=True).hidden_states[-2]
+        found = made.module(ids)
+    assert torch.equal(found, expected)
+    assert torch.equal(found, model.embeddings(ids))  # the layer that is left is not read
+    trace = trace_component(component, made)
+    assert not [name for name in names(trace) if "layers" in name]
+
+
+def test_normalised_latents_are_unscaled_as_diffusers_does():
+    family = change(SPECK_XL, "vae_decoder", **MEANS)
+    component = family.component("vae_decoder")
+    model = build_module(component)
+    made = make_entry_point(family, component, model, (16, 16))
+    (latents,) = make_inputs(made.inputs)
+    mean, std = (torch.tensor(values).view(1, 4, 1, 1) for values in MEANS.values())
+    # StableDiffusionXLPipeline.__call__
+    scaled = latents * std / model.config.scaling_factor + mean
+    with torch.no_grad():
+        assert torch.equal(made.module(latents), model.decode(scaled).sample)
 
 
 def resizes(program):

@@ -1,7 +1,7 @@
 /**
- * Embeds the guidance scale for denoisers that take it as an input and need no second prediction
- * (Meng et al. 2023, "On distillation of guided diffusion models"), as diffusers does in
- * `get_guidance_scale_embedding`. Pure functions.
+ * Embeds the guidance scale for denoisers that take it as an input. They need no second prediction
+ * (Meng et al. 2023, "On distillation of guided diffusion models"). The numbers are those of
+ * diffusers' `get_guidance_scale_embedding`. Pure functions.
  */
 
 import type { Manifest, Size } from "../bundle/manifest";
