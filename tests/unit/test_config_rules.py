@@ -6,6 +6,8 @@ harmless value changes nothing at diffusers either. What is refused is named wit
 
 import json
 import logging
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -219,6 +221,13 @@ def test_every_rule_has_a_value_here():
     for class_name, rules in RULES.items():
         listed = {*VARIANTS[class_name], *HARMLESS[class_name]}
         assert set(rules) <= listed, set(rules) - listed
+
+
+def test_every_key_of_a_variant_is_documented():
+    page = (Path(__file__).parents[2] / "docs" / "checkpoints.md").read_text()
+    (row,) = [line for line in page.splitlines() if line.startswith("| it selects a variant")]
+    keys = {k for rules in RULES.values() for k, rule in rules.items() if rule.kind == "variant"}
+    assert keys == set(re.findall(r"`(\w+)`", row))
 
 
 def test_a_key_without_a_rule_is_architecture(monkeypatch):
