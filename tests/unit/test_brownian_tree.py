@@ -9,7 +9,7 @@ from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-LEAST, MOST = 0.029167519, 14.614647  # Stable Diffusion's noise levels
+LEAST, MOST = 0.029167519882321358, 14.614646911621094  # Stable Diffusion's noise levels
 KEYS = st.lists(st.integers(0, 2**32 - 1), max_size=3)
 LEVELS = st.floats(LEAST, MOST, width=32).map(np.float32)
 

@@ -98,7 +98,8 @@ export class BrownianTree {
     const before = this.leftIncrement(interval, left, increment);
     this.addBetween(first, Math.min(last, left.end), left, before, sum);
     if (last <= right.start) return;
-    const after = increment.map((value, i) => value - before[i]!);
+    const after = new Float32Array(this.count);
+    for (let i = 0; i < this.count; i++) after[i] = increment[i]! - before[i]!;
     this.addBetween(Math.max(first, right.start), last, right, after, sum);
   }
 
@@ -115,10 +116,11 @@ export class BrownianTree {
       const deviation = f32(Math.sqrt(before * after * reciprocal));
       const [share, over] = [f32(before), f32(reciprocal)];
       const [seed] = seedWords(this.entropy, [key, depth], POOL_SIZE, 1);
+      increment = this.draw(seed!);
       // Each operation is rounded to float32, as torchsde's operations on tensors are.
-      increment = this.draw(seed!).map(
-        (value, i) => f32(f32(share * whole[i]!) * over) + f32(deviation * value),
-      );
+      for (let i = 0; i < this.count; i++) {
+        increment[i] = f32(f32(share * whole[i]!) * over) + f32(deviation * increment[i]!);
+      }
     }
     this.cache.delete(name);
     this.cache.set(name, increment); // the newest again
@@ -145,9 +147,10 @@ function halve({ start, end, depth, key }: Interval): [Interval, Interval] {
 /** Python's `round(value, 6)`: the nearest such decimal, and of two the one with an even digit. */
 function roundDigits(value: number): number {
   // Half a unit of the last digit is a binary fraction only for odd multiples of 2 ** -7.
-  const sevenths = value * 2 ** (DIGITS + 1);
-  if (!Number.isInteger(sevenths) || sevenths % 2 === 0) return Number(value.toFixed(DIGITS));
-  const below = Number((value - 2 ** -(DIGITS + 4)).toFixed(DIGITS));
-  const above = Number((value + 2 ** -(DIGITS + 4)).toFixed(DIGITS));
-  return Math.round(below * 10 ** DIGITS) % 2 === 0 ? below : above;
+  const multiple = value * 2 ** (DIGITS + 1);
+  if (!Number.isInteger(multiple) || multiple % 2 === 0) return Number(value.toFixed(DIGITS));
+  const quarter = 10 ** -DIGITS / 4;
+  const below = Number((value - quarter).toFixed(DIGITS));
+  const isEven = Math.round(below * 10 ** DIGITS) % 2 === 0;
+  return isEven ? below : Number((value + quarter).toFixed(DIGITS));
 }

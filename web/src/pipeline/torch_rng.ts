@@ -107,16 +107,19 @@ const words = new Uint32Array(double.buffer); // low word first, as on every bro
 /**
  * a * b + c of float32 numbers, rounded once.
  *
- * The product is exact in float64. The sum is rounded to odd first, so that
- * rounding it again to float32 is right in every case (Boldo and Melquiond 2008).
+ * The product is exact in float64, and rounding the rounded sum again is right unless the sum lies
+ * halfway between two float32 numbers. Then what its rounding lost decides (Boldo and Melquiond
+ * 2008, rounding to odd).
  */
 function fma(a: number, b: number, c: number): number {
   const product = a * b;
   const sum = product + c;
+  double[0] = sum;
+  // The 29 bits that float32 lacks; numbers so small that it lacks more take the exact way.
+  if ((words[0]! & 0x1fffffff) !== 0x10000000 && Math.abs(sum) >= 2 ** -126) return f32(sum);
   const added = sum - product;
   const lost = product - (sum - added) + (c - added); // exact (Knuth's two-sum)
   if (lost === 0) return f32(sum);
-  double[0] = sum;
   if ((words[0]! & 1) === 0) {
     if (lost > 0 === sum > 0) {
       words[0]! |= 1;
@@ -161,7 +164,7 @@ function logf(value: number): number {
   }
   const z = f32(x * x);
   let y = LOG[0]!;
-  for (const coefficient of LOG.slice(1)) y = fma(y, x, coefficient);
+  for (let i = 1; i < LOG.length; i++) y = fma(y, x, LOG[i]!);
   y = f32(y * x);
   y = fma(y, z, f32(exponent * f32(-2.1219444e-4)));
   y = fma(z, -0.5, y);
