@@ -12,9 +12,10 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import expect
 
-from pages import before_worker, flip, in_page, long_tasks, watch
+from pages import before_worker, flip, in_page, long_tasks, ready, watch
 from wsd.bundle.web_page import build_page
 from wsd.compiler.tvm_compat import tvmjs_source
 from wsd.errors import UsageError
@@ -64,6 +65,81 @@ def test_a_person_draws_a_picture(page, origin):
     expect(page.get_by_role("status")).to_have_text("Stopped.")
     expect(page.get_by_role("button", name="Draw")).to_be_enabled()
     assert complaints == []
+
+
+def picture_with(**texts):
+    """Return a PNG with texts, compressed where they are long, as Pillow writes them."""
+    info = PngInfo()
+    for keyword, text in texts.items():
+        info.add_text(keyword, text, zip=len(text) > 200)
+    out = io.BytesIO()
+    Image.new("L", (1, 1)).save(out, "PNG", pnginfo=info)
+    return list(out.getvalue())
+
+
+COMFYUI_GRAPH = {
+    "1": {"class_type": "KSampler", "inputs": {
+        "seed": 2**64 - 1, "steps": 7, "cfg": 4.25, "sampler_name": "euler_ancestral",
+        "scheduler": "normal", "positive": ["2", 0], "negative": ["3", 0],
+        "latent_image": ["4", 0], "model": ["5", 0]}},
+    "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "a blue ring", "clip": ["5", 1]}},
+    "3": {"class_type": "CLIPTextEncode", "inputs": {"text": "red\ndots", "clip": ["5", 1]}},
+    "4": {"class_type": "EmptyLatentImage", "inputs": {"width": 512, "height": 768}},
+    "5": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "dream.safetensors"}},
+}  # fmt: skip
+
+
+def test_settings_of_other_programs_are_taken_and_said(page, origin):
+    page.goto(origin)
+    ready(page)
+    status = page.get_by_role("status")
+    a1111 = (
+        "a cat\nNegative prompt: dog\nSteps: 9, Sampler: DPM++ 2M, Schedule type: Karras, "
+        'CFG scale: 7, Seed: -1, Size: 16x16, Lora hashes: "a: b, c: d", Clip skip: 2\n'
+    )
+    in_page(page, "dropPng", picture_with(parameters=a1111))
+    expect(status).to_contain_text("Settings taken from it.png: prompt, negative prompt, seed")
+    expect(status).to_contain_text("Not taken: Clip skip 2.")
+    form = {
+        "Prompt": "a cat", "Negative prompt": "dog", "Seed": "-1", "Size": "16x16", "Steps": "9",
+        "Guidance": "7", "Scheduler": "dpmpp_2m_karras",
+    }  # fmt: skip
+    expect_form(page, form)
+
+    # A sampler that no program of the table has, and nothing else: the form stays as it is.
+    in_page(page, "dropPng", picture_with(parameters="Steps: 9, Sampler: Restart, Size: 0x0"))
+    expect(status).to_contain_text("sampler Restart (unknown, DPM-Solver++ 2M Karras stays)")
+    expect(status).to_contain_text("size 0x0")
+    expect_form(page, {**form, "Prompt": "", "Negative prompt": ""})
+
+    in_page(page, "dropPng", picture_with(prompt=json.dumps(COMFYUI_GRAPH)))
+    expect(status).to_contain_text("drawn with ComfyUI: prompt, negative prompt, seed, scheduler")
+    expect(status).to_contain_text("Changed: size 512x768 to 16x16")
+    expect(status).to_contain_text("Its model was dream.safetensors, this one is speck")
+    expect_form(page, {
+        "Prompt": "a blue ring", "Negative prompt": "red dots", "Seed": str(2**64 - 1),
+        "Size": "16x16", "Steps": "7", "Guidance": "4.25", "Scheduler": "euler_a",
+    })  # fmt: skip
+
+    in_page(page, "dropPng", [1, 2, 3])
+    expect(status).to_contain_text("it.png is no PNG")
+    in_page(page, "dropPng", picture_with(Title="a cat"))
+    expect(status).to_have_text("it.png holds no settings.")
+
+    # What was taken can be drawn, and the picture tells the seed as it was given.
+    page.get_by_label("Steps").fill("1")
+    page.get_by_role("button", name="Draw").click()
+    expect(status).to_contain_text("Done in")
+    expect(page.get_by_role("link", name=f"Save speck-{2**64 - 1}-0.png")).to_be_visible()
+    page.get_by_label("Seed").fill(str(2**64))
+    page.get_by_role("button", name="Draw").click()
+    expect(page.get_by_role("alert")).to_contain_text("-9223372036854775808 to 1844674407370955161")
+
+
+def expect_form(page, values):
+    """Wait until the form's fields have these values, by their labels."""
+    for label, value in values.items():
+        expect(page.get_by_label(label, exact=True)).to_have_value(value)
 
 
 def test_no_webgpu_in_the_browser(page, origin):

@@ -32,6 +32,9 @@ def test_a_second_visit_needs_no_server(visitor, speck):
     assert page.evaluate("crossOriginIsolated")
     expect(page.locator("#model-facts")).to_contain_text("of it kept in this browser")
     draw(page)
+    # A link from elsewhere may bring parameters that mean nothing here.
+    page.goto(f"{url}?utm_source=a&fbclid=b&gclid=c&model=speck")
+    ready(page)
 
 
 def test_what_a_person_finds(visitor, origin):

@@ -16,10 +16,14 @@ export {
 export { chooseVariant, listModels } from "./api/model_index";
 export type { Choice, ListedModel, Variant } from "./api/model_index";
 export type { GenerateOptions } from "./api/options";
-export { readText, writeText } from "./api/png";
+export type { FoundSettings } from "./api/found_settings";
+export { isPng, readText, writeText } from "./api/png";
 export { preflight } from "./api/preflight";
 export type { Preflight } from "./api/preflight";
 export type { OnProgress, ProgressEvent } from "./api/progress";
+export { readSettings } from "./api/read_settings";
+export { findScheduler } from "./api/sampler_names";
+export type { KnownSampler } from "./api/sampler_names";
 export { parseSeed } from "./api/seed";
 export type { Seed } from "./api/seed";
 export { formatSettings, parseSettings } from "./api/settings";

@@ -9,7 +9,10 @@ import { sha256 } from "../src/bundle/sha256";
 import { parseIndex, parseManifest } from "../src/bundle/manifest";
 import { SCHEMA_VERSION } from "../src/util/constants.generated";
 import { readText, writeText } from "../src/api/png";
+import { readSettings } from "../src/api/read_settings";
 import { formatSettings, parseSettings } from "../src/api/settings";
+import type { Offer } from "../src/app/dropped_settings";
+import { adopt } from "../src/app/dropped_settings";
 import { MemoryCache } from "./memory_cache";
 import { whole, withServer } from "./server";
 
@@ -85,6 +88,44 @@ test("the text of any PNG is text or nothing", () => {
       const text = readText(png.subarray(0, png.length - (at % 7)));
       expect(["string", "undefined"]).toContain(typeof text);
       if (text !== undefined) expect(parseSettings(text)).toBeTypeOf("object");
+    }),
+    RUNS,
+  );
+});
+
+const keyword = fc.constantFrom(
+  ...["parameters", "prompt", "workflow", "invokeai_metadata", "sd-metadata", "Comment"],
+);
+const name = fc.constantFrom(
+  ...["class_type", "inputs", "positive", "latent_image", "cfg", "text", "nodes", "links", "seed"],
+  ...["steps", "scheduler", "image", "prompt", "sui_image_params", "1", "__proto__", "constructor"],
+);
+const { tree } = fc.letrec((tie) => ({
+  tree: fc.oneof(
+    { maxDepth: 5 },
+    fc.oneof(fc.string(), fc.double(), fc.bigInt().map(String), fc.constantFrom(null, "1", 7)),
+    fc.array(tie("tree"), { maxLength: 3 }),
+    fc.dictionary(name, tie("tree"), { maxKeys: 6 }),
+  ),
+}));
+
+test("the settings of any picture are settings or none, and the form takes what it offers", async () => {
+  const offer = {
+    ...{ model: { name: "m", source: "m" }, sizes: [[64, 64]], scheduler: "ddim" },
+    ...{ schedulers: { ddim: { title: "DDIM", max_steps: 100 } }, guidance: { min: 0, max: 50 } },
+    eta: 0,
+  } as unknown as Offer;
+  const text = fc.oneof(fc.string(), tree.map(stringify), fc.string({ unit: "grapheme" }));
+  await fc.assert(
+    fc.asyncProperty(keyword, text, fc.boolean(), async (key, given, steps) => {
+      const data = new TextEncoder().encode(`${key}\0\0\0\0\0${given}${steps ? "\nSteps: 1" : ""}`);
+      const found = await readSettings(new Uint8Array([...SIGNATURE, ...chunk("iTXt", data)]));
+      if (found === undefined) return;
+      const { fields, message } = adopt(found, offer, "it.png");
+      expect(message).toMatch(/ett?ings taken from it\.png/);
+      expect(["64x64", undefined]).toContain(fields.size);
+      expect(["ddim", undefined]).toContain(fields.scheduler);
+      if (fields.steps !== undefined) expect(Number(fields.steps)).toBeGreaterThanOrEqual(1);
     }),
     RUNS,
   );

@@ -1,11 +1,14 @@
 /**
  * Writes and reads a picture's settings as text, in the form that AUTOMATIC1111's web UI made
- * common: the prompt, the negative prompt, then "Key: value" pairs.
+ * common: the prompt, the negative prompt, then "Key: value" pairs in one line.
+ *
+ * Reading takes time in proportion to the length of the text, which anybody may have written.
  */
 
-import type { SCHEDULERS } from "../util/constants.generated";
+import type { FoundSettings } from "./found_settings";
+import { noSettings, takeAll } from "./found_settings";
+import { findScheduler, nameSampler } from "./sampler_names";
 import type { Seed } from "./seed";
-import { parseSeed } from "./seed";
 
 /** The settings of one picture, as a saved PNG carries them. */
 export interface Settings {
@@ -23,28 +26,47 @@ export interface Settings {
 }
 
 const NEGATIVE = "Negative prompt:";
+/** The first of the pairs, in every program that writes this form. */
+const STEPS = /^Steps: ?\d/;
+/** A line of so many pairs that name settings is no prompt. */
+const FEWEST_PAIRS = 3;
+/** So many pairs are read; programs write some dozens. */
+const MOST_PAIRS = 1000;
 
-/** Names of the schedulers, and what other programs call them. */
-const SAMPLERS: Record<string, string> = {
-  dpmpp_2m: "DPM++ 2M",
-  dpmpp_2m_karras: "DPM++ 2M Karras",
-  pndm: "PLMS",
-  euler: "Euler",
-  euler_a: "Euler a",
-  ddim: "DDIM",
-  lcm: "LCM",
-} satisfies Partial<Record<(typeof SCHEDULERS)[number], string>>;
+/** What the keys of several programs mean; null for what changes no picture. */
+const MEANINGS = {
+  Steps: "steps",
+  Sampler: "sampler",
+  "Schedule type": "schedule",
+  // Fooocus and SD.Next.
+  Scheduler: "schedule",
+  "CFG scale": "guidanceScale",
+  Seed: "seed",
+  Size: "size",
+  Model: "model",
+  "Eta DDIM": "eta",
+  "Model hash": null,
+  "VAE hash": null,
+  "Lora hashes": null,
+  "TI hashes": null,
+  Hashes: null,
+  Version: null,
+  App: null,
+  User: null,
+} as const;
 
 /** Write settings as text. */
 export function formatSettings(settings: Settings): string {
   const { prompt, negativePrompt, steps, scheduler, guidanceScale, seed } = settings;
+  const { sampler, schedule } = nameSampler(scheduler);
   const pairs = [
     `Steps: ${steps}`,
-    `Sampler: ${SAMPLERS[scheduler] ?? scheduler}`,
+    `Sampler: ${sampler}`,
+    ...(schedule === "" ? [] : [`Schedule type: ${schedule}`]),
     `CFG scale: ${guidanceScale}`,
     `Seed: ${seed.toString()}`,
     `Size: ${settings.width}x${settings.height}`,
-    `Model: ${settings.model}`,
+    `Model: ${quote(settings.model)}`,
     // Other programs then draw the noise on the CPU, as diffusers does.
     "RNG: CPU",
     ...(settings.eta > 0 ? [`Eta DDIM: ${settings.eta}`] : []),
@@ -55,36 +77,97 @@ export function formatSettings(settings: Settings): string {
 
 /** Read settings from a text; those that are missing or malformed are left out. */
 export function parseSettings(text: string): Partial<Settings> {
-  const lines = text.split("\n");
-  const last = lines.at(-1) ?? "";
-  const hasPairs = /^Steps: \d/.test(last);
-  const words = hasPairs ? lines.slice(0, -1) : lines;
+  const found = parseInfotext(text);
+  const { prompt, negativePrompt, sampler, schedule } = found;
+  const known =
+    sampler === undefined ? undefined : findScheduler(found.program, sampler, schedule ?? "");
+  const { steps, guidanceScale, seed, eta, width, height, model } = found;
+  const values = { steps, guidanceScale, seed, eta, width, height, model };
+  const scheduler = known?.exact === true ? known.schedulers[0] : undefined;
+  const present = Object.entries({ ...values, scheduler }).filter(
+    ([, value]) => value !== undefined,
+  );
+  return { prompt: prompt ?? "", negativePrompt, ...Object.fromEntries(present) };
+}
+
+/** Read all that a text of this form says. */
+export function parseInfotext(text: string): FoundSettings {
+  const found = noSettings("A1111");
+  const lines = text.replaceAll("\r\n", "\n").trimEnd().split("\n");
+  const at = findPairs(lines);
+  const words = at < 0 ? lines : lines.slice(0, at);
   const negativeAt = words.findIndex((line) => line.startsWith(NEGATIVE));
-  const prompt = negativeAt < 0 ? words : words.slice(0, negativeAt);
-  const negative = negativeAt < 0 ? undefined : words.slice(negativeAt).join("\n");
-  const settings: Partial<Settings> = {
-    prompt: prompt.join("\n"),
-    negativePrompt: negative?.slice(NEGATIVE.length).replace(/^ /, ""),
-  };
-  if (!hasPairs) return settings;
-  const pairs = new Map([...last.matchAll(/([A-Z][\w ]*): ([^,]*)/g)].map((m) => [m[1], m[2]]));
-  const number = (key: string): number | undefined => {
-    const value = Number(pairs.get(key));
-    return pairs.has(key) && Number.isFinite(value) ? value : undefined;
-  };
-  const size = /^(\d+)x(\d+)$/.exec(pairs.get("Size") ?? "");
-  const sampler = pairs.get("Sampler");
-  const known = Object.entries(SAMPLERS).find(([, title]) => title === sampler);
-  const found = {
-    steps: number("Steps"),
-    guidanceScale: number("CFG scale"),
-    seed: parseSeed(pairs.get("Seed") ?? ""),
-    eta: number("Eta DDIM"),
-    width: size === null ? undefined : Number(size[1]),
-    height: size === null ? undefined : Number(size[2]),
-    scheduler: known?.[0],
-    model: pairs.get("Model"),
-  };
-  const present = Object.entries(found).filter(([, value]) => value !== undefined);
-  return { ...settings, ...Object.fromEntries(present) };
+  found.prompt = (negativeAt < 0 ? words : words.slice(0, negativeAt)).join("\n");
+  if (negativeAt >= 0) {
+    const negative = words.slice(negativeAt).join("\n").slice(NEGATIVE.length);
+    found.negativePrompt = negative.startsWith(" ") ? negative.slice(1) : negative;
+  }
+  if (at < 0) return found;
+  const pairs = readPairs(lines[at]!);
+  if (pairs.some(([key, value]) => key === "RNG" && value !== "CPU")) {
+    found.others.push(["RNG", "GPU"]);
+  }
+  if (pairs.some(([key, value]) => key === "App" && value === "SD.Next")) found.program = "SD.Next";
+  takeAll(
+    found,
+    pairs.filter(([key]) => key !== "RNG"),
+    MEANINGS,
+  );
+  // Extensions write lines of their own below the pairs.
+  const below = lines.slice(at + 1).filter((line) => line.trim() !== "");
+  for (const line of below) found.others.push([line.split(":", 1)[0]!, line]);
+  return found;
+}
+
+/** Return the index of the line of pairs; -1 if there is none. */
+function findPairs(lines: string[]): number {
+  const steps = lines.map((line) => STEPS.test(line)).lastIndexOf(true);
+  if (steps >= 0) return steps;
+  const known = readPairs(lines.at(-1)!).filter(([key]) => Object.hasOwn(MEANINGS, key));
+  return known.length >= FEWEST_PAIRS ? lines.length - 1 : -1;
+}
+
+/** Read "Key: value" pairs; a value with commas stands in quotation marks, as JSON has them. */
+function readPairs(line: string): [string, string][] {
+  const pairs: [string, string][] = [];
+  const key = /\s*(\w[\w \-/]*):[ \t]*/y;
+  let at = 0;
+  while (at < line.length && pairs.length < MOST_PAIRS) {
+    key.lastIndex = at;
+    const name = key.exec(line)?.[1];
+    let end = line.indexOf(",", at);
+    if (end < 0) end = line.length;
+    if (name !== undefined) {
+      const start = key.lastIndex;
+      const quoted = line[start] === '"' ? findQuote(line, start) : -1;
+      end = line.indexOf(",", quoted < 0 ? start : quoted);
+      if (end < 0) end = line.length;
+      pairs.push([name, unquote(line.slice(start, end).trimEnd())]);
+    }
+    at = end + 1;
+  }
+  return pairs;
+}
+
+/** Return the index of the quotation mark that ends a value; -1 if there is none. */
+function findQuote(line: string, start: number): number {
+  for (let at = start + 1; at < line.length; at++) {
+    if (line[at] === "\\") at += 1;
+    else if (line[at] === '"') return at;
+  }
+  return -1;
+}
+
+function quote(value: string): string {
+  return /[,:\n]/.test(value) ? JSON.stringify(value) : value;
+}
+
+function unquote(value: string): string {
+  if (!value.startsWith('"') || !value.endsWith('"')) return value;
+  try {
+    const text: unknown = JSON.parse(value);
+    return typeof text === "string" ? text : value;
+  } catch {
+    return value;
+  }
 }

@@ -9,6 +9,8 @@ import {
   StableDiffusionPipeline,
 } from "../index";
 import { bytes, element, field, fill } from "./dom";
+import type { Offer } from "./dropped_settings";
+import { adopt } from "./dropped_settings";
 import { addPictures, show, showFigures } from "./gallery";
 import { offeredModels } from "./model_list";
 import { scriptUrl } from "../worker/trusted_types";
@@ -25,6 +27,8 @@ const UNASKED = 64 * 2 ** 20;
 
 let pipeline: StableDiffusionPipeline | undefined;
 let loadSeconds = 0;
+/** What the form offers of the chosen model. */
+let offered: Pick<Offer, "model" | "schedulers" | "sizes" | "eta"> | undefined;
 
 /** Do work that the stop button cancels, and show the error if it fails. */
 async function work(doing: (signal: AbortSignal) => Promise<void>): Promise<void> {
@@ -151,12 +155,15 @@ function offer({ manifest, sizes }: Preflight): void {
     Object.entries(schedulers.available).map(([name, { title }]) => [name, title]),
     schedulers.default,
   );
-  const offered = (sizes.length === 0 ? compiledSizes(manifest) : sizes).map((s) => s.join("x"));
+  const drawable = sizes.length === 0 ? compiledSizes(manifest) : sizes;
   fill(
     "size",
-    offered.map((size) => [size, size]),
+    drawable.map((size) => [size.join("x"), size.join("x")]),
     defaults.size.join("x"),
   );
+  // Manifests of before fine-tunes have no eta.
+  const { eta } = { eta: 0, ...defaults };
+  offered = { model: manifest.model, schedulers: schedulers.available, sizes: drawable, eta };
   fill(
     "examples",
     examples.map((text) => [text, text]),
@@ -172,25 +179,20 @@ async function drop(event: DragEvent): Promise<void> {
   event.preventDefault();
   const file = event.dataTransfer?.files[0];
   if (file === undefined) return;
-  const settings = await settingsFrom(file);
-  if (settings === undefined) {
-    say(`${file.name} holds no settings.`);
+  const found = await settingsFrom(file);
+  if (typeof found === "string") {
+    say(found);
     return;
   }
-  const { width, height } = settings;
-  const fields: Record<string, string | number | undefined> = {
-    prompt: settings.prompt,
-    negative: settings.negativePrompt ?? "",
-    seed: settings.seed?.toString(),
-    steps: settings.steps,
-    guidance: settings.guidanceScale,
-    scheduler: settings.scheduler,
-    size: width === undefined || height === undefined ? undefined : `${width}x${height}`,
-  };
-  for (const [id, value] of Object.entries(fields)) {
-    if (value !== undefined) field(id).value = String(value);
+  if (offered === undefined) {
+    say(`The settings of ${file.name} can be taken when a model is chosen.`);
+    return;
   }
-  say(`Settings taken from ${file.name}.`);
+  const guidance = { min: Number(field("guidance").min), max: Number(field("guidance").max) };
+  const offer = { ...offered, scheduler: field("scheduler").value, guidance };
+  const { fields, message } = adopt(found, offer, file.name);
+  for (const [id, value] of Object.entries(fields)) field(id).value = value;
+  say(message);
 }
 
 async function start(): Promise<void> {

@@ -1,7 +1,10 @@
 /** Pictures as files that carry their settings. */
 
-import type { Settings } from "../index";
-import { formatSettings, parseSettings, readText, writeText } from "../index";
+import type { FoundSettings, Settings } from "../index";
+import { formatSettings, isPng, readSettings, writeText } from "../index";
+
+/** A picture has a few megabytes; a file of gigabytes must not fill the memory. */
+const LARGEST_FILE = 256 * 2 ** 20;
 
 /** Make a PNG file of a canvas, with the settings in it. */
 export async function pictureFile(
@@ -15,8 +18,14 @@ export async function pictureFile(
   return new File([writeText(png, formatSettings(settings))], name, { type: "image/png" });
 }
 
-/** Read the settings that a PNG file carries; undefined if it has none. */
-export async function settingsFrom(file: File): Promise<Partial<Settings> | undefined> {
-  const text = readText(new Uint8Array(await file.arrayBuffer()));
-  return text === undefined ? undefined : parseSettings(text);
+/**
+ * Read the settings that a PNG file carries.
+ *
+ * @returns the settings, or a sentence that says why there are none.
+ */
+export async function settingsFrom(file: File): Promise<FoundSettings | string> {
+  if (file.size > LARGEST_FILE) return `${file.name} is larger than any picture.`;
+  const data = new Uint8Array(await file.arrayBuffer());
+  if (!isPng(data)) return `${file.name} is no PNG; only PNGs are read for settings.`;
+  return (await readSettings(data)) ?? `${file.name} holds no settings.`;
 }

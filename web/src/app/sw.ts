@@ -12,4 +12,6 @@ const scope = globalThis as unknown as { skipWaiting: () => Promise<void> };
 addEventListener("install", () => void scope.skipWaiting());
 clientsClaim();
 cleanupOutdatedCaches();
-precacheAndRoute(PAGE_FILES, { ignoreURLParametersMatching: [/^model$/] });
+// The page's files are the same whatever the query is: the page itself reads `model`, and links
+// from elsewhere bring parameters of campaigns (utm_source, fbclid, gclid and many more).
+precacheAndRoute(PAGE_FILES, { ignoreURLParametersMatching: [/^/] });

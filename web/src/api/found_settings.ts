@@ -1,0 +1,108 @@
+/** What a picture says of how it was drawn, whichever program wrote it. */
+
+import type { Seed } from "./seed";
+import { parseSeed } from "./seed";
+
+/** Settings as a program wrote them; what it did not write is undefined. */
+export interface FoundSettings {
+  /** The program, as people call it. */
+  program: string;
+  prompt: string | undefined;
+  negativePrompt: string | undefined;
+  steps: number | undefined;
+  guidanceScale: number | undefined;
+  seed: Seed | undefined;
+  width: number | undefined;
+  height: number | undefined;
+  /** How the program calls the way to denoise. */
+  sampler: string | undefined;
+  /** How it calls the spacing of the noise levels, if that has a name of its own. */
+  schedule: string | undefined;
+  /** Name or file name of the model. */
+  model: string | undefined;
+  /** DDIM's share of DDPM's noise. */
+  eta: number | undefined;
+  /** Settings that have no counterpart here, and those that could not be read: name and value. */
+  others: [string, string][];
+}
+
+/** Return settings in which nothing was found yet. */
+export function noSettings(program: string): FoundSettings {
+  return {
+    program,
+    prompt: undefined,
+    negativePrompt: undefined,
+    steps: undefined,
+    guidanceScale: undefined,
+    seed: undefined,
+    width: undefined,
+    height: undefined,
+    sampler: undefined,
+    schedule: undefined,
+    model: undefined,
+    eta: undefined,
+    others: [],
+  };
+}
+
+type Meaning = Exclude<keyof FoundSettings, "program" | "others">;
+
+/** Numbers have few digits; a text of megabytes is none. */
+const LONGEST_NUMBER = 40;
+
+/**
+ * Note a setting by what it means; a value that cannot be read goes to the others.
+ *
+ * @param name how the program calls the setting.
+ */
+export function take(
+  found: FoundSettings,
+  meaning: Meaning | "size",
+  name: string,
+  text: string,
+): void {
+  switch (meaning) {
+    case "prompt":
+    case "negativePrompt":
+    case "sampler":
+    case "schedule":
+    case "model":
+      found[meaning] = text;
+      return;
+    case "size": {
+      const size = text.length > LONGEST_NUMBER ? null : /(\d+)\D+(\d+)/.exec(text);
+      if (size === null) break;
+      [found.width, found.height] = [Number(size[1]), Number(size[2])];
+      return;
+    }
+    case "seed":
+      found.seed = parseSeed(text.slice(0, LONGEST_NUMBER));
+      if (found.seed === undefined) break;
+      return;
+    default: {
+      const value = text.length > LONGEST_NUMBER || text.trim() === "" ? NaN : Number(text);
+      if (!Number.isFinite(value)) break;
+      found[meaning] = value;
+      return;
+    }
+  }
+  found.others.push([name, text]);
+}
+
+/**
+ * Note settings by a table of names.
+ *
+ * @param meanings what each name means; null for what changes no picture.
+ */
+export function takeAll(
+  found: FoundSettings,
+  pairs: Iterable<[string, string]>,
+  meanings: Record<string, Meaning | "size" | null>,
+): FoundSettings {
+  for (const [name, text] of pairs) {
+    const meaning = Object.hasOwn(meanings, name) ? meanings[name] : undefined;
+    if (meaning === undefined) found.others.push([name, text]);
+    else if (meaning !== null) take(found, meaning, name, text);
+  }
+  return found;
+}

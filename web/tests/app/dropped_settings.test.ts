@@ -1,0 +1,161 @@
+import { expect, test } from "vitest";
+
+import type { FoundSettings } from "../../src/api/found_settings";
+import { noSettings } from "../../src/api/found_settings";
+import { formatSettings, parseInfotext } from "../../src/api/settings";
+import type { Offer } from "../../src/app/dropped_settings";
+import { adopt, nearestSize } from "../../src/app/dropped_settings";
+
+const offer = {
+  model: { name: "tiny-sd15", source: "shapes.safetensors" },
+  sizes: [
+    [512, 512],
+    [768, 512],
+    [512, 768],
+    [1024, 1024],
+  ],
+  schedulers: {
+    dpmpp_2m: { title: "DPM-Solver++ 2M", max_steps: 100 },
+    dpmpp_2m_karras: { title: "DPM-Solver++ 2M Karras", max_steps: 100 },
+    euler_a: { title: "Euler ancestral", max_steps: 100 },
+    lcm: { title: "LCM", min_steps: 2, max_steps: 50 },
+  },
+  scheduler: "euler_a",
+  guidance: { min: 0, max: 50 },
+  eta: 0,
+} as unknown as Offer;
+
+const take = (found: Partial<FoundSettings>): ReturnType<typeof adopt> =>
+  adopt({ ...noSettings("A1111"), ...found }, offer, "it.png");
+
+test("settings of this page come back as they were, whatever the seed", () => {
+  const settings = {
+    ...{ prompt: "a cat\nin a hat", negativePrompt: "dog", steps: 20, guidanceScale: 7.25, eta: 0 },
+    ...{ seed: 2n ** 64n - 1n, width: 512, height: 768, scheduler: "dpmpp_2m_karras" },
+    model: "tiny-sd15",
+  };
+  expect(adopt(parseInfotext(formatSettings(settings)), offer, "it.png")).toEqual({
+    fields: {
+      ...{ prompt: "a cat\nin a hat", negative: "dog", seed: "18446744073709551615", steps: "20" },
+      ...{ guidance: "7.25", size: "512x768", scheduler: "dpmpp_2m_karras" },
+    },
+    message:
+      "Settings taken from it.png: prompt, negative prompt, seed, size, scheduler, steps, guidance.",
+  });
+});
+
+test.each([
+  [{ width: 512, height: 512 }, "512x512", ""],
+  [{ width: 640, height: 960 }, "512x768", "Changed: size 640x960 to 512x768."],
+  [{ width: 2048, height: 2048 }, "1024x1024", "Changed: size 2048x2048 to 1024x1024."],
+  [{ width: 1, height: 1 }, "512x512", "Changed: size 1x1 to 512x512."],
+  [{ width: 0, height: 512 }, undefined, "Not taken: size 0x512."],
+  [{ width: 512 }, undefined, ""],
+])("the size of %j", (found, size, message) => {
+  const adopted = take(found);
+  expect(adopted.fields.size).toBe(size);
+  expect(adopted.message).toContain(message);
+});
+
+test("the nearest size has the nearest shape, and of those the nearest area", () => {
+  const sizes = offer.sizes;
+  for (const [wanted, expected] of [
+    [
+      [700, 500],
+      [768, 512],
+    ],
+    [
+      [513, 512],
+      [512, 512],
+    ],
+    [
+      [900, 900],
+      [1024, 1024],
+    ],
+    [
+      [64, 4096],
+      [512, 768],
+    ],
+  ] as const) {
+    expect(nearestSize(sizes, wanted)).toEqual(expected);
+  }
+  expect(nearestSize([], [512, 512])).toBeUndefined();
+});
+
+test.each([
+  [{ sampler: "DPM++ 2M", schedule: "Karras" }, "dpmpp_2m_karras", ": scheduler."],
+  [
+    { sampler: "DPM++ 2M", schedule: "SGM Uniform" },
+    "dpmpp_2m",
+    "Changed: scheduler DPM++ 2M, SGM Uniform to DPM-Solver++ 2M.",
+  ],
+  [
+    { sampler: "DPM++ 2M", schedule: "Beta" },
+    "dpmpp_2m",
+    "Changed: scheduler DPM++ 2M, Beta to DPM-Solver++ 2M.",
+  ],
+  [
+    { sampler: "Restart", schedule: "Karras" },
+    undefined,
+    "Not taken: sampler Restart, Karras (unknown, Euler ancestral stays).",
+  ],
+  [
+    { sampler: "DDIM" },
+    undefined,
+    "Not taken: sampler DDIM (not offered by this model, Euler ancestral stays).",
+  ],
+  [{ schedule: "Karras" }, undefined, "Not taken: schedule Karras."],
+])("the sampler of %j", (found, scheduler, message) => {
+  const adopted = take(found);
+  expect(adopted.fields.scheduler).toBe(scheduler);
+  expect(adopted.message).toContain(message);
+});
+
+test.each([
+  [{ steps: 20 }, "20", ": steps."],
+  [{ steps: 150 }, "100", "Changed: steps 150 to 100."],
+  [{ steps: 0 }, "1", "Changed: steps 0 to 1."],
+  [{ steps: 20.4 }, "20", "Changed: steps 20.4 to 20."],
+  [{ steps: 100, sampler: "LCM" }, "50", "Changed: steps 100 to 50."],
+  [{ steps: 1, sampler: "LCM" }, "2", "Changed: steps 1 to 2."],
+])("the steps of %j are what the scheduler takes", (found, steps, message) => {
+  const adopted = take(found);
+  expect(adopted.fields.steps).toBe(steps);
+  expect(adopted.message).toContain(message);
+});
+
+test("what is not taken is named, and much of it is counted", () => {
+  const others = Array.from({ length: 9 }, (_, index) => [`Key ${index}`, "x\ny"] as const);
+  const { message } = take({
+    ...{ guidanceScale: 99, eta: 0.5, prompt: "(cat:1.3) <lora:a:1>", model: "C:\\m\\dream.ckpt" },
+    others: others.map(([key, value]) => [key, value]),
+  });
+  expect(message).toBe(
+    "Settings taken from it.png: prompt. Changed: guidance 99 to 50. " +
+      "Not taken: eta 0.5; Key 0 x y; Key 1 x y; Key 2 x y; Key 3 x y; Key 4 x y; and 4 more. " +
+      "Its model was C:\\m\\dream.ckpt, this one is tiny-sd15. " +
+      "Weights and file names in the prompt are read as words.",
+  );
+});
+
+test("a message is short, whatever the file says", () => {
+  const long = "x".repeat(1_000_000);
+  const { message } = take({ sampler: long, model: long, others: [[long, long]] });
+  expect(message.length).toBeLessThan(500);
+  expect(message).toMatch(/^No settings taken from it\.png\. Not taken: sampler x{40}…/);
+});
+
+test.each(["tiny-sd15", "shapes.safetensors", "models\\Shapes", "a/b/TINY-SD15.ckpt"])(
+  "the model %s is this one",
+  (model) => {
+    expect(take({ model }).message).not.toContain("Its model");
+  },
+);
+
+test("another program is named, and a line break becomes a space where there is one line", () => {
+  const found = { ...noSettings("ComfyUI"), prompt: "a", negativePrompt: "b\r\nc" };
+  const { fields, message } = adopt(found, offer, "it.png");
+  expect(fields).toEqual({ prompt: "a", negative: "b  c" });
+  expect(message).toBe("Settings taken from it.png, drawn with ComfyUI: prompt, negative prompt.");
+  expect(take({ prompt: "a" }).fields).toEqual({ prompt: "a", negative: "" });
+});
