@@ -162,7 +162,7 @@ function offer({ manifest, sizes }: Preflight): void {
     defaults.size.join("x"),
   );
   // Manifests of before fine-tunes have no eta.
-  const { eta } = { eta: 0, ...defaults };
+  const { eta = 0 } = defaults as Partial<typeof defaults>;
   offered = { model: manifest.model, schedulers: schedulers.available, sizes: drawable, eta };
   fill(
     "examples",

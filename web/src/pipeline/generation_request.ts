@@ -53,7 +53,7 @@ export function resolveOptions(manifest: Manifest, options: GenerateOptions): Ge
   requireSeed(seed);
   requireNumber("guidanceScale", guidanceScale, MAX_GUIDANCE);
   // Manifests of before fine-tunes have no default.
-  const eta = options.eta ?? { eta: 0, ...defaults }.eta;
+  const eta = options.eta ?? (defaults as Partial<typeof defaults>).eta ?? 0;
   requireNumber("eta", eta, 1);
   const sizes = compiledSizes(manifest);
   if (!sizes.some(([width, height]) => width === size[0] && height === size[1])) {
