@@ -10,6 +10,8 @@ VECTOR = 4
 # defaults of maxComputeInvocationsPerWorkgroup and maxComputeWorkgroupStorageSize.
 BASELINE_MAX_THREADS = 256
 BASELINE_MAX_SHARED_BYTES = 16384
+# Workgroups along one dimension of a dispatch: the default of maxComputeWorkgroupsPerDimension.
+MAX_WORKGROUPS = 65535
 # Names of the WebGPU features that variants need.
 F16 = "shader-f16"
 SUBGROUPS = "subgroups"

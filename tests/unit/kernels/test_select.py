@@ -119,3 +119,12 @@ def test_split_k_fills_a_gpu_and_no_more():
             assert problem.k // tile.k >= tile.split_k * heuristics.MIN_STEPS_PER_SPLIT
     assert 1 in splits
     assert max(splits) > 1
+
+
+@pytest.mark.parametrize("edge", [1024, 1536, 2040, 2048])
+def test_no_variant_takes_more_workgroups_than_a_dispatch_has(edge):
+    problem = conv(128, 128, edge)
+    found = select_variants(problem)
+    assert all(max(launch.grid) <= 65535 for variant in found for launch in variant.launches)
+    # 2048x2048 pixels are 65536 tiles of 64 rows, which the last variant has.
+    assert len(found) == (2 if edge == 2048 else 3)

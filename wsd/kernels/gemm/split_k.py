@@ -11,12 +11,10 @@ from typing import Protocol
 from wsd.kernels.gemm.loads import TileLoads, WorkgroupTile
 from wsd.kernels.problem import GemmProblem
 from wsd.kernels.template import render_head_and_body
-from wsd.kernels.variant import Launch, Variant
+from wsd.kernels.variant import MAX_WORKGROUPS, Launch, Variant
 
 _REDUCE_THREADS = 256
 _MAX_SCRATCH_BYTES = 64 << 20
-# Workgroups along one dimension of a dispatch: maxComputeWorkgroupsPerDimension's default.
-_MAX_WORKGROUPS = 65535
 
 
 class SplitKTile(WorkgroupTile, Protocol):
@@ -81,7 +79,7 @@ def _reduce(problem: GemmProblem, split_k: int) -> Launch:
         "gemm/split_k_reduce.wgsl.j2", problem=problem, split_k=split_k, threads=_REDUCE_THREADS
     )
     workgroups = -(-problem.m * problem.n // _REDUCE_THREADS)
-    width = min(workgroups, _MAX_WORKGROUPS)
+    width = min(workgroups, MAX_WORKGROUPS)
     return Launch(
         head=head,
         body=body,
