@@ -24,10 +24,15 @@ def weights_of(folder, component):
     return folder / component / FILES[component]
 
 
+def save_copies(tensors, path):
+    """Save tensors that may share memory."""
+    save_file({name: value.clone().contiguous() for name, value in tensors.items()}, path)
+
+
 def rewrite(folder, component, change):
     """Change a component's tensors in place; `change` takes and returns a dictionary."""
     path = weights_of(folder, component)
-    save_file({k: v.contiguous() for k, v in change(load_file(path)).items()}, path)
+    save_copies(change(load_file(path)), path)
 
 
 def cast(dtype):

@@ -58,6 +58,10 @@ _HINTS = (
         r"|weight_scale(_2|_inv)?|scale_weight|comfy_quant|pre_quant_scale)",
         "it is of a quantised checkpoint: take it in float16 or float32",
     ),
+    (
+        r"(input_blocks|time_embed|down_blocks)\..+",
+        "it is of a UNet alone: pass the whole checkpoint, with its text encoders and VAE",
+    ),
     (r"edm_.+", "it is of an EDM model such as Playground or CosXL, which WSD does not draw"),
 )
 
