@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { NoiseSchedule, SchedulerConfig } from "../../src/bundle/manifest";
 import type { Combination, Run } from "../../src/pipeline/schedulers";
 import { layOutRun } from "../../src/pipeline/schedulers";
+import { SCHEDULER_DEFAULTS } from "../../src/util/constants.generated";
 
 // Python's tests hold every scheduler to diffusers; these hold it to what it solves. If the
 // model always knows the noise, the sample stays on the straight way to the clean latents.
@@ -27,6 +28,8 @@ function layOut(
   prediction_type: NoiseSchedule["prediction_type"] = "epsilon",
 ): Run {
   const config: SchedulerConfig = {
+    ...SCHEDULER_DEFAULTS,
+    disable_corrector: [],
     algorithm,
     title: algorithm,
     max_steps: 100,
@@ -87,6 +90,9 @@ describe.each([1, 2, 5, 20, 50])("%i steps", (count) => {
     ["Euler", "euler", { timestep_spacing: "linspace" }],
     ["Euler, leading", "euler", {}],
     ["PNDM", "pndm", {}],
+    ["Heun", "heun", { timestep_spacing: "linspace" }],
+    ["Heun, Karras", "heun", { use_karras_sigmas: true }],
+    ["LMS", "lms", { timestep_spacing: "trailing" }],
   ])("%s ends at the clean latents", (_, algorithm, more) => {
     const { end, previews } = follow(layOut(algorithm, more, count, 0));
     expect(end).toBeCloseTo(CLEAN, 4);
@@ -94,7 +100,31 @@ describe.each([1, 2, 5, 20, 50])("%i steps", (count) => {
   });
 });
 
-test.each(["euler_ancestral", "lcm", "ddim"])(
+test("PNDM's Runge-Kutta start ends at the clean latents", () => {
+  const run = layOut("pndm", { skip_prk_steps: false }, 20, 0);
+  expect(run.steps.length).toBe(29);
+  const { end, previews } = follow(run);
+  expect(end).toBeCloseTo(CLEAN, 4);
+  for (const preview of previews) expect(preview).toBeCloseTo(CLEAN, 3);
+});
+
+test.each(["heun", "dpmpp_sde"])(
+  "%s evaluates the denoiser twice in every step but the last",
+  (name) => {
+    const { steps, brownian } = layOut(name, { timestep_spacing: "linspace" }, 20, 0);
+    expect(steps.length).toBe(39);
+    const noises = steps.filter(({ next }) => next.noise !== undefined);
+    expect(noises.length).toBe(name === "heun" ? 0 : 38);
+    for (const { next } of noises) {
+      for (const level of next.brownian!) {
+        expect(level).toBeGreaterThan(brownian![0] * (1 - 1e-6));
+        expect(level).toBeLessThan(brownian![1] * (1 + 1e-6));
+      }
+    }
+  },
+);
+
+test.each(["euler_ancestral", "lcm", "ddim", "tcd"])(
   "%s draws noise on every step but the last",
   (algorithm) => {
     const { steps } = layOut(algorithm, {}, 8, 0.5);

@@ -1,0 +1,47 @@
+import { expect, test } from "vitest";
+
+import { BrownianTree } from "../../src/pipeline/brownian_tree";
+import { NoiseSource } from "../../src/pipeline/noise_source";
+import type { Run, Step } from "../../src/pipeline/schedulers";
+import { MersenneTwister, randn } from "../../src/pipeline/torch_rng";
+
+const SEED = -5;
+const COUNT = 20; // numbers of one picture
+
+function stepWith(noise: Pick<Step["next"], "noise" | "brownian">): Step {
+  const weights = { sample: 1, model: 0 };
+  return { timestep: 1, inputScale: 1, next: { ...weights, ...noise }, denoised: weights };
+}
+
+function runWith(noises: Pick<Step["next"], "noise" | "brownian">[]): Run {
+  return { initNoiseSigma: 1, brownian: [0.5, 8], steps: noises.map(stepWith) };
+}
+
+/** Take all draws of all pictures, one picture after the other. */
+function takeAll(run: Run, draws: number, images: number): Float32Array[][] {
+  const source = new NoiseSource(run, SEED, COUNT, images);
+  return Array.from({ length: images }, (_, image) =>
+    Array.from({ length: draws }, (_, draw) => source.take(draw, image)),
+  );
+}
+
+test("all pictures' noise of a draw comes before the next draw's", () => {
+  // Steps without noise draw none, steps that leave it unused do.
+  const run = runWith([{ noise: 1 }, {}, { noise: 0 }]);
+  const found = takeAll(run, 3, 2);
+  const generator = new MersenneTwister(SEED);
+  for (let draw = 0; draw < 3; draw++) {
+    const both = randn(generator, 2 * COUNT);
+    expect(found[0]![draw]).toEqual(both.subarray(0, COUNT));
+    expect(found[1]![draw]).toEqual(both.subarray(COUNT));
+  }
+});
+
+test("a step on the Brownian path draws nothing from the generator", () => {
+  const run = runWith([{ noise: 1, brownian: [8, 2] }, { noise: 1 }]);
+  const [found] = takeAll(run, 3, 1);
+  const generator = new MersenneTwister(SEED);
+  expect(found![0]).toEqual(randn(generator, COUNT));
+  expect(found![1]).toEqual(new BrownianTree(0.5, 8, BigInt(SEED), COUNT).noise(8, 2));
+  expect(found![2]).toEqual(randn(generator, COUNT));
+});
