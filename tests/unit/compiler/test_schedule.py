@@ -137,6 +137,31 @@ def test_how_many_queries_a_workgroup_of_attention_takes(rows, queries, expected
     assert _threads(rows, queries) == expected
 
 
+@pytest.mark.parametrize(
+    ("batch", "heads", "queries", "grid"),
+    [
+        (2, 8, 64, {"blockIdx.x": 16}),
+        # Of pictures whose latents do not halve evenly: workgroups would begin in one item of the
+        # batch and end in the other.
+        (2, 8, 17 * 17, {"blockIdx.x": 68, "blockIdx.y": 2}),
+        (2, 8, 65 * 65, {"blockIdx.x": 650, "blockIdx.y": 2}),
+        (2, 20, 33 * 17, {"blockIdx.x": 440}),
+        (2, 8, 71 * 73, {"blockIdx.x": 648, "blockIdx.y": 2}),
+        # Four heads of 15 queries fill a workgroup, and ten heads are no multiple of four.
+        (2, 10, 15, {"blockIdx.x": 5, "blockIdx.y": 2}),
+        (1, 8, 17 * 17, {"blockIdx.x": 68}),
+        (1, 8, 71 * 73, {"blockIdx.x": 648}),
+    ],
+)
+def test_any_number_of_queries_is_scheduled(batch, heads, queries, grid):
+    shapes = {"q": (batch, queries, heads, 8), **dict.fromkeys("kv", (batch, 77, heads, 8))}
+    functions = fused(shapes, attend)
+    for name in ("attention_statistics", "attention"):
+        found = threads(apply(RowAttention(), functions[name]).mod["main"])
+        assert found.pop("threadIdx.x") <= 64
+        assert found == grid
+
+
 def test_every_function_is_scheduled():
     def model(emit, x, w, s, b):
         return emit(op.nn.silu(norm(emit, linear(emit, x, w), s, b)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from wsd.compiler.tir import stages
@@ -54,9 +55,14 @@ def _schedule_rows(schedule: Any, named: dict[str, Any], heads: int) -> None:
     schedule.reorder(*rows, outer, *across, inner)
     if across:
         schedule.unroll(inner)
-    queries = int(schedule.get(rows[-1]).extent)
+    extents = [int(schedule.get(loop).extent) for loop in rows]
+    threads = _threads(math.prod(extents), extents[-1])
+    if len(rows) == 3 and not _fits_heads(threads, *extents[1:]):
+        # TVM cannot simplify the indices of workgroups that begin in one item of the batch and end
+        # in another, so that the batch gets a dimension of the grid for itself.
+        schedule.bind(rows.pop(0), "blockIdx.y")
+        threads = _threads(math.prod(extents[1:]), extents[-1])
     fused = schedule.fuse(*rows)
-    threads = _threads(int(schedule.get(fused).extent), queries)
     group, thread = schedule.split(fused, [None, threads])
     schedule.bind(group, "blockIdx.x")
     schedule.bind(thread, "threadIdx.x")
@@ -73,6 +79,13 @@ def _schedule_rows(schedule: Any, named: dict[str, Any], heads: int) -> None:
     schedule.decompose_reduction(named[stages.SCORES], width)
     # In TVM v0.21 the handle of a block with two results is invalid by now: look it up again.
     schedule.decompose_reduction(block_named(schedule, result), outer)
+
+
+def _fits_heads(threads: int, heads: int, queries: int) -> bool:
+    """Tell whether workgroups are a part of one head, or whole heads of one item of the batch."""
+    if threads < queries:
+        return queries % threads == 0
+    return threads % queries == 0 and heads % (threads // queries) == 0
 
 
 def _threads(rows: int, queries: int) -> int:
