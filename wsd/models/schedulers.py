@@ -679,7 +679,7 @@ def _largest_level(scheduler: Any) -> dict[str, float]:
     if float(products[-1]) == 0:
         return {}
     # The whole table, as diffusers does: single values are computed with other instructions.
-    sigmas = np.array(((1 - products) / products) ** 0.5)
+    sigmas = (((1 - products) / products) ** 0.5).numpy()
     product = np.float32(products[-1])
     found: dict[str, float] = {}
     if (sigma := sigmas[-1]) != np.sqrt((np.float32(1) - product) / product):

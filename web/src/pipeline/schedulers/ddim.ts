@@ -12,11 +12,12 @@ export function ddim(
   eta: number,
 ): Run {
   const stride = Math.floor(schedule.num_train_timesteps / count);
-  const at = (timestep: number): number =>
-    timestep >= 0 ? schedule.alphas_cumprod[timestep]! : config.final_alpha_cumprod;
+  const alphas = schedule.alphas_cumprod;
   const steps = spacedTimesteps(schedule, config, count).map((timestep): Step => {
-    const product = at(timestep);
-    const previous = at(timestep - stride);
+    // With trailing spacing rounding may add a step at timestep -1: to numpy it is the last one.
+    const product = alphas.at(timestep)!;
+    const before = timestep - stride;
+    const previous = before >= 0 ? alphas[before]! : config.final_alpha_cumprod;
     const level = levelOf(product);
     const clean = cleanFrom(schedule.prediction_type, level);
     const noise = noiseFrom(schedule.prediction_type, level);

@@ -12,8 +12,10 @@ export function ddpm(schedule: NoiseSchedule, config: SchedulerConfig, count: nu
   const timesteps = spacedTimesteps(schedule, config, count);
   const steps = timesteps.map((timestep, i): Step => {
     const following = timesteps[i + 1];
-    const product = schedule.alphas_cumprod[timestep]!;
-    const previous = following === undefined ? 1 : schedule.alphas_cumprod[following]!;
+    // With trailing spacing rounding may add a step at timestep -1: to numpy it is the last one.
+    const product = schedule.alphas_cumprod.at(timestep)!;
+    const ends = following === undefined || following < 0;
+    const previous = ends ? 1 : schedule.alphas_cumprod[following]!;
     const alpha = product / previous;
     const clean = cleanFrom(schedule.prediction_type, levelOf(product));
     const ofClean = (Math.sqrt(previous) * (1 - alpha)) / (1 - product);

@@ -130,7 +130,8 @@ class Transfer {
    */
   step(at: number, from: number, to: number, { kept, model, history }: Predictions): Step {
     const { schedule, config } = this;
-    const a = schedule.alphas_cumprod[from]!;
+    // With trailing spacing rounding may add a step at timestep -1: to numpy it is the last one.
+    const a = schedule.alphas_cumprod.at(from)!;
     const b = to >= 0 ? schedule.alphas_cumprod[to]! : config.final_alpha_cumprod;
     const factor = -(b - a) / (a * Math.sqrt(1 - b) + Math.sqrt(a * (1 - a) * b));
     const noise: Weights = noiseFrom(schedule.prediction_type, levelOf(a));
@@ -141,7 +142,7 @@ class Transfer {
       model: along * model,
       history: history.map((weight) => along * weight),
     };
-    const denoised = cleanFrom(schedule.prediction_type, levelOf(schedule.alphas_cumprod[at]!));
+    const denoised = cleanFrom(schedule.prediction_type, levelOf(schedule.alphas_cumprod.at(at)!));
     return { timestep: at, inputScale: 1, next, denoised };
   }
 }
