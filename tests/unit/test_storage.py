@@ -59,3 +59,49 @@ def test_int8_is_symmetric():
 def test_what_is_too_large_for_float16_is_refused():
     with pytest.raises(WsdError, match="unet.big holds values beyond float16"):
         encode(Parameter("unet.big", (1,), "float16"), torch.tensor([1e5]))
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("value", [NAN, INF, -INF, 1e39, -1e300])
+def test_what_is_stored_is_finite(storage, value):
+    """A float64 that float32 cannot hold is read as finite, and would be stored as infinite."""
+    tensor = torch.ones(4, 8, dtype=torch.float64)
+    tensor[2, 3] = value
+    with pytest.raises(WsdError, match=r"tensor unet.w holds (NaN|values beyond)") as caught:
+        encode(Parameter("unet.w", (4, 8), storage), tensor)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("dtype", "storage", "value"),
+    [
+        (torch.float8_e4m3fn, "float16", 448), (torch.float8_e5m2, "float16", 57344),
+        (torch.float32, "float16", 65519), (torch.float32, "float16", -65519),
+        (torch.float64, "float32", 3.4e38), (torch.float32, "int8", 3.4e38),
+        (torch.bfloat16, "float32", 3e38),
+    ],
+)  # fmt: skip
+def test_the_largest_values_of_each_format_are_stored(dtype, storage, value):
+    tensor = torch.full((4, 8), value, dtype=torch.float32 if dtype != torch.float64 else dtype)
+    encoded = encode(Parameter("w", (4, 8), storage), tensor.to(dtype))
+    kinds = {"float32": "<f4", "float16": "<f2", "int8": "i1"}
+    values = np.frombuffer(encoded[0].data, kinds[storage])
+    assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.bfloat16])
+def test_a_nan_of_a_short_float_is_seen(dtype):
+    tensor = torch.ones(4, 8)
+    tensor[0, 0] = NAN
+    with pytest.raises(WsdError, match="holds NaN"):
+        encode(Parameter("w", (4, 8), "float16"), tensor.to(dtype))
+
+
+def test_a_scale_does_not_underflow():
+    """Weights near the least float32 have no scale that is not zero."""
+    scales, quantized = quantize(torch.full((2, 3), 1e-44))
+    assert scales.tolist() == [1, 1]
+    assert quantized.tolist() == [[0] * 3] * 2

@@ -1,0 +1,118 @@
+"""GGUF files: whole checkpoints as stable-diffusion.cpp converts them, dequantised as gguf does."""
+
+import numpy as np
+import pytest
+import torch
+from gguf import GGMLQuantizationType, GGUFWriter
+from gguf.quants import dequantize, quantize
+from safetensors.torch import load_file, save_file
+
+from original_layout import to_original
+from rewritten import shard_digests
+from wsd.checkpoint.checkpoint import open_checkpoint
+from wsd.checkpoint.gguf_file import list_gguf
+from wsd.errors import CheckpointError
+from wsd.models.registry import find_family
+
+PLAIN = (GGMLQuantizationType.F32, GGMLQuantizationType.F16)
+# Of weights whose rows do not fill blocks, ComfyUI-GGUF makes rows of so many values.
+ROW = 256
+
+
+@pytest.fixture(scope="module", params=["tiny-sd15", "tiny-sdxl"])
+def single(request, tmp_path_factory):
+    """Return (family, the tensors of its shipped checkpoint in the original layout)."""
+    family = find_family(request.param)
+    path = tmp_path_factory.mktemp("single") / "model.safetensors"
+    to_original(family.weights, family, path)
+    return family, load_file(path)
+
+
+def write_gguf(path, tensors, kind, *, flatten=False, names=str):
+    """Write tensors as GGUF; returns what they are when read again, as float32."""
+    writer = GGUFWriter(path, "sdxl")
+    meant = {}
+    block = 1 if kind in PLAIN else 32
+    for name, tensor in tensors.items():
+        values = tensor.float().numpy()
+        shape = values.shape
+        if flatten and values.ndim > 1 and shape[-1] % block and values.size % ROW == 0:
+            writer.add_array(f"comfy.gguf.orig_shape.{names(name)}", [int(n) for n in shape])
+            values = values.reshape(-1, ROW)
+        if values.ndim < 2 or values.shape[-1] % block:
+            writer.add_tensor(names(name), values)
+        elif kind in PLAIN:
+            values = values.astype(np.float16 if kind.name == "F16" else np.float32)
+            writer.add_tensor(names(name), values)
+        else:
+            data = quantize(values, kind)
+            writer.add_tensor(names(name), data, raw_dtype=kind)
+            values = dequantize(data, kind)
+        meant[name] = torch.from_numpy(values.astype(np.float32).reshape(shape).copy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return meant
+
+
+@pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "Q8_0", "Q5_1", "Q4_0"])
+def test_a_whole_checkpoint_gives_what_its_numbers_stand_for(single, tmp_path, kind):
+    family, tensors = single
+    path = tmp_path / "model.gguf"
+    kind = GGMLQuantizationType[kind]
+    meant = write_gguf(path, tensors, kind, flatten=kind.name == "Q8_0")
+    plain = tmp_path / "plain.safetensors"
+    save_file(meant, plain)
+    for component in family.components[-2:] if kind.name != "Q8_0" else family.components:
+        found = shard_digests(path, family, tmp_path, component.id)
+        assert found == shard_digests(plain, family, tmp_path, component.id)
+
+
+def test_a_unet_alone_is_refused_with_what_is_missing(single, tmp_path):
+    family, tensors = single
+    prefix = "model.diffusion_model."
+    unet = {name: value for name, value in tensors.items() if name.startswith(prefix)}
+    path = tmp_path / "unet.gguf"
+    write_gguf(path, unet, GGMLQuantizationType.F16)
+    with pytest.raises(CheckpointError, match=r"text_encoder.*, vae not in it"):
+        open_checkpoint(path, family)
+    # ComfyUI-GGUF leaves the prefix out.
+    write_gguf(path, unet, GGMLQuantizationType.F16, names=lambda n: n.removeprefix(prefix))
+    with pytest.raises(CheckpointError, match=r"unet, vae not in it") as caught:
+        open_checkpoint(path, family)
+    assert "it is of a UNet alone" in caught.value.hint
+
+
+@pytest.mark.parametrize("kept", [0, 3, 20, 4000, -64])
+def test_a_truncated_file(single, tmp_path, kept):
+    family, tensors = single
+    path = tmp_path / "model.gguf"
+    write_gguf(path, tensors, GGMLQuantizationType.F16)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(CheckpointError, match="not a readable GGUF file") as caught:
+        open_checkpoint(path, family)
+    assert caught.value.hint
+
+
+def test_a_safetensors_file_of_that_name(single, tmp_path):
+    family, tensors = single
+    save_file(tensors, tmp_path / "model.gguf")
+    with pytest.raises(CheckpointError, match="not a readable GGUF file"):
+        open_checkpoint(tmp_path / "model.gguf", family)
+
+
+def test_integers_are_refused_by_name(single, tmp_path):
+    family, tensors = single
+    path = tmp_path / "model.gguf"
+    name = "model.diffusion_model.out.2.bias"
+    writer = GGUFWriter(path, "sd1")
+    for key, tensor in tensors.items():
+        writer.add_tensor(key, tensor.numpy().astype(np.int8 if key == name else np.float16))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    assert list_gguf(path)[name].dtype == "I8"
+    with pytest.raises(CheckpointError, match=f"{name} holds I8 numbers"):
+        open_checkpoint(path, family)
