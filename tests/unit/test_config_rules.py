@@ -5,7 +5,6 @@ harmless value changes nothing at diffusers either. What is refused is named wit
 """
 
 import json
-import logging
 import re
 from pathlib import Path
 
@@ -394,12 +393,3 @@ def test_a_key_that_the_pipeline_ignores_is_said():
     assert found.empty_negative is None
     [note] = found.notes
     assert "force_zeros_for_empty_prompt is True: StableDiffusionPipeline does not have" in note
-
-
-def test_notes_reach_the_person_who_builds(capsys):
-    """They are warnings of WSD's loggers, which the command line prints."""
-    from wsd.cli.verbosity import set_verbosity
-
-    set_verbosity(0)
-    logging.getLogger("wsd.checkpoint.checkpoint").warning("%s", "unet/config.json: shiny")
-    assert capsys.readouterr().err == "note: unet/config.json: shiny\n"

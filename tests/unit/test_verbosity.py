@@ -34,7 +34,7 @@ def test_each_v_shows_more(capsys, verbose, said):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert [line.split()[-2] for line in captured.err.splitlines()] == said
-    assert captured.err.splitlines()[-1] == "WARNING wsd.compiler.pipeline: a warning line"
+    assert captured.err.splitlines()[-1] == "note: a warning line"
 
 
 def test_it_is_set_once(capsys, logger):
