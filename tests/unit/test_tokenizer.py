@@ -190,11 +190,14 @@ WRONG = {
     "no merges": ({"merges.txt": None}, "merges.txt is missing"),
     "no vocabulary": ({"vocab.json": None}, "is missing"),
     "short": ({CONFIG: {"model_max_length": 20}}, "model_max_length is 20, but text_encoder take"),
-    "text as length": ({CONFIG: {"model_max_length": "77"}}, "not a CLIP tokenizer"),
+    "text as length": ({CONFIG: {"model_max_length": "77"}}, "is '77', which is no number"),
+    "flag as length": ({CONFIG: {"model_max_length": True}}, "is True, which is no number"),
+    "no length": ({CONFIG: {"model_max_length": -1}}, "model_max_length is -1, but text_encoder t"),
     "padding": ({CONFIG: {"padding_side": "left"}}, "padding_side is 'left'"),
     "truncation": ({CONFIG: {"truncation_side": "left"}}, "truncation_side is 'left'"),
     "split": ({CONFIG: {"split_special_tokens": True}}, "split_special_tokens is True"),
-    "null": ({CONFIG: {"bos_token": None}}, "bos_token"),
+    "null": ({CONFIG: {"bos_token": None}}, "bos_token is null"),
+    "null pad": ({SPECIAL: {"pad_token": None}}, "pad_token is null"),
     "begin": ({CONFIG: {"bos_token": "<s>"}}, "token '<s>' has the id 720"),
     "pad": ({SPECIAL: {"pad_token": "[PAD]"}}, "token '[PAD]' has the id 720"),
     "inversion": ({ADDED: {"<cat-toy>": 720}}, "'<cat-toy>' has the id 720, but text_encoder has"),
@@ -229,10 +232,9 @@ def test_a_tokenizer_that_does_not_suit_is_refused_by_name(
     [
         (719, "<|endoftext|>", None),
         (2, "<|endoftext|>", None),
-        (718, "<|endoftext|>", "'<|endoftext|>' has the id 719, but text_encoder_2/config.json h"),
+        (718, "<|endoftext|>", "text_encoder_2/config.json: eos_token_id is 718"),
         (2, "red</w>", "at the highest id, 719 ('<|endoftext|>')"),
         (719, "red</w>", "the end token 'red</w>' has the id 693"),
-        (693, "red</w>", None),
     ],
 )
 def test_the_pooled_state_is_taken_where_transformers_takes_it(

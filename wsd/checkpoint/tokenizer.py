@@ -23,6 +23,8 @@ _TABLES = (
     "added_tokens.json",
 )  # fmt: skip
 _MERGES = "merges.txt"
+# Of them, those that hold settings and special tokens.
+_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
 _HINT = "give it vocab.json and merges.txt of CLIP, or tokenizer.json"
 # Settings that would change the ids, and the values that the browser implements. The others that
 # tokenizer_config.json can hold change nothing: transformers' CLIPTokenizer ignores them, or uses
@@ -162,25 +164,34 @@ def _load(files: TokenizerFiles) -> Any:
         raise CheckpointError(f"{folder}: {missing} is missing", _HINT)
     else:
         read_text(folder / _MERGES, CheckpointError, _HINT)
-    for key, supported in _SUPPORTED.items():
-        found = tables.get("tokenizer_config.json", {}).get(key, supported)
-        if found != supported:
-            raise CheckpointError(
-                f"{folder / 'tokenizer_config.json'}: {key} is {found!r}, "
-                f"but the browser implements {supported!r}",
-                f"set {key} to {json.dumps(supported)}, if the checkpoint was trained so",
-            )
+    for name in _SETTINGS:
+        _check_settings(folder / name, tables.get(name, {}))
     try:
         tokenizer = load_tokenizer(folder, files.pad_token)
     except Exception as error:  # tokenizers raises Exception itself
         raise CheckpointError(f"{folder}: not a CLIP tokenizer ({error})", _HINT) from error
-    for name in ("bos_token", "eos_token", "pad_token"):
-        if getattr(tokenizer, f"{name}_id") is None:
-            raise CheckpointError(
-                f"{folder}: {name} is null",
-                f"name {name} in special_tokens_map.json or tokenizer_config.json",
-            )
     return tokenizer
+
+
+def _check_settings(path: Path, table: Mapping[str, Any]) -> None:
+    """Refuse settings that the browser does not implement, and those that transformers trips on."""
+    for key, supported in _SUPPORTED.items():
+        if (found := table.get(key, supported)) != supported:
+            raise CheckpointError(
+                f"{path}: {key} is {found!r}, but the browser implements {supported!r}",
+                f"set {key} to {json.dumps(supported)}, if the checkpoint was trained so",
+            )
+    for key in ("bos_token", "eos_token", "pad_token", "unk_token"):
+        if table.get(key, "") is None:
+            raise CheckpointError(
+                f"{path}: {key} is null, but CLIP has one", f"name {key}, or leave it out"
+            )
+    length = table.get("model_max_length")
+    if isinstance(length, bool) or not isinstance(length, int | float | None):
+        raise CheckpointError(
+            f"{path}: model_max_length is {length!r}, which is no number",
+            "set it to the number of tokens that the text encoder takes, or leave it out",
+        )
 
 
 def _check_length(folder: Path, tokenizer: Any, encoder: Component) -> None:
