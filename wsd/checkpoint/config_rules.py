@@ -29,6 +29,7 @@ from wsd.errors import CheckpointError
 from wsd.models.conditioning import EmptyNegative
 from wsd.models.family import Component, Family
 from wsd.models.instantiate import find_class, own_section
+from wsd.models.registry import FAMILIES
 
 # A configuration: keys and JSON values, as a file or a class of diffusers or transformers has them.
 Config = Mapping[str, Any]
@@ -624,7 +625,10 @@ def compare_pipeline(family: Family, found: Config, place: str) -> PipelineFindi
     """
     pipeline = family.architecture.diffusers_pipeline
     _check_pipeline_class(family, found.get("_class_name", pipeline), place)
-    expected: dict[str, tuple[str, ...]] = {c.id: (c.class_name,) for c in family.components}
+    # A library of a family's own is written before the class.
+    expected: dict[str, tuple[str, ...]] = {
+        c.id: (c.class_name, f"{c.library}.{c.class_name}") for c in family.components
+    }
     expected |= {t.name: (*_TOKENIZERS, "None") for t in family.tokenizers}
     options = _pipeline_defaults(family)
     empty_negative: EmptyNegative | None = None
@@ -672,12 +676,16 @@ def _check_pipeline_class(family: Family, name: Any, place: str) -> None:
     # A pipeline that a checkpoint brings itself is a list of module and class.
     shown = ".".join(map(str, name)) if isinstance(name, list) else str(name)
     task = next((task for part, task in _OTHER_TASKS.items() if part in shown), None)
-    hint = (
-        f"this checkpoint is for {task}, and WSD draws from text alone"
-        if task
-        else f"WSD draws as diffusers' {pipeline} does; if this checkpoint is one of its, write "
-        "that name there"
-    )
+    others = [f.name for f in FAMILIES.values() if f.architecture.diffusers_pipeline == shown]
+    if task:
+        hint = f"this checkpoint is for {task}, and WSD draws from text alone"
+    elif others:
+        hint = f"this checkpoint is of another family: pass --model {' or '.join(others)}"
+    else:
+        hint = (
+            f"WSD draws as diffusers' {pipeline} does; if this checkpoint is one of its, write "
+            "that name there"
+        )
     raise CheckpointError(
         f"{place}: _class_name is {shown}, but {family.name} has {pipeline}", hint
     )
