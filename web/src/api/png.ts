@@ -1,6 +1,6 @@
 /**
- * Reads and writes the texts inside a PNG. Settings are in the text with the keyword `parameters`,
- * as other Stable Diffusion programs have it, or with keywords of their own.
+ * Reads and writes the settings inside a PNG: a text with the keyword `parameters`, as other Stable
+ * Diffusion programs have it, and the texts with keywords of their own that some programs write.
  *
  * Source: W3C, "Portable Network Graphics (PNG) Specification", third edition,
  * sections 5 and 11.3.3 (chunks, tEXt, zTXt, iTXt), annex D (CRC).
