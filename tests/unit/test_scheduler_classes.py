@@ -132,6 +132,8 @@ REFUSED = [
     ("DDPMScheduler", {"clip_sample": True}),
     ("HeunDiscreteScheduler", {"clip_sample": True}),
     ("LCMScheduler", {"thresholding": True}),
+    ("LCMScheduler", {"original_inference_steps": 1001}),
+    ("TCDScheduler", {"original_inference_steps": 0}),
     ("DPMSolverSDEScheduler", {"noise_sampler_seed": 7}),
     ("DPMSolverSDEScheduler", {"prediction_type": "sample"}),
     ("PNDMScheduler", {"prediction_type": "sample"}),

@@ -322,6 +322,10 @@ def check_values(class_name: str, config: Mapping[str, Any]) -> None:
             )
     if config.get("prediction_type") == "flow_prediction":
         _check_flow(class_name, config)
+    teachers = config["original_inference_steps"] if "original_inference_steps" in rules else 0
+    if teachers > (timesteps := config["num_train_timesteps"]):
+        most = f"a whole number from 1 to num_train_timesteps={timesteps}"
+        raise refusal(class_name, "original_inference_steps", teachers, most)
 
 
 def _check_flow(class_name: str, config: Mapping[str, Any]) -> None:
