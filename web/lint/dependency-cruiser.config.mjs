@@ -3,8 +3,10 @@
 /** The rooms from bottom to top: files of a room import the rooms before it, and their own. */
 const ROOMS = {
   util: "util/",
-  // Types and errors of the public API, which every room speaks of.
-  "api-types": "api/(errors|options|png|progress|settings|types)\\.ts$",
+  // Types and errors of the public API, which every room speaks of, and settings inside pictures.
+  "api-types":
+    "api/(comfyui|errors|found_settings|json_settings|loose_json|options|png|progress|" +
+    "read_settings|sampler_names|seed|settings|types)\\.ts$",
   bundle: "bundle/",
   "gpu-tvm": "gpu/tvm/",
   gpu: "gpu/[a-z_]+\\.ts$",
