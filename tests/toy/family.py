@@ -108,7 +108,10 @@ FAMILY = Family(
     architecture=ToyArchitecture(),
     components=(
         _component(
-            "words", TEXT_ENCODER, "ToyTextEncoder", {"vocab_size": 720, "hidden_size": _WIDTH}
+            "words",
+            TEXT_ENCODER,
+            "ToyTextEncoder",
+            {"vocab_size": 720, "hidden_size": _WIDTH, "max_position_embeddings": _TOKENS},
         ),
         _component("net", DENOISER, "ToyDenoiser", {"latent_channels": 3, "hidden_size": _WIDTH}),
         _component("pixels", VAE_DECODER, "ToyDecoder", {"latent_channels": 3}),

@@ -13,8 +13,9 @@ class ToyTextEncoder(ModelMixin, ConfigMixin):
     """Ids (1, 77) to embeddings (1, 77, hidden)."""
 
     @register_to_config
-    def __init__(self, vocab_size: int, hidden_size: int) -> None:
+    def __init__(self, vocab_size: int, hidden_size: int, max_position_embeddings: int) -> None:
         super().__init__()
+        del max_position_embeddings  # tokenizers are checked against it
         self.table = torch.nn.Embedding(vocab_size, hidden_size)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
