@@ -12,6 +12,7 @@ import { BrownianTree } from "../src/pipeline/brownian_tree";
 import { embedGuidance } from "../src/pipeline/guidance_embedding";
 import { seedWords } from "../src/pipeline/seed_sequence";
 import { MersenneTwister, randn } from "../src/pipeline/torch_rng";
+import { betaQuantile } from "../src/pipeline/schedulers/beta_quantile";
 import { layOutRun } from "../src/pipeline/schedulers";
 import { createTokenizer } from "../src/pipeline/clip_tokenizer";
 
@@ -27,6 +28,7 @@ type Request =
     }
   | { call: "run"; noise: NoiseSchedule; config: SchedulerConfig; count: number; eta: number }
   | { call: "embed_guidance"; scale: number; width: number }
+  | { call: "betaQuantile"; shares: number[]; shape: number }
   | { call: "wasm"; file: string }
   | { call: "tokenize"; tokenizer: string; entry: TokenizerEntry; texts: string[] };
 
@@ -60,6 +62,8 @@ function answer(request: Request): unknown {
       return layOutRun(request.noise, request.config, request.count, request.eta);
     case "embed_guidance":
       return Array.from(embedGuidance(request.scale, request.width));
+    case "betaQuantile":
+      return request.shares.map((share) => betaQuantile(share, request.shape));
     case "wasm":
       return describeWasm(request.file);
     case "tokenize": {
