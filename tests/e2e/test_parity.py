@@ -194,7 +194,7 @@ SAMPLING = [
     ),
     GenerationRequest(PROMPTS[0], guidance_scale=7.5, seed=6, steps=20),
     GenerationRequest(PROMPTS[1], seed=8, steps=3, scheduler="ddim", eta=0.8),
-    GenerationRequest(PROMPTS[0], seed=4_000_000_000, steps=2, scheduler="euler_a", images=3),
+    GenerationRequest(PROMPTS[0], seed=2**64 - 1, steps=2, scheduler="euler_a", images=3),
 ]
 # With SDXL no negative prompt is zeros, and an empty one is not.
 NEGATIVES = {
