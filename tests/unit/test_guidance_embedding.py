@@ -8,7 +8,10 @@ import torch
 from diffusers import LatentConsistencyModelPipeline, StableDiffusionPipeline
 
 from speck import SPECK, SPECK_XL
+from wsd.checkpoint.checkpoint import open_checkpoint
+from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.compiler.memory import peaks
+from wsd.evaluate.baselines import make_work
 from wsd.frontend.entry_points import make_entry_points
 from wsd.frontend.export import trace_component
 from wsd.models.instantiate import build_module
@@ -84,3 +87,19 @@ def test_the_peak_of_memory_counts_the_only_denoiser(library):
         for entries in (alone, larger)
     ]
     assert all(small < large for small, large in zip(*bytes_of, strict=True))
+
+
+@pytest.mark.parametrize(("family", "predictions"), [(guiding_itself(SPECK), 1), (SPECK, 2)])
+def test_baselines_are_measured_on_the_predictions_of_a_step(family, predictions):
+    checkpoint = open_checkpoint(choose_checkpoint(family, None, 0), family)
+    work = make_work(checkpoint, (16, 16), predictions)
+    assert work.noise.shape == (predictions, 4, 16, 16)
+    assert {len(tensor) for tensor in work.inputs.values()} == {predictions}
+    alone = [
+        work.module(*map(torch.from_numpy, work.one(index).values())).detach().numpy()
+        for index in range(predictions)
+    ]
+    np.testing.assert_allclose(np.concatenate(alone), work.noise, rtol=1e-4, atol=1e-5)
+    constant = family.architecture.constant_inputs(family, (16, 16))
+    for name, values in constant.items():
+        assert (work.inputs[name] == torch.tensor(values)).all()
