@@ -22,6 +22,7 @@ from wsd.models.registry import FAMILIES, find_family
 from wsd.models.schedule_options import NO_OPTIONS, ScheduleOptions, compose_denoising
 from wsd.models.schedulers import build_scheduler
 from wsd.spec.roles import DENOISER
+from wsd.util.files import REPOSITORY
 from wsd.util.progress import Quiet
 
 SD, XL = find_family("sd15"), find_family("sdxl")
@@ -297,3 +298,21 @@ def test_every_family_of_its_own_fine_tune_agrees_with_the_table():
             family.steps, family.guidance_scale,
         )  # fmt: skip
         assert build_scheduler(found.scheduler).config == build_scheduler(family.scheduler).config
+
+
+def test_the_documented_table_is_this_one():
+    names = {"stable-diffusion": "SD 1.5", "stable-diffusion-xl": "SDXL"}
+    text = (REPOSITORY / "docs" / "checkpoints.md").read_text()
+    rows = [line.strip("|").split(" | ") for line in text.splitlines() if line.count(" | ") == 7]
+    found = {row[0].strip().strip("`"): [cell.strip() for cell in row[1:]] for row in rows}
+    for name, tune in FINE_TUNES.items():
+        families, scheduler, steps, guidance, eta, also, source = found.pop(name)
+        assert families == ", ".join(names[a] for a in tune.architectures)
+        assert scheduler == f"`{tune.scheduler}`"
+        assert (int(steps), float(guidance), float(eta)) == (
+            tune.steps, tune.guidance_scale, tune.eta,
+        )  # fmt: skip
+        assert tune.source in source
+        assert all(f"`{key}` {value}" in also for key, value in tune.config.items())
+        assert tune.size is None or f"{tune.size[0]}x{tune.size[1]}" in also
+    assert list(found) == ["name"]
