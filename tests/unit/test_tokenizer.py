@@ -7,6 +7,8 @@ import sys
 import unicodedata
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from training.vocabulary import WORDS, write_vocabulary
 from wsd.checkpoint.checkpoint import open_checkpoint
@@ -182,6 +184,23 @@ def test_the_encoder_says_how_long_a_text_is(family, fallback, tmp_path, length)
     )
     assert settings["max_length"] == 77
     assert len(tokenizer("red", padding="max_length").input_ids) == 77
+
+
+def test_added_tokens_come_with_the_encoder_that_has_their_embeddings(family, fallback, tmp_path):
+    """As diffusers saves a pipeline after training by textual inversion."""
+    folder = link_checkpoint(family, tmp_path / "copy", "tokenizer", "text_encoder")
+    copy_tokenizer(fallback, folder / "tokenizer", {"added_tokens.json": {"<cat-toy>": 720}})
+    source, target = family.weights / "text_encoder", folder / "text_encoder"
+    target.mkdir()
+    weights = load_file(source / "model.safetensors")
+    (name,) = (name for name in weights if name.endswith("token_embedding.weight"))
+    weights[name] = torch.cat([weights[name], weights[name][:1]])
+    save_file(weights, target / "model.safetensors")
+    config = json.loads((source / "config.json").read_text()) | {"vocab_size": 721}
+    (target / "config.json").write_text(json.dumps(config))
+    opened = open_checkpoint(folder, family)
+    tokenizer = open_tokenizer(opened.family, opened.source, family.tokenizers[0])
+    assert tokenizer("red <cat-toy>").input_ids == [718, 693, 720, 719]
 
 
 CONFIG, SPECIAL, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"

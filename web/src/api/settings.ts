@@ -104,15 +104,10 @@ export function parseInfotext(text: string): FoundSettings {
   }
   if (at < 0) return found;
   const pairs = readPairs(lines[at]!);
-  if (pairs.some(([key, value]) => key === "RNG" && value !== "CPU")) {
-    found.others.push(["RNG", "GPU"]);
-  }
   if (pairs.some(([key, value]) => key === "App" && value === "SD.Next")) found.program = "SD.Next";
-  takeAll(
-    found,
-    pairs.filter(([key]) => key !== "RNG"),
-    MEANINGS,
-  );
+  // Noise of a CPU is what is drawn here; that of a GPU is other noise.
+  const telling = pairs.filter(([key, value]) => key !== "RNG" || value !== "CPU");
+  takeAll(found, telling, MEANINGS);
   // Extensions write lines of their own below the pairs.
   const below = lines.slice(at + 1).filter((line) => line.trim() !== "");
   for (const line of below) found.others.push([line.split(":", 1)[0]!, line]);

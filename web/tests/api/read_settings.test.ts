@@ -136,10 +136,10 @@ const INFOTEXTS: [string, string, object][] = [
     {
       ...{ prompt: "a cat", steps: 20, sampler: "Euler" },
       others: [
-        ["RNG", "GPU"],
         ["Seed", "many"],
         ["Size", "big"],
         ["CFG scale", ""],
+        ["RNG", "NV"],
       ],
     },
   ],
