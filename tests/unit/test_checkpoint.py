@@ -1,12 +1,14 @@
 """Checkpoints that are not what they should be: each named, each with a hint."""
 
 import json
+import os
 import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from wsd.bundle.builder import _digest_parameters
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import random_checkpoint
 from wsd.checkpoint.resolve import find_checkpoint
@@ -57,9 +59,9 @@ def test_the_same_seed_gives_the_same_bytes(family, tmp_path, monkeypatch):
         ("model.safetensors", "checkpoint ./model.safetensors does not exist"),
     ],
 )
-def test_what_is_no_checkpoint_folder(name, message):
+def test_what_is_no_checkpoint_folder(family, name, message):
     with pytest.raises(CheckpointError, match=message) as caught:
-        find_checkpoint(f"./{name}")
+        find_checkpoint(f"./{name}", family)
     assert caught.value.hint
 
 
@@ -102,13 +104,13 @@ def test_a_missing_tensor_is_named(copy, family, library):
         read_unet(copy, family, library)
 
 
-def test_a_tensor_with_nan_is_named(copy, family, library):
+def test_a_tensor_with_nan_is_named(copy, family):
     path = copy / "unet" / UNET_FILE
     tensors = load_file(path)
     tensors["conv_out.bias"][0] = float("nan")
     save_file(tensors, path)
     with pytest.raises(CheckpointError, match=r"conv_out.bias holds NaN"):
-        read_unet(copy, family, library)
+        open_checkpoint(copy, family).load(family.component("denoiser"))
 
 
 def test_another_family(copy, family):
@@ -174,14 +176,16 @@ def test_a_checkpoint_brings_its_own_scheduler(copy, family):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"_class_name": "DEISMultistepScheduler"}, "DEISMultistepScheduler is not supported"),
+        ({"_class_name": "CMStochasticIterativeScheduler"}, "CMStochasticIterativeScheduler"),
         ({"_class_name": "gone"}, "_class_name is missing"),
-        ({"thresholding": True}, "thresholding=True is not supported"),
+        ({"thresholding": True}, "thresholding=True of .* is not supported"),
     ],
     ids=["class", "nameless", "option"],
 )
 def test_a_scheduler_that_the_browser_has_not(copy, family, options, message):
     change_scheduler(copy, **options)
+    # It would name the scheduler's class too.
+    (copy / "model_index.json").unlink()
     with pytest.raises(CheckpointError, match=message) as caught:
         open_checkpoint(copy, family)
     assert caught.value.hint
@@ -198,13 +202,35 @@ def test_a_hub_id_is_read_from_the_cache_and_its_commit_recorded(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     for named in ("someone/some-model", "someone/some-model@main", f"someone/some-model@{commit}"):
-        found = open_checkpoint(find_checkpoint(named), family)
+        found = open_checkpoint(find_checkpoint(named, family), family)
         assert found.source.provenance == f"someone/some-model@{commit}"
     with pytest.raises(CheckpointError, match="cannot fetch 'someone/other' from the hub"):
-        find_checkpoint("someone/other")
+        find_checkpoint("someone/other", family)
 
 
-def test_a_file_that_is_no_checkpoint(tmp_path):
+def test_a_file_that_is_no_checkpoint(family, tmp_path):
     (tmp_path / "model.zip").write_bytes(b"PK")
-    with pytest.raises(CheckpointError, match=r"model.zip is not a \.safetensors file"):
-        find_checkpoint(str(tmp_path / "model.zip"))
+    with pytest.raises(CheckpointError, match=r"model.zip is not a \.safetensors or \.gguf"):
+        find_checkpoint(str(tmp_path / "model.zip"), family)
+
+
+def test_weights_are_told_apart_by_content(copy, family, library):
+    """Path, size and times are the same in a Nix store, after `cp -p`, and after `unzip`."""
+    path = copy / "unet" / UNET_FILE
+    component = family.component("denoiser")
+    save_file(load_file(path), path)
+    before = path.stat()
+    keys, digests = [], []
+    for _ in range(2):
+        found = open_checkpoint(copy, family)
+        keys.append(_digest_parameters(found, library))
+        digests.append(found.source.digests(component))
+        tensors = load_file(path)
+        save_file({name: value + 1 for name, value in tensors.items()}, path)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert (path.stat().st_size, path.stat().st_mtime_ns) == (
+            before.st_size,
+            before.st_mtime_ns,
+        )
+    assert len(set(keys)) == 2
+    assert digests[0] != digests[1]

@@ -2,9 +2,11 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from speck import SPECK
 from wsd.bundle.self_test import FILE_NAME, find_fixtures, select_stages, write_fixtures
@@ -99,9 +101,21 @@ def test_other_weights(family, library, checkpoint, tmp_path):
 def test_no_expectation_at_all(family, library, checkpoint, tmp_path, text):
     path = tmp_path / "expected.json"
     path.write_text(text)
-    with pytest.raises(CheckpointError, match="holds no expected values"):
+    with pytest.raises(CheckpointError, match="holds no expected values|not JSON"):
         select_stages(path, open_checkpoint(checkpoint, family), library)
 
 
 def test_random_weights_bring_none():
     assert find_fixtures(open_checkpoint(choose_checkpoint(SPECK, None, 0), SPECK), None) is None
+
+
+def test_a_self_test_beside_weights_that_were_changed_is_left_out(
+    family, checkpoint, tmp_path, caplog
+):
+    folder = tmp_path / "copy"
+    shutil.copytree(checkpoint, folder)
+    assert find_fixtures(open_checkpoint(folder, family), None) == folder / FILE_NAME
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file({name: value + 1 for name, value in load_file(path).items()}, path)
+    assert find_fixtures(open_checkpoint(folder, family), None) is None
+    assert "of other weights of unet, so the bundle has no self-test" in caplog.text

@@ -8,6 +8,7 @@ memory. :mod:`wsd.spec.self_test` defines the file.
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -50,6 +51,7 @@ _BLOCKS = 64
 # Significant digits of what is kept: more would only store float32's rounding errors.
 _DIGITS = 6
 _HINT = "make it anew with: wsd expect"
+_LOG = logging.getLogger(__name__)
 # What follows the role in the name of an entry point for one picture size.
 _SIZE = re.compile(r"_\d+x\d+$")
 
@@ -98,8 +100,23 @@ def write_fixtures(
 
 
 def find_fixtures(checkpoint: Checkpoint, given: Path | None) -> Path | None:
-    """Return the fixtures that are given, else those beside the checkpoint, else None."""
-    return given or checkpoint.source.extra_file(FILE_NAME)
+    """Return the fixtures that are given, else those beside the checkpoint, else None.
+
+    Those beside a checkpoint whose weights were changed since are left out, and that is said.
+
+    Raises:
+        CheckpointError: if the file beside the checkpoint is unreadable.
+    """
+    own = checkpoint.source.extra_file(FILE_NAME) if given is None else None
+    if own is None:
+        return given
+    if (component := _find_other_weights(_read_fixtures(own), checkpoint)) is not None:
+        _LOG.warning(
+            "%s is of other weights of %s, so the bundle has no self-test: wsd expect writes one",
+            own, component,
+        )  # fmt: skip
+        return None
+    return own
 
 
 def select_stages(path: Path, checkpoint: Checkpoint, library: Library) -> SelfTest | None:
@@ -117,16 +134,9 @@ def select_stages(path: Path, checkpoint: Checkpoint, library: Library) -> SelfT
         CheckpointError: if the file is unreadable, of other weights, or names a stage that no model
             has, as files from before the roles were renamed do.
     """
-    text = read_text(path, CheckpointError, _HINT)
-    parse_file(text, path, CheckpointError, _HINT)
-    try:
-        fixtures = Fixtures.model_validate_json(text)
-    except ValidationError as error:
-        raise CheckpointError(f"{path} holds no expected values ({error})", _HINT) from error
-    for component in checkpoint.family.components:
-        digests = tuple(checkpoint.source.digests(component))
-        if fixtures.weights.get(component.id) != digests:
-            raise CheckpointError(f"{path} is of other weights of {component.id}", _HINT)
+    fixtures = _read_fixtures(path)
+    if (component := _find_other_weights(fixtures, checkpoint)) is not None:
+        raise CheckpointError(f"{path} is of other weights of {component}", _HINT)
     known = {*ROLES, *(encoder.id for encoder in checkpoint.family.text_encoders())}
     for stage in fixtures.stages:
         if _SIZE.sub("", stage.entry_point) not in known:
@@ -136,6 +146,23 @@ def select_stages(path: Path, checkpoint: Checkpoint, library: Library) -> SelfT
     compiled = {entry.name for entry in library.entry_points}
     stages = tuple(stage for stage in fixtures.stages if stage.entry_point in compiled)
     return SelfTest(stages=stages) if stages else None
+
+
+def _read_fixtures(path: Path) -> Fixtures:
+    text = read_text(path, CheckpointError, _HINT)
+    parse_file(text, path, CheckpointError, _HINT)
+    try:
+        return Fixtures.model_validate_json(text)
+    except ValidationError as error:
+        raise CheckpointError(f"{path} holds no expected values ({error})", _HINT) from error
+
+
+def _find_other_weights(fixtures: Fixtures, checkpoint: Checkpoint) -> str | None:
+    """Return the first component whose weights are not those of the fixtures; None if all are."""
+    for component in checkpoint.family.components:
+        if fixtures.weights.get(component.id) != tuple(checkpoint.source.digests(component)):
+            return component.id
+    return None
 
 
 def _make_values(
