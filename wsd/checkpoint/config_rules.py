@@ -109,9 +109,16 @@ def _size(value: Any, _: Reading) -> bool:
     return value is None or all(_is_int(edge) and edge > 0 for edge in edges)
 
 
+def _edges(value: Any, reading: Reading) -> bool:
+    # AutoencoderKL divides it.
+    return value is not None and _size(value, reading)
+
+
 def _divides_channels(value: Any, reading: Reading) -> bool:
     """Accept a count, or one for each block, that divides the channels of its block."""
     channels = reading.own["block_out_channels"]
+    if not isinstance(channels, list) or not all(map(_is_int, channels)):
+        return False
     counts = value if isinstance(value, list) else [value] * len(channels)
     return len(counts) == len(channels) and all(
         _is_int(count) and count > 0 and width % count == 0
@@ -199,7 +206,7 @@ _UNET: Mapping[str, Rule] = {
 
 _VAE: Mapping[str, Rule] = {
     # diffusers' size of tiles when tiling is switched on; WSD has its own.
-    "sample_size": Rule("harmless", "expected a number of pixels", _size),
+    "sample_size": Rule("harmless", "expected a number of pixels", _edges),
     # It changes the precision of float16 pipelines; WSD decodes in float32.
     "force_upcast": Rule("harmless", "", one_of(True, False, None)),
     "shift_factor": Rule(
@@ -219,13 +226,18 @@ _VAE: Mapping[str, Rule] = {
     "norm_num_groups": Rule("variant", "the groups must divide all channels", _norm_groups),
 }  # fmt: skip
 
+_DTYPES = ("torch.float16", "torch.bfloat16", "torch.float32", "torch.float64")
 _CLIP: Mapping[str, Rule] = {
     **dict.fromkeys(
-        ("architectures", "transformers_version", "dtype", "id2label", "label2id", "problem_type",
-         "initializer_range", "initializer_factor", "chunk_size_feed_forward",
-         "is_encoder_decoder", "pad_token_id", "bos_token_id"),
+        ("architectures", "transformers_version", "id2label", "label2id", "problem_type",
+         "chunk_size_feed_forward", "is_encoder_decoder", "pad_token_id", "bos_token_id"),
         _ANY,
     ),
+    # WSD reads weights of every floating dtype, whatever this says.
+    "dtype": Rule("harmless", "expected the name of a floating dtype", one_of(None, *_DTYPES)),
+    # transformers initialises weights with them, which are read from the files afterwards.
+    "initializer_range": Rule("harmless", "expected a number", _number),
+    "initializer_factor": Rule("harmless", "expected a number", _number),
     "attention_dropout": _EVALUATION,
     "output_hidden_states": Rule("harmless", "", one_of(True, False, None)),
     "eos_token_id": Rule(
@@ -433,6 +445,7 @@ def compare_config(family: Family, component: Component, found: Config, place: s
             component.class_name, {}
         ),
     }
+    blocks = len(reading.ours.get("block_out_channels", ()))
     changes: dict[str, Any] = {}
     notes: list[str] = []
     refused: list[tuple[str, Rule]] = []
@@ -441,7 +454,7 @@ def compare_config(family: Family, component: Component, found: Config, place: s
         if _identical(value, ours):
             continue
         rule = rules.get(key, ARCHITECTURE)
-        if _same(key, value, ours, len(own.get("block_out_channels", ()))):
+        if _same(key, value, ours, blocks):
             if rule.kind != "architecture" and not rule.accepts(value, reading):
                 refused.append((key, rule))
         elif rule.kind == "architecture" or not rule.accepts(value, reading):
