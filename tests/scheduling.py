@@ -120,7 +120,17 @@ def by_browser(javascript, family, name, count, eta, shape=SHAPE, add=add_float6
     return follow(javascript, noise, config, count, eta, shape, add)
 
 
-def follow(javascript, noise, config, count, eta, shape=SHAPE, add=add_float64):
+def follow(
+    javascript,
+    noise,
+    config,
+    count,
+    eta,
+    shape=SHAPE,
+    add=add_float64,
+    denoise=known_denoiser,
+    seed=1,
+):
     """Follow the browser's coefficients; ``add`` sums (array, weight) pairs."""
     run = javascript(
         {
@@ -131,19 +141,19 @@ def follow(javascript, noise, config, count, eta, shape=SHAPE, add=add_float64):
             "eta": eta,
         }
     )
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(shape, generator=generator).double().numpy()
     levels = run.get("brownian")
-    path = levels and sde.BrownianTreeNoiseSampler(torch.from_numpy(noise), *levels, 1)
+    path = levels and sde.BrownianTreeNoiseSampler(torch.zeros(shape), *levels, seed % 2**64)
     sample = add([(noise, run["initNoiseSigma"])])
     history, kept = [], None
     for step in run["steps"]:
-        model = known_denoiser(add([(sample, step["inputScale"])]), step["timestep"])
+        model = denoise(add([(sample, step["inputScale"])]), step["timestep"])
         terms = weigh(step["next"], sample, model, kept, history)
         if "noise" in step["next"]:
             part = step["next"].get("brownian")
-            fresh = path(*part) if part else torch.randn(shape, generator=generator).double()
-            terms.append((fresh.numpy(), step["next"]["noise"]))
+            fresh = path(*part) if part else torch.randn(shape, generator=generator)
+            terms.append((fresh.double().numpy(), step["next"]["noise"]))
         following = add(terms)
         remembered, keep = (
             add(weigh(step[name], sample, model, kept, history)) if name in step else None
