@@ -236,7 +236,7 @@ RUN --mount=type=secret,id=ca . /stages/certificates.sh \
 COPY tests/kernels/ tests/kernels/
 ENV WSD_WEBGPU_ADAPTER=default
 # Emulated ones need nothing that is only here, and take it long to compile.
-CMD ["python", "-m", "pytest", "tests/kernels", "-k", "not emulated", \
+CMD ["python", "-m", "pytest", "tests/kernels", "-m", "full or not full", "-k", "not emulated", \
      "--ignore=tests/kernels/test_emulated.py"]
 
 # ---------------------------------------------------------------- the demo

@@ -1,10 +1,13 @@
-"""A dump of a whole model, whose library is cached and stays as it is."""
+"""A dump of a whole model, whose library is cached and stays as it is.
+
+The toy family takes a third of the time that the smallest Stable Diffusion takes to compile.
+"""
 
 import logging
 
 import pytest
 
-from speck import SPECK
+from toy.family import FAMILY
 from wsd.compiler.driver import compile_library
 from wsd.kernels.serialize import read_variants
 from wsd.util.hashing import sha256_file
@@ -13,14 +16,14 @@ from wsd.util.progress import Quiet
 
 @pytest.fixture(scope="module")
 def library():
-    return compile_library(SPECK, SPECK.sizes, "f32", Quiet())
+    return compile_library(FAMILY, FAMILY.sizes, "f32", Quiet())
 
 
 def test_a_dump_of_a_cached_library(library, tmp_path, caplog):
     table = library.folder / "library.json"
     before = sha256_file(library.wasm), sha256_file(table), table.stat().st_mtime_ns
     caplog.set_level(logging.INFO, "wsd")
-    dumped = compile_library(SPECK, SPECK.sizes, "f32", Quiet(), tmp_path / "ir")
+    dumped = compile_library(FAMILY, FAMILY.sizes, "f32", Quiet(), tmp_path / "ir")
     assert dumped == library
     assert (sha256_file(library.wasm), sha256_file(table), table.stat().st_mtime_ns) == before
     assert [line for line in caplog.messages if line.endswith(": cached")]
@@ -42,4 +45,4 @@ def test_a_dump_of_a_cached_library(library, tmp_path, caplog):
         for variant in read_variants(library.variants, kernel, ["any"] * 16)
         for launch in variant.launches
     ]
-    assert written == sorted(expected)
+    assert written == sorted(expected) != []

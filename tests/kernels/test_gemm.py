@@ -85,16 +85,36 @@ def check(host, make_variant, problem, limit):
     assert relative_error(found, expected) < limit
 
 
-@pytest.mark.parametrize("tile", TILES, ids=str)
-@pytest.mark.parametrize("weights", ["float32", "float16", "int8"])
+WEIGHTS = ["float32", "float16", "int8"]
+
+
+def pairs(tiles, others, names):
+    """Return every pair of a tile and something else; `nox -s tests` runs each of both once.
+
+    Software adapters take two seconds to compile one kernel. Which weights are read, and where
+    from, does not depend on the tile, so the other pairs are left to `nox -s full`.
+    """
+    chosen = {(n % len(tiles), n % len(others)) for n in range(max(len(tiles), len(others)))}
+    return [
+        pytest.param(
+            tile,
+            other,
+            marks=() if (row, column) in chosen else pytest.mark.full,
+            id=f"{names[column]}-{tile}",
+        )
+        for row, tile in enumerate(tiles)
+        for column, other in enumerate(others)
+    ]
+
+
+@pytest.mark.parametrize(("tile", "weights"), pairs(TILES, WEIGHTS, WEIGHTS))
 def test_tiled_linear(kernel_host, tile, weights):
     problem = replace(LINEAR, weights=weights)
     assert fits(problem, tile)
     check(kernel_host, lambda p: tiled_gemm(p, tile), problem, 1e-6)
 
 
-@pytest.mark.parametrize("conv", CONVS, ids=CONV_NAMES)
-@pytest.mark.parametrize("tile", TILES[1:], ids=str)
+@pytest.mark.parametrize(("tile", "conv"), pairs(TILES[1:], CONVS, CONV_NAMES))
 def test_tiled_convolution(kernel_host, tile, conv):
     problem = replace(conv_problem(conv), weights="float16")
     assert fits(problem, tile)
@@ -111,7 +131,7 @@ def test_gelu_in_the_epilogue(kernel_host):
 
 
 @pytest.mark.parametrize("subgroups", [False, True], ids=["workgroup", "subgroups"])
-@pytest.mark.parametrize("weights", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("weights", WEIGHTS)
 def test_gemv(kernel_host, weights, subgroups):
     # 70 is no multiple of the results of a workgroup.
     problem = GemmProblem(3, 70, 192, weights)
@@ -185,14 +205,24 @@ EMULATED_TILES = [
     SubgroupMatrixTile(128, 64, 16, 2, 2),
     SUBGROUP_MATRIX_TILES[2],
 ]
-EMULATED = [
-    *((PROBLEMS[0], tile) for tile in EMULATED_TILES),
-    *((problem, EMULATED_TILES[0]) for problem in PROBLEMS[1:4]),
-]
+EMULATED = {
+    "64x64": (PROBLEMS[0], EMULATED_TILES[0]),
+    "128x64": (PROBLEMS[0], EMULATED_TILES[1]),
+    "split-K": (PROBLEMS[0], EMULATED_TILES[2]),
+    "int8": (PROBLEMS[1], EMULATED_TILES[0]),
+    "conv": (PROBLEMS[2], EMULATED_TILES[0]),
+    "stride": (PROBLEMS[3], EMULATED_TILES[0]),
+}
+# Together they have what the others have: several subgroups, split-K, int8, and an image.
+FAST = ("split-K", "int8", "stride")
 
 
 @pytest.mark.parametrize(
-    ("problem", "tile"), EMULATED, ids=["64x64", "128x64", "split-K", *PROBLEM_NAMES[1:4]]
+    ("problem", "tile"),
+    [
+        pytest.param(*case, id=name, marks=() if name in FAST else pytest.mark.full)
+        for name, case in EMULATED.items()
+    ],
 )
 def test_emulated_subgroup_matrix(kernel_host, problem, tile):
     check(kernel_host, lambda p: emulated(subgroup_matrix_gemm(p, tile)), problem, 1e-3)
