@@ -177,3 +177,12 @@ def test_a_cache_that_another_program_filled(family, tmp_path, monkeypatch):
         find_checkpoint("a/b", family)
     save_file({}, snapshot / "one.safetensors")
     assert find_checkpoint("a/b/one.safetensors", family) == snapshot / "one.safetensors"
+
+
+def test_a_repository_of_single_files_names_them(hub, family):
+    hub.files = {name: data for name, data in hub.files.items() if "/" not in name}
+    hub.files |= {"loras/x.safetensors": b"", "model.gguf": b""}
+    with pytest.raises(CheckpointError, match="is no repository in the diffusers layout") as caught:
+        find_checkpoint(f"{REPOSITORY}@v1.0", family)
+    assert f"{REPOSITORY}/v1-5-pruned.safetensors@v1.0" in caught.value.hint
+    assert f"{REPOSITORY}/model.gguf@v1.0" in caught.value.hint

@@ -30,9 +30,6 @@ from wsd.errors import CheckpointError
 from wsd.models.family import Component, Family, Tokenizer
 from wsd.util.hashing import sha256_file
 
-# Where tokenizers of transformers keep their vocabulary.
-_VOCABULARIES = ("tokenizer.json", "vocab.json")
-
 
 class DiffusersFolder:
     """A folder with one subfolder for each component, tokenizer and scheduler.
@@ -97,7 +94,7 @@ class DiffusersFolder:
     def tokenizer_files(self, tokenizer: Tokenizer) -> TokenizerFiles | None:
         """Return the folder's own tokenizer, else the one that was given."""
         own = self.path / tokenizer.name
-        if any((own / name).is_file() for name in _VOCABULARIES):
+        if own.is_dir():
             return TokenizerFiles(own)
         if self._tokenizer is None:
             return None

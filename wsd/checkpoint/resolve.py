@@ -119,6 +119,7 @@ def find_checkpoint(weights: str, family: Family, *, own_vae: bool = True) -> Pa
         *(f"{entry.name}/{file}" for entry in family.tokenizers for file in _TOKENIZER_FILES),
     ]  # fmt: skip
     snapshot = open_snapshot(found, files)
+    _check_layout(snapshot, components)
     return _fetch_weights(snapshot, [(component, component.folder) for component in components])
 
 
@@ -173,6 +174,20 @@ def _looks_local(text: str, suffix: str) -> bool:
     if is_file != (len(parts) > 2):
         return True
     return Path(parts[0]).is_dir()
+
+
+def _check_layout(snapshot: Snapshot, components: Sequence[Component]) -> None:
+    """Refuse a repository that is no diffusers folder, and name the files that it has instead."""
+    if any(name.startswith(f"{c.folder}/") for name in snapshot.names for c in components):
+        return
+    repository, _, revision = snapshot.hub_id
+    files = sorted(name for name in snapshot.names if Path(name).suffix.lower() in _READABLE)
+    shown = [str(HubId(repository, name, revision)) for name in files[:5]]
+    raise CheckpointError(
+        f"{snapshot.hub_id} is no repository in the diffusers layout: it has no folder "
+        f"{components[0].folder}",
+        f"name one of its files: {', '.join(shown)}" if shown else _TAKES,
+    )
 
 
 def _fetch_weights(snapshot: Snapshot, places: Sequence[tuple[Component, str]]) -> Path:
