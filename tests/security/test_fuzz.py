@@ -1,8 +1,10 @@
 """What reads files that anybody may have written: one clear error, whatever is in them."""
 
+import io
 import json
 import os
 import struct
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,11 @@ from wsd.bundle.manifest import read_manifest, write_manifest
 from wsd.bundle.self_test import select_stages
 from wsd.checkpoint.safetensors_file import list_safetensors
 from wsd.checkpoint.weight_source import read_json
+from wsd.cli.main import main
 from wsd.compiler.library import read_library
 from wsd.errors import BundleError, CheckpointError, UsageError
+from wsd.util.hashing import canonical_json
+from wsd.util.json_reader import read_json as read_any
 
 EXAMPLES = int(os.environ.get("WSD_FUZZ", "60"))
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -141,3 +146,61 @@ def test_bytes_for_a_configuration_or_a_library(tmp_path, content):
         read_library(tmp_path)
     with pytest.raises(CheckpointError, match=r"config\.json"):
         select_stages(tmp_path / "config.json", None, None)
+
+
+@fuzz
+@given(
+    content=st.binary(max_size=300)
+    | JSON.map(lambda value: json.dumps(value).encode())
+    | st.from_regex(rb'\{"a": (-?[0-9]+(\.[0-9]*)?(e[0-9]+)?|NaN|-Infinity|"\\\\u[0-9a-f]{4}")\}')
+    | st.integers(1, 3000).map(lambda depth: b"[" * depth + b"]" * depth)
+)
+def test_json_of_anything(tmp_path, content):
+    """What is read can be written again, byte for byte the same each time; the rest is refused."""
+    file = tmp_path / "any.json"
+    file.write_bytes(content)
+    try:
+        value = read_any(file, UsageError, "hint")
+    except UsageError as error:
+        assert str(file) in error.message
+        assert error.hint
+    else:
+        assert json.loads(canonical_json(value).decode()) == value
+
+
+WORDS = st.one_of(
+    st.integers().map(str),
+    st.floats().map(str),
+    st.text(st.characters(exclude_characters="\0"), max_size=20),
+    st.sampled_from(
+        ["", "-", "0x10", "1e999", "9" * 5000, "512x512", "0x0", "-64x64", "1" * 99 + "x1"]
+    ),
+    st.binary(max_size=8).map(os.fsdecode).filter(lambda text: "\0" not in text),
+)
+RENDER = ("--steps", "--guidance", "--seed", "--size", "--scheduler", "--images", "--eta",
+          "--negative", "--model", "--json")  # fmt: skip
+BUILD = (
+    "--weights", "--vae", "--tokenizer", "--random-weights", "--dtype", "--size", "--library",
+    "--fine-tune", "--prediction-type", "--timestep-spacing", "--scheduler", "--self-test",
+)  # fmt: skip
+
+
+@fuzz
+@given(data=st.data())
+def test_options_of_anything(tmp_path, data):
+    """Every command answers in two lines: these name a bundle or a model that is not there."""
+    name, options = data.draw(st.sampled_from([("render", RENDER), ("build", BUILD)]))
+    chosen = data.draw(st.dictionaries(st.sampled_from(options), WORDS, max_size=4))
+    words = [f"{option}={word}" for option, word in chosen.items()]
+    fixed = {
+        "render": [str(tmp_path / "none"), "--prompt=x", f"--out={tmp_path / 'x.png'}"],
+        "build": ["--model=none", f"--out={tmp_path / 'out'}"],
+    }
+    said = io.StringIO()
+    with redirect_stderr(said), redirect_stdout(io.StringIO()):
+        code = main([name, *fixed[name], *words])
+    assert code == 2
+    *_, message, hint = said.getvalue().rstrip().splitlines()
+    assert "hint: " in said.getvalue()
+    assert message or hint
+    assert not (tmp_path / "out").exists()

@@ -99,3 +99,22 @@ def test_a_damaged_shard_is_written_again(tmp_path):
     assert write() == first
     data = b"".join((tmp_path / shard.file).read_bytes() for shard in first.shards)
     np.testing.assert_array_equal(np.frombuffer(data, "<f4"), tensor.numpy())
+
+
+@pytest.mark.parametrize(
+    "journal",
+    [b"", b"{", b"null", b"[1]", b'[{"file": "x"}]', b"\xff", b"[" * 9999, b'[{"bytes": 1e999}]'],
+)
+def test_a_journal_that_cannot_be_read_counts_as_absent(tmp_path, journal):
+    tensor = torch.ones(4, 4)
+    expected = [Parameter("t", (4, 4))]
+
+    def write(folder):
+        folder.mkdir(exist_ok=True)
+        read = lambda parameters: [tensor for _ in parameters]  # noqa: E731
+        return write_shards("part", expected, read, folder, lambda _: None, shard_bytes=16)
+
+    whole = write(tmp_path / "whole")
+    write(tmp_path / "resumed")
+    (tmp_path / "resumed" / "part.json").write_bytes(journal)
+    assert write(tmp_path / "resumed") == whole

@@ -8,7 +8,6 @@ is too large for a shard.
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,15 +15,19 @@ from itertools import accumulate
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 
 from wsd.bundle.quantize import encode
+from wsd.errors import FileError
 from wsd.spec.manifest import FileEntry, ParameterRecord
 from wsd.spec.parameter import Parameter
 from wsd.util.files import write_atomically
 from wsd.util.hashing import canonical_json, sha256_bytes, sha256_file
+from wsd.util.json_reader import read_json
 from wsd.util.progress import Advance
 
 SHARD_BYTES = 32 << 20
+_JOURNAL = TypeAdapter(list[FileEntry])
 
 
 @dataclass(frozen=True)
@@ -117,12 +120,16 @@ def write_shards(
 
 
 def _read_journal(journal: Path) -> list[FileEntry]:
-    """Return the shards of a journal up to the first that is missing or damaged."""
+    """Return the shards of a journal up to the first that is missing or damaged.
+
+    A journal that cannot be read counts as absent: its shards are made again.
+    """
     shards: list[FileEntry] = []
-    if not journal.is_file():
+    try:
+        entries = _JOURNAL.validate_python(read_json(journal, FileError, "remove it"))
+    except (FileError, ValidationError):
         return shards
-    for entry in json.loads(journal.read_text()):
-        shard = FileEntry.model_validate(entry)
+    for shard in entries:
         path = journal.parent / shard.file
         if not path.is_file() or sha256_file(path) != shard.sha256:
             break
