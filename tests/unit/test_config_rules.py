@@ -123,6 +123,7 @@ REFUSED = {
     "AutoencoderKL": {
         "latent_channels": [16],
         "block_out_channels": [None, [4], "8"],
+        "layers_per_block": [[1]],
         "sample_size": [None, 0.5],
         "scaling_factor": [0, -1.0, "1", None],
         "act_fn": ["relu"],

@@ -454,7 +454,7 @@ def compare_config(family: Family, component: Component, found: Config, place: s
         if _identical(value, ours):
             continue
         rule = rules.get(key, ARCHITECTURE)
-        if _same(key, value, ours, blocks):
+        if _same(value, ours, blocks if key in _PER_BLOCK.get(component.class_name, ()) else 0):
             if rule.kind != "architecture" and not rule.accepts(value, reading):
                 refused.append((key, rule))
         elif rule.kind == "architecture" or not rule.accepts(value, reading):
@@ -567,16 +567,24 @@ def _pooled(family: Family, component: Component) -> bool:
     return any(e.pooled and e.component == component.id for e in family.conditioning.encoders)
 
 
-# Keys that take one value for all blocks, or one for each.
-_PER_BLOCK = frozenset(
-    ("attention_head_dim", "cross_attention_dim", "transformer_layers_per_block",
-     "layers_per_block", "only_cross_attention"),
-)  # fmt: skip
+# Class → keys that take one value for all blocks, or one for each.
+_PER_BLOCK: Mapping[str, tuple[str, ...]] = {
+    "UNet2DConditionModel": (
+        "attention_head_dim", "cross_attention_dim", "transformer_layers_per_block",
+        "layers_per_block", "only_cross_attention",
+    ),
+}  # fmt: skip
 
 
-def _same(key: str, one: Any, other: Any, blocks: int) -> bool:
-    """Return whether two values mean the same: 1 and 1.0, or 8 and [8, 8, 8, 8]."""
-    if key in _PER_BLOCK:
+def _same(one: Any, other: Any, blocks: int) -> bool:
+    """Return whether two values mean the same: 8 and [8, 8, 8, 8], or 1 and the family's 1.0.
+
+    Args:
+        one: a value.
+        other: the family's.
+        blocks: number of blocks for a key that may have a value for each of them; else 0.
+    """
+    if blocks:
         one, other = (v if isinstance(v, list) else [v] * blocks for v in (one, other))
         return len(one) == len(other) and all(map(_same_value, one, other))
     return _same_value(one, other)
