@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import subprocess
@@ -27,15 +28,22 @@ _MODEL = re.compile(r"(tiny-sd15|tiny-sdxl|speck-xl|speck|broad)-(f32|f16|w8a16)
 # Tests that have tiny-sd15 in a page, and those with tiny-sdxl.
 _SHIPPED = ("test_tiny_sd15", "test_the_shipped_models")
 _SHIPPED_XL = ("test_tiny_sdxl",)
-# Each compiles another model. They begin, so that no worker waits for another that compiles the
-# same, and no long one is left for the end.
+# Groups that compile a model of their own, then other long ones. They begin, so that no worker
+# waits for another that compiles the same, and no long one is left for the end.
 _FIRST = (
     "tiny-sd15-f32",
     "speck-f32",
+    "tests/e2e/test_sizes.py",
     "speck-xl-f32",
+    "tests/e2e/test_checkpoint_variants.py",
     "broad-f16",
     "speck-w8a16",
-    "tests/e2e/test_sizes.py",
+    "tests/e2e/test_guidance.py",
+    # Long, and of one file.
+    "tests/e2e/test_resilience.py",
+    "tests/e2e/test_visits.py",
+    "tests/kernels/test_gemm.py",
+    "tests/kernels/test_attention.py",
 )
 
 
@@ -55,6 +63,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the groups of :data:`_FIRST` before the others."""
     places = {group: place for place, group in enumerate(_FIRST)}
     items.sort(key=lambda item: places.get(_group(item.nodeid), len(places)))
+
+
+def pytest_collection_finish() -> None:
+    """Keep what the imports made out of garbage collection: torch, diffusers and TVM stay.
+
+    A collection would visit their million objects again and again while a model is compiled.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from commands import wsd
+from matches import compare
 from wsd.bundle.precompiled import write_compiled
 from wsd.compiler.driver import compile_library
 from wsd.compiler.library import check_library, read_library
@@ -47,6 +48,11 @@ def test_the_same_bundle_without_a_compiler(compiled, bundle, tmp_path):
     done = build_without_tvm(compiled, tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert files(tmp_path / "out") == files(bundle)
+
+
+def test_its_shards_are_the_golden_ones(bundle):
+    found = (path.name.split(".") for path in bundle.rglob("*.bin"))
+    compare("tiny-sd15-shards.json", {shard: digest for shard, digest, _ in found})
 
 
 def test_other_weights_share_everything_else(compiled, bundle, tmp_path):
