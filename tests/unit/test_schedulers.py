@@ -214,7 +214,7 @@ def test_the_beta_distribution_equals_scipys(javascript):
 
 NAMES = [
     ({"_class_name": EULER, "use_karras_sigmas": True}, "euler_karras"),
-    ({"_class_name": EULER, "use_karras_sigmas": None}, "euler"),
+    ({"_class_name": EULER}, "euler"),
     ({"_class_name": EULER, "use_beta_sigmas": True}, "euler_beta"),
     ({"_class_name": MULTISTEP, "use_exponential_sigmas": True}, "dpmpp_2m_exponential"),
     ({"_class_name": MULTISTEP, "algorithm_type": "sde-dpmsolver++"}, "dpmpp_2m_sde"),
@@ -254,6 +254,10 @@ REFUSED = [
         "algorithm_type='dpmsolver' of .*flow_prediction",
     ),
     ({"algorithm_type": "dpmsolver"}, "DPMSolverMultistepScheduler of diffusers refuses"),
+    ({"use_karras_sigmas": None}, "use_karras_sigmas=None of "),
+    ({"lower_order_final": None}, "lower_order_final=None of "),
+    ({"timestep_spacing": None}, "timestep_spacing=None of "),
+    ({"_class_name": DDIM, "clip_sample": False, "set_alpha_to_one": None}, "to_one=None of "),
     ({"a_key_of_tomorrow": 3}, "a_key_of_tomorrow=3 of "),
     ({"_class_name": DEIS, "rescale_betas_zero_snr": True}, "zero_snr=True: DEIS.* no such option"),
     ({"_class_name": DDIM}, "clip_sample=True of DDIM"),
@@ -282,6 +286,7 @@ def test_what_the_browser_cannot_follow_is_refused_by_name(options, message):
 HARMLESS = [
     {"tensor_format": "pt"},
     {"timestep_values": None},
+    {"trained_betas": None, "sigma_min": None, "variance_type": None, "solver_p": None},
     {"a_switch_of_tomorrow": False},
     {"skip_prk_steps": True, "set_alpha_to_one": False, "clip_sample": True},
     {"interpolation_type": "log_linear"},
@@ -320,13 +325,28 @@ def test_a_checkpoint_of_an_unknown_class_is_built_with_a_named_scheduler():
     assert built.sigmas.tolist() == expected.sigmas.tolist()
 
 
-@pytest.mark.parametrize("name", list(SCHEDULERS))
 @pytest.mark.parametrize(
-    "own",
+    ("own", "name"),
     [
-        {"_class_name": MULTISTEP, "timestep_spacing": "trailing", "final_sigmas_type": "zero"},
-        {"_class_name": EULER, "use_karras_sigmas": True, "steps_offset": 1, "sigma_max": 10.0},
-        {"_class_name": UNIPC, "solver_order": 1, "solver_type": "bh2", "use_beta_sigmas": True},
+        full_unless(name in OFFERED[number::3], own, name)
+        for number, own in enumerate(
+            (
+                {"_class_name": MULTISTEP, "timestep_spacing": "trailing", "solver_order": 2},
+                {
+                    "_class_name": EULER,
+                    "use_karras_sigmas": True,
+                    "steps_offset": 1,
+                    "sigma_max": 9.0,
+                },
+                {
+                    "_class_name": UNIPC,
+                    "solver_order": 1,
+                    "solver_type": "bh2",
+                    "use_beta_sigmas": True,
+                },
+            )
+        )
+        for name in SCHEDULERS
     ],
     ids=str,
 )

@@ -79,11 +79,11 @@ class DiffusersFolder:
         return read_json(self.path / component.folder / "config.json")
 
     def scheduler_config(self) -> Mapping[str, Any] | None:
-        """Return ``scheduler/scheduler_config.json``, without entries that are null."""
+        """Return ``scheduler/scheduler_config.json``; null is a value, as for diffusers."""
         path = self.path / "scheduler" / "scheduler_config.json"
         if not path.exists():
             return None
-        found = {key: value for key, value in read_json(path).items() if value is not None}
+        found = dict(read_json(path))
         if "_class_name" not in found:
             raise CheckpointError(
                 f"{path}: _class_name is missing", "the file must be one that diffusers wrote"

@@ -106,7 +106,7 @@ class Steps:
         return "a list of whole numbers"
 
 
-_SWITCH = OneOf((False, True, None))
+_SWITCH = OneOf((False, True))
 _OFF = OneOf((False, None))
 
 # The noise schedule, which diffusers itself computes, and the spacing of timesteps.
@@ -220,8 +220,8 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     "TCDScheduler": {
         **_CONSISTENCY,
         # Its step clips nothing, whatever these say.
-        "thresholding": _SWITCH,
-        "clip_sample": _SWITCH,
+        "thresholding": OneOf((False, True, None)),
+        "clip_sample": OneOf((False, True, None)),
     },
 }
 
@@ -280,7 +280,7 @@ def check_before_construction(class_name: str, config: Mapping[str, Any]) -> Non
     Raises:
         CheckpointError: that names the key, its value and what is understood.
     """
-    for key in _SIZES:
+    for key in (*_SIZES, *SIGMA_SPACINGS):
         if key in config and key in RULES[class_name]:
             _require(class_name, key, config[key], RULES[class_name][key])
     defaults = defaults_of(class_name)
