@@ -166,7 +166,8 @@ def test_in_a_copy_of_the_sources_they_touch_one_registry_in_each_language(tmp_p
         env={**os.environ, "PYTHONPATH": str(tmp_path), "WSD_CACHE": str(tmp_path / "cache")},
         check=True,
     )
-    assert Image.open(picture).size == (16, 16)
+    with Image.open(picture) as drawn:
+        assert drawn.size == (16, 16)
     subprocess.run([web / "node_modules/.bin/tsc"], cwd=tmp_path / "web", check=True)
 
 
