@@ -286,3 +286,24 @@ def test_names_that_are_not_unicode_or_hold_commands_are_shown(tmp_path, refused
         flat = [word for pair in words.items() for word in pair]
         message, _ = refused("reference", *MODEL, *flat, "--out", tmp_path / "x.png")
         assert "not UTF-8" in message
+
+
+@pytest.mark.parametrize("name", ["scheduler/scheduler_config.json", "model_index.json"])
+@pytest.mark.parametrize("kind", ["link to nowhere", "folder", "pipe", "endless device"])
+def test_a_file_of_a_checkpoint_that_may_be_absent_is_not_if_it_cannot_be_read(
+    refused, checkpoint, tmp_path, name, kind
+):
+    """Left out in silence, it would draw something else: a download that was cut short links so."""
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(checkpoint, folder, copy_function=os.symlink)
+    path = folder / name
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("nowhere" if kind == "link to nowhere" else "/dev/zero")
+    message, _ = refused("build", *MODEL, "--weights", folder, "--out", tmp_path / "out")
+    assert str(path) in message
+    assert sorted(tmp_path.iterdir()) == [folder]

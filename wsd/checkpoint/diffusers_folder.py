@@ -81,7 +81,8 @@ class DiffusersFolder:
     def scheduler_config(self) -> Mapping[str, Any] | None:
         """Return ``scheduler/scheduler_config.json``; null is a value, as for diffusers."""
         path = self.path / "scheduler" / "scheduler_config.json"
-        if not path.exists():
+        # A link to nowhere is not absent: a download that was cut short leaves it.
+        if not os.path.lexists(path):
             return None
         found = dict(read_json(path))
         if "_class_name" not in found:
@@ -101,9 +102,9 @@ class DiffusersFolder:
         return TokenizerFiles(self._tokenizer, tokenizer.pad_token)
 
     def extra_file(self, name: str) -> Path | None:
-        """Return a file of the folder by its name."""
+        """Return a file of the folder by its name; whoever reads it refuses what is no file."""
         path = self.path / name
-        return path if path.is_file() else None
+        return path if os.path.lexists(path) else None
 
 
 def describe_place(path: Path) -> str:
