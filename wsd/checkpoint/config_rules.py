@@ -104,6 +104,10 @@ def _positive(value: Any, _: Reading) -> bool:
     return _is_number(value) and value > 0
 
 
+def _probability(value: Any, _: Reading) -> bool:
+    return _is_number(value) and 0 <= value <= 1
+
+
 def _size(value: Any, _: Reading) -> bool:
     edges = value if isinstance(value, list) and len(value) == 2 else [value]
     return value is None or all(_is_int(edge) and edge > 0 for edge in edges)
@@ -166,24 +170,23 @@ def _vocabulary(value: Any, reading: Reading) -> bool:
 
 
 def _end_token(value: Any, reading: Reading) -> bool:
-    """Accept any id where nothing is pooled; else that of the vocabulary's last token, or 2.
+    """Accept any number where nothing is pooled; else the id of the vocabulary's last token, or 2.
 
     The published vocabularies end with the end token. transformers understands 2 as the highest
     id of a text, which is the same token.
     """
-    if not reading.pooled:
-        return True
-    return _is_int(value) and value in (2, reading.ours["vocab_size"] - 1)
+    return _is_int(value) and (not reading.pooled or value in (2, reading.ours["vocab_size"] - 1))
 
 
-_EVALUATION = Rule("harmless", "", _number)  # dropout: nothing is dropped in evaluation mode
+# Nothing is dropped in evaluation mode.
+_DROPOUT = Rule("harmless", "expected a probability", _probability)
 _ANY = Rule("harmless")
 _SILU = Rule("variant", "only silu is compiled", one_of("silu", "swish"))
 
 _UNET: Mapping[str, Rule] = {
     # diffusers' default size of a picture; WSD's sizes are chosen with --size.
     "sample_size": Rule("harmless", "expected a number of latent pixels", _size),
-    "dropout": _EVALUATION,
+    "dropout": _DROPOUT,
     # It changes the precision of float16 attention; WSD computes attention in float32.
     "upcast_attention": Rule("harmless", "", one_of(True, False, None)),
     # Used with addition_embed_type "text" alone, which no family has.
@@ -238,7 +241,7 @@ _CLIP: Mapping[str, Rule] = {
     # transformers initialises weights with them, which are read from the files afterwards.
     "initializer_range": Rule("harmless", "expected a number", _number),
     "initializer_factor": Rule("harmless", "expected a number", _number),
-    "attention_dropout": _EVALUATION,
+    "attention_dropout": _DROPOUT,
     "output_hidden_states": Rule("harmless", "", one_of(True, False, None)),
     "eos_token_id": Rule(
         "harmless",
