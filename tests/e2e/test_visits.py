@@ -68,38 +68,41 @@ def test_what_a_person_finds(visitor, origin):
     assert complaints == []
 
 
-def test_by_keyboard_alone(visitor, origin):
-    page = visitor.new_page()
-    page.goto(origin)
-    ready(page)
-    page.get_by_label("Prompt", exact=True).fill("red")
-    page.get_by_label("Steps").fill("1")
-    page.get_by_label("Steps").press("Enter")
-    expect(page.get_by_role("status")).to_contain_text("Done in")
-    page.get_by_label("Prompt", exact=True).focus()
-    reached = set()
-    for _ in range(16):
-        page.keyboard.press("Tab")
-        reached.add(page.evaluate("() => document.activeElement.id"))
-    assert {"negative", "seed", "dice", "size", "steps", "guidance", "scheduler", "draw"} <= reached
-
-
-def test_nothing_stands_in_anybodys_way(context, origin):
-    phone = context.browser.new_context(viewport={"width": 360, "height": 740})
-    page = phone.new_page()
+@pytest.fixture(scope="module")
+def phone(context, origin):
+    """Return the page on a screen as narrow as a phone's, ready to draw."""
+    narrow = context.browser.new_context(viewport={"width": 360, "height": 740})
+    page = narrow.new_page()
     page.set_default_timeout(TIMEOUT_MS)
     page.goto(origin)
     ready(page)
-    draw(page)
-    page.get_by_text("Times and memory").click()
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= 360
-    page.evaluate((source_folder("web") / "node_modules/axe-core/axe.min.js").read_text())
+    yield page
+    narrow.close()
+
+
+def test_by_keyboard_alone(phone):
+    phone.get_by_label("Prompt", exact=True).fill("red")
+    phone.get_by_label("Steps").fill("1")
+    phone.get_by_label("Steps").press("Enter")
+    expect(phone.get_by_role("status")).to_contain_text("Done in")
+    phone.get_by_label("Prompt", exact=True).focus()
+    reached = set()
+    for _ in range(16):
+        phone.keyboard.press("Tab")
+        reached.add(phone.evaluate("() => document.activeElement.id"))
+    assert {"negative", "seed", "dice", "size", "steps", "guidance", "scheduler", "draw"} <= reached
+
+
+def test_nothing_stands_in_anybodys_way(phone):
+    draw(phone)
+    phone.get_by_text("Times and memory").click()
+    assert phone.evaluate("() => document.documentElement.scrollWidth") <= 360
+    phone.evaluate((source_folder("web") / "node_modules/axe-core/axe.min.js").read_text())
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        found = page.evaluate("() => axe.run()")
+        phone.emulate_media(color_scheme=scheme)
+        found = phone.evaluate("() => axe.run()")
         assert len(found["passes"]) > 10
         assert [(v["id"], v["nodes"][0]["html"]) for v in found["violations"]] == [], scheme
-    phone.close()
 
 
 def test_a_large_model_is_not_fetched_unasked(visitor, origin):
