@@ -31,6 +31,13 @@ describe("resolveOptions", () => {
     });
   });
 
+  test("takes the noise that a fine-tune is to be drawn with, unless it is given", () => {
+    const defaults = { ...manifest.defaults, eta: 0.3 };
+    const tuned = { ...manifest, defaults };
+    expect(resolveOptions(tuned, {}).eta).toBe(0.3);
+    expect(resolveOptions(tuned, { eta: 0 }).eta).toBe(0);
+  });
+
   test("keeps what is given, zero included", () => {
     const given = { seed: 7, guidanceScale: 0, numInferenceSteps: 1, width: 192, height: 128 };
     expect(resolveOptions(manifest, given)).toMatchObject({
