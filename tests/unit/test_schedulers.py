@@ -190,6 +190,11 @@ OPTIONS = [
     (DDIM, {**ZERO_SNR, "timestep_spacing": "trailing", "clip_sample": False}),
     (DDIM, {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}),
     (DDIM, {"clip_sample": False, "prediction_type": "sample"}),
+    # diffusers reads this option of another class for all spacings but these two's Karras.
+    ("HeunDiscreteScheduler", {"use_karras_sigmas": True, "sigma_max": 10.0}),
+    ("LMSDiscreteScheduler", {"use_karras_sigmas": True, "sigma_max": 10.0}),
+    ("LMSDiscreteScheduler", {"use_exponential_sigmas": True, "sigma_max": 10.0}),
+    ("DPMSolverSDEScheduler", {"use_karras_sigmas": True, "sigma_min": 0.1}),
 ]
 
 

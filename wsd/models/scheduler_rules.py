@@ -330,7 +330,7 @@ def check_values(class_name: str, config: Mapping[str, Any]) -> None:
 
 def _check_flow(class_name: str, config: Mapping[str, Any]) -> None:
     """Refuse a model of flow matching where its prediction would be misunderstood."""
-    needed = {"use_flow_sigmas": (True,), "predict_x0": (True,)}
+    needed: dict[str, tuple[Any, ...]] = {"use_flow_sigmas": (True,), "predict_x0": (True,)}
     if class_name == "DPMSolverMultistepScheduler":
         needed["algorithm_type"] = ("dpmsolver++", "sde-dpmsolver++")
     for key, values in needed.items():

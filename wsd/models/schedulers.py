@@ -655,15 +655,21 @@ def _describe(name: str, scheduler: Any, terminal: float | None) -> SchedulerCon
         "disable_corrector": tuple(config.get("disable_corrector", ())),
     }
     # The other fields have diffusers' names, and defaults where the class has no such option.
-    # DEIS has one algorithm, by a name of its own.
-    foreign = {"algorithm_type"} if scheduled.class_name != _DPM else set()
-    known = {*defaults_of(scheduled.class_name), "sigma_min", "sigma_max"} - foreign
+    known = {*defaults_of(scheduled.class_name), "sigma_min", "sigma_max"}
+    if scheduled.class_name != _DPM:
+        known.discard("algorithm_type")  # DEIS has one, by a name of its own.
+    if config.get("use_karras_sigmas") and scheduled.class_name in _OWN_KARRAS_RANGE:
+        known -= {"sigma_min", "sigma_max"}
     carried = {
         key: config[key]
         for key in (SchedulerConfig.model_fields.keys() & known) - computed.keys()
         if config.get(key) is not None
     }
     return SchedulerConfig.model_validate(carried | computed)
+
+
+# Classes whose Karras levels always run between the first and the last timestep's.
+_OWN_KARRAS_RANGE = ("LMSDiscreteScheduler", "DPMSolverSDEScheduler")
 
 
 def _title(scheduled: Scheduler, config: Mapping[str, Any]) -> str:

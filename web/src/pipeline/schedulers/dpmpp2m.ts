@@ -59,13 +59,7 @@ function orderOf(config: SchedulerConfig, step: number, last: number): number {
 }
 
 /** The update from one level to the next in terms of finite differences of predictions. */
-function update(
-  config: SchedulerConfig,
-  order: number,
-  h: number,
-  from: Level,
-  to: Level,
-): Update {
+function update(config: SchedulerConfig, order: number, h: number, from: Level, to: Level): Update {
   // The third order has one form, which continues the second order's "heun".
   const midpoint = order === 2 && config.solver_type === "midpoint";
   switch (config.algorithm_type) {

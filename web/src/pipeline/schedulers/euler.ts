@@ -81,7 +81,11 @@ function eulerLevels(schedule: NoiseSchedule, config: SchedulerConfig, count: nu
   if (sigmaSpacing(config) === "timesteps") {
     return { timesteps: sampledLevels(schedule, config, count).timesteps, sigmas };
   }
-  const whole = { ...config, sigma_max: config.sigma_max ?? sigmas[0]!, sigma_min: config.sigma_min ?? sigmas.at(-1)! };
+  const whole = {
+    ...config,
+    sigma_max: config.sigma_max ?? sigmas[0]!,
+    sigma_min: config.sigma_min ?? sigmas.at(-1)!,
+  };
   const spaced = sampledLevels(schedule, whole, count);
   return { timesteps: spaced.timesteps, sigmas: [...spaced.sigmas, final] };
 }

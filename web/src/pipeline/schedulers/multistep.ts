@@ -76,7 +76,9 @@ export function multistepLevels(
       sigmas = spacedSigmas(spacing, config, most, least, count);
       const rounded = config.round_timesteps && (spacing === "karras" || spacing === "lu");
       const round = rounded ? roundHalfEven : Math.trunc;
-      timesteps = sigmas.map((sigma) => round(timestepOf(sigma, training, config.largest_log_sigma)));
+      timesteps = sigmas.map((sigma) =>
+        round(timestepOf(sigma, training, config.largest_log_sigma)),
+      );
       break;
     }
   }

@@ -101,7 +101,9 @@ export function spacedSigmas(
       return linspace(from!, to!, count).map(Math.exp);
     }
     case "beta":
-      return linspace(0, 1, count).map((ramp) => last + betaQuantile(1 - ramp, 0.6) * (first - last));
+      return linspace(0, 1, count).map(
+        (ramp) => last + betaQuantile(1 - ramp, 0.6) * (first - last),
+      );
   }
 }
 
@@ -248,10 +250,7 @@ export function cleanFrom(
 }
 
 /** Noise from a prediction. */
-export function noiseFrom(
-  prediction: NoiseSchedule["prediction_type"],
-  level: Level,
-): Weights {
+export function noiseFrom(prediction: NoiseSchedule["prediction_type"], level: Level): Weights {
   const { alpha, sigma } = level;
   switch (prediction) {
     case "epsilon":
