@@ -375,6 +375,6 @@ def test_a_single_file_of_short_floats(single, tmp_path):
     long = changed(
         single, tmp_path, lambda t: {n: v.to(dtype).float() for n, v in t.items()}, "l.safetensors"
     )
-    for component in family.components:
+    for component in (c for c in family.components if c.id != "unet"):
         found = shard_digests(short, family, tmp_path, component.id)
         assert found == shard_digests(long, family, tmp_path, component.id)

@@ -99,7 +99,7 @@ def check_finite(name: str, values: torch.Tensor) -> None:
     """
     if values.numel() and not bool(torch.isfinite(torch.stack(torch.aminmax(values))).all()):
         raise CheckpointError(
-            f"tensor {name} holds NaN or infinite values, or such that {values.dtype} cannot hold",
+            f"tensor {name} holds NaN, infinite values, or values beyond float32",
             "the checkpoint is damaged: fetch it again",
         )
 
