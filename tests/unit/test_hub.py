@@ -160,6 +160,7 @@ def test_what_looks_local_and_is_not_there(hub, family, named, tmp_path, monkeyp
     with pytest.raises(CheckpointError, match=f"checkpoint {named} does not exist") as caught:
         find_checkpoint(named, family)
     assert "--weights takes" in caught.value.hint
+    assert ("while there is a folder there here" in caught.value.hint) == named.startswith("there")
     assert not hub.fetched
 
 

@@ -159,6 +159,9 @@ def _find(text: str, what: str, hint: str) -> Path | HubId:
         kind = "a .safetensors or .gguf file" if path.is_file() else "a folder or a regular file"
         raise CheckpointError(f"{what} {path} is not {kind}", hint)
     if _looks_local(text, suffix):
+        owner, slash, _ = text.partition("/")
+        if slash and owner and not owner.startswith((".", "~")) and Path(owner).is_dir():
+            hint += f"; the hub is not asked while there is a folder {owner} here"
         raise CheckpointError(f"{what} {text} does not exist", hint)
     return parse_hub_id(text)
 
