@@ -6,6 +6,7 @@ import diffusers
 import numpy as np
 import pytest
 import scipy.stats
+import torch
 
 from scheduling import (  # noqa: F401
     by_browser,
@@ -15,6 +16,7 @@ from scheduling import (  # noqa: F401
     follow,
 )
 from wsd.errors import CheckpointError, UsageError
+from wsd.evaluate.diffusers_reference import begin_at_first_step
 from wsd.models.scheduler_rules import RULES, defaults_of
 from wsd.models.schedulers import (
     SCHEDULERS,
@@ -391,6 +393,25 @@ def test_pipelines_correct_configurations_as_diffusers_does(class_name, options)
         corrected = class_.from_config(correct_config(config, pipeline)).config
         for key in defaults_of(class_name):
             assert corrected[key] == found[key], (pipeline, key)
+
+
+def test_the_reference_draws_where_the_first_two_timesteps_are_equal(family):
+    """With beta-distributed noise levels and 50 steps diffusers' pipeline of SD 1.x cannot."""
+
+    def walk(scheduler):
+        scheduler.set_timesteps(50)
+        assert scheduler.timesteps[0] == scheduler.timesteps[1]
+        sample = torch.ones(1, 4, 2, 2)
+        for timestep in scheduler.timesteps:
+            sample = scheduler.step(sample * 0.1, timestep, sample).prev_sample
+        return sample
+
+    with pytest.raises(IndexError):
+        walk(build_scheduler(family.scheduler, "dpmpp_2m_beta"))
+    scheduler = build_scheduler(family.scheduler, "dpmpp_2m_beta")
+    begin_at_first_step(scheduler)
+    assert torch.isfinite(walk(scheduler)).all()
+    assert torch.equal(walk(scheduler), walk(scheduler))
 
 
 # Values that the fuzzer below sets, good and bad.

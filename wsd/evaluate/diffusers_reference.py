@@ -49,6 +49,23 @@ def round_weights(pipeline: Any, storages: Mapping[str, Mapping[str, Storage]]) 
                 state[name].copy_(round_values(state[name], storage))
 
 
+def begin_at_first_step(scheduler: Any) -> None:
+    """Let a scheduler begin at its first step, as diffusers' pipeline of SDXL does.
+
+    That of SD 1.x looks the first timestep up. Where rounding makes the first two equal, it finds
+    the second, and the run ends in an IndexError.
+    """
+    if not hasattr(scheduler, "set_begin_index"):
+        return
+    set_timesteps = scheduler.set_timesteps
+
+    def set_and_begin(*arguments: Any, **options: Any) -> None:
+        set_timesteps(*arguments, **options)
+        scheduler.set_begin_index(0)
+
+    scheduler.set_timesteps = set_and_begin
+
+
 def draw_reference(
     checkpoint: Checkpoint,
     pipeline: Any,
@@ -76,6 +93,7 @@ def draw_reference(
     least, most = min_steps(pipeline.scheduler), max_steps(pipeline.scheduler)
     if not least <= steps <= most:
         raise UsageError(f"steps is {steps}", f"take {least} to {most} steps with this scheduler")
+    begin_at_first_step(pipeline.scheduler)
     if hasattr(pipeline.scheduler, "noise_sampler_seed"):
         # Otherwise it takes one that PyTorch's global generator draws.
         pipeline.scheduler.noise_sampler_seed = request.seed % 2**64
