@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from wsd.models.registry import Family
     from wsd.models.schedule_options import Denoising, ScheduleOptions
     from wsd.util.progress import Progress
+
+_LOG = logging.getLogger(__name__)
 
 
 @click.command()
@@ -141,8 +144,11 @@ def build(
     family = find_family(model)
     if plan:
         denoising: Denoising | Checkpoint
-        if weights is None and random_weights is None and vae is None:
+        # A model that ships no weights is planned without them.
+        if family.weights is None and weights is None and random_weights is None and vae is None:
             denoising = compose_denoising(family, None, frozenset(), schedule, family.name)
+            for note in denoising.notes:
+                _LOG.warning("%s", note)
         else:
             denoising = open_chosen(family, weights, random_weights, tokenizer, vae, schedule)
         with Progress() as progress:
