@@ -203,8 +203,8 @@ NEGATIVES = {
 }
 UNGUIDED = GenerationRequest(PROMPTS[0], guidance_scale=1.0, seed=4, steps=2, scheduler="euler")
 PICTURES = {
-    # Their other whole pictures, which take a minute: test_meaning.py. With four steps Heun's method
-    # makes an error of the denoiser's thirty times larger.
+    # Their other whole pictures, which take a minute: test_meaning.py. With four steps Heun's
+    # method makes an error of the denoiser's thirty times larger.
     "tiny-sd15-f32": [
         GenerationRequest(PROMPTS[0], seed=9, steps=6, scheduler=name)
         for name in ("heun", "dpmpp_sde_karras", "lms")
