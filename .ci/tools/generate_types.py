@@ -274,7 +274,7 @@ def _constants(source: str, values: Mapping[str, object]) -> str:
 def _literal(start: str, value: object, end: str) -> list[str]:
     """Return the lines of a literal, in one line where it fits, else broken as Prettier does."""
     line = start + _one_line(value) + end
-    if len(line) <= _WIDTH or not isinstance(value, (list, dict)):
+    if not isinstance(value, (list, dict)) or (len(line) <= _WIDTH and not _is_matrix(value)):
         return [line]
     indent = " " * (len(start) - len(start.lstrip()) + 2)
     if isinstance(value, list):
@@ -282,6 +282,15 @@ def _literal(start: str, value: object, end: str) -> list[str]:
         return [f"{start}[", *(text for item in items for text in item), f"{_outer(start)}]{end}"]
     items = [_literal(f"{indent}{key}: ", item, ",") for key, item in value.items()]
     return [f"{start}{{", *(text for item in items for text in item), f"{_outer(start)}}}{end}"]
+
+
+def _is_matrix(value: object) -> bool:
+    """Tell whether Prettier writes a line for each item: several lists of several items each."""
+    return (
+        isinstance(value, list)
+        and len(value) > 1
+        and all(isinstance(item, list) and len(item) > 1 for item in value)
+    )
 
 
 def _outer(start: str) -> str:

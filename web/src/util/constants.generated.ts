@@ -155,7 +155,11 @@ export const SAMPLER_NAMES = {
   dpm_2m_sde_beta: [],
   dpm_2m_sde_lu: [],
   dpm_2m_sde_flow: [],
-  pndm: [["A1111", "PLMS", ""], ["A1111", "PLMS", "Automatic"], ["InvokeAI", "pndm", ""]],
+  pndm: [
+    ["A1111", "PLMS", ""],
+    ["A1111", "PLMS", "Automatic"],
+    ["InvokeAI", "pndm", ""],
+  ],
   euler: [
     ["A1111", "Euler", "Uniform"],
     ["A1111", "Euler", "Normal"],
@@ -224,8 +228,15 @@ export const SAMPLER_NAMES = {
     ["ComfyUI", "uni_pc_bh2", "beta"],
   ],
   unipc_flow: [],
-  deis: [["ComfyUI", "deis", "normal"], ["ComfyUI", "deis", "simple"], ["InvokeAI", "deis", ""]],
-  deis_karras: [["ComfyUI", "deis", "karras"], ["InvokeAI", "deis_k", ""]],
+  deis: [
+    ["ComfyUI", "deis", "normal"],
+    ["ComfyUI", "deis", "simple"],
+    ["InvokeAI", "deis", ""],
+  ],
+  deis_karras: [
+    ["ComfyUI", "deis", "karras"],
+    ["InvokeAI", "deis_k", ""],
+  ],
   deis_exponential: [["ComfyUI", "deis", "exponential"]],
   deis_beta: [["ComfyUI", "deis", "beta"]],
   deis_flow: [],
@@ -279,7 +290,11 @@ export const SAMPLER_NAMES = {
     ["A1111", "Heun Exponential", ""],
     ["ComfyUI", "heun", "exponential"],
   ],
-  heun_beta: [["A1111", "Heun", "Beta"], ["A1111", "Heun Beta", ""], ["ComfyUI", "heun", "beta"]],
+  heun_beta: [
+    ["A1111", "Heun", "Beta"],
+    ["A1111", "Heun Beta", ""],
+    ["ComfyUI", "heun", "beta"],
+  ],
   lms: [
     ["A1111", "LMS", "Uniform"],
     ["A1111", "LMS", "Normal"],
@@ -300,8 +315,16 @@ export const SAMPLER_NAMES = {
     ["A1111", "LMS Exponential", ""],
     ["ComfyUI", "lms", "exponential"],
   ],
-  lms_beta: [["A1111", "LMS", "Beta"], ["A1111", "LMS Beta", ""], ["ComfyUI", "lms", "beta"]],
-  ddpm: [["ComfyUI", "ddpm", "normal"], ["ComfyUI", "ddpm", "simple"], ["InvokeAI", "ddpm", ""]],
+  lms_beta: [
+    ["A1111", "LMS", "Beta"],
+    ["A1111", "LMS Beta", ""],
+    ["ComfyUI", "lms", "beta"],
+  ],
+  ddpm: [
+    ["ComfyUI", "ddpm", "normal"],
+    ["ComfyUI", "ddpm", "simple"],
+    ["InvokeAI", "ddpm", ""],
+  ],
   lcm: [
     ["A1111", "LCM", ""],
     ["A1111", "LCM", "Automatic"],
