@@ -35,6 +35,30 @@ QUESTIONS = {
         "wsd/kernels/registry.py",
         "class VariantKind",
     ),
+    "Which files of a folder hold the weights?": (
+        "wsd/checkpoint/weight_files.py",
+        "def choose_weight_files",
+    ),
+    "Which tensors does no component read, and are they harmless?": (
+        "wsd/checkpoint/leftovers.py",
+        "IGNORABLE",
+    ),
+    "Which values of a scheduler's configuration does the browser follow?": (
+        "wsd/models/scheduler_rules.py",
+        "RULES",
+    ),
+    "Which fine-tunes need a scheduler or timesteps of their own?": (
+        "wsd/models/fine_tunes.py",
+        "FINE_TUNES",
+    ),
+    "In which order is the noise of a request drawn?": (
+        "web/src/pipeline/noise_source.ts",
+        "class NoiseSource",
+    ),
+    "How does a command end, and with which exit code?": (
+        "wsd/cli/error_report.py",
+        "def run_command",
+    ),
 }
 _SMALL_WORDS = {
     "a", "and", "are", "do", "does", "file", "for", "get", "happens", "have", "in", "is", "its",
