@@ -22,7 +22,7 @@ from wsd.kernels import choice, variant
 from wsd.kernels.registry import variant_names
 from wsd.models.schedulers import MAX_STEPS, SCHEDULERS
 from wsd.runtime import request
-from wsd.spec import manifest, self_test, tolerances
+from wsd.spec import manifest, seed, self_test, tolerances
 from wsd.spec.precision import DTYPES
 from wsd.spec.roles import LINEAR_COMBINATION_TERMS, ROLES
 from wsd.util.files import REPOSITORY, write_atomically
@@ -209,10 +209,10 @@ def render_constants() -> str:
             {"SCHEDULER_DEFAULTS": _defaults(manifest.SchedulerConfig)},
         ),
         (
-            "wsd/runtime/request.py: limits of a generation request",
+            "wsd/spec/seed.py, wsd/runtime/request.py: limits of a generation request",
             {
-                "MIN_SEED": request.MIN_SEED,
-                "MAX_SEED": request.MAX_SEED,
+                "MIN_SEED": seed.MIN_SEED,
+                "MAX_SEED": seed.MAX_SEED,
                 "MAX_GUIDANCE": request.MAX_GUIDANCE,
                 "MAX_IMAGES": request.MAX_IMAGES,
             },

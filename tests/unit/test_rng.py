@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsd.errors import UsageError
-from wsd.runtime.request import MAX_SEED, MIN_SEED, GenerationRequest
+from wsd.runtime.request import GenerationRequest
+from wsd.spec.seed import MAX_SEED, MIN_SEED
 
 SHAPES = [(1,), (5,), (15,), (16,), (17,), (1, 4, 16, 16), (3, 333)]
 # The ends of what PyTorch takes, and of the words that a seed is read by.

@@ -43,7 +43,6 @@ def list_gguf(path: Path) -> dict[str, StoredTensor]:
 
 
 def _describe(path: Path, reader: Any, entry: Any) -> StoredTensor:
-    from gguf import dequantize  # noqa: F401 - an old package without it fails here
     from gguf.quants import _type_traits
 
     kind = entry.tensor_type.name

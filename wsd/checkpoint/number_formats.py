@@ -66,7 +66,7 @@ def check_float(tensor: StoredTensor, names: Mapping[str, StoredTensor]) -> None
     """Refuse a tensor whose numbers are not floats that can be read.
 
     Args:
-        tensor: the one.
+        tensor: the tensor to check.
         names: all tensors of its file, to tell whose quantisation it is.
 
     Raises:

@@ -23,12 +23,12 @@ _TABLES = (
     "added_tokens.json",
 )  # fmt: skip
 _MERGES = "merges.txt"
-# Of them, those that hold settings and special tokens.
+# The files among them that hold settings and special tokens.
 _SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
 _HINT = "give it vocab.json and merges.txt of CLIP, or tokenizer.json"
-# Settings that would change the ids, and the values that the browser implements. The others that
-# tokenizer_config.json can hold change nothing: transformers' CLIPTokenizer ignores them, or uses
-# them for what is not done here.
+# Settings that would change the ids, and the values that the browser implements. Other settings of
+# tokenizer_config.json change nothing: transformers' CLIPTokenizer ignores them, or uses them for
+# work that WSD does not do.
 _SUPPORTED = {"padding_side": "right", "truncation_side": "right", "split_special_tokens": False}
 # transformers then takes the pooled state at the highest id, as CLIP's own code does.
 _LEGACY_END = 2

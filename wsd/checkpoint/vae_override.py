@@ -35,7 +35,7 @@ from wsd.models.family import Component, Family, Tokenizer
 from wsd.spec.roles import VAE_DECODER
 from wsd.util.hashing import sha256_file
 
-# Files beside a checkpoint's weights that are right with any VAE. A self-test is not.
+# Files beside a checkpoint's weights that hold with any VAE. A self-test does not.
 _KEPT = ("model_index.json",)
 Stored = dict[str, StoredTensor]
 
@@ -102,7 +102,7 @@ class VaeOverride:
         if component.role != VAE_DECODER:
             return self._base.component_config(component)
         folder = self._path if self._path.is_dir() else self._path.parent
-        # What lies beside a file of another name may be of something else.
+        # A config.json beside a file of another name may belong to another model.
         if folder is not self._path and not self._path.name.startswith("diffusion_pytorch_model."):
             return None
         path = folder / "config.json"
@@ -117,7 +117,7 @@ class VaeOverride:
         return self._base.tokenizer_files(tokenizer)
 
     def extra_file(self, name: str) -> Path | None:
-        """Return a file of the checkpoint that is right with any VAE."""
+        """Return a file of the checkpoint that holds with any VAE."""
         return self._base.extra_file(name) if name in _KEPT else None
 
     def _files(self) -> list[Path]:
@@ -130,7 +130,7 @@ class VaeOverride:
         if self._path.is_dir():
             return list_folder(self._path, self._component)
         stored = list_file(self._path)
-        # Of a whole checkpoint, the VAE alone is taken.
+        # If the file is a whole checkpoint, only its VAE is taken.
         prefixes = self._prefixes()
         return {k: t for k, t in stored.items() if k.startswith(prefixes)} or stored
 

@@ -17,7 +17,8 @@ from wsd.errors import CheckpointError
 
 ReadIndex = Callable[[str], Mapping[str, Any]]
 
-# Weights before the moving average, for further training: the worse ones to draw with.
+# Weights without the moving average, which are for further training; pictures drawn with them are
+# worse.
 _LAST = "non_ema"
 _CONVERT = "save the checkpoint with diffusers' save_pretrained, or fetch its .safetensors version"
 

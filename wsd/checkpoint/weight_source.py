@@ -148,7 +148,7 @@ def check_tensor(tensor: StoredTensor, shape: Shape, stored: Mapping[str, Stored
     A linear layer's weight may be stored as a convolution's of 1x1, and the other way round.
 
     Args:
-        tensor: the one.
+        tensor: the tensor to check.
         shape: of the module's parameter.
         stored: all tensors of its file, by their names there.
 

@@ -24,8 +24,8 @@ from wsd.util.file_errors import explain, find_os_error
 # Exit codes of shells for programs that a signal ended.
 _INTERRUPTED = 128 + signal.SIGINT
 _READER_GONE = 128 + 13  # SIGPIPE, which Windows does not have
-# Signals that ask a program to end. Their default would end it at once, with all that is half
-# written left behind.
+# Signals that ask a program to end. By default they would end it at once, and half-written files
+# would stay behind.
 _STOPS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 # Control characters but tab and line feed: names in a bundle or checkpoint may hold what a terminal
 # takes for commands.
@@ -53,7 +53,8 @@ def run_command(command: click.Command, name: str, arguments: list[str] | None =
         with _raise_for_stops():
             code = _invoke(command, name, arguments)
             if sys.stdout is not None:
-                # Else Python writes the rest when nobody can report that it failed.
+                # Otherwise Python would write the rest at its end, and nobody could report a
+                # failure.
                 sys.stdout.flush()
             return code
     except WsdError as error:
@@ -146,12 +147,12 @@ def _has_reader_gone() -> bool:
     try:
         poll.register(sys.stdout, select.POLLOUT)
     except (OSError, ValueError):
-        return False  # it is no file of the system's
+        return False  # standard output is not a file of the operating system
     return any(event & select.POLLERR for _file, event in poll.poll(0))
 
 
 def _drop_output() -> None:
-    """Drop what standard output could not write, which Python would try again at its end."""
+    """Discard what standard output could not write; Python would try again at its end."""
     if sys.stdout is None:
         return
     try:

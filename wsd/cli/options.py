@@ -12,14 +12,14 @@ import click
 
 from wsd.kernels.choice import AUTO, GENERATED, LEGACY_KERNEL_MODES, resolve_kernel_choice
 from wsd.kernels.registry import variant_names
+from wsd.models.scheduler_rules import PREDICTION_TYPES, TIMESTEP_SPACINGS
 from wsd.spec.precision import DTYPES
+from wsd.spec.seed import MAX_SEED, MIN_SEED
 from wsd.spec.tensor import Size
 from wsd.util.files import check_file_target, check_folder_target
 
-# Digits of an edge of a picture; whether such a size can be compiled is the model's business.
+# Digits of an edge of a picture. The model decides whether such a size can be compiled.
 _SIZE_DIGITS = 5
-# What torch.manual_seed takes.
-_LEAST_SEED, _LARGEST_SEED = -(2**63), 2**64 - 1
 
 
 class SizeType(click.ParamType[Size]):
@@ -135,7 +135,7 @@ tokenizer_option = click.option(
 random_option = click.option(
     "--random-weights",
     metavar="SEED",
-    type=click.IntRange(_LEAST_SEED, _LARGEST_SEED),
+    type=click.IntRange(MIN_SEED, MAX_SEED),
     help="Seeded random weights, for tests.",
 )
 dtype_option = click.option(
@@ -160,7 +160,8 @@ kernels_option = click.option(
     help=f"Which kernels run: {AUTO}, {GENERATED}, or names of variants separated by commas: "
     f"{', '.join(variant_names())}.",
 )  # fmt: skip
-_drawing = [
+# Options of a generation request.
+_REQUEST = [
     click.option("--prompt", required=True, type=TextType(), help="What to draw."),
     click.option("--negative", type=TextType(), help="What to avoid."),
     click.option("--steps", type=int, metavar="N", help="Inference steps, 1 to 100."),
@@ -180,9 +181,9 @@ _SCHEDULE = [
     click.option("--fine-tune", metavar="NAME",
                  help="Kind of fine-tune, for what its files do not say: lightning-4step for "
                       "example, which sets scheduler, steps and guidance."),
-    click.option("--prediction-type", type=click.Choice(("epsilon", "v_prediction", "sample")),
+    click.option("--prediction-type", type=click.Choice(PREDICTION_TYPES),
                  help="What the UNet predicts, if the checkpoint does not say it."),
-    click.option("--timestep-spacing", type=click.Choice(("linspace", "leading", "trailing")),
+    click.option("--timestep-spacing", type=click.Choice(TIMESTEP_SPACINGS),
                  help="How timesteps are spaced, if the checkpoint does not say it."),
     click.option("--zero-snr/--no-zero-snr", default=None,
                  help="Whether the noise schedule has zero terminal SNR."),
@@ -233,7 +234,7 @@ def request_options(command: Callable[..., None]) -> Callable[..., None]:
         command(request=request, **rest)
 
     decorated: Callable[..., None] = collect
-    for option in reversed(_drawing):
+    for option in reversed(_REQUEST):
         decorated = option(decorated)
     return decorated
 

@@ -105,7 +105,7 @@ FINE_TUNES: Mapping[str, FineTune] = {
     "dmd2-4step": FineTune(
         "DMD2, 4 steps (Yin et al. 2024)", (_XL,), "lcm", 4, 0.0,
         "https://huggingface.co/tianweiy/DMD2",
-        # Gives the timesteps 999, 749, 499 and 249 that it was trained for.
+        # This option gives the timesteps 999, 749, 499 and 249, for which it was trained.
         {"original_inference_steps": 4}, pattern=r"dmd2?",
     ),
     "tcd": FineTune(

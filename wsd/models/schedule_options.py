@@ -13,6 +13,7 @@ from typing import Any
 from wsd.errors import CheckpointError, UsageError
 from wsd.models.family import Family
 from wsd.models.fine_tunes import FINE_TUNES, FineTune, suggest_fine_tunes
+from wsd.models.scheduler_rules import PREDICTION_TYPES, TIMESTEP_SPACINGS
 from wsd.models.schedulers import (
     SCHEDULERS,
     build_scheduler,
@@ -21,9 +22,6 @@ from wsd.models.schedulers import (
     select_scheduler,
 )
 from wsd.spec.roles import DENOISER
-
-PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
-TIMESTEP_SPACINGS = ("linspace", "leading", "trailing")
 
 # Marker of a single file → what it says.
 _MARKED: Mapping[str, Mapping[str, Any]] = {

@@ -15,8 +15,12 @@ from typing import Any, Protocol
 
 from wsd.errors import CheckpointError
 
-# JSON values that a rule compares are of these types; a list is a tuple to diffusers.
+# The largest number of training timesteps that is understood: every scheduler of a bundle has
+# tables of this length.
 MAX_TRAIN_TIMESTEPS = 10_000
+# What a model predicts, and how timesteps are spaced: the values that options offer.
+PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
+TIMESTEP_SPACINGS = ("linspace", "leading", "trailing")
 
 
 class Rule(Protocol):
@@ -119,14 +123,14 @@ _SHARED: Mapping[str, Rule] = {
     ),
     "trained_betas": Betas(),
     "rescale_betas_zero_snr": OneOf((False, True)),
-    "timestep_spacing": OneOf(("linspace", "leading", "trailing")),
+    "timestep_spacing": OneOf(TIMESTEP_SPACINGS),
     "steps_offset": Number(0, MAX_TRAIN_TIMESTEPS, whole=True),
-    "prediction_type": OneOf(("epsilon", "v_prediction", "sample")),
+    "prediction_type": OneOf(PREDICTION_TYPES),
     # Dynamic thresholding takes a quantile of the latents, and clipping clamps them: neither is a
     # linear combination, which is all that the page's kernel computes.
     "thresholding": _OFF,
     "clip_sample": _OFF,
-    # These only say how, where thresholding or clipping is on.
+    # These keys matter only where thresholding or clipping is on.
     "dynamic_thresholding_ratio": Number(0.0, 1.0),
     "sample_max_value": Number(0.0, 1e6),
     "clip_sample_range": Number(0.0, 1e6),
@@ -145,7 +149,7 @@ _SIGMAS: Mapping[str, Rule] = {
 _MULTISTEP: Mapping[str, Rule] = {
     **_SHARED,
     **_SIGMAS,
-    "prediction_type": OneOf(("epsilon", "v_prediction", "sample", "flow_prediction")),
+    "prediction_type": OneOf((*PREDICTION_TYPES, "flow_prediction")),
     "use_flow_sigmas": _SWITCH,
     "flow_shift": Number(1e-3, 1e3),
     "solver_order": Number(1, 3, whole=True),
@@ -163,7 +167,7 @@ _CONSISTENCY: Mapping[str, Rule] = {
 }
 _NO_SAMPLE: Mapping[str, Rule] = {"prediction_type": OneOf(("epsilon", "v_prediction"))}
 
-# Class of diffusers to key to rule. What a class has no key for, diffusers ignores.
+# Class of diffusers → key → rule. diffusers ignores a key that its class does not have.
 RULES: Mapping[str, Mapping[str, Rule]] = {
     "DPMSolverMultistepScheduler": {
         **_MULTISTEP,
@@ -219,7 +223,7 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     "LCMScheduler": _CONSISTENCY,
     "TCDScheduler": {
         **_CONSISTENCY,
-        # Its step clips nothing, whatever these say.
+        # Its step never clips, whatever these keys say.
         "thresholding": OneOf((False, True, None)),
         "clip_sample": OneOf((False, True, None)),
     },
@@ -253,8 +257,8 @@ SIGMA_SPACINGS = (
 # Options that diffusers reads from a configuration even if the class's signature lacks them.
 _READ_ANYWAY = ("sigma_min", "sigma_max")
 
-# Checked before the class is constructed.
-_SIZES = (
+# Keys that are checked before the class is constructed, because it computes with them.
+_CHECKED_FIRST = (
     "num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas",
     "solver_order", "timestep_spacing", "steps_offset", "prediction_type",
 )  # fmt: skip
@@ -280,7 +284,7 @@ def check_before_construction(class_name: str, config: Mapping[str, Any]) -> Non
     Raises:
         CheckpointError: that names the key, its value and what is understood.
     """
-    for key in (*_SIZES, *SIGMA_SPACINGS):
+    for key in (*_CHECKED_FIRST, *SIGMA_SPACINGS):
         if key in config and key in RULES[class_name]:
             _require(class_name, key, config[key], RULES[class_name][key])
     defaults = defaults_of(class_name)

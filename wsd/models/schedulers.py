@@ -338,7 +338,8 @@ _IDENTITY = (
     "use_lu_lambdas",
     "use_flow_sigmas",
 )
-# What a class takes another class's word for.
+# diffusers' from_config carries DEIS' algorithm_type over to DPM-Solver, which takes it for
+# DPM-Solver++.
 _ALGORITHM_TYPES = {"deis": "dpmsolver++"}
 
 # Pipeline of diffusers → what its constructor sets in a scheduler's configuration, whatever the
@@ -484,7 +485,7 @@ def build_scheduler(config: Mapping[str, Any], name: str | None = None) -> Any:
         )
     check_before_construction(scheduler.class_name, chosen)
     defaults = defaults_of(scheduler.class_name)
-    # Of another class's options diffusers reads these two all the same.
+    # diffusers reads these two options from a configuration also if the class does not have them.
     taken = (*defaults, "sigma_min", "sigma_max")
     plain = {key: value for key, value in chosen.items() if key in taken}
     try:

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 from wsd.errors import UsageError
 from wsd.models.schedulers import MAX_STEPS, SCHEDULERS
+from wsd.spec.seed import MAX_SEED, MIN_SEED
 
-# What torch.Generator.manual_seed takes: a signed or an unsigned number of 64 bits.
-MIN_SEED = -(2**63)
-MAX_SEED = 2**64 - 1
 MAX_GUIDANCE = 50.0
 MAX_IMAGES = 16
 

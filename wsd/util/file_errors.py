@@ -88,8 +88,8 @@ def explain(error: OSError, place: Path | None = None) -> FileError | None:
         place: what was read or written, for an error that names no file.
 
     Returns:
-        the error for people; None if this one is of another kind, such as of the network, and so
-        is nothing that a path could be blamed for.
+        the error that names the path and has a hint; None for an error of another kind, such as
+        one of the network.
     """
     if isinstance(error, shutil.Error):
         return _explain_copies(error)

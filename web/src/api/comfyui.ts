@@ -20,9 +20,9 @@ interface Node {
 
 type Graph = Map<string, Node>;
 
-/** So many nodes are looked at from one input; a graph can have a circle. */
+/** The most nodes that are followed from one input; a graph can have a circle. */
 const FARTHEST = 100;
-/** So many samplers are looked at; pictures are drawn by a few. */
+/** The most samplers that are compared; a picture has a few. */
 const MOST_SAMPLERS = 20;
 
 /** What each input of a sampler means. */
@@ -37,11 +37,11 @@ const INPUTS = {
 
 /** Inputs that lead from a sampler to nodes with more of its settings. */
 const PARTS = ["noise", "guider", "sampler", "sigmas"];
-/** Inputs that lead to what a text or number is, besides one of the name that is asked for. */
+/** Inputs that lead to a text or a number, besides the input of the name that is asked for. */
 const VALUES = ["value", "text", "string", "prompt", "int", "float", "number", "seed", "Text"];
 /** The input of a node that only passes a link on. */
 const REROUTED = "";
-/** Inputs that hold a prompt, the one that is taken first. */
+/** Inputs that hold a prompt; the first that is there is taken. */
 const TEXTS = ["text", "text_g", "text_l", "prompt", "t5xxl", "clip_l"];
 /** Inputs that lead from a node to one that it changes. */
 const CONDITIONINGS = ["conditioning", "conditioning_1", "conditioning_to", "cond1"];
@@ -117,7 +117,7 @@ function isOff(mode: Json | undefined): boolean {
 function readGraph(graph: Graph): FoundSettings | undefined {
   const all = [...graph.values()].filter(isSampler);
   const samplers = all.slice(0, MOST_SAMPLERS);
-  // The one that begins, where others refine its picture.
+  // Where several samplers follow each other, the first one draws and the others refine.
   const sampler = samplers.find((node) => beginsEmpty(graph, node)) ?? samplers[0];
   if (sampler === undefined) return undefined;
   const found = noSettings("ComfyUI");

@@ -27,7 +27,7 @@ export interface Adopted {
 
 type Field = "prompt" | "negative" | "seed" | "steps" | "guidance" | "scheduler" | "size";
 
-/** Characters of a name or value, and number of them, that a message shows. */
+/** How many characters of a name or value a message shows, and how many names and values. */
 const SHOWN = 40;
 const LISTED = 6;
 /** Programs that give words a weight, or name files, inside of the prompt. */

@@ -7,7 +7,8 @@ import { MersenneTwister, randn } from "./torch_rng";
 
 /**
  * Draws all noise of a run: first the initial noise of all pictures, then each step's noise of all
- * pictures. One generator gives it, or for steps that name a part of a Brownian path, that path.
+ * pictures. It comes from one generator, except for steps that name an interval of a Brownian path:
+ * their noise comes from that path.
  */
 export class NoiseSource {
   private readonly generator: MersenneTwister;
@@ -15,7 +16,7 @@ export class NoiseSource {
   /** The noise of all pictures by draw, until the last picture has taken its share. */
   private readonly drawn: (Float32Array | undefined)[] = [];
   /** For each draw after the first: the two ends on the Brownian path, if it is from there. */
-  private readonly parts: ([number, number] | undefined)[];
+  private readonly intervals: ([number, number] | undefined)[];
 
   /**
    * @param seed as `torch.Generator().manual_seed(seed)` takes it. It is the Brownian path's
@@ -31,7 +32,7 @@ export class NoiseSource {
   ) {
     this.generator = new MersenneTwister(seed);
     this.tree = run.brownian && new BrownianTree(...run.brownian, BigInt(seed), count * images);
-    this.parts = run.steps
+    this.intervals = run.steps
       .filter(({ next }) => next.noise !== undefined)
       .map(({ next }) => next.brownian);
   }
@@ -50,8 +51,8 @@ export class NoiseSource {
   }
 
   private next(): Float32Array {
-    const part = this.parts[this.drawn.length - 1];
-    if (part !== undefined) return this.tree!.noise(...part);
+    const interval = this.intervals[this.drawn.length - 1];
+    if (interval !== undefined) return this.tree!.noise(...interval);
     return randn(this.generator, this.count * this.images);
   }
 }
