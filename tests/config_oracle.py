@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from speck import SPECK, SPECK_XL
-from wsd.checkpoint.config_rules import apply_changes, compare_config
+from wsd.checkpoint.config_comparison import apply_changes, compare_config
 from wsd.frontend.entry_points import make_entry_point
 from wsd.models.family import Component, Family
 from wsd.models.instantiate import build_module

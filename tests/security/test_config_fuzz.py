@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config_oracle import FAMILIES, as_saved, component_of, compute_both
-from wsd.checkpoint.config_rules import compare_pipeline, effective_config
+from wsd.checkpoint.config_comparison import compare_pipeline, effective_config
 from wsd.errors import CheckpointError
 
 # A component of each class, and the VAE in both pipelines.

@@ -12,11 +12,13 @@ import pytest
 import torch
 
 from config_oracle import FAMILIES, as_saved, component_of, compute_both, find_variant
-from wsd.checkpoint import config_rules
-from wsd.checkpoint.config_rules import RULES, compare_pipeline
+from toy.family import FAMILY as TOY
+from wsd.checkpoint.config_comparison import compare_config, compare_pipeline
 from wsd.errors import CheckpointError
 from wsd.models.conditioning import Conditioning
+from wsd.models.config_rules import ConfigRules, find_config_rules
 from wsd.models.registry import FAMILIES as REGISTERED
+from wsd.models.stable_diffusion.config_rules import RULES
 
 # Class → key → values that select a variant of the smallest models.
 VARIANTS = {
@@ -244,9 +246,18 @@ def test_a_key_without_a_rule_is_architecture(monkeypatch):
     found = {**as_saved(component_of(family, "unet")), "dropout": 0.5}
     assert find_variant(family, "unet", found) == family
     rules = {key: rule for key, rule in RULES["UNet2DConditionModel"].items() if key != "dropout"}
-    monkeypatch.setitem(config_rules.RULES, "UNet2DConditionModel", rules)
+    monkeypatch.setitem(RULES, "UNet2DConditionModel", rules)
     with pytest.raises(CheckpointError, match=r"dropout is 0\.5, but speck has 0\.0"):
         find_variant(family, "unet", found)
+
+
+def test_an_architecture_without_rules_lets_no_key_differ():
+    """Its package has no module of rules, and nothing outside has to name it."""
+    assert find_config_rules(TOY.architecture) == ConfigRules()
+    component = TOY.components[0]
+    found = {**component.config, "hidden_size": 3}
+    with pytest.raises(CheckpointError, match="hidden_size is 3, but toy has"):
+        compare_config(TOY, component, found, "config.json")
 
 
 @pytest.mark.parametrize("label", FAMILIES)
@@ -287,9 +298,7 @@ def test_keys_that_diffusers_would_replace_by_its_defaults_count_as_the_defaults
 def test_a_key_that_diffusers_ignores_is_said(caplog):
     family = FAMILIES["sd"]
     found = {**as_saved(component_of(family, "unet")), "shiny": True}
-    findings = config_rules.compare_config(
-        family, component_of(family, "unet"), found, "unet/config.json"
-    )
+    findings = compare_config(family, component_of(family, "unet"), found, "unet/config.json")
     assert findings.changes == {}
     [note] = findings.notes
     assert "unet/config.json: shiny is True" in note

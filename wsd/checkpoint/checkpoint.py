@@ -1,10 +1,10 @@
 """Open a checkpoint for a family: check that they agree, and find its scheduler.
 
 A checkpoint is a folder in the diffusers layout, the id of one on the Hugging Face hub, or a
-single file in the original layout. Every key of a folder's configurations has a rule
-(:mod:`wsd.checkpoint.config_rules`): it agrees with the family, or selects a variant of it, or
-changes nothing, or the checkpoint is refused and the key named. Every tensor must have the shape
-that the compiled library expects; the error names the tensor that has not.
+single file in the original layout. Every key of a folder's configurations agrees with the family,
+or has a rule by which it selects a variant of the family or changes nothing, or the checkpoint is
+refused and the key named (:mod:`wsd.checkpoint.config_comparison`). Every tensor must have the
+shape that the compiled library expects; the error names the tensor that has not.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from typing import Any
 
 import torch
 
-from wsd.checkpoint.config_rules import (
-    Config,
+from wsd.checkpoint.config_comparison import (
     PipelineFindings,
     apply_changes,
     compare_config,
@@ -30,6 +29,7 @@ from wsd.checkpoint.single_file import SingleFile
 from wsd.checkpoint.tokenizer import check_tokenizers
 from wsd.checkpoint.vae_override import VaeOverride
 from wsd.checkpoint.weight_source import WeightSource, read_json
+from wsd.models.config_rules import Config
 from wsd.models.family import Component, Family
 from wsd.models.instantiate import build_skeleton
 from wsd.models.schedule_options import NO_OPTIONS, ScheduleOptions, compose_denoising

@@ -1,17 +1,13 @@
-"""What each key of a checkpoint's configurations means to WSD: one rule for each key, as data.
+"""Compare a checkpoint's configurations with the family's, key by key.
 
 A checkpoint's ``config.json`` is compared with the family's configuration *as its class would read
 both*: keys that a file leaves out have the defaults of diffusers' or transformers' own class. Only
-a key whose effective values differ matters, and then its rule decides:
-
-- *architecture*: the checkpoint is refused, and the key is named with both values. A key without a
-  rule is architecture, so that a key that nobody thought of is never dropped in silence.
-- *variant*: the checkpoint's value is compiled instead of the family's, if the rule accepts it.
-- *harmless*: the value changes no picture, if the rule accepts it.
+a key whose effective values differ matters, and then the architecture's rule decides
+(:mod:`wsd.models.config_rules`).
 
 diffusers ignores keys that its class does not know, so WSD ignores them too and says so in a note.
-transformers keeps such keys, and its shared code reads some of them: those that are not listed
-here as harmless are refused.
+transformers keeps such keys, and its shared code reads some of them: those that neither the
+architecture nor this module knows to be harmless are refused.
 """
 
 from __future__ import annotations
@@ -20,281 +16,30 @@ import copy
 import dataclasses
 import inspect
 import json
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from wsd.errors import CheckpointError
 from wsd.models.conditioning import EmptyNegative
+from wsd.models.config_rules import (
+    ARCHITECTURE,
+    Config,
+    Reading,
+    Rule,
+    find_config_rules,
+    is_int,
+    one_of,
+)
 from wsd.models.family import Component, Family
 from wsd.models.instantiate import find_class, own_section
 from wsd.models.registry import FAMILIES
 
-# A configuration: keys and JSON values, as a file or a class of diffusers or transformers has them.
-Config = Mapping[str, Any]
-
 OTHER_FAMILY = "this checkpoint is of another family; see: wsd models"
 
-
-@dataclass(frozen=True)
-class Reading:
-    """What a rule may look at besides the value itself.
-
-    Attributes:
-        own: the checkpoint's effective configuration.
-        ours: the family's effective configuration.
-        pooled: whether the pooled state of this text encoder conditions the denoiser.
-    """
-
-    own: Config
-    ours: Config
-    pooled: bool = False
-
-
-Test = Callable[[Any, Reading], bool]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What WSD does with a key whose value differs from the family's.
-
-    Attributes:
-        kind: see this module's docstring.
-        why: why other values are refused, for the hint; empty for the general hint.
-        accepts: whether a variant can be compiled, or a harmless value is harmless.
-        note: what is said when a harmless value is left out that somebody may have wanted.
-    """
-
-    kind: Literal["architecture", "variant", "harmless"]
-    why: str = ""
-    accepts: Test = lambda _value, _reading: True
-    note: str = ""
-
-
-ARCHITECTURE = Rule("architecture")
-
-
-def one_of(*values: object) -> Test:
-    """Return a test for values; true and 1 are different ones."""
-    return lambda value, _: any(value == v and type(value) is type(v) for v in values)
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return _is_int(value) or (isinstance(value, float) and math.isfinite(value))
-
-
-def _bool(value: Any, _: Reading) -> bool:
-    return isinstance(value, bool)
-
-
-def _positive_int(value: Any, _: Reading) -> bool:
-    return _is_int(value) and value > 0
-
-
-def _number(value: Any, _: Reading) -> bool:
-    return _is_number(value)
-
-
-def _positive(value: Any, _: Reading) -> bool:
-    return _is_number(value) and value > 0
-
-
-def _probability(value: Any, _: Reading) -> bool:
-    return _is_number(value) and 0 <= value <= 1
-
-
-def _size(value: Any, _: Reading) -> bool:
-    edges = value if isinstance(value, list) and len(value) == 2 else [value]
-    return value is None or all(_is_int(edge) and edge > 0 for edge in edges)
-
-
-def _edges(value: Any, reading: Reading) -> bool:
-    # AutoencoderKL divides it.
-    return value is not None and _size(value, reading)
-
-
-def _divides_channels(value: Any, reading: Reading) -> bool:
-    """Accept a count, or one for each block, that divides the channels of its block."""
-    channels = reading.own["block_out_channels"]
-    if not isinstance(channels, list) or not all(map(_is_int, channels)):
-        return False
-    counts = value if isinstance(value, list) else [value] * len(channels)
-    return len(counts) == len(channels) and all(
-        _is_int(count) and count > 0 and width % count == 0
-        for count, width in zip(counts, channels, strict=True)
-    )
-
-
-def _norm_groups(value: Any, reading: Reading) -> bool:
-    return _is_int(value) and _divides_channels(value, reading)
-
-
-def _guidance_width(value: Any, _: Reading) -> bool:
-    # diffusers' embedding of the guidance scale needs at least one frequency, and divides by one
-    # less than their number.
-    return value is None or (_is_int(value) and value >= 4)
-
-
-def _channel_numbers(value: Any, reading: Reading) -> bool:
-    return value is None or (
-        isinstance(value, list)
-        and len(value) == reading.own["latent_channels"]
-        and all(map(_is_number, value))
-    )
-
-
-def _channel_deviations(value: Any, reading: Reading) -> bool:
-    return _channel_numbers(value, reading) and all(number > 0 for number in value or ())
-
-
-def _heads(value: Any, reading: Reading) -> bool:
-    return _is_int(value) and value > 0 and reading.own["hidden_size"] % value == 0
-
-
-def _vocabulary(value: Any, reading: Reading) -> bool:
-    """Accept more or fewer tokens, unless the pooled state would be taken at another one.
-
-    With ``eos_token_id`` 2, transformers pools at the highest id of a text, and the browser at the
-    first end token: the same place while the end token is the last one of the vocabulary.
-    """
-    if not _is_int(value) or value <= 0:
-        return False
-    return not reading.pooled or (
-        value > reading.ours["vocab_size"] and reading.own["eos_token_id"] != 2
-    )
-
-
-def _end_token(value: Any, reading: Reading) -> bool:
-    """Accept any number where nothing is pooled; else the id of the vocabulary's last token, or 2.
-
-    The published vocabularies end with the end token. transformers understands 2 as the highest
-    id of a text, which is the same token.
-    """
-    return _is_int(value) and (not reading.pooled or value in (2, reading.ours["vocab_size"] - 1))
-
-
-# Nothing is dropped in evaluation mode.
-_DROPOUT = Rule("harmless", "expected a probability", _probability)
 _ANY = Rule("harmless")
-_SILU = Rule("variant", "only silu is compiled", one_of("silu", "swish"))
-
-_UNET: Mapping[str, Rule] = {
-    # diffusers' default size of a picture; WSD's sizes are chosen with --size.
-    "sample_size": Rule("harmless", "expected a number of latent pixels", _size),
-    "dropout": _DROPOUT,
-    # It changes the precision of float16 attention; WSD computes attention in float32.
-    "upcast_attention": Rule("harmless", "", one_of(True, False, None)),
-    # Used with addition_embed_type "text" alone, which no family has.
-    "addition_embed_type_num_heads": Rule("harmless", "", _positive_int),
-    # Used with the mid block UNetMidBlock2DSimpleCrossAttn alone, which no family has.
-    "mid_block_only_cross_attention": Rule("harmless", "", one_of(True, False, None)),
-    "act_fn": _SILU,
-    "attention_head_dim": Rule(
-        "variant", "the heads must divide the channels of their block", _divides_channels
-    ),
-    "use_linear_projection": Rule("variant", "expected true or false", _bool),
-    "time_cond_proj_dim": Rule("variant", "expected null or at least 4", _guidance_width),
-    "norm_eps": Rule("variant", "expected a positive number", _positive),
-    "norm_num_groups": Rule("variant", "the groups must divide all channels", _norm_groups),
-    "flip_sin_to_cos": Rule("variant", "expected true or false", _bool),
-    "freq_shift": Rule("variant", "expected a number", _number),
-    "center_input_sample": Rule("variant", "expected true or false", _bool),
-    "mid_block_scale_factor": Rule("variant", "expected a positive number", _positive),
-}
-
-_VAE: Mapping[str, Rule] = {
-    # diffusers' size of tiles when tiling is switched on; WSD has its own.
-    "sample_size": Rule("harmless", "expected a number of pixels", _edges),
-    # It changes the precision of float16 pipelines; WSD decodes in float32.
-    "force_upcast": Rule("harmless", "", one_of(True, False, None)),
-    "shift_factor": Rule(
-        "harmless", "expected null or a number", lambda v, _: v is None or _is_number(v),
-        note="diffusers' Stable Diffusion pipelines ignore it, and so does WSD",
-    ),
-    # Only the encoder has this convolution, and it is not compiled.
-    "use_quant_conv": Rule("variant", "expected true or false", _bool),
-    "use_post_quant_conv": Rule("variant", "expected true or false", _bool),
-    "mid_block_add_attention": Rule("variant", "expected true or false", _bool),
-    "scaling_factor": Rule("variant", "expected a positive number", _positive),
-    "latents_mean": Rule("variant", "expected a number for each channel", _channel_numbers),
-    "latents_std": Rule(
-        "variant", "expected a positive number for each channel", _channel_deviations
-    ),
-    "act_fn": _SILU,
-    "norm_num_groups": Rule("variant", "the groups must divide all channels", _norm_groups),
-}  # fmt: skip
-
-_DTYPES = ("torch.float16", "torch.bfloat16", "torch.float32", "torch.float64")
-_CLIP: Mapping[str, Rule] = {
-    **dict.fromkeys(
-        ("architectures", "transformers_version", "id2label", "label2id", "problem_type",
-         "chunk_size_feed_forward", "is_encoder_decoder", "pad_token_id", "bos_token_id"),
-        _ANY,
-    ),
-    # WSD reads weights of every floating dtype, whatever this says.
-    "dtype": Rule("harmless", "expected the name of a floating dtype", one_of(None, *_DTYPES)),
-    # transformers initialises weights with them, which are read from the files afterwards.
-    "initializer_range": Rule("harmless", "expected a number", _number),
-    "initializer_factor": Rule("harmless", "expected a number", _number),
-    "attention_dropout": _DROPOUT,
-    "output_hidden_states": Rule("harmless", "", one_of(True, False, None)),
-    "eos_token_id": Rule(
-        "harmless",
-        "the pooled state is taken at the end token, which must be the vocabulary's last one or 2",
-        _end_token,
-    ),
-    "vocab_size": Rule(
-        "variant",
-        "with eos_token_id 2 the pooled state is taken at the highest id of a text, which could "
-        "be an added token: set eos_token_id to the id of the end token",
-        _vocabulary,
-    ),
-    "num_hidden_layers": Rule("variant", "expected at least one layer", _positive_int),
-    "hidden_act": Rule(
-        "variant", "only quick_gelu and gelu are compiled", one_of("quick_gelu", "gelu")
-    ),
-    "intermediate_size": Rule("variant", "expected a positive number", _positive_int),
-    "num_attention_heads": Rule("variant", "the heads must divide hidden_size", _heads),
-    "layer_norm_eps": Rule("variant", "expected a positive number", _positive),
-}  # fmt: skip
-
-# Class → rules of its keys.
-RULES: Mapping[str, Mapping[str, Rule]] = {
-    "UNet2DConditionModel": _UNET,
-    "AutoencoderKL": _VAE,
-    # Its projection does not exist.
-    "CLIPTextModel": {**_CLIP, "projection_dim": _ANY},
-    "CLIPTextModelWithProjection": _CLIP,
-}
-
-_IGNORED_BY_SD = "diffusers' StableDiffusionPipeline ignores it, and so does WSD"
-# Pipeline → class → rules that differ from those of RULES.
-PIPELINE_RULES: Mapping[str, Mapping[str, Mapping[str, Rule]]] = {
-    "StableDiffusionPipeline": {
-        "AutoencoderKL": {
-            "latents_mean": Rule("harmless", note=_IGNORED_BY_SD),
-            "latents_std": Rule("harmless", note=_IGNORED_BY_SD),
-        },
-        # StableDiffusionPipeline masks the padding of prompts if it is true.
-        "CLIPTextModel": {
-            "use_attention_mask": Rule(
-                "harmless", "masked padding is not compiled", one_of(False, None)
-            )
-        },
-    },
-    "StableDiffusionXLPipeline": {
-        "CLIPTextModel": {"use_attention_mask": _ANY},
-        "CLIPTextModelWithProjection": {"use_attention_mask": _ANY},
-    },
-}
-
 _IMPLEMENTATION = Rule("harmless", "", one_of("eager", "sdpa", None))
-# Keys that transformers' class does not have, and that configurations of CLIP carry all the same.
+# Keys that transformers' class does not have, and that configurations of CLIP carry nevertheless.
 # transformers keeps them; nothing that a text encoder computes depends on them.
 TRANSFORMERS_EXTRAS: Mapping[str, Rule] = {
     **dict.fromkeys(
@@ -313,22 +58,6 @@ TRANSFORMERS_EXTRAS: Mapping[str, Rule] = {
     "_attn_implementation_internal": _IMPLEMENTATION,
 }  # fmt: skip
 
-# What well-known models of other kinds have, to say what a refused checkpoint is.
-_KNOWN: Mapping[tuple[str, str], Mapping[object, str]] = {
-    ("UNet2DConditionModel", "in_channels"): {
-        9: "this is an inpainting model, and WSD draws from text alone",
-        8: "this is a model that edits pictures (InstructPix2Pix) or upscales them, and WSD draws "
-           "from text alone",
-    },
-    ("UNet2DConditionModel", "cross_attention_dim"): {
-        1024: "this is a Stable Diffusion 2 or one of its fine-tunes, which WSD does not draw",
-        1280: "this is SDXL's refiner, which WSD does not draw",
-    },
-    ("CLIPTextModel", "hidden_size"): {
-        1024: "this is the text encoder of Stable Diffusion 2, which WSD does not draw",
-    },
-}  # fmt: skip
-
 # What the names of pipelines contain that do not draw from text alone.
 _OTHER_TASKS: Mapping[str, str] = {
     "Inpaint": "inpainting",
@@ -340,27 +69,6 @@ _OTHER_TASKS: Mapping[str, str] = {
     "SuperResolution": "upscaling",
     "Variation": "varying pictures",
     "Depth2Img": "drawing with a depth map",
-}
-# Pipeline → pipelines whose folders it draws the same pictures of.
-_SAME_PIPELINES: Mapping[str, tuple[str, ...]] = {
-    "StableDiffusionPipeline": ("LatentConsistencyModelPipeline",),
-}
-# Options of the pipelines that change no picture that WSD draws, and members that it leaves out.
-PIPELINE_OPTIONS: Mapping[str, Rule] = {
-    # The safety checker is a member of the folder that WSD leaves out, as docs/checkpoints.md says.
-    "requires_safety_checker": _ANY,
-    "safety_checker": _ANY,
-    "feature_extractor": _ANY,
-    # For adapters of pictures, which WSD does not take.
-    "image_encoder": _ANY,
-    # It is part of diffusers' program, and not of the model.
-    "add_watermarker": Rule(
-        "harmless", "WSD adds no watermark: set it to false or null", one_of(False, None)
-    ),
-    # The refiner's; StableDiffusionXLPipeline ignores it.
-    "requires_aesthetics_score": Rule(
-        "harmless", "only SDXL's refiner takes aesthetic scores", one_of(False, None)
-    ),
 }
 _TOKENIZERS = ("CLIPTokenizer", "CLIPTokenizerFast")
 
@@ -442,12 +150,8 @@ def compare_config(family: Family, component: Component, found: Config, place: s
     reading = Reading(
         own, effective_config(component, component.config), _pooled(family, component)
     )
-    rules = {
-        **RULES.get(component.class_name, {}),
-        **PIPELINE_RULES.get(family.architecture.diffusers_pipeline, {}).get(
-            component.class_name, {}
-        ),
-    }
+    said = find_config_rules(family.architecture)
+    rules = said.keys.get(component.class_name, {})
     blocks = len(reading.ours.get("block_out_channels", ()))
     changes: dict[str, Any] = {}
     notes: list[str] = []
@@ -457,7 +161,7 @@ def compare_config(family: Family, component: Component, found: Config, place: s
         if _identical(value, ours):
             continue
         rule = rules.get(key, ARCHITECTURE)
-        if _same(value, ours, blocks if key in _PER_BLOCK.get(component.class_name, ()) else 0):
+        if _same(value, ours, blocks if key in said.per_block.get(component.class_name, ()) else 0):
             if rule.kind != "architecture" and not rule.accepts(value, reading):
                 refused.append((key, rule))
         elif rule.kind == "architecture" or not rule.accepts(value, reading):
@@ -546,11 +250,12 @@ def _refuse(
         return
     (key, rule), *others = refused
     value = reading.own[key]
+    models = find_config_rules(family.architecture).known
     known = next(
         (
             text
             for name, _ in refused
-            if (text := _KNOWN.get((component.class_name, name), {}).get(_key(reading.own[name])))
+            if (text := models.get((component.class_name, name), {}).get(_key(reading.own[name])))
         ),
         None,
     )
@@ -568,15 +273,6 @@ def _key(value: Any) -> object:
 
 def _pooled(family: Family, component: Component) -> bool:
     return any(e.pooled and e.component == component.id for e in family.conditioning.encoders)
-
-
-# Class → keys that take one value for all blocks, or one for each.
-_PER_BLOCK: Mapping[str, tuple[str, ...]] = {
-    "UNet2DConditionModel": (
-        "attention_head_dim", "cross_attention_dim", "transformer_layers_per_block",
-        "layers_per_block", "only_cross_attention",
-    ),
-}  # fmt: skip
 
 
 def _same(one: Any, other: Any, blocks: int) -> bool:
@@ -597,7 +293,7 @@ def _same_value(one: Any, other: Any) -> bool:
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(_same_value, one, other))
     # A number of things is an integer; a float in its place is another value.
-    if isinstance(one, bool) or isinstance(other, bool) or _is_int(other):
+    if isinstance(one, bool) or isinstance(other, bool) or is_int(other):
         return type(one) is type(other) and one == other
     return bool(one == other)
 
@@ -655,6 +351,7 @@ def compare_pipeline(family: Family, found: Config, place: str) -> PipelineFindi
     }
     expected |= {t.name: (*_TOKENIZERS, "None") for t in family.tokenizers}
     options = _pipeline_defaults(family)
+    harmless = find_config_rules(family.architecture).options
     empty_negative: EmptyNegative | None = None
     scheduler: str | None = None
     notes: list[str] = []
@@ -669,8 +366,8 @@ def compare_pipeline(family: Family, found: Config, place: str) -> PipelineFindi
             _check(isinstance(value, bool | None), place, key, value, "expected true or false")
             # As in Python, null is false.
             empty_negative = "zeros" if value else "encode"
-        elif key in PIPELINE_OPTIONS:
-            rule = PIPELINE_OPTIONS[key]
+        elif key in harmless:
+            rule = harmless[key]
             absent = _is_absent(value)
             _check(absent or rule.accepts(value, _NOTHING), place, key, value, rule.why)
         elif key in options:
@@ -695,7 +392,7 @@ def _check(good: bool, place: str, key: str, value: Any, hint: str, ours: Any = 
 
 def _check_pipeline_class(family: Family, name: Any, place: str) -> None:
     pipeline = family.architecture.diffusers_pipeline
-    if name in (pipeline, *_SAME_PIPELINES.get(pipeline, ())):
+    if name in (pipeline, *find_config_rules(family.architecture).same_pipelines):
         return
     # A pipeline that a checkpoint brings itself is a list of module and class.
     shown = ".".join(map(str, name)) if isinstance(name, list) else str(name)

@@ -1,0 +1,144 @@
+"""What an architecture says of the keys of its checkpoints' configurations: kinds of rules.
+
+A key whose value in a checkpoint differs from the family's has one of three meanings:
+
+- *architecture*: the checkpoint is refused, and the key is named with both values. A key without a
+  rule is architecture, so that a key that nobody thought of is never dropped in silence.
+- *variant*: the checkpoint's value is compiled instead of the family's, if the rule accepts it.
+- *harmless*: the value changes no picture, if the rule accepts it.
+
+The rules of an architecture are data in a module ``config_rules`` beside it, as
+:mod:`wsd.models.stable_diffusion.config_rules`. :mod:`wsd.checkpoint.config_comparison` compares
+configurations by them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from wsd.models.architecture import Architecture
+
+# A configuration: keys and JSON values, as a file or a class of diffusers or transformers has them.
+Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a rule may look at besides the value itself.
+
+    Attributes:
+        own: the checkpoint's effective configuration.
+        ours: the family's effective configuration.
+        pooled: whether the pooled state of this text encoder conditions the denoiser.
+    """
+
+    own: Config
+    ours: Config
+    pooled: bool = False
+
+
+Test = Callable[[Any, Reading], bool]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What WSD does with a key whose value differs from the family's.
+
+    Attributes:
+        kind: what the key means, in the words of this module's docstring.
+        why: why other values are refused, for the hint; empty for the general hint.
+        accepts: whether a variant can be compiled, or a harmless value is harmless.
+        note: what is said when a harmless value is left out that somebody may have wanted.
+    """
+
+    kind: Literal["architecture", "variant", "harmless"]
+    why: str = ""
+    accepts: Test = lambda _value, _reading: True
+    note: str = ""
+
+
+# A key without a rule.
+ARCHITECTURE = Rule("architecture")
+
+
+def one_of(*values: object) -> Test:
+    """Return a test for values; true and 1 are different ones."""
+    return lambda value, _: any(value == v and type(value) is type(v) for v in values)
+
+
+def is_int(value: object) -> bool:
+    """Return whether a value is an integer; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a finite number."""
+    return is_int(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def boolean(value: Any, _: Reading) -> bool:
+    """Accept true and false."""
+    return isinstance(value, bool)
+
+
+def positive_int(value: Any, _: Reading) -> bool:
+    """Accept integers from 1 on."""
+    return is_int(value) and value > 0
+
+
+def number(value: Any, _: Reading) -> bool:
+    """Accept finite numbers."""
+    return is_number(value)
+
+
+def positive(value: Any, _: Reading) -> bool:
+    """Accept finite numbers above 0."""
+    return is_number(value) and value > 0
+
+
+def probability(value: Any, _: Reading) -> bool:
+    """Accept numbers from 0 to 1."""
+    return is_number(value) and 0 <= value <= 1
+
+
+@dataclass(frozen=True)
+class ConfigRules:
+    """What an architecture says of its checkpoints' configurations.
+
+    Attributes:
+        keys: class in diffusers or transformers → key → rule.
+        per_block: class → keys that take one value for all blocks, or one for each.
+        known: (class, key) → value → what a checkpoint with this value is, for the hint.
+        options: keys of ``model_index.json`` that change no picture, and members of a folder that
+            are left out.
+        same_pipelines: other diffusers pipelines whose folders hold the same models.
+    """
+
+    keys: Mapping[str, Mapping[str, Rule]] = field(default_factory=dict)
+    per_block: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    known: Mapping[tuple[str, str], Mapping[object, str]] = field(default_factory=dict)
+    options: Mapping[str, Rule] = field(default_factory=dict)
+    same_pipelines: tuple[str, ...] = ()
+
+
+def find_config_rules(architecture: Architecture) -> ConfigRules:
+    """Return the rules of an architecture; without a module of rules, no key may differ.
+
+    The module is found by its name and not imported by the architecture. Compiled libraries are
+    cached by the code that their architecture imports, and a rule changes none of them.
+
+    Args:
+        architecture: whose package may have a module ``config_rules`` with a function ``rules_of``.
+    """
+    package = type(architecture).__module__.rpartition(".")[0]
+    name = f"{package}.config_rules"
+    if not package or importlib.util.find_spec(name) is None:
+        return ConfigRules()
+    rules: ConfigRules = importlib.import_module(name).rules_of(architecture.diffusers_pipeline)
+    return rules
