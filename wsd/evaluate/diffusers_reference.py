@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -66,6 +68,27 @@ def begin_at_first_step(scheduler: Any) -> None:
     scheduler.set_timesteps = set_and_begin
 
 
+def step_on_processor(scheduler: Any) -> None:
+    """Let a scheduler compute its steps on the CPU, whatever device the pipeline is on.
+
+    A scheduler that draws noise by itself draws it on the device of the latents, and the noise of
+    a seed on a GPU is another than that on the CPU, which the browser draws.
+    """
+    step = scheduler.step
+
+    @functools.wraps(step)
+    def step_on_cpu(
+        prediction: torch.Tensor, timestep: Any, sample: torch.Tensor, **options: Any
+    ) -> Any:
+        stepped = step(prediction.cpu(), torch.as_tensor(timestep).cpu(), sample.cpu(), **options)
+        if not isinstance(stepped, tuple):
+            stepped.prev_sample = stepped.prev_sample.to(sample.device)
+            return stepped
+        return tuple(result.to(sample.device) for result in stepped)
+
+    scheduler.step = step_on_cpu
+
+
 def draw_reference(
     checkpoint: Checkpoint,
     pipeline: Any,
@@ -97,6 +120,7 @@ def draw_reference(
     if hasattr(pipeline.scheduler, "noise_sampler_seed"):
         # Otherwise it takes one that PyTorch's global generator draws.
         pipeline.scheduler.noise_sampler_seed = request.seed % 2**64
+        step_on_processor(pipeline.scheduler)
     kept: dict[str, torch.Tensor] = {}
 
     def on_step(pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -105,7 +129,10 @@ def draw_reference(
         progress.report("denoise", step + 1, len(pipe.scheduler.timesteps))
         return tensors
 
-    with progress:
+    with progress, warnings.catch_warnings():
+        # The first and the last noise level are rounded to float32, and torchsde says that it
+        # moves them into the range of its Brownian path.
+        warnings.filterwarnings("ignore", message="Should have t", module="torchsde")
         drawn = pipeline(
             prompt=request.prompt,
             negative_prompt=request.negative_prompt,
