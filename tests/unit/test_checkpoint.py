@@ -1,8 +1,10 @@
 """Checkpoints that are not what they should be: each named, each with a hint."""
 
 import json
+import logging
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from wsd.bundle.builder import _digest_parameters
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import random_checkpoint
-from wsd.checkpoint.resolve import find_checkpoint
+from wsd.checkpoint.resolve import find_checkpoint, open_chosen
 from wsd.errors import CheckpointError
 from wsd.models.schedulers import describe_noise_schedule
 from wsd.spec.parameter import shapes
@@ -95,13 +97,73 @@ def test_a_tensor_of_the_wrong_shape_is_named_with_both_shapes(copy, family, lib
         read_unet(copy, family, library)
 
 
-def test_a_missing_tensor_is_named(copy, family, library):
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        (f"unet/{UNET_FILE}", "conv_out.bias"),
+        (f"vae/{UNET_FILE}", "decoder.mid_block.attentions.0.to_q.weight"),
+        ("text_encoder/model.safetensors", "final_layer_norm.weight"),
+    ],
+)
+def test_a_missing_tensor_is_named_before_anything_is_compiled(copy, family, file, name):
+    tensors = load_file(copy / file)
+    del tensors[name]
+    save_file(tensors, copy / file)
+    with pytest.raises(CheckpointError, match=rf"{Path(file).parent}: tensor {name} is missing"):
+        open_checkpoint(copy, family)
+
+
+def test_a_layer_that_the_configuration_has_and_the_file_has_not(copy, family):
+    path = copy / "unet" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "time_cond_proj_dim": 32}))
+    with pytest.raises(CheckpointError, match=r"time_embedding.cond_proj.weight is missing"):
+        open_checkpoint(copy, family)
     path = copy / "unet" / UNET_FILE
+    save_file({**load_file(path), "time_embedding.cond_proj.weight": torch.ones(64, 32)}, path)
+    [unet] = (c for c in open_checkpoint(copy, family).family.components if c.id == "unet")
+    assert unet.config["time_cond_proj_dim"] == 32
+
+
+def test_how_many_tensors_are_missing_is_told(copy, family):
+    path = copy / "text_encoder" / "config.json"
+    layers = json.loads(path.read_text())["num_hidden_layers"]
+    path.write_text(json.dumps({**json.loads(path.read_text()), "num_hidden_layers": layers + 1}))
+    with pytest.raises(CheckpointError, match=rf"encoder.layers.{layers}\S+ \(and 15 more\) is mi"):
+        open_checkpoint(copy, family)
+
+
+def test_a_vae_without_its_encoder_draws(copy, family, library):
+    """No picture is encoded."""
+    path = copy / "vae" / UNET_FILE
     tensors = load_file(path)
-    del tensors["conv_out.bias"]
-    save_file(tensors, path)
-    with pytest.raises(CheckpointError, match="tensor conv_out.bias is missing"):
-        read_unet(copy, family, library)
+    save_file({k: v for k, v in tensors.items() if not k.startswith(("encoder", "quant"))}, path)
+    expected = shapes(library.parameters["vae"])
+    source = open_checkpoint(copy, family).source
+    read = source.tensors(family.component("vae_decoder"), expected)
+    assert all(torch.equal(v, tensors[n]) for n, v in zip(expected, read, strict=True))
+
+
+@pytest.mark.parametrize("name", ["mine@v2.safetensors", "me@host/model.safetensors"])
+def test_a_path_with_an_at_sign(family, tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"")
+    assert find_checkpoint(str(path), family) == path
+    with pytest.raises(CheckpointError, match="does not exist"):
+        find_checkpoint(f"{path}.safetensors", family)
+
+
+def test_a_tokenizer_that_is_not_read_is_said(copy, family, tmp_path, caplog):
+    other = tmp_path / "tokenizer"
+    shutil.copytree(copy / "tokenizer", other)
+    with caplog.at_level(logging.WARNING):
+        open_chosen(family, str(copy), tokenizer=other)
+    assert "copy has a folder tokenizer, which is read, and not" in caplog.text
+    caplog.clear()
+    shutil.rmtree(copy / "tokenizer")
+    with caplog.at_level(logging.WARNING):
+        open_chosen(family, str(copy), tokenizer=other)
+    assert not caplog.text
 
 
 def test_a_tensor_with_nan_is_named(copy, family):

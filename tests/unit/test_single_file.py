@@ -65,7 +65,7 @@ def test_faults_are_named(pair, tmp_path):
     key = "model.diffusion_model.out.2.bias"
     missing = changed(path, tmp_path, lambda tensors: tensors.pop(key))
     with pytest.raises(CheckpointError, match=r"tensor conv_out.bias is missing"):
-        read_unet(missing, family)
+        open_checkpoint(missing, family)
     damaged = changed(path, tmp_path, lambda tensors: tensors[key].fill_(float("nan")))
     with pytest.raises(CheckpointError, match=r"conv_out.bias holds NaN"):
         open_checkpoint(damaged, family).load(family.component("denoiser"))

@@ -149,8 +149,9 @@ def test_what_is_refused(checkpoint, family, other, tmp_path, name):
             else {k: v for k, v in tensors.items() if k != value}
         )
         save_file(tensors, path)
-    with pytest.raises(CheckpointError, match=message):
-        shard_digests(checkpoint, family, tmp_path, "vae", vae=folder)
+    for vae in (folder, folder / "diffusion_pytorch_model.safetensors"):
+        with pytest.raises(CheckpointError, match=message):
+            open_checkpoint(checkpoint, family, vae=vae)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from wsd.checkpoint.weight_files import choose_weight_files
 from wsd.checkpoint.weight_source import (
     Shape,
     TokenizerFiles,
+    check_complete,
     check_tensor,
     read_expected,
     read_json,
@@ -65,10 +66,10 @@ class DiffusersFolder:
         yield from read_expected(found, expected, stored, self.path / component.folder)
 
     def check_tensors(self, components: Sequence[Component]) -> None:
-        """Refuse tensors that no component reads, of a wrong shape, or of a wrong format."""
+        """Refuse tensors that are missing, left over, of a wrong shape, or of a wrong format."""
         for component in components:
-            stored = list_folder(self.path / component.folder, component)
-            check_component(component, stored)
+            place = self.path / component.folder
+            check_component(component, list_folder(place, component), place)
 
     def digests(self, component: Component) -> list[str]:
         """Return the SHA-256 of each of the component's weight files."""
@@ -159,8 +160,13 @@ def list_folder(place: Path, component: Component) -> dict[str, StoredTensor]:
     return dequantize(stored)
 
 
-def check_component(component: Component, stored: Mapping[str, StoredTensor]) -> None:
-    """Refuse tensors of a component's files that it does not read, or cannot.
+def check_component(component: Component, stored: Mapping[str, StoredTensor], place: Path) -> None:
+    """Refuse a component's files if a tensor is missing, or one is not or cannot be read.
+
+    Args:
+        component: whose files they are.
+        stored: all of their tensors.
+        place: file or folder to name in an error.
 
     Raises:
         CheckpointError: naming the tensor.
@@ -170,3 +176,4 @@ def check_component(component: Component, stored: Mapping[str, StoredTensor]) ->
     for name, tensor in found.items():
         check_tensor(tensor, names.shapes[name], stored)
     check_leftovers(leftover, f"{component.id} ({component.class_name})")
+    check_complete(found, names.required, place)

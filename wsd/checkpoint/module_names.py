@@ -22,6 +22,8 @@ Stored = TypeVar("Stored")
 _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 # transformers adds or removes these levels as it loads; CLIP's text model had one until version 5.
 _TEXT_LEVELS = ("text_model.", "clip.")
+# Class → parts of it that no compiled function and no picture reads: a file may lack them.
+_UNREAD: Mapping[str, tuple[str, ...]] = {"AutoencoderKL": ("encoder.", "quant_conv.")}
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,13 @@ class ModuleNames:
         shapes: state-dict name → shape.
         old_attention: paths of the attention blocks whose layers had other names.
         levels: prefixes that a file may have and the module may not, or the other way round.
+        required: names of the parameters that pictures are drawn with.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
     old_attention: tuple[str, ...] = ()
     levels: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
 
     def match(self, stored: Mapping[str, Stored]) -> tuple[dict[str, Stored], list[Stored]]:
         """Return a file's tensors by the module's names, and those that the module has not.
@@ -92,7 +96,11 @@ def _list_names(key: _Key) -> ModuleNames:
     component = key.component
     with init_empty_weights(include_buffers=False):
         module = build_module(component)
-    names = ModuleNames({name: tuple(t.shape) for name, t in module.state_dict().items()})
+    unread = _UNREAD.get(component.class_name, ())
+    names = ModuleNames(
+        {name: tuple(t.shape) for name, t in module.state_dict().items()},
+        required=tuple(n for n, _ in module.named_parameters() if not n.startswith(unread)),
+    )
     if component.library == "transformers":
         return replace(names, levels=_TEXT_LEVELS)
     old = [

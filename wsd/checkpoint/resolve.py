@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,8 @@ from wsd.errors import CheckpointError, UsageError
 from wsd.models.family import Component, Family
 from wsd.models.schedule_options import NO_OPTIONS, ScheduleOptions
 from wsd.spec.roles import VAE_DECODER
+
+_LOG = logging.getLogger(__name__)
 
 # Files that hold tensors and can be read.
 _READABLE = (".safetensors", ".gguf")
@@ -91,7 +94,21 @@ def open_chosen(
     """
     other = None if vae is None else find_vae(vae, family)
     path = choose_checkpoint(family, weights, seed, own_vae=vae is None)
-    return open_checkpoint(path, family, tokenizer, other, options)
+    checkpoint = open_checkpoint(path, family, tokenizer, other, options)
+    if tokenizer is not None:
+        _note_own_tokenizers(checkpoint, tokenizer)
+    return checkpoint
+
+
+def _note_own_tokenizers(checkpoint: Checkpoint, given: Path) -> None:
+    """Say that a tokenizer was given and is not read, since the checkpoint has its own."""
+    for entry in checkpoint.family.tokenizers:
+        found = checkpoint.source.tokenizer_files(entry)
+        if found is not None and found.folder != given:
+            _LOG.warning(
+                "%s has a folder %s, which is read, and not %s",
+                checkpoint.source.provenance, entry.name, given,
+            )  # fmt: skip
 
 
 def find_checkpoint(weights: str, family: Family, *, own_vae: bool = True) -> Path:
@@ -147,7 +164,8 @@ def find_vae(vae: str, family: Family) -> Path:
 def _find(text: str, what: str, hint: str) -> Path | HubId:
     """Return the path that is there, or the hub id."""
     path = Path(text)
-    suffix = Path(text.partition("@")[0]).suffix.lower()
+    # On the hub, a revision follows an @; the path of a file that is here may hold one.
+    suffix = (path if path.exists() else Path(text.partition("@")[0])).suffix.lower()
     if path.is_dir() or (path.is_file() and suffix in _READABLE):
         return path
     if suffix in _PICKLES:

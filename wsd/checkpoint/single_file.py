@@ -19,7 +19,13 @@ from wsd.checkpoint.module_names import list_names
 from wsd.checkpoint.number_formats import dequantize
 from wsd.checkpoint.safetensors_file import list_safetensors
 from wsd.checkpoint.stored_tensor import StoredTensor
-from wsd.checkpoint.weight_source import Shape, TokenizerFiles, check_tensor, read_expected
+from wsd.checkpoint.weight_source import (
+    Shape,
+    TokenizerFiles,
+    check_complete,
+    check_tensor,
+    read_expected,
+)
 from wsd.errors import CheckpointError
 from wsd.models.architecture import SingleFileKeys
 from wsd.models.family import Component, Family, Tokenizer
@@ -67,16 +73,18 @@ class SingleFile:
         yield from read_expected(found, expected, self._stored, self.path)
 
     def check_tensors(self, components: Sequence[Component]) -> None:
-        """Refuse tensors that no component reads, of a wrong shape, or of a wrong format.
+        """Refuse tensors that are missing, left over, of a wrong shape, or of a wrong format.
 
         The tensors of a component that is not among ``components`` are left alone: another source
         stands in for it.
         """
         self._check_whole(components)
         used = set(MARKERS)
+        matched = []
         for component in components:
             names = list_names(component)
             found, _ = names.match(self._convert(component))
+            matched.append((found, names))
             for name, tensor in found.items():
                 check_tensor(tensor, names.shapes[name], self._stored)
             used |= {tensor.key for tensor in found.values()}
@@ -90,6 +98,8 @@ class SingleFile:
             (tensor for key, tensor in self._stored.items() if key not in used),
             f"any component of {self._family.name}",
         )
+        for found, names in matched:
+            check_complete(found, names.required, self.path)
 
     def digests(self, component: Component) -> list[str]:
         """Return the SHA-256 of the file."""

@@ -27,6 +27,7 @@ from wsd.checkpoint.weight_source import (
     Shape,
     TokenizerFiles,
     WeightSource,
+    check_complete,
     check_tensor,
     read_expected,
     read_json,
@@ -79,17 +80,18 @@ class VaeOverride:
         yield from read_expected(found, expected, self._stored, self._path)
 
     def check_tensors(self, components: Sequence[Component]) -> None:
-        """Refuse tensors that no component reads, of a wrong shape, or of a wrong format."""
+        """Refuse tensors that are missing, left over, of a wrong shape, or of a wrong format."""
         self._base.check_tensors([c for c in components if c.role != VAE_DECODER])
         [component] = (c for c in components if c.role == VAE_DECODER)
         if self._path.is_dir():
-            check_component(component, self._stored)
+            check_component(component, self._stored, self._path)
             return
         names = list_names(component)
         found, leftover = self._match(names)
         for name, tensor in found.items():
             check_tensor(tensor, names.shapes[name], self._stored)
         check_leftovers(leftover, f"{component.id} ({component.class_name})")
+        check_complete(found, names.required, self._path)
 
     def digests(self, component: Component) -> list[str]:
         """Return the SHA-256 of each of the files that a component's tensors are in."""

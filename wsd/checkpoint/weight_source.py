@@ -9,7 +9,7 @@ one would be a further one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -72,7 +72,7 @@ class WeightSource(Protocol):
         """
 
     def check_tensors(self, components: Sequence[Component]) -> None:
-        """Refuse tensors that no component reads, and tensors of a wrong shape or number format.
+        """Refuse tensors that are missing, that no component reads, or of a wrong shape or format.
 
         Only the headers of files are read.
 
@@ -131,15 +131,32 @@ def read_expected(
     Raises:
         CheckpointError: for a tensor that is missing, has another shape, or is no float.
     """
+    check_complete(found, expected, place)
     for name, shape in expected.items():
-        if name not in found:
-            raise CheckpointError(
-                f"{place}: tensor {name} is missing",
-                "the checkpoint is incomplete or of another model: pass the whole one",
-            )
         tensor = found[name]
         check_tensor(tensor, shape, stored)
         yield tensor.read().reshape(shape)
+
+
+def check_complete(found: Mapping[str, StoredTensor], required: Iterable[str], place: Path) -> None:
+    """Refuse a file or folder that lacks a tensor.
+
+    Args:
+        found: state-dict name → tensor.
+        required: state-dict names.
+        place: file or folder to name in the error.
+
+    Raises:
+        CheckpointError: naming the first tensor that is missing, and how many more are.
+    """
+    missing = [name for name in required if name not in found]
+    if not missing:
+        return
+    more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+    raise CheckpointError(
+        f"{place}: tensor {missing[0]}{more} is missing",
+        "the checkpoint is incomplete or of another model: pass the whole one",
+    )
 
 
 def check_tensor(tensor: StoredTensor, shape: Shape, stored: Mapping[str, StoredTensor]) -> None:
