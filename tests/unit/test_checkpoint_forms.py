@@ -207,6 +207,15 @@ FOREIGN = {
         lambda t: {**quantized(t, torch.float8_e4m3fn), LAYER + ".weight_scale": torch.ones(3, 3)},
         f"{LAYER}.weight_scale holds F32 scales of shape",
     ),
+    "two scales": (
+        "unet",
+        lambda t: {
+            **quantized(t, torch.float8_e4m3fn),
+            f"{LAYER}.weight_scale": torch.ones(1),
+            f"{LAYER}.scale_weight": torch.ones(1),
+        },
+        "scale_weight and .*weight_scale are two scales of one weight",
+    ),
     "inverse scales": (
         "unet",
         lambda t: {**quantized(t, torch.float8_e4m3fn), LAYER + ".weight_scale_inv": SOME},

@@ -115,7 +115,7 @@ REFUSED = {
         "layers_per_block": [2, 1.0],
         "act_fn": ["gelu", None],
         "attention_head_dim": [3, 0, "8", [2, 2]],
-        "time_cond_proj_dim": [0, 2, 32.0],
+        "time_cond_proj_dim": [0, 2, 32.0, 10**30],
         "norm_num_groups": [None, 3],
         "sample_size": ["64"],
         "down_block_types": [None],
@@ -136,7 +136,8 @@ REFUSED = {
         "hidden_size": [32],
         "max_position_embeddings": [248],
         "hidden_act": ["relu"],
-        "num_hidden_layers": [0],
+        "num_hidden_layers": [0, 10**6],
+        "intermediate_size": [10**12],
         "return_dict": [False],
         "dtype": ["int8", False],
         "initializer_factor": [None],
@@ -146,7 +147,7 @@ REFUSED = {
         "model_type": ["bert"],
         "_attn_implementation": ["flash_attention_2"],
         "unheard_of": [1],
-        "vocab_size": ["many"],
+        "vocab_size": ["many", 10**12],
     },
 }
 

@@ -37,7 +37,8 @@ def dequantize(stored: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
     Scales and markers of fp8 weights are used up; those of other weights stay in the result.
 
     Raises:
-        CheckpointError: for a scale that is neither one number nor one for each output channel.
+        CheckpointError: for a scale that is neither one number nor one for each output channel,
+            and for two scales of one weight.
     """
     found = {
         key: replace(tensor, read=partial(_read_float32, tensor)) if tensor.dtype in FP8 else tensor
@@ -53,6 +54,7 @@ def dequantize(stored: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
             continue
         if f".{last}" in _WEIGHT_SCALES:
             _check_scale(tensor, weight)
+            _check_single(tensor, stored)
             found[weight.key] = replace(weight, read=partial(_read_scaled, weight, tensor))
             del found[key]
         elif f".{last}" in _INPUT_SCALES or (
@@ -123,6 +125,17 @@ def _check_scale(scale: StoredTensor, weight: StoredTensor) -> None:
             f"{scale.path}: tensor {scale.key} holds {scale.dtype} scales of shape "
             f"{list(scale.shape)} for a weight of shape {list(weight.shape)}",
             f"WSD reads one scale, or one for each output channel: {_UNQUANTIZED}",
+        )
+
+
+def _check_single(scale: StoredTensor, stored: Mapping[str, StoredTensor]) -> None:
+    """Refuse a weight's second scale: it cannot be told which one holds."""
+    layer = scale.key.rpartition(".")[0]
+    found = [layer + suffix for suffix in _WEIGHT_SCALES if layer + suffix in stored]
+    if len(found) > 1:
+        raise CheckpointError(
+            f"{scale.path}: tensors {' and '.join(found)} are two scales of one weight",
+            f"WSD reads one of them: {_UNQUANTIZED}",
         )
 
 

@@ -13,14 +13,20 @@ from wsd.models.config_rules import (
     Reading,
     Rule,
     boolean,
+    count_to,
     is_int,
     is_number,
     number,
     one_of,
     positive,
-    positive_int,
     probability,
 )
+
+# Far more than published models have. A module is built, without weights, before its tensors are
+# compared.
+_MOST_LAYERS = 128
+_MOST_FEATURES = 1 << 16
+_MOST_TOKENS = 1 << 20
 
 
 def _size(value: Any, _: Reading) -> bool:
@@ -52,7 +58,7 @@ def _norm_groups(value: Any, reading: Reading) -> bool:
 def _guidance_width(value: Any, _: Reading) -> bool:
     # diffusers' embedding of the guidance scale needs at least one frequency, and divides by one
     # less than their number.
-    return value is None or (is_int(value) and value >= 4)
+    return value is None or (is_int(value) and 4 <= value <= _MOST_FEATURES)
 
 
 def _channel_numbers(value: Any, reading: Reading) -> bool:
@@ -77,7 +83,7 @@ def _vocabulary(value: Any, reading: Reading) -> bool:
     With ``eos_token_id`` 2, transformers pools at the highest id of a text, and the browser at the
     first end token: the same place while the end token is the last one of the vocabulary.
     """
-    if not is_int(value) or value <= 0:
+    if not count_to(_MOST_TOKENS)(value, reading):
         return False
     return not reading.pooled or (
         value > reading.ours["vocab_size"] and reading.own["eos_token_id"] != 2
@@ -105,7 +111,7 @@ _UNET: Mapping[str, Rule] = {
     # It changes the precision of float16 attention; WSD computes attention in float32.
     "upcast_attention": Rule("harmless", "", one_of(True, False, None)),
     # Used with addition_embed_type "text" alone, which no family has.
-    "addition_embed_type_num_heads": Rule("harmless", "", positive_int),
+    "addition_embed_type_num_heads": Rule("harmless", "", count_to(_MOST_FEATURES)),
     # Used with the mid block UNetMidBlock2DSimpleCrossAttn alone, which no family has.
     "mid_block_only_cross_attention": Rule("harmless", "", one_of(True, False, None)),
     "act_fn": _SILU,
@@ -113,7 +119,9 @@ _UNET: Mapping[str, Rule] = {
         "variant", "the heads must divide the channels of their block", _divides_channels
     ),
     "use_linear_projection": Rule("variant", "expected true or false", boolean),
-    "time_cond_proj_dim": Rule("variant", "expected null or at least 4", _guidance_width),
+    "time_cond_proj_dim": Rule(
+        "variant", f"expected null or a number from 4 to {_MOST_FEATURES}", _guidance_width
+    ),
     "norm_eps": Rule("variant", "expected a positive number", positive),
     "norm_num_groups": Rule("variant", "the groups must divide all channels", _norm_groups),
     "flip_sin_to_cos": Rule("variant", "expected true or false", boolean),
@@ -169,11 +177,15 @@ _CLIP: Mapping[str, Rule] = {
         "be an added token: set eos_token_id to the id of the end token",
         _vocabulary,
     ),
-    "num_hidden_layers": Rule("variant", "expected at least one layer", positive_int),
+    "num_hidden_layers": Rule(
+        "variant", f"expected 1 to {_MOST_LAYERS} layers", count_to(_MOST_LAYERS)
+    ),
     "hidden_act": Rule(
         "variant", "only quick_gelu and gelu are compiled", one_of("quick_gelu", "gelu")
     ),
-    "intermediate_size": Rule("variant", "expected a positive number", positive_int),
+    "intermediate_size": Rule(
+        "variant", f"expected a number from 1 to {_MOST_FEATURES}", count_to(_MOST_FEATURES)
+    ),
     "num_attention_heads": Rule("variant", "the heads must divide hidden_size", _heads),
     "layer_norm_eps": Rule("variant", "expected a positive number", positive),
 }  # fmt: skip
