@@ -17,7 +17,7 @@ from wsd.bundle.manifest import read_manifest
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import save_pipeline
 from wsd.compiler.driver import compile_library
-from wsd.compiler.library import check_library
+from wsd.compiler.library_check import check_library
 from wsd.errors import UsageError
 from wsd.evaluate.metrics import psnr
 from wsd.models.instantiate import build_module

@@ -12,7 +12,8 @@ from commands import wsd
 from matches import compare
 from wsd.bundle.precompiled import write_compiled
 from wsd.compiler.driver import compile_library
-from wsd.compiler.library import check_library, read_library
+from wsd.compiler.library import read_library
+from wsd.compiler.library_check import check_library
 from wsd.errors import UsageError
 from wsd.models.registry import find_family
 from wsd.util.hashing import sha256_file

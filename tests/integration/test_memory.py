@@ -16,7 +16,7 @@ import re, sys
 from pathlib import Path
 from wsd.bundle.shards import write_shards
 from wsd.spec.parameter import Parameter
-from wsd.checkpoint.safetensors_file import open_tensors
+from wsd.checkpoint.safetensors_file import list_safetensors
 
 file, out, storage, count, edge = sys.argv[1:]
 expected = [Parameter(f"t{n}", (int(edge), int(edge)), storage) for n in range(int(count))]
@@ -25,9 +25,9 @@ def peak():
     status = Path("/proc/self/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024
 before = peak()
-with open_tensors(Path(file)) as reader:
-    write_shards("unet", expected, lambda wanted: (reader.get_tensor(p.name) for p in wanted),
-                 Path(out), lambda _: None)
+tensors = list_safetensors(Path(file))
+write_shards("unet", expected, lambda wanted: (tensors[p.name].read() for p in wanted),
+             Path(out), lambda _: None)
 print(peak() - before)
 """
 

@@ -10,7 +10,8 @@ import torch
 from speck import SPECK, SPECK_XL
 from wsd.bundle.builder import describe_conditioning, describe_latent_space
 from wsd.checkpoint.checkpoint import open_checkpoint
-from wsd.compiler.library import architecture, check_library
+from wsd.compiler.library import architecture
+from wsd.compiler.library_check import check_library
 from wsd.errors import CompileError, UsageError
 from wsd.evaluate.diffusers_reference import load_pipeline
 from wsd.frontend.entry_points import make_entry_point, make_entry_points

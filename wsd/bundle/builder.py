@@ -17,7 +17,8 @@ from wsd.bundle.shards import write_shards
 from wsd.bundle.web_page import build_page
 from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.checkpoint.tokenizer import open_tokenizer, tokenizer_file
-from wsd.compiler.library import Library, check_library, find_tvmjs
+from wsd.compiler.library import Library, find_tvmjs
+from wsd.compiler.library_check import check_library
 from wsd.compiler.memory import peaks
 from wsd.kernels.serialize import minify_table
 from wsd.kernels.variant import BASELINE_MAX_THREADS

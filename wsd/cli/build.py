@@ -173,7 +173,8 @@ def _find_library(
     progress: Progress, dump: Path | None = None,
 ) -> Library:  # fmt: skip
     """Compile a family, or read what was compiled."""
-    from wsd.compiler.library import check_library, read_library
+    from wsd.compiler.library import read_library
+    from wsd.compiler.library_check import check_library
 
     if folder is None:
         from wsd.compiler.driver import compile_library

@@ -19,7 +19,6 @@ from wsd.errors import UsageError
 from wsd.kernels.problem import GemmProblem
 from wsd.kernels.serialize import KernelTable
 from wsd.models.family import Family
-from wsd.models.registry import FAMILIES
 from wsd.spec.manifest import EntryPoint
 from wsd.spec.parameter import Parameter
 from wsd.spec.tensor import Size
@@ -154,26 +153,3 @@ def find_tvmjs(library: Library) -> Path:
     if library.tvmjs is None:
         raise UsageError(f"{library.folder} holds a library without its page", _HINT)
     return library.tvmjs
-
-
-def check_library(library: Library, family: Family) -> None:
-    """Refuse a library of another architecture than a family's, or of another variant of it.
-
-    Raises:
-        UsageError: if they do not belong together; it names a key that differs.
-    """
-    if library.architecture == architecture(family):
-        return
-    wanted, found = describe_architecture(family), library.described
-    key = next(
-        (name for name in {**wanted, **found} if wanted.get(name) != found.get(name)),
-        "architecture",
-    )
-    registered = FAMILIES.get(family.name)
-    variant = registered is not None and architecture(registered) != architecture(family)
-    weights = " --weights CHECKPOINT" if variant else ""
-    raise UsageError(
-        f"{library.folder} was not compiled for {'this checkpoint of ' * variant}{family.name}: "
-        f"{key} is {found.get(key, 'absent')}, expected {wanted.get(key, 'absent')}",
-        f"compile one with: wsd compile --model {family.name}{weights} --out DIR",
-    )
