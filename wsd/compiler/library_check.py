@@ -1,0 +1,35 @@
+"""Tell whether a compiled library belongs to a family, or to the variant that a checkpoint is of.
+
+It is apart from :mod:`wsd.compiler.library`, because it reads the registry of families, and a new
+family must not compile every library anew.
+"""
+
+from __future__ import annotations
+
+from wsd.compiler.library import Library, architecture, describe_architecture
+from wsd.errors import UsageError
+from wsd.models.family import Family
+from wsd.models.registry import FAMILIES
+
+
+def check_library(library: Library, family: Family) -> None:
+    """Refuse a library of another architecture than a family's, or of another variant of it.
+
+    Raises:
+        UsageError: if they do not belong together; it names a key that differs.
+    """
+    if library.architecture == architecture(family):
+        return
+    wanted, found = describe_architecture(family), library.described
+    key = next(
+        (name for name in {**wanted, **found} if wanted.get(name) != found.get(name)),
+        "architecture",
+    )
+    registered = FAMILIES.get(family.name)
+    variant = registered is not None and architecture(registered) != architecture(family)
+    weights = " --weights CHECKPOINT" if variant else ""
+    raise UsageError(
+        f"{library.folder} was not compiled for {'this checkpoint of ' * variant}{family.name}: "
+        f"{key} is {found.get(key, 'absent')}, expected {wanted.get(key, 'absent')}",
+        f"compile one with: wsd compile --model {family.name}{weights} --out DIR",
+    )
