@@ -86,7 +86,8 @@ def check(label, name, data):
         return False
     assert found == given_file
     for one, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+        # Absurd values overflow, in diffusers too.
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4, equal_nan=True)
     return True
 
 

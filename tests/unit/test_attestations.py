@@ -154,5 +154,6 @@ def test_attestations_that_cannot_be_read(copy, name, content):
     (copy / name).unlink()
     if content is not None:
         (copy / name).write_text(content)
-    with pytest.raises(BundleError, match=rf"{name}: not readable"):
+    what = rf"{name}( does not exist|: not (readable|JSON at line 1|an SBOM of WSD))"
+    with pytest.raises(BundleError, match=what):
         list(verify_bundle(copy))

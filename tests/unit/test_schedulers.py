@@ -77,6 +77,9 @@ def describe_own(config):
     ],
 )
 def test_trajectory_equals_diffusers(javascript, family, name, count, prediction):
+    if prediction == "flow_prediction":
+        # The model's own scheduler must have noise levels of flow matching too.
+        family = configure(family, **select_scheduler(family.scheduler, name))
     family = configure(family, prediction_type=prediction)
     scheduler = build_scheduler(family.scheduler, name)
     count = min(count, max_steps(scheduler))
@@ -258,7 +261,11 @@ REFUSED = [
     ({"prediction_type": "flow_prediction"}, "prediction_type='flow_prediction' of "),
     (
         {**FLOW, "algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"},
-        "algorithm_type='dpmsolver' of .*flow_prediction",
+        "prediction_type='flow_prediction' of .* is not supported",
+    ),
+    (
+        {**FLOW, "algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"},
+        "algorithm_type='dpmsolver' and use_flow_sigmas=True of .* enlarge rounding",
     ),
     ({"algorithm_type": "dpmsolver"}, "DPMSolverMultistepScheduler of diffusers refuses"),
     ({"use_karras_sigmas": None}, "use_karras_sigmas=None of "),

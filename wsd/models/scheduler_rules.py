@@ -237,6 +237,12 @@ _IMPOSSIBLE: Sequence[tuple[str, Mapping[str, Any]]] = (
     ("UniPCMultistepScheduler", {"lower_order_final": False, "final_sigmas_type": "zero"}),
 )
 
+# Values with which rounding grows until pictures are no longer those that diffusers draws.
+_UNSTABLE: Sequence[tuple[str, Mapping[str, Any]]] = tuple(
+    ("DPMSolverMultistepScheduler", {"algorithm_type": algorithm, "use_flow_sigmas": True})
+    for algorithm in ("dpmsolver", "sde-dpmsolver")
+)
+
 # Keys of older versions of diffusers, which today's ignores. The values change nothing.
 _RETIRED: Mapping[str, Rule] = {
     "tensor_format": OneOf(("pt", "np")),
@@ -318,12 +324,13 @@ def check_values(class_name: str, config: Mapping[str, Any]) -> None:
                 raise refusal(class_name, key, value, repr(defaults[key]))
         else:
             _check_foreign(class_name, key, value)
-    for impossible, options in _IMPOSSIBLE:
-        if impossible == class_name and all(config[key] == options[key] for key in options):
-            raise CheckpointError(
-                f"scheduler options {_join(options)} of {class_name} give no finite numbers",
-                "change one of them, or choose another scheduler with --scheduler",
-            )
+    for refused, what in ((_IMPOSSIBLE, "give no finite numbers"), (_UNSTABLE, "enlarge rounding")):
+        for name, options in refused:
+            if name == class_name and all(config[key] == options[key] for key in options):
+                raise CheckpointError(
+                    f"scheduler options {_join(options)} of {class_name} {what}",
+                    "change one of them, or choose another scheduler with --scheduler",
+                )
     if config.get("prediction_type") == "flow_prediction":
         _check_flow(class_name, config)
     teachers = config["original_inference_steps"] if "original_inference_steps" in rules else 0

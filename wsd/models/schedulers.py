@@ -185,7 +185,7 @@ SCHEDULERS: dict[str, Scheduler] = {
                 {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"},
                 offered=False,
             ),
-            f"{_MULTISTEP} lu",
+            "karras exponential beta lu",
         )
     ),
     **dict(
@@ -198,7 +198,7 @@ SCHEDULERS: dict[str, Scheduler] = {
                 {"algorithm_type": "sde-dpmsolver", "final_sigmas_type": "sigma_min"},
                 offered=False,
             ),
-            f"{_MULTISTEP} lu",
+            "karras exponential beta lu",
         )
     ),
     "pndm": Scheduler(
