@@ -33,6 +33,16 @@ def compose(family, options=NO_OPTIONS, own=None, markers=frozenset(), place="fi
     return compose_denoising(family, own, markers, options, place)
 
 
+def test_the_pipeline_that_a_folder_names_corrects_its_scheduler_or_does_not():
+    """StableDiffusionPipeline turns clipping off; the pipeline of latent consistency models clips."""
+    own = {"_class_name": "LCMScheduler", "clip_sample": True, "beta_schedule": "scaled_linear"}
+    corrected = compose(SD, own=own)
+    assert corrected.scheduler["clip_sample"] is False
+    arguments = (SD, own, frozenset(), NO_OPTIONS, "folder", "LatentConsistencyModelPipeline")
+    with pytest.raises(CheckpointError, match="clip_sample=True of LCMScheduler"):
+        compose_denoising(*arguments)
+
+
 def embedding_guidance(family):
     """Return a family whose UNet takes the guidance scale, as published LCMs have it."""
     components = tuple(

@@ -264,7 +264,7 @@ REFUSED = [
         "prediction_type='flow_prediction' of .* is not supported",
     ),
     (
-        {**FLOW, "algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"},
+        {"use_flow_sigmas": True, "algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"},
         "algorithm_type='dpmsolver' and use_flow_sigmas=True of .* enlarge rounding",
     ),
     ({"algorithm_type": "dpmsolver"}, "DPMSolverMultistepScheduler of diffusers refuses"),

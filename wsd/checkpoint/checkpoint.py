@@ -140,7 +140,9 @@ def read_configurations(
     own = source.scheduler_config()
     if own is not None:
         own = _name_scheduler(own, pipeline)
-    denoising = compose_denoising(variant, own, source.markers, options, source.provenance)
+    denoising = compose_denoising(
+        variant, own, source.markers, options, source.provenance, pipeline.pipeline_class
+    )
     for note in denoising.notes:
         _LOG.warning("%s", note)
     return Checkpoint(denoising.family, source, denoising.scheduler, options.given())

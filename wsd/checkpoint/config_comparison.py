@@ -328,11 +328,13 @@ class PipelineFindings:
     Attributes:
         empty_negative: what an empty negative prompt stands for; None for the family's.
         scheduler_class: class of the scheduler; None if it names none.
+        pipeline_class: class of the pipeline; None if it names none.
         notes: sentences for the person who builds.
     """
 
     empty_negative: EmptyNegative | None = None
     scheduler_class: str | None = None
+    pipeline_class: str | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -378,7 +380,7 @@ def compare_pipeline(family: Family, found: Config, place: str) -> PipelineFindi
     if "force_zeros_for_empty_prompt" in options and empty_negative is None:
         default = options["force_zeros_for_empty_prompt"]
         empty_negative = "zeros" if default else "encode"
-    return PipelineFindings(empty_negative, scheduler, tuple(notes))
+    return PipelineFindings(empty_negative, scheduler, found.get("_class_name"), tuple(notes))
 
 
 _NOTHING = Reading({}, {})

@@ -105,6 +105,7 @@ def compose_denoising(
     markers: frozenset[str],
     options: ScheduleOptions,
     place: str,
+    pipeline: str | None = None,
 ) -> Denoising:
     """Return how a checkpoint is denoised, by everything that is said about it.
 
@@ -114,13 +115,15 @@ def compose_denoising(
         markers: those that a single file holds.
         options: what a person says.
         place: name of the checkpoint, for notes and for suggestions.
+        pipeline: class of the pipeline that the checkpoint names, whose constructor may correct
+            the configuration; the family's unless given.
 
     Raises:
         UsageError: for options that do not suit the family.
         CheckpointError: for a configuration that the browser cannot follow.
     """
     base = dict(own or family.scheduler)
-    base = dict(correct_config(base, family.architecture.diffusers_pipeline))
+    base = dict(correct_config(base, pipeline or family.architecture.diffusers_pipeline))
     marked = {key: value for name in sorted(markers) for key, value in _MARKED[name].items()}
     tune = None if options.fine_tune is None else FINE_TUNES[options.fine_tune]
     notes: list[str] = []
