@@ -34,7 +34,7 @@ def compose(family, options=NO_OPTIONS, own=None, markers=frozenset(), place="fi
 
 
 def test_the_pipeline_that_a_folder_names_corrects_its_scheduler_or_does_not():
-    """StableDiffusionPipeline turns clipping off; the pipeline of latent consistency models clips."""
+    """StableDiffusionPipeline turns clipping off; that of latent consistency models clips."""
     own = {"_class_name": "LCMScheduler", "clip_sample": True, "beta_schedule": "scaled_linear"}
     corrected = compose(SD, own=own)
     assert corrected.scheduler["clip_sample"] is False
