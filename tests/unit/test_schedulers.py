@@ -274,7 +274,7 @@ REFUSED = [
     ({"_class_name": DDIM, "clip_sample": False, "set_alpha_to_one": None}, "to_one=None of "),
     ({"a_key_of_tomorrow": 3}, "a_key_of_tomorrow=3 of "),
     ({"_class_name": DEIS, "rescale_betas_zero_snr": True}, "zero_snr=True: DEIS.* no such option"),
-    ({"_class_name": DDIM}, "clip_sample=True of DDIM"),
+    ({"_class_name": DDIM}, r"clip_sample=True \(the default\) of DDIM"),
     (
         {"_class_name": DDIM, "clip_sample": False, "rescale_betas_zero_snr": True,
          "timestep_spacing": "trailing"},

@@ -377,9 +377,11 @@ def _require(class_name: str, key: str, value: object, rule: Rule) -> None:
 
 
 def refusal(class_name: str, key: str, value: object, understood: str) -> CheckpointError:
-    """Return the error for a value that is not understood."""
+    """Return the error for a value that is not understood; a file need not have said it."""
+    defaults = defaults_of(class_name)
+    said = _short(value) + " (the default)" * (key in defaults and defaults[key] == value)
     return CheckpointError(
-        f"scheduler option {key}={_short(value)} of {class_name} is not supported",
+        f"scheduler option {key}={said} of {class_name} is not supported",
         f"supported: {understood}; or choose another scheduler with --scheduler",
     )
 
