@@ -164,8 +164,8 @@ def audit(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation's site in out/site, and check its links."""
     install_node(session)
-    # filelock: wsd.bundle.npm runs here, without the rest of WSD.
-    wanted = ("mkdocs-material", "mkdocstrings[python]", "filelock")
+    # The last two: wsd.bundle.npm runs here, without the rest of WSD.
+    wanted = ("mkdocs-material", "mkdocstrings[python]", "filelock", "platformdirs")
     session.install("--constraint", "constraints.txt", *wanted)
     shutil.rmtree(ROOT / "out" / "typedoc", ignore_errors=True)
     for folder in ("web", "web/lint"):
