@@ -127,8 +127,6 @@ def find_checkpoint(weights: str, family: Family, *, own_vae: bool = True) -> Pa
     found = _find(weights, "checkpoint", _TAKES)
     if isinstance(found, Path):
         return found
-    if found.file:
-        return fetch_file(found)
     components = [c for c in family.components if own_vae or c.role != VAE_DECODER]
     files = [
         "model_index.json", "self-test.json", "scheduler/scheduler_config.json",
@@ -153,8 +151,6 @@ def find_vae(vae: str, family: Family) -> Path:
     found = _find(vae, "VAE", _VAE_TAKES)
     if isinstance(found, Path):
         return found
-    if found.file:
-        return fetch_file(found)
     component = family.component(VAE_DECODER)
     snapshot = open_snapshot(found, ["config.json", f"{component.folder}/config.json"])
     inside = any(name.startswith(f"{component.folder}/") for name in snapshot.names)
@@ -162,7 +158,7 @@ def find_vae(vae: str, family: Family) -> Path:
 
 
 def _find(text: str, what: str, hint: str) -> Path | HubId:
-    """Return the path that is there, or the hub id."""
+    """Return the path that is there, a file of the hub once it is fetched, or the repository."""
     path = Path(text)
     # On the hub, a revision follows an @; the path of a file that is here may hold one.
     suffix = (path if path.exists() else Path(text.partition("@")[0])).suffix.lower()
@@ -181,7 +177,8 @@ def _find(text: str, what: str, hint: str) -> Path | HubId:
         if slash and owner and not owner.startswith((".", "~")) and Path(owner).is_dir():
             hint += f"; the hub is not asked while there is a folder {owner} here"
         raise CheckpointError(f"{what} {text} does not exist", hint)
-    return parse_hub_id(text)
+    found = parse_hub_id(text)
+    return fetch_file(found) if found.file else found
 
 
 def _looks_local(text: str, suffix: str) -> bool:
