@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from wsd.bundle.builder import build_bundle
 from wsd.bundle.npm import install_packages, source_folder
@@ -57,6 +59,16 @@ def _group(nodeid: str) -> str:
     if name.startswith(_SHIPPED):
         return "tiny-sd15-f32"
     return "tiny-sdxl-f32" if name.startswith(_SHIPPED_XL) else file
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let each run of the usual tests try the same examples; `full` and `security` try new ones.
+
+    A change would otherwise now and then be held up by a fault that it has nothing to do with.
+    """
+    settings.register_profile("same-examples", derandomize=True)
+    if "WSD_FUZZ" not in os.environ and config.getoption("-m") == "not full":
+        settings.load_profile("same-examples")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

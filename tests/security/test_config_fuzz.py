@@ -98,23 +98,7 @@ def fuzz(examples):
 
 
 @pytest.mark.parametrize(("label", "name"), PLACES)
-@fuzz(25)
-@given(data=st.data())
-def test_no_configuration_computes_something_else_in_silence(label, name, data):
-    check(label, name, data)
-
-
-@pytest.mark.full
-@pytest.mark.parametrize(("label", "name"), PLACES)
-@fuzz(1500)
-@given(data=st.data())
-def test_no_configuration_of_many_computes_something_else_in_silence(label, name, data):
-    check(label, name, data)
-
-
-@pytest.mark.parametrize(("label", "name"), PLACES)
-def test_what_is_fuzzed_is_often_accepted(label, name):
-    """Otherwise nothing would be compared."""
+def test_no_configuration_computes_something_else_in_silence(label, name):
     accepted = []
 
     @fuzz(25)
@@ -123,7 +107,16 @@ def test_what_is_fuzzed_is_often_accepted(label, name):
         accepted.append(check(label, name, data))
 
     run()
-    assert sum(accepted) > 2
+    # Otherwise nothing would have been compared.
+    assert any(accepted)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("label", "name"), PLACES)
+@fuzz(1500)
+@given(data=st.data())
+def test_no_configuration_of_many_computes_something_else_in_silence(label, name, data):
+    check(label, name, data)
 
 
 INDEX_KEYS = (
