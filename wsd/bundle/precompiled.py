@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wsd.bundle.web_page import build_page
 from wsd.compiler.library import Library, find_tvmjs, write_library
+from wsd.util.contents import write_contents
 from wsd.util.file_errors import explain_file_errors
 from wsd.util.files import check_absent, write_folder_atomically
 from wsd.util.progress import Progress
@@ -29,4 +30,5 @@ def write_compiled(library: Library, out: Path, progress: Progress) -> Path:
         with progress.stage("page", total=1) as advance:
             build_page(written.page_folder, find_tvmjs(library))
             advance(1)
+        write_contents(scratch)
     return out

@@ -8,6 +8,8 @@ is too large for a shard.
 
 from __future__ import annotations
 
+import logging
+import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ from wsd.util.files import write_atomically
 from wsd.util.hashing import canonical_json, sha256_bytes, sha256_file
 from wsd.util.json_reader import read_json
 from wsd.util.progress import Advance
+
+_LOG = logging.getLogger(__name__)
 
 SHARD_BYTES = 32 << 20
 _JOURNAL = TypeAdapter(list[FileEntry])
@@ -85,9 +89,9 @@ def write_shards(
         CheckpointError: if a value does not fit its storage.
     """
     journal = folder / f"{component}.json"
-    shards = _read_journal(journal)
-    done = sum(shard.bytes for shard in shards)
     ends = list(accumulate(parameter.bytes for parameter in parameters))
+    shards = _read_journal(journal, component, shard_bytes, ends[-1] if ends else 0)
+    done = sum(shard.bytes for shard in shards)
     start = bisect_right(ends, done)
     advance(start)
     # Encoded bytes that are in no shard yet. After a resume, the first tensor may lie partly in
@@ -99,7 +103,7 @@ def write_shards(
         # A view, because copying these bytes would take a third of the whole build's time.
         with memoryview(pending) as whole, whole[:count] as data:
             digest = sha256_bytes(data)
-            name = f"{component}-{len(shards)}.{digest}.bin"
+            name = _name_shard(component, len(shards), digest)
             write_atomically(folder / name, data)
         del pending[:count]
         shards.append(FileEntry(file=name, bytes=count, sha256=digest))
@@ -119,19 +123,41 @@ def write_shards(
     return WrittenParameters(lay_out_records(parameters), tuple(shards))
 
 
-def _read_journal(journal: Path) -> list[FileEntry]:
-    """Return the shards of a journal up to the first that is missing or damaged.
+def _name_shard(component: str, index: int, digest: str) -> str:
+    return f"{component}-{index}.{digest}.bin"
+
+
+def _read_journal(journal: Path, component: str, shard_bytes: int, total: int) -> list[FileEntry]:
+    """Return the shards of a journal up to the first that is missing, damaged or out of place.
 
     A journal that cannot be read counts as absent: its shards are made again.
+
+    Args:
+        journal: the file.
+        component: id of the component.
+        shard_bytes: size of every shard but the last, in bytes.
+        total: size of the stream, in bytes.
     """
-    shards: list[FileEntry] = []
     try:
         entries = _JOURNAL.validate_python(read_json(journal, FileError, "remove it"))
-    except (FileError, ValidationError):
-        return shards
-    for shard in entries:
-        path = journal.parent / shard.file
-        if not path.is_file() or sha256_file(path) != shard.sha256:
+    except (FileError, ValidationError, OSError) as error:
+        if os.path.lexists(journal):
+            _LOG.warning("%s cannot be read, so its shards are written anew: %s", journal, error)
+        return []
+    shards: list[FileEntry] = []
+    for index, shard in enumerate(entries):
+        # Everything that an entry says is known already, but for the digest.
+        name = _name_shard(component, index, shard.sha256)
+        size = min(shard_bytes, total - index * shard_bytes)
+        if (shard.file, shard.bytes) != (name, size) or not _is_whole(journal.parent / name, shard):
+            _LOG.warning("%s is damaged, so it is written anew", journal.parent / name)
             break
         shards.append(shard)
     return shards
+
+
+def _is_whole(path: Path, entry: FileEntry) -> bool:
+    try:
+        return path.stat().st_size == entry.bytes and sha256_file(path) == entry.sha256
+    except OSError:
+        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wsd.bundle.npm import NODE_HINT, install_packages, source_folder
+from wsd.bundle.npm import NODE_HINT, installed_packages, source_folder
 from wsd.util.process import find_program, run
 
 
@@ -36,6 +36,6 @@ def build_package(out: Path, tvmjs: Path) -> None:
 
 def _bundle(script: str, out: Path, tvmjs: Path) -> None:
     web = source_folder("web")
-    install_packages(web)
-    node = find_program("node", NODE_HINT)
-    run([node, script, "--tvmjs", tvmjs, "--out", out.absolute()], cwd=web)
+    with installed_packages(web):
+        node = find_program("node", NODE_HINT)
+        run([node, script, "--tvmjs", tvmjs, "--out", out.absolute()], cwd=web)

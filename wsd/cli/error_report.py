@@ -11,29 +11,22 @@ import re
 import select
 import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from types import FrameType
+from contextlib import suppress
 
 import click
 
 from wsd.errors import WsdError
 from wsd.util.file_errors import explain, find_os_error
+from wsd.util.scratch import keep_temporary_files
+from wsd.util.stops import Stopped, raise_for_stops
 
 # Exit codes of shells for programs that a signal ended.
 _INTERRUPTED = 128 + signal.SIGINT
 _READER_GONE = 128 + 13  # SIGPIPE, which Windows does not have
-# Signals that ask a program to end. By default they would end it at once, and half-written files
-# would stay behind.
-_STOPS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_STOPPED_HINT = "what was half written is removed; run the same command again"
 # Control characters but tab and line feed: names in a bundle or checkpoint may hold what a terminal
 # takes for commands.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-class _Stopped(SystemExit):
-    """A signal asked this program to end; the exit code tells which."""
 
 
 def run_command(command: click.Command, name: str, arguments: list[str] | None = None) -> int:
@@ -50,7 +43,7 @@ def run_command(command: click.Command, name: str, arguments: list[str] | None =
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
-        with _raise_for_stops():
+        with raise_for_stops(), keep_temporary_files():
             code = _invoke(command, name, arguments)
             if sys.stdout is not None:
                 # Otherwise Python would write the rest at its end, and nobody could report a
@@ -70,10 +63,10 @@ def run_command(command: click.Command, name: str, arguments: list[str] | None =
             f"see: {place.command_path if place else name} --help",
         )
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _complain("interrupted", "nothing was written; run it again")
+        _complain("interrupted", _STOPPED_HINT)
         return _INTERRUPTED
-    except _Stopped as stop:
-        _complain("stopped by a signal", "nothing was written; run it again")
+    except Stopped as stop:
+        _complain(f"stopped by {stop.name}", _STOPPED_HINT)
         return int(str(stop.code))
     except BrokenPipeError:
         if not _has_reader_gone():
@@ -116,27 +109,6 @@ def _complain(message: str, hint: str) -> None:
     with suppress(OSError):
         click.echo(f"error: {printable(message)}", err=True)
         click.echo(f"hint: {printable(hint)}", err=True)
-
-
-@contextmanager
-def _raise_for_stops() -> Iterator[None]:
-    """Turn signals that ask the program to end into an exception, so that it cleans up."""
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        raise _Stopped(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    # A signal that is ignored stays so: nohup(1) does it.
-    wanted = [number for number in _STOPS if signal.getsignal(number) is signal.SIG_DFL]
-    for number in wanted:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number in wanted:
-            signal.signal(number, signal.SIG_DFL)
 
 
 def _has_reader_gone() -> bool:

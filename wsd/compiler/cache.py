@@ -13,11 +13,11 @@ import torch
 from wsd.compiler import tvm_compat
 from wsd.compiler.library import Library, architecture, read_library
 from wsd.compiler.wasm.runtime import emcc_version, runtime_key
-from wsd.errors import UsageError
 from wsd.models.family import Family
 from wsd.spec.tensor import Size
 from wsd.util.cache_key import CacheKey, explain_miss
 from wsd.util.code_digest import digest_code, digest_data
+from wsd.util.contents import find_damage
 from wsd.util.files import PACKAGE, cache_folder
 
 _LOG = logging.getLogger(__name__)
@@ -75,11 +75,8 @@ def library_folder(key: CacheKey) -> Path:
 
 
 def find_cached(folder: Path) -> Library | None:
-    """Return a library of the cache, or None if it is missing, damaged or of another version."""
-    try:
-        return read_library(folder)
-    except UsageError:
-        return None
+    """Return a library of the cache, or None if it is missing or damaged."""
+    return None if find_damage(folder, folder.name) else read_library(folder)
 
 
 def log_lookup(key: CacheKey, library: Library | None) -> None:

@@ -85,7 +85,7 @@ def compile_library(
             _write(made, scratch, progress)
             write_key(key, scratch)
 
-        write_once(folder, write, lambda made: find_cached(made) is not None)
+        write_once(folder, write)
         library = read_library(folder)
     return replace(library, tvmjs=tvm_compat.tvmjs_source())
 

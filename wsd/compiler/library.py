@@ -23,6 +23,7 @@ from wsd.spec.manifest import EntryPoint
 from wsd.spec.parameter import Parameter
 from wsd.spec.tensor import Size
 from wsd.supply_chain.materials import Material
+from wsd.util.contents import find_damage
 from wsd.util.files import write_atomically
 from wsd.util.hashing import canonical_json, sha256_bytes, sha256_file
 from wsd.util.json_reader import read_json
@@ -117,6 +118,18 @@ def write_library(library: Library) -> None:
     table = _codec().dump_python(library, mode="json", exclude={"folder", "tvmjs"})
     table["wasm_sha256"] = sha256_file(library.wasm)
     write_atomically(library.folder / _TABLE, canonical_json(table))
+
+
+def open_library(folder: Path) -> Library:
+    """Read a library that ``wsd compile`` wrote, if each of its files is as it was written.
+
+    Raises:
+        UsageError: if one is not, or if the folder holds no library of this version of WSD.
+    """
+    damage = find_damage(folder)
+    if damage is not None:
+        raise UsageError(f"{folder} is no library, or damaged: {damage}", _HINT)
+    return read_library(folder)
 
 
 def read_library(folder: Path) -> Library:

@@ -77,4 +77,6 @@ def explain_miss(key: CacheKey, cache: Path) -> str:
     if not found:
         return "nothing is cached yet"
     fewest = min(found, key=lambda names: len(names))  # noqa: PLW0108 - mypy does not infer len
+    if not fewest:
+        return "what is cached is damaged"
     return f"changed since the nearest cached one: {', '.join(fewest)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 import stat
@@ -16,15 +17,20 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from wsd.errors import FileError, UsageError
+from wsd.util.contents import find_damage, write_contents
 from wsd.util.scratch import (
     HOUR,
     LOCK,
+    MARK,
     make_scratch,
     remove_stale,
     scratch_folder,
     scratch_prefix,
     sweep,
 )
+from wsd.util.stops import defer_stops
+
+_LOG = logging.getLogger(__name__)
 
 # The installed package, and the repository that it was installed from, if it was.
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -32,6 +38,8 @@ REPOSITORY = PACKAGE.parent
 
 # How long the shards of a failed build are kept for the next one.
 UNFINISHED_SECONDS = 7 * 24 * HOUR
+# How long another process may hold a lock before it is said that this one waits.
+_QUIET_SECONDS = 10.0
 
 
 def cache_folder() -> Path:
@@ -44,7 +52,8 @@ def cache_folder() -> Path:
         FileError: if the user has no home folder, as in containers with any user id.
     """
     if named := os.environ.get("WSD_CACHE"):
-        return Path(named)
+        # Programs that are started in other folders get paths in it.
+        return Path(named).absolute()
     homeless = FileError(
         "there is no folder for the cache: HOME is not set, and this user has no home folder",
         "set WSD_CACHE to a folder that can be written",
@@ -129,28 +138,66 @@ def write_folder_atomically(out: Path) -> Iterator[Path]:
         scratch.rename(out)
 
 
-def write_once(
-    folder: Path,
-    write: Callable[[Path], None],
-    is_whole: Callable[[Path], bool] = Path.exists,
-) -> None:
-    """Make a folder that is kept under a digest, unless it is there and whole.
+def is_whole(folder: Path) -> bool:
+    """Tell whether a folder of the cache is there and as :func:`write_once` wrote it.
 
-    If another process is making the same folder, this one waits for it and uses its result.
+    If it is there and damaged, that is said.
+    """
+    if not os.path.lexists(folder):
+        return False
+    damage = find_damage(folder, folder.name)
+    if damage is not None:
+        _LOG.warning("%s is damaged (%s), and is made anew", folder, damage)
+    return damage is None
+
+
+def write_once(folder: Path, write: Callable[[Path], None]) -> None:
+    """Make a folder of the cache, unless it is there and whole.
+
+    If another process is making the same folder, this one waits for it and uses its result. Digests
+    of all its files are written with it (:mod:`wsd.util.contents`); what does not agree with them
+    is replaced.
 
     Args:
-        folder: what is made.
+        folder: what is made; its name is a digest of everything that it depends on.
         write: fills a temporary folder, which becomes ``folder``.
-        is_whole: tells whether a folder that is there can be used; else it is made anew.
     """
     if is_whole(folder):
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
-        if not is_whole(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            with write_folder_atomically(folder) as scratch:
-                write(scratch)
+    with hold_lock(folder.with_name(f".{folder.name}.lock"), f"another process makes {folder}"):
+        # Said already, if it is damaged.
+        if os.path.lexists(folder) and find_damage(folder, folder.name) is None:
+            return
+        with scratch_folder(folder) as scratch:
+            write(scratch)
+            write_contents(scratch, folder.name)
+            scratch.chmod(0o755)
+            with defer_stops():
+                if os.path.lexists(folder):
+                    # What was damaged is removed with the temporary folder.
+                    folder.rename(scratch.with_name("replaced"))
+                scratch.rename(folder)
+
+
+@contextmanager
+def hold_lock(path: Path, why: str) -> Iterator[None]:
+    """Hold a lock between processes in a block; the lock's file stays.
+
+    Args:
+        path: the lock's file.
+        why: what is said, with "waiting for it", if another process holds it for long.
+    """
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=_QUIET_SECONDS)
+    except Timeout:
+        _LOG.warning("%s: waiting for it", why)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
@@ -165,14 +212,19 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(data)
             return
-        handle, name = tempfile.mkstemp(prefix=scratch_prefix(path), dir=path.parent)
+        name: str | None = None
         try:
-            with os.fdopen(handle, "wb") as file:
+            with defer_stops():
+                handle, name = tempfile.mkstemp(prefix=scratch_prefix(path), dir=path.parent)
+                file = os.fdopen(handle, "wb")
+            with file:
                 file.write(data)
             Path(name).chmod(0o644)
             Path(name).rename(path)
         finally:
-            Path(name).unlink(missing_ok=True)
+            with defer_stops():
+                if name is not None:
+                    Path(name).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -204,7 +256,7 @@ def resumable_folder(key: str) -> Iterator[Path]:
     lock = FileLock(folder / LOCK)
     with brief:
         sweep_unfinished(root, time.time())
-        folder.mkdir(exist_ok=True)
+        _make_usable(folder)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -217,12 +269,22 @@ def resumable_folder(key: str) -> Iterator[Path]:
         return
     try:
         shards = folder / "shards"
-        shards.mkdir(exist_ok=True)
+        _make_usable(shards)
         yield shards
-        with brief:
+        with defer_stops(), brief:
             shutil.rmtree(folder)
     finally:
         lock.release()
+
+
+def _make_usable(folder: Path) -> None:
+    """Make a folder, or remove from one what only damage or a killed process can have left."""
+    if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
+        folder.unlink()
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        if path.is_symlink() or MARK in path.name:
+            path.unlink()
 
 
 def sweep_unfinished(root: Path, now: float) -> list[Path]:

@@ -6,15 +6,20 @@ import logging
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from wsd.errors import ToolError
+from wsd.util.stops import defer_stops
 
 _LOG = logging.getLogger(__name__)
 _TAIL_LINES = 20
+# Seconds in which a program that is asked to end may remove its temporary files.
+_GRACE_SECONDS = 2.0
 
 
 def find_program(name: str, hint: str) -> str:
@@ -40,6 +45,9 @@ def run(
 ) -> str:
     """Run a program to its end and return its standard output.
 
+    If an exception ends the wait, as that of a signal does, the program and those that it started
+    are ended too.
+
     Args:
         command: program and arguments; no shell is involved.
         cwd: folder to run in.
@@ -56,18 +64,7 @@ def run(
     _LOG.debug("running %s", shlex.join(words))
     started = time.perf_counter()
     try:
-        done = subprocess.run(
-            words,
-            cwd=cwd,
-            env={**os.environ, **(env or {})},
-            check=False,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout,
-        )
+        done = _run(words, cwd, {**os.environ, **(env or {})}, timeout)
     except subprocess.TimeoutExpired as error:
         raise ToolError(f"{words[0]} took more than {timeout} s", hint) from error
     except OSError as error:
@@ -80,3 +77,43 @@ def run(
             f"{Path(words[0]).name} exited with code {done.returncode}\n" + "\n".join(said), hint
         )
     return done.stdout
+
+
+def _run(
+    words: list[str], cwd: Path | None, env: Mapping[str, str], timeout: float | None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program as ``subprocess.run`` does, in a process group of its own."""
+    process: subprocess.Popen[str] | None = None
+    try:
+        with defer_stops():
+            process = subprocess.Popen(
+                words,
+                cwd=cwd,
+                env=env,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                process_group=0,
+            )
+        output, said = process.communicate(timeout=timeout)
+    except BaseException:
+        with defer_stops():
+            if process is not None:
+                _end_group(process)
+        raise
+    return subprocess.CompletedProcess(words, process.returncode, output, said)
+
+
+def _end_group(process: subprocess.Popen[str]) -> None:
+    """End a program and the programs that it started: emcc starts clang, npm starts node."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_SECONDS)
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()

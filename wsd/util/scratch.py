@@ -2,38 +2,50 @@
 
 A process that is killed leaves its temporary folders behind, and a build's are as large as its
 model. Each such folder is called ``.<name>.wsd-<8 characters>`` and holds a file ``lock``, which
-its owner has locked as long as it lives, and a folder ``content``. Whoever makes another temporary
-folder beside them removes those that nobody has locked and that have not changed for a day.
+its owner has locked as long as it lives, a file ``machine``, and a folder ``content``. Whoever
+makes another temporary folder beside them removes those that nobody has locked. Where the lock says
+nothing, because another machine made the folder or its owner had not come so far, they are removed
+once nothing in them has changed for a day.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
+import platform
 import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from wsd.util.stops import defer_stops
+
 _LOG = logging.getLogger(__name__)
-_MARK = ".wsd-"
-_NAME = re.compile(r"\..+\.wsd-[a-z0-9_]{8}")
-# Characters of a path's name that are kept in the name of its temporary one.
-_KEPT = 40
+# What the name of every temporary file and folder holds.
+MARK = ".wsd-"
+_NAME = re.compile(r"\..+\.wsd-[a-z0-9_]{8}", re.DOTALL)
+# Bytes of a path's name that are kept in the name of its temporary one, which may have 255.
+_KEPT = 100
 HOUR = 3600.0
 SCRATCH_SECONDS = 24 * HOUR
 _CONTENT = "content"
 LOCK = "lock"
+# Written once the lock is held: says on which machine the lock tells whether the owner lives.
+_MACHINE = "machine"
+# Linux names each start of a machine, and so tells containers that share a disk from machines.
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def scratch_prefix(path: Path) -> str:
     """Return what the name of a temporary file or folder for a path begins with."""
-    return f".{path.name[:_KEPT]}{_MARK}"
+    return f".{os.fsencode(path.name)[:_KEPT].decode(errors='ignore')}{MARK}"
 
 
 def make_scratch(path: Path) -> Path:
@@ -56,14 +68,46 @@ def scratch_folder(path: Path) -> Iterator[Path]:
         path: what the folder's content will become; its parent must exist.
     """
     sweep(path.parent, time.time())
-    root = make_scratch(path)
-    try:
-        with FileLock(root / LOCK):
-            content = root / _CONTENT
-            content.mkdir()
-            yield content
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
+    root: Path | None = None
+    with ExitStack() as stack:
+        try:
+            # A signal that came between these lines would leave a folder that nobody removes.
+            with defer_stops():
+                root = make_scratch(path)
+                stack.enter_context(FileLock(root / LOCK))
+                (root / _MACHINE).write_text(_name_machine(), encoding="utf-8")
+                (root / _CONTENT).mkdir()
+            yield root / _CONTENT
+        finally:
+            with defer_stops():
+                if root is not None:
+                    _remove(root)
+
+
+@contextmanager
+def keep_temporary_files() -> Iterator[None]:
+    """Let this process and the programs that it starts have one folder for temporary files.
+
+    It is in the folder that they would have taken, is removed at the end of the block, and is swept
+    by the next process that does the same if this one is killed.
+    """
+    named = os.environ.get("TMPDIR")
+    with ExitStack() as stack:
+        # Few commands need temporary files, and those that do will say that there is no place.
+        with suppress(OSError):
+            folder = stack.enter_context(scratch_folder(Path(tempfile.gettempdir()) / "t"))
+            stack.callback(_set_temporary_folder, named, tempfile.tempdir)
+            _set_temporary_folder(str(folder), str(folder))
+        yield
+
+
+def _set_temporary_folder(variable: str | None, folder: str | None) -> None:
+    """Say where temporary files go: to other programs by a variable, and to this one."""
+    if variable is None:
+        os.environ.pop("TMPDIR", None)
+    else:
+        os.environ["TMPDIR"] = variable
+    tempfile.tempdir = folder
 
 
 def sweep(folder: Path, now: float) -> list[Path]:
@@ -77,7 +121,16 @@ def sweep(folder: Path, now: float) -> list[Path]:
         what was removed.
     """
     found = [folder / name for name in os.listdir(folder) if _NAME.fullmatch(name)]  # noqa: PTH208
-    return [path for path in sorted(found) if remove_stale(path, SCRATCH_SECONDS, now)]
+    return [path for path in sorted(found) if _remove_scratch(path, now)]
+
+
+def _remove_scratch(path: Path, now: float) -> bool:
+    """Remove a temporary file or folder if its owner has ended."""
+    seconds = SCRATCH_SECONDS
+    with suppress(OSError, UnicodeDecodeError):
+        if (path / _MACHINE).read_text(encoding="utf-8") == _name_machine():
+            seconds = 0.0
+    return remove_stale(path, seconds, now)
 
 
 def remove_stale(path: Path, seconds: float, now: float) -> bool:
@@ -85,24 +138,33 @@ def remove_stale(path: Path, seconds: float, now: float) -> bool:
 
     Args:
         path: a file, or a folder with a file :data:`LOCK`.
-        seconds: how long nothing in it must have changed.
+        seconds: how long nothing in it must have changed; for 0 the lock alone decides.
         now: seconds since 1970.
 
     Returns:
         whether it was removed.
     """
-    # Another process may remove it at the same time, and another user's stays.
+    # Another process may remove it at the same time.
     with suppress(OSError, NotImplementedError, Timeout):
-        if now - _last_change(path) < seconds:
+        # In a folder that all users share, others may have prepared what has this name.
+        if path.lstat().st_uid != os.geteuid():
             return False
-        if path.is_symlink() or not path.is_dir():
-            path.unlink()
-        else:
+        if seconds and now - _last_change(path) < seconds:
+            return False
+        if stat.S_ISDIR(path.lstat().st_mode):
             with FileLock(path / LOCK, timeout=0):
-                shutil.rmtree(path)
+                _remove(path)
+        else:
+            path.unlink()
         _LOG.info("removed %s, which an ended process left", path)
-        return True
+        return not os.path.lexists(path)
     return False
+
+
+def _remove(root: Path) -> None:
+    """Remove a folder; its lock goes last, so that the next process removes what stays."""
+    for entry in [*root.glob("*/"), root]:
+        shutil.rmtree(entry, ignore_errors=True)
 
 
 def _last_change(path: Path) -> float:
@@ -113,3 +175,11 @@ def _last_change(path: Path) -> float:
     for root, folders, files in os.walk(path):
         times += [Path(root, name).lstat().st_mtime for name in (*folders, *files)]
     return max(times)
+
+
+@functools.cache
+def _name_machine() -> str:
+    """Return what tells this machine from others, and on Linux this start of it from others."""
+    with suppress(OSError):
+        return _BOOT_ID.read_text(encoding="utf-8").strip()
+    return platform.node()
