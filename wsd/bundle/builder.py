@@ -20,6 +20,7 @@ from wsd.checkpoint.tokenizer import open_tokenizer, tokenizer_file
 from wsd.compiler.library import Library, find_tvmjs
 from wsd.compiler.library_check import check_library
 from wsd.compiler.memory import peaks
+from wsd.errors import FileError
 from wsd.kernels.serialize import minify_table
 from wsd.kernels.variant import BASELINE_MAX_THREADS
 from wsd.models.registry import Component, Family
@@ -167,8 +168,10 @@ def _write_parameters(
             component.id: _write_component(checkpoint, library, component, resumable, advance)
             for component in checkpoint.family.components
         }
-        for shard in resumable.glob("*.bin"):
-            _link(shard, folder / shard.name)
+        # By their list: other files in the folder are no shards of this build, and none may lack.
+        for component in components.values():
+            for shard in component.shards:
+                _link(resumable / shard.file, folder / shard.file)
     return components
 
 
@@ -176,7 +179,7 @@ def _digest_parameters(checkpoint: Checkpoint, library: Library) -> str:
     """Return the digest of everything that decides the shards."""
     files = {c.id: checkpoint.source.digests(c) for c in checkpoint.family.components}
     parameters = {name: [asdict(p) for p in found] for name, found in library.parameters.items()}
-    sources = digest_code("wsd.bundle.shards")
+    sources = digest_code("wsd.bundle.shards", "wsd.checkpoint.checkpoint")
     return sha256_bytes(
         canonical_json({"files": files, "parameters": parameters, "sources": sources})
     )
@@ -208,9 +211,13 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _copy_library(library: Library, folder: Path) -> FileEntry:
-    target = folder / f"library.{sha256_file(library.wasm)}.wasm"
+    digest = sha256_file(library.wasm)
+    target = folder / f"library.{digest}.wasm"
     shutil.copyfile(library.wasm, target)
-    return _describe_file(target)
+    entry = _describe_file(target)
+    if entry.sha256 != digest:
+        raise FileError(f"{library.wasm} changed while it was copied", "run it again")
+    return entry
 
 
 def describe_conditioning(family: Family) -> Conditioning:
