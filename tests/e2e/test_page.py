@@ -208,8 +208,8 @@ def test_render_command(speck, speck_renderer, tmp_path):
     assert report["adapter"]["architecture"] == "swiftshader"
     assert report["timings_ms"]["total"] > 0
     again = speck_renderer.draw(GenerationRequest("a star", steps=1, guidance_scale=1.0))
-    assert report["latents_sha256"] == again.report()["latents_sha256"]
-    assert report["images_sha256"] == again.report()["images_sha256"]
+    assert report["latents_sha256"] == again.report().latents_sha256
+    assert report["images_sha256"] == list(again.report().images_sha256)
 
 
 def test_render_without_an_adapter(speck, tmp_path):

@@ -74,7 +74,7 @@ def test_everything_is_compared(found, named):
 def test_the_command(ran):
     found, code, lines, folder = ran
     assert json.loads((folder / "findings.json").read_text()) == json.loads(
-        json.dumps(found.report())
+        json.dumps(dataclasses.asdict(found.report()))
     )
     bad = [finding.what for finding in found.findings if not finding.good]
     assert code == (1 if bad else 0)

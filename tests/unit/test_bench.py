@@ -4,7 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from wsd.evaluate.benchmark import Benchmark, KernelTime, Measurement, Roofline, Stage, describe
+from wsd.evaluate.baselines import Measurement
+from wsd.evaluate.benchmark import (
+    Benchmark,
+    KernelTime,
+    Roofline,
+    Stage,
+    VariantShare,
+    describe,
+)
 
 FOUND = Benchmark(
     model="speck",
@@ -37,8 +45,8 @@ def test_the_lines():
     assert lines[3].endswith(f"3 x wide_kernel [gemm_tiled_f32] {rates}")
     assert "copy" in lines[4]
     assert "alone" not in lines[4]
-    unet = FOUND.report()["stages"][0]
-    assert (unet["overhead"], unet["dispatches"], unet["kernel_milliseconds"]) == (0.25, 4, 3.0)
+    unet = FOUND.report().stages[0]
+    assert (unet.overhead, unet.dispatches, unet.kernel_milliseconds) == (0.25, 4, 3.0)
     assert lines[-1].endswith("2.00 times WSD's time")
 
 
@@ -50,18 +58,16 @@ def test_the_gpu_time_of_each_kernel_variant():
         "   33.4%     1.001 ms generated, 2 kernels",
     ]
     report = FOUND.report()
-    assert [share["variant"] for share in report["variants"]] == ["gemm_tiled_f32", "generated"]
-    assert sum(share["share"] for share in report["variants"]) == pytest.approx(1)
-    unet, copy = report["stages"]
-    assert [kernel["variant"] for kernel in unet["kernels"]] == ["gemm_tiled_f32", "generated"]
-    assert copy["variants"] == [
-        {"variant": "generated", "kernels": 1, "milliseconds": 0.001, "share": 1.0}
-    ]
+    assert [share.variant for share in report.variants] == ["gemm_tiled_f32", "generated"]
+    assert sum(share.share for share in report.variants) == pytest.approx(1)
+    unet, copy = report.stages
+    assert [kernel.variant for kernel in unet.kernels] == ["gemm_tiled_f32", "generated"]
+    assert copy.variants == (VariantShare("generated", 1, 0.001, 1.0),)
 
 
 def test_a_device_without_timestamps_has_no_shares():
     found = replace(FOUND, stages=(Stage("unet", 4.0, 1.0, None, ()),))
-    assert found.report()["variants"] == []
+    assert found.report().variants == ()
     assert not any("by kernel variant" in line for line in describe(found))
 
 

@@ -9,24 +9,21 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wsd.cli.command import Unused, command
 from wsd.cli.error_report import printable
 from wsd.cli.options import (
-    OutputFile,
-    OutputFolder,
+    NEW_FOLDER,
+    OUTPUT_FILE,
+    PROMPT,
+    CheckpointChoice,
     SizeType,
-    TextType,
+    checkpoint_options,
     dtype_option,
     dump_option,
-    model_option,
-    random_option,
     schedule_options,
     scheduler_option,
     sizes_option,
-    tokenizer_option,
-    vae_option,
-    weights_option,
 )
-from wsd.errors import UsageError
 from wsd.spec.tensor import Size
 
 if TYPE_CHECKING:
@@ -39,7 +36,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
-@click.command()
+@command()
 def models() -> None:
     """List the models that can be built."""
     from wsd.models.registry import FAMILIES
@@ -49,45 +46,54 @@ def models() -> None:
         click.echo(f"{family.name}\t{sizes}\t{family.title}")
 
 
-@click.command()
-@model_option
-@weights_option
-@vae_option
+@command()
+@checkpoint_options("tokenizer", "random_weights")
 @dtype_option
 @sizes_option
 @dump_option
-@click.option("--out", required=True, type=OutputFolder(),
+@click.option("--out", required=True, type=NEW_FOLDER,
               help="A new folder, for wsd build --library.")  # fmt: skip
 def compile(  # noqa: A001 - the command's name
-    model: str, weights: str | None, vae: str | None, dtype: str | None, sizes: tuple[Size, ...],
-    dump: Path | None, out: Path,
+    chosen: CheckpointChoice, dtype: str | None, sizes: tuple[Size, ...], dump: Path | None,
+    out: Path,
 ) -> None:  # fmt: skip
     """Compile a model without weights, for builds where no compiler is.
 
     With --weights and --vae it is compiled as their configurations say.
     """
     from wsd.bundle.precompiled import write_compiled
-    from wsd.checkpoint.resolve import open_chosen
-    from wsd.models.registry import find_family
+    from wsd.checkpoint.resolve import read_variant
     from wsd.util.files import check_absent
     from wsd.util.progress import Progress
 
     check_absent(out)
-    family = find_family(model)
-    if weights is not None or vae is not None:
-        family = open_chosen(family, weights, vae=vae).family
+    family = chosen.family()
+    if chosen.is_given:
+        family = read_variant(family, chosen.weights, chosen.vae)
     with Progress() as progress:
         library = _find_library(family, dtype, sizes, None, progress, dump)
         write_compiled(library, out, progress)
     click.echo(printable(out))
 
 
-@click.command()
-@model_option
-@weights_option
-@vae_option
-@tokenizer_option
-@random_option
+@command(
+    Unused(
+        ("--dtype", "--size"),
+        beside="--library",
+        hint="a library is compiled for its sizes and its dtype: leave them out",
+    ),
+    Unused(
+        ("--dump-ir",),
+        beside="--library",
+        hint="a given library is not compiled: leave --dump-ir out, or give it to wsd compile",
+    ),
+    Unused(
+        ("--out", "--self-test"),
+        beside="--plan",
+        hint="a plan writes no bundle: leave --plan out to build one",
+    ),
+)
+@checkpoint_options()
 @dtype_option
 @sizes_option
 @dump_option
@@ -102,14 +108,10 @@ def compile(  # noqa: A001 - the command's name
     metavar="FILE",
     help="What `wsd expect` wrote; the checkpoint's own self-test.json unless given.",
 )
-@click.option("--out", type=OutputFolder(), help="A new folder.")
+@click.option("--out", type=NEW_FOLDER, help="A new folder.")
 @click.option("--plan", is_flag=True, help="Say what would be built, and build nothing.")
 def build(
-    model: str,
-    weights: str | None,
-    vae: str | None,
-    tokenizer: Path | None,
-    random_weights: int | None,
+    chosen: CheckpointChoice,
     dtype: str | None,
     sizes: tuple[Size, ...],
     dump: Path | None,
@@ -121,46 +123,35 @@ def build(
     plan: bool,
 ) -> None:
     """Build a bundle: compiled model, weights and page."""
-    if library is not None and (dtype is not None or sizes):
-        raise UsageError(
-            "--library is given, and --dtype or --size too",
-            "a library is compiled for its sizes and its dtype: leave them out",
-        )
-    if library is not None and dump is not None:
-        raise UsageError(
-            "--library is given, and --dump-ir too",
-            "a given library is not compiled: leave --dump-ir out, or give it to wsd compile",
-        )
     from wsd.bundle.builder import build_bundle
     from wsd.bundle.plan import describe_plan
-    from wsd.checkpoint.resolve import open_chosen
     from wsd.checkpoint.tokenizer import check_tokenizers
-    from wsd.models.registry import find_family
     from wsd.models.resolution import check_sizes
     from wsd.models.schedule_options import compose_denoising
     from wsd.util.files import check_absent
     from wsd.util.progress import Progress
 
-    family = find_family(model)
+    family = chosen.family()
     if plan:
         denoising: Denoising | Checkpoint
         # A model that ships no weights is planned without them.
-        if family.weights is None and weights is None and random_weights is None and vae is None:
+        if family.weights is None and not chosen.is_given:
             denoising = compose_denoising(family, None, frozenset(), schedule, family.name)
             for note in denoising.notes:
                 _LOG.warning("%s", note)
         else:
-            denoising = open_chosen(family, weights, random_weights, tokenizer, vae, schedule)
+            denoising = chosen.open(schedule)
         with Progress() as progress:
             compiled = _find_library(denoising.family, dtype, sizes, library, progress, dump)
-        for line in describe_plan(denoising.family, compiled, denoising.scheduler):
+        default = denoising.default_scheduler
+        for line in describe_plan(denoising.family, compiled, denoising.scheduler, default):
             click.echo(line)
         return
     if out is None:
         raise click.UsageError("Missing option '--out'.")
     check_absent(out)
     check_sizes(family, sizes)
-    checkpoint = open_chosen(family, weights, random_weights, tokenizer, vae, schedule)
+    checkpoint = chosen.open(schedule)
     check_tokenizers(checkpoint.family, checkpoint.source, fetched=True)
     with Progress() as progress:
         compiled = _find_library(checkpoint.family, dtype, sizes, library, progress, dump)
@@ -173,7 +164,7 @@ def _find_library(
     progress: Progress, dump: Path | None = None,
 ) -> Library:  # fmt: skip
     """Compile a family, or read what was compiled."""
-    from wsd.compiler.library import read_library
+    from wsd.compiler.library import open_library
     from wsd.compiler.library_check import check_library
 
     if folder is None:
@@ -181,43 +172,34 @@ def _find_library(
         from wsd.models.resolution import check_sizes
 
         return compile_library(family, check_sizes(family, sizes), dtype or "f32", progress, dump)
-    library = read_library(folder)
+    library = open_library(folder)
     check_library(library, family)
     return library
 
 
-@click.command()
-@model_option
-@weights_option
-@vae_option
-@tokenizer_option
+@command()
+@checkpoint_options("random_weights")
 @click.option("--size", type=SizeType(), help="Picture size; the model's first unless given.")
-@click.option("--prompt", default="", type=TextType(), help="What the text encoders read.")
-@click.option("--out", required=True, type=OutputFile(),
+@click.option("--prompt", default="", type=PROMPT, help="What the text encoders read.")
+@click.option("--out", required=True, type=OUTPUT_FILE,
               help="The self-test fixtures, for wsd build --self-test.")  # fmt: skip
-def expect(
-    model: str, weights: str | None, vae: str | None, tokenizer: Path | None,
-    size: Size | None, prompt: str, out: Path,
-) -> None:  # fmt: skip
+def expect(chosen: CheckpointChoice, size: Size | None, prompt: str, out: Path) -> None:
     """Compute with PyTorch what each stage must give, for the self-test page."""
     from wsd.bundle.self_test import write_fixtures
-    from wsd.checkpoint.resolve import open_chosen
-    from wsd.models.registry import find_family
     from wsd.models.resolution import check_sizes
     from wsd.util.progress import Progress
 
-    family = find_family(model)
-    (chosen, *_) = check_sizes(family, [size] if size else [])
-    checkpoint = open_chosen(family, weights, None, tokenizer, vae)
+    (first, *_) = check_sizes(chosen.family(), [size] if size else [])
+    checkpoint = chosen.open()
     with Progress() as progress:
-        click.echo(printable(write_fixtures(checkpoint, chosen, prompt, out, progress)))
+        click.echo(printable(write_fixtures(checkpoint, first, prompt, out, progress)))
 
 
-@click.command()
+@command()
 @click.argument(
     "folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
-@click.option("--out", required=True, type=OutputFolder(),
+@click.option("--out", required=True, type=NEW_FOLDER,
               help="A new folder.")  # fmt: skip
 def join(folders: tuple[Path, ...], out: Path) -> None:
     """Make one bundle of several: one page that offers all their models."""
@@ -227,7 +209,7 @@ def join(folders: tuple[Path, ...], out: Path) -> None:
     click.echo(printable(out))
 
 
-@click.command()
+@command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 def verify(folder: Path) -> None:
     """Check every byte of a bundle against its manifests and SRI.json."""

@@ -11,6 +11,7 @@ from functools import partial
 
 import click
 
+from wsd.cli.command import command
 from wsd.errors import WsdError
 from wsd.util.process import find_program, run
 
@@ -76,20 +77,22 @@ def _adapter() -> str:
     from wsd.errors import RenderError
     from wsd.runtime.automation import Automation
     from wsd.runtime.chromium import open_browser
+    from wsd.runtime.page_types import AdapterDescription, read_answer
 
     with open_browser() as context:
         page = context.new_page()
         # WebGPU needs a secure context; a page of localhost is one, also without a server.
         page.route("http://localhost/**", lambda route: route.fulfill(body="<p>"))
         page.goto("http://localhost/")
-        found = Automation(page).call("describeAdapter")
-    if found is None:
+        answer = Automation(page).call("describeAdapter")
+    if answer is None:
         raise RenderError("Chromium offers no WebGPU adapter", "update Chromium or the GPU driver")
+    found = read_answer(AdapterDescription, answer)
     f16 = "shader-f16" if found["f16"] else "no shader-f16"
     return f"{found['vendor']} {found['architecture']}, {f16}"
 
 
-@click.command()
+@command()
 def doctor() -> None:
     """Say which lane and tools are here, and how to get what is missing."""
     checks = list(examine())

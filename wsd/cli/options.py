@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +18,18 @@ from wsd.spec.precision import DTYPES
 from wsd.spec.seed import MAX_SEED, MIN_SEED
 from wsd.spec.tensor import Size
 from wsd.util.files import check_file_target, check_folder_target
+
+if TYPE_CHECKING:
+    from wsd.checkpoint.checkpoint import Checkpoint
+    from wsd.evaluate.benchmark import BenchmarkReport
+    from wsd.evaluate.parity import ParityReport
+    from wsd.models.registry import Family
+    from wsd.models.schedule_options import ScheduleOptions
+    from wsd.runtime.driver import OpenHost, RenderReport
+
+    Report = BenchmarkReport | ParityReport | RenderReport
+
+Callback = Callable[..., None]
 
 # Digits of an edge of a picture. The model decides whether such a size can be compiled.
 _SIZE_DIGITS = 5
@@ -38,9 +51,16 @@ class SizeType(click.ParamType[Size]):
 
 
 class TextType(click.ParamType[str]):
-    """Text that JSON and tokenizers can hold: not the bytes of another encoding."""
+    """Text that JSON and tokenizers can hold: not the bytes of another encoding.
+
+    Attributes:
+        may_be_blank: whether it may be empty, as a prompt may; a name may not.
+    """
 
     name = "TEXT"
+
+    def __init__(self, *, may_be_blank: bool = False) -> None:
+        self.may_be_blank = may_be_blank
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
@@ -54,10 +74,22 @@ class TextType(click.ParamType[str]):
         return text
 
 
-class OutputFolder(click.ParamType[Path]):
-    """A folder that does not exist and can be made, which is known before anything long begins."""
+NAME = TextType()
+PROMPT = TextType(may_be_blank=True)
 
-    name = "DIR"
+
+class OutputPath(click.ParamType[Path]):
+    """A path that can be written, which is known before anything long begins."""
+
+    def __init__(self, name: str, check: Callable[[Path], None]) -> None:
+        """Make the type of an output.
+
+        Args:
+            name: what the help shows in place of the path.
+            check: raises ``UsageError`` or ``OSError`` for a path that cannot be written.
+        """
+        self.name = name
+        self._check = check
 
     def convert(
         self, value: object, _param: click.Parameter | None, _ctx: click.Context | None
@@ -65,30 +97,16 @@ class OutputFolder(click.ParamType[Path]):
         """Return the path.
 
         Raises:
-            UsageError: if it exists.
-            OSError: if it cannot be made.
+            UsageError: if it is a folder that must be new, and exists.
+            OSError: if it cannot be written.
         """
         path = Path(str(value))
-        check_folder_target(path)
+        self._check(path)
         return path
 
 
-class OutputFile(click.ParamType[Path]):
-    """A file that can be written, which is known before anything long begins."""
-
-    name = "FILE"
-
-    def convert(
-        self, value: object, _param: click.Parameter | None, _ctx: click.Context | None
-    ) -> Path:
-        """Return the path.
-
-        Raises:
-            OSError: if it is a folder, or cannot be written.
-        """
-        path = Path(str(value))
-        check_file_target(path)
-        return path
+NEW_FOLDER = OutputPath("DIR", check_folder_target)
+OUTPUT_FILE = OutputPath("FILE", check_file_target)
 
 
 class KernelsType(click.ParamType[str]):
@@ -112,32 +130,30 @@ class KernelsType(click.ParamType[str]):
         return names
 
 
-model_option = click.option(
-    "--model", required=True, metavar="NAME", help="Model; see: wsd models."
-)
-weights_option = click.option(
-    "--weights",
-    metavar="FOLDER|FILE|HUB_ID",
-    type=TextType(),
-    help="Checkpoint: a diffusers folder, a .safetensors or .gguf file, a hub id, or a file of a "
-    "hub repository.",
-)
-vae_option = click.option(
-    "--vae",
-    metavar="FOLDER|FILE|HUB_ID",
-    type=TextType(),
-    help="VAE in place of the checkpoint's own.",
-)
-tokenizer_option = click.option(
-    "--tokenizer", metavar="FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="CLIP's tokenizer, for a checkpoint that has none.",
-)  # fmt: skip
-random_option = click.option(
-    "--random-weights",
-    metavar="SEED",
-    type=click.IntRange(MIN_SEED, MAX_SEED),
-    help="Seeded random weights, for tests.",
-)
+_CHECKPOINT = {
+    "model": click.option(
+        "--model", required=True, metavar="NAME", type=NAME, help="Model; see: wsd models."
+    ),
+    "weights": click.option(
+        "--weights", metavar="FOLDER|FILE|HUB_ID", type=NAME,
+        help="Checkpoint: a diffusers folder, a .safetensors or .gguf file, a hub id, or a file of "
+        "a hub repository.",
+    ),
+    "vae": click.option(
+        "--vae", metavar="FOLDER|FILE|HUB_ID", type=NAME,
+        help="VAE in place of the checkpoint's own.",
+    ),
+    "tokenizer": click.option(
+        "--tokenizer", metavar="FOLDER",
+        type=click.Path(path_type=Path, exists=True, file_okay=False),
+        help="CLIP's tokenizer, for a checkpoint that has none.",
+    ),
+    "random_weights": click.option(
+        "--random-weights", metavar="SEED", type=click.IntRange(MIN_SEED, MAX_SEED),
+        help="Seeded random weights, for tests.",
+    ),
+}  # fmt: skip
+weights_option, random_option = _CHECKPOINT["weights"], _CHECKPOINT["random_weights"]
 dtype_option = click.option(
     "--dtype", type=click.Choice(DTYPES),
     help="How weights are stored; f32 unless given.",
@@ -160,25 +176,32 @@ kernels_option = click.option(
     help=f"Which kernels run: {AUTO}, {GENERATED}, or names of variants separated by commas: "
     f"{', '.join(variant_names())}.",
 )  # fmt: skip
-# Options of a generation request.
-_REQUEST = [
-    click.option("--prompt", required=True, type=TextType(), help="What to draw."),
-    click.option("--negative", type=TextType(), help="What to avoid."),
-    click.option("--steps", type=int, metavar="N", help="Inference steps, 1 to 100."),
-    click.option("--guidance", type=float, metavar="X", help="Guidance scale; up to 1 means none."),
-    click.option("--seed", type=int, default=0, metavar="N", help="Seed, as in PyTorch."),
-    click.option("--size", type=SizeType(), help="Width and height in pixels."),
-    click.option("--scheduler", metavar="NAME", help="Scheduler; the model's own unless given."),
-    click.option("--images", type=int, default=1, metavar="N", help="Pictures from one seed."),
-    click.option("--eta", type=float, metavar="X", help="DDIM's and TCD's noise, 0 to 1."),
-    click.option("--out", required=True, type=OutputFile(), metavar="PNG"),
-]
+host_option = click.option(
+    "--host", type=click.Choice(("chromium", "node")), default="chromium", show_default=True,
+    help="What runs the bundle.",
+)  # fmt: skip
+# Options of a generation request, by the names of their parameters.
+_REQUEST = {
+    "prompt": click.option("--prompt", required=True, type=PROMPT, help="What to draw."),
+    "negative": click.option("--negative", type=PROMPT, help="What to avoid."),
+    "steps": click.option("--steps", type=int, metavar="N", help="Inference steps, 1 to 100."),
+    "guidance": click.option("--guidance", type=float, metavar="X",
+                             help="Guidance scale; up to 1 means none."),
+    "seed": click.option("--seed", type=int, default=0, metavar="N", help="Seed, as in PyTorch."),
+    "size": click.option("--size", type=SizeType(), help="Width and height in pixels."),
+    "scheduler": click.option("--scheduler", metavar="NAME", type=NAME,
+                              help="Scheduler; the model's own unless given."),
+    "images": click.option("--images", type=int, default=1, metavar="N",
+                           help="Pictures from one seed."),
+    "eta": click.option("--eta", type=float, metavar="X", help="DDIM's and TCD's noise, 0 to 1."),
+    "out": click.option("--out", required=True, type=OUTPUT_FILE, metavar="PNG"),
+}  # fmt: skip
 
 
 # What a checkpoint's files may not say. Names are checked where they are used: the lists of
 # fine-tunes and schedulers are long.
 _SCHEDULE = [
-    click.option("--fine-tune", metavar="NAME",
+    click.option("--fine-tune", metavar="NAME", type=NAME,
                  help="Kind of fine-tune, for what its files do not say: lightning-4step for "
                       "example, which sets scheduler, steps and guidance."),
     click.option("--prediction-type", type=click.Choice(PREDICTION_TYPES),
@@ -189,12 +212,89 @@ _SCHEDULE = [
                  help="Whether the noise schedule has zero terminal SNR."),
 ]  # fmt: skip
 scheduler_option = click.option(
-    "--scheduler", metavar="NAME",
+    "--scheduler", metavar="NAME", type=NAME,
     help="The bundle's default scheduler; the checkpoint's own unless given.",
 )  # fmt: skip
 
 
-def schedule_options(command: Callable[..., None]) -> Callable[..., None]:
+@dataclass(frozen=True)
+class CheckpointChoice:
+    """The values of the options that name a checkpoint.
+
+    Attributes:
+        model: name of the family.
+        weights: a diffusers folder, a file, a hub id, or a file of a hub repository.
+        vae: what takes the place of the checkpoint's VAE, named the same ways.
+        tokenizer: a folder with CLIP's tokenizer.
+        random_weights: seed of random weights.
+    """
+
+    model: str
+    weights: str | None = None
+    vae: str | None = None
+    tokenizer: Path | None = None
+    random_weights: int | None = None
+
+    @property
+    def is_given(self) -> bool:
+        """Tell whether any option beside the model's name was given."""
+        return self != CheckpointChoice(self.model)
+
+    def family(self) -> Family:
+        """Return the family that ``--model`` names.
+
+        Raises:
+            UsageError: if there is none of this name.
+        """
+        from wsd.models.registry import find_family
+
+        return find_family(self.model)
+
+    def open(self, schedule: ScheduleOptions | None = None) -> Checkpoint:
+        """Open the checkpoint; if none is named, the one that the family ships.
+
+        Args:
+            schedule: how it is denoised, where its files do not say it.
+
+        Raises:
+            UsageError, CheckpointError: as :func:`wsd.checkpoint.resolve.open_chosen`.
+        """
+        from wsd.checkpoint.resolve import open_chosen
+        from wsd.models.schedule_options import NO_OPTIONS
+
+        return open_chosen(
+            self.family(), self.weights, self.random_weights, self.tokenizer, self.vae,
+            schedule or NO_OPTIONS,
+        )  # fmt: skip
+
+
+def checkpoint_options(*without: str) -> Callable[[Callback], Callback]:
+    """Give a command the options that name a checkpoint; it gets them as one ``chosen``.
+
+    Args:
+        without: parameters of :class:`CheckpointChoice` that the command has no option for.
+    """
+    options = {name: option for name, option in _CHECKPOINT.items() if name not in without}
+
+    def decorate(command: Callback) -> Callback:
+        @functools.wraps(command)
+        def collect(**given: Any) -> None:
+            chosen = CheckpointChoice(**{name: given.pop(name) for name in options})
+            command(chosen=chosen, **given)
+
+        return _add(options.values(), collect)
+
+    return decorate
+
+
+def _add(options: Iterable[Callable[[Callback], Callback]], command: Callback) -> Callback:
+    """Return a command with more options, which its help shows in the given order."""
+    for option in reversed(list(options)):
+        command = option(command)
+    return command
+
+
+def schedule_options(command: Callback) -> Callback:
     """Give a command the options of the noise schedule; it gets them as one ``schedule``."""
 
     @functools.wraps(command)
@@ -212,36 +312,55 @@ def schedule_options(command: Callable[..., None]) -> Callable[..., None]:
         )
         command(schedule=schedule, **rest)
 
-    decorated: Callable[..., None] = collect
-    for option in reversed(_SCHEDULE):
-        decorated = option(decorated)
-    return decorated
+    return _add(_SCHEDULE, collect)
 
 
-def request_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of a picture; it gets them as one ``request``."""
+def request_options(*without: str) -> Callable[[Callback], Callback]:
+    """Give a command the options of a picture; it gets them as one ``request``.
 
-    @functools.wraps(command)
-    def collect(
-        *, prompt: str, negative: str | None, steps: int | None, guidance: float | None, seed: int,
-        size: Size | None, scheduler: str | None, eta: float | None, images: int, **rest: Any,
-    ) -> None:  # fmt: skip
-        from wsd.runtime.request import GenerationRequest
+    Args:
+        without: names of options that the command does not have, without their dashes.
+    """
+    options = [option for name, option in _REQUEST.items() if name not in without]
 
-        request = GenerationRequest(
-            prompt, negative, steps, guidance, seed, size, scheduler, eta, images
-        )
-        command(request=request, **rest)
+    def decorate(command: Callback) -> Callback:
+        @functools.wraps(command)
+        def collect(
+            *, prompt: str, negative: str | None, steps: int | None, guidance: float | None,
+            seed: int, size: Size | None, scheduler: str | None, eta: float | None,
+            images: int = 1, **rest: Any,
+        ) -> None:  # fmt: skip
+            from wsd.runtime.request import GenerationRequest
 
-    decorated: Callable[..., None] = collect
-    for option in reversed(_REQUEST):
-        decorated = option(decorated)
-    return decorated
+            request = GenerationRequest(
+                prompt, negative, steps, guidance, seed, size, scheduler, eta, images
+            )
+            command(request=request, **rest)
+
+        return _add(options, collect)
+
+    return decorate
 
 
-def write_report(report: dict[str, Any], path: Path | None) -> None:
-    """Write what a command measured to the file of its option ``--json``, if it is given."""
+def find_host(name: str) -> OpenHost:
+    """Return what opens a page in the host that ``--host`` names."""
+    from wsd.runtime.chromium import open_page
+    from wsd.runtime.dawn_node import open_node_page
+
+    return open_node_page if name == "node" else open_page
+
+
+def write_report(report: Report, path: Path | None) -> None:
+    """Write what a command measured to the file of its option ``--json``, if it is given.
+
+    Args:
+        report: what is written, field by field.
+        path: the value of ``--json``, or None.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
     from wsd.util.files import write_atomically
 
     if path is not None:
-        write_atomically(path, json.dumps(report, indent=2).encode() + b"\n")
+        write_atomically(path, json.dumps(asdict(report), indent=2).encode() + b"\n")

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wsd.cli.command import command
 from wsd.cli.error_report import printable
-from wsd.cli.options import OutputFile, request_options, write_report
+from wsd.cli.options import NAME, OUTPUT_FILE, request_options, write_report
 
 if TYPE_CHECKING:
     from wsd.runtime.request import GenerationRequest
 
 
-@click.command()
+@command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, help="0 takes a free one.")
 def serve(folder: Path, port: int) -> None:
@@ -24,14 +25,14 @@ def serve(folder: Path, port: int) -> None:
     serve_forever(folder, port)
 
 
-@click.command()
+@command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--model", metavar="NAME", help="Which model of a bundle; the first unless given.")
-@request_options
+@click.option("--model", metavar="NAME", type=NAME,
+              help="Which model of a bundle; the first unless given.")  # fmt: skip
+@request_options()
 @click.option("--offload", is_flag=True, help="Keep one stage's weights on the GPU at a time.")
 @click.option("--tiling", is_flag=True, help="Decode in tiles: less GPU memory.")
-@click.option("--json", "json_path", type=OutputFile(),
-              help="Timings, adapter and digests.")  # fmt: skip
+@click.option("--json", "json_path", type=OUTPUT_FILE, help="Timings, adapter and digests.")
 def render(
     folder: Path, model: str | None, request: GenerationRequest, out: Path,
     json_path: Path | None, *, offload: bool, tiling: bool,

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +28,14 @@ from wsd.evaluate.onnx_export import export_unet
 from wsd.frontend.entry_points import make_entry_point
 from wsd.runtime.automation import Automation
 from wsd.runtime.driver import OpenHost, StageRenderer
+from wsd.runtime.page_types import (
+    AdapterDescription,
+    Feed,
+    OnnxFiles,
+    OnnxMeasurement,
+    OnnxModel,
+    read_answer,
+)
 from wsd.runtime.server import served_files
 from wsd.spec.roles import DENOISER
 from wsd.util.progress import Progress
@@ -138,14 +145,15 @@ def _onnxruntime(work: Work, repeats: int, open_host: OpenHost, progress: Progre
         _open_page(Path(scratch), open_host) as (page, files),
         progress.stage("onnxruntime-web", total=2) as advance,
     ):
-        adapter = page.call("describeAdapter")
+        found = page.call("describeAdapter")
+        adapter = None if found is None else read_answer(AdapterDescription, found)
         dtype = torch.float16 if adapter and adapter["f16"] else torch.float32
         # On the CPU, because the exporter creates its constants there.
         inputs = {name: tensor.to("cpu", dtype) for name, tensor in work.inputs.items()}
         export_unet(work.module.to("cpu", dtype), inputs, Path(scratch) / _MODEL)
         advance(1)
         feeds = [_feed(name, tensor) for name, tensor in inputs.items()]
-        answer = _measure(page, {**files, "feeds": feeds, "repeats": repeats})
+        answer = _measure(page, OnnxModel(**files, feeds=feeds, repeats=repeats))
         advance(1)
     kind = np.float16 if answer["dtype"] == "float16" else np.float32
     noise = answer["bytes"].view(kind).astype(np.float32)
@@ -153,14 +161,14 @@ def _onnxruntime(work: Work, repeats: int, open_host: OpenHost, progress: Progre
     return Measurement("onnxruntime-web", answer["dtype"], answer["milliseconds"], error)
 
 
-def _measure(page: Automation, given: dict[str, Any]) -> dict[str, Any]:
+def _measure(page: Automation, given: OnnxModel) -> OnnxMeasurement:
     """Return what ``web/src/driver/onnxruntime_web.ts`` measures.
 
     Raises:
         RenderError: if the model cannot be run.
     """
     try:
-        return dict(page.call("measureOnnxRuntime", given))
+        return read_answer(OnnxMeasurement, page.call("measureOnnxRuntime", given))
     except RenderError as error:
         raise RenderError(
             f"onnxruntime-web: {error.message}",
@@ -169,7 +177,7 @@ def _measure(page: Automation, given: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _open_page(folder: Path, open_host: OpenHost) -> Iterator[tuple[Automation, dict[str, Any]]]:
+def _open_page(folder: Path, open_host: OpenHost) -> Iterator[tuple[Automation, OnnxFiles]]:
     """Yield a page whose server serves a folder, and the addresses of the files in it.
 
     Args:
@@ -186,12 +194,18 @@ def _open_page(folder: Path, open_host: OpenHost) -> Iterator[tuple[Automation, 
         page = Automation(opened)
         # In Node.js, onnxruntime-web looks for Node.js's modules beside its own file.
         runtime = (dist / _RUNTIME).as_uri() if page.call("isNode") else address + _RUNTIME
-        weights = {"name": f"{_MODEL}.data", "url": f"{address}{_MODEL}.data"}
-        files = {"runtime": runtime, "wasm": address + _WASM, "model": address + _MODEL}
-        yield page, {**files, "weights": weights}
+        yield (
+            page,
+            {
+                "runtime": runtime,
+                "wasm": address + _WASM,
+                "model": address + _MODEL,
+                "weights": {"name": f"{_MODEL}.data", "url": f"{address}{_MODEL}.data"},
+            },
+        )
 
 
-def _feed(name: str, tensor: torch.Tensor) -> dict[str, Any]:
+def _feed(name: str, tensor: torch.Tensor) -> Feed:
     array = tensor.cpu().numpy()
     data = np.frombuffer(array.tobytes(), np.uint8)
     return {"name": name, "dtype": str(array.dtype), "shape": list(array.shape), "bytes": data}

@@ -14,14 +14,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from wsd.bundle.manifest import find_manifest, read_manifest
 from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.evaluate.baselines import Measurement, compare_others, make_work, our_error
-from wsd.runtime.driver import LoadOptions, OpenHost, Usage, open_stage_renderer
+from wsd.runtime.driver import (
+    LoadOptions,
+    OpenHost,
+    open_stage_renderer,
+    require_verified,
+)
+from wsd.runtime.page_types import StageTimes, Usage
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.validation import check_request
 from wsd.spec.manifest import Manifest
@@ -96,6 +101,38 @@ class VariantShare:
 
 
 @dataclass(frozen=True)
+class StageReport:
+    """A stage as ``--json`` has it: a :class:`Stage`, and sums over its kernels."""
+
+    name: str
+    milliseconds: float
+    record_milliseconds: float
+    gpu_milliseconds: float | None
+    kernels: tuple[KernelTime, ...]
+    kernel_milliseconds: float
+    operations: int
+    dispatches: int
+    overhead: float | None
+    variants: tuple[VariantShare, ...]
+
+
+@dataclass(frozen=True)
+class BenchmarkReport:
+    """What ``wsd bench --json`` writes: a :class:`Benchmark`, and sums over all kernels."""
+
+    model: str
+    dtype: str
+    size: tuple[int, int]
+    kernels: str
+    adapter: dict[str, str]
+    usage: Usage
+    roofline: Roofline
+    stages: tuple[StageReport, ...]
+    baselines: tuple[Measurement, ...]
+    variants: tuple[VariantShare, ...]
+
+
+@dataclass(frozen=True)
 class Stage:
     """One compiled function.
 
@@ -135,10 +172,37 @@ class Stage:
         """Return how many compute passes one call records."""
         return sum(kernel.dispatches for kernel in self.kernels)
 
+    def report(self) -> StageReport:
+        """Return the stage as ``--json`` has it."""
+        return StageReport(
+            name=self.name,
+            milliseconds=self.milliseconds,
+            record_milliseconds=self.record_milliseconds,
+            gpu_milliseconds=self.gpu_milliseconds,
+            kernels=self.kernels,
+            kernel_milliseconds=self.kernel_milliseconds,
+            operations=self.operations,
+            dispatches=self.dispatches,
+            overhead=self.overhead,
+            variants=_shares(self.kernels),
+        )
+
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What was measured, and on what."""
+    """What was measured, and on what.
+
+    Attributes:
+        model: name of the family.
+        dtype: how the bundle stores weights.
+        size: (width, height) of the picture in pixels.
+        kernels: the option ``kernels`` that the model was loaded with.
+        adapter: vendor, architecture and description of the GPU, as WebGPU gives them.
+        usage: what the page's runtime held afterwards.
+        roofline: the most that the GPU does in a second.
+        stages: the compiled functions, in the order in which a picture needs them.
+        baselines: WSD itself, then what was measured beside it; none without ``--compare``.
+    """
 
     model: str
     dtype: str
@@ -150,24 +214,24 @@ class Benchmark:
     stages: tuple[Stage, ...]
     baselines: tuple[Measurement, ...] = ()
 
-    def variants(self) -> list[VariantShare]:
+    def variants(self) -> tuple[VariantShare, ...]:
         """Return the share of GPU time of each variant, the largest first."""
         return _shares([kernel for stage in self.stages for kernel in stage.kernels])
 
-    def report(self) -> dict[str, Any]:
-        """Return the object that ``--json`` writes."""
-        return {
-            **asdict(self),
-            "variants": [asdict(share) for share in self.variants()],
-            "stages": [self._stage(stage) for stage in self.stages],
-        }
-
-    @staticmethod
-    def _stage(stage: Stage) -> dict[str, Any]:
-        names = ("kernel_milliseconds", "operations", "dispatches", "overhead")
-        sums = {name: getattr(stage, name) for name in names}
-        shares = [asdict(share) for share in _shares(stage.kernels)]
-        return {**asdict(stage), **sums, "variants": shares}
+    def report(self) -> BenchmarkReport:
+        """Return what ``--json`` writes."""
+        return BenchmarkReport(
+            model=self.model,
+            dtype=self.dtype,
+            size=self.size,
+            kernels=self.kernels,
+            adapter=self.adapter,
+            usage=self.usage,
+            roofline=self.roofline,
+            stages=tuple(stage.report() for stage in self.stages),
+            baselines=self.baselines,
+            variants=self.variants(),
+        )
 
 
 def bench(
@@ -193,13 +257,14 @@ def bench(
         checkpoint: what the model was built from, for others to be measured beside it.
 
     Raises:
-        BundleError: if the folder is not a bundle.
+        BundleError: if the folder is not a bundle, or one of its files is not what was built.
         UsageError: for a model or size that it does not hold.
         RenderError, ToolError: if it cannot be run.
     """
     path = find_manifest(bundle, model)
     manifest = read_manifest(path)
     check_request(manifest, GenerationRequest(prompt="", size=size))
+    require_verified(bundle)
     chosen = size or manifest.defaults.size
     kernel_work = _read_kernel_work(manifest, path.parent)
     # A UNet that takes the guidance scale as an input has no function for two predictions.
@@ -250,7 +315,7 @@ def _read_kernel_work(manifest: Manifest, folder: Path) -> _KernelWork:
     return _KernelWork(operations, table["bytes"])
 
 
-def _stage(stage: dict[str, Any], work: _KernelWork) -> Stage:
+def _stage(stage: StageTimes, work: _KernelWork) -> Stage:
     kernels = [
         KernelTime(
             name := found["kernel"],
@@ -272,7 +337,7 @@ def _stage(stage: dict[str, Any], work: _KernelWork) -> Stage:
     )
 
 
-def _shares(kernels: Sequence[KernelTime]) -> list[VariantShare]:
+def _shares(kernels: Sequence[KernelTime]) -> tuple[VariantShare, ...]:
     """Return the share of GPU time of each variant, the largest first."""
     total = sum(kernel.milliseconds for kernel in kernels)
     shares = []
@@ -282,7 +347,7 @@ def _shares(kernels: Sequence[KernelTime]) -> list[VariantShare]:
         names = {kernel.name for kernel in own}
         share = milliseconds / total if total else 0.0
         shares.append(VariantShare(variant, len(names), milliseconds, share))
-    return sorted(shares, key=lambda share: (-share.milliseconds, share.variant))
+    return tuple(sorted(shares, key=lambda share: (-share.milliseconds, share.variant)))
 
 
 def _rate(rate: float, unit: str, most: float | None = None) -> str:

@@ -5,6 +5,9 @@ the GPU if PyTorch finds one and on the CPU otherwise. The reference's weights a
 bundle stores them, so that the compiled code is compared and not the rounding; the cost of rounding
 is a line of its own.
 
+How exact the final latents must be depends on the scheduler and the number of steps
+(:func:`wsd.spec.tolerances.latents_tolerance`): with few steps, one prediction decides them.
+
 The end of a trajectory tells little if the trajectory is chaotic, because then any two programs end
 far apart. So the reference also starts from noise that is changed by a millionth, and the report
 says how many times larger the difference is at the end.
@@ -14,7 +17,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ import torch
 from wsd.bundle.manifest import find_manifest, read_manifest
 from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, round_weights
+from wsd.evaluate.error_growth import weigh_predictions
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.evaluate.tiled_decode import Tiled, decode_tiles
 from wsd.runtime.driver import (
@@ -32,6 +36,7 @@ from wsd.runtime.driver import (
     Rendered,
     StageRenderer,
     open_stage_renderer,
+    require_verified,
 )
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.validation import check_request
@@ -39,11 +44,11 @@ from wsd.spec.manifest import Manifest
 from wsd.spec.roles import DENOISER, VAE_DECODER_TILE
 from wsd.spec.tensor import Size
 from wsd.spec.tolerances import (
-    LATENTS_TOLERANCE,
     PEAK_MEMORY_MARGIN,
     PICTURE_PSNR,
     ROUNDING_PSNR,
     STAGE_TOLERANCE,
+    latents_tolerance,
 )
 from wsd.util.progress import Progress
 
@@ -91,7 +96,34 @@ class Expected:
     picture: np.ndarray
     unrounded_picture: np.ndarray
     amplification: float
+    error_weight: float
     tiled: Tiled
+
+
+@dataclass(frozen=True)
+class FindingReport:
+    """A line of the report as ``--json`` has it; see :class:`Finding`."""
+
+    what: str
+    value: float
+    unit: str
+    limit: float | None
+    good: bool
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """What ``wsd parity --json`` writes.
+
+    Attributes:
+        adapter: vendor, architecture and description of the GPU, as WebGPU gives them.
+        reference: where the reference ran, with PyTorch's version.
+        findings: the lines of the report.
+    """
+
+    adapter: dict[str, str]
+    reference: str
+    findings: tuple[FindingReport, ...]
 
 
 @dataclass(frozen=True)
@@ -115,10 +147,13 @@ class Comparison:
         """Tell whether every value is within its limit."""
         return all(finding.good for finding in self.findings)
 
-    def report(self) -> dict[str, Any]:
-        """Return the object that ``--json`` writes."""
-        findings = [{**asdict(finding), "good": finding.good} for finding in self.findings]
-        return {"adapter": self.adapter, "reference": self.device, "findings": findings}
+    def report(self) -> ParityReport:
+        """Return what ``--json`` writes."""
+        findings = tuple(
+            FindingReport(finding.what, finding.value, finding.unit, finding.limit, finding.good)
+            for finding in self.findings
+        )
+        return ParityReport(self.adapter, self.device, findings)
 
 
 def compare(
@@ -141,13 +176,14 @@ def compare(
             size has unless given.
 
     Raises:
-        BundleError: if the folder is not a bundle.
+        BundleError: if the folder is not a bundle, or one of its files is not what was built.
         UsageError: if it is of another model, or cannot draw that.
         RenderError, ToolError: if the page cannot draw.
     """
     model = checkpoint.family.name
     manifest = read_manifest(find_manifest(bundle, model))
     check_request(manifest, request)
+    require_verified(bundle)
     size = request.size or manifest.defaults.size
     expected, device = _expect(checkpoint, manifest, request, size, progress)
     findings: list[Finding] = []
@@ -247,6 +283,12 @@ def _run_reference(
         picture=images[0],
         unrounded_picture=unrounded[0],
         amplification=relative_error(ends[1], ends[0]) / _NUDGE,
+        error_weight=weigh_predictions(
+            checkpoint.scheduler,
+            request.scheduler or checkpoint.default_scheduler,
+            request.steps or checkpoint.family.steps,
+            checkpoint.family.eta if request.eta is None else request.eta,
+        ),
         tiled=tiled,
     )
 
@@ -317,7 +359,8 @@ def _stages(
 def _trajectory(drawn: Rendered, expected: Expected, dtype: str) -> Iterator[Finding]:
     """Compare the end of a whole run."""
     error = relative_error(drawn.latents, expected.latents)
-    yield Finding("trajectory: latents", error, "relative", LATENTS_TOLERANCE)
+    limit = latents_tolerance(expected.error_weight)
+    yield Finding("trajectory: latents", error, "relative", limit)
     value = psnr(drawn.images[0], expected.picture)
     yield Finding("trajectory: picture", value, "dB", PICTURE_PSNR)
     value = psnr(drawn.images[0], expected.unrounded_picture)

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_HINT = "install Chromium (Debian: apt-get install chromium), or set WSD_CHROMIUM"
+SANDBOX_HINT = (
+    "let this user make user namespaces, or install Chromium's setuid helper (Debian: apt-get "
+    "install chromium-sandbox); root runs Chromium without a sandbox, as in a container"
+)
+# What Chromium's log says then.
+_SANDBOX_FAULT = "No usable sandbox"
 
 _FLAGS = (
     "--enable-unsafe-webgpu",
@@ -63,15 +69,14 @@ def webgpu_adapter() -> str:
     return adapter
 
 
-def _flags() -> list[str]:
-    # Chromium's sandbox does not work for root, and containers and CI run as root.
-    root = ("--no-sandbox",) if os.geteuid() == 0 else ()
-    return [*_FLAGS, *_ADAPTERS[webgpu_adapter()], *root]
+def has_sandbox() -> bool:
+    """Tell whether Chromium runs in its sandbox: it cannot for root, who runs most containers."""
+    return os.geteuid() != 0
 
 
 @contextmanager
 def open_browser() -> Iterator[BrowserContext]:
-    """Yield a fresh browser context, with a profile of its own.
+    """Yield a fresh browser context, with a profile of its own, in a sandbox unless root runs it.
 
     Raises:
         ToolError: if Chromium is missing or does not start.
@@ -82,16 +87,24 @@ def open_browser() -> Iterator[BrowserContext]:
     with sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(
-                executable_path=path, headless=True, args=_flags(), chromium_sandbox=False
+                executable_path=path,
+                headless=True,
+                args=[*_FLAGS, *_ADAPTERS[webgpu_adapter()]],
+                chromium_sandbox=has_sandbox(),
             )
         except Error as error:
-            raise ToolError(
-                f"{path} did not start: {str(error).splitlines()[0]}", CHROMIUM_HINT
-            ) from error
+            raise _explain(path, str(error)) from error
         try:
             yield browser.new_context()
         finally:
             browser.close()
+
+
+def _explain(path: str, said: str) -> ToolError:
+    """Return why Chromium did not start; its log is part of what Playwright says."""
+    if has_sandbox() and _SANDBOX_FAULT in said:
+        return ToolError(f"{path} did not start, because its sandbox cannot be used", SANDBOX_HINT)
+    return ToolError(f"{path} did not start: {said.splitlines()[0]}", CHROMIUM_HINT)
 
 
 @contextmanager

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from wsd.bundle.manifest import find_manifest, read_manifest
+from wsd.bundle.manifest import REBUILD, find_manifest, read_manifest
+from wsd.bundle.verify import verify_bundle
 from wsd.errors import BundleError
+from wsd.runtime import page_types
 from wsd.runtime.automation import Automation, ScriptedPage
 from wsd.runtime.chromium import open_page
+from wsd.runtime.page_types import (
+    BenchmarkReport,
+    Drawn,
+    GenerateOptions,
+    ImageData,
+    Loaded,
+    ProgressEvent,
+    StageReport,
+    Usage,
+    read_answer,
+)
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.server import served
 from wsd.runtime.validation import check_request
@@ -32,16 +45,25 @@ _CLIENT = "client.js"
 _STAGE_CLIENT = "driver/client.js"
 
 
-class Usage(TypedDict):
-    """What a page's runtime holds; the fields are those of ``Usage`` in web/src/api/types.ts."""
+@dataclass(frozen=True)
+class RenderReport:
+    """What ``wsd render --json`` writes.
 
-    gpuBytes: int
-    peakGpuBytes: int
-    gpuBuffers: int
-    pipelines: int
-    variants: dict[str, int]
-    callbacks: int
-    wasmBytes: int
+    Attributes:
+        timings_ms: milliseconds by stage, loading included.
+        adapter: vendor, architecture and description of the GPU, as WebGPU gives them.
+        usage: what the page's runtime held afterwards.
+        latents_sha256: of the final latents' float32 bytes, little-endian, in hexadecimal.
+        images_sha256: of each picture's (height, width, 3) uint8 bytes.
+        settings: the first picture's settings as its PNG carries them.
+    """
+
+    timings_ms: dict[str, float]
+    adapter: dict[str, str]
+    usage: Usage
+    latents_sha256: str
+    images_sha256: tuple[str, ...]
+    settings: str
 
 
 @dataclass(frozen=True)
@@ -51,7 +73,7 @@ class Rendered:
     Attributes:
         images: (images, height, width, 3) uint8.
         latents: final latents, flat float32.
-        settings: the settings as other programs read them from a PNG.
+        settings: the settings of each picture as other programs read them from a PNG.
         timings: milliseconds by stage, loading included.
         adapter: vendor, architecture and description of the GPU, as WebGPU gives them.
         usage: what the page's runtime held afterwards.
@@ -60,22 +82,22 @@ class Rendered:
 
     images: np.ndarray
     latents: np.ndarray
-    settings: str
+    settings: tuple[str, ...]
     timings: dict[str, float]
     adapter: dict[str, str]
     usage: Usage
     previews: tuple[tuple[int, np.ndarray], ...] = ()
 
-    def report(self) -> dict[str, Any]:
-        """Return the object that ``--json`` writes."""
-        return {
-            "timings_ms": self.timings,
-            "adapter": self.adapter,
-            "usage": self.usage,
-            "latents_sha256": sha256_bytes(self.latents.tobytes()),
-            "images_sha256": [sha256_bytes(image.tobytes()) for image in self.images],
-            "settings": self.settings,
-        }
+    def report(self) -> RenderReport:
+        """Return what ``--json`` writes."""
+        return RenderReport(
+            timings_ms=self.timings,
+            adapter=self.adapter,
+            usage=self.usage,
+            latents_sha256=sha256_bytes(self.latents.tobytes()),
+            images_sha256=tuple(sha256_bytes(image.tobytes()) for image in self.images),
+            settings=self.settings[0],
+        )
 
 
 @dataclass(frozen=True)
@@ -92,9 +114,12 @@ class LoadOptions:
     tiling: bool = False
     kernels: str | None = None
 
-    def given(self) -> dict[str, Any]:
-        """Return the options that are not left to the page."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+    def given(self) -> page_types.LoadOptions:
+        """Return the options as the page takes them, without those that are left to it."""
+        given: page_types.LoadOptions = {"offload": self.offload, "tiling": self.tiling}
+        if self.kernels is not None:
+            given["kernels"] = self.kernels
+        return given
 
 
 class Renderer:
@@ -123,9 +148,9 @@ class Renderer:
         self._progress = progress
         page.expose_function("wsdProgress", self._on_progress)
         self._page = Automation(page)
-        loaded = self._page.call("load", client, manifest, options.given())
-        self.load_ms: float = loaded["milliseconds"]
-        self.adapter: dict[str, str] = loaded["adapter"]
+        loaded = read_answer(Loaded, self._page.call("load", client, manifest, options.given()))
+        self.load_ms = loaded["milliseconds"]
+        self.adapter = loaded["adapter"]
 
     def draw(self, request: GenerationRequest, preview_every: int = 0) -> Rendered:
         """Draw a request's pictures.
@@ -138,32 +163,46 @@ class Renderer:
             UsageError: for an option that the model refuses.
             RenderError: if the page fails.
         """
-        options = {**_page_options(request), "previewEvery": preview_every}
+        options = _page_options(request)
+        options["previewEvery"] = preview_every
         return self.draw_with(request.prompt, options)
 
-    def draw_with(self, prompt: str, options: Mapping[str, Any]) -> Rendered:
-        """Draw with the options of the page's ``generate``; see :meth:`draw`."""
-        drawn = self._page.call("generate", prompt, dict(options))
+    def draw_with(self, prompt: str, options: GenerateOptions) -> Rendered:
+        """Draw with the options of the page's ``generate``.
+
+        Args:
+            prompt: what to draw.
+            options: what the page's ``generate`` takes beside it.
+
+        Raises:
+            UsageError: for an option that the model refuses.
+            RenderError: if the page fails.
+        """
+        drawn = read_answer(Drawn, self._page.call("generate", prompt, dict(options)))
         return Rendered(
             images=np.stack([_pixels(image) for image in drawn["images"]]),
             latents=drawn["latents"],
-            timings={"load": self.load_ms, **_present(drawn["timings"])},
-            settings=drawn["settings"],
+            timings={"load": self.load_ms, **_present(dict(drawn["timings"]))},
+            settings=tuple(drawn["settings"]),
             adapter=self.adapter,
             usage=drawn["usage"],
             previews=tuple((shown["step"], _pixels(shown["image"])) for shown in drawn["previews"]),
         )
 
-    def self_test(self) -> list[dict[str, Any]]:
-        """Run the page's self-test and return what it finds, stage by stage."""
-        return list(self._page.call("selfTest"))
+    def self_test(self) -> list[StageReport]:
+        """Run the page's self-test and return what it finds, stage by stage.
+
+        Raises:
+            UsageError: if the bundle has no expected values.
+            RenderError: if the page fails.
+        """
+        return read_answer(list[StageReport], self._page.call("selfTest"))
 
     def usage(self) -> Usage:
         """Return what the page's runtime holds now."""
-        held: Usage = self._page.call("usage")
-        return held
+        return read_answer(Usage, self._page.call("usage"))
 
-    def _on_progress(self, event: dict[str, Any]) -> None:
+    def _on_progress(self, event: ProgressEvent) -> None:
         self._progress.report(event["stage"], event["loaded"], event["total"])
 
 
@@ -210,51 +249,69 @@ class StageRenderer(Renderer):
         arrays = [np.asarray(array, np.float32) for array, _ in terms]
         return self._array("combineLatents", arrays, [weight for _, weight in terms])
 
-    def run_benchmark(self, size: tuple[int, int], repeats: int) -> dict[str, Any]:
+    def run_benchmark(self, size: tuple[int, int], repeats: int) -> BenchmarkReport:
         """Time the stages of one picture size.
 
         Args:
             size: (width, height) in pixels.
             repeats: calls that are timed.
 
-        Returns:
-            a ``BenchmarkReport`` of ``web/src/diagnostics/benchmark.ts``.
+        Raises:
+            RenderError: if the page fails.
         """
-        return dict(self._page.call("runBenchmark", {"size": list(size), "repeats": repeats}))
+        options = {"size": list(size), "repeats": repeats}
+        return read_answer(BenchmarkReport, self._page.call("runBenchmark", options))
 
     def _array(self, name: str, *arguments: Any) -> np.ndarray:
         found: np.ndarray = self._page.call(name, *arguments)
         return found
 
 
-def _page_options(request: GenerationRequest) -> dict[str, Any]:
+def _page_options(request: GenerationRequest) -> GenerateOptions:
     """Return a request as the page's ``generate`` takes it, without what is left to the model."""
+    width, height = request.size or (None, None)
     options = {
         "negativePrompt": request.negative_prompt,
         "numInferenceSteps": request.steps,
         "guidanceScale": request.guidance_scale,
         "seed": request.seed,
-        "width": request.size[0] if request.size else None,
-        "height": request.size[1] if request.size else None,
+        "width": width,
+        "height": height,
         "scheduler": request.scheduler,
         "eta": request.eta,
         "numImages": request.images,
     }
-    return {key: value for key, value in options.items() if value is not None}
+    given = {name: value for name, value in options.items() if value is not None}
+    return cast(GenerateOptions, given)
 
 
-def _pixels(image: Mapping[str, Any]) -> np.ndarray:
+def _pixels(image: ImageData) -> np.ndarray:
     """Return the (height, width, 3) uint8 pixels of an ``ImageData``, without alpha."""
-    rgba: np.ndarray = image["data"].reshape(image["height"], image["width"], 4)
+    rgba = image["data"].reshape(image["height"], image["width"], 4)
     return rgba[..., :3].copy()
 
 
-def _present(timings: dict[str, float | None]) -> dict[str, float]:
+def _present(timings: Mapping[str, Any]) -> dict[str, float]:
     return {stage: value for stage, value in timings.items() if value is not None}
 
 
 def _size_arguments(size: tuple[int, int] | None) -> list[list[int]]:
     return [] if size is None else [list(size)]
+
+
+def require_verified(bundle: Path) -> None:
+    """Refuse a bundle that ``wsd verify`` does not accept, before any of its scripts runs.
+
+    Every byte is read: the page's own code compares the model's files with the manifest, but
+    nothing compares that code.
+
+    Raises:
+        BundleError: for the first file that is missing, added or altered; also if the folder is
+            not a bundle.
+    """
+    fault = next(iter(verify_bundle(bundle)), None)
+    if fault is not None:
+        raise BundleError(f"{bundle} is not run: {fault}", f"wsd verify lists all; {REBUILD}")
 
 
 def render(
@@ -264,14 +321,22 @@ def render(
     options: LoadOptions,
     model: str | None = None,
 ) -> Rendered:
-    """Serve a bundle, open it in Chromium and draw one request.
+    """Verify a bundle, serve it, open it in Chromium and draw one request.
+
+    Args:
+        bundle: a bundle's folder.
+        request: what to draw.
+        progress: shows what the page does.
+        options: how the model is loaded.
+        model: which one, the first unless given.
 
     Raises:
-        BundleError: if the folder is not a bundle.
+        BundleError: if the folder is not a bundle, or one of its files is not what was built.
         UsageError: for a model that it does not hold, or a request that the model refuses.
         RenderError, ToolError: if the browser cannot draw.
     """
     check_request(read_manifest(find_manifest(bundle, model)), request)
+    require_verified(bundle)
     with open_renderer(bundle, progress, options, open_page, model) as renderer:
         return renderer.draw(request)
 

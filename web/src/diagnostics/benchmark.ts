@@ -45,7 +45,13 @@ export interface StageTimes {
   /** GPU time of one call, submitted as a whole; null if it cannot be measured. */
   gpuMilliseconds: number | null;
   /** By the GPU's own clock; empty if the device has no timestamps. */
-  kernels: (KernelTime & { variant: string })[];
+  kernels: VariantTime[];
+}
+
+/** All runs of one kernel in one call of a stage. */
+export interface VariantTime extends KernelTime {
+  /** Name of the variant that ran in the kernel's place, or `generated`. */
+  variant: string;
 }
 
 /** Measure the roofline, then each function that draws a picture of a size. */

@@ -1,0 +1,104 @@
+"""What the driver's program in the page gives is what Python takes it for."""
+
+import re
+import typing
+
+import pytest
+
+from wsd.errors import RenderError
+from wsd.runtime import page_types
+from wsd.runtime.page_types import Usage, read_answer
+from wsd.util.files import REPOSITORY
+
+# Every type, and the file of web/src with the interface of this name.
+WHOLE = {
+    "Loaded": "driver/automation.ts",
+    "Preview": "driver/automation.ts",
+    "Timings": "api/types.ts",
+    "Usage": "api/types.ts",
+    "Drawn": "driver/automation.ts",
+    "StageReport": "api/types.ts",
+    "Roofline": "diagnostics/roofline.ts",
+    "VariantTime": "diagnostics/benchmark.ts",
+    "StageTimes": "diagnostics/benchmark.ts",
+    "BenchmarkReport": "diagnostics/benchmark.ts",
+    "AdapterDescription": "driver/automation.ts",
+    "Feed": "driver/onnxruntime_web.ts",
+    "OnnxModel": "driver/onnxruntime_web.ts",
+    "OnnxMeasurement": "driver/onnxruntime_web.ts",
+}
+# Types of which Python uses some fields: a page can pass callbacks too, for example.
+IN_PART = {
+    "LoadOptions": "api/types.ts",
+    "GenerateOptions": "api/options.ts",
+    "ProgressEvent": "api/progress.ts",
+}
+# A type of browsers, and parts of OnnxModel that Python names.
+WITHOUT_INTERFACE = {"ImageData", "OnnxWeights", "OnnxFiles"}
+
+
+def interface_fields(name, file):
+    """Return the fields of a TypeScript interface and of the one that it extends."""
+    text = re.sub(r"/\*.*?\*/", "", (REPOSITORY / "web/src" / file).read_text(), flags=re.S)
+    parent, body = re.search(
+        rf"interface {name}(?: extends (\w+))? \{{(.*?)\n\}}", text, re.S
+    ).groups()
+    fields = set(re.findall(r"^  (\w+)\??:", body, re.M))
+    assert fields
+    if parent is None:
+        return fields
+    imported = re.search(rf'import type {{[^}}]*\b{parent}\b[^}}]*}} from "\./(\w+)"', text)
+    place = f"{file.rpartition('/')[0]}/{imported[1]}.ts" if imported else file
+    return fields | interface_fields(parent, place)
+
+
+def python_fields(name):
+    return set(typing.get_type_hints(getattr(page_types, name)))
+
+
+def test_every_type_is_compared():
+    own = {
+        name
+        for name, kind in vars(page_types).items()
+        if isinstance(kind, type) and kind.__module__ == page_types.__name__
+    }
+    assert own == WHOLE.keys() | IN_PART.keys() | WITHOUT_INTERFACE
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_fields_are_those_of_typescript(name):
+    assert python_fields(name) == interface_fields(name, WHOLE[name])
+
+
+@pytest.mark.parametrize("name", IN_PART)
+def test_fields_that_are_used_exist_in_typescript(name):
+    assert python_fields(name) <= interface_fields(name, IN_PART[name])
+
+
+USAGE = {
+    "gpuBytes": 1, "peakGpuBytes": 2, "gpuBuffers": 3, "pipelines": 4, "variants": {"generated": 4},
+    "callbacks": 5, "wasmBytes": 6,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "answer", [USAGE, {**USAGE, "later": 1}, {k: v for k, v in USAGE.items() if k != "variants"}]
+)
+def test_answers_of_other_versions_are_taken_as_they_are(answer):
+    assert read_answer(Usage, answer) == answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "place"),
+    [
+        (None, ""),
+        ([], ""),
+        ({**USAGE, "gpuBytes": "much"}, "gpuBytes"),
+        ({**USAGE, "variants": {"generated": None}}, "variants.generated"),
+        ({k: v for k, v in USAGE.items() if k != "pipelines"}, "pipelines"),
+    ],
+)
+def test_an_answer_of_another_type_is_refused_by_name(answer, place):
+    with pytest.raises(RenderError, match=f"something else than Usage: {place}") as caught:
+        read_answer(Usage, answer)
+    assert "this version of WSD" in caught.value.hint

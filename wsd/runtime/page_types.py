@@ -1,0 +1,293 @@
+"""Types of what the driver's program in the page takes and gives, with TypeScript's names.
+
+Each class has the fields of the interface of the same name in ``web/src``; a test compares them.
+:func:`read_answer` checks what a page gives, because the page's code comes from the bundle, which
+may be of another version of WSD.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Hashable
+from typing import Any, NotRequired, TypeVar, cast
+
+import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+# pydantic reads these types, and before Python 3.12 it needs this TypedDict.
+from typing_extensions import TypedDict
+
+from wsd.errors import RenderError
+
+# Fields that only the page's version of WSD knows stay in the answer.
+_open = with_config(ConfigDict(extra="allow", arbitrary_types_allowed=True))
+
+
+class LoadOptions(TypedDict, total=False):
+    """How a model is loaded; ``fromPretrained`` decides what is left out."""
+
+    offload: bool
+    tiling: bool
+    kernels: str
+
+
+class GenerateOptions(TypedDict, total=False):
+    """What to draw; the model decides what is left out."""
+
+    negativePrompt: str
+    numInferenceSteps: int
+    guidanceScale: float
+    seed: int
+    width: int
+    height: int
+    scheduler: str
+    eta: float
+    numImages: int
+    previewEvery: int
+
+
+@_open
+class ProgressEvent(TypedDict):
+    """How far a stage is, in bytes, steps or pipelines."""
+
+    stage: str
+    loaded: float
+    total: float
+
+
+@_open
+class Loaded(TypedDict):
+    """What loading took, and on what.
+
+    Attributes:
+        milliseconds: from the call until the model can draw.
+        adapter: vendor, architecture and description of the GPU, as WebGPU gives them.
+    """
+
+    milliseconds: float
+    adapter: dict[str, str]
+
+
+@_open
+class ImageData(TypedDict):
+    """A picture; ``data`` is flat uint8 of shape (height, width, 4)."""
+
+    width: int
+    height: int
+    data: np.ndarray
+
+
+@_open
+class Preview(TypedDict):
+    """A preview, and the step after which it was made."""
+
+    step: int
+    image: ImageData
+
+
+@_open
+class Timings(TypedDict):
+    """Milliseconds of the stages of one request; ``firstPreview`` is None without previews."""
+
+    text: float
+    denoise: float
+    firstPreview: NotRequired[float | None]
+    decode: float
+    total: float
+
+
+@_open
+class Usage(TypedDict):
+    """What a page's runtime holds.
+
+    Attributes:
+        gpuBytes: bytes in GPU buffers now.
+        peakGpuBytes: the most bytes in GPU buffers at any time since the model was loaded.
+        gpuBuffers: GPU buffers that TVM allocated.
+        pipelines: kernels whose pipelines are compiled.
+        variants: how many of them run each kernel variant, by its name.
+        callbacks: JavaScript functions that WebAssembly refers to.
+        wasmBytes: bytes of WebAssembly memory.
+    """
+
+    gpuBytes: int
+    peakGpuBytes: int
+    gpuBuffers: int
+    pipelines: int
+    variants: NotRequired[dict[str, int]]
+    callbacks: int
+    wasmBytes: int
+
+
+@_open
+class Drawn(TypedDict):
+    """What one request gave.
+
+    Attributes:
+        images: the pictures.
+        previews: those of all pictures, in the order of their steps.
+        latents: the final latents, float32, flat; (images, channels, height / factor,
+            width / factor).
+        timings: milliseconds by stage.
+        settings: the settings of each picture as its PNG carries them.
+        usage: what the runtime held afterwards.
+    """
+
+    images: list[ImageData]
+    previews: list[Preview]
+    latents: np.ndarray
+    timings: Timings
+    settings: list[str]
+    usage: Usage
+
+
+@_open
+class StageReport(TypedDict):
+    """What the self-test found of one stage.
+
+    Attributes:
+        stage: name of the compiled function.
+        error: the largest relative error of its outputs; if one is not finite, it is infinite, or
+            None in Node.js, whose answers are JSON.
+        limit: the largest relative error that is accepted.
+        repeats: whether a second call gave the same bits.
+        milliseconds: time of the second call, its outputs read back.
+        good: whether the error is within the limit and the call repeats.
+        variants: how many of its kernels ran each kernel variant, by its name.
+    """
+
+    stage: str
+    error: float | None
+    limit: float
+    repeats: bool
+    milliseconds: float
+    good: bool
+    variants: NotRequired[dict[str, int]]
+
+
+@_open
+class Roofline(TypedDict):
+    """The most that the GPU does in a second, as the page measured it."""
+
+    operationsPerSecond: float
+    bytesPerSecond: float
+
+
+@_open
+class VariantTime(TypedDict):
+    """All runs of one kernel in one call of a stage; ``milliseconds`` is GPU time."""
+
+    kernel: str
+    calls: int
+    dispatches: int
+    milliseconds: float
+    variant: str
+
+
+@_open
+class StageTimes(TypedDict):
+    """Median times of one call of a compiled function, in milliseconds.
+
+    ``gpuMilliseconds`` is None where it cannot be measured, and ``kernels`` is empty there.
+    """
+
+    stage: str
+    milliseconds: float
+    recordMilliseconds: float
+    gpuMilliseconds: float | None
+    kernels: list[VariantTime]
+
+
+@_open
+class BenchmarkReport(TypedDict):
+    """Times of the functions that draw a picture of one size."""
+
+    roofline: Roofline
+    stages: list[StageTimes]
+
+
+@_open
+class AdapterDescription(TypedDict):
+    """The browser's fastest adapter; ``f16`` tells whether it has the feature ``shader-f16``."""
+
+    vendor: str
+    architecture: str
+    f16: bool
+
+
+class Feed(TypedDict):
+    """One input of an ONNX model; ``bytes`` is its values in row-major order, as uint8."""
+
+    name: str
+    dtype: str
+    shape: list[int]
+    bytes: np.ndarray
+
+
+class OnnxWeights(TypedDict):
+    """The file with an ONNX model's weights, and the name by which the model refers to it."""
+
+    name: str
+    url: str
+
+
+class OnnxFiles(TypedDict):
+    """Addresses of onnxruntime-web and of the model that it runs."""
+
+    runtime: str
+    wasm: str
+    model: str
+    weights: OnnxWeights
+
+
+class OnnxModel(OnnxFiles):
+    """What is measured; ``repeats`` calls are timed, after one that is not."""
+
+    feeds: list[Feed]
+    repeats: int
+
+
+@_open
+class OnnxMeasurement(TypedDict):
+    """What was measured of an ONNX model.
+
+    Attributes:
+        milliseconds: mean time of one call.
+        dtype: of the model's output: ``float16`` or ``float32``.
+        bytes: the output of the first call, uint8.
+    """
+
+    milliseconds: float
+    dtype: str
+    bytes: np.ndarray
+
+
+Answer = TypeVar("Answer")
+
+
+@functools.cache
+def _type_adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def read_answer(kind: type[Answer], answer: object) -> Answer:
+    """Return what a page gave as the type that it should be.
+
+    Args:
+        kind: a type of this module, or a list of one.
+        answer: the value of :meth:`wsd.runtime.automation.Automation.call`.
+
+    Raises:
+        RenderError: if it is something else, as it may be of a bundle of another version.
+    """
+    try:
+        found: Answer = _type_adapter(cast(Hashable, kind)).validate_python(answer)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        raise RenderError(
+            f"the page gave something else than {getattr(kind, '__name__', kind)}: "
+            f"{place}: {fault['msg']}",
+            "build the bundle again with this version of WSD",
+        ) from error
+    return found
