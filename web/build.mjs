@@ -12,6 +12,7 @@ import { parseArgs } from "node:util";
 import { build } from "esbuild";
 
 import { options } from "./bundler.mjs";
+import { HEADERS } from "./headers.generated.mjs";
 
 const { values } = parseArgs({ options: { tvmjs: { type: "string" }, out: { type: "string" } } });
 if (values.tvmjs === undefined || values.out === undefined) {
@@ -108,9 +109,20 @@ async function withIntegrity(template, entry) {
     }),
   );
   return template
+    .replace("<title>", `${policy()}\n    <title>`)
     .replace("<script", `${preloads.join("")}<script`)
     .replace(`"${path.basename(entry, ".ts")}.js"`, await checked(script))
     .replace('"style.css"', await checked(style));
+}
+
+/**
+ * The server's Content-Security-Policy as an element, for servers that send no headers of ours.
+ * Browsers take no `frame-ancestors` from an element.
+ */
+function policy() {
+  const directives = HEADERS["Content-Security-Policy"].split("; ");
+  const kept = directives.filter((directive) => !directive.startsWith("frame-ancestors"));
+  return `<meta http-equiv="Content-Security-Policy" content="${kept.join("; ")}" />`;
 }
 
 const client = output(page, CLIENT.in, ".js");
@@ -129,22 +141,18 @@ await writeFile(
   `export * from "./${driverClient}";\n`,
 );
 
-/** The files that the service worker keeps; names with a hash need no revision. */
+/** The files that the service worker keeps, each with its digest (wsd/bundle/page_chain.py). */
 async function pageFiles() {
   const hashed = [worker, page]
     .flatMap(({ metafile }) => Object.keys(metafile.outputs))
     .filter((name) => /\.(js|css)$/.test(name))
-    .map(async (name) => {
-      const url = `assets/${path.basename(name)}`;
-      return { url, revision: null, integrity: await integrity(url) };
-    });
-  const named = [...Object.keys(PAGES), "client.js"].map(async (url) => {
-    const content = await readFile(path.join(values.out, url));
-    const revision = createHash("sha256").update(content).digest("hex");
-    return { url, revision, integrity: await integrity(url) };
-  });
-  return Promise.all([...hashed, ...named]);
+    .map((name) => `assets/${path.basename(name)}`);
+  const urls = [...hashed, ...Object.keys(PAGES), "client.js"];
+  return Promise.all(urls.map(async (url) => ({ url, integrity: await integrity(url) })));
 }
+
+/** What the service worker keeps besides the files: the headers that came with them. */
+const headersRevision = createHash("sha256").update(JSON.stringify(HEADERS)).digest("hex");
 
 // At the root and under a name that stays, where browsers look for a newer service worker.
 await bundle(".", {
@@ -154,6 +162,7 @@ await bundle(".", {
   format: "iife",
   define: {
     PAGE_FILES: JSON.stringify(await pageFiles()),
+    HEADERS_REVISION: JSON.stringify(headersRevision),
     "process.env.NODE_ENV": '"production"',
   },
 });

@@ -1,10 +1,10 @@
 """``python -m tools.generate_types``: write for TypeScript what it shares with Python.
 
-Three files are generated and checked in, and ``tests/unit/test_generated.py`` fails when one is
-not current: the manifest's JSON Schema, the types of the JSON files that a bundle holds, and
-constants. The types are written from the schema by :func:`render_types` rather than by npm's
-json-schema-to-typescript, which does not read draft 2020-12's tuples (``prefixItems``) and would
-make a check of Python files need Node.js.
+Four files are generated and checked in, and ``tests/unit/test_generated.py`` fails when one is
+not current: the manifest's JSON Schema, the types of the JSON files that a bundle holds, constants,
+and the headers of every answer. The types are written from the schema by :func:`render_types`
+rather than by npm's json-schema-to-typescript, which does not read draft 2020-12's tuples
+(``prefixItems``) and would make a check of Python files need Node.js.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json
 from wsd.kernels import choice, variant
 from wsd.kernels.registry import variant_names
 from wsd.models.schedulers import MAX_STEPS, SCHEDULERS
-from wsd.runtime import request
-from wsd.spec import manifest, seed, self_test, tolerances
+from wsd.runtime import http_headers, request
+from wsd.spec import manifest, paths, seed, self_test, tolerances
 from wsd.spec.precision import DTYPES
 from wsd.spec.roles import LINEAR_COMBINATION_TERMS, ROLES
+from wsd.util import json_reader
 from wsd.util.files import REPOSITORY, write_atomically
 
 _COMMAND = "python -m tools.generate_types"
@@ -187,6 +188,18 @@ def render_constants() -> str:
     groups: list[tuple[str, dict[str, object]]] = [
         ("wsd/spec/manifest.py", {"SCHEMA_VERSION": manifest.SCHEMA_VERSION}),
         (
+            "wsd/spec/paths.py: names of files in bundles",
+            {
+                "NAME_PATTERN": paths.NAME_PATTERN,
+                "MAX_NAME": paths.MAX_NAME,
+                "RESERVED_NAMES": list(paths.RESERVED_NAMES),
+            },
+        ),
+        (
+            "wsd/util/json_reader.py: most bytes of a JSON file",
+            {"MAX_BYTES": json_reader.MAX_BYTES},
+        ),
+        (
             "wsd/spec/roles.py",
             {"ROLES": list(ROLES), "LINEAR_COMBINATION_TERMS": LINEAR_COMBINATION_TERMS},
         ),
@@ -310,6 +323,21 @@ def _one_line(value: object) -> str:
             return json.dumps(value)
 
 
+def render_headers() -> str:
+    """Return the headers that servers send, for the bundler of the page."""
+    lines = [
+        "// Headers of every answer, for build.mjs.",
+        f"// Generated from wsd/runtime/http_headers.py: {_COMMAND}",
+        "",
+        "export const HEADERS = {",
+    ]
+    for name, value in http_headers.HEADERS.items():
+        line = f"  {json.dumps(name)}: {json.dumps(value)},"
+        broken = [f"  {json.dumps(name)}:", f"    {json.dumps(value)},"]
+        lines += [line] if len(line) <= _WIDTH else broken
+    return "\n".join([*lines, "};", ""])
+
+
 def _render_schema() -> str:
     return json.dumps(manifest_schema(), indent=2) + "\n"
 
@@ -318,6 +346,7 @@ GENERATED: Mapping[Path, Callable[[], str]] = {
     REPOSITORY / "wsd/bundle/manifest.schema.json": _render_schema,
     REPOSITORY / "web/src/bundle/manifest.generated.ts": lambda: render_types(bundle_types()),
     REPOSITORY / "web/src/util/constants.generated.ts": render_constants,
+    REPOSITORY / "web/headers.generated.mjs": render_headers,
 }
 
 

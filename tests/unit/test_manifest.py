@@ -15,6 +15,7 @@ from wsd.models.registry import FAMILIES
 from wsd.models.schedulers import describe_noise_schedule, describe_schedulers
 from wsd.spec import manifest as spec
 from wsd.spec.manifest import SCHEMA_VERSION, IndexEntry, Manifest
+from wsd.util.hashing import digest_file
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 SCHEMA = json.loads(
@@ -261,10 +262,20 @@ def test_storages_leave_scales_out(table, read):
 
 
 def test_the_index(tmp_path):
-    (tmp_path / "models").mkdir()
-    entries = (IndexEntry(name="a", title="A", dtype="f32", manifest="a/"),)
-    write_index(entries, tmp_path)
-    assert read_index(tmp_path) == entries
+    (tmp_path / "models" / "a").mkdir(parents=True)
+    manifest = tmp_path / "models" / "a" / "manifest.json"
+    manifest.write_text("{}")
+    stale = "sha384-" + "A" * 64
+    entry = IndexEntry(name="a", title="A", dtype="f32", manifest="a/", integrity=stale)
+    write_index([entry], tmp_path)
+    (read,) = read_index(tmp_path)
+    assert read.integrity == digest_file(manifest).integrity
+    assert read == entry.model_copy(update={"integrity": read.integrity})
+    # Bundles of before digests have none.
+    (tmp_path / "models" / "index.json").write_text(
+        '[{"name": "a", "title": "A", "dtype": "f32", "manifest": "a/"}]'
+    )
+    assert [entry.integrity for entry in read_index(tmp_path)] == [None]
     (tmp_path / "models" / "index.json").write_text('[{"name": "a"}]')
     with pytest.raises(BundleError, match=r"index\.json: 0/title: Field required"):
         read_index(tmp_path)

@@ -12,7 +12,7 @@ QUESTIONS = {
         "wsd/kernels/heuristics.py",
         "def choose_tiled_f16",
     ),
-    "Where does a PNG get its settings?": ("web/src/api/png.ts", "parameters"),
+    "Where does a PNG get its settings?": ("web/src/settings/png.ts", "parameters"),
     "What does a scheduler need?": ("wsd/models/schedulers.py", "SCHEDULERS"),
     "Which passes does the compiler run, in which order?": (
         "wsd/compiler/pipeline.py",
@@ -40,7 +40,7 @@ QUESTIONS = {
         "def choose_weight_files",
     ),
     "Which tensors does no component read, and are they harmless?": (
-        "wsd/checkpoint/leftovers.py",
+        "wsd/models/stable_diffusion/known_tensors.py",
         "IGNORABLE",
     ),
     "Which values of a scheduler's configuration does the browser follow?": (

@@ -3,10 +3,10 @@
 /** The rooms from bottom to top: files of a room import the rooms before it, and their own. */
 const ROOMS = {
   util: "util/",
-  // Types and errors of the public API, which every room speaks of, and settings inside pictures.
-  "api-types":
-    "api/(comfyui|errors|found_settings|json_settings|loose_json|options|png|progress|" +
-    "read_settings|sampler_names|seed|settings|types)\\.ts$",
+  // Settings inside pictures: written by WSD, and read from whatever other programs wrote.
+  settings: "settings/",
+  // Types and errors of the public API, which every room speaks of.
+  "api-types": "api/(errors|options|progress|types)\\.ts$",
   bundle: "bundle/",
   "gpu-tvm": "gpu/tvm/",
   gpu: "gpu/[a-z_]+\\.ts$",
@@ -14,7 +14,7 @@ const ROOMS = {
   diagnostics: "diagnostics/",
   worker: "worker/",
   // What runs in the page: the worker's client, and what needs no worker.
-  "api-client": "api/(client|model_index|preflight)\\.ts$",
+  "api-client": "api/(client|model_index|pipeline_worker|preflight)\\.ts$",
   index: "index\\.ts$",
   app: "app/",
 };

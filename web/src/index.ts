@@ -16,21 +16,22 @@ export {
 export { chooseVariant, listModels } from "./api/model_index";
 export type { Choice, ListedModel, Variant } from "./api/model_index";
 export type { GenerateOptions } from "./api/options";
-export type { FoundSettings } from "./api/found_settings";
-export { isPng, readText, writeText } from "./api/png";
+export type { FoundSettings } from "./settings/found_settings";
+export { isPng, readText, writeText } from "./settings/png";
 export { preflight } from "./api/preflight";
 export type { Preflight } from "./api/preflight";
 export type { OnProgress, ProgressEvent } from "./api/progress";
-export { readSettings } from "./api/read_settings";
-export { findScheduler } from "./api/sampler_names";
-export type { KnownSampler } from "./api/sampler_names";
-export { parseSeed } from "./api/seed";
-export type { Seed } from "./api/seed";
-export { formatSettings, parseSettings } from "./api/settings";
-export type { Settings } from "./api/settings";
+export { readSettings } from "./settings/read_settings";
+export { findScheduler } from "./settings/sampler_names";
+export type { KnownSampler } from "./settings/sampler_names";
+export { parseSeed } from "./settings/seed";
+export type { Seed } from "./settings/seed";
+export { formatSettings, parseSettings } from "./settings/infotext";
+export type { Settings } from "./settings/infotext";
 export type {
   DrawOptions,
   Generated,
+  IntegrityOptions,
   LoadOptions,
   OnNotice,
   StageReport,

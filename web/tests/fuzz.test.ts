@@ -8,9 +8,9 @@ import { BundleFiles } from "../src/bundle/bundle_files";
 import { sha256 } from "../src/bundle/sha256";
 import { parseIndex, parseManifest } from "../src/bundle/manifest";
 import { SCHEMA_VERSION } from "../src/util/constants.generated";
-import { readText, writeText } from "../src/api/png";
-import { readSettings } from "../src/api/read_settings";
-import { formatSettings, parseSettings } from "../src/api/settings";
+import { readText, writeText } from "../src/settings/png";
+import { readSettings } from "../src/settings/read_settings";
+import { formatSettings, parseSettings } from "../src/settings/infotext";
 import type { Offer } from "../src/app/dropped_settings";
 import { adopt } from "../src/app/dropped_settings";
 import { MemoryCache } from "./memory_cache";
@@ -113,7 +113,7 @@ test("the settings of any picture are settings or none, and the form takes what 
   const offer = {
     ...{ model: { name: "m", source: "m" }, sizes: [[64, 64]], scheduler: "ddim" },
     ...{ schedulers: { ddim: { title: "DDIM", max_steps: 100 } }, guidance: { min: 0, max: 50 } },
-    eta: 0,
+    ...{ eta: 0, maxImages: 16 },
   } as unknown as Offer;
   const text = fc.oneof(fc.string(), tree.map(stringify), fc.string({ unit: "grapheme" }));
   await fc.assert(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -12,10 +13,12 @@ import torch
 from wsd.bundle.attestations import write_attestations
 from wsd.bundle.latent_preview import fit_preview
 from wsd.bundle.manifest import write_index, write_manifest
+from wsd.bundle.page_chain import link_page
 from wsd.bundle.self_test import find_fixtures, select_stages
 from wsd.bundle.shards import write_shards
 from wsd.bundle.web_page import build_page
 from wsd.checkpoint.checkpoint import Checkpoint
+from wsd.checkpoint.model_card import read_model_card
 from wsd.checkpoint.tokenizer import open_tokenizer, tokenizer_file
 from wsd.compiler.library import Library, find_tvmjs
 from wsd.compiler.library_check import check_library
@@ -41,7 +44,8 @@ from wsd.spec.manifest import (
 )
 from wsd.spec.parameter import Parameter, shapes
 from wsd.spec.roles import TEXT_ENCODER, VAE_DECODER
-from wsd.supply_chain.materials import python_materials
+from wsd.supply_chain.material import Material
+from wsd.supply_chain.materials import own_materials, page_materials
 from wsd.util.code_digest import digest_code
 from wsd.util.file_errors import explain_file_errors
 from wsd.util.files import (
@@ -51,6 +55,8 @@ from wsd.util.files import (
 )
 from wsd.util.hashing import canonical_json, sha256_bytes, sha256_file
 from wsd.util.progress import Advance, Progress
+
+_LOG = logging.getLogger(__name__)
 
 
 def build_bundle(
@@ -85,7 +91,7 @@ def build_bundle(
     family = checkpoint.family
     check_library(library, family)
     with explain_file_errors(out), write_folder_atomically(out) as scratch:
-        _write_page(library, scratch, progress)
+        page = _write_page(library, scratch, progress)
         manifest = _write_model(checkpoint, library, scratch / "models", progress, fixtures)
         entry = IndexEntry(
             name=family.name,
@@ -94,18 +100,25 @@ def build_bundle(
             manifest=f"{family.name}/",
         )
         write_index([entry], scratch)
-        write_attestations(scratch, {*library.materials, *python_materials()})
+        link_page(scratch)
+        write_attestations(scratch, [*library.materials, *page, *own_materials()])
     return out
 
 
-def _write_page(library: Library, folder: Path, progress: Progress) -> None:
-    """Copy the page that came with the library, or bundle it from its sources."""
+def _write_page(library: Library, folder: Path, progress: Progress) -> tuple[Material, ...]:
+    """Copy the page that came with the library, or bundle it from its sources.
+
+    Returns:
+        what the page is made of; nothing if it came with the library, whose materials have it.
+    """
     with progress.stage("page", total=1) as advance:
-        if library.page_folder.is_dir():
-            shutil.copytree(library.page_folder, folder, dirs_exist_ok=True)
-        else:
+        bundled_here = not library.page_folder.is_dir()
+        if bundled_here:
             build_page(folder, find_tvmjs(library))
+        else:
+            shutil.copytree(library.page_folder, folder, dirs_exist_ok=True)
         advance(1)
+    return page_materials() if bundled_here else ()
 
 
 def _write_model(
@@ -118,6 +131,9 @@ def _write_model(
     # First, because a tokenizer may have to be fetched.
     tokenizers = _write_tokenizers(checkpoint, folder)
     components = _write_parameters(checkpoint, library, folder, progress)
+    card = read_model_card(checkpoint.source)
+    if not card.license:
+        _LOG.warning("%s states no licence; the bundle says so", checkpoint.source.provenance)
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         model=ModelEntry.model_validate(
@@ -128,6 +144,8 @@ def _write_model(
                 "dtype": library.dtype,
                 "source": checkpoint.source.provenance,
                 "options": checkpoint.options,
+                "license": card.license,
+                "weights": {c.id: tuple(checkpoint.source.digests(c)) for c in family.components},
             }
         ),
         pipeline=family.architecture.pipeline,
@@ -137,8 +155,8 @@ def _write_model(
         conditioning=describe_conditioning(family),
         tokenizers=tokenizers,
         latent_space=describe_latent_space(family),
-        noise_schedule=describe_noise_schedule(checkpoint.scheduler),
-        schedulers=describe_schedulers(checkpoint.scheduler),
+        noise_schedule=describe_noise_schedule(checkpoint.scheduler, checkpoint.default_scheduler),
+        schedulers=describe_schedulers(checkpoint.scheduler, checkpoint.default_scheduler),
         defaults=Defaults(
             steps=family.steps,
             guidance_scale=family.guidance_scale,
@@ -152,6 +170,7 @@ def _write_model(
         toolchain=library.toolchain,
         kernels=_write_kernels(library, folder),
         self_test=_write_self_test(checkpoint, library, folder, given),
+        documents=tuple(_write_text(text, stem, folder) for stem, text in card.texts.items()),
     )
     write_manifest(manifest, folder)
     return manifest
@@ -280,6 +299,14 @@ def _write_self_test(
 def _write_by_digest(data: bytes, stem: str, folder: Path) -> FileEntry:
     """Write a JSON file as ``<stem>.<sha256>.json``."""
     path = folder / f"{stem}.{sha256_bytes(data)}.json"
+    path.write_bytes(data)
+    return _describe_file(path)
+
+
+def _write_text(text: str, stem: str, folder: Path) -> FileEntry:
+    """Write a text for people as ``<stem>.<sha256>.txt``."""
+    data = text.encode()
+    path = folder / f"{stem}.{sha256_bytes(data)}.txt"
     path.write_bytes(data)
     return _describe_file(path)
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from wsd.bundle.manifest_v1 import upgrade_manifest
 from wsd.errors import BundleError, UsageError
 from wsd.spec.manifest import SCHEMA_VERSION, IndexEntry, Manifest
-from wsd.util.hashing import canonical_json
+from wsd.util.hashing import canonical_json, digest_file
 from wsd.util.json_reader import parse_file, read_text
+from wsd.util.typed_json import describe_fault, read_typed
 
 FILE_NAME = "manifest.json"
 INDEX_NAME = "index.json"
@@ -51,16 +51,9 @@ def read_manifest(path: Path) -> Manifest:
             )
         return Manifest.model_validate_json(text)
     except ValidationError as error:
-        raise BundleError(f"{path}: {_describe(error)}", REBUILD) from error
+        raise BundleError(f"{path}: {describe_fault(error)}", REBUILD) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{path}: not a manifest of version 1 ({error!r})", REBUILD) from error
-
-
-def _describe(error: ValidationError) -> str:
-    """Return the first fault that pydantic found: its place and what is wrong."""
-    first: Any = error.errors(include_url=False)[0]
-    place = "/".join(map(str, first["loc"])) or "top level"
-    return f"{place}: {first['msg']}"
 
 
 def find_manifests(bundle: Path) -> list[Path]:
@@ -99,10 +92,20 @@ def find_manifest(bundle: Path, model: str | None) -> Path:
     return found[model]
 
 
-def write_index(entries: Iterable[IndexEntry], bundle: Path) -> None:
-    """Write ``models/index.json``, the list of a bundle's models."""
-    table = _INDEX.dump_python(tuple(entries), mode="json")
-    (bundle / "models" / INDEX_NAME).write_bytes(canonical_json(table))
+def write_index(entries: Sequence[IndexEntry], bundle: Path) -> None:
+    """Write ``models/index.json``, the list of a bundle's models.
+
+    Args:
+        entries: the models in their order; each gets the digest of its manifest, which is there.
+        bundle: the bundle's folder.
+    """
+    models = bundle / "models"
+    digests = [digest_file(models / entry.manifest / FILE_NAME) for entry in entries]
+    listed = tuple(
+        entry.model_copy(update={"integrity": digest.integrity})
+        for entry, digest in zip(entries, digests, strict=True)
+    )
+    (models / INDEX_NAME).write_bytes(canonical_json(_INDEX.dump_python(listed, mode="json")))
 
 
 def read_index(bundle: Path) -> tuple[IndexEntry, ...]:
@@ -111,10 +114,4 @@ def read_index(bundle: Path) -> tuple[IndexEntry, ...]:
     Raises:
         BundleError: if it is missing or malformed.
     """
-    path = bundle / "models" / INDEX_NAME
-    text = read_text(path, BundleError, REBUILD)
-    parse_file(text, path, BundleError, REBUILD)
-    try:
-        return _INDEX.validate_json(text)
-    except ValidationError as error:
-        raise BundleError(f"{path}: {_describe(error)}", REBUILD) from error
+    return read_typed(bundle / "models" / INDEX_NAME, _INDEX, BundleError, REBUILD)

@@ -132,7 +132,7 @@
     };
     const generated = await pipeline.generate(prompt, { ...options, onProgress });
     const { images, latents, timings } = generated;
-    const settings = client.formatSettings(generated.settings);
+    const settings = images.map((_, index) => client.formatSettings(generated.settings, index));
     return { images, previews, latents, timings, settings, usage: await pipeline.usage() };
   }
   async function selfTest() {

@@ -6,19 +6,12 @@ import { fetchText, forget } from "../bundle/bundle_files";
 import { openCache } from "../bundle/cache";
 import type { Manifest } from "../bundle/manifest";
 import { parseManifest } from "../bundle/manifest";
-import { registerErrors } from "../worker/error_transfer";
-import { scriptUrl } from "../worker/trusted_types";
 import type { WorkerPipeline } from "../worker/worker_pipeline";
-import { AbortError, FetchError, UnsupportedError } from "./errors";
+import { PipelineWorker } from "./pipeline_worker";
 import type { OnProgress } from "./progress";
 import type { DrawOptions, Generated, LoadOptions, StageReport, Usage } from "./types";
 
-/** Replaced by the bundler with the worker's file name, relative to this module. */
-declare const WORKER_URL: string;
-
 const ignore = (): void => undefined;
-
-registerErrors();
 
 /**
  * A loaded model that draws pictures. All computing is done in a worker and on the GPU.
@@ -31,16 +24,21 @@ registerErrors();
  */
 export class StableDiffusionPipeline {
   private constructor(
-    private readonly worker: Worker,
-    /**
-     * The worker's methods.
-     * @internal
-     */
-    readonly remote: Comlink.Remote<WorkerPipeline>,
+    private worker: PipelineWorker,
+    private readonly manifestUrl: string,
+    private readonly options: LoadOptions,
     readonly manifest: Manifest,
     /** Vendor, architecture and description of the GPU. */
     readonly adapter: Record<string, string>,
   ) {}
+
+  /**
+   * The worker's methods.
+   * @internal
+   */
+  get remote(): Comlink.Remote<WorkerPipeline> {
+    return this.worker.remote;
+  }
 
   /**
    * Fetch, check and start a model.
@@ -55,30 +53,11 @@ export class StableDiffusionPipeline {
     manifestUrl: string | URL,
     options: LoadOptions = {},
   ): Promise<StableDiffusionPipeline> {
-    const script = new URL(WORKER_URL, import.meta.url);
-    const worker = new Worker(scriptUrl(script), { type: "module" });
-    const stopped = rejectOnFailure(worker, script);
-    const remote = Comlink.wrap<WorkerPipeline>(worker);
     const url = new URL(manifestUrl, document.baseURI).href;
-    try {
-      const { offload, tiling, kernels, cache } = options;
-      const loaded = remote.load(
-        url,
-        { offload, tiling, kernels, cache },
-        Comlink.proxy(options.onProgress ?? ignore),
-        Comlink.proxy(options.onNotice ?? ignore),
-      );
-      await Promise.race([abortable(remote, options.signal, loaded), stopped]);
-      return new StableDiffusionPipeline(
-        worker,
-        remote,
-        await remote.manifest(),
-        await remote.adapter(),
-      );
-    } catch (error) {
-      worker.terminate();
-      throw error;
-    }
+    const worker = await PipelineWorker.load(url, options);
+    const { remote } = worker;
+    const [manifest, adapter] = [await remote.manifest(), await remote.adapter()];
+    return new StableDiffusionPipeline(worker, url, options, manifest, adapter);
   }
 
   /**
@@ -92,8 +71,9 @@ export class StableDiffusionPipeline {
    */
   async generate(prompt: string, options: DrawOptions = {}): Promise<Generated> {
     const { onProgress, signal, ...rest } = options;
+    await this.restart(onProgress, signal);
     const report = Comlink.proxy(onProgress ?? ignore);
-    return abortable(this.remote, signal, this.remote.generate(prompt, rest, report));
+    return this.worker.run(signal, (remote) => remote.generate(prompt, rest, report));
   }
 
   /**
@@ -105,12 +85,15 @@ export class StableDiffusionPipeline {
   async selfTest(
     options: { onProgress?: OnProgress; signal?: AbortSignal } = {},
   ): Promise<StageReport[]> {
-    const report = Comlink.proxy(options.onProgress ?? ignore);
-    return abortable(this.remote, options.signal, this.remote.selfTest(report));
+    const { onProgress, signal } = options;
+    await this.restart(onProgress, signal);
+    const report = Comlink.proxy(onProgress ?? ignore);
+    return this.worker.run(signal, (remote) => remote.selfTest(report));
   }
 
   /** Count what the pipeline holds now, and the most GPU memory that it ever took. */
   async usage(): Promise<Usage> {
+    await this.restart();
     return this.remote.usage();
   }
 
@@ -127,44 +110,17 @@ export class StableDiffusionPipeline {
 
   /** Release the GPU and end the worker. */
   async unload(): Promise<void> {
-    await this.remote.unload();
-    this.remote[Comlink.releaseProxy]();
-    this.worker.terminate();
+    await this.worker.unload();
   }
-}
 
-/** Reject when a worker does not start, because then no call of it is ever answered. */
-async function rejectOnFailure(worker: Worker, script: URL): Promise<never> {
-  return new Promise((_, reject) => {
-    worker.addEventListener("error", ({ message }: Partial<ErrorEvent>) => {
-      // Browsers give no message if the script could not be fetched at all.
-      reject(
-        message === undefined
-          ? new FetchError(
-              `${script.href} could not be run`,
-              "reload the page; the server must send this file, and its headers must allow workers",
-            )
-          : new UnsupportedError(
-              `the pipeline's worker stopped: ${message}`,
-              "use a current version of the browser",
-            ),
-      );
+  /** Load the model in a new worker, if the last one had to be ended. */
+  private async restart(onProgress?: OnProgress, signal?: AbortSignal): Promise<void> {
+    if (!this.worker.ended) return;
+    this.options.onNotice?.("The work that did not stop was ended; the model is loaded again.");
+    this.worker = await PipelineWorker.load(this.manifestUrl, {
+      ...this.options,
+      onProgress,
+      signal,
     });
-  });
-}
-
-/** Wait for a worker's work, and have the worker cancel it when the signal is aborted. */
-async function abortable<T>(
-  remote: Comlink.Remote<WorkerPipeline>,
-  signal: AbortSignal | undefined,
-  work: Promise<T>,
-): Promise<T> {
-  if (signal?.aborted) throw new AbortError();
-  const abort = (): void => void remote.abort();
-  signal?.addEventListener("abort", abort);
-  try {
-    return await work;
-  } finally {
-    signal?.removeEventListener("abort", abort);
   }
 }

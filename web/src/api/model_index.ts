@@ -4,6 +4,7 @@ import { fetchText } from "../bundle/bundle_files";
 import { openCache } from "../bundle/cache";
 import { parseIndex } from "../bundle/manifest";
 import type { WsdError } from "./errors";
+import type { IntegrityOptions } from "./types";
 import type { Preflight } from "./preflight";
 import { preflight } from "./preflight";
 
@@ -13,6 +14,8 @@ export interface Variant {
   dtype: string;
   /** Address of its manifest. */
   manifest: string;
+  /** Digest of its manifest; undefined in bundles of before digests. */
+  integrity?: string | undefined;
 }
 
 /** A model of a bundle. */
@@ -27,14 +30,20 @@ export interface ListedModel {
  * List a bundle's models; if the server cannot be reached, as they were last listed.
  *
  * @param indexUrl address of the bundle's models/index.json.
+ * @param options the list's digest, as the bundle's SRI.json has it, if the caller knows it.
  * @throws FetchError if the list cannot be fetched.
+ * @throws IntegrityError if it is another list than the digest says, or another version of it.
  */
-export async function listModels(indexUrl: string | URL): Promise<ListedModel[]> {
+export async function listModels(
+  indexUrl: string | URL,
+  { integrity }: IntegrityOptions = {},
+): Promise<ListedModel[]> {
   const url = new URL(indexUrl, document.baseURI).href;
-  const entries = parseIndex(await fetchText(url, await openCache()), url);
+  const entries = parseIndex(await fetchText(url, await openCache(), { integrity }), url);
   const models = new Map<string, ListedModel>();
-  for (const { name, title, dtype, manifest } of entries) {
-    const variant = { dtype, manifest: new URL(`${manifest}manifest.json`, url).href };
+  for (const { name, title, dtype, manifest, integrity: digest } of entries) {
+    const address = new URL(`${manifest}manifest.json`, url).href;
+    const variant = { dtype, manifest: address, integrity: digest };
     const listed = models.get(name);
     if (listed === undefined) models.set(name, { name, title, variants: [variant] });
     else listed.variants.push(variant);
@@ -54,12 +63,14 @@ export interface Choice extends Preflight {
  * of all, with its problems.
  *
  * @throws FetchError if a manifest cannot be fetched.
+ * @throws IntegrityError if one is not what the list of models says.
  */
 export async function chooseVariant(model: ListedModel): Promise<Choice> {
   const passedOver: Choice["passedOver"] = [];
   let first: Choice | undefined;
   for (const variant of model.variants) {
-    const found = { ...(await preflight(variant.manifest)), variant, passedOver };
+    const { manifest, integrity } = variant;
+    const found = { ...(await preflight(manifest, { integrity })), variant, passedOver };
     const [problem] = found.problems;
     if (problem === undefined) return found;
     passedOver.push({ variant, problem });

@@ -1,6 +1,6 @@
 /** The options of one request, by diffusers' names in camelCase. */
 
-import type { Seed } from "./seed";
+import type { Seed } from "../settings/seed";
 
 /** What is left out takes the model's default. */
 export interface GenerateOptions {

@@ -2,13 +2,23 @@
 
 import type { GenerateOptions } from "./options";
 import type { OnProgress } from "./progress";
-import type { Settings } from "./settings";
+import type { Settings } from "../settings/infotext";
 
 /** Called with a sentence for the user when the pipeline recovered from a problem. */
 export type OnNotice = (notice: string) => void;
 
+/** What a text file of a bundle must be. */
+export interface IntegrityOptions {
+  /**
+   * Digest of the list of models or the manifest, for example `sha384-…` as the bundle's SRI.json
+   * has it. The file is then refused if it is another one, and with a manifest every file that it
+   * names. Without it, whoever controls the server or the browser's cache decides what is drawn.
+   */
+  integrity?: string | undefined;
+}
+
 /** How a model is loaded. */
-export interface LoadOptions {
+export interface LoadOptions extends IntegrityOptions {
   /**
    * Keep the parameters of only one stage on the GPU at a time: text encoders, then denoiser,
    * then decoder. It takes less memory, and more time, because each picture loads them anew.

@@ -13,6 +13,8 @@ export interface Offer {
   /** The scheduler that is chosen now. */
   scheduler: string;
   guidance: { min: number; max: number };
+  /** How many pictures the form draws at most. */
+  maxImages: number;
   /** The model's share of DDPM's noise. */
   eta: number;
 }
@@ -25,11 +27,14 @@ export interface Adopted {
   message: string;
 }
 
-type Field = "prompt" | "negative" | "seed" | "steps" | "guidance" | "scheduler" | "size";
+type Field =
+  "prompt" | "negative" | "seed" | "steps" | "guidance" | "scheduler" | "size" | "images";
 
 /** How many characters of a name or value a message shows, and how many names and values. */
 const SHOWN = 40;
 const LISTED = 6;
+/** Algorithms of schedulers that draw more or less noise as eta says. */
+const USES_ETA = new Set(["ddim", "tcd"]);
 /** Programs that give words a weight, or name files, inside of the prompt. */
 const WEIGHTS = /:\s?[\d.]+\)|<(?:lora|lyco|hypernet|embedding):/;
 
@@ -55,8 +60,8 @@ class Adoption {
     this.takeScheduler();
     this.takeSteps();
     this.takeGuidance();
-    // The form has no field for it, so the model's own is used.
-    if (found.eta !== undefined && found.eta !== offer.eta) this.refused.push(`eta ${found.eta}`);
+    this.takePicture();
+    this.compareEta();
     for (const [name, value] of found.others) this.refused.push(pair(name, value));
   }
 
@@ -156,6 +161,26 @@ class Adoption {
     if (wanted === undefined) return;
     const { min, max } = this.offer.guidance;
     this.takeNumber("guidance", wanted, clamp(wanted, min, max));
+  }
+
+  private takePicture(): void {
+    const { number, of } = this.found.picture ?? { number: 1, of: 1 };
+    if (of > this.offer.maxImages) {
+      this.refused.push(`picture ${number} of ${of}`);
+      return;
+    }
+    this.fields.images = String(of);
+    if (of > 1) this.taken.push(`pictures (this is number ${number} of ${of})`);
+  }
+
+  /** The form has no field for it, so the model's own is used; of the others two schedulers use it. */
+  private compareEta(): void {
+    const { eta, program } = this.found;
+    const config = this.offer.schedulers[this.fields.scheduler ?? this.offer.scheduler];
+    if (config === undefined || !USES_ETA.has(config.algorithm)) return;
+    // Programs that write this form leave out an eta of 0.
+    const wanted = eta ?? (program === "A1111" ? 0 : this.offer.eta);
+    if (wanted !== this.offer.eta) this.refused.push(`eta ${wanted}`);
   }
 
   private takeNumber(field: Field, wanted: number, value: number): void {

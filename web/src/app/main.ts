@@ -70,11 +70,12 @@ async function draw(model: StableDiffusionPipeline, signal: AbortSignal): Promis
   say(`Done in ${(generated.timings.total / 1000).toFixed(1)} s.`);
 }
 
-async function load(manifestUrl: string, signal: AbortSignal): Promise<void> {
+async function load({ manifestUrl, integrity }: Preflight, signal: AbortSignal): Promise<void> {
   const started = performance.now();
   loadButton.hidden = true;
   try {
     pipeline = await StableDiffusionPipeline.fromPretrained(manifestUrl, {
+      integrity,
       onProgress: showProgress,
       onNotice: showNotice,
       signal,
@@ -102,7 +103,10 @@ async function chooseModel(model: ListedModel): Promise<void> {
     }
     return choice;
   });
-  select.onchange = () => void choose(() => preflight(select.value));
+  select.onchange = () => {
+    const { manifest, integrity } = model.variants.find((each) => each.manifest === select.value)!;
+    void choose(() => preflight(manifest, { integrity }));
+  };
 }
 
 /** Show a model's facts and defaults, and load it unless it is large. */
@@ -121,10 +125,10 @@ async function choose(examine: () => Promise<Preflight>): Promise<void> {
     const missing = found.bytes.total - found.bytes.kept;
     loadButton.textContent = missing === 0 ? "Load" : `Download ${bytes(missing)}`;
     loadButton.hidden = false;
-    loadButton.onclick = () => void work((again) => load(manifestUrl, again));
+    loadButton.onclick = () => void work((again) => load(found, again));
     forgetButton.hidden = found.bytes.kept === 0;
     forgetButton.onclick = () => void forget(manifestUrl);
-    if (missing <= UNASKED) await load(manifestUrl, signal);
+    if (missing <= UNASKED) await load(found, signal);
     else say("Choose Download to begin.");
   });
 }
@@ -146,8 +150,10 @@ function describe({ manifest, bytes: size }: Preflight): string {
 }
 
 /** Fill the form with a model's options and their defaults. */
-function offer({ manifest, sizes }: Preflight): void {
+function offer({ manifest, sizes, takesNegativePrompt }: Preflight): void {
   const { defaults, schedulers, examples } = manifest;
+  field("negative").disabled = !takesNegativePrompt;
+  field("negative").placeholder = takesNegativePrompt ? "" : "This model does not use it";
   field("steps").valueAsNumber = defaults.steps;
   field("guidance").valueAsNumber = defaults.guidance_scale;
   fill(
@@ -189,7 +195,8 @@ async function drop(event: DragEvent): Promise<void> {
     return;
   }
   const guidance = { min: Number(field("guidance").min), max: Number(field("guidance").max) };
-  const offer = { ...offered, scheduler: field("scheduler").value, guidance };
+  const maxImages = Number(field("images").max);
+  const offer = { ...offered, scheduler: field("scheduler").value, guidance, maxImages };
   const { fields, message } = adopt(found, offer, file.name);
   for (const [id, value] of Object.entries(fields)) field(id).value = value;
   say(message);
@@ -217,7 +224,8 @@ async function start(): Promise<void> {
   const select = element<HTMLSelectElement>("model");
   const chosen = (): Promise<void> => {
     document.title = `${select.value}: Web Stable Diffusion`;
-    element<HTMLAnchorElement>("self-test").href = `selftest.html?model=${select.value}`;
+    element<HTMLAnchorElement>("self-test").href =
+      `selftest.html?model=${encodeURIComponent(select.value)}`;
     return chooseModel(models.find((model) => model.name === select.value)!);
   };
   select.onchange = () => void chosen();

@@ -15,7 +15,7 @@ export async function pictureFile(
   const blob = await new Promise<Blob | null>((done) => canvas.toBlob(done, "image/png"));
   const png = new Uint8Array(await blob!.arrayBuffer());
   const name = `${settings.model}-${settings.seed.toString()}-${index}.png`;
-  return new File([writeText(png, formatSettings(settings))], name, { type: "image/png" });
+  return new File([writeText(png, formatSettings(settings, index))], name, { type: "image/png" });
 }
 
 /**

@@ -1,5 +1,6 @@
 /** The self-test page: one button, a table and a report. */
 
+import type { Variant } from "../index";
 import { preflight, selfTestProblem, StableDiffusionPipeline } from "../index";
 import { element, fill, row } from "./dom";
 import { offeredModels } from "./model_list";
@@ -11,15 +12,19 @@ const runButton = element<HTMLButtonElement>("run");
 const stopButton = element<HTMLButtonElement>("stop");
 
 /** Load a model, which checks its files, and run its stages. */
-async function examine(manifestUrl: string, signal: AbortSignal): Promise<Found> {
+async function examine(
+  { manifest: manifestUrl, integrity }: Variant,
+  signal: AbortSignal,
+): Promise<Found> {
   const found: Found = { notices: [], stages: [] };
   let pipeline: StableDiffusionPipeline | undefined;
   try {
-    const { manifest, adapter, problems } = await preflight(manifestUrl);
+    const { manifest, adapter, problems } = await preflight(manifestUrl, { integrity });
     Object.assign(found, { manifest, adapter });
     const problem = problems[0] ?? selfTestProblem(manifest);
     if (problem !== undefined) throw problem;
     pipeline = await StableDiffusionPipeline.fromPretrained(manifestUrl, {
+      integrity,
       onProgress: showProgress,
       onNotice: (notice) => {
         found.notices.push(notice);
@@ -57,13 +62,13 @@ async function show(found: Found): Promise<void> {
   element("results").hidden = false;
 }
 
-async function run(manifestUrl: string): Promise<void> {
+async function run(variant: Variant): Promise<void> {
   const controller = new AbortController();
   stopButton.onclick = () => controller.abort();
   [stopButton.disabled, runButton.disabled] = [false, true];
   hideError();
   element("results").hidden = true;
-  const found = await examine(manifestUrl, controller.signal);
+  const found = await examine(variant, controller.signal);
   say("Done.");
   if (found.error !== undefined) showError(found.error);
   if (!controller.signal.aborted) await show(found);
@@ -72,6 +77,7 @@ async function run(manifestUrl: string): Promise<void> {
 
 async function start(): Promise<void> {
   const { models, wanted } = await offeredModels();
+  const variants = models.flatMap((model) => model.variants);
   const listed = models.flatMap(({ name, variants }) =>
     variants.map(({ dtype, manifest }) => [manifest, `${name}, ${dtype}`] as const),
   );
@@ -79,7 +85,7 @@ async function start(): Promise<void> {
   const select = element<HTMLSelectElement>("model");
   element<HTMLFormElement>("form").onsubmit = (event) => {
     event.preventDefault();
-    void run(select.value);
+    void run(variants.find(({ manifest }) => manifest === select.value)!);
   };
   runButton.disabled = false;
   say("Ready.");

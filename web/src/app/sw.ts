@@ -4,7 +4,9 @@ import { clientsClaim } from "workbox-core";
 import { cleanupOutdatedCaches, precacheAndRoute } from "workbox-precaching";
 
 /** Replaced by the bundler with the page's files. */
-declare const PAGE_FILES: { url: string; revision: string | null; integrity: string }[];
+declare const PAGE_FILES: { url: string; integrity: string }[];
+/** Replaced by the bundler with a digest of the headers that the files come with. */
+declare const HEADERS_REVISION: string;
 
 // A new version takes over at once: the page and its worker belong to the same version, because
 // they are fetched together.
@@ -14,4 +16,9 @@ clientsClaim();
 cleanupOutdatedCaches();
 // The page's files are the same whatever the query is: the page itself reads `model`, and links
 // from elsewhere bring parameters of campaigns (utm_source, fbclid, gclid and many more).
-precacheAndRoute(PAGE_FILES, { ignoreURLParametersMatching: [/^/] });
+const files = PAGE_FILES.map(({ url, integrity }) => ({
+  ...{ url, integrity },
+  // An answer is kept with its headers, so a file is fetched anew when either changes.
+  revision: `${integrity}-${HEADERS_REVISION}`,
+}));
+precacheAndRoute(files, { ignoreURLParametersMatching: [/^/] });

@@ -2,11 +2,13 @@
 
 import type { OnNotice } from "../api/types";
 import { download, downloadText, UnreachableError } from "./download";
-import type { OnBytes } from "./download";
+import type { OnBytes, TextRequest } from "./download";
 import { IntegrityError, throwIfAborted } from "../api/errors";
+import { accepts, digestAs, parseIntegrity } from "./integrity";
+import type { Integrity } from "./integrity";
 import { sha256 } from "./sha256";
 import type { FileEntry, Manifest } from "./manifest";
-import { parseManifest } from "./manifest";
+import { filesOf, parseManifest } from "./manifest";
 import { isQuotaError } from "./cache";
 import type { FileCache } from "./cache";
 
@@ -110,35 +112,82 @@ export class BundleFiles {
 
 /** Map the digest of each file that a manifest names to its bytes; several names may share one. */
 export function fileSizes(manifest: Manifest): Map<string, number> {
-  const entries: FileEntry[] = [
-    manifest.library,
-    ...Object.values(manifest.tokenizers),
-    ...[manifest.kernels, manifest.self_test].filter((entry) => entry !== undefined),
-    ...Object.values(manifest.components).flatMap(({ shards }) => shards),
-  ];
-  return new Map(entries.map(({ sha256, bytes }) => [sha256, bytes]));
+  return new Map(filesOf(manifest).map(({ sha256, bytes }) => [sha256, bytes]));
+}
+
+/** What a text file must be, and what ends fetching it. */
+export interface TextOptions {
+  /** Its digest, as SRI.json has it; unless given, whatever the server sends is taken. */
+  integrity?: string | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /**
- * Fetch a small text file; if the server cannot be reached, return it as last fetched.
+ * Fetch a small text file; if the server cannot be reached, return it as last fetched. What comes
+ * from the server or from the cache is compared with its digest, where that is known.
  *
  * @throws FetchError if it is neither fetched nor kept.
+ * @throws IntegrityError if it is another file than the digest says, or another version of it.
  */
 export async function fetchText(
   url: string,
   cache: FileCache,
-  signal?: AbortSignal,
+  { integrity, signal }: TextOptions = {},
 ): Promise<string> {
+  const expected = integrity === undefined ? undefined : parseIntegrity(integrity);
   const key = await textKey(url);
-  try {
-    const text = await downloadText(url, signal);
-    await cache.write(key, new TextEncoder().encode(text).buffer).catch(() => undefined);
-    return text;
-  } catch (error) {
-    const kept = error instanceof UnreachableError ? await cache.read(key) : undefined;
-    if (kept === undefined) throw error;
-    return new TextDecoder().decode(kept);
+  const kept = await cache.read(key).catch(() => undefined);
+  if (kept !== undefined && expected !== undefined && (await matches(expected, kept))) {
+    return decode(kept); // the server has nothing newer to say
   }
+  // What is kept can be used at once where nothing says which version is wanted.
+  const request = { signal, patient: kept === undefined || expected !== undefined };
+  let data: ArrayBuffer;
+  try {
+    data =
+      expected === undefined
+        ? await downloadText(url, request)
+        : await downloadChecked(url, expected, request);
+  } catch (error) {
+    if (kept === undefined || !(error instanceof UnreachableError)) throw error;
+    if (expected === undefined) return decode(kept);
+    throw new IntegrityError(
+      `${url}: this browser keeps another version than the one that is asked for, ` +
+        "and the server cannot be reached",
+      "connect to the network: what is kept may be older, or damaged, and is not used",
+      { cause: error },
+    );
+  }
+  await cache.write(key, data).catch(() => undefined);
+  return decode(data);
+}
+
+/** Fetch a text file, and once more past the HTTP cache if it is not what it must be. */
+async function downloadChecked(
+  url: string,
+  expected: Integrity,
+  request: TextRequest,
+): Promise<ArrayBuffer> {
+  let found = "";
+  for (const reload of [false, true]) {
+    const data = await downloadText(url, { ...request, reload });
+    found = await digestAs(expected, data);
+    if (accepts(expected, found)) return data;
+  }
+  const wanted = `${expected.algorithm}-${expected.digests[0]!}`;
+  throw new IntegrityError(
+    `${url}: integrity mismatch (expected ${wanted.slice(0, 20)}…, got ${found.slice(0, 20)}…)`,
+    "the page and this file are of two versions of the bundle, or the file was altered: " +
+      "reload the page; if that does not help, deploy the bundle as a whole",
+  );
+}
+
+async function matches(expected: Integrity, data: ArrayBuffer): Promise<boolean> {
+  return accepts(expected, await digestAs(expected, data));
+}
+
+function decode(data: ArrayBuffer): string {
+  return new TextDecoder().decode(data);
 }
 
 /** Remove a manifest and its files from the cache, except files that another manifest names. */
@@ -157,8 +206,7 @@ async function namedFiles(cache: FileCache): Promise<Set<string>> {
     const data = key.startsWith(TEXT) ? await cache.read(key) : undefined;
     if (data === undefined) continue;
     try {
-      const text = new TextDecoder().decode(data);
-      for (const file of fileSizes(parseManifest(text, key)).keys()) named.add(file);
+      for (const file of fileSizes(parseManifest(decode(data), key)).keys()) named.add(file);
     } catch {
       // A list of models, or a manifest of another version; it names no files.
     }

@@ -6,6 +6,7 @@
  */
 
 import { AbortError, FetchError, throwIfAborted } from "../api/errors";
+import { MAX_BYTES } from "../util/constants.generated";
 
 /** Called with the bytes that have arrived since the last call; negative if some are discarded. */
 export type OnBytes = (count: number) => void;
@@ -37,7 +38,7 @@ export async function download(
   signal?: AbortSignal,
   reload = false,
 ): Promise<ArrayBuffer> {
-  const data = new Uint8Array(expected);
+  const data = allocate(url, expected);
   let length = 0;
   const take = (piece: Uint8Array): void => {
     if (length + piece.length > expected) throw wrongLength(url, expected);
@@ -69,15 +70,45 @@ export async function download(
   }
 }
 
-/** Fetch a small text file; errors are those of {@link download}. */
-export async function downloadText(url: string, signal?: AbortSignal): Promise<string> {
-  try {
-    return await (await request(url, 0, signal, false)).text();
-  } catch (cause) {
-    throwIfAborted(signal);
-    if (!(cause instanceof TemporaryError)) throw cause;
-    throw unreachable(url, cause);
+/** How a small file is fetched. */
+export interface TextRequest {
+  signal?: AbortSignal | undefined;
+  /** Whether to bypass the browser's HTTP cache. */
+  reload?: boolean;
+  /** Whether to try again, after the same pauses as {@link download}, if the server is silent. */
+  patient?: boolean;
+}
+
+/** Fetch a small file whose length is not known; errors are those of {@link download}. */
+export async function downloadText(url: string, how: TextRequest = {}): Promise<ArrayBuffer> {
+  const { signal, reload = false, patient = false } = how;
+  for (let failures = 0; ; failures++) {
+    try {
+      return await downloadOnce(url, signal, reload);
+    } catch (cause) {
+      throwIfAborted(signal);
+      if (!(cause instanceof TemporaryError)) throw cause;
+      const pause = patient ? PAUSES[failures] : undefined;
+      if (pause === undefined) throw unreachable(url, cause);
+      await wait(pause, signal);
+    }
   }
+}
+
+async function downloadOnce(
+  url: string,
+  signal: AbortSignal | undefined,
+  reload: boolean,
+): Promise<ArrayBuffer> {
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  let length = 0;
+  const take = (piece: Uint8Array<ArrayBuffer>): void => {
+    length += piece.length;
+    if (length > MAX_BYTES) throw wrongLength(url, MAX_BYTES);
+    pieces.push(piece);
+  };
+  await readAll(await request(url, 0, signal, reload), take);
+  return new Blob(pieces).arrayBuffer();
 }
 
 async function request(
@@ -115,11 +146,14 @@ async function request(
   return response;
 }
 
-async function readAll(response: Response, take: (piece: Uint8Array) => void): Promise<void> {
+async function readAll(
+  response: Response,
+  take: (piece: Uint8Array<ArrayBuffer>) => void,
+): Promise<void> {
   const reader = response.body!.getReader();
   try {
     for (;;) {
-      let piece: ReadableStreamReadResult<Uint8Array>;
+      let piece: ReadableStreamReadResult<Uint8Array<ArrayBuffer>>;
       try {
         piece = await reader.read();
       } catch (cause) {
@@ -136,6 +170,19 @@ async function readAll(response: Response, take: (piece: Uint8Array) => void): P
 function unreachable(url: string, cause: TemporaryError): UnreachableError {
   const hint = "check the network, then try again: finished files are kept";
   return new UnreachableError(`${url}: ${cause.message}`, hint, { cause });
+}
+
+/** @throws FetchError if a browser has no array of that length, or no memory for it. */
+function allocate(url: string, length: number): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(length);
+  } catch (cause) {
+    throw new FetchError(
+      `${url}: this browser has no memory for its ${length} bytes`,
+      "close other tabs and try again; if that does not help, choose a smaller model",
+      { cause },
+    );
+  }
 }
 
 function wrongLength(url: string, expected: number): FetchError {

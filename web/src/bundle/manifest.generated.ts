@@ -131,6 +131,8 @@ export interface IndexEntry {
   dtype: "f32" | "f16" | "w8a16";
   /** Folder of the manifest relative to the index, with a slash at its end. */
   manifest: string;
+  /** Digest of the manifest, as `SRI.json` has it; absent in bundles of before digests. */
+  integrity?: string;
 }
 
 /** Colour of a pixel of the latents, from -1 to 1: weights times latents plus bias. */
@@ -188,6 +190,8 @@ export interface Manifest {
   kernels?: FileEntry;
   /** What each stage must give, for the self-test page; absent if it was not built with them. */
   self_test?: FileEntry;
+  /** The checkpoint's card, licences and notices, as texts for people. */
+  documents: FileEntry[];
 }
 
 /** What the model is, for people and for tools. */
@@ -204,6 +208,10 @@ export interface ModelEntry {
   source: string;
   /** What was said of the checkpoint where it was built: option of `wsd build` to value. */
   options: Record<string, string>;
+  /** Licence of the weights as the checkpoint states it; empty if it states none. */
+  license: string;
+  /** Component id to the SHA-256 of each file that its weights were read from. */
+  weights: Record<string, string[]>;
 }
 
 /** The noise that the model was trained with: a variance-preserving process. */

@@ -2,10 +2,12 @@
 
 import { FetchError, OptionError } from "../api/errors";
 import { SCHEMA_VERSION } from "../util/constants.generated";
-import type { EntryPoint, IndexEntry, Manifest, ParameterRecord } from "./manifest.generated";
-import type { TensorSpec } from "./manifest.generated";
+import { parseIntegrity } from "./integrity";
+import type { EntryPoint, FileEntry, IndexEntry, Manifest } from "./manifest.generated";
+import type { ParameterRecord, TensorSpec } from "./manifest.generated";
 import { upgradeManifest } from "./manifest_v1";
 import type { ManifestV1 } from "./manifest_v1";
+import { isFolder, isName } from "./paths";
 
 export type * from "./manifest.generated";
 
@@ -19,28 +21,66 @@ export type Size = readonly [number, number];
 export type Role = EntryPoint["role"];
 
 /**
- * Parse a manifest; one of version 1 is upgraded. Only its version is checked: `wsd build` has
- * checked the rest.
+ * Parse a manifest; one of version 1 is upgraded. Its version is checked, and which files it names:
+ * `wsd build` has checked the rest.
  *
- * @throws FetchError if the text is not a manifest, or of a newer version than this page.
+ * @throws FetchError if the text is not a manifest, or of a newer version than this page, or names
+ *   files that are not beside it.
  */
 export function parseManifest(text: string, url: string): Manifest {
   const manifest = parseJson(text, url, "a manifest's") as Manifest | ManifestV1 | null;
   const version: unknown = manifest?.schema_version;
-  if (manifest?.schema_version === SCHEMA_VERSION) return manifest;
+  if (manifest?.schema_version === SCHEMA_VERSION) return checkFiles(manifest, url);
   if (manifest?.schema_version === 1) {
+    let upgraded: Manifest;
     try {
-      return upgradeManifest(manifest);
+      upgraded = upgradeManifest(manifest);
     } catch (cause) {
       throw new FetchError(`${url} is not a manifest of version 1`, "build the bundle again", {
         cause,
       });
     }
+    return checkFiles(upgraded, url);
   }
   throw new FetchError(
     `${url} has schema version ${JSON.stringify(version)}, this page reads 1 to ${SCHEMA_VERSION}`,
     "reload the page, or rebuild the bundle with the same version of WSD",
   );
+}
+
+/** Return every file that a manifest names. */
+export function filesOf(manifest: Manifest): FileEntry[] {
+  return [
+    manifest.library,
+    ...Object.values(manifest.tokenizers),
+    ...[manifest.kernels, manifest.self_test].filter((entry) => entry !== undefined),
+    ...Object.values(manifest.components).flatMap(({ shards }) => shards),
+  ];
+}
+
+const SHA256 = /^[0-9a-f]{64}$/;
+
+/** @throws FetchError unless each file that a manifest names is one beside it, with a digest. */
+function checkFiles(manifest: Manifest, url: string): Manifest {
+  let files: Partial<FileEntry | null>[];
+  try {
+    files = filesOf(manifest);
+  } catch (cause) {
+    throw new FetchError(`${url} is not a manifest`, "build the bundle again", { cause });
+  }
+  for (const entry of files) {
+    const { file, bytes, sha256 } = entry ?? {};
+    const good =
+      isName(file) && Number.isSafeInteger(bytes) && bytes! >= 0 && SHA256.test(String(sha256));
+    if (!good) {
+      const shown = JSON.stringify(entry ?? null).slice(0, 200);
+      throw new FetchError(
+        `${url} names a file that cannot lie beside it: ${shown}`,
+        "do not use this bundle: wsd verify says what is wrong with it",
+      );
+    }
+  }
+  return manifest;
 }
 
 /**
@@ -50,14 +90,24 @@ export function parseManifest(text: string, url: string): Manifest {
  */
 export function parseIndex(text: string, url: string): IndexEntry[] {
   const entries = parseJson(text, url, "a list of models'");
-  const keys = ["name", "title", "dtype", "manifest"] as const;
-  const good = (entry: unknown): entry is IndexEntry =>
-    keys.every((key) => typeof (entry as Partial<IndexEntry> | null)?.[key] === "string");
-  if (Array.isArray(entries) && entries.length > 0 && entries.every(good)) return entries;
+  if (Array.isArray(entries) && entries.length > 0 && entries.every(isIndexEntry)) return entries;
   throw new FetchError(
     `${url} lists no models`,
     "the address must be a bundle's models/index.json",
   );
+}
+
+function isIndexEntry(value: unknown): value is IndexEntry {
+  const { name, title, dtype, manifest, integrity } = (value ?? {}) as Record<string, unknown>;
+  const named = [name, title, dtype].every((text) => typeof text === "string");
+  if (!named || !isName(name) || !isFolder(manifest)) return false;
+  // Bundles of before digests have none.
+  if (integrity === undefined) return true;
+  try {
+    return typeof integrity === "string" && parseIntegrity(integrity).digests.length > 0;
+  } catch {
+    return false;
+  }
 }
 
 function parseJson(text: string, url: string, whose: string): unknown {

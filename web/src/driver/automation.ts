@@ -22,17 +22,37 @@ interface Page {
   wsdProgress?: (event: Pick<ProgressEvent, "stage" | "loaded" | "total">) => void;
 }
 
+/** What loading took, and on what; Python's types of the same names are in page_types.py. */
+interface Loaded {
+  milliseconds: number;
+  /** Vendor, architecture and description of the GPU. */
+  adapter: Record<string, string>;
+}
+
+/** A preview, and the step after which it was made. */
+interface Preview {
+  step: number;
+  image: ImageData;
+}
+
 /** What was drawn, with what is asked of every picture afterwards. */
 interface Drawn {
   images: ImageData[];
   /** Previews of all pictures in the order of their steps. */
-  previews: { step: number; image: ImageData }[];
+  previews: Preview[];
   /** float32, (images, channels, height / factor, width / factor). */
   latents: Float32Array;
   timings: Timings;
-  /** The settings as a PNG carries them. */
-  settings: string;
+  /** The settings as the PNG of each picture carries them. */
+  settings: string[];
   usage: Usage;
+}
+
+/** An adapter, and whether it has the feature `shader-f16`. */
+interface AdapterDescription {
+  vendor: string;
+  architecture: string;
+  f16: boolean;
 }
 
 let client: typeof Client;
@@ -46,11 +66,7 @@ let pipeline: Client.StableDiffusionPipeline;
  * @param manifestUrl address of the model's manifest.
  * @returns milliseconds of loading, and the GPU.
  */
-async function load(
-  clientUrl: string,
-  manifestUrl: string,
-  options: LoadOptions,
-): Promise<{ milliseconds: number; adapter: Record<string, string> }> {
+async function load(clientUrl: string, manifestUrl: string, options: LoadOptions): Promise<Loaded> {
   client = (await importModule(clientUrl)) as typeof Client;
   const started = performance.now();
   pipeline = await client.StableDiffusionPipeline.fromPretrained(manifestUrl, {
@@ -62,14 +78,14 @@ async function load(
 
 /** Draw with the loaded model. */
 async function generate(prompt: string, options: GenerateOptions): Promise<Drawn> {
-  const previews: Drawn["previews"] = [];
+  const previews: Preview[] = [];
   const onProgress = (event: ProgressEvent): void => {
     if (event.preview !== undefined) previews.push({ step: event.loaded, image: event.preview });
     reportProgress(event);
   };
   const generated = await pipeline.generate(prompt, { ...options, onProgress });
   const { images, latents, timings } = generated;
-  const settings = client.formatSettings(generated.settings);
+  const settings = images.map((_, index) => client.formatSettings(generated.settings, index));
   return { images, previews, latents, timings, settings, usage: await pipeline.usage() };
 }
 
@@ -110,11 +126,7 @@ async function runBenchmark(options: BenchmarkOptions): Promise<BenchmarkReport>
 }
 
 /** What the browser's fastest adapter is; null if there is none. */
-async function describeAdapter(): Promise<{
-  vendor: string;
-  architecture: string;
-  f16: boolean;
-} | null> {
+async function describeAdapter(): Promise<AdapterDescription | null> {
   const gpu = navigator.gpu as GPU | undefined; // older browsers do not have it
   const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) return null;

@@ -2,8 +2,9 @@
 
 import { OptionError } from "../api/errors";
 import type { GenerateOptions } from "../api/options";
-import type { Seed } from "../api/seed";
-import { isSeed } from "../api/seed";
+import type { Settings } from "../settings/infotext";
+import type { Seed } from "../settings/seed";
+import { isSeed } from "../settings/seed";
 import type { Manifest, Size } from "../bundle/manifest";
 import { compiledSizes } from "../bundle/manifest";
 import {
@@ -78,6 +79,18 @@ export function resolveOptions(manifest: Manifest, options: GenerateOptions): Ge
     images,
     previewEvery,
   };
+}
+
+/** Return the settings that the request's pictures carry: all that is needed to draw them again. */
+export function describeRequest(
+  manifest: Manifest,
+  prompt: string,
+  request: GenerationRequest,
+): Settings {
+  const { negativePrompt, steps, scheduler, guidanceScale, seed, eta, size, images } = request;
+  const [width, height] = size;
+  const numbers = { steps, guidanceScale, seed, width, height, eta, numImages: images };
+  return { prompt, negativePrompt, scheduler, model: manifest.model.name, ...numbers };
 }
 
 function requireNumber(name: string, value: number, most: number): void {

@@ -1,6 +1,6 @@
 /** Noise of one request, in the order in which diffusers draws it. */
 
-import type { Seed } from "../api/seed";
+import type { Seed } from "../settings/seed";
 import { BrownianTree } from "./brownian_tree";
 import type { Run } from "./schedulers";
 import { MersenneTwister, randn } from "./torch_rng";

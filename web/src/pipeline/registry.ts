@@ -78,7 +78,8 @@ export async function loadPipeline(
   options: LoadOptions = {},
 ): Promise<Pipeline> {
   const cache = options.cache === false ? NO_CACHE : await openCache();
-  const text = await fetchText(manifestUrl, cache, options.signal);
+  const { integrity, signal } = options;
+  const text = await fetchText(manifestUrl, cache, { integrity, signal });
   const manifest = parseManifest(text, manifestUrl);
   const factory = factories.get(manifest.pipeline);
   if (factory === undefined) {

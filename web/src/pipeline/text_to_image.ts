@@ -6,7 +6,6 @@
 import { throwIfAborted, WsdError } from "../api/errors";
 import type { GenerateOptions } from "../api/options";
 import type { OnProgress } from "../api/progress";
-import type { Settings } from "../api/settings";
 import type { Generated, Timings, Usage } from "../api/types";
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
@@ -18,7 +17,7 @@ import { runTogether } from "../util/concurrency";
 import { createTokenizer } from "./clip_tokenizer";
 import { DenoiseLoop, disposeAll } from "./denoise_loop";
 import type { GenerationRequest } from "./generation_request";
-import { resolveOptions } from "./generation_request";
+import { describeRequest, resolveOptions } from "./generation_request";
 import { NoisePredictor } from "./guidance";
 import { guidesItself } from "./guidance_embedding";
 import type { Pipeline, Stages } from "./registry";
@@ -251,7 +250,7 @@ export class TextToImagePipeline implements Pipeline {
       disposeAll([...tensorsOf(conditional, unconditional), ...finals]);
     }
     timings.total = performance.now() - started;
-    const settings = describe(this.manifest, prompt, request);
+    const settings = describeRequest(this.manifest, prompt, request);
     return { image: images[0]!, images, latents: joinFloats(latents), timings, settings };
   }
 
@@ -275,15 +274,6 @@ async function loadTokenizers(
     tokenizers[component] = createTokenizer(fetched.get(entry.file)!, entry);
   }
   return tokenizers;
-}
-
-/** The settings that a saved picture carries. */
-function describe(manifest: Manifest, prompt: string, request: GenerationRequest): Settings {
-  const { negativePrompt, steps, scheduler, guidanceScale, seed, eta, size } = request;
-  const [width, height] = size;
-  const model = manifest.model.name;
-  const numbers = { steps, scheduler, guidanceScale, seed, width, height, eta };
-  return { prompt, negativePrompt, model, ...numbers };
 }
 
 function joinFloats(arrays: Float32Array[]): Float32Array {

@@ -6,6 +6,39 @@
 // wsd/spec/manifest.py
 export const SCHEMA_VERSION = 2;
 
+// wsd/spec/paths.py: names of files in bundles
+export const NAME_PATTERN = "^[A-Za-z0-9_@]([A-Za-z0-9._@+-]*[A-Za-z0-9_@+-])?$";
+export const MAX_NAME = 200;
+export const RESERVED_NAMES = [
+  "con",
+  "prn",
+  "aux",
+  "nul",
+  "com0",
+  "com1",
+  "com2",
+  "com3",
+  "com4",
+  "com5",
+  "com6",
+  "com7",
+  "com8",
+  "com9",
+  "lpt0",
+  "lpt1",
+  "lpt2",
+  "lpt3",
+  "lpt4",
+  "lpt5",
+  "lpt6",
+  "lpt7",
+  "lpt8",
+  "lpt9",
+] as const;
+
+// wsd/util/json_reader.py: most bytes of a JSON file
+export const MAX_BYTES = 67108864;
+
 // wsd/spec/roles.py
 export const ROLES = [
   "text_encoder",

@@ -11,7 +11,7 @@ import type { Pipeline } from "../pipeline";
 import { RecoveringPipeline } from "./recovery";
 
 /** The load options that can be sent to a worker. */
-export type WorkerLoadOptions = Pick<LoadOptions, "offload" | "tiling" | "kernels" | "cache">;
+export type WorkerLoadOptions = Omit<LoadOptions, "onProgress" | "onNotice" | "signal">;
 
 /**
  * A pipeline whose arguments and results can be sent between threads. Signals cannot, so every

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 
-import type { FoundSettings } from "../../src/api/found_settings";
-import { noSettings } from "../../src/api/found_settings";
-import { formatSettings, parseInfotext } from "../../src/api/settings";
+import type { FoundSettings } from "../../src/settings/found_settings";
+import { noSettings } from "../../src/settings/found_settings";
+import { formatSettings, parseInfotext } from "../../src/settings/infotext";
 import type { Offer } from "../../src/app/dropped_settings";
 import { adopt, nearestSize } from "../../src/app/dropped_settings";
 
@@ -15,6 +15,7 @@ const offer = {
     [1024, 1024],
   ],
   schedulers: {
+    ddim: { title: "DDIM", algorithm: "ddim", max_steps: 100 },
     dpmpp_2m: { title: "DPM-Solver++ 2M", max_steps: 100 },
     dpmpp_2m_karras: { title: "DPM-Solver++ 2M Karras", max_steps: 100 },
     euler_a: { title: "Euler ancestral", max_steps: 100 },
@@ -22,6 +23,7 @@ const offer = {
   },
   scheduler: "euler_a",
   guidance: { min: 0, max: 50 },
+  maxImages: 16,
   eta: 0,
 } as unknown as Offer;
 
@@ -37,7 +39,7 @@ test("settings of this page come back as they were, whatever the seed", () => {
   expect(adopt(parseInfotext(formatSettings(settings)), offer, "it.png")).toEqual({
     fields: {
       ...{ prompt: "a cat\nin a hat", negative: "dog", seed: "18446744073709551615", steps: "20" },
-      ...{ guidance: "7.25", size: "512x768", scheduler: "dpmpp_2m_karras" },
+      ...{ guidance: "7.25", size: "512x768", scheduler: "dpmpp_2m_karras", images: "1" },
     },
     message:
       "Settings taken from it.png: prompt, negative prompt, seed, size, scheduler, steps, guidance.",
@@ -100,9 +102,9 @@ test.each([
     "Not taken: sampler Restart, Karras (unknown, Euler ancestral stays).",
   ],
   [
-    { sampler: "DDIM" },
+    { sampler: "Heun" },
     undefined,
-    "Not taken: sampler DDIM (not offered by this model, Euler ancestral stays).",
+    "Not taken: sampler Heun (not offered by this model, Euler ancestral stays).",
   ],
   [{ schedule: "Karras" }, undefined, "Not taken: schedule Karras."],
 ])("the sampler of %j", (found, scheduler, message) => {
@@ -124,14 +126,44 @@ test.each([
   expect(adopted.message).toContain(message);
 });
 
+test.each([
+  [{ eta: 0.5 }, 0, "eta 0.5"],
+  [{ eta: 0.5 }, 0.5, ""],
+  [{ eta: 0 }, 0.5, "eta 0"],
+  // Programs that write this form leave out an eta of 0.
+  [{}, 0.5, "eta 0"],
+  [{}, 0, ""],
+  [{ program: "ComfyUI" }, 0.5, ""],
+  // Other schedulers draw the same picture whatever it is.
+  [{ sampler: "LCM", eta: 0.5 }, 0, ""],
+])("the eta of %j, with a model whose own is %d", (found, eta, refused) => {
+  const settings = { ...noSettings("A1111"), sampler: "DDIM", ...found };
+  const { message } = adopt(settings, { ...offer, eta }, "it.png");
+  expect(/Not taken: (.*?)\.$/.exec(message)?.[1] ?? "").toBe(refused);
+});
+
+test("a picture that was drawn with others needs as many again", () => {
+  const { fields, message } = take({ picture: { number: 2, of: 4 } });
+  expect(fields.images).toBe("4");
+  expect(message).toBe("Settings taken from it.png: pictures (this is number 2 of 4).");
+  expect(take({ picture: { number: 2, of: 40 } }).message).toContain("Not taken: picture 2 of 40.");
+  expect(take({ seed: 1 }).fields.images).toBe("1");
+});
+
 test("what is not taken is named, and much of it is counted", () => {
   const others = Array.from({ length: 9 }, (_, index) => [`Key ${index}`, "x\ny"] as const);
   const { message } = take({
-    ...{ guidanceScale: 99, eta: 0.5, prompt: "(cat:1.3) <lora:a:1>", model: "C:\\m\\dream.ckpt" },
+    ...{
+      guidanceScale: 99,
+      eta: 0.5,
+      sampler: "DDIM",
+      prompt: "(cat:1.3) <lora:a:1>",
+      model: "C:\\m\\dream.ckpt",
+    },
     others: others.map(([key, value]) => [key, value]),
   });
   expect(message).toBe(
-    "Settings taken from it.png: prompt. Changed: guidance 99 to 50. " +
+    "Settings taken from it.png: prompt, scheduler. Changed: guidance 99 to 50. " +
       "Not taken: eta 0.5; Key 0 x y; Key 1 x y; Key 2 x y; Key 3 x y; Key 4 x y; and 4 more. " +
       "Its model was C:\\m\\dream.ckpt, this one is tiny-sd15. " +
       "Weights and file names in the prompt are read as words.",
@@ -155,7 +187,7 @@ test.each(["tiny-sd15", "shapes.safetensors", "models\\Shapes", "a/b/TINY-SD15.c
 test("another program is named, and a line break becomes a space where there is one line", () => {
   const found = { ...noSettings("ComfyUI"), prompt: "a", negativePrompt: "b\r\nc" };
   const { fields, message } = adopt(found, offer, "it.png");
-  expect(fields).toEqual({ prompt: "a", negative: "b  c" });
+  expect(fields).toEqual({ prompt: "a", negative: "b  c", images: "1" });
   expect(message).toBe("Settings taken from it.png, drawn with ComfyUI: prompt, negative prompt.");
-  expect(take({ prompt: "a" }).fields).toEqual({ prompt: "a", negative: "" });
+  expect(take({ prompt: "a" }).fields).toEqual({ prompt: "a", negative: "", images: "1" });
 });

@@ -110,7 +110,7 @@ describe("texts", () => {
   const manifest = {
     library: entry,
     tokenizers: {},
-    components: { unet: { shards: [{ ...entry, sha256: "1" }] } },
+    components: { unet: { shards: [{ ...entry, sha256: "1".repeat(64) }] } },
   } as unknown as Manifest;
 
   test("a text is as it was when the server is gone, and not when it says no", async () => {

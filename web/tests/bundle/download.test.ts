@@ -80,6 +80,12 @@ test("a web page in a file's place is named", async () => {
   });
 });
 
+test("a length that no array has is refused", async () => {
+  await expect(download("http://127.0.0.1:1/", 2 ** 52, () => 0)).rejects.toThrow(
+    /no memory for its 4503599627370496 bytes/,
+  );
+});
+
 test("more bytes than the manifest states are refused", async () => {
   await withServer([whole(body)], async (address) => {
     const failure = download(address, 999, () => 0);
@@ -102,7 +108,7 @@ test("a text, and none", async () => {
   await withServer(
     [whole(new TextEncoder().encode("{}")), status(404), status(503)],
     async (address) => {
-      expect(await downloadText(address)).toBe("{}");
+      expect(new TextDecoder().decode(await downloadText(address))).toBe("{}");
       await expect(downloadText(address)).rejects.not.toThrow(UnreachableError);
       await expect(downloadText(address)).rejects.toThrow(UnreachableError);
     },

@@ -3,7 +3,10 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 
 import { FetchError } from "../../src/api/errors";
-import { compiledSizes, findEntryPoint, parseManifest } from "../../src/bundle/manifest";
+import { compiledSizes, findEntryPoint, parseIndex } from "../../src/bundle/manifest";
+import { parseManifest } from "../../src/bundle/manifest";
+import type { ComponentEntry, FileEntry, Manifest } from "../../src/bundle/manifest";
+import { isName } from "../../src/bundle/paths";
 import { SCHEMA_VERSION } from "../../src/util/constants.generated";
 
 // The same manifest of version 1 and of version 2; tests of Python read them too.
@@ -52,13 +55,101 @@ test("version 2 is taken as it is", () => {
   expect(parseManifest(VERSION_2, "m.json")).toEqual(JSON.parse(VERSION_2));
 });
 
+describe("files", () => {
+  const base = JSON.parse(VERSION_2) as Manifest;
+  const entry = base.library;
+
+  test.each([
+    ...["../library.wasm", "/library.wasm", "https://elsewhere/a", "//elsewhere/a", "a\\b", ""],
+    ...[
+      "a/b",
+      ".",
+      "..",
+      ".hidden",
+      "a\u0000",
+      "a\n",
+      "a?b",
+      "a#b",
+      "a%2e",
+      "data:,",
+      "x".repeat(201),
+    ],
+    ...["a.", "-a", "CON", "nul.bin", "a\u202eb", 7, null],
+  ])("a file named %j is refused, wherever it is named", (file) => {
+    const odd = { ...entry, file } as FileEntry;
+    const [[id, component]] = Object.entries(base.components) as [[string, ComponentEntry]];
+    const changes: object[] = [
+      { library: odd },
+      { kernels: odd },
+      { self_test: odd },
+      { tokenizers: { text: odd } },
+      { components: { [id]: { ...component, shards: [entry, odd] } } },
+    ];
+    for (const change of changes) {
+      const text = JSON.stringify({ ...base, ...change });
+      expect(() => parseManifest(text, "m.json")).toThrow(FetchError);
+      expect(() => parseManifest(text, "m.json")).toThrow(/m\.json names a file that cannot/);
+    }
+  });
+
+  test.each([
+    { bytes: -1 },
+    { bytes: 1.5 },
+    { bytes: 2 ** 53 },
+    { bytes: "1" },
+    { sha256: "" },
+    { sha256: "A".repeat(64) },
+    { sha256: [] },
+  ])("a file of %j is refused", (change) => {
+    const text = JSON.stringify({ ...base, library: { ...entry, ...change } });
+    expect(() => parseManifest(text, "m.json")).toThrow(/cannot lie beside it/);
+  });
+
+  test.each(["library", "tokenizers", "components"])("a manifest without %s is none", (key) => {
+    const text = JSON.stringify({ ...base, [key]: undefined });
+    expect(() => parseManifest(text, "m.json")).toThrow(FetchError);
+  });
+
+  test("names that WSD writes are taken", () => {
+    const digest = "0".repeat(64);
+    for (const name of [`unet-0.${digest}.bin`, "a", "_@+-x", "Upper.Case", "console.js"]) {
+      expect(isName(name)).toBe(true);
+    }
+  });
+});
+
+describe("the list of models", () => {
+  const model = { name: "a", title: "b", dtype: "f32", manifest: "a/" };
+  const integrity = `sha384-${"A".repeat(64)}`;
+
+  test("digests are kept, and may be missing", () => {
+    const list = [model, { ...model, integrity }];
+    expect(parseIndex(JSON.stringify(list), "i.json")).toEqual(list);
+  });
+
+  test.each([
+    ...["../", "a", "https://elsewhere/", "//elsewhere/", "/", "a/b/", "..\\", ""].map(
+      (manifest) => ({
+        manifest,
+      }),
+    ),
+    ...["", "none", "sha1-AAAA", `${integrity} x`, 7, null].map((digest) => ({
+      integrity: digest,
+    })),
+    ...["../a", "a b", "<b>"].map((name) => ({ name })),
+  ])("an entry of %j is refused", (change) => {
+    const text = JSON.stringify([{ ...model, ...change }]);
+    expect(() => parseIndex(text, "i.json")).toThrow(FetchError);
+  });
+});
+
 describe("entry points", () => {
   const entries = [
     { name: "text", role: "text_encoder", size: null },
     { name: "denoiser_8x8", role: "denoiser", size: [8, 8] },
     { name: "denoiser_8x16", role: "denoiser", size: [8, 16] },
   ];
-  const text = JSON.stringify({ schema_version: SCHEMA_VERSION, entry_points: entries });
+  const text = JSON.stringify({ ...JSON.parse(VERSION_2), entry_points: entries });
   const manifest = parseManifest(text, "url");
 
   test("functions are found by role and size", () => {

@@ -1,8 +1,10 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
 import { OptionError } from "../../src/api/errors";
 import type { Manifest } from "../../src/bundle/manifest";
-import { resolveOptions } from "../../src/pipeline/generation_request";
+import { describeRequest, resolveOptions } from "../../src/pipeline/generation_request";
+import { formatSettings, parseSettings } from "../../src/settings/infotext";
 
 const manifest = {
   defaults: { steps: 20, guidance_scale: 7.5, size: [128, 128] },
@@ -86,5 +88,50 @@ describe("resolveOptions", () => {
     }
     expect(thrown).toBeInstanceOf(OptionError);
     expect((thrown as OptionError).hint).toContain(allowed);
+  });
+});
+
+describe("the settings of a picture", () => {
+  const share = fc.constantFrom(0, 0.3, 0.5, 1);
+  const scale = fc.constantFrom(0, 1, 5, 7.5);
+  const steps = fc.integer({ min: 1, max: 50 });
+  const scheduler = fc.constantFrom("dpmpp_2m", "lcm");
+  const side = fc.constantFrom(128, 192);
+
+  test("draw it again, whatever the defaults of the model that reads them", () => {
+    const defaults = fc.record({
+      ...{ steps, guidance_scale: scale, eta: share, size: fc.constant([128, 128]) },
+    });
+    const options = fc.record(
+      {
+        negativePrompt: fc.constantFrom("", "dog"),
+        numInferenceSteps: steps,
+        guidanceScale: scale,
+        seed: fc.oneof(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 64n - 1n }), fc.nat()),
+        width: side,
+        scheduler,
+        eta: share,
+        numImages: fc.integer({ min: 1, max: 16 }),
+      },
+      { requiredKeys: [] },
+    );
+    const model = { ...manifest, model: { name: "toy" } } as unknown;
+    fc.assert(
+      fc.property(defaults, defaults, options, (mine, theirs, given) => {
+        const drawn = resolveOptions({ ...model, defaults: mine }, given);
+        const text = formatSettings(describeRequest(model, "a cat", drawn));
+        const { prompt, steps: numInferenceSteps, ...read } = parseSettings(text);
+        const again = {
+          ...read,
+          ...(numInferenceSteps === undefined ? {} : { numInferenceSteps }),
+        };
+        const redrawn = resolveOptions({ ...model, defaults: theirs }, again as object);
+        expect(prompt).toBe("a cat");
+        expect({ ...redrawn, seed: BigInt(redrawn.seed) }).toEqual({
+          ...drawn,
+          seed: BigInt(drawn.seed),
+        });
+      }),
+    );
   });
 });

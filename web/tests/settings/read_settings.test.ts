@@ -2,12 +2,12 @@ import { deflateSync } from "node:zlib";
 
 import { expect, test } from "vitest";
 
-import type { FoundSettings } from "../../src/api/found_settings";
-import { parseJson } from "../../src/api/loose_json";
-import { readTexts, writeText } from "../../src/api/png";
-import { readSettings } from "../../src/api/read_settings";
-import { findScheduler, nameSampler } from "../../src/api/sampler_names";
-import { formatSettings, parseInfotext, parseSettings } from "../../src/api/settings";
+import type { FoundSettings } from "../../src/settings/found_settings";
+import { parseJson } from "../../src/settings/loose_json";
+import { readTexts, writeText } from "../../src/settings/png";
+import { readSettings } from "../../src/settings/read_settings";
+import { findScheduler, nameSampler } from "../../src/settings/sampler_names";
+import { formatSettings, parseInfotext, parseSettings } from "../../src/settings/infotext";
 import { SCHEDULERS } from "../../src/util/constants.generated";
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];

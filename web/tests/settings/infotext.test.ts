@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 
-import { readText, writeText } from "../../src/api/png";
-import type { Settings } from "../../src/api/settings";
-import { formatSettings, parseSettings } from "../../src/api/settings";
+import { readText, writeText } from "../../src/settings/png";
+import type { Settings } from "../../src/settings/infotext";
+import { formatSettings, parseInfotext, parseSettings } from "../../src/settings/infotext";
 
 const settings: Settings = {
   prompt: "a red circle, très grand 🔴\nsecond line: with, commas",
@@ -32,6 +32,19 @@ test("settings survive their text", () => {
   for (const negativePrompt of [undefined, ""]) {
     const negated = { ...plain, negativePrompt };
     expect(parseSettings(formatSettings(negated))).toStrictEqual(negated);
+  }
+});
+
+test("each picture of a request says which one it is", () => {
+  const several = { ...settings, numImages: 4 };
+  expect(formatSettings(several, 2)).toMatch(/, Eta DDIM: 0\.5, Picture: 3 of 4$/);
+  expect(parseSettings(formatSettings(several, 2))).toEqual(several);
+  expect(parseInfotext(formatSettings(several, 2)).picture).toEqual({ number: 3, of: 4 });
+  expect(formatSettings(settings)).not.toContain("Picture");
+  // Only a number of a picture that there can be.
+  for (const text of ["0 of 4", "5 of 4", "of", "1"]) {
+    const found = parseInfotext(`x\nSteps: 1, Picture: ${text}`);
+    expect([found.picture, found.others]).toEqual([undefined, [["Picture", text]]]);
   }
 });
 

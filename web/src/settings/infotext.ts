@@ -10,7 +10,7 @@ import { noSettings, takeAll } from "./found_settings";
 import { findScheduler, nameSampler } from "./sampler_names";
 import type { Seed } from "./seed";
 
-/** The settings of one picture, as a saved PNG carries them. */
+/** The settings of one request, as the PNG of each of its pictures carries them. */
 export interface Settings {
   prompt: string;
   /** Undefined if none was given; for SDXL that differs from the empty text. */
@@ -23,6 +23,8 @@ export interface Settings {
   height: number;
   model: string;
   eta: number;
+  /** How many pictures were drawn from the seed; 1 unless given. */
+  numImages?: number;
 }
 
 const NEGATIVE = "Negative prompt:";
@@ -45,6 +47,7 @@ const MEANINGS = {
   Size: "size",
   Model: "model",
   "Eta DDIM": "eta",
+  Picture: "picture",
   "Model hash": null,
   "VAE hash": null,
   "Lora hashes": null,
@@ -55,9 +58,15 @@ const MEANINGS = {
   User: null,
 } as const;
 
-/** Write settings as text. */
-export function formatSettings(settings: Settings): string {
+/**
+ * Write settings as text: all that decides the picture, also where it is a model's default, because
+ * whoever reads the text may assume another one.
+ *
+ * @param image index of the picture among those of its request; its noise depends on both.
+ */
+export function formatSettings(settings: Settings, image = 0): string {
   const { prompt, negativePrompt, steps, scheduler, guidanceScale, seed } = settings;
+  const { numImages = 1 } = settings;
   const { sampler, schedule } = nameSampler(scheduler);
   const pairs = [
     `Steps: ${steps}`,
@@ -69,7 +78,8 @@ export function formatSettings(settings: Settings): string {
     `Model: ${quote(settings.model)}`,
     // Other programs then draw the noise on the CPU, as diffusers does.
     "RNG: CPU",
-    ...(settings.eta > 0 ? [`Eta DDIM: ${settings.eta}`] : []),
+    `Eta DDIM: ${settings.eta}`,
+    ...(numImages > 1 ? [`Picture: ${image + 1} of ${numImages}`] : []),
   ];
   const negative = negativePrompt === undefined ? [] : [`${NEGATIVE} ${negativePrompt}`];
   return [prompt, ...negative, pairs.join(", ")].join("\n");
@@ -82,7 +92,8 @@ export function parseSettings(text: string): Partial<Settings> {
   const known =
     sampler === undefined ? undefined : findScheduler(found.program, sampler, schedule ?? "");
   const { steps, guidanceScale, seed, eta, width, height, model } = found;
-  const values = { steps, guidanceScale, seed, eta, width, height, model };
+  const numImages = found.picture?.of;
+  const values = { steps, guidanceScale, seed, eta, width, height, model, numImages };
   const scheduler = known?.exact === true ? known.schedulers[0] : undefined;
   const present = Object.entries({ ...values, scheduler }).filter(
     ([, value]) => value !== undefined,

@@ -12,7 +12,7 @@ import {
 import type { Json } from "./loose_json";
 import { asObject, parseObject } from "./loose_json";
 import { readTexts } from "./png";
-import { parseInfotext } from "./settings";
+import { parseInfotext } from "./infotext";
 
 /** A text's keyword, and how a JSON object in it is read; the first that gives something counts. */
 const READERS: [string, (table: Record<string, Json>) => FoundSettings | undefined][] = [

@@ -22,6 +22,8 @@ export interface FoundSettings {
   model: string | undefined;
   /** DDIM's share of DDPM's noise. */
   eta: number | undefined;
+  /** Which of the pictures it is that were drawn from one seed, from 1, and how many there were. */
+  picture: { number: number; of: number } | undefined;
   /** Settings that have no counterpart here, and those that could not be read: name and value. */
   others: [string, string][];
 }
@@ -41,6 +43,7 @@ export function noSettings(program: string): FoundSettings {
     schedule: undefined,
     model: undefined,
     eta: undefined,
+    picture: undefined,
     others: [],
   };
 }
@@ -70,9 +73,15 @@ export function take(
       found[meaning] = text;
       return;
     case "size": {
-      const size = text.length > LONGEST_NUMBER ? null : /(\d+)\D+(\d+)/.exec(text);
-      if (size === null) break;
-      [found.width, found.height] = [Number(size[1]), Number(size[2])];
+      const size = readTwoNumbers(text);
+      if (size === undefined) break;
+      [found.width, found.height] = size;
+      return;
+    }
+    case "picture": {
+      const [number, of] = readTwoNumbers(text) ?? [0, 0];
+      if (!(number >= 1 && number <= of)) break;
+      found.picture = { number, of };
       return;
     }
     case "seed":
@@ -87,6 +96,12 @@ export function take(
     }
   }
   found.others.push([name, text]);
+}
+
+/** Read a text such as 512x768 or 2 of 4. */
+function readTwoNumbers(text: string): [number, number] | undefined {
+  const found = text.length > LONGEST_NUMBER ? null : /(\d+)\D+(\d+)/.exec(text);
+  return found === null ? undefined : [Number(found[1]), Number(found[2])];
 }
 
 /**
