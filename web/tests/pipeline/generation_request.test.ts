@@ -115,7 +115,7 @@ describe("the settings of a picture", () => {
       },
       { requiredKeys: [] },
     );
-    const model = { ...manifest, model: { name: "toy" } } as unknown;
+    const model = { ...manifest, model: { name: "toy" } } as unknown as Manifest;
     fc.assert(
       fc.property(defaults, defaults, options, (mine, theirs, given) => {
         const drawn = resolveOptions({ ...model, defaults: mine }, given);
