@@ -40,6 +40,9 @@ def source_folder(name: str) -> Path:
 def install_packages(folder: Path) -> None:
     """Install a folder's packages, unless those of its lock file are installed and undamaged.
 
+    Args:
+        folder: has ``package.json`` and ``package-lock.json``, and gets ``node_modules``.
+
     Raises:
         ToolError: if npm is missing or an integrity check fails.
     """
@@ -52,6 +55,12 @@ def installed_packages(folder: Path) -> Iterator[None]:
     """Install a folder's packages as :func:`install_packages`; they stay so during the block.
 
     Another process that installs them waits until then, since npm removes what is there first.
+
+    Args:
+        folder: has ``package.json`` and ``package-lock.json``, and gets ``node_modules``.
+
+    Raises:
+        ToolError: if npm is missing or an integrity check fails.
     """
     with _hold(folder):
         if not _are_installed(folder):

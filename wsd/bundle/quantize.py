@@ -74,11 +74,14 @@ def _check_float16(name: str, values: torch.Tensor) -> None:
 
 
 def round_values(tensor: torch.Tensor, storage: Storage) -> torch.Tensor:
-    """Return the values that the compiled functions read of a stored tensor, as float32.
+    """Return the values that the compiled functions read of a stored tensor.
 
     Args:
         tensor: in PyTorch's layout, of any float dtype; of int8, axis 0 is the output channel.
         storage: how it is stored.
+
+    Returns:
+        float32 of the tensor's shape, on its device.
     """
     values = tensor.to(torch.float32)
     if storage == "float16":

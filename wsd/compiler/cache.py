@@ -75,7 +75,11 @@ def library_folder(key: CacheKey) -> Path:
 
 
 def find_cached(folder: Path) -> Library | None:
-    """Return a library of the cache, or None if it is missing or damaged."""
+    """Return a library of the cache, or None if it is missing or damaged.
+
+    Args:
+        folder: of :func:`library_folder`.
+    """
     return None if find_damage(folder, folder.name) else read_library(folder)
 
 

@@ -123,6 +123,9 @@ def write_library(library: Library) -> None:
 def open_library(folder: Path) -> Library:
     """Read a library that ``wsd compile`` wrote, if each of its files is as it was written.
 
+    Args:
+        folder: what was the ``--out`` of ``wsd compile``.
+
     Raises:
         UsageError: if one is not, or if the folder holds no library of this version of WSD.
     """
@@ -134,6 +137,9 @@ def open_library(folder: Path) -> Library:
 
 def read_library(folder: Path) -> Library:
     """Read a library's table.
+
+    Args:
+        folder: holds the table and what it names.
 
     Raises:
         UsageError: if the folder holds no library of this version of WSD.

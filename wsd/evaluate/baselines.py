@@ -79,7 +79,14 @@ class Work:
     noise: np.ndarray
 
     def one(self, index: int) -> dict[str, np.ndarray]:
-        """Return the inputs of one of the predictions."""
+        """Return the inputs of one of the predictions.
+
+        Args:
+            index: of the prediction, from 0.
+
+        Returns:
+            name → float32 array whose first axis is 1.
+        """
         return {
             name: tensor[index : index + 1].cpu().numpy() for name, tensor in self.inputs.items()
         }

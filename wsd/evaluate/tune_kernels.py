@@ -78,6 +78,12 @@ def read_problems(paths: Iterable[Path]) -> list[GemmProblem]:
 
     Each key of the table (:func:`wsd.kernels.tuning.table.problem_key`) occurs once. Epilogues
     are left out, because they hardly change which tile is fastest.
+
+    Args:
+        paths: the ``library.json`` of libraries that ``wsd compile`` wrote.
+
+    Raises:
+        OSError: if one cannot be read.
     """
     found: dict[str, GemmProblem] = {}
     for path in paths:

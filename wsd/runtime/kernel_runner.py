@@ -86,6 +86,15 @@ class KernelHost:
     """
 
     def __init__(self, process: NodeProcess, folder: Path) -> None:
+        """Read the adapter that a process has opened.
+
+        Args:
+            process: runs ``web/node``'s program of kernels, and has answered nothing yet.
+            folder: gets a file for each buffer.
+
+        Raises:
+            RenderError: if the process has no adapter.
+        """
         self._process = process
         self._folder = folder
         self.adapter = read_adapter(next(process.answers()))

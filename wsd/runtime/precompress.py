@@ -26,6 +26,12 @@ def precompress(folder: Path) -> None:
     nginx makes entity tags of a file's time and length. Images are built with one time
     for all files, so that two versions of a page of equal length would go by one tag:
     the time is taken from the digest instead.
+
+    Args:
+        folder: a bundle's folder.
+
+    Raises:
+        OSError: if a file cannot be read or written.
     """
     for path in [folder / name for name in list_files(folder)]:
         written = [path]

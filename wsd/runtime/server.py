@@ -22,7 +22,12 @@ HOST = "127.0.0.1"
 
 
 def create_app(folder: Path, headers: Mapping[str, str] = HEADERS) -> web.Application:
-    """Return the application that serves a folder's files."""
+    """Return the application that serves a folder's files, and nothing outside the folder.
+
+    Args:
+        folder: whose ``index.html`` answers for ``/``.
+        headers: name → value of what every answer has; ``Cache-Control`` is added.
+    """
     root = folder.resolve()
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -65,6 +70,10 @@ async def _listen(app: web.Application, port: int) -> tuple[web.AppRunner, int]:
 def serve_forever(bundle: Path, port: int) -> None:
     """Serve a bundle until interrupted; prints the address on standard output.
 
+    Args:
+        bundle: a bundle's folder.
+        port: on 127.0.0.1; 0 takes a free one.
+
     Raises:
         UsageError: if the port is in use.
         BundleError: if the folder is not a bundle.
@@ -87,6 +96,9 @@ def serve_forever(bundle: Path, port: int) -> None:
 
 def served(bundle: Path) -> AbstractContextManager[str]:
     """Serve a bundle from a thread; yields its address, with a slash at the end.
+
+    Args:
+        bundle: a bundle's folder.
 
     Raises:
         BundleError: if the folder is not a bundle.

@@ -58,7 +58,15 @@ def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[s
 
 
 def write_key(key: CacheKey, folder: Path) -> None:
-    """Write a key beside the cached result, so that a later miss can be explained."""
+    """Write a key beside the cached result, so that a later miss can be explained.
+
+    Args:
+        key: what the result was made of.
+        folder: the result's folder.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
     write_atomically(folder / _FILE, canonical_json(key.ingredients))
 
 

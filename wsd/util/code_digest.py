@@ -78,6 +78,15 @@ def digest_file(path: Path) -> str:
 
     Of Python that is the syntax tree without docstrings; of a Jinja template its lines without
     Jinja's comments, indentation and empty lines; of any other file every byte.
+
+    Args:
+        path: of a file of the package.
+
+    Returns:
+        64 lower-case hexadecimal digits.
+
+    Raises:
+        OSError: if it cannot be read.
     """
     if path.suffix == ".py":
         return _read_python(path.read_bytes()).digest

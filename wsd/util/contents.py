@@ -51,7 +51,15 @@ def find_damage(folder: Path, name: str | None = None) -> str | None:
 
 
 def digest_files(folder: Path, paths: Iterable[str]) -> dict[str, str]:
-    """Return path → SHA-256 of files, whose paths are relative to a folder."""
+    """Return path → SHA-256 of files.
+
+    Args:
+        folder: what the paths are relative to.
+        paths: of the files.
+
+    Raises:
+        OSError: if a file cannot be read.
+    """
     return {path: sha256_file(folder / path) for path in paths}
 
 

@@ -71,6 +71,9 @@ def cache_folder() -> Path:
 def check_absent(out: Path) -> None:
     """Refuse an output path that already exists.
 
+    Args:
+        out: the value of ``--out``.
+
     Raises:
         UsageError: nothing is ever overwritten without being asked.
     """
@@ -80,6 +83,9 @@ def check_absent(out: Path) -> None:
 
 def check_folder_target(out: Path) -> None:
     """Refuse an output folder that exists or cannot be made, before anything long begins.
+
+    Args:
+        out: the folder; folders above it that are missing would be made too.
 
     Raises:
         UsageError: if it exists.
@@ -95,8 +101,12 @@ def check_folder_target(out: Path) -> None:
 def check_file_target(out: Path) -> None:
     """Refuse an output file that cannot be written, before anything long begins.
 
+    Args:
+        out: the file; symbolic links are followed, and one that is there may be overwritten.
+
     Raises:
-        OSError: if it is a folder, or cannot be made.
+        IsADirectoryError: if it is a folder.
+        OSError: if it cannot be made.
     """
     out = _follow_links(out)
     with suppress(FileNotFoundError):
@@ -204,6 +214,13 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Write a file so that a reader sees either nothing or all of it.
 
     Symbolic links are followed. A device or a pipe that is there is written as it is.
+
+    Args:
+        path: of the file; folders above it that are missing are made.
+        data: the whole content.
+
+    Raises:
+        OSError: if it cannot be written; it names the file.
     """
     path = _follow_links(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,14 @@ def sha256_bytes(data: bytes | memoryview) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """Return the lower-case hexadecimal SHA-256 of a file, read in chunks."""
+    """Return the lower-case hexadecimal SHA-256 of a file, read in chunks.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
@@ -39,8 +46,20 @@ class Digests:
         return "sha384-" + base64.b64encode(bytes.fromhex(self.sha384)).decode()
 
 
+def digest_bytes(data: bytes) -> Digests:
+    """Return the digests of a file's bytes."""
+    return Digests(hashlib.sha256(data).hexdigest(), hashlib.sha384(data).hexdigest())
+
+
 def digest_file(path: Path) -> Digests:
-    """Return the digests of a file, which is read once and in chunks."""
+    """Return the digests of a file, which is read once and in chunks.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
     short, long = hashlib.sha256(), hashlib.sha384()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

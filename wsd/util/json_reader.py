@@ -103,6 +103,13 @@ def parse_file(
 ) -> Any:
     """Return the value of a JSON text that was read from a file.
 
+    Args:
+        text: the file's content.
+        path: of the file, for the error.
+        failure: class of the error.
+        hint: what to do about it.
+        infinities: whether ``Infinity`` and ``NaN`` are numbers, as Python writes them.
+
     Raises:
         WsdError: of the class ``failure``; its message names the file and the place.
     """

@@ -44,7 +44,11 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def scratch_prefix(path: Path) -> str:
-    """Return what the name of a temporary file or folder for a path begins with."""
+    """Return what the name of a temporary file or folder begins with.
+
+    Args:
+        path: what will be there; its name is cut to what a file system takes.
+    """
     return f".{os.fsencode(path.name)[:_KEPT].decode(errors='ignore')}{MARK}"
 
 

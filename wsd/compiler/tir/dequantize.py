@@ -69,6 +69,9 @@ def scaled(result: te.Tensor, stored: tuple[te.Tensor, ...], channel: int) -> te
         result: the sums, not yet scaled.
         stored: the TE placeholders of the weight: itself, or its words and scales.
         channel: the axis of ``result`` that holds output channels.
+
+    Returns:
+        float32 of the shape of ``result``.
     """
     if len(stored) == 1:
         return result

@@ -141,6 +141,10 @@ def export_objects(executable: Executable, folder: Path) -> list[Path]:
     """Write an executable as WebAssembly object files and return their paths.
 
     Objects and not bitcode, because TVM's LLVM and Emscripten's differ.
+
+    Args:
+        executable: what TVM built.
+        folder: gets the files.
     """
     collected: list[Path] = []
 

@@ -24,10 +24,14 @@ _FLAGS = (
 
 
 def link_library(objects: Sequence[Path], output: Path) -> None:
-    """Link objects with the runtime into ``output``, a ``.wasm`` file.
+    """Link objects with the runtime into one WebAssembly module.
 
     Undefined symbols become imports, which the page's JavaScript must provide; a test compares the
     two lists.
+
+    Args:
+        objects: WebAssembly object files of a model.
+        output: the ``.wasm`` file to write.
 
     Raises:
         ToolError: if Emscripten fails.

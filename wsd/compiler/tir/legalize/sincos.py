@@ -31,12 +31,26 @@ def legalize_cos(builder: Any, call: Any) -> Any:
 
 
 def sine(x: te.Tensor) -> te.Tensor:
-    """Return the sine of each number, float32."""
+    """Return the sine of each number.
+
+    Args:
+        x: float32 of any shape, in radians.
+
+    Returns:
+        float32 of the same shape.
+    """
     return te.compute(x.shape, lambda *index: _value(x(*index), 0), name="sine")
 
 
 def cosine(x: te.Tensor) -> te.Tensor:
-    """Return the cosine of each number, float32: the sine a quarter of a circle further."""
+    """Return the cosine of each number: the sine a quarter of a circle further.
+
+    Args:
+        x: float32 of any shape, in radians.
+
+    Returns:
+        float32 of the same shape.
+    """
     return te.compute(x.shape, lambda *index: _value(x(*index), 1), name="cosine")
 
 
