@@ -1,6 +1,7 @@
 """The toy family and its architecture: an embedding, a small conv net, a decoder of factor 2.
 
-Nothing here is Stable Diffusion's: no CLIP, no UNet, no KL autoencoder, three latent channels.
+Nothing here is Stable Diffusion's but the tokenizer, which the page knows: no text encoder of CLIP,
+no UNet, no KL autoencoder, three latent channels.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from wsd.models.architecture import Architecture, EntryPointModule
 from wsd.models.conditioning import Conditioning, ConditioningEncoder
 from wsd.models.family import Component, Family, Tokenizer
 from wsd.models.latent_space import LatentSpace
+from wsd.models.stable_diffusion.clip import CLIP_TOKENIZER
 from wsd.spec.roles import (
     DENOISER,
     GUIDED_DENOISER,
@@ -124,7 +126,12 @@ FAMILY = Family(
         "steps_offset": 1,
     },
     tokenizers=(
-        Tokenizer("tokenizer", "words", Path(wsd.models.__file__).parent / "tiny" / "tokenizer"),
+        Tokenizer(
+            "tokenizer",
+            "words",
+            CLIP_TOKENIZER,
+            Path(wsd.models.__file__).parent / "tiny" / "tokenizer",
+        ),
     ),
     sizes=((16, 16),),
     tile=8,

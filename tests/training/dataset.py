@@ -50,7 +50,7 @@ def caption_ids(family: Family, captions: Sequence[str]) -> dict[str, torch.Tens
     """Return text encoder → token ids (n, 77) int16, padded as the pipeline pads."""
     ids = {}
     for entry in family.tokenizers:
-        tokenizer = load_tokenizer(entry.fallback, entry.pad_token)
+        tokenizer = load_tokenizer(entry.kind, entry.fallback, entry.pad_token)
         encoded = tokenizer(
             list(captions), padding="max_length", max_length=77, truncation=True,
             return_tensors="pt",

@@ -15,6 +15,7 @@ from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.tokenizer import load_tokenizer, open_tokenizer, tokenizer_file
 from wsd.errors import CheckpointError
 from wsd.models.registry import find_family
+from wsd.models.stable_diffusion.clip import CLIP_TOKENIZER
 
 BY_HAND = [
     "",
@@ -62,7 +63,7 @@ def random_strings(count):
 
 def compare(javascript, folder, texts, tokens=77):
     """Return the texts whose ids differ between transformers and the browser's code."""
-    python = load_tokenizer(folder)
+    python = load_tokenizer(CLIP_TOKENIZER, folder)
     python.model_max_length = tokens
     data, entry = tokenizer_file(python)
     expected = python(texts, padding="max_length", truncation=True).input_ids

@@ -1,5 +1,6 @@
 """Which files of a component's folder are read: the same as diffusers and transformers read."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -151,6 +152,11 @@ def test_the_index_of_a_variant_as_old_diffusers_named_it(copy, family):
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
+def write_index(place, table):
+    path = place.folder / "diffusion_pytorch_model.safetensors.index.json"
+    path.write_text(json.dumps({"weight_map": table}))
+
+
 REFUSED = {
     "a shard is missing": (
         lambda p: (p.shards(0), next(p.folder.glob("*00002-of*")).unlink()),
@@ -163,11 +169,17 @@ REFUSED = {
     "the index leads out of the folder": (
         lambda p: (
             p.shards(0),
-            (p.folder / "diffusion_pytorch_model.safetensors.index.json").write_text(
-                '{"weight_map": {"a": "../unet/diffusion_pytorch_model.safetensors"}}'
-            ),
+            write_index(p, {"a": "../unet/diffusion_pytorch_model.safetensors"}),
         ),
+        "is not the name of a file in its folder",
+    ),
+    "the index names a pickle": (
+        lambda p: write_index(p, {"a": "diffusion_pytorch_model-00001-of-00002.bin"}),
         "is not the name of a .safetensors file",
+    ),
+    "the index names nothing": (
+        lambda p: (p.shards(0), write_index(p, {})),
+        r"index\.json: weight_map names no file",
     ),
     "the index is no table": (
         lambda p: (p.folder / "diffusion_pytorch_model.safetensors.index.json").write_text("{}"),

@@ -29,9 +29,11 @@ from wsd.checkpoint.single_file import SingleFile
 from wsd.checkpoint.tokenizer import check_tokenizers
 from wsd.checkpoint.vae_override import VaeOverride
 from wsd.checkpoint.weight_source import WeightSource, read_json
+from wsd.errors import CheckpointError
 from wsd.models.config_rules import Config
 from wsd.models.family import Component, Family
 from wsd.models.instantiate import build_skeleton
+from wsd.models.resolution import is_size
 from wsd.models.schedule_options import NO_OPTIONS, ScheduleOptions, compose_denoising
 from wsd.spec.roles import DENOISER
 
@@ -50,20 +52,27 @@ class Checkpoint:
             fine-tunes differ in how they are to be denoised, else the family's; changed by what
             was said with options (:mod:`wsd.models.schedule_options`).
         options: what was said, by option.
+        default_scheduler: name of the scheduler that draws unless a picture names one; None for
+            the one that ``scheduler`` means.
     """
 
     family: Family
     source: WeightSource
     scheduler: Mapping[str, Any]
     options: Mapping[str, str] = field(default_factory=dict)
+    default_scheduler: str | None = None
 
     def load(self, component: Component) -> torch.nn.Module:
         """Return a component with its weights, float32, in evaluation mode, on the CPU.
 
-        It is built from the component's configuration, as it is compiled.
+        It is built from the component's configuration, as it is compiled. What no picture is drawn
+        with (:attr:`Component.unread`) is zeros, whether the checkpoint has it or not.
+
+        Args:
+            component: one of the family's.
 
         Raises:
-            CheckpointError: as :meth:`WeightSource.tensors`.
+            CheckpointError: as :meth:`WeightSource.tensors`, and for values that are not finite.
         """
         return self._fill(component, build_skeleton(component))
 
@@ -72,12 +81,28 @@ class Checkpoint:
 
         A reference is built from what the checkpoint says, so that a key that the family does not
         know shows as a difference.
+
+        Args:
+            component: one of the family's.
+
+        Raises:
+            CheckpointError: as :meth:`load`, and if the checkpoint's ``config.json`` is unreadable.
         """
         own = self.source.component_config(component)
         return self._fill(component, build_skeleton(component, own))
 
     def _fill(self, component: Component, module: torch.nn.Module) -> torch.nn.Module:
-        state = dict(module.named_parameters())
+        """Read every parameter that pictures are drawn with; the others become zeros.
+
+        A file may lack the others, and nothing is drawn with them.
+        """
+        state = {}
+        with torch.no_grad():
+            for name, parameter in module.named_parameters():
+                if name.startswith(component.unread):
+                    parameter.zero_()
+                else:
+                    state[name] = parameter
         shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
         with torch.no_grad():
             tensors = self.source.tensors(component, shapes)
@@ -109,17 +134,29 @@ def open_checkpoint(
             family's, if its files hold tensors that nobody reads, if a text encoder does not
             take its tokenizer's ids, or if the browser cannot follow the scheduler.
     """
-    source: WeightSource
-    if path.is_file():
-        source = SingleFile(path, family, tokenizer)
-    else:
-        source = DiffusersFolder(path, family, tokenizer)
+    source = open_source(path, family, tokenizer)
     if vae is not None:
         source = VaeOverride(source, vae, family)
     checkpoint = read_configurations(family, source, options)
     check_tokenizers(checkpoint.family, source, fetched=False)
     source.check_tensors(checkpoint.family.components)
     return checkpoint
+
+
+def open_source(path: Path, family: Family, tokenizer: Path | None = None) -> WeightSource:
+    """Return a folder or a file as a weight source; nothing of it is read yet.
+
+    Args:
+        path: a diffusers folder, or a single file.
+        family: the registry's entry.
+        tokenizer: folder with the files of a tokenizer, for a checkpoint that has none.
+
+    Raises:
+        CheckpointError: for a single file, if none is known of the family's architecture.
+    """
+    if path.is_file():
+        return SingleFile(path, family, tokenizer)
+    return DiffusersFolder(path, family, tokenizer)
 
 
 def read_configurations(
@@ -139,13 +176,15 @@ def read_configurations(
         variant = replace(variant, conditioning=conditioning)
     own = source.scheduler_config()
     if own is not None:
-        own = _name_scheduler(own, pipeline)
+        own = _name_scheduler(own, pipeline, source.provenance, options)
     denoising = compose_denoising(
         variant, own, source.markers, options, source.provenance, pipeline.pipeline_class
     )
     for note in denoising.notes:
         _LOG.warning("%s", note)
-    return Checkpoint(denoising.family, source, denoising.scheduler, options.given())
+    return Checkpoint(
+        denoising.family, source, denoising.scheduler, options.given(), denoising.default_scheduler
+    )
 
 
 def _read_pipeline(family: Family, source: WeightSource) -> tuple[PipelineFindings, list[str]]:
@@ -188,11 +227,13 @@ def _note_own_size(family: Family, found: Config, place: str) -> Iterator[str]:
     if not isinstance(edge, int) or _is_sample_size_outdated(found):
         return
     pixels = edge * family.latent_space.scale_factor
-    if all(pixels not in size for size in family.sizes):
-        yield (
-            f"{place}: sample_size is {edge}: the checkpoint's own size is {pixels}x{pixels}, "
-            f"which is compiled with --size {pixels}x{pixels}"
-        )
+    if any(pixels in size for size in family.sizes):
+        return
+    own = f"{place}: sample_size is {edge}: the checkpoint's own size is {pixels}x{pixels}, "
+    if is_size(family, (pixels, pixels)):
+        yield f"{own}which is compiled with --size {pixels}x{pixels}"
+    else:
+        yield f"{own}which WSD does not compile: pictures may look worse in other sizes"
 
 
 def _is_sample_size_outdated(found: Config) -> bool:
@@ -201,17 +242,32 @@ def _is_sample_size_outdated(found: Config) -> bool:
     return found["sample_size"] < 64 and release in (["0", str(minor)] for minor in range(9))
 
 
-def _name_scheduler(scheduler: Mapping[str, Any], pipeline: PipelineFindings) -> Mapping[str, Any]:
+def _name_scheduler(
+    scheduler: Mapping[str, Any], pipeline: PipelineFindings, place: str, options: ScheduleOptions
+) -> Mapping[str, Any]:
     """Return the scheduler's configuration under the class that diffusers would load.
 
     diffusers takes the class from ``model_index.json``, whatever the scheduler's own file says.
+
+    Raises:
+        CheckpointError: if neither file names a class, and no option names a scheduler.
     """
-    named = pipeline.scheduler_class
-    if named is None or named == scheduler["_class_name"]:
+    named, own = pipeline.scheduler_class, scheduler.get("_class_name")
+    if named is None and own is None and options.names_scheduler():
         return scheduler
-    _LOG.warning(
-        "model_index.json names %s and the scheduler's own configuration %s: diffusers takes the "
-        "first, and so does WSD",
-        named, scheduler["_class_name"],
-    )  # fmt: skip
+    if named is None and own is None:
+        raise CheckpointError(
+            f"{place}/scheduler/scheduler_config.json: _class_name is missing, and no "
+            "model_index.json names the scheduler's class",
+            'write it there, as diffusers does ("_class_name": "EulerDiscreteScheduler" for '
+            "example), or choose a scheduler with --scheduler",
+        )
+    if named is None or named == own:
+        return scheduler
+    if own is not None:
+        _LOG.warning(
+            "model_index.json names %s and the scheduler's own configuration %s: diffusers takes "
+            "the first, and so does WSD",
+            named, own,
+        )  # fmt: skip
     return {**scheduler, "_class_name": named}

@@ -25,8 +25,8 @@ from wsd.models.conditioning import EmptyNegative
 from wsd.models.config_rules import (
     ARCHITECTURE,
     Config,
+    KeyRule,
     Reading,
-    Rule,
     find_config_rules,
     is_int,
     one_of,
@@ -35,13 +35,15 @@ from wsd.models.family import Component, Family
 from wsd.models.instantiate import find_class, own_section
 from wsd.models.registry import FAMILIES
 
-OTHER_FAMILY = "this checkpoint is of another family; see: wsd models"
+OTHER_FAMILY = "this checkpoint is of another family, or the file was changed; see: wsd models"
 
-_ANY = Rule("harmless")
-_IMPLEMENTATION = Rule("harmless", "", one_of("eager", "sdpa", None))
-# Keys that transformers' class does not have, and that configurations of CLIP carry nevertheless.
+_ANY = KeyRule("harmless")
+_IMPLEMENTATION = KeyRule(
+    "harmless", "delete the key: WSD compiles attention by itself", one_of("eager", "sdpa", None)
+)
+# Keys that a class of transformers does not have, and that configurations carry nevertheless.
 # transformers keeps them; nothing that a text encoder computes depends on them.
-TRANSFORMERS_EXTRAS: Mapping[str, Rule] = {
+TRANSFORMERS_EXTRAS: Mapping[str, KeyRule] = {
     **dict.fromkeys(
         ("dropout", "gradient_checkpointing", "torch_dtype", "use_cache", "torchscript",
          "use_bfloat16", "tf_legacy_loss", "tie_word_embeddings", "tie_encoder_decoder",
@@ -51,8 +53,12 @@ TRANSFORMERS_EXTRAS: Mapping[str, Rule] = {
          "_name_or_path", "_commit_hash", "_diffusers_version", "_attn_implementation_autoset"),
         _ANY,
     ),
-    "output_attentions": Rule("harmless", "", one_of(False, None)),
-    "pruned_heads": Rule("harmless", "heads cannot be pruned", one_of({}, None)),
+    "output_attentions": KeyRule(
+        "harmless", "set it to false: no picture needs what it returns", one_of(False, None)
+    ),
+    "pruned_heads": KeyRule(
+        "harmless", "encoders whose heads were pruned are not compiled", one_of({}, None)
+    ),
     "attn_implementation": _IMPLEMENTATION,
     "_attn_implementation": _IMPLEMENTATION,
     "_attn_implementation_internal": _IMPLEMENTATION,
@@ -70,7 +76,6 @@ _OTHER_TASKS: Mapping[str, str] = {
     "Variation": "varying pictures",
     "Depth2Img": "drawing with a depth map",
 }
-_TOKENIZERS = ("CLIPTokenizer", "CLIPTokenizerFast")
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,7 @@ def compare_config(family: Family, component: Component, found: Config, place: s
     blocks = len(reading.ours.get("block_out_channels", ()))
     changes: dict[str, Any] = {}
     notes: list[str] = []
-    refused: list[tuple[str, Rule]] = []
+    refused: list[tuple[str, KeyRule]] = []
     for key, value in own.items():
         ours = reading.ours.get(key)
         if _identical(value, ours):
@@ -197,15 +202,15 @@ def _check_class(family: Family, component: Component, found: Config, place: str
         )
     names: Any = found.get("_class_name") or found.get("architectures") or [component.class_name]
     names = names if isinstance(names, list) else [names]
-    allowed = [component.class_name]
-    if component.library == "transformers":
-        # diffusers loads the class that the pipeline needs, whichever of CLIP's was saved.
-        allowed += ["CLIPModel", "CLIPTextModel", "CLIPTextModelWithProjection"]
-        model_type = found.get("model_type")
-        kind = find_class(component).config_class
-        if model_type not in (None, kind.model_type, "clip"):
+    allowed = [component.class_name, *component.saved_as]
+    if component.library == "transformers" and (model_type := found.get("model_type")) is not None:
+        types = [
+            find_class(replace(component, class_name=name)).config_class.model_type
+            for name in allowed
+        ]
+        if model_type not in types:
             raise CheckpointError(
-                f"{place}: model_type is {model_type!r}, but {family.name} has {kind.model_type!r}",
+                f"{place}: model_type is {model_type!r}, but {family.name} has {types[0]!r}",
                 OTHER_FAMILY,
             )
     if names[0] not in allowed:
@@ -216,7 +221,7 @@ def _check_class(family: Family, component: Component, found: Config, place: str
 
 
 def _judge_unknown(
-    component: Component, found: Config, rules: Mapping[str, Rule], reading: Reading, place: str
+    component: Component, found: Config, rules: Mapping[str, KeyRule], reading: Reading, place: str
 ) -> list[str]:
     """Return notes about keys that the class does not have; refuse those that may matter."""
     unknown = unknown_keys(component, found)
@@ -228,7 +233,7 @@ def _judge_unknown(
     extras = {**TRANSFORMERS_EXTRAS, **rules}
     for key in unknown:
         if key not in extras or not extras[key].accepts(found[key], reading):
-            why = extras[key].why if key in extras else ""
+            why = extras[key].explain(found[key], reading) if key in extras else ""
             raise CheckpointError(
                 f"{place}: {key} is {found[key]!r}, but {component.class_name} has no such key",
                 why
@@ -242,7 +247,7 @@ def _refuse(
     family: Family,
     component: Component,
     reading: Reading,
-    refused: list[tuple[str, Rule]],
+    refused: list[tuple[str, KeyRule]],
     place: str,
 ) -> None:
     """Raise for the first of the refused keys, and name the others."""
@@ -259,7 +264,7 @@ def _refuse(
         ),
         None,
     )
-    hint = known or rule.why or OTHER_FAMILY
+    hint = known or rule.explain(value, reading) or OTHER_FAMILY
     if others:
         hint += f"; other keys differ too: {', '.join(name for name, _ in others)}"
     raise CheckpointError(
@@ -351,7 +356,7 @@ def compare_pipeline(family: Family, found: Config, place: str) -> PipelineFindi
     expected: dict[str, tuple[str, ...]] = {
         c.id: (c.class_name, f"{c.library}.{c.class_name}") for c in family.components
     }
-    expected |= {t.name: (*_TOKENIZERS, "None") for t in family.tokenizers}
+    expected |= {t.name: (t.kind.class_name, *t.kind.saved_as, "None") for t in family.tokenizers}
     options = _pipeline_defaults(family)
     harmless = find_config_rules(family.architecture).options
     empty_negative: EmptyNegative | None = None
@@ -371,7 +376,8 @@ def compare_pipeline(family: Family, found: Config, place: str) -> PipelineFindi
         elif key in harmless:
             rule = harmless[key]
             absent = _is_absent(value)
-            _check(absent or rule.accepts(value, _NOTHING), place, key, value, rule.why)
+            good = absent or rule.accepts(value, _NOTHING)
+            _check(good, place, key, value, rule.explain(value, _NOTHING))
         elif key in options:
             _check(_identical(value, options[key]), place, key, value, OTHER_FAMILY, options[key])
         else:

@@ -57,6 +57,11 @@ class DiffusersFolder:
         """Return none: a folder says how it is denoised in its scheduler's configuration."""
         return frozenset()
 
+    @property
+    def stated_license(self) -> str:
+        """Return nothing: a folder states its licence in its card."""
+        return ""
+
     def tensors(
         self, component: Component, expected: Mapping[str, Shape]
     ) -> Iterator[torch.Tensor]:
@@ -69,7 +74,7 @@ class DiffusersFolder:
         """Refuse tensors that are missing, left over, of a wrong shape, or of a wrong format."""
         for component in components:
             place = self.path / component.folder
-            check_component(component, list_folder(place, component), place)
+            check_component(self._family, component, list_folder(place, component), place)
 
     def digests(self, component: Component) -> list[str]:
         """Return the SHA-256 of each of the component's weight files."""
@@ -80,16 +85,15 @@ class DiffusersFolder:
         return read_json(self.path / component.folder / "config.json")
 
     def scheduler_config(self) -> Mapping[str, Any] | None:
-        """Return ``scheduler/scheduler_config.json``; null is a value, as for diffusers."""
+        """Return ``scheduler/scheduler_config.json``, which need not name its class.
+
+        A null in it is a value, as for diffusers.
+        """
         path = self.path / "scheduler" / "scheduler_config.json"
         # A link to nowhere is not absent: a download that was cut short leaves it.
         if not os.path.lexists(path):
             return None
         found = dict(read_json(path))
-        if "_class_name" not in found:
-            raise CheckpointError(
-                f"{path}: _class_name is missing", "the file must be one that diffusers wrote"
-            )
         found.pop("_diffusers_version", None)
         return found
 
@@ -160,10 +164,13 @@ def list_folder(place: Path, component: Component) -> dict[str, StoredTensor]:
     return dequantize(stored)
 
 
-def check_component(component: Component, stored: Mapping[str, StoredTensor], place: Path) -> None:
+def check_component(
+    family: Family, component: Component, stored: Mapping[str, StoredTensor], place: Path
+) -> None:
     """Refuse a component's files if a tensor is missing, or one is not or cannot be read.
 
     Args:
+        family: whose architecture says which tensors nobody needs to read.
         component: whose files they are.
         stored: all of their tensors.
         place: file or folder to name in an error.
@@ -175,5 +182,5 @@ def check_component(component: Component, stored: Mapping[str, StoredTensor], pl
     found, leftover = names.match(stored)
     for name, tensor in found.items():
         check_tensor(tensor, names.shapes[name], stored)
-    check_leftovers(leftover, f"{component.id} ({component.class_name})")
+    check_leftovers(leftover, family, f"{component.id} ({component.class_name})")
     check_complete(found, names.required, place)

@@ -9,6 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wsd.errors import CheckpointError
+from wsd.util.file_errors import explain
+
+_CHECK = "check the id and the network, or pass the path of a folder"
+_LOG_IN = (
+    "check the id; if the repository is private or asks for consent, give that on its page, and "
+    "set HF_TOKEN to your token"
+)
 
 
 class HubId(NamedTuple):
@@ -96,21 +103,47 @@ def fetch(identifier: str, patterns: Sequence[str]) -> Path:
     return open_snapshot(parse_hub_id(identifier), patterns).folder
 
 
-def fetch_file(hub_id: HubId) -> Path:
-    """Return one file of a repository, and fetch nothing else.
+def fetch_file(hub_id: HubId, beside: Sequence[str] = ()) -> Path:
+    """Return one file of a repository, and fetch nothing else but some files of its folder.
+
+    Args:
+        hub_id: the file.
+        beside: names of files to fetch too, if they are in the same folder.
 
     Raises:
         CheckpointError: if it can neither be fetched nor found in the cache.
     """
-    snapshot = open_snapshot(hub_id, [glob.escape(hub_id.file)])
+    folder = hub_id.file.rpartition("/")[0]
+    others = [f"{folder}/{name}" if folder else name for name in beside]
+    snapshot = open_snapshot(hub_id, [glob.escape(name) for name in (hub_id.file, *others)])
     path = snapshot.folder / hub_id.file
     if not path.is_file():
-        alike = sorted(n for n in snapshot.names if n.endswith((".safetensors", ".gguf")))
-        raise CheckpointError(
-            f"{hub_id.repository} has no file {hub_id.file}",
-            f"name one of its files: {', '.join(alike[:5])}" if alike else "check the name",
-        )
+        raise _explain_absent(snapshot)
     return path
+
+
+def find_remote_file(hub_id: HubId) -> Path:
+    """Return where a file of a repository will be once it is fetched, and fetch nothing.
+
+    Raises:
+        CheckpointError: if the repository does not have it, or cannot be asked.
+    """
+    snapshot = open_snapshot(hub_id, [])
+    if hub_id.file not in snapshot.names:
+        raise _explain_absent(snapshot)
+    return snapshot.folder / hub_id.file
+
+
+def _explain_absent(snapshot: Snapshot) -> CheckpointError:
+    hub_id = snapshot.hub_id
+    files = sorted(n for n in snapshot.names if n.lower().endswith((".safetensors", ".gguf")))
+    alike = [str(hub_id._replace(file=name)) for name in files[:5]]
+    return CheckpointError(
+        f"{hub_id.repository} has no file {hub_id.file}",
+        f"name one of its files: {', '.join(alike)}"
+        if alike
+        else "none of its files can be read: take another repository",
+    )
 
 
 def _download(hub_id: HubId, patterns: Sequence[str]) -> Path:
@@ -126,13 +159,24 @@ def _download(hub_id: HubId, patterns: Sequence[str]) -> Path:
 @contextmanager
 def _explain(hub_id: HubId) -> Iterator[None]:
     """Turn the errors of the hub's library into one that names the id."""
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+    from huggingface_hub.errors import (  # type: ignore[attr-defined] # its client's own class
+        EntryNotFoundError,
+        HfHubHTTPError,
+        HTTPError,
+        RevisionResolutionError,
+    )
 
     try:
         yield
-    except (OSError, ValueError, HfHubHTTPError, EntryNotFoundError) as error:
+    except (
+        OSError, ValueError, HTTPError, EntryNotFoundError, RevisionResolutionError,
+    ) as error:  # fmt: skip
+        # The cache's disk may be full or read-only.
+        if isinstance(error, OSError) and (failure := explain(error)) is not None:
+            raise failure from error
         said = str(error).strip().splitlines() or [type(error).__name__]
+        status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
         raise CheckpointError(
             f"cannot fetch '{hub_id}' from the hub: {said[0]}",
-            "check the id and the network, or pass the path of a folder",
+            _LOG_IN if status in (401, 403) else _CHECK,
         ) from error

@@ -7,7 +7,7 @@ its weights, so that what is known of a checkpoint is what is compiled.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
@@ -20,10 +20,6 @@ Stored = TypeVar("Stored")
 # Names before diffusers 0.17 of the layers of attention blocks; diffusers'
 # ModelMixin._fix_state_dict_keys_on_load renames the same ones.
 _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-# transformers adds or removes these levels as it loads; CLIP's text model had one until version 5.
-_TEXT_LEVELS = ("text_model.", "clip.")
-# Class → parts of it that no compiled function and no picture reads: a file may lack them.
-_UNREAD: Mapping[str, tuple[str, ...]] = {"AutoencoderKL": ("encoder.", "quant_conv.")}
 
 
 @dataclass(frozen=True)
@@ -33,7 +29,7 @@ class ModuleNames:
     Attributes:
         shapes: state-dict name → shape.
         old_attention: paths of the attention blocks whose layers had other names.
-        levels: prefixes that a file may have and the module may not, or the other way round.
+        levels: as :attr:`wsd.models.family.Component.levels`.
         required: names of the parameters that pictures are drawn with.
     """
 
@@ -69,7 +65,11 @@ class ModuleNames:
 
 
 def list_names(component: Component) -> ModuleNames:
-    """Return the names of a component's module."""
+    """Return the names of a component's module, which is built without memory for its weights.
+
+    Args:
+        component: its class, its configuration, and what its files may lack decide the names.
+    """
     return _list_names(_Key(component))
 
 
@@ -79,7 +79,13 @@ class _Key:
     def __init__(self, component: Component) -> None:
         self.component = component
         self._digest = canonical_json(
-            [component.library, component.class_name, dict(component.config)]
+            [
+                component.library,
+                component.class_name,
+                dict(component.config),
+                component.levels,
+                component.unread,
+            ]
         )
 
     def __hash__(self) -> int:
@@ -96,16 +102,15 @@ def _list_names(key: _Key) -> ModuleNames:
     component = key.component
     with init_empty_weights(include_buffers=False):
         module = build_module(component)
-    unread = _UNREAD.get(component.class_name, ())
-    names = ModuleNames(
+    return ModuleNames(
         {name: tuple(t.shape) for name, t in module.state_dict().items()},
-        required=tuple(n for n, _ in module.named_parameters() if not n.startswith(unread)),
+        old_attention=tuple(
+            name
+            for name, block in module.named_modules()
+            if getattr(block, "_from_deprecated_attn_block", False)
+        ),
+        levels=component.levels,
+        required=tuple(
+            name for name, _ in module.named_parameters() if not name.startswith(component.unread)
+        ),
     )
-    if component.library == "transformers":
-        return replace(names, levels=_TEXT_LEVELS)
-    old = [
-        name
-        for name, block in module.named_modules()
-        if getattr(block, "_from_deprecated_attn_block", False)
-    ]
-    return replace(names, old_attention=tuple(old))

@@ -28,7 +28,8 @@ _MARKER = "scaled_fp8"
 _LAYER_MARKER = ".comfy_quant"
 _FORMATS = ("float8_e4m3fn", "float8_e5m2")
 
-_UNQUANTIZED = "take the checkpoint in float16 or float32, or save it so with diffusers' dequantize"
+_UNQUANTIZED = "take the checkpoint in float16 or float32"
+_BITSANDBYTES = f"{_UNQUANTIZED}, or save it so after dequantize() of its diffusers model"
 
 
 def dequantize(stored: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
@@ -77,13 +78,13 @@ def check_float(tensor: StoredTensor, names: Mapping[str, StoredTensor]) -> None
     if tensor.dtype in _FLOATS:
         return
     layer = tensor.key.rpartition(".")[0]
-    what = "which are no weights WSD can read"
+    what, hint = "which are no weights WSD can read", _UNQUANTIZED
     if f"{layer}.SCB" in names:
-        what = "which bitsandbytes quantised to 8 bits"
+        what, hint = "which bitsandbytes quantised to 8 bits", _BITSANDBYTES
     elif any(name.startswith((f"{tensor.key}.absmax", f"{tensor.key}.quant_")) for name in names):
-        what = "which bitsandbytes quantised to 4 bits"
+        what, hint = "which bitsandbytes quantised to 4 bits", _BITSANDBYTES
     raise CheckpointError(
-        f"{tensor.path}: tensor {tensor.key} holds {tensor.dtype} numbers, {what}", _UNQUANTIZED
+        f"{tensor.path}: tensor {tensor.key} holds {tensor.dtype} numbers, {what}", hint
     )
 
 

@@ -40,7 +40,8 @@ def random_checkpoint(family: Family, seed: int) -> Path:
 def save_pipeline(family: Family, modules: dict[str, torch.nn.Module], folder: Path) -> None:
     """Write modules, by component id, as the family's diffusers folder."""
     tokenizers = {
-        entry.name: load_tokenizer(entry.fallback, entry.pad_token) for entry in family.tokenizers
+        entry.name: load_tokenizer(entry.kind, entry.fallback, entry.pad_token)
+        for entry in family.tokenizers
     }
     pipeline = assemble_pipeline(family, {**modules, **tokenizers})
     with explain_file_errors(folder):

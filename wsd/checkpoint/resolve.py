@@ -8,11 +8,27 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from wsd.checkpoint.checkpoint import Checkpoint, open_checkpoint
-from wsd.checkpoint.hub import HubId, Snapshot, fetch_file, open_snapshot, parse_hub_id
+from wsd.checkpoint.checkpoint import (
+    Checkpoint,
+    open_checkpoint,
+    open_source,
+    read_configurations,
+)
+from wsd.checkpoint.hub import (
+    HubId,
+    Snapshot,
+    fetch_file,
+    find_remote_file,
+    open_snapshot,
+    parse_hub_id,
+)
+from wsd.checkpoint.model_card import CARD, LICENSE_FILES
 from wsd.checkpoint.random_weights import random_checkpoint
+from wsd.checkpoint.single_file import SingleFile
+from wsd.checkpoint.tokenizer import list_tokenizer_files
+from wsd.checkpoint.vae_override import VaeOverride
 from wsd.checkpoint.weight_files import choose_weight_files
-from wsd.checkpoint.weight_source import read_json
+from wsd.checkpoint.weight_source import WeightSource, read_json
 from wsd.errors import CheckpointError, UsageError
 from wsd.models.family import Component, Family
 from wsd.models.schedule_options import NO_OPTIONS, ScheduleOptions
@@ -24,11 +40,8 @@ _LOG = logging.getLogger(__name__)
 _READABLE = (".safetensors", ".gguf")
 # Pickles, which can run code when they are read.
 _PICKLES = (".ckpt", ".pt", ".pth", ".bin")
-# What a tokenizer of transformers is made of.
-_TOKENIZER_FILES = (
-    "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt",
-    "special_tokens_map.json", "added_tokens.json",
-)  # fmt: skip
+# Of a folder, what says how it is denoised and which pipeline it is for.
+_PIPELINE_FILES = ("model_index.json", "scheduler/scheduler_config.json")
 _TAKES = (
     "--weights takes a diffusers folder, a .safetensors or .gguf file, a hub id owner/name, or a "
     "file of one: owner/name/file.safetensors"
@@ -111,6 +124,41 @@ def _note_own_tokenizers(checkpoint: Checkpoint, given: Path) -> None:
             )  # fmt: skip
 
 
+def read_variant(family: Family, weights: str | None, vae: str | None = None) -> Family:
+    """Return the variant of a family that a checkpoint's configurations select, for a compiler.
+
+    Of the hub, configurations alone are fetched. What is on this machine is opened as for a build,
+    so that a fault of it is found before a model is compiled for it.
+
+    Args:
+        family: the model.
+        weights: the value of ``--weights``, or None.
+        vae: the value of ``--vae``, or None.
+
+    Raises:
+        UsageError: as :func:`choose_checkpoint`.
+        CheckpointError: if a checkpoint or a VAE cannot be found, or its configurations are
+            refused.
+    """
+    place = None if weights is None else _find(weights, "checkpoint", _TAKES)
+    other = None if vae is None else _find(vae, "VAE", _VAE_TAKES)
+    if not isinstance(place, HubId) and not isinstance(other, HubId):
+        return open_chosen(family, weights, vae=vae).family
+    if isinstance(other, HubId):
+        other = _fetch_vae_configuration(other, family)
+    source: WeightSource
+    if not isinstance(place, HubId):
+        source = open_source(choose_checkpoint(family, weights, None), family)
+    elif place.file:
+        source = _RemoteFile(find_remote_file(place), family)
+    else:
+        components = _own_components(family, own_vae=other is None)
+        source = open_source(_open_hub(place, components).folder, family)
+    if other is not None:
+        source = VaeOverride(source, other, family)
+    return read_configurations(family, source).family
+
+
 def find_checkpoint(weights: str, family: Family, *, own_vae: bool = True) -> Path:
     """Return the diffusers folder or the single file that ``--weights`` names.
 
@@ -127,14 +175,20 @@ def find_checkpoint(weights: str, family: Family, *, own_vae: bool = True) -> Pa
     found = _find(weights, "checkpoint", _TAKES)
     if isinstance(found, Path):
         return found
-    components = [c for c in family.components if own_vae or c.role != VAE_DECODER]
-    files = [
-        "model_index.json", "self-test.json", "scheduler/scheduler_config.json",
-        *(f"{component.folder}/config.json" for component in components),
-        *(f"{entry.name}/{file}" for entry in family.tokenizers for file in _TOKENIZER_FILES),
-    ]  # fmt: skip
-    snapshot = open_snapshot(found, files)
-    _check_layout(snapshot, components)
+    if found.file:
+        return fetch_file(found)
+    components = _own_components(family, own_vae=own_vae)
+    more = [
+        "self-test.json",
+        CARD,
+        *LICENSE_FILES,
+        *(
+            f"{entry.name}/{file}"
+            for entry in family.tokenizers
+            for file in list_tokenizer_files(entry.kind)
+        ),
+    ]
+    snapshot = _open_hub(found, components, more)
     return _fetch_weights(snapshot, [(component, component.folder) for component in components])
 
 
@@ -151,14 +205,50 @@ def find_vae(vae: str, family: Family) -> Path:
     found = _find(vae, "VAE", _VAE_TAKES)
     if isinstance(found, Path):
         return found
+    if found.file:
+        # A file of diffusers' name has its configuration beside it.
+        return fetch_file(found, beside=["config.json"])
     component = family.component(VAE_DECODER)
     snapshot = open_snapshot(found, ["config.json", f"{component.folder}/config.json"])
     inside = any(name.startswith(f"{component.folder}/") for name in snapshot.names)
     return _fetch_weights(snapshot, [(component, component.folder if inside else "")])
 
 
+class _RemoteFile(SingleFile):
+    """A single file of the hub that is not fetched: it has no configurations to read."""
+
+    @property
+    def markers(self) -> frozenset[str]:
+        """Return none: they decide how pictures are drawn, and not what is compiled."""
+        return frozenset()
+
+
+def _own_components(family: Family, *, own_vae: bool) -> list[Component]:
+    """Return the components that are read of a checkpoint itself."""
+    return [c for c in family.components if own_vae or c.role != VAE_DECODER]
+
+
+def _open_hub(hub_id: HubId, components: Sequence[Component], more: Sequence[str] = ()) -> Snapshot:
+    """Fetch the configurations of a repository in the diffusers layout, and some more files."""
+    configs = [f"{component.folder}/config.json" for component in components]
+    snapshot = open_snapshot(hub_id, [*_PIPELINE_FILES, *configs, *more])
+    _check_layout(snapshot, components)
+    return snapshot
+
+
+def _fetch_vae_configuration(hub_id: HubId, family: Family) -> Path:
+    """Return the folder or file of a VAE of the hub, of which its configuration is fetched."""
+    if hub_id.file:
+        path = find_remote_file(hub_id)
+        folder = hub_id.file.rpartition("/")[0]
+        open_snapshot(hub_id, [glob.escape(f"{folder}/config.json" if folder else "config.json")])
+        return path
+    inside = f"{family.component(VAE_DECODER).folder}/config.json"
+    return open_snapshot(hub_id, ["config.json", inside]).folder
+
+
 def _find(text: str, what: str, hint: str) -> Path | HubId:
-    """Return the path that is there, a file of the hub once it is fetched, or the repository."""
+    """Return the path that is there, or what is meant on the hub."""
     path = Path(text)
     # On the hub, a revision follows an @; the path of a file that is here may hold one.
     suffix = (path if path.exists() else Path(text.partition("@")[0])).suffix.lower()
@@ -177,8 +267,7 @@ def _find(text: str, what: str, hint: str) -> Path | HubId:
         if slash and owner and not owner.startswith((".", "~")) and Path(owner).is_dir():
             hint += f"; the hub is not asked while there is a folder {owner} here"
         raise CheckpointError(f"{what} {text} does not exist", hint)
-    found = parse_hub_id(text)
-    return fetch_file(found) if found.file else found
+    return parse_hub_id(text)
 
 
 def _looks_local(text: str, suffix: str) -> bool:

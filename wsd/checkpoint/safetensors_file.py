@@ -16,7 +16,11 @@ _IMPOSTORS = (
     (b"version https://git-lfs", "it is a pointer of git-lfs: run git lfs pull in its folder"),
     (b"<", "it is a web page: fetch the file itself, on the hub by its link `download`"),
     (b"PK", "it is a zip or a pickle: convert it to .safetensors"),
-    (b"GGUF", "it is a GGUF file: rename it to end in .gguf"),
+    (
+        b"GGUF",
+        "it is a GGUF file: if it holds a whole checkpoint, rename it to end in .gguf and pass "
+        "that file with --weights",
+    ),
 )
 
 
@@ -62,6 +66,22 @@ def list_safetensors(path: Path) -> dict[str, StoredTensor]:
         read = partial(reader.get_tensor, key)
         found[key] = StoredTensor(key, path, entry.get_dtype(), tuple(entry.get_shape()), read)
     return found
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata in the header of a safetensors file.
+
+    Raises:
+        CheckpointError: if the file is not a whole safetensors file.
+    """
+    check_regular(path)
+    try:
+        with safe_open(path, framework="pt") as reader:
+            return dict(reader.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path}: not a readable safetensors file ({error})", _explain(path)
+        ) from error
 
 
 def _explain(path: Path) -> str:

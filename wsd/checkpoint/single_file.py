@@ -14,10 +14,10 @@ import torch
 
 from wsd.checkpoint.diffusers_folder import describe_place
 from wsd.checkpoint.gguf_file import list_gguf
-from wsd.checkpoint.leftovers import MARKERS, check_leftovers, find_hint
+from wsd.checkpoint.leftovers import MARKERS, check_leftovers, explain_other_file
 from wsd.checkpoint.module_names import list_names
 from wsd.checkpoint.number_formats import dequantize
-from wsd.checkpoint.safetensors_file import list_safetensors
+from wsd.checkpoint.safetensors_file import list_safetensors, read_metadata
 from wsd.checkpoint.stored_tensor import StoredTensor
 from wsd.checkpoint.weight_source import (
     Shape,
@@ -65,6 +65,13 @@ class SingleFile:
         """Return the markers that the file holds."""
         return frozenset(MARKERS).intersection(self._stored)
 
+    @property
+    def stated_license(self) -> str:
+        """Return the licence in the metadata of a safetensors file, by Stability's ModelSpec."""
+        if self.path.suffix.lower() != ".safetensors":
+            return ""
+        return read_metadata(self.path).get("modelspec.license", "")
+
     def tensors(
         self, component: Component, expected: Mapping[str, Shape]
     ) -> Iterator[torch.Tensor]:
@@ -96,6 +103,7 @@ class SingleFile:
                 used |= {key for key in self._stored if key.startswith(prefixes)}
         check_leftovers(
             (tensor for key, tensor in self._stored.items() if key not in used),
+            self._family,
             f"any component of {self._family.name}",
         )
         for found, names in matched:
@@ -156,7 +164,7 @@ class SingleFile:
             "pass the whole one, or a diffusers folder"
         )
         if len(missing) == len(prefixes):
-            hint = next(filter(None, map(find_hint, self._stored)), hint)
+            hint = explain_other_file(self._stored, self._family) or hint
         elif list(missing) == [self._family.component(VAE_DECODER).id]:
             hint = "pass the whole checkpoint, or a VAE with --vae"
         raise CheckpointError(

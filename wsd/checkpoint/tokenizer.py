@@ -1,4 +1,4 @@
-"""A checkpoint's CLIP tokenizers: find their files, check them, and write each as one file.
+"""A checkpoint's tokenizers: find their files, check them, and write each as one file.
 
 A tokenizer must suit the text encoder that reads its ids. :func:`open_tokenizer` compares the two,
 before anything long begins.
@@ -14,38 +14,39 @@ from typing import Any
 from wsd.checkpoint.hub import fetch
 from wsd.checkpoint.weight_source import TokenizerFiles, WeightSource
 from wsd.errors import CheckpointError
-from wsd.models.family import Component, Family, Tokenizer
+from wsd.models.family import Component, Family, Tokenizer, TokenizerKind
 from wsd.util.hashing import canonical_json
 from wsd.util.json_reader import read_json, read_text
 
-_TABLES = (
-    "tokenizer.json", "tokenizer_config.json", "vocab.json", "special_tokens_map.json",
-    "added_tokens.json",
-)  # fmt: skip
-_MERGES = "merges.txt"
-# The files among them that hold settings and special tokens.
+# A tokenizer of any kind as one file.
+_WHOLE = "tokenizer.json"
+# The files that hold settings and special tokens.
 _SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
-_HINT = "give it vocab.json and merges.txt of CLIP, or tokenizer.json"
+_ADDED = "added_tokens.json"
 # Settings that would change the ids, and the values that the browser implements. Other settings of
-# tokenizer_config.json change nothing: transformers' CLIPTokenizer ignores them, or uses them for
-# work that WSD does not do.
+# tokenizer_config.json change nothing: transformers ignores them, or uses them for work that WSD
+# does not do.
 _SUPPORTED = {"padding_side": "right", "truncation_side": "right", "split_special_tokens": False}
-# transformers then takes the pooled state at the highest id, as CLIP's own code does.
-_LEGACY_END = 2
 
 
-def load_tokenizer(folder: Path, pad_token: str | None = None) -> Any:
-    """Return transformers' CLIP tokenizer of a folder, as it is.
+def list_tokenizer_files(kind: TokenizerKind) -> tuple[str, ...]:
+    """Return the names of all files that a tokenizer of a kind may be made of."""
+    return (_WHOLE, *_SETTINGS, _ADDED, *kind.tables, *kind.texts)
+
+
+def load_tokenizer(kind: TokenizerKind, folder: Path, pad_token: str | None = None) -> Any:
+    """Return transformers' tokenizer of a folder, as it is.
 
     Args:
-        folder: with ``vocab.json`` and ``merges.txt``, or ``tokenizer.json``.
+        kind: which class reads the files.
+        folder: with the files of the kind, or ``tokenizer.json``.
         pad_token: token that fills a text up; None for what the files say.
     """
-    from transformers import CLIPTokenizer
+    import transformers
 
     more: dict[str, Any] = {"pad_token": pad_token} if pad_token else {}
     # The argument is a folder on this machine, not a name on the hub.
-    return CLIPTokenizer.from_pretrained(folder, **more)  # nosec B615
+    return getattr(transformers, kind.class_name).from_pretrained(folder, **more)  # nosec B615
 
 
 def find_tokenizer(source: WeightSource, entry: Tokenizer) -> TokenizerFiles:
@@ -63,11 +64,12 @@ def find_tokenizer(source: WeightSource, entry: Tokenizer) -> TokenizerFiles:
     if entry.hub_id is None:
         return TokenizerFiles(entry.fallback, entry.pad_token)
     try:
-        return TokenizerFiles(fetch(entry.hub_id, (*_TABLES, _MERGES)), entry.pad_token)
+        folder = fetch(entry.hub_id, list_tokenizer_files(entry.kind))
+        return TokenizerFiles(folder, entry.pad_token)
     except CheckpointError as error:
         raise CheckpointError(
             f"{source.provenance} has no tokenizer, and {error.message}",
-            "pass --tokenizer FOLDER with vocab.json and merges.txt of CLIP",
+            f"pass --tokenizer FOLDER with {_name_files(entry.kind)}",
         ) from error
 
 
@@ -83,17 +85,17 @@ def open_tokenizer(family: Family, source: WeightSource, entry: Tokenizer) -> An
         entry: which of the family's tokenizers.
 
     Raises:
-        CheckpointError: if the files are not a CLIP tokenizer's, cannot be fetched, or if the
+        CheckpointError: if the files are not such a tokenizer's, cannot be fetched, or if the
             encoder does not take the ids that they give; the error names the token or setting.
     """
     files = find_tokenizer(source, entry)
-    tokenizer = _load(files)
+    tokenizer = _load(files, entry.kind)
     encoder = next(c for c in family.components if c.id == entry.component)
     _check_length(files.folder, tokenizer, encoder)
     _check_ids(files.folder, tokenizer, encoder)
     if family.conditioning.encoder(encoder.id).pooled:
         own = source.component_config(encoder) or {}
-        _check_end(files.folder, tokenizer, encoder, {**encoder.config, **own})
+        _check_end(files.folder, tokenizer, entry, encoder, {**encoder.config, **own})
     tokenizer.model_max_length = encoder.config["max_position_embeddings"]
     return tokenizer
 
@@ -125,7 +127,7 @@ def tokenizer_file(tokenizer: Any) -> tuple[bytes, dict[str, int]]:
         tokenizer: what :func:`open_tokenizer` returned.
 
     Returns:
-        (canonical JSON bytes, max_length and token ids).
+        (canonical JSON bytes, max_length in tokens and ids of the special tokens).
     """
     table = json.loads(tokenizer.backend_tokenizer.to_str())
     table["padding"] = table["truncation"] = None
@@ -137,43 +139,58 @@ def tokenizer_file(tokenizer: Any) -> tuple[bytes, dict[str, int]]:
     }
 
 
-def _load(files: TokenizerFiles) -> Any:
+def _name_files(kind: TokenizerKind) -> str:
+    """Return what to give for a tokenizer of a kind, in words."""
+    return f"{' and '.join((*kind.tables, *kind.texts))} of {kind.title}, or {_WHOLE}"
+
+
+def _load(files: TokenizerFiles, kind: TokenizerKind) -> Any:
     """Load a tokenizer whose files are what they should be.
 
     transformers itself makes a tokenizer of three tokens where there are no files at all, and one
     of single letters where the files are another kind of tokenizer's.
     """
     folder = files.folder
+    hint = f"give it {_name_files(kind)}"
     tables = {
-        name: read_json(folder / name, CheckpointError, _HINT)
-        for name in _TABLES
+        name: read_json(folder / name, CheckpointError, hint)
+        for name in (_WHOLE, *_SETTINGS, _ADDED, *kind.tables)
         if (folder / name).exists()
     }
     for name, table in tables.items():
         if not isinstance(table, dict):
-            raise CheckpointError(f"{folder / name}: not a JSON object", _HINT)
-    if (whole := tables.get("tokenizer.json")) is not None:
+            raise CheckpointError(f"{folder / name}: not a JSON object", hint)
+    if (whole := tables.get(_WHOLE)) is not None:
         model = whole.get("model")
-        kind = model.get("type") if isinstance(model, dict) else None
-        if kind != "BPE":
+        found = model.get("type") if isinstance(model, dict) else None
+        if found != kind.model:
             raise CheckpointError(
-                f"{folder / 'tokenizer.json'}: model type is {kind!r}, but CLIP's is 'BPE'", _HINT
+                f"{folder / _WHOLE}: model type is {found!r}, but {kind.title}'s is {kind.model!r}",
+                hint,
             )
-    elif "vocab.json" not in tables or not (folder / _MERGES).exists():
-        missing = "merges.txt" if "vocab.json" in tables else "vocab.json or tokenizer.json"
-        raise CheckpointError(f"{folder}: {missing} is missing", _HINT)
     else:
-        read_text(folder / _MERGES, CheckpointError, _HINT)
+        _check_parts(folder, kind, hint)
     for name in _SETTINGS:
-        _check_settings(folder / name, tables.get(name, {}))
+        _check_settings(folder / name, tables.get(name, {}), kind)
     try:
-        tokenizer = load_tokenizer(folder, files.pad_token)
+        tokenizer = load_tokenizer(kind, folder, files.pad_token)
     except Exception as error:  # tokenizers raises Exception itself
-        raise CheckpointError(f"{folder}: not a CLIP tokenizer ({error})", _HINT) from error
+        raise CheckpointError(f"{folder}: not a {kind.title} tokenizer ({error})", hint) from error
     return tokenizer
 
 
-def _check_settings(path: Path, table: Mapping[str, Any]) -> None:
+def _check_parts(folder: Path, kind: TokenizerKind, hint: str) -> None:
+    """Refuse a folder that lacks a file of a tokenizer in parts, or one that is no text."""
+    parts = (*kind.tables, *kind.texts)
+    missing = [name for name in parts if not (folder / name).exists()]
+    if missing:
+        shown = f"{missing[0]} or {_WHOLE}" if len(missing) == len(parts) else missing[0]
+        raise CheckpointError(f"{folder}: {shown} is missing", hint)
+    for name in kind.texts:
+        read_text(folder / name, CheckpointError, hint)
+
+
+def _check_settings(path: Path, table: Mapping[str, Any], kind: TokenizerKind) -> None:
     """Refuse settings that the browser does not implement, and those that transformers trips on."""
     for key, supported in _SUPPORTED.items():
         if (found := table.get(key, supported)) != supported:
@@ -181,10 +198,10 @@ def _check_settings(path: Path, table: Mapping[str, Any]) -> None:
                 f"{path}: {key} is {found!r}, but the browser implements {supported!r}",
                 f"set {key} to {json.dumps(supported)}, if the checkpoint was trained so",
             )
-    for key in ("bos_token", "eos_token", "pad_token", "unk_token"):
+    for key in kind.special:
         if table.get(key, "") is None:
             raise CheckpointError(
-                f"{path}: {key} is null, but CLIP has one", f"name {key}, or leave it out"
+                f"{path}: {key} is null, but {kind.title} has one", f"name {key}, or leave it out"
             )
     length = table.get("model_max_length")
     if isinstance(length, bool) or not isinstance(length, int | float | None):
@@ -218,7 +235,9 @@ def _check_ids(folder: Path, tokenizer: Any, encoder: Component) -> None:
         )
 
 
-def _check_end(folder: Path, tokenizer: Any, encoder: Component, config: Mapping[str, Any]) -> None:
+def _check_end(
+    folder: Path, tokenizer: Any, entry: Tokenizer, encoder: Component, config: Mapping[str, Any]
+) -> None:
     """Refuse an end token at which transformers does not take the encoder's pooled state.
 
     The browser takes it at a text's first end token.
@@ -226,13 +245,13 @@ def _check_end(folder: Path, tokenizer: Any, encoder: Component, config: Mapping
     end = tokenizer.eos_token_id
     token, highest = max(tokenizer.get_vocab().items(), key=lambda item: item[1])
     wanted = config.get("eos_token_id", end)
-    if wanted == _LEGACY_END and end != highest:
+    if wanted == entry.kind.highest_end and end != highest:
         raise CheckpointError(
             f"{folder}: the end token {tokenizer.eos_token!r} has the id {end}, but {encoder.id} "
             f"takes its pooled state at the highest id, {highest} ({token!r})",
             f"set eos_token_id in {encoder.folder}/config.json to {end}",
         )
-    if wanted not in (_LEGACY_END, end):
+    if wanted not in (entry.kind.highest_end, end):
         raise CheckpointError(
             f"{folder}: the end token {tokenizer.eos_token!r} has the id {end}, but "
             f"{encoder.folder}/config.json has eos_token_id {wanted}",

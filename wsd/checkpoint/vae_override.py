@@ -20,6 +20,7 @@ from wsd.checkpoint.diffusers_folder import (
     list_weight_files,
 )
 from wsd.checkpoint.leftovers import check_leftovers
+from wsd.checkpoint.model_card import CARD, LICENSE_FILES
 from wsd.checkpoint.module_names import ModuleNames, list_names
 from wsd.checkpoint.single_file import list_file
 from wsd.checkpoint.stored_tensor import StoredTensor
@@ -37,7 +38,7 @@ from wsd.spec.roles import VAE_DECODER
 from wsd.util.hashing import sha256_file
 
 # Files beside a checkpoint's weights that hold with any VAE. A self-test does not.
-_KEPT = ("model_index.json",)
+_KEPT = ("model_index.json", CARD, *LICENSE_FILES)
 Stored = dict[str, StoredTensor]
 
 
@@ -69,6 +70,11 @@ class VaeOverride:
         """Return the checkpoint's."""
         return self._base.markers
 
+    @property
+    def stated_license(self) -> str:
+        """Return the checkpoint's."""
+        return self._base.stated_license
+
     def tensors(
         self, component: Component, expected: Mapping[str, Shape]
     ) -> Iterator[torch.Tensor]:
@@ -84,13 +90,13 @@ class VaeOverride:
         self._base.check_tensors([c for c in components if c.role != VAE_DECODER])
         [component] = (c for c in components if c.role == VAE_DECODER)
         if self._path.is_dir():
-            check_component(component, self._stored, self._path)
+            check_component(self._family, component, self._stored, self._path)
             return
         names = list_names(component)
         found, leftover = self._match(names)
         for name, tensor in found.items():
             check_tensor(tensor, names.shapes[name], self._stored)
-        check_leftovers(leftover, f"{component.id} ({component.class_name})")
+        check_leftovers(leftover, self._family, f"{component.id} ({component.class_name})")
         check_complete(found, names.required, self._path)
 
     def digests(self, component: Component) -> list[str]:

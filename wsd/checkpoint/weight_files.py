@@ -21,6 +21,7 @@ ReadIndex = Callable[[str], Mapping[str, Any]]
 # worse.
 _LAST = "non_ema"
 _CONVERT = "save the checkpoint with diffusers' save_pretrained, or fetch its .safetensors version"
+_DAMAGED = "the index is damaged: fetch the checkpoint again"
 
 
 @dataclass(frozen=True)
@@ -109,11 +110,17 @@ def _read_shards(
     table = read_index(index).get("weight_map")
     if not isinstance(table, dict) or not all(isinstance(name, str) for name in table.values()):
         raise CheckpointError(
-            f"{place}/{index}: weight_map is missing or is no table of file names", _CONVERT
+            f"{place}/{index}: weight_map is missing or is no table of file names", _DAMAGED
         )
+    if not table:
+        raise CheckpointError(f"{place}/{index}: weight_map names no file", _DAMAGED)
     shards = sorted(set(table.values()))
     for shard in shards:
-        if "/" in shard or "\\" in shard or not shard.endswith(".safetensors"):
+        if "/" in shard or "\\" in shard:
+            raise CheckpointError(
+                f"{place}/{index}: {shard!r} is not the name of a file in its folder", _DAMAGED
+            )
+        if not shard.endswith(".safetensors"):
             raise CheckpointError(
                 f"{place}/{index}: {shard!r} is not the name of a .safetensors file", _CONVERT
             )
@@ -136,7 +143,7 @@ def _explain_none(layout: _Layout, names: Collection[str], place: object) -> Che
     if seen:
         return CheckpointError(
             f"{place}: no {layout.plain(None)} here, only {', '.join(seen[:3])}",
-            "diffusers reads no other name: rename the right file, if it is there",
+            f"only that name is read: rename the right file to {layout.plain(None)}",
         )
     if any(name.endswith((".bin", ".ckpt", ".pt", ".msgpack")) for name in names):
         return CheckpointError(

@@ -54,6 +54,10 @@ class WeightSource(Protocol):
         noise schedule has zero terminal SNR.
         """
 
+    @property
+    def stated_license(self) -> str:
+        """The licence that a single file's own metadata names; empty for others."""
+
     def tensors(
         self, component: Component, expected: Mapping[str, Shape]
     ) -> Iterator[torch.Tensor]:

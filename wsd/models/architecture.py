@@ -85,6 +85,7 @@ class Convert(Protocol):
 
         Raises:
             KeyError: with a tensor's name, if one is missing.
+            CheckpointError: for tensors of which it cannot be told what they are.
         """
 
 

@@ -1,4 +1,4 @@
-"""What an architecture says of the keys of its checkpoints' configurations: kinds of rules.
+"""What an architecture says of its checkpoints: rules for configurations, and known tensors.
 
 A key whose value in a checkpoint differs from the family's has one of three meanings:
 
@@ -7,9 +7,12 @@ A key whose value in a checkpoint differs from the family's has one of three mea
 - *variant*: the checkpoint's value is compiled instead of the family's, if the rule accepts it.
 - *harmless*: the value changes no picture, if the rule accepts it.
 
+A tensor that no component reads is refused too, unless it is among those that are known to change
+no picture.
+
 The rules of an architecture are data in a module ``config_rules`` beside it, as
 :mod:`wsd.models.stable_diffusion.config_rules`. :mod:`wsd.checkpoint.config_comparison` compares
-configurations by them.
+configurations by them, and :mod:`wsd.checkpoint.leftovers` tensors.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import importlib.util
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from wsd.models.architecture import Architecture
@@ -44,27 +47,34 @@ class Reading:
 
 
 Test = Callable[[Any, Reading], bool]
+# The reason of a refusal that depends on the value.
+Reason = Callable[[Any, Reading], str]
 
 
 @dataclass(frozen=True)
-class Rule:
+class KeyRule:
     """What WSD does with a key whose value differs from the family's.
 
     Attributes:
         kind: what the key means, in the words of this module's docstring.
-        why: why other values are refused, for the hint; empty for the general hint.
+        why: what other values are expected, or why this one is refused, for the hint; empty for
+            the general hint, that the checkpoint is of another family.
         accepts: whether a variant can be compiled, or a harmless value is harmless.
         note: what is said when a harmless value is left out that somebody may have wanted.
     """
 
     kind: Literal["architecture", "variant", "harmless"]
-    why: str = ""
+    why: str | Reason = ""
     accepts: Test = lambda _value, _reading: True
     note: str = ""
 
+    def explain(self, value: Any, reading: Reading) -> str:
+        """Return the hint for a value that is refused; empty for the general hint."""
+        return self.why if isinstance(self.why, str) else self.why(value, reading)
+
 
 # A key without a rule.
-ARCHITECTURE = Rule("architecture")
+ARCHITECTURE = KeyRule("architecture")
 
 
 def one_of(*values: object) -> Test:
@@ -107,9 +117,22 @@ def probability(value: Any, _: Reading) -> bool:
     return is_number(value) and 0 <= value <= 1
 
 
+class KnownTensor(NamedTuple):
+    """Tensors that are recognised by their names.
+
+    Attributes:
+        pattern: regular expression that matches a whole name.
+        text: for tensors that are ignored, why they change no picture; for others, what they are
+            of and what to do, for the hint.
+    """
+
+    pattern: str
+    text: str
+
+
 @dataclass(frozen=True)
 class ConfigRules:
-    """What an architecture says of its checkpoints' configurations.
+    """What an architecture says of its checkpoints.
 
     Attributes:
         keys: class in diffusers or transformers → key → rule.
@@ -118,13 +141,19 @@ class ConfigRules:
         options: keys of ``model_index.json`` that change no picture, and members of a folder that
             are left out.
         same_pipelines: other diffusers pipelines whose folders hold the same models.
+        ignorable: tensors that no component reads and that change no picture.
+        refused: tensors that no component reads and whose names tell what they are of.
+        alone: tensors of files that hold one model and not a whole checkpoint.
     """
 
-    keys: Mapping[str, Mapping[str, Rule]] = field(default_factory=dict)
+    keys: Mapping[str, Mapping[str, KeyRule]] = field(default_factory=dict)
     per_block: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     known: Mapping[tuple[str, str], Mapping[object, str]] = field(default_factory=dict)
-    options: Mapping[str, Rule] = field(default_factory=dict)
+    options: Mapping[str, KeyRule] = field(default_factory=dict)
     same_pipelines: tuple[str, ...] = ()
+    ignorable: tuple[KnownTensor, ...] = ()
+    refused: tuple[KnownTensor, ...] = ()
+    alone: tuple[KnownTensor, ...] = ()
 
 
 def find_config_rules(architecture: Architecture) -> ConfigRules:

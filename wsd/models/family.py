@@ -30,6 +30,11 @@ class Component:
         class_name: class in that library.
         config: the configuration; a checkpoint must agree on every key of it.
         subfolder: folder in the diffusers layout; empty for the id.
+        saved_as: other classes of the library whose files hold this component too.
+        levels: beginnings of tensors' names that a file may have and the class's own names may
+            lack, or the other way round; the library adds or removes them as it loads.
+        unread: beginnings of the names of parameters that no compiled function and no picture
+            reads, so that a file may lack them.
     """
 
     id: str
@@ -38,6 +43,9 @@ class Component:
     class_name: str
     config: Mapping[str, Any]
     subfolder: str = ""
+    saved_as: tuple[str, ...] = ()
+    levels: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -46,12 +54,39 @@ class Component:
 
 
 @dataclass(frozen=True)
+class TokenizerKind:
+    """A kind of tokenizer: how transformers and its files name it, and what they must hold.
+
+    Attributes:
+        title: what messages call it.
+        class_name: class in transformers that reads its files.
+        saved_as: other classes that ``model_index.json`` may name for the same files.
+        model: type of the model in ``tokenizer.json``.
+        tables: JSON files that hold its tokens where there is no ``tokenizer.json``.
+        texts: text files that it needs beside the tables.
+        special: settings that name its special tokens, none of which may be null.
+        highest_end: ``eos_token_id`` in an encoder's configuration with which transformers takes
+            the pooled state at a text's highest id; None if it never does so.
+    """
+
+    title: str
+    class_name: str
+    saved_as: tuple[str, ...]
+    model: str
+    tables: tuple[str, ...]
+    texts: tuple[str, ...]
+    special: tuple[str, ...]
+    highest_end: int | None = None
+
+
+@dataclass(frozen=True)
 class Tokenizer:
-    """A CLIP tokenizer of a pipeline.
+    """A tokenizer of a pipeline.
 
     Attributes:
         name: folder in the diffusers layout.
         component: id of the text encoder that it serves.
+        kind: which files it has, and which class reads them.
         fallback: folder with its files, or for random weights with the files of a small
             tokenizer in the same format.
         hub_id: repository to fetch the files from when a checkpoint has none; None if
@@ -62,6 +97,7 @@ class Tokenizer:
 
     name: str
     component: str
+    kind: TokenizerKind
     fallback: Path
     pad_token: str | None = None
     hub_id: str | None = None

@@ -40,5 +40,16 @@ def check_sizes(family: Family, sizes: Sequence[Size]) -> tuple[Size, ...]:
     return tuple(sizes) or family.sizes
 
 
+def is_size(family: Family, size: Size) -> bool:
+    """Return whether a model can be compiled for pictures of a size.
+
+    Args:
+        family: the model family.
+        size: (width, height) in pixels.
+    """
+    least = family.architecture.smallest_edge(family)
+    return all(edge == _nearest(edge, family.size_multiple, least) for edge in size)
+
+
 def _nearest(edge: int, multiple: int, least: int) -> int:
     return min(max(least, round(edge / multiple) * multiple), LARGEST_EDGE)

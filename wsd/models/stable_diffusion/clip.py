@@ -5,9 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from wsd.models.family import Component, Tokenizer
+from wsd.models.family import Component, Tokenizer, TokenizerKind
 from wsd.models.stable_diffusion.components import clip
 
+# The tokenizer of CLIP's text encoders (Radford et al. 2021): byte-pair encoding of words.
+CLIP_TOKENIZER = TokenizerKind(
+    title="CLIP",
+    class_name="CLIPTokenizer",
+    saved_as=("CLIPTokenizerFast",),
+    model="BPE",
+    tables=("vocab.json",),
+    texts=("merges.txt",),
+    special=("bos_token", "eos_token", "pad_token", "unk_token"),
+    highest_end=2,
+)
 # OpenCLIP has the same vocabulary.
 _PUBLISHED_TOKENIZER = "openai/clip-vit-large-patch14@32bd64288804d66eefd0ccbe215aa642df71cc41"
 # For random weights: a tokenizer of a small vocabulary in the same format.
@@ -59,4 +70,4 @@ def clip_tokenizer(name: str, component: str, pad_token: str | None = None) -> T
         component: id of the text encoder.
         pad_token: as :class:`Tokenizer` has it.
     """
-    return Tokenizer(name, component, _STAND_IN, pad_token, _PUBLISHED_TOKENIZER)
+    return Tokenizer(name, component, CLIP_TOKENIZER, _STAND_IN, pad_token, _PUBLISHED_TOKENIZER)

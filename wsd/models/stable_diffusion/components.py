@@ -23,7 +23,17 @@ NOISE: Mapping[str, Any] = {
 def clip(class_name: str, component_id: str, **config: Any) -> Component:
     """Return a CLIP text encoder; ``config`` completes the shared configuration."""
     shared = {"max_position_embeddings": 77, "layer_norm_eps": 1e-5}
-    return Component(component_id, TEXT_ENCODER, "transformers", class_name, {**shared, **config})
+    return Component(
+        component_id,
+        TEXT_ENCODER,
+        "transformers",
+        class_name,
+        {**shared, **config},
+        # diffusers loads the class that the pipeline needs, whichever of CLIP's was saved.
+        saved_as=("CLIPModel", "CLIPTextModel", "CLIPTextModelWithProjection"),
+        # The text model of CLIP has had a level of its own in some versions of transformers.
+        levels=("text_model.", "clip."),
+    )
 
 
 def unet(**config: Any) -> Component:
@@ -52,4 +62,12 @@ def autoencoder(**config: Any) -> Component:
         "up_block_types": ("UpDecoderBlock2D",) * 4,
         "act_fn": "silu",
     }
-    return Component("vae", VAE_DECODER, "diffusers", "AutoencoderKL", {**shared, **config})
+    return Component(
+        "vae",
+        VAE_DECODER,
+        "diffusers",
+        "AutoencoderKL",
+        {**shared, **config},
+        # A picture is drawn from text: nothing is encoded.
+        unread=("encoder.", "quant_conv."),
+    )

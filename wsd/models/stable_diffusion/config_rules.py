@@ -10,8 +10,8 @@ from typing import Any
 
 from wsd.models.config_rules import (
     ConfigRules,
+    KeyRule,
     Reading,
-    Rule,
     boolean,
     count_to,
     is_int,
@@ -21,6 +21,7 @@ from wsd.models.config_rules import (
     positive,
     probability,
 )
+from wsd.models.stable_diffusion.known_tensors import ALONE, IGNORABLE, REFUSED
 
 # Far more than published models have. A module is built, without weights, before its tensors are
 # compared.
@@ -99,99 +100,122 @@ def _end_token(value: Any, reading: Reading) -> bool:
     return is_int(value) and (not reading.pooled or value in (2, reading.ours["vocab_size"] - 1))
 
 
-# Nothing is dropped in evaluation mode.
-_DROPOUT = Rule("harmless", "expected a probability", probability)
-_ANY = Rule("harmless")
-_SILU = Rule("variant", "only silu is compiled", one_of("silu", "swish"))
+def _explain_vocabulary(value: Any, reading: Reading) -> str:
+    if not count_to(_MOST_TOKENS)(value, reading):
+        return f"expected a whole number of tokens from 1 to {_MOST_TOKENS}"
+    if value < reading.ours["vocab_size"]:
+        return "the pooled state is taken at the end token, which a smaller vocabulary has not"
+    return (
+        "with eos_token_id 2 the pooled state is taken at the highest id of a text, which could be "
+        "an added token: set eos_token_id to the id of the end token"
+    )
 
-_UNET: Mapping[str, Rule] = {
+
+def _explain_end_token(_value: Any, reading: Reading) -> str:
+    if not reading.pooled:
+        return "expected the id of the end token, a whole number"
+    last = reading.ours["vocab_size"] - 1
+    return f"the pooled state is taken at the end token: its id must be {last}, or 2 stand for it"
+
+
+# Nothing is dropped in evaluation mode.
+_DROPOUT = KeyRule("harmless", "expected a number from 0 to 1", probability)
+_ANY = KeyRule("harmless")
+_SILU = KeyRule("variant", "only silu is compiled", one_of("silu", "swish"))
+_NORM_GROUPS = KeyRule(
+    "variant", "a whole number is expected that divides the channels of every block", _norm_groups
+)
+_SWITCH = "expected true, false or null"
+_FEATURES = f"expected a whole number from 1 to {_MOST_FEATURES}"
+
+_UNET: Mapping[str, KeyRule] = {
     # diffusers' default size of a picture; WSD's sizes are chosen with --size.
-    "sample_size": Rule("harmless", "expected a number of latent pixels", _size),
+    "sample_size": KeyRule("harmless", "expected a whole number of latent pixels, or two", _size),
     "dropout": _DROPOUT,
     # It changes the precision of float16 attention; WSD computes attention in float32.
-    "upcast_attention": Rule("harmless", "", one_of(True, False, None)),
+    "upcast_attention": KeyRule("harmless", _SWITCH, one_of(True, False, None)),
     # Used with addition_embed_type "text" alone, which no family has.
-    "addition_embed_type_num_heads": Rule("harmless", "", count_to(_MOST_FEATURES)),
+    "addition_embed_type_num_heads": KeyRule("harmless", _FEATURES, count_to(_MOST_FEATURES)),
     # Used with the mid block UNetMidBlock2DSimpleCrossAttn alone, which no family has.
-    "mid_block_only_cross_attention": Rule("harmless", "", one_of(True, False, None)),
+    "mid_block_only_cross_attention": KeyRule("harmless", _SWITCH, one_of(True, False, None)),
     "act_fn": _SILU,
-    "attention_head_dim": Rule(
-        "variant", "the heads must divide the channels of their block", _divides_channels
+    "attention_head_dim": KeyRule(
+        "variant",
+        "whole numbers are expected that divide the channels of their block",
+        _divides_channels,
     ),
-    "use_linear_projection": Rule("variant", "expected true or false", boolean),
-    "time_cond_proj_dim": Rule(
-        "variant", f"expected null or a number from 4 to {_MOST_FEATURES}", _guidance_width
+    "use_linear_projection": KeyRule("variant", "expected true or false", boolean),
+    "time_cond_proj_dim": KeyRule(
+        "variant", f"expected null or a whole number from 4 to {_MOST_FEATURES}", _guidance_width
     ),
-    "norm_eps": Rule("variant", "expected a positive number", positive),
-    "norm_num_groups": Rule("variant", "the groups must divide all channels", _norm_groups),
-    "flip_sin_to_cos": Rule("variant", "expected true or false", boolean),
-    "freq_shift": Rule("variant", "expected a number", number),
-    "center_input_sample": Rule("variant", "expected true or false", boolean),
-    "mid_block_scale_factor": Rule("variant", "expected a positive number", positive),
+    "norm_eps": KeyRule("variant", "expected a positive number", positive),
+    "norm_num_groups": KeyRule(
+        "variant",
+        "a whole number is expected that divides the channels of every block",
+        _norm_groups,
+    ),
+    "flip_sin_to_cos": KeyRule("variant", "expected true or false", boolean),
+    "freq_shift": KeyRule("variant", "expected a number", number),
+    "center_input_sample": KeyRule("variant", "expected true or false", boolean),
+    "mid_block_scale_factor": KeyRule("variant", "expected a positive number", positive),
 }
 
-_VAE: Mapping[str, Rule] = {
+_VAE: Mapping[str, KeyRule] = {
     # diffusers' size of tiles when tiling is switched on; WSD has its own.
-    "sample_size": Rule("harmless", "expected a number of pixels", _edges),
+    "sample_size": KeyRule("harmless", "expected a whole number of pixels, or two", _edges),
     # It changes the precision of float16 pipelines; WSD decodes in float32.
-    "force_upcast": Rule("harmless", "", one_of(True, False, None)),
-    "shift_factor": Rule(
+    "force_upcast": KeyRule("harmless", _SWITCH, one_of(True, False, None)),
+    "shift_factor": KeyRule(
         "harmless", "expected null or a number", lambda v, _: v is None or is_number(v),
         note="diffusers' Stable Diffusion pipelines ignore it, and so does WSD",
     ),
     # Only the encoder has this convolution, and it is not compiled.
-    "use_quant_conv": Rule("variant", "expected true or false", boolean),
-    "use_post_quant_conv": Rule("variant", "expected true or false", boolean),
-    "mid_block_add_attention": Rule("variant", "expected true or false", boolean),
-    "scaling_factor": Rule("variant", "expected a positive number", positive),
-    "latents_mean": Rule("variant", "expected a number for each channel", _channel_numbers),
-    "latents_std": Rule(
-        "variant", "expected a positive number for each channel", _channel_deviations
+    "use_quant_conv": KeyRule("variant", "expected true or false", boolean),
+    "use_post_quant_conv": KeyRule("variant", "expected true or false", boolean),
+    "mid_block_add_attention": KeyRule("variant", "expected true or false", boolean),
+    "scaling_factor": KeyRule("variant", "expected a positive number", positive),
+    "latents_mean": KeyRule(
+        "variant", "expected null, or a list with a number for each channel", _channel_numbers
+    ),
+    "latents_std": KeyRule(
+        "variant", "expected null, or a list with a positive number for each channel",
+        _channel_deviations,
     ),
     "act_fn": _SILU,
-    "norm_num_groups": Rule("variant", "the groups must divide all channels", _norm_groups),
+    "norm_num_groups": _NORM_GROUPS,
 }  # fmt: skip
 
 _DTYPES = ("torch.float16", "torch.bfloat16", "torch.float32", "torch.float64")
-_CLIP: Mapping[str, Rule] = {
+_CLIP: Mapping[str, KeyRule] = {
     **dict.fromkeys(
         ("architectures", "transformers_version", "id2label", "label2id", "problem_type",
          "chunk_size_feed_forward", "is_encoder_decoder", "pad_token_id", "bos_token_id"),
         _ANY,
     ),
     # WSD reads weights of every floating dtype, whatever this says.
-    "dtype": Rule("harmless", "expected the name of a floating dtype", one_of(None, *_DTYPES)),
+    "dtype": KeyRule("harmless", "expected the name of a floating dtype", one_of(None, *_DTYPES)),
     # transformers initialises weights with them, which are read from the files afterwards.
-    "initializer_range": Rule("harmless", "expected a number", number),
-    "initializer_factor": Rule("harmless", "expected a number", number),
+    "initializer_range": KeyRule("harmless", "expected a number", number),
+    "initializer_factor": KeyRule("harmless", "expected a number", number),
     "attention_dropout": _DROPOUT,
-    "output_hidden_states": Rule("harmless", "", one_of(True, False, None)),
-    "eos_token_id": Rule(
-        "harmless",
-        "the pooled state is taken at the end token, which must be the vocabulary's last one or 2",
-        _end_token,
+    "output_hidden_states": KeyRule("harmless", _SWITCH, one_of(True, False, None)),
+    "eos_token_id": KeyRule("harmless", _explain_end_token, _end_token),
+    "vocab_size": KeyRule("variant", _explain_vocabulary, _vocabulary),
+    "num_hidden_layers": KeyRule(
+        "variant", f"expected a whole number from 1 to {_MOST_LAYERS}", count_to(_MOST_LAYERS)
     ),
-    "vocab_size": Rule(
-        "variant",
-        "with eos_token_id 2 the pooled state is taken at the highest id of a text, which could "
-        "be an added token: set eos_token_id to the id of the end token",
-        _vocabulary,
-    ),
-    "num_hidden_layers": Rule(
-        "variant", f"expected 1 to {_MOST_LAYERS} layers", count_to(_MOST_LAYERS)
-    ),
-    "hidden_act": Rule(
+    "hidden_act": KeyRule(
         "variant", "only quick_gelu and gelu are compiled", one_of("quick_gelu", "gelu")
     ),
-    "intermediate_size": Rule(
-        "variant", f"expected a number from 1 to {_MOST_FEATURES}", count_to(_MOST_FEATURES)
+    "intermediate_size": KeyRule("variant", _FEATURES, count_to(_MOST_FEATURES)),
+    "num_attention_heads": KeyRule(
+        "variant", "a whole number is expected that divides hidden_size", _heads
     ),
-    "num_attention_heads": Rule("variant", "the heads must divide hidden_size", _heads),
-    "layer_norm_eps": Rule("variant", "expected a positive number", positive),
+    "layer_norm_eps": KeyRule("variant", "expected a positive number", positive),
 }  # fmt: skip
 
 # Class → rules of its keys.
-RULES: Mapping[str, Mapping[str, Rule]] = {
+RULES: Mapping[str, Mapping[str, KeyRule]] = {
     "UNet2DConditionModel": _UNET,
     "AutoencoderKL": _VAE,
     # Its projection does not exist.
@@ -201,15 +225,15 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
 
 _IGNORED_BY_SD = "diffusers' StableDiffusionPipeline ignores it, and so does WSD"
 # Pipeline → class → rules that differ from those of RULES.
-_PIPELINE_RULES: Mapping[str, Mapping[str, Mapping[str, Rule]]] = {
+_PIPELINE_RULES: Mapping[str, Mapping[str, Mapping[str, KeyRule]]] = {
     "StableDiffusionPipeline": {
         "AutoencoderKL": {
-            "latents_mean": Rule("harmless", note=_IGNORED_BY_SD),
-            "latents_std": Rule("harmless", note=_IGNORED_BY_SD),
+            "latents_mean": KeyRule("harmless", note=_IGNORED_BY_SD),
+            "latents_std": KeyRule("harmless", note=_IGNORED_BY_SD),
         },
         # StableDiffusionPipeline masks the padding of prompts if it is true.
         "CLIPTextModel": {
-            "use_attention_mask": Rule(
+            "use_attention_mask": KeyRule(
                 "harmless", "masked padding is not compiled", one_of(False, None)
             )
         },
@@ -249,7 +273,7 @@ _SAME_PIPELINES: Mapping[str, tuple[str, ...]] = {
     "StableDiffusionPipeline": ("LatentConsistencyModelPipeline",),
 }
 # Options of the pipelines that change no picture that WSD draws, and members that it leaves out.
-_OPTIONS: Mapping[str, Rule] = {
+_OPTIONS: Mapping[str, KeyRule] = {
     # The safety checker is a member of the folder that WSD leaves out, as docs/checkpoints.md says.
     "requires_safety_checker": _ANY,
     "safety_checker": _ANY,
@@ -257,11 +281,11 @@ _OPTIONS: Mapping[str, Rule] = {
     # For adapters of pictures, which WSD does not take.
     "image_encoder": _ANY,
     # It is part of diffusers' program, and not of the model.
-    "add_watermarker": Rule(
+    "add_watermarker": KeyRule(
         "harmless", "WSD adds no watermark: set it to false or null", one_of(False, None)
     ),
     # The refiner's; StableDiffusionXLPipeline ignores it.
-    "requires_aesthetics_score": Rule(
+    "requires_aesthetics_score": KeyRule(
         "harmless", "only SDXL's refiner takes aesthetic scores", one_of(False, None)
     ),
 }
@@ -280,4 +304,7 @@ def rules_of(pipeline: str) -> ConfigRules:
         known=_KNOWN,
         options=_OPTIONS,
         same_pipelines=_SAME_PIPELINES.get(pipeline, ()),
+        ignorable=IGNORABLE,
+        refused=REFUSED,
+        alone=ALONE,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from wsd.models.conditioning import Conditioning, ConditioningEncoder
 from wsd.models.family import Family, Tokenizer
 from wsd.models.stable_diffusion.architecture import STABLE_DIFFUSION
+from wsd.models.stable_diffusion.clip import CLIP_TOKENIZER
 from wsd.models.stable_diffusion.components import unet
 from wsd.models.tiny.common import (
     CHECKPOINTS,
@@ -36,7 +37,7 @@ FAMILY = Family(
     ),
     conditioning=Conditioning((ConditioningEncoder("text_encoder"),)),
     scheduler=dpm_solver("linspace"),
-    tokenizers=(Tokenizer("tokenizer", "text_encoder", TOKENIZER),),
+    tokenizers=(Tokenizer("tokenizer", "text_encoder", CLIP_TOKENIZER, TOKENIZER),),
     sizes=((128, 128),),
     tile=96,
     steps=20,

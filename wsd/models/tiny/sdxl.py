@@ -5,6 +5,7 @@ from __future__ import annotations
 from wsd.models.conditioning import Conditioning, ConditioningEncoder
 from wsd.models.family import Family, Tokenizer
 from wsd.models.stable_diffusion.architecture import STABLE_DIFFUSION_XL, TIME_IDS
+from wsd.models.stable_diffusion.clip import CLIP_TOKENIZER
 from wsd.models.stable_diffusion.components import unet
 from wsd.models.tiny.common import (
     CHECKPOINTS,
@@ -52,8 +53,8 @@ FAMILY = Family(
     scheduler=dpm_solver("leading"),
     # As in SDXL, the second encoder's texts are padded with "!" (id 0).
     tokenizers=(
-        Tokenizer("tokenizer", "text_encoder", TOKENIZER),
-        Tokenizer("tokenizer_2", "text_encoder_2", TOKENIZER, pad_token="!"),
+        Tokenizer("tokenizer", "text_encoder", CLIP_TOKENIZER, TOKENIZER),
+        Tokenizer("tokenizer_2", "text_encoder_2", CLIP_TOKENIZER, TOKENIZER, pad_token="!"),
     ),
     sizes=((192, 192),),
     tile=96,
