@@ -17,22 +17,69 @@ PAGES = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")]
 TEXT = (REPOSITORY / "docs" / "commands.md").read_text()
 
 
-def test_every_command_and_option_is_documented():
-    for name, command in cli.commands.items():
-        assert f"`wsd {name}" in TEXT, name
-        for parameter in command.params:
-            if isinstance(parameter, click.Option):
-                assert f"`{parameter.opts[0]}`" in TEXT, (name, parameter.opts)
+def rows(title):
+    """Return the cells of the rows of a table of docs/commands.md, by the title of its column."""
+    table = TEXT.partition(f"| {title} |")[2].partition("\n\n")[0]
+    return [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in table.splitlines()[2:]
+    ]
 
 
-def test_every_documented_option_exists():
-    known = {
-        option
-        for command in cli.commands.values()
-        for parameter in command.params
-        for option in (*parameter.opts, *parameter.secondary_opts)
-    }
-    assert set(re.findall(r"`(--[a-z-]+)`", TEXT)) <= known
+def documented_options():
+    """Yield command, option and meaning of every cell of the table of options."""
+    for options, of, meaning in rows("option"):
+        for command in of.split(", "):
+            for option in re.findall(r"`(--[a-z-]+)`", options):
+                yield command, option, meaning
+
+
+OPTIONS = {(command, option): meaning for command, option, meaning in documented_options()}
+KNOWN = {
+    (name, option): parameter
+    for name, command in cli.commands.items()
+    for parameter in command.params
+    if isinstance(parameter, click.Option)
+    for option in (*parameter.opts, *parameter.secondary_opts)
+}
+
+
+def test_every_option_of_every_command_is_documented_and_exists():
+    assert len(KNOWN) > 90
+    assert OPTIONS.keys() == KNOWN.keys()
+
+
+@pytest.mark.parametrize(("name", "option"), KNOWN)
+def test_values_and_defaults_are_documented(name, option):
+    parameter, meaning = KNOWN[name, option], OPTIONS[name, option]
+    if isinstance(parameter.type, click.Choice):
+        for value in parameter.type.choices:
+            assert f"`{value}`" in meaning
+    if isinstance(parameter.default, (int, float)) and not parameter.is_flag:
+        assert re.search(rf"(?<!\d){parameter.default}(?! (to|or))\b", meaning)
+
+
+def requirements(command):
+    """Return the options and arguments that a command requires, as its usage shows them."""
+    needed = [parameter for parameter in command.params if parameter.required]
+    return {p.opts[0] if isinstance(p, click.Option) else p.metavar for p in needed}
+
+
+def test_every_command_is_documented_with_what_it_requires():
+    usages = [re.match(r"`wsd ([^`]+)`", cell)[1].split() for cell, _ in rows("command")]
+    assert [name for name, *_ in usages] == list(dict.fromkeys(name for name, *_ in usages))
+    assert {name for name, *_ in usages} == cli.commands.keys()
+    for name, *words in usages:
+        options = [word for word in words if word.startswith("--")]
+        arguments = words[: words.index(options[0])] if options else words
+        # Only a plan needs no place.
+        optional = {"--out"} if name == "build" else set()
+        assert {*arguments, *options} == requirements(cli.commands[name]) | optional
+
+
+def test_options_of_the_whole_program_are_documented():
+    for parameter in cli.params:
+        assert any(f"`wsd {option}" in TEXT for option in parameter.opts), parameter.opts
 
 
 def test_links_of_the_documentation_lead_somewhere():
