@@ -250,6 +250,16 @@ class CheckpointChoice:
 
         return find_family(self.model)
 
+    def variant(self) -> Family:
+        """Return the family as the checkpoint's configurations have it, for a compiler.
+
+        Raises:
+            UsageError, CheckpointError: as :func:`wsd.checkpoint.resolve.read_variant`.
+        """
+        from wsd.checkpoint.resolve import read_variant
+
+        return read_variant(self.family(), self.weights, self.vae)
+
     def open(self, schedule: ScheduleOptions | None = None) -> Checkpoint:
         """Open the checkpoint; if none is named, the one that the family ships.
 
