@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,8 +21,21 @@ from wsd.models.family import Component, Family
 from wsd.models.instantiate import build_module
 from wsd.spec.roles import DENOISER, TEXT_ENCODER, VAE_DECODER
 
-FAMILIES = {"sd": SPECK, "sdxl": SPECK_XL}
 _SIZE = (16, 16)
+
+
+def _with_middle_block(family: Family) -> Family:
+    """Return a family whose UNet has the middle block that checkpoints have."""
+    components = (
+        replace(c, config={**c.config, "mid_block_type": "UNetMidBlock2DCrossAttn"})
+        if c.id == "unet"
+        else c
+        for c in family.components
+    )
+    return replace(family, components=tuple(components))
+
+
+FAMILIES = {"sd": _with_middle_block(SPECK), "sdxl": SPECK_XL}
 
 
 def component_of(family: Family, name: str) -> Component:

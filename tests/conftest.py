@@ -58,6 +58,8 @@ def _group(nodeid: str) -> str:
         return found.group()
     if name.startswith(_SHIPPED):
         return "tiny-sd15-f32"
+    if Path(file).name == "test_own_kernels.py":
+        return "broad-f16"
     return "tiny-sdxl-f32" if name.startswith(_SHIPPED_XL) else file
 
 

@@ -26,7 +26,7 @@ def _clip(class_name: str, component_id: str, activation: str, layers: int):
 _UNET = {
     "sample_size": 16, "down_block_types": ("CrossAttnDownBlock2D",),
     "up_block_types": ("CrossAttnUpBlock2D",), "layers_per_block": 1, "attention_head_dim": 2,
-    "cross_attention_dim": _WIDTH,
+    "cross_attention_dim": _WIDTH, "mid_block_type": None,
 }  # fmt: skip
 
 
@@ -62,7 +62,11 @@ SPECK_XL = replace(
         _clip("CLIPTextModel", "text_encoder", "quick_gelu", 2),
         _clip("CLIPTextModelWithProjection", "text_encoder_2", "gelu", 2),
         unet(
-            **{**_UNET, "cross_attention_dim": 2 * _WIDTH},
+            **{
+                **_UNET,
+                "cross_attention_dim": 2 * _WIDTH,
+                "mid_block_type": "UNetMidBlock2DCrossAttn",
+            },
             block_out_channels=(16,),
             norm_num_groups=4,
             transformer_layers_per_block=(2,),
@@ -112,7 +116,7 @@ BROAD = replace(
     name="broad",
     components=(
         SPECK.components[0],
-        unet(**_UNET, block_out_channels=(64,), norm_num_groups=32, mid_block_type=None),
+        unet(**_UNET, block_out_channels=(64,), norm_num_groups=32),
         SPECK.components[2],
     ),
     sizes=((16, 16),),

@@ -111,6 +111,7 @@ def test_a_lost_device(open_tab):
     assert len(fetched(tab)) == before
 
 
+@pytest.mark.full
 def test_a_small_gpu(open_tab):
     tab = open_tab("small_gpu", ROOM=ROOM)
     assert in_page(tab, "load", MANIFEST) == {"value": True}
@@ -158,6 +159,7 @@ def test_another_origin_that_does_not_share(open_tab, speck):
     assert "could not be fetched" in failed["message"]
 
 
+@pytest.mark.full
 def test_two_tabs_and_a_reload_amid_a_picture(open_tab):
     one, two = open_tab(), open_tab()
     for tab in (one, two):

@@ -112,7 +112,7 @@ def test_a_large_model_is_not_fetched_unasked(visitor, origin):
     def grow(manifest):
         manifest["components"]["unet"]["shards"][0]["bytes"] = 3 << 30
 
-    change_manifest(page, "**/manifest.json", grow)
+    change_manifest(page, "/manifest.json", grow)
     page.goto(origin)
     expect(page.get_by_role("button", name="Download 3.0")).to_be_visible()
     expect(page.get_by_role("status")).to_have_text("Choose Download to begin.")
@@ -127,7 +127,7 @@ def test_a_gpu_that_is_too_small_is_told_before_anything_is_fetched(visitor, ori
     def demand(manifest):
         manifest["requires"]["limits"]["maxStorageBufferBindingSize"] = 2**50
 
-    change_manifest(page, "**/manifest.json", demand)
+    change_manifest(page, "/manifest.json", demand)
     page.goto(origin)
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("the GPU's maxStorageBufferBindingSize is")
@@ -155,7 +155,7 @@ def answering(answer):
     return lambda route: route.fulfill(**answer)
 
 
-@pytest.mark.parametrize("part", FAILURES)
+@pytest.mark.parametrize("part", ["vae-0", pytest.param("tokenizer", marks=pytest.mark.full)])
 def test_trying_again_after_failures(visitor, origin, part):
     page = visitor.new_page()
     files = files_of(page)
