@@ -85,6 +85,59 @@ def test_a_unet_alone_is_refused_with_what_is_missing(single, tmp_path):
     assert "it is of a UNet alone" in caught.value.hint
 
 
+def name_as_sd_cpp(name):
+    """Return what stable-diffusion.cpp calls a tensor with ``--convert-name``.
+
+    Its ``convert_tensor_name`` (src/name_conversion.cpp) moves the encoders and gives those of
+    OpenCLIP transformers' names; UNet and VAE keep the original ones.
+    """
+    first, second = "conditioner.embedders.0.", "conditioner.embedders.1.model."
+    if name.startswith(first):
+        return name.replace(first, "cond_stage_model.")
+    if not name.startswith(second):
+        return name
+    for old, new in (
+        ("transformer.resblocks.", "encoder.layers."), ("attn.in_proj_", "self_attn.in_proj."),
+        ("attn.out_proj.", "self_attn.out_proj."), ("ln_1.", "layer_norm1."),
+        ("ln_2.", "layer_norm2."), ("mlp.c_fc.", "mlp.fc1."), ("mlp.c_proj.", "mlp.fc2."),
+        ("ln_final.", "final_layer_norm."), ("token_embedding.", "embeddings.token_embedding."),
+        ("positional_embedding", "embeddings.position_embedding.weight"),
+    ):  # fmt: skip
+        name = name.replace(old, new)
+    return name.replace(second, "cond_stage_model.1.transformer.text_model.")
+
+
+@pytest.mark.parametrize("kind", ["F16", "Q8_0"])
+def test_names_that_stable_diffusion_cpp_converts(single, tmp_path, kind):
+    family, tensors = single
+    kind = GGMLQuantizationType[kind]
+    path, plain = tmp_path / "converted.gguf", tmp_path / "plain.safetensors"
+    save_file(write_gguf(path, tensors, kind, names=name_as_sd_cpp), plain)
+    open_checkpoint(path, family)
+    for component in family.text_encoders():
+        found = shard_digests(path, family, tmp_path, component.id)
+        assert found == shard_digests(plain, family, tmp_path, component.id)
+
+
+def test_a_projection_that_may_be_transposed_is_refused(single, tmp_path):
+    """Older versions of the program split the matrix of queries, keys and values."""
+    family, tensors = single
+    if len(family.text_encoders()) == 1:
+        assert all(name_as_sd_cpp(name) == name for name in tensors)
+        return
+    split = {}
+    for name, tensor in ((name_as_sd_cpp(name), tensor) for name, tensor in tensors.items()):
+        parts = tensor.chunk(3) if ".in_proj." in name else ()
+        split |= {
+            name.replace("in_proj", f"{letter}_proj"): part.contiguous()
+            for letter, part in zip("qkv", parts, strict=bool(parts))
+        } or {name: tensor}
+    write_gguf(tmp_path / "split.gguf", split, GGMLQuantizationType.F16)
+    with pytest.raises(CheckpointError, match="text_projection is transposed") as caught:
+        open_checkpoint(tmp_path / "split.gguf", family)
+    assert "without --convert-name" in caught.value.hint
+
+
 @pytest.mark.parametrize("kept", [0, 3, 20, 4000, -64])
 def test_a_truncated_file(single, tmp_path, kept):
     family, tensors = single

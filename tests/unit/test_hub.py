@@ -1,5 +1,6 @@
 """What is fetched of a hub repository: exactly what is read, from a small hub on this machine."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -10,18 +11,18 @@ from fake_hub import COMMIT, REPOSITORY, FakeHub, read_folder, serve
 from original_layout import to_original
 from rewritten import save_shards, weights_of
 from wsd.checkpoint.checkpoint import open_checkpoint
-from wsd.checkpoint.resolve import find_checkpoint, find_vae, open_chosen
+from wsd.checkpoint.resolve import find_checkpoint, find_vae, open_chosen, read_variant
 from wsd.errors import CheckpointError
 
 SHIPPED = {
-    "model_index.json", "scheduler/scheduler_config.json", "self-test.json",
+    "README.md", "model_index.json", "scheduler/scheduler_config.json", "self-test.json",
     "text_encoder/config.json", "text_encoder/model.safetensors",
     "tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json",
     "unet/config.json", "unet/diffusion_pytorch_model.safetensors",
     "vae/config.json", "vae/diffusion_pytorch_model.safetensors",
 }  # fmt: skip
 NEEDLESS = {
-    "README.md", ".gitattributes", "training.json", "v1-5-pruned.safetensors", "v1-5.ckpt",
+    ".gitattributes", "training.json", "v1-5-pruned.safetensors", "v1-5.ckpt",
     "feature_extractor/preprocessor_config.json", "safety_checker/config.json",
     "safety_checker/model.safetensors", "safety_checker/model.fp16.safetensors",
     "unet/diffusion_pytorch_model.fp16.safetensors", "unet/diffusion_pytorch_model.bin",
@@ -35,7 +36,8 @@ NEEDLESS = {
 
 @pytest.fixture
 def hub(checkpoint, tmp_path, monkeypatch):
-    files = {**dict.fromkeys(NEEDLESS, b"needless"), **read_folder(checkpoint)}
+    files = {**dict.fromkeys(NEEDLESS, b"needless"), "README.md": b"# A model\n"}
+    files |= read_folder(checkpoint)
     with serve(FakeHub(files), monkeypatch, tmp_path / "cache") as running:
         yield running
 
@@ -130,6 +132,65 @@ def test_a_vae_of_a_whole_repository(hub, family):
 def test_of_a_checkpoint_with_another_vae_its_own_is_not_fetched(hub, family):
     open_chosen(family, REPOSITORY, vae=str(family.weights))
     assert set(hub.fetched) == {name for name in SHIPPED if not name.startswith("vae/")}
+
+
+CONFIGURATIONS = {
+    "model_index.json", "scheduler/scheduler_config.json",
+    *(f"{name}/config.json" for name in ("text_encoder", "unet", "vae")),
+}  # fmt: skip
+
+
+def change_config(hub, name, **changes):
+    path = f"{name}/config.json" if name else "config.json"
+    hub.files[path] = json.dumps({**json.loads(hub.files[path]), **changes}).encode()
+
+
+def test_a_compiler_fetches_configurations_alone(hub, family):
+    change_config(hub, "unet", freq_shift=1)
+    variant = read_variant(family, f"{REPOSITORY}@v1.0")
+    assert variant.component("denoiser").config["freq_shift"] == 1
+    assert set(hub.fetched) == CONFIGURATIONS
+
+
+def test_a_compiler_refuses_what_a_build_refuses(hub, family):
+    change_config(hub, "unet", in_channels=9)
+    with pytest.raises(CheckpointError, match="in_channels is 9"):
+        read_variant(family, REPOSITORY)
+
+
+def test_a_compiler_names_the_files_of_a_repository_of_single_files(hub, family):
+    hub.files = {"model.safetensors": b""}
+    with pytest.raises(CheckpointError, match="is no repository in the diffusers layout"):
+        read_variant(family, f"{REPOSITORY}@v1.0")
+
+
+def test_a_compiler_reads_nothing_of_a_single_file(hub, family):
+    assert read_variant(family, f"{REPOSITORY}/v1-5-pruned.safetensors") == family
+    with pytest.raises(CheckpointError, match="has no file gone.safetensors"):
+        read_variant(family, f"{REPOSITORY}/gone.safetensors")
+    assert not hub.fetched
+
+
+@pytest.mark.parametrize("place", ["", "/vae/diffusion_pytorch_model.safetensors"])
+def test_a_compiler_fetches_the_configuration_of_another_vae(hub, family, place):
+    """As a build reads it, which fetches the weights too."""
+    change_config(hub, "vae", scaling_factor=0.25)
+    for weights in (None, f"{REPOSITORY}/v1-5-pruned.safetensors"):
+        variant = read_variant(family, weights, REPOSITORY + place)
+        assert variant.latent_space.scaling_factor == 0.25
+    assert set(hub.fetched) == {"vae/config.json"}
+    found = open_chosen(family, None, vae=REPOSITORY + place).family
+    assert found.latent_space.scaling_factor == 0.25
+
+
+def test_what_is_on_this_machine_is_opened_as_for_a_build(hub, family, tmp_path):
+    assert read_variant(family, str(family.weights)) == open_chosen(family, None).family
+    broken = tmp_path / "broken"
+    shutil.copytree(family.weights, broken)
+    weights_of(broken, "unet").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        read_variant(family, str(broken))
+    assert not hub.fetched
 
 
 @pytest.mark.usefixtures("hub")

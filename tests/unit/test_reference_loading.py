@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from original_layout import to_original
 from wsd.checkpoint.resolve import open_chosen
+from wsd.errors import CheckpointError
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.models.registry import find_family
 from wsd.runtime.request import GenerationRequest
@@ -192,6 +193,32 @@ def test_a_vae_of_another_file(tmp_path, plain):
     found = ours(name, vae=path.parent)
     assert_same(found, theirs(name, family.weights, vae=replaced))
     np.testing.assert_array_equal(found[1], latents)
+
+
+def test_a_vae_without_its_encoder(tmp_path):
+    """A picture from text needs the decoder alone; the shipped SD 1.5 class stands for all."""
+    name = "tiny-sd15"
+    folder = copy_checkpoint(name, tmp_path / "checkpoint")
+    [path] = (folder / "vae").glob("*.safetensors")
+    tensors = load_file(path)
+    path.unlink()
+    kept = {k: v for k, v in tensors.items() if not k.startswith(("encoder.", "quant_conv."))}
+    assert 0 < len(kept) < len(tensors)
+    save_file(kept, path)
+    expected = ours(name, weights=find_family(name).weights)
+    assert_same(ours(name, weights=folder), expected)
+    # What builds and self-tests read of it is what they read of the whole.
+    whole, bare = (
+        open_chosen(find_family(name), str(f)) for f in (find_family(name).weights, folder)
+    )
+    component = find_family(name).component("vae_decoder")
+    found = [dict(checkpoint.load(component).named_parameters()) for checkpoint in (whole, bare)]
+    assert all(torch.equal(value, found[1][key]) for key, value in found[0].items())
+    # A decoder that is not whole is refused.
+    del kept["decoder.conv_out.bias"]
+    save_file(kept, path)
+    with pytest.raises(CheckpointError, match=r"decoder\.conv_out\.bias is missing"):
+        ours(name, weights=folder)
 
 
 def test_weights_that_are_pickles_are_never_read(tmp_path):
