@@ -20,7 +20,16 @@ from wsd.errors import CheckpointError, UsageError
 from wsd.models.fine_tunes import FINE_TUNES, suggest_fine_tunes
 from wsd.models.registry import FAMILIES, find_family
 from wsd.models.schedule_options import NO_OPTIONS, ScheduleOptions, compose_denoising
-from wsd.models.schedulers import build_scheduler
+from wsd.models.scheduler_rules import defaults_of
+from wsd.models.schedulers import (
+    SCHEDULERS,
+    build_scheduler,
+    correct_config,
+    default_scheduler,
+    describe_noise_schedule,
+    describe_scheduler,
+    describe_schedulers,
+)
 from wsd.spec.roles import DENOISER
 from wsd.util.files import REPOSITORY
 from wsd.util.progress import Quiet
@@ -31,6 +40,11 @@ MARKERS = frozenset({"v_pred", "ztsnr"})
 
 def compose(family, options=NO_OPTIONS, own=None, markers=frozenset(), place="file.safetensors"):
     return compose_denoising(family, own, markers, options, place)
+
+
+def build_default(found):
+    """Return the scheduler of diffusers that draws by default."""
+    return build_scheduler(found.scheduler, found.default_scheduler)
 
 
 def test_the_pipeline_that_a_folder_names_corrects_its_scheduler_or_does_not():
@@ -113,7 +127,7 @@ def test_a_fine_tune_is_denoised_as_its_authors_do(name, family):
         guidance,
         eta,
     )
-    ours, theirs = build_scheduler(found.scheduler), make(build_scheduler(family.scheduler).config)
+    ours, theirs = build_default(found), make(build_scheduler(family.scheduler).config)
     assert type(ours) is type(theirs)
     for scheduler in (ours, theirs):
         scheduler.set_timesteps(steps)
@@ -145,7 +159,7 @@ def test_the_table_says_where_each_entry_is_from():
 )
 def test_the_markers_of_a_single_file_hold(family, markers, prediction, zero):
     found = compose(family, markers=frozenset(markers))
-    built = build_scheduler(found.scheduler)
+    built = build_default(found)
     assert built.config.prediction_type == prediction
     assert bool(built.config.get("rescale_betas_zero_snr")) is zero
     # PNDM cannot begin without signal, so another is taken and said.
@@ -157,7 +171,7 @@ def test_the_markers_of_a_single_file_hold(family, markers, prediction, zero):
 def test_an_option_is_stronger_than_a_marker_and_than_a_fine_tune():
     options = ScheduleOptions(prediction_type="epsilon", zero_snr=False)
     found = compose(XL, options, markers=MARKERS)
-    built = build_scheduler(found.scheduler)
+    built = build_default(found)
     assert built.config.prediction_type == "epsilon"
     assert not built.config.rescale_betas_zero_snr
     assert len(found.notes) == 2
@@ -166,8 +180,8 @@ def test_an_option_is_stronger_than_a_marker_and_than_a_fine_tune():
         fine_tune="lightning-4step", scheduler="ddim", timestep_spacing="leading"
     )
     found = compose(XL, options)
-    assert found.scheduler["_class_name"] == "DDIMScheduler"
-    assert found.scheduler["timestep_spacing"] == "leading"
+    assert found.default_scheduler == "ddim"
+    assert build_default(found).config.timestep_spacing == "leading"
     assert found.family.steps == 4
 
 
@@ -177,7 +191,7 @@ def test_options_override_a_folder_and_say_so():
         scheduler="dpmpp_2m_karras", prediction_type="v_prediction", timestep_spacing="leading"
     )
     found = compose(XL, options, own)
-    built = build_scheduler(found.scheduler)
+    built = build_default(found)
     assert built.__class__.__name__ == "DPMSolverMultistepScheduler"
     assert built.config.use_karras_sigmas
     assert built.config.prediction_type == "v_prediction"
@@ -195,7 +209,7 @@ def test_a_folder_whose_scheduler_is_unknown():
         compose(SD, own=own)
     assert "--scheduler" in caught.value.hint
     found = compose(SD, ScheduleOptions(scheduler="euler"), own)
-    assert found.scheduler["_class_name"] == "EulerDiscreteScheduler"
+    assert type(build_default(found)) is diffusers.EulerDiscreteScheduler
 
 
 @pytest.mark.parametrize(
@@ -218,7 +232,8 @@ def test_names_that_do_not_exist(options, words):
     [
         (SD, "lightning-4step", "hyper-4step"),
         (XL, "lcm", "lcm-lora"),
-        (embedding_guidance(XL), "lcm-lora", "an lcm"),
+        (embedding_guidance(XL), "lcm-lora", "there are: lcm"),
+        (embedding_guidance(SD), "lightning-4step", "there are: lcm"),
     ],
 )
 def test_fine_tunes_of_something_else(family, name, words):
@@ -259,10 +274,77 @@ def test_a_name_only_suggests(file, names):
     assert all(name in "".join(found.notes) for name in names)
 
 
+@pytest.mark.parametrize(
+    ("family", "file", "options", "markers"),
+    [
+        # The family is that fine-tune.
+        ("sdxl-turbo", "sd_xl_turbo_1.0_fp16.safetensors", {}, set()),
+        ("sdxl-turbo", "sdxl-turbo", {}, set()),
+        ("sd15-lcm", "photon_LCM.safetensors", {}, set()),
+        # Options or markers say what the fine-tune would.
+        ("sdxl", "a_vpred.gguf", {"prediction_type": "v_prediction", "zero_snr": True}, set()),
+        ("sdxl", "a_vpred.gguf", {}, {"v_pred", "ztsnr"}),
+        ("sdxl", "a_dmd2.gguf", {"fine_tune": "dmd2-4step"}, set()),
+        ("sdxl", "sdxl_lightning_4step.safetensors",
+         {"scheduler": "euler", "timestep_spacing": "trailing"}, set()),
+        ("sdxl", "DreamShaperXL_Lightning.safetensors", {"scheduler": "dpmpp_sde_karras"}, set()),
+    ],
+)  # fmt: skip
+def test_nothing_is_suggested_that_already_holds(family, file, options, markers):
+    found = compose(find_family(family), ScheduleOptions(**options), None, frozenset(markers), file)
+    assert [note for note in found.notes if "fine-tune" in note] == []
+
+
+def test_nothing_is_suggested_that_would_be_refused():
+    # A merged LCM-LoRA has no guidance embedding, and this UNet has one.
+    assert compose(embedding_guidance(XL), place="photon_LCM.safetensors").notes == ()
+    # LCM begins at the last timestep, which has no signal here.
+    marked = compose(SD, markers=frozenset({"ztsnr"}), place="photon_LCM.safetensors")
+    assert not any("lcm-lora" in note for note in marked.notes)
+    assert any("lcm-lora" in note for note in compose(SD, place="photon_LCM.safetensors").notes)
+
+
 def test_a_fine_tune_of_another_size_says_which():
     found = compose(XL, ScheduleOptions(fine_tune="turbo"))
     assert "--size 512x512" in "".join(found.notes)
     assert compose(find_family("sdxl-turbo"), ScheduleOptions(fine_tune="turbo")).notes == ()
+    # It is no news for somebody who asks for that size.
+    sizes = ((1024, 1024), (512, 512))
+    assert compose(XL, ScheduleOptions(fine_tune="turbo", sizes=sizes)).notes == ()
+
+
+DPM = {
+    **XL.scheduler,
+    "_class_name": "DPMSolverMultistepScheduler",
+    "final_sigmas_type": "sigma_min",
+    "use_karras_sigmas": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("own", "default"),
+    [(None, "dpm_2m"), (SD.scheduler, "ddpm"), (DPM, "dpm_2m_sde"), (DPM, "unipc_flow")],
+    ids=["family-dpm_2m", "PNDM-ddpm", "DPM-dpm_2m_sde", "DPM-unipc_flow"],
+)
+def test_a_name_draws_alike_whatever_the_default_is(own, default):
+    """A reference knows the checkpoint, and not the default that a bundle was built with."""
+    built = compose(SD, ScheduleOptions(scheduler=default), own)
+    bundle = describe_schedulers(built.scheduler, built.default_scheduler)
+    noise = describe_noise_schedule(built.scheduler, built.default_scheduler)
+    assert bundle.default == default
+    own_name = default_scheduler(own or SD.scheduler)
+    corrected = correct_config(own or SD.scheduler, "StableDiffusionPipeline")
+    loaded = getattr(diffusers, corrected["_class_name"]).from_config(corrected)
+    for name in (default, own_name, "unipc", "deis", "heun", "dpmpp_2m", "tcd"):
+        reference = compose(SD, ScheduleOptions(scheduler=name), own)
+        config, chosen = reference.scheduler, reference.default_scheduler
+        assert bundle.available[name] == describe_scheduler(config, chosen, noise.alphas_cumprod)
+        # As a person with diffusers would choose it.
+        options = {} if name == own_name else SCHEDULERS[name].options
+        theirs = getattr(diffusers, SCHEDULERS[name].class_name)
+        theirs = theirs.from_config(loaded.config, **options).config
+        for key in defaults_of(SCHEDULERS[name].class_name):
+            assert build_scheduler(config, chosen).config[key] == theirs[key], (name, key)
 
 
 @pytest.fixture(scope="module")
@@ -307,7 +389,7 @@ def test_every_family_of_its_own_fine_tune_agrees_with_the_table():
         assert (found.family.steps, found.family.guidance_scale) == (
             family.steps, family.guidance_scale,
         )  # fmt: skip
-        assert build_scheduler(found.scheduler).config == build_scheduler(family.scheduler).config
+        assert build_default(found).config == build_scheduler(family.scheduler).config
 
 
 def test_the_documented_table_is_this_one():

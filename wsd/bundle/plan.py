@@ -19,13 +19,16 @@ _GPU_GIB = (2, 4, 6, 8, 12, 16, 24)
 _SHARE = 0.8
 
 
-def describe_plan(family: Family, library: Library, scheduler: Mapping[str, Any]) -> Iterator[str]:
+def describe_plan(
+    family: Family, library: Library, scheduler: Mapping[str, Any], default: str | None = None
+) -> Iterator[str]:
     """Yield the lines of a plan: bytes, shards, download, GPU memory and which GPUs have it.
 
     Args:
         family: with the defaults of the checkpoint.
         library: its compiled functions.
-        scheduler: configuration of its default scheduler.
+        scheduler: configuration of the checkpoint's own scheduler.
+        default: name of its default scheduler; None for the one that the configuration means.
     """
     listed = ", ".join(f"{width}x{height}" for width, height in library.sizes)
     yield f"{family.name}, {library.dtype}, {listed}"
@@ -43,7 +46,7 @@ def describe_plan(family: Family, library: Library, scheduler: Mapping[str, Any]
     yield ""
     yield f"download         {_bytes(total + wasm)} in {shards + 1} files, before compression"
     yield f"storage buffers  {library.storage_buffers} for one kernel; every WebGPU adapter has 8"
-    yield f"scheduler        {_describe_scheduler(scheduler)}"
+    yield f"scheduler        {_describe_scheduler(scheduler, default)}"
     yield f"defaults         {family.steps} steps, guidance {family.guidance_scale:g}"
     yield ""
     yield f"{'size':<12}{'GPU memory':>12}  {'drawn':<24}{'fits'}"
@@ -52,10 +55,10 @@ def describe_plan(family: Family, library: Library, scheduler: Mapping[str, Any]
         yield f"{edges:<12}{_bytes(peak.bytes):>12}  {_way(peak):<24}{_fits(peak.bytes)}"
 
 
-def _describe_scheduler(config: Mapping[str, Any]) -> str:
-    built = build_scheduler(config).config
+def _describe_scheduler(config: Mapping[str, Any], default: str | None) -> str:
+    built = build_scheduler(config, default).config
     words = [
-        default_scheduler(config),
+        default or default_scheduler(config),
         *([f"{built['timestep_spacing']} timesteps"] if "timestep_spacing" in built else []),
         *(["zero terminal SNR"] if built.get("rescale_betas_zero_snr") else []),
         f"predicts {built['prediction_type']}",

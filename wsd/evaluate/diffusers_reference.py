@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
 from wsd.bundle.quantize import round_values
 from wsd.checkpoint.checkpoint import Checkpoint
@@ -32,7 +33,8 @@ def load_pipeline(checkpoint: Checkpoint) -> Any:
     members: dict[str, Any] = {c.id: checkpoint.load_own(c) for c in family.components}
     for entry in family.tokenizers:
         members[entry.name] = open_tokenizer(family, source, entry)
-    pipeline = assemble_pipeline(family, members, checkpoint.scheduler)
+    scheduler = build_scheduler(checkpoint.scheduler, checkpoint.default_scheduler)
+    pipeline = assemble_pipeline(family, members, scheduler)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -68,25 +70,55 @@ def begin_at_first_step(scheduler: Any) -> None:
     scheduler.set_timesteps = set_and_begin
 
 
+# What PyTorch computes otherwise on other processors.
+_INEXACT = (torch.Tensor.log, torch.Tensor.exp, torch.Tensor.pow, torch.Tensor.__pow__)
+
+
+class _RoundingOnce(TorchFunctionMode):
+    """Rounds float32 logarithms, exponentials and powers correctly: it computes them in float64.
+
+    PyTorch's own are a unit in the last place off now and then, and which ones depends on the
+    processor.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Compute a function of PyTorch; see :class:`torch.overrides.TorchFunctionMode`."""
+        given = kwargs or {}
+        if func in _INEXACT and args[0].dtype == torch.float32:
+            return func(args[0].double(), *args[1:], **given).float()
+        return func(*args, **given)
+
+
 def step_on_processor(scheduler: Any) -> None:
-    """Let a scheduler compute its steps on the CPU, whatever device the pipeline is on.
+    """Let a scheduler compute its steps on the CPU, and alike on every CPU.
 
     A scheduler that draws noise by itself draws it on the device of the latents, and the noise of
-    a seed on a GPU is another than that on the CPU, which the browser draws.
+    a seed on a GPU is another than that on the CPU, which the browser draws. Where on its Brownian
+    path a step takes noise, the last bits of float32 noise levels and logarithms decide, so they
+    are rounded as the browser rounds them.
     """
-    step = scheduler.step
+    set_timesteps, step = scheduler.set_timesteps, scheduler.step
+
+    @functools.wraps(set_timesteps)
+    def set_rounded(*arguments: Any, **options: Any) -> None:
+        with _RoundingOnce():
+            set_timesteps(*arguments, **options)
 
     @functools.wraps(step)
     def step_on_cpu(
         prediction: torch.Tensor, timestep: Any, sample: torch.Tensor, **options: Any
     ) -> Any:
-        stepped = step(prediction.cpu(), torch.as_tensor(timestep).cpu(), sample.cpu(), **options)
+        given = (prediction.cpu(), torch.as_tensor(timestep).cpu(), sample.cpu())
+        with _RoundingOnce():
+            stepped = step(*given, **options)
         if not isinstance(stepped, tuple):
             stepped.prev_sample = stepped.prev_sample.to(sample.device)
             return stepped
         return tuple(result.to(sample.device) for result in stepped)
 
-    scheduler.step = step_on_cpu
+    scheduler.set_timesteps, scheduler.step = set_rounded, step_on_cpu
 
 
 def draw_reference(
@@ -107,12 +139,16 @@ def draw_reference(
 
     Returns:
         (images (images, height, width, 3) uint8, final latents as flat float32).
+
+    Raises:
+        UsageError: if the scheduler takes fewer steps, or more.
     """
     family = checkpoint.family
     steps = request.steps or family.steps
     guidance = family.guidance_scale if request.guidance_scale is None else request.guidance_scale
     width, height = request.size or family.sizes[0]
-    pipeline.scheduler = build_scheduler(checkpoint.scheduler, request.scheduler)
+    name = request.scheduler or checkpoint.default_scheduler
+    pipeline.scheduler = build_scheduler(checkpoint.scheduler, name)
     least, most = min_steps(pipeline.scheduler), max_steps(pipeline.scheduler)
     if not least <= steps <= most:
         raise UsageError(f"steps is {steps}", f"take {least} to {most} steps with this scheduler")

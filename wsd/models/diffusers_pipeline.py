@@ -19,22 +19,19 @@ def silence_progress_bars() -> None:
 
 
 def assemble_pipeline(
-    family: Family, members: Mapping[str, Any], scheduler: Mapping[str, Any] | None = None
+    family: Family, members: Mapping[str, Any], scheduler: Any | None = None
 ) -> Any:
     """Return the family's diffusers pipeline.
 
     Args:
         family: the model family.
         members: modules by component id, and tokenizers by folder.
-        scheduler: configuration of the scheduler; the family's own unless given.
-
-    Raises:
-        CheckpointError: for a scheduler that the browser does not have.
+        scheduler: a scheduler of diffusers; the family's own unless given.
     """
     silence_progress_bars()
     architecture = family.architecture
     return architecture.pipeline_class()(
-        scheduler=build_scheduler(scheduler or family.scheduler),
+        scheduler=build_scheduler(family.scheduler) if scheduler is None else scheduler,
         **members,
         **architecture.pipeline_options(family),
     )

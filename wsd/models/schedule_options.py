@@ -13,15 +13,15 @@ from typing import Any
 from wsd.errors import CheckpointError, UsageError
 from wsd.models.family import Family
 from wsd.models.fine_tunes import FINE_TUNES, FineTune, suggest_fine_tunes
-from wsd.models.scheduler_rules import PREDICTION_TYPES, TIMESTEP_SPACINGS
+from wsd.models.scheduler_rules import PREDICTION_TYPES, TIMESTEP_SPACINGS, defaults_of
 from wsd.models.schedulers import (
     SCHEDULERS,
     build_scheduler,
     correct_config,
     default_scheduler,
-    select_scheduler,
 )
 from wsd.spec.roles import DENOISER
+from wsd.spec.tensor import Size
 
 # Marker of a single file → what it says.
 _MARKED: Mapping[str, Mapping[str, Any]] = {
@@ -40,6 +40,8 @@ class ScheduleOptions:
         prediction_type: one of :data:`PREDICTION_TYPES`.
         timestep_spacing: one of :data:`TIMESTEP_SPACINGS`.
         zero_snr: whether the noise schedule is rescaled to zero terminal SNR (Lin et al. 2023).
+        sizes: width and height in pixels of each picture size that is asked for; empty for the
+            family's. Notes about sizes depend on it, and nothing else does.
     """
 
     fine_tune: str | None = None
@@ -47,6 +49,7 @@ class ScheduleOptions:
     prediction_type: str | None = None
     timestep_spacing: str | None = None
     zero_snr: bool | None = None
+    sizes: tuple[Size, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse names that do not exist, before anything is loaded."""
@@ -71,6 +74,10 @@ class ScheduleOptions:
         }
         return {name: value for name, value in named.items() if value is not None}
 
+    def names_scheduler(self) -> bool:
+        """Return whether a scheduler is named, by itself or by a fine-tune that has one."""
+        return self.scheduler is not None or self.fine_tune is not None
+
     def config(self) -> dict[str, Any]:
         """Return the keys of a scheduler's configuration that were given."""
         said = {
@@ -90,12 +97,16 @@ class Denoising:
 
     Attributes:
         family: with the default number of steps, guidance scale and eta.
-        scheduler: configuration of the default scheduler, in diffusers' terms.
+        scheduler: configuration of the checkpoint's own scheduler in diffusers' terms, changed by
+            what was said; every scheduler takes it over, as ``from_config`` does.
+        default_scheduler: a key of :data:`wsd.models.schedulers.SCHEDULERS`, the scheduler that
+            draws unless a picture names one; None for the one that the configuration means.
         notes: what somebody should know who did not expect it, each a sentence.
     """
 
     family: Family
     scheduler: Mapping[str, Any]
+    default_scheduler: str | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -122,47 +133,55 @@ def compose_denoising(
         UsageError: for options that do not suit the family.
         CheckpointError: for a configuration that the browser cannot follow.
     """
-    base = dict(own or family.scheduler)
-    base = dict(correct_config(base, pipeline or family.architecture.diffusers_pipeline))
+    base = correct_config(
+        family.scheduler if own is None else own,
+        pipeline or family.architecture.diffusers_pipeline,
+    )
     marked = {key: value for name in sorted(markers) for key, value in _MARKED[name].items()}
-    tune = None if options.fine_tune is None else FINE_TUNES[options.fine_tune]
+    said = options.config()
+    name = options.scheduler
     notes: list[str] = []
-    if tune is not None:
-        _check_fine_tune(options.fine_tune or "", tune, family)
-        notes += _note_size(options.fine_tune or "", tune, family)
-        family = _with_defaults(family, tune)
-    elif own is None:
-        notes += _note_name(place, family)
-    said = {**({} if tune is None else tune.config), **options.config()}
-    name = options.scheduler or (None if tune is None else tune.scheduler)
+    tuned = family
+    if options.fine_tune is not None:
+        tune = FINE_TUNES[options.fine_tune]
+        _check_fine_tune(options.fine_tune, tune, family)
+        notes += _note_size(options.fine_tune, tune, options.sizes or family.sizes)
+        tuned = _with_defaults(family, tune)
+        said = {**tune.config, **said}
+        name = name or tune.scheduler
+    config = {**base, **marked, **said}
     if name is None and own is None:
-        name, more = _replace_unable({**base, **marked, **said})
+        name, more = _replace_unable(config)
         notes += more
-    config = {**select_scheduler({**base, **marked, **said}, name), **said}
     # A configuration that no scheduler follows is an error here, not after minutes of compiling.
-    build_scheduler(config)
+    built = build_scheduler(config, name)
+    if options.fine_tune is None and own is None:
+        notes += _note_name(family, markers, options, place, built)
     notes += _note_overridden(own, marked, said, place)
-    if own is not None and name is not None and own.get("_class_name") != config["_class_name"]:
+    if own is not None and name is not None and own.get("_class_name") != type(built).__name__:
         notes.append(
             f"{place}: its own scheduler is {own.get('_class_name')}; {name} is taken as was asked"
         )
-    return Denoising(family, config, tuple(notes))
+    return Denoising(tuned, config, name, tuple(notes))
 
 
 def _check_fine_tune(name: str, tune: FineTune, family: Family) -> None:
     """Refuse a fine-tune of another architecture, or of another kind of UNet."""
-    if family.architecture.name not in tune.architectures:
-        fitting = [n for n, t in FINE_TUNES.items() if family.architecture.name in t.architectures]
-        raise UsageError(
-            f"there is no fine-tune {name} of {family.name}", f"there are: {', '.join(fitting)}"
-        )
     embeds = family.component(DENOISER).config.get("time_cond_proj_dim") is not None
+    fitting = [
+        known
+        for known, other in FINE_TUNES.items()
+        if family.architecture.name in other.architectures and other.embeds_guidance == embeds
+    ]
+    hint = f"there are: {', '.join(fitting)}" if fitting else "leave the fine-tune out"
+    if family.architecture.name not in tune.architectures:
+        raise UsageError(f"there is no fine-tune {name} of {family.name}", hint)
     if embeds != tune.embeds_guidance:
         needed, found = ("with", "without") if tune.embeds_guidance else ("without", "with")
         raise UsageError(
             f"{name} is for UNets {needed} an embedding of the guidance scale, and this "
             f"checkpoint's is {found} one",
-            "a UNet with one is an lcm, a merged LoRA an lcm-lora",
+            f"for a UNet {found} one {hint}",
         )
 
 
@@ -180,21 +199,54 @@ def _replace_unable(config: Mapping[str, Any]) -> tuple[str | None, list[str]]:
     return None, []
 
 
-def _note_size(name: str, tune: FineTune, family: Family) -> list[str]:
-    if tune.size is None or tune.size in family.sizes:
+def _note_size(name: str, tune: FineTune, sizes: tuple[Size, ...]) -> list[str]:
+    """Say for which size a fine-tune was trained, if it is not among those that are asked for."""
+    if tune.size is None or tune.size in sizes:
         return []
     size = f"{tune.size[0]}x{tune.size[1]}"
-    return [f"{name} was trained for {size}, which is compiled with --size {size}"]
+    return [f"{name} was trained for {size}: pass --size {size}"]
 
 
-def _note_name(place: str, family: Family) -> list[str]:
-    found = suggest_fine_tunes(place.rpartition("/")[2], family.architecture.name)
+def _note_name(
+    family: Family, markers: frozenset[str], options: ScheduleOptions, place: str, built: Any
+) -> list[str]:
+    """Suggest the fine-tunes that a file may be by its name.
+
+    Each suggestion is tried first. One that this family or these options do not allow is left out,
+    and nothing is suggested if the default scheduler already is what one of them would choose.
+
+    Args:
+        family: the checkpoint's.
+        markers: those that a single file holds.
+        options: what a person says, without a fine-tune.
+        place: name of the checkpoint.
+        built: the default scheduler, of diffusers.
+    """
+    found = []
+    for name in suggest_fine_tunes(place.rpartition("/")[2], family.architecture.name):
+        try:
+            tuned = compose_denoising(
+                family, None, markers, replace(options, fine_tune=name), place
+            )
+        except (UsageError, CheckpointError):
+            continue
+        if _are_alike(build_scheduler(tuned.scheduler, tuned.default_scheduler), built):
+            return []
+        found.append(name)
     if not found:
         return []
     return [
         f"{place}: by its name it may be a fine-tune that needs other steps and another scheduler; "
-        f"if it is, build it with --fine-tune {' or '.join(found)}"
+        f"if it is, say so with --fine-tune {' or '.join(found)}"
     ]
+
+
+def _are_alike(one: Any, other: Any) -> bool:
+    """Return whether two schedulers of diffusers have one class, and the same options of it."""
+    if type(one) is not type(other):
+        return False
+    keys = defaults_of(type(one).__name__)
+    return all(one.config[key] == other.config[key] for key in keys)
 
 
 def _note_overridden(

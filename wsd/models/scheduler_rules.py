@@ -134,8 +134,6 @@ _SHARED: Mapping[str, Rule] = {
     "dynamic_thresholding_ratio": Number(0.0, 1.0),
     "sample_max_value": Number(0.0, 1e6),
     "clip_sample_range": Number(0.0, 1e6),
-    # A UNet that predicts its variance too has twice the channels; no such UNet is compiled.
-    "variance_type": OneOf((None,)),
 }
 _LEVEL = Number(1e-6, 1e6, optional=True)
 _SIGMAS: Mapping[str, Rule] = {
@@ -176,6 +174,11 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "euler_at_final": OneOf((False, True)),
         "use_lu_lambdas": _SWITCH,
         "lambda_min_clipped": Number(-float("inf"), 0.0),
+        # A UNet that predicts its variance too has twice the channels, and no such UNet is
+        # compiled. The others are DDPM's, and change nothing here.
+        "variance_type": OneOf(
+            (None, "fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log")
+        ),
     },
     "UniPCMultistepScheduler": {
         **_MULTISTEP,
@@ -259,6 +262,13 @@ SIGMA_SPACINGS = (
     "use_flow_sigmas",
 )
 
+
+# Key → the option of ``wsd build``, ``reference`` and ``parity`` that sets it.
+_SAID_BY: Mapping[str, str] = {
+    "prediction_type": "--prediction-type",
+    "timestep_spacing": "--timestep-spacing",
+    "rescale_betas_zero_snr": "--no-zero-snr",
+}
 
 # Options that diffusers reads from a configuration even if the class's signature lacks them.
 _READ_ANYWAY = ("sigma_min", "sigma_max")
@@ -366,7 +376,7 @@ def _check_foreign(class_name: str, key: str, value: object) -> None:
             f"scheduler option {key}={value!r}: {class_name} has no such option",
             "choose a scheduler that has it, euler or ddim for example, with --scheduler",
         )
-    if any(key in defaults_of(name) for name in (*RULES, *_OTHER_CLASSES)):
+    if _is_known(key):
         return  # An option of another class, which has no meaning for this one.
     _require(class_name, key, value, _RETIRED.get(key, _OFF))
 
@@ -377,13 +387,41 @@ def _require(class_name: str, key: str, value: object, rule: Rule) -> None:
 
 
 def refusal(class_name: str, key: str, value: object, understood: str) -> CheckpointError:
-    """Return the error for a value that is not understood; a file need not have said it."""
+    """Return the error for a value that is not understood; a file need not have said it.
+
+    The hint names only what helps: another scheduler, if there is one that takes the value, and the
+    command-line option of this key, if it has one.
+
+    Args:
+        class_name: the class of diffusers that is to run with the value.
+        key: key of the configuration.
+        value: what the configuration says, or the class's default.
+        understood: the understood values in words.
+    """
     defaults = defaults_of(class_name)
     said = _short(value) + " (the default)" * (key in defaults and defaults[key] == value)
+    ways = [f"supported: {understood}"]
+    if any(_takes(other, key, value) for other in RULES):
+        ways.append("choose another scheduler with --scheduler")
+    if key in _SAID_BY:
+        ways.append(f"say what holds with {_SAID_BY[key]}")
     return CheckpointError(
-        f"scheduler option {key}={said} of {class_name} is not supported",
-        f"supported: {understood}; or choose another scheduler with --scheduler",
+        f"scheduler option {key}={said} of {class_name} is not supported", "; or ".join(ways)
     )
+
+
+def _takes(class_name: str, key: str, value: object) -> bool:
+    """Return whether a class understands a value, or ignores its key as it should."""
+    rules, defaults = RULES[class_name], defaults_of(class_name)
+    if key in rules and (key in defaults or key in _READ_ANYWAY):
+        return rules[key].accepts(value)
+    if key in defaults:
+        return bool(value == defaults[key])
+    return _is_known(key)
+
+
+def _is_known(key: str) -> bool:
+    return any(key in defaults_of(name) for name in (*RULES, *_OTHER_CLASSES))
 
 
 def _short(value: object) -> str:

@@ -426,24 +426,34 @@ def select_scheduler(config: Mapping[str, Any], name: str | None) -> Mapping[str
     return {**config, **scheduler.options, "_class_name": scheduler.class_name}
 
 
-def suitable_schedulers(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the schedulers that may draw with a model, the model's own included.
+def suitable_schedulers(config: Mapping[str, Any], default: str | None = None) -> tuple[str, ...]:
+    """Return the names of the schedulers that a manifest lists for a model.
 
-    A scheduler suits if it needs the kind of noise schedule that the model was trained with and
-    supports what the model predicts. Of the rest only those count that are offered.
+    A scheduler suits a model if it needs the kind of noise schedule that the model was trained
+    with and supports what the model predicts. Of those that suit, the list has the default, the
+    model's own, and the ones that are offered for every model.
 
     Args:
         config: the model's own configuration.
+        default: a key of ``SCHEDULERS``, or None for the one that the configuration means.
 
     Raises:
-        CheckpointError: if the configuration's own class is not supported.
+        CheckpointError: for no default, if the configuration's own class is not supported.
     """
-    own = default_scheduler(config)
+    default = default or default_scheduler(config)
+    listed = (default, _own_name(config))
+    kind = _noise_kind(config)
     return tuple(
         name
         for name, scheduler in SCHEDULERS.items()
-        if (scheduler.offered or name == own) and _suits(scheduler, config, SCHEDULERS[own].kind)
+        if (scheduler.offered or name in listed) and _suits(scheduler, config, kind)
     )
+
+
+def _noise_kind(config: Mapping[str, Any]) -> NoiseKind:
+    """Return the kind of noise schedule of a configuration, whose class may be unknown."""
+    own = _own_name(config)
+    return "discrete" if own is None else SCHEDULERS[own].kind
 
 
 def _suits(scheduler: Scheduler, config: Mapping[str, Any], kind: NoiseKind) -> bool:
@@ -467,21 +477,18 @@ def build_scheduler(config: Mapping[str, Any], name: str | None = None) -> Any:
     import numpy as np
 
     chosen = select_scheduler(config, name)
-    own = _own_name(config)
     name = name or default_scheduler(config)
     scheduler = SCHEDULERS[name]
-    kind = SCHEDULERS[own].kind if own is not None else "discrete"
+    kind = _noise_kind(config)
     if not _suits(scheduler, config, kind):
-        if name == own:
-            raise refusal(
-                scheduler.class_name,
-                "prediction_type",
-                config.get("prediction_type"),
-                ", ".join(map(repr, scheduler.predictions)),
-            )
+        prediction = config.get("prediction_type")
         fitting = [n for n in _offered() if _suits(SCHEDULERS[n], config, kind)]
+        if name == _own_name(config) or not fitting:
+            understood = ", ".join(map(repr, scheduler.predictions))
+            raise refusal(scheduler.class_name, "prediction_type", prediction, understood)
         raise UsageError(
-            f"scheduler {name!r} does not suit this model", f"suitable: {', '.join(fitting)}"
+            f"scheduler {name!r} does not suit this model, whose prediction_type is {prediction!r}",
+            f"suitable: {', '.join(fitting)}",
         )
     check_before_construction(scheduler.class_name, chosen)
     defaults = defaults_of(scheduler.class_name)
@@ -566,42 +573,55 @@ def max_steps(scheduler: Any) -> int:
     return next(fitting, 1)
 
 
-def describe_noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
+def describe_noise_schedule(config: Mapping[str, Any], default: str | None = None) -> NoiseSchedule:
     """Return the manifest's ``noise_schedule`` of a model.
 
     ``alphas_cumprod`` is the product of (1 - beta) that diffusers computes in float32, one value
     for each training timestep (Ho et al. 2020, eq. 4).
 
+    Args:
+        config: the model's own configuration.
+        default: a key of ``SCHEDULERS``, or None for the one that the configuration means.
+
     Raises:
+        UsageError: for a default that does not exist or does not suit the model.
         CheckpointError: for a configuration that the browser cannot follow.
     """
-    built = build_scheduler(config)
+    built = build_scheduler(config, default)
     return NoiseSchedule(
-        kind=SCHEDULERS[default_scheduler(config)].kind,
+        kind=SCHEDULERS[default or default_scheduler(config)].kind,
         prediction_type=built.config.prediction_type,
         num_train_timesteps=int(built.config.num_train_timesteps),
         alphas_cumprod=_alphas_cumprod(built),
     )
 
 
-def describe_schedulers(config: Mapping[str, Any]) -> Schedulers:
+def describe_schedulers(config: Mapping[str, Any], default: str | None = None) -> Schedulers:
     """Return the manifest's ``schedulers`` of a model: those that suit it.
 
+    Each of them takes over the model's own configuration, not that of the default. So a name draws
+    the same picture whichever default was chosen, and ``wsd reference`` draws it too.
+
+    Args:
+        config: the model's own configuration; its class may be unknown if there is a default.
+        default: a key of ``SCHEDULERS``, or None for the one that the configuration means.
+
     Raises:
+        UsageError: for a default that does not exist or does not suit the model.
         CheckpointError: for a configuration that the browser cannot follow.
     """
-    # The model's own scheduler comes first, so that its error is the one that is reported.
-    own = build_scheduler(config)
-    alphas = _alphas_cumprod(own)
+    # The default comes first, so that its error is the one that is reported.
+    alphas = _alphas_cumprod(build_scheduler(config, default))
+    default = default or default_scheduler(config)
     available = {}
-    for name in suitable_schedulers(config):
+    for name in suitable_schedulers(config, default):
         try:
             available[name] = describe_scheduler(config, name, alphas)
         except CheckpointError:
             # Some option of the model's has no meaning for this scheduler, so it is not offered.
-            if name == default_scheduler(config):
+            if name == default:
                 raise
-    return Schedulers(default=default_scheduler(config), available=available)
+    return Schedulers(default=default, available=available)
 
 
 def describe_scheduler(
