@@ -147,6 +147,7 @@ COPY --from=source-tvm / /sources/tvm/
 COPY --from=source-dlpack / /sources/dlpack/
 COPY --from=source-dmlc-core / /sources/dmlc-core/
 COPY --from=source-rang / /sources/rang/
+COPY --from=source-tvm-backports / /patches/tvm/
 RUN --mount=type=bind,source=docker/stages/trees.sh,target=/stages/trees.sh \
     /stages/trees.sh > /trees
 FROM fetch AS trees-emscripten-source
@@ -170,6 +171,9 @@ COPY --from=tvm-source /source/src/ /opt/tvm/src/
 COPY --from=tvm-source /source/web/ /opt/tvm/web/
 COPY --from=tvm-source /source/ffi/ /opt/tvm/ffi/
 COPY --from=tvm-source /source/3rdparty/ /opt/tvm/3rdparty/
+# Its licences, which bundles carry.
+COPY --from=tvm-source /source/LICENSE /source/NOTICE /opt/tvm/
+COPY --from=tvm-source /source/licenses/ /opt/tvm/licenses/
 ENV TVM_HOME=/opt/tvm
 RUN --mount=type=bind,from=tvm-source,source=/wheels,target=/wheels \
     pip install --quiet --no-deps --no-index /wheels/*.whl
@@ -189,7 +193,7 @@ WORKDIR /wsd
 COPY web/package.json web/package-lock.json web/
 RUN --mount=type=secret,id=ca . /stages/certificates.sh \
     && cd web && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY docker/pins.toml docker/
 COPY sbom/ sbom/
 COPY wsd/ wsd/
@@ -211,6 +215,9 @@ RUN --mount=type=bind,source=wsd,target=/check/wsd \
 FROM scratch AS weights
 
 FROM toolchain AS models
+# The commit of WSD's sources, which the context does not hold; the provenance names it.
+ARG WSD_COMMIT=
+ENV WSD_COMMIT=$WSD_COMMIT
 COPY web/ web/
 COPY --from=arguments /arguments /arguments
 RUN --mount=type=secret,id=ca --mount=type=secret,id=hf_token \

@@ -3,17 +3,22 @@
 import base64
 import hashlib
 import json
+import re
 import shutil
+import subprocess
 
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from packageurl import PackageURL
 
 from wsd.bundle.attestations import list_files, write_attestations
 from wsd.bundle.verify import verify_bundle
 from wsd.errors import BundleError
-from wsd.supply_chain.materials import read_policy
+from wsd.supply_chain.licenses import read_policy
+from wsd.supply_chain.own_source import list_sources
 from wsd.supply_chain.sbom import read_materials
+from wsd.util.files import REPOSITORY
 
 NAMES = {"sbom.cdx.json", "provenance.json", "SRI.json"}
 
@@ -66,8 +71,83 @@ def test_the_sbom_has_what_the_bundle_is_made_with(sbom, manifest):
     assert by_name["esbuild"]["hashes"][0]["alg"] == "SHA-512"
     (model,) = [c for c in sbom["components"] if c["type"] == "machine-learning-model"]
     assert model["name"] == "tiny-sd15"
-    (graph,) = [d for d in sbom["dependencies"] if d["ref"] == "bundle"]
-    assert len(graph["dependsOn"]) == len(sbom["components"])
+
+
+def reachable(sbom, start="bundle"):
+    graph = {entry["ref"]: entry.get("dependsOn", []) for entry in sbom["dependencies"]}
+    found, waiting = set(), [start]
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += graph[one]
+    return found - {start}
+
+
+def test_the_sbom_says_what_needs_what(sbom):
+    references = [component["bom-ref"] for component in sbom["components"]]
+    assert len(set(references)) == len(references)
+    assert reachable(sbom) == set(references)
+    graph = {entry["ref"]: entry.get("dependsOn", []) for entry in sbom["dependencies"]}
+    by_name = {c["name"]: c["bom-ref"] for c in sbom["components"]}
+    for name, needed in (
+        ("workbox-precaching", "workbox-strategies"),
+        ("transformers", "tokenizers"),
+        ("emscripten", "musl"),
+        ("wsd", "torch"),
+        ("wsd", "comlink"),
+    ):
+        assert by_name[needed] in graph[by_name[name]]
+    # What another package needs is no direct part of the bundle.
+    assert by_name["tokenizers"] not in graph["bundle"]
+
+
+def test_every_package_has_a_supplier_and_a_licence(sbom):
+    packages = [c for c in sbom["components"] if c["type"] == "library"]
+    assert len(packages) > 100
+    assert [c["name"] for c in packages if not c.get("supplier", {}).get("name")] == []
+    assert [c["name"] for c in packages if not c.get("licenses")] == []
+    assert sbom["metadata"]["supplier"]["name"]
+    assert sbom["metadata"]["authors"][0]["name"].startswith("WSD ")
+    assert [tool["name"] for tool in sbom["metadata"]["tools"]["components"]] == ["wsd"]
+
+
+def test_package_urls_name_what_registries_have(sbom):
+    """Each type of package URL has the parts that its definition asks for."""
+    purls = [PackageURL.from_string(c["purl"]) for c in sbom["components"] if "purl" in c]
+    assert {purl.type for purl in purls} >= {"pypi", "npm", "generic", "github"}
+    for purl in purls:
+        # WSD is on no registry.
+        assert (purl.type, purl.name) != ("pypi", "wsd")
+        assert purl.version, purl
+        assert purl.type != "deb" or (purl.namespace and "arch" in purl.qualifiers)
+        assert purl.type != "github" or purl.namespace
+        label = purl.version.partition("+")[2] if purl.type == "pypi" else ""
+        assert not label or purl.qualifiers["repository_url"].endswith(f"/{label}")
+
+
+def test_runtime_libraries_of_c_are_in_the_sbom(sbom):
+    libraries = {c["name"]: c for c in sbom["components"] if c["type"] == "library"}
+    for name in ("musl", "dlmalloc", "libcxx", "libcxxabi", "compiler-rt"):
+        assert libraries[name]["scope"] == "required"
+        assert re.fullmatch(r"\d+\.\d+\.\d+", libraries[name]["version"])
+
+
+def test_the_sbom_names_the_model_its_licence_and_its_files(sbom, manifest, family, checkpoint):
+    (model,) = [c for c in sbom["components"] if c["type"] == "machine-learning-model"]
+    assert (model["name"], model["version"]) == ("tiny-sd15", "f32")
+    assert model["licenses"] == [{"expression": "Apache-2.0"}]
+    weights = {
+        reference["comment"]: reference["hashes"][0]["content"]
+        for reference in model["externalReferences"]
+        if reference["type"] == "distribution"
+    }
+    for component in family.components:
+        (file,) = (checkpoint / component.folder).glob("*.safetensors")
+        assert weights[component.id] == hashlib.sha256(file.read_bytes()).hexdigest()
+    card = (checkpoint / "README.md").read_bytes()
+    (document,) = manifest["documents"]
+    assert document["sha256"] == hashlib.sha256(card).hexdigest()
 
 
 def test_what_is_shipped_is_under_a_licence_that_may_be(bundle):
@@ -77,11 +157,14 @@ def test_what_is_shipped_is_under_a_licence_that_may_be(bundle):
     assert {m.name for m in shipped if m.license not in policy.allowed} == set()
 
 
-def test_provenance(bundle, manifest):
+def test_provenance(bundle, manifest, family, checkpoint):
     statement = json.loads((bundle / "provenance.json").read_text())
     assert statement["_type"] == "https://in-toto.io/Statement/v1"
     assert statement["predicateType"] == "https://slsa.dev/provenance/v1"
-    assert [s["name"] for s in statement["subject"]] == shipped(bundle)
+    # Everything but itself, so that a signature of it covers the whole bundle.
+    assert [s["name"] for s in statement["subject"]] == [
+        name for name in list_files(bundle) if name != "provenance.json"
+    ]
     for subject in statement["subject"]:
         data = (bundle / subject["name"]).read_bytes()
         assert subject["digest"] == {"sha256": hashlib.sha256(data).hexdigest()}
@@ -90,13 +173,32 @@ def test_provenance(bundle, manifest):
     assert model["name"] == "tiny-sd15"
     assert model["sizes"] == ["128x128"]
     assert model["toolchain"] == manifest["toolchain"]
-    uris = {dependency["uri"] for dependency in definition["resolvedDependencies"]}
+    dependencies = definition["resolvedDependencies"]
+    uris = {dependency["uri"] for dependency in dependencies}
     assert f"pkg:pypi/diffusers@{manifest['toolchain']['diffusers']}" in uris
+    digests = {dependency.get("digest", {}).get("sha256") for dependency in dependencies}
+    for component in family.components:
+        (file,) = (checkpoint / component.folder).glob("*.safetensors")
+        assert hashlib.sha256(file.read_bytes()).hexdigest() in digests
+
+
+def test_the_provenance_names_wsds_own_sources(bundle):
+    statement = json.loads((bundle / "provenance.json").read_text())
+    dependencies = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
+    (own,) = [d for d in dependencies if d["uri"].startswith("pkg:generic/wsd@")]
+    # As a person can compute it: sha256sum of the listed files, and of that list.
+    names = sorted(path.relative_to(REPOSITORY).as_posix() for path in list_sources())
+    assert {"wsd/cli/main.py", "web/src/index.ts", "web/package-lock.json"} <= set(names)
+    listed = subprocess.run(
+        ["sha256sum", *names], cwd=REPOSITORY, check=True, capture_output=True
+    ).stdout
+    assert own["digest"]["sha256"] == hashlib.sha256(listed).hexdigest()
 
 
 def test_integrity_of_every_file(bundle):
     table = json.loads((bundle / "SRI.json").read_text())
-    assert sorted(table) == [name for name in list_files(bundle) if name != "SRI.json"]
+    outside = {"SRI.json", "provenance.json"}
+    assert sorted(table) == [name for name in list_files(bundle) if name not in outside]
     for name, integrity in table.items():
         digest = hashlib.sha384((bundle / name).read_bytes()).digest()
         assert integrity == f"sha384-{base64.b64encode(digest).decode()}"
@@ -154,6 +256,6 @@ def test_attestations_that_cannot_be_read(copy, name, content):
     (copy / name).unlink()
     if content is not None:
         (copy / name).write_text(content)
-    what = rf"{name}( does not exist|: not (readable|JSON at line 1|an SBOM of WSD))"
+    what = rf"{name}( does not exist|: (not JSON at line 1|top level: |components))"
     with pytest.raises(BundleError, match=what):
         list(verify_bundle(copy))

@@ -1,45 +1,131 @@
 """What the image's environment tells of itself, and what becomes of it."""
 
+import hashlib
+import shutil
+import subprocess
+
 import pytest
 
-from wsd.supply_chain.materials import BASE_VARIABLE, SOURCES_VARIABLE, compiler_materials
+from wsd.errors import ToolError
+from wsd.supply_chain.git_sources import SOURCES_VARIABLE
+from wsd.supply_chain.material import LicenseText, Material, Patch, merge_materials
+from wsd.supply_chain.materials import BASE_VARIABLE, compiler_materials
+from wsd.supply_chain.own_source import COMMIT_VARIABLE, find_commit
 from wsd.supply_chain.pins import read_pins
+from wsd.util.files import REPOSITORY
 
 PINS = read_pins()
+TREES = REPOSITORY / "docker" / "stages" / "trees.sh"
+PATCH = """\
+diff --git a/web/src/runtime.ts b/web/src/runtime.ts
+--- a/web/src/runtime.ts
++++ b/web/src/runtime.ts
+@@ -1,2 +1,2 @@
+ const a = 1;
+-const b = 2;
++const b = 3;
+"""
 
 
 @pytest.fixture
 def record(tmp_path, monkeypatch):
-    """Return a function that records sources as docker/stages/trees.sh does in the image."""
-    monkeypatch.setenv(SOURCES_VARIABLE, str(tmp_path))
+    """Return a function that takes what docker/stages/trees.sh printed in the image."""
+    monkeypatch.setenv(SOURCES_VARIABLE, str(tmp_path / "record"))
+    (tmp_path / "record").mkdir()
 
-    def write(**trees):
-        lines = [f"{name} {tree}\n" for name, tree in trees.items()]
-        (tmp_path / "tvm").write_text("".join(lines))
-        (tmp_path / "emscripten").touch()
+    def write(text):
+        (tmp_path / "record" / "tvm").write_text(text)
+        (tmp_path / "record" / "emscripten").touch()
         return {material.name: material for material in compiler_materials()}
 
     return write
 
 
+@pytest.fixture
+def measure(tmp_path):
+    """Return a function that lets the image's own script look at sources and patches."""
+
+    def run(sources, patches):
+        shutil.rmtree(tmp_path / "image", ignore_errors=True)
+        for place, files in (("sources", sources), ("patches", patches)):
+            (tmp_path / "image" / place).mkdir(parents=True)
+            for path, text in files.items():
+                file = tmp_path / "image" / place / path
+                file.parent.mkdir(exist_ok=True)
+                file.write_text(text)
+        done = subprocess.run(
+            ["sh", TREES, tmp_path / "image"], check=True, capture_output=True, text=True
+        )
+        return done.stdout
+
+    return run
+
+
 def test_sources_as_pinned(record):
     tvm, rang = PINS.source["tvm"], PINS.source["rang"]
-    found = record(tvm=tvm.tree, rang=rang.tree)
+    fixes = PINS.backport["tvm"].values()
+    patches = "".join(f"patch tvm {f.commit}.patch {'ab' * 32} {f.patch_id}\n" for f in fixes)
+    found = record(f"tree tvm {tvm.tree}\ntree rang {rang.tree}\n{patches}")
     assert found["tvm"].purl == f"pkg:github/apache/tvm@{tvm.commit}"
     assert found["tvm"].version == "0.21.0"
     assert found["tvm"].shipped
     assert found["tvm"].license == "Apache-2.0"
-    assert found["tvm"].hashes == (("SHA-1", tvm.commit),)
-    expected = {f"{tvm.url}/commit/{fix.commit}" for fix in PINS.backport["tvm"].values()}
-    assert set(found["tvm"].patches) == expected
+    assert found["tvm"].commit == tvm.commit
+    assert found["tvm"].supplier == "apache"
+    assert set(found["tvm"].patches) == {
+        Patch(f"{tvm.url}/commit/{fix.commit}", "ab" * 32) for fix in fixes
+    }
     assert found["rang"].purl == f"pkg:github/agauniyal/rang@{rang.commit}"
     assert not found["rang"].shipped
 
 
 def test_a_source_that_is_another(record):
-    found = record(rang="12" * 20)["rang"]
+    found = record(f"tree rang {'12' * 20}\n")["rang"]
     assert found.purl == f"pkg:generic/rang@{'12' * 20}"
     assert found.version == "12" * 20
+    assert found.commit == ""
+
+
+def test_patches_of_a_context_are_measured(record, measure):
+    """Whatever is passed in the place of upstream's fixes is named by its digest."""
+    said = measure(
+        {"tvm/README": "TVM"},
+        {"tvm/own fix.patch": PATCH, f"tvm/{PINS.backport['tvm']['llvm-19'].commit}.patch": PATCH},
+    )
+    digest = hashlib.sha256(PATCH.encode()).hexdigest()
+    patches = record(said)["tvm"].patches
+    assert {patch.sha256 for patch in patches} == {digest}
+    # The name of upstream's commit makes a patch no commit of upstream's.
+    assert {patch.url for patch in patches} == {
+        "urn:wsd:patch:own-fix.patch",
+        f"urn:wsd:patch:{PINS.backport['tvm']['llvm-19'].commit}.patch",
+    }
+
+
+def test_a_patch_is_known_by_its_changes_alone(measure, record, monkeypatch):
+    """Another version of git writes another head; a single blank makes another patch."""
+
+    def look(text):
+        return measure({"tvm/README": "TVM"}, {"tvm/x.patch": text})
+
+    mailed = "From 0123 Mon Sep 17 00:00:00 2001\nSubject: {}\n\n---\n{}-- \n{}\n"
+    first = look(mailed.format("a fix", PATCH, "2.39.5")).split()[-1]
+    fix = PINS.backport["tvm"]["llvm-19"].model_copy(update={"patch_id": first})
+    pins = PINS.model_copy(update={"backport": {"tvm": {"llvm-19": fix}}})
+    monkeypatch.setattr("wsd.supply_chain.git_sources.read_pins", lambda: pins)
+    for text, known in (
+        (mailed.format("another", PATCH, "2.47.3"), True),
+        (PATCH.replace("b = 3", "b =  3"), False),
+        (PATCH.replace("b = 3", "b = 4"), False),
+    ):
+        (patch,) = record(look(text))["tvm"].patches
+        assert (patch.url == f"{PINS.source['tvm'].url}/commit/{fix.commit}") == known
+
+
+@pytest.mark.parametrize("line", ["tvm 1234", "patch tvm a.patch", "", "tree tvm 1 2"])
+def test_a_record_that_is_none_is_refused(record, line):
+    with pytest.raises(ToolError, match="is no line of"):
+        record(f"{line}\n")
 
 
 @pytest.mark.parametrize(
@@ -55,3 +141,31 @@ def test_the_base_image(monkeypatch, base, purl):
     assert purl.replace("sha256:", "sha256%3A") in {
         material.purl.replace("sha256:", "sha256%3A") for material in compiler_materials()
     }
+
+
+def test_the_commit_of_wsd_is_said_where_no_repository_is(monkeypatch):
+    monkeypatch.setenv(COMMIT_VARIABLE, "ab" * 20)
+    assert find_commit.__wrapped__() == "ab" * 20
+    # No commit, and no text that a package URL or a digest could not hold.
+    monkeypatch.setenv(COMMIT_VARIABLE, "main; rm -rf /")
+    assert find_commit.__wrapped__() in ("", head())
+
+
+def head():
+    git = ["git", "-C", REPOSITORY, "rev-parse", "HEAD"]
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def test_materials_of_one_package_become_one_in_any_order():
+    first = Material("pkg:pypi/a@1", "a", "1", license="MIT", requires=("pkg:pypi/b@1",))
+    second = Material("pkg:pypi/a@1", "a", "1", shipped=True, texts=(LicenseText("LICENSE", "x"),))
+    other = Material("pkg:pypi/b@1", "b", "1", requires=("pkg:pypi/none@1",))
+    merged = merge_materials([first, second, other])
+    assert merged == merge_materials([other, second, first, first])
+    assert [material.purl for material in merged] == ["pkg:pypi/a@1", "pkg:pypi/b@1"]
+    assert merged[0].shipped
+    assert merged[0].license == "MIT"
+    assert merged[0].texts
+    assert merged[0].requires == ("pkg:pypi/b@1",)
+    # Nothing requires what is not there.
+    assert merged[1].requires == ()

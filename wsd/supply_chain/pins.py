@@ -71,6 +71,8 @@ class Backport(_Entry):
 
     commit: _GitObject
     """The commit."""
+    patch_id: _GitObject
+    """What ``git patch-id --verbatim`` says of it: a digest of its changes alone."""
     reason: _Text
     """Why it is applied."""
 

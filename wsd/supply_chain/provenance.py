@@ -1,38 +1,112 @@
-"""Provenance of a bundle: SLSA provenance in an in-toto statement, not signed.
+"""Provenance of a bundle: SLSA provenance in an in-toto statement, the root of all its digests.
 
-https://slsa.dev/spec/v1.0/provenance and https://in-toto.io/Statement/v1. The statement says what
-was built from what. It names neither time nor machine, so that equal builds have equal provenance.
-docs/appliance.md shows how to sign it.
+https://slsa.dev/spec/v1.0/provenance and https://in-toto.io/Statement/v1. The statement names every
+file of the bundle by digest, ``SRI.json`` and the SBOM among them, so that a signature of it covers
+all of them (:mod:`wsd.supply_chain.signature`). It says what was built from what: checkpoints,
+packages, sources, patches, and WSD's own commit. It names neither time nor machine, so that equal
+builds have equal provenance.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import NotRequired, TypedDict
+
+from packageurl import PackageURL
 
 from wsd import __version__
 from wsd.spec.manifest import Manifest
-from wsd.supply_chain.materials import BundleContents, Material
+from wsd.supply_chain.checkpoint_url import checkpoint_url
+from wsd.supply_chain.material import Material
+from wsd.supply_chain.materials import BundleContents
 
 FILE_NAME = "provenance.json"
-BUILD_TYPE = "urn:wsd:build:1"
+# docs/appliance.md describes what the parameters of this type of build mean.
+BUILD_TYPE = "urn:wsd:build:2"
 BUILDER = "urn:wsd:builder"
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 
 
-def build_provenance(contents: BundleContents) -> dict[str, Any]:
+class Resource(TypedDict):
+    """in-toto's ResourceDescriptor: something by its digest."""
+
+    digest: NotRequired[dict[str, str]]
+    name: NotRequired[str]
+    uri: NotRequired[str]
+
+
+class ModelParameters(TypedDict):
+    """What was asked for: a model, its checkpoint, and how it was built."""
+
+    name: str
+    dtype: str
+    source: str
+    options: NotRequired[dict[str, str]]
+    sizes: list[str]
+    toolchain: dict[str, str]
+
+
+class ExternalParameters(TypedDict):
+    """The parameters of a build, which whoever checks it compares with what they expect."""
+
+    models: list[ModelParameters]
+
+
+class BuildDefinition(TypedDict):
+    """SLSA's BuildDefinition."""
+
+    buildType: str
+    externalParameters: ExternalParameters
+    internalParameters: dict[str, str]
+    resolvedDependencies: list[Resource]
+
+
+class Builder(TypedDict):
+    """SLSA's Builder."""
+
+    id: str
+    version: dict[str, str]
+
+
+class RunDetails(TypedDict):
+    """SLSA's RunDetails, without times and places."""
+
+    builder: Builder
+    metadata: dict[str, str]
+
+
+class Predicate(TypedDict):
+    """SLSA's provenance."""
+
+    buildDefinition: BuildDefinition
+    runDetails: RunDetails
+
+
+class Statement(TypedDict):
+    """An in-toto statement."""
+
+    _type: str
+    subject: list[Resource]
+    predicateType: str
+    predicate: Predicate
+
+
+def build_provenance(contents: BundleContents) -> Statement:
     """Return the in-toto statement about every file of a bundle."""
     return {
-        "_type": "https://in-toto.io/Statement/v1",
+        "_type": STATEMENT_TYPE,
         "subject": [
             {"name": path, "digest": {"sha256": digests.sha256}}
             for path, digests in sorted(contents.files.items())
         ],
-        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicateType": PREDICATE_TYPE,
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
                 "externalParameters": {"models": [_model(m) for m in contents.manifests]},
                 "internalParameters": {},
-                "resolvedDependencies": [_dependency(m) for m in contents.materials],
+                "resolvedDependencies": list(_dependencies(contents)),
             },
             "runDetails": {
                 "builder": {"id": BUILDER, "version": {"wsd": __version__}},
@@ -42,20 +116,44 @@ def build_provenance(contents: BundleContents) -> dict[str, Any]:
     }
 
 
-def _model(manifest: Manifest) -> dict[str, Any]:
-    return {
+def _model(manifest: Manifest) -> ModelParameters:
+    described: ModelParameters = {
         "name": manifest.model.name,
         "dtype": manifest.model.dtype,
         "source": manifest.model.source,
-        **({"options": dict(manifest.model.options)} if manifest.model.options else {}),
         "sizes": [f"{width}x{height}" for width, height in manifest.sizes()],
         "toolchain": dict(manifest.toolchain),
     }
+    if manifest.model.options:
+        described["options"] = dict(manifest.model.options)
+    return described
 
 
-def _dependency(material: Material) -> dict[str, Any]:
+def _dependencies(contents: BundleContents) -> Iterator[Resource]:
+    """Yield materials, then the patches of sources, then the files of checkpoints."""
+    for material in contents.materials:
+        yield _dependency(material)
+    patches = {patch for material in contents.materials for patch in material.patches}
+    for patch in sorted(patches):
+        yield {"uri": patch.url, "digest": {"sha256": patch.sha256}}
+    weights = {
+        (checkpoint_url(manifest.model.source), component, digest)
+        for manifest in contents.manifests
+        for component, digests in manifest.model.weights.items()
+        for digest in digests
+    }
+    for url, component, digest in sorted(weights):
+        yield {"name": component, "uri": url, "digest": {"sha256": digest}}
+
+
+def _dependency(material: Material) -> Resource:
     # in-toto calls the algorithms sha512 and so on, and git's own SHA-1 gitCommit or gitTree.
-    is_commit = material.purl.startswith("pkg:github/")
+    is_commit = PackageURL.from_string(material.purl).type == "github"
     names = {"SHA-1": "gitCommit" if is_commit else "gitTree"}
     digest = {names.get(a, a.replace("-", "").lower()): c for a, c in material.hashes}
-    return {"uri": material.purl, **({"digest": digest} if digest else {})}
+    if material.commit:
+        digest["gitCommit"] = material.commit
+    resource: Resource = {"uri": material.purl}
+    if digest:
+        resource["digest"] = digest
+    return resource
