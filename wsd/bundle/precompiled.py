@@ -8,6 +8,8 @@ from pathlib import Path
 
 from wsd.bundle.web_page import build_page
 from wsd.compiler.library import Library, find_tvmjs, write_library
+from wsd.supply_chain.material import merge_materials
+from wsd.supply_chain.materials import own_materials, page_materials
 from wsd.util.contents import write_contents
 from wsd.util.file_errors import explain_file_errors
 from wsd.util.files import check_absent, write_folder_atomically
@@ -25,7 +27,8 @@ def write_compiled(library: Library, out: Path, progress: Progress) -> Path:
     check_absent(out)
     with explain_file_errors(out), write_folder_atomically(out) as scratch:
         shutil.copyfile(library.wasm, scratch / library.wasm.name)
-        written = replace(library, folder=scratch)
+        materials = merge_materials([*library.materials, *page_materials(), *own_materials()])
+        written = replace(library, folder=scratch, materials=materials)
         write_library(written)
         with progress.stage("page", total=1) as advance:
             build_page(written.page_folder, find_tvmjs(library))

@@ -22,7 +22,7 @@ from wsd.models.family import Family
 from wsd.spec.manifest import EntryPoint
 from wsd.spec.parameter import Parameter
 from wsd.spec.tensor import Size
-from wsd.supply_chain.materials import Material
+from wsd.supply_chain.material import Material
 from wsd.util.contents import find_damage
 from wsd.util.files import write_atomically
 from wsd.util.hashing import canonical_json, sha256_bytes, sha256_file
