@@ -120,7 +120,7 @@ def test_what_a_build_would_not_use(words, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("option", ["--weights", "--random-weights"])
 def test_weights_are_for_a_comparison(option, capsys):
-    assert_refused(capsys, ["bench", "dist", option, "1"], f"{option} without --compare")
+    assert_refused(capsys, ["bench", "dist", option, "1"], f"{option} is given without --compare")
 
 
 def test_every_command_checks_its_options():

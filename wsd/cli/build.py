@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,7 @@ def compile(  # noqa: A001 - the command's name
     Unused(
         ("--out", "--self-test"),
         beside="--plan",
-        hint="a plan writes no bundle: leave --plan out to build one",
+        hint="a plan writes no bundle: leave them out, or leave --plan out to build one",
     ),
 )
 @checkpoint_options()
@@ -126,12 +127,15 @@ def build(
     from wsd.bundle.builder import build_bundle
     from wsd.bundle.plan import describe_plan
     from wsd.checkpoint.tokenizer import check_tokenizers
+    from wsd.compiler.library import read_library
     from wsd.models.resolution import check_sizes
     from wsd.models.schedule_options import compose_denoising
     from wsd.util.files import check_absent
     from wsd.util.progress import Progress
 
     family = chosen.family()
+    if library is not None:
+        schedule = replace(schedule, sizes=read_library(library).sizes)
     if plan:
         denoising: Denoising | Checkpoint
         # A model that ships no weights is planned without them.

@@ -43,7 +43,7 @@ class Unused:
         if self.beside is not None and self.beside in given:
             raise UsageError(f"{self.beside} is given, and {' and '.join(useless)} too", self.hint)
         if self.without is not None and self.without not in given:
-            raise UsageError(f"{' and '.join(useless)} without {self.without}", self.hint)
+            raise UsageError(f"{' and '.join(useless)} is given without {self.without}", self.hint)
 
 
 class Command(click.Command):
@@ -80,7 +80,8 @@ class Command(click.Command):
                 _refuse_blank(parameter, values.get(parameter.name or ""))
             if isinstance(parameter, click.Option) and count > 1 and not _is_repeatable(parameter):
                 raise UsageError(
-                    f"{_name(parameter)} is given {count} times", "give it once: one would count"
+                    f"{_name(parameter)} is given {count} times",
+                    "give it once: only the last would count",
                 )
         names = {name for parameter in given for name in parameter.opts}
         for rule in self.unused:

@@ -194,7 +194,8 @@ _REQUEST = {
     "images": click.option("--images", type=int, default=1, metavar="N",
                            help="Pictures from one seed."),
     "eta": click.option("--eta", type=float, metavar="X", help="DDIM's and TCD's noise, 0 to 1."),
-    "out": click.option("--out", required=True, type=OUTPUT_FILE, metavar="PNG"),
+    "out": click.option("--out", required=True, type=OUTPUT_FILE, metavar="PNG",
+                        help="The picture; several get numbers."),
 }  # fmt: skip
 
 
@@ -317,8 +318,10 @@ def schedule_options(command: Callback) -> Callback:
         request = rest.get("request")
         # Commands that draw have the option among those of the picture.
         scheduler = rest.pop("scheduler", None) if request is None else request.scheduler
+        size = None if request is None else request.size
+        sizes = rest.get("sizes", ()) if size is None else (size,)
         schedule = ScheduleOptions(
-            fine_tune, scheduler, prediction_type, timestep_spacing, zero_snr
+            fine_tune, scheduler, prediction_type, timestep_spacing, zero_snr, sizes
         )
         command(schedule=schedule, **rest)
 
