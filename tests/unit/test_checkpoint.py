@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from wsd.bundle.builder import _digest_parameters
-from wsd.checkpoint.checkpoint import open_checkpoint
+from wsd.checkpoint.checkpoint import open_checkpoint, read_configurations
+from wsd.checkpoint.diffusers_folder import DiffusersFolder
 from wsd.checkpoint.random_weights import random_checkpoint
 from wsd.checkpoint.resolve import find_checkpoint, open_chosen
 from wsd.errors import CheckpointError
+from wsd.models.resolution import check_sizes
 from wsd.models.schedulers import describe_noise_schedule
 from wsd.spec.parameter import shapes
 
@@ -69,7 +72,7 @@ def test_what_is_no_checkpoint_folder(family, name, message):
 
 def test_a_missing_component(copy, family):
     shutil.rmtree(copy / "vae")
-    with pytest.raises(CheckpointError, match=r"vae/config.json does not exist"):
+    with pytest.raises(CheckpointError, match=r"copy has no folder vae"):
         open_checkpoint(copy, family)
 
 
@@ -251,6 +254,27 @@ def test_a_scheduler_that_the_browser_has_not(copy, family, options, message):
     with pytest.raises(CheckpointError, match=message) as caught:
         open_checkpoint(copy, family)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("edge", "said"),
+    [(16, None), (33, "--size 264x264"), (256, "--size 2048x2048"), (257, "does not compile"),
+     (10**30, "does not compile"), (1, "does not compile"), ([16, 16], None)],
+)  # fmt: skip
+def test_the_size_that_a_checkpoint_is_of_is_said(copy, family, caplog, edge, said):
+    """A size that can be compiled, with the option for it; only then."""
+    path = copy / "unet" / "config.json"
+    found = {**json.loads(path.read_text()), "sample_size": edge, "_diffusers_version": "0.30.0"}
+    path.write_text(json.dumps(found))
+    read_configurations(family, DiffusersFolder(copy, family))
+    notes = [
+        record.getMessage() for record in caplog.records if "sample_size" in record.getMessage()
+    ]
+    assert len(notes) == (said is not None)
+    for note in notes:
+        assert said in note
+        for size in re.findall(r"--size (\d+)x(\d+)", note):
+            assert check_sizes(family, [tuple(map(int, size))])
 
 
 def test_a_hub_id_is_read_from_the_cache_and_its_commit_recorded(

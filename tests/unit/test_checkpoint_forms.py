@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import diffusers
 import pytest
@@ -23,7 +24,9 @@ from rewritten import (
     weights_of,
 )
 from wsd.checkpoint.checkpoint import open_checkpoint
+from wsd.checkpoint.leftovers import check_leftovers
 from wsd.checkpoint.module_names import list_names
+from wsd.checkpoint.stored_tensor import StoredTensor
 from wsd.errors import CheckpointError
 from wsd.models.registry import find_family
 from wsd.models.stable_diffusion.known_tensors import IGNORABLE
@@ -249,6 +252,44 @@ def test_what_nobody_reads_is_named(copy, family, name):
     with pytest.raises(CheckpointError, match=message) as caught:
         open_checkpoint(copy, family)
     assert caught.value.hint
+
+
+# Tensor that is left over → what the hint says, and what it must not say.
+HINTS = {
+    "down_blocks.0.attentions.0.transformer_blocks.0.attn1.query.weight": ("remove", "UNet alone"),
+    "coloration.weight": ("remove", "LoRA"),
+    "conv_in.lora_A.weight": ("LoRA", "remove"),
+    "to_q_lora.down.weight": ("LoRA", "remove"),
+    "mid_block.hada_w1_a": ("LoRA", "remove"),
+    "mid_block.attentions.0.proj_in.lokr_w1": ("LoRA", "remove"),
+    "time_embedding.cond_proj.weight": ("time_cond_proj_dim", "remove"),
+}
+
+
+@pytest.mark.parametrize("name", HINTS)
+def test_a_hint_speaks_of_the_tensor_that_is_left_over(family, name):
+    said, unsaid = HINTS[name]
+    tensor = StoredTensor(name, Path("unet"), "F32", (2, 2), lambda: SOME)
+    with pytest.raises(CheckpointError) as caught:
+        check_leftovers([tensor], family, "unet")
+    assert said in caught.value.hint
+    assert unsaid not in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("component", "said"), [("unet", "UNet"), ("vae", "--vae"), ("text_encoder", "text encoder")]
+)
+def test_a_file_of_one_component_is_told(checkpoint, family, component, said):
+    with pytest.raises(CheckpointError, match="not in it") as caught:
+        open_checkpoint(weights_of(checkpoint, component), family)
+    assert said in caught.value.hint
+    assert "alone" in caught.value.hint
+
+
+def test_a_folder_of_one_component_is_told(checkpoint, family):
+    with pytest.raises(CheckpointError, match="unet has no folder text_encoder") as caught:
+        open_checkpoint(checkpoint / "unet", family)
+    assert "text_encoder, unet, vae" in caught.value.hint
 
 
 @pytest.mark.parametrize("component", ["text_encoder", "unet", "vae"])

@@ -13,10 +13,14 @@ import torch
 
 from config_oracle import FAMILIES, as_saved, component_of, compute_both, find_variant
 from toy.family import FAMILY as TOY
-from wsd.checkpoint.config_comparison import compare_config, compare_pipeline
+from wsd.checkpoint.config_comparison import (
+    TRANSFORMERS_EXTRAS,
+    compare_config,
+    compare_pipeline,
+)
 from wsd.errors import CheckpointError
 from wsd.models.conditioning import Conditioning
-from wsd.models.config_rules import ConfigRules, find_config_rules
+from wsd.models.config_rules import ConfigRules, KeyRule, find_config_rules
 from wsd.models.registry import FAMILIES as REGISTERED
 from wsd.models.stable_diffusion.config_rules import RULES
 
@@ -228,6 +232,40 @@ def test_what_is_refused_is_named_with_both_values(label, name, key, value):
     assert caught.value.hint
 
 
+HINTS = [
+    ("sd", "text_encoder", {"vocab_size": 0}, "from 1 to"),
+    ("sd", "text_encoder", {"vocab_size": 10**12}, "from 1 to"),
+    ("sd", "text_encoder", {"eos_token_id": None}, "expected the id of the end token"),
+    ("sdxl", "text_encoder_2", {"eos_token_id": 5}, "must be 719, or 2 stand for it"),
+    ("sdxl", "text_encoder_2", {"vocab_size": 730, "eos_token_id": 2}, "set eos_token_id to"),
+    ("sdxl", "text_encoder_2", {"vocab_size": 100}, "smaller vocabulary"),
+    ("sd", "text_encoder", {"output_hidden_states": "yes"}, "expected true, false or null"),
+    ("sd", "text_encoder", {"output_attentions": True}, "set it to false"),
+    ("sd", "text_encoder", {"_attn_implementation": "paged"}, "delete the key"),
+    ("sd", "unet", {"upcast_attention": 1}, "expected true, false or null"),
+    ("sd", "unet", {"addition_embed_type_num_heads": 0}, "from 1 to"),
+    ("sd", "unet", {"norm_num_groups": 7}, "divides the channels"),
+    ("sd", "unet", {"layers_per_block": "two"}, "or the file was changed"),
+    ("sd", "vae", {"force_upcast": "no"}, "expected true, false or null"),
+    ("sdxl", "vae", {"latents_std": [1.0, 1.0, 0.0, 1.0]}, "a positive number for each channel"),
+]
+
+
+@pytest.mark.parametrize(("label", "name", "changes", "said"), HINTS)
+def test_a_hint_speaks_of_the_value_that_is_refused(label, name, changes, said):
+    found = {**as_saved(component_of(FAMILIES[label], name)), **changes}
+    with pytest.raises(CheckpointError) as caught:
+        find_variant(FAMILIES[label], name, found)
+    assert said in caught.value.hint
+
+
+def test_a_rule_that_refuses_values_says_what_is_expected():
+    """Otherwise the hint would be that the checkpoint is of another family."""
+    for rules in (TRANSFORMERS_EXTRAS, *RULES.values()):
+        for key, rule in rules.items():
+            assert rule.why or rule.accepts is KeyRule("harmless").accepts, key
+
+
 def test_every_rule_has_a_value_here():
     for class_name, rules in RULES.items():
         listed = {*VARIANTS[class_name], *HARMLESS[class_name]}
@@ -377,7 +415,7 @@ def test_what_changes_nothing_of_a_pipeline(name, changes):
         ("sd15", {"_class_name": "StableDiffusionImg2ImgPipeline"}, "changing pictures"),
         ("sd15", {"_class_name": "StableDiffusionInstructPix2PixPipeline"}, "editing pictures"),
         ("sd15", {"_class_name": "StableDiffusionXLPipeline"}, "pass --model tiny-sdxl or sdxl"),
-        ("sd15", {"_class_name": "StableDiffusion3Pipeline"}, "write that name there"),
+        ("sd15", {"_class_name": "StableDiffusion3Pipeline"}, "write its name there"),
         ("sd15", {"_class_name": ["mine", "Pipeline"]}, "mine.Pipeline"),
         ("sd15", {"unet": [None, None]}, "unet is None, but sd15 has UNet2DConditionModel"),
         ("sd15", {"unet": ["mine", "UNet2DConditionModel"]}, "unet is mine.UNet2DConditionModel"),

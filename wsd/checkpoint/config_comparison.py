@@ -412,8 +412,8 @@ def _check_pipeline_class(family: Family, name: Any, place: str) -> None:
         hint = f"this checkpoint is of another family: pass --model {' or '.join(others)}"
     else:
         hint = (
-            f"WSD draws as diffusers' {pipeline} does; if this checkpoint is one of its, write "
-            "that name there"
+            f"WSD draws as diffusers' {pipeline} does: if this checkpoint is for it, write its "
+            "name there"
         )
     raise CheckpointError(
         f"{place}: _class_name is {shown}, but {family.name} has {pipeline}", hint

@@ -82,6 +82,12 @@ class DiffusersFolder:
 
     def component_config(self, component: Component) -> Mapping[str, Any]:
         """Return the component's ``config.json``."""
+        if not (self.path / component.folder).is_dir():
+            folders = ", ".join(c.folder for c in self._family.components)
+            raise CheckpointError(
+                f"{self.path} has no folder {component.folder}",
+                f"pass the folder of a whole checkpoint, with the folders {folders}",
+            )
         return read_json(self.path / component.folder / "config.json")
 
     def scheduler_config(self) -> Mapping[str, Any] | None:

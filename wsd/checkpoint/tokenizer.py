@@ -249,11 +249,11 @@ def _check_end(
         raise CheckpointError(
             f"{folder}: the end token {tokenizer.eos_token!r} has the id {end}, but {encoder.id} "
             f"takes its pooled state at the highest id, {highest} ({token!r})",
-            f"set eos_token_id in {encoder.folder}/config.json to {end}",
+            "take the encoder's own tokenizer, whose end token has the highest id",
         )
     if wanted not in (entry.kind.highest_end, end):
         raise CheckpointError(
             f"{folder}: the end token {tokenizer.eos_token!r} has the id {end}, but "
             f"{encoder.folder}/config.json has eos_token_id {wanted}",
-            "take the encoder's own tokenizer, or correct eos_token_id",
+            "take the encoder's own tokenizer",
         )

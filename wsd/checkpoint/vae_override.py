@@ -33,6 +33,7 @@ from wsd.checkpoint.weight_source import (
     read_expected,
     read_json,
 )
+from wsd.errors import CheckpointError
 from wsd.models.family import Component, Family, Tokenizer
 from wsd.spec.roles import VAE_DECODER
 from wsd.util.hashing import sha256_file
@@ -94,6 +95,11 @@ class VaeOverride:
             return
         names = list_names(component)
         found, leftover = self._match(names)
+        if not found:
+            raise CheckpointError(
+                f"{self._path}: no tensor in it is of {component.id} ({component.class_name})",
+                "--vae takes the file of a VAE, or of a whole checkpoint that has one",
+            )
         for name, tensor in found.items():
             check_tensor(tensor, names.shapes[name], self._stored)
         check_leftovers(leftover, self._family, f"{component.id} ({component.class_name})")

@@ -181,7 +181,7 @@ def check_tensor(tensor: StoredTensor, shape: Shape, stored: Mapping[str, Stored
         raise CheckpointError(
             f"{tensor.path}: tensor {tensor.key} has shape {list(tensor.shape)}, "
             f"expected {list(shape)}",
-            "this checkpoint is of another family or was changed; see: wsd models",
+            "its configuration is another's, or it is of another family (see: wsd models)",
         )
 
 

@@ -35,7 +35,7 @@ REFUSED = (
         r"edm_.+", "it is of an EDM model such as Playground or CosXL, which WSD does not draw"
     ),
 )
-# Of files that hold a UNet and nothing else, by the original names and by diffusers'.
+# Of files that hold one model and nothing else, by the original names and by diffusers'.
 ALONE = (
     KnownTensor(
         r"(input_blocks|time_embed|down_blocks)\..+",
@@ -46,7 +46,7 @@ ALONE = (
         "it is of a VAE alone: pass it with --vae, and a checkpoint with --weights",
     ),
     KnownTensor(
-        r"(text_model|token_embedding|transformer\.resblocks)\..+",
+        r"(text_model|embeddings|encoder\.layers|token_embedding|transformer\.resblocks)\..+",
         "it is of a text encoder alone: pass the whole checkpoint, with its UNet and VAE",
     ),
 )
