@@ -26,6 +26,7 @@ from wsd.frontend.export import trace_component
 from wsd.models.instantiate import build_skeleton
 from wsd.models.registry import Family
 from wsd.spec.manifest import EntryPoint
+from wsd.spec.roles import IMAGE_TO_RGBA, LINEAR_COMBINATION
 from wsd.supply_chain.materials import compiler_materials
 from wsd.util.code_digest import digest_code
 from wsd.util.files import cache_folder, write_once
@@ -63,6 +64,12 @@ def trace_library(family: Family, folder: Path) -> None:
             )
             for module in made
         ]
+    # Those that the compiler adds, which have no parameters.
+    entry_points += [
+        EntryPoint(f"{role}_{width}x{height}", role, None, (width, height), (), ())
+        for role in (IMAGE_TO_RGBA, LINEAR_COMBINATION)
+        for width, height in family.sizes
+    ]
     library = Library(
         folder=folder,
         architecture=architecture(family),

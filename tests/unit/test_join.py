@@ -33,7 +33,8 @@ def test_two_models_one_page(bundle, other, tmp_path):
     assert [model["name"] for model in index] == ["tiny-sd15", "twin"]
     lines = list(differences(bundle, out))
     assert {line.partition(":")[0] for line in lines if "only in" not in line} == {
-        "SRI.json", "models/index.json", "provenance.json", "sbom.cdx.json",
+        "SRI.json", "THIRD_PARTY_NOTICES.txt", "index.html", "models/index.json", "provenance.json",
+        "sbom.cdx.json", "selftest.html", "sw.js",
     }  # fmt: skip
     assert {line.split("/")[1] for line in lines if "only in" in line} == {"twin"}
     assert set(read_materials(out)) == set(read_materials(bundle)) | set(read_materials(other))

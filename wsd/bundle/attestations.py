@@ -1,53 +1,92 @@
-"""Attestations of a bundle: SBOM, provenance and SRI.json.
+"""Attestations of a bundle: SBOM, SRI.json and provenance.
 
-``SRI.json`` maps the path of every other file to its sha384 as browsers write it in ``integrity``
-attributes, https://www.w3.org/TR/SRI/; SBOM and provenance are among these files.
+``SRI.json`` maps the path of every other file but the provenance to its sha384 as browsers write it
+in ``integrity`` attributes, https://www.w3.org/TR/SRI/. All three follow from the bundle's files
+and from what it was made with, so that :mod:`wsd.bundle.verify` makes them again and compares.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
-from wsd.bundle.manifest import REBUILD, find_manifests, read_manifest
+from wsd.bundle.layout import ATTESTATIONS, SRI, Snapshot, check_layout, list_models, read_snapshot
+from wsd.bundle.manifest import REBUILD
+from wsd.bundle.tree import list_files
 from wsd.errors import BundleError
+from wsd.spec.paths import BundlePath
 from wsd.supply_chain import provenance, sbom
-from wsd.supply_chain.materials import BundleContents, Material
-from wsd.util.hashing import canonical_json, digest_file
-from wsd.util.json_reader import parse_file, read_text
+from wsd.supply_chain.material import Material, merge_materials
+from wsd.supply_chain.materials import BundleContents
+from wsd.supply_chain.notices import write_notices
+from wsd.util.hashing import Digests, canonical_json, digest_bytes
+from wsd.util.typed_json import read_typed
 
-FILE_NAME = "SRI.json"
-# Files that say what the other files of the bundle are.
-ATTESTATIONS = (sbom.FILE_NAME, provenance.FILE_NAME, FILE_NAME)
-_INTEGRITY_TABLE = TypeAdapter(dict[str, str])
+__all__ = [
+    "ATTESTATIONS",
+    "FILE_NAME",
+    "build_attestations",
+    "list_files",
+    "read_integrity",
+    "write_attestations",
+]
+
+FILE_NAME = SRI
+_Integrity = Annotated[str, Field(pattern=r"^sha384-[A-Za-z0-9+/]{64}$")]
+_INTEGRITY_TABLE = TypeAdapter(dict[BundlePath, _Integrity])
+
+
+def build_attestations(snapshot: Snapshot, materials: Iterable[Material]) -> dict[str, Any]:
+    """Return the attestations of a bundle as JSON values by file name, in the order of writing.
+
+    Each says what the files before it are: the SBOM has the bundle's files, ``SRI.json`` these and
+    the SBOM, and the provenance, which may be signed, all of them.
+
+    Args:
+        snapshot: the bundle.
+        materials: packages and sources that it was made with, in any order.
+    """
+    contents = BundleContents(
+        snapshot.files, merge_materials(materials), tuple(snapshot.manifests.values())
+    )
+    made: dict[str, Any] = {sbom.FILE_NAME: sbom.build_sbom(contents)}
+    files = {**snapshot.files, sbom.FILE_NAME: _digest(made[sbom.FILE_NAME])}
+    made[SRI] = {name: digests.integrity for name, digests in sorted(files.items())}
+    files[SRI] = _digest(made[SRI])
+    made[provenance.FILE_NAME] = provenance.build_provenance(replace(contents, files=files))
+    return made
 
 
 def write_attestations(bundle: Path, materials: Iterable[Material]) -> None:
-    """Write SBOM, provenance and SRI.json of the files in a bundle; former ones are replaced.
+    """Write notices, SBOM, SRI.json and provenance of a bundle; former ones are replaced.
 
     Args:
         bundle: the bundle's folder.
         materials: packages and sources that it was made with, in any order.
 
     Raises:
-        BundleError: if a manifest is missing or malformed.
+        BundleError: if a manifest is missing or malformed, a file that a bundle must hold is
+            missing, one is there that does not belong to it, or the licence of something that is
+            shipped is unknown.
     """
     # `materials` may be read lazily from the old SBOM, so they are collected before it is deleted.
-    sorted_materials = tuple(sorted(set(materials)))
+    collected = merge_materials(materials)
     for name in ATTESTATIONS:
         (bundle / name).unlink(missing_ok=True)
-    files = {name: digest_file(bundle / name) for name in list_files(bundle)}
-    manifests = tuple(read_manifest(path) for path in find_manifests(bundle))
-    contents = BundleContents(files, sorted_materials, manifests)
-    (bundle / sbom.FILE_NAME).write_bytes(canonical_json(sbom.build_sbom(contents)))
-    statement = provenance.build_provenance(contents)
-    (bundle / provenance.FILE_NAME).write_bytes(canonical_json(statement))
-    for name in (sbom.FILE_NAME, provenance.FILE_NAME):
-        files[name] = digest_file(bundle / name)
-    table = {name: digests.integrity for name, digests in sorted(files.items())}
-    (bundle / FILE_NAME).write_bytes(canonical_json(table))
+    write_notices(bundle, collected, list_models(bundle))
+    snapshot = read_snapshot(bundle)
+    check_layout(snapshot)
+    for name, value in build_attestations(snapshot, collected).items():
+        (bundle / name).write_bytes(canonical_json(value))
+
+
+def _digest(value: Any) -> Digests:
+    """Return the digests of the file that a JSON value becomes."""
+    return digest_bytes(canonical_json(value))
 
 
 def read_integrity(bundle: Path) -> dict[str, str]:
@@ -56,28 +95,4 @@ def read_integrity(bundle: Path) -> dict[str, str]:
     Raises:
         BundleError: if it is missing or malformed.
     """
-    path = bundle / FILE_NAME
-    text = read_text(path, BundleError, REBUILD)
-    parse_file(text, path, BundleError, REBUILD)
-    try:
-        return _INTEGRITY_TABLE.validate_json(text, strict=True)
-    except ValidationError as error:
-        raise _unreadable(path, error) from error
-
-
-def read_sbom_digests(bundle: Path) -> dict[str, str]:
-    """Return path → SHA-256 of every file that the SBOM lists.
-
-    Raises:
-        BundleError: if it is missing or malformed.
-    """
-    return sbom.read_hashes(bundle)
-
-
-def list_files(bundle: Path) -> list[str]:
-    """Return the path of every file in a bundle, relative to it, sorted, with slashes."""
-    return sorted(p.relative_to(bundle).as_posix() for p in bundle.rglob("*") if p.is_file())
-
-
-def _unreadable(path: Path, reason: object) -> BundleError:
-    return BundleError(f"{path}: not readable ({reason})", REBUILD)
+    return read_typed(bundle / FILE_NAME, _INTEGRITY_TABLE, BundleError, REBUILD)

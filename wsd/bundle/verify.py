@@ -1,69 +1,170 @@
-"""``wsd verify``: compare every byte of a bundle with its manifests and attestations."""
+"""``wsd verify``: compare a bundle with what sealing it would write.
+
+Sealing (:func:`wsd.bundle.attestations.write_attestations`) refuses a bundle with a fault in its
+layout, and writes attestations that follow from its files and materials. So verifying looks for the
+same faults, makes the attestations again, and compares them with those that are there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from wsd.bundle.attestations import (
-    ATTESTATIONS,
-    FILE_NAME,
-    list_files,
-    read_integrity,
-    read_sbom_digests,
+from wsd import __version__
+from wsd.bundle.attestations import build_attestations, read_integrity
+from wsd.bundle.earlier_attestations import Statement, find_contradictions, read_statement
+from wsd.bundle.layout import (
+    SRI,
+    Snapshot,
+    find_faults,
+    find_file_faults,
+    is_notice,
+    mismatch,
+    read_snapshot,
 )
-from wsd.bundle.manifest import find_manifests, read_manifest
-from wsd.spec.manifest import FileEntry
-from wsd.supply_chain import sbom
-from wsd.util.hashing import Digests, digest_file
+from wsd.bundle.manifest import REBUILD, find_manifests
+from wsd.bundle.tree import scan_tree
+from wsd.errors import BundleError
+from wsd.supply_chain import provenance, sbom
+from wsd.supply_chain.material import Material, merge_materials
+from wsd.supply_chain.notices import make_notices
+from wsd.util.hashing import canonical_json, digest_file, sha256_bytes
+from wsd.util.json_reader import read_json
+
+# Characters of a value that a fault shows.
+_SHOWN = 60
 
 
 def verify_bundle(bundle: Path) -> Iterator[str]:
     """Yield one line for each fault: a missing, extra or altered file, or attestations that differ.
 
     Raises:
-        BundleError: if the folder is not a bundle, or a manifest, ``SRI.json`` or the SBOM is
-            missing or malformed.
+        BundleError: if the folder is not a bundle, or a manifest, the list of models or an
+            attestation is missing or malformed.
     """
-    entries = _read_file_entries(bundle)
+    find_manifests(bundle)
+    # Nothing is read of a folder with links in it: they may lead to anything.
+    if faults := scan_tree(bundle).faults:
+        yield from faults
+        return
     integrity = read_integrity(bundle)
-    in_sbom = read_sbom_digests(bundle)
-    present = {name for name in list_files(bundle) if name != FILE_NAME}
-    for name in sorted(present | integrity.keys() | entries.keys()):
-        if name not in present:
-            yield f"{name}: missing"
+    statement = read_statement(bundle)
+    in_sbom = sbom.read_hashes(bundle)
+    snapshot = read_snapshot(bundle)
+    found: dict[str, str] = {}
+    for name, fault in chain(
+        find_file_faults(snapshot),
+        _compare_integrity(snapshot, integrity),
+        find_faults(snapshot),
+        _compare_sbom(snapshot, in_sbom),
+    ):
+        found.setdefault(name, fault)
+    # Where a file is another one, the attestations differ for that reason alone.
+    if not found:
+        for name, fault in _compare_attestations(snapshot, statement):
+            found.setdefault(name, fault)
+    for name in sorted(found):
+        yield f"{name}: {found[name]}"
+
+
+def check_bundle(bundle: Path) -> None:
+    """Refuse a bundle that :func:`verify_bundle` finds a fault in.
+
+    Raises:
+        BundleError: naming the first fault.
+    """
+    for fault in verify_bundle(bundle):
+        raise BundleError(f"{bundle}: {fault}", REBUILD)
+
+
+def _compare_integrity(snapshot: Snapshot, integrity: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Compare the files with ``SRI.json``."""
+    files = dict(snapshot.files)
+    # Before there were signatures, SRI.json listed the provenance; now that lists SRI.json.
+    for name in (sbom.FILE_NAME, *({provenance.FILE_NAME} & integrity.keys())):
+        files[name] = digest_file(snapshot.folder / name)
+    for name in sorted(files.keys() | integrity.keys()):
+        if name not in files:
+            yield name, "missing"
         elif name not in integrity:
-            yield f"{name}: not in {FILE_NAME}"
-        else:
-            found = digest_file(bundle / name)
-            size = (bundle / name).stat().st_size
-            fault = _find_fault(found, size, integrity[name], entries.get(name))
-            if fault is None and name not in ATTESTATIONS and in_sbom.get(name) != found.sha256:
-                fault = f"{sbom.FILE_NAME} has another sha256, or none"
-            if fault is not None:
-                yield f"{name}: {fault}"
+            yield name, f"not in {SRI}"
+        elif files[name].integrity != integrity[name]:
+            yield name, mismatch("integrity", integrity[name], files[name].integrity)
 
 
-def _read_file_entries(bundle: Path) -> dict[str, FileEntry]:
-    """Return path in the bundle → what a manifest says about the file."""
-    return {
-        f"{path.parent.relative_to(bundle).as_posix()}/{entry.file}": entry
-        for path in find_manifests(bundle)
-        for entry in read_manifest(path).files()
-    }
+def _compare_sbom(snapshot: Snapshot, in_sbom: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Compare the files with those that the SBOM lists."""
+    for name in sorted(snapshot.files.keys() | in_sbom.keys()):
+        digests = snapshot.files.get(name)
+        if digests is None:
+            yield name, "missing"
+        elif in_sbom.get(name) != digests.sha256:
+            yield name, f"{sbom.FILE_NAME} has another sha256, or none"
 
 
-def _find_fault(found: Digests, size: int, integrity: str, entry: FileEntry | None) -> str | None:
-    """Return what is wrong with a file that is there, or None."""
-    if entry is not None:
-        if size != entry.bytes:
-            return f"{size} bytes, expected {entry.bytes}"
-        if found.sha256 != entry.sha256:
-            return _mismatch("sha256", entry.sha256, found.sha256)
-    if found.integrity != integrity:
-        return _mismatch("integrity", integrity, found.integrity)
-    return None
+def _compare_attestations(snapshot: Snapshot, statement: Statement) -> Iterator[tuple[str, str]]:
+    """Compare the attestations with what sealing the same files would write."""
+    materials = sbom.read_materials(snapshot.folder)
+    if not _is_of_this_version(statement):
+        # Another version writes other words: the facts in them are compared.
+        for fault in find_contradictions(snapshot, statement, materials):
+            yield provenance.FILE_NAME, fault
+        return
+    yield from _compare_notices(snapshot, materials)
+    for name, expected in build_attestations(snapshot, materials).items():
+        path = snapshot.folder / name
+        found = read_json(path, BundleError, REBUILD)
+        for difference in find_differences(expected, found):
+            yield name, difference
+        if path.read_bytes() != canonical_json(expected):
+            yield name, "not written as WSD writes it: keys in another order, or spaces"
 
 
-def _mismatch(kind: str, expected: str, found: str) -> str:
-    return f"{kind} mismatch (expected {expected[:20]}…, got {found[:20]}…)"
+def _compare_notices(
+    snapshot: Snapshot, materials: Sequence[Material]
+) -> Iterator[tuple[str, str]]:
+    """Compare notices and licences with those that follow from the SBOM and the manifests."""
+    made = make_notices(merge_materials(materials), list(snapshot.manifests.items()))
+    for name, content in made.items():
+        found = snapshot.files.get(name)
+        if found is None:
+            yield name, "missing"
+        elif found.sha256 != sha256_bytes(content):
+            yield name, f"not the notice that {sbom.FILE_NAME} and the manifests ask for"
+    for name in snapshot.files:
+        if is_notice(name) and name not in made:
+            yield name, f"the notice of nothing that {sbom.FILE_NAME} has"
+
+
+def _is_of_this_version(statement: Statement) -> bool:
+    predicate = statement.predicate
+    version = predicate.run_details.builder.version.get("wsd")
+    return predicate.build_definition.build_type == provenance.BUILD_TYPE and version == __version__
+
+
+def find_differences(expected: Any, found: Any, place: str = "") -> Iterator[str]:
+    """Yield where two JSON values differ, and in what."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        for key in sorted(expected.keys() | found.keys()):
+            inside = f"{place}/{key}"
+            if key not in expected:
+                yield f"{inside[1:]} does not belong there"
+            elif key not in found:
+                yield f"{inside[1:]} is missing"
+            else:
+                yield from find_differences(expected[key], found[key], inside)
+    elif isinstance(expected, list) and isinstance(found, list):
+        for index, (one, other) in enumerate(zip(expected, found, strict=False)):
+            yield from find_differences(one, other, f"{place}/{index}")
+        if len(expected) != len(found):
+            yield f"{place[1:]} has {len(found)} items, expected {len(expected)}"
+    # 1, 1.0 and true are three values in JSON, and one in Python.
+    elif type(expected) is not type(found) or expected != found:
+        yield f"{place[1:] or 'top level'} is {_shorten(found)}, expected {_shorten(expected)}"
+
+
+def _shorten(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

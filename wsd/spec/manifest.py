@@ -11,7 +11,7 @@ Versions before this one are upgraded when they are read (:mod:`wsd.bundle.manif
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
@@ -29,12 +29,25 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from wsd.spec.parameter import SCALE, Storage
+from wsd.spec.parameter import SCALE, Storage, stored_bytes
+from wsd.spec.paths import MAX_NAME, ByName, FolderAddress, Name, check_name
 from wsd.spec.precision import Precision
-from wsd.spec.roles import ROLES
+from wsd.spec.roles import (
+    DENOISER,
+    IMAGE_TO_RGBA,
+    LINEAR_COMBINATION,
+    ROLES,
+    TEXT_ENCODER,
+    VAE_DECODER,
+)
 from wsd.spec.tensor import Size, TensorSpec
 
 SCHEMA_VERSION: Final = 2
+
+# Pipeline to the roles without which it draws nothing.
+_REQUIRED_ROLES: Final = {
+    "text-to-image": (TEXT_ENCODER, DENOISER, VAE_DECODER, IMAGE_TO_RGBA, LINEAR_COMBINATION)
+}
 
 _CONFIG = ConfigDict(
     extra="forbid",
@@ -51,9 +64,11 @@ def _require_role(role: str) -> str:
 
 
 Role = Annotated[str, AfterValidator(_require_role), Field(json_schema_extra={"enum": list(ROLES)})]
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+Integrity = Annotated[str, Field(pattern=r"^sha384-[A-Za-z0-9+/]{64}$")]
+ModelName = Annotated[
+    str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=MAX_NAME), AfterValidator(check_name)
+]
 
 
 class _Entry(BaseModel):
@@ -63,7 +78,7 @@ class _Entry(BaseModel):
 class FileEntry(_Entry):
     """One file beside the manifest."""
 
-    file: FileName
+    file: Name
     """Name of the file, without a folder."""
     bytes: PositiveInt
     """Size of the file in bytes."""
@@ -86,6 +101,10 @@ class ModelEntry(_Entry):
     """The checkpoint: a hub id and commit, or the name of a file or folder."""
     options: Mapping[str, str] = {}
     """What was said of the checkpoint where it was built: option of ``wsd build`` to value."""
+    license: str = ""
+    """Licence of the weights as the checkpoint states it; empty if it states none."""
+    weights: ByName[tuple[Sha256, ...]] = {}
+    """Component id to the SHA-256 of each file that its weights were read from."""
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -134,7 +153,7 @@ class ParameterRecord(_Entry):
 class ComponentEntry(_Entry):
     """Parameters of one component of the pipeline."""
 
-    folder: str
+    folder: Name
     """Folder in the diffusers layout that the weights came from."""
     role: Role
     """What the component does in the pipeline."""
@@ -144,6 +163,20 @@ class ComponentEntry(_Entry):
     """Parameters in the order of the params tuple of the entry points."""
     shards: tuple[FileEntry, ...]
     """Files of the stream, in order."""
+
+    def find_inconsistencies(self) -> Iterator[str]:
+        """Yield where records, shards and size contradict each other."""
+        end = 0
+        for record in self.records:
+            if record.offset != end:
+                yield f"{record.name} is at {record.offset}, expected {end}"
+                return
+            if record.bytes != (size := stored_bytes(record.shape, record.dtype)):
+                yield f"{record.name} has {record.bytes} bytes, expected {size}"
+            end = record.offset + record.bytes
+        for what, size in (("records", end), ("shards", sum(s.bytes for s in self.shards))):
+            if size != self.bytes:
+                yield f"its {what} have {size} bytes, expected {self.bytes}"
 
 
 class TokenizerEntry(FileEntry):
@@ -365,10 +398,10 @@ class Manifest(_Entry):
     library: FileEntry
     """The compiled functions: one WebAssembly module."""
     entry_points: Annotated[tuple[EntryPoint, ...], Field(min_length=1)]
-    components: Annotated[Mapping[str, ComponentEntry], Field(min_length=1)]
+    components: Annotated[ByName[ComponentEntry], Field(min_length=1)]
     """Component id to its parameters."""
     conditioning: Conditioning
-    tokenizers: Annotated[Mapping[str, TokenizerEntry], Field(min_length=1)]
+    tokenizers: Annotated[ByName[TokenizerEntry], Field(min_length=1)]
     """Component id of a text encoder to its tokenizer."""
     latent_space: LatentSpace
     noise_schedule: NoiseSchedule
@@ -386,6 +419,8 @@ class Manifest(_Entry):
     """Hand-written variants of the library's shaders; absent if there are none."""
     self_test: FileEntry | None = None
     """What each stage must give, for the self-test page; absent if it was not built with them."""
+    documents: tuple[FileEntry, ...] = ()
+    """The checkpoint's card, licences and notices, as texts for people."""
 
     @model_validator(mode="after")
     def _check_references(self) -> Self:
@@ -410,7 +445,32 @@ class Manifest(_Entry):
         """Return every file that the manifest names."""
         shards = [shard for component in self.components.values() for shard in component.shards]
         optional = [entry for entry in (self.kernels, self.self_test) if entry is not None]
-        return (self.library, *self.tokenizers.values(), *optional, *shards)
+        return (self.library, *self.tokenizers.values(), *optional, *self.documents, *shards)
+
+    def find_inconsistencies(self) -> Iterator[str]:
+        """Yield what contradicts itself in a whole manifest, as ``wsd build`` writes none."""
+        named: dict[str, FileEntry] = {}
+        for entry in self.files():
+            other = named.setdefault(entry.file, entry)
+            if (other.bytes, other.sha256) != (entry.bytes, entry.sha256):
+                yield f"{entry.file} is listed twice, with different sizes or digests"
+        for name, component in self.components.items():
+            for fault in component.find_inconsistencies():
+                yield f"components: {name}: {fault}"
+        used = {entry.component for entry in self.entry_points}
+        for name in self.components:
+            if name not in used:
+                yield f"components: no entry point takes {name}"
+        roles = {entry.role for entry in self.entry_points}
+        for role in _REQUIRED_ROLES.get(self.pipeline, ()):
+            if role not in roles:
+                yield f"entry_points: none has the role {role}"
+        for name in self.conditioning.encoders:
+            if name not in self.tokenizers:
+                yield f"tokenizers: none for {name}"
+        planned = {peak.size for peak in self.peak_bytes}
+        for size in {*self.sizes(), self.defaults.size} - planned:
+            yield f"peak_bytes: nothing is planned for {size[0]}x{size[1]}"
 
     def sizes(self) -> tuple[Size, ...]:
         """Return (width, height) in pixels of the pictures that the model can draw, sorted."""
@@ -457,5 +517,7 @@ class IndexEntry(_Entry):
     """One line for people."""
     dtype: Precision
     """How the weights are stored."""
-    manifest: str
+    manifest: FolderAddress
     """Folder of the manifest relative to the index, with a slash at its end."""
+    integrity: Integrity | None = None
+    """Digest of the manifest, as ``SRI.json`` has it; absent in bundles of before digests."""

@@ -102,6 +102,11 @@ class Parameter:
         return sum(buffer.bytes for buffer in self.buffers())
 
 
+def stored_bytes(shape: Iterable[int], storage: Storage) -> int:
+    """Return the size of a buffer of some values, padded to whole words, in bytes."""
+    return 4 * -(-math.prod(shape) // _PACKED_PER_WORD.get(storage, 1))
+
+
 def choose_storage(dtype: str, role: str, use: Use) -> Storage:
     """Return how a parameter is stored in a bundle of a precision.
 

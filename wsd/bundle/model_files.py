@@ -1,0 +1,89 @@
+"""Read the JSON files of a model, each by its type: tokenizers, kernel table, self-test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from wsd.bundle.manifest import REBUILD
+from wsd.errors import BundleError
+from wsd.kernels.serialize import KernelTable
+from wsd.spec.self_test import SelfTest
+from wsd.util.json_reader import read_json
+from wsd.util.typed_json import read_typed
+
+
+class _EarlyVariant(TypedDict):
+    """What is read of a variant in a table without a version."""
+
+    operations: int
+
+
+class _EarlyTable(TypedDict):
+    """A table of version 1, which had neither a version nor names of variants."""
+
+    bodies: list[str]
+    kernels: dict[str, list[_EarlyVariant]]
+    bytes: dict[str, int]
+
+
+class KernelWork(TypedDict):
+    """Work of each kernel with written variants.
+
+    Attributes:
+        operations: kernel name → floating-point operations of one call.
+        bytes: kernel name → bytes that one call reads and writes.
+    """
+
+    operations: dict[str, int]
+    bytes: dict[str, int]
+
+
+_SELF_TEST = TypeAdapter(SelfTest)
+_KERNELS = TypeAdapter(KernelTable)
+_EARLY_KERNELS = TypeAdapter(_EarlyTable)
+
+
+def read_tokenizer(path: Path) -> dict[str, Any]:
+    """Return the table of a bundle's tokenizer, ``tokenizer.json`` of the type BPE.
+
+    Raises:
+        BundleError: if it is missing or not such a file.
+    """
+    table = read_json(path, BundleError, REBUILD)
+    model = table.get("model") if isinstance(table, dict) else None
+    if not isinstance(model, dict) or model.get("type") != "BPE":
+        raise BundleError(f"{path}: not a tokenizer of the type BPE", REBUILD)
+    found: dict[str, Any] = table
+    return found
+
+
+def read_self_test(path: Path) -> SelfTest:
+    """Return what a bundle's self-test expects.
+
+    Raises:
+        BundleError: if the file is missing or malformed.
+    """
+    return read_typed(path, _SELF_TEST, BundleError, REBUILD)
+
+
+def read_kernel_work(path: Path) -> KernelWork:
+    """Return the work of the kernels in a bundle's kernels.json.
+
+    Raises:
+        BundleError: if the file is missing or malformed.
+    """
+    table = read_json(path, BundleError, REBUILD)
+    is_early = isinstance(table, dict) and "version" not in table
+    found: KernelTable | _EarlyTable = (
+        read_typed(path, _EARLY_KERNELS, BundleError, REBUILD)
+        if is_early
+        else read_typed(path, _KERNELS, BundleError, REBUILD)
+    )
+    operations = {
+        name: variants[0]["operations"] for name, variants in found["kernels"].items() if variants
+    }
+    return {"operations": operations, "bytes": found["bytes"]}
