@@ -37,6 +37,9 @@ FAST_TESTS = ("tests/unit", "tests/security")
 # pytest with a worker for each core, four at most. tests/conftest.py says which tests stay
 # together.
 WORKERS = ("--numprocesses=logical", "--maxprocesses=4", "--no-loadscope-reorder")
+# One more where browsers are opened: a worker often waits for its browser, which computes in one
+# thread of its own.
+BROWSER_WORKERS = (f"--numprocesses={min(4, (os.cpu_count() or 1) + 1)}", "--no-loadscope-reorder")
 # One thread for each worker: threads of one would wait for those of another.
 ALONE = dict.fromkeys(("OMP_NUM_THREADS", "TVM_NUM_THREADS"), "1")
 # Python's bytecode is kept in a folder of the repository: without it each process spends ten
@@ -452,7 +455,7 @@ def run_all(session: nox.Session, commands: list[Command]) -> None:
 
 def run_workers(session: nox.Session, *options: str | Path, **variables: str) -> None:
     """Run pytest in several workers."""
-    session.run("pytest", "--durations=25", *WORKERS, *options, env={**variables, **ALONE})
+    session.run("pytest", "--durations=25", *BROWSER_WORKERS, *options, env={**variables, **ALONE})
 
 
 def run_tests(session: nox.Session, folder: str, **variables: str) -> None:
