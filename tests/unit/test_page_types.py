@@ -21,6 +21,7 @@ WHOLE = {
     "Roofline": "diagnostics/roofline.ts",
     "VariantTime": "diagnostics/benchmark.ts",
     "StageTimes": "diagnostics/benchmark.ts",
+    "BenchmarkOptions": "diagnostics/benchmark.ts",
     "BenchmarkReport": "diagnostics/benchmark.ts",
     "AdapterDescription": "driver/automation.ts",
     "Feed": "driver/onnxruntime_web.ts",

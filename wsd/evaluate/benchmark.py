@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsd.bundle.manifest import find_manifest, read_manifest
+from wsd.bundle.verify import check_bundle
 from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.evaluate.baselines import Measurement, compare_others, make_work, our_error
 from wsd.runtime.driver import (
     LoadOptions,
     OpenHost,
     open_stage_renderer,
-    require_verified,
 )
 from wsd.runtime.page_types import StageTimes, Usage
 from wsd.runtime.request import GenerationRequest
@@ -264,7 +264,7 @@ def bench(
     path = find_manifest(bundle, model)
     manifest = read_manifest(path)
     check_request(manifest, GenerationRequest(prompt="", size=size))
-    require_verified(bundle)
+    check_bundle(bundle)
     chosen = size or manifest.defaults.size
     kernel_work = _read_kernel_work(manifest, path.parent)
     # A UNet that takes the guidance scale as an input has no function for two predictions.

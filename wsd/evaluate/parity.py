@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from wsd.bundle.manifest import find_manifest, read_manifest
+from wsd.bundle.verify import check_bundle
 from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, round_weights
 from wsd.evaluate.error_growth import weigh_predictions
@@ -36,7 +37,6 @@ from wsd.runtime.driver import (
     Rendered,
     StageRenderer,
     open_stage_renderer,
-    require_verified,
 )
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.validation import check_request
@@ -183,7 +183,7 @@ def compare(
     model = checkpoint.family.name
     manifest = read_manifest(find_manifest(bundle, model))
     check_request(manifest, request)
-    require_verified(bundle)
+    check_bundle(bundle)
     size = request.size or manifest.defaults.size
     expected, device = _expect(checkpoint, manifest, request, size, progress)
     findings: list[Finding] = []

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from wsd.bundle.manifest import REBUILD, find_manifest, read_manifest
-from wsd.bundle.verify import verify_bundle
+from wsd.bundle.manifest import find_manifest, read_manifest
+from wsd.bundle.verify import check_bundle
 from wsd.errors import BundleError
 from wsd.runtime import page_types
 from wsd.runtime.automation import Automation, ScriptedPage
 from wsd.runtime.chromium import open_page
 from wsd.runtime.page_types import (
+    BenchmarkOptions,
     BenchmarkReport,
     Drawn,
     GenerateOptions,
@@ -219,7 +220,17 @@ class StageRenderer(Renderer):
         super().__init__(page, progress, manifest, options, _STAGE_CLIENT)
 
     def encode_text(self, prompt: str) -> dict[str, np.ndarray]:
-        """Return what conditions the denoiser, by the manifest's names."""
+        """Return what conditions the denoiser.
+
+        Args:
+            prompt: text to encode.
+
+        Returns:
+            name of the denoiser's input → float32, flat.
+
+        Raises:
+            RenderError: if the page fails.
+        """
         return dict(self._page.call("encodeText", prompt))
 
     def predict_noise(
@@ -228,8 +239,15 @@ class StageRenderer(Renderer):
         """Return the noise that one call of the denoiser predicts.
 
         Args:
-            inputs: by the manifest's names.
+            inputs: by the manifest's names, in the manifest's shapes.
             size: (width, height) in pixels; the model's own unless given.
+
+        Returns:
+            (1, channels, height / factor, width / factor) float32, flat.
+
+        Raises:
+            UsageError: if the model was not compiled for the size.
+            RenderError: if the page fails.
         """
         floats = {name: np.asarray(array, np.float32) for name, array in inputs.items()}
         return self._array("predictNoise", floats, *_size_arguments(size))
@@ -237,14 +255,33 @@ class StageRenderer(Renderer):
     def decode_latents(
         self, latents: np.ndarray, size: tuple[int, int] | None = None
     ) -> np.ndarray:
-        """Return the decoded image, (3, height, width) with values from about -1 to 1, flat."""
+        """Return the decoded image.
+
+        Args:
+            latents: (1, channels, height / factor, width / factor), as the denoiser has them.
+            size: (width, height) in pixels; the model's own unless given.
+
+        Returns:
+            (3, height, width) float32, flat, with values from about -1 to 1.
+
+        Raises:
+            UsageError: if the model was not compiled for the size.
+            RenderError: if the page fails.
+        """
         return self._array("decodeLatents", np.asarray(latents, np.float32), *_size_arguments(size))
 
     def combine_latents(self, terms: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
         """Return the sum of latents times weights, computed by the schedulers' kernel.
 
         Args:
-            terms: (latents, weight) pairs, at most as many as the kernel takes.
+            terms: (latents, weight) pairs, at most as many as the kernel takes; all latents have
+                the shape that the model was compiled for.
+
+        Returns:
+            float32, flat.
+
+        Raises:
+            RenderError: if the page fails.
         """
         arrays = [np.asarray(array, np.float32) for array, _ in terms]
         return self._array("combineLatents", arrays, [weight for _, weight in terms])
@@ -259,7 +296,7 @@ class StageRenderer(Renderer):
         Raises:
             RenderError: if the page fails.
         """
-        options = {"size": list(size), "repeats": repeats}
+        options: BenchmarkOptions = {"size": list(size), "repeats": repeats}
         return read_answer(BenchmarkReport, self._page.call("runBenchmark", options))
 
     def _array(self, name: str, *arguments: Any) -> np.ndarray:
@@ -299,21 +336,6 @@ def _size_arguments(size: tuple[int, int] | None) -> list[list[int]]:
     return [] if size is None else [list(size)]
 
 
-def require_verified(bundle: Path) -> None:
-    """Refuse a bundle that ``wsd verify`` does not accept, before any of its scripts runs.
-
-    Every byte is read: the page's own code compares the model's files with the manifest, but
-    nothing compares that code.
-
-    Raises:
-        BundleError: for the first file that is missing, added or altered; also if the folder is
-            not a bundle.
-    """
-    fault = next(iter(verify_bundle(bundle)), None)
-    if fault is not None:
-        raise BundleError(f"{bundle} is not run: {fault}", f"wsd verify lists all; {REBUILD}")
-
-
 def render(
     bundle: Path,
     request: GenerationRequest,
@@ -322,6 +344,9 @@ def render(
     model: str | None = None,
 ) -> Rendered:
     """Verify a bundle, serve it, open it in Chromium and draw one request.
+
+    Nothing else compares the page's own code with what was built: that code compares the model's
+    files with the manifest.
 
     Args:
         bundle: a bundle's folder.
@@ -336,7 +361,7 @@ def render(
         RenderError, ToolError: if the browser cannot draw.
     """
     check_request(read_manifest(find_manifest(bundle, model)), request)
-    require_verified(bundle)
+    check_bundle(bundle)
     with open_renderer(bundle, progress, options, open_page, model) as renderer:
         return renderer.draw(request)
 
@@ -379,10 +404,16 @@ def open_stage_renderer(
 
     The bundle's folder ``driver`` loads it: the page's code, in a worker that has more calls.
 
-    Args and errors are those of :func:`open_renderer`.
+    Args:
+        bundle: a bundle's folder.
+        progress: shows what the page does.
+        options: how the model is loaded.
+        open_host: opens a page at an address; see :func:`open_renderer`.
+        model: which one, the first unless given.
 
     Raises:
-        BundleError: also if the bundle has no driver, as those of WSD 0.1.
+        BundleError: if the folder is not a bundle, or has no driver, as those of WSD 0.1.
+        RenderError, ToolError: if the page cannot load the model.
     """
     if not (bundle / _STAGE_CLIENT).is_file():
         find_manifest(bundle, model)

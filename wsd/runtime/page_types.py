@@ -46,6 +46,13 @@ class GenerateOptions(TypedDict, total=False):
     previewEvery: int
 
 
+class BenchmarkOptions(TypedDict):
+    """What is measured: (width, height) in pixels, and how many calls of a stage are timed."""
+
+    size: list[int]
+    repeats: int
+
+
 @_open
 class ProgressEvent(TypedDict):
     """How far a stage is, in bytes, steps or pipelines."""
