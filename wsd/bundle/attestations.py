@@ -92,6 +92,9 @@ def _digest(value: Any) -> Digests:
 def read_integrity(bundle: Path) -> dict[str, str]:
     """Return path → integrity of every file in ``SRI.json``.
 
+    Args:
+        bundle: a bundle's folder.
+
     Raises:
         BundleError: if it is missing or malformed.
     """

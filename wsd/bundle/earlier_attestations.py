@@ -88,6 +88,9 @@ _STATEMENT = TypeAdapter(Statement)
 def read_statement(bundle: Path) -> Statement:
     """Return a bundle's provenance.
 
+    Args:
+        bundle: a bundle's folder.
+
     Raises:
         BundleError: if it is missing or malformed.
     """

@@ -23,7 +23,12 @@ _UPDATE = "the bundle is of a newer WSD: update this one, or build the bundle ag
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> Path:
-    """Write a manifest to a folder as canonical JSON, and return its path."""
+    """Write a manifest to a folder as canonical JSON, and return its path.
+
+    Args:
+        manifest: what is written.
+        folder: a model's folder in a bundle; it gets ``manifest.json``.
+    """
     path = folder / FILE_NAME
     # Only the files that a bundle may lack have None for a default; they are left out.
     optional = {name for name in ("kernels", "self_test") if getattr(manifest, name) is None}
@@ -33,6 +38,9 @@ def write_manifest(manifest: Manifest, folder: Path) -> Path:
 
 def read_manifest(path: Path) -> Manifest:
     """Read and validate a manifest; one of version 1 is upgraded.
+
+    Args:
+        path: of a ``manifest.json``.
 
     Raises:
         BundleError: if it is missing, not JSON, of a newer version, or does not fit the
@@ -110,6 +118,9 @@ def write_index(entries: Sequence[IndexEntry], bundle: Path) -> None:
 
 def read_index(bundle: Path) -> tuple[IndexEntry, ...]:
     """Read ``models/index.json``.
+
+    Args:
+        bundle: a bundle's folder.
 
     Raises:
         BundleError: if it is missing or malformed.

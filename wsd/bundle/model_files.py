@@ -50,6 +50,9 @@ _EARLY_KERNELS = TypeAdapter(_EarlyTable)
 def read_tokenizer(path: Path) -> dict[str, Any]:
     """Return the table of a bundle's tokenizer, ``tokenizer.json`` of the type BPE.
 
+    Args:
+        path: of a file that a manifest lists.
+
     Raises:
         BundleError: if it is missing or not such a file.
     """
@@ -64,6 +67,9 @@ def read_tokenizer(path: Path) -> dict[str, Any]:
 def read_self_test(path: Path) -> SelfTest:
     """Return what a bundle's self-test expects.
 
+    Args:
+        path: of a file that a manifest lists.
+
     Raises:
         BundleError: if the file is missing or malformed.
     """
@@ -72,6 +78,9 @@ def read_self_test(path: Path) -> SelfTest:
 
 def read_kernel_work(path: Path) -> KernelWork:
     """Return the work of the kernels in a bundle's kernels.json.
+
+    Args:
+        path: of a file that a manifest lists.
 
     Raises:
         BundleError: if the file is missing or malformed.

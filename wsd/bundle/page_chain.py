@@ -33,6 +33,9 @@ def link_page(bundle: Path) -> None:
     Call it when ``models/index.json`` is written. A page of before there was a chain stays as it
     is.
 
+    Args:
+        bundle: a bundle's folder.
+
     Raises:
         BundleError: if the service worker does not keep one of the pages.
     """
@@ -48,6 +51,9 @@ def unlinked_page(bundle: Path) -> dict[str, bytes]:
 
     Of two bundles of one version of WSD they are the same.
 
+    Args:
+        bundle: a bundle's folder.
+
     Raises:
         BundleError: if the service worker does not keep one of the pages.
     """
@@ -58,6 +64,9 @@ def find_chain_faults(bundle: Path) -> Iterator[tuple[str, str]]:
     """Yield path and fault of each broken link of the chain.
 
     A bundle of before there was a chain has none, and no fault.
+
+    Args:
+        bundle: a bundle's folder.
 
     Raises:
         BundleError: if the list of models or a page cannot be read.

@@ -45,6 +45,9 @@ def scan_tree(folder: Path) -> Tree:
 
     The folder itself may be reached through a link.
 
+    Args:
+        folder: any folder.
+
     Raises:
         OSError: if a folder in it cannot be read.
     """
@@ -67,6 +70,9 @@ def scan_tree(folder: Path) -> Tree:
 
 def list_files(folder: Path) -> list[str]:
     """Return the path of every file in a bundle, relative to it, sorted, with slashes.
+
+    Args:
+        folder: a bundle's folder.
 
     Raises:
         BundleError: if it holds anything but plain files and folders, or a name that not every

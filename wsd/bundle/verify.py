@@ -72,6 +72,9 @@ def verify_bundle(bundle: Path) -> Iterator[str]:
 def check_bundle(bundle: Path) -> None:
     """Refuse a bundle that :func:`verify_bundle` finds a fault in.
 
+    Args:
+        bundle: a bundle's folder.
+
     Raises:
         BundleError: naming the first fault.
     """
