@@ -1,0 +1,295 @@
+"""``wsd verify --signature``: whose signature it is, and what it is of."""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import CryptoSigner
+
+from commands import exit_code
+from wsd.bundle.attestations import write_attestations
+from wsd.errors import BundleError, UsageError
+from wsd.supply_chain.sbom import read_materials
+from wsd.supply_chain.signature import Identity, Key, check_signature
+from wsd.util.files import REPOSITORY
+
+KINDS = {
+    "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "Ed25519": ed25519.Ed25519PrivateKey.generate,
+    "RSA": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
+}
+
+
+@pytest.fixture
+def copy(bundle, tmp_path):
+    return shutil.copytree(bundle, tmp_path / "dist")
+
+
+def write_keys(folder, private):
+    """Write a pair of keys as PEM files; returns (private, public)."""
+    public = folder / "release.pub"
+    public.write_bytes(
+        private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
+    secret = folder / "release.key"
+    secret.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return secret, public
+
+
+def envelope(private, payload, kind="application/vnd.in-toto+json"):
+    """Return a Sigstore bundle with a statement, its envelope made by securesystemslib."""
+    signed = Envelope(payload, kind, {})
+    signed.sign(CryptoSigner(private))
+    return {
+        "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+        "verificationMaterial": {"publicKey": {"hint": ""}, "tlogEntries": []},
+        "dsseEnvelope": {
+            "payload": base64.b64encode(payload).decode(),
+            "payloadType": kind,
+            "signatures": [
+                {"sig": base64.b64encode(bytes.fromhex(one.signature)).decode()}
+                for one in signed.signatures.values()
+            ],
+        },
+    }
+
+
+def save(tmp_path, *bundles):
+    path = tmp_path / "dist.sigstore.json"
+    path.write_text("\n".join(map(json.dumps, bundles)))
+    return path
+
+
+@pytest.fixture
+def signed(copy, tmp_path):
+    """Return a bundle, its provenance's signature, the private key and the public key's file."""
+    private = KINDS["P-256"]()
+    _, public = write_keys(tmp_path, private)
+    path = save(tmp_path, envelope(private, (copy / "provenance.json").read_bytes()))
+    return copy, path, private, public
+
+
+def documented():
+    """Return the commands of docs/security.md that sign with openssl, and that check it."""
+    text = (REPOSITORY / "docs" / "security.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"<!-- test_signature -->\n```sh\n(.*?)```", text, re.S)
+    return block.replace("\\\n", " ").splitlines()
+
+
+def test_the_documented_commands(copy, tmp_path, monkeypatch, capsys):
+    """What docs/security.md says is what runs here, with openssl and with WSD."""
+    monkeypatch.chdir(tmp_path)
+    commands = [line.partition("  #")[0].split() for line in documented()]
+    assert [words[0] for words in commands] == ["openssl", "openssl", "openssl", "wsd"]
+    for words in commands[:-1]:
+        subprocess.run(words, check=True, capture_output=True)
+    assert exit_code(*commands[-1][1:]) == 0
+    assert capsys.readouterr().out == "dist: good, and signed by the key release.pub\n"
+    # One changed byte of the provenance, of which verify alone knows nothing if all else follows.
+    manifest = next((copy / "models").glob("*/manifest.json"))
+    manifest.write_bytes(manifest.read_bytes().replace(b"coloured shapes", b"coloured sharks"))
+    index = copy / "models" / "index.json"
+    index.write_bytes(index.read_bytes().replace(b"coloured shapes", b"coloured sharks"))
+    reseal(copy)
+    assert exit_code("verify", "dist") == 0
+    assert exit_code(*commands[-1][1:]) == 2
+    assert "is not a signature by the key release.pub" in capsys.readouterr().err
+
+
+def reseal(folder):
+    """Make attestations that agree with altered files, as whoever altered them would."""
+    from wsd.bundle.manifest import read_index, write_index
+    from wsd.bundle.page_chain import link_page
+
+    write_index(read_index(folder), folder)
+    link_page(folder)
+    write_attestations(folder, read_materials(folder))
+
+
+@pytest.mark.parametrize("kind", ["P-256", "P-384", "Ed25519"])
+def test_a_statement_signed_by_a_key(copy, tmp_path, kind):
+    """Of every kind of key whose DSSE signatures securesystemslib makes as Sigstore has them."""
+    private = KINDS[kind]()
+    _, public = write_keys(tmp_path, private)
+    good = envelope(private, (copy / "provenance.json").read_bytes())
+    check_signature(copy, save(tmp_path, good), Key(public))
+    _, other = write_keys(tmp_path, KINDS[kind]())
+    with pytest.raises(BundleError, match="is not a signature by the key"):
+        check_signature(copy, save(tmp_path, good), Key(other))
+
+
+@pytest.mark.parametrize("form", ["binary", "base64", "sigstore"])
+@pytest.mark.parametrize("kind", ["P-256", "RSA"])
+def test_the_file_signed_by_openssl(copy, tmp_path, kind, form):
+    secret, public = write_keys(tmp_path, KINDS[kind]())
+    provenance = copy / "provenance.json"
+    signature = tmp_path / "provenance.sig"
+    command = ["openssl", "dgst", "-sha256", "-sign", secret, "-out", signature, provenance]
+    subprocess.run(command, check=True)
+    raw = signature.read_bytes()
+    if form == "base64":
+        signature.write_bytes(base64.encodebytes(raw))
+    if form == "sigstore":
+        signature = save(tmp_path, {
+            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "messageSignature": {"signature": base64.b64encode(raw).decode()},
+        })  # fmt: skip
+    check_signature(copy, signature, Key(public))
+    provenance.write_bytes(provenance.read_bytes() + b" ")
+    with pytest.raises(BundleError, match="is not a signature by the key"):
+        check_signature(copy, signature, Key(public))
+
+
+def alter(found, key, value):
+    changed = json.loads(json.dumps(found))
+    changed["dsseEnvelope"][key] = value
+    return changed
+
+
+def test_a_changed_byte_anywhere_is_refused(signed, tmp_path):
+    folder, path, _, public = signed
+    good = json.loads(path.read_text())
+    payload = base64.b64decode(good["dsseEnvelope"]["payload"])
+    signature = base64.b64decode(good["dsseEnvelope"]["signatures"][0]["sig"])
+    changed = [
+        alter(good, "payload", base64.b64encode(payload.replace(b"wsd", b"wsx", 1)).decode()),
+        alter(good, "payloadType", "application/vnd.in-toto+jsom"),
+        alter(good, "signatures", []),
+        *(
+            alter(good, "signatures", [{"sig": base64.b64encode(bytes(flipped)).decode()}])
+            for place in (0, 5, len(signature) // 2, len(signature) - 1)
+            for flipped in [[b ^ (place == i) for i, b in enumerate(signature)]]
+        ),
+    ]
+    for other in changed:
+        with pytest.raises(BundleError, match="does not sign"):
+            check_signature(folder, save(tmp_path, other), Key(public))
+
+
+@pytest.mark.parametrize("name", ["SRI.json", "provenance.json"])
+def test_a_true_statement_about_another_bundle_is_refused(signed, name):
+    """Signatures are copied easily: what counts is that the statement is about these files."""
+    folder, path, _, public = signed
+    (folder / name).write_bytes((folder / name).read_bytes().replace(b"a", b"b", 1))
+    with pytest.raises(BundleError, match="its statement (names no SRI.json|is not provenance)"):
+        check_signature(folder, path, Key(public))
+
+
+def test_another_tools_statement_about_the_files(signed, tmp_path):
+    """GitHub attests files by digest, and writes a provenance of its own."""
+    folder, _, private, public = signed
+
+    def statement(*names):
+        digests = [subprocess.check_output(["sha256sum", folder / n])[:64].decode() for n in names]
+        return json.dumps({
+            "_type": "https://in-toto.io/Statement/v1",
+            "subject": [{"name": "file", "digest": {"sha256": one}} for one in digests],
+            "predicateType": "https://slsa.dev/provenance/v1",
+            "predicate": {},
+        }).encode()  # fmt: skip
+
+    both = envelope(private, statement("SRI.json", "provenance.json"))
+    check_signature(folder, save(tmp_path, both), Key(public))
+    for names in (["SRI.json"], ["provenance.json"], ["index.html"]):
+        path = save(tmp_path, envelope(private, statement(*names)))
+        with pytest.raises(BundleError, match="its statement"):
+            check_signature(folder, path, Key(public))
+    # Of several attestations, one on each line, one must be about the bundle.
+    alone = envelope(private, statement("index.html"))
+    check_signature(folder, save(tmp_path, alone, both), Key(public))
+    with pytest.raises(BundleError, match="its statement"):
+        check_signature(folder, save(tmp_path, alone, alone), Key(public))
+
+
+def test_a_signed_text_that_is_no_statement(signed, tmp_path):
+    folder, _, private, public = signed
+    data = (folder / "provenance.json").read_bytes()
+    for payload, kind, said in (
+        (data, "text/plain", "no statement of in-toto"),
+        (b"[1, 2]", "application/vnd.in-toto+json", "not readable"),
+        (b"{" * 10_000, "application/vnd.in-toto+json", "not readable"),
+        (data.replace(b"in-toto.io/Statement/v1", b"example.org/S"), None, "of type"),
+    ):
+        other = envelope(private, payload, kind or "application/vnd.in-toto+json")
+        with pytest.raises(BundleError, match=said):
+            check_signature(folder, save(tmp_path, other), Key(public))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"{", "is no Sigstore bundle: not JSON"),
+        (b"{}", "is no Sigstore bundle: mediaType"),
+        (b'{"mediaType": "application/json"}', "is no Sigstore bundle: mediaType"),
+        (b'{"mediaType": "application/vnd.dev.sigstore.bundle", "dsseEnvelope": 3}',
+         "is no Sigstore bundle: dsseEnvelope"),
+        (b"{" * 100_000, "is no Sigstore bundle"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_signature(signed, tmp_path, text, said):
+    folder, _, _, public = signed
+    path = tmp_path / "other"
+    path.write_bytes(text)
+    with pytest.raises(UsageError, match=said):
+        check_signature(folder, path, Key(public))
+
+
+@pytest.mark.parametrize("text", [b"", b"\x00\xff", b"aGVsbG8="])
+def test_a_bare_file_that_is_no_signature(signed, tmp_path, text):
+    folder, _, _, public = signed
+    path = tmp_path / "other"
+    path.write_bytes(text)
+    with pytest.raises(BundleError, match="is not a signature by the key"):
+        check_signature(folder, path, Key(public))
+
+
+def test_keys_that_are_none(signed, tmp_path):
+    folder, path, _, _ = signed
+    with pytest.raises(UsageError, match="does not exist"):
+        check_signature(folder, path, Key(tmp_path / "none.pub"))
+    for text in (b"", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"):
+        (tmp_path / "other.pub").write_bytes(text)
+        with pytest.raises(UsageError, match="is not a public key in PEM"):
+            check_signature(folder, path, Key(tmp_path / "other.pub"))
+    small = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+    _, public = write_keys(tmp_path, small)
+    with pytest.raises(BundleError, match="keys of this kind are not taken"):
+        check_signature(folder, path, Key(public))
+
+
+def test_an_identity_needs_a_certificate(signed, tmp_path):
+    """A key's signature names nobody, whoever one asks for."""
+    folder, path, _, _ = signed
+    someone = Identity("someone@example.org", "https://accounts.example.org", offline=True)
+    with pytest.raises(BundleError, match="does not sign"):
+        check_signature(folder, path, someone)
+    (tmp_path / "bare").write_bytes(b"\x30\x45")
+    with pytest.raises(BundleError, match="names nobody: pass --key"):
+        check_signature(folder, tmp_path / "bare", someone)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--key", "x.pub"],
+        ["--offline"],
+        ["--signature", "x"],
+        ["--signature", "x", "--certificate-identity", "a@b"],
+        ["--signature", "x", "--key", "x", "--certificate-oidc-issuer", "https://a"],
+    ],
+)
+def test_options_that_name_no_signer_or_two(bundle, options, capsys):
+    assert exit_code("verify", bundle, *options) == 2
+    assert "--certificate-oidc-issuer URL" in capsys.readouterr().err

@@ -1,0 +1,377 @@
+"""Check who signed a bundle's provenance: a key, or an identity that Sigstore vouches for.
+
+What is signed is ``provenance.json`` or a statement that names it and ``SRI.json`` by digest, and
+both lead to every file. Three forms of signatures are read, whichever tool wrote them:
+
+- a Sigstore bundle with a statement: ``cosign attest-blob``, GitHub's attestations;
+- a Sigstore bundle with a signature of the file: ``cosign sign-blob``, ``sigstore sign``;
+- the bare signature of the file, binary or base64: ``openssl dgst -sign``.
+
+https://docs.sigstore.dev/about/bundle/ and https://github.com/secure-systems-lab/dsse
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from wsd.errors import BundleError, UsageError
+from wsd.supply_chain import provenance
+from wsd.util.hashing import sha256_bytes, sha256_file
+from wsd.util.json_reader import parse_json
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
+_INSTALL = "install what checks signatures: pip install 'wsd[signatures]'"
+_REFUSED = "do not use this bundle; fetch it and its signature anew, from where it was published"
+_BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle"
+_PAYLOAD_TYPE = "application/vnd.in-toto+json"
+_STATEMENT_TYPES = ("https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1")
+# Signatures have a few kilobytes, a statement about a bundle up to some megabytes.
+_MAX_BYTES = 64 << 20
+# Of all attestations of one file that a hub lists, those that are looked at.
+_MAX_BUNDLES = 100
+
+
+class SignatureRefusedError(Exception):
+    """A signature is not that of the given key or identity; the message says why."""
+
+
+class Signer(Protocol):
+    """Whom a signature must be of."""
+
+    def __str__(self) -> str:
+        """Return it in words, after "signed by"."""
+
+    def check_file(self, signed: _Bundle | bytes, data: bytes) -> None:
+        """Refuse a signature that is not the signer's of these bytes.
+
+        Raises:
+            SignatureRefusedError: if it is not.
+        """
+
+    def read_statement(self, signed: _Bundle) -> bytes:
+        """Return the statement that the signer signed.
+
+        Raises:
+            SignatureRefusedError: if the signer did not.
+        """
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class _DsseSignature(_Part):
+    sig: str
+
+
+class _Envelope(_Part):
+    payload: str
+    payload_type: str = Field(alias="payloadType")
+    signatures: tuple[_DsseSignature, ...]
+
+
+class _MessageSignature(_Part):
+    signature: str
+
+
+class _Bundle(_Part):
+    """What is read of a Sigstore bundle; its other parts are sigstore's own matter."""
+
+    media_type: str = Field(alias="mediaType", pattern=f"^{_BUNDLE_TYPE}")
+    envelope: _Envelope | None = Field(alias="dsseEnvelope", default=None)
+    message: _MessageSignature | None = Field(alias="messageSignature", default=None)
+    text: str = ""
+
+
+class _Digest(_Part):
+    sha256: str = ""
+
+
+class _Subject(_Part):
+    digest: _Digest
+
+
+class _Statement(_Part):
+    type: str = Field(alias="_type")
+    subject: tuple[_Subject, ...]
+
+
+_BUNDLE = TypeAdapter(_Bundle)
+_STATEMENT = TypeAdapter(_Statement)
+
+
+@dataclass(frozen=True)
+class Key:
+    """A public key in a PEM file: of elliptic curves, Ed25519 or RSA."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        """Return the name of its file."""
+        return f"the key {self.path}"
+
+    def check_file(self, signed: _Bundle | bytes, data: bytes) -> None:
+        """Check a signature of bytes."""
+        if isinstance(signed, bytes):
+            self._check([signed], data)
+        elif signed.message is not None:
+            self._check([_decode(signed.message.signature)], data)
+
+    def read_statement(self, signed: _Bundle) -> bytes:
+        """Check the envelope of a statement, by the rules of DSSE."""
+        envelope = signed.envelope
+        if envelope is None:
+            raise SignatureRefusedError("it holds no statement")
+        payload = _decode(envelope.payload)
+        kind = envelope.payload_type
+        head = f"DSSEv1 {len(kind.encode())} {kind} {len(payload)} ".encode()
+        self._check([_decode(entry.sig) for entry in envelope.signatures], head + payload)
+        return payload
+
+    def _check(self, signatures: Sequence[bytes], data: bytes) -> None:
+        key = _load_key(self.path)
+        if not any(_is_signed(key, signature, data) for signature in signatures):
+            raise SignatureRefusedError(f"it is not a signature by {self}")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whom an issuer of identities named when Sigstore's certificate was made.
+
+    Attributes:
+        name: the certificate's identity, such as an address of mail or of a workflow.
+        issuer: address of who vouched for it.
+        offline: whether Sigstore's own keys are those that came with its package, and none newer.
+    """
+
+    name: str
+    issuer: str
+    offline: bool = False
+
+    def __str__(self) -> str:
+        """Return identity and issuer."""
+        return f"{self.name} ({self.issuer})"
+
+    def check_file(self, signed: _Bundle | bytes, data: bytes) -> None:
+        """Check a signature of bytes, its certificate and its entry in the transparency log."""
+        if isinstance(signed, bytes):
+            raise SignatureRefusedError("it is a bare signature, which names nobody: pass --key")
+        self._ask(signed, data)
+
+    def read_statement(self, signed: _Bundle) -> bytes:
+        """Check a statement's envelope, its certificate and its entry in the transparency log."""
+        return self._ask(signed, None)
+
+    def _ask(self, signed: _Bundle, data: bytes | None) -> bytes:
+        try:
+            from sigstore.errors import Error, NetworkError, TUFError
+            from sigstore.models import Bundle
+            from sigstore.verify import Verifier
+            from sigstore.verify import policy as policies
+        except ImportError as error:
+            raise UsageError("sigstore checks identities, and is missing", _INSTALL) from error
+        try:
+            found = Bundle.from_json(signed.text)
+            verifier = Verifier.production(offline=self.offline)
+            policy = policies.Identity(identity=self.name, issuer=self.issuer)
+            if data is None:
+                _, payload = verifier.verify_dsse(found, policy)
+                return payload
+            verifier.verify_artifact(data, found, policy)
+        except (NetworkError, TUFError) as error:
+            raise UsageError(
+                f"Sigstore's keys cannot be fetched: {_first_line(error)}",
+                "check the network, or pass --offline to use those that sigstore came with",
+            ) from error
+        # sigstore raises ValueError for bundles whose parts do not fit together.
+        except (Error, ValueError) as error:
+            raise SignatureRefusedError(_first_line(error)) from error
+        return b""
+
+
+def choose_signer(
+    signature: Path | None,
+    key: Path | None,
+    identity: str | None,
+    issuer: str | None,
+    *,
+    offline: bool,
+) -> Signer | None:
+    """Return whose signature is asked for by the options of ``wsd verify``; None for none.
+
+    Raises:
+        UsageError: if the options do not say it, or say it twice.
+    """
+    hint = (
+        "pass --signature FILE with --key FILE, or with --certificate-identity NAME and "
+        "--certificate-oidc-issuer URL"
+    )
+    named = identity is not None or issuer is not None
+    if signature is None:
+        if key is not None or named or offline:
+            raise UsageError("it is said who must have signed, and no --signature is given", hint)
+        return None
+    if key is not None and not named:
+        return Key(key)
+    if identity is not None and issuer is not None and key is None:
+        return Identity(identity, issuer, offline)
+    raise UsageError("a signature is to be checked, and one signer must be named for it", hint)
+
+
+def check_signature(bundle: Path, signature: Path, signer: Signer) -> None:
+    """Refuse a bundle whose provenance is not signed by somebody.
+
+    That the provenance is true of the files is for :func:`wsd.bundle.verify.verify_bundle`.
+
+    Args:
+        bundle: the bundle's folder.
+        signature: a file of any of the forms above; one with several Sigstore bundles, a line each,
+            is good if one of them is.
+        signer: whose signature it must be.
+
+    Raises:
+        BundleError: if it is not.
+        UsageError: if the signature or the key cannot be read, or a package is missing.
+    """
+    data = (bundle / provenance.FILE_NAME).read_bytes()
+    refused = "it holds no signature"
+    for signed in _read_signatures(signature):
+        try:
+            if isinstance(signed, bytes) or signed.envelope is None:
+                signer.check_file(signed, data)
+            else:
+                _check_statement(bundle, data, signed.envelope, signer.read_statement(signed))
+        except SignatureRefusedError as error:
+            refused = str(error)
+        else:
+            return
+    raise BundleError(f"{signature} does not sign {bundle}: {refused}", _REFUSED)
+
+
+def _check_statement(bundle: Path, data: bytes, envelope: _Envelope, payload: bytes) -> None:
+    """Refuse a statement that is true and yet not about this bundle."""
+    if envelope.payload_type != _PAYLOAD_TYPE:
+        raise SignatureRefusedError(f"it signs {envelope.payload_type!r}, no statement of in-toto")
+    try:
+        value = parse_json(payload.decode())
+        statement = _STATEMENT.validate_python(value)
+        own = parse_json(data.decode())
+    except ValueError as error:
+        raise SignatureRefusedError("the statement is not readable") from error
+    if statement.type not in _STATEMENT_TYPES:
+        raise SignatureRefusedError(f"it signs a statement of type {statement.type!r}")
+    named = {subject.digest.sha256 for subject in statement.subject}
+    if sha256_file(bundle / "SRI.json") not in named:
+        raise SignatureRefusedError("its statement names no SRI.json of the digest of this one")
+    # The provenance does not name itself. Whoever signs another statement has to.
+    if value != own and sha256_bytes(data) not in named:
+        raise SignatureRefusedError(
+            f"its statement is not {provenance.FILE_NAME}, and names none of the digest of this one"
+        )
+
+
+def _read_signatures(path: Path) -> Iterator[_Bundle | bytes]:
+    """Yield what a file holds: Sigstore bundles, or one bare signature."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise UsageError(
+            f"signature {path} does not exist", "name the file that was published with the bundle"
+        ) from None
+    if len(data) > _MAX_BYTES:
+        raise UsageError(f"signature {path} has more than {_MAX_BYTES} bytes", "it is no signature")
+    if not data.lstrip().startswith(b"{"):
+        yield _decode_bare(data)
+        return
+    for text in _split_bundles(data.decode(errors="replace"))[:_MAX_BUNDLES]:
+        try:
+            found = _BUNDLE.validate_python(parse_json(text))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = "/".join(map(str, first["loc"]))
+            raise _no_bundle(path, f"{place}: {first['msg']}") from error
+        except ValueError as error:
+            raise _no_bundle(path, str(error)) from error
+        yield found.model_copy(update={"text": text})
+
+
+def _split_bundles(text: str) -> list[str]:
+    """Return the JSON texts of a file: one, or one on each line."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    is_lines = all(line.startswith("{") and line.rstrip().endswith("}") for line in lines)
+    return lines if is_lines else [text]
+
+
+def _no_bundle(path: Path, reason: str) -> UsageError:
+    return UsageError(
+        f"{path} is no Sigstore bundle: {reason}",
+        "name a file that cosign, gh or sigstore wrote, or a signature by openssl",
+    )
+
+
+def _decode_bare(data: bytes) -> bytes:
+    """Return a bare signature; a file that is base64 as a whole is taken as such."""
+    try:
+        return base64.b64decode(b"".join(data.split()), validate=True)
+    except (binascii.Error, ValueError):
+        return data
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _decode(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise SignatureRefusedError("a part of it is not base64") from error
+
+
+def _load_key(path: Path) -> PublicKeyTypes:
+    try:
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key
+    except ImportError as error:
+        raise UsageError("keys are read by cryptography, which is missing", _INSTALL) from error
+    hint = "name a public key in PEM: cosign.pub, or what openssl pkey -pubout wrote"
+    try:
+        return load_pem_public_key(path.read_bytes())
+    except FileNotFoundError:
+        raise UsageError(f"key {path} does not exist", hint) from None
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise UsageError(f"key {path} is not a public key in PEM", hint) from error
+
+
+def _is_signed(key: PublicKeyTypes, signature: bytes, data: bytes) -> bool:
+    """Tell whether a signature is a key's, by the algorithm that Sigstore has for such keys."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+    from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
+
+    hashes: Mapping[int, HashAlgorithm] = {256: SHA256(), 384: SHA384(), 521: SHA512()}
+    try:
+        match key:
+            case ec.EllipticCurvePublicKey() if key.curve.key_size in hashes:
+                key.verify(signature, data, ec.ECDSA(hashes[key.curve.key_size]))
+            case ed25519.Ed25519PublicKey():
+                key.verify(signature, data)
+            case rsa.RSAPublicKey() if key.key_size >= 2048:
+                key.verify(signature, data, padding.PKCS1v15(), SHA256())
+            case _:
+                raise SignatureRefusedError(
+                    "keys of this kind are not taken: use P-256, Ed25519, or RSA of 2048 bits"
+                )
+    except InvalidSignature:
+        return False
+    return True
