@@ -1,6 +1,7 @@
 """Configurations with any key changed: each is refused, or computes what diffusers computes."""
 
 import copy
+import functools
 import json
 
 import pytest
@@ -10,7 +11,10 @@ from hypothesis import strategies as st
 
 from config_oracle import FAMILIES, as_saved, component_of, compute_both
 from wsd.checkpoint.config_comparison import compare_pipeline, effective_config
+from wsd.checkpoint.tokenizer import load_tokenizer
 from wsd.errors import CheckpointError
+from wsd.models.instantiate import build_module
+from wsd.models.schedulers import build_scheduler
 
 # A component of each class, and the VAE in both pipelines.
 PLACES = (
@@ -123,20 +127,64 @@ INDEX_KEYS = (
     "_class_name", "unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "scheduler",
     "safety_checker", "feature_extractor", "image_encoder", "requires_safety_checker",
     "force_zeros_for_empty_prompt", "add_watermarker", "requires_aesthetics_score", "unheard_of",
+    "_use_default_values",
 )  # fmt: skip
 INDEX_VALUES = SCALARS | st.sampled_from(
     (
         [None, None], ["diffusers", "UNet2DConditionModel"], ["diffusers", "AutoencoderKL"],
         ["transformers", "CLIPTextModel"], ["transformers", "CLIPTokenizer"], ["mine", "Model"],
         ["diffusers", "DDIMScheduler"], "StableDiffusionPipeline", "StableDiffusionXLPipeline",
+        ["force_zeros_for_empty_prompt"],
     )
 )  # fmt: skip
+# What diffusers reads and WSD leaves out, and options that only others of its pipelines read.
+LEFT_OUT = {
+    "safety_checker", "feature_extractor", "image_encoder", "requires_safety_checker",
+    "add_watermarker", "requires_aesthetics_score",
+}  # fmt: skip
+
+
+@functools.cache
+def members_of(label):
+    """Return the modules and tokenizers of a family, as its pipeline takes them."""
+    family = FAMILIES[label]
+    torch.manual_seed(0)
+    members = {component.id: build_module(component) for component in family.components}
+    for entry in family.tokenizers:
+        members[entry.name] = load_tokenizer(entry.kind, entry.fallback, entry.pad_token)
+    return {**members, "scheduler": build_scheduler(family.scheduler)}
+
+
+def read_index(label, found):
+    """Return diffusers' own pipeline, made with the options that it reads of an index.
+
+    As ``DiffusionPipeline.from_pretrained`` reads it. Members are the family's, and optional ones
+    are left out.
+    """
+    family = FAMILIES[label]
+    kind = family.architecture.pipeline_class()
+    _, optional = kind._get_signature_keys(kind)
+    read, unused, _ = kind.extract_init_dict(copy.deepcopy(found))
+    options = {key: read[key] for key in optional if key in read}
+    missing = dict.fromkeys(kind._optional_components)
+    return kind(**{**missing, **members_of(label), **options}), set(unused)
+
+
+@functools.cache
+def negative_features(label, options):
+    """Return the features of an empty negative prompt in diffusers' pipeline with some options."""
+    pipeline, _ = read_index(label, json.loads(options))
+    with torch.no_grad():
+        encoded = pipeline.encode_prompt("red", device="cpu", num_images_per_prompt=1,
+                                         do_classifier_free_guidance=True)  # fmt: skip
+    return encoded[1]
 
 
 @pytest.mark.parametrize("label", FAMILIES)
 @fuzz(150)
 @given(changes=st.dictionaries(st.sampled_from(INDEX_KEYS), INDEX_VALUES, max_size=3))
 def test_a_pipelines_words_are_understood_or_refused(label, changes):
+    """Where the index is accepted, WSD conditions as diffusers' pipeline with its options does."""
     family = FAMILIES[label]
     index = {
         "_class_name": family.architecture.diffusers_pipeline,
@@ -151,12 +199,24 @@ def test_a_pipelines_words_are_understood_or_refused(label, changes):
     assert found["_class_name"] == family.architecture.diffusers_pipeline
     for component in family.components:
         assert found[component.id] == index[component.id]
+    theirs, unused = read_index(label, found)
+    # What decides the features of an empty negative prompt: those of each text are computed once.
+    options = {key: found[key] for key in theirs.config if key in found and key not in index}
+    options["_use_default_values"] = found.get("_use_default_values", [])
+    features = negative_features(label, json.dumps(options, sort_keys=True))
+    assert (said.empty_negative == "zeros") == (float(features.abs().max()) == 0)
     if label == "sdxl":
-        zeros = found.get("force_zeros_for_empty_prompt", True)
-        assert said.empty_negative == ("zeros" if zeros else "encode")
-    understood = {*index, "tokenizer", "scheduler", "force_zeros_for_empty_prompt"}
-    for key in set(changes) - understood:
-        harmless = key in ("safety_checker", "feature_extractor", "image_encoder",
-                           "requires_safety_checker", "add_watermarker",
-                           "requires_aesthetics_score")  # fmt: skip
-        assert harmless or any(key in note for note in said.notes)
+        assert said.empty_negative is not None
+        assert theirs.watermark is None
+        size = family.sizes[0]
+        given_ids = theirs._get_add_time_ids(
+            size[::-1], (0, 0), size[::-1], torch.float32,
+            family.text_encoders()[-1].config["projection_dim"],
+        )  # fmt: skip
+        assert (
+            given_ids[0].tolist() == family.architecture.constant_inputs(family, size)["time_ids"]
+        )
+    # Every key that diffusers does not read is said, and no other one.
+    noted = {key for key in changes if any(f": {key} is " in note for note in said.notes)}
+    public = {key for key in unused if not key.startswith("_")}
+    assert noted == public - LEFT_OUT

@@ -357,6 +357,7 @@ def compare_pipeline(family: Family, found: Config, place: str) -> PipelineFindi
         c.id: (c.class_name, f"{c.library}.{c.class_name}") for c in family.components
     }
     expected |= {t.name: (t.kind.class_name, *t.kind.saved_as, "None") for t in family.tokenizers}
+    found = _without_defaults(found, place)
     options = _pipeline_defaults(family)
     harmless = find_config_rules(family.architecture).options
     empty_negative: EmptyNegative | None = None
@@ -387,6 +388,16 @@ def compare_pipeline(family: Family, found: Config, place: str) -> PipelineFindi
         default = options["force_zeros_for_empty_prompt"]
         empty_negative = "zeros" if default else "encode"
     return PipelineFindings(empty_negative, scheduler, found.get("_class_name"), tuple(notes))
+
+
+def _without_defaults(found: Config, place: str) -> Config:
+    """Return a file without the keys of which it says that the class's defaults hold."""
+    forgotten = found.get("_use_default_values", [])
+    _check(
+        isinstance(forgotten, list), place, "_use_default_values", forgotten,
+        "expected a list of keys: diffusers takes its own defaults for them",
+    )  # fmt: skip
+    return {key: value for key, value in found.items() if key not in forgotten}
 
 
 _NOTHING = Reading({}, {})
