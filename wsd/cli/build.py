@@ -215,11 +215,25 @@ def join(folders: tuple[Path, ...], out: Path) -> None:
 
 @command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-def verify(folder: Path) -> None:
-    """Check every byte of a bundle against its manifests and SRI.json."""
+@click.option("--signature", type=click.Path(path_type=Path), metavar="FILE",
+              help="A signature of provenance.json, to be checked too.")  # fmt: skip
+@click.option("--key", type=click.Path(path_type=Path), metavar="FILE",
+              help="The public key in PEM that it must be of.")  # fmt: skip
+@click.option("--certificate-identity", "identity", metavar="NAME",
+              help="Or whom Sigstore's certificate must name.")  # fmt: skip
+@click.option("--certificate-oidc-issuer", "issuer", metavar="URL",
+              help="And who must have vouched for that name.")  # fmt: skip
+@click.option("--offline", is_flag=True, help="Ask Sigstore for no newer keys of its own.")
+def verify(
+    folder: Path, signature: Path | None, key: Path | None, identity: str | None,
+    issuer: str | None, *, offline: bool,
+) -> None:  # fmt: skip
+    """Check every byte of a bundle against its manifests and attestations, and who signed it."""
     from wsd.bundle.manifest import REBUILD
     from wsd.bundle.verify import verify_bundle
+    from wsd.supply_chain.signature import check_signature, choose_signer
 
+    signer = choose_signer(signature, key, identity, issuer, offline=offline)
     faults = list(verify_bundle(folder))
     for fault in faults:
         click.echo(printable(fault))
@@ -227,4 +241,8 @@ def verify(folder: Path) -> None:
         click.echo(printable(f"error: {len(faults)} bad files in {folder}"), err=True)
         click.echo(f"hint: {REBUILD}", err=True)
         sys.exit(1)
-    click.echo(printable(f"{folder}: good"))
+    if signature is None or signer is None:
+        click.echo(printable(f"{folder}: good"))
+        return
+    check_signature(folder, signature, signer)
+    click.echo(printable(f"{folder}: good, and signed by {signer}"))
