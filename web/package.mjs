@@ -64,7 +64,8 @@ const described = {
   type: "module",
   exports: { ".": entry, "./worker.js": "./dist/worker.js" },
   types: entry.types,
-  files: ["dist"],
+  // The notices are written by wsd/supply_chain/notices.py.
+  files: ["dist", "licenses", "THIRD_PARTY_NOTICES.txt"],
   sideEffects: false,
 };
 await writeFile(path.join(out, "package.json"), `${JSON.stringify(described, null, 2)}\n`);

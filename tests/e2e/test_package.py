@@ -57,6 +57,20 @@ def test_its_types_stand_alone(installed):
     assert "'steps' does not exist in type 'DrawOptions'" in wrong.stdout
 
 
+def test_it_carries_the_licences_of_what_is_bundled(installed):
+    """TVM's runtime, the tokenizers, the worker's messages: each with its text, in the package."""
+    (package,) = (installed / "node_modules").glob("web-stable-diffusion")
+    said = (package / "THIRD_PARTY_NOTICES.txt").read_text()
+    for name in ("apache-tvm", "@huggingface/tokenizers", "comlink", "@bjorn3/browser_wasi_shim"):
+        # The reference lane's TVM is built from source, and its wheel is called tvm.
+        called = "(apache-)?tvm" if name == "apache-tvm" else re.escape(name)
+        assert re.search(rf"^{called} \S+\n  licence: \S+", said, re.M), name
+    texts = re.findall(r"^  text: (\S+)$", said, re.M)
+    assert texts
+    assert all((package / text).is_file() for text in texts)
+    assert "Models" not in said
+
+
 def test_ten_lines_draw(installed, speck, context, tmp_path):
     site = shutil.copytree(speck[0], tmp_path / "site")
     shutil.copytree(installed / "node_modules/web-stable-diffusion", site / "web-stable-diffusion")

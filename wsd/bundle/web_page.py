@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from wsd.bundle.npm import NODE_HINT, installed_packages, source_folder
+from wsd.supply_chain.material import merge_materials
+from wsd.supply_chain.materials import own_materials, page_materials
+from wsd.supply_chain.notices import write_notices
 from wsd.util.process import find_program, run
 
 
@@ -30,8 +33,10 @@ def build_package(out: Path, tvmjs: Path) -> None:
 
     Raises:
         ToolError: if Node.js is missing or the bundler refuses the sources.
+        BundleError: if the licence of something that the package holds is not found.
     """
     _bundle("package.mjs", out, tvmjs)
+    write_notices(out, merge_materials([*page_materials(), *own_materials()]))
 
 
 def _bundle(script: str, out: Path, tvmjs: Path) -> None:

@@ -21,8 +21,9 @@ FILE_NAME = "THIRD_PARTY_NOTICES.txt"
 FOLDER = "licenses"
 _LONGEST = 60
 _HEAD = """\
-This folder holds WSD's page, parts of the software below, and models. Each is under a licence of
-its own. The files that are named as texts hold these licences, and the notices that they ask for.
+This folder holds parts of the software below, and the models if any are listed. Each is under a
+licence of its own. The files that are named as texts hold these licences, and the notices that
+they ask for.
 """
 _MISSING = (
     "install the package as its authors publish it, with its licence file; if it has none there, "
@@ -54,19 +55,19 @@ def make_notices(
         _check(material)
         for text in material.texts:
             files[text_path(text)] = text.text.encode()
-    lines = [_HEAD, *_describe_software(shipped), *_describe_models(manifests)]
+    lines = [_HEAD, *map(_one_line, [*_describe_software(shipped), *_describe_models(manifests)])]
     return {**files, FILE_NAME: "\n".join(lines).encode()}
 
 
 def write_notices(
-    bundle: Path, materials: Iterable[Material], manifests: Sequence[tuple[str, Manifest]]
+    bundle: Path, materials: Iterable[Material], manifests: Sequence[tuple[str, Manifest]] = ()
 ) -> None:
-    """Write the notices of a bundle; former ones are replaced.
+    """Write the notices of a bundle, or of the npm package; former ones are replaced.
 
     Args:
-        bundle: the bundle's folder.
+        bundle: the folder.
         materials: as :func:`make_notices`.
-        manifests: as :func:`make_notices`.
+        manifests: as :func:`make_notices`; none for the npm package.
 
     Raises:
         BundleError: as :func:`make_notices`.
@@ -95,7 +96,7 @@ def _check(material: Material) -> None:
 
 
 def _describe_software(shipped: Iterable[Material]) -> Iterator[str]:
-    yield "Software\n========\n"
+    yield from ("Software", "========", "")
     for material in shipped:
         yield f"{material.name} {material.version}".strip()
         yield f"  licence: {material.license}"
@@ -105,8 +106,10 @@ def _describe_software(shipped: Iterable[Material]) -> Iterator[str]:
         yield ""
 
 
-def _describe_models(manifests: Iterable[tuple[str, Manifest]]) -> Iterator[str]:
-    yield "Models\n======\n"
+def _describe_models(manifests: Sequence[tuple[str, Manifest]]) -> Iterator[str]:
+    if not manifests:
+        return
+    yield from ("Models", "======", "")
     for folder, manifest in sorted(manifests, key=lambda found: found[0]):
         model = manifest.model
         yield f"{model.name} in {model.dtype}: {model.title}"
@@ -115,6 +118,11 @@ def _describe_models(manifests: Iterable[tuple[str, Manifest]]) -> Iterator[str]
         for entry in manifest.documents:
             yield f"  text: {folder}/{entry.file}"
         yield ""
+
+
+def _one_line(text: str) -> str:
+    """Return a text without what would end its line, or write to a terminal that shows it."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", "?", text)
 
 
 def _plain(name: str) -> str:
