@@ -213,7 +213,13 @@ def join(folders: tuple[Path, ...], out: Path) -> None:
     click.echo(printable(out))
 
 
-@command()
+@command(
+    Unused(
+        ("--offline",),
+        beside="--key",
+        hint="a key is compared without Sigstore: leave --offline out",
+    )
+)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--signature", type=click.Path(path_type=Path), metavar="FILE",
               help="A signature of provenance.json, to be checked too.")  # fmt: skip
