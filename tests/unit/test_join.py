@@ -3,9 +3,11 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import islice, permutations
 
 import pytest
 
+from resealed import shrink
 from tools.compare_bundles import differences
 from wsd.bundle.attestations import write_attestations
 from wsd.bundle.builder import build_bundle
@@ -41,6 +43,52 @@ def test_two_models_one_page(bundle, other, tmp_path):
     statement = json.loads((out / "provenance.json").read_text())
     models = statement["predicate"]["buildDefinition"]["externalParameters"]["models"]
     assert [model["name"] for model in models] == ["tiny-sd15", "twin"]
+
+
+@pytest.fixture(scope="module")
+def several(bundle, tmp_path_factory):
+    """Return small bundles of one model in three precisions, and of another model."""
+    folder = tmp_path_factory.mktemp("several")
+    kinds = [("tiny-sd15", "w8a16"), ("tiny-sd15", "f32"), ("tiny-sd15", "f16"), ("a", "f16")]
+    return [
+        shrink(
+            bundle,
+            folder / f"{name}-{dtype}",
+            lambda table, name=name, dtype=dtype: table["model"].update(name=name, dtype=dtype),
+        )
+        for name, dtype in kinds
+    ]
+
+
+def test_joins_in_any_order_and_nesting_give_the_same_bytes(several, tmp_path):
+    results = [
+        join_bundles(order, tmp_path / str(number))
+        for number, order in enumerate(islice(permutations(several), 0, None, 5))
+    ]
+    first, *others = results
+    pair = join_bundles(several[2:], tmp_path / "pair")
+    more = join_bundles([several[0], pair], tmp_path / "more")
+    nested = join_bundles([more, several[1]], tmp_path / "nested")
+    for other in (*others, nested):
+        assert list(differences(first, other)) == []
+    assert list(verify_bundle(first)) == []
+    index = json.loads((first / "models" / "index.json").read_text())
+    # The page takes the first that fits: the largest comes first.
+    assert [(entry["name"], entry["dtype"], entry["manifest"]) for entry in index] == [
+        ("a", "f16", "a/"), ("tiny-sd15", "f32", "tiny-sd15/"),
+        ("tiny-sd15", "f16", "tiny-sd15-f16/"), ("tiny-sd15", "w8a16", "tiny-sd15-w8a16/"),
+    ]  # fmt: skip
+    references = [entry["bom-ref"] for entry in json.loads(
+        (first / "sbom.cdx.json").read_text())["components"]]  # fmt: skip
+    assert len(references) == len(set(references))
+
+
+def test_a_model_whose_name_is_anothers_folder(bundle, several, tmp_path):
+    named = shrink(
+        bundle, tmp_path / "named", lambda table: table["model"].update(name="tiny-sd15-f16")
+    )
+    out = tmp_path / "out"
+    refused([*several[1:3], named], out, UsageError, "needs the folder tiny-sd15-f16")
 
 
 def test_one_alone_stays_as_it_is(bundle, tmp_path):

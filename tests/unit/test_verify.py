@@ -1,0 +1,599 @@
+"""What `wsd verify` and `wsd join` refuse: bundles that whoever changed them sealed again."""
+
+import json
+import os
+import re
+import shutil
+import socket
+from contextlib import suppress
+
+import pytest
+
+from resealed import INDEX, MANIFEST, MODEL, chain, change, seal, shrink
+from wsd.bundle import layout
+from wsd.bundle.attestations import build_attestations, write_attestations
+from wsd.bundle.layout import Snapshot, read_snapshot
+from wsd.bundle.merge import join_bundles
+from wsd.bundle.page_chain import link_page
+from wsd.bundle.tree import scan_tree
+from wsd.bundle.verify import verify_bundle
+from wsd.errors import BundleError
+from wsd.spec.paths import MAX_NAME, check_folder, check_name, check_path
+from wsd.supply_chain.sbom import read_materials
+from wsd.util.hashing import canonical_json, digest_bytes, sha256_bytes, sha256_file
+
+
+@pytest.fixture(scope="module")
+def small(bundle, tmp_path_factory):
+    return shrink(bundle, tmp_path_factory.mktemp("small") / "bundle")
+
+
+@pytest.fixture
+def copy(small, tmp_path):
+    return shutil.copytree(small, tmp_path / "copy")
+
+
+def change_manifest(copy, edit):
+    change(copy, MANIFEST, edit)
+    chain(copy)
+    seal(copy)
+
+
+def change_page(copy, old, new, name="index.html"):
+    """Change the page, which the service worker keeps by its digest."""
+    text = (copy / name).read_text()
+    changed = re.sub(old, new, text, count=1)
+    assert changed != text
+    (copy / name).write_text(changed)
+    worker = (copy / "sw.js").read_text()
+    digests = [digest_bytes(page.encode()).integrity for page in (text, changed)]
+    (copy / "sw.js").write_text(worker.replace(*digests))
+    seal(copy)
+
+
+def faults_of(copy):
+    """Return the faults, of which there may be one that nothing can be read behind."""
+    try:
+        return list(verify_bundle(copy))
+    except BundleError as error:
+        return [error.message]
+
+
+def refuse_to_join(copy):
+    out = copy.parent / "joined"
+    with pytest.raises(BundleError):
+        join_bundles([copy], out)
+    assert not out.exists()
+
+
+def test_what_nobody_changed_is_good(copy):
+    before = {name: (copy / name).read_bytes() for name in layout.ATTESTATIONS}
+    chain(copy)
+    seal(copy)
+    assert {name: (copy / name).read_bytes() for name in layout.ATTESTATIONS} == before
+    assert faults_of(copy) == []
+
+
+# Pages.
+
+PAGES = [
+    (r' integrity="[^"]*"', "", "loaded without integrity"),
+    (r'integrity="sha384-....', 'integrity="sha384-AAAA', "integrity mismatch"),
+    (r"<script", "<script>alert(1)</script><script", "has an inline script"),
+    (r"<body", '<body onload="alert(1)"', "an element <body> has an inline script"),
+    (r"<link", '<base href="https://example.org/" /><link', "has an element <base>"),
+    (r"<script", '<script src="https://example.org/x.js" integrity="sha384-x"></script><script',
+     "loads what is not in the bundle"),
+    (r"<script", '<script src="../x.js"></script><script', "loads what is not in the bundle"),
+    (r"<script", '<script src="assets/x.js"></script><script', "assets/x.js, which is missing"),
+    (r"<main", '<iframe src="//example.org"></iframe><main', "has an element <iframe>"),
+    (r'content="sha384-[^"]*"', 'content="sha384-AAAA"', "models/index.json is another one"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "said"), PAGES)
+def test_a_page_that_loads_what_it_does_not_check(copy, old, new, said):
+    change_page(copy, old, new)
+    assert any(line.startswith("index.html: ") and said in line for line in faults_of(copy))
+
+
+def test_the_self_test_page_is_held_to_the_same(copy):
+    change_page(copy, r"</head>", "<script>1</script></head>", "selftest.html")
+    assert "selftest.html: has an inline script" in faults_of(copy)
+
+
+def test_a_page_without_scripts(copy):
+    change_page(copy, r"(?s)<link rel=.stylesheet.*</script>", "")
+    assert "index.html: loads no script" in faults_of(copy)
+
+
+def test_no_page(copy):
+    (copy / "index.html").unlink()
+    seal(copy)
+    assert faults_of(copy) == ["index.html: missing"]
+
+
+# Files.
+
+STRANGERS = ["robots.txt", "evil.js", "models/notes.txt", f"{MODEL}/extra.bin", "licenses/x.txt",
+             "models/ghost/weights.bin", "LICENSE", "assets.js"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_a_file_that_nothing_names(copy, name):
+    (copy / name).parent.mkdir(exist_ok=True)
+    (copy / name).write_text("x")
+    seal(copy)
+    (fault,) = faults_of(copy)
+    assert re.fullmatch(rf"{name}: (no part of a bundle|the notice of nothing .*)", fault)
+
+
+@pytest.mark.parametrize("name", [".htaccess", "assets/.git", "con.js", "assets/a b.js", "C:x.js",
+                                  "assets/a\x1b[31m.js", "assets/a\n.js", "models/é.json", "-rf",
+                                  "a\\b.js", "x.", "assets/\u202esj.exe"])  # fmt: skip
+def test_a_name_that_not_every_system_takes(copy, name):
+    (copy / name).write_text("x")
+    (fault,) = faults_of(copy)
+    assert repr(name.rpartition("/")[2])[1:-1] in fault
+
+
+def test_names_that_differ_in_capital_letters(copy):
+    page = next((copy / "assets").glob("*.js"))
+    shutil.copy(page, page.with_name(page.name.swapcase()))
+    assert "on systems that ignore capital letters" in faults_of(copy)[0]
+
+
+def link_file(copy, outside):
+    (copy / "client.js").unlink()
+    (copy / "client.js").symlink_to(outside / "secret")
+
+
+def link_folder(copy, outside):
+    shutil.move(copy / "assets", outside / "assets")
+    (copy / "assets").symlink_to(outside / "assets")
+
+
+def link_model(copy, outside):
+    shutil.move(copy / MODEL, outside / "model")
+    (copy / MODEL).symlink_to(outside / "model")
+
+
+def link_inside(copy, _outside):
+    (copy / "assets/link.js").symlink_to("../client.js")
+
+
+def dangle(copy, outside):
+    (copy / "assets/link.js").symlink_to(outside / "none")
+
+
+def hard_link(copy, outside):
+    (copy / "client.js").rename(outside / "client.js")
+    (copy / "client.js").hardlink_to(outside / "client.js")
+
+
+def pipe(copy, _outside):
+    (copy / "index.html").unlink()
+    os.mkfifo(copy / "index.html")
+
+
+def listen(copy, _outside):
+    os.chdir(copy)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("sock.js")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (link_file, "client.js: symbolic link"),
+        (link_folder, "assets: symbolic link"),
+        (link_model, "holds no models|symbolic link"),
+        (link_inside, "assets/link.js: symbolic link"),
+        (dangle, "assets/link.js: symbolic link"),
+        (hard_link, "client.js: hard link to a file outside of the bundle"),
+        (pipe, "index.html: named pipe"),
+        (listen, "sock.js: socket"),
+    ],
+)
+def test_what_is_no_plain_file(copy, tmp_path, monkeypatch, make, said):
+    monkeypatch.chdir(tmp_path)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("secret")
+    make(copy, outside)
+    faults = faults_of(copy)
+    assert re.search(said, faults[0])
+    refuse_to_join(copy)
+    with pytest.raises(BundleError):
+        write_attestations(copy, [])
+
+
+def test_hard_links_inside_a_bundle_are_no_fault(tmp_path):
+    (tmp_path / "a").write_text("x")
+    (tmp_path / "b").hardlink_to(tmp_path / "a")
+    assert scan_tree(tmp_path).faults == ()
+
+
+def test_a_bundle_may_be_reached_through_a_link(bundle, tmp_path):
+    (tmp_path / "link").symlink_to(bundle)
+    assert list(verify_bundle(tmp_path / "link")) == []
+
+
+# Manifests.
+
+
+def no_components(table):
+    table["components"] = {}
+
+
+def a_file_twice(table):
+    unet, vae = table["components"]["unet"]["shards"], table["components"]["vae"]["shards"]
+    unet.append({**vae[0], "sha256": "0" * 64})
+
+
+def another_offset(table):
+    table["components"]["vae"]["records"][1]["offset"] += 4
+
+
+def another_shape(table):
+    table["components"]["vae"]["records"][0]["shape"] = [1 << 20]
+
+
+def a_lost_shard(table):
+    table["components"]["unet"]["shards"] = []
+
+
+def no_decoder(table):
+    table["entry_points"] = [
+        entry for entry in table["entry_points"] if entry["role"] != "vae_decoder"
+    ]
+
+
+def an_idle_component(table):
+    table["components"]["more"] = table["components"]["vae"]
+
+
+def no_tokenizer_for_it(table):
+    table["tokenizers"] = {"unet": table["tokenizers"]["text_encoder"]}
+
+
+def a_size_that_nobody_planned(table):
+    table["defaults"]["size"] = [64, 64]
+
+
+def a_file_elsewhere(table):
+    table["library"]["file"] = "../../index.html"
+
+
+def a_file_with_a_folder(table):
+    table["library"]["file"] = "a/b.wasm"
+
+
+def a_device(table):
+    table["library"]["file"] = "aux.wasm"
+
+
+def a_component_elsewhere(table):
+    table["components"]["../x"] = table["components"]["vae"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (no_components, "components"),
+        (a_file_twice, "listed twice, with different sizes or digests|sha256 mismatch"),
+        (another_offset, "components: vae: .* is at "),
+        (another_shape, "components: vae: .* bytes, expected 4194304"),
+        (a_lost_shard, "components: unet: its shards have 0 bytes"),
+        (no_decoder, "entry_points: none has the role vae_decoder"),
+        (an_idle_component, "components: no entry point takes more"),
+        (no_tokenizer_for_it, "tokenizers: none for text_encoder"),
+        (a_size_that_nobody_planned, "peak_bytes: nothing is planned for 64x64"),
+        (a_file_elsewhere, "library/file: "),
+        (a_file_with_a_folder, "library/file: "),
+        (a_device, "library/file: .* means a device on Windows"),
+        (a_component_elsewhere, "components: .*is not a plain name"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself(copy, edit, said):
+    with suppress(BundleError):  # some cannot even be sealed
+        change_manifest(copy, edit)
+    faults = "\n".join(faults_of(copy))
+    assert re.search(said, faults)
+    assert MANIFEST in faults
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "said"),
+    [
+        ("tokenizer", b"{}\n", "not a tokenizer of the type BPE"),
+        ("tokenizer", b'{"model":{"type":"Unigram"}}\n', "not a tokenizer of the type BPE"),
+        ("self-test", b'{"stages":[{}]}\n', "stages/0/entry_point: Field required"),
+        ("self-test", b"[" * 500 + b"]" * 500, "0/0/0/0: nested deeper than"),
+    ],
+)
+def test_files_of_a_model_are_read_by_their_types(copy, kind, content, said):
+    name = f"{kind}.{sha256_bytes(content)}.json"
+    entry = {"file": name, "bytes": len(content), "sha256": sha256_bytes(content)}
+    for former in (copy / MODEL).glob(f"{kind}.*.json"):
+        former.unlink()
+    (copy / MODEL / name).write_bytes(content)
+
+    def edit(table):
+        for place in (
+            [*table["tokenizers"].values()] if kind == "tokenizer" else [table["self_test"]]
+        ):
+            place.update(entry)
+
+    change_manifest(copy, edit)
+    (fault,) = faults_of(copy)
+    assert fault.startswith(f"{MODEL}/{name}: {said}")
+
+
+# The list of models.
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("manifest", "../", "not a plain name"),
+        ("manifest", "/etc/", "not a plain name"),
+        ("manifest", "tiny-sd15/../../", "not a plain name"),
+        ("manifest", "C:/", "not a plain name"),
+        ("manifest", "tiny-sd15", "does not end with a slash"),
+        ("manifest", "https://example.org/", "not a plain name"),
+        ("manifest", "other/", "models/other/manifest.json: missing"),
+        ("name", "../x", "String should match pattern"),
+        ("name", "lpt1", "means a device"),
+        ("name", "twin", "name of models/tiny-sd15 is 'twin'"),
+        ("title", "Another", "title of models/tiny-sd15 is 'Another'"),
+        ("dtype", "f16", "dtype of models/tiny-sd15 is 'f16'"),
+        ("integrity", None, "integrity of tiny-sd15/manifest.json"),
+    ],
+)
+def test_a_list_that_leads_elsewhere(copy, key, value, said):
+    change(copy, INDEX, lambda index: index[0].update({key: value}))
+    with suppress(BundleError):  # some cannot even be read
+        link_page(copy)
+        seal(copy)
+    assert any(said in line for line in faults_of(copy))
+    refuse_to_join(copy)
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda index: [*index, {**index[0], "dtype": "f16"}], "a model is listed twice"),
+        (lambda _index: [], "models/index.json does not list it"),
+        (lambda index: {"models": index}, "index.json: "),
+    ],
+)
+def test_a_list_of_other_models(copy, edit, said):
+    change(copy, INDEX, edit)
+    with suppress(BundleError):
+        link_page(copy)
+        seal(copy)
+    assert any(said in line for line in faults_of(copy))
+
+
+# Attestations.
+
+
+def resign(copy):
+    """Let SRI.json and provenance agree with a bill that was changed."""
+    bill = (copy / "sbom.cdx.json").read_bytes()
+    change(copy, "SRI.json", lambda t: t.update({"sbom.cdx.json": digest_bytes(bill).integrity}))
+    digests = {name: sha256_file(copy / name) for name in ("SRI.json", "sbom.cdx.json")}
+
+    def edit(statement):
+        for subject in statement["subject"]:
+            if subject["name"] in digests:
+                subject["digest"]["sha256"] = digests[subject["name"]]
+
+    change(copy, "provenance.json", edit)
+
+
+def definition(statement):
+    return statement["predicate"]["buildDefinition"]
+
+
+def model_parameters(statement):
+    return definition(statement)["externalParameters"]["models"][0]
+
+
+PROVENANCE = [
+    (lambda s: s["predicate"]["runDetails"]["builder"].update(id="urn:x"), "builder/id"),
+    (lambda s: model_parameters(s).update(source="stabilityai/x@1"), "models/0/source"),
+    (lambda s: definition(s)["resolvedDependencies"].pop(), "resolvedDependencies"),
+    (lambda s: definition(s)["resolvedDependencies"].append({"uri": "pkg:pypi/x@1"}),
+     "resolvedDependencies"),
+    (lambda s: s["subject"].pop(0), "subject"),
+    (lambda s: s["subject"][0]["digest"].update(sha256="0" * 64), "subject/0/digest/sha256"),
+    (lambda s: s.update(more=1), "more does not belong there"),
+    (lambda s: s["predicate"]["runDetails"]["metadata"].update(invocationId="1"), "invocationId"),
+    (lambda s: s.update(_type="https://in-toto.io/Statement/v2"), "_type"),
+    (lambda s: s.pop("predicate"), "predicate: Field required"),
+    (lambda s: s.update(subject=[*s["subject"], {"name": "../x", "digest": {"sha256": "0" * 64}}]),
+     "is not a plain name"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("edit", "said"), PROVENANCE)
+def test_a_forged_provenance(copy, edit, said):
+    change(copy, "provenance.json", lambda table: edit(table) and None)
+    (fault,) = faults_of(copy)
+    assert "provenance.json: " in fault
+    assert said in fault
+
+
+def test_no_provenance(copy):
+    (copy / "provenance.json").unlink()
+    (fault,) = faults_of(copy)
+    assert "provenance.json does not exist" in fault
+
+
+def component(bill, name):
+    return next(entry for entry in bill["components"] if entry["name"] == name)
+
+
+BILLS = [
+    (lambda b: component(b, "index.html")["hashes"].pop(), "hashes"),
+    (lambda b: component(b, "tiny-sd15").update(version="f16"), "version"),
+    (lambda b: b["components"].append({**component(b, "sw.js"), "name": "x.js"}), "x.js: missing"),
+    (lambda b: b["components"].append(dict(component(b, "index.html"))), "components"),
+    (lambda b: b["components"].remove(component(b, "tiny-sd15")), "components"),
+    (lambda b: component(b, "torch").update(description="x"), "description does not belong there"),
+    (lambda b: b["dependencies"].pop(), "dependencies"),
+    (lambda b: b.update(serialNumber="urn:uuid:" + "0" * 8 + "-0000-4000-8000-" + "0" * 12),
+     "serialNumber"),
+    (lambda b: b["metadata"]["component"].update(name="x"), "metadata/component/name"),
+    (lambda b: b.update(specVersion="1.5"), "specVersion"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("edit", "said"), BILLS)
+def test_a_bill_that_does_not_match(copy, edit, said):
+    change(copy, "sbom.cdx.json", lambda table: edit(table) and None)
+    resign(copy)
+    assert any(said in line for line in faults_of(copy))
+
+
+def test_licences_that_are_missing_or_changed(copy):
+    text = next((copy / "licenses").iterdir())
+    content = text.read_bytes()
+    text.write_bytes(content + b"And more.\n")
+    assert any(text.name in line or "licen" in line for line in faults_of(copy))
+    text.unlink()
+    assert any(text.name in line for line in faults_of(copy))
+    text.write_bytes(content)
+    (copy / "THIRD_PARTY_NOTICES.txt").write_text("There is nothing to say.\n")
+    seal(copy)
+    assert faults_of(copy) == [
+        "THIRD_PARTY_NOTICES.txt: not the notice that sbom.cdx.json and the manifests ask for"
+    ]
+
+
+def test_attestations_in_other_words(copy):
+    """The values are the same, but not the bytes, which the same build must give."""
+    (copy / "provenance.json").write_text(
+        json.dumps(json.loads((copy / "provenance.json").read_text()), indent=1)
+    )
+    (fault,) = faults_of(copy)
+    assert "not written as WSD writes it" in fault
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "assets/../x", "a//b", "con", "a\tb"])
+def test_a_table_of_digests_with_odd_paths(copy, name):
+    change(copy, "SRI.json", lambda table: table.update({name: table["index.html"]}))
+    (fault,) = faults_of(copy)
+    assert "SRI.json: " in fault
+    assert "is not a plain name" in fault or "means a device" in fault
+
+
+@pytest.mark.parametrize("name", ["SRI.json", "sbom.cdx.json", "provenance.json", INDEX, MANIFEST])
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":1,"a":2}', "1" * 5000, "\ufeff{}", "\0"])
+def test_json_that_is_made_to_break_its_reader(copy, name, text):
+    (copy / name).write_text(text, encoding="utf-8")
+    fault, *_ = faults_of(copy)
+    assert name.rpartition("/")[2] in fault or text == "\ufeff{}"
+    assert len(fault) < 1000
+
+
+# Bundles of before.
+
+
+def make_early(copy):
+    """Make a bundle what it was before there were notices, a chain and subjects for it."""
+    shutil.rmtree(copy / "licenses")
+    (copy / "THIRD_PARTY_NOTICES.txt").unlink()
+    change(copy, INDEX, lambda index: index[0].pop("integrity") and None)
+    for name in ("index.html", "selftest.html"):
+        text = (copy / name).read_text()
+        (copy / name).write_text(re.sub(r'<meta name="models-integrity"[^>]*>', "", text))
+    change(copy, "sbom.cdx.json", early_bill)
+    snapshot = read_snapshot(copy)
+    for name, value in build_attestations(snapshot, read_materials(copy)).items():
+        (copy / name).write_bytes(canonical_json(value))
+    change(copy, "sbom.cdx.json", early_bill)
+    change(copy, "provenance.json", early_provenance)
+    names = [*snapshot.files, "sbom.cdx.json", "provenance.json"]
+    table = {name: digest_bytes((copy / name).read_bytes()).integrity for name in names}
+    (copy / "SRI.json").write_bytes(canonical_json(table))
+
+
+def early_bill(bill):
+    for entry in bill["components"]:
+        for key in ("externalReferences", "properties", "supplier"):
+            entry.pop(key, None)
+
+
+def early_provenance(statement):
+    definition(statement)["buildType"] = "urn:wsd:build:1"
+    subjects = statement["subject"]
+    statement["subject"] = [s for s in subjects if s["name"] not in layout.ATTESTATIONS]
+
+
+def test_a_bundle_of_an_earlier_version_is_good(copy):
+    make_early(copy)
+    assert faults_of(copy) == []
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda s: s["subject"].pop(0), "subject"),
+        (lambda s: s["subject"][0]["digest"].update(sha256="0" * 64), "has another sha256"),
+        (lambda s: s["subject"].append(s["subject"][0]), "a subject is there twice"),
+        (lambda s: model_parameters(s).update(dtype="f16"), "are not the models of the manifests"),
+        (lambda s: definition(s)["resolvedDependencies"].clear(), "resolvedDependencies lack"),
+    ],
+)
+def test_what_an_earlier_version_says_is_compared_too(copy, edit, said):
+    make_early(copy)
+    change(copy, "provenance.json", lambda table: edit(table) and None)
+    provenance = digest_bytes((copy / "provenance.json").read_bytes())
+    change(copy, "SRI.json", lambda t: t.update({"provenance.json": provenance.integrity}))
+    (fault,) = faults_of(copy)
+    assert "provenance.json: " in fault
+    assert said in fault
+
+
+# Sealing.
+
+
+def test_nothing_is_sealed_that_would_not_verify(copy):
+    materials = read_materials(copy)
+    (copy / "models" / "more.txt").write_text("x")
+    with pytest.raises(BundleError, match=r"models/more\.txt: no part of a bundle"):
+        write_attestations(copy, materials)
+
+
+# Names and paths by themselves.
+
+
+@pytest.mark.parametrize("name", ["a", "A.b", "@scope", "_x", "a-b+c", "x" * MAX_NAME, "console"])
+def test_good_names(name):
+    assert check_name(name) == name
+    assert check_path(f"{name}/b") == f"{name}/b"
+    assert check_folder(f"{name}/") == f"{name}/"
+
+
+BAD_NAMES = ["", ".", "..", ".a", "-a", "a.", "a b", "a/b", "a\\b", "a:b", "a\n", "a\0", "é", "NUL",
+             "Com7.tar.gz", "a%2e", "a?b", "a*", "x" * (MAX_NAME + 1), "\u202eabc",
+             "\udcff"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_bad_names(name):
+    with pytest.raises(ValueError, match=re.compile("name|device", re.DOTALL)):
+        check_name(name)
+    if "/" not in name:
+        with pytest.raises(ValueError, match="path"):
+            check_path(f"a/{name}")
+    with pytest.raises(ValueError, match=r"name|device|slash"):
+        check_folder(f"{name}/")
+
+
+def test_a_snapshot_names_the_files_of_every_model(bundle):
+    snapshot: Snapshot = read_snapshot(bundle)
+    assert {name for name, _ in snapshot.entries()} <= snapshot.files.keys()
