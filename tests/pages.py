@@ -1,8 +1,12 @@
 """Helpers for tests of the page: what a visitor does, and ways to cause faults."""
 
+import base64
 import functools
+import hashlib
 import json
+import re
 from contextlib import contextmanager
+from urllib.parse import urljoin
 
 from playwright.sync_api import expect
 
@@ -108,16 +112,45 @@ def flip(route):
     route.fulfill(response=response, body=bytes(data))
 
 
-def change_manifest(page, pattern, change):
-    """Have a page see manifests that ``change`` has altered."""
+def integrity_of(data):
+    """Return the digest of bytes as the page's own ``integrity`` has it."""
+    return "sha384-" + base64.b64encode(hashlib.sha384(data).digest()).decode()
 
-    def answer(route):
-        response = route.fetch()
-        manifest = response.json()
+
+def change_manifest(page, suffix, change):
+    """Have a page see a bundle that was built with other manifests.
+
+    Args:
+        page: the visitor's page.
+        suffix: how the addresses end of the manifests that are altered.
+        change: alters a manifest, a dictionary.
+    """
+
+    def build_manifest(address):
+        manifest = page.request.get(address).json()
         change(manifest)
-        route.fulfill(response=response, body=json.dumps(manifest))
+        return json.dumps(manifest).encode()
 
-    page.route(pattern, answer)
+    def build_index(address):
+        entries = page.request.get(address).json()
+        for entry in entries:
+            manifest = urljoin(address, f"{entry['manifest']}manifest.json")
+            if manifest.endswith(suffix):
+                entry["integrity"] = integrity_of(build_manifest(manifest))
+        return json.dumps(entries).encode()
+
+    def build_page(address):
+        index = build_index(urljoin(address, "models/index.json"))
+        html = page.request.get(address).text()
+        named = f'content="{integrity_of(index)}"'
+        return re.sub(r'(?<="models-integrity" )content="[^"]*"', named, html).encode()
+
+    def answer(build):
+        return lambda route: route.fulfill(response=route.fetch(), body=build(route.request.url))
+
+    page.route(f"**{suffix}", answer(build_manifest))
+    page.route("**/models/index.json", answer(build_index))
+    page.route(re.compile(r"/(index\.html|selftest\.html)?(\?.*)?$"), answer(build_page))
 
 
 def before_worker(page, fault, **defines):

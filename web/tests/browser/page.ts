@@ -147,6 +147,24 @@ async function damageKeptShard(manifestUrl: string): Promise<string> {
   return file;
 }
 
+/** The file in which the page keeps a list of models or a manifest. */
+async function keptTextFile(address: string): Promise<FileSystemFileHandle> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(address));
+  const hex = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0"));
+  return (await keptFolder()).getFileHandle(`text-${hex.join("")}`);
+}
+
+async function keptText(address: string): Promise<string> {
+  return (await (await keptTextFile(address)).getFile()).text();
+}
+
+/** Replace what the browser keeps of a list of models or a manifest. */
+async function replaceKeptText(address: string, text: string): Promise<void> {
+  const writable = await (await keptTextFile(address)).createWritable();
+  await writable.write(text);
+  await writable.close();
+}
+
 /** The page's canvas: width, height and RGBA bytes. */
 function canvasPixels(): [number, number, number[]] {
   const canvas = document.getElementById("canvas") as HTMLCanvasElement;
@@ -195,6 +213,8 @@ const functions = {
   purge: (manifest: string) => client.StableDiffusionPipeline.purge(manifest),
   keptFiles,
   damageKeptShard,
+  keptText,
+  replaceKeptText,
   canvasPixels,
   dropPng,
   checkShaders,

@@ -1,0 +1,185 @@
+"""What is not what the page was built with is not drawn with: lists, manifests, headers."""
+
+import json
+import re
+import shutil
+
+import pytest
+from playwright.sync_api import expect
+
+from pages import before_worker, draw, in_page, integrity_of, ready, watch
+from wsd.bundle.manifest import read_index, write_index
+from wsd.bundle.page_chain import link_page
+from wsd.runtime.http_headers import HEADERS
+from wsd.runtime.server import served, served_files
+
+TIMEOUT_MS = 180_000
+INDEX = "/models/index.json"
+MANIFEST = "/models/speck/manifest.json"
+
+
+@pytest.fixture
+def visitor(context):
+    fresh = context.browser.new_context()
+    fresh.set_default_timeout(TIMEOUT_MS)
+    yield fresh
+    fresh.close()
+
+
+@pytest.fixture
+def deployed(speck, tmp_path):
+    """Return a copy of the bundle that a test may change, as its server's owner would."""
+    return shutil.copytree(speck[0], tmp_path / "site")
+
+
+def weaken(text):
+    """Return a manifest whose noise levels are halved: it draws, and something else."""
+    manifest = json.loads(text)
+    schedule = manifest["noise_schedule"]
+    schedule["alphas_cumprod"] = [alpha / 2 for alpha in schedule["alphas_cumprod"]]
+    return json.dumps(manifest)
+
+
+def retitle(text):
+    entries = json.loads(text)
+    entries[0]["title"] = "Another"
+    return json.dumps(entries)
+
+
+def answer_with(change):
+    def answer(route):
+        response = route.fetch()
+        route.fulfill(response=response, body=change(response.text()))
+
+    return answer
+
+
+@pytest.mark.parametrize(("place", "change"), [(MANIFEST, weaken), (INDEX, retitle)])
+def test_what_a_server_alters_is_named_and_not_drawn_with(page, origin, place, change):
+    page.route(f"**{place}", answer_with(change))
+    page.goto(origin)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text(f"{place[1:]}: integrity mismatch (expected sha384-")
+    expect(alert).to_contain_text("deploy the bundle as a whole")
+    expect(page.get_by_role("button", name="Draw")).to_be_disabled()
+
+
+@pytest.mark.parametrize(("place", "change"), [(MANIFEST, weaken), (INDEX, retitle)])
+def test_what_is_altered_in_the_browser_is_fetched_again_or_said(visitor, origin, place, change):
+    page = visitor.new_page()
+    page.goto(origin)
+    ready(page)
+    fetched = []
+    page.on("request", lambda request: fetched.append(request.url))
+    address = origin.rstrip("/") + place
+    altered = change(page.request.get(address).text())
+    in_page(page, "replaceKeptText", address, altered)
+    page.reload()
+    ready(page)
+    assert [url for url in fetched if url.endswith(".json")] == [address]
+    assert in_page(page, "keptText", address) != altered
+    # Where the server is gone too, it draws nothing rather than something else.
+    in_page(page, "replaceKeptText", address, altered)
+    page.route("**/models/**", lambda route: route.abort())
+    page.reload()
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("this browser keeps another version than the one")
+    expect(alert).to_contain_text("connect to the network")
+    expect(page.get_by_role("button", name="Draw")).to_be_disabled()
+
+
+def deploy(site, title):
+    """Deploy another version of the model, with the same weights and another title."""
+    path = site / "models/speck/manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["model"]["title"] = title
+    path.write_text(json.dumps(manifest))
+    (entry,) = read_index(site)
+    write_index([entry.model_copy(update={"title": title})], site)
+    link_page(site)
+
+
+def test_a_new_version_is_taken_as_a_whole(visitor, deployed):
+    page = visitor.new_page()
+    facts = page.locator("#model-facts")
+    with served(deployed) as url:
+        page.goto(url)
+        ready(page)
+        page.evaluate("() => navigator.serviceWorker.ready.then(() => true)")
+        deploy(deployed, "The second")
+        # The page that the service worker keeps goes on with the model that it was built with.
+        page.reload()
+        ready(page)
+        expect(facts).to_contain_text("A model for tests.")
+        page.wait_for_function(
+            "async wanted => (await (await fetch('index.html')).text()).includes(wanted)",
+            arg=integrity_of((deployed / "models/index.json").read_bytes()),
+        )
+        page.reload()
+        expect(facts).to_contain_text("The second.")
+        ready(page)
+
+
+def test_a_bundle_of_before_there_were_digests_draws(page, deployed):
+    index = deployed / "models/index.json"
+    entries = [
+        {k: v for k, v in e.items() if k != "integrity"} for e in json.loads(index.read_text())
+    ]
+    index.write_text(json.dumps(entries))
+    for name in ("index.html", "selftest.html"):
+        path = deployed / name
+        path.write_text(re.sub(r'<meta name="models-integrity"[^>]*>', "", path.read_text()))
+    complaints = watch(page)
+    with served(deployed) as url:
+        page.goto(url)
+        ready(page)
+        draw(page)
+    assert complaints == []
+    assert page.get_by_role("alert").is_hidden()
+
+
+def test_programs_give_the_digest_themselves(page, origin, speck):
+    page.goto(origin + "blank.html")
+    table = json.loads((speck[0] / "SRI.json").read_text())
+    integrity = table[MANIFEST[1:]]
+    assert in_page(page, "load", MANIFEST, {"integrity": integrity}) == {"value": True}
+    for wrong, name in [("sha384-" + "A" * 64, "IntegrityError"), ("none", "OptionError")]:
+        assert in_page(page, "load", MANIFEST, {"integrity": wrong})["name"] == name
+
+
+def test_a_server_without_headers_still_confines_the_page(page, speck):
+    complaints = watch(page)
+    with served_files(speck[0]) as url, served_files(speck[0]) as elsewhere:
+        page.goto(url)
+        ready(page)
+        draw(page)
+        assert complaints == []
+        tried = page.evaluate(
+            """address => fetch(address, { mode: "no-cors" }).then(() => "sent", String)""",
+            elsewhere + "index.html",
+        )
+        assert "Failed to fetch" in tried
+        assert any("Content Security Policy" in said for said in complaints)
+        # The element and the header are one policy, but for what an element cannot say.
+        element = page.locator('meta[http-equiv="Content-Security-Policy"]').get_attribute(
+            "content"
+        )
+    header = HEADERS["Content-Security-Policy"].split("; ")
+    assert [part for part in header if not part.startswith("frame-ancestors")] == element.split(
+        "; "
+    )
+
+
+def test_a_worker_that_computes_in_circles_is_ended(visitor, origin):
+    page = visitor.new_page()
+    before_worker(page, "endless_loop")
+    page.goto(origin)
+    ready(page)
+    page.evaluate("() => new BroadcastChannel('endless-loop').postMessage(0)")
+    page.get_by_role("button", name="Draw").click()
+    expect(page.get_by_role("button", name="Stop")).to_be_enabled()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("status")).to_have_text("Stopped.")
+    # A new worker, in which nobody asks for a loop.
+    draw(page)
+    expect(page.get_by_label("Notices")).to_contain_text("the model is loaded again")
