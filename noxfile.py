@@ -204,7 +204,7 @@ def demo(session: nox.Session) -> None:
     session.run(
         "wsd", "render", bundle, "--prompt", prompt, "--out", out / "demo.png", "--json", figures
     )
-    timings = json.loads(figures.read_text())["timings_ms"]
+    timings = json.loads(figures.read_text(encoding="utf-8"))["timings_ms"]
     stages = ", ".join(f"{stage} {value / 1000:.1f} s" for stage, value in timings.items())
     session.log(f"out/demo.png drawn: {stages}")
 
@@ -314,7 +314,7 @@ def install(session: nox.Session, *extras: str) -> None:
     for name in ("pyproject.toml", "constraints.txt"):
         asked.update((ROOT / name).read_bytes())
     stamp = Path(session.virtualenv.location) / "wsd-installed"
-    if stamp.exists() and stamp.read_text() == asked.hexdigest():
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == asked.hexdigest():
         return
     stamp.unlink(missing_ok=True)
     # Torch is installed first and alone, so that no other package brings another build of it.
@@ -322,7 +322,7 @@ def install(session: nox.Session, *extras: str) -> None:
     pinned = ("--no-compile", "--constraint", "constraints.txt")
     session.install(*pinned, *torch_index(session), "torch")
     session.install(*pinned, "--editable", wanted)
-    stamp.write_text(asked.hexdigest())
+    stamp.write_text(asked.hexdigest(), encoding="utf-8")
 
 
 def torch_index(session: nox.Session) -> list[str]:
@@ -417,7 +417,7 @@ def project_files() -> list[str]:
     """List the project's own files, also where git does not."""
     command = ["git", "ls-files"]
     if shutil.which("git"):
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
         if done.returncode == 0:
             return [name for name in done.stdout.splitlines() if (ROOT / name).exists()]
     skipped = {".git", ".nox", "node_modules", "out", "__pycache__"}
@@ -427,7 +427,7 @@ def project_files() -> list[str]:
 
 def check_coverage(session: nox.Session, report: Path) -> None:
     """Refuse less than 80 % of lines or of branches."""
-    totals = json.loads(report.read_text())["totals"]
+    totals = json.loads(report.read_text(encoding="utf-8"))["totals"]
     for kind, done, of in (
         ("lines", "covered_lines", "num_statements"),
         ("branches", "covered_branches", "num_branches"),

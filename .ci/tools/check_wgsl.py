@@ -90,7 +90,7 @@ def list_problems(tables: Path = TABLES) -> Iterator[Problem]:
         tables: folder with the tables of matches.
     """
     for path in sorted(tables.glob("matches-*.json")):
-        for table in json.loads(path.read_text()).values():
+        for table in json.loads(path.read_text(encoding="utf-8")).values():
             yield from (read_problem(entry["problem"]) for entry in table["matched"])
     yield from map(problem_of_key, tuned_problem_keys())
     yield from _list_gemm_problems()
@@ -220,7 +220,7 @@ def _ask_tint(shaders: Sequence[Shader]) -> list[list[_TintFault]]:
         [node, folder / "check_wgsl.mjs"],
         input=requests,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     # Dawn prints warnings among the answers.
@@ -241,7 +241,7 @@ def describe_fault(fault: Fault, folder: Path = FAULTY) -> str:
     digest = hashlib.sha256(shader.code.encode()).hexdigest()[:8]
     path = folder / f"{shader.name.split(',')[0]}-{digest}.wgsl"
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(shader.code)
+    path.write_text(shader.code, encoding="utf-8")
     lines = shader.code.splitlines()
     quoted = f"\n  {lines[fault.line - 1].strip()}" if 0 < fault.line <= len(lines) else ""
     place = f"{path}:{fault.line}:{fault.column}"

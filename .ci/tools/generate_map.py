@@ -41,7 +41,7 @@ explanation are in the [glossary](glossary.md).
 
 def first_sentence(path: Path) -> str:
     """Return the first sentence of a file's docstring or first comment, or nothing."""
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     comment = _python(text) if path.suffix == ".py" else _comment(text)
     paragraph = " ".join(comment.strip().split("\n\n")[0].split())
     sentence = re.split(r"(?<=[.!?])\s+(?=[A-Z`])", paragraph)[0]
@@ -75,7 +75,7 @@ def _comment(text: str) -> str:
 def tracked_files() -> list[Path]:
     """Return the repository's files, also those that git does not yet track."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
     return [
         path
         for path in sorted({ROOT / line for line in done.stdout.splitlines()})
@@ -126,7 +126,7 @@ def _room(folder: Path) -> str:
 
 
 def _is_empty(path: Path) -> bool:
-    return not path.read_text().strip()
+    return not path.read_text(encoding="utf-8").strip()
 
 
 def main(arguments: list[str]) -> int:
@@ -143,9 +143,9 @@ def main(arguments: list[str]) -> int:
         return 1
     text = "\n".join(rows()).rstrip() + "\n"
     if not given.check:
-        PAGE.write_text(text)
+        PAGE.write_text(text, encoding="utf-8")
         return 0
-    if PAGE.is_file() and PAGE.read_text() == text:
+    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
         return 0
     print("error: docs/map.md is not current", file=sys.stderr)
     print("hint: run PYTHONPATH=.ci python -m tools.generate_map", file=sys.stderr)

@@ -355,7 +355,7 @@ def find_stale() -> list[Path]:
     return [
         path
         for path, render in GENERATED.items()
-        if not path.is_file() or path.read_text() != render()
+        if not path.is_file() or path.read_text(encoding="utf-8") != render()
     ]
 
 

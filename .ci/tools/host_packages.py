@@ -45,6 +45,7 @@ def node_is_recent() -> bool:
     if shutil.which("npm") is None or (node := shutil.which("node")) is None:
         return False
     # wsd.util.process cannot be imported: nox calls this before anything is installed.
-    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    command = [node, "--version"]
+    said = subprocess.run(command, capture_output=True, encoding="utf-8", check=False).stdout
     numbers = tuple(int(number) for number in re.findall(r"\d+", said)[:2])
     return numbers >= MIN_NODE

@@ -46,7 +46,7 @@ def measure(folder: Path) -> dict[str, Any]:
     report = folder / "figures.json"
     seconds("render", folder / "first", "--prompt", _PROMPT, "--out", folder / "x.png",
             "--json", report)  # fmt: skip
-    drawn = json.loads(report.read_text())
+    drawn = json.loads(report.read_text(encoding="utf-8"))
     model = folder / "first" / "models" / _MODEL
     return {
         "machine": f"{os.cpu_count()} cores of {platform.machine()}",
@@ -94,7 +94,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(Path(folder))
     write_atomically(FILE, json.dumps(figures, indent=2).encode() + b"\n")
-    write_atomically(README, with_figures(README.read_text(), figures).encode())
+    write_atomically(README, with_figures(README.read_text(encoding="utf-8"), figures).encode())
 
 
 if __name__ == "__main__":

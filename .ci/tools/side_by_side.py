@@ -61,7 +61,7 @@ def run_side_by_side(
                 env={**variables, **command.variables},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                text=True,
+                encoding="utf-8",
                 check=False,
             )
             code, output = done.returncode, done.stdout

@@ -16,10 +16,11 @@ import pytest
 from safetensors.numpy import save_file
 
 from commands import exit_code
-from wsd.cli.error_report import printable, run_command
+from wsd.cli.error_report import run_command
 from wsd.errors import FileError
 from wsd.util.file_errors import explain, explain_file_errors
 from wsd.util.files import cache_folder, write_atomically, write_folder_atomically
+from wsd.util.terminal import printable
 
 MODEL = ("--model", "tiny-sd15")
 # Commands with an output, and what else each needs; none gets as far as reading it.

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import click
 
 from wsd.cli.command import Unused, command
-from wsd.cli.error_report import printable
 from wsd.cli.options import (
     NEW_FOLDER,
     OUTPUT_FILE,
@@ -26,6 +25,7 @@ from wsd.cli.options import (
     sizes_option,
 )
 from wsd.spec.tensor import Size
+from wsd.util.terminal import say
 
 if TYPE_CHECKING:
     from wsd.checkpoint.checkpoint import Checkpoint
@@ -44,7 +44,7 @@ def models() -> None:
 
     for family in FAMILIES.values():
         sizes = ", ".join(f"{width}x{height}" for width, height in family.sizes)
-        click.echo(f"{family.name}\t{sizes}\t{family.title}")
+        say(f"{family.name}\t{sizes}\t{family.title}")
 
 
 @command()
@@ -74,7 +74,7 @@ def compile(  # noqa: A001 - the command's name
     with Progress() as progress:
         library = _find_library(family, dtype, sizes, None, progress, dump)
         write_compiled(library, out, progress)
-    click.echo(printable(out))
+    say(out)
 
 
 @command(
@@ -149,7 +149,7 @@ def build(
             compiled = _find_library(denoising.family, dtype, sizes, library, progress, dump)
         default = denoising.default_scheduler
         for line in describe_plan(denoising.family, compiled, denoising.scheduler, default):
-            click.echo(line)
+            say(line)
         return
     if out is None:
         raise click.UsageError("Missing option '--out'.")
@@ -160,7 +160,7 @@ def build(
     with Progress() as progress:
         compiled = _find_library(checkpoint.family, dtype, sizes, library, progress, dump)
         build_bundle(checkpoint, compiled, out, progress, expected)
-    click.echo(printable(out))
+    say(out)
 
 
 def _find_library(
@@ -196,7 +196,7 @@ def expect(chosen: CheckpointChoice, size: Size | None, prompt: str, out: Path) 
     (first, *_) = check_sizes(chosen.family(), [size] if size else [])
     checkpoint = chosen.open()
     with Progress() as progress:
-        click.echo(printable(write_fixtures(checkpoint, first, prompt, out, progress)))
+        say(write_fixtures(checkpoint, first, prompt, out, progress))
 
 
 @command()
@@ -210,7 +210,7 @@ def join(folders: tuple[Path, ...], out: Path) -> None:
     from wsd.bundle.merge import join_bundles
 
     join_bundles(folders, out)
-    click.echo(printable(out))
+    say(out)
 
 
 @command(
@@ -242,13 +242,13 @@ def verify(
     signer = choose_signer(signature, key, identity, issuer, offline=offline)
     faults = list(verify_bundle(folder))
     for fault in faults:
-        click.echo(printable(fault))
+        say(fault)
     if faults:
-        click.echo(printable(f"error: {len(faults)} bad files in {folder}"), err=True)
-        click.echo(f"hint: {REBUILD}", err=True)
+        say(f"error: {len(faults)} bad files in {folder}", error=True)
+        say(f"hint: {REBUILD}", error=True)
         sys.exit(1)
     if signature is None or signer is None:
-        click.echo(printable(f"{folder}: good"))
+        say(f"{folder}: good")
         return
     check_signature(folder, signature, signer)
-    click.echo(printable(f"{folder}: good, and signed by {signer}"))
+    say(f"{folder}: good, and signed by {signer}")

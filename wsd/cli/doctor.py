@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-import click
-
 from wsd.cli.command import command
 from wsd.errors import WsdError
 from wsd.util.process import find_program, run
+from wsd.util.terminal import say
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def doctor() -> None:
     """Say which lane and tools are here, and how to get what is missing."""
     checks = list(examine())
     for check in checks:
-        click.echo(f"{'ok  ' if check.good else 'BAD '} {check.name}: {check.found}")
+        say(f"{'ok  ' if check.good else 'BAD '} {check.name}: {check.found}")
         if not check.good:
-            click.echo(f"     hint: {check.hint}")
+            say(f"     hint: {check.hint}")
     sys.exit(0 if all(check.good for check in checks) else 1)

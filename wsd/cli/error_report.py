@@ -7,7 +7,6 @@ and what stops a program. Any other exception is a fault of WSD, and its traceba
 from __future__ import annotations
 
 import os
-import re
 import select
 import signal
 import sys
@@ -19,14 +18,12 @@ from wsd.errors import WsdError
 from wsd.util.file_errors import explain, find_os_error
 from wsd.util.scratch import keep_temporary_files
 from wsd.util.stops import Stopped, raise_for_stops
+from wsd.util.terminal import say
 
 # Exit codes of shells for programs that a signal ended.
 _INTERRUPTED = 128 + signal.SIGINT
 _READER_GONE = 128 + 13  # SIGPIPE, which Windows does not have
 _STOPPED_HINT = "what was half written is removed; run the same command again"
-# Control characters but tab and line feed: names in a bundle or checkpoint may hold what a terminal
-# takes for commands.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def run_command(command: click.Command, name: str, arguments: list[str] | None = None) -> int:
@@ -55,7 +52,7 @@ def run_command(command: click.Command, name: str, arguments: list[str] | None =
             raise
         _complain(error.message, error.hint)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        say(error.format_message(), error=True)
     except click.ClickException as error:
         place = getattr(error, "ctx", None)
         _complain(
@@ -96,19 +93,19 @@ def _invoke(command: click.Command, name: str, arguments: list[str] | None) -> i
         return end.exit_code
 
 
-def printable(text: object) -> str:
-    """Return a text that a terminal shows as it is.
-
-    Control characters become ``?``, and so does what is no Unicode, as in the names of some files.
-    """
-    return _CONTROL.sub("?", str(text)).encode(errors="replace").decode()
-
-
 def _complain(message: str, hint: str) -> None:
     # There is nobody to tell if standard error is closed or full.
     with suppress(OSError):
-        click.echo(f"error: {printable(message)}", err=True)
-        click.echo(f"hint: {printable(hint)}", err=True)
+        say(f"error: {_indent(message)}", error=True)
+        say(f"hint: {_indent(hint)}", error=True)
+
+
+def _indent(text: str) -> str:
+    """Return a text of which only the first line begins at the margin.
+
+    A name with a line feed in it could otherwise pass for a hint of WSD.
+    """
+    return "\n  ".join(text.splitlines())
 
 
 def _has_reader_gone() -> bool:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from wsd.cli.command import Unused, command
-from wsd.cli.error_report import printable
 from wsd.cli.options import (
     NAME,
     OUTPUT_FILE,
@@ -25,6 +24,7 @@ from wsd.cli.options import (
     weights_option,
     write_report,
 )
+from wsd.util.terminal import say
 
 if TYPE_CHECKING:
     from wsd.models.schedule_options import ScheduleOptions
@@ -49,7 +49,7 @@ def reference(
     pipeline = load_pipeline(checkpoint)
     images, _latents = draw_reference(checkpoint, pipeline, request, Progress())
     for path in write_pngs(images, out):
-        click.echo(printable(path))
+        say(path)
 
 
 @command()
@@ -64,13 +64,16 @@ def parity(
     out: Path, host: str, json_path: Path | None,
 ) -> None:  # fmt: skip
     """Compare a bundle with PyTorch on this machine; exit 1 if they differ."""
+    from wsd.bundle.manifest import find_manifest, read_manifest
     from wsd.evaluate.parity import compare, describe
     from wsd.runtime.png import write_pngs
     from wsd.util.progress import Progress
 
+    # The bundle was built with these options, so it is compared with them.
+    schedule = schedule.fill_in(read_manifest(find_manifest(folder, chosen.model)).model.options)
     found = compare(folder, chosen.open(schedule), request, find_host(host), Progress())
     for line in describe(found):
-        click.echo(line)
+        say(line)
     write_pngs(found.pictures, out)
     write_report(found.report(), json_path)
     sys.exit(0 if found.good else 1)
@@ -120,7 +123,7 @@ def bench(
     options = LoadOptions(kernels=kernels)
     found = measure(folder, model, size, repeats, options, find_host(host), Progress(), checkpoint)
     for line in describe(found, most):
-        click.echo(line)
+        say(line)
     if plot is not None:
         write_atomically(plot, draw_plot(found).encode())
     write_report(found.report(), json_path)

@@ -18,6 +18,7 @@ from wsd.spec.precision import DTYPES
 from wsd.spec.seed import MAX_SEED, MIN_SEED
 from wsd.spec.tensor import Size
 from wsd.util.files import check_file_target, check_folder_target
+from wsd.util.terminal import say
 
 if TYPE_CHECKING:
     from wsd.checkpoint.checkpoint import Checkpoint
@@ -125,8 +126,8 @@ class KernelsType(click.ParamType[str]):
         option = str(value)
         names = resolve_kernel_choice(option)
         if option in LEGACY_KERNEL_MODES:
-            click.echo(f"warning: --kernels {option} is deprecated", err=True)
-            click.echo(f"hint: name the variants: --kernels {names}", err=True)
+            say(f"warning: --kernels {option} is deprecated", error=True)
+            say(f"hint: name the variants: --kernels {names}", error=True)
         return names
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from wsd.cli.command import command
-from wsd.cli.error_report import printable
 from wsd.cli.options import NAME, OUTPUT_FILE, request_options, write_report
+from wsd.util.terminal import say
 
 if TYPE_CHECKING:
     from wsd.runtime.request import GenerationRequest
@@ -47,4 +47,4 @@ def render(
     paths = write_pngs(rendered.images, out, rendered.settings)
     write_report(rendered.report(), json_path)
     for path in paths:
-        click.echo(printable(path))
+        say(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-import click
+from wsd.util.terminal import say
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
@@ -22,7 +22,7 @@ class _ErrorStream(logging.Handler):
     """Writes to what ``sys.stderr`` is at that moment: a moving progress bar replaces it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(self.format(record), err=True)
+        say(self.format(record), error=True)
 
 
 def set_verbosity(verbose: int) -> None:

@@ -79,7 +79,7 @@ class Dump:
             return
         path = self._folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
 
 
 def _make_empty(folder: Path) -> None:

@@ -196,7 +196,7 @@ def _open_page(folder: Path, open_host: OpenHost) -> Iterator[tuple[Automation, 
     dist = sources / "node_modules" / "onnxruntime-web" / "dist"
     for file in (dist / _RUNTIME, dist / _WASM):
         shutil.copy(file, folder)
-    (folder / "blank.html").write_text(_PAGE)
+    (folder / "blank.html").write_text(_PAGE, encoding="utf-8")
     with served_files(folder) as address, open_host(address + "blank.html") as opened:
         page = Automation(opened)
         # In Node.js, onnxruntime-web looks for Node.js's modules beside its own file.

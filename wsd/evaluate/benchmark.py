@@ -12,12 +12,12 @@ of the variant that ran (:mod:`wsd.kernels.registry`), or ``generated``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from wsd.bundle.manifest import find_manifest, read_manifest
+from wsd.bundle.model_files import read_kernel_work
 from wsd.bundle.verify import check_bundle
 from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.evaluate.baselines import Measurement, compare_others, make_work, our_error
@@ -310,9 +310,8 @@ class _KernelWork:
 def _read_kernel_work(manifest: Manifest, folder: Path) -> _KernelWork:
     if manifest.kernels is None:
         return _KernelWork({}, {})
-    table = json.loads((folder / manifest.kernels.file).read_text())
-    operations = {name: found[0]["operations"] for name, found in table["kernels"].items()}
-    return _KernelWork(operations, table["bytes"])
+    found = read_kernel_work(folder / manifest.kernels.file)
+    return _KernelWork(found["operations"], found["bytes"])
 
 
 def _stage(stage: StageTimes, work: _KernelWork) -> Stage:

@@ -9,7 +9,6 @@ runs. Candidates are timed one after another on one GPU, because only their rati
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsd.errors import WsdError
+from wsd.errors import UsageError, WsdError
 from wsd.kernels.problem import GemmProblem, read_gemm_problem
 from wsd.kernels.registry import TUNED_KINDS
 from wsd.kernels.tuning.table import (
@@ -30,6 +29,8 @@ from wsd.kernels.tuning.table import (
     write_tuning_table,
 )
 from wsd.runtime.kernel_runner import KernelHost, open_kernel_host
+from wsd.util.json_reader import read_json
+from wsd.util.terminal import say
 
 # A candidate is repeated until it should have taken this long at an assumed 30 TFLOP/s, because
 # the GPU's clock may tick only every 0.1 ms.
@@ -83,11 +84,13 @@ def read_problems(paths: Iterable[Path]) -> list[GemmProblem]:
         paths: the ``library.json`` of libraries that ``wsd compile`` wrote.
 
     Raises:
+        UsageError: if one is missing or no JSON.
         OSError: if one cannot be read.
     """
     found: dict[str, GemmProblem] = {}
     for path in paths:
-        for entry in json.loads(path.read_text())["gemm_problems"]:
+        table = read_json(path, UsageError, "name what `wsd compile` wrote")
+        for entry in table["gemm_problems"]:
             problem = replace(
                 read_gemm_problem(entry), buffers=_PLAIN.buffers, epilogue=_PLAIN.epilogue
             )
@@ -116,10 +119,10 @@ def main(arguments: list[str]) -> None:
                 try:
                     table[key] = tune(host, problem)
                 except WsdError as error:
-                    print(f"{key}: {error}", file=sys.stderr)
+                    say(f"{key}: {error}", error=True)
                     break
                 times = {kind: f"{best.ms:.3f} ms" for kind, best in table[key].items()}
-                print(f"{len(table)} of {len(problems)}: {key}: {times}", file=sys.stderr)
+                say(f"{len(table)} of {len(problems)}: {key}: {times}", error=True)
                 write_tuning_table(Path(out), adapter, table)
 
 

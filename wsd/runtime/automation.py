@@ -33,7 +33,8 @@ class Automation:
 
     def __init__(self, page: ScriptedPage) -> None:
         self._page = page
-        page.evaluate(f"() => {{ {PROGRAM.read_text()} }}", None)
+        program = PROGRAM.read_text(encoding="utf-8")
+        page.evaluate(f"() => {{ {program} }}", None)
 
     def call(self, name: str, *arguments: Any) -> Any:
         """Call a function of the program and return its value.

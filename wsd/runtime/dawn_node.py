@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,9 @@ from typing import Any
 from wsd.bundle.npm import NODE_HINT, install_packages, source_folder
 from wsd.errors import RenderError
 from wsd.runtime.chromium import find_chromium, webgpu_adapter
+from wsd.util.json_reader import parse_json
 from wsd.util.process import find_program
+from wsd.util.terminal import say
 
 # By default Dawn hides f16 on NVIDIA and features that are not in the standard yet, and rounds
 # the GPU's timestamps.
@@ -78,9 +79,9 @@ class NodeProcess:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if not line.startswith("{"):
-                print(line, end="", file=sys.stderr)
+                say(line.rstrip("\n"), error=True)
                 continue
-            answer: dict[str, Any] = json.loads(line)
+            answer = _parse(line)
             if "failure" in answer:
                 raise RenderError(
                     f"Node.js: {answer['failure']}",
@@ -106,7 +107,7 @@ def open_program(name: str, *arguments: str) -> Iterator[NodeProcess]:
         [node, folder / name, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         env=environment,
     ) as process:
         try:
@@ -146,3 +147,19 @@ def _adapter() -> dict[str, str]:
                 "LD_LIBRARY_PATH": str(place),
             }
     return {}
+
+
+def _parse(line: str) -> dict[str, Any]:
+    """Return an answer of the program.
+
+    Raises:
+        RenderError: if it is no JSON, or deeper than any answer.
+    """
+    try:
+        answer: dict[str, Any] = parse_json(line)
+    except ValueError as error:
+        raise RenderError(
+            f"Node.js answered what cannot be read ({error})",
+            "report this: it is a fault of WSD or of Dawn",
+        ) from error
+    return answer

@@ -100,7 +100,7 @@ def read_pins(path: Path = FILE) -> Pins:
             message names the table and the key.
     """
     try:
-        return Pins.model_validate(tomllib.loads(path.read_text()))
+        return Pins.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         first: Any = error.errors(include_url=False)[0]
         raise _describe(path, first) from error

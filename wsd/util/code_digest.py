@@ -91,7 +91,7 @@ def digest_file(path: Path) -> str:
     if path.suffix == ".py":
         return _read_python(path.read_bytes()).digest
     if path.suffix == ".j2":
-        lines = _JINJA_COMMENT.sub("", path.read_text()).splitlines()
+        lines = _JINJA_COMMENT.sub("", path.read_text(encoding="utf-8")).splitlines()
         return sha256_bytes("\n".join(filter(None, map(str.strip, lines))).encode())
     return sha256_file(path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -11,7 +10,11 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
+from wsd.util.terminal import printable_line, say
+
 Advance = Callable[[float], None]
+# Characters of a stage's name, and stages of a group, that are shown.
+_LONGEST, _MOST = 40, 50
 
 
 class Progress:
@@ -31,7 +34,7 @@ class Progress:
         self._tasks = {}
         if self._console.is_terminal:
             self._bars = Bars(
-                TextColumn("{task.description:<12}"),
+                TextColumn("{task.description:<12}", markup=False),
                 BarColumn(),
                 TaskProgressColumn(),
                 TimeElapsedColumn(),
@@ -52,11 +55,17 @@ class Progress:
             self._bars = None
 
     def report(self, stage: str, done: float, total: float) -> None:
-        """Say how far a stage is; the first report starts it."""
+        """Say how far a stage is; the first report starts it.
+
+        Stages of a page are named by its scripts, so that their names may hold anything.
+        """
+        stage = printable_line(stage, _LONGEST)
+        if stage not in self._tasks and len(self._tasks) >= _MOST:
+            return
         if self._bars is None:
             if stage not in self._tasks:
                 self._tasks[stage] = TaskID(0)
-                print(f"{stage} …", file=sys.stderr, flush=True)
+                say(f"{stage} …", error=True)
             return
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(stage, total=total)

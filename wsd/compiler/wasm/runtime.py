@@ -72,7 +72,7 @@ def runtime_units() -> dict[str, str]:
     """Return the C++ text of each translation unit by name."""
     sources = wasm_sources()
     folder = sources.root / "web" / "emcc"
-    text = {unit: (folder / f"{unit}.cc").read_text() for unit in _UNITS}
+    text = {unit: (folder / f"{unit}.cc").read_text(encoding="utf-8") for unit in _UNITS}
     return {
         "wasm_runtime": _runtime_unit(text["wasm_runtime"]) + sources.definitions,
         "tvmjs_support": _support_unit(text["tvmjs_support"]),
@@ -131,7 +131,7 @@ def _compile_units(folder: Path) -> None:
     includes += [f"-fmacro-prefix-map={tree}=tvm"]
     defines = [f"-D{define}" for define in sources.defines]
     for unit, text in runtime_units().items():
-        (place / f"{unit}.cc").write_text(text)
+        (place / f"{unit}.cc").write_text(text, encoding="utf-8")
         run(
             [
                 emcc(),
