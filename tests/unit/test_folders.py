@@ -1,5 +1,7 @@
 """Folders that appear whole or not at all, and one that a failed build leaves for the next."""
 
+import os
+import stat
 import threading
 import time
 from pathlib import Path
@@ -53,6 +55,32 @@ def test_what_a_person_named_is_never_replaced(tmp_path):
     with pytest.raises(UsageError, match="already exists"):
         write()
     assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o027, 0o077, 0o177])
+@pytest.mark.parametrize("is_cached", [False, True])
+def test_everybody_may_read_whatever_the_umask_is(tmp_path, umask, is_cached):
+    def write(folder):
+        (folder / "inner" / "more").mkdir(parents=True)
+        for name, mode in (("inner/copied", 0o600), ("inner/more/program", 0o777)):
+            (folder / name).touch()
+            (folder / name).chmod(mode)
+        (folder / "made").write_text("x")
+
+    out = tmp_path / "out"
+    former = os.umask(umask if os.geteuid() == 0 else umask & 0o077)
+    try:
+        if is_cached:
+            write_once(out, write)
+        else:
+            with write_folder_atomically(out) as scratch:
+                write(scratch)
+    finally:
+        os.umask(former)
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (out, *out.rglob("*"))}
+    assert set(modes) >= {out / "inner" / "more" / "program", out / "made"}
+    for path, mode in modes.items():
+        assert mode == (0o755 if path.is_dir() else 0o644)
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """``wsd join``: one bundle of several."""
 
 import json
+import os
 import shutil
+import stat
 from dataclasses import replace
 from itertools import islice, permutations
 
@@ -81,6 +83,16 @@ def test_joins_in_any_order_and_nesting_give_the_same_bytes(several, tmp_path):
     references = [entry["bom-ref"] for entry in json.loads(
         (first / "sbom.cdx.json").read_text())["components"]]  # fmt: skip
     assert len(references) == len(set(references))
+
+
+def test_a_joined_bundle_can_be_served_whatever_the_umask_is(several, tmp_path):
+    former = os.umask(0o077)
+    try:
+        out = join_bundles(several[:2], tmp_path / "out")
+    finally:
+        os.umask(former)
+    for path in (out, *out.rglob("*")):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() else 0o644)
 
 
 def test_a_model_whose_name_is_anothers_folder(bundle, several, tmp_path):

@@ -137,15 +137,30 @@ def write_folder_atomically(out: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes ``out`` when the block succeeds.
 
     On any error the temporary folder is removed and ``out`` does not appear.
-    The rename stays inside one file system, so it is atomic.
+    The rename stays inside one file system, so it is atomic. Everybody may read the result,
+    whatever the umask is: web servers run as other users.
     """
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(out) as scratch:
         yield scratch
-        scratch.chmod(0o755)
+        _let_everybody_read(scratch)
         check_absent(out)
         scratch.rename(out)
+
+
+def _let_everybody_read(folder: Path) -> None:
+    """Give a folder and everything in it one set of permissions: 0755 for folders, 0644 for files.
+
+    They would otherwise follow from the umask and from the files that were copied.
+    """
+    folder.chmod(0o755)
+    for root, folders, files in os.walk(folder):
+        for names, mode in ((folders, 0o755), (files, 0o644)):
+            for name in names:
+                path = Path(root, name)
+                if not path.is_symlink():
+                    path.chmod(mode)
 
 
 def is_whole(folder: Path) -> bool:
@@ -182,7 +197,7 @@ def write_once(folder: Path, write: Callable[[Path], None]) -> None:
         with scratch_folder(folder) as scratch:
             write(scratch)
             write_contents(scratch, folder.name)
-            scratch.chmod(0o755)
+            _let_everybody_read(scratch)
             with defer_stops():
                 if os.path.lexists(folder):
                     # What was damaged is removed with the temporary folder.
