@@ -374,6 +374,21 @@ def test_a_bundle_records_what_was_said(single_file, library, family, tmp_path, 
     assert model["options"] == dict(manifest.model.options)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        NO_OPTIONS,
+        ScheduleOptions("turbo", "dpm_2m", "sample", "leading", zero_snr=True),
+        ScheduleOptions(zero_snr=False),
+    ],
+)
+def test_a_comparison_takes_the_options_that_a_bundle_records(options):
+    assert NO_OPTIONS.fill_in(options.given()) == options
+    # What is said at the comparison is stronger.
+    said = ScheduleOptions("lcm", "unipc", "epsilon", "trailing", zero_snr=False)
+    assert said.fill_in(options.given()) == said
+
+
 def test_nothing_said_is_nothing_recorded(bundle):
     manifest = read_manifest(find_manifest(bundle, None))
     assert manifest.model.options == {}

@@ -1,10 +1,14 @@
 """Checkpoints' own configurations of Heun, LMS, DDPM, TCD, LCM, PNDM and DPM-Solver++ SDE."""
 
+import diffusers.schedulers.scheduling_dpmsolver_sde as sde
 import numpy as np
 import pytest
+import torch
+from torch.overrides import TorchFunctionMode
 
 from scheduling import by_diffusers, configure, float32_noise, follow  # noqa: F401
 from wsd.errors import CheckpointError
+from wsd.evaluate.diffusers_reference import step_on_processor
 from wsd.models.schedulers import (
     build_scheduler,
     default_scheduler,
@@ -123,6 +127,58 @@ def test_two_evaluations_a_step_are_counted(javascript, family):
         noise, described = describe(configured(family, name, {}))
         timesteps, _ = follow(javascript, noise, described, 20, 0.0)
         assert len(timesteps) == 39
+
+
+class OtherProcessor(TorchFunctionMode):
+    """A processor whose float32 logarithms, exponentials and powers are off by one in the end."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        names = ("log", "exp", "pow", "__pow__")
+        if func in [getattr(torch.Tensor, name) for name in names] and result.dtype is torch.float:
+            return torch.nextafter(result, torch.tensor(torch.inf))
+        return result
+
+
+@pytest.mark.parametrize("name", ["dpmpp_sde", "dpmpp_sde_karras"])
+@pytest.mark.parametrize("count", [2, 7, 20])
+def test_the_noise_of_a_reference_does_not_depend_on_the_processor(
+    javascript, family, name, count, monkeypatch
+):
+    """A step takes its noise from between two levels, and their last bits decide which it is."""
+    levels = []
+
+    class Recorder(sde.BrownianTreeNoiseSampler):
+        def __init__(self, x, *ends):
+            levels.append(list(ends[:2]))
+            super().__init__(x, *ends)
+
+        def __call__(self, *ends):
+            levels.append([float(end) for end in ends])
+            return super().__call__(*ends)
+
+    monkeypatch.setattr(sde, "BrownianTreeNoiseSampler", Recorder)
+    scheduler = build_scheduler(family.scheduler, name)
+    scheduler.noise_sampler_seed = 1
+    step_on_processor(scheduler)
+    with OtherProcessor():
+        scheduler.set_timesteps(count)
+        sample = torch.ones(1, 4, 2, 2)
+        for timestep in scheduler.timesteps:
+            sample = scheduler.step(sample * 0.1, timestep, sample).prev_sample
+    noise = describe_noise_schedule(family.scheduler)
+    config = describe_scheduler(family.scheduler, name, noise.alphas_cumprod)
+    run = javascript(
+        {
+            "call": "run",
+            "noise": noise.model_dump(mode="json"),
+            "config": config.model_dump(mode="json"),
+            "count": count,
+            "eta": 0,
+        }
+    )
+    steps = [step["next"]["brownian"] for step in run["steps"] if "brownian" in step["next"]]
+    assert [run["brownian"], *steps] == levels
 
 
 REFUSED = [

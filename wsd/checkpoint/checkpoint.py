@@ -36,6 +36,7 @@ from wsd.models.instantiate import build_skeleton
 from wsd.models.resolution import is_size
 from wsd.models.schedule_options import NO_OPTIONS, ScheduleOptions, compose_denoising
 from wsd.spec.roles import DENOISER
+from wsd.spec.tensor import Size
 
 _LOG = logging.getLogger(__name__)
 
@@ -168,7 +169,7 @@ def read_configurations(
         CheckpointError: if a file is missing, or a key of it is refused.
     """
     pipeline, notes = _read_pipeline(family, source)
-    variant, more = _read_configs(family, source)
+    variant, more = _read_configs(family, source, options.sizes or family.sizes)
     for note in (*notes, *more):
         _LOG.warning("%s", note)
     if pipeline.empty_negative is not None:
@@ -200,8 +201,15 @@ def _read_pipeline(family: Family, source: WeightSource) -> tuple[PipelineFindin
     return findings, list(findings.notes)
 
 
-def _read_configs(family: Family, source: WeightSource) -> tuple[Family, list[str]]:
+def _read_configs(
+    family: Family, source: WeightSource, sizes: tuple[Size, ...]
+) -> tuple[Family, list[str]]:
     """Return the family with the keys changed that select a variant, and notes.
+
+    Args:
+        family: the registry's entry.
+        source: the checkpoint.
+        sizes: width and height in pixels of each picture size that is asked for.
 
     Raises:
         CheckpointError: for a configuration that is refused.
@@ -217,23 +225,28 @@ def _read_configs(family: Family, source: WeightSource) -> tuple[Family, list[st
         changes[component.id] = findings.changes
         notes += findings.notes
         if component.role == DENOISER:
-            notes += _note_own_size(family, found, place)
+            notes += _note_own_size(family, found, place, sizes)
     return apply_changes(family, changes), notes
 
 
-def _note_own_size(family: Family, found: Config, place: str) -> Iterator[str]:
-    """Say that a denoiser was trained for another size than the family's, as diffusers reads it."""
+def _note_own_size(
+    family: Family, found: Config, place: str, sizes: tuple[Size, ...]
+) -> Iterator[str]:
+    """Say that a denoiser was trained for another size than those that are asked for.
+
+    Its ``sample_size`` is read as diffusers reads it.
+    """
     edge = found.get("sample_size")
     if not isinstance(edge, int) or _is_sample_size_outdated(found):
         return
     pixels = edge * family.latent_space.scale_factor
-    if any(pixels in size for size in family.sizes):
+    if any(pixels in size for size in sizes):
         return
-    own = f"{place}: sample_size is {edge}: the checkpoint's own size is {pixels}x{pixels}, "
+    own = f"{place}: sample_size is {edge}, so the checkpoint's own size is {pixels}x{pixels}: "
     if is_size(family, (pixels, pixels)):
-        yield f"{own}which is compiled with --size {pixels}x{pixels}"
+        yield f"{own}pass --size {pixels}x{pixels}"
     else:
-        yield f"{own}which WSD does not compile: pictures may look worse in other sizes"
+        yield f"{own}WSD does not compile it, and pictures may look worse in other sizes"
 
 
 def _is_sample_size_outdated(found: Config) -> bool:

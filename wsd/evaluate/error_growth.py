@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -83,13 +84,14 @@ def _predict(scheduler: Any, sample: torch.Tensor, timestep: float) -> torch.Ten
     signal = float(np.interp(timestep, np.arange(len(products)), products))
     match scheduler.config.prediction_type:
         case "epsilon":
-            return (1 - signal) ** 0.5 * sample
+            factor = math.sqrt(1 - signal)
         case "sample":
-            return signal**0.5 * sample
+            factor = math.sqrt(signal)
         case "v_prediction":
             # Noise and clean latents are expected in the proportion at which they cancel.
-            return torch.zeros_like(sample)
+            factor = 0.0
         case _:
             # Flow matching: (1 - time) times clean latents, and time times noise.
             time = timestep / len(products)
-            return (2 * time - 1) / ((1 - time) ** 2 + time**2) * sample
+            factor = (2 * time - 1) / ((1 - time) ** 2 + time**2)
+    return factor * sample

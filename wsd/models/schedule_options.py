@@ -74,6 +74,25 @@ class ScheduleOptions:
         }
         return {name: value for name, value in named.items() if value is not None}
 
+    def fill_in(self, recorded: Mapping[str, str]) -> ScheduleOptions:
+        """Return these options, and for each that was not given the one that a bundle records.
+
+        Args:
+            recorded: ``model.options`` of a manifest, in the form of :meth:`given`.
+
+        Raises:
+            UsageError: for a recorded name that this version does not know.
+        """
+        switch = {"true": True, "false": False}.get(recorded.get("zero-snr", ""))
+        return replace(
+            self,
+            fine_tune=self.fine_tune or recorded.get("fine-tune"),
+            scheduler=self.scheduler or recorded.get("scheduler"),
+            prediction_type=self.prediction_type or recorded.get("prediction-type"),
+            timestep_spacing=self.timestep_spacing or recorded.get("timestep-spacing"),
+            zero_snr=switch if self.zero_snr is None else self.zero_snr,
+        )
+
     def names_scheduler(self) -> bool:
         """Return whether a scheduler is named, by itself or by a fine-tune that has one."""
         return self.scheduler is not None or self.fine_tune is not None
