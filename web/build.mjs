@@ -162,6 +162,7 @@ await bundle(".", {
   format: "iife",
   define: {
     PAGE_FILES: JSON.stringify(await pageFiles()),
+    HEADERS: JSON.stringify(HEADERS),
     HEADERS_REVISION: JSON.stringify(headersRevision),
     "process.env.NODE_ENV": '"production"',
   },

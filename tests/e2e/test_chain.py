@@ -11,7 +11,7 @@ from pages import before_worker, draw, in_page, integrity_of, ready, watch
 from wsd.bundle.manifest import read_index, write_index
 from wsd.bundle.page_chain import link_page
 from wsd.runtime.http_headers import HEADERS
-from wsd.runtime.server import served, served_files
+from wsd.runtime.server import create_server, serve_in_thread, served, served_files
 
 TIMEOUT_MS = 180_000
 INDEX = "/models/index.json"
@@ -168,6 +168,33 @@ def test_a_server_without_headers_still_confines_the_page(page, speck):
     assert [part for part in header if not part.startswith("frame-ancestors")] == element.split(
         "; "
     )
+
+
+def test_a_returning_visitor_gets_the_headers_that_the_server_sends_now(visitor, speck):
+    headers = dict(HEADERS)
+    page = visitor.new_page()
+    policy = """() => fetch("index.html").then(kept => kept.headers.get("Permissions-Policy"))"""
+    with serve_in_thread(lambda: create_server(speck[0], headers)) as url:
+        page.goto(url)
+        ready(page)
+        page.evaluate("() => navigator.serviceWorker.ready.then(() => true)")
+        page.wait_for_function("navigator.serviceWorker.controller !== null")
+        assert page.evaluate(policy) == HEADERS["Permissions-Policy"]
+        headers["Permissions-Policy"] = "camera=(), microphone=()"
+        page.goto(url)
+        ready(page)
+        page.wait_for_function(
+            """async wanted => {
+                const files = [...document.scripts].map(({ src }) => src);
+                const kept = await Promise.all(["index.html", ...files].map((url) => fetch(url)));
+                return kept.every(({ headers }) => headers.get("Permissions-Policy") === wanted);
+            }""",
+            arg=headers["Permissions-Policy"],
+        )
+    # Without the server it is still there, with the new headers.
+    page.goto(url)
+    ready(page)
+    assert page.evaluate(policy) == headers["Permissions-Policy"]
 
 
 def test_a_worker_that_computes_in_circles_is_ended(visitor, origin):

@@ -1,12 +1,25 @@
 /** The service worker: keeps the page itself, so that a second visit needs no network. */
 
-import { clientsClaim } from "workbox-core";
-import { cleanupOutdatedCaches, precacheAndRoute } from "workbox-precaching";
+import { cacheNames, clientsClaim } from "workbox-core";
+import {
+  cleanupOutdatedCaches,
+  getCacheKeyForURL,
+  matchPrecache,
+  precacheAndRoute,
+} from "workbox-precaching";
 
 /** Replaced by the bundler with the page's files. */
 declare const PAGE_FILES: { url: string; integrity: string }[];
-/** Replaced by the bundler with a digest of the headers that the files come with. */
+/** Replaced by the bundler with the headers that a bundle's own servers send. */
+declare const HEADERS: Record<string, string>;
+/** Replaced by the bundler with their digest. */
 declare const HEADERS_REVISION: string;
+
+/** The part of a fetch event that is used; TypeScript's types of the page have none. */
+interface FetchEvent extends Event {
+  request: Request;
+  waitUntil: (work: Promise<unknown>) => void;
+}
 
 // A new version takes over at once: the page and its worker belong to the same version, because
 // they are fetched together.
@@ -14,11 +27,39 @@ const scope = globalThis as unknown as { skipWaiting: () => Promise<void> };
 addEventListener("install", () => void scope.skipWaiting());
 clientsClaim();
 cleanupOutdatedCaches();
-// The page's files are the same whatever the query is: the page itself reads `model`, and links
-// from elsewhere bring parameters of campaigns (utm_source, fbclid, gclid and many more).
 const files = PAGE_FILES.map(({ url, integrity }) => ({
   ...{ url, integrity },
   // An answer is kept with its headers, so a file is fetched anew when either changes.
   revision: `${integrity}-${HEADERS_REVISION}`,
 }));
+// The page's files are the same whatever the query is: the page itself reads `model`, and links
+// from elsewhere bring parameters of campaigns (utm_source, fbclid, gclid and many more).
 precacheAndRoute(files, { ignoreURLParametersMatching: [/^/] });
+
+addEventListener("fetch", (event) => {
+  const { request, waitUntil } = event as FetchEvent;
+  if (request.mode !== "navigate") return;
+  // Without a network everything stays as it is.
+  waitUntil.call(
+    event,
+    refreshHeaders().catch(() => undefined),
+  );
+});
+
+/**
+ * Fetch the kept files again if the server sends other headers than they were kept with: whoever
+ * hosts the page may change its policy, and files that are kept would never hear of it.
+ */
+async function refreshHeaders(): Promise<void> {
+  const kept = await matchPrecache("index.html");
+  const current = await fetch("index.html", { method: "HEAD", cache: "no-store" });
+  const names = Object.keys(HEADERS);
+  const same = names.every((name) => kept?.headers.get(name) === current.headers.get(name));
+  if (same || !current.ok) return;
+  const cache = await caches.open(cacheNames.precache);
+  for (const { url, integrity } of PAGE_FILES) {
+    // Of another version of the page nothing is taken: its own service worker does that.
+    const fresh = await fetch(url, { cache: "reload", integrity });
+    if (fresh.ok) await cache.put(getCacheKeyForURL(url)!, fresh);
+  }
+}

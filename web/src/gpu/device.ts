@@ -36,10 +36,19 @@ export async function requestGpu(requirements: Requirements): Promise<Gpu> {
   if (problem !== undefined) throw problem;
   const limits = Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]]));
   const features = WANTED_FEATURES.filter((name) => adapter.features.has(name));
-  const device = await adapter.requestDevice({
-    requiredFeatures: [...new Set([...requirements.features, ...features])] as GPUFeatureName[],
-    requiredLimits: limits,
-  });
+  const device = await adapter
+    .requestDevice({
+      requiredFeatures: [...new Set([...requirements.features, ...features])] as GPUFeatureName[],
+      requiredLimits: limits,
+    })
+    .catch((cause: unknown) => {
+      throw new UnsupportedError(
+        `the GPU gives no device: ${cause instanceof Error ? cause.message : String(cause)}`,
+        "close other tabs that use the GPU, or restart the browser; if that does not help, " +
+          "update the graphics driver",
+        { cause },
+      );
+    });
   const abilities = { features: device.features, limits: device.limits, info: adapter.info };
   return { device, adapter: describeAdapter(adapter), abilities };
 }
@@ -49,6 +58,9 @@ export function describeAdapter(adapter: GPUAdapter): Gpu["adapter"] {
   const { vendor, architecture, description } = adapter.info;
   return { vendor, architecture, description };
 }
+
+/** There is no adapter, although the browser has WebGPU. */
+export class NoAdapterError extends UnsupportedError {}
 
 /**
  * Request the adapter of the fastest GPU.
@@ -66,11 +78,15 @@ export async function findAdapter(): Promise<GPUAdapter> {
         : "open the page over https or from localhost: WebGPU needs a secure context",
     );
   }
-  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  // Browsers say with null that there is none; some reject after the GPU's process has crashed.
+  const adapter = await gpu
+    .requestAdapter({ powerPreference: "high-performance" })
+    .catch(() => null);
   if (adapter === null) {
-    throw new UnsupportedError(
+    throw new NoAdapterError(
       "no WebGPU adapter was found",
-      "turn on hardware acceleration in the browser's settings, or update the graphics driver",
+      "turn on hardware acceleration in the browser's settings, restart the browser, " +
+        "or update the graphics driver",
     );
   }
   return adapter;

@@ -58,19 +58,25 @@ export class Model {
     const choice = parseKernelChoice(options.kernels, options.onNotice);
     const { device, adapter, abilities } = await requestGpu(manifest.requires);
     const { library } = manifest;
-    const wasm = await files.get(
-      library,
-      countProgress(report, "library", library.bytes, library.file),
-      signal,
-    );
-    const table = await fetchKernels(manifest, files, signal);
-    throwIfAborted(signal);
-    const runtime = await Runtime.create(
-      wasm,
-      device,
-      manifest.entry_points,
-      table && ((context) => new KernelLauncher(context, table, abilities, choice)),
-    );
+    let runtime: Runtime;
+    try {
+      const wasm = await files.get(
+        library,
+        countProgress(report, "library", library.bytes, library.file),
+        signal,
+      );
+      const table = await fetchKernels(manifest, files, signal);
+      throwIfAborted(signal);
+      runtime = await Runtime.create(
+        wasm,
+        device,
+        manifest.entry_points,
+        table && ((context) => new KernelLauncher(context, table, abilities, choice)),
+      );
+    } catch (error) {
+      device.destroy();
+      throw error;
+    }
     const offload = options.offload ?? false;
     const components = new ResidentComponents(runtime, manifest, files, offload);
     return new Model(manifest, runtime, components, adapter, device.limits);

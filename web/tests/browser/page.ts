@@ -124,7 +124,7 @@ function countSignals(channel: string): void {
 /** The folder in which the page keeps files. */
 async function keptFolder(): Promise<FileSystemDirectoryHandle> {
   const root = await navigator.storage.getDirectory();
-  return root.getDirectoryHandle("wsd");
+  return root.getDirectoryHandle("wsd", { create: true });
 }
 
 /** List the digests of the files that the browser keeps, without manifests and lists. */
@@ -134,24 +134,55 @@ async function keptFiles(): Promise<string[]> {
   return found.filter((key) => !key.startsWith("text-"));
 }
 
-/** Flip a byte of the VAE's first shard where the browser keeps it, and return its name. */
-async function damageKeptShard(manifestUrl: string): Promise<string> {
+/** What can happen to a file that the browser keeps. */
+type Damage = "flipped" | "cut" | "emptied" | "removed" | "a folder";
+
+/** Damage the VAE's first shard where the browser keeps it, and return its name. */
+async function damageKeptShard(manifestUrl: string, damage: Damage = "flipped"): Promise<string> {
   const manifest = (await (await fetch(manifestUrl)).json()) as Client.Manifest;
   const { file, sha256 } = manifest.components.vae!.shards[0]!;
-  const handle = await (await keptFolder()).getFileHandle(sha256);
-  const data = new Uint8Array(await (await handle.getFile()).arrayBuffer());
-  data[data.length >> 1]! ^= 1;
+  const folder = await keptFolder();
+  const handle = await folder.getFileHandle(sha256);
+  let data = new Uint8Array(await (await handle.getFile()).arrayBuffer());
+  if (damage === "flipped") data[data.length >> 1]! ^= 1;
+  if (damage === "cut") data = data.subarray(0, data.length >> 1);
+  if (damage === "emptied") data = data.subarray(0, 0);
+  if (damage === "removed" || damage === "a folder") {
+    await folder.removeEntry(sha256);
+    if (damage === "a folder") await folder.getDirectoryHandle(sha256, { create: true });
+    return file;
+  }
   const writable = await handle.createWritable();
   await writable.write(data);
   await writable.close();
   return file;
 }
 
+/** Remove all that the browser keeps for the page. */
+async function clearKept(): Promise<void> {
+  await (await navigator.storage.getDirectory()).removeEntry("wsd", { recursive: true });
+}
+
+/** List the files that the browser keeps and whose content is not what their name says. */
+async function unsoundFiles(): Promise<string[]> {
+  const folder = await keptFolder();
+  const found: string[] = [];
+  for (const key of await keptFiles()) {
+    const data = await (await folder.getFileHandle(key)).getFile();
+    const digest = await crypto.subtle.digest("SHA-256", await data.arrayBuffer());
+    if (toHex(digest) !== key) found.push(key);
+  }
+  return found;
+}
+
+function toHex(digest: ArrayBuffer): string {
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** The file in which the page keeps a list of models or a manifest. */
 async function keptTextFile(address: string): Promise<FileSystemFileHandle> {
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(address));
-  const hex = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0"));
-  return (await keptFolder()).getFileHandle(`text-${hex.join("")}`);
+  return (await keptFolder()).getFileHandle(`text-${toHex(digest)}`);
 }
 
 async function keptText(address: string): Promise<string> {
@@ -213,6 +244,8 @@ const functions = {
   purge: (manifest: string) => client.StableDiffusionPipeline.purge(manifest),
   keptFiles,
   damageKeptShard,
+  clearKept,
+  unsoundFiles,
   keptText,
   replaceKeptText,
   canvasPixels,
