@@ -1,12 +1,16 @@
 /** What reads files that anybody may have written: never anything but what is documented. */
 
+import { readFileSync } from "node:fs";
+
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
-import { FetchError, IntegrityError } from "../src/api/errors";
+import { FetchError, IntegrityError, OptionError } from "../src/api/errors";
 import { BundleFiles } from "../src/bundle/bundle_files";
 import { sha256 } from "../src/bundle/sha256";
-import { parseIndex, parseManifest } from "../src/bundle/manifest";
+import { parseIntegrity } from "../src/bundle/integrity";
+import { filesOf, parseIndex, parseManifest } from "../src/bundle/manifest";
+import type { Manifest } from "../src/bundle/manifest";
 import { SCHEMA_VERSION } from "../src/util/constants.generated";
 import { readText, writeText } from "../src/settings/png";
 import { readSettings } from "../src/settings/read_settings";
@@ -60,6 +64,78 @@ test("a manifest is one of this version, or a FetchError", () => {
         expect(parseManifest(given, "url").schema_version).toBe(SCHEMA_VERSION);
       } catch (error) {
         expect(error).toBeInstanceOf(FetchError);
+      }
+    }),
+    RUNS,
+  );
+});
+
+test("whatever a manifest or a list says, each address is of a file beside it", () => {
+  const base = "https://a.example/models/m/manifest.json";
+  const fixture = JSON.parse(
+    readFileSync("../tests/fixtures/manifest-v2.json", "utf8"),
+  ) as Manifest;
+  const odd = fc.oneof(
+    fc.anything(),
+    fc.string(),
+    fc.webUrl(),
+    fc.stringMatching(/^[./\\:a-z@%?#]{1,12}$/),
+    fc.constantFrom("..", ".", "\\\\a\\b", "a\u2028b", "CON.txt", "javascript:1", "%2e%2e/x"),
+  );
+  const file = fc.record({ file: odd, bytes: odd, sha256: odd }, { requiredKeys: [] });
+  const entry = fc.oneof(
+    odd,
+    file.map((change) => ({ ...fixture.library, ...change })),
+    odd.map((name) => ({ ...fixture.library, file: name })),
+  );
+  const change = fc.oneof(
+    fc.record({ library: entry }),
+    fc.record({ kernels: entry }),
+    fc.record({ tokenizers: fc.oneof(odd, fc.dictionary(fc.string(), entry)) }),
+    fc.record({
+      components: fc.oneof(odd, fc.dictionary(fc.string(), fc.record({ shards: fc.array(entry) }))),
+    }),
+  );
+  fc.assert(
+    fc.property(change, (changed) => {
+      try {
+        for (const { file } of filesOf(
+          parseManifest(stringify({ ...fixture, ...changed }), base),
+        )) {
+          expect(new URL(file, base).href).toBe(`https://a.example/models/m/${file}`);
+        }
+      } catch (error) {
+        if (!(error instanceof FetchError)) throw error;
+      }
+    }),
+    RUNS,
+  );
+  const listed = odd.map((manifest) => [{ name: "a", title: "b", dtype: "f32", manifest }]);
+  fc.assert(
+    fc.property(listed, (entries) => {
+      try {
+        for (const { manifest } of parseIndex(stringify(entries), base)) {
+          expect(new URL(manifest, base).href).toBe(`https://a.example/models/m/${manifest}`);
+        }
+      } catch (error) {
+        if (!(error instanceof FetchError)) throw error;
+      }
+    }),
+    RUNS,
+  );
+});
+
+test("an integrity text is read or refused, and never accepts what it does not say", () => {
+  const text = fc.oneof(
+    fc.string(),
+    fc.base64String().map((digest) => `sha384-${digest}`),
+  );
+  fc.assert(
+    fc.property(text, (given) => {
+      try {
+        for (const digest of parseIntegrity(given).digests) expect(given).toContain(digest);
+      } catch (error) {
+        expect(error).toBeInstanceOf(OptionError);
       }
     }),
     RUNS,

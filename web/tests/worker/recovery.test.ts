@@ -3,8 +3,9 @@
 import { expect, test } from "vitest";
 
 import "../image_data";
-import { DeviceLostError, OutOfMemoryError } from "../../src/api/errors";
+import { DeviceLostError, OutOfMemoryError, UnsupportedError } from "../../src/api/errors";
 import type { LoadOptions } from "../../src/api/types";
+import { NoAdapterError } from "../../src/gpu/device";
 import { registerPipeline } from "../../src/pipeline/registry";
 import { RecoveringPipeline } from "../../src/worker/recovery";
 import { withToyBundle } from "../toy_bundle";
@@ -58,5 +59,27 @@ test("where the GPU is lost, the next picture loads the model again", async () =
     expect(loaded.length).toBe(2);
     expect(loaded[1]!.options.offload).toBeUndefined();
     expect(notices).toEqual(["The GPU was lost; the model is loaded again."]);
+  });
+});
+
+test("where the browser gives no GPU any more, the hint says what to do", async () => {
+  await withRecovering(async (pipeline, loaded) => {
+    registerPipeline("toy", () => Promise.reject(new NoAdapterError("none", "turn it on")));
+    loaded[0]!.failure = new DeviceLostError("the GPU was lost", "draw again");
+    const failure = (await pipeline
+      .generate("x", {}, ignore, signal)
+      .catch((error: unknown) => error)) as UnsupportedError;
+    expect(failure).toBeInstanceOf(UnsupportedError);
+    expect(failure.message).toContain("gives this page no GPU any more");
+    expect(failure.hint).toContain("restart the browser");
+    expect(failure.hint).toContain("update the graphics driver");
+  });
+});
+
+test("a GPU that was never there is not said to be lost", async () => {
+  registerPipeline("toy", () => Promise.reject(new NoAdapterError("none", "turn it on")));
+  await withToyBundle(BUNDLE, async (manifestUrl) => {
+    const pipeline = new RecoveringPipeline(manifestUrl, {});
+    await expect(pipeline.ready(ignore, signal)).rejects.toThrow(/^none$/);
   });
 });
