@@ -1,4 +1,4 @@
-"""Tensors that a checkpoint holds and no component reads: known and harmless, or refused by name.
+"""What a checkpoint's files hold besides what is read: known to be harmless, or refused by name.
 
 A tensor that is dropped in silence may be half of a model: a guidance embedding, a LoRA, the scales
 of a quantisation. So what may be left over is listed by the architecture, each with its reason

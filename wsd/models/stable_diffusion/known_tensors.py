@@ -1,4 +1,4 @@
-"""Tensors of Stable Diffusion's checkpoints that no component reads, known by their names."""
+"""Tensors that no component of Stable Diffusion reads: harmless ones, and what others are of."""
 
 from __future__ import annotations
 
