@@ -19,7 +19,12 @@ from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.errors import CheckpointError, UsageError
 from wsd.models.fine_tunes import FINE_TUNES, suggest_fine_tunes
 from wsd.models.registry import FAMILIES, find_family
-from wsd.models.schedule_options import NO_OPTIONS, ScheduleOptions, compose_denoising
+from wsd.models.schedule_options import (
+    NO_OPTIONS,
+    NOT_DENOISED,
+    ScheduleOptions,
+    compose_denoising,
+)
 from wsd.models.scheduler_rules import defaults_of
 from wsd.models.schedulers import (
     SCHEDULERS,
@@ -210,6 +215,12 @@ def test_a_folder_whose_scheduler_is_unknown():
     assert "--scheduler" in caught.value.hint
     found = compose(SD, ScheduleOptions(scheduler="euler"), own)
     assert type(build_default(found)) is diffusers.EulerDiscreteScheduler
+
+
+def test_a_scheduler_does_not_matter_where_nothing_is_drawn():
+    """``wsd compile`` and ``wsd expect`` have no option that could name another one."""
+    own = {**SD.scheduler, "_class_name": "KDPM2DiscreteScheduler", "prediction_type": "x0"}
+    assert compose(SD, NOT_DENOISED, own, place="a_turbo.safetensors").notes == ()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Whole pictures of tiny-sd15 along the browser's coefficients, against diffusers' pipeline."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -42,6 +44,20 @@ def guided_denoiser(pipeline):
         return (without + GUIDANCE * (wanted - without)).double().numpy()
 
     return denoise
+
+
+def test_a_reference_draws_with_the_default_scheduler_unless_one_is_named(tiny):
+    checkpoint, pipeline = tiny
+    other = replace(checkpoint, default_scheduler="dpm_2m")
+
+    def draw(chosen, name):
+        wanted = GenerationRequest(PROMPT, steps=3, scheduler=name, guidance_scale=1.0)
+        return draw_reference(chosen, pipeline, wanted, Quiet())[1]
+
+    default = draw(other, None)
+    np.testing.assert_array_equal(default, draw(checkpoint, "dpm_2m"))
+    np.testing.assert_array_equal(draw(other, "unipc"), draw(checkpoint, "unipc"))
+    assert not np.array_equal(default, draw(checkpoint, None))
 
 
 @pytest.mark.parametrize(

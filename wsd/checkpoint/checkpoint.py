@@ -266,9 +266,7 @@ def _name_scheduler(
         CheckpointError: if neither file names a class, and no option names a scheduler.
     """
     named, own = pipeline.scheduler_class, scheduler.get("_class_name")
-    if named is None and own is None and options.names_scheduler():
-        return scheduler
-    if named is None and own is None:
+    if named is None and own is None and options.need_class():
         raise CheckpointError(
             f"{place}/scheduler/scheduler_config.json: _class_name is missing, and no "
             "model_index.json names the scheduler's class",

@@ -31,7 +31,7 @@ from wsd.checkpoint.weight_files import choose_weight_files
 from wsd.checkpoint.weight_source import WeightSource, read_json
 from wsd.errors import CheckpointError, UsageError
 from wsd.models.family import Component, Family
-from wsd.models.schedule_options import NO_OPTIONS, ScheduleOptions
+from wsd.models.schedule_options import NO_OPTIONS, NOT_DENOISED, ScheduleOptions
 from wsd.spec.roles import VAE_DECODER
 
 _LOG = logging.getLogger(__name__)
@@ -128,7 +128,8 @@ def read_variant(family: Family, weights: str | None, vae: str | None = None) ->
     """Return the variant of a family that a checkpoint's configurations select, for a compiler.
 
     Of the hub, configurations alone are fetched. What is on this machine is opened as for a build,
-    so that a fault of it is found before a model is compiled for it.
+    so that a fault of it is found before a model is compiled for it; only its scheduler does not
+    matter to a compiler.
 
     Args:
         family: the model.
@@ -143,7 +144,7 @@ def read_variant(family: Family, weights: str | None, vae: str | None = None) ->
     place = None if weights is None else _find(weights, "checkpoint", _TAKES)
     other = None if vae is None else _find(vae, "VAE", _VAE_TAKES)
     if not isinstance(place, HubId) and not isinstance(other, HubId):
-        return open_chosen(family, weights, vae=vae).family
+        return open_chosen(family, weights, vae=vae, options=NOT_DENOISED).family
     if isinstance(other, HubId):
         other = _fetch_vae_configuration(other, family)
     source: WeightSource
@@ -156,7 +157,7 @@ def read_variant(family: Family, weights: str | None, vae: str | None = None) ->
         source = open_source(_open_hub(place, components).folder, family)
     if other is not None:
         source = VaeOverride(source, other, family)
-    return read_configurations(family, source).family
+    return read_configurations(family, source, NOT_DENOISED).family
 
 
 def find_checkpoint(weights: str, family: Family, *, own_vae: bool = True) -> Path:

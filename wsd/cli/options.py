@@ -266,17 +266,18 @@ class CheckpointChoice:
         """Open the checkpoint; if none is named, the one that the family ships.
 
         Args:
-            schedule: how it is denoised, where its files do not say it.
+            schedule: how it is denoised, where its files do not say it; None if nothing is
+                drawn.
 
         Raises:
             UsageError, CheckpointError: as :func:`wsd.checkpoint.resolve.open_chosen`.
         """
         from wsd.checkpoint.resolve import open_chosen
-        from wsd.models.schedule_options import NO_OPTIONS
+        from wsd.models.schedule_options import NOT_DENOISED
 
         return open_chosen(
             self.family(), self.weights, self.random_weights, self.tokenizer, self.vae,
-            schedule or NO_OPTIONS,
+            schedule or NOT_DENOISED,
         )  # fmt: skip
 
 

@@ -42,6 +42,7 @@ class ScheduleOptions:
         zero_snr: whether the noise schedule is rescaled to zero terminal SNR (Lin et al. 2023).
         sizes: width and height in pixels of each picture size that is asked for; empty for the
             family's. Notes about sizes depend on it, and nothing else does.
+        draws: whether the checkpoint is denoised at all; if not, its scheduler is not looked at.
     """
 
     fine_tune: str | None = None
@@ -50,6 +51,7 @@ class ScheduleOptions:
     timestep_spacing: str | None = None
     zero_snr: bool | None = None
     sizes: tuple[Size, ...] = ()
+    draws: bool = True
 
     def __post_init__(self) -> None:
         """Refuse names that do not exist, before anything is loaded."""
@@ -93,9 +95,12 @@ class ScheduleOptions:
             zero_snr=switch if self.zero_snr is None else self.zero_snr,
         )
 
-    def names_scheduler(self) -> bool:
-        """Return whether a scheduler is named, by itself or by a fine-tune that has one."""
-        return self.scheduler is not None or self.fine_tune is not None
+    def need_class(self) -> bool:
+        """Return whether the checkpoint must name its scheduler's class.
+
+        It need not where nothing is denoised, or where an option or a fine-tune names a scheduler.
+        """
+        return self.draws and self.scheduler is None and self.fine_tune is None
 
     def config(self) -> dict[str, Any]:
         """Return the keys of a scheduler's configuration that were given."""
@@ -108,6 +113,8 @@ class ScheduleOptions:
 
 
 NO_OPTIONS = ScheduleOptions()
+# For commands that draw nothing: compile, expect, bench.
+NOT_DENOISED = ScheduleOptions(draws=False)
 
 
 @dataclass(frozen=True)
@@ -156,6 +163,8 @@ def compose_denoising(
         family.scheduler if own is None else own,
         pipeline or family.architecture.diffusers_pipeline,
     )
+    if not options.draws:
+        return Denoising(family, base)
     marked = {key: value for name in sorted(markers) for key, value in _MARKED[name].items()}
     said = options.config()
     name = options.scheduler
