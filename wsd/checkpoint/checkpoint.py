@@ -165,6 +165,11 @@ def read_configurations(
 ) -> Checkpoint:
     """Compare everything that a checkpoint's JSON files say with the family; no weights are read.
 
+    Args:
+        family: the registry's entry.
+        source: the checkpoint.
+        options: what a person says about how it is denoised.
+
     Raises:
         CheckpointError: if a file is missing, or a key of it is refused.
     """

@@ -181,7 +181,12 @@ def compare_config(family: Family, component: Component, found: Config, place: s
 
 
 def apply_changes(family: Family, changes: Mapping[str, Config]) -> Family:
-    """Return the family with configurations changed, by component id; itself if none is."""
+    """Return the family with configurations changed; itself if none is.
+
+    Args:
+        family: the registry's entry.
+        changes: component id → keys and their new values.
+    """
     if not any(changes.values()):
         return family
     components = tuple(
@@ -345,6 +350,11 @@ class PipelineFindings:
 
 def compare_pipeline(family: Family, found: Config, place: str) -> PipelineFindings:
     """Compare a checkpoint's ``model_index.json`` with the family's pipeline.
+
+    Args:
+        family: the registry's entry.
+        found: what the file holds.
+        place: the file, for messages.
 
     Raises:
         CheckpointError: for a pipeline of another kind, and for members and options that WSD

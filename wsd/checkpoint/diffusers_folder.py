@@ -81,7 +81,11 @@ class DiffusersFolder:
         return [self._digest(path) for path in list_weight_files(self.path, component)]
 
     def component_config(self, component: Component) -> Mapping[str, Any]:
-        """Return the component's ``config.json``."""
+        """Return the component's ``config.json``.
+
+        Raises:
+            CheckpointError: if its folder or the file is missing, or the file is unreadable.
+        """
         if not (self.path / component.folder).is_dir():
             folders = ", ".join(c.folder for c in self._family.components)
             raise CheckpointError(
@@ -154,6 +158,10 @@ def list_weight_files(
 
 def list_folder(place: Path, component: Component) -> dict[str, StoredTensor]:
     """Return the tensors in a component's folder, by their names in the files.
+
+    Args:
+        place: the component's folder.
+        component: whose class decides how the files are named.
 
     Raises:
         CheckpointError: if a file is missing or unreadable, or two hold the same tensor.

@@ -24,7 +24,12 @@ _PLAIN = ("F64", "F32", "F16")
 def list_gguf(path: Path) -> dict[str, StoredTensor]:
     """Return the tensors of a GGUF file by name; only its header is read.
 
-    Quantised tensors are read as float32.
+    Args:
+        path: the file.
+
+    Returns:
+        name → tensor, whose shape is PyTorch's (the last dimension is contiguous) and which is
+        read as float32 where it is quantised, else in its own dtype.
 
     Raises:
         CheckpointError: if the file is not a whole GGUF file.

@@ -54,6 +54,9 @@ class Snapshot(NamedTuple):
     def fetch(self, files: Sequence[str]) -> Path:
         """Fetch more files, and return the folder.
 
+        Args:
+            files: paths in the repository, or patterns of them.
+
         Raises:
             CheckpointError: if one can neither be fetched nor found in the cache.
         """
@@ -99,7 +102,15 @@ def open_snapshot(hub_id: HubId, files: Sequence[str]) -> Snapshot:
 
 
 def fetch(identifier: str, patterns: Sequence[str]) -> Path:
-    """Return a folder with the files of a repository that match, as :func:`open_snapshot`."""
+    """Return a folder with some files of a repository.
+
+    Args:
+        identifier: ``owner/name``, maybe with ``@revision``.
+        patterns: paths of files, or patterns of them; those that are not there are left out.
+
+    Raises:
+        CheckpointError: as :func:`open_snapshot`.
+    """
     return open_snapshot(parse_hub_id(identifier), patterns).folder
 
 
@@ -124,6 +135,9 @@ def fetch_file(hub_id: HubId, beside: Sequence[str] = ()) -> Path:
 
 def find_remote_file(hub_id: HubId) -> Path:
     """Return where a file of a repository will be once it is fetched, and fetch nothing.
+
+    Args:
+        hub_id: the file.
 
     Raises:
         CheckpointError: if the repository does not have it, or cannot be asked.

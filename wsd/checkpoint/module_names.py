@@ -42,6 +42,12 @@ class ModuleNames:
         """Return a file's tensors by the module's names, and those that the module has not.
 
         A tensor under its right name goes before one that would be renamed to it.
+
+        Args:
+            stored: name in the file → tensor.
+
+        Returns:
+            (state-dict name → tensor, tensors that no name fits).
         """
         found = {key: value for key, value in stored.items() if key in self.shapes}
         leftover = []

@@ -37,6 +37,9 @@ def dequantize(stored: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
 
     Scales and markers of fp8 weights are used up; those of other weights stay in the result.
 
+    Args:
+        stored: name → tensor of a file, or of all shards of a component.
+
     Raises:
         CheckpointError: for a scale that is neither one number nor one for each output channel,
             and for two scales of one weight.

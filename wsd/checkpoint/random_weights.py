@@ -20,6 +20,10 @@ def random_checkpoint(family: Family, seed: int) -> Path:
     """Return a diffusers folder with seeded random weights, written once and cached.
 
     The same family, seed and version of torch give the same bytes.
+
+    Args:
+        family: whose components are initialised.
+        seed: of torch's generator.
     """
     key = sha256_bytes(
         canonical_json(
@@ -38,7 +42,16 @@ def random_checkpoint(family: Family, seed: int) -> Path:
 
 
 def save_pipeline(family: Family, modules: dict[str, torch.nn.Module], folder: Path) -> None:
-    """Write modules, by component id, as the family's diffusers folder."""
+    """Write modules as the family's diffusers folder.
+
+    Args:
+        family: whose scheduler and tokenizers are written too.
+        modules: component id → module.
+        folder: made if it is not there.
+
+    Raises:
+        FileError: if it cannot be written.
+    """
     tokenizers = {
         entry.name: load_tokenizer(entry.kind, entry.fallback, entry.pad_token)
         for entry in family.tokenizers

@@ -29,6 +29,9 @@ def check_regular(path: Path) -> None:
 
     Opening a pipe would wait forever.
 
+    Args:
+        path: what is to be opened.
+
     Raises:
         CheckpointError: if it is not there, or is a folder, a pipe or a device.
     """
@@ -49,6 +52,12 @@ def list_safetensors(path: Path) -> dict[str, StoredTensor]:
     """Return the tensors of a safetensors file by name; only its header is read.
 
     The file stays open for as long as one of them is kept.
+
+    Args:
+        path: the file.
+
+    Returns:
+        name → tensor, in the dtype that is stored.
 
     Raises:
         CheckpointError: if the file is not a whole safetensors file.

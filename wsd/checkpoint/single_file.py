@@ -204,6 +204,9 @@ class SingleFile:
 def list_file(path: Path) -> Stored:
     """Return the tensors of a safetensors or GGUF file, fp8 and quantised ones as float32.
 
+    Args:
+        path: the file; its name tells which of the two it is.
+
     Raises:
         CheckpointError: if it cannot be read.
     """

@@ -95,10 +95,22 @@ class WeightSource(Protocol):
         SOURCE_DATE_EPOCH, and after ``cp -p`` or ``unzip``; on file systems that are images, so
         are inode and time of status change. A read at the disk's speed also warms the page cache
         for the tensors.
+
+        Args:
+            component: one of the family's.
+
+        Returns:
+            64 hexadecimal digits for each file, in the order in which the files are read.
+
+        Raises:
+            CheckpointError: if the files cannot be found.
         """
 
     def component_config(self, component: Component) -> Mapping[str, Any] | None:
         """Return the component's own ``config.json``; None if the source has no configurations.
+
+        Args:
+            component: one of the family's.
 
         Raises:
             CheckpointError: if it is missing or unreadable.
@@ -112,10 +124,18 @@ class WeightSource(Protocol):
         """
 
     def tokenizer_files(self, tokenizer: Tokenizer) -> TokenizerFiles | None:
-        """Return the files of one of the family's tokenizers; None if the source has none."""
+        """Return the files of one of the family's tokenizers; None if the source has none.
+
+        Args:
+            tokenizer: one of the family's.
+        """
 
     def extra_file(self, name: str) -> Path | None:
-        """Return a file that is kept beside the weights, by its name; None if it is not there."""
+        """Return a file that is kept beside the weights; None if it is not there.
+
+        Args:
+            name: of the file in the checkpoint's folder, such as ``model_index.json``.
+        """
 
 
 def read_expected(
@@ -196,8 +216,11 @@ def _without_ones(shape: Shape) -> Shape:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object of a checkpoint.
 
+    Args:
+        path: the file, of at most :data:`wsd.util.json_reader.MAX_CONFIG_BYTES` bytes.
+
     Raises:
-        CheckpointError: if the file is missing or holds something else.
+        CheckpointError: if the file is missing, too large, or holds something else.
     """
     hint = "the folder is not a complete diffusers checkpoint: fetch it again"
     # diffusers writes infinities into the configurations of schedulers.

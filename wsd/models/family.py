@@ -154,7 +154,14 @@ class Family:
         return self.architecture.size_multiple(self)
 
     def component(self, role: str) -> Component:
-        """Return the first component of a role; ``KeyError`` if there is none."""
+        """Return the first component of a role.
+
+        Args:
+            role: one of :data:`wsd.spec.roles.ROLES`.
+
+        Raises:
+            KeyError: if there is none.
+        """
         for component in self.components:
             if component.role == role:
                 return component
