@@ -40,10 +40,6 @@ _MAX_BYTES = 64 << 20
 _MAX_BUNDLES = 100
 
 
-class SignatureRefusedError(Exception):
-    """A signature is not that of the given key or identity; the message says why."""
-
-
 class Signer(Protocol):
     """Whom a signature must be of."""
 
@@ -54,14 +50,14 @@ class Signer(Protocol):
         """Refuse a signature that is not the signer's of these bytes.
 
         Raises:
-            SignatureRefusedError: if it is not.
+            BundleError: if it is not.
         """
 
     def read_statement(self, signed: _Bundle) -> bytes:
         """Return the statement that the signer signed.
 
         Raises:
-            SignatureRefusedError: if the signer did not.
+            BundleError: if the signer did not.
         """
 
 
@@ -130,7 +126,7 @@ class Key:
         """Check the envelope of a statement, by the rules of DSSE."""
         envelope = signed.envelope
         if envelope is None:
-            raise SignatureRefusedError("it holds no statement")
+            raise _refuse("it holds no statement")
         payload = _decode(envelope.payload)
         kind = envelope.payload_type
         head = f"DSSEv1 {len(kind.encode())} {kind} {len(payload)} ".encode()
@@ -140,7 +136,7 @@ class Key:
     def _check(self, signatures: Sequence[bytes], data: bytes) -> None:
         key = _load_key(self.path)
         if not any(_is_signed(key, signature, data) for signature in signatures):
-            raise SignatureRefusedError(f"it is not a signature by {self}")
+            raise _refuse(f"it is not a signature by {self}")
 
 
 @dataclass(frozen=True)
@@ -164,7 +160,7 @@ class Identity:
     def check_file(self, signed: _Bundle | bytes, data: bytes) -> None:
         """Check a signature of bytes, its certificate and its entry in the transparency log."""
         if isinstance(signed, bytes):
-            raise SignatureRefusedError("it is a bare signature, which names nobody: pass --key")
+            raise _refuse("it is a bare signature, which names nobody: pass --key")
         self._ask(signed, data)
 
     def read_statement(self, signed: _Bundle) -> bytes:
@@ -194,7 +190,7 @@ class Identity:
             ) from error
         # sigstore raises ValueError for bundles whose parts do not fit together.
         except (Error, ValueError) as error:
-            raise SignatureRefusedError(_first_line(error)) from error
+            raise _refuse(_first_line(error)) from error
         return b""
 
 
@@ -250,8 +246,8 @@ def check_signature(bundle: Path, signature: Path, signer: Signer) -> None:
                 signer.check_file(signed, data)
             else:
                 _check_statement(bundle, data, signed.envelope, signer.read_statement(signed))
-        except SignatureRefusedError as error:
-            refused = str(error)
+        except BundleError as error:
+            refused = error.message
         else:
             return
     raise BundleError(f"{signature} does not sign {bundle}: {refused}", _REFUSED)
@@ -260,21 +256,21 @@ def check_signature(bundle: Path, signature: Path, signer: Signer) -> None:
 def _check_statement(bundle: Path, data: bytes, envelope: _Envelope, payload: bytes) -> None:
     """Refuse a statement that is true and yet not about this bundle."""
     if envelope.payload_type != _PAYLOAD_TYPE:
-        raise SignatureRefusedError(f"it signs {envelope.payload_type!r}, no statement of in-toto")
+        raise _refuse(f"it signs {envelope.payload_type!r}, no statement of in-toto")
     try:
         value = parse_json(payload.decode())
         statement = _STATEMENT.validate_python(value)
         own = parse_json(data.decode())
     except ValueError as error:
-        raise SignatureRefusedError("the statement is not readable") from error
+        raise _refuse("the statement is not readable") from error
     if statement.type not in _STATEMENT_TYPES:
-        raise SignatureRefusedError(f"it signs a statement of type {statement.type!r}")
+        raise _refuse(f"it signs a statement of type {statement.type!r}")
     named = {subject.digest.sha256 for subject in statement.subject}
     if sha256_file(bundle / "SRI.json") not in named:
-        raise SignatureRefusedError("its statement names no SRI.json of the digest of this one")
+        raise _refuse("its statement names no SRI.json of the digest of this one")
     # The provenance does not name itself. Whoever signs another statement has to.
     if value != own and sha256_bytes(data) not in named:
-        raise SignatureRefusedError(
+        raise _refuse(
             f"its statement is not {provenance.FILE_NAME}, and names none of the digest of this one"
         )
 
@@ -327,6 +323,10 @@ def _decode_bare(data: bytes) -> bytes:
         return data
 
 
+def _refuse(reason: str) -> BundleError:
+    return BundleError(reason, _REFUSED)
+
+
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
@@ -335,7 +335,7 @@ def _decode(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise SignatureRefusedError("a part of it is not base64") from error
+        raise _refuse("a part of it is not base64") from error
 
 
 def _load_key(path: Path) -> PublicKeyTypes:
@@ -369,7 +369,7 @@ def _is_signed(key: PublicKeyTypes, signature: bytes, data: bytes) -> bool:
             case rsa.RSAPublicKey() if key.key_size >= 2048:
                 key.verify(signature, data, padding.PKCS1v15(), SHA256())
             case _:
-                raise SignatureRefusedError(
+                raise _refuse(
                     "keys of this kind are not taken: use P-256, Ed25519, or RSA of 2048 bits"
                 )
     except InvalidSignature:
