@@ -101,12 +101,13 @@ export class BundleFiles {
     }
   }
 
-  /** Remove files of other models. @returns whether there were any. */
+  /** Remove files of other models. @returns whether any is gone; another tab may hold them. */
   private async makeRoom(): Promise<boolean> {
     const keys = await this.cache.keys();
     const others = keys.filter((key) => !this.keep.has(key) && !key.startsWith(TEXT));
     for (const key of others) await this.cache.remove(key);
-    return others.length > 0;
+    const left = new Set(await this.cache.keys());
+    return others.some((key) => !left.has(key));
   }
 }
 

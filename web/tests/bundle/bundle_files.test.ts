@@ -97,6 +97,17 @@ describe("Files", () => {
     });
   });
 
+  test("what another tab holds makes none, and it goes on", async () => {
+    const store = new MemoryCache(2);
+    store.kept.set("e".repeat(64), body.buffer).set("f".repeat(64), body.buffer);
+    store.remove = () => Promise.resolve();
+    await withServer([whole(body)], async (address) => {
+      const { files, notices } = open(address, store);
+      expect(new Uint8Array(await files.get(entry, () => 0))).toEqual(body);
+      expect(notices).toEqual([expect.stringContaining("no room")]);
+    });
+  });
+
   test("without any, it says so once and goes on", async () => {
     await withServer([whole(body)], async (address) => {
       const { files, notices } = open(address, new MemoryCache(0));
