@@ -64,6 +64,10 @@ _KNOWN: dict[int, tuple[str, str]] = {
     errno.ETXTBSY: ("it is in use", "wait for the program that uses it, or name another path"),
 }
 
+# Of a copy that failed, these are errors of what was read.
+_OF_SOURCES = (errno.ENOENT, errno.EIO, errno.EISDIR, errno.ENXIO)
+# How the text of an OSError begins.
+_NUMBER = re.compile(r"\[Errno (\d{1,4})\]")
 # How Rust's std::io::Error ends.
 _RUST = re.compile(r"\(os error (\d{1,4})\)")
 
@@ -114,10 +118,20 @@ def _path(error: OSError) -> Path | None:
 
 
 def _explain_copies(error: shutil.Error) -> FileError:
-    """Return the first of several copies that failed, as ``shutil.copytree`` collects them."""
+    """Return the first of several copies that failed, as ``shutil.copytree`` collects them.
+
+    It keeps the text of each error alone, which begins with the number.
+    """
     first = error.args[0]
     if isinstance(first, list) and first and isinstance(first[0], tuple):
         source, target, why = first[0]
+        number = _NUMBER.match(str(why))
+        if number is not None:
+            code = int(number[1])
+            place = source if code in _OF_SOURCES else target
+            explained = explain(OSError(code, os.strerror(code), str(place)))
+            if explained is not None:
+                return explained
         return FileError(f"{source} cannot be copied to {target}: {why}", _PERMISSIONS)
     return FileError(str(first), _PERMISSIONS)
 

@@ -7,7 +7,9 @@ such as making a temporary folder and noting that it must be removed, lets the e
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +26,10 @@ _DEFAULTS = {
     )
     if hasattr(signal, name)
 }
+
+
+# Seconds after which a signal is sent again: by then the call that lost its exception has returned.
+_SOON = 0.01
 
 
 class Stopped(SystemExit):
@@ -73,6 +79,7 @@ def raise_for_stops() -> Iterator[None]:
     _state.waiting = _state.asked = None
     for number in wanted:
         signal.signal(number, _handle)
+    report, sys.unraisablehook = sys.unraisablehook, _send_again
     try:
         yield
     except Exception:
@@ -80,6 +87,7 @@ def raise_for_stops() -> Iterator[None]:
             _raise(_state.asked)
         raise
     finally:
+        sys.unraisablehook = report
         for number in wanted:
             signal.signal(number, _DEFAULTS[number])
 
@@ -106,6 +114,14 @@ def _handle(number: int, _frame: FrameType | None) -> None:
         _state.waiting = number
     else:
         _raise(number)
+
+
+def _send_again(lost: sys.UnraisableHookArgs) -> None:
+    """Send a signal again if its exception was lost, as it is where Python calls ``__del__``."""
+    if _state.asked is not None and isinstance(lost.exc_value, KeyboardInterrupt | Stopped):
+        threading.Timer(_SOON, os.kill, (os.getpid(), _state.asked)).start()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _raise(number: int) -> None:
