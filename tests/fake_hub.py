@@ -18,12 +18,14 @@ class FakeHub:
         files: path in the repository → bytes.
         revisions: names of the repository's one commit.
         fetched: paths of the files whose bytes were sent, in order.
+        is_gated: whether everything is refused to those without a token.
     """
 
     def __init__(self, files):
         self.files = files
         self.revisions = {"main", "v1.0", "refs/pr/1", COMMIT}
         self.fetched = []
+        self.is_gated = False
 
 
 def read_folder(folder):
@@ -67,6 +69,8 @@ def _make_handler(hub):
             self._answer(send=True)
 
         def _answer(self, send):
+            if hub.is_gated:
+                return self._error("GatedRepo", 401)
             path = unquote(urlsplit(self.path).path).strip("/")
             api = f"api/models/{REPOSITORY}"
             if path == api or path.startswith(f"{api}/revision/"):
@@ -109,8 +113,8 @@ def _make_handler(hub):
                 hub.fetched.append(name)
                 self.wfile.write(data)
 
-        def _error(self, code):
-            self.send_response(404)
+        def _error(self, code, status=404):
+            self.send_response(status)
             self.send_header("X-Error-Code", code)
             self.send_header("Content-Length", "0")
             self.end_headers()

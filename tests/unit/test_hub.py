@@ -12,7 +12,7 @@ from original_layout import to_original
 from rewritten import save_shards, weights_of
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import find_checkpoint, find_vae, open_chosen, read_variant
-from wsd.errors import CheckpointError
+from wsd.errors import CheckpointError, FileError
 
 SHIPPED = {
     "README.md", "model_index.json", "scheduler/scheduler_config.json", "self-test.json",
@@ -206,6 +206,22 @@ def test_another_family_has_other_folders(family):
 def test_what_the_hub_has_not(family, named):
     with pytest.raises(CheckpointError, match=f"cannot fetch '{named}' from the hub"):
         find_checkpoint(named, family)
+
+
+def test_a_repository_that_asks_for_consent(hub, family):
+    hub.is_gated = True
+    with pytest.raises(CheckpointError, match="cannot fetch") as caught:
+        find_checkpoint(REPOSITORY, family)
+    assert "HF_TOKEN" in caught.value.hint
+
+
+def test_a_cache_that_cannot_be_written(hub, family, tmp_path):
+    """The hint is not about the network."""
+    assert hub.files
+    (tmp_path / "cache").write_bytes(b"")
+    with pytest.raises(FileError) as caught:
+        find_checkpoint(REPOSITORY, family)
+    assert "network" not in caught.value.hint
 
 
 @pytest.mark.parametrize(
