@@ -297,6 +297,33 @@ def test_what_the_browser_cannot_follow_is_refused_by_name(options, message):
     assert "--scheduler" in (raised.value.hint or "") or "exclude" in message or raised.value.hint
 
 
+@pytest.mark.parametrize(
+    ("options", "helps", "does_not"),
+    [
+        # Every class has these keys, so no other one takes the value.
+        ({"beta_start": float("nan")}, "a number from 0", "--scheduler"),
+        ({"prediction_type": "x0"}, "--prediction-type", "--scheduler"),
+        ({"a_key_of_tomorrow": 3}, "supported", "--scheduler"),
+        # Euler's method has no thresholding, and ignores it.
+        ({"thresholding": True}, "--scheduler", "--prediction-type"),
+        ({"prediction_type": "sample", "_class_name": ANCESTRAL}, "--scheduler", "--zero-snr"),
+    ],
+    ids=str,
+)
+def test_a_hint_names_what_helps(options, helps, does_not):
+    with pytest.raises(CheckpointError) as raised:
+        describe_schedulers({"_class_name": MULTISTEP, **NOISE, **options})
+    assert helps in raised.value.hint
+    assert does_not not in raised.value.hint
+
+
+def test_the_variance_of_ddpm_changes_nothing_elsewhere():
+    """It is a key of DPM-Solver too, for UNets that predict their variance."""
+    config = {"_class_name": "DDPMScheduler", **NOISE, "clip_sample": False}
+    config["variance_type"] = "fixed_small"
+    assert "dpmpp_2m" in describe_schedulers(config).available
+
+
 HARMLESS = [
     {"tensor_format": "pt"},
     {"timestep_values": None},
@@ -326,7 +353,7 @@ def test_a_checkpoint_of_an_unknown_class_is_built_with_a_named_scheduler():
     config = {**NOISE, "_class_name": "EDMEulerScheduler", "timestep_spacing": "trailing"}
     with pytest.raises(CheckpointError, match="EDMEulerScheduler is not supported") as raised:
         describe_schedulers(config)
-    assert "build with --scheduler" in (raised.value.hint or "")
+    assert "choose another one with --scheduler: dpmpp_2m, " in (raised.value.hint or "")
     schedulers = describe_schedulers(select_scheduler(config, "euler_beta"))
     assert schedulers.default == "euler_beta"
     assert {"euler", "euler_karras", "unipc", "ddpm"} - {"ddpm"} <= set(schedulers.available)

@@ -35,7 +35,11 @@ class Rule(Protocol):
 
 @dataclass(frozen=True)
 class OneOf:
-    """Understand exactly these values; a number is no truth value."""
+    """Understand exactly these values, each in its own type: 1 is not taken for True.
+
+    Attributes:
+        values: what is understood.
+    """
 
     values: tuple[object, ...]
 
@@ -65,7 +69,7 @@ class Number:
     optional: bool = False
 
     def accepts(self, value: object) -> bool:
-        """Return whether a value is such a number; not-a-number is none."""
+        """Return whether a value is such a number; NaN and truth values are not."""
         if value is None:
             return self.optional
         if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
@@ -80,7 +84,11 @@ class Number:
 
 @dataclass(frozen=True)
 class Betas:
-    """Understand None, or a list of numbers from 0 to 1: one for each training timestep."""
+    """Understand None, or a list of numbers from 0 to 1.
+
+    The list is of shape (training timesteps,); its length is checked when the noise schedule is
+    built.
+    """
 
     def accepts(self, value: object) -> bool:
         """Return whether a value is such a list."""
@@ -98,7 +106,7 @@ class Betas:
 
 @dataclass(frozen=True)
 class Steps:
-    """Understand a list of step numbers."""
+    """Understand a list of step numbers, of any length."""
 
     def accepts(self, value: object) -> bool:
         """Return whether a value is such a list."""
@@ -282,7 +290,11 @@ _CHECKED_FIRST = (
 
 @cache
 def defaults_of(class_name: str) -> Mapping[str, Any]:
-    """Return key → default of a scheduler class of diffusers; empty if there is no such class."""
+    """Return key → default of a scheduler class of diffusers.
+
+    Args:
+        class_name: name of the class; for a name that diffusers does not have, nothing is returned.
+    """
     import diffusers
 
     class_ = getattr(diffusers, class_name, None)
@@ -296,6 +308,10 @@ def check_before_construction(class_name: str, config: Mapping[str, Any]) -> Non
     """Refuse values that a scheduler class must not even be constructed with.
 
     They would take all memory, or make diffusers raise an error that names no key.
+
+    Args:
+        class_name: a key of ``RULES``.
+        config: the configuration before the class adds its defaults.
 
     Raises:
         CheckpointError: that names the key, its value and what is understood.
@@ -316,8 +332,8 @@ def check_values(class_name: str, config: Mapping[str, Any]) -> None:
     """Refuse a configuration that the browser would not follow.
 
     Args:
-        class_name: the class of diffusers that is to run with it.
-        config: the configuration as an instance of the class completed it.
+        class_name: a key of ``RULES``, the class of diffusers that is to run with it.
+        config: the configuration with the class's defaults for what it does not say.
 
     Raises:
         CheckpointError: that names the key, its value and what is understood.
@@ -350,7 +366,7 @@ def check_values(class_name: str, config: Mapping[str, Any]) -> None:
 
 
 def _check_flow(class_name: str, config: Mapping[str, Any]) -> None:
-    """Refuse a model of flow matching where its prediction would be misunderstood."""
+    """Refuse a model of flow matching whose prediction the class would take for another kind."""
     needed: dict[str, tuple[Any, ...]] = {"use_flow_sigmas": (True,), "predict_x0": (True,)}
     if class_name == "DPMSolverMultistepScheduler":
         needed["algorithm_type"] = ("dpmsolver++", "sde-dpmsolver++")

@@ -25,10 +25,11 @@ from wsd.models.scheduler_rules import (
 )
 from wsd.spec.manifest import NoiseSchedule, SchedulerConfig, Schedulers
 
+# Most steps of one picture, whatever the scheduler.
 MAX_STEPS = 100
 
-# Family of noise schedules: "discrete" is a table of alphas, one for each training timestep (Ho
-# et al. 2020). Flow matching, whose sigmas are continuous, would be another word here.
+# Kind of noise schedule: "discrete" is a table of alphas, one for each training timestep (Ho et al.
+# 2020). A kind with continuous noise levels, as for models of flow matching, would be added here.
 NoiseKind = Literal["discrete"]
 
 # (program, sampler, scheduler) as another program names a way to draw; the scheduler is empty
@@ -363,30 +364,41 @@ def correct_config(config: Mapping[str, Any], pipeline: str) -> Mapping[str, Any
 def default_scheduler(config: Mapping[str, Any]) -> str:
     """Return the name of the scheduler that a configuration means.
 
+    Args:
+        config: a configuration with its ``_class_name``.
+
+    Returns:
+        A key of ``SCHEDULERS``.
+
     Raises:
-        CheckpointError: if it is of a class that the browser does not have.
+        CheckpointError: if it is of a class that the browser does not have, or its options exclude
+            each other.
     """
     wanted = config.get("_class_name")
     if (name := _own_name(config)) is not None:
         return name
     known = sorted({s.class_name for s in SCHEDULERS.values()})
     if isinstance(wanted, str) and wanted in known:
-        # The class is known, but its options exclude each other; the rules name them.
+        # The class is known, but no name fits its options: they exclude each other, or one of them
+        # is not understood. The rules name it.
         check_before_construction(wanted, config)
         kinds = RULES[wanted]["algorithm_type"].describe()
         raise refusal(wanted, "algorithm_type", config.get("algorithm_type"), kinds)
     raise CheckpointError(
         f"scheduler class {wanted} is not supported",
-        f"build with --scheduler to choose another one, {', '.join(_offered())}; "
+        f"choose another one with --scheduler: {', '.join(_list_suitable(config))}; "
         f"supported classes: {', '.join(known)}",
     )
 
 
-def _offered() -> list[str]:
-    return [name for name, scheduler in SCHEDULERS.items() if scheduler.offered]
+def _list_suitable(config: Mapping[str, Any]) -> list[str]:
+    """Return the names of the offered schedulers that suit a model, for messages."""
+    kind = _noise_kind(config)
+    return [n for n, s in SCHEDULERS.items() if s.offered and _suits(s, config, kind)]
 
 
 def _own_name(config: Mapping[str, Any]) -> str | None:
+    """Return the first name whose class and options a configuration has; None if there is none."""
     found = {key: config.get(key) or False for key in _IDENTITY}
     found["algorithm_type"] = config.get("algorithm_type") or "dpmsolver++"
     found["algorithm_type"] = _ALGORITHM_TYPES.get(
@@ -469,6 +481,9 @@ def build_scheduler(config: Mapping[str, Any], name: str | None = None) -> Any:
             class may be one that the browser does not have, if ``name`` is given.
         name: a key of ``SCHEDULERS``, or None for the one that the configuration means.
 
+    Returns:
+        An instance of the scheduler's class in diffusers, whose timesteps are not set.
+
     Raises:
         UsageError: for a name that does not exist or does not suit the model.
         CheckpointError: for a configuration that the browser cannot follow.
@@ -482,7 +497,7 @@ def build_scheduler(config: Mapping[str, Any], name: str | None = None) -> Any:
     kind = _noise_kind(config)
     if not _suits(scheduler, config, kind):
         prediction = config.get("prediction_type")
-        fitting = [n for n in _offered() if _suits(SCHEDULERS[n], config, kind)]
+        fitting = _list_suitable(config)
         if name == _own_name(config) or not fitting:
             understood = ", ".join(map(repr, scheduler.predictions))
             raise refusal(scheduler.class_name, "prediction_type", prediction, understood)
@@ -555,13 +570,21 @@ _ALWAYS_FROM_THE_END = ("LCMScheduler", "TCDScheduler")
 
 
 def min_steps(scheduler: Any) -> int:
-    """Return the fewest steps that a diffusers scheduler can take."""
+    """Return the fewest steps that a scheduler can take, at least 1.
+
+    Args:
+        scheduler: of diffusers, as :func:`build_scheduler` returns it.
+    """
     # Three Runge-Kutta steps come before PNDM's first own one.
     return 4 if scheduler.config.get("skip_prk_steps") is False else 1
 
 
 def max_steps(scheduler: Any) -> int:
-    """Return the most steps that a diffusers scheduler can take here."""
+    """Return the most steps that a scheduler can take, at most ``MAX_STEPS``.
+
+    Args:
+        scheduler: of diffusers, as :func:`build_scheduler` returns it.
+    """
     config = scheduler.config
     train = int(config.num_train_timesteps)
     most = min(MAX_STEPS, train, int(config.get("original_inference_steps", MAX_STEPS)))
@@ -576,8 +599,8 @@ def max_steps(scheduler: Any) -> int:
 def describe_noise_schedule(config: Mapping[str, Any], default: str | None = None) -> NoiseSchedule:
     """Return the manifest's ``noise_schedule`` of a model.
 
-    ``alphas_cumprod`` is the product of (1 - beta) that diffusers computes in float32, one value
-    for each training timestep (Ho et al. 2020, eq. 4).
+    ``alphas_cumprod``, of shape (training timesteps,), has the products of (1 - beta) that
+    diffusers computes in float32 (Ho et al. 2020, eq. 4).
 
     Args:
         config: the model's own configuration.
@@ -632,7 +655,7 @@ def describe_scheduler(
     Args:
         config: the model's own configuration.
         name: a key of ``SCHEDULERS``.
-        alphas_cumprod: the model's noise schedule.
+        alphas_cumprod: the model's noise schedule, of shape (training timesteps,).
 
     Raises:
         UsageError: for a scheduler that does not suit the model.
