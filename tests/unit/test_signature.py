@@ -1,6 +1,7 @@
 """``wsd verify --signature``: whose signature it is, and what it is of."""
 
 import base64
+import hashlib
 import json
 import re
 import shutil
@@ -211,6 +212,33 @@ def test_another_tools_statement_about_the_files(signed, tmp_path):
     check_signature(folder, save(tmp_path, alone, both), Key(public))
     with pytest.raises(BundleError, match="its statement"):
         check_signature(folder, save(tmp_path, alone, alone), Key(public))
+
+
+def test_a_folder_signed_as_openssf_signs_models(signed, tmp_path):
+    """Its statement has one subject, the folder, and lists the files in the predicate."""
+    folder, _, private, public = signed
+
+    def statement(names, kind="https://model_signing/signature/v1.0", algorithm="sha256"):
+        digests = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names]
+        return json.dumps({
+            "_type": "https://in-toto.io/Statement/v1",
+            "subject": [{"name": "dist", "digest": {"sha256": "ab" * 32}}],
+            "predicateType": kind,
+            "predicate": {"resources": [
+                {"algorithm": algorithm, "name": "file", "digest": one} for one in digests
+            ]},
+        }).encode()  # fmt: skip
+
+    both = ["SRI.json", "provenance.json"]
+    check_signature(folder, save(tmp_path, envelope(private, statement(both))), Key(public))
+    for other in (
+        statement(["SRI.json"]),
+        statement(both, kind="https://example.org/other"),
+        statement(both, algorithm="blake3"),
+    ):
+        path = save(tmp_path, envelope(private, other))
+        with pytest.raises(BundleError, match="its statement"):
+            check_signature(folder, path, Key(public))
 
 
 def test_a_signed_text_that_is_no_statement(signed, tmp_path):

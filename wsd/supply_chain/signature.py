@@ -3,7 +3,8 @@
 What is signed is ``provenance.json`` or a statement that names it and ``SRI.json`` by digest, and
 both lead to every file. Three forms of signatures are read, whichever tool wrote them:
 
-- a Sigstore bundle with a statement: ``cosign attest-blob``, GitHub's attestations;
+- a Sigstore bundle with a statement: ``cosign attest-blob``, GitHub's attestations, OpenSSF's
+  ``model_signing`` of the bundle's folder;
 - a Sigstore bundle with a signature of the file: ``cosign sign-blob``, ``sigstore sign``;
 - the bare signature of the file, binary or base64: ``openssl dgst -sign``.
 
@@ -34,6 +35,7 @@ _REFUSED = "do not use this bundle; fetch it and its signature anew, from where 
 _BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle"
 _PAYLOAD_TYPE = "application/vnd.in-toto+json"
 _STATEMENT_TYPES = ("https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1")
+_MODEL_SIGNING = "https://model_signing/signature/v1.0"
 # Signatures have a few kilobytes, a statement about a bundle up to some megabytes.
 _MAX_BYTES = 64 << 20
 # Of all attestations of one file that a hub lists, those that are looked at.
@@ -96,9 +98,29 @@ class _Subject(_Part):
     digest: _Digest
 
 
+class _SignedFile(_Part):
+    algorithm: str
+    digest: str
+
+
+class _Predicate(_Part):
+    resources: tuple[_SignedFile, ...] = ()
+
+
 class _Statement(_Part):
     type: str = Field(alias="_type")
     subject: tuple[_Subject, ...]
+    kind: str = Field(alias="predicateType", default="")
+    predicate: dict[str, object] = {}
+
+    def digests(self) -> set[str]:
+        """Return the SHA-256 of every file that the statement names."""
+        found = {subject.digest.sha256 for subject in self.subject}
+        # OpenSSF's model signing has one subject for a folder, and lists its files.
+        if self.kind == _MODEL_SIGNING:
+            files = _Predicate.model_validate(self.predicate).resources
+            found |= {file.digest for file in files if file.algorithm == "sha256"}
+        return found
 
 
 _BUNDLE = TypeAdapter(_Bundle)
@@ -260,12 +282,12 @@ def _check_statement(bundle: Path, data: bytes, envelope: _Envelope, payload: by
     try:
         value = parse_json(payload.decode())
         statement = _STATEMENT.validate_python(value)
+        named = statement.digests()
         own = parse_json(data.decode())
     except ValueError as error:
         raise _refuse("the statement is not readable") from error
     if statement.type not in _STATEMENT_TYPES:
         raise _refuse(f"it signs a statement of type {statement.type!r}")
-    named = {subject.digest.sha256 for subject in statement.subject}
     if sha256_file(bundle / "SRI.json") not in named:
         raise _refuse("its statement names no SRI.json of the digest of this one")
     # The provenance does not name itself. Whoever signs another statement has to.
