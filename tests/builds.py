@@ -98,7 +98,7 @@ def building_in(place: Place):
         small = functools.partial(original, shard_bytes=_SHARD_BYTES)
         patch.setattr(builder, "write_shards", small)
         # Looking every package up again takes longer than all the rest.
-        patch.setattr(builder, "python_materials", functools.cache(builder.python_materials))
+        patch.setattr(builder, "own_materials", functools.cache(builder.own_materials))
         yield patch
 
 

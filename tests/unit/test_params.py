@@ -1,6 +1,7 @@
 """Shards: the stream of bytes, cut anywhere, is the tensors."""
 
 import hashlib
+import json
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from damage import DAMAGES, replace_by_a_folder
 from wsd.bundle.shards import write_shards
 from wsd.spec.parameter import Parameter
 
@@ -118,3 +120,48 @@ def test_a_journal_that_cannot_be_read_counts_as_absent(tmp_path, journal):
     write(tmp_path / "resumed")
     (tmp_path / "resumed" / "part.json").write_bytes(journal)
     assert write(tmp_path / "resumed") == whole
+
+
+def write_two_components(folder):
+    """Write shards of two components whose tensors are of the same sizes; return their names."""
+    generator = torch.Generator().manual_seed(0)
+    written = []
+    for component in ("one", "two"):
+        tensors = [torch.randn((4, 4), generator=generator) for _ in range(3)]
+        expected = [Parameter(f"t{n}", (4, 4)) for n in range(3)]
+        found = write_shards(
+            component,
+            expected,
+            lambda parameters, tensors=tensors: tensors[len(tensors) - len(parameters) :],
+            folder,
+            lambda _: None,
+            shard_bytes=80,
+        )
+        written += [shard.file for shard in found.shards]
+    return {name: (folder / name).read_bytes() for name in written}
+
+
+# A folder in the place of a file is removed by whoever opens the folder of an old build.
+@pytest.mark.parametrize("damage", [d for d in DAMAGES if d is not replace_by_a_folder])
+def test_damage_to_any_file_changes_nothing(tmp_path, damage):
+    whole = write_two_components(tmp_path)
+    for name in [*whole, "one.json", "two.json"]:
+        damage(tmp_path / name)
+        assert write_two_components(tmp_path) == whole, name
+
+
+def test_journals_that_are_exchanged_are_not_believed(tmp_path):
+    whole = write_two_components(tmp_path)
+    (tmp_path / "one.json").rename(tmp_path / "aside")
+    (tmp_path / "two.json").rename(tmp_path / "one.json")
+    (tmp_path / "aside").rename(tmp_path / "two.json")
+    assert write_two_components(tmp_path) == whole
+
+
+@pytest.mark.parametrize("change", [{"bytes": 16}, {"file": "../x.bin"}, {"file": "one-1.x.bin"}])
+def test_a_journal_that_says_something_else_is_not_believed(tmp_path, change):
+    whole = write_two_components(tmp_path)
+    entries = json.loads((tmp_path / "one.json").read_text())
+    entries[0] |= change
+    (tmp_path / "one.json").write_text(json.dumps(entries))
+    assert write_two_components(tmp_path) == whole

@@ -40,7 +40,7 @@ def find_damage(folder: Path, name: str | None = None) -> str | None:
         the first fault, a line without a period. What cannot be read is a fault too.
     """
     try:
-        table = read_json(folder / FILE_NAME, FileError, "make it anew")
+        table = _read_contents(folder)
         if not isinstance(table, dict) or name not in (None, table.get("name")):
             return f"{FILE_NAME} is not of this folder"
         return find_difference(folder, table.get("files"), _list_contents(folder))
@@ -48,6 +48,13 @@ def find_damage(folder: Path, name: str | None = None) -> str | None:
         return error.message
     except OSError as error:
         return f"{error.filename or folder} cannot be read: {error.strerror}"
+
+
+def _read_contents(folder: Path) -> object:
+    try:
+        return read_json(folder / FILE_NAME, FileError, "make it anew")
+    except FileError as error:
+        raise FileError(f"{FILE_NAME} is missing or damaged", error.hint) from error
 
 
 def digest_files(folder: Path, paths: Iterable[str]) -> dict[str, str]:

@@ -288,7 +288,7 @@ def resumable_folder(key: str) -> Iterator[Path]:
     lock = FileLock(folder / LOCK)
     with brief:
         sweep_unfinished(root, time.time())
-        _make_usable(folder)
+        _make_folder(folder)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -301,7 +301,8 @@ def resumable_folder(key: str) -> Iterator[Path]:
         return
     try:
         shards = folder / "shards"
-        _make_usable(shards)
+        _make_folder(shards)
+        _remove_all_but_files(shards)
         yield shards
         with defer_stops(), brief:
             shutil.rmtree(folder)
@@ -309,14 +310,20 @@ def resumable_folder(key: str) -> Iterator[Path]:
         lock.release()
 
 
-def _make_usable(folder: Path) -> None:
-    """Make a folder, or remove from one what only damage or a killed process can have left."""
-    if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
-        folder.unlink()
+def _make_folder(folder: Path) -> None:
+    """Make a folder unless it is there; what damage has put in its place is removed."""
+    if folder.is_symlink() or not folder.is_dir():
+        folder.unlink(missing_ok=True)
     folder.mkdir(exist_ok=True)
+
+
+def _remove_all_but_files(folder: Path) -> None:
+    """Remove what a killed process or damage left in a folder of whole files."""
     for path in folder.iterdir():
         if path.is_symlink() or MARK in path.name:
             path.unlink()
+        elif path.is_dir():
+            shutil.rmtree(path)
 
 
 def sweep_unfinished(root: Path, now: float) -> list[Path]:
