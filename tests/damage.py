@@ -29,7 +29,7 @@ def append(path: Path) -> None:
         file.write(b"\0")
 
 
-def replace_by_a_neighbour(path: Path) -> None:
+def take_anothers_bytes(path: Path) -> None:
     """Give it the bytes of another file of its folder, or none that it had."""
     others = sorted(p for p in path.parent.iterdir() if p.is_file() and p != path)
     path.write_bytes(others[0].read_bytes() if others else b"{}")
@@ -61,6 +61,6 @@ def add_a_neighbour(path: Path) -> None:
 
 
 DAMAGES: tuple[Damage, ...] = (
-    flip_a_bit, cut_short, make_empty, append, replace_by_a_neighbour, remove, replace_by_a_folder,
+    flip_a_bit, cut_short, make_empty, append, take_anothers_bytes, remove, replace_by_a_folder,
     replace_by_a_link, replace_by_a_link_to_nowhere, add_a_neighbour,
 )  # fmt: skip
