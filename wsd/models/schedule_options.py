@@ -187,9 +187,8 @@ def compose_denoising(
         notes += _note_name(family, markers, options, place, built)
     notes += _note_overridden(own, marked, said, place)
     if own is not None and name is not None and own.get("_class_name") != type(built).__name__:
-        notes.append(
-            f"{place}: its own scheduler is {own.get('_class_name')}; {name} is taken as was asked"
-        )
+        known = own.get("_class_name", "of a class that no file names")
+        notes.append(f"{place}: its own scheduler is {known}; {name} is taken as was asked")
     return Denoising(tuned, config, name, tuple(notes))
 
 
