@@ -1,14 +1,15 @@
 """``python -m tools.advisories``: look for known advisories of the locked packages.
 
 Each tool asks a source of advisories on the network. If none answers, the report says so: that is
-neither a pass nor a failure. Standard library only.
+neither a pass nor a failure. Advisories that ``sbom/wsd.openvex.json`` explains (OpenVEX,
+https://openvex.dev) are shown and do not count. Standard library only.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,29 @@ from wsd.util.files import REPOSITORY
 from wsd.util.process import run
 
 NOT_AUDITED = "not audited: no advisory source"
+VEX = REPOSITORY / "sbom" / "wsd.openvex.json"
+# Statuses of OpenVEX that ask for nothing to be done.
+_SETTLED = ("not_affected", "fixed")
 _TIMEOUT_S = 300
+
+
+@dataclass(frozen=True)
+class Advisory:
+    """A known hole in a package.
+
+    Attributes:
+        package: its name.
+        version: its version; empty if the tool does not say it.
+        names: ids of the advisory, the most usual first.
+    """
+
+    package: str
+    version: str
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return package, version and id."""
+        return f"{self.package} {self.version}".strip() + f": {self.names[0]}"
 
 
 @dataclass(frozen=True)
@@ -28,48 +51,87 @@ class Audit:
     Attributes:
         what: tool and file.
         audited: how many packages were compared; 0 if no source answered.
-        advisories: a line each.
+        advisories: those that something has to be done about.
+        explained: those that do not affect WSD, as its VEX document says.
     """
 
     what: str
     audited: int
-    advisories: tuple[str, ...] = ()
+    advisories: tuple[Advisory, ...] = ()
+    explained: tuple[Advisory, ...] = ()
 
     def __str__(self) -> str:
         """Return the line of a report."""
         if self.audited == 0:
             return f"{self.what}: {NOT_AUDITED}"
-        found = "; ".join(self.advisories) or "no known advisory"
-        return f"{self.what}: {self.audited} packages, {found}"
+        found = "; ".join(map(str, self.advisories)) or "no known advisory"
+        explained = "".join(f"; not affected by {advisory}" for advisory in self.explained)
+        return f"{self.what}: {self.audited} packages, {found}{explained}"
 
 
-def read_pip_audit(report: Any) -> tuple[int, list[str]]:
+def read_vex(path: Path) -> set[tuple[str, str]]:
+    """Return (package, id of an advisory) of everything that a VEX document calls settled.
+
+    Raises:
+        KeyError: if a statement lacks what OpenVEX asks for.
+    """
+    return {
+        (part["@id"].partition("@")[0].rpartition("/")[2], name)
+        for statement in json.loads(path.read_text(encoding="utf-8"))["statements"]
+        if statement["status"] in _SETTLED
+        for product in statement["products"]
+        for part in product["subcomponents"]
+        for name in (
+            statement["vulnerability"]["name"],
+            *statement["vulnerability"].get("aliases", ()),
+        )
+    }
+
+
+def read_pip_audit(report: Any) -> tuple[int, list[Advisory]]:
     """Read pip-audit's JSON; packages that its source does not know were not audited."""
     known = [entry for entry in report["dependencies"] if "vulns" in entry]
     return len(known), [
-        f"{entry['name']} {entry['version']}: {vulnerability['id']}"
+        Advisory(entry["name"], entry["version"], (found["id"], *found.get("aliases", ())))
         for entry in known
-        for vulnerability in entry["vulns"]
+        for found in entry["vulns"]
     ]
 
 
-def read_safety(report: Any) -> tuple[int, list[str]]:
+def read_safety(report: Any) -> tuple[int, list[Advisory]]:
     """Read the JSON of ``safety check``."""
     return len(report["scanned_packages"]), [
-        f"{entry['package_name']} {entry['analyzed_version']}: {entry['vulnerability_id']}"
+        Advisory(
+            entry["package_name"],
+            entry["analyzed_version"],
+            (entry["vulnerability_id"], *filter(None, [entry.get("CVE")])),
+        )
         for entry in report["vulnerabilities"]
     ]
 
 
-def read_npm(report: Any) -> tuple[int, list[str]]:
+def read_npm(report: Any) -> tuple[int, list[Advisory]]:
     """Read the JSON of ``npm audit``."""
     return int(report["metadata"]["dependencies"]["total"]), [
-        f"{name}: {entry['severity']}" for name, entry in report["vulnerabilities"].items()
+        Advisory(name, "", tuple(_npm_names(entry)))
+        for name, entry in report["vulnerabilities"].items()
     ]
 
 
+def _npm_names(entry: Any) -> Iterator[str]:
+    """Yield the ids of a package's advisories, which npm gives as addresses, or its severity."""
+    for via in entry.get("via", ()):
+        if isinstance(via, dict) and "url" in via:
+            yield via["url"].rpartition("/")[2]
+    yield entry["severity"]
+
+
 def audit(
-    what: str, command: Sequence[str], read: Callable[[Any], tuple[int, list[str]]], folder: Path
+    what: str,
+    command: Sequence[str],
+    read: Callable[[Any], tuple[int, list[Advisory]]],
+    folder: Path,
+    settled: Set[tuple[str, str]] = frozenset(),
 ) -> Audit:
     """Run a tool and read its report; other output means that no source of advisories answered."""
     try:
@@ -79,23 +141,30 @@ def audit(
         audited, advisories = read(json.loads(said[said.index("{") :]))
     except (ToolError, ValueError, KeyError, TypeError):
         return Audit(what, 0)
-    return Audit(what, audited, tuple(advisories))
+    explained = [a for a in advisories if any((a.package, name) in settled for name in a.names)]
+    rest = tuple(advisory for advisory in advisories if advisory not in explained)
+    return Audit(what, audited, rest, tuple(explained))
 
 
 def audits(root: Path) -> Iterator[Audit]:
     """Yield an audit of each lock file with each tool that reads it."""
-    locks = [*sorted((root / "docker" / "locks").glob("*.txt")), root / "constraints.txt"]
+    settled = read_vex(VEX)
+    locks = [
+        *sorted((root / "docker" / "locks").glob("*.txt")),
+        *sorted((root / ".ci" / "locks").glob("*.txt")),
+        root / "constraints.txt",
+    ]
     for lock in locks:
         name = lock.relative_to(root).as_posix()
         pip = ("pip-audit", "--disable-pip", "--no-deps", "--format=json", f"--requirement={lock}")
-        yield audit(f"pip-audit {name}", pip, read_pip_audit, root)
+        yield audit(f"pip-audit {name}", pip, read_pip_audit, root, settled)
         safety = ("safety", "check", "--output=json", f"--file={lock}")
-        yield audit(f"safety {name}", safety, read_safety, root)
+        yield audit(f"safety {name}", safety, read_safety, root, settled)
     for lock in sorted((root / "web").glob("**/package-lock.json")):
         if "node_modules" not in lock.parts:
             name = lock.relative_to(root).as_posix()
             npm = ("npm", "audit", "--json", "--package-lock-only")
-            yield audit(f"npm audit {name}", npm, read_npm, lock.parent)
+            yield audit(f"npm audit {name}", npm, read_npm, lock.parent, settled)
 
 
 def main() -> int:

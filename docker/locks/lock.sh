@@ -15,4 +15,7 @@ lock toolchain --constraint "$others" toolchain.in ../../pyproject.toml --extra 
 lock tvm-build tvm-build.in
 lock tvm-wheel --no-deps tvm-wheel.in
 lock node node.in
+# Of the workflows.
+lock ../../.ci/locks/nox ../../.ci/locks/nox.in
+lock ../../.ci/locks/release ../../.ci/locks/release.in
 rm "$others"

@@ -5,11 +5,21 @@ import re
 
 import pytest
 
-from tools.advisories import NOT_AUDITED, Audit, audit, read_npm, read_pip_audit, read_safety
+from tools.advisories import (
+    NOT_AUDITED,
+    VEX,
+    Advisory,
+    Audit,
+    audit,
+    read_npm,
+    read_pip_audit,
+    read_safety,
+    read_vex,
+)
 from wsd.util.files import REPOSITORY
 
 NPM = [p for p in REPOSITORY.glob("web/**/package-lock.json") if "node_modules" not in p.parts]
-PYPI = list(REPOSITORY.glob("docker/locks/*.txt"))
+PYPI = [*REPOSITORY.glob("docker/locks/*.txt"), *REPOSITORY.glob(".ci/locks/*.txt")]
 
 
 def name(path):
@@ -48,10 +58,10 @@ def test_an_audit_that_nobody_answered_is_no_pass(tmp_path):
 
 def test_advisories_are_read(tmp_path):
     pip = {"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "PYSEC-1"}]}]}
-    assert read_pip_audit(pip) == (1, ["a 1: PYSEC-1"])
+    assert read_pip_audit(pip) == (1, [Advisory("a", "1", ("PYSEC-1",))])
     entry = {"package_name": "a", "analyzed_version": "1", "vulnerability_id": "9"}
     assert read_safety({"scanned_packages": {"a": {}}, "vulnerabilities": [entry]}) == (
-        1, ["a 1: 9"],
+        1, [Advisory("a", "1", ("9",))],
     )  # fmt: skip
     npm = {
         "metadata": {"dependencies": {"total": 2}},
@@ -60,5 +70,52 @@ def test_advisories_are_read(tmp_path):
     report = tmp_path / "report.json"
     report.write_text(json.dumps(npm))
     found = audit("npm", ("cat", str(report)), read_npm, tmp_path)
-    assert found == Audit("npm", 2, ("b: high",))
+    assert found == Audit("npm", 2, (Advisory("b", "", ("high",)),))
     assert str(found) == "npm: 2 packages, b: high"
+
+
+def test_what_the_vex_document_explains_does_not_count(tmp_path):
+    """Only for the package that it names, under any of the advisory's ids, and if settled."""
+    statement = {
+        "vulnerability": {"name": "CVE-2026-1", "aliases": ["GHSA-a"]},
+        "products": [{"@id": "pkg:generic/wsd", "subcomponents": [{"@id": "pkg:pypi/torch@2"}]}],
+        "status": "not_affected",
+    }
+    vex = tmp_path / "vex.json"
+    vex.write_text(json.dumps({"statements": [statement, {**statement, "status": "affected",
+                   "vulnerability": {"name": "CVE-2026-2"}}]}))  # fmt: skip
+    settled = read_vex(vex)
+    assert settled == {("torch", "CVE-2026-1"), ("torch", "GHSA-a")}
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps({"dependencies": [
+        {"name": "torch", "version": "2", "vulns": [
+            {"id": "PYSEC-1", "aliases": ["CVE-2026-1"]}, {"id": "CVE-2026-2"}]},
+        {"name": "numpy", "version": "2", "vulns": [{"id": "GHSA-a"}]},
+    ]}))  # fmt: skip
+    found = audit("pip", ("cat", str(report)), read_pip_audit, tmp_path, settled)
+    assert [str(advisory) for advisory in found.advisories] == [
+        "torch 2: CVE-2026-2", "numpy 2: GHSA-a",
+    ]  # fmt: skip
+    assert str(found).endswith("; not affected by torch 2: PYSEC-1")
+
+
+def test_the_vex_document_is_one():
+    """OpenVEX 0.2.0: what it asks of a document, and of a statement that nothing is affected."""
+    document = json.loads(VEX.read_text())
+    assert document["@context"] == "https://openvex.dev/ns/v0.2.0"
+    assert {"@id", "author", "timestamp", "version", "statements"} <= document.keys()
+    locked = {
+        found[1].lower()
+        for path in PYPI
+        for found in re.finditer(r"^([\w.-]+)==", path.read_text(), re.M)
+    }
+    for statement in document["statements"]:
+        assert statement["status"] in ("not_affected", "affected", "fixed", "under_investigation")
+        if statement["status"] == "not_affected":
+            assert statement["justification"]
+            assert statement["impact_statement"]
+    # About packages that are here: others are forgotten in it.
+    assert {package for package, _ in read_vex(VEX)} <= locked
+    # What the statement about torch says.
+    sources = [path.read_text() for path in (REPOSITORY / "wsd").rglob("*.py")]
+    assert not [text for text in sources if re.search(r"torch\.load\(|pickle\.load", text)]

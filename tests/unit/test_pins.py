@@ -63,10 +63,20 @@ def test_actions():
     for workflow in (REPOSITORY / ".github" / "workflows").glob("*.yml"):
         text = workflow.read_text()
         uses = re.findall(r"uses: (\S+)@([0-9a-f]{40}) # v[\d.]+$", text, re.M)
-        assert len(uses) == text.count("uses:")
-        found.update(uses)
+        own = re.findall(r"uses: \./(\.github/workflows/\S+)$", text, re.M)
+        assert len(uses) + len(own) == text.count("uses:")
+        assert all((REPOSITORY / name).is_file() for name in own)
+        found.update(("/".join(name.split("/")[:2]), commit) for name, commit in uses)
         assert set(re.findall(r"container: (\S+)", text)) <= {str(PINS.base)}
     assert found == PINS.action
+
+
+def test_workflows_install_nothing_without_a_hash():
+    for workflow in (REPOSITORY / ".github" / "workflows").glob("*.yml"):
+        for command in re.findall(r"(?:pip|pipx|npm) install\b[^\n]*", workflow.read_text()):
+            assert re.fullmatch(
+                r"pip install --require-hashes --requirement \.ci/locks/\w+\.txt", command
+            )
 
 
 def requirements(lock):
