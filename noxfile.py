@@ -410,6 +410,8 @@ def security_checks() -> list[Command]:
     return [
         Command("bandit", ["bandit", "--quiet", "-c", "pyproject.toml", "-r", *PYTHON]),
         Command("secrets", ["detect-secrets-hook", *quiet, *project_files()]),
+        # --offline: what needs GitHub's answers is checked in the workflows by CodeQL.
+        Command("workflows", ["zizmor", "--offline", "--no-progress", "--quiet", ".github"]),
     ]
 
 
