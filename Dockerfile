@@ -249,17 +249,24 @@ CMD ["python", "-m", "pytest", "tests/kernels", "-m", "full or not full", "-k", 
 # ---------------------------------------------------------------- the demo
 FROM base AS nginx
 RUN /stages/packages.sh busybox-static=1:1.37.0-6+b9 \
-    libnginx-mod-http-brotli-static=1.0.0~rc-6 nginx=1.26.3-3+deb13u11
-RUN --mount=type=bind,source=docker/stages/nginx.sh,target=/stages/nginx.sh /stages/nginx.sh
+    libnginx-mod-http-brotli-static=1.0.0~rc-6 \
+    libnginx-mod-http-headers-more-filter=1:0.38-2 nginx=1.26.3-3+deb13u11
+RUN --mount=type=bind,source=docker/stages/nginx.sh,target=/stages/nginx.sh \
+    --mount=type=bind,source=docker/nginx/nginx.conf,target=/stages/nginx.conf \
+    /stages/nginx.sh
 
 FROM toolchain AS site
 COPY --from=artifacts / /site/
-RUN python -m wsd.runtime.precompress /site && python -m wsd.runtime.http_headers > /headers.conf
+# Whom to tell of a hole in the site (docs/hosting.md), and until when that holds.
+ARG SECURITY_CONTACT=
+ARG SECURITY_EXPIRES=
+RUN python -m wsd.runtime.security_txt /site "$SECURITY_CONTACT" "$SECURITY_EXPIRES" \
+    && python -m wsd.runtime.precompress /site && python -m wsd.runtime.http_headers > /answers.conf
 
 FROM scratch AS serve
 COPY --from=nginx /rootfs/ /
 COPY docker/nginx/ /etc/nginx/
-COPY --from=site /headers.conf /etc/nginx/headers.conf
+COPY --from=site /answers.conf /etc/nginx/answers.conf
 COPY --from=site /site/ /site/
 USER 10001:10001
 EXPOSE 8080

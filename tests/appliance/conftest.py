@@ -30,13 +30,24 @@ class Container:
         ).stdout.strip()
 
 
-def start(engine, image):
+def start(engine, image, *options, port=8080, arguments=()):
+    """Run the image and wait until it answers on a port of this machine."""
     began = time.monotonic()
     # The host's network, or a port of it: engines without a bridge have only the former.
-    network = os.environ.get("WSD_NETWORK", "--publish=127.0.0.1:8080:8080").split()
-    command = [engine, "run", "--detach", "--rm", *RESTRICTED, *network, image]
+    network = os.environ.get("WSD_NETWORK", f"--publish=127.0.0.1:{port}:{port}").split()
+    command = [
+        engine,
+        "run",
+        "--detach",
+        "--rm",
+        *RESTRICTED,
+        *network,
+        *options,
+        image,
+        *arguments,
+    ]
     found = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    url = "http://127.0.0.1:8080/"
+    url = f"http://127.0.0.1:{port}/"
     while True:
         try:
             with urllib.request.urlopen(f"{url}healthz", timeout=1):

@@ -6,7 +6,7 @@ import re
 import brotli
 import pytest
 
-from wsd.runtime.http_headers import HEADERS, IMMUTABLE, REVALIDATED, cache_control, nginx_headers
+from wsd.runtime.http_headers import HEADERS, IMMUTABLE, REVALIDATED, cache_control, nginx_settings
 from wsd.runtime.precompress import precompress
 
 HASHED = f"models/x/unet-0.{'0a' * 32}.bin"
@@ -52,11 +52,11 @@ def test_the_same_content_has_the_same_time(tmp_path):
 def test_what_is_kept(name, status, expected):
     assert cache_control(name, status) == expected
     # nginx has the same rule as a regular expression over status and address.
-    (pattern,) = re.findall(r'"~(.*)" "', nginx_headers())
+    (pattern,) = re.findall(r'"~(.*)" "', nginx_settings())
     assert (re.search(pattern, f"{status} /{name}") is not None) == (expected == IMMUTABLE)
 
 
 def test_nginx_sends_every_header():
-    text = nginx_headers()
+    text = nginx_settings()
     for name, value in HEADERS.items():
-        assert f'add_header {name} "{value}" always;' in text
+        assert f'more_set_headers "{name}: {value}";' in text
