@@ -86,20 +86,36 @@ def _are_installed(folder: Path) -> bool:
     modules = folder / "node_modules"
     if not modules.is_dir():
         return False
-    try:
-        record = read_json(modules / _RECORD, FileError, "")
-        if isinstance(record, dict) and record.get("lock") == _digest_lock(folder):
-            damage = find_difference(modules, record.get("files"), _list_packages(modules))
-            if damage is not None:
-                _LOG.warning("%s: %s, so the packages are installed anew", modules, damage)
-            return damage is None
-    except (FileError, OSError) as error:
-        _LOG.info("%s has no record of its files: %s", modules, error)
+    record = _read_record(modules)
+    if record.get("lock") == _digest_lock(folder):
+        damage = _find_damage(modules, record)
+        if damage is not None:
+            _LOG.warning("%s: %s, so the packages are installed anew", modules, damage)
+        return damage is None
     # npm was called by hand, or by another version of WSD.
     if not _agree(folder / "package-lock.json", modules / _INSTALLED):
         return False
     _write_record(folder)
     return True
+
+
+def _read_record(modules: Path) -> dict[str, object]:
+    """Return what :func:`_write_record` wrote; nothing if that is missing or damaged."""
+    try:
+        record = read_json(modules / _RECORD, FileError, "")
+    except (FileError, OSError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _find_damage(modules: Path, record: dict[str, object]) -> str | None:
+    """Return in what packages differ from what was installed; None if in nothing."""
+    try:
+        return find_difference(modules, record.get("files"), _list_packages(modules))
+    except FileError as error:
+        return error.message
+    except OSError as error:
+        return f"{error.filename} cannot be read"
 
 
 def _agree(lock: Path, installed: Path) -> bool:
