@@ -133,10 +133,11 @@ def parse_json(text: str, *, infinities: bool = False) -> Any:
         ) from error
     except RecursionError as error:
         raise ValueError(f"nested deeper than {MAX_DEPTH} levels") from error
-    for place, inner in _walk(value):
-        fault = _fault(inner, place, infinities=infinities)
-        if fault is not None:
-            raise ValueError(f"{_describe(place)}: {fault}")
+    if not _is_good(value, infinities=infinities):
+        for place, inner in _walk(value):
+            fault = _fault(inner, place, infinities=infinities)
+            if fault is not None:
+                raise ValueError(f"{_describe(place)}: {fault}")
     return value
 
 
@@ -158,6 +159,43 @@ def _parse_int(digits: str) -> int:
     return int(digits)
 
 
+def _is_good(value: Any, *, infinities: bool) -> bool:
+    """Tell whether a value and all that is in it is good, in little time and memory."""
+    waiting = [iter((value,))]
+    while waiting:
+        for inner in waiting[-1]:
+            if isinstance(inner, dict | list):
+                if len(waiting) > MAX_DEPTH:
+                    return False
+                if isinstance(inner, dict) and not all(map(_is_text, inner)):
+                    return False
+                waiting.append(iter(inner.values() if isinstance(inner, dict) else inner))
+                break
+            if isinstance(inner, str):
+                if not _is_text(inner):
+                    return False
+            elif isinstance(inner, float) and not _is_number(inner, infinities=infinities):
+                return False
+        else:
+            waiting.pop()
+    return True
+
+
+def _is_number(value: float, *, infinities: bool) -> bool:
+    return math.isfinite(value) or (infinities and not math.isnan(value))
+
+
+def _is_text(text: str) -> bool:
+    """Tell whether a text can be written as UTF-8: it has no half characters."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _walk(value: Any) -> Iterator[tuple[_Path, Any]]:
     """Yield every value with its place, without recursion; keys of objects are values too."""
     waiting: list[tuple[_Path, Any]] = [((), value)]
@@ -175,13 +213,10 @@ def _fault(value: Any, place: _Path, *, infinities: bool) -> str | None:
     """Return what is wrong with a value, not looking at what is in it; None if it is good."""
     if isinstance(value, dict | list) and len(place) >= MAX_DEPTH:
         return f"nested deeper than {MAX_DEPTH} levels"
-    if isinstance(value, float) and (math.isnan(value) or (math.isinf(value) and not infinities)):
+    if isinstance(value, float) and not _is_number(value, infinities=infinities):
         return f"number {value} is not finite"
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return f"text {_shorten(value)} has half of a character"
+    if isinstance(value, str) and not _is_text(value):
+        return f"text {_shorten(value)} has half of a character"
     return None
 
 
