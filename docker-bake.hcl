@@ -13,7 +13,17 @@ variable "DTYPE" {
 variable "TAG" {
   default = "wsd"
 }
+# The commit of WSD's sources, for the provenance: WSD_COMMIT=$(git rev-parse HEAD).
+variable "WSD_COMMIT" {
+  default = null
+}
 # Of the site: docs/appliance.md.
+variable "SECURITY_CONTACT" {
+  default = null
+}
+variable "SECURITY_EXPIRES" {
+  default = null
+}
 variable "BASE" {
   default = null
 }
@@ -34,6 +44,7 @@ target "_common" {
     DTYPE           = DTYPE
     BASE            = BASE
     DEBIAN_SNAPSHOT = DEBIAN_SNAPSHOT
+    WSD_COMMIT      = WSD_COMMIT
   }
 }
 target "_quick" {
@@ -51,6 +62,10 @@ target "artifacts" {
 target "serve" {
   inherits = ["_common"]
   target   = "serve"
+  args = {
+    SECURITY_CONTACT = SECURITY_CONTACT
+    SECURITY_EXPIRES = SECURITY_EXPIRES
+  }
   tags     = ["${TAG}:latest"]
 }
 target "test" {
