@@ -105,7 +105,7 @@ def _make_handler(hub):
         def _file(self, name, send):
             data = hub.files[name]
             self.send_response(200)
-            self.send_header("ETag", f'"{_digest(data)}"')
+            self.send_header("ETag", f'"{_name(name, data)}"')
             self.send_header("X-Repo-Commit", COMMIT)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
@@ -120,6 +120,13 @@ def _make_handler(hub):
             self.end_headers()
 
     return Handler
+
+
+def _name(path, data):
+    """Return the name of a file's content: the SHA-256 of large files, git's SHA-1 of others."""
+    if path.endswith(".safetensors"):
+        return _digest(data)
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def _digest(data):

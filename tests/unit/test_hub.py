@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from safetensors.torch import load_file, save_file
 
+from damage import append, cut_short, flip_a_bit, make_empty
 from fake_hub import COMMIT, REPOSITORY, FakeHub, read_folder, serve
 from original_layout import to_original
 from rewritten import save_shards, weights_of
@@ -264,3 +265,30 @@ def test_a_repository_of_single_files_names_them(hub, family):
         find_checkpoint(f"{REPOSITORY}@v1.0", family)
     assert f"{REPOSITORY}/v1-5-pruned.safetensors@v1.0" in caught.value.hint
     assert f"{REPOSITORY}/model.gguf@v1.0" in caught.value.hint
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, cut_short, make_empty, append])
+def test_a_damaged_file_of_the_cache_is_fetched_again(hub, family, monkeypatch, caplog, damage):
+    path = find_checkpoint(REPOSITORY, family)
+    whole = read_folder(path)
+    weights = "unet/diffusion_pytorch_model.safetensors"
+    for name in (weights, "unet/config.json", "tokenizer/tokenizer.json"):
+        hub.fetched.clear()
+        damage((path / name).resolve())
+        with monkeypatch.context() as patch:
+            patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+            with pytest.raises(CheckpointError, match=f"{name} is damaged"):
+                open_checkpoint(find_checkpoint(REPOSITORY, family), family)
+        assert find_checkpoint(REPOSITORY, family) == path
+        assert hub.fetched == [name]
+        assert read_folder(path) == whole
+    assert "is damaged, and is fetched again" in caplog.text
+
+
+def test_a_damaged_file_that_cannot_be_fetched_again(hub, family):
+    path = find_checkpoint(REPOSITORY, family)
+    flip_a_bit((path / "unet" / "config.json").resolve())
+    hub.files.pop("unet/config.json")
+    with pytest.raises(CheckpointError, match="cannot fetch"):
+        find_checkpoint(REPOSITORY, family)
+    assert not (path / "unet" / "config.json").exists()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from wsd.checkpoint.weight_source import (
 )
 from wsd.errors import CheckpointError
 from wsd.models.family import Component, Family, Tokenizer
-from wsd.util.hashing import sha256_file
+from wsd.util.hashing import sha256_once
 
 
 class DiffusersFolder:
@@ -45,7 +44,6 @@ class DiffusersFolder:
         self.path = path
         self._family = family
         self._tokenizer = tokenizer
-        self._digest = cache(sha256_file)
 
     @property
     def provenance(self) -> str:
@@ -78,7 +76,7 @@ class DiffusersFolder:
 
     def digests(self, component: Component) -> list[str]:
         """Return the SHA-256 of each of the component's weight files."""
-        return [self._digest(path) for path in list_weight_files(self.path, component)]
+        return [sha256_once(path) for path in list_weight_files(self.path, component)]
 
     def component_config(self, component: Component) -> Mapping[str, Any]:
         """Return the component's ``config.json``.

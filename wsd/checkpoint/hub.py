@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import glob
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from wsd.checkpoint.hub_cache import find_damaged
 from wsd.errors import CheckpointError
 from wsd.util.file_errors import explain
 
+_LOG = logging.getLogger(__name__)
 _CHECK = "check the id and the network, or pass the path of a folder"
 _LOG_IN = (
     "check the id; if the repository is private or asks for consent, give that on its page, and "
@@ -161,12 +164,50 @@ def _explain_absent(snapshot: Snapshot) -> CheckpointError:
 
 
 def _download(hub_id: HubId, patterns: Sequence[str]) -> Path:
-    from huggingface_hub import snapshot_download
+    """Return the folder of a revision in the hub's cache, with the files that match.
 
-    return Path(
+    Files that were damaged since they were fetched are fetched again.
+
+    Raises:
+        CheckpointError: if a damaged file cannot be fetched again.
+    """
+    from huggingface_hub import constants
+
+    folder, damaged = _find(hub_id, patterns)
+    if not damaged:
+        return folder
+    if constants.HF_HUB_OFFLINE:
+        raise _explain_damage(damaged[0])
+    for path in damaged:
+        _LOG.warning("%s is damaged, and is fetched again", path)
+        path.resolve().unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+    folder, still_damaged = _find(hub_id, patterns)
+    for path in damaged:
+        if path in still_damaged or not path.is_file():
+            raise _explain_damage(path)
+    return folder
+
+
+def _find(hub_id: HubId, patterns: Sequence[str]) -> tuple[Path, list[Path]]:
+    """Fetch the files that match; return their folder, and those that are damaged."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import filter_repo_objects
+
+    folder = Path(
         snapshot_download(
             hub_id.repository, revision=hub_id.revision, allow_patterns=list(patterns)
         )
+    )
+    names = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()]
+    wanted = filter_repo_objects(sorted(names), allow_patterns=list(patterns))
+    return folder, find_damaged(folder / name for name in wanted)
+
+
+def _explain_damage(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is damaged: its digest is not the one that the hub gave for it",
+        "run it again where the hub can be reached, so that it is fetched again",
     )
 
 

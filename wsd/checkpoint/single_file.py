@@ -7,7 +7,7 @@ than one of them is in memory at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -30,7 +30,7 @@ from wsd.errors import CheckpointError
 from wsd.models.architecture import SingleFileKeys
 from wsd.models.family import Component, Family, Tokenizer
 from wsd.spec.roles import VAE_DECODER
-from wsd.util.hashing import sha256_file
+from wsd.util.hashing import sha256_once
 
 Stored = dict[str, StoredTensor]
 
@@ -51,7 +51,6 @@ class SingleFile:
         self.path = path
         self._family = family
         self._tokenizer = tokenizer
-        self._digest = cache(sha256_file)
         for component in family.components:
             self._keys(component)
 
@@ -112,7 +111,7 @@ class SingleFile:
     def digests(self, component: Component) -> list[str]:
         """Return the SHA-256 of the file."""
         del component
-        return [self._digest(self.path)]
+        return [sha256_once(self.path)]
 
     def component_config(self, component: Component) -> None:
         """Return None: the file has no configurations."""

@@ -7,7 +7,7 @@ worse. Everything but the VAE is the checkpoint's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from wsd.checkpoint.weight_source import (
 from wsd.errors import CheckpointError
 from wsd.models.family import Component, Family, Tokenizer
 from wsd.spec.roles import VAE_DECODER
-from wsd.util.hashing import sha256_file
+from wsd.util.hashing import sha256_once
 
 # Files beside a checkpoint's weights that hold with any VAE. A self-test does not.
 _KEPT = ("model_index.json", CARD, *LICENSE_FILES)
@@ -59,7 +59,6 @@ class VaeOverride:
         self._component = family.component(VAE_DECODER)
         inside = path / self._component.folder
         self._path = inside if inside.is_dir() else path
-        self._digest = cache(sha256_file)
 
     @property
     def provenance(self) -> str:
@@ -109,7 +108,7 @@ class VaeOverride:
         """Return the SHA-256 of each of the files that a component's tensors are in."""
         if component.role != VAE_DECODER:
             return self._base.digests(component)
-        return [self._digest(path) for path in self._files()]
+        return [sha256_once(path) for path in self._files()]
 
     def component_config(self, component: Component) -> Mapping[str, Any] | None:
         """Return the component's ``config.json``; a VAE may have none, and is the family's then."""

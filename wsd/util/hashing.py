@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 from dataclasses import dataclass
@@ -31,6 +32,19 @@ def sha256_file(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def sha256_once(path: Path) -> str:
+    """Return :func:`sha256_file`; this process reads a file once, unless it has changed since."""
+    found = path.stat()
+    return _sha256_of_state(
+        path.resolve(), (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    )
+
+
+@functools.cache
+def _sha256_of_state(path: Path, _state: tuple[int, ...]) -> str:
+    return sha256_file(path)
 
 
 @dataclass(frozen=True)
