@@ -4,8 +4,10 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from diffusers import LatentConsistencyModelPipeline
 from safetensors.torch import load_file, save_file
 
 from speck import SPECK
@@ -17,6 +19,7 @@ from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.compiler.driver import compile_library
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error
+from wsd.models.stable_diffusion.components import NOISE
 from wsd.runtime.request import GenerationRequest
 from wsd.util.progress import Quiet
 
@@ -40,20 +43,30 @@ def test_two_calls_give_what_one_gives(open_model, speck, speck_renderer, tmp_pa
     assert relative_error(apart.latents, at_once.latents) < 1e-5
 
 
+def edit(path, **changes):
+    """Change keys of a JSON file."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
 @pytest.fixture(scope="module")
 def self_guided(open_model, tmp_path_factory):
-    """Return a checkpoint as published LCMs are, and a page that has it loaded."""
+    """Return a checkpoint as published LCMs are, its bundle, and a page that has it loaded."""
     folder = tmp_path_factory.mktemp("lcm")
     weights = folder / "weights"
     shutil.copytree(choose_checkpoint(SPECK, None, 0), weights)
     config = weights / "unet" / "config.json"
-    given = {**json.loads(config.read_text()), "time_cond_proj_dim": 32}
-    config.write_text(json.dumps(given))
+    edit(config, time_cond_proj_dim=32)
     (path,) = (weights / "unet").glob("*.safetensors")
     state = load_file(path)
     width = state["time_embedding.linear_1.weight"].shape[1]
     drawn = torch.randn(width, 32, generator=torch.Generator().manual_seed(1))
     save_file({**state, "time_embedding.cond_proj.weight": drawn.to(state["conv_in.weight"])}, path)
+    edit(weights / "model_index.json", _class_name="LatentConsistencyModelPipeline",
+         scheduler=["diffusers", "LCMScheduler"])  # fmt: skip
+    # As SimianLuo/LCM_Dreamshaper_v7 has it.
+    scheduler = {**NOISE, "_class_name": "LCMScheduler", "steps_offset": 0,
+                 "original_inference_steps": 50, "timestep_spacing": "leading"}  # fmt: skip
+    (weights / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))
     checkpoint = open_checkpoint(weights, SPECK)
     library = compile_library(checkpoint.family, SPECK.sizes, "f32", Quiet())
     size = SPECK.sizes[0]
@@ -79,6 +92,25 @@ def test_a_unet_that_guides_itself_draws_as_diffusers(self_guided):
         negative = renderer.draw(replace(wanted, negative_prompt="blue"))
         assert relative_error(negative.latents, drawn[scale].latents) == 0
     assert relative_error(drawn[1.0].latents, drawn[8.5].latents) > 1e-2
+
+
+def test_an_lcm_draws_what_its_own_pipeline_draws(self_guided):
+    """As diffusers loads the folder: its own pipeline, with the scheduler that the folder names."""
+    checkpoint, _, renderer = self_guided
+    pipeline = LatentConsistencyModelPipeline.from_pretrained(
+        checkpoint.source.path, use_safetensors=True
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    wanted = replace(DRAWING, guidance_scale=8.5, steps=4)
+    width, height = SPECK.sizes[0]
+    expected = pipeline(
+        wanted.prompt, num_inference_steps=wanted.steps, guidance_scale=wanted.guidance_scale,
+        generator=torch.Generator().manual_seed(wanted.seed), width=width, height=height,
+        output_type="np",
+    ).images  # fmt: skip
+    drawn = renderer.draw(wanted)
+    assert psnr(drawn.images[0], (expected[0] * 255).round().astype(np.uint8)) > 40
+    assert drawn.images.std() > 5  # a flat picture would agree too easily
 
 
 def test_the_self_test_knows_the_embedded_scale(self_guided):
