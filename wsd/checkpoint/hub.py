@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import logging
 from collections.abc import Iterator, Sequence
@@ -192,16 +193,16 @@ def _download(hub_id: HubId, patterns: Sequence[str]) -> Path:
 def _find(hub_id: HubId, patterns: Sequence[str]) -> tuple[Path, list[Path]]:
     """Fetch the files that match; return their folder, and those that are damaged."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.utils import filter_repo_objects
 
     folder = Path(
         snapshot_download(
             hub_id.repository, revision=hub_id.revision, allow_patterns=list(patterns)
         )
     )
-    names = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()]
-    wanted = filter_repo_objects(sorted(names), allow_patterns=list(patterns))
-    return folder, find_damaged(folder / name for name in wanted)
+    paths = sorted(path for path in folder.rglob("*") if not path.is_dir())
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    wanted = {name for pattern in patterns for name in fnmatch.filter(names, pattern)}
+    return folder, find_damaged(folder / name for name in sorted(wanted))
 
 
 def _explain_damage(path: Path) -> CheckpointError:

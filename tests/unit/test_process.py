@@ -1,0 +1,127 @@
+"""Programs that WSD starts: they end with what started them, and so do those that they start."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from wsd.errors import ToolError
+from wsd.util import process
+from wsd.util.process import run
+
+# Starts another shell, as emcc starts clang, and both write their ids.
+FAMILY = 'echo $$ > "$0/parent"; sh -c "echo \\$\\$ > $0/child; exec sleep 600"; true'
+
+
+def is_alive(pid):
+    """Tell whether a process runs; one that has ended and that nobody asked about does not."""
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def wait_for(path):
+    for _ in range(1000):
+        if path.exists() and path.read_text().strip():
+            return int(path.read_text())
+        time.sleep(0.01)
+    raise AssertionError(f"{path} was not written")
+
+
+def ids(folder):
+    return [wait_for(folder / name) for name in ("parent", "child")]
+
+
+def test_a_program_that_takes_too_long_ends_with_its_children(tmp_path):
+    with pytest.raises(ToolError, match="took more than 0.5 s"):
+        run(["sh", "-c", FAMILY, tmp_path], timeout=0.5)
+    assert not any(is_alive(pid) for pid in ids(tmp_path))
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_a_signal_ends_programs_and_their_children(tmp_path, deaf, monkeypatch):
+    """Also those that do not listen to it."""
+    monkeypatch.setattr(process, "_GRACE_SECONDS", 0.3)
+    program = ("trap '' TERM; " if deaf else "") + FAMILY
+
+    def interrupt():
+        ids(tmp_path)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    interrupter = threading.Thread(target=interrupt)
+    interrupter.start()
+    with pytest.raises(KeyboardInterrupt):
+        run(["sh", "-c", program, tmp_path])
+    interrupter.join()
+    assert not any(is_alive(pid) for pid in ids(tmp_path))
+
+
+STOPS = """
+import signal, sys, time
+from contextlib import contextmanager
+from wsd.util.stops import Stopped, defer_stops, raise_for_stops
+"""
+
+
+def run_stops(program):
+    """Run a program that sends itself signals; return exit code and what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", STOPS + program], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout.splitlines(), done.stderr
+
+
+def test_a_signal_waits_until_a_block_has_ended():
+    code, said, _ = run_stops("""
+with raise_for_stops():
+    with defer_stops():
+        with defer_stops():
+            signal.raise_signal(signal.SIGTERM)
+            print("inner", flush=True)
+        print("outer", flush=True)
+    print("never")
+""")
+    assert (code, said) == (143, ["inner", "outer"])
+
+
+def test_a_signal_whose_exception_was_lost_comes_again():
+    """Python prints exceptions of ``__del__`` and goes on."""
+    code, said, error = run_stops("""
+class Loses:
+    def __del__(self):
+        signal.raise_signal(signal.SIGHUP)
+with raise_for_stops():
+    Loses()
+    print("lost", flush=True)
+    time.sleep(60)
+""")
+    assert (code, said, error) == (129, ["lost"], "")
+
+
+def test_an_error_that_a_library_makes_of_a_signal_is_the_signal():
+    code, said, _ = run_stops("""
+with raise_for_stops():
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except BaseException as error:
+        raise RuntimeError("C++ called Python") from error
+""")
+    assert (code, said) == (143, [])
+
+
+def test_signals_that_are_ignored_stay_so():
+    code, said, _ = run_stops("""
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with raise_for_stops():
+    signal.raise_signal(signal.SIGHUP)
+    print("goes on")
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+""")
+    assert (code, said) == (0, ["goes on"])
