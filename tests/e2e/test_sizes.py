@@ -10,7 +10,7 @@ from wsd.bundle.builder import build_bundle
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.compiler.driver import compile_library
-from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
+from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, round_weights
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.runtime.request import GenerationRequest
 from wsd.util.progress import Quiet
@@ -56,6 +56,27 @@ def test_each_size_draws(sized, checkpoint, size):
     assert relative_error(drawn.latents, latents) < 1e-3
     assert psnr(drawn.images, images) > 40
     assert drawn.images.std() > 5  # a flat picture would agree too easily
+
+
+@pytest.mark.full
+def test_a_size_that_does_not_halve_evenly_draws_in_w8a16(open_model, checkpoint, tmp_path):
+    """Weights of 8 bits are read by other kernels, whose edges are of other sizes too."""
+    library = compile_library(LEVELS, SIZES[:1], "w8a16", Quiet())
+    build_bundle(checkpoint, library, tmp_path / "bundle", Quiet())
+    pipeline = load_pipeline(checkpoint)
+    stored = {
+        component: {parameter.name: parameter.storage for parameter in parameters}
+        for component, parameters in library.parameters.items()
+    }
+    assert "int8" in {storage for found in stored.values() for storage in found.values()}
+    round_weights(pipeline, stored)
+    drawing = GenerationRequest("a large red circle", seed=4, steps=2, size=SIZES[0])
+    images, latents = draw_reference(checkpoint, pipeline, drawing, Quiet())
+    with open_model(tmp_path / "bundle") as renderer:
+        drawn = renderer.draw(drawing)
+    assert relative_error(drawn.latents, latents) < 1e-3
+    assert psnr(drawn.images, images) > 40
+    assert drawn.images.std() > 5
 
 
 def test_functions_name_kernels_that_exist(sized):
