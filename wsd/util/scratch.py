@@ -33,6 +33,9 @@ MARK = ".wsd-"
 _NAME = re.compile(r"\..+\.wsd-[a-z0-9_]{8}", re.DOTALL)
 # Bytes of a path's name that are kept in the name of its temporary one, which may have 255.
 _KEPT = 100
+# Bytes of the path of a folder for temporary files. Chromium makes a socket in it, whose path adds
+# 45 and may have 107 in all.
+_MAX_TEMPORARY = 60
 HOUR = 3600.0
 SCRATCH_SECONDS = 24 * HOUR
 _CONTENT = "content"
@@ -93,15 +96,17 @@ def keep_temporary_files() -> Iterator[None]:
     """Let this process and the programs that it starts have one folder for temporary files.
 
     It is in the folder that they would have taken, is removed at the end of the block, and is swept
-    by the next process that does the same if this one is killed.
+    by the next process that does the same if this one is killed. In a folder with a long path there
+    is none.
     """
     named = os.environ.get("TMPDIR")
     with ExitStack() as stack:
         # Few commands need temporary files, and those that do will say that there is no place.
         with suppress(OSError):
             folder = stack.enter_context(scratch_folder(Path(tempfile.gettempdir()) / "t"))
-            stack.callback(_set_temporary_folder, named, tempfile.tempdir)
-            _set_temporary_folder(str(folder), str(folder))
+            if len(os.fsencode(folder)) <= _MAX_TEMPORARY:
+                stack.callback(_set_temporary_folder, named, tempfile.tempdir)
+                _set_temporary_folder(str(folder), str(folder))
         yield
 
 
