@@ -82,7 +82,7 @@ def find_objects(value, model, place=()):
     yield place, model
     for name, field in model.model_fields.items():
         found = value.get(name)
-        if found is None:
+        if found is None or found == []:
             continue
         for inner in models_of(field.annotation):
             if isinstance(found, list):
