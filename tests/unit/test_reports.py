@@ -1,8 +1,10 @@
 """The JSON files of ``--json``: scripts read their keys, so they stay as they are."""
 
 import json
+import math
 
 import numpy as np
+import pytest
 from test_bench import FOUND
 
 from wsd.cli.options import write_report
@@ -54,6 +56,16 @@ def test_parity(tmp_path):
             {"what": "time: load", "value": 2.0, "unit": "ms", "limit": None, "good": True},
         ],
     }  # fmt: skip
+
+
+def test_what_is_infinite_is_null(tmp_path):
+    """Python writes ``Infinity``, which no other program reads."""
+    equal = Finding("picture", math.inf, "dB", 40.0)
+    written(Comparison((equal,), ADAPTER, "CPU", np.zeros((2, 8, 8, 3), np.uint8)), tmp_path)
+    text = (tmp_path / "report.json").read_text(encoding="utf-8")
+    (finding,) = json.loads(text, parse_constant=pytest.fail)["findings"]
+    assert finding["value"] is None
+    assert finding["good"] is True
 
 
 def test_render(tmp_path):

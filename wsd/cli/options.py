@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -368,6 +367,8 @@ def find_host(name: str) -> OpenHost:
 def write_report(report: Report, path: Path | None) -> None:
     """Write what a command measured to the file of its option ``--json``, if it is given.
 
+    JSON has no infinity: a number that is not finite, as the PSNR of equal pictures, is ``null``.
+
     Args:
         report: what is written, field by field.
         path: the value of ``--json``, or None.
@@ -375,7 +376,9 @@ def write_report(report: Report, path: Path | None) -> None:
     Raises:
         OSError: if it cannot be written.
     """
+    from pydantic_core import to_json
+
     from wsd.util.files import write_atomically
 
     if path is not None:
-        write_atomically(path, json.dumps(asdict(report), indent=2).encode() + b"\n")
+        write_atomically(path, to_json(asdict(report), indent=2, inf_nan_mode="null") + b"\n")
