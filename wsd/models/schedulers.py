@@ -11,6 +11,7 @@ A *configuration* is a mapping in diffusers' terms, as ``scheduler_config.json``
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -512,7 +513,9 @@ def build_scheduler(config: Mapping[str, Any], name: str | None = None) -> Any:
     plain = {key: value for key, value in chosen.items() if key in taken}
     try:
         # A schedule without signal at its end divides by zero; _check_noise refuses it.
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+            # diffusers advises another kind of DPM-Solver, where somebody asked for this one.
+            warnings.filterwarnings("ignore", message=".*algorithm_type", category=FutureWarning)
             built = getattr(diffusers, scheduler.class_name).from_config(plain)
     except (ValueError, TypeError, NotImplementedError, RuntimeError) as error:
         raise CheckpointError(
