@@ -44,7 +44,7 @@ def debian_materials(*, in_image: bool) -> Iterator[Material]:
             name=name,
             version=version,
             shipped=name in _SHIPPED,
-            license=find_license(name, [_read_license(copyright_file)]),
+            license=find_license(name, [_read_license(copyright_file), f"see {copyright_file}"]),
             supplier=maintainer.partition("<")[0].strip(),
             requires=tuple(sorted(_required(depends, purls))),
             texts=read_texts([copyright_file]) if name in _SHIPPED else (),

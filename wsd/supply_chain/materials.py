@@ -100,6 +100,7 @@ def _base_material(image: str) -> Material:
         purl=str(PackageURL("docker", owner, name, version, {"tag": tag} if digest else {})),
         name=name,
         version=version,
+        license="those of the Debian packages in it",
         supplier=owner.partition("/")[0] or "Docker Official Images",
         hashes=(("SHA-256", digest.removeprefix("sha256:")),) if digest else (),
     )

@@ -26,8 +26,8 @@ licence of its own. The files that are named as texts hold these licences, and t
 they ask for.
 """
 _MISSING = (
-    "install the package as its authors publish it, with its licence file; if it has none there, "
-    "name the file in wsd/supply_chain"
+    "build it again, with the package installed as its authors publish it; if it has no licence "
+    "file there, let wsd/supply_chain find it elsewhere"
 )
 
 

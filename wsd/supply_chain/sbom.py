@@ -44,6 +44,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from wsd import __version__
 from wsd.errors import BundleError
 from wsd.spec.manifest import Manifest
+from wsd.spec.paths import check_path
 from wsd.supply_chain.checkpoint_url import checkpoint_url
 from wsd.supply_chain.licenses import as_expression
 from wsd.supply_chain.material import LicenseText, Material, Patch
@@ -249,15 +250,16 @@ def _read_material(component: _Component, requires: tuple[str, ...], bundle: Pat
 
 def _read_license(reference: _Reference, name: str, bundle: Path) -> LicenseText:
     """Return a licence of a bundle, whose path must be the one that follows from its content."""
-    folder, _, file = reference.url.partition("/")
-    found = LicenseText(reference.comment, "")
-    if "/" not in file and file:
-        text = read_text(bundle / folder / file, BundleError, _HINT)
-        found = LicenseText(reference.comment, text)
+    wrong = BundleError(
+        f"{bundle / FILE_NAME}: {reference.url!r} is not the licence of {name}", _HINT
+    )
+    try:
+        path = bundle / check_path(reference.url)
+    except ValueError as error:
+        raise wrong from error
+    found = LicenseText(reference.comment, read_text(path, BundleError, _HINT))
     if text_path(found) != reference.url:
-        raise BundleError(
-            f"{bundle / FILE_NAME}: {reference.url!r} is not the licence of {name}", _HINT
-        )
+        raise wrong
     return found
 
 
