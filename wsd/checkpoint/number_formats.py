@@ -8,7 +8,6 @@ QUANTIZATION.md). Integer weights are somebody's quantisation and are refused.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -17,6 +16,7 @@ import torch
 
 from wsd.checkpoint.stored_tensor import StoredTensor
 from wsd.errors import CheckpointError
+from wsd.util.json_reader import parse_json
 
 FP8 = ("F8_E4M3", "F8_E5M2")
 _FLOATS = ("F64", "F32", "F16", "BF16", *FP8)
@@ -146,8 +146,8 @@ def _check_single(scale: StoredTensor, stored: Mapping[str, StoredTensor]) -> No
 def _read_format(marker: StoredTensor) -> str | None:
     """Return the format that a layer's marker names, which is JSON in bytes."""
     try:
-        value = json.loads(bytes(marker.read().flatten().tolist()))
-    except (ValueError, TypeError, RecursionError):
+        value = parse_json(bytes(marker.read().flatten().tolist()).decode())
+    except (ValueError, TypeError):
         return None
     found = value.get("format") if isinstance(value, dict) else None
     return found if isinstance(found, str) else None
