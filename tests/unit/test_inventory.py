@@ -6,10 +6,11 @@ import subprocess
 
 import pytest
 
-from wsd.errors import ToolError
-from wsd.supply_chain.git_sources import SOURCES_VARIABLE
+from wsd.errors import BundleError, ToolError
+from wsd.supply_chain.git_sources import SOURCES_VARIABLE, git_materials
 from wsd.supply_chain.material import LicenseText, Material, Patch, merge_materials
 from wsd.supply_chain.materials import BASE_VARIABLE, compiler_materials
+from wsd.supply_chain.notices import make_notices
 from wsd.supply_chain.own_source import COMMIT_VARIABLE, find_commit
 from wsd.supply_chain.pins import read_pins
 from wsd.util.files import REPOSITORY
@@ -33,10 +34,10 @@ def record(tmp_path, monkeypatch):
     monkeypatch.setenv(SOURCES_VARIABLE, str(tmp_path / "record"))
     (tmp_path / "record").mkdir()
 
-    def write(text):
+    def write(text, collect=lambda: git_materials(())):
         (tmp_path / "record" / "tvm").write_text(text)
         (tmp_path / "record" / "emscripten").touch()
-        return {material.name: material for material in compiler_materials()}
+        return {material.name: material for material in collect()}
 
     return write
 
@@ -169,3 +170,59 @@ def test_materials_of_one_package_become_one_in_any_order():
     assert merged[0].requires == ("pkg:pypi/b@1",)
     # Nothing requires what is not there.
     assert merged[1].requires == ()
+
+
+@pytest.fixture
+def built_from_source(tmp_path, monkeypatch, record):
+    """Lay out TVM's and Emscripten's trees as the image of the reference lane has them."""
+    tvm, emscripten = tmp_path / "tvm", tmp_path / "emscripten"
+    files = [tvm / "LICENSE", tvm / "NOTICE", tvm / "licenses" / "LICENSE.picojson.txt",
+             tvm / "3rdparty" / "dlpack" / "LICENSE", tvm / "3rdparty" / "dmlc-core" / "LICENSE",
+             emscripten / "LICENSE", emscripten / "system/lib/libc/musl/COPYRIGHT",
+             *(emscripten / "system/lib" / name / "LICENSE.TXT"
+               for name in ("libcxx", "libcxxabi", "compiler-rt"))]  # fmt: skip
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{file.relative_to(tmp_path)}\n")
+    (emscripten / "system/lib/dlmalloc.c").write_text(
+        "/*\n  This is a version (aka dlmalloc) by Doug Lea, in the public domain\n\n"
+        "* Version 2.8.6 Wed\n*/\n"
+    )
+    (emscripten / "emcc").touch(mode=0o755)
+    monkeypatch.setenv("TVM_HOME", str(tvm))
+    # No dpkg: what this machine has of Debian's is not what the image has.
+    monkeypatch.setenv("PATH", str(emscripten))
+    trees = "".join(f"tree {name} {source.tree}\n" for name, source in PINS.source.items())
+    return lambda: record(trees, compiler_materials)
+
+
+def test_the_reference_lane_has_every_licence(built_from_source):
+    """TVM, what is inside it, and Emscripten, built from source: no wheel has their licences."""
+    found = built_from_source()
+    notices = make_notices(found.values(), [])
+    said = {text.partition("/")[0] for text in map(bytes.decode, notices.values())}
+    assert {"tvm", "emscripten"} <= said
+    assert [text.name for text in found["tvm"].texts] == [
+        "LICENSE", "LICENSE.picojson.txt", "NOTICE",
+    ]  # fmt: skip
+    assert found["dlpack"].texts[0].text == "tvm/3rdparty/dlpack/LICENSE\n"
+    assert found["emscripten"].texts[0].text == "emscripten/LICENSE\n"
+    assert not found["binaryen"].shipped
+
+
+@pytest.mark.parametrize(
+    ("gone", "named"),
+    [
+        ("tvm/3rdparty/dmlc-core", "dmlc-core"),
+        ("emscripten/system/lib/libc", "musl"),
+        ("emscripten/system/lib/dlmalloc.c", "dlmalloc"),
+    ],
+)
+def test_a_licence_that_is_missing_in_the_reference_lane(built_from_source, tmp_path, gone, named):
+    # What has no text of its own under Emscripten is covered by Emscripten's, if that has one.
+    (tmp_path / "emscripten" / "LICENSE").unlink()
+    target = tmp_path / gone
+    shutil.rmtree(target) if target.is_dir() else target.unlink()
+    shipped = built_from_source()
+    with pytest.raises(BundleError, match=f"{named} .*is part of the bundle, and the text"):
+        make_notices([shipped[named]], [])
