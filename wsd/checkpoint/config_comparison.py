@@ -108,7 +108,7 @@ def effective_config(component: Component, found: Config) -> dict[str, Any]:
         names = [field.name for field in dataclasses.fields(kind.config_class)]
         return _jsonable({name: getattr(config, name) for name in names})
     signature = _init_defaults(kind)
-    # Without the keys that it does not know, diffusers has nothing to warn of: WSD does.
+    # diffusers would warn about keys that the class does not know; WSD does that itself.
     known = {k: v for k, v in given.items() if k in signature or k.startswith("_")}
     read, _unused, _hidden = kind.extract_init_dict(known)
     return _jsonable({**signature, **read})
@@ -203,7 +203,7 @@ def _check_class(family: Family, component: Component, found: Config, place: str
         named = method.get("quant_method") if isinstance(method, dict) else method
         raise CheckpointError(
             f"{place}: quantization_config is {named!r}, but {family.name} has no such key",
-            "WSD reads the weights as they were before they were quantised: fetch those",
+            "fetch the same model with weights that are not quantised",
         )
     names: Any = found.get("_class_name") or found.get("architectures") or [component.class_name]
     names = names if isinstance(names, list) else [names]
@@ -362,7 +362,7 @@ def compare_pipeline(family: Family, found: Config, place: str) -> PipelineFindi
     """
     pipeline = family.architecture.diffusers_pipeline
     _check_pipeline_class(family, found.get("_class_name", pipeline), place)
-    # A library of a family's own is written before the class.
+    # The class alone, or with its library before it, as for a library that is not diffusers'.
     expected: dict[str, tuple[str, ...]] = {
         c.id: (c.class_name, f"{c.library}.{c.class_name}") for c in family.components
     }
@@ -401,7 +401,7 @@ def compare_pipeline(family: Family, found: Config, place: str) -> PipelineFindi
 
 
 def _without_defaults(found: Config, place: str) -> Config:
-    """Return a file without the keys of which it says that the class's defaults hold."""
+    """Return a file's keys without those that its ``_use_default_values`` lists."""
     forgotten = found.get("_use_default_values", [])
     _check(
         isinstance(forgotten, list), place, "_use_default_values", forgotten,

@@ -47,8 +47,8 @@ class Snapshot(NamedTuple):
     Attributes:
         hub_id: what was asked for.
         folder: with the files that were fetched; its name is the commit.
-        names: paths of all files of the repository; without a network, of those that are here if
-            nobody knows of others.
+        names: paths of all files of the repository; without a network, perhaps only of those that
+            the cache holds.
     """
 
     hub_id: HubId

@@ -18,7 +18,7 @@ LICENSE_FILES = (
     "COPYING", "COPYING.txt", "NOTICE", "NOTICE.md", "NOTICE.txt", "USE_POLICY.md",
 )  # fmt: skip
 _MAX_BYTES = 1 << 20
-_HINT = "it must be a text of UTF-8; take it out of the folder if it is none"
+_HINT = "it must be text in UTF-8; if it is not text, take it out of the folder"
 # The table in YAML at the start of a card, of which three keys of plain text are read.
 _TABLE = re.compile(r"\A---[ \t]*\n(.*?\n)---[ \t]*$", re.DOTALL | re.MULTILINE)
 _KEY = re.compile(r"^(license|license_name|license_link):[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
@@ -61,7 +61,7 @@ def _name_license(card: str) -> str:
     found = dict(_KEY.findall(table[1])) if table else {}
     said = {key: value.strip("'\"")[:_LONGEST] for key, value in found.items()}
     name = said.get("license", "")
-    # The hub's lists call a licence "other" that has a name of its own.
+    # "other" stands for a licence that the hub's list lacks; it has a name of its own.
     if name in ("", "other"):
         name = said.get("license_name", "") or said.get("license_link", "") or name
     return fixup_id(name) or name

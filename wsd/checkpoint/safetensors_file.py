@@ -44,7 +44,7 @@ def check_regular(path: Path) -> None:
         )
     raise CheckpointError(
         f"{path} is not a regular file" if path.exists() else f"{path} does not exist",
-        "pass a checkpoint of files",
+        "pass a regular file, or a folder of such files",
     )
 
 

@@ -1,6 +1,6 @@
 """A checkpoint with another VAE: ``--vae``.
 
-Checkpoints of SD 1.x are often drawn with a VAE of its own file, because theirs is missing or
+Checkpoints of SD 1.x are often drawn with a VAE from another file, because theirs is missing or
 worse. Everything but the VAE is the checkpoint's.
 """
 
@@ -38,7 +38,7 @@ from wsd.models.family import Component, Family, Tokenizer
 from wsd.spec.roles import VAE_DECODER
 from wsd.util.hashing import sha256_once
 
-# Files beside a checkpoint's weights that hold with any VAE. A self-test does not.
+# Files beside a checkpoint's weights that are right with any VAE; a self-test is not.
 _KEPT = ("model_index.json", CARD, *LICENSE_FILES)
 Stored = dict[str, StoredTensor]
 

@@ -90,11 +90,11 @@ class WeightSource(Protocol):
     def digests(self, component: Component) -> list[str]:
         """Return the SHA-256 of each of the files that a component's tensors are in.
 
-        They are what tells one component's weights from another's. Nothing cheaper does: path,
-        size and time of change are the same for another checkpoint in a Nix store, in an image of
-        SOURCE_DATE_EPOCH, and after ``cp -p`` or ``unzip``; on file systems that are images, so
-        are inode and time of status change. A read at the disk's speed also warms the page cache
-        for the tensors.
+        They tell one component's weights from another's. Nothing cheaper is enough: two
+        checkpoints can have the same path, size and modification time (in a Nix store, in an image
+        with SOURCE_DATE_EPOCH, after ``cp -p`` or ``unzip``), and in a file system that is an
+        image, the same inode and time of status change. Reading all bytes also warms the page
+        cache for the tensors.
 
         Args:
             component: one of the family's.
@@ -201,7 +201,7 @@ def check_tensor(tensor: StoredTensor, shape: Shape, stored: Mapping[str, Stored
         raise CheckpointError(
             f"{tensor.path}: tensor {tensor.key} has shape {list(tensor.shape)}, "
             f"expected {list(shape)}",
-            "its configuration is another's, or it is of another family (see: wsd models)",
+            "the configuration is of other weights, or --model names another family than theirs",
         )
 
 

@@ -70,7 +70,7 @@ def begin_at_first_step(scheduler: Any) -> None:
     scheduler.set_timesteps = set_and_begin
 
 
-# What PyTorch computes otherwise on other processors.
+# Functions whose float32 results differ between processors.
 _INEXACT = (torch.Tensor.log, torch.Tensor.exp, torch.Tensor.pow, torch.Tensor.__pow__)
 
 
@@ -94,10 +94,10 @@ class _RoundingOnce(TorchFunctionMode):
 def step_on_processor(scheduler: Any) -> None:
     """Let a scheduler compute its steps on the CPU, and alike on every CPU.
 
-    A scheduler that draws noise by itself draws it on the device of the latents, and the noise of
-    a seed on a GPU is another than that on the CPU, which the browser draws. Where on its Brownian
-    path a step takes noise, the last bits of float32 noise levels and logarithms decide, so they
-    are rounded as the browser rounds them.
+    A scheduler that draws noise by itself draws it on the device of the latents, and a GPU draws
+    other noise from a seed than the CPU, whose noise the browser draws. The last bits of float32
+    noise levels and logarithms decide where on its Brownian path a step takes noise, so they are
+    rounded as the browser rounds them.
     """
     set_timesteps, step = scheduler.set_timesteps, scheduler.step
 

@@ -98,7 +98,7 @@ def boolean(value: Any, _: Reading) -> bool:
 
 
 def count_to(most: int) -> Test:
-    """Return a test for integers from 1 on; a module of too many parts takes all memory."""
+    """Return a test for integers from 1 to ``most``: larger counts could take all memory."""
     return lambda value, _: is_int(value) and 1 <= value <= most
 
 

@@ -41,7 +41,7 @@ UNKNOWN_TYPE = "application/octet-stream"
 TEXT_TYPES = ("text/html", "text/css", "text/javascript", "application/json", "text/plain")
 # The only file that is served although a name in its path begins with a dot (RFC 9116).
 SECURITY_TXT = ".well-known/security.txt"
-# Endings of compressed twins, which are ways to answer and no files of the bundle.
+# Endings of compressed twins, which nginx sends in place of a file of the bundle.
 TWINS = (".br", ".gz")
 
 # A file whose name carries its digest never changes.

@@ -1,4 +1,4 @@
-"""Write the security.txt of a site, which says whom to tell of a hole in it.
+"""Write the security.txt of a site, which says to whom a vulnerability is reported.
 
 https://www.rfc-editor.org/rfc/rfc9116. Whoever runs a site knows the address and for how long it
 holds, so both are arguments of ``python -m wsd.runtime.security_txt SITE CONTACT EXPIRES``; a site

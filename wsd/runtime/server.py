@@ -1,4 +1,4 @@
-"""A static server for a bundle, with the headers and the manners of the production server.
+"""A static server for a bundle, which answers as the production server does, headers included.
 
 WebGPU needs a secure context; localhost counts as one.
 """

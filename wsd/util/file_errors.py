@@ -56,6 +56,10 @@ _KNOWN: dict[int, tuple[str, str]] = {
         "the file system has no locks",
         "set WSD_CACHE to a folder on a local disk",
     ),
+    errno.EILSEQ: (
+        "the name is not UTF-8",
+        "name a path that is UTF-8: libraries that read and write files take no other",
+    ),
     errno.EIO: ("input or output failed", _DISK),
     errno.ESTALE: ("the file is gone from its server", _DISK),
     errno.ENODEV: ("there is no such device", "name a regular file"),
@@ -76,12 +80,22 @@ def find_os_error(error: BaseException) -> OSError | None:
     """Return an error of the operating system as ``OSError``; None if it is none.
 
     Libraries in Rust, such as safetensors, raise classes of their own, whose text ends with the
-    number of the error.
+    number of the error, and take no path that is not UTF-8.
     """
     if isinstance(error, OSError):
         return error
+    if isinstance(error, UnicodeEncodeError) and _is_path(error.object):
+        return OSError(errno.EILSEQ, os.strerror(errno.EILSEQ), error.object)
     numbers = _RUST.findall(str(error)) if type(error).__module__ != "builtins" else []
     return OSError(int(numbers[-1]), os.strerror(int(numbers[-1]))) if numbers else None
+
+
+def _is_path(text: str) -> bool:
+    """Tell whether a text is a path as Python reads it from bytes that are not UTF-8."""
+    try:
+        return os.path.lexists(text) or Path(text).parent.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def explain(error: OSError, place: Path | None = None) -> FileError | None:

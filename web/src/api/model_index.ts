@@ -14,7 +14,7 @@ export interface Variant {
   dtype: string;
   /** Address of its manifest. */
   manifest: string;
-  /** Digest of its manifest; undefined in bundles of before digests. */
+  /** Digest of its manifest; undefined in bundles of older versions. */
   integrity?: string | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** A worker with a loaded model: starts it, calls it, and ends it, also where it does not listen. */
+/** A worker with a loaded model: starts it, calls it, and ends it even if it does not answer. */
 
 import * as Comlink from "comlink";
 
@@ -12,11 +12,11 @@ import type { LoadOptions } from "./types";
 declare const WORKER_URL: string;
 
 /**
- * Milliseconds in which a worker answers that it was told to stop. It answers between any two tasks,
- * so one that computes in circles never does.
+ * How long a worker may take to answer an order to stop, in milliseconds. It answers between any
+ * two tasks, so one in an endless loop never does.
  */
 const ANSWER_MS = 5_000;
-/** Milliseconds from then until its work has ended; one step on a slow GPU takes this long. */
+/** How long its work may take to end after the answer, in milliseconds: a step on a slow GPU. */
 const STOP_MS = 120_000;
 
 const ignore = (): void => undefined;

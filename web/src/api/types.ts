@@ -7,7 +7,7 @@ import type { Settings } from "../settings/infotext";
 /** Called with a sentence for the user when the pipeline recovered from a problem. */
 export type OnNotice = (notice: string) => void;
 
-/** What a text file of a bundle must be. */
+/** The digest that a text file of a bundle must have. */
 export interface IntegrityOptions {
   /**
    * Digest of the list of models or the manifest, for example `sha384-…` as the bundle's SRI.json
@@ -112,6 +112,6 @@ export interface StageReport {
   milliseconds: number;
   /** Whether the error is within the limit and the call repeats. */
   good: boolean;
-  /** How many of its kernels ran each kernel variant, or what TVM `generated`. */
+  /** How many of its kernels ran each variant; `generated` counts those that TVM generated. */
   variants: Record<string, number>;
 }

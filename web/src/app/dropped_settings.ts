@@ -33,7 +33,7 @@ type Field =
 /** How many characters of a name or value a message shows, and how many names and values. */
 const SHOWN = 40;
 const LISTED = 6;
-/** Algorithms of schedulers that draw more or less noise as eta says. */
+/** Algorithms of schedulers whose amount of noise depends on eta. */
 const USES_ETA = new Set(["ddim", "tcd"]);
 /** Programs that give words a weight, or name files, inside of the prompt. */
 const WEIGHTS = /:\s?[\d.]+\)|<(?:lora|lyco|hypernet|embedding):/;
@@ -173,7 +173,7 @@ class Adoption {
     if (of > 1) this.taken.push(`pictures (this is number ${number} of ${of})`);
   }
 
-  /** The form has no field for it, so the model's own is used; of the others two schedulers use it. */
+  /** Eta has no field in the form, so the model's own is used. Only two algorithms use eta. */
   private compareEta(): void {
     const { eta, program } = this.found;
     const config = this.offer.schedulers[this.fields.scheduler ?? this.offer.scheduler];
@@ -195,8 +195,8 @@ class Adoption {
 }
 
 /**
- * Return the size that is nearest in shape, and of those the nearest in area; undefined if the
- * wanted one is none. Both are compared as ratios.
+ * Return the size that is nearest in shape, and of those the nearest in area; undefined if an edge
+ * of the wanted one is not positive. Both are compared as ratios.
  */
 export function nearestSize(sizes: readonly Size[], wanted: Size): Size | undefined {
   const [width, height] = wanted;

@@ -167,7 +167,7 @@ function offer({ manifest, sizes, takesNegativePrompt }: Preflight): void {
     drawable.map((size) => [size.join("x"), size.join("x")]),
     defaults.size.join("x"),
   );
-  // Manifests of before fine-tunes have no eta.
+  // Older manifests have no eta.
   const { eta = 0 } = defaults as Partial<typeof defaults>;
   offered = { model: manifest.model, schedulers: schedulers.available, sizes: drawable, eta };
   fill(

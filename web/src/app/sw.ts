@@ -39,7 +39,7 @@ precacheAndRoute(files, { ignoreURLParametersMatching: [/^/] });
 addEventListener("fetch", (event) => {
   const { request, waitUntil } = event as FetchEvent;
   if (request.mode !== "navigate") return;
-  // Without a network everything stays as it is.
+  // Without a network the kept files stay as they are.
   waitUntil.call(
     event,
     refreshHeaders().catch(() => undefined),
@@ -48,7 +48,7 @@ addEventListener("fetch", (event) => {
 
 /**
  * Fetch the kept files again if the server sends other headers than they were kept with: whoever
- * hosts the page may change its policy, and files that are kept would never hear of it.
+ * hosts the page may change its policy, and kept files would go on with the old headers.
  */
 async function refreshHeaders(): Promise<void> {
   const kept = await matchPrecache("index.html");
@@ -58,7 +58,7 @@ async function refreshHeaders(): Promise<void> {
   if (same || !current.ok) return;
   const cache = await caches.open(cacheNames.precache);
   for (const { url, integrity } of PAGE_FILES) {
-    // Of another version of the page nothing is taken: its own service worker does that.
+    // `integrity` refuses files of another version of the page, which has its own service worker.
     const fresh = await fetch(url, { cache: "reload", integrity });
     if (fresh.ok) await cache.put(getCacheKeyForURL(url)!, fresh);
   }

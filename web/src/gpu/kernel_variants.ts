@@ -1,4 +1,4 @@
-/** Which written kernels run in place of generated ones: what is asked for, and what the GPU can. */
+/** Which written kernels run in place of generated ones: those asked for that the GPU can run. */
 
 import { OptionError } from "../api/errors";
 import { AUTO, GENERATED, LEGACY_KERNEL_MODES, VARIANT_NAMES } from "../util/constants.generated";

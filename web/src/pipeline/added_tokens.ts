@@ -1,8 +1,8 @@
 /**
  * Finds a tokenizer's added tokens in a text, as Hugging Face's tokenizers does in Rust.
  *
- * The JavaScript library takes a text that becomes a token's content by lowercasing for the token
- * itself, and does not know `single_word`; both change token ids.
+ * The JavaScript library also finds a token in a text that equals its content only after
+ * lowercasing, and it does not know `single_word`; both change token ids.
  *
  * Source: huggingface/tokenizers, tokenizers/src/tokenizer/added_vocabulary.rs.
  */
@@ -17,7 +17,7 @@ export interface AddedToken {
   lstrip: boolean;
   /** The token takes the white space on its right with it. */
   rstrip: boolean;
-  /** The token is looked for in the normalized text, in the text as it is otherwise. */
+  /** True if the token is looked for in the normalized text, false if in the text as it is. */
   normalized: boolean;
 }
 
@@ -35,7 +35,7 @@ const SPACE = /\p{White_Space}/u;
  * Make a function that splits a text at added tokens, from left to right, the longest first.
  *
  * @param tokens those to look for.
- * @param normalize how a token's content looks in the texts that are split.
+ * @param normalize changes a token's content as the texts that are split were changed.
  */
 export function splitAt(tokens: AddedToken[], normalize = (text: string): string => text): Split {
   const sought = tokens

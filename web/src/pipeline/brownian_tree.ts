@@ -16,7 +16,7 @@ import { MersenneTwister, randn } from "./torch_rng";
 const POOL_SIZE = 24;
 /** Ends of intervals are rounded to this many digits behind the point. */
 const DIGITS = 6;
-/** How many intervals' left halves are held: the ways from the root to three leaves. */
+/** How many left halves of intervals are cached: enough for the paths to three leaves. */
 const CACHE_SIZE = 64;
 
 const f32 = Math.fround;

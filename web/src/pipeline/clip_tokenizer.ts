@@ -69,8 +69,8 @@ function createEncoder(table: TokenizerJson): (text: string) => number[] {
   );
   const { normalizer } = tokenizer;
   const normalize = (text: string): string => normalizer?.normalize(text) ?? text;
-  // The texts between added tokens are normalized here, and must not be once more: it can make a
-  // difference, because lowercasing can make what NFC composes.
+  // The texts between added tokens are normalized here and must not be normalized again, because
+  // lowercasing can give characters that a second NFC would compose.
   tokenizer.normalizer = null;
   const splitText = splitAt(added.filter((token) => !token.normalized));
   const splitNormalized = splitAt(
@@ -91,8 +91,8 @@ function createEncoder(table: TokenizerJson): (text: string) => number[] {
  * Have "Lowercase" treat every character alike, as Hugging Face's tokenizers does in Rust.
  *
  * JavaScript's toLowerCase makes a capital sigma at the end of a word a final sigma, and this is
- * its only rule that looks at the neighbours (Unicode, SpecialCasing.txt). So the capital sigma
- * becomes a small one before.
+ * its only rule that looks at the neighbours (Unicode, SpecialCasing.txt). So capital
+ * sigmas are replaced by small ones first.
  */
 function lowercaseEachCharacter(normalizer: Normalizer | null): Normalizer | null {
   if (normalizer?.type === "Lowercase") {

@@ -48,12 +48,12 @@ export function resolveOptions(manifest: Manifest, options: GenerateOptions): Ge
       `schedulers of this model: ${Object.keys(manifest.schedulers.available).join(", ")}`,
     );
   }
-  // Manifests of before some schedulers have no fewest steps.
+  // Older manifests do not say how few steps a scheduler takes.
   const { min_steps, max_steps } = { ...SCHEDULER_DEFAULTS, ...config };
   requireInteger("numInferenceSteps", steps, min_steps, max_steps);
   requireSeed(seed);
   requireNumber("guidanceScale", guidanceScale, MAX_GUIDANCE);
-  // Manifests of before fine-tunes have no default.
+  // Older manifests have no default for eta.
   const eta = options.eta ?? (defaults as Partial<typeof defaults>).eta ?? 0;
   requireNumber("eta", eta, 1);
   const sizes = compiledSizes(manifest);

@@ -23,7 +23,7 @@ export function guidesItself(manifest: Manifest, size: Size): boolean {
 
 /**
  * Embed a guidance scale. Every operation is rounded to float32, as in PyTorch: phases reach
- * thousands, and the sine of one that was rounded otherwise would be another number.
+ * thousands, and the sine of one that was rounded differently would be another number.
  *
  * @param guidanceScale diffusers' guidance scale, of which it embeds the part above 1.
  * @param width values of the embedding, at least 4.

@@ -17,8 +17,8 @@ export function tileStarts(extent: number, tile: number): number[] {
  *
  * A tile fades in over what it shares with the tile before it, and out over what it shares
  * with the next one; the weights of all tiles at a position sum to 1. They follow a Hann
- * window: with linear weights the first rows of a tile, which are wrong because the decoder
- * sees nothing beyond them, were visible as a line two steps of 255 high.
+ * window. With linear weights the first rows of a tile, which are wrong because the decoder
+ * sees nothing beyond them, showed as a line that differed by 2 of 255.
  *
  * @param starts positions where the tiles start, ascending.
  * @param tile length of a tile.

@@ -167,7 +167,7 @@ function linked(graph: Graph, node: Node, name: string): Node | undefined {
 function followAll(graph: Graph, start: Node, names: string[]): Node[] {
   const reached = new Set<Node>();
   walk(start);
-  // A set also gives what is added to it while it is walked over.
+  // Iterating over a set also visits what is added to it meanwhile.
   for (const node of reached) {
     if (reached.size >= FARTHEST) break;
     walk(node);

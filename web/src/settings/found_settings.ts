@@ -22,7 +22,7 @@ export interface FoundSettings {
   model: string | undefined;
   /** DDIM's share of DDPM's noise. */
   eta: number | undefined;
-  /** Which of the pictures it is that were drawn from one seed, from 1, and how many there were. */
+  /** Number of the picture among those of one seed, counted from 1, and how many those were. */
   picture: { number: number; of: number } | undefined;
   /** Settings that have no counterpart here, and those that could not be read: name and value. */
   others: [string, string][];
@@ -50,7 +50,7 @@ export function noSettings(program: string): FoundSettings {
 
 type Meaning = Exclude<keyof FoundSettings, "program" | "others">;
 
-/** Numbers have few digits; a text of megabytes is none. */
+/** Characters of the longest text that is read as a number; anybody may have written it. */
 const LONGEST_NUMBER = 40;
 
 /**

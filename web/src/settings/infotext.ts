@@ -116,7 +116,7 @@ export function parseInfotext(text: string): FoundSettings {
   if (at < 0) return found;
   const pairs = readPairs(lines[at]!);
   if (pairs.some(([key, value]) => key === "App" && value === "SD.Next")) found.program = "SD.Next";
-  // Noise of a CPU is what is drawn here; that of a GPU is other noise.
+  // WSD draws the noise of a CPU, so "RNG: CPU" changes nothing. Noise of a GPU differs.
   const telling = pairs.filter(([key, value]) => key !== "RNG" || value !== "CPU");
   takeAll(found, telling, MEANINGS);
   // Extensions write lines of their own below the pairs.

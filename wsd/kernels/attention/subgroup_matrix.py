@@ -11,7 +11,7 @@ from wsd.kernels.problem import AttentionProblem
 from wsd.kernels.template import render_head_and_body
 from wsd.kernels.variant import F16, SUBGROUP_MATRIX, SUBGROUPS, VECTOR, Launch, Variant
 
-# Rows, columns and depth of one subgroup matrix operation.
+# M, N and K of one subgroup matrix operation.
 _UNIT = 16
 _SUBGROUP_SIZE = 32
 # Elements of padding after a row in shared memory: the next row begins in another bank, and
@@ -47,20 +47,20 @@ class SubgroupMatrixBlock:
 
     @property
     def score_stride(self) -> int:
-        """Return the f32 of shared memory from one query's scores to the next."""
+        """Return how many f32 values lie from one query's scores to the next in shared memory."""
         return self.keys + _PADDING_F32
 
     @property
     def probability_stride(self) -> int:
-        """Return the f16 of shared memory from one query's probabilities to the next."""
+        """Return how many f16 values lie from one query's probabilities to the next."""
         return self.keys + _PADDING_F16
 
     def kv_stride(self, head_dim: int) -> int:
-        """Return the f16 of shared memory from one query, key or value to the next."""
+        """Return how many f16 values lie from one query, key or value to the next."""
         return _padded(head_dim) + _PADDING_F16
 
     def kv_tile_f16(self, head_dim: int) -> int:
-        """Return the f16 of shared memory for the queries, and for keys and values after them."""
+        """Return how many f16 values shared memory holds of queries, later of keys and values."""
         return max(2 * self.keys, self.queries) * self.kv_stride(head_dim)
 
     def shared_bytes(self, head_dim: int) -> int:

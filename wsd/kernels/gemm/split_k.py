@@ -30,7 +30,7 @@ class SplitKTile(WorkgroupTile, Protocol):
 
 
 def can_split(problem: GemmProblem, tile_k: int, split_k: int) -> bool:
-    """Tell whether k can be split: into equal numbers of steps, with partial sums of 64 MiB.
+    """Tell whether k can be split into equal numbers of steps, with partial sums of at most 64 MiB.
 
     Args:
         problem: what is computed.
@@ -52,7 +52,7 @@ def gemm_variant(template: str, problem: GemmProblem, tile: SplitKTile) -> Varia
     Args:
         template: file below ``templates/``; it takes ``problem``, ``tile`` and ``loads``.
         problem: what is computed.
-        tile: what one workgroup makes, and into how many parts k is split.
+        tile: what one workgroup makes, and into how many slices k is split.
     """
     head, body = render_head_and_body(
         template, problem=problem, tile=tile, loads=TileLoads.of(problem, tile)

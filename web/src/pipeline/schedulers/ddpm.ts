@@ -4,7 +4,7 @@ import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
 import { cleanFrom, levelOf, spacedTimesteps } from "./noise_levels";
 import type { Run, Step } from "./types";
 
-/** Below this the variance is not let fall: diffusers draws noise in the last step, too. */
+/** The least variance of a step, as in diffusers, which draws noise in the last step too. */
 const LEAST_VARIANCE = 1e-20;
 
 /** Lay out one run; every step draws noise, unless it is at timestep 0. */

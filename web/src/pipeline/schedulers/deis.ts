@@ -11,7 +11,7 @@ import type { Run, Step } from "./types";
 /** Lay out one run. */
 export function deis(schedule: NoiseSchedule, config: SchedulerConfig, count: number): Run {
   const { timesteps, levels } = multistepLevels(schedule, config, count, {
-    // With a spacing of its own the last step goes nowhere.
+    // If noise levels have a spacing of their own, the last step stays at its noise level.
     final: (least, last, spaced) => (spaced ? last : least),
     flow: flowWithoutLast,
   });
@@ -20,8 +20,8 @@ export function deis(schedule: NoiseSchedule, config: SchedulerConfig, count: nu
   const steps = timesteps.map((timestep, i): Step => {
     const [from, to] = [levels[i]!, levels[i + 1]!];
     const clean = cleanFrom(schedule.prediction_type, from);
-    // The noise that is left without the clean latents; the amplitudes of flow matching do not
-    // keep the variance, so that this is not always what a velocity says.
+    // The noise is what the predicted clean latents leave of the latents. That differs from what a
+    // velocity says for flow matching, whose amplitudes do not preserve the variance.
     const noise = {
       sample: (1 - from.alpha * clean.sample) / from.sigma,
       model: (-from.alpha * clean.model) / from.sigma,

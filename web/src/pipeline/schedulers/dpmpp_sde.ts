@@ -27,7 +27,7 @@ export function dpmppSde(schedule: NoiseSchedule, config: SchedulerConfig, count
     const following = sigmas[i + 1];
     // The last step takes the clean latents.
     if (following === undefined) return [{ ...first, next: denoised }];
-    // The ends on the path are float32, by way of float32 logarithms.
+    // The ends on the path are float32, computed with float32 logarithms.
     const [time, nextTime] = [timeOf(sigma), timeOf(following)];
     const middleTime = f32(time + f32(f32(nextTime - time) * 0.5));
     const [from, middle, to] = [sigmaOf(time), sigmaOf(middleTime), sigmaOf(nextTime)];

@@ -61,7 +61,7 @@ export function layOutRun(
   if (config.terminal_alpha_cumprod !== undefined) {
     alphas[alphas.length - 1] = config.terminal_alpha_cumprod;
   }
-  // Manifests of before the newer options lack them.
+  // Older manifests lack the newer options.
   const complete = { ...SCHEDULER_DEFAULTS, ...config };
   return layOut({ ...schedule, alphas_cumprod: alphas }, complete, count, eta);
 }

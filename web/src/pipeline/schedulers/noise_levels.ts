@@ -140,7 +140,7 @@ export interface NoiseLevels {
   sigmas: number[];
 }
 
-/** Noise levels that no final one follows. */
+/** Noise levels of the timesteps alone: the one after the last step is not among them. */
 export interface SampledLevels extends NoiseLevels {
   /** The noise levels before they were rounded. */
   exact: number[];
@@ -148,7 +148,8 @@ export interface SampledLevels extends NoiseLevels {
 
 /**
  * Timesteps and noise levels of the schedulers that scale the denoiser's input: Euler, Heun, LMS.
- * Other spacings than the timesteps' own run between the levels of the first and last timestep.
+ * A spacing that does not come from the timesteps runs between the noise levels of the first and
+ * the last timestep.
  *
  * @param round how timesteps are rounded; diffusers keeps most of them in float32.
  */

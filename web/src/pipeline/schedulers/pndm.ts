@@ -24,8 +24,8 @@ const PREDICTION = { sample: 0, model: 1 };
 const CURRENT = { sample: 1, model: 0 };
 
 /**
- * Lay out one run: of one evaluation more than there are steps, or with Runge-Kutta of nine more.
- * Runge-Kutta needs four steps at least.
+ * Lay out one run. It evaluates the denoiser once more than there are steps; with Runge-Kutta, nine
+ * times more. Runge-Kutta needs four steps at least.
  */
 export function pndm(schedule: NoiseSchedule, config: SchedulerConfig, count: number): Run {
   const spaced = spacedTimesteps(schedule, config, count);

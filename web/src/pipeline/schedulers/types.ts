@@ -33,7 +33,7 @@ export interface Step {
   remember?: Combination;
   /** What the kept latents become, computed before `next` takes effect. */
   keep?: Combination;
-  /** The next latents. They read the history and the kept latents of before this step. */
+  /** The next latents. They read the history and the kept latents as they were before this step. */
   next: Next;
   /** The predicted clean latents, for previews. */
   denoised: { sample: number; model: number };

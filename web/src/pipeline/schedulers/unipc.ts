@@ -90,7 +90,7 @@ function predictor(
  *
  * @param points levels of the known predictions, newest first; it starts at the first one.
  * @param corrects whether the prediction at `to` is known too.
- * @returns with the weight of the prediction at `to` as `ahead`.
+ * @returns the update's weights; `ahead` is the weight of the prediction at `to`.
  */
 function step(
   config: SchedulerConfig,

@@ -1,4 +1,4 @@
-/** A worker that computes in circles as soon as the page asks for it on a channel. */
+/** A worker that enters an endless loop as soon as the page asks for it on a channel. */
 
 const { submit } = GPUQueue.prototype;
 let asked = false;
