@@ -4,7 +4,8 @@ set -eu
 copy() { mkdir -p "/rootfs$(dirname "$1")" && cp --dereference "$1" "/rootfs$1"; }
 # A file's package, also where /lib is a link to /usr/lib.
 package() {
-  dpkg-query --search "$1" "$(realpath "$1")" 2> /dev/null | head -n 1 | cut -d : -f 1
+  dpkg-query --search "$1" "$(realpath "$1")" 2> /dev/null | grep -v '^diversion by ' |
+    head -n 1 | cut -d : -f 1
 }
 modules=$(sed -n 's/^load_module \(.*\);/\1/p' /stages/nginx.conf)
 # shellcheck disable=SC2046,SC2086 # one argument a file
