@@ -1,9 +1,12 @@
 # From source code to the served demo. Each stage is a step of the pipeline:
 #
 #   base → sources → binaryen, tvm ──┐
-#      └─→ packages → emscripten → toolchain → models → artifacts → serve
-#                                       │        └──→ test
+#      └─→ packages → emscripten → toolchain → page → models → artifacts → serve
+#                                       │                └──→ test
 #                                       └──→ kernels
+#
+# All but the last stages run on the processor of the machine that builds: a bundle is the same for
+# every processor, and only nginx is of the processor for which the image is (--platform).
 #
 # docker build --target artifacts -o dist .     the files
 # docker build -t wsd . && docker run -p 8080:8080 wsd     the demo
@@ -15,9 +18,11 @@ ARG BASE=debian:trixie-20260803-slim@sha256:3a39a0592364683e6bab97937b72cad5a8fa
 # source: TVM v0.21.0 and Emscripten 3.1.64, built here. wheel, debian: what others built.
 ARG TVM_FROM=source
 ARG EMSCRIPTEN_FROM=source
+# page: each model compiles its library. library: a layer before has compiled it (bake's fleet).
+ARG MODELS_FROM=page
 
 # ---------------------------------------------------------------- Debian and Python 3.13
-FROM ${BASE} AS base
+FROM --platform=$BUILDPLATFORM ${BASE} AS base
 # Empty: packages come from wherever the base image takes them.
 ARG DEBIAN_SNAPSHOT=20261122T000000Z
 ENV LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -214,11 +219,19 @@ RUN --mount=type=bind,source=wsd,target=/check/wsd \
 # Checkpoints: --build-context weights=FOLDER with NAME/ or NAME.safetensors in it.
 FROM scratch AS weights
 
-FROM toolchain AS models
+FROM toolchain AS page
 # The commit of WSD's sources, which the context does not hold; the provenance names it.
 ARG WSD_COMMIT=
 ENV WSD_COMMIT=$WSD_COMMIT
 COPY web/ web/
+
+# What several checkpoints of a family share is compiled once, in a layer that can be kept.
+FROM page AS library
+ARG FAMILY=tiny-sd15
+ARG DTYPE=
+RUN wsd compile --model "$FAMILY" --dtype "${DTYPE:-f32}" --out /library && rm -r /library
+
+FROM ${MODELS_FROM} AS models
 COPY --from=arguments /arguments /arguments
 RUN --mount=type=secret,id=ca --mount=type=secret,id=hf_token \
     --mount=type=bind,from=weights,target=/weights \
@@ -230,7 +243,7 @@ COPY --from=models /bundle/ /
 
 # ---------------------------------------------------------------- tests: nox runs them in here
 FROM models AS test
-RUN /stages/packages.sh chromium=156.0.8078.79-1~deb13u1
+RUN /stages/packages.sh chromium=156.0.8078.79-1~deb13u1 git=1:2.47.3-0+deb13u1
 COPY . .
 CMD ["python", "-m", "pytest", "tests/unit"]
 
@@ -247,7 +260,10 @@ CMD ["python", "-m", "pytest", "tests/kernels", "-m", "full or not full", "-k", 
      "--ignore=tests/kernels/test_emulated.py"]
 
 # ---------------------------------------------------------------- the demo
-FROM base AS nginx
+FROM ${BASE} AS nginx
+ARG DEBIAN_SNAPSHOT=20261122T000000Z
+COPY docker/stages/base/ /stages/
+RUN /stages/snapshot.sh
 RUN /stages/packages.sh busybox-static=1:1.37.0-6+b9 \
     libnginx-mod-http-brotli-static=1.0.0~rc-6 \
     libnginx-mod-http-headers-more-filter=1:0.38-2 nginx=1.26.3-3+deb13u11

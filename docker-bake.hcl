@@ -2,6 +2,8 @@
 #
 #   docker buildx bake             the files in dist/, and the image that serves them
 #   docker buildx bake quick       the same from TVM's wheel and Debian's Emscripten
+#   docker buildx bake fleet       the same of many checkpoints, which are built side by side
+#   docker buildx bake archive     the image as a file, the same bytes whenever it is built
 #   MODELS=sd15 DTYPE=f16 docker buildx bake
 
 variable "MODELS" {
@@ -13,17 +15,26 @@ variable "DTYPE" {
 variable "TAG" {
   default = "wsd"
 }
-# The commit of WSD's sources, for the provenance: WSD_COMMIT=$(git rev-parse HEAD).
-variable "WSD_COMMIT" {
+# source; or wheel and debian.
+variable "TVM_FROM" {
   default = null
+}
+variable "EMSCRIPTEN_FROM" {
+  default = null
+}
+# Processors of the image that serves, such as linux/amd64,linux/arm64; the builder's unless given.
+variable "PLATFORMS" {
+  default = null
+}
+# Where layers are kept between builds, such as type=registry,ref=registry.site/wsd-cache.
+variable "CACHE" {
+  default = null
+}
+# The time of Debian's snapshot stands for that of every file (docker/pins.toml).
+variable "SOURCE_DATE_EPOCH" {
+  default = "1795305600"
 }
 # Of the site: docs/appliance.md.
-variable "SECURITY_CONTACT" {
-  default = null
-}
-variable "SECURITY_EXPIRES" {
-  default = null
-}
 variable "BASE" {
   default = null
 }
@@ -37,6 +48,9 @@ group "default" {
 group "quick" {
   targets = ["artifacts-quick", "serve-quick"]
 }
+group "fleet" {
+  targets = ["fleet-artifacts", "fleet-serve"]
+}
 
 target "_common" {
   args = {
@@ -44,8 +58,11 @@ target "_common" {
     DTYPE           = DTYPE
     BASE            = BASE
     DEBIAN_SNAPSHOT = DEBIAN_SNAPSHOT
-    WSD_COMMIT      = WSD_COMMIT
+    TVM_FROM        = TVM_FROM
+    EMSCRIPTEN_FROM = EMSCRIPTEN_FROM
   }
+  cache-from = CACHE == null ? [] : [CACHE]
+  cache-to   = CACHE == null ? [] : ["${CACHE},mode=max"]
 }
 target "_quick" {
   args = {
@@ -60,13 +77,18 @@ target "artifacts" {
   output   = ["type=local,dest=dist"]
 }
 target "serve" {
-  inherits = ["_common"]
-  target   = "serve"
+  inherits  = ["_common"]
+  target    = "serve"
+  tags      = ["${TAG}:latest"]
+  platforms = PLATFORMS == null ? [] : split(",", PLATFORMS)
+}
+target "archive" {
+  inherits = ["serve"]
   args = {
-    SECURITY_CONTACT = SECURITY_CONTACT
-    SECURITY_EXPIRES = SECURITY_EXPIRES
+    SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH
   }
-  tags     = ["${TAG}:latest"]
+  attest = ["type=provenance,disabled=true"]
+  output = ["type=oci,dest=out/wsd.tar,rewrite-timestamp=true"]
 }
 target "test" {
   inherits = ["_common"]
@@ -81,4 +103,58 @@ target "serve-quick" {
 }
 target "test-quick" {
   inherits = ["test", "_quick"]
+}
+
+# ---------------------------------------------------------------- a fleet
+# Each entry of MODELS in each precision of DTYPE is a build of its own. BuildKit runs them side by
+# side, and runs only once what they share: the toolchain, and the library of a family in a precision.
+
+variable "MEMBERS" {
+  default = flatten([for entry in split(",", MODELS) : [
+    for dtype in split(",", DTYPE == "" ? "f32" : DTYPE) :
+    "${regex("^[a-z0-9-]+", entry)}-${dtype}"
+  ]])
+}
+target "toolchain" {
+  inherits = ["_common"]
+  target   = "toolchain"
+}
+target "member" {
+  inherits = ["_common"]
+  name     = "member-${regex("^[a-z0-9-]+", entry)}-${dtype}"
+  matrix = {
+    entry = split(",", MODELS)
+    dtype = split(",", DTYPE == "" ? "f32" : DTYPE)
+  }
+  target = "artifacts"
+  args = {
+    MODELS      = entry
+    DTYPE       = dtype
+    FAMILY      = regex("^(?:[a-z0-9-]+:)?([a-z0-9-]+)", entry)[0]
+    MODELS_FROM = "library"
+  }
+}
+# What `wsd join` makes of them: in place of the stage of this name.
+target "joined" {
+  inherits = ["_common"]
+  contexts = merge({ toolchain = "target:toolchain" }, {
+    for name in MEMBERS : "bundle-${name}" => "target:member-${name}"
+  })
+  dockerfile-inline = <<-DOCKERFILE
+    FROM toolchain AS joining
+    %{for name in MEMBERS}
+    COPY --from=bundle-${name} / /bundles/${name}/
+    %{endfor}
+    RUN wsd join /bundles/* --out /bundle && wsd verify /bundle
+    FROM scratch
+    COPY --from=joining /bundle/ /
+  DOCKERFILE
+}
+target "fleet-artifacts" {
+  inherits = ["joined"]
+  output   = ["type=local,dest=dist"]
+}
+target "fleet-serve" {
+  inherits = ["serve"]
+  contexts = { artifacts = "target:joined" }
 }

@@ -255,14 +255,17 @@ def kernels(session: nox.Session) -> None:
 
 @nox.session
 def repro(session: nox.Session) -> None:
-    """Build the artifacts twice from nothing, and compare them byte by byte."""
-    engine = need_engine(session)
-    prepare(session)
-    folders = [ROOT / "out" / name for name in ("repro-1", "repro-2")]
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-        run_build(session, container.artifacts_command(engine, folder, "--no-cache"))
-    session.run("python", "-m", "tools.compare_bundles", *folders, env=IMPORTS)
+    """Build the serving image twice from nothing, and compare; `-- docker podman`: once in each."""
+    # Builders of different makes write other layers: what a container sees is compared.
+    engines = session.posargs or [need_engine(session)] * 2
+    options = ["--files"] if len(set(engines)) > 1 else []
+    archives = [ROOT / "out" / f"repro-{number}.tar" for number, _ in enumerate(engines)]
+    for engine, archive in zip(engines, archives, strict=True):
+        archive.parent.mkdir(exist_ok=True)
+        archive.unlink(missing_ok=True)
+        for command in container.archive_commands(engine, archive, "--no-cache"):
+            run_build(session, command)
+    session.run("python", "-m", "tools.compare_images", *options, *archives, env=IMPORTS)
 
 
 # What wsd.supply_chain.pins needs, without the rest of WSD.

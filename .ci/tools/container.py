@@ -9,8 +9,11 @@ import os
 import shlex
 import shutil
 import subprocess
+import tomllib
+from datetime import datetime
 from pathlib import Path
 
+PINS = Path(__file__).parents[2] / "docker" / "pins.toml"
 ENGINES = ("docker", "podman")
 LANES = {
     "source": ("--build-arg=TVM_FROM=source", "--build-arg=EMSCRIPTEN_FROM=source"),
@@ -67,9 +70,50 @@ def build_command(engine: str, target: str, *options: str) -> list[str]:
     proxy, certificates and sources (docs/appliance.md).
     """
     site = shlex.split(os.environ.get("WSD_BUILD_OPTIONS", ""))
-    return [engine, "build", f"--target={target}", *LANES[find_lane()], *site, *options, "."]
+    named = [f"--build-arg=WSD_COMMIT={commit}" for commit in [find_commit()] if commit]
+    lane = LANES[find_lane()]
+    return [engine, "build", f"--target={target}", *lane, *named, *site, *options, "."]
+
+
+def find_commit() -> str:
+    """Return the commit that this clone is at; empty if it is none, or has changes."""
+    git = ["git", "-C", str(PINS.parents[1])]
+    if shutil.which("git") is None:
+        return ""
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    changes = [*git, "status", "--porcelain", "--untracked-files=no"]
+    changed = subprocess.run(changes, capture_output=True, text=True, check=False)
+    clean = head.returncode == changed.returncode == 0 and not changed.stdout
+    return head.stdout.strip() if clean else ""
 
 
 def artifacts_command(engine: str, out: Path, *options: str) -> list[str]:
     """Return the command that writes the bundle to a folder."""
     return build_command(engine, "artifacts", f"--output=type=local,dest={out}", *options)
+
+
+def source_date() -> int:
+    """Return the seconds since 1970 that stand for the time of every file of an image.
+
+    It is the time of Debian's snapshot, which is before any checkout of the sources that pin it.
+    """
+    pinned = tomllib.loads(PINS.read_text())["snapshot"]["timestamp"]
+    return int(datetime.strptime(f"{pinned}+0000", "%Y%m%dT%H%M%SZ%z").timestamp())
+
+
+def archive_commands(engine: str, out: Path, *options: str) -> list[list[str]]:
+    """Return the commands that write the serving image to an archive in the OCI layout.
+
+    No time of the build is in it. Docker needs the image store of containerd, or a builder of
+    ``docker buildx create``; its own old store cannot write the layout.
+    """
+    date = f"--build-arg=SOURCE_DATE_EPOCH={source_date()}"
+    if engine == "docker":
+        output = f"--output=type=oci,dest={out},rewrite-timestamp=true"
+        return [build_command(engine, "serve", date, "--provenance=false", output, *options)]
+    name = f"localhost/wsd:{out.stem}"
+    dated = (f"--timestamp={source_date()}", f"--tag={name}")
+    return [
+        build_command(engine, "serve", *dated, *options),
+        [engine, "save", "--format=oci-archive", f"--output={out}", name],
+    ]

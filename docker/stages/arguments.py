@@ -10,8 +10,12 @@ from wsd.errors import WsdError
 from wsd.models.registry import find_family
 from wsd.spec.precision import DTYPES
 
-# NAME, or NAME=HUB_ID@COMMIT: a commit, so that the build names what it takes.
-ENTRY = re.compile(r"(?P<name>[a-z0-9-]+)(=(?P<hub>[\w.-]+/[\w.-]+)@(?P<commit>[0-9a-f]{40}))?")
+# FAMILY or NAME:FAMILY, then =HUB_ID@COMMIT if its weights are there: a commit, so that the build
+# names what it takes.
+ENTRY = re.compile(
+    r"((?P<name>[a-z0-9][a-z0-9-]*):)?(?P<family>[a-z0-9-]+)"
+    r"(=(?P<hub>[\w.-]+/[\w.-]+)@(?P<commit>[0-9a-f]{40}))?"
+)
 
 
 def complain(what: str, hint: str, argument: str = "MODELS") -> None:
@@ -24,15 +28,16 @@ for entry in models.split(","):
     found = ENTRY.fullmatch(entry)
     if found is None:
         complain(
-            f"{entry!r} is no model", "write NAME or NAME=OWNER/REPOSITORY@COMMIT, with commas"
+            f"{entry!r} is no model",
+            "write FAMILY, NAME:FAMILY or NAME:FAMILY=OWNER/REPOSITORY@COMMIT, with commas",
         )
     try:
-        find_family(found["name"])
+        find_family(found["family"])
     except WsdError as error:
         complain(error.message, error.hint)
-    names.append(found["name"])
+    names.append(found["name"] or found["family"])
 if len(set(names)) < len(names):
-    complain("a model is named twice", "name each model once")
+    complain("a model is named twice", "give each a name: NAME:FAMILY")
 chosen = (dtypes or DTYPES[0]).split(",")
 for dtype in chosen:
     if dtype not in DTYPES:

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Build the bundles that /arguments lists, and join them in /bundle.
 #
-# A model's weights are /weights/NAME, a diffusers folder, or /weights/NAME.safetensors;
-# else what NAME=HUB_ID@COMMIT names; else what ships with WSD.
+# An entry is FAMILY or NAME:FAMILY; its name is that of the family unless given. Its weights are
+# /weights/NAME, a diffusers folder, or /weights/NAME.safetensors; else what =HUB_ID@COMMIT names;
+# else what ships with WSD.
 set -eu
 . /stages/certificates.sh
 if [ -s /run/secrets/hf_token ]; then
@@ -12,11 +13,14 @@ fi
 
 # build ENTRY DTYPE DIR
 build() {
-  name=${1%%=*}
+  label=${1%%=*}
+  name=${label%%:*}
+  family=${label##*:}
   dtype=$2
   out=$3
-  weights=${1#"$name"}
-  set -- --model "$name" --dtype "$dtype" --out "$out"
+  weights=${1#"$label"}
+  set -- --model "$family" --dtype "$dtype" --out "$out"
+  [ "$name" = "$family" ] || set -- "$@" --name "$name"
   if [ -d "/weights/$name" ]; then
     set -- "$@" --weights "/weights/$name"
   elif [ -f "/weights/$name.safetensors" ]; then
@@ -34,7 +38,7 @@ set --
 . /arguments
 for entry in $(echo "$MODELS" | tr ',' ' '); do
   for dtype in $(echo "$DTYPES" | tr ',' ' '); do
-    bundle=/bundles/${entry%%=*}-$dtype
+    bundle=/bundles/$(echo "$entry" | sed 's/[:=].*//')-$dtype
     build "$entry" "$dtype" "$bundle"
     set -- "$@" "$bundle"
   done

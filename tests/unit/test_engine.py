@@ -80,7 +80,13 @@ def arguments(models, dtypes=""):
 
 
 @pytest.mark.parametrize(
-    "models", ["tiny-sd15", "sd15,sdxl", f"sd15=some-one/Model.1@{'0' * 40},tiny-sdxl"]
+    "models",
+    [
+        "tiny-sd15",
+        "sd15,sdxl",
+        f"sd15=some-one/Model.1@{'0' * 40},tiny-sdxl",
+        f"anime:sd15=some-one/Model.1@{'0' * 40},photo:sd15,sd15",
+    ],
 )
 def test_models_that_can_be_built(models):
     done = arguments(models)
@@ -117,6 +123,11 @@ def test_precisions_that_cannot(dtypes, said):
         ("sd15=some-one/model@main", "is no model"),
         ("sd15; rm -rf /", "is no model"),
         ("sd15,sdxl,sd15", "named twice"),
+        ("a:sd15,a:sdxl", "named twice"),
+        ("sdxl:sd15,sdxl", "named twice"),
+        ("-a:sd15", "is no model"),
+        ("a:b:sd15", "is no model"),
+        ("a:sd99", "unknown model 'sd99'"),
     ],
 )
 def test_models_that_cannot(models, said):

@@ -4,7 +4,11 @@ import json
 import re
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.tags import compatible_tags, cpython_tags
+from packaging.utils import parse_wheel_filename
 
+from tools.container import source_date
 from wsd.errors import UsageError
 from wsd.supply_chain.pins import FILE, read_pins
 from wsd.util.files import REPOSITORY
@@ -15,7 +19,7 @@ PINS = read_pins()
 
 
 def default(argument):
-    (value,) = re.findall(rf"^ARG {argument}=(.*)$", DOCKERFILE, re.M)
+    (value,) = set(re.findall(rf"^ARG {argument}=(.*)$", DOCKERFILE, re.M))
     return value
 
 
@@ -23,7 +27,11 @@ def test_base_and_snapshot():
     assert default("BASE") == str(PINS.base)
     assert default("DEBIAN_SNAPSHOT") == PINS.snapshot.timestamp
     # Everything else is built upon these.
-    assert set(re.findall(r"^FROM (\$\{BASE\}|[\w./-]+:\S+)", DOCKERFILE, re.M)) == {"${BASE}"}
+    images = re.findall(r"^FROM (?:--platform=\S+ )?(\$\{BASE\}|[\w./-]+:\S+)", DOCKERFILE, re.M)
+    assert set(images) == {"${BASE}"}
+    # The time of every file of an image (docker buildx bake archive).
+    bake = (REPOSITORY / "docker-bake.hcl").read_text()
+    assert f'default = "{source_date()}"' in bake
 
 
 def test_git_sources():
@@ -91,6 +99,51 @@ def test_every_python_package_has_a_hash(lock):
     for name, _, rest in found:
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", rest), name
     assert f"--require-hashes -r /{lock.name}" in DOCKERFILE
+
+
+def allowed_files():
+    """Return the names of the files whose digests the lock files have, by digest."""
+    lines = (LOCKS[0].parent / "files.tsv").read_text().splitlines()
+    return dict(line.split("\t") for line in lines)
+
+
+def fits(name, processor):
+    """Tell whether pip of the image's Python can install a file there without a compiler."""
+    if not name.endswith(".whl"):
+        return False
+    # Debian trixie has glibc 2.41.
+    systems = [f"manylinux_2_{minor}_{processor}" for minor in range(41, 4, -1)]
+    systems += [f"manylinux{year}_{processor}" for year in (2014, 2010, 1)]
+    taken = {*cpython_tags((3, 13), platforms=systems), *compatible_tags((3, 13), "cp313", systems)}
+    return not taken.isdisjoint(parse_wheel_filename(name)[3])
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+def test_every_python_package_can_be_installed_on_both_processors(lock):
+    names = allowed_files()
+    for name, version, rest in requirements(lock):
+        line = f"{name}=={version} {rest.partition(chr(92))[0]}"
+        marker = Requirement(line).marker
+        files = [names[d] for d in re.findall(r"sha256:([0-9a-f]{64})", rest) if d in names]
+        for processor in ("x86_64", "aarch64"):
+            machine = {
+                "platform_machine": processor, "sys_platform": "linux",
+                "python_full_version": "3.13.5", "python_version": "3.13",
+            }  # fmt: skip
+            if marker is not None and not marker.evaluate(machine):
+                continue
+            wheels = [file for file in files if fits(file, processor)]
+            # A package without any wheel is of Python alone, and its sources do.
+            sources = [file for file in files if not file.endswith(".whl")]
+            assert wheels or (sources and files == sources), f"{name} on {processor}: {files}"
+
+
+def test_a_lock_of_one_processor_is_noticed():
+    names = allowed_files().values()
+    torch = [name for name in names if name.startswith("torch-")]
+    assert len([name for name in torch if fits(name, "x86_64")]) == 1
+    assert len([name for name in torch if fits(name, "aarch64")]) == 1
+    assert not any(fits(name, "riscv64") for name in torch)
 
 
 def test_lock_and_constraints_agree():

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 
 from wsd.bundle.attestations import write_attestations
 from wsd.bundle.latent_preview import fit_preview
@@ -23,7 +24,7 @@ from wsd.checkpoint.tokenizer import open_tokenizer, tokenizer_file
 from wsd.compiler.library import Library, find_tvmjs
 from wsd.compiler.library_check import check_library
 from wsd.compiler.memory import peaks
-from wsd.errors import FileError
+from wsd.errors import FileError, UsageError
 from wsd.kernels.serialize import minify_table
 from wsd.kernels.variant import BASELINE_MAX_THREADS
 from wsd.models.registry import Component, Family
@@ -39,10 +40,12 @@ from wsd.spec.manifest import (
     LatentSpace,
     Manifest,
     ModelEntry,
+    ModelName,
     Requirements,
     TokenizerEntry,
 )
 from wsd.spec.parameter import Parameter, shapes
+from wsd.spec.precision import DTYPES
 from wsd.spec.roles import TEXT_ENCODER, VAE_DECODER
 from wsd.supply_chain.material import Material
 from wsd.supply_chain.materials import own_materials, page_materials
@@ -59,12 +62,30 @@ from wsd.util.progress import Advance, Progress
 _LOG = logging.getLogger(__name__)
 
 
+def check_model_name(name: str) -> None:
+    """Refuse a name that no model in a bundle can have.
+
+    Raises:
+        UsageError: saying how names are.
+    """
+    try:
+        # `wsd join` gives the folder of a further precision a name with that at its end.
+        for folder in (name, *(f"{name}-{dtype}" for dtype in DTYPES)):
+            TypeAdapter(ModelName).validate_python(folder)
+    except ValidationError as error:
+        raise UsageError(
+            f"--name {name[:60]!r} is no name of a model",
+            "take small letters, digits and hyphens, such as anime-v2; no name of a device, as con",
+        ) from error
+
+
 def build_bundle(
     checkpoint: Checkpoint,
     library: Library,
     out: Path,
     progress: Progress,
     fixtures: Path | None = None,
+    name: str | None = None,
 ) -> Path:
     """Build a complete bundle with one model and the page.
 
@@ -77,6 +98,7 @@ def build_bundle(
         progress: shows what has been done.
         fixtures: self-test fixtures that ``wsd expect`` wrote (:mod:`wsd.bundle.self_test`); the
             checkpoint's own unless given, and none if it has none.
+        name: of the model in the bundle; that of the family unless given.
 
     Returns:
         ``out``.
@@ -92,12 +114,13 @@ def build_bundle(
     check_library(library, family)
     with explain_file_errors(out), write_folder_atomically(out) as scratch:
         page = _write_page(library, scratch, progress)
-        manifest = _write_model(checkpoint, library, scratch / "models", progress, fixtures)
+        folder = scratch / "models" / (name or family.name)
+        manifest = _write_model(checkpoint, library, folder, progress, fixtures)
         entry = IndexEntry(
-            name=family.name,
+            name=manifest.model.name,
             title=family.title,
             dtype=manifest.model.dtype,
-            manifest=f"{family.name}/",
+            manifest=f"{folder.name}/",
         )
         write_index([entry], scratch)
         link_page(scratch)
@@ -122,11 +145,10 @@ def _write_page(library: Library, folder: Path, progress: Progress) -> tuple[Mat
 
 
 def _write_model(
-    checkpoint: Checkpoint, library: Library, models: Path, progress: Progress, given: Path | None
+    checkpoint: Checkpoint, library: Library, folder: Path, progress: Progress, given: Path | None
 ) -> Manifest:
-    """Write a model's files and its manifest to its folder in ``models``."""
+    """Write a model's files and its manifest to a new folder, whose name is the model's."""
     family = checkpoint.family
-    folder = models / family.name
     folder.mkdir(parents=True)
     # First, because a tokenizer may have to be fetched.
     tokenizers = _write_tokenizers(checkpoint, folder)
@@ -138,7 +160,8 @@ def _write_model(
         schema_version=SCHEMA_VERSION,
         model=ModelEntry.model_validate(
             {
-                "name": family.name,
+                "name": folder.name,
+                "family": "" if folder.name == family.name else family.name,
                 "title": family.title,
                 "pipeline": family.architecture.diffusers_pipeline,
                 "dtype": library.dtype,

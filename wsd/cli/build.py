@@ -12,6 +12,7 @@ import click
 
 from wsd.cli.command import Unused, command
 from wsd.cli.options import (
+    NAME,
     NEW_FOLDER,
     OUTPUT_FILE,
     PROMPT,
@@ -89,7 +90,7 @@ def compile(  # noqa: A001 - the command's name
         hint="a given library is not compiled: leave --dump-ir out, or give it to wsd compile",
     ),
     Unused(
-        ("--out", "--self-test"),
+        ("--out", "--self-test", "--name"),
         beside="--plan",
         hint="a plan writes no bundle: leave them out, or leave --plan out to build one",
     ),
@@ -109,6 +110,8 @@ def compile(  # noqa: A001 - the command's name
     metavar="FILE",
     help="What `wsd expect` wrote; the checkpoint's own self-test.json unless given.",
 )
+@click.option("--name", metavar="NAME", type=NAME,
+              help="The model's name on the page; that of --model unless given.")  # fmt: skip
 @click.option("--out", type=NEW_FOLDER, help="A new folder.")
 @click.option("--plan", is_flag=True, help="Say what would be built, and build nothing.")
 def build(
@@ -118,13 +121,14 @@ def build(
     dump: Path | None,
     library: Path | None,
     expected: Path | None,
+    name: str | None,
     out: Path | None,
     schedule: ScheduleOptions,
     *,
     plan: bool,
 ) -> None:
     """Build a bundle: compiled model, weights and page."""
-    from wsd.bundle.builder import build_bundle
+    from wsd.bundle.builder import build_bundle, check_model_name
     from wsd.bundle.plan import describe_plan
     from wsd.checkpoint.tokenizer import check_tokenizers
     from wsd.compiler.library import read_library
@@ -154,12 +158,14 @@ def build(
     if out is None:
         raise click.UsageError("Missing option '--out'.")
     check_absent(out)
+    if name is not None:
+        check_model_name(name)
     check_sizes(family, sizes)
     checkpoint = chosen.open(schedule)
     check_tokenizers(checkpoint.family, checkpoint.source, fetched=True)
     with Progress() as progress:
         compiled = _find_library(checkpoint.family, dtype, sizes, library, progress, dump)
-        build_bundle(checkpoint, compiled, out, progress, expected)
+        build_bundle(checkpoint, compiled, out, progress, expected, name)
     say(out)
 
 
@@ -224,12 +230,12 @@ def join(folders: tuple[Path, ...], out: Path) -> None:
 @click.option("--signature", type=click.Path(path_type=Path), metavar="FILE",
               help="A signature of provenance.json, to be checked too.")  # fmt: skip
 @click.option("--key", type=click.Path(path_type=Path), metavar="FILE",
-              help="The public key in PEM that it must be of.")  # fmt: skip
+              help="PEM file of the public key that must have signed it.")  # fmt: skip
 @click.option("--certificate-identity", "identity", metavar="NAME",
-              help="Or whom Sigstore's certificate must name.")  # fmt: skip
+              help="Identity that Sigstore's certificate must name, instead of a key.")  # fmt: skip
 @click.option("--certificate-oidc-issuer", "issuer", metavar="URL",
-              help="And who must have vouched for that name.")  # fmt: skip
-@click.option("--offline", is_flag=True, help="Ask Sigstore for no newer keys of its own.")
+              help="Who must have confirmed that identity to Sigstore.")  # fmt: skip
+@click.option("--offline", is_flag=True, help="Do not ask Sigstore for its newest keys.")
 def verify(
     folder: Path, signature: Path | None, key: Path | None, identity: str | None,
     issuer: str | None, *, offline: bool,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,9 +70,11 @@ def parity(
     from wsd.runtime.png import write_pngs
     from wsd.util.progress import Progress
 
+    described = read_manifest(find_manifest(folder, chosen.model)).model
     # The bundle was built with these options, so it is compared with them.
-    schedule = schedule.fill_in(read_manifest(find_manifest(folder, chosen.model)).model.options)
-    found = compare(folder, chosen.open(schedule), request, find_host(host), Progress())
+    schedule = schedule.fill_in(described.options)
+    checkpoint = replace(chosen, model=described.family or described.name).open(schedule)
+    found = compare(folder, checkpoint, request, find_host(host), Progress(), model=described.name)
     for line in describe(found):
         say(line)
     write_pngs(found.pictures, out)
@@ -96,7 +99,7 @@ def parity(
 @click.option("--most", type=click.IntRange(0), default=8, show_default=True,
               help="Kernels of a stage that are listed.")  # fmt: skip
 @click.option("--json", "json_path", type=OUTPUT_FILE, help="Everything that was measured.")
-@click.option("--plot", type=OUTPUT_FILE, help="The same as SVG.")
+@click.option("--plot", type=OUTPUT_FILE, help="A plot of the times, as SVG.")
 @click.option("--compare", is_flag=True,
               help="Measure onnxruntime-web and PyTorch on the UNet too.")  # fmt: skip
 @weights_option
@@ -117,8 +120,10 @@ def bench(
 
     checkpoint = None
     if compare:
-        name = read_manifest(find_manifest(folder, model)).model.name
-        chosen = CheckpointChoice(name, weights, random_weights=random_weights)
+        described = read_manifest(find_manifest(folder, model)).model
+        chosen = CheckpointChoice(
+            described.family or described.name, weights, random_weights=random_weights
+        )
         checkpoint = chosen.open()
     options = LoadOptions(kernels=kernels)
     found = measure(folder, model, size, repeats, options, find_host(host), Progress(), checkpoint)

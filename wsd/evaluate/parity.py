@@ -163,6 +163,7 @@ def compare(
     open_host: OpenHost,
     progress: Progress,
     low_memory: Sequence[LoadOptions] | None = None,
+    model: str | None = None,
 ) -> Comparison:
     """Compare a bundle's model with the checkpoint that it was built from.
 
@@ -174,13 +175,14 @@ def compare(
         progress: shows what has been done.
         low_memory: options of further runs, which draw in less memory; all that the picture's
             size has unless given.
+        model: its name in the bundle; that of the checkpoint's family unless given.
 
     Raises:
         BundleError: if the folder is not a bundle, or one of its files is not what was built.
         UsageError: if it is of another model, or cannot draw that.
         RenderError, ToolError: if the page cannot draw.
     """
-    model = checkpoint.family.name
+    model = model or checkpoint.family.name
     manifest = read_manifest(find_manifest(bundle, model))
     check_request(manifest, request)
     check_bundle(bundle)

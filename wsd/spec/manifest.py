@@ -90,7 +90,7 @@ class ModelEntry(_Entry):
     """What the model is, for people and for tools."""
 
     name: ModelName
-    """Name of the model family, as ``wsd build --model`` takes it."""
+    """Name on the page: ``wsd build --name``, or that of the family."""
     title: str
     """One line for people."""
     pipeline: str
@@ -105,6 +105,8 @@ class ModelEntry(_Entry):
     """Licence of the weights as the checkpoint states it; empty if it states none."""
     weights: ByName[tuple[Sha256, ...]] = {}
     """Component id to the SHA-256 of each file that its weights were read from."""
+    family: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9-]*)?$", max_length=MAX_NAME)
+    """Name of the model family, as ``wsd build --model`` takes it; empty if it is ``name``."""
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -512,7 +514,7 @@ class IndexEntry(_Entry):
     """
 
     name: ModelName
-    """Name of the model family."""
+    """Name of the model."""
     title: str
     """One line for people."""
     dtype: Precision

@@ -123,7 +123,7 @@ export interface GivenInput {
  * Entries that share a name are one model; the page takes the first that fits the GPU.
  */
 export interface IndexEntry {
-  /** Name of the model family. */
+  /** Name of the model. */
   name: string;
   /** One line for people. */
   title: string;
@@ -196,7 +196,7 @@ export interface Manifest {
 
 /** What the model is, for people and for tools. */
 export interface ModelEntry {
-  /** Name of the model family, as `wsd build --model` takes it. */
+  /** Name on the page: `wsd build --name`, or that of the family. */
   name: string;
   /** One line for people. */
   title: string;
@@ -212,6 +212,8 @@ export interface ModelEntry {
   license: string;
   /** Component id to the SHA-256 of each file that its weights were read from. */
   weights: Record<string, string[]>;
+  /** Name of the model family, as `wsd build --model` takes it; empty if it is `name`. */
+  family: string;
 }
 
 /** The noise that the model was trained with: a variance-preserving process. */
