@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -149,7 +149,9 @@ def read_library(folder: Path) -> Library:
     try:
         digest = table.pop("wasm_sha256")
         # It is passed as JSON, because pydantic's strict mode takes a list for a tuple only there.
-        library = _codec().validate_json(json.dumps({**table, "folder": str(folder)}))
+        # The folder's name need not be UTF-8, as JSON is.
+        read = _codec().validate_json(json.dumps({**table, "folder": "."}))
+        library = replace(read, folder=folder)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{path} is of another version of WSD", _HINT) from error
     if not library.wasm.is_file() or sha256_file(library.wasm) != digest:
