@@ -15,8 +15,10 @@ SHADERS = sorted(p for p in TEMPLATES.rglob("*.j2") if f"\n{BODY_MARK}\n" in p.r
 def test_shader_is_headed_by_what_it_computes(path):
     header = path.read_text().partition("#}")[0]
     assert header.startswith("{#\n")
-    for section in ("Equation", "Operands", "Roofline"):
+    for section in ("Equation", "Operands", "Preconditions", "Roofline"):
         assert f"\n{section} " in header
+    # What one workgroup computes.
+    assert any(f"\n{name} " in header for name in ("Tile", "Block", "Workgroup"))
 
 
 def test_every_family_of_kernels_has_shaders():
