@@ -13,11 +13,13 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 from wsd.bundle.attestations import list_files, write_attestations
+from wsd.bundle.layout import list_models
 from wsd.bundle.verify import verify_bundle
 from wsd.errors import BundleError
 from wsd.supply_chain.licenses import read_policy
+from wsd.supply_chain.materials import BundleContents
 from wsd.supply_chain.own_source import list_sources
-from wsd.supply_chain.sbom import read_materials
+from wsd.supply_chain.sbom import build_sbom, read_materials
 from wsd.util.files import REPOSITORY
 
 NAMES = {"sbom.cdx.json", "provenance.json", "SRI.json"}
@@ -100,6 +102,18 @@ def test_the_sbom_says_what_needs_what(sbom):
         assert by_name[needed] in graph[by_name[name]]
     # What another package needs is no direct part of the bundle.
     assert by_name["tokenizers"] not in graph["bundle"]
+
+
+def test_a_model_is_once_in_the_sbom_in_each_precision(bundle):
+    """Two of one name would have one reference, for which the library makes up random ones."""
+    ((_, first),) = list_models(bundle)
+    other = first.model_copy(update={"model": first.model.model_copy(update={"dtype": "f16"})})
+    expected = build_sbom(BundleContents({}, (), (first, other)))
+    assert (
+        build_sbom(BundleContents({}, (), (other, first)))["components"] == (expected["components"])
+    )
+    with pytest.raises(BundleError, match="tiny-sd15 f32 is there twice"):
+        build_sbom(BundleContents({}, (), (first, first)))
 
 
 def test_every_package_has_a_supplier_and_a_licence(sbom):

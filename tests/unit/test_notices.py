@@ -6,10 +6,13 @@ import shutil
 from dataclasses import replace
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from wsd.bundle.attestations import write_attestations
 from wsd.bundle.layout import list_models
 from wsd.checkpoint.model_card import LICENSE_FILES, read_model_card
+from wsd.checkpoint.single_file import SingleFile
 from wsd.errors import BundleError, CheckpointError
 from wsd.supply_chain import licenses, npm_packages
 from wsd.supply_chain.checkpoint_url import checkpoint_url
@@ -245,6 +248,14 @@ def test_licence_files_of_a_model_are_carried(tmp_path):
     found = read_model_card(Card(tmp_path, LICENSE="a", NOTICE_txt="b", OTHER_txt="c"))
     assert found.texts == {"LICENSE": "a", "NOTICE": "b"}
     assert "LICENSE.md" in LICENSE_FILES
+
+
+@pytest.mark.parametrize("metadata", [{"modelspec.license": "OpenRAIL++"}, {"other": "x"}, None])
+def test_a_single_file_may_state_its_licence(tmp_path, family, metadata):
+    path = tmp_path / "model.safetensors"
+    save_file({"a": torch.zeros(1)}, path, metadata=metadata)
+    stated = SingleFile(path, family).stated_license
+    assert stated == (metadata or {}).get("modelspec.license", "")
 
 
 def test_a_licence_that_is_no_text_is_refused(tmp_path):

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -311,6 +312,21 @@ def test_an_identity_needs_a_certificate(signed, tmp_path):
     (tmp_path / "bare").write_bytes(b"\x30\x45")
     with pytest.raises(BundleError, match="names nobody: pass --key"):
         check_signature(folder, tmp_path / "bare", someone)
+
+
+@pytest.mark.parametrize(
+    ("module", "signer", "said"),
+    [
+        ("cryptography.hazmat.primitives.serialization", None, "cryptography, which is missing"),
+        ("sigstore.verify", Identity("a@b", "https://c"), "sigstore checks identities, and is"),
+    ],
+)
+def test_a_package_that_is_missing_is_named(signed, monkeypatch, module, signer, said):
+    folder, path, _, public = signed
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UsageError, match=said) as caught:
+        check_signature(folder, path, signer or Key(public))
+    assert "pip install 'wsd[signatures]'" in caught.value.hint
 
 
 @pytest.mark.parametrize(

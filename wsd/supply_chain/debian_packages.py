@@ -1,4 +1,4 @@
-"""Debian packages: all of the image's, or those of Emscripten and Node.js on a host."""
+"""Debian packages as materials: all of the image's, or that of Emscripten on a host."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LICENSE_LINE = re.compile(r"^License: *(\S.*)$", re.MULTILINE)
 
 
 def debian_materials(*, in_image: bool) -> Iterator[Material]:
-    """Yield every package of the image; outside it, the packages of Emscripten and Node.js.
+    """Yield every package of the image; outside it, the package of Emscripten, if it is one.
 
     Args:
         in_image: whether this process runs in WSD's own image.
@@ -31,7 +31,7 @@ def debian_materials(*, in_image: bool) -> Iterator[Material]:
     if shutil.which("dpkg-query") is None:
         return
     # dpkg-query lists every package if no name is passed.
-    names = [] if in_image else list(_owners("emcc", "node"))
+    names = ["emscripten"] if not in_image and _has_emscripten() else []
     if not in_image and not names:
         return
     listed = run(["dpkg-query", "--show", f"--showformat={_FIELDS}", *names])
@@ -52,28 +52,25 @@ def debian_materials(*, in_image: bool) -> Iterator[Material]:
 
 
 def _purl(name: str, version: str, architecture: str) -> str:
-    return str(PackageURL("deb", _vendor(version), name, version, {"arch": architecture}))
+    return str(PackageURL("deb", _vendor(), name, version, {"arch": architecture}))
 
 
-def _vendor(version: str) -> str:
-    """Return who built a package: NodeSource says so in the version of its Node.js."""
-    if "nodesource" in version:
-        return "nodesource"
+def _vendor() -> str:
+    """Return whose distribution this is: Debian, or one that is made of its packages."""
     try:
         return platform.freedesktop_os_release()["ID"]
     except OSError:
         return "debian"
 
 
-def _owners(*programs: str) -> Iterator[str]:
-    """Yield the Debian packages that own programs, for programs that a package owns."""
-    for program in programs:
-        path = shutil.which(program)
-        # Read dpkg's file list: `dpkg -S` fails for files that no package owns.
-        name = "nodejs" if program == "node" else "emscripten"
-        listed = Path(f"/var/lib/dpkg/info/{name}.list")
-        if path and listed.is_file() and path in listed.read_text(encoding="utf-8").splitlines():
-            yield name
+def _has_emscripten() -> bool:
+    """Tell whether a Debian package owns the ``emcc`` that is called."""
+    path = shutil.which("emcc")
+    # Read dpkg's file list: `dpkg -S` fails for files that no package owns.
+    listed = Path("/var/lib/dpkg/info/emscripten.list")
+    if path is None or not listed.is_file():
+        return False
+    return path in listed.read_text(encoding="utf-8").splitlines()
 
 
 def _read_license(copyright_file: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shutil
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +15,7 @@ from wsd.supply_chain.licenses import find_license, find_texts
 from wsd.supply_chain.material import Material
 from wsd.util.files import REPOSITORY
 from wsd.util.json_reader import read_json
+from wsd.util.process import run
 
 _WEB = REPOSITORY / "web"
 _HINT = "install the page's packages anew: npm ci, in the folder web"
@@ -48,7 +50,7 @@ _LOCK = TypeAdapter(dict[str, _Locked])
 
 
 def npm_materials() -> Iterator[Material]:
-    """Yield what the page's lock file names; packages for development are not shipped.
+    """Yield what the page's lock file names, and Node.js; tools are not shipped.
 
     Nothing where WSD was not installed from its repository.
 
@@ -62,6 +64,22 @@ def npm_materials() -> Iterator[Material]:
     for place, entry in locked.items():
         if place:
             yield _material(place, entry, locked)
+    yield from _node()
+
+
+def _node() -> Iterator[Material]:
+    """Yield Node.js, which runs the bundler, whoever packaged it."""
+    program = shutil.which("node")
+    if program is None:
+        return
+    tag = run([program, "--version"]).strip()
+    yield Material(
+        purl=str(PackageURL("github", "nodejs", "node", tag)),
+        name="node",
+        version=tag.removeprefix("v"),
+        license=find_license("nodejs", ()),
+        supplier="OpenJS Foundation",
+    )
 
 
 def page_requirements() -> tuple[str, ...]:
