@@ -28,7 +28,8 @@ PYTHON = ("wsd", ".ci/tools", "tests/training", "docker", "noxfile.py")
 IMPORTS = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / ".ci")))}
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 LEAST_COVERAGE = 0.8
-# Examples of each property in `nox -s security`; `nox -s tests` takes fewer.
+# Examples of each property in `nox -s security`, and fifty times as many damaged files for each
+# reader, more than a million together; `nox -s tests` takes fewer.
 FUZZ = "2000"
 DEMO_MODEL = "tiny-sd15"
 DEMO_PROMPT = "a large red circle left of a small blue square"
@@ -149,7 +150,7 @@ def security(session: nox.Session) -> None:
     install_npm(session, "web")
     run_all(session, security_checks())
     with session.chdir("web"):
-        alone = ("tests/fuzz.test.ts", "--coverage.enabled=false")
+        alone = ("tests/fuzz.test.ts", "tests/mutations.test.ts", "--coverage.enabled=false")
         session.run("npm", "test", "--", *alone, external=True, env={"WSD_FUZZ": FUZZ})
     run_tests(session, "tests/security", WSD_FUZZ=FUZZ)
     session.notify("audit")
