@@ -59,6 +59,28 @@ QUESTIONS = {
         "wsd/cli/error_report.py",
         "def run_command",
     ),
+    "Where is the cache key of a compiled library made?": (
+        "wsd/compiler/cache.py",
+        "def library_key",
+    ),
+    "Which security headers does the server send?": ("wsd/runtime/http_headers.py", "HEADERS"),
+    "Where is the peak GPU memory of a model planned?": ("wsd/compiler/memory.py", "def peaks"),
+    "Where is a fp8 checkpoint turned into float32?": (
+        "wsd/checkpoint/number_formats.py",
+        "def dequantize",
+    ),
+    "Where is an image layout converted to channels last (NHWC)?": (
+        "wsd/compiler/passes/channels_last.py",
+        "def channels_last",
+    ),
+    "Where is classifier-free guidance computed?": (
+        "web/src/pipeline/guidance.ts",
+        "class NoisePredictor",
+    ),
+    "How are shards downloaded again after a broken connection?": (
+        "web/src/bundle/download.ts",
+        "Range",
+    ),
 }
 _SMALL_WORDS = {
     "a", "and", "are", "do", "does", "file", "for", "get", "happens", "have", "in", "is", "its",

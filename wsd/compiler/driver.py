@@ -156,7 +156,12 @@ def _trace(family: Family, sizes: Sequence[Size], dtype: str, progress: Progress
 def entry_point_modules(
     family: Family, sizes: Sequence[Size]
 ) -> Iterator[tuple[Component, EntryPointModule]]:
-    """Yield every entry point that is traced, with the component whose parameters it reads."""
+    """Yield every entry point that is traced, with the component whose parameters it reads.
+
+    Args:
+        family: the model family.
+        sizes: (width, height) of the pictures in pixels.
+    """
     for component in family.components:
         for module in make_entry_points(family, component, build_skeleton(component), sizes):
             yield component, module

@@ -51,7 +51,12 @@ def _peak(library: Library, size: Size, offload: bool, tiling: bool) -> int:
 
 
 def takes_tiles(library: Library, size: Size) -> bool:
-    """Tell whether a picture is larger than a tile, and a tile no larger than the picture."""
+    """Tell whether a picture is larger than a tile, and a tile no larger than the picture.
+
+    Args:
+        library: has the function that decodes a tile.
+        size: (width, height) of the picture in pixels.
+    """
     (tile,) = library.entries(VAE_DECODER_TILE)
     *_, height, width = tile.outputs[0].shape
     return size != (width, height) and size[0] >= width and size[1] >= height

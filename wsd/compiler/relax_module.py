@@ -23,7 +23,13 @@ _KERNELS = {LINEAR_COMBINATION: linear_combination, IMAGE_TO_RGBA: image_to_rgba
 def list_entry_points(
     family: Family, sizes: Sequence[Size], traces: Sequence[Trace]
 ) -> list[EntryPoint]:
-    """Return the library's functions: those that were traced, then those written in TE."""
+    """Return the library's functions: those that were traced, then those written in TE.
+
+    Args:
+        family: the model family.
+        sizes: (width, height) of the pictures in pixels.
+        traces: every entry point that was traced.
+    """
     traced = [
         EntryPoint(
             name=trace.entry_point.name,

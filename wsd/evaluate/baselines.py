@@ -129,6 +129,12 @@ def compare_others(
 ) -> Iterator[Measurement]:
     """Yield what others take: PyTorch, if it finds a GPU, and onnxruntime-web.
 
+    Args:
+        work: what each of them computes.
+        repeats: calls that are timed.
+        open_host: opens the page in which onnxruntime-web runs.
+        progress: shows what is being measured.
+
     Raises:
         ToolError: if onnxruntime-web or the exporter's packages cannot be had.
         RenderError: if one cannot run the model.
@@ -139,7 +145,13 @@ def compare_others(
 
 
 def our_error(renderer: StageRenderer, work: Work, size: tuple[int, int]) -> float:
-    """Return the relative error of all predictions of a bundle's UNet."""
+    """Return the relative error of all predictions of a bundle's UNet.
+
+    Args:
+        renderer: the loaded bundle.
+        work: the UNet's inputs, and what it predicts in float32.
+        size: (width, height) of the picture in pixels.
+    """
     count = len(work.noise)
     found = [renderer.predict_noise(work.one(index), size) for index in range(count)]
     return relative_error(np.stack(found), work.noise.reshape(count, -1))

@@ -27,13 +27,23 @@ class Tiled:
 
 
 def tile_starts(extent: int, tile: int) -> list[int]:
-    """Return the starts of evenly spaced tiles that cover an extent."""
+    """Return the starts of evenly spaced tiles that cover an extent.
+
+    Args:
+        extent: length to cover, in pixels of the latents.
+        tile: length of a tile, in pixels of the latents.
+    """
     gaps = math.ceil((extent - tile) / ((1 - _MIN_OVERLAP) * tile))
     return [round(n * (extent - tile) / gaps) for n in range(gaps + 1)] if gaps else [0]
 
 
 def tile_weights(starts: list[int], tile: int) -> np.ndarray:
-    """Return the weight of each tile at each position, (tiles, extent), with Hann-window fades."""
+    """Return the weight of each tile at each position, (tiles, extent), with Hann-window fades.
+
+    Args:
+        starts: where the tiles start, ascending, in pixels of the image.
+        tile: length of a tile, in pixels of the image.
+    """
     weights = np.zeros((len(starts), starts[-1] + tile))
     for n, start in enumerate(starts):
         weights[n, start : start + tile] = 1

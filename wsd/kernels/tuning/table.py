@@ -113,7 +113,16 @@ def _read_entry(kind: str, entry: dict[str, object]) -> TunedTile:
 def write_tuning_table(
     path: Path, adapter: TunedAdapter, table: Mapping[str, Mapping[str, TunedTile]]
 ) -> None:
-    """Write a table as JSON, one problem a line, sorted; problems without a tile are left out."""
+    """Write a table as JSON, one problem a line, sorted; problems without a tile are left out.
+
+    Args:
+        path: the file, which is replaced.
+        adapter: the GPU that the tiles were measured on.
+        table: key of a problem → name of a kind of variant → its fastest tile.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
     lines = ",\n".join(
         f"  {json.dumps(key)}: {json.dumps(_entries(kinds))}"
         for key, kinds in sorted(table.items())
