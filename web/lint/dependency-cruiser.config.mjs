@@ -39,6 +39,13 @@ export default {
       to: { path: "^src/", pathNot: [...PATHS, "^src/driver/"] },
     },
     {
+      name: "every-entry-has-a-room",
+      comment: "The same for a file that nothing imports, such as a worker's or a page's own file.",
+      severity: "error",
+      from: { path: "^src/", pathNot: [...PATHS, "^src/driver/"] },
+      to: {},
+    },
+    {
       name: "no-driver-in-the-page",
       comment: "The page and its worker are free of calls that only tests and tools need.",
       severity: "error",
