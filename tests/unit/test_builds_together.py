@@ -16,6 +16,7 @@ import pytest
 
 import builds
 from builds import Place, building_in, failing_at, read_tree, start
+from commands import exit_code
 
 WORKERS = 4
 SEEDS = (0, 1)
@@ -180,3 +181,20 @@ def test_a_disk_that_is_full(library, alone, tmp_path, part, capsys):
                 assert builds.build(library, 0, place.out) == 0
         assert read_tree(place.out) == alone[0]
         assert place.left_behind() == []
+
+
+def test_shards_that_a_killed_build_shares_with_the_cache(library, alone, tmp_path):
+    """Its output lies in a folder where nobody looks again."""
+    place = Place(tmp_path)
+    with building_in(place):
+        with failing_at(9):
+            assert builds.build(library, 0, place.out) == 2
+        kept = list((place.root / "cache" / "unfinished").rglob("*.bin"))
+        assert kept
+        for shard in kept:
+            (tmp_path / shard.name).hardlink_to(shard)
+        assert builds.build(library, 0, place.out) == 0
+        assert read_tree(place.out) == alone[0]
+        assert exit_code("verify", place.out) == 0
+    assert {path.stat().st_nlink for path in place.out.rglob("*") if path.is_file()} == {1}
+    assert place.left_behind() == []

@@ -13,13 +13,16 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 
 from commands import exit_code
 from wsd.cli.error_report import run_command
-from wsd.errors import FileError
+from wsd.errors import CheckpointError, FileError
 from wsd.util.file_errors import explain, explain_file_errors
 from wsd.util.files import cache_folder, write_atomically, write_folder_atomically
+from wsd.util.hashing import digest_file, sha256_file
+from wsd.util.json_reader import read_json
 from wsd.util.terminal import printable
 
 MODEL = ("--model", "tiny-sd15")
@@ -201,6 +204,71 @@ def test_each_error_that_names_a_file_says_what_to_do(number):
     assert explained.message.startswith("/data/shard: ")
     assert not explained.message.endswith(".")
     assert explained.hint
+
+
+BROKEN = "/proc/self/mem"  # a regular file whose first byte cannot be read
+
+
+def read_table(path):
+    return read_json(path, CheckpointError, "fetch it again")
+
+
+def read_weights(path):
+    torch.UntypedStorage.from_file(str(path), shared=False, nbytes=8)
+
+
+@pytest.mark.skipif(not Path(BROKEN).exists(), reason="not run: there is no /proc")
+@pytest.mark.parametrize("read", [sha256_file, digest_file, read_table])
+def test_a_broken_disk_is_told_with_the_file_that_it_broke(read, tmp_path):
+    """And not with the output that is being made of it."""
+    path = tmp_path / "config.json"
+    path.symlink_to(BROKEN)
+    place = explain_file_errors(tmp_path / "out")
+    with pytest.raises(FileError, match="config.json: input or output") as caught, place:
+        read(path)
+    assert "out" not in caught.value.message.replace("output", "")
+
+
+@pytest.fixture
+def few_files():
+    """Return a function that lets this process open no further file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def limit():
+        os.close(lowest := os.dup(0))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+
+    yield limit
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("read", [sha256_file, read_table, read_weights])
+def test_too_many_open_files(read, tmp_path, few_files):
+    path = tmp_path / "x.json"
+    path.write_text("[1, 2, 3]")
+    few_files()
+    place = explain_file_errors(tmp_path / "out")
+    with pytest.raises(FileError, match=r"x.json: too many files are open") as caught, place:
+        read(path)
+    assert "ulimit -n" in caught.value.hint
+
+
+def test_what_cannot_be_removed_now_is_removed_by_the_next(tmp_path, few_files):
+    def write():
+        with write_folder_atomically(tmp_path / "out") as scratch:
+            (scratch / "deep").mkdir()
+            (scratch / "deep" / "shard").touch()
+            few_files()
+            raise KeyError
+
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with pytest.raises(KeyError):
+        write()
+    resource.setrlimit(resource.RLIMIT_NOFILE, soft)
+    [left] = tmp_path.iterdir()
+    assert (left / "lock").is_file()
+    with write_folder_atomically(tmp_path / "out"):
+        assert not left.exists()
 
 
 def test_what_is_no_error_of_a_file_is_not_explained():

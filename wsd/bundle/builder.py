@@ -214,6 +214,8 @@ def _write_parameters(
         for component in components.values():
             for shard in component.shards:
                 _link(resumable / shard.file, folder / shard.file)
+    for path in folder.glob("*.bin"):
+        _own(path)
     return components
 
 
@@ -250,6 +252,14 @@ def _link(source: Path, target: Path) -> None:
         target.hardlink_to(source)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def _own(path: Path) -> None:
+    """Give a file bytes of its own, if they have another name: a killed build may have left one."""
+    if path.stat().st_nlink > 1:
+        copy = path.with_suffix(".copy")
+        shutil.copyfile(path, copy)
+        copy.replace(path)
 
 
 def _copy_library(library: Library, folder: Path) -> FileEntry:

@@ -72,6 +72,8 @@ _KNOWN: dict[int, tuple[str, str]] = {
 _OF_SOURCES = (errno.ENOENT, errno.EIO, errno.EISDIR, errno.ENXIO)
 # How the text of an OSError begins.
 _NUMBER = re.compile(r"\[Errno (\d{1,4})\]")
+# What PyTorch says of a file that it cannot map into memory.
+_TORCH = re.compile(r"unable to [^<]*<(.+)>.* \((\d{1,4})\)$", re.DOTALL)
 # How Rust's std::io::Error ends.
 _RUST = re.compile(r"\(os error (\d{1,4})\)")
 
@@ -80,12 +82,14 @@ def find_os_error(error: BaseException) -> OSError | None:
     """Return an error of the operating system as ``OSError``; None if it is none.
 
     Libraries in Rust, such as safetensors, raise classes of their own, whose text ends with the
-    number of the error, and take no path that is not UTF-8.
+    number of the error, and take no path that is not UTF-8. PyTorch raises ``RuntimeError``.
     """
     if isinstance(error, OSError):
         return error
     if isinstance(error, UnicodeEncodeError) and _is_path(error.object):
         return OSError(errno.EILSEQ, os.strerror(errno.EILSEQ), error.object)
+    if isinstance(error, RuntimeError) and (said := _TORCH.match(str(error))) is not None:
+        return OSError(int(said[2]), os.strerror(int(said[2])), said[1])
     numbers = _RUST.findall(str(error)) if type(error).__module__ != "builtins" else []
     return OSError(int(numbers[-1]), os.strerror(int(numbers[-1]))) if numbers else None
 
@@ -159,6 +163,17 @@ def _hint_for(path: Path, hint: str) -> str:
     except FileError:
         in_cache = False
     return f"{hint}; WSD_CACHE names another cache folder" if in_cache else hint
+
+
+@contextmanager
+def name_in_errors(path: Path) -> Iterator[None]:
+    """Put a file's name into the errors of a block that have none, as those of a broken disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wsd.util.file_errors import name_in_errors
+
 _CHUNK = 1 << 20
 
 
@@ -28,7 +30,7 @@ def sha256_file(path: Path) -> str:
         OSError: if it cannot be read.
     """
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with path.open("rb") as file, name_in_errors(path):
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
@@ -75,7 +77,7 @@ def digest_file(path: Path) -> Digests:
         OSError: if it cannot be read.
     """
     short, long = hashlib.sha256(), hashlib.sha384()
-    with path.open("rb") as file:
+    with path.open("rb") as file, name_in_errors(path):
         while chunk := file.read(_CHUNK):
             short.update(chunk)
             long.update(chunk)

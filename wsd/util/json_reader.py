@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from wsd.errors import WsdError
+from wsd.util.file_errors import name_in_errors
 
 # More than any file needs that WSD reads: libraries hold every shader, manifests every parameter.
 MAX_BYTES = 64 << 20
@@ -64,7 +65,7 @@ def _read_bytes(path: Path, failure: type[WsdError], hint: str, max_bytes: int) 
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise failure(f"{path}: not a regular file", hint)
-    with os.fdopen(handle, "rb") as file:
+    with os.fdopen(handle, "rb") as file, name_in_errors(path):
         # Files of /proc say that they have no size.
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:

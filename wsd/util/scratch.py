@@ -171,9 +171,15 @@ def remove_stale(path: Path, seconds: float, now: float) -> bool:
 
 
 def _remove(root: Path) -> None:
-    """Remove a folder; its lock goes last, so that the next process removes what stays."""
-    for entry in [*root.glob("*/"), root]:
-        shutil.rmtree(entry, ignore_errors=True)
+    """Remove a folder, as far as possible.
+
+    Its lock goes last, so that the next process removes what cannot be removed now.
+    """
+    with suppress(OSError):
+        with os.scandir(root) as entries:
+            inside = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+        for folder in [*inside, root]:
+            shutil.rmtree(folder)
 
 
 def _last_change(path: Path) -> float:
