@@ -143,6 +143,23 @@ def test_a_text_encoder_is_read_as_transformers_reads_it(copy, family, change):
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("level", [with_text_level, without_text_level])
+def test_layers_that_the_configuration_does_not_ask_for_are_not_read(
+    copy, family, caplog, count, level
+):
+    """A clip skip that is baked in by the configuration alone, as transformers reads it."""
+    rewrite(copy, "text_encoder", level)
+    path = copy / "text_encoder" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"num_hidden_layers": count}))
+    theirs = transformers.CLIPTextModel.from_pretrained(copy / "text_encoder").state_dict()
+    opened = open_checkpoint(copy, family)
+    ours = opened.load(opened.family.component("text_encoder")).state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+    assert f"num_hidden_layers is {count}, so {16 * (4 - count)} tensors of later" in caplog.text
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2])
 def test_short_floats_are_what_they_stand_for(copy, family, tmp_path, dtype):
     meant = {n: v.to(dtype).float() for n, v in load_file(weights_of(copy, "unet")).items()}
@@ -235,6 +252,12 @@ FOREIGN = {
     "another copy of a tensor": (
         "text_encoder", lambda t: {**with_text_level(t), **without_text_level(t)},
         "is not read by text_encoder",
+    ),
+    "a layer of another name": (
+        "text_encoder", add(encoder__layers__x__mlp__fc1__bias=SOME), "layers.x.mlp.fc1.bias is not"
+    ),
+    "a part that no layer has": (
+        "text_encoder", add(encoder__layers__0__adapter__weight=SOME), "layers.0.adapter.weight is"
     ),
     "an unknown tensor": ("text_encoder", add(soft_prompt=SOME), "tensor soft_prompt is not read"),
     "an unknown marker": ("unet", add(some_marker=NOTHING), "tensor some_marker is not read"),

@@ -242,6 +242,24 @@ def test_what_looks_local_and_is_not_there(hub, family, named, tmp_path, monkeyp
     assert not hub.fetched
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://huggingface.co/a/b",
+        "https://huggingface.co/a/b/resolve/main/m.safetensors?download=true",
+        "http://localhost:8000/m.safetensors",
+        "hf://a/b",
+        "huggingface.co/a/b",
+    ],
+)
+def test_an_address_is_told_from_a_path(hub, family, address):
+    with pytest.raises(CheckpointError) as caught:
+        find_checkpoint(address, family)
+    assert "addresses are not read" in caught.value.hint
+    assert "owner/name" in caught.value.hint
+    assert not hub.fetched
+
+
 @pytest.mark.usefixtures("hub")
 def test_a_cache_that_another_program_filled(family, tmp_path, monkeypatch):
     """Without a list of the repository's files, those that are there are taken."""

@@ -173,6 +173,35 @@ def test_the_markers_of_a_single_file_hold(family, markers, prediction, zero):
     assert any("euler is taken" in note for note in found.notes) is said
 
 
+@pytest.mark.parametrize(
+    ("metadata", "markers", "options", "said"),
+    [
+        ({"modelspec.prediction_type": "v"}, (), NO_OPTIONS, True),
+        ({"modelspec.predict_key": "v"}, (), NO_OPTIONS, True),
+        ({"modelspec.prediction_type": "V_Prediction"}, (), NO_OPTIONS, True),
+        ({"modelspec.prediction_type": "epsilon"}, (), NO_OPTIONS, False),
+        ({"modelspec.prediction_type": "v"}, ("v_pred",), NO_OPTIONS, False),
+        ({"modelspec.prediction_type": "v"}, (), ScheduleOptions(prediction_type="epsilon"), False),
+        ({"modelspec.prediction_type": "v"}, (), NOT_DENOISED, False),
+        ({}, (), NO_OPTIONS, False),
+    ],
+    ids=str,
+)
+def test_a_prediction_that_only_the_metadata_names_is_said(
+    tmp_path, caplog, metadata, markers, options, said
+):
+    """diffusers does not read it, so it is not followed; and nobody should be surprised."""
+    family, path = find_family("tiny-sd15"), tmp_path / "trained.safetensors"
+    to_original(family.weights, family, path)
+    marked = {**load_file(path), **dict.fromkeys(markers, torch.zeros(0))}
+    save_file(marked, path, metadata or None)
+    with caplog.at_level(logging.WARNING):
+        opened = open_checkpoint(path, family, options=options)
+    assert ("pass --prediction-type v_prediction" in caplog.text) is said
+    if said:
+        assert opened.scheduler.get("prediction_type", "epsilon") == "epsilon"
+
+
 def test_an_option_is_stronger_than_a_marker_and_than_a_fine_tune():
     options = ScheduleOptions(prediction_type="epsilon", zero_snr=False)
     found = compose(XL, options, markers=MARKERS)

@@ -253,6 +253,8 @@ REFUSED = [
     ({"beta_schedule": "cosine"}, "beta_schedule='cosine' of "),
     ({"trained_betas": [0.1, 0.2]}, "2 trained_betas give no noise schedule of 1000"),
     ({"use_dynamic_shifting": True}, "use_dynamic_shifting=True of "),
+    ({"beta_start": 0.0, "beta_end": 0.0}, "the noise schedule adds no noise"),
+    ({"trained_betas": [0.0] * 1000, "_class_name": EULER}, "the noise schedule adds no noise"),
     ({"variance_type": "learned_range"}, "variance_type='learned_range' of "),
     (
         {"use_karras_sigmas": True, "use_flow_sigmas": True},
@@ -303,7 +305,7 @@ def test_what_the_browser_cannot_follow_is_refused_by_name(options, message):
         # Every class has these keys, so no other one takes the value.
         ({"beta_start": float("nan")}, "a number from 0", "--scheduler"),
         ({"prediction_type": "x0"}, "--prediction-type", "--scheduler"),
-        ({"a_key_of_tomorrow": 3}, "supported", "--scheduler"),
+        ({"a_key_of_tomorrow": 3}, "delete it", "--scheduler"),
         # Euler's method has no thresholding, and ignores it.
         ({"thresholding": True}, "--scheduler", "--prediction-type"),
         ({"prediction_type": "sample", "_class_name": ANCESTRAL}, "--scheduler", "--zero-snr"),

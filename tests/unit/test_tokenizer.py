@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from training.vocabulary import WORDS, write_vocabulary
 from wsd.checkpoint.checkpoint import open_checkpoint
+from wsd.checkpoint.diffusers_folder import DiffusersFolder
 from wsd.checkpoint.tokenizer import load_tokenizer, open_tokenizer, tokenizer_file
 from wsd.errors import CheckpointError
 from wsd.models.registry import find_family
@@ -146,6 +147,75 @@ def test_special_tokens_as_published_files_have_them(
     }
     copy_tokenizer(fallback, tmp_path, {"special_tokens_map.json": special})
     assert compare(javascript, tmp_path, BY_HAND) == []
+
+
+# Settings of published files and of transformers, and values that somebody may give them.
+SETTINGS = {
+    **dict.fromkeys(
+        (
+            "add_bos_token", "add_eos_token", "add_prefix_space", "do_lower_case", "use_fast",
+            "clean_up_tokenization_spaces", "legacy", "trim_offsets",
+        ),
+        (True, False, None),
+    ),
+    "errors": ("strict", "replace"),
+    "tokenizer_class": ("GPT2Tokenizer", "CLIPTokenizerFast", "T5Tokenizer"),
+    "unk_token": ("<|startoftext|>", "red</w>", ""),
+    "bos_token": ("red</w>", "<|endoftext|>"),
+    "eos_token": ("red</w>", {"content": "<|endoftext|>", "lstrip": True, "single_word": True}),
+    "pad_token": ("!", "red</w>", "<|startoftext|>"),
+    "mask_token": ("red</w>",),
+    "sep_token": ("red</w>",),
+    "additional_special_tokens": (["red</w>"], ["red"], []),
+    "extra_special_tokens": ({"image_token": "red"}, ["red"]),
+    "max_length": (5,),
+    "max_len": (20,),
+    "stride": (2,),
+    "padding": ("max_length",),
+    "truncation_strategy": ("only_first", "do_not_truncate"),
+    "pad_to_multiple_of": (80,),
+    "backend": ("tokenizers", "sentencepiece", "custom"),
+    "vocab": (None, {"a": 0}),
+    "normalizer": (None, "x"),
+    "special_tokens_pattern": ("cls_sep", "bos", "none"),
+    "unheard_of": (1, None, {}),
+}  # fmt: skip
+SETTINGS_TEXTS = ["", "RED  circle's", "<|endoftext|> red", "red</w> red", "red " * 90, "É ΣΑΣ 12"]
+
+
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "special_tokens_map.json"])
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(n, marks=pytest.mark.full) for n in range(1, 9))]
+)
+def test_no_setting_gives_other_ids_in_silence(javascript, family, fallback, tmp_path, file, seed):
+    """Whatever settings are added or changed: transformers' ids, or an error."""
+    generator = random.Random(f"{file} {seed}")
+    folder = link_checkpoint(family, tmp_path / "checkpoint", "tokenizer")
+    compared = 0
+    for trial in range(15):
+        names = generator.sample(list(SETTINGS), generator.randint(1, 3))
+        given = copy_tokenizer(
+            fallback, tmp_path / str(trial),
+            {file: {name: generator.choice(SETTINGS[name]) for name in names}},
+        )  # fmt: skip
+        try:
+            source = DiffusersFolder(folder, family, given)
+            ours = open_tokenizer(family, source, family.tokenizers[0])
+        except CheckpointError:
+            continue
+        theirs = load_tokenizer(CLIP_TOKENIZER, given, family.tokenizers[0].pad_token)
+        # As the pipelines of diffusers call it.
+        expected = theirs(
+            SETTINGS_TEXTS, padding="max_length", max_length=77, truncation=True
+        ).input_ids
+        data, entry = tokenizer_file(ours)
+        found = javascript(
+            {"call": "tokenize", "tokenizer": data.decode(), "entry": entry,
+             "texts": SETTINGS_TEXTS}
+        )  # fmt: skip
+        assert found == expected, names
+        compared += 1
+    assert compared
 
 
 def copy_tokenizer(source, folder, tables):

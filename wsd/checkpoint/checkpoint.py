@@ -34,7 +34,12 @@ from wsd.models.config_rules import Config
 from wsd.models.family import Component, Family
 from wsd.models.instantiate import build_skeleton
 from wsd.models.resolution import is_size
-from wsd.models.schedule_options import NO_OPTIONS, ScheduleOptions, compose_denoising
+from wsd.models.schedule_options import (
+    NO_OPTIONS,
+    Denoising,
+    ScheduleOptions,
+    compose_denoising,
+)
 from wsd.spec.roles import DENOISER
 from wsd.spec.tensor import Size
 
@@ -186,7 +191,7 @@ def read_configurations(
     denoising = compose_denoising(
         variant, own, source.markers, options, source.provenance, pipeline.pipeline_class
     )
-    for note in denoising.notes:
+    for note in (*denoising.notes, *_note_prediction(source, denoising, options)):
         _LOG.warning("%s", note)
     return Checkpoint(
         denoising.family, source, denoising.scheduler, options.given(), denoising.default_scheduler
@@ -252,6 +257,23 @@ def _note_own_size(
         yield f"{own}pass --size {pixels}x{pixels}"
     else:
         yield f"{own}WSD does not compile it, and pictures may look worse in other sizes"
+
+
+def _note_prediction(
+    source: WeightSource, denoising: Denoising, options: ScheduleOptions
+) -> Iterator[str]:
+    """Say that a file's metadata names another prediction than the one that is taken.
+
+    diffusers does not read it. A merge may have it of one of its parts, so it is not followed.
+    """
+    if not options.draws or options.prediction_type is not None:
+        return
+    stated, taken = source.stated_prediction, denoising.scheduler.get("prediction_type", "epsilon")
+    if stated and stated != taken:
+        yield (
+            f"{source.provenance}: by its metadata its UNet predicts {stated}, and {taken} is "
+            f"taken, as diffusers does; if the metadata is right, pass --prediction-type {stated}"
+        )
 
 
 def _is_sample_size_outdated(found: Config) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from wsd.checkpoint.leftovers import check_leftovers
+from wsd.checkpoint.leftovers import check_leftovers, drop_unused_layers
 from wsd.checkpoint.module_names import list_names
 from wsd.checkpoint.number_formats import dequantize
 from wsd.checkpoint.safetensors_file import check_regular, list_safetensors
@@ -58,6 +58,11 @@ class DiffusersFolder:
     @property
     def stated_license(self) -> str:
         """Return nothing: a folder states its licence in its card."""
+        return ""
+
+    @property
+    def stated_prediction(self) -> str:
+        """Return nothing: a folder says it in its scheduler's configuration."""
         return ""
 
     def tensors(
@@ -194,5 +199,6 @@ def check_component(
     found, leftover = names.match(stored)
     for name, tensor in found.items():
         check_tensor(tensor, names.shapes[name], stored)
+    leftover = drop_unused_layers(leftover, family, component)
     check_leftovers(leftover, family, f"{component.id} ({component.class_name})")
     check_complete(found, names.required, place)

@@ -7,13 +7,16 @@ of a quantisation. So what may be left over is listed by the architecture, each 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable
 
 from wsd.checkpoint.stored_tensor import StoredTensor
 from wsd.errors import CheckpointError
 from wsd.models.config_rules import KnownTensor, find_config_rules
-from wsd.models.family import Family
+from wsd.models.family import Component, Family
+
+_LOG = logging.getLogger(__name__)
 
 # Tensors without numbers that say how a single file is denoised, as ComfyUI and A1111 read them.
 MARKERS = ("v_pred", "ztsnr")
@@ -58,6 +61,37 @@ def check_leftovers(leftovers: Iterable[StoredTensor], family: Family, reader: s
         or "without it, the picture would not be this checkpoint's: take another version of the "
         "checkpoint, or remove the tensor from the file if it means nothing",
     )
+
+
+def drop_unused_layers(
+    leftovers: Iterable[StoredTensor], family: Family, component: Component
+) -> list[StoredTensor]:
+    """Return the tensors that are not of layers beyond those that a configuration asks for.
+
+    What is left out is said, once for a component.
+
+    Args:
+        leftovers: tensors that the component does not read.
+        family: whose architecture says how layers are named.
+        component: with the checkpoint's own configuration.
+    """
+    kept = list(leftovers)
+    pattern, key = find_config_rules(family.architecture).layers.get(component.class_name, ("", ""))
+    if not key:
+        return kept
+    count = component.config[key]
+    unused = [
+        tensor
+        for tensor in kept
+        if (found := re.fullmatch(pattern, tensor.key)) and int(found[1]) >= count
+    ]
+    if unused:
+        _LOG.warning(
+            "%s: %s is %s, so %d tensors of later layers are not read",
+            component.folder, key, count, len(unused),
+        )  # fmt: skip
+    dropped = {tensor.key for tensor in unused}
+    return [tensor for tensor in kept if tensor.key not in dropped]
 
 
 def explain_other_file(names: Iterable[str], family: Family) -> str | None:

@@ -36,6 +36,8 @@ from wsd.spec.roles import VAE_DECODER
 
 _LOG = logging.getLogger(__name__)
 
+# What addresses of the hub begin with, if somebody leaves the scheme out.
+_HUB = ("huggingface.co/", "hf.co/")
 # Files that hold tensors and can be read.
 _READABLE = (".safetensors", ".gguf")
 # Pickles, which can run code when they are read.
@@ -267,6 +269,10 @@ def _find(text: str, what: str, hint: str) -> Path | HubId:
         owner, slash, _ = text.partition("/")
         if slash and owner and not owner.startswith((".", "~")) and Path(owner).is_dir():
             hint += f"; the hub is not asked while there is a folder {owner} here"
+        if "://" in text or text.startswith(_HUB):
+            hint = (
+                "addresses are not read; of the hub, pass owner/name or owner/name/file.safetensors"
+            )
         raise CheckpointError(f"{what} {text} does not exist", hint)
     return parse_hub_id(text)
 

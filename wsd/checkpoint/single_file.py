@@ -34,6 +34,9 @@ from wsd.util.hashing import sha256_once
 
 Stored = dict[str, StoredTensor]
 
+# Metadata that trainers (sd-scripts) and ComfyUI write.
+_PREDICTION_KEYS = ("modelspec.prediction_type", "modelspec.predict_key")
+
 
 class SingleFile:
     """One file that holds the tensors of every component, and nothing else.
@@ -67,9 +70,14 @@ class SingleFile:
     @property
     def stated_license(self) -> str:
         """Return the licence in the metadata of a safetensors file, by Stability's ModelSpec."""
-        if self.path.suffix.lower() != ".safetensors":
-            return ""
-        return read_metadata(self.path).get("modelspec.license", "")
+        return self._metadata().get("modelspec.license", "")
+
+    @property
+    def stated_prediction(self) -> str:
+        """Return what the metadata says, by Stability's ModelSpec or as ComfyUI writes it."""
+        found = self._metadata()
+        stated = {found.get(key, "").lower() for key in _PREDICTION_KEYS}
+        return "v_prediction" if stated & {"v", "v_prediction"} else ""
 
     def tensors(
         self, component: Component, expected: Mapping[str, Shape]
@@ -133,6 +141,9 @@ class SingleFile:
     @cached_property
     def _stored(self) -> Stored:
         return list_file(self.path)
+
+    def _metadata(self) -> dict[str, str]:
+        return read_metadata(self.path) if self.path.suffix.lower() == ".safetensors" else {}
 
     def _keys(self, component: Component) -> SingleFileKeys:
         keys = self._family.architecture.single_file_keys(self._family, component)

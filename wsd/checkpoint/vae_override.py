@@ -75,6 +75,11 @@ class VaeOverride:
         """Return the checkpoint's."""
         return self._base.stated_license
 
+    @property
+    def stated_prediction(self) -> str:
+        """Return the checkpoint's."""
+        return self._base.stated_prediction
+
     def tensors(
         self, component: Component, expected: Mapping[str, Shape]
     ) -> Iterator[torch.Tensor]:

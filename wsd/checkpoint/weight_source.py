@@ -58,6 +58,13 @@ class WeightSource(Protocol):
     def stated_license(self) -> str:
         """The licence that a single file's own metadata names; empty for others."""
 
+    @property
+    def stated_prediction(self) -> str:
+        """What a single file's own metadata says that the UNet predicts; empty for others.
+
+        It is in diffusers' terms. Loaders do not follow it, and neither does WSD, which says so.
+        """
+
     def tensors(
         self, component: Component, expected: Mapping[str, Shape]
     ) -> Iterator[torch.Tensor]:

@@ -141,6 +141,9 @@ class ConfigRules:
         options: keys of ``model_index.json`` that change no picture, and members of a folder that
             are left out.
         same_pipelines: other diffusers pipelines whose folders hold the same models.
+        layers: class → pattern of the names of tensors in a row of layers, whose group is the
+            number of the layer from 0, and the key that says how many layers there are. A file may
+            have more of them, which are not read.
         ignorable: tensors that no component reads and that change no picture.
         refused: tensors that no component reads and whose names tell what they are of.
         alone: tensors of files that hold one model and not a whole checkpoint.
@@ -151,6 +154,7 @@ class ConfigRules:
     known: Mapping[tuple[str, str], Mapping[object, str]] = field(default_factory=dict)
     options: Mapping[str, KeyRule] = field(default_factory=dict)
     same_pipelines: tuple[str, ...] = ()
+    layers: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     ignorable: tuple[KnownTensor, ...] = ()
     refused: tuple[KnownTensor, ...] = ()
     alone: tuple[KnownTensor, ...] = ()

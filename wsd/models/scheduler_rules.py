@@ -394,7 +394,14 @@ def _check_foreign(class_name: str, key: str, value: object) -> None:
         )
     if _is_known(key):
         return  # An option of another class, which has no meaning for this one.
-    _require(class_name, key, value, _RETIRED.get(key, _OFF))
+    if key in _RETIRED:
+        _require(class_name, key, value, _RETIRED[key])
+    elif not _OFF.accepts(value):
+        raise CheckpointError(
+            f"scheduler option {key}={_short(value)} of {class_name} is not supported",
+            "the class has no such option, and WSD does not know what it means: if it changes "
+            "nothing, delete it from scheduler_config.json",
+        )
 
 
 def _require(class_name: str, key: str, value: object, rule: Rule) -> None:

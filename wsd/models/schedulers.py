@@ -546,6 +546,10 @@ def _check_noise(class_name: str, built: Any) -> None:
             f"{class_name}: the noise schedule has no signal at its first timestep",
             "betas must be below 1",
         )
+    if float(products[-1]) == 1:
+        raise CheckpointError(
+            f"{class_name}: the noise schedule adds no noise", "betas must be above 0"
+        )
     # Without any signal at the last timestep, noise says nothing about the clean latents.
     if (
         float(products[-1]) == 0

@@ -268,6 +268,13 @@ _PER_BLOCK: Mapping[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
+# A clip skip may be baked in by the configuration alone: the file then has the last layers too,
+# and transformers does not read them.
+_LAYERS: Mapping[str, tuple[str, str]] = dict.fromkeys(
+    ("CLIPTextModel", "CLIPTextModelWithProjection"),
+    (r"(?:.+\.)?encoder\.layers\.(\d{1,4})\..+", "num_hidden_layers"),
+)
+
 # Pipeline → pipelines whose folders it draws the same pictures of.
 _SAME_PIPELINES: Mapping[str, tuple[str, ...]] = {
     "StableDiffusionPipeline": ("LatentConsistencyModelPipeline",),
@@ -304,6 +311,7 @@ def rules_of(pipeline: str) -> ConfigRules:
         known=_KNOWN,
         options=_OPTIONS,
         same_pipelines=_SAME_PIPELINES.get(pipeline, ()),
+        layers=_LAYERS,
         ignorable=IGNORABLE,
         refused=REFUSED,
         alone=ALONE,
