@@ -1,6 +1,7 @@
 """``wsd verify --signature``: whose signature it is, and what it is of."""
 
 import base64
+import datetime
 import hashlib
 import json
 import re
@@ -20,6 +21,7 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner
 
 from commands import exit_code
+from small_sigstore import SmallSigstore
 from wsd.bundle.attestations import write_attestations
 from wsd.errors import BundleError, UsageError
 from wsd.supply_chain.sbom import read_materials
@@ -301,6 +303,75 @@ def test_keys_that_are_none(signed, tmp_path):
     _, public = write_keys(tmp_path, small)
     with pytest.raises(BundleError, match="keys of this kind are not taken"):
         check_signature(folder, path, Key(public))
+
+
+WORKFLOW = "https://github.com/o/wsd/.github/workflows/build-signed.yml@refs/tags/v1"
+GITHUB = "https://token.actions.githubusercontent.com"
+
+
+@pytest.fixture(scope="module")
+def sigstore():
+    return SmallSigstore(datetime.datetime.now(datetime.UTC))
+
+
+@pytest.fixture
+def root(sigstore, tmp_path):
+    path = tmp_path / "trusted_root.json"
+    path.write_text(sigstore.trusted_root())
+    return path
+
+
+def test_a_statement_signed_by_an_identity(copy, sigstore, root, tmp_path):
+    """Certificate, both logs and the envelope are checked by sigstore itself, without a network."""
+    payload = (copy / "provenance.json").read_bytes()
+    good = sigstore.sign_statement(payload, WORKFLOW, GITHUB)
+    check_signature(copy, save(tmp_path, good), Identity(WORKFLOW, GITHUB, trusted_root=root))
+    for name, issuer in (
+        (WORKFLOW.replace("/o/", "/p/"), GITHUB),
+        (WORKFLOW, "https://accounts.example.org"),
+    ):
+        someone = Identity(name, issuer, trusted_root=root)
+        with pytest.raises(BundleError, match="does not sign"):
+            check_signature(copy, save(tmp_path, good), someone)
+
+
+def test_an_identity_signs_another_bundle(copy, sigstore, root, tmp_path):
+    payload = (copy / "provenance.json").read_bytes()
+    path = save(tmp_path, sigstore.sign_statement(payload, WORKFLOW, GITHUB))
+    (copy / "SRI.json").write_bytes((copy / "SRI.json").read_bytes() + b" ")
+    with pytest.raises(BundleError, match="names no SRI.json"):
+        check_signature(copy, path, Identity(WORKFLOW, GITHUB, trusted_root=root))
+
+
+def test_a_part_of_an_identity_s_signature_that_is_another(copy, sigstore, root, tmp_path):
+    """A byte of the payload, the signature, the certificate or the log's entry, and other keys."""
+    payload = (copy / "provenance.json").read_bytes()
+    good = sigstore.sign_statement(payload, WORKFLOW, GITHUB)
+    other = sigstore.sign_statement(payload + b" ", WORKFLOW, GITHUB)
+    someone = Identity(WORKFLOW, GITHUB, trusted_root=root)
+    changed = []
+    for part in ("payload", "signatures"):
+        one = json.loads(json.dumps(good))
+        one["dsseEnvelope"][part] = other["dsseEnvelope"][part]
+        changed.append(one)
+    for part in ("certificate", "tlogEntries"):
+        one = json.loads(json.dumps(good))
+        one["verificationMaterial"][part] = other["verificationMaterial"][part]
+        changed.append(one)
+    stranger = SmallSigstore(sigstore.now).sign_statement(payload, WORKFLOW, GITHUB)
+    for one in (*changed, stranger):
+        with pytest.raises(BundleError, match="does not sign"):
+            check_signature(copy, save(tmp_path, one), someone)
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", '{"mediaType": "x"}'])
+def test_keys_of_a_sigstore_that_are_none(copy, sigstore, tmp_path, text):
+    path = save(tmp_path, sigstore.sign_statement(b"{}", WORKFLOW, GITHUB))
+    if text is not None:
+        (tmp_path / "root.json").write_text(text)
+    someone = Identity(WORKFLOW, GITHUB, trusted_root=tmp_path / "root.json")
+    with pytest.raises(UsageError, match="Sigstore's keys cannot be read"):
+        check_signature(copy, path, someone)
 
 
 def test_an_identity_needs_a_certificate(signed, tmp_path):

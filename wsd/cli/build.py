@@ -221,9 +221,9 @@ def join(folders: tuple[Path, ...], out: Path) -> None:
 
 @command(
     Unused(
-        ("--offline",),
+        ("--offline", "--trusted-root"),
         beside="--key",
-        hint="a key is compared without Sigstore: leave --offline out",
+        hint="a key is compared without Sigstore: leave the other option out",
     )
 )
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
@@ -236,16 +236,20 @@ def join(folders: tuple[Path, ...], out: Path) -> None:
 @click.option("--certificate-oidc-issuer", "issuer", metavar="URL",
               help="Who must have confirmed that identity to Sigstore.")  # fmt: skip
 @click.option("--offline", is_flag=True, help="Do not ask Sigstore for its newest keys.")
+@click.option("--trusted-root", type=click.Path(path_type=Path), metavar="FILE",
+              help="Keys of another Sigstore than the public one.")  # fmt: skip
 def verify(
     folder: Path, signature: Path | None, key: Path | None, identity: str | None,
-    issuer: str | None, *, offline: bool,
+    issuer: str | None, trusted_root: Path | None, *, offline: bool,
 ) -> None:  # fmt: skip
     """Check every byte of a bundle against its manifests and attestations, and who signed it."""
     from wsd.bundle.manifest import REBUILD
     from wsd.bundle.verify import verify_bundle
     from wsd.supply_chain.signature import check_signature, choose_signer
 
-    signer = choose_signer(signature, key, identity, issuer, offline=offline)
+    signer = choose_signer(
+        signature, key, identity, issuer, offline=offline, trusted_root=trusted_root
+    )
     faults = list(verify_bundle(folder))
     for fault in faults:
         say(fault)

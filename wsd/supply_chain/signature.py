@@ -169,11 +169,14 @@ class Identity:
         name: the certificate's identity, such as an address of mail or of a workflow.
         issuer: address of who vouched for it.
         offline: whether Sigstore's own keys are those that came with its package, and none newer.
+        trusted_root: a file with the keys of another Sigstore, in the form in which Sigstore
+            publishes its own; None for the public one.
     """
 
     name: str
     issuer: str
     offline: bool = False
+    trusted_root: Path | None = None
 
     def __str__(self) -> str:
         """Return identity and issuer."""
@@ -192,24 +195,33 @@ class Identity:
     def _ask(self, signed: _Bundle, data: bytes | None) -> bytes:
         try:
             from sigstore.errors import Error, NetworkError, TUFError
-            from sigstore.models import Bundle
+            from sigstore.models import Bundle, TrustedRoot
             from sigstore.verify import Verifier
             from sigstore.verify import policy as policies
         except ImportError as error:
             raise UsageError("sigstore checks identities, and is missing", _INSTALL) from error
         try:
-            found = Bundle.from_json(signed.text)
-            verifier = Verifier.production(offline=self.offline)
-            policy = policies.Identity(identity=self.name, issuer=self.issuer)
-            if data is None:
-                _, payload = verifier.verify_dsse(found, policy)
-                return payload
-            verifier.verify_artifact(data, found, policy)
+            if self.trusted_root is None:
+                verifier = Verifier.production(offline=self.offline)
+            else:
+                verifier = Verifier(trusted_root=TrustedRoot.from_file(str(self.trusted_root)))
         except (NetworkError, TUFError) as error:
             raise UsageError(
                 f"Sigstore's keys cannot be fetched: {_first_line(error)}",
                 "check the network, or pass --offline to use those that sigstore came with",
             ) from error
+        except (Error, ValueError, OSError) as error:
+            raise UsageError(
+                f"Sigstore's keys cannot be read: {_first_line(error)}",
+                "pass a trusted_root.json as --trusted-root, or leave it out",
+            ) from error
+        try:
+            found = Bundle.from_json(signed.text)
+            policy = policies.Identity(identity=self.name, issuer=self.issuer)
+            if data is None:
+                _, payload = verifier.verify_dsse(found, policy)
+                return payload
+            verifier.verify_artifact(data, found, policy)
         # sigstore raises ValueError for bundles whose parts do not fit together.
         except (Error, ValueError) as error:
             raise _refuse(_first_line(error)) from error
@@ -223,6 +235,7 @@ def choose_signer(
     issuer: str | None,
     *,
     offline: bool,
+    trusted_root: Path | None = None,
 ) -> Signer | None:
     """Return whose signature is asked for by the options of ``wsd verify``; None for none.
 
@@ -235,13 +248,13 @@ def choose_signer(
     )
     named = identity is not None or issuer is not None
     if signature is None:
-        if key is not None or named or offline:
+        if key is not None or named or offline or trusted_root is not None:
             raise UsageError("it is said who must have signed, and no --signature is given", hint)
         return None
     if key is not None and not named:
         return Key(key)
     if identity is not None and issuer is not None and key is None:
-        return Identity(identity, issuer, offline)
+        return Identity(identity, issuer, offline, trusted_root)
     raise UsageError("a signature is to be checked, and one signer must be named for it", hint)
 
 
