@@ -15,6 +15,8 @@
 # file. docs/appliance.md tells of sites behind a proxy and without internet.
 
 ARG BASE=debian:trixie-20260803-slim@sha256:3a39a0592364683e6bab97937b72cad5a8fa6dcbbee90edb3bb48c7f8e94f258
+# Of the image that serves: the same, for the processor of that image.
+ARG SERVE_BASE=${BASE}
 # source: TVM v0.21.0 and Emscripten 3.1.64, built here. wheel, debian: what others built.
 ARG TVM_FROM=source
 ARG EMSCRIPTEN_FROM=source
@@ -260,7 +262,7 @@ CMD ["python", "-m", "pytest", "tests/kernels", "-m", "full or not full", "-k", 
      "--ignore=tests/kernels/test_emulated.py"]
 
 # ---------------------------------------------------------------- the demo
-FROM ${BASE} AS nginx
+FROM ${SERVE_BASE} AS nginx
 ARG DEBIAN_SNAPSHOT=20261122T000000Z
 COPY docker/stages/base/ /stages/
 RUN /stages/snapshot.sh

@@ -33,6 +33,10 @@ LEAST_COVERAGE = 0.8
 FUZZ = "2000"
 DEMO_MODEL = "tiny-sd15"
 DEMO_PROMPT = "a large red circle left of a small blue square"
+NO_EMULATOR = (
+    "this machine runs nothing for arm64; mount binfmt_misc and register qemu-user-static, or on "
+    "Debian 12 run .ci/engine arm64 FOLDER"
+)
 # Tests that compile nothing and open no browser.
 FAST_TESTS = ("tests/unit", "tests/security")
 # pytest with a worker for each core, four at most. tests/conftest.py says which tests stay
@@ -118,6 +122,10 @@ def full(session: nox.Session) -> None:
         session.log(f"not run: {images}: no container engine; start docker or podman")
     else:
         session.notify("appliance")
+        if container.runs_arm64():
+            session.notify("arm64")
+        else:
+            session.log(f"not run: arm64: {NO_EMULATOR}")
         session.notify("kernels")
         session.notify("first-contact")
 
@@ -238,6 +246,26 @@ def appliance(session: nox.Session) -> None:
     session.run("pytest", "tests/appliance", *session.posargs, env=where)
 
 
+@nox.session
+def arm64(session: nox.Session) -> None:
+    """Build the image that serves for arm64, and test its answers; the rest of it is built here."""
+    engine = need_engine(session)
+    if not container.runs_arm64():
+        session.error(f"not run: {NO_EMULATOR}")
+    prepare(session, "test")
+    dist, image = ROOT / "out" / "dist", "wsd:serve-arm64"
+    shutil.rmtree(dist, ignore_errors=True)
+    run_build(session, container.artifacts_command(engine, dist))
+    # A site whose base images are of one processor each names that of arm64.
+    base = os.environ.get("WSD_ARM64_BASE")
+    bases = [f"--build-arg=SERVE_BASE={base}"] if base else []
+    options = ("--platform=linux/arm64", f"--tag={image}", *bases)
+    run_build(session, container.build_command(engine, "serve", *options))
+    where = {"WSD_DIST": str(dist), "WSD_IMAGE": image, "WSD_ENGINE": engine}
+    tests = ("tests/appliance/test_requests.py", "tests/appliance/test_served.py")
+    session.run("pytest", *tests, *session.posargs, env={**where, "WSD_PLATFORM": "linux/arm64"})
+
+
 @nox.session(name="first-contact")
 def first_contact(session: nox.Session) -> None:
     """Run the README's first command in a pristine container of each Debian."""
@@ -296,7 +324,7 @@ def prepare(session: nox.Session, *extras: str) -> None:
     if missing := host_packages.missing_packages():
         command = host_packages.install_command(missing)
         if not host_packages.can_install():
-            session.error(f"missing programs; run: sudo {' '.join(command)}")
+            session.error(f"missing programs; run: {host_packages.describe_command(missing)}")
         session.log(f"downloads Debian's {', '.join(missing)}: about 500 MB")
         session.run("apt-get", "update", external=True, silent=True)
         session.run(*command, external=True, silent=True, env={"DEBIAN_FRONTEND": "noninteractive"})

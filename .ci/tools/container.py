@@ -6,6 +6,7 @@ Standard library only: the nox sessions import this before anything is installed
 from __future__ import annotations
 
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -90,6 +91,21 @@ def find_commit() -> str:
 def artifacts_command(engine: str, out: Path, *options: str) -> list[str]:
     """Return the command that writes the bundle to a folder."""
     return build_command(engine, "artifacts", f"--output=type=local,dest={out}", *options)
+
+
+def runs_arm64() -> bool:
+    """Tell whether this machine runs programs for arm64: by itself, or in an emulator.
+
+    A container finds the emulator only if the kernel keeps it open, which the flag F says.
+    """
+    if platform.machine() in ("aarch64", "arm64"):
+        return True
+    try:
+        found = Path("/proc/sys/fs/binfmt_misc/qemu-aarch64").read_text()
+    except OSError:
+        return False
+    flags = next((line for line in found.splitlines() if line.startswith("flags:")), "")
+    return found.startswith("enabled") and "F" in flags
 
 
 def source_date() -> int:

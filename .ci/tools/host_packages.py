@@ -1,4 +1,4 @@
-"""Programs that pip cannot install, and the Debian packages that have them.
+"""Programs that pip cannot install, and the packages of Debian and of Homebrew that have them.
 
 Standard library only: the nox sessions import this before anything is installed.
 """
@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 # program → Debian packages that bring it
@@ -16,23 +17,48 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "emcc": ("emscripten", "node-acorn"),
     "chromium": ("chromium",),
 }
+# The same on macOS.
+HOMEBREW: dict[str, tuple[str, ...]] = {
+    "emcc": ("emscripten",),
+    "chromium": ("google-chrome",),
+}
+# What wsd/runtime/chromium.py takes too; macOS has browsers in this folder and not on PATH.
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+MACOS_BROWSERS = ("Google Chrome.app", "Chromium.app")
+APPLICATIONS = Path("/Applications")
 # The page's bundler uses import.meta.dirname.
 MIN_NODE = (20, 11)
 
 
+def is_macos() -> bool:
+    """Tell whether this is a Mac."""
+    return sys.platform == "darwin"
+
+
 def missing_packages() -> list[str]:
-    """Return the Debian packages for programs that are not on ``PATH``."""
-    return [
-        package
-        for program, packages in PROGRAMS.items()
-        if shutil.which(program) is None
-        for package in packages
-    ]
+    """Return the packages for programs that are not here: of Homebrew on a Mac, else of Debian."""
+    packages = HOMEBREW if is_macos() else PROGRAMS
+    missing = [] if shutil.which("emcc") else [*packages["emcc"]]
+    return missing if _has_browser() else [*missing, *packages["chromium"]]
+
+
+def _has_browser() -> bool:
+    if os.environ.get("WSD_CHROMIUM") or any(map(shutil.which, BROWSERS)):
+        return True
+    return is_macos() and any((APPLICATIONS / name).exists() for name in MACOS_BROWSERS)
 
 
 def install_command(packages: list[str]) -> list[str]:
-    """Return the command that installs Debian packages."""
+    """Return the command that installs packages; on Debian it is for root."""
+    if is_macos():
+        return ["brew", "install", *packages]
     return ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
+
+
+def describe_command(packages: list[str]) -> str:
+    """Return the command that a person runs to install packages."""
+    words = install_command(packages)
+    return " ".join(words if is_macos() else ["sudo", *words])
 
 
 def can_install() -> bool:

@@ -35,17 +35,10 @@ def start(engine, image, *options, port=8080, arguments=()):
     began = time.monotonic()
     # The host's network, or a port of it: engines without a bridge have only the former.
     network = os.environ.get("WSD_NETWORK", f"--publish=127.0.0.1:{port}:{port}").split()
-    command = [
-        engine,
-        "run",
-        "--detach",
-        "--rm",
-        *RESTRICTED,
-        *network,
-        *options,
-        image,
-        *arguments,
-    ]
+    if processor := os.environ.get("WSD_PLATFORM"):
+        options += (f"--platform={processor}",)
+    command = [engine, "run", "--detach", "--rm", *RESTRICTED, *network, *options, image]
+    command += arguments
     found = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     url = f"http://127.0.0.1:{port}/"
     while True:

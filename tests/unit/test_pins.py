@@ -27,8 +27,9 @@ def test_base_and_snapshot():
     assert default("BASE") == str(PINS.base)
     assert default("DEBIAN_SNAPSHOT") == PINS.snapshot.timestamp
     # Everything else is built upon these.
-    images = re.findall(r"^FROM (?:--platform=\S+ )?(\$\{BASE\}|[\w./-]+:\S+)", DOCKERFILE, re.M)
-    assert set(images) == {"${BASE}"}
+    images = re.findall(r"^FROM (?:--platform=\S+ )?(\$\{\w*BASE\}|[\w./-]+:\S+)", DOCKERFILE, re.M)
+    assert set(images) == {"${BASE}", "${SERVE_BASE}"}
+    assert default("SERVE_BASE") == "${BASE}"
     # The time of every file of an image (docker buildx bake archive).
     bake = (REPOSITORY / "docker-bake.hcl").read_text()
     assert f'default = "{source_date()}"' in bake

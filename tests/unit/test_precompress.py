@@ -17,9 +17,10 @@ def test_twins_of_what_shrinks(tmp_path):
     script, shard = tmp_path / "assets" / "main.js", tmp_path / "x.bin"
     script.write_text("let a = 1;\n" * 100)
     shard.write_bytes(bytes(100))
+    (tmp_path / "short.json").write_text("{}")
     precompress(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
-        "main.js", "main.js.br", "main.js.gz", "x.bin",
+        "main.js", "main.js.br", "main.js.gz", "short.json", "x.bin",
     ]  # fmt: skip
     plain = script.read_bytes()
     assert brotli.decompress((tmp_path / "assets" / "main.js.br").read_bytes()) == plain
@@ -29,7 +30,7 @@ def test_twins_of_what_shrinks(tmp_path):
 def test_the_same_content_has_the_same_time(tmp_path):
     for folder, text in (("a", "one"), ("b", "one"), ("c", "two")):
         (tmp_path / folder).mkdir()
-        (tmp_path / folder / "index.html").write_text(text)
+        (tmp_path / folder / "index.html").write_text(text * 99)
         precompress(tmp_path / folder)
     times = [(tmp_path / f / "index.html").stat().st_mtime for f in "abc"]
     assert times[0] == times[1] != times[2]

@@ -25,6 +25,15 @@ class Check:
     hint: str
 
 
+# Check → what brings it on macOS; the errors' own hints name Debian's packages.
+_ON_MACOS = {
+    "emscripten": "brew install emscripten",
+    "node": "brew install node",
+    "npm": "brew install node",
+    "chromium": "brew install --cask google-chrome, or set WSD_CHROMIUM",
+}
+
+
 def examine() -> Iterator[Check]:
     """Yield one check after another; none of them raises."""
     yield _check("lane", _lane)
@@ -41,7 +50,8 @@ def _check(name: str, probe: Callable[[], str]) -> Check:
     try:
         return Check(name, True, probe(), "")
     except WsdError as error:
-        return Check(name, False, error.message, error.hint)
+        hint = _ON_MACOS.get(name) if sys.platform == "darwin" else None
+        return Check(name, False, error.message, hint or error.hint)
     except ImportError as error:
         return Check(name, False, str(error), "install the project: pip install -e .")
 

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsd.errors import RenderError, ToolError, UsageError
@@ -14,7 +15,16 @@ if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM_HINT = "install Chromium (Debian: apt-get install chromium), or set WSD_CHROMIUM"
+# Where macOS keeps browsers, which are not on PATH there; in a home folder too.
+_APPLICATIONS = (Path("/Applications"), Path("~/Applications").expanduser())
+_PROGRAMS = (
+    "Google Chrome.app/Contents/MacOS/Google Chrome",
+    "Chromium.app/Contents/MacOS/Chromium",
+)
+CHROMIUM_HINT = (
+    "install Chromium (Debian: apt-get install chromium; macOS: brew install --cask google-chrome) "
+    "or set WSD_CHROMIUM"
+)
 SANDBOX_HINT = (
     "let this user make user namespaces, or install Chromium's setuid helper (Debian: apt-get "
     "install chromium-sandbox); root runs Chromium without a sandbox, as in a container"
@@ -42,7 +52,8 @@ _ADAPTERS = {
 def find_chromium() -> str:
     """Return the path of Chromium.
 
-    ``WSD_CHROMIUM`` names it; otherwise it is looked up on ``PATH``.
+    ``WSD_CHROMIUM`` names it; otherwise it is looked up on ``PATH``, and among the applications
+    of macOS.
 
     Raises:
         ToolError: if there is none.
@@ -52,6 +63,9 @@ def find_chromium() -> str:
     for name in _NAMES:
         if path := shutil.which(name):
             return path
+    for application in (folder / program for folder in _APPLICATIONS for program in _PROGRAMS):
+        if application.is_file():
+            return str(application)
     raise ToolError("no Chromium found on PATH", CHROMIUM_HINT)
 
 

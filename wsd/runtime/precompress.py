@@ -37,19 +37,16 @@ def precompress(folder: Path) -> None:
         written = [path]
         if path.suffix in _SHRINK:
             data = path.read_bytes()
-            written += [
-                _twin(path, ".br", brotli.compress(data, quality=11)),
-                _twin(path, ".gz", gzip.compress(data, 9, mtime=0)),
-            ]
+            for ending, twin in (
+                (".br", brotli.compress(data, quality=11)),
+                (".gz", gzip.compress(data, 9, mtime=0)),
+            ):
+                if len(twin) < len(data):
+                    written.append(path.with_name(path.name + ending))
+                    written[-1].write_bytes(twin)
         seconds = int(sha256_file(path)[:7], 16)
         for file in written:
             os.utime(file, (seconds, seconds))
-
-
-def _twin(path: Path, suffix: str, data: bytes) -> Path:
-    twin = path.with_name(path.name + suffix)
-    twin.write_bytes(data)
-    return twin
 
 
 if __name__ == "__main__":
