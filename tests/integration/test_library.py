@@ -1,5 +1,6 @@
 """A library compiled apart: bundles of other weights where no compiler is."""
 
+import json
 import math
 import os
 import shutil
@@ -11,7 +12,6 @@ import pytest
 from commands import wsd
 from matches import compare
 from wsd.bundle.precompiled import write_compiled
-from wsd.compiler.driver import compile_library
 from wsd.compiler.library import read_library
 from wsd.compiler.library_check import check_library
 from wsd.errors import UsageError
@@ -19,12 +19,22 @@ from wsd.models.registry import find_family
 from wsd.util.hashing import sha256_file
 from wsd.util.progress import Quiet
 
+# Says how many seconds of the processor importing and the rest took, and what was imported.
 WITHOUT_TVM = """
-import sys
+import json, sys, time
 sys.modules["tvm"] = sys.modules["tvm_ffi"] = None
+import wsd.bundle.builder, wsd.checkpoint.resolve
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
 from wsd.cli.main import main
-sys.exit(main(sys.argv[1:]))
+imported = time.process_time()
+code = main(sys.argv[1:])
+rooms = sorted({name.partition(".")[0] for name in sys.modules})
+print(json.dumps([imported, time.process_time() - imported, rooms]))
+sys.exit(code)
 """
+# Packages that other commands need.
+NEEDLESS = {"aiohttp", "playwright", "matplotlib", "onnx", "onnxscript", "cv2", "pytest"}
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +56,18 @@ def files(folder):
 
 
 def test_the_same_bundle_without_a_compiler(compiled, bundle, tmp_path):
+    """And soon: most of its 8 s on a slow core are imports; issue 24 allows 15 s.
+
+    Clocks differ between machines, and by what else they do. So the processor's time is compared
+    with that of the imports on the same machine: while the rest takes less, 15 s are enough where
+    imports take 7.
+    """
     done = build_without_tvm(compiled, tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert files(tmp_path / "out") == files(bundle)
+    imports, rest, packages = json.loads(done.stdout.splitlines()[-1])
+    assert rest < imports
+    assert not NEEDLESS & set(packages)
 
 
 def test_its_shards_are_the_golden_ones(bundle):
@@ -101,25 +120,6 @@ def test_a_damaged_library(compiled, tmp_path, file, content, said):
         (folder / file).write_text(content)
     with pytest.raises(UsageError, match=said):
         read_library(folder)
-
-
-def test_a_damaged_cache_is_none(family, library, tmp_path, monkeypatch):
-    cached = shutil.copytree(library.folder, tmp_path / "libraries" / library.folder.name)
-    with library.wasm.open("rb") as whole:
-        (cached / library.wasm.name).write_bytes(whole.read(1000))
-    compiled = []
-
-    def write(built, folder, _progress):
-        # What the compiler would write; it takes a minute.
-        compiled.append(shutil.copytree(built.folder, folder, dirs_exist_ok=True))
-
-    monkeypatch.setattr("wsd.compiler.cache.cache_folder", lambda: tmp_path)
-    monkeypatch.setattr("wsd.compiler.driver._build", lambda *given: library)
-    monkeypatch.setattr("wsd.compiler.driver._write", write)
-    for _ in range(2):
-        found = compile_library(family, family.sizes, "f32", Quiet())
-        assert sha256_file(found.wasm) == sha256_file(library.wasm)
-    assert len(compiled) == 1
 
 
 def test_nothing_is_overwritten(library, tmp_path):
