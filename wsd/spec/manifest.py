@@ -267,10 +267,10 @@ class SchedulerConfig(_Entry):
     """Last value of ``alphas_cumprod`` where this scheduler's differs from the noise schedule's:
     with zero terminal SNR some keep it above 0."""
     largest_sigma: PositiveFloat | None = None
-    """Most noise level of the training in float32, where torch's differs in its last bit from the
-    nearest value."""
+    """Largest noise level of the training in float32, where torch's differs in its last bit from
+    the nearest value."""
     largest_log_sigma: float | None = None
-    """Its logarithm, where numpy's differs so. Both decide whether a multistep solver's first
+    """Its logarithm, where numpy's differs likewise. Both decide whether a multistep solver's first
     timestep is rounded down to the one before."""
     use_exponential_sigmas: bool = False
     """Whether noise levels are spaced evenly in their logarithm."""
@@ -283,9 +283,9 @@ class SchedulerConfig(_Entry):
     flow_shift: PositiveFloat = 1.0
     """Shift of flow matching's noise levels towards more noise."""
     sigma_min: PositiveFloat | None = None
-    """Least noise level of Karras, exponential and beta spacing; absent for the timesteps' own."""
+    """Smallest noise level of Karras, exponential and beta spacing; absent for the timesteps' own."""
     sigma_max: PositiveFloat | None = None
-    """Most noise level of Karras, exponential and beta spacing; absent for the timesteps' own."""
+    """Largest noise level of Karras, exponential and beta spacing; absent for the timesteps' own."""
     final_sigmas_type: Literal["zero", "sigma_min"] = "zero"
     """Noise level after the last step: none, or the least of the training."""
     interpolation_type: Literal["linear", "log_linear"] = "linear"
@@ -522,4 +522,4 @@ class IndexEntry(_Entry):
     manifest: FolderAddress
     """Folder of the manifest relative to the index, with a slash at its end."""
     integrity: Integrity | None = None
-    """Digest of the manifest, as ``SRI.json`` has it; absent in bundles of before digests."""
+    """Digest of the manifest, as ``SRI.json`` has it; absent in bundles of older versions."""

@@ -41,7 +41,7 @@ class GivenInput(_Entry):
 
 
 class ExpectedOutput(_Entry):
-    """What is kept of one result: samples, and the loudness of every block between them."""
+    """What is kept of one result: samples, and the root mean square of every block."""
 
     stride: PositiveInt
     """A sample is taken every so many values, in row-major order."""

@@ -79,7 +79,7 @@ export interface EntryPoint {
   operations: number;
 }
 
-/** What is kept of one result: samples, and the loudness of every block between them. */
+/** What is kept of one result: samples, and the root mean square of every block. */
 export interface ExpectedOutput {
   /** A sample is taken every so many values, in row-major order. */
   stride: number;
@@ -131,7 +131,7 @@ export interface IndexEntry {
   dtype: "f32" | "f16" | "w8a16";
   /** Folder of the manifest relative to the index, with a slash at its end. */
   manifest: string;
-  /** Digest of the manifest, as `SRI.json` has it; absent in bundles of before digests. */
+  /** Digest of the manifest, as `SRI.json` has it; absent in bundles of older versions. */
   integrity?: string;
 }
 
@@ -290,12 +290,12 @@ export interface SchedulerConfig {
    */
   terminal_alpha_cumprod?: number;
   /**
-   * Most noise level of the training in float32, where torch's differs in its last bit from the
+   * Largest noise level of the training in float32, where torch's differs in its last bit from the
    * nearest value.
    */
   largest_sigma?: number;
   /**
-   * Its logarithm, where numpy's differs so. Both decide whether a multistep solver's first
+   * Its logarithm, where numpy's differs likewise. Both decide whether a multistep solver's first
    * timestep is rounded down to the one before.
    */
   largest_log_sigma?: number;
@@ -309,9 +309,11 @@ export interface SchedulerConfig {
   use_flow_sigmas: boolean;
   /** Shift of flow matching's noise levels towards more noise. */
   flow_shift: number;
-  /** Least noise level of Karras, exponential and beta spacing; absent for the timesteps' own. */
+  /**
+   * Smallest noise level of Karras, exponential and beta spacing; absent for the timesteps' own.
+   */
   sigma_min?: number;
-  /** Most noise level of Karras, exponential and beta spacing; absent for the timesteps' own. */
+  /** Largest noise level of Karras, exponential and beta spacing; absent for the timesteps' own. */
   sigma_max?: number;
   /** Noise level after the last step: none, or the least of the training. */
   final_sigmas_type: "zero" | "sigma_min";
