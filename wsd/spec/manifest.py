@@ -283,9 +283,9 @@ class SchedulerConfig(_Entry):
     flow_shift: PositiveFloat = 1.0
     """Shift of flow matching's noise levels towards more noise."""
     sigma_min: PositiveFloat | None = None
-    """Smallest noise level of Karras, exponential and beta spacing; absent for the timesteps' own."""
+    """Smallest noise level of Karras, exponential, beta spacing; absent for the timesteps' own."""
     sigma_max: PositiveFloat | None = None
-    """Largest noise level of Karras, exponential and beta spacing; absent for the timesteps' own."""
+    """Largest noise level of Karras, exponential, beta spacing; absent for the timesteps' own."""
     final_sigmas_type: Literal["zero", "sigma_min"] = "zero"
     """Noise level after the last step: none, or the least of the training."""
     interpolation_type: Literal["linear", "log_linear"] = "linear"

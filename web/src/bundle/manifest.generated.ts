@@ -309,11 +309,9 @@ export interface SchedulerConfig {
   use_flow_sigmas: boolean;
   /** Shift of flow matching's noise levels towards more noise. */
   flow_shift: number;
-  /**
-   * Smallest noise level of Karras, exponential and beta spacing; absent for the timesteps' own.
-   */
+  /** Smallest noise level of Karras, exponential, beta spacing; absent for the timesteps' own. */
   sigma_min?: number;
-  /** Largest noise level of Karras, exponential and beta spacing; absent for the timesteps' own. */
+  /** Largest noise level of Karras, exponential, beta spacing; absent for the timesteps' own. */
   sigma_max?: number;
   /** Noise level after the last step: none, or the least of the training. */
   final_sigmas_type: "zero" | "sigma_min";
