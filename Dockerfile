@@ -278,8 +278,8 @@ COPY --from=artifacts / /site/
 # Whom to tell of a hole in the site (docs/hosting.md), and until when that holds.
 ARG SECURITY_CONTACT=
 ARG SECURITY_EXPIRES=
-RUN python -m wsd.runtime.security_txt /site "$SECURITY_CONTACT" "$SECURITY_EXPIRES" \
-    && python -m wsd.runtime.precompress /site && python -m wsd.runtime.http_headers > /answers.conf
+RUN python -m wsd.runtime.precompress /site && python -m wsd.runtime.http_headers > /answers.conf \
+    && python -m wsd.runtime.security_txt /site "$SECURITY_CONTACT" "$SECURITY_EXPIRES"
 
 FROM scratch AS serve
 COPY --from=nginx /rootfs/ /
