@@ -4,6 +4,7 @@ import base64
 import datetime
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -43,6 +44,22 @@ def copy(bundle, tmp_path):
     for name in ("provenance.json", "SRI.json", "index.html"):
         shutil.copyfile(bundle / name, tmp_path / "dist" / name)
     return tmp_path / "dist"
+
+
+WORKFLOW = "https://github.com/o/wsd/.github/workflows/build-signed.yml@refs/tags/v1"
+GITHUB = "https://token.actions.githubusercontent.com"
+
+
+@pytest.fixture(scope="module")
+def sigstore():
+    return SmallSigstore(datetime.datetime.now(datetime.UTC))
+
+
+@pytest.fixture
+def root(sigstore, tmp_path):
+    path = tmp_path / "trusted_root.json"
+    path.write_text(sigstore.trusted_root())
+    return path
 
 
 def write_keys(folder, private):
@@ -291,6 +308,41 @@ def test_a_bare_file_that_is_no_signature(signed, tmp_path, text):
         check_signature(folder, path, Key(public))
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        {},
+        {"messageSignature": None, "dsseEnvelope": None},
+        {"messageSignature": {"signature": ""}},
+        {"dsseEnvelope": {"payload": "", "payloadType": "", "signatures": []}},
+        {"dsseEnvelope": {"payload": "e30=", "payloadType": "", "signatures": [{"sig": ""}]}},
+    ],
+)
+def test_a_sigstore_bundle_that_signs_nothing(signed, sigstore, root, tmp_path, rest):
+    """What is absent must not count as checked, for a key and for an identity."""
+    folder, _, _, public = signed
+    media = "application/vnd.dev.sigstore.bundle.v0.3+json"
+    path = save(tmp_path, {"mediaType": media, **rest})
+    # With a certificate and a log entry of somebody who signed something else.
+    borrowed = sigstore.sign_statement(b"{}", WORKFLOW, GITHUB)["verificationMaterial"]
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({"mediaType": media, "verificationMaterial": borrowed, **rest}))
+    for named in (path, other):
+        for signer in (Key(public), Identity(WORKFLOW, GITHUB, trusted_root=root)):
+            with pytest.raises(BundleError, match="does not sign"):
+                check_signature(folder, named, signer)
+
+
+def test_no_regular_file(signed, tmp_path):
+    folder, path, _, public = signed
+    os.mkfifo(tmp_path / "pipe")
+    for odd in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(UsageError, match="is not a regular file"):
+            check_signature(folder, odd, Key(public))
+        with pytest.raises(UsageError, match="is not a regular file"):
+            check_signature(folder, path, Key(odd))
+
+
 def test_keys_that_are_none(signed, tmp_path):
     folder, path, _, _ = signed
     with pytest.raises(UsageError, match="does not exist"):
@@ -303,22 +355,6 @@ def test_keys_that_are_none(signed, tmp_path):
     _, public = write_keys(tmp_path, small)
     with pytest.raises(BundleError, match="keys of this kind are not taken"):
         check_signature(folder, path, Key(public))
-
-
-WORKFLOW = "https://github.com/o/wsd/.github/workflows/build-signed.yml@refs/tags/v1"
-GITHUB = "https://token.actions.githubusercontent.com"
-
-
-@pytest.fixture(scope="module")
-def sigstore():
-    return SmallSigstore(datetime.datetime.now(datetime.UTC))
-
-
-@pytest.fixture
-def root(sigstore, tmp_path):
-    path = tmp_path / "trusted_root.json"
-    path.write_text(sigstore.trusted_root())
-    return path
 
 
 def test_a_statement_signed_by_an_identity(copy, sigstore, root, tmp_path):

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from wsd.errors import BundleError, UsageError
 from wsd.supply_chain import provenance
-from wsd.util.hashing import sha256_bytes, sha256_file
+from wsd.util.hashing import canonical_json, sha256_bytes, sha256_file
 from wsd.util.json_reader import parse_json
 
 if TYPE_CHECKING:
@@ -139,10 +139,7 @@ class Key:
 
     def check_file(self, signed: _Bundle | bytes, data: bytes) -> None:
         """Check a signature of bytes."""
-        if isinstance(signed, bytes):
-            self._check([signed], data)
-        elif signed.message is not None:
-            self._check([_decode(signed.message.signature)], data)
+        self._check([_find_signature(signed)], data)
 
     def read_statement(self, signed: _Bundle) -> bytes:
         """Check the envelope of a statement, by the rules of DSSE."""
@@ -304,7 +301,7 @@ def _check_statement(bundle: Path, data: bytes, envelope: _Envelope, payload: by
     if sha256_file(bundle / "SRI.json") not in named:
         raise _refuse("its statement names no SRI.json of the digest of this one")
     # The provenance does not name itself. Whoever signs another statement has to.
-    if value != own and sha256_bytes(data) not in named:
+    if canonical_json(value) != canonical_json(own) and sha256_bytes(data) not in named:
         raise _refuse(
             f"its statement is not {provenance.FILE_NAME}, and names none of the digest of this one"
         )
@@ -312,13 +309,7 @@ def _check_statement(bundle: Path, data: bytes, envelope: _Envelope, payload: by
 
 def _read_signatures(path: Path) -> Iterator[_Bundle | bytes]:
     """Yield what a file holds: Sigstore bundles, or one bare signature."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise UsageError(
-            f"signature {path} does not exist", "name the file that was published with the bundle"
-        ) from None
+    data = _read(path, "signature", "name the file that was published with the bundle")
     if len(data) > _MAX_BYTES:
         raise UsageError(f"signature {path} has more than {_MAX_BYTES} bytes", "it is no signature")
     if not data.lstrip().startswith(b"{"):
@@ -336,6 +327,16 @@ def _read_signatures(path: Path) -> Iterator[_Bundle | bytes]:
         yield found.model_copy(update={"text": text})
 
 
+def _read(path: Path, what: str, hint: str) -> bytes:
+    """Return the bytes of a regular file, or one more than a signature may have."""
+    if not path.exists():
+        raise UsageError(f"{what} {path} does not exist", hint)
+    if not path.is_file():
+        raise UsageError(f"{what} {path} is not a regular file", hint)
+    with path.open("rb") as file:
+        return file.read(_MAX_BYTES + 1)
+
+
 def _split_bundles(text: str) -> list[str]:
     """Return the JSON texts of a file: one, or one on each line."""
     lines = [line for line in text.splitlines() if line.strip()]
@@ -348,6 +349,15 @@ def _no_bundle(path: Path, reason: str) -> UsageError:
         f"{path} is no Sigstore bundle: {reason}",
         "name a file that cosign, gh or sigstore wrote, or a signature by openssl",
     )
+
+
+def _find_signature(signed: _Bundle | bytes) -> bytes:
+    """Return the signature of a file, bare or in a Sigstore bundle."""
+    if isinstance(signed, bytes):
+        return signed
+    if signed.message is None:
+        raise _refuse("it holds neither a statement nor a signature")
+    return _decode(signed.message.signature)
 
 
 def _decode_bare(data: bytes) -> bytes:
@@ -381,9 +391,7 @@ def _load_key(path: Path) -> PublicKeyTypes:
         raise UsageError("keys are read by cryptography, which is missing", _INSTALL) from error
     hint = "name a public key in PEM: cosign.pub, or what openssl pkey -pubout wrote"
     try:
-        return load_pem_public_key(path.read_bytes())
-    except FileNotFoundError:
-        raise UsageError(f"key {path} does not exist", hint) from None
+        return load_pem_public_key(_read(path, "key", hint))
     except (ValueError, UnsupportedAlgorithm) as error:
         raise UsageError(f"key {path} is not a public key in PEM", hint) from error
 
