@@ -149,6 +149,30 @@ def test_a_truncated_file(single, tmp_path, kept):
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("add", "value"),
+    [
+        ("add_string", "4x4"), ("add_uint32", 16), ("add_bool", True), ("add_array", ["4", "4"]),
+        ("add_array", [4.0, 4.0]), ("add_array", [-4, -4]), ("add_array", [4, 5]),
+        ("add_array", [True, True]), ("add_array", [2**31 - 1] * 3),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_shape_that_is_none(tmp_path, add, value):
+    """ComfyUI-GGUF keeps shapes as metadata, which may be anything."""
+    path = tmp_path / "model.gguf"
+    writer = GGUFWriter(path, "sd1")
+    writer.add_tensor("a", np.ones((4, 4), np.float32))
+    getattr(writer, add)("comfy.gguf.orig_shape.a", value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(CheckpointError, match="not a readable GGUF file") as caught:
+        list_gguf(path)
+    assert caught.value.hint
+
+
 def test_a_safetensors_file_of_that_name(single, tmp_path):
     family, tensors = single
     save_file(tensors, tmp_path / "model.gguf")

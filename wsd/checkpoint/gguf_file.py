@@ -19,6 +19,9 @@ from wsd.errors import CheckpointError
 
 _SHAPE = "comfy.gguf.orig_shape."
 _PLAIN = ("F64", "F32", "F16")
+# Values of a header. A checkpoint has a few for each of its thousands of tensors; a vocabulary of a
+# language model has a quarter of a million texts.
+_MAX_READS = 2_000_000
 
 
 def list_gguf(path: Path) -> dict[str, StoredTensor]:
@@ -34,11 +37,9 @@ def list_gguf(path: Path) -> dict[str, StoredTensor]:
     Raises:
         CheckpointError: if the file is not a whole GGUF file.
     """
-    from gguf import GGUFReader
-
     check_regular(path)
     try:
-        reader = GGUFReader(path)
+        reader = _open(path)
         return {entry.name: _describe(path, reader, entry) for entry in reader.tensors}
     except (ValueError, IndexError, KeyError, OSError, OverflowError, UnicodeError) as error:
         raise CheckpointError(
@@ -47,12 +48,46 @@ def list_gguf(path: Path) -> dict[str, StoredTensor]:
         ) from error
 
 
+def _open(path: Path) -> Any:
+    """Return gguf's reader of a file; a header that says more than the file holds is refused.
+
+    gguf's own would go on for as many items as the header names, with nothing behind the file's
+    end.
+
+    Raises:
+        ValueError, IndexError, KeyError: if it is not a whole GGUF file.
+    """
+    from gguf import GGUFReader
+
+    class BoundedReader(GGUFReader):
+        reads = 0
+
+        def _get(
+            self, offset: int, dtype: Any, count: Any = 1, *arguments: Any, **more: Any
+        ) -> Any:
+            self.reads += 1
+            if self.reads > _MAX_READS:
+                raise ValueError(f"its header has more than {_MAX_READS} values")
+            found = super()._get(offset, dtype, count, *arguments, **more)
+            if len(found) != int(count):
+                raise ValueError("the file ends before what its header names")
+            return found
+
+    return BoundedReader(path)
+
+
 def _describe(path: Path, reader: Any, entry: Any) -> StoredTensor:
     from gguf.quants import _type_traits
 
     kind = entry.tensor_type.name
     field = reader.get_field(_SHAPE + entry.name)
-    shape = tuple(reversed(entry.shape.tolist())) if field is None else tuple(field.contents())
+    shape = tuple(reversed(entry.shape.tolist()))
+    if field is not None:
+        kept = field.contents()
+        # Whoever wrote the file may have put anything there.
+        if not isinstance(kept, list) or not all(type(n) is int and n > 0 for n in kept):
+            raise ValueError(f"{field.name} is {str(kept)[:80]}, which is no shape")
+        shape = tuple(kept)
     if torch.Size(shape).numel() != int(entry.n_elements):
         raise ValueError(f"{entry.name} has {entry.n_elements} values and shape {list(shape)}")
     if kind in _PLAIN:
