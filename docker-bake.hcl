@@ -30,6 +30,9 @@ variable "PLATFORMS" {
 variable "CACHE" {
   default = null
 }
+variable "ARCHIVE" {
+  default = "wsd.tar"
+}
 # The time of Debian's snapshot stands for that of every file (docker/pins.toml).
 variable "SOURCE_DATE_EPOCH" {
   default = "1795305600"
@@ -88,7 +91,7 @@ target "archive" {
     SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH
   }
   attest = ["type=provenance,disabled=true"]
-  output = ["type=oci,dest=out/wsd.tar,rewrite-timestamp=true"]
+  output = ["type=oci,dest=${ARCHIVE},rewrite-timestamp=true"]
 }
 target "test" {
   inherits = ["_common"]
