@@ -243,7 +243,9 @@ def appliance(session: nox.Session) -> None:
     session.run("wsd", "verify", dist)
     build_image(session, engine, "serve")
     where = {"WSD_DIST": str(dist), "WSD_IMAGE": "wsd:serve", "WSD_ENGINE": engine}
-    session.run("pytest", "tests/appliance", *session.posargs, env=where)
+    # Podman has no `buildx bake`.
+    rest = [] if engine == "docker" else ["--ignore=tests/appliance/test_bake.py"]
+    session.run("pytest", "tests/appliance", *rest, *session.posargs, env=where)
 
 
 @nox.session

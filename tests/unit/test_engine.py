@@ -70,6 +70,20 @@ def test_commands(monkeypatch, tmp_path):
         engine.build_command("docker", "serve")
 
 
+@pytest.mark.usefixtures("machine")
+def test_an_archive_has_the_time_of_the_snapshot(tmp_path):
+    out = tmp_path / "repro-1.tar"
+    (built,) = engine.archive_commands("docker", out, "--no-cache")
+    date = f"--build-arg=SOURCE_DATE_EPOCH={engine.source_date()}"
+    assert {date, "--no-cache", f"--output=type=oci,dest={out},rewrite-timestamp=true"} < set(built)
+    built, saved = engine.archive_commands("podman", out)
+    assert f"--timestamp={engine.source_date()}" in built
+    (tag,) = (word for word in built if word.startswith("--tag="))
+    assert saved == [
+        "podman", "save", "--format=oci-archive", f"--output={out}", tag.removeprefix("--tag="),
+    ]  # fmt: skip
+
+
 def arguments(models, dtypes=""):
     program = REPOSITORY / "docker" / "stages" / "arguments.py"
     # As in the image: no packages, only the standard library.
