@@ -27,11 +27,11 @@ def write_compiled(library: Library, out: Path, progress: Progress) -> Path:
     check_absent(out)
     with explain_file_errors(out), write_folder_atomically(out) as scratch:
         shutil.copyfile(library.wasm, scratch / library.wasm.name)
-        materials = merge_materials([*library.materials, *page_materials(), *own_materials()])
-        written = replace(library, folder=scratch, materials=materials)
-        write_library(written)
         with progress.stage("page", total=1) as advance:
-            build_page(written.page_folder, find_tvmjs(library))
+            build_page(replace(library, folder=scratch).page_folder, find_tvmjs(library))
             advance(1)
+        # After the page, because bundling it may install the packages whose licences are read.
+        materials = merge_materials([*library.materials, *page_materials(), *own_materials()])
+        write_library(replace(library, folder=scratch, materials=materials))
         write_contents(scratch)
     return out
