@@ -64,6 +64,7 @@ def test_what_a_server_alters_is_named_and_not_drawn_with(page, origin, place, c
     expect(page.get_by_role("button", name="Draw")).to_be_disabled()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("place", "change"), [(MANIFEST, weaken), (INDEX, retitle)])
 def test_what_is_altered_in_the_browser_is_fetched_again_or_said(visitor, origin, place, change):
     page = visitor.new_page()
@@ -88,6 +89,20 @@ def test_what_is_altered_in_the_browser_is_fetched_again_or_said(visitor, origin
     expect(page.get_by_role("button", name="Draw")).to_be_disabled()
 
 
+def wait_until(page, condition, argument):
+    """Wait until an asynchronous function of JavaScript gives true, for a minute at most."""
+    assert page.evaluate(
+        f"""async argument => {{
+            for (let tries = 0; tries < 600; tries++) {{
+                if (await ({condition})(argument)) return true;
+                await new Promise((done) => setTimeout(done, 100));
+            }}
+            return false;
+        }}""",
+        argument,
+    )
+
+
 def deploy(site, title):
     """Deploy another version of the model, with the same weights and another title."""
     path = site / "models/speck/manifest.json"
@@ -99,6 +114,7 @@ def deploy(site, title):
     link_page(site)
 
 
+@pytest.mark.full
 def test_a_new_version_is_taken_as_a_whole(visitor, deployed):
     page = visitor.new_page()
     facts = page.locator("#model-facts")
@@ -111,15 +127,17 @@ def test_a_new_version_is_taken_as_a_whole(visitor, deployed):
         page.reload()
         ready(page)
         expect(facts).to_contain_text("A model for tests.")
-        page.wait_for_function(
+        wait_until(
+            page,
             "async wanted => (await (await fetch('index.html')).text()).includes(wanted)",
-            arg=integrity_of((deployed / "models/index.json").read_bytes()),
+            integrity_of((deployed / "models/index.json").read_bytes()),
         )
         page.reload()
         expect(facts).to_contain_text("The second.")
         ready(page)
 
 
+@pytest.mark.full
 def test_a_bundle_of_before_there_were_digests_draws(page, deployed):
     index = deployed / "models/index.json"
     entries = [
@@ -138,6 +156,7 @@ def test_a_bundle_of_before_there_were_digests_draws(page, deployed):
     assert page.get_by_role("alert").is_hidden()
 
 
+@pytest.mark.full
 def test_programs_give_the_digest_themselves(page, origin, speck):
     page.goto(origin + "blank.html")
     table = json.loads((speck[0] / "SRI.json").read_text())
@@ -147,6 +166,7 @@ def test_programs_give_the_digest_themselves(page, origin, speck):
         assert in_page(page, "load", MANIFEST, {"integrity": wrong})["name"] == name
 
 
+@pytest.mark.full
 def test_a_server_without_headers_still_confines_the_page(page, speck):
     complaints = watch(page)
     with served_files(speck[0]) as url, served_files(speck[0]) as elsewhere:
@@ -170,6 +190,7 @@ def test_a_server_without_headers_still_confines_the_page(page, speck):
     )
 
 
+@pytest.mark.full
 def test_a_returning_visitor_gets_the_headers_that_the_server_sends_now(visitor, speck):
     headers = dict(HEADERS)
     page = visitor.new_page()
@@ -183,13 +204,14 @@ def test_a_returning_visitor_gets_the_headers_that_the_server_sends_now(visitor,
         headers["Permissions-Policy"] = "camera=(), microphone=()"
         page.goto(url)
         ready(page)
-        page.wait_for_function(
+        wait_until(
+            page,
             """async wanted => {
                 const files = [...document.scripts].map(({ src }) => src);
                 const kept = await Promise.all(["index.html", ...files].map((url) => fetch(url)));
                 return kept.every(({ headers }) => headers.get("Permissions-Policy") === wanted);
             }""",
-            arg=headers["Permissions-Policy"],
+            headers["Permissions-Policy"],
         )
     # Without the server it is still there, with the new headers.
     page.goto(url)
@@ -197,6 +219,7 @@ def test_a_returning_visitor_gets_the_headers_that_the_server_sends_now(visitor,
     assert page.evaluate(policy) == headers["Permissions-Policy"]
 
 
+@pytest.mark.full
 def test_a_worker_that_computes_in_circles_is_ended(visitor, origin):
     page = visitor.new_page()
     before_worker(page, "endless_loop")

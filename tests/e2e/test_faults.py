@@ -13,7 +13,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -66,6 +66,11 @@ class _Handler(SimpleHTTPRequestHandler):
     def break_off(self):
         self.close_connection = True
 
+    def handle(self):
+        # A browser closes connections whenever it likes.
+        with suppress(ConnectionError):
+            super().handle()
+
     def log_message(self, *_):
         """Stay silent."""
 
@@ -110,10 +115,11 @@ def in_thirds(handler, data, _):
 
 def from_the_start(handler, data, number):
     """Break off, and then give the file's beginning where its end is asked for."""
+    half = len(data) // 2
     if number == 1:
-        handler.send(data[:100], length=len(data))
+        handler.send(data[:half], length=len(data))
     elif number == 2:
-        handler.send(data[: len(data) - 100], status=206)
+        handler.send(data[: len(data) - half], status=206)
     else:
         handler.send_range(data)
 
@@ -172,7 +178,7 @@ DOWNLOADS = {
         times(1, lambda h, d, _: h.send(d[:99], length=len(d))), files=MANIFEST),
 }  # fmt: skip
 # In the usual tests; web/tests/bundle has more of them without a browser.
-CHEAP = {"continues at another place", "another manifest"}
+CHEAP = {"continues at another place"}
 
 
 def parameters(table, cheap=frozenset()):
@@ -331,7 +337,7 @@ def test_of_a_gpu(visitor, speck, drawn, integrity, name):
             outcome = in_page(page, call)
         assert outcome["name"] == error
         assert hint in outcome["hint"]
-        before = server.counts.copy()
+        kept, before = kept_files(page), server.counts.copy()
         if name == "adapter_gone":
             refused = in_page(page, "draw")
             assert refused["name"] == "UnsupportedError"
@@ -343,7 +349,7 @@ def test_of_a_gpu(visitor, speck, drawn, integrity, name):
             assert in_page(page, "load", MANIFEST, options) == {"value": True}
         if name != "adapter_gone":
             assert in_page(page, "draw")["value"] == drawn
-        assert fetched(server, before) & kept_files(page) <= fetched(server, Counter())
+        assert fetched(server, before) & kept == set()
         assert in_page(page, "unsoundFiles") == []
 
 
@@ -387,24 +393,29 @@ def test_of_the_browsers_gpu_process(context, speck):
             page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
             ready(page)
             status, alert = page.get_by_role("status"), page.get_by_role("alert")
-            for _ in range(2):
-                page.get_by_label("Prompt", exact=True).fill("a red circle")
+            button = page.get_by_role("button", name="Draw")
+            before = server.counts.copy()
+            page.get_by_label("Prompt", exact=True).fill("a red circle")
+            for kills in (1, 2):
                 page.get_by_label("Steps").fill("100")
-                page.get_by_role("button", name="Draw").click()
+                button.click()
                 expect(status).to_contain_text(re.compile(r"step \d+ of 100"))
-                before = server.counts.copy()
                 for process in gpu_processes() - others:
                     os.kill(process, signal.SIGKILL)
                 expect(alert).to_contain_text("the GPU was lost")
                 expect(alert).to_contain_text("update the graphics driver")
                 page.get_by_label("Steps").fill("2")
-                page.get_by_role("button", name="Draw").click()
-                expect(page.get_by_role("button", name="Draw")).to_be_enabled()
-                if alert.is_visible():
-                    break
-                expect(status).to_contain_text("Done in")
-                expect(page.get_by_label("Notices")).to_contain_text("the model is loaded again")
-                assert fetched(server, before) == set()
-            print(alert.inner_text())
+                button.click()
+                if kills == 1:
+                    expect(status).to_contain_text("Done in")
+                    expect(page.get_by_label("Notices")).to_contain_text("is loaded again")
+            # Chromium gives no adapter to a page during which its GPU process ended twice.
+            expect(alert).to_contain_text("the browser gives this page no GPU any more")
+            expect(alert).to_contain_text("restart the browser")
+            expect(alert).to_contain_text("update the graphics driver")
+            assert fetched(server, before) == set()
+            page.reload()
+            expect(alert).to_contain_text("no WebGPU adapter was found")
+            expect(alert).to_contain_text("restart the browser, or update the graphics driver")
     finally:
         browser.close()

@@ -32,10 +32,7 @@ const files = PAGE_FILES.map(({ url, integrity }) => ({
   // An answer is kept with its headers, so a file is fetched anew when either changes.
   revision: `${integrity}-${HEADERS_REVISION}`,
 }));
-// The page's files are the same whatever the query is: the page itself reads `model`, and links
-// from elsewhere bring parameters of campaigns (utm_source, fbclid, gclid and many more).
-precacheAndRoute(files, { ignoreURLParametersMatching: [/^/] });
-
+// First, because whoever answers a request keeps it from the listeners after it.
 addEventListener("fetch", (event) => {
   const { request, waitUntil } = event as FetchEvent;
   if (request.mode !== "navigate") return;
@@ -45,6 +42,10 @@ addEventListener("fetch", (event) => {
     refreshHeaders().catch(() => undefined),
   );
 });
+
+// The page's files are the same whatever the query is: the page itself reads `model`, and links
+// from elsewhere bring parameters of campaigns (utm_source, fbclid, gclid and many more).
+precacheAndRoute(files, { ignoreURLParametersMatching: [/^/] });
 
 /**
  * Fetch the kept files again if the server sends other headers than they were kept with: whoever

@@ -52,6 +52,21 @@ const FOOOCUS = {
   created_by: null,
 } as const;
 
+/** Names of arguments of diffusers' pipelines; programs that are made with it write them. */
+const DIFFUSERS = {
+  prompt: "prompt",
+  negative_prompt: "negativePrompt",
+  num_inference_steps: "steps",
+  guidance_scale: "guidanceScale",
+  seed: "seed",
+  width: "width",
+  height: "height",
+  scheduler: "sampler",
+  sampler_name: "sampler",
+  eta: "eta",
+  model: "model",
+} as const;
+
 /** Names of settings in SwarmUI's `sui_image_params`. */
 const SWARMUI = {
   prompt: "prompt",
@@ -104,6 +119,11 @@ export function readInvokeAi2(table: Table): FoundSettings {
 /** Read what Fooocus writes. */
 export function readFooocus(table: Table): FoundSettings {
   return takeAll(noSettings("Fooocus"), pairsOf(table), FOOOCUS);
+}
+
+/** Read arguments of a pipeline of diffusers. */
+export function readDiffusers(table: Table): FoundSettings {
+  return takeAll(noSettings("diffusers"), pairsOf(table), DIFFUSERS);
 }
 
 /** Read what SwarmUI writes. */

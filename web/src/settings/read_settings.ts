@@ -3,6 +3,7 @@
 import { readPromptGraph, readWorkflow } from "./comfyui";
 import type { FoundSettings } from "./found_settings";
 import {
+  readDiffusers,
   readFooocus,
   readInvokeAi,
   readInvokeAi2,
@@ -28,7 +29,8 @@ const READERS: [string, (table: Record<string, Json>) => FoundSettings | undefin
  * Read the settings that a PNG carries.
  *
  * These programs are known: WSD, AUTOMATIC1111's web UI and those that write what it writes
- * (Forge, SD.Next, Civitai), ComfyUI, InvokeAI, Fooocus, SwarmUI and NovelAI.
+ * (Forge, SD.Next, Civitai), ComfyUI, InvokeAI, Fooocus, SwarmUI, NovelAI, and those that write
+ * the arguments of diffusers' pipelines as JSON.
  *
  * @returns undefined if it carries none.
  */
@@ -47,5 +49,6 @@ export async function readSettings(png: Uint8Array): Promise<FoundSettings | und
 
 function readParameters(table: Record<string, Json>): FoundSettings {
   const swarm = asObject(table.sui_image_params);
-  return swarm === undefined ? readFooocus(table) : readSwarmUi(swarm);
+  if (swarm !== undefined) return readSwarmUi(swarm);
+  return "num_inference_steps" in table ? readDiffusers(table) : readFooocus(table);
 }

@@ -122,6 +122,7 @@ export const SAMPLER_NAMES = {
     ["ComfyUI", "dpmpp_2m", "normal"],
     ["ComfyUI", "dpmpp_2m", "simple"],
     ["InvokeAI", "dpmpp_2m", ""],
+    ["diffusers", "DPMSolverMultistepScheduler", ""],
   ],
   dpmpp_2m_karras: [
     ["A1111", "DPM++ 2M", "Karras"],
@@ -188,6 +189,7 @@ export const SAMPLER_NAMES = {
     ["A1111", "PLMS", ""],
     ["A1111", "PLMS", "Automatic"],
     ["InvokeAI", "pndm", ""],
+    ["diffusers", "PNDMScheduler", ""],
   ],
   euler: [
     ["A1111", "Euler", "Uniform"],
@@ -197,6 +199,7 @@ export const SAMPLER_NAMES = {
     ["ComfyUI", "euler", "normal"],
     ["ComfyUI", "euler", "simple"],
     ["InvokeAI", "euler", ""],
+    ["diffusers", "EulerDiscreteScheduler", ""],
   ],
   euler_karras: [
     ["A1111", "Euler", "Karras"],
@@ -222,6 +225,7 @@ export const SAMPLER_NAMES = {
     ["ComfyUI", "euler_ancestral", "normal"],
     ["ComfyUI", "euler_ancestral", "simple"],
     ["InvokeAI", "euler_a", ""],
+    ["diffusers", "EulerAncestralDiscreteScheduler", ""],
   ],
   ddim: [
     ["A1111", "DDIM", ""],
@@ -230,6 +234,7 @@ export const SAMPLER_NAMES = {
     ["ComfyUI", "ddim", "normal"],
     ["ComfyUI", "ddim", "simple"],
     ["InvokeAI", "ddim", ""],
+    ["diffusers", "DDIMScheduler", ""],
   ],
   unipc: [
     ["A1111", "UniPC", "Uniform"],
@@ -239,6 +244,7 @@ export const SAMPLER_NAMES = {
     ["ComfyUI", "uni_pc_bh2", "normal"],
     ["ComfyUI", "uni_pc_bh2", "simple"],
     ["InvokeAI", "unipc", ""],
+    ["diffusers", "UniPCMultistepScheduler", ""],
   ],
   unipc_karras: [
     ["A1111", "UniPC", "Karras"],
@@ -261,6 +267,7 @@ export const SAMPLER_NAMES = {
     ["ComfyUI", "deis", "normal"],
     ["ComfyUI", "deis", "simple"],
     ["InvokeAI", "deis", ""],
+    ["diffusers", "DEISMultistepScheduler", ""],
   ],
   deis_karras: [
     ["ComfyUI", "deis", "karras"],
@@ -278,6 +285,7 @@ export const SAMPLER_NAMES = {
     ["ComfyUI", "dpmpp_sde_gpu", "normal"],
     ["ComfyUI", "dpmpp_sde_gpu", "simple"],
     ["InvokeAI", "dpmpp_sde", ""],
+    ["diffusers", "DPMSolverSDEScheduler", ""],
   ],
   dpmpp_sde_karras: [
     ["A1111", "DPM++ SDE", "Karras"],
@@ -307,6 +315,7 @@ export const SAMPLER_NAMES = {
     ["ComfyUI", "heun", "normal"],
     ["ComfyUI", "heun", "simple"],
     ["InvokeAI", "heun", ""],
+    ["diffusers", "HeunDiscreteScheduler", ""],
   ],
   heun_karras: [
     ["A1111", "Heun", "Karras"],
@@ -332,6 +341,7 @@ export const SAMPLER_NAMES = {
     ["ComfyUI", "lms", "normal"],
     ["ComfyUI", "lms", "simple"],
     ["InvokeAI", "lms", ""],
+    ["diffusers", "LMSDiscreteScheduler", ""],
   ],
   lms_karras: [
     ["A1111", "LMS", "Karras"],
@@ -353,6 +363,7 @@ export const SAMPLER_NAMES = {
     ["ComfyUI", "ddpm", "normal"],
     ["ComfyUI", "ddpm", "simple"],
     ["InvokeAI", "ddpm", ""],
+    ["diffusers", "DDPMScheduler", ""],
   ],
   lcm: [
     ["A1111", "LCM", ""],
@@ -361,8 +372,12 @@ export const SAMPLER_NAMES = {
     ["ComfyUI", "lcm", "normal"],
     ["ComfyUI", "lcm", "simple"],
     ["InvokeAI", "lcm", ""],
+    ["diffusers", "LCMScheduler", ""],
   ],
-  tcd: [["InvokeAI", "tcd", ""]],
+  tcd: [
+    ["InvokeAI", "tcd", ""],
+    ["diffusers", "TCDScheduler", ""],
+  ],
 } as const;
 
 // wsd/spec/manifest.py: fields of SchedulerConfig that older manifests lack

@@ -390,6 +390,21 @@ const TABLES: [string, Record<string, string | object>, object][] = [
     },
   ],
   [
+    "a program made with diffusers",
+    {
+      parameters: {
+        ...{ prompt: "a cat", negative_prompt: "dog", num_inference_steps: 30, seed: 7 },
+        ...{ guidance_scale: 7.5, width: 512, height: 768, scheduler: "EulerDiscreteScheduler" },
+        ...{ eta: 0, clip_skip: 1, cross_attention_kwargs: null },
+      },
+    },
+    {
+      ...{ program: "diffusers", prompt: "a cat", negativePrompt: "dog", steps: 30, seed: 7 },
+      ...{ guidanceScale: 7.5, width: 512, height: 768, sampler: "EulerDiscreteScheduler", eta: 0 },
+      others: [["clip_skip", "1"]],
+    },
+  ],
+  [
     "SwarmUI",
     {
       parameters: {
@@ -475,6 +490,10 @@ test.each([
   ["InvokeAI", "dpmpp_2m_k", "", "dpmpp_2m_karras"],
   ["InvokeAI", "euler_a", "", "euler_a"],
   ["NovelAI", "dpmpp_2m", "normal", "dpmpp_2m"],
+  ["diffusers", "DPMSolverMultistepScheduler", "", "dpmpp_2m"],
+  ["diffusers", "EulerAncestralDiscreteScheduler", "", "euler_a"],
+  ["diffusers", "PNDMScheduler", "", "pndm"],
+  ["A1111", "UniPCMultistepScheduler", "", "unipc"],
 ])("%s' sampler %s with the schedule %j", (program, sampler, schedule, expected) => {
   const known = findScheduler(program, sampler, schedule);
   expect(known).toEqual({ schedulers: [expected], exact: true });
