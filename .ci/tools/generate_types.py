@@ -212,7 +212,7 @@ def render_constants() -> str:
             "wsd/models/schedulers.py: [program, sampler, scheduler] that draw as a scheduler does",
             {
                 "SAMPLER_NAMES": {
-                    name: [list(known) for known in scheduler.samplers]
+                    name: [list(known) for known in scheduler.samplers] + _name_class(name)
                     for name, scheduler in SCHEDULERS.items()
                 }
             },
@@ -265,6 +265,13 @@ def render_constants() -> str:
         ),
     ]
     return "\n".join([header, *(_constants(source, values) for source, values in groups)])
+
+
+def _name_class(name: str) -> list[list[str]]:
+    """Return the class of diffusers as a sampler's name, for the first scheduler of each class."""
+    class_name = SCHEDULERS[name].class_name
+    first = next(other for other, each in SCHEDULERS.items() if each.class_name == class_name)
+    return [["diffusers", class_name, ""]] if first == name else []
 
 
 def _defaults(model: type[BaseModel]) -> dict[str, object]:
