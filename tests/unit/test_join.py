@@ -8,6 +8,8 @@ from dataclasses import replace
 from itertools import islice, permutations
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from resealed import shrink
 from tools.compare_bundles import differences
@@ -27,8 +29,18 @@ from wsd.util.progress import Quiet
 def other(family, library, tmp_path_factory):
     """Return a bundle of another model that takes the same library."""
     twin = replace(family, name="twin", title="Another")
-    checkpoint = open_checkpoint(choose_checkpoint(twin, None, 3), twin)
-    return build_bundle(checkpoint, library, tmp_path_factory.mktemp("other") / "twin", Quiet())
+    folder = tmp_path_factory.mktemp("other")
+    odd = folder / "my\nmodel #1 \x1b[31m%é"
+    odd.symlink_to(choose_checkpoint(twin, None, 3))
+    return build_bundle(open_checkpoint(odd, twin), library, folder / "twin", Quiet())
+
+
+def test_a_checkpoint_in_a_folder_of_an_odd_name(other):
+    model = json.loads((other / "models" / "twin" / "manifest.json").read_text())["model"]
+    assert model["source"] == "my model #1 ?[31m%é"
+    validator = JsonStrictValidator(SchemaVersion.V1_6)
+    assert validator.validate_str((other / "sbom.cdx.json").read_text()) is None
+    assert list(verify_bundle(other)) == []
 
 
 def test_two_models_one_page(bundle, other, tmp_path):

@@ -58,6 +58,10 @@ from wsd.util.files import (
 )
 from wsd.util.hashing import canonical_json, sha256_bytes, sha256_file
 from wsd.util.progress import Advance, Progress
+from wsd.util.terminal import printable_line
+
+# Characters of what the manifest calls the checkpoint.
+_LONGEST_SOURCE = 500
 
 _LOG = logging.getLogger(__name__)
 
@@ -165,7 +169,8 @@ def _write_model(
                 "title": family.title,
                 "pipeline": family.architecture.diffusers_pipeline,
                 "dtype": library.dtype,
-                "source": checkpoint.source.provenance,
+                # A folder may be called anything, even what is no text.
+                "source": printable_line(checkpoint.source.provenance, _LONGEST_SOURCE),
                 "options": checkpoint.options,
                 "license": card.license,
                 "weights": {c.id: tuple(checkpoint.source.digests(c)) for c in family.components},
