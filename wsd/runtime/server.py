@@ -57,7 +57,8 @@ class _File(web.FileResponse):
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         wanted = request.headers.get("Range", "")
         version = request.headers.get("If-Range", "")
-        if "," in wanted or not wanted.lower().startswith("bytes=") or '"' in version:
+        single = wanted.lower().startswith("bytes=") and "," not in wanted
+        if wanted and (not single or '"' in version):
             headers = request.headers.copy()
             headers.popall("Range", None)
             request = request.clone(headers=headers)
