@@ -15,18 +15,15 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from commands import wsd
 from speck import SPECK
-from traced import trace_library
+from traced import cached_trace
 from wsd.bundle import builder, shards
 from wsd.bundle.precompiled import write_compiled
-from wsd.compiler.library import read_library
-from wsd.compiler.tvm_compat import tvmjs_source
 from wsd.util.hashing import sha256_file
 from wsd.util.progress import Quiet
 
@@ -66,12 +63,8 @@ class Place:
 
 
 def make_library(folder: Path) -> Path:
-    """Return the library of speck, traced, as ``wsd compile`` would write it."""
-    traced = folder / "traced"
-    traced.mkdir()
-    trace_library(SPECK, traced)
-    library = replace(read_library(traced), tvmjs=tvmjs_source())
-    return write_compiled(library, folder / "library", Quiet())
+    """Return the library of speck as ``wsd compile`` would write it; tracing it takes seconds."""
+    return write_compiled(cached_trace(SPECK), folder / "library", Quiet())
 
 
 def read_tree(folder: Path) -> Tree:

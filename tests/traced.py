@@ -89,18 +89,25 @@ def trace_library(family: Family, folder: Path) -> None:
     write_library(library)
 
 
-@pytest.fixture(scope="session")
-def library(family: Family) -> Library:
-    """Return the traced library, which the next run finds in the cache."""
+def cached_trace(family: Family) -> Library:
+    """Return a traced library of a family, which the next run finds in the cache."""
     modules = ("wsd.frontend.export", "wsd.frontend.entry_points", "wsd.compiler.library")
     key = {
         "code": digest_code(*modules, type(family.architecture).__module__),
+        "family": describe_architecture(family),
+        "sizes": family.sizes,
         "program": sha256_file(Path(__file__)),
         "tools": _versions(),
     }
     folder = cache_folder() / "traced" / sha256_bytes(canonical_json(key))[:24]
     write_once(folder, lambda scratch: trace_library(family, scratch))
     return replace(read_library(folder), tvmjs=tvmjs_source())
+
+
+@pytest.fixture(scope="session")
+def library(family: Family) -> Library:
+    """Return the traced library of the family that most tests share."""
+    return cached_trace(family)
 
 
 @pytest.fixture(autouse=True)

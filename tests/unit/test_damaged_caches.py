@@ -90,7 +90,7 @@ def test_what_took_the_place_of_an_entry(tmp_path, kind):
 def test_checkpoints_of_random_weights():
     folder = random_checkpoint(SPECK, 3)
     whole = read_tree(folder)
-    for name, damage in zip(files_of(folder), cycle(DAMAGES)):
+    for name, damage in zip(files_of(folder)[::2], DAMAGES, strict=False):
         damage(folder / name)
         assert random_checkpoint(SPECK, 3) == folder
         assert read_tree(folder) == whole, (name, damage)
