@@ -230,7 +230,7 @@ def _read_configs(
         found = source.component_config(component)
         if found is None:
             continue
-        place = f"{source.provenance}/{component.folder}/config.json"
+        place = source.config_place(component)
         findings = compare_config(family, component, found, place)
         changes[component.id] = findings.changes
         notes += findings.notes

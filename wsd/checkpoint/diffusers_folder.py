@@ -97,6 +97,10 @@ class DiffusersFolder:
             )
         return read_json(self.path / component.folder / "config.json")
 
+    def config_place(self, component: Component) -> str:
+        """Return the file in the component's folder."""
+        return f"{self.provenance}/{component.folder}/config.json"
+
     def scheduler_config(self) -> Mapping[str, Any] | None:
         """Return ``scheduler/scheduler_config.json``, which need not name its class.
 

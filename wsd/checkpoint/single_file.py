@@ -125,6 +125,11 @@ class SingleFile:
         """Return None: the file has no configurations."""
         del component
 
+    def config_place(self, component: Component) -> str:
+        """Return the file, which has no configurations."""
+        del component
+        return self.provenance
+
     def scheduler_config(self) -> None:
         """Return None: the file has no scheduler."""
 

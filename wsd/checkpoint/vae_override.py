@@ -119,12 +119,18 @@ class VaeOverride:
         """Return the component's ``config.json``; a VAE may have none, and is the family's then."""
         if component.role != VAE_DECODER:
             return self._base.component_config(component)
-        folder = self._path if self._path.is_dir() else self._path.parent
+        folder = self._folder()
         # A config.json beside a file of another name may belong to another model.
         if folder is not self._path and not self._path.name.startswith("diffusion_pytorch_model."):
             return None
         path = folder / "config.json"
         return read_json(path) if path.exists() else None
+
+    def config_place(self, component: Component) -> str:
+        """Return the VAE's own file for the VAE, else the checkpoint's."""
+        if component.role != VAE_DECODER:
+            return self._base.config_place(component)
+        return f"{describe_place(self._folder())}/config.json"
 
     def scheduler_config(self) -> Mapping[str, Any] | None:
         """Return the checkpoint's."""
@@ -137,6 +143,9 @@ class VaeOverride:
     def extra_file(self, name: str) -> Path | None:
         """Return a file of the checkpoint that holds with any VAE."""
         return self._base.extra_file(name) if name in _KEPT else None
+
+    def _folder(self) -> Path:
+        return self._path if self._path.is_dir() else self._path.parent
 
     def _files(self) -> list[Path]:
         if self._path.is_file():

@@ -123,6 +123,13 @@ class WeightSource(Protocol):
             CheckpointError: if it is missing or unreadable.
         """
 
+    def config_place(self, component: Component) -> str:
+        """Return how messages name the file that :meth:`component_config` reads.
+
+        Args:
+            component: one of the family's.
+        """
+
     def scheduler_config(self) -> Mapping[str, Any] | None:
         """Return the checkpoint's own scheduler configuration; None if it has none.
 
