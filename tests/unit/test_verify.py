@@ -113,10 +113,33 @@ def test_no_page(copy):
     assert faults_of(copy) == ["index.html: missing"]
 
 
+@pytest.mark.parametrize("name", ["selftest.html", "client.js", "sw.js"])
+def test_a_page_that_lacks_a_file(copy, name):
+    (copy / name).unlink()
+    seal(copy)
+    assert any(line.startswith(f"{name}: ") for line in faults_of(copy))
+
+
+def test_a_page_that_lacks_what_its_scripts_import(copy):
+    page = (copy / "index.html").read_text()
+    scripts = [path for path in (copy / "assets").glob("*.js") if path.name not in page]
+    scripts[0].unlink()
+    seal(copy)
+    assert faults_of(copy) == [f"assets/{scripts[0].name}: missing"]
+
+
+def test_a_page_without_the_chain(copy):
+    """Someone makes the page look like one of before there was a chain."""
+    change(copy, INDEX, lambda index: index[0].pop("integrity") and None)
+    for name in ("index.html", "selftest.html"):
+        change_page(copy, '<meta name="models-integrity"[^>]*>', "", name)
+    assert faults_of(copy) == [f"{INDEX}: the integrity of tiny-sd15/manifest.json is missing"]
+
+
 # Files.
 
 STRANGERS = ["robots.txt", "evil.js", "models/notes.txt", f"{MODEL}/extra.bin", "licenses/x.txt",
-             "models/ghost/weights.bin", "LICENSE", "assets.js"]  # fmt: skip
+             "models/ghost/weights.bin", "LICENSE", "assets.js", "assets/evil.js"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", STRANGERS)
@@ -125,7 +148,9 @@ def test_a_file_that_nothing_names(copy, name):
     (copy / name).write_text("x")
     seal(copy)
     (fault,) = faults_of(copy)
-    assert re.fullmatch(rf"{name}: (no part of a bundle|the notice of nothing .*)", fault)
+    assert re.fullmatch(
+        rf"{name}: (no part of (a bundle|the page)|the notice of nothing .*)", fault
+    )
 
 
 @pytest.mark.parametrize("name", [".htaccess", "assets/.git", "con.js", "assets/a b.js", "C:x.js",
@@ -504,12 +529,11 @@ def test_json_that_is_made_to_break_its_reader(copy, name, text):
 
 def make_early(copy):
     """Make a bundle what it was before there were notices, a chain and subjects for it."""
-    shutil.rmtree(copy / "licenses")
-    (copy / "THIRD_PARTY_NOTICES.txt").unlink()
     change(copy, INDEX, lambda index: index[0].pop("integrity") and None)
     for name in ("index.html", "selftest.html"):
-        text = (copy / name).read_text()
-        (copy / name).write_text(re.sub(r'<meta name="models-integrity"[^>]*>', "", text))
+        change_page(copy, '<meta name="models-integrity"[^>]*>', "", name)
+    shutil.rmtree(copy / "licenses")
+    (copy / "THIRD_PARTY_NOTICES.txt").unlink()
     change(copy, "sbom.cdx.json", early_bill)
     snapshot = read_snapshot(copy)
     for name, value in build_attestations(snapshot, read_materials(copy)).items():

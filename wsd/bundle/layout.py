@@ -6,6 +6,7 @@ faults with the same functions, so that whatever is written passes, and nothing 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -14,7 +15,7 @@ from pathlib import Path
 from wsd.bundle.manifest import FILE_NAME as MANIFEST
 from wsd.bundle.manifest import INDEX_NAME, find_manifests, read_index, read_manifest
 from wsd.bundle.model_files import read_kernel_work, read_self_test, read_tokenizer
-from wsd.bundle.page_chain import find_chain_faults
+from wsd.bundle.page_chain import SERVICE_WORKER, find_chain_faults
 from wsd.bundle.tree import list_files
 from wsd.errors import BundleError, WsdError
 from wsd.spec.manifest import FileEntry, IndexEntry, Manifest
@@ -29,9 +30,15 @@ ATTESTATIONS = (sbom.FILE_NAME, provenance.FILE_NAME, SRI)
 INDEX = f"models/{INDEX_NAME}"
 PAGE = "index.html"
 # Files of the page, and folders of more of them.
-_PAGE_FILES = (PAGE, "selftest.html", "client.js", "sw.js")
+_PAGE_FILES = (PAGE, "selftest.html", "client.js", SERVICE_WORKER)
 _PAGE_FOLDERS = ("assets/", "driver/")
 _HINT = "run wsd build again, or fetch the bundle anew"
+# How the service worker names the files that it keeps.
+_KEPT = re.compile(
+    r'url:\s*"(?P<path>[^"]+)",\s*(?:revision:[^,]*,\s*)?integrity:\s*"(?P<integrity>[^"]+)"'
+)
+# Files of the page that it keeps; the others are licences.
+_LOADED = re.compile(r"assets/[^/]+\.(js|css)")
 # Elements by which a page would take something from elsewhere, past every digest.
 _FORBIDDEN = ("base", "embed", "frame", "iframe", "object")
 
@@ -126,6 +133,7 @@ def find_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     for name in sorted(snapshot.files):
         if name.endswith(".html") and "/" not in name:
             yield from ((name, fault) for fault in _find_page_faults(snapshot, name))
+    yield from _find_kept_faults(snapshot)
 
 
 def find_file_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
@@ -210,6 +218,32 @@ def _find_page_faults(snapshot: Snapshot, name: str) -> Iterator[str]:
                 if integrity
                 else "loaded without integrity"
             )
+
+
+def _find_kept_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """Compare the page's files with those that its service worker keeps, which are all of them."""
+    if SERVICE_WORKER not in snapshot.files:
+        return
+    text = read_text(snapshot.folder / SERVICE_WORKER, BundleError, _HINT)
+    kept = {found["path"]: found["integrity"] for found in _KEPT.finditer(text)}
+    for path, integrity in kept.items():
+        if path not in snapshot.files:
+            yield path, "missing"
+        elif snapshot.files[path].integrity != integrity:
+            yield SERVICE_WORKER, f"keeps another {path}"
+    for path in snapshot.files:
+        if kept and path not in kept and _LOADED.fullmatch(path):
+            yield path, "no part of the page"
+
+
+def find_gaps(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """Yield path and fault of what bundles of this version have and earlier ones may lack."""
+    for name in _PAGE_FILES:
+        if name not in snapshot.files:
+            yield name, "missing"
+    for entry in snapshot.index:
+        if entry.integrity is None:
+            yield INDEX, f"the integrity of {entry.manifest}{MANIFEST} is missing"
 
 
 class _PageParser(HTMLParser):

@@ -20,6 +20,7 @@ from wsd.bundle.layout import (
     Snapshot,
     find_faults,
     find_file_faults,
+    find_gaps,
     is_notice,
     mismatch,
     read_snapshot,
@@ -115,6 +116,7 @@ def _compare_attestations(snapshot: Snapshot, statement: Statement) -> Iterator[
         for fault in find_contradictions(snapshot, statement, materials):
             yield provenance.FILE_NAME, fault
         return
+    yield from find_gaps(snapshot)
     yield from _compare_notices(snapshot, materials)
     for name, expected in build_attestations(snapshot, materials).items():
         path = snapshot.folder / name
