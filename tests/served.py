@@ -1,5 +1,6 @@
 """One table of requests that both servers answer alike: `wsd serve`, and nginx in the image."""
 
+import gzip
 import http.client
 import os
 import re
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import brotli
+
 from wsd.runtime.http_headers import HEADERS, cache_control, nginx_settings
 from wsd.util.files import REPOSITORY
 
@@ -19,6 +22,16 @@ SHARD = f"models/x/unet-0.{'0a' * 32}.bin"
 SCRIPT = "assets/main.ABCDEF23.js"
 SECRET = b"a secret"
 BYTES = bytes(range(100))
+TEXT = b"let a = 1;" * 99
+TWINS = (
+    SCRIPT,
+    "sw.js",
+    "models/x/m.json",
+    *(f"models/x/{'k' * n}.wasm" for n in range(1, 90, 11)),
+)
+# Content-Encoding → what the twins hold.
+CODED = {"br": brotli.compress(TEXT), "gzip": gzip.compress(TEXT, mtime=0)}
+OTHER = "assets/other.ABCDEF23.js"
 
 
 def write_site(folder: Path) -> Path:
@@ -30,13 +43,13 @@ def write_site(folder: Path) -> Path:
     outside = folder / "outside"
     plain = {
         "index.html": b"<!doctype html>", "client.js": b"1;", "models/index.json": b"[]",
-        SHARD: BYTES, SCRIPT: b"let a = 1;" * 99, f"{SCRIPT}.gz": SECRET,
-        ".well-known/security.txt": b"Contact: x\n", "models/x/a+b@c-1_2.json": b"{}",
+        SHARD: BYTES, SCRIPT: TEXT, OTHER: TEXT, "models/x/a+b@c-1_2.json": b"{}",
+        ".well-known/security.txt": b"Contact: x\n",
     }  # fmt: skip
     hidden = (
         ".env", ".git/config", "models/.hidden", "models/x/.htpasswd", ".well-known/other",
         "index.html~", "with space.txt", "semi;colon.txt", "percent%41.txt", "caf\u00e9.txt",
-        "line\nbreak.txt", f"{SCRIPT}.br", "a.", "-a", "models/x/quote'.txt",
+        "line\nbreak.txt", "a.", "-a", "models/x/quote'.txt",
     )  # fmt: skip
     secrets = {f"site/{name}": SECRET for name in hidden}
     secrets |= {"outside/file.txt": SECRET, f"outside/{Path(SHARD).name}": SECRET}
@@ -44,6 +57,13 @@ def write_site(folder: Path) -> Path:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+    # Compressed twins: of files of several folders and lengths of names, and one that is a link.
+    for name in TWINS:
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).write_bytes(TEXT)
+        (site / f"{name}.br").write_bytes(CODED["br"])
+        (site / f"{name}.gz").write_bytes(CODED["gzip"])
+    (site / f"{OTHER}.br").symlink_to(outside / "file.txt")
     (site / "link.txt").symlink_to(outside / "file.txt")
     (site / "linked").symlink_to(outside)
     (site / "models" / "relative.txt").symlink_to("../../outside/file.txt")
@@ -112,6 +132,11 @@ TABLE = [
                                                         "PATCH", "PROPFIND")),
     Row(f"/{SHARD}", (400, 405), "WSD"), Row(f"/{SHARD}", (400, 405), "get"),
     Row("/index.html", (405,), "TRACE"), Row("example.com:443", (400, 405), "CONNECT"),
+    # Compressed, where a plain file is beside it.
+    *(Row(f"/{name}", (200,), headers={"Accept-Encoding": coding}, body=body)
+      for coding, body in CODED.items() for name in TWINS),
+    Row(f"/{OTHER}", (200,), headers={"Accept-Encoding": "br"}, body=TEXT),
+    Row(f"/{SCRIPT}", (200,), body=TEXT),
     # Of one range its bytes, of several the whole, of none that fits nothing.
     ranges("bytes=4-7", 206, body=BYTES[4:8]), ranges("bytes=95-", 206, body=BYTES[95:]),
     ranges("bytes=-5", 206, body=BYTES[95:]), ranges("bytes=90-900", 206, body=BYTES[90:]),
