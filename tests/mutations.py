@@ -18,6 +18,8 @@ from typing import Any
 # Seconds of the processor, and bytes of memory, that one input may take.
 MOST_SECONDS = 1.0
 MOST_BYTES = 100 << 20
+# Bytes of an input. Python's values take up to ten times what their JSON takes.
+_LONGEST_INPUT = 1 << 20
 
 _TEXTS = (
     "", "a", "..", "../", "/etc/passwd", "C:\\x", "a/b", "con", "\x1b[31m", "\n", "\0", "\u202e",
@@ -33,14 +35,14 @@ _RAW_MARK = "\ue000raw\ue000"
 
 
 def mutate(seeds: Sequence[bytes], random: Random) -> bytes:
-    """Return one of some files, damaged."""
+    """Return one of some files, damaged, of at most a megabyte."""
     seed = random.choice(seeds)
     if random.random() < 0.5 and (changed := _mutate_json(seed, random)) is not None:
-        return changed
+        return changed[:_LONGEST_INPUT]
     data = bytearray(seed)
     for _ in range(random.choice((1, 1, 1, 2, 4, 16))):
         data = _mutate_bytes(data, seeds, random)
-    return bytes(data)
+    return bytes(data[:_LONGEST_INPUT])
 
 
 def _mutate_bytes(data: bytearray, seeds: Sequence[bytes], random: Random) -> bytearray:
@@ -116,7 +118,8 @@ def _change(value: Any, random: Random) -> None:
         case 1 | 2 if isinstance(place, list):
             place += [place[key]] * random.choice((1, 1, 100))
         case 2 if isinstance(below, int | float):
-            place[key] = below + random.choice((-1, 1, 4, 0.5))
+            # Large whole numbers are no floats.
+            place[key] = below + random.choice((-1, 1, 4) if isinstance(below, int) else (1, 0.5))
         case 2 if isinstance(below, str) and below:
             place[key] = below[: random.randrange(len(below))]
         case _:
