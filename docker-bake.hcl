@@ -121,6 +121,7 @@ variable "MEMBERS" {
 target "toolchain" {
   inherits = ["_common"]
   target   = "toolchain"
+  output   = ["type=cacheonly"]
 }
 target "member" {
   inherits = ["_common"]
@@ -136,6 +137,7 @@ target "member" {
     FAMILY      = regex("^(?:[a-z0-9-]+:)?([a-z0-9-]+)", entry)[0]
     MODELS_FROM = "library"
   }
+  output = ["type=cacheonly"]
 }
 # What `wsd join` makes of them: in place of the stage of this name.
 target "joined" {
@@ -152,6 +154,7 @@ target "joined" {
     FROM scratch
     COPY --from=joining /bundle/ /
   DOCKERFILE
+  output = ["type=cacheonly"]
 }
 target "fleet-artifacts" {
   inherits = ["joined"]
