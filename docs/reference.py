@@ -32,7 +32,10 @@ def on_files(files: Files, config: Any) -> Files:
         listed.append(f"- [`{name}`]({Path(page).name})")
     typescript = sorted(TYPESCRIPT.rglob("*.md"))
     for path in typescript:
-        add(f"reference/web/{path.relative_to(TYPESCRIPT).as_posix()}", path.read_text(encoding="utf-8"))
+        add(
+            f"reference/web/{path.relative_to(TYPESCRIPT).as_posix()}",
+            path.read_text(encoding="utf-8"),
+        )
     package = "## TypeScript\n\n[The JavaScript package](web/README.md)\n" if typescript else ""
     text = "# Code\n\n## Python\n\n" + "\n".join(listed) + "\n\n" + package
     add("reference/index.md", text)
