@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -67,7 +68,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let each run of the usual tests try the same examples; `full` and `security` try new ones.
 
     A change would otherwise now and then be held up by a fault that it has nothing to do with.
+
+    Signals have the effect that they have on a program in a terminal: a shell lets what it runs in
+    the background ignore SIGINT, nohup(1) lets it ignore SIGHUP, and both are inherited.
     """
+    for name, default in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, default)
     settings.register_profile("same-examples", derandomize=True)
     if "WSD_FUZZ" not in os.environ and config.getoption("-m") == "not full":
         settings.load_profile("same-examples")
