@@ -161,6 +161,9 @@ def security(session: nox.Session) -> None:
         alone = ("tests/fuzz.test.ts", "tests/mutations.test.ts", "--coverage.enabled=false")
         session.run("npm", "test", "--", *alone, external=True, env={"WSD_FUZZ": FUZZ})
     run_tests(session, "tests/security", WSD_FUZZ=FUZZ)
+    # 500 builds that share a cache, and builds that end at 20 moments.
+    together = ("tests/unit/test_builds_together.py", "-m", "full or not full")
+    session.run("pytest", *together, env={"WSD_FUZZ": FUZZ})
     session.notify("audit")
 
 

@@ -34,6 +34,7 @@ _SHIPPED_XL = ("test_tiny_sdxl",)
 # Groups that compile a model of their own, then other long ones. They begin, so that no worker
 # waits for another that compiles the same, and no long one is left for the end.
 _FIRST = (
+    "tests/integration/test_golden.py",
     "tiny-sd15-f32",
     "speck-f32",
     "tests/e2e/test_sizes.py",

@@ -81,9 +81,11 @@ def find_commit() -> str:
     git = ["git", "-C", str(PINS.parents[1])]
     if shutil.which("git") is None:
         return ""
-    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     changes = [*git, "status", "--porcelain", "--untracked-files=no"]
-    changed = subprocess.run(changes, capture_output=True, text=True, check=False)
+    head, changed = (
+        subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+        for command in ([*git, "rev-parse", "HEAD"], changes)
+    )
     clean = head.returncode == changed.returncode == 0 and not changed.stdout
     return head.stdout.strip() if clean else ""
 
@@ -101,7 +103,7 @@ def runs_arm64() -> bool:
     if platform.machine() in ("aarch64", "arm64"):
         return True
     try:
-        found = Path("/proc/sys/fs/binfmt_misc/qemu-aarch64").read_text()
+        found = Path("/proc/sys/fs/binfmt_misc/qemu-aarch64").read_text(encoding="utf-8")
     except OSError:
         return False
     flags = next((line for line in found.splitlines() if line.startswith("flags:")), "")
@@ -113,7 +115,7 @@ def source_date() -> int:
 
     It is the time of Debian's snapshot, which is before any checkout of the sources that pin it.
     """
-    pinned = tomllib.loads(PINS.read_text())["snapshot"]["timestamp"]
+    pinned = tomllib.loads(PINS.read_text(encoding="utf-8"))["snapshot"]["timestamp"]
     return int(datetime.strptime(f"{pinned}+0000", "%Y%m%dT%H%M%SZ%z").timestamp())
 
 

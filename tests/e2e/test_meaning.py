@@ -43,6 +43,7 @@ def assert_drawn(renderer, pipeline, checkpoint, steps):
 
 
 # Fewer steps than usual: software adapters are slow, and these are enough here.
+@pytest.mark.full
 def test_tiny_sd15_draws_a_held_out_prompt(renderer, pipeline, shipped):
     assert_drawn(renderer, pipeline, shipped, steps=8)
 

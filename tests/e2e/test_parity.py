@@ -29,7 +29,7 @@ from wsd.spec.roles import DENOISER, VAE_DECODER
 from wsd.spec.tolerances import LATENTS_TOLERANCE, PICTURE_PSNR, ROUNDING_PSNR
 from wsd.util.progress import Quiet
 
-# Each architecture, each precision, and a model that ships. The other pairs, which run the same
+# Each architecture and each precision. The other pairs and the models that ship, which run the same
 # code with other numbers, are in `nox -s full`. tests/conftest.py keeps a model's tests together.
 MODELS = {
     "tiny-sd15-f32": (find_family("tiny-sd15"), "f32"),
@@ -41,7 +41,7 @@ MODELS = {
     "speck-xl-w8a16": (SPECK_XL, "w8a16"),
     "tiny-sdxl-f32": (find_family("tiny-sdxl"), "f32"),
 }
-FULL = ("speck-f16", "speck-xl-w8a16", "tiny-sdxl-f32")
+FULL = ("tiny-sd15-f32", "speck-f16", "speck-xl-w8a16", "tiny-sdxl-f32")
 ERROR = 1e-4  # of one stage, of small models
 
 PROMPTS = ["a large red circle", "Two small blue squares, left of a star!", "une étoile 你好 👍"]
@@ -105,7 +105,7 @@ SELDOM = {name for name in SCHEDULERS if name.endswith("_karras")} | {"deis", "l
 
 def mark(name, *values):
     seldom = name in FULL or any(value.scheduler in SELDOM for value in values)
-    marks = pytest.mark.full if seldom or (values and name == "tiny-sd15-f32") else ()
+    marks = pytest.mark.full if seldom else ()
     return pytest.param(name, *values, marks=marks, id="-".join([name, *map(name_of, values)]))
 
 

@@ -19,6 +19,8 @@ from builds import Place, building_in, failing_at, read_tree, start
 from commands import exit_code
 
 WORKERS = 4
+# `nox -s security` builds and ends builds more often than `nox -s full`.
+THOROUGH = "WSD_FUZZ" in os.environ
 SEEDS = (0, 1)
 
 
@@ -56,7 +58,8 @@ def build_many(library, out, seeds, alone):
             path.unlink()
 
 
-@pytest.mark.parametrize("count", [8, pytest.param(500, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("count", [500 if THOROUGH else 16])
 def test_four_processes_share_one_cache(library, alone, tmp_path, count):
     """The cache is empty at first, so that they also make the same checkpoints at once."""
     place = Place(tmp_path)
@@ -80,6 +83,7 @@ def test_four_processes_share_one_cache(library, alone, tmp_path, count):
 def moments(count):
     """Return moments of a build, as parts of the time or room that it takes; most are in full."""
     chance = random.Random(26)
+    count = count if THOROUGH else 4
     parts = [0.5, *(chance.random() for _ in range(count - 1))]
     return [
         pytest.param(part, id=f"{part:.3f}", marks=[pytest.mark.full] if index else [])
