@@ -19,6 +19,8 @@ from builds import Place, building_in, failing_at, read_tree, start
 from commands import exit_code
 
 WORKERS = 4
+# Tests of damaged caches, of folders and of signals are among the usual ones.
+pytestmark = pytest.mark.full
 # `nox -s security` builds and ends builds more often than `nox -s full`.
 THOROUGH = "WSD_FUZZ" in os.environ
 SEEDS = (0, 1)
@@ -58,7 +60,6 @@ def build_many(library, out, seeds, alone):
             path.unlink()
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("count", [500 if THOROUGH else 16])
 def test_four_processes_share_one_cache(library, alone, tmp_path, count):
     """The cache is empty at first, so that they also make the same checkpoints at once."""
@@ -81,18 +82,11 @@ def test_four_processes_share_one_cache(library, alone, tmp_path, count):
 
 
 def moments(count):
-    """Return moments of a build, as parts of the time or room that it takes; most are in full."""
+    """Return moments of a build, as parts of the time or room that it takes."""
     chance = random.Random(26)
     count = count if THOROUGH else 4
     parts = [0.5, *(chance.random() for _ in range(count - 1))]
-    return [
-        pytest.param(part, id=f"{part:.3f}", marks=[pytest.mark.full] if index else [])
-        for index, part in enumerate(parts)
-    ]
-
-
-def in_full(number):
-    return pytest.param(number, marks=pytest.mark.full)
+    return [pytest.param(part, id=f"{part:.3f}") for part in parts]
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +104,7 @@ def seconds(library, tmp_path_factory):
 
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGKILL, signal.SIGTERM, in_full(signal.SIGINT), in_full(signal.SIGHUP)],
+    [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP],
     ids=str,
 )
 @pytest.mark.parametrize("part", moments(20))
