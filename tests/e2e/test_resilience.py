@@ -10,7 +10,7 @@ from wsd.runtime.server import served
 MANIFEST = "/models/speck/manifest.json"
 # Bytes that the GPU of faults/small_gpu.ts has: enough for one stage at a time, and not for
 # the whole of it.
-ROOM = 1_005_000
+ROOM = 850_000
 LATENTS = 4 * 16 * 16
 
 
