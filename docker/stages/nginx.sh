@@ -32,5 +32,5 @@ for text in Apache-2.0 Artistic BSD GPL-1 GPL-2 GPL-3 LGPL-2 LGPL-2.1 LGPL-3; do
 done
 cat > /rootfs/usr/share/doc/SOURCES <<SOURCES
 The programs and libraries in this image are Debian's, unchanged. /etc/packages.tsv names each with
-its source package and version; their sources are at https://snapshot.debian.org/package/SOURCE/VERSION/.
+its source package and version, by which Debian's snapshot archive keeps the sources.
 SOURCES

@@ -51,6 +51,16 @@ def context() -> Iterator[BrowserContext]:
         yield opened
 
 
+@pytest.fixture
+def visitor(context: BrowserContext) -> Iterator[BrowserContext]:
+    """Return a browser that has never been to the page."""
+    assert context.browser is not None
+    fresh = context.browser.new_context()
+    fresh.set_default_timeout(TIMEOUT_MS)
+    yield fresh
+    fresh.close()
+
+
 OpenModel = Callable[..., AbstractContextManager[StageRenderer]]
 
 

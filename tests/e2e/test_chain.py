@@ -13,17 +13,8 @@ from wsd.bundle.page_chain import link_page
 from wsd.runtime.http_headers import HEADERS
 from wsd.runtime.server import create_server, serve_in_thread, served, served_files
 
-TIMEOUT_MS = 180_000
 INDEX = "/models/index.json"
 MANIFEST = "/models/speck/manifest.json"
-
-
-@pytest.fixture
-def visitor(context):
-    fresh = context.browser.new_context()
-    fresh.set_default_timeout(TIMEOUT_MS)
-    yield fresh
-    fresh.close()
 
 
 @pytest.fixture

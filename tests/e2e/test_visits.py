@@ -12,14 +12,6 @@ from wsd.runtime.server import served
 TIMEOUT_MS = 180_000
 
 
-@pytest.fixture
-def visitor(context):
-    fresh = context.browser.new_context()
-    fresh.set_default_timeout(TIMEOUT_MS)
-    yield fresh
-    fresh.close()
-
-
 def test_a_second_visit_needs_no_server(visitor, speck):
     page = visitor.new_page()
     with served(speck[0]) as url:

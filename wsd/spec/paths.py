@@ -1,4 +1,4 @@
-"""Names and paths of files in bundles: one rule for whoever writes, reads, serves or checks them.
+"""Names and paths of files in bundles: one rule for writing, reading, serving and checking.
 
 A name is of letters, digits and a few signs that mean nothing to any file system, shell or address.
 So it can neither leave its folder (``..``, ``/``, drive letters), nor hide (a leading dot), nor

@@ -1,6 +1,6 @@
 /**
  * Names of files in bundles: the rule of wsd/spec/paths.py. A name can neither leave its folder nor
- * be an address of another origin, so whoever writes a manifest decides nothing but which file
+ * be an address of another origin, so a manifest decides nothing but which file
  * beside it is fetched.
  */
 

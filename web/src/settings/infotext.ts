@@ -60,7 +60,7 @@ const MEANINGS = {
 
 /**
  * Write settings as text: all that decides the picture, also where it is a model's default, because
- * whoever reads the text may assume another one.
+ * a program that reads the text may assume another one.
  *
  * @param image index of the picture among those of its request; its noise depends on both.
  */
