@@ -18,7 +18,7 @@ from speck import SPECK, SPECK_XL
 from wsd.checkpoint.config_comparison import apply_changes, compare_config
 from wsd.frontend.entry_points import make_entry_point
 from wsd.models.family import Component, Family
-from wsd.models.instantiate import build_module
+from wsd.models.instantiate import build_module, build_skeleton
 from wsd.spec.roles import DENOISER, TEXT_ENCODER, VAE_DECODER
 
 _SIZE = (16, 16)
@@ -70,7 +70,7 @@ def compute_both(
     variant = find_variant(family, name, found)
     component = component_of(variant, name)
     torch.manual_seed(0)
-    compiled, own = build_module(component), build_module(component, found)
+    compiled, own = build_module(component), build_skeleton(component, found)
     with torch.no_grad():
         for parameter in compiled.parameters():
             parameter.copy_(0.5 * torch.randn(parameter.shape))

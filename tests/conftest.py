@@ -38,9 +38,10 @@ _FIRST = (
     "tiny-sd15-f32",
     "speck-f32",
     "tests/e2e/test_sizes.py",
-    "speck-xl-f32",
+    "speck-xl-w8a16",
     "tests/e2e/test_checkpoint_variants.py",
     "broad-f16",
+    "speck-xl-f32",
     "speck-w8a16",
     "tests/e2e/test_guidance.py",
     # Long, and of one file.
@@ -65,8 +66,8 @@ def _group(nodeid: str) -> str:
     return "tiny-sdxl-f32" if name.startswith(_SHIPPED_XL) else file
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Let each run of the usual tests try the same examples; `full` and `security` try new ones.
+def pytest_configure() -> None:
+    """Let each run of the tests try the same examples; `nox -s security` tries new ones.
 
     A change would otherwise now and then be held up by a fault that it has nothing to do with.
 
@@ -78,7 +79,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if number is not None and signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, default)
     settings.register_profile("same-examples", derandomize=True)
-    if "WSD_FUZZ" not in os.environ and config.getoption("-m") == "not full":
+    if "WSD_FUZZ" not in os.environ:
         settings.load_profile("same-examples")
 
 

@@ -216,7 +216,13 @@ def test_a_worker_that_computes_in_circles_is_ended(visitor, origin):
     before_worker(page, "endless_loop")
     page.goto(origin)
     ready(page)
-    page.evaluate("() => new BroadcastChannel('endless-loop').postMessage(0)")
+    page.evaluate(
+        """() => new Promise((understood) => {
+            const channel = new BroadcastChannel("endless-loop");
+            channel.onmessage = understood;
+            channel.postMessage("begin");
+        })"""
+    )
     page.get_by_role("button", name="Draw").click()
     expect(page.get_by_role("button", name="Stop")).to_be_enabled()
     page.get_by_role("button", name="Stop").click()

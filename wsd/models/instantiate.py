@@ -63,8 +63,11 @@ def build_skeleton(
         config: as for :func:`build_module`.
     """
     from accelerate import init_empty_weights
+    from transformers.initialization import no_init_weights
 
-    with init_empty_weights(include_buffers=False):
+    # Keys about random weights mean nothing here, as in from_pretrained: whatever they say, no
+    # random weights are made.
+    with init_empty_weights(include_buffers=False), no_init_weights():
         module = build_module(component, config)
     for owner in module.modules():
         for name, parameter in owner.named_parameters(recurse=False):

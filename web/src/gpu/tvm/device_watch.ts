@@ -1,7 +1,9 @@
 /** Watches a GPU device for its end, and says why it ended. */
 
-import { DeviceLostError, OutOfMemoryError } from "../../api/errors";
-import type { WsdError } from "../../api/errors";
+import { DeviceLostError, OutOfMemoryError, WsdError } from "../../api/errors";
+
+/** How long the loss of a device is waited for after an error that it may have caused, in ms. */
+const LOSS_GRACE_MS = 2000;
 
 /** Notices that a device is lost or out of memory. */
 export class DeviceWatch {
@@ -40,10 +42,19 @@ export class DeviceWatch {
     try {
       return await Promise.race([work(), this.failed]);
     } catch (error) {
-      // An error that the loss caused may arrive before the loss itself is reported.
-      await new Promise((resolve) => setTimeout(resolve));
+      // An error of the browser's may be caused by a loss that the GPU's process reports later.
+      if (!(error instanceof WsdError)) await this.waitForLoss();
       throw this.failure ?? asOutOfMemoryError(error);
     }
+  }
+
+  private async waitForLoss(): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const grace = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, LOSS_GRACE_MS);
+    });
+    await Promise.race([this.failed.catch(() => undefined), grace]);
+    clearTimeout(timer);
   }
 
   /** From now on the device's end is no failure: it is about to be destroyed. */
