@@ -160,7 +160,8 @@ def test_a_unet_of_uneven_latents_keeps_its_numbers(size, expected_cuts):
 
 
 # Their latents: 65x65 and 93x125, whose halves are 33, 17 and 9, and 47, 24 and 12 by 63, 32, 16.
-@pytest.mark.parametrize("size", [(520, 520), pytest.param((1000, 744), marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("size", [(520, 520), (1000, 744)])
 def test_uneven_sizes_of_sd15_are_traced(size):
     family = FAMILIES["sd15"]
     component = family.component("denoiser")
