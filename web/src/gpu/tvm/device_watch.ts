@@ -42,16 +42,18 @@ export class DeviceWatch {
     try {
       return await Promise.race([work(), this.failed]);
     } catch (error) {
-      // An error of the browser's may be caused by a loss that the GPU's process reports later.
-      if (!(error instanceof WsdError)) await this.waitForLoss();
+      // A loss may be reported after the error that it caused: by the GPU's process, and so later,
+      // where the error is the browser's.
+      const late = !this.expected && !(error instanceof WsdError);
+      await this.waitForLoss(late ? LOSS_GRACE_MS : 0);
       throw this.failure ?? asOutOfMemoryError(error);
     }
   }
 
-  private async waitForLoss(): Promise<void> {
+  private async waitForLoss(milliseconds: number): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const grace = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, LOSS_GRACE_MS);
+      timer = setTimeout(resolve, milliseconds);
     });
     await Promise.race([this.failed.catch(() => undefined), grace]);
     clearTimeout(timer);
