@@ -8,11 +8,15 @@ compiled: tests/integration and tests/e2e.
 from __future__ import annotations
 
 import importlib.metadata
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from wsd.bundle.builder import build_bundle
+from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.compiler.library import (
     Library,
     architecture,
@@ -31,6 +35,7 @@ from wsd.supply_chain.materials import compiler_materials
 from wsd.util.code_digest import digest_code
 from wsd.util.files import cache_folder, write_once
 from wsd.util.hashing import canonical_json, sha256_bytes, sha256_file
+from wsd.util.progress import Quiet
 
 # A WebAssembly module without functions.
 EMPTY_MODULE = b"\0asm\1\0\0\0"
@@ -108,6 +113,24 @@ def cached_trace(family: Family) -> Library:
 def library(family: Family) -> Library:
     """Return the traced library of the family that most tests share."""
     return cached_trace(family)
+
+
+@pytest.fixture(scope="session")
+def bundle(library: Library, shipped: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a bundle with the traced library.
+
+    pytest keeps one value of a session's fixture, whatever its own fixtures are replaced by: the
+    `bundle` of tests/conftest.py may have been made with a compiled library before.
+    """
+    return build_bundle(shipped, library, tmp_path_factory.mktemp("bundle") / "tiny", Quiet())
+
+
+@pytest.fixture(scope="session")
+def manifest(bundle: Path, family: Family) -> dict[str, Any]:
+    """Return the manifest of the bundle with the traced library."""
+    path = bundle / "models" / family.name / "manifest.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 @pytest.fixture(autouse=True)

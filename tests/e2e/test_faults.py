@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
@@ -50,8 +51,13 @@ class _Handler(SimpleHTTPRequestHandler):
     def send_range(self, data):
         self.send(data[self.start :], status=206 if self.start else 200)
 
-    def send(self, data, status=200, length=None, kind=None, **headers):
-        """Answer; the connection breaks after the data if there is less than the length."""
+    def send(self, data, status=200, length=None, kind=None, pause=0, **headers):
+        """Answer; the connection breaks after the data if there is less than the length.
+
+        Args:
+            pause: seconds between the data and the break, in which the page can read the data: a
+                browser discards what the page has not read when the connection breaks.
+        """
         self.send_response(status)
         kind = kind or self.guess_type(self.path)
         length = len(data) if length is None else length
@@ -61,6 +67,7 @@ class _Handler(SimpleHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
         if length != len(data):
+            time.sleep(pause)
             self.break_off()
 
     def break_off(self):
@@ -110,7 +117,7 @@ def times(count, answer):
 
 def in_thirds(handler, data, _):
     rest = data[handler.start :]
-    handler.send(rest[: len(rest) // 3 + 1], 206 if handler.start else 200, len(rest))
+    handler.send(rest[: len(rest) // 3 + 1], 206 if handler.start else 200, len(rest), pause=0.5)
 
 
 def from_the_start(handler, data, number):
