@@ -42,9 +42,28 @@ export function parseManifest(text: string, url: string): Manifest {
     }
     return checkFiles(upgraded, url);
   }
+  if (version === undefined) throw noManifest(manifest, url);
   throw new FetchError(
     `${url} has schema version ${JSON.stringify(version)}, this page reads 1 to ${SCHEMA_VERSION}`,
     "reload the page, or rebuild the bundle with the same version of WSD",
+  );
+}
+
+/** Make the error of JSON that is something else than a manifest. */
+function noManifest(value: unknown, url: string): FetchError {
+  if (Array.isArray(value) && value.every(isIndexEntry)) {
+    const folders = value.map(({ manifest }) => manifest).join(", ");
+    return new FetchError(
+      `${url} is a bundle's list of models, not a manifest`,
+      `give it to listModels, or give the address of one of its models: ${folders.slice(0, 200)}`,
+    );
+  }
+  const { _class_name: ofDiffusers } = (value ?? {}) as Record<string, unknown>;
+  return new FetchError(
+    `${url} is no manifest of a bundle`,
+    ofDiffusers === undefined
+      ? "the address must be that of a model's manifest.json, or of its folder"
+      : "it is part of a checkpoint of diffusers: build a bundle of it with wsd build --weights",
   );
 }
 
@@ -91,9 +110,12 @@ function checkFiles(manifest: Manifest, url: string): Manifest {
 export function parseIndex(text: string, url: string): IndexEntry[] {
   const entries = parseJson(text, url, "a list of models'");
   if (Array.isArray(entries) && entries.length > 0 && entries.every(isIndexEntry)) return entries;
+  const isManifest = (entries as Partial<Manifest> | null)?.schema_version !== undefined;
   throw new FetchError(
     `${url} lists no models`,
-    "the address must be a bundle's models/index.json",
+    isManifest
+      ? "it is a model's manifest: give it to preflight or fromPretrained"
+      : "the address must be a bundle's models/index.json",
   );
 }
 
