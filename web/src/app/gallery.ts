@@ -34,8 +34,12 @@ export interface Gallery {
 const LISTED = 48;
 
 /** Put the gallery into an element. */
-export function mountGallery(root: HTMLElement, page: GalleryPage): Gallery {
-  return new MountedGallery(root, page, openStore());
+export function mountGallery(
+  root: HTMLElement,
+  page: GalleryPage,
+  store: PictureStore | undefined = openStore(),
+): Gallery {
+  return new MountedGallery(root, page, store);
 }
 
 /** Return the browser's store; undefined where it has none, or none for this page. */

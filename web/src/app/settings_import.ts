@@ -49,6 +49,8 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
   const how = make("p", { class: "hint" });
   const report = make("section", { class: "taken", hidden: true });
   const veil = make("div", { class: "drop-here", "aria-hidden": "true" });
+  /** The number of the last file: one that is read slowly must not replace a later one. */
+  let newest = 0;
   const write = (): void => {
     open.textContent = galleryText().importFile;
     copyLink.textContent = galleryText().copyLink;
@@ -106,9 +108,6 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
     );
     report.hidden = false;
   }
-
-  /** The number of the last file: one that is read sooner must not be followed by an older one. */
-  let newest = 0;
 
   async function takeFiles(files: FileList | null, pasted = false): Promise<void> {
     const file = files?.[0];

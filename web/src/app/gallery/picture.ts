@@ -53,8 +53,8 @@ export function newId(): string {
 
 /** Return a name that is safe as a file's, in a folder and in a ZIP; it ends in .png. */
 export function safeName(name: string): string {
-  const plain = name.replaceAll(/[^\w.-]+/g, "_").replace(/^[._]+/, "");
-  return `${plain.replace(/\.png$/i, "").slice(0, LONGEST_NAME) || "picture"}.png`;
+  const stem = name.replace(/\.png$/i, "").replaceAll(/[^\w.-]+/g, "_");
+  return `${stem.replace(/^[._]+/, "").slice(0, LONGEST_NAME) || "picture"}.png`;
 }
 
 /** Read a store's value as a picture; undefined if it is none. */
