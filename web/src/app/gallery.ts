@@ -102,7 +102,6 @@ class MountedGallery implements Gallery {
     this.noticesPlace.append(this.notices);
     const { title, place, noticesPlace, list, older, tools, question, viewer } = this;
     root.replaceChildren(title, noticesPlace, list, older, place, tools, viewer.dialog, question);
-    root.setAttribute("aria-labelledby", "gallery-title");
     list.onkeydown = (event) => {
       this.followKey(event);
     };

@@ -107,6 +107,9 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
       hide,
     );
     report.hidden = false;
+    // Settings are folded away at first.
+    const folded = root.closest("details");
+    if (folded !== null && adopted.changed.length + adopted.refused.length > 0) folded.open = true;
   }
 
   async function takeFiles(files: FileList | null, pasted = false): Promise<void> {
