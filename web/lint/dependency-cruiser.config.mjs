@@ -17,7 +17,7 @@ const ROOMS = {
   worker: "worker/",
   // What runs in the page: the worker's client, and what needs no worker.
   "api-client":
-    "api/(addresses|client|environment|kept_models|model_index|pipeline_worker|preflight|start_worker)\\.ts$",
+    "api/(addresses|call_queue|client|environment|kept_models|model_index|pipeline_worker|preflight|start_worker)\\.ts$",
   index: "index\\.ts$",
   // The custom element, which uses the public API as any program can.
   element: "element\\.ts$",
@@ -66,7 +66,8 @@ export default {
     },
     {
       name: "pages-import-the-public-api",
-      comment: "The pages and the element use what any program can use: src/index.ts, and Trusted Types.",
+      comment:
+        "The pages and the element use what any program can use: src/index.ts, and Trusted Types.",
       severity: "error",
       from: { path: "^src/(app/|element\\.ts$)" },
       to: {

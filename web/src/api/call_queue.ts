@@ -64,8 +64,8 @@ export class CallQueue {
 /** Wait for work, but no longer than until a signal is aborted. */
 async function untilAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
   let abort = ignore;
-  const aborted = new Promise<never>((_, reject) => {
-    abort = () => reject(abortReason(signal) as Error);
+  const aborted = new Promise<void>((resolve) => (abort = resolve)).then((): never => {
+    throw abortReason(signal);
   });
   signal.addEventListener("abort", abort, { once: true });
   try {

@@ -35,7 +35,8 @@ declare global {
 
 /** Browsers older than `await using` have no such symbol; esbuild's helper uses this one. */
 const asyncDispose: typeof Symbol.asyncDispose =
-  (Symbol as Partial<SymbolConstructor>).asyncDispose ?? (Symbol.for("Symbol.asyncDispose") as never);
+  (Symbol as Partial<SymbolConstructor>).asyncDispose ??
+  (Symbol.for("Symbol.asyncDispose") as never);
 
 /** Who follows and cancels a call. */
 interface Caller {
@@ -136,7 +137,7 @@ export class StableDiffusionPipeline {
     const drawn = await this.#call(request, (remote, call, report) =>
       remote.generate(call, request.prompt, request.options, report),
     );
-    return makeGenerated(drawn, request.output) as Promise<Generated<Output>>;
+    return makeGenerated(drawn, request.output);
   }
 
   /**

@@ -6,7 +6,7 @@ import { plainHeaders } from "../bundle/transport";
 import { log, setLogLevel } from "../util/log";
 import { registerErrors } from "../worker/error_transfer";
 import { PageFetch } from "../worker/page_fetch";
-import type { LoadedModel, WorkerPipeline } from "../worker/worker_pipeline";
+import type { LoadedModel, WorkerLoadOptions, WorkerPipeline } from "../worker/worker_pipeline";
 import { abortReason, OptionError, throwIfAborted, UnloadedError } from "./errors";
 import type { WorkerOptions } from "./load_options";
 import { startWorker } from "./start_worker";
@@ -64,15 +64,14 @@ export class PipelineWorker {
    * @param url absolute address of the model's manifest.
    */
   async load(url: string, options: LoadOptions): Promise<LoadedModel> {
-    const { onProgress, onNotice, signal, concurrency, worker, workerUrl, ...rest } = options;
-    const { fetch, headers, ...plain } = rest;
+    const { fetch, onProgress, signal } = options;
     try {
       setLogLevel(options.logLevel);
       return await this.run(signal, async (remote, call) =>
         remote.load(
           call,
           url,
-          { ...plain, headers: plainHeaders(headers) },
+          sendable(options),
           Comlink.proxy(reporting(onProgress)),
           Comlink.proxy(noticeOf(options)),
           fetch && Comlink.proxy(new PageFetch(fetch)),
@@ -151,6 +150,16 @@ export class PipelineWorker {
     this.remote[Comlink.releaseProxy]();
     this.#worker.terminate();
   }
+}
+
+/** All of the options that the worker knows; one that is forgotten does not compile. */
+type SentOptions = { [Name in keyof Required<WorkerLoadOptions>]: WorkerLoadOptions[Name] };
+
+/** Return what of the options concerns the worker and can be sent there. */
+function sendable(options: LoadOptions): SentOptions {
+  const { integrity, offload, tiling, kernels, cache, credentials, logLevel } = options;
+  const headers = plainHeaders(options.headers);
+  return { integrity, offload, tiling, kernels, cache, credentials, logLevel, headers };
 }
 
 /**

@@ -150,7 +150,7 @@ export class ProgressMeter {
       if (units <= 0) continue;
       if (timed.includes(course)) left += (units * course.milliseconds) / course.counted;
       else if (course.measured) left += units * course.cost;
-      else if (timed.length > 0) left += (units * course.cost * taken) / expected;
+      else if (expected > 0) left += (units * course.cost * taken) / expected;
       else return null;
     }
     return left;

@@ -3,6 +3,7 @@
 import * as Comlink from "comlink";
 
 import { ERROR_CLASSES, WsdError } from "../api/errors";
+import { show } from "../api/option_checks";
 
 /** An error as it is sent. */
 interface SentError {
@@ -46,9 +47,9 @@ let registered = false;
 export function registerErrors(): void {
   if (registered) return;
   registered = true;
-  const { canHandle } = Comlink.transferHandlers.get(handlerName)!;
+  const original = Comlink.transferHandlers.get(handlerName)!;
   Comlink.transferHandlers.set(handlerName, {
-    canHandle: (value: unknown): value is unknown => canHandle(value),
+    canHandle: (value: unknown): value is unknown => original.canHandle(value),
     serialize({ value }: { value: unknown }) {
       const thrown: Thrown = isError(value) ? { error: describe(value, MAX_CAUSES) } : { value };
       return [thrown, []];
@@ -79,7 +80,7 @@ function describe(error: Error, causes: number): SentError {
 
 function describeCause(cause: unknown, causes: number): SentCause | undefined {
   if (cause === undefined) return undefined;
-  return isError(cause) ? { error: describe(cause, causes) } : { text: String(cause) };
+  return isError(cause) ? { error: describe(cause, causes) } : { text: show(cause) };
 }
 
 function rebuild({ kind, name, message, stack, hint, cause }: SentError): Error {

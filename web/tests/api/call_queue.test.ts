@@ -15,7 +15,7 @@ class Work {
   readonly run = (signal: AbortSignal): Promise<string> => {
     this.begun = true;
     this.signal = signal;
-    return new Promise((resolve, reject) => [this.end, this.fail] = [resolve, reject]);
+    return new Promise((resolve, reject) => ([this.end, this.fail] = [resolve, reject]));
   };
 }
 
@@ -110,7 +110,12 @@ test("one signal of several calls cancels them all, and those alone", async () =
 });
 
 test("the reason of a signal is kept, whatever it is", async () => {
-  const reasons = [new RangeError("mine"), "a text", null, new DOMException("late", "TimeoutError")];
+  const reasons = [
+    new RangeError("mine"),
+    "a text",
+    null,
+    new DOMException("late", "TimeoutError"),
+  ];
   for (const reason of reasons) {
     const [call] = begin(new CallQueue("queue"), 1);
     call!.abort(reason);
