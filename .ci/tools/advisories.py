@@ -27,7 +27,7 @@ _TIMEOUT_S = 300
 
 @dataclass(frozen=True)
 class Advisory:
-    """A known hole in a package.
+    """A known vulnerability of a package.
 
     Attributes:
         package: its name.

@@ -209,7 +209,10 @@ def test_a_true_statement_about_another_bundle_is_refused(signed, name):
     """Signatures are copied easily: what counts is that the statement is about these files."""
     folder, path, _, public = signed
     (folder / name).write_bytes((folder / name).read_bytes().replace(b"a", b"b", 1))
-    with pytest.raises(BundleError, match="its statement (names no SRI.json|is not provenance)"):
+    with pytest.raises(
+        BundleError,
+        match="its statement (does not have the digest of this SRI.json|is not provenance)",
+    ):
         check_signature(folder, path, Key(public))
 
 
@@ -270,7 +273,7 @@ def test_a_signed_text_that_is_no_statement(signed, tmp_path):
     folder, _, private, public = signed
     data = (folder / "provenance.json").read_bytes()
     for payload, kind, said in (
-        (data, "text/plain", "no statement of in-toto"),
+        (data, "text/plain", "not a statement of in-toto"),
         (b"[1, 2]", "application/vnd.in-toto+json", "not readable"),
         (b"{" * 10_000, "application/vnd.in-toto+json", "not readable"),
         (data.replace(b"in-toto.io/Statement/v1", b"example.org/S"), None, "of type"),
@@ -283,12 +286,12 @@ def test_a_signed_text_that_is_no_statement(signed, tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b"{", "is no Sigstore bundle: not JSON"),
-        (b"{}", "is no Sigstore bundle: mediaType"),
-        (b'{"mediaType": "application/json"}', "is no Sigstore bundle: mediaType"),
+        (b"{", "is not a Sigstore bundle: not JSON"),
+        (b"{}", "is not a Sigstore bundle: mediaType"),
+        (b'{"mediaType": "application/json"}', "is not a Sigstore bundle: mediaType"),
         (b'{"mediaType": "application/vnd.dev.sigstore.bundle", "dsseEnvelope": 3}',
-         "is no Sigstore bundle: dsseEnvelope"),
-        (b"{" * 100_000, "is no Sigstore bundle"),
+         "is not a Sigstore bundle: dsseEnvelope"),
+        (b"{" * 100_000, "is not a Sigstore bundle"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_signature(signed, tmp_path, text, said):
@@ -375,7 +378,7 @@ def test_an_identity_signs_another_bundle(copy, sigstore, root, tmp_path):
     payload = (copy / "provenance.json").read_bytes()
     path = save(tmp_path, sigstore.sign_statement(payload, WORKFLOW, GITHUB))
     (copy / "SRI.json").write_bytes((copy / "SRI.json").read_bytes() + b" ")
-    with pytest.raises(BundleError, match="names no SRI.json"):
+    with pytest.raises(BundleError, match="does not have the digest of this SRI.json"):
         check_signature(copy, path, Identity(WORKFLOW, GITHUB, trusted_root=root))
 
 
@@ -417,7 +420,7 @@ def test_an_identity_needs_a_certificate(signed, tmp_path):
     with pytest.raises(BundleError, match="does not sign"):
         check_signature(folder, path, someone)
     (tmp_path / "bare").write_bytes(b"\x30\x45")
-    with pytest.raises(BundleError, match="names nobody: pass --key"):
+    with pytest.raises(BundleError, match="contains no identity: pass --key"):
         check_signature(folder, tmp_path / "bare", someone)
 
 

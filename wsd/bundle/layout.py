@@ -1,7 +1,8 @@
 """What a bundle holds: the files of its page, models, notices and attestations, and nothing else.
 
-Sealing a bundle (:mod:`wsd.bundle.attestations`) and verifying it (:mod:`wsd.bundle.verify`) find
-faults with the same functions, so that whatever is written passes, and nothing else does.
+Writing a bundle's attestations (:mod:`wsd.bundle.attestations`) and verifying it
+(:mod:`wsd.bundle.verify`) find faults with the same functions, so that every bundle that WSD writes
+passes, and no other does.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ PAGE = "index.html"
 _PAGE_FILES = (PAGE, "selftest.html", "client.js", SERVICE_WORKER)
 _PAGE_FOLDERS = ("assets/", "driver/")
 _HINT = "run wsd build again, or fetch the bundle anew"
-# How the service worker names the files that it keeps.
+# An entry of the service worker's list: the path and the digest of a file that it stores.
 _KEPT = re.compile(
     r'url:\s*"(?P<path>[^"]+)",\s*(?:revision:[^,]*,\s*)?integrity:\s*"(?P<integrity>[^"]+)"'
 )
-# Files of the page that it keeps; the others are licences.
+# Files of the page in its list; other files in that folder are licences.
 _LOADED = re.compile(r"assets/[^/]+\.(js|css)")
-# Elements by which a page would take something from elsewhere, past every digest.
+# Elements by which a page would load something that no digest covers.
 _FORBIDDEN = ("base", "embed", "frame", "iframe", "object")
 
 
@@ -129,7 +130,7 @@ def find_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
         yield from _find_content_faults(snapshot, folder, manifest)
     yield from _find_index_faults(snapshot)
     yield from find_chain_faults(snapshot.folder)
-    yield from _find_strangers(snapshot)
+    yield from _find_unnamed_files(snapshot)
     for name in sorted(snapshot.files):
         if name.endswith(".html") and "/" not in name:
             yield from ((name, fault) for fault in _find_page_faults(snapshot, name))
@@ -187,17 +188,17 @@ def _find_index_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
                 yield INDEX, f"{key} of {folder} is {said!r}, but its manifest has {found!r}"
 
 
-def _find_strangers(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
-    """Yield files that nothing of the bundle names."""
+def _find_unnamed_files(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """Yield the files that are neither named by the list or a manifest, nor of the page."""
     known = {INDEX, *(name for name, _ in snapshot.entries())}
     known |= {f"{folder}/{MANIFEST}" for folder in snapshot.manifests}
     for name in snapshot.files:
         if not (name in known or is_page_file(name) or is_notice(name)):
-            yield name, "no part of a bundle"
+            yield name, "does not belong to a bundle"
 
 
 def _find_page_faults(snapshot: Snapshot, name: str) -> Iterator[str]:
-    """Yield what a page loads that it does not check, and what it checks that is not there."""
+    """Yield the faults of what a page loads: files without a digest, altered or missing ones."""
     parser = _PageParser()
     parser.feed(read_text(snapshot.folder / name, BundleError, _HINT))
     parser.close()
@@ -221,7 +222,7 @@ def _find_page_faults(snapshot: Snapshot, name: str) -> Iterator[str]:
 
 
 def _find_kept_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
-    """Compare the page's files with those that its service worker keeps, which are all of them."""
+    """Compare the page's files with the list of the service worker, which names all of them."""
     if SERVICE_WORKER not in snapshot.files:
         return
     text = read_text(snapshot.folder / SERVICE_WORKER, BundleError, _HINT)
@@ -230,14 +231,14 @@ def _find_kept_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
         if path not in snapshot.files:
             yield path, "missing"
         elif snapshot.files[path].integrity != integrity:
-            yield SERVICE_WORKER, f"keeps another {path}"
+            yield SERVICE_WORKER, f"has a digest of {path} that differs from the file's"
     for path in snapshot.files:
         if kept and path not in kept and _LOADED.fullmatch(path):
-            yield path, "no part of the page"
+            yield path, "does not belong to the page"
 
 
 def find_gaps(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
-    """Yield path and fault of what bundles of this version have and earlier ones may lack."""
+    """Yield path and fault of what is missing, and may be missing only from earlier versions."""
     for name in _PAGE_FILES:
         if name not in snapshot.files:
             yield name, "missing"
@@ -251,7 +252,7 @@ class _PageParser(HTMLParser):
 
     Attributes:
         loaded: address and integrity of each; empty where there is none.
-        faults: what no page of WSD has.
+        faults: what a page of WSD never contains.
     """
 
     def __init__(self) -> None:
@@ -260,7 +261,7 @@ class _PageParser(HTMLParser):
         self.faults: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note what an element loads."""
+        """Record the address and the integrity of what an element loads."""
         found = {key: value or "" for key, value in attrs}
         if tag in _FORBIDDEN:
             self.faults.append(f"has an element <{tag}>")
@@ -276,5 +277,5 @@ class _PageParser(HTMLParser):
 
 
 def mismatch(kind: str, expected: str, found: str) -> str:
-    """Return the fault of a digest that is another one."""
+    """Return the fault of a file whose digest is not the expected one."""
     return f"{kind} mismatch (expected {expected[:20]}…, got {found[:20]}…)"

@@ -1,4 +1,4 @@
-"""Check who signed a bundle's provenance: a key, or an identity that Sigstore vouches for.
+"""Check who signed a bundle's provenance: a key, or an identity with a certificate of Sigstore.
 
 What is signed is ``provenance.json`` or a statement that names it and ``SRI.json`` by digest, and
 both lead to every file. Three forms of signatures are read, whichever tool wrote them:
@@ -38,15 +38,15 @@ _STATEMENT_TYPES = ("https://in-toto.io/Statement/v1", "https://in-toto.io/State
 _MODEL_SIGNING = "https://model_signing/signature/v1.0"
 # Signatures have a few kilobytes, a statement about a bundle up to some megabytes.
 _MAX_BYTES = 64 << 20
-# Of all attestations of one file that a hub lists, those that are looked at.
+# The most attestations in one file of which each is checked.
 _MAX_BUNDLES = 100
 
 
 class Signer(Protocol):
-    """Whom a signature must be of."""
+    """The key or the identity whose signature is accepted."""
 
     def __str__(self) -> str:
-        """Return it in words, after "signed by"."""
+        """Return its name, as an error says it after "signed by"."""
 
     def check_file(self, signed: _Bundle | bytes, data: bytes) -> None:
         """Refuse a signature that is not the signer's of these bytes.
@@ -82,7 +82,7 @@ class _MessageSignature(_Part):
 
 
 class _Bundle(_Part):
-    """What is read of a Sigstore bundle; its other parts are sigstore's own matter."""
+    """What is read of a Sigstore bundle; the package sigstore reads its other parts."""
 
     media_type: str = Field(alias="mediaType", pattern=f"^{_BUNDLE_TYPE}")
     envelope: _Envelope | None = Field(alias="dsseEnvelope", default=None)
@@ -160,11 +160,11 @@ class Key:
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom an issuer of identities named when Sigstore's certificate was made.
+    """The identity in Sigstore's certificate, and the service that confirmed it.
 
     Attributes:
         name: the certificate's identity, such as an address of mail or of a workflow.
-        issuer: address of who vouched for it.
+        issuer: address of the service that confirmed the identity, such as GitHub's.
         offline: whether Sigstore's own keys are those that came with its package, and none newer.
         trusted_root: a file with the keys of another Sigstore, in the form in which Sigstore
             publishes its own; None for the public one.
@@ -182,7 +182,7 @@ class Identity:
     def check_file(self, signed: _Bundle | bytes, data: bytes) -> None:
         """Check a signature of bytes, its certificate and its entry in the transparency log."""
         if isinstance(signed, bytes):
-            raise _refuse("it is a bare signature, which names nobody: pass --key")
+            raise _refuse("it is a bare signature, which contains no identity: pass --key")
         self._ask(signed, data)
 
     def read_statement(self, signed: _Bundle) -> bytes:
@@ -234,10 +234,10 @@ def choose_signer(
     offline: bool,
     trusted_root: Path | None = None,
 ) -> Signer | None:
-    """Return whose signature is asked for by the options of ``wsd verify``; None for none.
+    """Return the signer that the options of ``wsd verify`` name; None without ``--signature``.
 
     Raises:
-        UsageError: if the options do not say it, or say it twice.
+        UsageError: if the options name no signer, or more than one.
     """
     hint = (
         "pass --signature FILE with --key FILE, or with --certificate-identity NAME and "
@@ -246,19 +246,19 @@ def choose_signer(
     named = identity is not None or issuer is not None
     if signature is None:
         if key is not None or named or offline or trusted_root is not None:
-            raise UsageError("it is said who must have signed, and no --signature is given", hint)
+            raise UsageError("--signature is missing: other options say who must have signed", hint)
         return None
     if key is not None and not named:
         return Key(key)
     if identity is not None and issuer is not None and key is None:
         return Identity(identity, issuer, offline, trusted_root)
-    raise UsageError("a signature is to be checked, and one signer must be named for it", hint)
+    raise UsageError("--signature needs exactly one signer: a key or an identity", hint)
 
 
 def check_signature(bundle: Path, signature: Path, signer: Signer) -> None:
-    """Refuse a bundle whose provenance is not signed by somebody.
+    """Refuse a bundle whose provenance the signer has not signed.
 
-    That the provenance is true of the files is for :func:`wsd.bundle.verify.verify_bundle`.
+    :func:`wsd.bundle.verify.verify_bundle` compares the provenance with the files.
 
     Args:
         bundle: the bundle's folder.
@@ -286,9 +286,9 @@ def check_signature(bundle: Path, signature: Path, signer: Signer) -> None:
 
 
 def _check_statement(bundle: Path, data: bytes, envelope: _Envelope, payload: bytes) -> None:
-    """Refuse a statement that is true and yet not about this bundle."""
+    """Refuse a signed statement that is about another bundle."""
     if envelope.payload_type != _PAYLOAD_TYPE:
-        raise _refuse(f"it signs {envelope.payload_type!r}, no statement of in-toto")
+        raise _refuse(f"it signs {envelope.payload_type!r}, which is not a statement of in-toto")
     try:
         value = parse_json(payload.decode())
         statement = _STATEMENT.validate_python(value)
@@ -299,11 +299,11 @@ def _check_statement(bundle: Path, data: bytes, envelope: _Envelope, payload: by
     if statement.type not in _STATEMENT_TYPES:
         raise _refuse(f"it signs a statement of type {statement.type!r}")
     if sha256_file(bundle / "SRI.json") not in named:
-        raise _refuse("its statement names no SRI.json of the digest of this one")
-    # The provenance does not name itself. Whoever signs another statement has to.
+        raise _refuse("its statement does not have the digest of this SRI.json")
+    # A statement other than the provenance must have the digest of the provenance.
     if canonical_json(value) != canonical_json(own) and sha256_bytes(data) not in named:
         raise _refuse(
-            f"its statement is not {provenance.FILE_NAME}, and names none of the digest of this one"
+            f"its statement is not {provenance.FILE_NAME}, and does not have the digest of this one"
         )
 
 
@@ -311,7 +311,10 @@ def _read_signatures(path: Path) -> Iterator[_Bundle | bytes]:
     """Yield what a file holds: Sigstore bundles, or one bare signature."""
     data = _read(path, "signature", "name the file that was published with the bundle")
     if len(data) > _MAX_BYTES:
-        raise UsageError(f"signature {path} has more than {_MAX_BYTES} bytes", "it is no signature")
+        raise UsageError(
+            f"signature {path} has more than {_MAX_BYTES} bytes",
+            "name the file of a signature, which is much smaller",
+        )
     if not data.lstrip().startswith(b"{"):
         yield _decode_bare(data)
         return
@@ -346,7 +349,7 @@ def _split_bundles(text: str) -> list[str]:
 
 def _no_bundle(path: Path, reason: str) -> UsageError:
     return UsageError(
-        f"{path} is no Sigstore bundle: {reason}",
+        f"{path} is not a Sigstore bundle: {reason}",
         "name a file that cosign, gh or sigstore wrote, or a signature by openssl",
     )
 

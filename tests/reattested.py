@@ -1,4 +1,4 @@
-"""Bundles that are changed and sealed again, as whoever wants to deceive a visitor would."""
+"""Change bundles and make their attestations fit, as an attacker would."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ MODEL = "models/tiny-sd15"
 MANIFEST = f"{MODEL}/manifest.json"
 
 
-def seal(copy):
+def attest(copy):
     """Write attestations that agree with whatever is there, as an attacker would."""
     materials = read_materials(copy)
     for name, value in build_attestations(read_snapshot(copy), materials).items():
