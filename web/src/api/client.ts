@@ -39,7 +39,7 @@ const asyncDispose: typeof Symbol.asyncDispose =
   (Symbol.for("Symbol.asyncDispose") as never);
 
 /** Who follows and cancels a call. */
-interface Caller {
+export interface Caller {
   onProgress?: OnProgress | undefined;
   signal?: AbortSignal | undefined;
 }

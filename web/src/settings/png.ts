@@ -79,7 +79,7 @@ export function isPng(bytes: Uint8Array): boolean {
 
 /**
  * Return the settings' text of a PNG, written by this or another program; undefined if it has none.
- * Compressed texts are left out; {@link readTexts} unpacks them.
+ * Compressed texts are left out; `readSettings` unpacks them.
  */
 export function readText(png: Uint8Array): string | undefined {
   for (const chunk of textChunks(png)) {
