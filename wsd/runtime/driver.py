@@ -168,9 +168,7 @@ class Renderer:
         options["previewEvery"] = preview_every
         return self.draw_with(request.prompt, options)
 
-    def draw_with(
-        self, prompt: str | Sequence[str] | None, options: GenerateOptions
-    ) -> Rendered:
+    def draw_with(self, prompt: str | Sequence[str] | None, options: GenerateOptions) -> Rendered:
         """Draw with the options of the page's ``generate``.
 
         Args:

@@ -68,8 +68,6 @@ export interface GenerateOptions extends PromptEmbeddings {
   latents?: Float32Array | undefined;
   /** Steps from one preview to the next; 0 unless given, which means no previews. */
   previewEvery?: number | undefined;
-  /** What the pictures are given as: `imageData` unless given. */
-  output?: OutputName | undefined;
 }
 
 /** The forms that pictures are given in. */
@@ -84,3 +82,9 @@ export interface OutputTypes {
 
 /** A form that pictures are given in. */
 export type OutputName = keyof OutputTypes;
+
+/** All options that are sent to a worker. */
+export interface RequestOptions extends GenerateOptions {
+  /** What the pictures are given as: `imageData` unless given. */
+  output?: OutputName | undefined;
+}

@@ -22,8 +22,7 @@ export interface IntegrityOptions {
 export type Concurrency = "queue" | "refuse";
 
 /** How a model is loaded. */
-export interface LoadOptions
-  extends IntegrityOptions, FetchOptions, WorkerOptions, LogOptions {
+export interface LoadOptions extends IntegrityOptions, FetchOptions, WorkerOptions, LogOptions {
   /**
    * Keep the parameters of only one stage on the GPU at a time: text encoders, then denoiser,
    * then decoder. It takes less memory, and more time, because each picture loads them anew.
@@ -112,7 +111,7 @@ export interface Generated<Output extends OutputName = "imageData"> extends Draw
    * @param index the picture's place in `images`; the first unless given.
    * @throws OptionError if there is no such picture.
    */
-  toBlob(index?: number): Promise<Blob>;
+  toBlob: (index?: number) => Promise<Blob>;
 }
 
 /** What the pipeline holds; none of it grows from one picture to the next. */

@@ -8,7 +8,7 @@ import {
   requireString,
   show,
 } from "../api/option_checks";
-import type { GenerateOptions, OutputName, Prompt, PromptEmbeddings } from "../api/options";
+import type { RequestOptions, OutputName, Prompt, PromptEmbeddings } from "../api/options";
 import type { OnProgress } from "../api/progress";
 import type { DrawOptions, EncodeOptions } from "../api/types";
 import type { Manifest, Size } from "../bundle/manifest";
@@ -65,7 +65,7 @@ export interface GenerationRequest {
 export function resolveRequest(
   manifest: Manifest,
   prompt: Prompt | null | undefined,
-  options: GenerateOptions = {},
+  options: RequestOptions = {},
 ): GenerationRequest {
   const given = requireOptions("generate", options, GENERATE_CHECKS);
   const { defaults } = manifest;
@@ -82,7 +82,8 @@ export function resolveRequest(
   }
   const { imageIndex } = given;
   if (imageIndex !== undefined) requireInteger("imageIndex", imageIndex, 0, batch - 1);
-  const drawn = imageIndex === undefined ? Array.from({ length: batch }, (_, i) => i) : [imageIndex];
+  const drawn =
+    imageIndex === undefined ? Array.from({ length: batch }, (_, i) => i) : [imageIndex];
   const { latents, output = "imageData", width, height } = given;
   const size = resolveSize(manifest, width ?? defaults.size[0], height ?? defaults.size[1]);
   if (latents !== undefined) {
@@ -100,7 +101,7 @@ export function resolveRequest(
 export interface GenerateCall<Output extends OutputName = OutputName> {
   prompt: Prompt | null;
   /** The given options and a seed; plain values that can be sent to a worker. */
-  options: GenerateOptions;
+  options: RequestOptions;
   output: Output;
   onProgress: OnProgress | undefined;
   signal: AbortSignal | undefined;
@@ -180,7 +181,7 @@ type Texts = Pick<GenerationRequest, "prompts" | "negativePrompts" | "embeddings
 function resolveTexts(
   manifest: Manifest,
   prompt: Prompt | null | undefined,
-  options: GenerateOptions,
+  options: RequestOptions,
 ): Texts {
   const specs = embeddingSpecs(manifest);
   const embeddings = pickEmbeddings(options, specs);
@@ -237,7 +238,7 @@ function negativesOf(negativePrompt: unknown, count: number): readonly string[] 
   );
 }
 
-function pickEmbeddings(options: GenerateOptions, specs: EmbeddingSpec[]): PromptEmbeddings {
+function pickEmbeddings(options: RequestOptions, specs: EmbeddingSpec[]): PromptEmbeddings {
   const { promptEmbeds, negativePromptEmbeds } = options;
   const { pooledPromptEmbeds, negativePooledPromptEmbeds } = options;
   const all = {
@@ -252,7 +253,7 @@ function pickEmbeddings(options: GenerateOptions, specs: EmbeddingSpec[]): Promp
       taken.length === 0 ? "give prompts as texts" : `it takes ${taken.join(", ")}`,
     );
   }
-  return Object.fromEntries(given) as PromptEmbeddings;
+  return Object.fromEntries(given);
 }
 
 /**
@@ -301,7 +302,7 @@ type Numbers = Pick<
   "steps" | "guidanceScale" | "seed" | "scheduler" | "eta" | "previewEvery"
 >;
 
-function resolveNumbers(manifest: Manifest, options: GenerateOptions): Numbers {
+function resolveNumbers(manifest: Manifest, options: RequestOptions): Numbers {
   const { defaults } = manifest;
   const scheduler = resolveScheduler(manifest, options.scheduler ?? manifest.schedulers.default);
   const config = manifest.schedulers.available[scheduler]!;
@@ -331,7 +332,7 @@ function resolveScheduler(manifest: Manifest, name: string): string {
   const meant = nearestName(name, names);
   throw new OptionError(
     `scheduler ${show(name)} is not known`,
-    `${meant === undefined ? "" : `did you mean ${meant}? `}` +
+    (meant === undefined ? "" : `did you mean ${meant}? `) +
       `schedulers of this model: ${names.join(", ")}`,
   );
 }

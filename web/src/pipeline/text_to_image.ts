@@ -6,7 +6,7 @@
 import type { WsdError } from "../api/errors";
 import { BusyError, throwIfAborted } from "../api/errors";
 import { toBlobs } from "../api/generated";
-import type { GenerateOptions, Prompt, PromptEmbeddings } from "../api/options";
+import type { RequestOptions, Prompt, PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
 import type { Drawn, Timings, Usage } from "../api/types";
 import type { BundleFiles } from "../bundle/bundle_files";
@@ -107,7 +107,7 @@ export class TextToImagePipeline implements Pipeline {
 
   async generate(
     prompt: Prompt | null,
-    options: GenerateOptions = {},
+    options: RequestOptions = {},
     onProgress: OnStage = ignore,
     signal?: AbortSignal,
   ): Promise<Drawn> {
@@ -362,7 +362,9 @@ export class TextToImagePipeline implements Pipeline {
 
 /** Dispose of encoded texts, some of which several prompts share. */
 function disposeTexts(texts: GuidedText[]): void {
-  disposeAll(tensorsOf(texts.flatMap(({ conditional, unconditional }) => [conditional, unconditional])));
+  disposeAll(
+    tensorsOf(texts.flatMap(({ conditional, unconditional }) => [conditional, unconditional])),
+  );
 }
 
 async function loadTokenizers(

@@ -77,8 +77,8 @@ test.each([
   ["steps", { ...settings, steps: Number.NaN }],
   ["settings", null],
 ] as [string, unknown][])("settings without a %s are refused by its name", (name, odd) => {
-  expect(() => formatSettings(odd as unknown as Settings)).toThrow(OptionError);
-  expect(() => formatSettings(odd as unknown as Settings)).toThrow(name);
+  expect(() => formatSettings(odd as Settings)).toThrow(OptionError);
+  expect(() => formatSettings(odd as Settings)).toThrow(name);
 });
 
 test.each([-1, 4, 0.5, Number.NaN])("there is no picture %s of four", (index) => {

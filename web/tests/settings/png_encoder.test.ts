@@ -99,7 +99,11 @@ test("toBlob makes a file of each picture that says which one of its batch it is
   const { toBlob } = result; // it works on its own
   for (const index of [0, 1]) {
     const found = await readSettings(await toBlob(index));
-    expect(found).toMatchObject({ prompt: "a cat", seed: 5, picture: { number: index + 1, of: 2 } });
+    expect(found).toMatchObject({
+      prompt: "a cat",
+      seed: 5,
+      picture: { number: index + 1, of: 2 },
+    });
   }
   expect(await (await toBlob()).arrayBuffer()).toEqual(await (await toBlob(0)).arrayBuffer());
   for (const odd of [2, -1, 0.5, Number.NaN, "length", "toString"]) {
