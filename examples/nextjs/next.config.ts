@@ -1,7 +1,8 @@
+// Says where the project begins: other lock files may lie in folders above this one.
+
 import type { NextConfig } from "next";
 
 const config: NextConfig = {
-  // Other lock files may lie in folders above this one.
   turbopack: { root: import.meta.dirname },
 };
 

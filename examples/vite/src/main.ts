@@ -1,3 +1,5 @@
+// Draws what a form says; a new picture cancels the one before it.
+
 import { StableDiffusionPipeline, WsdError, type OnProgress } from "web-stable-diffusion";
 
 const form = document.querySelector("form")!;
