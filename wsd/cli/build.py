@@ -1,4 +1,4 @@
-"""Commands that make bundles, and check them: models, compile, build, expect, join, verify."""
+"""Commands that make bundles and the npm package, and check bundles, from models to verify."""
 
 from __future__ import annotations
 
@@ -69,6 +69,7 @@ def compile(  # noqa: A001 - the command's name
     from wsd.util.progress import Progress
 
     check_absent(out)
+    _check_page(None)
     family = chosen.family()
     if chosen.is_given:
         family = read_variant(family, chosen.weights, chosen.vae)
@@ -158,6 +159,7 @@ def build(
     if out is None:
         raise click.UsageError("Missing option '--out'.")
     check_absent(out)
+    _check_page(library)
     if name is not None:
         check_model_name(name)
     check_sizes(family, sizes)
@@ -167,6 +169,22 @@ def build(
         compiled = _find_library(checkpoint.family, dtype, sizes, library, progress, dump)
         build_bundle(checkpoint, compiled, out, progress, expected, name)
     say(out)
+
+
+def _check_page(library: Path | None) -> None:
+    """Refuse what would end without a page, before anything is compiled or read.
+
+    Args:
+        library: the folder of a compiled library; None if one will be compiled.
+    """
+    from wsd.bundle.web_page import check_page
+    from wsd.util.prebuilt import is_clone
+
+    check_page()
+    if library is None and not is_clone():
+        from wsd.compiler.tvm_compat import version
+
+        check_page(version())
 
 
 def _find_library(
@@ -185,6 +203,21 @@ def _find_library(
     library = open_library(folder)
     check_library(library, family)
     return library
+
+
+@command()
+@click.option("--out", required=True, type=NEW_FOLDER, help="A new folder.")
+def package(out: Path) -> None:
+    """Write the npm package: the pipeline without the page."""
+    from wsd.bundle.web_page import write_package
+    from wsd.util.prebuilt import is_clone
+
+    tvmjs = None
+    if is_clone():
+        from wsd.compiler.tvm_compat import tvmjs_source
+
+        tvmjs = tvmjs_source()
+    say(write_package(out, tvmjs))
 
 
 @command()
