@@ -22,6 +22,8 @@ interface Shown {
   address: string;
 }
 
+/** Pixels of the longer edge; smaller pictures are shown with their pixels as squares. */
+const SMALL = 256;
 /** The middle of the slider, in percent of the picture's width. */
 const MIDDLE = 50;
 
@@ -34,6 +36,7 @@ export class Viewer {
     tabindex: "-1",
     "aria-live": "polite",
   });
+  private readonly close = makeButton("", () => this.dialog.close());
   private readonly frame = make("div", { class: "viewed" });
   private readonly slider = make("input", { type: "range", min: "0", max: "100", class: "share" });
   private readonly settings = make("div", { class: "viewed-settings" });
@@ -53,8 +56,18 @@ export class Viewer {
     private readonly collection: Collection,
     private readonly host: ViewerHost,
   ) {
-    const { dialog, title, frame, slider, navigation, tools, settings, notices, said } = this;
-    dialog.append(title, frame, slider, navigation, tools, said, notices, settings);
+    const { dialog, title, frame, slider, navigation, tools, settings, notices, said, close } =
+      this;
+    dialog.append(
+      make("header", {}, title, close),
+      frame,
+      slider,
+      navigation,
+      tools,
+      said,
+      notices,
+      settings,
+    );
     slider.oninput = () => frame.style.setProperty("--share", `${slider.value}%`);
     dialog.onkeydown = (event) => {
       this.followKey(event);
@@ -139,8 +152,11 @@ export class Viewer {
 
   private imageOf(shown: Shown | undefined): HTMLElement {
     if (shown === undefined) return make("p", { class: "broken" }, galleryText().broken);
+    const { width, height } = shown.picture;
     const image = make("img", { src: shown.address, alt: promptOf(shown.picture) });
-    [image.width, image.height] = [shown.picture.width, shown.picture.height];
+    [image.width, image.height] = [width, height];
+    // As on the page itself, the pixels of a small picture are squares.
+    if (Math.max(width, height) < SMALL) image.classList.add("squares");
     return image;
   }
 
@@ -158,6 +174,7 @@ export class Viewer {
       ? strings.comparing(place(this.pinned) + 1, this.index + 1)
       : strings.position(this.index + 1, count);
     this.slider.setAttribute("aria-label", strings.comparisonShare);
+    this.close.textContent = strings.close;
     // A button that is disabled would lose the focus at the first and the last picture.
     const buttons = [
       makeButton(strings.newer, () => this.step(-1), { "aria-disabled": String(this.index === 0) }),
@@ -169,7 +186,6 @@ export class Viewer {
         ...(count < 2 && !comparing ? { hidden: true } : {}),
       }),
       makeButton(strings.delete, () => void this.host.remove(picture)),
-      makeButton(strings.close, () => this.dialog.close()),
     ];
     const focused = [...this.navigation.children].indexOf(document.activeElement!);
     this.navigation.replaceChildren(...buttons);
