@@ -41,6 +41,7 @@ _KEPT = re.compile(
 # Files of the page in its list; other files in that folder are licences.
 _LOADED = re.compile(r"assets/[^/]+\.(js|css)")
 # Elements by which a page would load something that no digest covers.
+_ICON = re.compile(r"data:(image/svg\+xml)?,")
 _FORBIDDEN = ("base", "embed", "frame", "iframe", "object")
 
 
@@ -271,8 +272,9 @@ class _PageParser(HTMLParser):
             self.faults.append("has an inline script")
         if tag == "script" and "src" in found:
             self.loaded.append((found["src"], found.get("integrity", "")))
-        # The page's icon is empty, so that browsers ask for none.
-        if tag == "link" and found.get("href") != "data:,":
+        # The page's icon is in its address, so browsers ask for none; older pages have an empty one.
+        icon = found.get("rel") == "icon" and _ICON.match(found.get("href", ""))
+        if tag == "link" and not icon:
             self.loaded.append((found.get("href", ""), found.get("integrity", "")))
 
 
