@@ -14,7 +14,11 @@ export type Check = (name: string, value: unknown) => void;
 /** The options of a call, and what checks each. */
 export type Checks = Readonly<Record<string, Check>>;
 
-/** Make a check of a type. @param wanted what the value must be, for the error's hint. */
+/**
+ * Make a check of a type.
+ *
+ * @param wanted what the value must be, for the error's hint.
+ */
 function check(wanted: string, isGood: (value: unknown) => boolean): Check {
   return (name, value) => {
     if (!isGood(value)) throw new OptionError(`${name} is ${show(value)}`, `it must be ${wanted}`);
@@ -34,10 +38,6 @@ const requireSeedType = check(
 );
 export const requireBoolean = check("true or false", (value) => typeof value === "boolean");
 export const requireFunction = check("a function", (value) => typeof value === "function");
-export const requireAddress = check(
-  "an address: a text or a URL",
-  (value) => typeof value === "string" || value instanceof URL,
-);
 export const requireSignal = check("an AbortSignal", (value) => {
   // Of any realm: an iframe's or a test's AbortSignal is of another class.
   const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
@@ -51,6 +51,20 @@ const checkedElsewhere: Check = () => undefined;
 export function requireOneOf(...names: string[]): Check {
   const wanted = `one of: ${names.join(", ")}`;
   return check(wanted, (value) => names.includes(value as string));
+}
+
+/** Values of `formatLink`. */
+export const LINK_CHECKS: Checks = Object.fromEntries(
+  ["prompt", "negative", "seed", "steps", "guidance", "scheduler", "size", "images", "image"].map(
+    (name) => [name, requireString],
+  ),
+);
+
+/** @throws OptionError unless a value has what every manifest has. */
+export function requireManifest(manifest: object): void {
+  requireObject("manifest", manifest);
+  if (Array.isArray((manifest as Record<string, unknown>).entry_points)) return;
+  throw new OptionError("manifest is no manifest", "give a pipeline's `manifest`, or preflight's");
 }
 
 /** Options of calls that can be followed and cancelled. */

@@ -14,6 +14,12 @@ export type Prompt = string | readonly string[];
  * What the text encoders make of prompts: float32, flat. The first axis is the prompt. The other
  * axes have the lengths of the last text encoder's outputs in the manifest: (prompts, tokens,
  * features) for `text_embeddings`, (prompts, features) for `pooled_text`.
+ *
+ * @example
+ * ```ts
+ * const embeddings = await pipe.encodePrompt("a star", { negativePrompt: "blue" });
+ * await pipe.generate(null, { ...embeddings, seed: 7 }); // as generate("a star", …) draws it
+ * ```
  */
 export interface PromptEmbeddings {
   /** In place of the prompt, which must then be null. */

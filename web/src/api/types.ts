@@ -101,7 +101,16 @@ export interface Drawn<Picture = ImageData | Blob> {
   imageSettings: Settings[];
 }
 
-/** What one request gives. */
+/**
+ * What one request gives.
+ *
+ * @example
+ * ```ts
+ * const result = await pipe.generate(["a star", "a moon"], { numImages: 2 });
+ * console.log(result.settings.seed); // a random one, because none was given
+ * await fetch("/pictures", { method: "POST", body: await result.toBlob(3) });
+ * ```
+ */
 export interface Generated<Output extends OutputName = "imageData"> extends Drawn<
   OutputTypes[Output]
 > {

@@ -1,6 +1,7 @@
 /** Reading a bundle's manifest and its list of models; their types are generated from Python. */
 
 import { FetchError, OptionError } from "../api/errors";
+import { requireManifest } from "../api/option_checks";
 import { SCHEMA_VERSION } from "../util/constants.generated";
 import { parseIntegrity } from "./integrity";
 import type { EntryPoint, FileEntry, IndexEntry, Manifest } from "./manifest.generated";
@@ -167,16 +168,26 @@ export function valueCount(shape: readonly number[]): number {
   return shape.reduce((product, edge) => product * edge, 1);
 }
 
-/** Return the picture sizes that the model was compiled for. */
+/**
+ * Return the picture sizes that the model was compiled for.
+ *
+ * @throws OptionError if it is no manifest.
+ */
 export function compiledSizes(manifest: Pick<Manifest, "entry_points">): Size[] {
+  requireManifest(manifest);
   return manifest.entry_points
     .filter((entry) => entry.role === "denoiser")
     .map((entry) => entry.size)
     .filter((size) => size !== null);
 }
 
-/** Return why a model has no self-test, if it has none; nothing is downloaded to find out. */
+/**
+ * Return why a model has no self-test, if it has none; nothing is downloaded to find out.
+ *
+ * @throws OptionError if it is no manifest.
+ */
 export function selfTestProblem(manifest: Manifest): OptionError | undefined {
+  requireManifest(manifest);
   if (manifest.self_test !== undefined) return undefined;
   return new OptionError(
     "this model came without expected values",

@@ -3,6 +3,7 @@
  * Anybody may have written an address, so what is read has bounds.
  */
 
+import { LINK_CHECKS, requireOptions, requireString } from "../api/option_checks";
 import type { FoundSettings } from "./found_settings";
 import { noSettings, take } from "./found_settings";
 
@@ -37,9 +38,14 @@ const LONGEST = 100_000;
 /** So many values are read; we write fewer. */
 const MOST_VALUES = 50;
 
-/** Write values as the parameters of an address; empty ones are left out. */
+/**
+ * Write values as the parameters of an address; empty ones are left out.
+ *
+ * @throws OptionError if a name is not known, or a value is no text.
+ */
 export function formatLink(values: LinkValues): string {
-  const present = Object.entries(values).filter(([, value]) => value !== "");
+  const given = requireOptions("formatLink", values, LINK_CHECKS);
+  const present = Object.entries(given).filter(([, value]) => value !== "");
   return new URLSearchParams(present).toString();
 }
 
@@ -47,8 +53,10 @@ export function formatLink(values: LinkValues): string {
  * Read settings from the parameters of an address, with or without what stands before them.
  *
  * @returns undefined if it names no setting, or is too long to be one.
+ * @throws OptionError if it is no text.
  */
 export function parseLink(address: string): FoundSettings | undefined {
+  requireString("address", address);
   if (address.length > LONGEST) return undefined;
   const text = address.slice(address.indexOf("#") + 1);
   const pairs = [...new URLSearchParams(text)].slice(0, MOST_VALUES);

@@ -45,7 +45,11 @@ export function textChunk(text: string): Uint8Array<ArrayBuffer> {
   return chunk("iTXt", new TextEncoder().encode(`${KEYWORD}\0\0\0\0\0${text}`));
 }
 
-/** Return a chunk of a PNG. @param type four letters. */
+/**
+ * Return a chunk of a PNG.
+ *
+ * @param type four letters.
+ */
 export function chunk(type: string, data: Uint8Array): Uint8Array<ArrayBuffer> {
   const framed = new Uint8Array(CHUNK_FRAME + data.length);
   const view = new DataView(framed.buffer);
@@ -71,7 +75,11 @@ interface TextChunk {
   encoding: "latin1" | "utf-8";
 }
 
-/** Say whether these are the bytes of a PNG. @throws OptionError if they are no bytes. */
+/**
+ * Say whether these are the bytes of a PNG.
+ *
+ * @throws OptionError if they are no bytes.
+ */
 export function isPng(bytes: Uint8Array): boolean {
   requireBytes("bytes", bytes);
   return SIGNATURE.every((byte, index) => bytes[index] === byte);

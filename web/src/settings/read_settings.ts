@@ -1,5 +1,6 @@
 /** Reads the settings of a picture that any of several programs drew. */
 
+import { requireString } from "../api/option_checks";
 import { readPromptGraph, readWorkflow } from "./comfyui";
 import type { FoundSettings } from "./found_settings";
 import {
@@ -35,6 +36,12 @@ const READERS: [string, (table: Record<string, Json>) => FoundSettings | undefin
  * @param png the file, or its bytes.
  * @returns undefined if it carries none.
  * @throws OptionError if it is neither.
+ *
+ * @example
+ * ```ts
+ * const found = await readSettings(await result.toBlob(1));
+ * console.log(found?.prompt, found?.seed, found?.picture); // … { number: 2, of: 4 }
+ * ```
  */
 export async function readSettings(
   png: Blob | ArrayBuffer | Uint8Array,
@@ -58,8 +65,10 @@ export async function readSettings(
  * `parameters`.
  *
  * @returns undefined if it names no setting beside a prompt, which any text could be.
+ * @throws OptionError if it is no text.
  */
 export function readSettingsText(text: string): FoundSettings | undefined {
+  requireString("text", text);
   const table = parseObject(text);
   const found = table === undefined ? parseInfotext(text) : readParameters(table);
   const { steps, seed, sampler, guidanceScale } = found;

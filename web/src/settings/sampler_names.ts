@@ -49,7 +49,8 @@ export function findScheduler(
     return { schedulers: [sampler], exact: true };
   }
   const named = NAMES.filter((each) => same(each.sampler, sampler));
-  const own = named.filter((each) => each.program === (SPEAKS[program] ?? program));
+  const speaks = Object.hasOwn(SPEAKS, program) ? SPEAKS[program] : program;
+  const own = named.filter((each) => each.program === speaks);
   const candidates = own.length > 0 ? own : named;
   if (candidates.length === 0) return undefined;
   const wanted = candidates.filter((each) => same(each.schedule, schedule));

@@ -11,7 +11,11 @@ export function isSeed(value: bigint): boolean {
   return value >= MIN_SEED && value <= MAX_SEED;
 }
 
-/** Read a seed from text; undefined if the text is no seed. @throws OptionError if it is no text. */
+/**
+ * Read a seed from text; undefined if the text is no seed.
+ *
+ * @throws OptionError if it is no text.
+ */
 export function parseSeed(text: string): Seed | undefined {
   requireString("text", text);
   const written = /^\s*\+?(-?\d{1,20})\s*$/.exec(text)?.[1];
