@@ -1,7 +1,7 @@
 /** The public API: everything that the package and the page's client.js export. */
 
 export { StableDiffusionPipeline } from "./api/client";
-export type { Caller } from "./api/client";
+export type { CallOptions } from "./api/client";
 export {
   AbortError,
   BusyError,

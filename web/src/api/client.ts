@@ -38,9 +38,11 @@ const asyncDispose: typeof Symbol.asyncDispose =
   (Symbol as Partial<SymbolConstructor>).asyncDispose ??
   (Symbol.for("Symbol.asyncDispose") as never);
 
-/** Who follows and cancels a call. */
-export interface Caller {
+/** Options of calls that can be followed and cancelled. */
+export interface CallOptions {
+  /** Called with the progress of the call; what it throws is reported as an error of the page. */
   onProgress?: OnProgress | undefined;
+  /** Cancels this call. */
   signal?: AbortSignal | undefined;
 }
 
@@ -160,7 +162,7 @@ export class StableDiffusionPipeline {
    * @throws OptionError if the model was built without expected values (`wsd expect`).
    * @throws what `generate` throws, else.
    */
-  async selfTest(options: Caller = {}): Promise<StageReport[]> {
+  async selfTest(options: CallOptions = {}): Promise<StageReport[]> {
     const caller = requireOptions("selfTest", options, CALLER_CHECKS);
     return this.#call(caller, (remote, call, report) => remote.selfTest(call, report));
   }
@@ -169,7 +171,7 @@ export class StableDiffusionPipeline {
    * Count what the pipeline holds now, and the most GPU memory that it ever took. It waits for the
    * calls before it.
    */
-  async usage(options: { signal?: AbortSignal | undefined } = {}): Promise<Usage> {
+  async usage(options: Pick<CallOptions, "signal"> = {}): Promise<Usage> {
     const caller = requireOptions("usage", options, { signal: requireSignal });
     return this.#call(caller, (remote, call) => remote.usage(call));
   }
@@ -202,7 +204,7 @@ export class StableDiffusionPipeline {
 
   /** Do a call's work in the worker when its turn has come. */
   async #call<Result>(
-    { onProgress, signal }: Caller,
+    { onProgress, signal }: CallOptions,
     work: (remote: RemotePipeline, call: number, report: OnProgress) => Promise<Result>,
   ): Promise<Result> {
     let settled = false;

@@ -105,6 +105,7 @@ export class PipelineWorker {
     const call = (this.#calls += 1);
     let timer: ReturnType<typeof setTimeout> | undefined;
     const abort = (): void => {
+      if (this.#ended) return;
       const giveUp = (): void => this.end(abortReason(signal!));
       timer = setTimeout(giveUp, ANSWER_MS);
       const answered = (): void => {

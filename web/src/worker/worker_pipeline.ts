@@ -4,7 +4,7 @@ import * as Comlink from "comlink";
 
 import { transferablesOf } from "../api/generated";
 import type { GenerateOptions, Prompt, PromptEmbeddings } from "../api/options";
-import type { OnProgress } from "../api/progress";
+import type { OnProgress, ProgressEvent } from "../api/progress";
 import type { Drawn, LoadOptions, OnNotice, StageReport, Usage } from "../api/types";
 import type { Manifest } from "../bundle/manifest";
 import type { Pipeline } from "../pipeline";
@@ -60,8 +60,10 @@ export class WorkerPipeline {
     const fetch = pageFetch && fetchOverPage(pageFetch);
     const recovering = new RecoveringPipeline(manifestUrl, { ...options, fetch, onNotice });
     this.recovering = recovering;
+    const { report, told } = delivering(onProgress);
     return this.cancellable(call, async (signal) => {
-      const { manifest, adapter } = await recovering.ready(onProgress, signal);
+      const { manifest, adapter } = await recovering.ready(report, signal);
+      await told();
       return { manifest, adapter };
     });
   }
@@ -72,9 +74,11 @@ export class WorkerPipeline {
     options: GenerateOptions,
     onProgress: OnProgress,
   ): Promise<Drawn> {
+    const { report, told } = delivering(onProgress);
     const drawn = await this.cancellable(call, (signal) =>
-      this.recovering!.generate(prompt, options, onProgress, signal),
+      this.recovering!.generate(prompt, options, report, signal),
     );
+    await told();
     return Comlink.transfer(drawn, transferablesOf(drawn));
   }
 
@@ -89,7 +93,12 @@ export class WorkerPipeline {
   }
 
   async selfTest(call: number, onProgress: OnProgress): Promise<StageReport[]> {
-    return this.cancellable(call, (signal) => this.recovering!.selfTest(onProgress, signal));
+    const { report, told } = delivering(onProgress);
+    const reports = await this.cancellable(call, (signal) =>
+      this.recovering!.selfTest(report, signal),
+    );
+    await told();
+    return reports;
   }
 
   async usage(call: number): Promise<Usage> {
@@ -123,4 +132,23 @@ export class WorkerPipeline {
       this.controllers.delete(call);
     }
   }
+}
+
+/**
+ * Make a callback that reports to the page, and a function that waits until the page has got the
+ * last report: reports and results go over channels of their own, of which one may be faster.
+ */
+function delivering(onProgress: (event: ProgressEvent) => unknown): {
+  report: OnProgress;
+  told: () => Promise<void>;
+} {
+  let last: unknown;
+  return {
+    report: (event) => {
+      last = onProgress(event);
+    },
+    told: async () => {
+      await last;
+    },
+  };
 }
