@@ -226,12 +226,19 @@ async function explainScript(script: URL): Promise<WsdError> {
       "it must send the header Content-Type: text/javascript",
     );
   }
+  if (!isOwn(script)) {
+    // What a policy refuses inside of the worker, only the worker is told.
+    return new FetchError(
+      `${href} could not be run`,
+      "if the page has a Content-Security-Policy, it must allow, besides what it allows already: " +
+        policyFor(script),
+    );
+  }
   if (globalThis.crossOriginIsolated) {
     return new FetchError(
       `${href} could not be run`,
       "the page is isolated, so the server must send this file with the headers " +
-        "Cross-Origin-Embedder-Policy: require-corp and " +
-        `Cross-Origin-Resource-Policy: ${isOwn(script) ? "same-origin" : "cross-origin"}`,
+        "Cross-Origin-Embedder-Policy: require-corp and Cross-Origin-Resource-Policy: same-origin",
     );
   }
   return new FetchError(
@@ -240,17 +247,21 @@ async function explainScript(script: URL): Promise<WsdError> {
   );
 }
 
+/** The directives of a Content-Security-Policy that allow a worker's script. */
+function policyFor(script: URL): string {
+  const { origin } = script;
+  return isOwn(script)
+    ? "worker-src 'self'"
+    : `worker-src blob: ${origin}; script-src 'self' 'wasm-unsafe-eval' ${origin}`;
+}
+
 /** Make the error of a worker that a Content-Security-Policy does not allow. */
 function refused(script: URL, refusal: Refusal | undefined, cause: unknown): UnsupportedError {
   const by = refusal === undefined ? "" : ` (${refusal.directive})`;
-  const { origin } = script;
-  const header = isOwn(script)
-    ? "worker-src 'self'"
-    : `worker-src blob: ${origin}; script-src 'self' 'wasm-unsafe-eval' ${origin}`;
   return new UnsupportedError(
     `${script.href}: the page's Content-Security-Policy does not allow this worker${by}`,
     "send this header with the page, besides what it allows already: " +
-      `Content-Security-Policy: ${header}` +
+      `Content-Security-Policy: ${policyFor(script)}` +
       (isOwn(script) ? "" : "; or serve worker.js from the page's own origin, as workerUrl"),
     { cause },
   );

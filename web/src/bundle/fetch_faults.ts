@@ -158,14 +158,15 @@ export function refusedByServer(url: string, status: number, transport: Transpor
  * @throws FetchError if it is none.
  */
 export function checkAnswer(url: string, answer: unknown, transport: Transport): Response {
-  const response = answer as Response | null | undefined;
   // A frame's or a polyfill's Response is not an instance of this page's.
-  if (typeof response?.status !== "number" || typeof response.headers?.get !== "function") {
+  const { status, headers } = (answer ?? {}) as Partial<Response>;
+  if (typeof status !== "number" || typeof headers?.get !== "function") {
     throw new FetchError(
       `${url}: the fetch that was given returned no Response`,
       "it must resolve to a Response, as the browser's fetch does",
     );
   }
+  const response = answer as Response;
   if (response.type === "opaque" || response.type === "opaqueredirect") {
     throw new FetchError(
       `${url}: the fetch that was given returned an answer that cannot be read (${response.type})`,
