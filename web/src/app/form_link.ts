@@ -34,7 +34,7 @@ function linkValues(settings: Partial<Settings>): LinkValues {
     ...(numImages > 1 ? { images: String(numImages), image: String(imageIndex + 1) } : {}),
   };
   const present = Object.entries(texts).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(present) as LinkValues;
+  return Object.fromEntries(present);
 }
 
 /** Copy a link to the clipboard, and say whether the browser let the page do that. */

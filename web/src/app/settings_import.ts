@@ -13,15 +13,15 @@ import { galleryText } from "./strings/gallery";
 /** What the page does for it. */
 export interface ImportPage {
   /** What the form offers; undefined before a model is chosen. */
-  offer(): Offer | undefined;
+  offer: () => Offer | undefined;
   /** Write values into the form. */
-  apply(fields: Partial<Record<Field, string>>): void;
+  apply: (fields: Partial<Record<Field, string>>) => void;
   /** Read the form. */
-  read(): Partial<Record<Field, string>>;
+  read: () => Partial<Record<Field, string>>;
   /** Name of the chosen model. */
-  model(): string;
+  model: () => string;
   /** Show a sentence, which screen readers say. */
-  say(sentence: string): void;
+  say: (sentence: string) => void;
 }
 
 /** Fills the form with settings, and lists what was taken and what not. */
@@ -33,7 +33,7 @@ export interface SettingsImport {
    * @param quiet say nothing if all of it was taken.
    * @returns false if no model is chosen, so that nothing can be taken yet.
    */
-  take(found: FoundSettings, name: string, quiet?: boolean): boolean;
+  take: (found: FoundSettings, name: string, quiet?: boolean) => boolean;
 }
 
 /** A pasted text that is longer is no settings. */
@@ -135,16 +135,33 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
     newest += 1;
     const strings = galleryText();
     const short = text.length <= LONGEST_TEXT ? text.trim() : "";
-    const link = /^\w+:\/\/\S*#\S*$/.test(short) ? parseLink(short) : undefined;
+    const link = readAddress(short);
     const found = link ?? readSettingsText(short);
     if (found === undefined) page.say(strings.noSettings(strings.pastedText));
     else take(found, link === undefined ? strings.pastedText : strings.thisLink);
   }
 }
 
+/** Read an address of the page that carries settings. */
+function readAddress(text: string): FoundSettings | undefined {
+  if (!/^https?:\/\/\S*#\S*$/.test(text)) return undefined;
+  const found = parseLink(text);
+  const [, model] = /[?&]model=([^&#]*)/.exec(text) ?? [];
+  if (found !== undefined && model !== undefined) found.model = safelyDecoded(model);
+  return found;
+}
+
+function safelyDecoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 interface Takers {
-  files(files: FileList): Promise<void>;
-  text(text: string): void;
+  files: (files: FileList) => Promise<void>;
+  text: (text: string) => void;
 }
 
 /** Say whether a visitor can write into what an event is for. */

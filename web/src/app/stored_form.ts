@@ -8,12 +8,10 @@ import { galleryText } from "./strings/gallery";
 /** What the page does for it. */
 export interface FormKeeper {
   /** Read the form. */
-  read(): Partial<Record<Field, string>>;
+  read: () => Partial<Record<Field, string>>;
   /** Call a function at every change of the form. */
-  onChange(listener: () => void): void;
+  onChange: (listener: () => void) => void;
   take: SettingsImport["take"];
-  /** Called when the form is filled. */
-  ready?(): void;
 }
 
 const KEY = "wsd-form";
@@ -43,8 +41,7 @@ export function keepForm(page: FormKeeper): void {
   addEventListener("pagehide", () => {
     if (timer !== undefined) keep();
   });
-  if (timer === undefined) keep();
-  page.ready?.();
+  keep();
 }
 
 /** Take the settings of the page's address, and remove them there: they would be taken again. */

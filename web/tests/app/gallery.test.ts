@@ -282,7 +282,7 @@ test("the buttons of the last picture go when another one takes its place", asyn
 test("a picture is copied and shared where the browser can, and the visitor is told", async () => {
   const copied: unknown[] = [];
   const write = vi.fn((items: unknown[]) => Promise.resolve(void copied.push(...items)));
-  const share = vi.fn((_data: { files: File[] }) => Promise.resolve());
+  const share = vi.fn<(data: { files: File[] }) => Promise<void>>(() => Promise.resolve());
   vi.stubGlobal(
     "ClipboardItem",
     class {

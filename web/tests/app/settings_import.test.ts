@@ -5,7 +5,6 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import type { Field, Offer } from "../../src/app/dropped_settings";
 import { warnBeforeLeaving } from "../../src/app/leaving";
-import type { SettingsImport } from "../../src/app/settings_import";
 import { mountSettingsImport } from "../../src/app/settings_import";
 import { writeText } from "../../src/settings/png";
 
@@ -26,11 +25,10 @@ const offer = {
 } as unknown as Offer;
 
 let page: { fields: Partial<Record<Field, string>>; said: string[]; offer: Offer | undefined };
-let imported: SettingsImport;
 // The listeners are the document's, so it is mounted once.
 document.body.innerHTML = `<div id="import"></div><textarea id="prompt"></textarea>`;
 const root = document.getElementById("import")!;
-imported = mountSettingsImport(root, {
+const imported = mountSettingsImport(root, {
   offer: () => page.offer,
   apply: (fields) => Object.assign(page.fields, fields),
   read: () => ({ prompt: "a dog", seed: "", images: "3", image: "2" }),
@@ -102,7 +100,11 @@ test("a dropped picture fills the form, and a list says what was not taken and w
 
 test.each([
   ["drop", { files: [file(undefined)] }, "it.png holds no settings."],
-  ["drop", { files: [new File(["GIF"], "it.png")] }, "it.png is no PNG; only PNGs are read for settings."],
+  [
+    "drop",
+    { files: [new File(["GIF"], "it.png")] },
+    "it.png is no PNG; only PNGs are read for settings.",
+  ],
   [
     "paste",
     { files: [file(undefined)] },
@@ -112,6 +114,16 @@ test.each([
   ["paste", { text: `Steps: 2, Seed: 3${" ".repeat(2 ** 20)}, Size: 1x1` }, "holds no settings."],
   ["paste", { text: "https://x.org/#top" }, "the pasted text holds no settings."],
   ["paste", { text: "https://x.org/#seed=NaN&steps=1e9" }, "Changed: steps 1000000000 to 100"],
+  [
+    "paste",
+    { text: "https://x.org/?model=sd%2D15#seed=1&steps=5" },
+    "from the link: seed, steps. Its model was sd-15, this one is speck.",
+  ],
+  [
+    "paste",
+    { text: "https://x.org/?model=%zz#seed=1&steps=5" },
+    "Its model was %zz, this one is speck.",
+  ],
   [
     "paste",
     { text: "https://x.org/#seed=NaN" },

@@ -10,13 +10,13 @@ import type { Picture } from "./picture";
 /** What the page does with a picture. */
 export interface PictureHost {
   /** Fill the form with settings. */
-  take(found: FoundSettings, name: string): boolean;
+  take: (found: FoundSettings, name: string) => boolean;
   /** Draw what the form says, as its own button does. */
-  draw(): void;
+  draw: () => void;
   /** Show a sentence, which screen readers say. */
-  say(sentence: string): void;
+  say: (sentence: string) => void;
   /** Called before the form is filled, to close what lies over it. */
-  leave(): void;
+  leave: () => void;
 }
 
 /** Make the link and the buttons for a picture. */

@@ -10,9 +10,9 @@ import { pictureTools } from "./tools";
 
 /** What the gallery does for the viewer. */
 export interface ViewerHost extends Omit<PictureHost, "leave"> {
-  remove(picture: Picture): Promise<void>;
+  remove: (picture: Picture) => Promise<void>;
   /** Called when the dialog is closed, with the picture that was shown last. */
-  closed(id: string): void;
+  closed: (id: string) => void;
 }
 
 /** A picture that is shown, with its address for the browser. */

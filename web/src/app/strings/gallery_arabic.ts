@@ -18,7 +18,8 @@ export function galleryArabic({ number, plural, list, bytes }: Writer): GalleryS
   return {
     // The gallery.
     title: "الصور المكتملة",
-    keptHere: "محفوظة في هذا المتصفح على هذا الجهاز.",
+    keptHere:
+      "محفوظة في هذا المتصفح على هذا الجهاز ما دام هناك مكان: احفظ في ملفات ما لا تريد فقدانه.",
     savedName: (name) => `حفظ ${name}`,
     save: "حفظ",
     enlarge: (prompt) => `تكبير: ${prompt}`,

@@ -2,12 +2,12 @@
 
 import type { Writer } from "./writer";
 
-// eslint-disable-next-line @typescript-eslint/explicit-function-return-type -- it is the type
 export function galleryEnglish({ number, plural, list, bytes }: Writer) {
   return {
     // The gallery.
     title: "Finished pictures",
-    keptHere: "Kept in this browser, on this computer.",
+    keptHere:
+      "Kept in this browser on this computer, which may run out of room: save what must not be lost.",
     savedName: (name: string) => `Save ${name}`,
     save: "Save",
     enlarge: (prompt: string) => `Enlarge: ${prompt}`,

@@ -7,7 +7,8 @@ export function galleryGerman({ number, plural, list, bytes }: Writer): GalleryS
   return {
     // The gallery.
     title: "Fertige Bilder",
-    keptHere: "Bleiben in diesem Browser, auf diesem Computer.",
+    keptHere:
+      "Bleiben in diesem Browser auf diesem Computer, solange Platz ist: Speichere, was nicht verloren gehen darf.",
     savedName: (name) => `Speichern: ${name}`,
     save: "Speichern",
     enlarge: (prompt) => `Vergrößern: ${prompt}`,
