@@ -1,7 +1,7 @@
 /** Turns what a worker sends of one request into what the caller gets. */
 
 import { formatSettings } from "../settings/infotext";
-import { encodePng } from "../settings/png_encoder";
+import { encodePng } from "../settings/picture_file";
 import { OptionError } from "./errors";
 import { show } from "./option_checks";
 import type { OutputName, OutputTypes } from "./options";

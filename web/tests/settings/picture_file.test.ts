@@ -8,7 +8,7 @@ import { makeGenerated, toBlobs, transferablesOf } from "../../src/api/generated
 import type { Drawn } from "../../src/api/types";
 import type { Settings } from "../../src/settings/infotext";
 import { readText } from "../../src/settings/png";
-import { encodePng } from "../../src/settings/png_encoder";
+import { encodePng } from "../../src/settings/picture_file";
 import { readSettings } from "../../src/settings/read_settings";
 
 /** The filtered rows of a PNG, as zlib of Node.js unpacks them. */

@@ -1,6 +1,6 @@
 /**
- * Encodes pictures as PNG files, without a canvas: some browsers alter what a page reads from a
- * canvas so that it cannot recognise its visitor, and a file then is another picture.
+ * Encodes pixels as a file, without a canvas: some browsers alter what a page reads from a canvas so
+ * that it cannot recognise its visitor, and a file then is another picture.
  *
  * Source: W3C, "Portable Network Graphics (PNG) Specification", third edition, sections 9 (filters)
  * and 10 (compression).
