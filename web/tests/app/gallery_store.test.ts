@@ -9,7 +9,7 @@ import type { Picture, PictureFiles } from "../../src/app/gallery/picture";
 import { newId, readFiles, readPicture, safeName } from "../../src/app/gallery/picture";
 import type { PictureStore } from "../../src/app/gallery/store";
 import { LastingStore } from "../../src/app/gallery/store";
-import { encodePng } from "../../src/settings/png_encoder";
+import { encodePng } from "../../src/settings/picture_file";
 import { ImageData } from "../image_data";
 
 const raw = createStore("wsd-pictures", "pictures");
