@@ -65,12 +65,14 @@ def compile(  # noqa: A001 - the command's name
     """
     from wsd.bundle.precompiled import write_compiled
     from wsd.checkpoint.resolve import read_variant
+    from wsd.models.resolution import check_sizes_early
     from wsd.util.files import check_absent
     from wsd.util.progress import Progress
 
     check_absent(out)
     _check_page(None)
     family = chosen.family()
+    check_sizes_early(family, sizes)
     if chosen.is_given:
         family = read_variant(family, chosen.weights, chosen.vae)
     with Progress() as progress:
@@ -133,12 +135,13 @@ def build(
     from wsd.bundle.plan import describe_plan
     from wsd.checkpoint.tokenizer import check_tokenizers
     from wsd.compiler.library import read_library
-    from wsd.models.resolution import check_sizes
+    from wsd.models.resolution import check_sizes_early
     from wsd.models.schedule_options import compose_denoising
     from wsd.util.files import check_absent
     from wsd.util.progress import Progress
 
     family = chosen.family()
+    check_sizes_early(family, sizes)
     if library is not None:
         schedule = replace(schedule, sizes=read_library(library).sizes)
     if plan:
@@ -151,7 +154,9 @@ def build(
         else:
             denoising = chosen.open(schedule)
         with Progress() as progress:
-            compiled = _find_library(denoising.family, dtype, sizes, library, progress, dump)
+            compiled = _find_library(
+                denoising.family, dtype, sizes, library, progress, dump, chosen.compile_options()
+            )
         default = denoising.default_scheduler
         for line in describe_plan(denoising.family, compiled, denoising.scheduler, default):
             say(line)
@@ -162,11 +167,12 @@ def build(
     _check_page(library)
     if name is not None:
         check_model_name(name)
-    check_sizes(family, sizes)
     checkpoint = chosen.open(schedule)
     check_tokenizers(checkpoint.family, checkpoint.source, fetched=True)
     with Progress() as progress:
-        compiled = _find_library(checkpoint.family, dtype, sizes, library, progress, dump)
+        compiled = _find_library(
+            checkpoint.family, dtype, sizes, library, progress, dump, chosen.compile_options()
+        )
         build_bundle(checkpoint, compiled, out, progress, expected, name)
     say(out)
 
@@ -189,9 +195,19 @@ def _check_page(library: Path | None) -> None:
 
 def _find_library(
     family: Family, dtype: str | None, sizes: tuple[Size, ...], folder: Path | None,
-    progress: Progress, dump: Path | None = None,
+    progress: Progress, dump: Path | None = None, checkpoint: str = "",
 ) -> Library:  # fmt: skip
-    """Compile a family, or read what was compiled."""
+    """Compile a family, or read what was compiled.
+
+    Args:
+        family: the model, as the checkpoint's configurations have it.
+        dtype: how weights are stored; f32 if it is None.
+        sizes: picture sizes to compile; the family's own if there are none.
+        folder: that of a compiled library, or None.
+        progress: shows what has been done.
+        dump: where the compiler writes what it makes on the way, or None.
+        checkpoint: the options that name the checkpoint, for the hint about another library.
+    """
     from wsd.compiler.library import open_library
     from wsd.compiler.library_check import check_library
 
@@ -201,7 +217,7 @@ def _find_library(
 
         return compile_library(family, check_sizes(family, sizes), dtype or "f32", progress, dump)
     library = open_library(folder)
-    check_library(library, family)
+    check_library(library, family, checkpoint)
     return library
 
 
@@ -229,11 +245,13 @@ def package(out: Path) -> None:
 def expect(chosen: CheckpointChoice, size: Size | None, prompt: str, out: Path) -> None:
     """Compute with PyTorch what each stage must give, for the self-test page."""
     from wsd.bundle.self_test import write_fixtures
-    from wsd.models.resolution import check_sizes
+    from wsd.models.resolution import check_sizes, check_sizes_early
     from wsd.util.progress import Progress
 
-    (first, *_) = check_sizes(chosen.family(), [size] if size else [])
+    sizes = [size] if size else []
+    check_sizes_early(chosen.family(), sizes)
     checkpoint = chosen.open()
+    (first, *_) = check_sizes(checkpoint.family, sizes)
     with Progress() as progress:
         say(write_fixtures(checkpoint, first, prompt, out, progress))
 
