@@ -97,7 +97,7 @@ def check(label, name, data):
 
 
 def fuzz(examples):
-    """Return settings for so many examples; `nox -s security` tries more, and new ones each time."""
+    """Return settings for so many examples; `nox -s security` tries more, and always new ones."""
     more = int(os.environ.get("WSD_FUZZ", "0"))
     return settings(
         max_examples=max(examples, more), deadline=None, database=None,
