@@ -17,6 +17,8 @@ import type { FileCache } from "./cache";
 
 /** The files of one model of a bundle; keeps what it fetches. */
 export class BundleFiles {
+  /** How many bytes came from the server, and from what the browser keeps. */
+  readonly bytes = { fetched: 0, kept: 0 };
   /** Whether the browser has no room left; then nothing more is written. */
   private full = false;
 
@@ -46,11 +48,13 @@ export class BundleFiles {
     const kept = await this.fromCache(entry);
     if (kept !== undefined) {
       log("debug", `${entry.file} is kept in this browser`);
+      this.bytes.kept += entry.bytes;
       onBytes(entry.bytes);
       return kept;
     }
     throwIfAborted(signal);
     const data = await this.fromServer(entry, onBytes, signal);
+    this.bytes.fetched += entry.bytes;
     await this.toCache(entry, data);
     return data;
   }

@@ -11,6 +11,7 @@ import { fileSizes } from "../bundle/kept";
 import type { EntryPoint, Manifest } from "../bundle/manifest";
 import { parseManifest } from "../bundle/manifest";
 import { makeTransport } from "../bundle/transport";
+import { log } from "../util/log";
 import type { Model, ModelSource } from "../gpu/model";
 import { meterLoading } from "./progress_meter";
 
@@ -94,6 +95,7 @@ export async function loadPipeline(
   manifestUrl: string,
   options: LoadOptions = {},
 ): Promise<Pipeline> {
+  const started = performance.now();
   const cache = options.cache === false ? NO_CACHE : await openCache();
   const { integrity, signal } = options;
   const transport = makeTransport(options);
@@ -112,5 +114,11 @@ export async function loadPipeline(
   const measured = { ...options, onProgress: meter.onStage };
   const pipeline = await factory({ manifest, files, options: measured });
   meter.finish();
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  log(
+    "info",
+    `${manifest.model.name} was loaded in ${seconds} s: ${files.bytes.fetched} bytes were fetched, ` +
+      `${files.bytes.kept} were kept in this browser`,
+  );
   return pipeline;
 }
