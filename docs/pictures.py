@@ -21,7 +21,7 @@ from wsd.runtime import chromium
 from wsd.runtime.server import served
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from pages import before_worker, change_manifest, draw, ready, unfold  # noqa: E402
+from pages import before_worker, change_manifest, draw, ready, unfold
 
 IMAGES = Path(__file__).parent / "images"
 TIMEOUT_MS = 300_000
@@ -51,7 +51,7 @@ State = Callable[[Page, str], None]
 def show_loading(page: Page, address: str) -> None:
     """The model is being loaded, and a picture waits for it."""
     # A part of the weights that does not come, so that loading lasts.
-    page.route("**/unet-0.*", lambda route: None)
+    page.route("**/unet-0.*", lambda _route: None)
     page.goto(address)
     expect(page.locator("#detail")).to_contain_text("GPU programs")
     page.get_by_role("button", name="Draw").click()

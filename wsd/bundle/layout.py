@@ -272,7 +272,7 @@ class _PageParser(HTMLParser):
             self.faults.append("has an inline script")
         if tag == "script" and "src" in found:
             self.loaded.append((found["src"], found.get("integrity", "")))
-        # The page's icon is in its address, so browsers ask for none; older pages have an empty one.
+        # A page's icon is in its address, so that browsers ask for none; an older page's is empty.
         icon = found.get("rel") == "icon" and _ICON.match(found.get("href", ""))
         if tag == "link" and not icon:
             self.loaded.append((found.get("href", ""), found.get("integrity", "")))

@@ -91,6 +91,8 @@ function describe(thrown: unknown): string[] {
 
 /** Begin with a capital, unless that changes a name, and end with a full stop. */
 export function sentence(words: string): string {
-  const capital = /^[a-z]+[ ,:']/.test(words) ? words[0]!.toUpperCase() + words.slice(1) : words;
+  const capital = /^(?:a|[a-z]{2,})(?:[ ,']|: )/.test(words)
+    ? words[0]!.toUpperCase() + words.slice(1)
+    : words;
   return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
 }

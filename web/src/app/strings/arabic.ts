@@ -3,7 +3,7 @@
 import type { Strings } from "./english";
 import type { Writer } from "./writer";
 
-export function arabic({ number, bytes, time, seconds, plural, list }: Writer): Strings {
+export function arabic({ number, bytes, time, seconds, plural }: Writer): Strings {
   return {
     // The head and the foot of the page.
     tagline: "صور من الكلمات ترسمها بطاقة الرسوميات في جهازك.",
@@ -45,7 +45,7 @@ export function arabic({ number, bytes, time, seconds, plural, list }: Writer): 
     onlyImage: (image, images) => `تُرسم الصورة رقم ${number(image)} من ${number(images)} فقط.`,
     allImages: "كلها",
     settingsLine: (steps, guidance, seed, images) =>
-      list([
+      [
         plural(steps, {
           one: "خطوة واحدة",
           two: "خطوتان",
@@ -58,7 +58,7 @@ export function arabic({ number, bytes, time, seconds, plural, list }: Writer): 
         ...(images === 1
           ? []
           : [plural(images, { two: "صورتان", few: "# صور", many: "# صورة", other: "# صورة" })]),
-      ]),
+      ].join(" · "),
 
     // The model.
     aboutModel: "عن هذا النموذج",

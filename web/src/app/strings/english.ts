@@ -3,7 +3,7 @@
 import type { Writer } from "./writer";
 
 /** Make the sentences. A new language copies this file; the type of the result says what is missing. */
-export function english({ number, bytes, time, seconds, plural, list }: Writer) {
+export function english({ number, bytes, time, seconds, plural }: Writer) {
   return {
     // The head and the foot of the page.
     tagline: "Pictures from words, drawn by your own graphics card.",
@@ -46,12 +46,12 @@ export function english({ number, bytes, time, seconds, plural, list }: Writer) 
       `Only number ${number(image)} of ${number(images)} is drawn.`,
     allImages: "All of them",
     settingsLine: (steps: number, guidance: number, seed: string | undefined, images: number) =>
-      list([
+      [
         plural(steps, { one: "# step", other: "# steps" }),
         `guidance ${number(guidance)}`,
         seed === undefined ? "a new seed each time" : `seed ${seed}`,
         ...(images === 1 ? [] : [plural(images, { one: "# picture", other: "# pictures" })]),
-      ]),
+      ].join(" · "),
 
     // The model.
     aboutModel: "About this model",

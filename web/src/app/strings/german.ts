@@ -3,7 +3,7 @@
 import type { Strings } from "./english";
 import type { Writer } from "./writer";
 
-export function german({ number, bytes, time, seconds, plural, list }: Writer): Strings {
+export function german({ number, bytes, time, seconds, plural }: Writer): Strings {
   return {
     // The head and the foot of the page.
     tagline: "Bilder aus Worten, gezeichnet von der eigenen Grafikkarte.",
@@ -46,12 +46,12 @@ export function german({ number, bytes, time, seconds, plural, list }: Writer): 
       `Nur Nummer ${number(image)} von ${number(images)} wird gezeichnet.`,
     allImages: "Alle",
     settingsLine: (steps, guidance, seed, images) =>
-      list([
+      [
         plural(steps, { one: "# Schritt", other: "# Schritte" }),
         `Prompttreue ${number(guidance)}`,
         seed === undefined ? "jedes Mal ein neuer Startwert" : `Startwert ${seed}`,
         ...(images === 1 ? [] : [plural(images, { one: "# Bild", other: "# Bilder" })]),
-      ]),
+      ].join(" · "),
 
     // The model.
     aboutModel: "Über dieses Modell",
