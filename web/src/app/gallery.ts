@@ -64,7 +64,7 @@ interface Tile {
 class MountedGallery implements Gallery {
   private readonly collection: Collection;
   private readonly viewer: Viewer;
-  private readonly title = make("h2", { id: "gallery-title", tabindex: "-1" });
+  private readonly title = make("h2", { id: "gallery-title" });
   private readonly place = make("p", { class: "hint" });
   /** Screen readers say what is added here. */
   private readonly notices = make("div", { class: "gallery-notices", "aria-live": "polite" });
@@ -84,7 +84,7 @@ class MountedGallery implements Gallery {
   private current: { picture: Picture; files: PictureFiles; address: string } | undefined;
 
   constructor(
-    root: HTMLElement,
+    private readonly root: HTMLElement,
     private readonly page: GalleryPage,
     private readonly store: PictureStore | undefined,
   ) {
@@ -96,12 +96,14 @@ class MountedGallery implements Gallery {
       remove: (picture) => this.remove(picture),
       closed: (id) => {
         this.noticesPlace.append(this.notices);
-        (this.tiles.get(id)?.item.querySelector("button") ?? this.title).focus();
+        const tile = this.tiles.get(id)?.item;
+        this.focusTile(tile === undefined ? 0 : [...this.list.children].indexOf(tile));
       },
     });
     this.noticesPlace.append(this.notices);
     const { title, place, noticesPlace, list, older, tools, question, viewer } = this;
     root.replaceChildren(title, noticesPlace, list, older, place, tools, viewer.dialog, question);
+    root.tabIndex = -1;
     list.onkeydown = (event) => {
       this.followKey(event);
     };
@@ -279,11 +281,11 @@ class MountedGallery implements Gallery {
     if (focused) this.focusTile(index);
   }
 
-  /** Give the focus to a place in the list, or what is nearest to it. */
+  /** Give the focus to a place in the list, or to what is left if the list is empty. */
   private focusTile(index: number): void {
     const items = [...this.list.children];
     const item = items[Math.min(index, items.length - 1)];
-    (item?.querySelector("button") ?? this.notices.querySelector("button") ?? this.title).focus();
+    (item?.querySelector("button") ?? this.notices.querySelector("button") ?? this.root).focus();
   }
 
   /** What the notices say now, to leave alone what has not changed: a button may have the focus. */
@@ -377,6 +379,7 @@ class MountedGallery implements Gallery {
     try {
       await this.collection.removeAll();
       this.say(galleryText().deletedAll);
+      this.focusTile(0);
     } catch {
       this.say(galleryText().refusedChange);
     }

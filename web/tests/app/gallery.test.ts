@@ -205,6 +205,9 @@ test("two pictures are compared: what differs is marked, and the slider has its 
     "80%",
   );
   expect(key("ArrowRight", slider).defaultPrevented).toBe(false);
+  key("ArrowLeft", viewer()); // There is no other picture to compare with.
+  await settled();
+  expect(title()).toBe("Picture 1 beside picture 2");
   press("Compare", viewer());
   await settled();
   expect([title(), viewer().querySelectorAll("img").length]).toEqual(["Picture 1 of 2", 1]);
@@ -240,6 +243,7 @@ test("a picture is deleted and brought back, in the list and in the dialog", asy
   await settled();
   expect([viewer().open, root.querySelector("h2")!.hidden]).toEqual([false, true]);
   expect(notices()).toEqual(["speck-1-0.png is deleted. Undo"]);
+  expect(document.activeElement?.textContent).toBe("Undo");
 });
 
 test("a picture that another tab deletes leaves the dialog, which says so", async () => {

@@ -28,7 +28,11 @@ const SMALL = 256;
 const MIDDLE = 50;
 
 export class Viewer {
-  readonly dialog = make("dialog", { class: "viewer", "aria-labelledby": "viewer-title" });
+  readonly dialog = make("dialog", {
+    ...{ class: "viewer", "aria-labelledby": "viewer-title" },
+    // A click beside it closes it, in browsers that have that.
+    closedby: "any",
+  });
   /** Where the gallery's sentences stand while the dialog hides the page. */
   readonly notices = make("div");
   private readonly title = make("h2", {
@@ -193,7 +197,10 @@ export class Viewer {
   }
 
   private step(by: number): void {
-    const next = this.collection.pictures[this.index + by];
+    const { pictures } = this.collection;
+    let next = pictures[this.index + by];
+    // A picture is not compared with itself.
+    if (next !== undefined && next.id === this.pinned) next = pictures[this.index + 2 * by];
     if (next !== undefined) void this.show(next.id);
   }
 
