@@ -232,7 +232,7 @@ async function showOffer(model: Preflight): Promise<void> {
 
 /** Unload the current model, and choose a precision of another one that this GPU can take. */
 async function chooseModel(model: ListedModel): Promise<void> {
-  status.setTitle(`${model.name} – Web Stable Diffusion`);
+  status.setTitle(`${model.name}: Web Stable Diffusion`);
   element<HTMLAnchorElement>("self-test").href =
     `selftest.html?model=${encodeURIComponent(model.name)}`;
   const select = element<HTMLSelectElement>("variant");

@@ -94,7 +94,7 @@ export function setTitle(name: string): void {
 /** Write something before the page's name in the title of its tab. */
 export function setTitlePrefix(prefix: string): void {
   pageTitle.prefix = prefix;
-  document.title = prefix === "" ? pageTitle.name : `${prefix} – ${pageTitle.name}`;
+  document.title = prefix === "" ? pageTitle.name : `${prefix} · ${pageTitle.name}`;
 }
 
 /** Show an error and what to do about it; cancelled work is not shown as an error. */

@@ -85,7 +85,7 @@ test("the title tells the time that is left, and nothing is left of it afterward
   status.setTitle("speck");
   const amounts = { loaded: 1, total: 4, overall: 0.25, remainingMs: 12_000 };
   status.showProgress({ stage: "denoise", image: 0, images: 1, ...amounts });
-  expect(document.title).toBe("25% · 12s – speck");
+  expect(document.title).toBe("25% · 12s · speck");
   expect([bar.value, bar.hidden]).toEqual([0.25, false]);
   status.showError(new AbortError());
   expect(byId("sentence").textContent).toBe("Stopped.");
