@@ -79,7 +79,8 @@ const types = await mkdtemp(path.join(tmpdir(), "types-"));
 const tsc = path.join(root, "node_modules", ".bin", "tsc");
 execFileSync(tsc, ["-p", "tsconfig.package.json", "--outDir", types], {
   cwd: root,
-  stdio: "inherit",
+  // What it finds is said where errors are expected.
+  stdio: ["ignore", process.stderr, "inherit"],
 });
 const declared = Object.entries(ENTRIES).map(([name, file]) => [name, `${types}/${file}.d.ts`]);
 await bundleDeclarations(Object.fromEntries(declared), dist);
@@ -121,6 +122,8 @@ const described = {
     "./worker.js": entry("worker"),
     "./package.json": "./package.json",
   },
+  // Parcel reads `exports` only if it is told to.
+  main: entry("client").default,
   types: entry("client").types,
   // The notices are written by wsd/supply_chain/notices.py.
   files: ["dist", "licenses", "API.md", "THIRD_PARTY_NOTICES.txt"],
