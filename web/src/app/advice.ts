@@ -70,7 +70,7 @@ export function advise(thrown: unknown, here: Surroundings, text: Strings): Advi
       const others = browser === "Other" ? [] : [text.useOther];
       return known(text.errorNoWebGpu, text[`use${browser}`], ...others);
     }
-    return named(text.errorTooSmall);
+    return named(text.errorUnsupported);
   }
   if (thrown instanceof OutOfMemoryError) return known(text.errorNoRoom, text.errorNoRoomHow);
   if (thrown instanceof DeviceLostError) return known(text.errorLost, text.errorLostHow);

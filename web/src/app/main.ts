@@ -76,7 +76,9 @@ function showButton(): void {
   actions.classList.toggle("away", drawing !== undefined);
   drawButton.type = stops ? "button" : "submit";
   drawButton.classList.toggle("stops", stops);
-  drawButton.ariaDisabled = String(!stops && (phase === "offered" || phase === "unable"));
+  const useless = !stops && (phase === "offered" || phase === "unable");
+  drawButton.setAttribute("aria-disabled", String(useless));
+  element("pause").hidden = phase !== "loading";
   element("draw-text").textContent = stops ? text().stop : text().draw;
   const mac = /Mac|iPhone|iPad/.test(navigator.userAgent);
   element("draw-keys").textContent = stops ? "Esc" : mac ? "⌘ ⏎" : "Ctrl ⏎";
@@ -95,7 +97,8 @@ function begin(): void {
   else if (phase === "offered") {
     status.say(text().drawFirst);
     element("load").focus();
-  } else if (phase !== "unable") {
+  } else if (phase === "unable") status.say(text().unableHow);
+  else {
     queued = true;
     status.announce(text().queued);
     showButton();
@@ -368,7 +371,9 @@ async function start(): Promise<void> {
 }
 
 async function forget(): Promise<void> {
-  if (found !== undefined && (await askToForget(found))) element("forget").hidden = true;
+  if (found === undefined || !(await askToForget(found))) return;
+  element("forget").hidden = true;
+  element("about-model").querySelector("summary")!.focus();
 }
 
 start().catch((error: unknown) => void fail(error));

@@ -37,8 +37,9 @@ function put(image: ImageData | ImageBitmap, label: string): void {
   const context = canvas.getContext("2d")!;
   if (image instanceof ImageData) context.putImageData(image, 0, 0);
   else context.drawImage(image, 0, 0);
-  canvas.ariaLabel = label;
+  canvas.setAttribute("aria-label", label);
   canvas.hidden = false;
+  if (welcome.contains(document.activeElement)) element("draw").focus();
   welcome.hidden = true;
   frame.style.setProperty("--ratio", String(image.width / image.height));
 }
@@ -71,10 +72,15 @@ export function showWelcome(which: Welcome, clear: number): void {
 }
 
 function showCard(): void {
+  const focused = welcome.contains(document.activeElement);
+  let shown: HTMLElement | undefined;
   for (const each of welcome.querySelectorAll<HTMLElement>("[data-card]")) {
     each.hidden = each.dataset.card !== card;
+    if (!each.hidden) shown = each;
   }
   canvas.hidden = true;
   welcome.hidden = false;
   frame.dataset.state = card;
+  // A button that goes away leaves the focus to the one in its place, or to the button that draws.
+  if (focused) (shown?.querySelector("button") ?? element("draw")).focus();
 }

@@ -66,7 +66,7 @@ test("a GPU that is too small, one that is full, and a network that is away", ()
     "choose a smaller model",
   );
   expect(advise(small, here(), text)).toMatchObject({
-    title: text.errorTooSmall,
+    title: text.errorUnsupported,
     details: ["The GPU's maxBufferSize is 1, the model needs 2.", "Choose a smaller model."],
     complete: false,
   });

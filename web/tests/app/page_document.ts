@@ -3,7 +3,8 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 
-const APP = path.join(import.meta.dirname, "../../src/app");
+/** The folder of the pages. */
+export const APP = path.join(import.meta.dirname, "../../src/app");
 
 /** Put a page's body into the document; import the page's modules afterwards. */
 export function openPage(file: string): void {

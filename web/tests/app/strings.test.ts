@@ -1,12 +1,15 @@
 // @vitest-environment happy-dom
 /** The page's sentences: complete in every language, and the same in the page's own markup. */
 
+import { readdirSync, readFileSync } from "node:fs";
+import path from "node:path";
+
 import { expect, test } from "vitest";
 
 import { findLanguage, LANGUAGES } from "../../src/app/strings";
 import { english } from "../../src/app/strings/english";
 import { createWriter } from "../../src/app/strings/writer";
-import { openPage } from "./page_document";
+import { APP, openPage } from "./page_document";
 
 const ATTRIBUTES = { label: "aria-label", placeholder: "placeholder", title: "title" };
 
@@ -42,6 +45,18 @@ test.each(["de", "ar"] as const)("what %s says names all that English names", (c
       expect(call(made, one!) !== call(made, other!), `${key}, value ${place}`).toBe(differs);
     }
   }
+});
+
+test("every sentence is used", () => {
+  const sources = readdirSync(APP, { recursive: true, encoding: "utf8" })
+    .filter((file) => /\.(?:ts|html)$/.test(file) && !file.startsWith("strings"))
+    .map((file) => readFileSync(path.join(APP, file), "utf8"))
+    .join("\n");
+  const unused = Object.keys(english(createWriter("en")))
+    // Of these there is one for each browser.
+    .filter((key) => !/^(?:use|accelerate)(?:Chrome|Firefox|Safari|Other)$/.test(key))
+    .filter((key) => !sources.includes(`.${key}`) && !sources.includes(`"${key}"`));
+  expect(unused).toEqual([]);
 });
 
 test.each(["index.html", "selftest.html"])("%s has the English sentences", (file) => {

@@ -12,7 +12,6 @@ export function arabic({ number, bytes, time, seconds, plural }: Writer): String
     privacy: "لا شيء مما تكتبه أو ترسمه يغادر هذا المتصفح.",
     wrongPictures: "هل تبدو الصورة خاطئة؟ شغّل الفحص الذاتي.",
     licences: "التراخيص",
-    noScript: "تحتاج هذه الصفحة إلى JavaScript لأنها ترسم الصور داخل متصفحك.",
 
     // The prompt.
     prompt: "الوصف",
@@ -21,7 +20,6 @@ export function arabic({ number, bytes, time, seconds, plural }: Writer): String
     stop: "أوقف",
     examples: "أو جرّب واحدًا من هذه",
     drawFirst: "نزّل النموذج أولًا: الزر في مكان الصورة.",
-    emptyPrompt: "اكتب ما يجب أن تُظهره الصورة ثم اضغط «ارسم».",
 
     // The settings.
     settings: "الإعدادات",
@@ -120,8 +118,6 @@ export function arabic({ number, bytes, time, seconds, plural }: Writer): String
     progress: "التقدم",
     notices: "ملاحظات",
     drawingNow: (prompt) => `معاينة: ${prompt}`,
-    noPicture: "لا توجد صورة بعد",
-    beingDrawn: "تُرسم صورة الآن؛ مغادرة الصفحة توقفها.",
 
     // Times and memory.
     figures: "الأوقات والذاكرة",
@@ -163,8 +159,7 @@ export function arabic({ number, bytes, time, seconds, plural }: Writer): String
     errorInsecureLink: (address) => `افتح ${address}`,
     errorNoWebGpu: "لا يستطيع هذا المتصفح الرسم هنا: ليس فيه WebGPU.",
     errorNoAdapter: "لم يجد المتصفح بطاقة رسوميات يمكنه استخدامها.",
-    errorTooSmall: "لا تستطيع بطاقة الرسوميات هذه تشغيل النموذج.",
-    errorTooSmallHow: "اختر نموذجًا أصغر أو افتح الصفحة على جهاز ببطاقة أكبر.",
+    errorUnsupported: "لا يستطيع هذا المتصفح أو بطاقة الرسوميات فيه تشغيل النموذج.",
     errorNoRoom: "لم يبق في بطاقة الرسوميات متسع لهذا النموذج.",
     errorNoRoomHow: "أغلق علامات التبويب والبرامج التي تستخدم البطاقة أو اختر نموذجًا أصغر.",
     errorLost: "فقد المتصفح بطاقة الرسوميات أثناء الرسم.",

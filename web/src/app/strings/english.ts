@@ -12,7 +12,6 @@ export function english({ number, bytes, time, seconds, plural }: Writer) {
     privacy: "Nothing that you type or draw leaves this browser.",
     wrongPictures: "Does a picture look wrong? Run the self-test.",
     licences: "Licences",
-    noScript: "This page needs JavaScript: it draws the pictures in your browser.",
 
     // The prompt.
     prompt: "Prompt",
@@ -21,7 +20,6 @@ export function english({ number, bytes, time, seconds, plural }: Writer) {
     stop: "Stop",
     examples: "Or try one of these",
     drawFirst: "Download the model first: the button is in the picture's place.",
-    emptyPrompt: "Write what the picture should show, then press Draw.",
 
     // The settings.
     settings: "Settings",
@@ -116,8 +114,6 @@ export function english({ number, bytes, time, seconds, plural }: Writer) {
     progress: "Progress",
     notices: "Notices",
     drawingNow: (prompt: string) => `A preview of: ${prompt}`,
-    noPicture: "No picture yet",
-    beingDrawn: "A picture is being drawn; leaving the page stops it.",
 
     // Times and memory.
     figures: "Times and memory",
@@ -159,8 +155,7 @@ export function english({ number, bytes, time, seconds, plural }: Writer) {
     errorInsecureLink: (address: string) => `Open ${address}`,
     errorNoWebGpu: "This browser cannot draw here: it has no WebGPU.",
     errorNoAdapter: "The browser found no graphics card that it may use.",
-    errorTooSmall: "This graphics card cannot run the model.",
-    errorTooSmallHow: "Choose a smaller model, or open the page on a computer with a larger GPU.",
+    errorUnsupported: "This browser or its graphics card cannot run the model.",
     errorNoRoom: "The graphics card has no room left for this model.",
     errorNoRoomHow: "Close other tabs and programs that use the GPU, or choose a smaller model.",
     errorLost: "The browser lost the graphics card while it drew.",

@@ -12,7 +12,6 @@ export function german({ number, bytes, time, seconds, plural }: Writer): String
     privacy: "Nichts, was du schreibst oder zeichnen lässt, verlässt diesen Browser.",
     wrongPictures: "Sieht ein Bild falsch aus? Starte den Selbsttest.",
     licences: "Lizenzen",
-    noScript: "Diese Seite braucht JavaScript: Sie zeichnet die Bilder in deinem Browser.",
 
     // The prompt.
     prompt: "Prompt",
@@ -21,7 +20,6 @@ export function german({ number, bytes, time, seconds, plural }: Writer): String
     stop: "Anhalten",
     examples: "Oder probiere eines davon",
     drawFirst: "Lade zuerst das Modell herunter: Der Knopf ist dort, wo das Bild erscheint.",
-    emptyPrompt: "Schreibe, was das Bild zeigen soll, und drücke Zeichnen.",
 
     // The settings.
     settings: "Einstellungen",
@@ -117,8 +115,6 @@ export function german({ number, bytes, time, seconds, plural }: Writer): String
     progress: "Fortschritt",
     notices: "Hinweise",
     drawingNow: (prompt) => `Vorschau auf: ${prompt}`,
-    noPicture: "Noch kein Bild",
-    beingDrawn: "Ein Bild wird gezeichnet; wer die Seite verlässt, hält es an.",
 
     // Times and memory.
     figures: "Zeiten und Speicher",
@@ -160,9 +156,7 @@ export function german({ number, bytes, time, seconds, plural }: Writer): String
     errorInsecureLink: (address) => `${address} öffnen`,
     errorNoWebGpu: "Dieser Browser kann hier nicht zeichnen: Er hat kein WebGPU.",
     errorNoAdapter: "Der Browser hat keine Grafikkarte gefunden, die er nutzen darf.",
-    errorTooSmall: "Diese Grafikkarte kann das Modell nicht ausführen.",
-    errorTooSmallHow:
-      "Wähle ein kleineres Modell oder öffne die Seite auf einem Rechner mit größerer GPU.",
+    errorUnsupported: "Dieser Browser oder seine Grafikkarte kann das Modell nicht ausführen.",
     errorNoRoom: "Die Grafikkarte hat keinen Platz mehr für dieses Modell.",
     errorNoRoomHow:
       "Schließe andere Tabs und Programme, die die GPU nutzen, oder wähle ein kleineres Modell.",
