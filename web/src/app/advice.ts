@@ -41,9 +41,9 @@ export type Browser = "Chrome" | "Firefox" | "Safari" | "Other";
 export function browserOf(userAgent: string): Browser {
   // Every browser of iOS is Safari inside, and Chromium names Safari too.
   if (/iPhone|iPad|iPod/.test(userAgent)) return "Safari";
-  if (/Firefox\//.test(userAgent)) return "Firefox";
+  if (userAgent.includes("Firefox/")) return "Firefox";
   if (/Chrome\/|Chromium\/|CriOS\/|Edg/.test(userAgent)) return "Chrome";
-  if (/Safari\//.test(userAgent)) return "Safari";
+  if (userAgent.includes("Safari/")) return "Safari";
   return "Other";
 }
 
