@@ -6,11 +6,13 @@ import { Collection } from "./gallery/collection";
 import { make, makeButton } from "./gallery/elements";
 import type { Picture, PictureFiles } from "./gallery/picture";
 import { newId, safeName } from "./gallery/picture";
+import { Notices } from "./gallery/notices";
 import type { PictureStore } from "./gallery/store";
 import { LastingStore } from "./gallery/store";
 import type { PictureHost } from "./gallery/tools";
 import { pictureTools } from "./gallery/tools";
-import { promptOf, Viewer } from "./gallery/viewer";
+import { TileList } from "./gallery/tile_list";
+import { Viewer } from "./gallery/viewer";
 import { packPictures, saveFile, zipName } from "./gallery/zip";
 import { shrink } from "./png_files";
 import { onLanguage } from "./strings";
@@ -54,22 +56,14 @@ function openStore(): PictureStore | undefined {
   }
 }
 
-/** A picture's item in the list. */
-interface Tile {
-  item: HTMLLIElement;
-  /** Addresses that the browser holds for it. */
-  addresses: string[];
-}
-
 class MountedGallery implements Gallery {
   private readonly collection: Collection;
   private readonly viewer: Viewer;
   private readonly title = make("h2", { id: "gallery-title" });
   private readonly place = make("p", { class: "hint" });
-  /** Screen readers say what is added here. */
-  private readonly notices = make("div", { class: "gallery-notices", "aria-live": "polite" });
+  private readonly notices: Notices;
   private readonly noticesPlace = make("div");
-  private readonly list = make("ul", { id: "pictures", "aria-labelledby": "gallery-title" });
+  private readonly tiles: TileList;
   private readonly older = makeButton("", () => {
     this.shown += LISTED;
     this.write();
@@ -79,7 +73,6 @@ class MountedGallery implements Gallery {
     class: "question",
     "aria-labelledby": "delete-all",
   });
-  private readonly tiles = new Map<string, Tile>();
   private shown = LISTED;
   private current: { picture: Picture; files: PictureFiles; address: string } | undefined;
 
@@ -91,22 +84,31 @@ class MountedGallery implements Gallery {
     this.collection = new Collection(store, () => {
       this.write();
     });
+    const remove = (picture: Picture): Promise<void> => this.remove(picture);
+    this.notices = new Notices(this.collection, {
+      undo: (deleted) => void this.undo(deleted),
+      makeRoom: (oldest) => void this.makeRoom(oldest),
+    });
+    this.tiles = new TileList({
+      read: (id) => this.collection.read(id),
+      open: ({ id }) => {
+        this.viewer.notices.append(this.notices.element);
+        this.viewer.open(id);
+      },
+      remove: (picture) => void remove(picture),
+    });
     this.viewer = new Viewer(this.collection, {
-      ...{ take: page.take, draw: page.draw, say: page.say },
-      remove: (picture) => this.remove(picture),
+      ...{ take: page.take, draw: page.draw, say: page.say, remove },
       closed: (id) => {
-        this.noticesPlace.append(this.notices);
-        const tile = this.tiles.get(id)?.item;
-        this.focusTile(tile === undefined ? 0 : [...this.list.children].indexOf(tile));
+        this.noticesPlace.append(this.notices.element);
+        this.focusTile(this.tiles.indexOf(id));
       },
     });
-    this.noticesPlace.append(this.notices);
-    const { title, place, noticesPlace, list, older, tools, question, viewer } = this;
+    this.noticesPlace.append(this.notices.element);
+    const { title, place, noticesPlace, tiles, older, tools, question, viewer } = this;
+    const { element: list } = tiles;
     root.replaceChildren(title, noticesPlace, list, older, place, tools, viewer.dialog, question);
     root.tabIndex = -1;
-    list.onkeydown = (event) => {
-      this.followKey(event);
-    };
     onLanguage(() => {
       this.rewrite();
     });
@@ -122,6 +124,7 @@ class MountedGallery implements Gallery {
     imageSettings,
     toBlob,
   }: Pick<Generated, "images" | "imageSettings" | "toBlob">): Promise<void> {
+    const kept: Promise<void>[] = [];
     for (const [index, image] of images.entries()) {
       const settings = imageSettings[index]!;
       const png = await toBlob(index);
@@ -138,8 +141,9 @@ class MountedGallery implements Gallery {
       this.clearActions();
       this.current = { picture, files, address: URL.createObjectURL(png) };
       this.writeActions();
-      await this.collection.add(picture, files);
+      kept.push(this.collection.add(picture, files));
     }
+    await Promise.all(kept);
   }
 
   clearActions(): void {
@@ -172,8 +176,7 @@ class MountedGallery implements Gallery {
 
   /** Write everything anew, in another language. */
   private rewrite(): void {
-    for (const id of [...this.tiles.keys()]) this.dropTile(id);
-    this.noticesKey = "";
+    this.tiles.clear();
     this.write();
     this.writeActions();
     this.viewer.rewrite();
@@ -184,15 +187,16 @@ class MountedGallery implements Gallery {
     const strings = galleryText();
     const { pictures, damaged } = this.collection;
     this.title.textContent = strings.title;
-    this.writeTiles(pictures.slice(0, this.shown));
+    this.tiles.show(pictures.slice(0, this.shown));
     const more = pictures.length - this.shown;
     this.older.hidden = more <= 0;
     this.older.textContent = strings.showOlder(more);
     this.place.textContent = this.store === undefined ? "" : strings.keptHere;
     if (this.tools.childElementCount === 0 || !this.packing) this.writeTools();
-    this.writeNotices();
+    this.notices.write();
     const empty = pictures.length === 0 && damaged === 0;
-    for (const part of [this.title, this.list, this.place, this.tools]) part.hidden = empty;
+    for (const part of [this.title, this.tiles.element, this.place, this.tools])
+      part.hidden = empty;
     this.viewer.update();
   }
 
@@ -209,67 +213,10 @@ class MountedGallery implements Gallery {
     buttons[focused]?.focus();
   }
 
-  private writeTiles(pictures: Picture[]): void {
-    const wanted = new Set(pictures.map(({ id }) => id));
-    for (const id of [...this.tiles.keys()]) if (!wanted.has(id)) this.dropTile(id);
-    // Only what is not in its place is moved: moving an element takes the focus from it.
-    for (const [index, picture] of pictures.entries()) {
-      const { item } = this.tiles.get(picture.id) ?? this.makeTile(picture);
-      const present = this.list.children[index];
-      if (present !== item) this.list.insertBefore(item, present ?? null);
-    }
-  }
-
-  private dropTile(id: string): void {
-    const { item, addresses } = this.tiles.get(id)!;
-    this.tiles.delete(id);
-    item.remove();
-    for (const address of addresses) URL.revokeObjectURL(address);
-  }
-
-  private makeTile(picture: Picture): Tile {
-    const strings = galleryText();
-    const image = make("img", { alt: strings.enlarge(promptOf(picture)) });
-    const open = makeButton("", () => {
-      this.viewer.notices.append(this.notices);
-      this.viewer.open(picture.id);
-    });
-    open.classList.add("tile");
-    open.append(image);
-    const save = make("a", {
-      ...{ class: "save", download: picture.name, title: picture.name },
-      "aria-label": strings.savedName(picture.name),
-    });
-    save.append(strings.save);
-    const item = make("li", { "data-id": picture.id }, open, save);
-    const tile: Tile = { item, addresses: [] };
-    this.tiles.set(picture.id, tile);
-    void this.collection.read(picture.id).then((files) => {
-      // It may have gone while it was read.
-      if (this.tiles.get(picture.id) !== tile) return;
-      if (files === undefined) {
-        item.classList.add("broken");
-        image.alt = strings.enlarge(strings.broken);
-        return;
-      }
-      tile.addresses = [files.png, files.thumbnail].map((file) => URL.createObjectURL(file));
-      [save.href, image.src] = tile.addresses as [string, string];
-    });
-    return tile;
-  }
-
-  private followKey(event: KeyboardEvent): void {
-    const id = (event.target as HTMLElement).closest("li")?.dataset.id;
-    const picture = this.collection.pictures.find((each) => each.id === id);
-    if (event.key !== "Delete" || picture === undefined) return;
-    event.preventDefault();
-    void this.remove(picture);
-  }
-
   private async remove(picture: Picture): Promise<void> {
     const strings = galleryText();
     const index = this.collection.pictures.findIndex(({ id }) => id === picture.id);
-    const focused = this.tiles.get(picture.id)?.item.contains(document.activeElement) ?? false;
+    const focused = this.tiles.hasFocus(picture.id);
     try {
       await this.collection.remove(picture.id);
     } catch {
@@ -283,52 +230,8 @@ class MountedGallery implements Gallery {
 
   /** Give the focus to a place in the list, or to what is left if the list is empty. */
   private focusTile(index: number): void {
-    const items = [...this.list.children];
-    const item = items[Math.min(index, items.length - 1)];
-    (item?.querySelector("button") ?? this.notices.querySelector("button") ?? this.root).focus();
-  }
-
-  /** What the notices say now, to leave alone what has not changed: a button may have the focus. */
-  private noticesKey = "";
-
-  private writeNotices(): void {
-    const lines = this.noticeLines();
-    const key = JSON.stringify(lines.map(({ text, action }) => [text, action?.text]));
-    if (key === this.noticesKey) return;
-    this.noticesKey = key;
-    const made = lines.map(({ text, action }) => {
-      const line = make("p", { class: "notice" }, text);
-      if (action !== undefined) line.append(" ", makeButton(action.text, action.run));
-      return line;
-    });
-    this.notices.replaceChildren(...made);
-  }
-
-  private noticeLines(): { text: string; action?: { text: string; run: () => void } }[] {
-    const strings = galleryText();
-    const { trouble, unkept, damaged, deleted, pictures } = this.collection;
-    const lines: ReturnType<typeof this.noticeLines> = [];
-    if (deleted !== undefined) {
-      const text = strings.deleted(deleted.name);
-      lines.push({ text, action: { text: strings.undo, run: () => void this.undo(deleted) } });
-    }
-    if (trouble === "none" && pictures.length > 0) lines.push({ text: strings.noStore });
-    if (trouble === "full" && unkept > 0) {
-      const oldest = this.collection.oldest();
-      const text = `${strings.full(unkept)} ${strings.fullHow}`;
-      const size = oldest.reduce((sum, { bytes }) => sum + bytes, 0);
-      const action = {
-        text: strings.makeRoom(oldest.length, size),
-        run: () => void this.makeRoom(),
-      };
-      lines.push(oldest.length === 0 ? { text } : { text, action });
-    }
-    if (trouble === "refused") {
-      const text = unkept === 0 ? strings.unlisted : strings.refused(unkept);
-      lines.push({ text, action: { text: strings.tryAgain, run: () => void this.makeRoom([]) } });
-    }
-    if (damaged > 0) lines.push({ text: strings.damaged(damaged) });
-    return lines;
+    const button = this.tiles.buttonAt(index) ?? this.notices.element.querySelector("button");
+    (button ?? this.root).focus();
   }
 
   private async undo(deleted: Picture): Promise<void> {
@@ -338,7 +241,7 @@ class MountedGallery implements Gallery {
     else this.focusTile(this.collection.pictures.findIndex(({ id }) => id === deleted.id));
   }
 
-  private async makeRoom(oldest = this.collection.oldest()): Promise<void> {
+  private async makeRoom(oldest: Picture[]): Promise<void> {
     try {
       await this.collection.makeRoom(oldest);
     } catch {

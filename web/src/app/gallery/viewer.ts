@@ -1,10 +1,10 @@
 /** Shows a picture in full size over the page, alone or compared with another. */
 
-import { parseSettings } from "../../index";
 import { galleryText } from "../strings/gallery";
 import type { Collection } from "./collection";
 import { make, makeButton } from "./elements";
 import type { Picture } from "./picture";
+import { promptOf, settingsTable } from "./settings_table";
 import type { PictureHost } from "./tools";
 import { pictureTools } from "./tools";
 
@@ -250,55 +250,4 @@ export class Viewer {
     for (const address of this.addresses) URL.revokeObjectURL(address);
     this.addresses = [];
   }
-}
-
-/** The prompt of a picture, for whoever does not see it. */
-export function promptOf({ text }: Picture): string {
-  const { prompt = "" } = parseSettings(text);
-  return prompt.trim() === "" ? galleryText().unnamed : prompt.slice(0, LONGEST_NAME);
-}
-
-/** Characters of a prompt that name its picture. */
-const LONGEST_NAME = 500;
-
-/** Make a table of the settings of one picture or two; what differs is marked. */
-function settingsTable(texts: readonly string[]): HTMLElement {
-  const strings = galleryText();
-  const columns = texts.map((text) => {
-    const { width, height, numImages = 1, imageIndex = 0, ...settings } = parseSettings(text);
-    return {
-      prompt: settings.prompt,
-      negative: settings.negativePrompt,
-      seed: settings.seed?.toString(),
-      steps: settings.steps?.toString(),
-      guidance: settings.guidanceScale?.toString(),
-      scheduler: settings.scheduler,
-      size: width === undefined || height === undefined ? undefined : `${width} × ${height}`,
-      image: numImages === 1 ? undefined : strings.numberOf(imageIndex + 1, numImages),
-      model: settings.model,
-    };
-  });
-  const names = { ...strings.fields, model: strings.model };
-  const body = make("tbody");
-  for (const name of [
-    "prompt",
-    "negative",
-    "seed",
-    "steps",
-    "guidance",
-    "scheduler",
-    "size",
-    "image",
-    "model",
-  ] as const) {
-    const values = columns.map((column) => column[name] ?? "");
-    if (values.every((value) => value === "")) continue;
-    const differs = new Set(values).size > 1;
-    const heading = make("th", { scope: "row" }, names[name]);
-    // Not by colour alone.
-    if (differs) heading.append(" ", make("small", {}, strings.different));
-    const cells = values.map((value) => make("td", { dir: "auto" }, value));
-    body.append(make("tr", differs ? { class: "differs" } : {}, heading, ...cells));
-  }
-  return make("table", {}, body);
 }
