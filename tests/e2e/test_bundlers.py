@@ -380,3 +380,13 @@ def test_a_bundlers_page_draws(row, project, expected, tmp_path, page):
     drawn = np.array(pixels, np.uint8).reshape(height, width, 4)
     np.testing.assert_array_equal(drawn[..., :3], expected)
     assert complaints == []
+
+
+@pytest.mark.parametrize("version", [6, 7])
+def test_vites_development_server_is_explained(version, project, tmp_path, page):
+    """Before version 8 it moves the client and not the worker, unless the package is excluded."""
+    with vite_development(version, "index.html")(project, tmp_path) as address:
+        page.goto(address)
+        status = page.get_by_role("status")
+        expect(status).to_contain_text("worker.js")
+        expect(status).to_contain_text('optimizeDeps: { exclude: ["web-stable-diffusion"] }')

@@ -302,6 +302,14 @@ def test_an_element_draws(site, strict_origin, page):
         " element.setAttribute('seed', '8'); })"
     )
     assert picture.evaluate(f"{draw} return Array.from(data); }}") != pixels
+    # One that is moved keeps its picture; `draw` draws it again.
+    kept = first.evaluate(
+        "async (element) => { const { generated } = element; document.body.append(element);"
+        " await new Promise((resolve) => setTimeout(resolve)); const before = element.generated;"
+        " await new Promise((resolve) => { element.onload = resolve; element.draw(); });"
+        " return [generated === before, generated === element.generated]; }"
+    )
+    assert kept == [True, False]
     assert asked.count("/node_modules/web-stable-diffusion/dist/worker.js") == 1
 
 

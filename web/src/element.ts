@@ -33,7 +33,7 @@ class SharedModel {
   private readonly users = new Set<OnProgress>();
   private readonly controller = new AbortController();
 
-  private constructor(private readonly src: string) {
+  private constructor(readonly src: string) {
     this.pipeline = StableDiffusionPipeline.fromPretrained(src, {
       signal: this.controller.signal,
       onProgress: (event) => {
@@ -70,7 +70,7 @@ class SharedModel {
 
 // Servers that render pages import modules, too, and have no elements.
 const Base: typeof HTMLElement =
-  globalThis.HTMLElement ?? (class {} as unknown as typeof HTMLElement);
+  "HTMLElement" in globalThis ? HTMLElement : (Object as unknown as typeof HTMLElement);
 
 /**
  * A picture that is drawn from its attributes: `src` is the address of the model's manifest.json,
@@ -105,6 +105,16 @@ export class StableDiffusionImage extends Base {
   #scheduled = false;
   #generated: Generated | undefined;
   #error: Error | undefined;
+  #model: SharedModel | undefined;
+  /** The attributes that the picture was drawn from. */
+  #drawn = "";
+  readonly #report: OnProgress = ({ stage, overall }) => {
+    const { loading, drawing } = StableDiffusionImage.texts;
+    this.#say(stage === "text" || stage === "denoise" || stage === "decode" ? drawing : loading);
+    this.#parts.progress.value = overall;
+    const init = { lengthComputable: true, loaded: overall, total: 1 };
+    this.dispatchEvent(new ProgressEvent("progress", init));
+  };
   #parts: { canvas: HTMLCanvasElement; progress: HTMLProgressElement; status: HTMLElement };
 
   constructor() {
@@ -118,8 +128,7 @@ export class StableDiffusionImage extends Base {
     const progress = document.createElement("progress");
     const status = document.createElement("p");
     status.setAttribute("role", "status");
-    const [picture, bar, said] = [canvas, progress, status];
-    for (const [name, part] of Object.entries({ picture, progress: bar, status: said })) {
+    for (const [name, part] of Object.entries({ picture: canvas, progress, status })) {
       part.setAttribute("part", name);
     }
     canvas.hidden = progress.hidden = true;
@@ -161,6 +170,13 @@ export class StableDiffusionImage extends Base {
     return this.#error;
   }
 
+  /** Draw again; without `seed`, another picture. */
+  draw(): void {
+    // Otherwise an element whose attributes are those of its picture draws nothing.
+    this.#drawn = "";
+    this.#schedule();
+  }
+
   /** @internal */
   connectedCallback(): void {
     this.#schedule();
@@ -169,6 +185,7 @@ export class StableDiffusionImage extends Base {
   /** @internal */
   disconnectedCallback(): void {
     this.#controller?.abort();
+    this.#leave();
   }
 
   /** @internal */
@@ -183,6 +200,8 @@ export class StableDiffusionImage extends Base {
     this.#scheduled = true;
     queueMicrotask(() => {
       this.#scheduled = false;
+      // An element that is moved keeps its picture.
+      if (this.#drawn === this.#describeRequest()) return;
       this.#controller?.abort();
       if (!this.isConnected || this.src === "" || this.prompt === "") return;
       this.#controller = new AbortController();
@@ -191,34 +210,41 @@ export class StableDiffusionImage extends Base {
   }
 
   async #draw(signal: AbortSignal): Promise<void> {
-    const report: OnProgress = ({ stage, overall }) => {
-      if (signal.aborted) return;
-      const { loading, drawing } = StableDiffusionImage.texts;
-      this.#say(stage === "text" || stage === "denoise" || stage === "decode" ? drawing : loading);
-      this.#parts.progress.value = overall;
-      const init = { lengthComputable: true, loaded: overall, total: 1 };
-      this.dispatchEvent(new ProgressEvent("progress", init));
-    };
     this.#error = undefined;
+    this.#drawn = "";
     this.#say(StableDiffusionImage.texts.loading);
     this.#parts.progress.hidden = false;
-    const model = SharedModel.join(new URL(this.src, this.baseURI).href, report);
     try {
-      const pipeline = await model.pipeline;
-      if (signal.aborted) return;
-      const generated = await pipeline.generate(this.prompt, {
-        ...this.#options(),
-        onProgress: report,
-        signal,
-      });
-      if (signal.aborted) return;
-      this.#show(generated);
+      const pipeline = await this.#load();
+      signal.throwIfAborted();
+      const request = this.#describeRequest();
+      const onProgress = this.#report;
+      this.#show(await pipeline.generate(this.prompt, { ...this.#options(), onProgress, signal }));
+      this.#drawn = request;
     } catch (error) {
-      if (signal.aborted) return;
-      this.#fail(error as Error);
-    } finally {
-      model.leave(report);
+      if (!signal.aborted) this.#fail(error as Error);
     }
+  }
+
+  /** Return the model of `src`, which the element then uses until it leaves the page. */
+  async #load(): Promise<StableDiffusionPipeline> {
+    const src = new URL(this.src, this.baseURI).href;
+    if (this.#model?.src !== src) {
+      this.#leave();
+      this.#model = SharedModel.join(src, this.#report);
+    }
+    const model = this.#model;
+    try {
+      return await model.pipeline;
+    } catch (error) {
+      if (this.#model === model) this.#leave();
+      throw error;
+    }
+  }
+
+  #leave(): void {
+    this.#model?.leave(this.#report);
+    this.#model = undefined;
   }
 
   #options(): GenerateOptions {
@@ -269,13 +295,18 @@ export class StableDiffusionImage extends Base {
     progress.setAttribute("aria-label", text);
   }
 
+  #describeRequest(): string {
+    const names = StableDiffusionImage.observedAttributes.filter((name) => name !== "alt");
+    return JSON.stringify(names.map((name) => this.getAttribute(name)));
+  }
+
   #describe(): void {
     this.#parts.canvas.setAttribute("aria-label", this.alt);
   }
 }
 
-if (globalThis.customElements?.get(NAME) === undefined) {
-  globalThis.customElements?.define(NAME, StableDiffusionImage);
+if ("customElements" in globalThis && customElements.get(NAME) === undefined) {
+  customElements.define(NAME, StableDiffusionImage);
 }
 
 declare global {
