@@ -88,9 +88,9 @@ export class ProgressMeter {
       course.counted += course.done - before;
     }
     this.last = { event, time };
-    const [done, total] = this.sums();
-    this.overall = Math.min(1, Math.max(this.overall, total === 0 ? 0 : done / total));
-    this.report({ ...event, overall: this.overall, remainingMs: this.remaining() });
+    this.overall = Math.min(1, Math.max(this.overall, isLast(event) ? 1 : this.share()));
+    const remainingMs = this.overall === 1 ? 0 : this.remaining();
+    this.report({ ...event, overall: this.overall, remainingMs });
   };
 
   /** Report once more that all is done, unless the last event said so: stages may be skipped. */
@@ -126,13 +126,12 @@ export class ProgressMeter {
     return course;
   }
 
-  /** Milliseconds of what is done and of all, as they were expected. */
-  private sums(): [done: number, total: number] {
+  /** The share of all work that is done, as long as it was expected to take. */
+  private share(): number {
     const courses = [...this.courses.values()];
-    return [
-      courses.reduce((sum, { done, cost }) => sum + done * cost, 0),
-      courses.reduce((sum, { units, cost }) => sum + units * cost, 0),
-    ];
+    const done = courses.reduce((sum, { done, cost }) => sum + done * cost, 0);
+    const total = courses.reduce((sum, { units, cost }) => sum + units * cost, 0);
+    return total === 0 ? 0 : done / total;
   }
 
   /** Estimate the time left in milliseconds; null if nothing was measured yet. */
@@ -177,8 +176,14 @@ function count(course: Course, event: StageEvent): void {
   }
 }
 
-function share(loaded: number, total: number): number {
-  return total === 0 ? 1 : loaded / total;
+function share(done: number, total: number): number {
+  return total === 0 ? 1 : done / total;
+}
+
+/** Whether nothing comes after an event: the last picture is decoded. */
+function isLast(event: StageEvent): boolean {
+  const { stage, loaded, total } = event;
+  return stage === "decode" && event.image === event.images - 1 && loaded === total;
 }
 
 /** Make a meter of loading a model. With `offload`, only the text encoders' parameters are loaded. */

@@ -51,12 +51,12 @@ async function drawUntil(name: string, signal: AbortSignal, then: () => void): P
   return draw(name, { numInferenceSteps: 100, signal, onProgress });
 }
 
-/** A signal aborted before, and then a picture as usual. */
+/** A signal aborted before, which must change nothing; one in time; and then a picture as usual. */
 async function abortedBefore(name: string): Promise<{ outcomes: Outcome[]; usage: Usage[] }> {
   const before = await pipes.get(name)!.usage();
   const outcomes = [await draw(name, { numInferenceSteps: 100, signal: AbortSignal.abort() })];
-  outcomes.push(await draw(name, { signal: AbortSignal.timeout(0), numInferenceSteps: 100 }));
   const after = await pipes.get(name)!.usage();
+  outcomes.push(await draw(name, { signal: AbortSignal.timeout(100), numInferenceSteps: 100 }));
   outcomes.push(await draw(name));
   return { outcomes, usage: [before, after] };
 }
