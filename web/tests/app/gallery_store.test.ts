@@ -1,6 +1,7 @@
 /** The gallery's store: an IndexedDB of npm's fake-indexeddb, which follows the specification. */
 import "fake-indexeddb/auto";
 
+import fc from "fast-check";
 import { createStore, keys, set } from "idb-keyval";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
@@ -215,6 +216,35 @@ test("damaged records are counted, and the others are shown", async () => {
   expect(collection.damaged).toBe(hostile.length - 1); // undefined is as good as nothing
   await collection.removeAll();
   expect(await keys(raw)).toEqual([]);
+});
+
+test("any value of a store is a picture or none", () => {
+  const some = fc.record(
+    {
+      ...{ id: fc.oneof(fc.constant(record.id), fc.anything()), name: fc.string() },
+      ...{ time: fc.oneof(fc.double(), fc.nat()), text: fc.oneof(fc.string(), fc.anything()) },
+      ...{ width: fc.double(), height: fc.nat(70_000), bytes: fc.maxSafeInteger() },
+    },
+    { requiredKeys: [] },
+  );
+  const good = { ...record, name: "a" };
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.anything(),
+        some,
+        some.map((each) => ({ ...good, ...each })),
+      ),
+      (value) => {
+        const picture = readPicture(value);
+        if (picture === undefined) return;
+        expect(picture.name).toMatch(/^[A-Za-z0-9-][\w.-]*\.png$/);
+        for (const side of [picture.width, picture.height]) expect(side).toBeGreaterThan(0);
+        expect(Number.isNaN(new Date(picture.time).getTime())).toBe(false);
+      },
+    ),
+  );
+  expect(readPicture(good)).toEqual({ ...good, name: "a.png" });
 });
 
 test("a picture whose file is damaged can be deleted", async () => {

@@ -55,6 +55,30 @@ test.each([
   expect(parseLink(address)).toBeUndefined();
 });
 
+test("any text is read, or is no address: whole numbers are whole, and nothing throws", () => {
+  const name = fc.constantFrom(...["prompt", "seed", "steps", "size", "images", "image", "x"]);
+  const value = fc.oneof(fc.string(), fc.double().map(String), fc.constantFrom("NaN", "1x1", "%"));
+  const pairs = fc.array(fc.tuple(name, value)).map((each) => each.map((pair) => pair.join("=")));
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.string(),
+        pairs.map((each) => each.join("&")),
+      ),
+      (address) => {
+        const found = parseLink(address);
+        if (found === undefined) return;
+        for (const value of [found.steps, found.guidanceScale]) {
+          if (value !== undefined) expect(value).toSatisfy(Number.isFinite);
+        }
+        for (const value of [found.width, found.height, found.picture?.number, found.picture?.of]) {
+          if (value !== undefined) expect(value).toSatisfy(Number.isInteger);
+        }
+      },
+    ),
+  );
+});
+
 test("any values come back, or are left out where they are empty", () => {
   const names = ["prompt", "negative", "scheduler"] as const;
   const some = fc.record(
