@@ -121,7 +121,22 @@ export function checkGenerate<Output extends OutputName = "imageData">(
   const { seed } = resolveRequest(manifest, prompt, given);
   const { onProgress, signal, ...rest } = given;
   const output = (given.output ?? "imageData") as Output;
-  return { prompt: prompt ?? null, options: { ...rest, seed }, output, onProgress, signal };
+  const copies = Object.entries(rest).map(([name, value]) => [name, copyOf(value)]);
+  const copied = Object.fromEntries(copies) as RequestOptions;
+  return {
+    prompt: copyOf(prompt ?? null),
+    options: { ...copied, seed },
+    ...{ output, onProgress, signal },
+  };
+}
+
+/**
+ * Copy lists and arrays: the caller may change them while the call waits, and what a framework
+ * watches for changes (a Proxy) cannot be sent to a worker.
+ */
+function copyOf<Value>(value: Value): Value {
+  if (Array.isArray(value)) return [...(value as unknown[])] as Value;
+  return isFloats(value) ? (new Float32Array(value) as Value) : value;
 }
 
 /** A call of `encodePrompt` that was checked. */
@@ -390,16 +405,17 @@ function requireInteger(name: string, value: number, least: number, most: number
 /** @throws OptionError unless a value is a Float32Array of finite numbers in this shape. */
 function requireFloats(name: string, value: unknown, shape: readonly number[]): void {
   const wanted = `it must be a Float32Array of ${valueCount(shape)} values: (${shape.join(", ")})`;
-  // Of any realm: an iframe's Float32Array is of another class.
-  if (Object.prototype.toString.call(value) !== "[object Float32Array]") {
-    throw new OptionError(`${name} is ${show(value)}`, wanted);
+  if (!isFloats(value)) throw new OptionError(`${name} is ${show(value)}`, wanted);
+  if (value.length !== valueCount(shape)) {
+    throw new OptionError(`${name} has ${value.length} values`, wanted);
   }
-  const floats = value as Float32Array;
-  if (floats.length !== valueCount(shape)) {
-    throw new OptionError(`${name} has ${floats.length} values`, wanted);
-  }
-  const odd = floats.findIndex((each) => !Number.isFinite(each));
+  const odd = value.findIndex((each) => !Number.isFinite(each));
   if (odd >= 0) {
-    throw new OptionError(`${name}[${odd}] is ${floats[odd]}`, "all values must be finite");
+    throw new OptionError(`${name}[${odd}] is ${value[odd]}`, "all values must be finite");
   }
+}
+
+/** Whether a value is a Float32Array of any realm: an iframe's is of another class. */
+function isFloats(value: unknown): value is Float32Array {
+  return Object.prototype.toString.call(value) === "[object Float32Array]";
 }

@@ -356,6 +356,19 @@ describe("checkGenerate", () => {
     expect(resolveOptions(manifest, call.options).seed).toBe(call.options.seed);
   });
 
+  test("copies what the caller may change while the call waits, or a framework watches", () => {
+    const watched = <Value extends object>(value: Value): Value => new Proxy(value, {});
+    const [prompts, latents] = [["a", "b"], new Float32Array(32).fill(1)];
+    const options = { latents, negativePrompt: watched(["c", "d"]) };
+    const call = checkGenerate(manifest, watched(prompts), watched(options));
+    prompts[0] = "changed";
+    latents.fill(2);
+    expect(structuredClone(call)).toMatchObject({
+      prompt: ["a", "b"],
+      options: { latents: new Float32Array(32).fill(1), negativePrompt: ["c", "d"] },
+    });
+  });
+
   test.each([
     ["signal", {}, "an AbortSignal"],
     ["signal", new AbortController(), "an AbortSignal"],
