@@ -3,13 +3,14 @@
 import * as Comlink from "comlink";
 
 import { plainHeaders } from "../bundle/transport";
+import { VERSION } from "../util/constants.generated";
 import { log, setLogLevel } from "../util/log";
 import { registerErrors } from "../worker/error_transfer";
 import { PageFetch } from "../worker/page_fetch";
 import type { LoadedModel, WorkerLoadOptions, WorkerPipeline } from "../worker/worker_pipeline";
 import { abortReason, OptionError, throwIfAborted, UnloadedError } from "./errors";
 import type { WorkerOptions } from "./load_options";
-import { startWorker } from "./start_worker";
+import { otherVersion, startWorker } from "./start_worker";
 import type { LoadOptions, OnNotice } from "./types";
 
 /**
@@ -44,7 +45,10 @@ export class PipelineWorker {
     this.#gone.catch(ignore);
     failed.catch((error: unknown) => this.end(error));
     // Loading may take minutes; that the worker runs at all is known from this answer.
-    this.remote.hello().catch(ignore);
+    const checkVersion = (version?: string): void => {
+      if (version !== VERSION) this.end(otherVersion(version));
+    };
+    this.remote.hello().then(checkVersion, () => checkVersion());
   }
 
   /**

@@ -4,6 +4,7 @@
  */
 
 import { isCrossOrigin, ownOrigin } from "../bundle/fetch_faults";
+import { VERSION } from "../util/constants.generated";
 import { PolicyWatch } from "../util/policy_watch";
 import type { Refusal } from "../util/policy_watch";
 import { scriptUrl } from "../worker/trusted_types";
@@ -166,6 +167,20 @@ function silent(from: Script | undefined): WsdError {
   return new UnsupportedError(
     `the worker${from === undefined ? " that was given" : `, ${from.script.href},`} does not answer`,
     "it must run the package's worker.js, of the same version as the page's own module",
+  );
+}
+
+/**
+ * Make the error of a worker that runs another version than this module, as a copy of worker.js does
+ * that was not made anew.
+ *
+ * @param found the version that it says; undefined if it says none.
+ */
+export function otherVersion(found = "unknown"): UnsupportedError {
+  return new UnsupportedError(
+    `the worker runs version ${found} of web-stable-diffusion, and the page ${VERSION}`,
+    "copy dist/worker.js of the same package again, and clear the bundler's cache; if the page is " +
+      "open since before an update, reload it",
   );
 }
 

@@ -8,6 +8,7 @@ import type { OnProgress, ProgressEvent } from "../api/progress";
 import type { Drawn, LoadOptions, OnNotice, StageReport, Usage } from "../api/types";
 import type { Manifest } from "../bundle/manifest";
 import type { Pipeline } from "../pipeline";
+import { VERSION } from "../util/constants.generated";
 import { setLogLevel } from "../util/log";
 import { fetchOverPage } from "./page_fetch";
 import type { PageFetch } from "./page_fetch";
@@ -37,9 +38,9 @@ export class WorkerPipeline {
   /** What cancels the calls that are under way. */
   private readonly controllers = new Map<number, AbortController>();
 
-  /** Answer the page's first message, by which it knows that the worker's script runs. */
+  /** Answer the page's first message, by which it knows that the worker's script runs, and which. */
   hello(): string {
-    return "hello";
+    return VERSION;
   }
 
   /**

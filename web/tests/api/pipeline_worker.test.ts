@@ -7,11 +7,14 @@ import { AbortError, OptionError, UnloadedError, WsdError } from "../../src/api/
 import type { RemotePipeline } from "../../src/api/pipeline_worker";
 import { ANSWER_MS, PipelineWorker, STOP_MS } from "../../src/api/pipeline_worker";
 import type { LoadOptions } from "../../src/api/types";
+import { VERSION } from "../../src/util/constants.generated";
 
 /** What the worker of a test does with a picture; it gets what `abort` calls. */
 type Draw = (onAbort: (stop: (error: Error) => void) => void) => Promise<string>;
 
 let draw: Draw;
+/** What the worker says that it is. */
+let version: () => string;
 /** Whether the worker reads its messages. */
 let listens = true;
 let terminated = 0;
@@ -29,7 +32,7 @@ class LocalWorker {
     const inner = new MessageChannel();
     Comlink.expose(
       {
-        hello: () => "hello",
+        hello: () => version(),
         load: () => ({ manifest: {}, adapter: {} }),
         generate: () => draw((given) => (stop = given)),
         abort: (call: number) => {
@@ -75,6 +78,7 @@ class LocalWorker {
 
 beforeEach(() => {
   [listens, terminated, aborted, workers] = [true, 0, [], []];
+  version = () => VERSION;
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
 });
 
@@ -238,4 +242,25 @@ test("what cannot be sent to a worker is an OptionError", async () => {
   expect(error).toBeInstanceOf(OptionError);
   expect((error as OptionError).cause).toMatchObject({ name: "DataCloneError" });
   expect((error as OptionError).hint).not.toBe("");
+});
+
+test.each<[string, () => string, string]>([
+  ["of another version", () => "0.0.9", "the worker runs version 0.0.9"],
+  [
+    "that does not say its version",
+    () => {
+      throw new TypeError("no function");
+    },
+    "unknown",
+  ],
+])("a worker %s is refused", async (_, says, said) => {
+  // prettier-ignore
+  version = says;
+  const failure = loadedWorker();
+  await expect(failure).rejects.toThrow(said);
+  await expect(failure).rejects.toMatchObject({
+    name: "UnsupportedError",
+    hint: expect.stringContaining("copy dist/worker.js") as string,
+  });
+  expect(terminated).toBe(1);
 });
