@@ -142,6 +142,12 @@ def test_the_page_of_another_tvm_is_refused(library, checkpoint, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.fixture(scope="module")
+def compiled(library, tmp_path_factory):
+    """Return a library that `wsd compile` wrote in a clone, with its page."""
+    return write_compiled(library, tmp_path_factory.mktemp("compiled") / "library", Quiet())
+
+
 COMMANDS = (
     ("compile", "--model", "tiny-sd15"),
     ("build", "--model", "tiny-sd15"),
@@ -152,12 +158,11 @@ COMMANDS = (
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_a_wheel_without_the_page_is_refused(
-    installed, library, tmp_path, monkeypatch, capsys, words
+    installed, compiled, tmp_path, monkeypatch, capsys, words
 ):
     """As pip makes it of the repository, or of a source archive, by itself."""
-    write_compiled(replace(library, tvmjs=None), tmp_path / "library", Quiet())
     shutil.rmtree(installed)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(compiled.parent)
     assert exit_code(*words, "--out", tmp_path / "out") == 2
     said = capsys.readouterr().err
     assert said.startswith("error: this installation of WSD has neither the page's sources nor")
