@@ -242,6 +242,9 @@ PLACES = {
     "a worker's policy without connections": Place(
         "UnsupportedError", ("connect-src", "connect-src 'self'"),
         worker=policy(connect_src="'none'")),
+    "a page's policy without connections": Place(
+        "UnsupportedError", ("connect-src", "connect-src 'self'"),
+        "return client.preflight(address);", page=policy(connect_src="'none'")),
     "a worker's policy without the model's origin": Place(
         "UnsupportedError", ("connect-src", "connect-src 'self' http://127.0.0.1:"),
         "return load(other + MANIFEST);", worker=policy()),
@@ -559,7 +562,8 @@ def run_in_worker(page, program, module, address):
         """([program, module, address]) => new Promise((resolve, reject) => {
           const code = `(${program})([${JSON.stringify(module)}, ${JSON.stringify(address)}, ""])
             .then((outcome) => postMessage(outcome));`;
-          const worker = new Worker(URL.createObjectURL(new Blob([code])), { type: "module" });
+          const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+          const worker = new Worker(url, { type: "module" });
           worker.onmessage = ({ data }) => resolve(data);
           worker.onerror = (event) => reject(new Error(event.message));
         })""",
@@ -612,7 +616,7 @@ const before = await client.isKept(address);
 await load(signed, { logLevel: "debug", fetch: (...request) => fetch(...request) });
 const [listed, ...others] = await client.listKept();
 const kept = [await client.isKept(address), await client.isKept(address + "?sig=2")];
-const { bytes } = await client.preflight(address);
+const { bytes } = await client.preflight(signed);
 await client.purge(address + "?sig=3");
 const purged = [await client.isKept(address), (await client.listKept()).length];
 await load(address, { logLevel: "silent" });

@@ -14,6 +14,7 @@ import {
   explainSilence,
   failedByCaller,
   isTemporary,
+  openBody,
   refusedByPolicy,
   refusedByServer,
   webPageInstead,
@@ -136,6 +137,7 @@ async function request(
   from: number,
   { signal, reload, transport }: Sent,
 ): Promise<Response> {
+  throwIfAborted(signal); // not every fetch looks at a signal that is aborted already
   const { credentials } = transport;
   const headers = new Headers(transport.headers);
   if (from > 0) headers.set("Range", `bytes=${from}-`);
@@ -194,10 +196,7 @@ async function readAll(
   take: (piece: Uint8Array<ArrayBuffer>) => void,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  if (response.bodyUsed) {
-    throw failedByCaller(url, "it has read the answer's body; give a clone of the answer");
-  }
-  const reader = response.body?.getReader();
+  const reader = openBody(url, response);
   if (reader === undefined) return; // an answer without a body, or of no bytes
   // The body of a caller's answer need not heed the signal.
   const abort = (): void => void reader.cancel().catch(() => undefined);

@@ -176,6 +176,21 @@ export function checkAnswer(url: string, answer: unknown, transport: Transport):
   return response;
 }
 
+/**
+ * Begin to read an answer's body; undefined if it has none.
+ *
+ * @throws FetchError if something else has read it, or is reading it.
+ */
+export function openBody(
+  url: string,
+  { body, bodyUsed }: Response,
+): ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>> | undefined {
+  if (bodyUsed || body?.locked === true) {
+    throw failedByCaller(url, "it has read the answer's body; give a clone of the answer");
+  }
+  return body?.getReader();
+}
+
 /** Make the error of a web page in a file's place. */
 export function webPageInstead(url: string, { redirected, url: final }: Response): FetchError {
   return new FetchError(

@@ -3,10 +3,10 @@
  * browser can send a stream, so the worker asks for one piece of an answer after the other.
  */
 
-import type { Remote } from "comlink";
+import * as Comlink from "comlink";
 
 import type { FetchFunction } from "../api/load_options";
-import { checkAnswer, failedByCaller } from "../bundle/fetch_faults";
+import { checkAnswer, openBody } from "../bundle/fetch_faults";
 import { makeTransport } from "../bundle/transport";
 
 /** A request as it is sent to the page: its signal cannot be. */
@@ -50,7 +50,7 @@ export class PageFetch {
       const { signal } = running.controller;
       const given = await this.fetch(url, { ...request, headers, signal });
       const answer = checkAnswer(url, given, transport);
-      running.reader = readBody(url, answer);
+      running.reader = openBody(url, answer);
       const { status, statusText, redirected } = answer;
       const redirectedTo = redirected ? answer.url : undefined;
       return { status, statusText, headers: [...answer.headers], redirectedTo };
@@ -64,7 +64,7 @@ export class PageFetch {
   async read(id: number): Promise<Uint8Array | undefined> {
     const running = this.running.get(id);
     const piece = await running?.reader?.read();
-    if (piece?.done === false) return piece.value;
+    if (piece?.done === false) return sendable(piece.value);
     this.running.delete(id);
     return undefined;
   }
@@ -78,18 +78,18 @@ export class PageFetch {
   }
 }
 
-function readBody(url: string, answer: Response): Running["reader"] {
-  if (answer.bodyUsed) {
-    throw failedByCaller(url, "it has read the answer's body; give a clone of the answer");
-  }
-  return answer.body?.getReader();
+/** Copy a piece: to send a part of a buffer sends all of it, and a buffer may be the caller's own. */
+function sendable(piece: Uint8Array): Uint8Array {
+  if (!ArrayBuffer.isView(piece)) return piece; // the worker says that it is not of bytes
+  const copy = piece.slice();
+  return Comlink.transfer(copy, [copy.buffer]);
 }
 
 /** Numbers of the requests of this worker. */
 let last = 0;
 
 /** The worker's side: make a function that fetches as the page does. */
-export function fetchOverPage(page: Remote<PageFetch>): FetchFunction {
+export function fetchOverPage(page: Comlink.Remote<PageFetch>): FetchFunction {
   return async (url, { headers, credentials, cache, signal }) => {
     const id = ++last;
     const close = (): void => void page.close(id);

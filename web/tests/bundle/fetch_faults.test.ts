@@ -201,6 +201,12 @@ describe("a fetch of the caller's own", () => {
     expect(new Uint8Array(await get(fetch))).toEqual(body);
   });
 
+  test("is not called for what is cancelled already", async () => {
+    const fetch = vi.fn(() => new Promise<Response>(() => undefined));
+    await expect(get(fetch, AbortSignal.abort())).rejects.toMatchObject({ name: "AbortError" });
+    expect(fetch).not.toHaveBeenCalled();
+  });
+
   test.each(["before its answer", "amid its body"])("is left %s by a signal", async (when) => {
     const controller = new AbortController();
     const cancel = vi.fn();

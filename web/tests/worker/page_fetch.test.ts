@@ -52,11 +52,17 @@ test("bytes that the page still uses stay its own", async () => {
   const stream = new ReadableStream({
     start(controller) {
       controller.enqueue(own);
+      controller.enqueue(own.subarray(1));
       controller.close();
     },
   });
   const fetch = over(() => Promise.resolve(new Response(stream)));
-  expect(new Uint8Array(await (await fetch("a:b", {})).arrayBuffer())).toEqual(own);
+  const reader = (await fetch("a:b", {})).body!.getReader();
+  for (const expected of [own, own.subarray(1)]) {
+    const { value } = await reader.read();
+    expect(value).toEqual(expected);
+    expect(value!.buffer.byteLength).toBe(expected.length); // no more is sent than that
+  }
   expect(own.length).toBe(3);
 });
 
@@ -85,9 +91,10 @@ test.each([undefined, null, {}, "text", { status: 200 }])("%o is no answer", asy
   await expect(fetch("a:b", {})).rejects.toThrow(/returned no Response/);
 });
 
-test("a body that was read is none", async () => {
+test.each(["read", "being read"])("a body that was %s is none", async (how) => {
   const answer = new Response("a");
-  await answer.text();
+  if (how === "read") await answer.text();
+  else answer.body!.getReader();
   const fetch = over(() => Promise.resolve(answer));
   await expect(fetch("a:b", {})).rejects.toThrow(/has read the answer's body/);
 });
