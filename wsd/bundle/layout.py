@@ -22,7 +22,7 @@ from wsd.errors import BundleError, WsdError
 from wsd.spec.manifest import FileEntry, IndexEntry, Manifest
 from wsd.spec.paths import check_path
 from wsd.supply_chain import notices, provenance, sbom
-from wsd.util.hashing import Digests, digest_file
+from wsd.util.hashing import Digests, digest_files
 from wsd.util.json_reader import read_text
 
 SRI = "SRI.json"
@@ -93,7 +93,7 @@ def read_snapshot(bundle: Path) -> Snapshot:
     files = [name for name in list_files(bundle) if name not in ATTESTATIONS]
     return Snapshot(
         folder=bundle,
-        files={name: digest_file(bundle / name) for name in files},
+        files=dict(zip(files, digest_files([bundle / name for name in files]), strict=True)),
         sizes={name: (bundle / name).stat().st_size for name in files},
         index=read_index(bundle),
         manifests=dict(models),
