@@ -441,6 +441,28 @@ test("options that are not known are named, before anything is sent", async () =
   await pipe.unload();
 });
 
+test("loading that is cancelled ends its worker, and keeps its signal's reason", async () => {
+  let isLoading: () => void = () => undefined;
+  registerPipeline("slow", ({ options }) => {
+    isLoading();
+    return new Promise((_, reject) => {
+      options.signal!.addEventListener("abort", () => reject(new AbortError()));
+    });
+  });
+  for (const [reason, name] of [
+    [undefined, "AbortError"],
+    [new DOMException("late", "TimeoutError"), "TimeoutError"],
+  ] as const) {
+    const begun = new Promise<void>((resolve) => (isLoading = resolve));
+    const controller = new AbortController();
+    const loading = load({ signal: controller.signal });
+    await begun;
+    controller.abort(reason);
+    await expect(loading).rejects.toMatchObject({ name });
+    expect(workers.at(-1)!.terminated).toBe(true);
+  }
+});
+
 test("progress is one share of the whole call, which ends at 1", async () => {
   const loading: ProgressEvent[] = [];
   const pipe = await load({ onProgress: (event) => loading.push(event) });
