@@ -99,7 +99,7 @@ test("a tab sees what another one adds, and that it deletes all", async () => {
 
 /** A store of a browser that has room for so many pictures. */
 class SmallStore extends LastingStore {
-  constructor(private room: number) {
+  constructor(public room: number) {
     super();
   }
 
@@ -131,6 +131,17 @@ test("three pictures finish while the store is full: none is lost, the oldest ar
   expect(names(collection)).toEqual(["5.png", "4.png", "3.png"]);
   expect([collection.trouble, collection.unkept]).toEqual(["full", 1]);
   expect((await new LastingStore().list()).pictures).toHaveLength(2);
+});
+
+test("a picture that finds room brings along those that are held", async () => {
+  const store = new SmallStore(0);
+  const collection = await open(store);
+  await collection.add(...(await make("1.png")));
+  expect([collection.trouble, collection.unkept, collection.oldest()]).toEqual(["full", 1, []]);
+  store.room = 5;
+  await collection.add(...(await make("2.png")));
+  expect([collection.trouble, collection.unkept]).toEqual([undefined, 0]);
+  expect(names(await open())).toEqual(["2.png", "1.png"]);
 });
 
 test("a picture that had no room is kept when another tab makes some", async () => {

@@ -91,7 +91,8 @@ export class Collection {
   /** Add a picture; where the store does not take it, {@link trouble} says why. */
   add(picture: Picture, files: PictureFiles): Promise<void> {
     return this.change(async () => {
-      await this.keep({ picture, files });
+      // Where there is room again, for those before it too.
+      if (await this.keep({ picture, files })) await this.keepVisiting();
     });
   }
 
