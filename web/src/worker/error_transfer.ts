@@ -89,11 +89,16 @@ function rebuild({ kind, name, message, stack, hint, cause }: SentError): Error 
   if (kind === "dom") return new DOMException(message, name);
   const error =
     kind === "wsd"
-      ? new (ERROR_CLASSES[name] ?? WsdError)(message, hint, options)
-      : new (NATIVE[name] ?? Error)(message, options);
+      ? new (own(ERROR_CLASSES, name) ?? WsdError)(message, hint, options)
+      : new (own(NATIVE, name) ?? Error)(message, options);
   // A class of another module, such as WebAssembly's errors, is not known here.
   if (error.name !== name) Object.assign(error, { name });
   // Where it was thrown is of more use than where it was rebuilt.
   if (stack !== undefined) error.stack = stack;
   return error;
+}
+
+/** What a table holds under a name; of an error called "toString", nothing. */
+function own<Value>(table: Readonly<Record<string, Value>>, name: string): Value | undefined {
+  return Object.hasOwn(table, name) ? table[name] : undefined;
 }

@@ -72,6 +72,11 @@ test("JavaScript's own errors keep their class, and what is no error stays what 
   const unknown = new Error("of a library");
   unknown.name = "CompileError";
   expect(await send(unknown)).toMatchObject({ name: "CompileError", message: "of a library" });
+  for (const name of ["toString", "constructor", "__proto__"]) {
+    const named = new Error("of a caller");
+    Object.defineProperty(named, "name", { value: name });
+    expect(await send(named)).toMatchObject({ name, message: "of a caller" });
+  }
   expect(await send("a text")).toBe("a text");
   expect(await send(undefined)).toBe(undefined);
   expect(await send({ code: 7 })).toEqual({ code: 7 });
