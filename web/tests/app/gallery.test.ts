@@ -10,6 +10,7 @@ import type { Picture, PictureFiles } from "../../src/app/gallery/picture";
 import type { Listing, PictureStore } from "../../src/app/gallery/store";
 import { newestFirst } from "../../src/app/gallery/store";
 import { otherSeed } from "../../src/app/gallery/tools";
+import { chooseLanguage } from "../../src/app/strings";
 import { writeText } from "../../src/settings/png";
 
 class MemoryStore implements PictureStore {
@@ -177,9 +178,33 @@ test("a picture is enlarged, and the keys go through the others", async () => {
   key("ArrowLeft", viewer());
   await settled();
   expect(title()).toBe("Picture 2 of 3");
+  // From right to left, the next one is on the left.
+  viewer().style.direction = "rtl";
+  key("ArrowLeft", viewer());
+  expect(title()).toBe("Picture 3 of 3");
+  key("ArrowRight", viewer());
+  await settled();
+  expect(title()).toBe("Picture 2 of 3");
   expect(key("Escape", viewer()).defaultPrevented).toBe(false);
   press("Close", viewer());
   expect(document.activeElement).toBe(root.querySelectorAll(".tile")[1]);
+});
+
+test("everything is written anew in another language, also what is open", async () => {
+  await finish();
+  await settled();
+  await enlarge(0);
+  chooseLanguage("de");
+  await settled();
+  expect([root.querySelector("h2")!.textContent, title()]).toEqual([
+    "Fertige Bilder",
+    "Bild 1 von 1",
+  ]);
+  expect(tiles()).toEqual(["Speichern: speck-5-0.png"]);
+  expect(buttons(actions).map(({ textContent }) => textContent)).toContain("Abwandeln");
+  for (const language of ["ar", "en"] as const) chooseLanguage(language);
+  await settled();
+  expect(tiles()).toEqual(["Save speck-5-0.png"]);
 });
 
 test("two pictures are compared: what differs is marked, and the slider has its keys", async () => {
