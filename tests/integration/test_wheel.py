@@ -3,6 +3,7 @@
 import base64
 import csv
 import hashlib
+import importlib.metadata
 import json
 import os
 import re
@@ -56,6 +57,8 @@ from wsd.compiler.wasm.runtime import runtime_materials, runtime_objects
 names = [material.name for material in runtime_materials()]
 print(json.dumps({"objects": [str(path) for path in runtime_objects()], "materials": names}))
 """
+
+REQUIRED = "import importlib.metadata, json; print(json.dumps(importlib.metadata.requires('wsd')))"
 
 
 @pytest.fixture(scope="module")
@@ -115,17 +118,18 @@ def python(wheel, tmp_path_factory):
     venv.create(folder, symlinks=True)
     program = folder / "bin" / "python"
     alone = ("--no-deps", "--no-index", "--no-compile", "--quiet")
-    run([sys.executable, "-m", "pip", "--python", program, "install", *alone, wheel])
+    # Nor does pip look at what PYTHONPATH has.
+    pip = [sys.executable, "-m", "pip", "--python", program, "install", *alone, wheel]
+    run(pip, env={"PYTHONPATH": ""})
     (site,) = folder.glob("lib/*/site-packages")
     (site / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
     return program
 
 
-@pytest.fixture
-def wsd(python, tmp_path):
+@pytest.fixture(scope="module")
+def wsd(python, tmp_path_factory):
     """Return a function that runs a program of the wheel in a folder of its own, without PATH."""
-    place = tmp_path / "elsewhere"
-    place.mkdir()
+    place = tmp_path_factory.mktemp("elsewhere")
 
     def call(*words, path="/nonexistent", **variables):
         home = {"HOME": str(place), "WSD_CACHE": str(place / "cache"), "LANG": "C.UTF-8"}
@@ -156,18 +160,30 @@ def weights(checkpoint, tmp_path_factory):
     return shutil.copytree(checkpoint, tmp_path_factory.mktemp("weights") / checkpoint.name)
 
 
-def test_it_builds_the_bundle_of_the_repository(wsd, bundle, library, weights, tmp_path):
-    """With its own page, and neither Node.js, Emscripten, git nor TVM."""
-    out = tmp_path / "out"
+@pytest.fixture(scope="module")
+def built(wsd, library, weights, tmp_path_factory):
+    """Return a bundle with the wheel's page, built without Node.js, Emscripten, git and TVM."""
+    out = tmp_path_factory.mktemp("built") / "out"
     build = ("build", "--model", "tiny-sd15", "--library", library.folder, "--weights", weights)
     done = wsd("-c", WITHOUT_TVM, *build, "--out", out)
     assert done.returncode == 0, done.stderr
-    assert read_tree(out) == read_tree(bundle)
-    assert wsd("-m", "wsd", "verify", out).stdout == f"{out}: good\n"
+    return out
+
+
+def test_it_builds_the_bundle_of_the_repository(wsd, built, bundle):
+    found = json.loads(wsd("-c", REQUIRED).stdout)
+    # The SBOM lists what WSD requires, as the environment says.
+    assert found == importlib.metadata.requires("wsd"), "install the repository anew"
+    assert read_tree(built) == read_tree(bundle)
+    assert wsd("-m", "wsd", "verify", built).stdout == f"{built}: good\n"
+
+
+def test_its_bundle_draws(wsd, built, tmp_path):
     picture = tmp_path / "picture.png"
-    drawn = wsd("-m", "wsd", "render", out, "--prompt", "a red circle", "--steps", "2", "--out",
-                picture, path=os.defpath, WSD_CHROMIUM=find_chromium())  # fmt: skip
-    assert drawn.returncode == 0, drawn.stderr
+    # Debian's Chromium is a script, which calls other programs.
+    done = wsd("-m", "wsd", "render", built, "--prompt", "a red circle", "--steps", "2", "--out",
+               picture, path=os.defpath, WSD_CHROMIUM=find_chromium())  # fmt: skip
+    assert done.returncode == 0, done.stderr
     with Image.open(picture) as image:
         assert image.size == (128, 128)
         assert len(set(image.convert("RGB").tobytes())) > 20
