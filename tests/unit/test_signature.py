@@ -403,14 +403,37 @@ def test_a_part_of_an_identity_s_signature_that_is_another(copy, sigstore, root,
             check_signature(copy, save(tmp_path, one), someone)
 
 
-@pytest.mark.parametrize("text", [None, "", "{}", '{"mediaType": "x"}'])
+@pytest.mark.parametrize("text", ["", "{}", '{"mediaType": "x"}', "\0" * 5000, "[" * 100_000])
 def test_keys_of_a_sigstore_that_are_none(copy, sigstore, tmp_path, text):
     path = save(tmp_path, sigstore.sign_statement(b"{}", WORKFLOW, GITHUB))
-    if text is not None:
-        (tmp_path / "root.json").write_text(text)
+    (tmp_path / "root.json").write_text(text)
     someone = Identity(WORKFLOW, GITHUB, trusted_root=tmp_path / "root.json")
     with pytest.raises(UsageError, match="Sigstore's keys cannot be read"):
         check_signature(copy, path, someone)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: None, "does not exist"),
+        (os.mkfifo, "is not a regular file"),
+        (lambda path: path.mkdir(), "is not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "is not a regular file"),
+        (lambda path: path.symlink_to(path), "does not exist|is not a regular file"),
+        (lambda path: (path.touch(), os.truncate(path, 1 << 40)), "has more than"),
+    ],
+    ids=["nothing", "pipe", "folder", "device", "circle", "a terabyte of nothing"],
+)
+def test_keys_are_read_of_small_regular_files_alone(signed, tmp_path, make, said):
+    folder, path, _, _ = signed
+    odd = tmp_path / "odd.json"
+    make(odd)
+    with pytest.raises(UsageError, match=said):
+        check_signature(folder, path, Identity(WORKFLOW, GITHUB, trusted_root=odd))
+    with pytest.raises(UsageError, match=said):
+        check_signature(folder, path, Key(odd))
+    with pytest.raises(UsageError, match=said):
+        check_signature(folder, odd, Key(odd))
 
 
 def test_an_identity_needs_a_certificate(signed, tmp_path):

@@ -87,6 +87,18 @@ PAGES = [
     (r"<script", '<script src="../x.js"></script><script', "loads what is not in the bundle"),
     (r"<script", '<script src="assets/x.js"></script><script', "assets/x.js, which is missing"),
     (r"<main", '<iframe src="//example.org"></iframe><main', "has an element <iframe>"),
+    (r"<main", '<img src="//example.org/x.png"><main', "an element <img> loads something by src"),
+    (r"<main", '<svg><image xlink:href="https://a.b/x"/></svg><main', "<image> loads something"),
+    (r"<main", '<video poster="https://a.b/x"></video><main', "<video> loads something by poster"),
+    (r"<main", '<form action="https://a.b/"></form><main', "<form> loads something by action"),
+    (r"<main", '<a href="//a.b/">x</a><main', "leads to another site"),
+    (r"<main", '<a href="javascript:alert(1)">x</a><main', "leads to another site"),
+    (r"<main", "<style>@import '//a.b/x.css'</style><main", "has an element <style>"),
+    (r"<main", "<!--><script src=//a.b/x.js></script>--><main", "has a comment"),
+    (r"<main", "<svg><![CDATA[<script>]]></svg><main", "has a comment"),
+    (r"<title", '<meta http-equiv=" Refresh" content="0;url=//a.b"><title', "by itself"),
+    (r'src="', 'src="assets/other.js" src="', "assets/other.js, which is missing"),
+    (r"integrity=", 'integrity="" integrity=', "loaded without integrity"),
     (r'content="sha384-[^"]*"', 'content="sha384-AAAA"', "models/index.json is missing or wrong"),
 ]  # fmt: skip
 

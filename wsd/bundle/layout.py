@@ -40,9 +40,17 @@ _KEPT = re.compile(
 )
 # Files of the page in its list; other files in that folder are licences.
 _LOADED = re.compile(r"assets/[^/]+\.(js|css)")
-# Elements by which a page would load something that no digest covers.
 _ICON = re.compile(r"data:(image/svg\+xml)?,")
-_FORBIDDEN = ("base", "embed", "frame", "iframe", "object")
+# Elements and attributes by which a page would load something that no digest covers, or lead
+# elsewhere. Scripts, links and anchors are looked at one by one.
+_FORBIDDEN = ("base", "embed", "frame", "iframe", "object", "style")
+_LOADING = (
+    "action", "background", "data", "formaction", "href", "imagesrcset", "manifest", "ping",
+    "poster", "src", "srcdoc", "srcset", "xlink:href",
+)  # fmt: skip
+# An address within the site.
+_LOCAL = re.compile(r"(\./)?([A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*)?(#.*)?")
+_LOOKED_AT = {"script": {"src"}, "link": {"href"}, "a": {"href"}}
 
 
 def is_page_file(path: str) -> bool:
@@ -263,9 +271,19 @@ class _PageParser(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Record the address and the integrity of what an element loads."""
-        found = {key: value or "" for key, value in attrs}
         if tag in _FORBIDDEN:
             self.faults.append(f"has an element <{tag}>")
+            return
+        # Of an attribute that is there twice, browsers take the first.
+        found = {key: value or "" for key, value in reversed(attrs)}
+        for key in sorted(found.keys() & set(_LOADING) - _LOOKED_AT.get(tag, set())):
+            # A part of the same page, as in SVG.
+            if not found[key].startswith("#"):
+                self.faults.append(f"an element <{tag}> loads something by {key}")
+        if tag == "a" and not _LOCAL.fullmatch(found.get("href", "")):
+            self.faults.append("leads to another site")
+        if tag == "meta" and found.get("http-equiv", "").strip().lower() == "refresh":
+            self.faults.append("leads to another page by itself")
         if any(key.startswith("on") for key in found):
             self.faults.append(f"an element <{tag}> has an inline script")
         if tag == "script" and "src" not in found:
@@ -276,6 +294,18 @@ class _PageParser(HTMLParser):
         icon = found.get("rel") == "icon" and _ICON.match(found.get("href", ""))
         if tag == "link" and not icon:
             self.loaded.append((found.get("href", ""), found.get("integrity", "")))
+
+    def handle_comment(self, data: str) -> None:  # noqa: ARG002 - the parser's interface
+        """Refuse comments: where one ends, browsers and Python do not always agree."""
+        self.faults.append("has a comment")
+
+    def handle_pi(self, data: str) -> None:
+        """Refuse processing instructions, which browsers read as comments."""
+        self.handle_comment(data)
+
+    def unknown_decl(self, data: str) -> None:
+        """Refuse sections such as CDATA, which browsers read as comments."""
+        self.handle_comment(data)
 
 
 def mismatch(kind: str, expected: str, found: str) -> str:

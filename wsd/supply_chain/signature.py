@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _INSTALL = "install what checks signatures: pip install 'wsd[signatures]'"
 _REFUSED = "do not use this bundle; fetch it and its signature anew, from where it was published"
+_ROOT_HINT = "pass a trusted_root.json as --trusted-root, or leave it out"
 _BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle"
 _PAYLOAD_TYPE = "application/vnd.in-toto+json"
 _STATEMENT_TYPES = ("https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1")
@@ -201,6 +202,8 @@ class Identity:
             if self.trusted_root is None:
                 verifier = Verifier.production(offline=self.offline)
             else:
+                # Sigstore reads a file without a limit, and a device without an end.
+                _read(self.trusted_root, "trusted root", _ROOT_HINT)
                 verifier = Verifier(trusted_root=TrustedRoot.from_file(str(self.trusted_root)))
         except (NetworkError, TUFError) as error:
             raise UsageError(
@@ -209,8 +212,7 @@ class Identity:
             ) from error
         except (Error, ValueError, OSError) as error:
             raise UsageError(
-                f"Sigstore's keys cannot be read: {_first_line(error)}",
-                "pass a trusted_root.json as --trusted-root, or leave it out",
+                f"Sigstore's keys cannot be read: {_first_line(error)}", _ROOT_HINT
             ) from error
         try:
             found = Bundle.from_json(signed.text)
@@ -310,11 +312,6 @@ def _check_statement(bundle: Path, data: bytes, envelope: _Envelope, payload: by
 def _read_signatures(path: Path) -> Iterator[_Bundle | bytes]:
     """Yield what a file holds: Sigstore bundles, or one bare signature."""
     data = _read(path, "signature", "name the file that was published with the bundle")
-    if len(data) > _MAX_BYTES:
-        raise UsageError(
-            f"signature {path} has more than {_MAX_BYTES} bytes",
-            "name the file of a signature, which is much smaller",
-        )
     if not data.lstrip().startswith(b"{"):
         yield _decode_bare(data)
         return
@@ -331,13 +328,25 @@ def _read_signatures(path: Path) -> Iterator[_Bundle | bytes]:
 
 
 def _read(path: Path, what: str, hint: str) -> bytes:
-    """Return the bytes of a regular file, or one more than a signature may have."""
+    """Return the bytes of a regular file.
+
+    Args:
+        path: of the file.
+        what: it is, for errors.
+        hint: what to pass instead.
+
+    Raises:
+        UsageError: if there is none, or if it is much larger than such files are.
+    """
     if not path.exists():
         raise UsageError(f"{what} {path} does not exist", hint)
     if not path.is_file():
         raise UsageError(f"{what} {path} is not a regular file", hint)
     with path.open("rb") as file:
-        return file.read(_MAX_BYTES + 1)
+        data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise UsageError(f"{what} {path} has more than {_MAX_BYTES} bytes", hint)
+    return data
 
 
 def _split_bundles(text: str) -> list[str]:
