@@ -98,7 +98,10 @@ class MountedGallery implements Gallery {
       remove: (picture) => void remove(picture),
     });
     this.viewer = new Viewer(this.collection, {
-      ...{ take: page.take, draw: page.draw, say: page.say, remove },
+      ...{ take: page.take, draw: page.draw, remove },
+      say: (sentence) => {
+        this.say(sentence);
+      },
       closed: (id) => {
         this.noticesPlace.append(this.notices.element);
         this.focusTile(this.tiles.indexOf(id));

@@ -238,6 +238,37 @@ test("two pictures are compared: what differs is marked, and the slider has its 
   expect([title(), viewer().querySelectorAll("img").length]).toEqual(["Picture 1 of 2", 1]);
 });
 
+test("of two pictures that are compared, the one that is deleted leaves the other", async () => {
+  for (const seed of [1, 2, 3]) await finish({ seed });
+  await settled();
+  await enlarge(0);
+  press("Compare", viewer());
+  await settled();
+  // Another tab deletes the first one.
+  store.held.delete([...store.held.keys()].at(-1)!);
+  document.dispatchEvent(new Event("visibilitychange"));
+  await settled();
+  expect([title(), viewer().querySelectorAll("img").length]).toEqual(["Picture 1 of 2", 1]);
+  press("Compare", viewer());
+  await settled();
+  expect(title()).toBe("Picture 1 beside picture 2");
+  press("Delete", viewer());
+  await settled();
+  expect([title(), viewer().querySelectorAll("img").length]).toEqual(["Picture 1 of 1", 1]);
+  expect(buttons(viewer()).map(({ textContent }) => textContent)).not.toContain("Compare");
+});
+
+test("sentences about an enlarged picture stand in its dialog, which hides the page's own", async () => {
+  vi.stubGlobal("navigator", Object.create(navigator, { clipboard: { value: undefined } }));
+  await finish();
+  await settled();
+  await enlarge(0);
+  press("Copy link", viewer());
+  await settled();
+  expect(viewer().textContent).toContain("The browser did not let the page copy. The link is: ");
+  expect(said).toEqual([]);
+});
+
 test("a picture is deleted and brought back, in the list and in the dialog", async () => {
   for (const seed of [1, 2]) await finish({ seed });
   await settled();

@@ -102,15 +102,18 @@ export class Viewer {
   update(): void {
     if (!this.dialog.open) return;
     const { pictures } = this.collection;
-    if (this.pinned !== undefined && !pictures.some(({ id }) => id === this.pinned)) {
-      this.pinned = undefined;
-    }
-    if (pictures.some(({ id }) => id === this.id)) {
-      this.describe();
+    const isThere = (id: string): boolean => pictures.some((each) => each.id === id);
+    const lone = this.pinned !== undefined && !isThere(this.pinned);
+    if (lone) this.pinned = undefined;
+    if (isThere(this.id)) {
+      if (lone) void this.show(this.id);
+      else this.describe();
       return;
     }
     const next = pictures[Math.min(this.index, pictures.length - 1)];
     if (this.collection.deleted?.id !== this.id) this.say(galleryText().gone);
+    // A picture is not compared with itself.
+    if (next?.id === this.pinned) this.pinned = undefined;
     if (next === undefined) this.dialog.close();
     else void this.show(next.id);
   }
