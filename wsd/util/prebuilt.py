@@ -59,7 +59,7 @@ def find_prebuilt(name: str) -> Path:
     if damage is not None:
         raise ToolError(
             f"{FOLDER} is damaged: {damage}",
-            "install the wheel again: pip install --force-reinstall",
+            "install it again: pip install --force-reinstall, and the name of the wheel's file",
         )
     return FOLDER / name
 

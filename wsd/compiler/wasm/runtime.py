@@ -131,8 +131,10 @@ def runtime_objects() -> list[Path]:
 
 def _find_shipped(key: CacheKey) -> Path | None:
     """Return the folder of a wheel's object files, if they are whole and of this key."""
+    if not is_prebuilt():
+        return None
     folder = FOLDER / RUNTIME / key.digest[:24]
-    return folder if is_prebuilt() and is_whole(folder) else None
+    return folder if is_whole(folder) else None
 
 
 def runtime_materials() -> tuple[Material, ...]:
