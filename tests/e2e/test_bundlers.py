@@ -62,9 +62,8 @@ def project(work, speck):
             folder = work / FOLDERS[name]
             copy_sources(REPOSITORY / FOLDERS[name], folder)
             install(folder, packed)
-            for place in (folder, folder / "public"):
-                if place.is_dir():
-                    shutil.copytree(speck[0] / "models/speck", place / "model")
+            place = "model" if name in ("vanilla", "bundlers") else "public/model"
+            shutil.copytree(speck[0] / "models/speck", folder / place)
             prepared[name] = folder
         return prepared[name]
 

@@ -1,7 +1,7 @@
 "use client";
 
 import { useEffect, useRef, useState } from "react";
-import { StableDiffusionPipeline, type OnProgress } from "web-stable-diffusion";
+import { StableDiffusionPipeline, WsdError, type OnProgress } from "web-stable-diffusion";
 
 export function Picture({ prompt }: { prompt: string }) {
   const canvas = useRef<HTMLCanvasElement>(null);
@@ -30,7 +30,8 @@ export function Picture({ prompt }: { prompt: string }) {
       }
     }
     draw().catch((error: Error) => {
-      if (!signal.aborted) setStatus(error.message);
+      if (signal.aborted) return;
+      setStatus(error instanceof WsdError ? `${error.message}; ${error.hint}` : `${error}`);
     });
     return () => controller.abort();
   }, [prompt]);
