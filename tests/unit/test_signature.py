@@ -29,6 +29,7 @@ from wsd.supply_chain.sbom import read_materials
 from wsd.supply_chain.signature import Identity, Key, check_signature
 from wsd.util.files import REPOSITORY
 
+COSIGN = shutil.which("cosign")
 KINDS = {
     "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
     "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
@@ -156,7 +157,7 @@ def test_a_statement_signed_by_a_key(copy, tmp_path, kind):
         check_signature(copy, save(tmp_path, good), Key(other))
 
 
-@pytest.mark.parametrize("form", ["binary", "base64", "sigstore"])
+@pytest.mark.parametrize("form", ["binary", "base64", "sigstore", "early cosign"])
 @pytest.mark.parametrize("kind", ["P-256", "RSA"])
 def test_the_file_signed_by_openssl(copy, tmp_path, kind, form):
     secret, public = write_keys(tmp_path, KINDS[kind]())
@@ -172,10 +173,55 @@ def test_the_file_signed_by_openssl(copy, tmp_path, kind, form):
             "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
             "messageSignature": {"signature": base64.b64encode(raw).decode()},
         })  # fmt: skip
+    if form == "early cosign":
+        signature = save(tmp_path, {"base64Signature": base64.b64encode(raw).decode()})
     check_signature(copy, signature, Key(public))
     provenance.write_bytes(provenance.read_bytes() + b" ")
     with pytest.raises(BundleError, match="is not a signature by the key"):
         check_signature(copy, signature, Key(public))
+
+
+def sign_with_cosign(folder, statement, out, command):
+    """Sign a statement with cosign and a key of its own, without Sigstore's services."""
+    variables = {**os.environ, "COSIGN_PASSWORD": "", "COSIGN_YES": "true"}
+
+    def run(*words):
+        done = subprocess.run(
+            [COSIGN, *map(str, words)],
+            cwd=folder, env=variables, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    run("generate-key-pair")
+    known = run(command, "--help")
+    # Version 3 asks Sigstore which services there are, unless it is told not to.
+    asks = "--use-signing-config" in known
+    options = ["--tlog-upload=false", *(["--use-signing-config=false"] if asks else [])]
+    if command == "attest-blob":
+        if "--statement" not in known:
+            pytest.skip("not run: this cosign signs no statement of somebody else")
+        run(command, "--key", "cosign.key", *options, "--bundle", out, "--statement", statement)
+    else:
+        run(command, "--key", "cosign.key", *options, "--bundle", out, statement)
+    return folder / "cosign.pub"
+
+
+@pytest.mark.skipif(COSIGN is None, reason="not run: cosign is not here; Debian 13 has it")
+@pytest.mark.parametrize("command", ["sign-blob", "attest-blob"])
+def test_cosign_itself(copy, tmp_path, command):
+    provenance, signature = copy / "provenance.json", tmp_path / "dist.sigstore.json"
+    public = sign_with_cosign(tmp_path, provenance, signature, command)
+    check_signature(copy, signature, Key(public))
+    good = provenance.read_bytes()
+    for changed in (good + b" ", good.replace(b"SRI.json", b"SRI.jsen")):
+        provenance.write_bytes(changed)
+        # A statement of the same content in other bytes is the same statement.
+        if command == "attest-blob" and changed == good + b" ":
+            check_signature(copy, signature, Key(public))
+            continue
+        with pytest.raises(BundleError, match="does not sign"):
+            check_signature(copy, signature, Key(public))
 
 
 def alter(found, key, value):
@@ -443,7 +489,7 @@ def test_an_identity_needs_a_certificate(signed, tmp_path):
     with pytest.raises(BundleError, match="does not sign"):
         check_signature(folder, path, someone)
     (tmp_path / "bare").write_bytes(b"\x30\x45")
-    with pytest.raises(BundleError, match="contains no identity: pass --key"):
+    with pytest.raises(BundleError, match="whose signer cannot be known: pass --key"):
         check_signature(folder, tmp_path / "bare", someone)
 
 

@@ -6,7 +6,8 @@ both lead to every file. Three forms of signatures are read, whichever tool wrot
 - a Sigstore bundle with a statement: ``cosign attest-blob``, GitHub's attestations, OpenSSF's
   ``model_signing`` of the bundle's folder;
 - a Sigstore bundle with a signature of the file: ``cosign sign-blob``, ``sigstore sign``;
-- the bare signature of the file, binary or base64: ``openssl dgst -sign``.
+- the bare signature of the file, binary, base64, or in the JSON of cosign before version 3:
+  ``openssl dgst -sign``, ``cosign sign-blob``.
 
 https://docs.sigstore.dev/about/bundle/ and https://github.com/secure-systems-lab/dsse
 """
@@ -91,6 +92,12 @@ class _Bundle(_Part):
     text: str = ""
 
 
+class _EarlyBundle(_Part):
+    """What cosign's option ``--bundle`` wrote before Sigstore had a form of its own for it."""
+
+    signature: str = Field(alias="base64Signature")
+
+
 class _Digest(_Part):
     sha256: str = ""
 
@@ -125,6 +132,7 @@ class _Statement(_Part):
 
 
 _BUNDLE = TypeAdapter(_Bundle)
+_EARLY_BUNDLE = TypeAdapter(_EarlyBundle)
 _STATEMENT = TypeAdapter(_Statement)
 
 
@@ -183,7 +191,10 @@ class Identity:
     def check_file(self, signed: _Bundle | bytes, data: bytes) -> None:
         """Check a signature of bytes, its certificate and its entry in the transparency log."""
         if isinstance(signed, bytes):
-            raise _refuse("it is a bare signature, which contains no identity: pass --key")
+            raise _refuse(
+                "it is a bare signature, whose signer cannot be known: pass --key, or sign with "
+                "cosign 3 or its option --new-bundle-format"
+            )
         self._ask(signed, data)
 
     def read_statement(self, signed: _Bundle) -> bytes:
@@ -317,7 +328,11 @@ def _read_signatures(path: Path) -> Iterator[_Bundle | bytes]:
         return
     for text in _split_bundles(data.decode(errors="replace"))[:_MAX_BUNDLES]:
         try:
-            found = _BUNDLE.validate_python(parse_json(text))
+            value = parse_json(text)
+            if isinstance(value, dict) and "base64Signature" in value:
+                yield _decode(_EARLY_BUNDLE.validate_python(value).signature)
+                continue
+            found = _BUNDLE.validate_python(value)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = "/".join(map(str, first["loc"]))
