@@ -89,7 +89,7 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
 
   function showReport(adopted: Adopted, origin: string): void {
     const strings = galleryText();
-    const title = make("h3", {}, strings.settingsFrom(origin));
+    const title = make("h2", {}, strings.settingsFrom(origin));
     const hide = makeButton(strings.hide, () => {
       report.hidden = true;
       open.focus();
