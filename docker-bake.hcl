@@ -28,7 +28,7 @@ variable "PLATFORMS" {
   default = null
 }
 # Where layers are kept between builds, and for other machines: a repository of a registry, such as
-# registry.site/wsd-cache, or a folder. Each target has a tag or a folder of its own there.
+# registry.site/wsd-cache, or a folder outside this one. Each target has a tag or a folder there.
 variable "CACHE_REGISTRY" {
   default = null
 }
