@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -25,7 +25,7 @@ from wsd.bundle.web_page import build_package
 from wsd.compiler.tvm_compat import tvmjs_source
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.server import create_server, serve_in_thread, served_files
-from wsd.util.files import REPOSITORY, cache_folder
+from wsd.util.files import REPOSITORY, cache_folder, hold_lock
 
 pytestmark = pytest.mark.full
 
@@ -35,20 +35,24 @@ FOLDERS = {
     **{name: f"examples/{name}" for name in ("nextjs", "vanilla", "vite", "webpack")},
     "bundlers": "tests/bundlers",
 }
+# What bundlers write into a project, and a model that somebody has copied there.
+MADE = shutil.ignore_patterns("node_modules", "dist", ".next", "assets", "model")
 START_SECONDS = 120
 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
-    """Return a folder that is laid out as the repository is, and holds the packed package."""
+    """Yield a folder that is laid out as the repository is, and holds the packed package."""
     folder = cache_folder() / "bundlers"
     out = folder / "out"
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    package = tmp_path_factory.mktemp("package") / "package"
-    build_package(package, tvmjs_source())
-    subprocess.run(["npm", "pack", package], cwd=out, check=True, capture_output=True)
-    return folder
+    out.mkdir(parents=True, exist_ok=True)
+    with hold_lock(folder / ".lock", "another run of these tests uses the same folder"):
+        for path in out.iterdir():
+            path.unlink()
+        package = tmp_path_factory.mktemp("package") / "package"
+        build_package(package, tvmjs_source())
+        subprocess.run(["npm", "pack", package], cwd=out, check=True, capture_output=True)
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -71,21 +75,14 @@ def project(work, speck):
 
 
 def copy_sources(source, folder):
-    """Copy the files of a project that git knows or would add; what is there is removed.
-
-    Packages that were installed stay.
-    """
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "."]
-    done = subprocess.run(command, cwd=source, check=True, capture_output=True, text=True)
+    """Copy a project without what is made in it; what is there is removed, except its packages."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         if path.is_dir() and path.name != "node_modules":
             shutil.rmtree(path)
         elif path.is_file():
             path.unlink()
-    for name in done.stdout.splitlines():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source / name, folder / name)
+    shutil.copytree(source, folder, dirs_exist_ok=True, ignore=MADE)
 
 
 def install(folder, packed):
@@ -143,7 +140,8 @@ def running(folder, *command, **variables):
                 time.sleep(0.2)
             yield address
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
             process.wait()
 
 
