@@ -29,6 +29,15 @@ def call(tab, name, *arguments):
     return tab.evaluate("([name, args]) => wsdCalls[name](...args)", [name, list(arguments)])
 
 
+def wait_for_workers(tab, count):
+    """Wait until a page has so many workers: one that was ended is gone a moment later."""
+    for _ in range(100):
+        if len(tab.workers) == count:
+            return
+        tab.wait_for_timeout(50)
+    assert len(tab.workers) == count
+
+
 def test_each_call_is_cancelled_by_its_own_signal(open_tab):
     tab = open_tab("model")
     usual = call(tab, "draw", "model")
@@ -44,11 +53,11 @@ def test_each_call_is_cancelled_by_its_own_signal(open_tab):
     assert found["late"] == 0
 
     # It runs in one worker throughout; unloading ends that one, whatever runs or waits.
-    assert len(tab.workers) == 1
+    wait_for_workers(tab, 1)
     found = call(tab, "unloadAmid", "model")
     assert found["outcomes"] == [CANCELLED] * 3
     assert found["after"] == [{"name": "UnloadedError", "hint": True}]
-    assert tab.workers == []
+    wait_for_workers(tab, 0)
 
 
 def test_a_lost_gpu_takes_the_picture_that_is_drawn_and_not_those_that_wait(open_tab):
@@ -70,17 +79,17 @@ def test_a_worker_that_hangs_is_ended_and_waiting_calls_draw_in_another(open_tab
     assert drawn == call(tab, "draw", "model")
     (notice,) = call(tab, "takeNotices")
     assert "the model is loaded again" in notice
-    assert len(tab.workers) == 1
+    wait_for_workers(tab, 1)
 
 
 @pytest.mark.full
 def test_two_pipelines_of_a_page_know_nothing_of_each_other(open_tab):
     tab = open_tab("left", "right")
-    assert len(tab.workers) == 2
+    wait_for_workers(tab, 2)
     usual = call(tab, "draw", "right")
     assert call(tab, "draw", "left") == usual
     assert call(tab, "drawWithTwo", "left", "right") == [CANCELLED, usual, usual]
-    assert len(tab.workers) == 1
+    wait_for_workers(tab, 1)
 
 
 @pytest.mark.full

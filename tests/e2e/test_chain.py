@@ -211,8 +211,7 @@ def test_a_returning_visitor_gets_the_headers_that_the_server_sends_now(visitor,
 
 
 @pytest.mark.full
-def test_a_worker_that_computes_in_circles_is_ended(visitor, origin):
-    page = visitor.new_page()
+def test_a_worker_that_computes_in_circles_is_ended(page, origin):
     before_worker(page, "endless_loop")
     page.goto(origin)
     ready(page)
