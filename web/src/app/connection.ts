@@ -1,4 +1,4 @@
-/** How fast this browser's connection is, measured by downloads, and how much it has room for. */
+/** The measured speed of the network, and the room that this browser has for the page. */
 
 /** Where the speed of the last download is kept, in bytes a millisecond. */
 const KEPT = "wsd-speed";

@@ -8,14 +8,14 @@ import { text, write } from "./strings";
 export async function showFigures(
   { timings }: Pick<Generated, "timings">,
   pipeline: StableDiffusionPipeline,
-  loadSeconds: number,
+  loadMilliseconds: number,
 ): Promise<void> {
   const usage = await pipeline.usage();
   const { seconds, bytes, number } = write();
   const words = text();
   const { firstPreview } = timings;
   const rows: [string, string][] = [
-    [words.figureLoading, seconds(1000 * loadSeconds)],
+    [words.figureLoading, seconds(loadMilliseconds)],
     [words.figureText, seconds(timings.text)],
     [words.figureDenoising, seconds(timings.denoise)],
     [words.figurePreview, firstPreview === null ? words.figureNone : seconds(firstPreview)],

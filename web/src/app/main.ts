@@ -50,7 +50,7 @@ let loadMilliseconds = 0;
 /** Cancels what is loaded, and what is drawn. */
 let loading: AbortController | undefined;
 let drawing: AbortController | undefined;
-/** Whether a picture begins as soon as the model is ready. */
+/** Whether a picture begins as soon as the model is ready, or the present picture is finished. */
 let queued = false;
 /** Counts choices of a model: whoever waited for an older choice does nothing more. */
 let choice = 0;
@@ -92,8 +92,8 @@ function enter(next: Phase): void {
 
 /** Draw what the form says, now or as soon as the model is ready. */
 function begin(): void {
-  if (drawing !== undefined || queued) return;
-  if (phase === "ready") void draw();
+  if (queued) return;
+  if (phase === "ready" && drawing === undefined) void draw();
   else if (phase === "offered") {
     status.say(text().drawFirst);
     element("load").focus();
@@ -107,9 +107,10 @@ function begin(): void {
 
 /** Stop the picture that is drawn, or the one that waits. */
 function stop(): void {
+  const waited = queued;
+  queued = false;
   if (drawing !== undefined) drawing.abort();
-  else if (queued) {
-    queued = false;
+  else if (waited) {
     showButton();
     status.announce(text().stopped);
   }
@@ -158,6 +159,13 @@ async function draw(): Promise<void> {
     drawing = undefined;
     showButton();
   }
+  if (queued && phase === "ready") drawQueued();
+}
+
+/** Begin the picture that waits. */
+function drawQueued(): void {
+  queued = false;
+  void draw();
 }
 
 /** Load the model that was found, and then draw what waits. */
@@ -201,9 +209,7 @@ function ready(): void {
   enter("ready");
   stage.showWelcome("welcome", 1);
   status.say(text().ready);
-  if (!queued) return;
-  queued = false;
-  void draw();
+  if (queued) drawQueued();
 }
 
 /** Say why nothing is loaded, and let the visitor try again where that can help. */
@@ -297,7 +303,7 @@ function showExamples(examples: readonly string[]): void {
   if (field("prompt").value === "") form.writeForm({ prompt: examples[0] ?? "" });
   fillExamples(examples, (prompt) => {
     form.writeForm({ prompt });
-    if (drawing === undefined) begin();
+    begin();
   });
 }
 

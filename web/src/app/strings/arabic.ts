@@ -100,7 +100,7 @@ export function arabic({ number, bytes, time, seconds, plural }: Writer): String
     looking: "يجري فحص النموذج …",
     ready: "جاهز.",
     chooseDownload: "اختر التنزيل للبدء.",
-    queued: "صورتك هي التالية: تبدأ عندما يجهز النموذج.",
+    queued: "صورتك هي التالية: تبدأ حالما يمكن ذلك.",
     stopped: "توقّف.",
     paused: "إيقاف مؤقت. ما وصل محفوظ.",
     gettingReady: "يجري تجهيز النموذج",

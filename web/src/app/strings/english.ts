@@ -95,7 +95,7 @@ export function english({ number, bytes, time, seconds, plural }: Writer) {
     looking: "Looking at the model …",
     ready: "Ready.",
     chooseDownload: "Choose Download to begin.",
-    queued: "Your picture is next: it begins when the model is ready.",
+    queued: "Your picture is next: it begins as soon as it can.",
     stopped: "Stopped.",
     paused: "Paused. What has arrived is kept.",
     gettingReady: "Getting the model ready",

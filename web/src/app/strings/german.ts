@@ -97,7 +97,7 @@ export function german({ number, bytes, time, seconds, plural }: Writer): String
     looking: "Das Modell wird angesehen …",
     ready: "Bereit.",
     chooseDownload: "Wähle Herunterladen, um zu beginnen.",
-    queued: "Dein Bild ist das nächste: Es beginnt, wenn das Modell bereit ist.",
+    queued: "Dein Bild ist das nächste: Es beginnt, sobald es geht.",
     stopped: "Angehalten.",
     paused: "Pause. Was schon da ist, bleibt.",
     gettingReady: "Das Modell wird vorbereitet",
