@@ -31,12 +31,13 @@ async function open(store: PictureStore | undefined = new LastingStore()): Promi
 let time = 1_700_000_000_000;
 
 async function make(name = "a.png"): Promise<[Picture, PictureFiles]> {
+  const now = time++; // in the order of the calls, whichever is encoded first
   const png = await encodePng(
     new ImageData(new Uint8ClampedArray(16).fill(255), 2, 2),
     "a cat\nSteps: 2, Seed: 5",
   );
   const picture = {
-    ...{ id: newId(), time: time++, name, text: "a cat\nSteps: 2, Seed: 5" },
+    ...{ id: newId(), time: now, name, text: "a cat\nSteps: 2, Seed: 5" },
     ...{ width: 2, height: 2, bytes: 2 * png.size },
   };
   return [picture, { png, thumbnail: png }];
