@@ -241,6 +241,12 @@ async function explainScript(script: URL): Promise<WsdError> {
       "it must send the header Content-Type: text/javascript",
     );
   }
+  if (ownOrigin() === "null") {
+    return new UnsupportedError(
+      `${href}: a frame without an origin cannot start this worker`,
+      "add allow-same-origin to the frame's sandbox attribute",
+    );
+  }
   if (!isOwn(script)) {
     // What a policy refuses inside of the worker, only the worker is told.
     return new FetchError(

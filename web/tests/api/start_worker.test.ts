@@ -141,6 +141,8 @@ describe("a worker that does not start", () => {
       expect(await failure(new Event("error"), { workerUrl })).toMatch(/module workers/);
       vi.stubGlobal("crossOriginIsolated", true);
       expect(await failure(new Event("error"), { workerUrl })).toMatch(/Embedder-Policy/);
+      vi.stubGlobal("origin", "null");
+      expect(await failure(new Event("error"), { workerUrl })).toMatch(/allow-same-origin/);
     });
   });
 
