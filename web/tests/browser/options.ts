@@ -34,7 +34,7 @@ function pixelsOf(bitmap: ImageBitmap): number[] {
 async function run(manifest: string): Promise<Found> {
   const client = (await importModule("/client.js")) as typeof Client;
   const pipeline = await client.StableDiffusionPipeline.fromPretrained(manifest);
-  const options = { numInferenceSteps: 2, seed: 7, scheduler: "euler_a", numImages: 2 } as const;
+  const options = { numInferenceSteps: 2, seed: 7, scheduler: "euler_a" } as const;
   const prompts = ["a star", "two circles"];
   const plain = await pipeline.generate(prompts, options);
   const files = await pipeline.generate(prompts, { ...options, output: "blob" });
