@@ -100,7 +100,7 @@ ENV PATH=/opt/venv/bin:$PATH
 # ---------------------------------------------------------------- Binaryen, Emscripten
 FROM base AS compilers
 RUN /stages/packages.sh clang-19=1:19.1.7-3+b1 cmake=3.31.6-2 lld-19=1:19.1.7-3+b1 \
-    llvm-19-dev=1:19.1.7-3+b1 ninja-build=1.12.1-1 patch=2.8-2 python3-dev=3.13.5-1
+    llvm-19-dev=1:19.1.7-3+b1 ninja-build=1.12.1-1 patch=2.8-2+deb13u1 python3-dev=3.13.5-1
 
 FROM compilers AS binaryen
 COPY --from=source-binaryen / /source/
@@ -275,7 +275,8 @@ RUN --mount=type=bind,source=docker/stages/nginx.sh,target=/stages/nginx.sh \
 
 FROM toolchain AS site
 COPY --from=artifacts / /site/
-# Whom to tell of a hole in the site (docs/hosting.md), and until when that holds.
+# The address for reports of a vulnerability of the site, and until when it is valid
+# (docs/hosting.md).
 ARG SECURITY_CONTACT=
 ARG SECURITY_EXPIRES=
 RUN python -m wsd.runtime.precompress /site && python -m wsd.runtime.http_headers > /answers.conf \

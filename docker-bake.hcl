@@ -3,6 +3,7 @@
 #   docker buildx bake             the files in dist/, and the image that serves them
 #   docker buildx bake quick       the same from TVM's wheel and Debian's Emscripten
 #   docker buildx bake fleet       the same of many checkpoints, which are built side by side
+#   docker buildx bake library     what a fleet's checkpoints share, for machines with one cache
 #   docker buildx bake archive     the image as a file, the same bytes whenever it is built
 #   MODELS=sd15 DTYPE=f16 docker buildx bake
 
@@ -26,9 +27,28 @@ variable "EMSCRIPTEN_FROM" {
 variable "PLATFORMS" {
   default = null
 }
-# Where layers are kept between builds, such as type=registry,ref=registry.site/wsd-cache.
-variable "CACHE" {
+# Where layers are kept between builds, and for other machines: a repository of a registry, such as
+# registry.site/wsd-cache, or a folder outside this one. Each target has a tag or a folder there.
+variable "CACHE_REGISTRY" {
   default = null
+}
+variable "CACHE_FOLDER" {
+  default = null
+}
+function "read_cache" {
+  params = [names]
+  result = concat(
+    CACHE_REGISTRY == null ? [] : [for name in names : "type=registry,ref=${CACHE_REGISTRY}:${name}"],
+    CACHE_FOLDER == null ? [] : [for name in names : "type=local,src=${CACHE_FOLDER}/${name}"]
+  )
+}
+# mode: max keeps the layers of every stage, min those of the result alone.
+function "write_cache" {
+  params = [name, mode]
+  result = concat(
+    CACHE_REGISTRY == null ? [] : ["type=registry,ref=${CACHE_REGISTRY}:${name},mode=${mode}"],
+    CACHE_FOLDER == null ? [] : ["type=local,dest=${CACHE_FOLDER}/${name},mode=${mode}"]
+  )
 }
 variable "ARCHIVE" {
   default = "wsd.tar"
@@ -52,7 +72,7 @@ group "quick" {
   targets = ["artifacts-quick", "serve-quick"]
 }
 group "fleet" {
-  targets = ["fleet-artifacts", "fleet-serve"]
+  targets = ["library", "fleet-artifacts", "fleet-serve"]
 }
 
 target "_common" {
@@ -64,8 +84,6 @@ target "_common" {
     TVM_FROM        = TVM_FROM
     EMSCRIPTEN_FROM = EMSCRIPTEN_FROM
   }
-  cache-from = CACHE == null ? [] : [CACHE]
-  cache-to   = CACHE == null ? [] : ["${CACHE},mode=max"]
 }
 target "_quick" {
   args = {
@@ -75,15 +93,19 @@ target "_quick" {
 }
 
 target "artifacts" {
-  inherits = ["_common"]
-  target   = "artifacts"
-  output   = ["type=local,dest=dist"]
+  inherits   = ["_common"]
+  target     = "artifacts"
+  output     = ["type=local,dest=dist"]
+  cache-from = read_cache(["artifacts"])
+  cache-to   = write_cache("artifacts", "max")
 }
 target "serve" {
-  inherits  = ["_common"]
-  target    = "serve"
-  tags      = ["${TAG}:latest"]
-  platforms = PLATFORMS == null ? [] : split(",", PLATFORMS)
+  inherits   = ["_common"]
+  target     = "serve"
+  tags       = ["${TAG}:latest"]
+  platforms  = PLATFORMS == null ? [] : split(",", PLATFORMS)
+  cache-from = read_cache(["serve"])
+  cache-to   = write_cache("serve", "max")
 }
 target "archive" {
   inherits = ["serve"]
@@ -111,24 +133,53 @@ target "test-quick" {
 # ---------------------------------------------------------------- a fleet
 # Each entry of MODELS in each precision of DTYPE is a build of its own. BuildKit runs them side by
 # side, and runs only once what they share: the toolchain, and the library of a family in a precision.
+# A bake runs on one machine. Several machines share the work through a cache: one builds "library",
+# then each builds some of the members, then one builds "fleet" (docs/appliance.md).
 
+variable "DTYPES" {
+  default = split(",", DTYPE == "" ? "f32" : DTYPE)
+}
+variable "FAMILIES" {
+  default = distinct([
+    for entry in split(",", MODELS) : regex("^(?:[a-z0-9-]+:)?([a-z0-9-]+)", entry)[0]
+  ])
+}
+variable "LIBRARIES" {
+  default = flatten([for family in FAMILIES : [for dtype in DTYPES : "library-${family}-${dtype}"]])
+}
 variable "MEMBERS" {
   default = flatten([for entry in split(",", MODELS) : [
-    for dtype in split(",", DTYPE == "" ? "f32" : DTYPE) :
-    "${regex("^[a-z0-9-]+", entry)}-${dtype}"
+    for dtype in DTYPES : "${regex("^[a-z0-9-]+", entry)}-${dtype}"
   ]])
 }
-target "toolchain" {
+target "library" {
   inherits = ["_common"]
-  target   = "toolchain"
-  output   = ["type=cacheonly"]
+  name     = "library-${family}-${dtype}"
+  matrix = {
+    family = FAMILIES
+    dtype  = DTYPES
+  }
+  target = "library"
+  args = {
+    FAMILY = family
+    DTYPE  = dtype
+  }
+  output     = ["type=cacheonly"]
+  cache-from = read_cache(["library-${family}-${dtype}"])
+  cache-to   = write_cache("library-${family}-${dtype}", "max")
+}
+target "toolchain" {
+  inherits   = ["_common"]
+  target     = "toolchain"
+  output     = ["type=cacheonly"]
+  cache-from = read_cache(LIBRARIES)
 }
 target "member" {
   inherits = ["_common"]
   name     = "member-${regex("^[a-z0-9-]+", entry)}-${dtype}"
   matrix = {
     entry = split(",", MODELS)
-    dtype = split(",", DTYPE == "" ? "f32" : DTYPE)
+    dtype = DTYPES
   }
   target = "artifacts"
   args = {
@@ -138,6 +189,12 @@ target "member" {
     MODELS_FROM = "library"
   }
   output = ["type=cacheonly"]
+  cache-from = read_cache([
+    "library-${regex("^(?:[a-z0-9-]+:)?([a-z0-9-]+)", entry)[0]}-${dtype}",
+    "member-${regex("^[a-z0-9-]+", entry)}-${dtype}"
+  ])
+  # The bundle alone: what was before it is in the cache of its library.
+  cache-to = write_cache("member-${regex("^[a-z0-9-]+", entry)}-${dtype}", "min")
 }
 # What `wsd join` makes of them: in place of the stage of this name.
 target "joined" {
@@ -161,6 +218,8 @@ target "fleet-artifacts" {
   output   = ["type=local,dest=dist"]
 }
 target "fleet-serve" {
-  inherits = ["serve"]
-  contexts = { artifacts = "target:joined" }
+  inherits   = ["serve"]
+  contexts   = { artifacts = "target:joined" }
+  cache-from = read_cache(concat(["fleet-serve"], LIBRARIES))
+  cache-to   = write_cache("fleet-serve", "min")
 }

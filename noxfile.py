@@ -227,12 +227,18 @@ def package(session: nox.Session) -> None:
     prepare(session)
     folder = ROOT / "out" / "package"
     shutil.rmtree(folder, ignore_errors=True)
-    program = "import sys; from pathlib import Path; from wsd.bundle.web_page import build_package"
-    program += "; from wsd.compiler.tvm_compat import tvmjs_source"
-    program += "; build_package(Path(sys.argv[1]), tvmjs_source())"
-    session.run("python", "-c", program, folder)
+    session.run("wsd", "package", "--out", folder)
     with session.chdir(folder.parent):
         session.run("npm", "pack", folder, external=True)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Make the wheel in out/wheel, which builds bundles without the repository."""
+    prepare(session)
+    folder = ROOT / "out" / "wheel"
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("python", "-m", "tools.build_wheel", folder, env=IMPORTS)
 
 
 @nox.session
@@ -400,12 +406,18 @@ def lint_checks() -> list[Command]:
     eslint = ("--config", "lint/eslint.config.mjs", "--max-warnings=0", "--cache")
     kept = ("--cache-location", cache / "eslint")
     prettier = ("--config", "lint/prettier.json", "--log-level=warn", "--check")
-    files = ("src/**/*.{ts,css,html}", "tests/**/*.ts", "*.mjs", "{compare,lint,node}/*.mjs")
+    scripts = "{.,compare,lint,node,publish}/*.mjs"
+    files = ("src/**/*.{ts,css,html}", "tests/**/*.ts", scripts)
     return [
         Command("mypy", ["mypy"]),
         Command("eslint", [programs / "eslint", *eslint, *kept, "src", "tests"], web),
         check_types_of_the_page(),
         Command("WGSL", ["python", "-m", "tools.check_wgsl"], variables=IMPORTS),
+        Command(
+            "API reference",
+            ["python", "-m", "tools.generate_api_reference", "--check"],
+            variables=IMPORTS,
+        ),
         Command("boundaries of TypeScript", ["npm", "run", "--silent", "rooms"], web / "lint"),
         Command("prettier", [programs / "prettier", *prettier, *files], web),
         *boundary_checks(),

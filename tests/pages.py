@@ -62,10 +62,23 @@ def ready(page):
     expect(page.get_by_role("status")).to_have_text("Ready.")
 
 
-def draw(page):
-    """Draw a picture of two steps."""
-    page.get_by_label("Prompt", exact=True).fill("a red circle")
-    page.get_by_label("Steps").fill("2")
+def unfold(page, title, wanted=True):
+    """Open what is folded away under a title, or fold it again."""
+    folded = page.locator("details").filter(has=page.locator("summary", has_text=title))
+    if folded.evaluate("element => element.open") != wanted:
+        folded.locator("summary").click()
+
+
+def set_steps(page, steps):
+    """Set how many steps a picture takes; the field is among the folded settings."""
+    unfold(page, "Settings")
+    page.get_by_label("Steps").fill(str(steps))
+
+
+def draw(page, prompt="a red circle", steps=2):
+    """Draw a picture."""
+    page.get_by_label("Prompt", exact=True).fill(prompt)
+    set_steps(page, steps)
     page.get_by_role("button", name="Draw").click()
     expect(page.get_by_role("status")).to_contain_text("Done in")
 

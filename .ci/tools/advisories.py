@@ -20,6 +20,7 @@ from wsd.util.process import run
 
 NOT_AUDITED = "not audited: no advisory source"
 VEX = REPOSITORY / "sbom" / "wsd.openvex.json"
+_NPM_FOLDERS = ("web", "examples", "tests/bundlers")
 # Statuses of OpenVEX that ask for nothing to be done.
 _SETTLED = ("not_affected", "fixed")
 _TIMEOUT_S = 300
@@ -27,7 +28,7 @@ _TIMEOUT_S = 300
 
 @dataclass(frozen=True)
 class Advisory:
-    """A known hole in a package.
+    """A known vulnerability of a package.
 
     Attributes:
         package: its name.
@@ -160,11 +161,16 @@ def audits(root: Path) -> Iterator[Audit]:
         yield audit(f"pip-audit {name}", pip, read_pip_audit, root, settled)
         safety = ("safety", "check", "--output=json", f"--file={lock}")
         yield audit(f"safety {name}", safety, read_safety, root, settled)
-    for lock in sorted((root / "web").glob("**/package-lock.json")):
-        if "node_modules" not in lock.parts:
-            name = lock.relative_to(root).as_posix()
-            npm = ("npm", "audit", "--json", "--package-lock-only")
-            yield audit(f"npm audit {name}", npm, read_npm, lock.parent, settled)
+    for lock in npm_locks(root):
+        name = lock.relative_to(root).as_posix()
+        npm = ("npm", "audit", "--json", "--package-lock-only")
+        yield audit(f"npm audit {name}", npm, read_npm, lock.parent, settled)
+
+
+def npm_locks(root: Path) -> list[Path]:
+    """Return the lock files of npm: the page's, the tools', the examples' and the tests'."""
+    found = (lock for name in _NPM_FOLDERS for lock in (root / name).glob("**/package-lock.json"))
+    return sorted(lock for lock in found if "node_modules" not in lock.parts)
 
 
 def main() -> int:

@@ -24,6 +24,7 @@ FOLDERS = {
     "`cli` > `evaluate` > `runtime` > `bundle` > `compiler` > `kernels`, `frontend` > "
     "`checkpoint` > `models` > `supply_chain` > `spec` > `util`.",
     "web": "The package and the page in the browser: TypeScript, and what builds it.",
+    "examples": "Small projects that use the npm package; `examples/README.md` tells of them.",
     ".ci": "Tools of this repository, which nox sessions and CI run; not in the package.",
     "docker": "The appliance: pins, lock files, a script for each stage, nginx.",
     "tests": "Tests, their helpers, and the training of the small models.",

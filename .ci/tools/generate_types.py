@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
+from wsd import __version__
 from wsd.kernels import choice, variant
 from wsd.kernels.registry import variant_names
 from wsd.models.schedulers import MAX_STEPS, SCHEDULERS
@@ -186,6 +187,7 @@ def render_constants() -> str:
         " */\n"
     )
     groups: list[tuple[str, dict[str, object]]] = [
+        ("wsd/__init__.py", {"VERSION": __version__}),
         ("wsd/spec/manifest.py", {"SCHEMA_VERSION": manifest.SCHEMA_VERSION}),
         (
             "wsd/spec/paths.py: names of files in bundles",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from pages import browser_program
+from pages import browser_program, set_steps
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
@@ -74,7 +74,7 @@ def test_a_person_draws_a_picture(page, container):
     assert page.evaluate("crossOriginIsolated")
     models = page.get_by_label("Model", exact=True)
     expect(models.get_by_role("option")).to_have_text(["tiny-sd15", "tiny-sdxl"])
-    page.get_by_label("Steps").fill("2")
+    set_steps(page, 2)
     page.get_by_role("button", name="Draw").click()
     expect(page.get_by_role("status")).to_contain_text("Done in")
     assert page.evaluate("wsdPolicy.violations()") == []

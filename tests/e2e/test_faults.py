@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from pages import before_worker, in_page, kept_files, ready
+from pages import before_worker, in_page, kept_files, ready, set_steps
 from wsd.runtime import chromium
 
 MANIFEST = "/models/speck/manifest.json"
@@ -404,21 +404,21 @@ def test_of_the_browsers_gpu_process(context, speck):
             before = server.counts.copy()
             page.get_by_label("Prompt", exact=True).fill("a red circle")
             for kills in (1, 2):
-                page.get_by_label("Steps").fill("100")
+                set_steps(page, 100)
                 button.click()
                 expect(status).to_contain_text(re.compile(r"step \d+ of 100"))
                 for process in gpu_processes() - others:
                     os.kill(process, signal.SIGKILL)
-                expect(alert).to_contain_text("the GPU was lost")
+                expect(alert).to_contain_text("The GPU was lost")
                 expect(alert).to_contain_text("update the graphics driver")
-                page.get_by_label("Steps").fill("2")
+                set_steps(page, 2)
                 button.click()
                 if kills == 1:
                     expect(status).to_contain_text("Done in")
                     expect(page.get_by_label("Notices")).to_contain_text("is loaded again")
             # Chromium gives no adapter to a page during which its GPU process ended twice.
-            expect(alert).to_contain_text("the browser gives this page no GPU any more")
-            expect(alert).to_contain_text("restart the browser")
+            expect(alert).to_contain_text("The browser gives this page no GPU any more")
+            expect(alert).to_contain_text("Restart the browser")
             expect(alert).to_contain_text("update the graphics driver")
             assert fetched(server, before) == set()
     finally:

@@ -155,8 +155,10 @@ def test_another_origin_that_does_not_share(open_tab, speck):
     tab = open_tab()
     with served(speck[0]) as elsewhere:
         failed = in_page(tab, "load", elsewhere + MANIFEST[1:])
-    assert failed["name"] == "FetchError"
-    assert "could not be fetched" in failed["message"]
+    # The policy of the page and its worker allows their own server alone.
+    assert failed["name"] == "UnsupportedError"
+    assert "Content-Security-Policy does not allow it (connect-src)" in failed["message"]
+    assert elsewhere.rstrip("/") in failed["hint"]
 
 
 @pytest.mark.full

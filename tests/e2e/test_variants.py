@@ -5,7 +5,7 @@ import json
 import pytest
 from playwright.sync_api import expect
 
-from pages import change_manifest, draw, kept_files, ready
+from pages import change_manifest, draw, kept_files, ready, unfold
 from speck import SPECK, TWIN
 from wsd.bundle.builder import build_bundle
 from wsd.bundle.merge import join_bundles
@@ -58,6 +58,7 @@ def test_the_preferred_precision_or_another_that_is_asked_for(page):
     precision = page.get_by_label("Precision")
     assert precision.locator("option").all_inner_texts() == ["f32", "w8a16"]
     whole = facts.inner_text()
+    unfold(page, "About this model")
     precision.select_option("w8a16")
     expect(facts).not_to_have_text(whole)
     ready(page)
@@ -92,7 +93,7 @@ def test_a_picture_that_its_buffers_do_not_fit(page, role):
     change_manifest(page, "/manifest.json", grow)
     page.goto(page.address + "?model=twin")
     if role == "denoiser":
-        expect(page.get_by_role("alert")).to_contain_text("a picture of 16x16 needs a GPU buffer")
+        expect(page.get_by_role("alert")).to_contain_text("A picture of 16x16 needs a GPU buffer")
         assert not [url for url in page.files if url.endswith(".bin")]
         return
     ready(page)
@@ -107,7 +108,9 @@ def test_forgetting_one_model_keeps_what_another_shares(page, joined):
     page.goto(page.address + "?model=speck")
     ready(page)
     both = kept_files(page)
+    unfold(page, "About this model")
     page.get_by_role("button", name="Forget this model").click()
+    page.get_by_role("button", name="Forget it").click()
     expect(page.get_by_role("status")).to_contain_text("Forgotten")
     left = kept_files(page)
     twin = json.loads((joined / "models" / "twin" / "manifest.json").read_text())

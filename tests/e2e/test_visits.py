@@ -5,7 +5,16 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from pages import change_manifest, draw, files_of, kept_files, ready, watch
+from pages import (
+    change_manifest,
+    draw,
+    files_of,
+    kept_files,
+    ready,
+    set_steps,
+    unfold,
+    watch,
+)
 from wsd.bundle.npm import source_folder
 from wsd.runtime.server import served
 
@@ -36,34 +45,57 @@ def test_what_a_person_finds(visitor, origin):
     ready(page)
     expect(page.locator("#model-facts")).to_contain_text("A model for tests. ")
     expect(page.locator("#model-facts")).to_contain_text("GPU memory: ")
-    expect(page.get_by_label("Size")).to_have_value("16x16")
     # One model is no choice, and what is loaded needs no button.
     expect(page.locator("#model")).to_be_hidden()
     expect(page.locator("#load")).to_be_hidden()
-    page.get_by_role("button", name="Another seed").click()
-    seed = page.get_by_label("Seed").input_value()
-    assert 0 <= int(seed) < 2**32
-    draw(page)
+    unfold(page, "Settings")
+    expect(page.get_by_label("Size")).to_have_value("16x16")
+    # Each picture has a new seed, which the form shows.
+    seeds = set()
+    for _ in range(2):
+        draw(page)
+        seeds.add(page.get_by_label("Seed").input_value())
+    assert len(seeds) == 2
+    assert all(0 <= int(seed) < 2**32 for seed in seeds)
     expect(page.get_by_role("img", name="a red circle").first).to_be_visible()
-    expect(page.get_by_role("link", name=f"Save speck-{seed}-0.png")).to_be_visible()
+    for seed in seeds:
+        expect(page.get_by_role("link", name=f"Save speck-{seed}-0.png")).to_be_visible()
+    # Small pictures show their pixels; larger ones are smoothed.
+    expect(page.locator("#canvas")).to_have_css("image-rendering", "pixelated")
+    # A seed that is given stays.
+    page.get_by_label("Seed").fill("7")
+    draw(page)
+    draw(page)
+    expect(page.get_by_label("Seed")).to_have_value("7")
+    expect(page.get_by_role("link", name="Save speck-7-0.png")).to_have_count(2)
     page.get_by_text("Times and memory").click()
     rows = {row.locator("th").inner_text(): row.locator("td").inner_text()
             for row in page.locator("#figures-body tr").all()}  # fmt: skip
     for name in ("Loading", "Denoising", "To the first preview", "Decoding"):
-        assert re.fullmatch(r"\d+\.\d\d s", rows[name]), name
-    assert rows["GPU memory at most"].endswith("MiB")
+        assert re.fullmatch(r"\d+\.\d seconds", rows[name]), name
+    assert re.fullmatch(r"[\d.]+ [kM]B", rows["GPU memory at most"])
     # The test's adapter computes on the processor: it keeps the generated kernels.
     assert rows["Kernel variants"] == f"{rows['GPU pipelines']} generated"
-    page.get_by_role("button", name="Forget this model").click()
+    # Nothing is forgotten without being asked for twice.
+    unfold(page, "About this model")
+    for answer in ("Keep it", "Forget it"):
+        assert kept_files(page) != set()
+        page.get_by_role("button", name="Forget this model").click()
+        expect(page.get_by_role("dialog")).to_contain_text("are removed from this browser")
+        expect(page.get_by_role("button", name="Keep it")).to_be_focused()
+        page.get_by_role("button", name=answer).click()
     expect(page.get_by_role("status")).to_contain_text("Forgotten")
     assert kept_files(page) == set()
     assert complaints == []
 
 
+SIZES = {"desktop": (1440, 900), "tablet": (768, 1024), "phone": (390, 844), "narrow": (320, 640)}
+
+
 @pytest.fixture(scope="module")
 def phone(context, origin):
-    """Return the page on a screen as narrow as a phone's, ready to draw."""
-    narrow = context.browser.new_context(viewport={"width": 360, "height": 740})
+    """Return the page on a screen as small as a phone's, ready to draw."""
+    narrow = context.browser.new_context(viewport={"width": 390, "height": 844})
     page = narrow.new_page()
     page.set_default_timeout(TIMEOUT_MS)
     page.goto(origin)
@@ -72,29 +104,166 @@ def phone(context, origin):
     narrow.close()
 
 
+def focused(page):
+    return page.evaluate("() => document.activeElement.id")
+
+
 def test_by_keyboard_alone(phone):
-    phone.get_by_label("Prompt", exact=True).fill("red")
-    phone.get_by_label("Steps").fill("1")
+    prompt, status = phone.get_by_label("Prompt", exact=True), phone.get_by_role("status")
+    prompt.fill("red")
+    set_steps(phone, 1)
     phone.get_by_label("Steps").press("Enter")
-    expect(phone.get_by_role("status")).to_contain_text("Done in")
-    phone.get_by_label("Prompt", exact=True).focus()
-    reached = set()
-    for _ in range(16):
+    expect(status).to_contain_text("Done in")
+    prompt.focus()
+    reached = []
+    for _ in range(40):
         phone.keyboard.press("Tab")
-        reached.add(phone.evaluate("() => document.activeElement.id"))
-    assert {"negative", "seed", "dice", "size", "steps", "guidance", "scheduler", "draw"} <= reached
+        reached.append(focused(phone))
+    # The order is that of the page: what is written, the button, the picture, the settings.
+    wanted = [
+        "draw",
+        "negative",
+        "steps",
+        "guidance",
+        "seed",
+        "random",
+        "size",
+        "scheduler",
+        "images",
+    ]
+    assert [name for name in reached if name in wanted][: len(wanted)] == wanted
+
+    # From the prompt a picture begins with Ctrl and Enter, and Escape stops it.
+    set_steps(phone, 100)
+    prompt.press("Control+Enter")
+    expect(status).to_contain_text(re.compile(r"step \d+ of 100"))
+    assert "%" in phone.title()
+    phone.keyboard.press("Escape")
+    expect(status).to_have_text("Stopped.")
+    assert focused(phone) == "prompt"
+    assert phone.title() == "speck: Web Stable Diffusion"
+    expect(phone.locator("#progress")).to_be_hidden()
+
+    # The one button keeps the focus while it changes what it does.
+    phone.get_by_role("button", name="Draw").press("Enter")
+    expect(status).to_contain_text(re.compile(r"step \d+ of 100"))
+    assert focused(phone) == "draw"
+    phone.get_by_role("button", name="Stop").press("Enter")
+    expect(status).to_have_text("Stopped.")
+    assert focused(phone) == "draw"
+    expect(phone.get_by_role("button", name="Draw")).to_be_enabled()
+
+
+def find_violations(page):
+    """Return what axe finds on a page as it is now, in both schemes, by rule and element."""
+    if not page.evaluate("() => 'axe' in globalThis"):
+        page.evaluate((source_folder("web") / "node_modules/axe-core/axe.min.js").read_text())
+    violations = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        found = page.evaluate("() => axe.run()")
+        assert len(found["passes"]) > 10
+        violations += [(scheme, v["id"], v["nodes"][0]["html"]) for v in found["violations"]]
+    return violations
+
+
+def resize(page, name):
+    width, height = SIZES[name]
+    page.set_viewport_size({"width": width, "height": height})
+    return width, height
 
 
 def test_nothing_stands_in_anybodys_way(phone):
     draw(phone)
-    phone.get_by_text("Times and memory").click()
-    assert phone.evaluate("() => document.documentElement.scrollWidth") <= 360
-    phone.evaluate((source_folder("web") / "node_modules/axe-core/axe.min.js").read_text())
-    for scheme in ("light", "dark"):
-        phone.emulate_media(color_scheme=scheme)
-        found = phone.evaluate("() => axe.run()")
-        assert len(found["passes"]) > 10
-        assert [(v["id"], v["nodes"][0]["html"]) for v in found["violations"]] == [], scheme
+    for title in ("Times and memory", "Settings", "About this model"):
+        unfold(phone, title)
+    for name in SIZES:
+        width, _ = resize(phone, name)
+        assert phone.evaluate("() => document.documentElement.scrollWidth") <= width
+        assert find_violations(phone) == [], name
+    phone.emulate_media(forced_colors="active")
+    assert find_violations(phone) == []
+    phone.emulate_media(forced_colors="none")
+
+
+def box(page, selector):
+    return page.locator(selector).bounding_box()
+
+
+def test_the_picture_is_in_sight(phone):
+    """Without scrolling: with the prompt and the button beside it, or above it on a phone."""
+    phone.evaluate("() => scrollTo(0, 0)")
+    for name in ("desktop", "tablet", "phone"):
+        width, height = resize(phone, name)
+        phone.reload()
+        ready(phone)
+        prompt, button, frame = box(phone, "#prompt"), box(phone, "#draw"), box(phone, "#frame")
+        assert prompt["y"] < button["y"]
+        assert frame["y"] + frame["height"] <= height, name
+        if name == "desktop":
+            assert frame["x"] > prompt["x"] + prompt["width"]
+            assert frame["width"] > width / 3
+        else:
+            assert button["y"] < frame["y"]
+            assert frame["width"] > width * 0.75, name
+
+
+LANGUAGES = {
+    "de": ("Bereit.", "ltr", "Zeichnen"),
+    "ar": ("جاهز.", "rtl", "ارسم"),
+    "en": ("Ready.", "ltr", "Draw"),
+}
+
+
+def test_languages(visitor, origin):
+    page = visitor.new_page()
+    page.goto(origin)
+    ready(page)
+    for code, (said, direction, button) in LANGUAGES.items():
+        page.locator("#language").select_option(code)
+        expect(page.get_by_role("status")).to_have_text(said)
+        expect(page.get_by_role("button", name=button)).to_be_visible()
+        assert page.evaluate("() => [document.dir, document.documentElement.lang]") == [
+            direction, code,
+        ]  # fmt: skip
+        resize(page, "narrow")
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= 320
+        assert find_violations(page) == [], code
+    # The choice is kept, whatever the browser prefers.
+    page.locator("#language").select_option("ar")
+    page.reload()
+    expect(page.get_by_role("status")).to_have_text(LANGUAGES["ar"][0])
+
+
+@pytest.mark.full
+def test_the_language_that_the_browser_prefers(context, origin):
+    german = context.browser.new_context(locale="de-AT")
+    page = german.new_page()
+    page.set_default_timeout(TIMEOUT_MS)
+    page.goto(origin)
+    expect(page.get_by_role("status")).to_have_text(LANGUAGES["de"][0])
+    german.close()
+
+
+def test_a_picture_that_waits_for_the_model(visitor, origin):
+    page = visitor.new_page()
+    page.route("**/unet-0.*", lambda _route: None)  # it never comes
+    page.goto(origin)
+    status = page.get_by_role("status")
+    expect(status).to_contain_text("Getting the model ready")
+    page.get_by_role("button", name="Draw").click()
+    expect(page.locator("#preparing-how")).to_contain_text("Your picture is next")
+    assert find_violations(page) == []
+    page.get_by_role("button", name="Stop").click()
+    expect(status).to_have_text("Stopped.")
+    # Loading goes on; it has a button of its own, and what has arrived is not offered again.
+    page.get_by_role("button", name="Pause").click()
+    expect(status).to_contain_text("Paused.")
+    expect(page.get_by_role("button", name="Draw")).to_be_disabled()
+    page.unroute("**/unet-0.*")
+    page.get_by_role("button", name=re.compile("Download|Load")).click()
+    page.get_by_role("button", name="Draw").click()
+    expect(status).to_contain_text("Done in")
 
 
 def test_a_large_model_is_not_fetched_unasked(visitor, origin):
@@ -102,13 +271,24 @@ def test_a_large_model_is_not_fetched_unasked(visitor, origin):
     files = files_of(page)
 
     def grow(manifest):
-        manifest["components"]["unet"]["shards"][0]["bytes"] = 3 << 30
+        manifest["components"]["unet"]["shards"][0]["bytes"] = 3_000_000_000
 
     change_manifest(page, "/manifest.json", grow)
-    page.goto(origin)
-    expect(page.get_by_role("button", name="Download 3.0")).to_be_visible()
+    page.goto(f"{origin}?model=dream")
+    expect(page.get_by_role("button", name="Download 3.00 GB")).to_be_visible()
     expect(page.get_by_role("status")).to_have_text("Choose Download to begin.")
-    expect(page.get_by_role("button", name="Draw")).to_be_disabled()
+    expect(page.get_by_label("Notices")).to_contain_text("There is no model named “dream” here")
+    # What a visitor decides by: how much, how long, how large, and that it is once.
+    facts = page.locator("#offer-facts")
+    for fact in ("once: 3.00 GB", "on this connection", "graphics memory", "this browser"):
+        expect(facts).to_contain_text(fact)
+    assert find_violations(page) == []
+    draw_button = page.get_by_role("button", name="Draw")
+    expect(draw_button).to_be_disabled()
+    # A press says what is missing, and goes there.
+    draw_button.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("Download the model first")
+    assert focused(page) == "load"
     assert files() == []
 
 
@@ -122,9 +302,43 @@ def test_a_gpu_that_is_too_small_is_told_before_anything_is_fetched(visitor, ori
     change_manifest(page, "/manifest.json", demand)
     page.goto(origin)
     alert = page.get_by_role("alert")
-    expect(alert).to_contain_text("the GPU's maxStorageBufferBindingSize is")
-    expect(alert).to_contain_text("choose a smaller model")
+    expect(alert).to_contain_text("The GPU's maxStorageBufferBindingSize is")
+    expect(alert).to_contain_text("Choose a smaller model")
     assert files() == []
+
+
+ERRORS = {
+    "no WebGPU": (
+        "Object.defineProperty(navigator, 'gpu', { value: undefined })",
+        ["it has no WebGPU", "Update Chrome", "Firefox or Safari"],
+    ),
+    "no adapter": (
+        "navigator.gpu.requestAdapter = () => Promise.resolve(null)",
+        ["no graphics card", "chrome://settings/system", "update the graphics driver"],
+    ),
+    "an insecure address": (
+        "Object.defineProperty(globalThis, 'isSecureContext', { value: false })",
+        ["This address is not secure", "begins with https", "Open https://127.0.0.1"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_what_stands_in_the_way_is_in_sight_with_what_to_do(visitor, origin, name):
+    program, sentences = ERRORS[name]
+    page = visitor.new_page()
+    resize(page, "phone")
+    page.add_init_script(program)
+    page.goto(origin)
+    alert = page.get_by_role("alert")
+    for sentence in sentences:
+        expect(alert).to_contain_text(sentence)
+    found = box(page, "#error")
+    assert found["y"] > 0
+    assert found["y"] + found["height"] < 844
+    assert page.evaluate("() => scrollY") == 0
+    expect(page.get_by_role("button", name="Draw")).to_be_disabled()
+    assert find_violations(page) == []
 
 
 NOT_FOUND = ({"status": 404}, "the server answered 404")
@@ -159,7 +373,10 @@ def test_trying_again_after_failures(visitor, origin, part):
         page.goto(origin) if turn == 0 else try_again.click()
         expect(alert).to_contain_text(said)
         expect(alert).to_contain_text(f"{part}.")
-        assert len(alert.inner_text().splitlines()) == 2  # what was wrong, and what to do
+        # What happened, what was wrong, and what to do.
+        lines = [line for line in alert.inner_text().splitlines() if line]
+        assert len(lines) == 3
+        assert all(line.endswith(".") for line in lines)
         page.unroute(pattern)
     before = files()
     try_again.click()

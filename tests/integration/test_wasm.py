@@ -1,6 +1,9 @@
 """The linked module: what it imports and what it exports."""
 
 import re
+import sysconfig
+
+from wsd.util.files import REPOSITORY, cache_folder
 
 # What tvmjs provides besides the WASI functions.
 TVMJS = {
@@ -22,6 +25,10 @@ def test_imports_are_provided_by_the_glue(javascript, library):
 
 def test_it_names_no_folder_of_this_machine(library):
     """Or two builds from nothing would differ."""
-    named = set(re.findall(rb"[\x20-\x7e]+\.(?:h|cc|cpp)\x00", library.wasm.read_bytes()))
+    module = library.wasm.read_bytes()
+    named = set(re.findall(rb"[\x20-\x7e]+\.(?:h|cc|cpp)\x00", module))
     assert any(name.startswith(b"tvm/src/runtime/") for name in named)
     assert [name for name in named if name.startswith(b"/")] == []
+    # Inside other texts too: the name of a function names the file of each lambda in it.
+    folders = (cache_folder(), REPOSITORY, sysconfig.get_path("purelib"))
+    assert [folder for folder in folders if f"{folder}/".encode() in module] == []

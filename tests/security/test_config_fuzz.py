@@ -3,6 +3,7 @@
 import copy
 import functools
 import json
+import os
 
 import pytest
 import torch
@@ -96,9 +97,12 @@ def check(label, name, data):
 
 
 def fuzz(examples):
+    """Return settings for so many examples; `nox -s security` tries more, and always new ones."""
+    more = int(os.environ.get("WSD_FUZZ", "0"))
     return settings(
-        max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None
-    )
+        max_examples=max(examples, more), deadline=None, database=None,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(("label", "name"), PLACES)

@@ -1,12 +1,14 @@
 """Architecture, Conditioning and LatentSpace of Stable Diffusion, without compiling anything."""
 
 import json
+import shlex
 import shutil
 from dataclasses import replace
 
 import pytest
 import torch
 
+from commands import exit_code
 from speck import SPECK, SPECK_XL
 from wsd.bundle.builder import describe_conditioning, describe_latent_space
 from wsd.checkpoint.checkpoint import open_checkpoint
@@ -205,6 +207,23 @@ def test_a_library_of_another_variant_is_refused_by_the_key_that_differs(copy, f
     with pytest.raises(UsageError) as caught:
         check_library(library, FAMILIES["tiny-sdxl"])
     assert "--weights" not in caught.value.hint
+
+
+@pytest.mark.parametrize("key", ["weights", "vae", "both"])
+def test_a_hint_about_a_library_has_every_option_that_selects_the_variant(
+    copy, library, tmp_path, capsys, key
+):
+    other = tmp_path / "another vae"
+    shutil.copytree(copy / "vae", other)
+    change(other / "config.json", scaling_factor=0.5)
+    change(copy / "text_encoder" / "config.json", layer_norm_eps=0.1)
+    given = {"weights": ("--weights", copy), "vae": ("--vae", other)}
+    words = [*given["weights"], *given["vae"]] if key == "both" else given[key]
+    place = ("build", "--model", "tiny-sd15", "--plan", "--library", library.folder)
+    assert exit_code(*place, *words) == 2
+    options = shlex.join(map(str, words))
+    expected = f"hint: compile one with: wsd compile --model tiny-sd15 {options} --out DIR"
+    assert capsys.readouterr().err.splitlines()[-1] == expected
 
 
 def test_only_schedulers_that_suit_the_noise_schedule_are_built(monkeypatch, family):

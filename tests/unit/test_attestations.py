@@ -263,7 +263,7 @@ def test_attestations_that_disagree(copy):
     (copy / "SRI.json").write_text(json.dumps(table))
     assert list(verify_bundle(copy)) == [
         "client.js: sbom.cdx.json has another sha256, or none",
-        "sw.js: keeps another client.js",
+        "sw.js: has a digest of client.js that differs from the file's",
     ]
 
 

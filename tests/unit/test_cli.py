@@ -71,6 +71,43 @@ def test_bad_size(wsd, tmp_path, size, words):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("size", ["250x256", "64x4096", "8x9"])
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("build", ()),
+        ("build", ("--plan",)),
+        ("compile", ()),
+        ("expect", ()),
+        ("reference", ("--prompt", "x")),
+    ],
+)
+def test_a_size_of_no_checkpoint_is_refused_before_one_is_opened(
+    wsd, tmp_path, command, options, size
+):
+    place = () if "--plan" in options else ("--out", tmp_path / "out")
+    missing = ("--weights", tmp_path / "missing.safetensors")
+    result = wsd(command, "--model", "tiny-sd15", *missing, "--size", size, *options, *place)
+    assert_refused(result, f"size {size}: tiny-sd15 takes", "the nearest is")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("parity", "--model", "tiny-sd15", "--prompt", "x", "--out", "x.png"),
+        ("bench", "--compare"),
+    ],
+)
+def test_a_size_of_no_bundle_is_refused_before_a_checkpoint_is_opened(
+    wsd, bundle, tmp_path, monkeypatch, words
+):
+    monkeypatch.chdir(tmp_path)
+    command, *options = words
+    missing = ("--weights", tmp_path / "missing.safetensors")
+    result = wsd(command, bundle, *options, *missing, "--size", "64x64")
+    assert_refused(result, "64x64 was not compiled", "128x128")
+
+
 def test_a_build_needs_a_place(wsd):
     assert_refused(wsd("build", "--model", "tiny-sd15"), "--out")
 

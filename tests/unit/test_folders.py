@@ -1,5 +1,6 @@
 """Folders that appear whole or not at all, and one that a failed build leaves for the next."""
 
+import errno
 import os
 import stat
 import threading
@@ -129,3 +130,11 @@ def test_an_error_of_the_file_system_says_what_to_do(error, message):
     with pytest.raises(FileError, match=message) as caught, explain_file_errors(Path("dist")):
         raise error
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("device", ["/dev/full", "/dev/zero", "/dev/../dev/tty"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EINVAL])
+def test_an_error_of_a_device_asks_for_a_file(device, number):
+    with pytest.raises(FileError) as caught, explain_file_errors(Path("dist")):
+        raise OSError(number, os.strerror(number), device)
+    assert caught.value.hint == "it is a device: name a regular file"

@@ -125,7 +125,7 @@ def test_a_patch_is_known_by_its_changes_alone(measure, record, monkeypatch):
 
 @pytest.mark.parametrize("line", ["tvm 1234", "patch tvm a.patch", "", "tree tvm 1 2"])
 def test_a_record_that_is_none_is_refused(record, line):
-    with pytest.raises(ToolError, match="is no line of"):
+    with pytest.raises(ToolError, match="is not as docker/stages/trees.sh"):
         record(f"{line}\n")
 
 

@@ -11,7 +11,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from resealed import shrink
+from reattested import shrink
 from tools.compare_bundles import differences
 from wsd.bundle.attestations import write_attestations
 from wsd.bundle.builder import build_bundle

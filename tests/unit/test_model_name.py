@@ -29,7 +29,7 @@ def test_checkpoints_of_one_family_are_joined(bundle, shipped, library, tmp_path
     ["", "Anime", "a b", "../a", "a/b", "a.b", "-a", "con", "com1", "\u00e9", "a" * 200, "a\n"],
 )
 def test_names_that_no_model_can_have(name):
-    with pytest.raises(UsageError, match="is no name of a model"):
+    with pytest.raises(UsageError, match="is not allowed as the name of a model"):
         check_model_name(name)
 
 

@@ -1,4 +1,4 @@
-"""security.txt of a site: whom to tell of a hole, as RFC 9116 asks for it."""
+"""security.txt of a site: the address for reports of a vulnerability, as RFC 9116 has it."""
 
 import os
 import subprocess

@@ -29,6 +29,7 @@ from wsd.supply_chain.sbom import read_materials
 from wsd.supply_chain.signature import Identity, Key, check_signature
 from wsd.util.files import REPOSITORY
 
+COSIGN = shutil.which("cosign")
 KINDS = {
     "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
     "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
@@ -156,7 +157,7 @@ def test_a_statement_signed_by_a_key(copy, tmp_path, kind):
         check_signature(copy, save(tmp_path, good), Key(other))
 
 
-@pytest.mark.parametrize("form", ["binary", "base64", "sigstore"])
+@pytest.mark.parametrize("form", ["binary", "base64", "sigstore", "early cosign"])
 @pytest.mark.parametrize("kind", ["P-256", "RSA"])
 def test_the_file_signed_by_openssl(copy, tmp_path, kind, form):
     secret, public = write_keys(tmp_path, KINDS[kind]())
@@ -172,10 +173,55 @@ def test_the_file_signed_by_openssl(copy, tmp_path, kind, form):
             "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
             "messageSignature": {"signature": base64.b64encode(raw).decode()},
         })  # fmt: skip
+    if form == "early cosign":
+        signature = save(tmp_path, {"base64Signature": base64.b64encode(raw).decode()})
     check_signature(copy, signature, Key(public))
     provenance.write_bytes(provenance.read_bytes() + b" ")
     with pytest.raises(BundleError, match="is not a signature by the key"):
         check_signature(copy, signature, Key(public))
+
+
+def sign_with_cosign(folder, statement, out, command):
+    """Sign a statement with cosign and a key of its own, without Sigstore's services."""
+    variables = {**os.environ, "COSIGN_PASSWORD": "", "COSIGN_YES": "true"}
+
+    def run(*words):
+        done = subprocess.run(
+            [COSIGN, *map(str, words)],
+            cwd=folder, env=variables, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    run("generate-key-pair")
+    known = run(command, "--help")
+    # Version 3 asks Sigstore which services there are, unless it is told not to.
+    asks = "--use-signing-config" in known
+    options = ["--tlog-upload=false", *(["--use-signing-config=false"] if asks else [])]
+    if command == "attest-blob":
+        if "--statement" not in known:
+            pytest.skip("not run: this cosign signs no statement of somebody else")
+        run(command, "--key", "cosign.key", *options, "--bundle", out, "--statement", statement)
+    else:
+        run(command, "--key", "cosign.key", *options, "--bundle", out, statement)
+    return folder / "cosign.pub"
+
+
+@pytest.mark.skipif(COSIGN is None, reason="not run: cosign is not here; Debian 13 has it")
+@pytest.mark.parametrize("command", ["sign-blob", "attest-blob"])
+def test_cosign_itself(copy, tmp_path, command):
+    provenance, signature = copy / "provenance.json", tmp_path / "dist.sigstore.json"
+    public = sign_with_cosign(tmp_path, provenance, signature, command)
+    check_signature(copy, signature, Key(public))
+    good = provenance.read_bytes()
+    for changed in (good + b" ", good.replace(b"SRI.json", b"SRI.jsen")):
+        provenance.write_bytes(changed)
+        # A statement of the same content in other bytes is the same statement.
+        if command == "attest-blob" and changed == good + b" ":
+            check_signature(copy, signature, Key(public))
+            continue
+        with pytest.raises(BundleError, match="does not sign"):
+            check_signature(copy, signature, Key(public))
 
 
 def alter(found, key, value):
@@ -209,7 +255,10 @@ def test_a_true_statement_about_another_bundle_is_refused(signed, name):
     """Signatures are copied easily: what counts is that the statement is about these files."""
     folder, path, _, public = signed
     (folder / name).write_bytes((folder / name).read_bytes().replace(b"a", b"b", 1))
-    with pytest.raises(BundleError, match="its statement (names no SRI.json|is not provenance)"):
+    with pytest.raises(
+        BundleError,
+        match="its statement (does not have the digest of this SRI.json|is not provenance)",
+    ):
         check_signature(folder, path, Key(public))
 
 
@@ -270,7 +319,7 @@ def test_a_signed_text_that_is_no_statement(signed, tmp_path):
     folder, _, private, public = signed
     data = (folder / "provenance.json").read_bytes()
     for payload, kind, said in (
-        (data, "text/plain", "no statement of in-toto"),
+        (data, "text/plain", "not a statement of in-toto"),
         (b"[1, 2]", "application/vnd.in-toto+json", "not readable"),
         (b"{" * 10_000, "application/vnd.in-toto+json", "not readable"),
         (data.replace(b"in-toto.io/Statement/v1", b"example.org/S"), None, "of type"),
@@ -283,12 +332,12 @@ def test_a_signed_text_that_is_no_statement(signed, tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b"{", "is no Sigstore bundle: not JSON"),
-        (b"{}", "is no Sigstore bundle: mediaType"),
-        (b'{"mediaType": "application/json"}', "is no Sigstore bundle: mediaType"),
+        (b"{", "is not a Sigstore bundle: not JSON"),
+        (b"{}", "is not a Sigstore bundle: mediaType"),
+        (b'{"mediaType": "application/json"}', "is not a Sigstore bundle: mediaType"),
         (b'{"mediaType": "application/vnd.dev.sigstore.bundle", "dsseEnvelope": 3}',
-         "is no Sigstore bundle: dsseEnvelope"),
-        (b"{" * 100_000, "is no Sigstore bundle"),
+         "is not a Sigstore bundle: dsseEnvelope"),
+        (b"{" * 100_000, "is not a Sigstore bundle"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_signature(signed, tmp_path, text, said):
@@ -375,7 +424,7 @@ def test_an_identity_signs_another_bundle(copy, sigstore, root, tmp_path):
     payload = (copy / "provenance.json").read_bytes()
     path = save(tmp_path, sigstore.sign_statement(payload, WORKFLOW, GITHUB))
     (copy / "SRI.json").write_bytes((copy / "SRI.json").read_bytes() + b" ")
-    with pytest.raises(BundleError, match="names no SRI.json"):
+    with pytest.raises(BundleError, match="does not have the digest of this SRI.json"):
         check_signature(copy, path, Identity(WORKFLOW, GITHUB, trusted_root=root))
 
 
@@ -400,14 +449,37 @@ def test_a_part_of_an_identity_s_signature_that_is_another(copy, sigstore, root,
             check_signature(copy, save(tmp_path, one), someone)
 
 
-@pytest.mark.parametrize("text", [None, "", "{}", '{"mediaType": "x"}'])
+@pytest.mark.parametrize("text", ["", "{}", '{"mediaType": "x"}', "\0" * 5000, "[" * 100_000])
 def test_keys_of_a_sigstore_that_are_none(copy, sigstore, tmp_path, text):
     path = save(tmp_path, sigstore.sign_statement(b"{}", WORKFLOW, GITHUB))
-    if text is not None:
-        (tmp_path / "root.json").write_text(text)
+    (tmp_path / "root.json").write_text(text)
     someone = Identity(WORKFLOW, GITHUB, trusted_root=tmp_path / "root.json")
     with pytest.raises(UsageError, match="Sigstore's keys cannot be read"):
         check_signature(copy, path, someone)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: None, "does not exist"),
+        (os.mkfifo, "is not a regular file"),
+        (lambda path: path.mkdir(), "is not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "is not a regular file"),
+        (lambda path: path.symlink_to(path), "does not exist|is not a regular file"),
+        (lambda path: (path.touch(), os.truncate(path, 1 << 40)), "has more than"),
+    ],
+    ids=["nothing", "pipe", "folder", "device", "circle", "a terabyte of nothing"],
+)
+def test_keys_are_read_of_small_regular_files_alone(signed, tmp_path, make, said):
+    folder, path, _, _ = signed
+    odd = tmp_path / "odd.json"
+    make(odd)
+    with pytest.raises(UsageError, match=said):
+        check_signature(folder, path, Identity(WORKFLOW, GITHUB, trusted_root=odd))
+    with pytest.raises(UsageError, match=said):
+        check_signature(folder, path, Key(odd))
+    with pytest.raises(UsageError, match=said):
+        check_signature(folder, odd, Key(odd))
 
 
 def test_an_identity_needs_a_certificate(signed, tmp_path):
@@ -417,7 +489,7 @@ def test_an_identity_needs_a_certificate(signed, tmp_path):
     with pytest.raises(BundleError, match="does not sign"):
         check_signature(folder, path, someone)
     (tmp_path / "bare").write_bytes(b"\x30\x45")
-    with pytest.raises(BundleError, match="names nobody: pass --key"):
+    with pytest.raises(BundleError, match="whose signer cannot be known: pass --key"):
         check_signature(folder, tmp_path / "bare", someone)
 
 

@@ -1,4 +1,4 @@
-"""What `wsd verify` and `wsd join` refuse: bundles that whoever changed them sealed again."""
+"""What `wsd verify` and `wsd join` refuse: changed bundles, with attestations made to fit."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from resealed import INDEX, MANIFEST, MODEL, chain, change, seal, shrink
+from reattested import INDEX, MANIFEST, MODEL, attest, chain, change, shrink
 from wsd.bundle import layout
 from wsd.bundle.attestations import build_attestations, write_attestations
 from wsd.bundle.layout import Snapshot, read_snapshot
@@ -36,7 +36,7 @@ def copy(small, tmp_path):
 def change_manifest(copy, edit):
     change(copy, MANIFEST, edit)
     chain(copy)
-    seal(copy)
+    attest(copy)
 
 
 def change_page(copy, old, new, name="index.html"):
@@ -48,7 +48,7 @@ def change_page(copy, old, new, name="index.html"):
     worker = (copy / "sw.js").read_text()
     digests = [digest_bytes(page.encode()).integrity for page in (text, changed)]
     (copy / "sw.js").write_text(worker.replace(*digests))
-    seal(copy)
+    attest(copy)
 
 
 def faults_of(copy):
@@ -69,7 +69,7 @@ def refuse_to_join(copy):
 def test_what_nobody_changed_is_good(copy):
     before = {name: (copy / name).read_bytes() for name in layout.ATTESTATIONS}
     chain(copy)
-    seal(copy)
+    attest(copy)
     assert {name: (copy / name).read_bytes() for name in layout.ATTESTATIONS} == before
     assert faults_of(copy) == []
 
@@ -87,7 +87,19 @@ PAGES = [
     (r"<script", '<script src="../x.js"></script><script', "loads what is not in the bundle"),
     (r"<script", '<script src="assets/x.js"></script><script', "assets/x.js, which is missing"),
     (r"<main", '<iframe src="//example.org"></iframe><main', "has an element <iframe>"),
-    (r'content="sha384-[^"]*"', 'content="sha384-AAAA"', "models/index.json is another one"),
+    (r"<main", '<img src="//example.org/x.png"><main', "an element <img> loads something by src"),
+    (r"<main", '<svg><image xlink:href="https://a.b/x"/></svg><main', "<image> loads something"),
+    (r"<main", '<video poster="https://a.b/x"></video><main', "<video> loads something by poster"),
+    (r"<main", '<form action="https://a.b/"></form><main', "<form> loads something by action"),
+    (r"<main", '<a href="//a.b/">x</a><main', "leads to another site"),
+    (r"<main", '<a href="javascript:alert(1)">x</a><main', "leads to another site"),
+    (r"<main", "<style>@import '//a.b/x.css'</style><main", "has an element <style>"),
+    (r"<main", "<!--><script src=//a.b/x.js></script>--><main", "has a comment"),
+    (r"<main", "<svg><![CDATA[<script>]]></svg><main", "has a comment"),
+    (r"<title", '<meta http-equiv=" Refresh" content="0;url=//a.b"><title', "by itself"),
+    (r'src="', 'src="assets/other.js" src="', "assets/other.js, which is missing"),
+    (r"integrity=", 'integrity="" integrity=', "loaded without integrity"),
+    (r'content="sha384-[^"]*"', 'content="sha384-AAAA"', "models/index.json is missing or wrong"),
 ]  # fmt: skip
 
 
@@ -109,14 +121,14 @@ def test_a_page_without_scripts(copy):
 
 def test_no_page(copy):
     (copy / "index.html").unlink()
-    seal(copy)
+    attest(copy)
     assert faults_of(copy) == ["index.html: missing"]
 
 
 @pytest.mark.parametrize("name", ["selftest.html", "client.js", "sw.js"])
 def test_a_page_that_lacks_a_file(copy, name):
     (copy / name).unlink()
-    seal(copy)
+    attest(copy)
     assert any(line.startswith(f"{name}: ") for line in faults_of(copy))
 
 
@@ -124,7 +136,7 @@ def test_a_page_that_lacks_what_its_scripts_import(copy):
     page = (copy / "index.html").read_text()
     scripts = [path for path in (copy / "assets").glob("*.js") if path.name not in page]
     scripts[0].unlink()
-    seal(copy)
+    attest(copy)
     assert faults_of(copy) == [f"assets/{scripts[0].name}: missing"]
 
 
@@ -146,10 +158,10 @@ STRANGERS = ["robots.txt", "evil.js", "models/notes.txt", f"{MODEL}/extra.bin", 
 def test_a_file_that_nothing_names(copy, name):
     (copy / name).parent.mkdir(exist_ok=True)
     (copy / name).write_text("x")
-    seal(copy)
+    attest(copy)
     (fault,) = faults_of(copy)
     assert re.fullmatch(
-        rf"{name}: (no part of (a bundle|the page)|the notice of nothing .*)", fault
+        rf"{name}: (does not belong to (a bundle|the page)|.* has nothing .* notice .*)", fault
     )
 
 
@@ -321,7 +333,7 @@ def a_component_elsewhere(table):
     ],
 )
 def test_a_manifest_that_contradicts_itself(copy, edit, said):
-    with suppress(BundleError):  # some cannot even be sealed
+    with suppress(BundleError):  # some cannot even be described
         change_manifest(copy, edit)
     faults = "\n".join(faults_of(copy))
     assert re.search(said, faults)
@@ -380,7 +392,7 @@ def test_a_list_that_leads_elsewhere(copy, key, value, said):
     change(copy, INDEX, lambda index: index[0].update({key: value}))
     with suppress(BundleError):  # some cannot even be read
         link_page(copy)
-        seal(copy)
+        attest(copy)
     assert any(said in line for line in faults_of(copy))
     refuse_to_join(copy)
 
@@ -397,7 +409,7 @@ def test_a_list_of_other_models(copy, edit, said):
     change(copy, INDEX, edit)
     with suppress(BundleError):
         link_page(copy)
-        seal(copy)
+        attest(copy)
     assert any(said in line for line in faults_of(copy))
 
 
@@ -405,9 +417,9 @@ def test_a_list_of_other_models(copy, edit, said):
 
 
 def resign(copy):
-    """Let SRI.json and provenance agree with a bill that was changed."""
-    bill = (copy / "sbom.cdx.json").read_bytes()
-    change(copy, "SRI.json", lambda t: t.update({"sbom.cdx.json": digest_bytes(bill).integrity}))
+    """Let SRI.json and provenance agree with an SBOM that was changed."""
+    sbom = (copy / "sbom.cdx.json").read_bytes()
+    change(copy, "SRI.json", lambda t: t.update({"sbom.cdx.json": digest_bytes(sbom).integrity}))
     digests = {name: sha256_file(copy / name) for name in ("SRI.json", "sbom.cdx.json")}
 
     def edit(statement):
@@ -457,11 +469,11 @@ def test_no_provenance(copy):
     assert "provenance.json does not exist" in fault
 
 
-def component(bill, name):
-    return next(entry for entry in bill["components"] if entry["name"] == name)
+def component(sbom, name):
+    return next(entry for entry in sbom["components"] if entry["name"] == name)
 
 
-BILLS = [
+SBOMS = [
     (lambda b: component(b, "index.html")["hashes"].pop(), "hashes"),
     (lambda b: component(b, "tiny-sd15").update(version="f16"), "version"),
     (lambda b: b["components"].append({**component(b, "sw.js"), "name": "x.js"}), "x.js: missing"),
@@ -476,8 +488,8 @@ BILLS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("edit", "said"), BILLS)
-def test_a_bill_that_does_not_match(copy, edit, said):
+@pytest.mark.parametrize(("edit", "said"), SBOMS)
+def test_an_sbom_that_does_not_match(copy, edit, said):
     change(copy, "sbom.cdx.json", lambda table: edit(table) and None)
     resign(copy)
     assert any(said in line for line in faults_of(copy))
@@ -492,7 +504,7 @@ def test_licences_that_are_missing_or_changed(copy):
     assert any(text.name in line for line in faults_of(copy))
     text.write_bytes(content)
     (copy / "THIRD_PARTY_NOTICES.txt").write_text("There is nothing to say.\n")
-    seal(copy)
+    attest(copy)
     assert faults_of(copy) == [
         "THIRD_PARTY_NOTICES.txt: not the notice that sbom.cdx.json and the manifests ask for"
     ]
@@ -534,19 +546,19 @@ def make_early(copy):
         change_page(copy, '<meta name="models-integrity"[^>]*>', "", name)
     shutil.rmtree(copy / "licenses")
     (copy / "THIRD_PARTY_NOTICES.txt").unlink()
-    change(copy, "sbom.cdx.json", early_bill)
+    change(copy, "sbom.cdx.json", early_sbom)
     snapshot = read_snapshot(copy)
     for name, value in build_attestations(snapshot, read_materials(copy)).items():
         (copy / name).write_bytes(canonical_json(value))
-    change(copy, "sbom.cdx.json", early_bill)
+    change(copy, "sbom.cdx.json", early_sbom)
     change(copy, "provenance.json", early_provenance)
     names = [*snapshot.files, "sbom.cdx.json", "provenance.json"]
     table = {name: digest_bytes((copy / name).read_bytes()).integrity for name in names}
     (copy / "SRI.json").write_bytes(canonical_json(table))
 
 
-def early_bill(bill):
-    for entry in bill["components"]:
+def early_sbom(sbom):
+    for entry in sbom["components"]:
         for key in ("externalReferences", "properties", "supplier"):
             entry.pop(key, None)
 
@@ -582,13 +594,13 @@ def test_what_an_earlier_version_says_is_compared_too(copy, edit, said):
     assert said in fault
 
 
-# Sealing.
+# Writing attestations.
 
 
-def test_nothing_is_sealed_that_would_not_verify(copy):
+def test_no_attestations_of_what_would_not_verify(copy):
     materials = read_materials(copy)
     (copy / "models" / "more.txt").write_text("x")
-    with pytest.raises(BundleError, match=r"models/more\.txt: no part of a bundle"):
+    with pytest.raises(BundleError, match=r"models/more\.txt: does not belong to a bundle"):
         write_attestations(copy, materials)
 
 

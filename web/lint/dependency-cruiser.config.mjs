@@ -3,10 +3,12 @@
 /** The rooms from bottom to top: files of a room import the rooms before it, and their own. */
 const ROOMS = {
   util: "util/",
+  // Errors, and the checks of what callers give.
+  errors: "api/(errors|option_checks)\\.ts$",
   // Settings inside pictures: written by WSD, and read from whatever other programs wrote.
   settings: "settings/",
-  // Types and errors of the public API, which every room speaks of.
-  "api-types": "api/(errors|options|progress|types)\\.ts$",
+  // Types of the public API, which every room speaks of.
+  "api-types": "api/(generated|load_options|options|progress|types)\\.ts$",
   bundle: "bundle/",
   "gpu-tvm": "gpu/tvm/",
   gpu: "gpu/[a-z_]+\\.ts$",
@@ -14,8 +16,11 @@ const ROOMS = {
   diagnostics: "diagnostics/",
   worker: "worker/",
   // What runs in the page: the worker's client, and what needs no worker.
-  "api-client": "api/(client|model_index|pipeline_worker|preflight)\\.ts$",
+  "api-client":
+    "api/(addresses|call_queue|client|environment|kept_models|model_index|pipeline_worker|preflight|start_worker)\\.ts$",
   index: "index\\.ts$",
+  // The custom element, which uses the public API as any program can.
+  element: "element\\.ts$",
   app: "app/",
 };
 const PATHS = Object.values(ROOMS).map((pattern) => `^src/${pattern}`);
@@ -61,9 +66,10 @@ export default {
     },
     {
       name: "pages-import-the-public-api",
-      comment: "The pages use what any program can use: src/index.ts, and Trusted Types.",
+      comment:
+        "The pages and the element use what any program can use: src/index.ts, and Trusted Types.",
       severity: "error",
-      from: { path: "^src/app/" },
+      from: { path: "^src/(app/|element\\.ts$)" },
       to: {
         path: "^src/",
         pathNot: ["^src/app/", "^src/index\\.ts$", "^src/worker/trusted_types\\.ts$"],

@@ -1,35 +1,69 @@
 /** The public API: everything that the package and the page's client.js export. */
 
 export { StableDiffusionPipeline } from "./api/client";
+export type { CallOptions } from "./api/client";
 export {
   AbortError,
+  BusyError,
   DeviceLostError,
-  ERROR_CLASSES,
   FetchError,
   IntegrityError,
   OptionError,
   OutOfMemoryError,
-  throwIfAborted,
+  UnloadedError,
   UnsupportedError,
   WsdError,
 } from "./api/errors";
+export { isKept, listKept, purge, purgeAll } from "./api/kept_models";
+export type { KeptModel } from "./api/kept_models";
+export type {
+  FetchFunction,
+  FetchOptions,
+  LogLevel,
+  LogOptions,
+  WorkerOptions,
+} from "./api/load_options";
 export { chooseVariant, listModels } from "./api/model_index";
 export type { Choice, ListedModel, Variant } from "./api/model_index";
-export type { GenerateOptions } from "./api/options";
-export type { FoundSettings } from "./settings/found_settings";
+export type {
+  GenerateOptions,
+  OutputName,
+  OutputTypes,
+  Prompt,
+  PromptEmbeddings,
+  Scheduler,
+} from "./api/options";
+export type { FoundPicture, FoundSettings } from "./settings/found_settings";
 export { isPng, readText, writeText } from "./settings/png";
 export { preflight } from "./api/preflight";
-export type { Preflight } from "./api/preflight";
-export type { OnProgress, ProgressEvent } from "./api/progress";
-export { readSettings } from "./settings/read_settings";
+export type { Preflight, PreflightOptions } from "./api/preflight";
+export type {
+  DecodeStage,
+  DenoiseStage,
+  LibraryStage,
+  OnProgress,
+  OverallProgress,
+  ParametersStage,
+  PipelinesStage,
+  ProgressEvent,
+  SelfTestStage,
+  StageEvent,
+  TextStage,
+} from "./api/progress";
+export { formatLink, parseLink } from "./settings/link";
+export type { LinkName, LinkValues } from "./settings/link";
+export { readSettings, readSettingsText } from "./settings/read_settings";
 export { findScheduler } from "./settings/sampler_names";
-export type { KnownSampler } from "./settings/sampler_names";
+export type { DiffusersScheduler, KnownSampler } from "./settings/sampler_names";
 export { parseSeed } from "./settings/seed";
 export type { Seed } from "./settings/seed";
 export { formatSettings, parseSettings } from "./settings/infotext";
 export type { Settings } from "./settings/infotext";
 export type {
+  Concurrency,
+  Drawn,
   DrawOptions,
+  EncodeOptions,
   Generated,
   IntegrityOptions,
   LoadOptions,
@@ -39,4 +73,24 @@ export type {
   Usage,
 } from "./api/types";
 export { compiledSizes, selfTestProblem } from "./bundle/manifest";
-export type { Manifest } from "./bundle/manifest";
+// A manifest, and all that it is made of.
+export type {
+  ComponentEntry,
+  Conditioning,
+  Defaults,
+  EntryPoint,
+  FileEntry,
+  LatentPreview,
+  LatentSpace,
+  Manifest,
+  ModelEntry,
+  NoiseSchedule,
+  ParameterRecord,
+  PeakMemory,
+  Requirements,
+  SchedulerConfig,
+  Schedulers,
+  Size,
+  TensorSpec,
+  TokenizerEntry,
+} from "./bundle/manifest";

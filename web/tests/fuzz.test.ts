@@ -16,7 +16,7 @@ import { readText, writeText } from "../src/settings/png";
 import { readSettings } from "../src/settings/read_settings";
 import { formatSettings, parseSettings } from "../src/settings/infotext";
 import type { Offer } from "../src/app/dropped_settings";
-import { adopt } from "../src/app/dropped_settings";
+import { adopt, describe } from "../src/app/dropped_settings";
 import { MemoryCache } from "./memory_cache";
 import { whole, withServer } from "./server";
 
@@ -189,7 +189,7 @@ test("the settings of any picture are settings or none, and the form takes what 
   const offer = {
     ...{ model: { name: "m", source: "m" }, sizes: [[64, 64]], scheduler: "ddim" },
     ...{ schedulers: { ddim: { title: "DDIM", max_steps: 100 } }, guidance: { min: 0, max: 50 } },
-    ...{ eta: 0, maxImages: 16 },
+    ...{ eta: 0, maxImages: 16, steps: 20, takesNegativePrompt: true },
   } as unknown as Offer;
   const text = fc.oneof(fc.string(), tree.map(stringify), fc.string({ unit: "grapheme" }));
   await fc.assert(
@@ -197,8 +197,9 @@ test("the settings of any picture are settings or none, and the form takes what 
       const data = new TextEncoder().encode(`${key}\0\0\0\0\0${given}${steps ? "\nSteps: 1" : ""}`);
       const found = await readSettings(new Uint8Array([...SIGNATURE, ...chunk("iTXt", data)]));
       if (found === undefined) return;
-      const { fields, message } = adopt(found, offer, "it.png");
-      expect(message).toMatch(/ett?ings taken from it\.png/);
+      const adopted = adopt(found, offer);
+      const { fields } = adopted;
+      expect(describe(adopted, "it.png")).toMatch(/ettings taken from it\.png/);
       expect(["64x64", undefined]).toContain(fields.size);
       expect(["ddim", undefined]).toContain(fields.scheduler);
       if (fields.steps !== undefined) expect(Number(fields.steps)).toBeGreaterThanOrEqual(1);

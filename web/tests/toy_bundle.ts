@@ -5,6 +5,9 @@ import { createServer } from "node:http";
 import { sha256 } from "../src/bundle/sha256";
 import { SCHEMA_VERSION } from "../src/util/constants.generated";
 
+/** Width and height of the pictures. */
+const SIZE = [2, 1];
+
 /** What the bundle holds. */
 interface ToyBundle {
   pipeline: string;
@@ -27,7 +30,12 @@ export async function withToyBundle(
     library: { file: "colour.bin", bytes: bytes.length, sha256: await sha256(bytes.buffer) },
     tokenizers: {},
     components: {},
-    entry_points: [],
+    conditioning: { encoders: [], empty_negative: "encode" },
+    entry_points: [
+      { name: "denoise", role: "denoiser", component: null, size: SIZE, kernels: ["one", "two"] },
+    ],
+    defaults: { steps: 4, guidance_scale: 1, eta: 0, size: SIZE },
+    schedulers: { default: "euler", available: { euler: { max_steps: 100, min_steps: 1 } } },
   };
   const requested: string[] = [];
   const server = createServer((request, response) => {

@@ -2,11 +2,11 @@
 
 import type { WsdError } from "../src/api/errors";
 import { throwIfAborted, UnsupportedError } from "../src/api/errors";
-import type { GenerateOptions } from "../src/api/options";
-import type { OnProgress } from "../src/api/progress";
-import type { Generated, LoadOptions, Usage } from "../src/api/types";
+import type { GenerateOptions, Prompt, PromptEmbeddings } from "../src/api/options";
+import type { OnStage } from "../src/api/progress";
+import type { Drawn, Usage } from "../src/api/types";
 import type { Manifest } from "../src/bundle/manifest";
-import type { ModelSource } from "../src/gpu/model";
+import type { ModelOptions, ModelSource } from "../src/gpu/model";
 import type { Pipeline } from "../src/pipeline";
 
 const NOTHING: Usage = {
@@ -28,7 +28,7 @@ export class ToyPipeline implements Pipeline {
 
   constructor(
     readonly manifest: Manifest,
-    readonly options: LoadOptions,
+    readonly options: ModelOptions,
     private readonly colour: Uint8Array,
   ) {}
 
@@ -38,37 +38,36 @@ export class ToyPipeline implements Pipeline {
   }
 
   generate(
-    prompt: string,
+    prompt: Prompt | null,
     options: GenerateOptions,
-    onProgress: OnProgress,
+    onStage: OnStage,
     signal: AbortSignal,
-  ): Promise<Generated> {
+  ): Promise<Drawn<ImageData>> {
     const error = this.nextError;
     this.nextError = undefined;
     if (error !== undefined) return Promise.reject(error);
     throwIfAborted(signal);
     const { width = 2, height = 1, seed = 0 } = options;
     const pixels = Array.from({ length: width * height }, () => [...this.colour, 255]).flat();
-    onProgress({ stage: "decode", loaded: 1, total: 1 });
+    onStage({ stage: "decode", loaded: 1, total: 1, image: 0, images: 1 });
     const image = new ImageData(Uint8ClampedArray.from(pixels), width, height);
+    const settings = {
+      ...{ prompt: String(prompt), negativePrompt: undefined, steps: 1, scheduler: "none" },
+      ...{ guidanceScale: 1, seed, width, height, model: this.manifest.model.name, eta: 0 },
+    };
     return Promise.resolve({
       image,
       images: [image],
       latents: Float32Array.of(Number(seed)),
       timings: { text: 0, denoise: 0, firstPreview: null, decode: 0, total: 0 },
-      settings: {
-        prompt,
-        negativePrompt: undefined,
-        steps: 1,
-        scheduler: "none",
-        guidanceScale: 1,
-        seed,
-        width,
-        height,
-        model: this.manifest.model.name,
-        eta: 0,
-      },
+      settings,
+      imageSettings: [settings],
     });
+  }
+
+  /** Embeds a prompt as its length. */
+  encodePrompt(prompt: readonly string[]): Promise<PromptEmbeddings> {
+    return Promise.resolve({ promptEmbeds: Float32Array.from(prompt, ({ length }) => length) });
   }
 
   withStages<Result>(): Promise<Result> {

@@ -17,11 +17,11 @@ from wsd.bundle.manifest import write_index, write_manifest
 from wsd.bundle.page_chain import link_page
 from wsd.bundle.self_test import find_fixtures, select_stages
 from wsd.bundle.shards import write_shards
-from wsd.bundle.web_page import build_page
+from wsd.bundle.web_page import write_page
 from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.checkpoint.model_card import read_model_card
 from wsd.checkpoint.tokenizer import open_tokenizer, tokenizer_file
-from wsd.compiler.library import Library, find_tvmjs
+from wsd.compiler.library import Library
 from wsd.compiler.library_check import check_library
 from wsd.compiler.memory import peaks
 from wsd.errors import FileError, UsageError
@@ -48,7 +48,7 @@ from wsd.spec.parameter import Parameter, shapes
 from wsd.spec.precision import DTYPES
 from wsd.spec.roles import TEXT_ENCODER, VAE_DECODER
 from wsd.supply_chain.material import Material
-from wsd.supply_chain.materials import own_materials, page_materials
+from wsd.supply_chain.materials import own_materials
 from wsd.util.code_digest import digest_code
 from wsd.util.file_errors import explain_file_errors
 from wsd.util.files import (
@@ -70,16 +70,17 @@ def check_model_name(name: str) -> None:
     """Refuse a name that no model in a bundle can have.
 
     Raises:
-        UsageError: saying how names are.
+        UsageError: if the name is not allowed; the hint says which names are.
     """
     try:
-        # `wsd join` gives the folder of a further precision a name with that at its end.
+        # `wsd join` appends the precision to the folder's name where a name is there twice.
         for folder in (name, *(f"{name}-{dtype}" for dtype in DTYPES)):
             TypeAdapter(ModelName).validate_python(folder)
     except ValidationError as error:
         raise UsageError(
-            f"--name {name[:60]!r} is no name of a model",
-            "take small letters, digits and hyphens, such as anime-v2; no name of a device, as con",
+            f"--name {name[:60]!r} is not allowed as the name of a model",
+            "use small letters, digits and hyphens, such as anime-v2, and no name of a Windows "
+            "device, such as con",
         ) from error
 
 
@@ -133,19 +134,19 @@ def build_bundle(
 
 
 def _write_page(library: Library, folder: Path, progress: Progress) -> tuple[Material, ...]:
-    """Copy the page that came with the library, or bundle it from its sources.
+    """Copy the page that came with the library, or write it as this installation of WSD has it.
 
     Returns:
         what the page is made of; nothing if it came with the library, whose materials have it.
     """
     with progress.stage("page", total=1) as advance:
-        bundled_here = not library.page_folder.is_dir()
-        if bundled_here:
-            build_page(folder, find_tvmjs(library))
-        else:
+        if library.page_folder.is_dir():
             shutil.copytree(library.page_folder, folder, dirs_exist_ok=True)
+            materials: tuple[Material, ...] = ()
+        else:
+            materials = write_page(library, folder)
         advance(1)
-    return page_materials() if bundled_here else ()
+    return materials
 
 
 def _write_model(
@@ -215,12 +216,13 @@ def _write_parameters(
             component.id: _write_component(checkpoint, library, component, resumable, advance)
             for component in checkpoint.family.components
         }
-        # By their list: other files in the folder are no shards of this build, and none may lack.
+        # Only the shards that the list names: a build before may have left other files here. A
+        # shard that is missing is an error.
         for component in components.values():
             for shard in component.shards:
                 _link(resumable / shard.file, folder / shard.file)
     for path in folder.glob("*.bin"):
-        _own(path)
+        _copy_if_linked(path)
     return components
 
 
@@ -259,8 +261,12 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _own(path: Path) -> None:
-    """Give a file bytes of its own, if they have another name: a killed build may have left one."""
+def _copy_if_linked(path: Path) -> None:
+    """Copy a file that has a second hard link, so that a change to that one does not change it.
+
+    The resumable folder has been removed, and with it the other link of each shard. But a build
+    that was killed may have left one.
+    """
     if path.stat().st_nlink > 1:
         copy = path.with_suffix(".copy")
         shutil.copyfile(path, copy)

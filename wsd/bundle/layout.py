@@ -1,7 +1,8 @@
 """What a bundle holds: the files of its page, models, notices and attestations, and nothing else.
 
-Sealing a bundle (:mod:`wsd.bundle.attestations`) and verifying it (:mod:`wsd.bundle.verify`) find
-faults with the same functions, so that whatever is written passes, and nothing else does.
+Writing a bundle's attestations (:mod:`wsd.bundle.attestations`) and verifying it
+(:mod:`wsd.bundle.verify`) find faults with the same functions, so that every bundle that WSD writes
+passes, and no other does.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from wsd.errors import BundleError, WsdError
 from wsd.spec.manifest import FileEntry, IndexEntry, Manifest
 from wsd.spec.paths import check_path
 from wsd.supply_chain import notices, provenance, sbom
-from wsd.util.hashing import Digests, digest_file
+from wsd.util.hashing import Digests, digest_files
 from wsd.util.json_reader import read_text
 
 SRI = "SRI.json"
@@ -33,14 +34,23 @@ PAGE = "index.html"
 _PAGE_FILES = (PAGE, "selftest.html", "client.js", SERVICE_WORKER)
 _PAGE_FOLDERS = ("assets/", "driver/")
 _HINT = "run wsd build again, or fetch the bundle anew"
-# How the service worker names the files that it keeps.
+# An entry of the service worker's list: the path and the digest of a file that it stores.
 _KEPT = re.compile(
     r'url:\s*"(?P<path>[^"]+)",\s*(?:revision:[^,]*,\s*)?integrity:\s*"(?P<integrity>[^"]+)"'
 )
-# Files of the page that it keeps; the others are licences.
+# Files of the page in its list; other files in that folder are licences.
 _LOADED = re.compile(r"assets/[^/]+\.(js|css)")
-# Elements by which a page would take something from elsewhere, past every digest.
-_FORBIDDEN = ("base", "embed", "frame", "iframe", "object")
+_ICON = re.compile(r"data:(image/svg\+xml)?,")
+# Elements and attributes by which a page would load something that no digest covers, or lead
+# elsewhere. Scripts, links and anchors are looked at one by one.
+_FORBIDDEN = ("base", "embed", "frame", "iframe", "object", "style")
+_LOADING = (
+    "action", "background", "data", "formaction", "href", "imagesrcset", "manifest", "ping",
+    "poster", "src", "srcdoc", "srcset", "xlink:href",
+)  # fmt: skip
+# An address within the site.
+_LOCAL = re.compile(r"(\./)?([A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*)?(#.*)?")
+_LOOKED_AT = {"script": {"src"}, "link": {"href"}, "a": {"href"}}
 
 
 def is_page_file(path: str) -> bool:
@@ -91,7 +101,7 @@ def read_snapshot(bundle: Path) -> Snapshot:
     files = [name for name in list_files(bundle) if name not in ATTESTATIONS]
     return Snapshot(
         folder=bundle,
-        files={name: digest_file(bundle / name) for name in files},
+        files=dict(zip(files, digest_files([bundle / name for name in files]), strict=True)),
         sizes={name: (bundle / name).stat().st_size for name in files},
         index=read_index(bundle),
         manifests=dict(models),
@@ -129,7 +139,7 @@ def find_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
         yield from _find_content_faults(snapshot, folder, manifest)
     yield from _find_index_faults(snapshot)
     yield from find_chain_faults(snapshot.folder)
-    yield from _find_strangers(snapshot)
+    yield from _find_unnamed_files(snapshot)
     for name in sorted(snapshot.files):
         if name.endswith(".html") and "/" not in name:
             yield from ((name, fault) for fault in _find_page_faults(snapshot, name))
@@ -187,17 +197,17 @@ def _find_index_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
                 yield INDEX, f"{key} of {folder} is {said!r}, but its manifest has {found!r}"
 
 
-def _find_strangers(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
-    """Yield files that nothing of the bundle names."""
+def _find_unnamed_files(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """Yield the files that are neither named by the list or a manifest, nor of the page."""
     known = {INDEX, *(name for name, _ in snapshot.entries())}
     known |= {f"{folder}/{MANIFEST}" for folder in snapshot.manifests}
     for name in snapshot.files:
         if not (name in known or is_page_file(name) or is_notice(name)):
-            yield name, "no part of a bundle"
+            yield name, "does not belong to a bundle"
 
 
 def _find_page_faults(snapshot: Snapshot, name: str) -> Iterator[str]:
-    """Yield what a page loads that it does not check, and what it checks that is not there."""
+    """Yield the faults of what a page loads: files without a digest, altered or missing ones."""
     parser = _PageParser()
     parser.feed(read_text(snapshot.folder / name, BundleError, _HINT))
     parser.close()
@@ -221,7 +231,7 @@ def _find_page_faults(snapshot: Snapshot, name: str) -> Iterator[str]:
 
 
 def _find_kept_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
-    """Compare the page's files with those that its service worker keeps, which are all of them."""
+    """Compare the page's files with the list of the service worker, which names all of them."""
     if SERVICE_WORKER not in snapshot.files:
         return
     text = read_text(snapshot.folder / SERVICE_WORKER, BundleError, _HINT)
@@ -230,14 +240,14 @@ def _find_kept_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
         if path not in snapshot.files:
             yield path, "missing"
         elif snapshot.files[path].integrity != integrity:
-            yield SERVICE_WORKER, f"keeps another {path}"
+            yield SERVICE_WORKER, f"has a digest of {path} that differs from the file's"
     for path in snapshot.files:
         if kept and path not in kept and _LOADED.fullmatch(path):
-            yield path, "no part of the page"
+            yield path, "does not belong to the page"
 
 
 def find_gaps(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
-    """Yield path and fault of what bundles of this version have and earlier ones may lack."""
+    """Yield path and fault of what is missing, and may be missing only from earlier versions."""
     for name in _PAGE_FILES:
         if name not in snapshot.files:
             yield name, "missing"
@@ -251,7 +261,7 @@ class _PageParser(HTMLParser):
 
     Attributes:
         loaded: address and integrity of each; empty where there is none.
-        faults: what no page of WSD has.
+        faults: what a page of WSD never contains.
     """
 
     def __init__(self) -> None:
@@ -260,21 +270,44 @@ class _PageParser(HTMLParser):
         self.faults: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note what an element loads."""
-        found = {key: value or "" for key, value in attrs}
+        """Record the address and the integrity of what an element loads."""
         if tag in _FORBIDDEN:
             self.faults.append(f"has an element <{tag}>")
+            return
+        # Of an attribute that is there twice, browsers take the first.
+        found = {key: value or "" for key, value in reversed(attrs)}
+        for key in sorted(found.keys() & set(_LOADING) - _LOOKED_AT.get(tag, set())):
+            # A part of the same page, as in SVG.
+            if not found[key].startswith("#"):
+                self.faults.append(f"an element <{tag}> loads something by {key}")
+        if tag == "a" and not _LOCAL.fullmatch(found.get("href", "")):
+            self.faults.append("leads to another site")
+        if tag == "meta" and found.get("http-equiv", "").strip().lower() == "refresh":
+            self.faults.append("leads to another page by itself")
         if any(key.startswith("on") for key in found):
             self.faults.append(f"an element <{tag}> has an inline script")
         if tag == "script" and "src" not in found:
             self.faults.append("has an inline script")
         if tag == "script" and "src" in found:
             self.loaded.append((found["src"], found.get("integrity", "")))
-        # The page's icon is empty, so that browsers ask for none.
-        if tag == "link" and found.get("href") != "data:,":
+        # A page's icon is in its address, so that browsers ask for none; an older page's is empty.
+        icon = found.get("rel") == "icon" and _ICON.match(found.get("href", ""))
+        if tag == "link" and not icon:
             self.loaded.append((found.get("href", ""), found.get("integrity", "")))
+
+    def handle_comment(self, data: str) -> None:  # noqa: ARG002 - the parser's interface
+        """Refuse comments: where one ends, browsers and Python do not always agree."""
+        self.faults.append("has a comment")
+
+    def handle_pi(self, data: str) -> None:
+        """Refuse processing instructions, which browsers read as comments."""
+        self.handle_comment(data)
+
+    def unknown_decl(self, data: str) -> None:
+        """Refuse sections such as CDATA, which browsers read as comments."""
+        self.handle_comment(data)
 
 
 def mismatch(kind: str, expected: str, found: str) -> str:
-    """Return the fault of a digest that is another one."""
+    """Return the fault of a file whose digest is not the expected one."""
     return f"{kind} mismatch (expected {expected[:20]}…, got {found[:20]}…)"

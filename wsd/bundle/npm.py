@@ -31,8 +31,8 @@ def source_folder(name: str) -> Path:
     folder = REPOSITORY / name
     if not (folder / "package.json").is_file():
         raise ToolError(
-            f"the page's sources are not at {folder}",
-            "run from a clone of the repository, installed with: pip install -e .",
+            f"this needs the folder {name} of WSD's repository, which no wheel has",
+            "run it from a clone of the repository, installed with: pip install -e .",
         )
     return folder
 

@@ -6,10 +6,10 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from wsd.bundle.web_page import build_page
-from wsd.compiler.library import Library, find_tvmjs, write_library
+from wsd.bundle.web_page import write_page
+from wsd.compiler.library import Library, write_library
 from wsd.supply_chain.material import merge_materials
-from wsd.supply_chain.materials import own_materials, page_materials
+from wsd.supply_chain.materials import own_materials
 from wsd.util.contents import write_contents
 from wsd.util.file_errors import explain_file_errors
 from wsd.util.files import check_absent, write_folder_atomically
@@ -28,10 +28,9 @@ def write_compiled(library: Library, out: Path, progress: Progress) -> Path:
     with explain_file_errors(out), write_folder_atomically(out) as scratch:
         shutil.copyfile(library.wasm, scratch / library.wasm.name)
         with progress.stage("page", total=1) as advance:
-            build_page(replace(library, folder=scratch).page_folder, find_tvmjs(library))
+            page = write_page(library, replace(library, folder=scratch).page_folder)
             advance(1)
-        # After the page, because bundling it may install the packages whose licences are read.
-        materials = merge_materials([*library.materials, *page_materials(), *own_materials()])
+        materials = merge_materials([*library.materials, *page, *own_materials()])
         write_library(replace(library, folder=scratch, materials=materials))
         write_contents(scratch)
     return out

@@ -1,8 +1,8 @@
-"""``wsd verify``: compare a bundle with what sealing it would write.
+"""``wsd verify``: make a bundle's attestations again, and compare them with those it has.
 
-Sealing (:func:`wsd.bundle.attestations.write_attestations`) refuses a bundle with a fault in its
-layout, and writes attestations that follow from its files and materials. So verifying looks for the
-same faults, makes the attestations again, and compares them with those that are there.
+:func:`wsd.bundle.attestations.write_attestations` refuses a bundle with a fault in its layout, and
+writes attestations that follow from its files and materials. So verifying looks for the same
+faults, makes the attestations again, and compares them with those in the bundle.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def verify_bundle(bundle: Path) -> Iterator[str]:
         _compare_sbom(snapshot, in_sbom),
     ):
         found.setdefault(name, fault)
-    # Where a file is another one, the attestations differ for that reason alone.
+    # If a file was changed, the attestations differ for that reason alone.
     if not found:
         for name, fault in _compare_attestations(snapshot, statement):
             found.setdefault(name, fault)
@@ -109,10 +109,10 @@ def _compare_sbom(snapshot: Snapshot, in_sbom: dict[str, str]) -> Iterator[tuple
 
 
 def _compare_attestations(snapshot: Snapshot, statement: Statement) -> Iterator[tuple[str, str]]:
-    """Compare the attestations with what sealing the same files would write."""
+    """Compare the attestations with those that WSD would write for the same files."""
     materials = sbom.read_materials(snapshot.folder)
     if not _is_of_this_version(statement):
-        # Another version writes other words: the facts in them are compared.
+        # Another version words them differently, so only the facts are compared.
         for fault in find_contradictions(snapshot, statement, materials):
             yield provenance.FILE_NAME, fault
         return
@@ -140,7 +140,7 @@ def _compare_notices(
             yield name, f"not the notice that {sbom.FILE_NAME} and the manifests ask for"
     for name in snapshot.files:
         if is_notice(name) and name not in made:
-            yield name, f"the notice of nothing that {sbom.FILE_NAME} has"
+            yield name, f"{sbom.FILE_NAME} has nothing that this notice is about"
 
 
 def _is_of_this_version(statement: Statement) -> bool:

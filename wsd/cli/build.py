@@ -1,4 +1,4 @@
-"""Commands that make bundles, and check them: models, compile, build, expect, join, verify."""
+"""Commands that make bundles and the npm package, and check bundles, from models to verify."""
 
 from __future__ import annotations
 
@@ -65,11 +65,14 @@ def compile(  # noqa: A001 - the command's name
     """
     from wsd.bundle.precompiled import write_compiled
     from wsd.checkpoint.resolve import read_variant
+    from wsd.models.resolution import check_sizes_early
     from wsd.util.files import check_absent
     from wsd.util.progress import Progress
 
     check_absent(out)
+    _check_page(None)
     family = chosen.family()
+    check_sizes_early(family, sizes)
     if chosen.is_given:
         family = read_variant(family, chosen.weights, chosen.vae)
     with Progress() as progress:
@@ -132,12 +135,13 @@ def build(
     from wsd.bundle.plan import describe_plan
     from wsd.checkpoint.tokenizer import check_tokenizers
     from wsd.compiler.library import read_library
-    from wsd.models.resolution import check_sizes
+    from wsd.models.resolution import check_sizes_early
     from wsd.models.schedule_options import compose_denoising
     from wsd.util.files import check_absent
     from wsd.util.progress import Progress
 
     family = chosen.family()
+    check_sizes_early(family, sizes)
     if library is not None:
         schedule = replace(schedule, sizes=read_library(library).sizes)
     if plan:
@@ -150,7 +154,9 @@ def build(
         else:
             denoising = chosen.open(schedule)
         with Progress() as progress:
-            compiled = _find_library(denoising.family, dtype, sizes, library, progress, dump)
+            compiled = _find_library(
+                denoising.family, dtype, sizes, library, progress, dump, chosen.compile_options()
+            )
         default = denoising.default_scheduler
         for line in describe_plan(denoising.family, compiled, denoising.scheduler, default):
             say(line)
@@ -158,22 +164,50 @@ def build(
     if out is None:
         raise click.UsageError("Missing option '--out'.")
     check_absent(out)
+    _check_page(library)
     if name is not None:
         check_model_name(name)
-    check_sizes(family, sizes)
     checkpoint = chosen.open(schedule)
     check_tokenizers(checkpoint.family, checkpoint.source, fetched=True)
     with Progress() as progress:
-        compiled = _find_library(checkpoint.family, dtype, sizes, library, progress, dump)
+        compiled = _find_library(
+            checkpoint.family, dtype, sizes, library, progress, dump, chosen.compile_options()
+        )
         build_bundle(checkpoint, compiled, out, progress, expected, name)
     say(out)
 
 
+def _check_page(library: Path | None) -> None:
+    """Refuse what would end without a page, before anything is compiled or read.
+
+    Args:
+        library: the folder of a compiled library; None if one will be compiled.
+    """
+    from wsd.bundle.web_page import check_page
+    from wsd.util.prebuilt import is_clone
+
+    check_page()
+    if library is None and not is_clone():
+        from wsd.compiler.tvm_compat import version
+
+        check_page(version())
+
+
 def _find_library(
     family: Family, dtype: str | None, sizes: tuple[Size, ...], folder: Path | None,
-    progress: Progress, dump: Path | None = None,
+    progress: Progress, dump: Path | None = None, checkpoint: str = "",
 ) -> Library:  # fmt: skip
-    """Compile a family, or read what was compiled."""
+    """Compile a family, or read what was compiled.
+
+    Args:
+        family: the model, as the checkpoint's configurations have it.
+        dtype: how weights are stored; f32 if it is None.
+        sizes: picture sizes to compile; the family's own if there are none.
+        folder: that of a compiled library, or None.
+        progress: shows what has been done.
+        dump: where the compiler writes what it makes on the way, or None.
+        checkpoint: the options that name the checkpoint, for the hint about another library.
+    """
     from wsd.compiler.library import open_library
     from wsd.compiler.library_check import check_library
 
@@ -183,8 +217,23 @@ def _find_library(
 
         return compile_library(family, check_sizes(family, sizes), dtype or "f32", progress, dump)
     library = open_library(folder)
-    check_library(library, family)
+    check_library(library, family, checkpoint)
     return library
+
+
+@command()
+@click.option("--out", required=True, type=NEW_FOLDER, help="A new folder.")
+def package(out: Path) -> None:
+    """Write the npm package: the pipeline without the page."""
+    from wsd.bundle.web_page import write_package
+    from wsd.util.prebuilt import is_clone
+
+    tvmjs = None
+    if is_clone():
+        from wsd.compiler.tvm_compat import tvmjs_source
+
+        tvmjs = tvmjs_source()
+    say(write_package(out, tvmjs))
 
 
 @command()
@@ -196,11 +245,13 @@ def _find_library(
 def expect(chosen: CheckpointChoice, size: Size | None, prompt: str, out: Path) -> None:
     """Compute with PyTorch what each stage must give, for the self-test page."""
     from wsd.bundle.self_test import write_fixtures
-    from wsd.models.resolution import check_sizes
+    from wsd.models.resolution import check_sizes, check_sizes_early
     from wsd.util.progress import Progress
 
-    (first, *_) = check_sizes(chosen.family(), [size] if size else [])
+    sizes = [size] if size else []
+    check_sizes_early(chosen.family(), sizes)
     checkpoint = chosen.open()
+    (first, *_) = check_sizes(checkpoint.family, sizes)
     with Progress() as progress:
         say(write_fixtures(checkpoint, first, prompt, out, progress))
 

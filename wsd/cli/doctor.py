@@ -10,19 +10,30 @@ from dataclasses import dataclass
 from functools import partial
 
 from wsd.cli.command import command
+from wsd.cli.error_report import TVM_HINT
 from wsd.errors import WsdError
+from wsd.util.prebuilt import INSTALL_HINT, PAGE, find_prebuilt, is_clone
 from wsd.util.process import find_program, run
 from wsd.util.terminal import say
 
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the report."""
+    """One line of the report.
+
+    Attributes:
+        name: of what was looked for.
+        good: whether it was found.
+        found: what was found, or what is wrong.
+        hint: what to do, if it was not found.
+        needed: whether WSD as it is installed here is incomplete without it.
+    """
 
     name: str
     good: bool
     found: str
     hint: str
+    needed: bool = True
 
 
 # Check → what brings it on macOS; the errors' own hints name Debian's packages.
@@ -32,16 +43,25 @@ _ON_MACOS = {
     "npm": "brew install node",
     "chromium": "brew install --cask google-chrome, or set WSD_CHROMIUM",
 }
+# Check → which commands need it. A wheel builds bundles of compiled libraries without all of them.
+_COMMANDS = {
+    "lane": "compile, and build without --library",
+    "emscripten": "compile, and build without --library",
+    "chromium": "render, parity and bench",
+    "webgpu": "render, parity and bench",
+}
 
 
 def examine() -> Iterator[Check]:
     """Yield one check after another; none of them raises."""
+    yield _check("page", _page)
     yield _check("lane", _lane)
     for package in ("torch", "diffusers", "transformers"):
         yield _check(package, partial(importlib.metadata.version, package))
     yield _check("emscripten", _emscripten)
-    yield _check("node", lambda: _version("node", "install Node.js 20 or later"))
-    yield _check("npm", lambda: _version("npm", "install npm 9 or later"))
+    if is_clone():
+        yield _check("node", lambda: _version("node", "install Node.js 20 or later"))
+        yield _check("npm", lambda: _version("npm", "install npm 9 or later"))
     yield _check("chromium", _chromium)
     yield _check("webgpu", _adapter)
 
@@ -51,9 +71,27 @@ def _check(name: str, probe: Callable[[], str]) -> Check:
         return Check(name, True, probe(), "")
     except WsdError as error:
         hint = _ON_MACOS.get(name) if sys.platform == "darwin" else None
-        return Check(name, False, error.message, hint or error.hint)
+        return _missing(name, error.message, hint or error.hint)
     except ImportError as error:
-        return Check(name, False, str(error), "install the project: pip install -e .")
+        return _missing(name, str(error), TVM_HINT if name == "lane" else INSTALL_HINT)
+
+
+def _missing(name: str, message: str, hint: str) -> Check:
+    if is_clone() or name not in _COMMANDS:
+        return Check(name, False, message, hint)
+    return Check(name, False, message, f"{hint}; only {_COMMANDS[name]} need it", needed=False)
+
+
+def _page() -> str:
+    from wsd.bundle.npm import source_folder
+    from wsd.supply_chain.prebuilt_record import read_record
+
+    if is_clone():
+        return f"bundled from its sources in {source_folder('web')}"
+    folder = find_prebuilt(PAGE)
+    record = read_record()
+    sources = record.commit or f"changed sources with the digest {record.digest}"
+    return f"as the wheel has it in {folder}, for TVM {record.tvm}, built from {sources}"
 
 
 def _lane() -> str:
@@ -106,7 +144,8 @@ def doctor() -> None:
     """Say which lane and tools are here, and how to get what is missing."""
     checks = list(examine())
     for check in checks:
-        say(f"{'ok  ' if check.good else 'BAD '} {check.name}: {check.found}")
+        mark = "ok  " if check.good else "BAD " if check.needed else "--  "
+        say(f"{mark} {check.name}: {check.found}")
         if not check.good:
             say(f"     hint: {check.hint}")
-    sys.exit(0 if all(check.good for check in checks) else 1)
+    sys.exit(0 if all(check.good or not check.needed for check in checks) else 1)

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import click
 
-from wsd.errors import WsdError
+from wsd.errors import ToolError, WsdError
 from wsd.util.file_errors import explain, find_os_error
 from wsd.util.scratch import keep_temporary_files
 from wsd.util.stops import Stopped, raise_for_stops
@@ -23,6 +23,12 @@ from wsd.util.terminal import say
 # Exit codes of shells for programs that a signal ended.
 _INTERRUPTED = 128 + signal.SIGINT
 _READER_GONE = 128 + 13  # SIGPIPE, which Windows does not have
+# TVM is no dependency of WSD, because bundles of compiled libraries are built without it.
+_TVM = ("tvm", "tvm_ffi")
+TVM_HINT = (
+    "install TVM (pip install apache-tvm==0.27.0.post1), or build with --library and a folder that "
+    "wsd compile wrote elsewhere"
+)
 _STOPPED_HINT = "what was half written is removed; run the same command again"
 
 
@@ -71,8 +77,7 @@ def run_command(command: click.Command, name: str, arguments: list[str] | None =
         _drop_output()
         return _READER_GONE
     except Exception as error:
-        found = find_os_error(error)
-        explained = None if found is None else explain(found)
+        explained = _explain(error)
         if explained is None or os.environ.get("WSD_DEBUG"):
             raise
         _drop_output()
@@ -91,6 +96,14 @@ def _invoke(command: click.Command, name: str, arguments: list[str] | None) -> i
             return int(command.invoke(context) or 0)
     except click.exceptions.Exit as end:
         return end.exit_code
+
+
+def _explain(error: Exception) -> WsdError | None:
+    """Return what a person can act on of an error that is not WSD's own, if there is anything."""
+    if isinstance(error, ModuleNotFoundError) and error.name in _TVM:
+        return ToolError("TVM is not installed", TVM_HINT)
+    found = find_os_error(error)
+    return None if found is None else explain(found)
 
 
 def _complain(message: str, hint: str) -> None:

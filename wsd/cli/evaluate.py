@@ -41,12 +41,14 @@ def reference(
 ) -> None:
     """Draw the same picture with diffusers, on the CPU."""
     from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
-    from wsd.models.resolution import check_sizes
+    from wsd.models.resolution import check_sizes, check_sizes_early
     from wsd.runtime.png import write_pngs
     from wsd.util.progress import Progress
 
-    check_sizes(chosen.family(), [request.size] if request.size else [])
+    sizes = [request.size] if request.size else []
+    check_sizes_early(chosen.family(), sizes)
     checkpoint = chosen.open(schedule)
+    check_sizes(checkpoint.family, sizes)
     pipeline = load_pipeline(checkpoint)
     images, _latents = draw_reference(checkpoint, pipeline, request, Progress())
     for path in write_pngs(images, out):
@@ -68,9 +70,12 @@ def parity(
     from wsd.bundle.manifest import find_manifest, read_manifest
     from wsd.evaluate.parity import compare, describe
     from wsd.runtime.png import write_pngs
+    from wsd.runtime.validation import check_request
     from wsd.util.progress import Progress
 
-    described = read_manifest(find_manifest(folder, chosen.model)).model
+    manifest = read_manifest(find_manifest(folder, chosen.model))
+    check_request(manifest, request)
+    described = manifest.model
     # The bundle was built with these options, so it is compared with them.
     schedule = schedule.fill_in(described.options)
     checkpoint = replace(chosen, model=described.family or described.name).open(schedule)
@@ -115,12 +120,16 @@ def bench(
     from wsd.evaluate.benchmark import describe
     from wsd.evaluate.benchmark_plot import draw_plot
     from wsd.runtime.driver import LoadOptions
+    from wsd.runtime.request import GenerationRequest
+    from wsd.runtime.validation import check_request
     from wsd.util.files import write_atomically
     from wsd.util.progress import Progress
 
     checkpoint = None
     if compare:
-        described = read_manifest(find_manifest(folder, model)).model
+        manifest = read_manifest(find_manifest(folder, model))
+        check_request(manifest, GenerationRequest(prompt="", size=size))
+        described = manifest.model
         chosen = CheckpointChoice(
             described.family or described.name, weights, random_weights=random_weights
         )

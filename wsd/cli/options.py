@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -240,6 +241,11 @@ class CheckpointChoice:
     def is_given(self) -> bool:
         """Tell whether any option beside the model's name was given."""
         return self != CheckpointChoice(self.model)
+
+    def compile_options(self) -> str:
+        """Return the options with which ``wsd compile`` compiles the same variant, for a shell."""
+        given = {"--weights": self.weights, "--vae": self.vae}
+        return " ".join(f"{name} {shlex.quote(value)}" for name, value in given.items() if value)
 
     def family(self) -> Family:
         """Return the family that ``--model`` names.

@@ -32,6 +32,7 @@ from wsd.compiler.relax_module import (
 )
 from wsd.compiler.shader_checks import check_nothing_unpacked, count_storage_buffers
 from wsd.compiler.wasm.link import link_library
+from wsd.compiler.wasm.runtime import runtime_materials
 from wsd.errors import CompileError
 from wsd.frontend.entry_points import make_entry_points
 from wsd.frontend.export import Trace, trace_component
@@ -40,6 +41,7 @@ from wsd.models.family import Component, Family
 from wsd.models.instantiate import build_skeleton
 from wsd.spec.parameter import Parameter
 from wsd.spec.tensor import Size
+from wsd.supply_chain.material import merge_materials
 from wsd.supply_chain.materials import compiler_materials
 from wsd.util.cache_key import write_key
 from wsd.util.files import write_once
@@ -137,7 +139,7 @@ def _build(
         variants=shader_variants(report.variants, report.bytes_accessed, shaders),
         gemm_problems=tuple(report.gemm_problems),
         toolchain=toolchain(),
-        materials=compiler_materials(),
+        materials=merge_materials([*compiler_materials(), *runtime_materials()]),
     )
     return _Built(library, executable)
 

@@ -12,8 +12,14 @@ from wsd.models.family import Family
 from wsd.models.registry import FAMILIES
 
 
-def check_library(library: Library, family: Family) -> None:
+def check_library(library: Library, family: Family, checkpoint: str = "") -> None:
     """Refuse a library of another architecture than a family's, or of another variant of it.
+
+    Args:
+        library: the compiled functions.
+        family: the model, as the checkpoint's configurations have it.
+        checkpoint: the options of a command that select the variant, for the hint, such as
+            ``--weights FOLDER --vae FILE``; empty if no command was run.
 
     Raises:
         UsageError: if they do not belong together; it names a key that differs.
@@ -27,9 +33,9 @@ def check_library(library: Library, family: Family) -> None:
     )
     registered = FAMILIES.get(family.name)
     variant = registered is not None and architecture(registered) != architecture(family)
-    weights = " --weights CHECKPOINT" if variant else ""
+    options = f" {checkpoint or '--weights CHECKPOINT'}" if variant else ""
     raise UsageError(
         f"{library.folder} was not compiled for {'this checkpoint of ' * variant}{family.name}: "
         f"{key} is {found.get(key, 'absent')}, expected {wanted.get(key, 'absent')}",
-        f"compile one with: wsd compile --model {family.name}{weights} --out DIR",
+        f"compile one with: wsd compile --model {family.name}{options} --out DIR",
     )

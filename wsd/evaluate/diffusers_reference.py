@@ -127,6 +127,7 @@ def draw_reference(
     request: GenerationRequest,
     progress: Progress,
     latents: torch.Tensor | None = None,
+    **given: Any,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw pictures with diffusers; the pipeline's scheduler is replaced.
 
@@ -136,6 +137,8 @@ def draw_reference(
         request: what to draw.
         progress: shows the steps.
         latents: initial noise in place of the seed's, (1, channels, height, width).
+        given: arguments of diffusers' pipeline in place of the request's: lists of prompts, or
+            embeddings with ``prompt=None``.
 
     Returns:
         (images (images, height, width, 3) uint8, final latents as flat float32).
@@ -169,19 +172,20 @@ def draw_reference(
         # The first and the last noise level are rounded to float32, and torchsde says that it
         # moves them into the range of its Brownian path.
         warnings.filterwarnings("ignore", message="Should have t", module="torchsde")
-        drawn = pipeline(
-            prompt=request.prompt,
-            negative_prompt=request.negative_prompt,
-            num_inference_steps=steps,
-            guidance_scale=guidance,
-            generator=torch.Generator().manual_seed(request.seed),
-            width=width,
-            height=height,
-            latents=latents,
-            output_type="np",
-            eta=family.eta if request.eta is None else request.eta,
-            num_images_per_prompt=request.images,
-            callback_on_step_end=on_step,
-        )
+        arguments = {
+            "prompt": request.prompt,
+            "negative_prompt": request.negative_prompt,
+            "num_inference_steps": steps,
+            "guidance_scale": guidance,
+            "generator": torch.Generator().manual_seed(request.seed),
+            "width": width,
+            "height": height,
+            "latents": latents,
+            "output_type": "np",
+            "eta": family.eta if request.eta is None else request.eta,
+            "num_images_per_prompt": request.images,
+            "callback_on_step_end": on_step,
+        }
+        drawn = pipeline(**{**arguments, **given})
     images = (drawn.images * 255).round().astype(np.uint8)
     return images, kept["latents"].cpu().numpy().ravel()

@@ -112,11 +112,14 @@ class Architecture(ABC):
         name: of the architecture; part of the digest under which libraries are shared.
         pipeline: key of the browser's registry of pipelines, which says how a picture is drawn.
         diffusers_pipeline: name of the diffusers pipeline that draws the same pictures.
+        least_multiple: edges of pictures are multiples of it in pixels, whatever the checkpoint's
+            configurations are; :meth:`size_multiple` is this number or a multiple of it.
     """
 
     name: ClassVar[str]
     pipeline: ClassVar[str] = "text-to-image"
     diffusers_pipeline: ClassVar[str]
+    least_multiple: ClassVar[int] = 1
 
     @abstractmethod
     def latent_space(self, family: Family) -> LatentSpace:

@@ -35,9 +35,34 @@ def check_sizes(family: Family, sizes: Sequence[Size]) -> tuple[Size, ...]:
                 f"to {LARGEST_EDGE} that are multiples of {multiple}",
                 f"the nearest is {nearest[0]}x{nearest[1]}",
             )
+    _check_unique(sizes)
+    return tuple(sizes) or family.sizes
+
+
+def _check_unique(sizes: Sequence[Size]) -> None:
     if len(set(sizes)) != len(sizes):
         raise UsageError("a size is given twice", "pass each --size once")
-    return tuple(sizes) or family.sizes
+
+
+def check_sizes_early(family: Family, sizes: Sequence[Size]) -> None:
+    """Refuse sizes that no checkpoint of a family takes, before one is opened.
+
+    A checkpoint's own VAE may have another scale than the family's, and allow other sizes. So
+    :func:`check_sizes` is called with the checkpoint's family afterwards.
+
+    Args:
+        family: the registry's entry.
+        sizes: (width, height) in pixels.
+
+    Raises:
+        UsageError: for an edge that is too large or no multiple of the architecture's least one,
+            or a size given twice.
+    """
+    _check_unique(sizes)
+    multiple = family.architecture.least_multiple
+    for size in sizes:
+        if any(edge % multiple or not multiple <= edge <= LARGEST_EDGE for edge in size):
+            check_sizes(family, [size])
 
 
 def is_size(family: Family, size: Size) -> bool:

@@ -127,13 +127,20 @@
   async function generate(prompt, options) {
     const previews = [];
     const onProgress = (event) => {
-      if (event.preview !== void 0) previews.push({ step: event.loaded, image: event.preview });
+      const { preview } = event;
+      if (preview !== void 0) previews.push({ step: event.loaded, image: preview });
       reportProgress(event);
     };
     const generated = await pipeline.generate(prompt, { ...options, onProgress });
     const { images, latents, timings } = generated;
-    const settings = images.map((_, index) => client.formatSettings(generated.settings, index));
-    return { images, previews, latents, timings, settings, usage: await pipeline.usage() };
+    return { images, previews, latents, timings, settings: textsOf(generated), usage: await usage() };
+  }
+  function textsOf({ images, settings, imageSettings }) {
+    const ofEach = imageSettings;
+    return ofEach?.map((each) => client.formatSettings(each)) ?? images.map((_, index) => client.formatSettings(settings, index));
+  }
+  async function encodePrompt(prompt, negativePrompt) {
+    return pipeline.encodePrompt(prompt, { negativePrompt });
   }
   async function selfTest() {
     return pipeline.selfTest();
@@ -171,6 +178,7 @@
     generate,
     selfTest,
     usage,
+    encodePrompt,
     encodeText,
     predictNoise,
     decodeLatents,

@@ -168,11 +168,11 @@ class Renderer:
         options["previewEvery"] = preview_every
         return self.draw_with(request.prompt, options)
 
-    def draw_with(self, prompt: str, options: GenerateOptions) -> Rendered:
+    def draw_with(self, prompt: str | Sequence[str] | None, options: GenerateOptions) -> Rendered:
         """Draw with the options of the page's ``generate``.
 
         Args:
-            prompt: what to draw.
+            prompt: what to draw: one text or several, or None where embeddings stand for it.
             options: what the page's ``generate`` takes beside it.
 
         Raises:
@@ -189,6 +189,26 @@ class Renderer:
             usage=drawn["usage"],
             previews=tuple((shown["step"], _pixels(shown["image"])) for shown in drawn["previews"]),
         )
+
+    def encode_prompt(
+        self, prompt: str | Sequence[str], negative_prompt: str | Sequence[str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return what the page's ``encodePrompt`` gives.
+
+        Args:
+            prompt: one text or several.
+            negative_prompt: one text for all, or one for each; None for what the model takes for
+                none.
+
+        Returns:
+            option of ``generate`` → float32, flat.
+
+        Raises:
+            UsageError: for a prompt that the model refuses.
+            RenderError: if the page fails.
+        """
+        negative = [] if negative_prompt is None else [negative_prompt]
+        return dict(self._page.call("encodePrompt", prompt, *negative))
 
     def self_test(self) -> list[StageReport]:
         """Run the page's self-test and return what it finds, stage by stage.

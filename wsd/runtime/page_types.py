@@ -32,9 +32,9 @@ class LoadOptions(TypedDict, total=False):
 
 
 class GenerateOptions(TypedDict, total=False):
-    """What to draw; the model decides what is left out."""
+    """What to draw; the model decides what is left out. Arrays are float32, of any shape."""
 
-    negativePrompt: str
+    negativePrompt: str | list[str]
     numInferenceSteps: int
     guidanceScale: float
     seed: int
@@ -43,6 +43,12 @@ class GenerateOptions(TypedDict, total=False):
     scheduler: str
     eta: float
     numImages: int
+    imageIndex: int
+    latents: np.ndarray
+    promptEmbeds: np.ndarray
+    negativePromptEmbeds: np.ndarray
+    pooledPromptEmbeds: np.ndarray
+    negativePooledPromptEmbeds: np.ndarray
     previewEvery: int
 
 

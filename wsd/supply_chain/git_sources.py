@@ -1,7 +1,7 @@
-"""Git sources that the image was built from, and what was applied to them, as materials.
+"""Git sources that the image was built from, and the patches applied to them, as materials.
 
-Any of them may have been passed as a build context, so that the image records the digest of the
-files that it really built (``docker/stages/trees.sh``), and the pins say what the digest means.
+Any of them may have been replaced by a build context. So the image records the digest of the files
+that it built (``docker/stages/trees.sh``), which is compared with that of the pinned commit.
 """
 
 from __future__ import annotations
@@ -32,20 +32,25 @@ _PLAIN = re.compile(r"[A-Za-z0-9._-]+")
 
 @dataclass(frozen=True)
 class _Record:
-    """What the image says of its sources: name to tree, and name to patches as it applied them."""
+    """The image's record of its sources.
+
+    Attributes:
+        trees: name of a source → git's digest of its files.
+        patches: name of a source → file name, SHA-256 and git's patch id of each applied patch.
+    """
 
     trees: dict[str, str]
     patches: dict[str, list[tuple[str, str, str]]]
 
 
 def git_materials(emscripten: tuple[LicenseText, ...]) -> Iterator[Material]:
-    """Yield the sources that the image was built from, as its record says; none outside it.
+    """Yield the sources that the image's record lists; none outside the image.
 
     Args:
-        emscripten: the licence of Emscripten, whose folder another module knows.
+        emscripten: the licence texts of Emscripten.
 
     Raises:
-        ToolError: if the record has a line that is none.
+        ToolError: if the record has a line in another form.
         UsageError: if the pins are unreadable.
     """
     place = os.environ.get(SOURCES_VARIABLE)
@@ -73,14 +78,14 @@ def _read_record(folder: Path) -> _Record:
                     record.patches.setdefault(name, []).append((file, sha256, patch_id))
                 case _:
                     raise ToolError(
-                        f"{path}: {line!r} is no line of docker/stages/trees.sh",
+                        f"{path}: {line!r} is not as docker/stages/trees.sh writes it",
                         "build the image again",
                     )
     return record
 
 
 def _patch(pins: Pins, name: str, file: str, sha256: str, patch_id: str) -> Patch:
-    """Return a patch under upstream's address, if it changes exactly what the pinned commit does.
+    """Return a patch, with upstream's address if it makes the same change as the pinned commit.
 
     The digest of a patch depends on the version of git that wrote it; git's patch id does not.
     """
@@ -97,7 +102,7 @@ def _material(
     as_pinned = tree == source.tree
     place = source.url.removeprefix("https://github.com/")
     owner, _, repository = place.rpartition("/")
-    # A folder that was passed in place of the commit is named by the digest of its files.
+    # A folder that replaced the commit is named by the digest of its files.
     if as_pinned:
         purl = PackageURL("github", owner, repository, source.commit)
     else:

@@ -12,7 +12,7 @@ from packaging.licenses import InvalidLicenseExpression, canonicalize_license_ex
 from pydantic import BaseModel, ConfigDict
 
 from wsd.supply_chain.material import LicenseText
-from wsd.util.files import REPOSITORY
+from wsd.util.prebuilt import repository_file
 
 # Files that hold a licence or a notice, by their names in whatever folder.
 _NAMES = re.compile(
@@ -38,8 +38,8 @@ class Policy(BaseModel):
 
 @functools.cache
 def read_policy() -> Policy:
-    """Read the policy; empty where WSD was not installed from its repository."""
-    path = REPOSITORY / "sbom" / "policy.toml"
+    """Read the policy of the repository or of the wheel; it is empty where WSD has neither."""
+    path = repository_file("sbom/policy.toml")
     if not path.is_file():
         return Policy()
     return Policy.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))

@@ -19,8 +19,10 @@ from wsd.supply_chain.git_sources import SOURCES_VARIABLE, git_materials
 from wsd.supply_chain.material import LicenseText, Material, merge_materials
 from wsd.supply_chain.npm_packages import npm_materials, page_requirements
 from wsd.supply_chain.own_source import own_material
+from wsd.supply_chain.prebuilt_record import read_record
 from wsd.supply_chain.python_packages import package_url, python_materials, required_names
 from wsd.util.hashing import Digests
+from wsd.util.prebuilt import is_prebuilt
 
 # Environment variable of the image: the base image that it was built on.
 BASE_VARIABLE = "WSD_BASE"
@@ -60,11 +62,15 @@ def compiler_materials() -> tuple[Material, ...]:
 
 
 def page_materials() -> tuple[Material, ...]:
-    """Return the npm packages of a page that is bundled here, and WSD, whose page it is, sorted.
+    """Return the npm packages of the page that is written here, and WSD, whose page it is, sorted.
+
+    For the page of a wheel they are those that it was built from, and TVM, whose tvmjs is in it.
 
     Raises:
-        ToolError: if the lock file is unreadable.
+        ToolError: if the lock file, or the wheel's record, is unreadable.
     """
+    if is_prebuilt():
+        return read_record().page
     return merge_materials([*npm_materials(), own_material(page_requirements())])
 
 

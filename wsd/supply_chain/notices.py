@@ -1,8 +1,8 @@
 """Notices of a bundle: the licences of everything that is in it, of software and of models.
 
-``THIRD_PARTY_NOTICES.txt`` lists what the bill calls ``required`` and every model, each with its
-licence and the files that hold the text. The texts of software are in ``licenses/``; those of a
-model lie beside its manifest, which names them.
+``THIRD_PARTY_NOTICES.txt`` lists what has the scope ``required`` in the SBOM, and every model, each
+with its licence and the files that hold the text. The texts of software are in ``licenses/``; those
+of a model lie beside its manifest, which names them.
 """
 
 from __future__ import annotations

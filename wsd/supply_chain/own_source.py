@@ -15,8 +15,10 @@ from wsd import __version__
 from wsd.errors import ToolError
 from wsd.supply_chain.licenses import find_texts
 from wsd.supply_chain.material import Material
+from wsd.supply_chain.prebuilt_record import read_record
 from wsd.util.files import PACKAGE, REPOSITORY
 from wsd.util.hashing import sha256_file
+from wsd.util.prebuilt import FOLDER, is_clone, is_prebuilt, repository_file
 from wsd.util.process import run
 
 # Environment variable: the commit of WSD's sources where there is no repository to ask, as in the
@@ -33,7 +35,7 @@ def own_material(requires: tuple[str, ...]) -> Material:
     Args:
         requires: package URLs of what it needs.
     """
-    digest = _digest_sources()
+    digest = digest_sources()
     checksum = {"checksum": f"sha256:{digest}"}
     return Material(
         purl=str(PackageURL("generic", name="wsd", version=__version__, qualifiers=checksum)),
@@ -45,13 +47,20 @@ def own_material(requires: tuple[str, ...]) -> Material:
         hashes=(("SHA-256", digest),),
         commit=find_commit(),
         requires=requires,
-        texts=find_texts(REPOSITORY),
+        texts=find_texts(repository_file("LICENSE").parent),
     )
 
 
 def list_sources() -> Iterator[Path]:
-    """Yield the files that decide what WSD writes: the package, and the sources of the page."""
-    yield from (path for path in PACKAGE.rglob("*") if path.suffix != ".pyc" and path.is_file())
+    """Yield the files that decide what WSD writes: the package, and the sources of the page.
+
+    A wheel has no sources of the page; its record has their digests.
+    """
+    for path in PACKAGE.rglob("*"):
+        if path.suffix != ".pyc" and path.is_file() and not path.is_relative_to(FOLDER):
+            yield path
+    if not is_clone():
+        return
     for folder in ("src", "types"):
         yield from (path for path in (_WEB / folder).rglob("*") if path.is_file())
     yield from _WEB.glob("*.mjs")
@@ -59,12 +68,16 @@ def list_sources() -> Iterator[Path]:
 
 
 @functools.cache
-def _digest_sources() -> str:
+def digest_sources() -> str:
     """Return the SHA-256 of lines with path and SHA-256 of each source, sorted: as sha256sum."""
-    names = {path.relative_to(REPOSITORY).as_posix(): path for path in list_sources()}
+    digests = {
+        path.relative_to(REPOSITORY).as_posix(): sha256_file(path) for path in list_sources()
+    }
+    if is_prebuilt():
+        digests |= read_record().sources
     total = hashlib.sha256()
-    for name in sorted(names):
-        total.update(f"{sha256_file(names[name])}  {name}\n".encode())
+    for name in sorted(digests):
+        total.update(f"{digests[name]}  {name}\n".encode())
     return total.hexdigest()
 
 
@@ -74,6 +87,9 @@ def find_commit() -> str:
     named = os.environ.get(COMMIT_VARIABLE, "")
     if _COMMIT.fullmatch(named):
         return named
+    if is_prebuilt():
+        record = read_record()
+        return record.commit if record.digest == digest_sources() else ""
     git = ["git", "-C", str(REPOSITORY)]
     places = [path for path in (PACKAGE, _WEB) if path.exists()]
     try:

@@ -87,7 +87,7 @@ def build_sbom(contents: BundleContents) -> dict[str, Any]:
         dependencies=[_dependency(ref, required) for ref, required in graph.items()],
         serial_number=uuid.uuid5(_NAMESPACE, sha256_bytes(canonical_json(content))),
         metadata=BomMetaData(
-            # The bill says what WSD found out, so WSD is its author and its tool.
+            # WSD collected what the SBOM says, so WSD is its author and its tool.
             authors=[OrganizationalContact(name=f"WSD {__version__}")],
             tools=ToolRepository(components=[_wsd()]),
             supplier=_entity("whoever built this bundle"),
@@ -125,11 +125,11 @@ def read_materials(bundle: Path) -> list[Material]:
         BundleError: if there is no SBOM of :func:`build_sbom`, or a licence that it names is
             missing.
     """
-    bill = _read(bundle)
-    required = {entry.ref: tuple(sorted(entry.dependsOn)) for entry in bill.dependencies}
+    found = _read(bundle)
+    required = {entry.ref: tuple(sorted(entry.dependsOn)) for entry in found.dependencies}
     return [
         _read_material(component, required.get(component.bom_ref, ()), bundle)
-        for component in bill.components
+        for component in found.components
         if component.type == ComponentType.LIBRARY.value
     ]
 
@@ -205,16 +205,16 @@ class _Dependency(_Part):
     dependsOn: tuple[str, ...] = ()  # noqa: N815 - CycloneDX's name
 
 
-class _Bill(_Part):
+class _Sbom(_Part):
     components: tuple[_Component, ...]
     dependencies: tuple[_Dependency, ...] = ()
 
 
-_BILL = TypeAdapter(_Bill)
+_SBOM = TypeAdapter(_Sbom)
 
 
-def _read(bundle: Path) -> _Bill:
-    return read_typed(bundle / FILE_NAME, _BILL, BundleError, _HINT)
+def _read(bundle: Path) -> _Sbom:
+    return read_typed(bundle / FILE_NAME, _SBOM, BundleError, _HINT)
 
 
 def _read_material(component: _Component, requires: tuple[str, ...], bundle: Path) -> Material:

@@ -1,4 +1,4 @@
-"""Check who signed a bundle's provenance: a key, or an identity that Sigstore vouches for.
+"""Check who signed a bundle's provenance: a key, or an identity with a certificate of Sigstore.
 
 What is signed is ``provenance.json`` or a statement that names it and ``SRI.json`` by digest, and
 both lead to every file. Three forms of signatures are read, whichever tool wrote them:
@@ -6,7 +6,8 @@ both lead to every file. Three forms of signatures are read, whichever tool wrot
 - a Sigstore bundle with a statement: ``cosign attest-blob``, GitHub's attestations, OpenSSF's
   ``model_signing`` of the bundle's folder;
 - a Sigstore bundle with a signature of the file: ``cosign sign-blob``, ``sigstore sign``;
-- the bare signature of the file, binary or base64: ``openssl dgst -sign``.
+- the bare signature of the file, binary, base64, or in the JSON of cosign before version 3:
+  ``openssl dgst -sign``, ``cosign sign-blob``.
 
 https://docs.sigstore.dev/about/bundle/ and https://github.com/secure-systems-lab/dsse
 """
@@ -32,21 +33,22 @@ if TYPE_CHECKING:
 
 _INSTALL = "install what checks signatures: pip install 'wsd[signatures]'"
 _REFUSED = "do not use this bundle; fetch it and its signature anew, from where it was published"
+_ROOT_HINT = "pass a trusted_root.json as --trusted-root, or leave it out"
 _BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle"
 _PAYLOAD_TYPE = "application/vnd.in-toto+json"
 _STATEMENT_TYPES = ("https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1")
 _MODEL_SIGNING = "https://model_signing/signature/v1.0"
 # Signatures have a few kilobytes, a statement about a bundle up to some megabytes.
 _MAX_BYTES = 64 << 20
-# Of all attestations of one file that a hub lists, those that are looked at.
+# The most attestations in one file of which each is checked.
 _MAX_BUNDLES = 100
 
 
 class Signer(Protocol):
-    """Whom a signature must be of."""
+    """The key or the identity whose signature is accepted."""
 
     def __str__(self) -> str:
-        """Return it in words, after "signed by"."""
+        """Return its name, as an error says it after "signed by"."""
 
     def check_file(self, signed: _Bundle | bytes, data: bytes) -> None:
         """Refuse a signature that is not the signer's of these bytes.
@@ -82,12 +84,18 @@ class _MessageSignature(_Part):
 
 
 class _Bundle(_Part):
-    """What is read of a Sigstore bundle; its other parts are sigstore's own matter."""
+    """What is read of a Sigstore bundle; the package sigstore reads its other parts."""
 
     media_type: str = Field(alias="mediaType", pattern=f"^{_BUNDLE_TYPE}")
     envelope: _Envelope | None = Field(alias="dsseEnvelope", default=None)
     message: _MessageSignature | None = Field(alias="messageSignature", default=None)
     text: str = ""
+
+
+class _EarlyBundle(_Part):
+    """What cosign's option ``--bundle`` wrote before Sigstore had a form of its own for it."""
+
+    signature: str = Field(alias="base64Signature")
 
 
 class _Digest(_Part):
@@ -124,6 +132,7 @@ class _Statement(_Part):
 
 
 _BUNDLE = TypeAdapter(_Bundle)
+_EARLY_BUNDLE = TypeAdapter(_EarlyBundle)
 _STATEMENT = TypeAdapter(_Statement)
 
 
@@ -160,11 +169,11 @@ class Key:
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom an issuer of identities named when Sigstore's certificate was made.
+    """The identity in Sigstore's certificate, and the service that confirmed it.
 
     Attributes:
         name: the certificate's identity, such as an address of mail or of a workflow.
-        issuer: address of who vouched for it.
+        issuer: address of the service that confirmed the identity, such as GitHub's.
         offline: whether Sigstore's own keys are those that came with its package, and none newer.
         trusted_root: a file with the keys of another Sigstore, in the form in which Sigstore
             publishes its own; None for the public one.
@@ -182,7 +191,10 @@ class Identity:
     def check_file(self, signed: _Bundle | bytes, data: bytes) -> None:
         """Check a signature of bytes, its certificate and its entry in the transparency log."""
         if isinstance(signed, bytes):
-            raise _refuse("it is a bare signature, which names nobody: pass --key")
+            raise _refuse(
+                "it is a bare signature, whose signer cannot be known: pass --key, or sign with "
+                "cosign 3 or its option --new-bundle-format"
+            )
         self._ask(signed, data)
 
     def read_statement(self, signed: _Bundle) -> bytes:
@@ -201,6 +213,8 @@ class Identity:
             if self.trusted_root is None:
                 verifier = Verifier.production(offline=self.offline)
             else:
+                # Sigstore reads a file without a limit, and a device without an end.
+                _read(self.trusted_root, "trusted root", _ROOT_HINT)
                 verifier = Verifier(trusted_root=TrustedRoot.from_file(str(self.trusted_root)))
         except (NetworkError, TUFError) as error:
             raise UsageError(
@@ -209,8 +223,7 @@ class Identity:
             ) from error
         except (Error, ValueError, OSError) as error:
             raise UsageError(
-                f"Sigstore's keys cannot be read: {_first_line(error)}",
-                "pass a trusted_root.json as --trusted-root, or leave it out",
+                f"Sigstore's keys cannot be read: {_first_line(error)}", _ROOT_HINT
             ) from error
         try:
             found = Bundle.from_json(signed.text)
@@ -234,10 +247,10 @@ def choose_signer(
     offline: bool,
     trusted_root: Path | None = None,
 ) -> Signer | None:
-    """Return whose signature is asked for by the options of ``wsd verify``; None for none.
+    """Return the signer that the options of ``wsd verify`` name; None without ``--signature``.
 
     Raises:
-        UsageError: if the options do not say it, or say it twice.
+        UsageError: if the options name no signer, or more than one.
     """
     hint = (
         "pass --signature FILE with --key FILE, or with --certificate-identity NAME and "
@@ -246,19 +259,19 @@ def choose_signer(
     named = identity is not None or issuer is not None
     if signature is None:
         if key is not None or named or offline or trusted_root is not None:
-            raise UsageError("it is said who must have signed, and no --signature is given", hint)
+            raise UsageError("--signature is missing: other options say who must have signed", hint)
         return None
     if key is not None and not named:
         return Key(key)
     if identity is not None and issuer is not None and key is None:
         return Identity(identity, issuer, offline, trusted_root)
-    raise UsageError("a signature is to be checked, and one signer must be named for it", hint)
+    raise UsageError("--signature needs exactly one signer: a key or an identity", hint)
 
 
 def check_signature(bundle: Path, signature: Path, signer: Signer) -> None:
-    """Refuse a bundle whose provenance is not signed by somebody.
+    """Refuse a bundle whose provenance the signer has not signed.
 
-    That the provenance is true of the files is for :func:`wsd.bundle.verify.verify_bundle`.
+    :func:`wsd.bundle.verify.verify_bundle` compares the provenance with the files.
 
     Args:
         bundle: the bundle's folder.
@@ -286,9 +299,9 @@ def check_signature(bundle: Path, signature: Path, signer: Signer) -> None:
 
 
 def _check_statement(bundle: Path, data: bytes, envelope: _Envelope, payload: bytes) -> None:
-    """Refuse a statement that is true and yet not about this bundle."""
+    """Refuse a signed statement that is about another bundle."""
     if envelope.payload_type != _PAYLOAD_TYPE:
-        raise _refuse(f"it signs {envelope.payload_type!r}, no statement of in-toto")
+        raise _refuse(f"it signs {envelope.payload_type!r}, which is not a statement of in-toto")
     try:
         value = parse_json(payload.decode())
         statement = _STATEMENT.validate_python(value)
@@ -299,25 +312,27 @@ def _check_statement(bundle: Path, data: bytes, envelope: _Envelope, payload: by
     if statement.type not in _STATEMENT_TYPES:
         raise _refuse(f"it signs a statement of type {statement.type!r}")
     if sha256_file(bundle / "SRI.json") not in named:
-        raise _refuse("its statement names no SRI.json of the digest of this one")
-    # The provenance does not name itself. Whoever signs another statement has to.
+        raise _refuse("its statement does not have the digest of this SRI.json")
+    # A statement other than the provenance must have the digest of the provenance.
     if canonical_json(value) != canonical_json(own) and sha256_bytes(data) not in named:
         raise _refuse(
-            f"its statement is not {provenance.FILE_NAME}, and names none of the digest of this one"
+            f"its statement is not {provenance.FILE_NAME}, and does not have the digest of this one"
         )
 
 
 def _read_signatures(path: Path) -> Iterator[_Bundle | bytes]:
     """Yield what a file holds: Sigstore bundles, or one bare signature."""
     data = _read(path, "signature", "name the file that was published with the bundle")
-    if len(data) > _MAX_BYTES:
-        raise UsageError(f"signature {path} has more than {_MAX_BYTES} bytes", "it is no signature")
     if not data.lstrip().startswith(b"{"):
         yield _decode_bare(data)
         return
     for text in _split_bundles(data.decode(errors="replace"))[:_MAX_BUNDLES]:
         try:
-            found = _BUNDLE.validate_python(parse_json(text))
+            value = parse_json(text)
+            if isinstance(value, dict) and "base64Signature" in value:
+                yield _decode(_EARLY_BUNDLE.validate_python(value).signature)
+                continue
+            found = _BUNDLE.validate_python(value)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = "/".join(map(str, first["loc"]))
@@ -328,13 +343,25 @@ def _read_signatures(path: Path) -> Iterator[_Bundle | bytes]:
 
 
 def _read(path: Path, what: str, hint: str) -> bytes:
-    """Return the bytes of a regular file, or one more than a signature may have."""
+    """Return the bytes of a regular file.
+
+    Args:
+        path: of the file.
+        what: it is, for errors.
+        hint: what to pass instead.
+
+    Raises:
+        UsageError: if there is none, or if it is much larger than such files are.
+    """
     if not path.exists():
         raise UsageError(f"{what} {path} does not exist", hint)
     if not path.is_file():
         raise UsageError(f"{what} {path} is not a regular file", hint)
     with path.open("rb") as file:
-        return file.read(_MAX_BYTES + 1)
+        data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise UsageError(f"{what} {path} has more than {_MAX_BYTES} bytes", hint)
+    return data
 
 
 def _split_bundles(text: str) -> list[str]:
@@ -346,7 +373,7 @@ def _split_bundles(text: str) -> list[str]:
 
 def _no_bundle(path: Path, reason: str) -> UsageError:
     return UsageError(
-        f"{path} is no Sigstore bundle: {reason}",
+        f"{path} is not a Sigstore bundle: {reason}",
         "name a file that cosign, gh or sigstore wrote, or a signature by openssl",
     )
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from wsd.errors import FileError
 
 _PERMISSIONS = "check its owner and its permissions, or name another path"
+_ROOM = "make room and run the same command again: a build goes on from its finished shards"
 _DISK = "the disk or its connection may be broken: see the system's log, or name another path"
 
 # What is wrong, and what to do, for each number of an error. A number that is not here is an error
@@ -26,14 +27,8 @@ _KNOWN: dict[int, tuple[str, str]] = {
     errno.EACCES: ("permission denied", _PERMISSIONS),
     errno.EPERM: ("operation not permitted", _PERMISSIONS),
     errno.EROFS: ("the file system is read-only", "name a path that can be written"),
-    errno.ENOSPC: (
-        "no space is left",
-        "make room and run the same command again: finished shards are kept",
-    ),
-    errno.EDQUOT: (
-        "no space is left in the quota",
-        "make room and run the same command again: finished shards are kept",
-    ),
+    errno.ENOSPC: ("no space is left", _ROOM),
+    errno.EDQUOT: ("no space is left in the quota", _ROOM),
     errno.EFBIG: (
         "the file would be larger than allowed",
         "raise the limit (ulimit -f), or name a path on a file system that takes larger files",
@@ -155,14 +150,24 @@ def _explain_copies(error: shutil.Error) -> FileError:
 
 
 def _hint_for(path: Path, hint: str) -> str:
-    """Return what to do about a path; the cache's is decided by a variable."""
+    """Return what to do about a path: a variable names the cache, and a device is never right."""
     from wsd.util.files import cache_folder
 
+    if _is_device(path):
+        return "it is a device: name a regular file"
     try:
         in_cache = path.is_relative_to(cache_folder())
     except FileError:
         in_cache = False
     return f"{hint}; WSD_CACHE names another cache folder" if in_cache else hint
+
+
+def _is_device(path: Path) -> bool:
+    """Tell whether a path is a device, such as ``/dev/full``; not if that cannot be found out."""
+    try:
+        return path.is_char_device() or path.is_block_device()
+    except (OSError, ValueError):
+        return False
 
 
 @contextmanager

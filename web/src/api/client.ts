@@ -2,19 +2,55 @@
 
 import * as Comlink from "comlink";
 
-import { fetchText, forget } from "../bundle/bundle_files";
-import { openCache } from "../bundle/cache";
 import type { Manifest } from "../bundle/manifest";
-import { parseManifest } from "../bundle/manifest";
-import type { WorkerPipeline } from "../worker/worker_pipeline";
-import { PipelineWorker } from "./pipeline_worker";
+import { checkEncode, checkGenerate } from "../pipeline/generation_request";
+import type { LoadedModel } from "../worker/worker_pipeline";
+import { explainAddress, manifestAddress } from "./addresses";
+import { CallQueue } from "./call_queue";
+import { checkEnvironment } from "./environment";
+import { AbortError, throwIfAborted } from "./errors";
+import { makeGenerated } from "./generated";
+import { purge } from "./kept_models";
+import { CALLER_CHECKS, LOAD_CHECKS, requireOptions, requireSignal } from "./option_checks";
+import type { OutputName, Prompt, PromptEmbeddings } from "./options";
+import { noticeOf, PipelineWorker, reporting } from "./pipeline_worker";
+import type { RemotePipeline } from "./pipeline_worker";
+import { CallProgress, LOADING_SHARE } from "./progress";
 import type { OnProgress } from "./progress";
-import type { DrawOptions, Generated, LoadOptions, StageReport, Usage } from "./types";
+import type {
+  DrawOptions,
+  EncodeOptions,
+  Generated,
+  LoadOptions,
+  StageReport,
+  Usage,
+} from "./types";
 
-const ignore = (): void => undefined;
+declare global {
+  // Types without this symbol (`lib` older than ESNext.Disposable) can be used with the class too.
+  interface SymbolConstructor {
+    readonly asyncDispose: unique symbol;
+  }
+}
+
+/** Browsers older than `await using` have no such symbol; esbuild's helper uses this one. */
+const asyncDispose: typeof Symbol.asyncDispose =
+  (Symbol as Partial<SymbolConstructor>).asyncDispose ??
+  (Symbol.for("Symbol.asyncDispose") as never);
+
+/** Options of calls that can be followed and cancelled. */
+export interface CallOptions {
+  /** Called with the progress of the call; what it throws is reported as an error of the page. */
+  onProgress?: OnProgress | undefined;
+  /** Cancels this call. */
+  signal?: AbortSignal | undefined;
+}
 
 /**
  * A loaded model that draws pictures. All computing is done in a worker and on the GPU.
+ *
+ * Calls run one after another in their order; with `concurrency: "refuse"` a call is refused while
+ * another one is under way. The signal of a call cancels that call alone.
  *
  * @example
  * const pipe = await StableDiffusionPipeline.fromPretrained("model/manifest.json");
@@ -23,21 +59,35 @@ const ignore = (): void => undefined;
  * await pipe.unload();
  */
 export class StableDiffusionPipeline {
+  readonly manifest: Manifest;
+  /** Vendor, architecture and description of the GPU. */
+  readonly adapter: Record<string, string>;
+  readonly #url: string;
+  readonly #options: LoadOptions;
+  readonly #calls: CallQueue;
+  #worker: PipelineWorker;
+  #unloading: Promise<void> | undefined;
+
   private constructor(
-    private worker: PipelineWorker,
-    private readonly manifestUrl: string,
-    private readonly options: LoadOptions,
-    readonly manifest: Manifest,
-    /** Vendor, architecture and description of the GPU. */
-    readonly adapter: Record<string, string>,
-  ) {}
+    url: string,
+    options: LoadOptions,
+    worker: PipelineWorker,
+    { manifest, adapter }: LoadedModel,
+  ) {
+    this.manifest = manifest;
+    this.adapter = adapter;
+    this.#url = url;
+    this.#options = options;
+    this.#worker = worker;
+    this.#calls = new CallQueue(options.concurrency ?? "queue");
+  }
 
   /**
    * The worker's methods.
    * @internal
    */
-  get remote(): Comlink.Remote<WorkerPipeline> {
-    return this.worker.remote;
+  get remote(): RemotePipeline {
+    return this.#worker.remote;
   }
 
   /**
@@ -47,33 +97,62 @@ export class StableDiffusionPipeline {
    * @throws UnsupportedError if the browser or its GPU lacks something that the model needs.
    * @throws FetchError or IntegrityError if a file cannot be fetched, or is damaged.
    * @throws OutOfMemoryError if the GPU has no room even for one stage at a time.
-   * @throws AbortError if the signal is aborted.
+   * @throws OptionError if an option is not known or of another type.
+   * @throws AbortError, or the signal's reason, if the signal is aborted.
    */
   static async fromPretrained(
     manifestUrl: string | URL,
     options: LoadOptions = {},
   ): Promise<StableDiffusionPipeline> {
-    const url = new URL(manifestUrl, document.baseURI).href;
-    const worker = await PipelineWorker.load(url, options);
-    const { remote } = worker;
-    const [manifest, adapter] = [await remote.manifest(), await remote.adapter()];
-    return new StableDiffusionPipeline(worker, url, options, manifest, adapter);
+    checkEnvironment();
+    const given = requireOptions("fromPretrained", options, LOAD_CHECKS);
+    const url = manifestAddress(manifestUrl, given);
+    throwIfAborted(given.signal);
+    const worker = PipelineWorker.start(given);
+    let loaded: LoadedModel;
+    try {
+      loaded = await worker.load(url, given);
+    } catch (error) {
+      throw explainAddress(error, manifestUrl, url);
+    }
+    return new StableDiffusionPipeline(url, given, worker, loaded);
   }
 
   /**
    * Draw one or several pictures; the same seed gives the same picture as diffusers on a CPU.
    *
-   * @throws OptionError if an option is out of range.
+   * @param prompt a text, a list of texts, or null where embeddings are given.
+   * @throws OptionError if an option is not known or out of range.
    * @throws UnsupportedError if the GPU has no buffers for the size.
    * @throws OutOfMemoryError if the GPU has no room even for one stage at a time.
    * @throws DeviceLostError if the GPU is lost; the next call loads the model again.
-   * @throws AbortError if the signal is aborted.
+   * @throws BusyError if calls are refused while another one is under way.
+   * @throws AbortError, or the signal's reason, if the signal is aborted; AbortError too if the
+   *   pipeline is unloaded meanwhile.
+   * @throws UnloadedError if the pipeline was unloaded before.
    */
-  async generate(prompt: string, options: DrawOptions = {}): Promise<Generated> {
-    const { onProgress, signal, ...rest } = options;
-    await this.restart(onProgress, signal);
-    const report = Comlink.proxy(onProgress ?? ignore);
-    return this.worker.run(signal, (remote) => remote.generate(prompt, rest, report));
+  async generate<Output extends OutputName = "imageData">(
+    prompt: Prompt | null | undefined,
+    options: DrawOptions<Output> = {},
+  ): Promise<Generated<Output>> {
+    const request = checkGenerate(this.manifest, prompt, options);
+    const drawn = await this.#call(request, (remote, call, report) =>
+      remote.generate(call, request.prompt, request.options, report),
+    );
+    return makeGenerated(drawn, request.output);
+  }
+
+  /**
+   * Encode prompts, to draw with them later or to mix them.
+   *
+   * @returns the options of `generate` that stand for the prompts; the prompt is null then.
+   * @throws what `generate` throws.
+   */
+  async encodePrompt(prompt: Prompt, options: EncodeOptions = {}): Promise<PromptEmbeddings> {
+    const request = checkEncode(this.manifest, prompt, options);
+    return this.#call(request, (remote, call) =>
+      remote.encodePrompt(call, request.prompt, request.negativePrompt),
+    );
   }
 
   /**
@@ -81,20 +160,20 @@ export class StableDiffusionPipeline {
    * checked before, so a stage that is not good is the fault of the GPU or its driver.
    *
    * @throws OptionError if the model was built without expected values (`wsd expect`).
+   * @throws what `generate` throws, else.
    */
-  async selfTest(
-    options: { onProgress?: OnProgress; signal?: AbortSignal } = {},
-  ): Promise<StageReport[]> {
-    const { onProgress, signal } = options;
-    await this.restart(onProgress, signal);
-    const report = Comlink.proxy(onProgress ?? ignore);
-    return this.worker.run(signal, (remote) => remote.selfTest(report));
+  async selfTest(options: CallOptions = {}): Promise<StageReport[]> {
+    const caller = requireOptions("selfTest", options, CALLER_CHECKS);
+    return this.#call(caller, (remote, call, report) => remote.selfTest(call, report));
   }
 
-  /** Count what the pipeline holds now, and the most GPU memory that it ever took. */
-  async usage(): Promise<Usage> {
-    await this.restart();
-    return this.remote.usage();
+  /**
+   * Count what the pipeline holds now, and the most GPU memory that it ever took. It waits for the
+   * calls before it.
+   */
+  async usage(options: Pick<CallOptions, "signal"> = {}): Promise<Usage> {
+    const caller = requireOptions("usage", options, { signal: requireSignal });
+    return this.#call(caller, (remote, call) => remote.usage(call));
   }
 
   /**
@@ -103,24 +182,52 @@ export class StableDiffusionPipeline {
    * @throws FetchError if the manifest is neither kept nor fetched.
    */
   static async purge(manifestUrl: string | URL): Promise<void> {
-    const url = new URL(manifestUrl, document.baseURI).href;
-    const cache = await openCache();
-    await forget(url, parseManifest(await fetchText(url, cache), url), cache);
+    await purge(manifestUrl);
   }
 
-  /** Release the GPU and end the worker. */
+  /**
+   * Release the GPU and end the worker. Calls that run or wait reject with an AbortError, and later
+   * ones with an UnloadedError. To call it again does nothing more.
+   */
   async unload(): Promise<void> {
-    await this.worker.unload();
+    this.#calls.close(
+      new AbortError("cancelled, because the pipeline was unloaded", "load the model again"),
+    );
+    this.#unloading ??= this.#worker.unload();
+    return this.#unloading;
+  }
+
+  /** The same as {@link unload}, for `await using`. */
+  async [asyncDispose](): Promise<void> {
+    return this.unload();
+  }
+
+  /** Do a call's work in the worker when its turn has come. */
+  async #call<Result>(
+    { onProgress, signal }: CallOptions,
+    work: (remote: RemotePipeline, call: number, report: OnProgress) => Promise<Result>,
+  ): Promise<Result> {
+    let settled = false;
+    const progress = new CallProgress((event) => {
+      // The worker may report a step after the call was cancelled.
+      if (!settled) onProgress?.(event);
+    });
+    try {
+      return await this.#calls.run(signal, async (cancelled) => {
+        await this.#restart(progress.phase(LOADING_SHARE), cancelled);
+        const report = Comlink.proxy(reporting(progress.phase()));
+        return this.#worker.run(cancelled, (remote, call) => work(remote, call, report));
+      });
+    } finally {
+      settled = true;
+    }
   }
 
   /** Load the model in a new worker, if the last one had to be ended. */
-  private async restart(onProgress?: OnProgress, signal?: AbortSignal): Promise<void> {
-    if (!this.worker.ended) return;
-    this.options.onNotice?.("The work that did not stop was ended; the model is loaded again.");
-    this.worker = await PipelineWorker.load(this.manifestUrl, {
-      ...this.options,
-      onProgress,
-      signal,
-    });
+  async #restart(onProgress: OnProgress, signal: AbortSignal): Promise<void> {
+    if (!this.#worker.ended) return;
+    this.#worker = PipelineWorker.start(this.#options);
+    noticeOf(this.#options)("The model's worker had to be ended; the model is loaded again.");
+    await this.#worker.load(this.#url, { ...this.#options, onProgress, signal });
   }
 }

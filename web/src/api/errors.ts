@@ -38,17 +38,46 @@ export class OptionError extends WsdError {
   override readonly name = "OptionError";
 }
 
+/** A call was refused, because another one is under way. */
+export class BusyError extends WsdError {
+  override readonly name = "BusyError";
+
+  constructor(
+    message = "another call of this pipeline is under way",
+    hint = 'wait for it or cancel it, or load the model with concurrency: "queue"',
+  ) {
+    super(message, hint);
+  }
+}
+/** The pipeline was unloaded before the call. */
+export class UnloadedError extends WsdError {
+  override readonly name = "UnloadedError";
+
+  constructor(
+    message = "the pipeline was unloaded",
+    hint = "load the model again with StableDiffusionPipeline.fromPretrained",
+  ) {
+    super(message, hint);
+  }
+}
 /** The work was cancelled by its caller. */
 export class AbortError extends WsdError {
   override readonly name = "AbortError";
 
-  constructor() {
-    super("cancelled", "start again when you like; what was fetched is kept");
+  constructor(
+    message = "cancelled",
+    hint = "start again when you like; what was fetched is kept",
+    options?: ErrorOptions,
+  ) {
+    super(message, hint, options);
   }
 }
 
 /** Error classes by name: a worker sends the name, and the page makes the error again. */
-export const ERROR_CLASSES: Record<string, new (message: string, hint: string) => WsdError> = {
+export const ERROR_CLASSES: Record<
+  string,
+  new (message: string, hint: string, options?: ErrorOptions) => WsdError
+> = {
   WsdError,
   IntegrityError,
   UnsupportedError,
@@ -56,10 +85,31 @@ export const ERROR_CLASSES: Record<string, new (message: string, hint: string) =
   DeviceLostError,
   FetchError,
   OptionError,
+  BusyError,
+  UnloadedError,
   AbortError,
 };
 
-/** @throws AbortError if a signal has been aborted. */
+/**
+ * Return what cancelled work rejects with.
+ *
+ * @param signal one that is aborted.
+ * @returns the signal's reason as its owner gave it, for example the TimeoutError of
+ *   `AbortSignal.timeout`; an AbortError if none was given.
+ */
+export function abortReason(signal: AbortSignal): unknown {
+  return isDefaultReason(signal.reason) ? new AbortError() : signal.reason;
+}
+
+/** Whether a reason is the one that a browser makes where `abort` is called without any. */
+function isDefaultReason(reason: unknown): boolean {
+  const made = AbortSignal.abort().reason as DOMException;
+  return (
+    reason instanceof DOMException && reason.name === made.name && reason.message === made.message
+  );
+}
+
+/** @throws what {@link abortReason} returns, if a signal has been aborted. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new AbortError();
+  if (signal?.aborted) throw abortReason(signal);
 }

@@ -1,18 +1,22 @@
 /** A bundle's list of models, and which of a model's precisions a GPU can take. */
 
-import { fetchText } from "../bundle/bundle_files";
+import { besideAddress, fetchText } from "../bundle/bundle_files";
 import { openCache } from "../bundle/cache";
 import { parseIndex } from "../bundle/manifest";
+import { makeTransport } from "../bundle/transport";
+import { indexAddress } from "./addresses";
+import { checkEnvironment } from "./environment";
 import type { WsdError } from "./errors";
-import type { IntegrityOptions } from "./types";
-import type { Preflight } from "./preflight";
+import type { FetchOptions } from "./load_options";
+import { FETCH_CHECKS, PREFLIGHT_CHECKS, requireOptions } from "./option_checks";
+import type { Preflight, PreflightOptions } from "./preflight";
 import { preflight } from "./preflight";
 
 /** One model of a bundle, in weights of one precision. */
 export interface Variant {
   /** How its weights are stored: f32, f16 or w8a16. */
   dtype: string;
-  /** Address of its manifest. */
+  /** Address of its manifest, with the query of the list's address. */
   manifest: string;
   /** Digest of its manifest; undefined in bundles of older versions. */
   integrity?: string | undefined;
@@ -29,20 +33,27 @@ export interface ListedModel {
 /**
  * List a bundle's models; if the server cannot be reached, as they were last listed.
  *
- * @param indexUrl address of the bundle's models/index.json.
- * @param options the list's digest, as the bundle's SRI.json has it, if the caller knows it.
+ * @param indexUrl address of the bundle's models/index.json, of its folder, or of the bundle.
+ * @param options the list's digest, as the bundle's SRI.json has it, if the caller knows it, and
+ *   how it is fetched.
+ * @throws UnsupportedError in Node.js and on pages of plain http.
+ * @throws OptionError if an option or the address is not what it must be.
  * @throws FetchError if the list cannot be fetched.
  * @throws IntegrityError if it is another list than the digest says, or another version of it.
  */
 export async function listModels(
   indexUrl: string | URL,
-  { integrity }: IntegrityOptions = {},
+  options: PreflightOptions = {},
 ): Promise<ListedModel[]> {
-  const url = new URL(indexUrl, document.baseURI).href;
-  const entries = parseIndex(await fetchText(url, await openCache(), { integrity }), url);
+  checkEnvironment();
+  const { integrity, ...how } = requireOptions("listModels", options, PREFLIGHT_CHECKS);
+  const transport = makeTransport(how);
+  const url = indexAddress(indexUrl, how);
+  const text = await fetchText(url, await openCache(), { integrity, transport });
+  const entries = parseIndex(text, url);
   const models = new Map<string, ListedModel>();
   for (const { name, title, dtype, manifest, integrity: digest } of entries) {
-    const address = new URL(`${manifest}manifest.json`, url).href;
+    const address = besideAddress(`${manifest}manifest.json`, url);
     const variant = { dtype, manifest: address, integrity: digest };
     const listed = models.get(name);
     if (listed === undefined) models.set(name, { name, title, variants: [variant] });
@@ -62,15 +73,23 @@ export interface Choice extends Preflight {
  * Choose the first precision of a model that this GPU can take; if it can take none, the first
  * of all, with its problems.
  *
+ * @param options how the manifests are fetched.
+ * @throws UnsupportedError in Node.js and on pages of plain http.
+ * @throws OptionError if an option is not what it must be.
  * @throws FetchError if a manifest cannot be fetched.
  * @throws IntegrityError if one is not what the list of models says.
  */
-export async function chooseVariant(model: ListedModel): Promise<Choice> {
+export async function chooseVariant(
+  model: ListedModel,
+  options: FetchOptions = {},
+): Promise<Choice> {
+  checkEnvironment();
+  const how = requireOptions("chooseVariant", options, FETCH_CHECKS);
   const passedOver: Choice["passedOver"] = [];
   let first: Choice | undefined;
   for (const variant of model.variants) {
     const { manifest, integrity } = variant;
-    const found = { ...(await preflight(manifest, { integrity })), variant, passedOver };
+    const found = { ...(await preflight(manifest, { ...how, integrity })), variant, passedOver };
     const [problem] = found.problems;
     if (problem === undefined) return found;
     passedOver.push({ variant, problem });

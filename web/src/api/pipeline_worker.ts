@@ -2,101 +2,129 @@
 
 import * as Comlink from "comlink";
 
+import { plainHeaders } from "../bundle/transport";
+import { VERSION } from "../util/constants.generated";
+import { log, setLogLevel } from "../util/log";
 import { registerErrors } from "../worker/error_transfer";
-import { scriptUrl } from "../worker/trusted_types";
-import type { WorkerPipeline } from "../worker/worker_pipeline";
-import { AbortError, FetchError, throwIfAborted, UnsupportedError } from "./errors";
-import type { LoadOptions } from "./types";
-
-/** Replaced by the bundler with the worker's file name, relative to this module. */
-declare const WORKER_URL: string;
+import { PageFetch } from "../worker/page_fetch";
+import type { LoadedModel, WorkerLoadOptions, WorkerPipeline } from "../worker/worker_pipeline";
+import { abortReason, OptionError, throwIfAborted, UnloadedError } from "./errors";
+import type { WorkerOptions } from "./load_options";
+import { otherVersion, startWorker } from "./start_worker";
+import type { LoadOptions, OnNotice } from "./types";
 
 /**
- * How long a worker may take to answer an order to stop, in milliseconds. It answers between any
- * two tasks, so one in an endless loop never does.
+ * The grace times of a worker whose call was cancelled, in milliseconds. A worker answers
+ * messages between any two tasks, in milliseconds if all is well: one that has not answered after
+ * {@link ANSWER_MS} computes in circles or hangs, and is ended. One that has answered stops at its
+ * next step, which on a slow GPU may take long: after {@link STOP_MS} it is ended too.
  */
-const ANSWER_MS = 5_000;
-/** How long its work may take to end after the answer, in milliseconds: a step on a slow GPU. */
-const STOP_MS = 120_000;
+export const ANSWER_MS = 5_000;
+export const STOP_MS = 120_000;
 
 const ignore = (): void => undefined;
 
-registerErrors();
+/** The worker's methods, as the page calls them. */
+export type RemotePipeline = Comlink.Remote<WorkerPipeline>;
 
 /** A worker and its methods. */
 export class PipelineWorker {
-  private hasEnded = false;
+  readonly remote: RemotePipeline;
+  readonly #worker: Worker;
+  /** Rejects when the worker fails or is ended, because then no call of it is ever answered. */
+  readonly #gone: Promise<never>;
+  #leave: (reason: unknown) => void = ignore;
+  #ended = false;
+  #calls = 0;
 
-  private constructor(
-    private readonly worker: Worker,
-    readonly remote: Comlink.Remote<WorkerPipeline>,
-  ) {}
+  private constructor({ worker, failed }: ReturnType<typeof startWorker>) {
+    this.#worker = worker;
+    this.remote = Comlink.wrap<WorkerPipeline>(worker);
+    this.#gone = new Promise((_, reject) => (this.#leave = reject));
+    // It is noticed by the calls that are under way, and there may be none.
+    this.#gone.catch(ignore);
+    failed.catch((error: unknown) => this.end(error));
+    // Loading may take minutes; that the worker runs at all is known from this answer.
+    const checkVersion = (version?: string): void => {
+      if (version !== VERSION) this.end(otherVersion(version));
+    };
+    this.remote.hello().then(checkVersion, () => checkVersion());
+  }
 
   /**
-   * Start a worker and load a model in it; for what it throws see
-   * `StableDiffusionPipeline.fromPretrained`.
+   * Start a worker; it has no model yet.
+   *
+   * @throws UnsupportedError, FetchError or OptionError if it cannot be started.
+   */
+  static start(options: WorkerOptions): PipelineWorker {
+    registerErrors();
+    return new PipelineWorker(startWorker(options));
+  }
+
+  /**
+   * Load a model; for what it throws see `StableDiffusionPipeline.fromPretrained`. A worker that
+   * could not load its model is ended.
    *
    * @param url absolute address of the model's manifest.
    */
-  static async load(url: string, options: LoadOptions): Promise<PipelineWorker> {
-    const script = new URL(WORKER_URL, import.meta.url);
-    const worker = new Worker(scriptUrl(script), { type: "module" });
-    const stopped = rejectOnFailure(worker, script);
-    const started = new PipelineWorker(worker, Comlink.wrap<WorkerPipeline>(worker));
-    const { onProgress, onNotice, signal, ...rest } = options;
+  async load(url: string, options: LoadOptions): Promise<LoadedModel> {
+    const { fetch, onProgress, signal } = options;
     try {
-      const loaded = started.run(signal, (remote) =>
+      setLogLevel(options.logLevel);
+      return await this.run(signal, async (remote, call) =>
         remote.load(
+          call,
           url,
-          rest,
-          Comlink.proxy(onProgress ?? ignore),
-          Comlink.proxy(onNotice ?? ignore),
+          sendable(options),
+          Comlink.proxy(reporting(onProgress)),
+          Comlink.proxy(noticeOf(options)),
+          fetch && Comlink.proxy(new PageFetch(fetch)),
         ),
       );
-      await Promise.race([loaded, stopped]);
-      return started;
     } catch (error) {
-      started.end();
+      this.end(error);
       throw error;
     }
   }
 
   /** Whether the worker is gone, and answers no call any more. */
   get ended(): boolean {
-    return this.hasEnded;
+    return this.#ended;
   }
 
   /**
    * Do work in the worker, and have the worker cancel it when the signal is aborted. A worker that
    * does not stop is ended.
    *
-   * @throws AbortError if the signal is aborted, and what the work throws.
+   * @param work gets the worker's methods, and the number by which the call is cancelled.
+   * @returns when the work has ended in the worker, also where it was cancelled.
+   * @throws AbortError or the signal's reason if it is aborted, and what the work throws.
    */
   async run<Result>(
     signal: AbortSignal | undefined,
-    work: (remote: Comlink.Remote<WorkerPipeline>) => Promise<Result>,
+    work: (remote: RemotePipeline, call: number) => Promise<Result>,
   ): Promise<Result> {
     throwIfAborted(signal);
+    if (this.#ended) return this.#gone;
+    const call = (this.#calls += 1);
     let timer: ReturnType<typeof setTimeout> | undefined;
-    let abort = ignore;
-    const givenUp = new Promise<never>((_, reject) => {
-      const giveUp = (): void => {
-        this.end();
-        reject(new AbortError());
+    const abort = (): void => {
+      if (this.#ended) return;
+      const giveUp = (): void => this.end(abortReason(signal!));
+      timer = setTimeout(giveUp, ANSWER_MS);
+      const answered = (): void => {
+        if (timer === undefined) return; // the work has ended meanwhile
+        clearTimeout(timer);
+        timer = setTimeout(giveUp, STOP_MS);
       };
-      abort = () => {
-        timer = setTimeout(giveUp, ANSWER_MS);
-        const answered = (): void => {
-          if (timer === undefined) return; // the work has ended meanwhile
-          clearTimeout(timer);
-          timer = setTimeout(giveUp, STOP_MS);
-        };
-        this.remote.abort().then(answered, ignore);
-      };
-    });
+      this.remote.abort(call).then(answered, ignore);
+    };
     signal?.addEventListener("abort", abort, { once: true });
     try {
-      return await Promise.race([work(this.remote), givenUp]);
+      return await Promise.race([work(this.remote, call), this.#gone]);
+    } catch (error) {
+      throwIfAborted(signal);
+      throw asOptionError(error);
     } finally {
       signal?.removeEventListener("abort", abort);
       clearTimeout(timer);
@@ -106,36 +134,64 @@ export class PipelineWorker {
 
   /** Release the GPU and end the worker; one that does not answer is ended as it is. */
   async unload(): Promise<void> {
-    if (this.hasEnded) return;
-    const silent = new Promise<void>((resolve) => setTimeout(resolve, ANSWER_MS));
-    await Promise.race([this.remote.unload(), silent]);
-    this.end();
+    if (this.#ended) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const silent = new Promise<void>((resolve) => (timer = setTimeout(resolve, ANSWER_MS)));
+    // What fails there is released by the browser when the worker ends.
+    await Promise.race([this.remote.unload().catch(ignore), silent, this.#gone.catch(ignore)]);
+    clearTimeout(timer);
+    this.end(new UnloadedError());
   }
 
-  private end(): void {
-    if (this.hasEnded) return;
-    this.hasEnded = true;
+  /**
+   * End the worker.
+   *
+   * @param reason what the calls that are under way reject with.
+   */
+  end(reason: unknown): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#leave(reason);
     this.remote[Comlink.releaseProxy]();
-    this.worker.terminate();
+    this.#worker.terminate();
   }
 }
 
-/** Reject when a worker does not start, because then no call of it is ever answered. */
-async function rejectOnFailure(worker: Worker, script: URL): Promise<never> {
-  return new Promise((_, reject) => {
-    worker.addEventListener("error", ({ message }: Partial<ErrorEvent>) => {
-      // Browsers give no message if the script could not be fetched at all.
-      reject(
-        message === undefined
-          ? new FetchError(
-              `${script.href} could not be run`,
-              "reload the page; the server must send this file, and its headers must allow workers",
-            )
-          : new UnsupportedError(
-              `the pipeline's worker stopped: ${message}`,
-              "use a current version of the browser",
-            ),
-      );
-    });
-  });
+/** All of the options that the worker knows; one that is forgotten does not compile. */
+type SentOptions = { [Name in keyof Required<WorkerLoadOptions>]: WorkerLoadOptions[Name] };
+
+/** Return what of the options concerns the worker and can be sent there. */
+function sendable(options: LoadOptions): SentOptions {
+  const { integrity, offload, tiling, kernels, cache, credentials, logLevel } = options;
+  const headers = plainHeaders(options.headers);
+  return { integrity, offload, tiling, kernels, cache, credentials, logLevel, headers };
+}
+
+/**
+ * Make a function that calls a callback, and reports what the callback throws as an uncaught error
+ * of the page: the worker has nothing to do with it, and goes on. Nothing is done without a callback.
+ */
+export function reporting<Argument>(callback: ((argument: Argument) => void) | undefined) {
+  return (argument: Argument): void => {
+    try {
+      callback?.(argument);
+    } catch (error) {
+      reportError(error);
+    }
+  };
+}
+
+/** Make a function that gives notices to the caller, or to the console if it takes none. */
+export function noticeOf({ onNotice }: LoadOptions): OnNotice {
+  return reporting(onNotice ?? ((notice: string) => log("warn", notice)));
+}
+
+/** Name what could not be sent: functions, for example, stay in their own thread. */
+function asOptionError(error: unknown): unknown {
+  if (!(error instanceof DOMException && error.name === "DataCloneError")) return error;
+  return new OptionError(
+    `an option cannot be sent to the worker: ${error.message}`,
+    "give texts, numbers and typed arrays; functions only where an option takes one",
+    { cause: error },
+  );
 }

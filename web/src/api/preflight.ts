@@ -1,18 +1,24 @@
 /** Whether a model runs here, and what it takes, before anything of it is downloaded. */
 
-import { fetchText, fileSizes } from "../bundle/bundle_files";
+import { fetchText } from "../bundle/bundle_files";
 import { openCache } from "../bundle/cache";
+import { countBytes } from "../bundle/kept";
 import type { Manifest, Size } from "../bundle/manifest";
 import { parseManifest } from "../bundle/manifest";
+import { makeTransport } from "../bundle/transport";
 import { drawableSizes, fits, sizeProblem } from "../gpu/buffer_limits";
 import { describeAdapter, findAdapter, findShortcomings } from "../gpu/device";
 import { guidesItself } from "../pipeline/guidance_embedding";
+import { explainAddress, manifestAddress } from "./addresses";
+import { checkEnvironment } from "./environment";
 import type { WsdError } from "./errors";
+import type { FetchOptions } from "./load_options";
+import { PREFLIGHT_CHECKS, requireOptions } from "./option_checks";
 import type { IntegrityOptions } from "./types";
 
 /** What is known of a model on this GPU before it is downloaded. */
 export interface Preflight {
-  /** Address of the manifest. */
+  /** Absolute address of the manifest. */
   manifestUrl: string;
   /** Its digest, if it was given. */
   integrity: string | undefined;
@@ -31,27 +37,36 @@ export interface Preflight {
   bytes: { total: number; kept: number };
 }
 
+/** What a text file of a bundle must be, and how it is fetched. */
+export interface PreflightOptions extends IntegrityOptions, FetchOptions {}
+
 /**
- * Compare a model's manifest with this browser's GPU.
+ * Compare a model's manifest with this browser's GPU. It can be called in a page or a worker.
  *
- * @param manifestUrl address of the model's manifest.json.
- * @param options its digest, from the list of models or from SRI.json, if the caller knows it.
+ * @param manifestUrl address of the model's manifest.json, or of its folder.
+ * @param options its digest, from the list of models or from SRI.json, if the caller knows it, and
+ *   how it is fetched.
+ * @throws UnsupportedError in Node.js and on pages of plain http.
+ * @throws OptionError if an option or the address is not what it must be.
  * @throws FetchError if the manifest cannot be fetched.
  * @throws IntegrityError if it is another manifest than the digest says, or another version of it.
  */
 export async function preflight(
   manifestUrl: string | URL,
-  { integrity }: IntegrityOptions = {},
+  options: PreflightOptions = {},
 ): Promise<Preflight> {
-  const url = new URL(manifestUrl, document.baseURI).href;
+  checkEnvironment();
+  const { integrity, ...how } = requireOptions("preflight", options, PREFLIGHT_CHECKS);
+  const transport = makeTransport(how);
+  const url = manifestAddress(manifestUrl, how);
   const cache = await openCache();
-  const manifest = parseManifest(await fetchText(url, cache, { integrity }), url);
-  const kept = new Set(await cache.keys());
-  const bytes = { total: 0, kept: 0 };
-  for (const [key, size] of fileSizes(manifest)) {
-    bytes.total += size;
-    if (kept.has(key)) bytes.kept += size;
+  let manifest: Manifest;
+  try {
+    manifest = parseManifest(await fetchText(url, cache, { integrity, transport }), url);
+  } catch (error) {
+    throw explainAddress(error, manifestUrl, url);
   }
+  const bytes = countBytes(manifest, new Set(await cache.keys()));
   const takesNegativePrompt = !guidesItself(manifest, manifest.defaults.size);
   const known = { manifestUrl: url, integrity, manifest, bytes, takesNegativePrompt };
   try {

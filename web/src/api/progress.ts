@@ -1,28 +1,127 @@
 /** Progress of loading, drawing and testing. */
 
-/** Progress in bytes or pipelines while loading, in steps while drawing. */
-export interface ProgressEvent {
-  stage: "library" | "pipelines" | "parameters" | "text" | "denoise" | "decode" | "self-test";
-  file?: string;
+/** What all events have; those that other events have besides can be read from all of them. */
+interface Amount {
+  /** How much of the stage is done: bytes, pipelines, steps or stages of the test. */
   loaded: number;
+  /** How much the stage has to do. */
   total: number;
-  /** Index of the picture, where several are drawn. */
+  file?: string;
   image?: number;
+  images?: number;
+  preview?: ImageData;
+}
+
+/** The compiled model is fetched; amounts are bytes. */
+export interface LibraryStage extends Amount {
+  stage: "library";
+  /** Name of the file. */
+  file: string;
+}
+/** GPU pipelines are compiled; amounts are pipelines. */
+export interface PipelinesStage extends Amount {
+  stage: "pipelines";
+}
+/** The weights are fetched and brought to the GPU; amounts are bytes. */
+export interface ParametersStage extends Amount {
+  stage: "parameters";
+}
+/** The prompts are encoded: 0 when that begins. */
+export interface TextStage extends Amount {
+  stage: "text";
+  /** How many pictures the call draws. */
+  images: number;
+}
+/** The latents of a picture are denoised; amounts are steps, 0 when that begins. */
+export interface DenoiseStage extends Amount {
+  stage: "denoise";
+  /** Index of the picture among those that the call draws. */
+  image: number;
+  /** How many pictures the call draws. */
+  images: number;
   /** The predicted picture, one pixel for each latent pixel, every `previewEvery` steps. */
   preview?: ImageData;
 }
+/** A picture is decoded: 0 of 1 when that begins, 1 of 1 when it is done. */
+export interface DecodeStage extends Amount {
+  stage: "decode";
+  /** Index of the picture among those that the call draws. */
+  image: number;
+  /** How many pictures the call draws. */
+  images: number;
+}
+/** The self-test runs; amounts are compiled functions. */
+export interface SelfTestStage extends Amount {
+  stage: "self-test";
+}
+
+/** How far one stage of a call is; each has its own amounts. */
+export type StageEvent =
+  | LibraryStage
+  | PipelinesStage
+  | ParametersStage
+  | TextStage
+  | DenoiseStage
+  | DecodeStage
+  | SelfTestStage;
+
+/** How far a whole call is. */
+export interface OverallProgress {
+  /**
+   * Share of the whole call that is done, from 0 to 1. It never falls within a call, not even
+   * where the model is loaded again meanwhile.
+   */
+  overall: number;
+  /** Estimate of the time that the call still takes, in milliseconds; null while unknown. */
+  remainingMs: number | null;
+}
+
+/** What a call reports: how far its current stage is, and how far all of it. */
+export type ProgressEvent = StageEvent & OverallProgress;
+
+/** Called with the progress of a call. */
 export type OnProgress = (event: ProgressEvent) => void;
 
-/** Make a callback that adds up increments of bytes and reports the sum. */
+/** Called with the progress of stages, by those who do not know the whole call. */
+export type OnStage = (event: StageEvent) => void;
+
+/** Make a callback that adds up increments and reports the sum. */
 export function countProgress(
-  report: OnProgress,
-  stage: ProgressEvent["stage"],
+  report: (loaded: number, total: number) => void,
   total: number,
-  file?: string,
 ): (count: number) => void {
   let loaded = 0;
   return (count) => {
     loaded += count;
-    report({ stage, loaded, total, ...(file === undefined ? {} : { file }) });
+    report(loaded, total);
   };
+}
+
+/** The share of a call that loading the model again takes, where the call's own work follows. */
+export const LOADING_SHARE = 0.5;
+
+/**
+ * Joins the progress of the phases of one call, such as loading a model again and then drawing
+ * with it, into one share that never falls.
+ */
+export class CallProgress {
+  private overall = 0;
+
+  constructor(private readonly report: OnProgress) {}
+
+  /**
+   * Begin a phase.
+   *
+   * @param share of what is left of the call, how much the phase is; less than 1 if others follow.
+   * @returns what is called with the progress of the phase, whose `overall` begins at 0 again.
+   */
+  phase(share = 1): OnProgress {
+    const start = this.overall;
+    return (event) => {
+      const reached = start + (1 - start) * share * event.overall;
+      this.overall = Math.min(1, Math.max(this.overall, reached));
+      const remainingMs = share < 1 ? null : event.remainingMs;
+      this.report({ ...event, overall: this.overall, remainingMs });
+    };
+  }
 }

@@ -1,6 +1,7 @@
 /** Types of the public API: what is given to a pipeline, and what it returns. */
 
-import type { GenerateOptions } from "./options";
+import type { FetchOptions, LogOptions, WorkerOptions } from "./load_options";
+import type { GenerateOptions, OutputName, OutputTypes, Prompt } from "./options";
 import type { OnProgress } from "./progress";
 import type { Settings } from "../settings/infotext";
 
@@ -17,8 +18,11 @@ export interface IntegrityOptions {
   integrity?: string | undefined;
 }
 
+/** What happens to a call while another one is under way: it waits, or it is refused. */
+export type Concurrency = "queue" | "refuse";
+
 /** How a model is loaded. */
-export interface LoadOptions extends IntegrityOptions {
+export interface LoadOptions extends IntegrityOptions, FetchOptions, WorkerOptions, LogOptions {
   /**
    * Keep the parameters of only one stage on the GPU at a time: text encoders, then denoiser,
    * then decoder. It takes less memory, and more time, because each picture loads them anew.
@@ -37,20 +41,35 @@ export interface LoadOptions extends IntegrityOptions {
   kernels?: string | undefined;
   /** Keep downloaded files in the browser; they are checked again when read. True by default. */
   cache?: boolean | undefined;
+  /**
+   * What happens to a call while another one is under way: `queue`, it waits for its turn, which
+   * is the default; `refuse`, it rejects with a BusyError.
+   */
+  concurrency?: Concurrency | undefined;
   /** Called with a sentence for the user when the pipeline recovered from a problem. */
   onNotice?: OnNotice | undefined;
   /** Cancels loading; files that have arrived are kept. */
   signal?: AbortSignal | undefined;
-  /** Called with progress in bytes, or in pipelines. */
+  /** Called with the progress of loading; what it throws is reported as an error of the page. */
   onProgress?: OnProgress | undefined;
 }
 
 /** Options of one request that concern its caller. */
-export interface DrawOptions extends GenerateOptions {
-  /** Called after each step. */
-  onProgress?: OnProgress;
-  /** Cancels between any two steps. */
-  signal?: AbortSignal;
+export interface DrawOptions<Output extends OutputName = "imageData"> extends GenerateOptions {
+  /** What the pictures are given as: `imageData` unless given. */
+  output?: Output | undefined;
+  /** Called with the progress of drawing; what it throws is reported as an error of the page. */
+  onProgress?: OnProgress | undefined;
+  /** Cancels this call, before it starts or between any two steps. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Options of encoding prompts. */
+export interface EncodeOptions {
+  /** The negative prompt, or one for each prompt; without it, what the model takes for none. */
+  negativePrompt?: Prompt | undefined;
+  /** Cancels this call. */
+  signal?: AbortSignal | undefined;
 }
 
 /** How long the stages of one request took, in milliseconds. */
@@ -67,17 +86,41 @@ export interface Timings {
   total: number;
 }
 
-/** What one request gives. */
-export interface Generated {
+/** What the worker sends of one request. */
+export interface Drawn<Picture = ImageData | Blob> {
   /** The first picture. */
-  image: ImageData;
-  /** All pictures. */
-  images: ImageData[];
+  image: Picture;
+  /** All pictures, those of the first prompt first. */
+  images: Picture[];
   /** The final latents: float32, (images, channels, height / factor, width / factor). */
   latents: Float32Array;
   timings: Timings;
-  /** The options that the pictures were drawn with, defaults filled in. */
+  /** The options that the first picture was drawn with, defaults and the seed filled in. */
   settings: Settings;
+  /** Those of each picture. */
+  imageSettings: Settings[];
+}
+
+/**
+ * What one request gives.
+ *
+ * @example
+ * ```ts
+ * const result = await pipe.generate(["a star", "a moon"], { numImages: 2 });
+ * console.log(result.settings.seed); // a random one, because none was given
+ * await fetch("/pictures", { method: "POST", body: await result.toBlob(3) });
+ * ```
+ */
+export interface Generated<Output extends OutputName = "imageData"> extends Drawn<
+  OutputTypes[Output]
+> {
+  /**
+   * Make a PNG file of a picture that carries its settings; `readSettings` reads them.
+   *
+   * @param index the picture's place in `images`; the first unless given.
+   * @throws OptionError if there is no such picture.
+   */
+  toBlob: (index?: number) => Promise<Blob>;
 }
 
 /** What the pipeline holds; none of it grows from one picture to the next. */

@@ -1,4 +1,4 @@
-/** Finds the page's elements by id, fills lists and tables, and writes numbers for people. */
+/** Finds the page's elements by id, and fills lists and tables. */
 
 // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- as querySelector has it
 export function element<T extends HTMLElement = HTMLElement>(id: string): T {
@@ -12,7 +12,11 @@ export function field(id: string): HTMLInputElement {
 
 /** Replace a list's options by [value, label] pairs. */
 export function fill(id: string, options: (readonly [string, string])[], chosen?: string): void {
-  const made = options.map(([value, label]) => new Option(label, value, false, value === chosen));
+  const made = options.map(([value, label]) => {
+    const option = document.createElement("option");
+    [option.value, option.textContent, option.selected] = [value, label, value === chosen];
+    return option;
+  });
   element<HTMLSelectElement>(id).replaceChildren(...made);
 }
 
@@ -39,10 +43,4 @@ export function gpuName(adapter: Record<string, string>): string {
 export function describeVariants(variants: Record<string, number>): string {
   const counts = Object.entries(variants).sort(([, one], [, other]) => other - one);
   return counts.map(([variant, count]) => `${count} ${variant}`).join(", ");
-}
-
-/** Write a number of bytes for people, for example 1.93 GiB. */
-export function bytes(count: number): string {
-  const mib = count / 2 ** 20;
-  return mib >= 1024 ? `${(mib / 1024).toFixed(2)} GiB` : `${mib.toFixed(1)} MiB`;
 }

@@ -1,7 +1,8 @@
-/** Decides what the form takes of another picture's settings, and says so in a message. */
+/** Decides what the form takes of settings from elsewhere, and says what it does not take and why. */
 
-import type { FoundSettings, Manifest } from "../index";
+import type { FoundSettings, KnownSampler, Manifest } from "../index";
 import { findScheduler } from "../index";
+import { galleryText } from "./strings/gallery";
 
 type Size = readonly [number, number];
 
@@ -12,43 +13,76 @@ export interface Offer {
   sizes: readonly Size[];
   /** The scheduler that is chosen now. */
   scheduler: string;
+  /** The steps that are set now. */
+  steps: number;
   guidance: { min: number; max: number };
   /** How many pictures the form draws at most. */
   maxImages: number;
   /** The model's share of DDPM's noise. */
   eta: number;
+  takesNegativePrompt: boolean;
 }
 
-/** What the form takes. */
+/** The form's fields; `image` is the number of the one picture of a batch that is drawn alone. */
+export type Field =
+  "prompt" | "negative" | "seed" | "steps" | "guidance" | "scheduler" | "size" | "images" | "image";
+
+/** What the form takes, and what it does not. */
 export interface Adopted {
-  /** Values by the ids of the form's fields. */
+  /** Values by the names of the form's fields; the form takes every one of them. */
   fields: Partial<Record<Field, string>>;
-  /** What was taken, changed and not taken, for the visitor. */
-  message: string;
+  /** Names of what was taken. */
+  taken: string[];
+  /** What was changed, from what to what, and why. */
+  changed: string[];
+  /** What was not taken, and why. */
+  refused: string[];
+  /** Sentences about what differs all the same. */
+  remarks: string[];
 }
-
-type Field =
-  "prompt" | "negative" | "seed" | "steps" | "guidance" | "scheduler" | "size" | "images";
 
 /** How many characters of a name or value a message shows, and how many names and values. */
 const SHOWN = 40;
 const LISTED = 6;
+/** No text encoder reads more of a prompt, by far; more of it would only slow down the page. */
+const LONGEST_PROMPT = 20_000;
+/** Characters of the longest name of a sampler that is looked up. */
+const LONGEST_NAME = 100;
 /** Algorithms of schedulers whose amount of noise depends on eta. */
 const USES_ETA = new Set(["ddim", "tcd"]);
 /** Programs that give words a weight, or name files, inside of the prompt. */
 const WEIGHTS = /:\s?[\d.]+\)|<(?:lora|lyco|hypernet|embedding):/;
 
 /** Decide what the form takes of a picture's settings. */
-export function adopt(found: FoundSettings, offer: Offer, file: string): Adopted {
-  const adopted = new Adoption(found, offer);
-  return { fields: adopted.fields, message: adopted.describe(file) };
+export function adopt(found: FoundSettings, offer: Offer): Adopted {
+  return new Adoption(found, offer).result();
+}
+
+/** Say in sentences what was taken, changed and not taken. */
+export function describe(adopted: Adopted, origin: string): string {
+  const { taken, changed, refused, remarks } = adopted;
+  const strings = galleryText();
+  return [
+    taken.length === 0 ? strings.nothingTaken(origin) : strings.taken(origin, taken),
+    ...(changed.length === 0 ? [] : [strings.changed(list(changed))]),
+    ...(refused.length === 0 ? [] : [strings.notTaken(list(refused))]),
+    ...remarks,
+  ].join(" ");
+}
+
+/** Name where settings come from, and the program if it is another one. */
+export function nameOrigin({ program }: FoundSettings, name: string): string {
+  // The form of AUTOMATIC1111's web UI is written by many programs, WSD among them.
+  const own = program === "A1111" || program === "link";
+  return own ? shorten(name) : galleryText().drawnWith(shorten(name), program);
 }
 
 class Adoption {
-  readonly fields: Adopted["fields"] = {};
+  private readonly fields: Adopted["fields"] = {};
   private readonly taken: string[] = [];
   private readonly changed: string[] = [];
   private readonly refused: string[] = [];
+  private readonly strings = galleryText();
 
   constructor(
     private readonly found: FoundSettings,
@@ -65,68 +99,95 @@ class Adoption {
     for (const [name, value] of found.others) this.refused.push(pair(name, value));
   }
 
-  describe(file: string): string {
-    const { program, model } = this.found;
-    // The form of AUTOMATIC1111's web UI is written by many programs, WSD among them.
-    const origin = program === "A1111" ? file : `${file}, drawn with ${program}`;
-    const sentences = [
-      this.taken.length === 0
-        ? `No settings taken from ${origin}`
-        : `Settings taken from ${origin}: ${this.taken.join(", ")}`,
-      ...(this.changed.length === 0 ? [] : [`Changed: ${list(this.changed)}`]),
-      ...(this.refused.length === 0 ? [] : [`Not taken: ${list(this.refused)}`]),
+  result(): Adopted {
+    const { fields, taken, changed, refused } = this;
+    return {
+      fields,
+      taken,
+      changed: bounded(changed),
+      refused: bounded(refused),
+      remarks: this.remarks(),
+    };
+  }
+
+  private remarks(): string[] {
+    const { model, prompt = "" } = this.found;
+    const { name } = this.offer.model;
+    return [
       ...(model === undefined || this.isModel(model)
         ? []
-        : [`Its model was ${shorten(model)}, this one is ${this.offer.model.name}`]),
-      ...(WEIGHTS.test(this.found.prompt ?? "")
-        ? ["Weights and file names in the prompt are read as words"]
-        : []),
+        : [this.strings.otherModel(shorten(model), name)]),
+      ...(WEIGHTS.test(prompt.slice(0, LONGEST_PROMPT)) ? [this.strings.weights] : []),
     ];
-    return sentences.map((sentence) => `${sentence}.`).join(" ");
   }
 
   private take(field: Field, value: string): void {
     this.fields[field] = value;
-    this.taken.push(field === "negative" ? "negative prompt" : field);
+    this.taken.push(this.strings.fields[field]);
   }
 
-  private change(field: Field, value: string, from: string, to: string): void {
+  private change(field: Field, value: string, from: string, to: string, reason: string): void {
+    const { strings } = this;
     this.fields[field] = value;
-    this.changed.push(`${field} ${shorten(from)} to ${to}`);
+    const what = strings.change(strings.fields[field], shorten(from), shorten(to));
+    this.changed.push(strings.because(what, reason));
+  }
+
+  private refuse(name: string, value: string, reason: string): void {
+    const what = value === "" ? name : `${name} ${shorten(value)}`;
+    this.refused.push(this.strings.because(what, reason));
   }
 
   private takePrompts(): void {
     const { prompt, negativePrompt } = this.found;
     if (prompt === undefined) return;
-    this.take("prompt", prompt);
+    const { strings } = this;
+    if (prompt.trim() === "") this.refuse(strings.fields.prompt, "", strings.empty);
+    else this.takeText("prompt", prompt);
     // A field of one line would drop line breaks and join the words around them.
     const negative = (negativePrompt ?? "").replaceAll(/[\r\n]/g, " ");
-    if (negative === "") this.fields.negative = "";
-    else this.take("negative", negative);
+    if (!this.offer.takesNegativePrompt) {
+      if (negative !== "") this.refuse(strings.fields.negative, "", strings.notUsed);
+    } else if (negative === "") this.fields.negative = "";
+    else this.takeText("negative", negative);
+  }
+
+  private takeText(field: "prompt" | "negative", text: string): void {
+    const { strings } = this;
+    if (text.length <= LONGEST_PROMPT) {
+      this.take(field, text);
+      return;
+    }
+    // Not between the two halves of a character.
+    this.fields[field] = text.slice(0, LONGEST_PROMPT).replace(/[\uD800-\uDBFF]$/, "");
+    this.changed.push(strings.because(strings.fields[field], strings.tooLong(LONGEST_PROMPT)));
   }
 
   private takeSize(): void {
     const { width, height } = this.found;
     if (width === undefined || height === undefined) return;
     const nearest = nearestSize(this.offer.sizes, [width, height]);
+    const wanted = `${width}x${height}`;
+    const { fields, notCompiled } = this.strings;
     if (nearest === undefined) {
-      this.refused.push(`size ${width}x${height}`);
+      this.refuse(fields.size, wanted, notCompiled);
       return;
     }
-    const [value, wanted] = [nearest.join("x"), `${width}x${height}`];
+    const value = nearest.join("x");
     if (value === wanted) this.take("size", value);
-    else this.change("size", value, wanted, value);
+    else this.change("size", value, wanted, value, notCompiled);
   }
 
   private takeScheduler(): void {
     const { program, sampler, schedule = "" } = this.found;
+    const { strings } = this;
     if (sampler === undefined) {
-      if (schedule !== "") this.refused.push(pair("schedule", schedule));
+      if (schedule !== "") this.refused.push(pair(strings.schedule, schedule));
       return;
     }
     const { schedulers, scheduler: present } = this.offer;
     const name = schedule === "" ? sampler : `${sampler}, ${schedule}`;
-    const known = findScheduler(program, sampler, schedule);
+    const known = findNamed(program, sampler, schedule);
     const offered = known?.schedulers.find((each) => Object.hasOwn(schedulers, each));
     if (known?.exact === true && offered !== undefined) {
       this.take("scheduler", offered);
@@ -135,57 +196,75 @@ class Adoption {
     // The same sampler on other noise levels is nearer than another sampler.
     const other = offered ?? this.sameSampler(program, sampler);
     if (other !== undefined) {
-      this.change("scheduler", other, name, schedulers[other]!.title);
+      this.change("scheduler", other, name, schedulers[other]!.title, strings.otherLevels);
     } else {
-      const reason = known === undefined ? "unknown" : "not offered by this model";
+      const reason = known === undefined ? strings.unknown : strings.notOffered;
       const stays = schedulers[present]?.title ?? present;
-      this.refused.push(`sampler ${shorten(name)} (${reason}, ${stays} stays)`);
+      this.refuse(strings.sampler, name, strings.stays(reason, stays));
     }
   }
 
   private sameSampler(program: string, sampler: string): string | undefined {
-    const known = findScheduler(program, sampler, "any");
+    const known = findNamed(program, sampler, "any");
     return known?.schedulers.find((each) => Object.hasOwn(this.offer.schedulers, each));
   }
 
+  /** Take the steps, or lower those that are set: another scheduler may take fewer. */
   private takeSteps(): void {
-    const { steps } = this.found;
-    if (steps === undefined) return;
+    const wanted = this.found.steps ?? this.offer.steps;
     const config = this.offer.schedulers[this.fields.scheduler ?? this.offer.scheduler];
-    const [min, max] = [config?.min_steps ?? 1, config?.max_steps ?? steps];
-    this.takeNumber("steps", steps, Math.round(clamp(steps, min, max)));
+    const [min, max] = [config?.min_steps ?? 1, config?.max_steps ?? wanted];
+    const steps = Math.round(clamp(wanted, min, max));
+    if (this.found.steps === undefined && (steps === wanted || Number.isNaN(wanted))) return;
+    this.takeNumber("steps", wanted, steps, min, max);
   }
 
   private takeGuidance(): void {
     const { guidanceScale: wanted } = this.found;
     if (wanted === undefined) return;
     const { min, max } = this.offer.guidance;
-    this.takeNumber("guidance", wanted, clamp(wanted, min, max));
+    this.takeNumber("guidance", wanted, clamp(wanted, min, max), min, max);
   }
 
   private takePicture(): void {
-    const { number, of } = this.found.picture ?? { number: 1, of: 1 };
-    if (of > this.offer.maxImages) {
-      this.refused.push(`picture ${number} of ${of}`);
+    const { number, of, all = false } = this.found.picture ?? { number: 1, of: 1 };
+    const { strings } = this;
+    const { maxImages } = this.offer;
+    if (of > maxImages) {
+      this.refuse(strings.fields.image, strings.numberOf(number, of), strings.tooMany(maxImages));
       return;
     }
     this.fields.images = String(of);
-    if (of > 1) this.taken.push(`pictures (this is number ${number} of ${of})`);
+    this.fields.image = "";
+    if (of === 1) return;
+    if (all) {
+      this.taken.push(strings.fields.images);
+      return;
+    }
+    this.fields.image = String(number);
+    this.taken.push(strings.because(strings.fields.image, strings.numberOf(number, of)));
   }
 
   /** Eta has no field in the form, so the model's own is used. Only two algorithms use eta. */
   private compareEta(): void {
     const { eta, program } = this.found;
     const config = this.offer.schedulers[this.fields.scheduler ?? this.offer.scheduler];
-    if (config === undefined || !USES_ETA.has(config.algorithm)) return;
+    if (program === "link" || config === undefined || !USES_ETA.has(config.algorithm)) return;
     // Programs that write this form leave out an eta of 0.
     const wanted = eta ?? (program === "A1111" ? 0 : this.offer.eta);
     if (wanted !== this.offer.eta) this.refused.push(`eta ${wanted}`);
   }
 
-  private takeNumber(field: Field, wanted: number, value: number): void {
+  private takeNumber(field: Field, wanted: number, value: number, min: number, max: number): void {
     if (value === wanted) this.take(field, String(value));
-    else this.change(field, String(value), String(wanted), String(value));
+    else
+      this.change(
+        field,
+        String(value),
+        String(wanted),
+        String(value),
+        this.strings.range(min, max),
+      );
   }
 
   private isModel(name: string): boolean {
@@ -212,6 +291,12 @@ export function nearestSize(sizes: readonly Size[], wanted: Size): Size | undefi
   })[0];
 }
 
+/** Find a scheduler, and spend no time on what is too long to be a name. */
+function findNamed(program: string, sampler: string, schedule: string): KnownSampler | undefined {
+  const longest = Math.max(sampler.length, schedule.length);
+  return longest > LONGEST_NAME ? undefined : findScheduler(program, sampler, schedule);
+}
+
 function clamp(value: number, least: number, most: number): number {
   return Math.min(Math.max(value, least), most);
 }
@@ -231,7 +316,12 @@ function shorten(text: string): string {
   return text.length > SHOWN ? `${line}…` : line;
 }
 
-function list(items: string[]): string {
+/** Shorten a list of what a hostile file can make arbitrarily long. */
+function bounded(items: string[]): string[] {
   const more = items.length - LISTED;
-  return [...items.slice(0, LISTED), ...(more > 0 ? [`and ${more} more`] : [])].join("; ");
+  return [...items.slice(0, LISTED), ...(more > 0 ? [galleryText().more(more)] : [])];
+}
+
+function list(items: string[]): string {
+  return items.join("; ");
 }

@@ -12,9 +12,22 @@ function modelsIntegrity(): { integrity?: string } {
   return meta?.content ? { integrity: meta.content } : {};
 }
 
-/** List the models, and choose the one that `?model=` names, or else the first. */
-export async function offeredModels(): Promise<{ models: ListedModel[]; wanted: ListedModel }> {
+/** The models of a bundle. */
+export interface OfferedModels {
+  models: ListedModel[];
+  /** The one that `?model=` names, or else the first. */
+  wanted: ListedModel;
+  /** What `?model=` names, if there is no such model. */
+  unknown?: string;
+}
+
+/** List the models, and choose one of them. */
+export async function offeredModels(): Promise<OfferedModels> {
   const models = await listModels("models/index.json", modelsIntegrity());
   const name = new URLSearchParams(location.search).get("model");
-  return { models, wanted: models.find((model) => model.name === name) ?? models[0]! };
+  const named = models.find((model) => model.name === name);
+  const wanted = named ?? models[0]!;
+  return name === null || named !== undefined
+    ? { models, wanted }
+    : { models, wanted, unknown: name };
 }

@@ -1,31 +1,49 @@
-/** Pictures as files that carry their settings. */
+/** Pictures as files: what one says of how it was drawn, and a smaller copy for lists. */
 
-import type { FoundSettings, Settings } from "../index";
-import { formatSettings, isPng, readSettings, writeText } from "../index";
+import type { FoundSettings } from "../index";
+import { isPng, readSettings } from "../index";
+import { LARGEST_FILE } from "./gallery/picture";
+import { galleryText } from "./strings/gallery";
 
-/** A picture has a few megabytes; a file of gigabytes must not fill the memory. */
-const LARGEST_FILE = 256 * 2 ** 20;
-
-/** Make a PNG file of a canvas, with the settings in it. */
-export async function pictureFile(
-  canvas: HTMLCanvasElement,
-  settings: Settings,
-  index: number,
-): Promise<File> {
-  const blob = await new Promise<Blob | null>((done) => canvas.toBlob(done, "image/png"));
-  const png = new Uint8Array(await blob!.arrayBuffer());
-  const name = `${settings.model}-${settings.seed.toString()}-${index}.png`;
-  return new File([writeText(png, formatSettings(settings, index))], name, { type: "image/png" });
-}
+/** Pixels of the longer edge of a smaller copy. */
+const SMALL = 256;
+const QUALITY = 0.85;
 
 /**
  * Read the settings that a PNG file carries.
  *
+ * @param name what the visitor knows the file by.
  * @returns the settings, or a sentence that says why there are none.
  */
-export async function settingsFrom(file: File): Promise<FoundSettings | string> {
-  if (file.size > LARGEST_FILE) return `${file.name} is larger than any picture.`;
-  const data = new Uint8Array(await file.arrayBuffer());
-  if (!isPng(data)) return `${file.name} is no PNG; only PNGs are read for settings.`;
-  return (await readSettings(data)) ?? `${file.name} holds no settings.`;
+export async function settingsFrom(file: File, name: string): Promise<FoundSettings | string> {
+  if (file.size > LARGEST_FILE) return galleryText().tooLarge(name);
+  let data: Uint8Array;
+  try {
+    data = new Uint8Array(await file.arrayBuffer());
+  } catch {
+    // A folder, for example, or a file that was deleted meanwhile.
+    return galleryText().unreadable(name);
+  }
+  if (!isPng(data)) return galleryText().noPng(name);
+  return (await readSettings(data)) ?? galleryText().noSettings(name);
+}
+
+/** Make a smaller copy of a picture as a file; undefined if the picture is small itself. */
+export async function shrink(image: ImageData): Promise<Blob | undefined> {
+  const scale = SMALL / Math.max(image.width, image.height);
+  if (scale >= 1) return undefined;
+  const whole = document.createElement("canvas");
+  [whole.width, whole.height] = [image.width, image.height];
+  whole.getContext("2d")!.putImageData(image, 0, 0);
+  const small = document.createElement("canvas");
+  small.width = Math.max(1, Math.round(image.width * scale));
+  small.height = Math.max(1, Math.round(image.height * scale));
+  const context = small.getContext("2d")!;
+  context.imageSmoothingQuality = "high";
+  context.drawImage(whole, 0, 0, small.width, small.height);
+  // Browsers that do not write WebP write a PNG.
+  const blob = await new Promise<Blob | null>((done) => {
+    small.toBlob(done, "image/webp", QUALITY);
+  });
+  return blob ?? undefined;
 }

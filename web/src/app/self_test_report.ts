@@ -3,6 +3,9 @@
 import type { Manifest, StageReport } from "../index";
 import { FetchError, IntegrityError, UnsupportedError, WsdError } from "../index";
 import { describeVariants, gpuName } from "./dom";
+import type { Strings } from "./strings";
+import { english } from "./strings/english";
+import { createWriter } from "./strings/writer";
 
 /** What a self-test found. */
 export interface Found {
@@ -16,15 +19,14 @@ export interface Found {
 }
 
 /** Say in a sentence whether the files, the GPU or nothing is at fault. */
-export function verdict({ stages, error }: Found): string {
-  if (error instanceof IntegrityError) return "The download is at fault: a file is damaged.";
-  if (error instanceof FetchError) return "The download is at fault: a file cannot be had.";
-  if (error instanceof UnsupportedError) return "This browser or GPU lacks what the model needs.";
-  if (error !== undefined) return "The self-test could not be finished.";
+export function verdict({ stages, error }: Found, text: Strings): string {
+  if (error instanceof IntegrityError) return text.verdictDamaged;
+  if (error instanceof FetchError) return text.verdictMissing;
+  if (error instanceof UnsupportedError) return text.verdictUnsupported;
+  if (error !== undefined) return text.verdictUnfinished;
   const bad = stages.filter(({ good }) => !good);
-  if (bad.length === 0) return "All is well: the GPU computes what PyTorch does.";
-  const names = bad.map(({ stage }) => stage).join(", ");
-  return `The files are right, but the GPU or its driver computes wrongly: ${names}.`;
+  if (bad.length === 0) return text.verdictGood;
+  return text.verdictGpu(bad.map(({ stage }) => stage).join(", "));
 }
 
 /** Write a stage's figures as table cells. */
@@ -50,7 +52,7 @@ export function stageCells({
 
 export const STAGE_HEADINGS = ["Stage", "Result", "Error", "Limit", "Repeats", "Time", "Kernels"];
 
-/** Write the report as Markdown. */
+/** Write the report as Markdown, in English: those who read issues do. */
 export function writeReport(found: Found, environment: Record<string, string>): string {
   const { manifest, adapter, notices, stages, error } = found;
   const model = manifest?.model;
@@ -68,7 +70,7 @@ export function writeReport(found: Found, environment: Record<string, string>): 
   const table = [STAGE_HEADINGS, STAGE_HEADINGS.map(() => "---"), ...stages.map(stageCells)];
   const described = error instanceof WsdError ? `${error.name}: ${error.message}` : String(error);
   return [
-    `**${verdict(found)}**`,
+    `**${verdict(found, english(createWriter("en")))}**`,
     "",
     ...lines,
     ...notices.map((notice) => `- Notice: ${notice}`),

@@ -3,10 +3,12 @@
 import type { Variant } from "../index";
 import { preflight, selfTestProblem, StableDiffusionPipeline } from "../index";
 import { element, fill, row } from "./dom";
+import { mountLanguages } from "./languages";
 import { offeredModels } from "./model_list";
 import type { Found } from "./self_test_report";
 import { STAGE_HEADINGS, stageCells, verdict, writeReport } from "./self_test_report";
 import { hideError, say, showError, showNotice, showProgress } from "./status";
+import { text } from "./strings";
 
 const runButton = element<HTMLButtonElement>("run");
 const stopButton = element<HTMLButtonElement>("stop");
@@ -53,7 +55,7 @@ async function environment(): Promise<Record<string, string>> {
 }
 
 async function show(found: Found): Promise<void> {
-  element("verdict").textContent = verdict(found);
+  element("verdict").textContent = verdict(found, text());
   element("stages-head").replaceChildren(row(STAGE_HEADINGS, "col"));
   element("stages").replaceChildren(...found.stages.map((stage) => row(stageCells(stage))));
   const report = writeReport(found, await environment());
@@ -69,7 +71,7 @@ async function run(variant: Variant): Promise<void> {
   hideError();
   element("results").hidden = true;
   const found = await examine(variant, controller.signal);
-  say("Done.");
+  say(text().selfTestDone);
   if (found.error !== undefined) showError(found.error);
   if (!controller.signal.aborted) await show(found);
   [stopButton.disabled, runButton.disabled] = [true, false];
@@ -88,7 +90,8 @@ async function start(): Promise<void> {
     void run(variants.find(({ manifest }) => manifest === select.value)!);
   };
   runButton.disabled = false;
-  say("Ready.");
+  say(text().ready);
 }
 
+mountLanguages();
 start().catch(showError);

@@ -1,76 +1,153 @@
 /** Shows the progress bar, the status sentence, errors and notices. */
 
 import type { ProgressEvent } from "../index";
-import { AbortError, WsdError } from "../index";
-import { bytes, element } from "./dom";
-
-const STAGES: Record<ProgressEvent["stage"], string> = {
-  library: "Downloading the compiled model",
-  pipelines: "Compiling GPU pipelines",
-  parameters: "Loading the weights",
-  text: "Reading the prompt",
-  denoise: "Drawing",
-  decode: "Decoding",
-  "self-test": "Testing",
-};
+import { AbortError } from "../index";
+import { advise } from "./advice";
+import { element } from "./dom";
+import { text, write } from "./strings";
 
 const bar = element<HTMLProgressElement>("progress");
-const sentence = element("status");
-const error = element("error");
+const sentence = element("sentence");
+const detail = element("detail");
+const left = element("left");
+const announced = element("status");
+const panel = element("error");
 
-/** The shown stage: when it began, and how much of it was done then. */
-let began = { stage: "", time: 0, loaded: 0 };
+/** Screen readers are told of progress at most so often, and of each new stage at once. */
+const ANNOUNCE_EVERY_MS = 10_000;
 
-/** Show how far a stage is, and estimate how long it still takes. */
-export function showProgress({ stage, loaded, total }: ProgressEvent): void {
-  bar.max = total;
-  bar.value = loaded;
-  if (began.stage !== stage) began = { stage, time: performance.now(), loaded };
-  sentence.textContent = `${STAGES[stage]}${amount(stage, loaded, total)}${left(loaded, total)} …`;
+const pageTitle = { name: document.title, prefix: "" };
+let lastAnnounced = { topic: "", time: 0 };
+
+/** Show how far a call is, and how long it still takes. */
+export function showProgress(event: ProgressEvent): void {
+  const { overall, remainingMs } = event;
+  bar.value = overall;
+  bar.hidden = false;
+  const said = describe(event);
+  const time = remainingMs === null ? "" : text().left(remainingMs);
+  sentence.textContent = said;
+  left.textContent = time;
+  detail.textContent = describeAmount(event);
+  const short = remainingMs === null ? "" : ` · ${write().shortTime(remainingMs)}`;
+  setTitlePrefix(`${write().percent(overall)}${short}`);
+  const topic = "image" in event ? `${event.stage} ${event.image}` : topicOf(event.stage);
+  announceNow(topic, time === "" ? said : `${said}, ${time}`);
 }
 
-function amount(stage: ProgressEvent["stage"], loaded: number, total: number): string {
-  if (stage === "denoise") return ` (step ${loaded} of ${total})`;
-  if (stage === "pipelines" || stage === "self-test") return ` (${loaded} of ${total})`;
-  return stage === "library" || stage === "parameters"
-    ? ` (${bytes(loaded)} of ${bytes(total)})`
-    : "";
+/** Tell screen readers and eyes a sentence without ending the progress that is shown. */
+export function announce(said: string): void {
+  announced.textContent = said;
+  if (bar.hidden) sentence.textContent = said;
 }
 
-function left(loaded: number, total: number): string {
-  const [done, seconds] = [loaded - began.loaded, (performance.now() - began.time) / 1000];
-  // An estimate from less than a second would be wrong.
-  if (done <= 0 || seconds < 1 || loaded >= total) return "";
-  return `, ${Math.ceil(((total - loaded) * seconds) / done)} s left`;
+function topicOf(stage: ProgressEvent["stage"]): string {
+  return isLoading(stage) ? "loading" : stage;
 }
 
-/** Show a sentence in place of progress. */
-export function say(text: string): void {
-  began.stage = "";
-  sentence.textContent = text;
+function isLoading(stage: ProgressEvent["stage"]): boolean {
+  return stage === "library" || stage === "pipelines" || stage === "parameters";
 }
 
-/** Show an error and its hint; cancelled work is not shown as an error. */
+function announceNow(topic: string, said: string): void {
+  const now = performance.now();
+  const { topic: former, time } = lastAnnounced;
+  if (topic === former && now - time < ANNOUNCE_EVERY_MS) return;
+  lastAnnounced = { topic, time: now };
+  announced.textContent = said;
+}
+
+function describe(event: ProgressEvent): string {
+  const { stage, loaded, total } = event;
+  if (stage === "text") return text().readingPrompt;
+  if (stage === "self-test") return text().testing(loaded, total);
+  if (stage !== "denoise" && stage !== "decode") return text().gettingReady;
+  const work = stage === "denoise" ? text().step(loaded, total) : text().decoding;
+  const { image, images } = event;
+  return images > 1 ? `${text().pictureOf(image + 1, images)}: ${work}` : work;
+}
+
+function describeAmount({ stage, loaded, total }: ProgressEvent): string {
+  if (stage === "library") return text().libraryDetail(loaded, total);
+  if (stage === "parameters") return text().weightsDetail(loaded, total);
+  if (stage === "pipelines") return text().pipelinesDetail(loaded, total);
+  return "";
+}
+
+/** Show a sentence in place of progress, and tell screen readers at once. */
+export function say(said: string): void {
+  lastAnnounced = { topic: "", time: 0 };
+  announced.textContent = said;
+  sentence.textContent = said;
+  detail.textContent = left.textContent = "";
+  bar.hidden = true;
+  bar.value = 0;
+  setTitlePrefix("");
+}
+
+/** Name the page in the title of its tab. */
+export function setTitle(name: string): void {
+  pageTitle.name = name;
+  setTitlePrefix(pageTitle.prefix);
+}
+
+/** Write something before the page's name in the title of its tab. */
+export function setTitlePrefix(prefix: string): void {
+  pageTitle.prefix = prefix;
+  document.title = prefix === "" ? pageTitle.name : `${prefix} · ${pageTitle.name}`;
+}
+
+/** Show an error and what to do about it; cancelled work is not shown as an error. */
 export function showError(thrown: unknown): void {
   if (thrown instanceof AbortError) {
-    say("Stopped.");
+    say(text().stopped);
     return;
   }
-  const hint = thrown instanceof WsdError ? thrown.hint : "reload the page";
-  error.textContent = `${thrown instanceof Error ? thrown.message : String(thrown)}\n${hint}`;
-  error.hidden = false;
+  const here = {
+    userAgent: navigator.userAgent,
+    secure: isSecureContext,
+    online: navigator.onLine,
+    address: location.href,
+  };
+  const { title, steps, link, details, complete } = advise(thrown, here, text());
+  const parts: HTMLElement[] = [made("h2", title)];
+  for (const step of steps) parts.push(made("p", step));
+  if (link !== undefined) {
+    const anchor = made("a", text().errorInsecureLink(link)) as HTMLAnchorElement;
+    anchor.href = link;
+    parts.push(made("p", anchor));
+  }
+  const said = details.map((line) => {
+    const paragraph = made("p", line);
+    // The pipeline speaks English in every language of the page.
+    [paragraph.lang, paragraph.dir] = ["en", "ltr"];
+    return paragraph;
+  });
+  parts.push(
+    ...(complete ? [made("details", made("summary", text().errorDetails), ...said)] : said),
+  );
   say("");
+  panel.replaceChildren(...parts);
+  panel.hidden = false;
+  panel.scrollIntoView({ block: "nearest" });
+}
+
+function made(name: string, ...content: (string | Node)[]): HTMLElement {
+  const element = document.createElement(name);
+  element.append(...content);
+  return element;
 }
 
 /** Hide the error that is shown, if there is one. */
 export function hideError(): void {
-  error.hidden = true;
+  panel.hidden = true;
+  panel.replaceChildren();
 }
 
-/** Add a sentence to the notices. */
+/** Add a sentence to the notices, unless it is the last one already. */
 export function showNotice(notice: string): void {
-  const item = document.createElement("li");
-  item.textContent = notice;
-  element("notices").append(item);
-  element("notices").hidden = false;
+  const list = element("notices");
+  if (list.lastElementChild?.textContent === notice) return;
+  list.append(made("li", notice));
+  list.hidden = false;
 }

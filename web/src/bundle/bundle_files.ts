@@ -6,30 +6,34 @@ import type { OnBytes, TextRequest } from "./download";
 import { IntegrityError, throwIfAborted } from "../api/errors";
 import { accepts, digestAs, parseIntegrity } from "./integrity";
 import type { Integrity } from "./integrity";
+import { makeTransport } from "./transport";
+import type { Transport } from "./transport";
+import { log } from "../util/log";
 import { sha256 } from "./sha256";
-import type { FileEntry, Manifest } from "./manifest";
-import { filesOf, parseManifest } from "./manifest";
+import { isTextKey, keepAddress, keepText, textKey } from "./kept";
+import type { FileEntry } from "./manifest";
 import { isQuotaError } from "./cache";
 import type { FileCache } from "./cache";
 
-/** Keys of manifests and lists of models start with this; other keys are digests of files. */
-const TEXT = "text-";
-
 /** The files of one model of a bundle; keeps what it fetches. */
 export class BundleFiles {
+  /** How many bytes came from the server, and from what the browser keeps. */
+  readonly bytes = { fetched: 0, kept: 0 };
   /** Whether the browser has no room left; then nothing more is written. */
   private full = false;
 
   /**
-   * @param base address of the manifest; files lie beside it.
+   * @param base address of the manifest; files lie beside it, and are asked for with its query.
    * @param keep digests of files that must stay when room is made.
    * @param notice called with a sentence for the user when a file is damaged or cannot be kept.
+   * @param transport how files are asked for.
    */
   constructor(
     private readonly base: string,
     private readonly cache: FileCache,
     private readonly keep: ReadonlyMap<string, unknown>,
     private readonly notice: OnNotice,
+    private readonly transport: Transport = makeTransport(),
   ) {}
 
   /**
@@ -43,11 +47,14 @@ export class BundleFiles {
   async get(entry: FileEntry, onBytes: OnBytes, signal?: AbortSignal): Promise<ArrayBuffer> {
     const kept = await this.fromCache(entry);
     if (kept !== undefined) {
+      log("debug", `${entry.file} is kept in this browser`);
+      this.bytes.kept += entry.bytes;
       onBytes(entry.bytes);
       return kept;
     }
     throwIfAborted(signal);
     const data = await this.fromServer(entry, onBytes, signal);
+    this.bytes.fetched += entry.bytes;
     await this.toCache(entry, data);
     return data;
   }
@@ -71,10 +78,11 @@ export class BundleFiles {
     onBytes: OnBytes,
     signal?: AbortSignal,
   ): Promise<ArrayBuffer> {
-    const url = new URL(entry.file, this.base).href;
+    const url = besideAddress(entry.file, this.base);
+    const { transport } = this;
     let found = "";
     for (const reload of [false, true]) {
-      const data = await download(url, entry.bytes, onBytes, signal, reload);
+      const data = await download(url, entry.bytes, onBytes, { signal, reload, transport });
       found = await sha256(data);
       if (found === entry.sha256) return data;
       onBytes(-entry.bytes);
@@ -104,23 +112,30 @@ export class BundleFiles {
   /** Remove files of other models. @returns whether any is gone; another tab may hold them. */
   private async makeRoom(): Promise<boolean> {
     const keys = await this.cache.keys();
-    const others = keys.filter((key) => !this.keep.has(key) && !key.startsWith(TEXT));
+    const others = keys.filter((key) => !this.keep.has(key) && !isTextKey(key));
     for (const key of others) await this.cache.remove(key);
     const left = new Set(await this.cache.keys());
     return others.some((key) => !left.has(key));
   }
 }
 
-/** Map the digest of each file that a manifest names to its bytes; several names may share one. */
-export function fileSizes(manifest: Manifest): Map<string, number> {
-  return new Map(filesOf(manifest).map(({ sha256, bytes }) => [sha256, bytes]));
-}
-
-/** What a text file must be, and what ends fetching it. */
+/** The digest that a text file must have, and the signal that cancels fetching it. */
 export interface TextOptions {
   /** Its digest, as SRI.json has it; unless given, whatever the server sends is taken. */
   integrity?: string | undefined;
   signal?: AbortSignal | undefined;
+  /** How it is asked for. */
+  transport?: Transport | undefined;
+}
+
+/**
+ * Return the address of a file beside another one. The query is carried on, because it may be the
+ * signature or the token by which a server gives out the files of a folder.
+ */
+export function besideAddress(file: string, base: string): string {
+  const url = new URL(file, base);
+  url.search = new URL(base).search;
+  return url.href;
 }
 
 /**
@@ -133,16 +148,17 @@ export interface TextOptions {
 export async function fetchText(
   url: string,
   cache: FileCache,
-  { integrity, signal }: TextOptions = {},
+  { integrity, signal, transport }: TextOptions = {},
 ): Promise<string> {
   const expected = integrity === undefined ? undefined : parseIntegrity(integrity);
   const key = await textKey(url);
   const kept = await cache.read(key).catch(() => undefined);
   if (kept !== undefined && expected !== undefined && (await matches(expected, kept))) {
+    await keepAddress(url, cache);
     return decode(kept); // the server has nothing newer to say
   }
   // What is kept can be used at once where nothing says which version is wanted.
-  const request = { signal, patient: kept === undefined || expected !== undefined };
+  const request = { signal, transport, patient: kept === undefined || expected !== undefined };
   let data: ArrayBuffer;
   try {
     data =
@@ -159,7 +175,7 @@ export async function fetchText(
       { cause: error },
     );
   }
-  await cache.write(key, data).catch(() => undefined);
+  await keepText(url, data, cache);
   return decode(data);
 }
 
@@ -189,32 +205,4 @@ async function matches(expected: Integrity, data: ArrayBuffer): Promise<boolean>
 
 function decode(data: ArrayBuffer): string {
   return new TextDecoder().decode(data);
-}
-
-/** Remove a manifest and its files from the cache, except files that another manifest names. */
-export async function forget(url: string, manifest: Manifest, cache: FileCache): Promise<void> {
-  await cache.remove(await textKey(url));
-  const shared = await namedFiles(cache);
-  for (const key of fileSizes(manifest).keys()) {
-    if (!shared.has(key)) await cache.remove(key);
-  }
-}
-
-/** List the digests of the files that the kept manifests name. */
-async function namedFiles(cache: FileCache): Promise<Set<string>> {
-  const named = new Set<string>();
-  for (const key of await cache.keys()) {
-    const data = key.startsWith(TEXT) ? await cache.read(key) : undefined;
-    if (data === undefined) continue;
-    try {
-      for (const file of fileSizes(parseManifest(decode(data), key)).keys()) named.add(file);
-    } catch {
-      // A list of models, or a manifest of another version; it names no files.
-    }
-  }
-  return named;
-}
-
-async function textKey(url: string): Promise<string> {
-  return TEXT + (await sha256(new TextEncoder().encode(url).buffer));
 }

@@ -90,19 +90,38 @@ export const NO_CACHE: FileCache = {
 
 /** Open the best cache that this browser has. */
 export async function openCache(): Promise<FileCache> {
-  // Older versions of Safari have this file system but not `createWritable`.
-  if ("FileSystemFileHandle" in globalThis && "createWritable" in FileSystemFileHandle.prototype) {
-    try {
-      const root = await navigator.storage.getDirectory();
-      return new OpfsCache(await root.getDirectoryHandle(FOLDER, { create: true }));
-    } catch {
-      // Private windows of some browsers refuse; the Cache API may still work.
-    }
+  return (await openOpfs()) ?? (await openCacheApi()) ?? NO_CACHE;
+}
+
+/** Remove all that is kept, also what was kept elsewhere before the browser was updated. */
+export async function clearCaches(): Promise<void> {
+  for (const cache of [await openOpfs(), await openCacheApi()]) {
+    // One by one: the folder itself stays for other tabs, which may be writing to it.
+    for (const key of (await cache?.keys()) ?? []) await cache?.remove(key);
   }
+}
+
+async function openOpfs(): Promise<FileCache | undefined> {
+  // Older versions of Safari have this file system but not `createWritable`.
+  if (
+    !("FileSystemFileHandle" in globalThis) ||
+    !("createWritable" in FileSystemFileHandle.prototype)
+  ) {
+    return undefined;
+  }
+  try {
+    const root = await navigator.storage.getDirectory();
+    return new OpfsCache(await root.getDirectoryHandle(FOLDER, { create: true }));
+  } catch {
+    return undefined; // private windows of some browsers refuse
+  }
+}
+
+async function openCacheApi(): Promise<FileCache | undefined> {
   try {
     return new CacheApiCache(await caches.open(FOLDER));
   } catch {
-    return NO_CACHE;
+    return undefined;
   }
 }
 

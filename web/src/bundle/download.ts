@@ -5,8 +5,22 @@
  * must continue at its last byte.
  */
 
-import { AbortError, FetchError, throwIfAborted } from "../api/errors";
+import { FetchError, throwIfAborted, WsdError } from "../api/errors";
 import { MAX_BYTES } from "../util/constants.generated";
+import { log } from "../util/log";
+import { PolicyWatch } from "../util/policy_watch";
+import {
+  checkAnswer,
+  explainSilence,
+  failedByCaller,
+  isTemporary,
+  openBody,
+  refusedByPolicy,
+  refusedByServer,
+  webPageInstead,
+} from "./fetch_faults";
+import { makeTransport } from "./transport";
+import type { Transport } from "./transport";
 
 /** Called with the bytes that have arrived since the last call; negative if some are discarded. */
 export type OnBytes = (count: number) => void;
@@ -17,8 +31,27 @@ const PAUSES = [250, 1000, 3000];
 /** A failure that may be temporary, so that trying again makes sense. */
 class TemporaryError extends Error {}
 
+/** There was no answer at all. */
+class SilentError extends TemporaryError {}
+
 /** The server could not be reached, or could not answer. */
 export class UnreachableError extends FetchError {}
+
+/** How a file is fetched. */
+export interface FileRequest {
+  signal?: AbortSignal | undefined;
+  /** Whether to bypass the browser's HTTP cache. */
+  reload?: boolean;
+  /** The browser's fetch without headers, unless given. */
+  transport?: Transport | undefined;
+}
+
+/** The same with defaults filled in. */
+interface Sent {
+  signal: AbortSignal | undefined;
+  reload: boolean;
+  transport: Transport;
+}
 
 /**
  * Fetch a file whose length is known.
@@ -27,16 +60,15 @@ export class UnreachableError extends FetchError {}
  * ranges, and starts again otherwise.
  *
  * @param expected length in bytes.
- * @param reload whether to bypass the browser's HTTP cache.
  * @throws FetchError if the server cannot be reached, or sends something else.
+ * @throws UnsupportedError if a Content-Security-Policy does not allow it.
  * @throws AbortError if the signal is aborted.
  */
 export async function download(
   url: string,
   expected: number,
   onBytes: OnBytes,
-  signal?: AbortSignal,
-  reload = false,
+  { signal, reload = false, transport = makeTransport() }: FileRequest = {},
 ): Promise<ArrayBuffer> {
   const data = allocate(url, expected);
   let length = 0;
@@ -49,57 +81,46 @@ export async function download(
   for (let failures = 0; ;) {
     const before = length;
     try {
-      const response = await request(url, length, signal, reload);
+      const response = await request(url, length, { signal, reload, transport });
       if (length > 0 && response.status !== 206) {
         onBytes(-length);
         length = 0;
       }
-      await readAll(response, take);
+      await readAll(url, response, take, signal);
       if (length === expected) return data.buffer;
       throw new TemporaryError(`ended after ${length} of ${expected} bytes`);
     } catch (cause) {
       throwIfAborted(signal);
       if (!(cause instanceof TemporaryError)) throw cause;
       if (length > before) failures = 0;
-      const pause = PAUSES[failures++];
-      if (pause === undefined) {
-        throw unreachable(url, cause);
-      }
-      await wait(pause, signal);
+      await pauseOrGiveUp(url, cause, failures++, { signal, transport });
     }
   }
 }
 
 /** How a small file is fetched. */
-export interface TextRequest {
-  signal?: AbortSignal | undefined;
-  /** Whether to bypass the browser's HTTP cache. */
-  reload?: boolean;
+export interface TextRequest extends FileRequest {
   /** Whether to try again, after the same pauses as {@link download}, if the server is silent. */
   patient?: boolean;
 }
 
 /** Fetch a small file whose length is not known; errors are those of {@link download}. */
 export async function downloadText(url: string, how: TextRequest = {}): Promise<ArrayBuffer> {
-  const { signal, reload = false, patient = false } = how;
+  const { signal, reload = false, patient = false, transport = makeTransport() } = how;
   for (let failures = 0; ; failures++) {
     try {
-      return await downloadOnce(url, signal, reload);
+      return await downloadOnce(url, { signal, reload, transport });
     } catch (cause) {
       throwIfAborted(signal);
       if (!(cause instanceof TemporaryError)) throw cause;
-      const pause = patient ? PAUSES[failures] : undefined;
-      if (pause === undefined) throw unreachable(url, cause);
-      await wait(pause, signal);
+      // Who is not patient has a copy, and does not ask why.
+      if (!patient) throw unreachable(url, cause, ANY_REASON);
+      await pauseOrGiveUp(url, cause, failures, { signal, transport });
     }
   }
 }
 
-async function downloadOnce(
-  url: string,
-  signal: AbortSignal | undefined,
-  reload: boolean,
-): Promise<ArrayBuffer> {
+async function downloadOnce(url: string, how: Sent): Promise<ArrayBuffer> {
   const pieces: Uint8Array<ArrayBuffer>[] = [];
   let length = 0;
   const take = (piece: Uint8Array<ArrayBuffer>): void => {
@@ -107,50 +128,79 @@ async function downloadOnce(
     if (length > MAX_BYTES) throw wrongLength(url, MAX_BYTES);
     pieces.push(piece);
   };
-  await readAll(await request(url, 0, signal, reload), take);
+  await readAll(url, await request(url, 0, how), take, how.signal);
   return new Blob(pieces).arrayBuffer();
 }
 
 async function request(
   url: string,
   from: number,
-  signal: AbortSignal | undefined,
-  reload: boolean,
+  { signal, reload, transport }: Sent,
 ): Promise<Response> {
+  throwIfAborted(signal); // not every fetch looks at a signal that is aborted already
+  const { credentials } = transport;
+  const headers = new Headers(transport.headers);
+  if (from > 0) headers.set("Range", `bytes=${from}-`);
   const init: RequestInit = {
+    headers,
     ...(signal === undefined ? {} : { signal }),
-    ...(from === 0 ? {} : { headers: { Range: `bytes=${from}-` } }),
+    ...(credentials === undefined ? {} : { credentials }),
     ...(reload ? { cache: "reload" } : {}),
   };
-  let response: Response;
+  log("debug", `fetching ${url}${from > 0 ? ` from byte ${from}` : ""}`);
+  const watch = new PolicyWatch();
+  let answer: unknown;
   try {
-    response = await fetch(url, init);
-  } catch (cause) {
-    // Browsers do not say whether the server is down, CORS forbids it, or there is no network.
-    throw new TemporaryError("could not be fetched", { cause });
+    answer = await unlessAborted(transport.fetch(url, init), signal);
+  } catch (thrown) {
+    throwIfAborted(signal);
+    if (thrown instanceof WsdError) throw thrown;
+    const refusal = await watch.find("connect-src");
+    if (refusal !== undefined) throw refusedByPolicy(url, refusal);
+    if (!isTemporary(thrown, transport)) throw failedByCaller(url, thrown);
+    throw new SilentError("could not be fetched", { cause: thrown });
+  } finally {
+    watch.stop();
   }
+  const response = checkAnswer(url, answer, transport);
   const { status } = response;
   if (status >= 500 || status === 429) throw new TemporaryError(`the server answered ${status}`);
-  if (!response.ok) {
-    throw new FetchError(
-      `${url}: the server answered ${status}`,
-      "the bundle on the server is incomplete, or the address is wrong",
-    );
-  }
+  if (!response.ok) throw refusedByServer(url, status, transport);
   if (/^text\/html\b/.test(response.headers.get("content-type") ?? "")) {
-    throw new FetchError(
-      `${url}: the server sent a web page`,
-      "the address is wrong, or the server answers unknown addresses with its start page",
-    );
+    throw webPageInstead(url, response);
   }
   return response;
 }
 
+/** Wait for an answer, and no longer when the signal is aborted: not every fetch heeds it. */
+async function unlessAborted(
+  answer: Promise<unknown>,
+  signal: AbortSignal | undefined,
+): Promise<unknown> {
+  if (signal === undefined) return answer;
+  let abort = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(new Error("aborted"));
+    signal.addEventListener("abort", abort, { once: true });
+  });
+  try {
+    return await Promise.race([answer, aborted]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
 async function readAll(
+  url: string,
   response: Response,
   take: (piece: Uint8Array<ArrayBuffer>) => void,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
-  const reader = response.body!.getReader();
+  const reader = openBody(url, response);
+  if (reader === undefined) return; // an answer without a body, or of no bytes
+  // The body of a caller's answer need not heed the signal.
+  const abort = (): void => void reader.cancel().catch(() => undefined);
+  signal?.addEventListener("abort", abort, { once: true });
   try {
     for (;;) {
       let piece: ReadableStreamReadResult<Uint8Array<ArrayBuffer>>;
@@ -160,15 +210,44 @@ async function readAll(
         throw new TemporaryError("the connection broke off", { cause });
       }
       if (piece.done) return;
+      if (!ArrayBuffer.isView(piece.value)) {
+        throw failedByCaller(url, "its answer's body is not of bytes");
+      }
       take(piece.value);
     }
   } finally {
-    reader.cancel().catch(() => undefined);
+    signal?.removeEventListener("abort", abort);
+    abort();
   }
 }
 
-function unreachable(url: string, cause: TemporaryError): UnreachableError {
-  const hint = "check the network, then try again: finished files are kept";
+const ANY_REASON = "check the network, then try again: finished files are kept";
+
+/**
+ * Wait before a file is tried again.
+ *
+ * @param failures how often it failed before since bytes last arrived.
+ * @throws UnreachableError if it has failed too often, with what can be found out of the reason.
+ */
+async function pauseOrGiveUp(
+  url: string,
+  cause: TemporaryError,
+  failures: number,
+  { signal, transport }: Omit<Sent, "reload">,
+): Promise<void> {
+  const pause = PAUSES[failures];
+  if (pause !== undefined) {
+    log("debug", `${url} ${cause.message}; it is tried again in ${pause} ms`);
+    await wait(pause, signal);
+    return;
+  }
+  if (!(cause instanceof SilentError)) throw unreachable(url, cause, ANY_REASON);
+  const { message, hint } = await explainSilence(url, transport);
+  throwIfAborted(signal);
+  throw unreachable(url, new TemporaryError(message, { cause }), hint);
+}
+
+function unreachable(url: string, cause: TemporaryError, hint: string): UnreachableError {
   return new UnreachableError(`${url}: ${cause.message}`, hint, { cause });
 }
 
@@ -192,17 +271,16 @@ function wrongLength(url: string, expected: number): FetchError {
   );
 }
 
-function wait(milliseconds: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(done, milliseconds);
-    function done(): void {
-      signal?.removeEventListener("abort", abort);
-      resolve();
-    }
-    function abort(): void {
+async function wait(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  throwIfAborted(signal);
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
       clearTimeout(timer);
-      reject(new AbortError());
-    }
-    signal?.addEventListener("abort", abort, { once: true });
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, milliseconds);
+    signal?.addEventListener("abort", done, { once: true });
   });
+  throwIfAborted(signal);
 }

@@ -10,7 +10,7 @@ import { OptionError } from "../api/errors";
 const ALGORITHMS = ["sha256", "sha384", "sha512"] as const;
 const DIGEST = /^(sha256|sha384|sha512)-([A-Za-z0-9+/]{43,86}={0,2})$/;
 
-/** One digest of a file that must not be another one. */
+/** The digests of which a file must have one, and their algorithm. */
 export interface Integrity {
   algorithm: (typeof ALGORITHMS)[number];
   /** The digests that are accepted, in base64. */

@@ -1,6 +1,7 @@
 /** Reading a bundle's manifest and its list of models; their types are generated from Python. */
 
 import { FetchError, OptionError } from "../api/errors";
+import { requireManifest } from "../api/option_checks";
 import { SCHEMA_VERSION } from "../util/constants.generated";
 import { parseIntegrity } from "./integrity";
 import type { EntryPoint, FileEntry, IndexEntry, Manifest } from "./manifest.generated";
@@ -42,9 +43,28 @@ export function parseManifest(text: string, url: string): Manifest {
     }
     return checkFiles(upgraded, url);
   }
+  if (version === undefined) throw noManifest(manifest, url);
   throw new FetchError(
     `${url} has schema version ${JSON.stringify(version)}, this page reads 1 to ${SCHEMA_VERSION}`,
     "reload the page, or rebuild the bundle with the same version of WSD",
+  );
+}
+
+/** Make the error of JSON that is something else than a manifest. */
+function noManifest(value: unknown, url: string): FetchError {
+  if (Array.isArray(value) && value.every(isIndexEntry)) {
+    const folders = value.map(({ manifest }) => manifest).join(", ");
+    return new FetchError(
+      `${url} is a bundle's list of models, not a manifest`,
+      `give it to listModels, or give the address of one of its models: ${folders.slice(0, 200)}`,
+    );
+  }
+  const { _class_name: ofDiffusers } = (value ?? {}) as Record<string, unknown>;
+  return new FetchError(
+    `${url} is no manifest of a bundle`,
+    ofDiffusers === undefined
+      ? "the address must be that of a model's manifest.json, or of its folder"
+      : "it is part of a checkpoint of diffusers: build a bundle of it with wsd build --weights",
   );
 }
 
@@ -91,9 +111,12 @@ function checkFiles(manifest: Manifest, url: string): Manifest {
 export function parseIndex(text: string, url: string): IndexEntry[] {
   const entries = parseJson(text, url, "a list of models'");
   if (Array.isArray(entries) && entries.length > 0 && entries.every(isIndexEntry)) return entries;
+  const isManifest = (entries as Partial<Manifest> | null)?.schema_version !== undefined;
   throw new FetchError(
     `${url} lists no models`,
-    "the address must be a bundle's models/index.json",
+    isManifest
+      ? "it is a model's manifest: give it to preflight or fromPretrained"
+      : "the address must be a bundle's models/index.json",
   );
 }
 
@@ -145,16 +168,26 @@ export function valueCount(shape: readonly number[]): number {
   return shape.reduce((product, edge) => product * edge, 1);
 }
 
-/** Return the picture sizes that the model was compiled for. */
+/**
+ * Return the picture sizes that the model was compiled for.
+ *
+ * @throws OptionError if it is no manifest.
+ */
 export function compiledSizes(manifest: Pick<Manifest, "entry_points">): Size[] {
+  requireManifest(manifest);
   return manifest.entry_points
     .filter((entry) => entry.role === "denoiser")
     .map((entry) => entry.size)
     .filter((size) => size !== null);
 }
 
-/** Return why a model has no self-test, if it has none; nothing is downloaded to find out. */
+/**
+ * Return why a model has no self-test, if it has none; nothing is downloaded to find out.
+ *
+ * @throws OptionError if it is no manifest.
+ */
 export function selfTestProblem(manifest: Manifest): OptionError | undefined {
+  requireManifest(manifest);
   if (manifest.self_test !== undefined) return undefined;
   return new OptionError(
     "this model came without expected values",

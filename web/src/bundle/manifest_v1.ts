@@ -32,10 +32,10 @@ export interface ManifestV1 extends Omit<Manifest, Changed | Added> {
 }
 
 /** Version 1 called these roles after the UNet. */
-const RENAMED_ROLES: Record<string, EntryPoint["role"]> = {
-  unet: "denoiser",
-  guided_unet: "guided_denoiser",
-};
+const RENAMED_ROLES = new Map<string, EntryPoint["role"]>([
+  ["unet", "denoiser"],
+  ["guided_unet", "guided_denoiser"],
+]);
 
 /** Version 1 did not record it: of the two pipelines that it knew, every model had the same. */
 const SCALING_FACTORS: Record<string, number> = {
@@ -52,7 +52,7 @@ export function upgradeManifest(manifest: ManifestV1): Manifest {
   const { scheduler, latents, force_zeros_for_empty_prompt, ...kept } = manifest;
   const entryPoints = manifest.entry_points.map((entry) => ({
     ...entry,
-    role: RENAMED_ROLES[entry.role] ?? (entry.role as EntryPoint["role"]),
+    role: RENAMED_ROLES.get(entry.role) ?? (entry.role as EntryPoint["role"]),
   }));
   const roles = new Map<string, EntryPoint["role"]>();
   for (const { component, role } of entryPoints) {

@@ -12,7 +12,7 @@ import { countVariants } from "../gpu/tvm/pipelines";
 import type { EntryPoint, ExpectedOutput, ExpectedStage, SelfTest } from "../bundle/manifest";
 import { selfTestProblem, valueCount } from "../bundle/manifest";
 import type { Model } from "../gpu/model";
-import type { OnProgress } from "../api/progress";
+import type { OnStage } from "../api/progress";
 import type { Stages } from "../pipeline";
 import { MersenneTwister, randn } from "../pipeline/torch_rng";
 import { GENERATED, SELF_TEST_TOLERANCE } from "../util/constants.generated";
@@ -25,7 +25,7 @@ import { GENERATED, SELF_TEST_TOLERANCE } from "../util/constants.generated";
  */
 export async function runSelfTest(
   { model, files, bring }: Stages,
-  report: OnProgress,
+  report: OnStage,
   signal?: AbortSignal,
 ): Promise<StageReport[]> {
   const known = await readStages(model, files, signal);

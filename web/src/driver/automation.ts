@@ -6,7 +6,7 @@
 
 import type { Remote } from "comlink";
 
-import type { GenerateOptions } from "../api/options";
+import type { GenerateOptions, Prompt, PromptEmbeddings } from "../api/options";
 import type { ProgressEvent } from "../api/progress";
 import type { LoadOptions, StageReport, Timings, Usage } from "../api/types";
 import type { Size } from "../bundle/manifest";
@@ -77,16 +77,30 @@ async function load(clientUrl: string, manifestUrl: string, options: LoadOptions
 }
 
 /** Draw with the loaded model. */
-async function generate(prompt: string, options: GenerateOptions): Promise<Drawn> {
+async function generate(prompt: Prompt | null, options: GenerateOptions): Promise<Drawn> {
   const previews: Preview[] = [];
   const onProgress = (event: ProgressEvent): void => {
-    if (event.preview !== undefined) previews.push({ step: event.loaded, image: event.preview });
+    const { preview } = event as { preview?: ImageData };
+    if (preview !== undefined) previews.push({ step: event.loaded, image: preview });
     reportProgress(event);
   };
   const generated = await pipeline.generate(prompt, { ...options, onProgress });
   const { images, latents, timings } = generated;
-  const settings = images.map((_, index) => client.formatSettings(generated.settings, index));
-  return { images, previews, latents, timings, settings, usage: await pipeline.usage() };
+  return { images, previews, latents, timings, settings: textsOf(generated), usage: await usage() };
+}
+
+/** The settings of each picture as its PNG carries them. */
+function textsOf({ images, settings, imageSettings }: Client.Generated): string[] {
+  // The client is the bundle's own: an older one has one table for all pictures.
+  const ofEach = imageSettings as Client.Settings[] | undefined;
+  return (
+    ofEach?.map((each) => client.formatSettings(each)) ??
+    images.map((_, index) => client.formatSettings(settings, index))
+  );
+}
+
+async function encodePrompt(prompt: Prompt, negativePrompt?: Prompt): Promise<PromptEmbeddings> {
+  return pipeline.encodePrompt(prompt, { negativePrompt });
 }
 
 async function selfTest(): Promise<StageReport[]> {
@@ -139,6 +153,7 @@ const functions = {
   generate,
   selfTest,
   usage,
+  encodePrompt,
   encodeText,
   predictNoise,
   decodeLatents,

@@ -2,7 +2,7 @@
 
 import { throwIfAborted } from "../api/errors";
 import { countProgress } from "../api/progress";
-import type { OnProgress } from "../api/progress";
+import type { OnStage } from "../api/progress";
 import type { LoadOptions } from "../api/types";
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
@@ -20,11 +20,17 @@ import type { Tensor } from "./tvm/runtime";
 /** Tensors by the names that the manifest gives inputs and outputs. */
 export type NamedTensors = Record<string, Tensor>;
 
+/** Load options, as those get them who load a model's files and start it. */
+export interface ModelOptions extends Omit<LoadOptions, "onProgress"> {
+  /** Called with the progress of each stage of loading. */
+  onProgress?: OnStage | undefined;
+}
+
 /** What a model is loaded from. */
 export interface ModelSource {
   manifest: Manifest;
   files: BundleFiles;
-  options: LoadOptions;
+  options: ModelOptions;
 }
 
 const ignore = (): void => undefined;
@@ -52,7 +58,7 @@ export class Model {
    */
   static async load(
     { manifest, files, options }: ModelSource,
-    report: OnProgress,
+    report: OnStage,
     signal?: AbortSignal,
   ): Promise<Model> {
     const choice = parseKernelChoice(options.kernels, options.onNotice);
@@ -62,7 +68,10 @@ export class Model {
     try {
       const wasm = await files.get(
         library,
-        countProgress(report, "library", library.bytes, library.file),
+        countProgress(
+          (loaded, total) => report({ stage: "library", file: library.file, loaded, total }),
+          library.bytes,
+        ),
         signal,
       );
       const table = await fetchKernels(manifest, files, signal);

@@ -3,7 +3,7 @@
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { Manifest, Role } from "../bundle/manifest";
 import { countProgress } from "../api/progress";
-import type { OnProgress } from "../api/progress";
+import type { OnStage } from "../api/progress";
 import type { Parameters, Runtime } from "./tvm/runtime";
 import { loadParameters } from "./parameters";
 
@@ -28,7 +28,7 @@ export class ResidentComponents {
    * Load the components that play a role. Before that, the workspace of another role is freed,
    * and with `offload` all other components are evicted.
    */
-  async need(role: Role, report: OnProgress, signal?: AbortSignal): Promise<void> {
+  async need(role: Role, report: OnStage, signal?: AbortSignal): Promise<void> {
     const wanted = this.playing(role);
     if (this.offload) this.evictAllBut(wanted);
     if (this.stage !== role) this.runtime.releaseWorkspace();
@@ -37,7 +37,7 @@ export class ResidentComponents {
   }
 
   /** Load every component. */
-  async needAll(report: OnProgress, signal?: AbortSignal): Promise<void> {
+  async needAll(report: OnStage, signal?: AbortSignal): Promise<void> {
     await this.load(Object.keys(this.manifest.components), report, signal);
   }
 
@@ -52,11 +52,14 @@ export class ResidentComponents {
     this.evictAllBut([]);
   }
 
-  private async load(names: string[], report: OnProgress, signal?: AbortSignal): Promise<void> {
+  private async load(names: string[], report: OnStage, signal?: AbortSignal): Promise<void> {
     const missing = names.filter((name) => !this.resident.has(name));
     const entries = missing.map((name) => [name, this.manifest.components[name]!] as const);
     const total = entries.reduce((sum, [, component]) => sum + component.bytes, 0);
-    const onBytes = countProgress(report, "parameters", total);
+    const onBytes = countProgress(
+      (loaded, total) => report({ stage: "parameters", loaded, total }),
+      total,
+    );
     for (const [name, component] of entries) {
       const loaded = await loadParameters(this.runtime, component, this.files, onBytes, signal);
       this.resident.set(name, loaded);

@@ -1,7 +1,7 @@
 /** The denoising loop: the denoiser's predictions and the scheduler's steps, all on the GPU. */
 
 import { throwIfAborted } from "../api/errors";
-import type { OnProgress, ProgressEvent } from "../api/progress";
+import type { DenoiseStage } from "../api/progress";
 import type { Size } from "../bundle/manifest";
 import { valueCount } from "../bundle/manifest";
 import type { Model, NamedTensors } from "../gpu/model";
@@ -23,6 +23,9 @@ interface DenoiseState {
   constants: NamedTensors;
 }
 
+/** Called with 0 when denoising begins, and when the GPU has finished a step. */
+export type OnStep = (event: Pick<DenoiseStage, "loaded" | "total" | "preview">) => void;
+
 /** Dispose of tensors, as far as they exist. */
 export function disposeAll(tensors: (Tensor | undefined)[]): void {
   for (const tensor of tensors) tensor?.dispose();
@@ -40,9 +43,9 @@ export class DenoiseLoop {
     private readonly run: Run,
     private readonly options: GenerationRequest,
   ) {
-    const { seed, size, images } = options;
+    const { seed, size, batch, drawn, latents } = options;
     const count = valueCount(model.latentShape(size));
-    this.noise = new NoiseSource(run, seed, count, images);
+    this.noise = new NoiseSource(run, seed, count, batch, drawn.at(-1), latents);
     const lengths = run.steps
       .flatMap(({ next, remember, keep }) => [next, remember, keep])
       .map((weights) => weights?.history?.length ?? 0);
@@ -52,15 +55,14 @@ export class DenoiseLoop {
   /**
    * Denoise one picture's latents.
    *
-   * @param image the picture's index, which decides its noise.
-   * @param onProgress called when the GPU has finished a step.
+   * @param image the picture's index in the batch, which decides its noise.
    * @returns (1, channels, height / factor, width / factor); the caller disposes of it.
    * @throws AbortError if the signal is aborted.
    */
   async denoise(
     image: number,
     texts: GuidedText,
-    onProgress: OnProgress,
+    onStep: OnStep,
     signal?: AbortSignal,
   ): Promise<Tensor> {
     const { size, previewEvery } = this.options;
@@ -76,6 +78,7 @@ export class DenoiseLoop {
     };
     let before: Promise<void> | undefined;
     let running = true;
+    onStep({ loaded: 0, total: steps.length });
     try {
       for (const [index, step] of steps.entries()) {
         throwIfAborted(signal);
@@ -84,15 +87,14 @@ export class DenoiseLoop {
         const preview = previewed ? await this.preview(state.sample, model, step, size) : undefined;
         const fresh = step.next.noise === undefined ? undefined : nextNoise(1);
         this.advance(state, step, model, fresh, size);
-        const event: ProgressEvent = {
-          stage: "denoise",
+        const event = {
           loaded: index + 1,
           total: steps.length,
           ...(preview === undefined ? {} : { preview }),
         };
         const done = this.model.runtime.sync().then(() => {
           // The GPU may finish a step after the run was cancelled; that is not reported.
-          if (running) onProgress(event);
+          if (running) onStep(event);
         });
         // A failure is noticed where `done` is awaited, or another one came before it.
         done.catch(() => undefined);

@@ -13,7 +13,7 @@ import { MersenneTwister, randn } from "./torch_rng";
 export class NoiseSource {
   private readonly generator: MersenneTwister;
   private readonly tree: BrownianTree | undefined;
-  /** The noise of all pictures by draw, until the last picture has taken its share. */
+  /** The noise of all pictures by draw, until the last picture that is drawn has taken its share. */
   private readonly drawn: (Float32Array | undefined)[] = [];
   /** For each draw after the first: the two ends on the Brownian path, if it is from there. */
   private readonly intervals: ([number, number] | undefined)[];
@@ -22,14 +22,20 @@ export class NoiseSource {
    * @param seed as `torch.Generator().manual_seed(seed)` takes it. It is the Brownian path's
    *   entropy too (diffusers' `noise_sampler_seed`).
    * @param count numbers for one picture.
-   * @param images pictures, which are drawn at once.
+   * @param images pictures of the seed, whose noise is drawn at once.
+   * @param last index of the last picture that takes its noise.
+   * @param initial noise of all pictures in place of the first draw, which then takes nothing from
+   *   the generator, as in diffusers.
    */
   constructor(
     run: Run,
     seed: Seed,
     private readonly count: number,
     private readonly images: number,
+    private readonly last = images - 1,
+    initial?: Float32Array,
   ) {
+    if (initial !== undefined) this.drawn.push(initial);
     this.generator = new MersenneTwister(seed);
     this.tree = run.brownian && new BrownianTree(...run.brownian, BigInt(seed), count * images);
     this.intervals = run.steps
@@ -46,7 +52,7 @@ export class NoiseSource {
   take(draw: number, image: number): Float32Array {
     while (this.drawn.length <= draw) this.drawn.push(this.next());
     const all = this.drawn[draw]!;
-    if (image === this.images - 1) this.drawn[draw] = undefined;
+    if (image === this.last) this.drawn[draw] = undefined;
     return all.subarray(image * this.count, (image + 1) * this.count);
   }
 

@@ -2,14 +2,18 @@
 
 import { UnsupportedError } from "../api/errors";
 import type { WsdError } from "../api/errors";
-import type { GenerateOptions } from "../api/options";
-import type { OnProgress } from "../api/progress";
-import type { Generated, LoadOptions, Usage } from "../api/types";
-import { BundleFiles, fetchText, fileSizes } from "../bundle/bundle_files";
+import type { RequestOptions, Prompt, PromptEmbeddings } from "../api/options";
+import type { OnStage } from "../api/progress";
+import type { Drawn, LoadOptions, Usage } from "../api/types";
+import { BundleFiles, fetchText } from "../bundle/bundle_files";
 import { NO_CACHE, openCache } from "../bundle/cache";
+import { fileSizes } from "../bundle/kept";
 import type { EntryPoint, Manifest } from "../bundle/manifest";
 import { parseManifest } from "../bundle/manifest";
+import { makeTransport } from "../bundle/transport";
+import { log } from "../util/log";
 import type { Model, ModelSource } from "../gpu/model";
+import { meterLoading } from "./progress_meter";
 
 /** A loaded model that draws. It does one piece of work at a time. */
 export interface Pipeline {
@@ -19,17 +23,31 @@ export interface Pipeline {
   /** Why nothing can be drawn any more, because the GPU is lost; undefined while it is not. */
   readonly failure: WsdError | undefined;
   /**
-   * Draw one or several pictures of a prompt.
+   * Draw one or several pictures of each prompt.
    *
-   * @throws OptionError if an option is out of range.
+   * @param prompt null where `promptEmbeds` stand for it.
+   * @throws OptionError if an option is not known or out of range.
    * @throws OutOfMemoryError, DeviceLostError or AbortError if the work ends early.
    */
   generate(
-    prompt: string,
-    options: GenerateOptions,
-    onProgress: OnProgress,
+    prompt: Prompt | null,
+    options: RequestOptions,
+    onStage: OnStage,
     signal: AbortSignal,
-  ): Promise<Generated>;
+  ): Promise<Drawn>;
+  /**
+   * Encode prompts as the denoiser takes them.
+   *
+   * @param negativePrompt one for each prompt; undefined for what the model takes for none.
+   * @returns embeddings of all prompts, and of their negative ones.
+   * @throws OutOfMemoryError, DeviceLostError or AbortError if the work ends early.
+   */
+  encodePrompt(
+    prompt: readonly string[],
+    negativePrompt: readonly string[] | undefined,
+    onStage: OnStage,
+    signal: AbortSignal,
+  ): Promise<PromptEmbeddings>;
   /**
    * Call compiled functions one by one, for the self-test and for measurements; nothing else
    * runs meanwhile.
@@ -77,9 +95,11 @@ export async function loadPipeline(
   manifestUrl: string,
   options: LoadOptions = {},
 ): Promise<Pipeline> {
+  const started = performance.now();
   const cache = options.cache === false ? NO_CACHE : await openCache();
   const { integrity, signal } = options;
-  const text = await fetchText(manifestUrl, cache, { integrity, signal });
+  const transport = makeTransport(options);
+  const text = await fetchText(manifestUrl, cache, { integrity, signal, transport });
   const manifest = parseManifest(text, manifestUrl);
   const factory = factories.get(manifest.pipeline);
   if (factory === undefined) {
@@ -89,6 +109,16 @@ export async function loadPipeline(
     );
   }
   const notice = options.onNotice ?? ((): void => undefined);
-  const files = new BundleFiles(manifestUrl, cache, fileSizes(manifest), notice);
-  return factory({ manifest, files, options });
+  const files = new BundleFiles(manifestUrl, cache, fileSizes(manifest), notice, transport);
+  const meter = meterLoading(manifest, options);
+  const measured = { ...options, onProgress: meter.onStage };
+  const pipeline = await factory({ manifest, files, options: measured });
+  meter.finish();
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  log(
+    "info",
+    `${manifest.model.name} was loaded in ${seconds} s: ${files.bytes.fetched} bytes were fetched, ` +
+      `${files.bytes.kept} were kept in this browser`,
+  );
+  return pipeline;
 }

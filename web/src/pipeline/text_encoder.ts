@@ -1,6 +1,7 @@
 /** Encodes prompts for the denoiser with one or several text encoders, in the manifest's order. */
 
-import type { EntryPoint } from "../bundle/manifest";
+import type { PromptEmbeddings } from "../api/options";
+import type { EntryPoint, Manifest } from "../bundle/manifest";
 import { valueCount } from "../bundle/manifest";
 import type { Model, NamedTensors } from "../gpu/model";
 import type { Tensor } from "../gpu/tvm/runtime";
@@ -51,6 +52,25 @@ export class PromptEncoder {
     );
   }
 
+  /**
+   * Bring the given embeddings of one prompt to the GPU, in place of {@link encode}.
+   *
+   * @param embeddings of all prompts, checked.
+   * @param side whether those of the prompts or of the negative ones.
+   * @param index the prompt's.
+   */
+  upload(embeddings: PromptEmbeddings, side: "positive" | "negative", index: number): NamedTensors {
+    return this.model.kept(() =>
+      Object.fromEntries(
+        embeddingSpecs(this.model.manifest).map(({ name, shape, [side]: option }) => {
+          const count = valueCount(shape);
+          const values = embeddings[option]!.slice(index * count, (index + 1) * count);
+          return [name, this.model.runtime.tensor(values, shape)];
+        }),
+      ),
+    );
+  }
+
   private tokenize(encoder: EntryPoint, text: string): NamedTensors {
     const { ids, end } = this.tokenizers[encoder.component!]!(text);
     const shape = [1, ids.length];
@@ -63,7 +83,33 @@ export class PromptEncoder {
   }
 }
 
-/** List the tensors of encoded texts. */
-export function tensorsOf(...texts: (NamedTensors | undefined)[]): Tensor[] {
-  return texts.flatMap((text) => Object.values(text ?? {}));
+/** List the tensors of encoded texts, each once. */
+export function tensorsOf(texts: Iterable<NamedTensors | undefined>): Tensor[] {
+  return [...new Set([...texts].flatMap((text) => Object.values(text ?? {})))];
+}
+
+/** An output of the last text encoder, and what the options call it. */
+export interface EmbeddingSpec {
+  /** The compiled functions' name. */
+  name: string;
+  positive: keyof PromptEmbeddings;
+  negative: keyof PromptEmbeddings;
+  /** Lengths of the axes for one prompt; the first is 1. */
+  shape: number[];
+}
+
+const OPTION_NAMES = {
+  text_embeddings: { positive: "promptEmbeds", negative: "negativePromptEmbeds" },
+  pooled_text: { positive: "pooledPromptEmbeds", negative: "negativePooledPromptEmbeds" },
+} as const;
+
+/** Return what a model's text encoders make of a prompt: one tensor, and with SDXL two. */
+export function embeddingSpecs(manifest: Manifest): EmbeddingSpec[] {
+  const last = manifest.conditioning.encoders.at(-1);
+  const encoder = manifest.entry_points.find(
+    ({ role, component }) => role === "text_encoder" && component === last,
+  );
+  return (encoder?.outputs ?? []).map(({ name, shape }) => {
+    return { name, shape, ...OPTION_NAMES[name as keyof typeof OPTION_NAMES] };
+  });
 }

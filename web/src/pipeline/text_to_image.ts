@@ -3,10 +3,12 @@
  * them. It needs no DOM, so that it runs in a worker.
  */
 
-import { throwIfAborted, WsdError } from "../api/errors";
-import type { GenerateOptions } from "../api/options";
-import type { OnProgress } from "../api/progress";
-import type { Generated, Timings, Usage } from "../api/types";
+import type { WsdError } from "../api/errors";
+import { BusyError, throwIfAborted } from "../api/errors";
+import { toBlobs } from "../api/generated";
+import type { RequestOptions, Prompt, PromptEmbeddings } from "../api/options";
+import type { OnStage } from "../api/progress";
+import type { Drawn, Timings, Usage } from "../api/types";
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
 import { drawableSizes, guidesAtOnce, sizeProblem } from "../gpu/buffer_limits";
@@ -16,14 +18,16 @@ import type { Tensor } from "../gpu/tvm/runtime";
 import { runTogether } from "../util/concurrency";
 import { createTokenizer } from "./clip_tokenizer";
 import { DenoiseLoop, disposeAll } from "./denoise_loop";
+import type { OnStep } from "./denoise_loop";
 import type { GenerationRequest } from "./generation_request";
-import { describeRequest, resolveOptions } from "./generation_request";
+import { describeRequest, resolveRequest } from "./generation_request";
+import type { GuidedText } from "./guidance";
 import { NoisePredictor } from "./guidance";
 import { guidesItself } from "./guidance_embedding";
 import type { Pipeline, Stages } from "./registry";
 import { layOutRun } from "./schedulers";
 import type { Tokenizers } from "./text_encoder";
-import { PromptEncoder, tensorsOf } from "./text_encoder";
+import { embeddingSpecs, PromptEncoder, tensorsOf } from "./text_encoder";
 import { VaeDecoder } from "./vae_decoder";
 
 const ignore = (): void => undefined;
@@ -81,12 +85,12 @@ export class TextToImagePipeline implements Pipeline {
   }
 
   /** Load the weights, and compile meanwhile what draws a picture of this size. */
-  async makeReady(size: Size, report: OnProgress, signal?: AbortSignal): Promise<void> {
+  async makeReady(size: Size, report: OnStage, signal?: AbortSignal): Promise<void> {
     this.checkSize(size);
     const { manifest, components } = this.model;
     // The weights' progress is reported first, because with a large model they take longest.
     let weightsLoaded = false;
-    const reportLater: OnProgress = (event) => {
+    const reportLater: OnStage = (event) => {
       if (weightsLoaded) report(event);
     };
     const loadWeights = async (either: AbortSignal): Promise<void> => {
@@ -102,13 +106,25 @@ export class TextToImagePipeline implements Pipeline {
   }
 
   async generate(
-    prompt: string,
-    options: GenerateOptions = {},
-    onProgress: OnProgress = ignore,
+    prompt: Prompt | null,
+    options: RequestOptions = {},
+    onProgress: OnStage = ignore,
     signal?: AbortSignal,
-  ): Promise<Generated> {
-    const request = resolveOptions(this.manifest, options);
-    return this.runAlone(() => this.draw(prompt, request, onProgress, signal));
+  ): Promise<Drawn> {
+    const request = resolveRequest(this.manifest, prompt, options);
+    return this.runAlone(async () => {
+      const drawn = await this.draw(request, onProgress, signal);
+      return request.output === "blob" ? toBlobs(drawn) : drawn;
+    });
+  }
+
+  async encodePrompt(
+    prompt: readonly string[],
+    negativePrompt: readonly string[] | undefined,
+    onProgress: OnStage = ignore,
+    signal?: AbortSignal,
+  ): Promise<PromptEmbeddings> {
+    return this.runAlone(() => this.encode(prompt, negativePrompt, onProgress, signal));
   }
 
   async withStages<Result>(work: (stages: Stages) => Promise<Result>): Promise<Result> {
@@ -130,9 +146,7 @@ export class TextToImagePipeline implements Pipeline {
 
   /** Do work that nothing else may run beside. */
   private async runAlone<Result>(work: () => Promise<Result>): Promise<Result> {
-    if (this.busy) {
-      throw new WsdError("a picture is being drawn", "wait for it, or cancel it first");
-    }
+    if (this.busy) throw new BusyError();
     this.busy = true;
     try {
       return await this.model.runtime.guard(work);
@@ -149,7 +163,7 @@ export class TextToImagePipeline implements Pipeline {
   private async prepare(
     size: Size,
     guided: boolean,
-    report: OnProgress,
+    report: OnStage,
     signal?: AbortSignal,
   ): Promise<void> {
     this.checkSize(size);
@@ -172,7 +186,7 @@ export class TextToImagePipeline implements Pipeline {
   }
 
   /** Bring the parameters of the components that play a role to the GPU. */
-  private async need(role: Role, report: OnProgress, signal?: AbortSignal): Promise<void> {
+  private async need(role: Role, report: OnStage, signal?: AbortSignal): Promise<void> {
     await this.model.components.need(role, report, signal);
   }
 
@@ -189,21 +203,16 @@ export class TextToImagePipeline implements Pipeline {
   }
 
   private async draw(
-    prompt: string,
     request: GenerationRequest,
-    onProgress: OnProgress,
+    onProgress: OnStage,
     signal?: AbortSignal,
-  ): Promise<Generated> {
+  ): Promise<Drawn<ImageData>> {
     const started = performance.now();
     throwIfAborted(signal);
     const guided = this.isGuided(request.size, request.guidanceScale);
     await this.prepare(request.size, guided, onProgress);
     throwIfAborted(signal);
-    await this.need("text_encoder", onProgress, signal);
-    const conditional = this.encoder.encode(prompt);
-    const unconditional = guided ? this.encodeNegative(request.negativePrompt) : undefined;
-    await this.model.runtime.sync();
-    onProgress({ stage: "text", loaded: 1, total: 1 });
+    const texts = await this.condition(request, guided, onProgress, signal);
     const encoded = performance.now();
     const timings: Timings = {
       text: encoded - started,
@@ -216,7 +225,7 @@ export class TextToImagePipeline implements Pipeline {
     const latents: Float32Array[] = [];
     const finals: Tensor[] = [];
     try {
-      const { scheduler, steps, eta } = request;
+      const { scheduler, steps, eta, drawn, imagesPerPrompt } = request;
       const run = layOutRun(
         this.manifest.noise_schedule,
         this.manifest.schedulers.available[scheduler]!,
@@ -227,12 +236,16 @@ export class TextToImagePipeline implements Pipeline {
       const predictor = new NoisePredictor(this.model, request.size, request.guidanceScale, atOnce);
       const loop = new DenoiseLoop(this.model, predictor, run, request);
       await this.need("denoiser", onProgress, signal);
-      for (let image = 0; image < request.images; image++) {
-        const report: OnProgress = (event) => {
+      const ofImage = (image: number): { image: number; images: number } => {
+        return { image, images: drawn.length };
+      };
+      for (const [image, inBatch] of drawn.entries()) {
+        const report: OnStep = (event) => {
           if (event.preview !== undefined) timings.firstPreview ??= performance.now() - started;
-          onProgress({ ...event, image });
+          onProgress({ stage: "denoise", ...event, ...ofImage(image) });
         };
-        finals.push(await loop.denoise(image, { conditional, unconditional }, report, signal));
+        const text = texts[Math.floor(inBatch / imagesPerPrompt)]!;
+        finals.push(await loop.denoise(inBatch, text, report, signal));
       }
       const denoised = performance.now();
       timings.denoise = denoised - encoded;
@@ -240,23 +253,118 @@ export class TextToImagePipeline implements Pipeline {
       await this.need("vae_decoder", onProgress, signal);
       for (const [image, final] of finals.entries()) {
         throwIfAborted(signal);
+        onProgress({ stage: "decode", loaded: 0, total: 1, ...ofImage(image) });
         const read = new Float32Array(await this.model.runtime.read(final));
         latents.push(read);
         images.push(await this.decoder.decode(read, request.size, signal));
-        onProgress({ stage: "decode", loaded: 1, total: 1, image });
+        onProgress({ stage: "decode", loaded: 1, total: 1, ...ofImage(image) });
       }
       timings.decode = performance.now() - denoised;
     } finally {
-      disposeAll([...tensorsOf(conditional, unconditional), ...finals]);
+      disposeTexts(texts);
+      disposeAll(finals);
     }
     timings.total = performance.now() - started;
-    const settings = describeRequest(this.manifest, prompt, request);
-    return { image: images[0]!, images, latents: joinFloats(latents), timings, settings };
+    const imageSettings = request.drawn.map((image) =>
+      describeRequest(this.manifest, request, image),
+    );
+    return {
+      ...{ image: images[0]!, images, latents: joinFloats(latents), timings },
+      ...{ settings: imageSettings[0]!, imageSettings },
+    };
   }
 
-  private encodeNegative(text: string | undefined): NamedTensors {
+  /**
+   * Encode a request's prompts, or bring their embeddings to the GPU.
+   *
+   * @returns one text for each prompt; the caller disposes of them.
+   */
+  private async condition(
+    request: GenerationRequest,
+    guided: boolean,
+    report: OnStage,
+    signal?: AbortSignal,
+  ): Promise<GuidedText[]> {
+    const { prompts, negativePrompts, embeddings, batch, imagesPerPrompt, drawn } = request;
+    const total = batch / imagesPerPrompt;
+    const specs = embeddingSpecs(this.manifest);
+    const nothing = this.manifest.conditioning.empty_negative;
+    const givenNegative = specs.some(({ negative }) => embeddings[negative] !== undefined);
+    const encodesNegative =
+      guided && !givenNegative && (negativePrompts !== undefined || nothing === "encode");
+    report({ stage: "text", loaded: 0, total, images: drawn.length });
+    if (prompts !== undefined || encodesNegative) await this.need("text_encoder", report, signal);
+    // Every text is encoded once, also where several pictures have it.
+    const encoded = new Map<string | undefined, NamedTensors>();
+    const encode = (text: string | undefined): NamedTensors => {
+      const known = encoded.get(text);
+      if (known !== undefined) return known;
+      const made = this.encodeText(text);
+      encoded.set(text, made);
+      return made;
+    };
+    const uploaded: NamedTensors[] = [];
+    const upload = (side: "positive" | "negative", index: number): NamedTensors => {
+      const made = this.encoder.upload(embeddings, side, index);
+      uploaded.push(made);
+      return made;
+    };
+    const negative = (index: number): NamedTensors =>
+      givenNegative ? upload("negative", index) : encode(negativePrompts?.[index]);
+    try {
+      const texts = Array.from({ length: total }, (_, index): GuidedText => {
+        return {
+          conditional: prompts === undefined ? upload("positive", index) : encode(prompts[index]),
+          unconditional: guided ? negative(index) : undefined,
+        };
+      });
+      await this.model.runtime.sync();
+      report({ stage: "text", loaded: total, total, images: drawn.length });
+      return texts;
+    } catch (error) {
+      disposeAll(tensorsOf([...encoded.values(), ...uploaded]));
+      throw error;
+    }
+  }
+
+  /** Encode prompts, and read back what the denoiser would be given. */
+  private async encode(
+    prompts: readonly string[],
+    negativePrompts: readonly string[] | undefined,
+    report: OnStage,
+    signal?: AbortSignal,
+  ): Promise<PromptEmbeddings> {
+    throwIfAborted(signal);
+    await this.model.runtime.prepare(this.model.entries("text_encoder"));
+    await this.need("text_encoder", report, signal);
+    const parts: Record<string, Float32Array[]> = {};
+    for (const [index, prompt] of prompts.entries()) {
+      throwIfAborted(signal);
+      const negative = negativePrompts?.[index];
+      const read = {
+        positive: await this.model.readAll(this.encoder.encode(prompt)),
+        negative: await this.model.readAll(this.encodeText(negative)),
+      };
+      for (const spec of embeddingSpecs(this.manifest)) {
+        (parts[spec.positive] ??= []).push(read.positive[spec.name]!);
+        (parts[spec.negative] ??= []).push(read.negative[spec.name]!);
+      }
+    }
+    const joined = Object.entries(parts).map(([name, arrays]) => [name, joinFloats(arrays)]);
+    return Object.fromEntries(joined) as PromptEmbeddings;
+  }
+
+  /** Encode a text; undefined stands for no negative prompt. */
+  private encodeText(text: string | undefined): NamedTensors {
     return text === undefined ? this.encoder.encodeNothing() : this.encoder.encode(text);
   }
+}
+
+/** Dispose of encoded texts, some of which several prompts share. */
+function disposeTexts(texts: GuidedText[]): void {
+  disposeAll(
+    tensorsOf(texts.flatMap(({ conditional, unconditional }) => [conditional, unconditional])),
+  );
 }
 
 async function loadTokenizers(

@@ -3,6 +3,16 @@
 import type { Seed } from "./seed";
 import { parseSeed } from "./seed";
 
+/** A picture's place among those of one seed. */
+export interface FoundPicture {
+  /** Counted from 1. */
+  number: number;
+  /** How many those were. */
+  of: number;
+  /** Whether all of them are meant, and not this one alone; false unless given. */
+  all?: boolean;
+}
+
 /** Settings as a program wrote them; what it did not write is undefined. */
 export interface FoundSettings {
   /** The program, as people call it. */
@@ -23,7 +33,7 @@ export interface FoundSettings {
   /** DDIM's share of DDPM's noise. */
   eta: number | undefined;
   /** Number of the picture among those of one seed, counted from 1, and how many those were. */
-  picture: { number: number; of: number } | undefined;
+  picture: FoundPicture | undefined;
   /** Settings that have no counterpart here, and those that could not be read: name and value. */
   others: [string, string][];
 }

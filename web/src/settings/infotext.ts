@@ -5,6 +5,8 @@
  * Reading takes time in proportion to the length of the text, which anybody may have written.
  */
 
+import { OptionError } from "../api/errors";
+import { requireSettings, requireString, show } from "../api/option_checks";
 import type { FoundSettings } from "./found_settings";
 import { noSettings, takeAll } from "./found_settings";
 import { findScheduler, nameSampler } from "./sampler_names";
@@ -23,8 +25,12 @@ export interface Settings {
   height: number;
   model: string;
   eta: number;
-  /** How many pictures were drawn from the seed; 1 unless given. */
-  numImages?: number;
+  /** How many pictures were drawn from the seed, of all prompts together; 1 unless given. */
+  numImages?: number | undefined;
+  /** Which of them this is, counted from 0; their noise differs. 0 unless given. */
+  imageIndex?: number | undefined;
+  /** Names of given tensors that decided the picture too; its text names them without values. */
+  given?: readonly string[] | undefined;
 }
 
 const NEGATIVE = "Negative prompt:";
@@ -48,6 +54,10 @@ const MEANINGS = {
   Model: "model",
   "Eta DDIM": "eta",
   Picture: "picture",
+  // Programs that write these alone draw each picture of a batch from a seed of its own, which
+  // they write too.
+  "Batch size": null,
+  "Batch pos": null,
   "Model hash": null,
   "VAE hash": null,
   "Lora hashes": null,
@@ -62,11 +72,20 @@ const MEANINGS = {
  * Write settings as text: all that decides the picture, also where it is a model's default, because
  * a program that reads the text may assume another one.
  *
- * @param image index of the picture among those of its request; its noise depends on both.
+ * @param image index of the picture among those of its seed; that of the settings unless given.
+ * @throws OptionError if one of the settings is missing, or there is no such picture.
  */
-export function formatSettings(settings: Settings, image = 0): string {
+export function formatSettings(settings: Settings, image?: number): string {
+  requireSettings(settings);
   const { prompt, negativePrompt, steps, scheduler, guidanceScale, seed } = settings;
-  const { numImages = 1 } = settings;
+  const { numImages = 1, given = [] } = settings;
+  const index = image ?? settings.imageIndex ?? 0;
+  if (!Number.isInteger(index) || index < 0 || index >= numImages) {
+    throw new OptionError(
+      `there is no picture ${show(index)}`,
+      `the settings are of ${numImages}; their indices start at 0`,
+    );
+  }
   const { sampler, schedule } = nameSampler(scheduler);
   const pairs = [
     `Steps: ${steps}`,
@@ -79,21 +98,32 @@ export function formatSettings(settings: Settings, image = 0): string {
     // Other programs then draw the noise on the CPU, as diffusers does.
     "RNG: CPU",
     `Eta DDIM: ${settings.eta}`,
-    ...(numImages > 1 ? [`Picture: ${image + 1} of ${numImages}`] : []),
+    // AUTOMATIC1111's web UI writes the first two. The third says that one seed drew them all.
+    ...(numImages > 1
+      ? [`Batch size: ${numImages}, Batch pos: ${index}, Picture: ${index + 1} of ${numImages}`]
+      : []),
+    ...(given.length > 0 ? [`Given: ${quote(given.join(", "))}`] : []),
   ];
   const negative = negativePrompt === undefined ? [] : [`${NEGATIVE} ${negativePrompt}`];
   return [prompt, ...negative, pairs.join(", ")].join("\n");
 }
 
-/** Read settings from a text; those that are missing or malformed are left out. */
+/**
+ * Read settings from a text; those that are missing or malformed are left out.
+ *
+ * @throws OptionError if it is no text.
+ */
 export function parseSettings(text: string): Partial<Settings> {
+  requireString("text", text);
   const found = parseInfotext(text);
   const { prompt, negativePrompt, sampler, schedule } = found;
   const known =
     sampler === undefined ? undefined : findScheduler(found.program, sampler, schedule ?? "");
   const { steps, guidanceScale, seed, eta, width, height, model } = found;
-  const numImages = found.picture?.of;
-  const values = { steps, guidanceScale, seed, eta, width, height, model, numImages };
+  const { number = 1, of: numImages } = found.picture ?? {};
+  const imageIndex = numImages === undefined ? undefined : number - 1;
+  const picture = { numImages, imageIndex };
+  const values = { steps, guidanceScale, seed, eta, width, height, model, ...picture };
   const scheduler = known?.exact === true ? known.schedulers[0] : undefined;
   const present = Object.entries({ ...values, scheduler }).filter(
     ([, value]) => value !== undefined,

@@ -6,7 +6,11 @@
  * sections 5 and 11.3.3 (chunks, tEXt, zTXt, iTXt), annex D (CRC).
  */
 
-const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
+import { OptionError } from "../api/errors";
+import { requireBytes, requireString } from "../api/option_checks";
+
+/** The bytes that every PNG begins with. */
+export const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const KEYWORD = "parameters";
 const LONGEST_KEYWORD = 79;
 /** Bytes of a chunk's length, type and CRC, which surround its data. */
@@ -18,22 +22,42 @@ interface Chunk {
   data: Uint8Array;
 }
 
-/** Return a copy of a PNG with the text in it, right after its header. */
+/**
+ * Return a copy of a PNG with the text in it, right after its header.
+ *
+ * @throws OptionError if these are not the bytes of a PNG, or the text is none.
+ */
 export function writeText(png: Uint8Array, text: string): Uint8Array<ArrayBuffer> {
+  requireString("text", text);
+  if (!isPng(png)) throw new OptionError("png is no PNG", "give the bytes of a whole PNG file");
   const after = SIGNATURE.length + CHUNK_FRAME + HEADER_CHUNK;
-  // The keyword, then: no compression, no language and no translated keyword.
-  const data = new TextEncoder().encode(`${KEYWORD}\0\0\0\0\0${text}`);
-  const chunk = new Uint8Array(CHUNK_FRAME + data.length);
-  const view = new DataView(chunk.buffer);
-  view.setUint32(0, data.length);
-  chunk.set(new TextEncoder().encode("iTXt"), 4);
-  chunk.set(data, 8);
-  view.setUint32(8 + data.length, crc32(chunk.subarray(4, 8 + data.length)));
-  const out = new Uint8Array(png.length + chunk.length);
+  const written = textChunk(text);
+  const out = new Uint8Array(png.length + written.length);
   out.set(png.subarray(0, after));
-  out.set(chunk, after);
-  out.set(png.subarray(after), after + chunk.length);
+  out.set(written, after);
+  out.set(png.subarray(after), after + written.length);
   return out;
+}
+
+/** Return the chunk of a PNG that holds a text as UTF-8, with the keyword `parameters`. */
+export function textChunk(text: string): Uint8Array<ArrayBuffer> {
+  // The keyword, then: no compression, no language and no translated keyword.
+  return chunk("iTXt", new TextEncoder().encode(`${KEYWORD}\0\0\0\0\0${text}`));
+}
+
+/**
+ * Return a chunk of a PNG.
+ *
+ * @param type four letters.
+ */
+export function chunk(type: string, data: Uint8Array): Uint8Array<ArrayBuffer> {
+  const framed = new Uint8Array(CHUNK_FRAME + data.length);
+  const view = new DataView(framed.buffer);
+  view.setUint32(0, data.length);
+  framed.set(new TextEncoder().encode(type), 4);
+  framed.set(data, 8);
+  view.setUint32(8 + data.length, crc32(framed.subarray(4, 8 + data.length)));
+  return framed;
 }
 
 /** Bytes of a text, unpacked; what is longer is left out. Large ComfyUI workflows have 2 MiB. */
@@ -51,14 +75,19 @@ interface TextChunk {
   encoding: "latin1" | "utf-8";
 }
 
-/** Say whether these are the bytes of a PNG. */
+/**
+ * Say whether these are the bytes of a PNG.
+ *
+ * @throws OptionError if they are no bytes.
+ */
 export function isPng(bytes: Uint8Array): boolean {
+  requireBytes("bytes", bytes);
   return SIGNATURE.every((byte, index) => bytes[index] === byte);
 }
 
 /**
  * Return the settings' text of a PNG, written by this or another program; undefined if it has none.
- * Compressed texts are left out; {@link readTexts} unpacks them.
+ * Compressed texts are left out; `readSettings` unpacks them.
  */
 export function readText(png: Uint8Array): string | undefined {
   for (const chunk of textChunks(png)) {
@@ -171,11 +200,15 @@ function latin1(bytes: Uint8Array): string {
   return text;
 }
 
+/** The CRC of every byte, so that pictures of megabytes take milliseconds. */
+const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte;
+  for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+  return crc;
+});
+
 function crc32(bytes: Uint8Array): number {
   let crc = 0xffffffff;
-  for (const byte of bytes) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
-  }
+  for (const byte of bytes) crc = (crc >>> 8) ^ CRC_TABLE[(crc ^ byte) & 0xff]!;
   return ~crc >>> 0;
 }

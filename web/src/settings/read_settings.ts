@@ -1,5 +1,6 @@
 /** Reads the settings of a picture that any of several programs drew. */
 
+import { requireString } from "../api/option_checks";
 import { readPromptGraph, readWorkflow } from "./comfyui";
 import type { FoundSettings } from "./found_settings";
 import {
@@ -32,10 +33,22 @@ const READERS: [string, (table: Record<string, Json>) => FoundSettings | undefin
  * (Forge, SD.Next, Civitai), ComfyUI, InvokeAI, Fooocus, SwarmUI, NovelAI, and those that write
  * the arguments of diffusers' pipelines as JSON.
  *
+ * @param png the file, or its bytes.
  * @returns undefined if it carries none.
+ * @throws OptionError if it is neither.
+ *
+ * @example
+ * ```ts
+ * const found = await readSettings(await result.toBlob(1));
+ * console.log(found?.prompt, found?.seed, found?.picture); // … { number: 2, of: 4 }
+ * ```
  */
-export async function readSettings(png: Uint8Array): Promise<FoundSettings | undefined> {
-  const texts = await readTexts(png);
+export async function readSettings(
+  png: Blob | ArrayBuffer | Uint8Array,
+): Promise<FoundSettings | undefined> {
+  const bytes = png instanceof Blob ? await png.arrayBuffer() : png;
+  const isBuffer = Object.prototype.toString.call(bytes) === "[object ArrayBuffer]";
+  const texts = await readTexts(isBuffer ? new Uint8Array(bytes) : (bytes as Uint8Array));
   for (const [keyword, read] of READERS) {
     const text = texts.get(keyword);
     if (text === undefined) continue;
@@ -45,6 +58,22 @@ export async function readSettings(png: Uint8Array): Promise<FoundSettings | und
     if (found !== undefined) return found;
   }
   return undefined;
+}
+
+/**
+ * Read the settings of a text that was copied from one of these programs: what stands in
+ * `parameters`.
+ *
+ * @returns undefined if it names no setting beside a prompt, which any text could be.
+ * @throws OptionError if it is no text.
+ */
+export function readSettingsText(text: string): FoundSettings | undefined {
+  requireString("text", text);
+  const table = parseObject(text);
+  const found = table === undefined ? parseInfotext(text) : readParameters(table);
+  const { steps, seed, sampler, guidanceScale } = found;
+  const told = [steps, seed, sampler, guidanceScale].filter((value) => value !== undefined);
+  return told.length === 0 ? undefined : found;
 }
 
 function readParameters(table: Record<string, Json>): FoundSettings {

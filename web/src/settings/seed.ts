@@ -1,5 +1,6 @@
 /** Seeds as `torch.Generator().manual_seed` takes them: whole numbers of 64 bits, signed or not. */
 
+import { requireString } from "../api/option_checks";
 import { MAX_SEED, MIN_SEED } from "../util/constants.generated";
 
 /** A whole number from -2 ** 63 to 2 ** 64 - 1; a bigint where a number would lose digits. */
@@ -10,8 +11,13 @@ export function isSeed(value: bigint): boolean {
   return value >= MIN_SEED && value <= MAX_SEED;
 }
 
-/** Read a seed from text; undefined if the text is no seed. */
+/**
+ * Read a seed from text; undefined if the text is no seed.
+ *
+ * @throws OptionError if it is no text.
+ */
 export function parseSeed(text: string): Seed | undefined {
+  requireString("text", text);
   const written = /^\s*\+?(-?\d{1,20})\s*$/.exec(text)?.[1];
   if (written === undefined) return undefined;
   const value = BigInt(written);

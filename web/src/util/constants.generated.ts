@@ -3,6 +3,9 @@
  * Generated from Python, each from the module named above it: python -m tools.generate_types
  */
 
+// wsd/__init__.py
+export const VERSION = "0.1.0";
+
 // wsd/spec/manifest.py
 export const SCHEMA_VERSION = 2;
 

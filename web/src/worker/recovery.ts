@@ -1,12 +1,18 @@
 /** Loads a pipeline again when the GPU is lost, and in less memory when the GPU has no room. */
 
 import { OutOfMemoryError, UnsupportedError } from "../api/errors";
-import type { GenerateOptions } from "../api/options";
+import type { GenerateOptions, Prompt, PromptEmbeddings } from "../api/options";
+import { CallProgress, LOADING_SHARE } from "../api/progress";
 import type { OnProgress } from "../api/progress";
-import type { Generated, LoadOptions } from "../api/types";
+import type { Drawn, LoadOptions, StageReport, Usage } from "../api/types";
+import { runSelfTest } from "../diagnostics/self_test";
 import { NoAdapterError } from "../gpu/device";
 import { loadPipeline } from "../pipeline";
 import type { Pipeline } from "../pipeline";
+import type { Costs } from "../pipeline/progress_meter";
+import { meterDrawing, meterSelfTest } from "../pipeline/progress_meter";
+
+const ignore = (): void => undefined;
 
 /** A pipeline that survives the loss of the GPU, and saves memory where it must. */
 export class RecoveringPipeline {
@@ -15,6 +21,8 @@ export class RecoveringPipeline {
   private savesMemory = false;
   /** How often the GPU was lost. */
   private losses = 0;
+  /** What drawing took so far, by which the time of the next picture is estimated. */
+  private costs: Costs = {};
 
   /** @param options how the model is loaded; its signal and progress are given with each call. */
   constructor(
@@ -58,17 +66,67 @@ export class RecoveringPipeline {
     return this.pipeline;
   }
 
-  /** Draw with the pipeline, loaded again if need be; see `Pipeline.generate`. */
+  /** Draw with the pipeline; see `Pipeline.generate`. */
   async generate(
-    prompt: string,
+    prompt: Prompt | null,
     options: GenerateOptions,
     onProgress: OnProgress,
     signal: AbortSignal,
-  ): Promise<Generated> {
-    return this.retryInLessMemory(async () => {
-      const pipeline = await this.ready(onProgress, signal);
-      return pipeline.generate(prompt, options, onProgress, signal);
+  ): Promise<Drawn> {
+    return this.use(onProgress, signal, async (pipeline, report) => {
+      const { manifest } = pipeline;
+      const steps = options.numInferenceSteps ?? manifest.defaults.steps;
+      const meter = meterDrawing(manifest, steps, this.offloads, this.costs, report);
+      const drawn = await pipeline.generate(prompt, options, meter.onStage, signal);
+      meter.finish();
+      this.costs = { ...this.costs, ...meter.costs() };
+      return drawn;
     });
+  }
+
+  /** Encode prompts with the pipeline; see `Pipeline.encodePrompt`. */
+  async encodePrompt(
+    prompt: readonly string[],
+    negativePrompt: readonly string[] | undefined,
+    signal: AbortSignal,
+  ): Promise<PromptEmbeddings> {
+    return this.use(ignore, signal, (pipeline) =>
+      pipeline.encodePrompt(prompt, negativePrompt, ignore, signal),
+    );
+  }
+
+  /** Run the self-test with the pipeline; see `runSelfTest`. */
+  async selfTest(onProgress: OnProgress, signal: AbortSignal): Promise<StageReport[]> {
+    return this.use(onProgress, signal, (pipeline, report) => {
+      const { onStage } = meterSelfTest(report);
+      return pipeline.withStages((stages) => runSelfTest(stages, onStage, signal));
+    });
+  }
+
+  /** Count what the pipeline holds now; what a lost GPU held is counted too. */
+  async usage(signal: AbortSignal): Promise<Usage> {
+    return (this.pipeline ?? (await this.ready(ignore, signal))).usage();
+  }
+
+  /**
+   * Work with the pipeline, loaded again if need be, and once more in less memory if that runs out.
+   *
+   * @param work gets the pipeline, and what it reports its own progress to.
+   */
+  private async use<Result>(
+    onProgress: OnProgress,
+    signal: AbortSignal,
+    work: (pipeline: Pipeline, report: OnProgress) => Promise<Result>,
+  ): Promise<Result> {
+    const progress = new CallProgress(onProgress);
+    return this.retryInLessMemory(async () => {
+      const pipeline = await this.ready(progress.phase(LOADING_SHARE), signal);
+      return work(pipeline, progress.phase());
+    });
+  }
+
+  private get offloads(): boolean {
+    return this.savesMemory || (this.options.offload ?? false);
   }
 
   dispose(): void {

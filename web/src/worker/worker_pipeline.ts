@@ -2,79 +2,154 @@
 
 import * as Comlink from "comlink";
 
-import type { GenerateOptions } from "../api/options";
-import type { OnProgress } from "../api/progress";
-import type { Generated, LoadOptions, OnNotice, StageReport, Usage } from "../api/types";
+import { transferablesOf } from "../api/generated";
+import type { GenerateOptions, Prompt, PromptEmbeddings } from "../api/options";
+import type { OnProgress, ProgressEvent } from "../api/progress";
+import type { Drawn, LoadOptions, OnNotice, StageReport, Usage } from "../api/types";
 import type { Manifest } from "../bundle/manifest";
-import { runSelfTest } from "../diagnostics/self_test";
 import type { Pipeline } from "../pipeline";
+import { VERSION } from "../util/constants.generated";
+import { setLogLevel } from "../util/log";
+import { fetchOverPage } from "./page_fetch";
+import type { PageFetch } from "./page_fetch";
 import { RecoveringPipeline } from "./recovery";
+import { checkWebAssembly } from "./webassembly";
+
+/** The load options that concern the page alone, or are sent in another form. */
+type PageOptions =
+  "onProgress" | "onNotice" | "signal" | "concurrency" | "worker" | "workerUrl" | "fetch";
 
 /** The load options that can be sent to a worker. */
-export type WorkerLoadOptions = Omit<LoadOptions, "onProgress" | "onNotice" | "signal">;
+export type WorkerLoadOptions = Omit<LoadOptions, PageOptions>;
+
+/** What a page learns of the model that was loaded. */
+export interface LoadedModel {
+  manifest: Manifest;
+  /** Vendor, architecture and description of the GPU. */
+  adapter: Record<string, string>;
+}
 
 /**
- * A pipeline whose arguments and results can be sent between threads. Signals cannot, so every
- * piece of work gets one here, which {@link abort} aborts.
+ * A pipeline whose arguments and results can be sent between threads. Signals cannot, so the
+ * page gives each call a number, and {@link abort} cancels the call of a number.
  */
 export class WorkerPipeline {
   private recovering: RecoveringPipeline | undefined;
-  private controller = new AbortController();
+  /** What cancels the calls that are under way. */
+  private readonly controllers = new Map<number, AbortController>();
 
-  /** Load a model; see `loadPipeline` for what it throws. */
+  /** Answer the page's first message, by which it knows that the worker's script runs, and which. */
+  hello(): string {
+    return VERSION;
+  }
+
+  /**
+   * Load a model; see `loadPipeline` for what it throws.
+   *
+   * @param pageFetch the option `fetch`, which stays in the page.
+   */
   async load(
+    call: number,
     manifestUrl: string,
     options: WorkerLoadOptions,
     onProgress: OnProgress,
     onNotice: OnNotice,
-  ): Promise<void> {
-    this.controller = new AbortController();
-    this.recovering = new RecoveringPipeline(manifestUrl, { ...options, onNotice });
-    await this.recovering.ready(onProgress, this.controller.signal);
+    pageFetch?: Comlink.Remote<PageFetch & Comlink.ProxyMarked>,
+  ): Promise<LoadedModel> {
+    setLogLevel(options.logLevel);
+    checkWebAssembly();
+    const fetch = pageFetch && fetchOverPage(pageFetch);
+    const recovering = new RecoveringPipeline(manifestUrl, { ...options, fetch, onNotice });
+    this.recovering = recovering;
+    const { report, told } = delivering(onProgress);
+    return this.cancellable(call, async (signal) => {
+      const { manifest, adapter } = await recovering.ready(report, signal);
+      await told();
+      return { manifest, adapter };
+    });
   }
 
   async generate(
-    prompt: string,
+    call: number,
+    prompt: Prompt | null,
     options: GenerateOptions,
     onProgress: OnProgress,
-  ): Promise<Generated> {
-    this.controller = new AbortController();
-    const { signal } = this.controller;
-    const generated = await this.recovering!.generate(prompt, options, onProgress, signal);
-    return Comlink.transfer(generated, [
-      generated.latents.buffer,
-      ...generated.images.map(({ data }) => data.buffer),
-    ]);
+  ): Promise<Drawn> {
+    const { report, told } = delivering(onProgress);
+    const drawn = await this.cancellable(call, (signal) =>
+      this.recovering!.generate(prompt, options, report, signal),
+    );
+    await told();
+    return Comlink.transfer(drawn, transferablesOf(drawn));
   }
 
-  /** Cancel the work in progress, at its next step or chunk. */
-  abort(): void {
-    this.controller.abort();
+  async encodePrompt(
+    call: number,
+    prompt: readonly string[],
+    negativePrompt: readonly string[] | undefined,
+  ): Promise<PromptEmbeddings> {
+    return this.cancellable(call, (signal) =>
+      this.recovering!.encodePrompt(prompt, negativePrompt, signal),
+    );
   }
 
-  manifest(): Manifest {
-    return this.pipeline.manifest;
+  async selfTest(call: number, onProgress: OnProgress): Promise<StageReport[]> {
+    const { report, told } = delivering(onProgress);
+    const reports = await this.cancellable(call, (signal) =>
+      this.recovering!.selfTest(report, signal),
+    );
+    await told();
+    return reports;
   }
 
-  adapter(): Record<string, string> {
-    return this.pipeline.adapter;
+  async usage(call: number): Promise<Usage> {
+    return this.cancellable(call, (signal) => this.recovering!.usage(signal));
   }
 
-  usage(): Usage {
-    return this.pipeline.usage();
+  /** Cancel a call, at its next step or chunk; one that has ended already is not missed. */
+  abort(call: number): void {
+    this.controllers.get(call)?.abort();
   }
 
-  async selfTest(onProgress: OnProgress): Promise<StageReport[]> {
-    this.controller = new AbortController();
-    const { signal } = this.controller;
-    return this.pipeline.withStages((stages) => runSelfTest(stages, onProgress, signal));
-  }
-
+  /** Cancel all calls, and release the GPU and all memory. */
   unload(): void {
+    for (const controller of this.controllers.values()) controller.abort();
     this.recovering?.dispose();
   }
 
   protected get pipeline(): Pipeline {
     return this.recovering!.loaded;
   }
+
+  private async cancellable<Result>(
+    call: number,
+    work: (signal: AbortSignal) => Promise<Result>,
+  ): Promise<Result> {
+    const controller = new AbortController();
+    this.controllers.set(call, controller);
+    try {
+      return await work(controller.signal);
+    } finally {
+      this.controllers.delete(call);
+    }
+  }
+}
+
+/**
+ * Make a callback that reports to the page, and a function that waits until the page has got the
+ * last report: reports and results go over channels of their own, of which one may be faster.
+ */
+function delivering(onProgress: (event: ProgressEvent) => unknown): {
+  report: OnProgress;
+  told: () => Promise<void>;
+} {
+  let last: unknown;
+  return {
+    report: (event) => {
+      last = onProgress(event);
+    },
+    told: async () => {
+      await last;
+    },
+  };
 }

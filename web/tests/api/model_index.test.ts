@@ -8,6 +8,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { IntegrityError, OptionError } from "../../src/api/errors";
 import { chooseVariant, listModels } from "../../src/api/model_index";
 import { preflight } from "../../src/api/preflight";
+import type { FetchFunction } from "../../src/api/load_options";
 import type { Manifest } from "../../src/bundle/manifest";
 import type { Answer } from "../server";
 import { withServer } from "../server";
@@ -75,6 +76,27 @@ test("a digest that cannot be read is refused before anything is fetched", async
       OptionError,
     );
     expect(requests.length).toBe(0);
+  });
+});
+
+test("the caller's headers and the list's query reach every request", async () => {
+  const index = list(MANIFEST);
+  const answer: Answer = ({ url }, response) => {
+    response.setHeader("Content-Type", "application/json");
+    response.end(url!.startsWith("/models/index.json") ? index : MANIFEST);
+  };
+  await withServer([answer], async (address, requests) => {
+    const asked: string[] = [];
+    const fetch: FetchFunction = (url, init) => {
+      asked.push(url);
+      return globalThis.fetch(url, init);
+    };
+    const [model] = await listModels(`${address}?sig=a%2Fb`, { fetch });
+    await chooseVariant(model!, { fetch, headers: { "X-A": "1" } });
+    const [first, second] = asked;
+    expect(first).toBe(`${address}models/index.json?sig=a%2Fb`);
+    expect(second).toBe(`${address}models/m/manifest.json?sig=a%2Fb`);
+    expect(requests.map(({ headers }) => headers["x-a"])).toEqual([undefined, "1"]);
   });
 });
 

@@ -4,7 +4,7 @@ import type { FoundSettings } from "../../src/settings/found_settings";
 import { noSettings } from "../../src/settings/found_settings";
 import { formatSettings, parseInfotext } from "../../src/settings/infotext";
 import type { Offer } from "../../src/app/dropped_settings";
-import { adopt, nearestSize } from "../../src/app/dropped_settings";
+import { adopt, describe, nameOrigin, nearestSize } from "../../src/app/dropped_settings";
 
 const offer = {
   model: { name: "tiny-sd15", source: "shapes.safetensors" },
@@ -22,13 +22,23 @@ const offer = {
     lcm: { title: "LCM", min_steps: 2, max_steps: 50 },
   },
   scheduler: "euler_a",
+  steps: 20,
+  takesNegativePrompt: true,
   guidance: { min: 0, max: 50 },
   maxImages: 16,
   eta: 0,
 } as unknown as Offer;
 
-const take = (found: Partial<FoundSettings>): ReturnType<typeof adopt> =>
-  adopt({ ...noSettings("A1111"), ...found }, offer, "it.png");
+interface Taken {
+  fields: ReturnType<typeof adopt>["fields"];
+  message: string;
+}
+
+function take(some: Partial<FoundSettings>, changes: Partial<Offer> = {}): Taken {
+  const found = { ...noSettings("A1111"), ...some };
+  const adopted = adopt(found, { ...offer, ...changes });
+  return { fields: adopted.fields, message: describe(adopted, nameOrigin(found, "it.png")) };
+}
 
 test("settings of this page come back as they were, whatever the seed", () => {
   const settings = {
@@ -36,10 +46,11 @@ test("settings of this page come back as they were, whatever the seed", () => {
     ...{ seed: 2n ** 64n - 1n, width: 512, height: 768, scheduler: "dpmpp_2m_karras" },
     model: "tiny-sd15",
   };
-  expect(adopt(parseInfotext(formatSettings(settings)), offer, "it.png")).toEqual({
+  expect(take(parseInfotext(formatSettings(settings)))).toEqual({
     fields: {
       ...{ prompt: "a cat\nin a hat", negative: "dog", seed: "18446744073709551615", steps: "20" },
       ...{ guidance: "7.25", size: "512x768", scheduler: "dpmpp_2m_karras", images: "1" },
+      image: "",
     },
     message:
       "Settings taken from it.png: prompt, negative prompt, seed, size, scheduler, steps, guidance.",
@@ -48,10 +59,14 @@ test("settings of this page come back as they were, whatever the seed", () => {
 
 test.each([
   [{ width: 512, height: 512 }, "512x512", ""],
-  [{ width: 640, height: 960 }, "512x768", "Changed: size 640x960 to 512x768."],
-  [{ width: 2048, height: 2048 }, "1024x1024", "Changed: size 2048x2048 to 1024x1024."],
-  [{ width: 1, height: 1 }, "512x512", "Changed: size 1x1 to 512x512."],
-  [{ width: 0, height: 512 }, undefined, "Not taken: size 0x512."],
+  [
+    { width: 640, height: 960 },
+    "512x768",
+    "Changed: size 640x960 to 512x768 (not among this model's sizes).",
+  ],
+  [{ width: 2048, height: 2048 }, "1024x1024", "Changed: size 2048x2048 to 1024x1024 (not among"],
+  [{ width: 1, height: 1 }, "512x512", "Changed: size 1x1 to 512x512 (not among"],
+  [{ width: 0, height: 512 }, undefined, "Not taken: size 0x512 (not among this model's sizes)."],
   [{ width: 512 }, undefined, ""],
 ])("the size of %j", (found, size, message) => {
   const adopted = take(found);
@@ -89,12 +104,12 @@ test.each([
   [
     { sampler: "DPM++ 2M", schedule: "SGM Uniform" },
     "dpmpp_2m",
-    "Changed: scheduler DPM++ 2M, SGM Uniform to DPM-Solver++ 2M.",
+    "Changed: scheduler DPM++ 2M, SGM Uniform to DPM-Solver++ 2M (its noise levels are not offered).",
   ],
   [
     { sampler: "DPM++ 2M", schedule: "Beta" },
     "dpmpp_2m",
-    "Changed: scheduler DPM++ 2M, Beta to DPM-Solver++ 2M.",
+    "Changed: scheduler DPM++ 2M, Beta to DPM-Solver++ 2M (its noise levels",
   ],
   [
     { sampler: "Restart", schedule: "Karras" },
@@ -115,11 +130,11 @@ test.each([
 
 test.each([
   [{ steps: 20 }, "20", ": steps."],
-  [{ steps: 150 }, "100", "Changed: steps 150 to 100."],
-  [{ steps: 0 }, "1", "Changed: steps 0 to 1."],
-  [{ steps: 20.4 }, "20", "Changed: steps 20.4 to 20."],
-  [{ steps: 100, sampler: "LCM" }, "50", "Changed: steps 100 to 50."],
-  [{ steps: 1, sampler: "LCM" }, "2", "Changed: steps 1 to 2."],
+  [{ steps: 150 }, "100", "Changed: steps 150 to 100 (from 1 to 100 are possible)."],
+  [{ steps: 0 }, "1", "Changed: steps 0 to 1 (from"],
+  [{ steps: 20.4 }, "20", "Changed: steps 20.4 to 20 (from"],
+  [{ steps: 100, sampler: "LCM" }, "50", "Changed: steps 100 to 50 (from 2 to 50 are possible)."],
+  [{ steps: 1, sampler: "LCM" }, "2", "Changed: steps 1 to 2 (from"],
 ])("the steps of %j are what the scheduler takes", (found, steps, message) => {
   const adopted = take(found);
   expect(adopted.fields.steps).toBe(steps);
@@ -138,16 +153,51 @@ test.each([
   [{ sampler: "LCM", eta: 0.5 }, 0, ""],
 ])("the eta of %j, with a model whose own is %d", (found, eta, refused) => {
   const settings = { ...noSettings("A1111"), sampler: "DDIM", ...found };
-  const { message } = adopt(settings, { ...offer, eta }, "it.png");
+  const { message } = take(settings, { eta });
   expect(/Not taken: (.*?)\.$/.exec(message)?.[1] ?? "").toBe(refused);
 });
 
-test("a picture that was drawn with others needs as many again", () => {
+test("a picture that was drawn with others is drawn alone, unless all of them are meant", () => {
   const { fields, message } = take({ picture: { number: 2, of: 4 } });
-  expect(fields.images).toBe("4");
-  expect(message).toBe("Settings taken from it.png: pictures (this is number 2 of 4).");
-  expect(take({ picture: { number: 2, of: 40 } }).message).toContain("Not taken: picture 2 of 40.");
-  expect(take({ seed: 1 }).fields.images).toBe("1");
+  expect(fields).toEqual({ images: "4", image: "2" });
+  expect(message).toBe("Settings taken from it.png: picture (number 2 of 4).");
+  expect(take({ picture: { number: 1, of: 4, all: true } }).fields).toEqual({
+    images: "4",
+    image: "",
+  });
+  const many = take({ picture: { number: 2, of: 40 } });
+  expect(many.message).toContain(
+    "Not taken: picture number 2 of 40 (at most 16 are drawn at once).",
+  );
+  expect(many.fields).toEqual({});
+  expect(take({ seed: 1 }).fields).toEqual({ seed: "1", images: "1", image: "" });
+});
+
+test("the form stays valid: steps that are set and too many for the taken scheduler are lowered", () => {
+  const { fields, message } = take({ sampler: "LCM" }, { steps: 90 });
+  expect(fields).toMatchObject({ scheduler: "lcm", steps: "50" });
+  expect(message).toContain("Changed: steps 90 to 50 (from 2 to 50 are possible).");
+  // An emptied field stays empty; the form itself asks for a number.
+  expect(take({ sampler: "LCM" }, { steps: NaN }).fields.steps).toBeUndefined();
+});
+
+test("an empty prompt is not taken, because the form needs one", () => {
+  const { fields, message } = take({ prompt: " \n", negativePrompt: "dog" });
+  expect(fields).toEqual({ negative: "dog", images: "1", image: "" });
+  expect(message).toContain("Not taken: prompt (it is empty).");
+});
+
+test("a negative prompt is not taken by a model that does not use one", () => {
+  const found = { prompt: "a", negativePrompt: "dog" };
+  const { fields, message } = take(found, { takesNegativePrompt: false });
+  expect(fields.negative).toBeUndefined();
+  expect(message).toContain("Not taken: negative prompt (this model does not use it).");
+});
+
+test("a prompt without end is cut, between whole characters", () => {
+  const { fields, message } = take({ prompt: `${"x".repeat(19_999)}😀${"y".repeat(1e6)}` });
+  expect(fields.prompt).toBe("x".repeat(19_999));
+  expect(message).toContain("Changed: prompt (cut after 20,000 characters).");
 });
 
 test("what is not taken is named, and much of it is counted", () => {
@@ -163,7 +213,8 @@ test("what is not taken is named, and much of it is counted", () => {
     others: others.map(([key, value]) => [key, value]),
   });
   expect(message).toBe(
-    "Settings taken from it.png: prompt, scheduler. Changed: guidance 99 to 50. " +
+    "Settings taken from it.png: prompt, scheduler. " +
+      "Changed: guidance 99 to 50 (from 0 to 50 are possible). " +
       "Not taken: eta 0.5; Key 0 x y; Key 1 x y; Key 2 x y; Key 3 x y; Key 4 x y; and 4 more. " +
       "Its model was C:\\m\\dream.ckpt, this one is tiny-sd15. " +
       "Weights and file names in the prompt are read as words.",
@@ -185,9 +236,10 @@ test.each(["tiny-sd15", "shapes.safetensors", "models\\Shapes", "a/b/TINY-SD15.c
 );
 
 test("another program is named, and a line break becomes a space where there is one line", () => {
-  const found = { ...noSettings("ComfyUI"), prompt: "a", negativePrompt: "b\r\nc" };
-  const { fields, message } = adopt(found, offer, "it.png");
-  expect(fields).toEqual({ prompt: "a", negative: "b  c", images: "1" });
+  const { fields, message } = take({ program: "ComfyUI", prompt: "a", negativePrompt: "b\r\nc" });
+  expect(fields).toEqual({ prompt: "a", negative: "b  c", images: "1", image: "" });
   expect(message).toBe("Settings taken from it.png, drawn with ComfyUI: prompt, negative prompt.");
-  expect(take({ prompt: "a" }).fields).toEqual({ prompt: "a", negative: "", images: "1" });
+  expect(take({ prompt: "a" }).fields).toEqual({
+    ...{ prompt: "a", negative: "", images: "1", image: "" },
+  });
 });

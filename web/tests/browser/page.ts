@@ -211,6 +211,14 @@ function dropPng(bytes: number[]): void {
   document.dispatchEvent(new DragEvent("drop", { dataTransfer: files, cancelable: true }));
 }
 
+/** Paste a text on the page. */
+function pasteText(text: string): void {
+  const clipboardData = new DataTransfer();
+  clipboardData.setData("text/plain", text);
+  const pasted = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
+  document.body.dispatchEvent(pasted);
+}
+
 /** Have the browser compile WGSL, and list what it complains about. */
 async function checkShaders(shaders: Record<string, string>): Promise<string[]> {
   const adapter = await navigator.gpu.requestAdapter();
@@ -250,6 +258,7 @@ const functions = {
   replaceKeptText,
   canvasPixels,
   dropPng,
+  pasteText,
   checkShaders,
 };
 

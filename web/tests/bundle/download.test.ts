@@ -97,10 +97,11 @@ test("more bytes than the manifest states are refused", async () => {
 test("cancelling ends it, also while it waits", async () => {
   await withServer([status(503)], async (address) => {
     const controller = new AbortController();
-    const failure = download(address, 1000, () => 0, controller.signal);
+    const { signal } = controller;
+    const failure = download(address, 1000, () => 0, { signal });
     setTimeout(() => controller.abort(), 100);
     await expect(failure).rejects.toThrow(AbortError);
-    await expect(download(address, 1000, () => 0, controller.signal)).rejects.toThrow(AbortError);
+    await expect(download(address, 1000, () => 0, { signal })).rejects.toThrow(AbortError);
   });
 });
 

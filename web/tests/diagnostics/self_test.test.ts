@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 
 import { stageCells, verdict, writeReport } from "../../src/app/self_test_report";
+import { english } from "../../src/app/strings/english";
+import { createWriter } from "../../src/app/strings/writer";
 import type { StageReport } from "../../src/index";
 import { FetchError, IntegrityError, UnsupportedError } from "../../src/api/errors";
 import { deviation } from "../../src/diagnostics/self_test";
@@ -60,7 +62,7 @@ describe("verdict", () => {
     [new Error("m"), [], "could not be finished"],
   ])("%s", (error, stages, said) => {
     const found = error === undefined ? { notices: [], stages } : { notices: [], stages, error };
-    expect(verdict(found)).toContain(said);
+    expect(verdict(found, english(createWriter("en")))).toContain(said);
   });
 });
 

@@ -3,9 +3,21 @@ import { describe, expect, test } from "vitest";
 
 import { OptionError } from "../../src/api/errors";
 import type { Manifest } from "../../src/bundle/manifest";
-import { describeRequest, resolveOptions } from "../../src/pipeline/generation_request";
+import type { GenerateOptions, Prompt } from "../../src/api/options";
+import {
+  checkEncode,
+  checkGenerate,
+  describeRequest,
+  resolveRequest,
+} from "../../src/pipeline/generation_request";
+import type { GenerationRequest } from "../../src/pipeline/generation_request";
 import { formatSettings, parseSettings } from "../../src/settings/infotext";
 
+const DENOISER = {
+  role: "denoiser",
+  component: "unet",
+  inputs: [{ name: "latents", shape: [1, 4, 2, 2], dtype: "float32" }],
+};
 const manifest = {
   defaults: { steps: 20, guidance_scale: 7.5, size: [128, 128] },
   schedulers: {
@@ -13,24 +25,74 @@ const manifest = {
     available: { dpmpp_2m: { max_steps: 100 }, lcm: { max_steps: 50 } },
   },
   entry_points: [
-    { name: "denoiser_128x128", role: "denoiser", component: "unet", size: [128, 128] },
-    { name: "denoiser_192x128", role: "denoiser", component: "unet", size: [192, 128] },
+    { ...DENOISER, name: "denoiser_128x128", size: [128, 128] },
+    { ...DENOISER, name: "denoiser_192x128", size: [192, 128] },
+    {
+      ...{ name: "text", role: "text_encoder", component: "text_encoder", size: null },
+      outputs: [{ name: "text_embeddings", shape: [1, 3, 2], dtype: "float32" }],
+    },
   ],
+  conditioning: { encoders: ["text_encoder"], join: "features", empty_negative: "encode" },
 } as unknown as Manifest;
+
+/** A model of SDXL's kind: its last encoder gives a second tensor. */
+const xl = {
+  ...manifest,
+  entry_points: [
+    ...manifest.entry_points,
+    {
+      ...{ name: "text_2", role: "text_encoder", component: "text_encoder_2", size: null },
+      outputs: [
+        { name: "text_embeddings", shape: [1, 3, 4], dtype: "float32" },
+        { name: "pooled_text", shape: [1, 5], dtype: "float32" },
+      ],
+    },
+  ],
+  conditioning: { encoders: ["text_encoder", "text_encoder_2"], empty_negative: "zeros" },
+} as unknown as Manifest;
+
+function resolveOptions(model: Manifest, options: GenerateOptions): GenerationRequest {
+  return resolveRequest(model, "a cat", options);
+}
+
+/** What a call throws. */
+function thrownBy(call: () => unknown): OptionError {
+  try {
+    call();
+  } catch (error) {
+    expect(error).toBeInstanceOf(OptionError);
+    return error as OptionError;
+  }
+  throw new Error("nothing was thrown");
+}
 
 describe("resolveOptions", () => {
   test("takes the model's defaults", () => {
-    expect(resolveOptions(manifest, {})).toEqual({
-      negativePrompt: undefined,
+    const { seed, ...others } = resolveRequest(manifest, "a cat");
+    expect(others).toEqual({
+      prompts: ["a cat"],
+      negativePrompts: undefined,
+      embeddings: {},
       steps: 20,
       guidanceScale: 7.5,
-      seed: 0,
       size: [128, 128],
       scheduler: "dpmpp_2m",
       eta: 0,
-      images: 1,
+      imagesPerPrompt: 1,
+      batch: 1,
+      drawn: [0],
+      latents: undefined,
       previewEvery: 0,
+      output: "imageData",
     });
+    expect(seed).toBeTypeOf("number");
+  });
+
+  test("takes a random seed of 32 bits where none is given", () => {
+    const seeds = Array.from({ length: 100 }, () => Number(resolveOptions(manifest, {}).seed));
+    expect(new Set(seeds).size).toBeGreaterThan(95);
+    expect(seeds.every((seed) => Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32)).toBe(true);
+    expect(Math.max(...seeds)).toBeGreaterThan(2 ** 30);
   });
 
   test("takes the noise that a fine-tune is to be drawn with, unless it is given", () => {
@@ -79,16 +141,255 @@ describe("resolveOptions", () => {
     [{ guidanceScale: Number.NaN }, "0 to 50"],
     [{ guidanceScale: 51 }, "0 to 50"],
     [{ width: 64 }, "128x128, 192x128"],
+    [{ guidanceScale: "7" }, "0 to 50"],
+    [{ numInferenceSteps: "20" }, "whole number"],
+    [{ width: "128" }, "a number of pixels"],
+    [{ height: Number.NaN }, "128x128, 192x128"],
+    [{ scheduler: "toString" }, "dpmpp_2m, lcm"],
+    [{ scheduler: "__proto__" }, "dpmpp_2m, lcm"],
+    [{ scheduler: "dpmpp2m" }, "did you mean dpmpp_2m?"],
+    [{ scheduler: "EulerDiscreteScheduler" }, "dpmpp_2m, lcm"],
+    [{ scheduler: 5 }, "a text"],
+    [{ negativePrompt: 5 }, "a text or a list of texts"],
+    [{ negativePrompt: ["a", "b"] }, "one for each"],
+    [{ negativePrompt: [] }, "1 to 16 texts"],
+    [{ negativePrompt: ["a", 5] }, "a text"],
+    [{ imageIndex: 1 }, "it must be 0"],
+    [{ imageIndex: 4, numImages: 4 }, "0 to 3"],
+    [{ imageIndex: -1, numImages: 4 }, "0 to 3"],
+    [{ output: "png" }, "imageData, blob, imageBitmap"],
+    [{ output: "toString" }, "imageData, blob, imageBitmap"],
+    [{ latents: [1, 2] }, "Float32Array of 16 values: (1, 4, 2, 2)"],
+    [{ latents: new Float64Array(16) }, "Float32Array of 16 values"],
+    [{ latents: new Float32Array(15) }, "(1, 4, 2, 2)"],
+    [{ latents: new Float32Array(16), numImages: 2 }, "(2, 4, 2, 2)"],
+    [{ latents: new Float32Array(16).fill(Number.NaN, 5) }, "finite"],
+    [{ promptEmbeds: new Float32Array(6) }, "give null as the prompt"],
+    [{ negativePromptEmbeds: new Float32Array(5) }, "(1, 3, 2)"],
+    [{ negativePromptEmbeds: new Float32Array(6).fill(Infinity) }, "finite"],
+    [
+      { negativePrompt: "x", negativePromptEmbeds: new Float32Array(6) },
+      "leave negativePrompt out",
+    ],
+    [{ negativePromptEmbeds: new Float32Array(12) }, "as many negative prompts"],
+    [{ pooledPromptEmbeds: new Float32Array(5) }, "promptEmbeds, negativePromptEmbeds"],
   ])("refuses %j and says what is allowed", (options, allowed) => {
-    let thrown: unknown;
-    try {
-      resolveOptions(manifest, options);
-    } catch (error) {
-      thrown = error;
-    }
-    expect(thrown).toBeInstanceOf(OptionError);
-    expect((thrown as OptionError).hint).toContain(allowed);
+    const { hint } = thrownBy(() => resolveOptions(manifest, options as GenerateOptions));
+    expect(hint).toContain(allowed);
   });
+
+  test.each([
+    ["steps", "numInferenceSteps"],
+    ["num_inference_steps", "numInferenceSteps"],
+    ["numInferencSteps", "numInferenceSteps"],
+    ["cfg_scale", "guidanceScale"],
+    ["sampler", "scheduler"],
+    ["numImagesPerPrompt", "numImages"],
+    ["onStep", "onProgress"],
+    ["abortSignal", "signal"],
+    ["Seed", "seed"],
+    ["outputType", "output"],
+  ])("refuses the unknown option %s, and asks for %s", (name, meant) => {
+    const { message, hint } = thrownBy(() => resolveOptions(manifest, { [name]: () => undefined }));
+    expect(message).toBe(`generate has no option "${name}"`);
+    expect(hint).toContain(`did you mean ${meant}?`);
+  });
+
+  test.each(["foo", "toString", "constructor", "hasOwnProperty", "strength"])(
+    "refuses the unknown option %s, and lists those that there are",
+    (name) => {
+      const { hint } = thrownBy(() => resolveOptions(manifest, { [name]: 1 }));
+      expect(hint).toMatch(/^options of generate: onProgress, signal, negativePrompt, /);
+    },
+  );
+
+  test.each([5, "x", true, [1], () => undefined])("refuses %j in place of options", (options) => {
+    thrownBy(() => resolveOptions(manifest, options as GenerateOptions));
+  });
+
+  test.each([undefined, null, {}, { prompt: "a" }, 5, [], [undefined], ["a", 5], Symbol("x")])(
+    "refuses the prompt %s",
+    (prompt) => {
+      thrownBy(() => resolveRequest(manifest, prompt as Prompt));
+    },
+  );
+
+  test("an option that is undefined or null was not given", () => {
+    const names = ["negativePrompt", "numInferenceSteps", "guidanceScale", "width", "scheduler"];
+    for (const nothing of [undefined, null]) {
+      const options = Object.fromEntries(names.map((name) => [name, nothing]));
+      expect(resolveOptions(manifest, options)).toMatchObject({ steps: 20, scheduler: "dpmpp_2m" });
+    }
+  });
+
+  test("whatever is given, it draws or says what is wrong", () => {
+    const value = fc.oneof(fc.anything(), fc.integer(), fc.string(), fc.float32Array());
+    const names = fc.constantFrom(
+      ...["negativePrompt", "numInferenceSteps", "guidanceScale", "seed", "width", "scheduler"],
+      ...["eta", "numImages", "imageIndex", "latents", "promptEmbeds", "previewEvery", "output"],
+    );
+    const options = fc.dictionary(fc.oneof({ weight: 9, arbitrary: names }, fc.string()), value);
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.anything()), options, (prompt, given) => {
+        try {
+          const request = resolveRequest(manifest, prompt as Prompt, given);
+          expect(request.drawn.length).toBeGreaterThan(0);
+        } catch (error) {
+          if (!(error instanceof OptionError)) throw error;
+          expect(error.hint).not.toBe("");
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe("several prompts", () => {
+  test("draw as many pictures each, and one negative prompt is for all", () => {
+    const request = resolveRequest(manifest, ["a", "b"], { numImages: 3, negativePrompt: "c" });
+    expect(request).toMatchObject({ prompts: ["a", "b"], negativePrompts: ["c", "c"], batch: 6 });
+    expect(request.drawn).toEqual([0, 1, 2, 3, 4, 5]);
+    const model = { ...manifest, model: { name: "toy" } } as unknown as Manifest;
+    const described = request.drawn.map((image) => describeRequest(model, request, image));
+    expect(described.map(({ prompt }) => prompt)).toEqual(["a", "a", "a", "b", "b", "b"]);
+    expect(described[4]).toMatchObject({ numImages: 6, imageIndex: 4, negativePrompt: "c" });
+    // Its settings alone draw it again: one prompt, and as much noise.
+    const { prompt, seed, numImages, imageIndex } = described[4]!;
+    const again = resolveRequest(manifest, prompt, { seed, numImages, imageIndex });
+    expect(again).toMatchObject({ prompts: ["b"], batch: 6, drawn: [4], seed: request.seed });
+  });
+
+  test("have a negative prompt each, where a list is given", () => {
+    const negativePrompt = ["c", ""];
+    const request = resolveRequest(manifest, ["a", "b"], { negativePrompt });
+    expect(request.negativePrompts).toEqual(negativePrompt);
+    negativePrompt[0] = "changed while the call waits";
+    expect(request.negativePrompts).toEqual(["c", ""]);
+  });
+
+  test("draw 16 pictures at most in all", () => {
+    const many = Array<string>(6).fill("a");
+    expect(resolveRequest(manifest, many, { numImages: 2 }).batch).toBe(12);
+    const { message, hint } = thrownBy(() => resolveRequest(manifest, many, { numImages: 3 }));
+    expect(message).toBe("6 prompts with 3 pictures each are 18 pictures");
+    expect(hint).toContain("at most 16");
+    thrownBy(() => resolveRequest(manifest, Array<string>(17).fill("a")));
+  });
+});
+
+describe("embeddings", () => {
+  const floats = (count: number): Float32Array => new Float32Array(count).fill(0.5);
+
+  test("stand for as many prompts as their first axis is long", () => {
+    const promptEmbeds = floats(2 * 6);
+    const request = resolveRequest(manifest, null, { promptEmbeds, numImages: 2 });
+    expect(request).toMatchObject({ prompts: undefined, batch: 4, embeddings: { promptEmbeds } });
+    const model = { ...manifest, model: { name: "toy" } } as unknown as Manifest;
+    const described = describeRequest(model, request, 3);
+    expect(described).toMatchObject({ prompt: "", given: ["promptEmbeds"], imageIndex: 3 });
+    expect(formatSettings(described)).toContain("Given: promptEmbeds");
+  });
+
+  test("take a negative prompt as a text beside them", () => {
+    const promptEmbeds = floats(12);
+    const request = resolveRequest(manifest, null, { promptEmbeds, negativePrompt: "c" });
+    expect(request.negativePrompts).toEqual(["c", "c"]);
+  });
+
+  test("of SDXL come in pairs", () => {
+    const good = { promptEmbeds: floats(12), pooledPromptEmbeds: floats(5) };
+    expect(resolveRequest(xl, null, good).batch).toBe(1);
+    const alone = thrownBy(() => resolveRequest(xl, null, { promptEmbeds: floats(12) }));
+    expect(alone.message).toBe("promptEmbeds is given without pooledPromptEmbeds");
+    expect(alone.hint).toContain("encodePrompt gives them");
+    thrownBy(() => resolveRequest(xl, null, { pooledPromptEmbeds: floats(5) }));
+    // Of two prompts, and of one.
+    const uneven = thrownBy(() => resolveRequest(xl, null, { ...good, promptEmbeds: floats(24) }));
+    expect(uneven.hint).toContain("(2, 5)");
+    thrownBy(() => resolveRequest(xl, null, { ...good, negativePromptEmbeds: floats(12) }));
+    const negative = { negativePromptEmbeds: floats(12), negativePooledPromptEmbeds: floats(5) };
+    expect(resolveRequest(xl, "a cat", negative).embeddings).toEqual(negative);
+  });
+});
+
+describe("the scheduler", () => {
+  const available = {
+    dpmpp_2m: { algorithm: "dpmpp2m", max_steps: 100 },
+    dpmpp_2m_karras: { algorithm: "dpmpp2m", max_steps: 100 },
+    euler: { algorithm: "euler", max_steps: 100 },
+    euler_karras: { algorithm: "euler", max_steps: 100 },
+    euler_a: { algorithm: "euler_ancestral", max_steps: 100 },
+  };
+
+  test.each([
+    ["dpmpp_2m_karras", "DPMSolverMultistepScheduler", "dpmpp_2m_karras"],
+    ["dpmpp_2m_karras", "EulerDiscreteScheduler", "euler_karras"],
+    ["dpmpp_2m_karras", "EulerAncestralDiscreteScheduler", "euler_a"],
+    ["euler", "DPMSolverMultistepScheduler", "dpmpp_2m"],
+    ["euler", "EulerDiscreteScheduler", "euler"],
+    ["euler_a", "euler", "euler"],
+  ])("of a model of %s, %s is %s", (own, scheduler, meant) => {
+    const model = { ...manifest, schedulers: { default: own, available } } as unknown as Manifest;
+    expect(resolveOptions(model, { scheduler }).scheduler).toBe(meant);
+  });
+
+  test("of a class that the model does not offer is refused", () => {
+    const model = { ...manifest, schedulers: { default: "euler", available } };
+    const { hint } = thrownBy(() =>
+      resolveOptions(model as unknown as Manifest, { scheduler: "DDIMScheduler" }),
+    );
+    expect(hint).toContain("dpmpp_2m, dpmpp_2m_karras, euler");
+  });
+});
+
+describe("checkGenerate", () => {
+  test("keeps callbacks back, and sends plain values with the seed", () => {
+    const { signal } = new AbortController();
+    const onProgress = (): void => undefined;
+    const call = checkGenerate(manifest, "a", {
+      ...{ onProgress, signal, output: "blob", width: undefined, eta: 0.5 },
+    });
+    expect(call).toMatchObject({ prompt: "a", onProgress, signal, output: "blob" });
+    expect(Object.keys(call.options).sort()).toEqual(["eta", "output", "seed"]);
+    expect(structuredClone(call.options)).toEqual(call.options);
+    // Drawn anew after a lost GPU, it is the same picture.
+    expect(resolveOptions(manifest, call.options).seed).toBe(call.options.seed);
+  });
+
+  test("copies what the caller may change while the call waits, or a framework watches", () => {
+    const watched = <Value extends object>(value: Value): Value => new Proxy(value, {});
+    const [prompts, latents] = [["a", "b"], new Float32Array(32).fill(1)];
+    const options = { latents, negativePrompt: watched(["c", "d"]) };
+    const call = checkGenerate(manifest, watched(prompts), watched(options));
+    prompts[0] = "changed";
+    latents.fill(2);
+    expect(structuredClone(call)).toMatchObject({
+      prompt: ["a", "b"],
+      options: { latents: new Float32Array(32).fill(1), negativePrompt: ["c", "d"] },
+    });
+  });
+
+  test.each([
+    ["signal", {}, "an AbortSignal"],
+    ["signal", new AbortController(), "an AbortSignal"],
+    ["onProgress", "x", "a function"],
+  ])("refuses the %s %s", (name, value, wanted) => {
+    const { hint } = thrownBy(() => checkGenerate(manifest, "a", { [name]: value }));
+    expect(hint).toContain(wanted);
+  });
+});
+
+test("encodePrompt takes what diffusers' encode_prompt takes", () => {
+  expect(checkEncode(manifest, "a")).toMatchObject({ prompt: ["a"], negativePrompt: undefined });
+  const { signal } = new AbortController();
+  expect(checkEncode(manifest, ["a", "b"], { negativePrompt: "c", signal })).toEqual({
+    ...{ prompt: ["a", "b"], negativePrompt: ["c", "c"], signal },
+  });
+  for (const odd of [undefined, null, 5, [], {}]) {
+    thrownBy(() => checkEncode(manifest, odd as Prompt));
+  }
+  const { message } = thrownBy(() => checkEncode(manifest, "a", { seed: 1 } as object));
+  expect(message).toBe('encodePrompt has no option "seed"');
 });
 
 describe("the settings of a picture", () => {
@@ -119,16 +420,19 @@ describe("the settings of a picture", () => {
     fc.assert(
       fc.property(defaults, defaults, options, (mine, theirs, given) => {
         const drawn = resolveOptions({ ...model, defaults: mine }, given);
-        const text = formatSettings(describeRequest(model, "a cat", drawn));
+        const image = drawn.drawn.at(-1)!;
+        const text = formatSettings(describeRequest(model, drawn, image));
         const { prompt, steps: numInferenceSteps, ...read } = parseSettings(text);
+        delete read.model;
         const again = {
           ...read,
           ...(numInferenceSteps === undefined ? {} : { numInferenceSteps }),
         };
-        const redrawn = resolveOptions({ ...model, defaults: theirs }, again as object);
+        const redrawn = resolveOptions({ ...model, defaults: theirs }, again);
         expect(prompt).toBe("a cat");
         expect({ ...redrawn, seed: BigInt(redrawn.seed) }).toEqual({
           ...drawn,
+          drawn: [image],
           seed: BigInt(drawn.seed),
         });
       }),

@@ -37,6 +37,24 @@ test("all pictures' noise of a draw comes before the next draw's", () => {
   }
 });
 
+test("one picture of a batch takes the noise that it has among the others", () => {
+  const run = runWith([{ noise: 1 }, { noise: 1 }]);
+  const all = takeAll(run, 3, 4);
+  const source = new NoiseSource(run, SEED, COUNT, 4, 2);
+  expect([0, 1, 2].map((draw) => source.take(draw, 2))).toEqual(all[2]);
+});
+
+test("given noise takes nothing from the generator", () => {
+  const given = Float32Array.from({ length: 2 * COUNT }, (_, index) => index);
+  const source = new NoiseSource(runWith([{ noise: 1 }]), SEED, COUNT, 2, 1, given);
+  const first = randn(new MersenneTwister(SEED), 2 * COUNT);
+  for (const image of [0, 1]) {
+    const [start, end] = [image * COUNT, (image + 1) * COUNT];
+    expect(source.take(0, image)).toEqual(given.subarray(start, end));
+    expect(source.take(1, image)).toEqual(first.subarray(start, end));
+  }
+});
+
 test("a step on the Brownian path draws nothing from the generator", () => {
   const run = runWith([{ noise: 1, brownian: [8, 2] }, { noise: 1 }]);
   const [found] = takeAll(run, 3, 1);

@@ -15,21 +15,23 @@ registerPipeline("toy", (source) => ToyPipeline.load(source));
 test("a manifest of a registered type draws, through the page's own worker", async () => {
   await withToyBundle({ pipeline: "toy", colour: [10, 20, 30] }, async (manifestUrl) => {
     const worker = new WorkerPipeline();
-    await worker.load(
+    const { adapter } = await worker.load(
+      1,
       manifestUrl,
       {},
       () => undefined,
       () => undefined,
     );
-    const stages: string[] = [];
-    const drawn = await worker.generate("a toy", { width: 1, seed: 7 }, ({ stage }) =>
-      stages.push(stage),
+    const shares: [string, number][] = [];
+    const drawn = await worker.generate(2, "a toy", { width: 1, seed: 7 }, ({ stage, overall }) =>
+      shares.push([stage, overall]),
     );
-    expect(Array.from(drawn.image.data)).toEqual([10, 20, 30, 255]);
+    expect(Array.from((drawn.image as ImageData).data)).toEqual([10, 20, 30, 255]);
     expect(drawn.latents).toEqual(Float32Array.of(7));
     expect(drawn.settings.prompt).toBe("a toy");
-    expect(stages).toEqual(["decode"]);
-    expect(worker.adapter()).toEqual({ vendor: "none" });
+    // Not all stages were reported, and still the last event says that all is done.
+    expect(shares.at(-1)).toEqual(["decode", 1]);
+    expect(adapter).toEqual({ vendor: "none" });
   });
 });
 

@@ -1,6 +1,10 @@
 import { expect, test } from "vitest";
 
-import { readText, writeText } from "../../src/settings/png";
+import { OptionError } from "../../src/api/errors";
+import { isPng, readText, writeText } from "../../src/settings/png";
+import { readSettings } from "../../src/settings/read_settings";
+import { findScheduler } from "../../src/settings/sampler_names";
+import { parseSeed } from "../../src/settings/seed";
 import type { Settings } from "../../src/settings/infotext";
 import { formatSettings, parseInfotext, parseSettings } from "../../src/settings/infotext";
 
@@ -37,14 +41,72 @@ test("settings survive their text", () => {
 
 test("each picture of a request says which one it is", () => {
   const several = { ...settings, numImages: 4 };
-  expect(formatSettings(several, 2)).toMatch(/, Eta DDIM: 0\.5, Picture: 3 of 4$/);
-  expect(parseSettings(formatSettings(several, 2))).toEqual(several);
-  expect(parseInfotext(formatSettings(several, 2)).picture).toEqual({ number: 3, of: 4 });
+  const third = { ...several, imageIndex: 2 };
+  const text = formatSettings(third);
+  // The pair is AUTOMATIC1111's, and the last says what it does not: one seed drew all four.
+  expect(text).toMatch(/, Eta DDIM: 0\.5, Batch size: 4, Batch pos: 2, Picture: 3 of 4$/);
+  expect(formatSettings(several, 2)).toBe(text);
+  expect(parseSettings(text)).toEqual(third);
+  expect(parseInfotext(text)).toMatchObject({ picture: { number: 3, of: 4 }, others: [] });
+  expect(parseSettings(formatSettings(several))).toEqual({ ...several, imageIndex: 0 });
   expect(formatSettings(settings)).not.toContain("Picture");
   // Only a number of a picture that there can be.
   for (const text of ["0 of 4", "5 of 4", "of", "1"]) {
     const found = parseInfotext(`x\nSteps: 1, Picture: ${text}`);
     expect([found.picture, found.others]).toEqual([undefined, [["Picture", text]]]);
+  }
+});
+
+test("of a batch with a seed for each picture, the seed alone says which one it is", () => {
+  const found = parseInfotext("x\nSteps: 1, Seed: 8, Batch size: 4, Batch pos: 2");
+  expect(found).toMatchObject({ seed: 8, picture: undefined, others: [] });
+});
+
+test("a text names the tensors that it cannot carry", () => {
+  const text = formatSettings({ ...settings, given: ["latents", "promptEmbeds"] });
+  expect(text).toMatch(/, Given: "latents, promptEmbeds"$/);
+  expect(parseInfotext(text).others).toEqual([["Given", "latents, promptEmbeds"]]);
+  expect(parseSettings(text)).toEqual(settings);
+});
+
+test.each([
+  ...["prompt", "steps", "scheduler", "guidanceScale", "seed", "width", "model", "eta"].map(
+    (name) => [name, { ...settings, [name]: undefined }] as const,
+  ),
+  ["seed", { ...settings, seed: "7" }],
+  ["steps", { ...settings, steps: Number.NaN }],
+  ["settings", null],
+] as [string, unknown][])("settings without a %s are refused by its name", (name, odd) => {
+  expect(() => formatSettings(odd as Settings)).toThrow(OptionError);
+  expect(() => formatSettings(odd as Settings)).toThrow(name);
+});
+
+test.each([-1, 4, 0.5, Number.NaN])("there is no picture %s of four", (index) => {
+  expect(() => formatSettings({ ...settings, numImages: 4 }, index)).toThrow("no picture");
+});
+
+test.each([
+  ["parseSettings", parseSettings],
+  ["parseSeed", parseSeed],
+  ["isPng", isPng],
+  ["readText", readText],
+  ["writeText", (given: unknown) => writeText(given as Uint8Array, "x")],
+  ["writeText", (given: unknown) => writeText(png, given as string)],
+  ["findScheduler", (given: unknown) => findScheduler("A1111", given as string, "")],
+  ["formatSettings", formatSettings],
+] as [string, (given: unknown) => unknown][])("%s refuses what it cannot read", (_, call) => {
+  for (const odd of [undefined, null, 5, {}, [1], new Uint16Array(8), Symbol("x")]) {
+    expect(() => call(odd)).toThrow(OptionError);
+  }
+});
+
+test("readSettings takes a file or its bytes, and nothing else", async () => {
+  const written = writeText(png, formatSettings(settings));
+  for (const form of [written, written.buffer, new Blob([written])]) {
+    expect((await readSettings(form))?.seed).toBe(settings.seed);
+  }
+  for (const odd of [undefined, null, "x", {}, new Uint16Array(8)]) {
+    await expect(readSettings(odd as never)).rejects.toThrow(OptionError);
   }
 });
 

@@ -38,7 +38,7 @@ test("where memory runs out, the model is loaded once more in less memory", asyn
   await withRecovering(async (pipeline, loaded, notices) => {
     loaded[0]!.nextError = new OutOfMemoryError("no room", "close tabs");
     const { image } = await pipeline.generate("x", {}, ignore, signal);
-    expect(image.width).toBe(2);
+    expect((image as ImageData).width).toBe(2);
     expect(loaded[0]!.disposed).toBe(true);
     expect(loaded[1]!.options).toMatchObject({ offload: true, tiling: true });
     expect(notices).toEqual([expect.stringContaining("no room for the whole model")]);

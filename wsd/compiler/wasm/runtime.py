@@ -3,6 +3,9 @@
 The sources are those of the installed TVM. Parts that diffusion models never call are not
 compiled: sorting, remote procedure calls and the serving of language models. ``lm_support`` is
 compiled, because tvmjs looks its functions up when it starts.
+
+A wheel of WSD has the object files of one TVM and one Emscripten. They are taken where both are
+installed.
 """
 
 from __future__ import annotations
@@ -15,13 +18,19 @@ from pathlib import Path
 
 from wsd.compiler.tvm_compat.runtime_sources import wasm_sources
 from wsd.compiler.tvm_compat.version import version
+from wsd.supply_chain.material import Material
+from wsd.supply_chain.prebuilt_record import read_record
 from wsd.util.cache_key import CacheKey, explain_miss, write_key
 from wsd.util.code_digest import digest_code, digest_data
-from wsd.util.files import PACKAGE, cache_folder, write_once
+from wsd.util.files import PACKAGE, cache_folder, is_whole, write_once
 from wsd.util.hashing import sha256_bytes
+from wsd.util.prebuilt import FOLDER, RUNTIME, is_prebuilt
 from wsd.util.process import find_program, run
 
-EMCC_HINT = "install Emscripten (Debian: apt-get install emscripten), or run: wsd doctor"
+EMCC_HINT = (
+    "install Emscripten (Debian: apt-get install emscripten), or build with --library and a folder "
+    "that wsd compile wrote elsewhere"
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -101,48 +110,62 @@ def runtime_key(package: Path = PACKAGE) -> CacheKey:
 
 
 def runtime_objects() -> list[Path]:
-    """Return the runtime's object files, compiling them if the cache has none.
+    """Return the runtime's object files, compiling them if neither wheel nor cache has them.
 
     Raises:
         ToolError: if Emscripten is missing or refuses the sources.
     """
     key = runtime_key()
-    folder = cache_folder() / "runtime" / key.digest[:24]
+    shipped = _find_shipped(key)
+    folder = shipped or cache_folder() / RUNTIME / key.digest[:24]
 
     def write(scratch: Path) -> None:
         _LOG.info("runtime %s: not cached; %s", folder.name, explain_miss(key, folder.parent))
         _compile_units(scratch)
         write_key(key, scratch)
 
-    write_once(folder, write)
+    if shipped is None:
+        write_once(folder, write)
     return [folder / f"{unit}.o" for unit in _UNITS]
 
 
+def _find_shipped(key: CacheKey) -> Path | None:
+    """Return the folder of a wheel's object files, if they are whole and of this key."""
+    if not is_prebuilt():
+        return None
+    folder = FOLDER / RUNTIME / key.digest[:24]
+    return folder if is_whole(folder) else None
+
+
+def runtime_materials() -> tuple[Material, ...]:
+    """Return what a wheel's object files were compiled from; nothing if they are not taken.
+
+    The Emscripten here has the version of the one that compiled them, and may be another package.
+    """
+    return () if _find_shipped(runtime_key()) is None else read_record().runtime
+
+
 def _compile_units(folder: Path) -> None:
+    """Compile the translation units in a folder, by paths that are relative to it.
+
+    Strings of the object files name source files. Not all of them follow ``-fmacro-prefix-map``:
+    Clang 14 spells out a lambda's file in ``__PRETTY_FUNCTION__``. So it is given no other path.
+    """
     sources = wasm_sources()
-    tree = folder / "tree"
+    tree = folder / "tvm"
     for name, folder_there in sources.layout.items():
         shutil.copytree(folder_there, tree / name)
     place = tree / "web" / "emcc"
     place.mkdir(parents=True)
-    includes = [flag for path in (tree, *sources.includes) for flag in ("-I", str(path))]
-    # Error messages name their source files; keep this machine's paths out of them.
-    includes += [f"-fmacro-prefix-map={path}=include" for path in sources.includes]
-    includes += [f"-fmacro-prefix-map={tree}=tvm"]
+    includes = [tree]
+    for number, path in enumerate(sources.includes):
+        includes.append(tree / f"include-{number}")
+        includes[-1].symlink_to(path)
+    flags = [flag for path in includes for flag in ("-I", path.relative_to(folder))]
     defines = [f"-D{define}" for define in sources.defines]
     for unit, text in runtime_units().items():
-        (place / f"{unit}.cc").write_text(text, encoding="utf-8")
-        run(
-            [
-                emcc(),
-                *_FLAGS,
-                *defines,
-                *includes,
-                "-c",
-                place / f"{unit}.cc",
-                "-o",
-                folder / f"{unit}.o",
-            ],
-            env=ENVIRONMENT,
-        )
+        source = place / f"{unit}.cc"
+        source.write_text(text, encoding="utf-8")
+        command = [emcc(), *_FLAGS, *defines, *flags, "-c", source.relative_to(folder)]
+        run([*command, "-o", f"{unit}.o"], cwd=folder, env=ENVIRONMENT)
     shutil.rmtree(tree)

@@ -40,6 +40,7 @@ class StableDiffusion(Architecture):
 
     name = "stable-diffusion"
     diffusers_pipeline = "StableDiffusionPipeline"
+    least_multiple = _PIPELINE_MULTIPLE
 
     def latent_space(self, family: Family) -> LatentSpace:
         """Return the latent space of the family's KL autoencoder.

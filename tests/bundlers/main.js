@@ -1,0 +1,4 @@
+// Draws with the defaults, as the README's first lines do.
+import { draw } from "./draw.js";
+
+await draw({});

@@ -1,0 +1,134 @@
+/** Addresses of manifests and lists of models, from what callers give. */
+
+import { FetchError, OptionError } from "./errors";
+import type { FetchOptions } from "./load_options";
+
+/** `OWNER/NAME` of a model on a hub; a folder beside the page can have such a name too. */
+const HUB_ID = /^[\w-][\w.-]*\/[\w-][\w.-]*$/;
+
+const MANIFEST_HINT =
+  "give the address of a model's manifest.json, or of its folder: models/NAME/ of a bundle";
+
+/**
+ * Return the address of a model's manifest. An address that is not of a .json file is that of the
+ * model's folder.
+ *
+ * @param given relative to this page, or absolute.
+ * @param options how it is fetched: a `fetch` of the caller's own may have files of any kind.
+ * @throws OptionError if it is no address from which a model can be fetched.
+ */
+export function manifestAddress(given: string | URL, { fetch }: FetchOptions = {}): string {
+  const fileOf = (): string => "manifest.json";
+  return fileAddress(given, "manifestUrl", MANIFEST_HINT, fileOf, fetch !== undefined);
+}
+
+/**
+ * Return the address of a bundle's list of models. A folder is the bundle's own, or its models/.
+ *
+ * @throws OptionError if it is no address from which a list can be fetched.
+ */
+export function indexAddress(given: string | URL, { fetch }: FetchOptions = {}): string {
+  const hint = "give the address of a bundle's models/index.json";
+  const fileOf = (folder: string): string =>
+    folder.endsWith("/models/") ? "index.json" : "models/index.json";
+  return fileAddress(given, "indexUrl", hint, fileOf, fetch !== undefined);
+}
+
+/**
+ * Return the address of the worker's script.
+ *
+ * @throws OptionError if it is no address.
+ */
+export function scriptAddress(given: string | URL): URL {
+  return absolute(given, "workerUrl", "give the address of the package's dist/worker.js");
+}
+
+/**
+ * Add to an error about an address what the address looks like: that of a model on a hub.
+ *
+ * @param given what the caller gave as the address.
+ * @param url the manifest's address that was made of it.
+ * @returns the error, or a clearer one.
+ */
+export function explainAddress(error: unknown, given: unknown, url: string): unknown {
+  const id = hubId(given);
+  if (id === undefined || !(error instanceof FetchError) || !error.message.startsWith(url)) {
+    return error;
+  }
+  return new FetchError(
+    error.message,
+    `if ${id} is a model on Hugging Face, build a bundle of it first, because browsers cannot run ` +
+      `it as it is: wsd build --model sd15 --weights ${id} --out FOLDER (sdxl for SDXL); ` +
+      MANIFEST_HINT,
+    { cause: error },
+  );
+}
+
+/** Return the id of a model on a hub, if an address looks like one, or is its page there. */
+function hubId(given: unknown): string | undefined {
+  const text = given instanceof URL ? given.href : given;
+  if (typeof text !== "string") return undefined;
+  const id = text.replace(/^https:\/\/(www\.)?(huggingface\.co|hf\.co)\//, "").replace(/\/$/, "");
+  return HUB_ID.test(id) && !id.endsWith(".json") ? id : undefined;
+}
+
+function fileAddress(
+  given: unknown,
+  name: string,
+  hint: string,
+  fileOf: (folder: string) => string,
+  fetchesFiles: boolean,
+): string {
+  const url = absolute(given, name, hint);
+  if (!URL.canParse("file", url.href)) {
+    throw new OptionError(
+      `${name} is an address of ${url.protocol}, which has no files beside it`,
+      `a model is a folder of files: ${hint}`,
+    );
+  }
+  if (url.protocol === "file:" && !fetchesFiles) {
+    throw new OptionError(
+      `${name} is ${url.href.slice(0, 100)}, and browsers give pages no files of this kind`,
+      "serve the folder, and open it over http://localhost: wsd serve FOLDER",
+    );
+  }
+  if (!/\.json$/i.test(url.pathname)) {
+    if (!url.pathname.endsWith("/")) url.pathname += "/";
+    url.pathname += fileOf(url.pathname);
+  }
+  url.hash = ""; // it is never sent to a server
+  return url.href;
+}
+
+/** @throws OptionError if a value is no address that has files beside it. */
+function absolute(given: unknown, name: string, hint: string): URL {
+  // A URL may be of another realm, or one that a bundler made: what counts is its text.
+  const address = typeof given === "string" ? given : (given as Partial<URL> | null)?.href;
+  if (typeof address !== "string" || address.trim() === "") {
+    throw new OptionError(`${name} is ${given === "" ? "empty" : describe(given)}`, hint);
+  }
+  const base = baseAddress();
+  try {
+    return new URL(address, base);
+  } catch (cause) {
+    throw new OptionError(
+      `${name} is ${describe(address)}, which is no address`,
+      base === undefined ? "this worker has no address of its own: give an absolute one" : hint,
+      { cause },
+    );
+  }
+}
+
+/** What relative addresses are relative to; undefined in a worker that was made of a blob. */
+export function baseAddress(): string | undefined {
+  const { document, location } = globalThis as Partial<
+    Pick<typeof globalThis, "document" | "location">
+  >;
+  const base = document?.baseURI ?? location?.href;
+  return base?.startsWith("blob:") === true ? undefined : base;
+}
+
+function describe(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.slice(0, 100));
+  return value === null || typeof value !== "object" ? String(value) : "an object";
+}

@@ -1,0 +1,80 @@
+/** Lets the calls of a pipeline have its worker one after another, each with its own signal. */
+
+import { abortReason, BusyError, throwIfAborted, UnloadedError } from "./errors";
+import type { Concurrency } from "./types";
+
+/** The calls of one pipeline, in their order. */
+export class CallQueue {
+  readonly #concurrency: Concurrency;
+  readonly #closing = new AbortController();
+  /** Calls that have neither resolved nor rejected yet. */
+  #open = 0;
+  /** Resolves when all calls so far have ended, cancelled ones included; never rejects. */
+  #idle: Promise<void> = Promise.resolve();
+
+  constructor(concurrency: Concurrency) {
+    this.#concurrency = concurrency;
+  }
+
+  /**
+   * Do a call's work when all calls before it have ended.
+   *
+   * A cancelled call rejects at once. If its work has begun, the next call waits until that has
+   * ended; if it has not, it never begins.
+   *
+   * @param signal cancels this call and no other.
+   * @param work gets a signal that is aborted when this call is cancelled or the queue is closed;
+   *   it must end soon after that.
+   * @throws UnloadedError if the queue was closed before.
+   * @throws BusyError if calls are refused while another one is under way.
+   * @throws AbortError, or the signal's reason, if the call is cancelled.
+   */
+  async run<Result>(
+    signal: AbortSignal | undefined,
+    work: (signal: AbortSignal) => Promise<Result>,
+  ): Promise<Result> {
+    const closing = this.#closing.signal;
+    if (closing.aborted) throw new UnloadedError();
+    throwIfAborted(signal);
+    if (this.#concurrency === "refuse" && this.#open > 0) throw new BusyError();
+    const cancelled = signal === undefined ? closing : AbortSignal.any([signal, closing]);
+    const turn = this.#idle.then(() => {
+      throwIfAborted(cancelled);
+      return work(cancelled);
+    });
+    this.#idle = turn.then(ignore, ignore);
+    this.#open += 1;
+    try {
+      return await untilAborted(turn, cancelled);
+    } finally {
+      this.#open -= 1;
+    }
+  }
+
+  /**
+   * Cancel all calls, and refuse those that come later.
+   *
+   * @param reason what the cancelled calls reject with.
+   */
+  close(reason: Error): void {
+    this.#closing.abort(reason);
+  }
+}
+
+/** Wait for work, but no longer than until a signal is aborted. */
+async function untilAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  let abort = ignore;
+  const aborted = new Promise<void>((resolve) => (abort = resolve)).then((): never => {
+    throw abortReason(signal);
+  });
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+function ignore(): void {
+  // Only the time at which it is called matters.
+}

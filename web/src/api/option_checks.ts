@@ -1,0 +1,219 @@
+/**
+ * Checks what callers give to public functions: the names of options, and the types of values.
+ * TypeScript checks them too, and callers in JavaScript have nothing else. Numbers' ranges depend
+ * on the model; src/pipeline/generation_request.ts checks them.
+ */
+
+import { LOG_LEVELS } from "../util/log";
+import { nearestName } from "../util/nearest";
+import { OptionError } from "./errors";
+
+/** Refuses a value that is not of its type; undefined was left out and is not checked. */
+export type Check = (name: string, value: unknown) => void;
+
+/** The options of a call, and what checks each. */
+export type Checks = Readonly<Record<string, Check>>;
+
+/**
+ * Make a check of a type.
+ *
+ * @param wanted what the value must be, for the error's hint.
+ */
+function check(wanted: string, isGood: (value: unknown) => boolean): Check {
+  return (name, value) => {
+    if (!isGood(value)) throw new OptionError(`${name} is ${show(value)}`, `it must be ${wanted}`);
+  };
+}
+
+export const requireString = check("a text", (value) => typeof value === "string");
+export const requireBytes = check(
+  "a Uint8Array",
+  // Of any realm: an iframe's Uint8Array is of another class.
+  (value) => Object.prototype.toString.call(value) === "[object Uint8Array]",
+);
+const requireFinite = check("a number", (value) => Number.isFinite(value));
+const requireSeedType = check(
+  "a whole number, or a bigint",
+  (value) => Number.isInteger(value) || typeof value === "bigint",
+);
+export const requireBoolean = check("true or false", (value) => typeof value === "boolean");
+export const requireFunction = check("a function", (value) => typeof value === "function");
+export const requireSignal = check("an AbortSignal", (value) => {
+  // Of any realm: an iframe's or a test's AbortSignal is of another class.
+  const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
+  return typeof aborted === "boolean" && typeof addEventListener === "function";
+});
+const requireObject = check("an object", (value) => typeof value === "object" && value !== null);
+/** Takes anything: something else checks the value, which has several forms. */
+const checkedElsewhere: Check = () => undefined;
+
+/** Make a check that a value is one of some texts. */
+export function requireOneOf(...names: string[]): Check {
+  const wanted = `one of: ${names.join(", ")}`;
+  return check(wanted, (value) => names.includes(value as string));
+}
+
+/** Values of `formatLink`. */
+export const LINK_CHECKS: Checks = Object.fromEntries(
+  ["prompt", "negative", "seed", "steps", "guidance", "scheduler", "size", "images", "image"].map(
+    (name) => [name, requireString],
+  ),
+);
+
+/** @throws OptionError unless a value has what every manifest has. */
+export function requireManifest(manifest: object): void {
+  requireObject("manifest", manifest);
+  if (Array.isArray((manifest as Record<string, unknown>).entry_points)) return;
+  throw new OptionError("manifest is no manifest", "give a pipeline's `manifest`, or preflight's");
+}
+
+/** Options of calls that can be followed and cancelled. */
+export const CALLER_CHECKS: Checks = { onProgress: requireFunction, signal: requireSignal };
+
+/** How files are fetched; src/bundle/transport.ts checks the values. */
+export const FETCH_CHECKS: Checks = {
+  fetch: checkedElsewhere,
+  headers: checkedElsewhere,
+  credentials: checkedElsewhere,
+};
+
+/** Options of `preflight` and `listModels`. */
+export const PREFLIGHT_CHECKS: Checks = { ...FETCH_CHECKS, integrity: requireString };
+
+/** Options of `fromPretrained`. */
+export const LOAD_CHECKS: Checks = {
+  ...CALLER_CHECKS,
+  ...PREFLIGHT_CHECKS,
+  offload: requireBoolean,
+  tiling: requireBoolean,
+  kernels: requireString,
+  cache: requireBoolean,
+  concurrency: requireOneOf("queue", "refuse"),
+  worker: checkedElsewhere,
+  workerUrl: checkedElsewhere,
+  logLevel: requireOneOf(...LOG_LEVELS),
+  onNotice: requireFunction,
+};
+
+/** Options of `encodePrompt`. */
+export const ENCODE_CHECKS: Checks = { negativePrompt: checkedElsewhere, signal: requireSignal };
+
+/** Options of `generate`. */
+export const GENERATE_CHECKS: Checks = {
+  ...CALLER_CHECKS,
+  negativePrompt: checkedElsewhere,
+  numInferenceSteps: checkedElsewhere,
+  guidanceScale: checkedElsewhere,
+  seed: checkedElsewhere,
+  width: checkedElsewhere,
+  height: checkedElsewhere,
+  scheduler: requireString,
+  eta: checkedElsewhere,
+  numImages: checkedElsewhere,
+  imageIndex: checkedElsewhere,
+  latents: checkedElsewhere,
+  promptEmbeds: checkedElsewhere,
+  negativePromptEmbeds: checkedElsewhere,
+  pooledPromptEmbeds: checkedElsewhere,
+  negativePooledPromptEmbeds: checkedElsewhere,
+  previewEvery: checkedElsewhere,
+  output: requireOneOf("imageData", "blob", "imageBitmap"),
+};
+
+/** Fields of a picture's settings. */
+const SETTINGS_CHECKS: Checks = {
+  prompt: requireString,
+  steps: requireFinite,
+  scheduler: requireString,
+  guidanceScale: requireFinite,
+  seed: requireSeedType,
+  width: requireFinite,
+  height: requireFinite,
+  model: requireString,
+  eta: requireFinite,
+};
+
+/** @throws OptionError unless a value has all that a picture's settings need. */
+export function requireSettings(settings: object): void {
+  requireObject("settings", settings);
+  for (const [name, isGood] of Object.entries(SETTINGS_CHECKS)) {
+    isGood(`settings.${name}`, (settings as Record<string, unknown>)[name]);
+  }
+}
+
+/** What other programs call an option, or an earlier version did, where the names differ much. */
+const SYNONYMS: Readonly<Record<string, string>> = {
+  steps: "numInferenceSteps",
+  cfg: "guidanceScale",
+  cfgscale: "guidanceScale",
+  guidance: "guidanceScale",
+  scale: "guidanceScale",
+  negative: "negativePrompt",
+  sampler: "scheduler",
+  samplername: "scheduler",
+  generator: "seed",
+  numimagesperprompt: "numImages",
+  batchsize: "numImages",
+  count: "numImages",
+  n: "numImages",
+  index: "imageIndex",
+  callback: "onProgress",
+  callbackonstepend: "onProgress",
+  onstep: "onProgress",
+  progress: "onProgress",
+  progresscallback: "onProgress",
+  abortsignal: "signal",
+  outputtype: "output",
+  format: "output",
+  preview: "previewEvery",
+  onwarning: "onNotice",
+};
+
+/**
+ * Check a call's options: their names, and then the values that are given. As in diffusers, where
+ * it is None, a value that is null was not given.
+ *
+ * @param call the function's name, for the error.
+ * @returns the options that were given.
+ * @throws OptionError for a name that is not known, or a value of another type.
+ */
+export function requireOptions<Options extends object>(
+  call: string,
+  options: Options | null | undefined,
+  checks: Checks,
+): Options {
+  requireObject("options", options ?? {});
+  const given = Object.entries(options ?? {});
+  for (const [name, value] of given) {
+    if (!Object.hasOwn(checks, name)) throw unknownOption(call, name, Object.keys(checks));
+    if (value !== undefined && value !== null) checks[name]!(name, value);
+  }
+  const present = given.filter(([, value]) => value !== undefined && value !== null);
+  return Object.fromEntries(present) as Options;
+}
+
+function unknownOption(call: string, name: string, known: string[]): OptionError {
+  const plain = name.toLowerCase().replaceAll(/[_-]/g, "");
+  const synonym = Object.hasOwn(SYNONYMS, plain) ? SYNONYMS[plain] : undefined;
+  const meant = known.find((each) => each === synonym) ?? nearestName(name, known);
+  const list = `options of ${call}: ${known.join(", ")}`;
+  return new OptionError(
+    `${call} has no option ${JSON.stringify(name.slice(0, SHOWN))}`,
+    meant === undefined ? list : `did you mean ${meant}? ${list}`,
+  );
+}
+
+/** How many characters of a value an error shows. */
+const SHOWN = 60;
+
+/** Write a value of any type for an error. */
+export function show(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.slice(0, SHOWN));
+  if (typeof value === "function") return "a function";
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  // The class of an object, of any realm: Float32Array, for example.
+  if (typeof value === "object" && value !== null) {
+    return `an object (${Object.prototype.toString.call(value).slice(8, -1)})`;
+  }
+  return String(value);
+}

@@ -1,0 +1,148 @@
+/** The form: the prompt and the settings, as texts that can be read, written and kept. */
+
+import type { Preflight } from "../index";
+import { compiledSizes } from "../index";
+import { element, field, fill } from "./dom";
+import type { Field, Offer } from "./dropped_settings";
+import { text } from "./strings";
+
+/** The texts of the form's fields; a seed of "" is a new one for each picture. */
+export type FormValues = Record<Field, string>;
+
+const random = field("random");
+const images = field("images");
+/** The fields that are elements of the page; `image` is a state of the form. */
+const FIELDS = [
+  ...(["prompt", "negative", "seed", "steps", "guidance", "scheduler", "size"] as const),
+  "images",
+] as const;
+
+const listeners: (() => void)[] = [];
+let offered: Omit<Offer, "scheduler" | "guidance" | "maxImages" | "steps"> | undefined;
+/** The one picture of a batch that is drawn alone, from 1; "" for all of them. */
+let only = "";
+
+/** Call a function whenever the form changes, by hand or by {@link writeForm}. */
+export function onFormChange(listener: () => void): void {
+  listeners.push(listener);
+}
+
+/** Read the form. */
+export function readForm(): FormValues {
+  const values = Object.fromEntries(FIELDS.map((id) => [id, field(id).value]));
+  return {
+    ...(values as FormValues),
+    seed: random.checked ? "" : field("seed").value,
+    image: only,
+  };
+}
+
+/** Write into the form; what a list does not offer is left out. A seed is kept from then on. */
+export function writeForm(fields: Partial<FormValues>): void {
+  for (const id of FIELDS) {
+    const value = fields[id];
+    if (value === undefined) continue;
+    const input = field(id) as HTMLInputElement | HTMLSelectElement;
+    if (id === "seed") keepSeed(value);
+    else if (!(input instanceof HTMLSelectElement) || offers(input, value)) input.value = value;
+  }
+  if (fields.images !== undefined || fields.image !== undefined) only = fields.image ?? "";
+  changed();
+}
+
+function offers(select: HTMLSelectElement, value: string): boolean {
+  return [...select.options].some((option) => option.value === value);
+}
+
+function keepSeed(value: string): void {
+  random.checked = value === "";
+  if (value !== "") field("seed").value = value;
+}
+
+/** Show the seed of the picture that is being drawn, which may be drawn again. */
+export function showSeed(seed: string): void {
+  if (random.checked) field("seed").value = seed;
+  describeSettings();
+}
+
+/** What the form offers of the chosen model; undefined before one is chosen. */
+export function offer(): Offer | undefined {
+  if (offered === undefined) return undefined;
+  const guidance = { min: Number(field("guidance").min), max: Number(field("guidance").max) };
+  return {
+    ...offered,
+    scheduler: field("scheduler").value,
+    steps: field("steps").valueAsNumber,
+    guidance,
+    maxImages: Number(images.max),
+  };
+}
+
+/** Fill the form with a model's options and their defaults. */
+export function offerModel({ manifest, sizes, takesNegativePrompt }: Preflight): void {
+  const { defaults, schedulers } = manifest;
+  const drawable = sizes.length === 0 ? compiledSizes(manifest) : sizes;
+  // Older manifests have no eta.
+  const { eta = 0 } = defaults as Partial<typeof defaults>;
+  offered = {
+    ...{ model: manifest.model, schedulers: schedulers.available, sizes: drawable, eta },
+    takesNegativePrompt,
+  };
+  field("negative").disabled = !takesNegativePrompt;
+  field("steps").valueAsNumber = defaults.steps;
+  field("guidance").valueAsNumber = defaults.guidance_scale;
+  fill(
+    "scheduler",
+    Object.entries(schedulers.available).map(([name, { title }]) => [name, title]),
+    schedulers.default,
+  );
+  fill(
+    "size",
+    drawable.map((size) => [size.join("x"), size.join(" × ")]),
+    defaults.size.join("x"),
+  );
+  changed();
+}
+
+/** Listen to changes of the form by hand. */
+export function startForm(): void {
+  // Nothing is no seed, so each picture then has a new one.
+  field("seed").addEventListener("input", () => (random.checked = field("seed").value === ""));
+  random.addEventListener("change", () => {
+    if (!random.checked && field("seed").value === "") field("seed").value = randomSeed();
+  });
+  images.addEventListener("input", () => (only = ""));
+  element("all-images").addEventListener("click", () => writeForm({ image: "" }));
+  element("settings").addEventListener("input", changed);
+  field("prompt").addEventListener("input", changed);
+}
+
+/** A seed as the pipeline makes one itself: a whole number of 32 bits. */
+export function randomSeed(): string {
+  return crypto.getRandomValues(new Uint32Array(1))[0]!.toString();
+}
+
+function changed(): void {
+  describeSettings();
+  for (const listener of listeners) listener();
+}
+
+/** Say in one line what is set, for whoever keeps the settings folded. */
+export function describeSettings(): void {
+  const { steps, guidance, seed, images: count, image } = readForm();
+  element("settings-line").textContent =
+    steps === ""
+      ? ""
+      : text().settingsLine(
+          Number(steps),
+          Number(guidance),
+          seed === "" ? undefined : seed,
+          image === "" ? Number(count) : 1,
+        );
+  element("negative-hint").textContent =
+    offered?.takesNegativePrompt === false ? text().negativeUnused : text().negativeHint;
+  element("only").hidden = image === "";
+  element("only-text").textContent =
+    image === "" ? "" : text().onlyImage(Number(image), Number(count));
+  element("all-images").textContent = text().allImages;
+}

@@ -1,0 +1,51 @@
+/** Addresses of the page that carry settings, after the `#`: browsers send that to no server. */
+
+import type { LinkValues, Settings } from "../index";
+import { formatLink, parseSettings } from "../index";
+import type { Field } from "./dropped_settings";
+import { galleryText } from "./strings/gallery";
+
+/** Make the page's address that fills the form with values. */
+export function formLink(fields: Partial<Record<Field, string>>, model: string): string {
+  const address = new URL(location.pathname, location.href);
+  if (model !== "") address.searchParams.set("model", model);
+  const { images = "1", image = "", ...others } = fields;
+  const batch = images === "1" ? {} : { images, image };
+  address.hash = formatLink({ ...others, ...batch });
+  return address.href;
+}
+
+/** Make the page's address that fills the form with a picture's settings, as its PNG has them. */
+export function pictureLink(text: string): string {
+  const settings = parseSettings(text);
+  return formLink(linkValues(settings), settings.model ?? "");
+}
+
+function linkValues(settings: Partial<Settings>): LinkValues {
+  const { width, height, numImages = 1, imageIndex = 0 } = settings;
+  const texts = {
+    prompt: settings.prompt,
+    negative: settings.negativePrompt,
+    seed: settings.seed?.toString(),
+    steps: settings.steps?.toString(),
+    guidance: settings.guidanceScale?.toString(),
+    scheduler: settings.scheduler,
+    size: width === undefined || height === undefined ? undefined : `${width}x${height}`,
+    ...(numImages > 1 ? { images: String(numImages), image: String(imageIndex + 1) } : {}),
+  };
+  const present = Object.entries(texts).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(present);
+}
+
+/** Copy a link to the clipboard, and say whether the browser let the page do that. */
+export async function copyToClipboard(
+  link: string,
+  say: (sentence: string) => void,
+): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(link);
+    say(galleryText().linkCopied);
+  } catch {
+    say(galleryText().linkFailed(link));
+  }
+}

@@ -1,0 +1,57 @@
+/** What a picture was drawn with, in words: its name for whoever does not see it, and a table. */
+
+import { parseSettings } from "../../index";
+import { galleryText } from "../strings/gallery";
+import { make } from "./elements";
+import type { Picture } from "./picture";
+
+/** Characters of a prompt that name its picture. */
+const LONGEST_NAME = 500;
+
+/** The prompt of a picture, for whoever does not see it. */
+export function promptOf({ text }: Picture): string {
+  const { prompt = "" } = parseSettings(text);
+  return prompt.trim() === "" ? galleryText().unnamed : prompt.slice(0, LONGEST_NAME);
+}
+
+/** Make a table of the settings of one picture or two; what differs is marked. */
+export function settingsTable(texts: readonly string[]): HTMLElement {
+  const strings = galleryText();
+  const columns = texts.map((text) => {
+    const { width, height, numImages = 1, imageIndex = 0, ...settings } = parseSettings(text);
+    return {
+      prompt: settings.prompt,
+      negative: settings.negativePrompt,
+      seed: settings.seed?.toString(),
+      steps: settings.steps?.toString(),
+      guidance: settings.guidanceScale?.toString(),
+      scheduler: settings.scheduler,
+      size: width === undefined || height === undefined ? undefined : `${width} × ${height}`,
+      image: numImages === 1 ? undefined : strings.numberOf(imageIndex + 1, numImages),
+      model: settings.model,
+    };
+  });
+  const names = { ...strings.fields, model: strings.model };
+  const body = make("tbody");
+  for (const name of [
+    "prompt",
+    "negative",
+    "seed",
+    "steps",
+    "guidance",
+    "scheduler",
+    "size",
+    "image",
+    "model",
+  ] as const) {
+    const values = columns.map((column) => column[name] ?? "");
+    if (values.every((value) => value === "")) continue;
+    const differs = new Set(values).size > 1;
+    const heading = make("th", { scope: "row" }, names[name]);
+    // Not by colour alone.
+    if (differs) heading.append(" ", make("small", {}, strings.different));
+    const cells = values.map((value) => make("td", { dir: "auto" }, value));
+    body.append(make("tr", differs ? { class: "differs" } : {}, heading, ...cells));
+  }
+  return make("table", {}, body);
+}

@@ -1,0 +1,221 @@
+/** Takes settings from a PNG, a link or a text: by file button, drop and paste. */
+
+import type { FoundSettings } from "../index";
+import { parseLink, readSettingsText } from "../index";
+import type { Adopted, Field, Offer } from "./dropped_settings";
+import { adopt, describe, nameOrigin } from "./dropped_settings";
+import { copyToClipboard, formLink } from "./form_link";
+import { make, makeButton } from "./gallery/elements";
+import { settingsFrom } from "./png_files";
+import { onLanguage } from "./strings";
+import { galleryText } from "./strings/gallery";
+
+/** What the page does for it. */
+export interface ImportPage {
+  /** What the form offers; undefined before a model is chosen. */
+  offer: () => Offer | undefined;
+  /** Write values into the form. */
+  apply: (fields: Partial<Record<Field, string>>) => void;
+  /** Read the form. */
+  read: () => Partial<Record<Field, string>>;
+  /** Name of the chosen model. */
+  model: () => string;
+  /** Show a sentence, which screen readers say. */
+  say: (sentence: string) => void;
+}
+
+/** Fills the form with settings, and lists what was taken and what not. */
+export interface SettingsImport {
+  /**
+   * Fill the form.
+   *
+   * @param name where the settings are from, for the visitor.
+   * @param quiet say nothing if all of it was taken.
+   * @returns false if no model is chosen, so that nothing can be taken yet.
+   */
+  take: (found: FoundSettings, name: string, quiet?: boolean) => boolean;
+}
+
+/** A pasted text that is longer is no settings. */
+const LONGEST_TEXT = 2 ** 20;
+
+/** Put the controls into an element, and listen to drops and pastes anywhere on the page. */
+export function mountSettingsImport(root: HTMLElement, page: ImportPage): SettingsImport {
+  const chooser = make("input", { type: "file", accept: "image/png,.png", hidden: true });
+  const open = makeButton("", () => chooser.click());
+  const copyLink = makeButton("", () => {
+    void copyToClipboard(formLink(page.read(), page.model()), page.say);
+  });
+  const how = make("p", { class: "hint" });
+  const report = make("section", { class: "taken", hidden: true });
+  const veil = make("div", { class: "drop-here", "aria-hidden": "true" });
+  /** The number of the last file: one that is read slowly must not replace a later one. */
+  let newest = 0;
+  const write = (): void => {
+    open.textContent = galleryText().importFile;
+    copyLink.textContent = galleryText().copyLink;
+    how.textContent = galleryText().importHow;
+    veil.textContent = galleryText().dropHere;
+  };
+  write();
+  onLanguage(write);
+  root.replaceChildren(make("div", { class: "tools" }, open, copyLink), chooser, how, report);
+  document.body.append(veil);
+
+  chooser.onchange = () => {
+    void takeFiles(chooser.files);
+    // The same file can be chosen again.
+    chooser.value = "";
+  };
+  listenToDrops({ files: takeFiles, text: takeText });
+  listenToPastes({ files: takePasted, text: takeText });
+  return { take };
+
+  function take(found: FoundSettings, name: string, quiet = false): boolean {
+    const offer = page.offer();
+    if (offer === undefined) {
+      page.say(galleryText().noModel(name));
+      return false;
+    }
+    const adopted = adopt(found, offer);
+    page.apply(adopted.fields);
+    const { changed, refused, remarks } = adopted;
+    if (quiet && changed.length + refused.length + remarks.length === 0) return true;
+    const origin = nameOrigin(found, name);
+    page.say(describe(adopted, origin));
+    showReport(adopted, origin);
+    return true;
+  }
+
+  function showReport(adopted: Adopted, origin: string): void {
+    const strings = galleryText();
+    const title = make("h2", {}, strings.settingsFrom(origin));
+    const hide = makeButton(strings.hide, () => {
+      report.hidden = true;
+      open.focus();
+    });
+    report.setAttribute("aria-label", strings.settingsFrom(origin));
+    const lines = [
+      ...(adopted.taken.length === 0 ? [] : [strings.takenLine(adopted.taken)]),
+      ...adopted.changed.map((what) => strings.changed(what)),
+      ...adopted.refused.map((what) => strings.notTaken(what)),
+      ...adopted.remarks,
+    ];
+    report.replaceChildren(
+      title,
+      make("ul", {}, ...lines.map((line) => make("li", {}, line))),
+      hide,
+    );
+    report.hidden = false;
+    // Settings are folded away at first.
+    const folded = root.closest("details");
+    if (folded !== null && adopted.changed.length + adopted.refused.length > 0) folded.open = true;
+  }
+
+  async function takeFiles(files: FileList | null, pasted = false): Promise<void> {
+    const file = files?.[0];
+    if (file === undefined) return;
+    const turn = ++newest;
+    const strings = galleryText();
+    const name = pasted ? strings.pastedPicture : file.name;
+    const found = await settingsFrom(file, name);
+    if (turn !== newest) return;
+    if (typeof found !== "string") {
+      take(found, name);
+      if (files!.length > 1) page.say(strings.oneOf(name, files!.length));
+    } else if (pasted && found === strings.noSettings(name)) page.say(strings.noSettingsPasted);
+    else page.say(found);
+  }
+
+  function takePasted(files: FileList): Promise<void> {
+    return takeFiles(files, true);
+  }
+
+  function takeText(text: string): void {
+    newest += 1;
+    const strings = galleryText();
+    const short = text.length <= LONGEST_TEXT ? text.trim() : "";
+    const link = readAddress(short);
+    const found = link ?? readSettingsText(short);
+    if (found === undefined) page.say(strings.noSettings(strings.pastedText));
+    else take(found, link === undefined ? strings.pastedText : strings.thisLink);
+  }
+}
+
+/** Read an address of the page that carries settings. */
+function readAddress(text: string): FoundSettings | undefined {
+  if (!/^https?:\/\/\S*#\S*$/.test(text)) return undefined;
+  const found = parseLink(text);
+  const [, model] = /[?&]model=([^&#]*)/.exec(text) ?? [];
+  if (found !== undefined && model !== undefined) found.model = safelyDecoded(model);
+  return found;
+}
+
+function safelyDecoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+interface Takers {
+  files: (files: FileList) => Promise<void>;
+  text: (text: string) => void;
+}
+
+/** Say whether a visitor can write into what an event is for. */
+function isEditable(target: EventTarget | null): boolean {
+  if (!(target instanceof HTMLElement)) return false;
+  return target.isContentEditable || target.matches("textarea, input:not([type=range])");
+}
+
+/** Close what lies over the form, so that one sees what was taken. */
+function closeDialogs(): void {
+  for (const dialog of document.querySelectorAll<HTMLDialogElement>("dialog[open]")) dialog.close();
+}
+
+function listenToDrops({ files, text }: Takers): void {
+  const { dataset } = document.documentElement;
+  /** Whether what is dragged is a part of this page. */
+  let own = false;
+  const isFile = (event: DragEvent): boolean =>
+    !own && event.dataTransfer?.types.includes("Files") === true;
+  document.addEventListener("dragstart", () => (own = true));
+  document.addEventListener("dragend", () => (own = false));
+  document.addEventListener("dragover", (event) => {
+    // Text that is dragged into a field goes there.
+    if (!isFile(event) && isEditable(event.target)) return;
+    event.preventDefault();
+    if (isFile(event)) dataset.dragging = "";
+  });
+  document.addEventListener("dragleave", (event) => {
+    // Otherwise it only went over to another element.
+    if (event.relatedTarget === null) delete dataset.dragging;
+  });
+  document.addEventListener("drop", (event) => {
+    delete dataset.dragging;
+    if (!isFile(event) && isEditable(event.target)) return;
+    event.preventDefault();
+    const { dataTransfer } = event;
+    if (own || dataTransfer === null) return;
+    closeDialogs();
+    if (dataTransfer.files.length > 0) void files(dataTransfer.files);
+    else text(dataTransfer.getData("text/plain"));
+  });
+}
+
+function listenToPastes({ files, text }: Takers): void {
+  document.addEventListener("paste", (event) => {
+    const { clipboardData } = event;
+    if (clipboardData === null || event.defaultPrevented) return;
+    const pasted = clipboardData.getData("text/plain");
+    // Office programs copy a text together with a picture of it; a field takes the text.
+    if (isEditable(event.target) && (pasted !== "" || clipboardData.files.length === 0)) return;
+    if (pasted === "" && clipboardData.files.length === 0) return;
+    event.preventDefault();
+    closeDialogs();
+    if (clipboardData.files.length > 0) void files(clipboardData.files);
+    else text(pasted);
+  });
+}

@@ -1,0 +1,109 @@
+/** What the browser keeps of bundles: manifests and lists of models, and the files they name. */
+
+import type { FileCache } from "./cache";
+import type { Manifest } from "./manifest";
+import { filesOf, parseManifest } from "./manifest";
+import { sha256 } from "./sha256";
+
+/** Keys of manifests and lists of models start with this; other keys are digests of files. */
+const TEXT = "text-";
+/** A text's address is kept under its key with this ending. */
+const ADDRESS = ".address";
+
+/** A manifest that the browser keeps. */
+export interface KeptManifest {
+  /** Its address without query; undefined if a version of WSD kept it that wrote none. */
+  url: string | undefined;
+  manifest: Manifest;
+}
+
+/** Whether a key is that of a manifest or a list of models, or of its address. */
+export function isTextKey(key: string): boolean {
+  return key.startsWith(TEXT);
+}
+
+/**
+ * Return the key of a manifest or a list of models. The query does not count: it may be a signature,
+ * which is another one at each visit.
+ */
+export async function textKey(url: string): Promise<string> {
+  return TEXT + (await sha256(new TextEncoder().encode(withoutQuery(url)).buffer));
+}
+
+/** Keep a manifest or a list of models, and where it is from; nothing happens without room. */
+export async function keepText(url: string, data: ArrayBuffer, cache: FileCache): Promise<void> {
+  await cache.write(await textKey(url), data).catch(() => undefined);
+  await keepAddress(url, cache);
+}
+
+/** Keep where a text is from, unless that is kept. */
+export async function keepAddress(url: string, cache: FileCache): Promise<void> {
+  const key = (await textKey(url)) + ADDRESS;
+  if ((await cache.read(key).catch(() => undefined)) !== undefined) return;
+  const address = new TextEncoder().encode(withoutQuery(url));
+  await cache.write(key, address.buffer).catch(() => undefined);
+}
+
+/** Return the kept manifest of an address; undefined if none is kept, or one that cannot be read. */
+export async function keptManifest(url: string, cache: FileCache): Promise<Manifest | undefined> {
+  return readManifest(await textKey(url), cache);
+}
+
+/** List the kept manifests. */
+export async function keptManifests(cache: FileCache): Promise<KeptManifest[]> {
+  const found: KeptManifest[] = [];
+  for (const key of await cache.keys()) {
+    if (!isTextKey(key) || key.endsWith(ADDRESS)) continue;
+    const manifest = await readManifest(key, cache);
+    if (manifest === undefined) continue;
+    const address = await cache.read(key + ADDRESS).catch(() => undefined);
+    found.push({ url: address && new TextDecoder().decode(address), manifest });
+  }
+  return found;
+}
+
+async function readManifest(key: string, cache: FileCache): Promise<Manifest | undefined> {
+  const data = await cache.read(key).catch(() => undefined);
+  if (data === undefined) return undefined;
+  try {
+    return parseManifest(new TextDecoder().decode(data), key);
+  } catch {
+    return undefined; // a list of models, or a manifest of another version
+  }
+}
+
+/** Remove a manifest and its files from the cache, except files that another manifest names. */
+export async function forget(url: string, manifest: Manifest, cache: FileCache): Promise<void> {
+  const key = await textKey(url);
+  await cache.remove(key);
+  await cache.remove(key + ADDRESS);
+  const others = await keptManifests(cache);
+  const shared = new Set(others.flatMap((other) => [...fileSizes(other.manifest).keys()]));
+  for (const digest of fileSizes(manifest).keys()) {
+    if (!shared.has(digest)) await cache.remove(digest);
+  }
+}
+
+/** Map the digest of each file that a manifest names to its bytes; several names may share one. */
+export function fileSizes(manifest: Manifest): Map<string, number> {
+  return new Map(filesOf(manifest).map(({ sha256: digest, bytes }) => [digest, bytes]));
+}
+
+/** Count the bytes of a model's files, and how many of them are among the kept keys. */
+export function countBytes(
+  manifest: Manifest,
+  keys: ReadonlySet<string>,
+): { total: number; kept: number } {
+  const bytes = { total: 0, kept: 0 };
+  for (const [digest, size] of fileSizes(manifest)) {
+    bytes.total += size;
+    if (keys.has(digest)) bytes.kept += size;
+  }
+  return bytes;
+}
+
+function withoutQuery(url: string): string {
+  const address = new URL(url);
+  [address.search, address.hash] = ["", ""];
+  return address.href;
+}

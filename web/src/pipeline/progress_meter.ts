@@ -1,0 +1,250 @@
+/** Estimates from the progress of single stages how far a whole call is, and how long it takes. */
+
+import type { OnProgress, OnStage, StageEvent } from "../api/progress";
+import type { LoadOptions } from "../api/types";
+import type { EntryPoint, Manifest } from "../bundle/manifest";
+
+const ignore = (): void => undefined;
+
+type Stage = StageEvent["stage"];
+
+/** What a stage is expected to take. */
+export interface Expectation {
+  /** How much the stage does: bytes, pipelines, steps, or 1 for a whole text or picture. */
+  units: number;
+  /** Whether it does so much for each picture. */
+  eachPicture?: boolean;
+  /** Milliseconds that a unit is expected to take. */
+  cost: number;
+  /** Whether the cost was measured in an earlier call, and is not a guess. */
+  measured: boolean;
+}
+
+/** Stages by their names. */
+export type Expectations = Partial<Record<Stage, Expectation>>;
+
+/** Milliseconds of a unit, as measured in earlier calls. */
+export type Costs = Partial<Record<Stage, number>>;
+
+/**
+ * Milliseconds that a unit takes on a usual computer, by which the stages share the bar of a first
+ * call: files come at 25 MB/s, and a picture is decoded in the time of four steps.
+ */
+const USUAL_COSTS: Record<Stage, number> = {
+  library: 4e-5,
+  parameters: 4e-5,
+  pipelines: 12,
+  text: 150,
+  denoise: 150,
+  decode: 600,
+  "self-test": 500,
+};
+
+/** A stage's own time is used when it has been measured for so many milliseconds. */
+const LEAST_MEASURED_MS = 400;
+
+/** What has happened in a stage so far. */
+interface Course extends Expectation {
+  done: number;
+  /** Units of amounts that ended before the current one began, of stages that begin anew. */
+  before: number;
+  total: number;
+  /** Time between events of this stage that followed each other, and what was done in it. */
+  milliseconds: number;
+  counted: number;
+}
+
+/** Adds to the events of a call's stages how far the whole call is. */
+export class ProgressMeter {
+  private readonly courses = new Map<Stage, Course>();
+  private pictures = 1;
+  private overall = 0;
+  private last: { event: StageEvent; time: number } | undefined;
+
+  /**
+   * @param expected the stages that the call will run; others may come too.
+   * @param report called with each event and what is known of the whole call.
+   * @param now a clock in milliseconds.
+   */
+  constructor(
+    expected: Expectations,
+    private readonly report: OnProgress,
+    private readonly now: () => number = () => performance.now(),
+  ) {
+    for (const [stage, expectation] of Object.entries(expected) as [Stage, Expectation][]) {
+      this.courses.set(stage, begin(expectation));
+    }
+  }
+
+  /** Called with the events of the stages. */
+  readonly onStage: OnStage = (event) => {
+    const time = this.now();
+    if (event.images !== undefined) this.expectPictures(event.images);
+    const course = this.follow(event);
+    const before = course.done;
+    count(course, event);
+    if (this.last?.event.stage === event.stage) {
+      course.milliseconds += time - this.last.time;
+      course.counted += course.done - before;
+    }
+    this.last = { event, time };
+    this.overall = Math.min(1, Math.max(this.overall, isLast(event) ? 1 : this.share()));
+    const remainingMs = this.overall === 1 ? 0 : this.remaining();
+    this.report({ ...event, overall: this.overall, remainingMs });
+  };
+
+  /** Report once more that all is done, unless the last event said so: stages may be skipped. */
+  finish(): void {
+    if (this.last === undefined || this.overall === 1) return;
+    this.overall = 1;
+    this.report({ ...this.last.event, overall: 1, remainingMs: 0 });
+  }
+
+  /** Milliseconds of a unit of each stage that this call measured. */
+  costs(): Costs {
+    const costs: Costs = {};
+    for (const [stage, { milliseconds, counted }] of this.courses) {
+      if (counted > 0) costs[stage] = milliseconds / counted;
+    }
+    return costs;
+  }
+
+  /** The first event of drawing says how many pictures there are. */
+  private expectPictures(pictures: number): void {
+    for (const course of this.courses.values()) {
+      if (course.eachPicture) course.units *= pictures / this.pictures;
+    }
+    this.pictures = pictures;
+  }
+
+  private follow({ stage, total }: StageEvent): Course {
+    let course = this.courses.get(stage);
+    if (course === undefined) {
+      course = begin({ units: total, cost: USUAL_COSTS[stage], measured: false });
+      this.courses.set(stage, course);
+    }
+    return course;
+  }
+
+  /** The share of all work that is done, as long as it was expected to take. */
+  private share(): number {
+    const courses = [...this.courses.values()];
+    const done = courses.reduce((sum, { done, cost }) => sum + done * cost, 0);
+    const total = courses.reduce((sum, { units, cost }) => sum + units * cost, 0);
+    return total === 0 ? 0 : done / total;
+  }
+
+  /** Estimate the time left in milliseconds; null if nothing was measured yet. */
+  private remaining(): number | null {
+    const courses = [...this.courses.values()];
+    const timed = courses.filter(
+      ({ milliseconds, counted }) => milliseconds >= LEAST_MEASURED_MS && counted > 0,
+    );
+    // By how much this computer is slower than expected, where it could be measured.
+    const expected = timed.reduce((sum, { counted, cost }) => sum + counted * cost, 0);
+    const taken = timed.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+    let left = 0;
+    for (const course of courses) {
+      const units = course.units - course.done;
+      if (units <= 0) continue;
+      if (timed.includes(course)) left += (units * course.milliseconds) / course.counted;
+      else if (course.measured) left += units * course.cost;
+      else if (expected > 0) left += (units * course.cost * taken) / expected;
+      else return null;
+    }
+    return left;
+  }
+}
+
+function begin(expectation: Expectation): Course {
+  return { ...expectation, done: 0, before: 0, total: 0, milliseconds: 0, counted: 0 };
+}
+
+/** Take what an event says into a stage's course. */
+function count(course: Course, event: StageEvent): void {
+  const { loaded, total } = event;
+  if (event.stage === "denoise" || event.stage === "decode") {
+    // All pictures have as many steps; how many of a step's units they are was expected before.
+    course.done = (course.units * (event.image + share(loaded, total))) / event.images;
+  } else if (event.stage === "text") {
+    course.done = course.units * share(loaded, total);
+  } else {
+    // With `offload`, parameters are loaded again for each stage: one amount after another.
+    if (total !== course.total) [course.before, course.total] = [course.done, total];
+    course.done = course.before + loaded;
+    course.units = Math.max(course.units, course.before + total);
+  }
+}
+
+function share(done: number, total: number): number {
+  return total === 0 ? 1 : done / total;
+}
+
+/** Whether nothing comes after an event: the last picture is decoded. */
+function isLast(event: StageEvent): boolean {
+  const { stage, loaded, total } = event;
+  return stage === "decode" && event.image === event.images - 1 && loaded === total;
+}
+
+/** Make a meter of loading a model. With `offload`, only the text encoders' parameters are loaded. */
+export function meterLoading(
+  manifest: Manifest,
+  { offload = false, onProgress = ignore }: LoadOptions,
+): ProgressMeter {
+  const names = offload ? manifest.conditioning.encoders : Object.keys(manifest.components);
+  const expected: Expectations = {
+    library: expect("library", manifest.library.bytes, {}),
+    parameters: expect("parameters", countBytes(manifest, names), {}),
+    pipelines: expect("pipelines", countKernels(manifest), {}),
+  };
+  return new ProgressMeter(expected, onProgress);
+}
+
+/**
+ * Make a meter of drawing.
+ *
+ * @param steps of each picture.
+ * @param offload whether each stage loads its parameters first.
+ * @param costs measured in earlier calls.
+ */
+export function meterDrawing(
+  manifest: Manifest,
+  steps: number,
+  offload: boolean,
+  costs: Costs,
+  report: OnProgress,
+): ProgressMeter {
+  const bytes = offload ? countBytes(manifest, Object.keys(manifest.components)) : 0;
+  const expected: Expectations = {
+    text: expect("text", 1, costs),
+    denoise: { ...expect("denoise", steps, costs), eachPicture: true },
+    decode: { ...expect("decode", 1, costs), eachPicture: true },
+    parameters: expect("parameters", bytes, costs),
+  };
+  return new ProgressMeter(expected, report);
+}
+
+/** Make a meter of the self-test. */
+export function meterSelfTest(report: OnProgress): ProgressMeter {
+  return new ProgressMeter({}, report);
+}
+
+function expect(stage: Stage, units: number, costs: Costs): Expectation {
+  const cost = costs[stage];
+  return { units, cost: cost ?? USUAL_COSTS[stage], measured: cost !== undefined };
+}
+
+function countBytes({ components }: Manifest, names: readonly string[]): number {
+  return names.reduce((sum, name) => sum + (components[name]?.bytes ?? 0), 0);
+}
+
+/** How many kernels a picture of the default size runs, about. */
+function countKernels(manifest: Manifest): number {
+  const { size } = manifest.defaults;
+  const isForSize = (entry: EntryPoint): boolean =>
+    entry.size === null || (entry.size[0] === size[0] && entry.size[1] === size[1]);
+  const kernels = manifest.entry_points
+    .filter((entry) => isForSize(entry) && entry.role !== "vae_decoder_tile")
+    .flatMap((entry) => entry.kernels);
+  return new Set(kernels).size;
+}

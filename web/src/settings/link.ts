@@ -1,0 +1,77 @@
+/**
+ * Writes and reads settings as the parameters of an address, for example `prompt=a+cat&seed=5`.
+ * Anybody may have written an address, so what is read has bounds.
+ */
+
+import { LINK_CHECKS, requireOptions, requireString } from "../api/option_checks";
+import type { FoundSettings } from "./found_settings";
+import { noSettings, take } from "./found_settings";
+
+/** Values of an address, as text, by the names that they have there. */
+export type LinkValues = Partial<Record<LinkName, string>>;
+
+export type LinkName =
+  | "prompt"
+  | "negative"
+  | "seed"
+  | "steps"
+  | "guidance"
+  | "scheduler"
+  | "size"
+  | "images"
+  /** Number of the one picture of a batch that is meant, counted from 1. */
+  | "image";
+
+/** What the names mean; `images` and `image` are one setting. */
+const MEANINGS = {
+  prompt: "prompt",
+  negative: "negativePrompt",
+  seed: "seed",
+  steps: "steps",
+  guidance: "guidanceScale",
+  scheduler: "sampler",
+  size: "size",
+} as const;
+
+/** Characters of a whole address; servers and chat programs take fewer. */
+const LONGEST = 100_000;
+/** So many values are read; we write fewer. */
+const MOST_VALUES = 50;
+
+/**
+ * Write values as the parameters of an address; empty ones are left out.
+ *
+ * @throws OptionError if a name is not known, or a value is no text.
+ */
+export function formatLink(values: LinkValues): string {
+  const given = requireOptions("formatLink", values, LINK_CHECKS);
+  const present = Object.entries(given).filter(([, value]) => value !== "");
+  return new URLSearchParams(present).toString();
+}
+
+/**
+ * Read settings from the parameters of an address, with or without what stands before them.
+ *
+ * @returns undefined if it names no setting, or is too long to be one.
+ * @throws OptionError if it is no text.
+ */
+export function parseLink(address: string): FoundSettings | undefined {
+  requireString("address", address);
+  if (address.length > LONGEST) return undefined;
+  const text = address.slice(address.indexOf("#") + 1);
+  const pairs = [...new URLSearchParams(text)].slice(0, MOST_VALUES);
+  const values = new Map(pairs.filter(([, value]) => value !== ""));
+  const known = [...Object.keys(MEANINGS), "images", "image"];
+  if (!known.some((name) => values.has(name))) return undefined;
+  const found = noSettings("link");
+  for (const [name, text] of values) {
+    if (Object.hasOwn(MEANINGS, name))
+      take(found, MEANINGS[name as keyof typeof MEANINGS], name, text);
+    else if (!known.includes(name)) found.others.push([name, text]);
+  }
+  const [number, of] = [values.get("image"), values.get("images") ?? "1"];
+  if (number === undefined && of === "1") return found;
+  take(found, "picture", "images", `${number ?? "1"} of ${of}`);
+  if (found.picture !== undefined && number === undefined) found.picture.all = true;
+  return found;
+}

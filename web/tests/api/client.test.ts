@@ -1,0 +1,482 @@
+/**
+ * Calls of pipelines whose workers run in this thread: all that is between a caller and the
+ * drawing itself is the package's own.
+ */
+
+import { inspect } from "node:util";
+
+import * as Comlink from "comlink";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
+
+import "../image_data";
+import { StableDiffusionPipeline } from "../../src/api/client";
+import {
+  AbortError,
+  BusyError,
+  DeviceLostError,
+  OptionError,
+  UnloadedError,
+} from "../../src/api/errors";
+import type { GenerateOptions, Prompt } from "../../src/api/options";
+import { ANSWER_MS } from "../../src/api/pipeline_worker";
+import type { OnStage, ProgressEvent } from "../../src/api/progress";
+import type { Drawn, LoadOptions } from "../../src/api/types";
+import { registerPipeline } from "../../src/pipeline/registry";
+import { registerErrors } from "../../src/worker/error_transfer";
+import { WorkerPipeline } from "../../src/worker/worker_pipeline";
+import { withToyBundle } from "../toy_bundle";
+import { ToyPipeline } from "../toy_pipeline";
+
+/** What happens to a picture when its turn comes; a test ends it. */
+interface Picture {
+  finish: () => void;
+  lose: () => void;
+}
+
+/** Prompts whose drawing has begun, in their order, and what a test can do to them. */
+let begun: string[] = [];
+const pictures = new Map<string, Picture>();
+let pipelines: SlowPipeline[] = [];
+/** Steps that were computed after the picture was cancelled. */
+let stepsTooMany = 0;
+
+/** Draws until a test says that it is done, and stops when it is cancelled. */
+class SlowPipeline extends ToyPipeline {
+  override async generate(
+    prompt: Prompt | null,
+    options: GenerateOptions,
+    onStage: OnStage,
+    signal: AbortSignal,
+  ): Promise<Drawn<ImageData>> {
+    begun.push(String(prompt));
+    const total = 4;
+    const ofImage = { image: 0, images: 1 } as const;
+    onStage({ stage: "text", images: 1, loaded: 1, total: 1 });
+    await new Promise<void>((resolve, reject) => {
+      pictures.set(String(prompt), {
+        finish: resolve,
+        lose: () => {
+          this.failure = new DeviceLostError("the GPU was lost", "draw again");
+          reject(this.failure);
+        },
+      });
+      signal.addEventListener("abort", () => {
+        stepsTooMany += 1;
+        onStage({ stage: "denoise", loaded: 3, total, ...ofImage });
+        setTimeout(() => reject(new AbortError()), 5);
+      });
+    });
+    for (let loaded = 1; loaded <= total; loaded++) {
+      onStage({ stage: "denoise", loaded, total, ...ofImage });
+    }
+    return super.generate(prompt, options, onStage, signal);
+  }
+}
+
+/** A worker in this thread: its messages are copied, as between threads. */
+class LocalWorker {
+  readonly channel = new MessageChannel();
+  hangs = false;
+  terminated = false;
+
+  constructor() {
+    const inner = new MessageChannel();
+    Comlink.expose(new WorkerPipeline(), inner.port1);
+    this.channel.port2.onmessage = ({ data, ports }) => {
+      if (!this.hangs) inner.port2.postMessage(data, [...ports]);
+    };
+    inner.port2.onmessage = ({ data, ports }) => this.channel.port2.postMessage(data, [...ports]);
+    workers.push(this);
+  }
+  postMessage(message: unknown, transfer: Transferable[]): void {
+    this.channel.port1.postMessage(message, transfer);
+  }
+  addEventListener(type: string, listener: EventListener): void {
+    this.channel.port1.addEventListener(type, listener);
+    this.channel.port1.start();
+  }
+  removeEventListener(type: string, listener: EventListener): void {
+    this.channel.port1.removeEventListener(type, listener);
+  }
+  terminate(): void {
+    this.terminated = true;
+    this.channel.port1.close();
+  }
+}
+let workers: LocalWorker[] = [];
+
+const worker = (): Worker => new LocalWorker() as unknown as Worker;
+let manifestUrl: string;
+let closeServer: () => void;
+
+beforeAll(async () => {
+  registerErrors();
+  // A page's address: without one, this is no browser.
+  vi.stubGlobal("location", new URL("http://localhost/"));
+  await new Promise<void>((served) => {
+    void withToyBundle({ pipeline: "slow", colour: [1, 2, 3] }, async (url) => {
+      manifestUrl = url;
+      served();
+      await new Promise<void>((done) => (closeServer = done));
+    });
+  });
+});
+afterAll(() => {
+  closeServer();
+  vi.unstubAllGlobals();
+});
+beforeEach(() => {
+  [begun, pipelines, workers, stepsTooMany] = [[], [], [], 0];
+  pictures.clear();
+  registerPipeline("slow", async ({ manifest, files, options }) => {
+    const colour = await files.get(manifest.library, () => undefined, options.signal);
+    const pipeline = new SlowPipeline(manifest, options, new Uint8Array(colour));
+    pipelines.push(pipeline);
+    return pipeline;
+  });
+});
+afterEach(() => vi.useRealTimers());
+
+async function load(options: LoadOptions = {}): Promise<StableDiffusionPipeline> {
+  return StableDiffusionPipeline.fromPretrained(manifestUrl, { worker, ...options });
+}
+
+/** Wait until the drawing of a prompt has begun. */
+async function untilBegun(prompt: string): Promise<Picture> {
+  await vi.waitFor(() => expect(begun).toContain(prompt));
+  return pictures.get(prompt)!;
+}
+
+/** Let all messages arrive that are on their way. */
+async function settle(): Promise<void> {
+  await new Promise((done) => setTimeout(done, 30));
+}
+
+/** What became of promises. */
+async function outcomes(promises: Promise<unknown>[]): Promise<string[]> {
+  const settled = await Promise.allSettled(promises);
+  return settled.map((each) =>
+    each.status === "fulfilled" ? "drawn" : (each.reason as Error).name,
+  );
+}
+
+test("calls of all kinds wait for each other, in their order", async () => {
+  const pipe = await load();
+  const order: string[] = [];
+  const one = pipe.generate("one").then(() => order.push("one"));
+  const usage = pipe.usage().then(() => order.push("usage"));
+  const encoded = pipe.encodePrompt("text").then(() => order.push("encoded"));
+  const test = pipe.selfTest().catch((error: unknown) => order.push((error as Error).name));
+  const two = pipe.generate("two").then(() => order.push("two"));
+  (await untilBegun("one")).finish();
+  (await untilBegun("two")).finish();
+  await Promise.all([one, usage, encoded, test, two]);
+  // The toy has no stages to test.
+  expect(order).toEqual(["one", "usage", "encoded", "UnsupportedError", "two"]);
+  await pipe.unload();
+});
+
+test("a signal that was aborted before sends nothing to the worker", async () => {
+  const pipe = await load();
+  const sent = vi.spyOn(workers[0]!, "postMessage");
+  const signal = AbortSignal.abort();
+  const calls = [
+    pipe.generate("a", { signal }),
+    pipe.encodePrompt("a", { signal }),
+    pipe.selfTest({ signal }),
+    pipe.usage({ signal }),
+  ];
+  expect(await outcomes(calls)).toEqual(Array(4).fill("AbortError"));
+  await settle();
+  expect(sent).not.toHaveBeenCalled();
+  const loading = load({ signal });
+  await expect(loading).rejects.toThrow(AbortError);
+  expect(workers.length).toBe(1);
+  await pipe.unload();
+});
+
+test("a cancelled call rejects at once with its signal's reason, and the next one draws", async () => {
+  const pipe = await load();
+  for (const [abort, expected] of [
+    [(controller: AbortController) => controller.abort(), AbortError],
+    [(controller: AbortController) => controller.abort(new RangeError("mine")), RangeError],
+  ] as const) {
+    const prompt = expected.name;
+    const [controller, events] = [new AbortController(), [] as ProgressEvent[]];
+    const { signal } = controller;
+    const drawing = pipe.generate(prompt, { signal, onProgress: (event) => events.push(event) });
+    await untilBegun(prompt);
+    abort(controller);
+    const next = pipe.generate(`after ${prompt}`);
+    await expect(drawing).rejects.toThrow(expected);
+    const seen = events.length;
+    (await untilBegun(`after ${prompt}`)).finish();
+    expect((await next).settings.prompt).toBe(`after ${prompt}`);
+    // The worker reported a step when it was cancelled; the caller does not hear of it.
+    expect(events.length).toBe(seen);
+  }
+  expect(stepsTooMany).toBe(2);
+  const late = pipe.generate("late", { signal: AbortSignal.timeout(20) });
+  await expect(late).rejects.toMatchObject({ name: "TimeoutError" });
+  await pipe.unload();
+});
+
+test("a waiting call that is cancelled does not disturb the others", async () => {
+  const pipe = await load();
+  const controller = new AbortController();
+  const one = pipe.generate("one");
+  const two = pipe.generate("two", { signal: controller.signal });
+  const three = pipe.generate("three");
+  await untilBegun("one");
+  controller.abort();
+  await expect(two).rejects.toThrow(AbortError);
+  pictures.get("one")!.finish();
+  (await untilBegun("three")).finish();
+  expect(await outcomes([one, two, three])).toEqual(["drawn", "AbortError", "drawn"]);
+  expect(begun).toEqual(["one", "three"]);
+  await pipe.unload();
+});
+
+test("with concurrency: refuse, a second call is refused and the first can still be cancelled", async () => {
+  const pipe = await load({ concurrency: "refuse" });
+  const controller = new AbortController();
+  const one = pipe.generate("one", { signal: controller.signal });
+  await untilBegun("one");
+  for (const call of [pipe.generate("two"), pipe.usage(), pipe.selfTest()]) {
+    await expect(call).rejects.toThrow(BusyError);
+  }
+  controller.abort();
+  await expect(one).rejects.toThrow(AbortError);
+  const three = pipe.generate("three");
+  (await untilBegun("three")).finish();
+  await three;
+  expect(begun).toEqual(["one", "three"]);
+  await pipe.unload();
+  for (const odd of ["wait", 1, {}]) {
+    await expect(load({ concurrency: odd as "queue" })).rejects.toThrow(OptionError);
+  }
+});
+
+test("unloading rejects what runs and what waits, and is done once", async () => {
+  const pipe = await load();
+  const controller = new AbortController();
+  const calls = [
+    pipe.generate("one"),
+    pipe.generate("two"),
+    pipe.generate("three", { signal: controller.signal }),
+    pipe.usage(),
+  ];
+  await untilBegun("one");
+  controller.abort();
+  const [first, second] = [pipe.unload(), pipe.unload()];
+  const settled = outcomes(calls);
+  await Promise.all([first, second, pipe[Symbol.asyncDispose]()]);
+  expect(await settled).toEqual(Array(4).fill("AbortError"));
+  const error = (await calls[0]!.catch((error: unknown) => error)) as AbortError;
+  expect(error.message).toContain("unloaded");
+  expect(error.hint).toContain("load the model again");
+  expect(begun).toEqual(["one"]);
+  expect([pipelines[0]!.disposed, workers[0]!.terminated]).toEqual([true, true]);
+  await pipe.unload();
+  for (const call of [
+    pipe.generate("four"),
+    pipe.encodePrompt("a"),
+    pipe.selfTest(),
+    pipe.usage(),
+  ]) {
+    const late = await (call as Promise<unknown>).catch((error: unknown) => error);
+    expect(late).toBeInstanceOf(UnloadedError);
+    expect((late as UnloadedError).hint).toContain("fromPretrained");
+  }
+});
+
+test("await using unloads at the end of the block", async () => {
+  let drawing: Promise<unknown>;
+  {
+    await using pipe = await load();
+    drawing = pipe.generate("one");
+    drawing.catch(() => undefined);
+    await untilBegun("one");
+  }
+  await expect(drawing).rejects.toThrow(AbortError);
+  expect(workers[0]!.terminated).toBe(true);
+});
+
+test("a worker that hangs is ended after the grace time; a waiting call loads the model again", async () => {
+  const notices: string[] = [];
+  const pipe = await load({ onNotice: (notice) => notices.push(notice) });
+  const [controller, events] = [new AbortController(), [] as ProgressEvent[]];
+  const one = pipe.generate("one", { signal: controller.signal });
+  const two = pipe.generate("two", { onProgress: (event) => events.push(event) });
+  await untilBegun("one");
+  workers[0]!.hangs = true;
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  controller.abort();
+  await expect(one).rejects.toThrow(AbortError);
+  await vi.advanceTimersByTimeAsync(ANSWER_MS - 1);
+  expect(workers[0]!.terminated).toBe(false);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(workers[0]!.terminated).toBe(true);
+  vi.useRealTimers();
+  (await untilBegun("two")).finish();
+  expect((await two).settings.prompt).toBe("two");
+  expect(workers.length).toBe(2);
+  expect(notices).toEqual([expect.stringContaining("the model is loaded again")]);
+  const shares = events.map(({ overall }) => overall);
+  expect(shares).toEqual([...shares].sort((one, other) => one - other));
+  expect(shares.at(-1)).toBe(1);
+  await pipe.unload();
+});
+
+test("unloading while the model is loaded again ends the new worker too", async () => {
+  const pipe = await load();
+  const controller = new AbortController();
+  const one = pipe.generate("one", { signal: controller.signal });
+  await untilBegun("one");
+  workers[0]!.hangs = true;
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  let isLoading: () => void;
+  const loading = new Promise<void>((resolve) => (isLoading = resolve));
+  registerPipeline("slow", () => {
+    isLoading();
+    return new Promise(() => undefined);
+  });
+  controller.abort();
+  const two = pipe.generate("two");
+  await expect(one).rejects.toThrow(AbortError);
+  await vi.advanceTimersByTimeAsync(ANSWER_MS);
+  await loading;
+  const unloaded = pipe.unload();
+  await expect(two).rejects.toThrow(AbortError);
+  vi.useRealTimers();
+  await unloaded;
+  expect(workers.map(({ terminated }) => terminated)).toEqual([true, true]);
+});
+
+test("a GPU that is lost rejects the call that runs; waiting ones draw with a reloaded model", async () => {
+  const notices: string[] = [];
+  const pipe = await load({ onNotice: (notice) => notices.push(notice) });
+  const controller = new AbortController();
+  const calls = [
+    pipe.generate("one"),
+    pipe.generate("two", { signal: controller.signal }),
+    pipe.generate("three"),
+    pipe.generate("four"),
+  ];
+  const settled = outcomes(calls);
+  const { lose } = await untilBegun("one");
+  controller.abort();
+  lose();
+  (await untilBegun("three")).finish();
+  (await untilBegun("four")).finish();
+  expect(await settled).toEqual(["DeviceLostError", "AbortError", "drawn", "drawn"]);
+  expect(pipelines.length).toBe(2);
+  expect(pipelines[0]!.disposed).toBe(true);
+  expect(notices).toEqual(["The GPU was lost; the model is loaded again."]);
+  await pipe.unload();
+});
+
+test("two pipelines know nothing of each other", async () => {
+  const [left, right] = [await load(), await load({ concurrency: "refuse" })];
+  const controller = new AbortController();
+  const one = left.generate("left", { signal: controller.signal });
+  const two = right.generate("right");
+  const [, picture] = [await untilBegun("left"), await untilBegun("right")];
+  controller.abort();
+  await expect(one).rejects.toThrow(AbortError);
+  await left.unload();
+  picture.finish();
+  expect((await two).settings.prompt).toBe("right");
+  expect(workers.map(({ terminated }) => terminated)).toEqual([true, false]);
+  await right.unload();
+});
+
+test("what a callback throws is the page's error, and does not end the picture", async () => {
+  const reported: unknown[] = [];
+  vi.stubGlobal("reportError", (error: unknown) => reported.push(error));
+  const fail = (): never => {
+    throw new RangeError("of the page");
+  };
+  const pipe = await load({ onProgress: fail, onNotice: fail });
+  const lost = pipe.generate("one");
+  (await untilBegun("one")).lose();
+  await expect(lost).rejects.toThrow(DeviceLostError);
+  const drawing = pipe.generate("two", { onProgress: fail });
+  (await untilBegun("two")).finish();
+  expect((await drawing).settings.prompt).toBe("two");
+  expect(reported.length).toBeGreaterThan(5);
+  expect(new Set(reported.map(String))).toEqual(new Set(["RangeError: of the page"]));
+  await pipe.unload();
+});
+
+test("a pipeline can be looked at, and says nothing of how it was loaded", async () => {
+  const pipe = await load({ headers: { Authorization: "secret" } });
+  const seen = JSON.stringify(pipe) + inspect(pipe, { depth: 9, showHidden: true });
+  expect(seen).toContain("toy");
+  expect(seen).not.toContain("secret");
+  expect(Object.keys(pipe).sort()).toEqual(["adapter", "manifest"]);
+  expect(structuredClone(pipe)).toMatchObject({ adapter: { vendor: "none" } });
+  await pipe.unload();
+});
+
+test("options that are not known are named, before anything is sent", async () => {
+  const pipe = await load();
+  const sent = vi.spyOn(workers[0]!, "postMessage");
+  const onStep = (): void => undefined;
+  const calls = [
+    pipe.generate("a", { onStep } as object),
+    pipe.generate("a", { seed: onStep as never }),
+    pipe.generate(onStep as never),
+    pipe.selfTest({ onStep } as object),
+    pipe.usage({ onProgress: onStep } as object),
+    pipe.encodePrompt("a", { onStep } as object),
+    load({ onStep } as object),
+  ];
+  for (const call of calls) {
+    const error = await (call as Promise<unknown>).catch((error: unknown) => error);
+    expect(error).toBeInstanceOf(OptionError);
+    expect((error as OptionError).hint).not.toBe("");
+  }
+  expect(sent).not.toHaveBeenCalled();
+  await pipe.unload();
+});
+
+test("loading that is cancelled ends its worker, and keeps its signal's reason", async () => {
+  let isLoading: () => void = () => undefined;
+  registerPipeline("slow", ({ options }) => {
+    isLoading();
+    return new Promise((_, reject) => {
+      options.signal!.addEventListener("abort", () => reject(new AbortError()));
+    });
+  });
+  for (const [reason, name] of [
+    [undefined, "AbortError"],
+    [new DOMException("late", "TimeoutError"), "TimeoutError"],
+  ] as const) {
+    const begun = new Promise<void>((resolve) => (isLoading = resolve));
+    const controller = new AbortController();
+    const loading = load({ signal: controller.signal });
+    await begun;
+    controller.abort(reason);
+    await expect(loading).rejects.toMatchObject({ name });
+    expect(workers.at(-1)!.terminated).toBe(true);
+  }
+});
+
+test("progress is one share of the whole call, which ends at 1", async () => {
+  const loading: ProgressEvent[] = [];
+  const pipe = await load({ onProgress: (event) => loading.push(event) });
+  const drawing: ProgressEvent[] = [];
+  const generated = pipe.generate("one", { onProgress: (event) => drawing.push(event) });
+  (await untilBegun("one")).finish();
+  await generated;
+  for (const events of [loading, drawing]) {
+    const shares = events.map(({ overall }) => overall);
+    expect(shares).toEqual([...shares].sort((one, other) => one - other));
+  }
+  expect(drawing.map(({ stage }) => stage)).toEqual([
+    ...["text", "denoise", "denoise", "denoise", "denoise", "decode"],
+  ]);
+  expect(drawing.at(-1)).toMatchObject({ overall: 1, remainingMs: 0, image: 0, images: 1 });
+  await pipe.unload();
+});

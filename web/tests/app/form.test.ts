@@ -1,0 +1,92 @@
+// @vitest-environment happy-dom
+/** The form: what it reads, takes and says of itself. */
+
+import { expect, test, vi } from "vitest";
+
+import type { Preflight } from "../../src/index";
+import { openPage } from "./page_document";
+
+openPage("index.html");
+const form = await import("../../src/app/form");
+const { chooseLanguage } = await import("../../src/app/strings");
+
+const input = (id: string): HTMLInputElement => document.getElementById(id) as HTMLInputElement;
+const line = (): string => document.getElementById("settings-line")!.textContent;
+
+const model = {
+  manifest: {
+    model: { name: "speck", source: "speck" },
+    defaults: { steps: 20, guidance_scale: 3, size: [16, 16] },
+    schedulers: {
+      default: "euler",
+      available: { euler: { title: "Euler" }, ddim: { title: "DDIM" } },
+    },
+  },
+  sizes: [
+    [16, 16],
+    [16, 24],
+  ],
+  takesNegativePrompt: true,
+} as unknown as Preflight;
+
+form.startForm();
+form.offerModel(model);
+
+function type(id: string, value: string): void {
+  input(id).value = value;
+  input(id).dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+test("each picture has a new seed unless one is given", () => {
+  expect(form.readForm().seed).toBe("");
+  form.showSeed("77");
+  expect([input("seed").value, form.readForm().seed]).toEqual(["77", ""]);
+  type("seed", "78");
+  expect([input("random").checked, form.readForm().seed]).toEqual([false, "78"]);
+  expect(line()).toBe("20 steps · guidance 3 · seed 78");
+  // An emptied field is no seed.
+  type("seed", "");
+  expect([input("random").checked, form.readForm().seed]).toEqual([true, ""]);
+  // Whoever wants to keep a seed before there is one gets one.
+  input("random").click();
+  input("random").dispatchEvent(new Event("change", { bubbles: true }));
+  expect(Number(form.readForm().seed)).toBeLessThan(2 ** 32);
+  expect(form.readForm().seed).toMatch(/^\d+$/);
+  form.writeForm({ seed: "" });
+  expect(form.readForm().seed).toBe("");
+});
+
+test("a list keeps what it has where it does not offer what is written", () => {
+  form.writeForm({ size: "768x512", scheduler: "ddim", steps: "9", guidance: "4.5" });
+  expect(form.readForm()).toMatchObject({ size: "16x16", scheduler: "ddim", steps: "9" });
+  expect(line()).toBe("9 steps · guidance 4.5 · a new seed each time");
+});
+
+test("one picture of several is drawn alone until the number of pictures is changed", () => {
+  form.writeForm({ images: "3", image: "2" });
+  expect(form.readForm()).toMatchObject({ images: "3", image: "2" });
+  expect(document.getElementById("only")!.hidden).toBe(false);
+  expect(document.getElementById("only-text")!.textContent).toBe("Only number 2 of 3 is drawn.");
+  document.getElementById("all-images")!.click();
+  expect(form.readForm()).toMatchObject({ images: "3", image: "" });
+  expect(line()).toContain("3 pictures");
+  form.writeForm({ images: "3", image: "2" });
+  type("images", "1");
+  expect(form.readForm().image).toBe("");
+});
+
+test("the line below Settings follows the language", () => {
+  form.writeForm({ steps: "1", seed: "5", images: "2" });
+  chooseLanguage("de");
+  form.describeSettings();
+  expect(line()).toBe("1 Schritt · Prompttreue 4,5 · Startwert 5 · 2 Bilder");
+  chooseLanguage("en");
+});
+
+test("whoever keeps the form is told of every change", () => {
+  const listener = vi.fn();
+  form.onFormChange(listener);
+  type("steps", "7");
+  form.writeForm({ prompt: "a cat" });
+  expect(listener).toHaveBeenCalledTimes(2);
+});

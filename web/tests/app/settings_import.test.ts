@@ -1,0 +1,273 @@
+// @vitest-environment happy-dom
+/** Settings that come in by file button, drop and paste, on a document of happy-dom. */
+
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+
+import type { Field, Offer } from "../../src/app/dropped_settings";
+import { warnBeforeLeaving } from "../../src/app/leaving";
+import { mountSettingsImport } from "../../src/app/settings_import";
+import { writeText } from "../../src/settings/png";
+
+const PNG = Uint8Array.from(
+  atob(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGD4DwABBAEAfbLI3wAAAABJRU5ErkJggg==",
+  ),
+  (character) => character.charCodeAt(0),
+);
+const SETTINGS = "a cat\nSteps: 9, Sampler: Restart, Seed: 5, Size: 999x16, Clip skip: 2";
+
+const offer = {
+  model: { name: "speck", source: "speck.safetensors" },
+  sizes: [[16, 16]],
+  schedulers: { euler: { title: "Euler", algorithm: "euler", max_steps: 100 } },
+  ...{ scheduler: "euler", steps: 20, guidance: { min: 0, max: 50 }, maxImages: 16, eta: 0 },
+  takesNegativePrompt: true,
+} as unknown as Offer;
+
+let page: { fields: Partial<Record<Field, string>>; said: string[]; offer: Offer | undefined };
+// The listeners are the document's, so it is mounted once.
+document.body.innerHTML = `<div id="import"></div><textarea id="prompt"></textarea>`;
+const root = document.getElementById("import")!;
+const imported = mountSettingsImport(root, {
+  offer: () => page.offer,
+  apply: (fields) => Object.assign(page.fields, fields),
+  read: () => ({ prompt: "a dog", seed: "", images: "3", image: "2" }),
+  model: () => "speck",
+  say: (sentence) => page.said.push(sentence),
+});
+
+beforeEach(() => {
+  page = { fields: {}, said: [], offer };
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+const file = (text: string | undefined, name = "it.png"): File =>
+  new File([text === undefined ? PNG : writeText(PNG, text)], name);
+const editable = document.getElementById("prompt")!;
+
+interface Carried {
+  files?: File[];
+  text?: string;
+}
+
+/** An event with what a clipboard or a drag carries. */
+function send(
+  type: string,
+  { files = [], text = "" }: Carried,
+  target: Element = document.body,
+): Event {
+  const event = new Event(type, { bubbles: true, cancelable: true });
+  const types = [...(files.length > 0 ? ["Files"] : []), ...(text === "" ? [] : ["text/plain"])];
+  const data = { files, types, getData: () => text };
+  Object.assign(event, { clipboardData: data, dataTransfer: data });
+  target.dispatchEvent(event);
+  return event;
+}
+
+async function lastSaid(): Promise<string> {
+  await vi.waitFor(() => {
+    expect(page.said).not.toEqual([]);
+  });
+  return page.said.at(-1)!;
+}
+
+test("a dropped picture fills the form, and a list says what was not taken and why", async () => {
+  send("dragover", { files: [file(SETTINGS)] });
+  expect(document.documentElement.dataset.dragging).toBe("");
+  send("drop", { files: [file(SETTINGS)] });
+  expect(document.documentElement.dataset.dragging).toBeUndefined();
+  expect(await lastSaid()).toMatch(/^Settings taken from it\.png: prompt, seed, steps\. Changed: /);
+  expect(page.fields).toEqual({
+    ...{ prompt: "a cat", negative: "", seed: "5", steps: "9", size: "16x16" },
+    ...{ images: "1", image: "" },
+  });
+  const report = root.querySelector("section")!;
+  expect([report.hidden, report.getAttribute("aria-label")]).toEqual([
+    false,
+    "Settings from it.png",
+  ]);
+  expect([...report.querySelectorAll("li")].map(({ textContent }) => textContent)).toEqual([
+    "Taken: prompt, seed, steps.",
+    "Changed: size 999x16 to 16x16 (not among this model's sizes).",
+    "Not taken: sampler Restart (unknown, Euler stays).",
+    "Not taken: Clip skip 2.",
+  ]);
+  report.querySelector("button")!.click();
+  expect(report.hidden).toBe(true);
+});
+
+test.each([
+  ["drop", { files: [file(undefined)] }, "it.png holds no settings."],
+  [
+    "drop",
+    { files: [new File(["GIF"], "it.png")] },
+    "it.png is no PNG; only PNGs are read for settings.",
+  ],
+  [
+    "paste",
+    { files: [file(undefined)] },
+    "The pasted picture holds no settings: copying a picture drops them.",
+  ],
+  ["paste", { text: "hello" }, "the pasted text holds no settings."],
+  ["paste", { text: `Steps: 2, Seed: 3${" ".repeat(2 ** 20)}, Size: 1x1` }, "holds no settings."],
+  ["paste", { text: "https://x.org/#top" }, "the pasted text holds no settings."],
+  ["paste", { text: "https://x.org/#seed=NaN&steps=1e9" }, "Changed: steps 1000000000 to 100"],
+  [
+    "paste",
+    { text: "https://x.org/?model=sd%2D15#seed=1&steps=5" },
+    "from the link: seed, steps. Its model was sd-15, this one is speck.",
+  ],
+  [
+    "paste",
+    { text: "https://x.org/?model=%zz#seed=1&steps=5" },
+    "Its model was %zz, this one is speck.",
+  ],
+  [
+    "paste",
+    { text: "https://x.org/#seed=NaN" },
+    "No settings taken from the link. Not taken: seed NaN.",
+  ],
+  [
+    "paste",
+    { text: '{"num_inference_steps": 3, "prompt": "a"}' },
+    "the pasted text, drawn with diffusers",
+  ],
+  [
+    "drop",
+    { text: "a\nSteps: 7, Seed: 1, Size: 16x16" },
+    "from the pasted text: prompt, seed, size, steps.",
+  ],
+  ["drop", { files: [file(SETTINGS), file(SETTINGS)] }, "Only it.png of 2 files is read."],
+])("%s of %j says so", async (type, carried: Carried, said) => {
+  const event = send(type, carried);
+  expect(event.defaultPrevented).toBe(true);
+  expect(await lastSaid()).toContain(said);
+});
+
+test("a file that is too large or cannot be read", async () => {
+  const large = file(SETTINGS);
+  Object.defineProperty(large, "size", { value: 2 ** 40 });
+  send("drop", { files: [large] });
+  expect(await lastSaid()).toBe("it.png is larger than any picture.");
+  page.said = [];
+  const folder = file(SETTINGS, "folder");
+  folder.arrayBuffer = () => Promise.reject(new DOMException("a folder", "NotReadableError"));
+  send("drop", { files: [folder] });
+  expect(await lastSaid()).toBe("folder cannot be read.");
+});
+
+test("of two files, the one that came last counts, however long each is read", async () => {
+  const slow = file("slow\nSteps: 1, Seed: 1");
+  const bytes = await slow.arrayBuffer();
+  let finish = (): void => undefined;
+  slow.arrayBuffer = () => new Promise((resolve) => (finish = () => resolve(bytes)));
+  send("drop", { files: [slow] });
+  send("drop", { files: [file("fast\nSteps: 2, Seed: 2")] });
+  await lastSaid();
+  finish();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect([page.fields.prompt, page.said.length]).toEqual(["fast", 1]);
+});
+
+test("a field takes text that is pasted or dropped into it, and the form takes pictures", async () => {
+  for (const type of ["paste", "drop", "dragover"]) {
+    expect(send(type, { text: SETTINGS }, editable).defaultPrevented).toBe(false);
+  }
+  // A spreadsheet copies its cells as text and as a picture.
+  expect(send("paste", { text: "cells", files: [file("")] }, editable).defaultPrevented).toBe(
+    false,
+  );
+  expect(send("paste", {}).defaultPrevented).toBe(false);
+  expect(page.said).toEqual([]);
+  expect(send("paste", { files: [file(SETTINGS)] }, editable).defaultPrevented).toBe(true);
+  expect(await lastSaid()).toContain("Settings taken from the pasted picture");
+});
+
+test("what is dragged from the page itself is left alone", () => {
+  send("dragstart", {});
+  send("dragover", { files: [file(SETTINGS)] });
+  expect(document.documentElement.dataset.dragging).toBeUndefined();
+  expect(send("drop", { files: [file(SETTINGS)] }).defaultPrevented).toBe(true);
+  send("dragend", {});
+  expect(page.said).toEqual([]);
+});
+
+test("a paste while a dialog is open closes it, so that the form is seen", async () => {
+  const dialog = document.createElement("dialog");
+  document.body.append(dialog);
+  dialog.showModal();
+  send("paste", { text: SETTINGS }, dialog);
+  expect(dialog.open).toBe(false);
+  expect(await lastSaid()).toContain("Settings taken");
+  dialog.remove();
+});
+
+test("before a model is chosen, nothing is taken, and the visitor is told", async () => {
+  page.offer = undefined;
+  send("drop", { files: [file(SETTINGS)] });
+  expect(await lastSaid()).toBe("The settings of it.png can be taken when a model is chosen.");
+  expect(page.fields).toEqual({});
+});
+
+test("texts of others are texts, and are short", async () => {
+  const evil = `<img src=x onerror="alert(1)">${"x".repeat(1e5)}`;
+  send("drop", { files: [file(`a\nSteps: 1, Sampler: ${evil}, Model: ${evil}`, `${evil}.png`)] });
+  const said = await lastSaid();
+  expect(said.length).toBeLessThan(600);
+  expect(said).toContain("<img src=x");
+  expect(root.querySelector("img")).toBeNull();
+});
+
+test("the link of the form is copied, or shown where the browser forbids that", async () => {
+  const copied: string[] = [];
+  const writing = vi.fn((text: string) => Promise.resolve(void copied.push(text)));
+  vi.stubGlobal(
+    "navigator",
+    Object.create(navigator, { clipboard: { value: { writeText: writing } } }),
+  );
+  const button = [...root.querySelectorAll("button")].find(
+    (each) => each.textContent === "Copy link",
+  )!;
+  button.click();
+  expect(await lastSaid()).toContain("The link is copied.");
+  const { search, hash } = new URL(copied[0]!);
+  expect([search, hash]).toEqual(["?model=speck", "#prompt=a+dog&images=3&image=2"]);
+  writing.mockRejectedValue(new Error("forbidden"));
+  page.said = [];
+  button.click();
+  expect(await lastSaid()).toContain(`The link is: ${copied[0]}`);
+  vi.unstubAllGlobals();
+});
+
+test("all of it is taken in silence if asked for", () => {
+  const found = {
+    ...{
+      program: "link",
+      prompt: "a",
+      negativePrompt: undefined,
+      steps: 5,
+      guidanceScale: undefined,
+    },
+    ...{ seed: 1, width: undefined, height: undefined, sampler: undefined, schedule: undefined },
+    ...{ model: undefined, eta: undefined, picture: undefined, others: [] },
+  };
+  expect(imported.take(found, "your last visit", true)).toBe(true);
+  expect([page.said, page.fields.prompt]).toEqual([[], "a"]);
+  imported.take({ ...found, steps: 500 }, "your last visit", true);
+  expect(page.said[0]).toContain("Changed: steps 500 to 100");
+});
+
+test("leaving the page is asked about only while a picture is drawn", () => {
+  const leave = (): boolean => {
+    const event = new Event("beforeunload", { cancelable: true });
+    dispatchEvent(event);
+    return event.defaultPrevented;
+  };
+  expect(leave()).toBe(false);
+  const done = warnBeforeLeaving();
+  expect(leave()).toBe(true);
+  done();
+  expect(leave()).toBe(false);
+});

@@ -1,0 +1,119 @@
+/** The page's fetch as the worker calls it: over a channel, piece by piece. */
+
+import * as Comlink from "comlink";
+import { afterEach, beforeAll, expect, test } from "vitest";
+
+import type { FetchFunction } from "../../src/api/load_options";
+import { download } from "../../src/bundle/download";
+import { makeTransport } from "../../src/bundle/transport";
+import { registerErrors } from "../../src/worker/error_transfer";
+import { fetchOverPage, PageFetch } from "../../src/worker/page_fetch";
+import { broken, whole, withServer } from "../server";
+
+const body = Uint8Array.from({ length: 300_000 }, (_, index) => index % 251);
+let channel: MessageChannel;
+
+beforeAll(registerErrors);
+afterEach(() => {
+  channel.port1.close();
+  channel.port2.close();
+});
+
+/** Return the worker's function for a page's. */
+function over(fetch: FetchFunction): FetchFunction {
+  channel = new MessageChannel();
+  Comlink.expose(new PageFetch(fetch), channel.port1);
+  return fetchOverPage(Comlink.wrap<PageFetch>(channel.port2));
+}
+
+test("a request arrives as it is sent, and so does its answer", async () => {
+  await withServer([whole(body, "a/b")], async (address, requests) => {
+    let init: RequestInit = {};
+    const fetch = over((url, given) => globalThis.fetch(url, (init = given)));
+    const headers = new Headers({ Range: "bytes=7-", Authorization: "x" });
+    const response = await fetch(address, { headers, credentials: "include", cache: "reload" });
+    expect([response.status, response.headers.get("content-type")]).toEqual([206, "a/b"]);
+    expect(new Uint8Array(await response.arrayBuffer())).toEqual(body.subarray(7));
+    expect([init.credentials, init.cache]).toEqual(["include", "reload"]);
+    expect(requests[0]!.headers).toMatchObject({ range: "bytes=7-", authorization: "x" });
+  });
+});
+
+test("a file is downloaded, also when it breaks off", async () => {
+  await withServer([broken(body, 100_000), whole(body)], async (address) => {
+    const transport = makeTransport({ fetch: over((url, init) => fetch(url, init)) });
+    const data = await download(address, body.length, () => 0, { transport });
+    expect(new Uint8Array(data)).toEqual(body);
+  });
+});
+
+test("bytes that the page still uses stay its own", async () => {
+  const own = Uint8Array.of(1, 2, 3);
+  const stream = new ReadableStream({
+    start(controller) {
+      controller.enqueue(own);
+      controller.enqueue(own.subarray(1));
+      controller.close();
+    },
+  });
+  const fetch = over(() => Promise.resolve(new Response(stream)));
+  const reader = (await fetch("a:b", {})).body!.getReader();
+  for (const expected of [own, own.subarray(1)]) {
+    const { value } = await reader.read();
+    expect(value).toEqual(expected);
+    expect(value!.buffer.byteLength).toBe(expected.length); // no more is sent than that
+  }
+  expect(own.length).toBe(3);
+});
+
+test.each([204, 205, 304])("an answer %i has no body", async (status) => {
+  const fetch = over(() => Promise.resolve(new Response(null, { status })));
+  const response = await fetch("a:b", {});
+  expect([response.status, response.body]).toEqual([status, null]);
+});
+
+test("where it was redirected to is told", async () => {
+  const answer = Object.defineProperties(new Response("a"), {
+    redirected: { value: true },
+    url: { value: "a:c" },
+  });
+  const fetch = over(() => Promise.resolve(answer));
+  expect(await fetch("a:b", {})).toMatchObject({ redirected: true, url: "a:c" });
+});
+
+test("what it throws is thrown, by name", async () => {
+  const fetch = over(() => Promise.reject(new DOMException("late", "TimeoutError")));
+  await expect(fetch("a:b", {})).rejects.toMatchObject({ name: "TimeoutError", message: "late" });
+});
+
+test.each([undefined, null, {}, "text", { status: 200 }])("%o is no answer", async (answer) => {
+  const fetch = over(() => Promise.resolve(answer as Response));
+  await expect(fetch("a:b", {})).rejects.toThrow(/returned no Response/);
+});
+
+test.each(["read", "being read"])("a body that was %s is none", async (how) => {
+  const answer = new Response("a");
+  if (how === "read") await answer.text();
+  else answer.body!.getReader();
+  const fetch = over(() => Promise.resolve(answer));
+  await expect(fetch("a:b", {})).rejects.toThrow(/has read the answer's body/);
+});
+
+test("cancelling ends the page's request, before its answer and amid its body", async () => {
+  for (const amid of [false, true]) {
+    let signal: AbortSignal | null | undefined;
+    let cancelled = false;
+    const stream = new ReadableStream({ cancel: () => void (cancelled = true) });
+    const fetch = over((_, init) => {
+      ({ signal } = init);
+      return amid ? Promise.resolve(new Response(stream)) : new Promise(() => undefined);
+    });
+    const controller = new AbortController();
+    const answer = fetch("a:b", { signal: controller.signal });
+    if (amid) await answer;
+    await expect.poll(() => signal).toBeDefined();
+    controller.abort();
+    await expect.poll(() => signal!.aborted).toBe(true);
+    if (amid) await expect.poll(() => cancelled).toBe(true);
+  }
+});
