@@ -2,9 +2,8 @@
 
 /** The rooms from bottom to top: files of a room import the rooms before it, and their own. */
 const ROOMS = {
+  // Also errors, and the checks of what callers give.
   util: "util/",
-  // Errors, and the checks of what callers give.
-  errors: "api/(errors|option_checks)\\.ts$",
   // Settings inside pictures: written by WSD, and read from whatever other programs wrote.
   settings: "settings/",
   // Types of the public API, which every room speaks of.

@@ -13,7 +13,7 @@ export {
   UnloadedError,
   UnsupportedError,
   WsdError,
-} from "./api/errors";
+} from "./util/errors";
 export { isKept, listKept, purge, purgeAll } from "./api/kept_models";
 export type { KeptModel } from "./api/kept_models";
 export type {

@@ -1,13 +1,13 @@
 /** A pipeline that needs no GPU: it fills pictures with a colour that a file of its bundle holds. */
 
-import type { WsdError } from "../src/api/errors";
-import { throwIfAborted, UnsupportedError } from "../src/api/errors";
 import type { GenerateOptions, Prompt, PromptEmbeddings } from "../src/api/options";
 import type { OnStage } from "../src/api/progress";
 import type { Drawn, Usage } from "../src/api/types";
 import type { Manifest } from "../src/bundle/manifest";
 import type { ModelOptions, ModelSource } from "../src/gpu/model";
 import type { Pipeline } from "../src/pipeline";
+import type { WsdError } from "../src/util/errors";
+import { throwIfAborted, UnsupportedError } from "../src/util/errors";
 
 const NOTHING: Usage = {
   gpuBytes: 0,

@@ -1,6 +1,6 @@
 /** Addresses of manifests and lists of models, from what callers give. */
 
-import { FetchError, OptionError } from "./errors";
+import { FetchError, OptionError } from "../util/errors";
 import type { FetchOptions } from "./load_options";
 
 /** `OWNER/NAME` of a model on a hub; a folder beside the page can have such a name too. */

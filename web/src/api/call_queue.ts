@@ -1,6 +1,6 @@
 /** Lets the calls of a pipeline have its worker one after another, each with its own signal. */
 
-import { abortReason, BusyError, throwIfAborted, UnloadedError } from "./errors";
+import { abortReason, BusyError, throwIfAborted, UnloadedError } from "../util/errors";
 import type { Concurrency } from "./types";
 
 /** The calls of one pipeline, in their order. */

@@ -4,14 +4,14 @@ import * as Comlink from "comlink";
 
 import type { Manifest } from "../bundle/manifest";
 import { checkEncode, checkGenerate } from "../pipeline/generation_request";
+import { AbortError, throwIfAborted } from "../util/errors";
+import { CALLER_CHECKS, LOAD_CHECKS, requireOptions, requireSignal } from "../util/option_checks";
 import type { LoadedModel } from "../worker/worker_pipeline";
 import { explainAddress, manifestAddress } from "./addresses";
 import { CallQueue } from "./call_queue";
 import { checkEnvironment } from "./environment";
-import { AbortError, throwIfAborted } from "./errors";
 import { makeGenerated } from "./generated";
 import { purge } from "./kept_models";
-import { CALLER_CHECKS, LOAD_CHECKS, requireOptions, requireSignal } from "./option_checks";
 import type { OutputName, Prompt, PromptEmbeddings } from "./options";
 import { noticeOf, PipelineWorker, reporting } from "./pipeline_worker";
 import type { RemotePipeline } from "./pipeline_worker";

@@ -2,8 +2,8 @@
 
 import { formatSettings } from "../settings/infotext";
 import { encodePng } from "../settings/picture_file";
-import { OptionError } from "./errors";
-import { show } from "./option_checks";
+import { OptionError } from "../util/errors";
+import { show } from "../util/option_checks";
 import type { OutputName, OutputTypes } from "./options";
 import type { Drawn, Generated } from "./types";
 

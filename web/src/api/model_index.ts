@@ -4,11 +4,11 @@ import { besideAddress, fetchText } from "../bundle/bundle_files";
 import { openCache } from "../bundle/cache";
 import { parseIndex } from "../bundle/manifest";
 import { makeTransport } from "../bundle/transport";
+import type { WsdError } from "../util/errors";
+import { FETCH_CHECKS, PREFLIGHT_CHECKS, requireOptions } from "../util/option_checks";
 import { indexAddress } from "./addresses";
 import { checkEnvironment } from "./environment";
-import type { WsdError } from "./errors";
 import type { FetchOptions } from "./load_options";
-import { FETCH_CHECKS, PREFLIGHT_CHECKS, requireOptions } from "./option_checks";
 import type { Preflight, PreflightOptions } from "./preflight";
 import { preflight } from "./preflight";
 

@@ -4,11 +4,11 @@ import * as Comlink from "comlink";
 
 import { plainHeaders } from "../bundle/transport";
 import { VERSION } from "../util/constants.generated";
+import { abortReason, OptionError, throwIfAborted, UnloadedError } from "../util/errors";
 import { log, setLogLevel } from "../util/log";
 import { registerErrors } from "../worker/error_transfer";
 import { PageFetch } from "../worker/page_fetch";
 import type { LoadedModel, WorkerLoadOptions, WorkerPipeline } from "../worker/worker_pipeline";
-import { abortReason, OptionError, throwIfAborted, UnloadedError } from "./errors";
 import type { WorkerOptions } from "./load_options";
 import { otherVersion, startWorker } from "./start_worker";
 import type { LoadOptions, OnNotice } from "./types";

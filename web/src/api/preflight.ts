@@ -9,11 +9,11 @@ import { makeTransport } from "../bundle/transport";
 import { drawableSizes, fits, sizeProblem } from "../gpu/buffer_limits";
 import { describeAdapter, findAdapter, findShortcomings } from "../gpu/device";
 import { guidesItself } from "../pipeline/guidance_embedding";
+import type { WsdError } from "../util/errors";
+import { PREFLIGHT_CHECKS, requireOptions } from "../util/option_checks";
 import { explainAddress, manifestAddress } from "./addresses";
 import { checkEnvironment } from "./environment";
-import type { WsdError } from "./errors";
 import type { FetchOptions } from "./load_options";
-import { PREFLIGHT_CHECKS, requireOptions } from "./option_checks";
 import type { IntegrityOptions } from "./types";
 
 /** What is known of a model on this GPU before it is downloaded. */

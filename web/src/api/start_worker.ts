@@ -5,11 +5,11 @@
 
 import { isCrossOrigin, ownOrigin } from "../bundle/fetch_faults";
 import { VERSION } from "../util/constants.generated";
+import { FetchError, OptionError, UnsupportedError, WsdError } from "../util/errors";
 import { PolicyWatch } from "../util/policy_watch";
 import type { Refusal } from "../util/policy_watch";
 import { scriptUrl } from "../worker/trusted_types";
 import { baseAddress, scriptAddress } from "./addresses";
-import { FetchError, OptionError, UnsupportedError, WsdError } from "./errors";
 import type { WorkerOptions } from "./load_options";
 
 /** Replaced by the bundler with the worker's file name, relative to this module. */

@@ -3,7 +3,7 @@
 import type { OnNotice } from "../api/types";
 import { download, downloadText, UnreachableError } from "./download";
 import type { OnBytes, TextRequest } from "./download";
-import { IntegrityError, throwIfAborted } from "../api/errors";
+import { IntegrityError, throwIfAborted } from "../util/errors";
 import { accepts, digestAs, parseIntegrity } from "./integrity";
 import type { Integrity } from "./integrity";
 import { makeTransport } from "./transport";

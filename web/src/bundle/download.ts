@@ -5,8 +5,8 @@
  * must continue at its last byte.
  */
 
-import { FetchError, throwIfAborted, WsdError } from "../api/errors";
 import { MAX_BYTES } from "../util/constants.generated";
+import { FetchError, throwIfAborted, WsdError } from "../util/errors";
 import { log } from "../util/log";
 import { PolicyWatch } from "../util/policy_watch";
 import {

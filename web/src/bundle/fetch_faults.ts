@@ -3,8 +3,8 @@
  * so a page that wants to know asks again in ways that tell more.
  */
 
-import { FetchError, UnsupportedError } from "../api/errors";
-import type { WsdError } from "../api/errors";
+import { FetchError, UnsupportedError } from "../util/errors";
+import type { WsdError } from "../util/errors";
 import type { Refusal } from "../util/policy_watch";
 import type { Transport } from "./transport";
 

@@ -4,7 +4,7 @@
  * program fetches and keeps.
  */
 
-import { OptionError } from "../api/errors";
+import { OptionError } from "../util/errors";
 
 /** Digests that Web Crypto and SRI both have, the weakest first. */
 const ALGORITHMS = ["sha256", "sha384", "sha512"] as const;

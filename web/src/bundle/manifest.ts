@@ -1,8 +1,8 @@
 /** Reading a bundle's manifest and its list of models; their types are generated from Python. */
 
-import { FetchError, OptionError } from "../api/errors";
-import { requireManifest } from "../api/option_checks";
 import { SCHEMA_VERSION } from "../util/constants.generated";
+import { FetchError, OptionError } from "../util/errors";
+import { requireManifest } from "../util/option_checks";
 import { parseIntegrity } from "./integrity";
 import type { EntryPoint, FileEntry, IndexEntry, Manifest } from "./manifest.generated";
 import type { ParameterRecord, TensorSpec } from "./manifest.generated";

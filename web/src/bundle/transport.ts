@@ -1,7 +1,7 @@
 /** How a bundle's files are asked for: by the browser's `fetch` or by the caller's. */
 
-import { OptionError } from "../api/errors";
 import type { FetchFunction, FetchOptions } from "../api/load_options";
+import { OptionError } from "../util/errors";
 
 /** Sends requests, the same way for all files of a bundle. */
 export interface Transport {

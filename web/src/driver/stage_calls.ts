@@ -1,9 +1,9 @@
 /** Single stages of a text-to-image model, for parity checks and measurements. */
 
-import { UnsupportedError } from "../api/errors";
 import type { Size } from "../bundle/manifest";
 import type { Pipeline } from "../pipeline";
 import { TextToImagePipeline } from "../pipeline/text_to_image";
+import { UnsupportedError } from "../util/errors";
 
 /**
  * Encode a prompt.

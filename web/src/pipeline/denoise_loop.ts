@@ -1,11 +1,11 @@
 /** The denoising loop: the denoiser's predictions and the scheduler's steps, all on the GPU. */
 
-import { throwIfAborted } from "../api/errors";
 import type { DenoiseStage } from "../api/progress";
 import type { Size } from "../bundle/manifest";
 import { valueCount } from "../bundle/manifest";
 import type { Model, NamedTensors } from "../gpu/model";
 import type { Tensor } from "../gpu/tvm/runtime";
+import { throwIfAborted } from "../util/errors";
 import type { GenerationRequest } from "./generation_request";
 import type { GuidedText, NoisePredictor } from "./guidance";
 import { previewImage } from "./latent_preview";

@@ -1,13 +1,5 @@
 /** One request with its defaults filled in, checked before anything is computed. */
 
-import { OptionError } from "../api/errors";
-import {
-  ENCODE_CHECKS,
-  GENERATE_CHECKS,
-  requireOptions,
-  requireString,
-  show,
-} from "../api/option_checks";
 import type { RequestOptions, OutputName, Prompt, PromptEmbeddings } from "../api/options";
 import type { OnProgress } from "../api/progress";
 import type { DrawOptions, EncodeOptions } from "../api/types";
@@ -24,7 +16,15 @@ import {
   MIN_SEED,
   SCHEDULER_DEFAULTS,
 } from "../util/constants.generated";
+import { OptionError } from "../util/errors";
 import { nearestName } from "../util/nearest";
+import {
+  ENCODE_CHECKS,
+  GENERATE_CHECKS,
+  requireOptions,
+  requireString,
+  show,
+} from "../util/option_checks";
 import { embeddingSpecs } from "./text_encoder";
 import type { EmbeddingSpec } from "./text_encoder";
 

@@ -1,7 +1,7 @@
 /** Pipelines by the type that a manifest names: what draws, and how it is loaded. */
 
-import { UnsupportedError } from "../api/errors";
-import type { WsdError } from "../api/errors";
+import { UnsupportedError } from "../util/errors";
+import type { WsdError } from "../util/errors";
 import type { RequestOptions, Prompt, PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
 import type { Drawn, LoadOptions, Usage } from "../api/types";

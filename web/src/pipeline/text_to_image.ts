@@ -3,8 +3,6 @@
  * them. It needs no DOM, so that it runs in a worker.
  */
 
-import type { WsdError } from "../api/errors";
-import { BusyError, throwIfAborted } from "../api/errors";
 import { toBlobs } from "../api/generated";
 import type { RequestOptions, Prompt, PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
@@ -16,6 +14,8 @@ import { Model } from "../gpu/model";
 import type { ModelSource, NamedTensors } from "../gpu/model";
 import type { Tensor } from "../gpu/tvm/runtime";
 import { runTogether } from "../util/concurrency";
+import type { WsdError } from "../util/errors";
+import { BusyError, throwIfAborted } from "../util/errors";
 import { createTokenizer } from "./clip_tokenizer";
 import { DenoiseLoop, disposeAll } from "./denoise_loop";
 import type { OnStep } from "./denoise_loop";

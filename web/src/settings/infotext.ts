@@ -5,8 +5,8 @@
  * Reading takes time in proportion to the length of the text, which anybody may have written.
  */
 
-import { OptionError } from "../api/errors";
-import { requireSettings, requireString, show } from "../api/option_checks";
+import { OptionError } from "../util/errors";
+import { requireSettings, requireString, show } from "../util/option_checks";
 import type { FoundSettings } from "./found_settings";
 import { noSettings, takeAll } from "./found_settings";
 import { findScheduler, nameSampler } from "./sampler_names";

@@ -3,7 +3,7 @@
  * Anybody may have written an address, so what is read has bounds.
  */
 
-import { LINK_CHECKS, requireOptions, requireString } from "../api/option_checks";
+import { LINK_CHECKS, requireOptions, requireString } from "../util/option_checks";
 import type { FoundSettings } from "./found_settings";
 import { noSettings, take } from "./found_settings";
 

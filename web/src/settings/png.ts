@@ -6,8 +6,8 @@
  * sections 5 and 11.3.3 (chunks, tEXt, zTXt, iTXt), annex D (CRC).
  */
 
-import { OptionError } from "../api/errors";
-import { requireBytes, requireString } from "../api/option_checks";
+import { OptionError } from "../util/errors";
+import { requireBytes, requireString } from "../util/option_checks";
 
 /** The bytes that every PNG begins with. */
 export const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];

@@ -1,6 +1,6 @@
 /** Reads the settings of a picture that any of several programs drew. */
 
-import { requireString } from "../api/option_checks";
+import { requireString } from "../util/option_checks";
 import { readPromptGraph, readWorkflow } from "./comfyui";
 import type { FoundSettings } from "./found_settings";
 import {

@@ -1,7 +1,7 @@
 /** What other programs call the schedulers; the table is in wsd/models/schedulers.py. */
 
-import { requireString } from "../api/option_checks";
 import { SAMPLER_NAMES } from "../util/constants.generated";
+import { requireString } from "../util/option_checks";
 
 /** A class of schedulers in diffusers. */
 export type DiffusersScheduler = Extract<

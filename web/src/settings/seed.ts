@@ -1,7 +1,7 @@
 /** Seeds as `torch.Generator().manual_seed` takes them: whole numbers of 64 bits, signed or not. */
 
-import { requireString } from "../api/option_checks";
 import { MAX_SEED, MIN_SEED } from "../util/constants.generated";
+import { requireString } from "../util/option_checks";
 
 /** A whole number from -2 ** 63 to 2 ** 64 - 1; a bigint where a number would lose digits. */
 export type Seed = number | bigint;

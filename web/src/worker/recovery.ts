@@ -1,6 +1,5 @@
 /** Loads a pipeline again when the GPU is lost, and in less memory when the GPU has no room. */
 
-import { OutOfMemoryError, UnsupportedError } from "../api/errors";
 import type { GenerateOptions, Prompt, PromptEmbeddings } from "../api/options";
 import { CallProgress, LOADING_SHARE } from "../api/progress";
 import type { OnProgress } from "../api/progress";
@@ -11,6 +10,7 @@ import { loadPipeline } from "../pipeline";
 import type { Pipeline } from "../pipeline";
 import type { Costs } from "../pipeline/progress_meter";
 import { meterDrawing, meterSelfTest } from "../pipeline/progress_meter";
+import { OutOfMemoryError, UnsupportedError } from "../util/errors";
 
 const ignore = (): void => undefined;
 

@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { explainAddress, indexAddress, manifestAddress } from "../../src/api/addresses";
-import { FetchError, OptionError, UnsupportedError } from "../../src/api/errors";
+import { FetchError, OptionError, UnsupportedError } from "../../src/util/errors";
 
 beforeEach(() => {
   vi.stubGlobal("document", { baseURI: "https://page.test/app/" });

@@ -16,7 +16,7 @@ import {
   DeviceLostError,
   OptionError,
   UnloadedError,
-} from "../../src/api/errors";
+} from "../../src/util/errors";
 import type { GenerateOptions, Prompt } from "../../src/api/options";
 import { ANSWER_MS } from "../../src/api/pipeline_worker";
 import type { OnStage, ProgressEvent } from "../../src/api/progress";

@@ -3,11 +3,11 @@
 import * as Comlink from "comlink";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
-import { AbortError, OptionError, UnloadedError, WsdError } from "../../src/api/errors";
 import type { RemotePipeline } from "../../src/api/pipeline_worker";
 import { ANSWER_MS, PipelineWorker, STOP_MS } from "../../src/api/pipeline_worker";
 import type { LoadOptions } from "../../src/api/types";
 import { VERSION } from "../../src/util/constants.generated";
+import { AbortError, OptionError, UnloadedError, WsdError } from "../../src/util/errors";
 
 /** What the worker of a test does with a picture; it gets what `abort` calls. */
 type Draw = (onAbort: (stop: (error: Error) => void) => void) => Promise<string>;

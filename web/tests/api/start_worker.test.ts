@@ -2,8 +2,8 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
-import { WsdError } from "../../src/api/errors";
 import { startWorker } from "../../src/api/start_worker";
+import { WsdError } from "../../src/util/errors";
 import type { Answer } from "../server";
 import { status, whole, withServer } from "../server";
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { IntegrityError } from "../../src/api/errors";
+import { IntegrityError } from "../../src/util/errors";
 import { fetchText, BundleFiles } from "../../src/bundle/bundle_files";
 import { fileSizes, forget } from "../../src/bundle/kept";
 import { sha256 } from "../../src/bundle/sha256";

@@ -2,11 +2,11 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
-import { FetchError, OptionError, UnsupportedError, WsdError } from "../../src/api/errors";
 import type { FetchFunction, FetchOptions } from "../../src/api/load_options";
 import { download, downloadText } from "../../src/bundle/download";
 import { explainSilence } from "../../src/bundle/fetch_faults";
 import { makeTransport } from "../../src/bundle/transport";
+import { FetchError, OptionError, UnsupportedError, WsdError } from "../../src/util/errors";
 import { status, whole, withServer } from "../server";
 
 const body = new TextEncoder().encode("abc");

@@ -4,7 +4,7 @@ import { stageCells, verdict, writeReport } from "../../src/app/self_test_report
 import { english } from "../../src/app/strings/english";
 import { createWriter } from "../../src/app/strings/writer";
 import type { StageReport } from "../../src/index";
-import { FetchError, IntegrityError, UnsupportedError } from "../../src/api/errors";
+import { FetchError, IntegrityError, UnsupportedError } from "../../src/util/errors";
 import { deviation } from "../../src/diagnostics/self_test";
 
 const VALUES = Float32Array.from({ length: 1000 }, (_, index) => Math.sin(index));

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
-import { OptionError } from "../../src/api/errors";
+import { OptionError } from "../../src/util/errors";
 import type { Manifest } from "../../src/bundle/manifest";
 import type { GenerateOptions, Prompt } from "../../src/api/options";
 import {

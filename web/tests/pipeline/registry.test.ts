@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 
 import "../image_data";
-import { UnsupportedError } from "../../src/api/errors";
+import { UnsupportedError } from "../../src/util/errors";
 import { loadPipeline } from "../../src/pipeline";
 import { registerPipeline } from "../../src/pipeline/registry";
 import { WorkerPipeline } from "../../src/worker/worker_pipeline";

@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 
 import "../image_data";
-import { DeviceLostError, OutOfMemoryError, UnsupportedError } from "../../src/api/errors";
+import { DeviceLostError, OutOfMemoryError, UnsupportedError } from "../../src/util/errors";
 import type { LoadOptions } from "../../src/api/types";
 import { NoAdapterError } from "../../src/gpu/device";
 import { registerPipeline } from "../../src/pipeline/registry";

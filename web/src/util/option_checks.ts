@@ -4,9 +4,9 @@
  * on the model; src/pipeline/generation_request.ts checks them.
  */
 
-import { LOG_LEVELS } from "../util/log";
-import { nearestName } from "../util/nearest";
 import { OptionError } from "./errors";
+import { LOG_LEVELS } from "./log";
+import { nearestName } from "./nearest";
 
 /** Refuses a value that is not of its type; undefined was left out and is not checked. */
 export type Check = (name: string, value: unknown) => void;
