@@ -9,13 +9,13 @@ from pages import (
     change_manifest,
     draw,
     files_of,
+    find_violations,
     kept_files,
     ready,
     set_steps,
     unfold,
     watch,
 )
-from wsd.bundle.npm import source_folder
 from wsd.runtime.server import served
 
 TIMEOUT_MS = 180_000
@@ -152,19 +152,6 @@ def test_by_keyboard_alone(phone):
     expect(status).to_have_text("Stopped.")
     assert focused(phone) == "draw"
     expect(phone.get_by_role("button", name="Draw")).to_be_enabled()
-
-
-def find_violations(page):
-    """Return what axe finds on a page as it is now, in both schemes, by rule and element."""
-    if not page.evaluate("() => 'axe' in globalThis"):
-        page.evaluate((source_folder("web") / "node_modules/axe-core/axe.min.js").read_text())
-    violations = []
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        found = page.evaluate("() => axe.run()")
-        assert len(found["passes"]) > 10
-        violations += [(scheme, v["id"], v["nodes"][0]["html"]) for v in found["violations"]]
-    return violations
 
 
 def resize(page, name):
