@@ -452,10 +452,10 @@ FILES = {
         "OptionError", ("headers are not valid", "Authorization"),
         "return load(address, { headers: { 'a b': '' } });"),
     "credentials that are none": Files(
-        "OptionError", ('credentials is "yes"', "same-origin"),
+        "OptionError", ("credentials is none of", "same-origin"),
         "return client.preflight(address, { credentials: 'yes' });"),
     "no function as fetch": Files(
-        "OptionError", ("fetch is of the type string",), "return load(address, { fetch: 'x' });"),
+        "OptionError", ('fetch is "x"',), "return load(address, { fetch: 'x' });"),
     "a fetch of the page": Files(
         program="let asked = 0;"
         "const fetch = (...request) => { asked += 1; return globalThis.fetch(...request); };"

@@ -76,10 +76,10 @@ const MEANINGS = {
  * @throws OptionError if one of the settings is missing, or there is no such picture.
  */
 export function formatSettings(settings: Settings, image?: number): string {
-  requireSettings(settings);
-  const { prompt, negativePrompt, steps, scheduler, guidanceScale, seed } = settings;
-  const { numImages = 1, given = [] } = settings;
-  const index = image ?? settings.imageIndex ?? 0;
+  const { prompt, negativePrompt, steps, scheduler, guidanceScale, seed, ...others } =
+    requireSettings(settings);
+  const { numImages = 1, given = [] } = others;
+  const index = image ?? others.imageIndex ?? 0;
   if (!Number.isInteger(index) || index < 0 || index >= numImages) {
     throw new OptionError(
       `there is no picture ${show(index)}`,
