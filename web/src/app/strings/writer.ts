@@ -31,8 +31,8 @@ export interface Writer {
 const BYTE_UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"] as const;
 
 /** The blocks of Unicode whose letters are written from right to left. */
-// eslint-disable-next-line security/detect-unsafe-regex -- one set, without repetition
 const RIGHT_TO_LEFT =
+  // eslint-disable-next-line security/detect-unsafe-regex -- one set, without repetition
   /[\u0590-\u08FF\uFB1D-\uFDFF\uFE70-\uFEFC\u{10800}-\u{10FFF}\u{1E800}-\u{1EFFF}]/u;
 /** Characters that change the order of what follows them, in names that others chose. */
 const CONTROLS = /[\u202A-\u202E\u2066-\u2069]/g;
