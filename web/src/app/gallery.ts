@@ -14,6 +14,7 @@ import { pictureTools } from "./gallery/tools";
 import { TileList } from "./gallery/tile_list";
 import { Viewer } from "./gallery/viewer";
 import { packPictures, saveFile, zipName } from "./gallery/zip";
+import { warnBeforeLeaving } from "./leaving";
 import { shrink } from "./png_files";
 import { onLanguage } from "./strings";
 import { galleryText } from "./strings/gallery";
@@ -26,10 +27,13 @@ export interface GalleryPage extends Omit<PictureHost, "leave"> {
 
 /** The gallery, for the page. */
 export interface Gallery {
-  /** Add finished pictures; the buttons of `actions` are for the last one. */
+  /**
+   * Add finished pictures; the buttons of `actions` are for the last one. They are listed when the
+   * promise resolves; the browser's store takes them afterwards.
+   */
   add(generated: Pick<Generated, "images" | "imageSettings" | "toBlob">): Promise<void>;
-  /** Take away the buttons of `actions`, when another picture takes the place of theirs. */
-  clearActions(): void;
+  /** Enlarge the picture that was added last, if it was not deleted. */
+  enlarge(): void;
 }
 
 /** So many pictures are listed at first, and with every press of the button below them. */
@@ -65,8 +69,11 @@ class MountedGallery implements Gallery {
   private readonly noticesPlace = make("div");
   private readonly tiles: TileList;
   private readonly older = makeButton("", () => {
+    const first = this.shown;
     this.shown += LISTED;
     this.write();
+    // The button may be hidden now, and here begins what it showed.
+    this.tiles.buttonAt(first)?.focus();
   });
   private readonly tools = make("div", { class: "tools" });
   private readonly question = make("dialog", {
@@ -74,6 +81,8 @@ class MountedGallery implements Gallery {
     "aria-labelledby": "delete-all",
   });
   private shown = LISTED;
+  /** Ends the question to whoever leaves the page, while pictures are in memory alone. */
+  private stay: (() => void) | undefined;
   private current: { picture: Picture; files: PictureFiles; address: string } | undefined;
 
   constructor(
@@ -88,12 +97,15 @@ class MountedGallery implements Gallery {
     this.notices = new Notices(this.collection, {
       undo: (deleted) => void this.undo(deleted),
       makeRoom: (oldest) => void this.makeRoom(oldest),
+      focus: () => {
+        if (this.viewer.dialog.open) this.viewer.focus();
+        else this.focusTile(0);
+      },
     });
     this.tiles = new TileList({
       read: (id) => this.collection.read(id),
       open: ({ id }) => {
-        this.viewer.notices.append(this.notices.element);
-        this.viewer.open(id);
+        this.open(id);
       },
       remove: (picture) => void remove(picture),
     });
@@ -127,7 +139,6 @@ class MountedGallery implements Gallery {
     imageSettings,
     toBlob,
   }: Pick<Generated, "images" | "imageSettings" | "toBlob">): Promise<void> {
-    const kept: Promise<void>[] = [];
     for (const [index, image] of images.entries()) {
       const settings = imageSettings[index]!;
       const png = await toBlob(index);
@@ -144,12 +155,22 @@ class MountedGallery implements Gallery {
       this.clearActions();
       this.current = { picture, files, address: URL.createObjectURL(png) };
       this.writeActions();
-      kept.push(this.collection.add(picture, files));
+      void this.collection.add(picture, files);
     }
-    await Promise.all(kept);
   }
 
-  clearActions(): void {
+  enlarge(): void {
+    const { pictures } = this.collection;
+    const last = pictures.find(({ id }) => id === this.current?.picture.id);
+    if (last !== undefined) this.open(last.id);
+  }
+
+  private open(id: string): void {
+    this.viewer.notices.append(this.notices.element);
+    this.viewer.open(id);
+  }
+
+  private clearActions(): void {
     this.page.actions.replaceChildren();
     if (this.current !== undefined) URL.revokeObjectURL(this.current.address);
     this.current = undefined;
@@ -190,7 +211,7 @@ class MountedGallery implements Gallery {
     const strings = galleryText();
     const { pictures, damaged } = this.collection;
     this.title.textContent = strings.title;
-    this.tiles.show(pictures.slice(0, this.shown));
+    const left = this.tiles.show(pictures.slice(0, this.shown));
     const more = pictures.length - this.shown;
     this.older.hidden = more <= 0;
     this.older.textContent = strings.showOlder(more);
@@ -200,7 +221,18 @@ class MountedGallery implements Gallery {
     const empty = pictures.length === 0 && damaged === 0;
     for (const part of [this.title, this.tiles.element, this.place, this.tools])
       part.hidden = empty;
+    if (left !== undefined) this.focusTile(left);
     this.viewer.update();
+    this.askOrNot();
+  }
+
+  /** Have the browser ask whoever leaves the page, as long as pictures are in memory alone. */
+  private askOrNot(): void {
+    if (this.collection.unkept > 0) this.stay ??= warnBeforeLeaving();
+    else {
+      this.stay?.();
+      this.stay = undefined;
+    }
   }
 
   private writeTools(): void {
@@ -218,8 +250,6 @@ class MountedGallery implements Gallery {
 
   private async remove(picture: Picture): Promise<void> {
     const strings = galleryText();
-    const index = this.collection.pictures.findIndex(({ id }) => id === picture.id);
-    const focused = this.tiles.hasFocus(picture.id);
     try {
       await this.collection.remove(picture.id);
     } catch {
@@ -228,7 +258,6 @@ class MountedGallery implements Gallery {
     }
     const { name, id } = picture;
     if (this.collection.deleted?.id !== id) this.say(strings.deletedForGood(name));
-    if (focused) this.focusTile(index);
   }
 
   /** Give the focus to a place in the list, or to what is left if the list is empty. */
@@ -262,17 +291,18 @@ class MountedGallery implements Gallery {
     const strings = galleryText();
     const { pictures, damaged } = this.collection;
     const { question } = this;
+    const count = pictures.length + damaged;
     const close = (): void => {
       question.close();
     };
     question.replaceChildren(
-      make("h2", { id: "delete-all" }, strings.deleteAllQuestion(pictures.length + damaged)),
-      make("p", {}, strings.deleteAllConsequence),
+      make("h2", { id: "delete-all" }, strings.deleteAllQuestion(count)),
+      make("p", {}, strings.deleteAllConsequence(count)),
       make(
         "div",
         { class: "tools" },
-        makeButton(strings.deleteAllNo, close, { autofocus: true }),
-        makeButton(strings.deleteAllYes, () => {
+        makeButton(strings.deleteAllNo(count), close, { autofocus: true }),
+        makeButton(strings.deleteAllYes(count), () => {
           close();
           void this.deleteAll();
         }),
