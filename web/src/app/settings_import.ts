@@ -154,7 +154,8 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
     const link = readAddress(short);
     const found = link ?? readSettingsText(short);
     if (found === undefined) page.say(strings.noSettingsInText);
-    else take(found, () => link === undefined ? galleryText().pastedText : galleryText().thisLink);
+    else
+      take(found, () => (link === undefined ? galleryText().pastedText : galleryText().thisLink));
   }
 }
 

@@ -22,7 +22,7 @@ const model = vi.hoisted(() => {
   const loads: unknown[] = [];
   const draws: unknown[] = [];
   /** What the model's examination throws, once. */
-  const faults: unknown[] = [];
+  const faults: Error[] = [];
   return { loads, draws, faults, bytes: { total: 2_000_000_000, kept: 0 } };
 });
 
@@ -63,7 +63,7 @@ vi.mock("../../src/index", async (original) => {
     listModels: () => Promise.resolve(listed),
     chooseVariant: ({ name }: { name: string }) =>
       model.faults.length > 0
-        ? Promise.reject(model.faults.pop())
+        ? Promise.reject(model.faults.pop()!)
         : Promise.resolve({ ...found(name), variant, passedOver: [] }),
     preflight: () => Promise.resolve(found()),
     StableDiffusionPipeline: {
