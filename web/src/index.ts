@@ -61,10 +61,10 @@ export { formatSettings, parseSettings } from "./settings/infotext";
 export type { Settings } from "./settings/infotext";
 export type {
   Concurrency,
-  Drawn,
   DrawOptions,
   EncodeOptions,
   Generated,
+  GenerationResult,
   IntegrityOptions,
   LoadOptions,
   OnNotice,
@@ -79,6 +79,7 @@ export type {
   Conditioning,
   Defaults,
   EntryPoint,
+  ExamplePicture,
   FileEntry,
   LatentPreview,
   LatentSpace,

@@ -43,9 +43,9 @@ export class DenoiseLoop {
     private readonly run: Run,
     private readonly options: GenerationRequest,
   ) {
-    const { seed, size, batch, drawn, latents } = options;
+    const { seed, size, batch, indices, latents } = options;
     const count = valueCount(model.latentShape(size));
-    this.noise = new NoiseSource(run, seed, count, batch, drawn.at(-1), latents);
+    this.noise = new NoiseSource(run, seed, count, batch, indices.at(-1), latents);
     const lengths = run.steps
       .flatMap(({ next, remember, keep }) => [next, remember, keep])
       .map((weights) => weights?.history?.length ?? 0);

@@ -1,9 +1,10 @@
 /**
  * Checks what callers give to public functions: the names of options, and the types of values.
- * TypeScript checks them too, and callers in JavaScript have nothing else. Numbers' ranges depend
- * on the model; src/pipeline/generation_request.ts checks them.
+ * TypeScript checks them too, and callers in JavaScript have nothing else. What depends on the
+ * model is checked in src/pipeline/generation_request.ts.
  */
 
+import { MAX_GUIDANCE, MAX_IMAGES, MAX_SEED, MIN_SEED } from "./constants.generated";
 import { OptionError } from "./errors";
 import { LOG_LEVELS } from "./log";
 import { nearestName } from "./nearest";
@@ -32,10 +33,6 @@ export const requireBytes = check(
   (value) => Object.prototype.toString.call(value) === "[object Uint8Array]",
 );
 const requireFinite = check("a number", (value) => Number.isFinite(value));
-const requireSeedType = check(
-  "a whole number, or a bigint",
-  (value) => Number.isInteger(value) || typeof value === "bigint",
-);
 export const requireBoolean = check("true or false", (value) => typeof value === "boolean");
 export const requireFunction = check("a function", (value) => typeof value === "function");
 export const requireSignal = check("an AbortSignal", (value) => {
@@ -51,8 +48,41 @@ const requireTexts = check(
   "a list of texts",
   (value) => Array.isArray(value) && value.every((each) => typeof each === "string"),
 );
-/** Takes anything: something else checks the value, which has several forms. */
+/** Takes anything: the value has several forms, or the model decides; it is checked elsewhere. */
 const checkedElsewhere: Check = () => undefined;
+
+/** Make a check of a number's range. */
+function requireUpTo(most: number): Check {
+  // A text would compare as a number.
+  const isGood = (value: unknown): boolean =>
+    typeof value === "number" && value >= 0 && value <= most;
+  return check(`a number from 0 to ${most}`, isGood);
+}
+
+/** @throws OptionError unless a value is a whole number of a range. */
+export function requireInteger(name: string, value: unknown, least: number, most: number): void {
+  const wanted = least === most ? `${least}` : `a whole number from ${least} to ${most}`;
+  const isGood = (value: unknown): boolean =>
+    Number.isInteger(value) && (value as number) >= least && (value as number) <= most;
+  check(wanted, isGood)(name, value);
+}
+
+const requireSeedInRange = check(
+  `a whole number from ${MIN_SEED.toString()} to ${MAX_SEED.toString()}`,
+  (value) =>
+    typeof value === "bigint" ? value >= MIN_SEED && value <= MAX_SEED : Number.isInteger(value),
+);
+
+/** @throws OptionError unless a value is a seed, without digits that a number cannot hold. */
+function requireSeed(name: string, value: unknown): void {
+  if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
+    throw new OptionError(
+      `${name} is ${String(value)}, which a number may have rounded`,
+      "give a seed beyond 2 ** 53 - 1 as a bigint, for example 18446744073709551615n",
+    );
+  }
+  requireSeedInRange(name, value);
+}
 
 /** Make a check that a value is one of some texts. */
 export function requireOneOf(...names: string[]): Check {
@@ -142,13 +172,13 @@ export const GENERATE_CHECKS: Checks = {
   ...CALLER_CHECKS,
   negativePrompt: checkedElsewhere,
   numInferenceSteps: checkedElsewhere,
-  guidanceScale: checkedElsewhere,
-  seed: checkedElsewhere,
-  width: checkedElsewhere,
-  height: checkedElsewhere,
+  guidanceScale: requireUpTo(MAX_GUIDANCE),
+  seed: requireSeed,
+  width: requireFinite,
+  height: requireFinite,
   scheduler: requireString,
-  eta: checkedElsewhere,
-  numImages: checkedElsewhere,
+  eta: requireUpTo(1),
+  numImages: (name, value) => requireInteger(name, value, 1, MAX_IMAGES),
   imageIndex: checkedElsewhere,
   latents: checkedElsewhere,
   promptEmbeds: checkedElsewhere,
@@ -165,7 +195,7 @@ const SETTINGS_CHECKS: Checks = {
   steps: requireFinite,
   scheduler: requireString,
   guidanceScale: requireFinite,
-  seed: requireSeedType,
+  seed: requireSeed,
   width: requireFinite,
   height: requireFinite,
   model: requireString,
