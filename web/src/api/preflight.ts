@@ -1,6 +1,6 @@
 /** Whether a model runs here, and what it takes, before anything of it is downloaded. */
 
-import { fetchText } from "../bundle/bundle_files";
+import { fetchParsed } from "../bundle/bundle_files";
 import { openCache } from "../bundle/cache";
 import { countBytes } from "../bundle/kept";
 import type { Manifest, Size } from "../bundle/manifest";
@@ -62,7 +62,7 @@ export async function preflight(
   const cache = await openCache();
   let manifest: Manifest;
   try {
-    manifest = parseManifest(await fetchText(url, cache, { integrity, transport }), url);
+    manifest = await fetchParsed(url, cache, parseManifest, { integrity, transport });
   } catch (error) {
     throw explainAddress(error, manifestUrl, url);
   }

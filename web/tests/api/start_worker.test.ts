@@ -83,7 +83,7 @@ describe("the script", () => {
   });
 
   test.each([
-    ["file:///home/me/node_modules/web-stable-diffusion/dist/worker.js", "no address"],
+    ["file:///home/me/node_modules/web-stable-diffusion/dist/worker.js", "is not an address"],
     ["http://", "not known"],
   ])("whose address a bundler left as it was is named: %s", (written, said) => {
     vi.stubGlobal("WORKER_URL", written);
@@ -110,7 +110,7 @@ describe("a given worker", () => {
   test.each([{}, "worker.js", null, () => null, () => Promise.resolve(new SilentWorker())])(
     "%o is none",
     (worker) => {
-      expect(() => startWorker({ worker: worker as never })).toThrow(/worker is no Worker/);
+      expect(() => startWorker({ worker: worker as never })).toThrow(/worker is not a Worker/);
     },
   );
 

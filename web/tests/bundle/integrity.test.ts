@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 
 import { describe, expect, test } from "vitest";
 
-import { fetchText } from "../../src/bundle/bundle_files";
+import { fetchText } from "../fetch_text";
 import { accepts, digestAs, parseIntegrity } from "../../src/bundle/integrity";
 import { FetchError, IntegrityError, OptionError } from "../../src/util/errors";
 import { MemoryCache } from "../memory_cache";
