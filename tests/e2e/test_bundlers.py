@@ -379,6 +379,25 @@ def test_a_bundlers_page_draws(row, project, expected, tmp_path, page):
     assert complaints == []
 
 
+def test_nexts_example_draws_each_prompt_with_the_model_it_has(project, tmp_path, page):
+    """A model is loaded in a worker of its own, so another worker would be another model."""
+    workers = []
+    page.on("worker", workers.append)
+    with next_development(project, tmp_path) as address:
+        page.goto(address)
+        status = page.locator("p[role=status]")
+        expect(status).to_have_text("Done.")
+        started = len(workers)
+        before = page.locator("canvas").evaluate("canvas => canvas.toDataURL()")
+        page.get_by_label("Prompt").fill("a blue star")
+        page.wait_for_function(
+            "before => document.querySelector('canvas').toDataURL() !== before", arg=before
+        )
+        expect(status).to_have_text("Done.")
+        assert started > 0
+        assert len(workers) == started
+
+
 @pytest.mark.parametrize("version", [6, 7])
 def test_vites_development_server_is_explained(version, project, tmp_path, page):
     """Before version 8 it moves the client and not the worker, unless the package is excluded."""
