@@ -1,3 +1,5 @@
+// A React hook that gives a component the pipeline of a model.
+
 import { useEffect, useState } from "react";
 import { StableDiffusionPipeline } from "web-stable-diffusion";
 
