@@ -127,9 +127,9 @@ def test_its_types_stand_alone(installed):
 def test_its_types_stand_alone_for_each_typescript(installed, version, module):
     """Declarations are checked too, without the types of WebGPU, which TypeScript 5 lacks."""
     suffix = "" if version == "6" else f"-{version}"
-    given = {"tsc": f"web/publish/node_modules/typescript{suffix}", "module": module}
-    assert check_types(installed, USE, MAYBE, DISPOSED, ELEMENT, **given) == ""
-    assert check_types(installed, USE, MAYBE, lib=("es2022", "webworker"), **given) == ""
+    compiler = {"tsc": f"web/publish/node_modules/typescript{suffix}", "module": module}
+    assert check_types(installed, USE, MAYBE, DISPOSED, ELEMENT, **compiler) == ""
+    assert check_types(installed, USE, MAYBE, lib=("es2022", "webworker"), **compiler) == ""
 
 
 def test_its_types_are_the_public_ones(package):
@@ -318,8 +318,8 @@ def test_an_element_draws(site, strict_origin, page):
     assert asked.count("/node_modules/web-stable-diffusion/dist/worker.js") == 1
 
 
-def test_what_it_weighs(packed, package):
-    """The maps are most of it: debuggers alone read them, and bundlers leave them out."""
+def test_it_is_small_and_has_its_licence_and_readme(packed, package):
+    """Most of it are the source maps, which only debuggers load and bundlers leave out."""
     assert (package / "LICENSE").is_file()
     assert packed.stat().st_size < 700_000
     readme = (package / "README.md").read_text(encoding="utf-8")
