@@ -8,7 +8,7 @@ import { show } from "./option_checks";
 /** In place of what is left out. */
 const HIDDEN = "…";
 
-/** A text shorter than this is no secret, and may stand in a message by chance. */
+/** A text shorter than this is not a secret, and may stand in a message by chance. */
 const SHORTEST = 6;
 
 /** How many causes of causes are copied; an error may be its own cause. */
@@ -19,7 +19,7 @@ const ADDRESS = /\b[a-z][a-z\d+.-]*:\/\/[^\s"'<>`]+/gi;
 // eslint-disable-next-line security/detect-unsafe-regex -- its parts do not overlap
 const BEHIND_ADDRESS = /(?::\d+:\d+|:\d+)?[),.;:]*$/;
 
-/** Words of headers that are no secrets. */
+/** Words of headers that are not secret. */
 const SCHEMES = /^(basic|bearer|digest|negotiate|token)$/i;
 
 /**
