@@ -12,6 +12,7 @@ import {
 import { scriptUrl } from "../worker/trusted_types";
 import { showArt } from "./art";
 import { DownloadWatch, savesData } from "./connection";
+import { mountControls } from "./controls";
 import { element, field, fill } from "./dom";
 import { fillExamples } from "./examples";
 import { showFigures } from "./figures";
@@ -187,10 +188,10 @@ async function drawOne(): Promise<void> {
       },
       signal: controller.signal,
     });
+    // Otherwise the place and the sentence are those of another model by now.
+    if (turn === choice) for (const picture of generated.images) stage.showPicture(picture, prompt);
     await gallery.add(generated);
-    // The place and the sentence are those of another model now.
     if (turn !== choice) return;
-    for (const picture of generated.images) stage.showPicture(picture, prompt);
     await showFigures(generated, drawn, loadMilliseconds);
     status.say(() => text().done(generated.timings.total));
     if (document.hidden) status.setTitlePrefix(text().doneTitle);
@@ -390,33 +391,6 @@ function showExamples(model: Preflight): void {
   });
 }
 
-function startKeys(): void {
-  document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.isComposing) return;
-    if (document.querySelector("dialog[open]") !== null) return;
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-      event.preventDefault();
-      if (drawing === undefined && !queued) drawForm.requestSubmit();
-    } else if (event.key === "Escape") stop();
-  });
-  drawButton.addEventListener("click", (event) => {
-    if (drawing === undefined && !queued) return;
-    event.preventDefault();
-    // The second click of a double click is no wish to stop.
-    if (event.detail < 2) stop();
-  });
-  drawForm.addEventListener("submit", (event) => {
-    event.preventDefault();
-    begin();
-  });
-  // A field that holds something wrong must be seen, or the browser cannot point at it.
-  const settings = element<HTMLDetailsElement>("settings");
-  settings.addEventListener("invalid", () => (settings.open = true), true);
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && drawing === undefined && phase === "ready") status.setTitlePrefix("");
-  });
-}
-
 /** Write anew what describes the present state; what was said, status.ts writes anew. */
 function followLanguage(): void {
   onLanguage(() => {
@@ -435,7 +409,10 @@ async function start(): Promise<void> {
   showButton();
   stage.showWelcome("preparing", 0);
   form.startForm();
-  startKeys();
+  mountControls({ isBusy: () => drawing !== undefined || queued, begin, stop });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && drawing === undefined && phase === "ready") status.setTitlePrefix("");
+  });
   element("pause").onclick = () => loading?.abort();
   element("load").onclick = () => {
     if (found !== undefined) void load(found);
