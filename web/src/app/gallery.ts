@@ -88,7 +88,7 @@ class MountedGallery implements Gallery {
   constructor(
     private readonly root: HTMLElement,
     private readonly page: GalleryPage,
-    private readonly store: PictureStore | undefined,
+    store: PictureStore | undefined,
   ) {
     this.collection = new Collection(store, () => {
       this.write();
@@ -215,7 +215,9 @@ class MountedGallery implements Gallery {
     const more = pictures.length - this.shown;
     this.older.hidden = more <= 0;
     this.older.textContent = strings.showOlder(more);
-    this.place.textContent = this.store === undefined ? "" : strings.keptHere;
+    const { trouble, unkept } = this.collection;
+    const keepsNone = trouble !== undefined && unkept === pictures.length;
+    this.place.textContent = keepsNone ? "" : strings.keptHere;
     if (this.tools.childElementCount === 0 || !this.packing) this.writeTools();
     this.notices.write();
     const empty = pictures.length === 0 && damaged === 0;
