@@ -5,7 +5,6 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { StableDiffusionImage } from "../src/element";
 import { OptionError, StableDiffusionPipeline } from "../src/index";
-import type { Generated } from "../src/index";
 
 /** Calls of generate that the test has not ended yet. */
 let calls: { prompt: string; signal: AbortSignal; finish: () => void }[] = [];
@@ -14,7 +13,7 @@ const pipeline = {
   generate: (prompt: string, { signal }: { signal: AbortSignal }) =>
     new Promise((resolve) => {
       const image = { width: 1, height: 1, data: new Uint8ClampedArray(4) };
-      calls.push({ prompt, signal, finish: () => resolve({ image } as Generated) });
+      calls.push({ prompt, signal, finish: () => resolve({ image }) });
     }),
   unload: () => Promise.resolve(),
 } as unknown as StableDiffusionPipeline;
