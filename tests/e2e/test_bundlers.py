@@ -93,6 +93,8 @@ def install(folder, packed):
     if not stamp.is_file() or stamp.read_text() != digest:
         run(folder, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
         stamp.write_text(digest)
+    # Vite keeps the packages that it has bundled until a lock file changes.
+    shutil.rmtree(modules / ".vite", ignore_errors=True)
     shutil.rmtree(modules / NAME)
     (modules / NAME).mkdir()
     shutil.unpack_archive(packed, modules / NAME, "gztar", filter="data")
@@ -382,7 +384,7 @@ def test_a_bundlers_page_draws(row, project, expected, tmp_path, page):
 def test_nexts_example_draws_each_prompt_with_the_model_it_has(project, tmp_path, page):
     """A model is loaded in a worker of its own, so another worker would be another model."""
     workers = []
-    page.on("worker", workers.append)
+    page.on("worker", lambda worker: workers.append(worker.url))
     with next_development(project, tmp_path) as address:
         page.goto(address)
         status = page.locator("p[role=status]")

@@ -42,12 +42,12 @@ def visit():
 
 
 def test_the_page_says_what_to_do(visit, origin):
-    texts, complaints = visit(origin, "[role=alert]", "h1", "button:disabled", "#prompt")
-    alert, title, button, _ = texts
+    texts, complaints = visit(origin, "[role=alert]", "h1", "button[aria-disabled=true]")
+    alert, title, button = texts
     assert "This browser cannot draw here: it has no WebGPU." in alert
     assert "Update Firefox: WebGPU needs version 141" in alert
     assert "On Linux and Android, use Chrome for now." in alert
-    assert title
+    assert title == "Web Stable Diffusion"
     assert button == "Draw"
     assert complaints == []
 
