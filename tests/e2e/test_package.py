@@ -53,6 +53,15 @@ element.prompt = "a red circle";
 const seed: number | bigint | undefined = element.generated?.settings.seed;
 if (document.querySelector("stable-diffusion-image")?.error !== undefined) console.log(seed);
 """
+# What the examples of the reference use: names of the package, and what a program has.
+CONTEXT = """
+import {
+  StableDiffusionPipeline, chooseVariant, formatSettings, listKept, listModels, preflight, purge,
+  readSettings, readText, writeText, type Generated,
+} from "web-stable-diffusion";
+declare const pipe: StableDiffusionPipeline, result: Generated, file: Blob;
+declare const canvas: HTMLCanvasElement, progress: HTMLProgressElement;
+"""
 STRICT = {
     "noEmit": True, "strict": True, "target": "es2022", "types": [], "skipLibCheck": False,
     "exactOptionalPropertyTypes": True,
@@ -119,6 +128,14 @@ def test_its_types_stand_alone(installed):
     assert check_types(installed, USE, MAYBE, DISPOSED, ELEMENT) == ""
     wrong = check_types(installed, USE.replace("numInferenceSteps", "steps"))
     assert re.search("'steps' does not exist in type 'DrawOptions", wrong)
+
+
+def test_the_examples_of_its_reference_are_typed(installed, package):
+    reference = (package / "API.md").read_text(encoding="utf-8")
+    examples = re.findall(r"^#+ Example\n\n[^`#]*```ts\n(.*?)```", reference, re.M | re.S)
+    assert len(examples) > 7
+    program = CONTEXT + "".join(f"{{\n{example}}}\n" for example in examples)
+    assert check_types(installed, program) == ""
 
 
 @pytest.mark.full

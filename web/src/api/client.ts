@@ -64,7 +64,7 @@ export interface CallOptions {
  * @example
  * const pipe = await StableDiffusionPipeline.fromPretrained("model/manifest.json");
  * const { image } = await pipe.generate("a red circle", { seed: 7 });
- * canvas.getContext("2d").putImageData(image, 0, 0);
+ * canvas.getContext("2d")!.putImageData(image, 0, 0);
  * await pipe.unload();
  */
 export class StableDiffusionPipeline {
@@ -148,6 +148,17 @@ export class StableDiffusionPipeline {
    * @throws AbortError, or the signal's reason, if the signal is aborted; AbortError too if the
    *   pipeline is unloaded meanwhile.
    * @throws UnloadedError if the pipeline was unloaded before.
+   *
+   * @example
+   * Several prompts, given up after a minute:
+   *
+   * ```ts
+   * const { images } = await pipe.generate(["a star", "a moon"], {
+   *   negativePrompt: "blue",
+   *   signal: AbortSignal.timeout(60_000), // or that of an AbortController, for a button
+   *   onProgress: ({ overall }) => (progress.value = overall),
+   * });
+   * ```
    */
   async generate<Output extends OutputName = "imageData">(
     prompt: Prompt | null | undefined,
@@ -166,6 +177,15 @@ export class StableDiffusionPipeline {
    *
    * @returns the options of `generate` that stand for the prompts; the prompt is null then.
    * @throws what `generate` throws.
+   *
+   * @example
+   * A picture half-way between two prompts:
+   *
+   * ```ts
+   * const [day, night] = [await pipe.encodePrompt("day"), await pipe.encodePrompt("night")];
+   * const promptEmbeds = day.promptEmbeds!.map((value, at) => (value + night.promptEmbeds![at]!) / 2);
+   * await pipe.generate(null, { ...day, promptEmbeds, seed: 7 });
+   * ```
    */
   async encodePrompt(prompt: Prompt, options: EncodeOptions = {}): Promise<PromptEmbeddings> {
     const caller = requireOptions("encodePrompt", options, ENCODE_CHECKS);

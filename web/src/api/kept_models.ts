@@ -26,6 +26,14 @@ export interface KeptModel {
  * List the models that this browser keeps for this origin, of all pages and addresses.
  *
  * @throws UnsupportedError in Node.js and on pages of plain http.
+ *
+ * @example
+ * ```ts
+ * for (const { title, bytes, manifestUrl, complete } of await listKept()) {
+ *   console.log(`${title}: ${bytes.kept} of ${bytes.total} bytes`);
+ *   if (!complete) await purge(manifestUrl);
+ * }
+ * ```
  */
 export async function listKept(): Promise<KeptModel[]> {
   checkEnvironment();

@@ -89,6 +89,16 @@ export interface Choice extends Preflight {
  * @throws OptionError if the model or an option is not what it must be.
  * @throws FetchError if a manifest cannot be fetched.
  * @throws IntegrityError if one is not what the list of models says.
+ *
+ * @example
+ * ```ts
+ * const [model] = await listModels("models/index.json");
+ * const { manifestUrl, integrity, problems, bytes } = await chooseVariant(model!);
+ * const [problem] = problems;
+ * if (problem !== undefined) throw problem; // it has a message and a hint
+ * console.log(`${bytes.total - bytes.kept} bytes are downloaded`);
+ * const pipe = await StableDiffusionPipeline.fromPretrained(manifestUrl, { integrity });
+ * ```
  */
 export async function chooseVariant(
   model: ListedModel,

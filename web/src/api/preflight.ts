@@ -50,6 +50,13 @@ export interface PreflightOptions extends IntegrityOptions, FetchOptions {}
  * @throws OptionError if an option or the address is not what it must be.
  * @throws FetchError if the manifest cannot be fetched.
  * @throws IntegrityError if it is another manifest than the digest says, or another version of it.
+ *
+ * @example
+ * ```ts
+ * const { problems, sizes } = await preflight("models/sd15/");
+ * for (const { message, hint } of problems) console.warn(`${message}; ${hint}`);
+ * const [width, height] = sizes[0] ?? [512, 512];
+ * ```
  */
 export async function preflight(
   manifestUrl: string | URL,

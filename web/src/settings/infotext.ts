@@ -36,7 +36,7 @@ export interface Settings {
 const NEGATIVE = "Negative prompt:";
 /** The first of the pairs, in every program that writes this form. */
 const STEPS = /^Steps: ?\d/;
-/** A line of so many pairs that name settings is no prompt. */
+/** A line with at least so many pairs that name settings is not part of the prompt. */
 const FEWEST_PAIRS = 3;
 /** So many pairs are read; programs write some dozens. */
 const MOST_PAIRS = 1000;
@@ -111,7 +111,7 @@ export function formatSettings(settings: Settings, image?: number): string {
 /**
  * Read settings from a text; those that are missing or malformed are left out.
  *
- * @throws OptionError if it is no text.
+ * @throws OptionError if it is not a string.
  */
 export function parseSettings(text: string): Partial<Settings> {
   requireString("text", text);

@@ -65,7 +65,7 @@ export async function readSettings(
  * `parameters`.
  *
  * @returns undefined if it names no setting beside a prompt, which any text could be.
- * @throws OptionError if it is no text.
+ * @throws OptionError if it is not a string.
  */
 export function readSettingsText(text: string): FoundSettings | undefined {
   requireString("text", text);

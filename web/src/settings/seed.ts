@@ -7,14 +7,14 @@ import { requireString } from "../util/option_checks";
 export type Seed = number | bigint;
 
 /** Say whether PyTorch takes a whole number as a seed. */
-export function isSeed(value: bigint): boolean {
+function isSeed(value: bigint): boolean {
   return value >= MIN_SEED && value <= MAX_SEED;
 }
 
 /**
- * Read a seed from text; undefined if the text is no seed.
+ * Read a seed from text; undefined if the text is not a seed.
  *
- * @throws OptionError if it is no text.
+ * @throws OptionError if it is not a string.
  */
 export function parseSeed(text: string): Seed | undefined {
   requireString("text", text);
