@@ -121,7 +121,9 @@ def find_violations(page):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         found = page.evaluate("() => axe.run()")
         assert len(found["passes"]) > 10
-        violations += [(scheme, v["id"], v["nodes"][0]["html"]) for v in found["violations"]]
+        for rule in found["violations"]:
+            node = rule["nodes"][0]
+            violations.append((scheme, rule["id"], node["html"], node["failureSummary"]))
     return violations
 
 

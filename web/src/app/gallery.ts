@@ -81,6 +81,8 @@ class MountedGallery implements Gallery {
     "aria-labelledby": "delete-all",
   });
   private shown = LISTED;
+  /** Whether the enlarged picture was opened from the list, which then gets the focus back. */
+  private fromList = true;
   /** Ends the question to whoever leaves the page, while pictures are in memory alone. */
   private stay: (() => void) | undefined;
   private current: { picture: Picture; files: PictureFiles; address: string } | undefined;
@@ -105,7 +107,7 @@ class MountedGallery implements Gallery {
     this.tiles = new TileList({
       read: (id) => this.collection.read(id),
       open: ({ id }) => {
-        this.open(id);
+        this.open(id, true);
       },
       remove: (picture) => void remove(picture),
     });
@@ -116,7 +118,8 @@ class MountedGallery implements Gallery {
       },
       closed: (id) => {
         this.noticesPlace.append(this.notices.element);
-        this.focusTile(this.tiles.indexOf(id));
+        // Otherwise the page would be scrolled down from the picture that was clicked.
+        if (this.fromList) this.focusTile(this.tiles.indexOf(id));
       },
     });
     this.noticesPlace.append(this.notices.element);
@@ -162,10 +165,11 @@ class MountedGallery implements Gallery {
   enlarge(): void {
     const { pictures } = this.collection;
     const last = pictures.find(({ id }) => id === this.current?.picture.id);
-    if (last !== undefined) this.open(last.id);
+    if (last !== undefined) this.open(last.id, false);
   }
 
-  private open(id: string): void {
+  private open(id: string, fromList: boolean): void {
+    this.fromList = fromList;
     this.viewer.notices.append(this.notices.element);
     this.viewer.open(id);
   }

@@ -345,6 +345,8 @@ test("the buttons are those of the last picture, which the page can enlarge", as
   press("Delete", viewer());
   await settled();
   press("Close", viewer());
+  // The page stays where it was, at the picture.
+  expect(root.querySelector("#pictures")!.contains(document.activeElement)).toBe(false);
   gallery.enlarge();
   expect(viewer().open).toBe(false);
 });
