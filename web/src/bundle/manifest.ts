@@ -73,13 +73,20 @@ function noManifest(value: unknown, url: string): FetchError {
   );
 }
 
-/** Return every file that a manifest names. */
+/** Return every file of a model. */
 export function filesOf(manifest: Manifest): FileEntry[] {
+  const { self_test: selfTest } = manifest;
+  return [...drawingFiles(manifest), ...(selfTest === undefined ? [] : [selfTest])];
+}
+
+/** Return the files that loading and drawing take: all but the self-test's expected values. */
+export function drawingFiles(manifest: Manifest): FileEntry[] {
+  const { library, tokenizers, kernels, components } = manifest;
   return [
-    manifest.library,
-    ...Object.values(manifest.tokenizers),
-    ...[manifest.kernels, manifest.self_test].filter((entry) => entry !== undefined),
-    ...Object.values(manifest.components).flatMap(({ shards }) => shards),
+    library,
+    ...Object.values(tokenizers),
+    ...(kernels === undefined ? [] : [kernels]),
+    ...Object.values(components).flatMap(({ shards }) => shards),
   ];
 }
 

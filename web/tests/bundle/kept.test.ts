@@ -65,7 +65,8 @@ test("nothing is kept at first", async () => {
 });
 
 test("a model is listed with its address, without the signature", async () => {
-  const total = await keep("https://page.test/m/manifest.json?sig=1");
+  const all = await keep("https://page.test/m/manifest.json?sig=1");
+  const total = all - MANIFEST.self_test!.bytes;
   expect(await listKept()).toEqual([
     {
       manifestUrl: "https://page.test/m/manifest.json",
@@ -86,6 +87,20 @@ test("a part of a model is no model", async () => {
   const kept = await keep("https://page.test/m/manifest.json", 1);
   expect(await isKept("m/")).toBe(false);
   expect(await listKept()).toMatchObject([{ complete: false, bytes: { kept } }]);
+});
+
+test("a model is whole without the self-test's expected values, and they are removed with it", async () => {
+  const url = "https://page.test/m/manifest.json";
+  const total = await keep(url);
+  const cache = await openCache();
+  const { sha256: digest, bytes } = MANIFEST.self_test!;
+  const whole = { bytes: { total: total - bytes, kept: total - bytes }, complete: true };
+  expect(await listKept()).toMatchObject([whole]);
+  await cache.remove(digest);
+  expect([await listKept(), await isKept(url)]).toMatchObject([[whole], true]);
+  await cache.write(digest, new ArrayBuffer(1));
+  await purge(url);
+  expect(await cache.keys()).toEqual([]);
 });
 
 test("removing a model leaves what another shares with it, and needs no server", async () => {
