@@ -17,7 +17,7 @@ import type { Model, ModelSource } from "../gpu/model";
 import type { GenerationRequest } from "./generation_request";
 import { meterLoading } from "./progress_meter";
 
-/** A loaded model that draws. It does one piece of work at a time. */
+/** A loaded model that draws. Its callers wait for one call to end before they begin the next. */
 export interface Pipeline {
   readonly manifest: Manifest;
   /** Vendor, architecture and description of the GPU. */
