@@ -79,7 +79,10 @@ async function addPicture(
 async function fetchPicture({ file, sha256 }: ExamplePicture, manifestUrl: string): Promise<Blob> {
   const bytes = sha256.match(/../g)!.map((digits) => parseInt(digits, 16));
   const integrity = `sha256-${btoa(String.fromCharCode(...bytes))}`;
-  const response = await fetch(new URL(file, manifestUrl), { integrity, priority: "low" });
+  const url = new URL(file, manifestUrl);
+  // A query may be the token by which a server gives out the files of a folder.
+  url.search = new URL(manifestUrl).search;
+  const response = await fetch(url, { integrity, priority: "low" });
   if (!response.ok) throw new Error(`${file}: status ${response.status}`);
   // A server may not know the type of such files.
   return new Blob([await response.arrayBuffer()], { type: "image/webp" });
