@@ -88,7 +88,7 @@ export function arabic({ number, bytes, time, seconds, plural, list, isolate }: 
 
     // The place of the picture, before there is one.
     welcome: "ماذا تريد أن ترى؟",
-    welcomeHow: "اكتب وصفًا أو اختر مثالًا ثم اضغط «ارسم».",
+    welcomeHow: "اكتب وصفًا ثم اضغط «ارسم»، أو اختر مثالًا.",
     offerTitle: (name) => `يمكن تنزيل ${isolate(name)}`,
     offerKeptTitle: (name) => `${isolate(name)} محفوظ في هذا المتصفح`,
     offerSize: (size) => `تنزيل لمرة واحدة: ${bytes(size)}`,

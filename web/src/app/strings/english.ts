@@ -73,7 +73,7 @@ export function english({ number, bytes, time, seconds, plural, list, isolate }:
 
     // The place of the picture, before there is one.
     welcome: "What would you like to see?",
-    welcomeHow: "Write a prompt or choose an example, then press Draw.",
+    welcomeHow: "Write a prompt and press Draw, or choose an example.",
     offerTitle: (name: string) => `${isolate(name)} is ready to download`,
     offerKeptTitle: (name: string) => `${isolate(name)} is kept in this browser`,
     offerSize: (size: number) => `Downloaded once: ${bytes(size)}`,

@@ -74,7 +74,7 @@ export function german({ number, bytes, time, seconds, plural, list, isolate }: 
 
     // The place of the picture, before there is one.
     welcome: "Was möchtest du sehen?",
-    welcomeHow: "Schreibe einen Prompt oder wähle ein Beispiel und drücke dann auf „Zeichnen“.",
+    welcomeHow: "Schreibe einen Prompt und drücke auf „Zeichnen“, oder wähle ein Beispiel.",
     offerTitle: (name) => `${isolate(name)} kann heruntergeladen werden`,
     offerKeptTitle: (name) => `${isolate(name)} ist in diesem Browser gespeichert`,
     offerSize: (size) => `Einmaliger Download: ${bytes(size)}`,
