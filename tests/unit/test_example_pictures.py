@@ -70,9 +70,8 @@ def folder(tmp_path):
 
 def test_pictures_are_read_in_the_order_of_their_names(folder, caplog):
     first, second = f"a cat\nNegative prompt: a dog\n{PAIRS}", f"two\nlines\n{PAIRS}"
-    examples = read_examples(
-        folder(b_PNG=png(second), a_png=png(first), notes_txt=b"", **{"_DS_Store": b""})
-    )
+    path = folder(b_PNG=png(second), a_png=png(first), notes_txt=b"", **{"_DS_Store": b""})
+    examples = read_examples(path)
     assert [(e.prompt, e.settings) for e in examples] == [("a cat", first), ("two\nlines", second)]
     for example in examples:
         # Noise is the hardest to compress.
@@ -82,6 +81,7 @@ def test_pictures_are_read_in_the_order_of_their_names(folder, caplog):
             assert not {"exif", "xmp", "icc_profile"} & set(picture.info)
     (record,) = caplog.records
     assert record.getMessage().endswith("notes.txt is no PNG, so it is no example")
+    assert read_examples(path) == examples
 
 
 @pytest.mark.parametrize("shape", [(5, 900, 3), (64, 64, 3), (1, 1, 3), (200, 130), (140, 150, 4)])

@@ -1,7 +1,7 @@
-"""Read PNGs that carry their settings, and make small pictures of them: a bundle's examples.
+"""``wsd build --examples``: read pictures that people saved, and make small copies for a bundle.
 
-The PNGs are those that the page, ``wsd render`` and other programs write: the settings are a text
-with the keyword ``parameters`` (``web/src/settings/infotext.ts``). The page shows each picture as a
+They are PNGs that the page, ``wsd render`` and other programs write. Each carries its settings as a
+text with the keyword ``parameters`` (``web/src/settings/infotext.ts``). The page shows each picture as a
 button, takes its settings when it is clicked, and draws the same picture again.
 """
 
@@ -86,8 +86,9 @@ def read_examples(folder: Path) -> tuple[Example, ...]:
             f"{folder} holds {len(pictures)} PNGs, and the page has room for {MAX_EXAMPLES}",
             "leave some of them out",
         )
-    for path in set(paths) - set(pictures):
-        _LOG.warning("%s is no PNG, so it is no example", path)
+    for path in paths:
+        if path not in pictures:
+            _LOG.warning("%s is no PNG, so it is no example", path)
     examples: dict[str, tuple[Path, Example]] = {}
     for path in pictures:
         example = _read_example(path)
@@ -117,7 +118,11 @@ def find_examples(checkpoint: Checkpoint) -> tuple[Example, ...]:
     for example in examples:
         found = _MODEL_HASH.search(example.settings.splitlines()[-1])
         if found is not None and found[1] != expected:
-            _LOG.warning("%s is of other weights, so the bundle has none of its pictures", folder)
+            _LOG.warning(
+                "%s is of other weights, so the bundle has none of its pictures: give the folder "
+                "by --examples if they are this model's",
+                folder,
+            )
             return ()
     return examples
 
