@@ -1,8 +1,8 @@
 """``wsd build --examples``: read pictures that people saved, and make small copies for a bundle.
 
 They are PNGs that the page, ``wsd render`` and other programs write. Each carries its settings as a
-text with the keyword ``parameters`` (``web/src/settings/infotext.ts``). The page shows each picture as a
-button, takes its settings when it is clicked, and draws the same picture again.
+text with the keyword ``parameters`` (``web/src/settings/infotext.ts``). The page shows each picture
+as a button, takes its settings when it is clicked, and draws the same picture again.
 """
 
 from __future__ import annotations
