@@ -214,7 +214,11 @@ def copied(checkpoint, tmp_path, family):
 
 @pytest.mark.parametrize(
     ("pair", "count"),
-    [("Model hash: 0123456789", 0), ("Model hash: 0123456789, RNG: CPU", 0), ("RNG: CPU", 1)],
+    [
+        ("Model hash: 0123456789", 0),
+        ("Model hash: 0123456789, RNG: CPU\nHires: none", 0),
+        ("RNG: CPU", 1),
+    ],
 )
 def test_pictures_of_other_weights_are_left_out(copied, pair, count, caplog):
     checkpoint, pictures = copied

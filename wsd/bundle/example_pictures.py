@@ -116,8 +116,7 @@ def find_examples(checkpoint: Checkpoint) -> tuple[Example, ...]:
     examples = read_examples(folder)
     expected = hash_weights(checkpoint)
     for example in examples:
-        found = _MODEL_HASH.search(example.settings.splitlines()[-1])
-        if found is not None and found[1] != expected:
+        if _read_model_hash(example.settings) not in (None, expected):
             _LOG.warning(
                 "%s is of other weights, so the bundle has none of its pictures: give the folder "
                 "by --examples if they are this model's",
@@ -139,13 +138,25 @@ def hash_weights(checkpoint: Checkpoint) -> str:
 
 def read_prompt(settings: str) -> str | None:
     """Return the prompt of a picture's settings; None if the text holds no settings."""
-    lines = settings.replace("\r\n", "\n").rstrip().split("\n")
-    steps = [index for index, line in enumerate(lines) if _STEPS.match(line)]
-    if not steps:
+    split = _split(settings)
+    if split is None:
         return None
-    words = lines[: steps[-1]]
+    words, _ = split
     negative = [index for index, line in enumerate(words) if line.startswith(_NEGATIVE)]
     return "\n".join(words[: negative[0]] if negative else words)
+
+
+def _split(settings: str) -> tuple[list[str], str] | None:
+    """Return the lines above the settings' line of pairs, and that line; None if there is none."""
+    lines = settings.replace("\r\n", "\n").rstrip().split("\n")
+    steps = [index for index, line in enumerate(lines) if _STEPS.match(line)]
+    return (lines[: steps[-1]], lines[steps[-1]]) if steps else None
+
+
+def _read_model_hash(settings: str) -> str | None:
+    split = _split(settings)
+    found = None if split is None else _MODEL_HASH.search(split[1])
+    return None if found is None else found[1]
 
 
 def _read_example(path: Path) -> Example:
