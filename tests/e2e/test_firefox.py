@@ -76,7 +76,8 @@ def test_the_package_says_why_it_cannot_draw(used):
     assert result["preflight"]["bytes"]["total"] > 0
     assert result["refusal"] == NO_WEBGPU
     assert result["element"]["error"] == NO_WEBGPU
-    assert "no WebGPU" in result["element"]["text"]
+    assert result["element"]["content"] == "A picture that was drawn before."
+    assert NO_WEBGPU["message"] in result["element"]["status"]
     assert complaints == []
 
 

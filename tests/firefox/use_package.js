@@ -22,7 +22,11 @@ async function usePackage() {
   return {
     preflight: { problems: problems.map(describe), adapter: adapter ?? null, bytes, sizes },
     refusal,
-    element: { error: describe(element.error), text: element.innerText.trim() },
+    element: {
+      error: describe(element.error),
+      content: element.innerText.trim(),
+      status: element.shadowRoot.querySelector("[role=status]").innerText,
+    },
     settings: await readSettings(await makePng()),
     kept: await listKept(),
   };
