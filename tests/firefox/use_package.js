@@ -1,7 +1,6 @@
 // Calls the package as a page does in a browser without WebGPU, and shows what comes of it.
 import {
   formatSettings,
-  listKept,
   preflight,
   readSettings,
   StableDiffusionPipeline,
@@ -12,7 +11,7 @@ const describe = ({ name, message, hint }) => ({ name, message, hint });
 const MANIFEST = "model/manifest.json";
 
 async function usePackage() {
-  const { problems, adapter, bytes, sizes } = await preflight(MANIFEST);
+  const { problems, adapter, bytes } = await preflight(MANIFEST);
   // The worker starts, and says it too.
   const refusal = await StableDiffusionPipeline.fromPretrained(MANIFEST).catch(describe);
   const element = document.querySelector("stable-diffusion-image");
@@ -20,7 +19,7 @@ async function usePackage() {
     await new Promise((resolve) => element.addEventListener("error", resolve, { once: true }));
   }
   return {
-    preflight: { problems: problems.map(describe), adapter: adapter ?? null, bytes, sizes },
+    preflight: { problems: problems.map(describe), adapter: adapter ?? null, bytes },
     refusal,
     element: {
       error: describe(element.error),
@@ -28,7 +27,6 @@ async function usePackage() {
       status: element.shadowRoot.querySelector("[role=status]").innerText,
     },
     settings: await readSettings(await makePng()),
-    kept: await listKept(),
   };
 }
 
