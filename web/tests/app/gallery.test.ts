@@ -383,7 +383,7 @@ test("a large picture can have its own size, in which the keys scroll it", async
   expect(frame.className).toBe("viewed");
   key("ArrowRight", viewer());
   await settled();
-  expect(frame.style.getPropertyValue("--ratio")).toBe("2");
+  expect(viewer().style.getPropertyValue("--ratio")).toBe("2");
   press("Actual size", viewer());
   expect([frame.className, frame.tabIndex]).toEqual(["viewed actual", 0]);
   expect(key("ArrowLeft", frame).defaultPrevented).toBe(false);

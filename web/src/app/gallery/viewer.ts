@@ -152,7 +152,7 @@ export class Viewer {
     this.frame.classList.toggle("compared", images.length > 1);
     // Pictures of two shapes have a frame that both fit into.
     const ratios = shown.map((each) => each && each.picture.width / each.picture.height);
-    this.frame.style.setProperty("--ratio", String(Math.max(...ratios.map((each) => each ?? 1))));
+    this.dialog.style.setProperty("--ratio", String(Math.max(...ratios.map((each) => each ?? 1))));
     this.writeSize();
     this.slider.hidden = images.length < 2;
     this.slider.value = String(MIDDLE);
