@@ -167,6 +167,7 @@ async function drawOne(): Promise<void> {
   drawing = controller;
   showButton();
   status.say(() => text().starting);
+  stage.hideCard();
   const stay = warnBeforeLeaving();
   try {
     const generated = await drawn.generate(prompt, {

@@ -44,6 +44,11 @@ function put(image: ImageData | ImageBitmap, label: string): void {
   frame.style.setProperty("--ratio", String(image.width / image.height));
 }
 
+/** Take the card away: a picture is drawn, of which there is no preview yet. */
+export function hideCard(): void {
+  for (const each of welcome.querySelectorAll<HTMLElement>("[data-card]")) each.hidden = true;
+}
+
 /** Take the preview of a picture away that will not be finished. */
 export function endPreview(): void {
   if (finished !== undefined) showPicture(finished.image, finished.prompt);

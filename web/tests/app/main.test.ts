@@ -190,8 +190,9 @@ test("a picture waits for the model, and can be taken back", async () => {
 test("one button draws and stops, and keeps the focus", async () => {
   await openReady();
   byId("draw").focus();
+  expect(card()).toBe("welcome");
   byId("draw").click();
-  expect(button()).toBe("Stop");
+  expect([button(), card()]).toEqual(["Stop", undefined]);
   // A double click is no wish to stop.
   byId("draw").dispatchEvent(
     new MouseEvent("click", { detail: 2, bubbles: true, cancelable: true }),
@@ -200,7 +201,7 @@ test("one button draws and stops, and keeps the focus", async () => {
   expect(document.activeElement).toBe(byId("draw"));
   byId("draw").click();
   await settle();
-  expect([button(), said()]).toEqual(["Draw", "Stopped."]);
+  expect([button(), said(), card()]).toEqual(["Draw", "Stopped.", "welcome"]);
   expect(document.activeElement).toBe(byId("draw"));
   expect(draws).toHaveLength(1);
 });
