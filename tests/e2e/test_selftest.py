@@ -93,7 +93,7 @@ def test_a_model_without_expected_values(page, speck, tmp_path):
         alert = page.get_by_role("alert").inner_text()
     assert files() == []
     assert alert.startswith("This model has no self-test.\n")
-    assert re.search(r"without expected values\.\s.*wsd expect", alert)
+    assert re.search(r"without expected values\.\s+.*wsd expect", alert)
 
 
 def test_stop(page, origin):
