@@ -260,5 +260,5 @@ def test_what_the_page_weighs(monkeypatch, tmp_path):
     files = [path for path in tmp_path.rglob("*") if path.suffix in (".js", ".css", ".html")]
     assert len(files) > 6
     for path in files:
-        assert "encodeText" not in path.read_text(), path  # a call of the driver's worker
+        assert "combineLatents" not in path.read_text(), path  # a call of the driver's worker
     assert sum(len(gzip.compress(path.read_bytes())) for path in files) < 200_000
