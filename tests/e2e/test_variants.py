@@ -56,8 +56,8 @@ def test_the_preferred_precision_or_another_that_is_asked_for(page):
     ready(page)
     facts = page.locator("#model-facts")
     precision = page.get_by_label("Precision")
-    assert precision.locator("option").all_inner_texts() == ["f32", "w8a16"]
-    whole = facts.inner_text()
+    assert precision.locator("option").all_text_contents() == ["f32", "w8a16"]
+    whole = facts.text_content()
     unfold(page, "About this model")
     precision.select_option("w8a16")
     expect(facts).not_to_have_text(whole)
@@ -77,7 +77,7 @@ def test_a_gpu_that_only_the_smaller_fits(page):
     expect(notice).to_contain_text(
         "w8a16 is used instead of f32: the GPU's maxStorageBufferBindingSize is"
     )
-    assert page.get_by_label("Precision").locator("option:checked").inner_text() == "w8a16"
+    assert page.get_by_label("Precision").locator("option:checked").text_content() == "w8a16"
     assert not [url for url in page.files if "/speck/" in url and url.endswith(".bin")]
 
 
