@@ -184,11 +184,11 @@ def box(page, selector):
 
 def test_the_picture_is_in_sight(phone):
     """Without scrolling: with the prompt and the button beside it, or above it on a phone."""
-    phone.evaluate("() => scrollTo(0, 0)")
+    phone.reload()
+    ready(phone)
     for name in ("desktop", "tablet", "phone"):
         width, height = resize(phone, name)
-        phone.reload()
-        ready(phone)
+        phone.evaluate("() => scrollTo(0, 0)")
         prompt, button, frame = box(phone, "#prompt"), box(phone, "#draw"), box(phone, "#frame")
         assert prompt["y"] < button["y"]
         assert frame["y"] + frame["height"] <= height, name
