@@ -16,6 +16,7 @@ import { Viewer } from "./gallery/viewer";
 import { packPictures, saveFile, zipName } from "./gallery/zip";
 import { warnBeforeLeaving } from "./leaving";
 import { shrink } from "./png_files";
+import type { Sentence } from "./strings";
 import { onLanguage } from "./strings";
 import { galleryText } from "./strings/gallery";
 
@@ -197,7 +198,7 @@ class MountedGallery implements Gallery {
   }
 
   /** Show a sentence where it is seen and heard: the dialog hides the page's own place. */
-  private say(sentence: string): void {
+  private say(sentence: Sentence): void {
     if (this.viewer.dialog.open) this.viewer.say(sentence);
     else this.page.say(sentence);
   }
@@ -255,15 +256,14 @@ class MountedGallery implements Gallery {
   }
 
   private async remove(picture: Picture): Promise<void> {
-    const strings = galleryText();
     try {
       await this.collection.remove(picture.id);
     } catch {
-      this.say(strings.refusedChange);
+      this.say(() => galleryText().refusedChange);
       return;
     }
     const { name, id } = picture;
-    if (this.collection.deleted?.id !== id) this.say(strings.deletedForGood(name));
+    if (this.collection.deleted?.id !== id) this.say(() => galleryText().deletedForGood(name));
   }
 
   /** Give the focus to a place in the list, or to what is left if the list is empty. */
@@ -274,7 +274,7 @@ class MountedGallery implements Gallery {
 
   private async undo(deleted: Picture): Promise<void> {
     await this.collection.undo();
-    this.say(galleryText().broughtBack(deleted.name));
+    this.say(() => galleryText().broughtBack(deleted.name));
     if (this.viewer.dialog.open) this.viewer.open(deleted.id);
     else this.focusTile(this.collection.pictures.findIndex(({ id }) => id === deleted.id));
   }
@@ -283,12 +283,12 @@ class MountedGallery implements Gallery {
     try {
       await this.collection.makeRoom(oldest);
     } catch {
-      this.say(galleryText().refusedChange);
+      this.say(() => galleryText().refusedChange);
       return;
     }
     const { unkept, trouble } = this.collection;
     if (unkept === 0 && trouble === undefined) {
-      this.say(galleryText().madeRoom);
+      this.say(() => galleryText().madeRoom);
       if (!this.viewer.dialog.open) this.focusTile(0);
     }
   }
@@ -320,10 +320,10 @@ class MountedGallery implements Gallery {
   private async deleteAll(): Promise<void> {
     try {
       await this.collection.removeAll();
-      this.say(galleryText().deletedAll);
+      this.say(() => galleryText().deletedAll);
       this.focusTile(0);
     } catch {
-      this.say(galleryText().refusedChange);
+      this.say(() => galleryText().refusedChange);
     }
   }
 
@@ -340,9 +340,9 @@ class MountedGallery implements Gallery {
         button!.textContent = galleryText().packing(done, pictures.length);
       });
       saveFile(zip, zipName(new Date()));
-      this.say(galleryText().packed(count, pictures.length));
+      this.say(() => galleryText().packed(count, pictures.length));
     } catch {
-      this.say(galleryText().packingFailed);
+      this.say(() => galleryText().packingFailed);
     } finally {
       this.packing = false;
       this.writeTools();

@@ -22,7 +22,7 @@ export interface ImportPage {
   /** Name of the chosen model. */
   model: () => string;
   /** Show a sentence, which screen readers say. */
-  say: (sentence: string) => void;
+  say: (sentence: Sentence) => void;
 }
 
 /** Fills the form with settings, and lists what was taken and what not. */
@@ -85,14 +85,14 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
   function take(found: FoundSettings, name: Sentence, quiet = false): boolean {
     const offer = page.offer();
     if (offer === undefined) {
-      page.say(galleryText().noModel(inWords(name)));
+      page.say(() => galleryText().noModel(inWords(name)));
       return false;
     }
     const adopted = adopt(found, offer);
     page.apply(adopted.fields);
     const { changed, refused, remarks } = adopted;
     if (quiet && changed.length + refused.length + remarks.length === 0) return true;
-    page.say(describe(adopted, nameOrigin(found, inWords(name))));
+    page.say(() => describe(adopt(found, offer), nameOrigin(found, inWords(name))));
     reported = { found, offer, name };
     writeReport(reported);
     report.hidden = false;
@@ -129,18 +129,23 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
     const file = files?.[0];
     if (file === undefined) return;
     const turn = ++newest;
-    const strings = galleryText();
     const name = pasted ? (): string => galleryText().pastedPicture : file.name;
     const found = await settingsFrom(file);
     if (turn !== newest) return;
     if (typeof found === "string") {
-      page.say(pasted ? strings.pastedProblems[found] : strings.problems[found](file.name));
+      page.say(() => {
+        const { pastedProblems, problems } = galleryText();
+        return pasted ? pastedProblems[found] : problems[found](file.name);
+      });
       return;
     }
     take(found, name);
     const { length } = files!;
     if (length < 2) return;
-    page.say(pasted ? strings.onlyFirstPasted(length) : strings.onlyFirst(file.name, length));
+    page.say(() => {
+      const { onlyFirst, onlyFirstPasted } = galleryText();
+      return pasted ? onlyFirstPasted(length) : onlyFirst(file.name, length);
+    });
   }
 
   function takePasted(files: FileList): Promise<void> {
@@ -149,11 +154,10 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
 
   function takeText(text: string): void {
     newest += 1;
-    const strings = galleryText();
     const short = text.length <= LONGEST_TEXT ? text.trim() : "";
     const link = readAddress(short);
     const found = link ?? readSettingsText(short);
-    if (found === undefined) page.say(strings.noSettingsInText);
+    if (found === undefined) page.say(() => galleryText().noSettingsInText);
     else
       take(found, () => (link === undefined ? galleryText().pastedText : galleryText().thisLink));
   }

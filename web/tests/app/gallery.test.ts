@@ -10,7 +10,8 @@ import type { Picture, PictureFiles } from "../../src/app/gallery/picture";
 import type { Listing, PictureStore } from "../../src/app/gallery/store";
 import { newestFirst } from "../../src/app/gallery/store";
 import { otherSeed } from "../../src/app/gallery/tools";
-import { chooseLanguage } from "../../src/app/strings";
+import type { Sentence } from "../../src/app/strings";
+import { chooseLanguage, inWords } from "../../src/app/strings";
 import { writeText } from "../../src/settings/png";
 
 class MemoryStore implements PictureStore {
@@ -72,7 +73,7 @@ function open(): Gallery {
     actions,
     take: (found: FoundSettings, name: string) => taken.push([found, name]) > 0,
     draw: () => (draws += 1),
-    say: (sentence: string) => void said.push(sentence),
+    say: (sentence: Sentence) => void said.push(inWords(sentence)),
   };
   return mountGallery(root, page, store);
 }
@@ -266,6 +267,10 @@ test("sentences about an enlarged picture stand in its dialog, which hides the p
   press("Copy link", viewer());
   await settled();
   expect(viewer().textContent).toContain("The browser did not let the page copy. The link is: ");
+  // They are said again in another language.
+  chooseLanguage("de");
+  expect(viewer().textContent).toContain("Der Browser hat das Kopieren nicht erlaubt.");
+  chooseLanguage("en");
   expect(said).toEqual([]);
 });
 

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Field, Offer } from "../../src/app/dropped_settings";
 import { warnBeforeLeaving } from "../../src/app/leaving";
 import { mountSettingsImport } from "../../src/app/settings_import";
+import { inWords } from "../../src/app/strings";
 import { writeText } from "../../src/settings/png";
 
 const PNG = Uint8Array.from(
@@ -33,7 +34,7 @@ const imported = mountSettingsImport(root, {
   apply: (fields) => Object.assign(page.fields, fields),
   read: () => ({ prompt: "a dog", seed: "", images: "3", image: "2" }),
   model: () => "speck",
-  say: (sentence) => page.said.push(sentence),
+  say: (sentence) => page.said.push(inWords(sentence)),
 });
 
 beforeEach(() => {

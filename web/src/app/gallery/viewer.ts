@@ -1,5 +1,7 @@
 /** Shows a picture as large as the window, or in its own size, alone or compared with another. */
 
+import type { Sentence } from "../strings";
+import { inWords } from "../strings";
 import { galleryText } from "../strings/gallery";
 import type { Collection } from "./collection";
 import { make, makeButton } from "./elements";
@@ -40,6 +42,7 @@ export class Viewer {
   private readonly frame = make("div", { class: "viewed" });
   private readonly slider = make("input", { type: "range", min: "0", max: "100", class: "share" });
   private readonly settings = make("div", { class: "viewed-settings" });
+  private sentence: Sentence = "";
   private readonly said = make("p", { class: "hint", "aria-live": "polite" });
   private readonly navigation = make("div", { class: "tools" });
   private readonly tools = make("div", { class: "tools" });
@@ -105,8 +108,9 @@ export class Viewer {
   }
 
   /** Show a sentence in the dialog, which screen readers say. */
-  say(sentence: string): void {
-    this.said.textContent = sentence;
+  say(sentence: Sentence): void {
+    this.sentence = sentence;
+    this.said.textContent = inWords(sentence);
   }
 
   /** Show what the collection holds now, after a change; another tab may have changed it. */
@@ -122,7 +126,7 @@ export class Viewer {
       return;
     }
     const next = pictures[Math.min(this.index, pictures.length - 1)];
-    if (this.collection.deleted?.id !== this.id) this.say(galleryText().gone);
+    if (this.collection.deleted?.id !== this.id) this.say(() => galleryText().gone);
     // A picture is not compared with itself.
     if (next?.id === this.pinned) this.pinned = undefined;
     if (next === undefined) this.dialog.close();
@@ -131,7 +135,9 @@ export class Viewer {
 
   /** Write everything anew, in the language that is chosen now. */
   rewrite(): void {
-    if (this.dialog.open) void this.show(this.id);
+    if (!this.dialog.open) return;
+    this.say(this.sentence);
+    void this.show(this.id);
   }
 
   private async show(id: string): Promise<void> {
