@@ -102,6 +102,7 @@ def test_a_picture_that_its_buffers_do_not_fit(page, role):
     expect(page.get_by_role("status")).to_contain_text("Done in")
 
 
+@pytest.mark.full
 def test_a_reload_comes_back_to_the_model_that_was_chosen(page):
     page.goto(page.address)
     ready(page)
