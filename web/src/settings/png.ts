@@ -37,7 +37,8 @@ interface Chunk {
  */
 export function writeText(png: Uint8Array, text: string): Uint8Array<ArrayBuffer> {
   requireString("text", text);
-  if (!isPng(png)) throw new OptionError("png is not a PNG file", "give the bytes of a whole PNG file");
+  if (!isPng(png))
+    throw new OptionError("png is not a PNG file", "give the bytes of a whole PNG file");
   const after = SIGNATURE.length + CHUNK_FRAME + HEADER_CHUNK;
   const written = textChunk(text);
   const out = new Uint8Array(png.length + written.length);
