@@ -172,6 +172,7 @@ def test_a_full_store_keeps_pictures_for_the_visit_and_says_so(page, origin):
     expect(page.get_by_role("img", name="one too many")).to_be_visible()
 
 
+@pytest.mark.full
 def test_settings_come_in_by_file_button_and_paste_and_the_list_says_what_did_not(page, origin):
     page.goto(f"{origin}#prompt=a+ring&seed=NaN&steps=500&size=768x512&scheduler=magic")
     status, prompt = page.get_by_role(STATUS), page.get_by_label("Prompt", exact=True)
@@ -224,9 +225,8 @@ def test_settings_come_in_by_file_button_and_paste_and_the_list_says_what_did_no
     expect(page.get_by_role(LINK, name="Save speck-7-0.png")).to_be_visible()
 
 
-@pytest.mark.parametrize(
-    ("width", "colours"), [(320, "none"), pytest.param(1440, "active", marks=pytest.mark.full)]
-)
+@pytest.mark.full
+@pytest.mark.parametrize(("width", "colours"), [(320, "none"), (1440, "active")])
 def test_the_gallery_for_every_visitor(page, origin, width, colours):
     """No rule of axe is broken, and nothing is cut off at 320 pixels."""
     page.emulate_media(forced_colors=colours)

@@ -250,6 +250,7 @@ def test_what_is_wrong_is_refused_before_anything_is_drawn(model, prompt, option
     assert caught.value.hint
 
 
+@pytest.mark.full
 def test_every_form_of_output(page, origin):
     """Files carry the settings of their picture, by which each is drawn again alone."""
     page.goto(origin)

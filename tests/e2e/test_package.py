@@ -300,6 +300,7 @@ ELEMENT_PAGE = """<!doctype html><html lang="en"><title>Two pictures</title>
 </stable-diffusion-image></html>"""
 
 
+@pytest.mark.full
 def test_an_element_draws(site, strict_origin, page):
     """Its model is loaded once for all, a change draws anew, and errors are told."""
     (site / "element.html").write_text(ELEMENT_PAGE)

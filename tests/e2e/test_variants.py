@@ -16,6 +16,8 @@ from wsd.compiler.driver import compile_library
 from wsd.runtime.server import served
 from wsd.util.progress import Quiet
 
+pytestmark = pytest.mark.full
+
 
 @pytest.fixture(scope="module")
 def joined(speck, tmp_path_factory):
@@ -102,7 +104,6 @@ def test_a_picture_that_its_buffers_do_not_fit(page, role):
     expect(page.get_by_role("status")).to_contain_text("Done in")
 
 
-@pytest.mark.full
 def test_a_reload_comes_back_to_the_model_that_was_chosen(page):
     page.goto(page.address)
     ready(page)

@@ -237,6 +237,7 @@ def test_the_language_that_the_browser_prefers(context, origin):
     german.close()
 
 
+@pytest.mark.full
 def test_a_picture_that_waits_for_the_model(visitor, origin):
     page = visitor.new_page()
     page.route("**/unet-0.*", lambda _route: None)  # it never comes
@@ -365,7 +366,8 @@ def answering(answer):
     return lambda route: route.fulfill(**answer)
 
 
-@pytest.mark.parametrize("part", ["vae-0", pytest.param("tokenizer", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("part", ["vae-0", "tokenizer"])
 def test_trying_again_after_failures(visitor, origin, part):
     page = visitor.new_page()
     files = files_of(page)
