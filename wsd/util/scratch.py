@@ -4,12 +4,13 @@ A process that is killed leaves its temporary folders behind, and a build's are 
 model. Each such folder is called ``.<name>.wsd-<8 characters>`` and holds a file ``lock``, which
 its owner has locked as long as it lives, a file ``machine``, and a folder ``content``. Whoever
 makes another temporary folder beside them removes those that nobody has locked. Where the lock says
-nothing, because another machine made the folder or its owner had not come so far, they are removed
-once nothing in them has changed for a day.
+nothing, because another machine made the folder, its owner had not come so far or the file system
+has no locks, they are removed once nothing in them has changed for a day.
 """
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
 import os
@@ -36,6 +37,8 @@ _KEPT = 100
 # Bytes of the path of a folder for temporary files. Chromium makes a socket in it, whose path adds
 # 45 and may have 107 in all.
 _MAX_TEMPORARY = 60
+# Errors of file systems without locks.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 HOUR = 3600.0
 SCRATCH_SECONDS = 24 * HOUR
 _CONTENT = "content"
@@ -74,21 +77,36 @@ def scratch_folder(path: Path) -> Iterator[Path]:
     Args:
         path: what the folder's content will become; its parent must exist.
     """
-    sweep(path.parent, time.time())
+    # A folder that can be written and not listed is no reason to fail.
+    with suppress(PermissionError):
+        sweep(path.parent, time.time())
     root: Path | None = None
     with ExitStack() as stack:
         try:
             # A signal that came between these lines would leave a folder that nobody removes.
             with defer_stops():
                 root = make_scratch(path)
-                stack.enter_context(FileLock(root / LOCK))
-                (root / _MACHINE).write_text(_name_machine(), encoding="utf-8")
+                if _take_lock(stack, root / LOCK):
+                    (root / _MACHINE).write_text(_name_machine(), encoding="utf-8")
                 (root / _CONTENT).mkdir()
             yield root / _CONTENT
         finally:
             with defer_stops():
                 if root is not None:
                     _remove(root)
+
+
+def _take_lock(stack: ExitStack, path: Path) -> bool:
+    """Hold a lock until a stack is left; tells whether the file system has locks."""
+    try:
+        stack.enter_context(FileLock(path))
+    except NotImplementedError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return False
+    return True
 
 
 @contextmanager
