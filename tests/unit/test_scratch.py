@@ -136,7 +136,7 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch, number):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "p.png"]
 
 
-def test_a_folder_that_may_be_written_and_not_listed(tmp_path):
+def test_a_folder_that_may_be_written_and_not_listed():
     program = (
         "import os, sys\n"
         "from pathlib import Path\n"
