@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from wsd.util.scratch import (
     MARK,
     make_scratch,
     remove_stale,
+    remove_tree,
     scratch_folder,
     sweep,
 )
@@ -296,7 +296,7 @@ def resumable_folder(key: str) -> Iterator[Path]:
         _remove_all_but_files(shards)
         yield shards
         with defer_stops(), brief:
-            shutil.rmtree(folder)
+            remove_tree(folder)
     finally:
         lock.release()
 
@@ -312,7 +312,7 @@ def _remove_all_but_files(folder: Path) -> None:
     """Remove what a killed process or damage left in a folder of whole files."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            remove_tree(path)
         elif path.is_symlink() or MARK in path.name:
             path.unlink()
 

@@ -197,7 +197,43 @@ def _remove(root: Path) -> None:
         with os.scandir(root) as entries:
             inside = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
         for folder in [*inside, root]:
-            shutil.rmtree(folder)
+            remove_tree(folder)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all that is in it, however deep.
+
+    Raises:
+        OSError: if something in it cannot be removed.
+    """
+    # A call of rmtree for each level needs Python's stack, and an open file.
+    with suppress(RecursionError, OSError):
+        shutil.rmtree(folder)
+    if os.path.lexists(folder):
+        # What a link leads to stays as it is.
+        if not folder.is_symlink():
+            _flatten(folder)
+        shutil.rmtree(folder)
+
+
+def _flatten(folder: Path) -> None:
+    """Move all folders that are in others up into one, as far as possible."""
+    # Renamed folders have names that sort behind those that are still to be looked at.
+    waiting = [entry.path for entry in _list_folders(folder)]
+    count = 0
+    while waiting:
+        for below in _list_folders(waiting.pop()):
+            with suppress(OSError):
+                moved = folder / f"moved{MARK}{count}"
+                count += 1
+                Path(below.path).rename(moved)
+                waiting.append(str(moved))
+
+
+def _list_folders(folder: Path | str) -> list[os.DirEntry[str]]:
+    with suppress(OSError), os.scandir(folder) as entries:
+        return [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return []
 
 
 def _last_change(path: Path) -> float:
@@ -205,8 +241,13 @@ def _last_change(path: Path) -> float:
     times = [path.lstat().st_mtime]
     if path.is_symlink():
         return times[0]
-    for root, folders, files in os.walk(path):
-        times += [Path(root, name).lstat().st_mtime for name in (*folders, *files)]
+    waiting = [path] if path.is_dir() else []
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                times.append(entry.stat(follow_symlinks=False).st_mtime)
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
     return max(times)
 
 
