@@ -304,6 +304,7 @@ def verify(
     issuer: str | None, trusted_root: Path | None, *, offline: bool,
 ) -> None:  # fmt: skip
     """Check every byte of a bundle against its manifests and attestations, and who signed it."""
+    from wsd.bundle.earlier_attestations import describe_limits
     from wsd.bundle.manifest import REBUILD
     from wsd.bundle.verify import verify_bundle
     from wsd.supply_chain.signature import check_signature, choose_signer
@@ -318,8 +319,9 @@ def verify(
         say(f"error: {len(faults)} bad files in {folder}", error=True)
         say(f"hint: {REBUILD}", error=True)
         sys.exit(1)
-    if signature is None or signer is None:
-        say(f"{folder}: good")
-        return
-    check_signature(folder, signature, signer)
-    say(f"{folder}: good, and signed by {signer}")
+    signed = ""
+    if signature is not None and signer is not None:
+        check_signature(folder, signature, signer)
+        signed = f", and signed by {signer}"
+    limits = describe_limits(folder)
+    say(f"{folder}: good{signed}{limits and f', {limits}'}")
