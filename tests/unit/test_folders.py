@@ -186,7 +186,8 @@ def finish(workers):
         assert worker.returncode == 0, said
 
 
-@pytest.mark.parametrize(("seed", "kills"), [(26, 6), pytest.param(27, 40, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize(("seed", "kills"), [(26, 6), (27, 40)])
 def test_processes_that_share_a_cache_and_are_killed(tmp_path, seed, kills):
     """Four of them, each killed at random moments and started again; then with damage as well."""
     chance = random.Random(seed)
