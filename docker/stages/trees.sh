@@ -3,14 +3,27 @@
 # the provenance:
 #
 #   tree NAME TREE                      for each folder of /sources, TREE is git's digest of it
-#   patch NAME FILE SHA256 PATCH_ID     for each patch in a folder of /patches
+#   patch NAME FILE SHA256 CHANGES      for each patch in a folder of /patches
 #
 # The digests show whether a folder holds the commit that docker/pins.toml names. A patch file has
-# another SHA-256 with each version of git; its patch id depends on its changes alone.
+# another SHA-256 with each version of git; CHANGES is the SHA-256 of its changes alone.
 #
 # The build takes /sources and /patches from here, so that nothing is built that was not measured.
 # So what the digests leave out is removed: records of git, and what a patch has beside its changes.
 set -eu
+
+# Print the changes of a patch: without the message before them, the names of git's objects, the
+# functions that changes are in, and what an email ends with. None of them is the same for everyone.
+print_changes() {
+  awk '
+    /^-- $/ { exit }
+    /^diff --git / { begun = 1 }
+    !begun || /^index / { next }
+    /^@@ / { sub(/ @@.*/, " @@") }
+    { print }
+  ' "$1"
+}
+
 root=${1:-}
 odd=$(find "$root/sources" ! -type f ! -type d ! -type l | head -n 1)
 if [ -n "$odd" ]; then
@@ -38,9 +51,10 @@ for patch in "$root"/patches/*/*.patch; do
   [ -f "$patch" ] || continue
   name=$(basename "$(dirname "$patch")")
   digest=$(sha256sum < "$patch" | cut -d ' ' -f 1)
-  # A file with several commits has several ids, which are none that a pin has.
-  id=$(git patch-id --verbatim < "$patch" | cut -d ' ' -f 1 | paste -s -d , -)
+  print_changes "$patch" > "$scratch/changes"
+  cat "$scratch/changes" > "$patch"
+  changes=$(sha256sum < "$patch" | cut -d ' ' -f 1)
   file=$(basename "$patch" | tr -c 'A-Za-z0-9._\n-' '-')
-  echo "patch $name $file $digest ${id:-none}"
+  echo "patch $name $file $digest $changes"
 done
 rm -rf "$scratch"

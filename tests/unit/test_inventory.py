@@ -92,7 +92,7 @@ def digest_object(kind, content):
 def test_sources_as_pinned(record):
     tvm, rang = PINS.source["tvm"], PINS.source["rang"]
     fixes = PINS.backport["tvm"].values()
-    patches = "".join(f"patch tvm {f.commit}.patch {'ab' * 32} {f.patch_id}\n" for f in fixes)
+    patches = "".join(f"patch tvm {f.commit}.patch {'ab' * 32} {f.changes}\n" for f in fixes)
     found = record(f"tree tvm {tvm.tree}\ntree rang {rang.tree}\n{patches}")
     assert found["tvm"].purl == f"pkg:github/apache/tvm@{tvm.commit}"
     assert found["tvm"].version == "0.21.0"
@@ -218,16 +218,60 @@ def test_a_patch_is_known_by_its_changes_alone(measure, record, monkeypatch):
 
     mailed = "From 0123 Mon Sep 17 00:00:00 2001\nSubject: {}\n\n---\n{}-- \n{}\n"
     first = look(mailed.format("a fix", PATCH, "2.39.5")).split()[-1]
-    fix = PINS.backport["tvm"]["llvm-19"].model_copy(update={"patch_id": first})
+    fix = PINS.backport["tvm"]["llvm-19"].model_copy(update={"changes": first})
     pins = PINS.model_copy(update={"backport": {"tvm": {"llvm-19": fix}}})
     monkeypatch.setattr("wsd.supply_chain.git_sources.read_pins", lambda: pins)
     for text, known in (
+        (PATCH, True),
         (mailed.format("another", PATCH, "2.47.3"), True),
         (PATCH.replace("b = 3", "b =  3"), False),
         (PATCH.replace("b = 3", "b = 4"), False),
+        # The same change at another place of the file.
+        (PATCH.replace("@@ -1,2 +1,2 @@", "@@ -9,2 +9,2 @@"), False),
+        (PATCH.replace("@@ -1,2 +1,2 @@", "@@ -1,2 +1,2 @@ function f() {"), True),
+        (PATCH.replace("--- a", "index 01..23 100644\n--- a"), True),
+        (PATCH.replace("--- a", "old mode 100644\nnew mode 100755\n--- a"), False),
+        (PATCH + PATCH.replace("runtime", "other"), False),
     ):
         (patch,) = record(look(text))["tvm"].patches
         assert (patch.url == f"{PINS.source['tvm'].url}/commit/{fix.commit}") == known
+
+
+# What patch(1) takes for changes, at places where git does not look for any.
+HIDDEN = """\
+--- a/hidden.ts
++++ b/hidden.ts
+@@ -1 +1 @@
+-before
++after
+"""
+
+
+@pytest.mark.parametrize("indent", ["", "  ", "\t"])
+@pytest.mark.parametrize("place", ["before", "after", "signature", "second email"])
+def test_a_patch_changes_only_what_was_measured(measure, tmp_path, place, indent):
+    hidden = "".join(f"{indent}{line}\n" for line in HIDDEN.splitlines())
+    text = {
+        "before": f"Subject: fix\n\n{hidden}\n---\n{PATCH}-- \n2.47.3\n",
+        "after": f"{PATCH}{hidden}",
+        "signature": f"{PATCH}-- \n{hidden}",
+        "second email": f"{PATCH}-- \n2.47.3\n\nFrom 01 Mon Sep\n\n{hidden}",
+    }[place]
+    plain = measure({"tvm/README": "TVM"}, {"tvm/x.patch": PATCH}).split()[-1]
+    measured = measure({"tvm/README": "TVM"}, {"tvm/x.patch": text}).split()[-1]
+    source = tmp_path / "source"
+    (source / "web/src").mkdir(parents=True)
+    (source / "web/src/runtime.ts").write_text("const a = 1;\nconst b = 2;\n")
+    (source / "hidden.ts").write_text("before\n")
+    patch = tmp_path / "image" / "patches" / "tvm" / "x.patch"
+    with patch.open("rb") as file:
+        subprocess.run(["patch", "--strip=1", "--quiet", "--forward"], stdin=file, cwd=source,
+                       check=False, capture_output=True)  # fmt: skip
+    assert "b = 3" in (source / "web/src/runtime.ts").read_text()
+    changed = (source / "hidden.ts").read_text() == "after\n"
+    # Between changes nothing is left out, and beside them nothing is left.
+    assert (measured == plain) == (place != "after")
+    assert not changed or place == "after"
 
 
 @pytest.mark.parametrize("line", ["tvm 1234", "patch tvm a.patch", "", "tree tvm 1 2"])
