@@ -117,7 +117,7 @@ def read_snapshot(bundle: Path) -> Snapshot:
 
 
 def find_size_faults(bundle: Path) -> list[tuple[str, str]]:
-    """Return path and fault of files whose sizes alone show that they are not a bundle's.
+    """Return path and fault of files that are missing, or whose sizes show that they are others.
 
     A hole in a file takes no room on a disk, and as long as a terabyte to digest.
 
@@ -129,8 +129,9 @@ def find_size_faults(bundle: Path) -> list[tuple[str, str]]:
         for folder, manifest in list_models(bundle)
         for entry in manifest.files()
     }
-    faults = []
-    for name in list_files(bundle):
+    files = list_files(bundle)
+    faults = [(name, "missing") for name in expected if name not in files]
+    for name in files:
         size = (bundle / name).stat().st_size
         if name in expected and size != expected[name]:
             faults.append((name, f"{size} bytes, expected {expected[name]}"))

@@ -19,8 +19,8 @@ from wsd.errors import CheckpointError
 
 _SHAPE = "comfy.gguf.orig_shape."
 _PLAIN = ("F64", "F32", "F16")
-# Values of a header, each of which takes microseconds to read. A checkpoint has about ten for each of
-# its thousands of tensors.
+# Values of a header, each of which takes microseconds to read. A checkpoint has about ten for each
+# of its thousands of tensors.
 _MAX_READS = 200_000
 
 

@@ -27,7 +27,7 @@ MAX_SHADER_BYTES = 64 << 20
 # Commas and opening brackets of a text, those in its texts too: at least as many as it has values.
 # Python needs up to a hundred times the bytes of a value's JSON, and a microsecond for each.
 MAX_MARKS = 250_000
-MAX_SHADER_MARKS = 2_000_000
+MAX_SHADER_MARKS = 1_000_000
 MAX_DEPTH = 64
 # transformers writes 10^30 for "no limit".
 MAX_INTEGER = 10**40

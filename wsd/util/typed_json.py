@@ -2,7 +2,7 @@
 
 pydantic collects every fault of a value, each with a copy of what is faulty, which takes a thousand
 times the bytes of a list of empty objects. So values are read by a copy of the type's schema that
-stops at the first fault of each list and table, and at the first field that is missing.
+stops at the first fault of each list and table, and at the first field that is missing or unknown.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _Value = TypeVar("_Value")
 _PARTS, _SHOWN = 8, 60
 _CONTAINERS = ("list", "tuple", "set", "frozenset", "dict")
 _RECORDS = ("model-fields", "typed-dict")
-# Commas and brackets of a text up to which an error names the place of a field that is missing.
-# Beyond, copies of what lacks it would take too much memory, and the error has its name alone.
+# Commas and brackets of a text up to which an error names where a field is missing or unknown.
+# Beyond, copies of what has the fault would take too much memory, and it names the field alone.
 _EXACT = 20_000
 
 
-class _MissingFieldError(Exception):
-    """A field is missing; it holds the field's name. pydantic passes it on at once."""
+class _FieldError(Exception):
+    """A field is missing, or does not belong there. pydantic passes it on at once."""
 
 
 def read_typed(
@@ -78,8 +78,8 @@ def validate_text(
     try:
         validator = _make_validator(adapter, names_places=count_marks(text) <= _EXACT)
         found: _Value = validator.validate_json(text, strict=True)
-    except _MissingFieldError as error:
-        raise failure(f"{path}: a field {error.args[0]} is missing", hint) from None
+    except _FieldError as error:
+        raise failure(f"{path}: {error}", hint) from None
     except ValidationError as error:
         raise failure(f"{path}: {describe_fault(error)}", hint) from error
     return found
@@ -94,37 +94,61 @@ def describe_fault(error: ValidationError) -> str:
 
 @functools.cache
 def _make_validator(adapter: TypeAdapter[Any], *, names_places: bool) -> SchemaValidator:
-    return SchemaValidator(_stop_early(adapter.core_schema, stops_at_absence=not names_places))
+    return SchemaValidator(
+        _stop_early(adapter.core_schema, stops_at_fields=not names_places), _use_prebuilt=False
+    )
 
 
-def _stop_early(schema: Any, *, stops_at_absence: bool) -> Any:
+def _stop_early(schema: Any, *, stops_at_fields: bool, forbids_more: bool = False) -> Any:
     """Return a copy of a schema of pydantic that stops at the first fault of a list or table.
 
     Args:
         schema: any part of one.
-        stops_at_absence: whether to stop at the first field that is missing, too.
+        stops_at_fields: whether to stop at the first field that is missing or unknown, too.
+        forbids_more: whether the model that this is of has no other fields than its own.
     """
     if isinstance(schema, list | tuple):
-        return type(schema)(_stop_early(s, stops_at_absence=stops_at_absence) for s in schema)
+        return type(schema)(_stop_early(s, stops_at_fields=stops_at_fields) for s in schema)
     if not isinstance(schema, dict):
         return schema
     kind = schema.get("type")
+    if kind == "model":
+        forbids_more = schema.get("config", {}).get("extra_fields_behavior") == "forbid"
     # A field that one type of a union lacks does not mean that no other type fits.
-    stops_at_absence = stops_at_absence and kind != "union"
-    copy = {k: _stop_early(s, stops_at_absence=stops_at_absence) for k, s in schema.items()}
+    stops_at_fields = stops_at_fields and kind != "union"
+    copy = {
+        key: _stop_early(
+            part, stops_at_fields=stops_at_fields, forbids_more=forbids_more and key == "schema"
+        )
+        for key, part in schema.items()
+    }
     if kind in _CONTAINERS:
         copy["fail_fast"] = True
-    if kind in _RECORDS and stops_at_absence:
-        for name, field in copy["fields"].items():
-            if field.get("required", True) and field["schema"]["type"] != "default":
-                said = field.get("validation_alias", name)
-                refuse = functools.partial(_refuse_absence, said)
-                field["schema"] = core_schema.with_default_schema(
-                    field["schema"], default_factory=refuse
-                )
-                field.pop("required", None)
+    if kind in _RECORDS and stops_at_fields:
+        _stop_at_fields(copy)
+        if forbids_more:
+            copy["extra_behavior"] = "allow"
+            copy["extras_keys_schema"] = _REFUSE_MORE
     return copy
 
 
-def _refuse_absence(field: str) -> NoReturn:
-    raise _MissingFieldError(field)
+def _stop_at_fields(schema: Any) -> None:
+    """Let a record's schema stop at the first field that is missing."""
+    for name, field in schema["fields"].items():
+        if field.get("required", True) and field["schema"]["type"] != "default":
+            refuse = functools.partial(_refuse_absence, field.get("validation_alias", name))
+            field["schema"] = core_schema.with_default_schema(
+                field["schema"], default_factory=refuse
+            )
+            field.pop("required", None)
+
+
+def _refuse_absence(field: object) -> NoReturn:
+    raise _FieldError(f"a field {field} is missing")
+
+
+def _refuse_more(field: object) -> NoReturn:
+    raise _FieldError(f"a field {str(field)[:_SHOWN]} does not belong there")
+
+
+_REFUSE_MORE = core_schema.no_info_plain_validator_function(_refuse_more)
