@@ -1,4 +1,4 @@
-"""Content-Security-Policy of the page: the header that servers send, and the page's own element."""
+"""Content-Security-Policy of the page, for its answers and for its own element."""
 
 from __future__ import annotations
 
