@@ -1,4 +1,4 @@
-"""Headers of every answer, and which files are served, for the development server and for nginx.
+"""Security headers of every answer, and which files the development server and nginx serve.
 
 The page needs cross-origin isolation for precise timers, and no script but its own.
 """
