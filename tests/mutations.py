@@ -142,7 +142,7 @@ def _grow(value: Any, random: Random, size: int) -> None:
         case 0 if isinstance(place, list):
             place += [what] * count
         case 1 if isinstance(place, dict):
-            place.update((f"{key}{number}", what) for number in range(count))
+            place.update((f"{key[:8]}{number}", what) for number in range(count))
         case _:
             place[key] = [what] * count if random.random() < 0.8 else "\n" * size
 
