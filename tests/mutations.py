@@ -100,7 +100,7 @@ def _mutate_json(seed: bytes, random: Random, size: int) -> bytes | None:
         _grow(value, random, size)
     text = json.dumps(value, ensure_ascii=random.random() < 0.5)
     if _RAW_MARK in value_texts(value):
-        text = json.dumps(value).replace(json.dumps(_RAW_MARK), random.choice(_RAW))
+        text = json.dumps(value).replace(json.dumps(_RAW_MARK), random.choice(_RAW), 100)
     return text.encode(errors="surrogatepass")
 
 
