@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import socket
+import time
 from contextlib import suppress
 
 import pytest
@@ -18,6 +19,7 @@ from wsd.bundle.earlier_attestations import describe_limits
 from wsd.bundle.layout import Snapshot, read_snapshot
 from wsd.bundle.merge import join_bundles
 from wsd.bundle.page_chain import link_page
+from wsd.bundle.page_markup import read_page
 from wsd.bundle.tree import scan_tree
 from wsd.bundle.verify import verify_bundle
 from wsd.errors import BundleError
@@ -168,6 +170,23 @@ def test_a_page_that_loads_what_it_does_not_check(copy, old, new, said):
     assert any(
         line.startswith("index.html: ") and re.search(said, line) for line in faults_of(copy)
     )
+
+
+@pytest.mark.parametrize(
+    "text", ["<p>" * 80_000, "<p" + " a" * 100_000, '<p a="' + "x" * 200_000, "<p></p>" * 30_000,
+             "<p z></p>" * 20_000, "<svg><g>" * 30_000, "&<" * 100_000]
+)  # fmt: skip
+def test_a_page_that_is_made_to_break_its_reader(text):
+    head = '<!doctype html><html><head><meta charset="utf-8" /></head><body>'
+    begin = time.monotonic()
+    page = read_page(f"{head}{text}")
+    assert page.faults
+    assert time.monotonic() - begin < 5
+
+
+def test_a_page_that_is_larger_than_pages_are(copy):
+    change_page(copy, r"</html>", "</html>" + " " * (1 << 18))
+    assert any("index.html" in line and "bytes" in line for line in faults_of(copy))
 
 
 def test_the_self_test_page_is_held_to_the_same(copy):

@@ -22,6 +22,7 @@ from wsd.bundle.model_files import (
     read_tokenizer,
 )
 from wsd.bundle.page_chain import PAGES, SERVICE_WORKER, find_chain_faults
+from wsd.bundle.page_markup import MAX_BYTES as PAGE_BYTES
 from wsd.bundle.page_markup import Page, read_page
 from wsd.bundle.tree import list_files
 from wsd.errors import BundleError, WsdError
@@ -252,7 +253,11 @@ def _find_unnamed_files(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
 
 def _read_pages(snapshot: Snapshot) -> dict[str, Page]:
     """Return the pages that a bundle has."""
-    return {name: read_page(_read(snapshot, name)) for name in PAGES if name in snapshot.files}
+    return {
+        name: read_page(read_text(snapshot.folder / name, BundleError, _HINT, PAGE_BYTES))
+        for name in PAGES
+        if name in snapshot.files
+    }
 
 
 def _read(snapshot: Snapshot, name: str) -> str:

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 INTEGRITY = "models-integrity"
+# Pages have some thousands.
+MAX_BYTES = 1 << 18
 _SPACE = "\t\n\r "
 _PATH = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _NAME = r"[A-Za-z][A-Za-z0-9:-]*"
@@ -27,6 +29,8 @@ _TOKEN = re.compile(
 _DOCTYPE = re.compile(r"<!doctype html>", re.IGNORECASE)
 # Such characters change how some encodings are read, or are replaced by browsers.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+# Elements within each other. Browsers have a limit of their own.
+_MAX_DEPTH = 64
 # Browsers look that far for what says the encoding.
 _CHARSET_BYTES = 1024
 # Characters of what could not be read that a fault shows.
@@ -208,6 +212,8 @@ class _Reader:
         if closed and tag not in _VOID | _SHAPES:
             raise _MarkupError(f"has <{tag}/>, which browsers do not take as closed")
         if tag not in _VOID and not closed:
+            if len(self._open) == _MAX_DEPTH:
+                raise _MarkupError(f"has more than {_MAX_DEPTH} elements within each other")
             self._open.append(tag)
 
     def _end(self, tag: str) -> None:
