@@ -103,7 +103,7 @@ def long_tasks(page):
         for event in events
         if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
     }
-    # A task without the thread's own time is one that was not over when the recording began or ended.
+    # A task without the thread's own time was not over when the recording began or ended.
     tasks = [
         event["tdur"] / 1000
         for event in events
