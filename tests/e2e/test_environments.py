@@ -510,7 +510,7 @@ FILES = {
         "OptionError", ("headers are not valid", "X-Key", "Authorization"),
         "return load(address, { headers: { 'X-Key': 'SECRET\\u4e00' } });"),
     "credentials that are none": Files(
-        "OptionError", ("credentials is none of", "same-origin"),
+        "OptionError", ("credentials is not one of", "same-origin"),
         "return client.preflight(address, { credentials: 'yes' });"),
     "no function as fetch": Files(
         "OptionError", ('fetch is "x"',), "return load(address, { fetch: 'x' });"),
