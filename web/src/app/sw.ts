@@ -30,7 +30,8 @@ addEventListener("install", () => void scope.skipWaiting());
 clientsClaim();
 cleanupOutdatedCaches();
 const files = PAGE_FILES.map(({ url, integrity }) => ({
-  ...{ url, integrity },
+  url,
+  integrity,
   // An answer is kept with its headers, so a file is fetched anew when either changes.
   revision: `${integrity}-${HEADERS_REVISION}`,
 }));
