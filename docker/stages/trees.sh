@@ -31,6 +31,13 @@ if [ -n "$odd" ]; then
   echo "hint: remove it from the build context" >&2
   exit 2
 fi
+# Patches are written below: through a link, that would alter what was measured.
+odd=$(find "$root"/patches ! -type f ! -type d 2> /dev/null | head -n 1)
+if [ -n "$odd" ]; then
+  echo "error: $odd is neither a file nor a folder" >&2
+  echo "hint: pass the patch itself in the build context" >&2
+  exit 2
+fi
 # Of a folder that is a repository itself, git would measure the name of a commit alone.
 find "$root/sources" -name .git -prune -exec rm -rf {} +
 scratch=$(mktemp -d)
@@ -52,9 +59,15 @@ for patch in "$root"/patches/*/*.patch; do
   name=$(basename "$(dirname "$patch")")
   digest=$(sha256sum < "$patch" | cut -d ' ' -f 1)
   print_changes "$patch" > "$scratch/changes"
+  # patch(1) takes an empty file for one that changes nothing.
+  if [ ! -s "$scratch/changes" ]; then
+    echo "error: $patch has no line that begins with 'diff --git'" >&2
+    echo "hint: write the patch with git format-patch or git diff" >&2
+    exit 2
+  fi
   cat "$scratch/changes" > "$patch"
   changes=$(sha256sum < "$patch" | cut -d ' ' -f 1)
-  file=$(basename "$patch" | tr -c 'A-Za-z0-9._\n-' '-')
+  file=$(printf %s "${patch##*/}" | tr -c 'A-Za-z0-9._-' '-')
   echo "patch $name $file $digest $changes"
 done
 rm -rf "$scratch"

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from commands import exit_code
 from wsd.cli.error_report import run_command
@@ -138,14 +140,24 @@ def small_files():
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+def write_weights(folder):
+    save_file({"weight": np.zeros(10_000, np.float32)}, folder / "model.safetensors")
+
+
+def write_tokenizer(folder):
+    words = {f"word{number}": number for number in range(10_000)}
+    Tokenizer(WordLevel(words, unk_token="word0")).save(str(folder / "tokenizer.json"))
+
+
 @pytest.mark.usefixtures("small_files")
-def test_a_folder_that_fails_midway_leaves_nothing(tmp_path):
-    """Weights are written by safetensors, whose errors are its own."""
+@pytest.mark.parametrize("write_files", [write_weights, write_tokenizer])
+def test_a_folder_that_fails_midway_leaves_nothing(tmp_path, write_files):
+    """The libraries that write weights and tokenizers have errors of their own."""
 
     def write():
         out = tmp_path / "out"
         with explain_file_errors(out), write_folder_atomically(out) as scratch:
-            save_file({"weight": np.zeros(10_000, np.float32)}, scratch / "model.safetensors")
+            write_files(scratch)
 
     with pytest.raises(FileError, match="out: the file would be larger than allowed") as caught:
         write()

@@ -210,6 +210,41 @@ def test_a_source_that_cannot_be_measured_stops_the_build(tmp_path, odd):
     assert odd.split("/")[0] in done.stderr
 
 
+@pytest.mark.parametrize("kind", ["link", "link to a folder", "fifo", "plain diff", "words"])
+def test_a_patch_that_cannot_be_measured_stops_the_build(tmp_path, kind):
+    """A patch is written without its head: through a link, that would alter a measured source."""
+    source, patches = tmp_path / "sources" / "tvm", tmp_path / "patches" / "tvm"
+    source.mkdir(parents=True)
+    (source / "x.c").write_text("measured\n")
+    patch = patches / "x.patch"
+    if kind == "link to a folder":
+        patches.parent.mkdir()
+        patches.symlink_to(source)
+        (source / "x.patch").write_text(f"Subject: x\n\n{PATCH}")
+    else:
+        patches.mkdir(parents=True)
+    if kind == "link":
+        patch.symlink_to(source / "x.c")
+    elif kind == "fifo":
+        os.mkfifo(patch)
+    elif kind == "plain diff":
+        patch.write_text(PATCH.partition("\n")[2])
+    elif kind == "words":
+        patch.write_text("nothing\n")
+    before = {path: path.read_text() for path in source.iterdir()}
+    done = run_trees(tmp_path)
+    assert done.returncode == 2
+    assert str(patches) in done.stderr
+    assert "hint: " in done.stderr
+    assert before == {path: path.read_text() for path in source.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["x\ntree tvm 12.patch", "\n.patch", "a b.patch", "ü.patch"])
+def test_the_name_of_a_patch_is_one_word(record, measure, name):
+    (patch,) = record(measure({"tvm/README": "TVM"}, {f"tvm/{name}": PATCH}))["tvm"].patches
+    assert patch.sha256 == hashlib.sha256(PATCH.encode()).hexdigest()
+
+
 def test_a_patch_is_known_by_its_changes_alone(measure, record, monkeypatch):
     """Another version of git writes another head; a single blank makes another patch."""
 

@@ -83,9 +83,10 @@ _RUST = re.compile(r"\(os error (\d{1,4})\)")
 def find_os_error(error: BaseException) -> OSError | None:
     """Return an error of the operating system as ``OSError``; None if it is none.
 
-    Libraries in Rust, such as safetensors, raise classes of their own, whose text ends with the
-    number of the error, and take no path that is not UTF-8. PyTorch raises ``RuntimeError``. Where
-    memory is missing, Python, C++ and the operating system each say it in their own way.
+    Libraries in Rust raise classes of their own, as safetensors does, or plain ``Exception``, as
+    tokenizers does, whose text ends with the number of the error; and they take no path that is not
+    UTF-8. PyTorch raises ``RuntimeError``. Where memory is missing, Python, C++ and the operating
+    system each say it in their own way.
     """
     if isinstance(error, OSError):
         return error
@@ -97,7 +98,8 @@ def find_os_error(error: BaseException) -> OSError | None:
         return OSError(errno.EILSEQ, os.strerror(errno.EILSEQ), error.object)
     if isinstance(error, RuntimeError) and (said := _TORCH.match(str(error))) is not None:
         return OSError(int(said[2]), os.strerror(int(said[2])), said[1])
-    numbers = _RUST.findall(str(error)) if type(error).__module__ != "builtins" else []
+    foreign = type(error) is Exception or type(error).__module__ != "builtins"
+    numbers = _RUST.findall(str(error)) if foreign else []
     return OSError(int(numbers[-1]), os.strerror(int(numbers[-1]))) if numbers else None
 
 
