@@ -788,6 +788,8 @@ def test_an_earlier_type_is_said_and_not_taken_for_today_s(copy, capsys):
     assert "good, as far as this version can tell: its attestations are of the earlier type " in (
         capsys.readouterr().out
     )
+    assert exit_code("join", copy, "--out", copy.parent / "joined") == 2
+    assert f"hint: join it with WSD {__version__}, or build it again" in capsys.readouterr().err
     refuse_to_join(copy)
 
 

@@ -147,6 +147,24 @@ def describe_limits(bundle: Path) -> str:
     )
 
 
+def check_current(bundle: Path) -> None:
+    """Refuse a bundle whose attestations are of an earlier type than this version writes.
+
+    Args:
+        bundle: a bundle's folder.
+
+    Raises:
+        BundleError: if they are, or its provenance is missing or malformed.
+    """
+    statement = read_statement(bundle)
+    if statement.build_type != provenance.BUILD_TYPE:
+        raise BundleError(
+            f"{bundle}: WSD {statement.version} built it, of the earlier type "
+            f"{statement.build_type[:_SHOWN]}",
+            f"join it with WSD {statement.version}, or build it again; it can be served as it is",
+        )
+
+
 def find_contradictions(
     snapshot: Snapshot, statement: Statement, materials: Sequence[Material]
 ) -> Iterator[str]:

@@ -22,7 +22,8 @@ from wsd.supply_chain.materials import BundleContents
 FILE_NAME = "provenance.json"
 # docs/appliance.md describes what the parameters of this type of build mean. Every later version
 # can make attestations of this type again, byte for byte. So whoever changes the wording of SBOM,
-# provenance or notices gives the type a new number, and adds this one to the earlier ones.
+# provenance or notices, or the page's policy (wsd.spec.page_policy), gives the type a new number,
+# and adds this one to the earlier ones.
 BUILD_TYPE = "urn:wsd:build:2"
 EARLIER_BUILD_TYPES = ("urn:wsd:build:1",)
 BUILDER = "urn:wsd:builder"
