@@ -109,10 +109,11 @@ def signed(copy, tmp_path):
     return copy, path, private, public
 
 
-def documented():
-    """Return the commands of docs/security.md that sign with openssl, and that check it."""
+def documented(of=""):
+    """Return the commands of docs/security.md that sign and check, or check with cosign."""
     text = (REPOSITORY / "docs" / "security.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"<!-- test_signature -->\n```sh\n(.*?)```", text, re.S)
+    mark = f"<!-- test_signature: {of} -->" if of else "<!-- test_signature -->"
+    (block,) = re.findall(rf"{mark}\n```sh\n(.*?)```", text, re.S)
     return block.replace("\\\n", " ").splitlines()
 
 
@@ -183,15 +184,20 @@ def test_the_file_signed_by_openssl(copy, tmp_path, kind, form):
         check_signature(copy, signature, Key(public))
 
 
+def run_cosign(folder, *words):
+    """Run cosign without Sigstore's services; returns what the command did."""
+    variables = {**os.environ, "COSIGN_PASSWORD": "", "COSIGN_YES": "true"}
+    return subprocess.run(
+        [COSIGN, *map(str, words)],
+        cwd=folder, env=variables, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
 def sign_with_cosign(folder, statement, out, command):
     """Sign a statement with cosign and a key of its own, without Sigstore's services."""
-    variables = {**os.environ, "COSIGN_PASSWORD": "", "COSIGN_YES": "true"}
 
     def run(*words):
-        done = subprocess.run(
-            [COSIGN, *map(str, words)],
-            cwd=folder, env=variables, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        done = run_cosign(folder, *words)
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
@@ -209,13 +215,21 @@ def sign_with_cosign(folder, statement, out, command):
     return folder / "cosign.pub"
 
 
-@pytest.mark.skipif(COSIGN is None, reason="not run: cosign is not here; Debian 13 has it")
+NEEDS_COSIGN = pytest.mark.skipif(
+    COSIGN is None, reason="not run: cosign is not here; Debian 13 has it"
+)
+
+
+@NEEDS_COSIGN
 @pytest.mark.parametrize("command", ["sign-blob", "attest-blob"])
 def test_cosign_itself(copy, tmp_path, command):
     provenance, signature = copy / "provenance.json", tmp_path / "dist.sigstore.json"
     public = sign_with_cosign(tmp_path, provenance, signature, command)
     check_signature(copy, signature, Key(public))
     good = provenance.read_bytes()
+    check = ("verify-blob", "--insecure-ignore-tlog", "--key", public, "--bundle", signature)
+    if command == "sign-blob":
+        assert run_cosign(tmp_path, *check, provenance).returncode == 0
     for changed in (good + b" ", good.replace(b"SRI.json", b"SRI.jsen")):
         provenance.write_bytes(changed)
         # A statement of the same content in other bytes is the same statement.
@@ -224,6 +238,27 @@ def test_cosign_itself(copy, tmp_path, command):
             continue
         with pytest.raises(BundleError, match="does not sign"):
             check_signature(copy, signature, Key(public))
+        if command == "sign-blob":
+            assert "invalid signature" in run_cosign(tmp_path, *check, provenance).stderr
+
+
+@NEEDS_COSIGN
+def test_cosign_checks_the_documented_signature(copy, tmp_path):
+    """It accepts what the documents sign with openssl, and refuses a changed byte."""
+    openssl = [line.split() for line in documented() if line.startswith("openssl")]
+    for words in openssl:
+        subprocess.run(words, check=True, capture_output=True, cwd=tmp_path)
+    (command,) = documented("cosign")
+    program, *words = command.split()
+    assert program == "cosign"
+    assert run_cosign(tmp_path, *words).returncode == 0
+    good = (copy / "provenance.json").read_bytes()
+    for place in (0, len(good) // 2, len(good) - 1):
+        changed = bytes(byte ^ (index == place) for index, byte in enumerate(good))
+        (copy / "provenance.json").write_bytes(changed)
+        done = run_cosign(tmp_path, *words)
+        assert done.returncode != 0
+        assert "invalid signature" in done.stderr
 
 
 def alter(found, key, value):
