@@ -25,6 +25,7 @@ from wsd.supply_chain.material import Material, merge_materials
 from wsd.supply_chain.materials import BundleContents
 from wsd.supply_chain.notices import write_notices
 from wsd.util.hashing import Digests, canonical_json, digest_bytes
+from wsd.util.json_reader import read_json
 from wsd.util.typed_json import read_typed
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 FILE_NAME = SRI
+_TOO_MANY = "these are too many models for one bundle: make several"
 _Integrity = Annotated[str, Field(pattern=r"^sha384-[A-Za-z0-9+/]{64}$")]
 _INTEGRITY_TABLE = TypeAdapter(dict[BundlePath, _Integrity])
 
@@ -74,8 +76,8 @@ def write_attestations(bundle: Path, materials: Iterable[Material]) -> None:
 
     Raises:
         BundleError: if a manifest is missing or malformed, a file that a bundle must hold is
-            missing, one is there that does not belong to it, or the licence of something that is
-            shipped is unknown.
+            missing, one is there that does not belong to it, the licence of something that is
+            shipped is unknown, or there are more files than readers of bundles take.
     """
     # `materials` may be read lazily from the old SBOM, so they are collected before it is deleted.
     collected = merge_materials(materials)
@@ -86,6 +88,8 @@ def write_attestations(bundle: Path, materials: Iterable[Material]) -> None:
     check_layout(snapshot)
     for name, value in build_attestations(snapshot, collected).items():
         (bundle / name).write_bytes(canonical_json(value))
+        # Readers have bounds, which nobody's bundle may exceed.
+        read_json(bundle / name, BundleError, _TOO_MANY)
 
 
 def _digest(value: Any) -> Digests:
