@@ -50,6 +50,8 @@ _NAMING = {"client.js": "./assets/client.", "driver/client.js": "./client."}
 _NAMED = re.compile(r'export \* from "(?P<path>[^"]+)";\n')
 # Of a file that no manifest names: scripts, licences and attestations have some megabytes at most.
 _MOST_BYTES = 64 << 20
+# Fault of a file that should be there.
+MISSING = "missing"
 _HINT = "run wsd build again, or fetch the bundle anew"
 # An entry of the service worker's list: the path and the digest of a file that it stores.
 _KEPT = re.compile(
@@ -131,7 +133,7 @@ def find_size_faults(bundle: Path) -> list[tuple[str, str]]:
         for entry in manifest.files()
     }
     files = list_files(bundle)
-    faults = [(name, "missing") for name in expected if name not in files]
+    faults = [(name, MISSING) for name in expected if name not in files]
     for name in files:
         size = (bundle / name).stat().st_size
         if name in expected and size != expected[name]:
@@ -184,10 +186,10 @@ def find_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
 def find_file_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     """Yield path and fault of files that are not what the manifests say about them."""
     if PAGE not in snapshot.files:
-        yield PAGE, "missing"
+        yield PAGE, MISSING
     for name, entry in snapshot.entries():
         if name not in snapshot.files:
-            yield name, "missing"
+            yield name, MISSING
         elif snapshot.sizes[name] != entry.bytes:
             yield name, f"{snapshot.sizes[name]} bytes, expected {entry.bytes}"
         elif (found := snapshot.files[name].sha256) != entry.sha256:
@@ -225,7 +227,7 @@ def _find_index_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     for folder, entry in sorted(listed.items()):
         manifest = snapshot.manifests.get(folder)
         if manifest is None:
-            yield f"{folder}/{MANIFEST}", "missing"
+            yield f"{folder}/{MANIFEST}", MISSING
             continue
         for key in ("name", "title", "dtype"):
             said, found = getattr(entry, key), getattr(manifest.model, key)
@@ -336,7 +338,7 @@ def _find_kept_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     kept = {found["path"]: found["integrity"] for found in _KEPT.finditer(text)}
     for path, integrity in kept.items():
         if path not in snapshot.files:
-            yield path, "missing"
+            yield path, MISSING
         elif snapshot.files[path].integrity != integrity:
             yield SERVICE_WORKER, f"has a digest of {path} that differs from the file's"
     for path in snapshot.files:
@@ -354,7 +356,7 @@ def find_gaps(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     """Yield path and fault of what is missing, and may be missing only from earlier versions."""
     for name in _PAGE_FILES:
         if name not in snapshot.files:
-            yield name, "missing"
+            yield name, MISSING
     for entry in snapshot.index:
         if entry.integrity is None:
             yield INDEX, f"the integrity of {entry.manifest}{MANIFEST} is missing"

@@ -20,6 +20,7 @@ from wsd.bundle.earlier_attestations import (
     read_statement,
 )
 from wsd.bundle.layout import (
+    MISSING,
     SRI,
     Snapshot,
     find_faults,
@@ -56,8 +57,9 @@ def verify_bundle(bundle: Path) -> Iterator[str]:
     if faults := scan_tree(bundle).faults:
         yield from faults
         return
-    # What has another size is not digested.
-    if sizes := find_size_faults(bundle):
+    # What has another size is not digested. Where files are missing alone, the others are.
+    sizes = find_size_faults(bundle)
+    if any(fault != MISSING for _, fault in sizes):
         yield from (f"{name}: {fault}" for name, fault in sizes)
         return
     integrity = read_integrity(bundle)
@@ -106,7 +108,7 @@ def _compare_integrity(snapshot: Snapshot, integrity: dict[str, str]) -> Iterato
         files[name] = digest_file(snapshot.folder / name)
     for name in sorted(files.keys() | integrity.keys()):
         if name not in files:
-            yield name, "missing"
+            yield name, MISSING
         elif name not in integrity:
             yield name, f"not in {SRI}"
         elif files[name].integrity != integrity[name]:
@@ -118,7 +120,7 @@ def _compare_sbom(snapshot: Snapshot, in_sbom: dict[str, str]) -> Iterator[tuple
     for name in sorted(snapshot.files.keys() | in_sbom.keys()):
         digests = snapshot.files.get(name)
         if digests is None:
-            yield name, "missing"
+            yield name, MISSING
         elif in_sbom.get(name) != digests.sha256:
             yield name, f"{sbom.FILE_NAME} has another sha256, or none"
 
@@ -153,7 +155,7 @@ def _compare_notices(
     for name, content in made.items():
         found = snapshot.files.get(name)
         if found is None:
-            yield name, "missing"
+            yield name, MISSING
         elif found.sha256 != sha256_bytes(content):
             yield name, f"not the notice that {sbom.FILE_NAME} and the manifests ask for"
     for name in snapshot.files:
