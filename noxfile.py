@@ -86,26 +86,19 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
-    # The cache is emptied, so that the same code runs, and counts as covered, on every
-    # machine.
-    shutil.rmtree(CACHE, ignore_errors=True)
-    session.env["WSD_CACHE"] = str(CACHE)
+    run_behaviours(session)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run `tests`, a fifth slower, and refuse it where too few lines and branches ran."""
+    prepare(session, "test", "check", "compare")
     in_browsers, in_node = (ROOT / "out" / f"coverage-{name}" for name in ("web", "unit"))
     for measured in (in_browsers, in_node):
         shutil.rmtree(measured, ignore_errors=True)
-    for folder in ("web", "web/lint"):
-        install_npm(session, folder)
-    # The first test that builds a bundle waits for the runtime, so it is compiled first.
-    program = "from wsd.compiler.wasm.runtime import runtime_objects; runtime_objects()"
-    runtime = Command("TVM's runtime for WebAssembly", ["python", "-c", program])
-    checks = [*lint_checks(), *security_checks(), test_the_page_in_node()]
-    run_all(session, [runtime, *checks])
     report = ROOT / "out" / "coverage.json"
-    coverage = ("--cov=wsd", "--cov-branch", f"--cov-report=json:{report}")
-    # The folders with long tests come first, so that no worker has a long test at the end while
-    # the others are idle.
-    order = [f"tests/{name}" for name in ("e2e", "integration", "kernels", "security", "unit")]
-    run_workers(session, *coverage, *order, WSD_COVERAGE=str(in_browsers))
+    options = ("--cov=wsd", "--cov-branch", f"--cov-report=json:{report}")
+    run_behaviours(session, *options, WSD_COVERAGE=str(in_browsers))
     check_coverage(session, report)
     session.run("node", "web/lint/coverage.mjs", in_browsers, in_node, external=True)
 
@@ -519,6 +512,28 @@ def run_all(session: nox.Session, commands: list[Command]) -> None:
     )
     if failed:
         session.error(f"failed: {', '.join(failed)}; see the output of each above")
+
+
+def run_behaviours(session: nox.Session, *options: str, **variables: str) -> None:
+    """Run every check, then every test that is not marked `full`; everything is compiled again.
+
+    The cache is emptied, so that the same code runs, and counts as covered, on every machine.
+    `options` are pytest's. Coverage is measured where `variables` have WSD_COVERAGE.
+    """
+    shutil.rmtree(CACHE, ignore_errors=True)
+    session.env["WSD_CACHE"] = str(CACHE)
+    for folder in ("web", "web/lint"):
+        install_npm(session, folder)
+    # The first test that builds a bundle waits for the runtime, so it is compiled first.
+    program = "from wsd.compiler.wasm.runtime import runtime_objects; runtime_objects()"
+    runtime = Command("TVM's runtime for WebAssembly", ["python", "-c", program])
+    unmeasured = () if "WSD_COVERAGE" in variables else ("--coverage.enabled=false",)
+    checks = [*lint_checks(), *security_checks(), test_the_page_in_node(*unmeasured)]
+    run_all(session, [runtime, *checks])
+    # The folders with long tests come first, so that no worker has a long test at the end while
+    # the others are idle.
+    order = [f"tests/{name}" for name in ("e2e", "integration", "kernels", "security", "unit")]
+    run_workers(session, *options, *order, **variables)
 
 
 def run_workers(session: nox.Session, *options: str | Path, **variables: str) -> None:
