@@ -111,17 +111,19 @@ def full(session: nox.Session) -> None:
     run_workers(session, "-m", "full", *session.posargs)
     session.notify("docs")
     session.notify("audit")
-    if find_engine(session) is None:
+    engine = find_engine(session)
+    if engine is None:
         images = "appliance, kernels, first-contact"
         session.log(f"not run: {images}: no container engine; start docker or podman")
+        return
+    # In this environment: each of its own would take a minute more to install.
+    test_appliance(session, engine)
+    test_first_contact(session, engine)
+    if container.runs_arm64():
+        session.notify("arm64")
     else:
-        session.notify("appliance")
-        if container.runs_arm64():
-            session.notify("arm64")
-        else:
-            session.log(f"not run: arm64: {NO_EMULATOR}")
-        session.notify("kernels")
-        session.notify("first-contact")
+        session.log(f"not run: arm64: {NO_EMULATOR}")
+    session.notify("kernels")
 
 
 @nox.session
@@ -251,15 +253,7 @@ def appliance(session: nox.Session) -> None:
     """Build the image that serves, run it, and test it from outside with a browser."""
     engine = need_engine(session)
     prepare(session, "test")
-    dist = ROOT / "out" / "dist"
-    shutil.rmtree(dist, ignore_errors=True)
-    run_build(session, container.artifacts_command(engine, dist))
-    session.run("wsd", "verify", dist)
-    build_image(session, engine, "serve")
-    where = {"WSD_DIST": str(dist), "WSD_IMAGE": "wsd:serve", "WSD_ENGINE": engine}
-    # Podman has no `buildx bake`.
-    rest = [] if engine == "docker" else ["--ignore=tests/appliance/test_bake.py"]
-    session.run("pytest", "tests/appliance", *rest, *session.posargs, env=where)
+    test_appliance(session, engine, *session.posargs)
 
 
 @nox.session
@@ -286,8 +280,9 @@ def arm64(session: nox.Session) -> None:
 def first_contact(session: nox.Session) -> None:
     """Run the README's first command in a pristine container of each Debian."""
     engine = need_engine(session)
-    prepare(session, "test")
-    session.run("pytest", "tests/first_contact", *session.posargs, env={"WSD_ENGINE": engine})
+    # "check" has the plugin by which both containers run at once.
+    prepare(session, "test", "check")
+    test_first_contact(session, engine, *session.posargs)
 
 
 @nox.session
@@ -553,6 +548,25 @@ def run_tests(session: nox.Session, folder: str, **variables: str) -> None:
     inside = ("wsd:test", "python", "-m", "pytest", folder)
     command = (engine, "run", "--rm", "--shm-size=1g", *given, *inside)
     session.run(*command, *session.posargs, external=True)
+
+
+def test_appliance(session: nox.Session, engine: str, *options: str) -> None:
+    """Build the image that serves and test it from outside; `options` are pytest's."""
+    dist = ROOT / "out" / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    run_build(session, container.artifacts_command(engine, dist))
+    session.run("wsd", "verify", dist)
+    build_image(session, engine, "serve")
+    where = {"WSD_DIST": str(dist), "WSD_IMAGE": "wsd:serve", "WSD_ENGINE": engine}
+    # Podman has no `buildx bake`.
+    rest = [] if engine == "docker" else ["--ignore=tests/appliance/test_bake.py"]
+    session.run("pytest", "tests/appliance", *rest, *options, env=where)
+
+
+def test_first_contact(session: nox.Session, engine: str, *options: str) -> None:
+    """Run the README's first command in containers side by side; `options` are pytest's."""
+    command = ("pytest", "--numprocesses=2", "tests/first_contact")
+    session.run(*command, *options, env={"WSD_ENGINE": engine})
 
 
 def find_engine(session: nox.Session) -> str | None:
