@@ -86,26 +86,19 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
-    # The cache is emptied, so that the same code runs, and counts as covered, on every
-    # machine.
-    shutil.rmtree(CACHE, ignore_errors=True)
-    session.env["WSD_CACHE"] = str(CACHE)
+    run_behaviours(session)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run `tests`, a fifth slower, and refuse it where too few lines and branches ran."""
+    prepare(session, "test", "check", "compare")
     in_browsers, in_node = (ROOT / "out" / f"coverage-{name}" for name in ("web", "unit"))
     for measured in (in_browsers, in_node):
         shutil.rmtree(measured, ignore_errors=True)
-    for folder in ("web", "web/lint"):
-        install_npm(session, folder)
-    # The first test that builds a bundle waits for the runtime, so it is compiled first.
-    program = "from wsd.compiler.wasm.runtime import runtime_objects; runtime_objects()"
-    runtime = Command("TVM's runtime for WebAssembly", ["python", "-c", program])
-    checks = [*lint_checks(), *security_checks(), test_the_page_in_node()]
-    run_all(session, [runtime, *checks])
     report = ROOT / "out" / "coverage.json"
-    coverage = ("--cov=wsd", "--cov-branch", f"--cov-report=json:{report}")
-    # The folders with long tests come first, so that no worker has a long test at the end while
-    # the others are idle.
-    order = [f"tests/{name}" for name in ("e2e", "integration", "kernels", "security", "unit")]
-    run_workers(session, *coverage, *order, WSD_COVERAGE=str(in_browsers))
+    options = ("--cov=wsd", "--cov-branch", f"--cov-report=json:{report}")
+    run_behaviours(session, *options, WSD_COVERAGE=str(in_browsers))
     check_coverage(session, report)
     session.run("node", "web/lint/coverage.mjs", in_browsers, in_node, external=True)
 
@@ -118,17 +111,19 @@ def full(session: nox.Session) -> None:
     run_workers(session, "-m", "full", *session.posargs)
     session.notify("docs")
     session.notify("audit")
-    if find_engine(session) is None:
+    engine = find_engine(session)
+    if engine is None:
         images = "appliance, kernels, first-contact"
         session.log(f"not run: {images}: no container engine; start docker or podman")
+        return
+    # In this environment: each of its own would take a minute more to install.
+    test_appliance(session, engine)
+    test_first_contact(session, engine)
+    if container.runs_arm64():
+        session.notify("arm64")
     else:
-        session.notify("appliance")
-        if container.runs_arm64():
-            session.notify("arm64")
-        else:
-            session.log(f"not run: arm64: {NO_EMULATOR}")
-        session.notify("kernels")
-        session.notify("first-contact")
+        session.log(f"not run: arm64: {NO_EMULATOR}")
+    session.notify("kernels")
 
 
 @nox.session
@@ -258,15 +253,7 @@ def appliance(session: nox.Session) -> None:
     """Build the image that serves, run it, and test it from outside with a browser."""
     engine = need_engine(session)
     prepare(session, "test")
-    dist = ROOT / "out" / "dist"
-    shutil.rmtree(dist, ignore_errors=True)
-    run_build(session, container.artifacts_command(engine, dist))
-    session.run("wsd", "verify", dist)
-    build_image(session, engine, "serve")
-    where = {"WSD_DIST": str(dist), "WSD_IMAGE": "wsd:serve", "WSD_ENGINE": engine}
-    # Podman has no `buildx bake`.
-    rest = [] if engine == "docker" else ["--ignore=tests/appliance/test_bake.py"]
-    session.run("pytest", "tests/appliance", *rest, *session.posargs, env=where)
+    test_appliance(session, engine, *session.posargs)
 
 
 @nox.session
@@ -293,8 +280,9 @@ def arm64(session: nox.Session) -> None:
 def first_contact(session: nox.Session) -> None:
     """Run the README's first command in a pristine container of each Debian."""
     engine = need_engine(session)
-    prepare(session, "test")
-    session.run("pytest", "tests/first_contact", *session.posargs, env={"WSD_ENGINE": engine})
+    # "check" has the plugin by which both containers run at once.
+    prepare(session, "test", "check")
+    test_first_contact(session, engine, *session.posargs)
 
 
 @nox.session
@@ -521,6 +509,28 @@ def run_all(session: nox.Session, commands: list[Command]) -> None:
         session.error(f"failed: {', '.join(failed)}; see the output of each above")
 
 
+def run_behaviours(session: nox.Session, *options: str, **variables: str) -> None:
+    """Run every check, then every test that is not marked `full`; everything is compiled again.
+
+    The cache is emptied, so that the same code runs, and counts as covered, on every machine.
+    `options` are pytest's. Coverage is measured where `variables` have WSD_COVERAGE.
+    """
+    shutil.rmtree(CACHE, ignore_errors=True)
+    session.env["WSD_CACHE"] = str(CACHE)
+    for folder in ("web", "web/lint"):
+        install_npm(session, folder)
+    # The first test that builds a bundle waits for the runtime, so it is compiled first.
+    program = "from wsd.compiler.wasm.runtime import runtime_objects; runtime_objects()"
+    runtime = Command("TVM's runtime for WebAssembly", ["python", "-c", program])
+    unmeasured = () if "WSD_COVERAGE" in variables else ("--coverage.enabled=false",)
+    checks = [*lint_checks(), *security_checks(), test_the_page_in_node(*unmeasured)]
+    run_all(session, [runtime, *checks])
+    # The folders with long tests come first, so that no worker has a long test at the end while
+    # the others are idle.
+    order = [f"tests/{name}" for name in ("e2e", "integration", "kernels", "security", "unit")]
+    run_workers(session, *options, *order, **variables)
+
+
 def run_workers(session: nox.Session, *options: str | Path, **variables: str) -> None:
     """Run pytest in several workers."""
     session.run("pytest", "--durations=25", *BROWSER_WORKERS, *options, env={**variables, **ALONE})
@@ -538,6 +548,25 @@ def run_tests(session: nox.Session, folder: str, **variables: str) -> None:
     inside = ("wsd:test", "python", "-m", "pytest", folder)
     command = (engine, "run", "--rm", "--shm-size=1g", *given, *inside)
     session.run(*command, *session.posargs, external=True)
+
+
+def test_appliance(session: nox.Session, engine: str, *options: str) -> None:
+    """Build the image that serves and test it from outside; `options` are pytest's."""
+    dist = ROOT / "out" / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    run_build(session, container.artifacts_command(engine, dist))
+    session.run("wsd", "verify", dist)
+    build_image(session, engine, "serve")
+    where = {"WSD_DIST": str(dist), "WSD_IMAGE": "wsd:serve", "WSD_ENGINE": engine}
+    # Podman has no `buildx bake`.
+    rest = [] if engine == "docker" else ["--ignore=tests/appliance/test_bake.py"]
+    session.run("pytest", "tests/appliance", *rest, *options, env=where)
+
+
+def test_first_contact(session: nox.Session, engine: str, *options: str) -> None:
+    """Run the README's first command in containers side by side; `options` are pytest's."""
+    command = ("pytest", "--numprocesses=2", "tests/first_contact")
+    session.run(*command, *options, env={"WSD_ENGINE": engine})
 
 
 def find_engine(session: nox.Session) -> str | None:

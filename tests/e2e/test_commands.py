@@ -72,6 +72,7 @@ def doctor(**environment):
     )  # fmt: skip
 
 
+@pytest.mark.full
 def test_doctor_finds_everything_here():
     done = doctor()
     assert done.returncode == 0, done.stdout

@@ -88,6 +88,7 @@ COMFYUI_GRAPH = {
 }  # fmt: skip
 
 
+@pytest.mark.full
 def test_settings_of_other_programs_are_taken_and_said(page, origin):
     page.goto(origin)
     ready(page)

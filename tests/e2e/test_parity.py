@@ -41,7 +41,7 @@ MODELS = {
     "speck-xl-w8a16": (SPECK_XL, "w8a16"),
     "tiny-sdxl-f32": (find_family("tiny-sdxl"), "f32"),
 }
-FULL = ("tiny-sd15-f32", "speck-f16", "speck-w8a16", "speck-xl-f32", "tiny-sdxl-f32")
+FULL = ("tiny-sd15-f32", "broad-f16", "speck-f16", "speck-w8a16", "speck-xl-f32", "tiny-sdxl-f32")
 ERROR = 1e-4  # of one stage, of small models
 
 PROMPTS = ["a large red circle", "Two small blue squares, left of a star!", "une étoile 你好 👍"]

@@ -46,6 +46,7 @@ def test_all_is_well(page, origin):
     assert complaints == []
 
 
+@pytest.mark.full
 def test_a_gpu_that_computes_wrongly(page, origin):
     before_worker(page, "wrong_exp")
     said = run(page, origin)

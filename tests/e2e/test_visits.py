@@ -165,6 +165,7 @@ def resize(page, name):
     return width, height
 
 
+@pytest.mark.full
 def test_nothing_stands_in_anybodys_way(phone):
     draw(phone)
     for title in ("Times and memory", "Settings", "About this model"):
@@ -207,6 +208,7 @@ LANGUAGES = {
 }
 
 
+@pytest.mark.full
 def test_languages(visitor, origin):
     page = visitor.new_page()
     page.goto(origin)

@@ -85,6 +85,7 @@ def test_every_entry_point_computes_what_torch_computes():
     assert roles | {"image_to_rgba", "linear_combination"} == set(ROLES)
 
 
+@pytest.mark.full
 def test_a_bundle_is_built_and_verified(toy, tmp_path):
     library = compile_library(toy.family, toy.family.sizes, "f32", Quiet())
     fixtures = write_fixtures(toy, (16, 16), "a red star", tmp_path / "fixtures.json", Quiet())
