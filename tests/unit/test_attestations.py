@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 from cyclonedx.schema import SchemaVersion
@@ -232,6 +233,14 @@ def test_the_same_again(copy):
     before = {name: (copy / name).read_bytes() for name in NAMES}
     write_attestations(copy, read_materials(copy))
     assert {name: (copy / name).read_bytes() for name in NAMES} == before
+
+
+def test_nothing_is_written_that_is_too_large_to_be_read(copy):
+    tool = next(m for m in read_materials(copy) if not m.shipped and m.purl.startswith("pkg:pypi/"))
+    large = replace(tool, name="large", purl="pkg:pypi/large@1", supplier="x" * (9 << 20))
+    with pytest.raises(BundleError, match=r"sbom\.cdx\.json: larger than") as caught:
+        write_attestations(copy, [*read_materials(copy), large])
+    assert "too many models for one bundle" in caught.value.hint
 
 
 def test_a_good_bundle(bundle):

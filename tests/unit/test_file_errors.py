@@ -1,6 +1,7 @@
 """Errors of the file system: two lines and exit code 2, wherever they arise."""
 
 import errno
+import mmap
 import os
 import pwd
 import resource
@@ -15,6 +16,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from commands import exit_code
 from wsd.cli.error_report import run_command
@@ -137,14 +140,24 @@ def small_files():
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+def write_weights(folder):
+    save_file({"weight": np.zeros(10_000, np.float32)}, folder / "model.safetensors")
+
+
+def write_tokenizer(folder):
+    words = {f"word{number}": number for number in range(10_000)}
+    Tokenizer(WordLevel(words, unk_token="word0")).save(str(folder / "tokenizer.json"))
+
+
 @pytest.mark.usefixtures("small_files")
-def test_a_folder_that_fails_midway_leaves_nothing(tmp_path):
-    """Weights are written by safetensors, whose errors are its own."""
+@pytest.mark.parametrize("write_files", [write_weights, write_tokenizer])
+def test_a_folder_that_fails_midway_leaves_nothing(tmp_path, write_files):
+    """The libraries that write weights and tokenizers have errors of their own."""
 
     def write():
         out = tmp_path / "out"
         with explain_file_errors(out), write_folder_atomically(out) as scratch:
-            save_file({"weight": np.zeros(10_000, np.float32)}, scratch / "model.safetensors")
+            write_files(scratch)
 
     with pytest.raises(FileError, match="out: the file would be larger than allowed") as caught:
         write()
@@ -305,6 +318,32 @@ def test_faults_of_wsd_keep_their_traceback(error):
         fail_with(error)
 
 
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda: bytearray(1 << 62),
+        lambda: np.zeros(1 << 56, np.uint8),
+        lambda: torch.empty(1 << 46, dtype=torch.uint8),
+        lambda: torch.zeros(1 << 56, dtype=torch.uint8),
+        lambda: mmap.mmap(-1, 1 << 60),
+        lambda: runtime_error("std::bad_alloc"),
+    ],
+)
+def test_memory_that_ends_is_told_whoever_asked_for_it(take, capsys, tmp_path):
+    @click.command()
+    def work():
+        # What was being written then is not the reason.
+        with explain_file_errors(tmp_path / "out"):
+            take()
+
+    assert run_command(work, "work", []) == 2
+    assert capsys.readouterr().err.startswith("error: there is not enough memory\nhint: close")
+
+
+def runtime_error(text):
+    raise RuntimeError(text)
+
+
 def test_an_interruption_has_the_code_of_shells(capsys):
     assert fail_with(KeyboardInterrupt()) == 130
     assert "hint: " in capsys.readouterr().err
@@ -364,7 +403,7 @@ def test_a_file_of_a_checkpoint_that_may_be_absent_is_not_if_it_cannot_be_read(
 ):
     """Left out in silence, it would draw something else: a download that was cut short links so."""
     folder = tmp_path / "checkpoint"
-    shutil.copytree(checkpoint, folder, copy_function=os.symlink)
+    shutil.copytree(checkpoint, folder)
     path = folder / name
     path.unlink()
     if kind == "folder":

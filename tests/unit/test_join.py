@@ -135,13 +135,18 @@ def test_the_same_model_twice(bundle, tmp_path):
 
 def test_another_version_of_the_page(bundle, other, tmp_path):
     changed = shutil.copytree(other, tmp_path / "changed")
-    before = digest_file(changed / "client.js").integrity
-    (changed / "client.js").write_text("// newer\n")
-    after = digest_file(changed / "client.js").integrity
-    for path in (changed / "index.html", changed / "selftest.html", changed / "sw.js"):
-        path.write_text(path.read_text().replace(before, after))
+    style = next((changed / "assets").glob("style.*.css"))
+    pages = [changed / "index.html", changed / "selftest.html"]
+    before = [digest_file(path).integrity for path in (style, *pages)]
+    style.write_text("/* newer */\n")
+    for path in pages:
+        path.write_text(path.read_text().replace(before[0], digest_file(style).integrity))
+    worker = (changed / "sw.js").read_text()
+    for path, former in zip((style, *pages), before, strict=True):
+        worker = worker.replace(former, digest_file(path).integrity)
+    (changed / "sw.js").write_text(worker)
     write_attestations(changed, read_materials(changed))
-    refused([bundle, changed], tmp_path / "out", UsageError, r"pages .* differ: client\.js")
+    refused([bundle, changed], tmp_path / "out", UsageError, r"pages .* differ: assets/style\.")
 
 
 def test_a_damaged_bundle(bundle, other, tmp_path):

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
+from wsd import __version__
 from wsd.bundle.layout import ATTESTATIONS, SRI, Snapshot, check_layout, list_models, read_snapshot
 from wsd.bundle.manifest import REBUILD
 from wsd.bundle.tree import list_files
@@ -24,6 +25,7 @@ from wsd.supply_chain.material import Material, merge_materials
 from wsd.supply_chain.materials import BundleContents
 from wsd.supply_chain.notices import write_notices
 from wsd.util.hashing import Digests, canonical_json, digest_bytes
+from wsd.util.json_reader import read_json
 from wsd.util.typed_json import read_typed
 
 __all__ = [
@@ -36,11 +38,14 @@ __all__ = [
 ]
 
 FILE_NAME = SRI
+_TOO_MANY = "these are too many models for one bundle: make several"
 _Integrity = Annotated[str, Field(pattern=r"^sha384-[A-Za-z0-9+/]{64}$")]
 _INTEGRITY_TABLE = TypeAdapter(dict[BundlePath, _Integrity])
 
 
-def build_attestations(snapshot: Snapshot, materials: Iterable[Material]) -> dict[str, Any]:
+def build_attestations(
+    snapshot: Snapshot, materials: Iterable[Material], version: str = __version__
+) -> dict[str, Any]:
     """Return the attestations of a bundle as JSON values by file name, in the order of writing.
 
     Each says what the files before it are: the SBOM has the bundle's files, ``SRI.json`` these and
@@ -49,9 +54,10 @@ def build_attestations(snapshot: Snapshot, materials: Iterable[Material]) -> dic
     Args:
         snapshot: the bundle.
         materials: packages and sources that it was made with, in any order.
+        version: of WSD, which writes them.
     """
     contents = BundleContents(
-        snapshot.files, merge_materials(materials), tuple(snapshot.manifests.values())
+        snapshot.files, merge_materials(materials), tuple(snapshot.manifests.values()), version
     )
     made: dict[str, Any] = {sbom.FILE_NAME: sbom.build_sbom(contents)}
     files = {**snapshot.files, sbom.FILE_NAME: _digest(made[sbom.FILE_NAME])}
@@ -70,8 +76,8 @@ def write_attestations(bundle: Path, materials: Iterable[Material]) -> None:
 
     Raises:
         BundleError: if a manifest is missing or malformed, a file that a bundle must hold is
-            missing, one is there that does not belong to it, or the licence of something that is
-            shipped is unknown.
+            missing, one is there that does not belong to it, the licence of something that is
+            shipped is unknown, or there are more files than readers of bundles take.
     """
     # `materials` may be read lazily from the old SBOM, so they are collected before it is deleted.
     collected = merge_materials(materials)
@@ -82,6 +88,8 @@ def write_attestations(bundle: Path, materials: Iterable[Material]) -> None:
     check_layout(snapshot)
     for name, value in build_attestations(snapshot, collected).items():
         (bundle / name).write_bytes(canonical_json(value))
+        # Readers have bounds, which nobody's bundle may exceed.
+        read_json(bundle / name, BundleError, _TOO_MANY)
 
 
 def _digest(value: Any) -> Digests:

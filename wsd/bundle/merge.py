@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsd.bundle.attestations import write_attestations
+from wsd.bundle.earlier_attestations import check_current
 from wsd.bundle.layout import is_page_file
 from wsd.bundle.manifest import read_index, write_index
 from wsd.bundle.page_chain import link_page, unlinked_page
@@ -46,11 +47,13 @@ def join_bundles(bundles: Sequence[Path], out: Path) -> Path:
 
     Raises:
         UsageError: if two hold the same model in the same precision, or their pages differ.
-        BundleError: if one is not a bundle, or its files are not what its attestations say.
+        BundleError: if one is not a bundle, its files are not what its attestations say, or these
+            are of an earlier type.
     """
     check_absent(out)
     for bundle in bundles:
         check_bundle(bundle)
+        check_current(bundle)
     _check_pages(bundles)
     models = _sort_models(bundles)
     with write_folder_atomically(out) as scratch:

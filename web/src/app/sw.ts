@@ -8,6 +8,8 @@ import {
   precacheAndRoute,
 } from "workbox-precaching";
 
+import { fetchHeaders } from "./current_headers";
+
 /** Replaced by the bundler with the page's files. */
 declare const PAGE_FILES: { url: string; integrity: string }[];
 /** Replaced by the bundler with the headers that a bundle's own servers send. */
@@ -54,7 +56,7 @@ precacheAndRoute(files, { ignoreURLParametersMatching: [/^/] });
  */
 async function refreshHeaders(): Promise<void> {
   const kept = await matchPrecache("index.html");
-  const current = await fetch("index.html", { method: "HEAD", cache: "no-store" });
+  const current = await fetchHeaders("index.html");
   const names = Object.keys(HEADERS);
   const same = names.every((name) => kept?.headers.get(name) === current.headers.get(name));
   if (same || !current.ok) return;
