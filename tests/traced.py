@@ -30,7 +30,7 @@ from wsd.frontend.export import trace_component
 from wsd.models.instantiate import build_skeleton
 from wsd.models.registry import Family
 from wsd.spec.manifest import EntryPoint
-from wsd.spec.roles import IMAGE_TO_RGBA, LINEAR_COMBINATION
+from wsd.spec.roles import IMAGE_TO_RGBA, LINEAR_COMBINATION, RGBA_TO_IMAGE
 from wsd.supply_chain.materials import compiler_materials
 from wsd.util.code_digest import digest_code
 from wsd.util.files import cache_folder, write_once
@@ -52,12 +52,15 @@ def trace_library(family: Family, folder: Path) -> None:
     entry_points, parameters = [], {}
     for component in family.components:
         made = list(make_entry_points(family, component, build_skeleton(component), family.sizes))
-        parameters[component.id] = trace_component(component, made[0]).parameters
+        stored = {module.part or component.id: module for module in reversed(made)}
+        parameters |= {
+            name: trace_component(component, stored[name]).parameters for name in reversed(stored)
+        }
         entry_points += [
             EntryPoint(
                 module.name,
                 module.role,
-                component.id,
+                module.part or component.id,
                 module.size,
                 module.inputs,
                 module.outputs,
@@ -72,7 +75,7 @@ def trace_library(family: Family, folder: Path) -> None:
     # Those that the compiler adds, which have no parameters.
     entry_points += [
         EntryPoint(f"{role}_{width}x{height}", role, None, (width, height), (), ())
-        for role in (IMAGE_TO_RGBA, LINEAR_COMBINATION)
+        for role in (IMAGE_TO_RGBA, RGBA_TO_IMAGE, LINEAR_COMBINATION)
         for width, height in family.sizes
     ]
     library = Library(

@@ -23,7 +23,7 @@ from wsd.checkpoint.model_card import read_model_card
 from wsd.checkpoint.tokenizer import open_tokenizer, tokenizer_file
 from wsd.compiler.library import Library
 from wsd.compiler.library_check import check_library
-from wsd.compiler.memory import peaks
+from wsd.compiler.memory import image_peaks, peaks
 from wsd.errors import FileError, UsageError
 from wsd.kernels.serialize import minify_table
 from wsd.kernels.variant import BASELINE_MAX_THREADS
@@ -46,7 +46,7 @@ from wsd.spec.manifest import (
 )
 from wsd.spec.parameter import Parameter, shapes
 from wsd.spec.precision import DTYPES
-from wsd.spec.roles import TEXT_ENCODER, VAE_DECODER
+from wsd.spec.roles import TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
 from wsd.supply_chain.material import Material
 from wsd.supply_chain.materials import own_materials
 from wsd.util.code_digest import digest_code
@@ -117,6 +117,7 @@ def build_bundle(
     check_absent(out)
     family = checkpoint.family
     check_library(library, family)
+    _check_parts(library, family)
     with explain_file_errors(out), write_folder_atomically(out) as scratch:
         page = _write_page(library, scratch, progress)
         folder = scratch / "models" / (name or family.name)
@@ -131,6 +132,21 @@ def build_bundle(
         link_page(scratch)
         write_attestations(scratch, [*library.materials, *page, *own_materials()])
     return out
+
+
+def _check_parts(library: Library, family: Family) -> None:
+    """Refuse a library with functions whose parameters the checkpoint lacks.
+
+    Raises:
+        UsageError: naming what it lacks.
+    """
+    known = {name for c in family.components for name, _ in _stored_entries(c, library)}
+    lacking = sorted(library.parameters.keys() - known)
+    if lacking:
+        raise UsageError(
+            f"{library.folder} was compiled with {', '.join(lacking)}, which the checkpoint lacks",
+            "leave it out: wsd compile --text-to-image-only, or wsd build without --library",
+        )
 
 
 def _write_page(library: Library, folder: Path, progress: Progress) -> tuple[Material, ...]:
@@ -196,6 +212,7 @@ def _write_model(
         preview=_fit_preview(checkpoint, library),
         requires=_find_requirements(components, library),
         peak_bytes=tuple(peaks(library)),
+        image_peak_bytes=image_peaks(library),
         toolchain=library.toolchain,
         kernels=_write_kernels(library, folder),
         self_test=_write_self_test(checkpoint, library, folder, given),
@@ -213,8 +230,9 @@ def _write_parameters(
     key = _digest_parameters(checkpoint, library)
     with progress.stage("parameters", total=total) as advance, resumable_folder(key) as resumable:
         components = {
-            component.id: _write_component(checkpoint, library, component, resumable, advance)
+            name: _write_component(checkpoint, library, component, (name, role), resumable, advance)
             for component in checkpoint.family.components
+            for name, role in _stored_entries(component, library)
         }
         # Only the shards that the list names: a build before may have left other files here. A
         # shard that is missing is an error.
@@ -236,17 +254,35 @@ def _digest_parameters(checkpoint: Checkpoint, library: Library) -> str:
     )
 
 
+def _stored_entries(component: Component, library: Library) -> Iterator[tuple[str, str]]:
+    """Yield id and role of a component, then of those of its parts that a library was compiled for.
+
+    The functions of each read parameters of their own, which have shards of their own.
+    """
+    yield component.id, component.role
+    for part in component.parts:
+        if part.id in library.parameters:
+            yield part.id, part.role
+
+
 def _write_component(
-    checkpoint: Checkpoint, library: Library, component: Component, folder: Path, advance: Advance
+    checkpoint: Checkpoint,
+    library: Library,
+    component: Component,
+    stored: tuple[str, str],
+    folder: Path,
+    advance: Advance,
 ) -> ComponentEntry:
+    """Write the shards of a component, or of a part of one; ``stored`` is its id and role."""
+    name, role = stored
+
     def read(parameters: Sequence[Parameter]) -> Iterator[torch.Tensor]:
         return checkpoint.source.tensors(component, shapes(parameters))
 
-    parameters = library.parameters[component.id]
-    written = write_shards(component.id, parameters, read, folder, advance)
+    written = write_shards(name, library.parameters[name], read, folder, advance)
     return ComponentEntry(
         folder=component.folder,
-        role=component.role,
+        role=role,
         bytes=sum(shard.bytes for shard in written.shards),
         records=written.records,
         shards=written.shards,
@@ -301,6 +337,8 @@ def describe_latent_space(family: Family) -> LatentSpace:
         scale_factor=space.scale_factor,
         scaling_factor=space.scaling_factor,
         shift_factor=space.shift_factor,
+        mean=space.mean,
+        std=space.std,
     )
 
 
@@ -360,12 +398,14 @@ def _describe_file(path: Path) -> FileEntry:
 
 
 def _find_requirements(components: Mapping[str, ComponentEntry], library: Library) -> Requirements:
-    """Return the WebGPU features and limits without which no picture can be drawn.
+    """Return the WebGPU features and limits without which no picture can be drawn from text.
 
-    What one size needs beyond them is in its entry points: the page tells which sizes fit.
+    What one size needs beyond them is in its entry points: the page tells which sizes fit. What
+    the encoder needs is in its own, and a GPU that lacks it can still draw from text.
     """
+    needed = [entry for entry in components.values() if entry.role != VAE_ENCODER]
     largest = max(
-        *(record.bytes for entry in components.values() for record in entry.records),
+        *(record.bytes for entry in needed for record in entry.records),
         *(entry.largest_buffer_bytes for entry in library.entries(TEXT_ENCODER)),
     )
     return Requirements(

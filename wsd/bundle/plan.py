@@ -35,12 +35,12 @@ def describe_plan(
     yield ""
     yield f"{'component':<16}{'parameters':>14}{'bytes':>12}{'shards':>8}"
     shards = total = 0
-    for component in family.components:
-        size = parameter_bytes(library, component.id)
-        count = sum(math.prod(p.shape) for p in library.parameters[component.id])
+    for name, parameters in library.parameters.items():
+        size = parameter_bytes(library, name)
+        count = sum(math.prod(p.shape) for p in parameters)
         files = -(-size // SHARD_BYTES)
         shards, total = shards + files, total + size
-        yield f"{component.id:<16}{count:>14,}{_bytes(size):>12}{files:>8}"
+        yield f"{name:<16}{count:>14,}{_bytes(size):>12}{files:>8}"
     wasm = library.wasm.stat().st_size
     yield f"{'library':<16}{'':>14}{_bytes(wasm):>12}{1:>8}"
     yield ""

@@ -71,8 +71,8 @@ class Checkpoint:
     def load(self, component: Component) -> torch.nn.Module:
         """Return a component with its weights, float32, in evaluation mode, on the CPU.
 
-        It is built from the component's configuration, as it is compiled. What no picture is drawn
-        with (:attr:`Component.unread`) is zeros, whether the checkpoint has it or not.
+        It is built from the component's configuration, as it is compiled. What the checkpoint
+        lacks of :attr:`Component.optional` is zeros.
 
         Args:
             component: one of the family's.
@@ -98,14 +98,12 @@ class Checkpoint:
         return self._fill(component, build_skeleton(component, own))
 
     def _fill(self, component: Component, module: torch.nn.Module) -> torch.nn.Module:
-        """Read every parameter that pictures are drawn with; the others become zeros.
-
-        A file may lack the others, and nothing is drawn with them.
-        """
+        """Read every parameter; those that a file may lack, and does, become zeros."""
+        missing = set(self.source.missing(component)) if component.optional else set()
         state = {}
         with torch.no_grad():
             for name, parameter in module.named_parameters():
-                if name.startswith(component.unread):
+                if name in missing:
                     parameter.zero_()
                 else:
                     state[name] = parameter
@@ -146,7 +144,23 @@ def open_checkpoint(
     checkpoint = read_configurations(family, source, options)
     check_tokenizers(checkpoint.family, source, fetched=False)
     source.check_tensors(checkpoint.family.components)
-    return checkpoint
+    return replace(checkpoint, family=_without_missing_parts(checkpoint.family, source))
+
+
+def _without_missing_parts(family: Family, source: WeightSource) -> Family:
+    """Return the family without the parts of components whose tensors a checkpoint lacks."""
+    components = []
+    for component in family.components:
+        missing = source.missing(component) if component.parts else []
+        if missing:
+            _LOG.warning(
+                "%s lacks %s%s, so the model draws from text alone: no picture can be given to it",
+                source.provenance,
+                missing[0],
+                f" and {len(missing) - 1} more tensors of {component.id}" * (len(missing) > 1),
+            )
+        components.append(replace(component, parts=()) if missing else component)
+    return replace(family, components=tuple(components))
 
 
 def open_source(path: Path, family: Family, tokenizer: Path | None = None) -> WeightSource:

@@ -73,6 +73,12 @@ class DiffusersFolder:
         found, _ = list_names(component).match(stored)
         yield from read_expected(found, expected, stored, self.path / component.folder)
 
+    def missing(self, component: Component) -> list[str]:
+        """Return which of a component's optional parameters the folder lacks."""
+        names = list_names(component)
+        found, _ = names.match(list_folder(self.path / component.folder, component))
+        return [name for name in names.optional if name not in found]
+
     def check_tensors(self, components: Sequence[Component]) -> None:
         """Refuse tensors that are missing, left over, of a wrong shape, or of a wrong format."""
         for component in components:

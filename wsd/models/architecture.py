@@ -36,6 +36,8 @@ class EntryPointModule:
         inputs: tensors that it takes, in order.
         outputs: tensors that it returns, in order.
         size: (width, height) of the picture in pixels; None where it does not matter.
+        part: id of the part of the component whose parameters it reads
+            (:class:`wsd.models.family.Part`); empty for the component's own.
     """
 
     name: str
@@ -44,6 +46,7 @@ class EntryPointModule:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     size: Size | None
+    part: str = ""
 
 
 class TensorView(Protocol):

@@ -8,7 +8,7 @@ data is for is the family's architecture (:mod:`wsd.models.architecture`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,21 @@ from wsd.models.architecture import Architecture
 from wsd.models.conditioning import Conditioning
 from wsd.models.latent_space import LatentSpace
 from wsd.spec.tensor import Size
+
+
+@dataclass(frozen=True)
+class Part:
+    """Functions of a component whose parameters are stored apart from the component's own.
+
+    A VAE's encoder is one: who draws from text alone need not fetch it.
+
+    Attributes:
+        id: key of the parameters in the manifest and the library, and prefix of their shards.
+        role: what the functions do in the pipeline, one of :data:`wsd.spec.roles.ROLES`.
+    """
+
+    id: str
+    role: str
 
 
 @dataclass(frozen=True)
@@ -33,8 +48,10 @@ class Component:
         saved_as: other classes of the library whose files hold this component too.
         levels: beginnings of tensors' names that a file may have and the class's own names may
             lack, or the other way round; the library adds or removes them as it loads.
-        unread: beginnings of the names of parameters that no compiled function and no picture
-            reads, so that a file may lack them.
+        optional: beginnings of the names of parameters that pictures from text are drawn without,
+            so that a file may lack them. The parts read them.
+        parts: functions with parameters of their own, which a checkpoint without the optional
+            ones, or a bundle for text alone, does not have.
     """
 
     id: str
@@ -45,7 +62,8 @@ class Component:
     subfolder: str = ""
     saved_as: tuple[str, ...] = ()
     levels: tuple[str, ...] = ()
-    unread: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -166,6 +184,11 @@ class Family:
             if component.role == role:
                 return component
         raise KeyError(role)
+
+    def without_parts(self) -> Family:
+        """Return the family without the parts that drawing from text does not need."""
+        components = tuple(replace(component, parts=()) for component in self.components)
+        return replace(self, components=components)
 
     def text_encoders(self) -> tuple[Component, ...]:
         """Return the text encoders in the order in which they run."""

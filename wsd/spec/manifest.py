@@ -36,9 +36,11 @@ from wsd.spec.roles import (
     DENOISER,
     IMAGE_TO_RGBA,
     LINEAR_COMBINATION,
+    RGBA_TO_IMAGE,
     ROLES,
     TEXT_ENCODER,
     VAE_DECODER,
+    VAE_ENCODER,
 )
 from wsd.spec.tensor import Size, TensorSpec
 
@@ -156,7 +158,7 @@ class ComponentEntry(_Entry):
     """Parameters of one component of the pipeline."""
 
     folder: Name
-    """Folder in the diffusers layout that the weights came from."""
+    """Folder in the diffusers layout that the weights came from; several entries may share it."""
     role: Role
     """What the component does in the pipeline."""
     bytes: NonNegativeInt
@@ -216,6 +218,26 @@ class LatentSpace(_Entry):
     """Factor on the VAE's latents that gives the denoiser's; the decoder divides by it."""
     shift_factor: float
     """Subtracted from the VAE's latents before they are scaled; the decoder adds it."""
+    mean: tuple[float, ...] | None = None
+    """Mean of each channel of the VAE's latents, which is subtracted from what the encoder gives;
+    absent where the model does not normalise channels. The decoder adds it."""
+    std: tuple[PositiveFloat, ...] | None = None
+    """Standard deviation of each channel, by which what the encoder gives is divided; absent
+    likewise."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and len(values) != self.channels:
+                raise ValueError(f"{name} has {len(values)} values for {self.channels} channels")
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std are there together, or neither is")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Write no field that is absent: TypeScript's fields may be missing, but not null."""
+        return {key: value for key, value in serialize(self).items() if value is not None}
 
 
 class NoiseSchedule(_Entry):
@@ -381,7 +403,7 @@ class PeakMemory:
     offload: bool
     """Whether the parameters of only one stage at a time are on the GPU."""
     tiling: bool
-    """Whether the picture is decoded in tiles."""
+    """Whether the picture is decoded in tiles, and one that is given is encoded in tiles."""
     bytes: PositiveInt
     """The most GPU memory at one time, in bytes."""
 
@@ -414,13 +436,16 @@ class Manifest(_Entry):
     preview: LatentPreview
     requires: Requirements
     peak_bytes: Annotated[tuple[PeakMemory, ...], Field(min_length=1)]
-    """One entry for each picture size and way of drawing it."""
+    """One entry for each picture size and way of drawing it from text."""
     toolchain: Mapping[str, str]
     """Tool to the version that made the library."""
     kernels: FileEntry | None = None
     """Hand-written variants of the library's shaders; absent if there are none."""
     self_test: FileEntry | None = None
     """What each stage must give, for the self-test page; absent if it was not built with them."""
+    image_peak_bytes: Annotated[tuple[PeakMemory, ...], Field(min_length=1)] | None = None
+    """As ``peak_bytes``, where a picture is given and the VAE encodes it first; absent for a model
+    without an encoder."""
     documents: tuple[FileEntry, ...] = ()
     """The checkpoint's card, licences and notices, as texts for people."""
 
@@ -467,12 +492,17 @@ class Manifest(_Entry):
         for role in _REQUIRED_ROLES.get(self.pipeline, ()):
             if role not in roles:
                 yield f"entry_points: none has the role {role}"
+        if (VAE_ENCODER in roles) != (RGBA_TO_IMAGE in roles):
+            yield f"entry_points: {VAE_ENCODER} and {RGBA_TO_IMAGE} are there together, or neither"
         for name in self.conditioning.encoders:
             if name not in self.tokenizers:
                 yield f"tokenizers: none for {name}"
-        planned = {peak.size for peak in self.peak_bytes}
-        for size in {*self.sizes(), self.defaults.size} - planned:
-            yield f"peak_bytes: nothing is planned for {size[0]}x{size[1]}"
+        plans = {"peak_bytes": self.peak_bytes}
+        if VAE_ENCODER in roles:
+            plans["image_peak_bytes"] = self.image_peak_bytes or ()
+        for field, peaks in plans.items():
+            for size in {*self.sizes(), self.defaults.size} - {peak.size for peak in peaks}:
+                yield f"{field}: nothing is planned for {size[0]}x{size[1]}"
 
     def sizes(self) -> tuple[Size, ...]:
         """Return (width, height) in pixels of the pictures that the model can draw, sorted."""
@@ -497,13 +527,20 @@ class Manifest(_Entry):
             if entry.role == role and (size is None or entry.size in (None, size))
         )
 
-    def peak(self, size: Size, *, offload: bool, tiling: bool) -> int:
+    def peak(self, size: Size, *, offload: bool, tiling: bool, image: bool = False) -> int:
         """Return the most bytes of GPU memory that one way to draw a picture takes.
+
+        Args:
+            size: (width, height) of the picture in pixels.
+            offload: whether the parameters of only one stage at a time are on the GPU.
+            tiling: whether pictures are decoded, and encoded, in tiles.
+            image: whether a picture is given.
 
         Raises:
             KeyError: if the picture cannot be drawn so.
         """
-        peaks = {(p.size, p.offload, p.tiling): p.bytes for p in self.peak_bytes}
+        listed = (self.image_peak_bytes or ()) if image else self.peak_bytes
+        peaks = {(p.size, p.offload, p.tiling): p.bytes for p in listed}
         return peaks[size, offload, tiling]
 
 

@@ -74,7 +74,8 @@ class StableDiffusion(Architecture):
 
         A text encoder gives one function, because the picture's size does not matter to it. The
         UNet gives two for each size, with and without guidance; a UNet that takes the guidance
-        scale as an input gives one. The decoder gives one for each size and one for a tile.
+        scale as an input gives one. The decoder gives one for each size and one for a tile, and
+        so does the encoder.
         """
         from wsd.models.stable_diffusion.entry_points import make_entry_points
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from wsd.models.family import Component
-from wsd.spec.roles import DENOISER, TEXT_ENCODER, VAE_DECODER
+from wsd.models.family import Component, Part
+from wsd.spec.roles import DENOISER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
 
 # The noise schedule that SD 1.5 and SDXL were trained with, in diffusers' terms.
 NOISE: Mapping[str, Any] = {
@@ -68,6 +68,7 @@ def autoencoder(**config: Any) -> Component:
         "diffusers",
         "AutoencoderKL",
         {**shared, **config},
-        # A picture is drawn from text: nothing is encoded.
-        unread=("encoder.", "quant_conv."),
+        # What is drawn from text alone encodes no picture.
+        optional=("encoder.", "quant_conv."),
+        parts=(Part("vae_encoder", VAE_ENCODER),),
     )

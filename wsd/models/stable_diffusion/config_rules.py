@@ -163,13 +163,13 @@ _UNET: Mapping[str, KeyRule] = {
 _VAE: Mapping[str, KeyRule] = {
     # diffusers' size of tiles when tiling is switched on; WSD has its own.
     "sample_size": KeyRule("harmless", "expected a whole number of pixels, or two", _edges),
-    # It changes the precision of float16 pipelines; WSD decodes in float32.
+    # It changes the precision of float16 pipelines; WSD computes in float32.
     "force_upcast": KeyRule("harmless", _SWITCH, one_of(True, False, None)),
     "shift_factor": KeyRule(
         "harmless", "expected null or a number", lambda v, _: v is None or is_number(v),
         note="diffusers' Stable Diffusion pipelines ignore it, and so does WSD",
     ),
-    # Only the encoder has this convolution, and it is not compiled.
+    # Only the encoder has this convolution.
     "use_quant_conv": KeyRule("variant", "expected true or false", boolean),
     "use_post_quant_conv": KeyRule("variant", "expected true or false", boolean),
     "mid_block_add_attention": KeyRule("variant", "expected true or false", boolean),

@@ -16,6 +16,7 @@ from wsd.models.stable_diffusion.wrappers import (
     Decoder,
     Denoiser,
     DenoiserXL,
+    Encoder,
     GuidedDenoiser,
     GuidedDenoiserXL,
 )
@@ -25,11 +26,13 @@ from wsd.spec.roles import (
     TEXT_ENCODER,
     VAE_DECODER,
     VAE_DECODER_TILE,
+    VAE_ENCODER,
+    VAE_ENCODER_TILE,
 )
 from wsd.spec.tensor import Size, TensorSpec
 
 if TYPE_CHECKING:
-    from wsd.models.family import Component, Family
+    from wsd.models.family import Component, Family, Part
     from wsd.models.stable_diffusion.architecture import StableDiffusion
 
 
@@ -59,6 +62,8 @@ def make_entry_points(
             yield _decoder(family, model, size)
         tile = _decoder(family, model, (family.tile, family.tile))
         yield replace(tile, name=VAE_DECODER_TILE, role=VAE_DECODER_TILE, size=None)
+        for part in component.parts:
+            yield from _encoders(family, part, model, sizes)
     else:
         raise CompileError(
             f"component {component.id!r} has the role {component.role!r}, "
@@ -142,4 +147,37 @@ def _decoder(family: Family, model: torch.nn.Module, size: Size) -> EntryPointMo
         (TensorSpec("latents", space.shape(size)),),
         (TensorSpec("image", (1, 3, size[1], size[0])),),
         size,
+    )
+
+
+def _encoders(
+    family: Family, part: Part, model: torch.nn.Module, sizes: Sequence[Size]
+) -> Iterator[EntryPointModule]:
+    """Yield the VAE's encoder for each picture size, and for a tile.
+
+    Raises:
+        CompileError: for a part that is no encoder.
+    """
+    if part.role != VAE_ENCODER:
+        raise CompileError(
+            f"part {part.id!r} of the VAE has the role {part.role!r}, expected {VAE_ENCODER!r}",
+            "correct the family",
+        )
+    for size in sizes:
+        yield _encoder(family, part, model, size)
+    tile = _encoder(family, part, model, (family.tile, family.tile))
+    yield replace(tile, name=VAE_ENCODER_TILE, role=VAE_ENCODER_TILE, size=None)
+
+
+def _encoder(family: Family, part: Part, model: torch.nn.Module, size: Size) -> EntryPointModule:
+    batch, channels, height, width = family.latent_space.shape(size)
+    return EntryPointModule(
+        f"{VAE_ENCODER}_{size[0]}x{size[1]}",
+        VAE_ENCODER,
+        Encoder(model),
+        (TensorSpec("image", (1, 3, size[1], size[0])),),
+        # The mean of each channel, then the logarithm of its variance.
+        (TensorSpec("moments", (batch, 2 * channels, height, width)),),
+        size,
+        part=part.id,
     )

@@ -224,6 +224,31 @@ class GuidedDenoiserXL(GuidedDenoiser):
         return self.guide(latents, timestep, negative_text, text, guidance_scale, added)
 
 
+class Encoder(torch.nn.Module):
+    """The encoding half of a KL autoencoder, from pixels to the moments of the VAE's latents.
+
+    Args:
+        vae: ``AutoencoderKL``.
+    """
+
+    def __init__(self, vae: Any) -> None:
+        super().__init__()
+        self.encoder = vae.encoder
+        # None for a VAE whose configuration says use_quant_conv false.
+        self.quant_conv = vae.quant_conv
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Map an image (1, 3, fh, fw), values from -1 to 1, to moments (1, 2 c, h, w).
+
+        The first c channels are the mean of the VAE's latents, the others the logarithm of their
+        variance, which diffusers clamps to -30 to 20 before it samples. Nothing is scaled.
+        """
+        moments: torch.Tensor = self.encoder(image)
+        if self.quant_conv is not None:
+            moments = self.quant_conv(moments)
+        return moments
+
+
 class Decoder(torch.nn.Module):
     """The decoding half of a KL autoencoder, from the denoiser's latents to pixels.
 
