@@ -34,17 +34,23 @@ def describe_plan(
     yield f"{family.name}, {library.dtype}, {listed}"
     yield ""
     yield f"{'component':<16}{'parameters':>14}{'bytes':>12}{'shards':>8}"
-    shards = total = 0
+    parts = {part.id for component in family.components for part in component.parts}
+    shards = total = more = 0
     for name, parameters in library.parameters.items():
         size = parameter_bytes(library, name)
         count = sum(math.prod(p.shape) for p in parameters)
         files = -(-size // SHARD_BYTES)
-        shards, total = shards + files, total + size
         yield f"{name:<16}{count:>14,}{_bytes(size):>12}{files:>8}"
+        if name in parts:
+            more += size
+        else:
+            shards, total = shards + files, total + size
     wasm = library.wasm.stat().st_size
     yield f"{'library':<16}{'':>14}{_bytes(wasm):>12}{1:>8}"
     yield ""
     yield f"download         {_bytes(total + wasm)} in {shards + 1} files, before compression"
+    if more:
+        yield f"with a picture   {_bytes(more)} more, for who gives one to draw from"
     yield f"storage buffers  {library.storage_buffers} for one kernel; every WebGPU adapter has 8"
     yield f"scheduler        {_describe_scheduler(scheduler, default)}"
     yield f"defaults         {family.steps} steps, guidance {family.guidance_scale:g}"

@@ -24,6 +24,7 @@ from wsd.cli.options import (
     schedule_options,
     scheduler_option,
     sizes_option,
+    text_only_option,
 )
 from wsd.spec.tensor import Size
 from wsd.util.terminal import say
@@ -52,12 +53,13 @@ def models() -> None:
 @checkpoint_options("tokenizer", "random_weights")
 @dtype_option
 @sizes_option
+@text_only_option
 @dump_option
 @click.option("--out", required=True, type=NEW_FOLDER,
               help="A new folder, for wsd build --library.")  # fmt: skip
 def compile(  # noqa: A001 - the command's name
     chosen: CheckpointChoice, dtype: str | None, sizes: tuple[Size, ...], dump: Path | None,
-    out: Path,
+    out: Path, *, text_only: bool,
 ) -> None:  # fmt: skip
     """Compile a model without weights, for builds where no compiler is.
 
@@ -75,6 +77,8 @@ def compile(  # noqa: A001 - the command's name
     check_sizes_early(family, sizes)
     if chosen.is_given:
         family = read_variant(family, chosen.weights, chosen.vae)
+    if text_only:
+        family = family.without_parts()
     with Progress() as progress:
         library = _find_library(family, dtype, sizes, None, progress, dump)
         write_compiled(library, out, progress)
@@ -83,9 +87,9 @@ def compile(  # noqa: A001 - the command's name
 
 @command(
     Unused(
-        ("--dtype", "--size"),
+        ("--dtype", "--size", "--text-to-image-only"),
         beside="--library",
-        hint="a library is compiled for its sizes and its dtype: leave them out",
+        hint="a library is compiled for its sizes, its dtype and what it takes: leave them out",
     ),
     Unused(
         ("--dump-ir",),
@@ -101,6 +105,7 @@ def compile(  # noqa: A001 - the command's name
 @checkpoint_options()
 @dtype_option
 @sizes_option
+@text_only_option
 @dump_option
 @schedule_options
 @scheduler_option
@@ -128,6 +133,7 @@ def build(
     out: Path | None,
     schedule: ScheduleOptions,
     *,
+    text_only: bool,
     plan: bool,
 ) -> None:
     """Build a bundle: compiled model, weights and page."""
@@ -154,8 +160,9 @@ def build(
         else:
             denoising = chosen.open(schedule)
         with Progress() as progress:
+            planned = denoising.family.without_parts() if text_only else denoising.family
             compiled = _find_library(
-                denoising.family, dtype, sizes, library, progress, dump, chosen.compile_options()
+                planned, dtype, sizes, library, progress, dump, chosen.compile_options()
             )
         default = denoising.default_scheduler
         for line in describe_plan(denoising.family, compiled, denoising.scheduler, default):
@@ -169,9 +176,10 @@ def build(
         check_model_name(name)
     checkpoint = chosen.open(schedule)
     check_tokenizers(checkpoint.family, checkpoint.source, fetched=True)
+    compiled_for = checkpoint.family.without_parts() if text_only else checkpoint.family
     with Progress() as progress:
         compiled = _find_library(
-            checkpoint.family, dtype, sizes, library, progress, dump, chosen.compile_options()
+            compiled_for, dtype, sizes, library, progress, dump, chosen.compile_options()
         )
         build_bundle(checkpoint, compiled, out, progress, expected, name)
     say(out)

@@ -164,6 +164,10 @@ verbose_option = click.option(
     help="Show cache lookups, timings of passes, kernels that were matched and programs that "
          "were run, on standard error; -vv shows every variant and argument.",
 )  # fmt: skip
+text_only_option = click.option(
+    "--text-to-image-only", "text_only", is_flag=True,
+    help="Leave out what encodes a picture that is given: functions, and weights.",
+)  # fmt: skip
 dump_option = click.option(
     "--dump-ir", "dump", metavar="DIR", type=click.Path(path_type=Path),
     help="Write the IR after each pass and every shader to a new or empty folder. Compiles even "

@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.overrides import TorchFunctionMode
 
 from wsd.bundle.quantize import round_values
@@ -17,6 +19,7 @@ from wsd.checkpoint.tokenizer import open_tokenizer
 from wsd.errors import UsageError
 from wsd.models.diffusers_pipeline import assemble_pipeline
 from wsd.models.schedulers import build_scheduler, max_steps, min_steps
+from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.request import GenerationRequest
 from wsd.spec.parameter import Storage
 from wsd.util.progress import Progress
@@ -127,16 +130,24 @@ def draw_reference(
     request: GenerationRequest,
     progress: Progress,
     latents: torch.Tensor | None = None,
+    picture: GivenPicture | None = None,
     **given: Any,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw pictures with diffusers; the pipeline's scheduler is replaced.
+
+    With a picture, all random numbers are of one generator, in the order in which diffusers draws
+    them: those with which the encoder's latents are sampled, then the noise; with a mask, those of
+    the latents of the picture without what is masked; then the noise of each step.
 
     Args:
         checkpoint: the checkpoint, whose family has the defaults.
         pipeline: of :func:`load_pipeline`, on any device.
         request: what to draw.
         progress: shows the steps.
-        latents: initial noise in place of the seed's, (1, channels, height, width).
+        latents: initial noise in place of the seed's, (1, channels, height, width); not with a
+            picture.
+        picture: what is drawn from, in the request's size; it names the size if the request names
+            none.
         given: arguments of diffusers' pipeline in place of the request's: lists of prompts, or
             embeddings with ``prompt=None``.
 
@@ -144,14 +155,20 @@ def draw_reference(
         (images (images, height, width, 3) uint8, final latents as flat float32).
 
     Raises:
-        UsageError: if the scheduler takes fewer steps, or more.
+        UsageError: if the scheduler takes fewer steps, or more; if the picture has another size
+            than the request, or none of the steps would be run.
     """
     family = checkpoint.family
+    if picture is not None:
+        request = _fit_request(request, picture)
+        pipeline = image_pipeline(checkpoint, pipeline, masked=picture.mask is not None)
     steps = request.steps or family.steps
     guidance = family.guidance_scale if request.guidance_scale is None else request.guidance_scale
     width, height = request.size or family.sizes[0]
     name = request.scheduler or checkpoint.default_scheduler
     pipeline.scheduler = build_scheduler(checkpoint.scheduler, name)
+    if picture is not None:
+        picture.count_steps(steps)
     least, most = min_steps(pipeline.scheduler), max_steps(pipeline.scheduler)
     if not least <= steps <= most:
         raise UsageError(f"steps is {steps}", f"take {least} to {most} steps with this scheduler")
@@ -178,14 +195,74 @@ def draw_reference(
             "num_inference_steps": steps,
             "guidance_scale": guidance,
             "generator": torch.Generator().manual_seed(request.seed),
-            "width": width,
-            "height": height,
-            "latents": latents,
             "output_type": "np",
             "eta": family.eta if request.eta is None else request.eta,
             "num_images_per_prompt": request.images,
             "callback_on_step_end": on_step,
+            **_placed_arguments(picture, width, height, latents),
         }
         drawn = pipeline(**{**arguments, **given})
     images = (drawn.images * 255).round().astype(np.uint8)
     return images, kept["latents"].cpu().numpy().ravel()
+
+
+def image_pipeline(checkpoint: Checkpoint, pipeline: Any, *, masked: bool) -> Any:
+    """Return the family's pipeline that draws from a picture, with the modules of another one.
+
+    Args:
+        checkpoint: the checkpoint.
+        pipeline: of :func:`load_pipeline`.
+        masked: whether only a part of the picture is drawn anew.
+
+    Raises:
+        UsageError: if diffusers has none for the family, or the checkpoint has no encoder.
+    """
+    architecture = checkpoint.family.architecture
+    name = architecture.diffusers_inpaint if masked else architecture.diffusers_image_to_image
+    if not name:
+        raise UsageError(
+            f"{checkpoint.family.name} takes no picture {'with' if masked else 'without'} a mask",
+            "give none, or take another model",
+        )
+    if not any(component.parts for component in checkpoint.family.components):
+        raise UsageError(
+            f"{checkpoint.source.provenance} has no encoder for a picture that is given",
+            "give none, or take a checkpoint whose VAE has one",
+        )
+    import diffusers
+
+    options = architecture.pipeline_options(checkpoint.family)
+    made = getattr(diffusers, name)(**{**pipeline.components, **options})
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def _fit_request(request: GenerationRequest, picture: GivenPicture) -> GenerationRequest:
+    """Return the request in the picture's size.
+
+    Raises:
+        UsageError: if it is for another size.
+    """
+    if request.size not in (None, picture.size):
+        sizes = ["x".join(map(str, size)) for size in (picture.size, request.size)]
+        raise UsageError(
+            f"a picture of {sizes[0]} is given, and {sizes[1]} is to be drawn",
+            "resize the picture before, or ask for its size",
+        )
+    return replace(request, size=picture.size)
+
+
+def _placed_arguments(
+    picture: GivenPicture | None, width: int, height: int, latents: torch.Tensor | None
+) -> dict[str, Any]:
+    """Return the arguments of diffusers' pipeline by which pipelines differ."""
+    size = {"width": width, "height": height}
+    if picture is None:
+        return {**size, "latents": latents}
+    if latents is not None:
+        raise UsageError("latents are given beside a picture", "give one of them")
+    image = Image.fromarray(picture.image)
+    if picture.mask is None:
+        return {"image": image, "strength": picture.strength}
+    mask = Image.fromarray(picture.mask, mode="L")
+    return {**size, "image": image, "mask_image": mask, "strength": picture.strength}

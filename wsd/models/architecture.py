@@ -115,6 +115,8 @@ class Architecture(ABC):
         name: of the architecture; part of the digest under which libraries are shared.
         pipeline: key of the browser's registry of pipelines, which says how a picture is drawn.
         diffusers_pipeline: name of the diffusers pipeline that draws the same pictures.
+        diffusers_image_to_image: name of the one that draws them from a picture; empty for none.
+        diffusers_inpaint: name of the one that draws a part of a picture anew; empty for none.
         least_multiple: edges of pictures are multiples of it in pixels, whatever the checkpoint's
             configurations are; :meth:`size_multiple` is this number or a multiple of it.
     """
@@ -122,6 +124,8 @@ class Architecture(ABC):
     name: ClassVar[str]
     pipeline: ClassVar[str] = "text-to-image"
     diffusers_pipeline: ClassVar[str]
+    diffusers_image_to_image: ClassVar[str] = ""
+    diffusers_inpaint: ClassVar[str] = ""
     least_multiple: ClassVar[int] = 1
 
     @abstractmethod

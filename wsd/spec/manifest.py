@@ -509,15 +509,23 @@ class Manifest(_Entry):
         return tuple(sorted({e.size for e in self.entry_points if e.size is not None}))
 
     def storages(self) -> dict[str, dict[str, Storage]]:
-        """Return component id → name of a parameter → how it is stored; scales are left out."""
-        return {
-            component: {
+        """Return component id → name of a parameter → how it is stored; scales are left out.
+
+        The encoder's parameters are among those of the component that it is a part of.
+        """
+        owners = {
+            entry.folder: name
+            for name, entry in self.components.items()
+            if entry.role != VAE_ENCODER
+        }
+        found: dict[str, dict[str, Storage]] = {name: {} for name in owners.values()}
+        for name, entry in self.components.items():
+            found[owners.get(entry.folder, name)] |= {
                 record.name: record.dtype
                 for record in entry.records
                 if not record.name.endswith(SCALE)
             }
-            for component, entry in self.components.items()
-        }
+        return found
 
     def entries(self, role: str, size: Size | None = None) -> tuple[EntryPoint, ...]:
         """Return the entry points of a role, and of a picture size where one is given."""

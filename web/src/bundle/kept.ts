@@ -1,8 +1,8 @@
 /** What the browser keeps of bundles: manifests and lists of models, and the files they name. */
 
 import type { FileCache } from "./cache";
-import type { Manifest } from "./manifest";
-import { filesOf, parseManifest } from "./manifest";
+import type { FileEntry, Manifest } from "./manifest";
+import { filesOf, parseManifest, textComponents } from "./manifest";
 import { sha256 } from "./sha256";
 
 /** Keys of manifests and lists of models start with this; other keys are digests of files. */
@@ -86,16 +86,23 @@ export async function forget(url: string, manifest: Manifest, cache: FileCache):
 
 /** Map the digest of each file that a manifest names to its bytes; several names may share one. */
 export function fileSizes(manifest: Manifest): Map<string, number> {
-  return new Map(filesOf(manifest).map(({ sha256: digest, bytes }) => [digest, bytes]));
+  return sizesOf(filesOf(manifest));
 }
 
-/** Count the bytes of a model's files, and how many of them are among the kept keys. */
+function sizesOf(files: FileEntry[]): Map<string, number> {
+  return new Map(files.map(({ sha256: digest, bytes }) => [digest, bytes]));
+}
+
+/**
+ * Count the bytes of the files that a model draws with from text, and how many of them are among
+ * the kept keys.
+ */
 export function countBytes(
   manifest: Manifest,
   keys: ReadonlySet<string>,
 ): { total: number; kept: number } {
   const bytes = { total: 0, kept: 0 };
-  for (const [digest, size] of fileSizes(manifest)) {
+  for (const [digest, size] of sizesOf(filesOf(manifest, textComponents(manifest)))) {
     bytes.total += size;
     if (keys.has(digest)) bytes.kept += size;
   }

@@ -5,7 +5,7 @@
 
 /** Parameters of one component of the pipeline. */
 export interface ComponentEntry {
-  /** Folder in the diffusers layout that the weights came from. */
+  /** Folder in the diffusers layout that the weights came from; several entries may share it. */
   folder: string;
   /** What the component does in the pipeline. */
   role:
@@ -14,7 +14,10 @@ export interface ComponentEntry {
     | "guided_denoiser"
     | "vae_decoder"
     | "vae_decoder_tile"
+    | "vae_encoder"
+    | "vae_encoder_tile"
     | "image_to_rgba"
+    | "rgba_to_image"
     | "linear_combination";
   /** Sum of the sizes of the shards in bytes. */
   bytes: number;
@@ -57,7 +60,10 @@ export interface EntryPoint {
     | "guided_denoiser"
     | "vae_decoder"
     | "vae_decoder_tile"
+    | "vae_encoder"
+    | "vae_encoder_tile"
     | "image_to_rgba"
+    | "rgba_to_image"
     | "linear_combination";
   /** Id of the component whose parameters it takes as its last argument, or null. */
   component: string | null;
@@ -153,6 +159,16 @@ export interface LatentSpace {
   scaling_factor: number;
   /** Subtracted from the VAE's latents before they are scaled; the decoder adds it. */
   shift_factor: number;
+  /**
+   * Mean of each channel of the VAE's latents, which is subtracted from what the encoder gives;
+   * absent where the model does not normalise channels. The decoder adds it.
+   */
+  mean?: number[];
+  /**
+   * Standard deviation of each channel, by which what the encoder gives is divided; absent
+   * likewise.
+   */
+  std?: number[];
 }
 
 /**
@@ -182,7 +198,7 @@ export interface Manifest {
   examples: string[];
   preview: LatentPreview;
   requires: Requirements;
-  /** One entry for each picture size and way of drawing it. */
+  /** One entry for each picture size and way of drawing it from text. */
   peak_bytes: PeakMemory[];
   /** Tool to the version that made the library. */
   toolchain: Record<string, string>;
@@ -190,6 +206,11 @@ export interface Manifest {
   kernels?: FileEntry;
   /** What each stage must give, for the self-test page; absent if it was not built with them. */
   self_test?: FileEntry;
+  /**
+   * As `peak_bytes`, where a picture is given and the VAE encodes it first; absent for a model
+   * without an encoder.
+   */
+  image_peak_bytes?: PeakMemory[];
   /** The checkpoint's card, licences and notices, as texts for people. */
   documents: FileEntry[];
 }
@@ -248,7 +269,7 @@ export interface PeakMemory {
   size: readonly [number, number];
   /** Whether the parameters of only one stage at a time are on the GPU. */
   offload: boolean;
-  /** Whether the picture is decoded in tiles. */
+  /** Whether the picture is decoded in tiles, and one that is given is encoded in tiles. */
   tiling: boolean;
   /** The most GPU memory at one time, in bytes. */
   bytes: number;

@@ -68,13 +68,28 @@ function noManifest(value: unknown, url: string): FetchError {
   );
 }
 
-/** Return every file that a manifest names. */
-export function filesOf(manifest: Manifest): FileEntry[] {
+/**
+ * Return the ids of the components that a picture is drawn with from text: all but the encoder,
+ * which a picture that is given needs.
+ */
+export function textComponents({ components }: Manifest): string[] {
+  return Object.keys(components).filter((name) => components[name]!.role !== "vae_encoder");
+}
+
+/**
+ * Return the files that a manifest names.
+ *
+ * @param names ids of the components whose shards are among them; all unless given.
+ */
+export function filesOf(
+  manifest: Manifest,
+  names: string[] = Object.keys(manifest.components),
+): FileEntry[] {
   return [
     manifest.library,
     ...Object.values(manifest.tokenizers),
     ...[manifest.kernels, manifest.self_test].filter((entry) => entry !== undefined),
-    ...Object.values(manifest.components).flatMap(({ shards }) => shards),
+    ...names.flatMap((name) => manifest.components[name]!.shards),
   ];
 }
 

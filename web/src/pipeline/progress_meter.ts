@@ -2,7 +2,8 @@
 
 import type { OnProgress, OnStage, StageEvent } from "../api/progress";
 import type { LoadOptions } from "../api/types";
-import type { EntryPoint, Manifest } from "../bundle/manifest";
+import { textComponents } from "../bundle/manifest";
+import type { EntryPoint, Manifest, Role } from "../bundle/manifest";
 
 const ignore = (): void => undefined;
 
@@ -191,7 +192,7 @@ export function meterLoading(
   manifest: Manifest,
   { offload = false, onProgress = ignore }: LoadOptions,
 ): ProgressMeter {
-  const names = offload ? manifest.conditioning.encoders : Object.keys(manifest.components);
+  const names = offload ? manifest.conditioning.encoders : textComponents(manifest);
   const expected: Expectations = {
     library: expect("library", manifest.library.bytes, {}),
     parameters: expect("parameters", countBytes(manifest, names), {}),
@@ -214,7 +215,7 @@ export function meterDrawing(
   costs: Costs,
   report: OnProgress,
 ): ProgressMeter {
-  const bytes = offload ? countBytes(manifest, Object.keys(manifest.components)) : 0;
+  const bytes = offload ? countBytes(manifest, textComponents(manifest)) : 0;
   const expected: Expectations = {
     text: expect("text", 1, costs),
     denoise: { ...expect("denoise", steps, costs), eachPicture: true },
@@ -238,13 +239,21 @@ function countBytes({ components }: Manifest, names: readonly string[]): number 
   return names.reduce((sum, name) => sum + (components[name]?.bytes ?? 0), 0);
 }
 
+/** Roles of functions that a picture that is drawn from text, and decoded whole, does not run. */
+const NOT_RUN: readonly Role[] = [
+  "vae_decoder_tile",
+  "vae_encoder",
+  "vae_encoder_tile",
+  "rgba_to_image",
+];
+
 /** How many kernels a picture of the default size runs, about. */
 function countKernels(manifest: Manifest): number {
   const { size } = manifest.defaults;
   const isForSize = (entry: EntryPoint): boolean =>
     entry.size === null || (entry.size[0] === size[0] && entry.size[1] === size[1]);
   const kernels = manifest.entry_points
-    .filter((entry) => isForSize(entry) && entry.role !== "vae_decoder_tile")
+    .filter((entry) => isForSize(entry) && !NOT_RUN.includes(entry.role))
     .flatMap((entry) => entry.kernels);
   return new Set(kernels).size;
 }

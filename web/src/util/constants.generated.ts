@@ -49,7 +49,10 @@ export const ROLES = [
   "guided_denoiser",
   "vae_decoder",
   "vae_decoder_tile",
+  "vae_encoder",
+  "vae_encoder_tile",
   "image_to_rgba",
+  "rgba_to_image",
   "linear_combination",
 ] as const;
 export const LINEAR_COMBINATION_TERMS = 5;

@@ -130,7 +130,7 @@ def _read_conv2d(
         # Of zeros after the last row or column, a kernel reads as many as its results need.
         found = [
             (extent * upsample + 2 * padding + extra - kernel) // stride + 1
-            for extent, extra in zip((height, width), more if upsample == 1 else (0, 0), strict=True)
+            for extent, extra in zip((height, width), more, strict=True)
         ]
         # The last row and column of an upsampled image may be cut off.
         allowed = {0, 1} if upsample > 1 and repeats else {0}
@@ -162,7 +162,8 @@ def _read_padding(
     Returns:
         (zeros before the first row and column, which is 0 if nothing pads the image; whether the
         second row and column repeat the first, as those of an upsampled image do; how many more
-        zeros follow the last row, and the last column, than precede the first).
+        zeros follow the last row, and the last column, than precede the first, which is 0 for an
+        upsampled image).
     """
     for name, statement in statements.items():
         if name.startswith(_PADDED):
@@ -174,9 +175,11 @@ def _read_padding(
                 raise NoMatch("rows and columns are padded differently")
             padding = offsets.pop()
             seconds = [_value_at(padding + 1, start, variables) for start in starts]
+            if seconds == [0, 0]:
+                return padding, True, (0, 0)
             padded = _shape(buffer_of(statement.writes[0]))[1:3]
             down, across = (p - e - 2 * padding for p, e in zip(padded, extents, strict=True))
-            return padding, seconds == [0, 0], (down, across)
+            return padding, False, (down, across)
     return 0, False, (0, 0)
 
 

@@ -40,6 +40,8 @@ class StableDiffusion(Architecture):
 
     name = "stable-diffusion"
     diffusers_pipeline = "StableDiffusionPipeline"
+    diffusers_image_to_image = "StableDiffusionImg2ImgPipeline"
+    diffusers_inpaint = "StableDiffusionInpaintPipeline"
     least_multiple = _PIPELINE_MULTIPLE
 
     def latent_space(self, family: Family) -> LatentSpace:
@@ -151,6 +153,8 @@ class StableDiffusionXL(StableDiffusion):
 
     name = "stable-diffusion-xl"
     diffusers_pipeline = "StableDiffusionXLPipeline"
+    diffusers_image_to_image = "StableDiffusionXLImg2ImgPipeline"
+    diffusers_inpaint = "StableDiffusionXLInpaintPipeline"
 
     def latent_space(self, family: Family) -> LatentSpace:
         """Return the latent space of the family's KL autoencoder.

@@ -1,0 +1,168 @@
+"""Drawing from a picture, by the reference: as diffusers' own pipelines draw, and what is refused.
+
+Latents are compared to the bit: both run the same modules on this machine.
+"""
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from wsd.checkpoint.checkpoint import open_checkpoint
+from wsd.errors import UsageError
+from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
+from wsd.models.registry import FAMILIES
+from wsd.models.schedulers import suitable_schedulers
+from wsd.runtime.given_picture import GivenPicture
+from wsd.runtime.request import GenerationRequest
+from wsd.util.progress import Quiet
+
+PIPELINES = {
+    ("tiny-sd15", False): diffusers.StableDiffusionImg2ImgPipeline,
+    ("tiny-sd15", True): diffusers.StableDiffusionInpaintPipeline,
+    ("tiny-sdxl", False): diffusers.StableDiffusionXLImg2ImgPipeline,
+    ("tiny-sdxl", True): diffusers.StableDiffusionXLInpaintPipeline,
+}
+REQUEST = GenerationRequest("a large red circle", seed=2, steps=4, guidance_scale=3.0)
+
+
+def make_picture(edge=64, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (edge, edge, 3), np.uint8)
+
+
+def make_mask(edge=64):
+    mask = np.zeros((edge, edge), np.uint8)
+    mask[edge // 4 :, : edge // 2] = 255
+    return mask
+
+
+@pytest.fixture(scope="module")
+def opened():
+    kept = {}
+
+    def open_once(name):
+        if name not in kept:
+            checkpoint = open_checkpoint(FAMILIES[name].weights, FAMILIES[name])
+            kept[name] = checkpoint, load_pipeline(checkpoint)
+        return kept[name]
+
+    return open_once
+
+
+@pytest.mark.parametrize(("name", "masked"), PIPELINES)
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_it_draws_what_diffusers_draws(opened, name, masked, strength):
+    checkpoint, pipeline = opened(name)
+    picture = GivenPicture(make_picture(), strength, make_mask() if masked else None)
+    images, latents = draw_reference(checkpoint, pipeline, REQUEST, Quiet(), picture=picture)
+
+    theirs = PIPELINES[name, masked].from_pretrained(
+        checkpoint.family.weights, torch_dtype=torch.float32
+    )
+    theirs.set_progress_bar_config(disable=True)
+    given = {"image": Image.fromarray(picture.image), "strength": strength}
+    if masked:
+        mask = Image.fromarray(picture.mask)
+        given |= {"mask_image": mask, "width": 64, "height": 64}
+    expected = theirs(
+        REQUEST.prompt,
+        num_inference_steps=4,
+        guidance_scale=3.0,
+        generator=torch.Generator().manual_seed(2),
+        output_type="latent",
+        **given,
+    ).images
+    np.testing.assert_array_equal(latents, expected.numpy().ravel())
+    assert images.shape == (1, 64, 64, 3)
+
+
+@pytest.mark.parametrize("scheduler", suitable_schedulers(FAMILIES["tiny-sd15"].scheduler))
+def test_every_scheduler_draws_from_a_picture(opened, scheduler):
+    checkpoint, pipeline = opened("tiny-sd15")
+    for masked in (False, True):
+        picture = GivenPicture(make_picture(), 0.75, make_mask() if masked else None)
+        wanted = GenerationRequest("a star", seed=2, steps=4, scheduler=scheduler)
+        images, latents = draw_reference(checkpoint, pipeline, wanted, Quiet(), picture=picture)
+        assert np.isfinite(latents).all()
+        assert images.std() > 1
+
+
+def test_strength_1_leaves_nothing_of_the_picture(opened):
+    checkpoint, pipeline = opened("tiny-sd15")
+    drawn = [
+        draw_reference(
+            checkpoint,
+            pipeline,
+            REQUEST,
+            Quiet(),
+            picture=GivenPicture(make_picture(seed=seed), strength),
+        )[1]
+        for strength in (0.25, 1.0)
+        for seed in (0, 1)
+    ]
+    few, all_steps = (np.abs(one - other).mean() for one, other in (drawn[:2], drawn[2:]))
+    assert all_steps < few
+
+
+def test_what_is_not_masked_is_the_pictures_own(opened):
+    checkpoint, pipeline = opened("tiny-sd15")
+    picture = GivenPicture(make_picture(), 1.0, make_mask())
+    _, latents = draw_reference(checkpoint, pipeline, REQUEST, Quiet(), picture=picture)
+    image = torch.from_numpy(picture.image).permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.no_grad():
+        posterior = pipeline.vae.encode(image).latent_dist
+    # The first random numbers of the seed are those of the encoder's sample.
+    own = pipeline.vae.config.scaling_factor * posterior.sample(torch.Generator().manual_seed(2))
+    kept = picture.mask[4::8, 4::8] == 0
+    found = torch.from_numpy(latents).reshape(own.shape)
+    np.testing.assert_allclose(found[0, :, kept], own[0, :, kept], rtol=1e-4, atol=1e-5)
+    assert (found - own)[0, :, ~kept].abs().max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"strength": 0.0}, "strength is 0.0"),
+        ({"strength": 1.1}, "strength is 1.1"),
+        ({"strength": float("nan")}, "strength is nan"),
+        ({"image": np.zeros((64, 64), np.uint8)}, r"a picture of shape \[64, 64\]"),
+        ({"image": np.zeros((64, 64, 4), np.uint8)}, r"a picture of shape \[64, 64, 4\]"),
+        ({"image": np.zeros((64, 64, 3))}, "type float64"),
+        ({"mask": np.zeros((64, 64), np.uint8)}, "the mask is black all over"),
+        ({"mask": np.full((64, 64), 127, np.uint8)}, "the mask is black all over"),
+        ({"mask": np.ones((32, 64), np.uint8)}, "of a picture of 64x64"),
+        ({"mask": np.ones((64, 64), bool)}, "type bool"),
+    ],
+)
+def test_what_no_pipeline_takes_is_refused(changes, message):
+    with pytest.raises(UsageError, match=message):
+        GivenPicture(**{"image": make_picture(), "strength": 0.5, **changes})
+
+
+def test_a_picture_of_another_size_is_refused(opened):
+    request = GenerationRequest("a star", size=(128, 128))
+    with pytest.raises(UsageError, match="a picture of 64x64 is given, and 128x128 is to be drawn"):
+        draw_reference(
+            *opened("tiny-sd15"), request, Quiet(), picture=GivenPicture(make_picture(), 0.5)
+        )
+
+
+def test_a_strength_that_runs_no_step_is_refused(opened):
+    with pytest.raises(UsageError, match="a strength of 0.05 runs none of 4 steps"):
+        draw_reference(
+            *opened("tiny-sd15"), REQUEST, Quiet(), picture=GivenPicture(make_picture(), 0.05)
+        )
+
+
+@pytest.mark.parametrize(
+    ("steps", "strength"), [(20, 0.05), (20, 0.3), (25, 0.3), (4, 0.75), (7, 1.0), (3, 0.999)]
+)
+def test_steps_are_counted_as_diffusers_counts_them(opened, steps, strength):
+    _, pipeline = opened("tiny-sd15")
+    theirs = diffusers.StableDiffusionImg2ImgPipeline(
+        **pipeline.components, requires_safety_checker=False
+    )
+    theirs.scheduler.set_timesteps(steps)
+    _, expected = theirs.get_timesteps(steps, strength, "cpu")
+    assert GivenPicture(make_picture(), strength).count_steps(steps) == expected
