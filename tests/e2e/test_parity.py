@@ -72,11 +72,12 @@ class Model:
 
 
 def storages(library):
-    """Return component id → parameter name → storage."""
-    return {
-        component: {parameter.name: parameter.storage for parameter in parameters}
-        for component, parameters in library.parameters.items()
-    }
+    """Return component id → parameter name → storage; the encoder is a part of the VAE."""
+    found = {}
+    for name, parameters in library.parameters.items():
+        component = found.setdefault("vae" if name == "vae_encoder" else name, {})
+        component |= {parameter.name: parameter.storage for parameter in parameters}
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +168,17 @@ def test_vae_decoder(model):
     assert relative_error(model.renderer.decode_latents(latents.numpy()), expected.numpy()) < ERROR
 
 
+@each_model
+def test_vae_encoder(model):
+    width, height = model.library.sizes[0]
+    image = np.random.default_rng(6).integers(0, 256, (height, width, 3), np.uint8)
+    # As diffusers' VaeImageProcessor brings a picture to the model's range.
+    scaled = 2 * (torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255) - 1
+    with torch.no_grad():
+        expected = model.pipeline.vae.encode(scaled).latent_dist.parameters
+    assert relative_error(model.renderer.encode_image(image), expected.numpy()) < ERROR
+
+
 @pytest.mark.parametrize(
     "model", [mark(name) for name, (_, dtype) in MODELS.items() if dtype != "f32"], indirect=True
 )
@@ -174,7 +186,8 @@ def test_the_self_test_allows_for_the_precision(model):
     """Its fixtures are of weights that nobody rounded."""
     stages = model.renderer.self_test()
     family = model.checkpoint.family
-    assert len(stages) == len(family.components) + 2  # the guided denoiser, and a tile
+    # The guided denoiser, a tile, the encoder, and a tile of it.
+    assert len(stages) == len(family.components) + 4
     assert [stage for stage in stages if not stage["good"]] == []
     least = 1e-3 if model.library.dtype == "w8a16" else 1e-5
     assert max(stage["error"] for stage in stages) > least

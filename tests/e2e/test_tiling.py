@@ -7,7 +7,7 @@ import torch
 from speck import SPECK
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error
-from wsd.evaluate.tiled_decode import decode_tiles, tile_starts, tile_weights
+from wsd.evaluate.tiled_decode import decode_tiles, encode_tiles, tile_starts, tile_weights
 from wsd.runtime.request import GenerationRequest
 from wsd.util.progress import Quiet
 
@@ -39,6 +39,20 @@ def test_tiles_are_decoded_and_blended(tiling, drawn, speck):
     assert len(tile_starts(16, SPECK.tile)) == 2
     expected = decode_in_tiles(SPECK, load_pipeline(speck[1]), drawn.latents)
     assert relative_error(tiling.decode_latents(drawn.latents), expected.image) < 1e-4
+
+
+def test_tiles_of_a_picture_are_encoded_and_blended(tiling, speck):
+    vae = load_pipeline(speck[1]).vae
+
+    def encode(tile):
+        with torch.no_grad():
+            return vae.encode(torch.tensor(tile[None])).latent_dist.parameters[0].numpy()
+
+    image = np.random.default_rng(3).integers(0, 256, (16, 16, 3), np.uint8)
+    scaled = 2 * (np.moveaxis(image, -1, 0).astype(np.float32) / 255) - 1
+    expected = encode_tiles(encode, scaled, SPECK.tile, SPECK.latent_space.scale_factor)
+    assert relative_error(tiling.encode_image(image), expected) < 1e-4
+    assert relative_error(encode(scaled), expected) > 1e-3
 
 
 def test_no_seam(family, shipped, pipeline):

@@ -64,9 +64,7 @@ def multiply(problem, a, w):
     if conv.upsample > 1:  # the result is as large as the image that is padded
         image = image[:, :, : conv.out_height, : conv.out_width]
     if conv.padding == 0:
-        reach = [
-            (out - 1) * conv.stride + conv.kernel for out in (conv.out_width, conv.out_height)
-        ]
+        reach = [(out - 1) * conv.stride + conv.kernel for out in (conv.out_width, conv.out_height)]
         right, below = (r - e for r, e in zip(reach, (conv.width, conv.height), strict=True))
         image = torch.nn.functional.pad(image, (0, max(right, 0), 0, max(below, 0)))
     found = torch.nn.functional.conv2d(

@@ -290,6 +290,25 @@ class StageRenderer(Renderer):
         """
         return self._array("decodeLatents", np.asarray(latents, np.float32), *_size_arguments(size))
 
+    def encode_image(self, image: np.ndarray) -> np.ndarray:
+        """Return the moments of a picture's latents.
+
+        Args:
+            image: (height, width, 3) uint8, in a size that the model was compiled for.
+
+        Returns:
+            (1, 2 channels, height / factor, width / factor) float32, flat: the mean of each
+            channel of the VAE's latents, then the logarithm of its variance, not clamped.
+
+        Raises:
+            UsageError: if the model was not compiled for the size, or has no encoder.
+            RenderError: if the page fails.
+        """
+        height, width = image.shape[:2]
+        opaque = np.full((height, width, 1), 255, np.uint8)
+        pixels = np.concatenate([np.asarray(image, np.uint8), opaque], axis=2)
+        return self._array("encodeImage", pixels, [width, height])
+
     def combine_latents(self, terms: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
         """Return the sum of latents times weights, computed by the schedulers' kernel.
 

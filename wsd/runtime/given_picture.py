@@ -20,7 +20,7 @@ class GivenPicture:
     Attributes:
         image: (height, width, 3) uint8, red, green and blue.
         strength: share of the steps that are run, above 0 and up to 1. The fewer, the more of the
-            picture is left; with 1 nothing of it is.
+            picture is left; with 1 next to nothing of it is.
         mask: (height, width) uint8: pixels from :data:`MASKED_FROM` on are drawn anew, the others
             are kept. None draws all of them anew.
     """

@@ -488,15 +488,19 @@ class Manifest(_Entry):
         for name in self.components:
             if name not in used:
                 yield f"components: no entry point takes {name}"
+        for name in self.conditioning.encoders:
+            if name not in self.tokenizers:
+                yield f"tokenizers: none for {name}"
+        yield from self._find_gaps()
+
+    def _find_gaps(self) -> Iterator[str]:
+        """Yield which roles are missing, and sizes for which no memory is planned."""
         roles = {entry.role for entry in self.entry_points}
         for role in _REQUIRED_ROLES.get(self.pipeline, ()):
             if role not in roles:
                 yield f"entry_points: none has the role {role}"
         if (VAE_ENCODER in roles) != (RGBA_TO_IMAGE in roles):
             yield f"entry_points: {VAE_ENCODER} and {RGBA_TO_IMAGE} are there together, or neither"
-        for name in self.conditioning.encoders:
-            if name not in self.tokenizers:
-                yield f"tokenizers: none for {name}"
         plans = {"peak_bytes": self.peak_bytes}
         if VAE_ENCODER in roles:
             plans["image_peak_bytes"] = self.image_peak_bytes or ()

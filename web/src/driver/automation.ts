@@ -131,6 +131,10 @@ async function decodeLatents(latents: Float32Array, size?: Size): Promise<Float3
   return stages().decodeLatents(latents, size);
 }
 
+async function encodeImage(pixels: Uint8Array, size?: Size): Promise<Float32Array> {
+  return stages().encodeImage(pixels, size);
+}
+
 async function combineLatents(terms: Float32Array[], weights: number[]): Promise<Float32Array> {
   return stages().combineLatents(terms, weights);
 }
@@ -157,6 +161,7 @@ const functions = {
   encodeText,
   predictNoise,
   decodeLatents,
+  encodeImage,
   combineLatents,
   runBenchmark,
   describeAdapter,

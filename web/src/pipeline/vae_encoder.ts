@@ -1,0 +1,91 @@
+/** Encodes pictures to the moments of their latents: whole, or tile by tile to save memory. */
+
+import { throwIfAborted, UnsupportedError } from "../api/errors";
+import type { EntryPoint, Manifest, Size } from "../bundle/manifest";
+import { canTile, fits } from "../gpu/buffer_limits";
+import type { Model } from "../gpu/model";
+import { blend, crop, fromPixels, tileStarts, tileWeights } from "./tiling";
+import type { Planes } from "./tiling";
+
+/** Whether a model has an encoder; bundles that draw from text alone have none. */
+export function hasEncoder(manifest: Manifest): boolean {
+  return manifest.entry_points.some(({ role }) => role === "vae_encoder");
+}
+
+/** Encodes the pictures that a model draws from. */
+export class VaeEncoder {
+  /**
+   * @param tiling whether pictures that are larger than a tile are encoded in tiles; those that
+   *   the GPU has no buffers for always are.
+   * @throws UnsupportedError if the model has no encoder.
+   */
+  constructor(
+    private readonly model: Model,
+    private readonly tiling: boolean,
+  ) {
+    if (hasEncoder(model.manifest)) return;
+    throw new UnsupportedError(
+      `${model.manifest.model.name} draws from text alone: its bundle has no encoder for pictures`,
+      "give no picture, or build the bundle again without --text-to-image-only",
+    );
+  }
+
+  /** The functions that encode a picture of this size. */
+  functions(size: Size): EntryPoint[] {
+    if (this.usesTiles(size)) return [this.model.entry("vae_encoder_tile", size)];
+    return [this.model.entry("vae_encoder", size), this.model.entry("rgba_to_image", size)];
+  }
+
+  /**
+   * Encode one picture.
+   *
+   * @param pixels RGBA bytes, row by row; the alpha is not read.
+   * @returns moments: (1, 2 channels, height / factor, width / factor), the mean of each channel of
+   *   the VAE's latents and then the logarithm of its variance, not clamped.
+   */
+  async encode(pixels: Uint8ClampedArray, size: Size, signal?: AbortSignal): Promise<Float32Array> {
+    if (this.usesTiles(size)) return (await this.encodeTiles(pixels, size, signal)).data;
+    const { runtime } = this.model;
+    const [encoder, convert] = this.functions(size);
+    const words = new Int32Array(pixels.buffer, pixels.byteOffset, pixels.length / 4);
+    const { moments } = this.model.kept(() => {
+      const rgba = runtime.tensor(words, convert!.inputs[0]!.shape);
+      return this.model.call(encoder!, this.model.call(convert!, { rgba }));
+    });
+    return this.model.readAndDispose(moments!);
+  }
+
+  /** Whether pictures of this size are encoded in tiles. */
+  usesTiles(size: Size): boolean {
+    const { manifest, limits } = this.model;
+    const wanted = this.tiling || !fits(manifest, "vae_encoder", size, limits);
+    return wanted && canTile(manifest, size);
+  }
+
+  /** Encode one picture in tiles, and blend their moments. */
+  private async encodeTiles(
+    pixels: Uint8ClampedArray,
+    [width, height]: Size,
+    signal?: AbortSignal,
+  ): Promise<Planes> {
+    const entry = this.model.entry("vae_encoder_tile");
+    const [, channels, rows, columns] = entry.outputs[0]!.shape as [number, number, number, number];
+    const factor = entry.inputs[0]!.shape[2]! / rows;
+    const source = fromPixels(pixels, width, height);
+    const [high, wide] = [height / factor, width / factor];
+    const moments = { data: new Float32Array(channels * high * wide), height: high, width: wide };
+    const [tops, lefts] = [tileStarts(high, rows), tileStarts(wide, columns)];
+    const rowWeights = tileWeights(tops, rows);
+    const columnWeights = tileWeights(lefts, columns);
+    for (const [i, top] of tops.entries()) {
+      for (const [j, left] of lefts.entries()) {
+        throwIfAborted(signal);
+        const cut = crop(source, top * factor, left * factor, rows * factor, columns * factor);
+        const data = (await this.model.run(entry, { image: cut.data })).moments!;
+        const tile = { data, height: rows, width: columns };
+        blend(moments, tile, top, left, rowWeights[i]!, columnWeights[j]!);
+      }
+    }
+    return moments;
+  }
+}
