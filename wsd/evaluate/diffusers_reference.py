@@ -156,12 +156,18 @@ def draw_reference(
 
     Raises:
         UsageError: if the scheduler takes fewer steps, or more; if the picture has another size
-            than the request, or none of the steps would be run.
+            than the request, or none of the steps would be run; for a family that draws from a
+            picture alone, if there is none.
     """
     family = checkpoint.family
     if picture is not None:
         request = _fit_request(request, picture)
         pipeline = image_pipeline(checkpoint, pipeline, masked=picture.mask is not None)
+    elif family.architecture.diffusers_pipeline == family.architecture.diffusers_inpaint:
+        raise UsageError(
+            f"{family.name} draws a part of a picture anew, and none is given",
+            "give a picture and a mask",
+        )
     steps = request.steps or family.steps
     guidance = family.guidance_scale if request.guidance_scale is None else request.guidance_scale
     width, height = request.size or family.sizes[0]

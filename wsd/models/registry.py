@@ -12,7 +12,15 @@ from wsd.models.stable_diffusion import sd15, sdxl
 from wsd.models.tiny import sd15 as tiny_sd15
 from wsd.models.tiny import sdxl as tiny_sdxl
 
-__all__ = ["FAMILIES", "Component", "Family", "Tokenizer", "find_family", "register"]
+__all__ = [
+    "FAMILIES",
+    "NOT_DRAWN_YET",
+    "Component",
+    "Family",
+    "Tokenizer",
+    "find_family",
+    "register",
+]
 
 FAMILIES: dict[str, Family] = {}
 
@@ -34,6 +42,10 @@ register(sd15.LCM)
 register(sdxl.FAMILY)
 register(sdxl.TURBO)
 
+# They are traced and compared with diffusers, and the page does not draw with them yet: registering
+# them is what lets every command take them.
+NOT_DRAWN_YET = {family.name: family for family in (sd15.INPAINT, sdxl.INPAINT)}
+
 
 def find_family(name: str) -> Family:
     """Return a family by name.
@@ -44,6 +56,10 @@ def find_family(name: str) -> Family:
     try:
         return FAMILIES[name]
     except KeyError:
+        if name in NOT_DRAWN_YET:
+            raise UsageError(
+                f"the page does not draw with {name} yet", "take a model that `wsd models` lists"
+            ) from None
         raise UsageError(
             f"unknown model {name!r}", f"known models: {', '.join(sorted(FAMILIES))}"
         ) from None

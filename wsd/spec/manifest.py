@@ -47,8 +47,11 @@ from wsd.spec.tensor import Size, TensorSpec
 SCHEMA_VERSION: Final = 2
 
 # Pipeline to the roles without which it draws nothing.
+_FROM_TEXT: Final = (TEXT_ENCODER, DENOISER, VAE_DECODER, IMAGE_TO_RGBA, LINEAR_COMBINATION)
 _REQUIRED_ROLES: Final = {
-    "text-to-image": (TEXT_ENCODER, DENOISER, VAE_DECODER, IMAGE_TO_RGBA, LINEAR_COMBINATION)
+    "text-to-image": _FROM_TEXT,
+    # The denoiser takes a mask, and the latents of a picture without what is masked.
+    "inpainting": (*_FROM_TEXT, VAE_ENCODER, RGBA_TO_IMAGE),
 }
 
 _CONFIG = ConfigDict(

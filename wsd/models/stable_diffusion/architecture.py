@@ -7,7 +7,7 @@ Rombach et al. 2022, "High-resolution image synthesis with latent diffusion mode
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from wsd.models.architecture import Architecture, EntryPointModule, SingleFileKeys
 from wsd.models.latent_space import LatentSpace, kl_latent_space
@@ -36,8 +36,14 @@ def guidance_width(unet: Component) -> int | None:
 
 
 class StableDiffusion(Architecture):
-    """Stable Diffusion 1.x: the UNet is conditioned by cross attention alone."""
+    """Stable Diffusion 1.x: the UNet is conditioned by cross attention alone.
 
+    Attributes:
+        masked: whether the UNet also takes a mask and the latents of what is not masked, to draw a
+            part of a picture anew.
+    """
+
+    masked: ClassVar[bool] = False
     name = "stable-diffusion"
     diffusers_pipeline = "StableDiffusionPipeline"
     diffusers_image_to_image = "StableDiffusionImg2ImgPipeline"
@@ -182,5 +188,27 @@ class StableDiffusionXL(StableDiffusion):
         return {"force_zeros_for_empty_prompt": zeros}
 
 
+class StableDiffusionInpainting(StableDiffusion):
+    """Stable Diffusion 1.x with a UNet of 9 channels, which draws a part of a picture anew."""
+
+    name = "stable-diffusion-inpainting"
+    pipeline = "inpainting"
+    diffusers_pipeline = "StableDiffusionInpaintPipeline"
+    diffusers_image_to_image = ""
+    masked = True
+
+
+class StableDiffusionXLInpainting(StableDiffusionXL):
+    """Stable Diffusion XL with a UNet of 9 channels."""
+
+    name = "stable-diffusion-xl-inpainting"
+    pipeline = "inpainting"
+    diffusers_pipeline = "StableDiffusionXLInpaintPipeline"
+    diffusers_image_to_image = ""
+    masked = True
+
+
 STABLE_DIFFUSION = StableDiffusion()
 STABLE_DIFFUSION_XL = StableDiffusionXL()
+STABLE_DIFFUSION_INPAINTING = StableDiffusionInpainting()
+STABLE_DIFFUSION_XL_INPAINTING = StableDiffusionXLInpainting()

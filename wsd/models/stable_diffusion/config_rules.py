@@ -224,23 +224,34 @@ RULES: Mapping[str, Mapping[str, KeyRule]] = {
 }
 
 _IGNORED_BY_SD = "diffusers' StableDiffusionPipeline ignores it, and so does WSD"
+_OF_SD: Mapping[str, Mapping[str, KeyRule]] = {
+    "AutoencoderKL": {
+        "latents_mean": KeyRule("harmless", note=_IGNORED_BY_SD),
+        "latents_std": KeyRule("harmless", note=_IGNORED_BY_SD),
+    },
+    # StableDiffusionPipeline masks the padding of prompts if it is true.
+    "CLIPTextModel": {
+        "use_attention_mask": KeyRule(
+            "harmless", "masked padding is not compiled", one_of(False, None)
+        )
+    },
+}
+_OF_XL: Mapping[str, Mapping[str, KeyRule]] = {
+    "CLIPTextModel": {"use_attention_mask": _ANY},
+    "CLIPTextModelWithProjection": {"use_attention_mask": _ANY},
+}
 # Pipeline → class → rules that differ from those of RULES.
 _PIPELINE_RULES: Mapping[str, Mapping[str, Mapping[str, KeyRule]]] = {
-    "StableDiffusionPipeline": {
+    "StableDiffusionPipeline": _OF_SD,
+    "StableDiffusionInpaintPipeline": _OF_SD,
+    "StableDiffusionXLPipeline": _OF_XL,
+    "StableDiffusionXLInpaintPipeline": {
+        **_OF_XL,
+        # diffusers' pipeline normalises channels when it decodes, and not when it encodes.
         "AutoencoderKL": {
-            "latents_mean": KeyRule("harmless", note=_IGNORED_BY_SD),
-            "latents_std": KeyRule("harmless", note=_IGNORED_BY_SD),
+            key: KeyRule("harmless", "normalised latents are not drawn with a mask", one_of(None))
+            for key in ("latents_mean", "latents_std")
         },
-        # StableDiffusionPipeline masks the padding of prompts if it is true.
-        "CLIPTextModel": {
-            "use_attention_mask": KeyRule(
-                "harmless", "masked padding is not compiled", one_of(False, None)
-            )
-        },
-    },
-    "StableDiffusionXLPipeline": {
-        "CLIPTextModel": {"use_attention_mask": _ANY},
-        "CLIPTextModelWithProjection": {"use_attention_mask": _ANY},
     },
 }
 

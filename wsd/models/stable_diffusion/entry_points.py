@@ -12,13 +12,10 @@ from wsd.errors import CompileError
 from wsd.models.architecture import EntryPointModule
 from wsd.models.stable_diffusion.architecture import GUIDANCE_EMBEDDING, guidance_width
 from wsd.models.stable_diffusion.wrappers import (
+    DENOISERS,
     TEXT_ENCODERS,
     Decoder,
-    Denoiser,
-    DenoiserXL,
     Encoder,
-    GuidedDenoiser,
-    GuidedDenoiserXL,
 )
 from wsd.spec.roles import (
     DENOISER,
@@ -110,31 +107,49 @@ def _denoiser(
         TensorSpec("text_embeddings", (1, tokens, width)),
         *added,
     )
+    masks = _mask_inputs(architecture, family, size)
     if guidance := guidance_width(component):
         inputs += (TensorSpec(GUIDANCE_EMBEDDING, (1, guidance)),)
     return EntryPointModule(
         f"{DENOISER}_{size[0]}x{size[1]}",
         DENOISER,
-        (DenoiserXL if added else Denoiser)(model),
-        inputs,
+        DENOISERS[False, bool(added), bool(masks)](model),
+        (*inputs, *masks),
         (replace(latents, name="noise_prediction"),),
         size,
     )
+
+
+def _mask_inputs(
+    architecture: StableDiffusion, family: Family, size: Size
+) -> tuple[TensorSpec, ...]:
+    """Return the UNet's last inputs, if it draws a part of a picture anew."""
+    if not architecture.masked:
+        return ()
+    shape = family.latent_space.shape(size)
+    return (TensorSpec("mask", (1, 1, *shape[2:])), TensorSpec("masked_latents", shape))
 
 
 def _guided(
     architecture: StableDiffusion, family: Family, plain: EntryPointModule, model: torch.nn.Module
 ) -> EntryPointModule:
     """Wrap the UNet for both predictions of classifier-free guidance in one call."""
+    masks = ("mask", "masked_latents") if architecture.masked else ()
+    others = [spec for spec in plain.inputs if spec.name not in masks]
     texts = [spec for spec in plain.inputs if spec.name in ("text_embeddings", "pooled_text")]
     negative = [replace(spec, name=f"negative_{spec.name}") for spec in texts]
-    wrapper = GuidedDenoiserXL if architecture.added_inputs(family) else GuidedDenoiser
+    wrapper = DENOISERS[True, bool(architecture.added_inputs(family)), architecture.masked]
     return replace(
         plain,
         name=f"guided_{plain.name}",
         role=GUIDED_DENOISER,
         module=wrapper(model),
-        inputs=(*plain.inputs, *negative, TensorSpec("guidance_scale", (1,))),
+        inputs=(
+            *others,
+            *negative,
+            TensorSpec("guidance_scale", (1,)),
+            *(spec for spec in plain.inputs if spec.name in masks),
+        ),
     )
 
 

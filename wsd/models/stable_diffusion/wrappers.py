@@ -224,6 +224,51 @@ class GuidedDenoiserXL(GuidedDenoiser):
         return self.guide(latents, timestep, negative_text, text, guidance_scale, added)
 
 
+class _Masked:
+    """A UNet that also takes, after all other inputs, a mask and the latents of what is kept.
+
+    It was trained to draw a part of a picture anew. The mask (1, 1, h, w) is 1 where a latent pixel
+    is drawn; the other latents (1, c, h, w) are of the picture with that part grey. Both stand
+    beside the noisy latents as further channels, and are not scaled with them.
+    """
+
+    def forward(self, latents: torch.Tensor, *inputs: torch.Tensor) -> torch.Tensor:
+        """Map as the class that this one is mixed with, guided or not."""
+        *others, mask, masked_latents = inputs
+        joined = torch.cat([latents, mask, masked_latents], dim=1)
+        noise: torch.Tensor = super().forward(joined, *others)  # type: ignore[misc]
+        return noise
+
+
+class MaskedDenoiser(_Masked, Denoiser):  # type: ignore[misc]
+    """A :class:`Denoiser` that takes a mask too."""
+
+
+class MaskedDenoiserXL(_Masked, DenoiserXL):  # type: ignore[misc]
+    """A :class:`DenoiserXL` that takes a mask too."""
+
+
+class MaskedGuidedDenoiser(_Masked, GuidedDenoiser):  # type: ignore[misc]
+    """A :class:`GuidedDenoiser` that takes a mask too."""
+
+
+class MaskedGuidedDenoiserXL(_Masked, GuidedDenoiserXL):  # type: ignore[misc]
+    """A :class:`GuidedDenoiserXL` that takes a mask too."""
+
+
+# (whether it guides, whether the UNet is SDXL's, whether it takes a mask) to the wrapper.
+DENOISERS: dict[tuple[bool, bool, bool], type[Denoiser]] = {
+    (False, False, False): Denoiser,
+    (False, True, False): DenoiserXL,
+    (True, False, False): GuidedDenoiser,
+    (True, True, False): GuidedDenoiserXL,
+    (False, False, True): MaskedDenoiser,
+    (False, True, True): MaskedDenoiserXL,
+    (True, False, True): MaskedGuidedDenoiser,
+    (True, True, True): MaskedGuidedDenoiserXL,
+}
+
+
 class Encoder(torch.nn.Module):
     """The encoding half of a KL autoencoder, from pixels to the moments of the VAE's latents.
 
