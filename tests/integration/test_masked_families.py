@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from masked import MASKED, MASKED_XL, TINY_MASKED
+from original_layout import to_original
 from speck import SPECK, SPECK_XL
 from tvm_cpu import run_on_cpu
 from wsd.checkpoint.checkpoint import open_checkpoint
