@@ -73,9 +73,10 @@ def trace_library(family: Family, folder: Path) -> None:
             for module in made
         ]
     # Those that the compiler adds, which have no parameters.
+    encodes = any(component.parts for component in family.components)
     entry_points += [
         EntryPoint(f"{role}_{width}x{height}", role, None, (width, height), (), ())
-        for role in (IMAGE_TO_RGBA, RGBA_TO_IMAGE, LINEAR_COMBINATION)
+        for role in (IMAGE_TO_RGBA, LINEAR_COMBINATION, *([RGBA_TO_IMAGE] if encodes else []))
         for width, height in family.sizes
     ]
     library = Library(
@@ -103,6 +104,7 @@ def cached_trace(family: Family) -> Library:
     key = {
         "code": digest_code(*modules, type(family.architecture).__module__),
         "family": describe_architecture(family),
+        "parts": [part.id for component in family.components for part in component.parts],
         "sizes": family.sizes,
         "program": sha256_file(Path(__file__)),
         "tools": _versions(),

@@ -30,10 +30,7 @@ def write_manifest(manifest: Manifest, folder: Path) -> Path:
         folder: a model's folder in a bundle; it gets ``manifest.json``.
     """
     path = folder / FILE_NAME
-    # Only what a bundle may lack has None for a default; it is left out.
-    fields = ("kernels", "self_test", "image_peak_bytes")
-    optional = {name for name in fields if getattr(manifest, name) is None}
-    path.write_bytes(canonical_json(manifest.model_dump(mode="json", exclude=optional)))
+    path.write_bytes(canonical_json(manifest.model_dump(mode="json")))
     return path
 
 

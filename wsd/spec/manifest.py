@@ -452,6 +452,11 @@ class Manifest(_Entry):
     documents: tuple[FileEntry, ...] = ()
     """The checkpoint's card, licences and notices, as texts for people."""
 
+    @model_serializer(mode="wrap")
+    def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Write no field that is absent: TypeScript's fields may be missing, but not null."""
+        return {key: value for key, value in serialize(self).items() if value is not None}
+
     @model_validator(mode="after")
     def _check_references(self) -> Self:
         """Refuse ids that no component has, and a preview of other latents."""
