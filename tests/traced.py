@@ -30,7 +30,7 @@ from wsd.frontend.export import trace_component
 from wsd.models.instantiate import build_skeleton
 from wsd.models.registry import Family
 from wsd.spec.manifest import EntryPoint
-from wsd.spec.roles import IMAGE_TO_RGBA, LINEAR_COMBINATION, RGBA_TO_IMAGE
+from wsd.spec.roles import IMAGE_TO_RGBA, LINEAR_COMBINATION, MASKED_BLEND, RGBA_TO_IMAGE
 from wsd.supply_chain.materials import compiler_materials
 from wsd.util.code_digest import digest_code
 from wsd.util.files import cache_folder, write_once
@@ -40,6 +40,7 @@ from wsd.util.progress import Quiet
 # A WebAssembly module without functions.
 EMPTY_MODULE = b"\0asm\1\0\0\0"
 MIB = 1 << 20
+OF_PICTURES = (RGBA_TO_IMAGE, MASKED_BLEND)
 
 
 def _versions() -> dict[str, str]:
@@ -76,7 +77,7 @@ def trace_library(family: Family, folder: Path) -> None:
     encodes = any(component.parts for component in family.components)
     entry_points += [
         EntryPoint(f"{role}_{width}x{height}", role, None, (width, height), (), ())
-        for role in (IMAGE_TO_RGBA, LINEAR_COMBINATION, *([RGBA_TO_IMAGE] if encodes else []))
+        for role in (IMAGE_TO_RGBA, LINEAR_COMBINATION, *(OF_PICTURES if encodes else ()))
         for width, height in family.sizes
     ]
     library = Library(

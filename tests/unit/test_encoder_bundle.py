@@ -84,7 +84,12 @@ def test_the_encoders_parameters_have_shards_of_their_own(both):
 
 def test_the_functions_of_the_encoder(both):
     whole, text = both
-    assert roles(whole) - roles(text) == {"vae_encoder", "vae_encoder_tile", "rgba_to_image"}
+    assert roles(whole) - roles(text) == {
+        "vae_encoder",
+        "vae_encoder_tile",
+        "rgba_to_image",
+        "masked_blend",
+    }
     encoders = [e for e in whole.entry_points if e.role.startswith("vae_encoder")]
     assert {entry.component for entry in encoders} == {"vae_encoder"}
     assert [e for e in whole.entry_points if e.role in roles(text)] == list(text.entry_points)

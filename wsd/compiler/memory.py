@@ -15,6 +15,7 @@ from wsd.spec.roles import (
     GUIDED_DENOISER,
     IMAGE_TO_RGBA,
     LINEAR_COMBINATION,
+    MASKED_BLEND,
     RGBA_TO_IMAGE,
     TEXT_ENCODER,
     VAE_DECODER,
@@ -63,6 +64,7 @@ def _peak(library: Library, size: Size, *, offload: bool, tiling: bool, image: b
     if not tiling:
         shared += library.entries(IMAGE_TO_RGBA, size)
         shared += library.entries(RGBA_TO_IMAGE, size) if image else []
+    shared += library.entries(MASKED_BLEND, size) if image else []
     most = max(map(sum, zip(weights, work, strict=True))) if offload else sum(weights) + max(work)
     return most + sum(entry.workspace_bytes for entry in shared)
 

@@ -10,6 +10,7 @@ from wsd.compiler import tvm_compat
 from wsd.compiler.passes.pack_parameters import Signature
 from wsd.compiler.tir.image import image_to_rgba, rgba_to_image
 from wsd.compiler.tir.linear_combination import linear_combination
+from wsd.compiler.tir.masked_blend import masked_blend
 from wsd.frontend.export import Trace
 from wsd.models.family import Family
 from wsd.spec.manifest import EntryPoint
@@ -17,6 +18,7 @@ from wsd.spec.roles import (
     IMAGE_TO_RGBA,
     LINEAR_COMBINATION,
     LINEAR_COMBINATION_TERMS,
+    MASKED_BLEND,
     RGBA_TO_IMAGE,
     VAE_ENCODER,
 )
@@ -27,6 +29,7 @@ _KERNELS = {
     LINEAR_COMBINATION: linear_combination,
     IMAGE_TO_RGBA: image_to_rgba,
     RGBA_TO_IMAGE: rgba_to_image,
+    MASKED_BLEND: masked_blend,
 }
 
 
@@ -53,7 +56,7 @@ def list_entry_points(
     ]
     written = [entry for size in sizes for entry in _kernel_entry_points(family, size)]
     if any(entry.role == VAE_ENCODER for entry in traced):
-        written += [_rgba_to_image(size) for size in sizes]
+        written += [entry for size in sizes for entry in _picture_entry_points(family, size)]
     return [*traced, *written]
 
 
@@ -79,15 +82,31 @@ def _kernel_entry_points(family: Family, size: Size) -> Iterator[EntryPoint]:
     )
 
 
-def _rgba_to_image(size: Size) -> EntryPoint:
+def _picture_entry_points(family: Family, size: Size) -> Iterator[EntryPoint]:
+    """Yield what drawing from a picture takes besides the encoder."""
     width, height = size
-    return EntryPoint(
+    latents = family.latent_space.shape(size)
+    yield EntryPoint(
         name=f"{RGBA_TO_IMAGE}_{width}x{height}",
         role=RGBA_TO_IMAGE,
         component=None,
         size=size,
         inputs=(TensorSpec("rgba", (height, width), "int32"),),
         outputs=(TensorSpec("image", (1, 3, height, width)),),
+    )
+    yield EntryPoint(
+        name=f"{MASKED_BLEND}_{width}x{height}",
+        role=MASKED_BLEND,
+        component=None,
+        size=size,
+        inputs=(
+            TensorSpec("latents", latents),
+            TensorSpec("image_latents", latents),
+            TensorSpec("noise", latents),
+            TensorSpec("mask", (1, 1, *latents[2:])),
+            TensorSpec("coefficients", (2,)),
+        ),
+        outputs=(TensorSpec("blended", latents),),
     )
 
 

@@ -36,6 +36,7 @@ from wsd.spec.roles import (
     DENOISER,
     IMAGE_TO_RGBA,
     LINEAR_COMBINATION,
+    MASKED_BLEND,
     RGBA_TO_IMAGE,
     ROLES,
     TEXT_ENCODER,
@@ -507,8 +508,9 @@ class Manifest(_Entry):
         for role in _REQUIRED_ROLES.get(self.pipeline, ()):
             if role not in roles:
                 yield f"entry_points: none has the role {role}"
-        if (VAE_ENCODER in roles) != (RGBA_TO_IMAGE in roles):
-            yield f"entry_points: {VAE_ENCODER} and {RGBA_TO_IMAGE} are there together, or neither"
+        for role in (RGBA_TO_IMAGE, MASKED_BLEND):
+            if (VAE_ENCODER in roles) != (role in roles):
+                yield f"entry_points: {VAE_ENCODER} and {role} are there together, or neither"
         plans = {"peak_bytes": self.peak_bytes}
         if VAE_ENCODER in roles:
             plans["image_peak_bytes"] = self.image_peak_bytes or ()

@@ -29,6 +29,8 @@ IMAGE_TO_RGBA: Final = "image_to_rgba"
 RGBA_TO_IMAGE: Final = "rgba_to_image"
 # Sum of tensors times coefficients, which is all that a scheduler computes on the GPU.
 LINEAR_COMBINATION: Final = "linear_combination"
+# Latents where a mask is 1, and noised latents of a picture where it is 0.
+MASKED_BLEND: Final = "masked_blend"
 # Tensors that a linear combination adds. Five are enough for PNDM's sample and its four remembered
 # predictions; with coefficients and result that is seven storage buffers, and every WebGPU adapter
 # binds eight.
@@ -45,4 +47,5 @@ ROLES: Final = (
     IMAGE_TO_RGBA,
     RGBA_TO_IMAGE,
     LINEAR_COMBINATION,
+    MASKED_BLEND,
 )

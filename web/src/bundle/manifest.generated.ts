@@ -18,7 +18,8 @@ export interface ComponentEntry {
     | "vae_encoder_tile"
     | "image_to_rgba"
     | "rgba_to_image"
-    | "linear_combination";
+    | "linear_combination"
+    | "masked_blend";
   /** Sum of the sizes of the shards in bytes. */
   bytes: number;
   /** Parameters in the order of the params tuple of the entry points. */
@@ -64,7 +65,8 @@ export interface EntryPoint {
     | "vae_encoder_tile"
     | "image_to_rgba"
     | "rgba_to_image"
-    | "linear_combination";
+    | "linear_combination"
+    | "masked_blend";
   /** Id of the component whose parameters it takes as its last argument, or null. */
   component: string | null;
   /** Width and height in pixels of the picture that it is for; null where any size will do. */

@@ -245,6 +245,7 @@ const NOT_RUN: readonly Role[] = [
   "vae_encoder",
   "vae_encoder_tile",
   "rgba_to_image",
+  "masked_blend",
 ];
 
 /** How many kernels a picture of the default size runs, about. */

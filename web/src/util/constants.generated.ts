@@ -54,6 +54,7 @@ export const ROLES = [
   "image_to_rgba",
   "rgba_to_image",
   "linear_combination",
+  "masked_blend",
 ] as const;
 export const LINEAR_COMBINATION_TERMS = 5;
 
