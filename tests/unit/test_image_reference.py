@@ -9,13 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
+from commands import exit_code, wsd
 from speck import LEVELS, SPECK, SPECK_XL
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import random_checkpoint
 from wsd.errors import UsageError
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.models.schedulers import suitable_schedulers
-from wsd.runtime.given_picture import GivenPicture
+from wsd.runtime.given_picture import GivenPicture, read_given_picture
 from wsd.runtime.request import GenerationRequest
 from wsd.util.progress import Quiet
 
@@ -161,3 +162,113 @@ def test_steps_are_counted_as_diffusers_counts_them(opened, steps, strength):
     theirs.scheduler.set_timesteps(steps)
     _, expected = theirs.get_timesteps(steps, strength, "cpu")
     assert GivenPicture(make_picture(), strength).count_steps(steps) == expected
+
+
+def save(path, image, **options):
+    Image.fromarray(image).save(path, **options)
+    return path
+
+
+def test_files_are_read_as_they_are(tmp_path):
+    image = save(tmp_path / "image.png", make_picture())
+    mask = save(tmp_path / "mask.png", make_mask())
+    read = read_given_picture(image, mask)
+    np.testing.assert_array_equal(read.image, make_picture())
+    np.testing.assert_array_equal(read.mask, make_mask())
+    assert (read.strength, read_given_picture(image).strength) == (1.0, 0.8)
+    assert read_given_picture(image, strength=0.3).strength == 0.3
+
+
+def test_transparent_pixels_lie_on_white_and_those_of_a_mask_on_black(tmp_path):
+    layers = np.zeros((16, 16, 4), np.uint8)
+    layers[:4] = [240, 200, 150, 255]
+    path = save(tmp_path / "layers.png", layers)
+    read = read_given_picture(path, path)
+    assert (read.image[:4] == [240, 200, 150]).all()
+    assert (read.image[4:] == 255).all()
+    assert (read.mask[4:] == 0).all()
+    assert (read.mask[:4] > 0).all()
+
+
+def test_a_photograph_is_turned_as_it_says(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6  # the orientation: turned by a quarter
+    tall = np.zeros((8, 16, 3), np.uint8)
+    tall[:, :4] = 255
+    path = save(tmp_path / "turned.png", tall, exif=exif)
+    read = read_given_picture(path)
+    assert read.size == (8, 16)
+    assert (read.image[:4] == 255).all()
+    assert (read.image[4:] == 0).all()
+
+
+def animate(path):
+    frames = [Image.fromarray(make_picture(seed=seed)) for seed in range(3)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+
+
+BAD_FILES = {
+    "missing.png": (lambda path: None, "there is no file"),
+    "empty.png": (lambda path: path.write_bytes(b""), "is no picture that can be read"),
+    "text.png": (lambda path: path.write_text("a picture"), "is no picture that can be read"),
+    "cut.png": (
+        lambda path: path.write_bytes(save(path, make_picture()).read_bytes()[:200]),
+        "is no picture that can be read",
+    ),
+    "folder": (lambda path: path.mkdir(), "is no picture that can be read"),
+    "huge.png": (
+        lambda path: Image.new("1", (30000, 30000)).save(path),
+        "has more pixels than any model draws",
+    ),
+    "wide.png": (
+        lambda path: Image.new("1", (12000, 8000)).save(path),
+        "has 12000x8000 pixels, and no model draws more than 2048x2048",
+    ),
+    "animated.gif": (animate, "has 3 pictures"),
+    "animated.webp": (animate, "has 3 pictures"),
+    "cmyk.jpg": (
+        lambda path: Image.new("CMYK", (16, 16)).save(path),
+        "stores its pixels as CMYK",
+    ),
+    "deep.png": (lambda path: Image.new("I;16", (16, 16)).save(path), "stores its pixels as I;16"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_files_that_are_no_pictures_are_refused(name, tmp_path):
+    make, message = BAD_FILES[name]
+    path = tmp_path / name
+    make(path)
+    good = save(tmp_path / "good.png", make_picture())
+    for image, mask in ((path, None), (good, path)):
+        with pytest.raises(UsageError, match=message) as raised:
+            read_given_picture(image, mask)
+        assert raised.value.hint
+
+
+def test_the_command_draws_what_the_function_draws(tmp_path):
+    image = save(tmp_path / "image.png", make_picture())
+    mask = save(tmp_path / "mask.png", make_mask())
+    options = ["--model", "speck", "--random-weights", 0, "--prompt", "a star", "--seed", 2,
+               "--steps", 4, "--image", image]  # fmt: skip
+    drawn = {}
+    for name, more in {"whole": ("--strength", 0.5), "part": ("--mask", mask)}.items():
+        out = tmp_path / f"{name}.png"
+        assert wsd("reference", *options, *more, "--out", out)[0] == 0
+        drawn[name] = np.asarray(Image.open(out))
+    checkpoint = open_checkpoint(random_checkpoint(SPECK, 0), SPECK)
+    request = GenerationRequest("a star", seed=2, steps=4)
+    picture = GivenPicture(make_picture(), 0.5)
+    [expected] = draw_reference(
+        checkpoint, load_pipeline(checkpoint), request, Quiet(), picture=picture
+    )[0]
+    np.testing.assert_array_equal(drawn["whole"], expected)
+    assert (drawn["part"] != drawn["whole"]).any()
+
+
+@pytest.mark.parametrize("option", [("--mask", "m.png"), ("--strength", 0.5)])
+def test_a_mask_or_a_strength_wants_a_picture(option, tmp_path, capsys):
+    words = ("reference", "--model", "speck", "--random-weights", 0, "--prompt", "x", *option,
+             "--out", tmp_path / "x.png")  # fmt: skip
+    assert exit_code(*words) == 2
+    assert f"{option[0]} is given without --image" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from wsd.cli.options import (
     find_host,
     host_option,
     kernels_option,
+    picture_options,
     random_option,
     request_options,
     schedule_options,
@@ -29,28 +30,32 @@ from wsd.util.terminal import say
 
 if TYPE_CHECKING:
     from wsd.models.schedule_options import ScheduleOptions
+    from wsd.runtime.given_picture import GivenPicture
     from wsd.runtime.request import GenerationRequest
 
 
 @command()
 @checkpoint_options()
 @request_options()
+@picture_options
 @schedule_options
 def reference(
-    chosen: CheckpointChoice, request: GenerationRequest, schedule: ScheduleOptions, out: Path
-) -> None:
+    chosen: CheckpointChoice, request: GenerationRequest, schedule: ScheduleOptions, out: Path,
+    picture: GivenPicture | None,
+) -> None:  # fmt: skip
     """Draw the same picture with diffusers, on the CPU."""
     from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
     from wsd.models.resolution import check_sizes, check_sizes_early
     from wsd.runtime.png import write_pngs
     from wsd.util.progress import Progress
 
-    sizes = [request.size] if request.size else []
+    named = request.size or (picture and picture.size)
+    sizes = [named] if named else []
     check_sizes_early(chosen.family(), sizes)
     checkpoint = chosen.open(schedule)
     check_sizes(checkpoint.family, sizes)
     pipeline = load_pipeline(checkpoint)
-    images, _latents = draw_reference(checkpoint, pipeline, request, Progress())
+    images, _latents = draw_reference(checkpoint, pipeline, request, Progress(), picture=picture)
     for path in write_pngs(images, out):
         say(path)
 

@@ -204,6 +204,15 @@ _REQUEST = {
 }  # fmt: skip
 
 
+# What a picture is drawn from.
+_PICTURE = [
+    click.option("--image", type=click.Path(path_type=Path), metavar="FILE",
+                 help="A picture to draw from, in the size that is drawn."),
+    click.option("--mask", type=click.Path(path_type=Path), metavar="FILE",
+                 help="As large as the picture: what is white in it is drawn anew."),
+    click.option("--strength", type=float, metavar="X",
+                 help="Share of the steps that are run, up to 1; less leaves more of the picture."),
+]  # fmt: skip
 # What a checkpoint's files may not say. Names are checked where they are used: the lists of
 # fine-tunes and schedulers are long.
 _SCHEDULE = [
@@ -337,6 +346,29 @@ def schedule_options(command: Callback) -> Callback:
         command(schedule=schedule, **rest)
 
     return _add(_SCHEDULE, collect)
+
+
+def picture_options(command: Callback) -> Callback:
+    """Give a command the options of a picture to draw from; it gets them as ``picture``."""
+
+    @functools.wraps(command)
+    def collect(
+        *, image: Path | None, mask: Path | None, strength: float | None, **rest: Any
+    ) -> None:
+        from wsd.errors import UsageError
+        from wsd.runtime.given_picture import read_given_picture
+
+        if image is not None:
+            command(picture=read_given_picture(image, mask, strength), **rest)
+            return
+        for name, value in (("--mask", mask), ("--strength", strength)):
+            if value is not None:
+                raise UsageError(
+                    f"{name} is given without --image", "give a picture, or leave it out"
+                )
+        command(picture=None, **rest)
+
+    return _add(_PICTURE, collect)
 
 
 def request_options(*without: str) -> Callable[[Callback], Callback]:

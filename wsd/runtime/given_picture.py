@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from wsd.errors import UsageError
+from wsd.models.resolution import LARGEST_EDGE
 
 # Values of a mask from which on a pixel is drawn anew, as diffusers' VaeImageProcessor rounds it.
 MASKED_FROM: Final = 128
+# Where nobody says it, as in diffusers: without a mask, and with one.
+DEFAULT_STRENGTH: Final = 0.8
+DEFAULT_MASKED_STRENGTH: Final = 1.0
+
+# How a file may store its pixels. Others hold more than 8 bits, or colours that two programs turn
+# into red, green and blue by different rules.
+_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
+_RESIZE = "resize it to the size that is to be drawn"
+_READABLE = "give a PNG, JPEG or WebP file of 8 bits with red, green and blue, such as a screenshot"
 
 
 @dataclass(frozen=True)
@@ -73,3 +86,67 @@ class GivenPicture:
                 f"take a strength of at least {1 / steps:.2g}, or more steps",
             )
         return run
+
+
+def read_given_picture(
+    image: Path, mask: Path | None = None, strength: float | None = None
+) -> GivenPicture:
+    """Read a picture and a mask from files.
+
+    They are turned as their EXIF orientation says. Transparent pixels of the picture lie on white,
+    those of the mask on black.
+
+    Args:
+        image: the picture's file.
+        mask: the mask's file, if a part alone is drawn anew.
+        strength: as :attr:`GivenPicture.strength`; the default of diffusers unless given.
+
+    Raises:
+        UsageError: for a file that cannot be read, is animated or too large, or has colours that
+            are not red, green and blue; for what no pipeline takes.
+    """
+    if strength is None:
+        strength = DEFAULT_STRENGTH if mask is None else DEFAULT_MASKED_STRENGTH
+    return GivenPicture(
+        np.asarray(_read(image, "white").convert("RGB")),
+        strength,
+        None if mask is None else np.asarray(_read(mask, "black").convert("L")),
+    )
+
+
+def _read(path: Path, background: str) -> Image.Image:
+    """Return a file's picture without transparency, turned the right way up."""
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of large pictures, which are refused below by their edges.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as opened:
+                _check_header(path, opened)
+                layer = ImageOps.exif_transpose(opened).convert("RGBA")
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {path}", "name a picture that is there") from None
+    except Image.DecompressionBombError:
+        raise UsageError(f"{path} has more pixels than any model draws", _RESIZE) from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UsageError(f"{path} is no picture that can be read: {error}", _READABLE) from error
+    return Image.alpha_composite(Image.new("RGBA", layer.size, background), layer)
+
+
+def _check_header(path: Path, opened: Image.Image) -> None:
+    """Refuse a picture before its pixels are decoded.
+
+    Raises:
+        UsageError: if it is too large or animated, or of colours that are not taken.
+    """
+    width, height = opened.size
+    if max(width, height) > LARGEST_EDGE:
+        raise UsageError(
+            f"{path} has {width}x{height} pixels, and no model draws more than "
+            f"{LARGEST_EDGE}x{LARGEST_EDGE}",
+            _RESIZE,
+        )
+    frames = getattr(opened, "n_frames", 1)
+    if frames > 1:
+        raise UsageError(f"{path} has {frames} pictures", "save one of them to a file of its own")
+    if opened.mode not in _MODES:
+        raise UsageError(f"{path} stores its pixels as {opened.mode}", _READABLE)
