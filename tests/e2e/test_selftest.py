@@ -12,7 +12,7 @@ from wsd.runtime.server import served
 from wsd.util.progress import Quiet
 
 STAGES = ["text_encoder", "denoiser_16x16", "guided_denoiser_16x16", "vae_decoder_16x16",
-          "vae_decoder_tile"]  # fmt: skip
+          "vae_decoder_tile", "vae_encoder_16x16", "vae_encoder_tile"]  # fmt: skip
 
 
 def run(page, origin):
