@@ -61,8 +61,10 @@ def test_everything_is_compared(found, named):
     ways = {f"{way}: latents" for way in WAYS.values() if way != "resident"}
     tiles = {f"{way}: decoded" for way in WAYS.values() if "tiles" in way}
     memory = {f"{way}: peak memory" for way in WAYS.values()}
+    memory |= {f"{way}: peak memory with a picture" for way in WAYS.values()}
+    encoded = {f"{way}: encoded" for way in WAYS.values()}
     limited = {what for what, finding in named.items() if finding.limit is not None}
-    assert limited == stages | run | ways | tiles | memory | {SEAM}
+    assert limited == stages | run | ways | tiles | memory | encoded | {SEAM}
     # Twelve of sixteen pixels are no tile, and noise no picture: that is seen.
     assert {finding.what for finding in found.findings if not finding.good} <= {SEAM}
     assert 0 < named["one UNet step"].value < 1e-4
@@ -97,6 +99,9 @@ def test_peaks_are_as_planned(speck, named):
         # The pool rounds buffers up to pages, and a run holds some latents.
         measured = named[f"{name}: peak memory"].value
         assert 0.9 * measured < planned[way] < 1.1 * measured, name
+    for peak in manifest.image_peak_bytes:
+        measured = named[f"{WAYS[peak.offload, peak.tiling]}: peak memory with a picture"].value
+        assert 0.9 * measured < peak.bytes < 1.1 * measured
 
 
 @pytest.mark.parametrize(

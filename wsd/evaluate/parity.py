@@ -30,7 +30,7 @@ from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, round_weights
 from wsd.evaluate.error_growth import weigh_predictions
 from wsd.evaluate.metrics import psnr, relative_error
-from wsd.evaluate.tiled_decode import Tiled, decode_tiles
+from wsd.evaluate.tiled_decode import Tiled, decode_tiles, encode_tiles
 from wsd.runtime.driver import (
     LoadOptions,
     OpenHost,
@@ -41,7 +41,7 @@ from wsd.runtime.driver import (
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.validation import check_request
 from wsd.spec.manifest import Manifest
-from wsd.spec.roles import DENOISER, VAE_DECODER_TILE
+from wsd.spec.roles import DENOISER, VAE_DECODER_TILE, VAE_ENCODER
 from wsd.spec.tensor import Size
 from wsd.spec.tolerances import (
     PEAK_MEMORY_MARGIN,
@@ -85,6 +85,14 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Encoded:
+    """Moments of the reference's picture: encoded whole, and in tiles."""
+
+    whole: np.ndarray
+    tiled: np.ndarray
+
+
+@dataclass(frozen=True)
 class Expected:
     """What the reference computed: inputs and results of each stage, float32."""
 
@@ -98,6 +106,7 @@ class Expected:
     amplification: float
     error_weight: float
     tiled: Tiled
+    encoded: Encoded | None
 
 
 @dataclass(frozen=True)
@@ -196,6 +205,7 @@ def compare(
         findings += [Finding(f"time: {name}", ms, "ms") for name, ms in drawn.timings.items()]
         findings += _memory(manifest, size, LoadOptions(), renderer)
         brief = renderer.draw(replace(request, steps=_BRIEF_STEPS))
+        findings += _encoding(manifest, size, LoadOptions(), renderer, expected)
     for options in _low_memory_options(manifest, size) if low_memory is None else low_memory:
         with open_stage_renderer(bundle, progress, options, open_host, model) as renderer:
             again = renderer.draw(replace(request, steps=_BRIEF_STEPS))
@@ -207,6 +217,7 @@ def compare(
                 error = relative_error(tiled, expected.tiled.image)
                 what = f"{_describe_options(options)}: decoded"
                 findings.append(Finding(what, error, "relative", STAGE_TOLERANCE))
+            findings += _encoding(manifest, size, options, renderer, expected)
     pictures = np.stack([expected.picture, drawn.images[0]])
     return Comparison(tuple(findings), drawn.adapter, device, pictures)
 
@@ -264,6 +275,12 @@ def _run_reference(
         image: np.ndarray = pipeline.vae.decode(unscaled).sample.cpu().numpy()
         return image
 
+    def encode(image: np.ndarray) -> np.ndarray:
+        """Return the moments (2 channels, h, w) of a picture (3, height, width), -1 to 1."""
+        given = torch.tensor(image[None], dtype=torch.float32, device=device)
+        moments: np.ndarray = pipeline.vae.encode(given).latent_dist.parameters[0].cpu().numpy()
+        return moments
+
     with torch.no_grad():
         text = _encode(pipeline, request.prompt, device)
         inputs = _make_denoiser_inputs(checkpoint, manifest, request, start, text, size)
@@ -276,6 +293,15 @@ def _run_reference(
             tile.outputs[0].shape[-1],
             space.scale_factor,
         )
+        encoded = None
+        if manifest.entries(VAE_ENCODER):
+            # As diffusers' VaeImageProcessor brings a picture to the model's range.
+            scaled = 2 * (np.moveaxis(images[0], -1, 0).astype(np.float32) / 255) - 1
+            whole = in_tiles = encode(scaled)
+            if any(peak.tiling for peak in manifest.peak_bytes if peak.size == size):
+                edge = tile.outputs[0].shape[-1]
+                in_tiles = encode_tiles(encode, scaled, edge, space.scale_factor)
+            encoded = Encoded(whole, in_tiles)
     return Expected(
         inputs=inputs,
         text=text,
@@ -292,6 +318,7 @@ def _run_reference(
             checkpoint.family.eta if request.eta is None else request.eta,
         ),
         tiled=tiled,
+        encoded=encoded,
     )
 
 
@@ -379,6 +406,27 @@ def _memory(
     planned = manifest.peak(size, offload=options.offload, tiling=options.tiling)
     limit = PEAK_MEMORY_MARGIN * planned
     yield Finding(f"{_describe_options(options)}: peak memory", measured, "bytes", limit)
+
+
+def _encoding(
+    manifest: Manifest,
+    size: Size,
+    options: LoadOptions,
+    renderer: StageRenderer,
+    expected: Expected,
+) -> Iterator[Finding]:
+    """Compare the encoder, and the memory that it takes beside what was drawn before."""
+    if expected.encoded is None:
+        return
+    found = renderer.encode_image(expected.picture)
+    moments = expected.encoded.tiled if options.tiling else expected.encoded.whole
+    error = relative_error(found, moments)
+    way = _describe_options(options)
+    yield Finding(f"{way}: encoded", error, "relative", STAGE_TOLERANCE)
+    measured = renderer.usage()["peakGpuBytes"]
+    planned = manifest.peak(size, offload=options.offload, tiling=options.tiling, image=True)
+    limit = PEAK_MEMORY_MARGIN * planned
+    yield Finding(f"{way}: peak memory with a picture", measured, "bytes", limit)
 
 
 def _describe_options(options: LoadOptions) -> str:
