@@ -133,8 +133,8 @@ def test_a_page_that_lacks_a_file(copy, name):
 
 
 def test_a_page_that_lacks_what_its_scripts_import(copy):
-    page = (copy / "index.html").read_text()
-    scripts = [path for path in (copy / "assets").glob("*.js") if path.name not in page]
+    pages = "".join(path.read_text() for path in copy.glob("*.html"))
+    scripts = [path for path in (copy / "assets").glob("*.js") if path.name not in pages]
     scripts[0].unlink()
     attest(copy)
     assert faults_of(copy) == [f"assets/{scripts[0].name}: missing"]
