@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from commands import exit_code, wsd
 from speck import SPECK
 from traced import cached_trace
 from wsd.bundle.builder import build_bundle, describe_latent_space
@@ -246,3 +247,40 @@ def test_means_that_do_not_fit_are_refused(both, change, message):
     table["latent_space"] |= change
     with pytest.raises(ValueError, match=message):
         Manifest.model_validate_json(json.dumps(table))
+
+
+@pytest.mark.parametrize("options", [(), ("--text-to-image-only",)])
+def test_the_option_leaves_the_encoder_out(options, tmp_path, monkeypatch):
+    """What compiles is replaced by what traces; which functions there are is the same."""
+    monkeypatch.setattr(
+        "wsd.compiler.driver.compile_library", lambda family, *_: cached_trace(family)
+    )
+    common = ("--model", "speck", *options)
+    compiled, bundle, again = (tmp_path / name for name in ("compiled", "bundle", "again"))
+    assert wsd("compile", *common, "--out", compiled)[0] == 0
+    weights = ("--random-weights", 0)
+    assert wsd("build", *common, *weights, "--out", bundle)[0] == 0
+    with_library = ("--model", "speck", *weights, "--library", compiled)
+    assert wsd("build", *with_library, "--out", again)[0] == 0
+    code, plan = wsd("build", *common, *weights, "--plan")
+    assert code == 0
+    assert any("with a picture" in line for line in plan) == (not options)
+    for folder in (bundle, again):
+        manifest = read_manifest(find_manifest(folder, None))
+        assert ("vae_encoder" in roles(manifest)) == (not options)
+        assert ("vae_encoder" in manifest.components) == (not options)
+
+
+def test_a_library_says_itself_what_it_takes(tmp_path, capsys):
+    words = (
+        "build",
+        "--model",
+        "speck",
+        "--library",
+        tmp_path,
+        "--text-to-image-only",
+        "--out",
+        "x",
+    )
+    assert exit_code(*words) == 2
+    assert "--text-to-image-only" in capsys.readouterr().err
