@@ -160,6 +160,9 @@
   async function decodeLatents(latents, size) {
     return stages().decodeLatents(latents, size);
   }
+  async function encodeImage(pixels, size) {
+    return stages().encodeImage(pixels, size);
+  }
   async function combineLatents(terms, weights) {
     return stages().combineLatents(terms, weights);
   }
@@ -182,6 +185,7 @@
     encodeText,
     predictNoise,
     decodeLatents,
+    encodeImage,
     combineLatents,
     runBenchmark,
     describeAdapter,
