@@ -121,5 +121,5 @@ def test_an_lcm_draws_what_its_own_pipeline_draws(self_guided):
 @pytest.mark.full
 def test_the_self_test_knows_the_embedded_scale(self_guided):
     stages = self_guided[2].self_test()
-    assert len(stages) == 4  # text encoder, denoiser, decoder and its tile
+    assert len(stages) == 6  # text encoder, denoiser, decoder and encoder with their tiles
     assert [stage for stage in stages if not stage["good"]] == []

@@ -101,5 +101,5 @@ def test_stop(page, origin):
 @pytest.mark.full
 def test_the_shipped_models_know_what_to_expect(renderer):
     stages = renderer.self_test()
-    assert [stage["good"] for stage in stages] == [True] * 5
+    assert [stage["good"] for stage in stages] == [True] * 7
     assert max(stage["error"] for stage in stages) < 1e-4
