@@ -88,6 +88,8 @@ def building_in(place: Place):
         patch.setenv("WSD_CACHE", str(place.root / "cache"))
         patch.setenv("TMPDIR", str(place.root / "tmp"))
         patch.setattr(tempfile, "tempdir", None)
+        # Importing parts of PyTorch makes this folder, among the temporary files unless it is set.
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(place.root / "torch"))
         small = functools.partial(original, shard_bytes=_SHARD_BYTES)
         patch.setattr(builder, "write_shards", small)
         # Looking every package up again takes longer than all the rest.

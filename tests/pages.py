@@ -112,6 +112,21 @@ def long_tasks(page):
     found += [milliseconds for milliseconds in tasks if milliseconds >= 50]
 
 
+def find_violations(page):
+    """Return what axe finds on a page as it is now, in both schemes, by rule and element."""
+    if not page.evaluate("() => 'axe' in globalThis"):
+        page.evaluate((source_folder("web") / "node_modules/axe-core/axe.min.js").read_text())
+    violations = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        found = page.evaluate("() => axe.run()")
+        assert len(found["passes"]) > 10
+        for rule in found["violations"]:
+            node = rule["nodes"][0]
+            violations.append((scheme, rule["id"], node["html"], node["failureSummary"]))
+    return violations
+
+
 def kept_files(page):
     """Return the digests of what the browser keeps, texts left out."""
     return set(in_page(page, "keptFiles"))

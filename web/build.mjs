@@ -36,7 +36,12 @@ const shared = {
 
 /** Bundle, and write what esbuild made to a folder below the output folder. */
 async function bundle(folder, changes) {
-  const result = await build({ ...shared, outdir: path.join(nowhere, folder), ...changes });
+  const result = await build({
+    ...shared,
+    outdir: path.join(nowhere, folder),
+    ...changes,
+    define: { ...shared.define, ...changes.define },
+  });
   for (const { path: file, contents } of result.outputFiles) {
     const target = path.join(values.out, path.relative(nowhere, file));
     await mkdir(path.dirname(target), { recursive: true });

@@ -56,7 +56,7 @@ const { outputFiles } = await build({
     worker: "src/worker/worker.ts",
   },
   // Bundlers of other pages recognise a worker by an address of this form.
-  define: { WORKER_URL: '"./worker.js"' },
+  define: { ...shared.define, WORKER_URL: '"./worker.js"' },
 });
 for (const { path: file, text } of outputFiles) {
   const content = file.endsWith(".map") ? withoutPlaces(file, text) : text;

@@ -20,7 +20,7 @@ from wsd.util.process import run
 
 NOT_AUDITED = "not audited: no advisory source"
 VEX = REPOSITORY / "sbom" / "wsd.openvex.json"
-_NPM_FOLDERS = ("web", "examples", "tests/bundlers")
+_NPM_FOLDERS = ("web", "examples", "tests/bundlers", "tests/firefox")
 # Statuses of OpenVEX that ask for nothing to be done.
 _SETTLED = ("not_affected", "fixed")
 _TIMEOUT_S = 300

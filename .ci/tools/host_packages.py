@@ -10,21 +10,28 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 # program → Debian packages that bring it
 PROGRAMS: dict[str, tuple[str, ...]] = {
     "emcc": ("emscripten", "node-acorn"),
     "chromium": ("chromium",),
+    "firefox": ("firefox-esr",),
 }
 # The same on macOS.
 HOMEBREW: dict[str, tuple[str, ...]] = {
     "emcc": ("emscripten",),
     "chromium": ("google-chrome",),
+    "firefox": ("firefox",),
 }
+# Programs that every session needs which compiles or opens a browser.
+USUAL = ("emcc", "chromium")
 # What wsd/runtime/chromium.py takes too; macOS has browsers in this folder and not on PATH.
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MACOS_BROWSERS = ("Google Chrome.app", "Chromium.app")
+# Names of Firefox, which only `nox -s full` opens.
+FIREFOX = ("firefox-esr", "firefox")
 APPLICATIONS = Path("/Applications")
 # The page's bundler uses import.meta.dirname.
 MIN_NODE = (20, 11)
@@ -35,11 +42,17 @@ def is_macos() -> bool:
     return sys.platform == "darwin"
 
 
-def missing_packages() -> list[str]:
+def missing_packages(programs: Sequence[str] = USUAL) -> list[str]:
     """Return the packages for programs that are not here: of Homebrew on a Mac, else of Debian."""
     packages = HOMEBREW if is_macos() else PROGRAMS
-    missing = [] if shutil.which("emcc") else [*packages["emcc"]]
-    return missing if _has_browser() else [*missing, *packages["chromium"]]
+    missing = [program for program in programs if not _is_here(program)]
+    return [package for program in missing for package in packages[program]]
+
+
+def _is_here(program: str) -> bool:
+    if program == "firefox":
+        return any(map(shutil.which, FIREFOX))
+    return _has_browser() if program == "chromium" else shutil.which(program) is not None
 
 
 def _has_browser() -> bool:

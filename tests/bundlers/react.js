@@ -11,12 +11,15 @@ function Picture({ prompt }) {
     const { signal } = controller;
     async function draw() {
       const pipe = await StableDiffusionPipeline.fromPretrained("model/manifest.json", { signal });
-      const options = { numInferenceSteps: 4, seed: 7, signal };
-      const { image } = await pipe.generate(prompt, options);
-      [canvas.current.width, canvas.current.height] = [image.width, image.height];
-      canvas.current.getContext("2d").putImageData(image, 0, 0);
-      await pipe.unload();
-      setStatus("Done.");
+      try {
+        const options = { numInferenceSteps: 4, seed: 7, signal };
+        const { image } = await pipe.generate(prompt, options);
+        [canvas.current.width, canvas.current.height] = [image.width, image.height];
+        canvas.current.getContext("2d").putImageData(image, 0, 0);
+        setStatus("Done.");
+      } finally {
+        await pipe.unload();
+      }
     }
     draw().catch((error) => signal.aborted || setStatus(`${error.message}; ${error.hint}`));
     return () => controller.abort();

@@ -4,9 +4,9 @@ import { StableDiffusionPipeline } from "web-stable-diffusion";
 self.onmessage = async ({ data: { manifest } }) => {
   try {
     const pipe = await StableDiffusionPipeline.fromPretrained(manifest);
-    const { image } = await pipe.generate("a red circle", { numInferenceSteps: 4, seed: 7 });
+    const result = await pipe.generate("a red circle", { numInferenceSteps: 4, seed: 7 });
     await pipe.unload();
-    self.postMessage({ image });
+    self.postMessage(result);
   } catch (error) {
     self.postMessage({ error: `${error.name}: ${error.message}; ${error.hint}` });
   }

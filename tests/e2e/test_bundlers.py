@@ -93,6 +93,8 @@ def install(folder, packed):
     if not stamp.is_file() or stamp.read_text() != digest:
         run(folder, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
         stamp.write_text(digest)
+    # Vite keeps the packages that it has bundled until a lock file changes.
+    shutil.rmtree(modules / ".vite", ignore_errors=True)
     shutil.rmtree(modules / NAME)
     (modules / NAME).mkdir()
     shutil.unpack_archive(packed, modules / NAME, "gztar", filter="data")
@@ -377,6 +379,25 @@ def test_a_bundlers_page_draws(row, project, expected, tmp_path, page):
     drawn = np.array(pixels, np.uint8).reshape(height, width, 4)
     np.testing.assert_array_equal(drawn[..., :3], expected)
     assert complaints == []
+
+
+def test_nexts_example_draws_each_prompt_with_the_model_it_has(project, tmp_path, page):
+    """A model is loaded in a worker of its own, so another worker would be another model."""
+    workers = []
+    page.on("worker", lambda worker: workers.append(worker.url))
+    with next_development(project, tmp_path) as address:
+        page.goto(address)
+        status = page.locator("p[role=status]")
+        expect(status).to_have_text("Done.")
+        started = len(workers)
+        before = page.locator("canvas").evaluate("canvas => canvas.toDataURL()")
+        page.get_by_label("Prompt").fill("a blue star")
+        page.wait_for_function(
+            "before => document.querySelector('canvas').toDataURL() !== before", arg=before
+        )
+        expect(status).to_have_text("Done.")
+        assert started > 0
+        assert len(workers) == started
 
 
 @pytest.mark.parametrize("version", [6, 7])

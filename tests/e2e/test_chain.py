@@ -76,7 +76,8 @@ def test_what_is_altered_in_the_browser_is_fetched_again_or_said(visitor, origin
     page.reload()
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("this browser keeps another version than the one")
-    expect(alert).to_contain_text("connect to the network")
+    expect(alert).to_contain_text("Connect to the network")
+    expect(alert).to_contain_text("are of two versions")
     expect(page.get_by_role("button", name="Draw")).to_be_disabled()
 
 

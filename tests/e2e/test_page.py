@@ -114,15 +114,15 @@ def test_settings_of_other_programs_are_taken_and_said(page, origin):
 
     in_page(page, "dropPng", picture_with(prompt=json.dumps(COMFYUI_GRAPH)))
     expect(status).to_contain_text("drawn with ComfyUI: prompt, negative prompt, seed, scheduler")
-    expect(status).to_contain_text("Changed: size 512x768 to 16x16")
-    expect(status).to_contain_text("Its model was dream.safetensors, this one is speck")
+    expect(status).to_contain_text("Changed: size from 512x768 to 16x16")
+    expect(status).to_contain_text("Its model was dream.safetensors; this one is speck")
     expect_form(page, {
         "Prompt": "a blue ring", "Negative prompt": "red dots", "Seed": str(2**64 - 1),
         "Size": "16x16", "Steps": "7", "Guidance": "4.25", "Scheduler": "euler_a",
     })  # fmt: skip
 
     in_page(page, "dropPng", [1, 2, 3])
-    expect(status).to_contain_text("it.png is no PNG")
+    expect(status).to_contain_text("it.png is not a PNG")
     in_page(page, "dropPng", picture_with(Title="a cat"))
     expect(status).to_have_text("it.png holds no settings.")
 
@@ -153,7 +153,7 @@ def test_no_webgpu_in_the_browser(page, origin):
 def test_no_adapter(page, origin):
     before_worker(page, "no_adapter")
     page.goto(origin)
-    expect(page.get_by_role("alert")).to_contain_text("no WebGPU adapter was found")
+    expect(page.get_by_role("alert")).to_contain_text("No WebGPU adapter was found")
     expect(page.get_by_role("alert")).to_contain_text("hardware acceleration")
     expect(page.get_by_role("button", name="Draw")).to_be_disabled()
 
@@ -260,5 +260,5 @@ def test_what_the_page_weighs(monkeypatch, tmp_path):
     files = [path for path in tmp_path.rglob("*") if path.suffix in (".js", ".css", ".html")]
     assert len(files) > 6
     for path in files:
-        assert "encodeText" not in path.read_text(), path  # a call of the driver's worker
+        assert "combineLatents" not in path.read_text(), path  # a call of the driver's worker
     assert sum(len(gzip.compress(path.read_bytes())) for path in files) < 200_000

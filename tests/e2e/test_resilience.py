@@ -37,6 +37,7 @@ def fetched(tab):
     return [url for url in tab.requests if re.search(r"\.(bin|wasm)$", url)]
 
 
+@pytest.mark.full
 def test_what_was_fetched_stays(open_tab):
     first = open_tab()
     assert in_page(first, "load", MANIFEST) == {"value": True}
@@ -130,6 +131,7 @@ def test_no_room_to_keep_anything(open_tab):
     assert "no room to keep the model" in notice
 
 
+@pytest.mark.full
 def test_cancel_in_every_phase(open_tab):
     tab = open_tab()
     found = in_page(tab, "cancelEverywhere", MANIFEST)

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from pages import before_worker, change_manifest, files_of, flip, watch
+from pages import before_worker, change_manifest, files_of, find_violations, flip, watch
 from wsd.bundle.builder import build_bundle
 from wsd.compiler.driver import compile_library
 from wsd.runtime.server import served
@@ -37,6 +37,12 @@ def test_all_is_well(page, origin):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy the report").click()
     assert page.evaluate("navigator.clipboard.readText()") == report
+    assert find_violations(page) == []
+    # The results are written again in another language; the report is for those who read issues.
+    page.get_by_label("Language").select_option("de")
+    expect(page.locator("#verdict")).not_to_contain_text("All is well")
+    assert page.locator("#report").input_value() == report
+    assert find_violations(page) == []
     assert complaints == []
 
 
@@ -86,14 +92,18 @@ def test_a_model_without_expected_values(page, speck, tmp_path):
         assert run(page, url) == "The self-test could not be finished."
         alert = page.get_by_role("alert").inner_text()
     assert files() == []
-    assert re.search(r"without expected values\s.*wsd expect", alert)
+    assert alert.startswith("This model has no self-test.\n")
+    assert re.search(r"without expected values\.\s+.*wsd expect", alert)
 
 
 def test_stop(page, origin):
     page.goto(f"{origin}selftest.html")
-    page.get_by_role("button", name="Run the self-test").click()
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Run the self-test").press("Enter")
+    # The button that is of no use any more leaves its focus to the other one.
+    expect(page.get_by_role("button", name="Stop")).to_be_focused()
+    page.get_by_role("button", name="Stop").press("Enter")
     expect(page.get_by_role("status")).to_have_text("Stopped.")
+    expect(page.get_by_role("button", name="Run the self-test")).to_be_focused()
     assert page.locator("#results").is_hidden()
     assert page.get_by_role("button", name="Run the self-test").is_enabled()
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from playwright.sync_api import expect
 
-from pages import change_manifest, draw, kept_files, ready, unfold
+from pages import change_manifest, draw, kept_files, ready, set_steps, unfold
 from speck import SPECK, TWIN
 from wsd.bundle.builder import build_bundle
 from wsd.bundle.merge import join_bundles
@@ -15,6 +15,8 @@ from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.compiler.driver import compile_library
 from wsd.runtime.server import served
 from wsd.util.progress import Quiet
+
+pytestmark = pytest.mark.full
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +58,8 @@ def test_the_preferred_precision_or_another_that_is_asked_for(page):
     ready(page)
     facts = page.locator("#model-facts")
     precision = page.get_by_label("Precision")
-    assert precision.locator("option").all_inner_texts() == ["f32", "w8a16"]
-    whole = facts.inner_text()
+    assert precision.locator("option").all_text_contents() == ["f32", "w8a16"]
+    whole = facts.text_content()
     unfold(page, "About this model")
     precision.select_option("w8a16")
     expect(facts).not_to_have_text(whole)
@@ -75,9 +77,9 @@ def test_a_gpu_that_only_the_smaller_fits(page):
     ready(page)
     notice = page.get_by_label("Notices")
     expect(notice).to_contain_text(
-        "w8a16 in place of f32: the GPU's maxStorageBufferBindingSize is"
+        "w8a16 is used instead of f32: the GPU's maxStorageBufferBindingSize is"
     )
-    assert page.get_by_label("Precision").locator("option:checked").inner_text() == "w8a16"
+    assert page.get_by_label("Precision").locator("option:checked").text_content() == "w8a16"
     assert not [url for url in page.files if "/speck/" in url and url.endswith(".bin")]
 
 
@@ -100,6 +102,29 @@ def test_a_picture_that_its_buffers_do_not_fit(page, role):
     expect(page.get_by_label("Notices")).to_contain_text("it is decoded in tiles")
     page.get_by_role("button", name="Draw").click()
     expect(page.get_by_role("status")).to_contain_text("Done in")
+
+
+def test_a_reload_comes_back_to_the_model_that_was_chosen(page):
+    page.goto(page.address)
+    ready(page)
+    page.get_by_label("Prompt", exact=True).fill("two stars")
+    set_steps(page, 7)
+    page.get_by_label("Model", exact=True).select_option("twin")
+    expect(page.locator("#model-facts")).to_contain_text("Another model")
+    ready(page)
+    # The model's own settings, with what was written.
+    steps = page.get_by_label("Steps")
+    expect(steps).to_have_value("20")
+    set_steps(page, 9)
+    page.reload()
+    ready(page)
+    expect(page.get_by_label("Model", exact=True)).to_have_value("twin")
+    expect(steps).to_have_value("9")
+    # Settings that were kept for one model are not those of another.
+    page.goto(page.address + "?model=speck")
+    ready(page)
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("two stars")
+    expect(steps).to_have_value("20")
 
 
 def test_forgetting_one_model_keeps_what_another_shares(page, joined):

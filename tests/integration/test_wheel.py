@@ -16,10 +16,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 from PIL import Image
 
 from builds import read_tree
 from commands import exit_code
+from distributions import required_distributions
 from tools.build_wheel import build_wheel
 from wsd.bundle.precompiled import write_compiled
 from wsd.compiler.tvm_compat import version
@@ -38,9 +40,10 @@ sys.modules["tvm"] = sys.modules["tvm_ffi"] = None
 from wsd.cli.main import main
 sys.exit(main())
 """
-# Imports every module of WSD, and prints where they and the tests' modules would come from.
+# Imports every module of WSD, and prints where they and the tests' modules would come from, and
+# which distributions have them.
 IMPORTED = """
-import importlib, importlib.util, json, pkgutil, sys
+import importlib, importlib.metadata, importlib.util, json, pkgutil, sys
 import wsd
 for found in pkgutil.walk_packages(wsd.__path__, "wsd."):
     if found.name != "wsd.__main__":
@@ -48,8 +51,11 @@ for found in pkgutil.walk_packages(wsd.__path__, "wsd."):
 others = filter(importlib.util.find_spec, ("tools", "speck", "training", "noxfile"))
 files = [str(getattr(module, "__file__", None) or "") for module in list(sys.modules.values())]
 finders = [str(finder) for finder in sys.meta_path]
+known = importlib.metadata.packages_distributions()
+packages = {name: known[name] for name in {name.partition(".")[0] for name in sys.modules}
+            if name in known and name not in sys.stdlib_module_names}
 print(json.dumps({"wsd": wsd.__file__, "path": sys.path, "others": list(others), "files": files,
-                  "finders": finders}))
+                  "finders": finders, "packages": packages}))
 """
 RUNTIME = """
 import json
@@ -141,18 +147,37 @@ def wsd(python, tmp_path_factory):
     return call
 
 
-def test_nothing_of_the_repository_can_be_imported(wsd, python):
+@pytest.fixture(scope="module")
+def imported(wsd):
+    """Return what was loaded by importing every module of WSD."""
     done = wsd("-c", IMPORTED)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert Path(found["wsd"]).is_relative_to(python.parents[1])
-    assert found["others"] == []
+    return json.loads(done.stdout)
+
+
+def test_nothing_of_the_repository_can_be_imported(imported, python):
+    assert Path(imported["wsd"]).is_relative_to(python.parents[1])
+    assert imported["others"] == []
     # The environment of the tests may itself lie in the repository.
     allowed = (python.parents[1], Path(sysconfig.get_path("purelib")))
-    for name in (*found["path"], *found["files"]):
+    for name in (*imported["path"], *imported["files"]):
         inside = Path(name).is_relative_to(REPOSITORY)
         assert not inside or any(Path(name).is_relative_to(place) for place in allowed), name
-    assert not any("editable" in finder.lower() for finder in found["finders"])
+    assert not any("editable" in finder.lower() for finder in imported["finders"])
+
+
+def test_all_that_it_imports_is_required(imported, wheel):
+    """The environment above has the tests' packages too, so an import says nothing by itself.
+
+    brotli and TVM come with the extras `appliance` and `quick`; TVM that was built from its source
+    is called tvm.
+    """
+    name = "-".join(wheel.name.split("-")[:2])
+    described = importlib.metadata.PathDistribution(zipfile.Path(wheel, f"{name}.dist-info/"))
+    needed = required_distributions(described.requires, {"appliance", "quick"})
+    for package, distributions in imported["packages"].items():
+        found = {canonicalize_name(name) for name in distributions}
+        assert found & {"wsd", "tvm", *needed}, f"{package} of {distributions}"
 
 
 @pytest.fixture(scope="module")

@@ -423,6 +423,8 @@ def test_what_changes_nothing_of_a_pipeline(name, changes):
          "text_encoder is CLIPTextModelWithProjection, but sd15 has CLIPTextModel"),
         ("sd15", {"tokenizer": ["transformers", "T5Tokenizer"]}, "tokenizer is T5Tokenizer"),
         ("sdxl", {"add_watermarker": True}, "add_watermarker is True"),
+        # It is no member of the folder, so this is a list that is not empty: Python's true.
+        ("sdxl", {"add_watermarker": [None, None]}, "add_watermarker is [None, None]"),
         ("sdxl", {"force_zeros_for_empty_prompt": "yes"}, "force_zeros_for_empty_prompt is 'yes'"),
         ("sdxl", {"requires_aesthetics_score": True}, "aesthetic"),
     ],

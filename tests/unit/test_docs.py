@@ -98,7 +98,7 @@ def test_every_error_class_has_an_entry_in_troubleshooting():
     text = (REPOSITORY / "docs" / "troubleshooting.md").read_text()
     python = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
     page = re.findall(
-        r"^export class (\w+)", (REPOSITORY / "web/src/api/errors.ts").read_text(), re.M
+        r"^export class (\w+)", (REPOSITORY / "web/src/util/errors.ts").read_text(), re.M
     )
     assert len(page) > 5
     for name in {*python, *page}:

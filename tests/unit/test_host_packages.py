@@ -49,6 +49,20 @@ def test_what_is_missing(machine, system, programs, missing):
     assert host_packages.missing_packages() == missing
 
 
+@pytest.mark.parametrize(
+    ("system", "programs", "missing"),
+    [
+        ("linux", ["emcc", "chromium"], ["firefox-esr"]),
+        ("linux", ["emcc", "chromium", "firefox"], []),
+        ("linux", ["firefox-esr", "chromium"], ["emscripten", "node-acorn"]),
+        ("darwin", ["emcc", CHROME], ["firefox"]),
+    ],
+)
+def test_firefox_is_asked_for_by_name_alone(machine, system, programs, missing):
+    machine(system, *programs)
+    assert host_packages.missing_packages((*host_packages.USUAL, "firefox")) == missing
+
+
 def test_the_command_is_that_of_the_platform(machine):
     machine("linux")
     assert host_packages.describe_command(["a"]).startswith("sudo apt-get install ")

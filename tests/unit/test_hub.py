@@ -21,6 +21,7 @@ SHIPPED = {
     "tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json",
     "unet/config.json", "unet/diffusion_pytorch_model.safetensors",
     "vae/config.json", "vae/diffusion_pytorch_model.safetensors",
+    *(f"example-pictures/{number}.png" for number in range(1, 7)),
 }  # fmt: skip
 NEEDLESS = {
     ".gitattributes", "training.json", "v1-5-pruned.safetensors", "v1-5.ckpt",

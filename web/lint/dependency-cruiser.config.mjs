@@ -2,9 +2,8 @@
 
 /** The rooms from bottom to top: files of a room import the rooms before it, and their own. */
 const ROOMS = {
+  // Also errors, and the checks of what callers give.
   util: "util/",
-  // Errors, and the checks of what callers give.
-  errors: "api/(errors|option_checks)\\.ts$",
   // Settings inside pictures: written by WSD, and read from whatever other programs wrote.
   settings: "settings/",
   // Types of the public API, which every room speaks of.
@@ -17,7 +16,7 @@ const ROOMS = {
   worker: "worker/",
   // What runs in the page: the worker's client, and what needs no worker.
   "api-client":
-    "api/(addresses|call_queue|client|environment|kept_models|model_index|pipeline_worker|preflight|start_worker)\\.ts$",
+    "api/(addresses|call_queue|client|environment|kept_models|model_index|pipeline_worker|preflight|start_worker|worker_faults)\\.ts$",
   index: "index\\.ts$",
   // The custom element, which uses the public API as any program can.
   element: "element\\.ts$",

@@ -40,7 +40,7 @@ class SharedModel {
         for (const report of this.users) report(event);
       },
     });
-    // Who draws next tries to load it again.
+    // The next element that draws tries to load it again.
     this.pipeline.catch(() => this.forget());
   }
 
@@ -172,7 +172,7 @@ export class StableDiffusionImage extends Base {
 
   /** Draw again; without `seed`, another picture. */
   draw(): void {
-    // Otherwise an element whose attributes are those of its picture draws nothing.
+    // An element whose attributes are those of its picture would draw nothing.
     this.#drawn = "";
     this.#schedule();
   }
@@ -189,7 +189,9 @@ export class StableDiffusionImage extends Base {
   }
 
   /** @internal */
-  attributeChangedCallback(name: string): void {
+  attributeChangedCallback(name: string, before: string | null, value: string | null): void {
+    // Frameworks set attributes to the value that they have.
+    if (before === value) return;
     if (name === "alt") this.#describe();
     else this.#schedule();
   }
@@ -228,7 +230,9 @@ export class StableDiffusionImage extends Base {
 
   /** Return the model of `src`, which the element then uses until it leaves the page. */
   async #load(): Promise<StableDiffusionPipeline> {
-    const src = new URL(this.src, this.baseURI).href;
+    // What is not an address is refused by fromPretrained, which says why.
+    const { src: given, baseURI } = this;
+    const src = URL.canParse(given, baseURI) ? new URL(given, baseURI).href : given;
     if (this.#model?.src !== src) {
       this.#leave();
       this.#model = SharedModel.join(src, this.#report);
@@ -258,7 +262,7 @@ export class StableDiffusionImage extends Base {
       if (value !== null) options[name] = value;
     }
     const seed = this.getAttribute("seed");
-    // A text that is no seed is refused as any other number that is none.
+    // A text that is not a seed is refused by `generate`, as NaN is.
     if (seed !== null) options.seed = parseSeed(seed) ?? Number.NaN;
     return options;
   }
@@ -287,7 +291,7 @@ export class StableDiffusionImage extends Base {
     this.dispatchEvent(new Event("error"));
   }
 
-  /** Screen readers read each change of the status, so that only what is new is written. */
+  /** Write the status only where it is new, because screen readers read each change. */
   #say(text: string): void {
     const { status, progress } = this.#parts;
     if (status.textContent === text) return;

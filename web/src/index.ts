@@ -13,7 +13,7 @@ export {
   UnloadedError,
   UnsupportedError,
   WsdError,
-} from "./api/errors";
+} from "./util/errors";
 export { isKept, listKept, purge, purgeAll } from "./api/kept_models";
 export type { KeptModel } from "./api/kept_models";
 export type {
@@ -61,10 +61,10 @@ export { formatSettings, parseSettings } from "./settings/infotext";
 export type { Settings } from "./settings/infotext";
 export type {
   Concurrency,
-  Drawn,
   DrawOptions,
   EncodeOptions,
   Generated,
+  GenerationResult,
   IntegrityOptions,
   LoadOptions,
   OnNotice,
@@ -79,6 +79,7 @@ export type {
   Conditioning,
   Defaults,
   EntryPoint,
+  ExamplePicture,
   FileEntry,
   LatentPreview,
   LatentSpace,

@@ -15,6 +15,7 @@ import { MersenneTwister, randn } from "../src/pipeline/torch_rng";
 import { betaQuantile } from "../src/pipeline/schedulers/beta_quantile";
 import { layOutRun } from "../src/pipeline/schedulers";
 import { createTokenizer } from "../src/pipeline/clip_tokenizer";
+import { parseInfotext } from "../src/settings/infotext";
 
 type Request =
   | { call: "randn"; seed: string; counts: number[] }
@@ -30,6 +31,7 @@ type Request =
   | { call: "embed_guidance"; scale: number; width: number }
   | { call: "betaQuantile"; shares: number[]; shape: number }
   | { call: "wasm"; file: string }
+  | { call: "prompt"; settings: string }
   | { call: "tokenize"; tokenizer: string; entry: TokenizerEntry; texts: string[] };
 
 /** A WebAssembly file's imports and exports, and the imports that the page provides by WASI. */
@@ -66,6 +68,8 @@ function answer(request: Request): unknown {
       return request.shares.map((share) => betaQuantile(share, request.shape));
     case "wasm":
       return describeWasm(request.file);
+    case "prompt":
+      return parseInfotext(request.settings).prompt;
     case "tokenize": {
       const tokenize = createTokenizer(request.tokenizer, request.entry);
       return request.texts.map((text) => tokenize(text).ids).map((ids) => Array.from(ids));

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
-import { FetchError, IntegrityError, OptionError } from "../src/api/errors";
+import { FetchError, IntegrityError, OptionError } from "../src/util/errors";
 import { BundleFiles } from "../src/bundle/bundle_files";
 import { sha256 } from "../src/bundle/sha256";
 import { parseIntegrity } from "../src/bundle/integrity";

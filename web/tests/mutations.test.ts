@@ -7,13 +7,13 @@ import { readFileSync } from "node:fs";
 
 import { expect, test } from "vitest";
 
-import { WsdError } from "../src/api/errors";
 import { filesOf, parseIndex, parseManifest } from "../src/bundle/manifest";
 import type { TokenizerEntry } from "../src/bundle/manifest";
 import { readKernelTable } from "../src/gpu/kernel_table";
 import { createTokenizer } from "../src/pipeline/clip_tokenizer";
 import { writeText } from "../src/settings/png";
 import { readSettings } from "../src/settings/read_settings";
+import { WsdError } from "../src/util/errors";
 
 const FUZZ = process.env.WSD_FUZZ;
 const COUNT = FUZZ === undefined ? 300 : 50 * Number(FUZZ);

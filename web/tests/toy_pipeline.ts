@@ -1,13 +1,14 @@
 /** A pipeline that needs no GPU: it fills pictures with a colour that a file of its bundle holds. */
 
-import type { WsdError } from "../src/api/errors";
-import { throwIfAborted, UnsupportedError } from "../src/api/errors";
-import type { GenerateOptions, Prompt, PromptEmbeddings } from "../src/api/options";
+import type { PromptEmbeddings } from "../src/api/options";
 import type { OnStage } from "../src/api/progress";
-import type { Drawn, Usage } from "../src/api/types";
+import type { GenerationResult, Usage } from "../src/api/types";
 import type { Manifest } from "../src/bundle/manifest";
 import type { ModelOptions, ModelSource } from "../src/gpu/model";
 import type { Pipeline } from "../src/pipeline";
+import type { GenerationRequest } from "../src/pipeline/generation_request";
+import type { WsdError } from "../src/util/errors";
+import { throwIfAborted, UnsupportedError } from "../src/util/errors";
 
 const NOTHING: Usage = {
   gpuBytes: 0,
@@ -18,6 +19,28 @@ const NOTHING: Usage = {
   callbacks: 0,
   wasmBytes: 0,
 };
+
+/** A request of one picture of two pixels. */
+export function toyRequest(prompt: string, options: Partial<GenerationRequest> = {}) {
+  const request: GenerationRequest = {
+    prompts: [prompt],
+    negativePrompts: undefined,
+    embeddings: {},
+    steps: 4,
+    guidanceScale: 1,
+    seed: 0,
+    size: [2, 1],
+    scheduler: "euler",
+    eta: 0,
+    imagesPerPrompt: 1,
+    batch: 1,
+    indices: [0],
+    latents: undefined,
+    previewEvery: 0,
+    output: "imageData",
+  };
+  return { ...request, ...options };
+}
 
 export class ToyPipeline implements Pipeline {
   readonly adapter = { vendor: "none" };
@@ -38,21 +61,19 @@ export class ToyPipeline implements Pipeline {
   }
 
   generate(
-    prompt: Prompt | null,
-    options: GenerateOptions,
+    { prompts, size: [width, height], seed }: GenerationRequest,
     onStage: OnStage,
     signal: AbortSignal,
-  ): Promise<Drawn<ImageData>> {
+  ): Promise<GenerationResult<ImageData>> {
     const error = this.nextError;
     this.nextError = undefined;
     if (error !== undefined) return Promise.reject(error);
     throwIfAborted(signal);
-    const { width = 2, height = 1, seed = 0 } = options;
     const pixels = Array.from({ length: width * height }, () => [...this.colour, 255]).flat();
     onStage({ stage: "decode", loaded: 1, total: 1, image: 0, images: 1 });
     const image = new ImageData(Uint8ClampedArray.from(pixels), width, height);
     const settings = {
-      ...{ prompt: String(prompt), negativePrompt: undefined, steps: 1, scheduler: "none" },
+      ...{ prompt: String(prompts), negativePrompt: undefined, steps: 1, scheduler: "none" },
       ...{ guidanceScale: 1, seed, width, height, model: this.manifest.model.name, eta: 0 },
     };
     return Promise.resolve({

@@ -12,6 +12,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from wsd.bundle.attestations import write_attestations
+from wsd.bundle.example_pictures import Example, find_examples
 from wsd.bundle.latent_preview import fit_preview
 from wsd.bundle.manifest import write_index, write_manifest
 from wsd.bundle.page_chain import link_page
@@ -34,6 +35,7 @@ from wsd.spec.manifest import (
     ComponentEntry,
     Conditioning,
     Defaults,
+    ExamplePicture,
     FileEntry,
     IndexEntry,
     LatentPreview,
@@ -91,6 +93,7 @@ def build_bundle(
     progress: Progress,
     fixtures: Path | None = None,
     name: str | None = None,
+    examples: Sequence[Example] | None = None,
 ) -> Path:
     """Build a complete bundle with one model and the page.
 
@@ -104,12 +107,15 @@ def build_bundle(
         fixtures: self-test fixtures that ``wsd expect`` wrote (:mod:`wsd.bundle.self_test`); the
             checkpoint's own unless given, and none if it has none.
         name: of the model in the bundle; that of the family unless given.
+        examples: what the page offers to draw, with pictures; those beside the checkpoint unless
+            given, and the family's prompts if it has none.
 
     Returns:
         ``out``.
 
     Raises:
-        UsageError: if ``out`` exists, or the library is of another architecture.
+        UsageError: if ``out`` exists, the library is of another architecture, or the pictures
+            beside the checkpoint cannot be read.
         CheckpointError: if the weights or the fixtures cannot be read.
         ToolError: if the page cannot be bundled.
         FileError: if a file cannot be written.
@@ -118,10 +124,12 @@ def build_bundle(
     family = checkpoint.family
     check_library(library, family)
     _check_parts(library, family)
+    if examples is None:
+        examples = find_examples(checkpoint)
     with explain_file_errors(out), write_folder_atomically(out) as scratch:
         page = _write_page(library, scratch, progress)
         folder = scratch / "models" / (name or family.name)
-        manifest = _write_model(checkpoint, library, folder, progress, fixtures)
+        manifest = _write_model(checkpoint, library, folder, progress, fixtures, examples)
         entry = IndexEntry(
             name=manifest.model.name,
             title=family.title,
@@ -166,8 +174,9 @@ def _write_page(library: Library, folder: Path, progress: Progress) -> tuple[Mat
 
 
 def _write_model(
-    checkpoint: Checkpoint, library: Library, folder: Path, progress: Progress, given: Path | None
-) -> Manifest:
+    checkpoint: Checkpoint, library: Library, folder: Path, progress: Progress, given: Path | None,
+    examples: Sequence[Example],
+) -> Manifest:  # fmt: skip
     """Write a model's files and its manifest to a new folder, whose name is the model's."""
     family = checkpoint.family
     folder.mkdir(parents=True)
@@ -208,7 +217,7 @@ def _write_model(
             size=library.sizes[0],
             eta=family.eta,
         ),
-        examples=tuple(family.examples),
+        examples=tuple(example.prompt for example in examples) or tuple(family.examples),
         preview=_fit_preview(checkpoint, library),
         requires=_find_requirements(components, library),
         peak_bytes=tuple(peaks(library)),
@@ -217,6 +226,7 @@ def _write_model(
         kernels=_write_kernels(library, folder),
         self_test=_write_self_test(checkpoint, library, folder, given),
         documents=tuple(_write_text(text, stem, folder) for stem, text in card.texts.items()),
+        example_pictures=tuple(_write_example(example, folder) for example in examples),
     )
     write_manifest(manifest, folder)
     return manifest
@@ -391,6 +401,15 @@ def _write_text(text: str, stem: str, folder: Path) -> FileEntry:
     path = folder / f"{stem}.{sha256_bytes(data)}.txt"
     path.write_bytes(data)
     return _describe_file(path)
+
+
+def _write_example(example: Example, folder: Path) -> ExamplePicture:
+    """Write an example's picture as ``example.<sha256>.webp``."""
+    path = folder / f"example.{sha256_bytes(example.picture)}.webp"
+    path.write_bytes(example.picture)
+    return ExamplePicture(
+        **dict(_describe_file(path)), prompt=example.prompt, settings=example.settings
+    )
 
 
 def _describe_file(path: Path) -> FileEntry:

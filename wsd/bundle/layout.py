@@ -15,7 +15,12 @@ from pathlib import Path
 
 from wsd.bundle.manifest import FILE_NAME as MANIFEST
 from wsd.bundle.manifest import INDEX_NAME, find_manifests, read_index, read_manifest
-from wsd.bundle.model_files import read_kernel_work, read_self_test, read_tokenizer
+from wsd.bundle.model_files import (
+    check_example_picture,
+    read_kernel_work,
+    read_self_test,
+    read_tokenizer,
+)
 from wsd.bundle.page_chain import SERVICE_WORKER, find_chain_faults
 from wsd.bundle.tree import list_files
 from wsd.errors import BundleError, WsdError
@@ -162,11 +167,12 @@ def find_file_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
 def _find_content_faults(
     snapshot: Snapshot, place: str, manifest: Manifest
 ) -> Iterator[tuple[str, str]]:
-    """Read the JSON files of a model as the page does, each by its type."""
+    """Read the JSON files of a model as the page does, and its pictures, each by its type."""
     readers: list[tuple[str, Callable[[Path], object]]] = [
         *((entry.file, read_tokenizer) for entry in manifest.tokenizers.values()),
         *((entry.file, read_kernel_work) for entry in [manifest.kernels] if entry is not None),
         *((entry.file, read_self_test) for entry in [manifest.self_test] if entry is not None),
+        *((entry.file, check_example_picture) for entry in manifest.example_pictures),
     ]
     for file, read in dict(readers).items():
         name = f"{place}/{file}"

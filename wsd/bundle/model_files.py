@@ -1,4 +1,4 @@
-"""Read the JSON files of a model, each by its type: tokenizers, kernel table, self-test."""
+"""Read a model's files, each by its type: tokenizers, kernel table, self-test, example pictures."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from wsd.bundle.manifest import REBUILD
 from wsd.errors import BundleError
 from wsd.kernels.serialize import KernelTable
+from wsd.spec.manifest import MAX_EXAMPLE_BYTES
 from wsd.spec.self_test import SelfTest
 from wsd.util.json_reader import read_json
 from wsd.util.typed_json import read_typed
@@ -96,3 +97,19 @@ def read_kernel_work(path: Path) -> KernelWork:
         name: variants[0]["operations"] for name, variants in found["kernels"].items() if variants
     }
     return {"operations": operations, "bytes": found["bytes"]}
+
+
+def check_example_picture(path: Path) -> None:
+    """Refuse a file that is no small picture.
+
+    Args:
+        path: of a file that a manifest lists.
+
+    Raises:
+        BundleError: if it is no WebP file, or too large for an example.
+    """
+    data = path.read_bytes()
+    if len(data) > MAX_EXAMPLE_BYTES or (data[:4], data[8:12]) != (b"RIFF", b"WEBP"):
+        raise BundleError(
+            f"{path}: not a WebP picture of at most {MAX_EXAMPLE_BYTES} bytes", REBUILD
+        )

@@ -386,8 +386,7 @@ def compare_pipeline(family: Family, found: Config, place: str) -> PipelineFindi
             empty_negative = "zeros" if value else "encode"
         elif key in harmless:
             rule = harmless[key]
-            absent = _is_absent(value)
-            good = absent or rule.accepts(value, _NOTHING)
+            good = rule.accepts(value, _NOTHING)
             _check(good, place, key, value, rule.explain(value, _NOTHING))
         elif key in options:
             _check(_identical(value, options[key]), place, key, value, OTHER_FAMILY, options[key])
@@ -459,10 +458,6 @@ def _member_class(value: Any) -> str | None:
 
 
 _LIBRARIES = ("diffusers", "transformers")
-
-
-def _is_absent(value: Any) -> bool:
-    return value is None or value == [None, None]
 
 
 def _pipeline_defaults(family: Family) -> dict[str, Any]:

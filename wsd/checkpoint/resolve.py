@@ -183,6 +183,7 @@ def find_checkpoint(weights: str, family: Family, *, own_vae: bool = True) -> Pa
     components = _own_components(family, own_vae=own_vae)
     more = [
         "self-test.json",
+        "example-pictures/*.png",
         CARD,
         *LICENSE_FILES,
         *(

@@ -97,7 +97,7 @@ def compile(  # noqa: A001 - the command's name
         hint="a given library is not compiled: leave --dump-ir out, or give it to wsd compile",
     ),
     Unused(
-        ("--out", "--self-test", "--name"),
+        ("--out", "--self-test", "--examples", "--name"),
         beside="--plan",
         hint="a plan writes no bundle: leave them out, or leave --plan out to build one",
     ),
@@ -118,6 +118,13 @@ def compile(  # noqa: A001 - the command's name
     metavar="FILE",
     help="What `wsd expect` wrote; the checkpoint's own self-test.json unless given.",
 )
+@click.option(
+    "--examples",
+    "pictures",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="PNGs with their settings, for the page to offer; the checkpoint's own unless given.",
+)
 @click.option("--name", metavar="NAME", type=NAME,
               help="The model's name on the page; that of --model unless given.")  # fmt: skip
 @click.option("--out", type=NEW_FOLDER, help="A new folder.")
@@ -129,6 +136,7 @@ def build(
     dump: Path | None,
     library: Path | None,
     expected: Path | None,
+    pictures: Path | None,
     name: str | None,
     out: Path | None,
     schedule: ScheduleOptions,
@@ -138,6 +146,7 @@ def build(
 ) -> None:
     """Build a bundle: compiled model, weights and page."""
     from wsd.bundle.builder import build_bundle, check_model_name
+    from wsd.bundle.example_pictures import read_examples
     from wsd.bundle.plan import describe_plan
     from wsd.checkpoint.tokenizer import check_tokenizers
     from wsd.compiler.library import read_library
@@ -174,6 +183,7 @@ def build(
     _check_page(library)
     if name is not None:
         check_model_name(name)
+    examples = None if pictures is None else read_examples(pictures)
     checkpoint = chosen.open(schedule)
     check_tokenizers(checkpoint.family, checkpoint.source, fetched=True)
     compiled_for = checkpoint.family.without_parts() if text_only else checkpoint.family
@@ -181,7 +191,7 @@ def build(
         compiled = _find_library(
             compiled_for, dtype, sizes, library, progress, dump, chosen.compile_options()
         )
-        build_bundle(checkpoint, compiled, out, progress, expected, name)
+        build_bundle(checkpoint, compiled, out, progress, expected, name, examples)
     say(out)
 
 

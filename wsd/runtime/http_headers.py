@@ -34,6 +34,7 @@ TYPES = {
     ".wasm": "application/wasm",
     ".bin": "application/octet-stream",
     ".png": "image/png",
+    ".webp": "image/webp",
     ".txt": "text/plain",
 }
 UNKNOWN_TYPE = "application/octet-stream"

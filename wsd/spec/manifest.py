@@ -11,6 +11,7 @@ Versions before this one are upgraded when they are read (:mod:`wsd.bundle.manif
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Final, Literal, Self
 
@@ -46,6 +47,10 @@ from wsd.spec.roles import (
 from wsd.spec.tensor import Size, TensorSpec
 
 SCHEMA_VERSION: Final = 2
+# Most examples that the page has room for, and limits of each.
+MAX_EXAMPLES: Final = 6
+MAX_EXAMPLE_BYTES: Final = 1 << 14
+MAX_EXAMPLE_SETTINGS: Final = 20_000
 
 # Pipeline to the roles without which it draws nothing.
 _FROM_TEXT: Final = (TEXT_ENCODER, DENOISER, VAE_DECODER, IMAGE_TO_RGBA, LINEAR_COMBINATION)
@@ -185,6 +190,15 @@ class ComponentEntry(_Entry):
         for what, size in (("records", end), ("shards", sum(s.bytes for s in self.shards))):
             if size != self.bytes:
                 yield f"its {what} have {size} bytes, expected {self.bytes}"
+
+
+class ExamplePicture(FileEntry):
+    """A small picture of one of the examples, as a WebP file, and the settings that drew it."""
+
+    prompt: str
+    """The example that it is of."""
+    settings: Annotated[str, Field(max_length=MAX_EXAMPLE_SETTINGS)]
+    """Everything that decided the picture, as the text of its PNG had it."""
 
 
 class TokenizerEntry(FileEntry):
@@ -452,6 +466,8 @@ class Manifest(_Entry):
     without an encoder."""
     documents: tuple[FileEntry, ...] = ()
     """The checkpoint's card, licences and notices, as texts for people."""
+    example_pictures: tuple[ExamplePicture, ...] = ()
+    """Pictures of the examples, as far as they have one."""
 
     @model_serializer(mode="wrap")
     def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -481,7 +497,8 @@ class Manifest(_Entry):
         """Return every file that the manifest names."""
         shards = [shard for component in self.components.values() for shard in component.shards]
         optional = [entry for entry in (self.kernels, self.self_test) if entry is not None]
-        return (self.library, *self.tokenizers.values(), *optional, *self.documents, *shards)
+        texts = (*self.tokenizers.values(), *optional, *self.documents)
+        return (self.library, *texts, *self.example_pictures, *shards)
 
     def find_inconsistencies(self) -> Iterator[str]:
         """Yield what contradicts itself in a whole manifest, as ``wsd build`` writes none."""
@@ -500,6 +517,7 @@ class Manifest(_Entry):
         for name in self.conditioning.encoders:
             if name not in self.tokenizers:
                 yield f"tokenizers: none for {name}"
+        yield from self._find_example_faults()
         yield from self._find_gaps()
 
     def _find_gaps(self) -> Iterator[str]:
@@ -517,6 +535,13 @@ class Manifest(_Entry):
         for field, peaks in plans.items():
             for size in {*self.sizes(), self.defaults.size} - {peak.size for peak in peaks}:
                 yield f"{field}: nothing is planned for {size[0]}x{size[1]}"
+
+    def _find_example_faults(self) -> Iterator[str]:
+        for prompt, count in Counter(picture.prompt for picture in self.example_pictures).items():
+            if prompt not in self.examples:
+                yield f"example_pictures: {prompt[:60]!r} is not one of the examples"
+            if count > 1:
+                yield f"example_pictures: {prompt[:60]!r} has {count}"
 
     def sizes(self) -> tuple[Size, ...]:
         """Return (width, height) in pixels of the pictures that the model can draw, sorted."""

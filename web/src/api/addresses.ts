@@ -1,6 +1,7 @@
 /** Addresses of manifests and lists of models, from what callers give. */
 
-import { FetchError, OptionError } from "./errors";
+import { FetchError, OptionError } from "../util/errors";
+import { nameOf } from "../util/secrets";
 import type { FetchOptions } from "./load_options";
 
 /** `OWNER/NAME` of a model on a hub; a folder beside the page can have such a name too. */
@@ -15,7 +16,7 @@ const MANIFEST_HINT =
  *
  * @param given relative to this page, or absolute.
  * @param options how it is fetched: a `fetch` of the caller's own may have files of any kind.
- * @throws OptionError if it is no address from which a model can be fetched.
+ * @throws OptionError if it is not an address from which a model can be fetched.
  */
 export function manifestAddress(given: string | URL, { fetch }: FetchOptions = {}): string {
   const fileOf = (): string => "manifest.json";
@@ -25,7 +26,7 @@ export function manifestAddress(given: string | URL, { fetch }: FetchOptions = {
 /**
  * Return the address of a bundle's list of models. A folder is the bundle's own, or its models/.
  *
- * @throws OptionError if it is no address from which a list can be fetched.
+ * @throws OptionError if it is not an address from which a list can be fetched.
  */
 export function indexAddress(given: string | URL, { fetch }: FetchOptions = {}): string {
   const hint = "give the address of a bundle's models/index.json";
@@ -37,37 +38,57 @@ export function indexAddress(given: string | URL, { fetch }: FetchOptions = {}):
 /**
  * Return the address of the worker's script.
  *
- * @throws OptionError if it is no address.
+ * @throws OptionError if it is not an address.
  */
 export function scriptAddress(given: string | URL): URL {
   return absolute(given, "workerUrl", "give the address of the package's dist/worker.js");
 }
 
 /**
- * Add to an error about an address what the address looks like: that of a model on a hub.
+ * Add to an error about an address what the address looks like: that of a model on a hub, or of a
+ * folder, beside which a file was asked for.
  *
  * @param given what the caller gave as the address.
- * @param url the manifest's address that was made of it.
+ * @param url the address of the manifest or the list that was made of it.
  * @returns the error, or a clearer one.
  */
 export function explainAddress(error: unknown, given: unknown, url: string): unknown {
+  if (!(error instanceof FetchError) || !error.message.startsWith(nameOf(url))) return error;
+  const hint = hubHint(given) ?? folderHint(error, given, url);
+  return hint === undefined ? error : new FetchError(error.message, hint, { cause: error });
+}
+
+function hubHint(given: unknown): string | undefined {
   const id = hubId(given);
-  if (id === undefined || !(error instanceof FetchError) || !error.message.startsWith(url)) {
-    return error;
-  }
-  return new FetchError(
-    error.message,
+  if (id === undefined) return undefined;
+  return (
     `if ${id} is a model on Hugging Face, build a bundle of it first, because browsers cannot run ` +
-      `it as it is: wsd build --model sd15 --weights ${id} --out FOLDER (sdxl for SDXL); ` +
-      MANIFEST_HINT,
-    { cause: error },
+    `it as it is: wsd build --model sd15 --weights ${id} --out FOLDER (sdxl for SDXL); ` +
+    MANIFEST_HINT
+  );
+}
+
+/** Say which file was asked for, if the caller may have given the address of another one. */
+function folderHint(
+  { message, hint }: FetchError,
+  given: unknown,
+  url: string,
+): string | undefined {
+  const { pathname } = absolute(given, "address", MANIFEST_HINT);
+  const asked = new URL(url).pathname;
+  if (asked === pathname || pathname.endsWith("/") || !message.includes(": the server ")) {
+    return undefined;
+  }
+  return (
+    `the address does not end in .json, so it was taken for a folder, and the file ` +
+    `${asked.slice(pathname.length + 1)} in it was asked for; ${hint}`
   );
 }
 
 /** Return the id of a model on a hub, if an address looks like one, or is its page there. */
 function hubId(given: unknown): string | undefined {
-  const text = given instanceof URL ? given.href : given;
-  if (typeof text !== "string") return undefined;
+  const text = textOf(given);
+  if (text === undefined) return undefined;
   const id = text.replace(/^https:\/\/(www\.)?(huggingface\.co|hf\.co)\//, "").replace(/\/$/, "");
   return HUB_ID.test(id) && !id.endsWith(".json") ? id : undefined;
 }
@@ -80,6 +101,12 @@ function fileAddress(
   fetchesFiles: boolean,
 ): string {
   const url = absolute(given, name, hint);
+  if ((url.username !== "" || url.password !== "") && !fetchesFiles) {
+    throw new OptionError(
+      `${name} has a user or a password, with which browsers fetch nothing: ${nameOf(url)}`,
+      'leave them out of the address, and give `headers`: { Authorization: "Basic …" }',
+    );
+  }
   if (!URL.canParse("file", url.href)) {
     throw new OptionError(
       `${name} is an address of ${url.protocol}, which has no files beside it`,
@@ -88,11 +115,11 @@ function fileAddress(
   }
   if (url.protocol === "file:" && !fetchesFiles) {
     throw new OptionError(
-      `${name} is ${url.href.slice(0, 100)}, and browsers give pages no files of this kind`,
+      `${name} is ${nameOf(url).slice(0, 100)}, and browsers give pages no files of this kind`,
       "serve the folder, and open it over http://localhost: wsd serve FOLDER",
     );
   }
-  if (!/\.json$/i.test(url.pathname)) {
+  if (!isFile(url)) {
     if (!url.pathname.endsWith("/")) url.pathname += "/";
     url.pathname += fileOf(url.pathname);
   }
@@ -100,23 +127,32 @@ function fileAddress(
   return url.href;
 }
 
-/** @throws OptionError if a value is no address that has files beside it. */
+/** Whether an address is that of a file; any other one is that of a folder. */
+function isFile({ pathname }: URL): boolean {
+  return /\.json$/i.test(pathname);
+}
+
+/** The text of an address. A URL may be of another realm, or one that a bundler made. */
+function textOf(given: unknown): string | undefined {
+  const text = typeof given === "string" ? given : (given as Partial<URL> | null | undefined)?.href;
+  return typeof text === "string" ? text : undefined;
+}
+
+/** @throws OptionError if a value is not an address. */
 function absolute(given: unknown, name: string, hint: string): URL {
-  // A URL may be of another realm, or one that a bundler made: what counts is its text.
-  const address = typeof given === "string" ? given : (given as Partial<URL> | null)?.href;
-  if (typeof address !== "string" || address.trim() === "") {
+  const address = textOf(given);
+  if (address === undefined || address.trim() === "") {
     throw new OptionError(`${name} is ${given === "" ? "empty" : describe(given)}`, hint);
   }
   const base = baseAddress();
-  try {
-    return new URL(address, base);
-  } catch (cause) {
+  // What the constructor throws is not a cause worth having: it says the address again.
+  if (!URL.canParse(address, base)) {
     throw new OptionError(
-      `${name} is ${describe(address)}, which is no address`,
+      `${name} is ${describe(address)}, which is not an address`,
       base === undefined ? "this worker has no address of its own: give an absolute one" : hint,
-      { cause },
     );
   }
+  return new URL(address, base);
 }
 
 /** What relative addresses are relative to; undefined in a worker that was made of a blob. */
@@ -125,10 +161,14 @@ export function baseAddress(): string | undefined {
     Pick<typeof globalThis, "document" | "location">
   >;
   const base = document?.baseURI ?? location?.href;
-  return base?.startsWith("blob:") === true ? undefined : base;
+  if (base === undefined || base.startsWith("blob:")) return undefined;
+  // The browser sends the page's user and password by itself, and fetches no address that has them.
+  const address = new URL(base);
+  [address.username, address.password] = ["", ""];
+  return address.href;
 }
 
 function describe(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value.slice(0, 100));
+  if (typeof value === "string") return JSON.stringify(nameOf(value).slice(0, 100));
   return value === null || typeof value !== "object" ? String(value) : "an object";
 }

@@ -1,6 +1,7 @@
-/** Lets the calls of a pipeline have its worker one after another, each with its own signal. */
+/** Serialises the calls of a pipeline; each is cancelled by its own signal. */
 
-import { abortReason, BusyError, throwIfAborted, UnloadedError } from "./errors";
+import { untilAborted } from "../util/concurrency";
+import { BusyError, throwIfAborted, UnloadedError } from "../util/errors";
 import type { Concurrency } from "./types";
 
 /** The calls of one pipeline, in their order. */
@@ -58,20 +59,6 @@ export class CallQueue {
    */
   close(reason: Error): void {
     this.#closing.abort(reason);
-  }
-}
-
-/** Wait for work, but no longer than until a signal is aborted. */
-async function untilAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
-  let abort = ignore;
-  const aborted = new Promise<void>((resolve) => (abort = resolve)).then((): never => {
-    throw abortReason(signal);
-  });
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener("abort", abort);
   }
 }
 

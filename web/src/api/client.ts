@@ -3,16 +3,25 @@
 import * as Comlink from "comlink";
 
 import type { Manifest } from "../bundle/manifest";
-import { checkEncode, checkGenerate } from "../pipeline/generation_request";
+import { resolvePrompts, resolveRequest } from "../pipeline/generation_request";
+import { untilAborted } from "../util/concurrency";
+import { AbortError, throwIfAborted } from "../util/errors";
+import {
+  CALLER_CHECKS,
+  ENCODE_CHECKS,
+  GENERATE_CHECKS,
+  LOAD_CHECKS,
+  requireOptions,
+  requireSignal,
+} from "../util/option_checks";
 import type { LoadedModel } from "../worker/worker_pipeline";
 import { explainAddress, manifestAddress } from "./addresses";
 import { CallQueue } from "./call_queue";
 import { checkEnvironment } from "./environment";
-import { AbortError, throwIfAborted } from "./errors";
 import { makeGenerated } from "./generated";
 import { purge } from "./kept_models";
-import { CALLER_CHECKS, LOAD_CHECKS, requireOptions, requireSignal } from "./option_checks";
 import type { OutputName, Prompt, PromptEmbeddings } from "./options";
+import type { FetchOptions } from "./load_options";
 import { noticeOf, PipelineWorker, reporting } from "./pipeline_worker";
 import type { RemotePipeline } from "./pipeline_worker";
 import { CallProgress, LOADING_SHARE } from "./progress";
@@ -55,7 +64,7 @@ export interface CallOptions {
  * @example
  * const pipe = await StableDiffusionPipeline.fromPretrained("model/manifest.json");
  * const { image } = await pipe.generate("a red circle", { seed: 7 });
- * canvas.getContext("2d").putImageData(image, 0, 0);
+ * canvas.getContext("2d")!.putImageData(image, 0, 0);
  * await pipe.unload();
  */
 export class StableDiffusionPipeline {
@@ -66,6 +75,10 @@ export class StableDiffusionPipeline {
   readonly #options: LoadOptions;
   readonly #calls: CallQueue;
   #worker: PipelineWorker;
+  /** Loading the model again, while that is done. */
+  #reload: Promise<void> | undefined;
+  /** Called with the progress of the reload: that of the call that waits for it. */
+  #onReload: OnProgress = () => undefined;
   #unloading: Promise<void> | undefined;
 
   private constructor(
@@ -107,11 +120,16 @@ export class StableDiffusionPipeline {
     checkEnvironment();
     const given = requireOptions("fromPretrained", options, LOAD_CHECKS);
     const url = manifestAddress(manifestUrl, given);
-    throwIfAborted(given.signal);
+    const { signal } = given;
+    throwIfAborted(signal);
     const worker = PipelineWorker.start(given);
+    const onProgress: OnProgress = (event) => {
+      // The worker may report more until it has ended.
+      if (!signal?.aborted) given.onProgress?.(event);
+    };
     let loaded: LoadedModel;
     try {
-      loaded = await worker.load(url, given);
+      loaded = await untilAborted(worker.load(url, { ...given, onProgress }), signal);
     } catch (error) {
       throw explainAddress(error, manifestUrl, url);
     }
@@ -130,16 +148,28 @@ export class StableDiffusionPipeline {
    * @throws AbortError, or the signal's reason, if the signal is aborted; AbortError too if the
    *   pipeline is unloaded meanwhile.
    * @throws UnloadedError if the pipeline was unloaded before.
+   *
+   * @example
+   * Several prompts, given up after a minute:
+   *
+   * ```ts
+   * const { images } = await pipe.generate(["a star", "a moon"], {
+   *   negativePrompt: "blue",
+   *   signal: AbortSignal.timeout(60_000), // or that of an AbortController, for a button
+   *   onProgress: ({ overall }) => (progress.value = overall),
+   * });
+   * ```
    */
   async generate<Output extends OutputName = "imageData">(
     prompt: Prompt | null | undefined,
     options: DrawOptions<Output> = {},
   ): Promise<Generated<Output>> {
-    const request = checkGenerate(this.manifest, prompt, options);
-    const drawn = await this.#call(request, (remote, call, report) =>
-      remote.generate(call, request.prompt, request.options, report),
+    const caller = requireOptions("generate", options, GENERATE_CHECKS);
+    const request = resolveRequest(this.manifest, prompt, caller);
+    const result = await this.#call(caller, (remote, call, report) =>
+      remote.generate(call, request, report),
     );
-    return makeGenerated(drawn, request.output);
+    return makeGenerated(result, caller.output ?? ("imageData" as Output));
   }
 
   /**
@@ -147,11 +177,23 @@ export class StableDiffusionPipeline {
    *
    * @returns the options of `generate` that stand for the prompts; the prompt is null then.
    * @throws what `generate` throws.
+   *
+   * @example
+   * A picture half-way between two prompts:
+   *
+   * ```ts
+   * const [day, night] = [await pipe.encodePrompt("day"), await pipe.encodePrompt("night")];
+   * const promptEmbeds = day.promptEmbeds!.map((value, at) => (value + night.promptEmbeds![at]!) / 2);
+   * await pipe.generate(null, { ...day, promptEmbeds, seed: 7 });
+   * ```
    */
   async encodePrompt(prompt: Prompt, options: EncodeOptions = {}): Promise<PromptEmbeddings> {
-    const request = checkEncode(this.manifest, prompt, options);
-    return this.#call(request, (remote, call) =>
-      remote.encodePrompt(call, request.prompt, request.negativePrompt),
+    const caller = requireOptions("encodePrompt", options, ENCODE_CHECKS);
+    const { negativePrompt } = caller;
+    const { prompts, negativePrompts } = resolvePrompts(this.manifest, prompt, { negativePrompt });
+    // There are no embeddings in place of the prompts.
+    return this.#call(caller, (remote, call) =>
+      remote.encodePrompt(call, prompts!, negativePrompts),
     );
   }
 
@@ -181,8 +223,8 @@ export class StableDiffusionPipeline {
    *
    * @throws FetchError if the manifest is neither kept nor fetched.
    */
-  static async purge(manifestUrl: string | URL): Promise<void> {
-    await purge(manifestUrl);
+  static async purge(manifestUrl: string | URL, options: FetchOptions = {}): Promise<void> {
+    await purge(manifestUrl, options);
   }
 
   /**
@@ -214,20 +256,31 @@ export class StableDiffusionPipeline {
     });
     try {
       return await this.#calls.run(signal, async (cancelled) => {
-        await this.#restart(progress.phase(LOADING_SHARE), cancelled);
+        const worker = await this.#ready(progress.phase(LOADING_SHARE), cancelled);
         const report = Comlink.proxy(reporting(progress.phase()));
-        return this.#worker.run(cancelled, (remote, call) => work(remote, call, report));
+        return worker.run(cancelled, (remote, call) => work(remote, call, report));
       });
     } finally {
       settled = true;
     }
   }
 
-  /** Load the model in a new worker, if the last one had to be ended. */
-  async #restart(onProgress: OnProgress, signal: AbortSignal): Promise<void> {
-    if (!this.#worker.ended) return;
+  /**
+   * Return the worker; if the last one had to be ended, one in which the model is loaded again. A
+   * call that is cancelled meanwhile leaves the reload to the next one.
+   */
+  async #ready(onProgress: OnProgress, signal: AbortSignal): Promise<PipelineWorker> {
+    if (this.#reload === undefined && !this.#worker.ended) return this.#worker;
+    this.#onReload = onProgress;
+    this.#reload ??= this.#loadAgain().finally(() => (this.#reload = undefined));
+    await untilAborted(this.#reload, signal);
+    return this.#worker;
+  }
+
+  async #loadAgain(): Promise<void> {
     this.#worker = PipelineWorker.start(this.#options);
     noticeOf(this.#options)("The model's worker had to be ended; the model is loaded again.");
-    await this.#worker.load(this.#url, { ...this.#options, onProgress, signal });
+    const onProgress: OnProgress = (event) => this.#onReload(event);
+    await this.#worker.load(this.#url, { ...this.#options, onProgress, signal: undefined });
   }
 }

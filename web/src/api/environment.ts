@@ -1,6 +1,6 @@
 /** Whether this program runs where WSD can: in a browser's page or worker, over https. */
 
-import { UnsupportedError } from "./errors";
+import { UnsupportedError } from "../util/errors";
 
 /** What a browser has, of which other programs lack some. */
 type Scope = Partial<Pick<typeof globalThis, "document" | "location" | "crypto">> & {

@@ -1,15 +1,18 @@
 /** What this browser keeps of models, and removing it. */
 
-import { fetchText } from "../bundle/bundle_files";
+import { fetchParsed } from "../bundle/bundle_files";
 import { clearCaches, openCache } from "../bundle/cache";
-import { countBytes, forget, keptManifest, keptManifests } from "../bundle/kept";
+import { countBytes, forget, keepsStrayFiles, keptManifest, keptManifests } from "../bundle/kept";
 import { parseManifest } from "../bundle/manifest";
-import { manifestAddress } from "./addresses";
+import { makeTransport, plainHeaders } from "../bundle/transport";
+import { FETCH_CHECKS, requireOptions } from "../util/option_checks";
+import { explainAddress, manifestAddress } from "./addresses";
 import { checkEnvironment } from "./environment";
+import type { FetchOptions } from "./load_options";
 
 /** A model of which this browser keeps something. */
 export interface KeptModel {
-  /** Address of its manifest, without query. */
+  /** Address of its manifest, without a signature. */
   manifestUrl: string;
   name: string;
   title: string;
@@ -23,6 +26,14 @@ export interface KeptModel {
  * List the models that this browser keeps for this origin, of all pages and addresses.
  *
  * @throws UnsupportedError in Node.js and on pages of plain http.
+ *
+ * @example
+ * ```ts
+ * for (const { title, bytes, manifestUrl, complete } of await listKept()) {
+ *   console.log(`${title}: ${bytes.kept} of ${bytes.total} bytes`);
+ *   if (!complete) await purge(manifestUrl);
+ * }
+ * ```
  */
 export async function listKept(): Promise<KeptModel[]> {
   checkEnvironment();
@@ -40,33 +51,52 @@ export async function listKept(): Promise<KeptModel[]> {
  * Tell whether this browser keeps a whole model, so that it loads without the network. The network
  * is not used to find out. Files are not read: one that is damaged is found when it is loaded.
  *
- * @param manifestUrl address of its manifest.json, or of its folder; the query does not count.
+ * @param manifestUrl address of its manifest.json, or of its folder; a signature in its query does
+ *   not count.
+ * @param options those with which the model is loaded; only whether there is a `fetch` counts, with
+ *   which addresses are possible that the browser cannot fetch.
  * @throws UnsupportedError in Node.js and on pages of plain http.
- * @throws OptionError if it is no such address.
+ * @throws OptionError if it is not such an address, or an option is not what it must be.
  */
-export async function isKept(manifestUrl: string | URL): Promise<boolean> {
+export async function isKept(
+  manifestUrl: string | URL,
+  options: FetchOptions = {},
+): Promise<boolean> {
   checkEnvironment();
+  const how = requireOptions("isKept", options, FETCH_CHECKS);
+  plainHeaders(how.headers);
+  const url = manifestAddress(manifestUrl, how);
   const cache = await openCache();
-  const manifest = await keptManifest(manifestAddress(manifestUrl), cache);
+  const manifest = await keptManifest(url, cache);
   if (manifest === undefined) return false;
   const { kept, total } = countBytes(manifest, new Set(await cache.keys()));
   return kept === total;
 }
 
 /**
- * Remove what this browser keeps of a model, except files that another kept model shares.
+ * Remove what this browser keeps of a model, except files that another kept model shares. The
+ * manifest is fetched only if it is not kept and files are whose model is not known.
  *
- * @param manifestUrl address of its manifest.json, or of its folder; the query does not count.
+ * @param manifestUrl address of its manifest.json, or of its folder; a signature in its query does
+ *   not count.
+ * @param options how the manifest is fetched.
  * @throws UnsupportedError in Node.js and on pages of plain http.
- * @throws OptionError if it is no such address.
- * @throws FetchError if the manifest is neither kept nor fetched.
+ * @throws OptionError if it is not such an address, or an option is not what it must be.
+ * @throws FetchError if the manifest cannot be fetched.
  */
-export async function purge(manifestUrl: string | URL): Promise<void> {
+export async function purge(manifestUrl: string | URL, options: FetchOptions = {}): Promise<void> {
   checkEnvironment();
-  const url = manifestAddress(manifestUrl);
+  const how = requireOptions("purge", options, FETCH_CHECKS);
+  const transport = makeTransport(how);
+  const url = manifestAddress(manifestUrl, how);
   const cache = await openCache();
-  const manifest =
-    (await keptManifest(url, cache)) ?? parseManifest(await fetchText(url, cache), url);
+  let manifest = await keptManifest(url, cache);
+  if (manifest === undefined && !(await keepsStrayFiles(cache))) return;
+  try {
+    manifest ??= await fetchParsed(url, cache, parseManifest, { transport });
+  } catch (error) {
+    throw explainAddress(error, manifestUrl, url);
+  }
   await forget(url, manifest, cache);
 }
 

@@ -11,7 +11,10 @@ export interface FetchOptions {
    * where you made it, not in the worker, and what it gives is checked like any other file.
    */
   fetch?: FetchFunction | undefined;
-  /** Headers of every request, such as `Authorization`. */
+  /**
+   * Headers of every request, such as `Authorization`. A browser that is redirected to another origin
+   * drops `Authorization`, and sends all others there.
+   */
   headers?: HeadersInit | undefined;
   /** Whether cookies are sent; as for `fetch`: `same-origin` unless given. */
   credentials?: RequestCredentials | undefined;

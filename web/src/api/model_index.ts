@@ -1,14 +1,20 @@
 /** A bundle's list of models, and which of a model's precisions a GPU can take. */
 
-import { besideAddress, fetchText } from "../bundle/bundle_files";
+import { besideAddress, fetchParsed } from "../bundle/bundle_files";
 import { openCache } from "../bundle/cache";
+import type { IndexEntry } from "../bundle/manifest";
 import { parseIndex } from "../bundle/manifest";
 import { makeTransport } from "../bundle/transport";
-import { indexAddress } from "./addresses";
+import type { WsdError } from "../util/errors";
+import {
+  FETCH_CHECKS,
+  PREFLIGHT_CHECKS,
+  requireListedModel,
+  requireOptions,
+} from "../util/option_checks";
+import { explainAddress, indexAddress } from "./addresses";
 import { checkEnvironment } from "./environment";
-import type { WsdError } from "./errors";
 import type { FetchOptions } from "./load_options";
-import { FETCH_CHECKS, PREFLIGHT_CHECKS, requireOptions } from "./option_checks";
 import type { Preflight, PreflightOptions } from "./preflight";
 import { preflight } from "./preflight";
 
@@ -49,8 +55,13 @@ export async function listModels(
   const { integrity, ...how } = requireOptions("listModels", options, PREFLIGHT_CHECKS);
   const transport = makeTransport(how);
   const url = indexAddress(indexUrl, how);
-  const text = await fetchText(url, await openCache(), { integrity, transport });
-  const entries = parseIndex(text, url);
+  const cache = await openCache();
+  let entries: IndexEntry[];
+  try {
+    entries = await fetchParsed(url, cache, parseIndex, { integrity, transport });
+  } catch (error) {
+    throw explainAddress(error, indexUrl, url);
+  }
   const models = new Map<string, ListedModel>();
   for (const { name, title, dtype, manifest, integrity: digest } of entries) {
     const address = besideAddress(`${manifest}manifest.json`, url);
@@ -75,9 +86,19 @@ export interface Choice extends Preflight {
  *
  * @param options how the manifests are fetched.
  * @throws UnsupportedError in Node.js and on pages of plain http.
- * @throws OptionError if an option is not what it must be.
+ * @throws OptionError if the model or an option is not what it must be.
  * @throws FetchError if a manifest cannot be fetched.
  * @throws IntegrityError if one is not what the list of models says.
+ *
+ * @example
+ * ```ts
+ * const [model] = await listModels("models/index.json");
+ * const { manifestUrl, integrity, problems, bytes } = await chooseVariant(model!);
+ * const [problem] = problems;
+ * if (problem !== undefined) throw problem; // it has a message and a hint
+ * console.log(`${bytes.total - bytes.kept} bytes are downloaded`);
+ * const pipe = await StableDiffusionPipeline.fromPretrained(manifestUrl, { integrity });
+ * ```
  */
 export async function chooseVariant(
   model: ListedModel,
@@ -85,6 +106,7 @@ export async function chooseVariant(
 ): Promise<Choice> {
   checkEnvironment();
   const how = requireOptions("chooseVariant", options, FETCH_CHECKS);
+  requireListedModel(model);
   const passedOver: Choice["passedOver"] = [];
   let first: Choice | undefined;
   for (const variant of model.variants) {

@@ -88,9 +88,3 @@ export interface OutputTypes {
 
 /** A form that pictures are given in. */
 export type OutputName = keyof OutputTypes;
-
-/** All options that are sent to a worker. */
-export interface RequestOptions extends GenerateOptions {
-  /** What the pictures are given as: `imageData` unless given. */
-  output?: OutputName | undefined;
-}

@@ -3,15 +3,16 @@
 import * as Comlink from "comlink";
 
 import { plainHeaders } from "../bundle/transport";
-import { VERSION } from "../util/constants.generated";
+import { abortReason, OptionError, throwIfAborted, UnloadedError } from "../util/errors";
 import { log, setLogLevel } from "../util/log";
+import { BUILD } from "../util/version";
 import { registerErrors } from "../worker/error_transfer";
 import { PageFetch } from "../worker/page_fetch";
 import type { LoadedModel, WorkerLoadOptions, WorkerPipeline } from "../worker/worker_pipeline";
-import { abortReason, OptionError, throwIfAborted, UnloadedError } from "./errors";
 import type { WorkerOptions } from "./load_options";
-import { otherVersion, startWorker } from "./start_worker";
+import { startWorker } from "./start_worker";
 import type { LoadOptions, OnNotice } from "./types";
+import { otherVersion } from "./worker_faults";
 
 /**
  * The grace times of a worker whose call was cancelled, in milliseconds. A worker answers
@@ -34,6 +35,8 @@ export class PipelineWorker {
   /** Rejects when the worker fails or is ended, because then no call of it is ever answered. */
   readonly #gone: Promise<never>;
   #leave: (reason: unknown) => void = ignore;
+  /** The caller's fetch, as the worker calls it. */
+  #pageFetch: PageFetch | undefined;
   #ended = false;
   #calls = 0;
 
@@ -46,7 +49,7 @@ export class PipelineWorker {
     failed.catch((error: unknown) => this.end(error));
     // Loading may take minutes; that the worker runs at all is known from this answer.
     const checkVersion = (version?: string): void => {
-      if (version !== VERSION) this.end(otherVersion(version));
+      if (version !== BUILD) this.end(otherVersion(version));
     };
     this.remote.hello().then(checkVersion, () => checkVersion());
   }
@@ -71,16 +74,20 @@ export class PipelineWorker {
     const { fetch, onProgress, signal } = options;
     try {
       setLogLevel(options.logLevel);
-      return await this.run(signal, async (remote, call) =>
+      this.#pageFetch = fetch && new PageFetch(fetch);
+      const pageFetch = this.#pageFetch && Comlink.proxy(this.#pageFetch);
+      const loaded = await this.run(signal, async (remote, call) =>
         remote.load(
           call,
           url,
           sendable(options),
           Comlink.proxy(reporting(onProgress)),
           Comlink.proxy(noticeOf(options)),
-          fetch && Comlink.proxy(new PageFetch(fetch)),
+          pageFetch,
         ),
       );
+      throwIfAborted(signal); // the caller may have gone while the answer was on its way
+      return loaded;
     } catch (error) {
       this.end(error);
       throw error;
@@ -154,6 +161,7 @@ export class PipelineWorker {
     this.#leave(reason);
     this.remote[Comlink.releaseProxy]();
     this.#worker.terminate();
+    this.#pageFetch?.closeAll();
   }
 }
 
@@ -186,12 +194,14 @@ export function noticeOf({ onNotice }: LoadOptions): OnNotice {
   return reporting(onNotice ?? ((notice: string) => log("warn", notice)));
 }
 
-/** Name what could not be sent: functions, for example, stay in their own thread. */
+/**
+ * Say that an option could not be sent: functions, for example, stay in their own thread. What the
+ * browser says is left out, because it quotes the whole text of a function.
+ */
 function asOptionError(error: unknown): unknown {
   if (!(error instanceof DOMException && error.name === "DataCloneError")) return error;
   return new OptionError(
-    `an option cannot be sent to the worker: ${error.message}`,
+    "an option cannot be sent to the worker",
     "give texts, numbers and typed arrays; functions only where an option takes one",
-    { cause: error },
   );
 }

@@ -1,6 +1,6 @@
 /** Whether a model runs here, and what it takes, before anything of it is downloaded. */
 
-import { fetchText } from "../bundle/bundle_files";
+import { fetchParsed } from "../bundle/bundle_files";
 import { openCache } from "../bundle/cache";
 import { countBytes } from "../bundle/kept";
 import type { Manifest, Size } from "../bundle/manifest";
@@ -9,11 +9,11 @@ import { makeTransport } from "../bundle/transport";
 import { drawableSizes, fits, sizeProblem } from "../gpu/buffer_limits";
 import { describeAdapter, findAdapter, findShortcomings } from "../gpu/device";
 import { guidesItself } from "../pipeline/guidance_embedding";
+import type { WsdError } from "../util/errors";
+import { PREFLIGHT_CHECKS, requireOptions } from "../util/option_checks";
 import { explainAddress, manifestAddress } from "./addresses";
 import { checkEnvironment } from "./environment";
-import type { WsdError } from "./errors";
 import type { FetchOptions } from "./load_options";
-import { PREFLIGHT_CHECKS, requireOptions } from "./option_checks";
 import type { IntegrityOptions } from "./types";
 
 /** What is known of a model on this GPU before it is downloaded. */
@@ -50,6 +50,13 @@ export interface PreflightOptions extends IntegrityOptions, FetchOptions {}
  * @throws OptionError if an option or the address is not what it must be.
  * @throws FetchError if the manifest cannot be fetched.
  * @throws IntegrityError if it is another manifest than the digest says, or another version of it.
+ *
+ * @example
+ * ```ts
+ * const { problems, sizes } = await preflight("models/sd15/");
+ * for (const { message, hint } of problems) console.warn(`${message}; ${hint}`);
+ * const [width, height] = sizes[0] ?? [512, 512];
+ * ```
  */
 export async function preflight(
   manifestUrl: string | URL,
@@ -62,7 +69,7 @@ export async function preflight(
   const cache = await openCache();
   let manifest: Manifest;
   try {
-    manifest = parseManifest(await fetchText(url, cache, { integrity, transport }), url);
+    manifest = await fetchParsed(url, cache, parseManifest, { integrity, transport });
   } catch (error) {
     throw explainAddress(error, manifestUrl, url);
   }

@@ -82,7 +82,7 @@ export type ProgressEvent = StageEvent & OverallProgress;
 /** Called with the progress of a call. */
 export type OnProgress = (event: ProgressEvent) => void;
 
-/** Called with the progress of stages, by those who do not know the whole call. */
+/** Called with the progress of single stages, by code that does not know the whole call. */
 export type OnStage = (event: StageEvent) => void;
 
 /** Make a callback that adds up increments and reports the sum. */

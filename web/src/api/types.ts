@@ -86,8 +86,8 @@ export interface Timings {
   total: number;
 }
 
-/** What the worker sends of one request. */
-export interface Drawn<Picture = ImageData | Blob> {
+/** The pictures of one request, and what is known of them. */
+export interface GenerationResult<Picture = ImageData | Blob> {
   /** The first picture. */
   image: Picture;
   /** All pictures, those of the first prompt first. */
@@ -102,7 +102,7 @@ export interface Drawn<Picture = ImageData | Blob> {
 }
 
 /**
- * What one request gives.
+ * What one request gives. It can be posted to a worker, cloned and stored; the copy has no `toBlob`.
  *
  * @example
  * ```ts
@@ -111,7 +111,7 @@ export interface Drawn<Picture = ImageData | Blob> {
  * await fetch("/pictures", { method: "POST", body: await result.toBlob(3) });
  * ```
  */
-export interface Generated<Output extends OutputName = "imageData"> extends Drawn<
+export interface Generated<Output extends OutputName = "imageData"> extends GenerationResult<
   OutputTypes[Output]
 > {
   /**

@@ -60,8 +60,9 @@ export function advise(thrown: unknown, here: Surroundings, text: Strings): Advi
   const browser = browserOf(here.userAgent);
   if (thrown instanceof UnsupportedError) {
     if (!here.secure) {
-      const link = here.address.replace(/^http:/, "https:");
-      return { ...known(text.errorInsecure, text.errorInsecureHow), link };
+      const advice = known(text.errorInsecure, text.errorInsecureHow);
+      const link = secureAddress(here.address);
+      return link === undefined ? advice : { ...advice, link };
     }
     if (thrown.message.includes("no WebGPU adapter")) {
       return known(text.errorNoAdapter, text[`accelerate${browser}`], text.updateDriver);
@@ -74,13 +75,27 @@ export function advise(thrown: unknown, here: Surroundings, text: Strings): Advi
   }
   if (thrown instanceof OutOfMemoryError) return known(text.errorNoRoom, text.errorNoRoomHow);
   if (thrown instanceof DeviceLostError) return known(text.errorLost, text.errorLostHow);
-  if (thrown instanceof IntegrityError) return named(text.errorDamaged);
+  if (thrown instanceof IntegrityError) {
+    const damaged = !thrown.message.includes("keeps another version");
+    return named(damaged ? text.errorDamaged : text.errorVersion);
+  }
   if (thrown instanceof FetchError) {
     return here.online ? named(text.errorFetch) : named(text.errorFetch, text.errorOffline);
   }
-  if (thrown instanceof OptionError) return named(text.errorOption);
+  if (thrown instanceof OptionError) {
+    const noSelfTest = thrown.message.includes("without expected values");
+    return named(noSelfTest ? text.errorNoSelfTest : text.errorOption);
+  }
   if (thrown instanceof WsdError) return named(text.errorUnexpected);
   return named(text.errorUnexpected, text.errorReload);
+}
+
+/** The same address by https; undefined if it names a port, which only answers http. */
+function secureAddress(address: string): string | undefined {
+  const url = new URL(address);
+  if (url.port !== "") return undefined;
+  url.protocol = "https:";
+  return url.href;
 }
 
 /** An error's message and hint as sentences. */

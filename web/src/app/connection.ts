@@ -6,7 +6,7 @@ const KEPT = "wsd-speed";
 const LEAST_BYTES = 2 ** 20;
 const LEAST_MS = 500;
 
-/** What some browsers tell of the network; others have none of it. */
+/** What some browsers tell of the network; other browsers do not have it. */
 interface NetworkInformation {
   /** Estimated megabits a second. */
   downlink?: number;
@@ -68,6 +68,12 @@ export class DownloadWatch {
     }
   }
 }
+
+/**
+ * Chromium reports no more room than this, so that pages cannot tell browsers apart by it; there
+ * may be more.
+ */
+export const MOST_REPORTED_ROOM = 10 * 2 ** 30;
 
 /** How many bytes this browser would still keep for the page; undefined if it does not say. */
 export async function roomToKeep(): Promise<number | undefined> {

@@ -2,6 +2,7 @@
 
 import type { FoundSettings, KnownSampler, Manifest } from "../index";
 import { findScheduler } from "../index";
+import { write } from "./strings";
 import { galleryText } from "./strings/gallery";
 
 type Size = readonly [number, number];
@@ -134,7 +135,7 @@ class Adoption {
   }
 
   private refuse(name: string, value: string, reason: string): void {
-    const what = value === "" ? name : `${name} ${shorten(value)}`;
+    const what = value === "" ? name : `${name} ${write().isolate(shorten(value))}`;
     this.refused.push(this.strings.because(what, reason));
   }
 
@@ -308,7 +309,8 @@ function bare(name: string): string {
 }
 
 function pair(name: string, value: string): string {
-  return value.startsWith(name) ? shorten(value) : `${shorten(name)} ${shorten(value)}`;
+  const { isolate } = write();
+  return isolate(value.startsWith(name) ? shorten(value) : `${shorten(name)} ${shorten(value)}`);
 }
 
 function shorten(text: string): string {

@@ -2,7 +2,16 @@
 
 import type { Generated, StableDiffusionPipeline } from "../index";
 import { describeVariants, element, gpuName, row } from "./dom";
-import { text, write } from "./strings";
+import { onLanguage, text, write } from "./strings";
+
+/** What the table shows. */
+interface Figures extends Pick<Generated, "timings"> {
+  usage: Awaited<ReturnType<StableDiffusionPipeline["usage"]>>;
+  adapter: StableDiffusionPipeline["adapter"];
+  loadMilliseconds: number;
+}
+
+let shown: Figures | undefined;
 
 /** Fill the table of times and memory. */
 export async function showFigures(
@@ -11,6 +20,16 @@ export async function showFigures(
   loadMilliseconds: number,
 ): Promise<void> {
   const usage = await pipeline.usage();
+  shown = { timings, usage, adapter: pipeline.adapter, loadMilliseconds };
+  writeFigures(shown);
+  element("figures").hidden = false;
+}
+
+onLanguage(() => {
+  if (shown !== undefined) writeFigures(shown);
+});
+
+function writeFigures({ timings, usage, adapter, loadMilliseconds }: Figures): void {
   const { seconds, bytes, number } = write();
   const words = text();
   const { firstPreview } = timings;
@@ -25,8 +44,7 @@ export async function showFigures(
     [words.figurePeak, bytes(usage.peakGpuBytes)],
     [words.figurePipelines, number(usage.pipelines)],
     [words.figureVariants, describeVariants(usage.variants)],
-    [words.figureGpu, gpuName(pipeline.adapter)],
+    [words.figureGpu, gpuName(adapter)],
   ];
   element("figures-body").replaceChildren(...rows.map((cells) => row(cells)));
-  element("figures").hidden = false;
 }

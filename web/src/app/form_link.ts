@@ -3,6 +3,7 @@
 import type { LinkValues, Settings } from "../index";
 import { formatLink, parseSettings } from "../index";
 import type { Field } from "./dropped_settings";
+import type { Sentence } from "./strings";
 import { galleryText } from "./strings/gallery";
 
 /** Make the page's address that fills the form with values. */
@@ -40,12 +41,12 @@ function linkValues(settings: Partial<Settings>): LinkValues {
 /** Copy a link to the clipboard, and say whether the browser let the page do that. */
 export async function copyToClipboard(
   link: string,
-  say: (sentence: string) => void,
+  say: (sentence: Sentence) => void,
 ): Promise<void> {
   try {
     await navigator.clipboard.writeText(link);
-    say(galleryText().linkCopied);
+    say(() => galleryText().linkCopied);
   } catch {
-    say(galleryText().linkFailed(link));
+    say(() => galleryText().linkFailed(link));
   }
 }

@@ -14,7 +14,9 @@ import { pictureTools } from "./gallery/tools";
 import { TileList } from "./gallery/tile_list";
 import { Viewer } from "./gallery/viewer";
 import { packPictures, saveFile, zipName } from "./gallery/zip";
+import { warnBeforeLeaving } from "./leaving";
 import { shrink } from "./png_files";
+import type { Sentence } from "./strings";
 import { onLanguage } from "./strings";
 import { galleryText } from "./strings/gallery";
 
@@ -26,10 +28,13 @@ export interface GalleryPage extends Omit<PictureHost, "leave"> {
 
 /** The gallery, for the page. */
 export interface Gallery {
-  /** Add finished pictures; the buttons of `actions` are for the last one. */
+  /**
+   * Add finished pictures; the buttons of `actions` are for the last one. They are listed when the
+   * promise resolves; the browser's store takes them afterwards.
+   */
   add(generated: Pick<Generated, "images" | "imageSettings" | "toBlob">): Promise<void>;
-  /** Take away the buttons of `actions`, when another picture takes the place of theirs. */
-  clearActions(): void;
+  /** Enlarge the picture that was added last, if it was not deleted. */
+  enlarge(): void;
 }
 
 /** So many pictures are listed at first, and with every press of the button below them. */
@@ -65,8 +70,11 @@ class MountedGallery implements Gallery {
   private readonly noticesPlace = make("div");
   private readonly tiles: TileList;
   private readonly older = makeButton("", () => {
+    const first = this.shown;
     this.shown += LISTED;
     this.write();
+    // The button may be hidden now, and here begins what it showed.
+    this.tiles.buttonAt(first)?.focus();
   });
   private readonly tools = make("div", { class: "tools" });
   private readonly question = make("dialog", {
@@ -74,12 +82,16 @@ class MountedGallery implements Gallery {
     "aria-labelledby": "delete-all",
   });
   private shown = LISTED;
+  /** Whether the enlarged picture was opened from the list, which then gets the focus back. */
+  private fromList = true;
+  /** Ends the question to whoever leaves the page, while pictures are in memory alone. */
+  private stay: (() => void) | undefined;
   private current: { picture: Picture; files: PictureFiles; address: string } | undefined;
 
   constructor(
     private readonly root: HTMLElement,
     private readonly page: GalleryPage,
-    private readonly store: PictureStore | undefined,
+    store: PictureStore | undefined,
   ) {
     this.collection = new Collection(store, () => {
       this.write();
@@ -88,12 +100,15 @@ class MountedGallery implements Gallery {
     this.notices = new Notices(this.collection, {
       undo: (deleted) => void this.undo(deleted),
       makeRoom: (oldest) => void this.makeRoom(oldest),
+      focus: () => {
+        if (this.viewer.dialog.open) this.viewer.focus();
+        else this.focusTile(0);
+      },
     });
     this.tiles = new TileList({
       read: (id) => this.collection.read(id),
       open: ({ id }) => {
-        this.viewer.notices.append(this.notices.element);
-        this.viewer.open(id);
+        this.open(id, true);
       },
       remove: (picture) => void remove(picture),
     });
@@ -104,7 +119,8 @@ class MountedGallery implements Gallery {
       },
       closed: (id) => {
         this.noticesPlace.append(this.notices.element);
-        this.focusTile(this.tiles.indexOf(id));
+        // Otherwise the page would be scrolled down from the picture that was clicked.
+        if (this.fromList) this.focusTile(this.tiles.indexOf(id));
       },
     });
     this.noticesPlace.append(this.notices.element);
@@ -127,7 +143,6 @@ class MountedGallery implements Gallery {
     imageSettings,
     toBlob,
   }: Pick<Generated, "images" | "imageSettings" | "toBlob">): Promise<void> {
-    const kept: Promise<void>[] = [];
     for (const [index, image] of images.entries()) {
       const settings = imageSettings[index]!;
       const png = await toBlob(index);
@@ -144,12 +159,23 @@ class MountedGallery implements Gallery {
       this.clearActions();
       this.current = { picture, files, address: URL.createObjectURL(png) };
       this.writeActions();
-      kept.push(this.collection.add(picture, files));
+      void this.collection.add(picture, files);
     }
-    await Promise.all(kept);
   }
 
-  clearActions(): void {
+  enlarge(): void {
+    const { pictures } = this.collection;
+    const last = pictures.find(({ id }) => id === this.current?.picture.id);
+    if (last !== undefined) this.open(last.id, false);
+  }
+
+  private open(id: string, fromList: boolean): void {
+    this.fromList = fromList;
+    this.viewer.notices.append(this.notices.element);
+    this.viewer.open(id);
+  }
+
+  private clearActions(): void {
     this.page.actions.replaceChildren();
     if (this.current !== undefined) URL.revokeObjectURL(this.current.address);
     this.current = undefined;
@@ -172,7 +198,7 @@ class MountedGallery implements Gallery {
   }
 
   /** Show a sentence where it is seen and heard: the dialog hides the page's own place. */
-  private say(sentence: string): void {
+  private say(sentence: Sentence): void {
     if (this.viewer.dialog.open) this.viewer.say(sentence);
     else this.page.say(sentence);
   }
@@ -190,17 +216,30 @@ class MountedGallery implements Gallery {
     const strings = galleryText();
     const { pictures, damaged } = this.collection;
     this.title.textContent = strings.title;
-    this.tiles.show(pictures.slice(0, this.shown));
+    const left = this.tiles.show(pictures.slice(0, this.shown));
     const more = pictures.length - this.shown;
     this.older.hidden = more <= 0;
     this.older.textContent = strings.showOlder(more);
-    this.place.textContent = this.store === undefined ? "" : strings.keptHere;
+    const { trouble, unkept } = this.collection;
+    const keepsNone = trouble !== undefined && unkept === pictures.length;
+    this.place.textContent = keepsNone ? "" : strings.keptHere;
     if (this.tools.childElementCount === 0 || !this.packing) this.writeTools();
     this.notices.write();
     const empty = pictures.length === 0 && damaged === 0;
     for (const part of [this.title, this.tiles.element, this.place, this.tools])
       part.hidden = empty;
+    if (left !== undefined) this.focusTile(left);
     this.viewer.update();
+    this.askOrNot();
+  }
+
+  /** Have the browser ask whoever leaves the page, as long as pictures are in memory alone. */
+  private askOrNot(): void {
+    if (this.collection.unkept > 0) this.stay ??= warnBeforeLeaving();
+    else {
+      this.stay?.();
+      this.stay = undefined;
+    }
   }
 
   private writeTools(): void {
@@ -217,18 +256,14 @@ class MountedGallery implements Gallery {
   }
 
   private async remove(picture: Picture): Promise<void> {
-    const strings = galleryText();
-    const index = this.collection.pictures.findIndex(({ id }) => id === picture.id);
-    const focused = this.tiles.hasFocus(picture.id);
     try {
       await this.collection.remove(picture.id);
     } catch {
-      this.say(strings.refusedChange);
+      this.say(() => galleryText().refusedChange);
       return;
     }
     const { name, id } = picture;
-    if (this.collection.deleted?.id !== id) this.say(strings.deletedForGood(name));
-    if (focused) this.focusTile(index);
+    if (this.collection.deleted?.id !== id) this.say(() => galleryText().deletedForGood(name));
   }
 
   /** Give the focus to a place in the list, or to what is left if the list is empty. */
@@ -239,7 +274,7 @@ class MountedGallery implements Gallery {
 
   private async undo(deleted: Picture): Promise<void> {
     await this.collection.undo();
-    this.say(galleryText().broughtBack(deleted.name));
+    this.say(() => galleryText().broughtBack(deleted.name));
     if (this.viewer.dialog.open) this.viewer.open(deleted.id);
     else this.focusTile(this.collection.pictures.findIndex(({ id }) => id === deleted.id));
   }
@@ -248,12 +283,12 @@ class MountedGallery implements Gallery {
     try {
       await this.collection.makeRoom(oldest);
     } catch {
-      this.say(galleryText().refusedChange);
+      this.say(() => galleryText().refusedChange);
       return;
     }
     const { unkept, trouble } = this.collection;
     if (unkept === 0 && trouble === undefined) {
-      this.say(galleryText().madeRoom);
+      this.say(() => galleryText().madeRoom);
       if (!this.viewer.dialog.open) this.focusTile(0);
     }
   }
@@ -262,17 +297,18 @@ class MountedGallery implements Gallery {
     const strings = galleryText();
     const { pictures, damaged } = this.collection;
     const { question } = this;
+    const count = pictures.length + damaged;
     const close = (): void => {
       question.close();
     };
     question.replaceChildren(
-      make("h2", { id: "delete-all" }, strings.deleteAllQuestion(pictures.length + damaged)),
-      make("p", {}, strings.deleteAllConsequence),
+      make("h2", { id: "delete-all" }, strings.deleteAllQuestion(count)),
+      make("p", {}, strings.deleteAllConsequence(count)),
       make(
         "div",
         { class: "tools" },
-        makeButton(strings.deleteAllNo, close, { autofocus: true }),
-        makeButton(strings.deleteAllYes, () => {
+        makeButton(strings.deleteAllNo(count), close, { autofocus: true }),
+        makeButton(strings.deleteAllYes(count), () => {
           close();
           void this.deleteAll();
         }),
@@ -284,10 +320,10 @@ class MountedGallery implements Gallery {
   private async deleteAll(): Promise<void> {
     try {
       await this.collection.removeAll();
-      this.say(galleryText().deletedAll);
+      this.say(() => galleryText().deletedAll);
       this.focusTile(0);
     } catch {
-      this.say(galleryText().refusedChange);
+      this.say(() => galleryText().refusedChange);
     }
   }
 
@@ -304,9 +340,9 @@ class MountedGallery implements Gallery {
         button!.textContent = galleryText().packing(done, pictures.length);
       });
       saveFile(zip, zipName(new Date()));
-      this.say(galleryText().packed(count, pictures.length));
+      this.say(() => galleryText().packed(count, pictures.length));
     } catch {
-      this.say(galleryText().packingFailed);
+      this.say(() => galleryText().packingFailed);
     } finally {
       this.packing = false;
       this.writeTools();

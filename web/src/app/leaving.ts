@@ -1,4 +1,7 @@
-/** Asks visitors who leave the page while a picture is being drawn. */
+/** Asks visitors who leave the page while something would be lost. */
+
+/** How many reasons there are to ask. */
+let reasons = 0;
 
 function ask(event: BeforeUnloadEvent): void {
   // The browser has words of its own for it.
@@ -8,11 +11,17 @@ function ask(event: BeforeUnloadEvent): void {
 /**
  * Let the browser ask whoever leaves the page.
  *
- * @returns a function that ends it; browsers keep pages that do not ask, to go back to them at once.
+ * @returns a function that ends it. A page with a beforeunload listener is left out of the
+ *   back/forward cache, so there is one only as long as it is needed.
  */
 export function warnBeforeLeaving(): () => void {
-  addEventListener("beforeunload", ask);
+  if (reasons === 0) addEventListener("beforeunload", ask);
+  reasons += 1;
+  let ended = false;
   return () => {
-    removeEventListener("beforeunload", ask);
+    if (ended) return;
+    ended = true;
+    reasons -= 1;
+    if (reasons === 0) removeEventListener("beforeunload", ask);
   };
 }

@@ -10,24 +10,29 @@ import {
   UnsupportedError,
 } from "../index";
 import { scriptUrl } from "../worker/trusted_types";
+import { showArt } from "./art";
 import { DownloadWatch, savesData } from "./connection";
+import { mountControls } from "./controls";
 import { element, field, fill } from "./dom";
+import { fillExamples } from "./examples";
 import { showFigures } from "./figures";
 import * as form from "./form";
+import { formLink } from "./form_link";
 import { mountGallery } from "./gallery";
 import { mountLanguages } from "./languages";
 import { warnBeforeLeaving } from "./leaving";
 import { offeredModels } from "./model_list";
-import { askToForget, describeModel, describeOffer, fillExamples } from "./model_panel";
+import { askToForget, describeModel, describeOffer } from "./model_panel";
 import { mountSettingsImport } from "./settings_import";
 import * as stage from "./stage";
 import * as status from "./status";
 import { keepForm } from "./stored_form";
+import type { Sentence } from "./strings";
 import { onLanguage, text } from "./strings";
 
 const PREVIEW_EVERY = 2;
 /** Models of at most so many bytes are downloaded without asking. */
-const UNASKED = 64 * 2 ** 20;
+const AUTOMATIC_DOWNLOAD_BYTES = 64 * 2 ** 20;
 
 /** What the page is doing, apart from drawing. */
 type Phase =
@@ -54,26 +59,47 @@ let drawing: AbortController | undefined;
 let queued = false;
 /** Counts choices of a model: whoever waited for an older choice does nothing more. */
 let choice = 0;
+/** Whether the form is kept already, and filled with what was kept. */
+let formKept = false;
 
 mountLanguages();
 const model = (): string => element<HTMLSelectElement>("model").value;
-const say = status.say;
 const imports = mountSettingsImport(element("import"), {
   offer: form.offer,
   apply: form.writeForm,
   read: form.readForm,
   model,
-  say,
+  say: tell,
 });
-const take: typeof imports.take = (...settings) => imports.take(...settings);
+const takeSettings: typeof imports.take = (...settings) => imports.take(...settings);
 const actions = element("picture-actions");
-const gallery = mountGallery(element("gallery"), { actions, take, draw: begin, say });
+const gallery = mountGallery(element("gallery"), {
+  actions,
+  take: takeSettings,
+  draw: submit,
+  say: tell,
+});
+
+/** Say something that is not about the present work, which goes on. */
+function tell(said: Sentence): void {
+  if (drawing === undefined && loading === undefined) status.say(said);
+  else status.announce(said);
+}
+
+/** Draw as the form's own button does: only what is right in all fields. */
+function submit(): void {
+  drawForm.requestSubmit();
+}
 
 /** Let the one button say what it does now. It is never disabled: that would lose the focus. */
 function showButton(): void {
   const stops = drawing !== undefined || queued;
   // The buttons for a picture are not for the preview of another one.
+  if (drawing !== undefined) giveUpFocus(actions);
   actions.classList.toggle("away", drawing !== undefined);
+  const next = element("next");
+  if (drawing === undefined || !queued) giveUpFocus(next);
+  next.hidden = drawing === undefined || !queued;
   drawButton.type = stops ? "button" : "submit";
   drawButton.classList.toggle("stops", stops);
   const useless = !stops && (phase === "offered" || phase === "unable");
@@ -83,6 +109,11 @@ function showButton(): void {
   const mac = /Mac|iPhone|iPad/.test(navigator.userAgent);
   element("draw-keys").textContent = stops ? "Esc" : mac ? "⌘ ⏎" : "Ctrl ⏎";
   element("preparing-how").textContent = queued ? text().queued : text().preparingHow;
+}
+
+/** Give the focus to the one button, if it is in an element that is about to be hidden. */
+function giveUpFocus(hidden: HTMLElement): void {
+  if (hidden.contains(document.activeElement)) drawButton.focus();
 }
 
 function enter(next: Phase): void {
@@ -95,12 +126,13 @@ function begin(): void {
   if (queued) return;
   if (phase === "ready" && drawing === undefined) void draw();
   else if (phase === "offered") {
-    status.say(text().drawFirst);
+    status.say(() => text().drawFirst);
     element("load").focus();
-  } else if (phase === "unable") status.say(text().unableHow);
+  } else if (phase === "unable") status.say(() => text().unableHow);
   else {
     queued = true;
-    status.announce(text().queued);
+    // It stands in the frame or below it, as long as it is true.
+    status.announceUnseen(text().queued);
     showButton();
   }
 }
@@ -112,11 +144,18 @@ function stop(): void {
   if (drawing !== undefined) drawing.abort();
   else if (waited) {
     showButton();
-    status.announce(text().stopped);
+    status.announce(() => text().stopped);
   }
 }
 
+/** Draw a picture, and then the one that waits. */
 async function draw(): Promise<void> {
+  await drawOne();
+  if (queued && phase === "ready") drawQueued();
+}
+
+async function drawOne(): Promise<void> {
+  const turn = choice;
   const drawn = pipeline!;
   const { prompt, negative, seed, steps, guidance, scheduler, size, images, image } =
     form.readForm();
@@ -124,8 +163,11 @@ async function draw(): Promise<void> {
   const chosenSeed = seed === "" ? form.randomSeed() : seed;
   form.showSeed(chosenSeed);
   status.hideError();
-  drawing = new AbortController();
+  const controller = new AbortController();
+  drawing = controller;
   showButton();
+  status.say(() => text().starting);
+  stage.hideCard();
   const stay = warnBeforeLeaving();
   try {
     const generated = await drawn.generate(prompt, {
@@ -141,17 +183,21 @@ async function draw(): Promise<void> {
       height: height!,
       previewEvery: PREVIEW_EVERY,
       onProgress: (event) => {
+        if (turn !== choice) return;
         if ("preview" in event) stage.showPreview(event.preview, prompt);
         status.showProgress(event);
       },
-      signal: drawing.signal,
+      signal: controller.signal,
     });
-    for (const picture of generated.images) stage.showPicture(picture, prompt);
+    // Otherwise the place and the sentence are those of another model by now.
+    if (turn === choice) for (const picture of generated.images) stage.showPicture(picture, prompt);
     await gallery.add(generated);
+    if (turn !== choice) return;
     await showFigures(generated, drawn, loadMilliseconds);
-    status.say(text().done(generated.timings.total));
+    status.say(() => text().done(generated.timings.total));
     if (document.hidden) status.setTitlePrefix(text().doneTitle);
   } catch (error) {
+    if (turn !== choice) return;
     stage.endPreview();
     status.showError(error);
   } finally {
@@ -159,13 +205,13 @@ async function draw(): Promise<void> {
     drawing = undefined;
     showButton();
   }
-  if (queued && phase === "ready") drawQueued();
 }
 
-/** Begin the picture that waits. */
+/** Begin the picture that waits, unless a field holds something wrong by now. */
 function drawQueued(): void {
   queued = false;
-  void draw();
+  if (drawForm.reportValidity()) void draw();
+  else showButton();
 }
 
 /** Load the model that was found, and then draw what waits. */
@@ -174,6 +220,8 @@ async function load({ manifestUrl, integrity, bytes }: Preflight): Promise<void>
   const controller = new AbortController();
   loading = controller;
   status.hideError();
+  // What is kept cannot be removed while it is being fetched.
+  element("forget").hidden = true;
   enter("loading");
   stage.showWelcome("preparing", 0);
   const started = performance.now();
@@ -185,9 +233,11 @@ async function load({ manifestUrl, integrity, bytes }: Preflight): Promise<void>
         if (turn !== choice) return;
         if (event.stage === "parameters" && bytes.kept === 0) download.arrived(event.loaded);
         status.showProgress(event);
-        stage.clearArt(event.overall);
+        showArt(event.overall);
       },
-      onNotice: status.showNotice,
+      onNotice: (english) => {
+        if (turn === choice) status.showNotice({ english });
+      },
       signal: controller.signal,
     });
     if (turn !== choice) {
@@ -205,11 +255,28 @@ async function load({ manifestUrl, integrity, bytes }: Preflight): Promise<void>
 }
 
 function ready(): void {
-  element("forget").hidden = false;
   enter("ready");
   stage.showWelcome("welcome", 1);
-  status.say(text().ready);
-  if (queued) drawQueued();
+  status.say(() => text().ready);
+  // A picture of the former model that is not over yet begins the next one when it is.
+  if (queued && drawing === undefined) drawQueued();
+  void examineAgain();
+}
+
+/** Look again how much of the model this browser keeps, and show it. */
+async function examineAgain(): Promise<void> {
+  const turn = choice;
+  const { manifestUrl, integrity } = found!;
+  const again = await preflight(manifestUrl, { integrity }).catch(() => undefined);
+  if (again === undefined || turn !== choice) return;
+  found = again;
+  showFacts(again);
+  if (phase === "offered") await describeOffer(again);
+}
+
+function showFacts(model: Preflight): void {
+  describeModel(model);
+  element("forget").hidden = model.bytes.kept === 0 || phase === "loading";
 }
 
 /** Say why nothing is loaded, and let the visitor try again where that can help. */
@@ -219,23 +286,23 @@ async function fail(error: unknown): Promise<void> {
   if (found === undefined || error instanceof UnsupportedError) {
     enter("unable");
     stage.showWelcome("unable", 0);
-    status.showError(error);
+    // A network that was away for a moment, for example; no GPU comes by trying again.
+    const tryAgain = (): void => location.reload();
+    status.showError(error, error instanceof UnsupportedError ? undefined : tryAgain);
     return;
   }
   // What has arrived is kept, so less is missing than before.
-  const { manifestUrl, integrity } = found;
-  const again = await preflight(manifestUrl, { integrity }).catch(() => undefined);
+  await examineAgain();
   if (turn !== choice) return;
-  found = again ?? found;
   await showOffer(found);
-  if (error instanceof AbortError) status.say(text().paused);
+  if (error instanceof AbortError) status.say(() => text().paused);
   else status.showError(error);
 }
 
 async function showOffer(model: Preflight): Promise<void> {
-  describeModel(model);
   await describeOffer(model);
   enter("offered");
+  showFacts(model);
   stage.showWelcome("offer", 0);
 }
 
@@ -252,12 +319,14 @@ async function chooseModel(model: ListedModel): Promise<void> {
     element("variant-row").hidden = listed.length < 2;
     for (const { variant, problem } of chosen.passedOver) {
       const { dtype } = chosen.variant;
-      status.showNotice(`${text().inPlaceOf(dtype, variant.dtype)}: ${problem.message}.`);
+      const own = (): string => text().inPlaceOf(dtype, variant.dtype);
+      status.showNotice({ own, english: `${problem.message}.` });
     }
     return chosen;
   });
   select.onchange = () => {
     const { manifest, integrity } = model.variants.find((each) => each.manifest === select.value)!;
+    status.clearNotices();
     void choose(() => preflight(manifest, { integrity }));
   };
 }
@@ -274,67 +343,56 @@ async function choose(examine: () => Promise<Preflight>): Promise<void> {
   element("forget").hidden = true;
   enter("starting");
   stage.showWelcome("preparing", 0);
-  status.say(text().looking);
+  status.say(() => text().looking);
   try {
     await former?.unload();
     const examined = await examine();
     if (turn !== choice) return;
     found = examined;
-    describeModel(examined);
+    showFacts(examined);
     form.offerModel(examined);
-    if (turn === 1) keepForm({ read: form.readForm, onChange: form.onFormChange, take });
-    showExamples(examined.manifest.examples);
+    startKeeping();
+    showExamples(examined);
     const [problem] = examined.problems;
     if (problem !== undefined) throw problem;
-    element("forget").hidden = examined.bytes.kept === 0;
     const missing = examined.bytes.total - examined.bytes.kept;
-    if (missing === 0 || (missing <= UNASKED && !savesData())) await load(examined);
+    if (missing === 0 || (missing <= AUTOMATIC_DOWNLOAD_BYTES && !savesData()))
+      await load(examined);
     else {
       queued = false;
       await showOffer(examined);
-      status.say(text().chooseDownload);
+      status.say(() => text().chooseDownload);
     }
   } catch (error) {
     if (turn === choice) await fail(error);
   }
 }
 
-function showExamples(examples: readonly string[]): void {
-  if (field("prompt").value === "") form.writeForm({ prompt: examples[0] ?? "" });
-  fillExamples(examples, (prompt) => {
-    form.writeForm({ prompt });
-    begin();
+/** Fill the form for the first model that can be offered, and keep it from then on. */
+function startKeeping(): void {
+  if (formKept) return;
+  formKept = true;
+  keepForm({
+    read: form.readForm,
+    model: () => form.offer()?.model.name ?? "",
+    onChange: form.onFormChange,
+    take: takeSettings,
   });
 }
 
-function startKeys(): void {
-  document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.isComposing) return;
-    if (document.querySelector("dialog[open]") !== null) return;
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-      event.preventDefault();
-      if (drawing === undefined && !queued) drawForm.requestSubmit();
-    } else if (event.key === "Escape") stop();
-  });
-  drawButton.addEventListener("click", (event) => {
-    if (drawing === undefined && !queued) return;
-    event.preventDefault();
-    // The second click of a double click is no wish to stop.
-    if (event.detail < 2) stop();
-  });
-  drawForm.addEventListener("submit", (event) => {
-    event.preventDefault();
-    begin();
-  });
-  // A field that holds something wrong must be seen, or the browser cannot point at it.
-  const settings = element<HTMLDetailsElement>("settings");
-  settings.addEventListener("invalid", () => (settings.open = true), true);
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && drawing === undefined && phase === "ready") status.setTitlePrefix("");
+function showExamples(model: Preflight): void {
+  const [first = ""] = model.manifest.examples;
+  if (field("prompt").value === "") form.writeForm({ prompt: first });
+  fillExamples(model, ({ prompt, settings }) => {
+    // All pictures of a batch, even if one of another picture's was to be drawn alone.
+    form.writeForm({ prompt, image: "" });
+    // What drew the example's picture, so that the same is drawn again.
+    if (settings !== undefined) takeSettings(settings, prompt, true);
+    submit();
   });
 }
 
-/** Write what the page has said so far in another language. */
+/** Write anew what describes the present state; what was said, status.ts writes anew. */
 function followLanguage(): void {
   onLanguage(() => {
     showButton();
@@ -343,22 +401,28 @@ function followLanguage(): void {
       describeModel(found);
       void describeOffer(found);
     }
-    if (phase === "ready" && drawing === undefined) status.say(text().ready);
-    if (phase === "offered") status.say(text().chooseDownload);
   });
 }
 
 async function start(): Promise<void> {
+  status.say(() => text().starting);
   followLanguage();
   showButton();
   stage.showWelcome("preparing", 0);
   form.startForm();
-  startKeys();
+  mountControls({ isBusy: () => drawing !== undefined || queued, begin, stop });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && drawing === undefined && phase === "ready") status.setTitlePrefix("");
+  });
   element("pause").onclick = () => loading?.abort();
   element("load").onclick = () => {
     if (found !== undefined) void load(found);
   };
   element("forget").onclick = () => void forget();
+  element("skip").onclick = () => drawing?.abort();
+  stage.canvas.onclick = () => {
+    if (drawing === undefined) gallery.enlarge();
+  };
   if (!isSecureContext) {
     // Such an address lacks more than WebGPU, so the rest of the page would fail in other words.
     throw new UnsupportedError("this address is not secure", "open the page over https");
@@ -370,16 +434,25 @@ async function start(): Promise<void> {
     wanted.name,
   );
   element("model-row").hidden = models.length < 2;
-  if (unknown !== undefined) status.showNotice(text().unknownModel(unknown, wanted.name));
+  if (unknown !== undefined) {
+    status.showNotice({ own: () => text().unknownModel(unknown, wanted.name) });
+  }
   const select = element<HTMLSelectElement>("model");
-  select.onchange = () => void chooseModel(models.find((model) => model.name === select.value)!);
+  select.onchange = () => {
+    // A reload comes back to this model.
+    history.replaceState(null, "", formLink({}, select.value));
+    status.clearNotices();
+    void chooseModel(models.find((model) => model.name === select.value)!);
+  };
   await chooseModel(wanted);
 }
 
 async function forget(): Promise<void> {
   if (found === undefined || !(await askToForget(found))) return;
-  element("forget").hidden = true;
+  tell(() => text().forgotten);
   element("about-model").querySelector("summary")!.focus();
+  element("forget").hidden = true;
+  await examineAgain();
 }
 
 start().catch((error: unknown) => void fail(error));

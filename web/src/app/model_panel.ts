@@ -2,13 +2,9 @@
 
 import type { Preflight } from "../index";
 import { StableDiffusionPipeline } from "../index";
-import { measuredSpeed, roomToKeep } from "./connection";
+import { measuredSpeed, MOST_REPORTED_ROOM, roomToKeep } from "./connection";
 import { element } from "./dom";
-import { say } from "./status";
 import { text } from "./strings";
-
-/** So many examples are shown: more would push the settings out of sight. */
-const EXAMPLES = 5;
 
 /** Describe a model below the settings. */
 export function describeModel({ manifest, bytes }: Preflight): void {
@@ -37,15 +33,17 @@ export async function describeOffer({ manifest, bytes }: Preflight): Promise<voi
     );
   }
   facts.push(words.offerMemory(manifest.peak_bytes[0]!.bytes));
-  const room = await roomToKeep();
-  const fits = room === undefined || room >= missing;
-  facts.push(fits ? words.offerKept : words.offerNoRoom(room));
+  const room = (await roomToKeep()) ?? Infinity;
+  const fits = room >= missing;
+  if (fits) facts.push(words.offerKept);
+  // Otherwise it is not known whether the model can be kept.
+  else if (room < MOST_REPORTED_ROOM) facts.push(words.offerNoRoom(room));
   const items = facts.map((fact) => {
     const item = document.createElement("li");
     item.textContent = fact;
     return item;
   });
-  items.at(-1)!.classList.toggle("warning", !fits);
+  items.at(-1)!.classList.toggle("warning", !fits && room < MOST_REPORTED_ROOM);
   element("offer-title").textContent =
     missing > 0 ? words.offerTitle(name) : words.offerKeptTitle(name);
   element("offer-facts").replaceChildren(...items);
@@ -71,22 +69,5 @@ export async function askToForget({ manifest, manifestUrl, bytes }: Preflight): 
   await closed;
   if (dialog.returnValue !== "yes") return false;
   await StableDiffusionPipeline.purge(manifestUrl);
-  say(text().forgotten);
   return true;
-}
-
-/** Show the model's examples: each is a button that draws it. */
-export function fillExamples(examples: readonly string[], choose: (prompt: string) => void): void {
-  const items = examples.slice(0, EXAMPLES).map((prompt) => {
-    const item = document.createElement("li");
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = prompt;
-    button.dir = "auto";
-    button.addEventListener("click", () => choose(prompt));
-    item.append(button);
-    return item;
-  });
-  element("examples").replaceChildren(...items);
-  element("examples-row").hidden = examples.length === 0;
 }

@@ -3,29 +3,27 @@
 import type { FoundSettings } from "../index";
 import { isPng, readSettings } from "../index";
 import { LARGEST_FILE } from "./gallery/picture";
-import { galleryText } from "./strings/gallery";
+import type { GalleryStrings } from "./strings/gallery";
 
 /** Pixels of the longer edge of a smaller copy. */
 const SMALL = 256;
 const QUALITY = 0.85;
 
-/**
- * Read the settings that a PNG file carries.
- *
- * @param name what the visitor knows the file by.
- * @returns the settings, or a sentence that says why there are none.
- */
-export async function settingsFrom(file: File, name: string): Promise<FoundSettings | string> {
-  if (file.size > LARGEST_FILE) return galleryText().tooLarge(name);
+/** Why a file brings no settings; each language has a sentence for it. */
+export type FileProblem = keyof GalleryStrings["problems"];
+
+/** Read the settings that a PNG file carries, or say why there are none. */
+export async function settingsFrom(file: File): Promise<FoundSettings | FileProblem> {
+  if (file.size > LARGEST_FILE) return "tooLarge";
   let data: Uint8Array;
   try {
     data = new Uint8Array(await file.arrayBuffer());
   } catch {
     // A folder, for example, or a file that was deleted meanwhile.
-    return galleryText().unreadable(name);
+    return "unreadable";
   }
-  if (!isPng(data)) return galleryText().noPng(name);
-  return (await readSettings(data)) ?? galleryText().noSettings(name);
+  if (!isPng(data)) return "noPng";
+  return (await readSettings(data)) ?? "noSettings";
 }
 
 /** Make a smaller copy of a picture as a file; undefined if the picture is small itself. */

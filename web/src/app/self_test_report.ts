@@ -30,27 +30,33 @@ export function verdict({ stages, error }: Found, text: Strings): string {
 }
 
 /** Write a stage's figures as table cells. */
-export function stageCells({
-  stage,
-  error,
-  limit,
-  repeats,
-  milliseconds,
-  good,
-  variants,
-}: StageReport): string[] {
+export function stageCells(
+  { stage, error, limit, repeats, milliseconds, good, variants }: StageReport,
+  text: Strings,
+): string[] {
   return [
     stage,
-    good ? "good" : "BAD",
+    good ? text.stageGood : text.stageBad,
     error.toExponential(1),
     limit.toExponential(0),
-    repeats ? "yes" : "NO",
+    repeats ? text.stageRepeatable : text.stageUnsteady,
     `${milliseconds.toFixed(0)} ms`,
     describeVariants(variants),
   ];
 }
 
-export const STAGE_HEADINGS = ["Stage", "Result", "Error", "Limit", "Repeats", "Time", "Kernels"];
+/** The headings of the columns that {@link stageCells} fills. */
+export function stageHeadings(text: Strings): string[] {
+  return [
+    text.stageName,
+    text.stageResult,
+    text.stageError,
+    text.stageLimit,
+    text.stageRepeats,
+    text.stageTime,
+    text.stageKernels,
+  ];
+}
 
 /** Write the report as Markdown, in English: those who read issues do. */
 export function writeReport(found: Found, environment: Record<string, string>): string {
@@ -67,15 +73,18 @@ export function writeReport(found: Found, environment: Record<string, string>): 
   const lines = Object.entries(facts)
     .filter(([, fact]) => fact !== "")
     .map(([name, fact]) => `- ${name}: ${fact}`);
-  const table = [STAGE_HEADINGS, STAGE_HEADINGS.map(() => "---"), ...stages.map(stageCells)];
+  const text = english(createWriter("en"));
+  const headings = stageHeadings(text);
+  const cells = stages.map((stage) => stageCells(stage, text));
+  const table = [headings, headings.map(() => "---"), ...cells];
   const described = error instanceof WsdError ? `${error.name}: ${error.message}` : String(error);
   return [
-    `**${verdict(found, english(createWriter("en")))}**`,
+    `**${verdict(found, text)}**`,
     "",
     ...lines,
     ...notices.map((notice) => `- Notice: ${notice}`),
     ...(error === undefined ? [] : [`- Error: ${described}`]),
-    ...(stages.length === 0 ? [] : ["", ...table.map((cells) => `| ${cells.join(" | ")} |`)]),
+    ...(stages.length === 0 ? [] : ["", ...table.map((line) => `| ${line.join(" | ")} |`)]),
     "",
   ].join("\n");
 }

@@ -6,12 +6,22 @@ import { element, fill, row } from "./dom";
 import { mountLanguages } from "./languages";
 import { offeredModels } from "./model_list";
 import type { Found } from "./self_test_report";
-import { STAGE_HEADINGS, stageCells, verdict, writeReport } from "./self_test_report";
-import { hideError, say, showError, showNotice, showProgress } from "./status";
-import { text } from "./strings";
+import { stageCells, stageHeadings, verdict, writeReport } from "./self_test_report";
+import {
+  clearNotices,
+  hideError,
+  say,
+  setTitle,
+  showError,
+  showNotice,
+  showProgress,
+} from "./status";
+import { onLanguage, text } from "./strings";
 
 const runButton = element<HTMLButtonElement>("run");
 const stopButton = element<HTMLButtonElement>("stop");
+/** The results on the page. */
+let shown: Found | undefined;
 
 /** Load a model, which checks its files, and run its stages. */
 async function examine(
@@ -28,9 +38,9 @@ async function examine(
     pipeline = await StableDiffusionPipeline.fromPretrained(manifestUrl, {
       integrity,
       onProgress: showProgress,
-      onNotice: (notice) => {
-        found.notices.push(notice);
-        showNotice(notice);
+      onNotice: (english) => {
+        found.notices.push(english);
+        showNotice({ english });
       },
       signal,
     });
@@ -55,29 +65,54 @@ async function environment(): Promise<Record<string, string>> {
 }
 
 async function show(found: Found): Promise<void> {
-  element("verdict").textContent = verdict(found, text());
-  element("stages-head").replaceChildren(row(STAGE_HEADINGS, "col"));
-  element("stages").replaceChildren(...found.stages.map((stage) => row(stageCells(stage))));
+  shown = found;
+  writeResults(found);
   const report = writeReport(found, await environment());
   element<HTMLTextAreaElement>("report").value = report;
   element("copy").onclick = () => void navigator.clipboard.writeText(report);
   element("results").hidden = false;
 }
 
+/** Write the verdict and the table; the report stays in English. */
+function writeResults(found: Found): void {
+  element("verdict").textContent = verdict(found, text());
+  element("stages-head").replaceChildren(row(stageHeadings(text()), "col"));
+  element("stages").replaceChildren(...found.stages.map((stage) => row(stageCells(stage, text()))));
+}
+
+/** Enable the one button that is of use; the focus goes along. */
+function enable(useful: HTMLButtonElement, other: HTMLButtonElement): void {
+  useful.disabled = false;
+  if (document.activeElement === other) useful.focus();
+  other.disabled = true;
+}
+
 async function run(variant: Variant): Promise<void> {
   const controller = new AbortController();
   stopButton.onclick = () => controller.abort();
-  [stopButton.disabled, runButton.disabled] = [false, true];
+  enable(stopButton, runButton);
   hideError();
+  clearNotices();
+  say(() => text().starting);
   element("results").hidden = true;
   const found = await examine(variant, controller.signal);
-  say(text().selfTestDone);
+  say(() => text().selfTestDone);
   if (found.error !== undefined) showError(found.error);
   if (!controller.signal.aborted) await show(found);
-  [stopButton.disabled, runButton.disabled] = [true, false];
+  enable(runButton, stopButton);
+}
+
+function writeTitle(): void {
+  setTitle(`${text().selfTest}: Web Stable Diffusion`);
 }
 
 async function start(): Promise<void> {
+  say(() => text().starting);
+  writeTitle();
+  onLanguage(() => {
+    writeTitle();
+    if (shown !== undefined) writeResults(shown);
+  });
   const { models, wanted } = await offeredModels();
   const variants = models.flatMap((model) => model.variants);
   const listed = models.flatMap(({ name, variants }) =>
@@ -90,8 +125,8 @@ async function start(): Promise<void> {
     void run(variants.find(({ manifest }) => manifest === select.value)!);
   };
   runButton.disabled = false;
-  say(text().ready);
+  say(() => text().ready);
 }
 
 mountLanguages();
-start().catch(showError);
+start().catch((error: unknown) => showError(error, () => location.reload()));

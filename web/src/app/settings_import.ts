@@ -2,12 +2,13 @@
 
 import type { FoundSettings } from "../index";
 import { parseLink, readSettingsText } from "../index";
-import type { Adopted, Field, Offer } from "./dropped_settings";
+import type { Field, Offer } from "./dropped_settings";
 import { adopt, describe, nameOrigin } from "./dropped_settings";
 import { copyToClipboard, formLink } from "./form_link";
 import { make, makeButton } from "./gallery/elements";
 import { settingsFrom } from "./png_files";
-import { onLanguage } from "./strings";
+import type { Sentence } from "./strings";
+import { inWords, onLanguage } from "./strings";
 import { galleryText } from "./strings/gallery";
 
 /** What the page does for it. */
@@ -21,7 +22,7 @@ export interface ImportPage {
   /** Name of the chosen model. */
   model: () => string;
   /** Show a sentence, which screen readers say. */
-  say: (sentence: string) => void;
+  say: (sentence: Sentence) => void;
 }
 
 /** Fills the form with settings, and lists what was taken and what not. */
@@ -29,11 +30,19 @@ export interface SettingsImport {
   /**
    * Fill the form.
    *
-   * @param name where the settings are from, for the visitor.
+   * @param name where the settings are from, for the visitor, in the language of the page.
    * @param quiet say nothing if all of it was taken.
    * @returns false if no model is chosen, so that nothing can be taken yet.
    */
-  take: (found: FoundSettings, name: string, quiet?: boolean) => boolean;
+  take: (found: FoundSettings, name: Sentence, quiet?: boolean) => boolean;
+}
+
+/** What the report is about. */
+interface Taken {
+  found: FoundSettings;
+  /** What the form offered then. */
+  offer: Offer;
+  name: Sentence;
 }
 
 /** A pasted text that is longer is no settings. */
@@ -51,11 +60,13 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
   const veil = make("div", { class: "drop-here", "aria-hidden": "true" });
   /** The number of the last file: one that is read slowly must not replace a later one. */
   let newest = 0;
+  let reported: Taken | undefined;
   const write = (): void => {
     open.textContent = galleryText().importFile;
     copyLink.textContent = galleryText().copyLink;
     how.textContent = galleryText().importHow;
     veil.textContent = galleryText().dropHere;
+    if (reported !== undefined) writeReport(reported);
   };
   write();
   onLanguage(write);
@@ -71,24 +82,30 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
   listenToPastes({ files: takePasted, text: takeText });
   return { take };
 
-  function take(found: FoundSettings, name: string, quiet = false): boolean {
+  function take(found: FoundSettings, name: Sentence, quiet = false): boolean {
     const offer = page.offer();
     if (offer === undefined) {
-      page.say(galleryText().noModel(name));
+      page.say(() => galleryText().noModel(inWords(name)));
       return false;
     }
     const adopted = adopt(found, offer);
     page.apply(adopted.fields);
     const { changed, refused, remarks } = adopted;
     if (quiet && changed.length + refused.length + remarks.length === 0) return true;
-    const origin = nameOrigin(found, name);
-    page.say(describe(adopted, origin));
-    showReport(adopted, origin);
+    page.say(() => describe(adopt(found, offer), nameOrigin(found, inWords(name))));
+    reported = { found, offer, name };
+    writeReport(reported);
+    report.hidden = false;
+    // Settings are folded away at first.
+    const folded = root.closest("details");
+    if (folded !== null && changed.length + refused.length > 0) folded.open = true;
     return true;
   }
 
-  function showReport(adopted: Adopted, origin: string): void {
+  function writeReport({ found, offer, name }: Taken): void {
     const strings = galleryText();
+    const adopted = adopt(found, offer);
+    const origin = nameOrigin(found, inWords(name));
     const title = make("h2", {}, strings.settingsFrom(origin));
     const hide = makeButton(strings.hide, () => {
       report.hidden = true;
@@ -106,25 +123,29 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
       make("ul", {}, ...lines.map((line) => make("li", {}, line))),
       hide,
     );
-    report.hidden = false;
-    // Settings are folded away at first.
-    const folded = root.closest("details");
-    if (folded !== null && adopted.changed.length + adopted.refused.length > 0) folded.open = true;
   }
 
   async function takeFiles(files: FileList | null, pasted = false): Promise<void> {
     const file = files?.[0];
     if (file === undefined) return;
     const turn = ++newest;
-    const strings = galleryText();
-    const name = pasted ? strings.pastedPicture : file.name;
-    const found = await settingsFrom(file, name);
+    const name = pasted ? (): string => galleryText().pastedPicture : file.name;
+    const found = await settingsFrom(file);
     if (turn !== newest) return;
-    if (typeof found !== "string") {
-      take(found, name);
-      if (files!.length > 1) page.say(strings.oneOf(name, files!.length));
-    } else if (pasted && found === strings.noSettings(name)) page.say(strings.noSettingsPasted);
-    else page.say(found);
+    if (typeof found === "string") {
+      page.say(() => {
+        const { pastedProblems, problems } = galleryText();
+        return pasted ? pastedProblems[found] : problems[found](file.name);
+      });
+      return;
+    }
+    take(found, name);
+    const { length } = files!;
+    if (length < 2) return;
+    page.say(() => {
+      const { onlyFirst, onlyFirstPasted } = galleryText();
+      return pasted ? onlyFirstPasted(length) : onlyFirst(file.name, length);
+    });
   }
 
   function takePasted(files: FileList): Promise<void> {
@@ -133,12 +154,12 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
 
   function takeText(text: string): void {
     newest += 1;
-    const strings = galleryText();
     const short = text.length <= LONGEST_TEXT ? text.trim() : "";
     const link = readAddress(short);
     const found = link ?? readSettingsText(short);
-    if (found === undefined) page.say(strings.noSettings(strings.pastedText));
-    else take(found, link === undefined ? strings.pastedText : strings.thisLink);
+    if (found === undefined) page.say(() => galleryText().noSettingsInText);
+    else
+      take(found, () => (link === undefined ? galleryText().pastedText : galleryText().thisLink));
   }
 }
 

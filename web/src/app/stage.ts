@@ -1,4 +1,4 @@
-/** The frame: the picture on its canvas, or what stands there before there is one. */
+/** The frame: the picture on its canvas, or a card before the first picture. */
 
 import { showArt } from "./art";
 import { element } from "./dom";
@@ -9,13 +9,13 @@ const frame = element("frame");
 const welcome = element("welcome");
 /** The last finished picture, which comes back when another one is stopped. */
 let finished: { image: ImageData | ImageBitmap; prompt: string } | undefined;
-let card: Welcome = "preparing";
+let card: Card = "preparing";
 
 /** Finished pictures that are smaller than this are shown with their pixels as squares. */
 const SMALL = 256;
 
-/** What stands in the frame before there is a picture. */
-export type Welcome = "welcome" | "preparing" | "offer" | "unable";
+/** The cards that stand in the frame before there is a picture. */
+export type Card = "welcome" | "preparing" | "offer" | "unable";
 
 /** Show what the picture will be; the few pixels of a preview are smoothed. */
 export function showPreview(image: ImageData, prompt: string): void {
@@ -44,18 +44,15 @@ function put(image: ImageData | ImageBitmap, label: string): void {
   frame.style.setProperty("--ratio", String(image.width / image.height));
 }
 
+/** Take the card away: a picture is drawn, of which there is no preview yet. */
+export function hideCard(): void {
+  for (const each of welcome.querySelectorAll<HTMLElement>("[data-card]")) each.hidden = true;
+}
+
 /** Take the preview of a picture away that will not be finished. */
 export function endPreview(): void {
   if (finished !== undefined) showPicture(finished.image, finished.prompt);
   else showCard();
-}
-
-/** Remove a share of the noise, from 0 to 1, from the landscape. */
-export const clearArt = showArt;
-
-/** Give the frame the shape of the pictures that will be drawn. */
-export function shapeFrame(width: number, height: number): void {
-  if (canvas.hidden) frame.style.setProperty("--ratio", String(width / height));
 }
 
 /**
@@ -64,7 +61,7 @@ export function shapeFrame(width: number, height: number): void {
  *
  * @param clear how much of the noise is removed from the landscape behind the card, 0 to 1.
  */
-export function showWelcome(which: Welcome, clear: number): void {
+export function showWelcome(which: Card, clear: number): void {
   showArt(clear);
   card = which;
   if (finished === undefined || which === "offer" || which === "preparing") showCard();

@@ -1,5 +1,6 @@
 /** Keeps the form over a reload, and fills it from the page's address; neither is trusted. */
 
+import type { FoundSettings } from "../index";
 import { formatLink, parseLink } from "../index";
 import type { Field } from "./dropped_settings";
 import type { SettingsImport } from "./settings_import";
@@ -9,14 +10,16 @@ import { galleryText } from "./strings/gallery";
 export interface FormKeeper {
   /** Read the form. */
   read: () => Partial<Record<Field, string>>;
+  /** Name of the model that the form is for. */
+  model: () => string;
   /** Call a function at every change of the form. */
   onChange: (listener: () => void) => void;
   take: SettingsImport["take"];
 }
 
 const KEY = "wsd-form";
-/** Of what is kept; another version is not read. */
-const VERSION = 1;
+/** Version of the kept form; other versions are ignored. */
+const VERSION = 2;
 /** Milliseconds from a change until it is kept, so that not every letter is. */
 const DELAY = 300;
 
@@ -24,15 +27,19 @@ const DELAY = 300;
 export function keepForm(page: FormKeeper): void {
   if (!takeAddress(page)) {
     const kept = readKept();
-    const found = kept === undefined ? undefined : parseLink(kept);
-    if (found !== undefined) page.take(found, galleryText().lastVisit, true);
+    const found = kept === undefined ? undefined : parseLink(kept.form);
+    if (found !== undefined) {
+      // The settings of another model may be possible with this one, and nevertheless be wrong.
+      const fitting = kept!.model === page.model() ? found : promptsOf(found);
+      if (fitting !== undefined) page.take(fitting, () => galleryText().lastVisit, true);
+    }
   }
   addEventListener("hashchange", () => void takeAddress(page));
   let timer: ReturnType<typeof setTimeout> | undefined;
   const keep = (): void => {
     clearTimeout(timer);
     timer = undefined;
-    writeKept(formatLink(page.read()));
+    writeKept({ model: page.model(), form: formatLink(page.read()) });
   };
   page.onChange(() => {
     timer ??= setTimeout(keep, DELAY);
@@ -44,29 +51,41 @@ export function keepForm(page: FormKeeper): void {
   keep();
 }
 
+/** Leave of settings what means the same with every model. */
+function promptsOf({ prompt, negativePrompt }: FoundSettings): FoundSettings | undefined {
+  return parseLink(formatLink({ prompt: prompt ?? "", negative: negativePrompt ?? "" }));
+}
+
 /** Take the settings of the page's address, and remove them there: they would be taken again. */
 function takeAddress({ take }: FormKeeper): boolean {
   const found = parseLink(location.hash);
-  if (found === undefined || !take(found, galleryText().thisLink)) return false;
+  if (found === undefined || !take(found, () => galleryText().thisLink)) return false;
   history.replaceState(history.state, "", location.pathname + location.search);
   return true;
 }
 
-function readKept(): string | undefined {
+/** What is kept: a form, and the model that it was filled in for. */
+interface KeptForm {
+  model: string;
+  form: string;
+}
+
+function readKept(): KeptForm | undefined {
   try {
     const kept: unknown = JSON.parse(localStorage.getItem(KEY) ?? "null");
     if (typeof kept !== "object" || kept === null) return undefined;
-    const { version, form } = kept as Record<string, unknown>;
-    return version === VERSION && typeof form === "string" ? form : undefined;
+    const { version, model, form } = kept as Record<string, unknown>;
+    if (version !== VERSION || typeof model !== "string") return undefined;
+    return typeof form === "string" ? { model, form } : undefined;
   } catch {
     // Some browsers keep nothing for some pages, and anybody may have written there.
     return undefined;
   }
 }
 
-function writeKept(form: string): void {
+function writeKept(kept: KeptForm): void {
   try {
-    localStorage.setItem(KEY, JSON.stringify({ version: VERSION, form }));
+    localStorage.setItem(KEY, JSON.stringify({ version: VERSION, ...kept }));
   } catch {
     // The form is then empty after a reload; that is no reason to disturb anybody.
   }

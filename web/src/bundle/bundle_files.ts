@@ -3,12 +3,13 @@
 import type { OnNotice } from "../api/types";
 import { download, downloadText, UnreachableError } from "./download";
 import type { OnBytes, TextRequest } from "./download";
-import { IntegrityError, throwIfAborted } from "../api/errors";
+import { IntegrityError, throwIfAborted } from "../util/errors";
 import { accepts, digestAs, parseIntegrity } from "./integrity";
 import type { Integrity } from "./integrity";
 import { makeTransport } from "./transport";
 import type { Transport } from "./transport";
 import { log } from "../util/log";
+import { nameOf } from "../util/secrets";
 import { sha256 } from "./sha256";
 import { isTextKey, keepAddress, keepText, textKey } from "./kept";
 import type { FileEntry } from "./manifest";
@@ -139,23 +140,26 @@ export function besideAddress(file: string, base: string): string {
 }
 
 /**
- * Fetch a small text file; if the server cannot be reached, return it as last fetched. What comes
- * from the server or from the cache is compared with its digest, where that is known.
+ * Fetch a small text file and parse it; if the server cannot be reached, as it was last fetched. What
+ * comes from the server or from the cache is compared with its digest, where that is known. Only a
+ * text that was parsed is kept, so an answer that is cut or of something else replaces nothing.
  *
+ * @param parse gets the text and its address; throws if it is not what it must be.
  * @throws FetchError if it is neither fetched nor kept.
  * @throws IntegrityError if it is another file than the digest says, or another version of it.
  */
-export async function fetchText(
+export async function fetchParsed<Parsed>(
   url: string,
   cache: FileCache,
+  parse: (text: string, url: string) => Parsed,
   { integrity, signal, transport }: TextOptions = {},
-): Promise<string> {
+): Promise<Parsed> {
   const expected = integrity === undefined ? undefined : parseIntegrity(integrity);
-  const key = await textKey(url);
-  const kept = await cache.read(key).catch(() => undefined);
+  const read = (data: ArrayBuffer): Parsed => parse(new TextDecoder().decode(data), url);
+  const kept = await cache.read(await textKey(url)).catch(() => undefined);
   if (kept !== undefined && expected !== undefined && (await matches(expected, kept))) {
     await keepAddress(url, cache);
-    return decode(kept); // the server has nothing newer to say
+    return read(kept); // the server has nothing newer to say
   }
   // What is kept can be used at once where nothing says which version is wanted.
   const request = { signal, transport, patient: kept === undefined || expected !== undefined };
@@ -167,16 +171,17 @@ export async function fetchText(
         : await downloadChecked(url, expected, request);
   } catch (error) {
     if (kept === undefined || !(error instanceof UnreachableError)) throw error;
-    if (expected === undefined) return decode(kept);
+    if (expected === undefined) return readOr(error, () => read(kept));
     throw new IntegrityError(
-      `${url}: this browser keeps another version than the one that is asked for, ` +
+      `${nameOf(url)}: this browser keeps another version than the one that is asked for, ` +
         "and the server cannot be reached",
       "connect to the network: what is kept may be older, or damaged, and is not used",
       { cause: error },
     );
   }
+  const parsed = read(data);
   await keepText(url, data, cache);
-  return decode(data);
+  return parsed;
 }
 
 /** Fetch a text file, and once more past the HTTP cache if it is not what it must be. */
@@ -193,16 +198,22 @@ async function downloadChecked(
   }
   const wanted = `${expected.algorithm}-${expected.digests[0]!}`;
   throw new IntegrityError(
-    `${url}: integrity mismatch (expected ${wanted.slice(0, 20)}…, got ${found.slice(0, 20)}…)`,
+    `${nameOf(url)}: integrity mismatch ` +
+      `(expected ${wanted.slice(0, 20)}…, got ${found.slice(0, 20)}…)`,
     "the page and this file are of two versions of the bundle, or the file was altered: " +
       "reload the page; if that does not help, deploy the bundle as a whole",
   );
 }
 
-async function matches(expected: Integrity, data: ArrayBuffer): Promise<boolean> {
-  return accepts(expected, await digestAs(expected, data));
+/** @throws the first error, if a kept text cannot be read either. */
+function readOr<Parsed>(error: UnreachableError, read: () => Parsed): Parsed {
+  try {
+    return read();
+  } catch {
+    throw error;
+  }
 }
 
-function decode(data: ArrayBuffer): string {
-  return new TextDecoder().decode(data);
+async function matches(expected: Integrity, data: ArrayBuffer): Promise<boolean> {
+  return accepts(expected, await digestAs(expected, data));
 }

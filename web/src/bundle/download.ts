@@ -5,10 +5,11 @@
  * must continue at its last byte.
  */
 
-import { FetchError, throwIfAborted, WsdError } from "../api/errors";
 import { MAX_BYTES } from "../util/constants.generated";
+import { FetchError, throwIfAborted, WsdError } from "../util/errors";
 import { log } from "../util/log";
 import { PolicyWatch } from "../util/policy_watch";
+import { nameOf } from "../util/secrets";
 import {
   checkAnswer,
   explainSilence,
@@ -18,6 +19,7 @@ import {
   refusedByPolicy,
   refusedByServer,
   webPageInstead,
+  withoutSecretsOf,
 } from "./fetch_faults";
 import { makeTransport } from "./transport";
 import type { Transport } from "./transport";
@@ -86,7 +88,7 @@ export async function download(
         onBytes(-length);
         length = 0;
       }
-      await readAll(url, response, take, signal);
+      await readAll(url, response, take, { signal, transport });
       if (length === expected) return data.buffer;
       throw new TemporaryError(`ended after ${length} of ${expected} bytes`);
     } catch (cause) {
@@ -113,7 +115,7 @@ export async function downloadText(url: string, how: TextRequest = {}): Promise<
     } catch (cause) {
       throwIfAborted(signal);
       if (!(cause instanceof TemporaryError)) throw cause;
-      // Who is not patient has a copy, and does not ask why.
+      // Without `patient` the caller has a kept copy, so the cause is not looked for.
       if (!patient) throw unreachable(url, cause, ANY_REASON);
       await pauseOrGiveUp(url, cause, failures, { signal, transport });
     }
@@ -128,7 +130,7 @@ async function downloadOnce(url: string, how: Sent): Promise<ArrayBuffer> {
     if (length > MAX_BYTES) throw wrongLength(url, MAX_BYTES);
     pieces.push(piece);
   };
-  await readAll(url, await request(url, 0, how), take, how.signal);
+  await readAll(url, await request(url, 0, how), take, how);
   return new Blob(pieces).arrayBuffer();
 }
 
@@ -147,7 +149,7 @@ async function request(
     ...(credentials === undefined ? {} : { credentials }),
     ...(reload ? { cache: "reload" } : {}),
   };
-  log("debug", `fetching ${url}${from > 0 ? ` from byte ${from}` : ""}`);
+  log("debug", `fetching ${nameOf(url)}${from > 0 ? ` from byte ${from}` : ""}`);
   const watch = new PolicyWatch();
   let answer: unknown;
   try {
@@ -155,21 +157,33 @@ async function request(
   } catch (thrown) {
     throwIfAborted(signal);
     if (thrown instanceof WsdError) throw thrown;
-    const refusal = await watch.find("connect-src");
+    const refusal = await watch.find(["connect-src"], [url]);
     if (refusal !== undefined) throw refusedByPolicy(url, refusal);
-    if (!isTemporary(thrown, transport)) throw failedByCaller(url, thrown);
-    throw new SilentError("could not be fetched", { cause: thrown });
+    const cause = withoutSecretsOf(url, thrown, transport);
+    if (!isTemporary(thrown, transport)) throw failedByCaller(url, cause);
+    throw new SilentError("could not be fetched", { cause });
   } finally {
     watch.stop();
   }
   const response = checkAnswer(url, answer, transport);
-  const { status } = response;
-  if (status >= 500 || status === 429) throw new TemporaryError(`the server answered ${status}`);
-  if (!response.ok) throw refusedByServer(url, status, transport);
-  if (/^text\/html\b/.test(response.headers.get("content-type") ?? "")) {
-    throw webPageInstead(url, response);
-  }
-  return response;
+  const fault = faultOfAnswer(url, response, transport);
+  if (fault === undefined) return response;
+  // Its body is not read, and would keep the connection.
+  if (!response.bodyUsed) void response.body?.cancel().catch(() => undefined);
+  throw fault;
+}
+
+/** Return why a file cannot be read from an answer, if it cannot. */
+function faultOfAnswer(
+  url: string,
+  response: Response,
+  transport: Transport,
+): FetchError | TemporaryError | undefined {
+  const { status, ok, headers } = response;
+  if (status >= 500 || status === 429) return new TemporaryError(`the server answered ${status}`);
+  if (!ok) return refusedByServer(url, status, transport);
+  const isPage = /^text\/html\b/.test(headers.get("content-type") ?? "");
+  return isPage ? webPageInstead(url, response) : undefined;
 }
 
 /** Wait for an answer, and no longer when the signal is aborted: not every fetch heeds it. */
@@ -194,7 +208,7 @@ async function readAll(
   url: string,
   response: Response,
   take: (piece: Uint8Array<ArrayBuffer>) => void,
-  signal: AbortSignal | undefined,
+  { signal, transport }: Omit<Sent, "reload">,
 ): Promise<void> {
   const reader = openBody(url, response);
   if (reader === undefined) return; // an answer without a body, or of no bytes
@@ -206,10 +220,15 @@ async function readAll(
       let piece: ReadableStreamReadResult<Uint8Array<ArrayBuffer>>;
       try {
         piece = await reader.read();
-      } catch (cause) {
+      } catch (thrown) {
+        const cause = withoutSecretsOf(url, thrown, transport);
         throw new TemporaryError("the connection broke off", { cause });
       }
-      if (piece.done) return;
+      if (piece.done) {
+        // A body that was cancelled ends like one that is whole.
+        throwIfAborted(signal);
+        return;
+      }
       if (!ArrayBuffer.isView(piece.value)) {
         throw failedByCaller(url, "its answer's body is not of bytes");
       }
@@ -237,7 +256,7 @@ async function pauseOrGiveUp(
 ): Promise<void> {
   const pause = PAUSES[failures];
   if (pause !== undefined) {
-    log("debug", `${url} ${cause.message}; it is tried again in ${pause} ms`);
+    log("debug", `${nameOf(url)} ${cause.message}; it is tried again in ${pause} ms`);
     await wait(pause, signal);
     return;
   }
@@ -248,7 +267,7 @@ async function pauseOrGiveUp(
 }
 
 function unreachable(url: string, cause: TemporaryError, hint: string): UnreachableError {
-  return new UnreachableError(`${url}: ${cause.message}`, hint, { cause });
+  return new UnreachableError(`${nameOf(url)}: ${cause.message}`, hint, { cause });
 }
 
 /** @throws FetchError if a browser has no array of that length, or no memory for it. */
@@ -257,7 +276,7 @@ function allocate(url: string, length: number): Uint8Array<ArrayBuffer> {
     return new Uint8Array(length);
   } catch (cause) {
     throw new FetchError(
-      `${url}: this browser has no memory for its ${length} bytes`,
+      `${nameOf(url)}: this browser has no memory for its ${length} bytes`,
       "close other tabs and try again; if that does not help, choose a smaller model",
       { cause },
     );
@@ -266,7 +285,7 @@ function allocate(url: string, length: number): Uint8Array<ArrayBuffer> {
 
 function wrongLength(url: string, expected: number): FetchError {
   return new FetchError(
-    `${url}: more than the expected ${expected} bytes`,
+    `${nameOf(url)}: more than the expected ${expected} bytes`,
     "the server's copy belongs to another bundle: deploy the bundle as a whole",
   );
 }

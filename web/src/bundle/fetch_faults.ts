@@ -3,9 +3,10 @@
  * so a page that wants to know asks again in ways that tell more.
  */
 
-import { FetchError, UnsupportedError } from "../api/errors";
-import type { WsdError } from "../api/errors";
+import { FetchError, UnsupportedError } from "../util/errors";
+import type { WsdError } from "../util/errors";
 import type { Refusal } from "../util/policy_watch";
+import { nameOf, secretsOf, withoutSecrets } from "../util/secrets";
 import type { Transport } from "./transport";
 
 /** How long the server has for an answer that only tells why there was none, in milliseconds. */
@@ -119,7 +120,7 @@ export function refusedByPolicy(url: string, { directive }: Refusal): Unsupporte
   const { origin, protocol } = new URL(url);
   const source = origin === "null" ? protocol : origin;
   return new UnsupportedError(
-    `${url}: a Content-Security-Policy does not allow it (${directive})`,
+    `${nameOf(url)}: a Content-Security-Policy does not allow it (${directive})`,
     "send this header with the page and with the worker's script, besides what it allows already: " +
       `Content-Security-Policy: connect-src 'self'${isCrossOrigin(url) ? ` ${source}` : ""}`,
   );
@@ -127,7 +128,7 @@ export function refusedByPolicy(url: string, { directive }: Refusal): Unsupporte
 
 /** Make the error of an answer whose status says that the file does not come. */
 export function refusedByServer(url: string, status: number, transport: Transport): FetchError {
-  const message = `${url}: the server answered ${status}`;
+  const message = `${nameOf(url)}: the server answered ${status}`;
   if (![401, 403, 407].includes(status)) {
     return new FetchError(
       message,
@@ -155,21 +156,22 @@ export function refusedByServer(url: string, status: number, transport: Transpor
 /**
  * Check that an answer is one that a file can be read from.
  *
- * @throws FetchError if it is none.
+ * @throws FetchError unless it is a Response whose body can be read.
  */
 export function checkAnswer(url: string, answer: unknown, transport: Transport): Response {
   // A frame's or a polyfill's Response is not an instance of this page's.
   const { status, headers } = (answer ?? {}) as Partial<Response>;
   if (typeof status !== "number" || typeof headers?.get !== "function") {
     throw new FetchError(
-      `${url}: the fetch that was given returned no Response`,
+      `${nameOf(url)}: the fetch that was given returned no Response`,
       "it must resolve to a Response, as the browser's fetch does",
     );
   }
   const response = answer as Response;
   if (response.type === "opaque" || response.type === "opaqueredirect") {
     throw new FetchError(
-      `${url}: the fetch that was given returned an answer that cannot be read (${response.type})`,
+      `${nameOf(url)}: the fetch that was given returned an answer that cannot be read ` +
+        `(${response.type})`,
       `do not use the mode no-cors, nor redirect: "manual"; ${corsHint(transport)}`,
     );
   }
@@ -194,7 +196,7 @@ export function openBody(
 /** Make the error of a web page in a file's place. */
 export function webPageInstead(url: string, { redirected, url: final }: Response): FetchError {
   return new FetchError(
-    `${url}: the server sent a web page${redirected ? `, ${final}` : ""}`,
+    `${nameOf(url)}: the server sent a web page${redirected ? `, ${nameOf(final)}` : ""}`,
     "the address is wrong, or the server answers unknown addresses with its start page, or strangers " +
       "with a log-in page: then give `headers` or `credentials`",
   );
@@ -208,12 +210,21 @@ export function isTemporary(thrown: unknown, transport: Transport): boolean {
   return ["TypeError", "NetworkError", "AbortError", "TimeoutError"].includes(name ?? "");
 }
 
-/** Make the error of a caller's fetch that fails by itself. */
-export function failedByCaller(url: string, thrown: unknown): WsdError {
-  const said = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown);
+/** Copy what a fetch threw, without what the request kept secret. */
+export function withoutSecretsOf(url: string, thrown: unknown, transport: Transport): unknown {
+  return withoutSecrets(thrown, secretsOf(url, transport.headers));
+}
+
+/**
+ * Make the error of a caller's fetch that fails by itself.
+ *
+ * @param cause what it threw, without secrets, or a text that says what is wrong.
+ */
+export function failedByCaller(url: string, cause: unknown): WsdError {
+  const said = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
   return new FetchError(
-    `${url}: the fetch that was given failed: ${said}`,
-    "mend that function; finished files are kept",
-    { cause: thrown },
+    `${nameOf(url)}: the fetch that was given failed: ${said}`,
+    "fix that function; finished files are kept",
+    { cause },
   );
 }

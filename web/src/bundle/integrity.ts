@@ -4,7 +4,7 @@
  * program fetches and keeps.
  */
 
-import { OptionError } from "../api/errors";
+import { OptionError } from "../util/errors";
 
 /** Digests that Web Crypto and SRI both have, the weakest first. */
 const ALGORITHMS = ["sha256", "sha384", "sha512"] as const;
@@ -21,7 +21,7 @@ export interface Integrity {
  * Read an integrity text: digests with spaces between them, of which those of the strongest
  * algorithm count, as in browsers. Unlike browsers, this refuses what it cannot read.
  *
- * @throws OptionError if there is something in it that is no digest, or nothing.
+ * @throws OptionError if there is something in it that is not a digest, or nothing.
  */
 export function parseIntegrity(text: string): Integrity {
   const found = text

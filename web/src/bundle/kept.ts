@@ -2,17 +2,20 @@
 
 import type { FileCache } from "./cache";
 import type { FileEntry, Manifest } from "./manifest";
-import { filesOf, parseManifest, textComponents } from "./manifest";
+import { drawingFiles, filesOf, parseManifest } from "./manifest";
 import { sha256 } from "./sha256";
+import { unsignedAddress } from "./signed_addresses";
 
 /** Keys of manifests and lists of models start with this; other keys are digests of files. */
 const TEXT = "text-";
+/** Stands in a text's key before the digest of its address's query. */
+const QUERY = "_";
 /** A text's address is kept under its key with this ending. */
 const ADDRESS = ".address";
 
 /** A manifest that the browser keeps. */
 export interface KeptManifest {
-  /** Its address without query; undefined if a version of WSD kept it that wrote none. */
+  /** Its address without a signature; undefined if a version of WSD kept it that wrote none. */
   url: string | undefined;
   manifest: Manifest;
 }
@@ -23,24 +26,47 @@ export function isTextKey(key: string): boolean {
 }
 
 /**
- * Return the key of a manifest or a list of models. The query does not count: it may be a signature,
- * which is another one at each visit.
+ * Return the key of a manifest or a list of models: digests of its address without query, and of the
+ * query if there is one. A signature does not count, because it is another one at each visit.
  */
 export async function textKey(url: string): Promise<string> {
-  return TEXT + (await sha256(new TextEncoder().encode(withoutQuery(url)).buffer));
+  const address = new URL(unsignedAddress(url));
+  const { search } = address;
+  address.search = "";
+  const key = TEXT + (await digestOf(address.href));
+  return search === "" ? key : `${key}${QUERY}${await digestOf(search)}`;
 }
 
 /** Keep a manifest or a list of models, and where it is from; nothing happens without room. */
 export async function keepText(url: string, data: ArrayBuffer, cache: FileCache): Promise<void> {
-  await cache.write(await textKey(url), data).catch(() => undefined);
+  const key = await textKey(url);
+  await removeCopies(key, data, cache);
+  await cache.write(key, data).catch(() => undefined);
   await keepAddress(url, cache);
+}
+
+/**
+ * Remove the same text under other queries of its address. A signature that is not known as one would
+ * keep another copy at each visit, and files that a copy names could never be removed.
+ */
+async function removeCopies(key: string, data: ArrayBuffer, cache: FileCache): Promise<void> {
+  const [path, query] = key.split(QUERY);
+  if (query === undefined) return;
+  const digest = await sha256(data);
+  for (const other of await cache.keys()) {
+    if (!other.startsWith(`${path!}${QUERY}`) || other === key || other.endsWith(ADDRESS)) continue;
+    const text = await cache.read(other).catch(() => undefined);
+    if (text === undefined || (await sha256(text)) !== digest) continue;
+    await cache.remove(other);
+    await cache.remove(other + ADDRESS);
+  }
 }
 
 /** Keep where a text is from, unless that is kept. */
 export async function keepAddress(url: string, cache: FileCache): Promise<void> {
   const key = (await textKey(url)) + ADDRESS;
   if ((await cache.read(key).catch(() => undefined)) !== undefined) return;
-  const address = new TextEncoder().encode(withoutQuery(url));
+  const address = new TextEncoder().encode(unsignedAddress(url));
   await cache.write(key, address.buffer).catch(() => undefined);
 }
 
@@ -84,33 +110,38 @@ export async function forget(url: string, manifest: Manifest, cache: FileCache):
   }
 }
 
-/** Map the digest of each file that a manifest names to its bytes; several names may share one. */
+/** Map the digest of each file of a model to its bytes; several names may share one. */
 export function fileSizes(manifest: Manifest): Map<string, number> {
   return sizesOf(filesOf(manifest));
 }
 
-function sizesOf(files: FileEntry[]): Map<string, number> {
+function sizesOf(files: readonly FileEntry[]): Map<string, number> {
   return new Map(files.map(({ sha256: digest, bytes }) => [digest, bytes]));
 }
 
 /**
- * Count the bytes of the files that a model draws with from text, and how many of them are among
- * the kept keys.
+ * Count the bytes that loading and drawing take, and how many of them are among the kept keys. The
+ * self-test's expected values do not count: only the self-test fetches them.
  */
 export function countBytes(
   manifest: Manifest,
   keys: ReadonlySet<string>,
 ): { total: number; kept: number } {
   const bytes = { total: 0, kept: 0 };
-  for (const [digest, size] of sizesOf(filesOf(manifest, textComponents(manifest)))) {
+  for (const [digest, size] of sizesOf(drawingFiles(manifest))) {
     bytes.total += size;
     if (keys.has(digest)) bytes.kept += size;
   }
   return bytes;
 }
 
-function withoutQuery(url: string): string {
-  const address = new URL(url);
-  [address.search, address.hash] = ["", ""];
-  return address.href;
+/** Whether the browser keeps files that belong to no manifest that it keeps. */
+export async function keepsStrayFiles(cache: FileCache): Promise<boolean> {
+  const manifests = await keptManifests(cache);
+  const known = new Set(manifests.flatMap(({ manifest }) => [...fileSizes(manifest).keys()]));
+  return (await cache.keys()).some((key) => !isTextKey(key) && !known.has(key));
+}
+
+async function digestOf(text: string): Promise<string> {
+  return sha256(new TextEncoder().encode(text).buffer);
 }

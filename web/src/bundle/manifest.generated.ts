@@ -87,6 +87,20 @@ export interface EntryPoint {
   operations: number;
 }
 
+/** A small picture of one of the examples, as a WebP file, and the settings that drew it. */
+export interface ExamplePicture {
+  /** Name of the file, without a folder. */
+  file: string;
+  /** Size of the file in bytes. */
+  bytes: number;
+  /** SHA-256 of the file in lower-case hexadecimal. */
+  sha256: string;
+  /** The example that it is of. */
+  prompt: string;
+  /** Everything that decided the picture, as the text of its PNG had it. */
+  settings: string;
+}
+
 /** What is kept of one result: samples, and the root mean square of every block. */
 export interface ExpectedOutput {
   /** A sample is taken every so many values, in row-major order. */
@@ -215,6 +229,8 @@ export interface Manifest {
   image_peak_bytes?: PeakMemory[];
   /** The checkpoint's card, licences and notices, as texts for people. */
   documents: FileEntry[];
+  /** Pictures of the examples, as far as they have one. */
+  example_pictures: ExamplePicture[];
 }
 
 /** What the model is, for people and for tools. */

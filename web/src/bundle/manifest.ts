@@ -1,8 +1,9 @@
 /** Reading a bundle's manifest and its list of models; their types are generated from Python. */
 
-import { FetchError, OptionError } from "../api/errors";
-import { requireManifest } from "../api/option_checks";
 import { SCHEMA_VERSION } from "../util/constants.generated";
+import { nameOf } from "../util/secrets";
+import { FetchError, OptionError } from "../util/errors";
+import { requireManifest } from "../util/option_checks";
 import { parseIntegrity } from "./integrity";
 import type { EntryPoint, FileEntry, IndexEntry, Manifest } from "./manifest.generated";
 import type { ParameterRecord, TensorSpec } from "./manifest.generated";
@@ -37,15 +38,19 @@ export function parseManifest(text: string, url: string): Manifest {
     try {
       upgraded = upgradeManifest(manifest);
     } catch (cause) {
-      throw new FetchError(`${url} is not a manifest of version 1`, "build the bundle again", {
-        cause,
-      });
+      throw new FetchError(
+        `${nameOf(url)} is not a manifest of version 1`,
+        "build the bundle again",
+        {
+          cause,
+        },
+      );
     }
     return checkFiles(upgraded, url);
   }
   if (version === undefined) throw noManifest(manifest, url);
   throw new FetchError(
-    `${url} has schema version ${JSON.stringify(version)}, this page reads 1 to ${SCHEMA_VERSION}`,
+    `${nameOf(url)} has schema version ${JSON.stringify(version)}, this page reads 1 to ${SCHEMA_VERSION}`,
     "reload the page, or rebuild the bundle with the same version of WSD",
   );
 }
@@ -55,13 +60,13 @@ function noManifest(value: unknown, url: string): FetchError {
   if (Array.isArray(value) && value.every(isIndexEntry)) {
     const folders = value.map(({ manifest }) => manifest).join(", ");
     return new FetchError(
-      `${url} is a bundle's list of models, not a manifest`,
+      `${nameOf(url)} is a bundle's list of models, not a manifest`,
       `give it to listModels, or give the address of one of its models: ${folders.slice(0, 200)}`,
     );
   }
   const { _class_name: ofDiffusers } = (value ?? {}) as Record<string, unknown>;
   return new FetchError(
-    `${url} is no manifest of a bundle`,
+    `${nameOf(url)} is not a manifest of a bundle`,
     ofDiffusers === undefined
       ? "the address must be that of a model's manifest.json, or of its folder"
       : "it is part of a checkpoint of diffusers: build a bundle of it with wsd build --weights",
@@ -76,20 +81,29 @@ export function textComponents({ components }: Manifest): string[] {
   return Object.keys(components).filter((name) => components[name]!.role !== "vae_encoder");
 }
 
-/**
- * Return the files that a manifest names.
- *
- * @param names ids of the components whose shards are among them; all unless given.
- */
-export function filesOf(
-  manifest: Manifest,
-  names: string[] = Object.keys(manifest.components),
-): FileEntry[] {
+/** Return every file of a model. */
+export function filesOf(manifest: Manifest): FileEntry[] {
+  const { components, self_test: selfTest } = manifest;
+  const drawing = textComponents(manifest);
+  const others = Object.keys(components).filter((name) => !drawing.includes(name));
   return [
-    manifest.library,
-    ...Object.values(manifest.tokenizers),
-    ...[manifest.kernels, manifest.self_test].filter((entry) => entry !== undefined),
-    ...names.flatMap((name) => manifest.components[name]!.shards),
+    ...drawingFiles(manifest),
+    ...others.flatMap((name) => components[name]!.shards),
+    ...(selfTest === undefined ? [] : [selfTest]),
+  ];
+}
+
+/**
+ * Return the files that loading and drawing from text take: all but the encoder's shards and the
+ * self-test's expected values.
+ */
+export function drawingFiles(manifest: Manifest): FileEntry[] {
+  const { library, tokenizers, kernels, components } = manifest;
+  return [
+    library,
+    ...Object.values(tokenizers),
+    ...(kernels === undefined ? [] : [kernels]),
+    ...textComponents(manifest).flatMap((name) => components[name]!.shards),
   ];
 }
 
@@ -99,9 +113,11 @@ const SHA256 = /^[0-9a-f]{64}$/;
 function checkFiles(manifest: Manifest, url: string): Manifest {
   let files: Partial<FileEntry | null>[];
   try {
-    files = filesOf(manifest);
+    // Older manifests have no pictures. They are not among the files that drawing needs.
+    const { example_pictures: pictures = [] } = manifest as Partial<Manifest>;
+    files = [...filesOf(manifest), ...pictures];
   } catch (cause) {
-    throw new FetchError(`${url} is not a manifest`, "build the bundle again", { cause });
+    throw new FetchError(`${nameOf(url)} is not a manifest`, "build the bundle again", { cause });
   }
   for (const entry of files) {
     const { file, bytes, sha256 } = entry ?? {};
@@ -110,7 +126,7 @@ function checkFiles(manifest: Manifest, url: string): Manifest {
     if (!good) {
       const shown = JSON.stringify(entry ?? null).slice(0, 200);
       throw new FetchError(
-        `${url} names a file that cannot lie beside it: ${shown}`,
+        `${nameOf(url)} names a file that cannot lie beside it: ${shown}`,
         "do not use this bundle: wsd verify says what is wrong with it",
       );
     }
@@ -128,7 +144,7 @@ export function parseIndex(text: string, url: string): IndexEntry[] {
   if (Array.isArray(entries) && entries.length > 0 && entries.every(isIndexEntry)) return entries;
   const isManifest = (entries as Partial<Manifest> | null)?.schema_version !== undefined;
   throw new FetchError(
-    `${url} lists no models`,
+    `${nameOf(url)} lists no models`,
     isManifest
       ? "it is a model's manifest: give it to preflight or fromPretrained"
       : "the address must be a bundle's models/index.json",
@@ -151,8 +167,9 @@ function isIndexEntry(value: unknown): value is IndexEntry {
 function parseJson(text: string, url: string, whose: string): unknown {
   try {
     return JSON.parse(text) as unknown;
-  } catch (cause) {
-    throw new FetchError(`${url} is not JSON`, `the address must be ${whose}`, { cause });
+  } catch {
+    // What browsers throw quotes the text, which may be a server's answer about a token.
+    throw new FetchError(`${nameOf(url)} is not JSON`, `the address must be ${whose}`);
   }
 }
 
@@ -186,7 +203,7 @@ export function valueCount(shape: readonly number[]): number {
 /**
  * Return the picture sizes that the model was compiled for.
  *
- * @throws OptionError if it is no manifest.
+ * @throws OptionError if it is not a manifest.
  */
 export function compiledSizes(manifest: Pick<Manifest, "entry_points">): Size[] {
   requireManifest(manifest);
@@ -199,7 +216,7 @@ export function compiledSizes(manifest: Pick<Manifest, "entry_points">): Size[] 
 /**
  * Return why a model has no self-test, if it has none; nothing is downloaded to find out.
  *
- * @throws OptionError if it is no manifest.
+ * @throws OptionError if it is not a manifest.
  */
 export function selfTestProblem(manifest: Manifest): OptionError | undefined {
   requireManifest(manifest);

@@ -1,7 +1,7 @@
 /** How a bundle's files are asked for: by the browser's `fetch` or by the caller's. */
 
-import { OptionError } from "../api/errors";
 import type { FetchFunction, FetchOptions } from "../api/load_options";
+import { OptionError } from "../util/errors";
 
 /** Sends requests, the same way for all files of a bundle. */
 export interface Transport {
@@ -13,26 +13,13 @@ export interface Transport {
   credentials: RequestCredentials | undefined;
 }
 
-const CREDENTIALS: readonly unknown[] = ["omit", "same-origin", "include"];
-
 /**
- * Check how files shall be fetched.
+ * Say how files are fetched.
  *
- * @throws OptionError if an option is not what it must be.
+ * @param options checked before, with `FETCH_CHECKS`; the headers are checked here.
+ * @throws OptionError if the headers are not valid.
  */
 export function makeTransport({ fetch, headers, credentials }: FetchOptions = {}): Transport {
-  if (fetch !== undefined && typeof fetch !== "function") {
-    throw new OptionError(
-      `fetch is of the type ${typeof fetch}`,
-      "give a function that takes an address and RequestInit, and resolves to a Response",
-    );
-  }
-  if (credentials !== undefined && !CREDENTIALS.includes(credentials)) {
-    throw new OptionError(
-      `credentials is ${JSON.stringify(credentials)}`,
-      `it must be one of ${CREDENTIALS.join(", ")}`,
-    );
-  }
   return {
     fetch: fetch ?? ((url, init) => globalThis.fetch(url, init)),
     custom: fetch !== undefined,
@@ -44,16 +31,39 @@ export function makeTransport({ fetch, headers, credentials }: FetchOptions = {}
 /**
  * Return headers as pairs of names and values, which can be sent to a worker.
  *
- * @throws OptionError if they are no headers.
+ * @throws OptionError if they are not valid headers.
  */
 export function plainHeaders(headers: HeadersInit | undefined): [string, string][] {
   try {
     return [...new Headers(headers)];
-  } catch (cause) {
+  } catch {
+    // What browsers throw quotes the value, which may be a token.
     throw new OptionError(
-      `headers are not valid: ${cause instanceof Error ? cause.message : String(cause)}`,
+      `headers are not valid${faultOfHeaders(headers)}`,
       'give an object of names and values, such as { Authorization: "Bearer …" }',
-      { cause },
     );
+  }
+}
+
+/** Say which header is not valid, without its value; nothing if that cannot be said. */
+function faultOfHeaders(headers: unknown): string {
+  if (typeof headers !== "object" || headers === null) return "";
+  const pairs: unknown[] = Array.isArray(headers) ? headers : Object.entries(headers);
+  const bad = pairs.findIndex((pair) => !isValid([pair]));
+  const pair = pairs[bad];
+  if (!Array.isArray(pair) || pair.length !== 2) return "";
+  const name: unknown = pair[0];
+  // A header whose name is not valid may have its value there.
+  return isValid([[name, ""]])
+    ? `: the value of ${String(name)} has characters that HTTP does not allow`
+    : `: HTTP does not allow the name of header ${bad + 1}`;
+}
+
+function isValid(headers: unknown): boolean {
+  try {
+    new Headers(headers as HeadersInit);
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -5,7 +5,7 @@
  */
 
 import type { StageReport } from "../api/types";
-import { throwIfAborted } from "../api/errors";
+import { throwIfAborted } from "../util/errors";
 import type { BundleFiles } from "../bundle/bundle_files";
 import { hasBuffersFor } from "../gpu/buffer_limits";
 import { countVariants } from "../gpu/tvm/pipelines";

@@ -1,10 +1,10 @@
 /** Single stages of a text-to-image model, for parity checks and measurements. */
 
-import { UnsupportedError } from "../api/errors";
 import type { Size } from "../bundle/manifest";
 import type { Pipeline } from "../pipeline";
 import { TextToImagePipeline } from "../pipeline/text_to_image";
 import { VaeEncoder } from "../pipeline/vae_encoder";
+import { UnsupportedError } from "../util/errors";
 
 /**
  * Encode a prompt.

@@ -1,8 +1,8 @@
 /** Which of a model's functions, and so which picture sizes, a GPU has buffers for. */
 
-import { UnsupportedError } from "../api/errors";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
 import { compiledSizes, findEntryPoint } from "../bundle/manifest";
+import { UnsupportedError } from "../util/errors";
 
 /** Limits of an adapter or a device, in bytes. */
 export type BufferLimits = Pick<

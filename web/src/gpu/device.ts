@@ -1,8 +1,8 @@
 /** Requests a WebGPU device that a model can run on, or says why there is none. */
 
-import { UnsupportedError } from "../api/errors";
 import type { Requirements } from "../bundle/manifest";
 import { KERNEL_FEATURES } from "../util/constants.generated";
+import { UnsupportedError } from "../util/errors";
 import type { Abilities } from "./kernel_variants";
 
 /** Limits that are raised to the adapter's, because kernels can use more than the default. */

@@ -1,7 +1,7 @@
 /** The file kernels.json: written kernels that may run in place of a library's generated ones. */
 
-import { WsdError } from "../api/errors";
 import { SUBGROUP_MATRIX, SUBGROUPS, F16 } from "../util/constants.generated";
+import { WsdError } from "../util/errors";
 
 /** One dispatch. */
 export interface Launch {

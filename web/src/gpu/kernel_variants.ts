@@ -1,7 +1,7 @@
 /** Which written kernels run in place of generated ones: those asked for that the GPU can run. */
 
-import { OptionError } from "../api/errors";
 import { AUTO, GENERATED, LEGACY_KERNEL_MODES, VARIANT_NAMES } from "../util/constants.generated";
+import { OptionError } from "../util/errors";
 import type { KernelTable, Variant } from "./kernel_table";
 
 /**

@@ -1,12 +1,12 @@
 /** A model on the GPU: its compiled functions, called with its parameters. */
 
-import { throwIfAborted } from "../api/errors";
 import { countProgress } from "../api/progress";
 import type { OnStage } from "../api/progress";
 import type { LoadOptions } from "../api/types";
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
 import { findEntryPoint } from "../bundle/manifest";
+import { throwIfAborted } from "../util/errors";
 import type { BufferLimits } from "./buffer_limits";
 import { requestGpu } from "./device";
 import { KernelLauncher } from "./kernel_launcher";

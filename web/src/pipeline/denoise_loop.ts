@@ -1,11 +1,11 @@
 /** The denoising loop: the denoiser's predictions and the scheduler's steps, all on the GPU. */
 
-import { throwIfAborted } from "../api/errors";
 import type { DenoiseStage } from "../api/progress";
 import type { Size } from "../bundle/manifest";
 import { valueCount } from "../bundle/manifest";
 import type { Model, NamedTensors } from "../gpu/model";
 import type { Tensor } from "../gpu/tvm/runtime";
+import { throwIfAborted } from "../util/errors";
 import type { GenerationRequest } from "./generation_request";
 import type { GuidedText, NoisePredictor } from "./guidance";
 import { previewImage } from "./latent_preview";
@@ -43,9 +43,9 @@ export class DenoiseLoop {
     private readonly run: Run,
     private readonly options: GenerationRequest,
   ) {
-    const { seed, size, batch, drawn, latents } = options;
+    const { seed, size, batch, indices, latents } = options;
     const count = valueCount(model.latentShape(size));
-    this.noise = new NoiseSource(run, seed, count, batch, drawn.at(-1), latents);
+    this.noise = new NoiseSource(run, seed, count, batch, indices.at(-1), latents);
     const lengths = run.steps
       .flatMap(({ next, remember, keep }) => [next, remember, keep])
       .map((weights) => weights?.history?.length ?? 0);

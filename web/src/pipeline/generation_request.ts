@@ -1,30 +1,17 @@
-/** One request with its defaults filled in, checked before anything is computed. */
+/**
+ * One request with its defaults filled in. The page resolves it before the call waits for others,
+ * and sends it to the worker as it is: plain values and copies, which nobody changes meanwhile.
+ */
 
-import { OptionError } from "../api/errors";
-import {
-  ENCODE_CHECKS,
-  GENERATE_CHECKS,
-  requireOptions,
-  requireString,
-  show,
-} from "../api/option_checks";
-import type { RequestOptions, OutputName, Prompt, PromptEmbeddings } from "../api/options";
-import type { OnProgress } from "../api/progress";
-import type { DrawOptions, EncodeOptions } from "../api/types";
+import type { GenerateOptions, OutputName, Prompt, PromptEmbeddings } from "../api/options";
 import type { Manifest, Size } from "../bundle/manifest";
 import { compiledSizes, findEntryPoint, valueCount } from "../bundle/manifest";
-import type { Settings } from "../settings/infotext";
 import { schedulerOfClass } from "../settings/sampler_names";
 import type { Seed } from "../settings/seed";
-import { isSeed } from "../settings/seed";
-import {
-  MAX_GUIDANCE,
-  MAX_IMAGES,
-  MAX_SEED,
-  MIN_SEED,
-  SCHEDULER_DEFAULTS,
-} from "../util/constants.generated";
+import { MAX_IMAGES, SCHEDULER_DEFAULTS } from "../util/constants.generated";
+import { OptionError } from "../util/errors";
 import { nearestName } from "../util/nearest";
+import { requireInteger, requireString, show } from "../util/option_checks";
 import { embeddingSpecs } from "./text_encoder";
 import type { EmbeddingSpec } from "./text_encoder";
 
@@ -49,7 +36,7 @@ export interface GenerationRequest {
   /** How many pictures there are of all prompts; their noise is drawn at once. */
   batch: number;
   /** Indices of the pictures of the batch that are drawn, in order. */
-  drawn: readonly number[];
+  indices: readonly number[];
   /** Initial noise of the whole batch, before the scheduler scales it. */
   latents: Float32Array | undefined;
   previewEvery: number;
@@ -60,144 +47,65 @@ export interface GenerationRequest {
  * Fill in a model's defaults. Without a seed, it is a random one.
  *
  * @param prompt null where embeddings stand for it.
- * @throws OptionError if an option is not known, of another type, out of range, or names nothing.
+ * @param options checked before, with `GENERATE_CHECKS`; what depends on the model is checked here.
+ * @throws OptionError if a value is out of the model's range, of another shape, or names nothing.
  */
 export function resolveRequest(
   manifest: Manifest,
   prompt: Prompt | null | undefined,
-  options: RequestOptions = {},
+  options: GenerateOptions & { output?: OutputName | undefined } = {},
 ): GenerationRequest {
-  const given = requireOptions("generate", options, GENERATE_CHECKS);
   const { defaults } = manifest;
-  const texts = resolveTexts(manifest, prompt, given);
-  const numbers = resolveNumbers(manifest, given);
-  const imagesPerPrompt = given.numImages ?? 1;
-  requireInteger("numImages", imagesPerPrompt, 1, MAX_IMAGES);
-  const batch = texts.count * imagesPerPrompt;
+  const { numImages: imagesPerPrompt = 1, imageIndex, latents } = options;
+  const { prompts, negativePrompts, embeddings, count } = resolvePrompts(manifest, prompt, options);
+  const batch = count * imagesPerPrompt;
   if (batch > MAX_IMAGES) {
     throw new OptionError(
-      `${texts.count} prompts with ${imagesPerPrompt} pictures each are ${batch} pictures`,
+      `${count} prompts with ${imagesPerPrompt} pictures each are ${batch} pictures`,
       `one call draws at most ${MAX_IMAGES}; draw the others in another call`,
     );
   }
-  const { imageIndex } = given;
   if (imageIndex !== undefined) requireInteger("imageIndex", imageIndex, 0, batch - 1);
-  const drawn =
-    imageIndex === undefined ? Array.from({ length: batch }, (_, i) => i) : [imageIndex];
-  const { latents, output = "imageData", width, height } = given;
-  const size = resolveSize(manifest, width ?? defaults.size[0], height ?? defaults.size[1]);
+  const [width, height] = defaults.size;
+  const size = resolveSize(manifest, options.width ?? width, options.height ?? height);
   if (latents !== undefined) {
     const { shape } = findEntryPoint(manifest, "denoiser", size).inputs[0]!;
     requireFloats("latents", latents, [batch, ...shape.slice(1)]);
   }
-  const { prompts, negativePrompts, embeddings } = texts;
   return {
-    ...{ prompts, negativePrompts, embeddings, ...numbers, size },
-    ...{ imagesPerPrompt, batch, drawn, latents, output },
-  };
-}
-
-/** A call of `generate` that was checked: what goes to the worker, and what stays. */
-export interface GenerateCall<Output extends OutputName = OutputName> {
-  prompt: Prompt | null;
-  /** The given options and a seed; plain values that can be sent to a worker. */
-  options: RequestOptions;
-  output: Output;
-  onProgress: OnProgress | undefined;
-  signal: AbortSignal | undefined;
-}
-
-/**
- * Check a call of `generate` before it waits for others, and choose its seed.
- *
- * @throws OptionError see {@link resolveRequest}.
- */
-export function checkGenerate<Output extends OutputName = "imageData">(
-  manifest: Manifest,
-  prompt: Prompt | null | undefined,
-  options: DrawOptions<Output> = {},
-): GenerateCall<Output> {
-  const given = requireOptions("generate", options, GENERATE_CHECKS);
-  const { seed } = resolveRequest(manifest, prompt, given);
-  const { onProgress, signal, ...rest } = given;
-  const output = (given.output ?? "imageData") as Output;
-  const copies = Object.entries(rest).map(([name, value]) => [name, copyOf(value)]);
-  const copied = Object.fromEntries(copies) as RequestOptions;
-  return {
-    prompt: copyOf(prompt ?? null),
-    options: { ...copied, seed },
-    ...{ output, onProgress, signal },
-  };
-}
-
-/**
- * Copy lists and arrays: the caller may change them while the call waits, and what a framework
- * watches for changes (a Proxy) cannot be sent to a worker.
- */
-function copyOf<Value>(value: Value): Value {
-  if (Array.isArray(value)) return [...(value as unknown[])] as Value;
-  return isFloats(value) ? (new Float32Array(value) as Value) : value;
-}
-
-/** A call of `encodePrompt` that was checked. */
-export interface EncodeCall {
-  prompt: readonly string[];
-  /** One for each prompt; undefined if none was given. */
-  negativePrompt: readonly string[] | undefined;
-  signal: AbortSignal | undefined;
-}
-
-/**
- * Check a call of `encodePrompt`.
- *
- * @throws OptionError if a prompt is not a text, or there are too many or none.
- */
-export function checkEncode(
-  manifest: Manifest,
-  prompt: Prompt,
-  options: EncodeOptions = {},
-): EncodeCall {
-  const { negativePrompt, signal } = requireOptions("encodePrompt", options, ENCODE_CHECKS);
-  const { prompts, negativePrompts } = resolveTexts(manifest, prompt, { negativePrompt });
-  return { prompt: prompts!, negativePrompt: negativePrompts, signal };
-}
-
-/**
- * Return the settings that one picture carries: all that is needed to draw it again.
- *
- * @param image its index in the batch.
- */
-export function describeRequest(
-  manifest: Manifest,
-  request: GenerationRequest,
-  image: number,
-): Settings {
-  const { steps, scheduler, guidanceScale, seed, eta, size, batch, imagesPerPrompt } = request;
-  const { prompts, negativePrompts, embeddings, latents } = request;
-  const index = Math.floor(image / imagesPerPrompt);
-  const [width, height] = size;
-  const given = Object.keys({ ...(latents && { latents }), ...embeddings });
-  return {
-    prompt: prompts?.[index] ?? "",
-    negativePrompt: negativePrompts?.[index],
-    ...{ steps, scheduler, guidanceScale, seed, width, height },
-    ...{ model: manifest.model.name, eta, numImages: batch, imageIndex: image },
-    ...(given.length === 0 ? {} : { given }),
+    prompts,
+    negativePrompts,
+    embeddings,
+    ...resolveSteps(manifest, options),
+    guidanceScale: options.guidanceScale ?? defaults.guidance_scale,
+    seed: options.seed ?? randomSeed(),
+    size,
+    // Older manifests have no default for eta.
+    eta: options.eta ?? (defaults as Partial<typeof defaults>).eta ?? 0,
+    imagesPerPrompt,
+    batch,
+    indices: imageIndex === undefined ? Array.from({ length: batch }, (_, i) => i) : [imageIndex],
+    latents: latents && new Float32Array(latents),
+    output: options.output ?? "imageData",
   };
 }
 
 /** The prompts of a request, as texts or embeddings. */
-type Texts = Pick<GenerationRequest, "prompts" | "negativePrompts" | "embeddings"> & {
+type Prompts = Pick<GenerationRequest, "prompts" | "negativePrompts" | "embeddings"> & {
   /** How many prompts there are. */
   count: number;
 };
 
-/** Check prompts and embeddings: diffusers' `check_inputs`. */
-function resolveTexts(
+/**
+ * Check prompts and embeddings: diffusers' `check_inputs`.
+ *
+ * @throws OptionError if there is no prompt, or one of another type or shape.
+ */
+export function resolvePrompts(
   manifest: Manifest,
   prompt: Prompt | null | undefined,
-  options: RequestOptions,
-): Texts {
+  options: GenerateOptions,
+): Prompts {
   const specs = embeddingSpecs(manifest);
   const embeddings = pickEmbeddings(options, specs);
   const prompts = prompt === undefined || prompt === null ? undefined : listOf("prompt", prompt);
@@ -215,10 +123,8 @@ function resolveTexts(
       "give the embeddings of as many negative prompts as there are prompts",
     );
   }
-  return {
-    ...{ prompts, embeddings, count },
-    negativePrompts: hasNegative ? negativesOf(negativePrompt, count) : undefined,
-  };
+  const negativePrompts = hasNegative ? negativesOf(negativePrompt, count) : undefined;
+  return { prompts, negativePrompts, embeddings: copyFloats(embeddings), count };
 }
 
 /** Return a list of texts of one or several. */
@@ -253,22 +159,32 @@ function negativesOf(negativePrompt: unknown, count: number): readonly string[] 
   );
 }
 
-function pickEmbeddings(options: RequestOptions, specs: EmbeddingSpec[]): PromptEmbeddings {
-  const { promptEmbeds, negativePromptEmbeds } = options;
-  const { pooledPromptEmbeds, negativePooledPromptEmbeds } = options;
-  const all = {
-    ...{ promptEmbeds, negativePromptEmbeds, pooledPromptEmbeds, negativePooledPromptEmbeds },
-  };
+const EMBEDDINGS = [
+  "promptEmbeds",
+  "negativePromptEmbeds",
+  "pooledPromptEmbeds",
+  "negativePooledPromptEmbeds",
+] as const;
+
+function pickEmbeddings(options: GenerateOptions, specs: EmbeddingSpec[]): PromptEmbeddings {
   const taken = specs.flatMap(({ positive, negative }): string[] => [positive, negative]);
-  const given = Object.entries(all).filter(([, value]) => value !== undefined);
-  for (const [name] of given) {
+  const given = EMBEDDINGS.filter((name) => options[name] !== undefined);
+  for (const name of given) {
     if (taken.includes(name)) continue;
     throw new OptionError(
       `this model takes no ${name}`,
       taken.length === 0 ? "give prompts as texts" : `it takes ${taken.join(", ")}`,
     );
   }
-  return Object.fromEntries(given);
+  return Object.fromEntries(given.map((name) => [name, options[name]]));
+}
+
+function copyFloats(embeddings: PromptEmbeddings): PromptEmbeddings {
+  const copies = Object.entries(embeddings).map(([name, values]) => [
+    name,
+    new Float32Array(values),
+  ]);
+  return Object.fromEntries(copies) as PromptEmbeddings;
 }
 
 /**
@@ -312,29 +228,21 @@ function checkEmbeddings(
   return count;
 }
 
-type Numbers = Pick<
-  GenerationRequest,
-  "steps" | "guidanceScale" | "seed" | "scheduler" | "eta" | "previewEvery"
->;
-
-function resolveNumbers(manifest: Manifest, options: RequestOptions): Numbers {
-  const { defaults } = manifest;
+/** Choose the scheduler, and check what depends on it. */
+function resolveSteps(
+  manifest: Manifest,
+  options: GenerateOptions,
+): Pick<GenerationRequest, "scheduler" | "steps" | "previewEvery"> {
   const scheduler = resolveScheduler(manifest, options.scheduler ?? manifest.schedulers.default);
-  const config = manifest.schedulers.available[scheduler]!;
-  const steps = options.numInferenceSteps ?? defaults.steps;
+  const { numInferenceSteps: steps = manifest.defaults.steps, previewEvery = 0 } = options;
   // Older manifests do not say how few steps a scheduler takes.
-  const { min_steps, max_steps } = { ...SCHEDULER_DEFAULTS, ...config };
+  const { min_steps, max_steps } = {
+    ...SCHEDULER_DEFAULTS,
+    ...manifest.schedulers.available[scheduler]!,
+  };
   requireInteger("numInferenceSteps", steps, min_steps, max_steps);
-  const seed = options.seed ?? randomSeed();
-  requireSeed(seed);
-  const guidanceScale = options.guidanceScale ?? defaults.guidance_scale;
-  requireNumber("guidanceScale", guidanceScale, MAX_GUIDANCE);
-  // Older manifests have no default for eta.
-  const eta = options.eta ?? (defaults as Partial<typeof defaults>).eta ?? 0;
-  requireNumber("eta", eta, 1);
-  const previewEvery = options.previewEvery ?? 0;
-  requireInteger("previewEvery", previewEvery, 0, config.max_steps);
-  return { steps, guidanceScale, seed, scheduler, eta, previewEvery };
+  requireInteger("previewEvery", previewEvery, 0, max_steps);
+  return { scheduler, steps, previewEvery };
 }
 
 /** Return the name of the scheduler that a name or a class of diffusers means. */
@@ -353,10 +261,6 @@ function resolveScheduler(manifest: Manifest, name: string): string {
 }
 
 function resolveSize(manifest: Manifest, width: number, height: number): Size {
-  for (const [name, value] of Object.entries({ width, height })) {
-    if (typeof value === "number") continue;
-    throw new OptionError(`${name} is ${show(value)}`, "it must be a number of pixels");
-  }
   const sizes = compiledSizes(manifest);
   const found = sizes.find((size) => size[0] === width && size[1] === height);
   if (found !== undefined) return [width, height];
@@ -369,37 +273,6 @@ function resolveSize(manifest: Manifest, width: number, height: number): Size {
 /** A seed of 32 bits: the noise depends on no more. */
 function randomSeed(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0]!;
-}
-
-function requireNumber(name: string, value: number, most: number): void {
-  // A caller in JavaScript may give anything; a text would compare as a number.
-  if (!(typeof value === "number" && value >= 0 && value <= most)) {
-    throw new OptionError(`${name} is ${show(value)}`, `it must be a number from 0 to ${most}`);
-  }
-}
-
-function requireSeed(seed: Seed): void {
-  if (typeof seed !== "bigint" && Number.isInteger(seed) && !Number.isSafeInteger(seed)) {
-    throw new OptionError(
-      `seed is ${seed}, which a number may have rounded`,
-      "give a seed beyond 2 ** 53 - 1 as a bigint, for example 18446744073709551615n",
-    );
-  }
-  if (typeof seed === "bigint" ? !isSeed(seed) : !Number.isInteger(seed)) {
-    throw new OptionError(
-      `seed is ${show(seed)}`,
-      `it must be a whole number from ${MIN_SEED.toString()} to ${MAX_SEED.toString()}`,
-    );
-  }
-}
-
-function requireInteger(name: string, value: number, least: number, most: number): void {
-  if (!Number.isInteger(value) || value < least || value > most) {
-    throw new OptionError(
-      `${name} is ${show(value)}`,
-      least === most ? `it must be ${least}` : `it must be a whole number from ${least} to ${most}`,
-    );
-  }
 }
 
 /** @throws OptionError unless a value is a Float32Array of finite numbers in this shape. */

@@ -14,7 +14,7 @@ export class NoiseSource {
   private readonly generator: MersenneTwister;
   private readonly tree: BrownianTree | undefined;
   /** The noise of all pictures by draw, until the last picture that is drawn has taken its share. */
-  private readonly drawn: (Float32Array | undefined)[] = [];
+  private readonly draws: (Float32Array | undefined)[] = [];
   /** For each draw after the first: the two ends on the Brownian path, if it is from there. */
   private readonly intervals: ([number, number] | undefined)[];
 
@@ -35,7 +35,7 @@ export class NoiseSource {
     private readonly last = images - 1,
     initial?: Float32Array,
   ) {
-    if (initial !== undefined) this.drawn.push(initial);
+    if (initial !== undefined) this.draws.push(initial);
     this.generator = new MersenneTwister(seed);
     this.tree = run.brownian && new BrownianTree(...run.brownian, BigInt(seed), count * images);
     this.intervals = run.steps
@@ -50,14 +50,14 @@ export class NoiseSource {
    *   in this order, and the pictures come one after the other.
    */
   take(draw: number, image: number): Float32Array {
-    while (this.drawn.length <= draw) this.drawn.push(this.next());
-    const all = this.drawn[draw]!;
-    if (image === this.last) this.drawn[draw] = undefined;
+    while (this.draws.length <= draw) this.draws.push(this.next());
+    const all = this.draws[draw]!;
+    if (image === this.last) this.draws[draw] = undefined;
     return all.subarray(image * this.count, (image + 1) * this.count);
   }
 
   private next(): Float32Array {
-    const interval = this.intervals[this.drawn.length - 1];
+    const interval = this.intervals[this.draws.length - 1];
     if (interval !== undefined) return this.tree!.noise(...interval);
     return randn(this.generator, this.count * this.images);
   }

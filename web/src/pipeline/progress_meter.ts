@@ -45,7 +45,7 @@ const USUAL_COSTS: Record<Stage, number> = {
 const LEAST_MEASURED_MS = 400;
 
 /** What has happened in a stage so far. */
-interface Course extends Expectation {
+interface StageState extends Expectation {
   done: number;
   /** Units of amounts that ended before the current one began, of stages that begin anew. */
   before: number;
@@ -57,7 +57,7 @@ interface Course extends Expectation {
 
 /** Adds to the events of a call's stages how far the whole call is. */
 export class ProgressMeter {
-  private readonly courses = new Map<Stage, Course>();
+  private readonly states = new Map<Stage, StageState>();
   private pictures = 1;
   private overall = 0;
   private last: { event: StageEvent; time: number } | undefined;
@@ -73,7 +73,7 @@ export class ProgressMeter {
     private readonly now: () => number = () => performance.now(),
   ) {
     for (const [stage, expectation] of Object.entries(expected) as [Stage, Expectation][]) {
-      this.courses.set(stage, begin(expectation));
+      this.states.set(stage, begin(expectation));
     }
   }
 
@@ -81,12 +81,12 @@ export class ProgressMeter {
   readonly onStage: OnStage = (event) => {
     const time = this.now();
     if (event.images !== undefined) this.expectPictures(event.images);
-    const course = this.follow(event);
-    const before = course.done;
-    count(course, event);
+    const state = this.follow(event);
+    const before = state.done;
+    count(state, event);
     if (this.last?.event.stage === event.stage) {
-      course.milliseconds += time - this.last.time;
-      course.counted += course.done - before;
+      state.milliseconds += time - this.last.time;
+      state.counted += state.done - before;
     }
     this.last = { event, time };
     this.overall = Math.min(1, Math.max(this.overall, isLast(event) ? 1 : this.share()));
@@ -104,7 +104,7 @@ export class ProgressMeter {
   /** Milliseconds of a unit of each stage that this call measured. */
   costs(): Costs {
     const costs: Costs = {};
-    for (const [stage, { milliseconds, counted }] of this.courses) {
+    for (const [stage, { milliseconds, counted }] of this.states) {
       if (counted > 0) costs[stage] = milliseconds / counted;
     }
     return costs;
@@ -112,68 +112,68 @@ export class ProgressMeter {
 
   /** The first event of drawing says how many pictures there are. */
   private expectPictures(pictures: number): void {
-    for (const course of this.courses.values()) {
-      if (course.eachPicture) course.units *= pictures / this.pictures;
+    for (const state of this.states.values()) {
+      if (state.eachPicture) state.units *= pictures / this.pictures;
     }
     this.pictures = pictures;
   }
 
-  private follow({ stage, total }: StageEvent): Course {
-    let course = this.courses.get(stage);
-    if (course === undefined) {
-      course = begin({ units: total, cost: USUAL_COSTS[stage], measured: false });
-      this.courses.set(stage, course);
+  private follow({ stage, total }: StageEvent): StageState {
+    let state = this.states.get(stage);
+    if (state === undefined) {
+      state = begin({ units: total, cost: USUAL_COSTS[stage], measured: false });
+      this.states.set(stage, state);
     }
-    return course;
+    return state;
   }
 
   /** The share of all work that is done, as long as it was expected to take. */
   private share(): number {
-    const courses = [...this.courses.values()];
-    const done = courses.reduce((sum, { done, cost }) => sum + done * cost, 0);
-    const total = courses.reduce((sum, { units, cost }) => sum + units * cost, 0);
+    const states = [...this.states.values()];
+    const done = states.reduce((sum, { done, cost }) => sum + done * cost, 0);
+    const total = states.reduce((sum, { units, cost }) => sum + units * cost, 0);
     return total === 0 ? 0 : done / total;
   }
 
   /** Estimate the time left in milliseconds; null if nothing was measured yet. */
   private remaining(): number | null {
-    const courses = [...this.courses.values()];
-    const timed = courses.filter(
+    const states = [...this.states.values()];
+    const timed = states.filter(
       ({ milliseconds, counted }) => milliseconds >= LEAST_MEASURED_MS && counted > 0,
     );
     // By how much this computer is slower than expected, where it could be measured.
     const expected = timed.reduce((sum, { counted, cost }) => sum + counted * cost, 0);
     const taken = timed.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
     let left = 0;
-    for (const course of courses) {
-      const units = course.units - course.done;
+    for (const state of states) {
+      const units = state.units - state.done;
       if (units <= 0) continue;
-      if (timed.includes(course)) left += (units * course.milliseconds) / course.counted;
-      else if (course.measured) left += units * course.cost;
-      else if (expected > 0) left += (units * course.cost * taken) / expected;
+      if (timed.includes(state)) left += (units * state.milliseconds) / state.counted;
+      else if (state.measured) left += units * state.cost;
+      else if (expected > 0) left += (units * state.cost * taken) / expected;
       else return null;
     }
     return left;
   }
 }
 
-function begin(expectation: Expectation): Course {
+function begin(expectation: Expectation): StageState {
   return { ...expectation, done: 0, before: 0, total: 0, milliseconds: 0, counted: 0 };
 }
 
-/** Take what an event says into a stage's course. */
-function count(course: Course, event: StageEvent): void {
+/** Take what an event says into a stage's state. */
+function count(state: StageState, event: StageEvent): void {
   const { loaded, total } = event;
   if (event.stage === "denoise" || event.stage === "decode") {
     // All pictures have as many steps; how many of a step's units they are was expected before.
-    course.done = (course.units * (event.image + share(loaded, total))) / event.images;
+    state.done = (state.units * (event.image + share(loaded, total))) / event.images;
   } else if (event.stage === "text") {
-    course.done = course.units * share(loaded, total);
+    state.done = state.units * share(loaded, total);
   } else {
     // With `offload`, parameters are loaded again for each stage: one amount after another.
-    if (total !== course.total) [course.before, course.total] = [course.done, total];
-    course.done = course.before + loaded;
-    course.units = Math.max(course.units, course.before + total);
+    if (total !== state.total) [state.before, state.total] = [state.done, total];
+    state.done = state.before + loaded;
+    state.units = Math.max(state.units, state.before + total);
   }
 }
 

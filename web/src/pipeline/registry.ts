@@ -1,21 +1,23 @@
 /** Pipelines by the type that a manifest names: what draws, and how it is loaded. */
 
-import { UnsupportedError } from "../api/errors";
-import type { WsdError } from "../api/errors";
-import type { RequestOptions, Prompt, PromptEmbeddings } from "../api/options";
+import { UnsupportedError } from "../util/errors";
+import type { WsdError } from "../util/errors";
+import type { PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
-import type { Drawn, LoadOptions, Usage } from "../api/types";
-import { BundleFiles, fetchText } from "../bundle/bundle_files";
+import type { GenerationResult, LoadOptions, Usage } from "../api/types";
+import { BundleFiles, fetchParsed } from "../bundle/bundle_files";
 import { NO_CACHE, openCache } from "../bundle/cache";
 import { fileSizes } from "../bundle/kept";
 import type { EntryPoint, Manifest } from "../bundle/manifest";
 import { parseManifest } from "../bundle/manifest";
 import { makeTransport } from "../bundle/transport";
 import { log } from "../util/log";
+import { nameOf } from "../util/secrets";
 import type { Model, ModelSource } from "../gpu/model";
+import type { GenerationRequest } from "./generation_request";
 import { meterLoading } from "./progress_meter";
 
-/** A loaded model that draws. It does one piece of work at a time. */
+/** A loaded model that draws. Its callers wait for one call to end before they begin the next. */
 export interface Pipeline {
   readonly manifest: Manifest;
   /** Vendor, architecture and description of the GPU. */
@@ -25,16 +27,15 @@ export interface Pipeline {
   /**
    * Draw one or several pictures of each prompt.
    *
-   * @param prompt null where `promptEmbeds` stand for it.
-   * @throws OptionError if an option is not known or out of range.
+   * @param request checked, its defaults filled in.
+   * @throws UnsupportedError if the GPU has no buffers for the size.
    * @throws OutOfMemoryError, DeviceLostError or AbortError if the work ends early.
    */
   generate(
-    prompt: Prompt | null,
-    options: RequestOptions,
+    request: GenerationRequest,
     onStage: OnStage,
     signal: AbortSignal,
-  ): Promise<Drawn>;
+  ): Promise<GenerationResult>;
   /**
    * Encode prompts as the denoiser takes them.
    *
@@ -99,12 +100,13 @@ export async function loadPipeline(
   const cache = options.cache === false ? NO_CACHE : await openCache();
   const { integrity, signal } = options;
   const transport = makeTransport(options);
-  const text = await fetchText(manifestUrl, cache, { integrity, signal, transport });
-  const manifest = parseManifest(text, manifestUrl);
+  const how = { integrity, signal, transport };
+  const manifest = await fetchParsed(manifestUrl, cache, parseManifest, how);
   const factory = factories.get(manifest.pipeline);
   if (factory === undefined) {
     throw new UnsupportedError(
-      `${manifestUrl}: this page has no pipeline of the type ${JSON.stringify(manifest.pipeline)}`,
+      `${nameOf(manifestUrl)}: this page has no pipeline of the type ` +
+        JSON.stringify(manifest.pipeline),
       `use the page of the WSD that built the model; this one has ${[...factories.keys()].join(", ")}`,
     );
   }

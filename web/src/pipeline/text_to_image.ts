@@ -3,12 +3,10 @@
  * them. It needs no DOM, so that it runs in a worker.
  */
 
-import type { WsdError } from "../api/errors";
-import { BusyError, throwIfAborted } from "../api/errors";
 import { toBlobs } from "../api/generated";
-import type { RequestOptions, Prompt, PromptEmbeddings } from "../api/options";
+import type { PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
-import type { Drawn, Timings, Usage } from "../api/types";
+import type { GenerationResult, Timings, Usage } from "../api/types";
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
 import { drawableSizes, guidesAtOnce, sizeProblem } from "../gpu/buffer_limits";
@@ -16,15 +14,17 @@ import { Model } from "../gpu/model";
 import type { ModelSource, NamedTensors } from "../gpu/model";
 import type { Tensor } from "../gpu/tvm/runtime";
 import { runTogether } from "../util/concurrency";
+import type { WsdError } from "../util/errors";
+import { throwIfAborted } from "../util/errors";
 import { createTokenizer } from "./clip_tokenizer";
 import { DenoiseLoop, disposeAll } from "./denoise_loop";
 import type { OnStep } from "./denoise_loop";
 import type { GenerationRequest } from "./generation_request";
-import { describeRequest, resolveRequest } from "./generation_request";
 import type { GuidedText } from "./guidance";
 import { NoisePredictor } from "./guidance";
 import { guidesItself } from "./guidance_embedding";
 import type { Pipeline, Stages } from "./registry";
+import { describeRequest } from "./request_settings";
 import { layOutRun } from "./schedulers";
 import type { Tokenizers } from "./text_encoder";
 import { embeddingSpecs, PromptEncoder, tensorsOf } from "./text_encoder";
@@ -63,8 +63,6 @@ export async function loadTextToImage(source: ModelSource): Promise<TextToImageP
 
 /** A loaded text-to-image model; {@link loadTextToImage} makes it. */
 export class TextToImagePipeline implements Pipeline {
-  private busy = false;
-
   constructor(
     private readonly model: Model,
     private readonly files: BundleFiles,
@@ -106,15 +104,13 @@ export class TextToImagePipeline implements Pipeline {
   }
 
   async generate(
-    prompt: Prompt | null,
-    options: RequestOptions = {},
+    request: GenerationRequest,
     onProgress: OnStage = ignore,
     signal?: AbortSignal,
-  ): Promise<Drawn> {
-    const request = resolveRequest(this.manifest, prompt, options);
-    return this.runAlone(async () => {
-      const drawn = await this.draw(request, onProgress, signal);
-      return request.output === "blob" ? toBlobs(drawn) : drawn;
+  ): Promise<GenerationResult> {
+    return this.model.runtime.guard(async () => {
+      const result = await this.draw(request, onProgress, signal);
+      return request.output === "blob" ? toBlobs(result) : result;
     });
   }
 
@@ -124,7 +120,7 @@ export class TextToImagePipeline implements Pipeline {
     onProgress: OnStage = ignore,
     signal?: AbortSignal,
   ): Promise<PromptEmbeddings> {
-    return this.runAlone(() => this.encode(prompt, negativePrompt, onProgress, signal));
+    return this.model.runtime.guard(() => this.encode(prompt, negativePrompt, onProgress, signal));
   }
 
   async withStages<Result>(work: (stages: Stages) => Promise<Result>): Promise<Result> {
@@ -133,7 +129,7 @@ export class TextToImagePipeline implements Pipeline {
       await model.runtime.prepare([entry]);
       await this.need(entry.role, ignore);
     };
-    return this.runAlone(() => work({ model, files, bring }));
+    return model.runtime.guard(() => work({ model, files, bring }));
   }
 
   usage(): Usage {
@@ -142,17 +138,6 @@ export class TextToImagePipeline implements Pipeline {
 
   dispose(): void {
     this.model.dispose();
-  }
-
-  /** Do work that nothing else may run beside. */
-  private async runAlone<Result>(work: () => Promise<Result>): Promise<Result> {
-    if (this.busy) throw new BusyError();
-    this.busy = true;
-    try {
-      return await this.model.runtime.guard(work);
-    } finally {
-      this.busy = false;
-    }
   }
 
   /**
@@ -206,7 +191,7 @@ export class TextToImagePipeline implements Pipeline {
     request: GenerationRequest,
     onProgress: OnStage,
     signal?: AbortSignal,
-  ): Promise<Drawn<ImageData>> {
+  ): Promise<GenerationResult<ImageData>> {
     const started = performance.now();
     throwIfAborted(signal);
     const guided = this.isGuided(request.size, request.guidanceScale);
@@ -225,7 +210,7 @@ export class TextToImagePipeline implements Pipeline {
     const latents: Float32Array[] = [];
     const finals: Tensor[] = [];
     try {
-      const { scheduler, steps, eta, drawn, imagesPerPrompt } = request;
+      const { scheduler, steps, eta, indices, imagesPerPrompt } = request;
       const run = layOutRun(
         this.manifest.noise_schedule,
         this.manifest.schedulers.available[scheduler]!,
@@ -237,9 +222,9 @@ export class TextToImagePipeline implements Pipeline {
       const loop = new DenoiseLoop(this.model, predictor, run, request);
       await this.need("denoiser", onProgress, signal);
       const ofImage = (image: number): { image: number; images: number } => {
-        return { image, images: drawn.length };
+        return { image, images: indices.length };
       };
-      for (const [image, inBatch] of drawn.entries()) {
+      for (const [image, inBatch] of indices.entries()) {
         const report: OnStep = (event) => {
           if (event.preview !== undefined) timings.firstPreview ??= performance.now() - started;
           onProgress({ stage: "denoise", ...event, ...ofImage(image) });
@@ -265,12 +250,16 @@ export class TextToImagePipeline implements Pipeline {
       disposeAll(finals);
     }
     timings.total = performance.now() - started;
-    const imageSettings = request.drawn.map((image) =>
+    const imageSettings = request.indices.map((image) =>
       describeRequest(this.manifest, request, image),
     );
     return {
-      ...{ image: images[0]!, images, latents: joinFloats(latents), timings },
-      ...{ settings: imageSettings[0]!, imageSettings },
+      image: images[0]!,
+      images,
+      latents: joinFloats(latents),
+      timings,
+      settings: imageSettings[0]!,
+      imageSettings,
     };
   }
 
@@ -285,14 +274,14 @@ export class TextToImagePipeline implements Pipeline {
     report: OnStage,
     signal?: AbortSignal,
   ): Promise<GuidedText[]> {
-    const { prompts, negativePrompts, embeddings, batch, imagesPerPrompt, drawn } = request;
+    const { prompts, negativePrompts, embeddings, batch, imagesPerPrompt, indices } = request;
     const total = batch / imagesPerPrompt;
     const specs = embeddingSpecs(this.manifest);
     const nothing = this.manifest.conditioning.empty_negative;
     const givenNegative = specs.some(({ negative }) => embeddings[negative] !== undefined);
     const encodesNegative =
       guided && !givenNegative && (negativePrompts !== undefined || nothing === "encode");
-    report({ stage: "text", loaded: 0, total, images: drawn.length });
+    report({ stage: "text", loaded: 0, total, images: indices.length });
     if (prompts !== undefined || encodesNegative) await this.need("text_encoder", report, signal);
     // Every text is encoded once, also where several pictures have it.
     const encoded = new Map<string | undefined, NamedTensors>();
@@ -319,7 +308,7 @@ export class TextToImagePipeline implements Pipeline {
         };
       });
       await this.model.runtime.sync();
-      report({ stage: "text", loaded: total, total, images: drawn.length });
+      report({ stage: "text", loaded: total, total, images: indices.length });
       return texts;
     } catch (error) {
       disposeAll(tensorsOf([...encoded.values(), ...uploaded]));

@@ -1,9 +1,9 @@
 /** Decodes latents to a picture: whole, or tile by tile to save memory. */
 
-import { throwIfAborted } from "../api/errors";
 import type { EntryPoint, Size } from "../bundle/manifest";
 import { canTile, fits } from "../gpu/buffer_limits";
 import type { Model } from "../gpu/model";
+import { throwIfAborted } from "../util/errors";
 import { blend, crop, tileStarts, tileWeights, toImageData } from "./tiling";
 import type { Planes } from "./tiling";
 

@@ -1,9 +1,9 @@
 /** Encodes pictures to the moments of their latents: whole, or tile by tile to save memory. */
 
-import { throwIfAborted, UnsupportedError } from "../api/errors";
 import type { EntryPoint, Manifest, Size } from "../bundle/manifest";
 import { canTile, fits } from "../gpu/buffer_limits";
 import type { Model } from "../gpu/model";
+import { throwIfAborted, UnsupportedError } from "../util/errors";
 import { blend, crop, fromPixels, tileStarts, tileWeights } from "./tiling";
 import type { Planes } from "./tiling";
 

@@ -5,8 +5,8 @@
  * Reading takes time in proportion to the length of the text, which anybody may have written.
  */
 
-import { OptionError } from "../api/errors";
-import { requireSettings, requireString, show } from "../api/option_checks";
+import { OptionError } from "../util/errors";
+import { requireSettings, requireString, show } from "../util/option_checks";
 import type { FoundSettings } from "./found_settings";
 import { noSettings, takeAll } from "./found_settings";
 import { findScheduler, nameSampler } from "./sampler_names";
@@ -36,7 +36,7 @@ export interface Settings {
 const NEGATIVE = "Negative prompt:";
 /** The first of the pairs, in every program that writes this form. */
 const STEPS = /^Steps: ?\d/;
-/** A line of so many pairs that name settings is no prompt. */
+/** A line with at least so many pairs that name settings is not part of the prompt. */
 const FEWEST_PAIRS = 3;
 /** So many pairs are read; programs write some dozens. */
 const MOST_PAIRS = 1000;
@@ -76,10 +76,10 @@ const MEANINGS = {
  * @throws OptionError if one of the settings is missing, or there is no such picture.
  */
 export function formatSettings(settings: Settings, image?: number): string {
-  requireSettings(settings);
-  const { prompt, negativePrompt, steps, scheduler, guidanceScale, seed } = settings;
-  const { numImages = 1, given = [] } = settings;
-  const index = image ?? settings.imageIndex ?? 0;
+  const { prompt, negativePrompt, steps, scheduler, guidanceScale, seed, ...others } =
+    requireSettings(settings);
+  const { numImages = 1, given = [] } = others;
+  const index = image ?? others.imageIndex ?? 0;
   if (!Number.isInteger(index) || index < 0 || index >= numImages) {
     throw new OptionError(
       `there is no picture ${show(index)}`,
@@ -111,7 +111,7 @@ export function formatSettings(settings: Settings, image?: number): string {
 /**
  * Read settings from a text; those that are missing or malformed are left out.
  *
- * @throws OptionError if it is no text.
+ * @throws OptionError if it is not a string.
  */
 export function parseSettings(text: string): Partial<Settings> {
   requireString("text", text);

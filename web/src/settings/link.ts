@@ -3,7 +3,7 @@
  * Anybody may have written an address, so what is read has bounds.
  */
 
-import { LINK_CHECKS, requireOptions, requireString } from "../api/option_checks";
+import { LINK_CHECKS, requireOptions, requireString } from "../util/option_checks";
 import type { FoundSettings } from "./found_settings";
 import { noSettings, take } from "./found_settings";
 
@@ -41,7 +41,7 @@ const MOST_VALUES = 50;
 /**
  * Write values as the parameters of an address; empty ones are left out.
  *
- * @throws OptionError if a name is not known, or a value is no text.
+ * @throws OptionError if a name is not known, or a value is not a string.
  */
 export function formatLink(values: LinkValues): string {
   const given = requireOptions("formatLink", values, LINK_CHECKS);
@@ -53,7 +53,7 @@ export function formatLink(values: LinkValues): string {
  * Read settings from the parameters of an address, with or without what stands before them.
  *
  * @returns undefined if it names no setting, or is too long to be one.
- * @throws OptionError if it is no text.
+ * @throws OptionError if it is not a string.
  */
 export function parseLink(address: string): FoundSettings | undefined {
   requireString("address", address);

@@ -6,8 +6,8 @@
  * sections 5 and 11.3.3 (chunks, tEXt, zTXt, iTXt), annex D (CRC).
  */
 
-import { OptionError } from "../api/errors";
-import { requireBytes, requireString } from "../api/option_checks";
+import { OptionError } from "../util/errors";
+import { requireBytes, requireString } from "../util/option_checks";
 
 /** The bytes that every PNG begins with. */
 export const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
@@ -25,11 +25,20 @@ interface Chunk {
 /**
  * Return a copy of a PNG with the text in it, right after its header.
  *
- * @throws OptionError if these are not the bytes of a PNG, or the text is none.
+ * @throws OptionError if these are not the bytes of a PNG, or the text is not a string.
+ *
+ * @example
+ * ```ts
+ * // A picture of your own, with the settings that it was drawn with.
+ * const bytes = new Uint8Array(await file.arrayBuffer());
+ * const written = writeText(bytes, formatSettings(result.settings));
+ * console.log(readText(written)); // the same text
+ * ```
  */
 export function writeText(png: Uint8Array, text: string): Uint8Array<ArrayBuffer> {
   requireString("text", text);
-  if (!isPng(png)) throw new OptionError("png is no PNG", "give the bytes of a whole PNG file");
+  if (!isPng(png))
+    throw new OptionError("png is not a PNG file", "give the bytes of a whole PNG file");
   const after = SIGNATURE.length + CHUNK_FRAME + HEADER_CHUNK;
   const written = textChunk(text);
   const out = new Uint8Array(png.length + written.length);
@@ -78,7 +87,7 @@ interface TextChunk {
 /**
  * Say whether these are the bytes of a PNG.
  *
- * @throws OptionError if they are no bytes.
+ * @throws OptionError if the argument is not a Uint8Array.
  */
 export function isPng(bytes: Uint8Array): boolean {
   requireBytes("bytes", bytes);

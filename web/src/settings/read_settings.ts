@@ -1,6 +1,6 @@
 /** Reads the settings of a picture that any of several programs drew. */
 
-import { requireString } from "../api/option_checks";
+import { requireString } from "../util/option_checks";
 import { readPromptGraph, readWorkflow } from "./comfyui";
 import type { FoundSettings } from "./found_settings";
 import {
@@ -65,7 +65,7 @@ export async function readSettings(
  * `parameters`.
  *
  * @returns undefined if it names no setting beside a prompt, which any text could be.
- * @throws OptionError if it is no text.
+ * @throws OptionError if it is not a string.
  */
 export function readSettingsText(text: string): FoundSettings | undefined {
   requireString("text", text);

@@ -1,7 +1,7 @@
 /** What other programs call the schedulers; the table is in wsd/models/schedulers.py. */
 
-import { requireString } from "../api/option_checks";
 import { SAMPLER_NAMES } from "../util/constants.generated";
+import { requireString } from "../util/option_checks";
 
 /** A class of schedulers in diffusers. */
 export type DiffusersScheduler = Extract<
@@ -35,7 +35,7 @@ const SPEAKS: Record<string, string> = {
  * @param program its name; if it does not know the sampler, the other programs' names are taken.
  * @param schedule how it calls the spacing of noise levels; empty if it did not say.
  * @returns undefined if no program knows the sampler.
- * @throws OptionError if one of them is no text.
+ * @throws OptionError if one of them is not a string.
  */
 export function findScheduler(
   program: string,

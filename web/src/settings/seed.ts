@@ -1,20 +1,20 @@
 /** Seeds as `torch.Generator().manual_seed` takes them: whole numbers of 64 bits, signed or not. */
 
-import { requireString } from "../api/option_checks";
 import { MAX_SEED, MIN_SEED } from "../util/constants.generated";
+import { requireString } from "../util/option_checks";
 
 /** A whole number from -2 ** 63 to 2 ** 64 - 1; a bigint where a number would lose digits. */
 export type Seed = number | bigint;
 
 /** Say whether PyTorch takes a whole number as a seed. */
-export function isSeed(value: bigint): boolean {
+function isSeed(value: bigint): boolean {
   return value >= MIN_SEED && value <= MAX_SEED;
 }
 
 /**
- * Read a seed from text; undefined if the text is no seed.
+ * Read a seed from text; undefined if the text is not a seed.
  *
- * @throws OptionError if it is no text.
+ * @throws OptionError if it is not a string.
  */
 export function parseSeed(text: string): Seed | undefined {
   requireString("text", text);

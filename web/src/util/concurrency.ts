@@ -1,7 +1,9 @@
 /**
- * Asynchronous work on several items at once. It is written by hand: the page needs three short
- * functions, of which a library (p-map) has two.
+ * Asynchronous work on several items at once, and waiting for it. It is written by hand: the page
+ * needs four short functions, of which a library (p-map) has two.
  */
+
+import { abortReason } from "./errors";
 
 /** Work on items, at most `width` at a time, and yield the results in the items' order. */
 export async function* mapInOrder<Item, Result>(
@@ -48,4 +50,31 @@ export async function runTogether(
     failed.abort();
     throw error;
   }
+}
+
+/**
+ * Wait for work, but no longer than until a signal is aborted. The work itself goes on then.
+ *
+ * @throws AbortError or the signal's reason if it is aborted first, and what the work throws.
+ */
+export async function untilAborted<Result>(
+  work: Promise<Result>,
+  signal: AbortSignal | undefined,
+): Promise<Result> {
+  if (signal === undefined) return work;
+  let abort = ignore;
+  const aborted = new Promise<void>((resolve) => (abort = resolve)).then((): never => {
+    throw abortReason(signal);
+  });
+  signal.addEventListener("abort", abort, { once: true });
+  if (signal.aborted) abort();
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+function ignore(): void {
+  // Only the time at which it is called matters.
 }

@@ -1,4 +1,4 @@
-/** Finds the name that somebody meant who wrote another one. */
+/** Finds the known name that is most like one that is not known. */
 
 /**
  * Return the known name that is nearest to another one: the fewest letters differ, at most one in
@@ -7,7 +7,7 @@
  * @returns undefined if none is near.
  */
 export function nearestName(name: string, known: readonly string[]): string | undefined {
-  // Whoever gives a long text means none of the names, and comparing it takes long.
+  // A long text is not a misspelt name, and comparing it takes long.
   if (name.length > 2 * Math.max(0, ...known.map((each) => each.length))) return undefined;
   const wanted = plain(name);
   let found: string | undefined;

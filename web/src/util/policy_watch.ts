@@ -14,6 +14,15 @@ export interface Refusal {
 /** The part of a page's or a worker's global object that is used; Node.js has none of it. */
 type Scope = Partial<Pick<EventTarget, "addEventListener" | "removeEventListener">>;
 
+/** Whether what was refused is of an address's origin, or a word for its scheme: `blob`. */
+function isOf(blocked: string, address: string): boolean {
+  const { origin, protocol } = new URL(address);
+  if (`${blocked}:` === protocol) return true;
+  if (!URL.canParse(blocked)) return false;
+  const refused = new URL(blocked);
+  return refused.protocol === protocol && refused.origin === origin;
+}
+
 /** Collects refusals from its making until it is stopped. */
 export class PolicyWatch {
   private readonly refusals: Refusal[] = [];
@@ -22,11 +31,20 @@ export class PolicyWatch {
     (globalThis as Scope).addEventListener?.("securitypolicyviolation", this.listen);
   }
 
-  /** Return what was refused by one of these directives; undefined if nothing was. */
-  async find(...directives: string[]): Promise<Refusal | undefined> {
+  /**
+   * Return what one of these directives refused of the origins of some addresses; undefined if
+   * nothing was. What else the page loads meanwhile may be refused too.
+   */
+  async find(
+    directives: readonly string[],
+    addresses: readonly string[],
+  ): Promise<Refusal | undefined> {
     // The event comes in a task of its own, after what was tried has failed.
     await new Promise((resolve) => setTimeout(resolve));
-    return this.refusals.find(({ directive }) => directives.includes(directive));
+    return this.refusals.find(
+      ({ directive, blocked }) =>
+        directives.includes(directive) && addresses.some((address) => isOf(blocked, address)),
+    );
   }
 
   stop(): void {

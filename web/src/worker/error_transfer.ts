@@ -2,8 +2,8 @@
 
 import * as Comlink from "comlink";
 
-import { ERROR_CLASSES, WsdError } from "../api/errors";
-import { show } from "../api/option_checks";
+import { ERROR_CLASSES, WsdError } from "../util/errors";
+import { show } from "../util/option_checks";
 
 /** An error as it is sent. */
 interface SentError {

@@ -8,6 +8,7 @@ import * as Comlink from "comlink";
 import type { FetchFunction } from "../api/load_options";
 import { checkAnswer, openBody } from "../bundle/fetch_faults";
 import { makeTransport } from "../bundle/transport";
+import { AbortError } from "../util/errors";
 
 /** A request as it is sent to the page: its signal cannot be. */
 export interface SentRequest {
@@ -33,15 +34,19 @@ interface Running {
 /** The page's side: requests that are running, by numbers that the worker gives them. */
 export class PageFetch {
   private readonly running = new Map<number, Running>();
+  private closed = false;
 
   constructor(private readonly fetch: FetchFunction) {}
 
   /**
    * Ask for a file.
    *
-   * @throws FetchError if the answer cannot be read, and what the function throws.
+   * @throws FetchError if the answer cannot be read, AbortError if the request was ended meanwhile,
+   *   and what the function throws.
    */
   async open(id: number, url: string, request: SentRequest): Promise<SentAnswer> {
+    // The last messages of a worker arrive after it was ended.
+    if (this.closed) throw new AbortError();
     const running: Running = { controller: new AbortController() };
     this.running.set(id, running);
     const headers = new Headers(request.headers);
@@ -51,6 +56,11 @@ export class PageFetch {
       const given = await this.fetch(url, { ...request, headers, signal });
       const answer = checkAnswer(url, given, transport);
       running.reader = openBody(url, answer);
+      if (!this.running.has(id)) {
+        // The function did not heed the signal, and nobody waits for its answer any more.
+        cancel(running);
+        throw new AbortError();
+      }
       const { status, statusText, redirected } = answer;
       const redirectedTo = redirected ? answer.url : undefined;
       return { status, statusText, headers: [...answer.headers], redirectedTo };
@@ -62,9 +72,13 @@ export class PageFetch {
 
   /** Return the next piece of an answer's body; undefined at its end. */
   async read(id: number): Promise<Uint8Array | undefined> {
-    const running = this.running.get(id);
-    const piece = await running?.reader?.read();
-    if (piece?.done === false) return sendable(piece.value);
+    try {
+      const piece = await this.running.get(id)?.reader?.read();
+      if (piece?.done === false) return sendable(piece.value);
+    } catch (error) {
+      this.running.delete(id);
+      throw error;
+    }
     this.running.delete(id);
     return undefined;
   }
@@ -73,9 +87,19 @@ export class PageFetch {
   close(id: number): void {
     const running = this.running.get(id);
     this.running.delete(id);
-    running?.controller.abort();
-    running?.reader?.cancel().catch(() => undefined);
+    if (running !== undefined) cancel(running);
   }
+
+  /** End all requests, because the worker is gone: open ones would keep connections to the server. */
+  closeAll(): void {
+    this.closed = true;
+    for (const id of [...this.running.keys()]) this.close(id);
+  }
+}
+
+function cancel({ controller, reader }: Running): void {
+  controller.abort();
+  reader?.cancel().catch(() => undefined);
 }
 
 /** Copy a piece: to send a part of a buffer sends all of it, and a buffer may be the caller's own. */
@@ -101,6 +125,11 @@ export function fetchOverPage(page: Comlink.Remote<PageFetch>): FetchFunction {
         ...(credentials === undefined ? {} : { credentials }),
         ...(cache === undefined ? {} : { cache }),
       });
+      if (EMPTY.includes(answer.status)) {
+        finished();
+        close();
+        return makeResponse(answer, null);
+      }
       const body = new ReadableStream<Uint8Array<ArrayBuffer>>(
         {
           async pull(controller) {
@@ -122,6 +151,7 @@ export function fetchOverPage(page: Comlink.Remote<PageFetch>): FetchFunction {
       return makeResponse(answer, body);
     } catch (error) {
       finished();
+      close();
       throw error;
     }
   };
@@ -130,13 +160,9 @@ export function fetchOverPage(page: Comlink.Remote<PageFetch>): FetchFunction {
 /** Statuses whose answers have no body; a Response with one cannot be made. */
 const EMPTY = [204, 205, 304];
 
-function makeResponse(answer: SentAnswer, body: ReadableStream): Response {
+function makeResponse(answer: SentAnswer, body: ReadableStream | null): Response {
   const { status, statusText, headers, redirectedTo } = answer;
-  const response = new Response(EMPTY.includes(status) ? null : body, {
-    status,
-    statusText,
-    headers,
-  });
+  const response = new Response(body, { status, statusText, headers });
   if (redirectedTo !== undefined) {
     Object.defineProperty(response, "redirected", { value: true });
     Object.defineProperty(response, "url", { value: redirectedTo });

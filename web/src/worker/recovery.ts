@@ -1,16 +1,18 @@
 /** Loads a pipeline again when the GPU is lost, and in less memory when the GPU has no room. */
 
-import { OutOfMemoryError, UnsupportedError } from "../api/errors";
-import type { GenerateOptions, Prompt, PromptEmbeddings } from "../api/options";
+import type { PromptEmbeddings } from "../api/options";
 import { CallProgress, LOADING_SHARE } from "../api/progress";
 import type { OnProgress } from "../api/progress";
-import type { Drawn, LoadOptions, StageReport, Usage } from "../api/types";
+import type { GenerationResult, LoadOptions, StageReport, Usage } from "../api/types";
 import { runSelfTest } from "../diagnostics/self_test";
 import { NoAdapterError } from "../gpu/device";
 import { loadPipeline } from "../pipeline";
 import type { Pipeline } from "../pipeline";
+import type { GenerationRequest } from "../pipeline/generation_request";
 import type { Costs } from "../pipeline/progress_meter";
 import { meterDrawing, meterSelfTest } from "../pipeline/progress_meter";
+import { untilAborted } from "../util/concurrency";
+import { OutOfMemoryError, UnsupportedError } from "../util/errors";
 
 const ignore = (): void => undefined;
 
@@ -23,6 +25,12 @@ export class RecoveringPipeline {
   private losses = 0;
   /** What drawing took so far, by which the time of the next picture is estimated. */
   private costs: Costs = {};
+  /** The pipeline that is being loaded again; undefined while none is. */
+  private reload: Promise<Pipeline> | undefined;
+  /** Called with the progress of the reload: that of the call that waits for it. */
+  private onReload: OnProgress = ignore;
+  /** Aborted when nothing will be drawn any more. */
+  private readonly disposal = new AbortController();
 
   /** @param options how the model is loaded; its signal and progress are given with each call. */
   constructor(
@@ -30,18 +38,31 @@ export class RecoveringPipeline {
     private readonly options: LoadOptions,
   ) {}
 
-  /** Return the pipeline; load it unless it is loaded and its GPU works. */
-  async ready(onProgress: OnProgress, signal: AbortSignal): Promise<Pipeline> {
-    if (this.pipeline?.failure !== undefined) {
-      this.losses += 1;
-      this.options.onNotice?.("The GPU was lost; the model is loaded again.");
-      this.dispose();
-    }
-    this.pipeline ??= await this.retryInLessMemory(() => this.load(onProgress, signal));
+  /** Load the pipeline; a signal that is aborted cancels that. */
+  async load(onProgress: OnProgress, signal: AbortSignal): Promise<Pipeline> {
+    this.pipeline = await this.retryInLessMemory(() => this.loadOnce(onProgress, signal));
     return this.pipeline;
   }
 
-  private async load(onProgress: OnProgress, signal: AbortSignal): Promise<Pipeline> {
+  /**
+   * Return the pipeline, loaded again if its GPU was lost or has no room. A call that is cancelled
+   * meanwhile does not cancel the reload, so that the next call finds it further on or done.
+   */
+  private async ready(onProgress: OnProgress, signal: AbortSignal): Promise<Pipeline> {
+    if (this.pipeline?.failure !== undefined) {
+      this.losses += 1;
+      this.options.onNotice?.("The GPU was lost; the model is loaded again.");
+      this.release();
+    }
+    if (this.pipeline !== undefined) return this.pipeline;
+    this.onReload = onProgress;
+    this.reload ??= this.load((event) => this.onReload(event), this.disposal.signal).finally(
+      () => (this.reload = undefined),
+    );
+    return untilAborted(this.reload, signal);
+  }
+
+  private async loadOnce(onProgress: OnProgress, signal: AbortSignal): Promise<Pipeline> {
     try {
       return await loadPipeline(this.manifestUrl, {
         ...this.options,
@@ -60,7 +81,7 @@ export class RecoveringPipeline {
     }
   }
 
-  /** The loaded pipeline; {@link ready} must have been called. */
+  /** The loaded pipeline; {@link load} must have been called. */
   get loaded(): Pipeline {
     if (this.pipeline === undefined) throw new Error("the pipeline is not loaded");
     return this.pipeline;
@@ -68,19 +89,17 @@ export class RecoveringPipeline {
 
   /** Draw with the pipeline; see `Pipeline.generate`. */
   async generate(
-    prompt: Prompt | null,
-    options: GenerateOptions,
+    request: GenerationRequest,
     onProgress: OnProgress,
     signal: AbortSignal,
-  ): Promise<Drawn> {
+  ): Promise<GenerationResult> {
     return this.use(onProgress, signal, async (pipeline, report) => {
       const { manifest } = pipeline;
-      const steps = options.numInferenceSteps ?? manifest.defaults.steps;
-      const meter = meterDrawing(manifest, steps, this.offloads, this.costs, report);
-      const drawn = await pipeline.generate(prompt, options, meter.onStage, signal);
+      const meter = meterDrawing(manifest, request.steps, this.offloads, this.costs, report);
+      const result = await pipeline.generate(request, meter.onStage, signal);
       meter.finish();
       this.costs = { ...this.costs, ...meter.costs() };
-      return drawn;
+      return result;
     });
   }
 
@@ -129,7 +148,13 @@ export class RecoveringPipeline {
     return this.savesMemory || (this.options.offload ?? false);
   }
 
+  /** Release the GPU and all memory, and cancel loading. */
   dispose(): void {
+    this.disposal.abort();
+    this.release();
+  }
+
+  private release(): void {
     this.pipeline?.dispose();
     this.pipeline = undefined;
   }
@@ -141,7 +166,7 @@ export class RecoveringPipeline {
     } catch (error) {
       if (!(error instanceof OutOfMemoryError) || this.savesMemory) throw error;
       this.savesMemory = true;
-      this.dispose();
+      this.release();
       this.options.onNotice?.(
         "The GPU has no room for the whole model: one stage at a time is loaded, which takes longer.",
       );

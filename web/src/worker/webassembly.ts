@@ -1,6 +1,6 @@
 /** Whether WebAssembly may run here: a Content-Security-Policy can forbid it. */
 
-import { UnsupportedError } from "../api/errors";
+import { UnsupportedError } from "../util/errors";
 
 /** The smallest module: a magic number and a version. */
 const EMPTY_MODULE = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);

@@ -3,13 +3,14 @@
 import * as Comlink from "comlink";
 
 import { transferablesOf } from "../api/generated";
-import type { GenerateOptions, Prompt, PromptEmbeddings } from "../api/options";
+import type { PromptEmbeddings } from "../api/options";
 import type { OnProgress, ProgressEvent } from "../api/progress";
-import type { Drawn, LoadOptions, OnNotice, StageReport, Usage } from "../api/types";
+import type { GenerationResult, LoadOptions, OnNotice, StageReport, Usage } from "../api/types";
 import type { Manifest } from "../bundle/manifest";
 import type { Pipeline } from "../pipeline";
-import { VERSION } from "../util/constants.generated";
+import type { GenerationRequest } from "../pipeline/generation_request";
 import { setLogLevel } from "../util/log";
+import { BUILD } from "../util/version";
 import { fetchOverPage } from "./page_fetch";
 import type { PageFetch } from "./page_fetch";
 import { RecoveringPipeline } from "./recovery";
@@ -38,9 +39,9 @@ export class WorkerPipeline {
   /** What cancels the calls that are under way. */
   private readonly controllers = new Map<number, AbortController>();
 
-  /** Answer the page's first message, by which it knows that the worker's script runs, and which. */
+  /** Answer the page's first message, by which it knows that the worker's script runs, and its build. */
   hello(): string {
-    return VERSION;
+    return BUILD;
   }
 
   /**
@@ -61,26 +62,25 @@ export class WorkerPipeline {
     const fetch = pageFetch && fetchOverPage(pageFetch);
     const recovering = new RecoveringPipeline(manifestUrl, { ...options, fetch, onNotice });
     this.recovering = recovering;
-    const { report, told } = delivering(onProgress);
+    const { report, delivered } = makeReporter(onProgress);
     return this.cancellable(call, async (signal) => {
-      const { manifest, adapter } = await recovering.ready(report, signal);
-      await told();
+      const { manifest, adapter } = await recovering.load(report, signal);
+      await delivered();
       return { manifest, adapter };
     });
   }
 
   async generate(
     call: number,
-    prompt: Prompt | null,
-    options: GenerateOptions,
+    request: GenerationRequest,
     onProgress: OnProgress,
-  ): Promise<Drawn> {
-    const { report, told } = delivering(onProgress);
-    const drawn = await this.cancellable(call, (signal) =>
-      this.recovering!.generate(prompt, options, report, signal),
+  ): Promise<GenerationResult> {
+    const { report, delivered } = makeReporter(onProgress);
+    const result = await this.cancellable(call, (signal) =>
+      this.recovering!.generate(request, report, signal),
     );
-    await told();
-    return Comlink.transfer(drawn, transferablesOf(drawn));
+    await delivered();
+    return Comlink.transfer(result, transferablesOf(result));
   }
 
   async encodePrompt(
@@ -88,17 +88,20 @@ export class WorkerPipeline {
     prompt: readonly string[],
     negativePrompt: readonly string[] | undefined,
   ): Promise<PromptEmbeddings> {
-    return this.cancellable(call, (signal) =>
+    const embeddings = await this.cancellable(call, (signal) =>
       this.recovering!.encodePrompt(prompt, negativePrompt, signal),
     );
+    const values: (Float32Array | undefined)[] = Object.values({ ...embeddings });
+    const arrays = values.filter((array) => array !== undefined);
+    return Comlink.transfer(embeddings, [...new Set(arrays.map(({ buffer }) => buffer))]);
   }
 
   async selfTest(call: number, onProgress: OnProgress): Promise<StageReport[]> {
-    const { report, told } = delivering(onProgress);
+    const { report, delivered } = makeReporter(onProgress);
     const reports = await this.cancellable(call, (signal) =>
       this.recovering!.selfTest(report, signal),
     );
-    await told();
+    await delivered();
     return reports;
   }
 
@@ -106,7 +109,7 @@ export class WorkerPipeline {
     return this.cancellable(call, (signal) => this.recovering!.usage(signal));
   }
 
-  /** Cancel a call, at its next step or chunk; one that has ended already is not missed. */
+  /** Cancel a call, at its next step or chunk; no effect if the call has ended. */
   abort(call: number): void {
     this.controllers.get(call)?.abort();
   }
@@ -139,16 +142,16 @@ export class WorkerPipeline {
  * Make a callback that reports to the page, and a function that waits until the page has got the
  * last report: reports and results go over channels of their own, of which one may be faster.
  */
-function delivering(onProgress: (event: ProgressEvent) => unknown): {
+function makeReporter(onProgress: (event: ProgressEvent) => unknown): {
   report: OnProgress;
-  told: () => Promise<void>;
+  delivered: () => Promise<void>;
 } {
   let last: unknown;
   return {
     report: (event) => {
       last = onProgress(event);
     },
-    told: async () => {
+    delivered: async () => {
       await last;
     },
   };

@@ -3,7 +3,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { explainAddress, indexAddress, manifestAddress } from "../../src/api/addresses";
-import { FetchError, OptionError, UnsupportedError } from "../../src/api/errors";
+import { nameOf } from "../../src/util/secrets";
+import { FetchError, OptionError, UnsupportedError } from "../../src/util/errors";
 
 beforeEach(() => {
   vi.stubGlobal("document", { baseURI: "https://page.test/app/" });
@@ -57,10 +58,27 @@ describe("the address of a manifest", () => {
     expect(() => manifestAddress("data:,{}", { fetch })).toThrow(OptionError);
   });
 
+  test.each([
+    "https://user:SECRET@cdn.test/m/",
+    new URL("https://SECRET@cdn.test/m/"),
+    "//user:SECRET@cdn.test/m/manifest.json?sig=SECRET",
+  ])("%s has a user, with which browsers fetch nothing", (given) => {
+    const said = (): string => manifestAddress(given);
+    expect(said).toThrow(/has a user or a password.*https:\/\/cdn\.test\/m\//);
+    expect(said).not.toThrow(/SECRET/);
+    const fetch = (): Promise<Response> => Promise.reject(new Error());
+    expect(manifestAddress(given, { fetch })).toContain("SECRET@");
+  });
+
+  test("is not beside the page's own user and password", () => {
+    vi.stubGlobal("document", { baseURI: "https://user:SECRET@page.test/app/" });
+    expect(manifestAddress("m/")).toBe("https://page.test/app/m/manifest.json");
+  });
+
   test("in a worker of a blob only an absolute one is", () => {
     vi.stubGlobal("document", undefined);
     vi.stubGlobal("location", { href: "blob:https://page.test/1" });
-    expect(() => manifestAddress("model/")).toThrow(/which is no address/);
+    expect(() => manifestAddress("model/")).toThrow(/which is not an address/);
     expect(manifestAddress("https://page.test/m/")).toBe("https://page.test/m/manifest.json");
   });
 });
@@ -89,6 +107,28 @@ describe("what looks like the id of a model on a hub", () => {
     const { hint, message } = explainAddress(error, given, url) as FetchError;
     expect(hint.includes("wsd build")).toBe(isId);
     expect(message).toBe(error.message);
+  });
+
+  test.each([
+    ["/api/manifest?id=3", "the server answered 404", "manifest.json"],
+    ["https://cdn.test/m", "the server sent a web page", "manifest.json"],
+    ["/api/manifest/?id=3", "the server answered 404", undefined],
+    ["m/manifest.json", "the server answered 404", undefined],
+    ["/api/manifest", "could not be fetched", undefined],
+  ])("or was taken for a folder is said: %s, %s", (given, said, file) => {
+    const url = manifestAddress(given);
+    const error = new FetchError(`${nameOf(url)}: ${said}`, "look");
+    const { hint } = explainAddress(error, given, url) as FetchError;
+    expect(hint).toContain("look");
+    const asked = /does not end in \.json.*the file (\S+) in it was asked for/.exec(hint)?.[1];
+    expect(asked).toBe(file);
+  });
+
+  test("or a list that was taken for a folder", () => {
+    const url = indexAddress("/api/list?id=3");
+    const error = new FetchError(`${nameOf(url)}: the server answered 404`, "look");
+    const { hint } = explainAddress(error, "/api/list?id=3", url) as FetchError;
+    expect(hint).toContain("the file models/index.json in it was asked for");
   });
 
   test("is not the matter of other errors", () => {

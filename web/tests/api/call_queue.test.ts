@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 
 import { CallQueue } from "../../src/api/call_queue";
-import { AbortError, BusyError, UnloadedError } from "../../src/api/errors";
+import { AbortError, BusyError, UnloadedError } from "../../src/util/errors";
 
 /** Work that a test ends, as a worker that draws. */
 class Work {

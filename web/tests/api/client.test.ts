@@ -16,11 +16,11 @@ import {
   DeviceLostError,
   OptionError,
   UnloadedError,
-} from "../../src/api/errors";
-import type { GenerateOptions, Prompt } from "../../src/api/options";
+} from "../../src/util/errors";
 import { ANSWER_MS } from "../../src/api/pipeline_worker";
 import type { OnStage, ProgressEvent } from "../../src/api/progress";
-import type { Drawn, LoadOptions } from "../../src/api/types";
+import type { GenerationResult, LoadOptions } from "../../src/api/types";
+import type { GenerationRequest } from "../../src/pipeline/generation_request";
 import { registerPipeline } from "../../src/pipeline/registry";
 import { registerErrors } from "../../src/worker/error_transfer";
 import { WorkerPipeline } from "../../src/worker/worker_pipeline";
@@ -43,17 +43,17 @@ let stepsTooMany = 0;
 /** Draws until a test says that it is done, and stops when it is cancelled. */
 class SlowPipeline extends ToyPipeline {
   override async generate(
-    prompt: Prompt | null,
-    options: GenerateOptions,
+    request: GenerationRequest,
     onStage: OnStage,
     signal: AbortSignal,
-  ): Promise<Drawn<ImageData>> {
-    begun.push(String(prompt));
+  ): Promise<GenerationResult<ImageData>> {
+    const prompt = String(request.prompts);
+    begun.push(prompt);
     const total = 4;
     const ofImage = { image: 0, images: 1 } as const;
     onStage({ stage: "text", images: 1, loaded: 1, total: 1 });
     await new Promise<void>((resolve, reject) => {
-      pictures.set(String(prompt), {
+      pictures.set(prompt, {
         finish: resolve,
         lose: () => {
           this.failure = new DeviceLostError("the GPU was lost", "draw again");
@@ -69,7 +69,7 @@ class SlowPipeline extends ToyPipeline {
     for (let loaded = 1; loaded <= total; loaded++) {
       onStage({ stage: "denoise", loaded, total, ...ofImage });
     }
-    return super.generate(prompt, options, onStage, signal);
+    return super.generate(request, onStage, signal);
   }
 }
 
@@ -328,6 +328,62 @@ test("a worker that hangs is ended after the grace time; a waiting call loads th
   await pipe.unload();
 });
 
+test("a call that is cancelled while the model is loaded again leaves the reload to the next one", async () => {
+  const pipe = await load();
+  const [hanging, waiting] = [new AbortController(), new AbortController()];
+  const one = pipe.generate("one", { signal: hanging.signal });
+  const two = pipe.generate("two", { signal: waiting.signal });
+  const three = pipe.generate("three");
+  await untilBegun("one");
+  workers[0]!.hangs = true;
+  let loads = 0;
+  let finish: () => void = () => undefined;
+  registerPipeline("slow", async ({ manifest, options }) => {
+    loads += 1;
+    await new Promise<void>((resolve) => (finish = resolve));
+    return new SlowPipeline(manifest, options, new Uint8Array(3));
+  });
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  hanging.abort();
+  await expect(one).rejects.toThrow(AbortError);
+  await vi.advanceTimersByTimeAsync(ANSWER_MS);
+  vi.useRealTimers();
+  await vi.waitFor(() => expect(loads).toBe(1));
+  waiting.abort();
+  await expect(two).rejects.toThrow(AbortError);
+  await settle();
+  finish();
+  (await untilBegun("three")).finish();
+  expect((await three).settings.prompt).toBe("three");
+  expect([loads, workers.length, begun]).toEqual([1, 2, ["one", "three"]]);
+  await pipe.unload();
+});
+
+test("a reload that fails is tried again by the next call", async () => {
+  const pipe = await load();
+  const controller = new AbortController();
+  const one = pipe.generate("one", { signal: controller.signal });
+  await untilBegun("one");
+  workers[0]!.hangs = true;
+  let loads = 0;
+  registerPipeline("slow", ({ manifest, options }) => {
+    loads += 1;
+    if (loads === 1) return Promise.reject(new RangeError("no luck"));
+    return Promise.resolve(new SlowPipeline(manifest, options, new Uint8Array(3)));
+  });
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  controller.abort();
+  const two = pipe.generate("two");
+  await expect(one).rejects.toThrow(AbortError);
+  await vi.advanceTimersByTimeAsync(ANSWER_MS);
+  vi.useRealTimers();
+  await expect(two).rejects.toThrow("no luck");
+  const three = pipe.generate("three");
+  (await untilBegun("three")).finish();
+  expect((await three).settings.prompt).toBe("three");
+  await pipe.unload();
+});
+
 test("unloading while the model is loaded again ends the new worker too", async () => {
   const pipe = await load();
   const controller = new AbortController();
@@ -459,8 +515,49 @@ test("loading that is cancelled ends its worker, and keeps its signal's reason",
     await begun;
     controller.abort(reason);
     await expect(loading).rejects.toMatchObject({ name });
-    expect(workers.at(-1)!.terminated).toBe(true);
+    await vi.waitFor(() => expect(workers.at(-1)!.terminated).toBe(true));
   }
+});
+
+test("loading that is cancelled rejects at once, also where the worker does not answer", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const controller = new AbortController();
+  const silent = (): Worker => {
+    const made = worker();
+    workers.at(-1)!.hangs = true;
+    return made;
+  };
+  const loading = load({ signal: controller.signal, worker: silent });
+  controller.abort();
+  // No time passes, because the timers do not advance.
+  await expect(loading).rejects.toThrow(AbortError);
+  expect(workers[0]!.terminated).toBe(false);
+  await vi.advanceTimersByTimeAsync(ANSWER_MS);
+  expect(workers[0]!.terminated).toBe(true);
+});
+
+test("a model that has loaded although its caller gave up is unloaded, and reports no more", async () => {
+  let [report, finish]: [OnStage, () => void] = [() => undefined, () => undefined];
+  const begun = new Promise<void>((isLoading) => {
+    registerPipeline("slow", async ({ manifest, options }) => {
+      report = options.onProgress!;
+      await new Promise<void>((resolve) => {
+        finish = resolve;
+        isLoading();
+      });
+      return new SlowPipeline(manifest, options, new Uint8Array(3));
+    });
+  });
+  const [controller, events] = [new AbortController(), [] as ProgressEvent[]];
+  const onProgress = (event: ProgressEvent): number => events.push(event);
+  const loading = load({ signal: controller.signal, onProgress });
+  await begun;
+  controller.abort();
+  await expect(loading).rejects.toThrow(AbortError);
+  report({ stage: "pipelines", loaded: 1, total: 1 });
+  finish();
+  await vi.waitFor(() => expect(workers[0]!.terminated).toBe(true));
+  expect(events).toEqual([]);
 });
 
 test("progress is one share of the whole call, which ends at 1", async () => {

@@ -3,8 +3,8 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 
 import { checkEnvironment } from "../../src/api/environment";
-import { UnsupportedError } from "../../src/api/errors";
 import * as wsd from "../../src/index";
+import { UnsupportedError } from "../../src/util/errors";
 
 const ADDRESS = "https://a.test/manifest.json";
 const CALLS: Record<string, () => Promise<unknown>> = {

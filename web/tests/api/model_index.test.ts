@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
-import { IntegrityError, OptionError } from "../../src/api/errors";
+import { IntegrityError, OptionError } from "../../src/util/errors";
 import { chooseVariant, listModels } from "../../src/api/model_index";
 import { preflight } from "../../src/api/preflight";
 import type { FetchFunction } from "../../src/api/load_options";

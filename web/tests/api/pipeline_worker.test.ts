@@ -1,13 +1,18 @@
 /** How a worker is stopped: one that listens, one that does not, and one that listens in vain. */
 
+import { inspect } from "node:util";
+
 import * as Comlink from "comlink";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
-import { AbortError, OptionError, UnloadedError, WsdError } from "../../src/api/errors";
 import type { RemotePipeline } from "../../src/api/pipeline_worker";
 import { ANSWER_MS, PipelineWorker, STOP_MS } from "../../src/api/pipeline_worker";
+import type { GenerationRequest } from "../../src/pipeline/generation_request";
 import type { LoadOptions } from "../../src/api/types";
-import { VERSION } from "../../src/util/constants.generated";
+import { fetchOverPage } from "../../src/worker/page_fetch";
+import { BUILD } from "../../src/util/version";
+import { AbortError, OptionError, UnloadedError, WsdError } from "../../src/util/errors";
+import { toyRequest } from "../toy_pipeline";
 
 /** What the worker of a test does with a picture; it gets what `abort` calls. */
 type Draw = (onAbort: (stop: (error: Error) => void) => void) => Promise<string>;
@@ -21,6 +26,8 @@ let terminated = 0;
 /** Numbers of the calls that were cancelled. */
 let aborted: number[] = [];
 let workers: LocalWorker[] = [];
+/** The page's fetch, as the last worker got it. */
+let pageFetch: Parameters<typeof fetchOverPage>[0];
 
 /** A worker in this thread, which need not read its messages. */
 class LocalWorker {
@@ -33,7 +40,10 @@ class LocalWorker {
     Comlink.expose(
       {
         hello: () => version(),
-        load: () => ({ manifest: {}, adapter: {} }),
+        load: (...given: unknown[]) => {
+          pageFetch = given[5] as typeof pageFetch;
+          return { manifest: {}, adapter: {} };
+        },
         generate: () => draw((given) => (stop = given)),
         abort: (call: number) => {
           aborted.push(call);
@@ -78,7 +88,7 @@ class LocalWorker {
 
 beforeEach(() => {
   [listens, terminated, aborted, workers] = [true, 0, [], []];
-  version = () => VERSION;
+  version = () => BUILD;
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
 });
 
@@ -104,8 +114,7 @@ async function loadedWorker(options: LoadOptions = {}): Promise<PipelineWorker> 
 function generate(remote: RemotePipeline, call: number): Promise<unknown> {
   return remote.generate(
     call,
-    "a cat",
-    {},
+    toyRequest("a cat"),
     Comlink.proxy(() => undefined),
   );
 }
@@ -228,24 +237,47 @@ test("work of a worker that is unloaded or fails ends, and so does work that com
   }
 });
 
+test("when a worker ends, however it does, so do the requests of the page's fetch", async () => {
+  draw = () => new Promise(() => undefined);
+  const ways = [
+    (worker: PipelineWorker): void => void worker.unload(),
+    (worker: PipelineWorker): void => {
+      worker.end(new UnloadedError());
+    },
+    (): void => {
+      workers.at(-1)!.fail("out of luck");
+    },
+  ];
+  for (const end of ways) {
+    let cancelled = false;
+    const body = new ReadableStream({ cancel: () => void (cancelled = true) });
+    const worker = await loadedWorker({ fetch: () => Promise.resolve(new Response(body)) });
+    await fetchOverPage(pageFetch)("http://a/shard.bin", {});
+    end(worker);
+    await pass();
+    expect(cancelled).toBe(true);
+  }
+});
+
 test("what cannot be sent to a worker is an OptionError", async () => {
   const worker = await loadedWorker();
   const call = worker.run(undefined, (remote, call) =>
     remote.generate(
       call,
-      "a cat",
-      { onStep: () => undefined } as object,
+      { ...toyRequest("a cat"), onStep: () => "SECRET" } as GenerationRequest,
       Comlink.proxy(() => undefined),
     ),
   );
   const error = await call.catch((error: unknown) => error);
   expect(error).toBeInstanceOf(OptionError);
-  expect((error as OptionError).cause).toMatchObject({ name: "DataCloneError" });
+  // The browser quotes the text of the function.
+  expect(inspect(error, { depth: 9 })).not.toContain("SECRET");
   expect((error as OptionError).hint).not.toBe("");
 });
 
 test.each<[string, () => string, string]>([
   ["of another version", () => "0.0.9", "the worker runs version 0.0.9"],
+  ["of other sources", () => `${BUILD}+0`, `the worker runs version ${BUILD}+0`],
   [
     "that does not say its version",
     () => {

@@ -2,8 +2,8 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
-import { WsdError } from "../../src/api/errors";
 import { startWorker } from "../../src/api/start_worker";
+import { WsdError } from "../../src/util/errors";
 import type { Answer } from "../server";
 import { status, whole, withServer } from "../server";
 
@@ -83,7 +83,7 @@ describe("the script", () => {
   });
 
   test.each([
-    ["file:///home/me/node_modules/web-stable-diffusion/dist/worker.js", "no address"],
+    ["file:///home/me/node_modules/web-stable-diffusion/dist/worker.js", "is not an address"],
     ["http://", "not known"],
   ])("whose address a bundler left as it was is named: %s", (written, said) => {
     vi.stubGlobal("WORKER_URL", written);
@@ -110,7 +110,7 @@ describe("a given worker", () => {
   test.each([{}, "worker.js", null, () => null, () => Promise.resolve(new SilentWorker())])(
     "%o is none",
     (worker) => {
-      expect(() => startWorker({ worker: worker as never })).toThrow(/worker is no Worker/);
+      expect(() => startWorker({ worker: worker as never })).toThrow(/worker is not a Worker/);
     },
   );
 

@@ -6,7 +6,15 @@ import { advise, browserOf, sentence } from "../../src/app/advice";
 import type { Surroundings } from "../../src/app/advice";
 import { english } from "../../src/app/strings/english";
 import { createWriter } from "../../src/app/strings/writer";
-import { FetchError, OutOfMemoryError, UnsupportedError } from "../../src/index";
+import type { Manifest } from "../../src/index";
+import {
+  FetchError,
+  IntegrityError,
+  OptionError,
+  OutOfMemoryError,
+  selfTestProblem,
+  UnsupportedError,
+} from "../../src/index";
 
 const text = english(createWriter("en"));
 const AGENTS = {
@@ -53,11 +61,26 @@ test.each(Object.keys(AGENTS) as (keyof typeof AGENTS)[])("what %s can do", (bro
   expect(hidden.steps[0]).toBe(text[`accelerate${browser}`]);
 });
 
-test("an insecure address comes before all else, with the secure one", () => {
+test.each([
+  ["http://pictures.test/demo/?model=a#b", "https://pictures.test/demo/?model=a#b"],
+  ["http://pictures.test:80/", "https://pictures.test/"],
+  // A port answers one of the two.
+  ["http://192.168.1.5:8080/", undefined],
+])("an insecure address comes before all else, with the secure one of %s", (address, secure) => {
   const error = new UnsupportedError("this browser has no WebGPU", "");
-  const { title, link } = advise(error, here({ secure: false }), text);
+  const { title, link } = advise(error, here({ secure: false, address }), text);
   expect(title).toBe(text.errorInsecure);
-  expect(link).toBe("https://pictures.test/demo/?model=a#b");
+  expect(link).toBe(secure);
+});
+
+test("errors of one class that mean several things have a title each", () => {
+  const title = (error: unknown): string => advise(error, here(), text).title;
+  const plain = { entry_points: [] } as unknown as Manifest;
+  expect(title(selfTestProblem(plain))).toBe(text.errorNoSelfTest);
+  expect(title(new OptionError("the seed is wrong", ""))).toBe(text.errorOption);
+  expect(title(new IntegrityError("a.bin: sha256 mismatch", ""))).toBe(text.errorDamaged);
+  const other = "models/index.json: this browser keeps another version than the one that is asked";
+  expect(title(new IntegrityError(other, ""))).toBe(text.errorVersion);
 });
 
 test("a GPU that is too small, one that is full, and a network that is away", () => {

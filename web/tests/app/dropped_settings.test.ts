@@ -62,10 +62,14 @@ test.each([
   [
     { width: 640, height: 960 },
     "512x768",
-    "Changed: size 640x960 to 512x768 (not among this model's sizes).",
+    "Changed: size from 640x960 to 512x768 (not among this model's sizes).",
   ],
-  [{ width: 2048, height: 2048 }, "1024x1024", "Changed: size 2048x2048 to 1024x1024 (not among"],
-  [{ width: 1, height: 1 }, "512x512", "Changed: size 1x1 to 512x512 (not among"],
+  [
+    { width: 2048, height: 2048 },
+    "1024x1024",
+    "Changed: size from 2048x2048 to 1024x1024 (not among",
+  ],
+  [{ width: 1, height: 1 }, "512x512", "Changed: size from 1x1 to 512x512 (not among"],
   [{ width: 0, height: 512 }, undefined, "Not taken: size 0x512 (not among this model's sizes)."],
   [{ width: 512 }, undefined, ""],
 ])("the size of %j", (found, size, message) => {
@@ -104,12 +108,12 @@ test.each([
   [
     { sampler: "DPM++ 2M", schedule: "SGM Uniform" },
     "dpmpp_2m",
-    "Changed: scheduler DPM++ 2M, SGM Uniform to DPM-Solver++ 2M (its noise levels are not offered).",
+    "Changed: scheduler from DPM++ 2M, SGM Uniform to DPM-Solver++ 2M (its noise levels are not offered).",
   ],
   [
     { sampler: "DPM++ 2M", schedule: "Beta" },
     "dpmpp_2m",
-    "Changed: scheduler DPM++ 2M, Beta to DPM-Solver++ 2M (its noise levels",
+    "Changed: scheduler from DPM++ 2M, Beta to DPM-Solver++ 2M (its noise levels",
   ],
   [
     { sampler: "Restart", schedule: "Karras" },
@@ -130,11 +134,11 @@ test.each([
 
 test.each([
   [{ steps: 20 }, "20", ": steps."],
-  [{ steps: 150 }, "100", "Changed: steps 150 to 100 (from 1 to 100 are possible)."],
-  [{ steps: 0 }, "1", "Changed: steps 0 to 1 (from"],
-  [{ steps: 20.4 }, "20", "Changed: steps 20.4 to 20 (from"],
-  [{ steps: 100, sampler: "LCM" }, "50", "Changed: steps 100 to 50 (from 2 to 50 are possible)."],
-  [{ steps: 1, sampler: "LCM" }, "2", "Changed: steps 1 to 2 (from"],
+  [{ steps: 150 }, "100", "Changed: steps from 150 to 100 (the range is 1 to 100)."],
+  [{ steps: 0 }, "1", "Changed: steps from 0 to 1 (the range"],
+  [{ steps: 20.4 }, "20", "Changed: steps from 20.4 to 20 (the range"],
+  [{ steps: 100, sampler: "LCM" }, "50", "Changed: steps from 100 to 50 (the range is 2 to 50)."],
+  [{ steps: 1, sampler: "LCM" }, "2", "Changed: steps from 1 to 2 (the range"],
 ])("the steps of %j are what the scheduler takes", (found, steps, message) => {
   const adopted = take(found);
   expect(adopted.fields.steps).toBe(steps);
@@ -176,7 +180,7 @@ test("a picture that was drawn with others is drawn alone, unless all of them ar
 test("the form stays valid: steps that are set and too many for the taken scheduler are lowered", () => {
   const { fields, message } = take({ sampler: "LCM" }, { steps: 90 });
   expect(fields).toMatchObject({ scheduler: "lcm", steps: "50" });
-  expect(message).toContain("Changed: steps 90 to 50 (from 2 to 50 are possible).");
+  expect(message).toContain("Changed: steps from 90 to 50 (the range is 2 to 50).");
   // An emptied field stays empty; the form itself asks for a number.
   expect(take({ sampler: "LCM" }, { steps: NaN }).fields.steps).toBeUndefined();
 });
@@ -214,9 +218,9 @@ test("what is not taken is named, and much of it is counted", () => {
   });
   expect(message).toBe(
     "Settings taken from it.png: prompt, scheduler. " +
-      "Changed: guidance 99 to 50 (from 0 to 50 are possible). " +
+      "Changed: guidance from 99 to 50 (the range is 0 to 50). " +
       "Not taken: eta 0.5; Key 0 x y; Key 1 x y; Key 2 x y; Key 3 x y; Key 4 x y; and 4 more. " +
-      "Its model was C:\\m\\dream.ckpt, this one is tiny-sd15. " +
+      "Its model was C:\\m\\dream.ckpt; this one is tiny-sd15. " +
       "Weights and file names in the prompt are read as words.",
   );
 });

@@ -66,7 +66,7 @@ test("one picture of several is drawn alone until the number of pictures is chan
   form.writeForm({ images: "3", image: "2" });
   expect(form.readForm()).toMatchObject({ images: "3", image: "2" });
   expect(document.getElementById("only")!.hidden).toBe(false);
-  expect(document.getElementById("only-text")!.textContent).toBe("Only number 2 of 3 is drawn.");
+  expect(document.getElementById("only-text")!.textContent).toBe("Only picture 2 of 3 is drawn.");
   document.getElementById("all-images")!.click();
   expect(form.readForm()).toMatchObject({ images: "3", image: "" });
   expect(line()).toContain("3 pictures");

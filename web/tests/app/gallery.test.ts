@@ -10,7 +10,8 @@ import type { Picture, PictureFiles } from "../../src/app/gallery/picture";
 import type { Listing, PictureStore } from "../../src/app/gallery/store";
 import { newestFirst } from "../../src/app/gallery/store";
 import { otherSeed } from "../../src/app/gallery/tools";
-import { chooseLanguage } from "../../src/app/strings";
+import type { Sentence } from "../../src/app/strings";
+import { chooseLanguage, inWords } from "../../src/app/strings";
 import { writeText } from "../../src/settings/png";
 
 class MemoryStore implements PictureStore {
@@ -72,7 +73,7 @@ function open(): Gallery {
     actions,
     take: (found: FoundSettings, name: string) => taken.push([found, name]) > 0,
     draw: () => (draws += 1),
-    say: (sentence: string) => void said.push(sentence),
+    say: (sentence: Sentence) => void said.push(inWords(sentence)),
   };
   return mountGallery(root, page, store);
 }
@@ -266,6 +267,10 @@ test("sentences about an enlarged picture stand in its dialog, which hides the p
   press("Copy link", viewer());
   await settled();
   expect(viewer().textContent).toContain("The browser did not let the page copy. The link is: ");
+  // They are said again in another language.
+  chooseLanguage("de");
+  expect(viewer().textContent).toContain("Der Browser hat das Kopieren nicht erlaubt.");
+  chooseLanguage("en");
   expect(said).toEqual([]);
 });
 
@@ -332,11 +337,87 @@ test("the settings of a picture are used, and varied with another seed", async (
   expect(seeds.size).toBeGreaterThan(15);
 });
 
-test("the buttons of the last picture go when another one takes its place", async () => {
+test("the buttons are those of the last picture, which the page can enlarge", async () => {
+  gallery.enlarge(); // There is none yet.
   await finish();
-  expect(actions.querySelector("a")!.download).toBe("speck-5-0.png");
-  gallery.clearActions();
-  expect(actions.childElementCount).toBe(0);
+  await finish({ seed: 6 });
+  await settled();
+  expect([...actions.querySelectorAll("a")].map(({ download }) => download)).toEqual([
+    "speck-6-0.png",
+  ]);
+  gallery.enlarge();
+  expect([viewer().open, title()]).toEqual([true, "Picture 1 of 2"]);
+  press("Delete", viewer());
+  await settled();
+  press("Close", viewer());
+  // The page stays where it was, at the picture.
+  expect(root.querySelector("#pictures")!.contains(document.activeElement)).toBe(false);
+  gallery.enlarge();
+  expect(viewer().open).toBe(false);
+});
+
+test("a picture is listed before the store has answered, and until then leaving asks", async () => {
+  let answer!: () => void;
+  vi.spyOn(store, "put").mockReturnValue(new Promise((resolve) => (answer = resolve)));
+  await finish({}, 2);
+  expect(tiles()).toHaveLength(2);
+  expect(leaves()).toBe(false);
+  answer();
+  await settled();
+  answer();
+  await settled();
+  expect(leaves()).toBe(true);
+});
+
+/** Say whether a visitor leaves the page without being asked. */
+function leaves(): boolean {
+  return dispatchEvent(new Event("beforeunload", { cancelable: true }));
+}
+
+test("a large picture can have its own size, in which the keys scroll it", async () => {
+  await finish();
+  await finish();
+  await settled();
+  const [[older]] = [...store.held.values()] as [[Picture, PictureFiles]];
+  Object.assign(older, { width: 1024, height: 512 });
+  const frame = viewer().querySelector<HTMLElement>(".viewed")!;
+  await enlarge(0);
+  // The pixels of a small one are squares.
+  expect(buttons(viewer()).map(({ textContent }) => textContent)).not.toContain("Actual size");
+  frame.click();
+  expect(frame.className).toBe("viewed");
+  key("ArrowRight", viewer());
+  await settled();
+  expect(viewer().style.getPropertyValue("--ratio")).toBe("2");
+  press("Actual size", viewer());
+  expect([frame.className, frame.tabIndex]).toEqual(["viewed actual", 0]);
+  expect(key("ArrowLeft", frame).defaultPrevented).toBe(false);
+  frame.click();
+  expect([frame.className, frame.hasAttribute("tabindex")]).toEqual(["viewed", false]);
+});
+
+test("the focus stays in the dialog while another picture comes, so that its keys work", async () => {
+  for (const seed of [1, 2]) await finish({ seed });
+  await settled();
+  await enlarge(0);
+  const link = buttons(viewer()).find(({ textContent }) => textContent === "Copy link")!;
+  link.focus();
+  key("ArrowRight", link);
+  await settled();
+  expect(title()).toBe("Picture 2 of 2");
+  expect([document.activeElement?.textContent, document.activeElement === link]).toEqual([
+    ...["Copy link", false],
+  ]);
+});
+
+test("a tile that another tab deletes gives its focus to its neighbour", async () => {
+  for (const seed of [1, 2, 3]) await finish({ seed });
+  await settled();
+  root.querySelectorAll<HTMLButtonElement>(".tile")[1]!.focus();
+  store.held.delete([...store.held.keys()][1]!);
+  document.dispatchEvent(new Event("visibilitychange"));
+  await settled();
+  expect(document.activeElement).toBe(root.querySelectorAll(".tile")[1]);
 });
 
 test("a picture is copied and shared where the browser can, and the visitor is told", async () => {
@@ -404,6 +485,23 @@ test("a full store: the oldest pictures are offered for removal, by number and s
   ]);
 });
 
+test("a button that is pressed in the dialog and goes leaves the focus in it", async () => {
+  store.room = 0;
+  await finish();
+  await settled();
+  await enlarge(0);
+  store.room = 1;
+  vi.spyOn(store, "put").mockRejectedValueOnce(new Error("disk"));
+  document.dispatchEvent(new Event("visibilitychange"));
+  await settled();
+  const again = viewer().querySelector<HTMLButtonElement>(".notice button")!;
+  expect(again.textContent).toBe("Try again");
+  again.focus();
+  again.click();
+  await settled();
+  expect([notices(), document.activeElement?.id]).toEqual([[], "viewer-title"]);
+});
+
 test("a browser without a store says that pictures stay for the visit alone", async () => {
   root.replaceChildren();
   const page = { actions, take: () => true, draw: () => undefined, say: () => undefined };
@@ -442,14 +540,14 @@ test("a store that refuses to delete is told of, and the pictures stay", async (
   await settled();
   expect([tiles().length, said.pop()]).toEqual([
     1,
-    "The browser did not change its store. Try again.",
+    "The browser could not change what it keeps. Try again.",
   ]);
   press("Delete all");
-  press("Delete them");
+  press("Delete it");
   await settled();
   expect([tiles().length, said.pop()]).toEqual([
     1,
-    "The browser did not change its store. Try again.",
+    "The browser could not change what it keeps. Try again.",
   ]);
 });
 
@@ -487,9 +585,10 @@ test("the list grows on demand, and its items keep the focus while others come",
   for (let seed = 0; seed < 50; seed++) await finish({ seed });
   await settled();
   expect(tiles()).toHaveLength(48);
+  press("Show 2 older pictures");
+  expect(document.activeElement).toBe(root.querySelectorAll(".tile")[48]);
   root.querySelectorAll<HTMLButtonElement>(".tile")[3]!.focus();
   const focused = document.activeElement;
-  press("Show 2 older pictures");
   await finish({ seed: 99 });
   expect(tiles()).toHaveLength(51);
   expect(document.activeElement).toBe(focused);

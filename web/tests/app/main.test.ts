@@ -7,6 +7,7 @@
 import { beforeEach, expect, test, vi } from "vitest";
 
 import type { DrawOptions, LoadOptions } from "../../src/index";
+import type { GalleryPage } from "../../src/app/gallery";
 import { AbortError, FetchError } from "../../src/index";
 import { openPage } from "./page_document";
 
@@ -20,7 +21,9 @@ interface Call<Options> {
 const model = vi.hoisted(() => {
   const loads: unknown[] = [];
   const draws: unknown[] = [];
-  return { loads, draws, bytes: { total: 2_000_000_000, kept: 0 } };
+  /** What the model's examination throws, once. */
+  const faults: Error[] = [];
+  return { loads, draws, faults, bytes: { total: 2_000_000_000, kept: 0 } };
 });
 
 vi.mock("../../src/index", async (original) => {
@@ -32,6 +35,7 @@ vi.mock("../../src/index", async (original) => {
   const pixels = { width: 16, height: 16 };
   const drawn = {
     images: [pixels],
+    imageSettings: [{}],
     timings: { text: 1, denoise: 1, firstPreview: null, decode: 1, total: 2000 },
   };
   const pipeline = {
@@ -40,11 +44,11 @@ vi.mock("../../src/index", async (original) => {
     usage: () => Promise.resolve({ gpuBytes: 1, peakGpuBytes: 1, pipelines: 1, variants: {} }),
     unload: () => Promise.resolve(),
   };
-  const found = () => ({
-    manifestUrl: "http://localhost:3000/models/speck/manifest.json",
+  const found = (name = "speck") => ({
+    manifestUrl: `http://localhost:3000/models/${name}/manifest.json`,
     integrity: undefined,
     manifest: {
-      model: { name: "speck", title: "A model", source: "speck" },
+      model: { name, title: "A model", source: "speck" },
       peak_bytes: [{ bytes: 5e9 }],
       defaults: { steps: 20, guidance_scale: 3, size: [16, 16] },
       schedulers: { default: "euler", available: { euler: { title: "Euler" } } },
@@ -53,19 +57,28 @@ vi.mock("../../src/index", async (original) => {
     ...{ problems: [], sizes: [[16, 16]], takesNegativePrompt: true, bytes: { ...model.bytes } },
   });
   const variant = { dtype: "f32", manifest: "a" };
+  const listed = ["speck", "twin"].map((name) => ({ name, title: "A", variants: [variant] }));
   return {
     ...(await original<object>()),
-    listModels: () => Promise.resolve([{ name: "speck", title: "A", variants: [variant] }]),
-    chooseVariant: () => Promise.resolve({ ...found(), variant, passedOver: [] }),
+    listModels: () => Promise.resolve(listed),
+    chooseVariant: ({ name }: { name: string }) =>
+      model.faults.length > 0
+        ? Promise.reject(model.faults.pop()!)
+        : Promise.resolve({ ...found(name), variant, passedOver: [] }),
     preflight: () => Promise.resolve(found()),
     StableDiffusionPipeline: {
       fromPretrained: (_url: string, options: object) => call(model.loads, options, pipeline),
-      purge: () => Promise.resolve(),
+      purge: () => Promise.resolve(void (model.bytes.kept = 0)),
     },
   };
 });
+/** What the page gave to the gallery. */
+let galleryPage: GalleryPage;
 vi.mock("../../src/app/gallery", () => ({
-  mountGallery: () => ({ add: () => Promise.resolve() }),
+  mountGallery: (_root: HTMLElement, page: GalleryPage) => {
+    galleryPage = page;
+    return { add: () => Promise.resolve(), enlarge: () => undefined };
+  },
 }));
 
 const loads = model.loads as Call<LoadOptions>[];
@@ -103,11 +116,12 @@ document.addEventListener = (...given: Parameters<typeof document.addEventListen
   listen(...given);
 };
 
-/** Open the page anew, with a model of which so many bytes are kept. */
-async function open(kept: number): Promise<void> {
+/** Open the page anew, with a model of which so many bytes are kept; or as one that comes back. */
+async function open(kept: number, returning = false): Promise<void> {
   [loads.length, draws.length] = [0, 0];
+  history.replaceState(null, "", "/");
   for (const [name, listener] of listeners.splice(0)) document.removeEventListener(name, listener);
-  localStorage.clear();
+  if (!returning) localStorage.clear();
   model.bytes.kept = kept;
   vi.resetModules();
   openPage("index.html");
@@ -147,7 +161,7 @@ test("a large model is offered, and Draw says what is missing", async () => {
   model.bytes.kept = 1_500_000_000;
   byId("pause").click();
   await settle();
-  expect([card(), said()]).toEqual(["offer", "Paused. What has arrived is kept."]);
+  expect([card(), said()]).toEqual(["offer", "Paused. What has been downloaded is kept."]);
   expect(byId("load").textContent).toBe("Download 500 MB");
   expect(byId<HTMLProgressElement>("progress").hidden).toBe(true);
 });
@@ -176,8 +190,9 @@ test("a picture waits for the model, and can be taken back", async () => {
 test("one button draws and stops, and keeps the focus", async () => {
   await openReady();
   byId("draw").focus();
+  expect(card()).toBe("welcome");
   byId("draw").click();
-  expect(button()).toBe("Stop");
+  expect([button(), card()]).toEqual(["Stop", undefined]);
   // A double click is no wish to stop.
   byId("draw").dispatchEvent(
     new MouseEvent("click", { detail: 2, bubbles: true, cancelable: true }),
@@ -186,7 +201,7 @@ test("one button draws and stops, and keeps the focus", async () => {
   expect(document.activeElement).toBe(byId("draw"));
   byId("draw").click();
   await settle();
-  expect([button(), said()]).toEqual(["Draw", "Stopped."]);
+  expect([button(), said(), card()]).toEqual(["Draw", "Stopped.", "welcome"]);
   expect(document.activeElement).toBe(byId("draw"));
   expect(draws).toHaveLength(1);
 });
@@ -199,11 +214,20 @@ test("what is asked for while a picture is drawn is drawn after it", async () =>
   draws[0]!.resolve();
   await settle();
   expect(draws).toHaveLength(2);
+  // What waits can be drawn at once, in place of the present picture.
+  expect(byId("next").hidden).toBe(true);
+  document.querySelectorAll<HTMLElement>("#examples button")[1]!.click();
+  expect(byId("next").hidden).toBe(false);
+  byId("skip").focus();
+  byId("skip").click();
+  await settle();
+  expect([button(), draws.length, byId("next").hidden]).toEqual(["Stop", 3, true]);
+  expect(document.activeElement).toBe(byId("draw"));
   // Stop takes back what waits as well.
   document.querySelectorAll<HTMLElement>("#examples button")[0]!.click();
   byId("draw").click();
   await settle();
-  expect([button(), said(), draws.length]).toEqual(["Draw", "Stopped.", 2]);
+  expect([button(), said(), draws.length]).toEqual(["Draw", "Stopped.", 3]);
 });
 
 test("each picture has another seed, which is shown", async () => {
@@ -239,4 +263,159 @@ test("after an error the page can try again", async () => {
   await settle();
   // What waited before the error does not begin by itself.
   expect([button(), said(), draws.length]).toEqual(["Draw", "Ready.", 0]);
+});
+
+test("what waits is drawn only if no field holds something wrong by then", async () => {
+  await openReady();
+  byId("draw").click();
+  document.querySelectorAll<HTMLElement>("#examples button")[1]!.click();
+  byId<HTMLInputElement>("steps").value = "";
+  draws[0]!.resolve();
+  await settle();
+  expect([draws.length, button()]).toEqual([1, "Draw"]);
+});
+
+test("examples and Vary draw nothing while a field holds something wrong", async () => {
+  await openReady();
+  byId<HTMLInputElement>("steps").value = "1000";
+  document.querySelectorAll<HTMLElement>("#examples button")[1]!.click();
+  galleryPage.draw();
+  expect(draws).toEqual([]);
+  expect(byId<HTMLDetailsElement>("settings").open).toBe(true);
+  byId<HTMLInputElement>("steps").value = "10";
+  galleryPage.draw();
+  expect(draws).toHaveLength(1);
+});
+
+test("what another one says while a picture is drawn does not end its progress", async () => {
+  await openReady();
+  byId("draw").click();
+  expect(said()).toBe("Starting …");
+  const { onProgress } = draws[0]!.options;
+  const amounts = { image: 0, images: 1, overall: 0.5, remainingMs: null };
+  onProgress!({ stage: "denoise", loaded: 1, total: 2, ...amounts });
+  galleryPage.say("The link is copied.");
+  expect([said(), byId("detail").textContent]).toEqual([
+    ...["The link is copied.", "The link is copied."],
+  ]);
+  expect(byId("progress").hidden).toBe(false);
+  draws[0]!.resolve();
+  await settle();
+  galleryPage.say("The link is copied.");
+  expect(byId("sentence").textContent).toBe("The link is copied.");
+});
+
+test("a preview is named as one, and is not shown as squares", async () => {
+  await openReady();
+  byId<HTMLTextAreaElement>("prompt").value = "a cat";
+  byId("draw").click();
+  const canvas = byId("canvas");
+  const amounts = { image: 0, images: 1, overall: 0.5, remainingMs: null };
+  const preview = new ImageData(16, 16);
+  draws[0]!.options.onProgress!({ stage: "denoise", loaded: 1, total: 2, ...amounts, preview });
+  expect([canvas.getAttribute("aria-label"), canvas.className]).toEqual([
+    ...["A preview of: a cat", ""],
+  ]);
+  draws[0]!.resolve();
+  await settle();
+  expect([canvas.getAttribute("aria-label"), canvas.className]).toEqual(["a cat", "squares"]);
+});
+
+test("a button below the picture that draws another one gives its focus to Draw", async () => {
+  await openReady();
+  const vary = document.createElement("button");
+  byId("picture-actions").append(vary);
+  vary.focus();
+  galleryPage.draw();
+  expect([byId("picture-actions").className, document.activeElement]).toEqual([
+    ...["tools away", byId("draw")],
+  ]);
+});
+
+function choose(name: string): void {
+  byId<HTMLSelectElement>("model").value = name;
+  byId("model").dispatchEvent(new Event("change"));
+}
+
+test("another model takes the place of the one that draws", async () => {
+  await openReady();
+  byId("draw").click();
+  draws[0]!.options.onProgress!({
+    ...{ stage: "text", loaded: 0, total: 1, images: 1, overall: 0.1, remainingMs: null },
+  });
+  loads[0]!.options.onNotice!("It is decoded in tiles.");
+  expect(byId("notices").hidden).toBe(false);
+  choose("twin");
+  await settle();
+  // The stopped picture takes neither the sentence nor the place of the new model.
+  expect([said(), card(), byId("notices").hidden]).toEqual([
+    ...["Checking the model …", "preparing", true],
+  ]);
+  expect(location.search).toBe("?model=twin");
+  loads[1]!.resolve();
+  await settle();
+  expect([said(), button()]).toEqual(["Ready.", "Draw"]);
+});
+
+test("the form is kept, also where the first model cannot be looked at", async () => {
+  model.faults.push(new FetchError("manifest.json: the server answered 500", "try again"));
+  await open(model.bytes.total);
+  expect(card()).toBe("unable");
+  // Nothing else tries again.
+  expect(byId("error").querySelector("button")!.textContent).toBe("Try again");
+  choose("twin");
+  await settle();
+  expect(byId("error").hidden).toBe(true);
+  byId<HTMLTextAreaElement>("prompt").value = "a cat";
+  byId("prompt").dispatchEvent(new Event("input", { bubbles: true }));
+  dispatchEvent(new Event("pagehide"));
+  expect(JSON.parse(localStorage.getItem("wsd-form")!)).toMatchObject({
+    ...{ model: "twin", form: expect.stringContaining("prompt=a+cat") as string },
+  });
+  // Of another model's form, a later visit takes the prompt alone.
+  byId<HTMLInputElement>("steps").value = "7";
+  byId("settings").dispatchEvent(new Event("input", { bubbles: true }));
+  dispatchEvent(new Event("pagehide"));
+  await open(model.bytes.total, true);
+  expect(byId<HTMLTextAreaElement>("prompt").value).toBe("a cat");
+  expect(byId<HTMLInputElement>("steps").value).toBe("20");
+});
+
+test("what is kept of the model is said after loading, forgetting and in another language", async () => {
+  const facts = (): string => byId("model-facts").textContent;
+  await open(0);
+  expect([facts().includes("kept"), byId("forget").hidden]).toEqual([false, true]);
+  byId("load").click();
+  model.bytes.kept = model.bytes.total;
+  loads[0]!.resolve();
+  await settle();
+  expect([facts().includes("2.00 GB of it kept"), byId("forget").hidden]).toEqual([true, false]);
+  const { text, chooseLanguage } = await import("../../src/app/strings");
+  chooseLanguage("de");
+  expect([said(), button()]).toEqual(["Bereit.", "Zeichnen"]);
+  expect(facts()).toContain("2,00");
+  chooseLanguage("en");
+  byId("forget").click();
+  byId("forget-yes").click();
+  await settle();
+  expect([facts().includes("kept"), byId("forget").hidden]).toEqual([false, true]);
+  expect(said()).toBe(text().forgotten);
+});
+
+test.each([
+  { total: 2e9, room: 5e9, last: "Stays in this browser", warns: false },
+  { total: 2e9, room: 1e9, last: "room for only 1.00 GB", warns: true },
+  // Chromium reports no more than 10 GiB, so that nothing is known.
+  { total: 20e9, room: 10 * 2 ** 30, last: "Needs 5.00 GB of graphics memory", warns: false },
+])("what the offer of $total bytes says with room for $room", async ({ total, room, ...said }) => {
+  const former = model.bytes.total;
+  model.bytes.total = total;
+  const storage = { estimate: () => Promise.resolve({ quota: room }) };
+  Object.defineProperty(navigator, "storage", { value: storage, configurable: true });
+  await open(0);
+  const last = byId("offer-facts").lastElementChild!;
+  expect(last.textContent).toContain(said.last);
+  expect(last.classList.contains("warning")).toBe(said.warns);
+  Reflect.deleteProperty(navigator, "storage");
+  model.bytes.total = former;
 });

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Field, Offer } from "../../src/app/dropped_settings";
 import { warnBeforeLeaving } from "../../src/app/leaving";
 import { mountSettingsImport } from "../../src/app/settings_import";
+import { inWords } from "../../src/app/strings";
 import { writeText } from "../../src/settings/png";
 
 const PNG = Uint8Array.from(
@@ -33,7 +34,7 @@ const imported = mountSettingsImport(root, {
   apply: (fields) => Object.assign(page.fields, fields),
   read: () => ({ prompt: "a dog", seed: "", images: "3", image: "2" }),
   model: () => "speck",
-  say: (sentence) => page.said.push(sentence),
+  say: (sentence) => page.said.push(inWords(sentence)),
 });
 
 beforeEach(() => {
@@ -90,7 +91,7 @@ test("a dropped picture fills the form, and a list says what was not taken and w
   ]);
   expect([...report.querySelectorAll("li")].map(({ textContent }) => textContent)).toEqual([
     "Taken: prompt, seed, steps.",
-    "Changed: size 999x16 to 16x16 (not among this model's sizes).",
+    "Changed: size from 999x16 to 16x16 (not among this model's sizes).",
     "Not taken: sampler Restart (unknown, Euler stays).",
     "Not taken: Clip skip 2.",
   ]);
@@ -103,26 +104,32 @@ test.each([
   [
     "drop",
     { files: [new File(["GIF"], "it.png")] },
-    "it.png is no PNG; only PNGs are read for settings.",
+    "it.png is not a PNG. Settings are read from PNG files only.",
   ],
   [
     "paste",
     { files: [file(undefined)] },
     "The pasted picture holds no settings: copying a picture drops them.",
   ],
-  ["paste", { text: "hello" }, "the pasted text holds no settings."],
+  [
+    "paste",
+    { files: [new File(["GIF"], "image.png")] },
+    "The pasted picture is not a PNG. Settings are read from PNG files only.",
+  ],
+  ["paste", { files: [file(SETTINGS), file(SETTINGS)] }, "the first of 2 pasted pictures is read."],
+  ["paste", { text: "hello" }, "The pasted text holds no settings."],
   ["paste", { text: `Steps: 2, Seed: 3${" ".repeat(2 ** 20)}, Size: 1x1` }, "holds no settings."],
-  ["paste", { text: "https://x.org/#top" }, "the pasted text holds no settings."],
-  ["paste", { text: "https://x.org/#seed=NaN&steps=1e9" }, "Changed: steps 1000000000 to 100"],
+  ["paste", { text: "https://x.org/#top" }, "The pasted text holds no settings."],
+  ["paste", { text: "https://x.org/#seed=NaN&steps=1e9" }, "Changed: steps from 1000000000 to 100"],
   [
     "paste",
     { text: "https://x.org/?model=sd%2D15#seed=1&steps=5" },
-    "from the link: seed, steps. Its model was sd-15, this one is speck.",
+    "from the link: seed, steps. Its model was sd-15; this one is speck.",
   ],
   [
     "paste",
     { text: "https://x.org/?model=%zz#seed=1&steps=5" },
-    "Its model was %zz, this one is speck.",
+    "Its model was %zz; this one is speck.",
   ],
   [
     "paste",
@@ -139,7 +146,11 @@ test.each([
     { text: "a\nSteps: 7, Seed: 1, Size: 16x16" },
     "from the pasted text: prompt, seed, size, steps.",
   ],
-  ["drop", { files: [file(SETTINGS), file(SETTINGS)] }, "Only it.png of 2 files is read."],
+  [
+    "drop",
+    { files: [file(SETTINGS), file(SETTINGS)] },
+    "Only the first of 2 files is read: it.png.",
+  ],
 ])("%s of %j says so", async (type, carried: Carried, said) => {
   const event = send(type, carried);
   expect(event.defaultPrevented).toBe(true);
@@ -150,7 +161,7 @@ test("a file that is too large or cannot be read", async () => {
   const large = file(SETTINGS);
   Object.defineProperty(large, "size", { value: 2 ** 40 });
   send("drop", { files: [large] });
-  expect(await lastSaid()).toBe("it.png is larger than any picture.");
+  expect(await lastSaid()).toBe("it.png is too large to be a picture.");
   page.said = [];
   const folder = file(SETTINGS, "folder");
   folder.arrayBuffer = () => Promise.reject(new DOMException("a folder", "NotReadableError"));
@@ -256,7 +267,7 @@ test("all of it is taken in silence if asked for", () => {
   expect(imported.take(found, "your last visit", true)).toBe(true);
   expect([page.said, page.fields.prompt]).toEqual([[], "a"]);
   imported.take({ ...found, steps: 500 }, "your last visit", true);
-  expect(page.said[0]).toContain("Changed: steps 500 to 100");
+  expect(page.said[0]).toContain("Changed: steps from 500 to 100");
 });
 
 test("leaving the page is asked about only while a picture is drawn", () => {

@@ -10,7 +10,7 @@ import { openPage } from "./page_document";
 openPage("index.html");
 vi.stubGlobal("isSecureContext", true);
 const status = await import("../../src/app/status");
-const { chooseLanguage } = await import("../../src/app/strings");
+const { chooseLanguage, text } = await import("../../src/app/strings");
 
 const byId = (id: string): HTMLElement => document.getElementById(id)!;
 const bar = byId("progress") as HTMLProgressElement;
@@ -98,27 +98,80 @@ test("an error is said in whole sentences, in the language of the page", () => {
   status.showError(new DeviceLostError("the GPU was lost", "draw again"));
   const lines = (): string[] =>
     [...byId("error").querySelectorAll("h2, p")].map((line) => line.textContent);
-  expect(lines()[0]).toBe("The browser lost the graphics card while it drew.");
+  expect(lines()[0]).toBe("The browser lost the graphics card while it was drawing.");
   expect(lines().slice(-2)).toEqual(["The GPU was lost.", "Draw again."]);
   expect(byId("error").querySelector("details")?.open).toBe(false);
   chooseLanguage("de");
   status.showError(new FetchError("http://x/a.bin: the server answered 404", "try again"));
   expect(lines()).toEqual([
-    "Eine Datei des Modells oder der Seite konnte nicht geholt werden.",
+    "Eine Datei des Modells oder der Seite konnte nicht geladen werden.",
     "http://x/a.bin: the server answered 404.",
     "Try again.",
   ]);
   expect([...byId("error").querySelectorAll("p")].map(({ lang }) => lang)).toEqual(["en", "en"]);
   status.showError(new OptionError("the seed is wrong", "take another"));
-  expect(lines()[0]).toBe("Mit diesen Einstellungen kann nicht gezeichnet werden.");
+  expect(lines()[0]).toBe("Mit diesen Einstellungen kann kein Bild gezeichnet werden.");
   status.hideError();
   expect(byId("error").hidden).toBe(true);
 });
 
 test("a notice is listed once", () => {
-  status.showNotice("It is decoded in tiles.");
-  status.showNotice("It is decoded in tiles.");
-  expect([...byId("notices").children].map((item) => item.textContent)).toEqual([
-    "It is decoded in tiles.",
+  const english = "It is decoded in tiles.";
+  status.showNotice({ english });
+  status.showNotice({ english });
+  const listed = (): string[] => [...byId("notices").children].map((item) => item.textContent);
+  expect(listed()).toEqual([english]);
+  expect(byId("notices").querySelector("span")!.lang).toBe("en");
+  status.clearNotices();
+  expect([listed(), byId("notices").hidden]).toEqual([[], true]);
+});
+
+test("what is shown is written again in another language", () => {
+  status.say(() => text().ready);
+  status.showNotice({ own: () => text().inPlaceOf("f16", "f32"), english: "No room." });
+  status.showError(new OptionError("the seed is wrong", "take another"), () => undefined);
+  chooseLanguage("de");
+  const german = text();
+  expect(byId("notices").textContent).toBe(`${german.inPlaceOf("f16", "f32")}: No room.`);
+  expect(byId("error").querySelector("h2")!.textContent).toBe(german.errorOption);
+  expect(byId("error").querySelector("button")!.textContent).toBe(german.tryAgain);
+  status.hideError();
+  chooseLanguage("en");
+  expect(byId("error").hidden).toBe(true);
+  status.say(() => text().ready);
+  chooseLanguage("de");
+  expect([byId("sentence").textContent, byId("status").textContent]).toEqual([
+    "Bereit.",
+    "Bereit.",
   ]);
+  const amounts = { loaded: 1, total: 4, overall: 0.25, remainingMs: null };
+  status.showProgress({ stage: "denoise", image: 0, images: 1, ...amounts });
+  chooseLanguage("en");
+  expect([byId("sentence").textContent, byId("left").textContent]).toEqual([
+    ...["Drawing, step 1 of 4", "25%"],
+  ]);
+  status.clearNotices();
+});
+
+test("a sentence beside the progress can be read for some seconds, and ends nothing", () => {
+  const amounts = { loaded: 1e6, total: 4e6, overall: 0.25, remainingMs: null };
+  const event: ProgressEvent = { stage: "parameters", ...amounts };
+  status.showProgress(event);
+  status.announce("The link is copied.");
+  status.showProgress(event);
+  expect(byId("detail").textContent).toBe("The link is copied.");
+  expect([byId("status").textContent, bar.hidden]).toEqual(["The link is copied.", false]);
+  vi.advanceTimersByTime(10_000);
+  status.showProgress(event);
+  expect(byId("detail").textContent).toBe("Weights: 1.00 MB of 4.00 MB");
+  status.say("Ready.");
+  status.announce("The link is copied.");
+  expect(byId("sentence").textContent).toBe("The link is copied.");
+});
+
+test("an error has a button where nothing else tries again", () => {
+  const tryAgain = vi.fn();
+  status.showError(new FetchError("a.json: the server answered 500", "try again"), tryAgain);
+  byId("error").querySelector("button")!.click();
+  expect(tryAgain).toHaveBeenCalledOnce();
 });

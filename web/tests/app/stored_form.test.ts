@@ -6,6 +6,7 @@ import { beforeEach, expect, test, vi } from "vitest";
 import type { Field } from "../../src/app/dropped_settings";
 import { formLink, pictureLink } from "../../src/app/form_link";
 import { keepForm } from "../../src/app/stored_form";
+import type { Sentence } from "../../src/app/strings";
 import type { FoundSettings } from "../../src/settings/found_settings";
 import { formatSettings } from "../../src/settings/infotext";
 import { parseLink } from "../../src/settings/link";
@@ -24,14 +25,21 @@ beforeEach(() => {
 
 interface Page {
   fields: Partial<Record<Field, string>>;
-  taken: [FoundSettings, string, boolean | undefined][];
+  model: string;
+  taken: [FoundSettings, Sentence, boolean | undefined][];
   change: () => void;
 }
 
 function open(takes = true): Page {
-  const page: Page = { fields: { prompt: "first" }, taken: [], change: () => undefined };
+  const page: Page = {
+    fields: { prompt: "first" },
+    model: "a",
+    taken: [],
+    change: () => undefined,
+  };
   keepForm({
     read: () => page.fields,
+    model: () => page.model,
     onChange: (listener) => (page.change = listener),
     take: (...arguments_) => {
       page.taken.push([arguments_[0], arguments_[1], arguments_[2]]);
@@ -47,14 +55,34 @@ test("what is written stays, also when the page is left at once", async () => {
   page.fields = { prompt: "a\ncat", seed: "", steps: "9" };
   page.change();
   await vi.waitFor(() => {
-    expect(localStorage.getItem(KEY)).toBe('{"version":1,"form":"prompt=a%0Acat&steps=9"}');
+    expect(localStorage.getItem(KEY)).toBe(
+      '{"version":2,"model":"a","form":"prompt=a%0Acat&steps=9"}',
+    );
   });
   page.fields = { prompt: "a dog" };
   page.change();
   dispatchEvent(new Event("pagehide"));
-  const [[found, , quiet]] = open().taken as [[FoundSettings, string, boolean]];
+  const [[found, , quiet]] = open().taken as [[FoundSettings, Sentence, boolean]];
   expect([found.prompt, found.seed, quiet]).toEqual(["a dog", undefined, true]);
 });
+
+test("of what was written for another model, only the prompts are taken", () => {
+  const kept = (form: string): void => {
+    localStorage.setItem(KEY, JSON.stringify({ version: 2, model: "b", form }));
+  };
+  kept("prompt=a+cat&negative=a+dog&steps=20&guidance=7.5&seed=7&size=512x512&scheduler=euler");
+  const [found] = open().taken[0]!;
+  expect(saidBy(found)).toEqual({ prompt: "a cat", negativePrompt: "a dog" });
+  kept("steps=20");
+  expect(open().taken).toEqual([]);
+});
+
+/** What settings say, without what they leave open. */
+function saidBy({ program, others, ...settings }: FoundSettings): Partial<FoundSettings> {
+  expect([program, others]).toEqual(["link", []]);
+  const said = Object.entries(settings).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(said);
+}
 
 test.each([
   "",
@@ -62,11 +90,14 @@ test.each([
   "null",
   "5",
   "[]",
+  '{"version":1,"form":"prompt=a"}',
+  '{"version":1,"model":"a","form":"prompt=a"}',
   '{"version":2,"form":"prompt=a"}',
-  '{"form":"prompt=a"}',
-  '{"version":1,"form":5}',
-  '{"version":1,"form":""}',
-  `{"version":1,"form":"prompt=${"x".repeat(200_000)}"}`,
+  '{"version":2,"model":5,"form":"prompt=a"}',
+  '{"model":"a","form":"prompt=a"}',
+  '{"version":2,"model":"a","form":5}',
+  '{"version":2,"model":"a","form":""}',
+  `{"version":2,"model":"a","form":"prompt=${"x".repeat(200_000)}"}`,
 ])("nothing is taken of what is no form: %.40s", (kept) => {
   localStorage.setItem(KEY, kept);
   expect(open().taken).toEqual([]);
@@ -88,7 +119,7 @@ test("a browser that keeps nothing has an empty form, and no error", () => {
 });
 
 test("an address comes before what was kept, once, and also later", () => {
-  localStorage.setItem(KEY, '{"version":1,"form":"prompt=kept"}');
+  localStorage.setItem(KEY, '{"version":2,"model":"a","form":"prompt=kept"}');
   history.replaceState(null, "", "/page/?model=a#prompt=linked&seed=NaN");
   const page = open();
   expect(page.taken.map(([found, , quiet]) => [found.prompt, found.others, quiet])).toEqual([

@@ -6,6 +6,7 @@ import path from "node:path";
 
 import { expect, test } from "vitest";
 
+import type { Language } from "../../src/app/strings";
 import { findLanguage, LANGUAGES } from "../../src/app/strings";
 import { english } from "../../src/app/strings/english";
 import { createWriter } from "../../src/app/strings/writer";
@@ -13,38 +14,93 @@ import { APP, openPage } from "./page_document";
 
 const ATTRIBUTES = { label: "aria-label", placeholder: "placeholder", title: "title" };
 
-/** Values by which one sees that a sentence says what it is given. */
-const GIVEN = [3, 4, 5, 6, 7];
+type Sentence = string | ((...values: unknown[]) => string);
 
-test.each(Object.entries(LANGUAGES))("%s has every sentence", (code, { make }) => {
-  const sentences = Object.entries(make(createWriter(code)));
-  expect(sentences.map(([key]) => key)).toEqual(Object.keys(english(createWriter("en"))));
+const CODES = Object.keys(LANGUAGES) as Language[];
+/** The places of values that are lists of words. */
+const LISTS = new Set(["gallery.taken 1", "gallery.takenLine 0"]);
+/** The places of values that the page itself says, in its language, so that they need no marks. */
+const OWN_WORDS = new Set([
+  ...LISTS,
+  ...["gallery.change 0", "gallery.because 0", "gallery.because 1", "gallery.stays 0"],
+  ...["gallery.changed 0", "gallery.notTaken 0"],
+]);
+
+/** The sentences of a language by name, for example `draw` and `gallery.fields.seed`. */
+function sentencesOf(code: Language): Map<string, Sentence> {
+  const { make, direction } = LANGUAGES[code];
+  const flatten = (named: object, prefix: string): [string, Sentence][] =>
+    Object.entries(named).flatMap(([key, value]: [string, Sentence | object]) =>
+      typeof value === "object"
+        ? flatten(value, `${prefix}${key}.`)
+        : [[`${prefix}${key}`, value] as [string, Sentence]],
+    );
+  return new Map(flatten(make(createWriter(code, direction)), ""));
+}
+
+/** Say a sentence with the texts of values; numbers are made of them where numbers are wanted. */
+function say(key: string, sentence: Sentence, values: readonly string[]): string {
+  if (typeof sentence === "string") return sentence;
+  const given = values.map((value, place) => (LISTS.has(`${key} ${place}`) ? [value] : value));
+  return sentence(...given.slice(0, Math.max(1, sentence.length)));
+}
+
+test.each(CODES)("%s has every sentence", (code) => {
+  const sentences = sentencesOf(code);
+  expect([...sentences.keys()]).toEqual([...sentencesOf("en").keys()]);
   for (const [key, sentence] of sentences) {
-    const make = sentence as (...values: unknown[]) => string;
-    const said = typeof sentence === "string" ? sentence : make(...GIVEN.slice(0, make.length));
+    const said = say(key, sentence, ["3", "4", "5", "6", "7"]);
     expect(said.trim(), key).not.toBe("");
     expect(said, key).not.toMatch(/undefined|NaN|\[object|# /);
   }
 });
 
 test.each(["de", "ar"] as const)("what %s says names all that English names", (code) => {
-  const [ours, theirs] = [english(createWriter("en")), LANGUAGES[code].make(createWriter(code))];
-  for (const [key, sentence] of Object.entries(ours)) {
+  const theirs = sentencesOf(code);
+  for (const [key, sentence] of sentencesOf("en")) {
     if (typeof sentence === "string") continue;
-    // Texts in place of numbers come out as they are, whatever a language's digits are.
-    const call = (made: unknown, values: unknown[]): string =>
-      (made as (...values: unknown[]) => string)(...values);
     for (let place = 0; place < sentence.length; place++) {
-      const [one, other] = [3, 4].map((value) => {
-        return GIVEN.slice(0, sentence.length).map((given, index) =>
-          index === place ? value * 1e7 : given,
-        );
-      });
-      const differs = call(sentence, one!) !== call(sentence, other!);
-      const made = theirs[key as keyof typeof theirs];
-      expect(call(made, one!) !== call(made, other!), `${key}, value ${place}`).toBe(differs);
+      // Texts in place of numbers come out as they are, whatever a language's digits are.
+      const [one, other] = ["30000000", "40000000"].map((value) =>
+        ["3", "4", "5", "6", "7"].map((given, index) => (index === place ? value : given)),
+      );
+      const differs = say(key, sentence, one!) !== say(key, sentence, other!);
+      const made = theirs.get(key)!;
+      expect(say(key, made, one!) !== say(key, made, other!), `${key}, ${place}`).toBe(differs);
     }
   }
+});
+
+test.each(CODES)("in %s, words of the other direction leave the sentence in its order", (code) => {
+  const foreign = LANGUAGES[code].direction === "rtl" ? "https://a.org/" : "قطة (١)";
+  let found = 0;
+  for (const [key, sentence] of sentencesOf(code)) {
+    if (typeof sentence === "string") continue;
+    for (let place = 0; place < sentence.length; place++) {
+      if (OWN_WORDS.has(`${key} ${place}`)) continue;
+      const values = ["3", "4", "5", "6", "7"].map((given, index) =>
+        index === place ? foreign : given,
+      );
+      let said;
+      try {
+        said = say(key, sentence, values);
+      } catch {
+        continue; // A number is wanted there.
+      }
+      if (!said.includes(foreign)) continue;
+      found += 1;
+      expect(said, key).toContain(`\u2068${foreign}\u2069`);
+    }
+  }
+  expect(found).toBeGreaterThan(20);
+});
+
+test("marks of direction in a name cannot reach beyond it", () => {
+  const [en, ar] = [createWriter("en"), createWriter("ar", "rtl")];
+  expect(en.isolate("a.png")).toBe("a.png");
+  expect(en.isolate("a\u202Egnp.exe")).toBe("agnp.exe");
+  expect(ar.isolate("a\u2069.png")).toBe("\u2068a.png\u2069");
+  expect(ar.isolate("")).toBe("");
 });
 
 test("every sentence is used", () => {
@@ -54,11 +110,19 @@ test("every sentence is used", () => {
     .map((file) => readFileSync(path.join(APP, file), "utf8"))
     .join("\n");
   /* eslint-enable security/detect-non-literal-fs-filename */
-  const unused = Object.keys(english(createWriter("en")))
-    // Of these there is one for each browser.
-    .filter((key) => !/^(?:use|accelerate)(?:Chrome|Firefox|Safari|Other)$/.test(key))
-    .filter((key) => !sources.includes(`.${key}`) && !sources.includes(`"${key}"`));
-  expect(unused).toEqual([]);
+  /* eslint-disable security/detect-non-literal-regexp -- made of the names of our own sentences */
+  const isUsed = (name: string): boolean => {
+    // What is chosen by a browser or by a kind of problem is named by that alone.
+    const chosen = /^(?:(?:use|accelerate)(?=[A-Z])|gallery\.(?:fields|problems|pastedProblems)\.)/;
+    const [key, ...rest] = name.replace(chosen, "").split(".").reverse();
+    if (chosen.test(name)) return new RegExp(`\\b${key}\\b`).test(sources);
+    const table = rest.length > 0 ? "(?:strings|galleryText\\(\\))" : "(?:text|text\\(\\)|words)";
+    const read = `${table}\\.${key}\\b|data-(?:text|label|placeholder|title)="${key}"`;
+    const taken = `\\{[^{}]*\\b${key}\\b[^{}]*\\} = (?:this\\.)?${table}`;
+    return new RegExp(`${read}|${taken}`).test(sources);
+  };
+  /* eslint-enable security/detect-non-literal-regexp */
+  expect([...sentencesOf("en").keys()].filter((name) => !isUsed(name))).toEqual([]);
 });
 
 test.each(["index.html", "selftest.html"])("%s has the English sentences", (file) => {

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 
-import { IntegrityError } from "../../src/api/errors";
-import { fetchText, BundleFiles } from "../../src/bundle/bundle_files";
+import { IntegrityError } from "../../src/util/errors";
+import { BundleFiles } from "../../src/bundle/bundle_files";
+import { fetchText } from "../fetch_text";
 import { fileSizes, forget } from "../../src/bundle/kept";
 import { sha256 } from "../../src/bundle/sha256";
 import type { FileEntry, Manifest } from "../../src/bundle/manifest";

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import { download, downloadText, UnreachableError } from "../../src/bundle/download";
-import { AbortError, FetchError } from "../../src/api/errors";
+import { AbortError, FetchError } from "../../src/util/errors";
 import { broken, status, whole, withServer } from "../server";
 
 const body = Uint8Array.from({ length: 1000 }, (_, index) => index % 251);

@@ -4,9 +4,9 @@ import { createHash } from "node:crypto";
 
 import { describe, expect, test } from "vitest";
 
-import { FetchError, IntegrityError, OptionError } from "../../src/api/errors";
-import { fetchText } from "../../src/bundle/bundle_files";
+import { fetchText } from "../fetch_text";
 import { accepts, digestAs, parseIntegrity } from "../../src/bundle/integrity";
+import { FetchError, IntegrityError, OptionError } from "../../src/util/errors";
 import { MemoryCache } from "../memory_cache";
 import { status, whole, withServer } from "../server";
 

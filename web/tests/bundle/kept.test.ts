@@ -2,16 +2,21 @@
 
 import { readFileSync } from "node:fs";
 
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
+import type { KeptModel } from "../../src/api/kept_models";
 import { isKept, listKept, purge, purgeAll } from "../../src/api/kept_models";
-import { besideAddress, fetchText } from "../../src/bundle/bundle_files";
+import { besideAddress, fetchParsed } from "../../src/bundle/bundle_files";
+import { fetchText } from "../fetch_text";
 import { NO_CACHE, openCache } from "../../src/bundle/cache";
 import { countBytes, fileSizes, keepText, keptManifests, textKey } from "../../src/bundle/kept";
 import { parseManifest, textComponents } from "../../src/bundle/manifest";
 import type { ComponentEntry, Manifest } from "../../src/bundle/manifest";
+import { makeTransport } from "../../src/bundle/transport";
+import { AbortError, FetchError, OptionError } from "../../src/util/errors";
 import { MemoryCache } from "../memory_cache";
-import { whole, withServer } from "../server";
+import { status, whole, withServer } from "../server";
 
 const TEXT = readFileSync("../tests/fixtures/manifest-v2.json", "utf8");
 const MANIFEST = parseManifest(TEXT, "m");
@@ -61,7 +66,8 @@ test("nothing is kept at first", async () => {
 });
 
 test("a model is listed with its address, without the signature", async () => {
-  const total = await keep("https://page.test/m/manifest.json?sig=1");
+  const all = await keep("https://page.test/m/manifest.json?sig=1");
+  const total = all - MANIFEST.self_test!.bytes;
   expect(await listKept()).toEqual([
     {
       manifestUrl: "https://page.test/m/manifest.json",
@@ -84,6 +90,20 @@ test("a part of a model is no model", async () => {
   expect(await listKept()).toMatchObject([{ complete: false, bytes: { kept } }]);
 });
 
+test("a model is whole without the self-test's expected values, and they are removed with it", async () => {
+  const url = "https://page.test/m/manifest.json";
+  const total = await keep(url);
+  const cache = await openCache();
+  const { sha256: digest, bytes } = MANIFEST.self_test!;
+  const whole = { bytes: { total: total - bytes, kept: total - bytes }, complete: true };
+  expect(await listKept()).toMatchObject([whole]);
+  await cache.remove(digest);
+  expect([await listKept(), await isKept(url)]).toMatchObject([[whole], true]);
+  await cache.write(digest, new ArrayBuffer(1));
+  await purge(url);
+  expect(await cache.keys()).toEqual([]);
+});
+
 test("removing a model leaves what another shares with it, and needs no server", async () => {
   vi.stubGlobal("fetch", () => Promise.reject(new Error("no server")));
   await keep("https://page.test/m/manifest.json?sig=1");
@@ -101,7 +121,7 @@ test("removing all leaves nothing", async () => {
   expect(await (await openCache()).keys()).toEqual([]);
 });
 
-test("what is no manifest is not listed, and has no address", async () => {
+test("what is not a manifest is not listed, and a text without an address has none", async () => {
   const cache = new MemoryCache();
   await keepText("https://page.test/index.json", new TextEncoder().encode("[]").buffer, cache);
   expect(await keptManifests(cache)).toEqual([]);
@@ -146,4 +166,176 @@ test("a model is complete without the encoder of pictures, and is forgotten with
   expect(countBytes(manifest, kept)).toEqual(countBytes(MANIFEST, kept));
   expect(countBytes(manifest, kept).kept).toBe(countBytes(manifest, kept).total);
   expect(fileSizes(manifest).get(shard.sha256)).toBe(12);
+});
+
+describe("addresses that differ in their query", () => {
+  const signatures = fc.constantFrom(
+    ...["X-Amz-Signature", "x-goog-date", "Expires", "Signature", "Key-Pair-Id", "Policy", "sig"],
+    ...["se", "sp", "sv", "sr", "st", "token", "q-sign-time", "access_token", "SIG", "%73ig"],
+  );
+  const value = fc.stringMatching(/^[\w%.~-]{0,12}$/);
+
+  test("are one model where the difference is a signature", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.tuple(signatures, value), { minLength: 1 }),
+        fc.webQueryParameters(),
+        async (parts, rest) => {
+          const signature = parts.map(([name, text]) => `${name}=${text}`).join("&");
+          const unsigned = `https://a.test/m.json${rest === "" ? "" : `?${rest}`}`;
+          const signed = `https://a.test/m.json?${signature}${rest === "" ? "" : `&${rest}`}`;
+          expect(await textKey(signed)).toBe(await textKey(unsigned));
+        },
+      ),
+    );
+  });
+
+  test.each([
+    ["?model=a", "?model=b"],
+    ["?v=1", "?v=2"],
+    ["", "?v=1"],
+    ["?v=1?2", "?v=1?3"],
+    ["?v=1&sig=1", "?v=2&sig=1"],
+    ["?a&b", "?ab"],
+  ])("are two models: %s and %s", async (one, other) => {
+    const address = "https://a.test/manifest.json";
+    expect(await textKey(address + one)).not.toBe(await textKey(address + other));
+    const second = MANIFEST.model.name;
+    const first = TEXT.replaceAll(`"${second}"`, '"first"');
+    vi.stubGlobal("fetch", (url: string) =>
+      Promise.resolve(new Response(url === address + one ? first : TEXT)),
+    );
+    const cache = await openCache();
+    const load = async (query: string): Promise<string> =>
+      (await fetchParsed(address + query, cache, parseManifest)).model.name;
+    expect([await load(one), await load(other)]).toEqual(["first", second]);
+    // Without a server each is drawn as it was, and one that was never fetched is not another one.
+    vi.stubGlobal("fetch", () => Promise.reject(new TypeError("no network")));
+    expect([await load(one), await load(other)]).toEqual(["first", second]);
+    vi.stubGlobal("fetch", () => Promise.resolve(new Response("", { status: 503 })));
+    expect([await load(one), await load(other)]).toEqual(["first", second]);
+    await purge(address + other);
+    expect(await listKept()).toMatchObject([{ name: "first" }]);
+    const [{ manifestUrl }] = (await listKept()) as [KeptModel];
+    expect(await textKey(manifestUrl)).toBe(await textKey(address + one));
+    await purge(manifestUrl);
+    expect(await listKept()).toEqual([]);
+  });
+
+  test("are kept once where the text is the same: a signature may have any name", async () => {
+    await keep("https://page.test/m/manifest.json");
+    for (const visit of [1, 2, 3]) await keep(`https://page.test/m/manifest.json?mine=${visit}`);
+    expect((await listKept()).map(({ manifestUrl }) => manifestUrl)).toEqual([
+      "https://page.test/m/manifest.json",
+      "https://page.test/m/manifest.json?mine=3",
+    ]);
+    await purge("m/");
+    await purge("m/?mine=3");
+    expect(await (await openCache()).keys()).toEqual([]);
+  });
+
+  test("are one where users and passwords differ", async () => {
+    const key = await textKey("https://a.test/m.json");
+    expect(await textKey("https://user:SECRET@a.test/m.json#part")).toBe(key);
+  });
+});
+
+describe("removing a model that is not kept", () => {
+  test("is nothing to do, without the network", async () => {
+    const fetch = vi.fn();
+    vi.stubGlobal("fetch", fetch);
+    await keep("https://page.test/n/manifest.json");
+    await purge("m/");
+    expect(fetch).not.toHaveBeenCalled();
+    expect(await isKept("n/")).toBe(true);
+  });
+
+  test("asks which files are its own, as the caller says, if files of no model are kept", async () => {
+    const cache = await openCache();
+    const [digest] = [...fileSizes(MANIFEST).keys()];
+    await cache.write(digest!, new ArrayBuffer(1));
+    await withServer([status(401), whole(BYTES, "application/json")], async (address) => {
+      await expect(purge(address)).rejects.toThrow(/answered 401/);
+      const fetch = vi.fn((...request: Parameters<typeof globalThis.fetch>) =>
+        globalThis.fetch(...request),
+      );
+      await purge(address, { fetch, headers: { Authorization: "Bearer wsd" } });
+      const [[, init]] = fetch.mock.calls as [[string, RequestInit]];
+      expect(new Headers(init.headers).get("authorization")).toBe("Bearer wsd");
+    });
+    expect(await cache.keys()).toEqual([]);
+  });
+
+  test("takes the options of loading, and no others", async () => {
+    const fetch = (): Promise<Response> => Promise.reject(new TypeError("not called"));
+    expect(await isKept("file:///m/", { fetch })).toBe(false);
+    await purge("file:///m/", { fetch });
+    for (const call of [purge, isKept]) {
+      await expect(call("m/", { cache: false } as object)).rejects.toThrow(OptionError);
+      await expect(call("m/", { headers: { "a b": "" } })).rejects.toThrow(OptionError);
+      await expect(call("file:///m/")).rejects.toThrow(OptionError);
+    }
+  });
+});
+
+describe("what replaces nothing that is kept", () => {
+  const half = BYTES.slice(0, BYTES.length >> 1);
+
+  /** Keep a manifest, and return the cache and a function that checks that it is as it was. */
+  async function kept(): Promise<{ cache: MemoryCache; check: () => Promise<void> }> {
+    const cache = new MemoryCache();
+    await keepText("https://a.test/m.json", BYTES.buffer, cache);
+    return {
+      cache,
+      check: async () => {
+        expect(new Uint8Array((await cache.read(await textKey("https://a.test/m.json")))!)).toEqual(
+          BYTES,
+        );
+      },
+    };
+  }
+
+  test("is a manifest whose loading is cancelled amid its body, by a fetch that does not heed it", async () => {
+    const { cache, check } = await kept();
+    const controller = new AbortController();
+    const fetch = (): Promise<Response> =>
+      Promise.resolve(
+        new Response(
+          new ReadableStream({
+            start(stream) {
+              stream.enqueue(half);
+              setTimeout(() => controller.abort());
+            },
+          }),
+        ),
+      );
+    const how = { transport: makeTransport({ fetch }), signal: controller.signal };
+    // A text that any half of is whole, so that parsing does not find it.
+    for (const parse of [parseManifest, (text: string): unknown => text]) {
+      const loading = fetchParsed("https://a.test/m.json", cache, parse, how);
+      await expect(loading).rejects.toThrow(AbortError);
+      await check();
+    }
+  });
+
+  test.each([
+    ["an answer that ends early", half],
+    ["a log-in page without a type", new TextEncoder().encode("<html>")],
+    ["another JSON", new TextEncoder().encode('{"error": "no token"}')],
+  ])("is %s", async (_, answer) => {
+    const { cache, check } = await kept();
+    const transport = makeTransport({ fetch: () => Promise.resolve(new Response(answer)) });
+    const loading = fetchParsed("https://a.test/m.json", cache, parseManifest, { transport });
+    await expect(loading).rejects.toThrow(FetchError);
+    await check();
+  });
+});
+
+test("a kept text that cannot be read is not drawn: the reason is the server's", async () => {
+  const cache = new MemoryCache();
+  await keepText("https://a.test/m.json", new TextEncoder().encode("{").buffer, cache);
+  const fetch = (): Promise<Response> => Promise.resolve(new Response("", { status: 503 }));
+  const how = { transport: makeTransport({ fetch }) };
+  const loading = fetchParsed("https://a.test/m.json", cache, parseManifest, how);
+  await expect(loading).rejects.toThrow(/answered 503/);
 });

@@ -2,12 +2,12 @@ import { readFileSync } from "node:fs";
 
 import { describe, expect, test } from "vitest";
 
-import { FetchError } from "../../src/api/errors";
 import { compiledSizes, findEntryPoint, parseIndex } from "../../src/bundle/manifest";
 import { parseManifest } from "../../src/bundle/manifest";
 import type { ComponentEntry, FileEntry, Manifest } from "../../src/bundle/manifest";
 import { isName } from "../../src/bundle/paths";
 import { SCHEMA_VERSION } from "../../src/util/constants.generated";
+import { FetchError } from "../../src/util/errors";
 
 // The same manifest of version 1 and of version 2; tests of Python read them too.
 const VERSION_1 = readFileSync("../tests/fixtures/manifest-v1.json", "utf8");

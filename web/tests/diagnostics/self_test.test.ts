@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
 
-import { stageCells, verdict, writeReport } from "../../src/app/self_test_report";
+import { stageCells, stageHeadings, verdict, writeReport } from "../../src/app/self_test_report";
 import { english } from "../../src/app/strings/english";
+import { german } from "../../src/app/strings/german";
 import { createWriter } from "../../src/app/strings/writer";
 import type { StageReport } from "../../src/index";
-import { FetchError, IntegrityError, UnsupportedError } from "../../src/api/errors";
+import { FetchError, IntegrityError, UnsupportedError } from "../../src/util/errors";
 import { deviation } from "../../src/diagnostics/self_test";
 
 const VALUES = Float32Array.from({ length: 1000 }, (_, index) => Math.sin(index));
@@ -57,7 +58,7 @@ describe("verdict", () => {
     [undefined, [STAGE], "All is well"],
     [undefined, [STAGE, { ...STAGE, stage: "vae", good: false }], "computes wrongly: vae"],
     [new IntegrityError("m", "h"), [], "a file is damaged"],
-    [new FetchError("m", "h"), [], "cannot be had"],
+    [new FetchError("m", "h"), [], "a file could not be fetched"],
     [new UnsupportedError("m", "h"), [], "lacks"],
     [new Error("m"), [], "could not be finished"],
   ])("%s", (error, stages, said) => {
@@ -77,6 +78,11 @@ test("the report is Markdown with what an issue needs", () => {
   expect(report).toContain("- Notice: unet-0.bin arrived damaged");
   expect(report).toContain("| denoiser_128x128 | good | 2.0e-6 | 1e-3 | yes | 600 ms |");
   expect(report).toContain("| vae | BAD | Infinity | 1e-3 | NO | 600 ms |");
-  expect(stageCells(STAGE)).toHaveLength(7);
-  expect(stageCells(STAGE).at(-1)).toBe("80 generated, 12 gemm_tiled_f32");
+  for (const text of [english(createWriter("en")), german(createWriter("de"))]) {
+    expect(stageHeadings(text)).toHaveLength(7);
+    expect(stageCells(STAGE, text)).toHaveLength(7);
+    expect(stageCells(STAGE, text).at(-1)).toBe("80 generated, 12 gemm_tiled_f32");
+  }
+  // The page's table is in the language of the page, unlike the report.
+  expect(stageCells(STAGE, german(createWriter("de")))[1]).toBe("gut");
 });

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
 
-import { OptionError } from "../../src/api/errors";
 import type { KernelTable, Variant } from "../../src/gpu/kernel_table";
 import type { Abilities, KernelChoice } from "../../src/gpu/kernel_variants";
 import { parseKernelChoice, selectVariant } from "../../src/gpu/kernel_variants";
 import { countVariants } from "../../src/gpu/tvm/pipelines";
 import { LEGACY_KERNEL_MODES, VARIANT_NAMES } from "../../src/util/constants.generated";
+import { OptionError } from "../../src/util/errors";
 
 const tiled: Variant = {
   name: "gemm_tiled_f32",

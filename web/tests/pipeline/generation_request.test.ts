@@ -1,16 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
-import { OptionError } from "../../src/api/errors";
+import { OptionError } from "../../src/util/errors";
+import { GENERATE_CHECKS, requireOptions } from "../../src/util/option_checks";
 import type { Manifest } from "../../src/bundle/manifest";
 import type { GenerateOptions, Prompt } from "../../src/api/options";
-import {
-  checkEncode,
-  checkGenerate,
-  describeRequest,
-  resolveRequest,
-} from "../../src/pipeline/generation_request";
+import * as requests from "../../src/pipeline/generation_request";
 import type { GenerationRequest } from "../../src/pipeline/generation_request";
+import { describeRequest } from "../../src/pipeline/request_settings";
 import { formatSettings, parseSettings } from "../../src/settings/infotext";
 
 const DENOISER = {
@@ -51,6 +48,19 @@ const xl = {
   conditioning: { encoders: ["text_encoder", "text_encoder_2"], empty_negative: "zeros" },
 } as unknown as Manifest;
 
+/** Check and resolve a request, as the client does. */
+function resolveRequest(
+  model: Manifest,
+  prompt: Prompt | null | undefined,
+  options?: GenerateOptions,
+): GenerationRequest {
+  return requests.resolveRequest(
+    model,
+    prompt,
+    requireOptions("generate", options, GENERATE_CHECKS),
+  );
+}
+
 function resolveOptions(model: Manifest, options: GenerateOptions): GenerationRequest {
   return resolveRequest(model, "a cat", options);
 }
@@ -66,7 +76,7 @@ function thrownBy(call: () => unknown): OptionError {
   throw new Error("nothing was thrown");
 }
 
-describe("resolveOptions", () => {
+describe("resolveRequest", () => {
   test("takes the model's defaults", () => {
     const { seed, ...others } = resolveRequest(manifest, "a cat");
     expect(others).toEqual({
@@ -80,7 +90,7 @@ describe("resolveOptions", () => {
       eta: 0,
       imagesPerPrompt: 1,
       batch: 1,
-      drawn: [0],
+      indices: [0],
       latents: undefined,
       previewEvery: 0,
       output: "imageData",
@@ -143,8 +153,8 @@ describe("resolveOptions", () => {
     [{ width: 64 }, "128x128, 192x128"],
     [{ guidanceScale: "7" }, "0 to 50"],
     [{ numInferenceSteps: "20" }, "whole number"],
-    [{ width: "128" }, "a number of pixels"],
-    [{ height: Number.NaN }, "128x128, 192x128"],
+    [{ width: "128" }, "a number"],
+    [{ height: Number.NaN }, "a number"],
     [{ scheduler: "toString" }, "dpmpp_2m, lcm"],
     [{ scheduler: "__proto__" }, "dpmpp_2m, lcm"],
     [{ scheduler: "dpmpp2m" }, "did you mean dpmpp_2m?"],
@@ -233,7 +243,7 @@ describe("resolveOptions", () => {
       fc.property(fc.oneof(fc.string(), fc.anything()), options, (prompt, given) => {
         try {
           const request = resolveRequest(manifest, prompt as Prompt, given);
-          expect(request.drawn.length).toBeGreaterThan(0);
+          expect(request.indices.length).toBeGreaterThan(0);
         } catch (error) {
           if (!(error instanceof OptionError)) throw error;
           expect(error.hint).not.toBe("");
@@ -248,15 +258,15 @@ describe("several prompts", () => {
   test("draw as many pictures each, and one negative prompt is for all", () => {
     const request = resolveRequest(manifest, ["a", "b"], { numImages: 3, negativePrompt: "c" });
     expect(request).toMatchObject({ prompts: ["a", "b"], negativePrompts: ["c", "c"], batch: 6 });
-    expect(request.drawn).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(request.indices).toEqual([0, 1, 2, 3, 4, 5]);
     const model = { ...manifest, model: { name: "toy" } } as unknown as Manifest;
-    const described = request.drawn.map((image) => describeRequest(model, request, image));
+    const described = request.indices.map((image) => describeRequest(model, request, image));
     expect(described.map(({ prompt }) => prompt)).toEqual(["a", "a", "a", "b", "b", "b"]);
     expect(described[4]).toMatchObject({ numImages: 6, imageIndex: 4, negativePrompt: "c" });
     // Its settings alone draw it again: one prompt, and as much noise.
     const { prompt, seed, numImages, imageIndex } = described[4]!;
     const again = resolveRequest(manifest, prompt, { seed, numImages, imageIndex });
-    expect(again).toMatchObject({ prompts: ["b"], batch: 6, drawn: [4], seed: request.seed });
+    expect(again).toMatchObject({ prompts: ["b"], batch: 6, indices: [4], seed: request.seed });
   });
 
   test("have a negative prompt each, where a list is given", () => {
@@ -342,31 +352,34 @@ describe("the scheduler", () => {
   });
 });
 
-describe("checkGenerate", () => {
-  test("keeps callbacks back, and sends plain values with the seed", () => {
-    const { signal } = new AbortController();
-    const onProgress = (): void => undefined;
-    const call = checkGenerate(manifest, "a", {
-      ...{ onProgress, signal, output: "blob", width: undefined, eta: 0.5 },
-    });
-    expect(call).toMatchObject({ prompt: "a", onProgress, signal, output: "blob" });
-    expect(Object.keys(call.options).sort()).toEqual(["eta", "output", "seed"]);
-    expect(structuredClone(call.options)).toEqual(call.options);
-    // Drawn anew after a lost GPU, it is the same picture.
-    expect(resolveOptions(manifest, call.options).seed).toBe(call.options.seed);
+describe("a request that waits", () => {
+  test("can be sent to a worker, and has its seed already", () => {
+    const request = resolveRequest(manifest, "a", { eta: 0.5 });
+    expect(structuredClone(request)).toEqual(request);
+    expect(request.seed).toBeTypeOf("number");
   });
 
-  test("copies what the caller may change while the call waits, or a framework watches", () => {
+  test("has copies of what the caller may change meanwhile, or a framework watches", () => {
     const watched = <Value extends object>(value: Value): Value => new Proxy(value, {});
-    const [prompts, latents] = [["a", "b"], new Float32Array(32).fill(1)];
-    const options = { latents, negativePrompt: watched(["c", "d"]) };
-    const call = checkGenerate(manifest, watched(prompts), watched(options));
+    const prompts = ["a", "b"];
+    const latents = new Float32Array(32).fill(1);
+    const negativePromptEmbeds = new Float32Array(12).fill(1);
+    const request = resolveRequest(
+      manifest,
+      watched(prompts),
+      watched({ latents, negativePromptEmbeds }),
+    );
     prompts[0] = "changed";
     latents.fill(2);
-    expect(structuredClone(call)).toMatchObject({
-      prompt: ["a", "b"],
-      options: { latents: new Float32Array(32).fill(1), negativePrompt: ["c", "d"] },
+    negativePromptEmbeds.fill(2);
+    expect(structuredClone(request)).toMatchObject({
+      prompts: ["a", "b"],
+      latents: new Float32Array(32).fill(1),
+      embeddings: { negativePromptEmbeds: new Float32Array(12).fill(1) },
     });
+    const negativePrompt = watched(["c", "d"]);
+    const other = resolveRequest(manifest, watched(prompts), { negativePrompt });
+    expect(structuredClone(other).negativePrompts).toEqual(["c", "d"]);
   });
 
   test.each([
@@ -374,22 +387,22 @@ describe("checkGenerate", () => {
     ["signal", new AbortController(), "an AbortSignal"],
     ["onProgress", "x", "a function"],
   ])("refuses the %s %s", (name, value, wanted) => {
-    const { hint } = thrownBy(() => checkGenerate(manifest, "a", { [name]: value }));
+    const { hint } = thrownBy(() => resolveRequest(manifest, "a", { [name]: value }));
     expect(hint).toContain(wanted);
   });
 });
 
 test("encodePrompt takes what diffusers' encode_prompt takes", () => {
-  expect(checkEncode(manifest, "a")).toMatchObject({ prompt: ["a"], negativePrompt: undefined });
-  const { signal } = new AbortController();
-  expect(checkEncode(manifest, ["a", "b"], { negativePrompt: "c", signal })).toEqual({
-    ...{ prompt: ["a", "b"], negativePrompt: ["c", "c"], signal },
+  const { resolvePrompts } = requests;
+  const one = { prompts: ["a"], negativePrompts: undefined };
+  expect(resolvePrompts(manifest, "a", {})).toMatchObject(one);
+  expect(resolvePrompts(manifest, ["a", "b"], { negativePrompt: "c" })).toMatchObject({
+    prompts: ["a", "b"],
+    negativePrompts: ["c", "c"],
   });
   for (const odd of [undefined, null, 5, [], {}]) {
-    thrownBy(() => checkEncode(manifest, odd as Prompt));
+    thrownBy(() => resolvePrompts(manifest, odd as Prompt, {}));
   }
-  const { message } = thrownBy(() => checkEncode(manifest, "a", { seed: 1 } as object));
-  expect(message).toBe('encodePrompt has no option "seed"');
 });
 
 describe("the settings of a picture", () => {
@@ -419,9 +432,9 @@ describe("the settings of a picture", () => {
     const model = { ...manifest, model: { name: "toy" } } as unknown as Manifest;
     fc.assert(
       fc.property(defaults, defaults, options, (mine, theirs, given) => {
-        const drawn = resolveOptions({ ...model, defaults: mine }, given);
-        const image = drawn.drawn.at(-1)!;
-        const text = formatSettings(describeRequest(model, drawn, image));
+        const request = resolveOptions({ ...model, defaults: mine }, given);
+        const image = request.indices.at(-1)!;
+        const text = formatSettings(describeRequest(model, request, image));
         const { prompt, steps: numInferenceSteps, ...read } = parseSettings(text);
         delete read.model;
         const again = {
@@ -431,9 +444,9 @@ describe("the settings of a picture", () => {
         const redrawn = resolveOptions({ ...model, defaults: theirs }, again);
         expect(prompt).toBe("a cat");
         expect({ ...redrawn, seed: BigInt(redrawn.seed) }).toEqual({
-          ...drawn,
-          drawn: [image],
-          seed: BigInt(drawn.seed),
+          ...request,
+          indices: [image],
+          seed: BigInt(request.seed),
         });
       }),
     );

@@ -3,12 +3,12 @@
 import { expect, test } from "vitest";
 
 import "../image_data";
-import { UnsupportedError } from "../../src/api/errors";
+import { UnsupportedError } from "../../src/util/errors";
 import { loadPipeline } from "../../src/pipeline";
 import { registerPipeline } from "../../src/pipeline/registry";
 import { WorkerPipeline } from "../../src/worker/worker_pipeline";
 import { withToyBundle } from "../toy_bundle";
-import { ToyPipeline } from "../toy_pipeline";
+import { ToyPipeline, toyRequest } from "../toy_pipeline";
 
 registerPipeline("toy", (source) => ToyPipeline.load(source));
 
@@ -23,12 +23,14 @@ test("a manifest of a registered type draws, through the page's own worker", asy
       () => undefined,
     );
     const shares: [string, number][] = [];
-    const drawn = await worker.generate(2, "a toy", { width: 1, seed: 7 }, ({ stage, overall }) =>
-      shares.push([stage, overall]),
+    const result = await worker.generate(
+      2,
+      toyRequest("a toy", { size: [1, 1], seed: 7 }),
+      (event) => shares.push([event.stage, event.overall]),
     );
-    expect(Array.from((drawn.image as ImageData).data)).toEqual([10, 20, 30, 255]);
-    expect(drawn.latents).toEqual(Float32Array.of(7));
-    expect(drawn.settings.prompt).toBe("a toy");
+    expect(Array.from((result.image as ImageData).data)).toEqual([10, 20, 30, 255]);
+    expect(result.latents).toEqual(Float32Array.of(7));
+    expect(result.settings.prompt).toBe("a toy");
     // Not all stages were reported, and still the last event says that all is done.
     expect(shares.at(-1)).toEqual(["decode", 1]);
     expect(adapter).toEqual({ vendor: "none" });

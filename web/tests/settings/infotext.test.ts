@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { OptionError } from "../../src/api/errors";
+import { OptionError } from "../../src/util/errors";
 import { isPng, readText, writeText } from "../../src/settings/png";
 import { readSettings } from "../../src/settings/read_settings";
 import { findScheduler } from "../../src/settings/sampler_names";

@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 
 import "../image_data";
 import { makeGenerated, toBlobs, transferablesOf } from "../../src/api/generated";
-import type { Drawn } from "../../src/api/types";
+import type { GenerationResult } from "../../src/api/types";
 import type { Settings } from "../../src/settings/infotext";
 import { readText } from "../../src/settings/png";
 import { encodePng } from "../../src/settings/picture_file";
@@ -81,7 +81,7 @@ const settings: Settings = {
   ...{ seed: 5, width: 2, height: 1, model: "toy", eta: 0, numImages: 2 },
 };
 
-function drawn(): Drawn<ImageData> {
+function makeResult(): GenerationResult<ImageData> {
   const images = [1, 2].map((red) => {
     return new ImageData(Uint8ClampedArray.of(red, 0, 0, 255, 9, 9, 9, 255), 2, 1);
   });
@@ -94,7 +94,7 @@ function drawn(): Drawn<ImageData> {
 }
 
 test("toBlob makes a file of each picture that says which one of its batch it is", async () => {
-  const result = await makeGenerated(drawn(), "imageData");
+  const result = await makeGenerated(makeResult(), "imageData");
   expect(result.image).toBe(result.images[0]);
   const { toBlob } = result; // it works on its own
   for (const index of [0, 1]) {
@@ -111,8 +111,24 @@ test("toBlob makes a file of each picture that says which one of its batch it is
   }
 });
 
+test("a result can be posted, cloned and stored, and then has no toBlob", async () => {
+  for (const output of ["imageData", "blob"] as const) {
+    const worker = output === "blob" ? await toBlobs(makeResult()) : makeResult();
+    const result = await makeGenerated(worker, output);
+    const names = ["image", "images", "latents", "timings", "settings", "imageSettings"];
+    expect(Object.keys(structuredClone(result)).sort()).toEqual(names.sort());
+    const { port1, port2 } = new MessageChannel();
+    const received = new Promise<MessageEvent>((resolve) => (port2.onmessage = resolve));
+    port1.postMessage(result);
+    const { settings, latents } = result;
+    expect((await received).data).toMatchObject({ settings, latents });
+    port1.close();
+    expect(result.toBlob).toBeTypeOf("function");
+  }
+});
+
 test("files that the worker made are given as they are", async () => {
-  const files = await toBlobs(drawn());
+  const files = await toBlobs(makeResult());
   const result = await makeGenerated(files, "blob");
   expect(result.image).toBe(files.images[0]);
   expect(await result.toBlob(1)).toBe(files.images[1]);
@@ -121,7 +137,7 @@ test("files that the worker made are given as they are", async () => {
 });
 
 test("pixels and latents are moved between threads, files are not", async () => {
-  const pixels = drawn();
+  const pixels = makeResult();
   expect(transferablesOf(pixels)).toEqual([
     pixels.latents.buffer,
     ...pixels.images.map(({ data }) => data.buffer),

@@ -1,6 +1,11 @@
 import { expect, test } from "vitest";
 
-import { forEachConcurrently, mapInOrder, runTogether } from "../../src/util/concurrency";
+import {
+  forEachConcurrently,
+  mapInOrder,
+  runTogether,
+  untilAborted,
+} from "../../src/util/concurrency";
 
 const after = (milliseconds: number): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, milliseconds));
@@ -70,4 +75,22 @@ test("whoever cancels cancels all of it", async () => {
   controller.abort();
   await expect(all).rejects.toThrow("stopped: one");
   expect(seen).toEqual(["one", "two"]);
+});
+
+test("waiting ends with the work or with the signal, and the work goes on", async () => {
+  const never = new Promise<number>(() => undefined);
+  const controller = new AbortController();
+  expect(await untilAborted(Promise.resolve(1), undefined)).toBe(1);
+  expect(await untilAborted(Promise.resolve(2), controller.signal)).toBe(2);
+  await expect(untilAborted(Promise.reject(new Error("x")), controller.signal)).rejects.toThrow(
+    "x",
+  );
+  const waiting = untilAborted(never, controller.signal);
+  controller.abort(new RangeError("mine"));
+  await expect(waiting).rejects.toThrow("mine");
+  await expect(untilAborted(never, controller.signal)).rejects.toThrow("mine");
+  // A failure that comes after the caller has gone is not an unhandled one.
+  const late = after(5).then(() => Promise.reject(new Error("late")));
+  await expect(untilAborted(late, controller.signal)).rejects.toThrow("mine");
+  await after(10);
 });

@@ -1,7 +1,7 @@
 import * as Comlink from "comlink";
 import { afterAll, expect, test } from "vitest";
 
-import { ERROR_CLASSES, FetchError, WsdError } from "../../src/api/errors";
+import { ERROR_CLASSES, FetchError, WsdError } from "../../src/util/errors";
 import { registerErrors } from "../../src/worker/error_transfer";
 
 registerErrors();

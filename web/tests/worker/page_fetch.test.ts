@@ -12,6 +12,8 @@ import { broken, whole, withServer } from "../server";
 
 const body = Uint8Array.from({ length: 300_000 }, (_, index) => index % 251);
 let channel: MessageChannel;
+/** The page's side of it. */
+let page: PageFetch;
 
 beforeAll(registerErrors);
 afterEach(() => {
@@ -22,7 +24,8 @@ afterEach(() => {
 /** Return the worker's function for a page's. */
 function over(fetch: FetchFunction): FetchFunction {
   channel = new MessageChannel();
-  Comlink.expose(new PageFetch(fetch), channel.port1);
+  page = new PageFetch(fetch);
+  Comlink.expose(page, channel.port1);
   return fetchOverPage(Comlink.wrap<PageFetch>(channel.port2));
 }
 
@@ -116,4 +119,86 @@ test("cancelling ends the page's request, before its answer and amid its body", 
     await expect.poll(() => signal!.aborted).toBe(true);
     if (amid) await expect.poll(() => cancelled).toBe(true);
   }
+});
+
+/** A body without an end, and whether it was cancelled. */
+function endless(): { body: ReadableStream; state: { cancelled: boolean } } {
+  const state = { cancelled: false };
+  const body = new ReadableStream({
+    pull: (stream) => stream.enqueue(new Uint8Array(10)),
+    cancel: () => void (state.cancelled = true),
+  });
+  return { body, state };
+}
+
+test("when the worker is gone, its requests end, and no new one begins", async () => {
+  const { body, state } = endless();
+  const signals: AbortSignal[] = [];
+  const fetch = over((url, { signal }) => {
+    signals.push(signal!);
+    return url === "a:pending" ? new Promise(() => undefined) : Promise.resolve(new Response(body));
+  });
+  await fetch("a:body", {});
+  void fetch("a:pending", {}).catch(() => undefined);
+  await expect.poll(() => signals.length).toBe(2);
+  page.closeAll();
+  expect([state.cancelled, ...signals.map(({ aborted }) => aborted)]).toEqual([true, true, true]);
+  await expect(fetch("a:late", {})).rejects.toMatchObject({ name: "AbortError" });
+  expect(signals.length).toBe(2);
+});
+
+test("an answer that comes after its request was cancelled is not left open", async () => {
+  const { body, state } = endless();
+  let answer: (response: Response) => void = () => undefined;
+  const fetch = over(() => new Promise((resolve) => (answer = resolve)));
+  const controller = new AbortController();
+  const failure = fetch("a:b", { signal: controller.signal });
+  const outcome = expect(failure).rejects.toMatchObject({ name: "AbortError" });
+  await settle();
+  controller.abort();
+  await settle();
+  answer(new Response(body));
+  await outcome;
+  expect(state.cancelled).toBe(true);
+});
+
+/** Let messages arrive that are on their way. */
+async function settle(): Promise<void> {
+  await new Promise((done) => setTimeout(done, 10));
+}
+
+test.each([404, 503])(
+  "the body of an answer %i, which nobody reads, is not left open",
+  async (status) => {
+    const { body, state } = endless();
+    const fetch = over(() => Promise.resolve(new Response(body, { status })));
+    const controller = new AbortController();
+    const how = { transport: makeTransport({ fetch }), signal: controller.signal };
+    const failure = download("a:b", 3, () => 0, how);
+    failure.catch(() => undefined);
+    await expect.poll(() => state.cancelled).toBe(true);
+    controller.abort();
+    await expect(failure).rejects.toThrow();
+  },
+);
+
+test("nothing is kept of requests that have ended, in whatever way", async () => {
+  const answers: Record<string, () => Response> = {
+    "a:whole": () => new Response("abc"),
+    "a:empty": () => new Response(null, { status: 204 }),
+    "a:odd": () => Object.defineProperty(new Response("a"), "status", { value: 99 }),
+    "a:broken": () =>
+      new Response(new ReadableStream({ pull: (stream) => stream.error(new Error("broken")) })),
+    "a:cancelled": () => new Response(endless().body),
+    "a:none": () => undefined as unknown as Response,
+  };
+  const fetch = over((url) => Promise.resolve(answers[url]!()));
+  for (const url of Object.keys(answers)) {
+    const response = await fetch(url, {}).catch(() => undefined);
+    if (url === "a:cancelled") await response!.body!.cancel();
+    else await response?.text().catch(() => undefined);
+  }
+  await settle();
+  const { running } = page as unknown as { running: Map<number, unknown> };
+  expect([...running.keys()]).toEqual([]);
 });

@@ -7,7 +7,7 @@ import type { ProgressEvent } from "../../src/api/progress";
 import { registerPipeline } from "../../src/pipeline/registry";
 import { WorkerPipeline } from "../../src/worker/worker_pipeline";
 import { withToyBundle } from "../toy_bundle";
-import { ToyPipeline } from "../toy_pipeline";
+import { ToyPipeline, toyRequest } from "../toy_pipeline";
 
 const ignore = (): void => undefined;
 
@@ -29,7 +29,7 @@ test("a result comes after the page has got the last report", async () => {
       await new Promise((done) => setTimeout(done, 20));
       order.push(`${event.overall}`);
     };
-    await worker.generate(2, "a toy", {}, (event) => onProgress(event) as never);
+    await worker.generate(2, toyRequest("a toy"), (event) => onProgress(event) as never);
     order.push("drawn");
     expect(order.slice(-2)).toEqual(["1", "drawn"]);
   });
@@ -39,20 +39,20 @@ test("the number of a call that has ended, or that there never was, cancels noth
   await withWorker(async (worker) => {
     worker.abort(1);
     worker.abort(99);
-    const drawn = worker.generate(2, "a toy", {}, ignore);
+    const drawn = worker.generate(2, toyRequest("a toy"), ignore);
     worker.abort(1);
     expect((await drawn).settings.prompt).toBe("a toy");
-    const cancelled = worker.generate(3, "a toy", {}, ignore);
+    const cancelled = worker.generate(3, toyRequest("a toy"), ignore);
     worker.abort(3);
     await expect(cancelled).rejects.toThrow("cancelled");
     // The same number would be a new call.
-    await worker.generate(3, "a toy", {}, ignore);
+    await worker.generate(3, toyRequest("a toy"), ignore);
   });
 });
 
 test("unloading cancels the calls that run", async () => {
   await withWorker(async (worker) => {
-    const drawing = worker.generate(2, "a toy", {}, ignore);
+    const drawing = worker.generate(2, toyRequest("a toy"), ignore);
     worker.unload();
     await expect(drawing).rejects.toThrow("cancelled");
   });

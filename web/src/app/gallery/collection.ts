@@ -5,7 +5,7 @@ import type { PictureStore } from "./store";
 import { newestFirst } from "./store";
 
 /** Why pictures are not kept: this browser has no store, it is full, or it refused. */
-export type Trouble = "none" | "full" | "refused";
+export type StoreProblem = "none" | "full" | "refused";
 
 interface Held {
   picture: Picture;
@@ -24,12 +24,12 @@ const CHANNEL = "wsd-pictures";
 export class Collection {
   private kept: Picture[] = [];
   /** Pictures that are in memory alone. */
-  private readonly visiting = new Map<string, Held>();
+  private readonly unsaved = new Map<string, Held>();
   private last: Held | undefined;
   private turn: Promise<unknown> = Promise.resolve();
   private readonly channel: BroadcastChannel | undefined;
   /** Why the pictures that are in memory alone are not kept. */
-  trouble: Trouble | undefined;
+  trouble: StoreProblem | undefined;
   /** How many records of the store cannot be read. */
   damaged = 0;
 
@@ -50,13 +50,13 @@ export class Collection {
 
   /** All pictures, the newest first. */
   get pictures(): Picture[] {
-    const visiting = [...this.visiting.values()].map(({ picture }) => picture);
-    return newestFirst([...this.kept.filter(({ id }) => !this.visiting.has(id)), ...visiting]);
+    const unsaved = [...this.unsaved.values()].map(({ picture }) => picture);
+    return newestFirst([...this.kept.filter(({ id }) => !this.unsaved.has(id)), ...unsaved]);
   }
 
   /** How many pictures are in memory alone. */
   get unkept(): number {
-    return this.visiting.size;
+    return this.unsaved.size;
   }
 
   /** The picture that {@link undo} brings back. */
@@ -75,7 +75,7 @@ export class Collection {
       await this.relist();
       const before = this.unkept;
       // Another tab may have made room.
-      if (this.trouble === "full") await this.keepVisiting();
+      if (this.trouble === "full") await this.keepUnsaved();
       if (this.unkept < before) await this.tell();
       this.changed();
     });
@@ -83,16 +83,22 @@ export class Collection {
 
   /** Return a picture's files; undefined if they are gone or damaged. */
   async read(id: string): Promise<PictureFiles | undefined> {
-    const held = this.visiting.get(id);
+    const held = this.unsaved.get(id);
     if (held !== undefined) return held.files;
     return this.store?.read(id).catch(() => undefined);
   }
 
-  /** Add a picture; where the store does not take it, {@link trouble} says why. */
+  /**
+   * Add a picture, which is listed at once. The promise resolves when the store has answered; where
+   * it does not take the picture, {@link trouble} says why.
+   */
   add(picture: Picture, files: PictureFiles): Promise<void> {
+    const held = { picture, files };
+    this.unsaved.set(picture.id, held);
+    this.changed();
     return this.change(async () => {
       // Where there is room again, for those before it too.
-      if (await this.keep({ picture, files })) await this.keepVisiting();
+      if (await this.keep(held)) await this.keepUnsaved();
     });
   }
 
@@ -102,10 +108,10 @@ export class Collection {
       if (!this.pictures.some((each) => each.id === id)) return;
       const held = await this.hold(id);
       await this.store?.remove(id);
-      this.visiting.delete(id);
+      this.unsaved.delete(id);
       // A picture that another tab deleted a moment ago can be brought back there.
       if (held !== undefined) this.last = held;
-      await this.keepVisiting();
+      await this.keepUnsaved();
     });
   }
 
@@ -122,7 +128,7 @@ export class Collection {
   removeAll(): Promise<void> {
     return this.change(async () => {
       await this.store?.clear();
-      this.visiting.clear();
+      this.unsaved.clear();
       this.last = undefined;
       if (this.store !== undefined) this.trouble = undefined;
     });
@@ -131,12 +137,12 @@ export class Collection {
   /** The oldest pictures of the store that are as large together as those that it did not take. */
   oldest(): Picture[] {
     if (this.trouble !== "full") return [];
-    const needed = [...this.visiting.values()].reduce((sum, held) => sum + held.picture.bytes, 0);
+    const needed = [...this.unsaved.values()].reduce((sum, held) => sum + held.picture.bytes, 0);
     const found: Picture[] = [];
     let freed = 0;
     for (const picture of newestFirst(this.kept).reverse()) {
       if (freed >= needed) break;
-      if (this.visiting.has(picture.id)) continue;
+      if (this.unsaved.has(picture.id)) continue;
       found.push(picture);
       freed += picture.bytes;
     }
@@ -147,7 +153,7 @@ export class Collection {
   makeRoom(pictures: Picture[]): Promise<void> {
     return this.change(async () => {
       for (const { id } of pictures) await this.store?.remove(id);
-      await this.keepVisiting();
+      await this.keepUnsaved();
     });
   }
 
@@ -166,7 +172,7 @@ export class Collection {
 
   private async keep(held: Held): Promise<boolean> {
     const { picture, files } = held;
-    this.visiting.set(picture.id, held);
+    this.unsaved.set(picture.id, held);
     this.changed();
     if (this.store === undefined) return false;
     try {
@@ -176,16 +182,16 @@ export class Collection {
       this.trouble = full ? "full" : "refused";
       return false;
     }
-    this.visiting.delete(picture.id);
+    this.unsaved.delete(picture.id);
     // Until the list is read again.
     this.kept = [...this.kept.filter(({ id }) => id !== picture.id), picture];
-    if (this.visiting.size === 0) this.trouble = undefined;
+    if (this.unsaved.size === 0) this.trouble = undefined;
     return true;
   }
 
   /** Try again to keep what is in memory alone; the first that is refused ends it. */
-  private async keepVisiting(): Promise<void> {
-    for (const held of [...this.visiting.values()]) {
+  private async keepUnsaved(): Promise<void> {
+    for (const held of [...this.unsaved.values()]) {
       if (!(await this.keep(held))) return;
     }
     if (this.store !== undefined) this.trouble = undefined;

@@ -9,6 +9,8 @@ import type { Picture } from "./picture";
 export interface NoticeHost {
   undo: (deleted: Picture) => void;
   makeRoom: (oldest: Picture[]) => void;
+  /** Take the focus of a button that is gone. */
+  focus: () => void;
 }
 
 interface Notice {
@@ -38,7 +40,12 @@ export class Notices {
       if (action !== undefined) line.append(" ", makeButton(action.text, action.run));
       return line;
     });
+    const focused = this.element.contains(document.activeElement);
     this.element.replaceChildren(...lines);
+    if (!focused) return;
+    const button = this.element.querySelector("button");
+    if (button === null) this.host.focus();
+    else button.focus();
   }
 
   private list(): Notice[] {

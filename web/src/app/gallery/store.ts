@@ -28,7 +28,7 @@ export interface PictureStore {
 
 const DATABASE = "wsd-pictures";
 /** Some browsers never answer when a store is opened; nobody waits longer than so many ms. */
-const PATIENCE = 10_000;
+const STORE_TIMEOUT_MS = 10_000;
 
 /** A picture and its files have a key each, so that the list is read without the files. */
 const PICTURE = "picture/";
@@ -99,7 +99,7 @@ function inTime<T>(promise: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       reject(new Error("the browser's store does not answer"));
-    }, PATIENCE);
+    }, STORE_TIMEOUT_MS);
     promise.then(resolve, reject).finally(() => {
       clearTimeout(timer);
     });

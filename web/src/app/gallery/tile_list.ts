@@ -20,31 +20,40 @@ interface Tile {
 }
 
 export class TileList {
-  readonly element = make("ul", { id: "pictures", "aria-labelledby": "gallery-title" });
+  readonly element = make("ul", {
+    ...{ id: "pictures", "aria-labelledby": "gallery-title" },
+    // Safari takes a list without bullets for none.
+    role: "list",
+  });
   private readonly tiles = new Map<string, Tile>();
 
   constructor(private readonly host: TileHost) {}
 
-  /** List pictures, and leave alone the items that stay: one may have the focus. */
-  show(pictures: readonly Picture[]): void {
+  /**
+   * List pictures, and leave alone the items that stay: one may have the focus.
+   *
+   * @returns the place of the item that had the focus, if it went.
+   */
+  show(pictures: readonly Picture[]): number | undefined {
     const wanted = new Set(pictures.map(({ id }) => id));
-    for (const id of [...this.tiles.keys()]) if (!wanted.has(id)) this.drop(id);
+    let left: number | undefined;
+    for (const [id, { item }] of [...this.tiles]) {
+      if (wanted.has(id)) continue;
+      if (item.contains(document.activeElement)) left = this.indexOf(id);
+      this.drop(id);
+    }
     // Only what is not in its place is moved: moving an element takes the focus from it.
     for (const [index, picture] of pictures.entries()) {
       const { item } = this.tiles.get(picture.id) ?? this.add(picture);
       const present = this.element.children[index];
       if (present !== item) this.element.insertBefore(item, present ?? null);
     }
+    return left;
   }
 
   /** Remove all items; {@link show} makes them anew, in the language of then. */
   clear(): void {
     for (const id of [...this.tiles.keys()]) this.drop(id);
-  }
-
-  /** Say whether a picture's item has the focus. */
-  hasFocus(id: string): boolean {
-    return this.tiles.get(id)?.item.contains(document.activeElement) ?? false;
   }
 
   /** The place of a picture in the list; 0 if it is not there. */

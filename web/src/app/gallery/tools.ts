@@ -3,6 +3,7 @@
 import type { FoundSettings } from "../../index";
 import { readSettingsText } from "../../index";
 import { copyToClipboard, pictureLink } from "../form_link";
+import type { Sentence } from "../strings";
 import { galleryText } from "../strings/gallery";
 import { make, makeButton } from "./elements";
 import type { Picture } from "./picture";
@@ -14,7 +15,7 @@ export interface PictureHost {
   /** Draw what the form says, as its own button does. */
   draw: () => void;
   /** Show a sentence, which screen readers say. */
-  say: (sentence: string) => void;
+  say: (sentence: Sentence) => void;
   /** Called before the form is filled, to close what lies over it. */
   leave: () => void;
 }
@@ -65,9 +66,9 @@ export function otherSeed(found: FoundSettings): FoundSettings {
 async function copy(png: Blob, say: PictureHost["say"]): Promise<void> {
   try {
     await navigator.clipboard.write([new ClipboardItem({ "image/png": png })]);
-    say(galleryText().copied);
+    say(() => galleryText().copied);
   } catch {
-    say(galleryText().copyFailed);
+    say(() => galleryText().copyFailed);
   }
 }
 
@@ -83,6 +84,6 @@ async function share(file: File, say: PictureHost["say"]): Promise<void> {
   } catch (error) {
     // The visitor closed the system's dialog.
     if (error instanceof Error && error.name === "AbortError") return;
-    say(galleryText().shareFailed);
+    say(() => galleryText().shareFailed);
   }
 }

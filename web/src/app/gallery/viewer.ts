@@ -1,5 +1,7 @@
-/** Shows a picture in full size over the page, alone or compared with another. */
+/** Shows a picture as large as the window, or in its own size, alone or compared with another. */
 
+import type { Sentence } from "../strings";
+import { inWords } from "../strings";
 import { galleryText } from "../strings/gallery";
 import type { Collection } from "./collection";
 import { make, makeButton } from "./elements";
@@ -35,21 +37,20 @@ export class Viewer {
   });
   /** Where the gallery's sentences stand while the dialog hides the page. */
   readonly notices = make("div");
-  private readonly title = make("h2", {
-    id: "viewer-title",
-    tabindex: "-1",
-    "aria-live": "polite",
-  });
+  private readonly title = make("h2", { id: "viewer-title", tabindex: "-1" });
   private readonly close = makeButton("", () => this.dialog.close());
   private readonly frame = make("div", { class: "viewed" });
   private readonly slider = make("input", { type: "range", min: "0", max: "100", class: "share" });
   private readonly settings = make("div", { class: "viewed-settings" });
+  private sentence: Sentence = "";
   private readonly said = make("p", { class: "hint", "aria-live": "polite" });
   private readonly navigation = make("div", { class: "tools" });
   private readonly tools = make("div", { class: "tools" });
   /** The picture that is shown, and in a comparison the one that stays. */
   private id = "";
   private pinned: string | undefined;
+  /** Whether the picture has its own size, in which it may have to be scrolled. */
+  private actualSize = false;
   /** Where the picture was in the list, for when it is deleted. */
   private index = 0;
   private addresses: string[] = [];
@@ -73,6 +74,11 @@ export class Viewer {
       settings,
     );
     slider.oninput = () => frame.style.setProperty("--share", `${slider.value}%`);
+    frame.onclick = () => {
+      if (this.hasActualSize()) this.toggleSize();
+    };
+    const announceTitles = (): void => this.title.setAttribute("aria-live", "polite");
+    for (const type of ["keydown", "click"]) dialog.addEventListener(type, announceTitles, true);
     dialog.onkeydown = (event) => {
       this.followKey(event);
     };
@@ -87,15 +93,24 @@ export class Viewer {
   /** Open the dialog with a picture. */
   open(id: string): void {
     this.pinned = undefined;
+    this.actualSize = false;
     this.say("");
+    // The focus says this title; those of later pictures are said because they change.
+    this.title.setAttribute("aria-live", "off");
     void this.show(id);
     if (!this.dialog.open) this.dialog.showModal();
+    this.focus();
+  }
+
+  /** Give the focus to the dialog's title. */
+  focus(): void {
     this.title.focus();
   }
 
   /** Show a sentence in the dialog, which screen readers say. */
-  say(sentence: string): void {
-    this.said.textContent = sentence;
+  say(sentence: Sentence): void {
+    this.sentence = sentence;
+    this.said.textContent = inWords(sentence);
   }
 
   /** Show what the collection holds now, after a change; another tab may have changed it. */
@@ -103,15 +118,15 @@ export class Viewer {
     if (!this.dialog.open) return;
     const { pictures } = this.collection;
     const isThere = (id: string): boolean => pictures.some((each) => each.id === id);
-    const lone = this.pinned !== undefined && !isThere(this.pinned);
-    if (lone) this.pinned = undefined;
+    const otherIsGone = this.pinned !== undefined && !isThere(this.pinned);
+    if (otherIsGone) this.pinned = undefined;
     if (isThere(this.id)) {
-      if (lone) void this.show(this.id);
+      if (otherIsGone) void this.show(this.id);
       else this.describe();
       return;
     }
     const next = pictures[Math.min(this.index, pictures.length - 1)];
-    if (this.collection.deleted?.id !== this.id) this.say(galleryText().gone);
+    if (this.collection.deleted?.id !== this.id) this.say(() => galleryText().gone);
     // A picture is not compared with itself.
     if (next?.id === this.pinned) this.pinned = undefined;
     if (next === undefined) this.dialog.close();
@@ -120,7 +135,9 @@ export class Viewer {
 
   /** Write everything anew, in the language that is chosen now. */
   rewrite(): void {
-    if (this.dialog.open) void this.show(this.id);
+    if (!this.dialog.open) return;
+    this.say(this.sentence);
+    void this.show(this.id);
   }
 
   private async show(id: string): Promise<void> {
@@ -139,10 +156,15 @@ export class Viewer {
     const images = shown.map((each) => this.imageOf(each));
     this.frame.replaceChildren(...images);
     this.frame.classList.toggle("compared", images.length > 1);
+    // Pictures of two shapes have a frame that both fit into.
+    const ratios = shown.map((each) => each && each.picture.width / each.picture.height);
+    this.dialog.style.setProperty("--ratio", String(Math.max(...ratios.map((each) => each ?? 1))));
+    this.writeSize();
     this.slider.hidden = images.length < 2;
     this.slider.value = String(MIDDLE);
     this.frame.style.setProperty("--share", `${MIDDLE}%`);
     const current = shown.at(-1);
+    const focused = [...this.tools.children].indexOf(document.activeElement!);
     this.tools.replaceChildren(
       ...(current === undefined
         ? []
@@ -153,6 +175,9 @@ export class Viewer {
             },
           })),
     );
+    // Without a focus in the dialog, its keys would do nothing.
+    if (focused >= 0)
+      ((this.tools.children[focused] as HTMLElement | undefined) ?? this.title).focus();
     const pictures = shown.filter((each) => each !== undefined);
     this.settings.replaceChildren(settingsTable(pictures.map(({ picture }) => picture.text)));
   }
@@ -163,7 +188,7 @@ export class Viewer {
     const image = make("img", { src: shown.address, alt: promptOf(shown.picture) });
     [image.width, image.height] = [width, height];
     // As on the page itself, the pixels of a small picture are squares.
-    if (Math.max(width, height) < SMALL) image.classList.add("squares");
+    if (isSmall(shown.picture)) image.classList.add("squares");
     return image;
   }
 
@@ -192,11 +217,35 @@ export class Viewer {
         "aria-pressed": String(comparing),
         ...(count < 2 && !comparing ? { hidden: true } : {}),
       }),
+      makeButton(strings.actualSize, () => this.toggleSize(), {
+        "aria-pressed": String(this.actualSize),
+        ...(this.hasActualSize() ? {} : { hidden: true }),
+      }),
       makeButton(strings.delete, () => void this.host.remove(picture)),
     ];
     const focused = [...this.navigation.children].indexOf(document.activeElement!);
     this.navigation.replaceChildren(...buttons);
     buttons[focused]?.focus();
+  }
+
+  /** Whether the picture can be shown in its own size: alone, and not as squares. */
+  private hasActualSize(): boolean {
+    const picture = this.collection.pictures.find(({ id }) => id === this.id);
+    return this.pinned === undefined && picture !== undefined && !isSmall(picture);
+  }
+
+  private toggleSize(): void {
+    this.actualSize = !this.actualSize;
+    this.describe();
+    this.writeSize();
+  }
+
+  private writeSize(): void {
+    const actual = this.actualSize && this.hasActualSize();
+    this.frame.classList.toggle("actual", actual);
+    // What is scrolled can have the focus, for the arrow keys.
+    if (actual) this.frame.tabIndex = 0;
+    else this.frame.removeAttribute("tabindex");
   }
 
   private step(by: number): void {
@@ -222,9 +271,10 @@ export class Viewer {
   }
 
   private followKey(event: KeyboardEvent): void {
-    // The slider and the fields have these keys for themselves.
+    // The slider, and a picture that is scrolled, have these keys for themselves.
     if (
       event.target instanceof HTMLInputElement ||
+      event.target === this.frame ||
       event.altKey ||
       event.ctrlKey ||
       event.metaKey
@@ -253,4 +303,8 @@ export class Viewer {
     for (const address of this.addresses) URL.revokeObjectURL(address);
     this.addresses = [];
   }
+}
+
+function isSmall({ width, height }: Picture): boolean {
+  return Math.max(width, height) < SMALL;
 }

@@ -3,7 +3,18 @@
 import type { Strings } from "./english";
 import type { Writer } from "./writer";
 
-export function arabic({ number, bytes, time, seconds, plural }: Writer): Strings {
+/** The plural forms of "picture": one and two have forms of their own, and need no number. */
+const PICTURES = {
+  zero: "لا صور",
+  one: "صورة واحدة",
+  two: "صورتان",
+  few: "# صور",
+  many: "# صورة",
+  other: "# صورة",
+};
+
+export function arabic({ number, bytes, time, seconds, plural, list, isolate }: Writer): Strings {
+  const pictures = (count: number): string => plural(count, PICTURES);
   return {
     // The head and the foot of the page.
     tagline: "صور من الكلمات ترسمها بطاقة الرسوميات في جهازك.",
@@ -18,13 +29,13 @@ export function arabic({ number, bytes, time, seconds, plural }: Writer): String
     promptPlaceholder: "صِف الصورة التي تريد رؤيتها",
     draw: "ارسم",
     stop: "أوقف",
-    examples: "أو جرّب واحدًا من هذه",
+    examples: "أو جرّب أحد هذه الأمثلة",
     drawFirst: "نزّل النموذج أولًا: الزر في مكان الصورة.",
 
     // The settings.
     settings: "الإعدادات",
     negative: "الوصف السلبي",
-    negativeHint: "ما لا يجب أن تُظهره الصورة.",
+    negativeHint: "ما يجب ألّا يظهر في الصورة.",
     negativeUnused: "هذا النموذج لا يستخدمه.",
     steps: "الخطوات",
     stepsHint: "خطوات أكثر تعطي صورة أدق وتستغرق وقتًا أطول.",
@@ -39,8 +50,8 @@ export function arabic({ number, bytes, time, seconds, plural }: Writer): String
     scheduler: "المجدول",
     schedulerHint: "الطريقة التي تحوّل الضجيج إلى صورة.",
     images: "عدد الصور",
-    imagesHint: "كم صورة تُرسم بضغطة واحدة.",
-    onlyImage: (image, images) => `تُرسم الصورة رقم ${number(image)} من ${number(images)} فقط.`,
+    imagesHint: "عدد الصور التي تُرسم بضغطة واحدة.",
+    onlyImage: (image, images) => `تُرسم الصورة ${number(image)} من ${number(images)} فقط.`,
     allImages: "كلها",
     settingsLine: (steps, guidance, seed, images) =>
       [
@@ -52,41 +63,41 @@ export function arabic({ number, bytes, time, seconds, plural }: Writer): String
           other: "# خطوة",
         }),
         `التوجيه ${number(guidance)}`,
-        seed === undefined ? "بذرة جديدة كل مرة" : `البذرة ${seed}`,
-        ...(images === 1
-          ? []
-          : [plural(images, { two: "صورتان", few: "# صور", many: "# صورة", other: "# صورة" })]),
+        seed === undefined ? "بذرة جديدة كل مرة" : `البذرة ${isolate(seed)}`,
+        ...(images === 1 ? [] : [pictures(images)]),
       ].join(" · "),
 
     // The model.
     aboutModel: "عن هذا النموذج",
     precision: "الدقة",
-    precisionHint: "مدى دقة تخزين الأوزان. بتات أقل تحتاج ذاكرة أقل.",
+    precisionHint: "مدى دقة تخزين الأوزان. كلما قلّت البتات قلّت الذاكرة اللازمة.",
     forget: "احذف هذا النموذج",
     facts: (title, size, kept, memory, least) =>
-      `${title}. ${bytes(size)}` +
+      `${isolate(title)}. ${bytes(size)}` +
       (kept === 0 ? "" : `، منها ${bytes(kept)} محفوظة في هذا المتصفح`) +
-      `. ذاكرة الرسوميات: ${bytes(memory)}، أو ${bytes(least)} مرحلةً بعد مرحلة.`,
-    forgetQuestion: (name) => `هل تريد حذف ${name}؟`,
+      `. ذاكرة الرسوميات: ${bytes(memory)}، أو ${bytes(least)} عند تحميل المراحل واحدة بعد أخرى.`,
+    forgetQuestion: (name) => `هل تريد حذف ${isolate(name)}؟`,
     forgetConsequence: (size) =>
-      `ستُحذف ${bytes(size)} من هذا المتصفح، وستنزّلها الزيارة القادمة من جديد.`,
+      `ستُحذف ${bytes(size)} من هذا المتصفح، وسيُعاد تنزيلها في الزيارة القادمة.`,
     forgetYes: "احذفه",
     forgetNo: "أبقِه",
-    forgotten: "حُذف النموذج: ستنزّله الزيارة القادمة من جديد.",
-    unknownModel: (wanted, shown) => `لا يوجد هنا نموذج باسم «${wanted}»؛ هذا هو ${shown}.`,
-    inPlaceOf: (taken, refused) => `${taken} بدلًا من ${refused}`,
+    forgotten: "حُذف النموذج: سيُعاد تنزيله في الزيارة القادمة.",
+    unknownModel: (wanted, shown) =>
+      `لا يوجد هنا نموذج باسم «${isolate(wanted)}»؛ هذا هو ${isolate(shown)}.`,
+    inPlaceOf: (taken, refused) => `يُستخدم ${isolate(taken)} بدلًا من ${isolate(refused)}`,
 
     // The place of the picture, before there is one.
     welcome: "ماذا تريد أن ترى؟",
-    welcomeHow: "اكتب وصفًا أو اختر مثالًا ثم اضغط «ارسم».",
-    offerTitle: (name) => `يمكن تنزيل ${name}`,
-    offerKeptTitle: (name) => `${name} محفوظ في هذا المتصفح`,
+    welcomeHow: "اكتب وصفًا ثم اضغط «ارسم»، أو اختر مثالًا.",
+    offerTitle: (name) => `يمكن تنزيل ${isolate(name)}`,
+    offerKeptTitle: (name) => `${isolate(name)} محفوظ في هذا المتصفح`,
     offerSize: (size) => `تنزيل لمرة واحدة: ${bytes(size)}`,
     offerTime: (milliseconds) => `نحو ${time(milliseconds)} بسرعة هذا الاتصال`,
-    offerTimeUnknown: "تظهر المدة عندما يبدأ التنزيل",
+    offerTimeUnknown: "تظهر المدة أثناء التنزيل",
     offerMemory: (memory) => `يحتاج إلى ${bytes(memory)} من ذاكرة الرسوميات`,
-    offerKept: "يبقى في هذا المتصفح ثم يعمل بلا شبكة",
-    offerNoRoom: (room) => `في هذا المتصفح متسع لـ ${bytes(room)} فقط، فستنزّله كل زيارة من جديد`,
+    offerKept: "يبقى في هذا المتصفح ثم يعمل دون اتصال",
+    offerNoRoom: (room) =>
+      `يقول هذا المتصفح إن المتسع لديه ${bytes(room)} فقط، فقد يُعاد تنزيل النموذج في كل زيارة`,
     download: (size) => `نزّل ${bytes(size)}`,
     load: "حمّل النموذج",
     pause: "إيقاف مؤقت",
@@ -96,28 +107,29 @@ export function arabic({ number, bytes, time, seconds, plural }: Writer): String
     unableHow: "ما ينقص وما يمكنك فعله مكتوب في أعلى الصفحة.",
 
     // Progress.
-    starting: "يبدأ …",
+    starting: "جارٍ البدء …",
     looking: "يجري فحص النموذج …",
     ready: "جاهز.",
     chooseDownload: "اختر التنزيل للبدء.",
-    queued: "صورتك هي التالية: تبدأ حالما يمكن ذلك.",
-    stopped: "توقّف.",
-    paused: "إيقاف مؤقت. ما وصل محفوظ.",
+    queued: "صورتك هي التالية، ويبدأ رسمها تلقائيًا.",
+    skip: "ارسمها الآن",
+    stopped: "تم الإيقاف.",
+    paused: "إيقاف مؤقت. ما نُزّل حتى الآن محفوظ.",
     gettingReady: "يجري تجهيز النموذج",
     readingPrompt: "تجري قراءة الوصف",
     pictureOf: (image, images) => `الصورة ${number(image)} من ${number(images)}`,
-    step: (step, steps) => `يرسم، الخطوة ${number(step)} من ${number(steps)}`,
+    step: (step, steps) => `جارٍ الرسم، الخطوة ${number(step)} من ${number(steps)}`,
     decoding: "يجري فك ترميز الصورة",
     testing: (done, all) => `فحص المرحلة ${number(done)} من ${number(all)}`,
     left: (milliseconds) => `بقي نحو ${time(milliseconds)}`,
     libraryDetail: (done, all) => `البرنامج: ${bytes(done)} من ${bytes(all)}`,
     weightsDetail: (done, all) => `الأوزان: ${bytes(done)} من ${bytes(all)}`,
     pipelinesDetail: (done, all) => `برامج وحدة الرسوميات: ${number(done)} من ${number(all)}`,
-    done: (milliseconds) => `انتهى في ${seconds(milliseconds)}.`,
+    done: (milliseconds) => `انتهى الرسم في ${seconds(milliseconds)}.`,
     doneTitle: "انتهى",
     progress: "التقدم",
     notices: "ملاحظات",
-    drawingNow: (prompt) => `معاينة: ${prompt}`,
+    drawingNow: (prompt) => `معاينة: ${isolate(prompt)}`,
 
     // Times and memory.
     figures: "الأوقات والذاكرة",
@@ -125,7 +137,7 @@ export function arabic({ number, bytes, time, seconds, plural }: Writer): String
     figureText: "النص",
     figureDenoising: "إزالة الضجيج",
     figurePreview: "حتى أول معاينة",
-    figureNone: "لا شيء",
+    figureNone: "لا توجد",
     figureDecoding: "فك الترميز",
     figureTotal: "الصورة كاملة",
     figureMemory: "ذاكرة الرسوميات الآن",
@@ -137,39 +149,53 @@ export function arabic({ number, bytes, time, seconds, plural }: Writer): String
     // The self-test page.
     selfTest: "الفحص الذاتي",
     selfTestHow:
-      "يفحص كل ملفات النموذج، ثم يشغّل كل مرحلة منه على مدخلات ثابتة ويقارن النتائج بنتائج PyTorch. هكذا يميّز بين تنزيل تالف ووحدة رسوميات تحسب خطأً. لا شيء يغادر هذا المتصفح ما لم تلصق التقرير في مكان ما.",
+      "يفحص كل ملفات النموذج، ثم يشغّل كل مرحلة منه على مدخلات ثابتة ويقارن النتائج بنتائج PyTorch. هكذا يظهر هل التنزيل تالف أم أن وحدة الرسوميات أو برنامج تشغيلها يحسب خطأً. لا شيء يغادر هذا المتصفح ما لم تلصق التقرير في مكان ما.",
     selfTestRun: "شغّل الفحص الذاتي",
     selfTestStages: "مراحل النموذج",
     selfTestReport: "التقرير",
     selfTestCopy: "انسخ التقرير",
     selfTestBack: "عودة إلى الرسم",
+    stageName: "المرحلة",
+    stageResult: "النتيجة",
+    stageGood: "سليمة",
+    stageBad: "خاطئة",
+    stageError: "الخطأ",
+    stageLimit: "الحد",
+    stageRepeats: "تتكرر كما هي",
+    stageRepeatable: "نعم",
+    stageUnsteady: "لا",
+    stageTime: "الوقت",
+    stageKernels: "النوى",
     selfTestDone: "انتهى.",
     verdictDamaged: "الخلل في التنزيل: أحد الملفات تالف.",
-    verdictMissing: "الخلل في التنزيل: تعذّر الحصول على ملف.",
-    verdictUnsupported: "ينقص هذا المتصفح أو وحدة الرسوميات ما يحتاجه النموذج.",
+    verdictMissing: "الخلل في التنزيل: تعذّر جلب أحد الملفات.",
+    verdictUnsupported: "ينقص هذا المتصفح أو وحدة الرسوميات ما يحتاج إليه النموذج.",
     verdictUnfinished: "لم يكتمل الفحص الذاتي.",
     verdictGood: "كل شيء سليم: وحدة الرسوميات تحسب كما يحسب PyTorch.",
     verdictGpu: (stages) =>
-      `الملفات سليمة لكن وحدة الرسوميات أو برنامج تشغيلها يحسب خطأً: ${stages}.`,
+      `الملفات سليمة لكن وحدة الرسوميات أو برنامج تشغيلها يحسب خطأً: ${isolate(stages)}.`,
 
     // Errors: what happened, in a sentence, and what to do in this browser.
     errorDetails: "ما يقوله البرنامج",
     errorInsecure: "هذا العنوان غير آمن، لذلك لا يسمح المتصفح للصفحة باستخدام وحدة الرسوميات.",
     errorInsecureHow: "افتح الصفحة من عنوان يبدأ بـ https أو من localhost.",
-    errorInsecureLink: (address) => `افتح ${address}`,
+    errorInsecureLink: (address) => `افتح ${isolate(address)}`,
     errorNoWebGpu: "لا يستطيع هذا المتصفح الرسم هنا: ليس فيه WebGPU.",
     errorNoAdapter: "لم يجد المتصفح بطاقة رسوميات يمكنه استخدامها.",
     errorUnsupported: "لا يستطيع هذا المتصفح أو بطاقة الرسوميات فيه تشغيل النموذج.",
     errorNoRoom: "لم يبق في بطاقة الرسوميات متسع لهذا النموذج.",
     errorNoRoomHow: "أغلق علامات التبويب والبرامج التي تستخدم البطاقة أو اختر نموذجًا أصغر.",
-    errorLost: "فقد المتصفح بطاقة الرسوميات أثناء الرسم.",
+    errorLost: "فقد المتصفح الاتصال ببطاقة الرسوميات أثناء الرسم.",
     errorLostHow:
       "اضغط «ارسم» مرة أخرى: سيُحمَّل النموذج من جديد. إن تكرر ذلك فحدّث برنامج تشغيل البطاقة.",
     errorFetch: "تعذّر جلب ملف من ملفات النموذج أو الصفحة.",
-    errorOffline: "هذا الجهاز غير متصل. اتصل بالشبكة ثم حاول مرة أخرى.",
+    errorOffline: "هذا الجهاز غير متصل بالشبكة. صِله بها ثم حاول مرة أخرى.",
     errorDamaged: "أحد الملفات تالف ولم يُستخدم.",
-    errorOption: "لا يمكن الرسم بهذه الإعدادات.",
+    errorVersion: "الصفحة والنموذج المحفوظ في هذا المتصفح من إصدارين مختلفين.",
+    errorOption: "لا يمكن رسم صورة بهذه الإعدادات.",
+    errorNoSelfTest: "ليس لهذا النموذج فحص ذاتي.",
     errorUnexpected: "حدث خطأ لم تتوقعه الصفحة.",
+    tryAgain: "حاول مرة أخرى",
     errorReload: "أعد تحميل الصفحة. إن تكرر ذلك فشغّل الفحص الذاتي.",
     useChrome:
       "حدّث Chrome أو Edge: يحتاج WebGPU إلى الإصدار 113، أو 121 على أندرويد. على لينكس افتح chrome://flags/#enable-unsafe-webgpu واختر Enabled وأعد التشغيل.",
@@ -183,5 +209,145 @@ export function arabic({ number, bytes, time, seconds, plural }: Writer): String
     accelerateSafari: "أعد تشغيل المتصفح وثبّت تحديثات نظام التشغيل.",
     accelerateOther: "شغّل تسريع العتاد في إعدادات المتصفح ثم أعد تشغيله.",
     updateDriver: "إن لم يفد ذلك فحدّث برنامج تشغيل البطاقة أو استخدم جهازًا آخر.",
+
+    // The gallery, and settings that come from pictures, links and texts.
+    gallery: {
+      // The gallery.
+      title: "الصور المكتملة",
+      keptHere:
+        "محفوظة في هذا المتصفح على هذا الجهاز ما دام هناك مكان: احفظ في ملفات ما لا تريد فقدانه.",
+      savedName: (name) => `حفظ ${isolate(name)}`,
+      save: "حفظ",
+      enlarge: (prompt) => `تكبير: ${isolate(prompt)}`,
+      unnamed: "صورة بلا وصف",
+      broken: "ملف هذه الصورة تالف.",
+      showOlder: (count) => `عرض صور أقدم: ${number(count)}`,
+      downloadAll: "تنزيل الكل",
+      packing: (done, all) => `تُحزم الصورة ${number(done)} من ${number(all)} …`,
+      packed: (packed, all) =>
+        packed === all
+          ? `اكتملت الحزمة: ${pictures(all)}.`
+          : `حُزمت ${number(packed)} من ${number(all)}، والبقية تالفة.`,
+      packingFailed: "تعذّر حزم الصور في ملف واحد. احفظها واحدة تلو الأخرى.",
+      deleteAll: "حذف الكل",
+      deleteAllQuestion: (count) => `حذف كل الصور؟ العدد: ${number(count)}`,
+      // The same words are for one picture and for several.
+      deleteAllConsequence: () => "ستُزال من هذا المتصفح ولا يمكن استعادتها.",
+      deleteAllYes: () => "احذفها",
+      deleteAllNo: () => "أبقِها",
+      deletedAll: "حُذفت كل الصور.",
+      deleted: (name) => `حُذفت ${isolate(name)}.`,
+      deletedForGood: (name) => `حُذفت ${isolate(name)}، وكان ملفها تالفًا.`,
+      undo: "تراجع",
+      broughtBack: (name) => `عادت ${isolate(name)}.`,
+      refusedChange: "لم يتمكن المتصفح من تغيير ما يحفظه. حاول مرة أخرى.",
+
+      // What cannot be kept.
+      noStore:
+        "لا يحفظ هذا المتصفح شيئًا لهذه الصفحة: تبقى الصور حتى تغادر الصفحة. احفظ ما تريد الاحتفاظ به.",
+      full: (count) =>
+        `لم يُحفظ: ${pictures(count)}. لم يعد لدى المتصفح مكان لهذه الصفحة. تبقى هنا حتى تغادر الصفحة.`,
+      fullHow:
+        "احفظ في ملفات ما تريد الاحتفاظ به، أو احذف بعض الصور، أو احذف نموذجًا لم تعد تستخدمه.",
+      makeRoom: (count, size) => `حذف الأقدم لإفساح المكان: ${pictures(count)} (${bytes(size)})`,
+      madeRoom: "صار هناك مكان: كل الصور محفوظة.",
+      refused: (count) =>
+        `لم يُحفظ: ${pictures(count)}. حدث خطأ في مخزن المتصفح. تبقى هنا حتى تغادر الصفحة.`,
+      unlisted: "تعذّرت قراءة مخزن المتصفح. صور الزيارات السابقة غير معروضة.",
+      tryAgain: "حاول مرة أخرى",
+      damaged: (count) => `صور محفوظة تالفة لا يمكن عرضها: ${number(count)}.`,
+
+      // One picture.
+      position: (index, count) => `الصورة ${number(index)} من ${number(count)}`,
+      close: "إغلاق",
+      actualSize: "الحجم الأصلي",
+      newer: "الأحدث",
+      older: "الأقدم",
+      compare: "مقارنة",
+      comparing: (index, other) => `الصورة ${number(index)} إلى جانب الصورة ${number(other)}`,
+      comparisonShare: "مقدار ما يظهر من الصورة الأولى",
+      different: "مختلف",
+      copy: "نسخ الصورة",
+      copied: "نُسخت الصورة. إعداداتها موجودة في الملفات المحفوظة والروابط فقط.",
+      copyFailed: "لم يسمح المتصفح للصفحة بنسخ الصورة. احفظها بدلًا من ذلك.",
+      share: "مشاركة",
+      shareFailed: "تعذّرت مشاركة الصورة. احفظها بدلًا من ذلك.",
+      copyLink: "نسخ الرابط",
+      linkCopied: "نُسخ الرابط. من يفتحه يحصل على هذه الإعدادات.",
+      linkFailed: (link) => `لم يسمح المتصفح للصفحة بالنسخ. الرابط هو: ${isolate(link)}`,
+      useSettings: "استخدام إعداداتها",
+      vary: "تنويع",
+      varyHint: "الإعدادات نفسها ببذرة أخرى",
+      delete: "حذف",
+      gone: "حُذفت هذه الصورة في علامة تبويب أخرى.",
+      model: "النموذج",
+
+      // Settings from elsewhere.
+      fields: {
+        prompt: "الوصف",
+        negative: "الوصف السلبي",
+        seed: "البذرة",
+        steps: "الخطوات",
+        guidance: "التوجيه",
+        scheduler: "المجدول",
+        size: "المقاس",
+        images: "عدد الصور",
+        image: "الصورة",
+      },
+      importFile: "فتح إعدادات صورة",
+      importHow:
+        "ملف PNG من هنا أو من برنامج آخر يعيد إعداداته. اختر ملفًا، أو أفلته على الصفحة، أو الصق صورة أو رابطًا أو إعدادات نصية.",
+      dropHere: "أفلت الصورة لاستخدام إعداداتها",
+      settingsFrom: (name) => `إعدادات من ${isolate(name)}`,
+      thisLink: "الرابط",
+      pastedText: "النص الملصق",
+      pastedPicture: "الصورة الملصقة",
+      lastVisit: "زيارتك السابقة",
+      drawnWith: (name, program) => `${isolate(name)} (ببرنامج ${isolate(program)})`,
+      taken: (name, what) => `أُخذت إعدادات من ${isolate(name)}: ${list(what)}.`,
+      nothingTaken: (name) => `لم تؤخذ إعدادات من ${isolate(name)}.`,
+      takenLine: (what) => `أُخذ: ${list(what)}.`,
+      changed: (what) => `تغيّر: ${what}.`,
+      notTaken: (what) => `لم يؤخذ: ${what}.`,
+      more: (count) => `و${number(count)} غيرها`,
+      change: (name, from, to) => `${name} من ${isolate(from)} إلى ${isolate(to)}`,
+      because: (what, reason) => `${what} (${reason})`,
+      notCompiled: "ليس من مقاسات هذا النموذج",
+      range: (least, most) => `الممكن من ${number(least)} إلى ${number(most)}`,
+      tooLong: (most) => `قُصّ بعد عدد من الأحرف: ${number(most)}`,
+      empty: "فارغ",
+      notUsed: "هذا النموذج لا يستخدمه",
+      tooMany: (most) => `أقصى ما يُرسم معًا: ${number(most)}`,
+      otherLevels: "مستويات ضجيجه غير متاحة",
+      stays: (reason, present) => `${reason}، يبقى ${isolate(present)}`,
+      unknown: "غير معروف",
+      notOffered: "لا يتيحه هذا النموذج",
+      sampler: "المُعايِن (sampler)",
+      schedule: "مستويات الضجيج",
+      numberOf: (picture, of) => `رقم ${number(picture)} من ${number(of)}`,
+      otherModel: (theirs, ours) =>
+        `كان نموذجها ${isolate(theirs)}، والنموذج هنا ${isolate(ours)}.`,
+      weights: "تُقرأ الأوزان وأسماء الملفات في الوصف على أنها كلمات.",
+      hide: "إخفاء",
+      noModel: (name) => `يمكن أخذ إعدادات ${isolate(name)} عندما يُختار نموذج.`,
+
+      // Why a file brings no settings, and the same for a picture that was pasted, which has no name.
+      problems: {
+        tooLarge: (name) => `${isolate(name)} أكبر من أن يكون صورة.`,
+        unreadable: (name) => `تعذّرت قراءة ${isolate(name)}.`,
+        noPng: (name) => `${isolate(name)} ليس ملف PNG؛ لا تُقرأ الإعدادات إلا من ملفات PNG.`,
+        noSettings: (name) => `لا إعدادات في ${isolate(name)}.`,
+      },
+      pastedProblems: {
+        tooLarge: "الصورة الملصقة أكبر من اللازم.",
+        unreadable: "تعذّرت قراءة الصورة الملصقة.",
+        noPng: "الصورة الملصقة ليست ملف PNG؛ لا تُقرأ الإعدادات إلا من ملفات PNG.",
+        noSettings:
+          "لا إعدادات في الصورة الملصقة لأن النسخ يُسقطها. افتح الملف المحفوظ أو الصق رابطه.",
+      },
+      noSettingsInText: "لا إعدادات في النص الملصق.",
+      onlyFirst: (name, count) => `يُقرأ ملف واحد فقط من ${number(count)}: ${isolate(name)}.`,
+      onlyFirstPasted: (count) => `تُقرأ صورة ملصقة واحدة فقط من ${number(count)}.`,
+    },
   };
 }

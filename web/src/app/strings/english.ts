@@ -3,7 +3,7 @@
 import type { Writer } from "./writer";
 
 /** Make the sentences. A new language copies this file; the type of the result says what is missing. */
-export function english({ number, bytes, time, seconds, plural }: Writer) {
+export function english({ number, bytes, time, seconds, plural, list, isolate }: Writer) {
   return {
     // The head and the foot of the page.
     tagline: "Pictures from words, drawn by your own graphics card.",
@@ -19,7 +19,7 @@ export function english({ number, bytes, time, seconds, plural }: Writer) {
     draw: "Draw",
     stop: "Stop",
     examples: "Or try one of these",
-    drawFirst: "Download the model first: the button is in the picture's place.",
+    drawFirst: "Download the model first: the button is where the picture will be.",
 
     // The settings.
     settings: "Settings",
@@ -39,15 +39,15 @@ export function english({ number, bytes, time, seconds, plural }: Writer) {
     scheduler: "Scheduler",
     schedulerHint: "The method that turns noise into a picture.",
     images: "Pictures",
-    imagesHint: "How many are drawn from one press of Draw.",
+    imagesHint: "How many pictures one press of Draw makes.",
     onlyImage: (image: number, images: number) =>
-      `Only number ${number(image)} of ${number(images)} is drawn.`,
+      `Only picture ${number(image)} of ${number(images)} is drawn.`,
     allImages: "All of them",
     settingsLine: (steps: number, guidance: number, seed: string | undefined, images: number) =>
       [
         plural(steps, { one: "# step", other: "# steps" }),
         `guidance ${number(guidance)}`,
-        seed === undefined ? "a new seed each time" : `seed ${seed}`,
+        seed === undefined ? "a new seed each time" : `seed ${isolate(seed)}`,
         ...(images === 1 ? [] : [plural(images, { one: "# picture", other: "# pictures" })]),
       ].join(" · "),
 
@@ -57,47 +57,50 @@ export function english({ number, bytes, time, seconds, plural }: Writer) {
     precisionHint: "How exactly the weights are stored. Fewer bits take less memory.",
     forget: "Forget this model",
     facts: (title: string, size: number, kept: number, memory: number, least: number) =>
-      `${title}. ${bytes(size)}` +
+      `${isolate(title)}. ${bytes(size)}` +
       (kept === 0 ? "" : `, ${bytes(kept)} of it kept in this browser`) +
-      `. GPU memory: ${bytes(memory)}, or ${bytes(least)} with one stage at a time.`,
-    forgetQuestion: (name: string) => `Forget ${name}?`,
+      `. GPU memory: ${bytes(memory)}, or ${bytes(least)} if stages are loaded one at a time.`,
+    forgetQuestion: (name: string) => `Forget ${isolate(name)}?`,
     forgetConsequence: (size: number) =>
-      `${bytes(size)} are removed from this browser. The next visit downloads them again.`,
+      `This removes ${bytes(size)} from this browser. The next visit downloads them again.`,
     forgetYes: "Forget it",
     forgetNo: "Keep it",
     forgotten: "Forgotten: the next visit downloads it again.",
     unknownModel: (wanted: string, shown: string) =>
-      `There is no model named “${wanted}” here; this is ${shown}.`,
-    inPlaceOf: (taken: string, refused: string) => `${taken} in place of ${refused}`,
+      `There is no model named “${isolate(wanted)}” here; this is ${isolate(shown)}.`,
+    inPlaceOf: (taken: string, refused: string) =>
+      `${isolate(taken)} is used instead of ${isolate(refused)}`,
 
     // The place of the picture, before there is one.
     welcome: "What would you like to see?",
-    welcomeHow: "Write a prompt or choose an example, then press Draw.",
-    offerTitle: (name: string) => `${name} is ready to be downloaded`,
-    offerKeptTitle: (name: string) => `${name} is kept in this browser`,
-    offerSize: (size: number) => `Download, once: ${bytes(size)}`,
+    welcomeHow: "Write a prompt and press Draw, or choose an example.",
+    offerTitle: (name: string) => `${isolate(name)} is ready to download`,
+    offerKeptTitle: (name: string) => `${isolate(name)} is kept in this browser`,
+    offerSize: (size: number) => `Downloaded once: ${bytes(size)}`,
     offerTime: (milliseconds: number) => `About ${time(milliseconds)} on this connection`,
-    offerTimeUnknown: "How long it takes is shown when the download runs",
+    offerTimeUnknown: "The download shows how long it takes",
     offerMemory: (memory: number) => `Needs ${bytes(memory)} of graphics memory`,
-    offerKept: "Stays in this browser, and then works without a network",
+    offerKept: "Stays in this browser and then works offline",
     offerNoRoom: (room: number) =>
-      `This browser has room for ${bytes(room)} only, so each visit would download it again`,
+      `This browser says it has room for only ${bytes(room)}, so each visit may download it again`,
     download: (size: number) => `Download ${bytes(size)}`,
     load: "Load the model",
     pause: "Pause",
     preparing: "The model is getting ready",
-    preparingHow: "You can write your prompt and press Draw now. It begins as soon as it can.",
+    preparingHow:
+      "You can write your prompt and press Draw now. Drawing begins as soon as the model is ready.",
     unable: "No picture can be drawn here",
     unableHow: "What is missing, and what you can do, is written at the top of the page.",
 
     // Progress.
     starting: "Starting …",
-    looking: "Looking at the model …",
+    looking: "Checking the model …",
     ready: "Ready.",
     chooseDownload: "Choose Download to begin.",
-    queued: "Your picture is next: it begins as soon as it can.",
+    queued: "Your picture is next, and begins by itself.",
+    skip: "Draw it now",
     stopped: "Stopped.",
-    paused: "Paused. What has arrived is kept.",
+    paused: "Paused. What has been downloaded is kept.",
     gettingReady: "Getting the model ready",
     readingPrompt: "Reading the prompt",
     pictureOf: (image: number, images: number) => `Picture ${number(image)} of ${number(images)}`,
@@ -113,7 +116,7 @@ export function english({ number, bytes, time, seconds, plural }: Writer) {
     doneTitle: "Done",
     progress: "Progress",
     notices: "Notices",
-    drawingNow: (prompt: string) => `A preview of: ${prompt}`,
+    drawingNow: (prompt: string) => `A preview of: ${isolate(prompt)}`,
 
     // Times and memory.
     figures: "Times and memory",
@@ -123,7 +126,7 @@ export function english({ number, bytes, time, seconds, plural }: Writer) {
     figurePreview: "To the first preview",
     figureNone: "none",
     figureDecoding: "Decoding",
-    figureTotal: "Picture, whole",
+    figureTotal: "Whole picture",
     figureMemory: "GPU memory now",
     figurePeak: "GPU memory at most",
     figurePipelines: "GPU pipelines",
@@ -139,33 +142,47 @@ export function english({ number, bytes, time, seconds, plural }: Writer) {
     selfTestReport: "Report",
     selfTestCopy: "Copy the report",
     selfTestBack: "Back to drawing",
+    stageName: "Stage",
+    stageResult: "Result",
+    stageGood: "good",
+    stageBad: "BAD",
+    stageError: "Error",
+    stageLimit: "Limit",
+    stageRepeats: "Repeats",
+    stageRepeatable: "yes",
+    stageUnsteady: "NO",
+    stageTime: "Time",
+    stageKernels: "Kernels",
     selfTestDone: "Done.",
     verdictDamaged: "The download is at fault: a file is damaged.",
-    verdictMissing: "The download is at fault: a file cannot be had.",
+    verdictMissing: "The download is at fault: a file could not be fetched.",
     verdictUnsupported: "This browser or GPU lacks what the model needs.",
     verdictUnfinished: "The self-test could not be finished.",
     verdictGood: "All is well: the GPU computes what PyTorch does.",
     verdictGpu: (stages: string) =>
-      `The files are right, but the GPU or its driver computes wrongly: ${stages}.`,
+      `The files are right, but the GPU or its driver computes wrongly: ${isolate(stages)}.`,
 
     // Errors: what happened, in a sentence, and what to do in this browser.
     errorDetails: "What the program says",
     errorInsecure: "This address is not secure, so the browser does not let the page use the GPU.",
     errorInsecureHow: "Open the page at an address that begins with https, or from localhost.",
-    errorInsecureLink: (address: string) => `Open ${address}`,
+    errorInsecureLink: (address: string) => `Open ${isolate(address)}`,
     errorNoWebGpu: "This browser cannot draw here: it has no WebGPU.",
     errorNoAdapter: "The browser found no graphics card that it may use.",
     errorUnsupported: "This browser or its graphics card cannot run the model.",
     errorNoRoom: "The graphics card has no room left for this model.",
     errorNoRoomHow: "Close other tabs and programs that use the GPU, or choose a smaller model.",
-    errorLost: "The browser lost the graphics card while it drew.",
+    errorLost: "The browser lost the graphics card while it was drawing.",
     errorLostHow:
-      "Press Draw again: the model is loaded anew. If it happens often, update the graphics driver.",
+      "Press Draw again: the model is loaded again. If it happens often, update the graphics driver.",
     errorFetch: "A file of the model or the page could not be fetched.",
     errorOffline: "This computer is offline. Connect to the network, then try again.",
     errorDamaged: "A file is damaged, and was not used.",
-    errorOption: "These settings cannot be drawn.",
+    errorVersion: "The page and the model in this browser are of two versions.",
+    errorOption: "No picture can be drawn with these settings.",
+    errorNoSelfTest: "This model has no self-test.",
     errorUnexpected: "Something went wrong that the page did not expect.",
+    tryAgain: "Try again",
     errorReload: "Reload the page. If it happens again, run the self-test.",
     useChrome:
       "Update Chrome or Edge: WebGPU needs version 113, or 121 on Android. On Linux, open chrome://flags/#enable-unsafe-webgpu, choose Enabled and restart.",
@@ -181,6 +198,176 @@ export function english({ number, bytes, time, seconds, plural }: Writer) {
     accelerateSafari: "Restart the browser, and install the updates of the operating system.",
     accelerateOther: "Turn on hardware acceleration in the browser's settings and restart it.",
     updateDriver: "If that does not help, update the graphics driver, or use another computer.",
+
+    // The gallery, and settings that come from pictures, links and texts.
+    gallery: {
+      // The gallery.
+      title: "Finished pictures",
+      keptHere:
+        "Kept in this browser on this computer, which may run out of room: save what must not be lost.",
+      savedName: (name: string) => `Save ${isolate(name)}`,
+      save: "Save",
+      enlarge: (prompt: string) => `Enlarge: ${isolate(prompt)}`,
+      unnamed: "a picture without a prompt",
+      broken: "This picture's file is damaged.",
+      showOlder: (count: number) =>
+        plural(count, { one: "Show # older picture", other: "Show # older pictures" }),
+      downloadAll: "Download all",
+      packing: (done: number, all: number) => `Packing picture ${number(done)} of ${number(all)} …`,
+      packed: (packed: number, all: number) =>
+        packed === all
+          ? plural(all, { one: "# picture packed.", other: "# pictures packed." })
+          : `${number(packed)} of ${number(all)} pictures packed; the others are damaged.`,
+      packingFailed: "The pictures could not be packed. Save them one by one.",
+      deleteAll: "Delete all",
+      deleteAllQuestion: (count: number) =>
+        plural(count, { one: "Delete # picture?", other: "Delete all # pictures?" }),
+      deleteAllConsequence: (count: number) =>
+        plural(count, {
+          one: "It is removed from this browser and cannot be brought back.",
+          other: "They are removed from this browser and cannot be brought back.",
+        }),
+      deleteAllYes: (count: number) => plural(count, { one: "Delete it", other: "Delete them" }),
+      deleteAllNo: (count: number) => plural(count, { one: "Keep it", other: "Keep them" }),
+      deletedAll: "All pictures are deleted.",
+      deleted: (name: string) => `${isolate(name)} is deleted.`,
+      deletedForGood: (name: string) => `${isolate(name)} is deleted; its file was damaged.`,
+      undo: "Undo",
+      broughtBack: (name: string) => `${isolate(name)} is back.`,
+      refusedChange: "The browser could not change what it keeps. Try again.",
+
+      // What cannot be kept.
+      noStore:
+        "This browser keeps nothing for the page: pictures stay until you leave it. Save the ones you want.",
+      full: (count: number) =>
+        plural(count, {
+          one: "# picture is not kept: the browser has no more room for this page. It stays until you leave the page.",
+          other:
+            "# pictures are not kept: the browser has no more room for this page. They stay until you leave the page.",
+        }),
+      fullHow:
+        "Save what you want to keep, delete some pictures, or forget a model that you no longer use.",
+      makeRoom: (count: number, size: number) =>
+        plural(count, {
+          one: `Delete the oldest picture (${bytes(size)}) to make room`,
+          other: `Delete the # oldest pictures (${bytes(size)}) to make room`,
+        }),
+      madeRoom: "There is room now: all pictures are kept.",
+      refused: (count: number) =>
+        plural(count, {
+          one: "# picture is not kept: the browser's storage failed. It stays until you leave the page.",
+          other:
+            "# pictures are not kept: the browser's storage failed. They stay until you leave the page.",
+        }),
+      unlisted: "The browser's storage cannot be read. Pictures of earlier visits are not shown.",
+      tryAgain: "Try again",
+      damaged: (count: number) =>
+        plural(count, {
+          one: "# kept picture is damaged and cannot be shown.",
+          other: "# kept pictures are damaged and cannot be shown.",
+        }),
+
+      // One picture.
+      position: (index: number, count: number) => `Picture ${number(index)} of ${number(count)}`,
+      close: "Close",
+      actualSize: "Actual size",
+      newer: "Newer",
+      older: "Older",
+      compare: "Compare",
+      comparing: (index: number, other: number) =>
+        `Picture ${number(index)} beside picture ${number(other)}`,
+      comparisonShare: "How much of the first picture is shown",
+      different: "different",
+      copy: "Copy picture",
+      copied: "The picture is copied. Its settings are only in saved files and links.",
+      copyFailed: "The browser did not let the page copy the picture. Save it instead.",
+      share: "Share",
+      shareFailed: "The browser could not share the picture. Save it instead.",
+      copyLink: "Copy link",
+      linkCopied: "The link is copied. Whoever opens it gets these settings.",
+      linkFailed: (link: string) =>
+        `The browser did not let the page copy. The link is: ${isolate(link)}`,
+      useSettings: "Use its settings",
+      vary: "Vary",
+      varyHint: "The same settings with another seed",
+      delete: "Delete",
+      gone: "This picture was deleted in another tab.",
+      model: "model",
+
+      // Settings from elsewhere.
+      fields: {
+        prompt: "prompt",
+        negative: "negative prompt",
+        seed: "seed",
+        steps: "steps",
+        guidance: "guidance",
+        scheduler: "scheduler",
+        size: "size",
+        images: "pictures",
+        image: "picture",
+      },
+      importFile: "Open a picture's settings",
+      importHow:
+        "A PNG that was made here or by another program brings its settings back. Choose a file, drop one on the page, or paste a picture, a link or settings as text.",
+      dropHere: "Drop the picture to use its settings",
+      settingsFrom: (name: string) => `Settings from ${isolate(name)}`,
+      thisLink: "the link",
+      pastedText: "the pasted text",
+      pastedPicture: "the pasted picture",
+      lastVisit: "your last visit",
+      drawnWith: (name: string, program: string) =>
+        `${isolate(name)}, drawn with ${isolate(program)}`,
+      taken: (name: string, what: string[]) =>
+        `Settings taken from ${isolate(name)}: ${list(what)}.`,
+      nothingTaken: (name: string) => `No settings taken from ${isolate(name)}.`,
+      takenLine: (what: string[]) => `Taken: ${list(what)}.`,
+      changed: (what: string) => `Changed: ${what}.`,
+      notTaken: (what: string) => `Not taken: ${what}.`,
+      more: (count: number) => `and ${number(count)} more`,
+      change: (name: string, from: string, to: string) =>
+        `${name} from ${isolate(from)} to ${isolate(to)}`,
+      because: (what: string, reason: string) => `${what} (${reason})`,
+      notCompiled: "not among this model's sizes",
+      range: (least: number, most: number) => `the range is ${number(least)} to ${number(most)}`,
+      tooLong: (most: number) => `cut after ${number(most)} characters`,
+      empty: "it is empty",
+      notUsed: "this model does not use it",
+      tooMany: (most: number) => `at most ${number(most)} are drawn at once`,
+      otherLevels: "its noise levels are not offered",
+      stays: (reason: string, present: string) => `${reason}, ${isolate(present)} stays`,
+      unknown: "unknown",
+      notOffered: "not offered by this model",
+      sampler: "sampler",
+      schedule: "schedule",
+      numberOf: (picture: number, of: number) => `number ${number(picture)} of ${number(of)}`,
+      otherModel: (theirs: string, ours: string) =>
+        `Its model was ${isolate(theirs)}; this one is ${isolate(ours)}.`,
+      weights: "Weights and file names in the prompt are read as words.",
+      hide: "Hide",
+      noModel: (name: string) =>
+        `The settings of ${isolate(name)} can be taken when a model is chosen.`,
+
+      // Why a file brings no settings, and the same for a picture that was pasted, which has no name.
+      problems: {
+        tooLarge: (name: string) => `${isolate(name)} is too large to be a picture.`,
+        unreadable: (name: string) => `${isolate(name)} cannot be read.`,
+        noPng: (name: string) =>
+          `${isolate(name)} is not a PNG. Settings are read from PNG files only.`,
+        noSettings: (name: string) => `${isolate(name)} holds no settings.`,
+      },
+      pastedProblems: {
+        tooLarge: "The pasted picture is too large.",
+        unreadable: "The pasted picture cannot be read.",
+        noPng: "The pasted picture is not a PNG. Settings are read from PNG files only.",
+        noSettings:
+          "The pasted picture holds no settings: copying a picture drops them. Open the saved file, or paste its link.",
+      },
+      noSettingsInText: "The pasted text holds no settings.",
+      onlyFirst: (name: string, count: number) =>
+        `Only the first of ${number(count)} files is read: ${isolate(name)}.`,
+      onlyFirstPasted: (count: number) =>
+        `Only the first of ${number(count)} pasted pictures is read.`,
+    },
   };
 }
 

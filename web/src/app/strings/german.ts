@@ -3,10 +3,10 @@
 import type { Strings } from "./english";
 import type { Writer } from "./writer";
 
-export function german({ number, bytes, time, seconds, plural }: Writer): Strings {
+export function german({ number, bytes, time, seconds, plural, list, isolate }: Writer): Strings {
   return {
     // The head and the foot of the page.
-    tagline: "Bilder aus Worten, gezeichnet von der eigenen Grafikkarte.",
+    tagline: "Bilder aus Worten, gezeichnet von deiner eigenen Grafikkarte.",
     language: "Sprache",
     model: "Modell",
     privacy: "Nichts, was du schreibst oder zeichnen lässt, verlässt diesen Browser.",
@@ -17,9 +17,10 @@ export function german({ number, bytes, time, seconds, plural }: Writer): String
     prompt: "Prompt",
     promptPlaceholder: "Beschreibe das Bild, das du sehen möchtest",
     draw: "Zeichnen",
-    stop: "Anhalten",
-    examples: "Oder probiere eines davon",
-    drawFirst: "Lade zuerst das Modell herunter: Der Knopf ist dort, wo das Bild erscheint.",
+    stop: "Abbrechen",
+    examples: "Oder probiere ein Beispiel",
+    drawFirst:
+      "Lade zuerst das Modell herunter: Der Knopf dafür ist dort, wo später das Bild erscheint.",
 
     // The settings.
     settings: "Einstellungen",
@@ -32,22 +33,22 @@ export function german({ number, bytes, time, seconds, plural }: Writer): String
     guidanceHint: "Wie genau das Bild dem Prompt folgt.",
     seed: "Startwert",
     seedHint: "Gleicher Startwert und gleiche Einstellungen ergeben dasselbe Bild.",
-    seedTitle: "Eine ganze Zahl, wie torch.manual_seed sie nimmt",
+    seedTitle: "Eine ganze Zahl, wie torch.manual_seed sie annimmt",
     random: "Für jedes Bild neu",
     size: "Größe",
     sizeHint: "Breite und Höhe in Pixeln.",
     scheduler: "Verfahren",
     schedulerHint: "Die Methode, die aus Rauschen ein Bild macht.",
     images: "Bilder",
-    imagesHint: "Wie viele auf einmal gezeichnet werden.",
+    imagesHint: "Wie viele Bilder ein Druck auf Zeichnen ergibt.",
     onlyImage: (image, images) =>
-      `Nur Nummer ${number(image)} von ${number(images)} wird gezeichnet.`,
+      `Nur Bild ${number(image)} von ${number(images)} wird gezeichnet.`,
     allImages: "Alle",
     settingsLine: (steps, guidance, seed, images) =>
       [
         plural(steps, { one: "# Schritt", other: "# Schritte" }),
         `Prompttreue ${number(guidance)}`,
-        seed === undefined ? "jedes Mal ein neuer Startwert" : `Startwert ${seed}`,
+        seed === undefined ? "jedes Mal ein neuer Startwert" : `Startwert ${isolate(seed)}`,
         ...(images === 1 ? [] : [plural(images, { one: "# Bild", other: "# Bilder" })]),
       ].join(" · "),
 
@@ -58,52 +59,53 @@ export function german({ number, bytes, time, seconds, plural }: Writer): String
       "Wie genau die Gewichte gespeichert sind. Weniger Bits brauchen weniger Speicher.",
     forget: "Dieses Modell vergessen",
     facts: (title, size, kept, memory, least) =>
-      `${title}. ${bytes(size)}` +
+      `${isolate(title)}. ${bytes(size)}` +
       (kept === 0 ? "" : `, davon ${bytes(kept)} in diesem Browser gespeichert`) +
-      `. Grafikspeicher: ${bytes(memory)}, oder ${bytes(least)} mit einer Stufe nach der anderen.`,
-    forgetQuestion: (name) => `${name} vergessen?`,
+      `. Grafikspeicher: ${bytes(memory)}, oder ${bytes(least)}, wenn die Stufen nacheinander geladen werden.`,
+    forgetQuestion: (name) => `${isolate(name)} vergessen?`,
     forgetConsequence: (size) =>
-      `${bytes(size)} werden aus diesem Browser entfernt. Der nächste Besuch lädt sie neu herunter.`,
+      `${bytes(size)} werden aus diesem Browser entfernt. Beim nächsten Besuch werden sie neu heruntergeladen.`,
     forgetYes: "Vergessen",
     forgetNo: "Behalten",
-    forgotten: "Vergessen: Der nächste Besuch lädt es neu herunter.",
+    forgotten: "Vergessen: Beim nächsten Besuch wird das Modell neu heruntergeladen.",
     unknownModel: (wanted, shown) =>
-      `Ein Modell namens „${wanted}“ gibt es hier nicht; dies ist ${shown}.`,
-    inPlaceOf: (taken, refused) => `${taken} statt ${refused}`,
+      `Ein Modell namens „${isolate(wanted)}“ gibt es hier nicht; dies ist ${isolate(shown)}.`,
+    inPlaceOf: (taken, refused) => `Statt ${isolate(refused)} wird ${isolate(taken)} verwendet`,
 
     // The place of the picture, before there is one.
     welcome: "Was möchtest du sehen?",
-    welcomeHow: "Schreibe einen Prompt oder wähle ein Beispiel und drücke Zeichnen.",
-    offerTitle: (name) => `${name} kann heruntergeladen werden`,
-    offerKeptTitle: (name) => `${name} ist in diesem Browser gespeichert`,
+    welcomeHow: "Schreibe einen Prompt und drücke auf „Zeichnen“, oder wähle ein Beispiel.",
+    offerTitle: (name) => `${isolate(name)} kann heruntergeladen werden`,
+    offerKeptTitle: (name) => `${isolate(name)} ist in diesem Browser gespeichert`,
     offerSize: (size) => `Einmaliger Download: ${bytes(size)}`,
     offerTime: (milliseconds) => `Dauert mit dieser Verbindung etwa ${time(milliseconds)}`,
-    offerTimeUnknown: "Wie lange es dauert, zeigt sich, wenn der Download läuft",
+    offerTimeUnknown: "Wie lange es dauert, zeigt sich während des Downloads",
     offerMemory: (memory) => `Braucht ${bytes(memory)} Grafikspeicher`,
-    offerKept: "Bleibt in diesem Browser und geht danach auch ohne Netz",
+    offerKept: "Bleibt in diesem Browser und läuft danach auch ohne Netz",
     offerNoRoom: (room) =>
-      `Dieser Browser hat nur Platz für ${bytes(room)}; jeder Besuch würde es neu herunterladen`,
+      `Dieser Browser meldet nur ${bytes(room)} freien Platz; vielleicht muss jeder Besuch das Modell neu herunterladen`,
     download: (size) => `${bytes(size)} herunterladen`,
     load: "Modell laden",
     pause: "Pause",
     preparing: "Das Modell wird vorbereitet",
     preparingHow:
-      "Du kannst schon schreiben und Zeichnen drücken. Es geht los, sobald das Modell bereit ist.",
+      "Du kannst schon einen Prompt schreiben und auf „Zeichnen“ drücken. Es geht los, sobald das Modell bereit ist.",
     unable: "Hier kann kein Bild gezeichnet werden",
     unableHow: "Was fehlt und was du tun kannst, steht oben auf der Seite.",
 
     // Progress.
-    starting: "Startet …",
-    looking: "Das Modell wird angesehen …",
+    starting: "Wird gestartet …",
+    looking: "Das Modell wird geprüft …",
     ready: "Bereit.",
-    chooseDownload: "Wähle Herunterladen, um zu beginnen.",
-    queued: "Dein Bild ist das nächste: Es beginnt, sobald es geht.",
-    stopped: "Angehalten.",
-    paused: "Pause. Was schon da ist, bleibt.",
+    chooseDownload: "Wähle „Herunterladen“, um zu beginnen.",
+    queued: "Dein Bild ist als Nächstes dran und beginnt von selbst.",
+    skip: "Jetzt zeichnen",
+    stopped: "Abgebrochen.",
+    paused: "Pause. Was schon heruntergeladen ist, bleibt gespeichert.",
     gettingReady: "Das Modell wird vorbereitet",
     readingPrompt: "Der Prompt wird gelesen",
     pictureOf: (image, images) => `Bild ${number(image)} von ${number(images)}`,
-    step: (step, steps) => `Zeichnet, Schritt ${number(step)} von ${number(steps)}`,
+    step: (step, steps) => `Schritt ${number(step)} von ${number(steps)} wird gezeichnet`,
     decoding: "Das Bild wird dekodiert",
     testing: (done, all) => `Stufe ${number(done)} von ${number(all)} wird geprüft`,
     left: (milliseconds) => `noch etwa ${time(milliseconds)}`,
@@ -114,7 +116,7 @@ export function german({ number, bytes, time, seconds, plural }: Writer): String
     doneTitle: "Fertig",
     progress: "Fortschritt",
     notices: "Hinweise",
-    drawingNow: (prompt) => `Vorschau auf: ${prompt}`,
+    drawingNow: (prompt) => `Vorschau: ${isolate(prompt)}`,
 
     // Times and memory.
     figures: "Zeiten und Speicher",
@@ -124,9 +126,9 @@ export function german({ number, bytes, time, seconds, plural }: Writer): String
     figurePreview: "Bis zur ersten Vorschau",
     figureNone: "keine",
     figureDecoding: "Dekodieren",
-    figureTotal: "Bild, insgesamt",
+    figureTotal: "Ganzes Bild",
     figureMemory: "Grafikspeicher jetzt",
-    figurePeak: "Grafikspeicher höchstens",
+    figurePeak: "Grafikspeicher maximal",
     figurePipelines: "GPU-Pipelines",
     figureVariants: "Kernel-Varianten",
     figureGpu: "GPU",
@@ -134,44 +136,59 @@ export function german({ number, bytes, time, seconds, plural }: Writer): String
     // The self-test page.
     selfTest: "Selbsttest",
     selfTestHow:
-      "Er prüft jede Datei eines Modells, führt dann jede seiner Stufen mit festen Eingaben aus und vergleicht die Ergebnisse mit denen von PyTorch. So unterscheidet er einen schlechten Download von einer GPU oder einem Treiber, die falsch rechnen. Nichts verlässt diesen Browser, außer du fügst den Bericht irgendwo ein.",
+      "Der Selbsttest prüft jede Datei eines Modells, führt dann jede seiner Stufen mit festen Eingaben aus und vergleicht die Ergebnisse mit denen von PyTorch. So zeigt sich, ob der Download fehlerhaft ist oder ob die GPU oder ihr Treiber falsch rechnet. Nichts verlässt diesen Browser, es sei denn, du fügst den Bericht irgendwo ein.",
     selfTestRun: "Selbsttest starten",
     selfTestStages: "Die Stufen des Modells",
     selfTestReport: "Bericht",
     selfTestCopy: "Bericht kopieren",
     selfTestBack: "Zurück zum Zeichnen",
+    stageName: "Stufe",
+    stageResult: "Ergebnis",
+    stageGood: "gut",
+    stageBad: "FALSCH",
+    stageError: "Fehler",
+    stageLimit: "Grenze",
+    stageRepeats: "Wiederholbar",
+    stageRepeatable: "ja",
+    stageUnsteady: "NEIN",
+    stageTime: "Zeit",
+    stageKernels: "Kernel",
     selfTestDone: "Fertig.",
     verdictDamaged: "Es liegt am Download: Eine Datei ist beschädigt.",
-    verdictMissing: "Es liegt am Download: Eine Datei ist nicht zu bekommen.",
+    verdictMissing: "Es liegt am Download: Eine Datei konnte nicht geladen werden.",
     verdictUnsupported: "Diesem Browser oder dieser GPU fehlt, was das Modell braucht.",
-    verdictUnfinished: "Der Selbsttest konnte nicht beendet werden.",
-    verdictGood: "Alles ist gut: Die GPU rechnet wie PyTorch.",
+    verdictUnfinished: "Der Selbsttest konnte nicht abgeschlossen werden.",
+    verdictGood: "Alles in Ordnung: Die GPU rechnet wie PyTorch.",
     verdictGpu: (stages) =>
-      `Die Dateien sind richtig, aber die GPU oder ihr Treiber rechnet falsch: ${stages}.`,
+      `Die Dateien sind richtig, aber die GPU oder ihr Treiber rechnet falsch: ${isolate(stages)}.`,
 
     // Errors: what happened, in a sentence, and what to do in this browser.
     errorDetails: "Was das Programm meldet",
     errorInsecure: "Diese Adresse ist nicht sicher, darum darf die Seite die GPU nicht nutzen.",
-    errorInsecureHow: "Öffne die Seite unter einer Adresse mit https oder von localhost.",
-    errorInsecureLink: (address) => `${address} öffnen`,
-    errorNoWebGpu: "Dieser Browser kann hier nicht zeichnen: Er hat kein WebGPU.",
+    errorInsecureHow:
+      "Öffne die Seite unter einer Adresse, die mit https beginnt, oder über localhost.",
+    errorInsecureLink: (address) => `${isolate(address)} öffnen`,
+    errorNoWebGpu: "Dieser Browser kann hier nicht zeichnen: Ihm fehlt WebGPU.",
     errorNoAdapter: "Der Browser hat keine Grafikkarte gefunden, die er nutzen darf.",
     errorUnsupported: "Dieser Browser oder seine Grafikkarte kann das Modell nicht ausführen.",
     errorNoRoom: "Die Grafikkarte hat keinen Platz mehr für dieses Modell.",
     errorNoRoomHow:
       "Schließe andere Tabs und Programme, die die GPU nutzen, oder wähle ein kleineres Modell.",
-    errorLost: "Der Browser hat beim Zeichnen die Grafikkarte verloren.",
+    errorLost: "Der Browser hat beim Zeichnen die Verbindung zur Grafikkarte verloren.",
     errorLostHow:
-      "Drücke noch einmal Zeichnen: Das Modell wird neu geladen. Geschieht es oft, aktualisiere den Grafiktreiber.",
-    errorFetch: "Eine Datei des Modells oder der Seite konnte nicht geholt werden.",
+      "Drücke noch einmal auf „Zeichnen“: Das Modell wird neu geladen. Passiert das öfter, aktualisiere den Grafiktreiber.",
+    errorFetch: "Eine Datei des Modells oder der Seite konnte nicht geladen werden.",
     errorOffline:
       "Dieser Rechner ist offline. Verbinde ihn mit dem Netz und versuche es noch einmal.",
     errorDamaged: "Eine Datei ist beschädigt und wurde nicht verwendet.",
-    errorOption: "Mit diesen Einstellungen kann nicht gezeichnet werden.",
-    errorUnexpected: "Etwas ging schief, womit die Seite nicht gerechnet hat.",
-    errorReload: "Lade die Seite neu. Geschieht es wieder, starte den Selbsttest.",
+    errorVersion: "Die Seite und das Modell in diesem Browser gehören zu zwei Versionen.",
+    errorOption: "Mit diesen Einstellungen kann kein Bild gezeichnet werden.",
+    errorNoSelfTest: "Dieses Modell hat keinen Selbsttest.",
+    errorUnexpected: "Etwas ist schiefgegangen, womit die Seite nicht gerechnet hat.",
+    tryAgain: "Noch einmal versuchen",
+    errorReload: "Lade die Seite neu. Passiert es wieder, starte den Selbsttest.",
     useChrome:
-      "Aktualisiere Chrome oder Edge: WebGPU braucht Version 113, auf Android 121. Öffne unter Linux chrome://flags/#enable-unsafe-webgpu, wähle Enabled und starte neu.",
+      "Aktualisiere Chrome oder Edge: WebGPU braucht Version 113, auf Android 121. Öffne unter Linux chrome://flags/#enable-unsafe-webgpu, wähle „Enabled“ und starte den Browser neu.",
     useFirefox:
       "Aktualisiere Firefox: WebGPU braucht Version 141 unter Windows und 145 auf dem Mac. Nimm unter Linux und Android vorerst Chrome.",
     useSafari:
@@ -186,5 +203,174 @@ export function german({ number, bytes, time, seconds, plural }: Writer): String
       "Schalte in den Einstellungen des Browsers die Hardwarebeschleunigung ein und starte ihn neu.",
     updateDriver:
       "Hilft das nicht, aktualisiere den Grafiktreiber oder nimm einen anderen Rechner.",
+
+    // The gallery, and settings that come from pictures, links and texts.
+    gallery: {
+      // The gallery.
+      title: "Fertige Bilder",
+      keptHere:
+        "Die Bilder bleiben in diesem Browser auf diesem Computer, solange Platz ist. Speichere als Datei, was nicht verloren gehen darf.",
+      savedName: (name) => `Speichern: ${isolate(name)}`,
+      save: "Speichern",
+      enlarge: (prompt) => `Vergrößern: ${isolate(prompt)}`,
+      unnamed: "ein Bild ohne Prompt",
+      broken: "Die Datei dieses Bildes ist beschädigt.",
+      showOlder: (count) =>
+        plural(count, { one: "# älteres Bild zeigen", other: "# ältere Bilder zeigen" }),
+      downloadAll: "Alle herunterladen",
+      packing: (done, all) => `Bild ${number(done)} von ${number(all)} wird gepackt …`,
+      packed: (packed, all) =>
+        packed === all
+          ? plural(all, { one: "# Bild gepackt.", other: "# Bilder gepackt." })
+          : `${number(packed)} von ${number(all)} Bildern gepackt; die anderen sind beschädigt.`,
+      packingFailed: "Die Bilder konnten nicht gepackt werden. Speichere sie einzeln.",
+      deleteAll: "Alle löschen",
+      deleteAllQuestion: (count) =>
+        plural(count, { one: "# Bild löschen?", other: "Alle # Bilder löschen?" }),
+      deleteAllConsequence: (count) =>
+        plural(count, {
+          one: "Es wird aus diesem Browser entfernt und ist dann verloren.",
+          other: "Sie werden aus diesem Browser entfernt und sind dann verloren.",
+        }),
+      deleteAllYes: () => "Löschen",
+      deleteAllNo: () => "Behalten",
+      deletedAll: "Alle Bilder sind gelöscht.",
+      deleted: (name) => `${isolate(name)} ist gelöscht.`,
+      deletedForGood: (name) => `${isolate(name)} ist gelöscht; die Datei war beschädigt.`,
+      undo: "Rückgängig",
+      broughtBack: (name) => `${isolate(name)} ist wieder da.`,
+      refusedChange: "Der Browser konnte seinen Speicher nicht ändern. Versuche es noch einmal.",
+
+      // What cannot be kept.
+      noStore:
+        "Dieser Browser bewahrt nichts für diese Seite auf: Die Bilder bleiben nur, bis du die Seite verlässt. Speichere, was du behalten willst.",
+      full: (count) =>
+        plural(count, {
+          one: "# Bild wird nicht aufbewahrt: Der Browser hat keinen Platz mehr für diese Seite. Es bleibt nur, bis du die Seite verlässt.",
+          other:
+            "# Bilder werden nicht aufbewahrt: Der Browser hat keinen Platz mehr für diese Seite. Sie bleiben nur, bis du die Seite verlässt.",
+        }),
+      fullHow:
+        "Speichere, was du behalten willst, lösche andere Bilder oder vergiss ein Modell, das du nicht mehr brauchst.",
+      makeRoom: (count, size) =>
+        plural(count, {
+          one: `Das älteste Bild löschen (${bytes(size)}), um Platz zu schaffen`,
+          other: `Die # ältesten Bilder löschen (${bytes(size)}), um Platz zu schaffen`,
+        }),
+      madeRoom: "Jetzt ist Platz: Alle Bilder werden aufbewahrt.",
+      refused: (count) =>
+        plural(count, {
+          one: "# Bild wird nicht aufbewahrt: Im Speicher des Browsers ist ein Fehler aufgetreten. Es bleibt nur, bis du die Seite verlässt.",
+          other:
+            "# Bilder werden nicht aufbewahrt: Im Speicher des Browsers ist ein Fehler aufgetreten. Sie bleiben nur, bis du die Seite verlässt.",
+        }),
+      unlisted:
+        "Der Speicher des Browsers ist nicht lesbar. Bilder früherer Besuche werden nicht gezeigt.",
+      tryAgain: "Noch einmal versuchen",
+      damaged: (count) =>
+        plural(count, {
+          one: "# aufbewahrtes Bild ist beschädigt und kann nicht gezeigt werden.",
+          other: "# aufbewahrte Bilder sind beschädigt und können nicht gezeigt werden.",
+        }),
+
+      // One picture.
+      position: (index, count) => `Bild ${number(index)} von ${number(count)}`,
+      close: "Schließen",
+      actualSize: "Originalgröße",
+      newer: "Neueres",
+      older: "Älteres",
+      compare: "Vergleichen",
+      comparing: (index, other) => `Bild ${number(index)} neben Bild ${number(other)}`,
+      comparisonShare: "Wie viel vom ersten Bild zu sehen ist",
+      different: "verschieden",
+      copy: "Bild kopieren",
+      copied:
+        "Das Bild ist kopiert. Seine Einstellungen stehen nur in gespeicherten Dateien und Links.",
+      copyFailed: "Der Browser hat das Kopieren nicht erlaubt. Speichere das Bild stattdessen.",
+      share: "Teilen",
+      shareFailed: "Der Browser konnte das Bild nicht teilen. Speichere es stattdessen.",
+      copyLink: "Link kopieren",
+      linkCopied: "Der Link ist kopiert. Wer ihn öffnet, bekommt diese Einstellungen.",
+      linkFailed: (link) =>
+        `Der Browser hat das Kopieren nicht erlaubt. Der Link lautet: ${isolate(link)}`,
+      useSettings: "Einstellungen übernehmen",
+      vary: "Abwandeln",
+      varyHint: "Die gleichen Einstellungen mit einem anderen Startwert",
+      delete: "Löschen",
+      gone: "Dieses Bild wurde in einem anderen Tab gelöscht.",
+      model: "Modell",
+
+      // Settings from elsewhere.
+      fields: {
+        prompt: "Prompt",
+        negative: "negativer Prompt",
+        seed: "Startwert",
+        steps: "Schritte",
+        guidance: "Prompttreue",
+        scheduler: "Verfahren",
+        size: "Größe",
+        images: "Bilder",
+        image: "Bild",
+      },
+      importFile: "Einstellungen aus einem Bild laden",
+      importHow:
+        "Ein PNG, das hier oder mit einem anderen Programm entstand, bringt seine Einstellungen mit. Wähle eine Datei, zieh eine auf die Seite oder füge ein Bild, einen Link oder Einstellungen als Text ein.",
+      dropHere: "Bild hier loslassen, um seine Einstellungen zu übernehmen",
+      settingsFrom: (name) => `Einstellungen aus ${isolate(name)}`,
+      thisLink: "dem Link",
+      pastedText: "dem eingefügten Text",
+      pastedPicture: "dem eingefügten Bild",
+      lastVisit: "deinem letzten Besuch",
+      drawnWith: (name, program) => `${isolate(name)}, gezeichnet mit ${isolate(program)}`,
+      taken: (name, what) => `Einstellungen aus ${isolate(name)} übernommen: ${list(what)}.`,
+      nothingTaken: (name) => `Keine Einstellungen aus ${isolate(name)} übernommen.`,
+      takenLine: (what) => `Übernommen: ${list(what)}.`,
+      changed: (what) => `Geändert: ${what}.`,
+      notTaken: (what) => `Nicht übernommen: ${what}.`,
+      more: (count) => `und ${number(count)} weitere`,
+      change: (name, from, to) => `${name} ${isolate(to)} statt ${isolate(from)}`,
+      because: (what, reason) => `${what} (${reason})`,
+      notCompiled: "keine der Größen dieses Modells",
+      range: (least, most) => `möglich sind ${number(least)} bis ${number(most)}`,
+      tooLong: (most) => `nach ${number(most)} Zeichen abgeschnitten`,
+      empty: "leer",
+      notUsed: "dieses Modell verwendet ihn nicht",
+      tooMany: (most) => `höchstens ${number(most)} werden auf einmal gezeichnet`,
+      otherLevels: "seine Rauschstufen gibt es hier nicht",
+      stays: (reason, present) => `${reason}, es bleibt bei ${isolate(present)}`,
+      unknown: "unbekannt",
+      notOffered: "von diesem Modell nicht angeboten",
+      sampler: "Sampler",
+      schedule: "Rauschstufen",
+      numberOf: (picture, of) => `Nummer ${number(picture)} von ${number(of)}`,
+      otherModel: (theirs, ours) =>
+        `Gezeichnet wurde mit dem Modell ${isolate(theirs)}; dieses hier ist ${isolate(ours)}.`,
+      weights: "Gewichte und Dateinamen im Prompt werden als Wörter gelesen.",
+      hide: "Ausblenden",
+      noModel: (name) =>
+        `Die Einstellungen aus ${isolate(name)} können übernommen werden, sobald ein Modell gewählt ist.`,
+
+      // Why a file brings no settings, and the same for a picture that was pasted, which has no name.
+      problems: {
+        tooLarge: (name) => `${isolate(name)} ist zu groß für ein Bild.`,
+        unreadable: (name) => `${isolate(name)} ist nicht lesbar.`,
+        noPng: (name) =>
+          `${isolate(name)} ist kein PNG. Einstellungen werden nur aus PNG-Dateien gelesen.`,
+        noSettings: (name) => `In ${isolate(name)} stehen keine Einstellungen.`,
+      },
+      pastedProblems: {
+        tooLarge: "Das eingefügte Bild ist zu groß.",
+        unreadable: "Das eingefügte Bild ist nicht lesbar.",
+        noPng:
+          "Das eingefügte Bild ist kein PNG. Einstellungen werden nur aus PNG-Dateien gelesen.",
+        noSettings:
+          "Im eingefügten Bild stehen keine Einstellungen: Beim Kopieren gehen sie verloren. Öffne die gespeicherte Datei oder füge den Link ein.",
+      },
+      noSettingsInText: "Im eingefügten Text stehen keine Einstellungen.",
+      onlyFirst: (name, count) =>
+        `Nur die erste von ${number(count)} Dateien wird gelesen: ${isolate(name)}.`,
+      onlyFirstPasted: (count) =>
+        `Nur das erste von ${number(count)} eingefügten Bildern wird gelesen.`,
+    },
   };
 }

@@ -40,6 +40,14 @@ export function write(): Writer {
   return writer;
 }
 
+/** A sentence; a function writes it again when the visitor chooses another language. */
+export type Sentence = string | (() => string);
+
+/** Write a sentence in the language that is chosen now. */
+export function inWords(sentence: Sentence): string {
+  return typeof sentence === "string" ? sentence : sentence();
+}
+
 /** The language that is chosen now. */
 export function currentLanguage(): Language {
   return language;
@@ -97,7 +105,7 @@ function keptChoice(): string | null {
 
 function use(found: { language: Language; locale: string }): void {
   ({ language } = found);
-  writer = createWriter(found.locale);
+  writer = createWriter(found.locale, LANGUAGES[language].direction);
   sentences = LANGUAGES[language].make(writer);
   document.documentElement.lang = language;
   document.documentElement.dir = LANGUAGES[language].direction;

@@ -21,27 +21,55 @@ export interface Writer {
   plural: (count: number, forms: Forms) => string;
   /** Words joined by the language's commas. */
   list: (words: string[]) => string;
+  /**
+   * A name, an address or a prompt, so marked that it does not change the order of the words around
+   * it: browsers order a line by the direction of its letters.
+   */
+  isolate: (words: string) => string;
 }
 
 const BYTE_UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"] as const;
 
-/** Make the writer of a language, which a BCP 47 tag names, for example `de` or `ar-EG`. */
-export function createWriter(locale: string): Writer {
+/** The blocks of Unicode whose letters are written from right to left. */
+const RIGHT_TO_LEFT =
+  // eslint-disable-next-line security/detect-unsafe-regex -- one set, without repetition
+  /[\u0590-\u08FF\uFB1D-\uFDFF\uFE70-\uFEFC\u{10800}-\u{10FFF}\u{1E800}-\u{1EFFF}]/u;
+/** Characters that change the order of what follows them, in names that others chose. */
+const CONTROLS = /[\u202A-\u202E\u2066-\u2069]/g;
+/** Unicode's FIRST STRONG ISOLATE and POP DIRECTIONAL ISOLATE. */
+const [ISOLATE, POP] = ["\u2068", "\u2069"];
+
+/**
+ * Make the writer of a language.
+ *
+ * @param locale a BCP 47 tag, for example `de` or `ar-EG`.
+ * @param direction the direction that the language is written in.
+ */
+export function createWriter(locale: string, direction: "ltr" | "rtl" = "ltr"): Writer {
   const rules = new Intl.PluralRules(locale);
+  const lists = new Intl.ListFormat(locale, { type: "unit", style: "short" });
+  // Making a format takes a browser much longer than using it, and progress is written often.
+  const formats = new Map<string, Intl.NumberFormat>();
+  const format = (value: number, options: Intl.NumberFormatOptions): string => {
+    const key = JSON.stringify(options);
+    const made = formats.get(key) ?? new Intl.NumberFormat(locale, options);
+    formats.set(key, made);
+    return made.format(value);
+  };
   const number = (value: number, decimals = 2): string =>
-    new Intl.NumberFormat(locale, { maximumFractionDigits: decimals }).format(value);
+    format(value, { maximumFractionDigits: decimals });
   const unit = (
     value: number,
     name: string,
     { digits = 0, display = "long" }: { digits?: number; display?: "long" | "short" | "narrow" },
   ): string =>
-    new Intl.NumberFormat(locale, {
+    format(value, {
       style: "unit",
       unit: name,
       unitDisplay: display,
       minimumFractionDigits: digits,
       maximumFractionDigits: digits,
-    }).format(value);
+    });
   const duration = (milliseconds: number, display: "long" | "narrow"): string => {
     const seconds = Math.max(1, Math.ceil(milliseconds / 1000));
     if (seconds < 90) return unit(seconds, "second", { display });
@@ -52,7 +80,7 @@ export function createWriter(locale: string): Writer {
   };
   return {
     number,
-    percent: (share) => new Intl.NumberFormat(locale, { style: "percent" }).format(share),
+    percent: (share) => format(share, { style: "percent" }),
     bytes: (count) => {
       const power = count < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(count) / 3));
       const value = count / 1000 ** power;
@@ -64,6 +92,12 @@ export function createWriter(locale: string): Writer {
     seconds: (milliseconds) => unit(milliseconds / 1000, "second", { digits: 1 }),
     plural: (count, forms) =>
       (forms[rules.select(count)] ?? forms.other).replaceAll("#", number(count)),
-    list: (words) => new Intl.ListFormat(locale, { type: "unit", style: "short" }).format(words),
+    list: (words) => lists.format(words),
+    isolate: (words) => {
+      const bare = words.replaceAll(CONTROLS, "");
+      // In a language from left to right, only the other direction needs the marks.
+      const alike = direction === "ltr" && !RIGHT_TO_LEFT.test(bare);
+      return alike || bare === "" ? bare : `${ISOLATE}${bare}${POP}`;
+    },
   };
 }

@@ -1,6 +1,6 @@
 /** Watches a GPU device for its end, and says why it ended. */
 
-import { DeviceLostError, OutOfMemoryError, WsdError } from "../../api/errors";
+import { DeviceLostError, OutOfMemoryError, WsdError } from "../../util/errors";
 
 /** How long the loss of a device is waited for after an error that it may have caused, in ms. */
 const LOSS_GRACE_MS = 2000;

@@ -2,10 +2,10 @@
 
 import type { Instance, PackedFunc, VirtualMachine } from "tvmjs";
 
-import { throwIfAborted } from "../../api/errors";
 import type { EntryPoint } from "../../bundle/manifest";
 import { forEachConcurrently } from "../../util/concurrency";
 import { GENERATED } from "../../util/constants.generated";
+import { throwIfAborted } from "../../util/errors";
 import type { GpuContext, Kernel, KernelInfo } from "./gpu_context";
 
 /** A kernel that takes the place of a generated one, and its variant's name. */

@@ -7,9 +7,9 @@
 
 import * as tvmjs from "tvmjs";
 
-import { WsdError } from "../../api/errors";
 import type { Usage } from "../../api/types";
 import type { DType, EntryPoint } from "../../bundle/manifest";
+import { WsdError } from "../../util/errors";
 import { DeviceWatch } from "./device_watch";
 import { GpuContext } from "./gpu_context";
 import { countVariants, Pipelines } from "./pipelines";

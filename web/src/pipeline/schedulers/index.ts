@@ -1,8 +1,8 @@
 /** Schedulers by name. Adding one is a file here and a line in wsd/models/schedulers.py. */
 
-import { UnsupportedError } from "../../api/errors";
 import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
 import { SCHEDULER_DEFAULTS } from "../../util/constants.generated";
+import { UnsupportedError } from "../../util/errors";
 import { ddim } from "./ddim";
 import { ddpm } from "./ddpm";
 import { deis } from "./deis";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { AbortError, abortReason, ERROR_CLASSES, throwIfAborted } from "../../src/api/errors";
+import { AbortError, abortReason, ERROR_CLASSES, throwIfAborted } from "../../src/util/errors";
 
 test("errors have the names that they are sent by", () => {
   for (const [name, ErrorClass] of Object.entries(ERROR_CLASSES)) {

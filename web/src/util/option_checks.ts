@@ -1,14 +1,15 @@
 /**
  * Checks what callers give to public functions: the names of options, and the types of values.
- * TypeScript checks them too, and callers in JavaScript have nothing else. Numbers' ranges depend
- * on the model; src/pipeline/generation_request.ts checks them.
+ * TypeScript checks them too, and callers in JavaScript have nothing else. What depends on the
+ * model is checked in src/pipeline/generation_request.ts.
  */
 
-import { LOG_LEVELS } from "../util/log";
-import { nearestName } from "../util/nearest";
+import { MAX_GUIDANCE, MAX_IMAGES, MAX_SEED, MIN_SEED } from "./constants.generated";
 import { OptionError } from "./errors";
+import { LOG_LEVELS } from "./log";
+import { nearestName } from "./nearest";
 
-/** Refuses a value that is not of its type; undefined was left out and is not checked. */
+/** Throws an OptionError unless a value has the type. It is not called for undefined and null. */
 export type Check = (name: string, value: unknown) => void;
 
 /** The options of a call, and what checks each. */
@@ -32,10 +33,6 @@ export const requireBytes = check(
   (value) => Object.prototype.toString.call(value) === "[object Uint8Array]",
 );
 const requireFinite = check("a number", (value) => Number.isFinite(value));
-const requireSeedType = check(
-  "a whole number, or a bigint",
-  (value) => Number.isInteger(value) || typeof value === "bigint",
-);
 export const requireBoolean = check("true or false", (value) => typeof value === "boolean");
 export const requireFunction = check("a function", (value) => typeof value === "function");
 export const requireSignal = check("an AbortSignal", (value) => {
@@ -43,9 +40,49 @@ export const requireSignal = check("an AbortSignal", (value) => {
   const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
   return typeof aborted === "boolean" && typeof addEventListener === "function";
 });
-const requireObject = check("an object", (value) => typeof value === "object" && value !== null);
-/** Takes anything: something else checks the value, which has several forms. */
+const requireObject = check(
+  "an object",
+  (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+);
+const requireTexts = check(
+  "a list of texts",
+  (value) => Array.isArray(value) && value.every((each) => typeof each === "string"),
+);
+/** Takes anything: the value has several forms, or the model decides; it is checked elsewhere. */
 const checkedElsewhere: Check = () => undefined;
+
+/** Make a check of a number's range. */
+function requireUpTo(most: number): Check {
+  // A text would compare as a number.
+  const isGood = (value: unknown): boolean =>
+    typeof value === "number" && value >= 0 && value <= most;
+  return check(`a number from 0 to ${most}`, isGood);
+}
+
+/** @throws OptionError unless a value is a whole number of a range. */
+export function requireInteger(name: string, value: unknown, least: number, most: number): void {
+  const wanted = least === most ? `${least}` : `a whole number from ${least} to ${most}`;
+  const isGood = (value: unknown): boolean =>
+    Number.isInteger(value) && (value as number) >= least && (value as number) <= most;
+  check(wanted, isGood)(name, value);
+}
+
+const requireSeedInRange = check(
+  `a whole number from ${MIN_SEED.toString()} to ${MAX_SEED.toString()}`,
+  (value) =>
+    typeof value === "bigint" ? value >= MIN_SEED && value <= MAX_SEED : Number.isInteger(value),
+);
+
+/** @throws OptionError unless a value is a seed, without digits that a number cannot hold. */
+function requireSeed(name: string, value: unknown): void {
+  if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
+    throw new OptionError(
+      `${name} is ${String(value)}, which a number may have rounded`,
+      "give a seed beyond 2 ** 53 - 1 as a bigint, for example 18446744073709551615n",
+    );
+  }
+  requireSeedInRange(name, value);
+}
 
 /** Make a check that a value is one of some texts. */
 export function requireOneOf(...names: string[]): Check {
@@ -63,18 +100,50 @@ export const LINK_CHECKS: Checks = Object.fromEntries(
 /** @throws OptionError unless a value has what every manifest has. */
 export function requireManifest(manifest: object): void {
   requireObject("manifest", manifest);
-  if (Array.isArray((manifest as Record<string, unknown>).entry_points)) return;
-  throw new OptionError("manifest is no manifest", "give a pipeline's `manifest`, or preflight's");
+  const { entry_points } = manifest as Record<string, unknown>;
+  requireObjects(
+    "manifest.entry_points",
+    entry_points,
+    "give a pipeline's or preflight's manifest",
+  );
+}
+
+/** @throws OptionError unless a value is a list of objects. */
+function requireObjects(name: string, values: unknown, hint: string): void {
+  if (!Array.isArray(values)) throw new OptionError(`${name} is ${show(values)}`, hint);
+  const odd = values.findIndex((value) => typeof value !== "object" || value === null);
+  if (odd >= 0) throw new OptionError(`${name}[${odd}] is ${show(values[odd])}`, hint);
+}
+
+/** @throws OptionError unless a value has what every model of a list of models has. */
+export function requireListedModel(model: object): void {
+  requireObject("model", model);
+  const { variants } = model as Record<string, unknown>;
+  const hint = "give one of the models that listModels returns";
+  requireObjects("model.variants", variants, hint);
+  if ((variants as unknown[]).length === 0) throw new OptionError("model.variants is empty", hint);
 }
 
 /** Options of calls that can be followed and cancelled. */
 export const CALLER_CHECKS: Checks = { onProgress: requireFunction, signal: requireSignal };
 
-/** How files are fetched; src/bundle/transport.ts checks the values. */
+/** Throws without showing the value, because it may be a token that belongs into a header. */
+function requireCredentials(name: string, value: unknown): void {
+  if (["omit", "same-origin", "include"].includes(value as string)) return;
+  throw new OptionError(
+    `${name} is none of the values that it can have`,
+    "it must be one of: omit, same-origin, include; give tokens as headers",
+  );
+}
+
+/** How files are fetched; src/bundle/transport.ts checks the headers. */
 export const FETCH_CHECKS: Checks = {
-  fetch: checkedElsewhere,
+  fetch: check(
+    "a function that takes an address and RequestInit, and resolves to a Response",
+    (value) => typeof value === "function",
+  ),
   headers: checkedElsewhere,
-  credentials: checkedElsewhere,
+  credentials: requireCredentials,
 };
 
 /** Options of `preflight` and `listModels`. */
@@ -103,13 +172,13 @@ export const GENERATE_CHECKS: Checks = {
   ...CALLER_CHECKS,
   negativePrompt: checkedElsewhere,
   numInferenceSteps: checkedElsewhere,
-  guidanceScale: checkedElsewhere,
-  seed: checkedElsewhere,
-  width: checkedElsewhere,
-  height: checkedElsewhere,
+  guidanceScale: requireUpTo(MAX_GUIDANCE),
+  seed: requireSeed,
+  width: requireFinite,
+  height: requireFinite,
   scheduler: requireString,
-  eta: checkedElsewhere,
-  numImages: checkedElsewhere,
+  eta: requireUpTo(1),
+  numImages: (name, value) => requireInteger(name, value, 1, MAX_IMAGES),
   imageIndex: checkedElsewhere,
   latents: checkedElsewhere,
   promptEmbeds: checkedElsewhere,
@@ -126,19 +195,50 @@ const SETTINGS_CHECKS: Checks = {
   steps: requireFinite,
   scheduler: requireString,
   guidanceScale: requireFinite,
-  seed: requireSeedType,
+  seed: requireSeed,
   width: requireFinite,
   height: requireFinite,
   model: requireString,
   eta: requireFinite,
 };
 
-/** @throws OptionError unless a value has all that a picture's settings need. */
-export function requireSettings(settings: object): void {
+/** Fields that a picture's settings may have besides. */
+const OPTIONAL_SETTINGS_CHECKS: Checks = {
+  negativePrompt: requireString,
+  numImages: check(
+    "a whole number above 0",
+    (value) => Number.isInteger(value) && (value as number) > 0,
+  ),
+  imageIndex: check("a whole number", Number.isInteger),
+  given: requireTexts,
+};
+
+/**
+ * Check that a value has all that a picture's settings need.
+ *
+ * @returns the settings without those that are null.
+ * @throws OptionError if one is missing or of another type.
+ */
+export function requireSettings<Settings extends object>(settings: Settings): Settings {
   requireObject("settings", settings);
-  for (const [name, isGood] of Object.entries(SETTINGS_CHECKS)) {
-    isGood(`settings.${name}`, (settings as Record<string, unknown>)[name]);
+  const values = settings as Record<string, unknown>;
+  for (const [name, requireType] of Object.entries(SETTINGS_CHECKS)) {
+    requireType(`settings.${name}`, values[name]);
   }
+  for (const [name, requireType] of Object.entries(OPTIONAL_SETTINGS_CHECKS)) {
+    if (isGiven(values[name])) requireType(`settings.${name}`, values[name]);
+  }
+  return withoutNulls(settings);
+}
+
+/** Whether a value was given: neither undefined nor null, as in diffusers, where it is None. */
+function isGiven(value: unknown): boolean {
+  return value !== undefined && value !== null;
+}
+
+function withoutNulls<Values extends object>(values: Values): Values {
+  const given = Object.entries(values).filter(([, value]) => isGiven(value));
+  return Object.fromEntries(given) as Values;
 }
 
 /** What other programs call an option, or an earlier version did, where the names differ much. */
@@ -170,8 +270,8 @@ const SYNONYMS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Check a call's options: their names, and then the values that are given. As in diffusers, where
- * it is None, a value that is null was not given.
+ * Check a call's options: their names, and then the values that are given. A value that is null
+ * was not given.
  *
  * @param call the function's name, for the error.
  * @returns the options that were given.
@@ -182,14 +282,13 @@ export function requireOptions<Options extends object>(
   options: Options | null | undefined,
   checks: Checks,
 ): Options {
-  requireObject("options", options ?? {});
-  const given = Object.entries(options ?? {});
-  for (const [name, value] of given) {
+  const given = options ?? {};
+  requireObject("options", given);
+  for (const [name, value] of Object.entries(given)) {
     if (!Object.hasOwn(checks, name)) throw unknownOption(call, name, Object.keys(checks));
-    if (value !== undefined && value !== null) checks[name]!(name, value);
+    if (isGiven(value)) checks[name]!(name, value);
   }
-  const present = given.filter(([, value]) => value !== undefined && value !== null);
-  return Object.fromEntries(present) as Options;
+  return withoutNulls(given as Options);
 }
 
 function unknownOption(call: string, name: string, known: string[]): OptionError {
