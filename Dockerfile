@@ -89,66 +89,9 @@ COPY --from=fetch-emscripten /source/ /
 FROM scratch AS source-binaryen
 COPY --from=fetch-binaryen /source/ /
 
-# ---------------------------------------------------------------- PyTorch, diffusers
-FROM base AS packages
-RUN --mount=type=secret,id=ca \
-    --mount=type=bind,source=docker/locks/toolchain.txt,target=/toolchain.txt \
-    . /stages/certificates.sh && python3 -m venv /opt/venv \
-    && /opt/venv/bin/pip install --quiet --no-deps --require-hashes -r /toolchain.txt
-ENV PATH=/opt/venv/bin:$PATH
-
-# ---------------------------------------------------------------- Binaryen, Emscripten
-FROM base AS compilers
-RUN /stages/packages.sh clang-19=1:19.1.7-3+b1 cmake=3.31.6-2 lld-19=1:19.1.7-3+b1 \
-    llvm-19-dev=1:19.1.7-3+b1 ninja-build=1.12.1-1 patch=2.8-2+deb13u1 python3-dev=3.13.5-1
-
-FROM compilers AS binaryen
-COPY --from=source-binaryen / /source/
-RUN --mount=type=bind,source=docker/stages/binaryen.sh,target=/stages/binaryen.sh \
-    /stages/binaryen.sh
-
-FROM packages AS emscripten-source
-RUN /stages/packages.sh clang-19=1:19.1.7-3+b1 lld-19=1:19.1.7-3+b1 llvm-19=1:19.1.7-3+b1
-COPY --from=node /opt/node/ /opt/node/
-COPY --from=binaryen /opt/binaryen/ /opt/binaryen/
-COPY --from=source-emscripten / /opt/emscripten/
-ENV PATH=/opt/emscripten:/opt/node/bin:$PATH
-RUN --mount=type=secret,id=ca \
-    --mount=type=bind,source=docker/stages/emscripten.sh,target=/stages/emscripten.sh \
-    /stages/emscripten.sh
-
-FROM packages AS emscripten-debian
-RUN /stages/packages.sh emscripten=3.1.69+dfsg-3 "node-acorn=8.8.1+ds+~cs25.17.7-2"
-COPY --from=node /opt/node/ /opt/node/
-ENV PATH=/opt/node/bin:$PATH
-
-FROM emscripten-${EMSCRIPTEN_FROM} AS emscripten
-
-# ---------------------------------------------------------------- TVM, as a wheel
-FROM compilers AS tvm-libraries
-COPY --from=source-tvm / /source/
-COPY --from=source-dlpack / /source/3rdparty/dlpack/
-COPY --from=source-dlpack / /source/ffi/3rdparty/dlpack/
-COPY --from=source-dmlc-core / /source/3rdparty/dmlc-core/
-COPY --from=source-rang / /source/3rdparty/rang/
-COPY --from=source-tvm-backports / /backports/
-RUN --mount=type=bind,source=docker/stages/tvm.sh,target=/stages/tvm.sh \
-    --mount=type=bind,source=docker/stages/tvm-unity.cmake,target=/stages/tvm-unity.cmake \
-    /stages/tvm.sh
-
-FROM tvm-libraries AS tvm-source
-# Its packaging asks git for a version, and does without where there is no repository.
-RUN /stages/packages.sh git=1:2.47.3-0+deb13u1
-RUN --mount=type=secret,id=ca \
-    --mount=type=bind,source=docker/locks/tvm-build.txt,target=/tvm-build.txt \
-    . /stages/certificates.sh && python3 -m venv /venv \
-    && /venv/bin/pip install --quiet --require-hashes -r /tvm-build.txt
-ENV PATH=/venv/bin:$PATH
-RUN --mount=type=bind,source=docker/stages/tvm-wheel.sh,target=/stages/tvm-wheel.sh \
-    /stages/tvm-wheel.sh
-
-# ---------------------------------------------------------------- what the sources were
-# A build context may hold anything: its digest is recorded, and compared with the pin.
+# ---------------------------------------------------------------- what the sources are
+# A build context may hold anything: its digest is recorded, and compared with the pin. What is
+# built comes from these stages, so that nothing is built that was not measured.
 FROM fetch AS trees-tvm-source
 COPY --from=source-tvm / /sources/tvm/
 COPY --from=source-dlpack / /sources/dlpack/
@@ -168,6 +111,64 @@ FROM base AS trees-emscripten-debian
 RUN touch /trees
 FROM trees-tvm-${TVM_FROM} AS trees-tvm
 FROM trees-emscripten-${EMSCRIPTEN_FROM} AS trees-emscripten
+
+# ---------------------------------------------------------------- PyTorch, diffusers
+FROM base AS packages
+RUN --mount=type=secret,id=ca \
+    --mount=type=bind,source=docker/locks/toolchain.txt,target=/toolchain.txt \
+    . /stages/certificates.sh && python3 -m venv /opt/venv \
+    && /opt/venv/bin/pip install --quiet --no-deps --require-hashes -r /toolchain.txt
+ENV PATH=/opt/venv/bin:$PATH
+
+# ---------------------------------------------------------------- Binaryen, Emscripten
+FROM base AS compilers
+RUN /stages/packages.sh clang-19=1:19.1.7-3+b1 cmake=3.31.6-2 lld-19=1:19.1.7-3+b1 \
+    llvm-19-dev=1:19.1.7-3+b1 ninja-build=1.12.1-1 patch=2.8-2+deb13u1 python3-dev=3.13.5-1
+
+FROM compilers AS binaryen
+COPY --from=trees-emscripten-source /sources/binaryen/ /source/
+RUN --mount=type=bind,source=docker/stages/binaryen.sh,target=/stages/binaryen.sh \
+    /stages/binaryen.sh
+
+FROM packages AS emscripten-source
+RUN /stages/packages.sh clang-19=1:19.1.7-3+b1 lld-19=1:19.1.7-3+b1 llvm-19=1:19.1.7-3+b1
+COPY --from=node /opt/node/ /opt/node/
+COPY --from=binaryen /opt/binaryen/ /opt/binaryen/
+COPY --from=trees-emscripten-source /sources/emscripten/ /opt/emscripten/
+ENV PATH=/opt/emscripten:/opt/node/bin:$PATH
+RUN --mount=type=secret,id=ca \
+    --mount=type=bind,source=docker/stages/emscripten.sh,target=/stages/emscripten.sh \
+    /stages/emscripten.sh
+
+FROM packages AS emscripten-debian
+RUN /stages/packages.sh emscripten=3.1.69+dfsg-3 "node-acorn=8.8.1+ds+~cs25.17.7-2"
+COPY --from=node /opt/node/ /opt/node/
+ENV PATH=/opt/node/bin:$PATH
+
+FROM emscripten-${EMSCRIPTEN_FROM} AS emscripten
+
+# ---------------------------------------------------------------- TVM, as a wheel
+FROM compilers AS tvm-libraries
+COPY --from=trees-tvm-source /sources/tvm/ /source/
+COPY --from=trees-tvm-source /sources/dlpack/ /source/3rdparty/dlpack/
+COPY --from=trees-tvm-source /sources/dlpack/ /source/ffi/3rdparty/dlpack/
+COPY --from=trees-tvm-source /sources/dmlc-core/ /source/3rdparty/dmlc-core/
+COPY --from=trees-tvm-source /sources/rang/ /source/3rdparty/rang/
+COPY --from=trees-tvm-source /patches/tvm/ /backports/
+RUN --mount=type=bind,source=docker/stages/tvm.sh,target=/stages/tvm.sh \
+    --mount=type=bind,source=docker/stages/tvm-unity.cmake,target=/stages/tvm-unity.cmake \
+    /stages/tvm.sh
+
+FROM tvm-libraries AS tvm-source
+# Its packaging asks git for a version, and does without where there is no repository.
+RUN /stages/packages.sh git=1:2.47.3-0+deb13u1
+RUN --mount=type=secret,id=ca \
+    --mount=type=bind,source=docker/locks/tvm-build.txt,target=/tvm-build.txt \
+    . /stages/certificates.sh && python3 -m venv /venv \
+    && /venv/bin/pip install --quiet --require-hashes -r /tvm-build.txt
+ENV PATH=/venv/bin:$PATH
+RUN --mount=type=bind,source=docker/stages/tvm-wheel.sh,target=/stages/tvm-wheel.sh \
+    /stages/tvm-wheel.sh
 
 # ---------------------------------------------------------------- all of it together
 FROM emscripten AS toolchain-source

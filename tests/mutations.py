@@ -18,8 +18,12 @@ from typing import Any
 # Seconds of the processor, and bytes of memory, that one input may take.
 MOST_SECONDS = 1.0
 MOST_BYTES = 100 << 20
-# Bytes of an input. Python's values take up to ten times what their JSON takes.
-_LONGEST_INPUT = 1 << 20
+# Bytes of an input: more than any reader but those of shaders takes.
+LARGEST_INPUT = 10 << 20
+# One input in so many is made large: a place in it is repeated.
+_LARGE = 100
+# Copies of a place, with which an object gets as many keys.
+_MOST_COPIES = 300_000
 
 _TEXTS = (
     "", "a", "..", "../", "/etc/passwd", "C:\\x", "a/b", "con", "\x1b[31m", "\n", "\0", "\u202e",
@@ -34,15 +38,29 @@ _RAW = ("[" * 2000, "{" * 2000, '{"a":1,"a":2}', "1" * 5000, "1e999", "-", "NaN"
 _RAW_MARK = "\ue000raw\ue000"
 
 
-def mutate(seeds: Sequence[bytes], random: Random) -> bytes:
-    """Return one of some files, damaged, of at most a megabyte."""
+def mutate(seeds: Sequence[bytes], random: Random, largest: int = LARGEST_INPUT) -> bytes:
+    """Return one of some files, damaged.
+
+    Args:
+        seeds: good files.
+        random: what decides how.
+        largest: bytes of the largest input.
+    """
     seed = random.choice(seeds)
-    if random.random() < 0.5 and (changed := _mutate_json(seed, random)) is not None:
-        return changed[:_LONGEST_INPUT]
+    size = random.choice((largest, largest // 3, largest // 30)) if _is_one_in(random) else 0
+    if random.random() < 0.5 and (changed := _mutate_json(seed, random, size)) is not None:
+        return changed[:largest]
     data = bytearray(seed)
     for _ in range(random.choice((1, 1, 1, 2, 4, 16))):
         data = _mutate_bytes(data, seeds, random)
-    return bytes(data[:_LONGEST_INPUT])
+    if size:
+        at, more = random.randrange(len(data) + 1), random.choice((1, 2, 3, 8, 50, 400))
+        data[at:at] = data[at : at + more] * (size // more)
+    return bytes(data[:largest])
+
+
+def _is_one_in(random: Random) -> bool:
+    return random.randrange(_LARGE) == 0
 
 
 def _mutate_bytes(data: bytearray, seeds: Sequence[bytes], random: Random) -> bytearray:
@@ -71,16 +89,18 @@ def _mutate_bytes(data: bytearray, seeds: Sequence[bytes], random: Random) -> by
     return data
 
 
-def _mutate_json(seed: bytes, random: Random) -> bytes | None:
+def _mutate_json(seed: bytes, random: Random, size: int) -> bytes | None:
     try:
         value = json.loads(seed)
     except ValueError:
         return None
     for _ in range(random.choice((1, 1, 1, 2, 3))):
         _change(value, random)
+    if size:
+        _grow(value, random, size)
     text = json.dumps(value, ensure_ascii=random.random() < 0.5)
     if _RAW_MARK in value_texts(value):
-        text = json.dumps(value).replace(json.dumps(_RAW_MARK), random.choice(_RAW))
+        text = json.dumps(value).replace(json.dumps(_RAW_MARK), random.choice(_RAW), 100)
     return text.encode(errors="surrogatepass")
 
 
@@ -98,18 +118,42 @@ def value_texts(value: Any) -> list[Any]:
     return found
 
 
-def _change(value: Any, random: Random) -> None:
-    """Change one place of a JSON value, found by a walk that goes deeper half of the time."""
+def _find_place(value: Any, random: Random) -> tuple[Any, Any] | None:
+    """Return an object or list and a key of it, by a walk that goes deeper most of the time."""
     place = value
-    while True:
-        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
-        if not keys:
-            return
-        key = random.choice(keys)
+    while isinstance(place, dict | list) and place:
+        key = random.choice(list(place) if isinstance(place, dict) else list(range(len(place))))
         below = place[key]
         if not (isinstance(below, dict | list) and below and random.random() < 0.8):
-            break
+            return place, key
         place = below
+    return None
+
+
+def _grow(value: Any, random: Random, size: int) -> None:
+    """Repeat one place of a JSON value until it has about so many bytes."""
+    found = _find_place(value, random)
+    if found is None:
+        return
+    place, key = found
+    what = random.choice((place[key], {}, [], 0, 0.5, "", None, [{}]))
+    count = min(_MOST_COPIES, size // (len(json.dumps(what)) + 2))
+    match random.randrange(3):
+        case 0 if isinstance(place, list):
+            place += [what] * count
+        case 1 if isinstance(place, dict):
+            place.update((f"{key[:8]}{number}", what) for number in range(count))
+        case _:
+            place[key] = [what] * count if random.random() < 0.8 else "\n" * (size // 2)
+
+
+def _change(value: Any, random: Random) -> None:
+    """Change one place of a JSON value."""
+    found = _find_place(value, random)
+    if found is None:
+        return
+    place, key = found
+    below = place[key]
     match random.randrange(6):
         case 0:
             del place[key]
@@ -141,6 +185,7 @@ def fuzz(
     allowed: tuple[type[Exception], ...],
     count: int,
     seed: int,
+    largest: int = LARGEST_INPUT,
 ) -> str:
     """Let a reader read damaged files; each is read or refused, soon and in little memory.
 
@@ -151,6 +196,7 @@ def fuzz(
         allowed: the errors by which it refuses.
         count: number of inputs.
         seed: of the generator.
+        largest: bytes of the largest input.
 
     Returns:
         how many were read, and the most that one input took.
@@ -162,10 +208,13 @@ def fuzz(
     for good in seeds:
         path.write_bytes(good)
         read(path)
-    before, accepted, longest = _peak_bytes(), 0, 0.0
+    before, accepted, longest = peak_bytes(), 0, 0.0
+    peak = before
     for number in range(count):
-        data = mutate(seeds, random)
+        data = mutate(seeds, random, largest)
         path.write_bytes(data)
+        # Making a large input takes memory too, which does not count.
+        before += max(0, peak_bytes() - peak)
         started = time.process_time()
         fault = None
         try:
@@ -179,14 +228,15 @@ def fuzz(
         longest = max(longest, seconds)
         if seconds > MOST_SECONDS:
             fault = f"{seconds:.1f} s"
-        if (taken := _peak_bytes() - before) > MOST_BYTES:
+        peak = peak_bytes()
+        if (taken := peak - before) > MOST_BYTES:
             fault = f"{taken >> 20} MiB"
         assert fault is None, f"input {number} of seed {seed} ({path}): {fault}: {data[:300]!r}"
-    grown = (_peak_bytes() - before) / (1 << 20)
+    grown = (peak_bytes() - before) / (1 << 20)
     return f"{count} inputs, {accepted} read, longest {longest * 1e3:.0f} ms, {grown:.0f} MiB more"
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
     """Return the most memory that this process has had."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

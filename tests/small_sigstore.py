@@ -19,6 +19,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _ISSUER = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.1")
+# Address and branch or tag of the repository that was built.
+_SOURCE = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.12")
+_SOURCE_REF = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.14")
 _PROMISES = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
 _HOUR = datetime.timedelta(hours=1)
 
@@ -83,10 +86,21 @@ class SmallSigstore:
             }],
         })  # fmt: skip
 
-    def sign_statement(self, payload, identity, issuer, kind="application/vnd.in-toto+json"):
-        """Return a Sigstore bundle of a statement that an identity signs."""
+    def sign_statement(
+        self, payload, identity, issuer, source=(), kind="application/vnd.in-toto+json"
+    ):
+        """Return a Sigstore bundle of a statement that an identity signs.
+
+        Args:
+            payload: the statement.
+            identity: name of who signs.
+            issuer: who confirmed it.
+            source: address of the repository that was built, and its branch or tag, as far as
+                the certificate says them.
+            kind: the payload's type.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._issue(key, identity, issuer)
+        certificate = self._issue(key, identity, issuer, source)
         head = f"DSSEv1 {len(kind)} {kind} {len(payload)} ".encode()
         signature = _text(_sign(key, head + payload))
         pem = certificate.public_bytes(Encoding.PEM)
@@ -112,7 +126,7 @@ class SmallSigstore:
             },
         }  # fmt: skip
 
-    def _issue(self, key, identity, issuer):
+    def _issue(self, key, identity, issuer, source):
         """Return a certificate with the promise of the log of certificates."""
         builder = (
             x509.CertificateBuilder()
@@ -130,6 +144,10 @@ class SmallSigstore:
             )
             .add_extension(x509.UnrecognizedExtension(_ISSUER, issuer.encode()), False)
         )  # fmt: skip
+        for name, value in zip((_SOURCE, _SOURCE_REF), source, strict=False):
+            # A UTF8String of DER.
+            text = b"\x0c" + bytes([len(value)]) + value.encode()
+            builder = builder.add_extension(x509.UnrecognizedExtension(name, text), False)
         draft = builder.sign(self._authority, SHA256()).tbs_certificate_bytes
         when = int(self.now.timestamp() * 1000)
         authority = hashlib.sha256(_public(self._authority)).digest()

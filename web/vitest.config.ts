@@ -5,6 +5,8 @@ export default defineConfig({
   resolve: { alias: { tvmjs: new URL("tests/no_tvmjs.ts", import.meta.url).pathname } },
   test: {
     include: ["tests/**/*.test.ts"],
+    // Tests of many random inputs take seconds where other suites run beside them.
+    testTimeout: 30_000,
     coverage: {
       enabled: true,
       // lint/coverage.mjs joins it with the coverage of browsers.

@@ -7,13 +7,13 @@ what a public type refers to and the package does not export.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tools.generated_page import ROOT, only_compare, write_or_compare
+
 LINT = ROOT / "web" / "lint"
 PAGE = ROOT / "docs" / "api.md"
 _HEAD = """\
@@ -41,20 +41,11 @@ def reference() -> str | None:
 
 def main(arguments: list[str]) -> int:
     """Write the page, or compare it; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only compare")
-    given = parser.parse_args(arguments)
+    compare = only_compare(__doc__, arguments)
     text = reference()
     if text is None:
         return 1
-    if not given.check:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    print("error: docs/api.md is not current", file=sys.stderr)
-    print("hint: run: PYTHONPATH=.ci python -m tools.generate_api_reference", file=sys.stderr)
-    return 1
+    return write_or_compare(PAGE, text, "generate_api_reference", compare=compare)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ is current (``nox -s lint``). A file without a first sentence is an error: write
 
 from __future__ import annotations
 
-import argparse
 import ast
 import re
 import subprocess
@@ -14,7 +13,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tools.generated_page import ROOT, only_compare, write_or_compare
+
 PAGE = ROOT / "docs" / "map.md"
 
 # Folder → what it holds, in the order in which data flows. A folder that is not named here is
@@ -132,9 +132,7 @@ def _is_empty(path: Path) -> bool:
 
 def main(arguments: list[str]) -> int:
     """Write the page, or compare it; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only compare")
-    given = parser.parse_args(arguments)
+    compare = only_compare(__doc__, arguments)
     listed = [path for path in tracked_files() if _is_listed(path)]
     silent = [path for path in (*listed, *(ROOT / e for e in ENTRANCES)) if not _says(path)]
     if silent:
@@ -143,14 +141,7 @@ def main(arguments: list[str]) -> int:
         print("hint: begin it with a docstring or a comment of one sentence", file=sys.stderr)
         return 1
     text = "\n".join(rows()).rstrip() + "\n"
-    if not given.check:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    print("error: docs/map.md is not current", file=sys.stderr)
-    print("hint: run PYTHONPATH=.ci python -m tools.generate_map", file=sys.stderr)
-    return 1
+    return write_or_compare(PAGE, text, "generate_map", compare=compare)
 
 
 if __name__ == "__main__":

@@ -199,7 +199,7 @@ def render_constants() -> str:
         ),
         (
             "wsd/util/json_reader.py: most bytes of a JSON file",
-            {"MAX_BYTES": json_reader.MAX_BYTES},
+            {"MAX_BYTES": json_reader.MAX_SHADER_BYTES},
         ),
         (
             "wsd/spec/roles.py",

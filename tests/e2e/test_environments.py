@@ -7,15 +7,16 @@ Addresses and headers hold the word SECRET, which no error and no message on the
 
 import json
 import re
-import threading
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
+from http_servers import QuietHandler, serving_folder
 
 TIMEOUT_MS = 180_000
 MANIFEST = "models/speck/manifest.json"
@@ -27,12 +28,10 @@ POLICY = (
 CORS = {"Access-Control-Allow-Origin": "*"}
 
 
-class _Handler(SimpleHTTPRequestHandler):
+class _Handler(QuietHandler):
     """Serves a bundle with a blank page, and with what a test changes of its answers."""
 
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
+    def do_GET(self):  # noqa: N802 - its name in http.server
         asked = urlsplit(self.path)
         changed = self.server.change(self, asked.path) or {}
         file = Path(self.translate_path(asked.path))
@@ -54,20 +53,12 @@ class _Handler(SimpleHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def do_OPTIONS(self):
+    def do_OPTIONS(self):  # noqa: N802 - its name in http.server
         self.send_response(204)
         for name, value in (self.server.change(self, urlsplit(self.path).path) or {}).items():
             if name.startswith("Access-Control"):
                 self.send_header(name, value)
         self.end_headers()
-
-    def handle(self):
-        # A browser closes connections whenever it likes.
-        with suppress(ConnectionError):
-            super().handle()
-
-    def log_message(self, *_):
-        """Stay silent."""
 
 
 # What a server changes of an answer, by the request and its path: status, body and headers.
@@ -80,21 +71,9 @@ def nothing(_request, _path):
 
 @contextmanager
 def serving(folder, change: Change = nothing):
-    class Handler(_Handler):
-        def __init__(self, *args):
-            super().__init__(*args, directory=str(folder))
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.change, server.asked = change, []
-    server.address = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving_folder(_Handler, folder, change=change, asked=[]) as server:
+        server.address = f"http://127.0.0.1:{server.server_port}"
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 # A program gets `client`, the module; `address`, the manifest's; and `other`, another origin. It
@@ -510,7 +489,7 @@ FILES = {
         "OptionError", ("headers are not valid", "X-Key", "Authorization"),
         "return load(address, { headers: { 'X-Key': 'SECRET\\u4e00' } });"),
     "credentials that are none": Files(
-        "OptionError", ("credentials is none of", "same-origin"),
+        "OptionError", ("credentials is not one of", "same-origin"),
         "return client.preflight(address, { credentials: 'yes' });"),
     "no function as fetch": Files(
         "OptionError", ('fetch is "x"',), "return load(address, { fetch: 'x' });"),

@@ -10,18 +10,16 @@ import json
 import os
 import re
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
+from http_servers import QuietHandler, serving_folder
 from pages import before_worker, in_page, kept_files, ready, set_steps
 from wsd.runtime import chromium
 
@@ -29,12 +27,10 @@ MANIFEST = "/models/speck/manifest.json"
 TIMEOUT_MS = 180_000
 
 
-class _Handler(SimpleHTTPRequestHandler):
+class _Handler(QuietHandler):
     """Serves a bundle, ranges included, but for what the server's fault answers in its place."""
 
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
+    def do_GET(self):  # noqa: N802 - its name in http.server
         path = Path(self.translate_path(self.path))
         if not path.is_file():
             self.send(b"", status=404)
@@ -73,31 +69,9 @@ class _Handler(SimpleHTTPRequestHandler):
     def break_off(self):
         self.close_connection = True
 
-    def handle(self):
-        # A browser closes connections whenever it likes.
-        with suppress(ConnectionError):
-            super().handle()
 
-    def log_message(self, *_):
-        """Stay silent."""
-
-
-@contextmanager
 def serving(folder, fault):
-    class Handler(_Handler):
-        def __init__(self, *args):
-            super().__init__(*args, directory=str(folder))
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.fault, server.counts = fault, Counter()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    return serving_folder(_Handler, folder, fault=fault, counts=Counter())
 
 
 def flip(data):

@@ -35,7 +35,8 @@ def visit():
     install_packages(source_folder("tests/firefox"))
 
     def open_page(address, *selectors):
-        found = json.loads(run(["node", PAGES / "visit.mjs", firefox, address, *selectors]))
+        command = ["node", PAGES / "visit.mjs", firefox, address, *selectors]
+        found = json.loads(run(command, timeout=600))
         return found["texts"], found["complaints"]
 
     return open_page

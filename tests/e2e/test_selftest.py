@@ -98,6 +98,8 @@ def test_a_model_without_expected_values(page, speck, tmp_path):
 
 def test_stop(page, origin):
     page.goto(f"{origin}selftest.html")
+    # The button is disabled until the list of models is there, and `press` does not wait for that.
+    expect(page.get_by_role("button", name="Run the self-test")).to_be_enabled()
     page.get_by_role("button", name="Run the self-test").press("Enter")
     # The button that is of no use any more leaves its focus to the other one.
     expect(page.get_by_role("button", name="Stop")).to_be_focused()

@@ -3,6 +3,7 @@
 ``nox -s security`` takes a million inputs, the usual tests a few thousand.
 """
 
+import io
 import json
 import os
 import time
@@ -13,11 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import save
 
-from mutations import fuzz
+from mutations import LARGEST_INPUT, fuzz
 from wsd.bundle.attestations import read_integrity
 from wsd.bundle.earlier_attestations import read_statement
+from wsd.bundle.example_pictures import read_examples
 from wsd.bundle.manifest import read_index, read_manifest
 from wsd.bundle.model_files import read_kernel_work, read_self_test, read_tokenizer
 from wsd.checkpoint.gguf_file import list_gguf
@@ -56,6 +60,7 @@ class Case:
 def folder(tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "licenses").mkdir()
+    (tmp_path / "pictures").mkdir()
     return tmp_path
 
 
@@ -246,6 +251,21 @@ def bundled_tokenizer_case(_folder):
     return Case(read_tokenizer, (small_tokenizer()[0],), "tokenizer.0.json")
 
 
+def examples_case(_folder):
+    """Return PNGs as people give them for examples: of several kinds, with texts of each kind."""
+    settings = "a cat\nSteps: 2, Sampler: Euler, CFG scale: 3, Seed: 7, Size: 8x8"
+    seeds = []
+    for number, (mode, add) in enumerate(
+        [("RGB", "add_text"), ("P", "add_itxt"), ("LA", "add_text"), ("I;16", "add_itxt")]
+    ):
+        texts = PngInfo()
+        getattr(texts, add)("parameters", settings, zip=number % 2 == 1)
+        data = io.BytesIO()
+        Image.new(mode, (8, 8)).save(data, format="PNG", pnginfo=texts)
+        seeds.append(data.getvalue())
+    return Case(lambda path: read_examples(path.parent), tuple(seeds), "pictures/1.png")
+
+
 def config_case(_folder):
     seed = canonical_json({"_class_name": "UNet", "sample_size": 64, "block_out_channels": [1, 2]})
     return Case(read_config, (seed,), "config.json")
@@ -256,11 +276,13 @@ CASES = {
     for case in (
         manifest_case, index_case, bill_case, provenance_case, integrity_case, kernels_case,
         self_test_case, library_case, contents_case, safetensors_case, gguf_case, tokenizer_case,
-        tokenizer_settings_case, bundled_tokenizer_case, config_case,
+        tokenizer_settings_case, bundled_tokenizer_case, config_case, examples_case,
     )
 }  # fmt: skip
 # Inputs of these take longer: transformers builds a tokenizer, GGUF's reader maps a file.
 SLOW = {"tokenizer", "tokenizer_settings", "gguf"}
+# Tables of shaders may be larger than what is read in a second.
+LARGEST = {"kernels": 1 << 20, "library": 1 << 20}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -268,4 +290,4 @@ def test_damaged_files_are_read_or_refused(folder, name):
     case = CASES[name](folder)
     count = COUNT // 5 if name in SLOW else COUNT
     run = partial(fuzz, case.seeds, folder / case.name, case.read, (WsdError,))
-    print(f"{name}: {run(count, SEED)}")
+    print(f"{name}: {run(count, SEED, LARGEST.get(name, LARGEST_INPUT))}")

@@ -7,10 +7,13 @@ import itertools
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +27,8 @@ pytestmark = pytest.mark.full
 # `nox -s security` builds and ends builds more often than `nox -s full`.
 THOROUGH = "WSD_FUZZ" in os.environ
 SEEDS = (0, 1)
+# Bytes of a file system in memory that a test may fill.
+LARGEST_SHARED = 1 << 28
 
 
 @pytest.fixture(scope="module")
@@ -139,21 +144,36 @@ def test_a_build_that_is_ended(library, alone, seconds, tmp_path, number, part):
 
 @contextmanager
 def small_disk(folder, size):
-    """Let a folder have little room: a file system of that size, else files of that size alone."""
+    """Yield a folder with little room, and a function that makes room.
+
+    It is a file system of that size where one may be mounted, as root may. Else it is in a small
+    one of the machine, filled up: containers have /dev/shm of 64 MB. Else files of that size alone
+    are allowed, which is another test, and so not enough for `nox -s security`.
+    """
     mounted = os.geteuid() == 0 and not subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "wsd-test", folder],
         check=False, capture_output=True,
     ).returncode  # fmt: skip
     if mounted:
         try:
-            yield lambda: subprocess.run(["mount", "-o", "remount,size=1g", folder], check=True)
+            remount = ["mount", "-o", "remount,size=1g", folder]
+            yield folder, lambda: subprocess.run(remount, check=True)
         finally:
             subprocess.run(["umount", folder], check=True)
         return
+    shared = Path("/dev/shm")
+    if shared.is_dir() and size < shutil.disk_usage(shared).free < LARGEST_SHARED:
+        with tempfile.TemporaryDirectory(dir=shared) as place:
+            filler = Path(place, "filler")
+            with filler.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(shared).free - size)
+            yield Path(place), filler.unlink
+        return
+    assert not THOROUGH, "run this test as root, or where /dev/shm is small"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
-        yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        yield folder, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
@@ -163,15 +183,15 @@ def test_a_disk_that_is_full(library, alone, tmp_path, part, capsys):
     """Cache, temporary files and output are on one small disk."""
     needed = 3 * sum(path.stat().st_size for path in library.rglob("*") if path.is_file())
     (tmp_path / "disk").mkdir()
-    with small_disk(tmp_path / "disk", int(needed * part)) as make_room:
-        place = Place(tmp_path / "disk")
+    with small_disk(tmp_path / "disk", int(needed * part)) as (disk, make_room):
+        place = Place(disk)
         with building_in(place):
             code = builds.build(library, 0, place.out)
             said = capsys.readouterr().err
             assert code in (0, 2)
             if code:
                 assert "no space is left" in said or "larger than allowed" in said
-                assert str(tmp_path / "disk") in said.splitlines()[-2]
+                assert str(disk) in said.splitlines()[-2]
                 kept = ("cache/unfinished/",)
                 assert [n for n in place.left_behind() if not n.startswith(kept)] == []
                 assert not place.out.exists()

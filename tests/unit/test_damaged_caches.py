@@ -1,8 +1,10 @@
 """Damage to any file of any cache: it counts as absent, and what is made anew is the same."""
 
 import logging
+import os
 import shutil
 from itertools import cycle
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +18,10 @@ from wsd.compiler.driver import compile_library
 from wsd.compiler.library import open_library
 from wsd.compiler.wasm import runtime
 from wsd.errors import UsageError
+from wsd.util.contents import find_damage
 from wsd.util.files import write_once
 from wsd.util.progress import Quiet
+from wsd.util.scratch import remove_tree
 
 
 @pytest.fixture
@@ -187,3 +191,50 @@ def test_everything_in_the_cache_at_once(compiled, tmp_path, capsys):
     assert read_tree(place.out) == whole
     assert place.left_behind() == []
     assert "damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("depth", [1200, 3000])
+def test_folders_that_are_nested_deeper_than_calls_are_damage(tmp_path, depth):
+    """Paths in the deepest are longer than systems take, and Python's calls and files are fewer."""
+    folder = tmp_path / "entry"
+    write_once(folder, write_entry)
+    nest(folder / "more", depth)
+    assert find_damage(folder) is not None
+    made = []
+
+    def write(scratch):
+        made.append(scratch)
+        write_entry(scratch)
+
+    write_once(folder, write)
+    write_once(folder, write)
+    assert len(made) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".entry.lock", "entry"]
+
+
+def test_a_deep_folder_is_removed_with_links_left_where_they_lead(tmp_path):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").touch()
+    folder = tmp_path / "deep"
+    nest(folder, 1500)
+    (folder / "a" / "link").symlink_to(tmp_path / "precious")
+    remove_tree(folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["precious"]
+    (tmp_path / "link").symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError, match="symbolic link"):
+        remove_tree(tmp_path / "link")
+    assert (tmp_path / "precious" / "file").exists()
+
+
+def nest(folder, depth):
+    """Make a folder, and in it a chain of folders with a file in the last."""
+    folder.mkdir(exist_ok=True)
+    before = Path.cwd()
+    try:
+        os.chdir(folder)
+        for _ in range(depth):
+            Path("a").mkdir()
+            os.chdir("a")
+        Path("last").touch()
+    finally:
+        os.chdir(before)

@@ -1,6 +1,7 @@
 """Errors of the file system: two lines and exit code 2, wherever they arise."""
 
 import errno
+import mmap
 import os
 import pwd
 import resource
@@ -305,6 +306,32 @@ def test_faults_of_wsd_keep_their_traceback(error):
         fail_with(error)
 
 
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda: bytearray(1 << 62),
+        lambda: np.zeros(1 << 56, np.uint8),
+        lambda: torch.empty(1 << 46, dtype=torch.uint8),
+        lambda: torch.zeros(1 << 56, dtype=torch.uint8),
+        lambda: mmap.mmap(-1, 1 << 60),
+        lambda: runtime_error("std::bad_alloc"),
+    ],
+)
+def test_memory_that_ends_is_told_whoever_asked_for_it(take, capsys, tmp_path):
+    @click.command()
+    def work():
+        # What was being written then is not the reason.
+        with explain_file_errors(tmp_path / "out"):
+            take()
+
+    assert run_command(work, "work", []) == 2
+    assert capsys.readouterr().err.startswith("error: there is not enough memory\nhint: close")
+
+
+def runtime_error(text):
+    raise RuntimeError(text)
+
+
 def test_an_interruption_has_the_code_of_shells(capsys):
     assert fail_with(KeyboardInterrupt()) == 130
     assert "hint: " in capsys.readouterr().err
@@ -364,7 +391,7 @@ def test_a_file_of_a_checkpoint_that_may_be_absent_is_not_if_it_cannot_be_read(
 ):
     """Left out in silence, it would draw something else: a download that was cut short links so."""
     folder = tmp_path / "checkpoint"
-    shutil.copytree(checkpoint, folder, copy_function=os.symlink)
+    shutil.copytree(checkpoint, folder)
     path = folder / name
     path.unlink()
     if kind == "folder":

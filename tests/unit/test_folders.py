@@ -2,7 +2,12 @@
 
 import errno
 import os
+import random
+import shutil
+import signal
 import stat
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -10,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from wsd.errors import FileError, UsageError
+from wsd.util.contents import find_damage
 from wsd.util.file_errors import explain_file_errors
 from wsd.util.files import resumable_folder, write_folder_atomically, write_once
+from wsd.util.scratch import SCRATCH_SECONDS, sweep
 
 
 def test_of_two_that_make_the_same_one_waits(tmp_path):
@@ -138,3 +145,92 @@ def test_an_error_of_a_device_asks_for_a_file(device, number):
     with pytest.raises(FileError) as caught, explain_file_errors(Path("dist")):
         raise OSError(number, os.strerror(number), device)
     assert caught.value.hint == "it is a device: name a regular file"
+
+
+# Asks for three folders at once with other processes, 25 times, and looks at each.
+ASK = """
+import hashlib, random, sys, time
+from pathlib import Path
+from wsd.util.contents import find_damage
+from wsd.util.files import write_once
+
+cache, seed = Path(sys.argv[1]), sys.argv[2]
+chance = random.Random(seed)
+
+def write(scratch, name):
+    (scratch / "inner").mkdir()
+    for number in range(4):
+        (scratch / "inner" / str(number)).write_bytes(hashlib.sha256(name.encode()).digest() * 999)
+        time.sleep(chance.random() / 500)
+
+for turn in range(25):
+    print(turn, flush=True)
+    names = [f"{turn}-{kind}" for kind in ("library", "objects", "checkpoint")]
+    for name in chance.sample(names, 3):
+        write_once(cache / name, lambda scratch: write(scratch, name))
+        damage = find_damage(cache / name, name)
+        assert damage is None, f"{name}: {damage}"
+"""
+
+
+def ask(cache, seed):
+    return subprocess.Popen(
+        [sys.executable, "-c", ASK, cache, str(seed)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def finish(workers):
+    for worker in workers:
+        _, said = worker.communicate(timeout=120)
+        assert worker.returncode == 0, said
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("seed", "kills"), [(26, 6), (27, 40)])
+def test_processes_that_share_a_cache_and_are_killed(tmp_path, seed, kills):
+    """Four of them, each killed at random moments and started again; then with damage as well."""
+    chance = random.Random(seed)
+    workers = [ask(tmp_path, number) for number in range(4)]
+    for kill in range(kills):
+        number = chance.randrange(4)
+        # Once it works, at any moment.
+        workers[number].stdout.readline()
+        time.sleep(0.03 * chance.random())
+        workers[number].kill()
+        _, said = workers[number].communicate()
+        assert workers[number].returncode in (-signal.SIGKILL, 0), said
+        workers[number] = ask(tmp_path, f"{number} {kill}")
+    finish(workers)
+    names = {
+        f"{turn}-{kind}" for turn in range(25) for kind in ("library", "objects", "checkpoint")
+    }
+    whole = {name: find_damage(tmp_path / name, name) for name in names}
+    assert set(whole.values()) == {None}
+    for name in sorted(names)[:20]:
+        kind = chance.choice(["cut", "gone", "foreign", "a file", "another's"])
+        damage_entry(tmp_path / name, kind, chance)
+    finish([ask(tmp_path, number) for number in range(4)])
+    assert all(find_damage(tmp_path / name, name) is None for name in names)
+    # Of a process that was killed before it had its lock, an empty folder stays for a day.
+    assert not list(tmp_path.glob(".*.wsd-*/content"))
+    sweep(tmp_path, time.time() + 2 * SCRATCH_SECONDS)
+    beside = {path.name for path in tmp_path.iterdir()} - names
+    assert beside <= {f".{name}.lock" for name in names}
+
+
+def damage_entry(folder, kind, chance):
+    path = folder / "inner" / str(chance.randrange(4))
+    if kind == "cut":
+        path.write_bytes(path.read_bytes()[:-1])
+    elif kind == "gone":
+        path.unlink()
+    elif kind == "foreign":
+        (folder / "inner" / "more").mkdir()
+        (folder / "inner" / "more" / "x").touch()
+    else:
+        shutil.rmtree(folder)
+        if kind == "a file":
+            folder.write_text("mine")
+        else:
+            shutil.copytree(folder.with_name("24-library"), folder)

@@ -1,7 +1,9 @@
 """What the image's environment tells of itself, and what becomes of it."""
 
 import hashlib
+import os
 import shutil
+import socket
 import subprocess
 
 import pytest
@@ -42,6 +44,11 @@ def record(tmp_path, monkeypatch):
     return write
 
 
+def run_trees(image):
+    """Run the image's own script that looks at sources and patches."""
+    return subprocess.run(["sh", TREES, image], check=False, capture_output=True, text=True)
+
+
 @pytest.fixture
 def measure(tmp_path):
     """Return a function that lets the image's own script look at sources and patches."""
@@ -50,22 +57,42 @@ def measure(tmp_path):
         shutil.rmtree(tmp_path / "image", ignore_errors=True)
         for place, files in (("sources", sources), ("patches", patches)):
             (tmp_path / "image" / place).mkdir(parents=True)
-            for path, text in files.items():
+            for path, content in files.items():
                 file = tmp_path / "image" / place / path
-                file.parent.mkdir(exist_ok=True)
-                file.write_text(text)
-        done = subprocess.run(
-            ["sh", TREES, tmp_path / "image"], check=True, capture_output=True, text=True
-        )
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        done = run_trees(tmp_path / "image")
+        assert done.returncode == 0, done.stderr
         return done.stdout
 
     return run
 
 
+def digest_tree(folder):
+    """Return git's digest of a folder's files, byte by byte, without git; None for an empty one."""
+    entries = []
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            if (digest := digest_tree(path)) is not None:
+                entries.append((os.fsencode(path.name) + b"/", b"40000", digest))
+            continue
+        content = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
+        program = os.access(path, os.X_OK)
+        mode = b"120000" if path.is_symlink() else b"100755" if program else b"100644"
+        entries.append((os.fsencode(path.name), mode, digest_object(b"blob", content)))
+    listed = (mode + b" " + name.rstrip(b"/") + b"\0" + d for name, mode, d in sorted(entries))
+    return digest_object(b"tree", b"".join(listed)) if entries else None
+
+
+def digest_object(kind, content):
+    head = kind + b" %d\0" % len(content)
+    return hashlib.sha1(head + content, usedforsecurity=False).digest()
+
+
 def test_sources_as_pinned(record):
     tvm, rang = PINS.source["tvm"], PINS.source["rang"]
     fixes = PINS.backport["tvm"].values()
-    patches = "".join(f"patch tvm {f.commit}.patch {'ab' * 32} {f.patch_id}\n" for f in fixes)
+    patches = "".join(f"patch tvm {f.commit}.patch {'ab' * 32} {f.changes}\n" for f in fixes)
     found = record(f"tree tvm {tvm.tree}\ntree rang {rang.tree}\n{patches}")
     assert found["tvm"].purl == f"pkg:github/apache/tvm@{tvm.commit}"
     assert found["tvm"].version == "0.21.0"
@@ -103,6 +130,86 @@ def test_patches_of_a_context_are_measured(record, measure):
     }
 
 
+# Files of a source that ask git to change what it reads, as .gitattributes does, or to look away.
+ASKING = {
+    "text": {".gitattributes": "* text=auto\n"},
+    "line ends": {".gitattributes": "*.c text eol=crlf\n"},
+    "old words": {".gitattributes": "* crlf\n"},
+    "identity": {".gitattributes": "*.c ident\n"},
+    "encoding": {".gitattributes": "*.c working-tree-encoding=UTF-16LE\n"},
+    "filter": {".gitattributes": "* filter=lfs diff=lfs merge=lfs\n"},
+    "macro": {".gitattributes": "[attr]mine text ident eol=lf\n* mine\n"},
+    "below": {"deep/er/.gitattributes": "* text ident\n"},
+    "ignored": {".gitignore": "*\n", "deep/.gitignore": "*.c\n"},
+    "nothing": {},
+}
+CONTENTS = [b"int a;\n", b"int a;\r\n", b"$Id$\n", b"$Id: other $\n", b"a\0b\0\r\n",
+            "\ufeffü\n".encode("utf-16-le")]  # fmt: skip
+
+
+@pytest.mark.parametrize("asking", ASKING)
+def test_a_source_is_measured_byte_by_byte(measure, tmp_path, asking):
+    """The digest is git's own of these very bytes, whatever the files ask git to do."""
+    files = {}
+    for number, content in enumerate(CONTENTS):
+        files |= {f"{number}/{path}": text for path, text in ASKING[asking].items()}
+        files |= {f"{number}/deep/er/x.c": content, f"{number}/x.c": b"same\n"}
+    found = {line.split()[1]: line.split()[2] for line in measure(files, {}).splitlines()}
+    sources = tmp_path / "image" / "sources"
+    assert found == {folder.name: digest_tree(folder).hex() for folder in sources.iterdir()}
+    assert len(set(found.values())) == len(CONTENTS)
+
+
+def git(*words):
+    identity = ("-c", "user.name=x", "-c", "user.email=x@x")
+    subprocess.run(["git", *identity, *words], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("place", ["", "sub", "deep/er", "as-a-submodule"])
+def test_a_repository_inside_a_source_hides_nothing(tmp_path, place):
+    """Git measures a commit's name there; files that differ from the commit would be built."""
+    image = tmp_path / "image"
+    (image / "patches").mkdir(parents=True)
+    source = image / "sources" / "tvm"
+    inside = source / place
+    inside.mkdir(parents=True)
+    (inside / "x.c").write_text("as committed\n")
+    (source / "other.c").write_text("other\n")
+    git("init", inside)
+    git("-C", inside, "add", "x.c")
+    git("-C", inside, "commit", "-m", "x")
+    if place == "as-a-submodule":
+        (inside / ".git").rename(tmp_path / "elsewhere")
+        (inside / ".git").write_text(f"gitdir: {tmp_path / 'elsewhere'}\n")
+    shutil.copytree(image, tmp_path / "second", symlinks=True)
+    (tmp_path / "second" / "sources" / "tvm" / place / "x.c").write_text("altered\n")
+    found = set()
+    for folder in (image, tmp_path / "second"):
+        found.add(run_trees(folder).stdout)
+        assert digest_tree(folder / "sources" / "tvm").hex() in run_trees(folder).stdout
+        # The image is built from what is left.
+        assert not list(folder.rglob(".git"))
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize("odd", ["fifo", "socket", ".GIT/config", "git~1"])
+def test_a_source_that_cannot_be_measured_stops_the_build(tmp_path, odd):
+    source = tmp_path / "sources" / "tvm"
+    source.mkdir(parents=True)
+    (source / "x.c").touch()
+    with socket.socket(socket.AF_UNIX) as listener:
+        if odd == "fifo":
+            os.mkfifo(source / odd)
+        elif odd == "socket":
+            listener.bind(os.path.relpath(source / odd))
+        else:
+            (source / odd).parent.mkdir(exist_ok=True)
+            (source / odd).touch()
+        done = run_trees(tmp_path)
+    assert done.returncode != 0
+    assert odd.split("/")[0] in done.stderr
+
+
 def test_a_patch_is_known_by_its_changes_alone(measure, record, monkeypatch):
     """Another version of git writes another head; a single blank makes another patch."""
 
@@ -111,16 +218,60 @@ def test_a_patch_is_known_by_its_changes_alone(measure, record, monkeypatch):
 
     mailed = "From 0123 Mon Sep 17 00:00:00 2001\nSubject: {}\n\n---\n{}-- \n{}\n"
     first = look(mailed.format("a fix", PATCH, "2.39.5")).split()[-1]
-    fix = PINS.backport["tvm"]["llvm-19"].model_copy(update={"patch_id": first})
+    fix = PINS.backport["tvm"]["llvm-19"].model_copy(update={"changes": first})
     pins = PINS.model_copy(update={"backport": {"tvm": {"llvm-19": fix}}})
     monkeypatch.setattr("wsd.supply_chain.git_sources.read_pins", lambda: pins)
     for text, known in (
+        (PATCH, True),
         (mailed.format("another", PATCH, "2.47.3"), True),
         (PATCH.replace("b = 3", "b =  3"), False),
         (PATCH.replace("b = 3", "b = 4"), False),
+        # The same change at another place of the file.
+        (PATCH.replace("@@ -1,2 +1,2 @@", "@@ -9,2 +9,2 @@"), False),
+        (PATCH.replace("@@ -1,2 +1,2 @@", "@@ -1,2 +1,2 @@ function f() {"), True),
+        (PATCH.replace("--- a", "index 01..23 100644\n--- a"), True),
+        (PATCH.replace("--- a", "old mode 100644\nnew mode 100755\n--- a"), False),
+        (PATCH + PATCH.replace("runtime", "other"), False),
     ):
         (patch,) = record(look(text))["tvm"].patches
         assert (patch.url == f"{PINS.source['tvm'].url}/commit/{fix.commit}") == known
+
+
+# What patch(1) takes for changes, at places where git does not look for any.
+HIDDEN = """\
+--- a/hidden.ts
++++ b/hidden.ts
+@@ -1 +1 @@
+-before
++after
+"""
+
+
+@pytest.mark.parametrize("indent", ["", "  ", "\t"])
+@pytest.mark.parametrize("place", ["before", "after", "signature", "second email"])
+def test_a_patch_changes_only_what_was_measured(measure, tmp_path, place, indent):
+    hidden = "".join(f"{indent}{line}\n" for line in HIDDEN.splitlines())
+    text = {
+        "before": f"Subject: fix\n\n{hidden}\n---\n{PATCH}-- \n2.47.3\n",
+        "after": f"{PATCH}{hidden}",
+        "signature": f"{PATCH}-- \n{hidden}",
+        "second email": f"{PATCH}-- \n2.47.3\n\nFrom 01 Mon Sep\n\n{hidden}",
+    }[place]
+    plain = measure({"tvm/README": "TVM"}, {"tvm/x.patch": PATCH}).split()[-1]
+    measured = measure({"tvm/README": "TVM"}, {"tvm/x.patch": text}).split()[-1]
+    source = tmp_path / "source"
+    (source / "web/src").mkdir(parents=True)
+    (source / "web/src/runtime.ts").write_text("const a = 1;\nconst b = 2;\n")
+    (source / "hidden.ts").write_text("before\n")
+    patch = tmp_path / "image" / "patches" / "tvm" / "x.patch"
+    with patch.open("rb") as file:
+        subprocess.run(["patch", "--strip=1", "--quiet", "--forward"], stdin=file, cwd=source,
+                       check=False, capture_output=True)  # fmt: skip
+    assert "b = 3" in (source / "web/src/runtime.ts").read_text()
+    changed = (source / "hidden.ts").read_text() == "after\n"
+    # Between changes nothing is left out, and beside them nothing is left.
+    assert (measured == plain) == (place != "after")
+    assert not changed or place == "after"
 
 
 @pytest.mark.parametrize("line", ["tvm 1234", "patch tvm a.patch", "", "tree tvm 1 2"])

@@ -135,13 +135,14 @@ def test_the_same_model_twice(bundle, tmp_path):
 
 def test_another_version_of_the_page(bundle, other, tmp_path):
     changed = shutil.copytree(other, tmp_path / "changed")
-    before = digest_file(changed / "client.js").integrity
-    (changed / "client.js").write_text("// newer\n")
-    after = digest_file(changed / "client.js").integrity
+    style = next((changed / "assets").glob("style.*.css"))
+    before = digest_file(style).integrity
+    style.write_text("/* newer */\n")
+    after = digest_file(style).integrity
     for path in (changed / "index.html", changed / "selftest.html", changed / "sw.js"):
         path.write_text(path.read_text().replace(before, after))
     write_attestations(changed, read_materials(changed))
-    refused([bundle, changed], tmp_path / "out", UsageError, r"pages .* differ: client\.js")
+    refused([bundle, changed], tmp_path / "out", UsageError, r"pages .* differ: assets/style\.")
 
 
 def test_a_damaged_bundle(bundle, other, tmp_path):

@@ -4,11 +4,17 @@ import json
 import os
 import subprocess
 import sys
+import time
+from typing import NotRequired
 
 import pytest
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+from typing_extensions import TypedDict
 
+from mutations import MOST_BYTES, MOST_SECONDS, peak_bytes
 from wsd.errors import UsageError
-from wsd.util.json_reader import MAX_DEPTH, read_json
+from wsd.util.json_reader import MAX_DEPTH, MAX_MARKS, read_json
+from wsd.util.typed_json import read_typed
 
 DEEP = 100_000
 
@@ -126,3 +132,104 @@ def test_a_huge_file_costs_no_memory(tmp_path):
         [sys.executable, "-c", program, path], capture_output=True, text=True, check=True
     )
     assert "larger than" in done.stdout
+
+
+LARGE = {
+    "objects": lambda n: "[" + "{}," * n + "{}]",
+    "lists in a table": lambda n: '{"a":[' + "[1]," * n + "[1]]}",
+    "keys": lambda n: "{" + ",".join(f'"{number}":[]' for number in range(n)) + "}",
+    "numbers": lambda n: "[" + "0.5," * n + "1]",
+    "commas in a text": lambda n: json.dumps(",[{" * n),
+}
+
+
+@pytest.mark.parametrize("text", LARGE.values(), ids=LARGE)
+def test_more_values_than_any_file_needs_are_refused(tmp_path, text):
+    path = tmp_path / "table.json"
+    path.write_text(text(100))
+    read(path, max_marks=401)
+    with pytest.raises(UsageError, match=r"table\.json: more than 99 commas and brackets"):
+        read(path, max_marks=99)
+    path.write_text(text(MAX_MARKS))
+    with pytest.raises(UsageError, match=f"more than {MAX_MARKS} commas and brackets"):
+        read(path)
+
+
+class Row(BaseModel):
+    """A table of which a file holds many, with many fields that may be missing."""
+
+    model_config = ConfigDict(extra="forbid")
+    a: int
+    b: str
+    c: list[int]
+    d: dict[str, "Row"]
+    e: float = 0.5
+
+
+class Typed(TypedDict):
+    """A table that is no model."""
+
+    rows: list[Row]
+    more: NotRequired[dict[str, int | list[Row]]]
+
+
+TYPES = {
+    "list": list[Row], "tuple": tuple[Row, ...], "table": dict[str, Row], "model": Row,
+    "typed table": Typed, "list of tables": list[Typed], "either": list[Row] | Typed,
+}  # fmt: skip
+HOSTILE = {
+    "objects": "[" + ",".join(["{}"] * 100_000) + "]",
+    "numbers": "[" + ",".join(["1"] * 200_000) + "]",
+    "table of objects": json.dumps({str(number): {} for number in range(100_000)}),
+    "unknown keys": json.dumps({f"x{number}": 1 for number in range(200_000)}),
+    "objects in a field": '{"d":' + json.dumps({str(n): {"a": "x"} for n in range(60_000)}) + "}",
+    "objects in an unknown field": '{"x":[' + ",".join(["{}"] * 100_000) + "]}",
+    "rows": '{"rows":[' + ",".join(["{}"] * 100_000) + "]}",
+}
+
+
+@pytest.mark.parametrize("type_", TYPES.values(), ids=TYPES)
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_a_file_with_a_hundred_thousand_faults_costs_little(tmp_path, type_, text):
+    """pydantic alone takes a gigabyte for some of these."""
+    path = tmp_path / "table.json"
+    path.write_text(text)
+    adapter = TypeAdapter(type_)
+    before, started = peak_bytes(), time.process_time()
+    with pytest.raises(UsageError, match=r"table\.json: ") as caught:
+        read_typed(path, adapter, UsageError, "do this")
+    assert len(caught.value.message) < 500
+    assert peak_bytes() - before < MOST_BYTES
+    assert time.process_time() - started < 2 * MOST_SECONDS
+
+
+ROW = {"a": 1, "b": "x", "c": [1, 2], "d": {}}
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ([{**ROW, "d": {"k": {**ROW, "b": 1}}}], "0/d/k/b: Input should be a valid string"),
+        ([ROW, {key: ROW[key] for key in "abd"}], "1/c: Field required"),
+        ([{**ROW, "c": [1, "2", "3"]}], "0/c/1: Input should be a valid integer"),
+        ([{**ROW, "x": 1}], "0/x: Extra inputs"),
+        ({}, "top level: Input should be a valid"),
+    ],
+)
+@pytest.mark.parametrize("type_", [list[Row], tuple[Row, ...]], ids=["list", "tuple"])
+def test_the_first_fault_is_told_with_its_place(tmp_path, type_, value, fault):
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps(value))
+    with pytest.raises(UsageError, match=f"table.json: {fault}"):
+        read_typed(path, TypeAdapter(type_), UsageError, "do this")
+
+
+def test_what_is_good_is_read_as_pydantic_reads_it(tmp_path):
+    """Small files and large ones, which are read by another copy of the schema."""
+    path = tmp_path / "table.json"
+    for count in (1, 3000):
+        value = {"rows": [{**ROW, "d": {"k": ROW}}] * count, "more": {"a": 1, "b": [ROW]}}
+        path.write_text(json.dumps(value))
+        adapter = TypeAdapter(Typed)
+        expected = adapter.validate_json(path.read_text(), strict=True)
+        assert read_typed(path, adapter, UsageError, "do this") == expected

@@ -50,6 +50,23 @@ def test_git_sources():
     }  # fmt: skip
 
 
+def test_what_is_built_was_measured():
+    """Sources go through the stages that measure them, and from there into what is built."""
+    takers = re.findall(r"^FROM \S+ AS (\S+)$|^COPY --from=(source-\S+) ", DOCKERFILE, re.M)
+    stage, taken = "", {}
+    for name, source in takers:
+        stage = name or stage
+        if source:
+            taken.setdefault(stage, set()).add(source)
+    measured = {"trees-tvm-source", "trees-emscripten-source"}
+    assert set(taken) == measured
+    assert set.union(*taken.values()) == set(
+        re.findall(r"^FROM scratch AS (source-\S+)$", DOCKERFILE, re.M)
+    )
+    # Nor is one mounted.
+    assert not re.findall(r"from=source-(?!\S+ / /(?:sources|patches)/)", DOCKERFILE)
+
+
 def test_backports():
     found = re.findall(r"backport\.sh (\S+) ([0-9a-f]{40}) ", DOCKERFILE)
     expected = [

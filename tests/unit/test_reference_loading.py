@@ -4,7 +4,6 @@ Latents after two steps are compared, to the bit: both run the same modules on t
 """
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -86,12 +85,15 @@ SAID = {
 def copy_checkpoint(name, out):
     """Copy a shipped model's folder; its weights are links."""
     source = find_family(name).weights
-    shutil.copytree(source, out, copy_function=os.symlink)
-    for path in out.rglob("*.json"):
-        text = path.read_text()
-        path.unlink()
-        path.write_text(text)
+    shutil.copytree(source, out, copy_function=copy_or_link)
     return out
+
+
+def copy_or_link(source, target):
+    if source.endswith(".safetensors"):
+        Path(target).symlink_to(source)
+    else:
+        shutil.copyfile(source, target)
 
 
 def ours(name, **chosen):

@@ -1,10 +1,12 @@
 """What ended processes left is removed; what a living one uses never is."""
 
+import errno
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,11 +16,23 @@ from wsd.util.files import (
     UNFINISHED_SECONDS,
     resumable_folder,
     sweep_unfinished,
+    write_atomically,
     write_folder_atomically,
 )
 from wsd.util.scratch import SCRATCH_SECONDS, scratch_folder, sweep
 
 KEY = "a" * 64
+# Writes a file, stops just before it is whole, and says where its temporary folder is.
+WRITE = """
+import sys, time
+from pathlib import Path
+from wsd.util.files import write_atomically
+def stop(path, target):
+    print(path.parent.parent, flush=True)
+    time.sleep(600)
+Path.rename = stop
+write_atomically(Path(sys.argv[1]), b"half")
+"""
 # Each works in a folder until it is killed, and says where.
 HOLD = {
     "scratch": """
@@ -76,6 +90,69 @@ def test_what_a_living_process_uses_stays_and_what_a_killed_one_left_goes(tmp_pa
     assert root.is_dir()
     assert clean(root.parent, time.time()) == [root]
     assert not root.exists()
+
+
+@pytest.mark.parametrize("name", ["p.png", ".json", "ü" * 127, "link"])
+def test_the_next_file_removes_what_a_killed_process_left_of_one(tmp_path, name):
+    there = tmp_path / "elsewhere"
+    there.mkdir()
+    target = tmp_path / name
+    if name == "link":
+        # What is half written lies beside the file that the link leads to.
+        target.symlink_to(there / "p.png")
+        target = there / "p.png"
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITE, tmp_path / name], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    left = Path(process.stdout.readline().strip())
+    try:
+        assert left.parent == target.parent
+        write_atomically(target.parent / "one", b"1")
+        assert left.is_dir(), "its owner lives"
+    finally:
+        process.kill()
+        process.communicate()
+    assert left.is_dir()
+    write_atomically(target.parent / "another", b"2")
+    assert sorted(path.name for path in target.parent.iterdir() if path != there) == sorted(
+        ["another", "one"]
+    )
+
+
+@pytest.mark.filterwarnings("ignore:flock not supported")
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, None])
+def test_a_file_system_without_locks(tmp_path, monkeypatch, number):
+    """Files and folders are written there as well, and nothing of them is left."""
+
+    def refuse(*_given):
+        raise NotImplementedError if number is None else OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    write_atomically(tmp_path / "p.png", b"whole")
+    with write_folder_atomically(tmp_path / "out"):
+        pass
+    assert (tmp_path / "p.png").read_bytes() == b"whole"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "p.png"]
+
+
+def test_a_folder_that_may_be_written_and_not_listed():
+    program = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from wsd.util.files import write_atomically\n"
+        "if os.geteuid() == 0:\n"
+        "    os.setuid(65534)\n"
+        "write_atomically(Path(sys.argv[1]), b'whole')\n"
+    )
+    # Others cannot pass through the folders of this test.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        place = Path(folder, "place")
+        place.mkdir()
+        place.chmod(0o333)
+        subprocess.run([sys.executable, "-c", program, place / "p.png"], check=True)
+        assert os.listdir(place) == ["p.png"]  # noqa: PTH208
 
 
 @pytest.mark.parametrize("signal_name", ["SIGTERM", "SIGHUP"])

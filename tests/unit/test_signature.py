@@ -49,6 +49,8 @@ def copy(bundle, tmp_path):
 
 WORKFLOW = "https://github.com/o/wsd/.github/workflows/build-signed.yml@refs/tags/v1"
 GITHUB = "https://token.actions.githubusercontent.com"
+# The repository that the workflow built, and its tag.
+SOURCE = ("https://github.com/o/wsd", "refs/tags/v1")
 
 
 @pytest.fixture(scope="module")
@@ -373,7 +375,7 @@ def test_a_sigstore_bundle_that_signs_nothing(signed, sigstore, root, tmp_path, 
     media = "application/vnd.dev.sigstore.bundle.v0.3+json"
     path = save(tmp_path, {"mediaType": media, **rest})
     # With a certificate and a log entry of somebody who signed something else.
-    borrowed = sigstore.sign_statement(b"{}", WORKFLOW, GITHUB)["verificationMaterial"]
+    borrowed = sigstore.sign_statement(b"{}", WORKFLOW, GITHUB, SOURCE)["verificationMaterial"]
     other = tmp_path / "other.json"
     other.write_text(json.dumps({"mediaType": media, "verificationMaterial": borrowed, **rest}))
     for named in (path, other):
@@ -409,7 +411,7 @@ def test_keys_that_are_none(signed, tmp_path):
 def test_a_statement_signed_by_an_identity(copy, sigstore, root, tmp_path):
     """Certificate, both logs and the envelope are checked by sigstore itself, without a network."""
     payload = (copy / "provenance.json").read_bytes()
-    good = sigstore.sign_statement(payload, WORKFLOW, GITHUB)
+    good = sigstore.sign_statement(payload, WORKFLOW, GITHUB, SOURCE)
     check_signature(copy, save(tmp_path, good), Identity(WORKFLOW, GITHUB, trusted_root=root))
     for name, issuer in (
         (WORKFLOW.replace("/o/", "/p/"), GITHUB),
@@ -420,9 +422,87 @@ def test_a_statement_signed_by_an_identity(copy, sigstore, root, tmp_path):
             check_signature(copy, save(tmp_path, good), someone)
 
 
+GITLAB = "https://gitlab.example/a/b/wsd//.gitlab-ci.yml@refs/heads/main"
+
+
+@pytest.mark.parametrize(
+    ("identity", "source"),
+    [
+        (WORKFLOW, ("https://github.com/evil/x", "refs/tags/v1")),
+        (WORKFLOW, ("https://github.com/o/wsd-evil", "refs/tags/v1")),
+        (WORKFLOW, ("https://github.com/o/wsd", "refs/heads/evil")),
+        (WORKFLOW, ("https://github.com/o/wsd",)),
+        (WORKFLOW, ()),
+        (WORKFLOW.replace("github.com", "github.example"), SOURCE),
+        (WORKFLOW.replace("refs/tags/v1", "0" * 40), SOURCE),
+        (GITLAB, ("https://gitlab.example/a/b", "refs/heads/main")),
+        (GITLAB, ()),
+    ],
+)
+def test_a_workflow_that_somebody_else_called(copy, sigstore, root, tmp_path, identity, source):
+    """The certificate has the workflow's name, whoever calls it with sources of their own."""
+    payload = (copy / "provenance.json").read_bytes()
+    path = save(tmp_path, sigstore.sign_statement(payload, identity, GITHUB, source))
+    with pytest.raises(BundleError, match="does not sign"):
+        check_signature(copy, path, Identity(identity, GITHUB, trusted_root=root))
+
+
+@pytest.mark.parametrize(
+    ("identity", "source", "named"),
+    [
+        (GITLAB, ("https://gitlab.example/a/b/wsd", "refs/heads/main"), None),
+        # A repository that builds by a workflow that many use: who checks says which one.
+        (WORKFLOW, ("https://github.com/p/model", "refs/heads/main"), "https://github.com/p/model"),
+        # A person is no workflow, and no repository is asked for.
+        ("someone@example.org", (), None),
+    ],
+)
+def test_whose_sources_were_built_is_as_asked(
+    copy, sigstore, root, tmp_path, identity, source, named
+):
+    payload = (copy / "provenance.json").read_bytes()
+    path = save(tmp_path, sigstore.sign_statement(payload, identity, GITHUB, source))
+    check_signature(copy, path, Identity(identity, GITHUB, trusted_root=root, source=named))
+    other = Identity(identity, GITHUB, trusted_root=root, source="https://github.com/q/model")
+    with pytest.raises(BundleError, match="does not sign"):
+        check_signature(copy, path, other)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "https://in-toto.io/attestation/test-result/v0.1",
+        "https://openvex.dev/ns/v0.2.0",
+        "https://slsa.dev/verification_summary/v1",
+        "https://slsa.dev/provenance/v1 ",
+        "",
+    ],
+)
+def test_a_signed_statement_that_does_not_say_that_files_are_good(signed, tmp_path, kind):
+    """Such as that a test of them failed: it names the same files by the same digests."""
+    folder, _, private, public = signed
+    digests = [
+        hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in ("SRI.json", "provenance.json")
+    ]
+    statement = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": "file", "digest": {"sha256": one}} for one in digests],
+        "predicateType": kind,
+        "predicate": {"result": "FAILED"},
+    }
+    path = save(tmp_path, envelope(private, json.dumps(statement).encode()))
+    with pytest.raises(BundleError, match="its statement is of type"):
+        check_signature(folder, path, Key(public))
+    good = {**statement, "predicateType": "https://cyclonedx.org/bom"}
+    check_signature(
+        folder, save(tmp_path, envelope(private, json.dumps(good).encode())), Key(public)
+    )
+
+
 def test_an_identity_signs_another_bundle(copy, sigstore, root, tmp_path):
     payload = (copy / "provenance.json").read_bytes()
-    path = save(tmp_path, sigstore.sign_statement(payload, WORKFLOW, GITHUB))
+    path = save(tmp_path, sigstore.sign_statement(payload, WORKFLOW, GITHUB, SOURCE))
     (copy / "SRI.json").write_bytes((copy / "SRI.json").read_bytes() + b" ")
     with pytest.raises(BundleError, match="does not have the digest of this SRI.json"):
         check_signature(copy, path, Identity(WORKFLOW, GITHUB, trusted_root=root))
@@ -431,8 +511,8 @@ def test_an_identity_signs_another_bundle(copy, sigstore, root, tmp_path):
 def test_a_part_of_an_identity_s_signature_that_is_another(copy, sigstore, root, tmp_path):
     """A byte of the payload, the signature, the certificate or the log's entry, and other keys."""
     payload = (copy / "provenance.json").read_bytes()
-    good = sigstore.sign_statement(payload, WORKFLOW, GITHUB)
-    other = sigstore.sign_statement(payload + b" ", WORKFLOW, GITHUB)
+    good = sigstore.sign_statement(payload, WORKFLOW, GITHUB, SOURCE)
+    other = sigstore.sign_statement(payload + b" ", WORKFLOW, GITHUB, SOURCE)
     someone = Identity(WORKFLOW, GITHUB, trusted_root=root)
     changed = []
     for part in ("payload", "signatures"):
@@ -443,7 +523,7 @@ def test_a_part_of_an_identity_s_signature_that_is_another(copy, sigstore, root,
         one = json.loads(json.dumps(good))
         one["verificationMaterial"][part] = other["verificationMaterial"][part]
         changed.append(one)
-    stranger = SmallSigstore(sigstore.now).sign_statement(payload, WORKFLOW, GITHUB)
+    stranger = SmallSigstore(sigstore.now).sign_statement(payload, WORKFLOW, GITHUB, SOURCE)
     for one in (*changed, stranger):
         with pytest.raises(BundleError, match="does not sign"):
             check_signature(copy, save(tmp_path, one), someone)
@@ -451,7 +531,7 @@ def test_a_part_of_an_identity_s_signature_that_is_another(copy, sigstore, root,
 
 @pytest.mark.parametrize("text", ["", "{}", '{"mediaType": "x"}', "\0" * 5000, "[" * 100_000])
 def test_keys_of_a_sigstore_that_are_none(copy, sigstore, tmp_path, text):
-    path = save(tmp_path, sigstore.sign_statement(b"{}", WORKFLOW, GITHUB))
+    path = save(tmp_path, sigstore.sign_statement(b"{}", WORKFLOW, GITHUB, SOURCE))
     (tmp_path / "root.json").write_text(text)
     someone = Identity(WORKFLOW, GITHUB, trusted_root=tmp_path / "root.json")
     with pytest.raises(UsageError, match="Sigstore's keys cannot be read"):
@@ -513,6 +593,7 @@ def test_a_package_that_is_missing_is_named(signed, monkeypatch, module, signer,
     [
         ["--key", "x.pub"],
         ["--offline"],
+        ["--certificate-source-repository", "https://a"],
         ["--signature", "x"],
         ["--signature", "x", "--certificate-identity", "a@b"],
         ["--signature", "x", "--key", "x", "--certificate-oidc-issuer", "https://a"],

@@ -2,13 +2,19 @@
 
 import ast
 import io
+import logging
+import os
 import re
+import subprocess
 import sys
+import threading
+import warnings
 
 import pytest
 
 from wsd.cli.main import main
 from wsd.util.files import REPOSITORY
+from wsd.util.foreign_messages import show_foreign_messages
 from wsd.util.progress import Progress
 from wsd.util.terminal import printable, printable_line, say
 
@@ -65,6 +71,93 @@ def test_stages_of_a_page_are_shown_in_one_line_each(capsys):
     assert lines[0] == "?[2J[red]stage 0 error: no …"
     assert len(lines) == 50
     assert max(map(len, lines)) < 50
+
+
+# What each of these prints holds a text of somebody else.
+PROGRAM = """
+import logging, sys, threading, warnings
+import click
+from wsd.cli.error_report import run_command
+from wsd.errors import CheckpointError
+
+text = "\\x1b]0;owned\\x07 \\u202e\\x9b2J\\rname"
+
+class Lost:
+    def __del__(self):
+        raise ValueError(text)
+
+def fail():
+    raise ValueError(text)
+
+def warn_of_library():
+    warnings.warn(text)
+
+def log_of_library():
+    logging.getLogger("elsewhere").warning("%s", text)
+
+def log_with_handler():
+    logger = logging.getLogger("transformers.models")
+    logger.addHandler(logging.StreamHandler())
+    try:
+        fail()
+    except ValueError:
+        logger.exception("while reading %s", text)
+
+def end_thread():
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+
+def lose():
+    Lost()
+
+def fail_with_cause():
+    try:
+        fail()
+    except ValueError as error:
+        raise KeyError("x") from error
+
+def fail_in_group():
+    raise ExceptionGroup(text, [ValueError(text)])
+
+def fail_on_purpose():
+    raise CheckpointError(text, "hint")
+
+@click.command()
+@click.argument("way")
+def work(way):
+    globals()[way]()
+
+sys.exit(run_command(work, "work"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("way", "code"),
+    [
+        ("fail", 1), ("fail_with_cause", 1), ("fail_in_group", 1), ("fail_on_purpose", 1),
+        ("warn_of_library", 0), ("log_of_library", 0), ("log_with_handler", 0), ("end_thread", 0),
+        ("lose", 0),
+    ],
+)  # fmt: skip
+def test_what_python_and_libraries_print_commands_no_terminal(way, code):
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, way],
+        env={**os.environ, "WSD_DEBUG": "1"}, capture_output=True, check=False,
+    )  # fmt: skip
+    said = done.stderr.decode()
+    assert done.returncode == code
+    assert "owned" in said
+    assert ("Traceback" in said) == (way not in ("warn_of_library", "log_of_library"))
+    assert printable(said) == said
+    assert done.stdout == b""
+
+
+def test_a_program_that_uses_wsd_keeps_its_own_ways_of_warning():
+    ways = (warnings.showwarning, threading.excepthook, logging.getLogRecordFactory())
+    with show_foreign_messages():
+        assert warnings.showwarning is not ways[0]
+    assert ways == (warnings.showwarning, threading.excepthook, logging.getLogRecordFactory())
 
 
 def calls(path):

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import diffusers
@@ -11,8 +12,10 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from mutations import MOST_BYTES, MOST_SECONDS, peak_bytes
 from rewritten import FILES, save_shards, shard_digests, weights_of
 from wsd.checkpoint.checkpoint import open_checkpoint
+from wsd.checkpoint.safetensors_file import list_safetensors, read_metadata
 from wsd.errors import CheckpointError
 from wsd.models.instantiate import build_skeleton
 
@@ -265,3 +268,45 @@ def test_the_folder_in_which_one_stands_has_its_name(copy, family, monkeypatch):
     assert open_checkpoint(Path(), family).source.provenance == "copy"
     monkeypatch.chdir(copy / "unet")
     assert open_checkpoint(Path(".."), family).source.provenance == "copy"
+
+
+def header_of(tensors, more=0):
+    """Return a safetensors file of empty tensors, with metadata of some bytes."""
+    table = {
+        f"{number:x}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+        for number in range(tensors)
+    }
+    header = json.dumps({"__metadata__": {"notes": "x" * more}, **table}).encode()
+    return len(header).to_bytes(8, "little") + header
+
+
+@pytest.mark.parametrize(
+    ("tensors", "more", "said"),
+    [
+        (60_000, 0, "60000 tensors, expected at most 50000"),
+        (200_000, 0, "its header has .* bytes, expected at most 6291456"),
+        (1, 7 << 20, "its header has .* bytes, expected at most 6291456"),
+    ],
+)
+def test_a_header_of_more_than_any_checkpoint_has(tmp_path, tensors, more, said):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(header_of(tensors, more))
+    before, started = peak_bytes(), time.process_time()
+    with pytest.raises(CheckpointError, match=said):
+        list_safetensors(path)
+    assert peak_bytes() - before < MOST_BYTES
+    assert time.process_time() - started < MOST_SECONDS
+
+
+def test_a_header_that_says_it_is_larger_than_its_file(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes((7 << 20).to_bytes(8, "little") + b"{}")
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        read_metadata(path)
+
+
+def test_notes_of_a_trainer_in_a_header_are_read(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(header_of(3, 5 << 20))
+    assert len(list_safetensors(path)) == 3
+    assert len(read_metadata(path)["notes"]) == 5 << 20

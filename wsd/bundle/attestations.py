@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
+from wsd import __version__
 from wsd.bundle.layout import ATTESTATIONS, SRI, Snapshot, check_layout, list_models, read_snapshot
 from wsd.bundle.manifest import REBUILD
 from wsd.bundle.tree import list_files
@@ -40,7 +41,9 @@ _Integrity = Annotated[str, Field(pattern=r"^sha384-[A-Za-z0-9+/]{64}$")]
 _INTEGRITY_TABLE = TypeAdapter(dict[BundlePath, _Integrity])
 
 
-def build_attestations(snapshot: Snapshot, materials: Iterable[Material]) -> dict[str, Any]:
+def build_attestations(
+    snapshot: Snapshot, materials: Iterable[Material], version: str = __version__
+) -> dict[str, Any]:
     """Return the attestations of a bundle as JSON values by file name, in the order of writing.
 
     Each says what the files before it are: the SBOM has the bundle's files, ``SRI.json`` these and
@@ -49,9 +52,10 @@ def build_attestations(snapshot: Snapshot, materials: Iterable[Material]) -> dic
     Args:
         snapshot: the bundle.
         materials: packages and sources that it was made with, in any order.
+        version: of WSD, which writes them.
     """
     contents = BundleContents(
-        snapshot.files, merge_materials(materials), tuple(snapshot.manifests.values())
+        snapshot.files, merge_materials(materials), tuple(snapshot.manifests.values()), version
     )
     made: dict[str, Any] = {sbom.FILE_NAME: sbom.build_sbom(contents)}
     files = {**snapshot.files, sbom.FILE_NAME: _digest(made[sbom.FILE_NAME])}

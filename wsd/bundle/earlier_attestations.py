@@ -1,7 +1,8 @@
-"""Read a provenance of any version of WSD, and compare the facts in it with the bundle.
+"""Read a provenance of any type of build, and compare the facts of an earlier one with the bundle.
 
-Bundles outlive the version that built them. What another version writes cannot be made again, but
-which files and models it names, and what they were made with, can be compared.
+Bundles outlive the version that built them. Attestations of today's build type are made again,
+whichever version wrote them. Those of an earlier type cannot be, but which files and models they
+name, and what these were made with, can be compared; and ``wsd verify`` says that it is less.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
+from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.alias_generators import to_camel
 
-from wsd.bundle.layout import SRI, Snapshot
+from wsd import __version__
+from wsd.bundle.layout import SRI, Snapshot, is_notice
 from wsd.bundle.manifest import REBUILD
 from wsd.errors import BundleError
 from wsd.spec.manifest import Sha256
@@ -22,6 +25,9 @@ from wsd.supply_chain import provenance, sbom
 from wsd.supply_chain.material import Material
 from wsd.util.hashing import digest_file
 from wsd.util.typed_json import read_typed
+
+# Characters of a value that a fault shows.
+_SHOWN = 80
 
 
 class _Entry(BaseModel):
@@ -51,6 +57,7 @@ class _Parameters(_Entry):
 
 class _Dependency(_Entry):
     uri: str
+    digest: Mapping[str, str] = {}
 
 
 class _Definition(_Entry):
@@ -81,6 +88,16 @@ class Statement(_Entry):
     subject: tuple[_Subject, ...]
     predicate: _Predicate
 
+    @property
+    def build_type(self) -> str:
+        """The type of the build, which says what the attestations say."""
+        return self.predicate.build_definition.build_type
+
+    @property
+    def version(self) -> str:
+        """The version of WSD that wrote it; empty if it does not say."""
+        return self.predicate.run_details.builder.version.get("wsd", "")
+
 
 _STATEMENT = TypeAdapter(Statement)
 
@@ -95,6 +112,39 @@ def read_statement(bundle: Path) -> Statement:
         BundleError: if it is missing or malformed.
     """
     return read_typed(bundle / provenance.FILE_NAME, _STATEMENT, BundleError, REBUILD)
+
+
+def find_unknown(statement: Statement) -> Iterator[str]:
+    """Yield why this version cannot tell whether the attestations are right."""
+    known = (provenance.BUILD_TYPE, *provenance.EARLIER_BUILD_TYPES)
+    try:
+        is_newer = Version(statement.version) > Version(__version__)
+    except InvalidVersion:
+        yield f"{statement.version[:_SHOWN]!r} is not a version of WSD"
+        return
+    if is_newer:
+        yield f"written by WSD {statement.version}, which is newer than this one: update WSD"
+    elif statement.build_type not in known:
+        yield f"its buildType is {statement.build_type[:_SHOWN]!r}, expected {' or '.join(known)}"
+
+
+def describe_limits(bundle: Path) -> str:
+    """Return what could not be told of a bundle without a fault; empty if everything could.
+
+    Args:
+        bundle: a bundle's folder.
+
+    Raises:
+        BundleError: if its provenance is missing or malformed.
+    """
+    statement = read_statement(bundle)
+    if statement.build_type == provenance.BUILD_TYPE:
+        return ""
+    return (
+        f"as far as this version can tell: its attestations are of the earlier type "
+        f"{statement.build_type}, in which notices, the page's policy and the digests of its list "
+        "of models may be missing"
+    )
 
 
 def find_contradictions(
@@ -119,6 +169,30 @@ def find_contradictions(
     models = (manifest.model for manifest in snapshot.manifests.values())
     if said != sorted((model.name, model.dtype, model.source) for model in models):
         yield "externalParameters/models are not the models of the manifests"
-    named = {dependency.uri for dependency in definition.resolved_dependencies}
-    if missing := sorted(material.purl for material in materials if material.purl not in named):
+    builder = statement.predicate.run_details.builder
+    if builder.id != provenance.BUILDER or len(builder.version) != 1:
+        yield f"builder is not {provenance.BUILDER} alone, with WSD's version"
+    yield from _compare_dependencies(definition.resolved_dependencies, materials)
+    # There were none before build type 2, and nothing says what they would have to be.
+    for name in filter(is_notice, snapshot.files):
+        yield f"its buildType has no notices, but {name} is there"
+
+
+def _compare_dependencies(
+    dependencies: Sequence[_Dependency], materials: Sequence[Material]
+) -> Iterator[str]:
+    """Compare what a provenance names as built from with the SBOM."""
+    named = {dependency.uri for dependency in dependencies}
+    if len(named) < len(dependencies):
+        yield "a resolved dependency is there twice"
+    digests = {
+        material.purl: {*(content for _, content in material.hashes), material.commit}
+        for material in materials
+    }
+    if missing := sorted(digests.keys() - named):
         yield f"resolvedDependencies lack {missing[0]}, which {sbom.FILE_NAME} has"
+    for dependency in dependencies:
+        if dependency.uri not in digests:
+            yield f"resolvedDependencies have {dependency.uri[:_SHOWN]!r}, which nothing else names"
+        elif not digests[dependency.uri].issuperset(dependency.digest.values()):
+            yield f"{dependency.uri[:_SHOWN]} has another digest than in {sbom.FILE_NAME}"

@@ -19,6 +19,7 @@ from pathlib import Path
 from PIL import Image, ImageOps, PngImagePlugin
 
 from wsd.checkpoint.checkpoint import Checkpoint
+from wsd.checkpoint.links import check_inside
 from wsd.errors import UsageError
 from wsd.spec.manifest import MAX_EXAMPLE_SETTINGS, MAX_EXAMPLES
 from wsd.util.hashing import canonical_json, sha256_bytes
@@ -61,11 +62,12 @@ class Example:
     picture: bytes
 
 
-def read_examples(folder: Path) -> tuple[Example, ...]:
+def read_examples(folder: Path, checkpoint: Path | None = None) -> tuple[Example, ...]:
     """Read the PNGs of a folder, in the order of their names.
 
     Args:
         folder: whose files that end in ``.png`` are read; others are left out.
+        checkpoint: folder that links among them may lead into; None for ``folder`` alone.
 
     Returns:
         an example for each.
@@ -73,6 +75,7 @@ def read_examples(folder: Path) -> tuple[Example, ...]:
     Raises:
         UsageError: if there are none or too many, if one is damaged, too large or carries no
             settings, or if two have the same prompt.
+        CheckpointError: if one is a link out of the folder.
         OSError: if the folder or a file cannot be read.
     """
     if not folder.is_dir():
@@ -91,7 +94,7 @@ def read_examples(folder: Path) -> tuple[Example, ...]:
             _LOG.warning("%s is no PNG, so it is no example", path)
     examples: dict[str, tuple[Path, Example]] = {}
     for path in pictures:
-        example = _read_example(path)
+        example = _read_example(check_inside(path, checkpoint or folder))
         other, _ = examples.setdefault(example.prompt, (path, example))
         if other != path:
             raise UsageError(
@@ -108,12 +111,13 @@ def find_examples(checkpoint: Checkpoint) -> tuple[Example, ...]:
     out, and that is said.
 
     Raises:
-        UsageError: if there are pictures that cannot be read; see :func:`read_examples`.
+        UsageError, CheckpointError: if there are pictures that cannot be read; see
+            :func:`read_examples`.
     """
     folder = checkpoint.source.extra_file(FOLDER_NAME)
     if folder is None:
         return ()
-    examples = read_examples(folder)
+    examples = read_examples(folder, folder.parent)
     expected = hash_weights(checkpoint)
     for example in examples:
         if _read_model_hash(example.settings) not in (None, expected):

@@ -8,9 +8,9 @@ passes, and no other does.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from html.parser import HTMLParser
+from itertools import chain
 from pathlib import Path
 
 from wsd.bundle.manifest import FILE_NAME as MANIFEST
@@ -21,10 +21,13 @@ from wsd.bundle.model_files import (
     read_self_test,
     read_tokenizer,
 )
-from wsd.bundle.page_chain import SERVICE_WORKER, find_chain_faults
+from wsd.bundle.page_chain import PAGES, SERVICE_WORKER, find_chain_faults
+from wsd.bundle.page_markup import MAX_BYTES as PAGE_BYTES
+from wsd.bundle.page_markup import Page, read_page
 from wsd.bundle.tree import list_files
 from wsd.errors import BundleError, WsdError
 from wsd.spec.manifest import FileEntry, IndexEntry, Manifest
+from wsd.spec.page_policy import page_policy
 from wsd.spec.paths import check_path
 from wsd.supply_chain import notices, provenance, sbom
 from wsd.util.hashing import Digests, digest_files
@@ -35,32 +38,33 @@ SRI = "SRI.json"
 ATTESTATIONS = (sbom.FILE_NAME, provenance.FILE_NAME, SRI)
 INDEX = f"models/{INDEX_NAME}"
 PAGE = "index.html"
-# Files of the page, and folders of more of them.
-_PAGE_FILES = (PAGE, "selftest.html", "client.js", SERVICE_WORKER)
-_PAGE_FOLDERS = ("assets/", "driver/")
+# Files of the page that have these names in every bundle.
+_PAGE_FILES = (*PAGES, "client.js", SERVICE_WORKER)
+# Files of the page whose names carry a digest, and the name by which programs know the driver.
+_BUILT = re.compile(
+    r"(assets/[a-z]+\.[0-9A-Z]{8}\.(js|css)|driver/(client|[a-z]+\.[0-9A-Z]{8})\.js)"
+    r"(?P<license>\.LEGAL\.txt)?"
+)
+# Files that give a name that stays to one whose name carries a digest.
+_NAMING = {"client.js": "./assets/client.", "driver/client.js": "./client."}
+_NAMED = re.compile(r'export \* from "(?P<path>[^"]+)";\n')
+# Of a file that no manifest names: scripts, licences and attestations have some megabytes at most.
+_MOST_BYTES = 64 << 20
 _HINT = "run wsd build again, or fetch the bundle anew"
 # An entry of the service worker's list: the path and the digest of a file that it stores.
 _KEPT = re.compile(
     r'url:\s*"(?P<path>[^"]+)",\s*(?:revision:[^,]*,\s*)?integrity:\s*"(?P<integrity>[^"]+)"'
 )
-# Files of the page in its list; other files in that folder are licences.
-_LOADED = re.compile(r"assets/[^/]+\.(js|css)")
-_ICON = re.compile(r"data:(image/svg\+xml)?,")
-# Elements and attributes by which a page would load something that no digest covers, or lead
-# elsewhere. Scripts, links and anchors are looked at one by one.
-_FORBIDDEN = ("base", "embed", "frame", "iframe", "object", "style")
-_LOADING = (
-    "action", "background", "data", "formaction", "href", "imagesrcset", "manifest", "ping",
-    "poster", "src", "srcdoc", "srcset", "xlink:href",
-)  # fmt: skip
-# An address within the site.
-_LOCAL = re.compile(r"(\./)?([A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*)?(#.*)?")
-_LOOKED_AT = {"script": {"src"}, "link": {"href"}, "a": {"href"}}
+# What a script names: what it imports, and workers that it starts; and what it imports at once.
+_MENTIONED = re.compile(r'"\./([A-Za-z0-9._/-]+)"')
+_IMPORTED = re.compile(r'(?:from|import)\s*"\./([A-Za-z0-9._/-]+)"')
+# Endings of what a model consists of; a page or a script would be one of this site.
+_ENDINGS = (".bin", ".json", ".txt", ".wasm", ".webp")
 
 
 def is_page_file(path: str) -> bool:
     """Tell whether a path is that of a file of the page, which is the same for every model."""
-    return path in _PAGE_FILES or path.startswith(_PAGE_FOLDERS)
+    return path in _PAGE_FILES or _BUILT.fullmatch(path) is not None
 
 
 def is_notice(path: str) -> bool:
@@ -113,6 +117,30 @@ def read_snapshot(bundle: Path) -> Snapshot:
     )
 
 
+def find_size_faults(bundle: Path) -> list[tuple[str, str]]:
+    """Return path and fault of files that are missing, or whose sizes show that they are others.
+
+    A hole in a file takes no room on a disk, and as long as a terabyte to digest.
+
+    Raises:
+        BundleError: as :func:`list_models`, and if there is anything but plain files and folders.
+    """
+    expected = {
+        f"{folder}/{entry.file}": entry.bytes
+        for folder, manifest in list_models(bundle)
+        for entry in manifest.files()
+    }
+    files = list_files(bundle)
+    faults = [(name, "missing") for name in expected if name not in files]
+    for name in files:
+        size = (bundle / name).stat().st_size
+        if name in expected and size != expected[name]:
+            faults.append((name, f"{size} bytes, expected {expected[name]}"))
+        elif name not in expected and size > _MOST_BYTES:
+            faults.append((name, f"{size} bytes, expected at most {_MOST_BYTES}"))
+    return faults
+
+
 def list_models(bundle: Path) -> list[tuple[str, Manifest]]:
     """Return the path of each model's folder in a bundle, and its manifest, sorted by folder.
 
@@ -129,9 +157,12 @@ def check_layout(snapshot: Snapshot) -> None:
     """Refuse a bundle that lacks a file, or has one that does not belong there.
 
     Raises:
-        BundleError: for the first fault of :func:`find_faults`.
+        BundleError: for the first fault of :func:`find_faults`, :func:`find_stray_scripts` or
+            :func:`find_gaps`.
     """
-    for name, fault in find_faults(snapshot):
+    for name, fault in chain(
+        find_faults(snapshot), find_stray_scripts(snapshot), find_gaps(snapshot)
+    ):
         raise BundleError(f"{snapshot.folder}: {name}: {fault}", _HINT)
 
 
@@ -145,9 +176,8 @@ def find_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     yield from _find_index_faults(snapshot)
     yield from find_chain_faults(snapshot.folder)
     yield from _find_unnamed_files(snapshot)
-    for name in sorted(snapshot.files):
-        if name.endswith(".html") and "/" not in name:
-            yield from ((name, fault) for fault in _find_page_faults(snapshot, name))
+    for name, page in _read_pages(snapshot).items():
+        yield from ((name, fault) for fault in _find_page_faults(snapshot, page))
     yield from _find_kept_faults(snapshot)
 
 
@@ -205,22 +235,41 @@ def _find_index_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
 
 def _find_unnamed_files(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     """Yield the files that are neither named by the list or a manifest, nor of the page."""
-    known = {INDEX, *(name for name, _ in snapshot.entries())}
-    known |= {f"{folder}/{MANIFEST}" for folder in snapshot.manifests}
+    named = [name for name, _ in snapshot.entries()]
+    for name in named:
+        if not name.endswith(_ENDINGS):
+            yield name, f"a model has no such files, only {', '.join(_ENDINGS)}"
+    known = {INDEX, *named, *(f"{folder}/{MANIFEST}" for folder in snapshot.manifests)}
     for name in snapshot.files:
         if not (name in known or is_page_file(name) or is_notice(name)):
             yield name, "does not belong to a bundle"
+        elif (
+            (built := _BUILT.fullmatch(name))
+            and built["license"]
+            and name.removesuffix(built["license"]) not in snapshot.files
+        ):
+            yield name, "does not belong to a bundle: the file that it is about is missing"
 
 
-def _find_page_faults(snapshot: Snapshot, name: str) -> Iterator[str]:
+def _read_pages(snapshot: Snapshot) -> dict[str, Page]:
+    """Return the pages that a bundle has."""
+    return {
+        name: read_page(read_text(snapshot.folder / name, BundleError, _HINT, PAGE_BYTES))
+        for name in PAGES
+        if name in snapshot.files
+    }
+
+
+def _read(snapshot: Snapshot, name: str) -> str:
+    return read_text(snapshot.folder / name, BundleError, _HINT)
+
+
+def _find_page_faults(snapshot: Snapshot, page: Page) -> Iterator[str]:
     """Yield the faults of what a page loads: files without a digest, altered or missing ones."""
-    parser = _PageParser()
-    parser.feed(read_text(snapshot.folder / name, BundleError, _HINT))
-    parser.close()
-    yield from parser.faults
-    if not parser.loaded:
+    yield from page.faults
+    if not any(address.endswith(".js") for address, _ in page.loaded):
         yield "loads no script"
-    for address, integrity in parser.loaded:
+    for address, integrity in page.loaded:
         try:
             found = snapshot.files.get(check_path(address))
         except ValueError as error:
@@ -234,13 +283,56 @@ def _find_page_faults(snapshot: Snapshot, name: str) -> Iterator[str]:
                 if integrity
                 else "loaded without integrity"
             )
+    loaded = {address for address, _ in page.loaded}
+    for name in sorted(_follow(snapshot, loaded, _IMPORTED) - loaded):
+        yield f"loads {name} without integrity: a script imports it"
+    # Where there is no chain there is no element, or it is empty (wsd.bundle.page_chain).
+    if any(digest not in ("", snapshot.files[INDEX].integrity) for digest in page.models_integrity):
+        yield f"integrity of {INDEX} is missing or wrong"
+    if len(page.models_integrity) > 1:
+        yield f"has the integrity of {INDEX} twice"
+
+
+def _follow(snapshot: Snapshot, begin: Iterable[str], pattern: re.Pattern[str]) -> set[str]:
+    """Return these scripts, and those that they name, that the bundle has."""
+    found = {name for name in begin if name in snapshot.files}
+    waiting = [name for name in found if name.endswith(".js")]
+    while waiting:
+        name = waiting.pop()
+        folder = name.rpartition("/")[0]
+        for mentioned in pattern.findall(_read(snapshot, name)):
+            path = f"{folder}/{mentioned}".removeprefix("/")
+            if path in snapshot.files and path not in found:
+                found.add(path)
+                if path.endswith(".js"):
+                    waiting.append(path)
+    return found
+
+
+def find_stray_scripts(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """Yield the scripts and styles that nothing of the page or of its driver leads to.
+
+    If another file is missing or altered, that may be the reason.
+    """
+    for name, beginning in _NAMING.items():
+        if name in snapshot.files:
+            named = _NAMED.fullmatch(_read(snapshot, name))
+            if named is None or not named["path"].startswith(beginning):
+                yield name, "is not a name of the client"
+    begin = {SERVICE_WORKER, *_NAMING}
+    begin |= {address for page in _read_pages(snapshot).values() for address, _ in page.loaded}
+    reached = _follow(snapshot, begin, _MENTIONED)
+    for name in snapshot.files:
+        built = _BUILT.fullmatch(name)
+        if built and not built["license"] and name not in reached:
+            yield name, "does not belong to the page: nothing of it leads there"
 
 
 def _find_kept_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     """Compare the page's files with the list of the service worker, which names all of them."""
     if SERVICE_WORKER not in snapshot.files:
         return
-    text = read_text(snapshot.folder / SERVICE_WORKER, BundleError, _HINT)
+    text = _read(snapshot, SERVICE_WORKER)
     kept = {found["path"]: found["integrity"] for found in _KEPT.finditer(text)}
     for path, integrity in kept.items():
         if path not in snapshot.files:
@@ -248,8 +340,14 @@ def _find_kept_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
         elif snapshot.files[path].integrity != integrity:
             yield SERVICE_WORKER, f"has a digest of {path} that differs from the file's"
     for path in snapshot.files:
-        if kept and path not in kept and _LOADED.fullmatch(path):
-            yield path, "does not belong to the page"
+        built = _BUILT.fullmatch(path)
+        is_kept = path in _PAGE_FILES or (path.startswith("assets/") and built is not None)
+        if is_kept and path != SERVICE_WORKER and not (built and built["license"]):
+            if not kept:
+                yield SERVICE_WORKER, "has no list of the page's files"
+                return
+            if path not in kept:
+                yield path, f"does not belong to the page: {SERVICE_WORKER} does not name it"
 
 
 def find_gaps(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
@@ -260,58 +358,9 @@ def find_gaps(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     for entry in snapshot.index:
         if entry.integrity is None:
             yield INDEX, f"the integrity of {entry.manifest}{MANIFEST} is missing"
-
-
-class _PageParser(HTMLParser):
-    """Collects the scripts and styles that a page loads.
-
-    Attributes:
-        loaded: address and integrity of each; empty where there is none.
-        faults: what a page of WSD never contains.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loaded: list[tuple[str, str]] = []
-        self.faults: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Record the address and the integrity of what an element loads."""
-        if tag in _FORBIDDEN:
-            self.faults.append(f"has an element <{tag}>")
-            return
-        # Of an attribute that is there twice, browsers take the first.
-        found = {key: value or "" for key, value in reversed(attrs)}
-        for key in sorted(found.keys() & set(_LOADING) - _LOOKED_AT.get(tag, set())):
-            # A part of the same page, as in SVG.
-            if not found[key].startswith("#"):
-                self.faults.append(f"an element <{tag}> loads something by {key}")
-        if tag == "a" and not _LOCAL.fullmatch(found.get("href", "")):
-            self.faults.append("leads to another site")
-        if tag == "meta" and found.get("http-equiv", "").strip().lower() == "refresh":
-            self.faults.append("leads to another page by itself")
-        if any(key.startswith("on") for key in found):
-            self.faults.append(f"an element <{tag}> has an inline script")
-        if tag == "script" and "src" not in found:
-            self.faults.append("has an inline script")
-        if tag == "script" and "src" in found:
-            self.loaded.append((found["src"], found.get("integrity", "")))
-        # A page's icon is in its address, so that browsers ask for none; an older page's is empty.
-        icon = found.get("rel") == "icon" and _ICON.match(found.get("href", ""))
-        if tag == "link" and not icon:
-            self.loaded.append((found.get("href", ""), found.get("integrity", "")))
-
-    def handle_comment(self, data: str) -> None:  # noqa: ARG002 - the parser's interface
-        """Refuse comments: where one ends, browsers and Python do not always agree."""
-        self.faults.append("has a comment")
-
-    def handle_pi(self, data: str) -> None:
-        """Refuse processing instructions, which browsers read as comments."""
-        self.handle_comment(data)
-
-    def unknown_decl(self, data: str) -> None:
-        """Refuse sections such as CDATA, which browsers read as comments."""
-        self.handle_comment(data)
+    for name, page in _read_pages(snapshot).items():
+        if page.policies != [page_policy()]:
+            yield name, "its Content-Security-Policy is missing or another one"
 
 
 def mismatch(kind: str, expected: str, found: str) -> str:

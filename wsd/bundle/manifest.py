@@ -6,19 +6,22 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from wsd.bundle.manifest_v1 import upgrade_manifest
 from wsd.errors import BundleError, UsageError
 from wsd.spec.manifest import SCHEMA_VERSION, IndexEntry, Manifest
 from wsd.util.hashing import canonical_json, digest_file
 from wsd.util.json_reader import parse_file, read_text
-from wsd.util.typed_json import describe_fault, read_typed
+from wsd.util.typed_json import read_typed, validate_text
 
 FILE_NAME = "manifest.json"
 INDEX_NAME = "index.json"
 REBUILD = "run wsd build again, or fetch the bundle anew"
 _INDEX = TypeAdapter(tuple[IndexEntry, ...])
+_MANIFEST = TypeAdapter(Manifest)
+# A list of models has some hundreds of bytes for each.
+_INDEX_BYTES = 1 << 20
 _UPDATE = "the bundle is of a newer WSD: update this one, or build the bundle again with it"
 
 
@@ -55,11 +58,9 @@ def read_manifest(path: Path) -> Manifest:
                 f"{path}: schema_version is {version}, the newest known is {SCHEMA_VERSION}",
                 _UPDATE,
             )
-        return Manifest.model_validate_json(text)
-    except ValidationError as error:
-        raise BundleError(f"{path}: {describe_fault(error)}", REBUILD) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{path}: not a manifest of version 1 ({error!r})", REBUILD) from error
+    return validate_text(text, path, _MANIFEST, BundleError, REBUILD)
 
 
 def find_manifests(bundle: Path) -> list[Path]:
@@ -123,4 +124,6 @@ def read_index(bundle: Path) -> tuple[IndexEntry, ...]:
     Raises:
         BundleError: if it is missing or malformed.
     """
-    return read_typed(bundle / "models" / INDEX_NAME, _INDEX, BundleError, REBUILD)
+    return read_typed(
+        bundle / "models" / INDEX_NAME, _INDEX, BundleError, REBUILD, max_bytes=_INDEX_BYTES
+    )

@@ -13,8 +13,14 @@ from wsd.errors import BundleError
 from wsd.kernels.serialize import KernelTable
 from wsd.spec.manifest import MAX_EXAMPLE_BYTES
 from wsd.spec.self_test import SelfTest
-from wsd.util.json_reader import read_json
-from wsd.util.typed_json import read_typed
+from wsd.util.json_reader import (
+    MAX_SHADER_BYTES,
+    MAX_SHADER_MARKS,
+    parse_file,
+    read_json,
+    read_text,
+)
+from wsd.util.typed_json import read_typed, validate_text
 
 
 class _EarlyVariant(TypedDict):
@@ -86,12 +92,13 @@ def read_kernel_work(path: Path) -> KernelWork:
     Raises:
         BundleError: if the file is missing or malformed.
     """
-    table = read_json(path, BundleError, REBUILD)
+    text = read_text(path, BundleError, REBUILD, MAX_SHADER_BYTES)
+    table = parse_file(text, path, BundleError, REBUILD, max_marks=MAX_SHADER_MARKS)
     is_early = isinstance(table, dict) and "version" not in table
     found: KernelTable | _EarlyTable = (
-        read_typed(path, _EARLY_KERNELS, BundleError, REBUILD)
+        validate_text(text, path, _EARLY_KERNELS, BundleError, REBUILD)
         if is_early
-        else read_typed(path, _KERNELS, BundleError, REBUILD)
+        else validate_text(text, path, _KERNELS, BundleError, REBUILD)
     )
     operations = {
         name: variants[0]["operations"] for name, variants in found["kernels"].items() if variants
@@ -108,7 +115,8 @@ def check_example_picture(path: Path) -> None:
     Raises:
         BundleError: if it is no WebP file, or too large for an example.
     """
-    data = path.read_bytes()
+    with path.open("rb") as file:
+        data = file.read(MAX_EXAMPLE_BYTES + 1)
     if len(data) > MAX_EXAMPLE_BYTES or (data[:4], data[8:12]) != (b"RIFF", b"WEBP"):
         raise BundleError(
             f"{path}: not a WebP picture of at most {MAX_EXAMPLE_BYTES} bytes", REBUILD

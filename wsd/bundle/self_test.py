@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
+from pydantic import TypeAdapter
 
 from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.checkpoint.tokenizer import open_tokenizer
@@ -39,8 +39,8 @@ from wsd.spec.self_test import (
 from wsd.spec.tensor import Size
 from wsd.util.files import write_atomically
 from wsd.util.hashing import canonical_json
-from wsd.util.json_reader import parse_file, read_text
 from wsd.util.progress import Progress
+from wsd.util.typed_json import read_typed
 
 # Timestep of the denoiser's call, of 1000.
 _TIMESTEP = 500.0
@@ -53,6 +53,7 @@ _DIGITS = 6
 _HINT = "make it anew with: wsd expect"
 _LOG = logging.getLogger(__name__)
 # What follows the role in the name of an entry point for one picture size.
+_FIXTURES = TypeAdapter(Fixtures)
 _SIZE = re.compile(r"_\d+x\d+$")
 
 # Name of an input to its values, for inputs that are not noise.
@@ -149,12 +150,7 @@ def select_stages(path: Path, checkpoint: Checkpoint, library: Library) -> SelfT
 
 
 def _read_fixtures(path: Path) -> Fixtures:
-    text = read_text(path, CheckpointError, _HINT)
-    parse_file(text, path, CheckpointError, _HINT)
-    try:
-        return Fixtures.model_validate_json(text)
-    except ValidationError as error:
-        raise CheckpointError(f"{path} holds no expected values ({error})", _HINT) from error
+    return read_typed(path, _FIXTURES, CheckpointError, _HINT)
 
 
 def _find_other_weights(fixtures: Fixtures, checkpoint: Checkpoint) -> str | None:

@@ -12,15 +12,21 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from wsd import __version__
 from wsd.bundle.attestations import build_attestations, read_integrity
-from wsd.bundle.earlier_attestations import Statement, find_contradictions, read_statement
+from wsd.bundle.earlier_attestations import (
+    Statement,
+    find_contradictions,
+    find_unknown,
+    read_statement,
+)
 from wsd.bundle.layout import (
     SRI,
     Snapshot,
     find_faults,
     find_file_faults,
     find_gaps,
+    find_size_faults,
+    find_stray_scripts,
     is_notice,
     mismatch,
     read_snapshot,
@@ -50,8 +56,15 @@ def verify_bundle(bundle: Path) -> Iterator[str]:
     if faults := scan_tree(bundle).faults:
         yield from faults
         return
+    # What has another size is not digested.
+    if sizes := find_size_faults(bundle):
+        yield from (f"{name}: {fault}" for name, fault in sizes)
+        return
     integrity = read_integrity(bundle)
     statement = read_statement(bundle)
+    if unknown := list(find_unknown(statement)):
+        yield from (f"{provenance.FILE_NAME}: {reason}" for reason in unknown)
+        return
     in_sbom = sbom.read_hashes(bundle)
     snapshot = read_snapshot(bundle)
     found: dict[str, str] = {}
@@ -62,9 +75,11 @@ def verify_bundle(bundle: Path) -> Iterator[str]:
         _compare_sbom(snapshot, in_sbom),
     ):
         found.setdefault(name, fault)
-    # If a file was changed, the attestations differ for that reason alone.
+    # If a file was changed, the rest may differ for that reason alone.
     if not found:
-        for name, fault in _compare_attestations(snapshot, statement):
+        for name, fault in chain(
+            find_stray_scripts(snapshot), _compare_attestations(snapshot, statement)
+        ):
             found.setdefault(name, fault)
     for name in sorted(found):
         yield f"{name}: {found[name]}"
@@ -109,16 +124,19 @@ def _compare_sbom(snapshot: Snapshot, in_sbom: dict[str, str]) -> Iterator[tuple
 
 
 def _compare_attestations(snapshot: Snapshot, statement: Statement) -> Iterator[tuple[str, str]]:
-    """Compare the attestations with those that WSD would write for the same files."""
+    """Compare the attestations with those that WSD would write for the same files.
+
+    Whichever version wrote them: the type of the build says what must be there.
+    """
     materials = sbom.read_materials(snapshot.folder)
-    if not _is_of_this_version(statement):
-        # Another version words them differently, so only the facts are compared.
+    if statement.build_type != provenance.BUILD_TYPE:
+        # They are worded differently, so only the facts are compared.
         for fault in find_contradictions(snapshot, statement, materials):
             yield provenance.FILE_NAME, fault
         return
     yield from find_gaps(snapshot)
     yield from _compare_notices(snapshot, materials)
-    for name, expected in build_attestations(snapshot, materials).items():
+    for name, expected in build_attestations(snapshot, materials, statement.version).items():
         path = snapshot.folder / name
         found = read_json(path, BundleError, REBUILD)
         for difference in find_differences(expected, found):
@@ -141,12 +159,6 @@ def _compare_notices(
     for name in snapshot.files:
         if is_notice(name) and name not in made:
             yield name, f"{sbom.FILE_NAME} has nothing that this notice is about"
-
-
-def _is_of_this_version(statement: Statement) -> bool:
-    predicate = statement.predicate
-    version = predicate.run_details.builder.version.get("wsd")
-    return predicate.build_definition.build_type == provenance.BUILD_TYPE and version == __version__
 
 
 def find_differences(expected: Any, found: Any, place: str = "") -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from wsd.checkpoint.leftovers import check_leftovers, drop_unused_layers
+from wsd.checkpoint.links import check_inside
 from wsd.checkpoint.module_names import list_names
 from wsd.checkpoint.number_formats import dequantize
 from wsd.checkpoint.safetensors_file import check_regular, list_safetensors
@@ -124,15 +125,19 @@ class DiffusersFolder:
         """Return the folder's own tokenizer, else the one that was given."""
         own = self.path / tokenizer.name
         if own.is_dir():
-            return TokenizerFiles(own)
+            return TokenizerFiles(check_inside(own, self.path), checkpoint=self.path)
         if self._tokenizer is None:
             return None
         return TokenizerFiles(self._tokenizer, tokenizer.pad_token)
 
     def extra_file(self, name: str) -> Path | None:
-        """Return a file of the folder by its name; whoever reads it refuses what is no file."""
+        """Return a file of the folder by its name; whoever reads it refuses what is no file.
+
+        Raises:
+            CheckpointError: if it is a link out of the folder.
+        """
         path = self.path / name
-        return path if os.path.lexists(path) else None
+        return check_inside(path, self.path) if os.path.lexists(path) else None
 
 
 def describe_place(path: Path) -> str:

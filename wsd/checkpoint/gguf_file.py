@@ -19,9 +19,9 @@ from wsd.errors import CheckpointError
 
 _SHAPE = "comfy.gguf.orig_shape."
 _PLAIN = ("F64", "F32", "F16")
-# Values of a header. A checkpoint has a few for each of its thousands of tensors; a vocabulary of a
-# language model has a quarter of a million texts.
-_MAX_READS = 2_000_000
+# Values of a header, each of which takes microseconds to read. A checkpoint has about ten for each
+# of its thousands of tensors.
+_MAX_READS = 200_000
 
 
 def list_gguf(path: Path) -> dict[str, StoredTensor]:

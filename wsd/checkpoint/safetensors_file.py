@@ -11,6 +11,10 @@ from safetensors import SafetensorError, safe_open
 from wsd.checkpoint.stored_tensor import StoredTensor
 from wsd.errors import CheckpointError
 
+# Whole checkpoints have a few thousand tensors, and headers of less than a megabyte but for what
+# trainers note in them. The library takes 100 MB, and Python needs ten times that.
+_MAX_HEADER = 6 << 20
+_MAX_TENSORS = 50_000
 # What a file begins with that is something else, and what to say of it.
 _IMPOSTORS = (
     (b"version https://git-lfs", "it is a pointer of git-lfs: run git lfs pull in its folder"),
@@ -48,6 +52,29 @@ def check_regular(path: Path) -> None:
     )
 
 
+def _open(path: Path) -> Any:
+    """Return safetensors' reader of a regular file with a header of an ordinary size.
+
+    Raises:
+        CheckpointError: if the file is not a whole safetensors file, or has too large a header.
+    """
+    check_regular(path)
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+        # Of what is no safetensors file, the first bytes are any number.
+        if _MAX_HEADER < length <= path.stat().st_size:
+            raise CheckpointError(
+                f"{path}: its header has {length} bytes, expected at most {_MAX_HEADER}",
+                "save the tensors again, without metadata of that size",
+            )
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path}: not a readable safetensors file ({error})", _explain(path)
+        ) from error
+
+
 def list_safetensors(path: Path) -> dict[str, StoredTensor]:
     """Return the tensors of a safetensors file by name; only its header is read.
 
@@ -60,17 +87,18 @@ def list_safetensors(path: Path) -> dict[str, StoredTensor]:
         name → tensor, in the dtype that is stored.
 
     Raises:
-        CheckpointError: if the file is not a whole safetensors file.
+        CheckpointError: if the file is not a whole safetensors file, or has more tensors than any
+            checkpoint.
     """
-    check_regular(path)
-    try:
-        reader: Any = safe_open(path, framework="pt")
-    except (SafetensorError, OSError) as error:
+    reader = _open(path)
+    keys = list(reader.keys())
+    if len(keys) > _MAX_TENSORS:
         raise CheckpointError(
-            f"{path}: not a readable safetensors file ({error})", _explain(path)
-        ) from error
+            f"{path}: {len(keys)} tensors, expected at most {_MAX_TENSORS}",
+            "pass the weights of a model that WSD compiles",
+        )
     found = {}
-    for key in list(reader.keys()):
+    for key in keys:
         entry = reader.get_slice(key)
         read = partial(reader.get_tensor, key)
         found[key] = StoredTensor(key, path, entry.get_dtype(), tuple(entry.get_shape()), read)
@@ -83,14 +111,8 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         CheckpointError: if the file is not a whole safetensors file.
     """
-    check_regular(path)
-    try:
-        with safe_open(path, framework="pt") as reader:
-            return dict(reader.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: not a readable safetensors file ({error})", _explain(path)
-        ) from error
+    with _open(path) as reader:
+        return dict(reader.metadata() or {})
 
 
 def _explain(path: Path) -> str:

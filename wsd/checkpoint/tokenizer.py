@@ -7,16 +7,18 @@ before anything long begins.
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from wsd.checkpoint.hub import fetch
+from wsd.checkpoint.links import check_inside
 from wsd.checkpoint.weight_source import TokenizerFiles, WeightSource
 from wsd.errors import CheckpointError
 from wsd.models.family import Component, Family, Tokenizer, TokenizerKind
 from wsd.util.hashing import canonical_json
-from wsd.util.json_reader import read_json, read_text
+from wsd.util.json_reader import parse_file, read_text
 
 # A tokenizer of any kind as one file.
 _WHOLE = "tokenizer.json"
@@ -27,6 +29,10 @@ _ADDED = "added_tokens.json"
 # tokenizer_config.json change nothing: transformers ignores them, or uses them for work that WSD
 # does not do.
 _SUPPORTED = {"padding_side": "right", "truncation_side": "right", "split_special_tokens": False}
+# How settings end that name files; transformers would read those in place of a folder's own.
+_NAMES_FILES = ("_file", "_files")
+# One of them in files that transformers wrote: it says where they were once read from.
+_HARMLESS = ("special_tokens_map_file",)
 
 
 def list_tokenizer_files(kind: TokenizerKind) -> tuple[str, ...]:
@@ -152,10 +158,11 @@ def _load(files: TokenizerFiles, kind: TokenizerKind) -> Any:
     """
     folder = files.folder
     hint = f"give it {_name_files(kind)}"
+    texts = _read_texts(files, kind, hint)
     tables = {
-        name: read_json(folder / name, CheckpointError, hint)
-        for name in (_WHOLE, *_SETTINGS, _ADDED, *kind.tables)
-        if (folder / name).exists()
+        name: parse_file(text, folder / name, CheckpointError, hint)
+        for name, text in texts.items()
+        if name not in kind.texts
     }
     for name, table in tables.items():
         if not isinstance(table, dict):
@@ -169,25 +176,47 @@ def _load(files: TokenizerFiles, kind: TokenizerKind) -> Any:
                 hint,
             )
     else:
-        _check_parts(folder, kind, hint)
+        _check_parts(folder, texts, kind, hint)
     for name in _SETTINGS:
-        _check_settings(folder / name, tables.get(name, {}), kind)
-    try:
-        tokenizer = load_tokenizer(kind, folder, files.pad_token)
-    except Exception as error:  # tokenizers raises Exception itself
-        raise CheckpointError(f"{folder}: not a {kind.title} tokenizer ({error})", hint) from error
-    return tokenizer
+        if name in tables:
+            _check_settings(folder / name, tables[name], kind)
+            texts[name] = _drop_file_names(tables[name])
+    # transformers gets what was checked and nothing else: in the folder itself it would also read
+    # templates of chats, of any size, and files that are chosen by their names.
+    with tempfile.TemporaryDirectory() as checked:
+        for name, text in texts.items():
+            (Path(checked) / name).write_bytes(text.encode())
+        try:
+            return load_tokenizer(kind, Path(checked), files.pad_token)
+        except Exception as error:  # tokenizers raises Exception itself
+            said = str(error).replace(checked, str(folder))
+            raise CheckpointError(
+                f"{folder}: not a {kind.title} tokenizer ({said})", hint
+            ) from error
 
 
-def _check_parts(folder: Path, kind: TokenizerKind, hint: str) -> None:
-    """Refuse a folder that lacks a file of a tokenizer in parts, or one that is no text."""
+def _read_texts(files: TokenizerFiles, kind: TokenizerKind, hint: str) -> dict[str, str]:
+    """Return the name and text of each file of a tokenizer that is there."""
+    root = files.checkpoint or files.folder
+    return {
+        name: read_text(check_inside(files.folder / name, root), CheckpointError, hint)
+        for name in list_tokenizer_files(kind)
+        if (files.folder / name).exists()
+    }
+
+
+def _drop_file_names(settings: Mapping[str, Any]) -> str:
+    """Return settings as JSON without names of files, which transformers would read."""
+    return json.dumps({k: v for k, v in settings.items() if not k.endswith(_NAMES_FILES)})
+
+
+def _check_parts(folder: Path, texts: Mapping[str, str], kind: TokenizerKind, hint: str) -> None:
+    """Refuse a folder that lacks a file of a tokenizer in parts."""
     parts = (*kind.tables, *kind.texts)
-    missing = [name for name in parts if not (folder / name).exists()]
+    missing = [name for name in parts if name not in texts]
     if missing:
         shown = f"{missing[0]} or {_WHOLE}" if len(missing) == len(parts) else missing[0]
         raise CheckpointError(f"{folder}: {shown} is missing", hint)
-    for name in kind.texts:
-        read_text(folder / name, CheckpointError, hint)
 
 
 def _check_settings(path: Path, table: Mapping[str, Any], kind: TokenizerKind) -> None:
@@ -197,6 +226,12 @@ def _check_settings(path: Path, table: Mapping[str, Any], kind: TokenizerKind) -
             raise CheckpointError(
                 f"{path}: {key} is {found!r}, but the browser implements {supported!r}",
                 f"set {key} to {json.dumps(supported)}, if the checkpoint was trained so",
+            )
+    for key, value in table.items():
+        if key.endswith(_NAMES_FILES) and key not in _HARMLESS and value is not None:
+            raise CheckpointError(
+                f"{path}: {key} names another file, but {kind.title}'s are found by their names",
+                f"leave {key} out, and name the files {' and '.join((*kind.tables, *kind.texts))}",
             )
     for key in kind.special:
         if table.get(key, "") is None:

@@ -21,7 +21,6 @@ from wsd.checkpoint.stored_tensor import StoredTensor
 from wsd.errors import CheckpointError
 from wsd.models.family import Component, Tokenizer
 from wsd.util import json_reader
-from wsd.util.json_reader import MAX_CONFIG_BYTES
 
 Shape = tuple[int, ...]
 
@@ -33,10 +32,12 @@ class TokenizerFiles:
     Attributes:
         folder: with ``vocab.json`` and ``merges.txt``, or ``tokenizer.json``.
         pad_token: token that fills a text up; None for what the files say.
+        checkpoint: folder that links among the files may lead into; None for ``folder`` alone.
     """
 
     folder: Path
     pad_token: str | None = None
+    checkpoint: Path | None = None
 
 
 class WeightSource(Protocol):
@@ -238,16 +239,14 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object of a checkpoint.
 
     Args:
-        path: the file, of at most :data:`wsd.util.json_reader.MAX_CONFIG_BYTES` bytes.
+        path: the file, of at most :data:`wsd.util.json_reader.MAX_BYTES` bytes.
 
     Raises:
         CheckpointError: if the file is missing, too large, or holds something else.
     """
     hint = "the folder is not a complete diffusers checkpoint: fetch it again"
     # diffusers writes infinities into the configurations of schedulers.
-    value = json_reader.read_json(
-        path, CheckpointError, hint, max_bytes=MAX_CONFIG_BYTES, infinities=True
-    )
+    value = json_reader.read_json(path, CheckpointError, hint, infinities=True)
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: expected a JSON object", hint)
     return value

@@ -290,7 +290,7 @@ def join(folders: tuple[Path, ...], out: Path) -> None:
 
 @command(
     Unused(
-        ("--offline", "--trusted-root"),
+        ("--offline", "--trusted-root", "--certificate-source-repository"),
         beside="--key",
         hint="a key is compared without Sigstore: leave the other option out",
     )
@@ -304,20 +304,29 @@ def join(folders: tuple[Path, ...], out: Path) -> None:
               help="Identity that Sigstore's certificate must name, instead of a key.")  # fmt: skip
 @click.option("--certificate-oidc-issuer", "issuer", metavar="URL",
               help="Who must have confirmed that identity to Sigstore.")  # fmt: skip
+@click.option("--certificate-source-repository", "source", metavar="URL",
+              help="Repository that was built, if it is not the workflow's own.")  # fmt: skip
 @click.option("--offline", is_flag=True, help="Do not ask Sigstore for its newest keys.")
 @click.option("--trusted-root", type=click.Path(path_type=Path), metavar="FILE",
               help="Keys of another Sigstore than the public one.")  # fmt: skip
 def verify(
     folder: Path, signature: Path | None, key: Path | None, identity: str | None,
-    issuer: str | None, trusted_root: Path | None, *, offline: bool,
+    issuer: str | None, trusted_root: Path | None, source: str | None, *, offline: bool,
 ) -> None:  # fmt: skip
     """Check every byte of a bundle against its manifests and attestations, and who signed it."""
+    from wsd.bundle.earlier_attestations import describe_limits
     from wsd.bundle.manifest import REBUILD
     from wsd.bundle.verify import verify_bundle
     from wsd.supply_chain.signature import check_signature, choose_signer
 
     signer = choose_signer(
-        signature, key, identity, issuer, offline=offline, trusted_root=trusted_root
+        signature,
+        key,
+        identity,
+        issuer,
+        offline=offline,
+        trusted_root=trusted_root,
+        source=source,
     )
     faults = list(verify_bundle(folder))
     for fault in faults:
@@ -326,8 +335,9 @@ def verify(
         say(f"error: {len(faults)} bad files in {folder}", error=True)
         say(f"hint: {REBUILD}", error=True)
         sys.exit(1)
-    if signature is None or signer is None:
-        say(f"{folder}: good")
-        return
-    check_signature(folder, signature, signer)
-    say(f"{folder}: good, and signed by {signer}")
+    signed = ""
+    if signature is not None and signer is not None:
+        check_signature(folder, signature, signer)
+        signed = f", and signed by {signer}"
+    limits = describe_limits(folder)
+    say(f"{folder}: good{signed}{limits and f', {limits}'}")

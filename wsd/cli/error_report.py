@@ -16,6 +16,7 @@ import click
 
 from wsd.errors import ToolError, WsdError
 from wsd.util.file_errors import explain, find_os_error
+from wsd.util.foreign_messages import show_foreign_messages
 from wsd.util.scratch import keep_temporary_files
 from wsd.util.stops import Stopped, raise_for_stops
 from wsd.util.terminal import say
@@ -45,6 +46,11 @@ def run_command(command: click.Command, name: str, arguments: list[str] | None =
     # WSD has its own progress bars, and reads no image with transformers.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    with show_foreign_messages():
+        return _run_explained(command, name, arguments)
+
+
+def _run_explained(command: click.Command, name: str, arguments: list[str] | None) -> int:
     try:
         with raise_for_stops(), keep_temporary_files():
             code = _invoke(command, name, arguments)

@@ -26,7 +26,7 @@ from wsd.supply_chain.material import Material
 from wsd.util.contents import find_damage
 from wsd.util.files import write_atomically
 from wsd.util.hashing import canonical_json, sha256_bytes, sha256_file
-from wsd.util.json_reader import read_json
+from wsd.util.json_reader import MAX_SHADER_BYTES, MAX_SHADER_MARKS, read_json
 
 _WASM = "library.wasm"
 _TABLE = "library.json"
@@ -145,7 +145,9 @@ def read_library(folder: Path) -> Library:
         UsageError: if the folder holds no library of this version of WSD.
     """
     path = folder / _TABLE
-    table = read_json(path, UsageError, _HINT)
+    table = read_json(
+        path, UsageError, _HINT, max_bytes=MAX_SHADER_BYTES, max_marks=MAX_SHADER_MARKS
+    )
     try:
         digest = table.pop("wasm_sha256")
         # It is passed as JSON, because pydantic's strict mode takes a list for a tuple only there.

@@ -29,7 +29,7 @@ from wsd.kernels.tuning.table import (
     write_tuning_table,
 )
 from wsd.runtime.kernel_runner import KernelHost, open_kernel_host
-from wsd.util.json_reader import read_json
+from wsd.util.json_reader import MAX_SHADER_BYTES, MAX_SHADER_MARKS, read_json
 from wsd.util.terminal import say
 
 # A candidate is repeated until it should have taken this long at an assumed 30 TFLOP/s, because
@@ -89,7 +89,10 @@ def read_problems(paths: Iterable[Path]) -> list[GemmProblem]:
     """
     found: dict[str, GemmProblem] = {}
     for path in paths:
-        table = read_json(path, UsageError, "name what `wsd compile` wrote")
+        table = read_json(
+            path, UsageError, "name what `wsd compile` wrote",
+            max_bytes=MAX_SHADER_BYTES, max_marks=MAX_SHADER_MARKS,
+        )  # fmt: skip
         for entry in table["gemm_problems"]:
             problem = replace(
                 read_gemm_problem(entry), buffers=_PLAIN.buffers, epilogue=_PLAIN.epilogue

@@ -17,7 +17,7 @@ from typing import Any
 from wsd.bundle.npm import NODE_HINT, install_packages, source_folder
 from wsd.errors import RenderError
 from wsd.runtime.chromium import find_chromium, webgpu_adapter
-from wsd.util.json_reader import parse_json
+from wsd.util.json_reader import MAX_SHADER_MARKS, parse_json
 from wsd.util.process import find_program
 from wsd.util.terminal import say
 
@@ -156,7 +156,7 @@ def _parse(line: str) -> dict[str, Any]:
         RenderError: if it is no JSON, or deeper than any answer.
     """
     try:
-        answer: dict[str, Any] = parse_json(line)
+        answer: dict[str, Any] = parse_json(line, max_marks=MAX_SHADER_MARKS)
     except ValueError as error:
         raise RenderError(
             f"Node.js answered what cannot be read ({error})",

@@ -1,4 +1,4 @@
-"""Headers of every answer, and which files are served, for the development server and for nginx.
+"""Security headers of every answer, and which files the development server and nginx serve.
 
 The page needs cross-origin isolation for precise timers, and no script but its own.
 """
@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import re
 
+from wsd.spec.page_policy import CONTENT_SECURITY_POLICY
 from wsd.spec.paths import NAME_PATTERN
 
 HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; "
-        "style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-        "require-trusted-types-for 'script'; trusted-types wsd"
-    ),
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",

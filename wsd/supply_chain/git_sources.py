@@ -20,7 +20,7 @@ from wsd.supply_chain.material import LicenseText, Material, Patch
 from wsd.supply_chain.pins import Pins, Source, read_pins
 
 # Environment variable of the image: a folder of files with lines "tree NAME TREE" for each source
-# that was built, and "patch NAME FILE SHA256 PATCH_ID" for each patch that was applied to one.
+# that was built, and "patch NAME FILE SHA256 CHANGES" for each patch that was applied to one.
 SOURCES_VARIABLE = "WSD_SOURCES"
 
 # Sources of which a part ends up in a bundle, with the folder below TVM's in which their licences
@@ -36,7 +36,7 @@ class _Record:
 
     Attributes:
         trees: name of a source → git's digest of its files.
-        patches: name of a source → file name, SHA-256 and git's patch id of each applied patch.
+        patches: name of a source → file name, SHA-256 of each applied patch and of its changes.
     """
 
     trees: dict[str, str]
@@ -60,8 +60,8 @@ def git_materials(emscripten: tuple[LicenseText, ...]) -> Iterator[Material]:
     record = _read_record(Path(place))
     for name, tree in record.trees.items():
         patches = tuple(
-            _patch(pins, name, file, sha256, patch_id)
-            for file, sha256, patch_id in record.patches.get(name, ())
+            _patch(pins, name, file, sha256, changes)
+            for file, sha256, changes in record.patches.get(name, ())
         )
         texts = emscripten if name == "emscripten" else _texts(name)
         yield _material(name, pins.source[name], tree, patches, texts)
@@ -74,8 +74,8 @@ def _read_record(folder: Path) -> _Record:
             match line.split(" "):
                 case ["tree", name, tree]:
                     record.trees[name] = tree
-                case ["patch", name, file, sha256, patch_id]:
-                    record.patches.setdefault(name, []).append((file, sha256, patch_id))
+                case ["patch", name, file, sha256, changes]:
+                    record.patches.setdefault(name, []).append((file, sha256, changes))
                 case _:
                     raise ToolError(
                         f"{path}: {line!r} is not as docker/stages/trees.sh writes it",
@@ -84,13 +84,13 @@ def _read_record(folder: Path) -> _Record:
     return record
 
 
-def _patch(pins: Pins, name: str, file: str, sha256: str, patch_id: str) -> Patch:
+def _patch(pins: Pins, name: str, file: str, sha256: str, changes: str) -> Patch:
     """Return a patch, with upstream's address if it makes the same change as the pinned commit.
 
-    The digest of a patch depends on the version of git that wrote it; git's patch id does not.
+    The digest of a patch depends on the version of git that wrote it; that of its changes does not.
     """
     for fix in pins.backport.get(name, {}).values():
-        if fix.patch_id == patch_id:
+        if fix.changes == changes:
             return Patch(f"{pins.source[name].url}/commit/{fix.commit}", sha256)
     called = "-".join(_PLAIN.findall(file)) or "unnamed"
     return Patch(f"urn:wsd:patch:{called}", sha256)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from packageurl import PackageURL
 
+from wsd import __version__
 from wsd.spec.manifest import Manifest
 from wsd.supply_chain.debian_packages import debian_materials
 from wsd.supply_chain.emscripten_libraries import (
@@ -36,11 +37,13 @@ class BundleContents:
         files: path in the bundle → digests of the file, attestations left out.
         materials: packages and sources that the bundle is made with; no two of one package URL.
         manifests: manifests of its models.
+        version: of WSD, which writes the attestations.
     """
 
     files: Mapping[str, Digests]
     materials: tuple[Material, ...]
     manifests: tuple[Manifest, ...]
+    version: str = __version__
 
 
 def compiler_materials() -> tuple[Material, ...]:

@@ -21,6 +21,7 @@ _EXACT = (
 
 _Text = Annotated[str, Field(min_length=1)]
 _GitObject = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _ImageDigest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 _Timestamp = Annotated[str, Field(pattern=r"^\d{8}T\d{6}Z$")]
 _HttpsUrl = Annotated[str, Field(pattern=r"^https://\S+$")]
@@ -71,8 +72,8 @@ class Backport(_Entry):
 
     commit: _GitObject
     """The commit."""
-    patch_id: _GitObject
-    """What ``git patch-id --verbatim`` says of it: a digest of its changes alone."""
+    changes: _Sha256
+    """SHA-256 of its changes alone, as ``docker/stages/trees.sh`` prints it."""
     reason: _Text
     """Why it is applied."""
 

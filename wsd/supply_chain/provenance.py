@@ -14,15 +14,17 @@ from typing import NotRequired, TypedDict
 
 from packageurl import PackageURL
 
-from wsd import __version__
 from wsd.spec.manifest import Manifest
 from wsd.supply_chain.checkpoint_url import checkpoint_url
 from wsd.supply_chain.material import Material
 from wsd.supply_chain.materials import BundleContents
 
 FILE_NAME = "provenance.json"
-# docs/appliance.md describes what the parameters of this type of build mean.
+# docs/appliance.md describes what the parameters of this type of build mean. Every later version can
+# make attestations of this type again, byte for byte. So whoever changes the wording of SBOM,
+# provenance or notices gives the type a new number, and adds this one to the earlier ones.
 BUILD_TYPE = "urn:wsd:build:2"
+EARLIER_BUILD_TYPES = ("urn:wsd:build:1",)
 BUILDER = "urn:wsd:builder"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
@@ -109,7 +111,7 @@ def build_provenance(contents: BundleContents) -> Statement:
                 "resolvedDependencies": list(_dependencies(contents)),
             },
             "runDetails": {
-                "builder": {"id": BUILDER, "version": {"wsd": __version__}},
+                "builder": {"id": BUILDER, "version": {"wsd": contents.version}},
                 "metadata": {},
             },
         },

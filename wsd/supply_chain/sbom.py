@@ -41,7 +41,6 @@ from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from wsd import __version__
 from wsd.errors import BundleError
 from wsd.spec.manifest import Manifest
 from wsd.spec.paths import check_path
@@ -88,13 +87,13 @@ def build_sbom(contents: BundleContents) -> dict[str, Any]:
         serial_number=uuid.uuid5(_NAMESPACE, sha256_bytes(canonical_json(content))),
         metadata=BomMetaData(
             # WSD collected what the SBOM says, so WSD is its author and its tool.
-            authors=[OrganizationalContact(name=f"WSD {__version__}")],
-            tools=ToolRepository(components=[_wsd()]),
+            authors=[OrganizationalContact(name=f"WSD {contents.version}")],
+            tools=ToolRepository(components=[_wsd(contents.version)]),
             supplier=_entity("whoever built this bundle"),
             component=Component(
                 name="wsd-bundle",
                 type=ComponentType.APPLICATION,
-                version=__version__,
+                version=contents.version,
                 bom_ref=_BUNDLE,
                 supplier=_entity("whoever built this bundle"),
             ),
@@ -304,11 +303,11 @@ def _entity(name: str) -> OrganizationalEntity | None:
     return OrganizationalEntity(name=name) if name else None
 
 
-def _wsd() -> Component:
+def _wsd(version: str) -> Component:
     return Component(
         name="wsd",
         type=ComponentType.APPLICATION,
-        version=__version__,
+        version=version,
         bom_ref="tool:wsd",
         supplier=_entity("The WSD authors"),
     )

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from wsd.util.json_reader import parse_json
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+    from sigstore.verify.policy import VerificationPolicy
 
 _INSTALL = "install what checks signatures: pip install 'wsd[signatures]'"
 _REFUSED = "do not use this bundle; fetch it and its signature anew, from where it was published"
@@ -38,8 +40,23 @@ _BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle"
 _PAYLOAD_TYPE = "application/vnd.in-toto+json"
 _STATEMENT_TYPES = ("https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1")
 _MODEL_SIGNING = "https://model_signing/signature/v1.0"
+# What a signed statement may say of the bundle. Others, such as a test's result or a list of
+# vulnerabilities, name files by digest too, and may say that these are bad.
+_PREDICATE_TYPES = (
+    provenance.PREDICATE_TYPE,
+    "https://cyclonedx.org/bom",
+    "https://sigstore.dev/cosign/sign/v1",
+    _MODEL_SIGNING,
+)
+# An identity that is a file of a repository, at a branch or tag: a workflow of GitHub, or the
+# configuration that GitLab runs.
+_WORKFLOW = re.compile(
+    r"(?P<repository>https://[^/@]+/[^@]+?)(/\.github/workflows/|//)[^@]+@(?P<ref>.+)"
+)
 # Signatures have a few kilobytes, a statement about a bundle up to some megabytes.
 _MAX_BYTES = 64 << 20
+# Characters of a value that an error shows.
+_SHOWN = 80
 # The most attestations in one file of which each is checked.
 _MAX_BUNDLES = 100
 
@@ -172,21 +189,27 @@ class Identity:
     """The identity in Sigstore's certificate, and the service that confirmed it.
 
     Attributes:
-        name: the certificate's identity, such as an address of mail or of a workflow.
+        name: the certificate's identity, such as an address of mail or of a workflow. Any
+            repository can call a workflow, and its name says nothing of whose sources were built.
+            So these must be of the workflow's own repository, branch and tag.
         issuer: address of the service that confirmed the identity, such as GitHub's.
         offline: whether Sigstore's own keys are those that came with its package, and none newer.
         trusted_root: a file with the keys of another Sigstore, in the form in which Sigstore
             publishes its own; None for the public one.
+        source: address of the repository whose sources must have been built, if it is another one
+            than the workflow's.
     """
 
     name: str
     issuer: str
     offline: bool = False
     trusted_root: Path | None = None
+    source: str | None = None
 
     def __str__(self) -> str:
-        """Return identity and issuer."""
-        return f"{self.name} ({self.issuer})"
+        """Return identity and issuer, and a repository that is not the identity's own."""
+        of = f" for {self.source}" if self.source else ""
+        return f"{self.name}{of} ({self.issuer})"
 
     def check_file(self, signed: _Bundle | bytes, data: bytes) -> None:
         """Check a signature of bytes, its certificate and its entry in the transparency log."""
@@ -227,7 +250,7 @@ class Identity:
             ) from error
         try:
             found = Bundle.from_json(signed.text)
-            policy = policies.Identity(identity=self.name, issuer=self.issuer)
+            policy = policies.AllOf(self._rules())
             if data is None:
                 _, payload = verifier.verify_dsse(found, policy)
                 return payload
@@ -236,6 +259,21 @@ class Identity:
         except (Error, ValueError) as error:
             raise _refuse(_first_line(error)) from error
         return b""
+
+    def _rules(self) -> list[VerificationPolicy]:
+        """Return what the certificate must say."""
+        from sigstore.verify import policy as policies
+
+        rules: list[VerificationPolicy] = [
+            policies.Identity(identity=self.name, issuer=self.issuer)
+        ]
+        found = _WORKFLOW.fullmatch(self.name)
+        if self.source is not None:
+            rules.append(policies.OIDCSourceRepositoryURI(self.source))
+        elif found is not None:
+            rules.append(policies.OIDCSourceRepositoryURI(found["repository"]))
+            rules.append(policies.OIDCSourceRepositoryRef(found["ref"]))
+        return rules
 
 
 def choose_signer(
@@ -246,6 +284,7 @@ def choose_signer(
     *,
     offline: bool,
     trusted_root: Path | None = None,
+    source: str | None = None,
 ) -> Signer | None:
     """Return the signer that the options of ``wsd verify`` name; None without ``--signature``.
 
@@ -258,13 +297,13 @@ def choose_signer(
     )
     named = identity is not None or issuer is not None
     if signature is None:
-        if key is not None or named or offline or trusted_root is not None:
+        if key is not None or named or offline or trusted_root is not None or source is not None:
             raise UsageError("--signature is missing: other options say who must have signed", hint)
         return None
     if key is not None and not named:
         return Key(key)
     if identity is not None and issuer is not None and key is None:
-        return Identity(identity, issuer, offline, trusted_root)
+        return Identity(identity, issuer, offline, trusted_root, source)
     raise UsageError("--signature needs exactly one signer: a key or an identity", hint)
 
 
@@ -311,6 +350,11 @@ def _check_statement(bundle: Path, data: bytes, envelope: _Envelope, payload: by
         raise _refuse("the statement is not readable") from error
     if statement.type not in _STATEMENT_TYPES:
         raise _refuse(f"it signs a statement of type {statement.type!r}")
+    if statement.kind not in _PREDICATE_TYPES:
+        raise _refuse(
+            f"its statement is of type {statement.kind[:_SHOWN]!r}, which does not say that the "
+            "files are good"
+        )
     if sha256_file(bundle / "SRI.json") not in named:
         raise _refuse("its statement does not have the digest of this SRI.json")
     # A statement other than the provenance must have the digest of the provenance.

@@ -111,17 +111,25 @@ def list_files(
         FileError: for what is neither a regular file nor a folder, such as a link.
         OSError: if a folder cannot be read.
     """
-    with os.scandir(folder) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
-    for entry in found:
+    # What is still to be looked at, the next one last. Folders can be nested deeper than calls.
+    waiting = [(inside, entry) for entry in _scan(folder)]
+    while waiting:
+        before, entry = waiting.pop()
         if is_left_out is not None and is_left_out(entry):
             continue
+        path = before + entry.name
         if entry.is_dir(follow_symlinks=False):
-            yield from list_files(folder / entry.name, is_left_out, f"{inside}{entry.name}/")
+            waiting += [(f"{path}/", below) for below in _scan(entry.path)]
         elif entry.is_file(follow_symlinks=False):
-            yield inside + entry.name
+            yield path
         else:
-            raise FileError(f"{inside}{entry.name} is neither a file nor a folder", "remove it")
+            raise FileError(f"{path} is neither a file nor a folder", "remove it")
+
+
+def _scan(folder: Path | str) -> list[os.DirEntry[str]]:
+    """Return what is in a folder, the first by name last."""
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name, reverse=True)
 
 
 def _list_contents(folder: Path) -> list[str]:

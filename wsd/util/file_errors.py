@@ -19,6 +19,10 @@ from wsd.errors import FileError
 
 _PERMISSIONS = "check its owner and its permissions, or name another path"
 _ROOM = "make room and run the same command again: a build goes on from its finished shards"
+_MEMORY = (
+    "close other programs, or give the container or virtual machine more; a smaller model, or "
+    "--dtype f16, needs less"
+)
 _DISK = "the disk or its connection may be broken: see the system's log, or name another path"
 
 # What is wrong, and what to do, for each number of an error. A number that is not here is an error
@@ -55,6 +59,7 @@ _KNOWN: dict[int, tuple[str, str]] = {
         "the name is not UTF-8",
         "name a path that is UTF-8: libraries that read and write files take no other",
     ),
+    errno.ENOMEM: ("there is not enough memory", _MEMORY),
     errno.EIO: ("input or output failed", _DISK),
     errno.ESTALE: ("the file is gone from its server", _DISK),
     errno.ENODEV: ("there is no such device", "name a regular file"),
@@ -69,6 +74,8 @@ _OF_SOURCES = (errno.ENOENT, errno.EIO, errno.EISDIR, errno.ENXIO)
 _NUMBER = re.compile(r"\[Errno (\d{1,4})\]")
 # What PyTorch says of a file that it cannot map into memory.
 _TORCH = re.compile(r"unable to [^<]*<(.+)>.* \((\d{1,4})\)$", re.DOTALL)
+# What PyTorch, and libraries in C++ such as TVM, say where memory is missing.
+_NO_MEMORY = re.compile(r"can't allocate memory: you tried to allocate|std::bad_alloc")
 # How Rust's std::io::Error ends.
 _RUST = re.compile(r"\(os error (\d{1,4})\)")
 
@@ -77,10 +84,15 @@ def find_os_error(error: BaseException) -> OSError | None:
     """Return an error of the operating system as ``OSError``; None if it is none.
 
     Libraries in Rust, such as safetensors, raise classes of their own, whose text ends with the
-    number of the error, and take no path that is not UTF-8. PyTorch raises ``RuntimeError``.
+    number of the error, and take no path that is not UTF-8. PyTorch raises ``RuntimeError``. Where
+    memory is missing, Python, C++ and the operating system each say it in their own way.
     """
     if isinstance(error, OSError):
         return error
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))
+    ):
+        return OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
     if isinstance(error, UnicodeEncodeError) and _is_path(error.object):
         return OSError(errno.EILSEQ, os.strerror(errno.EILSEQ), error.object)
     if isinstance(error, RuntimeError) and (said := _TORCH.match(str(error))) is not None:
@@ -110,11 +122,14 @@ def explain(error: OSError, place: Path | None = None) -> FileError | None:
     """
     if isinstance(error, shutil.Error):
         return _explain_copies(error)
-    path = _path(error) or place
+    # What is read or written when memory ends is not the reason.
+    path = None if error.errno == errno.ENOMEM else _path(error) or place
     known = _KNOWN.get(error.errno) if error.errno is not None else None
     if known is None and (path is None or error.errno is None):
         return None
     wrong, hint = known or (str(error.strerror or error), _PERMISSIONS)
+    if error.errno == errno.ENOMEM:
+        return FileError(wrong, hint)
     if path is None:
         # What the system says may name a place, such as the folders for temporary files.
         return FileError(str(error.strerror or wrong), hint)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,8 +22,8 @@ from wsd.util.scratch import (
     MARK,
     make_scratch,
     remove_stale,
+    remove_tree,
     scratch_folder,
-    scratch_prefix,
     sweep,
 )
 from wsd.util.stops import defer_stops
@@ -228,7 +226,8 @@ def hold_lock(path: Path, why: str) -> Iterator[None]:
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Write a file so that a reader sees either nothing or all of it.
 
-    Symbolic links are followed. A device or a pipe that is there is written as it is.
+    Symbolic links are followed. A device or a pipe that is there is written as it is. What killed
+    processes left beside the file is removed.
 
     Args:
         path: of the file; folders above it that are missing are made.
@@ -244,19 +243,11 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(data)
             return
-        name: str | None = None
-        try:
-            with defer_stops():
-                handle, name = tempfile.mkstemp(prefix=scratch_prefix(path), dir=path.parent)
-                file = os.fdopen(handle, "wb")
-            with file:
-                file.write(data)
-            Path(name).chmod(0o644)
-            Path(name).rename(path)
-        finally:
-            with defer_stops():
-                if name is not None:
-                    Path(name).unlink(missing_ok=True)
+        with scratch_folder(path) as scratch:
+            file = scratch / "file"
+            file.write_bytes(data)
+            file.chmod(0o644)
+            file.rename(path)
 
 
 @contextmanager
@@ -305,7 +296,7 @@ def resumable_folder(key: str) -> Iterator[Path]:
         _remove_all_but_files(shards)
         yield shards
         with defer_stops(), brief:
-            shutil.rmtree(folder)
+            remove_tree(folder)
     finally:
         lock.release()
 
@@ -320,10 +311,10 @@ def _make_folder(folder: Path) -> None:
 def _remove_all_but_files(folder: Path) -> None:
     """Remove what a killed process or damage left in a folder of whole files."""
     for path in folder.iterdir():
-        if path.is_symlink() or MARK in path.name:
+        if path.is_dir() and not path.is_symlink():
+            remove_tree(path)
+        elif path.is_symlink() or MARK in path.name:
             path.unlink()
-        elif path.is_dir():
-            shutil.rmtree(path)
 
 
 def sweep_unfinished(root: Path, now: float) -> list[Path]:

@@ -1,9 +1,9 @@
 """One reader of JSON files that anybody may have written, with bounds on everything.
 
-Only regular files are read, up to a size. The text must be UTF-8 (with or without the mark that
-Windows' editors put first), must not repeat a key, must not be nested deeply, and its numbers and
-texts must be such that they can be written again: no NaN, no endless digits, no half characters. An
-error names the file and the place in it.
+Only regular files are read, up to a size and a number of values. The text must be UTF-8 (with or
+without the mark that Windows' editors put first), must not repeat a key, must not be nested deeply,
+and its numbers and texts must be such that they can be written again: no NaN, no endless digits, no
+half characters. An error names the file and the place in it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,14 @@ from typing import Any
 from wsd.errors import WsdError
 from wsd.util.file_errors import name_in_errors
 
-# More than any file needs that WSD reads: libraries hold every shader, manifests every parameter.
-MAX_BYTES = 64 << 20
-# What the files of a checkpoint need; model configurations have a few kilobytes.
-MAX_CONFIG_BYTES = 16 << 20
+# What most files need: a manifest names every parameter, an SBOM every file and package.
+MAX_BYTES = 8 << 20
+# What libraries and tables of kernels need, which hold every shader.
+MAX_SHADER_BYTES = 64 << 20
+# Commas and opening brackets of a text, those in its texts too: at least as many as it has values.
+# Python needs up to a hundred times the bytes of a value's JSON, and a microsecond for each.
+MAX_MARKS = 250_000
+MAX_SHADER_MARKS = 1_000_000
 MAX_DEPTH = 64
 # transformers writes 10^30 for "no limit".
 MAX_INTEGER = 10**40
@@ -79,6 +83,7 @@ def read_json(
     hint: str,
     *,
     max_bytes: int = MAX_BYTES,
+    max_marks: int = MAX_MARKS,
     infinities: bool = False,
 ) -> Any:
     """Return the value of a JSON file.
@@ -88,6 +93,7 @@ def read_json(
         failure: class of the error for a file that is missing or no such JSON.
         hint: what to do then.
         max_bytes: how large it may be.
+        max_marks: how many commas and opening brackets it may have.
         infinities: whether numbers may be infinite, as ``lambda_min_clipped`` is in the scheduler
             configurations that diffusers writes.
 
@@ -96,11 +102,17 @@ def read_json(
         OSError: if the system does not let it be read, for another reason than that it is missing.
     """
     text = read_text(path, failure, hint, max_bytes)
-    return parse_file(text, path, failure, hint, infinities=infinities)
+    return parse_file(text, path, failure, hint, max_marks=max_marks, infinities=infinities)
 
 
 def parse_file(
-    text: str, path: Path, failure: type[WsdError], hint: str, *, infinities: bool = False
+    text: str,
+    path: Path,
+    failure: type[WsdError],
+    hint: str,
+    *,
+    max_marks: int = MAX_MARKS,
+    infinities: bool = False,
 ) -> Any:
     """Return the value of a JSON text that was read from a file.
 
@@ -109,23 +121,31 @@ def parse_file(
         path: of the file, for the error.
         failure: class of the error.
         hint: what to do about it.
+        max_marks: how many commas and opening brackets it may have.
         infinities: whether ``Infinity`` and ``NaN`` are numbers, as Python writes them.
 
     Raises:
         WsdError: of the class ``failure``; its message names the file and the place.
     """
     try:
-        return parse_json(text, infinities=infinities)
+        return parse_json(text, max_marks=max_marks, infinities=infinities)
     except ValueError as error:
         raise failure(f"{path}: {error}", hint) from error
 
 
-def parse_json(text: str, *, infinities: bool = False) -> Any:
+def parse_json(text: str, *, max_marks: int = MAX_MARKS, infinities: bool = False) -> Any:
     """Return the value of a JSON text.
+
+    Args:
+        text: of any length.
+        max_marks: how many commas and opening brackets it may have.
+        infinities: whether numbers may be infinite.
 
     Raises:
         ValueError: saying what is wrong with it, and where.
     """
+    if count_marks(text) > max_marks:
+        raise ValueError(f"more than {max_marks} commas and brackets")
     try:
         value = json.loads(text, object_pairs_hook=_unique, parse_int=_parse_int)
     except json.JSONDecodeError as error:
@@ -140,6 +160,11 @@ def parse_json(text: str, *, infinities: bool = False) -> Any:
             if fault is not None:
                 raise ValueError(f"{_describe(place)}: {fault}")
     return value
+
+
+def count_marks(text: str) -> int:
+    """Return how many commas and opening brackets a text has: no fewer than values, but for one."""
+    return sum(map(text.count, ",[{"))
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -4,12 +4,13 @@ A process that is killed leaves its temporary folders behind, and a build's are 
 model. Each such folder is called ``.<name>.wsd-<8 characters>`` and holds a file ``lock``, which
 its owner has locked as long as it lives, a file ``machine``, and a folder ``content``. Whoever
 makes another temporary folder beside them removes those that nobody has locked. Where the lock says
-nothing, because another machine made the folder or its owner had not come so far, they are removed
-once nothing in them has changed for a day.
+nothing, because another machine made the folder, its owner had not come so far or the file system
+has no locks, they are removed once nothing in them has changed for a day.
 """
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
 import os
@@ -36,6 +37,8 @@ _KEPT = 100
 # Bytes of the path of a folder for temporary files. Chromium makes a socket in it, whose path adds
 # 45 and may have 107 in all.
 _MAX_TEMPORARY = 60
+# Errors of file systems without locks.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 HOUR = 3600.0
 SCRATCH_SECONDS = 24 * HOUR
 _CONTENT = "content"
@@ -74,21 +77,36 @@ def scratch_folder(path: Path) -> Iterator[Path]:
     Args:
         path: what the folder's content will become; its parent must exist.
     """
-    sweep(path.parent, time.time())
+    # A folder that can be written and not listed is no reason to fail.
+    with suppress(PermissionError):
+        sweep(path.parent, time.time())
     root: Path | None = None
     with ExitStack() as stack:
         try:
             # A signal that came between these lines would leave a folder that nobody removes.
             with defer_stops():
                 root = make_scratch(path)
-                stack.enter_context(FileLock(root / LOCK))
-                (root / _MACHINE).write_text(_name_machine(), encoding="utf-8")
+                if _take_lock(stack, root / LOCK):
+                    (root / _MACHINE).write_text(_name_machine(), encoding="utf-8")
                 (root / _CONTENT).mkdir()
             yield root / _CONTENT
         finally:
             with defer_stops():
                 if root is not None:
                     _remove(root)
+
+
+def _take_lock(stack: ExitStack, path: Path) -> bool:
+    """Hold a lock until a stack is left; tells whether the file system has locks."""
+    try:
+        stack.enter_context(FileLock(path))
+    except NotImplementedError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return False
+    return True
 
 
 @contextmanager
@@ -179,7 +197,43 @@ def _remove(root: Path) -> None:
         with os.scandir(root) as entries:
             inside = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
         for folder in [*inside, root]:
-            shutil.rmtree(folder)
+            remove_tree(folder)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all that is in it, however deep.
+
+    Raises:
+        OSError: if something in it cannot be removed.
+    """
+    # A call of rmtree for each level needs Python's stack, and an open file.
+    with suppress(RecursionError, OSError):
+        shutil.rmtree(folder)
+    if os.path.lexists(folder):
+        # What a link leads to stays as it is.
+        if not folder.is_symlink():
+            _flatten(folder)
+        shutil.rmtree(folder)
+
+
+def _flatten(folder: Path) -> None:
+    """Move all folders that are in others up into one, as far as possible."""
+    # Renamed folders have names that sort behind those that are still to be looked at.
+    waiting = [entry.path for entry in _list_folders(folder)]
+    count = 0
+    while waiting:
+        for below in _list_folders(waiting.pop()):
+            with suppress(OSError):
+                moved = folder / f"moved{MARK}{count}"
+                count += 1
+                Path(below.path).rename(moved)
+                waiting.append(str(moved))
+
+
+def _list_folders(folder: Path | str) -> list[os.DirEntry[str]]:
+    with suppress(OSError), os.scandir(folder) as entries:
+        return [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return []
 
 
 def _last_change(path: Path) -> float:
@@ -187,8 +241,13 @@ def _last_change(path: Path) -> float:
     times = [path.lstat().st_mtime]
     if path.is_symlink():
         return times[0]
-    for root, folders, files in os.walk(path):
-        times += [Path(root, name).lstat().st_mtime for name in (*folders, *files)]
+    waiting = [path] if path.is_dir() else []
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                times.append(entry.stat(follow_symlinks=False).st_mtime)
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
     return max(times)
 
 

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from wsd.util.foreign_messages import show_lost_error
+
 # Signals that ask a program to end, and what they do to one that has not asked for them.
 _DEFAULTS = {
     getattr(signal, name): default
@@ -121,7 +123,7 @@ def _send_again(lost: sys.UnraisableHookArgs) -> None:
     if _state.asked is not None and isinstance(lost.exc_value, KeyboardInterrupt | Stopped):
         threading.Timer(_SOON, os.kill, (os.getpid(), _state.asked)).start()
     else:
-        sys.__unraisablehook__(lost)
+        show_lost_error(lost)
 
 
 def _raise(number: int) -> None:

@@ -11,4 +11,6 @@ if ! git fetch --quiet --depth "${4:-1}" "$1" "$2"; then
     "source as a build context (docs/appliance.md)" >&2
   exit 2
 fi
+# Bytes as the commit has them, whatever its .gitattributes ask for: so they have its digest.
+echo '* -text -crlf -ident -filter -working-tree-encoding' > .git/info/attributes
 git checkout --quiet FETCH_HEAD

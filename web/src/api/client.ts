@@ -22,7 +22,7 @@ import { makeGenerated } from "./generated";
 import { purge } from "./kept_models";
 import type { OutputName, Prompt, PromptEmbeddings } from "./options";
 import type { FetchOptions } from "./load_options";
-import { noticeOf, PipelineWorker, reporting } from "./pipeline_worker";
+import { logNotice, noticeOf, PipelineWorker, reporting } from "./pipeline_worker";
 import type { RemotePipeline } from "./pipeline_worker";
 import { CallProgress, LOADING_SHARE } from "./progress";
 import type { OnProgress } from "./progress";
@@ -31,6 +31,7 @@ import type {
   EncodeOptions,
   Generated,
   LoadOptions,
+  OnNotice,
   StageReport,
   Usage,
 } from "./types";
@@ -127,9 +128,14 @@ export class StableDiffusionPipeline {
       // The worker may report more until it has ended.
       if (!signal?.aborted) given.onProgress?.(event);
     };
-    let loaded: LoadedModel;
+    let loaded: LoadedModel | undefined;
+    const { onNotice: notify = logNotice } = given;
+    const onNotice: OnNotice = (notice) => {
+      // The signal is that of loading; the loaded model has notices too.
+      if (loaded !== undefined || !signal?.aborted) notify(notice);
+    };
     try {
-      loaded = await untilAborted(worker.load(url, { ...given, onProgress }), signal);
+      loaded = await untilAborted(worker.load(url, { ...given, onProgress, onNotice }), signal);
     } catch (error) {
       throw explainAddress(error, manifestUrl, url);
     }

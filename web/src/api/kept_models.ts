@@ -1,7 +1,7 @@
 /** What this browser keeps of models, and removing it. */
 
 import { fetchParsed } from "../bundle/bundle_files";
-import { clearCaches, openCache } from "../bundle/cache";
+import { clearCaches, NO_CACHE, openCache } from "../bundle/cache";
 import { countBytes, forget, keepsStrayFiles, keptManifest, keptManifests } from "../bundle/kept";
 import { parseManifest } from "../bundle/manifest";
 import { makeTransport, plainHeaders } from "../bundle/transport";
@@ -93,7 +93,8 @@ export async function purge(manifestUrl: string | URL, options: FetchOptions = {
   let manifest = await keptManifest(url, cache);
   if (manifest === undefined && !(await keepsStrayFiles(cache))) return;
   try {
-    manifest ??= await fetchParsed(url, cache, parseManifest, { transport });
+    // It is not kept: that would remove the same manifest of another address, whose files stay.
+    manifest ??= await fetchParsed(url, NO_CACHE, parseManifest, { transport });
   } catch (error) {
     throw explainAddress(error, manifestUrl, url);
   }

@@ -191,7 +191,12 @@ export function reporting<Argument>(callback: ((argument: Argument) => void) | u
 
 /** Make a function that gives notices to the caller, or to the console if it takes none. */
 export function noticeOf({ onNotice }: LoadOptions): OnNotice {
-  return reporting(onNotice ?? ((notice: string) => log("warn", notice)));
+  return reporting(onNotice ?? logNotice);
+}
+
+/** Write a notice to the console. */
+export function logNotice(notice: string): void {
+  log("warn", notice);
 }
 
 /**

@@ -84,7 +84,7 @@ function takeWorker(given: NonNullable<WorkerOptions["worker"]>): Worker {
     throw new OptionError(
       "worker is not a Worker, nor a function that returns one",
       'give new Worker(address of the package\'s worker.js, { type: "module" }), or a function ' +
-        "that returns it; a function that returns a promise does not do",
+        "that returns it; it must not return a promise",
     );
   }
   if (taken.has(worker as Worker)) {

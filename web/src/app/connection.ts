@@ -1,5 +1,7 @@
 /** The measured speed of the network, and the room that this browser has for the page. */
 
+import { readStored, writeStored } from "./local_storage";
+
 /** Where the speed of the last download is kept, in bytes a millisecond. */
 const KEPT = "wsd-speed";
 /** Downloads of fewer bytes, and shorter ones, say little about a connection. */
@@ -30,7 +32,7 @@ export function savesData(): boolean {
  * @returns undefined if nothing is known.
  */
 export function measuredSpeed(): number | undefined {
-  const kept = Number(readKept());
+  const kept = Number(readStored(KEPT));
   if (kept > 0) return kept;
   const { downlink = 0 } = network();
   if (downlink > 0) return (downlink * 1e6) / 8 / 1000;
@@ -44,14 +46,6 @@ export function measuredSpeed(): number | undefined {
   return loads.length === 0 ? undefined : Math.max(...loads);
 }
 
-function readKept(): string | null {
-  try {
-    return localStorage.getItem(KEPT);
-  } catch {
-    return null;
-  }
-}
-
 /** Watch a download from its first to its last bytes, and keep its speed for the next visit. */
 export class DownloadWatch {
   private first: { bytes: number; time: number } | undefined;
@@ -61,11 +55,7 @@ export class DownloadWatch {
     this.first ??= { bytes, time: now };
     const [count, time] = [bytes - this.first.bytes, now - this.first.time];
     if (count < LEAST_BYTES || time < LEAST_MS) return;
-    try {
-      localStorage.setItem(KEPT, String(count / time));
-    } catch {
-      // Browsers that keep nothing for the page estimate anew at each visit.
-    }
+    writeStored(KEPT, String(count / time));
   }
 }
 

@@ -25,7 +25,7 @@ export function mountControls({ isBusy, begin, stop }: Controlled): void {
   element("draw").addEventListener("click", (event) => {
     if (!isBusy()) return;
     event.preventDefault();
-    // The second click of a double click is no wish to stop.
+    // The second click of a double click does not mean Stop.
     if (event.detail < 2) stop();
   });
   form.addEventListener("submit", (event) => {

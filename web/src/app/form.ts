@@ -21,6 +21,8 @@ const listeners: (() => void)[] = [];
 let offered: Omit<Offer, "scheduler" | "guidance" | "maxImages" | "steps"> | undefined;
 /** The one picture of a batch that is drawn alone, from 1; "" for all of them. */
 let only = "";
+/** The visitor's own seed while the form has one of an example; undefined otherwise. */
+let ownSeed: string | undefined;
 
 /** Call a function whenever the form changes, by hand or by {@link writeForm}. */
 export function onFormChange(listener: () => void): void {
@@ -39,6 +41,8 @@ export function readForm(): FormValues {
 
 /** Write into the form; what a list does not offer is left out. A seed is kept from then on. */
 export function writeForm(fields: Partial<FormValues>): void {
+  if (fields.seed !== undefined) ownSeed = undefined;
+  else if (fields.prompt !== undefined) returnSeed();
   for (const id of FIELDS) {
     const value = fields[id];
     if (value === undefined) continue;
@@ -57,6 +61,21 @@ function offers(select: HTMLSelectElement, value: string): boolean {
 function keepSeed(value: string): void {
   random.checked = value === "";
   if (value !== "") field("seed").value = value;
+}
+
+/**
+ * Treat the form's seed as borrowed from an example: with another prompt, the visitor's own comes back.
+ *
+ * @param own the form's seed before the example; "" for a new one for each picture.
+ */
+export function borrowSeed(own: string): void {
+  ownSeed = own;
+}
+
+/** Write the visitor's own seed in place of one that was borrowed. */
+function returnSeed(): void {
+  if (ownSeed !== undefined) keepSeed(ownSeed);
+  ownSeed = undefined;
 }
 
 /** Show the seed of the picture that is being drawn, which may be drawn again. */
@@ -85,7 +104,10 @@ export function offerModel({ manifest, sizes, takesNegativePrompt }: Preflight):
   // Older manifests have no eta.
   const { eta = 0 } = defaults as Partial<typeof defaults>;
   offered = {
-    ...{ model: manifest.model, schedulers: schedulers.available, sizes: drawable, eta },
+    model: manifest.model,
+    schedulers: schedulers.available,
+    sizes: drawable,
+    eta,
     takesNegativePrompt,
   };
   field("negative").disabled = !takesNegativePrompt;
@@ -106,15 +128,22 @@ export function offerModel({ manifest, sizes, takesNegativePrompt }: Preflight):
 
 /** Listen to changes of the form by hand. */
 export function startForm(): void {
-  // Nothing is no seed, so each picture then has a new one.
-  field("seed").addEventListener("input", () => (random.checked = field("seed").value === ""));
+  field("seed").addEventListener("input", () => {
+    ownSeed = undefined;
+    // An empty field means a new seed for each picture.
+    random.checked = field("seed").value === "";
+  });
   random.addEventListener("change", () => {
+    ownSeed = undefined;
     if (!random.checked && field("seed").value === "") field("seed").value = randomSeed();
   });
   images.addEventListener("input", () => (only = ""));
   element("all-images").addEventListener("click", () => writeForm({ image: "" }));
   element("settings").addEventListener("input", changed);
-  field("prompt").addEventListener("input", changed);
+  field("prompt").addEventListener("input", () => {
+    returnSeed();
+    changed();
+  });
 }
 
 /** A seed as the pipeline makes one itself: a whole number of 32 bits. */
@@ -127,7 +156,7 @@ function changed(): void {
   for (const listener of listeners) listener();
 }
 
-/** Say in one line what is set, for whoever keeps the settings folded. */
+/** Summarise the settings in the line below their title. */
 export function describeSettings(): void {
   const { steps, guidance, seed, images: count, image } = readForm();
   element("settings-line").textContent =

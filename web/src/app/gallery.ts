@@ -113,7 +113,9 @@ class MountedGallery implements Gallery {
       remove: (picture) => void remove(picture),
     });
     this.viewer = new Viewer(this.collection, {
-      ...{ take: page.take, draw: page.draw, remove },
+      take: page.take,
+      draw: page.draw,
+      remove,
       say: (sentence) => {
         this.say(sentence);
       },
@@ -153,7 +155,8 @@ class MountedGallery implements Gallery {
         time: this.nextTime(),
         name: safeName(`${settings.model}-${settings.seed.toString()}-${number}.png`),
         text: formatSettings(settings),
-        ...{ width: image.width, height: image.height },
+        width: image.width,
+        height: image.height,
         bytes: files.png.size + files.thumbnail.size,
       };
       this.clearActions();

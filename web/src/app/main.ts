@@ -387,7 +387,11 @@ function showExamples(model: Preflight): void {
     // All pictures of a batch, even if one of another picture's was to be drawn alone.
     form.writeForm({ prompt, image: "" });
     // What drew the example's picture, so that the same is drawn again.
-    if (settings !== undefined) takeSettings(settings, prompt, true);
+    if (settings !== undefined) {
+      const { seed } = form.readForm();
+      takeSettings(settings, prompt, true);
+      form.borrowSeed(seed);
+    }
     submit();
   });
 }

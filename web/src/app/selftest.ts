@@ -1,7 +1,7 @@
 /** The self-test page: one button, a table and a report. */
 
 import type { Variant } from "../index";
-import { preflight, selfTestProblem, StableDiffusionPipeline } from "../index";
+import { preflight, selfTestProblem, StableDiffusionPipeline, UnsupportedError } from "../index";
 import { element, fill, row } from "./dom";
 import { mountLanguages } from "./languages";
 import { offeredModels } from "./model_list";
@@ -69,8 +69,19 @@ async function show(found: Found): Promise<void> {
   writeResults(found);
   const report = writeReport(found, await environment());
   element<HTMLTextAreaElement>("report").value = report;
-  element("copy").onclick = () => void navigator.clipboard.writeText(report);
+  element("copy").onclick = () => void copy(report);
   element("results").hidden = false;
+}
+
+/** Copy the report, and say whether the browser let the page do that. */
+async function copy(report: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(report);
+    say(() => text().selfTestCopied);
+  } catch {
+    element<HTMLTextAreaElement>("report").select();
+    say(() => text().selfTestCopyFailed);
+  }
 }
 
 /** Write the verdict and the table; the report stays in English. */
@@ -129,4 +140,8 @@ async function start(): Promise<void> {
 }
 
 mountLanguages();
-start().catch((error: unknown) => showError(error, () => location.reload()));
+start().catch((error: unknown) => {
+  // No GPU and no secure address comes by trying again.
+  const tryAgain = (): void => location.reload();
+  showError(error, error instanceof UnsupportedError ? undefined : tryAgain);
+});

@@ -45,7 +45,7 @@ interface Taken {
   name: Sentence;
 }
 
-/** A pasted text that is longer is no settings. */
+/** A pasted text that is longer is not searched for settings. */
 const LONGEST_TEXT = 2 ** 20;
 
 /** Put the controls into an element, and listen to drops and pastes anywhere on the page. */

@@ -3,6 +3,7 @@
 import type { FoundSettings } from "../index";
 import { formatLink, parseLink } from "../index";
 import type { Field } from "./dropped_settings";
+import { readStored, writeStored } from "./local_storage";
 import type { SettingsImport } from "./settings_import";
 import { galleryText } from "./strings/gallery";
 
@@ -72,21 +73,17 @@ interface KeptForm {
 
 function readKept(): KeptForm | undefined {
   try {
-    const kept: unknown = JSON.parse(localStorage.getItem(KEY) ?? "null");
+    const kept: unknown = JSON.parse(readStored(KEY) ?? "null");
     if (typeof kept !== "object" || kept === null) return undefined;
     const { version, model, form } = kept as Record<string, unknown>;
     if (version !== VERSION || typeof model !== "string") return undefined;
     return typeof form === "string" ? { model, form } : undefined;
   } catch {
-    // Some browsers keep nothing for some pages, and anybody may have written there.
+    // Anybody may have written there.
     return undefined;
   }
 }
 
 function writeKept(kept: KeptForm): void {
-  try {
-    localStorage.setItem(KEY, JSON.stringify({ version: VERSION, ...kept }));
-  } catch {
-    // The form is then empty after a reload; that is no reason to disturb anybody.
-  }
+  writeStored(KEY, JSON.stringify({ version: VERSION, ...kept }));
 }

@@ -8,6 +8,8 @@ import {
   precacheAndRoute,
 } from "workbox-precaching";
 
+import { fetchHeaders } from "./current_headers";
+
 /** Replaced by the bundler with the page's files. */
 declare const PAGE_FILES: { url: string; integrity: string }[];
 /** Replaced by the bundler with the headers that a bundle's own servers send. */
@@ -28,7 +30,8 @@ addEventListener("install", () => void scope.skipWaiting());
 clientsClaim();
 cleanupOutdatedCaches();
 const files = PAGE_FILES.map(({ url, integrity }) => ({
-  ...{ url, integrity },
+  url,
+  integrity,
   // An answer is kept with its headers, so a file is fetched anew when either changes.
   revision: `${integrity}-${HEADERS_REVISION}`,
 }));
@@ -53,7 +56,7 @@ precacheAndRoute(files, { ignoreURLParametersMatching: [/^/] });
  */
 async function refreshHeaders(): Promise<void> {
   const kept = await matchPrecache("index.html");
-  const current = await fetch("index.html", { method: "HEAD", cache: "no-store" });
+  const current = await fetchHeaders("index.html");
   const names = Object.keys(HEADERS);
   const same = names.every((name) => kept?.headers.get(name) === current.headers.get(name));
   if (same || !current.ok) return;

@@ -47,7 +47,8 @@ export async function keepText(url: string, data: ArrayBuffer, cache: FileCache)
 
 /**
  * Remove the same text under other queries of its address. A signature that is not known as one would
- * keep another copy at each visit, and files that a copy names could never be removed.
+ * keep another copy at each visit, and files that a copy names could never be removed. So of two
+ * addresses of the same model, such as `?v=1` and `?v=2`, only the last one loads without the network.
  */
 async function removeCopies(key: string, data: ArrayBuffer, cache: FileCache): Promise<void> {
   const [path, query] = key.split(QUERY);

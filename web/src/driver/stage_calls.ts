@@ -114,7 +114,7 @@ export async function combineLatents(
 function requireTextToImage(pipeline: Pipeline): TextToImagePipeline {
   if (pipeline instanceof TextToImagePipeline) return pipeline;
   throw new UnsupportedError(
-    `${pipeline.manifest.model.name} is no text-to-image model`,
+    `${pipeline.manifest.model.name} is not a text-to-image model`,
     "its stages cannot be called one by one; draw whole pictures in place of that",
   );
 }

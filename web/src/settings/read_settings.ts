@@ -72,8 +72,8 @@ export function readSettingsText(text: string): FoundSettings | undefined {
   const table = parseObject(text);
   const found = table === undefined ? parseInfotext(text) : readParameters(table);
   const { steps, seed, sampler, guidanceScale } = found;
-  const told = [steps, seed, sampler, guidanceScale].filter((value) => value !== undefined);
-  return told.length === 0 ? undefined : found;
+  const named = [steps, seed, sampler, guidanceScale].filter((value) => value !== undefined);
+  return named.length === 0 ? undefined : found;
 }
 
 function readParameters(table: Record<string, Json>): FoundSettings {

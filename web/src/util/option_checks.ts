@@ -131,7 +131,7 @@ export const CALLER_CHECKS: Checks = { onProgress: requireFunction, signal: requ
 function requireCredentials(name: string, value: unknown): void {
   if (["omit", "same-origin", "include"].includes(value as string)) return;
   throw new OptionError(
-    `${name} is none of the values that it can have`,
+    `${name} is not one of its values`,
     "it must be one of: omit, same-origin, include; give tokens as headers",
   );
 }

@@ -14,10 +14,16 @@ const SHORTEST = 6;
 /** How many causes of causes are copied; an error may be its own cause. */
 const MAX_CAUSES = 8;
 
-/** An address inside a text; a stack writes line and column behind it. */
-const ADDRESS = /\b[a-z][a-z\d+.-]*:\/\/[^\s"'<>`]+/gi;
+/**
+ * An address inside a text; a stack writes line and column behind it. A scheme has few characters: a
+ * search without that limit takes minutes for a long text of others that has many dots.
+ */
+const ADDRESS = /\b[a-z][a-z\d+.-]{0,99}:\/\/[^\s"'<>`]+/gi;
 // eslint-disable-next-line security/detect-unsafe-regex -- its parts do not overlap
 const BEHIND_ADDRESS = /(?::\d+:\d+|:\d+)?[),.;:]*$/;
+
+/** Only so many characters at its end are searched for what stands behind an address. */
+const LONGEST_END = 50;
 
 /** Words of headers that are not secret. */
 const SCHEMES = /^(basic|bearer|digest|negotiate|token)$/i;
@@ -45,8 +51,10 @@ export function secretsOf(url: string, headers: readonly (readonly [string, stri
   const parts = values.flatMap((value) => value.split(/[\s,;&]+/));
   const all = [...values, ...parts, ...parts.map((part) => part.replace(/^[^=]*=/, ""))];
   const found = new Set(all.flatMap((part) => [part, decode(part)]));
+  // What stands in the address's name too is told anyway, such as the word of `manifest?v=manifest`.
+  const name = nameOf(url);
   return [...found]
-    .filter((text) => text.length >= SHORTEST && !SCHEMES.test(text))
+    .filter((text) => text.length >= SHORTEST && !SCHEMES.test(text) && !name.includes(text))
     .sort((one, other) => other.length - one.length);
 }
 
@@ -54,7 +62,8 @@ export function secretsOf(url: string, headers: readonly (readonly [string, stri
 export function redact(text: string, secrets: readonly string[] = []): string {
   const named = text.replaceAll(ADDRESS, (found) => {
     if (!/[?@#]/.test(found)) return found;
-    const end = BEHIND_ADDRESS.exec(found)!.index;
+    const tail = Math.max(0, found.length - LONGEST_END);
+    const end = tail + BEHIND_ADDRESS.exec(found.slice(tail))!.index;
     return nameOf(found.slice(0, end)) + found.slice(end);
   });
   return secrets.reduce((left, secret) => left.replaceAll(secret, HIDDEN), named);

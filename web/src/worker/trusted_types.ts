@@ -44,13 +44,17 @@ function checkScript(url: string): string {
 
 /** The policy that this copy of the package made. */
 let ownPolicy: Policy | undefined;
+/** Whether the page refused this copy a policy; each further attempt would write to the console. */
+let refused = false;
 
 /** Make this copy's policy; undefined where there are no Trusted Types, or it is not allowed. */
 function makePolicy(): Policy | undefined {
   const scope = globalThis as Scope;
+  if (refused) return undefined;
   try {
     ownPolicy ??= scope.trustedTypes?.createPolicy(POLICY, { createScriptURL: checkScript });
   } catch {
+    refused = true;
     return undefined; // where Trusted Types are not required, plain addresses do
   }
   if (ownPolicy !== undefined && scope[SHARED] === undefined) {

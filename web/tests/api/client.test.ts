@@ -19,7 +19,7 @@ import {
 } from "../../src/util/errors";
 import { ANSWER_MS } from "../../src/api/pipeline_worker";
 import type { OnStage, ProgressEvent } from "../../src/api/progress";
-import type { GenerationResult, LoadOptions } from "../../src/api/types";
+import type { GenerationResult, LoadOptions, OnNotice } from "../../src/api/types";
 import type { GenerationRequest } from "../../src/pipeline/generation_request";
 import { registerPipeline } from "../../src/pipeline/registry";
 import { registerErrors } from "../../src/worker/error_transfer";
@@ -538,9 +538,10 @@ test("loading that is cancelled rejects at once, also where the worker does not 
 
 test("a model that has loaded although its caller gave up is unloaded, and reports no more", async () => {
   let [report, finish]: [OnStage, () => void] = [() => undefined, () => undefined];
+  let notify: OnNotice = () => undefined;
   const begun = new Promise<void>((isLoading) => {
     registerPipeline("slow", async ({ manifest, options }) => {
-      report = options.onProgress!;
+      [report, notify] = [options.onProgress!, options.onNotice!];
       await new Promise<void>((resolve) => {
         finish = resolve;
         isLoading();
@@ -550,14 +551,34 @@ test("a model that has loaded although its caller gave up is unloaded, and repor
   });
   const [controller, events] = [new AbortController(), [] as ProgressEvent[]];
   const onProgress = (event: ProgressEvent): number => events.push(event);
-  const loading = load({ signal: controller.signal, onProgress });
+  const notices: string[] = [];
+  const onNotice = (notice: string): number => notices.push(notice);
+  const loading = load({ signal: controller.signal, onProgress, onNotice });
   await begun;
+  notify("before");
+  await vi.waitFor(() => expect(notices).toEqual(["before"]));
   controller.abort();
   await expect(loading).rejects.toThrow(AbortError);
   report({ stage: "pipelines", loaded: 1, total: 1 });
+  notify("after");
   finish();
   await vi.waitFor(() => expect(workers[0]!.terminated).toBe(true));
-  expect(events).toEqual([]);
+  expect([events, notices]).toEqual([[], ["before"]]);
+});
+
+test("a loaded model gives notices also when the signal of its loading is aborted later", async () => {
+  let notify: OnNotice = () => undefined;
+  registerPipeline("slow", ({ manifest, options }) => {
+    notify = options.onNotice!;
+    return Promise.resolve(new SlowPipeline(manifest, options, new Uint8Array(3)));
+  });
+  const [controller, notices] = [new AbortController(), [] as string[]];
+  const onNotice = (notice: string): number => notices.push(notice);
+  const pipe = await load({ signal: controller.signal, onNotice });
+  controller.abort();
+  notify("later");
+  await vi.waitFor(() => expect(notices).toEqual(["later"]));
+  await pipe.unload();
 });
 
 test("progress is one share of the whole call, which ends at 1", async () => {

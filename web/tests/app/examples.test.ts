@@ -35,14 +35,13 @@ vi.stubGlobal("fetch", (url: URL, options?: RequestInit) => {
 
 const chosen: Example[] = [];
 
-/** Show examples, and let what was fetched arrive. */
-async function show(examples: string[], pictures?: ExamplePicture[]): Promise<void> {
+/** Show examples; their pictures arrive later. */
+function show(examples: string[], pictures?: ExamplePicture[]): void {
   const manifest = { examples, ...(pictures && { example_pictures: pictures }) };
   const manifestUrl = "https://example.org/models/speck/manifest.json?token=1";
   fillExamples({ manifest: manifest as Preflight["manifest"], manifestUrl }, (example) => {
     chosen.push(example);
   });
-  await new Promise((done) => setTimeout(done, 20));
 }
 
 const items = (): string[] =>
@@ -60,24 +59,24 @@ beforeEach(() => {
   openPage("index.html");
 });
 
-test("examples of older manifests are texts, of which five are shown", async () => {
-  await show(["a", "b", "c", "d", "e", "f"]);
+test("examples of older manifests are texts, of which five are shown", () => {
+  show(["a", "b", "c", "d", "e", "f"]);
   expect(items()).toEqual(["a", "b", "c", "d", "e"]);
   expect(asked).toEqual([]);
   click(1);
   expect(chosen).toEqual([{ prompt: "b", settings: undefined }]);
-  await show([]);
+  show([]);
   expect(document.getElementById("examples-row")!.hidden).toBe(true);
 });
 
 test("a picture is fetched with its digest from beside the manifest", async () => {
-  await show(["a", "b"], [picture("b")]);
+  show(["a", "b"], [picture("b")]);
+  const image = document.querySelector("img")!;
+  await expect.poll(() => image.src).toMatch(/^blob:/);
   expect(items()).toEqual(["a", "b, pictured"]);
   expect(asked).toEqual([
     ["https://example.org/models/speck/b.webp?token=1", { integrity: INTEGRITY, priority: "low" }],
   ]);
-  const image = document.querySelector("img")!;
-  expect(image.src).toMatch(/^blob:/);
   // A picture that cannot be decoded gives way to the text.
   image.dispatchEvent(new Event("error"));
   expect(items()).toEqual(["a", "b"]);
@@ -88,14 +87,15 @@ test.each([
   ["missing", () => Promise.resolve(new Response("", { status: 404 }))],
 ])("a picture that is %s leaves its text", async (_, answered) => {
   answer.mockImplementation(answered);
-  await show(["a"], [picture("a")]);
-  expect(items()).toEqual(["a"]);
+  show(["a"], [picture("a")]);
+  expect(items()).toEqual(["a, pictured"]);
+  await expect.poll(items).toEqual(["a"]);
   click(0);
   expect(chosen[0]?.settings?.seed).toBe(11);
 });
 
-test("a click takes all that drew the picture, which is of this model by whatever name", async () => {
-  await show(["a"], [picture("a")]);
+test("a click takes all that drew the picture, which is of this model by whatever name", () => {
+  show(["a"], [picture("a")]);
   click(0);
   expect(chosen).toMatchObject([
     {

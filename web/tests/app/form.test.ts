@@ -90,3 +90,39 @@ test("whoever keeps the form is told of every change", () => {
   form.writeForm({ prompt: "a cat" });
   expect(listener).toHaveBeenCalledTimes(2);
 });
+
+test.each([
+  ["", ""],
+  ["9", "9"],
+])(
+  "the seed of an example goes with its prompt, and the visitor's own, %o, comes back",
+  (own, seed) => {
+    const borrow = (): void => {
+      form.writeForm({ prompt: "a", seed: own });
+      form.writeForm({ prompt: "an example", seed: "1" });
+      form.borrowSeed(own);
+    };
+    borrow();
+    expect(form.readForm().seed).toBe("1");
+    type("prompt", "an example!");
+    expect(form.readForm().seed).toBe(seed);
+    // An example without settings has no seed of its own.
+    borrow();
+    form.writeForm({ prompt: "another" });
+    expect(form.readForm().seed).toBe(seed);
+    // A seed that is written, taken or chosen to be kept is the visitor's own.
+    borrow();
+    type("seed", "12");
+    type("prompt", "a cat");
+    expect(form.readForm().seed).toBe("12");
+    borrow();
+    form.writeForm({ prompt: "b", seed: "13" });
+    type("prompt", "a cat");
+    expect(form.readForm().seed).toBe("13");
+    borrow();
+    input("random").checked = false;
+    input("random").dispatchEvent(new Event("change", { bubbles: true }));
+    type("prompt", "a cat");
+    expect(form.readForm().seed).toBe("1");
+  },
+);

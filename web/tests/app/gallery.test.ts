@@ -396,6 +396,25 @@ test("a large picture can have its own size, in which the keys scroll it", async
   expect([frame.className, frame.hasAttribute("tabindex")]).toEqual(["viewed", false]);
 });
 
+test("a scrolled picture that another tab deletes gives its focus to the dialog, whose keys work", async () => {
+  for (const seed of [1, 2, 3]) await finish({ seed });
+  await settled();
+  const large = [...store.held.values()].at(-1)![0];
+  Object.assign(large, { width: 1024, height: 512 });
+  const frame = viewer().querySelector<HTMLElement>(".viewed")!;
+  await enlarge(0);
+  press("Actual size", viewer());
+  frame.focus();
+  expect(document.activeElement).toBe(frame);
+  press("Older", viewer());
+  await settled();
+  expect(frame.hasAttribute("tabindex")).toBe(false);
+  expect(document.activeElement).toBe(viewer().querySelector("h2"));
+  key("ArrowRight", document.activeElement!);
+  await settled();
+  expect(title()).toBe("Picture 3 of 3");
+});
+
 test("the focus stays in the dialog while another picture comes, so that its keys work", async () => {
   for (const seed of [1, 2]) await finish({ seed });
   await settled();

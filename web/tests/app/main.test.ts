@@ -44,6 +44,7 @@ vi.mock("../../src/index", async (original) => {
     usage: () => Promise.resolve({ gpuBytes: 1, peakGpuBytes: 1, pipelines: 1, variants: {} }),
     unload: () => Promise.resolve(),
   };
+  const moon = { file: "moon.webp", bytes: 1, sha256: "00", prompt: "a moon" };
   const found = (name = "speck") => ({
     manifestUrl: `http://localhost:3000/models/${name}/manifest.json`,
     integrity: undefined,
@@ -52,7 +53,8 @@ vi.mock("../../src/index", async (original) => {
       peak_bytes: [{ bytes: 5e9 }],
       defaults: { steps: 20, guidance_scale: 3, size: [16, 16] },
       schedulers: { default: "euler", available: { euler: { title: "Euler" } } },
-      examples: ["a red circle", "a green star"],
+      examples: ["a red circle", "a green star", "a moon"],
+      example_pictures: [{ ...moon, settings: "a moon\nSteps: 7, Sampler: Euler, Seed: 11" }],
     },
     ...{ problems: [], sizes: [[16, 16]], takesNegativePrompt: true, bytes: { ...model.bytes } },
   });
@@ -101,6 +103,8 @@ function press(target: EventTarget, key: string, more: KeyboardEventInit = {}): 
 }
 
 vi.stubGlobal("isSecureContext", true);
+// The examples' pictures do not arrive, so that their texts stay.
+vi.stubGlobal("fetch", () => Promise.reject(new TypeError("no network")));
 vi.stubGlobal("ImageData", class {
   data: Uint8ClampedArray;
   constructor(readonly width: number, readonly height: number) {
@@ -248,6 +252,27 @@ test("an example is drawn when it is clicked", async () => {
   document.querySelectorAll<HTMLElement>("#examples button")[1]!.click();
   expect(byId<HTMLTextAreaElement>("prompt").value).toBe("a green star");
   expect(draws).toHaveLength(1);
+});
+
+test("the seed of an example is left again with another prompt", async () => {
+  await openReady();
+  const seeds: DrawOptions["seed"][] = [];
+  const draw = async (how: () => void): Promise<void> => {
+    how();
+    seeds.push(draws.at(-1)!.options.seed);
+    draws.at(-1)!.resolve();
+    await settle();
+  };
+  const example = document.querySelectorAll<HTMLElement>("#examples button")[2]!;
+  const button = byId("draw");
+  await draw(() => example.click());
+  await draw(() => button.click());
+  byId<HTMLTextAreaElement>("prompt").value = "a cat";
+  byId("prompt").dispatchEvent(new Event("input", { bubbles: true }));
+  await draw(() => button.click());
+  await draw(() => button.click());
+  expect(seeds.slice(0, 2)).toEqual([11, 11]);
+  expect(new Set(seeds).size).toBe(3);
 });
 
 test("after an error the page can try again", async () => {

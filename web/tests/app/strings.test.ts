@@ -189,3 +189,11 @@ test.each([
     expect(createWriter(locale).plural(Number(count), forms)).toBe(said);
   }
 });
+
+test.each(CODES)("in %s, the version of Chrome is the one that the documents require", (code) => {
+  // eslint-disable-next-line security/detect-non-literal-fs-filename -- the repository's own document
+  const requirements = readFileSync(path.join(APP, "../../../docs/requirements.md"), "utf8");
+  const [, desktop, android] = /Chrome or Edge (\d+) \((\d+) on Android\)/.exec(requirements)!;
+  const { useChrome } = LANGUAGES[code].make(createWriter(code));
+  expect(useChrome.match(/\d{3}/g)).toEqual([desktop, android]);
+});

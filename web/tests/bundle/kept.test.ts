@@ -266,6 +266,15 @@ describe("removing a model that is not kept", () => {
     expect(await cache.keys()).toEqual([]);
   });
 
+  test("leaves the same model of another address, with its files", async () => {
+    await keep("https://page.test/m/manifest.json?v=1");
+    await (await openCache()).write("f".repeat(64), new ArrayBuffer(1));
+    const fetch = vi.fn(() => Promise.resolve(new Response(TEXT)));
+    await purge("m/?v=2", { fetch });
+    expect(fetch).toHaveBeenCalledTimes(1);
+    expect([await isKept("m/?v=1"), await isKept("m/?v=2")]).toEqual([true, false]);
+  });
+
   test("takes the options of loading, and no others", async () => {
     const fetch = (): Promise<Response> => Promise.reject(new TypeError("not called"));
     expect(await isKept("file:///m/", { fetch })).toBe(false);

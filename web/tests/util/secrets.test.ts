@@ -75,6 +75,23 @@ describe("words of others", () => {
     expect(redact(text, secrets)).toBe("… … … … … Bearer sig n 12 us a b");
   });
 
+  test.each([
+    ["many dots", "a.".repeat(100_000)],
+    ["many hyphens", "-a".repeat(100_000)],
+    ["an address with many commas", `https://a.test/?${",".repeat(100_000)}x`],
+    ["an address with many digits", `https://a.test/?${":1".repeat(100_000)}x`],
+    ["many addresses", "a://b?".repeat(30_000)],
+  ])("with %s are read in little time", (_, text) => {
+    const started = performance.now();
+    expect(redact(`${text} https://a.test/m?SECRET`)).not.toContain("SECRET");
+    expect(performance.now() - started).toBeLessThan(1000);
+  });
+
+  test("keep what the address says anyway", () => {
+    const secrets = secretsOf("https://a.test/m/manifest.json?v=manifest&sig=SECRET1", []);
+    expect(redact("manifest.json of SECRET1", secrets)).toBe("manifest.json of …");
+  });
+
   test("of an error are copied, and nothing else of it", () => {
     const cause = new RangeError("https://a.test/?SECRET");
     const thrown = Object.assign(new TypeError("of SECRET-token", { cause }), {

@@ -113,6 +113,18 @@ test("a second copy uses the first one's policy for files, and its own for a rel
   }
 });
 
+test("a policy that the page refuses is asked for once", async () => {
+  const createPolicy = vi.fn(() => {
+    throw new TypeError("the policy is not allowed");
+  });
+  vi.stubGlobal("trustedTypes", { createPolicy });
+  const { relayUrl, scriptUrl } = await copy();
+  const file = new URL("https://page.test/worker.js");
+  expect([scriptUrl(file), scriptUrl(file)]).toEqual([file, file]);
+  expect(relayUrl(new URL("https://cdn.test/worker.js"))).toBeInstanceOf(URL);
+  expect(createPolicy).toHaveBeenCalledTimes(1);
+});
+
 test("a browser without Trusted Types takes addresses as they are", async () => {
   const { relayUrl, scriptUrl } = await copy();
   const file = new URL("https://page.test/worker.js");

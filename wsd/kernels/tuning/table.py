@@ -92,7 +92,7 @@ def read_tuning_table(path: Path) -> TuningTable:
         return {}
     return {
         key: {kind: _read_entry(kind, best) for kind, best in kinds.items()}
-        for key, kinds in json.loads(path.read_text())["gemm_problems"].items()
+        for key, kinds in json.loads(path.read_text(encoding="utf-8"))["gemm_problems"].items()
     }
 
 

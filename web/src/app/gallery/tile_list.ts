@@ -21,7 +21,8 @@ interface Tile {
 
 export class TileList {
   readonly element = make("ul", {
-    ...{ id: "pictures", "aria-labelledby": "gallery-title" },
+    id: "pictures",
+    "aria-labelledby": "gallery-title",
     // Safari takes a list without bullets for none.
     role: "list",
   });
@@ -76,7 +77,9 @@ export class TileList {
     const save = make(
       "a",
       {
-        ...{ class: "save", download: picture.name, title: picture.name },
+        class: "save",
+        download: picture.name,
+        title: picture.name,
         "aria-label": strings.savedName(picture.name),
       },
       strings.save,

@@ -31,7 +31,8 @@ const MIDDLE = 50;
 
 export class Viewer {
   readonly dialog = make("dialog", {
-    ...{ class: "viewer", "aria-labelledby": "viewer-title" },
+    class: "viewer",
+    "aria-labelledby": "viewer-title",
     // A click beside it closes it, in browsers that have that.
     closedby: "any",
   });
@@ -245,7 +246,11 @@ export class Viewer {
     this.frame.classList.toggle("actual", actual);
     // What is scrolled can have the focus, for the arrow keys.
     if (actual) this.frame.tabIndex = 0;
-    else this.frame.removeAttribute("tabindex");
+    else {
+      // Without a focus in the dialog, its keys would do nothing.
+      if (document.activeElement === this.frame) this.focus();
+      this.frame.removeAttribute("tabindex");
+    }
   }
 
   private step(by: number): void {
@@ -284,8 +289,11 @@ export class Viewer {
     const forward = getComputedStyle(this.dialog).direction === "rtl" ? "ArrowLeft" : "ArrowRight";
     const { length } = this.collection.pictures;
     const steps: Partial<Record<string, number>> = {
-      ...{ ArrowLeft: -1, ArrowRight: -1, [forward]: 1 },
-      ...{ Home: -this.index, End: length - 1 - this.index },
+      ArrowLeft: -1,
+      ArrowRight: -1,
+      [forward]: 1,
+      Home: -this.index,
+      End: length - 1 - this.index,
     };
     const by = Object.hasOwn(steps, event.key) ? steps[event.key] : undefined;
     if (by === undefined) return;

@@ -154,6 +154,8 @@ export function arabic({ number, bytes, time, seconds, plural, list, isolate }: 
     selfTestStages: "مراحل النموذج",
     selfTestReport: "التقرير",
     selfTestCopy: "انسخ التقرير",
+    selfTestCopied: "نُسخ التقرير.",
+    selfTestCopyFailed: "لم يسمح المتصفح للصفحة بالنسخ. التقرير محدَّد لتنسخه بنفسك.",
     selfTestBack: "عودة إلى الرسم",
     stageName: "المرحلة",
     stageResult: "النتيجة",
@@ -198,7 +200,7 @@ export function arabic({ number, bytes, time, seconds, plural, list, isolate }: 
     tryAgain: "حاول مرة أخرى",
     errorReload: "أعد تحميل الصفحة. إن تكرر ذلك فشغّل الفحص الذاتي.",
     useChrome:
-      "حدّث Chrome أو Edge: يحتاج WebGPU إلى الإصدار 113، أو 121 على أندرويد. على لينكس افتح chrome://flags/#enable-unsafe-webgpu واختر Enabled وأعد التشغيل.",
+      "حدّث Chrome أو Edge: تحتاج هذه الصفحة إلى الإصدار 116، أو 121 على أندرويد. على لينكس افتح chrome://flags/#enable-unsafe-webgpu واختر Enabled وأعد التشغيل.",
     useFirefox:
       "حدّث Firefox: يحتاج WebGPU إلى الإصدار 141 على ويندوز و145 على ماك. على لينكس وأندرويد استخدم Chrome حاليًا.",
     useSafari:

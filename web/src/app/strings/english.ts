@@ -141,6 +141,9 @@ export function english({ number, bytes, time, seconds, plural, list, isolate }:
     selfTestStages: "The stages of the model",
     selfTestReport: "Report",
     selfTestCopy: "Copy the report",
+    selfTestCopied: "The report is copied.",
+    selfTestCopyFailed:
+      "The browser did not let the page copy. The report is selected, so that you can copy it yourself.",
     selfTestBack: "Back to drawing",
     stageName: "Stage",
     stageResult: "Result",
@@ -185,7 +188,7 @@ export function english({ number, bytes, time, seconds, plural, list, isolate }:
     tryAgain: "Try again",
     errorReload: "Reload the page. If it happens again, run the self-test.",
     useChrome:
-      "Update Chrome or Edge: WebGPU needs version 113, or 121 on Android. On Linux, open chrome://flags/#enable-unsafe-webgpu, choose Enabled and restart.",
+      "Update Chrome or Edge: this page needs version 116, or 121 on Android. On Linux, open chrome://flags/#enable-unsafe-webgpu, choose Enabled and restart.",
     useFirefox:
       "Update Firefox: WebGPU needs version 141 on Windows and 145 on a Mac. On Linux and Android, use Chrome for now.",
     useSafari:

@@ -141,6 +141,9 @@ export function german({ number, bytes, time, seconds, plural, list, isolate }: 
     selfTestStages: "Die Stufen des Modells",
     selfTestReport: "Bericht",
     selfTestCopy: "Bericht kopieren",
+    selfTestCopied: "Der Bericht ist kopiert.",
+    selfTestCopyFailed:
+      "Der Browser hat das Kopieren nicht erlaubt. Der Bericht ist markiert, damit du ihn selbst kopieren kannst.",
     selfTestBack: "Zurück zum Zeichnen",
     stageName: "Stufe",
     stageResult: "Ergebnis",
@@ -188,7 +191,7 @@ export function german({ number, bytes, time, seconds, plural, list, isolate }: 
     tryAgain: "Noch einmal versuchen",
     errorReload: "Lade die Seite neu. Passiert es wieder, starte den Selbsttest.",
     useChrome:
-      "Aktualisiere Chrome oder Edge: WebGPU braucht Version 113, auf Android 121. Öffne unter Linux chrome://flags/#enable-unsafe-webgpu, wähle „Enabled“ und starte den Browser neu.",
+      "Aktualisiere Chrome oder Edge: Diese Seite braucht Version 116, auf Android 121. Öffne unter Linux chrome://flags/#enable-unsafe-webgpu, wähle „Enabled“ und starte den Browser neu.",
     useFirefox:
       "Aktualisiere Firefox: WebGPU braucht Version 141 unter Windows und 145 auf dem Mac. Nimm unter Linux und Android vorerst Chrome.",
     useSafari:

@@ -1,5 +1,6 @@
 /** The language of the page: which one is chosen, its sentences, and how the page is filled. */
 
+import { readStored, writeStored } from "../local_storage";
 import { arabic } from "./arabic";
 import type { Strings } from "./english";
 import { english } from "./english";
@@ -81,26 +82,14 @@ function isLanguage(tag: string): tag is Language {
 
 /** Take up the visitor's language; call it before anything is written. */
 export function startLanguage(): void {
-  use(findLanguage(keptChoice(), navigator.languages));
+  use(findLanguage(readStored(KEPT), navigator.languages));
 }
 
 /** Change the language, and keep the choice for the next visit. */
 export function chooseLanguage(chosen: Language): void {
-  try {
-    localStorage.setItem(KEPT, chosen);
-  } catch {
-    // Browsers that keep nothing for the page ask their visitor again the next time.
-  }
+  writeStored(KEPT, chosen);
   use(findLanguage(chosen, navigator.languages));
   for (const listener of listeners) listener();
-}
-
-function keptChoice(): string | null {
-  try {
-    return localStorage.getItem(KEPT);
-  } catch {
-    return null;
-  }
 }
 
 function use(found: { language: Language; locale: string }): void {

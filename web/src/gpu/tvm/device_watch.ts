@@ -59,7 +59,7 @@ export class DeviceWatch {
     clearTimeout(timer);
   }
 
-  /** From now on the device's end is no failure: it is about to be destroyed. */
+  /** From now on the device's end is not a failure: it is about to be destroyed. */
   stop(): void {
     this.expected = true;
   }
