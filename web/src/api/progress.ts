@@ -26,6 +26,12 @@ export interface PipelinesStage extends Amount {
 export interface ParametersStage extends Amount {
   stage: "parameters";
 }
+/** The pictures that are given are encoded; amounts are pictures, 0 when that begins. */
+export interface EncodeStage extends Amount {
+  stage: "encode";
+  /** How many pictures the call draws. */
+  images: number;
+}
 /** The prompts are encoded: 0 when that begins. */
 export interface TextStage extends Amount {
   stage: "text";
@@ -60,6 +66,7 @@ export type StageEvent =
   | LibraryStage
   | PipelinesStage
   | ParametersStage
+  | EncodeStage
   | TextStage
   | DenoiseStage
   | DecodeStage

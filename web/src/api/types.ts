@@ -74,6 +74,8 @@ export interface EncodeOptions {
 
 /** How long the stages of one request took, in milliseconds. */
 export interface Timings {
+  /** Encoding the pictures that are given; absent if there are none. */
+  encode?: number;
   /** Encoding the prompts. */
   text: number;
   /** All steps of all pictures. */

@@ -13,7 +13,48 @@ import { OptionError } from "../util/errors";
 import { nearestName } from "../util/nearest";
 import { requireInteger, requireString, show } from "../util/option_checks";
 import { embeddingSpecs } from "./text_encoder";
+import { requireEncoder } from "./vae_encoder";
 import type { EmbeddingSpec } from "./text_encoder";
+
+/** How latents are taken from what the encoder says of a picture: a random sample, or the mean. */
+export type Posterior = "sample" | "mode";
+
+/** What denoising begins with where a mask has a picture drawn anew: the picture, or noise. */
+export type MaskedContent = "original" | "noise";
+
+/** Where a request's pictures begin: pictures, or the latents of some. */
+export type PictureSource =
+  | {
+      /**
+       * RGBA bytes of the drawn size, row by row; the alpha is not read. One picture for the whole
+       * batch, or one for each picture of the batch.
+       */
+      pixels: readonly Uint8ClampedArray[];
+      latents?: undefined;
+    }
+  | {
+      pixels?: undefined;
+      /**
+       * Clean latents as a result has them, (batch, channels, height / factor, width / factor),
+       * flat: nothing is encoded. They take no mask.
+       */
+      latents: Float32Array;
+    };
+
+/** A picture that a request begins with. It has the drawn size: nothing is resized any more. */
+export type GivenPicture = PictureSource & {
+  /** Share of the steps that are run, above 0 and up to 1. */
+  strength: number;
+  /**
+   * One byte for each pixel, row by row. Pixels from `MASKED_FROM` on are drawn anew, the others
+   * are kept; undefined draws all of them anew.
+   */
+  mask?: Uint8Array | Uint8ClampedArray | undefined;
+  /** A sample, as diffusers' pipelines take it, unless given. */
+  posterior?: Posterior | undefined;
+  /** The picture, as in diffusers, unless given; has no effect without a mask. */
+  maskedContent?: MaskedContent | undefined;
+};
 
 /** The options of one request, all of them set. */
 export interface GenerationRequest {
@@ -39,6 +80,8 @@ export interface GenerationRequest {
   indices: readonly number[];
   /** Initial noise of the whole batch, before the scheduler scales it. */
   latents: Float32Array | undefined;
+  /** The picture that drawing begins with; undefined draws from text alone. */
+  picture?: GivenPicture | undefined;
   previewEvery: number;
   output: OutputName;
 }
@@ -88,6 +131,138 @@ export function resolveRequest(
     latents: latents && new Float32Array(latents),
     output: options.output ?? "imageData",
   };
+}
+
+/** Values of a mask from which on a pixel is drawn anew: diffusers' VaeImageProcessor rounds so. */
+export const MASKED_FROM = 128;
+
+/** Whether a model draws nothing but masked parts of pictures: its denoiser takes the mask. */
+export function needsMask({ pipeline }: Pick<Manifest, "pipeline">): boolean {
+  return pipeline === "inpainting";
+}
+
+/**
+ * Count the steps that are run of a picture's, as diffusers' `get_timesteps` does.
+ *
+ * @throws OptionError if the strength is out of range, or none is run.
+ */
+export function countSteps(steps: number, strength: number): number {
+  if (!(strength > 0 && strength <= 1)) {
+    throw new OptionError(`strength is ${show(strength)}`, "it must be above 0, and at most 1");
+  }
+  const run = Math.min(Math.trunc(steps * strength), steps);
+  if (run >= 1) return run;
+  throw new OptionError(
+    `a strength of ${strength} runs none of ${steps} steps`,
+    `take a strength of at least ${Math.ceil(1000 / steps) / 1000}, or more steps`,
+  );
+}
+
+/**
+ * Add a picture to a resolved request, or say that it has none. Every request passes through here.
+ *
+ * @param picture what is to be drawn from, in the request's size.
+ * @returns a copy of the request with a copy of the picture.
+ * @throws OptionError if the picture does not go with the model or the request, or the model needs
+ *   one.
+ * @throws UnsupportedError if the model has no encoder for pictures.
+ */
+export function withPicture(
+  manifest: Manifest,
+  request: GenerationRequest,
+  picture: GivenPicture | undefined,
+): GenerationRequest {
+  if (picture === undefined) {
+    if (!needsMask(manifest)) return { ...request, picture };
+    throw new OptionError(
+      `${manifest.model.name} draws parts of pictures anew, and there is no picture`,
+      "give image and mask, or choose a model that draws from text",
+    );
+  }
+  countSteps(request.steps, picture.strength);
+  checkMask(manifest, request, picture);
+  checkLatents(manifest, request, picture);
+  const { pixels, mask } = picture;
+  if (pixels === undefined) {
+    return { ...request, picture: { ...picture, latents: new Float32Array(picture.latents) } };
+  }
+  requireEncoder(manifest);
+  const [width, height] = request.size;
+  const bytes = 4 * width * height;
+  if (pixels.length !== 1 && pixels.length !== request.batch) {
+    throw new OptionError(
+      `there are ${pixels.length} pictures to draw from, and ${request.batch} to draw`,
+      "give one picture for all, or one for each",
+    );
+  }
+  for (const each of pixels) {
+    if (each.length !== bytes) {
+      throw new OptionError(
+        `a picture has ${each.length} bytes`,
+        `one of ${width}x${height} has ${bytes}`,
+      );
+    }
+  }
+  const copies = pixels.map((each) => new Uint8ClampedArray(each));
+  return {
+    ...request,
+    picture: { ...picture, pixels: copies, mask: mask && new Uint8Array(mask) },
+  };
+}
+
+/** @throws OptionError if a mask has another size, masks nothing, or does not go with the model. */
+function checkMask(manifest: Manifest, request: GenerationRequest, picture: GivenPicture): void {
+  const { mask } = picture;
+  const name = manifest.model.name;
+  if (mask === undefined) {
+    if (!needsMask(manifest)) return;
+    throw new OptionError(
+      `${name} draws parts of pictures anew, and there is no mask`,
+      "give a mask whose white pixels are drawn anew, or choose a model that draws from text",
+    );
+  }
+  if (picture.pixels === undefined) {
+    throw new OptionError(
+      "there is a mask, and latents in place of a picture",
+      "give the picture itself, or no mask",
+    );
+  }
+  const { mean, std } = manifest.latent_space;
+  // diffusers' SDXL inpainting pipeline decodes by them, and encodes as if there were none.
+  if (mean !== undefined || std !== undefined) {
+    throw new OptionError(
+      `${name} takes no mask: its VAE normalises every channel by itself`,
+      "leave the mask out, or choose another model",
+    );
+  }
+  const [width, height] = request.size;
+  if (mask.length !== width * height) {
+    throw new OptionError(
+      `the mask has ${mask.length} pixels`,
+      `it must be as large as the picture that is drawn: ${width}x${height}`,
+    );
+  }
+  if (!mask.some((value) => value >= MASKED_FROM)) {
+    throw new OptionError(
+      "the mask is black all over, so that nothing would be drawn",
+      "what is to be drawn anew is white in a mask",
+    );
+  }
+}
+
+/** @throws OptionError if noise or latents are given that no picture can begin with. */
+function checkLatents(manifest: Manifest, request: GenerationRequest, picture: GivenPicture): void {
+  if (request.latents !== undefined && !(picture.mask !== undefined && picture.strength === 1)) {
+    // diffusers' inpainting pipeline begins with them whatever the strength, at a noise level that
+    // they do not have.
+    throw new OptionError(
+      "both a picture to draw from and latents are given",
+      "leave latents out; with a mask and a strength of 1 they may be given as the noise",
+    );
+  }
+  if (picture.latents === undefined) return;
+  const { shape } = findEntryPoint(manifest, "denoiser", request.size).inputs[0]!;
+  requireFloats("picture.latents", picture.latents, [request.batch, ...shape.slice(1)]);
 }
 
 /** The prompts of a request, as texts or embeddings. */
@@ -260,7 +435,12 @@ function resolveScheduler(manifest: Manifest, name: string): string {
   );
 }
 
-function resolveSize(manifest: Manifest, width: number, height: number): Size {
+/**
+ * Choose a size that the model was compiled for.
+ *
+ * @throws OptionError if it was not compiled for this one.
+ */
+export function resolveSize(manifest: Manifest, width: number, height: number): Size {
   const sizes = compiledSizes(manifest);
   const found = sizes.find((size) => size[0] === width && size[1] === height);
   if (found !== undefined) return [width, height];

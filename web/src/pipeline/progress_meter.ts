@@ -35,6 +35,7 @@ const USUAL_COSTS: Record<Stage, number> = {
   library: 4e-5,
   parameters: 4e-5,
   pipelines: 12,
+  encode: 600,
   text: 150,
   denoise: 150,
   decode: 600,

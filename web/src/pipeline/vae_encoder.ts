@@ -12,6 +12,15 @@ export function hasEncoder(manifest: Manifest): boolean {
   return manifest.entry_points.some(({ role }) => role === "vae_encoder");
 }
 
+/** @throws UnsupportedError unless a model has an encoder. */
+export function requireEncoder(manifest: Manifest): void {
+  if (hasEncoder(manifest)) return;
+  throw new UnsupportedError(
+    `${manifest.model.name} draws from text alone: its bundle has no encoder for pictures`,
+    "give no picture, or build the bundle again without --text-to-image-only",
+  );
+}
+
 /** Encodes the pictures that a model draws from. */
 export class VaeEncoder {
   /**
@@ -23,11 +32,7 @@ export class VaeEncoder {
     private readonly model: Model,
     private readonly tiling: boolean,
   ) {
-    if (hasEncoder(model.manifest)) return;
-    throw new UnsupportedError(
-      `${model.manifest.model.name} draws from text alone: its bundle has no encoder for pictures`,
-      "give no picture, or build the bundle again without --text-to-image-only",
-    );
+    requireEncoder(model.manifest);
   }
 
   /** The functions that encode a picture of this size. */
