@@ -6,11 +6,10 @@ import resource
 import pytest
 
 from wsd.compiler.cache import library_key
-from wsd.errors import UsageError
 from wsd.frontend.entry_points import make_entry_point, make_entry_points
 from wsd.frontend.export import trace_component
 from wsd.models.instantiate import build_skeleton
-from wsd.models.registry import FAMILIES, NOT_DRAWN_YET, find_family
+from wsd.models.registry import FAMILIES
 from wsd.models.schedulers import describe_noise_schedule, describe_schedulers
 from wsd.spec.roles import VAE_DECODER, VAE_ENCODER
 
@@ -25,7 +24,6 @@ PARAMETERS = {
     ("sd15-inpaint", "unet"): 859_520_964 + 5 * 9 * 320,
     ("sdxl-inpaint", "unet"): 2_567_463_684 + 5 * 9 * 320,
 }
-KNOWN = {**FAMILIES, **NOT_DRAWN_YET}
 # Of the VAE without its decoder, and without the convolution before it.
 ENCODER = 83_653_863 - 49_490_179 - 20
 
@@ -39,9 +37,9 @@ ENCODER = 83_653_863 - 49_490_179 - 20
 )
 def test_full_size_components_are_traced(family, name):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    component = next(c for c in KNOWN[family].components if c.id == name)
-    size = KNOWN[family].sizes[0]
-    made = make_entry_point(KNOWN[family], component, build_skeleton(component), size)
+    component = next(c for c in FAMILIES[family].components if c.id == name)
+    size = FAMILIES[family].sizes[0]
+    made = make_entry_point(FAMILIES[family], component, build_skeleton(component), size)
     trace = trace_component(component, made)
     assert (
         sum(math.prod(parameter.shape) for parameter in trace.parameters)
@@ -60,12 +58,6 @@ def test_the_encoder_is_traced_at_full_size():
     assert whole.outputs[0].shape == (1, 8, 96, 64)
     trace = trace_component(component, whole)
     assert sum(math.prod(parameter.shape) for parameter in trace.parameters) == ENCODER
-
-
-@pytest.mark.parametrize("name", NOT_DRAWN_YET)
-def test_a_family_that_is_not_drawn_yet_is_refused_by_its_name(name):
-    with pytest.raises(UsageError, match=f"the page does not draw with {name} yet"):
-        find_family(name)
 
 
 def test_distilled_models_share_the_library_of_their_teacher():

@@ -411,7 +411,10 @@ def test_what_changes_nothing_of_a_pipeline(name, changes):
 @pytest.mark.parametrize(
     ("name", "changes", "said"),
     [
-        ("sd15", {"_class_name": "StableDiffusionInpaintPipeline"}, "inpainting"),
+        ("sd15", {"_class_name": "StableDiffusionInpaintPipeline"},
+         "for inpainting: pass --model sd15-inpaint"),
+        ("sdxl", {"_class_name": "StableDiffusionXLInpaintPipeline"},
+         "for inpainting: pass --model sdxl-inpaint"),
         ("sd15", {"_class_name": "StableDiffusionImg2ImgPipeline"}, "changing pictures"),
         ("sd15", {"_class_name": "StableDiffusionInstructPix2PixPipeline"}, "editing pictures"),
         ("sd15", {"_class_name": "StableDiffusionXLPipeline"}, "pass --model tiny-sdxl or sdxl"),

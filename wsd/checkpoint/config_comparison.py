@@ -426,10 +426,11 @@ def _check_pipeline_class(family: Family, name: Any, place: str) -> None:
     shown = ".".join(map(str, name)) if isinstance(name, list) else str(name)
     task = next((task for part, task in _OTHER_TASKS.items() if part in shown), None)
     others = [f.name for f in FAMILIES.values() if f.architecture.diffusers_pipeline == shown]
-    if task:
-        hint = f"this checkpoint is for {task}, and WSD draws from text alone"
-    elif others:
-        hint = f"this checkpoint is of another family: pass --model {' or '.join(others)}"
+    kind = f"for {task}" if task else "of another family"
+    if others:
+        hint = f"this checkpoint is {kind}: pass --model {' or '.join(others)}"
+    elif task:
+        hint = f"this checkpoint is {kind}, and WSD draws as diffusers' {pipeline} does"
     else:
         hint = (
             f"WSD draws as diffusers' {pipeline} does: if this checkpoint is for it, write its "

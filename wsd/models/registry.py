@@ -14,7 +14,6 @@ from wsd.models.tiny import sdxl as tiny_sdxl
 
 __all__ = [
     "FAMILIES",
-    "NOT_DRAWN_YET",
     "Component",
     "Family",
     "Tokenizer",
@@ -39,12 +38,10 @@ register(tiny_sd15.FAMILY)
 register(tiny_sdxl.FAMILY)
 register(sd15.FAMILY)
 register(sd15.LCM)
+register(sd15.INPAINT)
 register(sdxl.FAMILY)
 register(sdxl.TURBO)
-
-# They are traced and compared with diffusers, and the page does not draw with them yet: registering
-# them is what lets every command take them.
-NOT_DRAWN_YET = {family.name: family for family in (sd15.INPAINT, sdxl.INPAINT)}
+register(sdxl.INPAINT)
 
 
 def find_family(name: str) -> Family:
@@ -56,10 +53,6 @@ def find_family(name: str) -> Family:
     try:
         return FAMILIES[name]
     except KeyError:
-        if name in NOT_DRAWN_YET:
-            raise UsageError(
-                f"the page does not draw with {name} yet", "take a model that `wsd models` lists"
-            ) from None
         raise UsageError(
             f"unknown model {name!r}", f"known models: {', '.join(sorted(FAMILIES))}"
         ) from None

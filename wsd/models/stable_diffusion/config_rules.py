@@ -258,9 +258,10 @@ _PIPELINE_RULES: Mapping[str, Mapping[str, Mapping[str, KeyRule]]] = {
 # What well-known models of other kinds have, to say what a refused checkpoint is.
 _KNOWN: Mapping[tuple[str, str], Mapping[object, str]] = {
     ("UNet2DConditionModel", "in_channels"): {
-        9: "this is an inpainting model, and WSD draws from text alone",
-        8: "this is a model that edits pictures (InstructPix2Pix) or upscales them, and WSD draws "
-           "from text alone",
+        4: "this UNet takes no mask: pass --model sd15 or sdxl, which draw parts of pictures too",
+        8: "this is a model that edits pictures as a text says (InstructPix2Pix) or upscales them, "
+           "which WSD does not draw",
+        9: "this is an inpainting model: pass --model sd15-inpaint or sdxl-inpaint",
     },
     ("UNet2DConditionModel", "cross_attention_dim"): {
         1024: "this is a Stable Diffusion 2 or one of its fine-tunes, which WSD does not draw",
