@@ -26,12 +26,19 @@ export type {
 export { chooseVariant, listModels } from "./api/model_index";
 export type { Choice, ListedModel, Variant } from "./api/model_index";
 export type {
+  Fit,
   GenerateOptions,
+  ImageInput,
+  MaskedContent,
+  Outpaint,
   OutputName,
   OutputTypes,
+  PictureOptions,
   Prompt,
   PromptEmbeddings,
   Scheduler,
+  SecondPass,
+  Upscale,
 } from "./api/options";
 export type { FoundPicture, FoundSettings } from "./settings/found_settings";
 export { isPng, readText, writeText } from "./settings/png";
@@ -59,15 +66,29 @@ export { parseSeed } from "./settings/seed";
 export type { Seed } from "./settings/seed";
 export { formatSettings, parseSettings } from "./settings/infotext";
 export type { Settings } from "./settings/infotext";
+export { DEFAULT_MASKED_STRENGTH, DEFAULT_STRENGTH } from "./util/constants.generated";
+export {
+  DEFAULT_MASKED_PADDING,
+  DEFAULT_SECOND_SCALE,
+  DEFAULT_SECOND_STRENGTH,
+  FITS,
+  MASKED_CONTENTS,
+  UPSCALES,
+} from "./util/option_values";
 export type {
   Concurrency,
   DrawOptions,
+  EncodedImage,
+  EncodeImageOptions,
   EncodeOptions,
   Generated,
   GenerationResult,
   IntegrityOptions,
   LoadOptions,
   OnNotice,
+  PictureReport,
+  PictureSize,
+  Rectangle,
   StageReport,
   Timings,
   Usage,

@@ -416,6 +416,11 @@ export const MAX_SEED = 18446744073709551615n;
 export const MAX_GUIDANCE = 50.0;
 export const MAX_IMAGES = 16;
 
+// wsd/runtime/given_picture.py: what a picture is drawn from with, where nobody says it
+export const MASKED_FROM = 128;
+export const DEFAULT_STRENGTH = 0.8;
+export const DEFAULT_MASKED_STRENGTH = 1.0;
+
 // wsd/kernels/variant.py: WebGPU features, and limits that every adapter has
 export const F16 = "shader-f16";
 export const SUBGROUPS = "subgroups";

@@ -8,6 +8,7 @@ import { MAX_GUIDANCE, MAX_IMAGES, MAX_SEED, MIN_SEED } from "./constants.genera
 import { OptionError } from "./errors";
 import { LOG_LEVELS } from "./log";
 import { nearestName } from "./nearest";
+import { FITS, LARGEST_BLUR, LONGEST_SIDE, MASKED_CONTENTS, UPSCALES } from "./option_values";
 
 /** Throws an OptionError unless a value has the type. It is not called for undefined and null. */
 export type Check = (name: string, value: unknown) => void;
@@ -167,6 +168,66 @@ export const LOAD_CHECKS: Checks = {
 /** Options of `encodePrompt`. */
 export const ENCODE_CHECKS: Checks = { negativePrompt: checkedElsewhere, signal: requireSignal };
 
+/** Make a check of options inside of an option. */
+function requireAll(checks: Checks): Check {
+  return (name, value) => {
+    requireObject(name, value);
+    requireOptions(name, value as object, checks);
+  };
+}
+
+/** @throws OptionError unless a value is above 0 and at most 1. */
+const requireStrength = check(
+  "a number above 0 and at most 1",
+  (value) => typeof value === "number" && value > 0 && value <= 1,
+);
+
+/** Make a check of whole numbers from 0 on. */
+function requireWholeUpTo(most: number): Check {
+  return (name, value) => requireInteger(name, value, 0, most);
+}
+
+/** Values of the option `outpaint`. */
+const OUTPAINT_CHECKS: Checks = Object.fromEntries(
+  ["left", "top", "right", "bottom"].map((side) => [side, requireWholeUpTo(LONGEST_SIDE)]),
+);
+
+/** Values of the option `secondPass`; the model decides which sizes and steps there are. */
+const SECOND_PASS_CHECKS: Checks = {
+  scale: check(
+    "a number from 1 to 16",
+    (value) => typeof value === "number" && value >= 1 && value <= 16,
+  ),
+  width: requireFinite,
+  height: requireFinite,
+  strength: requireStrength,
+  steps: checkedElsewhere,
+  upscale: requireOneOf(...UPSCALES),
+};
+
+/** Options of `generate` about the picture to draw from; src/picture checks the pictures. */
+const PICTURE_CHECKS: Checks = {
+  image: checkedElsewhere,
+  mask: checkedElsewhere,
+  strength: requireStrength,
+  fit: requireOneOf(...FITS),
+  maskBlur: requireUpTo(LARGEST_BLUR),
+  maskedContent: requireOneOf(...MASKED_CONTENTS),
+  onlyMasked: requireBoolean,
+  onlyMaskedPadding: requireWholeUpTo(LONGEST_SIDE),
+  keepUnmasked: requireBoolean,
+  outpaint: requireAll(OUTPAINT_CHECKS),
+};
+
+/** Options of `encodeImage`. */
+export const ENCODE_IMAGE_CHECKS: Checks = {
+  ...CALLER_CHECKS,
+  fit: requireOneOf(...FITS),
+  width: requireFinite,
+  height: requireFinite,
+  seed: requireSeed,
+};
+
 /** Options of `generate`. */
 export const GENERATE_CHECKS: Checks = {
   ...CALLER_CHECKS,
@@ -186,6 +247,10 @@ export const GENERATE_CHECKS: Checks = {
   pooledPromptEmbeds: checkedElsewhere,
   negativePooledPromptEmbeds: checkedElsewhere,
   previewEvery: checkedElsewhere,
+  ...PICTURE_CHECKS,
+  variationSeed: requireSeed,
+  variationStrength: requireUpTo(1),
+  secondPass: requireAll(SECOND_PASS_CHECKS),
   output: requireOneOf("imageData", "blob", "imageBitmap"),
 };
 
@@ -266,6 +331,26 @@ const SYNONYMS: Readonly<Record<string, string>> = {
   outputtype: "output",
   format: "output",
   preview: "previewEvery",
+  denoise: "strength",
+  denoisingstrength: "strength",
+  denoising: "strength",
+  maskimage: "mask",
+  initimage: "image",
+  init: "image",
+  inputimage: "image",
+  resizemode: "fit",
+  blur: "maskBlur",
+  blurfactor: "maskBlur",
+  inpaintingfill: "maskedContent",
+  inpaintfullres: "onlyMasked",
+  paddingmaskcrop: "onlyMaskedPadding",
+  maskpadding: "onlyMaskedPadding",
+  overlay: "keepUnmasked",
+  subseed: "variationSeed",
+  subseedstrength: "variationStrength",
+  hires: "secondPass",
+  hiresfix: "secondPass",
+  enablehr: "secondPass",
   onwarning: "onNotice",
 };
 
