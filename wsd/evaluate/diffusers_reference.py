@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -161,7 +160,7 @@ def draw_reference(
     """
     family = checkpoint.family
     if picture is not None:
-        request = _fit_request(request, picture)
+        request = picture.fit_request(request)
         pipeline = image_pipeline(checkpoint, pipeline, masked=picture.mask is not None)
     elif family.architecture.diffusers_pipeline == family.architecture.diffusers_inpaint:
         raise UsageError(
@@ -241,21 +240,6 @@ def image_pipeline(checkpoint: Checkpoint, pipeline: Any, *, masked: bool) -> An
     made = getattr(diffusers, name)(**{**pipeline.components, **options})
     made.set_progress_bar_config(disable=True)
     return made
-
-
-def _fit_request(request: GenerationRequest, picture: GivenPicture) -> GenerationRequest:
-    """Return the request in the picture's size.
-
-    Raises:
-        UsageError: if it is for another size.
-    """
-    if request.size not in (None, picture.size):
-        sizes = ["x".join(map(str, size)) for size in (picture.size, request.size)]
-        raise UsageError(
-            f"a picture of {sizes[0]} is given, and {sizes[1]} is to be drawn",
-            "resize the picture before, or ask for its size",
-        )
-    return replace(request, size=picture.size)
 
 
 def _placed_arguments(

@@ -16,6 +16,7 @@ from wsd.errors import BundleError
 from wsd.runtime import page_types
 from wsd.runtime.automation import Automation, ScriptedPage
 from wsd.runtime.chromium import open_page
+from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.page_types import (
     BenchmarkOptions,
     BenchmarkReport,
@@ -30,7 +31,7 @@ from wsd.runtime.page_types import (
 )
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.server import served
-from wsd.runtime.validation import check_request
+from wsd.runtime.validation import check_picture
 from wsd.util.hashing import sha256_bytes
 from wsd.util.progress import Progress
 
@@ -153,18 +154,28 @@ class Renderer:
         self.load_ms = loaded["milliseconds"]
         self.adapter = loaded["adapter"]
 
-    def draw(self, request: GenerationRequest, preview_every: int = 0) -> Rendered:
+    def draw(
+        self,
+        request: GenerationRequest,
+        preview_every: int = 0,
+        picture: GivenPicture | None = None,
+    ) -> Rendered:
         """Draw a request's pictures.
 
         Args:
             request: what to draw.
             preview_every: steps from one preview to the next; 0 means no previews.
+            picture: what is drawn from, in the request's size; it names the size if the request
+                names none.
 
         Raises:
             UsageError: for an option that the model refuses.
             RenderError: if the page fails.
         """
-        options = _page_options(request)
+        if picture is None:
+            options = _page_options(request)
+        else:
+            options = {**_page_options(picture.fit_request(request)), **_picture_options(picture)}
         options["previewEvery"] = preview_every
         return self.draw_with(request.prompt, options)
 
@@ -305,9 +316,7 @@ class StageRenderer(Renderer):
             RenderError: if the page fails.
         """
         height, width = image.shape[:2]
-        opaque = np.full((height, width, 1), 255, np.uint8)
-        pixels = np.concatenate([np.asarray(image, np.uint8), opaque], axis=2)
-        return self._array("encodeImage", pixels, [width, height])
+        return self._array("encodeImage", _opaque(image), [width, height])
 
     def combine_latents(self, terms: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
         """Return the sum of latents times weights, computed by the schedulers' kernel.
@@ -361,6 +370,29 @@ def _page_options(request: GenerationRequest) -> GenerateOptions:
     return cast(GenerateOptions, given)
 
 
+def _picture_options(picture: GivenPicture) -> GenerateOptions:
+    """Return a picture as the page's ``generate`` takes it: bytes, which no canvas changes."""
+    options: GenerateOptions = {
+        "image": _image_data(picture.image),
+        "strength": picture.strength,
+    }
+    if picture.mask is not None:
+        options["mask"] = _image_data(np.repeat(picture.mask[..., None], 3, axis=2))
+    return options
+
+
+def _image_data(image: np.ndarray) -> ImageData:
+    """Return the ``ImageData`` of (height, width, 3) uint8 pixels."""
+    height, width = image.shape[:2]
+    return {"width": width, "height": height, "data": _opaque(image)}
+
+
+def _opaque(image: np.ndarray) -> np.ndarray:
+    """Return (height, width, 3) uint8 pixels with alpha: (height, width, 4)."""
+    alpha = np.full((*image.shape[:2], 1), 255, np.uint8)
+    return np.concatenate([np.asarray(image, np.uint8), alpha], axis=2)
+
+
 def _pixels(image: ImageData) -> np.ndarray:
     """Return the (height, width, 3) uint8 pixels of an ``ImageData``, without alpha."""
     rgba = image["data"].reshape(image["height"], image["width"], 4)
@@ -381,6 +413,7 @@ def render(
     progress: Progress,
     options: LoadOptions,
     model: str | None = None,
+    picture: GivenPicture | None = None,
 ) -> Rendered:
     """Verify a bundle, serve it, open it in Chromium and draw one request.
 
@@ -393,16 +426,17 @@ def render(
         progress: shows what the page does.
         options: how the model is loaded.
         model: which one, the first unless given.
+        picture: what is drawn from, if not from the prompt alone.
 
     Raises:
         BundleError: if the folder is not a bundle, or one of its files is not what was built.
         UsageError: for a model that it does not hold, or a request that the model refuses.
         RenderError, ToolError: if the browser cannot draw.
     """
-    check_request(read_manifest(find_manifest(bundle, model)), request)
+    request = check_picture(read_manifest(find_manifest(bundle, model)), request, picture)
     check_bundle(bundle)
     with open_renderer(bundle, progress, options, open_page, model) as renderer:
-        return renderer.draw(request)
+        return renderer.draw(request, picture=picture)
 
 
 @contextmanager

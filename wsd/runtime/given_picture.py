@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 
 from wsd.errors import UsageError
 from wsd.models.resolution import LARGEST_EDGE
+from wsd.runtime.request import GenerationRequest
 
 # Values of a mask from which on a pixel is drawn anew, as diffusers' VaeImageProcessor rounds it.
 MASKED_FROM: Final = 128
@@ -86,6 +87,20 @@ class GivenPicture:
                 f"take a strength of at least {1 / steps:.2g}, or more steps",
             )
         return run
+
+    def fit_request(self, request: GenerationRequest) -> GenerationRequest:
+        """Return a request in the picture's size.
+
+        Raises:
+            UsageError: if it is for another size.
+        """
+        if request.size not in (None, self.size):
+            sizes = ["x".join(map(str, size)) for size in (self.size, request.size or ())]
+            raise UsageError(
+                f"a picture of {sizes[0]} is given, and {sizes[1]} is to be drawn",
+                "resize the picture before, or ask for its size",
+            )
+        return replace(request, size=self.size)
 
 
 def read_given_picture(

@@ -50,6 +50,9 @@ class GenerateOptions(TypedDict, total=False):
     pooledPromptEmbeds: np.ndarray
     negativePooledPromptEmbeds: np.ndarray
     previewEvery: int
+    image: ImageData
+    mask: ImageData
+    strength: float
 
 
 class BenchmarkOptions(TypedDict):
@@ -102,6 +105,7 @@ class Preview(TypedDict):
 class Timings(TypedDict):
     """Milliseconds of the stages of one request; ``firstPreview`` is None without previews."""
 
+    encode: NotRequired[float]
     text: float
     denoise: float
     firstPreview: NotRequired[float | None]
