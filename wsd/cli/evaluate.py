@@ -64,27 +64,31 @@ def reference(
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @checkpoint_options()
 @request_options("images")
+@picture_options
 @schedule_options
 @host_option
 @click.option("--json", "json_path", type=OUTPUT_FILE, help="The findings.")
 def parity(
     folder: Path, chosen: CheckpointChoice, request: GenerationRequest, schedule: ScheduleOptions,
-    out: Path, host: str, json_path: Path | None,
+    out: Path, host: str, json_path: Path | None, picture: GivenPicture | None,
 ) -> None:  # fmt: skip
     """Compare a bundle with PyTorch on this machine; exit 1 if they differ."""
     from wsd.bundle.manifest import find_manifest, read_manifest
     from wsd.evaluate.parity import compare, describe
     from wsd.runtime.png import write_pngs
-    from wsd.runtime.validation import check_request
+    from wsd.runtime.validation import check_picture
     from wsd.util.progress import Progress
 
     manifest = read_manifest(find_manifest(folder, chosen.model))
-    check_request(manifest, request)
+    request = check_picture(manifest, request, picture)
     described = manifest.model
     # The bundle was built with these options, so it is compared with them.
     schedule = schedule.fill_in(described.options)
     checkpoint = replace(chosen, model=described.family or described.name).open(schedule)
-    found = compare(folder, checkpoint, request, find_host(host), Progress(), model=described.name)
+    found = compare(
+        folder, checkpoint, request, find_host(host), Progress(), model=described.name,
+        picture=picture,
+    )  # fmt: skip
     for line in describe(found):
         say(line)
     write_pngs(found.pictures, out)

@@ -130,6 +130,7 @@ def draw_reference(
     progress: Progress,
     latents: torch.Tensor | None = None,
     picture: GivenPicture | None = None,
+    nudge: float = 0.0,
     **given: Any,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw pictures with diffusers; the pipeline's scheduler is replaced.
@@ -147,6 +148,8 @@ def draw_reference(
             picture.
         picture: what is drawn from, in the request's size; it names the size if the request names
             none.
+        nudge: relative change of the latents with which the first step begins, for a measure of
+            how chaotic the trajectory is; only with a picture.
         given: arguments of diffusers' pipeline in place of the request's: lists of prompts, or
             embeddings with ``prompt=None``.
 
@@ -162,6 +165,8 @@ def draw_reference(
     if picture is not None:
         request = picture.fit_request(request)
         pipeline = image_pipeline(checkpoint, pipeline, masked=picture.mask is not None)
+        if nudge:
+            _nudge_start(pipeline, nudge)
     elif family.architecture.diffusers_pipeline == family.architecture.diffusers_inpaint:
         raise UsageError(
             f"{family.name} draws a part of a picture anew, and none is given",
@@ -209,6 +214,23 @@ def draw_reference(
         drawn = pipeline(**{**arguments, **given})
     images = (drawn.images * 255).round().astype(np.uint8)
     return images, kept["latents"].cpu().numpy().ravel()
+
+
+def _nudge_start(pipeline: Any, amount: float) -> None:
+    """Change the latents with which a pipeline's first step begins by a share of their size."""
+    prepare = pipeline.prepare_latents
+
+    @functools.wraps(prepare)
+    def prepare_changed(*arguments: Any, **options: Any) -> Any:
+        prepared = prepare(*arguments, **options)
+        # The pipelines for masks also return the noise and the picture's latents, unchanged.
+        latents, *others = prepared if isinstance(prepared, tuple) else (prepared,)
+        change = torch.randn(latents.shape, generator=torch.Generator().manual_seed(2))
+        size = latents.square().mean().sqrt()
+        changed = latents + amount * size * change.to(latents.device)
+        return (changed, *others) if isinstance(prepared, tuple) else changed
+
+    pipeline.prepare_latents = prepare_changed
 
 
 def image_pipeline(checkpoint: Checkpoint, pipeline: Any, *, masked: bool) -> Any:
