@@ -44,11 +44,12 @@ from wsd.spec.manifest import (
     ModelEntry,
     ModelName,
     Requirements,
+    SafetyChecker,
     TokenizerEntry,
 )
 from wsd.spec.parameter import Parameter, shapes
 from wsd.spec.precision import DTYPES
-from wsd.spec.roles import TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
+from wsd.spec.roles import SAFETY_CHECKER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
 from wsd.supply_chain.material import Material
 from wsd.supply_chain.materials import own_materials
 from wsd.util.code_digest import digest_code
@@ -94,6 +95,8 @@ def build_bundle(
     fixtures: Path | None = None,
     name: str | None = None,
     examples: Sequence[Example] | None = None,
+    *,
+    check_pictures: bool = False,
 ) -> Path:
     """Build a complete bundle with one model and the page.
 
@@ -109,6 +112,7 @@ def build_bundle(
         name: of the model in the bundle; that of the family unless given.
         examples: what the page offers to draw, with pictures; those beside the checkpoint unless
             given, and the family's prompts if it has none.
+        check_pictures: whether the page checks pictures with the checkpoint's safety checker.
 
     Returns:
         ``out``.
@@ -135,6 +139,7 @@ def build_bundle(
             title=family.title,
             dtype=manifest.model.dtype,
             manifest=f"{folder.name}/",
+            safety_checker=check_pictures or None,
         )
         write_index([entry], scratch)
         link_page(scratch)
@@ -150,6 +155,11 @@ def _check_parts(library: Library, family: Family) -> None:
     """
     known = {name for c in family.components for name, _ in _stored_entries(c, library)}
     lacking = sorted(library.parameters.keys() - known)
+    if lacking == [SAFETY_CHECKER]:
+        raise UsageError(
+            f"{library.folder} was compiled with a safety checker, and none is named",
+            "name it with --safety-checker, or compile without it",
+        )
     if lacking:
         raise UsageError(
             f"{library.folder} was compiled with {', '.join(lacking)}, which the checkpoint lacks",
@@ -186,6 +196,7 @@ def _write_model(
     card = read_model_card(checkpoint.source)
     if not card.license:
         _LOG.warning("%s states no licence; the bundle says so", checkpoint.source.provenance)
+    checker, of_checker = _describe_safety_checker(checkpoint)
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         model=ModelEntry.model_validate(
@@ -225,7 +236,10 @@ def _write_model(
         toolchain=library.toolchain,
         kernels=_write_kernels(library, folder),
         self_test=_write_self_test(checkpoint, library, folder, given),
-        documents=tuple(_write_text(text, stem, folder) for stem, text in card.texts.items()),
+        safety_checker=checker,
+        documents=tuple(
+            _write_text(text, stem, folder) for stem, text in {**card.texts, **of_checker}.items()
+        ),
         example_pictures=tuple(_write_example(example, folder) for example in examples),
     )
     write_manifest(manifest, folder)
@@ -352,6 +366,26 @@ def describe_latent_space(family: Family) -> LatentSpace:
     )
 
 
+def _describe_safety_checker(checkpoint: Checkpoint) -> tuple[SafetyChecker | None, dict[str, str]]:
+    """Return the manifest's ``safety_checker``, and its card and licences by file name's stem."""
+    found = checkpoint.safety_checker
+    if found is None:
+        return None, {}
+    component = checkpoint.family.component(SAFETY_CHECKER)
+    prepared = found.image_processor(component.config["image_size"])
+    card = read_model_card(found)
+    if not card.license:
+        _LOG.warning("safety checker %s states no licence; the bundle says so", found.provenance)
+    described = SafetyChecker(
+        resize=prepared.resize,
+        mean=prepared.mean,
+        std=prepared.std,
+        source=printable_line(found.provenance, _LONGEST_SOURCE),
+        license=card.license,
+    )
+    return described, {f"safety-checker-{stem}": text for stem, text in card.texts.items()}
+
+
 def _fit_preview(checkpoint: Checkpoint, library: Library) -> LatentPreview:
     component = checkpoint.family.component(VAE_DECODER)
     expected = shapes(library.parameters[component.id])
@@ -420,9 +454,9 @@ def _find_requirements(components: Mapping[str, ComponentEntry], library: Librar
     """Return the WebGPU features and limits without which no picture can be drawn from text.
 
     What one size needs beyond them is in its entry points: the page tells which sizes fit. What
-    the encoder needs is in its own, and a GPU that lacks it can still draw from text.
+    the encoder and the safety checker need is in theirs, and a GPU that lacks it can still draw.
     """
-    needed = [entry for entry in components.values() if entry.role != VAE_ENCODER]
+    needed = [e for e in components.values() if e.role not in (VAE_ENCODER, SAFETY_CHECKER)]
     largest = max(
         *(record.bytes for entry in needed for record in entry.records),
         *(entry.largest_buffer_bytes for entry in library.entries(TEXT_ENCODER)),

@@ -12,6 +12,7 @@ from wsd.compiler.memory import parameter_bytes, peaks
 from wsd.models.registry import Family
 from wsd.models.schedulers import build_scheduler, default_scheduler
 from wsd.spec.manifest import PeakMemory
+from wsd.spec.roles import SAFETY_CHECKER
 
 # Memory of common GPUs in GiB.
 _GPU_GIB = (2, 4, 6, 8, 12, 16, 24)
@@ -35,7 +36,7 @@ def describe_plan(
     yield ""
     yield f"{'component':<16}{'parameters':>14}{'bytes':>12}{'shards':>8}"
     parts = {part.id for component in family.components for part in component.parts}
-    shards = total = more = 0
+    shards = total = more = checker = 0
     for name, parameters in library.parameters.items():
         size = parameter_bytes(library, name)
         count = sum(math.prod(p.shape) for p in parameters)
@@ -43,6 +44,8 @@ def describe_plan(
         yield f"{name:<16}{count:>14,}{_bytes(size):>12}{files:>8}"
         if name in parts:
             more += size
+        elif name == SAFETY_CHECKER:
+            checker += size
         else:
             shards, total = shards + files, total + size
     wasm = library.wasm.stat().st_size
@@ -51,6 +54,8 @@ def describe_plan(
     yield f"download         {_bytes(total + wasm)} in {shards + 1} files, before compression"
     if more:
         yield f"with a picture   {_bytes(more)} more, for who gives one to draw from"
+    if checker:
+        yield f"when checked     {_bytes(checker)} more, for pages that check finished pictures"
     yield f"storage buffers  {library.storage_buffers} for one kernel; every WebGPU adapter has 8"
     yield f"scheduler        {_describe_scheduler(scheduler, default)}"
     yield f"defaults         {family.steps} steps, guidance {family.guidance_scale:g}"

@@ -25,11 +25,12 @@ from wsd.checkpoint.config_comparison import (
 )
 from wsd.checkpoint.diffusers_folder import DiffusersFolder
 from wsd.checkpoint.number_formats import check_finite
+from wsd.checkpoint.safety_checker_source import SafetyCheckerFolder, WithSafetyChecker
 from wsd.checkpoint.single_file import SingleFile
 from wsd.checkpoint.tokenizer import check_tokenizers
 from wsd.checkpoint.vae_override import VaeOverride
 from wsd.checkpoint.weight_source import WeightSource, read_json
-from wsd.errors import CheckpointError
+from wsd.errors import CheckpointError, UsageError
 from wsd.models.config_rules import Config
 from wsd.models.family import Component, Family
 from wsd.models.instantiate import build_skeleton
@@ -40,7 +41,7 @@ from wsd.models.schedule_options import (
     ScheduleOptions,
     compose_denoising,
 )
-from wsd.spec.roles import DENOISER
+from wsd.spec.roles import DENOISER, SAFETY_CHECKER
 from wsd.spec.tensor import Size
 
 _LOG = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Checkpoint:
         options: what was said, by option.
         default_scheduler: name of the scheduler that draws unless a picture names one; None for
             the one that ``scheduler`` means.
+        safety_checker: where the family's safety checker comes from; None if it has none.
     """
 
     family: Family
@@ -67,6 +69,7 @@ class Checkpoint:
     scheduler: Mapping[str, Any]
     options: Mapping[str, str] = field(default_factory=dict)
     default_scheduler: str | None = None
+    safety_checker: SafetyCheckerFolder | None = None
 
     def load(self, component: Component) -> torch.nn.Module:
         """Return a component with its weights, float32, in evaluation mode, on the CPU.
@@ -122,6 +125,7 @@ def open_checkpoint(
     tokenizer: Path | None = None,
     vae: Path | None = None,
     options: ScheduleOptions = NO_OPTIONS,
+    safety_checker: Path | None = None,
 ) -> Checkpoint:
     """Open a diffusers folder or a single file for a family.
 
@@ -131,9 +135,11 @@ def open_checkpoint(
         tokenizer: folder with the files of a tokenizer, for a checkpoint that has none.
         vae: what :func:`wsd.checkpoint.resolve.find_vae` returned, in place of the checkpoint's.
         options: what a person says about how it is denoised.
+        safety_checker: what :func:`wsd.checkpoint.resolve.find_safety_checker` returned.
 
     Raises:
-        UsageError: for options that do not suit the family.
+        UsageError: for options that do not suit the family, or a safety checker that it cannot
+            have.
         CheckpointError: if a component is missing, if its configuration differs from the
             family's, if its files hold tensors that nobody reads, if a text encoder does not
             take its tokenizer's ids, or if the browser cannot follow the scheduler.
@@ -141,10 +147,49 @@ def open_checkpoint(
     source = open_source(path, family, tokenizer)
     if vae is not None:
         source = VaeOverride(source, vae, family)
+    checker = None
+    if safety_checker is not None:
+        family, source, checker = add_safety_checker(family, source, safety_checker)
     checkpoint = read_configurations(family, source, options)
     check_tokenizers(checkpoint.family, source, fetched=False)
     source.check_tensors(checkpoint.family.components)
-    return replace(checkpoint, family=_without_missing_parts(checkpoint.family, source))
+    if checker is not None:
+        checker.image_processor(checkpoint.family.component(SAFETY_CHECKER).config["image_size"])
+    complete = _without_missing_parts(checkpoint.family, source)
+    return replace(checkpoint, family=complete, safety_checker=checker)
+
+
+def add_safety_checker(
+    family: Family, source: WeightSource, path: Path
+) -> tuple[Family, WeightSource, SafetyCheckerFolder]:
+    """Return a family and a checkpoint with a safety checker; nothing of it is read yet.
+
+    Args:
+        family: the registry's entry.
+        source: the checkpoint.
+        path: what :func:`wsd.checkpoint.resolve.find_safety_checker` returned.
+
+    Raises:
+        UsageError: if the family's architecture has no safety checker.
+    """
+    component = require_safety_checker(family)
+    folder = SafetyCheckerFolder(path, component)
+    with_checker = family.with_safety_checker(component)
+    return with_checker, WithSafetyChecker(source, folder, with_checker), folder
+
+
+def require_safety_checker(family: Family) -> Component:
+    """Return the safety checker that a family can have, as it was published.
+
+    Raises:
+        UsageError: if the family's architecture has none.
+    """
+    component = family.architecture.safety_checker()
+    if component is None:
+        raise UsageError(
+            f"{family.name} has no safety checker", "leave --safety-checker out for this model"
+        )
+    return component
 
 
 def _without_missing_parts(family: Family, source: WeightSource) -> Family:

@@ -167,7 +167,7 @@ def list_weight_files(
     place = folder / (component.folder if subfolder is None else subfolder)
     names = [path.name for path in place.iterdir()] if place.is_dir() else []
     chosen = choose_weight_files(
-        names, component.library, lambda index: read_json(place / index), place
+        names, component.layout, lambda index: read_json(place / index), place
     )
     for name in chosen:
         check_regular(place / name)

@@ -63,10 +63,9 @@ def compile(  # noqa: A001 - the command's name
 ) -> None:  # fmt: skip
     """Compile a model without weights, for builds where no compiler is.
 
-    With --weights and --vae it is compiled as their configurations say.
+    With --weights, --vae and --safety-checker it is compiled as their configurations say.
     """
     from wsd.bundle.precompiled import write_compiled
-    from wsd.checkpoint.resolve import read_variant
     from wsd.models.resolution import check_sizes_early
     from wsd.util.files import check_absent
     from wsd.util.progress import Progress
@@ -76,7 +75,7 @@ def compile(  # noqa: A001 - the command's name
     family = chosen.family()
     check_sizes_early(family, sizes)
     if chosen.is_given:
-        family = read_variant(family, chosen.weights, chosen.vae)
+        family = chosen.variant()
     if text_only:
         family = family.without_parts()
     with Progress() as progress:
@@ -97,9 +96,14 @@ def compile(  # noqa: A001 - the command's name
         hint="a given library is not compiled: leave --dump-ir out, or give it to wsd compile",
     ),
     Unused(
-        ("--out", "--self-test", "--examples", "--name"),
+        ("--out", "--self-test", "--examples", "--name", "--check-pictures"),
         beside="--plan",
         hint="a plan writes no bundle: leave them out, or leave --plan out to build one",
+    ),
+    Unused(
+        ("--check-pictures",),
+        without="--safety-checker",
+        hint="name a safety checker with --safety-checker, or leave --check-pictures out",
     ),
 )
 @checkpoint_options()
@@ -127,6 +131,9 @@ def compile(  # noqa: A001 - the command's name
 )
 @click.option("--name", metavar="NAME", type=NAME,
               help="The model's name on the page; that of --model unless given.")  # fmt: skip
+@click.option("--check-pictures", is_flag=True,
+              help="The page checks pictures with the safety checker, and blurs what it "
+                   "flags.")  # fmt: skip
 @click.option("--out", type=NEW_FOLDER, help="A new folder.")
 @click.option("--plan", is_flag=True, help="Say what would be built, and build nothing.")
 def build(
@@ -142,6 +149,7 @@ def build(
     schedule: ScheduleOptions,
     *,
     text_only: bool,
+    check_pictures: bool,
     plan: bool,
 ) -> None:
     """Build a bundle: compiled model, weights and page."""
@@ -191,7 +199,10 @@ def build(
         compiled = _find_library(
             compiled_for, dtype, sizes, library, progress, dump, chosen.compile_options()
         )
-        build_bundle(checkpoint, compiled, out, progress, expected, name, examples)
+        build_bundle(
+            checkpoint, compiled, out, progress, expected, name, examples,
+            check_pictures=check_pictures,
+        )  # fmt: skip
     say(out)
 
 

@@ -144,6 +144,10 @@ _CHECKPOINT = {
         "--vae", metavar="FOLDER|FILE|HUB_ID", type=NAME,
         help="VAE in place of the checkpoint's own.",
     ),
+    "safety_checker": click.option(
+        "--safety-checker", metavar="FOLDER|HUB_ID", type=NAME,
+        help="A component that looks at finished pictures, for pages that ask for it.",
+    ),
     "tokenizer": click.option(
         "--tokenizer", metavar="FOLDER",
         type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -242,6 +246,7 @@ class CheckpointChoice:
         vae: what takes the place of the checkpoint's VAE, named the same ways.
         tokenizer: a folder with CLIP's tokenizer.
         random_weights: seed of random weights.
+        safety_checker: a folder or a hub id with a component that looks at finished pictures.
     """
 
     model: str
@@ -249,6 +254,7 @@ class CheckpointChoice:
     vae: str | None = None
     tokenizer: Path | None = None
     random_weights: int | None = None
+    safety_checker: str | None = None
 
     @property
     def is_given(self) -> bool:
@@ -257,7 +263,11 @@ class CheckpointChoice:
 
     def compile_options(self) -> str:
         """Return the options with which ``wsd compile`` compiles the same variant, for a shell."""
-        given = {"--weights": self.weights, "--vae": self.vae}
+        given = {
+            "--weights": self.weights,
+            "--vae": self.vae,
+            "--safety-checker": self.safety_checker,
+        }
         return " ".join(f"{name} {shlex.quote(value)}" for name, value in given.items() if value)
 
     def family(self) -> Family:
@@ -278,7 +288,7 @@ class CheckpointChoice:
         """
         from wsd.checkpoint.resolve import read_variant
 
-        return read_variant(self.family(), self.weights, self.vae)
+        return read_variant(self.family(), self.weights, self.vae, self.safety_checker)
 
     def open(self, schedule: ScheduleOptions | None = None) -> Checkpoint:
         """Open the checkpoint; if none is named, the one that the family ships.
@@ -295,7 +305,7 @@ class CheckpointChoice:
 
         return open_chosen(
             self.family(), self.weights, self.random_weights, self.tokenizer, self.vae,
-            schedule or NOT_DENOISED,
+            schedule or NOT_DENOISED, self.safety_checker,
         )  # fmt: skip
 
 

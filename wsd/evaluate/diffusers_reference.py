@@ -21,6 +21,7 @@ from wsd.models.schedulers import build_scheduler, max_steps, min_steps
 from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.request import GenerationRequest
 from wsd.spec.parameter import Storage
+from wsd.spec.roles import SAFETY_CHECKER
 from wsd.util.progress import Progress
 
 
@@ -32,7 +33,7 @@ def load_pipeline(checkpoint: Checkpoint) -> Any:
     configuration, not from the family's.
     """
     source, family = checkpoint.source, checkpoint.family
-    members: dict[str, Any] = {c.id: checkpoint.load_own(c) for c in family.components}
+    members: dict[str, Any] = {c.id: checkpoint.load_own(c) for c in family.drawing_components}
     for entry in family.tokenizers:
         members[entry.name] = open_tokenizer(family, source, entry)
     scheduler = build_scheduler(checkpoint.scheduler, checkpoint.default_scheduler)
@@ -48,11 +49,22 @@ def round_weights(pipeline: Any, storages: Mapping[str, Mapping[str, Storage]]) 
         pipeline: of :func:`load_pipeline`, on any device.
         storages: component id → name of a parameter that the functions read → its storage.
     """
+    for component, stored in storages.items():
+        if component != SAFETY_CHECKER:
+            round_module(getattr(pipeline, component), stored)
+
+
+def round_module(module: torch.nn.Module, stored: Mapping[str, Storage]) -> None:
+    """Round a module's weights in place to the values that the compiled functions read.
+
+    Args:
+        module: of a component, on any device.
+        stored: name of a parameter that the functions read → its storage.
+    """
+    state = dict(module.named_parameters())
     with torch.no_grad():
-        for component, stored in storages.items():
-            state = dict(getattr(pipeline, component).named_parameters())
-            for name, storage in stored.items():
-                state[name].copy_(round_values(state[name], storage))
+        for name, storage in stored.items():
+            state[name].copy_(round_values(state[name], storage))
 
 
 def begin_at_first_step(scheduler: Any) -> None:

@@ -157,6 +157,10 @@ class Architecture(ABC):
             CompileError: for a role or a configuration that the architecture does not know.
         """
 
+    def safety_checker(self) -> Component | None:
+        """Return the component that can look at finished pictures, as published; None for none."""
+        return None
+
     def constant_inputs(
         self, family: Family, size: Size, guidance_scale: float | None = None
     ) -> Mapping[str, Sequence[float]]:

@@ -15,6 +15,7 @@ from typing import Any
 from wsd.models.architecture import Architecture
 from wsd.models.conditioning import Conditioning
 from wsd.models.latent_space import LatentSpace
+from wsd.spec.roles import SAFETY_CHECKER
 from wsd.spec.tensor import Size
 
 
@@ -41,7 +42,8 @@ class Component:
         id: key in the manifest and the library, prefix of its shards, and name of the
             attribute of the diffusers pipeline.
         role: what it does in the pipeline, one of :data:`wsd.spec.roles.ROLES`.
-        library: importable module that has the class: ``transformers`` or ``diffusers``.
+        library: importable module that has the class: ``transformers``, ``diffusers``, or one of
+            WSD's own for a class that it extends.
         class_name: class in that library.
         config: the configuration; a checkpoint must agree on every key of it.
         subfolder: folder in the diffusers layout; empty for the id.
@@ -52,6 +54,8 @@ class Component:
             so that a file may lack them. The parts read them.
         parts: functions with parameters of their own, which a checkpoint without the optional
             ones, or a bundle for text alone, does not have.
+        saved_by: ``transformers`` or ``diffusers``, whose files and configurations hold the
+            component, where ``library`` is neither; empty for ``library``.
     """
 
     id: str
@@ -64,6 +68,12 @@ class Component:
     levels: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
+    saved_by: str = ""
+
+    @property
+    def layout(self) -> str:
+        """Return the library whose rules name the files and the keys of configurations."""
+        return self.saved_by or self.library
 
     @property
     def folder(self) -> str:
@@ -184,6 +194,15 @@ class Family:
             if component.role == role:
                 return component
         raise KeyError(role)
+
+    @property
+    def drawing_components(self) -> tuple[Component, ...]:
+        """Return the components that pictures are drawn with: all but a safety checker."""
+        return tuple(c for c in self.components if c.role != SAFETY_CHECKER)
+
+    def with_safety_checker(self, checker: Component) -> Family:
+        """Return the family with a component that looks at finished pictures."""
+        return replace(self, components=(*self.drawing_components, checker))
 
     def without_parts(self) -> Family:
         """Return the family without the parts that drawing from text does not need."""

@@ -40,6 +40,7 @@ from wsd.spec.roles import (
     MASKED_BLEND,
     RGBA_TO_IMAGE,
     ROLES,
+    SAFETY_CHECKER,
     TEXT_ENCODER,
     VAE_DECODER,
     VAE_ENCODER,
@@ -426,6 +427,25 @@ class PeakMemory:
     """The most GPU memory at one time, in bytes."""
 
 
+class SafetyChecker(_Entry):
+    """The component that looks at finished pictures, where a page asks for it.
+
+    A picture is prepared as transformers' ``CLIPImageProcessor`` does: resized bicubically, the
+    middle cut out, and normalised.
+    """
+
+    resize: PositiveInt
+    """Pixels of the shorter edge after resizing."""
+    mean: tuple[float, float, float]
+    """Subtracted from red, green and blue, of values from 0 to 1."""
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    """What red, green and blue are divided by afterwards."""
+    source: str
+    """Where it comes from: a hub id and commit, or the name of a folder."""
+    license: str = ""
+    """Its licence as its card states it; empty if it states none."""
+
+
 class Manifest(_Entry):
     """Everything that a page needs to draw with one model.
 
@@ -464,6 +484,8 @@ class Manifest(_Entry):
     image_peak_bytes: Annotated[tuple[PeakMemory, ...], Field(min_length=1)] | None = None
     """As ``peak_bytes``, where a picture is given and the VAE encodes it first; absent for a model
     without an encoder."""
+    safety_checker: SafetyChecker | None = None
+    """How pictures are prepared for the safety checker; absent for a model without one."""
     documents: tuple[FileEntry, ...] = ()
     """The checkpoint's card, licences and notices, as texts for people."""
     example_pictures: tuple[ExamplePicture, ...] = ()
@@ -526,6 +548,8 @@ class Manifest(_Entry):
         for role in _REQUIRED_ROLES.get(self.pipeline, ()):
             if role not in roles:
                 yield f"entry_points: none has the role {role}"
+        if (SAFETY_CHECKER in roles) != (self.safety_checker is not None):
+            yield f"{SAFETY_CHECKER}: the entry point and how pictures are prepared belong together"
         for role in (RGBA_TO_IMAGE, MASKED_BLEND):
             if (VAE_ENCODER in roles) != (role in roles):
                 yield f"entry_points: {VAE_ENCODER} and {role} are there together, or neither"
@@ -574,7 +598,15 @@ class Manifest(_Entry):
             if entry.role == role and (size is None or entry.size in (None, size))
         )
 
-    def peak(self, size: Size, *, offload: bool, tiling: bool, image: bool = False) -> int:
+    def peak(
+        self,
+        size: Size,
+        *,
+        offload: bool,
+        tiling: bool,
+        image: bool = False,
+        safety_checker: bool = False,
+    ) -> int:
         """Return the most bytes of GPU memory that one way to draw a picture takes.
 
         Args:
@@ -582,13 +614,20 @@ class Manifest(_Entry):
             offload: whether the parameters of only one stage at a time are on the GPU.
             tiling: whether pictures are decoded, and encoded, in tiles.
             image: whether a picture is given.
+            safety_checker: whether the finished picture is checked.
 
         Raises:
-            KeyError: if the picture cannot be drawn so.
+            KeyError: if the picture cannot be drawn so, or there is no safety checker.
         """
         listed = (self.image_peak_bytes or ()) if image else self.peak_bytes
         peaks = {(p.size, p.offload, p.tiling): p.bytes for p in listed}
-        return peaks[size, offload, tiling]
+        peak = peaks[size, offload, tiling]
+        if not safety_checker:
+            return peak
+        checker = self.components[SAFETY_CHECKER].bytes
+        work = sum(entry.workspace_bytes for entry in self.entries(SAFETY_CHECKER))
+        # Its workspace is the last: what the stages before worked in has been freed.
+        return max(peak, checker + work) if offload else peak + checker
 
 
 class IndexEntry(_Entry):
@@ -607,3 +646,12 @@ class IndexEntry(_Entry):
     """Folder of the manifest relative to the index, with a slash at its end."""
     integrity: Integrity | None = None
     """Digest of the manifest, as ``SRI.json`` has it; absent in bundles of older versions."""
+    safety_checker: Literal[True] | None = None
+    """True if the page checks finished pictures with the model's safety checker, and blurs those
+    that are flagged; absent if it does not."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Write no switch that is absent: TypeScript's fields may be missing, but not null."""
+        absent = {"safety_checker"} if self.safety_checker is None else set()
+        return {key: value for key, value in serialize(self).items() if key not in absent}

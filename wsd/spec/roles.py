@@ -23,6 +23,9 @@ VAE_DECODER_TILE: Final = "vae_decoder_tile"
 VAE_ENCODER: Final = "vae_encoder"
 # The VAE encoder for one square tile; pictures of every size share it.
 VAE_ENCODER_TILE: Final = "vae_encoder_tile"
+# From pixels, as CLIP's image encoder takes them, to how near a picture is to each concept that a
+# safety checker looks for.
+SAFETY_CHECKER: Final = "safety_checker"
 # From a float image to 8-bit RGBA pixels.
 IMAGE_TO_RGBA: Final = "image_to_rgba"
 # From 8-bit RGBA pixels to a float image.
@@ -44,6 +47,7 @@ ROLES: Final = (
     VAE_DECODER_TILE,
     VAE_ENCODER,
     VAE_ENCODER_TILE,
+    SAFETY_CHECKER,
     IMAGE_TO_RGBA,
     RGBA_TO_IMAGE,
     LINEAR_COMBINATION,

@@ -16,6 +16,7 @@ export interface ComponentEntry {
     | "vae_decoder_tile"
     | "vae_encoder"
     | "vae_encoder_tile"
+    | "safety_checker"
     | "image_to_rgba"
     | "rgba_to_image"
     | "linear_combination"
@@ -63,6 +64,7 @@ export interface EntryPoint {
     | "vae_decoder_tile"
     | "vae_encoder"
     | "vae_encoder_tile"
+    | "safety_checker"
     | "image_to_rgba"
     | "rgba_to_image"
     | "linear_combination"
@@ -155,6 +157,11 @@ export interface IndexEntry {
   manifest: string;
   /** Digest of the manifest, as `SRI.json` has it; absent in bundles of older versions. */
   integrity?: string;
+  /**
+   * True if the page checks finished pictures with the model's safety checker, and blurs those that
+   * are flagged; absent if it does not.
+   */
+  safety_checker?: true;
 }
 
 /** Colour of a pixel of the latents, from -1 to 1: weights times latents plus bias. */
@@ -227,6 +234,8 @@ export interface Manifest {
    * without an encoder.
    */
   image_peak_bytes?: PeakMemory[];
+  /** How pictures are prepared for the safety checker; absent for a model without one. */
+  safety_checker?: SafetyChecker;
   /** The checkpoint's card, licences and notices, as texts for people. */
   documents: FileEntry[];
   /** Pictures of the examples, as far as they have one. */
@@ -299,6 +308,25 @@ export interface Requirements {
   features: string[];
   /** Name of a WebGPU limit to the least value that will do. */
   limits: Record<string, number>;
+}
+
+/**
+ * The component that looks at finished pictures, where a page asks for it.
+ *
+ * A picture is prepared as transformers' `CLIPImageProcessor` does: resized bicubically, the middle
+ * cut out, and normalised.
+ */
+export interface SafetyChecker {
+  /** Pixels of the shorter edge after resizing. */
+  resize: number;
+  /** Subtracted from red, green and blue, of values from 0 to 1. */
+  mean: readonly [number, number, number];
+  /** What red, green and blue are divided by afterwards. */
+  std: readonly [number, number, number];
+  /** Where it comes from: a hub id and commit, or the name of a folder. */
+  source: string;
+  /** Its licence as its card states it; empty if it states none. */
+  license: string;
 }
 
 /** Configuration of one scheduler, in diffusers' terms. */

@@ -51,6 +51,7 @@ export const ROLES = [
   "vae_decoder_tile",
   "vae_encoder",
   "vae_encoder_tile",
+  "safety_checker",
   "image_to_rgba",
   "rgba_to_image",
   "linear_combination",

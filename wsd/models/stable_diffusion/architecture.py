@@ -89,6 +89,12 @@ class StableDiffusion(Architecture):
 
         yield from make_entry_points(self, family, component, model, sizes)
 
+    def safety_checker(self) -> Component:
+        """Return the safety checker of Stable Diffusion 1.x, which pictures of SDXL suit too."""
+        from wsd.models.stable_diffusion.components import safety_checker
+
+        return safety_checker()
+
     def added_inputs(self, family: Family) -> tuple[TensorSpec, ...]:
         """Return the inputs of the UNet that follow latents, timestep and text embeddings."""
         del family

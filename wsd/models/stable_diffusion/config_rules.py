@@ -28,6 +28,7 @@ from wsd.models.stable_diffusion.known_tensors import ALONE, IGNORABLE, REFUSED
 _MOST_LAYERS = 128
 _MOST_FEATURES = 1 << 16
 _MOST_TOKENS = 1 << 20
+_MOST_PIXELS = 1 << 12
 
 
 def _size(value: Any, _: Reading) -> bool:
@@ -214,6 +215,34 @@ _CLIP: Mapping[str, KeyRule] = {
     "layer_norm_eps": KeyRule("variant", "expected a positive number", positive),
 }  # fmt: skip
 
+
+def _patches(value: Any, reading: Reading) -> bool:
+    """Accept edges of patches that divide the edge of the picture."""
+    edge = reading.own["image_size"]
+    return is_int(value) and is_int(edge) and value > 0 and edge % value == 0
+
+
+def _picture_edge(value: Any, reading: Reading) -> bool:
+    return count_to(_MOST_PIXELS)(value, reading) and _patches(reading.own["patch_size"], reading)
+
+
+# The keys of its image encoder, and the width of the embeddings that are compared.
+_CHECKER: Mapping[str, KeyRule] = {
+    **{key: rule for key, rule in _CLIP.items() if key not in ("eos_token_id", "vocab_size")},
+    # Of text encoders, and of decoders that generate text, which old files list for all.
+    **dict.fromkeys(("eos_token_id", "vocab_size"), _ANY),
+    "hidden_size": KeyRule("variant", _FEATURES, count_to(_MOST_FEATURES)),
+    "projection_dim": KeyRule("variant", _FEATURES, count_to(_MOST_FEATURES)),
+    "image_size": KeyRule(
+        "variant",
+        f"expected a whole number of pixels up to {_MOST_PIXELS}, and patches that divide it",
+        _picture_edge,
+    ),
+    "patch_size": KeyRule(
+        "variant", "a whole number of pixels is expected that divides image_size", _patches
+    ),
+}
+
 # Class → rules of its keys.
 RULES: Mapping[str, Mapping[str, KeyRule]] = {
     "UNet2DConditionModel": _UNET,
@@ -221,6 +250,7 @@ RULES: Mapping[str, Mapping[str, KeyRule]] = {
     # Its projection does not exist.
     "CLIPTextModel": {**_CLIP, "projection_dim": _ANY},
     "CLIPTextModelWithProjection": _CLIP,
+    "StableDiffusionSafetyChecker": _CHECKER,
 }
 
 _IGNORED_BY_SD = "diffusers' StableDiffusionPipeline ignores it, and so does WSD"
@@ -283,7 +313,7 @@ _PER_BLOCK: Mapping[str, tuple[str, ...]] = {
 # A clip skip may be baked in by the configuration alone: the file then has the last layers too,
 # and transformers does not read them.
 _LAYERS: Mapping[str, tuple[str, str]] = dict.fromkeys(
-    ("CLIPTextModel", "CLIPTextModelWithProjection"),
+    ("CLIPTextModel", "CLIPTextModelWithProjection", "StableDiffusionSafetyChecker"),
     (r"(?:.+\.)?encoder\.layers\.(\d{1,4})\..+", "num_hidden_layers"),
 )
 
@@ -293,7 +323,8 @@ _SAME_PIPELINES: Mapping[str, tuple[str, ...]] = {
 }
 # Options of the pipelines that change no picture that WSD draws, and members that it leaves out.
 _OPTIONS: Mapping[str, KeyRule] = {
-    # The safety checker is a member of the folder that WSD leaves out, as docs/checkpoints.md says.
+    # The safety checker is a member of the folder that WSD leaves out unless --safety-checker names
+    # it, as docs/checkpoints.md says.
     "requires_safety_checker": _ANY,
     "safety_checker": _ANY,
     "feature_extractor": _ANY,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from wsd.errors import CompileError
 from wsd.models.architecture import EntryPointModule
 from wsd.models.stable_diffusion.architecture import GUIDANCE_EMBEDDING, guidance_width
+from wsd.models.stable_diffusion.safety_checker import SafetyScores
 from wsd.models.stable_diffusion.wrappers import (
     DENOISERS,
     TEXT_ENCODERS,
@@ -20,6 +21,7 @@ from wsd.models.stable_diffusion.wrappers import (
 from wsd.spec.roles import (
     DENOISER,
     GUIDED_DENOISER,
+    SAFETY_CHECKER,
     TEXT_ENCODER,
     VAE_DECODER,
     VAE_DECODER_TILE,
@@ -61,6 +63,8 @@ def make_entry_points(
         yield replace(tile, name=VAE_DECODER_TILE, role=VAE_DECODER_TILE, size=None)
         for part in component.parts:
             yield from _encoders(family, part, model, sizes)
+    elif component.role == SAFETY_CHECKER:
+        yield _safety_checker(component, model)
     else:
         raise CompileError(
             f"component {component.id!r} has the role {component.role!r}, "
@@ -195,4 +199,21 @@ def _encoder(family: Family, part: Part, model: torch.nn.Module, size: Size) -> 
         (TensorSpec("moments", (batch, 2 * channels, height, width)),),
         size,
         part=part.id,
+    )
+
+
+def _safety_checker(component: Component, model: Any) -> EntryPointModule:
+    """Wrap a safety checker, which looks at pictures in a size of its own."""
+    edge = component.config["image_size"]
+    outputs = (
+        TensorSpec("concept_scores", (1, model.concept_embeds.shape[0])),
+        TensorSpec("special_scores", (1, model.special_care_embeds.shape[0])),
+    )
+    return EntryPointModule(
+        SAFETY_CHECKER,
+        SAFETY_CHECKER,
+        SafetyScores(model),
+        (TensorSpec("pixels", (1, 3, edge, edge)),),
+        outputs,
+        None,
     )
