@@ -27,7 +27,14 @@ type Request =
       count: number;
       parts: [number, number][];
     }
-  | { call: "run"; noise: NoiseSchedule; config: SchedulerConfig; count: number; eta: number }
+  | {
+      call: "run";
+      noise: NoiseSchedule;
+      config: SchedulerConfig;
+      count: number;
+      eta: number;
+      skipped: number;
+    }
   | { call: "embed_guidance"; scale: number; width: number }
   | { call: "betaQuantile"; shares: number[]; shape: number }
   | { call: "wasm"; file: string }
@@ -61,7 +68,7 @@ function answer(request: Request): unknown {
       return request.parts.map(([from, to]) => Array.from(tree.noise(from, to)));
     }
     case "run":
-      return layOutRun(request.noise, request.config, request.count, request.eta);
+      return layOutRun(request.noise, request.config, request.count, request.eta, request.skipped);
     case "embed_guidance":
       return Array.from(embedGuidance(request.scale, request.width));
     case "betaQuantile":

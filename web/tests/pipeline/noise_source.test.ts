@@ -10,7 +10,8 @@ const COUNT = 20; // numbers of one picture
 
 function stepWith(noise: Pick<Step["next"], "noise" | "brownian">): Step {
   const weights = { sample: 1, model: 0 };
-  return { timestep: 1, inputScale: 1, next: { ...weights, ...noise }, denoised: weights };
+  const level = { signal: 0, noise: 1 };
+  return { timestep: 1, level, inputScale: 1, next: { ...weights, ...noise }, denoised: weights };
 }
 
 function runWith(noises: Pick<Step["next"], "noise" | "brownian">[]): Run {
