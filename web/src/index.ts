@@ -53,6 +53,7 @@ export type {
   ParametersStage,
   PipelinesStage,
   ProgressEvent,
+  SafetyStage,
   SelfTestStage,
   StageEvent,
   TextStage,
@@ -89,11 +90,18 @@ export type {
   PictureReport,
   PictureSize,
   Rectangle,
+  SafetyReport,
   StageReport,
   Timings,
   Usage,
 } from "./api/types";
+export { hasSafetyChecker } from "./pipeline/safety_checker";
 export { compiledSizes, selfTestProblem } from "./bundle/manifest";
+export { describeFit, nearestSize } from "./picture/fit";
+export type { Fitting } from "./picture/fit";
+export { readPicture } from "./picture/read_picture";
+export { needsMask } from "./pipeline/generation_request";
+export { hasEncoder } from "./pipeline/vae_encoder";
 // A manifest, and all that it is made of.
 export type {
   ComponentEntry,
@@ -110,6 +118,7 @@ export type {
   ParameterRecord,
   PeakMemory,
   Requirements,
+  SafetyChecker,
   SchedulerConfig,
   Schedulers,
   Size,

@@ -170,7 +170,8 @@ export class StableDiffusionPipeline {
     prompt: Prompt | null | undefined,
     options: DrawOptions<Output> = {},
   ): Promise<Generated<Output>> {
-    const caller = requireOptions("generate", options, GENERATE_CHECKS);
+    const { safetyChecker } = this.#options;
+    const caller = { safetyChecker, ...requireOptions("generate", options, GENERATE_CHECKS) };
     const request = resolveRequest(this.manifest, prompt, caller);
     const result = await this.#call(caller, (remote, call, report) =>
       remote.generate(call, request, report),

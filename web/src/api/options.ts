@@ -39,12 +39,7 @@ export interface PromptEmbeddings {
  * animated or stored as CMYK is refused.
  */
 export type ImageInput =
-  | Blob
-  | ImageData
-  | ImageBitmap
-  | HTMLCanvasElement
-  | OffscreenCanvas
-  | HTMLImageElement;
+  Blob | ImageData | ImageBitmap | HTMLCanvasElement | OffscreenCanvas | HTMLImageElement;
 
 /**
  * How a picture is brought to the size that is drawn: `cover`, scaled until it covers that size, and
@@ -177,6 +172,11 @@ export interface GenerateOptions extends PromptEmbeddings, PictureOptions {
   latents?: Float32Array | undefined;
   /** Steps from one preview to the next; 0 unless given, which means no previews. */
   previewEvery?: number | undefined;
+  /**
+   * Check the finished pictures: the result's `safety` says which are flagged. As the option of
+   * `fromPretrained` says, unless given. The model needs a safety checker (`hasSafetyChecker`).
+   */
+  safetyChecker?: boolean | undefined;
 }
 
 /** The forms that pictures are given in. */

@@ -56,6 +56,14 @@ export interface DecodeStage extends Amount {
   /** How many pictures the call draws. */
   images: number;
 }
+/** A finished picture is checked: 0 of 1 when that begins, 1 of 1 when it is done. */
+export interface SafetyStage extends Amount {
+  stage: "safety";
+  /** Index of the picture among those that the call draws. */
+  image: number;
+  /** How many pictures the call draws. */
+  images: number;
+}
 /** The self-test runs; amounts are compiled functions. */
 export interface SelfTestStage extends Amount {
   stage: "self-test";
@@ -70,6 +78,7 @@ export type StageEvent =
   | TextStage
   | DenoiseStage
   | DecodeStage
+  | SafetyStage
   | SelfTestStage;
 
 /** How far a whole call is. */

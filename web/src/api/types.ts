@@ -1,7 +1,14 @@
 /** Types of the public API: what is given to a pipeline, and what it returns. */
 
 import type { FetchOptions, LogOptions, WorkerOptions } from "./load_options";
-import type { Fit, GenerateOptions, OutputName, OutputTypes, PictureOptions, Prompt } from "./options";
+import type {
+  Fit,
+  GenerateOptions,
+  OutputName,
+  OutputTypes,
+  PictureOptions,
+  Prompt,
+} from "./options";
 import type { OnProgress } from "./progress";
 import type { Settings } from "../settings/infotext";
 import type { Seed } from "../settings/seed";
@@ -34,6 +41,11 @@ export interface LoadOptions extends IntegrityOptions, FetchOptions, WorkerOptio
    * less of it this way; decoding takes longer, and the picture is not quite the same.
    */
   tiling?: boolean | undefined;
+  /**
+   * Check finished pictures, unless the option of the same name of `generate` says otherwise; false
+   * unless given. The safety checker is fetched with the model, or with `offload` when it is needed.
+   */
+  safetyChecker?: boolean | undefined;
   /**
    * Which kernels run, for tests and measurements: `auto`, the fastest that the GPU can run;
    * `generated`, those that TVM generated; or names of variants, separated by commas, which
@@ -112,6 +124,8 @@ export interface Timings {
   firstPreview: number | null;
   /** Decoding all pictures. */
   decode: number;
+  /** Checking all pictures; absent if they were not checked. */
+  safety?: number;
   /** The whole request. */
   total: number;
 }
@@ -146,6 +160,22 @@ export interface PictureReport {
   before: ImageData;
 }
 
+/**
+ * What the safety checker says of a picture, as diffusers' `StableDiffusionSafetyChecker`. A score
+ * is how near the picture is to a concept, less the concept's threshold, rounded to three digits: the
+ * concept is found where it is above 0. The concepts have numbers and no names.
+ */
+export interface SafetyReport {
+  /** Whether one of the concepts is found. */
+  flagged: boolean;
+  /** Numbers of the concepts that are found, from 0. */
+  concepts: number[];
+  /** Score of each concept. */
+  conceptScores: number[];
+  /** Score of each concept of special care, which makes the checker stricter where it is found. */
+  specialScores: number[];
+}
+
 /** The pictures of one request, and what is known of them. */
 export interface GenerationResult<Picture = ImageData | Blob> {
   /** The first picture. */
@@ -161,6 +191,11 @@ export interface GenerationResult<Picture = ImageData | Blob> {
   imageSettings: Settings[];
   /** What became of the picture that was given; absent if there was none. */
   picture?: PictureReport;
+  /**
+   * What the safety checker says of each picture; absent if they were not checked. The pictures are
+   * as they were drawn: whoever shows them decides what becomes of those that are flagged.
+   */
+  safety?: SafetyReport[];
 }
 
 /**

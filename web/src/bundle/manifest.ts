@@ -73,12 +73,15 @@ function noManifest(value: unknown, url: string): FetchError {
   );
 }
 
+/** Roles of components that drawing from text does without. */
+const NOT_FOR_TEXT: readonly Role[] = ["vae_encoder", "safety_checker"];
+
 /**
  * Return the ids of the components that a picture is drawn with from text: all but the encoder,
- * which a picture that is given needs.
+ * which a picture that is given needs, and the safety checker.
  */
 export function textComponents({ components }: Manifest): string[] {
-  return Object.keys(components).filter((name) => components[name]!.role !== "vae_encoder");
+  return Object.keys(components).filter((name) => !NOT_FOR_TEXT.includes(components[name]!.role));
 }
 
 /** Return every file of a model. */
@@ -94,8 +97,8 @@ export function filesOf(manifest: Manifest): FileEntry[] {
 }
 
 /**
- * Return the files that loading and drawing from text take: all but the encoder's shards and the
- * self-test's expected values.
+ * Return the files that loading and drawing from text take: all but the shards of the encoder and
+ * the safety checker, and the self-test's expected values.
  */
 export function drawingFiles(manifest: Manifest): FileEntry[] {
   const { library, tokenizers, kernels, components } = manifest;

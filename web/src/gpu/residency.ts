@@ -37,9 +37,14 @@ export class ResidentComponents {
     await this.load(wanted, report, signal);
   }
 
-  /** Load every component that a picture is drawn with from text. */
-  async needAll(report: OnStage, signal?: AbortSignal): Promise<void> {
-    await this.load(textComponents(this.manifest), report, signal);
+  /**
+   * Load every component that a picture is drawn with from text.
+   *
+   * @param more roles whose components are loaded too.
+   */
+  async needAll(report: OnStage, signal?: AbortSignal, more: readonly Role[] = []): Promise<void> {
+    const names = [...textComponents(this.manifest), ...more.flatMap((role) => this.playing(role))];
+    await this.load(names, report, signal);
   }
 
   /** A component's parameters; it must be loaded. */

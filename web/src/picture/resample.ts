@@ -85,8 +85,8 @@ function filterAxis(
       for (let channel = 0; channel < channels; channel++) {
         let place = line * axis.stride + first * axis.step + channel;
         let sum = 1 << (WEIGHT_BITS - 1);
-        for (let tap = 0; tap < values.length; tap++) {
-          sum += data[place]! * values[tap]!;
+        for (const weight of values) {
+          sum += data[place]! * weight;
           place += axis.step;
         }
         made[line * stride + pixel * step + channel] = sum >> WEIGHT_BITS;

@@ -39,6 +39,7 @@ const USUAL_COSTS: Record<Stage, number> = {
   text: 150,
   denoise: 150,
   decode: 600,
+  safety: 600,
   "self-test": 500,
 };
 
@@ -90,7 +91,7 @@ export class ProgressMeter {
       state.counted += state.done - before;
     }
     this.last = { event, time };
-    this.overall = Math.min(1, Math.max(this.overall, isLast(event) ? 1 : this.share()));
+    this.overall = Math.min(1, Math.max(this.overall, this.isLast(event) ? 1 : this.share()));
     const remainingMs = this.overall === 1 ? 0 : this.remaining();
     this.report({ ...event, overall: this.overall, remainingMs });
   };
@@ -126,6 +127,13 @@ export class ProgressMeter {
       this.states.set(stage, state);
     }
     return state;
+  }
+
+  /** Whether nothing comes after an event: the last picture is decoded, or checked. */
+  private isLast(event: StageEvent): boolean {
+    const { stage, loaded, total } = event;
+    const last = this.states.has("safety") ? "safety" : "decode";
+    return stage === last && event.image === event.images - 1 && loaded === total;
   }
 
   /** The share of all work that is done, as long as it was expected to take. */
@@ -165,7 +173,7 @@ function begin(expectation: Expectation): StageState {
 /** Take what an event says into a stage's state. */
 function count(state: StageState, event: StageEvent): void {
   const { loaded, total } = event;
-  if (event.stage === "denoise" || event.stage === "decode") {
+  if (event.stage === "denoise" || event.stage === "decode" || event.stage === "safety") {
     // All pictures have as many steps; how many of a step's units they are was expected before.
     state.done = (state.units * (event.image + share(loaded, total))) / event.images;
   } else if (event.stage === "text") {
@@ -182,18 +190,15 @@ function share(done: number, total: number): number {
   return total === 0 ? 1 : done / total;
 }
 
-/** Whether nothing comes after an event: the last picture is decoded. */
-function isLast(event: StageEvent): boolean {
-  const { stage, loaded, total } = event;
-  return stage === "decode" && event.image === event.images - 1 && loaded === total;
-}
-
 /** Make a meter of loading a model. With `offload`, only the text encoders' parameters are loaded. */
 export function meterLoading(
   manifest: Manifest,
-  { offload = false, onProgress = ignore }: LoadOptions,
+  { offload = false, safetyChecker = false, onProgress = ignore }: LoadOptions,
 ): ProgressMeter {
-  const names = offload ? manifest.conditioning.encoders : textComponents(manifest);
+  const checker = safetyChecker ? checkerOf(manifest) : [];
+  const names = offload
+    ? manifest.conditioning.encoders
+    : [...textComponents(manifest), ...checker];
   const expected: Expectations = {
     library: expect("library", manifest.library.bytes, {}),
     parameters: expect("parameters", countBytes(manifest, names), {}),
@@ -208,6 +213,7 @@ export function meterLoading(
  * @param steps of each picture.
  * @param offload whether each stage loads its parameters first.
  * @param costs measured in earlier calls.
+ * @param checks whether the pictures are checked.
  */
 export function meterDrawing(
   manifest: Manifest,
@@ -215,13 +221,16 @@ export function meterDrawing(
   offload: boolean,
   costs: Costs,
   report: OnProgress,
+  checks = false,
 ): ProgressMeter {
-  const bytes = offload ? countBytes(manifest, textComponents(manifest)) : 0;
+  const checker = checks ? checkerOf(manifest) : [];
+  const bytes = offload ? countBytes(manifest, [...textComponents(manifest), ...checker]) : 0;
   const expected: Expectations = {
     text: expect("text", 1, costs),
     denoise: { ...expect("denoise", steps, costs), eachPicture: true },
     decode: { ...expect("decode", 1, costs), eachPicture: true },
     parameters: expect("parameters", bytes, costs),
+    ...(checks ? { safety: { ...expect("safety", 1, costs), eachPicture: true } } : {}),
   };
   return new ProgressMeter(expected, report);
 }
@@ -229,6 +238,11 @@ export function meterDrawing(
 /** Make a meter of the self-test. */
 export function meterSelfTest(report: OnProgress): ProgressMeter {
   return new ProgressMeter({}, report);
+}
+
+/** The ids of the components that check pictures. */
+function checkerOf({ components }: Manifest): string[] {
+  return Object.keys(components).filter((name) => components[name]!.role === "safety_checker");
 }
 
 function expect(stage: Stage, units: number, costs: Costs): Expectation {
@@ -247,6 +261,7 @@ const NOT_RUN: readonly Role[] = [
   "vae_encoder_tile",
   "rgba_to_image",
   "masked_blend",
+  "safety_checker",
 ];
 
 /** How many kernels a picture of the default size runs, about. */

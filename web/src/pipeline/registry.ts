@@ -4,7 +4,7 @@ import { UnsupportedError } from "../util/errors";
 import type { WsdError } from "../util/errors";
 import type { PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
-import type { GenerationResult, LoadOptions, Usage } from "../api/types";
+import type { GenerationResult, LoadOptions, SafetyReport, Usage } from "../api/types";
 import { BundleFiles, fetchParsed } from "../bundle/bundle_files";
 import { NO_CACHE, openCache } from "../bundle/cache";
 import { fileSizes } from "../bundle/kept";
@@ -16,6 +16,7 @@ import { nameOf } from "../util/secrets";
 import type { Model, ModelSource } from "../gpu/model";
 import type { GenerationRequest } from "./generation_request";
 import { meterLoading } from "./progress_meter";
+import { requireSafetyChecker } from "./safety_checker";
 
 /** A loaded model that draws. Its callers wait for one call to end before they begin the next. */
 export interface Pipeline {
@@ -49,6 +50,18 @@ export interface Pipeline {
     onStage: OnStage,
     signal: AbortSignal,
   ): Promise<PromptEmbeddings>;
+  /**
+   * Check finished pictures with the safety checker.
+   *
+   * @returns a report for each picture.
+   * @throws UnsupportedError if the model has none.
+   * @throws OutOfMemoryError, DeviceLostError or AbortError if the work ends early.
+   */
+  checkPictures(
+    images: readonly ImageData[],
+    onStage: OnStage,
+    signal?: AbortSignal,
+  ): Promise<SafetyReport[]>;
   /**
    * Call compiled functions one by one, for the self-test and for measurements; nothing else
    * runs meanwhile.
@@ -102,6 +115,7 @@ export async function loadPipeline(
   const transport = makeTransport(options);
   const how = { integrity, signal, transport };
   const manifest = await fetchParsed(manifestUrl, cache, parseManifest, how);
+  if (options.safetyChecker === true) requireSafetyChecker(manifest);
   const factory = factories.get(manifest.pipeline);
   if (factory === undefined) {
     throw new UnsupportedError(

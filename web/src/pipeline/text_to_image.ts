@@ -6,7 +6,7 @@
 import { toBlobs } from "../api/generated";
 import type { PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
-import type { GenerationResult, Timings, Usage } from "../api/types";
+import type { GenerationResult, SafetyReport, Timings, Usage } from "../api/types";
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
 import { drawableSizes, guidesAtOnce, sizeProblem } from "../gpu/buffer_limits";
@@ -25,6 +25,7 @@ import { NoisePredictor } from "./guidance";
 import { guidesItself } from "./guidance_embedding";
 import type { Pipeline, Stages } from "./registry";
 import { describeRequest } from "./request_settings";
+import { SafetyChecker } from "./safety_checker";
 import { layOutRun } from "./schedulers";
 import type { Tokenizers } from "./text_encoder";
 import { embeddingSpecs, PromptEncoder, tensorsOf } from "./text_encoder";
@@ -53,7 +54,8 @@ export async function loadTextToImage(source: ModelSource): Promise<TextToImageP
         "The GPU's buffers are too small to decode a picture whole: it is decoded in tiles.",
       );
     }
-    await model.runtime.guard(() => pipeline.makeReady(size, report, signal));
+    const checks = options.safetyChecker ?? false;
+    await model.runtime.guard(() => pipeline.makeReady(size, checks, report, signal));
     return pipeline;
   } catch (error) {
     model.runtime.dispose();
@@ -82,10 +84,20 @@ export class TextToImagePipeline implements Pipeline {
     return this.model.runtime.failure;
   }
 
-  /** Load the weights, and compile meanwhile what draws a picture of this size. */
-  async makeReady(size: Size, report: OnStage, signal?: AbortSignal): Promise<void> {
+  /**
+   * Load the weights, and compile meanwhile what draws a picture of this size.
+   *
+   * @param checks whether the pictures are checked, so that the safety checker is loaded too.
+   */
+  async makeReady(
+    size: Size,
+    checks: boolean,
+    report: OnStage,
+    signal?: AbortSignal,
+  ): Promise<void> {
     this.checkSize(size);
     const { manifest, components } = this.model;
+    const more: Role[] = checks ? ["safety_checker"] : [];
     // The weights' progress is reported first, because with a large model they take longest.
     let weightsLoaded = false;
     const reportLater: OnStage = (event) => {
@@ -93,7 +105,7 @@ export class TextToImagePipeline implements Pipeline {
     };
     const loadWeights = async (either: AbortSignal): Promise<void> => {
       if (components.offload) await components.need("text_encoder", report, either);
-      else await components.needAll(report, either);
+      else await components.needAll(report, either, more);
       weightsLoaded = true;
     };
     const guided = this.isGuided(size, manifest.defaults.guidance_scale);
@@ -121,6 +133,15 @@ export class TextToImagePipeline implements Pipeline {
     signal?: AbortSignal,
   ): Promise<PromptEmbeddings> {
     return this.model.runtime.guard(() => this.encode(prompt, negativePrompt, onProgress, signal));
+  }
+
+  async checkPictures(
+    images: readonly ImageData[],
+    onProgress: OnStage = ignore,
+    signal?: AbortSignal,
+  ): Promise<SafetyReport[]> {
+    const checker = new SafetyChecker(this.model);
+    return this.model.runtime.guard(() => checker.check(images, onProgress, signal));
   }
 
   async withStages<Result>(work: (stages: Stages) => Promise<Result>): Promise<Result> {

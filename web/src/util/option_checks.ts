@@ -93,9 +93,12 @@ export function requireOneOf(...names: string[]): Check {
 
 /** Values of `formatLink`. */
 export const LINK_CHECKS: Checks = Object.fromEntries(
-  ["prompt", "negative", "seed", "steps", "guidance", "scheduler", "size", "images", "image"].map(
-    (name) => [name, requireString],
-  ),
+  [
+    ...["prompt", "negative", "seed", "steps", "guidance", "scheduler", "size", "images", "image"],
+    ...["strength", "fit", "maskBlur", "maskedContent", "onlyMasked", "keepUnmasked"],
+    ...["secondPass", "secondStrength", "secondSteps", "upscale"],
+    ...["variationSeed", "variationStrength"],
+  ].map((name) => [name, requireString]),
 );
 
 /** @throws OptionError unless a value has what every manifest has. */
@@ -156,6 +159,7 @@ export const LOAD_CHECKS: Checks = {
   ...PREFLIGHT_CHECKS,
   offload: requireBoolean,
   tiling: requireBoolean,
+  safetyChecker: requireBoolean,
   kernels: requireString,
   cache: requireBoolean,
   concurrency: requireOneOf("queue", "refuse"),
@@ -247,6 +251,7 @@ export const GENERATE_CHECKS: Checks = {
   pooledPromptEmbeds: checkedElsewhere,
   negativePooledPromptEmbeds: checkedElsewhere,
   previewEvery: checkedElsewhere,
+  safetyChecker: requireBoolean,
   ...PICTURE_CHECKS,
   variationSeed: requireSeed,
   variationStrength: requireUpTo(1),
@@ -276,6 +281,24 @@ const OPTIONAL_SETTINGS_CHECKS: Checks = {
   ),
   imageIndex: check("a whole number", Number.isInteger),
   given: requireTexts,
+  strength: requireFinite,
+  fit: requireOneOf(...FITS),
+  maskBlur: requireFinite,
+  maskedContent: requireOneOf(...MASKED_CONTENTS),
+  onlyMasked: requireBoolean,
+  onlyMaskedPadding: requireFinite,
+  keepUnmasked: requireBoolean,
+  outpaint: requireAll(OUTPAINT_CHECKS),
+  variationSeed: requireSeed,
+  variationStrength: requireFinite,
+  secondPass: (name, value) => {
+    requireObject(name, value);
+    const { width, height, strength, steps, upscale } = value as Record<string, unknown>;
+    for (const [part, number] of Object.entries({ width, height, strength, steps })) {
+      requireFinite(`${name}.${part}`, number);
+    }
+    requireOneOf(...UPSCALES)(`${name}.upscale`, upscale);
+  },
 };
 
 /**
@@ -331,6 +354,8 @@ const SYNONYMS: Readonly<Record<string, string>> = {
   outputtype: "output",
   format: "output",
   preview: "previewEvery",
+  safety: "safetyChecker",
+  nsfw: "safetyChecker",
   denoise: "strength",
   denoisingstrength: "strength",
   denoising: "strength",

@@ -11,6 +11,7 @@ import type { Pipeline } from "../pipeline";
 import type { GenerationRequest } from "../pipeline/generation_request";
 import type { Costs } from "../pipeline/progress_meter";
 import { meterDrawing, meterSelfTest } from "../pipeline/progress_meter";
+import { drawChecked } from "../pipeline/safety_checker";
 import { untilAborted } from "../util/concurrency";
 import { OutOfMemoryError, UnsupportedError } from "../util/errors";
 
@@ -95,8 +96,11 @@ export class RecoveringPipeline {
   ): Promise<GenerationResult> {
     return this.use(onProgress, signal, async (pipeline, report) => {
       const { manifest } = pipeline;
-      const meter = meterDrawing(manifest, request.steps, this.offloads, this.costs, report);
-      const result = await pipeline.generate(request, meter.onStage, signal);
+      const { steps, safetyChecker } = request;
+      const meter = meterDrawing(manifest, steps, this.offloads, this.costs, report, safetyChecker);
+      const draw = async (each: GenerationRequest): Promise<GenerationResult> =>
+        pipeline.generate(each, meter.onStage, signal);
+      const result = await drawChecked(pipeline, request, draw, meter.onStage, signal);
       meter.finish();
       this.costs = { ...this.costs, ...meter.costs() };
       return result;

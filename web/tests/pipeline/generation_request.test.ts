@@ -92,6 +92,7 @@ describe("resolveRequest", () => {
       batch: 1,
       indices: [0],
       latents: undefined,
+      safetyChecker: false,
       previewEvery: 0,
       output: "imageData",
     });
