@@ -32,10 +32,10 @@ def plain(colour: tuple[int, int, int], size: tuple[int, int] = (EDGE, EDGE)) ->
     return np.full((size[1], size[0], 3), colour, np.uint8)
 
 
-def processor() -> CLIPImageProcessorPil:
-    """Return how pictures are prepared for the small checker."""
+def processor(resize: int = EDGE, edge: int = EDGE) -> CLIPImageProcessorPil:
+    """Return how pictures are prepared: for the small checker, unless sizes are given."""
     return CLIPImageProcessorPil(
-        size={"shortest_edge": EDGE}, crop_size={"height": EDGE, "width": EDGE}
+        size={"shortest_edge": resize}, crop_size={"height": edge, "width": edge}
     )
 
 

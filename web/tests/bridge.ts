@@ -6,11 +6,19 @@
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 
-import type { NoiseSchedule, SchedulerConfig, TokenizerEntry } from "../src/bundle/manifest";
+import type {
+  NoiseSchedule,
+  SafetyChecker,
+  SchedulerConfig,
+  TokenizerEntry,
+} from "../src/bundle/manifest";
 import { makeWasiImports } from "../src/gpu/tvm/wasi";
 import { BrownianTree } from "../src/pipeline/brownian_tree";
 import { embedGuidance } from "../src/pipeline/guidance_embedding";
 import { seedWords } from "../src/pipeline/seed_sequence";
+import { resizeBytes } from "../src/picture/resample";
+import type { ResampleFilter } from "../src/picture/resample";
+import { judge, preparePixels } from "../src/pipeline/safety_checker";
 import { MersenneTwister, randn } from "../src/pipeline/torch_rng";
 import { betaQuantile } from "../src/pipeline/schedulers/beta_quantile";
 import { layOutRun } from "../src/pipeline/schedulers";
@@ -38,6 +46,23 @@ type Request =
   | { call: "embed_guidance"; scale: number; width: number }
   | { call: "betaQuantile"; shares: number[]; shape: number }
   | { call: "wasm"; file: string }
+  | {
+      call: "resize";
+      /** Bytes in base64; a picture may have a million. */
+      data: string;
+      channels: number;
+      from: [number, number];
+      to: [number, number];
+      filter: ResampleFilter;
+    }
+  | {
+      call: "prepare_pixels";
+      data: string;
+      size: [number, number];
+      how: Pick<SafetyChecker, "resize" | "mean" | "std">;
+      edge: number;
+    }
+  | { call: "judge"; concepts: number[]; special: number[] }
   | { call: "prompt"; settings: string }
   | { call: "tokenize"; tokenizer: string; entry: TokenizerEntry; texts: string[] };
 
@@ -73,6 +98,19 @@ function answer(request: Request): unknown {
       return Array.from(embedGuidance(request.scale, request.width));
     case "betaQuantile":
       return request.shares.map((share) => betaQuantile(share, request.shape));
+    case "resize": {
+      const { channels, from, to, filter } = request;
+      const bytes = resizeBytes(Buffer.from(request.data, "base64"), channels, from, to, filter);
+      return Buffer.from(bytes).toString("base64");
+    }
+    case "prepare_pixels": {
+      const [width, height] = request.size;
+      const data = new Uint8ClampedArray(Buffer.from(request.data, "base64"));
+      const pixels = preparePixels({ data, width, height }, request.how, request.edge);
+      return Buffer.from(pixels.buffer).toString("base64");
+    }
+    case "judge":
+      return judge(request.concepts, request.special);
     case "wasm":
       return describeWasm(request.file);
     case "prompt":

@@ -27,8 +27,11 @@ interface Taps {
 }
 
 /**
- * Resize a picture. Each axis is filtered by itself and rounded to bytes, the rows first; where the
- * picture becomes smaller, the filter grows, so that nothing is left out (antialiasing).
+ * Resize a picture. Each axis is filtered by itself and rounded to bytes; where the picture becomes
+ * smaller, the filter grows, so that nothing is left out (antialiasing).
+ *
+ * Pillow filters along the rows first. Since version 13 it filters along the columns first where the
+ * height shrinks by more than twice as many pixels as the width, and the rounding differs.
  *
  * Channels do not mix. Pillow multiplies colours by their alpha before it resizes RGBA and divides
  * afterwards, which this function does not do: give it opaque pictures.
@@ -47,11 +50,27 @@ export function resizeBytes(
   filter: ResampleFilter,
 ): Uint8ClampedArray {
   const [width, height] = from;
-  const rows = { lines: height, pixels: width, step: channels, stride: width * channels };
-  const across = to[0] === width ? data : filterAxis(data, channels, rows, to[0], filter);
-  const columns = { lines: to[0], pixels: height, step: to[0] * channels, stride: channels };
-  const down = to[1] === height ? across : filterAxis(across, channels, columns, to[1], filter);
-  return down === data ? new Uint8ClampedArray(data) : (down as Uint8ClampedArray);
+  const shrink = height - to[1];
+  const columnsFirst = shrink > 0 && shrink > 2 * (width - to[0]);
+  let made = data;
+  const alongRows = (lines: number): void => {
+    if (to[0] === width) return;
+    const rows = { lines, pixels: width, step: channels, stride: width * channels };
+    made = filterAxis(made, channels, rows, to[0], filter);
+  };
+  const alongColumns = (lines: number): void => {
+    if (to[1] === height) return;
+    const columns = { lines, pixels: height, step: lines * channels, stride: channels };
+    made = filterAxis(made, channels, columns, to[1], filter);
+  };
+  if (columnsFirst) {
+    alongColumns(width);
+    alongRows(to[1]);
+  } else {
+    alongRows(height);
+    alongColumns(to[0]);
+  }
+  return made === data ? new Uint8ClampedArray(data) : (made as Uint8ClampedArray);
 }
 
 /** An axis of a picture: how many lines lie along it, and how far apart pixels and lines are. */
