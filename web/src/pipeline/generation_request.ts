@@ -3,15 +3,24 @@
  * and sends it to the worker as it is: plain values and copies, which nobody changes meanwhile.
  */
 
-import type { GenerateOptions, OutputName, Prompt, PromptEmbeddings } from "../api/options";
+import type {
+  GenerateOptions,
+  OutputName,
+  Prompt,
+  PromptEmbeddings,
+  Upscale,
+} from "../api/options";
 import type { Manifest, Size } from "../bundle/manifest";
 import { compiledSizes, findEntryPoint, valueCount } from "../bundle/manifest";
+import type { Overlay } from "../picture/overlay";
+import type { PictureSettings } from "../settings/infotext";
 import { schedulerOfClass } from "../settings/sampler_names";
 import type { Seed } from "../settings/seed";
 import { MAX_IMAGES, SCHEDULER_DEFAULTS } from "../util/constants.generated";
 import { OptionError } from "../util/errors";
 import { nearestName } from "../util/nearest";
 import { requireInteger, requireString, show } from "../util/option_checks";
+import { requireSafetyChecker } from "./safety_checker";
 import { embeddingSpecs } from "./text_encoder";
 import { requireEncoder } from "./vae_encoder";
 import type { EmbeddingSpec } from "./text_encoder";
@@ -56,6 +65,24 @@ export type GivenPicture = PictureSource & {
   maskedContent?: MaskedContent | undefined;
 };
 
+/** Noise of another seed that is mixed into that of the request's seed. */
+export interface Variation {
+  seed: Seed;
+  /** 0 leaves the seed's noise as it is, and 1 takes the other one. */
+  strength: number;
+}
+
+/** A second pass, all of its options set. */
+export interface SecondPassRequest {
+  size: Size;
+  strength: number;
+  /** Steps that are run. */
+  runSteps: number;
+  /** Steps of the schedule, of which the last `runSteps` are run. */
+  steps: number;
+  upscale: Upscale;
+}
+
 /** The options of one request, all of them set. */
 export interface GenerationRequest {
   /** One text for each prompt; undefined where embeddings stand for them. */
@@ -82,6 +109,16 @@ export interface GenerationRequest {
   latents: Float32Array | undefined;
   /** The picture that drawing begins with; undefined draws from text alone. */
   picture?: GivenPicture | undefined;
+  /** What the settings of the drawn pictures say of the given one. */
+  pictureSettings?: PictureSettings | undefined;
+  /** What is put back into the drawn pictures; the worker does that, not the pipeline. */
+  overlay?: Overlay | undefined;
+  /** Noise of another seed, and how much of it is mixed into the initial noise. */
+  variation?: Variation | undefined;
+  /** A second pass at a larger size; the worker draws twice, each time without this. */
+  secondPass?: SecondPassRequest | undefined;
+  /** Whether the finished pictures are checked; the worker does that, not the pipeline. */
+  safetyChecker?: boolean | undefined;
   previewEvery: number;
   output: OutputName;
 }
@@ -129,8 +166,15 @@ export function resolveRequest(
     batch,
     indices: imageIndex === undefined ? Array.from({ length: batch }, (_, i) => i) : [imageIndex],
     latents: latents && new Float32Array(latents),
+    safetyChecker: resolveSafetyChecker(manifest, options.safetyChecker),
     output: options.output ?? "imageData",
   };
+}
+
+/** @throws UnsupportedError if pictures are to be checked, and the model has no safety checker. */
+function resolveSafetyChecker(manifest: Manifest, wanted = false): boolean {
+  if (wanted) requireSafetyChecker(manifest);
+  return wanted;
 }
 
 /** Values of a mask from which on a pixel is drawn anew: diffusers' VaeImageProcessor rounds so. */
