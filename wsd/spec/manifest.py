@@ -567,6 +567,17 @@ class Manifest(_Entry):
             if count > 1:
                 yield f"example_pictures: {prompt[:60]!r} has {count}"
 
+    def source_of(self, component: str) -> str:
+        """Return where the weights of a component come from: the checkpoint, or a place of its own.
+
+        Args:
+            component: its id.
+        """
+        checker = self.safety_checker
+        if checker is not None and component == SAFETY_CHECKER:
+            return checker.source
+        return self.model.source
+
     def sizes(self) -> tuple[Size, ...]:
         """Return (width, height) in pixels of the pictures that the model can draw, sorted."""
         return tuple(sorted({e.size for e in self.entry_points if e.size is not None}))
