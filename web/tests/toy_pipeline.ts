@@ -91,6 +91,11 @@ export class ToyPipeline implements Pipeline {
     return Promise.resolve({ promptEmbeds: Float32Array.from(prompt, ({ length }) => length) });
   }
 
+  /** Encodes a picture as its first pixel. */
+  encodeImage(pixels: Uint8ClampedArray): Promise<Float32Array> {
+    return Promise.resolve(Float32Array.from(pixels.subarray(0, 4)));
+  }
+
   withStages<Result>(): Promise<Result> {
     return Promise.reject(new UnsupportedError("no compiled functions", "draw in place of that"));
   }

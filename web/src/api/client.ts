@@ -3,12 +3,15 @@
 import * as Comlink from "comlink";
 
 import type { Manifest } from "../bundle/manifest";
-import { resolvePrompts, resolveRequest } from "../pipeline/generation_request";
+import { resolvePrompts } from "../pipeline/generation_request";
+import { fitForEncoding, picturesOf, prepareRequest } from "../pipeline/picture_options";
+import { requireEncoder } from "../pipeline/vae_encoder";
 import { untilAborted } from "../util/concurrency";
 import { AbortError, throwIfAborted } from "../util/errors";
 import {
   CALLER_CHECKS,
   ENCODE_CHECKS,
+  ENCODE_IMAGE_CHECKS,
   GENERATE_CHECKS,
   LOAD_CHECKS,
   requireOptions,
@@ -20,7 +23,7 @@ import { CallQueue } from "./call_queue";
 import { checkEnvironment } from "./environment";
 import { makeGenerated } from "./generated";
 import { purge } from "./kept_models";
-import type { OutputName, Prompt, PromptEmbeddings } from "./options";
+import type { ImageInput, OutputName, Prompt, PromptEmbeddings } from "./options";
 import type { FetchOptions } from "./load_options";
 import { logNotice, noticeOf, PipelineWorker, reporting } from "./pipeline_worker";
 import type { RemotePipeline } from "./pipeline_worker";
@@ -28,6 +31,8 @@ import { CallProgress, LOADING_SHARE } from "./progress";
 import type { OnProgress } from "./progress";
 import type {
   DrawOptions,
+  EncodedImage,
+  EncodeImageOptions,
   EncodeOptions,
   Generated,
   LoadOptions,
@@ -146,8 +151,9 @@ export class StableDiffusionPipeline {
    * Draw one or several pictures; the same seed gives the same picture as diffusers on a CPU.
    *
    * @param prompt a text, a list of texts, or null where embeddings are given.
-   * @throws OptionError if an option is not known or out of range.
-   * @throws UnsupportedError if the GPU has no buffers for the size.
+   * @throws OptionError if an option is not known or out of range, or a picture cannot be read.
+   * @throws UnsupportedError if the GPU has no buffers for the size, or the model has no encoder for
+   *   the picture that is given.
    * @throws OutOfMemoryError if the GPU has no room even for one stage at a time.
    * @throws DeviceLostError if the GPU is lost; the next call loads the model again.
    * @throws BusyError if calls are refused while another one is under way.
@@ -172,11 +178,20 @@ export class StableDiffusionPipeline {
   ): Promise<Generated<Output>> {
     const { safetyChecker } = this.#options;
     const caller = { safetyChecker, ...requireOptions("generate", options, GENERATE_CHECKS) };
-    const request = resolveRequest(this.manifest, prompt, caller);
-    const result = await this.#call(caller, (remote, call, report) =>
-      remote.generate(call, request, report),
-    );
-    return makeGenerated(result, caller.output ?? ("imageData" as Output));
+    const prepared = prepareRequest(this.manifest, prompt, caller);
+    // A picture that cannot be drawn from ends the call at once, not when its turn comes.
+    const unusable = new AbortController();
+    if (prepared instanceof Promise) prepared.catch((error: unknown) => unusable.abort(error));
+    const { signal: given } = caller;
+    const signal =
+      given === undefined ? unusable.signal : AbortSignal.any([given, unusable.signal]);
+    const result = await this.#call({ ...caller, signal }, async (remote, call, report) => {
+      const { request } = await prepared;
+      return remote.generate(call, Comlink.transfer(request, picturesOf(request)), report);
+    });
+    const { report } = await prepared;
+    const picture = report === undefined ? {} : { picture: report };
+    return makeGenerated({ ...result, ...picture }, caller.output ?? ("imageData" as Output));
   }
 
   /**
@@ -202,6 +217,37 @@ export class StableDiffusionPipeline {
     return this.#call(caller, (remote, call) =>
       remote.encodePrompt(call, prompts!, negativePrompts),
     );
+  }
+
+  /**
+   * Encode a picture to the latents that denoising takes.
+   *
+   * @throws OptionError if the picture cannot be read, or an option is out of range.
+   * @throws UnsupportedError if the model has no encoder for pictures.
+   * @throws what `generate` throws, else.
+   *
+   * @example
+   * ```ts
+   * const { latents, size } = await pipe.encodeImage(file); // the mean, because no seed is given
+   * ```
+   */
+  async encodeImage(image: ImageInput, options: EncodeImageOptions = {}): Promise<EncodedImage> {
+    const caller = requireOptions("encodeImage", options, ENCODE_IMAGE_CHECKS);
+    requireEncoder(this.manifest);
+    const fitted = await fitForEncoding(this.manifest, image, caller);
+    const { size } = fitted;
+    const { seed } = caller;
+    const latents = await this.#call(caller, (remote, call, report) =>
+      remote.encodePicture(
+        call,
+        fitted.image.data,
+        size,
+        seed === undefined ? "mode" : "sample",
+        seed ?? 0,
+        report,
+      ),
+    );
+    return { latents, size, image: fitted.image };
   }
 
   /**

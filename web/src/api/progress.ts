@@ -10,6 +10,8 @@ interface Amount {
   image?: number;
   images?: number;
   preview?: ImageData;
+  /** 2 in a second pass; absent in the first. */
+  pass?: 2;
 }
 
 /** The compiled model is fetched; amounts are bytes. */

@@ -95,10 +95,7 @@ export function resize<Picture extends Pixels | Grey>(
  *
  * @param sizes those that are offered, at least one.
  */
-export function nearestSize(
-  given: PictureSize,
-  sizes: readonly PictureSize[],
-): PictureSize {
+export function nearestSize(given: PictureSize, sizes: readonly PictureSize[]): PictureSize {
   const distance = ([width, height]: PictureSize): [number, number] => [
     Math.abs(Math.log((width * given[1]) / (height * given[0]))),
     Math.abs(Math.log((width * height) / (given[0] * given[1]))),

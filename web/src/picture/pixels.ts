@@ -54,7 +54,12 @@ export function cutOut<Picture extends Pixels | Grey>(picture: Picture, area: Re
 }
 
 /** Copy a picture into another one, which is changed; what lies beyond that one is left out. */
-export function paste(into: Pixels | Grey, picture: Pixels | Grey, left: number, top: number): void {
+export function paste(
+  into: Pixels | Grey,
+  picture: Pixels | Grey,
+  left: number,
+  top: number,
+): void {
   const bytes = bytesOf(into);
   const [first, end] = [Math.max(0, -left), Math.min(picture.width, into.width - left)];
   if (first >= end) return;

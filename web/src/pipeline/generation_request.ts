@@ -115,7 +115,7 @@ export interface GenerationRequest {
   overlay?: Overlay | undefined;
   /** Noise of another seed, and how much of it is mixed into the initial noise. */
   variation?: Variation | undefined;
-  /** A second pass at a larger size; the worker draws twice, each time without this. */
+  /** A second pass at a larger size; the worker draws that, the pipeline only names it. */
   secondPass?: SecondPassRequest | undefined;
   /** Whether the finished pictures are checked; the worker does that, not the pipeline. */
   safetyChecker?: boolean | undefined;

@@ -3,12 +3,18 @@
  * decoded; pictures are then decoded and fitted while the call waits for its turn.
  */
 
-import type { GenerateOptions, OutputName, PictureOptions, Prompt } from "../api/options";
-import type { PictureReport, PictureSize } from "../api/types";
+import type {
+  GenerateOptions,
+  ImageInput,
+  OutputName,
+  PictureOptions,
+  Prompt,
+} from "../api/options";
+import type { EncodedImage, EncodeImageOptions, PictureReport, PictureSize } from "../api/types";
 import type { Manifest } from "../bundle/manifest";
 import { compiledSizes } from "../bundle/manifest";
 import { decodePicture } from "../picture/decode";
-import { nearestSize } from "../picture/fit";
+import { fitPicture, nearestSize } from "../picture/fit";
 import type { MaskedPicture } from "../picture/prepare";
 import { joinMask, preparePicture } from "../picture/prepare";
 import { toGrey } from "../picture/pixels";
@@ -16,7 +22,7 @@ import { DEFAULT_MASKED_STRENGTH, DEFAULT_STRENGTH } from "../util/constants.gen
 import { OptionError } from "../util/errors";
 import { DEFAULT_MASKED_PADDING } from "../util/option_values";
 import type { PictureSettings } from "../settings/infotext";
-import { countSteps, resolveRequest, withPicture } from "./generation_request";
+import { countSteps, resolveRequest, resolveSize, withPicture } from "./generation_request";
 import type { GenerationRequest } from "./generation_request";
 import { resolveSecondPass } from "./second_pass";
 import { requireEncoder } from "./vae_encoder";
@@ -76,6 +82,37 @@ export function prepareRequest(
       report: { ...report, startStep: request.steps - runSteps, runSteps },
     };
   });
+}
+
+/**
+ * Decode a picture for its latents, and fit it.
+ *
+ * @throws OptionError if it cannot be read, or the size was not compiled.
+ */
+export async function fitForEncoding(
+  manifest: Manifest,
+  image: ImageInput,
+  { width, height, fit = "cover" }: Pick<EncodeImageOptions, "width" | "height" | "fit">,
+): Promise<Omit<EncodedImage, "latents">> {
+  const [usualWidth, usualHeight] = manifest.defaults.size;
+  const asked =
+    width === undefined && height === undefined
+      ? undefined
+      : resolveSize(manifest, width ?? usualWidth, height ?? usualHeight);
+  const picture = await decodePicture("image", image, "white");
+  const size = asked ?? sizeFor(manifest, picture, false);
+  const { data } = fitPicture(picture, size, fit);
+  return { size, image: new ImageData(new Uint8ClampedArray(data), size[0], size[1]) };
+}
+
+/** Return what of a request can be moved to the worker rather than copied. */
+export function picturesOf({ picture, overlay }: GenerationRequest): Transferable[] {
+  const arrays = [
+    ...(picture?.pixels ?? []),
+    ...(picture?.mask === undefined ? [] : [picture.mask]),
+    ...(overlay === undefined ? [] : [overlay.original.data, overlay.mask.data]),
+  ];
+  return [...new Set(arrays.map(({ buffer }) => buffer as ArrayBuffer))];
 }
 
 /** Decode the picture and its mask, both at once. */

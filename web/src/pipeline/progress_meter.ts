@@ -235,6 +235,11 @@ export function meterDrawing(
   return new ProgressMeter(expected, report);
 }
 
+/** Make a meter of encoding a picture. */
+export function meterEncoding(report: OnProgress): ProgressMeter {
+  return new ProgressMeter({}, report);
+}
+
 /** Make a meter of the self-test. */
 export function meterSelfTest(report: OnProgress): ProgressMeter {
   return new ProgressMeter({}, report);

@@ -8,13 +8,14 @@ import type { GenerationResult, LoadOptions, SafetyReport, Usage } from "../api/
 import { BundleFiles, fetchParsed } from "../bundle/bundle_files";
 import { NO_CACHE, openCache } from "../bundle/cache";
 import { fileSizes } from "../bundle/kept";
-import type { EntryPoint, Manifest } from "../bundle/manifest";
+import type { EntryPoint, Manifest, Size } from "../bundle/manifest";
+import type { Seed } from "../settings/seed";
 import { parseManifest } from "../bundle/manifest";
 import { makeTransport } from "../bundle/transport";
 import { log } from "../util/log";
 import { nameOf } from "../util/secrets";
 import type { Model, ModelSource } from "../gpu/model";
-import type { GenerationRequest } from "./generation_request";
+import type { GenerationRequest, Posterior } from "./generation_request";
 import { meterLoading } from "./progress_meter";
 import { requireSafetyChecker } from "./safety_checker";
 
@@ -62,6 +63,23 @@ export interface Pipeline {
     onStage: OnStage,
     signal?: AbortSignal,
   ): Promise<SafetyReport[]>;
+  /**
+   * Encode a picture to clean latents.
+   *
+   * @param pixels RGBA bytes of the size, row by row; the alpha is not read.
+   * @param seed draws the posterior's sample; unused for its mode.
+   * @returns float32, (1, channels, height / factor, width / factor), scaled as denoising takes them.
+   * @throws UnsupportedError if the model has no encoder.
+   * @throws OutOfMemoryError, DeviceLostError or AbortError if the work ends early.
+   */
+  encodeImage(
+    pixels: Uint8ClampedArray,
+    size: Size,
+    posterior: Posterior,
+    seed: Seed,
+    onStage: OnStage,
+    signal: AbortSignal,
+  ): Promise<Float32Array>;
   /**
    * Call compiled functions one by one, for the self-test and for measurements; nothing else
    * runs meanwhile.

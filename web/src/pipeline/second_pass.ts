@@ -107,7 +107,10 @@ function placeInBatch(
   size: Size,
 ): Uint8ClampedArray[] {
   const enlarged = images.map((image) => resize(image, size).data);
-  return Array.from({ length: batch }, (_, image) => enlarged[Math.max(0, indices.indexOf(image))]!);
+  return Array.from(
+    { length: batch },
+    (_, image) => enlarged[Math.max(0, indices.indexOf(image))]!,
+  );
 }
 
 /** Enlarge the latents that were drawn; those of pictures that were not are zeros. */
@@ -119,8 +122,12 @@ function enlargeAll(
 ): Float32Array {
   const [, channels, height, width] = findEntryPoint(manifest, "denoiser", size).inputs[0]!
     .shape as [number, number, number, number];
-  const [, , high, wide] = findEntryPoint(manifest, "denoiser", larger).inputs[0]!
-    .shape as [number, number, number, number];
+  const [, , high, wide] = findEntryPoint(manifest, "denoiser", larger).inputs[0]!.shape as [
+    number,
+    number,
+    number,
+    number,
+  ];
   const from = channels * height * width;
   const to = channels * high * wide;
   const all = new Float32Array(batch * to);

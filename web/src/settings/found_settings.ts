@@ -113,12 +113,7 @@ const LONGEST_NUMBER = 40;
  *
  * @param name how the program calls the setting.
  */
-export function take(
-  found: FoundSettings,
-  meaning: Meaning,
-  name: string,
-  text: string,
-): void {
+export function take(found: FoundSettings, meaning: Meaning, name: string, text: string): void {
   switch (meaning) {
     case "prompt":
     case "negativePrompt":
