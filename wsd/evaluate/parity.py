@@ -34,6 +34,7 @@ from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, round_weights
 from wsd.evaluate.error_growth import weigh_predictions
 from wsd.evaluate.metrics import psnr, relative_error
+from wsd.evaluate.safety_reference import Decision, SafetyReference, differ_most
 from wsd.evaluate.tiled_decode import Tiled, decode_tiles, encode_tiles
 from wsd.models.schedulers import MAX_STEPS
 from wsd.runtime.driver import (
@@ -47,12 +48,13 @@ from wsd.runtime.given_picture import MASKED_FROM, GivenPicture
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.validation import check_picture
 from wsd.spec.manifest import Manifest
-from wsd.spec.roles import DENOISER, VAE_DECODER_TILE, VAE_ENCODER
+from wsd.spec.roles import DENOISER, SAFETY_CHECKER, VAE_DECODER_TILE, VAE_ENCODER
 from wsd.spec.tensor import Size
 from wsd.spec.tolerances import (
     PEAK_MEMORY_MARGIN,
     PICTURE_PSNR,
     ROUNDING_PSNR,
+    SAFETY_TOLERANCE,
     STAGE_TOLERANCE,
     latents_tolerance,
 )
@@ -73,7 +75,8 @@ class Finding:
     Attributes:
         what: name of the comparison.
         value: what was measured, in ``unit``.
-        unit: ``relative``, ``dB``, ``bytes``, ``ms``, ``times`` or ``of 255``.
+        unit: ``relative``, ``dB``, ``bytes``, ``ms``, ``times``, ``of 255``, ``score`` or
+            ``pictures``.
         limit: the most that the value may be, the least for dB; None if there is no limit.
     """
 
@@ -113,6 +116,7 @@ class Expected:
     error_weight: float
     tiled: Tiled
     encoded: Encoded | None
+    safety: tuple[Decision, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -216,6 +220,7 @@ def compare(
         brief = _shorten(request, picture)
         resident = renderer.draw(brief, picture=picture).latents
         findings += _encoding(manifest, size, LoadOptions(), renderer, expected)
+        findings += _safety(manifest, size, LoadOptions(), renderer, expected)
     # A picture that is encoded in tiles has other latents than one that is encoded whole.
     ends = {False: resident} if drawn_from else {False: resident, True: resident}
     for options in _low_memory_options(manifest, size) if low_memory is None else low_memory:
@@ -232,6 +237,7 @@ def compare(
                 what = f"{_describe_options(options)}: decoded"
                 findings.append(Finding(what, error, "relative", STAGE_TOLERANCE))
             findings += _encoding(manifest, size, options, renderer, expected)
+            findings += _safety(manifest, size, options, renderer, expected)
     pictures = np.stack([expected.picture, drawn.images[0]])
     return Comparison(tuple(findings), drawn.adapter, device, pictures)
 
@@ -352,7 +358,60 @@ def _run_reference(
         ),
         tiled=tiled,
         encoded=encoded,
+        safety=_expect_safety(checkpoint, manifest, images[0]),
     )
+
+
+def _expect_safety(
+    checkpoint: Checkpoint, manifest: Manifest, picture: np.ndarray
+) -> tuple[Decision, ...]:
+    """Return what the reference says of the pictures that are checked; nothing without a checker.
+
+    Args:
+        checkpoint: with the safety checker that the bundle was built with.
+        manifest: of the bundle.
+        picture: what the reference drew.
+    """
+    if checkpoint.safety_checker is None or manifest.safety_checker is None:
+        return ()
+    reference = SafetyReference(checkpoint, manifest.storages()[SAFETY_CHECKER])
+    return tuple(reference.check(_checked_pictures(picture)))
+
+
+def _checked_pictures(picture: np.ndarray) -> list[np.ndarray]:
+    """Return what is checked: a picture, its negative, one half of it, and noise."""
+    noise = np.random.default_rng(0).integers(0, 256, picture.shape, np.uint8)
+    return [picture, 255 - picture, picture[:, : picture.shape[1] // 2], noise]
+
+
+def _safety(
+    manifest: Manifest, size: Size, options: LoadOptions, renderer: StageRenderer,
+    expected: Expected,
+) -> Iterator[Finding]:  # fmt: skip
+    """Compare the safety checker's decisions and scores, and the memory that it takes."""
+    if not expected.safety:
+        return
+    reports = [renderer.check_picture(each) for each in _checked_pictures(expected.picture)]
+    found = [
+        Decision(
+            report["flagged"],
+            np.array(report["conceptScores"], np.float32),
+            np.array(report["specialScores"], np.float32),
+        )
+        for report in reports
+    ]
+    way = _describe_options(options)
+    pairs = zip(found, expected.safety, strict=True)
+    others = sum(one.flagged != other.flagged for one, other in pairs)
+    yield Finding(f"{way}: decided otherwise", others, "pictures", 0)
+    error = differ_most(found, expected.safety)
+    yield Finding(f"{way}: safety scores", error, "score", SAFETY_TOLERANCE)
+    measured = renderer.usage()["peakGpuBytes"]
+    image = bool(manifest.entries(VAE_ENCODER))
+    planned = manifest.peak(
+        size, offload=options.offload, tiling=options.tiling, image=image, safety_checker=True
+    )
+    yield Finding(f"{way}: peak memory, checked", measured, "bytes", PEAK_MEMORY_MARGIN * planned)
 
 
 def _encode(pipeline: Any, prompt: str, device: str) -> dict[str, np.ndarray]:

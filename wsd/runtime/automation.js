@@ -141,8 +141,9 @@
       reportProgress(event);
     };
     const generated = await pipeline.generate(prompt, { ...options, onProgress });
-    const { images, latents, timings } = generated;
-    return { images, previews, latents, timings, settings: textsOf(generated), usage: await usage() };
+    const { images, latents, timings, safety } = generated;
+    const drawn = { images, previews, latents, timings, settings: textsOf(generated) };
+    return { ...drawn, ...safety && { safety }, usage: await usage() };
   }
   function textsOf({ images, settings, imageSettings }) {
     const ofEach = imageSettings;
@@ -172,6 +173,9 @@
   async function encodeImage(pixels, size) {
     return stages().encodeImage(pixels, size);
   }
+  async function checkPicture(pixels, size) {
+    return stages().checkPicture(pixels, size);
+  }
   async function combineLatents(terms, weights) {
     return stages().combineLatents(terms, weights);
   }
@@ -195,6 +199,7 @@
     predictNoise,
     decodeLatents,
     encodeImage,
+    checkPicture,
     combineLatents,
     runBenchmark,
     describeAdapter,

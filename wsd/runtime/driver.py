@@ -80,6 +80,7 @@ class Rendered:
         adapter: vendor, architecture and description of the GPU, as WebGPU gives them.
         usage: what the page's runtime held afterwards.
         previews: (step, pixels) of each preview; pixels are (height, width, 3) uint8.
+        safety: what the safety checker says of each picture; nothing if they were not checked.
     """
 
     images: np.ndarray
@@ -89,6 +90,7 @@ class Rendered:
     adapter: dict[str, str]
     usage: Usage
     previews: tuple[tuple[int, np.ndarray], ...] = ()
+    safety: tuple[page_types.SafetyReport, ...] = ()
 
     def report(self) -> RenderReport:
         """Return what ``--json`` writes."""
@@ -198,6 +200,7 @@ class Renderer:
             settings=tuple(drawn["settings"]),
             adapter=self.adapter,
             usage=drawn["usage"],
+            safety=tuple(drawn.get("safety", ())),
             previews=tuple((shown["step"], _pixels(shown["image"])) for shown in drawn["previews"]),
         )
 
@@ -317,6 +320,20 @@ class StageRenderer(Renderer):
         """
         height, width = image.shape[:2]
         return self._array("encodeImage", _opaque(image), [width, height])
+
+    def check_picture(self, image: np.ndarray) -> page_types.SafetyReport:
+        """Return what the safety checker says of a picture.
+
+        Args:
+            image: (height, width, 3) uint8, of any size.
+
+        Raises:
+            UsageError: if the model has no safety checker.
+            RenderError: if the page fails.
+        """
+        height, width = image.shape[:2]
+        answer = self._page.call("checkPicture", _opaque(image), [width, height])
+        return read_answer(page_types.SafetyReport, answer)
 
     def combine_latents(self, terms: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
         """Return the sum of latents times weights, computed by the schedulers' kernel.

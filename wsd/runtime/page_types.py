@@ -44,6 +44,7 @@ class GenerateOptions(TypedDict, total=False):
     eta: float
     numImages: int
     imageIndex: int
+    safetyChecker: bool
     latents: np.ndarray
     promptEmbeds: np.ndarray
     negativePromptEmbeds: np.ndarray
@@ -110,6 +111,7 @@ class Timings(TypedDict):
     denoise: float
     firstPreview: NotRequired[float | None]
     decode: float
+    safety: NotRequired[float]
     total: float
 
 
@@ -137,6 +139,16 @@ class Usage(TypedDict):
 
 
 @_open
+class SafetyReport(TypedDict):
+    """What the safety checker says of a picture; ``concepts`` are the numbers of those it finds."""
+
+    flagged: bool
+    concepts: list[int]
+    conceptScores: list[float]
+    specialScores: list[float]
+
+
+@_open
 class Drawn(TypedDict):
     """What one request gave.
 
@@ -147,6 +159,7 @@ class Drawn(TypedDict):
             width / factor).
         timings: milliseconds by stage.
         settings: the settings of each picture as its PNG carries them.
+        safety: what the safety checker says of each picture, if they were checked.
         usage: what the runtime held afterwards.
     """
 
@@ -155,6 +168,7 @@ class Drawn(TypedDict):
     latents: np.ndarray
     timings: Timings
     settings: list[str]
+    safety: NotRequired[list[SafetyReport]]
     usage: Usage
 
 

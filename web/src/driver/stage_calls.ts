@@ -1,5 +1,6 @@
 /** Single stages of a text-to-image model, for parity checks and measurements. */
 
+import type { SafetyReport } from "../api/types";
 import type { Size } from "../bundle/manifest";
 import type { Pipeline } from "../pipeline";
 import { TextToImagePipeline } from "../pipeline/text_to_image";
@@ -83,6 +84,22 @@ export async function encodeImage(
     await bring(functions[0]!);
     return encoder.encode(new Uint8ClampedArray(pixels), size);
   });
+}
+
+/**
+ * Check a picture with the safety checker.
+ *
+ * @param pixels (height, width, 4) bytes of RGBA.
+ * @throws UnsupportedError if the model has no safety checker.
+ */
+export async function checkPicture(
+  pipeline: Pipeline,
+  pixels: Uint8Array,
+  [width, height]: Size,
+): Promise<SafetyReport> {
+  const picture = { data: new Uint8ClampedArray(pixels), width, height } as ImageData;
+  const [report] = await pipeline.checkPictures([picture], () => undefined);
+  return report!;
 }
 
 /**

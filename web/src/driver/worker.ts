@@ -5,12 +5,14 @@
 
 import * as Comlink from "comlink";
 
+import type { SafetyReport } from "../api/types";
 import type { Size } from "../bundle/manifest";
 import type { BenchmarkOptions, BenchmarkReport } from "../diagnostics/benchmark";
 import { runBenchmark } from "../diagnostics/benchmark";
 import { registerErrors } from "../worker/error_transfer";
 import { WorkerPipeline } from "../worker/worker_pipeline";
 import {
+  checkPicture,
   combineLatents,
   decodeLatents,
   encodeImage,
@@ -34,6 +36,10 @@ class StageWorker extends WorkerPipeline {
 
   encodeImage(pixels: Uint8Array, size?: Size): Promise<Float32Array> {
     return encodeImage(this.pipeline, pixels, size);
+  }
+
+  checkPicture(pixels: Uint8Array, size: Size): Promise<SafetyReport> {
+    return checkPicture(this.pipeline, pixels, size);
   }
 
   combineLatents(terms: Float32Array[], weights: number[]): Promise<Float32Array> {
