@@ -50,6 +50,7 @@ vi.mock("../../src/index", async (original) => {
     integrity: undefined,
     manifest: {
       model: { name, title: "A model", source: "speck" },
+      entry_points: [{ role: "denoiser" }],
       peak_bytes: [{ bytes: 5e9 }],
       defaults: { steps: 20, guidance_scale: 3, size: [16, 16] },
       schedulers: { default: "euler", available: { euler: { title: "Euler" } } },
