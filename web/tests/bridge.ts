@@ -24,6 +24,8 @@ import { betaQuantile } from "../src/pipeline/schedulers/beta_quantile";
 import { layOutRun } from "../src/pipeline/schedulers";
 import { createTokenizer } from "../src/pipeline/clip_tokenizer";
 import { parseInfotext } from "../src/settings/infotext";
+import type { PictureRequest } from "./picture_bridge";
+import { answerOfPictures } from "./picture_bridge";
 
 type Request =
   | { call: "randn"; seed: string; counts: number[] }
@@ -63,6 +65,7 @@ type Request =
       edge: number;
     }
   | { call: "judge"; concepts: number[]; special: number[] }
+  | { call: "picture"; request: PictureRequest }
   | { call: "prompt"; settings: string }
   | { call: "tokenize"; tokenizer: string; entry: TokenizerEntry; texts: string[] };
 
@@ -113,6 +116,8 @@ function answer(request: Request): unknown {
       return judge(request.concepts, request.special);
     case "wasm":
       return describeWasm(request.file);
+    case "picture":
+      return answerOfPictures(request.request);
     case "prompt":
       return parseInfotext(request.settings).prompt;
     case "tokenize": {

@@ -54,7 +54,7 @@ function blurLine(
 ): void {
   const radius = Math.trunc(boxRadius);
   // Fixed-point weights: of each pixel inside of the box, and of the two that it covers in part.
-  const whole = Math.trunc(2 ** 24 / Math.fround(boxRadius * 2 + 1));
+  const whole = Math.trunc(Math.fround(2 ** 24 / Math.fround(boxRadius * 2 + 1)));
   const part = Math.trunc((2 ** 24 - (radius * 2 + 1) * whole) / 2);
   const line = new Uint8Array(length);
   const at = (index: number): number => line[Math.min(length - 1, Math.max(0, index))]!;
