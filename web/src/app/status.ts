@@ -117,7 +117,7 @@ function describe(event: ProgressEvent): string {
   const steps = stage === "denoise" ? text().step(loaded, total) : undefined;
   const done = steps ?? (stage === "decode" ? text().decoding : text().checking);
   const { image, images } = event;
-  const work = "pass" in event ? text().secondPass(done) : done;
+  const work = event.pass === 2 ? text().secondPass(done) : done;
   return images > 1 ? `${text().pictureOf(image + 1, images)}: ${work}` : work;
 }
 

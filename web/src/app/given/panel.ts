@@ -2,7 +2,8 @@
 
 import type { Manifest, PictureOptions, PictureSize } from "../../index";
 import { describeFit, hasEncoder, needsMask } from "../../index";
-import { element, field } from "../dom";
+import { element } from "../dom";
+import { make } from "../gallery/elements";
 import { MaskEditor } from "../mask/editor";
 import type { Sentence } from "../strings";
 import { inWords, onLanguage, text } from "../strings";
@@ -72,7 +73,8 @@ class MountedGiven implements GivenPanel {
 
   constructor(private readonly page: GivenPage) {
     document.body.append(this.editor.dialog);
-    const chooser = field("picture-file");
+    const chooser = make("input", { type: "file", accept: "image/*", hidden: true });
+    element("start").append(chooser);
     element("choose-picture").onclick = () => chooser.click();
     chooser.onchange = () => {
       const [file] = chooser.files ?? [];
