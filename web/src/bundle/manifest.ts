@@ -73,15 +73,14 @@ function noManifest(value: unknown, url: string): FetchError {
   );
 }
 
-/** Roles of components that drawing from text does without. */
-const NOT_FOR_TEXT: readonly Role[] = ["vae_encoder", "safety_checker"];
-
 /**
- * Return the ids of the components that a picture is drawn with from text: all but the encoder,
- * which a picture that is given needs, and the safety checker.
+ * Return the ids of the components that every picture is drawn with: all but the safety checker,
+ * and the encoder of a model that also draws from text alone.
  */
-export function textComponents({ components }: Manifest): string[] {
-  return Object.keys(components).filter((name) => !NOT_FOR_TEXT.includes(components[name]!.role));
+export function textComponents({ components, pipeline }: Manifest): string[] {
+  const roles: Role[] = ["safety_checker"];
+  if (pipeline !== "inpainting") roles.push("vae_encoder");
+  return Object.keys(components).filter((name) => !roles.includes(components[name]!.role));
 }
 
 /** Return every file of a model. */

@@ -176,7 +176,7 @@ function count(state: StageState, event: StageEvent): void {
   if (event.stage === "denoise" || event.stage === "decode" || event.stage === "safety") {
     // All pictures have as many steps; how many of a step's units they are was expected before.
     state.done = (state.units * (event.image + share(loaded, total))) / event.images;
-  } else if (event.stage === "text") {
+  } else if (event.stage === "text" || event.stage === "encode") {
     state.done = state.units * share(loaded, total);
   } else {
     // With `offload`, parameters are loaded again for each stage: one amount after another.
@@ -195,7 +195,7 @@ export function meterLoading(
   manifest: Manifest,
   { offload = false, safetyChecker = false, onProgress = ignore }: LoadOptions,
 ): ProgressMeter {
-  const checker = safetyChecker ? checkerOf(manifest) : [];
+  const checker = safetyChecker ? componentsOf(manifest, "safety_checker") : [];
   const names = offload
     ? manifest.conditioning.encoders
     : [...textComponents(manifest), ...checker];
@@ -207,13 +207,21 @@ export function meterLoading(
   return new ProgressMeter(expected, onProgress);
 }
 
+/** What drawing does besides drawing from text. */
+export interface DrawingStages {
+  /** Whether the pictures are checked. */
+  checks?: boolean | undefined;
+  /** How often a picture that is given is encoded. */
+  encodings?: number | undefined;
+}
+
 /**
  * Make a meter of drawing.
  *
  * @param steps of each picture.
  * @param offload whether each stage loads its parameters first.
  * @param costs measured in earlier calls.
- * @param checks whether the pictures are checked.
+ * @param more what is done besides drawing from text.
  */
 export function meterDrawing(
   manifest: Manifest,
@@ -221,11 +229,16 @@ export function meterDrawing(
   offload: boolean,
   costs: Costs,
   report: OnProgress,
-  checks = false,
+  { checks = false, encodings = 0 }: DrawingStages = {},
 ): ProgressMeter {
-  const checker = checks ? checkerOf(manifest) : [];
-  const bytes = offload ? countBytes(manifest, [...textComponents(manifest), ...checker]) : 0;
+  const names = new Set([
+    ...textComponents(manifest),
+    ...(checks ? componentsOf(manifest, "safety_checker") : []),
+    ...(encodings > 0 ? componentsOf(manifest, "vae_encoder") : []),
+  ]);
+  const bytes = offload ? countBytes(manifest, [...names]) : 0;
   const expected: Expectations = {
+    ...(encodings > 0 ? { encode: expect("encode", encodings, costs) } : {}),
     text: expect("text", 1, costs),
     denoise: { ...expect("denoise", steps, costs), eachPicture: true },
     decode: { ...expect("decode", 1, costs), eachPicture: true },
@@ -245,9 +258,9 @@ export function meterSelfTest(report: OnProgress): ProgressMeter {
   return new ProgressMeter({}, report);
 }
 
-/** The ids of the components that check pictures. */
-function checkerOf({ components }: Manifest): string[] {
-  return Object.keys(components).filter((name) => components[name]!.role === "safety_checker");
+/** The ids of the components that have a role. */
+function componentsOf({ components }: Manifest, role: Role): string[] {
+  return Object.keys(components).filter((name) => components[name]!.role === role);
 }
 
 function expect(stage: Stage, units: number, costs: Costs): Expectation {

@@ -49,7 +49,7 @@ export class VaeEncoder {
    *   the VAE's latents and then the logarithm of its variance, not clamped.
    */
   async encode(pixels: Uint8ClampedArray, size: Size, signal?: AbortSignal): Promise<Float32Array> {
-    if (this.usesTiles(size)) return (await this.encodeTiles(pixels, size, signal)).data;
+    if (this.usesTiles(size)) return this.encodePlanes(fromPixels(pixels, ...size), signal);
     const { runtime } = this.model;
     const [encoder, convert] = this.functions(size);
     const words = new Int32Array(pixels.buffer, pixels.byteOffset, pixels.length / 4);
@@ -60,6 +60,19 @@ export class VaeEncoder {
     return this.model.readAndDispose(moments!);
   }
 
+  /**
+   * Encode one picture of values that bytes cannot have.
+   *
+   * @param image three channels of values from -1 to 1.
+   * @returns moments, as {@link encode} does.
+   */
+  async encodePlanes(image: Planes, signal?: AbortSignal): Promise<Float32Array> {
+    const size: Size = [image.width, image.height];
+    if (this.usesTiles(size)) return (await this.encodeTiles(image, signal)).data;
+    const entry = this.model.entry("vae_encoder", size);
+    return (await this.model.run(entry, { image: image.data })).moments!;
+  }
+
   /** Whether pictures of this size are encoded in tiles. */
   usesTiles(size: Size): boolean {
     const { manifest, limits } = this.model;
@@ -68,16 +81,11 @@ export class VaeEncoder {
   }
 
   /** Encode one picture in tiles, and blend their moments. */
-  private async encodeTiles(
-    pixels: Uint8ClampedArray,
-    [width, height]: Size,
-    signal?: AbortSignal,
-  ): Promise<Planes> {
+  private async encodeTiles(source: Planes, signal?: AbortSignal): Promise<Planes> {
     const entry = this.model.entry("vae_encoder_tile");
     const [, channels, rows, columns] = entry.outputs[0]!.shape as [number, number, number, number];
     const factor = entry.inputs[0]!.shape[2]! / rows;
-    const source = fromPixels(pixels, width, height);
-    const [high, wide] = [height / factor, width / factor];
+    const [high, wide] = [source.height / factor, source.width / factor];
     const moments = { data: new Float32Array(channels * high * wide), height: high, width: wide };
     const [tops, lefts] = [tileStarts(high, rows), tileStarts(wide, columns)];
     const rowWeights = tileWeights(tops, rows);

@@ -9,7 +9,8 @@ import { layOver } from "../picture/overlay";
 import type { Pipeline } from "../pipeline";
 import { countSteps } from "../pipeline/generation_request";
 import type { GenerationRequest } from "../pipeline/generation_request";
-import type { Costs, ProgressMeter } from "../pipeline/progress_meter";
+import { countEncodings } from "../pipeline/picture_latents";
+import type { Costs, DrawingStages, ProgressMeter } from "../pipeline/progress_meter";
 import { meterDrawing } from "../pipeline/progress_meter";
 import { followFirstPass } from "../pipeline/second_pass";
 import { throwIfAborted } from "../util/errors";
@@ -29,9 +30,10 @@ export function meterPasses(
 ): [first: ProgressMeter, second?: ProgressMeter] {
   const { steps, size, picture, secondPass, safetyChecker } = request;
   const run = picture === undefined ? steps : countSteps(steps, picture.strength);
-  const meter = (runSteps: number, each: OnProgress, checks: boolean | undefined): ProgressMeter =>
-    meterDrawing(manifest, runSteps, offload, costs, each, checks);
-  if (secondPass === undefined) return [meter(run, report, safetyChecker)];
+  const meter = (runSteps: number, each: OnProgress, more: DrawingStages): ProgressMeter =>
+    meterDrawing(manifest, runSteps, offload, costs, each, more);
+  const encodings = countEncodings(manifest, request);
+  if (secondPass === undefined) return [meter(run, report, { checks: safetyChecker, encodings })];
   const work = [
     run * size[0] * size[1],
     secondPass.runSteps * secondPass.size[0] * secondPass.size[1],
@@ -40,12 +42,15 @@ export function meterPasses(
   const first = progress.phase(work[0]! / (work[0]! + work[1]!));
   let second: OnProgress | undefined;
   return [
-    meter(run, first, false),
+    meter(run, first, { encodings }),
     meter(
       secondPass.runSteps,
       // A phase begins where the one before it has ended.
       (event) => (second ??= progress.phase())({ ...event, pass: 2 }),
-      safetyChecker,
+      {
+        checks: safetyChecker,
+        encodings: secondPass.upscale === "picture" ? request.indices.length : 0,
+      },
     ),
   ];
 }

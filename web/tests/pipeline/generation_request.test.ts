@@ -206,7 +206,7 @@ describe("resolveRequest", () => {
     expect(hint).toContain(`did you mean ${meant}?`);
   });
 
-  test.each(["foo", "toString", "constructor", "hasOwnProperty", "strength"])(
+  test.each(["foo", "toString", "constructor", "hasOwnProperty", "shimmer"])(
     "refuses the unknown option %s, and lists those that there are",
     (name) => {
       const { hint } = thrownBy(() => resolveOptions(manifest, { [name]: 1 }));
