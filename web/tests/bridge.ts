@@ -23,7 +23,8 @@ import { MersenneTwister, randn } from "../src/pipeline/torch_rng";
 import { betaQuantile } from "../src/pipeline/schedulers/beta_quantile";
 import { layOutRun } from "../src/pipeline/schedulers";
 import { createTokenizer } from "../src/pipeline/clip_tokenizer";
-import { parseInfotext } from "../src/settings/infotext";
+import { formatSettings, parseInfotext } from "../src/settings/infotext";
+import type { Settings } from "../src/settings/infotext";
 import type { PictureRequest } from "./picture_bridge";
 import { answerOfPictures } from "./picture_bridge";
 
@@ -67,6 +68,7 @@ type Request =
   | { call: "judge"; concepts: number[]; special: number[] }
   | { call: "picture"; request: PictureRequest }
   | { call: "prompt"; settings: string }
+  | { call: "format"; settings: Omit<Settings, "seed"> & { seed: string } }
   | { call: "tokenize"; tokenizer: string; entry: TokenizerEntry; texts: string[] };
 
 /** A WebAssembly file's imports and exports, and the imports that the page provides by WASI. */
@@ -120,6 +122,8 @@ function answer(request: Request): unknown {
       return answerOfPictures(request.request);
     case "prompt":
       return parseInfotext(request.settings).prompt;
+    case "format":
+      return formatSettings({ ...request.settings, seed: BigInt(request.settings.seed) });
     case "tokenize": {
       const tokenize = createTokenizer(request.tokenizer, request.entry);
       return request.texts.map((text) => tokenize(text).ids).map((ids) => Array.from(ids));

@@ -44,8 +44,10 @@ def reference(
     picture: GivenPicture | None,
 ) -> None:  # fmt: skip
     """Draw the same picture with diffusers, on the CPU."""
-    from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
+    from wsd.evaluate.diffusers_reference import complete_request, draw_reference, load_pipeline
     from wsd.models.resolution import check_sizes, check_sizes_early
+    from wsd.models.schedulers import describe_schedulers
+    from wsd.runtime.infotext import format_settings
     from wsd.runtime.png import write_pngs
     from wsd.util.progress import Progress
 
@@ -54,10 +56,23 @@ def reference(
     check_sizes_early(chosen.family(), sizes)
     checkpoint = chosen.open(schedule)
     check_sizes(checkpoint.family, sizes)
+    if picture is not None:
+        request = picture.fit_request(request)
     pipeline = load_pipeline(checkpoint)
     images, _latents = draw_reference(checkpoint, pipeline, request, Progress(), picture=picture)
-    for path in write_pngs(images, out):
+    drawn = complete_request(checkpoint, request)
+    if drawn.scheduler is None:
+        drawn = replace(drawn, scheduler=describe_schedulers(checkpoint.scheduler).default)
+    settings = format_settings(drawn, checkpoint.family.name, picture)
+    for path in write_pngs(images, out, settings):
         say(path)
+    if checkpoint.safety_checker is not None:
+        from wsd.evaluate.safety_reference import SafetyReference
+
+        for number, decision in enumerate(SafetyReference(checkpoint).check(images)):
+            found = ", ".join(map(str, decision.concepts))
+            verdict = f"flagged, concepts {found}" if decision.flagged else "not flagged"
+            say(f"picture {number}: {verdict} by the safety checker", error=True)
 
 
 @command()

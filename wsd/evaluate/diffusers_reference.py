@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -135,6 +136,24 @@ def step_on_processor(scheduler: Any) -> None:
     scheduler.set_timesteps, scheduler.step = set_rounded, step_on_cpu
 
 
+def complete_request(checkpoint: Checkpoint, request: GenerationRequest) -> GenerationRequest:
+    """Return a request with the checkpoint's defaults for what it leaves open.
+
+    Two may still be None: the negative prompt, which is not the same as an empty one, and the
+    scheduler, which is then the one that the checkpoint's configuration means.
+    """
+    family = checkpoint.family
+    guidance, eta = request.guidance_scale, request.eta
+    return replace(
+        request,
+        steps=request.steps or family.steps,
+        guidance_scale=family.guidance_scale if guidance is None else guidance,
+        size=request.size or family.sizes[0],
+        scheduler=request.scheduler or checkpoint.default_scheduler,
+        eta=family.eta if eta is None else eta,
+    )
+
+
 def draw_reference(
     checkpoint: Checkpoint,
     pipeline: Any,
@@ -184,11 +203,9 @@ def draw_reference(
             f"{family.name} draws a part of a picture anew, and none is given",
             "give a picture and a mask",
         )
-    steps = request.steps or family.steps
-    guidance = family.guidance_scale if request.guidance_scale is None else request.guidance_scale
-    width, height = request.size or family.sizes[0]
-    name = request.scheduler or checkpoint.default_scheduler
-    pipeline.scheduler = build_scheduler(checkpoint.scheduler, name)
+    request = complete_request(checkpoint, request)
+    steps, size = request.steps or family.steps, request.size or family.sizes[0]
+    pipeline.scheduler = build_scheduler(checkpoint.scheduler, request.scheduler)
     if picture is not None:
         picture.count_steps(steps)
     least, most = min_steps(pipeline.scheduler), max_steps(pipeline.scheduler)
@@ -215,13 +232,13 @@ def draw_reference(
             "prompt": request.prompt,
             "negative_prompt": request.negative_prompt,
             "num_inference_steps": steps,
-            "guidance_scale": guidance,
+            "guidance_scale": request.guidance_scale,
             "generator": torch.Generator().manual_seed(request.seed),
             "output_type": "np",
-            "eta": family.eta if request.eta is None else request.eta,
+            "eta": request.eta,
             "num_images_per_prompt": request.images,
             "callback_on_step_end": on_step,
-            **_placed_arguments(picture, width, height, latents),
+            **_placed_arguments(picture, *size, latents),
         }
         drawn = pipeline(**{**arguments, **given})
     images = (drawn.images * 255).round().astype(np.uint8)
