@@ -2,6 +2,7 @@
 
 import "./image_data";
 
+import { readFileHeader } from "../src/picture/file_header";
 import { describeFit } from "../src/picture/fit";
 import { blurGaussian } from "../src/picture/blur";
 import { cropRegion, fillMasked } from "../src/picture/mask";
@@ -18,6 +19,7 @@ type Size = [width: number, height: number];
 
 export type PictureRequest =
   | { call: "grey"; data: string; size: Size }
+  | { call: "file_header"; data: string }
   | { call: "blur"; data: string; size: Size; radius: number }
   | { call: "crop_region"; data: string; size: Size; drawn: Size; padding: number }
   | { call: "describe_fit"; size: Size; drawn: Size; fit: Fit }
@@ -58,6 +60,8 @@ export function answerOfPictures(request: PictureRequest): unknown {
   switch (request.call) {
     case "grey":
       return encode(toGrey(picture(request.data, request.size)).data);
+    case "file_header":
+      return readFileHeader(new Uint8Array(Buffer.from(request.data, "base64"))) ?? null;
     case "blur":
       return encode(blurGaussian(picture(request.data, request.size), request.radius).data);
     case "crop_region":

@@ -2,6 +2,8 @@
 
 import type { Fit } from "../api/options";
 import type { PictureSize, Rectangle } from "../api/types";
+import { OptionError } from "../util/errors";
+import { requireFit, requireSize, show } from "../util/option_checks";
 import type { Grey, Pixels } from "./pixels";
 import { cutOut } from "./pixels";
 import { resizeBytes } from "./resample";
@@ -23,8 +25,12 @@ export interface Fitting {
  *
  * @param given width and height of the picture, each at least 1.
  * @param size width and height that are drawn.
+ * @throws OptionError if one of the arguments is of another type.
  */
 export function describeFit(given: PictureSize, size: PictureSize, fit: Fit): Fitting {
+  requireSize("given", given);
+  requireSize("size", size);
+  requireFit("fit", fit);
   const [width, height] = given;
   const scaled = scaledSize(given, size, fit);
   // As diffusers' _resize_and_fill and _resize_and_crop round.
@@ -94,8 +100,14 @@ export function resize<Picture extends Pixels | Grey>(
  * is nearest; of several of one shape, the one whose pixels are nearest in number.
  *
  * @param sizes those that are offered, at least one.
+ * @throws OptionError if one of the arguments is of another type, or no size is offered.
  */
 export function nearestSize(given: PictureSize, sizes: readonly PictureSize[]): PictureSize {
+  requireSize("given", given);
+  if (!Array.isArray(sizes) || sizes.length === 0) {
+    throw new OptionError(`sizes is ${show(sizes)}`, "give those that compiledSizes returns");
+  }
+  sizes.forEach((size, index) => requireSize(`sizes[${index}]`, size));
   const distance = ([width, height]: PictureSize): [number, number] => [
     Math.abs(Math.log((width * given[1]) / (height * given[0]))),
     Math.abs(Math.log((width * height) / (given[0] * given[1]))),

@@ -1,6 +1,7 @@
 /** Reads a picture as `generate` does, for pages that show what is drawn from. */
 
 import type { ImageInput } from "../api/options";
+import { requireString } from "../util/option_checks";
 import { decodePicture } from "./decode";
 
 /**
@@ -17,6 +18,7 @@ import { decodePicture } from "./decode";
  * ```
  */
 export async function readPicture(input: ImageInput, name = "image"): Promise<ImageData> {
+  requireString("name", name);
   const { width, height, data } = await decodePicture(name, input, "white");
   return new ImageData(data as Uint8ClampedArray<ArrayBuffer>, width, height);
 }

@@ -16,10 +16,10 @@ import type { Overlay } from "../picture/overlay";
 import type { PictureSettings } from "../settings/infotext";
 import { schedulerOfClass } from "../settings/sampler_names";
 import type { Seed } from "../settings/seed";
-import { MAX_IMAGES, SCHEDULER_DEFAULTS } from "../util/constants.generated";
+import { MASKED_FROM, MAX_IMAGES, SCHEDULER_DEFAULTS } from "../util/constants.generated";
 import { OptionError } from "../util/errors";
 import { nearestName } from "../util/nearest";
-import { requireInteger, requireString, show } from "../util/option_checks";
+import { requireInteger, requireObject, requireString, show } from "../util/option_checks";
 import { requireSafetyChecker } from "./safety_checker";
 import { embeddingSpecs } from "./text_encoder";
 import { requireEncoder } from "./vae_encoder";
@@ -177,12 +177,14 @@ function resolveSafetyChecker(manifest: Manifest, wanted = false): boolean {
   return wanted;
 }
 
-/** Values of a mask from which on a pixel is drawn anew: diffusers' VaeImageProcessor rounds so. */
-export const MASKED_FROM = 128;
-
-/** Whether a model draws nothing but masked parts of pictures: its denoiser takes the mask. */
-export function needsMask({ pipeline }: Pick<Manifest, "pipeline">): boolean {
-  return pipeline === "inpainting";
+/**
+ * Whether a model draws nothing but masked parts of pictures: its denoiser takes the mask.
+ *
+ * @throws OptionError if it is not a manifest.
+ */
+export function needsMask(manifest: Pick<Manifest, "pipeline">): boolean {
+  requireObject("manifest", manifest);
+  return manifest.pipeline === "inpainting";
 }
 
 /**

@@ -41,7 +41,7 @@ export const requireSignal = check("an AbortSignal", (value) => {
   const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
   return typeof aborted === "boolean" && typeof addEventListener === "function";
 });
-const requireObject = check(
+export const requireObject = check(
   "an object",
   (value) => typeof value === "object" && value !== null && !Array.isArray(value),
 );
@@ -100,6 +100,18 @@ export const LINK_CHECKS: Checks = Object.fromEntries(
     ...["variationSeed", "variationStrength"],
   ].map((name) => [name, requireString]),
 );
+
+/** @throws OptionError unless a value is a width and a height in pixels. */
+export const requireSize = check(
+  "a width and a height, whole numbers above 0",
+  (value) =>
+    Array.isArray(value) &&
+    value.length === 2 &&
+    value.every((side) => Number.isInteger(side) && (side as number) > 0),
+);
+
+/** @throws OptionError unless a value is the name of a way to fit a picture. */
+export const requireFit = requireOneOf(...FITS);
 
 /** @throws OptionError unless a value has what every manifest has. */
 export function requireManifest(manifest: object): void {
@@ -176,7 +188,11 @@ export const ENCODE_CHECKS: Checks = { negativePrompt: checkedElsewhere, signal:
 function requireAll(checks: Checks): Check {
   return (name, value) => {
     requireObject(name, value);
-    requireOptions(name, value as object, checks);
+    const named = Object.entries(checks).map(([part, requireType]): [string, Check] => [
+      part,
+      (_, each) => requireType(`${name}.${part}`, each),
+    ]);
+    requireOptions(name, value as object, Object.fromEntries(named));
   };
 }
 
@@ -214,7 +230,7 @@ const PICTURE_CHECKS: Checks = {
   image: checkedElsewhere,
   mask: checkedElsewhere,
   strength: requireStrength,
-  fit: requireOneOf(...FITS),
+  fit: requireFit,
   maskBlur: requireUpTo(LARGEST_BLUR),
   maskedContent: requireOneOf(...MASKED_CONTENTS),
   onlyMasked: requireBoolean,
@@ -226,7 +242,7 @@ const PICTURE_CHECKS: Checks = {
 /** Options of `encodeImage`. */
 export const ENCODE_IMAGE_CHECKS: Checks = {
   ...CALLER_CHECKS,
-  fit: requireOneOf(...FITS),
+  fit: requireFit,
   width: requireFinite,
   height: requireFinite,
   seed: requireSeed,
@@ -282,7 +298,7 @@ const OPTIONAL_SETTINGS_CHECKS: Checks = {
   imageIndex: check("a whole number", Number.isInteger),
   given: requireTexts,
   strength: requireFinite,
-  fit: requireOneOf(...FITS),
+  fit: requireFit,
   maskBlur: requireFinite,
   maskedContent: requireOneOf(...MASKED_CONTENTS),
   onlyMasked: requireBoolean,
