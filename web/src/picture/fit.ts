@@ -104,7 +104,8 @@ export function resize<Picture extends Pixels | Grey>(
  */
 export function nearestSize(given: PictureSize, sizes: readonly PictureSize[]): PictureSize {
   requireSize("given", given);
-  if (!Array.isArray(sizes) || sizes.length === 0) {
+  const isList: boolean = Array.isArray(sizes);
+  if (!isList || sizes.length === 0) {
     throw new OptionError(`sizes is ${show(sizes)}`, "give those that compiledSizes returns");
   }
   sizes.forEach((size, index) => requireSize(`sizes[${index}]`, size));
