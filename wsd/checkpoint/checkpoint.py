@@ -178,6 +178,26 @@ def add_safety_checker(
     return with_checker, WithSafetyChecker(source, folder, with_checker), folder
 
 
+def read_checker_variant(family: Family, path: Path) -> Family:
+    """Return a family with the safety checker that a folder's configuration describes.
+
+    Args:
+        family: the registry's entry.
+        path: the checker's own folder, or a diffusers folder that has one; no weights are read.
+
+    Raises:
+        UsageError: if the family's architecture has no safety checker.
+        CheckpointError: if the configuration is refused.
+    """
+    component = require_safety_checker(family)
+    folder = SafetyCheckerFolder(path, component)
+    with_checker = family.with_safety_checker(component)
+    findings = compare_config(with_checker, component, folder.config(), folder.config_place)
+    for note in findings.notes:
+        _LOG.warning("%s", note)
+    return apply_changes(with_checker, {component.id: findings.changes})
+
+
 def require_safety_checker(family: Family) -> Component:
     """Return the safety checker that a family can have, as it was published.
 

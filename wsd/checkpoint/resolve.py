@@ -13,6 +13,7 @@ from wsd.checkpoint.checkpoint import (
     add_safety_checker,
     open_checkpoint,
     open_source,
+    read_checker_variant,
     read_configurations,
     require_safety_checker,
 )
@@ -159,6 +160,11 @@ def read_variant(
     place = None if weights is None else _find(weights, "checkpoint", _TAKES)
     other = None if vae is None else _find(vae, "VAE", _VAE_TAKES)
     checker = None if safety_checker is None else _find_checker(safety_checker)
+    if checker is not None and place is None and other is None:
+        # A model that ships no weights can be compiled with a checker too.
+        if isinstance(checker, HubId):
+            checker = _open_checker(checker, require_safety_checker(family)).folder
+        return read_checker_variant(family, checker)
     if not any(isinstance(found, HubId) for found in (place, other, checker)):
         return open_chosen(
             family, weights, vae=vae, options=NOT_DENOISED, safety_checker=safety_checker
