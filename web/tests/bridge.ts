@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 
 import type {
+  LatentSpace,
   NoiseSchedule,
   SafetyChecker,
   SchedulerConfig,
@@ -15,6 +16,7 @@ import type {
 import { makeWasiImports } from "../src/gpu/tvm/wasi";
 import { BrownianTree } from "../src/pipeline/brownian_tree";
 import { embedGuidance } from "../src/pipeline/guidance_embedding";
+import { coverMasked, shrinkMask, takeLatents } from "../src/pipeline/picture_latents";
 import { seedWords } from "../src/pipeline/seed_sequence";
 import { resizeBytes } from "../src/picture/resample";
 import type { ResampleFilter } from "../src/picture/resample";
@@ -46,6 +48,9 @@ type Request =
       eta: number;
       skipped: number;
     }
+  | { call: "take_latents"; moments: number[]; noise: number[] | null; space: LatentSpace }
+  | { call: "cover_masked"; pixels: number[]; mask: number[]; size: [number, number] }
+  | { call: "shrink_mask"; mask: number[]; size: [number, number]; factor: number }
   | { call: "embed_guidance"; scale: number; width: number }
   | { call: "betaQuantile"; shares: number[]; shape: number }
   | { call: "wasm"; file: string }
@@ -99,6 +104,16 @@ function answer(request: Request): unknown {
     }
     case "run":
       return layOutRun(request.noise, request.config, request.count, request.eta, request.skipped);
+    case "take_latents": {
+      const noise = request.noise === null ? undefined : new Float32Array(request.noise);
+      return Array.from(takeLatents(new Float32Array(request.moments), noise, request.space));
+    }
+    case "cover_masked": {
+      const pixels = new Uint8ClampedArray(request.pixels);
+      return Array.from(coverMasked(pixels, new Uint8Array(request.mask), request.size).data);
+    }
+    case "shrink_mask":
+      return Array.from(shrinkMask(new Uint8Array(request.mask), request.size, request.factor));
     case "embed_guidance":
       return Array.from(embedGuidance(request.scale, request.width));
     case "betaQuantile":
