@@ -47,8 +47,10 @@ function pictureValues(settings: Partial<Settings>): LinkValues {
     fit: settings.fit,
     maskBlur: settings.maskBlur?.toString(),
     maskedContent: settings.maskedContent,
-    onlyMasked: settings.onlyMaskedPadding?.toString(),
-    keepUnmasked: settings.keepUnmasked?.toString(),
+    onlyMasked: settings.onlyMasked === true ? settings.onlyMaskedPadding?.toString() : undefined,
+    // A picture's settings have it only if it is so; in a link, what is absent stays as it is.
+    keepUnmasked:
+      settings.maskedContent === undefined ? undefined : String(settings.keepUnmasked === true),
     variationSeed: settings.variationSeed?.toString(),
     variationStrength: settings.variationStrength?.toString(),
     ...(second === undefined
