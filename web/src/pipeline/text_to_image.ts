@@ -59,7 +59,9 @@ export async function loadTextToImage(source: ModelSource): Promise<TextToImageP
     const encoder = new PromptEncoder(model, tokenizers);
     const tiling = options.tiling ?? false;
     const decoder = new VaeDecoder(model, tiling);
-    const vaeEncoder = hasEncoder(manifest) ? new VaeEncoder(model, tiling) : undefined;
+    const vaeEncoder = hasEncoder(manifest)
+      ? new VaeEncoder(model, tiling, options.onNotice)
+      : undefined;
     const pipeline = new TextToImagePipeline(model, files, encoder, decoder, vaeEncoder);
     const size = drawableSizes(manifest, model.limits)[0] ?? manifest.defaults.size;
     if (decoder.usesTiles(size) && !tiling) {

@@ -1,14 +1,21 @@
 /** Encodes pictures to the moments of their latents: whole, or tile by tile to save memory. */
 
+import type { OnNotice } from "../api/types";
 import type { EntryPoint, Manifest, Size } from "../bundle/manifest";
 import { canTile, fits } from "../gpu/buffer_limits";
 import type { Model } from "../gpu/model";
 import { throwIfAborted, UnsupportedError } from "../util/errors";
+import { requireManifest } from "../util/option_checks";
 import { blend, crop, fromPixels, tileStarts, tileWeights } from "./tiling";
 import type { Planes } from "./tiling";
 
-/** Whether a model has an encoder; bundles that draw from text alone have none. */
-export function hasEncoder(manifest: Manifest): boolean {
+/**
+ * Whether a model has an encoder; bundles that draw from text alone have none.
+ *
+ * @throws OptionError if it is not a manifest.
+ */
+export function hasEncoder(manifest: Pick<Manifest, "entry_points">): boolean {
+  requireManifest(manifest);
   return manifest.entry_points.some(({ role }) => role === "vae_encoder");
 }
 
@@ -23,14 +30,18 @@ export function requireEncoder(manifest: Manifest): void {
 
 /** Encodes the pictures that a model draws from. */
 export class VaeEncoder {
+  private told = false;
+
   /**
    * @param tiling whether pictures that are larger than a tile are encoded in tiles; those that
    *   the GPU has no buffers for always are.
+   * @param onNotice called once, when a picture is encoded in tiles although nobody asked for it.
    * @throws UnsupportedError if the model has no encoder.
    */
   constructor(
     private readonly model: Model,
     private readonly tiling: boolean,
+    private readonly onNotice?: OnNotice,
   ) {
     requireEncoder(model.manifest);
   }
@@ -82,6 +93,12 @@ export class VaeEncoder {
 
   /** Encode one picture in tiles, and blend their moments. */
   private async encodeTiles(source: Planes, signal?: AbortSignal): Promise<Planes> {
+    if (!this.tiling && !this.told) {
+      this.told = true;
+      this.onNotice?.(
+        "The GPU's buffers are too small to encode a picture whole: it is encoded in tiles.",
+      );
+    }
     const entry = this.model.entry("vae_encoder_tile");
     const [, channels, rows, columns] = entry.outputs[0]!.shape as [number, number, number, number];
     const factor = entry.inputs[0]!.shape[2]! / rows;
