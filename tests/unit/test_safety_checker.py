@@ -30,6 +30,7 @@ from wsd.evaluate.safety_reference import SafetyReference
 from wsd.models.architecture import Architecture
 from wsd.models.registry import FAMILIES
 from wsd.models.stable_diffusion.components import safety_checker
+from wsd.models.stable_diffusion.config_rules import RULES
 from wsd.spec.parameter import choose_storage
 from wsd.spec.roles import SAFETY_CHECKER
 from wsd.util.progress import Quiet
@@ -240,6 +241,46 @@ def test_what_is_refused(weights, folder, name):
     with pytest.raises(CheckpointError, match=message) as caught:
         open_with(weights, folder)
     assert caught.value.hint
+
+
+# Values of each key that select a variant, or that change nothing that the checker says.
+VARIANTS = {
+    "num_hidden_layers": [1, 3], "hidden_act": ["gelu"], "intermediate_size": [8],
+    "num_attention_heads": [1, 4], "layer_norm_eps": [1e-3], "hidden_size": [64],
+    "projection_dim": [8], "image_size": [64], "patch_size": [16, 4],
+}  # fmt: skip
+HARMLESS = {
+    "architectures": [["CLIPModel"]], "transformers_version": ["4.21.0"], "dtype": ["float16"],
+    "id2label": [{"0": "a"}], "label2id": [{"a": 0}], "problem_type": ["regression"],
+    "initializer_range": [1.0], "initializer_factor": [2.0], "chunk_size_feed_forward": [3],
+    "is_encoder_decoder": [True], "pad_token_id": [1], "bos_token_id": [5],
+    "attention_dropout": [0.5], "output_hidden_states": [True], "eos_token_id": [3],
+    "vocab_size": [100],
+}  # fmt: skip
+
+
+def find_config(folder, **changes):
+    """Return the configuration that a folder with a changed one is compiled with."""
+    change(folder / "config.json", vision_config={**VISION, **changes})
+    family = read_variant(SPECK, None, None, str(folder))
+    return dict(family.component(SAFETY_CHECKER).config)
+
+
+def test_every_key_that_may_differ_does_what_its_rule_says(folder):
+    assert set(RULES["StableDiffusionSafetyChecker"]) == {*VARIANTS, *HARMLESS}
+    plain = find_config(folder)
+    for key, values in VARIANTS.items():
+        for value in values:
+            if key == "projection_dim":
+                change(folder / "config.json", projection_dim=value)
+                found = find_config(folder)
+                change(folder / "config.json", projection_dim=PROJECTION)
+            else:
+                found = find_config(folder, **{key: value})
+            assert found == {**plain, key: value}, key
+    for key, values in HARMLESS.items():
+        for value in values:
+            assert find_config(folder, **{key: value}) == plain, key
 
 
 def test_a_tensor_that_is_not_finite_is_refused(weights, folder):

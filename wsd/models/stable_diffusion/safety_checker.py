@@ -81,8 +81,12 @@ class SafetyScores(torch.nn.Module):
         adds 0.01 for pictures that need special care and rounds to three digits.
         """
         model = self.model
-        pooled = model.vision_model(pixels)[1]
-        embedding = model.visual_projection(pooled)
+        encoder = model.vision_model
+        # The encoder's pooled output is its first token, normalised. All tokens are normalised here,
+        # because a slice right behind the last GEMM would become a part of it, and a GEMM with a
+        # slice has no written kernel.
+        states = encoder.post_layernorm(encoder(pixels).last_hidden_state)
+        embedding = model.visual_projection(states[:, 0])
         concepts = _cosines(embedding, model.concept_embeds) - model.concept_embeds_weights
         special = _cosines(embedding, model.special_care_embeds) - model.special_care_embeds_weights
         return concepts, special
