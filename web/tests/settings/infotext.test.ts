@@ -142,7 +142,8 @@ const fromPicture: Settings = {
   ...{ keepUnmasked: true, outpaint: { left: 64, bottom: 8 } },
 };
 const secondPass = {
-  ...{ width: 256, height: 384, strength: 0.55, steps: 12, upscale: "latent" },
+  ...{ width: 256, height: 384, strength: 0.55, steps: 12 },
+  upscale: "latent",
 } as const;
 
 test("settings of a picture that was drawn from another are A1111's", () => {

@@ -51,7 +51,8 @@ class GreyPipeline {
 }
 
 const secondPass = {
-  ...{ size: SIZES[1], strength: 0.5, runSteps: 4, steps: 8, upscale: "latent" },
+  ...{ size: SIZES[1], strength: 0.5, runSteps: 4, steps: 8 },
+  upscale: "latent",
 } as const;
 const { signal } = new AbortController();
 const ignore = (): void => undefined;
