@@ -114,7 +114,8 @@ export class DenoiseLoop {
     } finally {
       running = false;
       const { sample, kept, history, constants, blend } = state;
-      disposeAll([sample, kept, ...history, ...Object.values({ ...constants, ...blend })]);
+      const inputs = [...Object.values(constants), ...Object.values({ ...blend })] as Tensor[];
+      disposeAll([sample, kept, ...history, ...inputs]);
     }
   }
 

@@ -2,10 +2,10 @@
 
 import type { LatentSpace, Manifest, Size } from "../bundle/manifest";
 import type { OnStage } from "../api/progress";
-import { throwIfAborted } from "../util/errors";
-import type { GenerationRequest, GivenPicture } from "./generation_request";
 import { MASKED_FROM } from "../util/constants.generated";
+import { throwIfAborted } from "../util/errors";
 import { needsMask } from "./generation_request";
+import type { GenerationRequest, GivenPicture } from "./generation_request";
 import type { LeadingDraw, NoiseSource } from "./noise_source";
 import { fromPixels } from "./tiling";
 import type { Planes } from "./tiling";
