@@ -281,7 +281,8 @@ class Adoption {
       this.takeNamed("maskedContent", maskedContent, MASKED_CONTENTS);
     if (keepUnmasked !== undefined) this.take("keepUnmasked", String(keepUnmasked));
     // Programs write it only if it is so, and the form begins with it.
-    else if (this.isFromPicture() && maskedContent !== undefined) this.fields.keepUnmasked = "false";
+    else if (this.isFromPicture() && maskedContent !== undefined)
+      this.fields.keepUnmasked = "false";
     if (onlyMaskedPadding !== undefined)
       this.takeWithin("onlyMasked", Math.round(onlyMaskedPadding), 0, MOST_PIXELS);
     // Another picture's settings say that all of it was drawn.

@@ -352,6 +352,8 @@ test("what the form says of a second pass is kept, and only possible sizes are o
   expect([...byId<HTMLSelectElement>("secondScale").options].map((each) => each.text)).toEqual([
     "128 × 128 (2 times)",
   ]);
+  form.writeForm({ secondSteps: "7" });
+  expect(byId("second-hint").textContent).toMatch(/draws its details anew\. It runs 7 steps\.$/);
   type("secondStrength", "0.55");
   expect(form.readForm()).toMatchObject({ secondPass: "2", secondStrength: "0.55", upscale: "" });
   type("size", "128x128");

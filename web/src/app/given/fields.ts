@@ -37,17 +37,13 @@ const keepUnmasked = field("keepUnmasked");
 const padding = field("padding");
 
 /** Fields with a value that is a text, and what they begin with. */
-const PLAIN = {
-  fit: "cover",
-  maskBlur: "4",
-  maskedContent: "original",
-  upscale: "latent",
-  secondSteps: "",
-};
+const PLAIN = { fit: "cover", maskBlur: "4", maskedContent: "original", upscale: "latent" };
 type PlainField = keyof typeof PLAIN;
 
 /** Whether the strength was chosen; otherwise it depends on whether there is a mask. */
 let strengthChosen = false;
+/** Steps of the second pass that came with settings; "" for as many as the first pass has. */
+let secondSteps = "";
 let isMasked = false;
 let hasPicture = false;
 
@@ -55,6 +51,7 @@ let hasPicture = false;
 export function startOptionalFields(changed: () => void): void {
   writeOptionalFields({ secondStrength: "", onlyMasked: "" });
   strength.addEventListener("input", () => (strengthChosen = true));
+  secondPass.addEventListener("input", () => (secondSteps = ""));
   // A field that holds something wrong must be seen, or the browser cannot point at it.
   const options = element<HTMLDetailsElement>("given-options");
   options.addEventListener("invalid", () => (options.open = true), true);
@@ -76,6 +73,7 @@ export function readOptionalFields(): Record<OptionalField, string> {
     keepUnmasked: keepUnmasked.checked ? "" : "false",
     secondPass: secondPass.checked ? secondScale.value : "",
     secondStrength: secondPass.checked ? secondStrength.value : "",
+    secondSteps: secondPass.checked ? secondSteps : "",
   };
 }
 
@@ -98,6 +96,7 @@ export function writeOptionalFields(fields: Partial<Record<OptionalField, string
     secondPass.checked = fields.secondPass !== "";
     if (secondPass.checked) secondScale.value = fields.secondPass;
   }
+  if (fields.secondSteps !== undefined) secondSteps = fields.secondSteps;
   if (fields.secondStrength !== undefined)
     secondStrength.value = fields.secondStrength || String(DEFAULT_SECOND_STRENGTH);
   describeOptionalFields();
@@ -149,12 +148,11 @@ export function readPictureOptions(): Omit<PictureOptions, "image" | "mask"> {
 /** The second pass; undefined if there is none. */
 export function readSecondPass(): SecondPass | undefined {
   if (!secondPass.checked || secondPass.disabled) return undefined;
-  const steps = field("secondSteps").valueAsNumber;
   return {
     scale: Number(secondScale.value),
     strength: secondStrength.valueAsNumber,
     upscale: field("upscale").value as NonNullable<SecondPass["upscale"]>,
-    ...(Number.isNaN(steps) ? {} : { steps }),
+    ...(secondSteps === "" ? {} : { steps: Number(secondSteps) }),
   };
 }
 
@@ -202,11 +200,9 @@ export function describeOptionalFields(): void {
   element("second-options").hidden = !shown;
   for (const input of element("second-options").querySelectorAll<HTMLInputElement>("input, select"))
     input.disabled = !shown;
-  element("second-hint").textContent = hasPicture
-    ? strings.notGiven
-    : possible
-      ? strings.hint
-      : strings.none;
+  const hint = hasPicture ? strings.notGiven : possible ? strings.hint : strings.none;
+  const count = shown && secondSteps !== "" ? ` ${strings.stepsLine(Number(secondSteps))}` : "";
+  element("second-hint").textContent = `${hint}${count}`;
   element("second-share").textContent = percent(secondStrength.valueAsNumber);
   secondStrength.setAttribute("aria-valuetext", percent(secondStrength.valueAsNumber));
 }

@@ -160,7 +160,7 @@ export function arabic({
       tools: "أدوات التلوين",
       brush: "فرشاة",
       eraser: "ممحاة",
-      size: "الحجم",
+      size: "عرض الفرشاة",
       undo: "تراجع",
       redo: "أعد",
       clear: "امسح",
@@ -172,7 +172,7 @@ export function arabic({
       brushSize: (share) => `عرض الفرشاة ${percent(share)} من عرض الصورة.`,
       nothing: "لم يُلوّن شيء بعد.",
       share: (share) => `يُرسم ${percent(share)} من الصورة من جديد.`,
-      keys: "المفاتيح: الأسهم تحرّك الفرشاة، والمسافة تضعها وترفعها، وB وE للفرشاة والممحاة، و[ و] للحجم، و+ − 0 للتكبير، وCtrl Z للتراجع. إصبعان يحرّكان الصورة ويكبّرانها.",
+      keys: "المفاتيح: الأسهم تحرّك الفرشاة، والمسافة تضعها وترفعها، وB وE للفرشاة والممحاة، و[ و] لعرضها، و+ − 0 للتكبير، وCtrl Z للتراجع. إصبعان يحرّكان الصورة ويكبّرانها.",
     },
 
     // The second pass.
@@ -185,8 +185,13 @@ export function arabic({
       sizeOption: (size, factor) => `${isolate(size)} (×${number(factor)})`,
       strength: "القوة",
       strengthHint: "مقدار ما يُرسم من جديد. الطريقة السريعة تحتاج إلى 50% أو أكثر.",
-      steps: "الخطوات",
-      stepsHint: "فارغ: بعدد خطوات المرحلة الأولى.",
+      stepsLine: (count) =>
+        plural(count, {
+          one: "لها خطوة واحدة.",
+          two: "لها خطوتان.",
+          few: "لها # خطوات.",
+          other: "لها # خطوة.",
+        }),
       upscale: "ما الذي يُكبّر",
       upscales: {
         latent: "أرقام النموذج (سريع)",

@@ -137,7 +137,7 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       tools: "Tools for painting",
       brush: "Brush",
       eraser: "Eraser",
-      size: "Size",
+      size: "Brush width",
       undo: "Undo",
       redo: "Redo",
       clear: "Clear",
@@ -149,7 +149,7 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       brushSize: (share: number) => `The brush is ${percent(share)} as wide as the picture.`,
       nothing: "Nothing is painted yet.",
       share: (share: number) => `${percent(share)} of the picture is drawn anew.`,
-      keys: "Keys: the arrows move the brush, Space puts it down and lifts it, B and E take brush and eraser, [ and ] change the size, + − 0 zoom, Ctrl Z undoes. Two fingers move and zoom.",
+      keys: "Keys: the arrows move the brush, Space puts it down and lifts it, B and E take brush and eraser, [ and ] change its width, + − 0 zoom, Ctrl Z undoes. Two fingers move and zoom.",
     },
 
     // The second pass.
@@ -162,8 +162,8 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       sizeOption: (size: string, factor: number) => `${isolate(size)} (${number(factor)} times)`,
       strength: "Strength",
       strengthHint: "How much is drawn anew. The fast way needs 50% or more.",
-      steps: "Steps",
-      stepsHint: "Empty: as many as the first pass.",
+      stepsLine: (count: number) =>
+        plural(count, { one: "It runs # step.", other: "It runs # steps." }),
       upscale: "What is enlarged",
       upscales: {
         latent: "The model's own numbers (fast)",

@@ -149,7 +149,7 @@ export function german({
       tools: "Werkzeuge zum Malen",
       brush: "Pinsel",
       eraser: "Radierer",
-      size: "Größe",
+      size: "Pinselbreite",
       undo: "Rückgängig",
       redo: "Wiederholen",
       clear: "Leeren",
@@ -161,7 +161,7 @@ export function german({
       brushSize: (share) => `Der Pinsel ist ${percent(share)} so breit wie das Bild.`,
       nothing: "Noch ist nichts angemalt.",
       share: (share) => `${percent(share)} des Bildes werden neu gezeichnet.`,
-      keys: "Tasten: Die Pfeile bewegen den Pinsel, die Leertaste senkt und hebt ihn, B und E nehmen Pinsel und Radierer, [ und ] ändern die Größe, + − 0 zoomen, Strg Z macht rückgängig. Zwei Finger verschieben und zoomen.",
+      keys: "Tasten: Die Pfeile bewegen den Pinsel, die Leertaste senkt und hebt ihn, B und E nehmen Pinsel und Radierer, [ und ] ändern seine Breite, + − 0 zoomen, Strg Z macht rückgängig. Zwei Finger verschieben und zoomen.",
     },
 
     // The second pass.
@@ -174,8 +174,8 @@ export function german({
       sizeOption: (size, factor) => `${isolate(size)} (${number(factor)}-fach)`,
       strength: "Stärke",
       strengthHint: "Wie viel neu gezeichnet wird. Der schnelle Weg braucht 50 % oder mehr.",
-      steps: "Schritte",
-      stepsHint: "Leer: so viele wie im ersten Durchgang.",
+      stepsLine: (count) =>
+        plural(count, { one: "Er hat # Schritt.", other: "Er hat # Schritte." }),
       upscale: "Was vergrößert wird",
       upscales: {
         latent: "Die Zahlen des Modells (schnell)",
