@@ -47,6 +47,7 @@ export type { Preflight, PreflightOptions } from "./api/preflight";
 export type {
   DecodeStage,
   DenoiseStage,
+  EncodeStage,
   LibraryStage,
   OnProgress,
   OverallProgress,
@@ -66,7 +67,12 @@ export type { DiffusersScheduler, KnownSampler } from "./settings/sampler_names"
 export { parseSeed } from "./settings/seed";
 export type { Seed } from "./settings/seed";
 export { formatSettings, parseSettings } from "./settings/infotext";
-export type { Settings } from "./settings/infotext";
+export type {
+  OutpaintSettings,
+  PictureSettings,
+  SecondPassSettings,
+  Settings,
+} from "./settings/infotext";
 export { DEFAULT_MASKED_STRENGTH, DEFAULT_STRENGTH } from "./util/constants.generated";
 export {
   DEFAULT_MASKED_PADDING,

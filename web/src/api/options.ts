@@ -1,9 +1,11 @@
 /** The options of one request, by diffusers' names in camelCase. */
 
+import type { Fit, MaskedContent, Upscale } from "../settings/found_settings";
 import type { Seed } from "../settings/seed";
 import type { SCHEDULERS } from "../util/constants.generated";
-import type { FITS, MASKED_CONTENTS, UPSCALES } from "../util/option_values";
 import type { DiffusersScheduler } from "../settings/sampler_names";
+
+export type { Fit, MaskedContent, Upscale };
 
 /** A name that the manifest may list, or a class of diffusers. */
 export type Scheduler = (typeof SCHEDULERS)[number] | DiffusersScheduler | (string & {});
@@ -40,23 +42,6 @@ export interface PromptEmbeddings {
  */
 export type ImageInput =
   Blob | ImageData | ImageBitmap | HTMLCanvasElement | OffscreenCanvas | HTMLImageElement;
-
-/**
- * How a picture is brought to the size that is drawn: `cover`, scaled until it covers that size, and
- * what hangs over is cut; `contain`, scaled until it fits in, and its edges fill what is left;
- * `crop`, its middle, scaled only if it is too small; `stretch`, each side scaled by itself, as
- * diffusers does.
- */
-export type Fit = (typeof FITS)[number];
-
-/**
- * What drawing begins with where the mask is white: `original`, the picture; `noise`, nothing but
- * noise; `fill`, the colours around the masked part, blurred into it.
- */
-export type MaskedContent = (typeof MASKED_CONTENTS)[number];
-
-/** What a second pass enlarges: the `latent` of the first pass, or the `picture` that it drew. */
-export type Upscale = (typeof UPSCALES)[number];
 
 /** Pixels that are added to a picture at its sides. */
 export interface Outpaint {

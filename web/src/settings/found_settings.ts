@@ -94,8 +94,21 @@ type Meaning =
   | "secondSize"
   | "inpaintArea";
 
+/**
+ * How a picture is brought to the size that is drawn: `cover`, scaled until it covers that size, and
+ * what hangs over is cut; `contain`, scaled until it fits in, and its edges fill what is left;
+ * `crop`, its middle, scaled only if it is too small; `stretch`, each side scaled by itself, as
+ * diffusers does.
+ */
 export type Fit = (typeof FITS)[number];
+
+/**
+ * What drawing begins with where the mask is white: `original`, the picture; `noise`, nothing but
+ * noise; `fill`, the colours around the masked part, blurred into it.
+ */
 export type MaskedContent = (typeof MASKED_CONTENTS)[number];
+
+/** What a second pass enlarges: the `latent` of the first pass, or the `picture` that it drew. */
 export type Upscale = (typeof UPSCALES)[number];
 
 /** What AUTOMATIC1111's web UI calls what drawing begins with where the mask is white. */
