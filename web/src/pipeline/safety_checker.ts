@@ -7,16 +7,13 @@
  */
 
 import type { OnStage } from "../api/progress";
-import { toBlobs } from "../api/generated";
-import type { GenerationResult, SafetyReport } from "../api/types";
+import type { SafetyReport } from "../api/types";
 import type { EntryPoint, Manifest } from "../bundle/manifest";
 import type { SafetyChecker as Preparation } from "../bundle/manifest.generated";
 import type { Model } from "../gpu/model";
 import { resizeBytes } from "../picture/resample";
 import { throwIfAborted, UnsupportedError } from "../util/errors";
 import { requireObject } from "../util/option_checks";
-import type { GenerationRequest } from "./generation_request";
-import type { Pipeline } from "./registry";
 
 /** What a picture with a concept of special care adds to the scores of those that follow. */
 const SPECIAL_CARE = 0.01;
@@ -78,30 +75,6 @@ export class SafetyChecker {
     }
     return reports;
   }
-}
-
-/**
- * Draw, and check what was drawn if the request asks for it.
- *
- * @param draw draws a request to its end: what it gives is what is shown.
- */
-export async function drawChecked(
-  pipeline: Pick<Pipeline, "checkPictures">,
-  request: GenerationRequest,
-  draw: (request: GenerationRequest) => Promise<GenerationResult>,
-  onStage: OnStage,
-  signal?: AbortSignal,
-): Promise<GenerationResult> {
-  if (request.safetyChecker !== true) return draw(request);
-  const started = performance.now();
-  // PNG files are made of the pixels afterwards.
-  const drawn = (await draw({ ...request, output: "imageData" })) as GenerationResult<ImageData>;
-  const finished = performance.now();
-  const safety = await pipeline.checkPictures(drawn.images, onStage, signal);
-  const now = performance.now();
-  const timings = { ...drawn.timings, safety: now - finished, total: now - started };
-  const result = { ...drawn, timings, safety };
-  return request.output === "blob" ? toBlobs(result) : result;
 }
 
 /**

@@ -12,10 +12,10 @@ import type { Pipeline } from "../pipeline";
 import type { GenerationRequest, Posterior } from "../pipeline/generation_request";
 import type { Costs } from "../pipeline/progress_meter";
 import { meterEncoding, meterSelfTest } from "../pipeline/progress_meter";
-import { drawChecked } from "../pipeline/safety_checker";
 import type { Seed } from "../settings/seed";
 import { untilAborted } from "../util/concurrency";
 import { OutOfMemoryError, UnsupportedError } from "../util/errors";
+import { drawChecked } from "./checked_drawing";
 import { drawAll, meterPasses } from "./passes";
 
 const ignore = (): void => undefined;

@@ -9,13 +9,9 @@ import type { Manifest } from "../../src/bundle/manifest";
 import { resolveRequest } from "../../src/pipeline/generation_request";
 import type { GenerationRequest } from "../../src/pipeline/generation_request";
 import { meterDrawing, meterLoading } from "../../src/pipeline/progress_meter";
-import {
-  drawChecked,
-  hasSafetyChecker,
-  judge,
-  requireSafetyChecker,
-} from "../../src/pipeline/safety_checker";
+import { hasSafetyChecker, judge, requireSafetyChecker } from "../../src/pipeline/safety_checker";
 import { UnsupportedError } from "../../src/util/errors";
+import { drawChecked } from "../../src/worker/checked_drawing";
 
 const shard = (file: string) => ({ file, bytes: 4, sha256: "0".repeat(64) });
 const component = (role: string, bytes: number) => ({
