@@ -58,6 +58,7 @@ export function showPicture(shown: Finished): void {
 
 /** Put the picture from before over the one that was drawn of it; the slider begins with the latter. */
 function showBefore(from: ImageData | undefined): void {
+  if (from === undefined && document.activeElement === beforeShare) element("draw").focus();
   before.hidden = element("before-row").hidden = from === undefined;
   if (from === undefined) return;
   [before.width, before.height] = [from.width, from.height];

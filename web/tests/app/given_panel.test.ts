@@ -6,6 +6,7 @@ import "fake-indexeddb/auto";
 import { Blob as StoredBlob } from "node:buffer";
 
 import { IDBFactory } from "fake-indexeddb";
+import { createStore, get, set } from "idb-keyval";
 import { beforeEach, expect, test, vi } from "vitest";
 
 import type { Manifest, PictureOptions } from "../../src/index";
@@ -43,6 +44,7 @@ HTMLCanvasElement.prototype.getContext = (() => context) as never;
 // A file that a store can copy, which happy-dom's is not.
 vi.stubGlobal("Blob", StoredBlob);
 const file = (text: string): Blob => new Blob([text]);
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- as the page has it
 const byId = <T extends HTMLElement = HTMLInputElement>(id: string): T =>
   document.getElementById(id) as T;
 const settle = (): Promise<void> => new Promise((done) => setTimeout(done, 30));
@@ -79,6 +81,7 @@ const ENCODES = manifest("denoiser", "vae_encoder");
 
 let panel: GivenPanel;
 let form: typeof import("../../src/app/form");
+let inWords: (typeof import("../../src/app/strings"))["inWords"];
 let said: string[];
 let failed: string[];
 
@@ -86,7 +89,7 @@ async function open(): Promise<void> {
   vi.resetModules();
   openPage("index.html");
   form = await import("../../src/app/form");
-  const { inWords } = await import("../../src/app/strings");
+  ({ inWords } = await import("../../src/app/strings"));
   const { mountGiven } = await import("../../src/app/given/panel");
   [said, failed] = [[], []];
   panel = mountGiven({
@@ -114,6 +117,11 @@ beforeEach(async () => {
   vi.stubGlobal("indexedDB", new IDBFactory());
   await open();
 });
+
+/** What the browser's store holds. */
+function stored(): Promise<unknown> {
+  return get("picture", createStore("wsd-start-picture", "picture"));
+}
 
 /** Give back what does not depend on the file itself. */
 function options(): PictureOptions {
@@ -303,14 +311,14 @@ test("a model without an encoder says so, and the picture waits for one that has
 
 test("a model that changes parts says what it still needs", async () => {
   panel.offerModel({ ...ENCODES, pipeline: "inpainting" } as Manifest);
-  const missing = (): string | undefined => (panel.missing() as (() => string) | undefined)?.();
+  const missing = (): string => inWords(panel.missing() ?? "");
   expect(missing()).toContain("choose a picture first");
   await panel.take(file("moon"), "moon.png");
   expect(missing()).toContain("paint that part first");
   click("Edit a part");
   click("Invert", painter());
   click("Done", painter());
-  expect(missing()).toBeUndefined();
+  expect(missing()).toBe("");
 });
 
 test("the picture and its mask stay over a reload, until the picture is removed", async () => {
@@ -318,18 +326,19 @@ test("the picture and its mask stay over a reload, until the picture is removed"
   click("Edit a part");
   click("Invert", painter());
   click("Done", painter());
-  await settle();
+  type("add-top", "24");
+  byId("add-top").dispatchEvent(new Event("change", { bubbles: true }));
+  await vi.waitFor(async () => expect(await stored()).toMatchObject({ added: [0, 0, 24, 0] }));
   await open();
-  expect(byId("given").hidden).toBe(false);
+  await vi.waitFor(() => expect(byId("given").hidden).toBe(false));
+  expect(options()).toMatchObject({ outpaint: { left: 0, right: 0, top: 24, bottom: 0 } });
   expect(options().mask).toBeDefined();
   expect(byId("given-picture").querySelector("canvas")!.getAttribute("aria-label")).toBe(
     "The start picture: moon.png",
   );
   expect(said).toEqual([]);
   click("Remove the picture");
-  await settle();
-  await open();
-  expect(byId("given").hidden).toBe(true);
+  await vi.waitFor(async () => expect(await stored()).toBeUndefined());
 });
 
 test.each([
@@ -339,7 +348,6 @@ test.each([
   ["a name without end", { version: 1, file: new Blob(["moon"]), name: "a".repeat(300) }],
   ["a file that is no picture", { version: 1, file: new Blob(["noise"]), name: "a" }],
 ])("%s in the browser's store is ignored", async (_, value) => {
-  const { createStore, set } = await import("idb-keyval");
   await set("picture", value, createStore("wsd-start-picture", "picture"));
   await open();
   expect([byId("given").hidden, said, failed]).toEqual([true, [], []]);

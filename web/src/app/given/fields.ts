@@ -121,9 +121,10 @@ export function addedSides(): { left: number; top: number; right: number; bottom
   return { left: side("left"), top: side("top"), right: side("right"), bottom: side("bottom") };
 }
 
-/** Add nothing to the picture. */
-export function addNothing(): void {
-  for (const name of ["left", "right", "top", "bottom"]) field(`add-${name}`).value = "0";
+/** Add so many pixels at the left, the right, the top and the bottom of the picture; or nothing. */
+export function addSides(pixels: readonly number[] = []): void {
+  for (const [place, name] of ["left", "right", "top", "bottom"].entries())
+    field(`add-${name}`).value = String(pixels[place] ?? 0);
 }
 
 /** The options of the start picture, all but the picture and its mask. */

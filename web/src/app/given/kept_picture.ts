@@ -12,6 +12,8 @@ export interface KeptPicture {
   name: string;
   /** Bytes of the mask; undefined if nothing is painted. */
   mask: Uint8Array | undefined;
+  /** Pixels that are added at the left, the right, the top and the bottom. */
+  added: readonly number[];
 }
 
 const DATABASE = "wsd-start-picture";
@@ -19,6 +21,9 @@ const KEY = "picture";
 /** Version of what is kept; other versions are ignored. */
 const VERSION = 1;
 const LONGEST_NAME = 255;
+const SIDES = 4;
+/** As the form's fields have it. */
+const MOST_ADDED = 4096;
 
 /** Keeps one picture; its methods never reject, and say whether the browser did what they are for. */
 export class PictureKeeper {
@@ -35,9 +40,9 @@ export class PictureKeeper {
         await del(KEY, this.store);
         return;
       }
-      const { file, name, mask } = picture;
+      const { file, name, mask, added } = picture;
       const bytes = mask.isEmpty ? undefined : mask.bytes.slice();
-      await set(KEY, { version: VERSION, file, name, mask: bytes }, this.store);
+      await set(KEY, { version: VERSION, file, name, mask: bytes, added }, this.store);
     });
   }
 
@@ -64,10 +69,15 @@ export class PictureKeeper {
 
 async function readKept(value: unknown): Promise<KeptPicture | undefined> {
   if (typeof value !== "object" || value === null) return undefined;
-  const { version, file, name, mask } = value as Record<string, unknown>;
+  const { version, file, name, mask, added } = value as Record<string, unknown>;
   if (version !== VERSION || !(file instanceof Blob) || file.size > LARGEST_FILE) return undefined;
   if (typeof name !== "string" || name.length > LONGEST_NAME) return undefined;
   // Of a file that the browser lost, the size is known and reading fails.
   await file.slice(0, 1).arrayBuffer();
-  return { file, name, mask: mask instanceof Uint8Array ? mask : undefined };
+  const sides = Array.isArray(added) && added.length === SIDES && added.every(isSide) ? added : [];
+  return { file, name, mask: mask instanceof Uint8Array ? mask : undefined, added: sides };
+}
+
+function isSide(pixels: unknown): pixels is number {
+  return Number.isInteger(pixels) && (pixels as number) >= 0 && (pixels as number) <= MOST_ADDED;
 }

@@ -9,7 +9,7 @@ import type { Sentence } from "../strings";
 import { inWords, onLanguage, text } from "../strings";
 import {
   addedSides,
-  addNothing,
+  addSides,
   describeOptionalFields,
   readPictureOptions,
   setGiven,
@@ -68,6 +68,8 @@ class MountedGiven implements GivenPanel {
   private model: Manifest | undefined;
   /** What the buttons of the offer are about: a picture with settings, or one that was removed. */
   private offered: { said: Sentence; yes: Sentence; take: () => void } | undefined;
+  /** The small picture and the share that is painted, until one of them changes. */
+  private seen: { small: HTMLCanvasElement; share: number } | undefined;
   /** The number of the last picture: one that is read slowly must not replace a later one. */
   private newest = 0;
 
@@ -86,7 +88,7 @@ class MountedGiven implements GivenPanel {
     element("edit-mask").onclick = () => this.edit();
     element("remove-mask").onclick = () => {
       this.picture?.mask.clear();
-      addNothing();
+      addSides();
       this.painted();
       element("edit-mask").focus();
     };
@@ -99,7 +101,9 @@ class MountedGiven implements GivenPanel {
       this.endOffer();
       element("choose-picture").focus();
     };
+    element("enlarge").addEventListener("change", () => void this.keep());
     onLanguage(() => {
+      this.seen = undefined;
       this.describe();
       this.writeOffer();
     });
@@ -111,7 +115,7 @@ class MountedGiven implements GivenPanel {
     const kept = await this.keeper.read();
     if (kept === undefined || turn !== this.newest) return;
     const picture = await reopen(kept).catch(() => undefined);
-    if (picture !== undefined && turn === this.newest) this.begin(picture);
+    if (picture !== undefined && turn === this.newest) this.begin(picture, kept.added);
   }
 
   canStart = (): boolean => this.model === undefined || hasEncoder(this.model);
@@ -178,10 +182,11 @@ class MountedGiven implements GivenPanel {
     return !picture.mask.isEmpty || Object.values(addedSides()).some((pixels) => pixels > 0);
   }
 
-  private begin(picture: StartPicture): void {
+  private begin(picture: StartPicture, added?: readonly number[]): void {
     this.picture = picture;
+    this.seen = undefined;
     this.endOffer();
-    addNothing();
+    addSides(added);
     this.describe();
     this.page.changed();
   }
@@ -213,6 +218,7 @@ class MountedGiven implements GivenPanel {
 
   /** The mask has been changed. */
   private painted(): void {
+    this.seen = undefined;
     this.describe();
     this.page.changed();
     void this.keep();
@@ -222,8 +228,10 @@ class MountedGiven implements GivenPanel {
     const { picture } = this;
     if (picture === undefined) return this.keeper.write(undefined);
     const { file, name, mask } = picture;
+    const { left, right, top, bottom } = addedSides();
+    const added = [left, right, top, bottom];
     // The name of what was pasted depends on the language.
-    return this.keeper.write({ file, name: typeof name === "string" ? name : "", mask });
+    return this.keeper.write({ file, name: typeof name === "string" ? name : "", mask, added });
   }
 
   private endOffer(): void {
@@ -251,13 +259,17 @@ class MountedGiven implements GivenPanel {
     element("form").classList.toggle("given", given);
     if (!given) return;
     const { mask } = picture;
+    if (this.seen === undefined) {
+      this.seen = { small: drawSmall(picture), share: mask.share };
+      element("given-picture").replaceChildren(this.seen.small);
+    }
+    const { share } = this.seen;
     element("edit-mask").textContent = mask.isEmpty ? text().given.edit : text().given.editAgain;
     element("remove-mask").hidden = mask.isEmpty;
     const said = this.describeUse(picture);
     element("given-used").textContent = mask.isEmpty
       ? said
-      : `${said} ${text().given.masked(mask.share)}`;
-    element("given-picture").replaceChildren(drawSmall(picture));
+      : `${said} ${text().given.masked(share)}`;
   };
 
   /** Say in a sentence what becomes of the picture's shape and size. */
