@@ -3,7 +3,9 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from commands import wsd
 from wsd.bundle.manifest import find_manifests, read_manifest
@@ -12,6 +14,7 @@ from wsd.errors import UsageError
 from wsd.evaluate.parity import compare, describe
 from wsd.models.registry import find_family
 from wsd.runtime.dawn_node import open_node_page
+from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.request import GenerationRequest
 from wsd.util.progress import Quiet
 
@@ -123,3 +126,43 @@ def test_a_difference_is_seen(found, named):
         assert report.good is good
         mark = "ok " if good else "BAD"
         assert any(line.startswith(f"{mark} one UNet step") for line in describe(report))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
+def test_a_picture_is_drawn_from(speck, tmp_path, masked):
+    """Memory is that of drawing from a picture, and offloading changes no bit of the result."""
+    image = np.random.default_rng(3).integers(60, 200, (16, 16, 3), np.uint8)
+    mask = np.zeros((16, 16), np.uint8)
+    mask[5:, :9] = 255
+    Image.fromarray(image).save(tmp_path / "image.png")
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    code, lines = wsd(
+        "parity", speck[0], "--model", "speck", "--random-weights", 0, "--host", "node",
+        "--prompt", "red", "--steps", 4, "--image", tmp_path / "image.png", "--strength", 0.75,
+        *(["--mask", tmp_path / "mask.png"] if masked else []),
+        "--out", tmp_path / "P.png", "--json", tmp_path / "findings.json",
+    )  # fmt: skip
+    report = json.loads((tmp_path / "findings.json").read_text())
+    named = {finding["what"]: finding for finding in report["findings"]}
+    bad = [what for what, finding in named.items() if not finding["good"]]
+    assert bad in ([], [SEAM])
+    assert code == (1 if bad else 0)
+    assert 0 < named["trajectory: latents"]["value"] < 1e-3
+    assert 0 < named["reference: a nudge grows"]["value"] < 100
+    assert named["offload: latents"]["limit"] == named["offload, tiles: latents"]["limit"] == 0
+    assert "resident, tiles: latents" not in named  # encoded in tiles, so it is another picture
+    assert any(line.startswith("ok  trajectory: latents") for line in lines)
+    manifest = read_manifest(find_manifests(speck[0])[0])
+    for peak in manifest.image_peak_bytes:
+        limit = named[f"{WAYS[peak.offload, peak.tiling]}: peak memory"]["limit"]
+        assert limit == pytest.approx(1.1 * peak.bytes)
+
+
+def test_a_picture_that_is_not_drawn_is_refused(speck):
+    bundle, checkpoint = speck
+    picture = GivenPicture(np.zeros((8, 8, 3), np.uint8), 0.5)
+    with pytest.raises(UsageError, match="8x8 was not compiled"):
+        compare(
+            bundle, checkpoint, GenerationRequest("red"), open_node_page, Quiet(), picture=picture
+        )

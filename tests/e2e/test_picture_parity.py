@@ -157,6 +157,7 @@ def test_picture_strength_and_mask_matter(model):
     np.testing.assert_array_equal(again, latents[0])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("model", ["masked-f32"], indirect=True)
 def test_a_model_for_masks_says_what_it_needs(model):
     request = GenerationRequest(PROMPT, seed=2, steps=2)

@@ -174,10 +174,7 @@ class Renderer:
             UsageError: for an option that the model refuses.
             RenderError: if the page fails.
         """
-        if picture is None:
-            options = _page_options(request)
-        else:
-            options = {**_page_options(picture.fit_request(request)), **_picture_options(picture)}
+        options = page_options(request, picture)
         options["previewEvery"] = preview_every
         return self.draw_with(request.prompt, options)
 
@@ -369,8 +366,20 @@ class StageRenderer(Renderer):
         return found
 
 
-def _page_options(request: GenerationRequest) -> GenerateOptions:
-    """Return a request as the page's ``generate`` takes it, without what is left to the model."""
+def page_options(
+    request: GenerationRequest, picture: GivenPicture | None = None
+) -> GenerateOptions:
+    """Return a request as the page's ``generate`` takes it, without what is left to the model.
+
+    Args:
+        request: what to draw.
+        picture: what is drawn from, in the request's size, if not from the prompt alone.
+
+    Raises:
+        UsageError: if the picture has another size than the request.
+    """
+    if picture is not None:
+        request = picture.fit_request(request)
     width, height = request.size or (None, None)
     options = {
         "negativePrompt": request.negative_prompt,
@@ -384,6 +393,8 @@ def _page_options(request: GenerationRequest) -> GenerateOptions:
         "numImages": request.images,
     }
     given = {name: value for name, value in options.items() if value is not None}
+    if picture is not None:
+        given = {**given, **_picture_options(picture)}
     return cast(GenerateOptions, given)
 
 
