@@ -1,5 +1,6 @@
 /** Blurs pictures as Pillow's `ImageFilter.GaussianBlur` does, byte for byte. */
 
+import { brightExtent, cutOut, makeGrey, paste } from "./pixels";
 import type { Grey, Pixels } from "./pixels";
 
 /** A Gaussian is approximated by so many box blurs, one after another. */
@@ -56,16 +57,40 @@ function blurLine(
   // Fixed-point weights: of each pixel inside of the box, and of the two that it covers in part.
   const whole = Math.trunc(Math.fround(2 ** 24 / Math.fround(boxRadius * 2 + 1)));
   const part = Math.trunc((2 ** 24 - (radius * 2 + 1) * whole) / 2);
-  const line = new Uint8Array(length);
-  const at = (index: number): number => line[Math.min(length - 1, Math.max(0, index))]!;
+  // The line with its ends repeated, as far as the box reaches beyond them.
+  const reach = radius + 1;
+  const line = new Uint8Array(length + 2 * reach);
   for (let pass = 0; pass < PASSES; pass++) {
-    for (let x = 0; x < length; x++) line[x] = data[start + x * step]!;
+    for (let x = 0; x < length; x++) line[reach + x] = data[start + x * step]!;
+    line.fill(line[reach]!, 0, reach);
+    line.fill(line[reach + length - 1]!, reach + length);
     let sum = 0;
-    for (let x = -radius - 1; x < radius; x++) sum += at(x);
+    for (let x = 0; x < 2 * radius + 1; x++) sum += line[x]!;
     for (let x = 0; x < length; x++) {
-      sum += at(x + radius) - at(x - radius - 1);
-      const weighed = sum * whole + (at(x - radius - 1) + at(x + radius + 1)) * part;
+      const before = line[x]!;
+      sum += line[x + 2 * radius + 1]! - before;
+      const weighed = sum * whole + (before + line[x + 2 * reach]!) * part;
       data[start + x * step] = Math.floor((weighed + 2 ** 23) / 2 ** 24);
     }
   }
+}
+
+/**
+ * Blur a mask. Only what lies near its bright parts is computed: far from them it stays black.
+ *
+ * @param radius as of {@link blurGaussian}, which gives the same bytes.
+ */
+export function blurMask(mask: Grey, radius: number): Grey {
+  const box = boxRadius(radius);
+  if (box === 0) return mask;
+  const extent = brightExtent(mask);
+  if (extent === undefined) return mask;
+  const reach = PASSES * (Math.ceil(box) + 1);
+  const left = Math.max(0, extent.left - reach);
+  const top = Math.max(0, extent.top - reach);
+  const width = Math.min(mask.width, extent.left + extent.width + reach) - left;
+  const height = Math.min(mask.height, extent.top + extent.height + reach) - top;
+  const blurred = makeGrey([mask.width, mask.height], 0);
+  paste(blurred, blurGaussian(cutOut(mask, { left, top, width, height }), radius), left, top);
+  return blurred;
 }

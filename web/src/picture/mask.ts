@@ -2,6 +2,7 @@
 
 import type { PictureSize, Rectangle } from "../api/types";
 import { blurGaussian } from "./blur";
+import { brightExtent } from "./pixels";
 import type { Grey, Pixels } from "./pixels";
 
 /**
@@ -15,7 +16,7 @@ import type { Grey, Pixels } from "./pixels";
  * @see diffusers' VaeImageProcessor.get_crop_region
  */
 export function cropRegion(mask: Grey, [width, height]: PictureSize, padding: number): Rectangle {
-  const extent = maskedExtent(mask);
+  const extent = brightExtent(mask)!;
   let [x1, x2] = pad(extent.left, extent.left + extent.width, padding, mask.width);
   let [y1, y2] = pad(extent.top, extent.top + extent.height, padding, mask.height);
   const ratio = width / height;
@@ -25,23 +26,6 @@ export function cropRegion(mask: Grey, [width, height]: PictureSize, padding: nu
     [x1, x2] = grow(x1, x2, Math.trunc((y2 - y1) * ratio - (x2 - x1)), mask.width);
   }
   return { left: x1, top: y1, width: x2 - x1, height: y2 - y1 };
-}
-
-/** Return the smallest rectangle with all pixels that are not black. */
-function maskedExtent({ width, height, data }: Grey): Rectangle {
-  let [left, right, top, bottom] = [width, 0, height, 0];
-  for (let row = 0; row < height; row++) {
-    const line = data.subarray(row * width, (row + 1) * width);
-    const first = line.findIndex((value) => value !== 0);
-    if (first < 0) continue;
-    let end = width;
-    while (line[end - 1] === 0) end -= 1;
-    left = Math.min(left, first);
-    right = Math.max(right, end);
-    top = Math.min(top, row);
-    bottom = row + 1;
-  }
-  return { left, top, width: right - left, height: bottom - top };
 }
 
 function pad(first: number, end: number, padding: number, length: number): [number, number] {

@@ -91,3 +91,21 @@ export function toGrey({ width, height, data }: Pixels): Grey {
   }
   return grey;
 }
+
+/** Return the smallest rectangle with all pixels that are not black; undefined if all are. */
+export function brightExtent({ width, height, data }: Grey): Rectangle | undefined {
+  let [left, right, top, bottom] = [width, 0, height, 0];
+  for (let row = 0; row < height; row++) {
+    const line = data.subarray(row * width, (row + 1) * width);
+    const first = line.findIndex((value) => value !== 0);
+    if (first < 0) continue;
+    let end = width;
+    while (line[end - 1] === 0) end -= 1;
+    left = Math.min(left, first);
+    right = Math.max(right, end);
+    top = Math.min(top, row);
+    bottom = row + 1;
+  }
+  if (right === 0) return undefined;
+  return { left, top, width: right - left, height: bottom - top };
+}

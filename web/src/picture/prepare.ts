@@ -5,7 +5,7 @@ import type { PictureReport, PictureSize, Rectangle } from "../api/types";
 import { MASKED_FROM } from "../util/constants.generated";
 import { OptionError } from "../util/errors";
 import { DEFAULT_MASKED_PADDING, LONGEST_SIDE, MOST_PIXELS } from "../util/option_values";
-import { blurGaussian } from "./blur";
+import { blurMask } from "./blur";
 import { describeFit, fitPicture } from "./fit";
 import { cropRegion, fillMasked } from "./mask";
 import type { Overlay } from "./overlay";
@@ -87,7 +87,7 @@ export function preparePicture(
   options: Preparation,
 ): PreparedPicture {
   const { picture } = given;
-  const mask = given.mask && blurGaussian(given.mask, options.maskBlur ?? 0);
+  const mask = given.mask && blurMask(given.mask, options.maskBlur ?? 0);
   const prepared =
     mask !== undefined && options.onlyMasked === true
       ? prepareArea(picture, mask, size, options)
