@@ -310,9 +310,10 @@ test("a model without an encoder says so, and the picture waits for one that has
 });
 
 test("a model that changes parts says what it still needs", async () => {
-  panel.offerModel({ ...ENCODES, pipeline: "inpainting" } as Manifest);
+  panel.offerModel({ ...ENCODES, pipeline: "inpainting" });
   const missing = (): string => inWords(panel.missing() ?? "");
   expect(missing()).toContain("choose a picture first");
+  expect(byId("choose-how").textContent).toBe(missing());
   await panel.take(file("moon"), "moon.png");
   expect(missing()).toContain("paint that part first");
   click("Edit a part");

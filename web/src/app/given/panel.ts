@@ -255,6 +255,10 @@ class MountedGiven implements GivenPanel {
     describeOptionalFields();
     element("no-encoder").hidden = possible;
     element("start").hidden = !possible || given;
+    element("choose-how").textContent =
+      this.model !== undefined && needsMask(this.model)
+        ? text().given.needsPicture
+        : text().given.chooseHow;
     element("given").hidden = !given;
     element("form").classList.toggle("given", given);
     if (!given) return;
