@@ -393,9 +393,8 @@ def page_options(
         "numImages": request.images,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    if picture is not None:
-        given = {**given, **_picture_options(picture)}
-    return cast(GenerateOptions, given)
+    of_picture = {} if picture is None else dict(_picture_options(picture))
+    return cast(GenerateOptions, {**given, **of_picture})
 
 
 def _picture_options(picture: GivenPicture) -> GenerateOptions:

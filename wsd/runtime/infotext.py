@@ -1,4 +1,4 @@
-"""A picture's settings as text, in the form of AUTOMATIC1111's web UI: what the page's PNGs carry.
+"""Settings as text, in the form of AUTOMATIC1111's web UI: the page writes the same.
 
 ``web/src/settings/infotext.ts`` writes the same text in the page, and reads it. A test compares the
 two.
