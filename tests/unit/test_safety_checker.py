@@ -446,10 +446,12 @@ def test_a_manifest_with_half_of_it_is_inconsistent(bundles, what):
     assert any("belong together" in fault for fault in changed.find_inconsistencies())
 
 
-def test_a_library_with_a_checker_wants_one(weights, saved, tmp_path):
+def test_library_and_command_agree_on_whether_there_is_a_checker(weights, saved, tmp_path):
     library = cached_trace(open_with(weights, saved).family)
-    with pytest.raises(UsageError, match=r"was not compiled for .*speck: components"):
+    with pytest.raises(UsageError, match="compiled with a safety checker, and none is named"):
         build_bundle(open_checkpoint(weights, SPECK), library, tmp_path / "out", Quiet())
+    with pytest.raises(UsageError, match="was compiled without a safety checker"):
+        build_bundle(open_with(weights, saved), cached_trace(SPECK), tmp_path / "out", Quiet())
     assert not (tmp_path / "out").exists()
 
 

@@ -155,11 +155,6 @@ def _check_parts(library: Library, family: Family) -> None:
     """
     known = {name for c in family.components for name, _ in _stored_entries(c, library)}
     lacking = sorted(library.parameters.keys() - known)
-    if lacking == [SAFETY_CHECKER]:
-        raise UsageError(
-            f"{library.folder} was compiled with a safety checker, and none is named",
-            "name it with --safety-checker, or compile without it",
-        )
     if lacking:
         raise UsageError(
             f"{library.folder} was compiled with {', '.join(lacking)}, which the checkpoint lacks",
