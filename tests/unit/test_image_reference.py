@@ -136,6 +136,21 @@ def test_what_no_pipeline_takes_is_refused(changes, message):
         GivenPicture(**{"image": make_picture(), "strength": 0.5, **changes})
 
 
+@pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
+@pytest.mark.parametrize("name", ["speck", "speck-xl"])
+def test_the_start_can_be_nudged(opened, name, masked):
+    checkpoint, pipeline = opened(name)
+    picture = GivenPicture(make_picture(), 0.5, make_mask() if masked else None)
+    exact, nudged, further = (
+        draw_reference(checkpoint, pipeline, REQUEST, Quiet(), picture=picture, nudge=amount)[1]
+        for amount in (0.0, 1e-4, 1e-2)
+    )
+    size = np.linalg.norm(exact)
+    changes = [np.linalg.norm(end - exact) / size for end in (nudged, further)]
+    assert 1e-6 < changes[0] < 1e-2
+    assert 30 < changes[1] / changes[0] < 300
+
+
 def test_a_picture_of_another_size_is_refused(opened):
     request = GenerationRequest("a star", size=(32, 32))
     with pytest.raises(UsageError, match="a picture of 16x16 is given, and 32x32 is to be drawn"):
