@@ -10,7 +10,7 @@ import pytest
 from masked import MASKED, MASKED_XL
 from paged import open_in_page
 from speck import BROAD, LEVELS, SPECK, SPECK_XL
-from wsd.errors import UsageError
+from wsd.errors import RenderError, UsageError
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.models.schedulers import SCHEDULERS
@@ -165,3 +165,19 @@ def test_a_model_for_masks_says_what_it_needs(model):
         model.renderer.draw(request)
     with pytest.raises(UsageError):
         model.renderer.draw(request, picture=make_picture(model, 0.6, masked=False))
+
+
+@pytest.mark.full
+def test_a_bundle_without_encoder_draws_from_text(speck_renderer, open_model, tmp_path):
+    """As bundles of earlier versions do; it draws the same to the bit, and takes no picture."""
+    family = SPECK.without_parts()
+    with open_in_page(family, "f32", PROMPT, tmp_path, open_model) as text:
+        request = GenerationRequest(PROMPT, seed=2, steps=3)
+        drawn = text.renderer.draw(request)
+        same = speck_renderer.draw(request)
+        np.testing.assert_array_equal(drawn.latents, same.latents)
+        np.testing.assert_array_equal(drawn.images, same.images)
+        with pytest.raises(RenderError, match="UnsupportedError"):
+            text.renderer.draw(request, picture=make_picture(text, 0.5, masked=False))
+        # The refusal costs nothing: it draws as before.
+        np.testing.assert_array_equal(text.renderer.draw(request).latents, drawn.latents)
