@@ -251,8 +251,6 @@ class MountedGiven implements GivenPanel {
     const { picture } = this;
     const possible = this.canStart();
     const given = possible && picture !== undefined;
-    setGiven(given, given && this.isMasked);
-    describeOptionalFields();
     element("no-encoder").hidden = possible;
     element("start").hidden = !possible || given;
     element("choose-how").textContent =
@@ -261,6 +259,9 @@ class MountedGiven implements GivenPanel {
         : text().given.chooseHow;
     element("given").hidden = !given;
     element("form").classList.toggle("given", given);
+    // Fields that are not in sight are disabled.
+    setGiven(given, given && this.isMasked);
+    describeOptionalFields();
     if (!given) return;
     const { mask } = picture;
     if (this.seen === undefined) {
