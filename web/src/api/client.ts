@@ -179,13 +179,7 @@ export class StableDiffusionPipeline {
     const { safetyChecker } = this.#options;
     const caller = { safetyChecker, ...requireOptions("generate", options, GENERATE_CHECKS) };
     const prepared = prepareRequest(this.manifest, prompt, caller);
-    // A picture that cannot be drawn from ends the call at once, not when its turn comes.
-    const unusable = new AbortController();
-    if (prepared instanceof Promise) prepared.catch((error: unknown) => unusable.abort(error));
-    const { signal: given } = caller;
-    const signal =
-      given === undefined ? unusable.signal : AbortSignal.any([given, unusable.signal]);
-    const result = await this.#call({ ...caller, signal }, async (remote, call, report) => {
+    const result = await this.#callWithPicture(prepared, caller, async (remote, call, report) => {
       const { request } = await prepared;
       return remote.generate(call, Comlink.transfer(request, picturesOf(request)), report);
     });
@@ -234,20 +228,13 @@ export class StableDiffusionPipeline {
   async encodeImage(image: ImageInput, options: EncodeImageOptions = {}): Promise<EncodedImage> {
     const caller = requireOptions("encodeImage", options, ENCODE_IMAGE_CHECKS);
     requireEncoder(this.manifest);
-    const fitted = await fitForEncoding(this.manifest, image, caller);
-    const { size } = fitted;
-    const { seed } = caller;
-    const latents = await this.#call(caller, (remote, call, report) =>
-      remote.encodePicture(
-        call,
-        fitted.image.data,
-        size,
-        seed === undefined ? "mode" : "sample",
-        seed ?? 0,
-        report,
-      ),
-    );
-    return { latents, size, image: fitted.image };
+    const fitted = fitForEncoding(this.manifest, image, caller);
+    const posterior = caller.seed === undefined ? "mode" : "sample";
+    const latents = await this.#callWithPicture(fitted, caller, async (remote, call, report) => {
+      const { image, size } = await fitted;
+      return remote.encodePicture(call, image.data, size, posterior, caller.seed ?? 0, report);
+    });
+    return { latents, ...(await fitted) };
   }
 
   /**
@@ -295,6 +282,24 @@ export class StableDiffusionPipeline {
   /** The same as {@link unload}, for `await using`. */
   async [asyncDispose](): Promise<void> {
     return this.unload();
+  }
+
+  /**
+   * Do a call's work when its turn has come and its pictures are decoded.
+   *
+   * @param prepared rejects where they cannot be drawn from. That ends the call at once, and not
+   *   when its turn comes.
+   */
+  async #callWithPicture<Result>(
+    prepared: unknown,
+    caller: CallOptions,
+    work: (remote: RemotePipeline, call: number, report: OnProgress) => Promise<Result>,
+  ): Promise<Result> {
+    if (!(prepared instanceof Promise)) return this.#call(caller, work);
+    const unusable = new AbortController();
+    prepared.catch((error: unknown) => unusable.abort(error));
+    const signals = [unusable.signal, ...(caller.signal === undefined ? [] : [caller.signal])];
+    return this.#call({ ...caller, signal: AbortSignal.any(signals) }, work);
   }
 
   /** Do a call's work in the worker when its turn has come. */

@@ -6,6 +6,7 @@
 import type {
   GenerateOptions,
   ImageInput,
+  Outpaint,
   OutputName,
   PictureOptions,
   Prompt,
@@ -20,6 +21,7 @@ import { joinMask, preparePicture } from "../picture/prepare";
 import { toGrey } from "../picture/pixels";
 import { DEFAULT_MASKED_STRENGTH, DEFAULT_STRENGTH } from "../util/constants.generated";
 import { OptionError } from "../util/errors";
+import { withoutNulls } from "../util/option_checks";
 import { DEFAULT_MASKED_PADDING } from "../util/option_values";
 import type { PictureSettings } from "../settings/infotext";
 import { countSteps, resolveRequest, resolveSize, withPicture } from "./generation_request";
@@ -37,7 +39,7 @@ export interface PreparedRequest {
 /**
  * Resolve the options of `generate`.
  *
- * @param options checked before, with `GENERATE_CHECKS`.
+ * @param given options, checked before with `GENERATE_CHECKS`.
  * @returns the request, or a promise of it if pictures must be decoded first; that rejects with an
  *   OptionError if they cannot be drawn from.
  * @throws OptionError or UnsupportedError for what is wrong with the options themselves.
@@ -45,9 +47,10 @@ export interface PreparedRequest {
 export function prepareRequest(
   manifest: Manifest,
   prompt: Prompt | null | undefined,
-  options: GenerateOptions & { output?: OutputName | undefined } = {},
+  given: GenerateOptions & { output?: OutputName | undefined } = {},
 ): PreparedRequest | Promise<PreparedRequest> {
-  const resolved = resolveRequest(manifest, prompt, options);
+  const resolved = resolveRequest(manifest, prompt, given);
+  const options = { ...given, outpaint: resolveOutpaint(given.outpaint) };
   checkTogether(options);
   const request = {
     ...resolved,
@@ -65,9 +68,9 @@ export function prepareRequest(
   const runSteps = countSteps(request.steps, strength);
   const { width, height } = options;
   const sized = width !== undefined || height !== undefined;
-  return decodeGiven(options).then((given) => {
-    const size = sized ? request.size : sizeFor(manifest, given.picture, options.onlyMasked);
-    const prepared = preparePicture(given, size, options);
+  return decodeGiven(options).then((decoded) => {
+    const size = sized ? request.size : sizeFor(manifest, decoded.picture, options.onlyMasked);
+    const prepared = preparePicture(decoded, size, options);
     const picture = {
       strength,
       pixels: [prepared.picture.data],
@@ -174,6 +177,13 @@ function checkTogether(options: GenerateOptions): void {
   }
 }
 
+/** Copy the sides to which something is added; undefined if there are none. */
+function resolveOutpaint(outpaint: Outpaint | undefined): Outpaint | undefined {
+  const sides = Object.entries(withoutNulls(outpaint ?? {}));
+  const added = sides.filter(([, pixels]) => (pixels ?? 0) > 0);
+  return added.length === 0 ? undefined : Object.fromEntries(added);
+}
+
 function resolveVariation(options: GenerateOptions): GenerationRequest["variation"] {
   const { variationSeed: seed, variationStrength: strength, latents } = options;
   if (seed === undefined || strength === undefined) return undefined;
@@ -199,6 +209,6 @@ function pickSettings(options: GenerateOptions, strength: number): PictureSettin
     ...(onlyMasked ? { onlyMaskedPadding } : { fit }),
     ...(masked ? { maskBlur, maskedContent, onlyMasked } : {}),
     ...(keepUnmasked === true ? { keepUnmasked } : {}),
-    ...(outpaint === undefined ? {} : { outpaint: { ...outpaint } }),
+    ...(outpaint === undefined ? {} : { outpaint }),
   };
 }

@@ -7,7 +7,7 @@ import { compiledSizes, findEntryPoint } from "../bundle/manifest";
 import { resize } from "../picture/fit";
 import { SCHEDULER_DEFAULTS } from "../util/constants.generated";
 import { OptionError } from "../util/errors";
-import { requireInteger } from "../util/option_checks";
+import { requireInteger, withoutNulls } from "../util/option_checks";
 import { DEFAULT_SECOND_SCALE, DEFAULT_SECOND_STRENGTH } from "../util/option_values";
 import type { GenerationRequest, SecondPassRequest } from "./generation_request";
 import { countSteps } from "./generation_request";
@@ -17,16 +17,17 @@ import { requireEncoder } from "./vae_encoder";
  * Fill in the defaults of a second pass.
  *
  * @param request the first pass.
- * @param options checked before, with `GENERATE_CHECKS`; undefined if there is no second pass.
+ * @param given options, checked before with `GENERATE_CHECKS`; undefined if there is no second pass.
  * @throws OptionError if the model was not compiled for the size, or the steps are too many.
  * @throws UnsupportedError if a picture is enlarged, and the model has no encoder for pictures.
  */
 export function resolveSecondPass(
   manifest: Manifest,
   request: GenerationRequest,
-  options: SecondPass | undefined,
+  given: SecondPass | undefined,
 ): SecondPassRequest | undefined {
-  if (options === undefined) return undefined;
+  if (given === undefined) return undefined;
+  const options = withoutNulls(given);
   const size = resolveLarger(manifest, request.size, options);
   const { steps: runSteps = request.steps, upscale = "latent" } = options;
   const strength = options.strength ?? DEFAULT_SECOND_STRENGTH;

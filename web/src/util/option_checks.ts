@@ -340,7 +340,8 @@ function isGiven(value: unknown): boolean {
   return value !== undefined && value !== null;
 }
 
-function withoutNulls<Values extends object>(values: Values): Values {
+/** Return options without those that are null, which were not given. */
+export function withoutNulls<Values extends object>(values: Values): Values {
   const given = Object.entries(values).filter(([, value]) => isGiven(value));
   return Object.fromEntries(given) as Values;
 }

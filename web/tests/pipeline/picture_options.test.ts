@@ -131,6 +131,25 @@ describe("a picture to draw from", () => {
     expect(options.image.data).toHaveLength(4 * 64 * 64);
   });
 
+  test("takes null, and sides of nothing, as what was not given", async () => {
+    const image = picture(64, 64);
+    const outpaint = { left: 0, top: null } as unknown as NonNullable<GenerateOptions["outpaint"]>;
+    const { request } = await prepare({ image, mask: null as unknown as Blob, outpaint });
+    expect(request.picture).toMatchObject({ strength: 0.8, mask: undefined });
+    expect(request.pictureSettings).toEqual({ strength: 0.8, fit: "cover" });
+    const secondPass = { scale: 2, width: null, steps: null } as object;
+    expect(prepare({ secondPass })).toHaveProperty("request.secondPass.size", [128, 128]);
+  });
+
+  test("does not change with the caller's object", async () => {
+    const outpaint = { right: 64 };
+    const preparing = prepare({ image: picture(64, 64), outpaint });
+    outpaint.right = 16384;
+    const { report, request } = await preparing;
+    expect(report!.givenSize).toEqual([128, 64]);
+    expect(request.pictureSettings!.outpaint).toEqual({ right: 64 });
+  });
+
   test("is named in the settings of what is drawn", async () => {
     const image = picture(64, 64);
     const settingsOf = async (options: GenerateOptions) =>
