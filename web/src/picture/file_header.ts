@@ -1,6 +1,8 @@
 /**
- * Reads what a picture's file says of itself before its pixels are decoded: a browser would decode
- * 30000 by 30000 pixels, the first picture of an animation, or the inks of a printer without a word.
+ * Reads what a picture's file says of itself before its pixels are decoded.
+ *
+ * A browser would decode 30000 by 30000 pixels, the first picture of an animation, or the inks of a
+ * printer without a word.
  *
  * Sources: the specifications of PNG (W3C, third edition, sections 11.2.1 and 11.3.6 for animation),
  * JPEG (ITU-T T.81, annex B), GIF89a, WebP (RFC 9649) and the ISO base media file format, in which
