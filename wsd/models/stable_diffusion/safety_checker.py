@@ -13,8 +13,9 @@ import torch
 from diffusers.pipelines.stable_diffusion import safety_checker as published
 from transformers import CLIPConfig, CLIPVisionConfig
 
-# torch.nn.functional.normalize divides by no less.
-_LEAST_NORM = 1e-12
+# torch.nn.functional.normalize divides by no less. Without an upper bound, TVM would write infinity
+# into the shader, for which WGSL has no literal.
+_LEAST_NORM, _LARGEST_NORM = 1e-12, 1e30
 
 
 class SafetyCheckerConfig(CLIPVisionConfig):  # type: ignore[no-untyped-call]
@@ -103,4 +104,4 @@ def _cosines(embedding: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
 
 
 def _norm(vectors: torch.Tensor) -> torch.Tensor:
-    return (vectors * vectors).sum(dim=1).sqrt().clamp(min=_LEAST_NORM)
+    return (vectors * vectors).sum(dim=1).sqrt().clamp(_LEAST_NORM, _LARGEST_NORM)
