@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +55,8 @@ class SafetyReference:
         from transformers import CLIPConfig
         from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+        # It would say that a black picture is returned, which is of no concern here.
+        logging.getLogger(StableDiffusionSafetyChecker.__module__).setLevel(logging.ERROR)
         component = checkpoint.family.component(SAFETY_CHECKER)
         found = checkpoint.source.component_config(component)
         # The published configuration, as diffusers' own class reads it.
