@@ -83,7 +83,7 @@ class SafetyScores(torch.nn.Module):
         """
         model = self.model
         encoder = model.vision_model
-        # The encoder's pooled output is its first token, normalised. Here all tokens are normalised,
+        # The encoder's pooled output is its first token, normalised. Here all are normalised,
         # because a slice right behind the last GEMM would become a part of it, and a GEMM with a
         # slice has no written kernel.
         states = encoder.post_layernorm(encoder(pixels).last_hidden_state)
