@@ -29,7 +29,7 @@ def normalize(program: ExportedProgram) -> ExportedProgram:
     * drops assertions, aliases, dropout and no-op dtype or device casts;
     * turns a constant causal attention mask into ``is_causal=True``;
     * turns a lookup of all position ids in order into the table itself;
-    * turns the choice of one row into a slice, because TVM imports it as a lookup by a 64-bit index;
+    * turns the choice of one row into a slice, because TVM makes a lookup by a 64-bit index of it;
     * turns a nearest-neighbour resize to a given size into a doubling whose last row or column
       is cut off where the size is odd;
     * removes nodes whose results are unused, such as CLIP's own pooled output.
