@@ -322,6 +322,14 @@ test("a model that changes parts says what it still needs", async () => {
   expect(missing()).toBe("");
 });
 
+test("a picture that comes before the model does is shown, and fitted when the model is there", async () => {
+  byId<HTMLSelectElement>("size").replaceChildren();
+  await panel.take(file("wide"), "wide.png");
+  expect(byId("given-used").textContent).toBe("300 × 100 pixels, used as they are.");
+  form.offerModel({ manifest: ENCODES, sizes: [[64, 64]], takesNegativePrompt: true } as never);
+  expect(byId("given-used").textContent).toContain("the middle 100 × 100");
+});
+
 test("the picture and its mask stay over a reload, until the picture is removed", async () => {
   await panel.take(file("moon"), "moon.png");
   click("Edit a part");

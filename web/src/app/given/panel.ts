@@ -284,6 +284,8 @@ class MountedGiven implements GivenPanel {
     const given = [width + added.left + added.right, height + added.top + added.bottom] as const;
     const size = this.page.size();
     const [theirs, ours] = [given.join(" × "), size.join(" × ")];
+    // No model is chosen yet.
+    if (size.includes(0)) return strings.usedWhole(theirs, theirs);
     const options = readPictureOptions();
     if (!mask.isEmpty && options.onlyMasked === true) return strings.usedMasked(theirs, ours);
     const { from, to } = describeFit(given, size, options.fit!);
