@@ -170,6 +170,40 @@ def look_at_pictures(page: Page) -> Iterator[State]:
     page.keyboard.press("Escape")
 
 
+def visit_with_a_picture(page: Page, address: str) -> Iterator[State]:
+    """A picture is begun with, a part of it painted and drawn anew."""
+    page.goto(address)
+    ready(page)
+    draw(page, CIRCLE, steps=12)
+    unfold(page, "Settings", wanted=False)
+    page.get_by_role("button", name="Start from it").click()
+    given = page.locator("#given")
+    expect(given).to_be_visible()
+    yield "given", given
+    page.get_by_role("button", name="Edit a part").click()
+    for key in ("Space", *["ArrowRight"] * 5, *["ArrowDown"] * 3):
+        page.keyboard.press(key)
+    yield "painting", None
+    page.keyboard.press("Space")
+    page.get_by_role("button", name="Done").click()
+    unfold(page, "Options of the picture")
+    yield "masked", page.locator("#mask-options")
+    unfold(page, "Options of the picture", wanted=False)
+    page.get_by_label("Prompt", exact=True).fill("a green star")
+    page.get_by_role("button", name="Draw").click()
+    slider = page.get_by_role("slider", name="How much of the picture from before is shown")
+    expect(slider).to_be_visible()
+    slider.fill("50")
+    yield "before", None
+    # A text file that is called a picture.
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Remove the picture").click()
+        page.get_by_role("button", name="Start from a picture").click()
+    chooser.value.set_files({"name": "moon.png", "mimeType": "image/png", "buffer": b"a moon"})
+    wait_for_error(page)
+    yield "no-picture", None
+
+
 def visit_with_a_full_store(page: Page, address: str) -> Iterator[State]:
     """The browser has no room for a finished picture."""
     devtools = page.context.new_cdp_session(page)
@@ -286,6 +320,7 @@ VISITS: dict[Visit, tuple[str, ...]] = {
         *("german", "arabic", "enlarged", "compared", "deleted", "delete-all"),
         *("figures", "taken", "forget"),
     ),
+    visit_with_a_picture: ("given", "painting", "masked", "before", "no-picture"),
     visit_with_a_full_store: ("full-store",),
     visit_insecurely: ("insecure",),
     visit_without_webgpu: ("no-webgpu",),

@@ -17,22 +17,54 @@ from wsd.models.schedulers import SCHEDULERS, describe_noise_schedule, describe_
 SHAPE = (1, 4, 8, 8)
 
 
+@dataclasses.dataclass(frozen=True)
+class Begin:
+    """A trajectory that begins with the clean latents of a picture.
+
+    Attributes:
+        strength: share of the steps that are run.
+        masked: whether a part of the latents is kept, as the inpainting pipelines keep it.
+    """
+
+    strength: float
+    masked: bool = False
+
+    def skipped(self, count):
+        """Return how many steps are left out, as diffusers' ``get_timesteps`` counts."""
+        return count - min(int(count * self.strength), count)
+
+    @property
+    def is_noise(self):
+        """Whether the latents begin as pure noise."""
+        return self.masked and self.strength == 1
+
+
+def picture_of(shape):
+    """Return clean latents and a mask, both float64."""
+    random = np.random.default_rng(3)
+    mask = random.integers(0, 2, (shape[0], 1, *shape[2:]))
+    return random.standard_normal(shape) * 0.8, mask.astype(np.float64)
+
+
 def known_denoiser(sample, timestep):
     """Any smooth function of sample and time serves as a prediction."""
     return np.sin(sample * 1.3 + timestep / 300.0) * 0.8
 
 
-def by_diffusers(scheduler, count, eta, shape=SHAPE):
+def by_diffusers(scheduler, count, eta, shape=SHAPE, begin=None):
     """Return (timesteps, final latents) in float64, from float32 noise of seed 1.
+
+    ``begin`` says that they begin with a picture.
 
     The scheduler's tables keep their float32 values, but what it computes from them in each step
     is float64, as in the browser.
     """
     generator = torch.Generator().manual_seed(1)
     scheduler.set_timesteps(count)
+    first = begin.skipped(count) * scheduler.order if begin else 0
     if hasattr(scheduler, "set_begin_index"):
         # StableDiffusionXLPipeline does so; else a timestep that comes twice is looked up wrongly.
-        scheduler.set_begin_index(0)
+        scheduler.set_begin_index(first)
     for table in ("sigmas", "alphas_cumprod", "final_alpha_cumprod"):
         # Where on a Brownian path noise is taken, float32 numbers decide.
         if hasattr(scheduler, table) and not hasattr(scheduler, "noise_sampler_seed"):
@@ -40,16 +72,28 @@ def by_diffusers(scheduler, count, eta, shape=SHAPE):
     if hasattr(scheduler, "noise_sampler_seed"):
         scheduler.noise_sampler_seed = 1
     noise = torch.randn(shape, generator=generator)
-    sample = noise.double() * float(scheduler.init_noise_sigma)
+    timesteps = scheduler.timesteps[first:]
+    clean, mask = map(torch.from_numpy, picture_of(shape))
+
+    def noisy_picture(index):
+        return scheduler.add_noise(clean, noise.double(), timesteps[index : index + 1])
+
+    if begin is None or begin.is_noise:
+        sample = noise.double() * float(scheduler.init_noise_sigma)
+    else:
+        sample = noisy_picture(0)
     offered = inspect.signature(scheduler.step).parameters
     # The schedulers draw in the sample's dtype, the pipelines in float32.
     options = {"generator": Float32Noise(generator), "eta": eta}
     options = {key: value for key, value in options.items() if key in offered}
-    for timestep in scheduler.timesteps:
+    for index, timestep in enumerate(timesteps):
         scaled = scheduler.scale_model_input(sample, timestep)
         prediction = torch.from_numpy(known_denoiser(scaled.numpy(), float(timestep)))
         sample = scheduler.step(prediction, timestep, sample, **options).prev_sample.double()
-    return scheduler.timesteps.tolist(), sample.numpy()
+        if begin is not None and begin.masked:
+            kept = noisy_picture(index + 1) if index + 1 < len(timesteps) else clean
+            sample = (1 - mask) * kept + mask * sample
+    return timesteps.tolist(), sample.numpy()
 
 
 class Float32Noise:
@@ -109,15 +153,18 @@ def weigh(weights, sample, model, kept, history):
     return [(array, weight) for array, weight in terms if weight]
 
 
-def by_browser(javascript, family, name, count, eta, shape=SHAPE, add=add_float64, **options):
+def by_browser(
+    javascript, family, name, count, eta, shape=SHAPE, add=add_float64, begin=None, **options
+):
     """Return (timesteps, final latents) of a family's scheduler.
 
+    ``begin`` says that they begin with a picture.
     ``options`` are fields of the scheduler's configuration that differ from the family's.
     """
     noise = describe_noise_schedule(family.scheduler)
     config = describe_scheduler(family.scheduler, name, noise.alphas_cumprod)
     config = config.model_copy(update=options)
-    return follow(javascript, noise, config, count, eta, shape, add)
+    return follow(javascript, noise, config, count, eta, shape, add, begin=begin)
 
 
 def follow(
@@ -130,6 +177,7 @@ def follow(
     add=add_float64,
     denoise=known_denoiser,
     seed=1,
+    begin=None,
 ):
     """Follow the browser's coefficients; ``add`` sums (array, weight) pairs."""
     run = javascript(
@@ -139,15 +187,25 @@ def follow(
             "config": config.model_dump(mode="json"),
             "count": count,
             "eta": eta,
+            "skipped": begin.skipped(count) if begin else 0,
         }
     )
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(shape, generator=generator).double().numpy()
     levels = run.get("brownian")
     path = levels and sde.BrownianTreeNoiseSampler(torch.zeros(shape), *levels, seed % 2**64)
-    sample = add([(noise, run["initNoiseSigma"])])
+    clean, mask = picture_of(shape)
+
+    def noisy_picture(index):
+        level = run["steps"][index]["level"]
+        return add([(clean, level["signal"]), (noise, level["noise"])])
+
+    if begin is None or begin.is_noise:
+        sample = add([(noise, run["initNoiseSigma"])])
+    else:
+        sample = noisy_picture(0)
     history, kept = [], None
-    for step in run["steps"]:
+    for index, step in enumerate(run["steps"]):
         model = denoise(add([(sample, step["inputScale"])]), step["timestep"])
         terms = weigh(step["next"], sample, model, kept, history)
         if "noise" in step["next"]:
@@ -163,6 +221,9 @@ def follow(
             history.insert(0, remembered)
         kept = kept if keep is None else keep
         sample = following
+        if begin is not None and begin.masked:
+            picture = noisy_picture(index + 1) if index + 1 < len(run["steps"]) else clean
+            sample = (1 - mask) * picture + mask * sample
     return [step["timestep"] for step in run["steps"]], sample
 
 

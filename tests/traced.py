@@ -30,7 +30,7 @@ from wsd.frontend.export import trace_component
 from wsd.models.instantiate import build_skeleton
 from wsd.models.registry import Family
 from wsd.spec.manifest import EntryPoint
-from wsd.spec.roles import IMAGE_TO_RGBA, LINEAR_COMBINATION
+from wsd.spec.roles import IMAGE_TO_RGBA, LINEAR_COMBINATION, MASKED_BLEND, RGBA_TO_IMAGE
 from wsd.supply_chain.materials import compiler_materials
 from wsd.util.code_digest import digest_code
 from wsd.util.files import cache_folder, write_once
@@ -40,6 +40,7 @@ from wsd.util.progress import Quiet
 # A WebAssembly module without functions.
 EMPTY_MODULE = b"\0asm\1\0\0\0"
 MIB = 1 << 20
+OF_PICTURES = (RGBA_TO_IMAGE, MASKED_BLEND)
 
 
 def _versions() -> dict[str, str]:
@@ -52,12 +53,15 @@ def trace_library(family: Family, folder: Path) -> None:
     entry_points, parameters = [], {}
     for component in family.components:
         made = list(make_entry_points(family, component, build_skeleton(component), family.sizes))
-        parameters[component.id] = trace_component(component, made[0]).parameters
+        stored = {module.part or component.id: module for module in reversed(made)}
+        parameters |= {
+            name: trace_component(component, stored[name]).parameters for name in reversed(stored)
+        }
         entry_points += [
             EntryPoint(
                 module.name,
                 module.role,
-                component.id,
+                module.part or component.id,
                 module.size,
                 module.inputs,
                 module.outputs,
@@ -70,9 +74,10 @@ def trace_library(family: Family, folder: Path) -> None:
             for module in made
         ]
     # Those that the compiler adds, which have no parameters.
+    encodes = any(component.parts for component in family.components)
     entry_points += [
         EntryPoint(f"{role}_{width}x{height}", role, None, (width, height), (), ())
-        for role in (IMAGE_TO_RGBA, LINEAR_COMBINATION)
+        for role in (IMAGE_TO_RGBA, LINEAR_COMBINATION, *(OF_PICTURES if encodes else ()))
         for width, height in family.sizes
     ]
     library = Library(
@@ -100,6 +105,7 @@ def cached_trace(family: Family) -> Library:
     key = {
         "code": digest_code(*modules, type(family.architecture).__module__),
         "family": describe_architecture(family),
+        "parts": [part.id for component in family.components for part in component.parts],
         "sizes": family.sizes,
         "program": sha256_file(Path(__file__)),
         "tools": _versions(),

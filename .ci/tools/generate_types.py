@@ -22,7 +22,7 @@ from wsd import __version__
 from wsd.kernels import choice, variant
 from wsd.kernels.registry import variant_names
 from wsd.models.schedulers import MAX_STEPS, SCHEDULERS
-from wsd.runtime import http_headers, request
+from wsd.runtime import given_picture, http_headers, request
 from wsd.spec import manifest, paths, seed, self_test, tolerances
 from wsd.spec.precision import DTYPES
 from wsd.spec.roles import LINEAR_COMBINATION_TERMS, ROLES
@@ -230,6 +230,14 @@ def render_constants() -> str:
                 "MAX_SEED": seed.MAX_SEED,
                 "MAX_GUIDANCE": request.MAX_GUIDANCE,
                 "MAX_IMAGES": request.MAX_IMAGES,
+            },
+        ),
+        (
+            "wsd/runtime/given_picture.py: what a picture is drawn from with, where nobody says it",
+            {
+                "MASKED_FROM": given_picture.MASKED_FROM,
+                "DEFAULT_STRENGTH": given_picture.DEFAULT_STRENGTH,
+                "DEFAULT_MASKED_STRENGTH": given_picture.DEFAULT_MASKED_STRENGTH,
             },
         ),
         (

@@ -28,7 +28,8 @@ def test_every_stage(measured):
     report, lines, plot = measured
     names = [stage["name"] for stage in report["stages"]]
     assert names == ["text_encoder", "denoiser_16x16", "guided_denoiser_16x16", "vae_decoder_16x16",
-                     "image_to_rgba_16x16"]  # fmt: skip
+                     "image_to_rgba_16x16", "rgba_to_image_16x16",
+                     "vae_encoder_16x16"]  # fmt: skip
     for stage in report["stages"]:
         assert stage["milliseconds"] >= stage["record_milliseconds"] > 0
         assert stage["dispatches"] > 0

@@ -114,9 +114,9 @@ def test_a_picture_of_a_batch_comes_back_alone(page, origin):
     assert pixels_of(again) == pixels_of(second)
     assert text_of(again) == text_of(second)
 
-    # Its link brings the same one; Vary draws one picture with another seed.
+    # Its link brings the same one; Another seed draws one picture.
     tiles(page).first.click()
-    page.get_by_role("dialog").get_by_role(BUTTON, name="Vary").click()
+    page.get_by_role("dialog").get_by_role(BUTTON, name="Another seed").click()
     expect(tiles(page)).to_have_count(5)
     expect(page.get_by_role(STATUS)).to_contain_text("Done in")
     newest = page.locator("#pictures").get_by_role(LINK).first

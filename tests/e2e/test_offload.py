@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 
 from wsd.bundle.manifest import find_manifests, read_manifest
+from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.request import GenerationRequest
 
 DRAWING = GenerationRequest("a large red circle", seed=1, steps=2, images=2)
+# Its left half is drawn anew, in one of two steps.
+PICTURE = GivenPicture(
+    np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8),
+    0.5,
+    np.repeat([[255] * 8 + [0] * 8], 16, axis=0).astype(np.uint8),
+)
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +32,18 @@ def test_the_same_pictures(speck_renderer, offloading):
     expected, found = speck_renderer.draw(DRAWING), offloading.draw(DRAWING)
     np.testing.assert_array_equal(found.latents, expected.latents)
     np.testing.assert_array_equal(found.images, expected.images)
+
+
+def test_a_picture_is_encoded_before_all_else(speck_renderer, offloading, sizes):
+    expected, found = (
+        renderer.draw(DRAWING, picture=PICTURE) for renderer in (speck_renderer, offloading)
+    )
+    np.testing.assert_array_equal(found.latents, expected.latents)
+    np.testing.assert_array_equal(found.images, expected.images)
+    # The encoder's weights are gone: as much is held as after drawing from text.
+    held = offloading.usage()["gpuBytes"]
+    offloading.draw(DRAWING)
+    assert abs(held - offloading.usage()["gpuBytes"]) < sizes["vae_encoder"]
 
 
 def test_one_stage_at_a_time(sizes, offloading):

@@ -15,7 +15,18 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import expect
 
-from pages import before_worker, flip, in_page, long_tasks, ready, set_steps, watch
+from pages import (
+    before_worker,
+    change_manifest,
+    find_violations,
+    flip,
+    in_page,
+    long_tasks,
+    ready,
+    set_steps,
+    unfold,
+    watch,
+)
 from wsd.bundle.web_page import build_page
 from wsd.compiler.tvm_compat import tvmjs_source
 from wsd.errors import UsageError
@@ -122,10 +133,12 @@ def test_settings_of_other_programs_are_taken_and_said(page, origin):
         "Size": "16x16", "Steps": "7", "Guidance": "4.25", "Scheduler": "euler_a",
     })  # fmt: skip
 
+    # What brings no settings is a picture to begin with, if it is a picture.
     in_page(page, "dropPng", [1, 2, 3])
-    expect(status).to_contain_text("it.png is not a PNG")
+    expect(page.get_by_role("alert")).to_contain_text("it.png cannot be used as a picture.")
     in_page(page, "dropPng", picture_with(Title="a cat"))
-    expect(status).to_have_text("it.png holds no settings.")
+    expect(status).to_have_text("it.png is the start picture.")
+    page.get_by_role("button", name="Remove the picture").click()
 
     # What was taken can be drawn, and the picture tells the seed as it was given.
     set_steps(page, 1)
@@ -135,6 +148,117 @@ def test_settings_of_other_programs_are_taken_and_said(page, origin):
     page.get_by_label("Seed").fill(str(2**64))
     page.get_by_role("button", name="Draw").click()
     expect(page.get_by_role("alert")).to_contain_text("-9223372036854775808 to 1844674407370955161")
+
+
+def as_png(pixels):
+    """Return an array of (height, width, 3) bytes as the bytes of a PNG, in a list."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return list(out.getvalue())
+
+
+def paint_a_line(page, length):
+    """Paint with the keyboard alone, from the picture's middle to its right; pixels of 16."""
+    page.get_by_role("button", name="Edit a part").click()
+    painter = page.get_by_role("dialog", name="Paint what is to be drawn anew")
+    expect(painter.get_by_role("application")).to_be_focused()
+    for key in ("Space", *["ArrowRight"] * length, "Space"):
+        page.keyboard.press(key)
+    expect(painter.get_by_role("status")).to_contain_text("of the picture is drawn anew")
+    assert find_violations(page) == []
+    painter.get_by_role("button", name="Done").click()
+
+
+def test_a_part_of_a_picture_is_drawn_anew(page, origin):
+    complaints = watch(page)
+    page.goto(origin)
+    ready(page)
+    given = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    in_page(page, "dropPng", as_png(given))
+    expect(page.get_by_role("status")).to_have_text("it.png is the start picture.")
+    expect(page.locator("#given")).to_contain_text(
+        re.compile(r"16 . 16 pixels, used as they are\.")
+    )
+    paint_a_line(page, 5)
+    unfold(page, "Options of the picture")
+    page.get_by_label("Soft edge").fill("0")
+    assert find_violations(page) == []
+    set_steps(page, 2)
+    page.get_by_role("button", name="Draw").click()
+    expect(page.get_by_role("status")).to_contain_text("Done in")
+    _, _, pixels = in_page(page, "canvasPixels")
+    drawn = np.array(pixels, np.uint8).reshape(16, 16, 4)[..., :3]
+    changed = (drawn != given).any(axis=-1)
+    # The brush is two pixels wide; the rest comes back to the byte.
+    assert changed[7:9, 8:13].any()
+    assert not changed[:6].any()
+    assert not changed[10:].any()
+    before = page.get_by_role("slider", name="How much of the picture from before is shown")
+    before.fill("100")
+    shown = page.locator("#before").evaluate(
+        "(canvas) => [...canvas.getContext('2d').getImageData(0, 0, 16, 16).data]"
+    )
+    assert np.array_equal(np.array(shown, np.uint8).reshape(16, 16, 4)[..., :3], given)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Save speck-").first.click()
+    with Image.open(download.value.path()) as picture:
+        text = picture.text["parameters"]
+    assert "Denoising strength: 1, Mask blur: 0, Masked content: original" in text
+
+    # The picture, its mask and their options stay over a reload.
+    page.reload()
+    expect(page.locator("#given")).to_contain_text("of the picture is drawn anew")
+    unfold(page, "Options of the picture")
+    expect(page.get_by_label("Soft edge")).to_have_value("0")
+    assert complaints == []
+
+
+@pytest.mark.full
+def test_pictures_are_drawn_from_pictures(page, origin):
+    """A picture of another shape, enlarged; then one of the gallery, and its variation."""
+    page.goto(origin)
+    ready(page)
+    status = page.get_by_role("status")
+    in_page(page, "dropPng", as_png(np.full((8, 24, 3), 200, np.uint8)))
+    given = page.locator("#given")
+    expect(given).to_contain_text(re.compile("the middle 8 . 8 are used, as 16 . 16"))
+    unfold(page, "Options of the picture")
+    page.get_by_label("Above").fill("16")
+    expect(given).to_contain_text(re.compile("24 . 24 pixels, scaled to 16 . 16"))
+    page.get_by_label("Draw only around the painted part").check()
+    set_steps(page, 2)
+    page.get_by_role("button", name="Draw").click()
+    expect(status).to_contain_text("Done in")
+    # Only the new part was drawn, and put back into the larger picture.
+    width, height, _ = in_page(page, "canvasPixels")
+    assert (width, height) == (24, 24)
+
+    page.get_by_role("button", name="Start from it").click()
+    expect(given).to_contain_text(re.compile("24 . 24 pixels"))
+    page.get_by_label("Strength", exact=True).first.fill("0.5")
+    page.get_by_role("button", name="Draw").click()
+    expect(page.locator("#pictures .tile")).to_have_count(2)
+    expect(status).to_contain_text("Done in")
+    page.get_by_role("button", name="Vary").click()
+    expect(page.locator("#pictures .tile")).to_have_count(3)
+    expect(page.locator("#variation")).to_contain_text("15% of the noise of seed")
+
+
+@pytest.mark.full
+def test_a_model_without_an_encoder_draws_from_words_alone(page, origin):
+    def leave_out(manifest):
+        roles = ("vae_encoder", "vae_encoder_tile", "rgba_to_image", "masked_blend")
+        manifest["entry_points"] = [
+            each for each in manifest["entry_points"] if each["role"] not in roles
+        ]
+
+    change_manifest(page, "/manifest.json", leave_out)
+    page.goto(origin)
+    ready(page)
+    expect(page.get_by_role("button", name="Start from a picture")).to_be_hidden()
+    expect(page.get_by_text("This model draws from words alone")).to_be_visible()
+    in_page(page, "dropPng", as_png(np.zeros((16, 16, 3), np.uint8)))
+    expect(page.get_by_role("status")).to_have_text("it.png holds no settings.")
 
 
 def expect_form(page, values):

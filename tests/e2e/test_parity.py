@@ -5,25 +5,17 @@ same rounded weights. tiny-sd15's own whole picture: ``test_meaning.py``.
 """
 
 import re
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from paged import open_in_page
 from speck import BROAD, SPECK, SPECK_XL
-from wsd.bundle.builder import build_bundle
-from wsd.bundle.self_test import write_fixtures
-from wsd.checkpoint.checkpoint import Checkpoint, open_checkpoint
-from wsd.checkpoint.resolve import choose_checkpoint
-from wsd.compiler.driver import compile_library
-from wsd.compiler.library import Library
-from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, round_weights
+from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.models.registry import find_family
 from wsd.models.schedulers import SCHEDULERS
-from wsd.runtime.driver import StageRenderer
 from wsd.runtime.request import GenerationRequest
 from wsd.spec.roles import DENOISER, VAE_DECODER
 from wsd.spec.tolerances import LATENTS_TOLERANCE, PICTURE_PSNR, ROUNDING_PSNR
@@ -48,55 +40,15 @@ PROMPTS = ["a large red circle", "Two small blue squares, left of a star!", "une
 LONG = "a yellow diamond above a pink heart and " * 25  # 200 words
 
 
-@dataclass(frozen=True)
-class Model:
-    """A model in a page, and what it is compared with.
-
-    Attributes:
-        checkpoint: its weights.
-        library: what was compiled for it.
-        pipeline: diffusers' pipeline, with the weights rounded as the bundle stores them.
-        renderer: the page.
-    """
-
-    checkpoint: Checkpoint
-    library: Library
-    pipeline: Any
-    renderer: StageRenderer
-
-    def inputs(self, role, seed):
-        """Return random inputs of an entry point, by the manifest's names."""
-        draw = torch.Generator().manual_seed(seed)
-        (entry,) = self.library.entries(role, self.library.sizes[0])
-        return {spec.name: torch.randn(spec.shape, generator=draw) for spec in entry.inputs}
-
-
-def storages(library):
-    """Return component id → parameter name → storage."""
-    return {
-        component: {parameter.name: parameter.storage for parameter in parameters}
-        for component, parameters in library.parameters.items()
-    }
-
-
 @pytest.fixture(scope="module")
 def model(request, open_model, tmp_path_factory):
-    family, dtype = MODELS[request.param]
-    seed = None if family.weights else 0
-    checkpoint = open_checkpoint(choose_checkpoint(family, None, seed), family)
-    library = compile_library(family, family.sizes, dtype, Quiet())
-    pipeline = load_pipeline(checkpoint)
-    round_weights(pipeline, storages(library))
     # What other tests have in a page already.
-    opened = {"tiny-sd15-f32": "renderer", "speck-f32": "speck_renderer"}
-    if name := opened.get(request.param):
-        yield Model(checkpoint, library, pipeline, request.getfixturevalue(name))
-        return
+    shared = {"tiny-sd15-f32": "renderer", "speck-f32": "speck_renderer"}
+    name = shared.get(request.param)
+    opened = name and request.getfixturevalue(name)
     folder = tmp_path_factory.mktemp("bundle")
-    fixtures = write_fixtures(checkpoint, family.sizes[0], PROMPTS[0], folder / "fixtures", Quiet())
-    bundle = build_bundle(checkpoint, library, folder / "bundle", Quiet(), fixtures)
-    with open_model(bundle) as renderer:
-        yield Model(checkpoint, library, pipeline, renderer)
+    with open_in_page(*MODELS[request.param], PROMPTS[0], folder, open_model, opened) as found:
+        yield found
 
 
 # What samples as another scheduler does, on other noise levels or with other weights.
@@ -167,6 +119,17 @@ def test_vae_decoder(model):
     assert relative_error(model.renderer.decode_latents(latents.numpy()), expected.numpy()) < ERROR
 
 
+@each_model
+def test_vae_encoder(model):
+    width, height = model.library.sizes[0]
+    image = np.random.default_rng(6).integers(0, 256, (height, width, 3), np.uint8)
+    # As diffusers' VaeImageProcessor brings a picture to the model's range.
+    scaled = 2 * (torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255) - 1
+    with torch.no_grad():
+        expected = model.pipeline.vae.encode(scaled).latent_dist.parameters
+    assert relative_error(model.renderer.encode_image(image), expected.numpy()) < ERROR
+
+
 @pytest.mark.parametrize(
     "model", [mark(name) for name, (_, dtype) in MODELS.items() if dtype != "f32"], indirect=True
 )
@@ -174,7 +137,8 @@ def test_the_self_test_allows_for_the_precision(model):
     """Its fixtures are of weights that nobody rounded."""
     stages = model.renderer.self_test()
     family = model.checkpoint.family
-    assert len(stages) == len(family.components) + 2  # the guided denoiser, and a tile
+    # The guided denoiser, a tile, the encoder, and a tile of it.
+    assert len(stages) == len(family.components) + 4
     assert [stage for stage in stages if not stage["good"]] == []
     least = 1e-3 if model.library.dtype == "w8a16" else 1e-5
     assert max(stage["error"] for stage in stages) > least

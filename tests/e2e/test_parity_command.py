@@ -3,7 +3,9 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from commands import wsd
 from wsd.bundle.manifest import find_manifests, read_manifest
@@ -12,6 +14,7 @@ from wsd.errors import UsageError
 from wsd.evaluate.parity import compare, describe
 from wsd.models.registry import find_family
 from wsd.runtime.dawn_node import open_node_page
+from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.request import GenerationRequest
 from wsd.util.progress import Quiet
 
@@ -61,8 +64,10 @@ def test_everything_is_compared(found, named):
     ways = {f"{way}: latents" for way in WAYS.values() if way != "resident"}
     tiles = {f"{way}: decoded" for way in WAYS.values() if "tiles" in way}
     memory = {f"{way}: peak memory" for way in WAYS.values()}
+    memory |= {f"{way}: peak memory with a picture" for way in WAYS.values()}
+    encoded = {f"{way}: encoded" for way in WAYS.values()}
     limited = {what for what, finding in named.items() if finding.limit is not None}
-    assert limited == stages | run | ways | tiles | memory | {SEAM}
+    assert limited == stages | run | ways | tiles | memory | encoded | {SEAM}
     # Twelve of sixteen pixels are no tile, and noise no picture: that is seen.
     assert {finding.what for finding in found.findings if not finding.good} <= {SEAM}
     assert 0 < named["one UNet step"].value < 1e-4
@@ -97,6 +102,9 @@ def test_peaks_are_as_planned(speck, named):
         # The pool rounds buffers up to pages, and a run holds some latents.
         measured = named[f"{name}: peak memory"].value
         assert 0.9 * measured < planned[way] < 1.1 * measured, name
+    for peak in manifest.image_peak_bytes:
+        measured = named[f"{WAYS[peak.offload, peak.tiling]}: peak memory with a picture"].value
+        assert 0.9 * measured < peak.bytes < 1.1 * measured
 
 
 @pytest.mark.parametrize(
@@ -118,3 +126,43 @@ def test_a_difference_is_seen(found, named):
         assert report.good is good
         mark = "ok " if good else "BAD"
         assert any(line.startswith(f"{mark} one UNet step") for line in describe(report))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
+def test_a_picture_is_drawn_from(speck, tmp_path, masked):
+    """Memory is that of drawing from a picture, and offloading changes no bit of the result."""
+    image = np.random.default_rng(3).integers(60, 200, (16, 16, 3), np.uint8)
+    mask = np.zeros((16, 16), np.uint8)
+    mask[5:, :9] = 255
+    Image.fromarray(image).save(tmp_path / "image.png")
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    code, lines = wsd(
+        "parity", speck[0], "--model", "speck", "--random-weights", 0, "--host", "node",
+        "--prompt", "red", "--steps", 4, "--image", tmp_path / "image.png", "--strength", 0.75,
+        *(["--mask", tmp_path / "mask.png"] if masked else []),
+        "--out", tmp_path / "P.png", "--json", tmp_path / "findings.json",
+    )  # fmt: skip
+    report = json.loads((tmp_path / "findings.json").read_text())
+    named = {finding["what"]: finding for finding in report["findings"]}
+    bad = [what for what, finding in named.items() if not finding["good"]]
+    assert bad in ([], [SEAM])
+    assert code == (1 if bad else 0)
+    assert 0 < named["trajectory: latents"]["value"] < 1e-3
+    assert 0 < named["reference: a nudge grows"]["value"] < 100
+    assert named["offload: latents"]["limit"] == named["offload, tiles: latents"]["limit"] == 0
+    assert "resident, tiles: latents" not in named  # encoded in tiles, so it is another picture
+    assert any(line.startswith("ok  trajectory: latents") for line in lines)
+    manifest = read_manifest(find_manifests(speck[0])[0])
+    for peak in manifest.image_peak_bytes:
+        limit = named[f"{WAYS[peak.offload, peak.tiling]}: peak memory"]["limit"]
+        assert limit == pytest.approx(1.1 * peak.bytes)
+
+
+def test_a_picture_that_is_not_drawn_is_refused(speck):
+    bundle, checkpoint = speck
+    picture = GivenPicture(np.zeros((8, 8, 3), np.uint8), 0.5)
+    with pytest.raises(UsageError, match="8x8 was not compiled"):
+        compare(
+            bundle, checkpoint, GenerationRequest("red"), open_node_page, Quiet(), picture=picture
+        )

@@ -12,7 +12,7 @@ from wsd.runtime.server import served
 from wsd.util.progress import Quiet
 
 STAGES = ["text_encoder", "denoiser_16x16", "guided_denoiser_16x16", "vae_decoder_16x16",
-          "vae_decoder_tile"]  # fmt: skip
+          "vae_decoder_tile", "vae_encoder_16x16", "vae_encoder_tile"]  # fmt: skip
 
 
 def run(page, origin):
@@ -114,5 +114,5 @@ def test_stop(page, origin):
 @pytest.mark.full
 def test_the_shipped_models_know_what_to_expect(renderer):
     stages = renderer.self_test()
-    assert [stage["good"] for stage in stages] == [True] * 5
+    assert [stage["good"] for stage in stages] == [True] * 7
     assert max(stage["error"] for stage in stages) < 1e-4

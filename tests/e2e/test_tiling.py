@@ -1,13 +1,18 @@
 """Decoding in tiles: each tile as PyTorch decodes it, and no seam between them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from diffusers.models.modeling_outputs import AutoencoderKLOutput
 
 from speck import SPECK
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error
-from wsd.evaluate.tiled_decode import decode_tiles, tile_starts, tile_weights
+from wsd.evaluate.tiled_decode import decode_tiles, encode_tiles, tile_starts, tile_weights
+from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.request import GenerationRequest
 from wsd.util.progress import Quiet
 
@@ -39,6 +44,44 @@ def test_tiles_are_decoded_and_blended(tiling, drawn, speck):
     assert len(tile_starts(16, SPECK.tile)) == 2
     expected = decode_in_tiles(SPECK, load_pipeline(speck[1]), drawn.latents)
     assert relative_error(tiling.decode_latents(drawn.latents), expected.image) < 1e-4
+
+
+def test_tiles_of_a_picture_are_encoded_and_blended(tiling, speck):
+    vae = load_pipeline(speck[1]).vae
+
+    def encode(tile):
+        with torch.no_grad():
+            return vae.encode(torch.tensor(tile[None])).latent_dist.parameters[0].numpy()
+
+    image = np.random.default_rng(3).integers(0, 256, (16, 16, 3), np.uint8)
+    scaled = 2 * (np.moveaxis(image, -1, 0).astype(np.float32) / 255) - 1
+    expected = encode_tiles(encode, scaled, SPECK.tile, SPECK.latent_space.scale_factor)
+    assert relative_error(tiling.encode_image(image), expected) < 1e-4
+    assert relative_error(encode(scaled), expected) > 1e-3
+
+
+def test_drawing_begins_with_a_picture_of_tiles(tiling, speck):
+    pipeline = load_pipeline(speck[1])
+    encode_whole = pipeline.vae.encode
+    picture = GivenPicture(np.random.default_rng(3).integers(0, 256, (16, 16, 3), np.uint8), 0.4)
+    request = replace(DRAWING, steps=5)
+
+    def encode_as_tiles(image):
+        def encode(tile):
+            return encode_whole(torch.tensor(tile[None])).latent_dist.parameters[0].numpy()
+
+        factor = SPECK.latent_space.scale_factor
+        moments = encode_tiles(encode, image[0].numpy(), SPECK.tile, factor)
+        posterior = DiagonalGaussianDistribution(torch.tensor(moments[None], dtype=torch.float32))
+        return AutoencoderKLOutput(latent_dist=posterior)
+
+    pipeline.vae.encode = encode_as_tiles
+    _, expected = draw_reference(speck[1], pipeline, request, Quiet(), picture=picture)
+    pipeline.vae.encode = encode_whole
+    _, whole = draw_reference(speck[1], pipeline, request, Quiet(), picture=picture)
+    found = tiling.draw(request, picture=picture).latents
+    assert relative_error(found, expected) < 1e-3
+    assert relative_error(found, whole) > 5 * relative_error(found, expected)
 
 
 def test_no_seam(family, shipped, pipeline):

@@ -6,11 +6,12 @@ import resource
 import pytest
 
 from wsd.compiler.cache import library_key
-from wsd.frontend.entry_points import make_entry_point
+from wsd.frontend.entry_points import make_entry_point, make_entry_points
 from wsd.frontend.export import trace_component
 from wsd.models.instantiate import build_skeleton
 from wsd.models.registry import FAMILIES
 from wsd.models.schedulers import describe_noise_schedule, describe_schedulers
+from wsd.spec.roles import VAE_DECODER, VAE_ENCODER
 
 # Counted by their publishers. SDXL's first encoder goes without its last layer and norm.
 PARAMETERS = {
@@ -19,13 +20,18 @@ PARAMETERS = {
     ("sdxl", "text_encoder"): 123_060_480 - 7_087_872 - 2 * 768,
     ("sdxl", "text_encoder_2"): 694_659_840,
     ("sdxl", "unet"): 2_567_463_684,
+    # Five more channels that the first convolution takes, of 3x3 weights each.
+    ("sd15-inpaint", "unet"): 859_520_964 + 5 * 9 * 320,
+    ("sdxl-inpaint", "unet"): 2_567_463_684 + 5 * 9 * 320,
 }
+# Of the VAE without its decoder, and without the convolution before it.
+ENCODER = 83_653_863 - 49_490_179 - 20
 
 
 @pytest.mark.parametrize(
     ("family", "name"),
     [
-        pytest.param(*pair, marks=pytest.mark.full if pair[0] == "sdxl" else ())
+        pytest.param(*pair, marks=pytest.mark.full if pair[0] != "sd15" else ())
         for pair in PARAMETERS
     ],
 )
@@ -42,6 +48,16 @@ def test_full_size_components_are_traced(family, name):
     # Weights would be gigabytes; names and shapes are not.
     grown_mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown_mib < 700
+
+
+def test_the_encoder_is_traced_at_full_size():
+    family = FAMILIES["sd15"]
+    component = family.component(VAE_DECODER)
+    made = make_entry_points(family, component, build_skeleton(component), [(512, 768)])
+    whole = next(entry for entry in made if entry.role == VAE_ENCODER)
+    assert whole.outputs[0].shape == (1, 8, 96, 64)
+    trace = trace_component(component, whole)
+    assert sum(math.prod(parameter.shape) for parameter in trace.parameters) == ENCODER
 
 
 def test_distilled_models_share_the_library_of_their_teacher():

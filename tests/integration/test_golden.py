@@ -44,12 +44,16 @@ def test_work(library):
 def test_shards(library, shipped, tmp_path):
     """Without a bundle, whose page needs npm and sources that images with a compiler lack."""
     digests = {}
-    for component in shipped.family.components:
-        parameters = library.parameters[component.id]
+    stored = {
+        name: component
+        for component in shipped.family.components
+        for name in (component.id, *(part.id for part in component.parts))
+    }
+    for name, component in stored.items():
 
         def read(wanted, component=component):
             return shipped.source.tensors(component, shapes(wanted))
 
-        written = write_shards(component.id, parameters, read, tmp_path, lambda _: None)
-        digests |= {f"{component.id}-{n}": shard.sha256 for n, shard in enumerate(written.shards)}
+        written = write_shards(name, library.parameters[name], read, tmp_path, lambda _: None)
+        digests |= {f"{name}-{n}": shard.sha256 for n, shard in enumerate(written.shards)}
     compare("tiny-sd15-shards.json", digests)

@@ -9,8 +9,9 @@ import torch
 from speck import LEVELS, SPECK, SPECK_XL
 from tvm_cpu import run_on_cpu
 from wsd.compiler import tvm_compat
+from wsd.compiler.passes.channels_last import channels_last
 from wsd.errors import CompileError
-from wsd.frontend.entry_points import make_entry_point
+from wsd.frontend.entry_points import make_entry_point, make_entry_points
 from wsd.frontend.export import trace_component
 from wsd.frontend.normalize import normalize
 from wsd.models.instantiate import build_module, build_skeleton
@@ -89,6 +90,41 @@ def test_imported_relax_computes_what_torch_computes(family, name, size):
     for result, right, spec in zip(found, expected, made.outputs, strict=True):
         assert result.shape == right.shape == spec.shape
         assert np.linalg.norm(result - right.numpy()) <= 1e-5 * np.linalg.norm(right)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (40, 56)])
+@pytest.mark.parametrize("quantizes", [True, False])
+def test_the_encoder_gives_the_moments_of_diffusers(size, quantizes):
+    """A VAE of four levels, whose three halvings pad below and to the right alone."""
+    torch.manual_seed(0)
+    family = change(LEVELS, "vae_decoder", use_quant_conv=quantizes)
+    component = family.component("vae_decoder")
+    model = build_module(component)
+    made = list(make_entry_points(family, component, model, [size]))
+    whole, tile = (e for e in made if e.part == "vae_encoder")
+    assert (whole.role, tile.role) == ("vae_encoder", "vae_encoder_tile")
+    assert tile.inputs[0].shape == (1, 3, family.tile, family.tile)
+    trace = trace_component(component, whole)
+    assert trace.component == "vae_encoder"
+    own = {name.partition(".")[0] for name in names(trace)}
+    assert own == {"encoder", *(["quant_conv"] if quantizes else [])}
+    (image,) = make_inputs(whole.inputs)
+    with torch.no_grad():
+        expected = model.encode(image).latent_dist.parameters
+    state = dict(model.named_parameters())
+    parameters = [state[name].detach().numpy() for name in names(trace)]
+    module = tvm_compat.import_program(trace.program)
+    for lowered in (module, channels_last(module)):
+        [found] = run_on_cpu(lowered, [image.numpy()], parameters)
+        assert found.shape == whole.outputs[0].shape
+        assert np.linalg.norm(found - expected.numpy()) <= 1e-5 * np.linalg.norm(expected)
+
+
+def test_a_vae_without_an_encoder_is_left_whole():
+    family = SPECK.without_parts()
+    component = family.component("vae_decoder")
+    made = make_entry_points(family, component, build_skeleton(component), [(16, 16)])
+    assert [e.role for e in made] == ["vae_decoder", "vae_decoder_tile"]
 
 
 def test_an_encoder_of_fewer_layers_gives_the_state_that_diffusers_takes():

@@ -28,8 +28,10 @@ CONVS = [
     Conv2d(1, 6, 6, 96, 6, 6, 1, 1, 0),
     Conv2d(2, 5, 4, 32, 10, 8, 3, 1, 1, upsample=2),
     Conv2d(2, 5, 4, 32, 9, 7, 3, 1, 1, upsample=2),
+    # Zeros follow the last row and column alone, as in the VAE's encoder.
+    Conv2d(2, 8, 10, 32, 4, 5, 3, 2, 0),
 ]
-CONV_NAMES = ["conv", "stride", "1x1", "upsample", "upsample and cut"]
+CONV_NAMES = ["conv", "stride", "1x1", "upsample", "upsample and cut", "zeros after the end"]
 
 
 def conv_problem(conv, n=40):
@@ -61,6 +63,10 @@ def multiply(problem, a, w):
     image = image.repeat_interleave(conv.upsample, 2).repeat_interleave(conv.upsample, 3)
     if conv.upsample > 1:  # the result is as large as the image that is padded
         image = image[:, :, : conv.out_height, : conv.out_width]
+    if conv.padding == 0:
+        reach = [(out - 1) * conv.stride + conv.kernel for out in (conv.out_width, conv.out_height)]
+        right, below = (r - e for r, e in zip(reach, (conv.width, conv.height), strict=True))
+        image = torch.nn.functional.pad(image, (0, max(right, 0), 0, max(below, 0)))
     found = torch.nn.functional.conv2d(
         image, weight.permute(0, 3, 1, 2), stride=conv.stride, padding=conv.padding
     )

@@ -29,6 +29,26 @@ def test_the_weight_of_eulers_method(name, count):
     assert weigh_predictions(XL, name, count, 0.0) == pytest.approx(np.linalg.norm(weights), 1e-4)
 
 
+@pytest.mark.parametrize("run", [1, 3, 15, 20])
+def test_the_weight_of_the_last_steps(run):
+    """Where a picture is given, the errors are those of the steps that are run."""
+    scheduler = build_scheduler(XL, "euler")
+    scheduler.set_timesteps(20)
+    levels = scheduler.sigmas.double().numpy()
+    changes = np.diff(levels)
+    kept = 1 + changes * levels[:-1] / (levels[:-1] ** 2 + 1)
+    weights = [changes[i] * np.prod(kept[i + 1 :]) for i in range(20 - run, 20)]
+    found = weigh_predictions(XL, "euler", 20, 0.0, run)
+    assert found == pytest.approx(np.linalg.norm(weights), 1e-4)
+
+
+@pytest.mark.parametrize("name", [n for n, s in SCHEDULERS.items() if s.offered])
+def test_every_scheduler_can_be_weighed_from_a_later_step(name):
+    assert 0 < weigh_predictions(SD, name, 20, 0.0, 6) < 2
+    whole = weigh_predictions(SD, name, 20, 0.0)
+    assert weigh_predictions(SD, name, 20, 0.0, 20) == pytest.approx(whole)
+
+
 def test_the_weight_of_a_single_prediction_of_clean_latents():
     config = {**SD, "prediction_type": "sample", "timestep_spacing": "trailing"}
     assert weigh_predictions(config, "lcm", 1, 0.0) == pytest.approx(1, 1e-3)

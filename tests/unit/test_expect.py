@@ -60,7 +60,7 @@ def test_a_checkpoint_of_its_own(family, library, checkpoint):
     stages = select_stages(path, opened, library).stages
     assert [stage.entry_point for stage in stages] == [
         "text_encoder", "denoiser_128x128", "guided_denoiser_128x128", "vae_decoder_128x128",
-        "vae_decoder_tile",
+        "vae_decoder_tile", "vae_encoder_128x128", "vae_encoder_tile",
     ]  # fmt: skip
 
 
@@ -72,7 +72,9 @@ def test_only_functions_that_are_there(family, library, checkpoint, tmp_path):
     path.write_text(json.dumps(table))
     opened = open_checkpoint(checkpoint, family)
     kept = select_stages(path, opened, library).stages
-    assert [stage.entry_point for stage in kept] == ["text_encoder", "vae_decoder_tile"]
+    assert [stage.entry_point for stage in kept] == [
+        "text_encoder", "vae_decoder_tile", "vae_encoder_tile",
+    ]  # fmt: skip
     table["stages"] = [s for s in table["stages"] if "64" in s["entry_point"]]
     path.write_text(json.dumps(table))
     assert select_stages(path, opened, library) is None

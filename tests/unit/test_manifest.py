@@ -114,6 +114,8 @@ def test_every_field_without_a_default_is_required(table, read):
     """The others are the two files that a bundle may lack, and what older manifests lack."""
     picture = {"file": "a.webp", "bytes": 1, "sha256": "0" * 64, "prompt": "a", "settings": ""}
     table["example_pictures"] = [picture]
+    prepared = {"resize": 32, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    table["safety_checker"] = {**prepared, "source": "a", "license": ""}
     checked = set()
     for place, model in find_objects(table, Manifest):
         for field, known in model.model_fields.items():

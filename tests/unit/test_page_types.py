@@ -15,6 +15,7 @@ WHOLE = {
     "Loaded": "driver/automation.ts",
     "Preview": "driver/automation.ts",
     "Timings": "api/types.ts",
+    "SafetyReport": "api/types.ts",
     "Usage": "api/types.ts",
     "Drawn": "driver/automation.ts",
     "StageReport": "api/types.ts",

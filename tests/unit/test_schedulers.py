@@ -9,6 +9,7 @@ import scipy.stats
 import torch
 
 from scheduling import (  # noqa: F401
+    Begin,
     by_browser,
     by_diffusers,
     configure,
@@ -86,6 +87,31 @@ def test_trajectory_equals_diffusers(javascript, family, name, count, prediction
     eta = 0.7 if count == 5 else 0.0
     expected = by_diffusers(scheduler, count, eta)
     assert_same(by_browser(javascript, family, name, count, eta), expected)
+
+
+@pytest.mark.usefixtures("float32_noise")
+@pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
+@pytest.mark.parametrize(
+    ("name", "strength", "count"),
+    [
+        full_unless(
+            scheduler.offered and count == 20 and strength in (0.3, 0.75), name, strength, count
+        )
+        for name, scheduler in SCHEDULERS.items()
+        for count in (1, 4, 7, 20)
+        for strength in (0.05, 0.3, 0.75, 1.0)
+        if int(count * strength) > 0
+    ],
+)
+def test_trajectory_that_begins_with_a_picture(javascript, family, name, strength, count, masked):
+    if "flow_prediction" in SCHEDULERS[name].predictions:
+        family = configure(family, **select_scheduler(family.scheduler, name))
+        family = configure(family, prediction_type="flow_prediction")
+    scheduler = build_scheduler(family.scheduler, name)
+    count = min(count, max_steps(scheduler))
+    begin = Begin(strength, masked)
+    expected = by_diffusers(scheduler, count, 0.7, begin=begin)
+    assert_same(by_browser(javascript, family, name, count, 0.7, begin=begin), expected)
 
 
 @pytest.mark.usefixtures("float32_noise")
@@ -205,13 +231,19 @@ OPTIONS = [
 
 @pytest.mark.usefixtures("float32_noise")
 @pytest.mark.parametrize(("class_name", "options"), OPTIONS, ids=str)
-@pytest.mark.parametrize("count", [full_unless(n == 5, n) for n in (1, 2, 3, 5, 20)])
-def test_a_checkpoints_own_options(javascript, class_name, options, count):
+@pytest.mark.parametrize(
+    ("count", "begin"),
+    [
+        *(full_unless(n == 5, n, None) for n in (1, 2, 3, 5, 20)),
+        *(full_unless(False, n, Begin(0.7, masked=True)) for n in (5, 20)),
+    ],
+)
+def test_a_checkpoints_own_options(javascript, class_name, options, count, begin):
     config = {**NOISE, **options}
     scheduler = getattr(diffusers, class_name).from_config(config)
     noise, described = describe_own({"_class_name": class_name, **config})
-    expected = by_diffusers(scheduler, count, 0.0)
-    assert_same(follow(javascript, noise, described, count, 0.0), expected)
+    expected = by_diffusers(scheduler, count, 0.0, begin=begin)
+    assert_same(follow(javascript, noise, described, count, 0.0, begin=begin), expected)
 
 
 def test_the_beta_distribution_equals_scipys(javascript):
@@ -518,5 +550,8 @@ def test_random_configurations_are_followed_or_refused(javascript, seed):
             {key: value for key, value in config.items() if key != "_class_name"}
         )
         count = min(max(count, min_steps(scheduler)), described.max_steps)
-        expected = by_diffusers(scheduler, count, eta)
-        assert_same(follow(javascript, noise, described, count, eta), expected), config
+        begin = generator.choice([None, Begin(0.4), Begin(0.8, masked=True), Begin(1.0)])
+        if begin is not None and begin.skipped(count) == count:
+            begin = None
+        expected = by_diffusers(scheduler, count, eta, begin=begin)
+        assert_same(follow(javascript, noise, described, count, eta, begin=begin), expected), config

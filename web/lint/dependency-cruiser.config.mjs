@@ -8,6 +8,8 @@ const ROOMS = {
   settings: "settings/",
   // Types of the public API, which every room speaks of.
   "api-types": "api/(generated|load_options|options|progress|types)\\.ts$",
+  // Pictures that are given to draw from: decoded, fitted, masked, and put back together.
+  picture: "picture/",
   bundle: "bundle/",
   "gpu-tvm": "gpu/tvm/",
   gpu: "gpu/[a-z_]+\\.ts$",

@@ -26,12 +26,19 @@ export type {
 export { chooseVariant, listModels } from "./api/model_index";
 export type { Choice, ListedModel, Variant } from "./api/model_index";
 export type {
+  Fit,
   GenerateOptions,
+  ImageInput,
+  MaskedContent,
+  Outpaint,
   OutputName,
   OutputTypes,
+  PictureOptions,
   Prompt,
   PromptEmbeddings,
   Scheduler,
+  SecondPass,
+  Upscale,
 } from "./api/options";
 export type { FoundPicture, FoundSettings } from "./settings/found_settings";
 export { isPng, readText, writeText } from "./settings/png";
@@ -40,12 +47,14 @@ export type { Preflight, PreflightOptions } from "./api/preflight";
 export type {
   DecodeStage,
   DenoiseStage,
+  EncodeStage,
   LibraryStage,
   OnProgress,
   OverallProgress,
   ParametersStage,
   PipelinesStage,
   ProgressEvent,
+  SafetyStage,
   SelfTestStage,
   StageEvent,
   TextStage,
@@ -58,21 +67,47 @@ export type { DiffusersScheduler, KnownSampler } from "./settings/sampler_names"
 export { parseSeed } from "./settings/seed";
 export type { Seed } from "./settings/seed";
 export { formatSettings, parseSettings } from "./settings/infotext";
-export type { Settings } from "./settings/infotext";
+export type {
+  OutpaintSettings,
+  PictureSettings,
+  SecondPassSettings,
+  Settings,
+} from "./settings/infotext";
+export { DEFAULT_MASKED_STRENGTH, DEFAULT_STRENGTH } from "./util/constants.generated";
+export {
+  DEFAULT_MASKED_PADDING,
+  DEFAULT_SECOND_SCALE,
+  DEFAULT_SECOND_STRENGTH,
+  FITS,
+  MASKED_CONTENTS,
+  UPSCALES,
+} from "./util/option_values";
 export type {
   Concurrency,
   DrawOptions,
+  EncodedImage,
+  EncodeImageOptions,
   EncodeOptions,
   Generated,
   GenerationResult,
   IntegrityOptions,
   LoadOptions,
   OnNotice,
+  PictureReport,
+  PictureSize,
+  Rectangle,
+  SafetyReport,
   StageReport,
   Timings,
   Usage,
 } from "./api/types";
+export { hasSafetyChecker } from "./pipeline/safety_checker";
 export { compiledSizes, selfTestProblem } from "./bundle/manifest";
+export { describeFit, nearestSize } from "./picture/fit";
+export type { Fitting } from "./picture/fit";
+export { readPicture } from "./picture/read_picture";
+export { needsMask } from "./pipeline/generation_request";
+export { hasEncoder } from "./pipeline/vae_encoder";
 // A manifest, and all that it is made of.
 export type {
   ComponentEntry,
@@ -89,6 +124,7 @@ export type {
   ParameterRecord,
   PeakMemory,
   Requirements,
+  SafetyChecker,
   SchedulerConfig,
   Schedulers,
   Size,

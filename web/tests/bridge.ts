@@ -6,16 +6,29 @@
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 
-import type { NoiseSchedule, SchedulerConfig, TokenizerEntry } from "../src/bundle/manifest";
+import type {
+  LatentSpace,
+  NoiseSchedule,
+  SafetyChecker,
+  SchedulerConfig,
+  TokenizerEntry,
+} from "../src/bundle/manifest";
 import { makeWasiImports } from "../src/gpu/tvm/wasi";
 import { BrownianTree } from "../src/pipeline/brownian_tree";
 import { embedGuidance } from "../src/pipeline/guidance_embedding";
+import { coverMasked, shrinkMask, takeLatents } from "../src/pipeline/picture_latents";
 import { seedWords } from "../src/pipeline/seed_sequence";
+import { resizeBytes } from "../src/picture/resample";
+import type { ResampleFilter } from "../src/picture/resample";
+import { judge, preparePixels } from "../src/pipeline/safety_checker";
 import { MersenneTwister, randn } from "../src/pipeline/torch_rng";
 import { betaQuantile } from "../src/pipeline/schedulers/beta_quantile";
 import { layOutRun } from "../src/pipeline/schedulers";
 import { createTokenizer } from "../src/pipeline/clip_tokenizer";
-import { parseInfotext } from "../src/settings/infotext";
+import { formatSettings, parseInfotext } from "../src/settings/infotext";
+import type { Settings } from "../src/settings/infotext";
+import type { PictureRequest } from "./picture_bridge";
+import { answerOfPictures } from "./picture_bridge";
 
 type Request =
   | { call: "randn"; seed: string; counts: number[] }
@@ -27,11 +40,40 @@ type Request =
       count: number;
       parts: [number, number][];
     }
-  | { call: "run"; noise: NoiseSchedule; config: SchedulerConfig; count: number; eta: number }
+  | {
+      call: "run";
+      noise: NoiseSchedule;
+      config: SchedulerConfig;
+      count: number;
+      eta: number;
+      skipped: number;
+    }
+  | { call: "take_latents"; moments: number[]; noise: number[] | null; space: LatentSpace }
+  | { call: "cover_masked"; pixels: number[]; mask: number[]; size: [number, number] }
+  | { call: "shrink_mask"; mask: number[]; size: [number, number]; factor: number }
   | { call: "embed_guidance"; scale: number; width: number }
   | { call: "betaQuantile"; shares: number[]; shape: number }
   | { call: "wasm"; file: string }
+  | {
+      call: "resize";
+      /** Bytes in base64; a picture may have a million. */
+      data: string;
+      channels: number;
+      from: [number, number];
+      to: [number, number];
+      filter: ResampleFilter;
+    }
+  | {
+      call: "prepare_pixels";
+      data: string;
+      size: [number, number];
+      how: Pick<SafetyChecker, "resize" | "mean" | "std">;
+      edge: number;
+    }
+  | { call: "judge"; concepts: number[]; special: number[] }
+  | { call: "picture"; request: PictureRequest }
   | { call: "prompt"; settings: string }
+  | { call: "format"; settings: Omit<Settings, "seed"> & { seed: string } }
   | { call: "tokenize"; tokenizer: string; entry: TokenizerEntry; texts: string[] };
 
 /** A WebAssembly file's imports and exports, and the imports that the page provides by WASI. */
@@ -61,15 +103,42 @@ function answer(request: Request): unknown {
       return request.parts.map(([from, to]) => Array.from(tree.noise(from, to)));
     }
     case "run":
-      return layOutRun(request.noise, request.config, request.count, request.eta);
+      return layOutRun(request.noise, request.config, request.count, request.eta, request.skipped);
+    case "take_latents": {
+      const noise = request.noise === null ? undefined : new Float32Array(request.noise);
+      return Array.from(takeLatents(new Float32Array(request.moments), noise, request.space));
+    }
+    case "cover_masked": {
+      const pixels = new Uint8ClampedArray(request.pixels);
+      return Array.from(coverMasked(pixels, new Uint8Array(request.mask), request.size).data);
+    }
+    case "shrink_mask":
+      return Array.from(shrinkMask(new Uint8Array(request.mask), request.size, request.factor));
     case "embed_guidance":
       return Array.from(embedGuidance(request.scale, request.width));
     case "betaQuantile":
       return request.shares.map((share) => betaQuantile(share, request.shape));
+    case "resize": {
+      const { channels, from, to, filter } = request;
+      const bytes = resizeBytes(Buffer.from(request.data, "base64"), channels, from, to, filter);
+      return Buffer.from(bytes).toString("base64");
+    }
+    case "prepare_pixels": {
+      const [width, height] = request.size;
+      const data = new Uint8ClampedArray(Buffer.from(request.data, "base64"));
+      const pixels = preparePixels({ data, width, height }, request.how, request.edge);
+      return Buffer.from(pixels.buffer).toString("base64");
+    }
+    case "judge":
+      return judge(request.concepts, request.special);
     case "wasm":
       return describeWasm(request.file);
+    case "picture":
+      return answerOfPictures(request.request);
     case "prompt":
       return parseInfotext(request.settings).prompt;
+    case "format":
+      return formatSettings({ ...request.settings, seed: BigInt(request.settings.seed) });
     case "tokenize": {
       const tokenize = createTokenizer(request.tokenizer, request.entry);
       return request.texts.map((text) => tokenize(text).ids).map((ids) => Array.from(ids));

@@ -190,6 +190,7 @@ test("the settings of any picture are settings or none, and the form takes what 
     ...{ model: { name: "m", source: "m" }, sizes: [[64, 64]], scheduler: "ddim" },
     ...{ schedulers: { ddim: { title: "DDIM", max_steps: 100 } }, guidance: { min: 0, max: 50 } },
     ...{ eta: 0, maxImages: 16, steps: 20, takesNegativePrompt: true },
+    ...{ size: "64x64", takesPicture: true, hasPicture: true },
   } as unknown as Offer;
   const text = fc.oneof(fc.string(), tree.map(stringify), fc.string({ unit: "grapheme" }));
   await fc.assert(

@@ -29,10 +29,12 @@ export async function withToyBundle(
     model: { name: "toy" },
     library: { file: "colour.bin", bytes: bytes.length, sha256: await sha256(bytes.buffer) },
     tokenizers: {},
+    latent_space: { scale_factor: 1 },
     components: {},
     conditioning: { encoders: [], empty_negative: "encode" },
     entry_points: [
       { name: "denoise", role: "denoiser", component: null, size: SIZE, kernels: ["one", "two"] },
+      { name: "encode", role: "vae_encoder", component: null, size: SIZE, kernels: [] },
     ],
     defaults: { steps: 4, guidance_scale: 1, eta: 0, size: SIZE },
     schedulers: { default: "euler", available: { euler: { max_steps: 100, min_steps: 1 } } },

@@ -2,7 +2,7 @@
 
 import type { PromptEmbeddings } from "../src/api/options";
 import type { OnStage } from "../src/api/progress";
-import type { GenerationResult, Usage } from "../src/api/types";
+import type { GenerationResult, SafetyReport, Usage } from "../src/api/types";
 import type { Manifest } from "../src/bundle/manifest";
 import type { ModelOptions, ModelSource } from "../src/gpu/model";
 import type { Pipeline } from "../src/pipeline";
@@ -89,6 +89,22 @@ export class ToyPipeline implements Pipeline {
   /** Embeds a prompt as its length. */
   encodePrompt(prompt: readonly string[]): Promise<PromptEmbeddings> {
     return Promise.resolve({ promptEmbeds: Float32Array.from(prompt, ({ length }) => length) });
+  }
+
+  /** Encodes a picture as its first pixel. */
+  encodeImage(pixels: Uint8ClampedArray): Promise<Float32Array> {
+    return Promise.resolve(Float32Array.from(pixels.subarray(0, 4)));
+  }
+
+  /** Flags pictures whose first pixel is mostly red. */
+  checkPictures(images: readonly ImageData[]): Promise<SafetyReport[]> {
+    return Promise.resolve(
+      images.map(({ data }) => {
+        const flagged = data[0]! > 200;
+        const concepts = flagged ? [0] : [];
+        return { flagged, concepts, conceptScores: [flagged ? 0.1 : -0.1], specialScores: [] };
+      }),
+    );
   }
 
   withStages<Result>(): Promise<Result> {

@@ -24,7 +24,7 @@ from wsd.checkpoint.model_card import read_model_card
 from wsd.checkpoint.tokenizer import open_tokenizer, tokenizer_file
 from wsd.compiler.library import Library
 from wsd.compiler.library_check import check_library
-from wsd.compiler.memory import peaks
+from wsd.compiler.memory import image_peaks, peaks
 from wsd.errors import FileError, UsageError
 from wsd.kernels.serialize import minify_table
 from wsd.kernels.variant import BASELINE_MAX_THREADS
@@ -44,11 +44,12 @@ from wsd.spec.manifest import (
     ModelEntry,
     ModelName,
     Requirements,
+    SafetyChecker,
     TokenizerEntry,
 )
 from wsd.spec.parameter import Parameter, shapes
 from wsd.spec.precision import DTYPES
-from wsd.spec.roles import TEXT_ENCODER, VAE_DECODER
+from wsd.spec.roles import SAFETY_CHECKER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
 from wsd.supply_chain.material import Material
 from wsd.supply_chain.materials import own_materials
 from wsd.util.code_digest import digest_code
@@ -94,6 +95,8 @@ def build_bundle(
     fixtures: Path | None = None,
     name: str | None = None,
     examples: Sequence[Example] | None = None,
+    *,
+    check_pictures: bool = False,
 ) -> Path:
     """Build a complete bundle with one model and the page.
 
@@ -109,6 +112,7 @@ def build_bundle(
         name: of the model in the bundle; that of the family unless given.
         examples: what the page offers to draw, with pictures; those beside the checkpoint unless
             given, and the family's prompts if it has none.
+        check_pictures: whether the page checks pictures with the checkpoint's safety checker.
 
     Returns:
         ``out``.
@@ -123,6 +127,7 @@ def build_bundle(
     check_absent(out)
     family = checkpoint.family
     check_library(library, family)
+    _check_parts(library, family)
     if examples is None:
         examples = find_examples(checkpoint)
     with explain_file_errors(out), write_folder_atomically(out) as scratch:
@@ -134,11 +139,27 @@ def build_bundle(
             title=family.title,
             dtype=manifest.model.dtype,
             manifest=f"{folder.name}/",
+            safety_checker=check_pictures or None,
         )
         write_index([entry], scratch)
         link_page(scratch)
         write_attestations(scratch, [*library.materials, *page, *own_materials()])
     return out
+
+
+def _check_parts(library: Library, family: Family) -> None:
+    """Refuse a library with functions whose parameters the checkpoint lacks.
+
+    Raises:
+        UsageError: naming what it lacks.
+    """
+    known = {name for c in family.components for name, _ in _stored_entries(c, library)}
+    lacking = sorted(library.parameters.keys() - known)
+    if lacking:
+        raise UsageError(
+            f"{library.folder} was compiled with {', '.join(lacking)}, which the checkpoint lacks",
+            "leave it out: wsd compile --text-to-image-only, or wsd build without --library",
+        )
 
 
 def _write_page(library: Library, folder: Path, progress: Progress) -> tuple[Material, ...]:
@@ -170,6 +191,7 @@ def _write_model(
     card = read_model_card(checkpoint.source)
     if not card.license:
         _LOG.warning("%s states no licence; the bundle says so", checkpoint.source.provenance)
+    checker, of_checker = _describe_safety_checker(checkpoint)
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         model=ModelEntry.model_validate(
@@ -205,10 +227,14 @@ def _write_model(
         preview=_fit_preview(checkpoint, library),
         requires=_find_requirements(components, library),
         peak_bytes=tuple(peaks(library)),
+        image_peak_bytes=image_peaks(library),
         toolchain=library.toolchain,
         kernels=_write_kernels(library, folder),
         self_test=_write_self_test(checkpoint, library, folder, given),
-        documents=tuple(_write_text(text, stem, folder) for stem, text in card.texts.items()),
+        safety_checker=checker,
+        documents=tuple(
+            _write_text(text, stem, folder) for stem, text in {**card.texts, **of_checker}.items()
+        ),
         example_pictures=tuple(_write_example(example, folder) for example in examples),
     )
     write_manifest(manifest, folder)
@@ -223,8 +249,9 @@ def _write_parameters(
     key = _digest_parameters(checkpoint, library)
     with progress.stage("parameters", total=total) as advance, resumable_folder(key) as resumable:
         components = {
-            component.id: _write_component(checkpoint, library, component, resumable, advance)
+            name: _write_component(checkpoint, library, component, (name, role), resumable, advance)
             for component in checkpoint.family.components
+            for name, role in _stored_entries(component, library)
         }
         # Only the shards that the list names: a build before may have left other files here. A
         # shard that is missing is an error.
@@ -246,17 +273,35 @@ def _digest_parameters(checkpoint: Checkpoint, library: Library) -> str:
     )
 
 
+def _stored_entries(component: Component, library: Library) -> Iterator[tuple[str, str]]:
+    """Yield id and role of a component, then of those of its parts that a library was compiled for.
+
+    The functions of each read parameters of their own, which have shards of their own.
+    """
+    yield component.id, component.role
+    for part in component.parts:
+        if part.id in library.parameters:
+            yield part.id, part.role
+
+
 def _write_component(
-    checkpoint: Checkpoint, library: Library, component: Component, folder: Path, advance: Advance
+    checkpoint: Checkpoint,
+    library: Library,
+    component: Component,
+    stored: tuple[str, str],
+    folder: Path,
+    advance: Advance,
 ) -> ComponentEntry:
+    """Write the shards of a component, or of a part of one; ``stored`` is its id and role."""
+    name, role = stored
+
     def read(parameters: Sequence[Parameter]) -> Iterator[torch.Tensor]:
         return checkpoint.source.tensors(component, shapes(parameters))
 
-    parameters = library.parameters[component.id]
-    written = write_shards(component.id, parameters, read, folder, advance)
+    written = write_shards(name, library.parameters[name], read, folder, advance)
     return ComponentEntry(
         folder=component.folder,
-        role=component.role,
+        role=role,
         bytes=sum(shard.bytes for shard in written.shards),
         records=written.records,
         shards=written.shards,
@@ -311,7 +356,29 @@ def describe_latent_space(family: Family) -> LatentSpace:
         scale_factor=space.scale_factor,
         scaling_factor=space.scaling_factor,
         shift_factor=space.shift_factor,
+        mean=space.mean,
+        std=space.std,
     )
+
+
+def _describe_safety_checker(checkpoint: Checkpoint) -> tuple[SafetyChecker | None, dict[str, str]]:
+    """Return the manifest's ``safety_checker``, and its card and licences by file name's stem."""
+    found = checkpoint.safety_checker
+    if found is None:
+        return None, {}
+    component = checkpoint.family.component(SAFETY_CHECKER)
+    prepared = found.image_processor(component.config["image_size"])
+    card = read_model_card(found)
+    if not card.license:
+        _LOG.warning("safety checker %s states no licence; the bundle says so", found.provenance)
+    described = SafetyChecker(
+        resize=prepared.resize,
+        mean=prepared.mean,
+        std=prepared.std,
+        source=printable_line(found.provenance, _LONGEST_SOURCE),
+        license=card.license,
+    )
+    return described, {f"safety-checker-{stem}": text for stem, text in card.texts.items()}
 
 
 def _fit_preview(checkpoint: Checkpoint, library: Library) -> LatentPreview:
@@ -379,12 +446,14 @@ def _describe_file(path: Path) -> FileEntry:
 
 
 def _find_requirements(components: Mapping[str, ComponentEntry], library: Library) -> Requirements:
-    """Return the WebGPU features and limits without which no picture can be drawn.
+    """Return the WebGPU features and limits without which no picture can be drawn from text.
 
-    What one size needs beyond them is in its entry points: the page tells which sizes fit.
+    What one size needs beyond them is in its entry points: the page tells which sizes fit. What
+    the encoder and the safety checker need is in theirs, and a GPU that lacks it can still draw.
     """
+    needed = [e for e in components.values() if e.role not in (VAE_ENCODER, SAFETY_CHECKER)]
     largest = max(
-        *(record.bytes for entry in components.values() for record in entry.records),
+        *(record.bytes for entry in needed for record in entry.records),
         *(entry.largest_buffer_bytes for entry in library.entries(TEXT_ENCODER)),
     )
     return Requirements(

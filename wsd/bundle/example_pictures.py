@@ -136,7 +136,8 @@ def hash_weights(checkpoint: Checkpoint) -> str:
     The setting ``Model hash`` of pictures beside a checkpoint has them. Other programs write there
     the digits of a single file's digest.
     """
-    digests = {c.id: list(checkpoint.source.digests(c)) for c in checkpoint.family.components}
+    drawing = checkpoint.family.drawing_components
+    digests = {c.id: list(checkpoint.source.digests(c)) for c in drawing}
     return sha256_bytes(canonical_json(digests))[:10]
 
 

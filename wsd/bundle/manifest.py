@@ -33,9 +33,7 @@ def write_manifest(manifest: Manifest, folder: Path) -> Path:
         folder: a model's folder in a bundle; it gets ``manifest.json``.
     """
     path = folder / FILE_NAME
-    # Only the files that a bundle may lack have None for a default; they are left out.
-    optional = {name for name in ("kernels", "self_test") if getattr(manifest, name) is None}
-    path.write_bytes(canonical_json(manifest.model_dump(mode="json", exclude=optional)))
+    path.write_bytes(canonical_json(manifest.model_dump(mode="json")))
     return path
 
 

@@ -12,6 +12,7 @@ from wsd.compiler.memory import parameter_bytes, peaks
 from wsd.models.registry import Family
 from wsd.models.schedulers import build_scheduler, default_scheduler
 from wsd.spec.manifest import PeakMemory
+from wsd.spec.roles import SAFETY_CHECKER
 
 # Memory of common GPUs in GiB.
 _GPU_GIB = (2, 4, 6, 8, 12, 16, 24)
@@ -34,17 +35,27 @@ def describe_plan(
     yield f"{family.name}, {library.dtype}, {listed}"
     yield ""
     yield f"{'component':<16}{'parameters':>14}{'bytes':>12}{'shards':>8}"
-    shards = total = 0
-    for component in family.components:
-        size = parameter_bytes(library, component.id)
-        count = sum(math.prod(p.shape) for p in library.parameters[component.id])
+    parts = {part.id for component in family.components for part in component.parts}
+    shards = total = more = checker = 0
+    for name, parameters in library.parameters.items():
+        size = parameter_bytes(library, name)
+        count = sum(math.prod(p.shape) for p in parameters)
         files = -(-size // SHARD_BYTES)
-        shards, total = shards + files, total + size
-        yield f"{component.id:<16}{count:>14,}{_bytes(size):>12}{files:>8}"
+        yield f"{name:<16}{count:>14,}{_bytes(size):>12}{files:>8}"
+        if name in parts:
+            more += size
+        elif name == SAFETY_CHECKER:
+            checker += size
+        else:
+            shards, total = shards + files, total + size
     wasm = library.wasm.stat().st_size
     yield f"{'library':<16}{'':>14}{_bytes(wasm):>12}{1:>8}"
     yield ""
     yield f"download         {_bytes(total + wasm)} in {shards + 1} files, before compression"
+    if more:
+        yield f"with a picture   {_bytes(more)} more, for who gives one to draw from"
+    if checker:
+        yield f"when checked     {_bytes(checker)} more, for pages that check finished pictures"
     yield f"storage buffers  {library.storage_buffers} for one kernel; every WebGPU adapter has 8"
     yield f"scheduler        {_describe_scheduler(scheduler, default)}"
     yield f"defaults         {family.steps} steps, guidance {family.guidance_scale:g}"

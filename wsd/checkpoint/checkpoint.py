@@ -25,11 +25,12 @@ from wsd.checkpoint.config_comparison import (
 )
 from wsd.checkpoint.diffusers_folder import DiffusersFolder
 from wsd.checkpoint.number_formats import check_finite
+from wsd.checkpoint.safety_checker_source import SafetyCheckerFolder, WithSafetyChecker
 from wsd.checkpoint.single_file import SingleFile
 from wsd.checkpoint.tokenizer import check_tokenizers
 from wsd.checkpoint.vae_override import VaeOverride
 from wsd.checkpoint.weight_source import WeightSource, read_json
-from wsd.errors import CheckpointError
+from wsd.errors import CheckpointError, UsageError
 from wsd.models.config_rules import Config
 from wsd.models.family import Component, Family
 from wsd.models.instantiate import build_skeleton
@@ -40,7 +41,7 @@ from wsd.models.schedule_options import (
     ScheduleOptions,
     compose_denoising,
 )
-from wsd.spec.roles import DENOISER
+from wsd.spec.roles import DENOISER, SAFETY_CHECKER
 from wsd.spec.tensor import Size
 
 _LOG = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Checkpoint:
         options: what was said, by option.
         default_scheduler: name of the scheduler that draws unless a picture names one; None for
             the one that ``scheduler`` means.
+        safety_checker: where the family's safety checker comes from; None if it has none.
     """
 
     family: Family
@@ -67,12 +69,13 @@ class Checkpoint:
     scheduler: Mapping[str, Any]
     options: Mapping[str, str] = field(default_factory=dict)
     default_scheduler: str | None = None
+    safety_checker: SafetyCheckerFolder | None = None
 
     def load(self, component: Component) -> torch.nn.Module:
         """Return a component with its weights, float32, in evaluation mode, on the CPU.
 
-        It is built from the component's configuration, as it is compiled. What no picture is drawn
-        with (:attr:`Component.unread`) is zeros, whether the checkpoint has it or not.
+        It is built from the component's configuration, as it is compiled. What the checkpoint
+        lacks of :attr:`Component.optional` is zeros.
 
         Args:
             component: one of the family's.
@@ -98,14 +101,12 @@ class Checkpoint:
         return self._fill(component, build_skeleton(component, own))
 
     def _fill(self, component: Component, module: torch.nn.Module) -> torch.nn.Module:
-        """Read every parameter that pictures are drawn with; the others become zeros.
-
-        A file may lack the others, and nothing is drawn with them.
-        """
+        """Read every parameter; those that a file may lack, and does, become zeros."""
+        missing = set(self.source.missing(component)) if component.optional else set()
         state = {}
         with torch.no_grad():
             for name, parameter in module.named_parameters():
-                if name.startswith(component.unread):
+                if name in missing:
                     parameter.zero_()
                 else:
                     state[name] = parameter
@@ -124,6 +125,7 @@ def open_checkpoint(
     tokenizer: Path | None = None,
     vae: Path | None = None,
     options: ScheduleOptions = NO_OPTIONS,
+    safety_checker: Path | None = None,
 ) -> Checkpoint:
     """Open a diffusers folder or a single file for a family.
 
@@ -133,9 +135,11 @@ def open_checkpoint(
         tokenizer: folder with the files of a tokenizer, for a checkpoint that has none.
         vae: what :func:`wsd.checkpoint.resolve.find_vae` returned, in place of the checkpoint's.
         options: what a person says about how it is denoised.
+        safety_checker: what :func:`wsd.checkpoint.resolve.find_safety_checker` returned.
 
     Raises:
-        UsageError: for options that do not suit the family.
+        UsageError: for options that do not suit the family, or a safety checker that it cannot
+            have.
         CheckpointError: if a component is missing, if its configuration differs from the
             family's, if its files hold tensors that nobody reads, if a text encoder does not
             take its tokenizer's ids, or if the browser cannot follow the scheduler.
@@ -143,10 +147,85 @@ def open_checkpoint(
     source = open_source(path, family, tokenizer)
     if vae is not None:
         source = VaeOverride(source, vae, family)
+    checker = None
+    if safety_checker is not None:
+        family, source, checker = add_safety_checker(family, source, safety_checker)
     checkpoint = read_configurations(family, source, options)
     check_tokenizers(checkpoint.family, source, fetched=False)
     source.check_tensors(checkpoint.family.components)
-    return checkpoint
+    if checker is not None:
+        checker.image_processor(checkpoint.family.component(SAFETY_CHECKER).config["image_size"])
+    complete = _without_missing_parts(checkpoint.family, source)
+    return replace(checkpoint, family=complete, safety_checker=checker)
+
+
+def add_safety_checker(
+    family: Family, source: WeightSource, path: Path
+) -> tuple[Family, WeightSource, SafetyCheckerFolder]:
+    """Return a family and a checkpoint with a safety checker; nothing of it is read yet.
+
+    Args:
+        family: the registry's entry.
+        source: the checkpoint.
+        path: what :func:`wsd.checkpoint.resolve.find_safety_checker` returned.
+
+    Raises:
+        UsageError: if the family's architecture has no safety checker.
+    """
+    component = require_safety_checker(family)
+    folder = SafetyCheckerFolder(path, component)
+    with_checker = family.with_safety_checker(component)
+    return with_checker, WithSafetyChecker(source, folder, with_checker), folder
+
+
+def read_checker_variant(family: Family, path: Path) -> Family:
+    """Return a family with the safety checker that a folder's configuration describes.
+
+    Args:
+        family: the registry's entry.
+        path: the checker's own folder, or a diffusers folder that has one; no weights are read.
+
+    Raises:
+        UsageError: if the family's architecture has no safety checker.
+        CheckpointError: if the configuration is refused.
+    """
+    component = require_safety_checker(family)
+    folder = SafetyCheckerFolder(path, component)
+    with_checker = family.with_safety_checker(component)
+    findings = compare_config(with_checker, component, folder.config(), folder.config_place)
+    for note in findings.notes:
+        _LOG.warning("%s", note)
+    return apply_changes(with_checker, {component.id: findings.changes})
+
+
+def require_safety_checker(family: Family) -> Component:
+    """Return the safety checker that a family can have, as it was published.
+
+    Raises:
+        UsageError: if the family's architecture has none.
+    """
+    component = family.architecture.safety_checker()
+    if component is None:
+        raise UsageError(
+            f"{family.name} has no safety checker", "leave --safety-checker out for this model"
+        )
+    return component
+
+
+def _without_missing_parts(family: Family, source: WeightSource) -> Family:
+    """Return the family without the parts of components whose tensors a checkpoint lacks."""
+    components = []
+    for component in family.components:
+        missing = source.missing(component) if component.parts else []
+        if missing:
+            _LOG.warning(
+                "%s lacks %s%s, so the model draws from text alone: no picture can be given to it",
+                source.provenance,
+                missing[0],
+                f" and {len(missing) - 1} more tensors of {component.id}" * (len(missing) > 1),
+            )
+        components.append(replace(component, parts=()) if missing else component)
+    return replace(family, components=tuple(components))
 
 
 def open_source(path: Path, family: Family, tokenizer: Path | None = None) -> WeightSource:

@@ -103,7 +103,7 @@ def effective_config(component: Component, found: Config) -> dict[str, Any]:
     """
     kind = find_class(component)
     given = copy.deepcopy(dict(found))
-    if component.library == "transformers":
+    if component.layout == "transformers":
         config = kind.config_class.from_dict(given)
         names = [field.name for field in dataclasses.fields(kind.config_class)]
         return _jsonable({name: getattr(config, name) for name in names})
@@ -120,7 +120,7 @@ def unknown_keys(component: Component, found: Config) -> list[str]:
     Private keys of diffusers' configurations are left out: its classes throw them away.
     """
     kind = find_class(component)
-    if component.library == "transformers":
+    if component.layout == "transformers":
         from transformers import GenerationConfig
 
         # transformers throws the options of text generation away.
@@ -144,8 +144,8 @@ def compare_config(family: Family, component: Component, found: Config, place: s
         CheckpointError: for a configuration that is refused; it names the key and both values.
     """
     _check_class(family, component, found, place)
-    found = own_section(component, found)
     try:
+        found = own_section(component, found)
         own = effective_config(component, found)
     except Exception as error:
         raise CheckpointError(
@@ -208,7 +208,7 @@ def _check_class(family: Family, component: Component, found: Config, place: str
     names: Any = found.get("_class_name") or found.get("architectures") or [component.class_name]
     names = names if isinstance(names, list) else [names]
     allowed = [component.class_name, *component.saved_as]
-    if component.library == "transformers" and (model_type := found.get("model_type")) is not None:
+    if component.layout == "transformers" and (model_type := found.get("model_type")) is not None:
         types = [
             find_class(replace(component, class_name=name)).config_class.model_type
             for name in allowed
@@ -230,7 +230,7 @@ def _judge_unknown(
 ) -> list[str]:
     """Return notes about keys that the class does not have; refuse those that may matter."""
     unknown = unknown_keys(component, found)
-    if component.library != "transformers":
+    if component.layout != "transformers":
         ignored = (
             f"{component.class_name} does not have this key: diffusers ignores it, as does WSD"
         )
@@ -364,7 +364,7 @@ def compare_pipeline(family: Family, found: Config, place: str) -> PipelineFindi
     _check_pipeline_class(family, found.get("_class_name", pipeline), place)
     # The class alone, or with its library before it, as for a library that is not diffusers'.
     expected: dict[str, tuple[str, ...]] = {
-        c.id: (c.class_name, f"{c.library}.{c.class_name}") for c in family.components
+        c.id: (c.class_name, f"{c.library}.{c.class_name}") for c in family.drawing_components
     }
     expected |= {t.name: (t.kind.class_name, *t.kind.saved_as, "None") for t in family.tokenizers}
     found = _without_defaults(found, place)
@@ -426,10 +426,11 @@ def _check_pipeline_class(family: Family, name: Any, place: str) -> None:
     shown = ".".join(map(str, name)) if isinstance(name, list) else str(name)
     task = next((task for part, task in _OTHER_TASKS.items() if part in shown), None)
     others = [f.name for f in FAMILIES.values() if f.architecture.diffusers_pipeline == shown]
-    if task:
-        hint = f"this checkpoint is for {task}, and WSD draws from text alone"
-    elif others:
-        hint = f"this checkpoint is of another family: pass --model {' or '.join(others)}"
+    kind = f"for {task}" if task else "of another family"
+    if others:
+        hint = f"this checkpoint is {kind}: pass --model {' or '.join(others)}"
+    elif task:
+        hint = f"this checkpoint is {kind}, and WSD draws as diffusers' {pipeline} does"
     else:
         hint = (
             f"WSD draws as diffusers' {pipeline} does: if this checkpoint is for it, write its "

@@ -74,6 +74,12 @@ class DiffusersFolder:
         found, _ = list_names(component).match(stored)
         yield from read_expected(found, expected, stored, self.path / component.folder)
 
+    def missing(self, component: Component) -> list[str]:
+        """Return which of a component's optional parameters the folder lacks."""
+        names = list_names(component)
+        found, _ = names.match(list_folder(self.path / component.folder, component))
+        return [name for name in names.optional if name not in found]
+
     def check_tensors(self, components: Sequence[Component]) -> None:
         """Refuse tensors that are missing, left over, of a wrong shape, or of a wrong format."""
         for component in components:
@@ -161,7 +167,7 @@ def list_weight_files(
     place = folder / (component.folder if subfolder is None else subfolder)
     names = [path.name for path in place.iterdir()] if place.is_dir() else []
     chosen = choose_weight_files(
-        names, component.library, lambda index: read_json(place / index), place
+        names, component.layout, lambda index: read_json(place / index), place
     )
     for name in chosen:
         check_regular(place / name)

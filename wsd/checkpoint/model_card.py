@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 from cyclonedx.spdx import fixup_id
 
-from wsd.checkpoint.weight_source import WeightSource
 from wsd.errors import CheckpointError
 from wsd.util.json_reader import read_text
 
@@ -39,8 +40,23 @@ class ModelCard:
     texts: dict[str, str]
 
 
-def read_model_card(source: WeightSource) -> ModelCard:
-    """Read the card and the licences of a checkpoint.
+class Described(Protocol):
+    """What may have a card: a checkpoint, or a component that comes alone."""
+
+    @property
+    def stated_license(self) -> str:
+        """The licence that a single file's own metadata names; empty for others."""
+
+    def extra_file(self, name: str) -> Path | None:
+        """Return a file that is kept beside the weights; None if it is not there.
+
+        Args:
+            name: of the file.
+        """
+
+
+def read_model_card(source: Described) -> ModelCard:
+    """Read the card and the licences of a checkpoint, or of a component that comes alone.
 
     Raises:
         CheckpointError: if one of the files is no text.

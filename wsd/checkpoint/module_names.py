@@ -30,13 +30,15 @@ class ModuleNames:
         shapes: state-dict name → shape.
         old_attention: paths of the attention blocks whose layers had other names.
         levels: as :attr:`wsd.models.family.Component.levels`.
-        required: names of the parameters that pictures are drawn with.
+        required: names of the parameters that pictures from text are drawn with.
+        optional: names of the others, which a file may lack.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
     old_attention: tuple[str, ...] = ()
     levels: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
     def match(self, stored: Mapping[str, Stored]) -> tuple[dict[str, Stored], list[Stored]]:
         """Return a file's tensors by the module's names, and those that the module has not.
@@ -90,7 +92,7 @@ class _Key:
                 component.class_name,
                 dict(component.config),
                 component.levels,
-                component.unread,
+                component.optional,
             ]
         )
 
@@ -117,6 +119,9 @@ def _list_names(key: _Key) -> ModuleNames:
         ),
         levels=component.levels,
         required=tuple(
-            name for name, _ in module.named_parameters() if not name.startswith(component.unread)
+            name for name, _ in module.named_parameters() if not name.startswith(component.optional)
+        ),
+        optional=tuple(
+            name for name, _ in module.named_parameters() if name.startswith(component.optional)
         ),
     )

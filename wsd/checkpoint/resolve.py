@@ -10,9 +10,12 @@ from pathlib import Path
 
 from wsd.checkpoint.checkpoint import (
     Checkpoint,
+    add_safety_checker,
     open_checkpoint,
     open_source,
+    read_checker_variant,
     read_configurations,
+    require_safety_checker,
 )
 from wsd.checkpoint.hub import (
     HubId,
@@ -24,6 +27,7 @@ from wsd.checkpoint.hub import (
 )
 from wsd.checkpoint.model_card import CARD, LICENSE_FILES
 from wsd.checkpoint.random_weights import random_checkpoint
+from wsd.checkpoint.safety_checker_source import FEATURE_EXTRACTOR, PREPROCESSOR
 from wsd.checkpoint.single_file import SingleFile
 from wsd.checkpoint.tokenizer import list_tokenizer_files
 from wsd.checkpoint.vae_override import VaeOverride
@@ -51,6 +55,10 @@ _TAKES = (
 _VAE_TAKES = (
     "--vae takes a .safetensors file, a folder with config.json and diffusion_pytorch_model."
     "safetensors, a diffusers folder that has a VAE, or such a repository on the hub"
+)
+_CHECKER_TAKES = (
+    "--safety-checker takes a folder with config.json and model.safetensors, a diffusers folder "
+    "that has a safety checker, or such a repository on the hub"
 )
 
 
@@ -91,6 +99,7 @@ def open_chosen(
     tokenizer: Path | None = None,
     vae: str | None = None,
     options: ScheduleOptions = NO_OPTIONS,
+    safety_checker: str | None = None,
 ) -> Checkpoint:
     """Open the checkpoint that the options of a command name.
 
@@ -101,15 +110,17 @@ def open_chosen(
         tokenizer: the value of ``--tokenizer``, or None.
         vae: the value of ``--vae``, or None.
         options: those of the schedule.
+        safety_checker: the value of ``--safety-checker``, or None.
 
     Raises:
         UsageError: as :func:`choose_checkpoint`, and for options that do not suit the family.
-        CheckpointError: as :func:`choose_checkpoint`, :func:`find_vae` and
-            :func:`wsd.checkpoint.checkpoint.open_checkpoint`.
+        CheckpointError: as :func:`choose_checkpoint`, :func:`find_vae`,
+            :func:`find_safety_checker` and :func:`wsd.checkpoint.checkpoint.open_checkpoint`.
     """
     other = None if vae is None else find_vae(vae, family)
+    checker = None if safety_checker is None else find_safety_checker(safety_checker, family)
     path = choose_checkpoint(family, weights, seed, own_vae=vae is None)
-    checkpoint = open_checkpoint(path, family, tokenizer, other, options)
+    checkpoint = open_checkpoint(path, family, tokenizer, other, options, checker)
     if tokenizer is not None:
         _note_own_tokenizers(checkpoint, tokenizer)
     return checkpoint
@@ -126,7 +137,9 @@ def _note_own_tokenizers(checkpoint: Checkpoint, given: Path) -> None:
             )  # fmt: skip
 
 
-def read_variant(family: Family, weights: str | None, vae: str | None = None) -> Family:
+def read_variant(
+    family: Family, weights: str | None, vae: str | None = None, safety_checker: str | None = None
+) -> Family:
     """Return the variant of a family that a checkpoint's configurations select, for a compiler.
 
     Of the hub, configurations alone are fetched. What is on this machine is opened as for a build,
@@ -137,16 +150,25 @@ def read_variant(family: Family, weights: str | None, vae: str | None = None) ->
         family: the model.
         weights: the value of ``--weights``, or None.
         vae: the value of ``--vae``, or None.
+        safety_checker: the value of ``--safety-checker``, or None.
 
     Raises:
         UsageError: as :func:`choose_checkpoint`.
-        CheckpointError: if a checkpoint or a VAE cannot be found, or its configurations are
-            refused.
+        CheckpointError: if a checkpoint, a VAE or a safety checker cannot be found, or its
+            configurations are refused.
     """
     place = None if weights is None else _find(weights, "checkpoint", _TAKES)
     other = None if vae is None else _find(vae, "VAE", _VAE_TAKES)
-    if not isinstance(place, HubId) and not isinstance(other, HubId):
-        return open_chosen(family, weights, vae=vae, options=NOT_DENOISED).family
+    checker = None if safety_checker is None else _find_checker(safety_checker)
+    if checker is not None and place is None and other is None:
+        # A model that ships no weights can be compiled with a checker too.
+        if isinstance(checker, HubId):
+            checker = _open_checker(checker, require_safety_checker(family)).folder
+        return read_checker_variant(family, checker)
+    if not any(isinstance(found, HubId) for found in (place, other, checker)):
+        return open_chosen(
+            family, weights, vae=vae, options=NOT_DENOISED, safety_checker=safety_checker
+        ).family
     if isinstance(other, HubId):
         other = _fetch_vae_configuration(other, family)
     source: WeightSource
@@ -159,6 +181,10 @@ def read_variant(family: Family, weights: str | None, vae: str | None = None) ->
         source = open_source(_open_hub(place, components).folder, family)
     if other is not None:
         source = VaeOverride(source, other, family)
+    if checker is not None:
+        if isinstance(checker, HubId):
+            checker = _open_checker(checker, require_safety_checker(family)).folder
+        family, source, _ = add_safety_checker(family, source, checker)
     return read_configurations(family, source, NOT_DENOISED).family
 
 
@@ -216,6 +242,43 @@ def find_vae(vae: str, family: Family) -> Path:
     snapshot = open_snapshot(found, ["config.json", f"{component.folder}/config.json"])
     inside = any(name.startswith(f"{component.folder}/") for name in snapshot.names)
     return _fetch_weights(snapshot, [(component, component.folder if inside else "")])
+
+
+def find_safety_checker(text: str, family: Family) -> Path:
+    """Return the folder that ``--safety-checker`` names.
+
+    Args:
+        text: a folder, or a repository on the hub.
+        family: the model whose pictures it looks at.
+
+    Raises:
+        UsageError: if the family's architecture has none.
+        CheckpointError: if it is no folder, or cannot be fetched.
+    """
+    component = require_safety_checker(family)
+    found = _find_checker(text)
+    if isinstance(found, Path):
+        return found
+    snapshot = _open_checker(found, component)
+    inside = any(name.startswith(f"{component.folder}/") for name in snapshot.names)
+    return _fetch_weights(snapshot, [(component, component.folder if inside else "")])
+
+
+def _find_checker(text: str) -> Path | HubId:
+    """Return the folder that is there, or the repository that is meant on the hub."""
+    found = _find(text, "safety checker", _CHECKER_TAKES)
+    if isinstance(found, Path) and found.is_file():
+        raise CheckpointError(f"safety checker {found} is a file", _CHECKER_TAKES)
+    if isinstance(found, HubId) and found.file:
+        raise CheckpointError(f"safety checker {found} is a file of the hub", _CHECKER_TAKES)
+    return found
+
+
+def _open_checker(hub_id: HubId, component: Component) -> Snapshot:
+    """Fetch all of a safety checker's files but its weights."""
+    names = ("config.json", PREPROCESSOR)
+    inside = [f"{component.folder}/{name}" for name in names]
+    return open_snapshot(hub_id, [*names, *inside, FEATURE_EXTRACTOR, CARD, *LICENSE_FILES])
 
 
 class _RemoteFile(SingleFile):
@@ -318,7 +381,7 @@ def _fetch_weights(snapshot: Snapshot, places: Sequence[tuple[Component, str]]) 
         read = partial(_read_index, snapshot, inside, wanted)
         place = f"{snapshot.hub_id}/{folder}" if folder else snapshot.hub_id
         wanted += [
-            inside + name for name in choose_weight_files(names, component.library, read, place)
+            inside + name for name in choose_weight_files(names, component.layout, read, place)
         ]
     return snapshot.fetch([glob.escape(name) for name in wanted])
 

@@ -86,6 +86,12 @@ class SingleFile:
         found, _ = list_names(component).match(self._convert(component))
         yield from read_expected(found, expected, self._stored, self.path)
 
+    def missing(self, component: Component) -> list[str]:
+        """Return which of a component's optional parameters the file lacks."""
+        names = list_names(component)
+        found, _ = names.match(self._convert(component))
+        return [name for name in names.optional if name not in found]
+
     def check_tensors(self, components: Sequence[Component]) -> None:
         """Refuse tensors that are missing, left over, of a wrong shape, or of a wrong format.
 

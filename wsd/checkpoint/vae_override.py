@@ -90,6 +90,14 @@ class VaeOverride:
         found, _ = self._match(list_names(component))
         yield from read_expected(found, expected, self._stored, self._path)
 
+    def missing(self, component: Component) -> list[str]:
+        """Return which of a component's optional parameters its files lack."""
+        if component.role != VAE_DECODER:
+            return self._base.missing(component)
+        names = list_names(component)
+        found, _ = self._match(names)
+        return [name for name in names.optional if name not in found]
+
     def check_tensors(self, components: Sequence[Component]) -> None:
         """Refuse tensors that are missing, left over, of a wrong shape, or of a wrong format."""
         self._base.check_tensors([c for c in components if c.role != VAE_DECODER])

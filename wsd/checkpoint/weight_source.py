@@ -83,6 +83,13 @@ class WeightSource(Protocol):
                 has another shape, or is of a number format that is not read.
         """
 
+    def missing(self, component: Component) -> list[str]:
+        """Return which of a component's optional parameters the source lacks.
+
+        Args:
+            component: one of the family's (:attr:`wsd.models.family.Component.optional`).
+        """
+
     def check_tensors(self, components: Sequence[Component]) -> None:
         """Refuse tensors that are missing, that no component reads, or of a wrong shape or format.
 

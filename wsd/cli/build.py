@@ -24,6 +24,7 @@ from wsd.cli.options import (
     schedule_options,
     scheduler_option,
     sizes_option,
+    text_only_option,
 )
 from wsd.spec.tensor import Size
 from wsd.util.terminal import say
@@ -52,19 +53,19 @@ def models() -> None:
 @checkpoint_options("tokenizer", "random_weights")
 @dtype_option
 @sizes_option
+@text_only_option
 @dump_option
 @click.option("--out", required=True, type=NEW_FOLDER,
               help="A new folder, for wsd build --library.")  # fmt: skip
 def compile(  # noqa: A001 - the command's name
     chosen: CheckpointChoice, dtype: str | None, sizes: tuple[Size, ...], dump: Path | None,
-    out: Path,
+    out: Path, *, text_only: bool,
 ) -> None:  # fmt: skip
     """Compile a model without weights, for builds where no compiler is.
 
-    With --weights and --vae it is compiled as their configurations say.
+    With --weights, --vae and --safety-checker it is compiled as their configurations say.
     """
     from wsd.bundle.precompiled import write_compiled
-    from wsd.checkpoint.resolve import read_variant
     from wsd.models.resolution import check_sizes_early
     from wsd.util.files import check_absent
     from wsd.util.progress import Progress
@@ -74,7 +75,9 @@ def compile(  # noqa: A001 - the command's name
     family = chosen.family()
     check_sizes_early(family, sizes)
     if chosen.is_given:
-        family = read_variant(family, chosen.weights, chosen.vae)
+        family = chosen.variant()
+    if text_only:
+        family = family.without_parts()
     with Progress() as progress:
         library = _find_library(family, dtype, sizes, None, progress, dump)
         write_compiled(library, out, progress)
@@ -83,9 +86,9 @@ def compile(  # noqa: A001 - the command's name
 
 @command(
     Unused(
-        ("--dtype", "--size"),
+        ("--dtype", "--size", "--text-to-image-only"),
         beside="--library",
-        hint="a library is compiled for its sizes and its dtype: leave them out",
+        hint="a library is compiled for its sizes, its dtype and what it takes: leave them out",
     ),
     Unused(
         ("--dump-ir",),
@@ -93,14 +96,20 @@ def compile(  # noqa: A001 - the command's name
         hint="a given library is not compiled: leave --dump-ir out, or give it to wsd compile",
     ),
     Unused(
-        ("--out", "--self-test", "--examples", "--name"),
+        ("--out", "--self-test", "--examples", "--name", "--check-pictures"),
         beside="--plan",
         hint="a plan writes no bundle: leave them out, or leave --plan out to build one",
+    ),
+    Unused(
+        ("--check-pictures",),
+        without="--safety-checker",
+        hint="name a safety checker with --safety-checker, or leave --check-pictures out",
     ),
 )
 @checkpoint_options()
 @dtype_option
 @sizes_option
+@text_only_option
 @dump_option
 @schedule_options
 @scheduler_option
@@ -122,6 +131,9 @@ def compile(  # noqa: A001 - the command's name
 )
 @click.option("--name", metavar="NAME", type=NAME,
               help="The model's name on the page; that of --model unless given.")  # fmt: skip
+@click.option("--check-pictures", is_flag=True,
+              help="The page checks pictures with the safety checker, and blurs what it "
+                   "flags.")  # fmt: skip
 @click.option("--out", type=NEW_FOLDER, help="A new folder.")
 @click.option("--plan", is_flag=True, help="Say what would be built, and build nothing.")
 def build(
@@ -136,6 +148,8 @@ def build(
     out: Path | None,
     schedule: ScheduleOptions,
     *,
+    text_only: bool,
+    check_pictures: bool,
     plan: bool,
 ) -> None:
     """Build a bundle: compiled model, weights and page."""
@@ -163,8 +177,9 @@ def build(
         else:
             denoising = chosen.open(schedule)
         with Progress() as progress:
+            planned = denoising.family.without_parts() if text_only else denoising.family
             compiled = _find_library(
-                denoising.family, dtype, sizes, library, progress, dump, chosen.compile_options()
+                planned, dtype, sizes, library, progress, dump, chosen.compile_options()
             )
         default = denoising.default_scheduler
         for line in describe_plan(denoising.family, compiled, denoising.scheduler, default):
@@ -179,11 +194,15 @@ def build(
     examples = None if pictures is None else read_examples(pictures)
     checkpoint = chosen.open(schedule)
     check_tokenizers(checkpoint.family, checkpoint.source, fetched=True)
+    compiled_for = checkpoint.family.without_parts() if text_only else checkpoint.family
     with Progress() as progress:
         compiled = _find_library(
-            checkpoint.family, dtype, sizes, library, progress, dump, chosen.compile_options()
+            compiled_for, dtype, sizes, library, progress, dump, chosen.compile_options()
         )
-        build_bundle(checkpoint, compiled, out, progress, expected, name, examples)
+        build_bundle(
+            checkpoint, compiled, out, progress, expected, name, examples,
+            check_pictures=check_pictures,
+        )  # fmt: skip
     say(out)
 
 

@@ -19,6 +19,7 @@ from wsd.cli.options import (
     find_host,
     host_option,
     kernels_option,
+    picture_options,
     random_option,
     request_options,
     schedule_options,
@@ -29,57 +30,80 @@ from wsd.util.terminal import say
 
 if TYPE_CHECKING:
     from wsd.models.schedule_options import ScheduleOptions
+    from wsd.runtime.given_picture import GivenPicture
     from wsd.runtime.request import GenerationRequest
 
 
 @command()
 @checkpoint_options()
 @request_options()
+@picture_options
 @schedule_options
 def reference(
-    chosen: CheckpointChoice, request: GenerationRequest, schedule: ScheduleOptions, out: Path
-) -> None:
+    chosen: CheckpointChoice, request: GenerationRequest, schedule: ScheduleOptions, out: Path,
+    picture: GivenPicture | None,
+) -> None:  # fmt: skip
     """Draw the same picture with diffusers, on the CPU."""
-    from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
+    from wsd.evaluate.diffusers_reference import complete_request, draw_reference, load_pipeline
     from wsd.models.resolution import check_sizes, check_sizes_early
+    from wsd.models.schedulers import describe_schedulers
+    from wsd.runtime.infotext import format_settings
     from wsd.runtime.png import write_pngs
     from wsd.util.progress import Progress
 
-    sizes = [request.size] if request.size else []
+    named = request.size or (picture and picture.size)
+    sizes = [named] if named else []
     check_sizes_early(chosen.family(), sizes)
     checkpoint = chosen.open(schedule)
     check_sizes(checkpoint.family, sizes)
+    if picture is not None:
+        request = picture.fit_request(request)
     pipeline = load_pipeline(checkpoint)
-    images, _latents = draw_reference(checkpoint, pipeline, request, Progress())
-    for path in write_pngs(images, out):
+    images, _latents = draw_reference(checkpoint, pipeline, request, Progress(), picture=picture)
+    drawn = complete_request(checkpoint, request)
+    if drawn.scheduler is None:
+        drawn = replace(drawn, scheduler=describe_schedulers(checkpoint.scheduler).default)
+    settings = format_settings(drawn, checkpoint.family.name, picture)
+    for path in write_pngs(images, out, settings):
         say(path)
+    if checkpoint.safety_checker is not None:
+        from wsd.evaluate.safety_reference import SafetyReference
+
+        for number, decision in enumerate(SafetyReference(checkpoint).check(images)):
+            found = ", ".join(map(str, decision.concepts))
+            verdict = f"flagged, concepts {found}" if decision.flagged else "not flagged"
+            say(f"picture {number}: {verdict} by the safety checker", error=True)
 
 
 @command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @checkpoint_options()
 @request_options("images")
+@picture_options
 @schedule_options
 @host_option
 @click.option("--json", "json_path", type=OUTPUT_FILE, help="The findings.")
 def parity(
     folder: Path, chosen: CheckpointChoice, request: GenerationRequest, schedule: ScheduleOptions,
-    out: Path, host: str, json_path: Path | None,
+    out: Path, host: str, json_path: Path | None, picture: GivenPicture | None,
 ) -> None:  # fmt: skip
     """Compare a bundle with PyTorch on this machine; exit 1 if they differ."""
     from wsd.bundle.manifest import find_manifest, read_manifest
     from wsd.evaluate.parity import compare, describe
     from wsd.runtime.png import write_pngs
-    from wsd.runtime.validation import check_request
+    from wsd.runtime.validation import check_picture
     from wsd.util.progress import Progress
 
     manifest = read_manifest(find_manifest(folder, chosen.model))
-    check_request(manifest, request)
+    request = check_picture(manifest, request, picture)
     described = manifest.model
     # The bundle was built with these options, so it is compared with them.
     schedule = schedule.fill_in(described.options)
     checkpoint = replace(chosen, model=described.family or described.name).open(schedule)
-    found = compare(folder, checkpoint, request, find_host(host), Progress(), model=described.name)
+    found = compare(
+        folder, checkpoint, request, find_host(host), Progress(), model=described.name,
+        picture=picture,
+    )  # fmt: skip
     for line in describe(found):
         say(line)
     write_pngs(found.pictures, out)

@@ -144,6 +144,10 @@ _CHECKPOINT = {
         "--vae", metavar="FOLDER|FILE|HUB_ID", type=NAME,
         help="VAE in place of the checkpoint's own.",
     ),
+    "safety_checker": click.option(
+        "--safety-checker", metavar="FOLDER|HUB_ID", type=NAME,
+        help="A component that looks at finished pictures, for pages that ask for it.",
+    ),
     "tokenizer": click.option(
         "--tokenizer", metavar="FOLDER",
         type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -163,6 +167,10 @@ verbose_option = click.option(
     "-v", "--verbose", count=True,
     help="Show cache lookups, timings of passes, kernels that were matched and programs that "
          "were run, on standard error; -vv shows every variant and argument.",
+)  # fmt: skip
+text_only_option = click.option(
+    "--text-to-image-only", "text_only", is_flag=True,
+    help="Leave out what encodes a picture that is given: functions, and weights.",
 )  # fmt: skip
 dump_option = click.option(
     "--dump-ir", "dump", metavar="DIR", type=click.Path(path_type=Path),
@@ -200,6 +208,15 @@ _REQUEST = {
 }  # fmt: skip
 
 
+# What a picture is drawn from.
+_PICTURE = [
+    click.option("--image", type=click.Path(path_type=Path), metavar="FILE",
+                 help="A picture to draw from, in the size that is drawn."),
+    click.option("--mask", type=click.Path(path_type=Path), metavar="FILE",
+                 help="As large as the picture: what is white in it is drawn anew."),
+    click.option("--strength", type=float, metavar="X",
+                 help="Share of the steps that are run, up to 1; less leaves more of the picture."),
+]  # fmt: skip
 # What a checkpoint's files may not say. Names are checked where they are used: the lists of
 # fine-tunes and schedulers are long.
 _SCHEDULE = [
@@ -229,6 +246,7 @@ class CheckpointChoice:
         vae: what takes the place of the checkpoint's VAE, named the same ways.
         tokenizer: a folder with CLIP's tokenizer.
         random_weights: seed of random weights.
+        safety_checker: a folder or a hub id with a component that looks at finished pictures.
     """
 
     model: str
@@ -236,6 +254,7 @@ class CheckpointChoice:
     vae: str | None = None
     tokenizer: Path | None = None
     random_weights: int | None = None
+    safety_checker: str | None = None
 
     @property
     def is_given(self) -> bool:
@@ -244,7 +263,11 @@ class CheckpointChoice:
 
     def compile_options(self) -> str:
         """Return the options with which ``wsd compile`` compiles the same variant, for a shell."""
-        given = {"--weights": self.weights, "--vae": self.vae}
+        given = {
+            "--weights": self.weights,
+            "--vae": self.vae,
+            "--safety-checker": self.safety_checker,
+        }
         return " ".join(f"{name} {shlex.quote(value)}" for name, value in given.items() if value)
 
     def family(self) -> Family:
@@ -265,7 +288,7 @@ class CheckpointChoice:
         """
         from wsd.checkpoint.resolve import read_variant
 
-        return read_variant(self.family(), self.weights, self.vae)
+        return read_variant(self.family(), self.weights, self.vae, self.safety_checker)
 
     def open(self, schedule: ScheduleOptions | None = None) -> Checkpoint:
         """Open the checkpoint; if none is named, the one that the family ships.
@@ -282,7 +305,7 @@ class CheckpointChoice:
 
         return open_chosen(
             self.family(), self.weights, self.random_weights, self.tokenizer, self.vae,
-            schedule or NOT_DENOISED,
+            schedule or NOT_DENOISED, self.safety_checker,
         )  # fmt: skip
 
 
@@ -333,6 +356,29 @@ def schedule_options(command: Callback) -> Callback:
         command(schedule=schedule, **rest)
 
     return _add(_SCHEDULE, collect)
+
+
+def picture_options(command: Callback) -> Callback:
+    """Give a command the options of a picture to draw from; it gets them as ``picture``."""
+
+    @functools.wraps(command)
+    def collect(
+        *, image: Path | None, mask: Path | None, strength: float | None, **rest: Any
+    ) -> None:
+        from wsd.errors import UsageError
+        from wsd.runtime.given_picture import read_given_picture
+
+        if image is not None:
+            command(picture=read_given_picture(image, mask, strength), **rest)
+            return
+        for name, value in (("--mask", mask), ("--strength", strength)):
+            if value is not None:
+                raise UsageError(
+                    f"{name} is given without --image", "give a picture, or leave it out"
+                )
+        command(picture=None, **rest)
+
+    return _add(_PICTURE, collect)
 
 
 def request_options(*without: str) -> Callable[[Callback], Callback]:

@@ -15,9 +15,13 @@ from wsd.spec.roles import (
     GUIDED_DENOISER,
     IMAGE_TO_RGBA,
     LINEAR_COMBINATION,
+    MASKED_BLEND,
+    RGBA_TO_IMAGE,
     TEXT_ENCODER,
     VAE_DECODER,
     VAE_DECODER_TILE,
+    VAE_ENCODER,
+    VAE_ENCODER_TILE,
 )
 from wsd.spec.tensor import Size
 
@@ -29,23 +33,38 @@ def parameter_bytes(library: Library, component: str) -> int:
 
 def peaks(library: Library) -> Iterator[PeakMemory]:
     """Yield the peak of every picture size, with and without offloading and tiling."""
+    yield from _peaks(library, image=False)
+
+
+def image_peaks(library: Library) -> tuple[PeakMemory, ...] | None:
+    """Return the same for drawing from a picture; None if no function encodes one."""
+    return tuple(_peaks(library, image=True)) if library.entries(VAE_ENCODER_TILE) else None
+
+
+def _peaks(library: Library, *, image: bool) -> Iterator[PeakMemory]:
     for size in library.sizes:
         for tiling in (False, True) if takes_tiles(library, size) else (False,):
             for offload in (False, True):
-                yield PeakMemory(size, offload, tiling, _peak(library, size, offload, tiling))
+                peak = _peak(library, size, offload=offload, tiling=tiling, image=image)
+                yield PeakMemory(size, offload, tiling, peak)
 
 
-def _peak(library: Library, size: Size, offload: bool, tiling: bool) -> int:
+def _peak(library: Library, size: Size, *, offload: bool, tiling: bool, image: bool) -> int:
     """Return the peak in bytes of one way of drawing, with guidance."""
     denoiser = GUIDED_DENOISER if library.entries(GUIDED_DENOISER, size) else DENOISER
-    roles = (TEXT_ENCODER, denoiser, VAE_DECODER_TILE if tiling else VAE_DECODER)
+    roles = [TEXT_ENCODER, denoiser, VAE_DECODER_TILE if tiling else VAE_DECODER]
+    if image:
+        roles.append(VAE_ENCODER_TILE if tiling else VAE_ENCODER)
     stages = [library.entries(role, size) for role in roles]
     weights = [_weights(library, entries) for entries in stages]
     # A stage's workspace is freed before the next stage runs.
     work = [sum(entry.workspace_bytes for entry in entries) for entries in stages]
     shared = library.entries(LINEAR_COMBINATION, size)
-    # Tiles are put together by JavaScript, without image_to_rgba.
-    shared += [] if tiling else library.entries(IMAGE_TO_RGBA, size)
+    # Tiles are cut out and put together by JavaScript, without a kernel from or to bytes.
+    if not tiling:
+        shared += library.entries(IMAGE_TO_RGBA, size)
+        shared += library.entries(RGBA_TO_IMAGE, size) if image else []
+    shared += library.entries(MASKED_BLEND, size) if image else []
     most = max(map(sum, zip(weights, work, strict=True))) if offload else sum(weights) + max(work)
     return most + sum(entry.workspace_bytes for entry in shared)
 

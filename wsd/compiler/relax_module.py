@@ -8,16 +8,29 @@ from dataclasses import replace
 
 from wsd.compiler import tvm_compat
 from wsd.compiler.passes.pack_parameters import Signature
-from wsd.compiler.tir.image import image_to_rgba
+from wsd.compiler.tir.image import image_to_rgba, rgba_to_image
 from wsd.compiler.tir.linear_combination import linear_combination
+from wsd.compiler.tir.masked_blend import masked_blend
 from wsd.frontend.export import Trace
 from wsd.models.family import Family
 from wsd.spec.manifest import EntryPoint
-from wsd.spec.roles import IMAGE_TO_RGBA, LINEAR_COMBINATION, LINEAR_COMBINATION_TERMS
+from wsd.spec.roles import (
+    IMAGE_TO_RGBA,
+    LINEAR_COMBINATION,
+    LINEAR_COMBINATION_TERMS,
+    MASKED_BLEND,
+    RGBA_TO_IMAGE,
+    VAE_ENCODER,
+)
 from wsd.spec.tensor import Size, TensorSpec
 
 # Entry points that are written in TE; all others are traced.
-_KERNELS = {LINEAR_COMBINATION: linear_combination, IMAGE_TO_RGBA: image_to_rgba}
+_KERNELS = {
+    LINEAR_COMBINATION: linear_combination,
+    IMAGE_TO_RGBA: image_to_rgba,
+    RGBA_TO_IMAGE: rgba_to_image,
+    MASKED_BLEND: masked_blend,
+}
 
 
 def list_entry_points(
@@ -41,7 +54,10 @@ def list_entry_points(
         )
         for trace in traces
     ]
-    return [*traced, *(entry for size in sizes for entry in _kernel_entry_points(family, size))]
+    written = [entry for size in sizes for entry in _kernel_entry_points(family, size)]
+    if any(entry.role == VAE_ENCODER for entry in traced):
+        written += [entry for size in sizes for entry in _picture_entry_points(family, size)]
+    return [*traced, *written]
 
 
 def _kernel_entry_points(family: Family, size: Size) -> Iterator[EntryPoint]:
@@ -63,6 +79,34 @@ def _kernel_entry_points(family: Family, size: Size) -> Iterator[EntryPoint]:
         size=size,
         inputs=(TensorSpec("image", (1, 3, height, width)),),
         outputs=(TensorSpec("rgba", (height, width), "int32"),),
+    )
+
+
+def _picture_entry_points(family: Family, size: Size) -> Iterator[EntryPoint]:
+    """Yield what drawing from a picture takes besides the encoder."""
+    width, height = size
+    latents = family.latent_space.shape(size)
+    yield EntryPoint(
+        name=f"{RGBA_TO_IMAGE}_{width}x{height}",
+        role=RGBA_TO_IMAGE,
+        component=None,
+        size=size,
+        inputs=(TensorSpec("rgba", (height, width), "int32"),),
+        outputs=(TensorSpec("image", (1, 3, height, width)),),
+    )
+    yield EntryPoint(
+        name=f"{MASKED_BLEND}_{width}x{height}",
+        role=MASKED_BLEND,
+        component=None,
+        size=size,
+        inputs=(
+            TensorSpec("latents", latents),
+            TensorSpec("image_latents", latents),
+            TensorSpec("noise", latents),
+            TensorSpec("mask", (1, 1, *latents[2:])),
+            TensorSpec("coefficients", (2,)),
+        ),
+        outputs=(TensorSpec("blended", latents),),
     )
 
 

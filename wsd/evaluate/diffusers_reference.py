@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.overrides import TorchFunctionMode
 
 from wsd.bundle.quantize import round_values
@@ -17,8 +19,10 @@ from wsd.checkpoint.tokenizer import open_tokenizer
 from wsd.errors import UsageError
 from wsd.models.diffusers_pipeline import assemble_pipeline
 from wsd.models.schedulers import build_scheduler, max_steps, min_steps
+from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.request import GenerationRequest
 from wsd.spec.parameter import Storage
+from wsd.spec.roles import SAFETY_CHECKER
 from wsd.util.progress import Progress
 
 
@@ -30,7 +34,7 @@ def load_pipeline(checkpoint: Checkpoint) -> Any:
     configuration, not from the family's.
     """
     source, family = checkpoint.source, checkpoint.family
-    members: dict[str, Any] = {c.id: checkpoint.load_own(c) for c in family.components}
+    members: dict[str, Any] = {c.id: checkpoint.load_own(c) for c in family.drawing_components}
     for entry in family.tokenizers:
         members[entry.name] = open_tokenizer(family, source, entry)
     scheduler = build_scheduler(checkpoint.scheduler, checkpoint.default_scheduler)
@@ -46,11 +50,22 @@ def round_weights(pipeline: Any, storages: Mapping[str, Mapping[str, Storage]]) 
         pipeline: of :func:`load_pipeline`, on any device.
         storages: component id → name of a parameter that the functions read → its storage.
     """
+    for component, stored in storages.items():
+        if component != SAFETY_CHECKER:
+            round_module(getattr(pipeline, component), stored)
+
+
+def round_module(module: torch.nn.Module, stored: Mapping[str, Storage]) -> None:
+    """Round a module's weights in place to the values that the compiled functions read.
+
+    Args:
+        module: of a component, on any device.
+        stored: name of a parameter that the functions read → its storage.
+    """
+    state = dict(module.named_parameters())
     with torch.no_grad():
-        for component, stored in storages.items():
-            state = dict(getattr(pipeline, component).named_parameters())
-            for name, storage in stored.items():
-                state[name].copy_(round_values(state[name], storage))
+        for name, storage in stored.items():
+            state[name].copy_(round_values(state[name], storage))
 
 
 def begin_at_first_step(scheduler: Any) -> None:
@@ -121,22 +136,51 @@ def step_on_processor(scheduler: Any) -> None:
     scheduler.set_timesteps, scheduler.step = set_rounded, step_on_cpu
 
 
+def complete_request(checkpoint: Checkpoint, request: GenerationRequest) -> GenerationRequest:
+    """Return a request with the checkpoint's defaults for what it leaves open.
+
+    Two may still be None: the negative prompt, which is not the same as an empty one, and the
+    scheduler, which is then the one that the checkpoint's configuration means.
+    """
+    family = checkpoint.family
+    guidance, eta = request.guidance_scale, request.eta
+    return replace(
+        request,
+        steps=request.steps or family.steps,
+        guidance_scale=family.guidance_scale if guidance is None else guidance,
+        size=request.size or family.sizes[0],
+        scheduler=request.scheduler or checkpoint.default_scheduler,
+        eta=family.eta if eta is None else eta,
+    )
+
+
 def draw_reference(
     checkpoint: Checkpoint,
     pipeline: Any,
     request: GenerationRequest,
     progress: Progress,
     latents: torch.Tensor | None = None,
+    picture: GivenPicture | None = None,
+    nudge: float = 0.0,
     **given: Any,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw pictures with diffusers; the pipeline's scheduler is replaced.
+
+    With a picture, all random numbers are of one generator, in the order in which diffusers draws
+    them: those with which the encoder's latents are sampled, then the noise; with a mask, those of
+    the latents of the picture without what is masked; then the noise of each step.
 
     Args:
         checkpoint: the checkpoint, whose family has the defaults.
         pipeline: of :func:`load_pipeline`, on any device.
         request: what to draw.
         progress: shows the steps.
-        latents: initial noise in place of the seed's, (1, channels, height, width).
+        latents: initial noise in place of the seed's, (1, channels, height, width); not with a
+            picture.
+        picture: what is drawn from, in the request's size; it names the size if the request names
+            none.
+        nudge: relative change of the latents with which the first step begins, for a measure of
+            how chaotic the trajectory is; only with a picture.
         given: arguments of diffusers' pipeline in place of the request's: lists of prompts, or
             embeddings with ``prompt=None``.
 
@@ -144,14 +188,26 @@ def draw_reference(
         (images (images, height, width, 3) uint8, final latents as flat float32).
 
     Raises:
-        UsageError: if the scheduler takes fewer steps, or more.
+        UsageError: if the scheduler takes fewer steps, or more; if the picture has another size
+            than the request, or none of the steps would be run; for a family that draws from a
+            picture alone, if there is none.
     """
     family = checkpoint.family
-    steps = request.steps or family.steps
-    guidance = family.guidance_scale if request.guidance_scale is None else request.guidance_scale
-    width, height = request.size or family.sizes[0]
-    name = request.scheduler or checkpoint.default_scheduler
-    pipeline.scheduler = build_scheduler(checkpoint.scheduler, name)
+    if picture is not None:
+        request = picture.fit_request(request)
+        pipeline = image_pipeline(checkpoint, pipeline, masked=picture.mask is not None)
+        if nudge:
+            _nudge_start(pipeline, nudge)
+    elif family.architecture.diffusers_pipeline == family.architecture.diffusers_inpaint:
+        raise UsageError(
+            f"{family.name} draws a part of a picture anew, and none is given",
+            "give a picture and a mask",
+        )
+    request = complete_request(checkpoint, request)
+    steps, size = request.steps or family.steps, request.size or family.sizes[0]
+    pipeline.scheduler = build_scheduler(checkpoint.scheduler, request.scheduler)
+    if picture is not None:
+        picture.count_steps(steps)
     least, most = min_steps(pipeline.scheduler), max_steps(pipeline.scheduler)
     if not least <= steps <= most:
         raise UsageError(f"steps is {steps}", f"take {least} to {most} steps with this scheduler")
@@ -176,16 +232,78 @@ def draw_reference(
             "prompt": request.prompt,
             "negative_prompt": request.negative_prompt,
             "num_inference_steps": steps,
-            "guidance_scale": guidance,
+            "guidance_scale": request.guidance_scale,
             "generator": torch.Generator().manual_seed(request.seed),
-            "width": width,
-            "height": height,
-            "latents": latents,
             "output_type": "np",
-            "eta": family.eta if request.eta is None else request.eta,
+            "eta": request.eta,
             "num_images_per_prompt": request.images,
             "callback_on_step_end": on_step,
+            **_placed_arguments(picture, *size, latents),
         }
         drawn = pipeline(**{**arguments, **given})
     images = (drawn.images * 255).round().astype(np.uint8)
     return images, kept["latents"].cpu().numpy().ravel()
+
+
+def _nudge_start(pipeline: Any, amount: float) -> None:
+    """Change the latents with which a pipeline's first step begins by a share of their size."""
+    prepare = pipeline.prepare_latents
+
+    @functools.wraps(prepare)
+    def prepare_changed(*arguments: Any, **options: Any) -> Any:
+        prepared = prepare(*arguments, **options)
+        # The pipelines for masks also return the noise and the picture's latents, unchanged.
+        latents, *others = prepared if isinstance(prepared, tuple) else (prepared,)
+        change = torch.randn(latents.shape, generator=torch.Generator().manual_seed(2))
+        size = latents.square().mean().sqrt()
+        changed = latents + amount * size * change.to(latents.device)
+        return (changed, *others) if isinstance(prepared, tuple) else changed
+
+    pipeline.prepare_latents = prepare_changed
+
+
+def image_pipeline(checkpoint: Checkpoint, pipeline: Any, *, masked: bool) -> Any:
+    """Return the family's pipeline that draws from a picture, with the modules of another one.
+
+    Args:
+        checkpoint: the checkpoint.
+        pipeline: of :func:`load_pipeline`.
+        masked: whether only a part of the picture is drawn anew.
+
+    Raises:
+        UsageError: if diffusers has none for the family, or the checkpoint has no encoder.
+    """
+    architecture = checkpoint.family.architecture
+    name = architecture.diffusers_inpaint if masked else architecture.diffusers_image_to_image
+    if not name:
+        raise UsageError(
+            f"{checkpoint.family.name} takes no picture {'with' if masked else 'without'} a mask",
+            "give none, or take another model",
+        )
+    if not any(component.parts for component in checkpoint.family.components):
+        raise UsageError(
+            f"{checkpoint.source.provenance} has no encoder for a picture that is given",
+            "give none, or take a checkpoint whose VAE has one",
+        )
+    import diffusers
+
+    options = architecture.pipeline_options(checkpoint.family)
+    made = getattr(diffusers, name)(**{**pipeline.components, **options})
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def _placed_arguments(
+    picture: GivenPicture | None, width: int, height: int, latents: torch.Tensor | None
+) -> dict[str, Any]:
+    """Return the arguments of diffusers' pipeline by which pipelines differ."""
+    size = {"width": width, "height": height}
+    if picture is None:
+        return {**size, "latents": latents}
+    if latents is not None:
+        raise UsageError("latents are given beside a picture", "give one of them")
+    image = Image.fromarray(picture.image)
+    if picture.mask is None:
+        return {"image": image, "strength": picture.strength}
+    mask = Image.fromarray(picture.mask, mode="L")
+    return {**size, "image": image, "mask_image": mask, "strength": picture.strength}

@@ -15,7 +15,9 @@ from wsd.evaluate.diffusers_reference import begin_at_first_step
 from wsd.models.schedulers import build_scheduler
 
 
-def weigh_predictions(config: Mapping[str, Any], name: str | None, steps: int, eta: float) -> float:
+def weigh_predictions(
+    config: Mapping[str, Any], name: str | None, steps: int, eta: float, run: int | None = None
+) -> float:
     """Return how many times larger the final latents' error is than that of one prediction.
 
     Every prediction of the denoiser has an error, which later steps carry on. The errors are taken
@@ -33,16 +35,18 @@ def weigh_predictions(config: Mapping[str, Any], name: str | None, steps: int, e
             configuration means.
         steps: number of steps.
         eta: share of noise that DDIM and TCD add.
+        run: how many of the last steps are run, where a picture is given; all unless given.
 
     Raises:
         UsageError, CheckpointError: as :func:`wsd.models.schedulers.build_scheduler`.
     """
-    exact, off = (_run(config, name, steps, eta, error) for error in (0.0, 1.0))
+    skipped = 0 if run is None else steps - run
+    exact, off = (_run(config, name, steps, eta, skipped, error) for error in (0.0, 1.0))
     return float((off - exact).norm())
 
 
 def _run(
-    config: Mapping[str, Any], name: str | None, steps: int, eta: float, error: float
+    config: Mapping[str, Any], name: str | None, steps: int, eta: float, skipped: int, error: float
 ) -> torch.Tensor:
     """Denoise one number for each prediction, and add an error to this prediction of it.
 
@@ -54,14 +58,18 @@ def _run(
     if hasattr(scheduler, "noise_sampler_seed"):
         scheduler.noise_sampler_seed = 0
     scheduler.set_timesteps(steps)
-    sample = torch.zeros(len(scheduler.timesteps), 1, 1, 1, dtype=torch.float64)
+    begin = skipped * scheduler.order
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(begin)
+    timesteps = scheduler.timesteps[begin:]
+    sample = torch.zeros(len(timesteps), 1, 1, 1, dtype=torch.float64)
     taken = inspect.signature(scheduler.step).parameters
     given = {"generator": torch.Generator().manual_seed(0), "eta": eta}
     options = {key: value for key, value in given.items() if key in taken}
     with warnings.catch_warnings():
         # torchsde says that it moves the rounded ends into the range of its Brownian path.
         warnings.filterwarnings("ignore", message="Should have t", module="torchsde")
-        for index, timestep in enumerate(scheduler.timesteps):
+        for index, timestep in enumerate(timesteps):
             scaled = scheduler.scale_model_input(sample, timestep)
             prediction = _predict(scheduler, scaled, float(timestep))
             prediction[index] += error

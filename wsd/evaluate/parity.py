@@ -11,11 +11,15 @@ How exact the final latents must be depends on the scheduler and the number of s
 The end of a trajectory tells little if the trajectory is chaotic, because then any two programs end
 far apart. So the reference also starts from noise that is changed by a millionth, and the report
 says how many times larger the difference is at the end.
+
+With a picture to draw from, the trajectory is that of diffusers' pipeline for pictures, or for
+pictures and masks, and the memory that is compared is that of drawing from a picture.
 """
 
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +34,9 @@ from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, round_weights
 from wsd.evaluate.error_growth import weigh_predictions
 from wsd.evaluate.metrics import psnr, relative_error
-from wsd.evaluate.tiled_decode import Tiled, decode_tiles
+from wsd.evaluate.safety_reference import Decision, SafetyReference, differ_most
+from wsd.evaluate.tiled_decode import Tiled, decode_tiles, encode_tiles
+from wsd.models.schedulers import MAX_STEPS
 from wsd.runtime.driver import (
     LoadOptions,
     OpenHost,
@@ -38,15 +44,17 @@ from wsd.runtime.driver import (
     StageRenderer,
     open_stage_renderer,
 )
+from wsd.runtime.given_picture import MASKED_FROM, GivenPicture
 from wsd.runtime.request import GenerationRequest
-from wsd.runtime.validation import check_request
+from wsd.runtime.validation import check_picture
 from wsd.spec.manifest import Manifest
-from wsd.spec.roles import DENOISER, VAE_DECODER_TILE
+from wsd.spec.roles import DENOISER, SAFETY_CHECKER, VAE_DECODER_TILE, VAE_ENCODER
 from wsd.spec.tensor import Size
 from wsd.spec.tolerances import (
     PEAK_MEMORY_MARGIN,
     PICTURE_PSNR,
     ROUNDING_PSNR,
+    SAFETY_TOLERANCE,
     STAGE_TOLERANCE,
     latents_tolerance,
 )
@@ -67,7 +75,8 @@ class Finding:
     Attributes:
         what: name of the comparison.
         value: what was measured, in ``unit``.
-        unit: ``relative``, ``dB``, ``bytes``, ``ms``, ``times`` or ``of 255``.
+        unit: ``relative``, ``dB``, ``bytes``, ``ms``, ``times``, ``of 255``, ``score`` or
+            ``pictures``.
         limit: the most that the value may be, the least for dB; None if there is no limit.
     """
 
@@ -85,6 +94,14 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Encoded:
+    """Moments of the reference's picture: encoded whole, and in tiles."""
+
+    whole: np.ndarray
+    tiled: np.ndarray
+
+
+@dataclass(frozen=True)
 class Expected:
     """What the reference computed: inputs and results of each stage, float32."""
 
@@ -98,6 +115,8 @@ class Expected:
     amplification: float
     error_weight: float
     tiled: Tiled
+    encoded: Encoded | None
+    safety: tuple[Decision, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,6 +183,7 @@ def compare(
     progress: Progress,
     low_memory: Sequence[LoadOptions] | None = None,
     model: str | None = None,
+    picture: GivenPicture | None = None,
 ) -> Comparison:
     """Compare a bundle's model with the checkpoint that it was built from.
 
@@ -176,6 +196,7 @@ def compare(
         low_memory: options of further runs, which draw in less memory; all that the picture's
             size has unless given.
         model: its name in the bundle; that of the checkpoint's family unless given.
+        picture: what the request is drawn from, if not from its prompt alone.
 
     Raises:
         BundleError: if the folder is not a bundle, or one of its files is not what was built.
@@ -184,31 +205,49 @@ def compare(
     """
     model = model or checkpoint.family.name
     manifest = read_manifest(find_manifest(bundle, model))
-    check_request(manifest, request)
+    request = check_picture(manifest, request, picture)
     check_bundle(bundle)
     size = request.size or manifest.defaults.size
-    expected, device = _expect(checkpoint, manifest, request, size, progress)
+    drawn_from = picture is not None
+    expected, device = _expect(checkpoint, manifest, request, size, progress, picture)
     findings: list[Finding] = []
     with open_stage_renderer(bundle, progress, LoadOptions(), open_host, model) as renderer:
         findings += _stages(renderer, request, size, expected)
-        drawn = renderer.draw(request)
+        drawn = renderer.draw(request, picture=picture)
         findings += _trajectory(drawn, expected, manifest.model.dtype)
         findings += [Finding(f"time: {name}", ms, "ms") for name, ms in drawn.timings.items()]
-        findings += _memory(manifest, size, LoadOptions(), renderer)
-        brief = renderer.draw(replace(request, steps=_BRIEF_STEPS))
+        findings += _memory(manifest, size, LoadOptions(), renderer, image=drawn_from)
+        brief = _shorten(request, picture)
+        resident = renderer.draw(brief, picture=picture).latents
+        findings += _encoding(manifest, size, LoadOptions(), renderer, expected)
+        findings += _safety(manifest, size, LoadOptions(), renderer, expected)
+    # A picture that is encoded in tiles has other latents than one that is encoded whole.
+    ends = {False: resident} if drawn_from else {False: resident, True: resident}
     for options in _low_memory_options(manifest, size) if low_memory is None else low_memory:
         with open_stage_renderer(bundle, progress, options, open_host, model) as renderer:
-            again = renderer.draw(replace(request, steps=_BRIEF_STEPS))
-            findings += _memory(manifest, size, options, renderer)
-            error = relative_error(again.latents, brief.latents)
-            findings.append(Finding(f"{_describe_options(options)}: latents", error, "relative", 0))
+            again = renderer.draw(brief, picture=picture)
+            findings += _memory(manifest, size, options, renderer, image=drawn_from)
+            if (end := ends.setdefault(options.tiling, again.latents)) is not again.latents:
+                error = relative_error(again.latents, end)
+                what = f"{_describe_options(options)}: latents"
+                findings.append(Finding(what, error, "relative", 0))
             if options.tiling:
                 tiled = renderer.decode_latents(expected.latents, size)
                 error = relative_error(tiled, expected.tiled.image)
                 what = f"{_describe_options(options)}: decoded"
                 findings.append(Finding(what, error, "relative", STAGE_TOLERANCE))
+            findings += _encoding(manifest, size, options, renderer, expected)
+            findings += _safety(manifest, size, options, renderer, expected)
     pictures = np.stack([expected.picture, drawn.images[0]])
     return Comparison(tuple(findings), drawn.adapter, device, pictures)
+
+
+def _shorten(request: GenerationRequest, picture: GivenPicture | None) -> GenerationRequest:
+    """Return a request with few steps; with a picture, with so many that some of them are run."""
+    if picture is None:
+        return replace(request, steps=_BRIEF_STEPS)
+    steps = math.ceil(_BRIEF_STEPS / picture.strength)
+    return request if steps > MAX_STEPS else replace(request, steps=steps)
 
 
 def _low_memory_options(manifest: Manifest, size: Size) -> list[LoadOptions]:
@@ -226,12 +265,13 @@ def _expect(
     request: GenerationRequest,
     size: Size,
     progress: Progress,
+    picture: GivenPicture | None,
 ) -> tuple[Expected, str]:
     """Run the reference; returns its results and where it ran."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # TF32 has 10 bits of mantissa, too few for a reference.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    expected = _run_reference(checkpoint, manifest, request, size, device, progress)
+    expected = _run_reference(checkpoint, manifest, request, size, device, progress, picture)
     name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
     # Free the GPU's memory: the page needs it next.
     gc.collect()
@@ -246,27 +286,40 @@ def _run_reference(
     size: Size,
     device: str,
     progress: Progress,
+    picture: GivenPicture | None,
 ) -> Expected:
     space = checkpoint.family.latent_space
     pipeline = load_pipeline(checkpoint).to(device)
-    unrounded, _ = draw_reference(checkpoint, pipeline, request, progress)
+
+    def draw(**options: Any) -> tuple[np.ndarray, np.ndarray]:
+        return draw_reference(checkpoint, pipeline, request, progress, picture=picture, **options)
+
+    unrounded, _ = draw()
     round_weights(pipeline, manifest.storages())
-    images, latents = draw_reference(checkpoint, pipeline, request, progress)
+    images, latents = draw()
     start = torch.randn(space.shape(size), generator=torch.Generator().manual_seed(1))
-    nudged = start + _NUDGE * torch.randn(start.shape, generator=torch.Generator().manual_seed(2))
-    ends = [
-        draw_reference(checkpoint, pipeline, request, progress, latents=begin.to(device))[1]
-        for begin in (start, nudged)
-    ]
+    if picture is None:
+        change = torch.randn(start.shape, generator=torch.Generator().manual_seed(2))
+        begins = (start, start + _NUDGE * change)
+        ends = [draw(latents=begin.to(device))[1] for begin in begins]
+    else:
+        ends = [latents, draw(nudge=_NUDGE)[1]]
 
     def decode(latents: np.ndarray) -> np.ndarray:
         unscaled = space.unscale(torch.tensor(latents, device=device))
         image: np.ndarray = pipeline.vae.decode(unscaled).sample.cpu().numpy()
         return image
 
+    def encode(image: np.ndarray) -> np.ndarray:
+        """Return the moments (2 channels, h, w) of a picture (3, height, width), -1 to 1."""
+        given = torch.tensor(image[None], dtype=torch.float32, device=device)
+        moments: np.ndarray = pipeline.vae.encode(given).latent_dist.parameters[0].cpu().numpy()
+        return moments
+
     with torch.no_grad():
         text = _encode(pipeline, request.prompt, device)
         inputs = _make_denoiser_inputs(checkpoint, manifest, request, start, text, size)
+        inputs |= _make_mask_inputs(manifest, picture, size)
         noise = _predict(pipeline, {k: torch.tensor(v, device=device) for k, v in inputs.items()})
         image = decode(start.numpy())
         (tile,) = manifest.entries(VAE_DECODER_TILE)
@@ -276,6 +329,15 @@ def _run_reference(
             tile.outputs[0].shape[-1],
             space.scale_factor,
         )
+        encoded = None
+        if manifest.entries(VAE_ENCODER):
+            # As diffusers' VaeImageProcessor brings a picture to the model's range.
+            scaled = 2 * (np.moveaxis(images[0], -1, 0).astype(np.float32) / 255) - 1
+            whole = in_tiles = encode(scaled)
+            if any(peak.tiling for peak in manifest.peak_bytes if peak.size == size):
+                edge = tile.outputs[0].shape[-1]
+                in_tiles = encode_tiles(encode, scaled, edge, space.scale_factor)
+            encoded = Encoded(whole, in_tiles)
     return Expected(
         inputs=inputs,
         text=text,
@@ -290,9 +352,66 @@ def _run_reference(
             request.scheduler or checkpoint.default_scheduler,
             request.steps or checkpoint.family.steps,
             checkpoint.family.eta if request.eta is None else request.eta,
+            None
+            if picture is None
+            else picture.count_steps(request.steps or checkpoint.family.steps),
         ),
         tiled=tiled,
+        encoded=encoded,
+        safety=_expect_safety(checkpoint, manifest, images[0]),
     )
+
+
+def _expect_safety(
+    checkpoint: Checkpoint, manifest: Manifest, picture: np.ndarray
+) -> tuple[Decision, ...]:
+    """Return what the reference says of the pictures that are checked; nothing without a checker.
+
+    Args:
+        checkpoint: with the safety checker that the bundle was built with.
+        manifest: of the bundle.
+        picture: what the reference drew.
+    """
+    if checkpoint.safety_checker is None or manifest.safety_checker is None:
+        return ()
+    reference = SafetyReference(checkpoint, manifest.storages()[SAFETY_CHECKER])
+    return tuple(reference.check(_checked_pictures(picture)))
+
+
+def _checked_pictures(picture: np.ndarray) -> list[np.ndarray]:
+    """Return what is checked: a picture, its negative, one half of it, and noise."""
+    noise = np.random.default_rng(0).integers(0, 256, picture.shape, np.uint8)
+    return [picture, 255 - picture, picture[:, : picture.shape[1] // 2], noise]
+
+
+def _safety(
+    manifest: Manifest, size: Size, options: LoadOptions, renderer: StageRenderer,
+    expected: Expected,
+) -> Iterator[Finding]:  # fmt: skip
+    """Compare the safety checker's decisions and scores, and the memory that it takes."""
+    if not expected.safety:
+        return
+    reports = [renderer.check_picture(each) for each in _checked_pictures(expected.picture)]
+    found = [
+        Decision(
+            report["flagged"],
+            np.array(report["conceptScores"], np.float32),
+            np.array(report["specialScores"], np.float32),
+        )
+        for report in reports
+    ]
+    way = _describe_options(options)
+    pairs = zip(found, expected.safety, strict=True)
+    others = sum(one.flagged != other.flagged for one, other in pairs)
+    yield Finding(f"{way}: decided otherwise", others, "pictures", 0)
+    error = differ_most(found, expected.safety)
+    yield Finding(f"{way}: safety scores", error, "score", SAFETY_TOLERANCE)
+    measured = renderer.usage()["peakGpuBytes"]
+    image = bool(manifest.entries(VAE_ENCODER))
+    planned = manifest.peak(
+        size, offload=options.offload, tiling=options.tiling, image=image, safety_checker=True
+    )
+    yield Finding(f"{way}: peak memory, checked", measured, "bytes", PEAK_MEMORY_MARGIN * planned)
 
 
 def _encode(pipeline: Any, prompt: str, device: str) -> dict[str, np.ndarray]:
@@ -323,14 +442,32 @@ def _make_denoiser_inputs(
         **text,
     }
     (denoiser,) = manifest.entries(DENOISER, size)
-    return {spec.name: known[spec.name] for spec in denoiser.inputs}
+    return {spec.name: known[spec.name] for spec in denoiser.inputs if spec.name in known}
+
+
+def _make_mask_inputs(
+    manifest: Manifest, picture: GivenPicture | None, size: Size
+) -> dict[str, np.ndarray]:
+    """Return what a UNet of 9 channels takes beside the latents; nothing for other UNets.
+
+    The mask is the picture's, and the latents of what is kept are random numbers.
+    """
+    (denoiser,) = manifest.entries(DENOISER, size)
+    shapes = {spec.name: spec.shape for spec in denoiser.inputs}
+    if "mask" not in shapes or picture is None or picture.mask is None:
+        return {}
+    factor = manifest.latent_space.scale_factor
+    mask = (picture.mask[::factor, ::factor] >= MASKED_FROM).astype(np.float32)
+    kept = torch.randn(shapes["masked_latents"], generator=torch.Generator().manual_seed(3))
+    return {"mask": mask.reshape(shapes["mask"]), "masked_latents": kept.numpy()}
 
 
 def _predict(pipeline: Any, given: dict[str, torch.Tensor]) -> np.ndarray:
     added = {"text_embeds": given.get("pooled_text"), "time_ids": given.get("time_ids")}
+    joined = [given[name] for name in ("latents", "mask", "masked_latents") if name in given]
     noise: np.ndarray = (
         pipeline.unet(
-            given["latents"],
+            torch.cat(joined, dim=1),
             _TIMESTEP,
             given["text_embeddings"],
             timestep_cond=given.get("timestep_cond"),
@@ -372,13 +509,34 @@ def _trajectory(drawn: Rendered, expected: Expected, dtype: str) -> Iterator[Fin
 
 
 def _memory(
-    manifest: Manifest, size: Size, options: LoadOptions, renderer: StageRenderer
+    manifest: Manifest, size: Size, options: LoadOptions, renderer: StageRenderer, *, image: bool
 ) -> Iterator[Finding]:
     """Compare the most GPU memory since loading with the manifest's."""
     measured = renderer.usage()["peakGpuBytes"]
-    planned = manifest.peak(size, offload=options.offload, tiling=options.tiling)
+    planned = manifest.peak(size, offload=options.offload, tiling=options.tiling, image=image)
     limit = PEAK_MEMORY_MARGIN * planned
     yield Finding(f"{_describe_options(options)}: peak memory", measured, "bytes", limit)
+
+
+def _encoding(
+    manifest: Manifest,
+    size: Size,
+    options: LoadOptions,
+    renderer: StageRenderer,
+    expected: Expected,
+) -> Iterator[Finding]:
+    """Compare the encoder, and the memory that it takes beside what was drawn before."""
+    if expected.encoded is None:
+        return
+    found = renderer.encode_image(expected.picture)
+    moments = expected.encoded.tiled if options.tiling else expected.encoded.whole
+    error = relative_error(found, moments)
+    way = _describe_options(options)
+    yield Finding(f"{way}: encoded", error, "relative", STAGE_TOLERANCE)
+    measured = renderer.usage()["peakGpuBytes"]
+    planned = manifest.peak(size, offload=options.offload, tiling=options.tiling, image=True)
+    limit = PEAK_MEMORY_MARGIN * planned
+    yield Finding(f"{way}: peak memory with a picture", measured, "bytes", limit)
 
 
 def _describe_options(options: LoadOptions) -> str:

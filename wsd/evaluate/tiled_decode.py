@@ -1,4 +1,4 @@
-"""Decode latents in tiles: the reference for ``web/src/pipeline/tiling.ts``."""
+"""Decode latents, or encode pictures, in tiles: the reference for ``pipeline/tiling.ts``."""
 
 from __future__ import annotations
 
@@ -83,6 +83,39 @@ def decode_tiles(
             across[:, y, x] += rows[i, y, None] * _change(columns[j])[x] * pixels
     steps = [np.abs(down.mean(axis=2)).max(), np.abs(across.mean(axis=1)).max()]
     return Tiled(image, 127.5 * float(max(steps)))
+
+
+def encode_tiles(
+    encode: Callable[[np.ndarray], np.ndarray], image: np.ndarray, tile: int, factor: int
+) -> np.ndarray:
+    """Encode a picture tile by tile and blend the tiles' moments, (2 channels, height, width).
+
+    diffusers blends moments too (``AutoencoderKL.tiled_encode``), of tiles that the picture's
+    edges cut off. Here all tiles are as large, because a compiled function has one shape.
+
+    Args:
+        encode: a tile (3, tile, tile) to moments (2 channels, tile / factor, tile / factor).
+        image: (3, height, width), -1 to 1.
+        tile: edge of a tile in pixels.
+        factor: pixels of the image per latent pixel, each way.
+    """
+    edge = tile // factor
+    tops, lefts = (tile_starts(extent // factor, edge) for extent in image.shape[1:])
+    rows, columns = tile_weights(tops, edge), tile_weights(lefts, edge)
+
+    def place(i: int, j: int) -> np.ndarray:
+        """Return what a tile adds to the moments of the whole picture, zeros around it."""
+        y, x = (slice(factor * start, factor * start + tile) for start in (tops[i], lefts[j]))
+        part = encode(image[:, y, x])
+        placed = np.zeros((part.shape[0], rows.shape[1], columns.shape[1]))
+        placed[:, tops[i] : tops[i] + edge, lefts[j] : lefts[j] + edge] = part
+        weighted: np.ndarray = rows[i][:, None] * columns[j] * placed
+        return weighted
+
+    moments: np.ndarray = np.sum(
+        [place(i, j) for i in range(len(tops)) for j in range(len(lefts))], axis=0
+    )
+    return moments
 
 
 def _change(weights: np.ndarray) -> np.ndarray:

@@ -31,7 +31,8 @@ class Trace:
 
     Attributes:
         entry_point: what was exported.
-        component: id of the component whose parameters it reads.
+        component: id of the component whose parameters it reads, or of a part of one
+            (:class:`wsd.models.family.Part`).
         program: the normalised program.
         parameters: those that it reads, in the order of the arguments.
     """
@@ -64,7 +65,7 @@ def trace_component(
         program = normalize(torch.export.export(entry_point.module.eval(), examples, strict=False))
     return Trace(
         entry_point=entry_point,
-        component=component.id,
+        component=entry_point.part or component.id,
         program=program,
         parameters=_parameters(program, component.role, dtype),
     )

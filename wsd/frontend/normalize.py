@@ -29,6 +29,7 @@ def normalize(program: ExportedProgram) -> ExportedProgram:
     * drops assertions, aliases, dropout and no-op dtype or device casts;
     * turns a constant causal attention mask into ``is_causal=True``;
     * turns a lookup of all position ids in order into the table itself;
+    * turns the choice of one row into a slice, because TVM makes a lookup by a 64-bit index of it;
     * turns a nearest-neighbour resize to a given size into a doubling whose last row or column
       is cut off where the size is odd;
     * removes nodes whose results are unused, such as CLIP's own pooled output.
@@ -51,6 +52,8 @@ def normalize(program: ExportedProgram) -> ExportedProgram:
             _replace_position_lookup(program, node)
         elif node.target is _aten.upsample_nearest2d.vec:
             _replace_resize(node)
+        elif node.target is _aten.select.int:
+            _replace_select(node)
     # torch treats attention as impure because of its dropout, which is off in evaluation mode.
     graph.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
     _drop_unread(program)
@@ -129,6 +132,22 @@ def _replace_position_lookup(program: ExportedProgram, node: Node) -> None:
     whole.meta["val"] = node.meta["val"]
     node.replace_all_uses_with(whole)
     node.graph.erase_node(node)
+
+
+def _replace_select(node: Node) -> None:
+    """Replace ``select(x, axis, index)`` by a slice of one, and a view without the axis."""
+    source, axis, index = node.args
+    value = node.meta["val"]
+    extent = source.meta["val"].shape[axis]  # type: ignore[union-attr]
+    start = index % extent
+    graph = node.graph
+    with graph.inserting_before(node):
+        cut = graph.call_function(_aten.slice.Tensor, (source, axis, start, start + 1))
+        cut.meta["val"] = value.unsqueeze(axis)
+        chosen = graph.call_function(_aten.view.default, (cut, list(value.shape)))
+        chosen.meta["val"] = value
+    node.replace_all_uses_with(chosen)
+    graph.erase_node(node)
 
 
 def _replace_resize(node: Node) -> None:

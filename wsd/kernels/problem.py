@@ -19,7 +19,9 @@ class Conv2d:
     Attributes:
         kernel: extent of the square window, in pixels.
         stride: pixels between two windows, the same along both axes.
-        padding: zeros on each of the four sides.
+        padding: zeros before the first row and the first column. As many follow the last ones,
+            or as many more as ``out_height`` and ``out_width`` need: what lies beyond the image
+            reads as zero.
         upsample: how often each pixel is repeated along both axes before the padding
             (nearest-neighbour upsampling, fused into the gather); 1 for none. The last row or
             column of the upsampled image may be cut off, see :attr:`upsampled`. The stride is

@@ -36,6 +36,8 @@ class EntryPointModule:
         inputs: tensors that it takes, in order.
         outputs: tensors that it returns, in order.
         size: (width, height) of the picture in pixels; None where it does not matter.
+        part: id of the part of the component whose parameters it reads
+            (:class:`wsd.models.family.Part`); empty for the component's own.
     """
 
     name: str
@@ -44,6 +46,7 @@ class EntryPointModule:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     size: Size | None
+    part: str = ""
 
 
 class TensorView(Protocol):
@@ -112,6 +115,8 @@ class Architecture(ABC):
         name: of the architecture; part of the digest under which libraries are shared.
         pipeline: key of the browser's registry of pipelines, which says how a picture is drawn.
         diffusers_pipeline: name of the diffusers pipeline that draws the same pictures.
+        diffusers_image_to_image: name of the one that draws them from a picture; empty for none.
+        diffusers_inpaint: name of the one that draws a part of a picture anew; empty for none.
         least_multiple: edges of pictures are multiples of it in pixels, whatever the checkpoint's
             configurations are; :meth:`size_multiple` is this number or a multiple of it.
     """
@@ -119,6 +124,8 @@ class Architecture(ABC):
     name: ClassVar[str]
     pipeline: ClassVar[str] = "text-to-image"
     diffusers_pipeline: ClassVar[str]
+    diffusers_image_to_image: ClassVar[str] = ""
+    diffusers_inpaint: ClassVar[str] = ""
     least_multiple: ClassVar[int] = 1
 
     @abstractmethod
@@ -149,6 +156,10 @@ class Architecture(ABC):
         Raises:
             CompileError: for a role or a configuration that the architecture does not know.
         """
+
+    def safety_checker(self) -> Component | None:
+        """Return the component that can look at finished pictures, as published; None for none."""
+        return None
 
     def constant_inputs(
         self, family: Family, size: Size, guidance_scale: float | None = None

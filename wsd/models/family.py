@@ -8,14 +8,30 @@ data is for is the family's architecture (:mod:`wsd.models.architecture`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from wsd.models.architecture import Architecture
 from wsd.models.conditioning import Conditioning
 from wsd.models.latent_space import LatentSpace
+from wsd.spec.roles import SAFETY_CHECKER
 from wsd.spec.tensor import Size
+
+
+@dataclass(frozen=True)
+class Part:
+    """Functions of a component whose parameters are stored apart from the component's own.
+
+    A VAE's encoder is one: who draws from text alone need not fetch it.
+
+    Attributes:
+        id: key of the parameters in the manifest and the library, and prefix of their shards.
+        role: what the functions do in the pipeline, one of :data:`wsd.spec.roles.ROLES`.
+    """
+
+    id: str
+    role: str
 
 
 @dataclass(frozen=True)
@@ -26,15 +42,20 @@ class Component:
         id: key in the manifest and the library, prefix of its shards, and name of the
             attribute of the diffusers pipeline.
         role: what it does in the pipeline, one of :data:`wsd.spec.roles.ROLES`.
-        library: importable module that has the class: ``transformers`` or ``diffusers``.
+        library: importable module that has the class: ``transformers``, ``diffusers``, or one of
+            WSD's own for a class that it extends.
         class_name: class in that library.
         config: the configuration; a checkpoint must agree on every key of it.
         subfolder: folder in the diffusers layout; empty for the id.
         saved_as: other classes of the library whose files hold this component too.
         levels: beginnings of tensors' names that a file may have and the class's own names may
             lack, or the other way round; the library adds or removes them as it loads.
-        unread: beginnings of the names of parameters that no compiled function and no picture
-            reads, so that a file may lack them.
+        optional: beginnings of the names of parameters that pictures from text are drawn without,
+            so that a file may lack them. The parts read them.
+        parts: functions with parameters of their own, which a checkpoint without the optional
+            ones, or a bundle for text alone, does not have.
+        saved_by: ``transformers`` or ``diffusers``, whose files and configurations hold the
+            component, where ``library`` is neither; empty for ``library``.
     """
 
     id: str
@@ -45,7 +66,14 @@ class Component:
     subfolder: str = ""
     saved_as: tuple[str, ...] = ()
     levels: tuple[str, ...] = ()
-    unread: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
+    saved_by: str = ""
+
+    @property
+    def layout(self) -> str:
+        """Return the library whose rules name the files and the keys of configurations."""
+        return self.saved_by or self.library
 
     @property
     def folder(self) -> str:
@@ -166,6 +194,20 @@ class Family:
             if component.role == role:
                 return component
         raise KeyError(role)
+
+    @property
+    def drawing_components(self) -> tuple[Component, ...]:
+        """Return the components that pictures are drawn with: all but a safety checker."""
+        return tuple(c for c in self.components if c.role != SAFETY_CHECKER)
+
+    def with_safety_checker(self, checker: Component) -> Family:
+        """Return the family with a component that looks at finished pictures."""
+        return replace(self, components=(*self.drawing_components, checker))
+
+    def without_parts(self) -> Family:
+        """Return the family without the parts that drawing from text does not need."""
+        components = tuple(replace(component, parts=()) for component in self.components)
+        return replace(self, components=components)
 
     def text_encoders(self) -> tuple[Component, ...]:
         """Return the text encoders in the order in which they run."""

@@ -20,10 +20,15 @@ def own_section(component: Component, config: Mapping[str, Any]) -> Mapping[str,
     """Return the part of a ``config.json`` that the component's class reads.
 
     The configuration of a whole CLIP model has the text encoder's in ``text_config``, as
-    transformers' ``from_pretrained`` finds it.
+    transformers' ``from_pretrained`` finds it. A configuration class of WSD's own says by itself
+    which keys it reads (``flatten``).
     """
-    if component.library == "transformers":
-        section = config.get(find_class(component).config_class.base_config_key)
+    if component.layout == "transformers":
+        kind = find_class(component).config_class
+        if component.layout != component.library:
+            own: Mapping[str, Any] = kind.flatten(config)
+            return own
+        section = config.get(kind.base_config_key)
         if isinstance(section, Mapping):
             return section
     return config
@@ -41,7 +46,7 @@ def build_module(component: Component, config: Mapping[str, Any] | None = None) 
     """
     model_class = find_class(component)
     chosen: Any = dict(component.config if config is None else own_section(component, config))
-    if component.library == "transformers":
+    if component.layout == "transformers":
         kind = model_class.config_class
         model = model_class(kind(**chosen) if config is None else kind.from_dict(chosen))
     else:

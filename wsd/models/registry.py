@@ -12,7 +12,14 @@ from wsd.models.stable_diffusion import sd15, sdxl
 from wsd.models.tiny import sd15 as tiny_sd15
 from wsd.models.tiny import sdxl as tiny_sdxl
 
-__all__ = ["FAMILIES", "Component", "Family", "Tokenizer", "find_family", "register"]
+__all__ = [
+    "FAMILIES",
+    "Component",
+    "Family",
+    "Tokenizer",
+    "find_family",
+    "register",
+]
 
 FAMILIES: dict[str, Family] = {}
 
@@ -31,8 +38,10 @@ register(tiny_sd15.FAMILY)
 register(tiny_sdxl.FAMILY)
 register(sd15.FAMILY)
 register(sd15.LCM)
+register(sd15.INPAINT)
 register(sdxl.FAMILY)
 register(sdxl.TURBO)
+register(sdxl.INPAINT)
 
 
 def find_family(name: str) -> Family:

@@ -21,7 +21,8 @@
     if (Array.isArray(value)) return value.map(decode);
     if (!isObject(value)) return value;
     if (isEncodedBigInt(value)) return BigInt(value.bigint);
-    return isEncodedArray(value) ? decodeArray(value) : mapValues(value, decode);
+    if (isEncodedArray(value)) return decodeArray(value);
+    return isEncodedImage(value) ? decodeImage(value) : mapValues(value, decode);
   }
   function encodeArray(dtype, array) {
     const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
@@ -35,6 +36,14 @@
     const bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
     if (dtype === "float32") return new Float32Array(bytes.buffer);
     return dtype === "int32" ? new Int32Array(bytes.buffer) : bytes;
+  }
+  function decodeImage({ width, height, data }) {
+    const bytes = decodeArray(data);
+    return new ImageData(new Uint8ClampedArray(bytes.buffer), width, height);
+  }
+  function isEncodedImage(value) {
+    const { data } = value;
+    return "width" in value && "height" in value && isObject(data) && isEncodedArray(data);
   }
   function isEncodedArray(value) {
     return "dtype" in value && "base64" in value;
@@ -132,8 +141,9 @@
       reportProgress(event);
     };
     const generated = await pipeline.generate(prompt, { ...options, onProgress });
-    const { images, latents, timings } = generated;
-    return { images, previews, latents, timings, settings: textsOf(generated), usage: await usage() };
+    const { images, latents, timings, safety } = generated;
+    const drawn = { images, previews, latents, timings, settings: textsOf(generated) };
+    return { ...drawn, ...safety && { safety }, usage: await usage() };
   }
   function textsOf({ images, settings, imageSettings }) {
     const ofEach = imageSettings;
@@ -160,6 +170,12 @@
   async function decodeLatents(latents, size) {
     return stages().decodeLatents(latents, size);
   }
+  async function encodeImage(pixels, size) {
+    return stages().encodeImage(pixels, size);
+  }
+  async function checkPicture(pixels, size) {
+    return stages().checkPicture(pixels, size);
+  }
   async function combineLatents(terms, weights) {
     return stages().combineLatents(terms, weights);
   }
@@ -182,6 +198,8 @@
     encodeText,
     predictNoise,
     decodeLatents,
+    encodeImage,
+    checkPicture,
     combineLatents,
     runBenchmark,
     describeAdapter,

@@ -16,6 +16,7 @@ from wsd.errors import BundleError
 from wsd.runtime import page_types
 from wsd.runtime.automation import Automation, ScriptedPage
 from wsd.runtime.chromium import open_page
+from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.page_types import (
     BenchmarkOptions,
     BenchmarkReport,
@@ -30,7 +31,7 @@ from wsd.runtime.page_types import (
 )
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.server import served
-from wsd.runtime.validation import check_request
+from wsd.runtime.validation import check_picture
 from wsd.util.hashing import sha256_bytes
 from wsd.util.progress import Progress
 
@@ -79,6 +80,7 @@ class Rendered:
         adapter: vendor, architecture and description of the GPU, as WebGPU gives them.
         usage: what the page's runtime held afterwards.
         previews: (step, pixels) of each preview; pixels are (height, width, 3) uint8.
+        safety: what the safety checker says of each picture; nothing if they were not checked.
     """
 
     images: np.ndarray
@@ -88,6 +90,7 @@ class Rendered:
     adapter: dict[str, str]
     usage: Usage
     previews: tuple[tuple[int, np.ndarray], ...] = ()
+    safety: tuple[page_types.SafetyReport, ...] = ()
 
     def report(self) -> RenderReport:
         """Return what ``--json`` writes."""
@@ -153,18 +156,25 @@ class Renderer:
         self.load_ms = loaded["milliseconds"]
         self.adapter = loaded["adapter"]
 
-    def draw(self, request: GenerationRequest, preview_every: int = 0) -> Rendered:
+    def draw(
+        self,
+        request: GenerationRequest,
+        preview_every: int = 0,
+        picture: GivenPicture | None = None,
+    ) -> Rendered:
         """Draw a request's pictures.
 
         Args:
             request: what to draw.
             preview_every: steps from one preview to the next; 0 means no previews.
+            picture: what is drawn from, in the request's size; it names the size if the request
+                names none.
 
         Raises:
             UsageError: for an option that the model refuses.
             RenderError: if the page fails.
         """
-        options = _page_options(request)
+        options = page_options(request, picture)
         options["previewEvery"] = preview_every
         return self.draw_with(request.prompt, options)
 
@@ -187,6 +197,7 @@ class Renderer:
             settings=tuple(drawn["settings"]),
             adapter=self.adapter,
             usage=drawn["usage"],
+            safety=tuple(drawn.get("safety", ())),
             previews=tuple((shown["step"], _pixels(shown["image"])) for shown in drawn["previews"]),
         )
 
@@ -290,6 +301,37 @@ class StageRenderer(Renderer):
         """
         return self._array("decodeLatents", np.asarray(latents, np.float32), *_size_arguments(size))
 
+    def encode_image(self, image: np.ndarray) -> np.ndarray:
+        """Return the moments of a picture's latents.
+
+        Args:
+            image: (height, width, 3) uint8, in a size that the model was compiled for.
+
+        Returns:
+            (1, 2 channels, height / factor, width / factor) float32, flat: the mean of each
+            channel of the VAE's latents, then the logarithm of its variance, not clamped.
+
+        Raises:
+            UsageError: if the model was not compiled for the size, or has no encoder.
+            RenderError: if the page fails.
+        """
+        height, width = image.shape[:2]
+        return self._array("encodeImage", _opaque(image), [width, height])
+
+    def check_picture(self, image: np.ndarray) -> page_types.SafetyReport:
+        """Return what the safety checker says of a picture.
+
+        Args:
+            image: (height, width, 3) uint8, of any size.
+
+        Raises:
+            UsageError: if the model has no safety checker.
+            RenderError: if the page fails.
+        """
+        height, width = image.shape[:2]
+        answer = self._page.call("checkPicture", _opaque(image), [width, height])
+        return read_answer(page_types.SafetyReport, answer)
+
     def combine_latents(self, terms: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
         """Return the sum of latents times weights, computed by the schedulers' kernel.
 
@@ -324,8 +366,20 @@ class StageRenderer(Renderer):
         return found
 
 
-def _page_options(request: GenerationRequest) -> GenerateOptions:
-    """Return a request as the page's ``generate`` takes it, without what is left to the model."""
+def page_options(
+    request: GenerationRequest, picture: GivenPicture | None = None
+) -> GenerateOptions:
+    """Return a request as the page's ``generate`` takes it, without what is left to the model.
+
+    Args:
+        request: what to draw.
+        picture: what is drawn from, in the request's size, if not from the prompt alone.
+
+    Raises:
+        UsageError: if the picture has another size than the request.
+    """
+    if picture is not None:
+        request = picture.fit_request(request)
     width, height = request.size or (None, None)
     options = {
         "negativePrompt": request.negative_prompt,
@@ -339,7 +393,31 @@ def _page_options(request: GenerationRequest) -> GenerateOptions:
         "numImages": request.images,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    return cast(GenerateOptions, given)
+    of_picture = {} if picture is None else dict(_picture_options(picture))
+    return cast(GenerateOptions, {**given, **of_picture})
+
+
+def _picture_options(picture: GivenPicture) -> GenerateOptions:
+    """Return a picture as the page's ``generate`` takes it: bytes, which no canvas changes."""
+    options: GenerateOptions = {
+        "image": _image_data(picture.image),
+        "strength": picture.strength,
+    }
+    if picture.mask is not None:
+        options["mask"] = _image_data(np.repeat(picture.mask[..., None], 3, axis=2))
+    return options
+
+
+def _image_data(image: np.ndarray) -> ImageData:
+    """Return the ``ImageData`` of (height, width, 3) uint8 pixels."""
+    height, width = image.shape[:2]
+    return {"width": width, "height": height, "data": _opaque(image)}
+
+
+def _opaque(image: np.ndarray) -> np.ndarray:
+    """Return (height, width, 3) uint8 pixels with alpha: (height, width, 4)."""
+    alpha = np.full((*image.shape[:2], 1), 255, np.uint8)
+    return np.concatenate([np.asarray(image, np.uint8), alpha], axis=2)
 
 
 def _pixels(image: ImageData) -> np.ndarray:
@@ -362,6 +440,7 @@ def render(
     progress: Progress,
     options: LoadOptions,
     model: str | None = None,
+    picture: GivenPicture | None = None,
 ) -> Rendered:
     """Verify a bundle, serve it, open it in Chromium and draw one request.
 
@@ -374,16 +453,17 @@ def render(
         progress: shows what the page does.
         options: how the model is loaded.
         model: which one, the first unless given.
+        picture: what is drawn from, if not from the prompt alone.
 
     Raises:
         BundleError: if the folder is not a bundle, or one of its files is not what was built.
         UsageError: for a model that it does not hold, or a request that the model refuses.
         RenderError, ToolError: if the browser cannot draw.
     """
-    check_request(read_manifest(find_manifest(bundle, model)), request)
+    request = check_picture(read_manifest(find_manifest(bundle, model)), request, picture)
     check_bundle(bundle)
     with open_renderer(bundle, progress, options, open_page, model) as renderer:
-        return renderer.draw(request)
+        return renderer.draw(request, picture=picture)
 
 
 @contextmanager

@@ -44,12 +44,16 @@ class GenerateOptions(TypedDict, total=False):
     eta: float
     numImages: int
     imageIndex: int
+    safetyChecker: bool
     latents: np.ndarray
     promptEmbeds: np.ndarray
     negativePromptEmbeds: np.ndarray
     pooledPromptEmbeds: np.ndarray
     negativePooledPromptEmbeds: np.ndarray
     previewEvery: int
+    image: ImageData
+    mask: ImageData
+    strength: float
 
 
 class BenchmarkOptions(TypedDict):
@@ -102,10 +106,12 @@ class Preview(TypedDict):
 class Timings(TypedDict):
     """Milliseconds of the stages of one request; ``firstPreview`` is None without previews."""
 
+    encode: NotRequired[float]
     text: float
     denoise: float
     firstPreview: NotRequired[float | None]
     decode: float
+    safety: NotRequired[float]
     total: float
 
 
@@ -133,6 +139,16 @@ class Usage(TypedDict):
 
 
 @_open
+class SafetyReport(TypedDict):
+    """What the safety checker says of a picture; ``concepts`` are the numbers of those it finds."""
+
+    flagged: bool
+    concepts: list[int]
+    conceptScores: list[float]
+    specialScores: list[float]
+
+
+@_open
 class Drawn(TypedDict):
     """What one request gave.
 
@@ -143,6 +159,7 @@ class Drawn(TypedDict):
             width / factor).
         timings: milliseconds by stage.
         settings: the settings of each picture as its PNG carries them.
+        safety: what the safety checker says of each picture, if they were checked.
         usage: what the runtime held afterwards.
     """
 
@@ -151,6 +168,7 @@ class Drawn(TypedDict):
     latents: np.ndarray
     timings: Timings
     settings: list[str]
+    safety: NotRequired[list[SafetyReport]]
     usage: Usage
 
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from wsd.errors import UsageError
+from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.request import GenerationRequest
 from wsd.spec.manifest import Manifest
+from wsd.spec.roles import VAE_ENCODER_TILE
+
+# Key of the browser's registry of pipelines whose UNets take a mask beside the latents.
+_INPAINTING = "inpainting"
 
 
 def check_request(manifest: Manifest, request: GenerationRequest) -> None:
@@ -31,3 +36,44 @@ def check_request(manifest: Manifest, request: GenerationRequest) -> None:
     steps = request.steps or manifest.defaults.steps
     if not least <= steps <= most:
         raise UsageError(f"steps is {steps}", f"scheduler {name} takes {least} to {most}")
+
+
+def check_picture(
+    manifest: Manifest, request: GenerationRequest, picture: GivenPicture | None
+) -> GenerationRequest:
+    """Refuse a request, and a picture to draw from, that a model cannot draw.
+
+    Returns:
+        the request, in the picture's size if there is one.
+
+    Raises:
+        UsageError: as :func:`check_request`; for a picture in another size than the request's, for
+            a model that takes no picture, or no picture without a mask; if none of the steps would
+            be run.
+    """
+    if picture is not None:
+        request = picture.fit_request(request)
+    check_request(manifest, request)
+    name = manifest.model.name
+    if manifest.pipeline == _INPAINTING and (picture is None or picture.mask is None):
+        missing = "mask" if picture is not None else "picture"
+        raise UsageError(
+            f"{name} draws a part of a picture anew, and no {missing} is given",
+            "give a picture and a mask, or take another model",
+        )
+    if picture is None:
+        return request
+    if not manifest.entries(VAE_ENCODER_TILE):
+        raise UsageError(
+            f"{name} was built without the encoder that a picture needs",
+            "build the bundle again, without --text-to-image-only, from a checkpoint whose VAE has "
+            "an encoder",
+        )
+    if picture.mask is not None and manifest.latent_space.mean is not None:
+        raise UsageError(
+            f"{name} has normalised latents, and diffusers does not draw parts of a picture "
+            "with them",
+            "give no mask, or take another model",
+        )
+    picture.count_steps(request.steps or manifest.defaults.steps)
+    return request

@@ -37,9 +37,13 @@ from wsd.spec.roles import (
     DENOISER,
     IMAGE_TO_RGBA,
     LINEAR_COMBINATION,
+    MASKED_BLEND,
+    RGBA_TO_IMAGE,
     ROLES,
+    SAFETY_CHECKER,
     TEXT_ENCODER,
     VAE_DECODER,
+    VAE_ENCODER,
 )
 from wsd.spec.tensor import Size, TensorSpec
 
@@ -50,8 +54,11 @@ MAX_EXAMPLE_BYTES: Final = 1 << 14
 MAX_EXAMPLE_SETTINGS: Final = 20_000
 
 # Pipeline to the roles without which it draws nothing.
+_FROM_TEXT: Final = (TEXT_ENCODER, DENOISER, VAE_DECODER, IMAGE_TO_RGBA, LINEAR_COMBINATION)
 _REQUIRED_ROLES: Final = {
-    "text-to-image": (TEXT_ENCODER, DENOISER, VAE_DECODER, IMAGE_TO_RGBA, LINEAR_COMBINATION)
+    "text-to-image": _FROM_TEXT,
+    # The denoiser takes a mask, and the latents of a picture without what is masked.
+    "inpainting": (*_FROM_TEXT, VAE_ENCODER, RGBA_TO_IMAGE),
 }
 
 _CONFIG = ConfigDict(
@@ -161,7 +168,7 @@ class ComponentEntry(_Entry):
     """Parameters of one component of the pipeline."""
 
     folder: Name
-    """Folder in the diffusers layout that the weights came from."""
+    """Folder in the diffusers layout that the weights came from; several entries may share it."""
     role: Role
     """What the component does in the pipeline."""
     bytes: NonNegativeInt
@@ -230,6 +237,26 @@ class LatentSpace(_Entry):
     """Factor on the VAE's latents that gives the denoiser's; the decoder divides by it."""
     shift_factor: float
     """Subtracted from the VAE's latents before they are scaled; the decoder adds it."""
+    mean: tuple[float, ...] | None = None
+    """Mean of each channel of the VAE's latents, which is subtracted from what the encoder gives;
+    absent where the model does not normalise channels. The decoder adds it."""
+    std: tuple[PositiveFloat, ...] | None = None
+    """Standard deviation of each channel, by which what the encoder gives is divided; absent
+    likewise."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and len(values) != self.channels:
+                raise ValueError(f"{name} has {len(values)} values for {self.channels} channels")
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std are there together, or neither is")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Write no field that is absent: TypeScript's fields may be missing, but not null."""
+        return {key: value for key, value in serialize(self).items() if value is not None}
 
 
 class NoiseSchedule(_Entry):
@@ -395,9 +422,28 @@ class PeakMemory:
     offload: bool
     """Whether the parameters of only one stage at a time are on the GPU."""
     tiling: bool
-    """Whether the picture is decoded in tiles."""
+    """Whether the picture is decoded in tiles, and one that is given is encoded in tiles."""
     bytes: PositiveInt
     """The most GPU memory at one time, in bytes."""
+
+
+class SafetyChecker(_Entry):
+    """The component that looks at finished pictures, where a page asks for it.
+
+    A picture is prepared as transformers' ``CLIPImageProcessor`` does: resized bicubically, the
+    middle cut out, and normalised.
+    """
+
+    resize: PositiveInt
+    """Pixels of the shorter edge after resizing."""
+    mean: tuple[float, float, float]
+    """Subtracted from red, green and blue, of values from 0 to 1."""
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    """What red, green and blue are divided by afterwards."""
+    source: str
+    """Where it comes from: a hub id and commit, or the name of a folder."""
+    license: str = ""
+    """Its licence as its card states it; empty if it states none."""
 
 
 class Manifest(_Entry):
@@ -428,17 +474,27 @@ class Manifest(_Entry):
     preview: LatentPreview
     requires: Requirements
     peak_bytes: Annotated[tuple[PeakMemory, ...], Field(min_length=1)]
-    """One entry for each picture size and way of drawing it."""
+    """One entry for each picture size and way of drawing it from text."""
     toolchain: Mapping[str, str]
     """Tool to the version that made the library."""
     kernels: FileEntry | None = None
     """Hand-written variants of the library's shaders; absent if there are none."""
     self_test: FileEntry | None = None
     """What each stage must give, for the self-test page; absent if it was not built with them."""
+    image_peak_bytes: Annotated[tuple[PeakMemory, ...], Field(min_length=1)] | None = None
+    """As ``peak_bytes``, where a picture is given and the VAE encodes it first; absent for a model
+    without an encoder."""
+    safety_checker: SafetyChecker | None = None
+    """How pictures are prepared for the safety checker; absent for a model without one."""
     documents: tuple[FileEntry, ...] = ()
     """The checkpoint's card, licences and notices, as texts for people."""
     example_pictures: tuple[ExamplePicture, ...] = ()
     """Pictures of the examples, as far as they have one."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Write no field that is absent: TypeScript's fields may be missing, but not null."""
+        return {key: value for key, value in serialize(self).items() if value is not None}
 
     @model_validator(mode="after")
     def _check_references(self) -> Self:
@@ -480,17 +536,29 @@ class Manifest(_Entry):
         for name in self.components:
             if name not in used:
                 yield f"components: no entry point takes {name}"
-        roles = {entry.role for entry in self.entry_points}
-        for role in _REQUIRED_ROLES.get(self.pipeline, ()):
-            if role not in roles:
-                yield f"entry_points: none has the role {role}"
         for name in self.conditioning.encoders:
             if name not in self.tokenizers:
                 yield f"tokenizers: none for {name}"
         yield from self._find_example_faults()
-        planned = {peak.size for peak in self.peak_bytes}
-        for size in {*self.sizes(), self.defaults.size} - planned:
-            yield f"peak_bytes: nothing is planned for {size[0]}x{size[1]}"
+        yield from self._find_gaps()
+
+    def _find_gaps(self) -> Iterator[str]:
+        """Yield which roles are missing, and sizes for which no memory is planned."""
+        roles = {entry.role for entry in self.entry_points}
+        for role in _REQUIRED_ROLES.get(self.pipeline, ()):
+            if role not in roles:
+                yield f"entry_points: none has the role {role}"
+        if (SAFETY_CHECKER in roles) != (self.safety_checker is not None):
+            yield f"{SAFETY_CHECKER}: the entry point and how pictures are prepared belong together"
+        for role in (RGBA_TO_IMAGE, MASKED_BLEND):
+            if (VAE_ENCODER in roles) != (role in roles):
+                yield f"entry_points: {VAE_ENCODER} and {role} are there together, or neither"
+        plans = {"peak_bytes": self.peak_bytes}
+        if VAE_ENCODER in roles:
+            plans["image_peak_bytes"] = self.image_peak_bytes or ()
+        for field, peaks in plans.items():
+            for size in {*self.sizes(), self.defaults.size} - {peak.size for peak in peaks}:
+                yield f"{field}: nothing is planned for {size[0]}x{size[1]}"
 
     def _find_example_faults(self) -> Iterator[str]:
         for prompt, count in Counter(picture.prompt for picture in self.example_pictures).items():
@@ -499,20 +567,39 @@ class Manifest(_Entry):
             if count > 1:
                 yield f"example_pictures: {prompt[:60]!r} has {count}"
 
+    def source_of(self, component: str) -> str:
+        """Return where the weights of a component come from: the checkpoint, or a place of its own.
+
+        Args:
+            component: its id.
+        """
+        checker = self.safety_checker
+        if checker is not None and component == SAFETY_CHECKER:
+            return checker.source
+        return self.model.source
+
     def sizes(self) -> tuple[Size, ...]:
         """Return (width, height) in pixels of the pictures that the model can draw, sorted."""
         return tuple(sorted({e.size for e in self.entry_points if e.size is not None}))
 
     def storages(self) -> dict[str, dict[str, Storage]]:
-        """Return component id → name of a parameter → how it is stored; scales are left out."""
-        return {
-            component: {
+        """Return component id → name of a parameter → how it is stored; scales are left out.
+
+        The encoder's parameters are among those of the component that it is a part of.
+        """
+        owners = {
+            entry.folder: name
+            for name, entry in self.components.items()
+            if entry.role != VAE_ENCODER
+        }
+        found: dict[str, dict[str, Storage]] = {name: {} for name in owners.values()}
+        for name, entry in self.components.items():
+            found[owners.get(entry.folder, name)] |= {
                 record.name: record.dtype
                 for record in entry.records
                 if not record.name.endswith(SCALE)
             }
-            for component, entry in self.components.items()
-        }
+        return found
 
     def entries(self, role: str, size: Size | None = None) -> tuple[EntryPoint, ...]:
         """Return the entry points of a role, and of a picture size where one is given."""
@@ -522,14 +609,36 @@ class Manifest(_Entry):
             if entry.role == role and (size is None or entry.size in (None, size))
         )
 
-    def peak(self, size: Size, *, offload: bool, tiling: bool) -> int:
+    def peak(
+        self,
+        size: Size,
+        *,
+        offload: bool,
+        tiling: bool,
+        image: bool = False,
+        safety_checker: bool = False,
+    ) -> int:
         """Return the most bytes of GPU memory that one way to draw a picture takes.
 
+        Args:
+            size: (width, height) of the picture in pixels.
+            offload: whether the parameters of only one stage at a time are on the GPU.
+            tiling: whether pictures are decoded, and encoded, in tiles.
+            image: whether a picture is given.
+            safety_checker: whether the finished picture is checked.
+
         Raises:
-            KeyError: if the picture cannot be drawn so.
+            KeyError: if the picture cannot be drawn so, or there is no safety checker.
         """
-        peaks = {(p.size, p.offload, p.tiling): p.bytes for p in self.peak_bytes}
-        return peaks[size, offload, tiling]
+        listed = (self.image_peak_bytes or ()) if image else self.peak_bytes
+        peaks = {(p.size, p.offload, p.tiling): p.bytes for p in listed}
+        peak = peaks[size, offload, tiling]
+        if not safety_checker:
+            return peak
+        checker = self.components[SAFETY_CHECKER].bytes
+        work = sum(entry.workspace_bytes for entry in self.entries(SAFETY_CHECKER))
+        # Its workspace is the last: what the stages before worked in has been freed.
+        return max(peak, checker + work) if offload else peak + checker
 
 
 class IndexEntry(_Entry):
@@ -548,3 +657,12 @@ class IndexEntry(_Entry):
     """Folder of the manifest relative to the index, with a slash at its end."""
     integrity: Integrity | None = None
     """Digest of the manifest, as ``SRI.json`` has it; absent in bundles of older versions."""
+    safety_checker: Literal[True] | None = None
+    """True if the page checks finished pictures with the model's safety checker, and blurs those
+    that are flagged; absent if it does not."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Write no switch that is absent: TypeScript's fields may be missing, but not null."""
+        absent = {"safety_checker"} if self.safety_checker is None else set()
+        return {key: value for key, value in serialize(self).items() if key not in absent}

@@ -26,7 +26,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from wsd.spec.roles import VAE_DECODER
+from wsd.spec.roles import SAFETY_CHECKER, VAE_DECODER
 
 Storage = Literal["float32", "float16", "int8"]
 # What the graph does with a parameter: it is the weight of a linear layer or a convolution, a table
@@ -110,7 +110,8 @@ def stored_bytes(shape: Iterable[int], storage: Storage) -> int:
 def choose_storage(dtype: str, role: str, use: Use) -> Storage:
     """Return how a parameter is stored in a bundle of a precision.
 
-    Under ``w8a16`` the VAE stays in float16: it is small, and its rounding errors are visible.
+    Under ``w8a16`` the VAE stays in float16: it is small, and its rounding errors are visible. So
+    does the safety checker, whose decisions must not change.
 
     Args:
         dtype: one of :data:`wsd.spec.precision.DTYPES`.
@@ -119,7 +120,7 @@ def choose_storage(dtype: str, role: str, use: Use) -> Storage:
     """
     if dtype == "f32" or use == "other":
         return "float32"
-    if dtype == "w8a16" and use == "gemm" and role != VAE_DECODER:
+    if dtype == "w8a16" and use == "gemm" and role not in (VAE_DECODER, SAFETY_CHECKER):
         return "int8"
     return "float16"
 

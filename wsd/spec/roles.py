@@ -19,10 +19,21 @@ GUIDED_DENOISER: Final = "guided_denoiser"
 VAE_DECODER: Final = "vae_decoder"
 # The VAE decoder for one square tile; pictures of every size share it.
 VAE_DECODER_TILE: Final = "vae_decoder_tile"
+# From an image to the moments of its latents.
+VAE_ENCODER: Final = "vae_encoder"
+# The VAE encoder for one square tile; pictures of every size share it.
+VAE_ENCODER_TILE: Final = "vae_encoder_tile"
+# From pixels, as CLIP's image encoder takes them, to how near a picture is to each concept that a
+# safety checker looks for.
+SAFETY_CHECKER: Final = "safety_checker"
 # From a float image to 8-bit RGBA pixels.
 IMAGE_TO_RGBA: Final = "image_to_rgba"
+# From 8-bit RGBA pixels to a float image.
+RGBA_TO_IMAGE: Final = "rgba_to_image"
 # Sum of tensors times coefficients, which is all that a scheduler computes on the GPU.
 LINEAR_COMBINATION: Final = "linear_combination"
+# Latents where a mask is 1, and noised latents of a picture where it is 0.
+MASKED_BLEND: Final = "masked_blend"
 # Tensors that a linear combination adds. Five are enough for PNDM's sample and its four remembered
 # predictions; with coefficients and result that is seven storage buffers, and every WebGPU adapter
 # binds eight.
@@ -34,6 +45,11 @@ ROLES: Final = (
     GUIDED_DENOISER,
     VAE_DECODER,
     VAE_DECODER_TILE,
+    VAE_ENCODER,
+    VAE_ENCODER_TILE,
+    SAFETY_CHECKER,
     IMAGE_TO_RGBA,
+    RGBA_TO_IMAGE,
     LINEAR_COMBINATION,
+    MASKED_BLEND,
 )

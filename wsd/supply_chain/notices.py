@@ -115,6 +115,10 @@ def _describe_models(manifests: Sequence[tuple[str, Manifest]]) -> Iterator[str]
         yield f"{model.name} in {model.dtype}: {model.title}"
         yield f"  licence: {model.license or 'not stated by the checkpoint; ask who published it'}"
         yield f"  checkpoint: {model.source}"
+        if (checker := manifest.safety_checker) is not None:
+            terms = checker.license or "not stated; ask who published it"
+            yield f"  safety checker: {checker.source}"
+            yield f"  licence of the safety checker: {terms}"
         for entry in manifest.documents:
             yield f"  text: {folder}/{entry.file}"
         yield ""

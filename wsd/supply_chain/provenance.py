@@ -140,7 +140,7 @@ def _dependencies(contents: BundleContents) -> Iterator[Resource]:
     for patch in sorted(patches):
         yield {"uri": patch.url, "digest": {"sha256": patch.sha256}}
     weights = {
-        (checkpoint_url(manifest.model.source), component, digest)
+        (checkpoint_url(manifest.source_of(component)), component, digest)
         for manifest in contents.manifests
         for component, digests in manifest.model.weights.items()
         for digest in digests

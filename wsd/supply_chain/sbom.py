@@ -44,6 +44,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from wsd.errors import BundleError
 from wsd.spec.manifest import Manifest
 from wsd.spec.paths import check_path
+from wsd.spec.roles import SAFETY_CHECKER
 from wsd.supply_chain.checkpoint_url import checkpoint_url
 from wsd.supply_chain.licenses import as_expression
 from wsd.supply_chain.material import LicenseText, Material, Patch
@@ -71,6 +72,7 @@ def build_sbom(contents: BundleContents) -> dict[str, Any]:
     libraries = [_material(material) for material in contents.materials]
     others = [
         *map(_model, contents.manifests),
+        *(_safety_checker(manifest) for manifest in contents.manifests if manifest.safety_checker),
         *(_file(path, digests) for path, digests in sorted(contents.files.items())),
     ]
     components = [*libraries, *others]
@@ -370,7 +372,38 @@ def _model(manifest: Manifest) -> Component:
         licenses=_license(model.license),
         external_references=[
             ExternalReference(type=ExternalReferenceType.SOURCE_DISTRIBUTION, url=address),
-            *_weights(address, model.weights),
+            *_weights(address, _own_weights(manifest)),
+        ],
+    )
+
+
+def _own_weights(manifest: Manifest) -> dict[str, tuple[str, ...]]:
+    """Return the digests of the checkpoint's files, by component: all but the safety checker's."""
+    weights = manifest.model.weights
+    if manifest.safety_checker is None:
+        return dict(weights)
+    return {name: found for name, found in weights.items() if name != SAFETY_CHECKER}
+
+
+def _safety_checker(manifest: Manifest) -> Component:
+    """Return the safety checker of a model, which has an origin and a licence of its own."""
+    checker, model = manifest.safety_checker, manifest.model
+    if checker is None:
+        raise ValueError(f"{model.name} has no safety checker")
+    address = XsUri(checkpoint_url(checker.source))
+    owner, slash, _ = checker.source.partition("/")
+    digests = model.weights.get(SAFETY_CHECKER, ())
+    return Component(
+        name=f"{model.name}-safety-checker",
+        version=model.dtype,
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        bom_ref=f"model:{model.name}:{model.dtype}:safety-checker",
+        description="Looks at finished pictures",
+        supplier=_entity(owner if slash else ""),
+        licenses=_license(checker.license),
+        external_references=[
+            ExternalReference(type=ExternalReferenceType.SOURCE_DISTRIBUTION, url=address),
+            *_weights(address, {SAFETY_CHECKER: digests}),
         ],
     )
 

@@ -47,6 +47,17 @@ def upsample_and_cut(emit, x, w):
     return conv(emit, emit(op.strided_slice(rows, [3], [0], [9], [1])), w)
 
 
+def pad_below_and_right(emit, x, w):
+    """The VAE's encoder halves so: one row and one column of zeros after the last ones."""
+    padded = emit(op.nn.pad(conv(emit, x, w), [0, 0, 0, 0, 0, 1, 0, 1]))
+    return emit(op.nn.conv2d(padded, w, strides=(2, 2)))
+
+
+def pad_twice(emit, x, w):
+    padded = emit(op.nn.pad(conv(emit, x, w), [0, 0, 0, 0, 2, 0, 1, 0]))
+    return emit(op.nn.conv2d(padded, w, padding=(0, 1, 3, 2)))
+
+
 def concat(emit, x, w):
     once = conv(emit, x, w)
     twice = conv(emit, once, w)
@@ -63,6 +74,8 @@ BLOCKS = [
     (upsample, WEIGHT, 2),
     (upsample_and_cut, WEIGHT, 2),
     (concat, WEIGHT, 2),
+    (pad_below_and_right, WEIGHT, 2),
+    (pad_twice, WEIGHT, 2),
 ]
 
 
@@ -98,6 +111,24 @@ def test_a_convolution_becomes_the_one_that_is_written_here():
         return emit(op.permute_dims(made, [0, 3, 1, 2]))
 
     tvm.ir.assert_structural_equal(found, relax_function({"x": IMAGE, **WEIGHT}, expected))
+
+
+@pytest.mark.parametrize(
+    ("widths", "how"),
+    [
+        ([0, 0, 0, 0, 0, 1, 0, 1], {"pad_value": 1.0}),
+        ([0, 0, 0, 0, 1, 1, 1, 1], {"pad_mode": "reflect"}),
+        ([0, 0, 0, 1, 0, 1, 0, 1], {}),
+    ],
+    ids=["ones", "reflected", "channels"],
+)
+def test_other_padding_is_left_to_tvm(widths, how):
+    def body(emit, x, w):
+        return emit(op.nn.conv2d(emit(op.nn.pad(x, widths, **how)), w))
+
+    shapes = {"x": IMAGE, "w": (4, 5 if widths[3] else 4, 3, 3)}
+    module = relax_function(shapes, body)
+    assert operators(channels_last(module)).count("relax.nn.pad") == 1
 
 
 def test_transposes_that_undo_each_other_vanish():

@@ -133,6 +133,16 @@ CONVOLUTIONS = {
     "plain": ({"padding": 1}, 3, Conv2d(2, 8, 6, 32, 8, 6, 3, 1, 1)),
     "stride": ({"padding": 1, "strides": 2}, 3, Conv2d(2, 8, 6, 32, 4, 3, 3, 2, 1)),
     "1x1": ({}, 1, Conv2d(2, 8, 6, 32, 8, 6, 1, 1, 0)),
+    "zeros after the last row and column": (
+        {"padding": (0, 0, 1, 1), "strides": 2},
+        3,
+        Conv2d(2, 8, 6, 32, 4, 3, 3, 2, 0),
+    ),
+    "two zeros after the last row and column": (
+        {"padding": (0, 0, 2, 2)},
+        3,
+        Conv2d(2, 8, 6, 32, 8, 6, 3, 1, 0),
+    ),
     "unpadded": ({}, 3, Conv2d(2, 8, 6, 32, 6, 4, 3, 1, 0)),
     "upsample": (
         {"padding": 1, "upsample": 2},
@@ -179,7 +189,9 @@ UNMATCHED = {
     "a stride of 3": lambda *args: conv2d(*args, padding=1, strides=3),
     "strides that differ": lambda *args: conv2d(*args, padding=1, strides=(1, 2)),
     "rows and columns padded differently": lambda *args: conv2d(*args, padding=(1, 0)),
-    "sides padded differently": lambda *args: conv2d(*args, padding=(0, 0, 2, 2)),
+    "the first rows and columns padded differently": lambda *args: conv2d(
+        *args, padding=(0, 1, 1, 0)
+    ),
     "dilation": lambda *args: conv2d(*args, padding=1, dilation=2),
     "an upsampled image without two rows": lambda *args: conv2d(
         *args, padding=1, upsample=2, cut=(2, 0)

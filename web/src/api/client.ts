@@ -3,12 +3,15 @@
 import * as Comlink from "comlink";
 
 import type { Manifest } from "../bundle/manifest";
-import { resolvePrompts, resolveRequest } from "../pipeline/generation_request";
+import { resolvePrompts } from "../pipeline/generation_request";
+import { fitForEncoding, picturesOf, prepareRequest } from "../pipeline/picture_options";
+import { requireEncoder } from "../pipeline/vae_encoder";
 import { untilAborted } from "../util/concurrency";
 import { AbortError, throwIfAborted } from "../util/errors";
 import {
   CALLER_CHECKS,
   ENCODE_CHECKS,
+  ENCODE_IMAGE_CHECKS,
   GENERATE_CHECKS,
   LOAD_CHECKS,
   requireOptions,
@@ -20,7 +23,7 @@ import { CallQueue } from "./call_queue";
 import { checkEnvironment } from "./environment";
 import { makeGenerated } from "./generated";
 import { purge } from "./kept_models";
-import type { OutputName, Prompt, PromptEmbeddings } from "./options";
+import type { ImageInput, OutputName, Prompt, PromptEmbeddings } from "./options";
 import type { FetchOptions } from "./load_options";
 import { logNotice, noticeOf, PipelineWorker, reporting } from "./pipeline_worker";
 import type { RemotePipeline } from "./pipeline_worker";
@@ -28,6 +31,8 @@ import { CallProgress, LOADING_SHARE } from "./progress";
 import type { OnProgress } from "./progress";
 import type {
   DrawOptions,
+  EncodedImage,
+  EncodeImageOptions,
   EncodeOptions,
   Generated,
   LoadOptions,
@@ -146,8 +151,9 @@ export class StableDiffusionPipeline {
    * Draw one or several pictures; the same seed gives the same picture as diffusers on a CPU.
    *
    * @param prompt a text, a list of texts, or null where embeddings are given.
-   * @throws OptionError if an option is not known or out of range.
-   * @throws UnsupportedError if the GPU has no buffers for the size.
+   * @throws OptionError if an option is not known or out of range, or a picture cannot be read.
+   * @throws UnsupportedError if the GPU has no buffers for the size, or the model has no encoder for
+   *   the picture that is given.
    * @throws OutOfMemoryError if the GPU has no room even for one stage at a time.
    * @throws DeviceLostError if the GPU is lost; the next call loads the model again.
    * @throws BusyError if calls are refused while another one is under way.
@@ -170,12 +176,16 @@ export class StableDiffusionPipeline {
     prompt: Prompt | null | undefined,
     options: DrawOptions<Output> = {},
   ): Promise<Generated<Output>> {
-    const caller = requireOptions("generate", options, GENERATE_CHECKS);
-    const request = resolveRequest(this.manifest, prompt, caller);
-    const result = await this.#call(caller, (remote, call, report) =>
-      remote.generate(call, request, report),
-    );
-    return makeGenerated(result, caller.output ?? ("imageData" as Output));
+    const { safetyChecker } = this.#options;
+    const caller = { safetyChecker, ...requireOptions("generate", options, GENERATE_CHECKS) };
+    const prepared = prepareRequest(this.manifest, prompt, caller);
+    const result = await this.#callWithPicture(prepared, caller, async (remote, call, report) => {
+      const { request } = await prepared;
+      return remote.generate(call, Comlink.transfer(request, picturesOf(request)), report);
+    });
+    const { report } = await prepared;
+    const picture = report === undefined ? {} : { picture: report };
+    return makeGenerated({ ...result, ...picture }, caller.output ?? ("imageData" as Output));
   }
 
   /**
@@ -201,6 +211,30 @@ export class StableDiffusionPipeline {
     return this.#call(caller, (remote, call) =>
       remote.encodePrompt(call, prompts!, negativePrompts),
     );
+  }
+
+  /**
+   * Encode a picture to the latents that denoising takes.
+   *
+   * @throws OptionError if the picture cannot be read, or an option is out of range.
+   * @throws UnsupportedError if the model has no encoder for pictures.
+   * @throws what `generate` throws, else.
+   *
+   * @example
+   * ```ts
+   * const { latents, size } = await pipe.encodeImage(file); // the mean, because no seed is given
+   * ```
+   */
+  async encodeImage(image: ImageInput, options: EncodeImageOptions = {}): Promise<EncodedImage> {
+    const caller = requireOptions("encodeImage", options, ENCODE_IMAGE_CHECKS);
+    requireEncoder(this.manifest);
+    const fitted = fitForEncoding(this.manifest, image, caller);
+    const posterior = caller.seed === undefined ? "mode" : "sample";
+    const latents = await this.#callWithPicture(fitted, caller, async (remote, call, report) => {
+      const { image, size } = await fitted;
+      return remote.encodePicture(call, image.data, size, posterior, caller.seed ?? 0, report);
+    });
+    return { latents, ...(await fitted) };
   }
 
   /**
@@ -248,6 +282,24 @@ export class StableDiffusionPipeline {
   /** The same as {@link unload}, for `await using`. */
   async [asyncDispose](): Promise<void> {
     return this.unload();
+  }
+
+  /**
+   * Do a call's work when its turn has come and its pictures are decoded.
+   *
+   * @param prepared rejects where they cannot be drawn from. That ends the call at once, and not
+   *   when its turn comes.
+   */
+  async #callWithPicture<Result>(
+    prepared: unknown,
+    caller: CallOptions,
+    work: (remote: RemotePipeline, call: number, report: OnProgress) => Promise<Result>,
+  ): Promise<Result> {
+    if (!(prepared instanceof Promise)) return this.#call(caller, work);
+    const unusable = new AbortController();
+    prepared.catch((error: unknown) => unusable.abort(error));
+    const signals = [unusable.signal, ...(caller.signal === undefined ? [] : [caller.signal])];
+    return this.#call({ ...caller, signal: AbortSignal.any(signals) }, work);
   }
 
   /** Do a call's work in the worker when its turn has come. */

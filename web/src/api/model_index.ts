@@ -26,6 +26,11 @@ export interface Variant {
   manifest: string;
   /** Digest of its manifest; undefined in bundles of older versions. */
   integrity?: string | undefined;
+  /**
+   * True if the bundle's owner wants finished pictures to be checked: load it with `safetyChecker`,
+   * and hide what is flagged. Absent otherwise.
+   */
+  safetyChecker?: true | undefined;
 }
 
 /** A model of a bundle. */
@@ -63,9 +68,10 @@ export async function listModels(
     throw explainAddress(error, indexUrl, url);
   }
   const models = new Map<string, ListedModel>();
-  for (const { name, title, dtype, manifest, integrity: digest } of entries) {
+  for (const { name, title, dtype, manifest, integrity: digest, safety_checker } of entries) {
     const address = besideAddress(`${manifest}manifest.json`, url);
-    const variant = { dtype, manifest: address, integrity: digest };
+    const checked = safety_checker === true ? { safetyChecker: true as const } : {};
+    const variant = { dtype, manifest: address, integrity: digest, ...checked };
     const listed = models.get(name);
     if (listed === undefined) models.set(name, { name, title, variants: [variant] });
     else listed.variants.push(variant);

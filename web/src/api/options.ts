@@ -1,8 +1,11 @@
 /** The options of one request, by diffusers' names in camelCase. */
 
+import type { Fit, MaskedContent, Upscale } from "../settings/found_settings";
 import type { Seed } from "../settings/seed";
 import type { SCHEDULERS } from "../util/constants.generated";
 import type { DiffusersScheduler } from "../settings/sampler_names";
+
+export type { Fit, MaskedContent, Upscale };
 
 /** A name that the manifest may list, or a class of diffusers. */
 export type Scheduler = (typeof SCHEDULERS)[number] | DiffusersScheduler | (string & {});
@@ -32,8 +35,79 @@ export interface PromptEmbeddings {
   negativePooledPromptEmbeds?: Float32Array | undefined;
 }
 
+/**
+ * A picture that is given: a file, pixels, or what a page has drawn or loaded. It is turned upright
+ * as its EXIF orientation says, and its colours are brought to sRGB. Of a file, a picture that is
+ * animated or stored as CMYK is refused.
+ */
+export type ImageInput =
+  Blob | ImageData | ImageBitmap | HTMLCanvasElement | OffscreenCanvas | HTMLImageElement;
+
+/** Pixels that are added to a picture at its sides. */
+export interface Outpaint {
+  left?: number | undefined;
+  top?: number | undefined;
+  right?: number | undefined;
+  bottom?: number | undefined;
+}
+
+/**
+ * A second pass, known as hires fix: what was drawn is enlarged, and the last steps are run again at
+ * the larger size.
+ */
+export interface SecondPass {
+  /** How many times larger each side becomes; 2 unless given. */
+  scale?: number | undefined;
+  /** The size in pixels, in place of `scale`; it must be one that the model was compiled for. */
+  width?: number | undefined;
+  /** Goes with `width`. */
+  height?: number | undefined;
+  /** How much is drawn anew, above 0 and up to 1; 0.7 unless given. */
+  strength?: number | undefined;
+  /** Steps that the second pass runs; as many as the first one unless given. */
+  steps?: number | undefined;
+  /** What is enlarged; `latent` unless given, which needs a strength of 0.5 or more to be sharp. */
+  upscale?: Upscale | undefined;
+}
+
+/** A picture to draw from, and how. */
+export interface PictureOptions {
+  /** The picture that drawing begins with. Without width and height, they are those nearest to it. */
+  image?: ImageInput | undefined;
+  /**
+   * Which part of the picture is drawn anew: what is white in the mask, or brighter than grey. It
+   * has the picture's own size. Transparent pixels count as black.
+   */
+  mask?: ImageInput | undefined;
+  /**
+   * Share of the steps that are run, above 0 and up to 1: the fewer, the more of the picture is
+   * left. 0.8 unless given, and 1 with a mask.
+   */
+  strength?: number | undefined;
+  /** How the picture is brought to the size that is drawn; `cover` unless given. */
+  fit?: Fit | undefined;
+  /** Radius of the blur of the mask's edge, in pixels of the picture; 0 unless given. */
+  maskBlur?: number | undefined;
+  /** What drawing begins with where the mask is white; `original` unless given. */
+  maskedContent?: MaskedContent | undefined;
+  /**
+   * Draws only the part of the picture around the mask, at the full size of the model, and puts it
+   * back into the picture, which keeps its own size. False unless given.
+   */
+  onlyMasked?: boolean | undefined;
+  /** With `onlyMasked`: pixels of the picture around the mask that are drawn too; 32 unless given. */
+  onlyMaskedPadding?: number | undefined;
+  /**
+   * Puts the picture back where the mask is black, to the byte; where the mask is grey or blurred,
+   * the two are mixed. False unless given.
+   */
+  keepUnmasked?: boolean | undefined;
+  /** Pixels that are added at the sides of the picture and drawn anew, as if they were masked. */
+  outpaint?: Outpaint | undefined;
+}
+
 /** What is left out, or undefined, takes the model's default. */
-export interface GenerateOptions extends PromptEmbeddings {
+export interface GenerateOptions extends PromptEmbeddings, PictureOptions {
   /**
    * What the picture should not show; has an effect with a guidance scale above 1. A list has one
    * for each prompt.
@@ -49,6 +123,15 @@ export interface GenerateOptions extends PromptEmbeddings {
    * `settings` say which.
    */
   seed?: Seed | undefined;
+  /**
+   * Seed of other noise, of which `variationStrength` mixes so much into that of the seed: pictures
+   * that resemble each other, as AUTOMATIC1111's web UI makes them.
+   */
+  variationSeed?: Seed | undefined;
+  /** 0 draws the seed's picture and 1 that of the variation's seed; 0 unless given. */
+  variationStrength?: number | undefined;
+  /** Draws the picture once more at a larger size, from what was drawn; not with `image`. */
+  secondPass?: SecondPass | undefined;
   /** Pixels; width and height must be a size that the model was compiled for. */
   width?: number | undefined;
   /** Pixels. */
@@ -74,6 +157,11 @@ export interface GenerateOptions extends PromptEmbeddings {
   latents?: Float32Array | undefined;
   /** Steps from one preview to the next; 0 unless given, which means no previews. */
   previewEvery?: number | undefined;
+  /**
+   * Check the finished pictures: the result's `safety` says which are flagged. As the option of
+   * `fromPretrained` says, unless given. The model needs a safety checker (`hasSafetyChecker`).
+   */
+  safetyChecker?: boolean | undefined;
 }
 
 /** The forms that pictures are given in. */

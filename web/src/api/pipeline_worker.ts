@@ -170,9 +170,17 @@ type SentOptions = { [Name in keyof Required<WorkerLoadOptions>]: WorkerLoadOpti
 
 /** Return what of the options concerns the worker and can be sent there. */
 function sendable(options: LoadOptions): SentOptions {
-  const { integrity, offload, tiling, kernels, cache, credentials, logLevel } = options;
-  const headers = plainHeaders(options.headers);
-  return { integrity, offload, tiling, kernels, cache, credentials, logLevel, headers };
+  const { integrity, offload, tiling, safetyChecker, kernels, cache, credentials } = options;
+  const { logLevel } = options;
+  const how = { offload, tiling, safetyChecker, kernels };
+  return {
+    integrity,
+    ...how,
+    cache,
+    credentials,
+    logLevel,
+    headers: plainHeaders(options.headers),
+  };
 }
 
 /**

@@ -10,6 +10,8 @@ interface Amount {
   image?: number;
   images?: number;
   preview?: ImageData;
+  /** 2 in a second pass; absent in the first. */
+  pass?: 2;
 }
 
 /** The compiled model is fetched; amounts are bytes. */
@@ -25,6 +27,12 @@ export interface PipelinesStage extends Amount {
 /** The weights are fetched and brought to the GPU; amounts are bytes. */
 export interface ParametersStage extends Amount {
   stage: "parameters";
+}
+/** The pictures that are given are encoded; amounts are pictures, 0 when that begins. */
+export interface EncodeStage extends Amount {
+  stage: "encode";
+  /** How many pictures the call draws. */
+  images: number;
 }
 /** The prompts are encoded: 0 when that begins. */
 export interface TextStage extends Amount {
@@ -50,6 +58,14 @@ export interface DecodeStage extends Amount {
   /** How many pictures the call draws. */
   images: number;
 }
+/** A finished picture is checked: 0 of 1 when that begins, 1 of 1 when it is done. */
+export interface SafetyStage extends Amount {
+  stage: "safety";
+  /** Index of the picture among those that the call draws. */
+  image: number;
+  /** How many pictures the call draws. */
+  images: number;
+}
 /** The self-test runs; amounts are compiled functions. */
 export interface SelfTestStage extends Amount {
   stage: "self-test";
@@ -60,9 +76,11 @@ export type StageEvent =
   | LibraryStage
   | PipelinesStage
   | ParametersStage
+  | EncodeStage
   | TextStage
   | DenoiseStage
   | DecodeStage
+  | SafetyStage
   | SelfTestStage;
 
 /** How far a whole call is. */

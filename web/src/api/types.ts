@@ -1,9 +1,17 @@
 /** Types of the public API: what is given to a pipeline, and what it returns. */
 
 import type { FetchOptions, LogOptions, WorkerOptions } from "./load_options";
-import type { GenerateOptions, OutputName, OutputTypes, Prompt } from "./options";
+import type {
+  Fit,
+  GenerateOptions,
+  OutputName,
+  OutputTypes,
+  PictureOptions,
+  Prompt,
+} from "./options";
 import type { OnProgress } from "./progress";
 import type { Settings } from "../settings/infotext";
+import type { Seed } from "../settings/seed";
 
 /** Called with a sentence for the user when the pipeline recovered from a problem. */
 export type OnNotice = (notice: string) => void;
@@ -33,6 +41,11 @@ export interface LoadOptions extends IntegrityOptions, FetchOptions, WorkerOptio
    * less of it this way; decoding takes longer, and the picture is not quite the same.
    */
   tiling?: boolean | undefined;
+  /**
+   * Check finished pictures, unless the option of the same name of `generate` says otherwise; false
+   * unless given. The safety checker is fetched with the model, or with `offload` when it is needed.
+   */
+  safetyChecker?: boolean | undefined;
   /**
    * Which kernels run, for tests and measurements: `auto`, the fastest that the GPU can run;
    * `generated`, those that TVM generated; or names of variants, separated by commas, which
@@ -64,6 +77,33 @@ export interface DrawOptions<Output extends OutputName = "imageData"> extends Ge
   signal?: AbortSignal | undefined;
 }
 
+/** Options of encoding a picture. */
+export interface EncodeImageOptions extends Pick<PictureOptions, "fit"> {
+  /** Pixels; a size that the model was compiled for. Without them, the one nearest to the picture. */
+  width?: number | undefined;
+  /** Pixels. */
+  height?: number | undefined;
+  /**
+   * Seed of the sample that is taken of the encoder's distribution. Without it, the latents are the
+   * distribution's mean.
+   */
+  seed?: Seed | undefined;
+  /** Called with the progress of the call; what it throws is reported as an error of the page. */
+  onProgress?: OnProgress | undefined;
+  /** Cancels this call. */
+  signal?: AbortSignal | undefined;
+}
+
+/** The latents of a picture. */
+export interface EncodedImage {
+  /** Scaled as denoising takes them: float32, (1, channels, height / factor, width / factor). */
+  latents: Float32Array;
+  /** Width and height of the picture that was encoded. */
+  size: PictureSize;
+  /** The picture that was encoded: the given one, fitted. */
+  image: ImageData;
+}
+
 /** Options of encoding prompts. */
 export interface EncodeOptions {
   /** The negative prompt, or one for each prompt; without it, what the model takes for none. */
@@ -74,6 +114,8 @@ export interface EncodeOptions {
 
 /** How long the stages of one request took, in milliseconds. */
 export interface Timings {
+  /** Encoding the pictures that are given; absent if there are none. */
+  encode?: number;
   /** Encoding the prompts. */
   text: number;
   /** All steps of all pictures. */
@@ -82,8 +124,56 @@ export interface Timings {
   firstPreview: number | null;
   /** Decoding all pictures. */
   decode: number;
+  /** Checking all pictures; absent if they were not checked. */
+  safety?: number;
   /** The whole request. */
   total: number;
+}
+
+/** Width and height of a picture in pixels. */
+export type PictureSize = readonly [width: number, height: number];
+
+/** A rectangle of a picture, in its pixels. */
+export interface Rectangle {
+  left: number;
+  top: number;
+  width: number;
+  height: number;
+}
+
+/** What became of the picture that was given to draw from. */
+export interface PictureReport {
+  /** Width and height of the picture, upright, and with what was added at its sides. */
+  givenSize: PictureSize;
+  /** Width and height that were drawn. */
+  size: PictureSize;
+  /** How it was fitted; `none` if it had that size, and `onlyMasked` if a part of it was drawn. */
+  fit: Fit | "none" | "onlyMasked";
+  /** The part of the given picture that was drawn from; it may end between two pixels. */
+  from: Rectangle;
+  /** Where that part lies in the picture of the drawn size. */
+  to: Rectangle;
+  /** How many of the steps were left out at the beginning, and how many were run. */
+  startStep: number;
+  runSteps: number;
+  /** The picture before, in the size of the result's pictures. */
+  before: ImageData;
+}
+
+/**
+ * What the safety checker says of a picture, as diffusers' `StableDiffusionSafetyChecker`. A score
+ * is how near the picture is to a concept, less the concept's threshold, rounded to three digits: the
+ * concept is found where it is above 0. The concepts have numbers and no names.
+ */
+export interface SafetyReport {
+  /** Whether one of the concepts is found. */
+  flagged: boolean;
+  /** Numbers of the concepts that are found, from 0. */
+  concepts: number[];
+  /** Score of each concept. */
+  conceptScores: number[];
+  /** Score of each concept of special care, which makes the checker stricter where it is found. */
+  specialScores: number[];
 }
 
 /** The pictures of one request, and what is known of them. */
@@ -99,6 +189,13 @@ export interface GenerationResult<Picture = ImageData | Blob> {
   settings: Settings;
   /** Those of each picture. */
   imageSettings: Settings[];
+  /** What became of the picture that was given; absent if there was none. */
+  picture?: PictureReport;
+  /**
+   * What the safety checker says of each picture; absent if they were not checked. The pictures are
+   * as they were drawn: whoever shows them decides what becomes of those that are flagged.
+   */
+  safety?: SafetyReport[];
 }
 
 /**

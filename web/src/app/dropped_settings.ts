@@ -1,7 +1,8 @@
 /** Decides what the form takes of settings from elsewhere, and says what it does not take and why. */
 
-import type { FoundSettings, KnownSampler, Manifest } from "../index";
-import { findScheduler } from "../index";
+import type { FoundSettings, KnownSampler, LinkName, Manifest } from "../index";
+import { findScheduler, FITS, MASKED_CONTENTS, UPSCALES } from "../index";
+import { enlargements } from "./enlargements";
 import { write } from "./strings";
 import { galleryText } from "./strings/gallery";
 
@@ -12,6 +13,8 @@ export interface Offer {
   model: Manifest["model"];
   schedulers: Manifest["schedulers"]["available"];
   sizes: readonly Size[];
+  /** The size that is chosen now, as the form has it: 512x512. */
+  size: string;
   /** The scheduler that is chosen now. */
   scheduler: string;
   /** The steps that are set now. */
@@ -22,11 +25,17 @@ export interface Offer {
   /** The model's share of DDPM's noise. */
   eta: number;
   takesNegativePrompt: boolean;
+  /** Whether the model can begin with a picture. */
+  takesPicture: boolean;
+  /** Whether there is a picture to begin with. */
+  hasPicture: boolean;
 }
 
-/** The form's fields; `image` is the number of the one picture of a batch that is drawn alone. */
-export type Field =
-  "prompt" | "negative" | "seed" | "steps" | "guidance" | "scheduler" | "size" | "images" | "image";
+/**
+ * The form's fields; `image` is the number of the one picture of a batch that is drawn alone, and
+ * `secondPass` the factor by which a second pass enlarges.
+ */
+export type Field = LinkName;
 
 /** What the form takes, and what it does not. */
 export interface Adopted {
@@ -42,6 +51,10 @@ export interface Adopted {
   remarks: string[];
 }
 
+/** The least share that the form's sliders have, and the most pixels that its fields take. */
+const LEAST_STRENGTH = 0.01;
+const MOST_PIXELS = 1024;
+const MOST_STEPS = 100;
 /** How many characters of a name or value a message shows, and how many names and values. */
 const SHOWN = 40;
 const LISTED = 6;
@@ -96,6 +109,9 @@ class Adoption {
     this.takeSteps();
     this.takeGuidance();
     this.takePicture();
+    this.takePictureOptions();
+    this.takeSecondPass();
+    this.takeVariation();
     this.compareEta();
     for (const [name, value] of found.others) this.refused.push(pair(name, value));
   }
@@ -118,6 +134,7 @@ class Adoption {
       ...(model === undefined || this.isModel(model)
         ? []
         : [this.strings.otherModel(shorten(model), name)]),
+      ...(this.isFromPicture() && !this.offer.hasPicture ? [this.strings.fromPicture] : []),
       ...(WEIGHTS.test(prompt.slice(0, LONGEST_PROMPT)) ? [this.strings.weights] : []),
     ];
   }
@@ -244,6 +261,87 @@ class Adoption {
     }
     this.fields.image = String(number);
     this.taken.push(strings.because(strings.fields.image, strings.numberOf(number, of)));
+  }
+
+  /** Whether the settings are of a picture that was drawn from another one; links are of a form. */
+  private isFromPicture(): boolean {
+    return this.found.strength !== undefined && this.found.program !== "link";
+  }
+
+  private takePictureOptions(): void {
+    const { strength, maskBlur, keepUnmasked, onlyMaskedPadding, fit, maskedContent } = this.found;
+    if (!this.offer.takesPicture) return;
+    // The sides belong to the picture that was enlarged.
+    const sides = Object.entries(this.found.outpaint ?? {}).flat();
+    if (sides.length > 0) this.refused.push(pair("Outpaint", sides.join(" ")));
+    if (strength !== undefined) this.takeWithin("strength", strength, LEAST_STRENGTH, 1);
+    if (maskBlur !== undefined) this.takeWithin("maskBlur", Math.round(maskBlur), 0, MOST_PIXELS);
+    if (fit !== undefined) this.takeNamed("fit", fit, FITS);
+    if (maskedContent !== undefined)
+      this.takeNamed("maskedContent", maskedContent, MASKED_CONTENTS);
+    if (keepUnmasked !== undefined) this.take("keepUnmasked", String(keepUnmasked));
+    // Programs write it only if it is so, and the form begins with it.
+    else if (this.isFromPicture() && maskedContent !== undefined)
+      this.fields.keepUnmasked = "false";
+    if (onlyMaskedPadding !== undefined)
+      this.takeWithin("onlyMasked", Math.round(onlyMaskedPadding), 0, MOST_PIXELS);
+    // Another picture's settings say that all of it was drawn.
+    else if (this.isFromPicture()) this.fields.onlyMasked = "";
+  }
+
+  /** Take the second pass, or have none: a picture without one was drawn in one pass. */
+  private takeSecondPass(): void {
+    this.fields.secondPass = "";
+    const { secondScale, secondWidth, secondHeight, secondStrength, secondSteps, upscale } =
+      this.found;
+    const size = this.sizeAfterwards();
+    if (size === undefined) return;
+    const wanted = secondScale ?? (secondWidth === undefined ? undefined : secondWidth / size[0]);
+    if (wanted === undefined) return;
+    const { fields, noLarger } = this.strings;
+    const factor = enlargements(this.offer.sizes, size).find(
+      (each) => Math.abs(each - wanted) < 0.01,
+    );
+    const named =
+      secondWidth === undefined ? String(wanted) : `${secondWidth}x${secondHeight ?? ""}`;
+    if (factor === undefined) {
+      this.refuse(fields.secondPass, named, noLarger);
+      return;
+    }
+    this.take("secondPass", String(factor));
+    this.fields.secondStrength = "";
+    this.fields.secondSteps = "";
+    this.fields.upscale = "";
+    if (secondStrength !== undefined)
+      this.takeWithin("secondStrength", secondStrength, LEAST_STRENGTH, 1);
+    // 0 stands for as many as the first pass.
+    if (secondSteps !== undefined && secondSteps > 0)
+      this.takeWithin("secondSteps", Math.round(secondSteps), 1, MOST_STEPS);
+    if (upscale !== undefined) this.takeNamed("upscale", upscale, UPSCALES);
+  }
+
+  /** The size that the form has when all is taken. */
+  private sizeAfterwards(): Size | undefined {
+    const [width, height] = (this.fields.size ?? this.offer.size).split("x").map(Number);
+    return width! > 0 && height! > 0 ? [width!, height!] : undefined;
+  }
+
+  /** Take a variation, or have none. */
+  private takeVariation(): void {
+    const { variationSeed, variationStrength = 0 } = this.found;
+    const none = variationSeed === undefined || variationStrength <= 0;
+    this.fields.variationSeed = none ? "" : variationSeed.toString();
+    this.fields.variationStrength = none ? "" : String(clamp(variationStrength, 0, 1));
+    if (!none) this.taken.push(this.strings.fields.variationSeed);
+  }
+
+  private takeWithin(field: Field, wanted: number, min: number, max: number): void {
+    this.takeNumber(field, wanted, clamp(wanted, min, max), min, max);
+  }
+
+  private takeNamed(field: Field, name: string, known: readonly string[]): void {
+    if (known.includes(name)) this.take(field, name);
+    else this.refuse(this.strings.fields[field], name, this.strings.unknown);
   }
 
   /** Eta has no field in the form, so the model's own is used. Only two algorithms use eta. */

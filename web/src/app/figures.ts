@@ -35,6 +35,9 @@ function writeFigures({ timings, usage, adapter, loadMilliseconds }: Figures): v
   const { firstPreview } = timings;
   const rows: [string, string][] = [
     [words.figureLoading, seconds(loadMilliseconds)],
+    ...(timings.encode === undefined
+      ? []
+      : [[words.figureEncoding, seconds(timings.encode)] as [string, string]]),
     [words.figureText, seconds(timings.text)],
     [words.figureDenoising, seconds(timings.denoise)],
     [words.figurePreview, firstPreview === null ? words.figureNone : seconds(firstPreview)],

@@ -1,9 +1,18 @@
 /** The form: the prompt and the settings, as texts that can be read, written and kept. */
 
 import type { Preflight } from "../index";
-import { compiledSizes } from "../index";
+import type { PictureSize } from "../index";
+import { compiledSizes, hasEncoder } from "../index";
 import { element, field, fill } from "./dom";
 import type { Field, Offer } from "./dropped_settings";
+import {
+  describeOptionalFields,
+  hasGiven,
+  offerEnlargements,
+  readOptionalFields,
+  startOptionalFields,
+  writeOptionalFields,
+} from "./given/fields";
 import { text } from "./strings";
 
 /** The texts of the form's fields; a seed of "" is a new one for each picture. */
@@ -18,9 +27,12 @@ const FIELDS = [
 ] as const;
 
 const listeners: (() => void)[] = [];
-let offered: Omit<Offer, "scheduler" | "guidance" | "maxImages" | "steps"> | undefined;
+let offered:
+  Omit<Offer, "scheduler" | "guidance" | "maxImages" | "steps" | "size" | "hasPicture"> | undefined;
 /** The one picture of a batch that is drawn alone, from 1; "" for all of them. */
 let only = "";
+/** Other noise that is mixed into the seed's, and how much of it; "" for none. */
+let variation = { seed: "", strength: "" };
 /** The visitor's own seed while the form has one of an example; undefined otherwise. */
 let ownSeed: string | undefined;
 
@@ -36,7 +48,16 @@ export function readForm(): FormValues {
     ...(values as FormValues),
     seed: random.checked ? "" : field("seed").value,
     image: only,
+    ...readOptionalFields(),
+    variationSeed: variation.seed,
+    variationStrength: variation.strength,
   };
+}
+
+/** The size that is drawn. */
+export function readSize(): PictureSize {
+  const [width, height] = field("size").value.split("x").map(Number);
+  return [width ?? 0, height ?? 0];
 }
 
 /** Write into the form; what a list does not offer is left out. A seed is kept from then on. */
@@ -49,6 +70,12 @@ export function writeForm(fields: Partial<FormValues>): void {
     const input = field(id) as HTMLInputElement | HTMLSelectElement;
     if (id === "seed") keepSeed(value);
     else if (!(input instanceof HTMLSelectElement) || offers(input, value)) input.value = value;
+  }
+  if (fields.size !== undefined) offerLarger();
+  writeOptionalFields(fields);
+  const { variationSeed: other, variationStrength: share } = fields;
+  if (other !== undefined || share !== undefined) {
+    variation = { seed: other ?? "", strength: share ?? "" };
   }
   if (fields.images !== undefined || fields.image !== undefined) only = fields.image ?? "";
   changed();
@@ -90,6 +117,8 @@ export function offer(): Offer | undefined {
   const guidance = { min: Number(field("guidance").min), max: Number(field("guidance").max) };
   return {
     ...offered,
+    hasPicture: hasGiven(),
+    size: field("size").value,
     scheduler: field("scheduler").value,
     steps: field("steps").valueAsNumber,
     guidance,
@@ -109,6 +138,7 @@ export function offerModel({ manifest, sizes, takesNegativePrompt }: Preflight):
     sizes: drawable,
     eta,
     takesNegativePrompt,
+    takesPicture: hasEncoder(manifest),
   };
   field("negative").disabled = !takesNegativePrompt;
   field("steps").valueAsNumber = defaults.steps;
@@ -126,6 +156,11 @@ export function offerModel({ manifest, sizes, takesNegativePrompt }: Preflight):
   changed();
 }
 
+/** Offer the sizes to which a second pass can enlarge what is drawn. */
+function offerLarger(): void {
+  offerEnlargements(offered?.sizes ?? [], readSize());
+}
+
 /** Listen to changes of the form by hand. */
 export function startForm(): void {
   field("seed").addEventListener("input", () => {
@@ -140,6 +175,10 @@ export function startForm(): void {
   images.addEventListener("input", () => (only = ""));
   element("all-images").addEventListener("click", () => writeForm({ image: "" }));
   element("settings").addEventListener("input", changed);
+  element("no-variation").addEventListener("click", () => {
+    writeForm({ variationSeed: "", variationStrength: "" });
+  });
+  startOptionalFields(changed);
   field("prompt").addEventListener("input", () => {
     returnSeed();
     changed();
@@ -151,7 +190,8 @@ export function randomSeed(): string {
   return crypto.getRandomValues(new Uint32Array(1))[0]!.toString();
 }
 
-function changed(): void {
+/** Write anew what depends on the form, and keep it: something of it has changed. */
+export function changed(): void {
   describeSettings();
   for (const listener of listeners) listener();
 }
@@ -168,6 +208,11 @@ export function describeSettings(): void {
           seed === "" ? undefined : seed,
           image === "" ? Number(count) : 1,
         );
+  offerLarger();
+  describeOptionalFields();
+  element("variation").hidden = variation.seed === "";
+  element("variation-text").textContent =
+    variation.seed === "" ? "" : text().variation.line(variation.seed, Number(variation.strength));
   element("negative-hint").textContent =
     offered?.takesNegativePrompt === false ? text().negativeUnused : text().negativeHint;
   element("only").hidden = image === "";

@@ -32,10 +32,36 @@ function linkValues(settings: Partial<Settings>): LinkValues {
     guidance: settings.guidanceScale?.toString(),
     scheduler: settings.scheduler,
     size: width === undefined || height === undefined ? undefined : `${width}x${height}`,
+    ...pictureValues(settings),
     ...(numImages > 1 ? { images: String(numImages), image: String(imageIndex + 1) } : {}),
   };
   const present = Object.entries(texts).filter(([, value]) => value !== undefined);
   return Object.fromEntries(present);
+}
+
+/** What a link carries of a start picture, a second pass and a variation; never a picture. */
+function pictureValues(settings: Partial<Settings>): LinkValues {
+  const { secondPass: second } = settings;
+  return {
+    strength: settings.strength?.toString(),
+    fit: settings.fit,
+    maskBlur: settings.maskBlur?.toString(),
+    maskedContent: settings.maskedContent,
+    onlyMasked: settings.onlyMasked === true ? settings.onlyMaskedPadding?.toString() : undefined,
+    // A picture's settings have it only if it is so; in a link, what is absent stays as it is.
+    keepUnmasked:
+      settings.maskedContent === undefined ? undefined : String(settings.keepUnmasked === true),
+    variationSeed: settings.variationSeed?.toString(),
+    variationStrength: settings.variationStrength?.toString(),
+    ...(second === undefined
+      ? {}
+      : {
+          secondPass: String(second.width / settings.width!),
+          secondStrength: second.strength.toString(),
+          secondSteps: second.steps.toString(),
+          upscale: second.upscale,
+        }),
+  } as LinkValues;
 }
 
 /** Copy a link to the clipboard, and say whether the browser let the page do that. */

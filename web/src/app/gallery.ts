@@ -29,7 +29,8 @@ export interface GalleryPage extends Omit<PictureHost, "leave"> {
 /** The gallery, for the page. */
 export interface Gallery {
   /**
-   * Add finished pictures; the buttons of `actions` are for the last one. They are listed when the
+   * Add finished pictures; the buttons of `actions` are for the last one, and there are none if no
+   * picture is given: what stands in the frame is not in the gallery then. They are listed when the
    * promise resolves; the browser's store takes them afterwards.
    */
   add(generated: Pick<Generated, "images" | "imageSettings" | "toBlob">): Promise<void>;
@@ -115,6 +116,8 @@ class MountedGallery implements Gallery {
     this.viewer = new Viewer(this.collection, {
       take: page.take,
       draw: page.draw,
+      canStart: page.canStart,
+      start: page.start,
       remove,
       say: (sentence) => {
         this.say(sentence);
@@ -145,6 +148,7 @@ class MountedGallery implements Gallery {
     imageSettings,
     toBlob,
   }: Pick<Generated, "images" | "imageSettings" | "toBlob">): Promise<void> {
+    if (images.length === 0) this.clearActions();
     for (const [index, image] of images.entries()) {
       const settings = imageSettings[index]!;
       const png = await toBlob(index);

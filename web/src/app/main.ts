@@ -19,10 +19,13 @@ import { showFigures } from "./figures";
 import * as form from "./form";
 import { formLink } from "./form_link";
 import { mountGallery } from "./gallery";
+import { readSecondPass } from "./given/fields";
+import { mountGiven } from "./given/panel";
 import { mountLanguages } from "./languages";
 import { warnBeforeLeaving } from "./leaving";
 import { offeredModels } from "./model_list";
 import { askToForget, describeModel, describeOffer } from "./model_panel";
+import { partFlagged } from "./safety";
 import { mountSettingsImport } from "./settings_import";
 import * as stage from "./stage";
 import * as status from "./status";
@@ -52,6 +55,8 @@ let phase: Phase = "starting";
 let found: Preflight | undefined;
 let pipeline: StableDiffusionPipeline | undefined;
 let loadMilliseconds = 0;
+/** Whether the page's owner has the pictures of the chosen model checked. */
+let checked = false;
 /** Cancels what is loaded, and what is drawn. */
 let loading: AbortController | undefined;
 let drawing: AbortController | undefined;
@@ -64,12 +69,22 @@ let formKept = false;
 
 mountLanguages();
 const model = (): string => element<HTMLSelectElement>("model").value;
+const given = mountGiven({
+  say: tell,
+  fail: (error, title, steps) => status.showError(error, undefined, { title, steps }),
+  size: form.readSize,
+  changed: form.changed,
+});
+form.onFormChange(given.describe);
 const imports = mountSettingsImport(element("import"), {
   offer: form.offer,
   apply: form.writeForm,
   read: form.readForm,
   model,
   say: tell,
+  canStart: () => given.canStart(),
+  start: (file, name) => given.take(file, name),
+  offerStart: (file, name) => given.offer(file, name),
 });
 const takeSettings: typeof imports.take = (...settings) => imports.take(...settings);
 const actions = element("picture-actions");
@@ -77,6 +92,8 @@ const gallery = mountGallery(element("gallery"), {
   actions,
   take: takeSettings,
   draw: submit,
+  canStart: () => given.canStart(),
+  start: (file, name) => given.take(file, name),
   say: tell,
 });
 
@@ -124,6 +141,11 @@ function enter(next: Phase): void {
 /** Draw what the form says, now or as soon as the model is ready. */
 function begin(): void {
   if (queued) return;
+  const missing = given.missing();
+  if (missing !== undefined) {
+    tell(missing);
+    return;
+  }
   if (phase === "ready" && drawing === undefined) void draw();
   else if (phase === "offered") {
     status.say(() => text().drawFirst);
@@ -157,9 +179,11 @@ async function draw(): Promise<void> {
 async function drawOne(): Promise<void> {
   const turn = choice;
   const drawn = pipeline!;
-  const { prompt, negative, seed, steps, guidance, scheduler, size, images, image } =
+  const { prompt, negative, seed, steps, guidance, scheduler, images, image, ...others } =
     form.readForm();
-  const [width, height] = size.split("x").map(Number);
+  const [width, height] = form.readSize();
+  const { variationSeed, variationStrength } = others;
+  const secondPass = readSecondPass();
   const chosenSeed = seed === "" ? form.randomSeed() : seed;
   form.showSeed(chosenSeed);
   status.hideError();
@@ -179,9 +203,18 @@ async function drawOne(): Promise<void> {
       scheduler,
       numImages: Number(images),
       ...(image === "" ? {} : { imageIndex: Number(image) - 1 }),
-      width: width!,
-      height: height!,
-      previewEvery: PREVIEW_EVERY,
+      width,
+      height,
+      ...given.options(),
+      ...(secondPass === undefined ? {} : { secondPass }),
+      ...(variationSeed === ""
+        ? {}
+        : {
+            variationSeed: parseSeed(variationSeed) ?? BigInt(variationSeed),
+            variationStrength: Number(variationStrength),
+          }),
+      // What the safety checker may object to is not shown before.
+      previewEvery: checked ? 0 : PREVIEW_EVERY,
       onProgress: (event) => {
         if (turn !== choice) return;
         if ("preview" in event) stage.showPreview(event.preview, prompt);
@@ -190,11 +223,19 @@ async function drawOne(): Promise<void> {
       signal: controller.signal,
     });
     // Otherwise the place and the sentence are those of another model by now.
-    if (turn === choice) for (const picture of generated.images) stage.showPicture(picture, prompt);
-    await gallery.add(generated);
+    const { shown, kept, hidden } = partFlagged(generated);
+    const warning = hidden === 0 ? undefined : (): string => text().safety.flagged(hidden);
+    const from = generated.picture?.before;
+    const none = kept.images.length === 0 ? warning : undefined;
+    if (turn === choice)
+      for (const image of shown) stage.showPicture({ image, prompt, from, hidden: none });
+    await gallery.add(kept);
     if (turn !== choice) return;
     await showFigures(generated, drawn, loadMilliseconds);
-    status.say(() => text().done(generated.timings.total));
+    status.say(() => {
+      const done = text().done(generated.timings.total);
+      return warning === undefined ? done : `${done} ${warning()}`;
+    });
     if (document.hidden) status.setTitlePrefix(text().doneTitle);
   } catch (error) {
     if (turn !== choice) return;
@@ -229,6 +270,7 @@ async function load({ manifestUrl, integrity, bytes }: Preflight): Promise<void>
   try {
     const loaded = await StableDiffusionPipeline.fromPretrained(manifestUrl, {
       integrity,
+      ...(checked ? { safetyChecker: true } : {}),
       onProgress: (event) => {
         if (turn !== choice) return;
         if (event.stage === "parameters" && bytes.kept === 0) download.arrived(event.loaded);
@@ -314,6 +356,7 @@ async function chooseModel(model: ListedModel): Promise<void> {
   const select = element<HTMLSelectElement>("variant");
   await choose(async () => {
     const chosen = await chooseVariant(model);
+    checked = chosen.variant.safetyChecker === true;
     const listed = model.variants.map(({ dtype, manifest }) => [manifest, dtype] as const);
     fill("variant", listed, chosen.variant.manifest);
     element("variant-row").hidden = listed.length < 2;
@@ -325,7 +368,9 @@ async function chooseModel(model: ListedModel): Promise<void> {
     return chosen;
   });
   select.onchange = () => {
-    const { manifest, integrity } = model.variants.find((each) => each.manifest === select.value)!;
+    const variant = model.variants.find((each) => each.manifest === select.value)!;
+    const { manifest, integrity } = variant;
+    checked = variant.safetyChecker === true;
     status.clearNotices();
     void choose(() => preflight(manifest, { integrity }));
   };
@@ -351,6 +396,7 @@ async function choose(examine: () => Promise<Preflight>): Promise<void> {
     found = examined;
     showFacts(examined);
     form.offerModel(examined);
+    given.offerModel(examined.manifest);
     startKeeping();
     showExamples(examined);
     const [problem] = examined.problems;

@@ -23,6 +23,12 @@ export interface ImportPage {
   model: () => string;
   /** Show a sentence, which screen readers say. */
   say: (sentence: Sentence) => void;
+  /** Whether drawing can begin with a picture. */
+  canStart: () => boolean;
+  /** Begin with a picture that brings no settings. */
+  start: (file: Blob, name: Sentence) => Promise<void>;
+  /** Offer to begin with a picture whose settings were taken. */
+  offerStart: (file: Blob, name: Sentence) => void;
 }
 
 /** Fills the form with settings, and lists what was taken and what not. */
@@ -36,6 +42,9 @@ export interface SettingsImport {
    */
   take: (found: FoundSettings, name: Sentence, quiet?: boolean) => boolean;
 }
+
+/** How a file came. */
+type Way = "chosen" | "dropped" | "pasted";
 
 /** What the report is about. */
 interface Taken {
@@ -65,7 +74,7 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
     open.textContent = galleryText().importFile;
     copyLink.textContent = galleryText().copyLink;
     how.textContent = galleryText().importHow;
-    veil.textContent = galleryText().dropHere;
+    veil.textContent = page.canStart() ? galleryText().dropToStart : galleryText().dropHere;
     if (reported !== undefined) writeReport(reported);
   };
   write();
@@ -74,12 +83,12 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
   document.body.append(veil);
 
   chooser.onchange = () => {
-    void takeFiles(chooser.files);
+    void takeFiles(chooser.files, "chosen");
     // The same file can be chosen again.
     chooser.value = "";
   };
-  listenToDrops({ files: takeFiles, text: takeText });
-  listenToPastes({ files: takePasted, text: takeText });
+  listenToDrops({ begin: write, files: (files) => takeFiles(files, "dropped"), text: takeText });
+  listenToPastes({ files: (files) => takeFiles(files, "pasted"), text: takeText });
   return { take };
 
   function take(found: FoundSettings, name: Sentence, quiet = false): boolean {
@@ -125,13 +134,20 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
     );
   }
 
-  async function takeFiles(files: FileList | null, pasted = false): Promise<void> {
+  async function takeFiles(files: FileList | null, how: Way): Promise<void> {
     const file = files?.[0];
     if (file === undefined) return;
     const turn = ++newest;
+    const pasted = how === "pasted";
     const name = pasted ? (): string => galleryText().pastedPicture : file.name;
     const found = await settingsFrom(file);
     if (turn !== newest) return;
+    // The button for settings means settings; a picture without any can still be drawn from.
+    const starts = how !== "chosen" && page.canStart();
+    if (starts && (found === "noPng" || found === "noSettings")) {
+      await page.start(file, name);
+      return;
+    }
     if (typeof found === "string") {
       page.say(() => {
         const { pastedProblems, problems } = galleryText();
@@ -139,17 +155,13 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
       });
       return;
     }
-    take(found, name);
+    if (take(found, name)) page.offerStart(file, name);
     const { length } = files!;
     if (length < 2) return;
     page.say(() => {
       const { onlyFirst, onlyFirstPasted } = galleryText();
       return pasted ? onlyFirstPasted(length) : onlyFirst(file.name, length);
     });
-  }
-
-  function takePasted(files: FileList): Promise<void> {
-    return takeFiles(files, true);
   }
 
   function takeText(text: string): void {
@@ -181,6 +193,8 @@ function safelyDecoded(text: string): string {
 }
 
 interface Takers {
+  /** Called when something is dragged over the page. */
+  begin?: () => void;
   files: (files: FileList) => Promise<void>;
   text: (text: string) => void;
 }
@@ -196,7 +210,7 @@ function closeDialogs(): void {
   for (const dialog of document.querySelectorAll<HTMLDialogElement>("dialog[open]")) dialog.close();
 }
 
-function listenToDrops({ files, text }: Takers): void {
+function listenToDrops({ begin, files, text }: Takers): void {
   const { dataset } = document.documentElement;
   /** Whether what is dragged is a part of this page. */
   let own = false;
@@ -208,7 +222,9 @@ function listenToDrops({ files, text }: Takers): void {
     // Text that is dragged into a field goes there.
     if (!isFile(event) && isEditable(event.target)) return;
     event.preventDefault();
-    if (isFile(event)) dataset.dragging = "";
+    if (!isFile(event) || dataset.dragging !== undefined) return;
+    begin?.();
+    dataset.dragging = "";
   });
   document.addEventListener("dragleave", (event) => {
     // Otherwise it only went over to another element.

@@ -1,14 +1,29 @@
 /** The frame: the picture on its canvas, or a card before the first picture. */
 
 import { showArt } from "./art";
-import { element } from "./dom";
-import { text } from "./strings";
+import { element, field } from "./dom";
+import type { Sentence } from "./strings";
+import { inWords, onLanguage, text } from "./strings";
 
 export const canvas = element<HTMLCanvasElement>("canvas");
 const frame = element("frame");
 const welcome = element("welcome");
+const before = element<HTMLCanvasElement>("before");
+const beforeShare = field("before-share");
+const flagged = element("flagged");
+
+/** A finished picture, and what is shown with it. */
+interface Finished {
+  image: ImageData;
+  prompt: string;
+  /** The picture that it was drawn from, in the same size. */
+  from?: ImageData | undefined;
+  /** What is said in place of a picture that nobody shall see. */
+  hidden?: Sentence | undefined;
+}
+
 /** The last finished picture, which comes back when another one is stopped. */
-let finished: { image: ImageData | ImageBitmap; prompt: string } | undefined;
+let finished: Finished | undefined;
 let card: Card = "preparing";
 
 /** Finished pictures that are smaller than this are shown with their pixels as squares. */
@@ -20,23 +35,50 @@ export type Card = "welcome" | "preparing" | "offer" | "unable";
 /** Show what the picture will be; the few pixels of a preview are smoothed. */
 export function showPreview(image: ImageData, prompt: string): void {
   put(image, text().drawingNow(prompt));
-  canvas.classList.remove("squares");
+  canvas.classList.remove("squares", "blurred");
+  showBefore(undefined);
+  flagged.hidden = true;
   frame.dataset.state = "drawing";
 }
 
-/** Show a finished picture. */
-export function showPicture(image: ImageData | ImageBitmap, prompt: string): void {
-  finished = { image, prompt };
-  put(image, prompt);
-  canvas.classList.toggle("squares", Math.max(image.width, image.height) < SMALL);
-  frame.dataset.state = "picture";
+/** Show a finished picture, and the one that it was drawn from below a slider. */
+export function showPicture(shown: Finished): void {
+  finished = shown;
+  const { image, prompt, from, hidden } = shown;
+  put(image, hidden === undefined ? prompt : text().safety.blurred);
+  const small = Math.max(image.width, image.height) < SMALL;
+  canvas.classList.toggle("squares", small && hidden === undefined);
+  canvas.classList.toggle("blurred", hidden !== undefined);
+  flagged.hidden = hidden === undefined;
+  flagged.textContent = inWords(hidden ?? "");
+  before.classList.toggle("squares", small);
+  showBefore(hidden === undefined ? from : undefined);
+  frame.dataset.state = hidden === undefined ? "picture" : "hidden";
 }
 
-function put(image: ImageData | ImageBitmap, label: string): void {
+/** Put the picture from before over the one that was drawn of it; the slider begins with the latter. */
+function showBefore(from: ImageData | undefined): void {
+  if (from === undefined && document.activeElement === beforeShare) element("draw").focus();
+  before.hidden = element("before-row").hidden = from === undefined;
+  if (from === undefined) return;
+  [before.width, before.height] = [from.width, from.height];
+  before.getContext("2d")!.putImageData(from, 0, 0);
+  beforeShare.value = "0";
+  shareBefore();
+}
+
+function shareBefore(): void {
+  frame.style.setProperty("--share", `${beforeShare.value}%`);
+}
+
+beforeShare.addEventListener("input", shareBefore);
+onLanguage(() => {
+  if (frame.dataset.state === "hidden") showPicture(finished!);
+});
+
+function put(image: ImageData, label: string): void {
   [canvas.width, canvas.height] = [image.width, image.height];
-  const context = canvas.getContext("2d")!;
-  if (image instanceof ImageData) context.putImageData(image, 0, 0);
-  else context.drawImage(image, 0, 0);
+  canvas.getContext("2d")!.putImageData(image, 0, 0);
   canvas.setAttribute("aria-label", label);
   canvas.hidden = false;
   if (welcome.contains(document.activeElement)) element("draw").focus();
@@ -51,7 +93,7 @@ export function hideCard(): void {
 
 /** Take the preview of a picture away that will not be finished. */
 export function endPreview(): void {
-  if (finished !== undefined) showPicture(finished.image, finished.prompt);
+  if (finished !== undefined) showPicture(finished);
   else showCard();
 }
 
@@ -65,7 +107,7 @@ export function showWelcome(which: Card, clear: number): void {
   showArt(clear);
   card = which;
   if (finished === undefined || which === "offer" || which === "preparing") showCard();
-  else showPicture(finished.image, finished.prompt);
+  else showPicture(finished);
 }
 
 function showCard(): void {
@@ -75,7 +117,8 @@ function showCard(): void {
     each.hidden = each.dataset.card !== card;
     if (!each.hidden) shown = each;
   }
-  canvas.hidden = true;
+  canvas.hidden = flagged.hidden = true;
+  showBefore(undefined);
   welcome.hidden = false;
   frame.dataset.state = card;
   // A button that goes away leaves the focus to the one in its place, or to the button that draws.

@@ -15,6 +15,12 @@ export interface Notice {
   english?: string;
 }
 
+/** What happened, and what to do, in the words of the page. */
+export interface Told {
+  title: Sentence;
+  steps: Sentence;
+}
+
 const bar = element<HTMLProgressElement>("progress");
 const sentence = element("sentence");
 const detail = element("detail");
@@ -33,7 +39,8 @@ let lastAnnounced = { topic: "", time: 0 };
 let shown: Sentence | ProgressEvent = sentence.textContent;
 /** When the sentence of {@link announce} has been there for long enough. */
 let remarkEnds = 0;
-let shownError: { thrown: unknown; tryAgain: (() => void) | undefined } | undefined;
+let shownError:
+  { thrown: unknown; tryAgain: (() => void) | undefined; told: Told | undefined } | undefined;
 const notices: { item: HTMLElement; notice: Notice }[] = [];
 
 /** Show how far a call is, and how long it still takes. */
@@ -103,11 +110,14 @@ function announceNow(topic: string, said: string): void {
 
 function describe(event: ProgressEvent): string {
   const { stage, loaded, total } = event;
+  if (stage === "encode") return text().readingPicture;
   if (stage === "text") return text().readingPrompt;
   if (stage === "self-test") return text().testing(loaded, total);
-  if (stage !== "denoise" && stage !== "decode") return text().gettingReady;
-  const work = stage === "denoise" ? text().step(loaded, total) : text().decoding;
+  if (stage !== "denoise" && stage !== "decode" && stage !== "safety") return text().gettingReady;
+  const steps = stage === "denoise" ? text().step(loaded, total) : undefined;
+  const done = steps ?? (stage === "decode" ? text().decoding : text().checking);
   const { image, images } = event;
+  const work = event.pass === 2 ? text().secondPass(done) : done;
   return images > 1 ? `${text().pictureOf(image + 1, images)}: ${work}` : work;
 }
 
@@ -146,14 +156,15 @@ export function setTitlePrefix(prefix: string): void {
  * Show an error and what to do about it; cancelled work is not shown as an error.
  *
  * @param tryAgain called by a button of the error, where nothing else on the page tries again.
+ * @param told what happened and what to do, where the page knows more than the error does.
  */
-export function showError(thrown: unknown, tryAgain?: () => void): void {
+export function showError(thrown: unknown, tryAgain?: () => void, told?: Told): void {
   if (thrown instanceof AbortError) {
     say(() => text().stopped);
     return;
   }
   say("");
-  shownError = { thrown, tryAgain };
+  shownError = { thrown, tryAgain, told };
   writeError();
   panel.hidden = false;
   panel.scrollIntoView({ block: "nearest" });
@@ -161,14 +172,17 @@ export function showError(thrown: unknown, tryAgain?: () => void): void {
 
 /** Write the error that is shown, in the language of the page. */
 function writeError(): void {
-  const { thrown, tryAgain } = shownError!;
+  const { thrown, tryAgain, told } = shownError!;
   const here = {
     userAgent: navigator.userAgent,
     secure: isSecureContext,
     online: navigator.onLine,
     address: location.href,
   };
-  const { title, steps, link, details, complete } = advise(thrown, here, text());
+  const advice = advise(thrown, here, text());
+  const { link, details, complete } = advice;
+  const title = told === undefined ? advice.title : inWords(told.title);
+  const steps = told === undefined ? advice.steps : [inWords(told.steps)];
   const parts: HTMLElement[] = [made("h2", title)];
   for (const step of steps) parts.push(made("p", step));
   if (link !== undefined) {

@@ -5,7 +5,7 @@
 
 /** Parameters of one component of the pipeline. */
 export interface ComponentEntry {
-  /** Folder in the diffusers layout that the weights came from. */
+  /** Folder in the diffusers layout that the weights came from; several entries may share it. */
   folder: string;
   /** What the component does in the pipeline. */
   role:
@@ -14,8 +14,13 @@ export interface ComponentEntry {
     | "guided_denoiser"
     | "vae_decoder"
     | "vae_decoder_tile"
+    | "vae_encoder"
+    | "vae_encoder_tile"
+    | "safety_checker"
     | "image_to_rgba"
-    | "linear_combination";
+    | "rgba_to_image"
+    | "linear_combination"
+    | "masked_blend";
   /** Sum of the sizes of the shards in bytes. */
   bytes: number;
   /** Parameters in the order of the params tuple of the entry points. */
@@ -57,8 +62,13 @@ export interface EntryPoint {
     | "guided_denoiser"
     | "vae_decoder"
     | "vae_decoder_tile"
+    | "vae_encoder"
+    | "vae_encoder_tile"
+    | "safety_checker"
     | "image_to_rgba"
-    | "linear_combination";
+    | "rgba_to_image"
+    | "linear_combination"
+    | "masked_blend";
   /** Id of the component whose parameters it takes as its last argument, or null. */
   component: string | null;
   /** Width and height in pixels of the picture that it is for; null where any size will do. */
@@ -147,6 +157,11 @@ export interface IndexEntry {
   manifest: string;
   /** Digest of the manifest, as `SRI.json` has it; absent in bundles of older versions. */
   integrity?: string;
+  /**
+   * True if the page checks finished pictures with the model's safety checker, and blurs those that
+   * are flagged; absent if it does not.
+   */
+  safety_checker?: true;
 }
 
 /** Colour of a pixel of the latents, from -1 to 1: weights times latents plus bias. */
@@ -167,6 +182,16 @@ export interface LatentSpace {
   scaling_factor: number;
   /** Subtracted from the VAE's latents before they are scaled; the decoder adds it. */
   shift_factor: number;
+  /**
+   * Mean of each channel of the VAE's latents, which is subtracted from what the encoder gives;
+   * absent where the model does not normalise channels. The decoder adds it.
+   */
+  mean?: number[];
+  /**
+   * Standard deviation of each channel, by which what the encoder gives is divided; absent
+   * likewise.
+   */
+  std?: number[];
 }
 
 /**
@@ -196,7 +221,7 @@ export interface Manifest {
   examples: string[];
   preview: LatentPreview;
   requires: Requirements;
-  /** One entry for each picture size and way of drawing it. */
+  /** One entry for each picture size and way of drawing it from text. */
   peak_bytes: PeakMemory[];
   /** Tool to the version that made the library. */
   toolchain: Record<string, string>;
@@ -204,6 +229,13 @@ export interface Manifest {
   kernels?: FileEntry;
   /** What each stage must give, for the self-test page; absent if it was not built with them. */
   self_test?: FileEntry;
+  /**
+   * As `peak_bytes`, where a picture is given and the VAE encodes it first; absent for a model
+   * without an encoder.
+   */
+  image_peak_bytes?: PeakMemory[];
+  /** How pictures are prepared for the safety checker; absent for a model without one. */
+  safety_checker?: SafetyChecker;
   /** The checkpoint's card, licences and notices, as texts for people. */
   documents: FileEntry[];
   /** Pictures of the examples, as far as they have one. */
@@ -264,7 +296,7 @@ export interface PeakMemory {
   size: readonly [number, number];
   /** Whether the parameters of only one stage at a time are on the GPU. */
   offload: boolean;
-  /** Whether the picture is decoded in tiles. */
+  /** Whether the picture is decoded in tiles, and one that is given is encoded in tiles. */
   tiling: boolean;
   /** The most GPU memory at one time, in bytes. */
   bytes: number;
@@ -276,6 +308,25 @@ export interface Requirements {
   features: string[];
   /** Name of a WebGPU limit to the least value that will do. */
   limits: Record<string, number>;
+}
+
+/**
+ * The component that looks at finished pictures, where a page asks for it.
+ *
+ * A picture is prepared as transformers' `CLIPImageProcessor` does: resized bicubically, the middle
+ * cut out, and normalised.
+ */
+export interface SafetyChecker {
+  /** Pixels of the shorter edge after resizing. */
+  resize: number;
+  /** Subtracted from red, green and blue, of values from 0 to 1. */
+  mean: readonly [number, number, number];
+  /** What red, green and blue are divided by afterwards. */
+  std: readonly [number, number, number];
+  /** Where it comes from: a hub id and commit, or the name of a folder. */
+  source: string;
+  /** Its licence as its card states it; empty if it states none. */
+  license: string;
 }
 
 /** Configuration of one scheduler, in diffusers' terms. */

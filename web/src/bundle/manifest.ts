@@ -73,20 +73,39 @@ function noManifest(value: unknown, url: string): FetchError {
   );
 }
 
-/** Return every file of a model. */
-export function filesOf(manifest: Manifest): FileEntry[] {
-  const { self_test: selfTest } = manifest;
-  return [...drawingFiles(manifest), ...(selfTest === undefined ? [] : [selfTest])];
+/**
+ * Return the ids of the components that every picture is drawn with: all but the safety checker,
+ * and the encoder of a model that also draws from text alone.
+ */
+export function textComponents({ components, pipeline }: Manifest): string[] {
+  const roles: Role[] = ["safety_checker"];
+  if (pipeline !== "inpainting") roles.push("vae_encoder");
+  return Object.keys(components).filter((name) => !roles.includes(components[name]!.role));
 }
 
-/** Return the files that loading and drawing take: all but the self-test's expected values. */
+/** Return every file of a model. */
+export function filesOf(manifest: Manifest): FileEntry[] {
+  const { components, self_test: selfTest } = manifest;
+  const drawing = textComponents(manifest);
+  const others = Object.keys(components).filter((name) => !drawing.includes(name));
+  return [
+    ...drawingFiles(manifest),
+    ...others.flatMap((name) => components[name]!.shards),
+    ...(selfTest === undefined ? [] : [selfTest]),
+  ];
+}
+
+/**
+ * Return the files that loading and drawing from text take: all but the shards of the encoder and
+ * the safety checker, and the self-test's expected values.
+ */
 export function drawingFiles(manifest: Manifest): FileEntry[] {
   const { library, tokenizers, kernels, components } = manifest;
   return [
     library,
     ...Object.values(tokenizers),
     ...(kernels === undefined ? [] : [kernels]),
-    ...Object.values(components).flatMap(({ shards }) => shards),
+    ...textComponents(manifest).flatMap((name) => components[name]!.shards),
   ];
 }
 

@@ -12,13 +12,18 @@ import type { KernelTime } from "./gpu_profiler";
 import { measureRoofline } from "./roofline";
 import type { Roofline } from "./roofline";
 
-/** Roles of the functions that are measured, in the order in which a picture needs them. */
+/**
+ * Roles of the functions that are measured, in the order in which a picture from text needs them;
+ * then what a picture that is given needs.
+ */
 const MEASURED = [
   "text_encoder",
   "denoiser",
   "guided_denoiser",
   "vae_decoder",
   "image_to_rgba",
+  "rgba_to_image",
+  "vae_encoder",
 ] as const;
 
 /** What is measured. */

@@ -45,6 +45,8 @@ interface Drawn {
   timings: Timings;
   /** The settings as the PNG of each picture carries them. */
   settings: string[];
+  /** What the safety checker says of each picture; absent if they were not checked. */
+  safety?: Client.SafetyReport[];
   usage: Usage;
 }
 
@@ -85,8 +87,9 @@ async function generate(prompt: Prompt | null, options: GenerateOptions): Promis
     reportProgress(event);
   };
   const generated = await pipeline.generate(prompt, { ...options, onProgress });
-  const { images, latents, timings } = generated;
-  return { images, previews, latents, timings, settings: textsOf(generated), usage: await usage() };
+  const { images, latents, timings, safety } = generated;
+  const drawn = { images, previews, latents, timings, settings: textsOf(generated) };
+  return { ...drawn, ...(safety && { safety }), usage: await usage() };
 }
 
 /** The settings of each picture as its PNG carries them. */
@@ -131,6 +134,14 @@ async function decodeLatents(latents: Float32Array, size?: Size): Promise<Float3
   return stages().decodeLatents(latents, size);
 }
 
+async function encodeImage(pixels: Uint8Array, size?: Size): Promise<Float32Array> {
+  return stages().encodeImage(pixels, size);
+}
+
+async function checkPicture(pixels: Uint8Array, size: Size): Promise<Client.SafetyReport> {
+  return stages().checkPicture(pixels, size);
+}
+
 async function combineLatents(terms: Float32Array[], weights: number[]): Promise<Float32Array> {
   return stages().combineLatents(terms, weights);
 }
@@ -157,6 +168,8 @@ const functions = {
   encodeText,
   predictNoise,
   decodeLatents,
+  encodeImage,
+  checkPicture,
   combineLatents,
   runBenchmark,
   describeAdapter,

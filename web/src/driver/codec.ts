@@ -6,6 +6,13 @@ interface EncodedArray {
   base64: string;
 }
 
+/** Pixels; `data` are the bytes of RGBA. */
+interface EncodedImage {
+  width: number;
+  height: number;
+  data: EncodedArray;
+}
+
 /** Bytes that one call turns into characters; a call takes a limited number of arguments. */
 const CHUNK = 32768;
 
@@ -30,12 +37,13 @@ export function encode(value: unknown): unknown {
   return isObject(value) ? mapValues(value, encode) : value;
 }
 
-/** Replace encoded arrays and bigints, however deep, by typed arrays and bigints. */
+/** Replace what was encoded, however deep, by typed arrays, images and bigints. */
 export function decode(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(decode);
   if (!isObject(value)) return value;
   if (isEncodedBigInt(value)) return BigInt(value.bigint);
-  return isEncodedArray(value) ? decodeArray(value) : mapValues(value, decode);
+  if (isEncodedArray(value)) return decodeArray(value);
+  return isEncodedImage(value) ? decodeImage(value) : mapValues(value, decode);
 }
 
 function encodeArray(dtype: EncodedArray["dtype"], array: ArrayBufferView): EncodedArray {
@@ -51,6 +59,16 @@ function decodeArray({ dtype, base64 }: EncodedArray): Float32Array | Int32Array
   const bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
   if (dtype === "float32") return new Float32Array(bytes.buffer);
   return dtype === "int32" ? new Int32Array(bytes.buffer) : bytes;
+}
+
+function decodeImage({ width, height, data }: EncodedImage): ImageData {
+  const bytes = decodeArray(data) as Uint8Array<ArrayBuffer>;
+  return new ImageData(new Uint8ClampedArray(bytes.buffer), width, height);
+}
+
+function isEncodedImage(value: object): value is EncodedImage {
+  const { data } = value as Partial<EncodedImage>;
+  return "width" in value && "height" in value && isObject(data) && isEncodedArray(data);
 }
 
 function isEncodedArray(value: object): value is EncodedArray {

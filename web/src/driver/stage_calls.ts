@@ -1,8 +1,10 @@
 /** Single stages of a text-to-image model, for parity checks and measurements. */
 
+import type { SafetyReport } from "../api/types";
 import type { Size } from "../bundle/manifest";
 import type { Pipeline } from "../pipeline";
 import { TextToImagePipeline } from "../pipeline/text_to_image";
+import { VaeEncoder } from "../pipeline/vae_encoder";
 import { UnsupportedError } from "../util/errors";
 
 /**
@@ -59,6 +61,45 @@ export async function decodeLatents(
     if (decoder.usesTiles(size)) return (await decoder.decodeTiles(latents, size)).data;
     return (await model.run(entry!, { latents })).image!;
   });
+}
+
+/**
+ * Encode a picture, in tiles where the pipeline does.
+ *
+ * @param pixels (height, width, 4) bytes of RGBA.
+ * @returns moments of the VAE's latents, (1, 2 channels, height / factor, width / factor).
+ * @throws OptionError if the model was not compiled for the size.
+ * @throws UnsupportedError if the model has no encoder.
+ */
+export async function encodeImage(
+  pipeline: Pipeline,
+  pixels: Uint8Array,
+  size: Size = pipeline.manifest.defaults.size,
+): Promise<Float32Array> {
+  const { decoder } = requireTextToImage(pipeline);
+  return pipeline.withStages(async ({ model, bring }) => {
+    const encoder = new VaeEncoder(model, decoder.usesTiles(size));
+    const functions = encoder.functions(size);
+    await model.runtime.prepare(functions);
+    await bring(functions[0]!);
+    return encoder.encode(new Uint8ClampedArray(pixels), size);
+  });
+}
+
+/**
+ * Check a picture with the safety checker.
+ *
+ * @param pixels (height, width, 4) bytes of RGBA.
+ * @throws UnsupportedError if the model has no safety checker.
+ */
+export async function checkPicture(
+  pipeline: Pipeline,
+  pixels: Uint8Array,
+  [width, height]: Size,
+): Promise<SafetyReport> {
+  const picture = { data: new Uint8ClampedArray(pixels), width, height } as ImageData;
+  const [report] = await pipeline.checkPictures([picture], () => undefined);
+  return report!;
 }
 
 /**

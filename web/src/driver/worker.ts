@@ -5,12 +5,20 @@
 
 import * as Comlink from "comlink";
 
+import type { SafetyReport } from "../api/types";
 import type { Size } from "../bundle/manifest";
 import type { BenchmarkOptions, BenchmarkReport } from "../diagnostics/benchmark";
 import { runBenchmark } from "../diagnostics/benchmark";
 import { registerErrors } from "../worker/error_transfer";
 import { WorkerPipeline } from "../worker/worker_pipeline";
-import { combineLatents, decodeLatents, encodeText, predictNoise } from "./stage_calls";
+import {
+  checkPicture,
+  combineLatents,
+  decodeLatents,
+  encodeImage,
+  encodeText,
+  predictNoise,
+} from "./stage_calls";
 
 /** Each method calls the function of its name; see there. */
 class StageWorker extends WorkerPipeline {
@@ -24,6 +32,14 @@ class StageWorker extends WorkerPipeline {
 
   decodeLatents(latents: Float32Array, size?: Size): Promise<Float32Array> {
     return decodeLatents(this.pipeline, latents, size);
+  }
+
+  encodeImage(pixels: Uint8Array, size?: Size): Promise<Float32Array> {
+    return encodeImage(this.pipeline, pixels, size);
+  }
+
+  checkPicture(pixels: Uint8Array, size: Size): Promise<SafetyReport> {
+    return checkPicture(this.pipeline, pixels, size);
   }
 
   combineLatents(terms: Float32Array[], weights: number[]): Promise<Float32Array> {

@@ -71,6 +71,23 @@ export function sizeProblem(
   );
 }
 
+/** Why the GPU cannot encode pictures of a size, whole or in tiles; undefined if it can. */
+export function encoderProblem(
+  manifest: Manifest,
+  size: Size,
+  limits: BufferLimits,
+): UnsupportedError | undefined {
+  const whole = findEntryPoint(manifest, "vae_encoder", size);
+  const tile = findEntryPoint(manifest, "vae_encoder_tile", size);
+  if (hasBuffersFor(whole, limits)) return undefined;
+  if (canTile(manifest, size) && hasBuffersFor(tile, limits)) return undefined;
+  return new UnsupportedError(
+    `a given picture of ${size.join("x")} needs a GPU buffer of ${whole.largest_buffer_bytes} ` +
+      `bytes, this GPU's largest has ${largest(limits)}`,
+    "draw from text alone, or choose a smaller size",
+  );
+}
+
 function largest(limits: BufferLimits): number {
   return Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
 }

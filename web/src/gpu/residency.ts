@@ -1,6 +1,7 @@
 /** Which components have their parameters on the GPU, and when they are evicted. */
 
 import type { BundleFiles } from "../bundle/bundle_files";
+import { textComponents } from "../bundle/manifest";
 import type { Manifest, Role } from "../bundle/manifest";
 import { countProgress } from "../api/progress";
 import type { OnStage } from "../api/progress";
@@ -36,9 +37,14 @@ export class ResidentComponents {
     await this.load(wanted, report, signal);
   }
 
-  /** Load every component. */
-  async needAll(report: OnStage, signal?: AbortSignal): Promise<void> {
-    await this.load(Object.keys(this.manifest.components), report, signal);
+  /**
+   * Load every component that a picture is drawn with from text.
+   *
+   * @param more roles whose components are loaded too.
+   */
+  async needAll(report: OnStage, signal?: AbortSignal, more: readonly Role[] = []): Promise<void> {
+    const names = [...textComponents(this.manifest), ...more.flatMap((role) => this.playing(role))];
+    await this.load(names, report, signal);
   }
 
   /** A component's parameters; it must be loaded. */

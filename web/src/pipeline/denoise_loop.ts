@@ -2,14 +2,15 @@
 
 import type { DenoiseStage } from "../api/progress";
 import type { Size } from "../bundle/manifest";
-import { valueCount } from "../bundle/manifest";
 import type { Model, NamedTensors } from "../gpu/model";
 import type { Tensor } from "../gpu/tvm/runtime";
 import { throwIfAborted } from "../util/errors";
 import type { GenerationRequest } from "./generation_request";
 import type { GuidedText, NoisePredictor } from "./guidance";
 import { previewImage } from "./latent_preview";
-import { NoiseSource } from "./noise_source";
+import type { NoiseSource } from "./noise_source";
+import { mixByMask } from "./picture_latents";
+import type { PictureLatents } from "./picture_latents";
 import type { Combination, Run, Step } from "./schedulers";
 
 interface DenoiseState {
@@ -21,6 +22,15 @@ interface DenoiseState {
   history: Tensor[];
   /** The denoiser's inputs that are the same in every step. */
   constants: NamedTensors;
+  /** What the mask keeps of a picture after each step. */
+  blend: Blend | undefined;
+}
+
+/** What latents are blended with by a mask: the kernel masked_blend's inputs of these names. */
+interface Blend {
+  image_latents: Tensor;
+  noise: Tensor;
+  mask: Tensor;
 }
 
 /** Called with 0 when denoising begins, and when the GPU has finished a step. */
@@ -33,7 +43,6 @@ export function disposeAll(tensors: (Tensor | undefined)[]): void {
 
 /** Denoises the latents of one request's pictures. */
 export class DenoiseLoop {
-  private readonly noise: NoiseSource;
   /** How many remembered tensors the run's steps read at most. */
   private readonly longestHistory: number;
 
@@ -42,10 +51,10 @@ export class DenoiseLoop {
     private readonly predictor: NoisePredictor,
     private readonly run: Run,
     private readonly options: GenerationRequest,
+    private readonly noise: NoiseSource,
+    /** What is taken from the pictures that are given; undefined if there are none. */
+    private readonly pictures: PictureLatents | undefined,
   ) {
-    const { seed, size, batch, indices, latents } = options;
-    const count = valueCount(model.latentShape(size));
-    this.noise = new NoiseSource(run, seed, count, batch, indices.at(-1), latents);
     const lengths = run.steps
       .flatMap(({ next, remember, keep }) => [next, remember, keep])
       .map((weights) => weights?.history?.length ?? 0);
@@ -66,16 +75,10 @@ export class DenoiseLoop {
     signal?: AbortSignal,
   ): Promise<Tensor> {
     const { size, previewEvery } = this.options;
-    const { steps, initNoiseSigma } = this.run;
+    const { steps } = this.run;
     let draws = 0;
-    const nextNoise = (scale: number): Tensor =>
-      this.uploadNoise(this.noise.take(draws++, image), scale);
-    const state: DenoiseState = {
-      sample: nextNoise(initNoiseSigma),
-      kept: undefined,
-      history: [],
-      constants: this.predictor.makeConstants(),
-    };
+    const nextNoise = (): Float32Array => this.noise.take(draws++, image);
+    const state = this.begin(image, nextNoise());
     let before: Promise<void> | undefined;
     let running = true;
     onStep({ loaded: 0, total: steps.length });
@@ -84,9 +87,12 @@ export class DenoiseLoop {
         throwIfAborted(signal);
         const model = this.model.runtime.scope(() => this.predict(state, step, texts));
         const previewed = previewEvery > 0 && (index + 1) % previewEvery === 0;
-        const preview = previewed ? await this.preview(state.sample, model, step, size) : undefined;
-        const fresh = step.next.noise === undefined ? undefined : nextNoise(1);
+        const preview = previewed
+          ? await this.preview(image, state.sample, model, step)
+          : undefined;
+        const fresh = step.next.noise === undefined ? undefined : this.upload(nextNoise());
         this.advance(state, step, model, fresh, size);
+        if (state.blend !== undefined) this.keepUnmasked(state, state.blend, index + 1);
         const event = {
           loaded: index + 1,
           total: steps.length,
@@ -107,11 +113,73 @@ export class DenoiseLoop {
       return this.model.runtime.scope(() => this.model.combine(size, [[state.sample, 1]]));
     } finally {
       running = false;
-      disposeAll([state.sample, state.kept, ...state.history, ...Object.values(state.constants)]);
+      const { sample, kept, history, constants, blend } = state;
+      const inputs = [...Object.values(constants), ...Object.values({ ...blend })] as Tensor[];
+      disposeAll([sample, kept, ...history, ...inputs]);
     }
   }
 
-  private async preview(sample: Tensor, model: Tensor, step: Step, size: Size): Promise<ImageData> {
+  /**
+   * Make what a picture's denoising begins with.
+   *
+   * @param noise its initial noise.
+   */
+  private begin(image: number, noise: Float32Array): DenoiseState {
+    const { pictures, model } = this;
+    const { initNoiseSigma, steps } = this.run;
+    const [clean, masked] = [pictures?.clean(image), pictures?.masked(image)];
+    const mask = pictures?.mask;
+    let sample = noise.map((value) => value * initNoiseSigma);
+    if (clean !== undefined && !pictures!.beginsWithNoise) {
+      const { signal, noise: share } = steps[0]!.level;
+      const isNoise = mask !== undefined && this.options.picture?.maskedContent === "noise";
+      const content = isNoise ? mixByMask(clean, noise, mask) : clean;
+      sample = content.map((value, index) => signal * value + share * noise[index]!);
+    }
+    const [, , height, width] = model.latentShape(this.options.size);
+    const uploadMask = (): Tensor =>
+      model.runtime.scope(() => model.runtime.tensor(mask!, [1, 1, height, width]));
+    // A denoiser that takes the mask leaves alone what it keeps.
+    const blends = mask !== undefined && masked === undefined && clean !== undefined;
+    return {
+      sample: this.upload(sample),
+      kept: undefined,
+      history: [],
+      constants: this.predictor.makeConstants(
+        mask !== undefined && masked !== undefined ? { mask, masked_latents: masked } : {},
+      ),
+      blend: blends
+        ? { image_latents: this.upload(clean), noise: this.upload(noise), mask: uploadMask() }
+        : undefined,
+    };
+  }
+
+  /**
+   * Put back what a mask keeps of a picture, as noisy as the latents are, as diffusers' inpainting
+   * pipelines do after each step.
+   *
+   * @param next index of the step that follows; after the last one it is put back without noise.
+   */
+  private keepUnmasked(state: DenoiseState, blend: Blend, next: number): void {
+    const { model } = this;
+    const { signal, noise } = this.run.steps[next]?.level ?? { signal: 1, noise: 0 };
+    const entry = model.entry("masked_blend", this.options.size);
+    const blended = model.runtime.scope(() => {
+      const coefficients = model.runtime.tensor(Float32Array.of(signal, noise), [2]);
+      return model.call(entry, { latents: state.sample, ...blend, coefficients }).blended!;
+    });
+    state.sample.dispose();
+    state.sample = blended;
+  }
+
+  /** Draw a preview of the predicted clean latents. */
+  private async preview(
+    image: number,
+    sample: Tensor,
+    model: Tensor,
+    step: Step,
+  ): Promise<ImageData> {
+    const { size } = this.options;
     const clean = this.model.runtime.scope(() =>
       this.model.combine(size, [
         [sample, step.denoised.sample],
@@ -119,7 +187,10 @@ export class DenoiseLoop {
       ]),
     );
     const [, , height, width] = this.model.latentShape(size);
-    const latents = await this.model.readAndDispose(clean);
+    const predicted = await this.model.readAndDispose(clean);
+    const [kept, mask] = [this.pictures?.clean(image), this.pictures?.mask];
+    const latents =
+      kept !== undefined && mask !== undefined ? mixByMask(kept, predicted, mask) : predicted;
     return previewImage(this.model.manifest.preview, latents, width, height);
   }
 
@@ -161,10 +232,9 @@ export class DenoiseLoop {
     disposeAll([model, noise]);
   }
 
-  private uploadNoise(noise: Float32Array, scale: number): Tensor {
-    const scaled = noise.map((value) => value * scale);
+  private upload(latents: Float32Array): Tensor {
     const shape = [...this.model.latentShape(this.options.size)];
-    return this.model.runtime.scope(() => this.model.runtime.tensor(scaled, shape));
+    return this.model.runtime.scope(() => this.model.runtime.tensor(latents, shape));
   }
 }
 

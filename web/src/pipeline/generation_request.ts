@@ -3,17 +3,85 @@
  * and sends it to the worker as it is: plain values and copies, which nobody changes meanwhile.
  */
 
-import type { GenerateOptions, OutputName, Prompt, PromptEmbeddings } from "../api/options";
+import type {
+  GenerateOptions,
+  OutputName,
+  Prompt,
+  PromptEmbeddings,
+  Upscale,
+} from "../api/options";
 import type { Manifest, Size } from "../bundle/manifest";
 import { compiledSizes, findEntryPoint, valueCount } from "../bundle/manifest";
+import type { Overlay } from "../picture/overlay";
+import type { PictureSettings } from "../settings/infotext";
 import { schedulerOfClass } from "../settings/sampler_names";
 import type { Seed } from "../settings/seed";
-import { MAX_IMAGES, SCHEDULER_DEFAULTS } from "../util/constants.generated";
+import { MASKED_FROM, MAX_IMAGES, SCHEDULER_DEFAULTS } from "../util/constants.generated";
 import { OptionError } from "../util/errors";
 import { nearestName } from "../util/nearest";
-import { requireInteger, requireString, show } from "../util/option_checks";
+import { requireInteger, requireObject, requireString, show } from "../util/option_checks";
+import { requireSafetyChecker } from "./safety_checker";
 import { embeddingSpecs } from "./text_encoder";
+import { requireEncoder } from "./vae_encoder";
 import type { EmbeddingSpec } from "./text_encoder";
+
+/** How latents are taken from what the encoder says of a picture: a random sample, or the mean. */
+export type Posterior = "sample" | "mode";
+
+/** What denoising begins with where a mask has a picture drawn anew: the picture, or noise. */
+export type MaskedContent = "original" | "noise";
+
+/** Where a request's pictures begin: pictures, or the latents of some. */
+export type PictureSource =
+  | {
+      /**
+       * RGBA bytes of the drawn size, row by row; the alpha is not read. One picture for the whole
+       * batch, or one for each picture of the batch.
+       */
+      pixels: readonly Uint8ClampedArray[];
+      latents?: undefined;
+    }
+  | {
+      pixels?: undefined;
+      /**
+       * Clean latents as a result has them, (batch, channels, height / factor, width / factor),
+       * flat: nothing is encoded. They take no mask.
+       */
+      latents: Float32Array;
+    };
+
+/** A picture that a request begins with. It has the drawn size: nothing is resized any more. */
+export type GivenPicture = PictureSource & {
+  /** Share of the steps that are run, above 0 and up to 1. */
+  strength: number;
+  /**
+   * One byte for each pixel, row by row. Pixels from `MASKED_FROM` on are drawn anew, the others
+   * are kept; undefined draws all of them anew.
+   */
+  mask?: Uint8Array | Uint8ClampedArray | undefined;
+  /** A sample, as diffusers' pipelines take it, unless given. */
+  posterior?: Posterior | undefined;
+  /** The picture, as in diffusers, unless given; has no effect without a mask. */
+  maskedContent?: MaskedContent | undefined;
+};
+
+/** Noise of another seed that is mixed into that of the request's seed. */
+export interface Variation {
+  seed: Seed;
+  /** 0 leaves the seed's noise as it is, and 1 takes the other one. */
+  strength: number;
+}
+
+/** A second pass, all of its options set. */
+export interface SecondPassRequest {
+  size: Size;
+  strength: number;
+  /** Steps that are run. */
+  runSteps: number;
+  /** Steps of the schedule, of which the last `runSteps` are run. */
+  steps: number;
+  upscale: Upscale;
+}
 
 /** The options of one request, all of them set. */
 export interface GenerationRequest {
@@ -39,6 +107,18 @@ export interface GenerationRequest {
   indices: readonly number[];
   /** Initial noise of the whole batch, before the scheduler scales it. */
   latents: Float32Array | undefined;
+  /** The picture that drawing begins with; undefined draws from text alone. */
+  picture?: GivenPicture | undefined;
+  /** What the settings of the drawn pictures say of the given one. */
+  pictureSettings?: PictureSettings | undefined;
+  /** What is put back into the drawn pictures; the worker does that, not the pipeline. */
+  overlay?: Overlay | undefined;
+  /** Noise of another seed, and how much of it is mixed into the initial noise. */
+  variation?: Variation | undefined;
+  /** A second pass at a larger size; the worker draws that, the pipeline only names it. */
+  secondPass?: SecondPassRequest | undefined;
+  /** Whether the finished pictures are checked; the worker does that, not the pipeline. */
+  safetyChecker?: boolean | undefined;
   previewEvery: number;
   output: OutputName;
 }
@@ -86,8 +166,149 @@ export function resolveRequest(
     batch,
     indices: imageIndex === undefined ? Array.from({ length: batch }, (_, i) => i) : [imageIndex],
     latents: latents && new Float32Array(latents),
+    safetyChecker: resolveSafetyChecker(manifest, options.safetyChecker),
     output: options.output ?? "imageData",
   };
+}
+
+/** @throws UnsupportedError if pictures are to be checked, and the model has no safety checker. */
+function resolveSafetyChecker(manifest: Manifest, wanted = false): boolean {
+  if (wanted) requireSafetyChecker(manifest);
+  return wanted;
+}
+
+/**
+ * Whether a model draws nothing but masked parts of pictures: its denoiser takes the mask.
+ *
+ * @throws OptionError if it is not a manifest.
+ */
+export function needsMask(manifest: Pick<Manifest, "pipeline">): boolean {
+  requireObject("manifest", manifest);
+  return manifest.pipeline === "inpainting";
+}
+
+/**
+ * Count the steps that are run of a picture's, as diffusers' `get_timesteps` does.
+ *
+ * @throws OptionError if the strength is out of range, or none is run.
+ */
+export function countSteps(steps: number, strength: number): number {
+  if (!(strength > 0 && strength <= 1)) {
+    throw new OptionError(`strength is ${show(strength)}`, "it must be above 0, and at most 1");
+  }
+  const run = Math.min(Math.trunc(steps * strength), steps);
+  if (run >= 1) return run;
+  throw new OptionError(
+    `a strength of ${strength} runs none of ${steps} steps`,
+    `take a strength of at least ${Math.ceil(1000 / steps) / 1000}, or more steps`,
+  );
+}
+
+/**
+ * Add a picture to a resolved request, or say that it has none. Every request passes through here.
+ *
+ * @param picture what is to be drawn from, in the request's size.
+ * @returns a copy of the request with a copy of the picture.
+ * @throws OptionError if the picture does not go with the model or the request, or the model needs
+ *   one.
+ * @throws UnsupportedError if the model has no encoder for pictures.
+ */
+export function withPicture(
+  manifest: Manifest,
+  request: GenerationRequest,
+  picture: GivenPicture | undefined,
+): GenerationRequest {
+  if (picture === undefined) {
+    if (!needsMask(manifest)) return { ...request, picture };
+    throw new OptionError(
+      `${manifest.model.name} draws parts of pictures anew, and there is no picture`,
+      "give image and mask, or choose a model that draws from text",
+    );
+  }
+  countSteps(request.steps, picture.strength);
+  checkMask(manifest, request, picture);
+  checkLatents(manifest, request, picture);
+  const { pixels, mask } = picture;
+  if (pixels === undefined) {
+    return { ...request, picture: { ...picture, latents: new Float32Array(picture.latents) } };
+  }
+  requireEncoder(manifest);
+  const [width, height] = request.size;
+  const bytes = 4 * width * height;
+  if (pixels.length !== 1 && pixels.length !== request.batch) {
+    throw new OptionError(
+      `there are ${pixels.length} pictures to draw from, and ${request.batch} to draw`,
+      "give one picture for all, or one for each",
+    );
+  }
+  for (const each of pixels) {
+    if (each.length !== bytes) {
+      throw new OptionError(
+        `a picture has ${each.length} bytes`,
+        `one of ${width}x${height} has ${bytes}`,
+      );
+    }
+  }
+  const copies = pixels.map((each) => new Uint8ClampedArray(each));
+  return {
+    ...request,
+    picture: { ...picture, pixels: copies, mask: mask && new Uint8Array(mask) },
+  };
+}
+
+/** @throws OptionError if a mask has another size, masks nothing, or does not go with the model. */
+function checkMask(manifest: Manifest, request: GenerationRequest, picture: GivenPicture): void {
+  const { mask } = picture;
+  const name = manifest.model.name;
+  if (mask === undefined) {
+    if (!needsMask(manifest)) return;
+    throw new OptionError(
+      `${name} draws parts of pictures anew, and there is no mask`,
+      "give a mask whose white pixels are drawn anew, or choose a model that draws from text",
+    );
+  }
+  if (picture.pixels === undefined) {
+    throw new OptionError(
+      "there is a mask, and latents in place of a picture",
+      "give the picture itself, or no mask",
+    );
+  }
+  const { mean, std } = manifest.latent_space;
+  // diffusers' SDXL inpainting pipeline decodes by them, and encodes as if there were none.
+  if (mean !== undefined || std !== undefined) {
+    throw new OptionError(
+      `${name} takes no mask: its VAE normalises every channel by itself`,
+      "leave the mask out, or choose another model",
+    );
+  }
+  const [width, height] = request.size;
+  if (mask.length !== width * height) {
+    throw new OptionError(
+      `the mask has ${mask.length} pixels`,
+      `it must be as large as the picture that is drawn: ${width}x${height}`,
+    );
+  }
+  if (!mask.some((value) => value >= MASKED_FROM)) {
+    throw new OptionError(
+      "the mask is black all over, so that nothing would be drawn",
+      "what is to be drawn anew is white in a mask",
+    );
+  }
+}
+
+/** @throws OptionError if noise or latents are given that no picture can begin with. */
+function checkLatents(manifest: Manifest, request: GenerationRequest, picture: GivenPicture): void {
+  if (request.latents !== undefined && !(picture.mask !== undefined && picture.strength === 1)) {
+    // diffusers' inpainting pipeline begins with them whatever the strength, at a noise level that
+    // they do not have.
+    throw new OptionError(
+      "both a picture to draw from and latents are given",
+      "leave latents out; with a mask and a strength of 1 they may be given as the noise",
+    );
+  }
+  if (picture.latents === undefined) return;
+  const { shape } = findEntryPoint(manifest, "denoiser", request.size).inputs[0]!;
+  requireFloats("picture.latents", picture.latents, [request.batch, ...shape.slice(1)]);
 }
 
 /** The prompts of a request, as texts or embeddings. */
@@ -260,7 +481,12 @@ function resolveScheduler(manifest: Manifest, name: string): string {
   );
 }
 
-function resolveSize(manifest: Manifest, width: number, height: number): Size {
+/**
+ * Choose a size that the model was compiled for.
+ *
+ * @throws OptionError if it was not compiled for this one.
+ */
+export function resolveSize(manifest: Manifest, width: number, height: number): Size {
   const sizes = compiledSizes(manifest);
   const found = sizes.find((size) => size[0] === width && size[1] === height);
   if (found !== undefined) return [width, height];

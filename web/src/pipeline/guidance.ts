@@ -28,8 +28,10 @@ export class NoisePredictor {
   /**
    * Make the inputs that are the same in every step: for SDXL the sizes and the crop, for a
    * denoiser that guides itself the embedded guidance scale. The caller disposes of them.
+   *
+   * @param given values of other inputs by their names.
    */
-  makeConstants(): NamedTensors {
+  makeConstants(given: Record<string, Float32Array> = {}): NamedTensors {
     const { inputs } = this.model.entry("denoiser", this.size);
     const [width, height] = this.size;
     const values: Record<string, (length: number) => Float32Array> = {
@@ -39,7 +41,8 @@ export class NoisePredictor {
     };
     const { runtime } = this.model;
     const made = inputs.flatMap(({ name, shape }) => {
-      const make = values[name];
+      const own = given[name];
+      const make = own === undefined ? values[name] : (): Float32Array => own;
       if (make === undefined) return [];
       return [[name, runtime.scope(() => runtime.tensor(make(shape[1]!), shape))] as const];
     });

@@ -2,7 +2,8 @@
 
 import type { OnProgress, OnStage, StageEvent } from "../api/progress";
 import type { LoadOptions } from "../api/types";
-import type { EntryPoint, Manifest } from "../bundle/manifest";
+import { textComponents } from "../bundle/manifest";
+import type { EntryPoint, Manifest, Role } from "../bundle/manifest";
 
 const ignore = (): void => undefined;
 
@@ -34,9 +35,11 @@ const USUAL_COSTS: Record<Stage, number> = {
   library: 4e-5,
   parameters: 4e-5,
   pipelines: 12,
+  encode: 600,
   text: 150,
   denoise: 150,
   decode: 600,
+  safety: 600,
   "self-test": 500,
 };
 
@@ -88,7 +91,7 @@ export class ProgressMeter {
       state.counted += state.done - before;
     }
     this.last = { event, time };
-    this.overall = Math.min(1, Math.max(this.overall, isLast(event) ? 1 : this.share()));
+    this.overall = Math.min(1, Math.max(this.overall, this.isLast(event) ? 1 : this.share()));
     const remainingMs = this.overall === 1 ? 0 : this.remaining();
     this.report({ ...event, overall: this.overall, remainingMs });
   };
@@ -124,6 +127,13 @@ export class ProgressMeter {
       this.states.set(stage, state);
     }
     return state;
+  }
+
+  /** Whether nothing comes after an event: the last picture is decoded, or checked. */
+  private isLast(event: StageEvent): boolean {
+    const { stage, loaded, total } = event;
+    const last = this.states.has("safety") ? "safety" : "decode";
+    return stage === last && event.image === event.images - 1 && loaded === total;
   }
 
   /** The share of all work that is done, as long as it was expected to take. */
@@ -163,10 +173,10 @@ function begin(expectation: Expectation): StageState {
 /** Take what an event says into a stage's state. */
 function count(state: StageState, event: StageEvent): void {
   const { loaded, total } = event;
-  if (event.stage === "denoise" || event.stage === "decode") {
+  if (event.stage === "denoise" || event.stage === "decode" || event.stage === "safety") {
     // All pictures have as many steps; how many of a step's units they are was expected before.
     state.done = (state.units * (event.image + share(loaded, total))) / event.images;
-  } else if (event.stage === "text") {
+  } else if (event.stage === "text" || event.stage === "encode") {
     state.done = state.units * share(loaded, total);
   } else {
     // With `offload`, parameters are loaded again for each stage: one amount after another.
@@ -180,18 +190,15 @@ function share(done: number, total: number): number {
   return total === 0 ? 1 : done / total;
 }
 
-/** Whether nothing comes after an event: the last picture is decoded. */
-function isLast(event: StageEvent): boolean {
-  const { stage, loaded, total } = event;
-  return stage === "decode" && event.image === event.images - 1 && loaded === total;
-}
-
 /** Make a meter of loading a model. With `offload`, only the text encoders' parameters are loaded. */
 export function meterLoading(
   manifest: Manifest,
-  { offload = false, onProgress = ignore }: LoadOptions,
+  { offload = false, safetyChecker = false, onProgress = ignore }: LoadOptions,
 ): ProgressMeter {
-  const names = offload ? manifest.conditioning.encoders : Object.keys(manifest.components);
+  const checker = safetyChecker ? componentsOf(manifest, "safety_checker") : [];
+  const names = offload
+    ? manifest.conditioning.encoders
+    : [...textComponents(manifest), ...checker];
   const expected: Expectations = {
     library: expect("library", manifest.library.bytes, {}),
     parameters: expect("parameters", countBytes(manifest, names), {}),
@@ -200,12 +207,21 @@ export function meterLoading(
   return new ProgressMeter(expected, onProgress);
 }
 
+/** What drawing does besides drawing from text. */
+export interface DrawingStages {
+  /** Whether the pictures are checked. */
+  checks?: boolean | undefined;
+  /** How often a picture that is given is encoded. */
+  encodings?: number | undefined;
+}
+
 /**
  * Make a meter of drawing.
  *
  * @param steps of each picture.
  * @param offload whether each stage loads its parameters first.
  * @param costs measured in earlier calls.
+ * @param more what is done besides drawing from text.
  */
 export function meterDrawing(
   manifest: Manifest,
@@ -213,20 +229,38 @@ export function meterDrawing(
   offload: boolean,
   costs: Costs,
   report: OnProgress,
+  { checks = false, encodings = 0 }: DrawingStages = {},
 ): ProgressMeter {
-  const bytes = offload ? countBytes(manifest, Object.keys(manifest.components)) : 0;
+  const names = new Set([
+    ...textComponents(manifest),
+    ...(checks ? componentsOf(manifest, "safety_checker") : []),
+    ...(encodings > 0 ? componentsOf(manifest, "vae_encoder") : []),
+  ]);
+  const bytes = offload ? countBytes(manifest, [...names]) : 0;
   const expected: Expectations = {
+    ...(encodings > 0 ? { encode: expect("encode", encodings, costs) } : {}),
     text: expect("text", 1, costs),
     denoise: { ...expect("denoise", steps, costs), eachPicture: true },
     decode: { ...expect("decode", 1, costs), eachPicture: true },
     parameters: expect("parameters", bytes, costs),
+    ...(checks ? { safety: { ...expect("safety", 1, costs), eachPicture: true } } : {}),
   };
   return new ProgressMeter(expected, report);
+}
+
+/** Make a meter of encoding a picture. */
+export function meterEncoding(report: OnProgress): ProgressMeter {
+  return new ProgressMeter({}, report);
 }
 
 /** Make a meter of the self-test. */
 export function meterSelfTest(report: OnProgress): ProgressMeter {
   return new ProgressMeter({}, report);
+}
+
+/** The ids of the components that have a role. */
+function componentsOf({ components }: Manifest, role: Role): string[] {
+  return Object.keys(components).filter((name) => components[name]!.role === role);
 }
 
 function expect(stage: Stage, units: number, costs: Costs): Expectation {
@@ -238,13 +272,23 @@ function countBytes({ components }: Manifest, names: readonly string[]): number 
   return names.reduce((sum, name) => sum + (components[name]?.bytes ?? 0), 0);
 }
 
+/** Roles of functions that a picture that is drawn from text, and decoded whole, does not run. */
+const NOT_RUN: readonly Role[] = [
+  "vae_decoder_tile",
+  "vae_encoder",
+  "vae_encoder_tile",
+  "rgba_to_image",
+  "masked_blend",
+  "safety_checker",
+];
+
 /** How many kernels a picture of the default size runs, about. */
 function countKernels(manifest: Manifest): number {
   const { size } = manifest.defaults;
   const isForSize = (entry: EntryPoint): boolean =>
     entry.size === null || (entry.size[0] === size[0] && entry.size[1] === size[1]);
   const kernels = manifest.entry_points
-    .filter((entry) => isForSize(entry) && entry.role !== "vae_decoder_tile")
+    .filter((entry) => isForSize(entry) && !NOT_RUN.includes(entry.role))
     .flatMap((entry) => entry.kernels);
   return new Set(kernels).size;
 }

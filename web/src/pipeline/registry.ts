@@ -4,18 +4,20 @@ import { UnsupportedError } from "../util/errors";
 import type { WsdError } from "../util/errors";
 import type { PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
-import type { GenerationResult, LoadOptions, Usage } from "../api/types";
+import type { GenerationResult, LoadOptions, SafetyReport, Usage } from "../api/types";
 import { BundleFiles, fetchParsed } from "../bundle/bundle_files";
 import { NO_CACHE, openCache } from "../bundle/cache";
 import { fileSizes } from "../bundle/kept";
-import type { EntryPoint, Manifest } from "../bundle/manifest";
+import type { EntryPoint, Manifest, Size } from "../bundle/manifest";
+import type { Seed } from "../settings/seed";
 import { parseManifest } from "../bundle/manifest";
 import { makeTransport } from "../bundle/transport";
 import { log } from "../util/log";
 import { nameOf } from "../util/secrets";
 import type { Model, ModelSource } from "../gpu/model";
-import type { GenerationRequest } from "./generation_request";
+import type { GenerationRequest, Posterior } from "./generation_request";
 import { meterLoading } from "./progress_meter";
+import { requireSafetyChecker } from "./safety_checker";
 
 /** A loaded model that draws. Its callers wait for one call to end before they begin the next. */
 export interface Pipeline {
@@ -49,6 +51,35 @@ export interface Pipeline {
     onStage: OnStage,
     signal: AbortSignal,
   ): Promise<PromptEmbeddings>;
+  /**
+   * Check finished pictures with the safety checker.
+   *
+   * @returns a report for each picture.
+   * @throws UnsupportedError if the model has none.
+   * @throws OutOfMemoryError, DeviceLostError or AbortError if the work ends early.
+   */
+  checkPictures(
+    images: readonly ImageData[],
+    onStage: OnStage,
+    signal?: AbortSignal,
+  ): Promise<SafetyReport[]>;
+  /**
+   * Encode a picture to clean latents.
+   *
+   * @param pixels RGBA bytes of the size, row by row; the alpha is not read.
+   * @param seed draws the posterior's sample; unused for its mode.
+   * @returns float32, (1, channels, height / factor, width / factor), scaled as denoising takes them.
+   * @throws UnsupportedError if the model has no encoder.
+   * @throws OutOfMemoryError, DeviceLostError or AbortError if the work ends early.
+   */
+  encodeImage(
+    pixels: Uint8ClampedArray,
+    size: Size,
+    posterior: Posterior,
+    seed: Seed,
+    onStage: OnStage,
+    signal: AbortSignal,
+  ): Promise<Float32Array>;
   /**
    * Call compiled functions one by one, for the self-test and for measurements; nothing else
    * runs meanwhile.
@@ -102,6 +133,7 @@ export async function loadPipeline(
   const transport = makeTransport(options);
   const how = { integrity, signal, transport };
   const manifest = await fetchParsed(manifestUrl, cache, parseManifest, how);
+  if (options.safetyChecker === true) requireSafetyChecker(manifest);
   const factory = factories.get(manifest.pipeline);
   if (factory === undefined) {
     throw new UnsupportedError(

@@ -1,8 +1,8 @@
 /** The settings that the pictures of a request carry. */
 
 import type { Manifest } from "../bundle/manifest";
-import type { Settings } from "../settings/infotext";
-import type { GenerationRequest } from "./generation_request";
+import type { SecondPassSettings, Settings } from "../settings/infotext";
+import type { GenerationRequest, SecondPassRequest } from "./generation_request";
 
 /**
  * Return the settings that one picture carries: all that is needed to draw it again.
@@ -17,7 +17,13 @@ export function describeRequest(
   const { prompts, negativePrompts, embeddings, latents } = request;
   const prompt = Math.floor(image / request.imagesPerPrompt);
   const [width, height] = request.size;
-  const given = [...(latents === undefined ? [] : ["latents"]), ...Object.keys(embeddings)];
+  const { picture, pictureSettings, variation, secondPass } = request;
+  const given = [
+    ...(latents === undefined ? [] : ["latents"]),
+    ...Object.keys(embeddings),
+    ...(pictureSettings === undefined ? [] : ["image"]),
+    ...(picture?.mask === undefined ? [] : ["mask"]),
+  ];
   return {
     prompt: prompts?.[prompt] ?? "",
     negativePrompt: negativePrompts?.[prompt],
@@ -31,6 +37,15 @@ export function describeRequest(
     eta: request.eta,
     numImages: request.batch,
     imageIndex: image,
+    ...pictureSettings,
+    ...(variation && { variationSeed: variation.seed, variationStrength: variation.strength }),
+    ...(secondPass && { secondPass: describeSecondPass(secondPass) }),
     ...(given.length === 0 ? {} : { given }),
   };
+}
+
+function describeSecondPass(pass: SecondPassRequest): SecondPassSettings {
+  const [width, height] = pass.size;
+  const { strength, runSteps, upscale } = pass;
+  return { width, height, strength, steps: runSteps, upscale };
 }

@@ -1,34 +1,46 @@
 /**
- * Text to image: the prompt is encoded, latents are denoised step by step, and the VAE decodes
- * them. It needs no DOM, so that it runs in a worker.
+ * Text to image, image to image and inpainting: a picture that is given is encoded, and the prompt;
+ * latents are denoised step by step, and the VAE decodes them. It needs no DOM, so that it runs in a
+ * worker.
  */
 
 import { toBlobs } from "../api/generated";
 import type { PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
-import type { GenerationResult, Timings, Usage } from "../api/types";
+import type { GenerationResult, SafetyReport, Timings, Usage } from "../api/types";
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
-import { drawableSizes, guidesAtOnce, sizeProblem } from "../gpu/buffer_limits";
+import { valueCount } from "../bundle/manifest";
+import { drawableSizes, encoderProblem, guidesAtOnce, sizeProblem } from "../gpu/buffer_limits";
 import { Model } from "../gpu/model";
 import type { ModelSource, NamedTensors } from "../gpu/model";
 import type { Tensor } from "../gpu/tvm/runtime";
+import type { Seed } from "../settings/seed";
 import { runTogether } from "../util/concurrency";
 import type { WsdError } from "../util/errors";
 import { throwIfAborted } from "../util/errors";
 import { createTokenizer } from "./clip_tokenizer";
 import { DenoiseLoop, disposeAll } from "./denoise_loop";
 import type { OnStep } from "./denoise_loop";
-import type { GenerationRequest } from "./generation_request";
+import { countSteps, needsMask, withPicture } from "./generation_request";
+import type { GenerationRequest, GivenPicture, Posterior } from "./generation_request";
 import type { GuidedText } from "./guidance";
 import { NoisePredictor } from "./guidance";
 import { guidesItself } from "./guidance_embedding";
+import { NoiseSource } from "./noise_source";
+import { encodePictures, leadingDraws, passLatents, takeLatents } from "./picture_latents";
+import type { PictureLatents } from "./picture_latents";
 import type { Pipeline, Stages } from "./registry";
 import { describeRequest } from "./request_settings";
+import { SafetyChecker } from "./safety_checker";
 import { layOutRun } from "./schedulers";
+import type { Run } from "./schedulers";
 import type { Tokenizers } from "./text_encoder";
 import { embeddingSpecs, PromptEncoder, tensorsOf } from "./text_encoder";
+import { MersenneTwister, randn } from "./torch_rng";
 import { VaeDecoder } from "./vae_decoder";
+import { hasEncoder, requireEncoder, VaeEncoder } from "./vae_encoder";
+import { varyNoise } from "./variation";
 
 const ignore = (): void => undefined;
 
@@ -45,15 +57,20 @@ export async function loadTextToImage(source: ModelSource): Promise<TextToImageP
   try {
     const tokenizers = await loadTokenizers(manifest, files, signal);
     const encoder = new PromptEncoder(model, tokenizers);
-    const decoder = new VaeDecoder(model, options.tiling ?? false);
-    const pipeline = new TextToImagePipeline(model, files, encoder, decoder);
+    const tiling = options.tiling ?? false;
+    const decoder = new VaeDecoder(model, tiling);
+    const vaeEncoder = hasEncoder(manifest)
+      ? new VaeEncoder(model, tiling, options.onNotice)
+      : undefined;
+    const pipeline = new TextToImagePipeline(model, files, encoder, decoder, vaeEncoder);
     const size = drawableSizes(manifest, model.limits)[0] ?? manifest.defaults.size;
-    if (decoder.usesTiles(size) && !options.tiling) {
+    if (decoder.usesTiles(size) && !tiling) {
       options.onNotice?.(
         "The GPU's buffers are too small to decode a picture whole: it is decoded in tiles.",
       );
     }
-    await model.runtime.guard(() => pipeline.makeReady(size, report, signal));
+    const checks = options.safetyChecker ?? false;
+    await model.runtime.guard(() => pipeline.makeReady(size, checks, report, signal));
     return pipeline;
   } catch (error) {
     model.runtime.dispose();
@@ -68,6 +85,8 @@ export class TextToImagePipeline implements Pipeline {
     private readonly files: BundleFiles,
     readonly encoder: PromptEncoder,
     readonly decoder: VaeDecoder,
+    /** Undefined if the model draws from text alone. */
+    readonly vaeEncoder: VaeEncoder | undefined,
   ) {}
 
   get manifest(): Manifest {
@@ -82,10 +101,20 @@ export class TextToImagePipeline implements Pipeline {
     return this.model.runtime.failure;
   }
 
-  /** Load the weights, and compile meanwhile what draws a picture of this size. */
-  async makeReady(size: Size, report: OnStage, signal?: AbortSignal): Promise<void> {
+  /**
+   * Load the weights, and compile meanwhile what draws a picture of this size.
+   *
+   * @param checks whether the pictures are checked, so that the safety checker is loaded too.
+   */
+  async makeReady(
+    size: Size,
+    checks: boolean,
+    report: OnStage,
+    signal?: AbortSignal,
+  ): Promise<void> {
     this.checkSize(size);
     const { manifest, components } = this.model;
+    const more: Role[] = checks ? ["safety_checker"] : [];
     // The weights' progress is reported first, because with a large model they take longest.
     let weightsLoaded = false;
     const reportLater: OnStage = (event) => {
@@ -93,12 +122,12 @@ export class TextToImagePipeline implements Pipeline {
     };
     const loadWeights = async (either: AbortSignal): Promise<void> => {
       if (components.offload) await components.need("text_encoder", report, either);
-      else await components.needAll(report, either);
+      else await components.needAll(report, either, more);
       weightsLoaded = true;
     };
     const guided = this.isGuided(size, manifest.defaults.guidance_scale);
     const prepare = async (either: AbortSignal): Promise<void> =>
-      this.prepare(size, guided, reportLater, either);
+      this.prepare(size, guided, undefined, reportLater, either);
     await runTogether([loadWeights, prepare], signal);
     throwIfAborted(signal); // the caller may have aborted in the last progress callback
   }
@@ -123,6 +152,28 @@ export class TextToImagePipeline implements Pipeline {
     return this.model.runtime.guard(() => this.encode(prompt, negativePrompt, onProgress, signal));
   }
 
+  async checkPictures(
+    images: readonly ImageData[],
+    onProgress: OnStage = ignore,
+    signal?: AbortSignal,
+  ): Promise<SafetyReport[]> {
+    const checker = new SafetyChecker(this.model);
+    return this.model.runtime.guard(() => checker.check(images, onProgress, signal));
+  }
+
+  async encodeImage(
+    pixels: Uint8ClampedArray,
+    size: Size,
+    posterior: Posterior,
+    seed: Seed,
+    onProgress: OnStage = ignore,
+    signal?: AbortSignal,
+  ): Promise<Float32Array> {
+    return this.model.runtime.guard(() =>
+      this.encodeGiven(pixels, size, posterior, seed, onProgress, signal),
+    );
+  }
+
   async withStages<Result>(work: (stages: Stages) => Promise<Result>): Promise<Result> {
     const { model, files } = this;
     const bring = async (entry: EntryPoint): Promise<void> => {
@@ -143,20 +194,26 @@ export class TextToImagePipeline implements Pipeline {
   /**
    * Compile the pipelines of all that draws a picture of this size, with guidance or without.
    *
+   * @param picture that is given; undefined if there is none.
    * @throws UnsupportedError if the GPU has no buffers for it.
    */
   private async prepare(
     size: Size,
     guided: boolean,
+    picture: GivenPicture | undefined,
     report: OnStage,
     signal?: AbortSignal,
   ): Promise<void> {
     this.checkSize(size);
+    const encoder = picture?.pixels && this.requireEncoder(size);
+    const blends = picture?.mask !== undefined && !needsMask(this.manifest);
     const denoiser = guided && this.guidesAtOnce(size) ? "guided_denoiser" : "denoiser";
     const functions = [
       ...this.model.entries("text_encoder"),
       this.model.entry(denoiser, size),
       this.model.entry("linear_combination", size),
+      ...(encoder?.functions(size) ?? []),
+      ...(blends ? [this.model.entry("masked_blend", size)] : []),
       ...this.decoder.functions(size),
     ];
     const reportPipelines = (loaded: number, total: number): void =>
@@ -168,6 +225,14 @@ export class TextToImagePipeline implements Pipeline {
   private checkSize(size: Size): void {
     const problem = sizeProblem(this.manifest, size, this.model.limits);
     if (problem !== undefined) throw problem;
+  }
+
+  /** @throws UnsupportedError if there is no encoder, or the GPU has no buffers for the size. */
+  private requireEncoder(size: Size): VaeEncoder {
+    requireEncoder(this.manifest);
+    const problem = encoderProblem(this.manifest, size, this.model.limits);
+    if (problem !== undefined) throw problem;
+    return this.vaeEncoder!;
   }
 
   /** Bring the parameters of the components that play a role to the GPU. */
@@ -194,13 +259,22 @@ export class TextToImagePipeline implements Pipeline {
   ): Promise<GenerationResult<ImageData>> {
     const started = performance.now();
     throwIfAborted(signal);
-    const guided = this.isGuided(request.size, request.guidanceScale);
-    await this.prepare(request.size, guided, onProgress);
+    const { size, picture } = request;
+    // A model that draws nothing without a picture says so.
+    if (picture === undefined) withPicture(this.manifest, request, picture);
+    const guided = this.isGuided(size, request.guidanceScale);
+    await this.prepare(size, guided, picture, onProgress);
     throwIfAborted(signal);
+    const run = this.layOut(request);
+    const noise = this.makeNoise(request, run);
+    const pictures =
+      picture && (await this.encodePictures({ ...request, picture }, noise, onProgress, signal));
+    const looked = performance.now();
     const texts = await this.condition(request, guided, onProgress, signal);
     const encoded = performance.now();
     const timings: Timings = {
-      text: encoded - started,
+      ...(picture === undefined ? {} : { encode: looked - started }),
+      text: encoded - (picture === undefined ? started : looked),
       denoise: 0,
       firstPreview: null,
       decode: 0,
@@ -210,16 +284,10 @@ export class TextToImagePipeline implements Pipeline {
     const latents: Float32Array[] = [];
     const finals: Tensor[] = [];
     try {
-      const { scheduler, steps, eta, indices, imagesPerPrompt } = request;
-      const run = layOutRun(
-        this.manifest.noise_schedule,
-        this.manifest.schedulers.available[scheduler]!,
-        steps,
-        eta,
-      );
-      const atOnce = this.guidesAtOnce(request.size);
-      const predictor = new NoisePredictor(this.model, request.size, request.guidanceScale, atOnce);
-      const loop = new DenoiseLoop(this.model, predictor, run, request);
+      const { indices, imagesPerPrompt } = request;
+      const atOnce = this.guidesAtOnce(size);
+      const predictor = new NoisePredictor(this.model, size, request.guidanceScale, atOnce);
+      const loop = new DenoiseLoop(this.model, predictor, run, request, noise, pictures);
       await this.need("denoiser", onProgress, signal);
       const ofImage = (image: number): { image: number; images: number } => {
         return { image, images: indices.length };
@@ -241,7 +309,7 @@ export class TextToImagePipeline implements Pipeline {
         onProgress({ stage: "decode", loaded: 0, total: 1, ...ofImage(image) });
         const read = new Float32Array(await this.model.runtime.read(final));
         latents.push(read);
-        images.push(await this.decoder.decode(read, request.size, signal));
+        images.push(await this.decoder.decode(read, size, signal));
         onProgress({ stage: "decode", loaded: 1, total: 1, ...ofImage(image) });
       }
       timings.decode = performance.now() - denoised;
@@ -261,6 +329,65 @@ export class TextToImagePipeline implements Pipeline {
       settings: imageSettings[0]!,
       imageSettings,
     };
+  }
+
+  /** Lay out the steps of a request; with a picture, those that its strength leaves out are not. */
+  private layOut({ scheduler, steps, eta, picture }: GenerationRequest): Run {
+    return layOutRun(
+      this.manifest.noise_schedule,
+      this.manifest.schedulers.available[scheduler]!,
+      steps,
+      eta,
+      picture === undefined ? 0 : steps - countSteps(steps, picture.strength),
+    );
+  }
+
+  /** Make the source of a request's random numbers. */
+  private makeNoise(request: GenerationRequest, run: Run): NoiseSource {
+    const { seed, size, batch, indices, latents, picture, variation } = request;
+    const shape = this.model.latentShape(size);
+    const count = valueCount(shape);
+    return new NoiseSource(run, seed, count, batch, {
+      last: indices.at(-1),
+      initial: latents,
+      leading: leadingDraws(this.manifest, picture),
+      given: picture?.pixels?.length,
+      vary: variation && ((noise) => varyNoise(noise, batch, shape, variation)),
+    });
+  }
+
+  /** Encode the pictures that are given, if their latents are not given. */
+  private async encodePictures(
+    request: GenerationRequest & { picture: GivenPicture },
+    noise: NoiseSource,
+    report: OnStage,
+    signal?: AbortSignal,
+  ): Promise<PictureLatents> {
+    if (request.picture.pixels === undefined) return passLatents(request.picture, request.batch);
+    await this.need("vae_encoder", report, signal);
+    const encoder = this.requireEncoder(request.size);
+    return encodePictures(this.manifest, encoder, request, noise, report, signal);
+  }
+
+  /** Encode a picture without drawing; see `Pipeline.encodeImage`. */
+  private async encodeGiven(
+    pixels: Uint8ClampedArray,
+    size: Size,
+    posterior: Posterior,
+    seed: Seed,
+    report: OnStage,
+    signal?: AbortSignal,
+  ): Promise<Float32Array> {
+    throwIfAborted(signal);
+    const encoder = this.requireEncoder(size);
+    await this.model.runtime.prepare(encoder.functions(size), ignore, signal);
+    await this.need("vae_encoder", report, signal);
+    report({ stage: "encode", loaded: 0, total: 1, images: 1 });
+    const moments = await encoder.encode(pixels, size, signal);
+    const numbers =
+      posterior === "mode" ? undefined : randn(new MersenneTwister(seed), moments.length / 2);
+    report({ stage: "encode", loaded: 1, total: 1, images: 1 });
+    return takeLatents(moments, numbers, this.manifest.latent_space);
   }
 
   /**

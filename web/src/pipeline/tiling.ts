@@ -1,4 +1,4 @@
-/** Cuts latents into overlapping tiles, and blends the decoded tiles. Pure functions. */
+/** Cuts latents or pictures into overlapping tiles, and blends what these become. Pure functions. */
 
 /** Neighbouring tiles share at least this part of their length, as in diffusers. */
 const OVERLAP = 0.25;
@@ -103,4 +103,16 @@ export function toImageData({ data, height, width }: Planes): ImageData {
     }
   }
   return new ImageData(rgba, width, height);
+}
+
+/** Convert RGBA bytes to three channels of values from -1 to 1; the alpha is not read. */
+export function fromPixels(pixels: Uint8ClampedArray, width: number, height: number): Planes {
+  const plane = height * width;
+  const data = new Float32Array(3 * plane);
+  for (let channel = 0; channel < 3; channel++) {
+    for (let pixel = 0; pixel < plane; pixel++) {
+      data[channel * plane + pixel] = 2 * Math.fround(pixels[4 * pixel + channel]! / 255) - 1;
+    }
+  }
+  return { data, height, width };
 }

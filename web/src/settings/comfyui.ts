@@ -128,11 +128,13 @@ function readGraph(graph: Graph): FoundSettings | undefined {
       const value = valueOf(graph, part, name);
       if (value !== undefined && found[meaning] === undefined) take(found, meaning, name, value);
     }
-    for (const name of ["denoise", "start_at_step"]) {
-      const value = valueOf(graph, part, name);
-      if (value !== undefined && Number(value) !== (name === "denoise" ? 1 : 0)) {
-        found.others.push([name, value]);
-      }
+    const first = valueOf(graph, part, "start_at_step");
+    if (first !== undefined && Number(first) !== 0) found.others.push(["start_at_step", first]);
+    const denoise = valueOf(graph, part, "denoise");
+    if (denoise !== undefined && Number(denoise) !== 1) {
+      // Of empty latents, only a part of the steps would be run: nothing here draws so.
+      if (beginsWithPicture(graph, sampler)) take(found, "strength", "denoise", denoise);
+      else found.others.push(["denoise", denoise]);
     }
   }
   for (const part of parts) {
@@ -155,6 +157,10 @@ function beginsEmpty(graph: Graph, sampler: Node): boolean {
     !chain.some((node) => isSampler(node)) &&
     chain.some((node) => SIDES.some(([side]) => side in node.inputs))
   );
+}
+
+function beginsWithPicture(graph: Graph, sampler: Node): boolean {
+  return followAll(graph, sampler, LATENTS).some(({ kind }) => kind === "LoadImage");
 }
 
 /** Return the node that an input is linked to. */
@@ -217,7 +223,7 @@ function readLatents(graph: Graph, sampler: Node, found: FoundSettings): void {
     const sides = [width, height].map((name) => empty && valueOf(graph, empty, name));
     if (sides.every((side) => side !== undefined)) take(found, "size", "Size", sides.join("x"));
   }
-  if (chain.some(({ kind }) => kind === "LoadImage")) {
+  if (beginsWithPicture(graph, sampler)) {
     found.others.push(["Begins with", "a picture"]);
   }
 }

@@ -1,5 +1,6 @@
 /** What a picture says of how it was drawn, whichever program wrote it. */
 
+import { FITS, MASKED_CONTENTS, UPSCALES } from "../util/option_values";
 import type { Seed } from "./seed";
 import { parseSeed } from "./seed";
 
@@ -34,6 +35,31 @@ export interface FoundSettings {
   eta: number | undefined;
   /** Number of the picture among those of one seed, counted from 1, and how many those were. */
   picture: FoundPicture | undefined;
+  /** How much of a given picture was drawn anew, 0 to 1. */
+  strength?: number | undefined;
+  /** How that picture was brought to the size. */
+  fit?: Fit | undefined;
+  /** Radius of the blur of the mask's edge, in pixels. */
+  maskBlur?: number | undefined;
+  maskedContent?: MaskedContent | undefined;
+  /** Whether only the masked part was drawn, and how many pixels around it. */
+  onlyMasked?: boolean | undefined;
+  onlyMaskedPadding?: number | undefined;
+  /** Whether the picture was put back where the mask is black. */
+  keepUnmasked?: boolean | undefined;
+  /** Pixels that were added at the sides of the picture. */
+  outpaint?: Partial<Record<"left" | "top" | "right" | "bottom", number>> | undefined;
+  /** Seed of noise that was mixed into that of the seed, and how much of it, 0 to 1. */
+  variationSeed?: Seed | undefined;
+  variationStrength?: number | undefined;
+  /** A second pass: how many times larger it was, or its size. */
+  secondScale?: number | undefined;
+  secondWidth?: number | undefined;
+  secondHeight?: number | undefined;
+  /** Steps that it ran, how much it drew anew, and what was enlarged for it. */
+  secondSteps?: number | undefined;
+  secondStrength?: number | undefined;
+  upscale?: Upscale | undefined;
   /** Settings that have no counterpart here, and those that could not be read: name and value. */
   others: [string, string][];
 }
@@ -58,7 +84,39 @@ export function noSettings(program: string): FoundSettings {
   };
 }
 
-type Meaning = Exclude<keyof FoundSettings, "program" | "others">;
+type Meaning =
+  | Exclude<
+      keyof FoundSettings,
+      "program" | "others" | "onlyMasked" | "secondWidth" | "secondHeight"
+    >
+  // Names of several settings, or of one that is written in other words.
+  | "size"
+  | "secondSize"
+  | "inpaintArea";
+
+/**
+ * How a picture is brought to the size that is drawn: `cover`, scaled until it covers that size, and
+ * what hangs over is cut; `contain`, scaled until it fits in, and its edges fill what is left;
+ * `crop`, its middle, scaled only if it is too small; `stretch`, each side scaled by itself, as
+ * diffusers does.
+ */
+export type Fit = (typeof FITS)[number];
+
+/**
+ * What drawing begins with where the mask is white: `original`, the picture; `noise`, nothing but
+ * noise; `fill`, the colours around the masked part, blurred into it.
+ */
+export type MaskedContent = (typeof MASKED_CONTENTS)[number];
+
+/** What a second pass enlarges: the `latent` of the first pass, or the `picture` that it drew. */
+export type Upscale = (typeof UPSCALES)[number];
+
+/** What AUTOMATIC1111's web UI calls what drawing begins with where the mask is white. */
+export const A1111_CONTENTS: Record<MaskedContent, string> = {
+  original: "original",
+  noise: "latent noise",
+  fill: "fill",
+};
 
 /** Characters of the longest text that is read as a number; anybody may have written it. */
 const LONGEST_NUMBER = 40;
@@ -68,12 +126,7 @@ const LONGEST_NUMBER = 40;
  *
  * @param name how the program calls the setting.
  */
-export function take(
-  found: FoundSettings,
-  meaning: Meaning | "size",
-  name: string,
-  text: string,
-): void {
+export function take(found: FoundSettings, meaning: Meaning, name: string, text: string): void {
   switch (meaning) {
     case "prompt":
     case "negativePrompt":
@@ -88,6 +141,39 @@ export function take(
       [found.width, found.height] = size;
       return;
     }
+    case "secondSize": {
+      const size = readTwoNumbers(text);
+      if (size === undefined) break;
+      [found.secondWidth, found.secondHeight] = size;
+      return;
+    }
+    case "fit":
+      found.fit = FITS.find((fit) => fit === text);
+      if (found.fit === undefined) break;
+      return;
+    case "maskedContent":
+      found.maskedContent = MASKED_CONTENTS.find((each) =>
+        [each, A1111_CONTENTS[each]].includes(text),
+      );
+      if (found.maskedContent === undefined) break;
+      return;
+    case "inpaintArea":
+      if (text !== "Only masked" && text !== "Whole picture") break;
+      found.onlyMasked = text === "Only masked";
+      return;
+    case "keepUnmasked":
+      if (text !== "true" && text !== "false") break;
+      found.keepUnmasked = text === "true";
+      return;
+    case "outpaint":
+      found.outpaint = readSides(text);
+      if (found.outpaint === undefined) break;
+      return;
+    case "upscale":
+      found.upscale = /^latent/i.test(text) ? "latent" : "picture";
+      // The others enlarge in another way.
+      if (!["Latent", "Lanczos", ...UPSCALES].includes(text)) break;
+      return;
     case "picture": {
       const [number, of] = readTwoNumbers(text) ?? [0, 0];
       if (!(number >= 1 && number <= of)) break;
@@ -95,8 +181,9 @@ export function take(
       return;
     }
     case "seed":
-      found.seed = parseSeed(text.slice(0, LONGEST_NUMBER));
-      if (found.seed === undefined) break;
+    case "variationSeed":
+      found[meaning] = parseSeed(text.slice(0, LONGEST_NUMBER));
+      if (found[meaning] === undefined) break;
       return;
     default: {
       const value = text.length > LONGEST_NUMBER || text.trim() === "" ? NaN : Number(text);
@@ -114,6 +201,36 @@ function readTwoNumbers(text: string): [number, number] | undefined {
   return found === null ? undefined : [Number(found[1]), Number(found[2])];
 }
 
+/** Read a text such as left 64 bottom 32. */
+function readSides(text: string): FoundSettings["outpaint"] {
+  if (text.length > 2 * LONGEST_NUMBER) return undefined;
+  const found = [...text.matchAll(/(left|top|right|bottom) (\d{1,5})/g)];
+  if (found.length === 0) return undefined;
+  return Object.fromEntries(found.map(([, side, pixels]) => [side!, Number(pixels)]));
+}
+
+/**
+ * Give a strength to the second pass that it belongs to: programs have one name for that of a given
+ * picture and that of a second pass, of which a picture has one.
+ */
+export function splitStrength(found: FoundSettings): void {
+  const { secondScale, secondWidth, secondSteps, upscale } = found;
+  if ([secondScale, secondWidth, secondSteps, upscale].every((each) => each === undefined)) return;
+  if (found.strength === undefined) return;
+  found.secondStrength = found.strength;
+  delete found.strength;
+}
+
+/** Return the size of a second pass; undefined if there was none, or its size is not known. */
+export function secondSize(found: FoundSettings): { width: number; height: number } | undefined {
+  const { width, height, secondScale, secondWidth, secondHeight } = found;
+  if (secondWidth !== undefined && secondHeight !== undefined) {
+    return { width: secondWidth, height: secondHeight };
+  }
+  if (secondScale === undefined || width === undefined || height === undefined) return undefined;
+  return { width: Math.round(width * secondScale), height: Math.round(height * secondScale) };
+}
+
 /**
  * Note settings by a table of names.
  *
@@ -122,7 +239,7 @@ function readTwoNumbers(text: string): [number, number] | undefined {
 export function takeAll(
   found: FoundSettings,
   pairs: Iterable<[string, string]>,
-  meanings: Record<string, Meaning | "size" | null>,
+  meanings: Record<string, Meaning | null>,
 ): FoundSettings {
   for (const [name, text] of pairs) {
     const meaning = Object.hasOwn(meanings, name) ? meanings[name] : undefined;

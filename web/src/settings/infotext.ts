@@ -7,13 +7,44 @@
 
 import { OptionError } from "../util/errors";
 import { requireSettings, requireString, show } from "../util/option_checks";
-import type { FoundSettings } from "./found_settings";
-import { noSettings, takeAll } from "./found_settings";
+import type { Fit, FoundSettings, MaskedContent, Upscale } from "./found_settings";
+import { A1111_CONTENTS, noSettings, secondSize, splitStrength, takeAll } from "./found_settings";
 import { findScheduler, nameSampler } from "./sampler_names";
 import type { Seed } from "./seed";
 
+/** The settings of a picture that was drawn from another one; the options of these names. */
+export interface PictureSettings {
+  /** Share of the steps that were run. */
+  strength?: number | undefined;
+  fit?: Fit | undefined;
+  maskBlur?: number | undefined;
+  maskedContent?: MaskedContent | undefined;
+  onlyMasked?: boolean | undefined;
+  onlyMaskedPadding?: number | undefined;
+  keepUnmasked?: boolean | undefined;
+  outpaint?: OutpaintSettings | undefined;
+}
+
+/** Pixels that were added at the sides of a picture. */
+export interface OutpaintSettings {
+  left?: number | undefined;
+  top?: number | undefined;
+  right?: number | undefined;
+  bottom?: number | undefined;
+}
+
+/** A second pass; the settings' own width and height are those of the first. */
+export interface SecondPassSettings {
+  width: number;
+  height: number;
+  strength: number;
+  /** Steps that it ran. */
+  steps: number;
+  upscale: Upscale;
+}
+
 /** The settings of one request, as the PNG of each of its pictures carries them. */
-export interface Settings {
+export interface Settings extends PictureSettings {
   prompt: string;
   /** Undefined if none was given; for SDXL that differs from the empty text. */
   negativePrompt: string | undefined;
@@ -29,7 +60,15 @@ export interface Settings {
   numImages?: number | undefined;
   /** Which of them this is, counted from 0; their noise differs. 0 unless given. */
   imageIndex?: number | undefined;
-  /** Names of given tensors that decided the picture too; its text names them without values. */
+  /** Seed of other noise that was mixed into that of the seed, and how much of it. */
+  variationSeed?: Seed | undefined;
+  variationStrength?: number | undefined;
+  /** The second pass, if there was one. */
+  secondPass?: SecondPassSettings | undefined;
+  /**
+   * Names of what was given and decided the picture too: tensors, `image` and `mask`. Its text names
+   * them without values.
+   */
   given?: readonly string[] | undefined;
 }
 
@@ -54,6 +93,21 @@ const MEANINGS = {
   Model: "model",
   "Eta DDIM": "eta",
   Picture: "picture",
+  "Denoising strength": "strength",
+  "Mask blur": "maskBlur",
+  "Masked content": "maskedContent",
+  "Inpaint area": "inpaintArea",
+  "Masked area padding": "onlyMaskedPadding",
+  "Hires upscale": "secondScale",
+  "Hires resize": "secondSize",
+  "Hires steps": "secondSteps",
+  "Hires upscaler": "upscale",
+  "Variation seed": "variationSeed",
+  "Variation seed strength": "variationStrength",
+  // WSD's own words.
+  Fit: "fit",
+  "Keep unmasked": "keepUnmasked",
+  Outpaint: "outpaint",
   // Programs that write these alone draw each picture of a batch from a seed of its own, which
   // they write too.
   "Batch size": null,
@@ -102,10 +156,54 @@ export function formatSettings(settings: Settings, image?: number): string {
     ...(numImages > 1
       ? [`Batch size: ${numImages}, Batch pos: ${index}, Picture: ${index + 1} of ${numImages}`]
       : []),
+    ...pairsOfPicture(settings),
+    ...pairsOfNoise(settings),
     ...(given.length > 0 ? [`Given: ${quote(given.join(", "))}`] : []),
   ];
   const negative = negativePrompt === undefined ? [] : [`${NEGATIVE} ${negativePrompt}`];
   return [prompt, ...negative, pairs.join(", ")].join("\n");
+}
+
+/** Write what is known of the picture that was drawn from, in the web UI's words where it has some. */
+function pairsOfPicture(settings: Settings): string[] {
+  const { strength, fit, maskBlur, maskedContent, onlyMasked, keepUnmasked, outpaint } = settings;
+  const sides = Object.entries(outpaint ?? {}).filter(([, pixels]) => (pixels ?? 0) > 0);
+  return [
+    ...(strength === undefined ? [] : [`Denoising strength: ${strength}`]),
+    ...(maskBlur === undefined ? [] : [`Mask blur: ${maskBlur}`]),
+    ...(maskedContent === undefined ? [] : [`Masked content: ${A1111_CONTENTS[maskedContent]}`]),
+    ...(onlyMasked === undefined
+      ? []
+      : [`Inpaint area: ${onlyMasked ? "Only masked" : "Whole picture"}`]),
+    ...(settings.onlyMaskedPadding === undefined
+      ? []
+      : [`Masked area padding: ${settings.onlyMaskedPadding}`]),
+    ...(fit === undefined ? [] : [`Fit: ${fit}`]),
+    ...(keepUnmasked === true ? ["Keep unmasked: true"] : []),
+    ...(sides.length > 0 ? [`Outpaint: ${sides.flat().join(" ")}`] : []),
+  ];
+}
+
+/** Write a second pass and a variation, in the web UI's words. */
+function pairsOfNoise(settings: Settings): string[] {
+  const { secondPass, variationSeed, variationStrength, width, height } = settings;
+  const pairs: string[] = [];
+  if (variationSeed !== undefined) {
+    pairs.push(
+      `Variation seed: ${variationSeed.toString()}`,
+      `Variation seed strength: ${variationStrength ?? 0}`,
+    );
+  }
+  if (secondPass === undefined) return pairs;
+  const scale = secondPass.width / width;
+  const even = secondPass.height === height * scale;
+  return [
+    ...pairs,
+    `Denoising strength: ${secondPass.strength}`,
+    even ? `Hires upscale: ${scale}` : `Hires resize: ${secondPass.width}x${secondPass.height}`,
+    `Hires steps: ${secondPass.steps}`,
+    `Hires upscaler: ${secondPass.upscale === "latent" ? "Latent" : "Lanczos"}`,
+  ];
 }
 
 /**
@@ -122,13 +220,29 @@ export function parseSettings(text: string): Partial<Settings> {
   const { steps, guidanceScale, seed, eta, width, height, model } = found;
   const { number = 1, of: numImages } = found.picture ?? {};
   const imageIndex = numImages === undefined ? undefined : number - 1;
-  const picture = { numImages, imageIndex };
+  const picture = { numImages, imageIndex, ...pictureOf(found) };
   const values = { steps, guidanceScale, seed, eta, width, height, model, ...picture };
   const scheduler = known?.exact === true ? known.schedulers[0] : undefined;
   const present = Object.entries({ ...values, scheduler }).filter(
     ([, value]) => value !== undefined,
   );
   return { prompt: prompt ?? "", negativePrompt, ...Object.fromEntries(present) };
+}
+
+/** Return what settings say of a given picture, a variation and a second pass. */
+function pictureOf(found: FoundSettings): Partial<Settings> {
+  const { strength, fit, maskBlur, maskedContent, onlyMasked, onlyMaskedPadding } = found;
+  const { keepUnmasked, outpaint, variationSeed, variationStrength, steps } = found;
+  const size = secondSize(found);
+  const { secondStrength, secondSteps = steps, upscale } = found;
+  const secondPass =
+    size && secondStrength !== undefined && secondSteps !== undefined && upscale !== undefined
+      ? { ...size, strength: secondStrength, steps: secondSteps, upscale }
+      : undefined;
+  return {
+    ...{ strength, fit, maskBlur, maskedContent, onlyMasked, onlyMaskedPadding, keepUnmasked },
+    ...{ outpaint, variationSeed, variationStrength, secondPass },
+  };
 }
 
 /** Read all that a text of this form says. */
@@ -149,6 +263,7 @@ export function parseInfotext(text: string): FoundSettings {
   // WSD draws the noise of a CPU, so "RNG: CPU" changes nothing. Noise of a GPU differs.
   const telling = pairs.filter(([key, value]) => key !== "RNG" || value !== "CPU");
   takeAll(found, telling, MEANINGS);
+  splitStrength(found);
   // Extensions write lines of their own below the pairs.
   const below = lines.slice(at + 1).filter((line) => line.trim() !== "");
   for (const line of below) found.others.push([line.split(":", 1)[0]!, line]);

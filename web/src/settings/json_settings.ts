@@ -18,6 +18,7 @@ const INVOKEAI = {
   height: "height",
   scheduler: "sampler",
   model: "model",
+  strength: "strength",
   generation_mode: null,
   app_version: null,
   rand_device: null,
@@ -64,6 +65,7 @@ const DIFFUSERS = {
   scheduler: "sampler",
   sampler_name: "sampler",
   eta: "eta",
+  strength: "strength",
   model: "model",
 } as const;
 
@@ -79,6 +81,10 @@ const SWARMUI = {
   sampler: "sampler",
   scheduler: "schedule",
   model: "model",
+  // How much of a given picture is drawn anew.
+  initimagecreativity: "strength",
+  variationseed: "variationSeed",
+  variationseedstrength: "variationStrength",
   swarm_version: null,
   aspectratio: null,
   date: null,
@@ -96,6 +102,7 @@ const NOVELAI = {
   height: "height",
   sampler: "sampler",
   noise_schedule: "schedule",
+  strength: "strength",
   request_type: null,
   signed_hash: null,
 } as const;

@@ -20,7 +20,21 @@ export type LinkName =
   | "size"
   | "images"
   /** Number of the one picture of a batch that is meant, counted from 1. */
-  | "image";
+  | "image"
+  | "strength"
+  | "fit"
+  | "maskBlur"
+  | "maskedContent"
+  /** Pixels around the masked part, if that alone is drawn. */
+  | "onlyMasked"
+  | "keepUnmasked"
+  /** How many times larger a second pass is. */
+  | "secondPass"
+  | "secondStrength"
+  | "secondSteps"
+  | "upscale"
+  | "variationSeed"
+  | "variationStrength";
 
 /** What the names mean; `images` and `image` are one setting. */
 const MEANINGS = {
@@ -31,6 +45,18 @@ const MEANINGS = {
   guidance: "guidanceScale",
   scheduler: "sampler",
   size: "size",
+  strength: "strength",
+  fit: "fit",
+  maskBlur: "maskBlur",
+  maskedContent: "maskedContent",
+  onlyMasked: "onlyMaskedPadding",
+  keepUnmasked: "keepUnmasked",
+  secondPass: "secondScale",
+  secondStrength: "secondStrength",
+  secondSteps: "secondSteps",
+  upscale: "upscale",
+  variationSeed: "variationSeed",
+  variationStrength: "variationStrength",
 } as const;
 
 /** Characters of a whole address; servers and chat programs take fewer. */
@@ -69,6 +95,7 @@ export function parseLink(address: string): FoundSettings | undefined {
       take(found, MEANINGS[name as keyof typeof MEANINGS], name, text);
     else if (!known.includes(name)) found.others.push([name, text]);
   }
+  if (found.onlyMaskedPadding !== undefined) found.onlyMasked = true;
   const [number, of] = [values.get("image"), values.get("images") ?? "1"];
   if (number === undefined && of === "1") return found;
   take(found, "picture", "images", `${number ?? "1"} of ${of}`);

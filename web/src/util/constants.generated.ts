@@ -49,8 +49,13 @@ export const ROLES = [
   "guided_denoiser",
   "vae_decoder",
   "vae_decoder_tile",
+  "vae_encoder",
+  "vae_encoder_tile",
+  "safety_checker",
   "image_to_rgba",
+  "rgba_to_image",
   "linear_combination",
+  "masked_blend",
 ] as const;
 export const LINEAR_COMBINATION_TERMS = 5;
 
@@ -411,6 +416,11 @@ export const MIN_SEED = -9223372036854775808n;
 export const MAX_SEED = 18446744073709551615n;
 export const MAX_GUIDANCE = 50.0;
 export const MAX_IMAGES = 16;
+
+// wsd/runtime/given_picture.py: what a picture is drawn from with, where nobody says it
+export const MASKED_FROM = 128;
+export const DEFAULT_STRENGTH = 0.8;
+export const DEFAULT_MASKED_STRENGTH = 1.0;
 
 // wsd/kernels/variant.py: WebGPU features, and limits that every adapter has
 export const F16 = "shader-f16";

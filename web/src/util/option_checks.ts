@@ -8,6 +8,7 @@ import { MAX_GUIDANCE, MAX_IMAGES, MAX_SEED, MIN_SEED } from "./constants.genera
 import { OptionError } from "./errors";
 import { LOG_LEVELS } from "./log";
 import { nearestName } from "./nearest";
+import { FITS, LARGEST_BLUR, LONGEST_SIDE, MASKED_CONTENTS, UPSCALES } from "./option_values";
 
 /** Throws an OptionError unless a value has the type. It is not called for undefined and null. */
 export type Check = (name: string, value: unknown) => void;
@@ -40,7 +41,7 @@ export const requireSignal = check("an AbortSignal", (value) => {
   const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
   return typeof aborted === "boolean" && typeof addEventListener === "function";
 });
-const requireObject = check(
+export const requireObject = check(
   "an object",
   (value) => typeof value === "object" && value !== null && !Array.isArray(value),
 );
@@ -92,10 +93,25 @@ export function requireOneOf(...names: string[]): Check {
 
 /** Values of `formatLink`. */
 export const LINK_CHECKS: Checks = Object.fromEntries(
-  ["prompt", "negative", "seed", "steps", "guidance", "scheduler", "size", "images", "image"].map(
-    (name) => [name, requireString],
-  ),
+  [
+    ...["prompt", "negative", "seed", "steps", "guidance", "scheduler", "size", "images", "image"],
+    ...["strength", "fit", "maskBlur", "maskedContent", "onlyMasked", "keepUnmasked"],
+    ...["secondPass", "secondStrength", "secondSteps", "upscale"],
+    ...["variationSeed", "variationStrength"],
+  ].map((name) => [name, requireString]),
 );
+
+/** @throws OptionError unless a value is a width and a height in pixels. */
+export const requireSize = check(
+  "a width and a height, whole numbers above 0",
+  (value) =>
+    Array.isArray(value) &&
+    value.length === 2 &&
+    value.every((side) => Number.isInteger(side) && (side as number) > 0),
+);
+
+/** @throws OptionError unless a value is the name of a way to fit a picture. */
+export const requireFit = requireOneOf(...FITS);
 
 /** @throws OptionError unless a value has what every manifest has. */
 export function requireManifest(manifest: object): void {
@@ -155,6 +171,7 @@ export const LOAD_CHECKS: Checks = {
   ...PREFLIGHT_CHECKS,
   offload: requireBoolean,
   tiling: requireBoolean,
+  safetyChecker: requireBoolean,
   kernels: requireString,
   cache: requireBoolean,
   concurrency: requireOneOf("queue", "refuse"),
@@ -166,6 +183,70 @@ export const LOAD_CHECKS: Checks = {
 
 /** Options of `encodePrompt`. */
 export const ENCODE_CHECKS: Checks = { negativePrompt: checkedElsewhere, signal: requireSignal };
+
+/** Make a check of options inside of an option. */
+function requireAll(checks: Checks): Check {
+  return (name, value) => {
+    requireObject(name, value);
+    const named = Object.entries(checks).map(([part, requireType]): [string, Check] => [
+      part,
+      (_, each) => requireType(`${name}.${part}`, each),
+    ]);
+    requireOptions(name, value as object, Object.fromEntries(named));
+  };
+}
+
+/** @throws OptionError unless a value is above 0 and at most 1. */
+const requireStrength = check(
+  "a number above 0 and at most 1",
+  (value) => typeof value === "number" && value > 0 && value <= 1,
+);
+
+/** Make a check of whole numbers from 0 on. */
+function requireWholeUpTo(most: number): Check {
+  return (name, value) => requireInteger(name, value, 0, most);
+}
+
+/** Values of the option `outpaint`. */
+const OUTPAINT_CHECKS: Checks = Object.fromEntries(
+  ["left", "top", "right", "bottom"].map((side) => [side, requireWholeUpTo(LONGEST_SIDE)]),
+);
+
+/** Values of the option `secondPass`; the model decides which sizes and steps there are. */
+const SECOND_PASS_CHECKS: Checks = {
+  scale: check(
+    "a number from 1 to 16",
+    (value) => typeof value === "number" && value >= 1 && value <= 16,
+  ),
+  width: requireFinite,
+  height: requireFinite,
+  strength: requireStrength,
+  steps: checkedElsewhere,
+  upscale: requireOneOf(...UPSCALES),
+};
+
+/** Options of `generate` about the picture to draw from; src/picture checks the pictures. */
+const PICTURE_CHECKS: Checks = {
+  image: checkedElsewhere,
+  mask: checkedElsewhere,
+  strength: requireStrength,
+  fit: requireFit,
+  maskBlur: requireUpTo(LARGEST_BLUR),
+  maskedContent: requireOneOf(...MASKED_CONTENTS),
+  onlyMasked: requireBoolean,
+  onlyMaskedPadding: requireWholeUpTo(LONGEST_SIDE),
+  keepUnmasked: requireBoolean,
+  outpaint: requireAll(OUTPAINT_CHECKS),
+};
+
+/** Options of `encodeImage`. */
+export const ENCODE_IMAGE_CHECKS: Checks = {
+  ...CALLER_CHECKS,
+  fit: requireFit,
+  width: requireFinite,
+  height: requireFinite,
+  seed: requireSeed,
+};
 
 /** Options of `generate`. */
 export const GENERATE_CHECKS: Checks = {
@@ -186,6 +267,11 @@ export const GENERATE_CHECKS: Checks = {
   pooledPromptEmbeds: checkedElsewhere,
   negativePooledPromptEmbeds: checkedElsewhere,
   previewEvery: checkedElsewhere,
+  safetyChecker: requireBoolean,
+  ...PICTURE_CHECKS,
+  variationSeed: requireSeed,
+  variationStrength: requireUpTo(1),
+  secondPass: requireAll(SECOND_PASS_CHECKS),
   output: requireOneOf("imageData", "blob", "imageBitmap"),
 };
 
@@ -211,6 +297,24 @@ const OPTIONAL_SETTINGS_CHECKS: Checks = {
   ),
   imageIndex: check("a whole number", Number.isInteger),
   given: requireTexts,
+  strength: requireFinite,
+  fit: requireFit,
+  maskBlur: requireFinite,
+  maskedContent: requireOneOf(...MASKED_CONTENTS),
+  onlyMasked: requireBoolean,
+  onlyMaskedPadding: requireFinite,
+  keepUnmasked: requireBoolean,
+  outpaint: requireAll(OUTPAINT_CHECKS),
+  variationSeed: requireSeed,
+  variationStrength: requireFinite,
+  secondPass: (name, value) => {
+    requireObject(name, value);
+    const { width, height, strength, steps, upscale } = value as Record<string, unknown>;
+    for (const [part, number] of Object.entries({ width, height, strength, steps })) {
+      requireFinite(`${name}.${part}`, number);
+    }
+    requireOneOf(...UPSCALES)(`${name}.upscale`, upscale);
+  },
 };
 
 /**
@@ -236,7 +340,8 @@ function isGiven(value: unknown): boolean {
   return value !== undefined && value !== null;
 }
 
-function withoutNulls<Values extends object>(values: Values): Values {
+/** Return options without those that are null, which were not given. */
+export function withoutNulls<Values extends object>(values: Values): Values {
   const given = Object.entries(values).filter(([, value]) => isGiven(value));
   return Object.fromEntries(given) as Values;
 }
@@ -266,6 +371,28 @@ const SYNONYMS: Readonly<Record<string, string>> = {
   outputtype: "output",
   format: "output",
   preview: "previewEvery",
+  safety: "safetyChecker",
+  nsfw: "safetyChecker",
+  denoise: "strength",
+  denoisingstrength: "strength",
+  denoising: "strength",
+  maskimage: "mask",
+  initimage: "image",
+  init: "image",
+  inputimage: "image",
+  resizemode: "fit",
+  blur: "maskBlur",
+  blurfactor: "maskBlur",
+  inpaintingfill: "maskedContent",
+  inpaintfullres: "onlyMasked",
+  paddingmaskcrop: "onlyMaskedPadding",
+  maskpadding: "onlyMaskedPadding",
+  overlay: "keepUnmasked",
+  subseed: "variationSeed",
+  subseedstrength: "variationStrength",
+  hires: "secondPass",
+  hiresfix: "secondPass",
+  enablehr: "secondPass",
   onwarning: "onNotice",
 };
 

@@ -4,15 +4,19 @@ import type { PromptEmbeddings } from "../api/options";
 import { CallProgress, LOADING_SHARE } from "../api/progress";
 import type { OnProgress } from "../api/progress";
 import type { GenerationResult, LoadOptions, StageReport, Usage } from "../api/types";
+import type { Size } from "../bundle/manifest";
 import { runSelfTest } from "../diagnostics/self_test";
 import { NoAdapterError } from "../gpu/device";
 import { loadPipeline } from "../pipeline";
 import type { Pipeline } from "../pipeline";
-import type { GenerationRequest } from "../pipeline/generation_request";
+import type { GenerationRequest, Posterior } from "../pipeline/generation_request";
 import type { Costs } from "../pipeline/progress_meter";
-import { meterDrawing, meterSelfTest } from "../pipeline/progress_meter";
+import { meterEncoding, meterSelfTest } from "../pipeline/progress_meter";
+import type { Seed } from "../settings/seed";
 import { untilAborted } from "../util/concurrency";
 import { OutOfMemoryError, UnsupportedError } from "../util/errors";
+import { drawChecked } from "./checked_drawing";
+import { drawAll, meterPasses } from "./passes";
 
 const ignore = (): void => undefined;
 
@@ -94,11 +98,15 @@ export class RecoveringPipeline {
     signal: AbortSignal,
   ): Promise<GenerationResult> {
     return this.use(onProgress, signal, async (pipeline, report) => {
-      const { manifest } = pipeline;
-      const meter = meterDrawing(manifest, request.steps, this.offloads, this.costs, report);
-      const result = await pipeline.generate(request, meter.onStage, signal);
-      meter.finish();
-      this.costs = { ...this.costs, ...meter.costs() };
+      const { offloads, costs } = this;
+      const meters = meterPasses(pipeline.manifest, request, offloads, costs, report);
+      const [first, last = first] = meters;
+      const draw = async (each: GenerationRequest): Promise<GenerationResult> =>
+        drawAll(pipeline, each, [first.onStage, last.onStage], signal);
+      const result = await drawChecked(pipeline, request, draw, last.onStage, signal);
+      last.finish();
+      // Those of the first pass: they are what a picture of the usual size takes.
+      this.costs = { ...this.costs, ...first.costs() };
       return result;
     });
   }
@@ -112,6 +120,30 @@ export class RecoveringPipeline {
     return this.use(ignore, signal, (pipeline) =>
       pipeline.encodePrompt(prompt, negativePrompt, ignore, signal),
     );
+  }
+
+  /** Encode a picture with the pipeline; see `Pipeline.encodeImage`. */
+  async encodeImage(
+    pixels: Uint8ClampedArray,
+    size: Size,
+    posterior: Posterior,
+    seed: Seed,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<Float32Array> {
+    return this.use(onProgress, signal, async (pipeline, report) => {
+      const meter = meterEncoding(report);
+      const latents = await pipeline.encodeImage(
+        pixels,
+        size,
+        posterior,
+        seed,
+        meter.onStage,
+        signal,
+      );
+      meter.finish();
+      return latents;
+    });
   }
 
   /** Run the self-test with the pipeline; see `runSelfTest`. */

@@ -6,9 +6,10 @@ import { transferablesOf } from "../api/generated";
 import type { PromptEmbeddings } from "../api/options";
 import type { OnProgress, ProgressEvent } from "../api/progress";
 import type { GenerationResult, LoadOptions, OnNotice, StageReport, Usage } from "../api/types";
-import type { Manifest } from "../bundle/manifest";
+import type { Manifest, Size } from "../bundle/manifest";
 import type { Pipeline } from "../pipeline";
-import type { GenerationRequest } from "../pipeline/generation_request";
+import type { GenerationRequest, Posterior } from "../pipeline/generation_request";
+import type { Seed } from "../settings/seed";
 import { setLogLevel } from "../util/log";
 import { BUILD } from "../util/version";
 import { fetchOverPage } from "./page_fetch";
@@ -94,6 +95,22 @@ export class WorkerPipeline {
     const values: (Float32Array | undefined)[] = Object.values({ ...embeddings });
     const arrays = values.filter((array) => array !== undefined);
     return Comlink.transfer(embeddings, [...new Set(arrays.map(({ buffer }) => buffer))]);
+  }
+
+  async encodePicture(
+    call: number,
+    pixels: Uint8ClampedArray,
+    size: Size,
+    posterior: Posterior,
+    seed: Seed,
+    onProgress: OnProgress,
+  ): Promise<Float32Array> {
+    const { report, delivered } = makeReporter(onProgress);
+    const latents = await this.cancellable(call, (signal) =>
+      this.recovering!.encodeImage(pixels, size, posterior, seed, report, signal),
+    );
+    await delivered();
+    return Comlink.transfer(latents, [latents.buffer]);
   }
 
   async selfTest(call: number, onProgress: OnProgress): Promise<StageReport[]> {

@@ -35,6 +35,8 @@ interface Picture {
 
 /** Prompts whose drawing has begun, in their order, and what a test can do to them. */
 let begun: string[] = [];
+/** What the pipelines were asked for. */
+let requests: GenerationRequest[] = [];
 const pictures = new Map<string, Picture>();
 let pipelines: SlowPipeline[] = [];
 /** Steps that were computed after the picture was cancelled. */
@@ -49,6 +51,7 @@ class SlowPipeline extends ToyPipeline {
   ): Promise<GenerationResult<ImageData>> {
     const prompt = String(request.prompts);
     begun.push(prompt);
+    requests.push(request);
     const total = 4;
     const ofImage = { image: 0, images: 1 } as const;
     onStage({ stage: "text", images: 1, loaded: 1, total: 1 });
@@ -126,7 +129,7 @@ afterAll(() => {
   vi.unstubAllGlobals();
 });
 beforeEach(() => {
-  [begun, pipelines, workers, stepsTooMany] = [[], [], [], 0];
+  [begun, requests, pipelines, workers, stepsTooMany] = [[], [], [], [], 0];
   pictures.clear();
   registerPipeline("slow", async ({ manifest, files, options }) => {
     const colour = await files.get(manifest.library, () => undefined, options.signal);
@@ -173,6 +176,73 @@ test("calls of all kinds wait for each other, in their order", async () => {
   await Promise.all([one, usage, encoded, test, two]);
   // The toy has no stages to test.
   expect(order).toEqual(["one", "usage", "encoded", "UnsupportedError", "two"]);
+  await pipe.unload();
+});
+
+/** Two pixels, the size of the toy's pictures. */
+function twoPixels(...colours: number[]): ImageData {
+  return new ImageData(Uint8ClampedArray.from(colours), 2, 1);
+}
+
+test("a picture is sent as it was when the call was made, and its turn is kept", async () => {
+  const pipe = await load();
+  const image = twoPixels(10, 20, 30, 255, 40, 50, 60, 255);
+  const one = pipe.generate("one", { image, strength: 0.5 });
+  image.data.fill(0);
+  const two = pipe.generate("two");
+  (await untilBegun("one")).finish();
+  (await untilBegun("two")).finish();
+  const [drawn, plain] = await Promise.all([one, two]);
+  expect(begun).toEqual(["one", "two"]);
+  const { picture } = requests[0]!;
+  expect([...picture!.pixels![0]!]).toEqual([10, 20, 30, 255, 40, 50, 60, 255]);
+  expect(picture!.strength).toBe(0.5);
+  expect(drawn.picture).toMatchObject({ fit: "none", size: [2, 1], startStep: 2, runSteps: 2 });
+  expect([...drawn.picture!.before.data.subarray(0, 4)]).toEqual([10, 20, 30, 255]);
+  expect([requests[1]!.picture, plain.picture]).toEqual([undefined, undefined]);
+  await pipe.unload();
+});
+
+test("a picture that cannot be drawn from ends its call at once, and no other", async () => {
+  const pipe = await load();
+  const one = pipe.generate("one");
+  const broken = pipe.generate("two", { image: new Blob([]) });
+  const three = pipe.generate("three");
+  await expect(broken).rejects.toThrow("image is an empty file");
+  await expect(broken).rejects.toThrow(OptionError);
+  (await untilBegun("one")).finish();
+  (await untilBegun("three")).finish();
+  expect(await outcomes([one, three])).toEqual(["drawn", "drawn"]);
+  expect(begun).toEqual(["one", "three"]);
+  await pipe.unload();
+});
+
+test("a call with a picture is cancelled by its own signal", async () => {
+  const pipe = await load();
+  const image = twoPixels(1, 2, 3, 255, 4, 5, 6, 255);
+  const controller = new AbortController();
+  const one = pipe.generate("one", { image, signal: controller.signal });
+  await untilBegun("one");
+  controller.abort(new RangeError("enough"));
+  await expect(one).rejects.toThrow("enough");
+  await pipe.unload();
+});
+
+test("what a mask keeps is put back in the worker, and a picture is encoded", async () => {
+  const pipe = await load();
+  const image = twoPixels(10, 20, 30, 255, 40, 50, 60, 255);
+  const mask = twoPixels(0, 0, 0, 255, 255, 255, 255, 255);
+  const drawing = pipe.generate("one", { image, mask, keepUnmasked: true });
+  (await untilBegun("one")).finish();
+  // The toy draws its colour, 1 2 3.
+  expect([...(await drawing).image.data]).toEqual([10, 20, 30, 255, 1, 2, 3, 255]);
+  const { latents, size } = await pipe.encodeImage(image, { seed: 1 });
+  expect([[...latents], size]).toEqual([
+    [10, 20, 30, 255],
+    [2, 1],
+  ]);
+  await expect(pipe.encodeImage(image, { width: 3 })).rejects.toThrow("3x1 was not compiled");
+  await expect(pipe.encodeImage("x" as unknown as Blob)).rejects.toThrow(OptionError);
   await pipe.unload();
 });
 

@@ -27,7 +27,10 @@ const offer = {
   guidance: { min: 0, max: 50 },
   maxImages: 16,
   eta: 0,
+  ...{ size: "512x512", takesPicture: true, hasPicture: false },
 } as unknown as Offer;
+/** What is written into fields of which the settings say nothing: that there is no such thing. */
+const NOTHING_MORE = { secondPass: "", variationSeed: "", variationStrength: "" };
 
 interface Taken {
   fields: ReturnType<typeof adopt>["fields"];
@@ -51,6 +54,7 @@ test("settings of this page come back as they were, whatever the seed", () => {
       ...{ prompt: "a cat\nin a hat", negative: "dog", seed: "18446744073709551615", steps: "20" },
       ...{ guidance: "7.25", size: "512x768", scheduler: "dpmpp_2m_karras", images: "1" },
       image: "",
+      ...NOTHING_MORE,
     },
     message:
       "Settings taken from it.png: prompt, negative prompt, seed, size, scheduler, steps, guidance.",
@@ -163,18 +167,77 @@ test.each([
 
 test("a picture that was drawn with others is drawn alone, unless all of them are meant", () => {
   const { fields, message } = take({ picture: { number: 2, of: 4 } });
-  expect(fields).toEqual({ images: "4", image: "2" });
+  expect(fields).toEqual({ images: "4", image: "2", ...NOTHING_MORE });
   expect(message).toBe("Settings taken from it.png: picture (number 2 of 4).");
   expect(take({ picture: { number: 1, of: 4, all: true } }).fields).toEqual({
     images: "4",
     image: "",
+    ...NOTHING_MORE,
   });
   const many = take({ picture: { number: 2, of: 40 } });
   expect(many.message).toContain(
     "Not taken: picture number 2 of 40 (at most 16 are drawn at once).",
   );
-  expect(many.fields).toEqual({});
-  expect(take({ seed: 1 }).fields).toEqual({ seed: "1", images: "1", image: "" });
+  expect(many.fields).toEqual(NOTHING_MORE);
+  const alone = { seed: "1", images: "1", image: "", ...NOTHING_MORE };
+  expect(take({ seed: 1 }).fields).toEqual(alone);
+});
+
+test("what a picture was drawn from is named as missing, and how it was used is taken", () => {
+  const found = {
+    ...{ strength: 0.55, maskBlur: 8, maskedContent: "fill" as const, fit: "contain" as const },
+    ...{ onlyMasked: true, onlyMaskedPadding: 5000, keepUnmasked: false, outpaint: { left: 64 } },
+  };
+  const { fields, message } = take(found);
+  expect(fields).toMatchObject({
+    ...{ strength: "0.55", maskBlur: "8", maskedContent: "fill", fit: "contain" },
+    ...{ onlyMasked: "1024", keepUnmasked: "false" },
+  });
+  expect(message).toContain("choose that picture to draw the same");
+  expect(message).toContain("Not taken: Outpaint left 64.");
+  expect(take(found, { hasPicture: true }).message).not.toContain("choose that picture");
+  // A link is of a form, and a form may have a strength without a picture.
+  expect(take({ ...found, program: "link" }).message).not.toContain("choose that picture");
+  // All of the picture was drawn, and not a part.
+  expect(take({ strength: 0.5 }).fields.onlyMasked).toBe("");
+  const unable = take(found, { takesPicture: false });
+  expect(unable.fields).toEqual({ images: "1", image: "", ...NOTHING_MORE });
+});
+
+test.each([
+  [{ secondScale: 2, secondStrength: 0.4, upscale: "picture" as const }, "2", ""],
+  [{ secondWidth: 1024, secondHeight: 1024, secondSteps: 0 }, "2", ""],
+  [
+    { secondScale: 1.5 },
+    "",
+    "Not taken: second pass 1.5 (this model has no such larger size of the same shape).",
+  ],
+  [
+    { secondWidth: 640, secondHeight: 640 },
+    "",
+    "Not taken: second pass 640x640 (this model has no such larger size of the same shape).",
+  ],
+  [{ secondSteps: 20 }, "", ""],
+])("the second pass of %j", (found, factor, refused) => {
+  const { fields, message } = take({ width: 512, height: 512, ...found });
+  expect(fields.secondPass).toBe(factor);
+  expect(message.includes("Not taken")).toBe(refused !== "");
+  expect(message).toContain(refused);
+  // What is left out is as the form begins, and not as it was before.
+  if (factor !== "")
+    expect([fields.secondStrength, fields.secondSteps, fields.upscale]).toEqual(
+      "upscale" in found ? ["0.4", "", "picture"] : ["", "", ""],
+    );
+});
+
+test("a variation comes back, and a picture without one has none", () => {
+  const { fields, message } = take({ seed: 5, variationSeed: 2n ** 63n, variationStrength: 0.15 });
+  expect(fields).toMatchObject({ variationSeed: "9223372036854775808", variationStrength: "0.15" });
+  expect(message).toBe("Settings taken from it.png: seed, variation.");
+  expect(take({ seed: 5, variationSeed: 6 }).fields).toMatchObject(NOTHING_MORE);
+  expect(take({ seed: 5, variationSeed: 6, variationStrength: 9 }).fields).toMatchObject({
+    ...{ variationSeed: "6", variationStrength: "1" },
+  });
 });
 
 test("the form stays valid: steps that are set and too many for the taken scheduler are lowered", () => {
@@ -187,7 +250,7 @@ test("the form stays valid: steps that are set and too many for the taken schedu
 
 test("an empty prompt is not taken, because the form needs one", () => {
   const { fields, message } = take({ prompt: " \n", negativePrompt: "dog" });
-  expect(fields).toEqual({ negative: "dog", images: "1", image: "" });
+  expect(fields).toEqual({ negative: "dog", images: "1", image: "", ...NOTHING_MORE });
   expect(message).toContain("Not taken: prompt (it is empty).");
 });
 
@@ -241,9 +304,13 @@ test.each(["tiny-sd15", "shapes.safetensors", "models\\Shapes", "a/b/TINY-SD15.c
 
 test("another program is named, and a line break becomes a space where there is one line", () => {
   const { fields, message } = take({ program: "ComfyUI", prompt: "a", negativePrompt: "b\r\nc" });
-  expect(fields).toEqual({ prompt: "a", negative: "b  c", images: "1", image: "" });
+  expect(fields).toEqual({
+    ...{ prompt: "a", negative: "b  c", images: "1", image: "" },
+    ...NOTHING_MORE,
+  });
   expect(message).toBe("Settings taken from it.png, drawn with ComfyUI: prompt, negative prompt.");
   expect(take({ prompt: "a" }).fields).toEqual({
     ...{ prompt: "a", negative: "", images: "1", image: "" },
+    ...NOTHING_MORE,
   });
 });

@@ -16,6 +16,7 @@ const line = (): string => document.getElementById("settings-line")!.textContent
 const model = {
   manifest: {
     model: { name: "speck", source: "speck" },
+    entry_points: [{ role: "vae_encoder" }],
     defaults: { steps: 20, guidance_scale: 3, size: [16, 16] },
     schedulers: {
       default: "euler",

@@ -9,7 +9,7 @@ import { mountGallery } from "../../src/app/gallery";
 import type { Picture, PictureFiles } from "../../src/app/gallery/picture";
 import type { Listing, PictureStore } from "../../src/app/gallery/store";
 import { newestFirst } from "../../src/app/gallery/store";
-import { otherSeed } from "../../src/app/gallery/tools";
+import { otherSeed, variationOf } from "../../src/app/gallery/tools";
 import type { Sentence } from "../../src/app/strings";
 import { chooseLanguage, inWords } from "../../src/app/strings";
 import { writeText } from "../../src/settings/png";
@@ -53,8 +53,11 @@ let gallery: Gallery;
 let said: string[];
 let taken: [FoundSettings, string][];
 let draws: number;
+/** Names of the pictures that drawing was to begin with. */
+let started: string[];
 
 beforeEach(() => {
+  started = [];
   document.body.innerHTML = `<div id="actions"></div><section id="gallery"></section>`;
   [root, actions] = ["gallery", "actions"].map((id) => document.getElementById(id)!) as [
     HTMLElement,
@@ -73,6 +76,8 @@ function open(): Gallery {
     actions,
     take: (found: FoundSettings, name: string) => taken.push([found, name]) > 0,
     draw: () => (draws += 1),
+    canStart: () => true,
+    start: (_file: Blob, name: string) => Promise.resolve(void started.push(name)),
     say: (sentence: Sentence) => void said.push(inWords(sentence)),
   };
   return mountGallery(root, page, store);
@@ -329,12 +334,43 @@ test("the settings of a picture are used, and varied with another seed", async (
     "speck-7-1.png",
   ]);
   expect(draws).toBe(0);
-  press("Vary", actions);
+  press("Another seed", actions);
   const [[, [varied]]] = [taken] as unknown as [[unknown, [FoundSettings]]];
   expect([varied.prompt, varied.picture, draws]).toEqual(["a cat", undefined, 1]);
   expect(varied.seed).not.toBe(7);
   const seeds = new Set(Array.from({ length: 20 }, () => otherSeed(varied).seed));
   expect(seeds.size).toBeGreaterThan(15);
+});
+
+test("a variation keeps the seed and the place in its batch, and takes a little of other noise", async () => {
+  await finish({ seed: 7 }, 2);
+  press("Vary", actions);
+  const [[varied]] = taken as [[FoundSettings, string]];
+  expect(draws).toBe(1);
+  expect(varied).toMatchObject({ seed: 7, picture: { number: 2, of: 2 }, variationStrength: 0.15 });
+  // A variation of a variation is another one of the same kind.
+  const again = variationOf({ ...varied, variationStrength: 0.4 });
+  expect(again).toMatchObject({ seed: 7, variationStrength: 0.4 });
+  expect(again.variationSeed).not.toBe(varied.variationSeed);
+  expect(otherSeed(again).variationSeed).toBeUndefined();
+});
+
+test("another picture is begun with one of the gallery, where the model can do that", async () => {
+  await finish();
+  await settled();
+  press("Start from it", actions);
+  await enlarge(0);
+  press("Start from it", viewer());
+  expect(viewer().open).toBe(false);
+  expect(started).toEqual(["speck-5-0.png", "speck-5-0.png"]);
+  expect([taken, draws]).toEqual([[], 0]);
+});
+
+test("pictures that are hidden leave no buttons of an earlier one", async () => {
+  await finish();
+  expect(buttons(actions)).not.toEqual([]);
+  await gallery.add({ images: [], imageSettings: [], toBlob: () => Promise.reject(new Error()) });
+  expect(actions.childElementCount).toBe(0);
 });
 
 test("the buttons are those of the last picture, which the page can enlarge", async () => {
@@ -484,7 +520,7 @@ test("without a clipboard for pictures and without sharing, there are no buttons
   vi.stubGlobal("ClipboardItem", undefined);
   await finish();
   expect(buttons(actions).map(({ textContent }) => textContent)).toEqual([
-    ...["Copy link", "Use its settings", "Vary"],
+    ...["Start from it", "Copy link", "Use its settings", "Vary", "Another seed"],
   ]);
 });
 
@@ -523,7 +559,10 @@ test("a button that is pressed in the dialog and goes leaves the focus in it", a
 
 test("a browser without a store says that pictures stay for the visit alone", async () => {
   root.replaceChildren();
-  const page = { actions, take: () => true, draw: () => undefined, say: () => undefined };
+  const page = {
+    ...{ actions, take: () => true, draw: () => undefined, say: () => undefined },
+    ...{ canStart: () => false, start: () => Promise.resolve() },
+  };
   gallery = mountGallery(root, page); // happy-dom has no IndexedDB
   await settled();
   expect(notices()).toEqual([]);

@@ -9,6 +9,7 @@ import { beforeEach, expect, test, vi } from "vitest";
 import type { DrawOptions, LoadOptions } from "../../src/index";
 import type { GalleryPage } from "../../src/app/gallery";
 import { AbortError, FetchError } from "../../src/index";
+import { noSettings } from "../../src/settings/found_settings";
 import { openPage } from "./page_document";
 
 /** A call of the model that a test ends. */
@@ -23,7 +24,10 @@ const model = vi.hoisted(() => {
   const draws: unknown[] = [];
   /** What the model's examination throws, once. */
   const faults: Error[] = [];
-  return { loads, draws, faults, bytes: { total: 2_000_000_000, kept: 0 } };
+  /** What the safety checker says of the drawn picture; undefined if none runs. */
+  const safety: { flagged: boolean }[] | undefined = undefined;
+  const checks = { wanted: false, safety: safety as { flagged: boolean }[] | undefined };
+  return { loads, draws, faults, checks, bytes: { total: 2_000_000_000, kept: 0 } };
 });
 
 vi.mock("../../src/index", async (original) => {
@@ -40,7 +44,8 @@ vi.mock("../../src/index", async (original) => {
   };
   const pipeline = {
     adapter: {},
-    generate: (_prompt: string, options: object) => call(model.draws, options, drawn),
+    generate: (_prompt: string, options: object) =>
+      call(model.draws, options, { ...drawn, safety: model.checks.safety }),
     usage: () => Promise.resolve({ gpuBytes: 1, peakGpuBytes: 1, pipelines: 1, variants: {} }),
     unload: () => Promise.resolve(),
   };
@@ -50,6 +55,7 @@ vi.mock("../../src/index", async (original) => {
     integrity: undefined,
     manifest: {
       model: { name, title: "A model", source: "speck" },
+      entry_points: [{ role: "denoiser" }],
       peak_bytes: [{ bytes: 5e9 }],
       defaults: { steps: 20, guidance_scale: 3, size: [16, 16] },
       schedulers: { default: "euler", available: { euler: { title: "Euler" } } },
@@ -66,7 +72,11 @@ vi.mock("../../src/index", async (original) => {
     chooseVariant: ({ name }: { name: string }) =>
       model.faults.length > 0
         ? Promise.reject(model.faults.pop()!)
-        : Promise.resolve({ ...found(name), variant, passedOver: [] }),
+        : Promise.resolve({
+            ...found(name),
+            variant: model.checks.wanted ? { ...variant, safetyChecker: true } : variant,
+            passedOver: [],
+          }),
     preflight: () => Promise.resolve(found()),
     StableDiffusionPipeline: {
       fromPretrained: (_url: string, options: object) => call(model.loads, options, pipeline),
@@ -74,12 +84,15 @@ vi.mock("../../src/index", async (original) => {
     },
   };
 });
-/** What the page gave to the gallery. */
+/** What the page gave to the gallery, and how many pictures it added with each call. */
 let galleryPage: GalleryPage;
+const added: number[] = [];
 vi.mock("../../src/app/gallery", () => ({
   mountGallery: (_root: HTMLElement, page: GalleryPage) => {
     galleryPage = page;
-    return { add: () => Promise.resolve(), enlarge: () => undefined };
+    const add = ({ images }: { images: unknown[] }): Promise<void> =>
+      Promise.resolve(void added.push(images.length));
+    return { add, enlarge: () => undefined };
   },
 }));
 
@@ -443,4 +456,49 @@ test.each([
   expect(last.classList.contains("warning")).toBe(said.warns);
   Reflect.deleteProperty(navigator, "storage");
   model.bytes.total = former;
+});
+
+test("a picture that the safety checker flags is blurred and not kept, and no preview is shown", async () => {
+  model.checks.wanted = true;
+  await openReady();
+  expect(loads[0]!.options.safetyChecker).toBe(true);
+  added.length = 0;
+  model.checks.safety = [{ flagged: true }];
+  byId("draw").click();
+  expect(draws[0]!.options.previewEvery).toBe(0);
+  draws[0]!.resolve();
+  await settle();
+  expect([added, byId("frame").dataset.state]).toEqual([[0], "hidden"]);
+  expect(byId("canvas").classList.contains("blurred")).toBe(true);
+  expect(byId("canvas").getAttribute("aria-label")).not.toContain("red circle");
+  expect(byId("flagged").textContent).toContain("blurred and not kept. Change the prompt");
+  expect(said()).toContain("blurred and not kept");
+  // The next one is as ever.
+  model.checks.safety = [{ flagged: false }];
+  byId("draw").click();
+  draws[1]!.resolve();
+  await settle();
+  expect([added, byId("frame").dataset.state]).toEqual([[0, 1], "picture"]);
+  expect([byId("flagged").hidden, byId("canvas").classList.contains("blurred")]).toEqual([
+    ...[true, false],
+  ]);
+  Object.assign(model.checks, { wanted: false, safety: undefined });
+});
+
+test("without a checker, previews are shown; a variation is drawn until it is taken back", async () => {
+  await openReady();
+  const varied = { seed: 5, variationSeed: 9, variationStrength: 0.25 };
+  galleryPage.take({ ...noSettings("A1111"), ...varied }, "it.png");
+  expect(byId("variation-text").textContent).toBe("A variation: 25% of the noise of seed 9.");
+  byId("draw").click();
+  expect(draws[0]!.options).toMatchObject({ ...varied, previewEvery: 2 });
+  expect(draws[0]!.options).not.toHaveProperty("secondPass");
+  expect(draws[0]!.options).not.toHaveProperty("image");
+  draws[0]!.resolve();
+  await settle();
+  byId("no-variation").click();
+  byId("draw").click();
+  expect(draws[1]!.options).not.toHaveProperty("variationSeed");
+  draws[1]!.resolve();
+  await settle();
 });

@@ -23,9 +23,22 @@ const offer = {
   schedulers: { euler: { title: "Euler", algorithm: "euler", max_steps: 100 } },
   ...{ scheduler: "euler", steps: 20, guidance: { min: 0, max: 50 }, maxImages: 16, eta: 0 },
   takesNegativePrompt: true,
+  ...{ takesPicture: true, hasPicture: false, size: "16x16" },
 } as unknown as Offer;
 
-let page: { fields: Partial<Record<Field, string>>; said: string[]; offer: Offer | undefined };
+interface Page {
+  fields: Partial<Record<Field, string>>;
+  said: string[];
+  offer: Offer | undefined;
+  canStart: boolean;
+  /** Names of the pictures that drawing begins with, and of those that were offered for that. */
+  started: string[];
+  offered: string[];
+}
+const newPage = (): Page => ({
+  ...{ fields: {}, said: [], offer, canStart: false, started: [], offered: [] },
+});
+let page = newPage();
 // The listeners are the document's, so it is mounted once.
 document.body.innerHTML = `<div id="import"></div><textarea id="prompt"></textarea>`;
 const root = document.getElementById("import")!;
@@ -35,10 +48,13 @@ const imported = mountSettingsImport(root, {
   read: () => ({ prompt: "a dog", seed: "", images: "3", image: "2" }),
   model: () => "speck",
   say: (sentence) => page.said.push(inWords(sentence)),
+  canStart: () => page.canStart,
+  start: (_file, name) => Promise.resolve(void page.started.push(inWords(name))),
+  offerStart: (_file, name) => page.offered.push(inWords(name)),
 });
 
 beforeEach(() => {
-  page = { fields: {}, said: [], offer };
+  page = newPage();
 });
 afterEach(() => {
   vi.restoreAllMocks();
@@ -82,8 +98,9 @@ test("a dropped picture fills the form, and a list says what was not taken and w
   expect(await lastSaid()).toMatch(/^Settings taken from it\.png: prompt, seed, steps\. Changed: /);
   expect(page.fields).toEqual({
     ...{ prompt: "a cat", negative: "", seed: "5", steps: "9", size: "16x16" },
-    ...{ images: "1", image: "" },
+    ...{ images: "1", image: "", secondPass: "", variationSeed: "", variationStrength: "" },
   });
+  expect([page.started, page.offered]).toEqual([[], ["it.png"]]);
   const report = root.querySelector("section")!;
   expect([report.hidden, report.getAttribute("aria-label")]).toEqual([
     false,
@@ -97,6 +114,25 @@ test("a dropped picture fills the form, and a list says what was not taken and w
   ]);
   report.querySelector("button")!.click();
   expect(report.hidden).toBe(true);
+});
+
+test("a picture without settings is begun with, unless the button for settings was pressed", async () => {
+  page.canStart = true;
+  send("dragover", { files: [file(undefined)] });
+  expect(document.querySelector(".drop-here")!.textContent).toBe(
+    "Drop the picture to start from it",
+  );
+  send("drop", { files: [file(undefined)] });
+  send("paste", { files: [file(undefined)] });
+  await vi.waitFor(() => expect(page.started).toEqual(["the pasted picture"]));
+  send("drop", { files: [new File(["GIF"], "moon.gif")] });
+  await vi.waitFor(() => expect(page.started).toEqual(["the pasted picture", "moon.gif"]));
+  expect([page.said, page.offered, page.fields]).toEqual([[], [], {}]);
+  const chooser = root.querySelector<HTMLInputElement>("input[type=file]")!;
+  Object.defineProperty(chooser, "files", { value: [file(undefined)], configurable: true });
+  chooser.dispatchEvent(new Event("change"));
+  expect(await lastSaid()).toBe("it.png holds no settings.");
+  expect(page.started).toHaveLength(2);
 });
 
 test.each([

@@ -10,8 +10,9 @@ import { isKept, listKept, purge, purgeAll } from "../../src/api/kept_models";
 import { besideAddress, fetchParsed } from "../../src/bundle/bundle_files";
 import { fetchText } from "../fetch_text";
 import { NO_CACHE, openCache } from "../../src/bundle/cache";
-import { fileSizes, keepText, keptManifests, textKey } from "../../src/bundle/kept";
-import { parseManifest } from "../../src/bundle/manifest";
+import { countBytes, fileSizes, keepText, keptManifests, textKey } from "../../src/bundle/kept";
+import { parseManifest, textComponents } from "../../src/bundle/manifest";
+import type { ComponentEntry, Manifest } from "../../src/bundle/manifest";
 import { makeTransport } from "../../src/bundle/transport";
 import { AbortError, FetchError, OptionError } from "../../src/util/errors";
 import { MemoryCache } from "../memory_cache";
@@ -151,6 +152,20 @@ test("a browser that keeps nothing has nothing to remove", async () => {
   expect(await openCache()).toBe(NO_CACHE);
   await purgeAll();
   expect(await listKept()).toEqual([]);
+});
+
+test("a model is complete without the encoder of pictures, and is forgotten with it", () => {
+  const shard = { file: "vae_encoder-0.bin", bytes: 12, sha256: "e".repeat(64) };
+  const encoder = { role: "vae_encoder", bytes: 12, records: [], folder: "vae", shards: [shard] };
+  const manifest: Manifest = {
+    ...MANIFEST,
+    components: { ...MANIFEST.components, vae_encoder: encoder as ComponentEntry },
+  };
+  expect(textComponents(manifest)).toEqual(Object.keys(MANIFEST.components));
+  const kept = new Set(fileSizes(MANIFEST).keys());
+  expect(countBytes(manifest, kept)).toEqual(countBytes(MANIFEST, kept));
+  expect(countBytes(manifest, kept).kept).toBe(countBytes(manifest, kept).total);
+  expect(fileSizes(manifest).get(shard.sha256)).toBe(12);
 });
 
 describe("addresses that differ in their query", () => {

@@ -32,8 +32,10 @@ test("an array longer than a call takes arguments", () => {
   expect(again.every((byte, index) => byte === index % 251)).toBe(true);
 });
 
-test("an image becomes its size and its bytes", () => {
-  const image = new ImageData(Uint8ClampedArray.of(1, 2, 3, 255), 1, 1);
-  const { width, height, data } = decode(encode(image)) as ImageData;
-  expect([width, height, Array.from(data)]).toEqual([1, 1, [1, 2, 3, 255]]);
+test("an image becomes its size and its bytes, and an image again", () => {
+  const image = new ImageData(Uint8ClampedArray.of(1, 2, 3, 255, 4, 5, 6, 0), 2, 1);
+  expect(Object.keys(encode(image) as object)).toEqual(["width", "height", "data"]);
+  const again = decode(JSON.parse(JSON.stringify(encode({ image }))));
+  expect(again).toEqual({ image });
+  expect((again as { image: ImageData }).image).toBeInstanceOf(ImageData);
 });

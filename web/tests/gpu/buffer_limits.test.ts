@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import {
   canTile,
   drawableSizes,
+  encoderProblem,
   fits,
   guidesAtOnce,
   sizeProblem,
@@ -25,6 +26,9 @@ const manifest = {
     entry("vae_decoder", [16, 8], 80),
     entry("guided_denoiser", [16, 8], 30),
     entry("vae_decoder_tile", null, 40),
+    entry("vae_encoder", [8, 8], 60),
+    entry("vae_encoder", [16, 8], 120),
+    entry("vae_encoder_tile", null, 60),
   ],
 } as unknown as Manifest;
 
@@ -57,6 +61,18 @@ describe("sizes that fit a GPU's buffers", () => {
 
   test("only what is larger than a tile is cut", () => {
     expect([canTile(manifest, [8, 8]), canTile(manifest, [16, 8])]).toEqual([false, true]);
+  });
+
+  test.each<[Size, number, boolean]>([
+    [[16, 8], 120, true],
+    [[16, 8], 60, true], // in tiles
+    [[16, 8], 59, false],
+    [[8, 8], 60, true],
+    [[8, 8], 59, false],
+  ])("a picture of %j is encoded in %i bytes: %j", (size, bytes, encodes) => {
+    const problem = encoderProblem(manifest, size, limits(bytes));
+    expect(problem === undefined).toBe(encodes);
+    if (!encodes) expect(problem!.message).toContain("a given picture of");
   });
 
   test("what does not fit is told with what does", () => {

@@ -92,6 +92,7 @@ describe("resolveRequest", () => {
       batch: 1,
       indices: [0],
       latents: undefined,
+      safetyChecker: false,
       previewEvery: 0,
       output: "imageData",
     });
@@ -205,7 +206,7 @@ describe("resolveRequest", () => {
     expect(hint).toContain(`did you mean ${meant}?`);
   });
 
-  test.each(["foo", "toString", "constructor", "hasOwnProperty", "strength"])(
+  test.each(["foo", "toString", "constructor", "hasOwnProperty", "shimmer"])(
     "refuses the unknown option %s, and lists those that there are",
     (name) => {
       const { hint } = thrownBy(() => resolveOptions(manifest, { [name]: 1 }));

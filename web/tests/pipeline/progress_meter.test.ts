@@ -199,3 +199,15 @@ test("whatever is reported, the share is from 0 to 1 and never falls, and the ti
     }),
   );
 });
+
+test("encoding given pictures is a part of the bar", () => {
+  const seen: number[] = [];
+  const known: Costs = { encode: 100, text: 100, denoise: 50, decode: 100 };
+  const report = ({ overall }: ProgressEvent): number => seen.push(overall);
+  const meter = meterDrawing(MANIFEST, 4, false, known, report, { encodings: 2 });
+  meter.onStage({ stage: "encode", images: 1, loaded: 0, total: 2 });
+  meter.onStage({ stage: "encode", images: 1, loaded: 1, total: 2 });
+  meter.onStage({ stage: "encode", images: 1, loaded: 2, total: 2 });
+  meter.onStage({ stage: "text", images: 1, loaded: 1, total: 1 });
+  expect(seen.map((overall) => Math.round(600 * overall))).toEqual([0, 100, 200, 300]);
+});

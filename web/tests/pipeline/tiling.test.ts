@@ -1,7 +1,14 @@
 import { describe, expect, test } from "vitest";
 
 import "../image_data";
-import { blend, crop, tileStarts, tileWeights, toImageData } from "../../src/pipeline/tiling";
+import {
+  blend,
+  crop,
+  fromPixels,
+  tileStarts,
+  tileWeights,
+  toImageData,
+} from "../../src/pipeline/tiling";
 
 const EXTENTS: [number, number][] = [
   [64, 48],
@@ -57,4 +64,16 @@ describe("crop and blend", () => {
 test("floats become bytes, clamped", () => {
   const planes = { data: Float32Array.of(-1, 3, 0, -9, 1, 0.5), height: 1, width: 2 };
   expect(Array.from(toImageData(planes).data)).toEqual([0, 128, 255, 255, 255, 0, 191, 255]);
+});
+
+test("every byte becomes the float that diffusers makes of it, and the same byte again", () => {
+  const pixels = Uint8ClampedArray.from({ length: 4 * 256 }, (_, index) => index >> 2);
+  const planes = fromPixels(pixels, 16, 16);
+  planes.data.slice(0, 256).forEach((value, byte) => {
+    expect(value).toBe(Math.fround(2 * Math.fround(byte / 255) - 1));
+  });
+  const back = toImageData(planes).data;
+  expect(back.filter((_, index) => index % 4 === 1)).toEqual(
+    pixels.filter((_, index) => index % 4 === 1),
+  );
 });

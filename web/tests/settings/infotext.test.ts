@@ -135,3 +135,62 @@ test("a text survives its PNG", () => {
   expect(readText(written.subarray(0, 60))).toBeUndefined();
   expect(readText(new Uint8Array([1, 2, 3]))).toBeUndefined();
 });
+
+const fromPicture: Settings = {
+  ...settings,
+  ...{ strength: 0.6, fit: "contain", maskBlur: 4, maskedContent: "noise", onlyMasked: false },
+  ...{ keepUnmasked: true, outpaint: { left: 64, bottom: 8 } },
+};
+const secondPass = {
+  ...{ width: 256, height: 384, strength: 0.55, steps: 12 },
+  upscale: "latent",
+} as const;
+
+test("settings of a picture that was drawn from another are A1111's", () => {
+  const text = formatSettings({ ...fromPicture, given: ["image", "mask"] });
+  expect(text.split(", Eta DDIM: 0.5, ")[1]).toBe(
+    "Denoising strength: 0.6, Mask blur: 4, Masked content: latent noise, " +
+      "Inpaint area: Whole picture, Fit: contain, Keep unmasked: true, " +
+      'Outpaint: left 64 bottom 8, Given: "image, mask"',
+  );
+  expect(parseSettings(text)).toEqual(fromPicture);
+  const part = { ...fromPicture, onlyMasked: true, onlyMaskedPadding: 16 };
+  delete part.fit;
+  expect(formatSettings(part)).toContain(", Inpaint area: Only masked, Masked area padding: 16,");
+  expect(parseSettings(formatSettings(part))).toEqual(part);
+});
+
+test("a second pass and a variation are A1111's words too", () => {
+  const varied = { ...settings, variationSeed: 2n ** 63n, variationStrength: 0.15 };
+  const text = formatSettings({ ...varied, secondPass });
+  expect(text.split(", Eta DDIM: 0.5, ")[1]).toBe(
+    "Variation seed: 9223372036854775808, Variation seed strength: 0.15, " +
+      "Denoising strength: 0.55, Hires upscale: 2, Hires steps: 12, Hires upscaler: Latent",
+  );
+  expect(parseSettings(text)).toEqual({ ...varied, secondPass });
+  // A size that is not so many times the first.
+  const wider = { ...secondPass, width: 384, upscale: "picture" } as const;
+  const resized = formatSettings({ ...settings, secondPass: wider });
+  expect(resized).toContain(", Hires resize: 384x384, Hires steps: 12, Hires upscaler: Lanczos");
+  expect(parseSettings(resized)).toEqual({ ...settings, secondPass: wider });
+});
+
+test("what A1111 writes of pictures and second passes is read", () => {
+  const read = (pairs: string) => parseInfotext(`x\nSteps: 20, Size: 512x768, ${pairs}`);
+  expect(read("Denoising strength: 0.75, Mask blur: 8, Masked content: fill")).toMatchObject({
+    ...{ strength: 0.75, maskBlur: 8, maskedContent: "fill", others: [] },
+  });
+  // Its one strength is that of the second pass where there is one.
+  const hires = read("Denoising strength: 0.4, Hires upscale: 1.5, Hires upscaler: Latent");
+  expect(hires).toMatchObject({ secondStrength: 0.4, secondScale: 1.5, upscale: "latent" });
+  expect(hires.strength).toBeUndefined();
+  // Other ways to enlarge are known to be others.
+  for (const upscaler of ["R-ESRGAN 4x+", "Latent (nearest)"]) {
+    const found = read(`Denoising strength: 0.4, Hires upscale: 2, Hires upscaler: ${upscaler}`);
+    expect(found.others).toEqual([["Hires upscaler", upscaler]]);
+    expect(found.upscale).toBe(upscaler.startsWith("Latent") ? "latent" : "picture");
+  }
+  const odd =
+    "Masked content: latent nothing, Inpaint area: all, Fit: tight, Mask blur: x, Outpaint: up";
+  expect(read(odd).others).toHaveLength(5);
+});

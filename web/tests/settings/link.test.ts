@@ -96,3 +96,18 @@ test("any values come back, or are left out where they are empty", () => {
     }),
   );
 });
+
+test("an address says how a picture was drawn from, and drawn a second time", () => {
+  const values = {
+    ...{ strength: "0.75", fit: "contain", maskBlur: "4", maskedContent: "noise" },
+    ...{ onlyMasked: "16", keepUnmasked: "false", secondPass: "2", secondStrength: "0.5" },
+    ...{ secondSteps: "12", upscale: "picture", variationSeed: "7", variationStrength: "0.1" },
+  };
+  expect(parseLink(formatLink(values))).toMatchObject({
+    ...{ strength: 0.75, fit: "contain", maskBlur: 4, maskedContent: "noise", onlyMasked: true },
+    ...{ onlyMaskedPadding: 16, keepUnmasked: false, secondScale: 2, secondStrength: 0.5 },
+    ...{ secondSteps: 12, upscale: "picture", variationSeed: 7, variationStrength: 0.1 },
+    others: [],
+  });
+  expect(parseLink("strength=0.5")).not.toHaveProperty("onlyMasked");
+});

@@ -256,11 +256,8 @@ const GRAPHS: [string, object, object][] = [
       60: node("LoadImage", { image: "cat.png" }),
     },
     {
-      ...{ width: undefined, height: undefined },
-      others: [
-        ["denoise", "0.6"],
-        ["Begins with", "a picture"],
-      ],
+      ...{ width: undefined, height: undefined, strength: 0.6 },
+      others: [["Begins with", "a picture"]],
     },
   ],
   [

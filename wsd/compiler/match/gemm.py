@@ -125,10 +125,12 @@ def _read_conv2d(
     batch, *out = outer
     _, height, width, channels = _shape(image)
     _, kernel, kernel_width, _ = weight
-    padding, repeats = _read_padding(statements)
+    padding, repeats, more = _read_padding(statements, (height, width))
     for upsample, stride in _UPSAMPLE_AND_STRIDE:
+        # Of zeros after the last row or column, a kernel reads as many as its results need.
         found = [
-            (extent * upsample + 2 * padding - kernel) // stride + 1 for extent in (height, width)
+            (extent * upsample + 2 * padding + extra - kernel) // stride + 1
+            for extent, extra in zip((height, width), more, strict=True)
         ]
         # The last row and column of an upsampled image may be cut off.
         allowed = {0, 1} if upsample > 1 and repeats else {0}
@@ -145,15 +147,23 @@ def _read_conv2d(
                 padding=padding,
                 upsample=upsample,
             )
-    raise NoMatch("a window that is not square, another stride, or sides padded differently")
+    raise NoMatch("a window that is not square, or another stride")
 
 
-def _read_padding(statements: dict[str, Any]) -> tuple[int, bool]:
+def _read_padding(
+    statements: dict[str, Any], extents: tuple[int, int]
+) -> tuple[int, bool, tuple[int, int]]:
     """Return how an image is padded.
+
+    Args:
+        statements: block name → block.
+        extents: rows and columns of the image before it is padded.
 
     Returns:
         (zeros before the first row and column, which is 0 if nothing pads the image; whether the
-        second row and column repeat the first, as those of an upsampled image do).
+        second row and column repeat the first, as those of an upsampled image do; how many more
+        zeros follow the last row, and the last column, than precede the first, which is 0 for an
+        upsampled image).
     """
     for name, statement in statements.items():
         if name.startswith(_PADDED):
@@ -165,8 +175,12 @@ def _read_padding(statements: dict[str, Any]) -> tuple[int, bool]:
                 raise NoMatch("rows and columns are padded differently")
             padding = offsets.pop()
             seconds = [_value_at(padding + 1, start, variables) for start in starts]
-            return padding, seconds == [0, 0]
-    return 0, False
+            if seconds == [0, 0]:
+                return padding, True, (0, 0)
+            padded = _shape(buffer_of(statement.writes[0]))[1:3]
+            down, across = (p - e - 2 * padding for p, e in zip(padded, extents, strict=True))
+            return padding, False, (down, across)
+    return 0, False, (0, 0)
 
 
 def _shape(buffer: Any) -> list[int]:

@@ -18,7 +18,14 @@ from typing import Any
 
 from tvm import relax
 
-from wsd.compiler.tvm_compat import IRModule, cropped, operator_name, permuted, shape_of
+from wsd.compiler.tvm_compat import (
+    IRModule,
+    cropped,
+    operator_name,
+    permuted,
+    shape_of,
+    zero_padded,
+)
 
 _ELEMENTWISE = ("relax.nn.silu", "relax.nn.gelu", "relax.sigmoid", "relax.exp", "relax.tanh")
 _BINARY = {
@@ -138,11 +145,17 @@ class _ChannelsLast(relax.PyExprMutator):
         attrs = call.attrs
         if str(attrs.data_layout) != "NCHW":
             return None
+        padding = _integers(attrs.padding)
+        if (padded := zero_padded(self._binding(image))) is not None:
+            # The VAE's encoder pads below and to the right alone, which PyTorch's own padding of a
+            # convolution cannot do.
+            image, sides = padded
+            padding = [own + more for own, more in zip(padding, sides, strict=True)]
         return relax.op.nn.conv2d(
             self._turn(image),
             weight,
             strides=_integers(attrs.strides),
-            padding=_integers(attrs.padding),
+            padding=padding,
             dilation=_integers(attrs.dilation),
             groups=int(attrs.groups),
             data_layout="NHWC",

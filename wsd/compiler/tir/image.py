@@ -1,4 +1,4 @@
-"""Pack the VAE decoder's image into the bytes of a canvas."""
+"""Pack the VAE decoder's image into the bytes of a canvas, and unpack bytes for the encoder."""
 
 from __future__ import annotations
 
@@ -34,3 +34,23 @@ def image_to_rgba(image: te.Tensor) -> te.Tensor:
         ),
         name="image_to_rgba",
     )
+
+
+def rgba_to_image(rgba: te.Tensor) -> te.Tensor:
+    """Unpack a canvas' pixels to an image.
+
+    Args:
+        rgba: (height, width) int32, each value the four bytes R, G, B, A in memory order. The
+            alpha is not read: who has transparent pixels puts them on a background before.
+
+    Returns:
+        (1, 3, height, width) float32, -1 to 1, as diffusers' ``VaeImageProcessor`` computes it:
+        ``2 * (byte / 255) - 1``.
+    """
+    height, width = rgba.shape
+
+    def value(_: tir.Var, channel: tir.Var, y: tir.Var, x: tir.Var) -> tir.PrimExpr:
+        byte = (rgba[y, x] >> (channel * 8)) & 255
+        return byte.astype("float32") / 255.0 * 2.0 - 1.0
+
+    return te.compute((1, 3, height, width), value, name="rgba_to_image")

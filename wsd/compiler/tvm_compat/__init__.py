@@ -31,6 +31,7 @@ from wsd.compiler.tvm_compat.relax import (
     permuted,
     shape_of,
     tensor_variable,
+    zero_padded,
 )
 from wsd.compiler.tvm_compat.runtime_sources import WasmSources, tvmjs_source, wasm_sources
 from wsd.compiler.tvm_compat.tir import (
@@ -92,4 +93,5 @@ __all__ = [
     "tvmjs_source",
     "version",
     "wasm_sources",
+    "zero_padded",
 ]

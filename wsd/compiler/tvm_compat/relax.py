@@ -61,6 +61,23 @@ def cropped(expression: Any) -> Any | None:
     return operand if not any(starts) and set(steps) == {1} else None
 
 
+def zero_padded(expression: Any) -> tuple[Any, list[int]] | None:
+    """Return the operand of a ``pad`` of an image (n, c, h, w) by zeros, and its four sides.
+
+    The sides are top, left, bottom, right, as a convolution takes them. None for any other
+    expression.
+    """
+    if operator_name(expression) != "relax.nn.pad":
+        return None
+    attrs = expression.attrs
+    widths = [int(width) for width in attrs.pad_width]
+    zeros = str(attrs.pad_mode) == "constant" and float(attrs.pad_value) == 0
+    if not zeros or len(widths) != 8 or any(widths[:4]) or min(widths) < 0:
+        return None
+    top, bottom, left, right = widths[4:]
+    return expression.args[0], [top, left, bottom, right]
+
+
 def import_program(program: Any) -> IRModule:
     """Import a normalised ``ExportedProgram`` as a module with one function, ``main``.
 

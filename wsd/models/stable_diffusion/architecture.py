@@ -7,7 +7,7 @@ Rombach et al. 2022, "High-resolution image synthesis with latent diffusion mode
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from wsd.models.architecture import Architecture, EntryPointModule, SingleFileKeys
 from wsd.models.latent_space import LatentSpace, kl_latent_space
@@ -36,10 +36,18 @@ def guidance_width(unet: Component) -> int | None:
 
 
 class StableDiffusion(Architecture):
-    """Stable Diffusion 1.x: the UNet is conditioned by cross attention alone."""
+    """Stable Diffusion 1.x: the UNet is conditioned by cross attention alone.
 
+    Attributes:
+        masked: whether the UNet also takes a mask and the latents of what is not masked, to draw a
+            part of a picture anew.
+    """
+
+    masked: ClassVar[bool] = False
     name = "stable-diffusion"
     diffusers_pipeline = "StableDiffusionPipeline"
+    diffusers_image_to_image = "StableDiffusionImg2ImgPipeline"
+    diffusers_inpaint = "StableDiffusionInpaintPipeline"
     least_multiple = _PIPELINE_MULTIPLE
 
     def latent_space(self, family: Family) -> LatentSpace:
@@ -74,11 +82,18 @@ class StableDiffusion(Architecture):
 
         A text encoder gives one function, because the picture's size does not matter to it. The
         UNet gives two for each size, with and without guidance; a UNet that takes the guidance
-        scale as an input gives one. The decoder gives one for each size and one for a tile.
+        scale as an input gives one. The decoder gives one for each size and one for a tile, and
+        so does the encoder.
         """
         from wsd.models.stable_diffusion.entry_points import make_entry_points
 
         yield from make_entry_points(self, family, component, model, sizes)
+
+    def safety_checker(self) -> Component:
+        """Return the safety checker of Stable Diffusion 1.x, which pictures of SDXL suit too."""
+        from wsd.models.stable_diffusion.components import safety_checker
+
+        return safety_checker()
 
     def added_inputs(self, family: Family) -> tuple[TensorSpec, ...]:
         """Return the inputs of the UNet that follow latents, timestep and text embeddings."""
@@ -150,6 +165,8 @@ class StableDiffusionXL(StableDiffusion):
 
     name = "stable-diffusion-xl"
     diffusers_pipeline = "StableDiffusionXLPipeline"
+    diffusers_image_to_image = "StableDiffusionXLImg2ImgPipeline"
+    diffusers_inpaint = "StableDiffusionXLInpaintPipeline"
 
     def latent_space(self, family: Family) -> LatentSpace:
         """Return the latent space of the family's KL autoencoder.
@@ -177,5 +194,27 @@ class StableDiffusionXL(StableDiffusion):
         return {"force_zeros_for_empty_prompt": zeros}
 
 
+class StableDiffusionInpainting(StableDiffusion):
+    """Stable Diffusion 1.x with a UNet of 9 channels, which draws a part of a picture anew."""
+
+    name = "stable-diffusion-inpainting"
+    pipeline = "inpainting"
+    diffusers_pipeline = "StableDiffusionInpaintPipeline"
+    diffusers_image_to_image = ""
+    masked = True
+
+
+class StableDiffusionXLInpainting(StableDiffusionXL):
+    """Stable Diffusion XL with a UNet of 9 channels."""
+
+    name = "stable-diffusion-xl-inpainting"
+    pipeline = "inpainting"
+    diffusers_pipeline = "StableDiffusionXLInpaintPipeline"
+    diffusers_image_to_image = ""
+    masked = True
+
+
 STABLE_DIFFUSION = StableDiffusion()
 STABLE_DIFFUSION_XL = StableDiffusionXL()
+STABLE_DIFFUSION_INPAINTING = StableDiffusionInpainting()
+STABLE_DIFFUSION_XL_INPAINTING = StableDiffusionXLInpainting()

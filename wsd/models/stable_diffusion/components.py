@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from wsd.models.family import Component
-from wsd.spec.roles import DENOISER, TEXT_ENCODER, VAE_DECODER
+from wsd.models.family import Component, Part
+from wsd.spec.roles import DENOISER, SAFETY_CHECKER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
 
 # The noise schedule that SD 1.5 and SDXL were trained with, in diffusers' terms.
 NOISE: Mapping[str, Any] = {
@@ -33,6 +33,38 @@ def clip(class_name: str, component_id: str, **config: Any) -> Component:
         saved_as=("CLIPModel", "CLIPTextModel", "CLIPTextModelWithProjection"),
         # The text model of CLIP has had a level of its own in some versions of transformers.
         levels=("text_model.", "clip."),
+    )
+
+
+def safety_checker(**config: Any) -> Component:
+    """Return the safety checker that Stable Diffusion 1.x was published with.
+
+    Args:
+        config: keys that differ from CompVis/stable-diffusion-safety-checker, whose image encoder
+            is CLIP ViT-L/14: the keys of its ``vision_config``, and the ``projection_dim`` beside.
+    """
+    shared = {
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "num_channels": 3,
+        "image_size": 224,
+        "patch_size": 14,
+        "hidden_act": "quick_gelu",
+        "layer_norm_eps": 1e-5,
+        "projection_dim": 768,
+    }
+    return Component(
+        "safety_checker",
+        SAFETY_CHECKER,
+        "wsd.models.stable_diffusion.safety_checker",
+        "StableDiffusionSafetyChecker",
+        {**shared, **config},
+        saved_as=("SafetyChecker",),
+        # The image encoder has had a level of its own in older versions of transformers.
+        levels=("vision_model.",),
+        saved_by="transformers",
     )
 
 
@@ -68,6 +100,7 @@ def autoencoder(**config: Any) -> Component:
         "diffusers",
         "AutoencoderKL",
         {**shared, **config},
-        # A picture is drawn from text: nothing is encoded.
-        unread=("encoder.", "quant_conv."),
+        # What is drawn from text alone encodes no picture.
+        optional=("encoder.", "quant_conv."),
+        parts=(Part("vae_encoder", VAE_ENCODER),),
     )

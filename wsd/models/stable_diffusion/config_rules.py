@@ -28,6 +28,7 @@ from wsd.models.stable_diffusion.known_tensors import ALONE, IGNORABLE, REFUSED
 _MOST_LAYERS = 128
 _MOST_FEATURES = 1 << 16
 _MOST_TOKENS = 1 << 20
+_MOST_PIXELS = 1 << 12
 
 
 def _size(value: Any, _: Reading) -> bool:
@@ -163,13 +164,13 @@ _UNET: Mapping[str, KeyRule] = {
 _VAE: Mapping[str, KeyRule] = {
     # diffusers' size of tiles when tiling is switched on; WSD has its own.
     "sample_size": KeyRule("harmless", "expected a whole number of pixels, or two", _edges),
-    # It changes the precision of float16 pipelines; WSD decodes in float32.
+    # It changes the precision of float16 pipelines; WSD computes in float32.
     "force_upcast": KeyRule("harmless", _SWITCH, one_of(True, False, None)),
     "shift_factor": KeyRule(
         "harmless", "expected null or a number", lambda v, _: v is None or is_number(v),
         note="diffusers' Stable Diffusion pipelines ignore it, and so does WSD",
     ),
-    # Only the encoder has this convolution, and it is not compiled.
+    # Only the encoder has this convolution.
     "use_quant_conv": KeyRule("variant", "expected true or false", boolean),
     "use_post_quant_conv": KeyRule("variant", "expected true or false", boolean),
     "mid_block_add_attention": KeyRule("variant", "expected true or false", boolean),
@@ -214,6 +215,34 @@ _CLIP: Mapping[str, KeyRule] = {
     "layer_norm_eps": KeyRule("variant", "expected a positive number", positive),
 }  # fmt: skip
 
+
+def _patches(value: Any, reading: Reading) -> bool:
+    """Accept edges of patches that divide the edge of the picture."""
+    edge = reading.own["image_size"]
+    return is_int(value) and is_int(edge) and value > 0 and edge % value == 0
+
+
+def _picture_edge(value: Any, reading: Reading) -> bool:
+    return count_to(_MOST_PIXELS)(value, reading) and _patches(reading.own["patch_size"], reading)
+
+
+# The keys of its image encoder, and the width of the embeddings that are compared.
+_CHECKER: Mapping[str, KeyRule] = {
+    **{key: rule for key, rule in _CLIP.items() if key not in ("eos_token_id", "vocab_size")},
+    # Of text encoders, and of decoders that generate text, which old files list for all.
+    **dict.fromkeys(("eos_token_id", "vocab_size"), _ANY),
+    "hidden_size": KeyRule("variant", _FEATURES, count_to(_MOST_FEATURES)),
+    "projection_dim": KeyRule("variant", _FEATURES, count_to(_MOST_FEATURES)),
+    "image_size": KeyRule(
+        "variant",
+        f"expected a whole number of pixels up to {_MOST_PIXELS}, and patches that divide it",
+        _picture_edge,
+    ),
+    "patch_size": KeyRule(
+        "variant", "a whole number of pixels is expected that divides image_size", _patches
+    ),
+}
+
 # Class → rules of its keys.
 RULES: Mapping[str, Mapping[str, KeyRule]] = {
     "UNet2DConditionModel": _UNET,
@@ -221,35 +250,48 @@ RULES: Mapping[str, Mapping[str, KeyRule]] = {
     # Its projection does not exist.
     "CLIPTextModel": {**_CLIP, "projection_dim": _ANY},
     "CLIPTextModelWithProjection": _CLIP,
+    "StableDiffusionSafetyChecker": _CHECKER,
 }
 
 _IGNORED_BY_SD = "diffusers' StableDiffusionPipeline ignores it, and so does WSD"
+_OF_SD: Mapping[str, Mapping[str, KeyRule]] = {
+    "AutoencoderKL": {
+        "latents_mean": KeyRule("harmless", note=_IGNORED_BY_SD),
+        "latents_std": KeyRule("harmless", note=_IGNORED_BY_SD),
+    },
+    # StableDiffusionPipeline masks the padding of prompts if it is true.
+    "CLIPTextModel": {
+        "use_attention_mask": KeyRule(
+            "harmless", "masked padding is not compiled", one_of(False, None)
+        )
+    },
+}
+_OF_XL: Mapping[str, Mapping[str, KeyRule]] = {
+    "CLIPTextModel": {"use_attention_mask": _ANY},
+    "CLIPTextModelWithProjection": {"use_attention_mask": _ANY},
+}
 # Pipeline → class → rules that differ from those of RULES.
 _PIPELINE_RULES: Mapping[str, Mapping[str, Mapping[str, KeyRule]]] = {
-    "StableDiffusionPipeline": {
+    "StableDiffusionPipeline": _OF_SD,
+    "StableDiffusionInpaintPipeline": _OF_SD,
+    "StableDiffusionXLPipeline": _OF_XL,
+    "StableDiffusionXLInpaintPipeline": {
+        **_OF_XL,
+        # diffusers' pipeline normalises channels when it decodes, and not when it encodes.
         "AutoencoderKL": {
-            "latents_mean": KeyRule("harmless", note=_IGNORED_BY_SD),
-            "latents_std": KeyRule("harmless", note=_IGNORED_BY_SD),
+            key: KeyRule("harmless", "normalised latents are not drawn with a mask", one_of(None))
+            for key in ("latents_mean", "latents_std")
         },
-        # StableDiffusionPipeline masks the padding of prompts if it is true.
-        "CLIPTextModel": {
-            "use_attention_mask": KeyRule(
-                "harmless", "masked padding is not compiled", one_of(False, None)
-            )
-        },
-    },
-    "StableDiffusionXLPipeline": {
-        "CLIPTextModel": {"use_attention_mask": _ANY},
-        "CLIPTextModelWithProjection": {"use_attention_mask": _ANY},
     },
 }
 
 # What well-known models of other kinds have, to say what a refused checkpoint is.
 _KNOWN: Mapping[tuple[str, str], Mapping[object, str]] = {
     ("UNet2DConditionModel", "in_channels"): {
-        9: "this is an inpainting model, and WSD draws from text alone",
-        8: "this is a model that edits pictures (InstructPix2Pix) or upscales them, and WSD draws "
-           "from text alone",
+        4: "this UNet takes no mask: pass --model sd15 or sdxl, which draw parts of pictures too",
+        8: "this is a model that edits pictures as a text says (InstructPix2Pix) or upscales them, "
+           "which WSD does not draw",
+        9: "this is an inpainting model: pass --model sd15-inpaint or sdxl-inpaint",
     },
     ("UNet2DConditionModel", "cross_attention_dim"): {
         1024: "this is a Stable Diffusion 2 or one of its fine-tunes, which WSD does not draw",
@@ -271,7 +313,7 @@ _PER_BLOCK: Mapping[str, tuple[str, ...]] = {
 # A clip skip may be baked in by the configuration alone: the file then has the last layers too,
 # and transformers does not read them.
 _LAYERS: Mapping[str, tuple[str, str]] = dict.fromkeys(
-    ("CLIPTextModel", "CLIPTextModelWithProjection"),
+    ("CLIPTextModel", "CLIPTextModelWithProjection", "StableDiffusionSafetyChecker"),
     (r"(?:.+\.)?encoder\.layers\.(\d{1,4})\..+", "num_hidden_layers"),
 )
 
@@ -281,7 +323,8 @@ _SAME_PIPELINES: Mapping[str, tuple[str, ...]] = {
 }
 # Options of the pipelines that change no picture that WSD draws, and members that it leaves out.
 _OPTIONS: Mapping[str, KeyRule] = {
-    # The safety checker is a member of the folder that WSD leaves out, as docs/checkpoints.md says.
+    # The safety checker is a member of the folder that WSD leaves out unless --safety-checker names
+    # it, as docs/checkpoints.md says.
     "requires_safety_checker": _ANY,
     "safety_checker": _ANY,
     "feature_extractor": _ANY,

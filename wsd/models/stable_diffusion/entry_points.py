@@ -4,32 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from wsd.errors import CompileError
 from wsd.models.architecture import EntryPointModule
 from wsd.models.stable_diffusion.architecture import GUIDANCE_EMBEDDING, guidance_width
+from wsd.models.stable_diffusion.safety_checker import SafetyScores
 from wsd.models.stable_diffusion.wrappers import (
+    DENOISERS,
     TEXT_ENCODERS,
     Decoder,
-    Denoiser,
-    DenoiserXL,
-    GuidedDenoiser,
-    GuidedDenoiserXL,
+    Encoder,
 )
 from wsd.spec.roles import (
     DENOISER,
     GUIDED_DENOISER,
+    SAFETY_CHECKER,
     TEXT_ENCODER,
     VAE_DECODER,
     VAE_DECODER_TILE,
+    VAE_ENCODER,
+    VAE_ENCODER_TILE,
 )
 from wsd.spec.tensor import Size, TensorSpec
 
 if TYPE_CHECKING:
-    from wsd.models.family import Component, Family
+    from wsd.models.family import Component, Family, Part
     from wsd.models.stable_diffusion.architecture import StableDiffusion
 
 
@@ -59,6 +61,10 @@ def make_entry_points(
             yield _decoder(family, model, size)
         tile = _decoder(family, model, (family.tile, family.tile))
         yield replace(tile, name=VAE_DECODER_TILE, role=VAE_DECODER_TILE, size=None)
+        for part in component.parts:
+            yield from _encoders(family, part, model, sizes)
+    elif component.role == SAFETY_CHECKER:
+        yield _safety_checker(component, model)
     else:
         raise CompileError(
             f"component {component.id!r} has the role {component.role!r}, "
@@ -105,31 +111,49 @@ def _denoiser(
         TensorSpec("text_embeddings", (1, tokens, width)),
         *added,
     )
+    masks = _mask_inputs(architecture, family, size)
     if guidance := guidance_width(component):
         inputs += (TensorSpec(GUIDANCE_EMBEDDING, (1, guidance)),)
     return EntryPointModule(
         f"{DENOISER}_{size[0]}x{size[1]}",
         DENOISER,
-        (DenoiserXL if added else Denoiser)(model),
-        inputs,
+        DENOISERS[False, bool(added), bool(masks)](model),
+        (*inputs, *masks),
         (replace(latents, name="noise_prediction"),),
         size,
     )
+
+
+def _mask_inputs(
+    architecture: StableDiffusion, family: Family, size: Size
+) -> tuple[TensorSpec, ...]:
+    """Return the UNet's last inputs, if it draws a part of a picture anew."""
+    if not architecture.masked:
+        return ()
+    shape = family.latent_space.shape(size)
+    return (TensorSpec("mask", (1, 1, *shape[2:])), TensorSpec("masked_latents", shape))
 
 
 def _guided(
     architecture: StableDiffusion, family: Family, plain: EntryPointModule, model: torch.nn.Module
 ) -> EntryPointModule:
     """Wrap the UNet for both predictions of classifier-free guidance in one call."""
+    masks = ("mask", "masked_latents") if architecture.masked else ()
+    others = [spec for spec in plain.inputs if spec.name not in masks]
     texts = [spec for spec in plain.inputs if spec.name in ("text_embeddings", "pooled_text")]
     negative = [replace(spec, name=f"negative_{spec.name}") for spec in texts]
-    wrapper = GuidedDenoiserXL if architecture.added_inputs(family) else GuidedDenoiser
+    wrapper = DENOISERS[True, bool(architecture.added_inputs(family)), architecture.masked]
     return replace(
         plain,
         name=f"guided_{plain.name}",
         role=GUIDED_DENOISER,
         module=wrapper(model),
-        inputs=(*plain.inputs, *negative, TensorSpec("guidance_scale", (1,))),
+        inputs=(
+            *others,
+            *negative,
+            TensorSpec("guidance_scale", (1,)),
+            *(spec for spec in plain.inputs if spec.name in masks),
+        ),
     )
 
 
@@ -142,4 +166,54 @@ def _decoder(family: Family, model: torch.nn.Module, size: Size) -> EntryPointMo
         (TensorSpec("latents", space.shape(size)),),
         (TensorSpec("image", (1, 3, size[1], size[0])),),
         size,
+    )
+
+
+def _encoders(
+    family: Family, part: Part, model: torch.nn.Module, sizes: Sequence[Size]
+) -> Iterator[EntryPointModule]:
+    """Yield the VAE's encoder for each picture size, and for a tile.
+
+    Raises:
+        CompileError: for a part that is no encoder.
+    """
+    if part.role != VAE_ENCODER:
+        raise CompileError(
+            f"part {part.id!r} of the VAE has the role {part.role!r}, expected {VAE_ENCODER!r}",
+            "correct the family",
+        )
+    for size in sizes:
+        yield _encoder(family, part, model, size)
+    tile = _encoder(family, part, model, (family.tile, family.tile))
+    yield replace(tile, name=VAE_ENCODER_TILE, role=VAE_ENCODER_TILE, size=None)
+
+
+def _encoder(family: Family, part: Part, model: torch.nn.Module, size: Size) -> EntryPointModule:
+    batch, channels, height, width = family.latent_space.shape(size)
+    return EntryPointModule(
+        f"{VAE_ENCODER}_{size[0]}x{size[1]}",
+        VAE_ENCODER,
+        Encoder(model),
+        (TensorSpec("image", (1, 3, size[1], size[0])),),
+        # The mean of each channel, then the logarithm of its variance.
+        (TensorSpec("moments", (batch, 2 * channels, height, width)),),
+        size,
+        part=part.id,
+    )
+
+
+def _safety_checker(component: Component, model: Any) -> EntryPointModule:
+    """Wrap a safety checker, which looks at pictures in a size of its own."""
+    edge = component.config["image_size"]
+    outputs = (
+        TensorSpec("concept_scores", (1, model.concept_embeds.shape[0])),
+        TensorSpec("special_scores", (1, model.special_care_embeds.shape[0])),
+    )
+    return EntryPointModule(
+        SAFETY_CHECKER,
+        SAFETY_CHECKER,
+        SafetyScores(model),
+        (TensorSpec("pixels", (1, 3, edge, edge)),),
+        outputs,
+        None,
     )

@@ -224,6 +224,76 @@ class GuidedDenoiserXL(GuidedDenoiser):
         return self.guide(latents, timestep, negative_text, text, guidance_scale, added)
 
 
+class _Masked:
+    """A UNet that also takes, after all other inputs, a mask and the latents of what is kept.
+
+    It was trained to draw a part of a picture anew. The mask (1, 1, h, w) is 1 where a latent pixel
+    is drawn; the other latents (1, c, h, w) are of the picture with that part grey. Both stand
+    beside the noisy latents as further channels, and are not scaled with them.
+    """
+
+    def forward(self, latents: torch.Tensor, *inputs: torch.Tensor) -> torch.Tensor:
+        """Map as the class that this one is mixed with, guided or not."""
+        *others, mask, masked_latents = inputs
+        joined = torch.cat([latents, mask, masked_latents], dim=1)
+        noise: torch.Tensor = super().forward(joined, *others)  # type: ignore[misc]
+        return noise
+
+
+class MaskedDenoiser(_Masked, Denoiser):  # type: ignore[misc]
+    """A :class:`Denoiser` that takes a mask too."""
+
+
+class MaskedDenoiserXL(_Masked, DenoiserXL):  # type: ignore[misc]
+    """A :class:`DenoiserXL` that takes a mask too."""
+
+
+class MaskedGuidedDenoiser(_Masked, GuidedDenoiser):  # type: ignore[misc]
+    """A :class:`GuidedDenoiser` that takes a mask too."""
+
+
+class MaskedGuidedDenoiserXL(_Masked, GuidedDenoiserXL):  # type: ignore[misc]
+    """A :class:`GuidedDenoiserXL` that takes a mask too."""
+
+
+# (whether it guides, whether the UNet is SDXL's, whether it takes a mask) to the wrapper.
+DENOISERS: dict[tuple[bool, bool, bool], type[Denoiser]] = {
+    (False, False, False): Denoiser,
+    (False, True, False): DenoiserXL,
+    (True, False, False): GuidedDenoiser,
+    (True, True, False): GuidedDenoiserXL,
+    (False, False, True): MaskedDenoiser,
+    (False, True, True): MaskedDenoiserXL,
+    (True, False, True): MaskedGuidedDenoiser,
+    (True, True, True): MaskedGuidedDenoiserXL,
+}
+
+
+class Encoder(torch.nn.Module):
+    """The encoding half of a KL autoencoder, from pixels to the moments of the VAE's latents.
+
+    Args:
+        vae: ``AutoencoderKL``.
+    """
+
+    def __init__(self, vae: Any) -> None:
+        super().__init__()
+        self.encoder = vae.encoder
+        # None for a VAE whose configuration says use_quant_conv false.
+        self.quant_conv = vae.quant_conv
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Map an image (1, 3, fh, fw), values from -1 to 1, to moments (1, 2 c, h, w).
+
+        The first c channels are the mean of the VAE's latents, the others the logarithm of their
+        variance, which diffusers clamps to -30 to 20 before it samples. Nothing is scaled.
+        """
+        moments: torch.Tensor = self.encoder(image)
+        if self.quant_conv is not None:
+            moments = self.quant_conv(moments)
+        return moments
+
+
 class Decoder(torch.nn.Module):
     """The decoding half of a KL autoencoder, from the denoiser's latents to pixels.
 

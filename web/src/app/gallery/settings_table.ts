@@ -1,9 +1,13 @@
 /** What a picture was drawn with, in words: its name for whoever does not see it, and a table. */
 
+import type { Settings } from "../../index";
 import { parseSettings } from "../../index";
+import { write } from "../strings";
 import { galleryText } from "../strings/gallery";
 import { make } from "./elements";
 import type { Picture } from "./picture";
+
+type SecondPassSettings = NonNullable<Settings["secondPass"]>;
 
 /** Characters of a prompt that name its picture. */
 const LONGEST_NAME = 500;
@@ -12,6 +16,11 @@ const LONGEST_NAME = 500;
 export function promptOf({ text }: Picture): string {
   const { prompt = "" } = parseSettings(text);
   return prompt.trim() === "" ? galleryText().unnamed : prompt.slice(0, LONGEST_NAME);
+}
+
+/** Write a second pass: the size that it enlarged to, and how much it drew anew. */
+function describeSecondPass({ width, height, strength }: SecondPassSettings): string {
+  return `${width} × ${height} (${write().percent(strength)})`;
 }
 
 /** Make a table of the settings of one picture or two; what differs is marked. */
@@ -27,6 +36,12 @@ export function settingsTable(texts: readonly string[]): HTMLElement {
       guidance: settings.guidanceScale?.toString(),
       scheduler: settings.scheduler,
       size: width === undefined || height === undefined ? undefined : `${width} × ${height}`,
+      strength: settings.strength?.toString(),
+      secondPass: settings.secondPass && describeSecondPass(settings.secondPass),
+      variationSeed:
+        settings.variationSeed === undefined
+          ? undefined
+          : `${settings.variationSeed.toString()} (${write().percent(settings.variationStrength ?? 0)})`,
       image: numImages === 1 ? undefined : strings.numberOf(imageIndex + 1, numImages),
       model: settings.model,
     };
@@ -41,6 +56,9 @@ export function settingsTable(texts: readonly string[]): HTMLElement {
     "guidance",
     "scheduler",
     "size",
+    "strength",
+    "secondPass",
+    "variationSeed",
     "image",
     "model",
   ] as const) {

@@ -14,6 +14,10 @@ export interface PictureHost {
   take: (found: FoundSettings, name: string) => boolean;
   /** Draw what the form says, as its own button does. */
   draw: () => void;
+  /** Whether drawing can begin with a picture. */
+  canStart: () => boolean;
+  /** Begin with a picture from now on. */
+  start: (file: Blob, name: string) => Promise<void>;
   /** Show a sentence, which screen readers say. */
   say: (sentence: Sentence) => void;
   /** Called before the form is filled, to close what lies over it. */
@@ -43,24 +47,54 @@ export function pictureTools(
     host.leave();
     return host.take(settings, picture.name);
   };
+  if (host.canStart()) {
+    const startFrom = (): void => {
+      host.leave();
+      void host.start(file, picture.name);
+    };
+    tools.push(makeButton(strings.startFrom, startFrom, { title: strings.startFromHint }));
+  }
   tools.push(
     makeButton(strings.copyLink, () => void copyToClipboard(pictureLink(picture.text), say)),
     makeButton(strings.useSettings, () => void useSettings(found)),
     makeButton(
       strings.vary,
       () => {
-        if (useSettings(otherSeed(found))) host.draw();
+        if (useSettings(variationOf(found))) host.draw();
       },
       { title: strings.varyHint },
+    ),
+    makeButton(
+      strings.anotherSeed,
+      () => {
+        if (useSettings(otherSeed(found))) host.draw();
+      },
+      { title: strings.anotherSeedHint },
     ),
   );
   return tools;
 }
 
+/** How much of other noise a variation has: the picture is much the same. */
+const VARIATION_STRENGTH = 0.15;
+
 /** The same settings with another seed, for one picture. */
 export function otherSeed(found: FoundSettings): FoundSettings {
-  const [seed] = crypto.getRandomValues(new Uint32Array(1));
-  return { ...found, seed: seed!, picture: undefined };
+  return { ...found, seed: newSeed(), picture: undefined, variationSeed: undefined };
+}
+
+/** The same settings with a little of other noise; a variation becomes another one of its kind. */
+export function variationOf(found: FoundSettings): FoundSettings {
+  const strength = found.variationStrength ?? 0;
+  return {
+    ...found,
+    variationSeed: newSeed(),
+    variationStrength: strength > 0 ? strength : VARIATION_STRENGTH,
+  };
+}
+
+function newSeed(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0]!;
 }
 
 async function copy(png: Blob, say: PictureHost["say"]): Promise<void> {

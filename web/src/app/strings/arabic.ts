@@ -13,7 +13,16 @@ const PICTURES = {
   other: "# صورة",
 };
 
-export function arabic({ number, bytes, time, seconds, plural, list, isolate }: Writer): Strings {
+export function arabic({
+  number,
+  percent,
+  bytes,
+  time,
+  seconds,
+  plural,
+  list,
+  isolate,
+}: Writer): Strings {
   const pictures = (count: number): string => plural(count, PICTURES);
   return {
     // The head and the foot of the page.
@@ -67,6 +76,146 @@ export function arabic({ number, bytes, time, seconds, plural, list, isolate }: 
         ...(images === 1 ? [] : [pictures(images)]),
       ].join(" · "),
 
+    // The picture that drawing begins with.
+    given: {
+      choose: "ابدأ من صورة",
+      chooseHow: "يمكنك أيضًا إفلات صورة هنا أو لصقها.",
+      noEncoder: "هذا النموذج يرسم من الكلمات وحدها، ولا يمكنه البدء من صورة.",
+      needsPicture: "هذا النموذج يغيّر جزءًا من صورة: اختر صورة أولًا.",
+      needsMask: "هذا النموذج يغيّر جزءًا من صورة: لوّن ذلك الجزء أولًا.",
+      title: "صورة البداية",
+      alt: (name) => `صورة البداية: ${isolate(name)}`,
+      pasted: "الصورة الملصقة",
+      taken: (name) => `صورة البداية الآن: ${isolate(name)}.`,
+      offer: (name) => `أُخذت الإعدادات، ويمكنك أيضًا البدء من الصورة نفسها: ${isolate(name)}.`,
+      use: "ابدأ منها",
+      notNow: "ليس الآن",
+      remove: "أزل الصورة",
+      removed: (name) => `لم تعد صورة البداية: ${isolate(name)}.`,
+      bringBack: "تراجع",
+      unreadable: (name) => `لا يمكن استخدام هذا الملف كصورة: ${isolate(name)}.`,
+      unreadableHow:
+        "اختر صورة يستطيع هذا المتصفح عرضها، مثل PNG أو JPEG أو WebP، على ألّا تكون متحركة.",
+      notKept: "هذا المتصفح لا يحفظ صورة البداية: اخترها مرة أخرى بعد إعادة التحميل.",
+
+      strength: "القوة",
+      strengthHint: "مقدار ما يُرسم من جديد: القليل يُبقي الصورة، و100% لا تكاد تُبقي منها شيئًا.",
+      strengthMasked: "مقدار ما يُرسم من جديد في الجزء الملوّن.",
+      edit: "غيّر جزءًا",
+      editAgain: "تابع التلوين",
+      unmask: "غيّرها كلها",
+      masked: (share) => `يُرسم ${percent(share)} من الصورة من جديد.`,
+
+      more: "خيارات الصورة",
+      fit: "الملاءمة",
+      fitHint: "ما يحدث حين يختلف شكل الصورة عن شكل ما يُرسم.",
+      fits: {
+        cover: "املأ المساحة واقطع الباقي",
+        contain: "أظهرها كلها واملأ الحافة",
+        crop: "اقطع الوسط",
+        stretch: "مدّدها",
+      },
+      usedWhole: (given, size) =>
+        given === size
+          ? `${isolate(size)} بكسل، تُستخدم كما هي.`
+          : `${isolate(given)} بكسل، بمقياس جديد: ${isolate(size)}.`,
+      usedPart: (given, part, size) =>
+        `من ${isolate(given)} بكسل يُستخدم الوسط ${isolate(part)} بمقاس ${isolate(size)}، ويُقطع الباقي.`,
+      usedBordered: (given, placed, size) =>
+        `${isolate(given)} بكسل، بمقياس ${isolate(placed)} وحولها حافة: ${isolate(size)}.`,
+      usedStretched: (given, size) => `${isolate(given)} بكسل، مُدّدت إلى ${isolate(size)}.`,
+      usedMasked: (given, size) =>
+        `${isolate(given)} بكسل. يُرسم ما حول الجزء الملوّن بمقاس ${isolate(size)} ثم يُعاد إلى مكانه.`,
+      enlarge: "وسّع الصورة",
+      enlargeHint: "عدد البكسلات التي تُضاف في كل جهة وتُرسم من جديد.",
+      left: "يسار",
+      right: "يمين",
+      top: "أعلى",
+      bottom: "أسفل",
+      blur: "حافة ناعمة",
+      blurHint: "عدد البكسلات التي يندمج عبرها الجزء الملوّن في الباقي.",
+      content: "يبدأ الجزء الملوّن من",
+      contentHint: "الضجيج والألوان ينسيان ما كان هناك؛ ومع الصورة تُحدّد القوةُ المقدار.",
+      contents: {
+        original: "الصورة",
+        noise: "الضجيج",
+        fill: "الألوان المحيطة",
+      },
+      only: "ارسم حول الجزء الملوّن فقط",
+      onlyHint: "يحصل على المقاس الكامل للنموذج، فتكون تفاصيله أدق.",
+      padding: "البكسلات حوله",
+      keep: "أبقِ الباقي كما هو تمامًا",
+      keepHint: "ما لم يُلوّن يبقى كما كان بكل بكسل.",
+
+      before: "قبل",
+      after: "بعد",
+      beforeShare: "مقدار ما يظهر من الصورة السابقة",
+    },
+
+    // The dialog in which a mask is painted.
+    mask: {
+      title: "لوّن ما تريد رسمه من جديد",
+      done: "تم",
+      canvas: "الصورة؛ الجزء الملوّن مخطّط",
+      tools: "أدوات التلوين",
+      brush: "فرشاة",
+      eraser: "ممحاة",
+      size: "عرض الفرشاة",
+      undo: "تراجع",
+      redo: "أعد",
+      clear: "امسح",
+      invert: "اعكس",
+      whole: "الصورة كلها",
+      zoomIn: "كبّر",
+      zoomOut: "صغّر",
+      brushDown: "الفرشاة على الصورة ومفاتيح الأسهم تلوّن. مفتاح المسافة يرفعها.",
+      brushSize: (share) => `عرض الفرشاة ${percent(share)} من عرض الصورة.`,
+      nothing: "لم يُلوّن شيء بعد.",
+      share: (share) => `يُرسم ${percent(share)} من الصورة من جديد.`,
+      keys: "المفاتيح: الأسهم تحرّك الفرشاة، والمسافة تضعها وترفعها، وB وE للفرشاة والممحاة، و[ و] لعرضها، و+ − 0 للتكبير، وCtrl Z للتراجع. إصبعان يحرّكان الصورة ويكبّرانها.",
+    },
+
+    // The second pass.
+    second: {
+      title: "مرحلة ثانية",
+      hint: "ترسم الصورة ثم تكبّرها ثم ترسم تفاصيلها من جديد.",
+      none: "لا يملك هذا النموذج مقاسًا أكبر بالشكل نفسه للصور بهذا المقاس.",
+      notGiven: "لا تُستخدم مع صورة بداية.",
+      size: "تُكبّر إلى",
+      sizeOption: (size, factor) => `${isolate(size)} (×${number(factor)})`,
+      strength: "القوة",
+      strengthHint: "مقدار ما يُرسم من جديد. الطريقة السريعة تحتاج إلى 50% أو أكثر.",
+      stepsLine: (count) =>
+        plural(count, {
+          one: "لها خطوة واحدة.",
+          two: "لها خطوتان.",
+          few: "لها # خطوات.",
+          other: "لها # خطوة.",
+        }),
+      upscale: "ما الذي يُكبّر",
+      upscales: {
+        latent: "أرقام النموذج (سريع)",
+        picture: "الصورة (أقرب إليها)",
+      },
+    },
+
+    // A variation, and what the safety checker says.
+    variation: {
+      line: (seed, share) => `تنويع: ${percent(share)} من ضجيج البذرة ${isolate(seed)}.`,
+      none: "بلا تنويع",
+    },
+    safety: {
+      flagged: (count) =>
+        plural(count, {
+          one: "يرى فاحص الأمان أن هذه الصورة غير ملائمة، فهي مموّهة ولا تُحفظ. غيّر الوصف أو البذرة ثم ارسم مرة أخرى.",
+          two: "يرى فاحص الأمان أن صورتين غير ملائمتين، فهما مموّهتان ولا تُحفظان. غيّر الوصف أو البذرة ثم ارسم مرة أخرى.",
+          few: "يرى فاحص الأمان أن # صور غير ملائمة، فهي مموّهة ولا تُحفظ. غيّر الوصف أو البذرة ثم ارسم مرة أخرى.",
+          other:
+            "يرى فاحص الأمان أن # صورة غير ملائمة، فهي مموّهة ولا تُحفظ. غيّر الوصف أو البذرة ثم ارسم مرة أخرى.",
+        }),
+      blurred: "صورة موّهها فاحص الأمان",
+    },
+
     // The model.
     aboutModel: "عن هذا النموذج",
     precision: "الدقة",
@@ -116,10 +265,13 @@ export function arabic({ number, bytes, time, seconds, plural, list, isolate }: 
     stopped: "تم الإيقاف.",
     paused: "إيقاف مؤقت. ما نُزّل حتى الآن محفوظ.",
     gettingReady: "يجري تجهيز النموذج",
+    readingPicture: "تجري قراءة الصورة",
     readingPrompt: "تجري قراءة الوصف",
     pictureOf: (image, images) => `الصورة ${number(image)} من ${number(images)}`,
     step: (step, steps) => `جارٍ الرسم، الخطوة ${number(step)} من ${number(steps)}`,
     decoding: "يجري فك ترميز الصورة",
+    checking: "يجري فحص الصورة",
+    secondPass: (work) => `المرحلة الثانية: ${work}`,
     testing: (done, all) => `فحص المرحلة ${number(done)} من ${number(all)}`,
     left: (milliseconds) => `بقي نحو ${time(milliseconds)}`,
     libraryDetail: (done, all) => `البرنامج: ${bytes(done)} من ${bytes(all)}`,
@@ -134,6 +286,7 @@ export function arabic({ number, bytes, time, seconds, plural, list, isolate }: 
     // Times and memory.
     figures: "الأوقات والذاكرة",
     figureLoading: "التحميل",
+    figureEncoding: "قراءة الصورة",
     figureText: "النص",
     figureDenoising: "إزالة الضجيج",
     figurePreview: "حتى أول معاينة",
@@ -278,8 +431,12 @@ export function arabic({ number, bytes, time, seconds, plural, list, isolate }: 
       linkCopied: "نُسخ الرابط. من يفتحه يحصل على هذه الإعدادات.",
       linkFailed: (link) => `لم يسمح المتصفح للصفحة بالنسخ. الرابط هو: ${isolate(link)}`,
       useSettings: "استخدام إعداداتها",
+      startFrom: "ابدأ منها",
+      startFromHint: "ارسم صورة أخرى من هذه",
       vary: "تنويع",
-      varyHint: "الإعدادات نفسها ببذرة أخرى",
+      varyHint: "الصورة نفسها تقريبًا: ضجيجها مع تغيير قليل",
+      anotherSeed: "بذرة أخرى",
+      anotherSeedHint: "الإعدادات نفسها ببذرة أخرى: صورة أخرى",
       delete: "حذف",
       gone: "حُذفت هذه الصورة في علامة تبويب أخرى.",
       model: "النموذج",
@@ -295,11 +452,26 @@ export function arabic({ number, bytes, time, seconds, plural, list, isolate }: 
         size: "المقاس",
         images: "عدد الصور",
         image: "الصورة",
+        strength: "القوة",
+        fit: "الملاءمة",
+        maskBlur: "الحافة الناعمة",
+        maskedContent: "بداية الجزء الملوّن",
+        onlyMasked: "البكسلات حول الجزء الملوّن",
+        keepUnmasked: "إبقاء الباقي",
+        secondPass: "المرحلة الثانية",
+        secondStrength: "قوة المرحلة الثانية",
+        secondSteps: "خطوات المرحلة الثانية",
+        upscale: "ما الذي يُكبّر",
+        variationSeed: "التنويع",
+        variationStrength: "قوة التنويع",
       },
+      fromPicture:
+        "رُسمت هذه الصورة من صورة أخرى لا تحملها إعداداتها: اختر تلك الصورة لرسمها كما هي.",
       importFile: "فتح إعدادات صورة",
       importHow:
         "ملف PNG من هنا أو من برنامج آخر يعيد إعداداته. اختر ملفًا، أو أفلته على الصفحة، أو الصق صورة أو رابطًا أو إعدادات نصية.",
       dropHere: "أفلت الصورة لاستخدام إعداداتها",
+      dropToStart: "أفلت الصورة للبدء منها",
       settingsFrom: (name) => `إعدادات من ${isolate(name)}`,
       thisLink: "الرابط",
       pastedText: "النص الملصق",
@@ -314,6 +486,7 @@ export function arabic({ number, bytes, time, seconds, plural, list, isolate }: 
       more: (count) => `و${number(count)} غيرها`,
       change: (name, from, to) => `${name} من ${isolate(from)} إلى ${isolate(to)}`,
       because: (what, reason) => `${what} (${reason})`,
+      noLarger: "لا يملك هذا النموذج مقاسًا أكبر كهذا بالشكل نفسه",
       notCompiled: "ليس من مقاسات هذا النموذج",
       range: (least, most) => `الممكن من ${number(least)} إلى ${number(most)}`,
       tooLong: (most) => `قُصّ بعد عدد من الأحرف: ${number(most)}`,

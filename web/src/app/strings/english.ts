@@ -3,7 +3,7 @@
 import type { Writer } from "./writer";
 
 /** Make the sentences. A new language copies this file; the type of the result says what is missing. */
-export function english({ number, bytes, time, seconds, plural, list, isolate }: Writer) {
+export function english({ number, percent, bytes, time, seconds, plural, list, isolate }: Writer) {
   return {
     // The head and the foot of the page.
     tagline: "Pictures from words, drawn by your own graphics card.",
@@ -50,6 +50,142 @@ export function english({ number, bytes, time, seconds, plural, list, isolate }:
         seed === undefined ? "a new seed each time" : `seed ${isolate(seed)}`,
         ...(images === 1 ? [] : [plural(images, { one: "# picture", other: "# pictures" })]),
       ].join(" · "),
+
+    // The picture that drawing begins with.
+    given: {
+      choose: "Start from a picture",
+      chooseHow: "You can also drop or paste one.",
+      noEncoder: "This model draws from words alone, and cannot start from a picture.",
+      needsPicture: "This model changes a part of a picture: choose a picture first.",
+      needsMask: "This model changes a part of a picture: paint that part first.",
+      title: "Start picture",
+      alt: (name: string) => `The start picture: ${isolate(name)}`,
+      pasted: "the pasted picture",
+      taken: (name: string) => `${isolate(name)} is the start picture.`,
+      offer: (name: string) =>
+        `${isolate(name)} brought its settings. You can also start from the picture itself.`,
+      use: "Start from it",
+      notNow: "Not now",
+      remove: "Remove the picture",
+      removed: (name: string) => `${isolate(name)} is not the start picture any more.`,
+      bringBack: "Undo",
+      unreadable: (name: string) => `${isolate(name)} cannot be used as a picture.`,
+      unreadableHow:
+        "Choose a picture that this browser can show, for example a PNG, JPEG or WebP, and not an animated one.",
+      notKept: "This browser does not keep the start picture: after a reload, choose it again.",
+
+      strength: "Strength",
+      strengthHint: "How much is drawn anew: little keeps the picture, 100% keeps next to nothing.",
+      strengthMasked: "How much of the painted part is drawn anew.",
+      edit: "Edit a part",
+      editAgain: "Paint further",
+      unmask: "Edit all of it",
+      masked: (share: number) => `${percent(share)} of the picture is drawn anew.`,
+
+      more: "Options of the picture",
+      fit: "Fit",
+      fitHint: "What happens where the picture has another shape than what is drawn.",
+      fits: {
+        cover: "Fill, and cut off the rest",
+        contain: "Show all, and fill the border",
+        crop: "Cut out the middle",
+        stretch: "Stretch",
+      },
+      usedWhole: (given: string, size: string) =>
+        given === size
+          ? `${isolate(size)} pixels, used as they are.`
+          : `${isolate(given)} pixels, scaled to ${isolate(size)}.`,
+      usedPart: (given: string, part: string, size: string) =>
+        `Of ${isolate(given)} pixels, the middle ${isolate(part)} are used, as ${isolate(size)}. The rest is cut off.`,
+      usedBordered: (given: string, placed: string, size: string) =>
+        `${isolate(given)} pixels, scaled to ${isolate(placed)}, with a border around them: ${isolate(size)}.`,
+      usedStretched: (given: string, size: string) =>
+        `${isolate(given)} pixels, stretched to ${isolate(size)}.`,
+      usedMasked: (given: string, size: string) =>
+        `${isolate(given)} pixels. The part around what is painted is drawn as ${isolate(size)} and put back.`,
+      enlarge: "Enlarge the picture",
+      enlargeHint: "Pixels that are added at each side and drawn anew.",
+      left: "Left",
+      right: "Right",
+      top: "Above",
+      bottom: "Below",
+      blur: "Soft edge",
+      blurHint: "Pixels over which the painted part goes over into the rest.",
+      content: "The painted part begins as",
+      contentHint: "Noise and colours forget what was there; with the picture, strength counts.",
+      contents: {
+        original: "The picture",
+        noise: "Noise",
+        fill: "The colours around it",
+      },
+      only: "Draw only around the painted part",
+      onlyHint: "It gets the model's full size, so its details are finer.",
+      padding: "Pixels around it",
+      keep: "Keep the rest exactly",
+      keepHint: "What is not painted stays as it was, to the pixel.",
+
+      before: "Before",
+      after: "After",
+      beforeShare: "How much of the picture from before is shown",
+    },
+
+    // The dialog in which a mask is painted.
+    mask: {
+      title: "Paint what is to be drawn anew",
+      done: "Done",
+      canvas: "The picture; what is painted is striped",
+      tools: "Tools for painting",
+      brush: "Brush",
+      eraser: "Eraser",
+      size: "Brush width",
+      undo: "Undo",
+      redo: "Redo",
+      clear: "Clear",
+      invert: "Invert",
+      whole: "Whole picture",
+      zoomIn: "Enlarge",
+      zoomOut: "Shrink",
+      brushDown: "The brush is down, and the arrow keys paint. Space lifts it.",
+      brushSize: (share: number) => `The brush is ${percent(share)} as wide as the picture.`,
+      nothing: "Nothing is painted yet.",
+      share: (share: number) => `${percent(share)} of the picture is drawn anew.`,
+      keys: "Keys: the arrows move the brush, Space puts it down and lifts it, B and E take brush and eraser, [ and ] change its width, + − 0 zoom, Ctrl Z undoes. Two fingers move and zoom.",
+    },
+
+    // The second pass.
+    second: {
+      title: "Second pass",
+      hint: "Draws the picture, enlarges it, and draws its details anew.",
+      none: "For pictures of this size, this model has no larger size of the same shape.",
+      notGiven: "Not with a start picture.",
+      size: "Enlarged to",
+      sizeOption: (size: string, factor: number) => `${isolate(size)} (${number(factor)} times)`,
+      strength: "Strength",
+      strengthHint: "How much is drawn anew. The fast way needs 50% or more.",
+      stepsLine: (count: number) =>
+        plural(count, { one: "It runs # step.", other: "It runs # steps." }),
+      upscale: "What is enlarged",
+      upscales: {
+        latent: "The model's own numbers (fast)",
+        picture: "The picture (closer to it)",
+      },
+    },
+
+    // A variation, and what the safety checker says.
+    variation: {
+      line: (seed: string, share: number) =>
+        `A variation: ${percent(share)} of the noise of seed ${isolate(seed)}.`,
+      none: "No variation",
+    },
+    safety: {
+      flagged: (count: number) =>
+        plural(count, {
+          one: "The safety checker takes this picture for unsuitable, so it is blurred and not kept. Change the prompt or the seed, and draw again.",
+          other:
+            "The safety checker takes # pictures for unsuitable, so they are blurred and not kept. Change the prompt or the seed, and draw again.",
+        }),
+      blurred: "A picture that the safety checker had blurred",
+    },
 
     // The model.
     aboutModel: "About this model",
@@ -102,10 +238,13 @@ export function english({ number, bytes, time, seconds, plural, list, isolate }:
     stopped: "Stopped.",
     paused: "Paused. What has been downloaded is kept.",
     gettingReady: "Getting the model ready",
+    readingPicture: "Reading the picture",
     readingPrompt: "Reading the prompt",
     pictureOf: (image: number, images: number) => `Picture ${number(image)} of ${number(images)}`,
     step: (step: number, steps: number) => `Drawing, step ${number(step)} of ${number(steps)}`,
     decoding: "Decoding the picture",
+    checking: "Checking the picture",
+    secondPass: (work: string) => `Second pass: ${work}`,
     testing: (done: number, all: number) => `Testing stage ${number(done)} of ${number(all)}`,
     left: (milliseconds: number) => `about ${time(milliseconds)} left`,
     libraryDetail: (done: number, all: number) => `Program: ${bytes(done)} of ${bytes(all)}`,
@@ -121,6 +260,7 @@ export function english({ number, bytes, time, seconds, plural, list, isolate }:
     // Times and memory.
     figures: "Times and memory",
     figureLoading: "Loading",
+    figureEncoding: "Reading the picture",
     figureText: "Text",
     figureDenoising: "Denoising",
     figurePreview: "To the first preview",
@@ -291,8 +431,12 @@ export function english({ number, bytes, time, seconds, plural, list, isolate }:
       linkFailed: (link: string) =>
         `The browser did not let the page copy. The link is: ${isolate(link)}`,
       useSettings: "Use its settings",
+      startFrom: "Start from it",
+      startFromHint: "Draw another picture from this one",
       vary: "Vary",
-      varyHint: "The same settings with another seed",
+      varyHint: "Almost the same picture: its noise, changed a little",
+      anotherSeed: "Another seed",
+      anotherSeedHint: "The same settings with another seed: another picture",
       delete: "Delete",
       gone: "This picture was deleted in another tab.",
       model: "model",
@@ -308,11 +452,26 @@ export function english({ number, bytes, time, seconds, plural, list, isolate }:
         size: "size",
         images: "pictures",
         image: "picture",
+        strength: "strength",
+        fit: "fit",
+        maskBlur: "soft edge",
+        maskedContent: "start of the painted part",
+        onlyMasked: "pixels around the painted part",
+        keepUnmasked: "keeping the rest",
+        secondPass: "second pass",
+        secondStrength: "strength of the second pass",
+        secondSteps: "steps of the second pass",
+        upscale: "what is enlarged",
+        variationSeed: "variation",
+        variationStrength: "strength of the variation",
       },
+      fromPicture:
+        "It was drawn from a picture, which its settings do not hold: choose that picture to draw the same.",
       importFile: "Open a picture's settings",
       importHow:
         "A PNG that was made here or by another program brings its settings back. Choose a file, drop one on the page, or paste a picture, a link or settings as text.",
       dropHere: "Drop the picture to use its settings",
+      dropToStart: "Drop the picture to start from it",
       settingsFrom: (name: string) => `Settings from ${isolate(name)}`,
       thisLink: "the link",
       pastedText: "the pasted text",
@@ -330,6 +489,7 @@ export function english({ number, bytes, time, seconds, plural, list, isolate }:
       change: (name: string, from: string, to: string) =>
         `${name} from ${isolate(from)} to ${isolate(to)}`,
       because: (what: string, reason: string) => `${what} (${reason})`,
+      noLarger: "this model has no such larger size of the same shape",
       notCompiled: "not among this model's sizes",
       range: (least: number, most: number) => `the range is ${number(least)} to ${number(most)}`,
       tooLong: (most: number) => `cut after ${number(most)} characters`,

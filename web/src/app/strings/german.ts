@@ -3,7 +3,16 @@
 import type { Strings } from "./english";
 import type { Writer } from "./writer";
 
-export function german({ number, bytes, time, seconds, plural, list, isolate }: Writer): Strings {
+export function german({
+  number,
+  percent,
+  bytes,
+  time,
+  seconds,
+  plural,
+  list,
+  isolate,
+}: Writer): Strings {
   return {
     // The head and the foot of the page.
     tagline: "Bilder aus Worten, gezeichnet von deiner eigenen Grafikkarte.",
@@ -51,6 +60,144 @@ export function german({ number, bytes, time, seconds, plural, list, isolate }: 
         seed === undefined ? "jedes Mal ein neuer Startwert" : `Startwert ${isolate(seed)}`,
         ...(images === 1 ? [] : [plural(images, { one: "# Bild", other: "# Bilder" })]),
       ].join(" · "),
+
+    // The picture that drawing begins with.
+    given: {
+      choose: "Mit einem Bild beginnen",
+      chooseHow: "Du kannst auch eines hierherziehen oder einfügen.",
+      noEncoder: "Dieses Modell zeichnet nur aus Worten und kann nicht mit einem Bild beginnen.",
+      needsPicture: "Dieses Modell ändert einen Teil eines Bildes: Wähle zuerst ein Bild.",
+      needsMask: "Dieses Modell ändert einen Teil eines Bildes: Male diesen Teil zuerst an.",
+      title: "Ausgangsbild",
+      alt: (name) => `Das Ausgangsbild: ${isolate(name)}`,
+      pasted: "das eingefügte Bild",
+      taken: (name) => `Ausgangsbild ist jetzt: ${isolate(name)}.`,
+      offer: (name) =>
+        `Die Einstellungen sind übernommen. Du kannst auch mit dem Bild selbst beginnen: ${isolate(name)}.`,
+      use: "Damit beginnen",
+      notNow: "Jetzt nicht",
+      remove: "Das Bild entfernen",
+      removed: (name) => `Nicht mehr das Ausgangsbild: ${isolate(name)}.`,
+      bringBack: "Rückgängig",
+      unreadable: (name) => `Als Bild nicht zu gebrauchen: ${isolate(name)}.`,
+      unreadableHow:
+        "Wähle ein Bild, das dieser Browser zeigen kann, zum Beispiel ein PNG, JPEG oder WebP, und kein bewegtes.",
+      notKept:
+        "Dieser Browser behält das Ausgangsbild nicht: Wähle es nach dem Neuladen noch einmal.",
+
+      strength: "Stärke",
+      strengthHint:
+        "Wie viel neu gezeichnet wird: Wenig erhält das Bild, bei 100 % bleibt fast nichts davon.",
+      strengthMasked: "Wie viel im angemalten Teil neu gezeichnet wird.",
+      edit: "Einen Teil ändern",
+      editAgain: "Weiter anmalen",
+      unmask: "Das Ganze ändern",
+      masked: (share) => `${percent(share)} des Bildes werden neu gezeichnet.`,
+
+      more: "Optionen des Bildes",
+      fit: "Einpassen",
+      fitHint: "Was geschieht, wenn das Bild eine andere Form hat als das gezeichnete.",
+      fits: {
+        cover: "Füllen, und den Rest abschneiden",
+        contain: "Ganz zeigen, und den Rand füllen",
+        crop: "Die Mitte ausschneiden",
+        stretch: "Verzerren",
+      },
+      usedWhole: (given, size) =>
+        given === size
+          ? `${isolate(size)} Pixel, unverändert verwendet.`
+          : `${isolate(given)} Pixel, auf ${isolate(size)} gebracht.`,
+      usedPart: (given, part, size) =>
+        `Von ${isolate(given)} Pixeln werden die mittleren ${isolate(part)} verwendet, als ${isolate(size)}. Der Rest ist abgeschnitten.`,
+      usedBordered: (given, placed, size) =>
+        `${isolate(given)} Pixel, auf ${isolate(placed)} gebracht, mit einem Rand darum: ${isolate(size)}.`,
+      usedStretched: (given, size) => `${isolate(given)} Pixel, auf ${isolate(size)} verzerrt.`,
+      usedMasked: (given, size) =>
+        `${isolate(given)} Pixel. Der Ausschnitt um das Angemalte wird als ${isolate(size)} gezeichnet und wieder eingesetzt.`,
+      enlarge: "Das Bild erweitern",
+      enlargeHint: "Pixel, die an jeder Seite dazukommen und neu gezeichnet werden.",
+      left: "Links",
+      right: "Rechts",
+      top: "Oben",
+      bottom: "Unten",
+      blur: "Weicher Rand",
+      blurHint: "Pixel, über die das Angemalte in den Rest übergeht.",
+      content: "Der angemalte Teil beginnt als",
+      contentHint:
+        "Rauschen und Farben vergessen, was dort war; beim Bild kommt es auf die Stärke an.",
+      contents: {
+        original: "Das Bild",
+        noise: "Rauschen",
+        fill: "Die Farben ringsum",
+      },
+      only: "Nur um das Angemalte zeichnen",
+      onlyHint: "Es bekommt die volle Größe des Modells und wird dadurch feiner.",
+      padding: "Pixel ringsum",
+      keep: "Den Rest genau erhalten",
+      keepHint: "Was nicht angemalt ist, bleibt auf das Pixel genau, wie es war.",
+
+      before: "Vorher",
+      after: "Nachher",
+      beforeShare: "Wie viel vom Bild davor zu sehen ist",
+    },
+
+    // The dialog in which a mask is painted.
+    mask: {
+      title: "Male an, was neu gezeichnet werden soll",
+      done: "Fertig",
+      canvas: "Das Bild; was angemalt ist, ist gestreift",
+      tools: "Werkzeuge zum Malen",
+      brush: "Pinsel",
+      eraser: "Radierer",
+      size: "Pinselbreite",
+      undo: "Rückgängig",
+      redo: "Wiederholen",
+      clear: "Leeren",
+      invert: "Umkehren",
+      whole: "Ganzes Bild",
+      zoomIn: "Vergrößern",
+      zoomOut: "Verkleinern",
+      brushDown: "Der Pinsel ist unten, die Pfeiltasten malen. Die Leertaste hebt ihn.",
+      brushSize: (share) => `Der Pinsel ist ${percent(share)} so breit wie das Bild.`,
+      nothing: "Noch ist nichts angemalt.",
+      share: (share) => `${percent(share)} des Bildes werden neu gezeichnet.`,
+      keys: "Tasten: Die Pfeile bewegen den Pinsel, die Leertaste senkt und hebt ihn, B und E nehmen Pinsel und Radierer, [ und ] ändern seine Breite, + − 0 zoomen, Strg Z macht rückgängig. Zwei Finger verschieben und zoomen.",
+    },
+
+    // The second pass.
+    second: {
+      title: "Zweiter Durchgang",
+      hint: "Zeichnet das Bild, vergrößert es, und zeichnet seine Einzelheiten neu.",
+      none: "Für Bilder dieser Größe hat dieses Modell keine größere derselben Form.",
+      notGiven: "Nicht mit einem Ausgangsbild.",
+      size: "Vergrößert auf",
+      sizeOption: (size, factor) => `${isolate(size)} (${number(factor)}-fach)`,
+      strength: "Stärke",
+      strengthHint: "Wie viel neu gezeichnet wird. Der schnelle Weg braucht 50 % oder mehr.",
+      stepsLine: (count) =>
+        plural(count, { one: "Er hat # Schritt.", other: "Er hat # Schritte." }),
+      upscale: "Was vergrößert wird",
+      upscales: {
+        latent: "Die Zahlen des Modells (schnell)",
+        picture: "Das Bild (bleibt näher daran)",
+      },
+    },
+
+    // A variation, and what the safety checker says.
+    variation: {
+      line: (seed, share) =>
+        `Eine Abwandlung: ${percent(share)} des Rauschens vom Startwert ${isolate(seed)}.`,
+      none: "Keine Abwandlung",
+    },
+    safety: {
+      flagged: (count) =>
+        plural(count, {
+          one: "Die Sicherheitsprüfung hält dieses Bild für ungeeignet. Es ist unkenntlich gemacht und wird nicht behalten. Ändere den Prompt oder den Startwert, und zeichne noch einmal.",
+          other:
+            "Die Sicherheitsprüfung hält # Bilder für ungeeignet. Sie sind unkenntlich gemacht und werden nicht behalten. Ändere den Prompt oder den Startwert, und zeichne noch einmal.",
+        }),
+      blurred: "Ein Bild, das die Sicherheitsprüfung unkenntlich machen ließ",
+    },
 
     // The model.
     aboutModel: "Über dieses Modell",
@@ -103,10 +250,13 @@ export function german({ number, bytes, time, seconds, plural, list, isolate }: 
     stopped: "Abgebrochen.",
     paused: "Pause. Was schon heruntergeladen ist, bleibt gespeichert.",
     gettingReady: "Das Modell wird vorbereitet",
+    readingPicture: "Das Bild wird gelesen",
     readingPrompt: "Der Prompt wird gelesen",
     pictureOf: (image, images) => `Bild ${number(image)} von ${number(images)}`,
     step: (step, steps) => `Schritt ${number(step)} von ${number(steps)} wird gezeichnet`,
     decoding: "Das Bild wird dekodiert",
+    checking: "Das Bild wird geprüft",
+    secondPass: (work) => `Zweiter Durchgang: ${work}`,
     testing: (done, all) => `Stufe ${number(done)} von ${number(all)} wird geprüft`,
     left: (milliseconds) => `noch etwa ${time(milliseconds)}`,
     libraryDetail: (done, all) => `Programm: ${bytes(done)} von ${bytes(all)}`,
@@ -121,6 +271,7 @@ export function german({ number, bytes, time, seconds, plural, list, isolate }: 
     // Times and memory.
     figures: "Zeiten und Speicher",
     figureLoading: "Laden",
+    figureEncoding: "Bild lesen",
     figureText: "Text",
     figureDenoising: "Entrauschen",
     figurePreview: "Bis zur ersten Vorschau",
@@ -297,8 +448,12 @@ export function german({ number, bytes, time, seconds, plural, list, isolate }: 
       linkFailed: (link) =>
         `Der Browser hat das Kopieren nicht erlaubt. Der Link lautet: ${isolate(link)}`,
       useSettings: "Einstellungen übernehmen",
+      startFrom: "Damit beginnen",
+      startFromHint: "Aus diesem Bild ein anderes zeichnen",
       vary: "Abwandeln",
-      varyHint: "Die gleichen Einstellungen mit einem anderen Startwert",
+      varyHint: "Fast dasselbe Bild: sein Rauschen, ein wenig verändert",
+      anotherSeed: "Anderer Startwert",
+      anotherSeedHint: "Die gleichen Einstellungen mit einem anderen Startwert: ein anderes Bild",
       delete: "Löschen",
       gone: "Dieses Bild wurde in einem anderen Tab gelöscht.",
       model: "Modell",
@@ -314,11 +469,26 @@ export function german({ number, bytes, time, seconds, plural, list, isolate }: 
         size: "Größe",
         images: "Bilder",
         image: "Bild",
+        strength: "Stärke",
+        fit: "Einpassen",
+        maskBlur: "weicher Rand",
+        maskedContent: "Beginn des angemalten Teils",
+        onlyMasked: "Pixel um das Angemalte",
+        keepUnmasked: "Erhalten des Rests",
+        secondPass: "zweiter Durchgang",
+        secondStrength: "Stärke des zweiten Durchgangs",
+        secondSteps: "Schritte des zweiten Durchgangs",
+        upscale: "was vergrößert wird",
+        variationSeed: "Abwandlung",
+        variationStrength: "Stärke der Abwandlung",
       },
+      fromPicture:
+        "Es wurde aus einem Bild gezeichnet, das seine Einstellungen nicht enthalten: Wähle jenes Bild, um dasselbe zu zeichnen.",
       importFile: "Einstellungen aus einem Bild laden",
       importHow:
         "Ein PNG, das hier oder mit einem anderen Programm entstand, bringt seine Einstellungen mit. Wähle eine Datei, zieh eine auf die Seite oder füge ein Bild, einen Link oder Einstellungen als Text ein.",
       dropHere: "Bild hier loslassen, um seine Einstellungen zu übernehmen",
+      dropToStart: "Bild hier loslassen, um damit zu beginnen",
       settingsFrom: (name) => `Einstellungen aus ${isolate(name)}`,
       thisLink: "dem Link",
       pastedText: "dem eingefügten Text",
@@ -333,6 +503,7 @@ export function german({ number, bytes, time, seconds, plural, list, isolate }: 
       more: (count) => `und ${number(count)} weitere`,
       change: (name, from, to) => `${name} ${isolate(to)} statt ${isolate(from)}`,
       because: (what, reason) => `${what} (${reason})`,
+      noLarger: "eine solche Größe derselben Form hat dieses Modell nicht",
       notCompiled: "keine der Größen dieses Modells",
       range: (least, most) => `möglich sind ${number(least)} bis ${number(most)}`,
       tooLong: (most) => `nach ${number(most)} Zeichen abgeschnitten`,

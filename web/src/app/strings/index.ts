@@ -104,15 +104,22 @@ function use(found: { language: Language; locale: string }): void {
 /** The attributes that take a sentence, by the data attribute that names the sentence. */
 const ATTRIBUTES = { label: "aria-label", placeholder: "placeholder", title: "title" } as const;
 
+/** Find a sentence by its name, for example `privacy` or `given.fits.cover`. */
+function sentenceOf(name: string): unknown {
+  let found: unknown = sentences;
+  for (const key of name.split(".")) found = (found as Record<string, unknown> | undefined)?.[key];
+  return found;
+}
+
 /** Write the sentences into the elements that name them, for example `<p data-text="privacy">`. */
 export function fillPage(root: ParentNode): void {
   for (const element of root.querySelectorAll<HTMLElement>("[data-text]")) {
-    const sentence = sentences[element.dataset.text as keyof Strings];
+    const sentence = sentenceOf(element.dataset.text!);
     if (typeof sentence === "string") element.textContent = sentence;
   }
   for (const [name, attribute] of Object.entries(ATTRIBUTES)) {
     for (const element of root.querySelectorAll<HTMLElement>(`[data-${name}]`)) {
-      const sentence = sentences[element.dataset[name] as keyof Strings];
+      const sentence = sentenceOf(element.dataset[name]!);
       if (typeof sentence === "string") element.setAttribute(attribute, sentence);
     }
   }

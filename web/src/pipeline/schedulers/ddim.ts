@@ -1,15 +1,14 @@
 /** DDIM (Song et al. 2021, eqs. 12 and 16), as diffusers' `DDIMScheduler` runs it. */
 
 import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
-import { cleanFrom, levelOf, noiseFrom, spacedTimesteps } from "./noise_levels";
-import type { Run, Step } from "./types";
+import { cleanFrom, levelOf, noiseFrom, noiseLevel, spacedTimesteps } from "./noise_levels";
+import type { Run, RunOptions, Step } from "./types";
 
 /** Lay out one run; `eta` 0 draws no noise, 1 is DDPM's variance. */
 export function ddim(
   schedule: NoiseSchedule,
   config: SchedulerConfig,
-  count: number,
-  eta: number,
+  { count, eta, begin }: RunOptions,
 ): Run {
   const stride = Math.floor(schedule.num_train_timesteps / count);
   const alphas = schedule.alphas_cumprod;
@@ -27,6 +26,7 @@ export function ddim(
     const signal = Math.sqrt(previous);
     return {
       timestep,
+      level: noiseLevel(level),
       inputScale: 1,
       next: {
         sample: signal * clean.sample + direction * noise.sample,
@@ -37,5 +37,5 @@ export function ddim(
       denoised: clean,
     };
   });
-  return { initNoiseSigma: 1, steps };
+  return { initNoiseSigma: 1, steps: steps.slice(begin) };
 }

@@ -1,14 +1,18 @@
 /** Ancestral sampling (Ho et al. 2020, eqs. 6 and 7), as diffusers' `DDPMScheduler` runs it. */
 
 import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
-import { cleanFrom, levelOf, spacedTimesteps } from "./noise_levels";
-import type { Run, Step } from "./types";
+import { cleanFrom, levelOf, noiseLevel, spacedTimesteps } from "./noise_levels";
+import type { Run, RunOptions, Step } from "./types";
 
 /** The least variance of a step, as in diffusers, which draws noise in the last step too. */
 const LEAST_VARIANCE = 1e-20;
 
 /** Lay out one run; every step draws noise, unless it is at timestep 0. */
-export function ddpm(schedule: NoiseSchedule, config: SchedulerConfig, count: number): Run {
+export function ddpm(
+  schedule: NoiseSchedule,
+  config: SchedulerConfig,
+  { count, begin }: RunOptions,
+): Run {
   const timesteps = spacedTimesteps(schedule, config, count);
   const steps = timesteps.map((timestep, i): Step => {
     const following = timesteps[i + 1];
@@ -17,11 +21,13 @@ export function ddpm(schedule: NoiseSchedule, config: SchedulerConfig, count: nu
     const ends = following === undefined || following < 0;
     const previous = ends ? 1 : schedule.alphas_cumprod[following]!;
     const alpha = product / previous;
-    const clean = cleanFrom(schedule.prediction_type, levelOf(product));
+    const level = levelOf(product);
+    const clean = cleanFrom(schedule.prediction_type, level);
     const ofClean = (Math.sqrt(previous) * (1 - alpha)) / (1 - product);
     const ofSample = (Math.sqrt(alpha) * (1 - previous)) / (1 - product);
     return {
       timestep,
+      level: noiseLevel(level),
       inputScale: 1,
       next: {
         sample: ofSample + ofClean * clean.sample,
@@ -31,7 +37,7 @@ export function ddpm(schedule: NoiseSchedule, config: SchedulerConfig, count: nu
       denoised: clean,
     };
   });
-  return { initNoiseSigma: 1, steps };
+  return { initNoiseSigma: 1, steps: steps.slice(begin) };
 }
 
 function deviationOf(config: SchedulerConfig, product: number, previous: number): number {

@@ -5,11 +5,15 @@
 
 import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
 import { flowWithoutLast, multistepLevels } from "./multistep";
-import { cleanFrom } from "./noise_levels";
-import type { Run, Step } from "./types";
+import { cleanFrom, noiseLevel } from "./noise_levels";
+import type { Run, RunOptions, Step } from "./types";
 
-/** Lay out one run. */
-export function deis(schedule: NoiseSchedule, config: SchedulerConfig, count: number): Run {
+/** Lay out one run. It begins with the first order. */
+export function deis(
+  schedule: NoiseSchedule,
+  config: SchedulerConfig,
+  { count, begin }: RunOptions,
+): Run {
   const { timesteps, levels } = multistepLevels(schedule, config, count, {
     // If noise levels have a spacing of their own, the last step stays at its noise level.
     final: (least, last, spaced) => (spaced ? last : least),
@@ -17,7 +21,8 @@ export function deis(schedule: NoiseSchedule, config: SchedulerConfig, count: nu
   });
   const last = timesteps.length - 1;
   const few = config.lower_order_final && timesteps.length < 15;
-  const steps = timesteps.map((timestep, i): Step => {
+  const steps = timesteps.slice(begin).map((timestep, known): Step => {
+    const i = begin + known;
     const [from, to] = [levels[i]!, levels[i + 1]!];
     const clean = cleanFrom(schedule.prediction_type, from);
     // The noise is what the predicted clean latents leave of the latents. That differs from what a
@@ -27,12 +32,13 @@ export function deis(schedule: NoiseSchedule, config: SchedulerConfig, count: nu
       model: (-from.alpha * clean.model) / from.sigma,
     };
     const limit = few ? last - i + 1 : Infinity;
-    const order = Math.min(config.solver_order, i + 1, limit);
+    const order = Math.min(config.solver_order, known + 1, limit);
     const rhos = levels.slice(i - order + 1, i + 1).map(({ alpha, sigma }) => sigma / alpha);
     const weights = integrals(rhos.reverse(), to.sigma / to.alpha);
     const [current, ...history] = weights.map((weight) => to.alpha * weight);
     return {
       timestep,
+      level: noiseLevel(from),
       inputScale: 1,
       remember: noise,
       next: {

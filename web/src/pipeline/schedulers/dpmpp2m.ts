@@ -7,8 +7,8 @@
 import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
 import { flowWithoutLast, multistepLevels } from "./multistep";
 import type { Level } from "./noise_levels";
-import { cleanFrom, logSnr, noiseFrom } from "./noise_levels";
-import type { Run, Step } from "./types";
+import { cleanFrom, logSnr, noiseFrom, noiseLevel } from "./noise_levels";
+import type { Run, RunOptions, Step } from "./types";
 
 /** Weights of one update: of the sample, of D0, D1 and D2 (finite differences), and of noise. */
 interface Update {
@@ -17,24 +17,30 @@ interface Update {
   noise?: number;
 }
 
-/** Lay out one run. */
-export function dpmpp2m(schedule: NoiseSchedule, config: SchedulerConfig, count: number): Run {
+/** Lay out one run. It begins with the first order. */
+export function dpmpp2m(
+  schedule: NoiseSchedule,
+  config: SchedulerConfig,
+  { count, begin }: RunOptions,
+): Run {
   const { timesteps, levels } = multistepLevels(schedule, config, count, {
     final: (least) => (config.final_sigmas_type === "sigma_min" ? least : 0),
     flow: flowWithoutLast,
   });
   const predict = config.algorithm_type.endsWith("++") ? cleanFrom : noiseFrom;
   const last = timesteps.length - 1;
-  const steps = timesteps.map((timestep, i): Step => {
+  const steps = timesteps.slice(begin).map((timestep, known): Step => {
+    const i = begin + known;
     const [from, to] = [levels[i]!, levels[i + 1]!];
     const prediction = predict(schedule.prediction_type, from);
-    const order = orderOf(config, i, last);
+    const order = orderOf(config, i, last, known);
     const h = logSnr(to) - logSnr(from);
     const { sample, differences, noise } = update(config, order, h, from, to);
     const ages = levels.slice(Math.max(i - order + 1, 0), i + 1).reverse();
     const [current, ...history] = spread(differences, h, ages);
     return {
       timestep,
+      level: noiseLevel(from),
       inputScale: 1,
       remember: prediction,
       next: {
@@ -49,13 +55,17 @@ export function dpmpp2m(schedule: NoiseSchedule, config: SchedulerConfig, count:
   return { initNoiseSigma: 1, steps };
 }
 
-/** The order of one step: low at first, and at the end as the options say. */
-function orderOf(config: SchedulerConfig, step: number, last: number): number {
+/**
+ * The order of one step: low at first, and at the end as the options say.
+ *
+ * @param known how many predictions there are besides the step's own.
+ */
+function orderOf(config: SchedulerConfig, step: number, last: number, known: number): number {
   const few = config.lower_order_final && last + 1 < 15;
   const first = few || config.euler_at_final || config.final_sigmas_type === "zero";
   if (step === last && first) return 1;
   const most = step === last - 1 && few ? 2 : config.solver_order;
-  return Math.min(most, step + 1, config.solver_order);
+  return Math.min(most, known + 1, config.solver_order);
 }
 
 /** The update from one level to the next in terms of finite differences of predictions. */

@@ -8,22 +8,32 @@ import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
 import {
   cleanFromSigma,
   initialSigma,
+  noiseLevelOfSigma,
   sampledLevels,
   timestepOf,
   trainingSigmas,
 } from "./noise_levels";
-import type { Next, Run, Step } from "./types";
+import type { Next, Run, RunOptions, Step } from "./types";
 
 const f32 = Math.fround;
 
 /** Lay out one run of 2 * count - 1 evaluations. */
-export function dpmppSde(schedule: NoiseSchedule, config: SchedulerConfig, count: number): Run {
+export function dpmppSde(
+  schedule: NoiseSchedule,
+  config: SchedulerConfig,
+  { count, begin }: RunOptions,
+): Run {
   const training = trainingSigmas(schedule);
   const { timesteps, sigmas, exact } = sampledLevels(schedule, config, count, (time) => time);
   const prediction = schedule.prediction_type;
   const steps = sigmas.flatMap((sigma, i): Step[] => {
     const denoised = cleanFromSigma(prediction, sigma);
-    const first = { timestep: timesteps[i]!, inputScale: 1 / Math.sqrt(sigma ** 2 + 1), denoised };
+    const first = {
+      timestep: timesteps[i]!,
+      level: noiseLevelOfSigma(sigma),
+      inputScale: 1 / Math.sqrt(sigma ** 2 + 1),
+      denoised,
+    };
     const following = sigmas[i + 1];
     // The last step takes the clean latents.
     if (following === undefined) return [{ ...first, next: denoised }];
@@ -46,6 +56,8 @@ export function dpmppSde(schedule: NoiseSchedule, config: SchedulerConfig, count
       },
       {
         timestep: timestepOf(Math.sqrt(exact[i]! * exact[i + 1]!), training),
+        // diffusers lists the end of the step here, although the latents are halfway.
+        level: noiseLevelOfSigma(following),
         inputScale: 1 / Math.sqrt(middle ** 2 + 1),
         denoised: second,
         next: {
@@ -59,7 +71,8 @@ export function dpmppSde(schedule: NoiseSchedule, config: SchedulerConfig, count
   });
   const brownian: [number, number] = [sigmas.at(-1)!, sigmas[0]!];
   const initNoiseSigma = initialSigma(config, sigmas);
-  return { initNoiseSigma, ...(sigmas.length > 1 ? { brownian } : {}), steps };
+  const path = sigmas.length > 1 ? { brownian } : {};
+  return { initNoiseSigma, ...path, steps: steps.slice(begin) };
 }
 
 /** Weights of a step's start, of the clean latents and of the noise, as in Euler ancestral. */

@@ -10,24 +10,25 @@ import {
   cleanFromSigma,
   initialSigma,
   linspace,
+  noiseLevelOfSigma,
   sampledLevels,
   sigmaSpacing,
   trainingSigmas,
 } from "./noise_levels";
-import type { Run, Step } from "./types";
+import type { Run, RunOptions, Step } from "./types";
 
 /** Lay out one run of Euler's method. */
-export function euler(schedule: NoiseSchedule, config: SchedulerConfig, count: number): Run {
-  return layOut(schedule, config, count, (_from, to) => ({ down: to }));
+export function euler(schedule: NoiseSchedule, config: SchedulerConfig, options: RunOptions): Run {
+  return layOut(schedule, config, options, (_from, to) => ({ down: to }));
 }
 
 /** Lay out one run of the ancestral variant; every step draws noise, the last one too. */
 export function eulerAncestral(
   schedule: NoiseSchedule,
   config: SchedulerConfig,
-  count: number,
+  options: RunOptions,
 ): Run {
-  return layOut(schedule, config, count, (from, to) => {
+  return layOut(schedule, config, options, (from, to) => {
     const up = Math.sqrt((to ** 2 * (from ** 2 - to ** 2)) / from ** 2);
     return { down: Math.sqrt(Math.max(to ** 2 - up ** 2, 0)), up };
   });
@@ -36,7 +37,7 @@ export function eulerAncestral(
 function layOut(
   schedule: NoiseSchedule,
   config: SchedulerConfig,
-  count: number,
+  { count, begin }: RunOptions,
   split: (from: number, to: number) => { down: number; up?: number },
 ): Run {
   const { timesteps, sigmas } = eulerLevels(schedule, config, count);
@@ -52,6 +53,7 @@ function layOut(
         config.timestep_type === "continuous" && prediction === "v_prediction"
           ? Math.fround(0.25 * Math.log(sigma))
           : timestep,
+      level: noiseLevelOfSigma(sigma),
       inputScale: 1 / Math.sqrt(sigma ** 2 + 1),
       next: {
         sample: 1 + move * (1 - denoised.sample),
@@ -61,7 +63,7 @@ function layOut(
       denoised,
     };
   });
-  return { initNoiseSigma: initialSigma(config, sigmas), steps };
+  return { initNoiseSigma: initialSigma(config, sigmas), steps: steps.slice(begin) };
 }
 
 /** Timesteps, and one noise level more than there are timesteps. */

@@ -5,18 +5,29 @@
  */
 
 import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
-import { cleanFromSigma, initialSigma, sampledLevels, slopeAlong } from "./noise_levels";
-import type { Run, Step } from "./types";
+import {
+  cleanFromSigma,
+  initialSigma,
+  noiseLevelOfSigma,
+  sampledLevels,
+  slopeAlong,
+} from "./noise_levels";
+import type { Run, RunOptions, Step } from "./types";
 
 /** Lay out one run of 2 * count - 1 evaluations. */
-export function heun(schedule: NoiseSchedule, config: SchedulerConfig, count: number): Run {
+export function heun(
+  schedule: NoiseSchedule,
+  config: SchedulerConfig,
+  { count, begin }: RunOptions,
+): Run {
   const { timesteps, sigmas } = sampledLevels(schedule, config, count);
   const evaluate = (
     i: number,
-  ): Pick<Step, "timestep" | "inputScale" | "denoised"> & { slope: Step["denoised"] } => {
+  ): Pick<Step, "timestep" | "level" | "inputScale" | "denoised"> & { slope: Step["denoised"] } => {
     const denoised = cleanFromSigma(schedule.prediction_type, sigmas[i]!);
     return {
       timestep: timesteps[i]!,
+      level: noiseLevelOfSigma(sigmas[i]!),
       inputScale: 1 / Math.sqrt(sigmas[i]! ** 2 + 1),
       denoised,
       slope: slopeAlong(denoised, sigmas[i]!),
@@ -45,5 +56,5 @@ export function heun(schedule: NoiseSchedule, config: SchedulerConfig, count: nu
     };
     return [predictor, corrector];
   });
-  return { initNoiseSigma: initialSigma(config, sigmas), steps };
+  return { initNoiseSigma: initialSigma(config, sigmas), steps: steps.slice(begin) };
 }

@@ -14,12 +14,12 @@ import { lcm } from "./lcm";
 import { lms } from "./lms";
 import { pndm } from "./pndm";
 import { tcd } from "./tcd";
-import type { Run } from "./types";
+import type { Run, RunOptions } from "./types";
 import { unipc } from "./unipc";
 
-export type { Combination, Run, Step } from "./types";
+export type { Combination, NoiseLevel, Run, Step } from "./types";
 
-type LayOut = (schedule: NoiseSchedule, config: SchedulerConfig, count: number, eta: number) => Run;
+type LayOut = (schedule: NoiseSchedule, config: SchedulerConfig, options: RunOptions) => Run;
 
 const ALGORITHMS = new Map<string, LayOut>([
   ["dpmpp2m", dpmpp2m],
@@ -38,10 +38,20 @@ const ALGORITHMS = new Map<string, LayOut>([
 ]);
 
 /**
+ * Evaluations of the denoiser in a step, where it is not one: diffusers' `order`. PNDM's is one,
+ * although some of its steps take more.
+ */
+const EVALUATIONS = new Map([
+  ["heun", 2],
+  ["dpmpp_sde", 2],
+]);
+
+/**
  * Lay out one run of a scheduler that the manifest lists.
  *
  * @param count denoising steps.
  * @param eta DDIM's share of DDPM's noise, 0 to 1.
+ * @param skipped how many of the first denoising steps are left out, because a picture is given.
  * @throws UnsupportedError if this page does not have the scheduler's algorithm.
  */
 export function layOutRun(
@@ -49,6 +59,7 @@ export function layOutRun(
   config: SchedulerConfig,
   count: number,
   eta: number,
+  skipped = 0,
 ): Run {
   const layOut = ALGORITHMS.get(config.algorithm);
   if (layOut === undefined) {
@@ -63,5 +74,6 @@ export function layOutRun(
   }
   // Older manifests lack the newer options.
   const complete = { ...SCHEDULER_DEFAULTS, ...config };
-  return layOut({ ...schedule, alphas_cumprod: alphas }, complete, count, eta);
+  const begin = skipped * (EVALUATIONS.get(config.algorithm) ?? 1);
+  return layOut({ ...schedule, alphas_cumprod: alphas }, complete, { count, eta, begin });
 }

@@ -1,16 +1,21 @@
 /** Latent consistency sampling (Luo et al. 2023), as diffusers' `LCMScheduler` runs it. */
 
 import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
-import { cleanFrom, levelOf } from "./noise_levels";
-import type { Run, Step } from "./types";
+import { cleanFrom, levelOf, noiseLevel } from "./noise_levels";
+import type { Run, RunOptions, Step } from "./types";
 
 const SIGMA_DATA = 0.5;
 
 /** Lay out one run; all steps but the last draw noise. */
-export function lcm(schedule: NoiseSchedule, config: SchedulerConfig, count: number): Run {
+export function lcm(
+  schedule: NoiseSchedule,
+  config: SchedulerConfig,
+  { count, begin }: RunOptions,
+): Run {
   const timesteps = distilledTimesteps(schedule, config, count);
   const steps = timesteps.map((timestep, i): Step => {
-    const clean = cleanFrom(schedule.prediction_type, levelOf(schedule.alphas_cumprod[timestep]!));
+    const from = levelOf(schedule.alphas_cumprod[timestep]!);
+    const clean = cleanFrom(schedule.prediction_type, from);
     const scaled = timestep * config.timestep_scaling;
     const skip = SIGMA_DATA ** 2 / (scaled ** 2 + SIGMA_DATA ** 2);
     const out = scaled / Math.sqrt(scaled ** 2 + SIGMA_DATA ** 2);
@@ -22,6 +27,7 @@ export function lcm(schedule: NoiseSchedule, config: SchedulerConfig, count: num
         : levelOf(schedule.alphas_cumprod[following]!);
     return {
       timestep,
+      level: noiseLevel(from),
       inputScale: 1,
       next: {
         sample: level.alpha * denoised.sample,
@@ -31,7 +37,7 @@ export function lcm(schedule: NoiseSchedule, config: SchedulerConfig, count: num
       denoised: clean,
     };
   });
-  return { initNoiseSigma: 1, steps };
+  return { initNoiseSigma: 1, steps: steps.slice(begin) };
 }
 
 /** Timesteps of a distilled model: some of those that its teacher was sampled at. */

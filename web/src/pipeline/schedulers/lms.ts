@@ -4,13 +4,26 @@
  */
 
 import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
-import { cleanFromSigma, initialSigma, sampledLevels, slopeAlong } from "./noise_levels";
-import type { Run, Step } from "./types";
+import {
+  cleanFromSigma,
+  initialSigma,
+  noiseLevelOfSigma,
+  sampledLevels,
+  slopeAlong,
+} from "./noise_levels";
+import type { Run, RunOptions, Step } from "./types";
 
 const ORDER = 4;
 
-/** Lay out one run. */
-export function lms(schedule: NoiseSchedule, config: SchedulerConfig, count: number): Run {
+/**
+ * Lay out one run. Steps after `begin` have the weights of the order that they have in the whole
+ * schedule, also where fewer slopes are known, which are then left out: so diffusers runs it.
+ */
+export function lms(
+  schedule: NoiseSchedule,
+  config: SchedulerConfig,
+  { count, begin }: RunOptions,
+): Run {
   const { timesteps, sigmas } = sampledLevels(schedule, config, count);
   const steps = sigmas.map((from, i): Step => {
     const to = sigmas[i + 1] ?? 0;
@@ -20,13 +33,14 @@ export function lms(schedule: NoiseSchedule, config: SchedulerConfig, count: num
     const slope = slopeAlong(denoised, from);
     return {
       timestep: timesteps[i]!,
+      level: noiseLevelOfSigma(from),
       inputScale: 1 / Math.sqrt(from ** 2 + 1),
       remember: slope,
       next: { sample: 1 + weight! * slope.sample, model: weight! * slope.model, history },
       denoised,
     };
   });
-  return { initNoiseSigma: initialSigma(config, sigmas), steps };
+  return { initNoiseSigma: initialSigma(config, sigmas), steps: steps.slice(begin) };
 }
 
 /**

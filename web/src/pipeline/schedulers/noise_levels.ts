@@ -2,6 +2,7 @@
 
 import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
 import { betaQuantile } from "./beta_quantile";
+import type { NoiseLevel } from "./types";
 
 /** Python's and numpy's rounding: halves go to the even neighbour. */
 export function roundHalfEven(value: number): number {
@@ -220,6 +221,16 @@ export function levelOf(alphaCumprod: number): Level {
 export function levelOfRatio(ratio: number): Level {
   const alpha = 1 / Math.sqrt(ratio * ratio + 1);
   return { alpha, sigma: ratio * alpha };
+}
+
+/** The level of a step whose latents have these amplitudes. */
+export function noiseLevel({ alpha, sigma }: Level): NoiseLevel {
+  return { signal: alpha, noise: sigma };
+}
+
+/** The level of a step of the schedulers that scale the denoiser's input. */
+export function noiseLevelOfSigma(sigma: number): NoiseLevel {
+  return { signal: 1, noise: sigma };
 }
 
 /** Logarithm of signal over noise; infinite without noise. */

@@ -6,8 +6,8 @@
 
 import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
 import type { Weights } from "./noise_levels";
-import { cleanFrom, levelOf, noiseFrom, spacedTimesteps } from "./noise_levels";
-import type { Next, Run, Step } from "./types";
+import { cleanFrom, levelOf, noiseFrom, noiseLevel, spacedTimesteps } from "./noise_levels";
+import type { Next, Run, RunOptions, Step } from "./types";
 
 /** Adams-Bashforth weights by how many predictions are known, newest first. */
 const MULTISTEP = [
@@ -18,6 +18,8 @@ const MULTISTEP = [
 ];
 /** How many Runge-Kutta steps come first; the last multistep formula needs their predictions. */
 const RUNGE_KUTTA_STEPS = 3;
+/** How often each of them evaluates the denoiser. */
+const EVALUATIONS = 4;
 /** What the history gets: predictions. */
 const PREDICTION = { sample: 0, model: 1 };
 /** What is kept: the current latents. */
@@ -26,20 +28,30 @@ const CURRENT = { sample: 1, model: 0 };
 /**
  * Lay out one run. It evaluates the denoiser once more than there are steps; with Runge-Kutta, nine
  * times more. Runge-Kutta needs four steps at least.
+ *
+ * A run that begins later runs as diffusers' does, which counts from its own first evaluation: the
+ * second one is taken for the repeated one, and the first twelve for Runge-Kutta's.
  */
-export function pndm(schedule: NoiseSchedule, config: SchedulerConfig, count: number): Run {
+export function pndm(
+  schedule: NoiseSchedule,
+  config: SchedulerConfig,
+  { count, begin }: RunOptions,
+): Run {
   const spaced = spacedTimesteps(schedule, config, count);
   const transfer = new Transfer(schedule, config, count);
   const steps = config.skip_prk_steps
-    ? multistep(spaced, transfer)
-    : [...rungeKutta(spaced, transfer), ...multistepAfter(spaced, transfer)];
+    ? multistep(repeatSecond(spaced).slice(begin), transfer)
+    : rungeKuttaFirst(spaced, begin, transfer);
   return { initNoiseSigma: 1, steps };
 }
 
+/** The second timestep comes twice: a predictor and a corrector of the first step. */
+function repeatSecond(spaced: number[]): number[] {
+  return spaced.length === 1 ? spaced : [spaced[0]!, spaced[1]!, ...spaced.slice(1)];
+}
+
 /** Linear multistep from the start. */
-function multistep(spaced: number[], transfer: Transfer): Step[] {
-  // The second timestep comes twice: a predictor and a corrector of the first step.
-  const timesteps = spaced.length === 1 ? spaced : [spaced[0]!, spaced[1]!, ...spaced.slice(1)];
+function multistep(timesteps: number[], transfer: Transfer): Step[] {
   const { stride } = transfer;
   return timesteps.map((timestep, i): Step => {
     if (i === 1) {
@@ -57,36 +69,45 @@ function multistep(spaced: number[], transfer: Transfer): Step[] {
   });
 }
 
-/** The first steps by the classical Runge-Kutta method, four evaluations each. */
-function rungeKutta(spaced: number[], transfer: Transfer): Step[] {
+/** Steps of the classical Runge-Kutta method, and linear multistep after them. */
+function rungeKuttaFirst(spaced: number[], begin: number, transfer: Transfer): Step[] {
   const half = Math.floor(transfer.stride / 2);
-  return spaced.slice(0, RUNGE_KUTTA_STEPS).flatMap((from, i): Step[] => {
+  const evaluated = spaced.slice(0, RUNGE_KUTTA_STEPS).flatMap((from, i): number[] => {
     const to = spaced[i + 1]!;
-    const middle = to + half;
-    return [
-      {
-        ...transfer.step(from, from, from - half, { model: 1, history: [] }),
-        remember: PREDICTION,
-        keep: CURRENT,
-      },
-      {
-        ...transfer.step(middle, from, middle, { kept: true, model: 1, history: [] }),
-        remember: PREDICTION,
-      },
-      {
-        ...transfer.step(middle, from, to, { kept: true, model: 1, history: [] }),
-        remember: PREDICTION,
-      },
-      // Simpson's rule.
-      transfer.step(to, from, to, { kept: true, model: 1 / 6, history: [1 / 3, 1 / 3, 1 / 6] }),
-    ];
+    return [from, to + half, to + half, to];
   });
+  const timesteps = [...evaluated, ...spaced.slice(RUNGE_KUTTA_STEPS)].slice(begin);
+  const first = timesteps.slice(0, evaluated.length).map((timestep, i): Step => {
+    const phase = i % EVALUATIONS;
+    // By its place from the beginning, so that a run that begins later mixes two steps.
+    const from = evaluated[i - phase]!;
+    const to = timestep - (phase % 2 === 0 ? half : 0);
+    switch (phase) {
+      case 0:
+        return {
+          ...transfer.step(timestep, from, to, { model: 1, history: [] }),
+          remember: PREDICTION,
+          keep: CURRENT,
+        };
+      case 3: {
+        // Simpson's rule.
+        const weights = { kept: true, model: 1 / 6, history: [1 / 3, 1 / 3, 1 / 6] };
+        return transfer.step(timestep, from, to, weights);
+      }
+      default:
+        return {
+          ...transfer.step(timestep, from, to, { kept: true, model: 1, history: [] }),
+          remember: PREDICTION,
+        };
+    }
+  });
+  return [...first, ...multistepAfter(timesteps.slice(evaluated.length), transfer)];
 }
 
 /** Linear multistep after Runge-Kutta's steps, each of which left three predictions. */
-function multistepAfter(spaced: number[], transfer: Transfer): Step[] {
+function multistepAfter(timesteps: number[], transfer: Transfer): Step[] {
   const [model, ...earlier] = MULTISTEP[RUNGE_KUTTA_STEPS]!;
-  return spaced.slice(RUNGE_KUTTA_STEPS).map((timestep, i): Step => {
+  return timesteps.map((timestep, i): Step => {
     const history: number[] = [];
     earlier.forEach((weight, age) => {
       // The first prediction of a Runge-Kutta step is the oldest of its three.
@@ -142,7 +163,8 @@ class Transfer {
       model: along * model,
       history: history.map((weight) => along * weight),
     };
-    const denoised = cleanFrom(schedule.prediction_type, levelOf(schedule.alphas_cumprod.at(at)!));
-    return { timestep: at, inputScale: 1, next, denoised };
+    const level = levelOf(schedule.alphas_cumprod.at(at)!);
+    const denoised = cleanFrom(schedule.prediction_type, level);
+    return { timestep: at, level: noiseLevel(level), inputScale: 1, next, denoised };
   }
 }

@@ -2,8 +2,8 @@
 
 import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
 import { distilledTimesteps } from "./lcm";
-import { cleanFrom, levelOf, noiseFrom } from "./noise_levels";
-import type { Run, Step } from "./types";
+import { cleanFrom, levelOf, noiseFrom, noiseLevel } from "./noise_levels";
+import type { Run, RunOptions, Step } from "./types";
 
 /**
  * Lay out one run.
@@ -14,8 +14,7 @@ import type { Run, Step } from "./types";
 export function tcd(
   schedule: NoiseSchedule,
   config: SchedulerConfig,
-  count: number,
-  eta: number,
+  { count, eta, begin }: RunOptions,
 ): Run {
   const f32 = Math.fround;
   const timesteps = distilledTimesteps(schedule, config, count);
@@ -33,6 +32,7 @@ export function tcd(
     const signal = Math.sqrt(kept);
     return {
       timestep,
+      level: noiseLevel(level),
       inputScale: 1,
       next: {
         sample: signal * (alpha * clean.sample + sigma * noise.sample),
@@ -42,5 +42,5 @@ export function tcd(
       denoised: clean,
     };
   });
-  return { initNoiseSigma: 1, steps };
+  return { initNoiseSigma: 1, steps: steps.slice(begin) };
 }

@@ -23,10 +23,18 @@ export interface Next extends Combination {
   brownian?: [number, number];
 }
 
+/** Factors of clean latents and of noise in latents that are as noisy as those of a step. */
+export interface NoiseLevel {
+  signal: number;
+  noise: number;
+}
+
 /** One evaluation of the denoiser, and what follows from it. */
 export interface Step {
   /** The training timestep that the denoiser is given. */
   timestep: number;
+  /** How noisy the latents are before this step: what diffusers' `add_noise` makes of clean ones. */
+  level: NoiseLevel;
   /** Factor on the latents that the denoiser is given. */
   inputScale: number;
   /** What the history gets as its newest entry, computed before `keep` and `next` take effect. */
@@ -39,9 +47,22 @@ export interface Step {
   denoised: { sample: number; model: number };
 }
 
+/** How one run differs from others of the same scheduler. */
+export interface RunOptions {
+  /** Denoising steps of the whole schedule. */
+  count: number;
+  /** DDIM's share of DDPM's noise, 0 to 1; TCD's gamma. */
+  eta: number;
+  /**
+   * The evaluation of the denoiser that is the first, counted from 0: those before it are left out,
+   * and nothing is known from them. diffusers calls it the scheduler's begin index.
+   */
+  begin: number;
+}
+
 /** All steps of one request's denoising. */
 export interface Run {
-  /** Factor on the initial noise. */
+  /** Factor on noise that denoising begins with; a picture takes its first step's `level`. */
   initNoiseSigma: number;
   /** The least and the most noise level of the Brownian path, if a step draws from one. */
   brownian?: [number, number];

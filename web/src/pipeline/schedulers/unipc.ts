@@ -6,8 +6,8 @@
 import type { NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
 import { multistepLevels } from "./multistep";
 import type { Level, Weights } from "./noise_levels";
-import { cleanFrom, linspace, logSnr, noiseFrom } from "./noise_levels";
-import type { Combination, Run, Step } from "./types";
+import { cleanFrom, linspace, logSnr, noiseFrom, noiseLevel } from "./noise_levels";
+import type { Combination, Run, RunOptions, Step } from "./types";
 
 /** Weights of an update: of the latents that it starts from, and of predictions, newest first. */
 interface Update {
@@ -17,9 +17,13 @@ interface Update {
 
 /**
  * Lay out one run. What the steps keep is the corrected sample, from which the next corrector
- * starts again.
+ * starts again. It begins with the first order.
  */
-export function unipc(schedule: NoiseSchedule, config: SchedulerConfig, count: number): Run {
+export function unipc(
+  schedule: NoiseSchedule,
+  config: SchedulerConfig,
+  { count, begin }: RunOptions,
+): Run {
   const { timesteps, levels } = multistepLevels(schedule, config, count, {
     final: (least, last, spaced) =>
       config.final_sigmas_type === "zero" ? 0 : spaced ? last : least,
@@ -29,11 +33,12 @@ export function unipc(schedule: NoiseSchedule, config: SchedulerConfig, count: n
   const predict = config.predict_x0 ? cleanFrom : noiseFrom;
   const orders = timesteps.map((_, i) => {
     const limit = config.lower_order_final ? timesteps.length - i : Infinity;
-    return Math.min(config.solver_order, limit, i + 1);
+    return Math.min(config.solver_order, limit, i - begin + 1);
   });
-  const steps = timesteps.map((timestep, i): Step => {
+  const steps = timesteps.slice(begin).map((timestep, known): Step => {
+    const i = begin + known;
     const prediction = predict(schedule.prediction_type, levels[i]!);
-    const corrects = i > 0 && !config.disable_corrector.includes(i - 1);
+    const corrects = known > 0 && !config.disable_corrector.includes(i - 1);
     const corrected = corrects
       ? correct(config, levels, i, orders[i - 1]!, prediction)
       : { sample: 1, model: 0 };
@@ -41,6 +46,7 @@ export function unipc(schedule: NoiseSchedule, config: SchedulerConfig, count: n
     const [current, ...earlier] = predictions;
     return {
       timestep,
+      level: noiseLevel(levels[i]!),
       inputScale: 1,
       remember: prediction,
       keep: corrected,

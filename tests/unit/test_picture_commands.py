@@ -1,0 +1,130 @@
+"""``wsd render`` and ``wsd parity`` with a picture: what they refuse before a browser opens."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from commands import exit_code
+from masked import MASKED
+from speck import SPECK
+from traced import cached_trace
+from wsd.bundle.builder import build_bundle
+from wsd.bundle.manifest import find_manifest, read_manifest
+from wsd.checkpoint.checkpoint import open_checkpoint
+from wsd.checkpoint.random_weights import random_checkpoint
+from wsd.errors import UsageError
+from wsd.models.registry import FAMILIES
+from wsd.runtime.given_picture import GivenPicture
+from wsd.runtime.request import GenerationRequest
+from wsd.runtime.validation import check_picture
+from wsd.util.progress import Quiet
+
+BUNDLES = {"speck": SPECK, "text": SPECK.without_parts(), "masked": MASKED}
+PIXELS = np.full((16, 16, 3), 90, np.uint8)
+MASK = np.zeros((16, 16), np.uint8)
+MASK[4:9] = 255
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory):
+    """Return bundles with traced functions, which nobody could run."""
+    folder = tmp_path_factory.mktemp("bundles")
+    for name, family in BUNDLES.items():
+        own = MASKED if family is MASKED else SPECK
+        checkpoint = open_checkpoint(random_checkpoint(own, 0), own)
+        build_bundle(checkpoint, cached_trace(family), folder / name, Quiet())
+    return folder
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Return a folder of pictures: a good one, a mask, and bad ones."""
+    Image.fromarray(PIXELS).save(tmp_path / "good.png")
+    Image.fromarray(MASK).save(tmp_path / "mask.png")
+    Image.fromarray(PIXELS[:8]).save(tmp_path / "small.png")
+    Image.fromarray(np.zeros_like(MASK)).save(tmp_path / "black.png")
+    Image.fromarray(MASK[:8]).save(tmp_path / "half.png")
+    Image.new("CMYK", (16, 16)).save(tmp_path / "cmyk.jpg")
+    frames = [Image.new("RGB", (16, 16), color) for color in ("red", "blue")]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    (tmp_path / "text.png").write_text("no picture", encoding="utf-8")
+    # A PNG whose header says 0x0.
+    data = bytearray((tmp_path / "good.png").read_bytes())
+    data[16:24] = bytes(8)
+    (tmp_path / "empty.png").write_bytes(data)
+    return tmp_path
+
+
+REFUSED = {
+    "undecodable": ("speck", ["--image", "text.png"], "is no picture that can be read"),
+    "missing": ("speck", ["--image", "none.png"], "there is no file"),
+    "0x0": ("speck", ["--image", "empty.png"], "is no picture that can be read"),
+    "animated": ("speck", ["--image", "moving.gif"], "has 2 pictures"),
+    "CMYK": ("speck", ["--image", "cmyk.jpg"], "stores its pixels as CMYK"),
+    "a bad mask": ("speck", ["--image", "good.png", "--mask", "text.png"], "is no picture"),
+    "a smaller mask": ("speck", ["--image", "good.png", "--mask", "half.png"], "a mask of shape"),
+    "a black mask": ("speck", ["--image", "good.png", "--mask", "black.png"], "black all over"),
+    "a mask alone": ("speck", ["--mask", "mask.png"], "--mask is given without --image"),
+    "a strength alone": ("speck", ["--strength", "0.5"], "--strength is given without --image"),
+    "strength 0": ("speck", ["--image", "good.png", "--strength", "0"], "strength is 0.0"),
+    "strength 1.5": ("speck", ["--image", "good.png", "--strength", "1.5"], "strength is 1.5"),
+    "strength nan": ("speck", ["--image", "good.png", "--strength", "nan"], "strength is nan"),
+    "no step": (
+        "speck", ["--image", "good.png", "--strength", "0.05"], "runs none of 4 steps",
+    ),
+    "another size": (
+        "speck", ["--image", "small.png"], "size 16x8 was not compiled",
+    ),
+    "two sizes": (
+        "speck", ["--image", "good.png", "--size", "32x32"], "a picture of 16x16 is given",
+    ),
+    "no encoder": ("text", ["--image", "good.png"], "without the encoder"),
+    "no encoder, masked": (
+        "text", ["--image", "good.png", "--mask", "mask.png"], "without the encoder",
+    ),
+    "no picture": ("masked", [], "draws a part of a picture anew, and no picture is given"),
+    "no mask": ("masked", ["--image", "good.png"], "and no mask is given"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["render", "parity"])
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_pictures_are_refused_and_nothing_is_written(
+    bundles, files, monkeypatch, capsys, command, case
+):
+    bundle, options, message = REFUSED[case]
+    for family in (SPECK, MASKED):
+        monkeypatch.setitem(FAMILIES, family.name, family)
+    monkeypatch.setattr("wsd.runtime.driver.open_page", pytest.fail)
+    monkeypatch.chdir(files)
+    before = sorted(files.iterdir())
+    own = "speck-inpaint" if bundle == "masked" else "speck"
+    model = ["--model", own, "--random-weights", 0] if command == "parity" else []
+    words = [command, bundles / bundle, *model, "--prompt", "x", "--steps", 4, "--out", "out.png"]
+    assert exit_code(*words, *options) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert message in error[-2]
+    assert error[-1].startswith("hint: ")
+    assert sorted(files.iterdir()) == before
+
+
+def test_a_good_picture_names_the_size(bundles):
+    manifest = read_manifest(find_manifest(bundles / "speck", None))
+    request = GenerationRequest("x", steps=4)
+    picture = GivenPicture(PIXELS, 0.5, MASK)
+    assert check_picture(manifest, request, picture).size == (16, 16)
+    assert check_picture(manifest, request, None) == request
+    # Without an encoder a bundle draws from text as before.
+    text = read_manifest(find_manifest(bundles / "text", None))
+    assert check_picture(text, request, None) == request
+
+
+def test_normalised_latents_take_no_mask(bundles):
+    """diffusers' pipeline normalises channels when it decodes, and not when it encodes."""
+    manifest = read_manifest(find_manifest(bundles / "speck", None))
+    space = manifest.latent_space.model_copy(update={"mean": (0.0,) * 4, "std": (1.0,) * 4})
+    normalised = manifest.model_copy(update={"latent_space": space})
+    request = GenerationRequest("x", steps=4)
+    check_picture(normalised, request, GivenPicture(PIXELS, 0.5))
+    with pytest.raises(UsageError, match="has normalised latents"):
+        check_picture(normalised, request, GivenPicture(PIXELS, 0.5, MASK))

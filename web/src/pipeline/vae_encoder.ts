@@ -1,0 +1,121 @@
+/** Encodes pictures to the moments of their latents: whole, or tile by tile to save memory. */
+
+import type { OnNotice } from "../api/types";
+import type { EntryPoint, Manifest, Size } from "../bundle/manifest";
+import { canTile, fits } from "../gpu/buffer_limits";
+import type { Model } from "../gpu/model";
+import { throwIfAborted, UnsupportedError } from "../util/errors";
+import { requireManifest } from "../util/option_checks";
+import { blend, crop, fromPixels, tileStarts, tileWeights } from "./tiling";
+import type { Planes } from "./tiling";
+
+/**
+ * Whether a model has an encoder; bundles that draw from text alone have none.
+ *
+ * @throws OptionError if it is not a manifest.
+ */
+export function hasEncoder(manifest: Pick<Manifest, "entry_points">): boolean {
+  requireManifest(manifest);
+  return manifest.entry_points.some(({ role }) => role === "vae_encoder");
+}
+
+/** @throws UnsupportedError unless a model has an encoder. */
+export function requireEncoder(manifest: Manifest): void {
+  if (hasEncoder(manifest)) return;
+  throw new UnsupportedError(
+    `${manifest.model.name} draws from text alone: its bundle has no encoder for pictures`,
+    "give no picture, or build the bundle again without --text-to-image-only",
+  );
+}
+
+/** Encodes the pictures that a model draws from. */
+export class VaeEncoder {
+  private told = false;
+
+  /**
+   * @param tiling whether pictures that are larger than a tile are encoded in tiles; those that
+   *   the GPU has no buffers for always are.
+   * @param onNotice called once, when a picture is encoded in tiles although nobody asked for it.
+   * @throws UnsupportedError if the model has no encoder.
+   */
+  constructor(
+    private readonly model: Model,
+    private readonly tiling: boolean,
+    private readonly onNotice?: OnNotice,
+  ) {
+    requireEncoder(model.manifest);
+  }
+
+  /** The functions that encode a picture of this size. */
+  functions(size: Size): EntryPoint[] {
+    if (this.usesTiles(size)) return [this.model.entry("vae_encoder_tile", size)];
+    return [this.model.entry("vae_encoder", size), this.model.entry("rgba_to_image", size)];
+  }
+
+  /**
+   * Encode one picture.
+   *
+   * @param pixels RGBA bytes, row by row; the alpha is not read.
+   * @returns moments: (1, 2 channels, height / factor, width / factor), the mean of each channel of
+   *   the VAE's latents and then the logarithm of its variance, not clamped.
+   */
+  async encode(pixels: Uint8ClampedArray, size: Size, signal?: AbortSignal): Promise<Float32Array> {
+    if (this.usesTiles(size)) return this.encodePlanes(fromPixels(pixels, ...size), signal);
+    const { runtime } = this.model;
+    const [encoder, convert] = this.functions(size);
+    const words = new Int32Array(pixels.buffer, pixels.byteOffset, pixels.length / 4);
+    const { moments } = this.model.kept(() => {
+      const rgba = runtime.tensor(words, convert!.inputs[0]!.shape);
+      return this.model.call(encoder!, this.model.call(convert!, { rgba }));
+    });
+    return this.model.readAndDispose(moments!);
+  }
+
+  /**
+   * Encode one picture of values that bytes cannot have.
+   *
+   * @param image three channels of values from -1 to 1.
+   * @returns moments, as {@link encode} does.
+   */
+  async encodePlanes(image: Planes, signal?: AbortSignal): Promise<Float32Array> {
+    const size: Size = [image.width, image.height];
+    if (this.usesTiles(size)) return (await this.encodeTiles(image, signal)).data;
+    const entry = this.model.entry("vae_encoder", size);
+    return (await this.model.run(entry, { image: image.data })).moments!;
+  }
+
+  /** Whether pictures of this size are encoded in tiles. */
+  usesTiles(size: Size): boolean {
+    const { manifest, limits } = this.model;
+    const wanted = this.tiling || !fits(manifest, "vae_encoder", size, limits);
+    return wanted && canTile(manifest, size);
+  }
+
+  /** Encode one picture in tiles, and blend their moments. */
+  private async encodeTiles(source: Planes, signal?: AbortSignal): Promise<Planes> {
+    if (!this.tiling && !this.told) {
+      this.told = true;
+      this.onNotice?.(
+        "The GPU's buffers are too small to encode a picture whole: it is encoded in tiles.",
+      );
+    }
+    const entry = this.model.entry("vae_encoder_tile");
+    const [, channels, rows, columns] = entry.outputs[0]!.shape as [number, number, number, number];
+    const factor = entry.inputs[0]!.shape[2]! / rows;
+    const [high, wide] = [source.height / factor, source.width / factor];
+    const moments = { data: new Float32Array(channels * high * wide), height: high, width: wide };
+    const [tops, lefts] = [tileStarts(high, rows), tileStarts(wide, columns)];
+    const rowWeights = tileWeights(tops, rows);
+    const columnWeights = tileWeights(lefts, columns);
+    for (const [i, top] of tops.entries()) {
+      for (const [j, left] of lefts.entries()) {
+        throwIfAborted(signal);
+        const cut = crop(source, top * factor, left * factor, rows * factor, columns * factor);
+        const data = (await this.model.run(entry, { image: cut.data })).moments!;
+        const tile = { data, height: rows, width: columns };
+        blend(moments, tile, top, left, rowWeights[i]!, columnWeights[j]!);
+      }
+    }
+    return moments;
+  }
+}

@@ -1,0 +1,167 @@
+"""A picture that is given to draw from, and which part of it is drawn anew."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from wsd.errors import UsageError
+from wsd.models.resolution import LARGEST_EDGE
+from wsd.runtime.request import GenerationRequest
+
+# Values of a mask from which on a pixel is drawn anew, as diffusers' VaeImageProcessor rounds it.
+MASKED_FROM: Final = 128
+# Where nobody says it, as in diffusers: without a mask, and with one.
+DEFAULT_STRENGTH: Final = 0.8
+DEFAULT_MASKED_STRENGTH: Final = 1.0
+
+# How a file may store its pixels. Others hold more than 8 bits, or colours that two programs turn
+# into red, green and blue by different rules.
+_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
+_RESIZE = "resize it to the size that is to be drawn"
+_READABLE = "give a PNG, JPEG or WebP file of 8 bits with red, green and blue, such as a screenshot"
+
+
+@dataclass(frozen=True)
+class GivenPicture:
+    """A picture in the size that is drawn; nothing resizes it.
+
+    Attributes:
+        image: (height, width, 3) uint8, red, green and blue.
+        strength: share of the steps that are run, above 0 and up to 1. The fewer, the more of the
+            picture is left; with 1 next to nothing of it is.
+        mask: (height, width) uint8: pixels from :data:`MASKED_FROM` on are drawn anew, the others
+            are kept. None draws all of them anew.
+    """
+
+    image: np.ndarray
+    strength: float
+    mask: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse shapes, types and strengths that no pipeline takes."""
+        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
+            raise UsageError(
+                f"a picture of shape {list(self.image.shape)} and type {self.image.dtype}",
+                "it must be (height, width, 3), of bytes",
+            )
+        if not 0 < self.strength <= 1:
+            raise UsageError(
+                f"strength is {self.strength}", "it must be above 0, and no more than 1"
+            )
+        if self.mask is None:
+            return
+        if self.mask.shape != self.image.shape[:2] or self.mask.dtype != np.uint8:
+            raise UsageError(
+                f"a mask of shape {list(self.mask.shape)} and type {self.mask.dtype}, of a picture "
+                f"of {self.size[0]}x{self.size[1]}",
+                "it must be (height, width), of bytes, as large as the picture",
+            )
+        if not (self.mask >= MASKED_FROM).any():
+            raise UsageError(
+                "the mask is black all over, so that nothing would be drawn",
+                "what is to be drawn anew is white in a mask",
+            )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return (width, height) in pixels."""
+        height, width = self.image.shape[:2]
+        return width, height
+
+    def count_steps(self, steps: int) -> int:
+        """Return how many of some steps are run, as diffusers' ``get_timesteps`` counts.
+
+        Raises:
+            UsageError: if none is.
+        """
+        run = min(int(steps * self.strength), steps)
+        if run < 1:
+            raise UsageError(
+                f"a strength of {self.strength:g} runs none of {steps} steps",
+                f"take a strength of at least {1 / steps:.2g}, or more steps",
+            )
+        return run
+
+    def fit_request(self, request: GenerationRequest) -> GenerationRequest:
+        """Return a request in the picture's size.
+
+        Raises:
+            UsageError: if it is for another size.
+        """
+        if request.size not in (None, self.size):
+            sizes = ["x".join(map(str, size)) for size in (self.size, request.size or ())]
+            raise UsageError(
+                f"a picture of {sizes[0]} is given, and {sizes[1]} is to be drawn",
+                "resize the picture before, or ask for its size",
+            )
+        return replace(request, size=self.size)
+
+
+def read_given_picture(
+    image: Path, mask: Path | None = None, strength: float | None = None
+) -> GivenPicture:
+    """Read a picture and a mask from files.
+
+    They are turned as their EXIF orientation says. Transparent pixels of the picture lie on white,
+    those of the mask on black.
+
+    Args:
+        image: the picture's file.
+        mask: the mask's file, if a part alone is drawn anew.
+        strength: as :attr:`GivenPicture.strength`; the default of diffusers unless given.
+
+    Raises:
+        UsageError: for a file that cannot be read, is animated or too large, or has colours that
+            are not red, green and blue; for what no pipeline takes.
+    """
+    if strength is None:
+        strength = DEFAULT_STRENGTH if mask is None else DEFAULT_MASKED_STRENGTH
+    return GivenPicture(
+        np.asarray(_read(image, "white").convert("RGB")),
+        strength,
+        None if mask is None else np.asarray(_read(mask, "black").convert("L")),
+    )
+
+
+def _read(path: Path, background: str) -> Image.Image:
+    """Return a file's picture without transparency, turned the right way up."""
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of large pictures, which are refused below by their edges.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as opened:
+                _check_header(path, opened)
+                layer = ImageOps.exif_transpose(opened).convert("RGBA")
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {path}", "name a picture that is there") from None
+    except Image.DecompressionBombError:
+        raise UsageError(f"{path} has more pixels than any model draws", _RESIZE) from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UsageError(f"{path} is no picture that can be read: {error}", _READABLE) from error
+    return Image.alpha_composite(Image.new("RGBA", layer.size, background), layer)
+
+
+def _check_header(path: Path, opened: Image.Image) -> None:
+    """Refuse a picture before its pixels are decoded.
+
+    Raises:
+        UsageError: if it is too large or animated, or of colours that are not taken.
+    """
+    width, height = opened.size
+    if max(width, height) > LARGEST_EDGE:
+        raise UsageError(
+            f"{path} has {width}x{height} pixels, and no model draws more than "
+            f"{LARGEST_EDGE}x{LARGEST_EDGE}",
+            _RESIZE,
+        )
+    frames = getattr(opened, "n_frames", 1)
+    if frames > 1:
+        raise UsageError(f"{path} has {frames} pictures", "save one of them to a file of its own")
+    if opened.mode not in _MODES:
+        raise UsageError(f"{path} stores its pixels as {opened.mode}", _READABLE)

@@ -1,0 +1,93 @@
+"""Settings as text, in the form of AUTOMATIC1111's web UI: the page writes the same.
+
+``web/src/settings/infotext.ts`` writes the same text in the page, and reads it. A test compares the
+two.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+
+from wsd.models.schedulers import SCHEDULERS
+from wsd.runtime.given_picture import GivenPicture
+from wsd.runtime.request import GenerationRequest
+
+_WEB_UI = "A1111"
+# Characters for which a value stands in quotation marks.
+_SEPARATORS = re.compile(r"[,:\n]")
+
+
+def format_settings(
+    request: GenerationRequest, model: str, picture: GivenPicture | None = None
+) -> list[str]:
+    """Return the text for each picture of a request.
+
+    Args:
+        request: what was drawn; all of its options are set, but perhaps the negative prompt.
+        model: the model's name.
+        picture: what was drawn from, if not the prompt alone.
+
+    Raises:
+        ValueError: if an option is left to the model's default.
+    """
+    if None in (request.steps, request.scheduler, request.guidance_scale, request.eta):
+        raise ValueError("options that are left to the model cannot be written")
+    if request.size is None:
+        raise ValueError("a size that is left to the model cannot be written")
+    sampler, schedule = _name_sampler(str(request.scheduler))
+    width, height = request.size
+    before = [
+        f"Steps: {request.steps}",
+        f"Sampler: {sampler}",
+        *([f"Schedule type: {schedule}"] if schedule else []),
+        f"CFG scale: {_number(request.guidance_scale)}",
+        f"Seed: {request.seed}",
+        f"Size: {width}x{height}",
+        f"Model: {_quote(model)}",
+        "RNG: CPU",
+        f"Eta DDIM: {_number(request.eta)}",
+    ]
+    after = [] if picture is None else _pairs_of_picture(picture)
+    negative = request.negative_prompt
+    words = [request.prompt, *([] if negative is None else [f"Negative prompt: {negative}"])]
+    count = request.images
+    return [
+        "\n".join([*words, ", ".join([*before, *_pairs_of_batch(index, count), *after])])
+        for index in range(count)
+    ]
+
+
+def _name_sampler(scheduler: str) -> tuple[str, str]:
+    """Return the web UI's name of a scheduler and its schedule type; its own if it has none."""
+    named = SCHEDULERS[scheduler].samplers
+    names = ((sampler, schedule) for program, sampler, schedule in named if program == _WEB_UI)
+    return next(names, (scheduler, ""))
+
+
+def _pairs_of_batch(index: int, count: int) -> list[str]:
+    if count == 1:
+        return []
+    return [f"Batch size: {count}", f"Batch pos: {index}", f"Picture: {index + 1} of {count}"]
+
+
+def _pairs_of_picture(picture: GivenPicture) -> list[str]:
+    masked = ["Mask blur: 0", "Masked content: original", "Inpaint area: Whole picture"]
+    given = "image" if picture.mask is None else "image, mask"
+    return [
+        f"Denoising strength: {_number(picture.strength)}",
+        *([] if picture.mask is None else masked),
+        "Fit: cover",
+        f"Given: {_quote(given)}",
+    ]
+
+
+def _number(value: float | None) -> str:
+    """Return a number as JavaScript writes it: 7 for 7.0."""
+    return str(np.format_float_positional(value or 0, trim="-"))
+
+
+def _quote(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False) if _SEPARATORS.search(value) else value
