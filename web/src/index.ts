@@ -101,13 +101,11 @@ export type {
   Timings,
   Usage,
 } from "./api/types";
-export { hasSafetyChecker } from "./pipeline/safety_checker";
-export { compiledSizes, selfTestProblem } from "./bundle/manifest";
+export { compiledSizes, hasEncoder, hasSafetyChecker, selfTestProblem } from "./bundle/manifest";
 export { describeFit, nearestSize } from "./picture/fit";
 export type { Fitting } from "./picture/fit";
 export { readPicture } from "./picture/read_picture";
 export { needsMask } from "./pipeline/generation_request";
-export { hasEncoder } from "./pipeline/vae_encoder";
 // A manifest, and all that it is made of.
 export type {
   ComponentEntry,

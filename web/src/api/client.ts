@@ -5,7 +5,7 @@ import * as Comlink from "comlink";
 import type { Manifest } from "../bundle/manifest";
 import { resolvePrompts } from "../pipeline/generation_request";
 import { fitForEncoding, picturesOf, prepareRequest } from "../pipeline/picture_options";
-import { requireEncoder } from "../pipeline/vae_encoder";
+import { requireEncoder } from "../bundle/manifest";
 import { untilAborted } from "../util/concurrency";
 import { AbortError, throwIfAborted } from "../util/errors";
 import {

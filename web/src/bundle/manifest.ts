@@ -2,8 +2,8 @@
 
 import { SCHEMA_VERSION } from "../util/constants.generated";
 import { nameOf } from "../util/secrets";
-import { FetchError, OptionError } from "../util/errors";
-import { requireManifest } from "../util/option_checks";
+import { FetchError, OptionError, UnsupportedError } from "../util/errors";
+import { requireManifest, requireObject } from "../util/option_checks";
 import { parseIntegrity } from "./integrity";
 import type { EntryPoint, FileEntry, IndexEntry, Manifest } from "./manifest.generated";
 import type { ParameterRecord, TensorSpec } from "./manifest.generated";
@@ -227,4 +227,33 @@ export function selfTestProblem(manifest: Manifest): OptionError | undefined {
     "this model came without expected values",
     "make them with `wsd expect`, and build the bundle with --self-test",
   );
+}
+
+/**
+ * Whether a model has an encoder; bundles that draw from text alone have none.
+ *
+ * @throws OptionError if it is not a manifest.
+ */
+export function hasEncoder(manifest: Pick<Manifest, "entry_points">): boolean {
+  requireManifest(manifest);
+  return manifest.entry_points.some(({ role }) => role === "vae_encoder");
+}
+
+/** @throws UnsupportedError unless a model has an encoder. */
+export function requireEncoder(manifest: Manifest): void {
+  if (hasEncoder(manifest)) return;
+  throw new UnsupportedError(
+    `${manifest.model.name} draws from text alone: its bundle has no encoder for pictures`,
+    "give no picture, or build the bundle again without --text-to-image-only",
+  );
+}
+
+/**
+ * Whether a model's bundle has a safety checker.
+ *
+ * @throws OptionError if it is not a manifest.
+ */
+export function hasSafetyChecker(manifest: Pick<Manifest, "safety_checker">): boolean {
+  requireObject("manifest", manifest);
+  return manifest.safety_checker !== undefined;
 }

@@ -11,7 +11,7 @@ import type {
   Upscale,
 } from "../api/options";
 import type { Manifest, Size } from "../bundle/manifest";
-import { compiledSizes, findEntryPoint, valueCount } from "../bundle/manifest";
+import { compiledSizes, findEntryPoint, requireEncoder, valueCount } from "../bundle/manifest";
 import type { Overlay } from "../picture/overlay";
 import type { PictureSettings } from "../settings/infotext";
 import { schedulerOfClass } from "../settings/sampler_names";
@@ -22,7 +22,6 @@ import { nearestName } from "../util/nearest";
 import { requireInteger, requireObject, requireString, show } from "../util/option_checks";
 import { requireSafetyChecker } from "./safety_checker";
 import { embeddingSpecs } from "./text_encoder";
-import { requireEncoder } from "./vae_encoder";
 import type { EmbeddingSpec } from "./text_encoder";
 
 /** How latents are taken from what the encoder says of a picture: a random sample, or the mean. */

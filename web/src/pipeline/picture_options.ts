@@ -13,7 +13,7 @@ import type {
 } from "../api/options";
 import type { EncodedImage, EncodeImageOptions, PictureReport, PictureSize } from "../api/types";
 import type { Manifest } from "../bundle/manifest";
-import { compiledSizes } from "../bundle/manifest";
+import { compiledSizes, requireEncoder } from "../bundle/manifest";
 import { decodePicture } from "../picture/decode";
 import { fitPicture, nearestSize } from "../picture/fit";
 import type { MaskedPicture } from "../picture/prepare";
@@ -27,7 +27,6 @@ import type { PictureSettings } from "../settings/infotext";
 import { countSteps, resolveRequest, resolveSize, withPicture } from "./generation_request";
 import type { GenerationRequest } from "./generation_request";
 import { resolveSecondPass } from "./second_pass";
-import { requireEncoder } from "./vae_encoder";
 
 /** A request whose pictures are decoded and fitted. */
 export interface PreparedRequest {

@@ -13,20 +13,9 @@ import type { SafetyChecker as Preparation } from "../bundle/manifest.generated"
 import type { Model } from "../gpu/model";
 import { resizeBytes } from "../picture/resample";
 import { throwIfAborted, UnsupportedError } from "../util/errors";
-import { requireObject } from "../util/option_checks";
 
 /** What a picture with a concept of special care adds to the scores of those that follow. */
 const SPECIAL_CARE = 0.01;
-
-/**
- * Whether a model's bundle has a safety checker.
- *
- * @throws OptionError if it is not a manifest.
- */
-export function hasSafetyChecker(manifest: Pick<Manifest, "safety_checker">): boolean {
-  requireObject("manifest", manifest);
-  return manifest.safety_checker !== undefined;
-}
 
 /** @throws UnsupportedError if the model's bundle has no safety checker. */
 export function requireSafetyChecker(manifest: Manifest): Preparation {

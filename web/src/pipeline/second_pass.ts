@@ -3,7 +3,7 @@
 import type { SecondPass } from "../api/options";
 import type { GenerationResult } from "../api/types";
 import type { Manifest, Size } from "../bundle/manifest";
-import { compiledSizes, findEntryPoint } from "../bundle/manifest";
+import { compiledSizes, findEntryPoint, requireEncoder } from "../bundle/manifest";
 import { resize } from "../picture/fit";
 import { SCHEDULER_DEFAULTS } from "../util/constants.generated";
 import { OptionError } from "../util/errors";
@@ -11,7 +11,6 @@ import { requireInteger, withoutNulls } from "../util/option_checks";
 import { DEFAULT_SECOND_SCALE, DEFAULT_SECOND_STRENGTH } from "../util/option_values";
 import type { GenerationRequest, SecondPassRequest } from "./generation_request";
 import { countSteps } from "./generation_request";
-import { requireEncoder } from "./vae_encoder";
 
 /**
  * Fill in the defaults of a second pass.

@@ -10,7 +10,7 @@ import type { OnStage } from "../api/progress";
 import type { GenerationResult, SafetyReport, Timings, Usage } from "../api/types";
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
-import { valueCount } from "../bundle/manifest";
+import { hasEncoder, requireEncoder, valueCount } from "../bundle/manifest";
 import { drawableSizes, encoderProblem, guidesAtOnce, sizeProblem } from "../gpu/buffer_limits";
 import { Model } from "../gpu/model";
 import type { ModelSource, NamedTensors } from "../gpu/model";
@@ -39,7 +39,7 @@ import type { Tokenizers } from "./text_encoder";
 import { embeddingSpecs, PromptEncoder, tensorsOf } from "./text_encoder";
 import { MersenneTwister, randn } from "./torch_rng";
 import { VaeDecoder } from "./vae_decoder";
-import { hasEncoder, requireEncoder, VaeEncoder } from "./vae_encoder";
+import { VaeEncoder } from "./vae_encoder";
 import { varyNoise } from "./variation";
 
 const ignore = (): void => undefined;

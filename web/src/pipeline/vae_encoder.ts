@@ -1,32 +1,13 @@
 /** Encodes pictures to the moments of their latents: whole, or tile by tile to save memory. */
 
 import type { OnNotice } from "../api/types";
-import type { EntryPoint, Manifest, Size } from "../bundle/manifest";
+import { requireEncoder } from "../bundle/manifest";
+import type { EntryPoint, Size } from "../bundle/manifest";
 import { canTile, fits } from "../gpu/buffer_limits";
 import type { Model } from "../gpu/model";
-import { throwIfAborted, UnsupportedError } from "../util/errors";
-import { requireManifest } from "../util/option_checks";
+import { throwIfAborted } from "../util/errors";
 import { blend, crop, fromPixels, tileStarts, tileWeights } from "./tiling";
 import type { Planes } from "./tiling";
-
-/**
- * Whether a model has an encoder; bundles that draw from text alone have none.
- *
- * @throws OptionError if it is not a manifest.
- */
-export function hasEncoder(manifest: Pick<Manifest, "entry_points">): boolean {
-  requireManifest(manifest);
-  return manifest.entry_points.some(({ role }) => role === "vae_encoder");
-}
-
-/** @throws UnsupportedError unless a model has an encoder. */
-export function requireEncoder(manifest: Manifest): void {
-  if (hasEncoder(manifest)) return;
-  throw new UnsupportedError(
-    `${manifest.model.name} draws from text alone: its bundle has no encoder for pictures`,
-    "give no picture, or build the bundle again without --text-to-image-only",
-  );
-}
 
 /** Encodes the pictures that a model draws from. */
 export class VaeEncoder {

@@ -4,12 +4,12 @@ import "../image_data";
 import { toyRequest } from "../toy_pipeline";
 import type { ProgressEvent } from "../../src/api/progress";
 import type { GenerationResult, SafetyReport } from "../../src/api/types";
-import { drawingFiles, filesOf, textComponents } from "../../src/bundle/manifest";
+import { drawingFiles, filesOf, hasSafetyChecker, textComponents } from "../../src/bundle/manifest";
 import type { Manifest } from "../../src/bundle/manifest";
 import { resolveRequest } from "../../src/pipeline/generation_request";
 import type { GenerationRequest } from "../../src/pipeline/generation_request";
 import { meterDrawing, meterLoading } from "../../src/pipeline/progress_meter";
-import { hasSafetyChecker, judge, requireSafetyChecker } from "../../src/pipeline/safety_checker";
+import { judge, requireSafetyChecker } from "../../src/pipeline/safety_checker";
 import { UnsupportedError } from "../../src/util/errors";
 import { drawChecked } from "../../src/worker/checked_drawing";
 
