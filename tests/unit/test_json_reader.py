@@ -222,9 +222,17 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("type_", TYPES.values(), ids=TYPES)
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_a_file_with_a_hundred_thousand_faults_costs_little(tmp_path, type_, text):
+# Each text for the first types; for the others, those that differ most.
+FAULTS = {
+    f"{text}-{type_}": (HOSTILE[text], TYPES[type_])
+    for number, type_ in enumerate(TYPES)
+    for text in HOSTILE
+    if number < 7 or text in ("objects", "unknown keys", "a row with unknown keys")
+}
+
+
+@pytest.mark.parametrize(("text", "type_"), FAULTS.values(), ids=FAULTS)
+def test_a_file_with_a_hundred_thousand_faults_costs_little(tmp_path, text, type_):
     """pydantic alone takes a gigabyte for some of these."""
     path = tmp_path / "table.json"
     path.write_text(text)
