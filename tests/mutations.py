@@ -138,13 +138,17 @@ def _grow(value: Any, random: Random, size: int) -> None:
     place, key = found
     what = random.choice((place[key], {}, [], 0, 0.5, "", None, [{}]))
     count = min(_MOST_COPIES, size // (len(json.dumps(what)) + 2))
+    copies = [what] * count
+    if isinstance(what, str) and random.random() < 0.5:
+        # Names that differ, which readers may compare with each other.
+        copies = [f"{what}{number}" for number in range(count // 2)]
     match random.randrange(3):
         case 0 if isinstance(place, list):
-            place += [what] * count
+            place += copies
         case 1 if isinstance(place, dict):
             place.update((f"{key[:8]}{number}", what) for number in range(count))
         case _:
-            place[key] = [what] * count if random.random() < 0.8 else "\n" * (size // 2)
+            place[key] = copies if random.random() < 0.8 else "\n" * (size // 2)
 
 
 def _change(value: Any, random: Random) -> None:

@@ -5,14 +5,19 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import NotRequired
 
 import pytest
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
 from typing_extensions import TypedDict
 
 from mutations import MOST_BYTES, MOST_SECONDS, peak_bytes
-from wsd.errors import UsageError
+from wsd.bundle.attestations import read_integrity
+from wsd.bundle.manifest import read_index, read_manifest
+from wsd.bundle.model_files import read_self_test
+from wsd.errors import UsageError, WsdError
 from wsd.util.json_reader import MAX_DEPTH, MAX_MARKS, read_json
 from wsd.util.typed_json import read_typed
 
@@ -173,9 +178,35 @@ class Typed(TypedDict):
     more: NotRequired[dict[str, int | list[Row]]]
 
 
+@dataclass(config=ConfigDict(extra="forbid"))
+class Data:
+    """A class that is no model, with a name that differs in files."""
+
+    a: int
+    b: str = Field(alias="bom-ref", default="x")
+
+
+class Closed(TypedDict):
+    """A table that is no model and takes no other fields."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+    a: int
+    b: NotRequired[tuple[int, ...]]
+
+
+class Other(BaseModel):
+    """Another table than a row, with a row among its fields."""
+
+    model_config = ConfigDict(extra="forbid")
+    x0: int
+    d: dict[str, Row | Data] = {}
+
+
 TYPES = {
     "list": list[Row], "tuple": tuple[Row, ...], "table": dict[str, Row], "model": Row,
     "typed table": Typed, "list of tables": list[Typed], "either": list[Row] | Typed,
+    "one of two": Row | Other, "lists of one of two": list[Closed | Row] | dict[str, Other | Row],
+    "class": Data, "closed table": Closed, "table of one of three": dict[str, Row | Data | Closed],
 }  # fmt: skip
 HOSTILE = {
     "objects": "[" + ",".join(["{}"] * 100_000) + "]",
@@ -184,13 +215,24 @@ HOSTILE = {
     "unknown keys": json.dumps({f"x{number}": 1 for number in range(200_000)}),
     "objects in a field": '{"d":' + json.dumps({str(n): {"a": "x"} for n in range(60_000)}) + "}",
     "objects in an unknown field": '{"x":[' + ",".join(["{}"] * 100_000) + "]}",
+    "a row with unknown keys": json.dumps(
+        {"k": {"a": 1, **{f"x{number}": [] for number in range(120_000)}}}
+    ),
     "rows": '{"rows":[' + ",".join(["{}"] * 100_000) + "]}",
 }
 
 
-@pytest.mark.parametrize("type_", TYPES.values(), ids=TYPES)
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_a_file_with_a_hundred_thousand_faults_costs_little(tmp_path, type_, text):
+# Each text for the first types; for the others, those that differ most.
+FAULTS = {
+    f"{text}-{type_}": (HOSTILE[text], TYPES[type_])
+    for number, type_ in enumerate(TYPES)
+    for text in HOSTILE
+    if number < 7 or text in ("objects", "unknown keys", "a row with unknown keys")
+}
+
+
+@pytest.mark.parametrize(("text", "type_"), FAULTS.values(), ids=FAULTS)
+def test_a_file_with_a_hundred_thousand_faults_costs_little(tmp_path, text, type_):
     """pydantic alone takes a gigabyte for some of these."""
     path = tmp_path / "table.json"
     path.write_text(text)
@@ -233,3 +275,77 @@ def test_what_is_good_is_read_as_pydantic_reads_it(tmp_path):
         adapter = TypeAdapter(Typed)
         expected = adapter.validate_json(path.read_text(), strict=True)
         assert read_typed(path, adapter, UsageError, "do this") == expected
+
+
+@dataclass(config=ConfigDict(extra="forbid", strict=True))
+class Both:
+    """Tables of several kinds, of which each value may be one or another."""
+
+    rows: tuple[Row | Other | Data | Closed, ...]
+    tables: dict[str, Closed | list[Data]]
+
+
+@pytest.mark.parametrize("count", [1, 3000])
+def test_each_type_of_a_union_is_tried_in_files_of_any_size(tmp_path, count):
+    path = tmp_path / "table.json"
+    good = {
+        "rows": [ROW, {"x0": 1, "d": {"k": {"a": 1, "bom-ref": "y"}, "l": ROW}}, {"a": 1, "b": [1]},
+                 {"a": 1, "bom-ref": "y"}] * count,
+        "tables": {"a": {"a": 1}, "b": [{"a": 1}]},
+    }  # fmt: skip
+    path.write_text(json.dumps(good))
+    adapter = TypeAdapter(Both)
+    found = read_typed(path, adapter, UsageError, "do this")
+    assert found == adapter.validate_json(path.read_text(), strict=True)
+    assert [type(row) for row in found.rows[:4]] == [Row, Other, dict, Data]
+    for bad in ({"a": 1, "b": [1], "x": 1}, {"x0": 1, "a": 1}, {"bom-ref": "y"}, {}):
+        path.write_text(json.dumps({**good, "rows": [*good["rows"], bad]}))
+        with pytest.raises(UsageError, match=rf"table.json: rows/{4 * count}/Row"):
+            read_typed(path, adapter, UsageError, "do this")
+
+
+MANY = {f"seed{number}": [] for number in range(120_000)}
+
+
+def manifest_with(*place):
+    """Return a manifest one of whose records has many more fields."""
+    fixture = Path(__file__).parents[1] / "fixtures" / "manifest-v2.json"
+    manifest = json.loads(fixture.read_bytes())
+    record = manifest
+    for key in place:
+        record = record[key]
+    record.update(MANY)
+    return manifest
+
+
+def self_test_with(given):
+    stage = {"entry_point": "denoiser", "inputs": {"latents": given}, "outputs": {}}
+    return {"stages": [stage]}
+
+
+@pytest.mark.parametrize(
+    ("read_file", "name", "value"),
+    [
+        (read_self_test, "self-test.json", self_test_with({"seed": 0, **MANY})),
+        (read_self_test, "self-test.json", self_test_with({"values": [0], **MANY})),
+        (read_self_test, "self-test.json", self_test_with(MANY)),
+        (read_manifest, "manifest.json", manifest_with("entry_points", 0)),
+        (read_manifest, "manifest.json", manifest_with("entry_points", 0, "inputs", 0)),
+        (read_manifest, "manifest.json", manifest_with("peak_bytes", 0)),
+        (read_manifest, "manifest.json", manifest_with("defaults")),
+        (lambda path: read_index(path.parents[1]), "models/index.json", [MANY]),
+        (lambda path: read_integrity(path.parent), "SRI.json", MANY),
+    ],
+)
+def test_readers_refuse_a_record_of_a_hundred_thousand_fields_soon(
+    tmp_path, read_file, name, value
+):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(value))
+    before, started = peak_bytes(), time.process_time()
+    with pytest.raises(WsdError, match=f"{path.name}: ") as caught:
+        read_file(path)
+    assert len(caught.value.message) < 500
+    assert peak_bytes() - before < MOST_BYTES
+    assert time.process_time() - started < MOST_SECONDS

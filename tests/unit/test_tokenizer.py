@@ -5,6 +5,7 @@ import json
 import random
 import shutil
 import sys
+import time
 import unicodedata
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mutations import MOST_SECONDS
 from training.vocabulary import WORDS, write_vocabulary
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.diffusers_folder import DiffusersFolder
@@ -284,6 +286,7 @@ def test_added_tokens_come_with_the_encoder_that_has_their_embeddings(family, fa
 
 
 CONFIG, SPECIAL, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+NAMES = [f"<{number}>" for number in range(50_000)]
 WRONG = {
     "no files": ({"vocab.json": None, "merges.txt": None}, "vocab.json or tokenizer.json is miss"),
     "no merges": ({"merges.txt": None}, "merges.txt is missing"),
@@ -301,7 +304,7 @@ WRONG = {
     "pad": ({SPECIAL: {"pad_token": "[PAD]"}}, "token '[PAD]' has the id 720"),
     "inversion": ({ADDED: {"<cat-toy>": 720}}, "'<cat-toy>' has the id 720, but text_encoder has"),
     "list": ({"vocab.json": [1]}, "vocab.json: not a JSON object"),
-    "deep": ({CONFIG: "[" * 100_000}, "nested deeper"),
+    "deep": ({CONFIG: "[" * 4000}, "nested deeper"),
     "broken": ({SPECIAL: '{"bos_token": '}, "not JSON at line 1"),
     "texts as ids": ({"vocab.json": {"a": "0"}}, "not a CLIP tokenizer"),
     "negative": ({"vocab.json": {"a": -1}}, "not a CLIP tokenizer"),
@@ -309,6 +312,11 @@ WRONG = {
     "unigram": ({"tokenizer.json": {"model": {"type": "Unigram"}}}, "'Unigram', but CLIP's is 'B"),
     "words": ({"tokenizer.json": {"model": {"type": "WordLevel"}}}, "'WordLevel'"),
     "nothing": ({"tokenizer.json": {}}, "model type is None"),
+    # transformers takes seconds for these.
+    "settings": ({CONFIG: {f"x{n}": "" for n in range(200_000)}}, "more than 5000 commas"),
+    "special": ({SPECIAL: {"additional_special_tokens": NAMES}}, "more than 5000 commas"),
+    "special too": ({CONFIG: {"extra_special_tokens": NAMES}}, "more than 5000 commas"),
+    "added": ({ADDED: dict.fromkeys(NAMES, 720)}, "more than 5000 commas"),
 }
 
 
@@ -324,6 +332,16 @@ def test_a_tokenizer_that_does_not_suit_is_refused_by_name(
     assert words in caught.value.message
     assert str(given) in caught.value.message
     assert caught.value.hint
+
+
+def test_as_many_special_tokens_as_are_taken_cost_less_than_a_second(family, fallback, tmp_path):
+    folder = link_checkpoint(family, tmp_path / "checkpoint", "tokenizer")
+    names = {"additional_special_tokens": NAMES[:4990]}
+    given = copy_tokenizer(fallback, tmp_path / "given", {CONFIG: names, SPECIAL: names})
+    started = time.process_time()
+    with pytest.raises(CheckpointError, match="but text_encoder has"):
+        open_checkpoint(folder, family, given)
+    assert time.process_time() - started < MOST_SECONDS
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,17 @@ from wsd.checkpoint.weight_source import TokenizerFiles, WeightSource
 from wsd.errors import CheckpointError
 from wsd.models.family import Component, Family, Tokenizer, TokenizerKind
 from wsd.util.hashing import canonical_json
-from wsd.util.json_reader import parse_file, read_text
+from wsd.util.json_reader import MAX_MARKS, parse_file, read_text
 
 # A tokenizer of any kind as one file.
 _WHOLE = "tokenizer.json"
 # The files that hold settings and special tokens.
 _SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
 _ADDED = "added_tokens.json"
+# Commas and brackets of each of these: enough for six hundred added tokens, of eight each.
+# transformers copies all settings several times, and compares each special token with all before
+# it, which takes ten seconds for fifty thousand.
+_MAX_MARKS = 5000
 # Settings that would change the ids, and the values that the browser implements. Other settings of
 # tokenizer_config.json change nothing: transformers ignores them, or uses them for work that WSD
 # does not do.
@@ -160,7 +164,13 @@ def _load(files: TokenizerFiles, kind: TokenizerKind) -> Any:
     hint = f"give it {_name_files(kind)}"
     texts = _read_texts(files, kind, hint)
     tables = {
-        name: parse_file(text, folder / name, CheckpointError, hint)
+        name: parse_file(
+            text,
+            folder / name,
+            CheckpointError,
+            hint,
+            max_marks=_MAX_MARKS if name in (*_SETTINGS, _ADDED) else MAX_MARKS,
+        )
         for name, text in texts.items()
         if name not in kind.texts
     }

@@ -9,11 +9,13 @@ half characters. An error names the file and the place in it.
 from __future__ import annotations
 
 import codecs
+import gc
 import json
 import math
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +148,11 @@ def parse_json(text: str, *, max_marks: int = MAX_MARKS, infinities: bool = Fals
     """
     if count_marks(text) > max_marks:
         raise ValueError(f"more than {max_marks} commas and brackets")
+    with pause_collector():
+        return _parse(text, infinities=infinities)
+
+
+def _parse(text: str, *, infinities: bool) -> Any:
     try:
         value = json.loads(text, object_pairs_hook=_unique, parse_int=_parse_int)
     except json.JSONDecodeError as error:
@@ -160,6 +167,23 @@ def parse_json(text: str, *, max_marks: int = MAX_MARKS, infinities: bool = Fals
             if fault is not None:
                 raise ValueError(f"{_describe(place)}: {fault}")
     return value
+
+
+@contextmanager
+def pause_collector() -> Iterator[None]:
+    """Keep Python from looking for garbage while a large value is made.
+
+    It would look after every few hundred new lists and tables, often through all that the process
+    has, which takes longer than reading them. Values of JSON are in no cycles, so that there is
+    nothing to find.
+    """
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
 
 
 def count_marks(text: str) -> int:

@@ -2,29 +2,44 @@
 
 pydantic collects every fault of a value, each with a copy of what is faulty, which takes a thousand
 times the bytes of a list of empty objects. So values are read by a copy of the type's schema that
-stops at the first fault of each list and table, and at the first field that is missing or unknown.
+stops at the first fault of each list and table, and at the first field that is missing or unknown;
+where another type may fit, it looks at the names of a record's fields before it reads any.
 """
 
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator, core_schema
 
 from wsd.errors import WsdError
-from wsd.util.json_reader import MAX_BYTES, MAX_MARKS, count_marks, parse_file, read_text
+from wsd.util.json_reader import (
+    MAX_BYTES,
+    MAX_MARKS,
+    count_marks,
+    parse_file,
+    pause_collector,
+    read_text,
+)
 
 _Value = TypeVar("_Value")
 # Parts of a place, and characters of each, that an error shows.
 _PARTS, _SHOWN = 8, 60
 _CONTAINERS = ("list", "tuple", "set", "frozenset", "dict")
-_RECORDS = ("model-fields", "typed-dict")
+_RECORDS = ("model-fields", "typed-dict", "dataclass-args")
 # Commas and brackets of a text up to which an error names where a field is missing or unknown.
 # Beyond, copies of what has the fault would take too much memory, and it names the field alone.
 _EXACT = 20_000
+# What stands in pydantic's places for a record whose fields were checked.
+_CHECKED = "\0checked"
+# What becomes of fields that are missing or unknown: pydantic collects an error for each of them;
+# or the first ends the reading; or a record has one error for all, and a union goes on to its next
+# type.
+_Fields = Literal["collect", "end", "check"]
 
 
 class _FieldError(Exception):
@@ -76,8 +91,10 @@ def validate_text(
         WsdError: of the class ``failure``; its message names the file and the first fault.
     """
     try:
-        validator = _make_validator(adapter, names_places=count_marks(text) <= _EXACT)
-        found: _Value = validator.validate_json(text, strict=True)
+        fields: _Fields = "collect" if count_marks(text) <= _EXACT else "end"
+        validator = _make_validator(adapter, fields)
+        with pause_collector():
+            found: _Value = validator.validate_json(text, strict=True)
     except _FieldError as error:
         raise failure(f"{path}: {error}", hint) from None
     except ValidationError as error:
@@ -88,52 +105,55 @@ def validate_text(
 def describe_fault(error: ValidationError) -> str:
     """Return the first fault that pydantic found: its place and what is wrong."""
     first: Any = error.errors(include_url=False, include_input=False)[0]
-    parts = [str(part)[:_SHOWN] for part in first["loc"][:_PARTS]]
+    place = [part for part in first["loc"] if part != _CHECKED]
+    parts = [str(part)[:_SHOWN] for part in place[:_PARTS]]
     return f"{'/'.join(parts) or 'top level'}: {first['msg']}"
 
 
 @functools.cache
-def _make_validator(adapter: TypeAdapter[Any], *, names_places: bool) -> SchemaValidator:
-    return SchemaValidator(
-        _stop_early(adapter.core_schema, stops_at_fields=not names_places), _use_prebuilt=False
-    )
+def _make_validator(adapter: TypeAdapter[Any], fields: _Fields) -> SchemaValidator:
+    return SchemaValidator(_stop_early(adapter.core_schema, fields), _use_prebuilt=False)
 
 
-def _stop_early(schema: Any, *, stops_at_fields: bool, forbids_more: bool = False) -> Any:
+def _stop_early(schema: Any, fields: _Fields, *, forbids_more: bool = False) -> Any:
     """Return a copy of a schema of pydantic that stops at the first fault of a list or table.
 
     Args:
         schema: any part of one.
-        stops_at_fields: whether to stop at the first field that is missing or unknown, too.
-        forbids_more: whether the model that this is of has no other fields than its own.
+        fields: what becomes of fields that are missing or unknown.
+        forbids_more: whether the class that this is of has no other fields than its own.
     """
     if isinstance(schema, list | tuple):
-        return type(schema)(_stop_early(s, stops_at_fields=stops_at_fields) for s in schema)
+        return type(schema)(_stop_early(part, fields) for part in schema)
     if not isinstance(schema, dict):
         return schema
     kind = schema.get("type")
-    if kind == "model":
-        forbids_more = schema.get("config", {}).get("extra_fields_behavior") == "forbid"
-    # A field that one type of a union lacks does not mean that no other type fits.
-    stops_at_fields = stops_at_fields and kind != "union"
+    if "config" in schema:
+        forbids_more = schema["config"].get("extra_fields_behavior") == "forbid"
+    if kind in ("union", "definitions") and fields == "end":
+        # A field that one type of a union lacks does not mean that no other type fits. What is
+        # defined for several places may be in a union.
+        fields = "check"
     copy = {
-        key: _stop_early(
-            part, stops_at_fields=stops_at_fields, forbids_more=forbids_more and key == "schema"
-        )
+        key: _stop_early(part, fields, forbids_more=forbids_more and key == "schema")
         for key, part in schema.items()
     }
     if kind in _CONTAINERS:
         copy["fail_fast"] = True
-    if kind in _RECORDS and stops_at_fields:
-        _stop_at_fields(copy)
-        if forbids_more:
-            copy["extra_behavior"] = "allow"
-            copy["extras_keys_schema"] = _REFUSE_MORE
+    if kind in _RECORDS and fields != "collect":
+        forbids_more = schema.get("extra_behavior", forbids_more and "forbid") == "forbid"
+        # Records of other kinds have no place for a function that refuses a field.
+        if fields == "end" and (
+            kind == "model-fields" or (kind == "typed-dict" and not forbids_more)
+        ):
+            _end_at_fields(copy, forbids_more=forbids_more)
+        else:
+            return _check_fields(copy, forbids_more=forbids_more)
     return copy
 
 
-def _stop_at_fields(schema: Any) -> None:
-    """Let a record's schema stop at the first field that is missing."""
+def _end_at_fields(schema: Any, *, forbids_more: bool) -> None:
+    """Let a record's schema end the reading at the first field that is missing or unknown."""
     for name, field in schema["fields"].items():
         if field.get("required", True) and field["schema"]["type"] != "default":
             refuse = functools.partial(_refuse_absence, field.get("validation_alias", name))
@@ -141,6 +161,9 @@ def _stop_at_fields(schema: Any) -> None:
                 field["schema"], default_factory=refuse
             )
             field.pop("required", None)
+    if forbids_more:
+        schema["extra_behavior"] = "allow"
+        schema["extras_keys_schema"] = _REFUSE_MORE
 
 
 def _refuse_absence(field: object) -> NoReturn:
@@ -152,3 +175,56 @@ def _refuse_more(field: object) -> NoReturn:
 
 
 _REFUSE_MORE = core_schema.no_info_plain_validator_function(_refuse_more)
+
+
+def _check_fields(schema: dict[str, Any], *, forbids_more: bool) -> Any:
+    """Return a schema that refuses a record with one error for all its fields, before it reads one.
+
+    pydantic lets a function choose a type by a copy of the value. Here there is one to choose, for
+    a record with the right fields. Unlike the functions that pydantic calls before it reads a
+    value, this one leaves the value JSON, in which a list may be a tuple.
+    """
+    fields = schema["fields"]
+    pairs = fields.items() if isinstance(fields, dict) else [(f["name"], f) for f in fields]
+    required, allowed = [], set[str]()
+    for name, field in pairs:
+        alias = field.get("validation_alias", name)
+        if not isinstance(alias, str):
+            # One of several paths; no type has such a field today.
+            return schema
+        allowed |= {name, alias}
+        if field.get("required", True) and field.get("init", True) and not _has_default(field):
+            required.append(frozenset((name, alias)))
+    names = _FieldNames(tuple(required), frozenset(allowed) if forbids_more else None)
+    outer = core_schema.tagged_union_schema(
+        {_CHECKED: schema},
+        names.check,
+        custom_error_type="fields",
+        custom_error_message="a field is missing or does not belong there",
+    )
+    return {**outer, "ref": schema.pop("ref")} if "ref" in schema else outer
+
+
+@dataclass(frozen=True)
+class _FieldNames:
+    """The names of a record's fields: sets of which one must be there each, and all of them."""
+
+    required: tuple[frozenset[str], ...]
+    allowed: frozenset[str] | None
+
+    def check(self, value: object) -> str | None:
+        """Return None for a table that lacks a field or has one more; pydantic refuses others."""
+        if not isinstance(value, dict):
+            return _CHECKED
+        if self.allowed is not None and not self.allowed.issuperset(value):
+            return None
+        return None if any(map(value.keys().isdisjoint, self.required)) else _CHECKED
+
+
+def _has_default(field: Any) -> bool:
+    """Tell whether a field's schema, or what that is of, has a default."""
+    while isinstance(field, dict):
+        if field.get("type") == "default":
+            return True
+        field = field.get("schema")
+    return False
