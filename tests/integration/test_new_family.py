@@ -35,7 +35,7 @@ from wsd.frontend.export import trace_component
 from wsd.models.instantiate import build_module
 from wsd.models.registry import FAMILIES, find_family, register
 from wsd.runtime.request import GenerationRequest
-from wsd.spec.roles import ROLES
+from wsd.spec.roles import ROLES, SAFETY_CHECKER
 from wsd.util.files import PACKAGE
 from wsd.util.progress import Quiet
 
@@ -82,9 +82,10 @@ def test_every_entry_point_computes_what_torch_computes():
             (found,) = run_on_cpu(module, [i.numpy() for i in inputs], parameters)
             np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-5)
             assert found.shape == made.outputs[0].shape
-    # It draws from text alone.
+    # It draws from text alone, and a safety checker is no component of a family.
     of_pictures = {"vae_encoder", "vae_encoder_tile", "rgba_to_image", "masked_blend"}
-    assert roles | {"image_to_rgba", "linear_combination"} == set(ROLES) - of_pictures
+    others = of_pictures | {SAFETY_CHECKER}
+    assert roles | {"image_to_rgba", "linear_combination"} == set(ROLES) - others
 
 
 @pytest.mark.full

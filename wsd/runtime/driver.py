@@ -312,8 +312,8 @@ class StageRenderer(Renderer):
             channel of the VAE's latents, then the logarithm of its variance, not clamped.
 
         Raises:
-            UsageError: if the model was not compiled for the size, or has no encoder.
-            RenderError: if the page fails.
+            UsageError: if the model was not compiled for the size.
+            RenderError: if the model has no encoder, or the page fails.
         """
         height, width = image.shape[:2]
         return self._array("encodeImage", _opaque(image), [width, height])
@@ -325,8 +325,7 @@ class StageRenderer(Renderer):
             image: (height, width, 3) uint8, of any size.
 
         Raises:
-            UsageError: if the model has no safety checker.
-            RenderError: if the page fails.
+            RenderError: if the model has no safety checker, or the page fails.
         """
         height, width = image.shape[:2]
         answer = self._page.call("checkPicture", _opaque(image), [width, height])
