@@ -24,7 +24,7 @@ export type {
   WorkerOptions,
 } from "./api/load_options";
 export { chooseVariant, listModels } from "./api/model_index";
-export type { Choice, ListedModel, Variant } from "./api/model_index";
+export type { Choice, ListedModel, ListOptions, Variant } from "./api/model_index";
 export type {
   Fit,
   GenerateOptions,

@@ -18,7 +18,10 @@ export interface KeptModel {
   title: string;
   /** Bytes of the model, and how many of them are kept; files that models share count in each. */
   bytes: { total: number; kept: number };
-  /** Whether all of it is kept, so that it loads without the network. */
+  /**
+   * Whether all that loading and drawing from text take is kept, so that this needs no network. The
+   * encoder and the safety checker do not count: they are fetched when they are needed first.
+   */
   complete: boolean;
 }
 
@@ -48,8 +51,10 @@ export async function listKept(): Promise<KeptModel[]> {
 }
 
 /**
- * Tell whether this browser keeps a whole model, so that it loads without the network. The network
- * is not used to find out. Files are not read: one that is damaged is found when it is loaded.
+ * Tell whether this browser keeps all of a model that loading and drawing from text take, so that
+ * this needs no network. The encoder and the safety checker do not count: they are fetched when they
+ * are needed first. The network is not used to find out. Files are not read: one that is damaged is
+ * found when it is loaded.
  *
  * @param manifestUrl address of its manifest.json, or of its folder; a signature in its query does
  *   not count.

@@ -8,15 +8,16 @@ import { makeTransport } from "../bundle/transport";
 import type { WsdError } from "../util/errors";
 import {
   FETCH_CHECKS,
-  PREFLIGHT_CHECKS,
+  LIST_CHECKS,
   requireListedModel,
   requireOptions,
 } from "../util/option_checks";
 import { explainAddress, indexAddress } from "./addresses";
 import { checkEnvironment } from "./environment";
 import type { FetchOptions } from "./load_options";
-import type { Preflight, PreflightOptions } from "./preflight";
+import type { Preflight } from "./preflight";
 import { preflight } from "./preflight";
+import type { IntegrityOptions } from "./types";
 
 /** One model of a bundle, in weights of one precision. */
 export interface Variant {
@@ -41,6 +42,9 @@ export interface ListedModel {
   variants: [Variant, ...Variant[]];
 }
 
+/** What a list of models must be, and how it is fetched. */
+export interface ListOptions extends IntegrityOptions, FetchOptions {}
+
 /**
  * List a bundle's models; if the server cannot be reached, as they were last listed.
  *
@@ -54,10 +58,10 @@ export interface ListedModel {
  */
 export async function listModels(
   indexUrl: string | URL,
-  options: PreflightOptions = {},
+  options: ListOptions = {},
 ): Promise<ListedModel[]> {
   checkEnvironment();
-  const { integrity, ...how } = requireOptions("listModels", options, PREFLIGHT_CHECKS);
+  const { integrity, ...how } = requireOptions("listModels", options, LIST_CHECKS);
   const transport = makeTransport(how);
   const url = indexAddress(indexUrl, how);
   const cache = await openCache();
@@ -99,11 +103,12 @@ export interface Choice extends Preflight {
  * @example
  * ```ts
  * const [model] = await listModels("models/index.json");
- * const { manifestUrl, integrity, problems, bytes } = await chooseVariant(model!);
+ * const { manifestUrl, integrity, safetyChecker, problems, bytes } = await chooseVariant(model!);
  * const [problem] = problems;
  * if (problem !== undefined) throw problem; // it has a message and a hint
  * console.log(`${bytes.total - bytes.kept} bytes are downloaded`);
- * const pipe = await StableDiffusionPipeline.fromPretrained(manifestUrl, { integrity });
+ * const options = { integrity, safetyChecker };
+ * const pipe = await StableDiffusionPipeline.fromPretrained(manifestUrl, options);
  * ```
  */
 export async function chooseVariant(
@@ -116,8 +121,9 @@ export async function chooseVariant(
   const passedOver: Choice["passedOver"] = [];
   let first: Choice | undefined;
   for (const variant of model.variants) {
-    const { manifest, integrity } = variant;
-    const found = { ...(await preflight(manifest, { ...how, integrity })), variant, passedOver };
+    const { manifest, integrity, safetyChecker } = variant;
+    const examined = await preflight(manifest, { ...how, integrity, safetyChecker });
+    const found = { ...examined, variant, passedOver };
     const [problem] = found.problems;
     if (problem === undefined) return found;
     passedOver.push({ variant, problem });

@@ -33,12 +33,20 @@ export interface Preflight {
   takesNegativePrompt: boolean;
   /** Vendor, architecture and description of the GPU, if there is one. */
   adapter: Record<string, string> | undefined;
-  /** Bytes of the model, and how many of them this browser keeps already. */
+  /** Whether the safety checker counts too, as it was asked for. */
+  safetyChecker: boolean;
+  /**
+   * Bytes that loading and drawing from text take, and how many of them this browser keeps already.
+   * The encoder does not count: it is fetched with the first picture that is given.
+   */
   bytes: { total: number; kept: number };
 }
 
-/** What a text file of a bundle must be, and how it is fetched. */
-export interface PreflightOptions extends IntegrityOptions, FetchOptions {}
+/** What a manifest must be, how it is fetched, and how its model is to be loaded. */
+export interface PreflightOptions extends IntegrityOptions, FetchOptions {
+  /** Count the safety checker's bytes too, as loading with this option fetches it; false unless given. */
+  safetyChecker?: boolean | undefined;
+}
 
 /**
  * Compare a model's manifest with this browser's GPU. It can be called in a page or a worker.
@@ -63,7 +71,8 @@ export async function preflight(
   options: PreflightOptions = {},
 ): Promise<Preflight> {
   checkEnvironment();
-  const { integrity, ...how } = requireOptions("preflight", options, PREFLIGHT_CHECKS);
+  const given = requireOptions("preflight", options, PREFLIGHT_CHECKS);
+  const { integrity, safetyChecker = false, ...how } = given;
   const transport = makeTransport(how);
   const url = manifestAddress(manifestUrl, how);
   const cache = await openCache();
@@ -73,9 +82,10 @@ export async function preflight(
   } catch (error) {
     throw explainAddress(error, manifestUrl, url);
   }
-  const bytes = countBytes(manifest, new Set(await cache.keys()));
+  const bytes = countBytes(manifest, new Set(await cache.keys()), safetyChecker);
   const takesNegativePrompt = !guidesItself(manifest, manifest.defaults.size);
-  const known = { manifestUrl: url, integrity, manifest, bytes, takesNegativePrompt };
+  const asked = { manifestUrl: url, integrity, safetyChecker };
+  const known = { ...asked, manifest, bytes, takesNegativePrompt };
   try {
     const adapter = await findAdapter();
     const { limits } = adapter;

@@ -1,6 +1,6 @@
 /** The drawing page: a prompt, one button, and the picture. */
 
-import type { ListedModel, Preflight } from "../index";
+import type { Choice, ListedModel, Preflight } from "../index";
 import {
   AbortError,
   chooseVariant,
@@ -55,8 +55,6 @@ let phase: Phase = "starting";
 let found: Preflight | undefined;
 let pipeline: StableDiffusionPipeline | undefined;
 let loadMilliseconds = 0;
-/** Whether the page's owner has the pictures of the chosen model checked. */
-let checked = false;
 /** Cancels what is loaded, and what is drawn. */
 let loading: AbortController | undefined;
 let drawing: AbortController | undefined;
@@ -179,6 +177,7 @@ async function draw(): Promise<void> {
 async function drawOne(): Promise<void> {
   const turn = choice;
   const drawn = pipeline!;
+  const { safetyChecker } = found!;
   const { prompt, negative, seed, steps, guidance, scheduler, images, image, ...others } =
     form.readForm();
   const [width, height] = form.readSize();
@@ -214,7 +213,7 @@ async function drawOne(): Promise<void> {
             variationStrength: Number(variationStrength),
           }),
       // What the safety checker may object to is not shown before.
-      previewEvery: checked ? 0 : PREVIEW_EVERY,
+      previewEvery: safetyChecker ? 0 : PREVIEW_EVERY,
       onProgress: (event) => {
         if (turn !== choice) return;
         if ("preview" in event) stage.showPreview(event.preview, prompt);
@@ -256,7 +255,7 @@ function drawQueued(): void {
 }
 
 /** Load the model that was found, and then draw what waits. */
-async function load({ manifestUrl, integrity, bytes }: Preflight): Promise<void> {
+async function load({ manifestUrl, integrity, safetyChecker, bytes }: Preflight): Promise<void> {
   const turn = choice;
   const controller = new AbortController();
   loading = controller;
@@ -270,7 +269,7 @@ async function load({ manifestUrl, integrity, bytes }: Preflight): Promise<void>
   try {
     const loaded = await StableDiffusionPipeline.fromPretrained(manifestUrl, {
       integrity,
-      ...(checked ? { safetyChecker: true } : {}),
+      safetyChecker,
       onProgress: (event) => {
         if (turn !== choice) return;
         if (event.stage === "parameters" && bytes.kept === 0) download.arrived(event.loaded);
@@ -308,8 +307,9 @@ function ready(): void {
 /** Look again how much of the model this browser keeps, and show it. */
 async function examineAgain(): Promise<void> {
   const turn = choice;
-  const { manifestUrl, integrity } = found!;
-  const again = await preflight(manifestUrl, { integrity }).catch(() => undefined);
+  const { manifestUrl, integrity, safetyChecker } = found!;
+  const options = { integrity, safetyChecker };
+  const again = await preflight(manifestUrl, options).catch(() => undefined);
   if (again === undefined || turn !== choice) return;
   found = again;
   showFacts(again);
@@ -354,9 +354,13 @@ async function chooseModel(model: ListedModel): Promise<void> {
   element<HTMLAnchorElement>("self-test").href =
     `selftest.html?model=${encodeURIComponent(model.name)}`;
   const select = element<HTMLSelectElement>("variant");
-  await choose(async () => {
-    const chosen = await chooseVariant(model);
-    checked = chosen.variant.safetyChecker === true;
+  select.onchange = () => {
+    const variant = model.variants.find((each) => each.manifest === select.value)!;
+    const { manifest, integrity, safetyChecker } = variant;
+    status.clearNotices();
+    void choose(() => preflight(manifest, { integrity, safetyChecker }));
+  };
+  const showVariants = (chosen: Choice): void => {
     const listed = model.variants.map(({ dtype, manifest }) => [manifest, dtype] as const);
     fill("variant", listed, chosen.variant.manifest);
     element("variant-row").hidden = listed.length < 2;
@@ -365,19 +369,20 @@ async function chooseModel(model: ListedModel): Promise<void> {
       const own = (): string => text().inPlaceOf(dtype, variant.dtype);
       status.showNotice({ own, english: `${problem.message}.` });
     }
-    return chosen;
-  });
-  select.onchange = () => {
-    const variant = model.variants.find((each) => each.manifest === select.value)!;
-    const { manifest, integrity } = variant;
-    checked = variant.safetyChecker === true;
-    status.clearNotices();
-    void choose(() => preflight(manifest, { integrity }));
   };
+  await choose(() => chooseVariant(model), showVariants);
 }
 
-/** Show a model's facts and defaults, and load it unless it is large. */
-async function choose(examine: () => Promise<Preflight>): Promise<void> {
+/**
+ * Show a model's facts and defaults, and load it unless it is large.
+ *
+ * @param examine finds out what is known of it.
+ * @param show shows what else was found, unless another model has been chosen meanwhile.
+ */
+async function choose<Found extends Preflight>(
+  examine: () => Promise<Found>,
+  show?: (found: Found) => void,
+): Promise<void> {
   choice += 1;
   const turn = choice;
   drawing?.abort();
@@ -394,6 +399,7 @@ async function choose(examine: () => Promise<Preflight>): Promise<void> {
     const examined = await examine();
     if (turn !== choice) return;
     found = examined;
+    show?.(examined);
     showFacts(examined);
     form.offerModel(examined);
     given.offerModel(examined.manifest);

@@ -7,9 +7,10 @@ import { element } from "./dom";
 import { text } from "./strings";
 
 /** Describe a model below the settings. */
-export function describeModel({ manifest, bytes }: Preflight): void {
-  const least = Math.min(...manifest.peak_bytes.map((peak) => peak.bytes));
-  const whole = manifest.peak_bytes[0]!.bytes;
+export function describeModel(model: Preflight): void {
+  const { manifest, bytes } = model;
+  const peaks = peaksOf(model);
+  const [whole, least] = [peaks[0]!, Math.min(...peaks)];
   element("model-facts").textContent = text().facts(
     manifest.model.title,
     bytes.total,
@@ -19,8 +20,24 @@ export function describeModel({ manifest, bytes }: Preflight): void {
   );
 }
 
+/**
+ * Return the most GPU memory of each way to draw, the usual one first. Where finished pictures are
+ * checked, the checker stays on the GPU, unless the parameters of only one stage at a time do.
+ */
+function peaksOf({ manifest, safetyChecker }: Preflight): number[] {
+  const { components, entry_points: entries, peak_bytes: peaks } = manifest;
+  if (!safetyChecker) return peaks.map(({ bytes }) => bytes);
+  const checkers = Object.values(components).filter(({ role }) => role === "safety_checker");
+  const checker = checkers.reduce((sum, { bytes }) => sum + bytes, 0);
+  const work = entries.find(({ role }) => role === "safety_checker")?.workspace_bytes ?? 0;
+  return peaks.map(({ bytes, offload }) =>
+    offload ? Math.max(bytes, checker + work) : bytes + checker,
+  );
+}
+
 /** Fill the card that offers a model: what a visitor decides by before a large download. */
-export async function describeOffer({ manifest, bytes }: Preflight): Promise<void> {
+export async function describeOffer(model: Preflight): Promise<void> {
+  const { manifest, bytes } = model;
   const words = text();
   const missing = bytes.total - bytes.kept;
   const { name } = manifest.model;
@@ -32,7 +49,7 @@ export async function describeOffer({ manifest, bytes }: Preflight): Promise<voi
       speed === undefined ? words.offerTimeUnknown : words.offerTime(missing / speed),
     );
   }
-  facts.push(words.offerMemory(manifest.peak_bytes[0]!.bytes));
+  facts.push(words.offerMemory(peaksOf(model)[0]!));
   const room = (await roomToKeep()) ?? Infinity;
   const fits = room >= missing;
   if (fits) facts.push(words.offerKept);

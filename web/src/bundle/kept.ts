@@ -121,15 +121,19 @@ function sizesOf(files: readonly FileEntry[]): Map<string, number> {
 }
 
 /**
- * Count the bytes that loading and drawing take, and how many of them are among the kept keys. The
- * self-test's expected values do not count: only the self-test fetches them.
+ * Count the bytes that loading and drawing from text take, and how many of them are among the kept
+ * keys. The encoder and the self-test's expected values do not count: they are fetched when a
+ * picture is given first, and for the self-test.
+ *
+ * @param checks whether finished pictures are checked, so that the safety checker counts too.
  */
 export function countBytes(
   manifest: Manifest,
   keys: ReadonlySet<string>,
+  checks = false,
 ): { total: number; kept: number } {
   const bytes = { total: 0, kept: 0 };
-  for (const [digest, size] of sizesOf(drawingFiles(manifest))) {
+  for (const [digest, size] of sizesOf(drawingFiles(manifest, checks))) {
     bytes.total += size;
     if (keys.has(digest)) bytes.kept += size;
   }

@@ -96,16 +96,20 @@ export function filesOf(manifest: Manifest): FileEntry[] {
 }
 
 /**
- * Return the files that loading and drawing from text take: all but the shards of the encoder and
- * the safety checker, and the self-test's expected values.
+ * Return the files that loading and drawing from text take: all but the shards of the encoder, and
+ * the self-test's expected values.
+ *
+ * @param checks whether finished pictures are checked, which takes the safety checker's shards too.
  */
-export function drawingFiles(manifest: Manifest): FileEntry[] {
+export function drawingFiles(manifest: Manifest, checks = false): FileEntry[] {
   const { library, tokenizers, kernels, components } = manifest;
+  const checkers = Object.values(components).filter(({ role }) => role === "safety_checker");
   return [
     library,
     ...Object.values(tokenizers),
     ...(kernels === undefined ? [] : [kernels]),
     ...textComponents(manifest).flatMap((name) => components[name]!.shards),
+    ...(checks ? checkers.flatMap(({ shards }) => shards) : []),
   ];
 }
 

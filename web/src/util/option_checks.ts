@@ -162,8 +162,11 @@ export const FETCH_CHECKS: Checks = {
   credentials: requireCredentials,
 };
 
-/** Options of `preflight` and `listModels`. */
-export const PREFLIGHT_CHECKS: Checks = { ...FETCH_CHECKS, integrity: requireString };
+/** Options of `listModels`. */
+export const LIST_CHECKS: Checks = { ...FETCH_CHECKS, integrity: requireString };
+
+/** Options of `preflight`. */
+export const PREFLIGHT_CHECKS: Checks = { ...LIST_CHECKS, safetyChecker: requireBoolean };
 
 /** Options of `fromPretrained`. */
 export const LOAD_CHECKS: Checks = {
@@ -171,7 +174,6 @@ export const LOAD_CHECKS: Checks = {
   ...PREFLIGHT_CHECKS,
   offload: requireBoolean,
   tiling: requireBoolean,
-  safetyChecker: requireBoolean,
   kernels: requireString,
   cache: requireBoolean,
   concurrency: requireOneOf("queue", "refuse"),

@@ -108,6 +108,31 @@ test("without digests a bundle is taken as it is", async () => {
   });
 });
 
+test("where the list says that pictures are checked, the safety checker is counted", async () => {
+  const manifest = JSON.parse(MANIFEST) as Manifest;
+  const [checker] = Object.values(manifest.components);
+  const shards = [{ file: "c.bin", bytes: 600, sha256: "c".repeat(64) }];
+  const components = {
+    ...manifest.components,
+    safety_checker: { ...checker, role: "safety_checker", shards },
+  };
+  const text = JSON.stringify({ ...manifest, components });
+  const entry = { name: "m", title: "M", dtype: "f32", manifest: "m/" };
+  const index = JSON.stringify([{ ...entry, safety_checker: true }]);
+  await withServer([files(index, text)], async (address) => {
+    const [model] = await listModels(`${address}index.json`);
+    const [variant] = model!.variants;
+    const unchecked = await preflight(variant.manifest);
+    const chosen = await chooseVariant(model!);
+    expect([unchecked.safetyChecker, chosen.safetyChecker]).toEqual([false, true]);
+    expect(chosen.bytes.total).toBe(unchecked.bytes.total + 600);
+    const options = { safetyChecker: true } as object;
+    await expect(listModels(`${address}index.json`, options)).rejects.toThrow(
+      'listModels has no option "safetyChecker"',
+    );
+  });
+});
+
 test("a model that guides itself takes no negative prompt, and any other does", async () => {
   const manifest = JSON.parse(MANIFEST) as Manifest;
   for (const guides of [false, true]) {

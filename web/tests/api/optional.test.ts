@@ -9,6 +9,7 @@ import type {
   DrawOptions,
   EncodeOptions,
   GenerateOptions,
+  ListOptions,
   LoadOptions,
   PreflightOptions,
   Settings,
@@ -31,10 +32,11 @@ test("options may be undefined", () => {
     IsLenient<DrawOptions>,
     IsLenient<EncodeOptions>,
     IsLenient<GenerateOptions>,
+    IsLenient<ListOptions>,
     IsLenient<LoadOptions>,
     IsLenient<PreflightOptions>,
     IsLenient<Settings>,
-  ] = [true, true, true, true, true, true];
+  ] = [true, true, true, true, true, true, true];
   const strict: IsLenient<{ one?: number; other?: number | undefined }> = false;
   expect(lenient).not.toContain(strict);
 });

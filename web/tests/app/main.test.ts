@@ -24,10 +24,16 @@ const model = vi.hoisted(() => {
   const draws: unknown[] = [];
   /** What the model's examination throws, once. */
   const faults: Error[] = [];
+  /** Models whose examination waits, and what ends it. */
+  const waiting = new Map<string, Promise<void>>();
   /** What the safety checker says of the drawn picture; undefined if none runs. */
   const safety: { flagged: boolean }[] | undefined = undefined;
-  const checks = { wanted: false, safety: safety as { flagged: boolean }[] | undefined };
-  return { loads, draws, faults, checks, bytes: { total: 2_000_000_000, kept: 0 } };
+  const checks = {
+    /** The models whose pictures the page's owner has checked. */
+    models: [] as string[],
+    safety: safety as { flagged: boolean }[] | undefined,
+  };
+  return { loads, draws, faults, waiting, checks, bytes: { total: 2_000_000_000, kept: 0 } };
 });
 
 vi.mock("../../src/index", async (original) => {
@@ -56,7 +62,8 @@ vi.mock("../../src/index", async (original) => {
     manifest: {
       model: { name, title: "A model", source: "speck" },
       entry_points: [{ role: "denoiser" }],
-      peak_bytes: [{ bytes: 5e9 }],
+      components: { safety_checker: { role: "safety_checker", bytes: 1e9 } },
+      peak_bytes: [{ bytes: 5e9, offload: false }],
       defaults: { steps: 20, guidance_scale: 3, size: [16, 16] },
       schedulers: { default: "euler", available: { euler: { title: "Euler" } } },
       examples: ["a red circle", "a green star", "a moon"],
@@ -69,15 +76,14 @@ vi.mock("../../src/index", async (original) => {
   return {
     ...(await original<object>()),
     listModels: () => Promise.resolve(listed),
-    chooseVariant: ({ name }: { name: string }) =>
-      model.faults.length > 0
-        ? Promise.reject(model.faults.pop()!)
-        : Promise.resolve({
-            ...found(name),
-            variant: model.checks.wanted ? { ...variant, safetyChecker: true } : variant,
-            passedOver: [],
-          }),
-    preflight: () => Promise.resolve(found()),
+    chooseVariant: async ({ name }: { name: string }) => {
+      const fault = model.faults.pop();
+      if (fault !== undefined) throw fault;
+      await model.waiting.get(name);
+      const safetyChecker = model.checks.models.includes(name);
+      return { ...found(name), safetyChecker, variant, passedOver: [] };
+    },
+    preflight: (_url: string, options: object) => Promise.resolve({ ...found(), ...options }),
     StableDiffusionPipeline: {
       fromPretrained: (_url: string, options: object) => call(model.loads, options, pipeline),
       purge: () => Promise.resolve(void (model.bytes.kept = 0)),
@@ -459,7 +465,7 @@ test.each([
 });
 
 test("a picture that the safety checker flags is blurred and not kept, and no preview is shown", async () => {
-  model.checks.wanted = true;
+  model.checks.models = ["speck"];
   await openReady();
   expect(loads[0]!.options.safetyChecker).toBe(true);
   added.length = 0;
@@ -482,7 +488,43 @@ test("a picture that the safety checker flags is blurred and not kept, and no pr
   expect([byId("flagged").hidden, byId("canvas").classList.contains("blurred")]).toEqual([
     ...[true, false],
   ]);
-  Object.assign(model.checks, { wanted: false, safety: undefined });
+  Object.assign(model.checks, { models: [], safety: undefined });
+});
+
+test("a model is loaded with its own safety checker, in whatever order models are examined", async () => {
+  await openReady();
+  const choose = byId<HTMLSelectElement>("model");
+  for (const checked of [["speck"], ["twin"]]) {
+    model.checks.models = checked;
+    const ends: (() => void)[] = [];
+    for (const name of ["speck", "twin"]) {
+      model.waiting.set(name, new Promise((resolve) => ends.push(resolve)));
+      choose.value = name;
+      choose.dispatchEvent(new Event("change"));
+      await settle();
+    }
+    // The model that is wanted is found first, and then the one that is wanted no more.
+    for (const end of ends.reverse()) {
+      end();
+      await settle();
+    }
+    expect(loads.at(-1)!.options.safetyChecker).toBe(checked.includes("twin"));
+    loads.at(-1)!.resolve();
+    await settle();
+    byId("draw").click();
+    expect(draws.at(-1)!.options.previewEvery === 0).toBe(checked.includes("twin"));
+    draws.at(-1)!.resolve();
+    await settle();
+    model.waiting.clear();
+  }
+  model.checks.models = [];
+});
+
+test("the offer of a model whose pictures are checked counts the checker's memory", async () => {
+  model.checks.models = ["speck"];
+  await open(0);
+  expect(byId("offer-facts").textContent).toContain("6.00 GB");
+  model.checks.models = [];
 });
 
 test("without a checker, previews are shown; a variation is drawn until it is taken back", async () => {

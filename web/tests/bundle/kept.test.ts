@@ -168,6 +168,19 @@ test("a model is complete without the encoder of pictures, and is forgotten with
   expect(fileSizes(manifest).get(shard.sha256)).toBe(12);
 });
 
+test("a safety checker counts where it is asked for", () => {
+  const shard = { file: "safety_checker-0.bin", bytes: 12, sha256: "e".repeat(64) };
+  const checker = { role: "safety_checker", bytes: 12, records: [], folder: "s", shards: [shard] };
+  const manifest: Manifest = {
+    ...MANIFEST,
+    components: { ...MANIFEST.components, safety_checker: checker as ComponentEntry },
+  };
+  const kept = new Set(fileSizes(MANIFEST).keys());
+  const { total } = countBytes(MANIFEST, kept);
+  expect(countBytes(manifest, kept)).toEqual({ total, kept: total });
+  expect(countBytes(manifest, kept, true)).toEqual({ total: total + 12, kept: total });
+});
+
 describe("addresses that differ in their query", () => {
   const signatures = fc.constantFrom(
     ...["X-Amz-Signature", "x-goog-date", "Expires", "Signature", "Key-Pair-Id", "Policy", "sig"],

@@ -91,6 +91,11 @@ test("drawing from text takes no file of the checker, and forgetting a model rem
   expect(drawingFiles(CHECKED)).toEqual(drawingFiles(PLAIN));
   const added = filesOf(CHECKED).filter((file) => !filesOf(PLAIN).includes(file));
   expect(added.map(({ file }) => file)).toContain("safety_checker.bin");
+  // Where pictures are checked, it is fetched with the rest.
+  const checking = drawingFiles(CHECKED, true).filter(
+    (file) => !drawingFiles(CHECKED).includes(file),
+  );
+  expect(checking.map(({ file }) => file)).toEqual(["safety_checker.bin"]);
 });
 
 test("pictures that nobody asks to check are not checked", async () => {
