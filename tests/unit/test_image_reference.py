@@ -3,6 +3,8 @@
 Latents are compared to the bit: both run the same modules on this machine.
 """
 
+import re
+
 import diffusers
 import numpy as np
 import pytest
@@ -164,6 +166,14 @@ def test_a_strength_that_runs_no_step_is_refused(opened):
         draw_reference(
             *opened("speck"), REQUEST, Quiet(), picture=GivenPicture(make_picture(), 0.05)
         )
+
+
+def test_the_strength_that_is_advised_runs_a_step():
+    for steps in range(1, 1001):
+        with pytest.raises(UsageError) as refused:
+            GivenPicture(make_picture(), 0.9 / steps).count_steps(steps)
+        [advised] = re.findall(r"at least ([\d.]+),", refused.value.hint)
+        assert GivenPicture(make_picture(), float(advised)).count_steps(steps) >= 1
 
 
 @pytest.mark.parametrize(

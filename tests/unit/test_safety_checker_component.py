@@ -362,6 +362,15 @@ def bundles(weights, saved, tmp_path_factory):
     return build(weights, folder, out / "checked", check_pictures=True), out / "plain"
 
 
+def test_pictures_cannot_be_checked_without_a_checker(weights, tmp_path):
+    checkpoint = open_checkpoint(weights, SPECK)
+    with pytest.raises(UsageError, match="are to be checked, but it has no safety checker"):
+        build_bundle(
+            checkpoint, cached_trace(SPECK), tmp_path / "out", Quiet(), check_pictures=True
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
 def manifests(bundles):
     return [read_manifest(find_manifest(bundle, None)) for bundle in bundles]
 

@@ -546,6 +546,7 @@ def test_files_of_a_model_are_read_by_their_types(copy, kind, content, said):
         ("title", "Another", "title of models/tiny-sd15 is 'Another'"),
         ("dtype", "f16", "dtype of models/tiny-sd15 is 'f16'"),
         ("integrity", None, "integrity of tiny-sd15/manifest.json"),
+        ("safety_checker", True, "to be checked, but its manifest has no safety checker"),
     ],
 )
 def test_a_list_that_leads_elsewhere(copy, key, value, said):

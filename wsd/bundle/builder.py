@@ -118,8 +118,8 @@ def build_bundle(
         ``out``.
 
     Raises:
-        UsageError: if ``out`` exists, the library is of another architecture, or the pictures
-            beside the checkpoint cannot be read.
+        UsageError: if ``out`` exists, the library is of another architecture, the pictures beside
+            the checkpoint cannot be read, or pictures are to be checked without a safety checker.
         CheckpointError: if the weights or the fixtures cannot be read.
         ToolError: if the page cannot be bundled.
         FileError: if a file cannot be written.
@@ -128,6 +128,11 @@ def build_bundle(
     family = checkpoint.family
     check_library(library, family)
     _check_parts(library, family)
+    if check_pictures and checkpoint.safety_checker is None:
+        raise UsageError(
+            f"the pictures of {family.name} are to be checked, but it has no safety checker",
+            "open the checkpoint with a safety checker, or check no pictures",
+        )
     if examples is None:
         examples = find_examples(checkpoint)
     with explain_file_errors(out), write_folder_atomically(out) as scratch:

@@ -233,6 +233,8 @@ def _find_index_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
             said, found = getattr(entry, key), getattr(manifest.model, key)
             if said != found:
                 yield INDEX, f"{key} of {folder} is {said!r}, but its manifest has {found!r}"
+        if entry.safety_checker and manifest.safety_checker is None:
+            yield INDEX, f"{folder} is to be checked, but its manifest has no safety checker"
 
 
 def _find_unnamed_files(snapshot: Snapshot) -> Iterator[tuple[str, str]]:

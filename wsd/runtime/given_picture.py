@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -84,7 +85,7 @@ class GivenPicture:
         if run < 1:
             raise UsageError(
                 f"a strength of {self.strength:g} runs none of {steps} steps",
-                f"take a strength of at least {1 / steps:.2g}, or more steps",
+                f"take a strength of at least {math.ceil(1000 / steps) / 1000:g}, or more steps",
             )
         return run
 

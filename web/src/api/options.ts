@@ -86,9 +86,15 @@ export interface PictureOptions {
   strength?: number | undefined;
   /** How the picture is brought to the size that is drawn; `cover` unless given. */
   fit?: Fit | undefined;
-  /** Radius of the blur of the mask's edge, in pixels of the picture; 0 unless given. */
+  /**
+   * Radius of the blur of the mask's edge, in pixels of the picture; 0 unless given. A blurred edge
+   * reaches a little beyond what is white.
+   */
   maskBlur?: number | undefined;
-  /** What drawing begins with where the mask is white; `original` unless given. */
+  /**
+   * What drawing begins with where the mask is white; `original` unless given. With a strength of 1
+   * it is noise in any case, as in diffusers.
+   */
   maskedContent?: MaskedContent | undefined;
   /**
    * Draws only the part of the picture around the mask, at the full size of the model, and puts it

@@ -135,6 +135,7 @@ class Adoption {
         ? []
         : [this.strings.otherModel(shorten(model), name)]),
       ...(this.isFromPicture() && !this.offer.hasPicture ? [this.strings.fromPicture] : []),
+      ...(this.isFromWords() && this.offer.hasPicture ? [this.strings.fromWords] : []),
       ...(WEIGHTS.test(prompt.slice(0, LONGEST_PROMPT)) ? [this.strings.weights] : []),
     ];
   }
@@ -266,6 +267,12 @@ class Adoption {
   /** Whether the settings are of a picture that was drawn from another one; links are of a form. */
   private isFromPicture(): boolean {
     return this.found.strength !== undefined && this.found.program !== "link";
+  }
+
+  /** Whether a picture was drawn without another one. A link is of a form, which may have either. */
+  private isFromWords(): boolean {
+    const { strength, prompt, program } = this.found;
+    return strength === undefined && prompt !== undefined && program !== "link";
   }
 
   private takePictureOptions(): void {

@@ -43,8 +43,10 @@ export function showPreview(image: ImageData, prompt: string): void {
 
 /** Show a finished picture, and the one that it was drawn from below a slider. */
 export function showPicture(shown: Finished): void {
-  finished = shown;
-  const { image, prompt, from, hidden } = shown;
+  const { prompt, from, hidden } = shown;
+  // Style sheets can be turned off, and pictures be saved: what nobody shall see is not in the page.
+  const image = hidden === undefined ? shown.image : coarsen(shown.image);
+  finished = { ...shown, image };
   put(image, hidden === undefined ? prompt : text().safety.blurred);
   const small = Math.max(image.width, image.height) < SMALL;
   canvas.classList.toggle("squares", small && hidden === undefined);
@@ -54,6 +56,32 @@ export function showPicture(shown: Finished): void {
   before.classList.toggle("squares", small);
   showBefore(hidden === undefined ? from : undefined);
   frame.dataset.state = hidden === undefined ? "picture" : "hidden";
+}
+
+/** Pixels of a hidden picture's width. */
+const HIDDEN_WIDTH = 12;
+
+/** Return a picture of few pixels, which are the averages of those that they stand for. */
+function coarsen({ data, width, height }: ImageData): ImageData {
+  const wide = Math.min(HIDDEN_WIDTH, width);
+  const high = Math.min(height, Math.max(1, Math.round((wide * height) / width)));
+  const few = new ImageData(wide, high);
+  for (let y = 0; y < high; y++) {
+    const [top, bottom] = [y, y + 1].map((row) => Math.floor((row * height) / high));
+    for (let x = 0; x < wide; x++) {
+      const [left, right] = [x, x + 1].map((column) => Math.floor((column * width) / wide));
+      const sums = [0, 0, 0, 0];
+      for (let row = top!; row < bottom!; row++) {
+        for (let at = 4 * (row * width + left!); at < 4 * (row * width + right!); at++) {
+          sums[at % 4]! += data[at]!;
+        }
+      }
+      const count = (bottom! - top!) * (right! - left!);
+      const averages = sums.map((sum) => sum / count);
+      few.data.set(averages, 4 * (y * wide + x));
+    }
+  }
+  return few;
 }
 
 /** Put the picture from before over the one that was drawn of it; the slider begins with the latter. */

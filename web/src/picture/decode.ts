@@ -4,7 +4,7 @@
  */
 
 import type { ImageInput } from "../api/options";
-import { LONGEST_SIDE, MOST_PIXELS } from "../util/option_values";
+import { LARGEST_PICTURE_FILE, LONGEST_SIDE, MOST_PIXELS } from "../util/option_values";
 import { show } from "../util/option_checks";
 import { OptionError, UnsupportedError } from "../util/errors";
 import { readFileHeader } from "./file_header";
@@ -105,6 +105,12 @@ function checkSize(name: string, width: number, height: number): void {
 
 async function decodeFile(name: string, file: Blob, background: Background): Promise<Pixels> {
   if (file.size === 0) throw new OptionError(`${name} is an empty file`, READABLE);
+  if (file.size > LARGEST_PICTURE_FILE) {
+    throw new OptionError(
+      `${name} is a file of ${file.size} bytes, which is too large`,
+      `a picture's file has at most ${LARGEST_PICTURE_FILE} bytes`,
+    );
+  }
   let bytes: Uint8Array;
   try {
     bytes = new Uint8Array(await file.arrayBuffer());

@@ -5,13 +5,14 @@
  * printer without a word.
  *
  * Sources: the specifications of PNG (W3C, third edition, sections 11.2.1 and 11.3.6 for animation),
- * JPEG (ITU-T T.81, annex B), GIF89a, WebP (RFC 9649) and the ISO base media file format, in which
- * AVIF is (ISO/IEC 14496-12, 4.3).
+ * JPEG (ITU-T T.81, annex B), GIF89a, WebP (RFC 9649), the ISO base media file format, in which
+ * AVIF is (ISO/IEC 14496-12, 4.3), and BITMAPFILEHEADER and BITMAPINFOHEADER of Windows. Icons (ICO)
+ * are not read: browsers bound their sides by 256.
  */
 
 /** What the header of a picture's file says. */
 export interface FileHeader {
-  format: "PNG" | "JPEG" | "GIF" | "WebP" | "AVIF";
+  format: "PNG" | "JPEG" | "GIF" | "WebP" | "AVIF" | "BMP";
   /** Pixels as they are stored, before the orientation turns them; undefined if not said. */
   width: number | undefined;
   height: number | undefined;
@@ -28,6 +29,7 @@ const FORMATS: [start: number[], at: number, (bytes: Uint8Array) => FileHeader |
   [letters("GIF8"), 0, readGif],
   [letters("WEBP"), 8, readWebp],
   [letters("ftyp"), 4, readAvif],
+  [letters("BM"), 0, readBmp],
 ];
 
 /**
@@ -79,6 +81,8 @@ function readPng(bytes: Uint8Array): FileHeader {
 const isFrame = (marker: number): boolean =>
   marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
 const START_OF_SCAN = 0xda;
+/** Markers without a length: a byte 0xff that was data, TEM, RST0 to RST7, and SOI. */
+const isAlone = (marker: number): boolean => marker <= 0x01 || (marker >= 0xd0 && marker <= 0xd8);
 /** Components of a picture in cyan, magenta, yellow and black. */
 const INKS = 4;
 
@@ -86,8 +90,8 @@ function readJpeg(bytes: Uint8Array): FileHeader | undefined {
   const view = viewOf(bytes);
   let at = 2;
   for (;;) {
-    // Any number of bytes 0xff may stand before a marker.
-    if (view.getUint8(at) !== 0xff) return undefined;
+    // Decoders skip other bytes before a marker, and any number of bytes 0xff may stand there.
+    while (view.getUint8(at) !== 0xff) at += 1;
     while (view.getUint8(at) === 0xff) at += 1;
     const marker = view.getUint8(at);
     if (isFrame(marker)) {
@@ -96,7 +100,8 @@ function readJpeg(bytes: Uint8Array): FileHeader | undefined {
       return { format: "JPEG", width, height, animated: false, cmyk };
     }
     if (marker === START_OF_SCAN) return undefined;
-    at += 1 + view.getUint16(at + 1);
+    at += 1;
+    if (!isAlone(marker)) at += view.getUint16(at);
   }
 }
 
@@ -177,6 +182,17 @@ function avifSize(view: DataView): { width: number | undefined; height: number |
     height = Math.max(height, view.getUint32(at + 12));
   }
   return width > 0 ? { width, height } : { width: undefined, height: undefined };
+}
+
+/** Bytes of the header of a BMP from Windows 3 on; older ones have sides of 16 bits. */
+const BMP_HEADER = 40;
+
+function readBmp(bytes: Uint8Array): FileHeader | undefined {
+  const view = viewOf(bytes);
+  if (view.getUint32(14, true) < BMP_HEADER) return undefined;
+  // A negative height says that the first row is the uppermost one.
+  const [width, height] = [view.getInt32(18, true), Math.abs(view.getInt32(22, true))];
+  return { format: "BMP", width, height, animated: false, cmyk: false };
 }
 
 /** The name `ispe`, of the box with a picture's sides, and how far it is looked for. */

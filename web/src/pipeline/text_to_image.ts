@@ -259,7 +259,12 @@ export class TextToImagePipeline implements Pipeline {
   ): Promise<GenerationResult<ImageData>> {
     const started = performance.now();
     throwIfAborted(signal);
-    const { size, picture } = request;
+    const { size, picture, secondPass } = request;
+    // Before the first pass is drawn, so that it is not lost.
+    if (secondPass !== undefined) {
+      this.checkSize(secondPass.size);
+      if (secondPass.upscale === "picture") this.requireEncoder(secondPass.size);
+    }
     // A model that draws nothing without a picture says so.
     if (picture === undefined) withPicture(this.manifest, request, picture);
     const guided = this.isGuided(size, request.guidanceScale);

@@ -20,5 +20,7 @@ export const DEFAULT_SECOND_SCALE = 2;
 export const LONGEST_SIDE = 16384;
 /** The most pixels of a picture that is read: 512 MiB of colours. */
 export const MOST_PIXELS = 2 ** 27;
+/** The largest file of a picture that is read, in bytes. */
+export const LARGEST_PICTURE_FILE = 256 * 2 ** 20;
 /** The largest radius of a mask's blur, in pixels. */
 export const LARGEST_BLUR = 1024;

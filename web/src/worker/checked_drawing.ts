@@ -10,16 +10,21 @@ import type { GenerationRequest } from "../pipeline/generation_request";
  * Draw, and check what was drawn if the request asks for it.
  *
  * @param draw draws a request to its end: what it gives is what is shown.
+ * @param before follows the safety checker's loading, which comes before drawing: nothing is drawn
+ *   in vain where it cannot be fetched. Undefined where only one stage's parameters are on the GPU
+ *   at a time; then it is loaded when it is needed.
+ * @param onStage follows the check.
  */
 export async function drawChecked(
   pipeline: Pick<Pipeline, "checkPictures">,
   request: GenerationRequest,
   draw: (request: GenerationRequest) => Promise<GenerationResult>,
-  onStage: OnStage,
+  [before, onStage]: readonly [OnStage | undefined, OnStage],
   signal?: AbortSignal,
 ): Promise<GenerationResult> {
   if (request.safetyChecker !== true) return draw(request);
   const started = performance.now();
+  if (before !== undefined) await pipeline.checkPictures([], before, signal);
   // PNG files are made of the pixels afterwards.
   const drawn = (await draw({ ...request, output: "imageData" })) as GenerationResult<ImageData>;
   const finished = performance.now();

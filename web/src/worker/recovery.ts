@@ -103,7 +103,8 @@ export class RecoveringPipeline {
       const [first, last = first] = meters;
       const draw = async (each: GenerationRequest): Promise<GenerationResult> =>
         drawAll(pipeline, each, [first.onStage, last.onStage], signal);
-      const result = await drawChecked(pipeline, request, draw, last.onStage, signal);
+      const stages = [offloads ? undefined : first.onStage, last.onStage] as const;
+      const result = await drawChecked(pipeline, request, draw, stages, signal);
       last.finish();
       // Those of the first pass: they are what a picture of the usual size takes.
       this.costs = { ...this.costs, ...first.costs() };

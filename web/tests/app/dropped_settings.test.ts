@@ -198,6 +198,13 @@ test("what a picture was drawn from is named as missing, and how it was used is 
   expect(take(found, { hasPicture: true }).message).not.toContain("choose that picture");
   // A link is of a form, and a form may have a strength without a picture.
   expect(take({ ...found, program: "link" }).message).not.toContain("choose that picture");
+  // The other way round, too: what is in the form would be drawn from.
+  const words = "remove that to draw the same";
+  const fromWords = { prompt: "a", seed: 1 };
+  expect(take(fromWords, { hasPicture: true }).message).toContain(words);
+  expect(take(fromWords).message).not.toContain(words);
+  expect(take(found, { hasPicture: true }).message).not.toContain(words);
+  expect(take({ ...fromWords, program: "link" }, { hasPicture: true }).message).not.toContain(words);
   // All of the picture was drawn, and not a part.
   expect(take({ strength: 0.5 }).fields.onlyMasked).toBe("");
   const unable = take(found, { takesPicture: false });

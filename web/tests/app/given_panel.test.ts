@@ -268,8 +268,9 @@ test("what is no picture is refused in words, and the picture from before stays"
   await panel.take(file("moon"), "moon.png");
   await panel.take(file("noise"), "noise.txt");
   expect(failed).toEqual([
-    "noise.txt cannot be used as a picture. Choose a picture that this browser can show, for " +
-      "example a PNG, JPEG or WebP, and not an animated one. image does not decode",
+    "noise.txt cannot be used as a picture. Choose a picture that this browser can show: a PNG, " +
+      "JPEG or WebP in RGB (not CMYK), not animated, with at most 16384 pixels a side and 134 " +
+      "million in all. image does not decode",
   ]);
   expect(await (panel.options().image as Blob).text()).toBe("moon");
 });

@@ -42,7 +42,7 @@ vi.mock("../../src/index", async (original) => {
       options.signal?.addEventListener("abort", () => reject(new AbortError()));
       calls.push({ options, resolve: () => resolve(result), reject });
     });
-  const pixels = { width: 16, height: 16 };
+  const pixels = { width: 24, height: 48, data: new Uint8ClampedArray(4 * 24 * 48).fill(200) };
   const drawn = {
     images: [pixels],
     imageSettings: [{}],
@@ -476,6 +476,9 @@ test("a picture that the safety checker flags is blurred and not kept, and no pr
   await settle();
   expect([added, byId("frame").dataset.state]).toEqual([[0], "hidden"]);
   expect(byId("canvas").classList.contains("blurred")).toBe(true);
+  // Few pixels of it are in the page, whatever blurs them.
+  const { width, height } = byId<HTMLCanvasElement>("canvas");
+  expect([width, height]).toEqual([12, 24]);
   expect(byId("canvas").getAttribute("aria-label")).not.toContain("red circle");
   expect(byId("flagged").textContent).toContain("blurred and not kept. Change the prompt");
   expect(said()).toContain("blurred and not kept");

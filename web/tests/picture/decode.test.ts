@@ -81,6 +81,42 @@ test("a file is refused by its header, before it is decoded", async () => {
   expect(await errorOf(new Blob([pngHeader(7, 7)]))).toBeInstanceOf(UnsupportedError);
 });
 
+/** A JPEG's header: a segment, some bytes that are none, and a frame that says how large it is. */
+function jpegHeader(side: number, between: number[]): Uint8Array<ArrayBuffer> {
+  const sides = [side >> 8, side & 255, side >> 8, side & 255];
+  const frame = [0xff, 0xc0, 0, 17, 8, ...sides, 3];
+  return new Uint8Array([0xff, 0xd8, 0xff, 0xe0, 0, 4, 0, 0, ...between, ...frame]);
+}
+
+test.each([[], [0], [7, 8, 9], [0xff], [0xff, 0x01], [0xff, 0xd0], [0xff, 0x00]])(
+  "a JPEG's sides are read behind what decoders skip: %#",
+  async (...between) => {
+    const large = await errorOf(new Blob([jpegHeader(30000, between)]));
+    expect(large.message).toContain("30000 by 30000 pixels, which is too large");
+    expect(await errorOf(new Blob([jpegHeader(7, between)]))).toBeInstanceOf(UnsupportedError);
+  },
+);
+
+test.each([30000, -30000])("a BMP's sides are read, whichever row is the first", async (height) => {
+  const bytes = new Uint8Array(54);
+  bytes.set([0x42, 0x4d]);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(14, 40, true);
+  view.setInt32(18, 30000, true);
+  view.setInt32(22, height, true);
+  const { message } = await errorOf(new Blob([bytes]));
+  expect(message).toContain("30000 by 30000 pixels, which is too large");
+});
+
+test("a file that is too large is not read", async () => {
+  const large = new Blob(["x"]);
+  Object.defineProperty(large, "size", { value: 2 * 2 ** 30 });
+  large.arrayBuffer = () => Promise.reject(new Error("it was read"));
+  const { message, hint } = await errorOf(large);
+  expect(message).toBe("mask is a file of 2147483648 bytes, which is too large");
+  expect(hint).toContain("at most 268435456 bytes");
+});
+
 test("a file that cannot be read any more is refused", async () => {
   const gone = new Blob(["x"]);
   gone.arrayBuffer = () => Promise.reject(new DOMException("gone", "NotReadableError"));

@@ -72,6 +72,8 @@ function drawn(count: number): GenerationResult<ImageData> {
   };
 }
 
+const QUIET = [() => undefined, () => undefined] as const;
+
 test("a model has a safety checker, or the error says what to do", () => {
   expect([hasSafetyChecker(PLAIN), hasSafetyChecker(CHECKED)]).toEqual([false, true]);
   expect(requireSafetyChecker(CHECKED)).toBe(PREPARATION);
@@ -103,7 +105,7 @@ test("pictures that nobody asks to check are not checked", async () => {
   const result = drawn(1);
   const draw = vi.fn(() => Promise.resolve<GenerationResult>(result));
   const request = toyRequest("a", { output: "blob" });
-  expect(await drawChecked({ checkPictures }, request, draw, () => undefined)).toBe(result);
+  expect(await drawChecked({ checkPictures }, request, draw, QUIET)).toBe(result);
   expect(draw).toHaveBeenCalledWith(request);
   expect(checkPictures).not.toHaveBeenCalled();
 });
@@ -112,27 +114,49 @@ test("the finished pixels are checked, and become files afterwards", async () =>
   const result = drawn(2);
   const reports = [GOOD, { ...GOOD, flagged: true, concepts: [3] }];
   const checkPictures = vi.fn((images: readonly ImageData[]) => {
-    expect(images).toBe(result.images);
-    return Promise.resolve(reports);
+    calls.push(images);
+    return Promise.resolve(images.length === 0 ? [] : reports);
   });
   const asked: GenerationRequest[] = [];
+  const calls: unknown[] = [];
   const draw = (request: GenerationRequest): Promise<GenerationResult> => {
+    // The checker has been brought before.
+    expect(calls).toEqual([[]]);
     asked.push(request);
     return Promise.resolve(result);
   };
   const request = toyRequest("a", { safetyChecker: true });
-  const checked = await drawChecked({ checkPictures }, request, draw, () => undefined);
+  const checked = await drawChecked({ checkPictures }, request, draw, QUIET);
   expect(checked.images).toEqual(result.images);
   expect(checked.safety).toEqual(reports);
   expect(checked.timings.safety).toBeGreaterThanOrEqual(0);
   expect(asked[0]!.output).toBe("imageData");
+  expect(calls[1]).toBe(result.images);
+});
+
+test("without room for the checker beside the other stages, it is brought after drawing", async () => {
+  const calls: number[] = [];
+  const checkPictures = (images: readonly ImageData[]): Promise<SafetyReport[]> =>
+    Promise.resolve([GOOD].slice(0, calls.push(images.length)));
+  const draw = (): Promise<GenerationResult> => Promise.resolve(drawn(1));
+  const request = toyRequest("a", { safetyChecker: true });
+  await drawChecked({ checkPictures }, request, draw, [undefined, () => undefined]);
+  expect(calls).toEqual([1]);
+});
+
+test("a checker that cannot be fetched ends the call before anything is drawn", async () => {
+  const checkPictures = (): Promise<never> => Promise.reject(new Error("the network is away"));
+  const draw = vi.fn(() => Promise.resolve<GenerationResult>(drawn(1)));
+  const request = toyRequest("a", { safetyChecker: true });
+  await expect(drawChecked({ checkPictures }, request, draw, QUIET)).rejects.toThrow("away");
+  expect(draw).not.toHaveBeenCalled();
 });
 
 test("a check that is cancelled rejects the call", async () => {
   const checkPictures = (): Promise<never> => Promise.reject(new DOMException("no", "AbortError"));
   const draw = (): Promise<GenerationResult> => Promise.resolve(drawn(1));
   const request = toyRequest("a", { safetyChecker: true });
-  await expect(drawChecked({ checkPictures }, request, draw, () => undefined)).rejects.toThrow(
+  await expect(drawChecked({ checkPictures }, request, draw, QUIET)).rejects.toThrow(
     "no",
   );
 });

@@ -71,7 +71,7 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       bringBack: "Undo",
       unreadable: (name: string) => `${isolate(name)} cannot be used as a picture.`,
       unreadableHow:
-        "Choose a picture that this browser can show, for example a PNG, JPEG or WebP, and not an animated one.",
+        "Choose a picture that this browser can show: a PNG, JPEG or WebP in RGB (not CMYK), not animated, with at most 16384 pixels a side and 134 million in all.",
       notKept: "This browser does not keep the start picture: after a reload, choose it again.",
 
       strength: "Strength",
@@ -112,7 +112,8 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       blur: "Soft edge",
       blurHint: "Pixels over which the painted part goes over into the rest.",
       content: "The painted part begins as",
-      contentHint: "Noise and colours forget what was there; with the picture, strength counts.",
+      contentHint:
+        "Noise and colours forget what was there; with the picture, strength counts. At a strength of 100% it begins as noise, whatever is chosen here.",
       contents: {
         original: "The picture",
         noise: "Noise",
@@ -122,7 +123,8 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       onlyHint: "It gets the model's full size, so its details are finer.",
       padding: "Pixels around it",
       keep: "Keep the rest exactly",
-      keepHint: "What is not painted stays as it was, to the pixel.",
+      keepHint:
+        "What is not painted stays as it was, to the pixel; a soft edge reaches a little beyond what is painted.",
 
       before: "Before",
       after: "After",
@@ -467,6 +469,8 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       },
       fromPicture:
         "It was drawn from a picture, which its settings do not hold: choose that picture to draw the same.",
+      fromWords:
+        "It was drawn from words alone, and there is a start picture: remove that to draw the same.",
       importFile: "Open a picture's settings",
       importHow:
         "A PNG that was made here or by another program brings its settings back. Choose a file, drop one on the page, or paste a picture, a link or settings as text.",

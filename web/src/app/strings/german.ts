@@ -81,7 +81,7 @@ export function german({
       bringBack: "Rückgängig",
       unreadable: (name) => `Als Bild nicht zu gebrauchen: ${isolate(name)}.`,
       unreadableHow:
-        "Wähle ein Bild, das dieser Browser zeigen kann, zum Beispiel ein PNG, JPEG oder WebP, und kein bewegtes.",
+        "Wähle ein Bild, das dieser Browser zeigen kann: ein PNG, JPEG oder WebP in RGB (nicht CMYK), nicht bewegt, mit höchstens 16384 Pixeln je Seite und 134 Millionen insgesamt.",
       notKept:
         "Dieser Browser behält das Ausgangsbild nicht: Wähle es nach dem Neuladen noch einmal.",
 
@@ -124,7 +124,7 @@ export function german({
       blurHint: "Pixel, über die das Angemalte in den Rest übergeht.",
       content: "Der angemalte Teil beginnt als",
       contentHint:
-        "Rauschen und Farben vergessen, was dort war; beim Bild kommt es auf die Stärke an.",
+        "Rauschen und Farben vergessen, was dort war; beim Bild kommt es auf die Stärke an. Bei einer Stärke von 100 % beginnt er als Rauschen, was auch immer hier gewählt ist.",
       contents: {
         original: "Das Bild",
         noise: "Rauschen",
@@ -134,7 +134,8 @@ export function german({
       onlyHint: "Es bekommt die volle Größe des Modells und wird dadurch feiner.",
       padding: "Pixel ringsum",
       keep: "Den Rest genau erhalten",
-      keepHint: "Was nicht angemalt ist, bleibt auf das Pixel genau, wie es war.",
+      keepHint:
+        "Was nicht angemalt ist, bleibt auf das Pixel genau, wie es war; eine weiche Kante reicht etwas darüber hinaus.",
 
       before: "Vorher",
       after: "Nachher",
@@ -484,6 +485,8 @@ export function german({
       },
       fromPicture:
         "Es wurde aus einem Bild gezeichnet, das seine Einstellungen nicht enthalten: Wähle jenes Bild, um dasselbe zu zeichnen.",
+      fromWords:
+        "Es wurde nur nach Worten gezeichnet, und es gibt ein Ausgangsbild: Entferne es, um dasselbe zu zeichnen.",
       importFile: "Einstellungen aus einem Bild laden",
       importHow:
         "Ein PNG, das hier oder mit einem anderen Programm entstand, bringt seine Einstellungen mit. Wähle eine Datei, zieh eine auf die Seite oder füge ein Bild, einen Link oder Einstellungen als Text ein.",
