@@ -204,7 +204,9 @@ test("what a picture was drawn from is named as missing, and how it was used is 
   expect(take(fromWords, { hasPicture: true }).message).toContain(words);
   expect(take(fromWords).message).not.toContain(words);
   expect(take(found, { hasPicture: true }).message).not.toContain(words);
-  expect(take({ ...fromWords, program: "link" }, { hasPicture: true }).message).not.toContain(words);
+  expect(take({ ...fromWords, program: "link" }, { hasPicture: true }).message).not.toContain(
+    words,
+  );
   // All of the picture was drawn, and not a part.
   expect(take({ strength: 0.5 }).fields.onlyMasked).toBe("");
   const unable = take(found, { takesPicture: false });

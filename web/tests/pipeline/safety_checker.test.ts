@@ -156,9 +156,7 @@ test("a check that is cancelled rejects the call", async () => {
   const checkPictures = (): Promise<never> => Promise.reject(new DOMException("no", "AbortError"));
   const draw = (): Promise<GenerationResult> => Promise.resolve(drawn(1));
   const request = toyRequest("a", { safetyChecker: true });
-  await expect(drawChecked({ checkPictures }, request, draw, QUIET)).rejects.toThrow(
-    "no",
-  );
+  await expect(drawChecked({ checkPictures }, request, draw, QUIET)).rejects.toThrow("no");
 });
 
 test("a concept of special care makes the checker stricter from the next one on", () => {
