@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 
 from pages import browser_program
 from speck import SPECK
@@ -204,6 +204,20 @@ def test_a_file_is_fitted_and_drawn_from(drawing):
     assert np.array_equal(result[small_mask == 0], stretched[small_mask == 0])
     assert not np.array_equal(result[small_mask == 255], stretched[small_mask == 255])
     assert kept["found"]["keepUnmasked"] is True
+
+    # A soft edge reaches beyond the mask, and what is beyond that edge stays.
+    whole, hard = smooth((16, 16)), np.zeros((16, 16), np.uint8)
+    hard[6:10, 6:10] = 255
+    soft = np.asarray(Image.fromarray(hard).filter(ImageFilter.GaussianBlur(1)))
+    edged = call(
+        drawing, "draw", PROMPT,
+        {**OPTIONS, "maskBlur": 1, "keepUnmasked": True},
+        pixels(whole), file(save(Image.fromarray(hard), "png")),
+    )  # fmt: skip
+    result = pixels_of(edged["images"][0])[..., :3]
+    assert np.array_equal(result[soft == 0], whole[soft == 0])
+    edge = (hard == 0) & (soft > 0)
+    assert not np.array_equal(result[edge], whole[edge])
 
     # Only the masked part is drawn: the result is the whole picture in its own size.
     part = call(

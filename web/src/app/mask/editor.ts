@@ -55,8 +55,8 @@ export class MaskEditor {
     value: String(BRUSH.first),
   });
   private readonly sizeLabel = make("label", { for: "painter-size" });
-  private readonly undoButton = iconButton(ICONS.undo, () => this.step("undo"));
-  private readonly redoButton = iconButton(ICONS.redo, () => this.step("redo"));
+  private readonly undoButton = iconButton(ICONS.undo, () => this.step("undo"), "icon mirrored");
+  private readonly redoButton = iconButton(ICONS.redo, () => this.step("redo"), "icon mirrored");
   private readonly clearButton = makeButton("", () => this.changeAll("clear"));
   private readonly invertButton = makeButton("", () => this.changeAll("invert"));
   private readonly smaller = makeButton("−", () => this.zoom(1 / ZOOM_STEP));
@@ -485,8 +485,8 @@ const ARROWS: Partial<Record<string, readonly [number, number]>> = {
   ArrowDown: [0, 1],
 };
 
-function iconButton(path: string, onclick: () => void): HTMLButtonElement {
-  const button = makeButton("", onclick, { class: "icon" });
+function iconButton(path: string, onclick: () => void, style = "icon"): HTMLButtonElement {
+  const button = makeButton("", onclick, { class: style });
   const namespace = "http://www.w3.org/2000/svg";
   const icon = document.createElementNS(namespace, "svg");
   icon.setAttribute("viewBox", "0 0 24 24");
