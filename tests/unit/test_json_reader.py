@@ -17,6 +17,7 @@ from mutations import MOST_BYTES, MOST_SECONDS, peak_bytes
 from wsd.bundle.attestations import read_integrity
 from wsd.bundle.manifest import read_index, read_manifest
 from wsd.bundle.model_files import read_self_test
+from wsd.compiler.library import read_library
 from wsd.errors import UsageError, WsdError
 from wsd.util.json_reader import MAX_DEPTH, MAX_MARKS, read_json
 from wsd.util.typed_json import read_typed
@@ -349,3 +350,20 @@ def test_readers_refuse_a_record_of_a_hundred_thousand_fields_soon(
     assert len(caught.value.message) < 500
     assert peak_bytes() - before < MOST_BYTES
     assert time.process_time() - started < MOST_SECONDS
+
+
+LIBRARIES = {
+    "empty objects": {"materials": [{}] * 300_000},
+    "unknown fields": {"entry_points": [MANY]},
+    "unknown tables": MANY,
+}
+
+
+@pytest.mark.parametrize("table", LIBRARIES.values(), ids=LIBRARIES)
+def test_a_library_that_is_full_of_faults_costs_some_hundred_megabytes(tmp_path, table):
+    """pydantic alone takes up to two gigabytes for as many as are read."""
+    (tmp_path / "library.json").write_text(json.dumps({"wasm_sha256": "0" * 64, **table}))
+    before = peak_bytes()
+    with pytest.raises(UsageError, match=r"library\.json is of another version of WSD"):
+        read_library(tmp_path)
+    assert peak_bytes() - before < 2 * MOST_BYTES

@@ -375,6 +375,11 @@ def test_a_signed_text_that_is_no_statement(signed, tmp_path):
         (b'{"mediaType": "application/vnd.dev.sigstore.bundle", "dsseEnvelope": 3}',
          "is not a Sigstore bundle: dsseEnvelope"),
         (b"{" * 100_000, "is not a Sigstore bundle"),
+        # Each name of a test is given to the programs that it starts, which take no long ones.
+        pytest.param(
+            b'{"mediaType": "application/vnd.dev.sigstore.bundle", "dsseEnvelope": {"payload": "", '
+            b'"payloadType": "", "signatures": [' + b"{}," * 100_000 + b"{}]}}",
+            "is not a Sigstore bundle: a field sig is missing$", id="faults"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_signature(signed, tmp_path, text, said):

@@ -17,7 +17,7 @@ from itertools import accumulate
 from pathlib import Path
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from wsd.bundle.quantize import encode
 from wsd.errors import FileError
@@ -25,8 +25,8 @@ from wsd.spec.manifest import FileEntry, ParameterRecord
 from wsd.spec.parameter import Parameter
 from wsd.util.files import write_atomically
 from wsd.util.hashing import canonical_json, sha256_bytes, sha256_file
-from wsd.util.json_reader import read_json
 from wsd.util.progress import Advance
+from wsd.util.typed_json import read_typed
 
 _LOG = logging.getLogger(__name__)
 
@@ -139,8 +139,8 @@ def _read_journal(journal: Path, component: str, shard_bytes: int, total: int) -
         total: size of the stream, in bytes.
     """
     try:
-        entries = _JOURNAL.validate_python(read_json(journal, FileError, "remove it"))
-    except (FileError, ValidationError, OSError) as error:
+        entries = read_typed(journal, _JOURNAL, FileError, "remove it")
+    except (FileError, OSError) as error:
         if os.path.lexists(journal):
             _LOG.warning("%s cannot be read, so its shards are written anew: %s", journal, error)
         return []

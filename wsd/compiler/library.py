@@ -27,6 +27,7 @@ from wsd.util.contents import find_damage
 from wsd.util.files import write_atomically
 from wsd.util.hashing import canonical_json, sha256_bytes, sha256_file
 from wsd.util.json_reader import MAX_SHADER_BYTES, MAX_SHADER_MARKS, read_json
+from wsd.util.typed_json import validate
 
 _WASM = "library.wasm"
 _TABLE = "library.json"
@@ -152,7 +153,7 @@ def read_library(folder: Path) -> Library:
         digest = table.pop("wasm_sha256")
         # It is passed as JSON, because pydantic's strict mode takes a list for a tuple only there.
         # The folder's name need not be UTF-8, as JSON is.
-        read = _codec().validate_json(json.dumps({**table, "folder": "."}))
+        read = validate(json.dumps({**table, "folder": "."}), _codec())
         library = replace(read, folder=folder)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{path} is of another version of WSD", _HINT) from error

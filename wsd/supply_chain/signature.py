@@ -20,14 +20,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, TypeAdapter
 
 from wsd.errors import BundleError, UsageError
 from wsd.supply_chain import provenance
 from wsd.util.hashing import canonical_json, sha256_bytes, sha256_file
 from wsd.util.json_reader import parse_json
+from wsd.util.typed_json import validate
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
@@ -129,7 +130,7 @@ class _SignedFile(_Part):
 
 
 class _Predicate(_Part):
-    resources: tuple[_SignedFile, ...] = ()
+    resources: Annotated[tuple[_SignedFile, ...], FailFast()] = ()
 
 
 class _Statement(_Part):
@@ -343,7 +344,7 @@ def _check_statement(bundle: Path, data: bytes, envelope: _Envelope, payload: by
         raise _refuse(f"it signs {envelope.payload_type!r}, which is not a statement of in-toto")
     try:
         value = parse_json(payload.decode())
-        statement = _STATEMENT.validate_python(value)
+        statement = validate(payload.decode(), _STATEMENT)
         named = statement.digests()
         own = parse_json(data.decode())
     except ValueError as error:
@@ -374,13 +375,9 @@ def _read_signatures(path: Path) -> Iterator[_Bundle | bytes]:
         try:
             value = parse_json(text)
             if isinstance(value, dict) and "base64Signature" in value:
-                yield _decode(_EARLY_BUNDLE.validate_python(value).signature)
+                yield _decode(validate(text, _EARLY_BUNDLE).signature)
                 continue
-            found = _BUNDLE.validate_python(value)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = "/".join(map(str, first["loc"]))
-            raise _no_bundle(path, f"{place}: {first['msg']}") from error
+            found = validate(text, _BUNDLE)
         except ValueError as error:
             raise _no_bundle(path, str(error)) from error
         yield found.model_copy(update={"text": text})

@@ -91,14 +91,30 @@ def validate_text(
         WsdError: of the class ``failure``; its message names the file and the first fault.
     """
     try:
-        fields: _Fields = "collect" if count_marks(text) <= _EXACT else "end"
-        validator = _make_validator(adapter, fields)
+        return validate(text, adapter)
+    except ValueError as error:
+        raise failure(f"{path}: {error}", hint) from error
+
+
+def validate(text: str, adapter: TypeAdapter[_Value]) -> _Value:
+    """Return what a text of JSON holds that `parse_json` has read.
+
+    Args:
+        text: of any size.
+        adapter: of the type; strict unless its models say otherwise.
+
+    Raises:
+        ValueError: with the first fault, for a text that holds anything else.
+    """
+    fields: _Fields = "collect" if count_marks(text) <= _EXACT else "end"
+    try:
         with pause_collector():
-            found: _Value = validator.validate_json(text, strict=True)
+            found: _Value = _make_validator(adapter, fields).validate_json(text, strict=True)
     except _FieldError as error:
-        raise failure(f"{path}: {error}", hint) from None
+        raise ValueError(str(error)) from None
     except ValidationError as error:
-        raise failure(f"{path}: {describe_fault(error)}", hint) from error
+        # The error keeps copies of what is faulty, and is itself a ValueError.
+        raise ValueError(describe_fault(error)) from None
     return found
 
 
