@@ -3,6 +3,8 @@
 import json
 import shutil
 
+import pytest
+
 from wsd.bundle.attestations import build_attestations, write_attestations
 from wsd.bundle.layout import read_snapshot
 from wsd.bundle.page_chain import link_page
@@ -37,6 +39,12 @@ def change(copy, name, edit):
     table = json.loads((copy / name).read_text())
     changed = edit(table)
     (copy / name).write_bytes(canonical_json(table if changed is None else changed))
+
+
+@pytest.fixture(scope="session")
+def small(bundle, tmp_path_factory):
+    """A bundle with a few of its parameters, which tests copy and do not change."""
+    return shrink(bundle, tmp_path_factory.mktemp("small") / "bundle")
 
 
 def shrink(bundle, out, edit=lambda _table: None):

@@ -357,9 +357,11 @@ def test_tracebacks_for_those_who_want_them(monkeypatch):
 
 def run_models(shell: str) -> tuple[int, str]:
     """Run ``wsd models`` in a shell's redirection; return exit code and standard error."""
+    # Containers often have it; on a person's machine what is not written stays in a buffer.
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     done = subprocess.run(
         ["bash", "-c", shell.replace("WSD", f"'{sys.executable}' -m wsd models")],
-        capture_output=True, text=True, check=False,
+        capture_output=True, text=True, check=False, env=variables,
     )  # fmt: skip
     return done.returncode, done.stderr
 

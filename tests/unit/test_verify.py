@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 
 from commands import exit_code
-from reattested import INDEX, MANIFEST, MODEL, attest, chain, change, shrink
+from reattested import INDEX, MANIFEST, MODEL, attest, chain, change
 from wsd import __version__
 from wsd.bundle import layout
 from wsd.bundle.attestations import build_attestations, write_attestations
@@ -26,11 +26,6 @@ from wsd.errors import BundleError
 from wsd.spec.paths import MAX_NAME, check_folder, check_name, check_path
 from wsd.supply_chain.sbom import read_materials
 from wsd.util.hashing import canonical_json, digest_bytes, sha256_bytes, sha256_file
-
-
-@pytest.fixture(scope="module")
-def small(bundle, tmp_path_factory):
-    return shrink(bundle, tmp_path_factory.mktemp("small") / "bundle")
 
 
 @pytest.fixture

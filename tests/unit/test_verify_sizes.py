@@ -7,18 +7,13 @@ import time
 import pytest
 
 from mutations import MOST_BYTES, MOST_SECONDS, peak_bytes
-from reattested import INDEX, MANIFEST, MODEL, shrink
+from reattested import INDEX, MANIFEST, MODEL
 from wsd.bundle.model_files import check_example_picture
 from wsd.bundle.verify import check_bundle, verify_bundle
 from wsd.errors import BundleError
 from wsd.spec.manifest import MAX_EXAMPLE_BYTES
 
 TERABYTE = 1 << 40
-
-
-@pytest.fixture(scope="module")
-def small(bundle, tmp_path_factory):
-    return shrink(bundle, tmp_path_factory.mktemp("small") / "bundle")
 
 
 @pytest.fixture

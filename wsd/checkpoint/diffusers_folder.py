@@ -131,7 +131,7 @@ class DiffusersFolder:
         return TokenizerFiles(self._tokenizer, tokenizer.pad_token)
 
     def extra_file(self, name: str) -> Path | None:
-        """Return a file of the folder by its name; whoever reads it refuses what is no file.
+        """Return the path of what the folder has by this name, if anything; it need not be a file.
 
         Raises:
             CheckpointError: if it is a link out of the folder.

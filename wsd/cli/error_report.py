@@ -11,6 +11,7 @@ import select
 import signal
 import sys
 from contextlib import suppress
+from typing import TextIO
 
 import click
 
@@ -80,13 +81,13 @@ def _run_explained(command: click.Command, name: str, arguments: list[str] | Non
     except BrokenPipeError:
         if not _has_reader_gone():
             raise
-        _drop_output()
+        _drop_unwritten(sys.stdout)
         return _READER_GONE
     except Exception as error:
         explained = _explain(error)
         if explained is None or os.environ.get("WSD_DEBUG"):
             raise
-        _drop_output()
+        _drop_unwritten(sys.stdout)
         _complain(explained.message, explained.hint)
     return 2
 
@@ -117,6 +118,7 @@ def _complain(message: str, hint: str) -> None:
     with suppress(OSError):
         say(f"error: {_indent(message)}", error=True)
         say(f"hint: {_indent(hint)}", error=True)
+    _drop_unwritten(sys.stderr)
 
 
 def _indent(text: str) -> str:
@@ -139,13 +141,13 @@ def _has_reader_gone() -> bool:
     return any(event & select.POLLERR for _file, event in poll.poll(0))
 
 
-def _drop_output() -> None:
-    """Discard what standard output could not write; Python would try again at its end."""
-    if sys.stdout is None:
+def _drop_unwritten(stream: TextIO | None) -> None:
+    """Discard what a stream could not write; Python would try again, and exit with 120."""
+    if stream is None:
         return
     try:
-        sys.stdout.flush()
+        stream.flush()
     except OSError:
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
+        os.dup2(null, stream.fileno())
         os.close(null)
