@@ -61,7 +61,7 @@ CACHE = ROOT / "out" / "cache"
 @nox.session
 def fast(session: nox.Session) -> None:
     """Run what compiles nothing and opens no browser: under a minute once it is installed."""
-    install(session, "test", "check")
+    install(session, "test", "check", "compare")
     install_npm(session, "web")
     chosen = ("-m", "not full and not slow", *FAST_TESTS)
     pytest = ["pytest", "-q", "--durations=5", *WORKERS, *chosen, *session.posargs]

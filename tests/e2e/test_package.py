@@ -57,7 +57,7 @@ if (document.querySelector("stable-diffusion-image")?.error !== undefined) conso
 CONTEXT = """
 import {
   StableDiffusionPipeline, chooseVariant, formatSettings, listKept, listModels, preflight, purge,
-  readSettings, readText, writeText, type Generated,
+  readPicture, readSettings, readText, writeText, type Generated,
 } from "web-stable-diffusion";
 declare const pipe: StableDiffusionPipeline, result: Generated, file: Blob;
 declare const canvas: HTMLCanvasElement, progress: HTMLProgressElement;

@@ -13,7 +13,7 @@ import { decodePicture } from "./decode";
  *
  * @example
  * ```ts
- * const picture = await readPicture(input.files[0]);
+ * const picture = await readPicture(file);
  * canvas.getContext("2d")!.putImageData(picture, 0, 0);
  * ```
  */
