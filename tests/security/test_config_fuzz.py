@@ -105,6 +105,7 @@ def fuzz(examples):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("label", "name"), PLACES)
 def test_no_configuration_computes_something_else_in_silence(label, name):
     accepted = []
@@ -184,6 +185,7 @@ def negative_features(label, options):
     return encoded[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", FAMILIES)
 @fuzz(150)
 @given(changes=st.dictionaries(st.sampled_from(INDEX_KEYS), INDEX_VALUES, max_size=3))

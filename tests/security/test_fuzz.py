@@ -71,6 +71,7 @@ def holds(written, given):
     return bool(written == given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [1, 2])
 @fuzz
 @given(data=st.data(), new=JSON)
@@ -92,6 +93,7 @@ def test_a_manifest_with_anything_anywhere(tmp_path, version, data, new):
         assert error.hint
 
 
+@pytest.mark.slow
 @fuzz
 @given(content=st.binary(max_size=200))
 def test_bytes_for_a_manifest(tmp_path, content):
@@ -106,6 +108,7 @@ def tensors(checkpoint):
     return (checkpoint / "text_encoder" / "model.safetensors").read_bytes()[:60_000]
 
 
+@pytest.mark.slow
 @fuzz
 @given(
     at=st.integers(0, 4000), byte=st.integers(0, 255),
@@ -120,6 +123,7 @@ def test_safetensors_changed_and_cut(tensors, tmp_path, at, byte, length):
         list_safetensors(file)
 
 
+@pytest.mark.slow
 @fuzz
 @given(header=JSON | st.dictionaries(st.text(max_size=8), JSON, max_size=4), body=st.binary())
 def test_any_header_for_safetensors(tmp_path, header, body):
@@ -133,6 +137,7 @@ def test_any_header_for_safetensors(tmp_path, header, body):
         assert str(file) in error.message
 
 
+@pytest.mark.slow
 @fuzz
 @given(content=st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_bytes_for_a_configuration_or_a_library(tmp_path, content):
@@ -148,6 +153,7 @@ def test_bytes_for_a_configuration_or_a_library(tmp_path, content):
         select_stages(tmp_path / "config.json", None, None)
 
 
+@pytest.mark.slow
 @fuzz
 @given(
     content=st.binary(max_size=300)
@@ -185,6 +191,7 @@ BUILD = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @fuzz
 @given(data=st.data())
 def test_options_of_anything(tmp_path, data):

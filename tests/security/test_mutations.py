@@ -285,6 +285,7 @@ SLOW = {"tokenizer", "tokenizer_settings", "gguf"}
 LARGEST = {"kernels": 1 << 20, "library": 1 << 20}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_damaged_files_are_read_or_refused(folder, name):
     case = CASES[name](folder)

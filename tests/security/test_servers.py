@@ -44,6 +44,7 @@ def test_a_request_that_is_not_http(server):
         assert len(headers.get_all("Content-Security-Policy")) == 1
 
 
+@pytest.mark.slow
 def test_slow_clients_are_sent_away(server):
     _, port, _ = server
     with slow_connections(port, 20) as opened:
@@ -60,6 +61,7 @@ def test_slow_clients_are_sent_away(server):
         assert time.monotonic() - began < 4
 
 
+@pytest.mark.slow
 def test_many_slow_clients_keep_nobody_else_waiting(server):
     name, port, _ = server
     # `wsd serve` serves whoever started it, with the open files that a process usually has.
@@ -69,6 +71,7 @@ def test_many_slow_clients_keep_nobody_else_waiting(server):
         assert time.monotonic() - began < 2
 
 
+@pytest.mark.slow
 def test_nothing_is_logged(server, caplog, capfd):
     _, port, logged = server
     for row in TABLE:

@@ -155,6 +155,7 @@ def change(path, **options):
     path.write_text(json.dumps({**json.loads(path.read_text()), **options}))
 
 
+@pytest.mark.slow
 def test_a_vae_with_another_scale_is_another_variant(copy, family):
     change(copy / "vae" / "config.json", scaling_factor=0.5)
     opened = open_checkpoint(copy, family)
@@ -164,12 +165,14 @@ def test_a_vae_with_another_scale_is_another_variant(copy, family):
     assert architecture(opened.family) != architecture(family)
 
 
+@pytest.mark.slow
 def test_an_empty_negative_prompt_is_what_the_checkpoint_says():
     family = FAMILIES["tiny-sdxl"]
     opened = open_checkpoint(family.weights, family)
     assert describe_conditioning(opened.family).empty_negative == "zeros"
 
 
+@pytest.mark.slow
 def test_the_checkpoints_word_for_an_empty_negative_prompt_reaches_manifest_and_reference(
     tmp_path,
 ):
@@ -181,11 +184,13 @@ def test_the_checkpoints_word_for_an_empty_negative_prompt_reaches_manifest_and_
     assert load_pipeline(opened).config.force_zeros_for_empty_prompt is False
 
 
+@pytest.mark.slow
 def test_a_folder_without_model_index_json(copy, family):
     (copy / "model_index.json").unlink()
     assert open_checkpoint(copy, family).family == family
 
 
+@pytest.mark.slow
 def test_the_reference_is_built_from_the_checkpoints_own_configuration(copy, family):
     """It does not depend on what WSD makes of the file."""
     change(copy / "unet" / "config.json", norm_eps=0.1)
@@ -196,6 +201,7 @@ def test_the_reference_is_built_from_the_checkpoints_own_configuration(copy, fam
     assert opened.load(opened.family.component("denoiser")).config.norm_eps == 0.1
 
 
+@pytest.mark.slow
 def test_a_library_of_another_variant_is_refused_by_the_key_that_differs(copy, family, library):
     change(copy / "text_encoder" / "config.json", layer_norm_eps=0.1)
     variant = open_checkpoint(copy, family).family
@@ -209,6 +215,7 @@ def test_a_library_of_another_variant_is_refused_by_the_key_that_differs(copy, f
     assert "--weights" not in caught.value.hint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["weights", "vae", "both"])
 def test_a_hint_about_a_library_has_every_option_that_selects_the_variant(
     copy, library, tmp_path, capsys, key
@@ -226,6 +233,7 @@ def test_a_hint_about_a_library_has_every_option_that_selects_the_variant(
     assert capsys.readouterr().err.splitlines()[-1] == expected
 
 
+@pytest.mark.slow
 def test_only_schedulers_that_suit_the_noise_schedule_are_built(monkeypatch, family):
     flow = Scheduler("Flow", "FlowMatchEulerDiscreteScheduler", "flow_euler", kind="flow")
     monkeypatch.setitem(SCHEDULERS, "flow_euler", flow)
@@ -235,6 +243,7 @@ def test_only_schedulers_that_suit_the_noise_schedule_are_built(monkeypatch, fam
     assert suitable_schedulers({"_class_name": flow.class_name}) == ("flow_euler",)
 
 
+@pytest.mark.slow
 def test_only_schedulers_that_support_the_prediction_are_built(monkeypatch, family):
     limited = replace(SCHEDULERS["ddim"], predictions=("epsilon",))
     monkeypatch.setitem(SCHEDULERS, "ddim", limited)

@@ -40,6 +40,7 @@ def shipped(bundle):
     return [name for name in list_files(bundle) if name not in NAMES]
 
 
+@pytest.mark.slow
 def test_the_sbom_is_valid(bundle):
     text = (bundle / "sbom.cdx.json").read_text()
     validator = JsonStrictValidator(SchemaVersion.V1_6)
@@ -47,6 +48,7 @@ def test_the_sbom_is_valid(bundle):
     assert validator.validate_str(text.replace('"type":"file"', '"type":"fil"'))
 
 
+@pytest.mark.slow
 def test_the_sbom_has_every_file_with_its_digest(bundle, sbom):
     listed = {c["name"]: c["hashes"] for c in sbom["components"] if c["type"] == "file"}
     assert sorted(listed) == shipped(bundle)
@@ -197,6 +199,7 @@ def test_provenance(bundle, manifest, family, checkpoint):
         assert hashlib.sha256(file.read_bytes()).hexdigest() in digests
 
 
+@pytest.mark.slow
 def test_the_provenance_names_wsds_own_sources(bundle):
     statement = json.loads((bundle / "provenance.json").read_text())
     dependencies = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
@@ -229,12 +232,14 @@ def test_the_page_asks_the_browser_to_check(bundle, name):
     assert page.count("integrity=") == len(assets)
 
 
+@pytest.mark.slow
 def test_the_same_again(copy):
     before = {name: (copy / name).read_bytes() for name in NAMES}
     write_attestations(copy, read_materials(copy))
     assert {name: (copy / name).read_bytes() for name in NAMES} == before
 
 
+@pytest.mark.slow
 def test_nothing_is_written_that_is_too_large_to_be_read(copy):
     tool = next(m for m in read_materials(copy) if not m.shipped and m.purl.startswith("pkg:pypi/"))
     large = replace(tool, name="large", purl="pkg:pypi/large@1", supplier="x" * (9 << 20))
@@ -243,10 +248,12 @@ def test_nothing_is_written_that_is_too_large_to_be_read(copy):
     assert "too many models for one bundle" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_a_good_bundle(bundle):
     assert list(verify_bundle(bundle)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["index.html", "sw.js", "client.js", "sbom.cdx.json"])
 def test_a_flipped_byte_is_named(copy, name):
     data = bytearray((copy / name).read_bytes())
@@ -257,12 +264,14 @@ def test_a_flipped_byte_is_named(copy, name):
     assert any(line.startswith(f"{name}: integrity mismatch (expected sha384-") for line in faults)
 
 
+@pytest.mark.slow
 def test_extra_and_missing_files(copy):
     (copy / "extra.js").write_text("evil()")
     (copy / "client.js").unlink()
     assert list(verify_bundle(copy)) == ["client.js: missing", "extra.js: not in SRI.json"]
 
 
+@pytest.mark.slow
 def test_attestations_that_disagree(copy):
     """Someone alters a file and SRI.json, but not the SBOM."""
     (copy / "client.js").write_text("evil()")
@@ -276,6 +285,7 @@ def test_attestations_that_disagree(copy):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SRI.json", "sbom.cdx.json"])
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"components": [{"type": "file"}]}'])
 def test_attestations_that_cannot_be_read(copy, name, content):

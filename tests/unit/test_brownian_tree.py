@@ -38,6 +38,7 @@ def expect(least, most, seed, count, parts):
     return np.stack(noise)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(entropy=st.integers(0, 2**128), key=KEYS, pool=st.sampled_from([4, 24]))
 def test_seeds_equal_numpys(javascript, entropy, key, pool):
@@ -54,6 +55,7 @@ def test_seeds_equal_numpys_where_words_end(javascript, entropy):
         assert javascript({"call": "seed_words", **request}) == wanted.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 7, 4_000_000_000, 2**32, 2**64 - 1])
 @pytest.mark.parametrize("steps", [1, 2, 20])
 def test_noise_of_a_whole_run_equals_torchsdes(javascript, seed, steps):
@@ -64,6 +66,7 @@ def test_noise_of_a_whole_run_equals_torchsdes(javascript, seed, steps):
     np.testing.assert_array_equal(found, expect(levels[-1], levels[0], seed, 64, parts))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(
     seed=st.integers(0, 2**64 - 1),
@@ -77,6 +80,7 @@ def test_any_noise_levels_in_any_order(javascript, seed, count, levels):
     np.testing.assert_array_equal(found, wanted)
 
 
+@pytest.mark.slow
 def test_halves_of_a_digit_round_to_even(javascript):
     """Odd multiples of 2 ** -7 are the only numbers halfway between two of six digits."""
     levels = [np.float32(odd / 128) for odd in range(5, 200, 2)]

@@ -36,6 +36,7 @@ def read_unet(folder, family, library):
     return list(source.tensors(family.component("denoiser"), shapes(library.parameters["unet"])))
 
 
+@pytest.mark.slow
 def test_a_good_checkpoint_gives_every_tensor_in_order(checkpoint, family, library):
     tensors = read_unet(checkpoint, family, library)
     assert [tuple(t.shape) for t in tensors] == [p.shape for p in library.parameters["unet"]]
@@ -44,6 +45,7 @@ def test_a_good_checkpoint_gives_every_tensor_in_order(checkpoint, family, libra
         assert torch.equal(tensor, stored[parameter.name])
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(family, tmp_path, monkeypatch):
     monkeypatch.setenv("WSD_CACHE", str(tmp_path / "one"))
     one = random_checkpoint(family, 0)
@@ -76,6 +78,7 @@ def test_a_missing_component(copy, family):
         open_checkpoint(copy, family)
 
 
+@pytest.mark.slow
 def test_a_missing_weights_file(copy, family, library):
     (copy / "unet" / UNET_FILE).unlink()
     with pytest.raises(CheckpointError, match=r"unet: no \.safetensors file here"):
@@ -90,6 +93,7 @@ def test_a_truncated_weights_file(copy, family, library, keep):
         read_unet(copy, family, library)
 
 
+@pytest.mark.slow
 def test_a_tensor_of_the_wrong_shape_is_named_with_both_shapes(copy, family, library):
     path = copy / "unet" / UNET_FILE
     tensors = load_file(path)
@@ -100,6 +104,7 @@ def test_a_tensor_of_the_wrong_shape_is_named_with_both_shapes(copy, family, lib
         read_unet(copy, family, library)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "name"),
     [
@@ -116,6 +121,7 @@ def test_a_missing_tensor_is_named_before_anything_is_compiled(copy, family, fil
         open_checkpoint(copy, family)
 
 
+@pytest.mark.slow
 def test_a_layer_that_the_configuration_has_and_the_file_has_not(copy, family):
     path = copy / "unet" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "time_cond_proj_dim": 32}))
@@ -127,6 +133,7 @@ def test_a_layer_that_the_configuration_has_and_the_file_has_not(copy, family):
     assert unet.config["time_cond_proj_dim"] == 32
 
 
+@pytest.mark.slow
 def test_how_many_tensors_are_missing_is_told(copy, family):
     path = copy / "text_encoder" / "config.json"
     layers = json.loads(path.read_text())["num_hidden_layers"]
@@ -135,6 +142,7 @@ def test_how_many_tensors_are_missing_is_told(copy, family):
         open_checkpoint(copy, family)
 
 
+@pytest.mark.slow
 def test_a_vae_without_its_encoder_draws(copy, family, library):
     """No picture is encoded."""
     path = copy / "vae" / UNET_FILE
@@ -156,6 +164,7 @@ def test_a_path_with_an_at_sign(family, tmp_path, name):
         find_checkpoint(f"{path}.safetensors", family)
 
 
+@pytest.mark.slow
 def test_a_tokenizer_that_is_not_read_is_said(copy, family, tmp_path, caplog):
     other = tmp_path / "tokenizer"
     shutil.copytree(copy / "tokenizer", other)
@@ -169,6 +178,7 @@ def test_a_tokenizer_that_is_not_read_is_said(copy, family, tmp_path, caplog):
     assert not caplog.text
 
 
+@pytest.mark.slow
 def test_a_tensor_with_nan_is_named(copy, family):
     path = copy / "unet" / UNET_FILE
     tensors = load_file(path)
@@ -196,6 +206,7 @@ def test_another_class(copy, family):
         open_checkpoint(copy, family)
 
 
+@pytest.mark.slow
 def test_the_old_clip_prefix_is_understood(copy, family, library):
     path = copy / "text_encoder" / "model.safetensors"
     tensors = load_file(path)
@@ -209,6 +220,7 @@ def test_the_old_clip_prefix_is_understood(copy, family, library):
     assert all(torch.equal(a, b) for a, b in zip(*read, strict=True))
 
 
+@pytest.mark.slow
 def test_bf16_weights_are_read(copy, family, library, tmp_path):
     from wsd.bundle.shards import write_shards
 
@@ -231,6 +243,7 @@ def change_scheduler(folder, **options):
     path.write_text(json.dumps({key: value for key, value in config.items() if value != "gone"}))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_brings_its_own_scheduler(copy, family):
     change_scheduler(copy, prediction_type="v_prediction", beta_end=0.02)
     found = describe_noise_schedule(open_checkpoint(copy, family).scheduler)
@@ -277,6 +290,7 @@ def test_the_size_that_a_checkpoint_is_of_is_said(copy, family, caplog, edge, sa
             assert check_sizes(family, [tuple(map(int, size))])
 
 
+@pytest.mark.slow
 def test_a_hub_id_is_read_from_the_cache_and_its_commit_recorded(
     checkpoint, family, tmp_path, monkeypatch
 ):
@@ -300,6 +314,7 @@ def test_a_file_that_is_no_checkpoint(family, tmp_path):
         find_checkpoint(str(tmp_path / "model.zip"), family)
 
 
+@pytest.mark.slow
 def test_weights_are_told_apart_by_content(copy, family, library):
     """Path, size and times are the same in a Nix store, after `cp -p`, and after `unzip`."""
     path = copy / "unet" / UNET_FILE

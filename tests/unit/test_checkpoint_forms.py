@@ -91,6 +91,7 @@ def plain(checkpoint, family, tmp_path_factory):
     return get
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("component", "change"),
     [
@@ -115,6 +116,7 @@ def test_the_same_weights_give_the_same_shards(copy, family, plain, tmp_path, co
     assert shard_digests(copy, family, tmp_path, component) == plain(component)
 
 
+@pytest.mark.slow
 def test_old_attention_in_shards_is_corrected_too(copy, family, plain, tmp_path):
     path = weights_of(copy, "vae")
     tensors = OLD_ATTENTION(load_file(path))
@@ -123,6 +125,7 @@ def test_old_attention_in_shards_is_corrected_too(copy, family, plain, tmp_path)
     assert shard_digests(copy, family, tmp_path, "vae") == plain("vae")
 
 
+@pytest.mark.slow
 def test_old_attention_is_read_as_diffusers_reads_it(copy, family):
     """diffusers' own loader gives the same weights, with names that it corrects itself."""
     rewrite(copy, "vae", OLD_ATTENTION)
@@ -135,6 +138,7 @@ def test_old_attention_is_read_as_diffusers_reads_it(copy, family):
         assert torch.equal(value, theirs[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [with_text_level, without_text_level, whole_clip])
 def test_a_text_encoder_is_read_as_transformers_reads_it(copy, family, change):
     rewrite(copy, "text_encoder", change)
@@ -143,6 +147,7 @@ def test_a_text_encoder_is_read_as_transformers_reads_it(copy, family, change):
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("level", [with_text_level, without_text_level])
 def test_layers_that_the_configuration_does_not_ask_for_are_not_read(
@@ -160,6 +165,7 @@ def test_layers_that_the_configuration_does_not_ask_for_are_not_read(
     assert f"num_hidden_layers is {count}, so {16 * (4 - count)} tensors of later" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2])
 def test_short_floats_are_what_they_stand_for(copy, family, tmp_path, dtype):
     meant = {n: v.to(dtype).float() for n, v in load_file(weights_of(copy, "unet")).items()}
@@ -169,6 +175,7 @@ def test_short_floats_are_what_they_stand_for(copy, family, tmp_path, dtype):
     assert found == shard_digests(copy, family, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suffix", "per_channel", "dtype", "more"),
     [
@@ -268,6 +275,7 @@ FOREIGN = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FOREIGN)
 def test_what_nobody_reads_is_named(copy, family, name):
     component, change, message = FOREIGN[name]
@@ -315,6 +323,7 @@ def test_a_folder_of_one_component_is_told(checkpoint, family):
     assert "text_encoder, unet, vae" in caught.value.hint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("component", ["text_encoder", "unet", "vae"])
 def test_a_tensor_of_any_other_name_is_refused(copy, family, component):
     """No name slips through: each tensor's own, with one letter more, is refused."""
@@ -360,6 +369,7 @@ HARMLESS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("component", ["unet", "vae", "text_encoder"])
 def test_what_a_single_file_may_hold_besides(single, tmp_path, component):
     family, folder, _ = single
@@ -376,6 +386,7 @@ def test_every_ignorable_pattern_has_a_reason_and_an_example():
     assert all(p.text for p in IGNORABLE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("markers", [(), ("v_pred",), ("v_pred", "ztsnr")])
 def test_markers_are_told(single, tmp_path, markers):
     family, _, _ = single
@@ -383,6 +394,7 @@ def test_markers_are_told(single, tmp_path, markers):
     assert open_checkpoint(other, family).source.markers == frozenset(markers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -407,6 +419,7 @@ def test_what_a_single_file_may_not_hold(single, tmp_path, name):
     assert caught.value.hint
 
 
+@pytest.mark.slow
 def test_of_two_vaes_in_a_file_diffusers_reads_the_second(single, tmp_path):
     family = single[0]
 
@@ -426,6 +439,7 @@ def test_of_two_vaes_in_a_file_diffusers_reads_the_second(single, tmp_path):
     assert all(torch.equal(ours[name], theirs[name].float()) for name in read)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["model.diffusion_model.", "first_stage_model."])
 def test_a_single_file_without_a_component_says_which(single, tmp_path, prefix):
     family, _, _ = single
@@ -447,6 +461,7 @@ def test_a_lora_as_a_checkpoint(family, tmp_path):
     assert "LoRA" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_a_single_file_of_short_floats(single, tmp_path):
     """OpenCLIP's fused matrices are split, and the VAE's attention flattened, after the cast."""
     family, dtype = single[0], torch.float8_e4m3fn

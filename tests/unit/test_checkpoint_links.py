@@ -64,6 +64,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", ["README.md", *LICENSE_FILES[::4]])
 def test_no_text_of_another_place_is_published(copy, family, secret, way, name):
@@ -74,6 +75,7 @@ def test_no_text_of_another_place_is_published(copy, family, secret, way, name):
     assert "hf_secret" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_reached_by_a_link_is_read(copy, family, tmp_path):
     (tmp_path / "link").symlink_to(copy)
     link(copy / "LICENSE", "README.md")
@@ -81,6 +83,7 @@ def test_a_checkpoint_that_is_reached_by_a_link_is_read(copy, family, tmp_path):
     assert texts["LICENSE"] == texts["model-card"] == (copy / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_folders_with_similar_names_are_not_the_checkpoint(copy, family, secret):
     beside = copy.with_name("checkpoint-2")
     secret.parent.rename(beside)
@@ -89,6 +92,7 @@ def test_folders_with_similar_names_are_not_the_checkpoint(copy, family, secret)
         read_model_card(DiffusersFolder(copy, family))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [True, False], ids=["folder", "picture"])
 def test_no_picture_of_another_place_is_published(copy, family, tmp_path, whole):
     drawn = tmp_path / "Pictures"
@@ -104,6 +108,7 @@ def test_no_picture_of_another_place_is_published(copy, family, tmp_path, whole)
         find_examples(open_checkpoint(copy, family))
 
 
+@pytest.mark.slow
 def test_pictures_from_elsewhere_in_the_checkpoint(copy, family):
     (copy / FOLDER_NAME).rename(copy / "drawn")
     (copy / FOLDER_NAME).mkdir()
@@ -111,6 +116,7 @@ def test_pictures_from_elsewhere_in_the_checkpoint(copy, family):
     assert len(find_examples(open_checkpoint(copy, family))) == 1
 
 
+@pytest.mark.slow
 def test_no_expected_values_of_another_place(copy, family, tmp_path):
     (copy / FILE_NAME).rename(tmp_path / "values.json")
     link(copy / FILE_NAME, tmp_path / "values.json")
@@ -118,6 +124,7 @@ def test_no_expected_values_of_another_place(copy, family, tmp_path):
         find_fixtures(open_checkpoint(copy, family), None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["", "tokenizer.json", "tokenizer_config.json"])
 def test_no_tokenizer_of_another_place(copy, checkpoint, family, tmp_path, name):
     link(copy / "tokenizer" / name if name else copy / "tokenizer", checkpoint / "tokenizer" / name)
@@ -144,6 +151,7 @@ def snapshot_of(checkpoint, cache):
     return snapshot, blobs
 
 
+@pytest.mark.slow
 def test_a_snapshot_of_the_hub_is_read(checkpoint, family, tmp_path):
     snapshot, _ = snapshot_of(checkpoint, tmp_path)
     opened = open_checkpoint(snapshot, family)
@@ -155,6 +163,7 @@ def test_a_snapshot_of_the_hub_is_read(checkpoint, family, tmp_path):
     assert alone.tokenizer_files(family.tokenizers[0]).folder == snapshot / "tokenizer"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["beside", "another repository", "blob", "blobs"])
 def test_what_looks_like_a_snapshot_leads_no_further(checkpoint, family, tmp_path, secret, way):
     snapshot, blobs = snapshot_of(checkpoint, tmp_path / "cache")
@@ -184,6 +193,7 @@ def test_a_path_that_is_not_there_is_inside(tmp_path):
 TOKENIZER = "tokenizer"
 
 
+@pytest.mark.slow
 def test_transformers_reads_nothing_that_was_not_checked(copy, family):
     """Templates of chats, of a terabyte and as a pipe, are not opened."""
     folder = copy / TOKENIZER
@@ -198,6 +208,7 @@ def test_transformers_reads_nothing_that_was_not_checked(copy, family):
     assert found("a red circle").input_ids == expected("a red circle").input_ids
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["tokenizer_config.json", "special_tokens_map.json"])
 @pytest.mark.parametrize(
     ("key", "value"),

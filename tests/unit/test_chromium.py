@@ -41,6 +41,7 @@ def start(tmp_path, monkeypatch):
     return start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("user", "said", "sandboxed", "hint"),
     [

@@ -91,6 +91,7 @@ def test_a_size_of_no_checkpoint_is_refused_before_one_is_opened(
     assert_refused(result, f"size {size}: tiny-sd15 takes", "the nearest is")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -128,6 +129,7 @@ def test_two_sources_of_weights(wsd, tmp_path):
     assert_refused(result, "exclude each other")
 
 
+@pytest.mark.slow
 def test_port_in_use(bundle):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -176,6 +178,7 @@ def test_unknown_option_and_command(wsd):
     assert_refused(wsd("paint"), "paint")
 
 
+@pytest.mark.slow
 def test_verify_names_each_bad_file(wsd, bundle, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(bundle, copy)

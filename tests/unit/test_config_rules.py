@@ -196,6 +196,7 @@ def complete(found):
     return {**found, "latents_mean": mean or [1.0, 0, 0, 0], "latents_std": std or [2.0, 1, 1, 1]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("label", "name", "key", "value"), cases(VARIANTS))
 def test_a_variant_computes_what_diffusers_computes(label, name, key, value):
     family = FAMILIES[label]
@@ -303,6 +304,7 @@ def test_an_architecture_without_rules_lets_no_key_differ():
         compare_config(TOY, component, found, "config.json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", FAMILIES)
 def test_keys_that_are_left_out_have_the_defaults_of_their_class(label):
     """A file with the family's keys alone, and one with all, mean the same."""

@@ -45,6 +45,7 @@ def write_entry(scratch):
         (scratch / name).write_bytes(name.encode() * 9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_every_file_of_an_entry(tmp_path, damage, caplog):
     folder = tmp_path / "entry"
@@ -90,6 +91,7 @@ def test_what_took_the_place_of_an_entry(tmp_path, kind):
     assert "one.json" in read_tree(tmp_path / "other")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cache")
 def test_checkpoints_of_random_weights():
     folder = random_checkpoint(SPECK, 3)
@@ -120,6 +122,7 @@ def cached_library(library, family, monkeypatch):
     return ask, compiled
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cache")
 def test_compiled_libraries(cached_library, caplog):
     ask, compiled = cached_library
@@ -137,6 +140,7 @@ def test_compiled_libraries(cached_library, caplog):
     assert "not cached; what is cached is damaged" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cache")
 def test_objects_of_the_runtime(monkeypatch):
     compiled = []
@@ -157,6 +161,7 @@ def test_objects_of_the_runtime(monkeypatch):
     assert len(compiled) == 1 + len(DAMAGES) * len(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_library_that_was_given_is_refused(compiled, tmp_path, damage):
     """Its page too: whoever damaged it may have changed a script."""
@@ -173,6 +178,7 @@ def test_a_library_that_was_given_is_refused(compiled, tmp_path, damage):
     assert open_library(shutil.copytree(compiled, tmp_path / "renamed")).sizes == SPECK.sizes
 
 
+@pytest.mark.slow
 def test_everything_in_the_cache_at_once(compiled, tmp_path, capsys):
     """Every file, each in another way, after a build without room, which left shards."""
     place = Place(tmp_path)
@@ -193,6 +199,7 @@ def test_everything_in_the_cache_at_once(compiled, tmp_path, capsys):
     assert "damaged" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [1200, 3000])
 def test_folders_that_are_nested_deeper_than_calls_are_damage(tmp_path, depth):
     """Paths in the deepest are longer than systems take, and Python's calls and files are fewer."""
@@ -212,6 +219,7 @@ def test_folders_that_are_nested_deeper_than_calls_are_damage(tmp_path, depth):
     assert sorted(path.name for path in tmp_path.iterdir()) == [".entry.lock", "entry"]
 
 
+@pytest.mark.slow
 def test_a_deep_folder_is_removed_with_links_left_where_they_lead(tmp_path):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "file").touch()

@@ -15,6 +15,7 @@ from wsd.util.process import find_program, run
 from wsd.util.progress import Quiet
 
 
+@pytest.mark.slow
 def test_the_program_is_built_from_its_source(tmp_path):
     """`npm run automation` in web/ writes it anew."""
     web = source_folder("web")
@@ -74,6 +75,7 @@ class NodePage:
         return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_calls_return_values_and_raise_errors():
     page = Automation(NodePage())
     assert page.call("isNode") is True

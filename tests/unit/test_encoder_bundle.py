@@ -74,6 +74,7 @@ def roles(manifest):
     return {entry.role for entry in manifest.entry_points}
 
 
+@pytest.mark.slow
 def test_the_encoders_parameters_have_shards_of_their_own(both):
     whole, text = both
     entry = whole.components["vae_encoder"]
@@ -135,6 +136,7 @@ def test_both_are_libraries_of_one_architecture():
     assert len(keys) == 2
 
 
+@pytest.mark.slow
 def test_a_plan_counts_the_encoder_apart():
     library = cached_trace(SPECK)
     lines = list(describe_plan(SPECK, library, SPECK.scheduler))
@@ -150,6 +152,7 @@ def test_a_plan_counts_the_encoder_apart():
     assert download == other
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_an_encoder_draws_from_text(without_encoder, folder, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         checkpoint = open_checkpoint(without_encoder, SPECK)
@@ -172,6 +175,7 @@ def test_a_library_with_an_encoder_wants_a_checkpoint_with_one(without_encoder, 
         build_bundle(checkpoint, cached_trace(SPECK), tmp_path / "out", Quiet())
 
 
+@pytest.mark.slow
 def test_a_picture_wants_a_checkpoint_with_an_encoder(without_encoder):
     checkpoint = open_checkpoint(without_encoder, SPECK)
     picture = GivenPicture(torch.zeros(16, 16, 3, dtype=torch.uint8).numpy(), 0.5)
@@ -252,6 +256,7 @@ def test_means_that_do_not_fit_are_refused(both, change, message):
         Manifest.model_validate_json(json.dumps(table))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--text-to-image-only",)])
 def test_the_option_leaves_the_encoder_out(options, tmp_path, monkeypatch):
     """What compiles is replaced by what traces; which functions there are is the same."""

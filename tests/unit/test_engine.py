@@ -127,6 +127,7 @@ def test_precisions_that_cannot(dtypes, said):
     assert "hint: " in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("models", "said"),
     [

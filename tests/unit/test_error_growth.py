@@ -42,6 +42,7 @@ def test_the_weight_of_the_last_steps(run):
     assert found == pytest.approx(np.linalg.norm(weights), 1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n, s in SCHEDULERS.items() if s.offered])
 def test_every_scheduler_can_be_weighed_from_a_later_step(name):
     assert 0 < weigh_predictions(SD, name, 20, 0.0, 6) < 2
@@ -54,6 +55,7 @@ def test_the_weight_of_a_single_prediction_of_clean_latents():
     assert weigh_predictions(config, "lcm", 1, 0.0) == pytest.approx(1, 1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n, s in SCHEDULERS.items() if s.offered])
 def test_the_limit_of_20_steps_is_that_of_its_constant(name):
     """LMS extrapolates over four steps, and enlarges errors by half."""

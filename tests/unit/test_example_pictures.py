@@ -69,6 +69,7 @@ def folder(tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_pictures_are_read_in_the_order_of_their_names(folder, caplog):
     first, second = f"a cat\nNegative prompt: a dog\n{PAIRS}", f"two\nlines\n{PAIRS}"
     path = folder(b_PNG=png(second), a_png=png(first), notes_txt=b"", **{"_DS_Store": b""})
@@ -115,6 +116,7 @@ BAD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("files", "said"), BAD, ids=[said for _, said in BAD])
 def test_what_is_no_example_is_refused_before_anything_is_built(
     folder, files, said, tmp_path, capsys
@@ -146,6 +148,7 @@ def split(data):
     return chunks
 
 
+@pytest.mark.slow
 def test_damage_anywhere_is_refused_or_harmless(folder):
     """Checksums are right, so that what is behind them is read too."""
     random, refused = np.random.default_rng(25), 0
@@ -188,6 +191,7 @@ def test_a_text_without_settings():
     assert read_prompt("a cat\nof two lines, Steps: 3") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", SHIPPED)
 def test_the_small_models_ship_with_pictures(model):
     family = FAMILIES[model]
@@ -210,6 +214,7 @@ def copied(checkpoint, tmp_path, family):
     return open_checkpoint(path, family), path / FOLDER_NAME
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pair", "count"),
     [
@@ -227,6 +232,7 @@ def test_pictures_of_other_weights_are_left_out(copied, pair, count, caplog):
     assert len(said) == 1 - count
 
 
+@pytest.mark.slow
 def test_a_checkpoint_whose_pictures_are_damaged(copied, library, tmp_path):
     checkpoint, pictures = copied
     (pictures / "1.png").write_bytes(GOOD[:100])
@@ -250,6 +256,7 @@ def pictured(shipped, library, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_a_bundle_with_pictures(pictured):
     assert list(verify_bundle(pictured)) == []
     manifest = model_of(pictured)
@@ -277,6 +284,7 @@ def copy(pictured, tmp_path):
     return shrink(pictured, tmp_path / "copy")
 
 
+@pytest.mark.slow
 def test_pictures_survive_a_join(copy, tmp_path):
     out = join_bundles([copy], tmp_path / "joined")
     assert list(verify_bundle(out)) == []
@@ -291,6 +299,7 @@ def faults_after(copy, edit):
     return list(verify_bundle(copy))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content", [b"RIFF----WAVE", b"<svg/>", b"RIFF----WEBP" + bytes(MAX_EXAMPLE_BYTES)]
 )
@@ -307,6 +316,7 @@ def test_a_file_that_is_no_small_picture(copy, content):
     assert faults_after(copy, edit) == [said]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
@@ -319,6 +329,7 @@ def test_pictures_that_contradict_the_examples(copy, edit, said):
     assert fault == f"{MANIFEST}: example_pictures: {said}"
 
 
+@pytest.mark.slow
 def test_a_picture_that_is_missing_or_altered(copy):
     first, second = (copy / MODEL / p["file"] for p in model_of(copy)["example_pictures"])
     first.write_bytes(second.read_bytes())

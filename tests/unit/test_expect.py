@@ -53,6 +53,7 @@ def test_samples_are_of_the_whole_result():
             assert math.isfinite(sum(output["samples"]))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_its_own(family, library, checkpoint):
     opened = open_checkpoint(checkpoint, family)
     path = find_fixtures(opened, None)
@@ -64,6 +65,7 @@ def test_a_checkpoint_of_its_own(family, library, checkpoint):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_only_functions_that_are_there(family, library, checkpoint, tmp_path):
     path = tmp_path / "expected.json"
     table = json.loads((checkpoint / FILE_NAME).read_text())
@@ -80,6 +82,7 @@ def test_only_functions_that_are_there(family, library, checkpoint, tmp_path):
     assert select_stages(path, opened, library) is None
 
 
+@pytest.mark.slow
 def test_stages_by_names_of_an_older_version(family, library, checkpoint, tmp_path):
     table = json.loads((checkpoint / FILE_NAME).read_text())
     table["stages"][1]["entry_point"] = "unet_128x128"
@@ -111,6 +114,7 @@ def test_random_weights_bring_none():
     assert find_fixtures(open_checkpoint(choose_checkpoint(SPECK, None, 0), SPECK), None) is None
 
 
+@pytest.mark.slow
 def test_a_self_test_beside_weights_that_were_changed_is_left_out(
     family, checkpoint, tmp_path, caplog
 ):

@@ -59,6 +59,7 @@ def refused(capsys):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "option"), OUTPUTS, ids=str)
 def test_an_output_that_cannot_be_written_is_told_at_once(refused, tmp_path, command, option):
     file = tmp_path / "file"
@@ -366,6 +367,7 @@ def run_models(shell: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shell", "code", "said"),
     [
@@ -383,6 +385,7 @@ def test_standard_output_that_cannot_be_written(shell, code, said):
     assert "Exception" not in error
 
 
+@pytest.mark.slow
 def test_names_that_are_not_unicode_or_hold_commands_are_shown(tmp_path, refused):
     odd = tmp_path / os.fsdecode(b"caf\xe9\x1b[31m")
     odd.mkdir()

@@ -21,6 +21,7 @@ from wsd.util.files import resumable_folder, write_folder_atomically, write_once
 from wsd.util.scratch import SCRATCH_SECONDS, sweep
 
 
+@pytest.mark.slow
 def test_of_two_that_make_the_same_one_waits(tmp_path):
     folder = tmp_path / "kept"
     made = []

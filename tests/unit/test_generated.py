@@ -15,6 +15,7 @@ def test_each_generated_file_says_how_it_is_made():
         assert "python -m tools.generate_types" in path.read_text()[:1000]
 
 
+@pytest.mark.slow
 def test_the_schema_is_one():
     jsonschema.Draft202012Validator.check_schema(manifest_schema())
 

@@ -56,6 +56,7 @@ def write_gguf(path, tensors, kind, *, flatten=False, names=str):
     return meant
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "Q8_0", "Q5_1", "Q4_0"])
 def test_a_whole_checkpoint_gives_what_its_numbers_stand_for(single, tmp_path, kind):
     family, tensors = single
@@ -70,6 +71,7 @@ def test_a_whole_checkpoint_gives_what_its_numbers_stand_for(single, tmp_path, k
         assert found == shard_digests(plain, family, tmp_path, component.id)
 
 
+@pytest.mark.slow
 def test_a_unet_alone_is_refused_with_what_is_missing(single, tmp_path):
     family, tensors = single
     prefix = "model.diffusion_model."
@@ -107,6 +109,7 @@ def name_as_sd_cpp(name):
     return name.replace(second, "cond_stage_model.1.transformer.text_model.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["F16", "Q8_0"])
 def test_names_that_stable_diffusion_cpp_converts(single, tmp_path, kind):
     family, tensors = single
@@ -119,6 +122,7 @@ def test_names_that_stable_diffusion_cpp_converts(single, tmp_path, kind):
         assert found == shard_digests(plain, family, tmp_path, component.id)
 
 
+@pytest.mark.slow
 def test_a_projection_that_may_be_transposed_is_refused(single, tmp_path):
     """Older versions of the program split the matrix of queries, keys and values."""
     family, tensors = single
@@ -138,6 +142,7 @@ def test_a_projection_that_may_be_transposed_is_refused(single, tmp_path):
     assert "without --convert-name" in caught.value.hint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [0, 3, 20, 4000, -64])
 def test_a_truncated_file(single, tmp_path, kept):
     family, tensors = single
@@ -180,6 +185,7 @@ def test_a_safetensors_file_of_that_name(single, tmp_path):
         open_checkpoint(tmp_path / "model.gguf", family)
 
 
+@pytest.mark.slow
 def test_integers_are_refused_by_name(single, tmp_path):
     family, tensors = single
     path = tmp_path / "model.gguf"

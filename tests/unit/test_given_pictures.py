@@ -364,6 +364,7 @@ def test_a_file_says_what_it_is_before_it_is_decoded(javascript, name):
     assert found == {**usual, **said}
 
 
+@pytest.mark.slow
 def test_damaged_files_say_what_is_left_of_them_or_nothing(javascript):
     """Anybody may have written a file: none of them ends the program, or goes on for ever."""
     random = np.random.default_rng(4)

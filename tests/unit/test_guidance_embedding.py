@@ -46,6 +46,7 @@ def guiding_itself(family, width=32):
     return replace(family, components=components)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [SPECK, SPECK_XL], ids=lambda family: family.name)
 def test_a_unet_that_guides_itself_has_one_function(family):
     torch.manual_seed(0)
@@ -89,6 +90,7 @@ def test_the_peak_of_memory_counts_the_only_denoiser(library):
     assert all(small < large for small, large in zip(*bytes_of, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "predictions"), [(guiding_itself(SPECK), 1), (SPECK, 2)])
 def test_baselines_are_measured_on_the_predictions_of_a_step(family, predictions):
     checkpoint = open_checkpoint(choose_checkpoint(family, None, 0), family)

@@ -8,6 +8,7 @@ import pytest
 from wsd.util.hashing import Digests, digest_file, digest_files
 
 
+@pytest.mark.slow
 def test_digests_of_many_files_are_those_of_each_in_their_order(tmp_path):
     chance = random.Random(3)
     paths = []

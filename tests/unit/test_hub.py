@@ -44,6 +44,7 @@ def hub(checkpoint, tmp_path, monkeypatch):
         yield running
 
 
+@pytest.mark.slow
 def test_exactly_what_is_read_is_fetched(hub, family, monkeypatch):
     path = find_checkpoint(REPOSITORY, family)
     assert open_checkpoint(path, family).source.provenance == f"{REPOSITORY}@{COMMIT}"
@@ -56,6 +57,7 @@ def test_exactly_what_is_read_is_fetched(hub, family, monkeypatch):
     assert len(hub.fetched) == len(SHIPPED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("revision", ["v1.0", "refs/pr/1", COMMIT])
 def test_a_revision_can_be_named(hub, family, revision):
     path = find_checkpoint(f"{REPOSITORY}@{revision}", family)
@@ -63,6 +65,7 @@ def test_a_revision_can_be_named(hub, family, revision):
     assert set(hub.fetched) == SHIPPED
 
 
+@pytest.mark.slow
 def test_shards_are_fetched_with_their_index(hub, family, tmp_path):
     folder = tmp_path / "sharded"
     folder.mkdir()
@@ -78,6 +81,7 @@ def test_shards_are_fetched_with_their_index(hub, family, tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_variant_is_fetched_where_there_is_nothing_else(hub, family):
     hub.files.pop("unet/diffusion_pytorch_model.safetensors.index.fp16.json")
     for name in [n for n in hub.files if n.endswith(".safetensors") and n in SHIPPED]:
@@ -87,6 +91,7 @@ def test_a_variant_is_fetched_where_there_is_nothing_else(hub, family):
     assert fetched == SHIPPED
 
 
+@pytest.mark.slow
 def test_a_repository_without_safetensors_is_refused_before_its_weights(hub, family):
     hub.files.pop("vae/diffusion_pytorch_model.safetensors")
     hub.files.pop("vae/diffusion_pytorch_model.fp16.safetensors")
@@ -96,6 +101,7 @@ def test_a_repository_without_safetensors_is_refused_before_its_weights(hub, fam
     assert not [name for name in hub.fetched if name.endswith(".safetensors")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["tiny.safetensors", "old versions/v2/tiny.SAFETENSORS"])
 @pytest.mark.parametrize("revision", ["", "@v1.0", f"@{COMMIT}"])
 def test_one_file_of_a_repository(hub, family, tmp_path, place, revision):
@@ -107,6 +113,7 @@ def test_one_file_of_a_repository(hub, family, tmp_path, place, revision):
     assert source.provenance == f"{REPOSITORY}/{place}@{COMMIT}"
 
 
+@pytest.mark.slow
 def test_a_file_that_a_repository_has_not(hub, family):
     with pytest.raises(CheckpointError, match="has no file x/y.safetensors") as caught:
         find_checkpoint(f"{REPOSITORY}/x/y.safetensors", family)
@@ -114,6 +121,7 @@ def test_a_file_that_a_repository_has_not(hub, family):
     assert not hub.fetched
 
 
+@pytest.mark.slow
 def test_a_vae_of_a_repository_of_its_own(hub, family):
     hub.files = {
         name.removeprefix("vae/"): data
@@ -126,11 +134,13 @@ def test_a_vae_of_a_repository_of_its_own(hub, family):
     assert source.provenance == f"tiny-sd15 with VAE {REPOSITORY}@{COMMIT}"
 
 
+@pytest.mark.slow
 def test_a_vae_of_a_whole_repository(hub, family):
     find_vae(REPOSITORY, family)
     assert set(hub.fetched) == {"vae/config.json", "vae/diffusion_pytorch_model.safetensors"}
 
 
+@pytest.mark.slow
 def test_of_a_checkpoint_with_another_vae_its_own_is_not_fetched(hub, family):
     open_chosen(family, REPOSITORY, vae=str(family.weights))
     assert set(hub.fetched) == {name for name in SHIPPED if not name.startswith("vae/")}
@@ -147,6 +157,7 @@ def change_config(hub, name, **changes):
     hub.files[path] = json.dumps({**json.loads(hub.files[path]), **changes}).encode()
 
 
+@pytest.mark.slow
 def test_a_compiler_fetches_configurations_alone(hub, family):
     change_config(hub, "unet", freq_shift=1)
     variant = read_variant(family, f"{REPOSITORY}@v1.0")
@@ -154,18 +165,21 @@ def test_a_compiler_fetches_configurations_alone(hub, family):
     assert set(hub.fetched) == CONFIGURATIONS
 
 
+@pytest.mark.slow
 def test_a_compiler_refuses_what_a_build_refuses(hub, family):
     change_config(hub, "unet", in_channels=9)
     with pytest.raises(CheckpointError, match="in_channels is 9"):
         read_variant(family, REPOSITORY)
 
 
+@pytest.mark.slow
 def test_a_compiler_names_the_files_of_a_repository_of_single_files(hub, family):
     hub.files = {"model.safetensors": b""}
     with pytest.raises(CheckpointError, match="is no repository in the diffusers layout"):
         read_variant(family, f"{REPOSITORY}@v1.0")
 
 
+@pytest.mark.slow
 def test_a_compiler_reads_nothing_of_a_single_file(hub, family):
     assert read_variant(family, f"{REPOSITORY}/v1-5-pruned.safetensors") == family
     with pytest.raises(CheckpointError, match="has no file gone.safetensors"):
@@ -173,6 +187,7 @@ def test_a_compiler_reads_nothing_of_a_single_file(hub, family):
     assert not hub.fetched
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["", "/vae/diffusion_pytorch_model.safetensors"])
 def test_a_compiler_fetches_the_configuration_of_another_vae(hub, family, place):
     """As a build reads it, which fetches the weights too."""
@@ -185,6 +200,7 @@ def test_a_compiler_fetches_the_configuration_of_another_vae(hub, family, place)
     assert found.latent_space.scaling_factor == 0.25
 
 
+@pytest.mark.slow
 def test_what_is_on_this_machine_is_opened_as_for_a_build(hub, family, tmp_path):
     assert read_variant(family, str(family.weights)) == open_chosen(family, None).family
     broken = tmp_path / "broken"
@@ -195,6 +211,7 @@ def test_what_is_on_this_machine_is_opened_as_for_a_build(hub, family, tmp_path)
     assert not hub.fetched
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hub")
 def test_another_family_has_other_folders(family):
     more = replace(family.components[0], id="text_encoder_2")
@@ -203,6 +220,7 @@ def test_another_family_has_other_folders(family):
         find_checkpoint(REPOSITORY, other)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hub")
 @pytest.mark.parametrize("named", ["someone/other", f"{REPOSITORY}@gone"])
 def test_what_the_hub_has_not(family, named):
@@ -210,6 +228,7 @@ def test_what_the_hub_has_not(family, named):
         find_checkpoint(named, family)
 
 
+@pytest.mark.slow
 def test_a_repository_that_asks_for_consent(hub, family):
     hub.is_gated = True
     with pytest.raises(CheckpointError, match="cannot fetch") as caught:
@@ -217,6 +236,7 @@ def test_a_repository_that_asks_for_consent(hub, family):
     assert "HF_TOKEN" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written(hub, family, tmp_path):
     """The hint is not about the network."""
     assert hub.files
@@ -226,6 +246,7 @@ def test_a_cache_that_cannot_be_written(hub, family, tmp_path):
     assert "network" not in caught.value.hint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "named",
     [
@@ -243,6 +264,7 @@ def test_what_looks_local_and_is_not_there(hub, family, named, tmp_path, monkeyp
     assert not hub.fetched
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "address",
     [
@@ -261,6 +283,7 @@ def test_an_address_is_told_from_a_path(hub, family, address):
     assert not hub.fetched
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hub")
 def test_a_cache_that_another_program_filled(family, tmp_path, monkeypatch):
     """Without a list of the repository's files, those that are there are taken."""
@@ -277,6 +300,7 @@ def test_a_cache_that_another_program_filled(family, tmp_path, monkeypatch):
     assert find_checkpoint("a/b/one.safetensors", family) == snapshot / "one.safetensors"
 
 
+@pytest.mark.slow
 def test_a_repository_of_single_files_names_them(hub, family):
     hub.files = {name: data for name, data in hub.files.items() if "/" not in name}
     hub.files |= {"loras/x.safetensors": b"", "model.gguf": b""}
@@ -286,6 +310,7 @@ def test_a_repository_of_single_files_names_them(hub, family):
     assert f"{REPOSITORY}/model.gguf@v1.0" in caught.value.hint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [flip_a_bit, cut_short, make_empty, append])
 def test_a_damaged_file_of_the_cache_is_fetched_again(hub, family, monkeypatch, caplog, damage):
     path = find_checkpoint(REPOSITORY, family)
@@ -304,6 +329,7 @@ def test_a_damaged_file_of_the_cache_is_fetched_again(hub, family, monkeypatch, 
     assert "is damaged, and is fetched again" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_damaged_file_that_cannot_be_fetched_again(hub, family):
     path = find_checkpoint(REPOSITORY, family)
     flip_a_bit((path / "unet" / "config.json").resolve())

@@ -58,6 +58,7 @@ def opened():
     return open_once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "masked"), PIPELINES)
 @pytest.mark.parametrize("strength", [0.5, 1.0])
 def test_it_draws_what_diffusers_draws(opened, name, masked, strength):
@@ -102,6 +103,7 @@ def test_every_scheduler_draws_from_a_picture(opened, scheduler):
         assert images.std() > 1
 
 
+@pytest.mark.slow
 def test_what_is_not_masked_is_the_pictures_own(opened):
     """Of a VAE whose latents have an eighth of the picture's pixels each way."""
     checkpoint, pipeline = opened("levels")
@@ -138,6 +140,7 @@ def test_what_no_pipeline_takes_is_refused(changes, message):
         GivenPicture(**{"image": make_picture(), "strength": 0.5, **changes})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
 @pytest.mark.parametrize("name", ["speck", "speck-xl"])
 def test_the_start_can_be_nudged(opened, name, masked):
@@ -168,6 +171,7 @@ def test_a_strength_that_runs_no_step_is_refused(opened):
         )
 
 
+@pytest.mark.slow
 def test_the_strength_that_is_advised_runs_a_step():
     for steps in range(1, 1001):
         with pytest.raises(UsageError) as refused:
@@ -259,6 +263,7 @@ BAD_FILES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD_FILES)
 def test_files_that_are_no_pictures_are_refused(name, tmp_path):
     make, message = BAD_FILES[name]
@@ -271,6 +276,7 @@ def test_files_that_are_no_pictures_are_refused(name, tmp_path):
         assert raised.value.hint
 
 
+@pytest.mark.slow
 def test_the_command_draws_what_the_function_draws(tmp_path):
     image = save(tmp_path / "image.png", make_picture())
     mask = save(tmp_path / "mask.png", make_mask())

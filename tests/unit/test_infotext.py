@@ -85,6 +85,7 @@ def test_what_is_left_to_the_model_is_not_guessed(left):
         format_settings(dataclasses.replace(REQUEST, **{left: None}), "sd15")
 
 
+@pytest.mark.slow
 def test_the_reference_writes_them(tmp_path):
     image = tmp_path / "image.png"
     Image.new("RGB", (16, 16), "red").save(image)

@@ -114,6 +114,7 @@ def test_a_source_that_is_another(record):
     assert found.commit == ""
 
 
+@pytest.mark.slow
 def test_patches_of_a_context_are_measured(record, measure):
     """Whatever is passed in the place of upstream's fixes is named by its digest."""
     said = measure(
@@ -147,6 +148,7 @@ CONTENTS = [b"int a;\n", b"int a;\r\n", b"$Id$\n", b"$Id: other $\n", b"a\0b\0\r
             "\ufeffü\n".encode("utf-16-le")]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asking", ASKING)
 def test_a_source_is_measured_byte_by_byte(measure, tmp_path, asking):
     """The digest is git's own of these very bytes, whatever the files ask git to do."""
@@ -165,6 +167,7 @@ def git(*words):
     subprocess.run(["git", *identity, *words], check=True, capture_output=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["", "sub", "deep/er", "as-a-submodule"])
 def test_a_repository_inside_a_source_hides_nothing(tmp_path, place):
     """Git measures a commit's name there; files that differ from the commit would be built."""
@@ -192,6 +195,7 @@ def test_a_repository_inside_a_source_hides_nothing(tmp_path, place):
     assert len(found) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", ["fifo", "socket", ".GIT/config", "git~1"])
 def test_a_source_that_cannot_be_measured_stops_the_build(tmp_path, odd):
     source = tmp_path / "sources" / "tvm"
@@ -210,6 +214,7 @@ def test_a_source_that_cannot_be_measured_stops_the_build(tmp_path, odd):
     assert odd.split("/")[0] in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["link", "link to a folder", "fifo", "plain diff", "words"])
 def test_a_patch_that_cannot_be_measured_stops_the_build(tmp_path, kind):
     """A patch is written without its head: through a link, that would alter a measured source."""
@@ -239,12 +244,14 @@ def test_a_patch_that_cannot_be_measured_stops_the_build(tmp_path, kind):
     assert before == {path: path.read_text() for path in source.iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["x\ntree tvm 12.patch", "\n.patch", "a b.patch", "ü.patch"])
 def test_the_name_of_a_patch_is_one_word(record, measure, name):
     (patch,) = record(measure({"tvm/README": "TVM"}, {f"tvm/{name}": PATCH}))["tvm"].patches
     assert patch.sha256 == hashlib.sha256(PATCH.encode()).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_patch_is_known_by_its_changes_alone(measure, record, monkeypatch):
     """Another version of git writes another head; a single blank makes another patch."""
 
@@ -282,6 +289,7 @@ HIDDEN = """\
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("indent", ["", "  ", "\t"])
 @pytest.mark.parametrize("place", ["before", "after", "signature", "second email"])
 def test_a_patch_changes_only_what_was_measured(measure, tmp_path, place, indent):
@@ -315,6 +323,7 @@ def test_a_record_that_is_none_is_refused(record, line):
         record(f"{line}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("base", "purl"),
     [
@@ -382,6 +391,7 @@ def built_from_source(tmp_path, monkeypatch, record):
     return lambda: record(trees, compiler_materials)
 
 
+@pytest.mark.slow
 def test_the_reference_lane_has_every_licence(built_from_source):
     """TVM, what is inside it, and Emscripten, built from source: no wheel has their licences."""
     found = built_from_source()
@@ -396,6 +406,7 @@ def test_the_reference_lane_has_every_licence(built_from_source):
     assert not found["binaryen"].shipped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("gone", "named"),
     [

@@ -36,6 +36,7 @@ def other(family, library, tmp_path_factory):
     return build_bundle(open_checkpoint(odd, twin), library, folder / "twin", Quiet())
 
 
+@pytest.mark.slow
 def test_a_checkpoint_in_a_folder_of_an_odd_name(other):
     model = json.loads((other / "models" / "twin" / "manifest.json").read_text())["model"]
     assert model["source"] == "my model #1 ?[31m%é"
@@ -44,6 +45,7 @@ def test_a_checkpoint_in_a_folder_of_an_odd_name(other):
     assert list(verify_bundle(other)) == []
 
 
+@pytest.mark.slow
 def test_two_models_one_page(bundle, other, tmp_path):
     out = join_bundles([bundle, other], tmp_path / "out")
     assert list(verify_bundle(out)) == []
@@ -77,6 +79,7 @@ def several(bundle, tmp_path_factory):
     ]
 
 
+@pytest.mark.slow
 def test_joins_in_any_order_and_nesting_give_the_same_bytes(several, tmp_path):
     results = [
         join_bundles(order, tmp_path / str(number))
@@ -100,6 +103,7 @@ def test_joins_in_any_order_and_nesting_give_the_same_bytes(several, tmp_path):
     assert len(references) == len(set(references))
 
 
+@pytest.mark.slow
 def test_a_joined_bundle_can_be_served_whatever_the_umask_is(several, tmp_path):
     former = os.umask(0o077)
     try:
@@ -110,6 +114,7 @@ def test_a_joined_bundle_can_be_served_whatever_the_umask_is(several, tmp_path):
         assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() else 0o644)
 
 
+@pytest.mark.slow
 def test_a_model_whose_name_is_anothers_folder(bundle, several, tmp_path):
     named = shrink(
         bundle, tmp_path / "named", lambda table: table["model"].update(name="tiny-sd15-f16")
@@ -118,6 +123,7 @@ def test_a_model_whose_name_is_anothers_folder(bundle, several, tmp_path):
     refused([*several[1:3], named], out, UsageError, "needs the folder tiny-sd15-f16")
 
 
+@pytest.mark.slow
 def test_one_alone_stays_as_it_is(bundle, tmp_path):
     assert list(differences(bundle, join_bundles([bundle], tmp_path / "out"))) == []
 
@@ -129,10 +135,12 @@ def refused(bundles, out, kind, said):
     assert not [path for path in out.parent.iterdir() if path.name.startswith(f".{out.name}")]
 
 
+@pytest.mark.slow
 def test_the_same_model_twice(bundle, tmp_path):
     refused([bundle, bundle], tmp_path / "out", UsageError, "tiny-sd15 in f32 is there twice")
 
 
+@pytest.mark.slow
 def test_another_version_of_the_page(bundle, other, tmp_path):
     changed = shutil.copytree(other, tmp_path / "changed")
     style = next((changed / "assets").glob("style.*.css"))
@@ -149,11 +157,13 @@ def test_another_version_of_the_page(bundle, other, tmp_path):
     refused([bundle, changed], tmp_path / "out", UsageError, r"pages .* differ: assets/style\.")
 
 
+@pytest.mark.slow
 def test_a_damaged_bundle(bundle, other, tmp_path):
     damaged = shutil.copytree(other, tmp_path / "damaged")
     (damaged / "client.js").write_text("")
     refused([bundle, damaged], tmp_path / "out", BundleError, r"client\.js: integrity mismatch")
 
 
+@pytest.mark.slow
 def test_no_bundle(bundle, tmp_path):
     refused([bundle, tmp_path / "none"], tmp_path / "out", BundleError, "holds no models")

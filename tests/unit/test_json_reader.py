@@ -121,6 +121,7 @@ def test_a_size_limit_that_the_file_system_cannot_hide(tmp_path):
     assert read(path, max_bytes=1002) == "x" * 1000
 
 
+@pytest.mark.slow
 def test_a_huge_file_costs_no_memory(tmp_path):
     """A sparse file of 1 TB is refused by a process that has 1 GB of address space."""
     path = tmp_path / "config.json"
@@ -232,6 +233,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "type_"), FAULTS.values(), ids=FAULTS)
 def test_a_file_with_a_hundred_thousand_faults_costs_little(tmp_path, text, type_):
     """pydantic alone takes a gigabyte for some of these."""
@@ -267,6 +269,7 @@ def test_the_first_fault_is_told_with_its_place(tmp_path, type_, value, fault):
         read_typed(path, TypeAdapter(type_), UsageError, "do this")
 
 
+@pytest.mark.slow
 def test_what_is_good_is_read_as_pydantic_reads_it(tmp_path):
     """Small files and large ones, which are read by another copy of the schema."""
     path = tmp_path / "table.json"
@@ -286,6 +289,7 @@ class Both:
     tables: dict[str, Closed | list[Data]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3000])
 def test_each_type_of_a_union_is_tried_in_files_of_any_size(tmp_path, count):
     path = tmp_path / "table.json"
@@ -324,6 +328,7 @@ def self_test_with(given):
     return {"stages": [stage]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("read_file", "name", "value"),
     [
@@ -359,6 +364,7 @@ LIBRARIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", LIBRARIES.values(), ids=LIBRARIES)
 def test_a_library_that_is_full_of_faults_costs_some_hundred_megabytes(tmp_path, table):
     """pydantic alone takes up to two gigabytes for as many as are read."""

@@ -67,6 +67,7 @@ def test_what_a_bundle_may_lack_is_left_out(table, read, tmp_path):
     assert json.loads(write_manifest(manifest, tmp_path).read_text()) == table
 
 
+@pytest.mark.slow
 def test_what_is_written_fits_the_published_schema(table):
     jsonschema.validate(table, SCHEMA)
     jsonschema.validate(
@@ -110,6 +111,7 @@ def at(table, place):
     return table
 
 
+@pytest.mark.slow
 def test_every_field_without_a_default_is_required(table, read):
     """The others are the two files that a bundle may lack, and what older manifests lack."""
     picture = {"file": "a.webp", "bytes": 1, "sha256": "0" * 64, "prompt": "a", "settings": ""}
@@ -139,6 +141,7 @@ def test_every_field_without_a_default_is_required(table, read):
     assert described == checked
 
 
+@pytest.mark.slow
 def test_an_unknown_field_is_refused_anywhere(table, read):
     for place, _ in find_objects(table, Manifest):
         changed = json.loads(json.dumps(table))
@@ -190,6 +193,7 @@ def test_a_newer_version_is_refused_with_what_to_do(table, read):
     assert "update this one, or build the bundle again" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_version_1_is_upgraded(early, read):
     """The page upgrades the same file to the same manifest: web/tests/bundle/manifest.test.ts."""
     old = json.loads((FIXTURES / "manifest-v1.json").read_text())
@@ -199,6 +203,7 @@ def test_version_1_is_upgraded(early, read):
     assert read(old) == read(early)
 
 
+@pytest.mark.slow
 def test_what_was_upgraded_is_what_is_written_now(read):
     """The fixture is a manifest of tiny-sdxl, with its lists cut short."""
     family = FAMILIES["tiny-sdxl"]
@@ -229,6 +234,7 @@ def test_a_negative_prompt_of_version_1(read):
     )
 
 
+@pytest.mark.slow
 def test_a_damaged_manifest_of_version_1(read):
     old = json.loads((FIXTURES / "manifest-v1.json").read_text())
     for key in old:

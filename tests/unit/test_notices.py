@@ -74,6 +74,7 @@ def test_no_text_is_there_that_nothing_names(bundle, said):
     assert there == named
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "said"),
     [

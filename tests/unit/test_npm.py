@@ -54,6 +54,7 @@ def installs(project, monkeypatch):
     return count
 
 
+@pytest.mark.slow
 def test_npm_installs_what_is_missing_and_what_is_damaged(copy, caplog):
     whole = read_tree(copy / "node_modules" / "dot")
     shutil.rmtree(copy / "node_modules")
@@ -71,6 +72,7 @@ def test_what_npm_installed_by_hand_is_taken_as_it_is(copy, installs):
     assert installs == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_every_file_of_a_package(copy, installs, damage):
     install_packages(copy)
@@ -96,6 +98,7 @@ def test_what_is_known_of_the_packages(copy, installs, damage, name):
     assert len(installs) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [("integrity", "sha512-AAAA"), ("version", "2.0.0"), None])
 def test_a_lock_file_that_changed(copy, installs, change):
     """By its bytes: a file that is older than what was installed may be another one."""
@@ -111,6 +114,7 @@ def test_a_lock_file_that_changed(copy, installs, change):
     assert installs == ([copy] if change is None or change[0] == "integrity" else [])
 
 
+@pytest.mark.slow
 def test_packages_stay_while_they_are_used(copy, installs):
     """npm removes what is there before it installs."""
     entered, left = threading.Event(), []

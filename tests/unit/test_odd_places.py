@@ -28,6 +28,7 @@ def other_disk():
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_a_bundle_does_not_depend_on_where_it_is_built(library, tmp_path, other_disk, monkeypatch):
     """Nor on names of the output, the cache, the library, and the folder for temporary files."""
     plain = Place(tmp_path / "plain")
@@ -44,6 +45,7 @@ def test_a_bundle_does_not_depend_on_where_it_is_built(library, tmp_path, other_
     assert odd.left_behind() == []
 
 
+@pytest.mark.slow
 def test_everything_may_be_relative(library, tmp_path, monkeypatch):
     place = Place(tmp_path / "place")
     shutil.copytree(library, tmp_path / "library")

@@ -21,6 +21,7 @@ def pictures():
     return module
 
 
+@pytest.mark.slow
 def test_there_is_a_picture_of_every_state_at_every_size(pictures):
     assert len(set(pictures.STATES)) == len(pictures.STATES) > 20
     assert {path.name for path in IMAGES.iterdir()} == {

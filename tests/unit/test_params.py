@@ -16,6 +16,7 @@ from wsd.spec.parameter import Parameter
 SHAPES = st.lists(st.integers(1, 7), min_size=0, max_size=3).map(tuple)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(shapes=st.lists(SHAPES, min_size=1, max_size=8), shard_words=st.integers(1, 64))
 def test_round_trip(tmp_path_factory, shapes, shard_words):
@@ -47,6 +48,7 @@ class InterruptedReadError(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
 @pytest.mark.parametrize("fails_at", range(7))
 def test_a_second_try_goes_on_from_the_finished_shards(tmp_path, storage, fails_at):
@@ -87,6 +89,7 @@ def test_a_second_try_goes_on_from_the_finished_shards(tmp_path, storage, fails_
         ).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_damaged_shard_is_written_again(tmp_path):
     tensor = torch.arange(64.0)
     expected = [Parameter("t", (64,))]
@@ -103,6 +106,7 @@ def test_a_damaged_shard_is_written_again(tmp_path):
     np.testing.assert_array_equal(np.frombuffer(data, "<f4"), tensor.numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "journal",
     [b"", b"{", b"null", b"[1]", b'[{"file": "x"}]', b"\xff", b"[" * 9999, b'[{"bytes": 1e999}]'],
@@ -142,6 +146,7 @@ def write_two_components(folder):
 
 
 # A folder or link in the place of a file is removed by whoever opens the folder of an old build.
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [d for d in DAMAGES if "replace_by_a_" not in d.__name__])
 def test_damage_to_any_file_changes_nothing(tmp_path, damage):
     whole = write_two_components(tmp_path)
@@ -150,6 +155,7 @@ def test_damage_to_any_file_changes_nothing(tmp_path, damage):
         assert write_two_components(tmp_path) == whole, name
 
 
+@pytest.mark.slow
 def test_journals_that_are_exchanged_are_not_believed(tmp_path):
     whole = write_two_components(tmp_path)
     (tmp_path / "one.json").rename(tmp_path / "aside")
@@ -158,6 +164,7 @@ def test_journals_that_are_exchanged_are_not_believed(tmp_path):
     assert write_two_components(tmp_path) == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"bytes": 16}, {"file": "../x.bin"}, {"file": "one-1.x.bin"}])
 def test_a_journal_that_says_something_else_is_not_believed(tmp_path, change):
     whole = write_two_components(tmp_path)

@@ -87,6 +87,7 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["render", "parity"])
 @pytest.mark.parametrize("case", REFUSED)
 def test_bad_pictures_are_refused_and_nothing_is_written(

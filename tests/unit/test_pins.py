@@ -136,6 +136,7 @@ def fits(name, processor):
     return not taken.isdisjoint(parse_wheel_filename(name)[3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
 def test_every_python_package_can_be_installed_on_both_processors(lock):
     names = allowed_files()

@@ -93,6 +93,7 @@ def installed(folder, tmp_path, monkeypatch):
     return copy
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("installed")
 def test_a_bundle_is_the_same_as_that_of_the_repository(bundled, checkpoint, library, tmp_path):
     """The page, the SBOM, the provenance with WSD's sources and commit, and the notices."""
@@ -100,6 +101,7 @@ def test_a_bundle_is_the_same_as_that_of_the_repository(bundled, checkpoint, lib
     assert read_tree(made) == read_tree(bundled)
 
 
+@pytest.mark.slow
 def test_a_compiled_library_gets_the_page(installed, library, tmp_path):
     out = write_compiled(replace(library, tvmjs=None), tmp_path / "library", Quiet())
     assert read_tree(out / "page") == read_tree(installed / "page")
@@ -117,6 +119,7 @@ def test_the_provenance_names_the_sources_of_the_page(bundled, folder):
     assert own(bundled) == [{"sha256": record["digest"], "gitCommit": COMMIT}]
 
 
+@pytest.mark.slow
 def test_a_changed_installation_is_of_no_commit(installed, checkpoint, library, tmp_path):
     """Whoever changes an installed module gets two entries: what the page is of, and what ran."""
     record = read_record()
@@ -130,6 +133,7 @@ def test_a_changed_installation_is_of_no_commit(installed, checkpoint, library, 
     assert found == [{"sha256": record.digest, "gitCommit": COMMIT}, {"sha256": ran}]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("installed")
 def test_the_page_of_another_tvm_is_refused(library, checkpoint, tmp_path):
     """Its JavaScript calls another runtime than the library has."""
@@ -156,6 +160,7 @@ COMMANDS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_a_wheel_without_the_page_is_refused(
     installed, compiled, tmp_path, monkeypatch, capsys, words
@@ -170,6 +175,7 @@ def test_a_wheel_without_the_page_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -187,6 +193,7 @@ def test_a_damaged_wheel_is_refused(installed, tmp_path, capsys, change, said):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_package_of_a_wheel_is_written(installed, tmp_path, capsys):
     assert exit_code("package", "--out", tmp_path / "out") == 0
     assert read_tree(tmp_path / "out") == read_tree(installed / "package")
@@ -195,6 +202,7 @@ def test_the_package_of_a_wheel_is_written(installed, tmp_path, capsys):
     assert exit_code("package", "--out", tmp_path / "out") == 2
 
 
+@pytest.mark.slow
 def test_the_doctor_says_where_the_page_is_from(installed):
     found = {check.name: check for check in examine()}
     assert found["page"].good

@@ -48,12 +48,14 @@ def ids(folder):
     return [wait_for(folder / name) for name in ("parent", "child")]
 
 
+@pytest.mark.slow
 def test_a_program_that_takes_too_long_ends_with_its_children(tmp_path):
     with pytest.raises(ToolError, match="took more than 0.5 s"):
         run(["sh", "-c", FAMILY, tmp_path], timeout=0.5)
     assert all_end(ids(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deaf", [False, True])
 def test_a_signal_ends_programs_and_their_children(tmp_path, deaf, monkeypatch):
     """Also those that do not listen to it."""
@@ -87,6 +89,7 @@ def run_stops(program):
     return done.returncode, done.stdout.splitlines(), done.stderr
 
 
+@pytest.mark.slow
 def test_a_signal_waits_until_a_block_has_ended():
     code, said, _ = run_stops("""
 with raise_for_stops():
@@ -100,6 +103,7 @@ with raise_for_stops():
     assert (code, said) == (143, ["inner", "outer"])
 
 
+@pytest.mark.slow
 def test_a_signal_whose_exception_was_lost_comes_again():
     """Python prints exceptions of ``__del__`` and goes on."""
     code, said, error = run_stops("""
@@ -114,6 +118,7 @@ with raise_for_stops():
     assert (code, said, error) == (129, ["lost"], "")
 
 
+@pytest.mark.slow
 def test_an_error_that_a_library_makes_of_a_signal_is_the_signal():
     code, said, _ = run_stops("""
 with raise_for_stops():
@@ -125,6 +130,7 @@ with raise_for_stops():
     assert (code, said) == (143, [])
 
 
+@pytest.mark.slow
 def test_signals_that_are_ignored_stay_so():
     code, said, _ = run_stops("""
 signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -7,6 +7,7 @@ import ast
 import sys
 from importlib import metadata
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -31,6 +32,7 @@ def imported_packages():
                 yield name.partition(".")[0], path.name
 
 
+@pytest.mark.slow
 def test_every_import_is_of_a_required_package():
     # The reference lane builds TVM itself, as a distribution that is called tvm.
     needed = {"wsd", "tvm", *required_distributions(metadata.requires("wsd"), EXTRAS)}
@@ -43,6 +45,7 @@ def test_every_import_is_of_a_required_package():
             assert distributions & needed, f"{file} imports {name}"
 
 
+@pytest.mark.slow
 def test_packages_of_tests_are_not_among_the_required_ones():
     """What the test above relies on: it would find an import of such a package."""
     lines = metadata.requires("wsd")

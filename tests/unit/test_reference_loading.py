@@ -156,6 +156,7 @@ def plain(request):
     return request.param, theirs(request.param, find_family(request.param).weights)
 
 
+@pytest.mark.slow
 def test_a_folder_of_halves_alone(tmp_path, plain):
     name, expected = plain
     folder = copy_checkpoint(name, tmp_path / "halves")
@@ -166,6 +167,7 @@ def test_a_folder_of_halves_alone(tmp_path, plain):
     assert_same(found, theirs(name, folder, variant="fp16"))
 
 
+@pytest.mark.slow
 def test_a_folder_without_its_index(tmp_path, plain):
     name, expected = plain
     folder = copy_checkpoint(name, tmp_path / "components")
@@ -173,6 +175,7 @@ def test_a_folder_without_its_index(tmp_path, plain):
     assert_same(ours(name, weights=folder), expected)
 
 
+@pytest.mark.slow
 def test_a_single_file(tmp_path, plain):
     name, expected = plain
     family = find_family(name)
@@ -181,6 +184,7 @@ def test_a_single_file(tmp_path, plain):
     assert_same(ours(name, weights=path, tokenizer=family.weights / "tokenizer"), expected)
 
 
+@pytest.mark.slow
 def test_a_vae_of_another_file(tmp_path, plain):
     name, (_, latents) = plain
     path = tmp_path / "vae" / "diffusion_pytorch_model.safetensors"
@@ -197,6 +201,7 @@ def test_a_vae_of_another_file(tmp_path, plain):
     np.testing.assert_array_equal(found[1], latents)
 
 
+@pytest.mark.slow
 def test_a_vae_without_its_encoder(tmp_path):
     """A picture from text needs the decoder alone; the shipped SD 1.5 class stands for all."""
     name = "tiny-sd15"
@@ -225,6 +230,7 @@ def test_a_vae_without_its_encoder(tmp_path):
         ours(name, weights=folder)
 
 
+@pytest.mark.slow
 def test_weights_that_are_pickles_are_never_read(tmp_path):
     """diffusers would read them; reading a pickle can run code."""
     folder = copy_checkpoint("tiny-sd15", tmp_path / "pickles")

@@ -71,6 +71,7 @@ def digests(checkpoint):
     return {name: (tuple(t.shape), t.double().sum().item()) for name, t in state.items()}
 
 
+@pytest.mark.slow
 def test_the_checkers_own_configuration_is_compiled(weights, saved):
     checkpoint = open_with(weights, saved)
     assert [c.id for c in checkpoint.family.components] == [
@@ -85,6 +86,7 @@ def test_the_checkers_own_configuration_is_compiled(weights, saved):
     }
 
 
+@pytest.mark.slow
 def test_everything_else_stays_the_checkpoints(weights, saved):
     plain, checked = open_checkpoint(weights, SPECK), open_with(weights, saved)
     assert checked.family.drawing_components == plain.family.components
@@ -143,6 +145,7 @@ def in_half_precision(folder):
     save_file(tensors, folder / "model.fp16.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rewrite", [as_published, in_a_diffusers_folder])
 def test_other_layouts_mean_the_same(weights, saved, folder, rewrite):
     rewrite(folder)
@@ -266,6 +269,7 @@ def find_config(folder, **changes):
     return dict(family.component(SAFETY_CHECKER).config)
 
 
+@pytest.mark.slow
 def test_every_key_that_may_differ_does_what_its_rule_says(folder):
     assert set(RULES["StableDiffusionSafetyChecker"]) == {*VARIANTS, *HARMLESS}
     plain = find_config(folder)
@@ -323,6 +327,7 @@ def test_an_architecture_without_one_refuses(monkeypatch, saved):
         find_safety_checker(str(saved), SPECK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inside", [False, True])
 def test_only_the_checker_is_fetched_of_the_hub(folder, tmp_path, monkeypatch, inside):
     others = {"unet/diffusion_pytorch_model.safetensors": b"x", "pytorch_model.bin": b"x"}
@@ -362,6 +367,7 @@ def bundles(weights, saved, tmp_path_factory):
     return build(weights, folder, out / "checked", check_pictures=True), out / "plain"
 
 
+@pytest.mark.slow
 def test_pictures_cannot_be_checked_without_a_checker(weights, tmp_path):
     checkpoint = open_checkpoint(weights, SPECK)
     with pytest.raises(UsageError, match="are to be checked, but it has no safety checker"):
@@ -375,6 +381,7 @@ def manifests(bundles):
     return [read_manifest(find_manifest(bundle, None)) for bundle in bundles]
 
 
+@pytest.mark.slow
 def test_the_checker_has_shards_of_its_own(bundles):
     checked, plain = manifests(bundles)
     entry = checked.components["safety_checker"]
@@ -389,6 +396,7 @@ def test_the_checker_has_shards_of_its_own(bundles):
     assert checked.model.weights["safety_checker"]
 
 
+@pytest.mark.slow
 def test_the_list_of_models_says_that_the_page_checks(bundles, weights, tmp_path):
     checked, plain = bundles
     assert [entry.safety_checker for entry in read_index(checked)] == [True]
@@ -425,6 +433,7 @@ def test_origin_and_licence_are_in_every_paper(bundles):
         assert "safety" not in (plain / name).read_text(), name
 
 
+@pytest.mark.slow
 def test_a_damaged_shard_is_found(bundles, tmp_path):
     copy = shutil.copytree(bundles[0], tmp_path / "copy")
     [shard] = (copy / "models" / "speck").glob("safety_checker-*.bin")
@@ -455,6 +464,7 @@ def test_a_manifest_with_half_of_it_is_inconsistent(bundles, what):
     assert any("belong together" in fault for fault in changed.find_inconsistencies())
 
 
+@pytest.mark.slow
 def test_library_and_command_agree_on_whether_there_is_a_checker(weights, saved, tmp_path):
     library = cached_trace(open_with(weights, saved).family)
     with pytest.raises(UsageError, match="compiled with a safety checker, and none is named"):
@@ -464,6 +474,7 @@ def test_library_and_command_agree_on_whether_there_is_a_checker(weights, saved,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_plan_counts_the_checker_apart(weights, saved):
     family = open_with(weights, saved).family
     lines = list(describe_plan(family, cached_trace(family), SPECK.scheduler))
@@ -481,6 +492,7 @@ def test_decisions_are_not_made_with_eight_bits(dtype):
     assert choose_storage(dtype, SAFETY_CHECKER, "other") == "float32"
 
 
+@pytest.mark.slow
 def test_sdxl_takes_one_too(saved):
     weights = random_checkpoint(SPECK_XL, 0)
     checkpoint = open_checkpoint(weights, SPECK_XL, safety_checker=saved)
@@ -495,6 +507,7 @@ def test_the_published_checker_is_clip_vit_l():
     assert all(family.architecture.safety_checker() for family in FAMILIES.values())
 
 
+@pytest.mark.slow
 def test_fewer_layers_are_read_where_the_configuration_says_so(weights, folder, caplog):
     vision(num_hidden_layers=1)(folder)
     with caplog.at_level(logging.WARNING):
@@ -514,6 +527,7 @@ def test_the_command_refuses_what_has_no_effect(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_command_plans_with_a_checker(saved, weights, monkeypatch):
     family = open_with(weights, saved).family
     monkeypatch.setattr("wsd.compiler.driver.compile_library", lambda *_: cached_trace(family))

@@ -93,6 +93,7 @@ def test_pixels_are_prepared_as_transformers_does_bit_for_bit(javascript, size):
         assert np.array_equal(prepare(javascript, given, made), expected)
 
 
+@pytest.mark.slow
 def test_a_picture_of_clips_own_size_is_prepared_alike(javascript):
     given = random_picture((512, 768), 3)
     made = processor(224, 224)

@@ -27,6 +27,7 @@ BLUE_SQUARE = Thing("square", "blue", "small", 0.12, 0.75, 0.5, size_said=True)
 PAIR = scene_of(RED_CIRCLE, BLUE_SQUARE, relation="left of")
 
 
+@pytest.mark.slow
 def test_variety():
     assert len(SHAPES) >= 6
     assert len(COLORS) >= 8
@@ -48,6 +49,7 @@ def test_captions():
     assert scene_of(cross, cross, cross).caption.startswith("three large red crosses on")
 
 
+@pytest.mark.slow
 def test_the_vocabulary_has_every_word_of_every_caption():
     for scene in islice(scenes(1, held_out=False), 2000):
         assert set(re.findall(r"\w+", scene.caption)) <= set(WORDS)
@@ -64,6 +66,7 @@ def test_held_out_scenes_are_never_trained_on():
         assert FAMILIES[name].examples == EXAMPLES
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_data():
     family = FAMILIES["tiny-sdxl"]
     one, same, other = (make_data(family, 20, seed) for seed in (3, 3, 4))

@@ -173,6 +173,7 @@ def test_the_markers_of_a_single_file_hold(family, markers, prediction, zero):
     assert any("euler is taken" in note for note in found.notes) is said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("metadata", "markers", "options", "said"),
     [
@@ -361,6 +362,7 @@ DPM = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("own", "default"),
     [(None, "dpm_2m"), (SD.scheduler, "ddpm"), (DPM, "dpm_2m_sde"), (DPM, "unipc_flow")],
@@ -396,6 +398,7 @@ def single_file(checkpoint, family, tmp_path_factory):
     return path, checkpoint / "tokenizer"
 
 
+@pytest.mark.slow
 def test_a_bundle_records_what_was_said(single_file, library, family, tmp_path, caplog):
     path, tokenizer = single_file
     options = ScheduleOptions(fine_tune="hyper-4step", timestep_spacing="leading")

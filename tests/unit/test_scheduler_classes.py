@@ -105,6 +105,7 @@ def describe(config):
     return noise, describe_scheduler(config, default_scheduler(config), noise.alphas_cumprod)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("float32_noise")
 @pytest.mark.parametrize(("name", "options"), list_settings())
 def test_a_checkpoints_own_scheduler_draws_as_in_diffusers(javascript, family, name, options):
@@ -122,6 +123,7 @@ def test_a_checkpoints_own_scheduler_draws_as_in_diffusers(javascript, family, n
         assert np.linalg.norm(found - expected) < 1e-5 * np.linalg.norm(expected), count
 
 
+@pytest.mark.slow
 def test_two_evaluations_a_step_are_counted(javascript, family):
     for name in ("HeunDiscreteScheduler", "DPMSolverSDEScheduler"):
         noise, described = describe(configured(family, name, {}))
@@ -140,6 +142,7 @@ class OtherProcessor(TorchFunctionMode):
         return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dpmpp_sde", "dpmpp_sde_karras"])
 @pytest.mark.parametrize("count", [2, 7, 20])
 def test_the_noise_of_a_reference_does_not_depend_on_the_processor(
@@ -220,6 +223,7 @@ def test_no_signal_at_the_last_timestep(javascript, family, name, prediction):
             describe(config)
 
 
+@pytest.mark.slow
 def test_a_model_offers_these_schedulers(family):
     offered = describe_schedulers(family.scheduler).available
     for name in ("heun", "lms", "dpmpp_sde", "heun_karras", "lms_karras", "dpmpp_sde_karras"):

@@ -46,6 +46,7 @@ def guided_denoiser(pipeline):
     return denoise
 
 
+@pytest.mark.slow
 def test_a_reference_draws_with_the_default_scheduler_unless_one_is_named(tiny):
     checkpoint, pipeline = tiny
     other = replace(checkpoint, default_scheduler="dpm_2m")

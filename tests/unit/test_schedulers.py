@@ -89,6 +89,7 @@ def test_trajectory_equals_diffusers(javascript, family, name, count, prediction
     assert_same(by_browser(javascript, family, name, count, eta), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("float32_noise")
 @pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
 @pytest.mark.parametrize(
@@ -129,6 +130,7 @@ def test_every_spacing(javascript, family, name, count, spacing):
     assert_same(by_browser(javascript, family, name, count, 0.0), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("float32_noise")
 @pytest.mark.parametrize(
     ("name", "count"),
@@ -351,6 +353,7 @@ def test_a_hint_names_what_helps(options, helps, does_not):
     assert does_not not in raised.value.hint
 
 
+@pytest.mark.slow
 def test_the_variance_of_ddpm_changes_nothing_elsewhere():
     """It is a key of DPM-Solver too, for UNets that predict their variance."""
     config = {"_class_name": "DDPMScheduler", **NOISE, "clip_sample": False}
@@ -382,6 +385,7 @@ def test_unknown_names_are_refused(family):
         build_scheduler(family.scheduler, "magic")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_an_unknown_class_is_built_with_a_named_scheduler():
     """All that the named class understands carries over, as in diffusers."""
     config = {**NOISE, "_class_name": "EDMEulerScheduler", "timestep_spacing": "trailing"}
@@ -463,6 +467,7 @@ def test_pipelines_correct_configurations_as_diffusers_does(class_name, options)
             assert corrected[key] == found[key], (pipeline, key)
 
 
+@pytest.mark.slow
 def test_the_reference_draws_where_the_first_two_timesteps_are_equal(family):
     """With beta-distributed noise levels and 50 steps diffusers' pipeline of SD 1.x cannot."""
 
@@ -527,6 +532,7 @@ VALUES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("float32_noise")
 @pytest.mark.parametrize("seed", [full_unless(seed < 3, seed) for seed in range(60)])
 def test_random_configurations_are_followed_or_refused(javascript, seed):

@@ -75,6 +75,7 @@ def hold(kind: str, folder: Path) -> tuple[subprocess.Popen, Path]:
     return process, Path(process.stdout.readline().strip()).parent
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("kind", ["scratch", "unfinished"])
 def test_what_a_living_process_uses_stays_and_what_a_killed_one_left_goes(tmp_path, kind):
@@ -92,6 +93,7 @@ def test_what_a_living_process_uses_stays_and_what_a_killed_one_left_goes(tmp_pa
     assert not root.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["p.png", ".json", "ü" * 127, "link"])
 def test_the_next_file_removes_what_a_killed_process_left_of_one(tmp_path, name):
     there = tmp_path / "elsewhere"
@@ -136,6 +138,7 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch, number):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "p.png"]
 
 
+@pytest.mark.slow
 def test_a_folder_that_may_be_written_and_not_listed():
     program = (
         "import os, sys\n"
@@ -155,6 +158,7 @@ def test_a_folder_that_may_be_written_and_not_listed():
         assert os.listdir(place) == ["p.png"]  # noqa: PTH208
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signal_name", ["SIGTERM", "SIGHUP"])
 def test_a_process_that_is_asked_to_end_leaves_nothing(tmp_path, signal_name):
     program = (
@@ -238,6 +242,7 @@ def fail(key: str) -> None:
         raise OSError("full")
 
 
+@pytest.mark.slow
 def test_a_build_removes_what_another_left_a_week_ago(cache):
     for key in (KEY, "b" * 64):
         with pytest.raises(OSError, match="full"):

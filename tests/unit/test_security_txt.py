@@ -51,6 +51,7 @@ def test_what_the_rfc_does_not_take_is_refused(contact, expires):
         make_security_txt(contact, expires)
 
 
+@pytest.mark.slow
 def test_the_image_calls_it_so(tmp_path):
     """As the Dockerfile does, with a fault: the build stops, and says why."""
     command = [sys.executable, "-m", "wsd.runtime.security_txt", tmp_path, "x", ""]

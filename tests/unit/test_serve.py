@@ -15,6 +15,7 @@ def address(bundle):
         yield url
 
 
+@pytest.mark.slow
 def test_every_file_of_a_bundle_is_served(address, bundle):
     port = int(address.rsplit(":", 1)[1].strip("/"))
     files = [path for path in bundle.rglob("*") if path.is_file()]
@@ -24,6 +25,7 @@ def test_every_file_of_a_bundle_is_served(address, bundle):
         check(port, Row(target, (200,), body=path.read_bytes()), local=True)
 
 
+@pytest.mark.slow
 def test_types_do_not_depend_on_the_machine(address, bundle):
     for path in bundle.rglob("*"):
         if path.suffix in TYPES:

@@ -3,6 +3,8 @@
 import os
 import sys
 
+import pytest
+
 from tools.side_by_side import Command, run_side_by_side
 
 
@@ -15,6 +17,7 @@ def run(*commands, workers=2):
     return run_side_by_side(commands, dict(os.environ), workers, lines.append), lines
 
 
+@pytest.mark.slow
 def test_what_fails_is_named_and_stops_nothing(capfd):
     failed, lines = run(
         python("good", "print('quiet')"),
@@ -32,6 +35,7 @@ def test_what_fails_is_named_and_stops_nothing(capfd):
     assert "quiet" not in printed
 
 
+@pytest.mark.slow
 def test_two_at_a_time(tmp_path):
     """Each waits for a file of the other: one after the other, neither would end well."""
     code = """

@@ -117,6 +117,7 @@ def documented(of=""):
     return block.replace("\\\n", " ").splitlines()
 
 
+@pytest.mark.slow
 def test_the_documented_commands(bundle, tmp_path, monkeypatch, capsys):
     """What docs/security.md says is what runs here, with openssl and with WSD."""
     copy = shutil.copytree(bundle, tmp_path / "dist")
@@ -160,6 +161,7 @@ def test_a_statement_signed_by_a_key(copy, tmp_path, kind):
         check_signature(copy, save(tmp_path, good), Key(other))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["binary", "base64", "sigstore", "early cosign"])
 @pytest.mark.parametrize("kind", ["P-256", "RSA"])
 def test_the_file_signed_by_openssl(copy, tmp_path, kind, form):
@@ -399,6 +401,7 @@ def test_a_bare_file_that_is_no_signature(signed, tmp_path, text):
         check_signature(folder, path, Key(public))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rest",
     [
@@ -434,6 +437,7 @@ def test_no_regular_file(signed, tmp_path):
             check_signature(folder, path, Key(odd))
 
 
+@pytest.mark.slow
 def test_keys_that_are_none(signed, tmp_path):
     folder, path, _, _ = signed
     with pytest.raises(UsageError, match="does not exist"):
@@ -448,6 +452,7 @@ def test_keys_that_are_none(signed, tmp_path):
         check_signature(folder, path, Key(public))
 
 
+@pytest.mark.slow
 def test_a_statement_signed_by_an_identity(copy, sigstore, root, tmp_path):
     """Certificate, both logs and the envelope are checked by sigstore itself, without a network."""
     payload = (copy / "provenance.json").read_bytes()
@@ -578,6 +583,7 @@ def test_keys_of_a_sigstore_that_are_none(copy, sigstore, tmp_path, text):
         check_signature(copy, path, someone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "said"),
     [

@@ -27,6 +27,7 @@ def pair(request, tmp_path_factory):
     return family, folder, path
 
 
+@pytest.mark.slow
 def test_every_tensor_survives(pair):
     family, folder, path = pair
     assert find_checkpoint(str(path), family) == path
@@ -38,6 +39,7 @@ def test_every_tensor_survives(pair):
             assert torch.equal(ours, theirs), name
 
 
+@pytest.mark.slow
 def test_the_reference_draws_the_same_picture(pair):
     family, folder, path = pair
     drawing = GenerationRequest("a red star", seed=1, steps=2)
@@ -60,6 +62,7 @@ def changed(path, tmp_path, change):
     return other
 
 
+@pytest.mark.slow
 def test_faults_are_named(pair, tmp_path):
     family, _, path = pair
     key = "model.diffusion_model.out.2.bias"
@@ -74,6 +77,7 @@ def test_faults_are_named(pair, tmp_path):
         read_unet(damaged, family)
 
 
+@pytest.mark.slow
 def test_another_family_is_refused(pair):
     family, _, path = pair
     other = find_family("tiny-sdxl" if family.name == "tiny-sd15" else "tiny-sd15")

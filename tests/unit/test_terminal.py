@@ -132,6 +132,7 @@ sys.exit(run_command(work, "work"))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "code"),
     [
@@ -172,6 +173,7 @@ PRINTS = {"wsd/util/terminal.py", "wsd/runtime/http_headers.py"}
 WAYS_TO_PRINT = ("print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write")
 
 
+@pytest.mark.slow
 def test_one_module_prints():
     found = {
         path.relative_to(REPOSITORY).as_posix()
@@ -228,6 +230,7 @@ def test_the_check_itself(code, found):
     assert is_of_the_locale(node, ast.unparse(node.func)) == found
 
 
+@pytest.mark.slow
 def test_text_files_are_utf_8_whatever_the_locale():
     folders = (".ci", "docker", "docs")
     others = [path for name in folders for path in sorted((REPOSITORY / name).rglob("*.py"))]

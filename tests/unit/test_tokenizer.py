@@ -120,6 +120,7 @@ ADDED_TEXTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["cat", "<cat-toy>", "<CAT-toy>"])
 @pytest.mark.parametrize("normalized", [True, False])
 @pytest.mark.parametrize(
@@ -251,6 +252,7 @@ def copy_or_link(source, target):
         shutil.copyfile(source, target)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", ["absent", None, 77, 78, 512, 1.5e9, 10**30], ids=str)
 def test_the_encoder_says_how_long_a_text_is(family, fallback, tmp_path, length):
     """transformers writes 10^30 where nobody said anything; vocabulary and merges are enough."""
@@ -268,6 +270,7 @@ def test_the_encoder_says_how_long_a_text_is(family, fallback, tmp_path, length)
     assert len(tokenizer("red", padding="max_length").input_ids) == 77
 
 
+@pytest.mark.slow
 def test_added_tokens_come_with_the_encoder_that_has_their_embeddings(family, fallback, tmp_path):
     """As diffusers saves a pipeline after training by textual inversion."""
     folder = link_checkpoint(family, tmp_path / "copy", "tokenizer", "text_encoder")
@@ -320,6 +323,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("files", "words"), WRONG.values(), ids=WRONG)
 def test_a_tokenizer_that_does_not_suit_is_refused_by_name(
     family, fallback, tmp_path, files, words
@@ -334,6 +338,7 @@ def test_a_tokenizer_that_does_not_suit_is_refused_by_name(
     assert caught.value.hint
 
 
+@pytest.mark.slow
 def test_as_many_special_tokens_as_are_taken_cost_less_than_a_second(family, fallback, tmp_path):
     folder = link_checkpoint(family, tmp_path / "checkpoint", "tokenizer")
     names = {"additional_special_tokens": NAMES[:4990]}
@@ -344,6 +349,7 @@ def test_as_many_special_tokens_as_are_taken_cost_less_than_a_second(family, fal
     assert time.process_time() - started < MOST_SECONDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("eos_token_id", "eos_token", "words"),
     [
@@ -374,6 +380,7 @@ def test_the_pooled_state_is_taken_where_transformers_takes_it(
     assert words in caught.value.message
 
 
+@pytest.mark.slow
 def test_the_shipped_vocabulary_is_what_its_program_writes(family, tmp_path):
     write_vocabulary(tmp_path)
     for path in family.tokenizers[0].fallback.iterdir():

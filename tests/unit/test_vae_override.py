@@ -60,6 +60,7 @@ def expected(other, family, tmp_path_factory):
     return shard_digests(other, family, tmp_path_factory.mktemp("expected"), "vae")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_layout_gives_the_same_shards(checkpoint, family, layouts, expected, tmp_path, name):
     path = find_vae(str(layouts[name]), family)
@@ -74,6 +75,7 @@ def test_every_layout_gives_the_same_shards(checkpoint, family, layouts, expecte
         assert source.digests(family.component("vae_decoder")) == [sha256_file(path)]
 
 
+@pytest.mark.slow
 def test_everything_else_stays_the_checkpoints(checkpoint, family, layouts, tmp_path):
     with_vae = open_checkpoint(checkpoint, family, vae=layouts["plain"])
     without = open_checkpoint(checkpoint, family)
@@ -86,6 +88,7 @@ def test_everything_else_stays_the_checkpoints(checkpoint, family, layouts, tmp_
     assert find_fixtures(with_vae, None) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["folder", "plain"])
 def test_a_checkpoint_without_a_vae(checkpoint, family, layouts, expected, tmp_path, name):
     bare = tmp_path / "bare"
@@ -102,6 +105,7 @@ def test_a_checkpoint_without_a_vae(checkpoint, family, layouts, expected, tmp_p
         open_checkpoint(single, family)
 
 
+@pytest.mark.slow
 def test_a_baked_in_vae_is_left_alone(checkpoint, family, layouts, expected, tmp_path):
     single = tmp_path / "single.safetensors"
     to_original(checkpoint, family, single)
@@ -109,6 +113,7 @@ def test_a_baked_in_vae_is_left_alone(checkpoint, family, layouts, expected, tmp
     assert shard_digests(single, family, tmp_path, "vae", **options) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beside", [True, False])
 def test_its_own_configuration_is_read(checkpoint, family, other, tmp_path, beside):
     """A folder's, and that beside a file of diffusers' name; a file of another name has none."""
@@ -132,6 +137,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_refused(checkpoint, family, other, tmp_path, name):
     what, value, message = REFUSED[name]

@@ -44,6 +44,7 @@ def test_it_is_set_once(capsys, logger):
     assert capsys.readouterr().err == "INFO wsd: once\n"
 
 
+@pytest.mark.slow
 def test_a_program_that_was_run(caplog):
     caplog.set_level(logging.DEBUG, "wsd")
     run([sys.executable, "-c", "pass"])

@@ -53,6 +53,7 @@ def no_programs(tmp_path, monkeypatch):
     monkeypatch.delenv("WSD_CHROMIUM", raising=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(
     ("fault", "said"),
@@ -74,6 +75,7 @@ def test_an_altered_bundle_is_not_run(altered, command, fault, said, tmp_path, c
     assert not out.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_programs")
 def test_a_bundle_as_it_was_built_is_run(bundle, tmp_path, capsys):
     """It gets as far as to look for a browser."""

@@ -66,6 +66,7 @@ def refuse_to_join(copy):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_what_nobody_changed_is_good(copy):
     before = {name: (copy / name).read_bytes() for name in layout.ATTESTATIONS}
     chain(copy)
@@ -159,6 +160,7 @@ PAGES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("old", "new", "said"), PAGES)
 def test_a_page_that_loads_what_it_does_not_check(copy, old, new, said):
     change_page(copy, old, new)
@@ -179,27 +181,32 @@ def test_a_page_that_is_made_to_break_its_reader(text):
     assert time.monotonic() - begin < 5
 
 
+@pytest.mark.slow
 def test_a_page_that_is_larger_than_pages_are(copy):
     change_page(copy, r"</html>", "</html>" + " " * (1 << 18))
     assert any("index.html" in line and "bytes" in line for line in faults_of(copy))
 
 
+@pytest.mark.slow
 def test_the_self_test_page_is_held_to_the_same(copy):
     change_page(copy, r"</head>", "<script>1</script></head>", "selftest.html")
     assert "selftest.html: has an inline script" in faults_of(copy)
 
 
+@pytest.mark.slow
 def test_a_page_without_scripts(copy):
     change_page(copy, r"(?s)<link rel=.stylesheet.*</script>", "")
     assert "index.html: loads no script" in faults_of(copy)
 
 
+@pytest.mark.slow
 def test_no_page(copy):
     (copy / "index.html").unlink()
     attest(copy)
     assert faults_of(copy) == ["index.html: missing"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["selftest.html", "client.js", "sw.js"])
 def test_a_page_that_lacks_a_file(copy, name):
     (copy / name).unlink()
@@ -207,6 +214,7 @@ def test_a_page_that_lacks_a_file(copy, name):
     assert any(line.startswith(f"{name}: ") for line in faults_of(copy))
 
 
+@pytest.mark.slow
 def test_a_page_that_lacks_what_its_scripts_import(copy):
     pages = "".join(path.read_text() for path in copy.glob("*.html"))
     scripts = [path for path in (copy / "assets").glob("*.js") if path.name not in pages]
@@ -215,6 +223,7 @@ def test_a_page_that_lacks_what_its_scripts_import(copy):
     assert f"assets/{scripts[0].name}: missing" in faults_of(copy)
 
 
+@pytest.mark.slow
 def test_a_page_without_the_chain(copy):
     """Someone makes the page look like one of before there was a chain."""
     change(copy, INDEX, lambda index: index[0].pop("integrity") and None)
@@ -223,6 +232,7 @@ def test_a_page_without_the_chain(copy):
     assert faults_of(copy) == [f"{INDEX}: the integrity of tiny-sd15/manifest.json is missing"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["index.html", "selftest.html"])
 @pytest.mark.parametrize(
     "policy",
@@ -239,6 +249,7 @@ def test_a_page_without_its_policy(copy, name, policy):
     assert faults_of(copy) == [f"{name}: its Content-Security-Policy is missing or another one"]
 
 
+@pytest.mark.slow
 def test_a_policy_after_what_it_is_about(copy):
     change_page(copy, r"(?s)(<meta http-equiv[^>]*>)(.*?)(</head>)", r"\2\1\3")
     assert faults_of(copy) == ["index.html: has its Content-Security-Policy after what it loads"]
@@ -255,6 +266,7 @@ STRANGERS = ["robots.txt", "evil.js", "models/notes.txt", f"{MODEL}/extra.bin", 
              "licenses/evil.html", "driver/index.html", "selftest.htm"]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STRANGERS)
 def test_a_file_that_nothing_names(copy, name):
     (copy / name).parent.mkdir(exist_ok=True, parents=True)
@@ -277,6 +289,7 @@ def keep(copy, name):
     (copy / "sw.js").write_text(worker.replace(kept, f"{kept},{entry}"))
 
 
+@pytest.mark.slow
 def test_a_script_that_is_kept_and_that_nothing_leads_to(copy):
     name = "assets/evil.ABCDEFGH.js"
     (copy / name).write_text("alert(1)")
@@ -285,6 +298,7 @@ def test_a_script_that_is_kept_and_that_nothing_leads_to(copy):
     assert faults_of(copy) == [f"{name}: does not belong to the page: nothing of it leads there"]
 
 
+@pytest.mark.slow
 def test_a_service_worker_without_a_list(copy):
     worker = (copy / "sw.js").read_text()
     (copy / "sw.js").write_text(worker.replace("url:", "file:"))
@@ -292,6 +306,7 @@ def test_a_service_worker_without_a_list(copy):
     assert "sw.js: has no list of the page's files" in faults_of(copy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["client.js", "driver/client.js"])
 @pytest.mark.parametrize(
     "text", ["alert(1)", '{}import "//a.b/x.js";\n', 'export * from "https://a.b/client.js";\n']
@@ -306,6 +321,7 @@ def test_a_name_of_the_client_that_is_more(copy, name, text):
     assert f"{name}: is not a name of the client" in faults_of(copy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["html", "js", "svg", "xhtml", "css", "json.html"])
 def test_a_file_of_a_model_that_would_be_a_page(copy, ending):
     """A manifest names its files, and servers say by the ending what a file is."""
@@ -406,6 +422,7 @@ def test_hard_links_inside_a_bundle_are_no_fault(tmp_path):
     assert scan_tree(tmp_path).faults == ()
 
 
+@pytest.mark.slow
 def test_a_bundle_may_be_reached_through_a_link(bundle, tmp_path):
     (tmp_path / "link").symlink_to(bundle)
     assert list(verify_bundle(tmp_path / "link")) == []
@@ -469,6 +486,7 @@ def a_component_elsewhere(table):
     table["components"]["../x"] = table["components"]["vae"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
@@ -495,6 +513,7 @@ def test_a_manifest_that_contradicts_itself(copy, edit, said):
     assert MANIFEST in faults
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "content", "said"),
     [
@@ -525,6 +544,7 @@ def test_files_of_a_model_are_read_by_their_types(copy, kind, content, said):
 # The list of models.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
@@ -553,6 +573,7 @@ def test_a_list_that_leads_elsewhere(copy, key, value, said):
     refuse_to_join(copy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
@@ -634,6 +655,7 @@ PROVENANCE = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("edit", "said"), PROVENANCE)
 def test_a_forged_provenance(copy, edit, said):
     change(copy, "provenance.json", lambda table: edit(table) and None)
@@ -642,6 +664,7 @@ def test_a_forged_provenance(copy, edit, said):
     assert said in fault
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["0.0.1", "0.1.0rc1"])
 def test_attestations_of_today_s_type_are_made_again_whoever_wrote_them(copy, version):
     """Another version in the provenance must not mean that less is compared."""
@@ -685,6 +708,7 @@ SBOMS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("edit", "said"), SBOMS)
 def test_an_sbom_that_does_not_match(copy, edit, said):
     change(copy, "sbom.cdx.json", lambda table: edit(table) and None)
@@ -692,6 +716,7 @@ def test_an_sbom_that_does_not_match(copy, edit, said):
     assert any(said in line for line in faults_of(copy))
 
 
+@pytest.mark.slow
 def test_licences_that_are_missing_or_changed(copy):
     text = next((copy / "licenses").iterdir())
     content = text.read_bytes()
@@ -707,6 +732,7 @@ def test_licences_that_are_missing_or_changed(copy):
     ]
 
 
+@pytest.mark.slow
 def test_attestations_in_other_words(copy):
     """The values are the same, but not the bytes, which the same build must give."""
     (copy / "provenance.json").write_text(
@@ -769,12 +795,14 @@ def early_provenance(statement):
     statement["subject"] = [s for s in subjects if s["name"] not in layout.ATTESTATIONS]
 
 
+@pytest.mark.slow
 def test_a_bundle_of_an_earlier_version_is_good(copy):
     make_early(copy)
     assert faults_of(copy) == []
     assert "as far as this version can tell" in describe_limits(copy)
 
 
+@pytest.mark.slow
 def test_an_earlier_type_is_said_and_not_taken_for_today_s(copy, capsys):
     """Whoever names the earlier type gets less compared, and no plain "good"."""
     assert exit_code("verify", copy) == 0
@@ -789,6 +817,7 @@ def test_an_earlier_type_is_said_and_not_taken_for_today_s(copy, capsys):
     refuse_to_join(copy)
 
 
+@pytest.mark.slow
 def test_an_earlier_type_with_notices_that_nothing_compares(copy):
     make_early(copy)
     (copy / "THIRD_PARTY_NOTICES.txt").write_text("nothing")
@@ -797,6 +826,7 @@ def test_an_earlier_type_with_notices_that_nothing_compares(copy):
     assert any("has no notices, but THIRD_PARTY_NOTICES" in line for line in faults_of(copy))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
@@ -862,6 +892,7 @@ def test_bad_names(name):
         check_folder(f"{name}/")
 
 
+@pytest.mark.slow
 def test_a_snapshot_names_the_files_of_every_model(bundle):
     snapshot: Snapshot = read_snapshot(bundle)
     assert {name for name, _ in snapshot.entries()} <= snapshot.files.keys()

@@ -38,6 +38,7 @@ def name_of(copy, kind):
     return f"{MODEL}/{names[kind]}" if kind in names else kind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     ["shard", "picture", "library", "document", "client.js", "index.html", "sw.js", INDEX, MANIFEST,
@@ -60,6 +61,7 @@ def test_a_file_of_a_terabyte_is_a_fault_within_a_second(copy, kind):
         check_bundle(copy)
 
 
+@pytest.mark.slow
 def test_all_wrong_sizes_and_missing_files_are_told(copy):
     stretch(copy / name_of(copy, "shard"))
     (copy / name_of(copy, "library")).write_bytes(b"")

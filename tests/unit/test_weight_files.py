@@ -110,6 +110,7 @@ def read(folder, family, component):
     return dict(zip(wanted, checkpoint.source.tensors(found, wanted), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("component", STEMS)
 @pytest.mark.parametrize("arrange", ARRANGEMENTS)
 def test_the_files_are_those_that_from_pretrained_reads(copy, family, component, arrange):
@@ -123,6 +124,7 @@ def test_the_files_are_those_that_from_pretrained_reads(copy, family, component,
     assert torch.equal(ours[some], expected[some])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("component", STEMS)
 @pytest.mark.parametrize(
     "arrange",
@@ -146,6 +148,7 @@ def test_a_variant_is_read_where_there_is_nothing_else(copy, family, component, 
     )
 
 
+@pytest.mark.slow
 def test_the_index_of_a_variant_as_old_diffusers_named_it(copy, family):
     place = Place(copy, "vae")
     index = "diffusion_pytorch_model.safetensors.fp16.index.json"
@@ -222,6 +225,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_refused(copy, family, name):
     arrange, message = REFUSED[name]
@@ -231,6 +235,7 @@ def test_what_is_refused(copy, family, name):
     assert caught.value.hint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("start", "hint"),
     [
@@ -248,6 +253,7 @@ def test_a_file_that_is_something_else_is_told(copy, family, start, hint):
     assert hint in caught.value.hint
 
 
+@pytest.mark.slow
 def test_a_snapshot_of_links_gives_the_same_shards(checkpoint, family, tmp_path):
     commit = "0123456789abcdef0123456789abcdef01234567"
     blobs = tmp_path / "models--a--b" / "blobs"
@@ -263,6 +269,7 @@ def test_a_snapshot_of_links_gives_the_same_shards(checkpoint, family, tmp_path)
     assert ours == shard_digests(checkpoint, family, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_folder_in_which_one_stands_has_its_name(copy, family, monkeypatch):
     monkeypatch.chdir(copy)
     assert open_checkpoint(Path(), family).source.provenance == "copy"
@@ -280,6 +287,7 @@ def header_of(tensors, more=0):
     return len(header).to_bytes(8, "little") + header
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tensors", "more", "said"),
     [
@@ -305,6 +313,7 @@ def test_a_header_that_says_it_is_larger_than_its_file(tmp_path):
         read_metadata(path)
 
 
+@pytest.mark.slow
 def test_notes_of_a_trainer_in_a_header_are_read(tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(header_of(3, 5 << 20))

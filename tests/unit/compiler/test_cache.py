@@ -37,6 +37,7 @@ def edit(package, file, old, new):
     path.write_text(text.replace(old, new, 1))
 
 
+@pytest.mark.slow
 def test_a_comment_or_an_empty_line_changes_no_key(copy):
     before = key(copy)
     for file in ("kernels/gemm/tiled.py", "compiler/pipeline.py", "frontend/export.py"):
@@ -46,6 +47,7 @@ def test_a_comment_or_an_empty_line_changes_no_key(copy):
     assert key(copy).differences(before) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
@@ -63,6 +65,7 @@ def test_code_and_templates_are_in_the_key(copy, file, old, new):
     assert key(copy).differences(before) == [f"sources.wsd/{file}"]
 
 
+@pytest.mark.slow
 def test_a_retuned_table_is_another_library(copy):
     before = key(copy)
     table = json.loads((copy / TABLE).read_text())
@@ -70,6 +73,7 @@ def test_a_retuned_table_is_another_library(copy):
     assert key(copy).differences(before) == [f"sources.wsd/{TABLE}"]
 
 
+@pytest.mark.slow
 def test_models_of_one_architecture_share_a_library():
     assert TWIN.name != SPECK.name
     other = replace(TWIN, scheduler={**TWIN.scheduler, "beta_end": 0.5}, steps=3, sizes=((32, 32),))
@@ -79,10 +83,12 @@ def test_models_of_one_architecture_share_a_library():
     assert library_key(tiled, SPECK.sizes, "f32").differences(key(PACKAGE)) == ["tile"]
 
 
+@pytest.mark.slow
 def test_another_dtype_is_another_library(copy):
     assert key(copy).differences(key(copy, "f16")) == ["dtype"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "file", ["cli/main.py", "bundle/shards.py", "evaluate/parity.py", "models/registry.py"]
 )
@@ -102,6 +108,7 @@ def test_every_data_file_is_in_the_key_or_known_not_to_matter():
             assert in_key or name.startswith(OTHER_DATA), name
 
 
+@pytest.mark.slow
 def test_the_runtime_depends_on_its_sources_alone(copy):
     before = runtime_key(copy)
     edit(copy, "compiler/tvm_compat/tir.py", "= 4", "= 5")
@@ -123,6 +130,7 @@ def test_shards_do_not_depend_on_the_compiler():
     assert not [name for name in sources if name.startswith(("wsd/compiler", "wsd/kernels"))]
 
 
+@pytest.mark.slow
 def test_a_miss_is_explained(copy, tmp_path, monkeypatch, caplog):
     from wsd.compiler import cache
 

@@ -88,6 +88,7 @@ def test_only_input_and_result_are_transposed(block, parameters, left):
     assert transposes(channels_last(module)) == left
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("block", "parameters", "_left"), BLOCKS)
 def test_results_stay_the_same(block, parameters, _left):
     def model(emit, x, *weights):

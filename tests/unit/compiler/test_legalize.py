@@ -43,6 +43,7 @@ def stages(module):
     }
 
 
+@pytest.mark.slow
 def test_a_linear_layer_reads_its_weight_in_place():
     module = check(
         {"x": (2, 7, 6), "w": (5, 6)},
@@ -53,6 +54,7 @@ def test_a_linear_layer_reads_its_weight_in_place():
     assert stages(module)["linear"] == ["linear"]  # nothing transposes the weight
 
 
+@pytest.mark.slow
 def test_a_matmul_of_two_results_is_tvms():
     module = check(
         {"x": (2, 7, 6), "y": (2, 6, 5)}, lambda emit, x, y: emit(op.matmul(x, y)), torch.matmul
@@ -76,6 +78,7 @@ IMAGE = (1, 4, 6, 5)
 CHANNELS_LAST = (1, 6, 5, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize(("kernel", "padding"), [(1, 0), (3, 1)])
 @pytest.mark.parametrize(("times", "cut"), [(1, (0, 0)), (2, (0, 0)), (2, (1, 1)), (2, (0, 3))])
@@ -101,6 +104,7 @@ def test_convolutions(stride, kernel, padding, times, cut):
     np.testing.assert_allclose(found, expected.numpy(), rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_a_dilated_convolution_is_tvms():
     weight = (3, 4, 3, 3)
     module = relax_function(
@@ -117,6 +121,7 @@ def test_a_dilated_convolution_is_tvms():
     np.testing.assert_allclose(found, expected.numpy(), rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("causal", [None, "TopLeft"])
 @pytest.mark.parametrize("keys", [9, 7])
 def test_attention(causal, keys):
@@ -135,6 +140,7 @@ def test_attention(causal, keys):
     assert operators(module) == ["attention_statistics", "attention"]
 
 
+@pytest.mark.slow
 def test_group_norm_with_channels_last():
     def body(emit, x, s, b):
         return emit(
@@ -150,6 +156,7 @@ def test_group_norm_with_channels_last():
     assert operators(module) == ["group_total", "group_spread", "normalize"]
 
 
+@pytest.mark.slow
 def test_layer_norm_keeps_the_digits_of_activations_far_from_zero():
     shapes = {"x": (2, 3, 8), "s": (8,), "b": (8,)}
     module = legalize(
@@ -164,6 +171,7 @@ def test_layer_norm_keeps_the_digits_of_activations_far_from_zero():
     np.testing.assert_allclose(found, normal * s + b, rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_norms_of_other_axes_are_tvms():
     shapes = {"x": (2, 3, 8), "s": (3, 8), "b": (3, 8)}
     module = check(
@@ -174,6 +182,7 @@ def test_norms_of_other_axes_are_tvms():
     assert operators(module) == ["layer_norm"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("operator", "exact"), [(op.sin, np.sin), (op.cos, np.cos)])
 def test_sine_and_cosine(operator, exact):
     x = np.linspace(-1000, 8000, 4096, dtype="float32")
@@ -183,6 +192,7 @@ def test_sine_and_cosine(operator, exact):
     np.testing.assert_allclose(found, exact(x.astype("float64")), rtol=0, atol=2e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", ["float32", "float16"])
 def test_a_lookup_reads_packed_rows(storage):
     parameter = Parameter("w", (9, 4), storage)
@@ -198,6 +208,7 @@ def test_a_lookup_reads_packed_rows(storage):
     np.testing.assert_array_equal(found, table[indices])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", ["float16", "int8"])
 def test_a_linear_layer_reads_packed_weights(storage):
     parameter = Parameter("w", (8, 6), storage)

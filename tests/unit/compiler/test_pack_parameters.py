@@ -37,6 +37,7 @@ def test_float32_is_left_alone():
     tvm.ir.assert_structural_equal(found, module)
 
 
+@pytest.mark.slow
 def test_float16_is_two_values_a_word():
     _, found = packed(Parameter("w", SHAPE, "float16"), Parameter("b", SHAPE))
     assert arguments(found) == {"x": SHAPE, "w": (15,), "b": SHAPE}
@@ -46,6 +47,7 @@ def test_float16_is_two_values_a_word():
     np.testing.assert_allclose(result, x * w.astype("float16") + b, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_int8_is_four_values_a_word_and_a_scale_a_row():
     _, found = packed(Parameter("w", SHAPE, "int8"), Parameter("b", SHAPE))
     assert arguments(found) == {"x": SHAPE, "w": (8,), "w.scale": (6,), "b": SHAPE}
@@ -57,6 +59,7 @@ def test_int8_is_four_values_a_word_and_a_scale_a_row():
     np.testing.assert_allclose(result, x * (values * scales[:, None]) + b, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", ["float32", "float16"])
 def test_a_convolutions_weight_is_stored_with_its_channels_last(storage):
     shape = (4, 2, 3, 3)

@@ -1,6 +1,7 @@
 """Kernels of pictures that are given: bytes to the model's range, and blending by a mask."""
 
 import numpy as np
+import pytest
 import torch
 from diffusers.image_processor import VaeImageProcessor
 from PIL import Image
@@ -41,6 +42,7 @@ def every_byte():
     return pixels
 
 
+@pytest.mark.slow
 def test_pixels_come_into_the_models_range_as_diffusers_brings_them():
     module, entry = kernel(RGBA_TO_IMAGE)
     pixels = every_byte()
@@ -51,6 +53,7 @@ def test_pixels_come_into_the_models_range_as_diffusers_brings_them():
     np.testing.assert_array_equal(found, expected.numpy())
 
 
+@pytest.mark.slow
 def test_pixels_survive_the_way_there_and_back():
     module, entry = kernel(RGBA_TO_IMAGE)
     pixels = every_byte()
@@ -63,6 +66,7 @@ def test_pixels_survive_the_way_there_and_back():
     assert entry.component is None
 
 
+@pytest.mark.slow
 def test_a_mask_blends_as_diffusers_blends():
     module, entry = kernel(MASKED_BLEND)
     draw = torch.Generator().manual_seed(0)

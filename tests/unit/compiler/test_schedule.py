@@ -118,6 +118,7 @@ def test_many_rows_take_a_thread_each_and_few_a_workgroup():
     assert few == {"blockIdx.x": 5, "threadIdx.x": 64}
 
 
+@pytest.mark.slow
 def test_attention_takes_a_thread_a_query():
     for name in ("attention_statistics", "attention"):
         found = scheduled(RowAttention, ATTENTION, attend, name)
@@ -162,6 +163,7 @@ def test_any_number_of_queries_is_scheduled(batch, heads, queries, grid):
         assert found == grid
 
 
+@pytest.mark.slow
 def test_every_function_is_scheduled():
     def model(emit, x, w, s, b):
         return emit(op.nn.silu(norm(emit, linear(emit, x, w), s, b)))

@@ -25,6 +25,7 @@ VALID = BUFFER.format("f32") + MAIN.format("1.0f")
 I8 = BUFFER.format("i8") + MAIN.format("i8(1)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "features", "line", "message"),
     [
@@ -51,6 +52,7 @@ def test_a_fault_is_found_at_its_line(code, features, line, message):
     assert message in faults[0].message
 
 
+@pytest.mark.slow
 def test_a_fault_of_a_template_is_reported_with_file_and_line(tmp_path):
     [*_, shader] = list_shaders([AttentionProblem(1, 4096, 4096, 8, 40, 0.1)])
     faulty = Shader(shader.name, shader.code.replace("row_scale[row]", "row_scale[rwo]", 1))

@@ -76,6 +76,7 @@ def test_parameters_that_do_not_fit_are_refused():
         GEMM_TILED_F32.variant(problem, tile)
 
 
+@pytest.mark.slow
 def test_tuning_tries_only_tiles_that_fit():
     problem = GemmProblem(1024, 640, 9 * 320, "int8", Conv2d(1, 32, 32, 320, 32, 32, 3, 1, 1))
     assert [kind.name for kind in TUNED_KINDS] == ["gemm_subgroup_matrix", "gemm_tiled_f32"]

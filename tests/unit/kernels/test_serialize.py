@@ -85,6 +85,7 @@ def texts(table):
     return [*table["bodies"], *heads]
 
 
+@pytest.mark.slow
 def test_what_the_page_downloads_is_the_same_code_without_comments_and_indentation(table):
     small = minify_table(table)
     for before, after in zip(texts(table), texts(small), strict=True):
