@@ -92,6 +92,7 @@ const gallery = mountGallery(element("gallery"), {
   draw: submit,
   canStart: () => given.canStart(),
   start: (file, name) => given.take(file, name),
+  setStartAside: () => given.setAside(),
   say: tell,
 });
 

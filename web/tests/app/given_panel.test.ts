@@ -145,6 +145,24 @@ test("a picture is begun with: its use is said, and what can be done with it unf
   expect(byId("second-hint").textContent).toBe("Not with a start picture.");
 });
 
+test("a picture that is set aside can be brought back; a model that changes pictures keeps it", async () => {
+  panel.setAside();
+  expect(byId("given-offer").hidden).toBe(true);
+  await panel.take(file("moon"), "moon.png");
+  const focused = document.activeElement;
+  panel.setAside();
+  expect([panel.options(), form.offer()!.hasPicture]).toEqual([{}, false]);
+  expect(byId("given-offer-text").textContent).toBe(
+    "moon.png is not the start picture any more: this picture was drawn from words alone.",
+  );
+  expect(document.activeElement).toBe(focused);
+  byId("given-offer-yes").click();
+  expect(options()).toMatchObject({ strength: 0.8 });
+  panel.offerModel({ ...ENCODES, pipeline: "inpainting" });
+  panel.setAside();
+  expect(options()).toMatchObject({ strength: 0.8 });
+});
+
 test.each([
   ["cover", "Of 300 × 100 pixels, the middle 100 × 100 are used, as 64 × 64. The rest is cut off."],
   ["contain", "300 × 100 pixels, scaled to 64 × 21, with a border around them: 64 × 64."],

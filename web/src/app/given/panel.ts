@@ -39,6 +39,11 @@ export interface GivenPanel {
   take: (file: Blob, name: Sentence) => Promise<void>;
   /** Offer to begin with a picture whose settings were taken. */
   offer: (file: Blob, name: Sentence) => void;
+  /**
+   * Begin with no picture from now on, because what is drawn next was drawn from words alone. It can
+   * be brought back; a model that changes pictures keeps it.
+   */
+  setAside: () => void;
   /** What is given to the pipeline; nothing if there is no picture. */
   options: () => PictureOptions;
   /** What is missing before this model can draw, if something is. */
@@ -156,6 +161,11 @@ class MountedGiven implements GivenPanel {
     this.writeOffer();
   };
 
+  setAside = (): void => {
+    if (this.model === undefined || !this.canStart() || needsMask(this.model)) return;
+    this.takeAway((name) => text().given.setAside(name));
+  };
+
   options = (): PictureOptions => {
     const { picture } = this;
     if (picture === undefined || !this.canStart()) return {};
@@ -192,12 +202,18 @@ class MountedGiven implements GivenPanel {
   }
 
   private remove(): void {
+    this.takeAway((name) => text().given.removed(name));
+    element("choose-picture").focus();
+  }
+
+  /** Begin with no picture, and offer to bring it back. */
+  private takeAway(describe: (name: string) => string): void {
     const former = this.picture;
     if (former === undefined) return;
     this.newest += 1;
     this.picture = undefined;
     this.offered = {
-      said: () => text().given.removed(inWords(former.name)),
+      said: () => describe(inWords(former.name)),
       yes: () => text().given.bringBack,
       take: () => {
         this.begin(former);
@@ -207,7 +223,6 @@ class MountedGiven implements GivenPanel {
     };
     this.describe();
     this.writeOffer();
-    element("choose-picture").focus();
     void this.keep();
     this.page.changed();
   }

@@ -92,6 +92,7 @@ export function arabic({
       notNow: "ليس الآن",
       remove: "أزل الصورة",
       removed: (name) => `لم تعد صورة البداية: ${isolate(name)}.`,
+      setAside: (name) => `لم تعد صورة البداية، لأن هذه الصورة رُسمت من الكلمات وحدها: ${isolate(name)}.`,
       bringBack: "تراجع",
       unreadable: (name) => `لا يمكن استخدام هذا الملف كصورة: ${isolate(name)}.`,
       unreadableHow:

@@ -68,6 +68,8 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       notNow: "Not now",
       remove: "Remove the picture",
       removed: (name: string) => `${isolate(name)} is not the start picture any more.`,
+      setAside: (name: string) =>
+        `${isolate(name)} is not the start picture any more: this picture was drawn from words alone.`,
       bringBack: "Undo",
       unreadable: (name: string) => `${isolate(name)} cannot be used as a picture.`,
       unreadableHow:

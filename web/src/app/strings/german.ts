@@ -78,6 +78,8 @@ export function german({
       notNow: "Jetzt nicht",
       remove: "Das Bild entfernen",
       removed: (name) => `Nicht mehr das Ausgangsbild: ${isolate(name)}.`,
+      setAside: (name) =>
+        `Nicht mehr das Ausgangsbild, denn hier wurde nur nach Worten gezeichnet: ${isolate(name)}.`,
       bringBack: "Rückgängig",
       unreadable: (name) => `Als Bild nicht zu gebrauchen: ${isolate(name)}.`,
       unreadableHow:
