@@ -2,6 +2,7 @@
 
 import type { Manifest, PictureOptions, PictureSize } from "../../index";
 import { describeFit, hasEncoder, needsMask } from "../../index";
+import { shrinkCanvas } from "../canvases";
 import { element } from "../dom";
 import { make } from "../gallery/elements";
 import { MaskEditor } from "../mask/editor";
@@ -48,8 +49,12 @@ export interface GivenPanel {
   options: () => PictureOptions;
   /** What is missing before this model can draw, if something is. */
   missing: () => Sentence | undefined;
-  /** Take up another model. */
-  offerModel: (manifest: Manifest) => void;
+  /**
+   * Take up another model.
+   *
+   * @param sizes those in which the GPU can begin with a picture; undefined where that is not known.
+   */
+  offerModel: (manifest: Manifest, sizes?: readonly PictureSize[]) => void;
   /** Write what depends on the form's other fields. */
   describe: () => void;
 }
@@ -71,6 +76,8 @@ class MountedGiven implements GivenPanel {
   private readonly keeper = new PictureKeeper();
   private picture: StartPicture | undefined;
   private model: Manifest | undefined;
+  /** Sizes in which the GPU can begin with a picture; undefined where that is not known. */
+  private sizes: readonly PictureSize[] | undefined;
   /** What the buttons of the offer are about: a picture with settings, or one that was removed. */
   private offered: { said: Sentence; yes: Sentence; take: () => void } | undefined;
   /** The small picture and the share that is painted, until one of them changes. */
@@ -93,7 +100,6 @@ class MountedGiven implements GivenPanel {
     element("edit-mask").onclick = () => this.edit();
     element("remove-mask").onclick = () => {
       this.picture?.mask.clear();
-      addSides();
       this.painted();
       element("edit-mask").focus();
     };
@@ -174,13 +180,18 @@ class MountedGiven implements GivenPanel {
   };
 
   missing = (): Sentence | undefined => {
-    if (this.model === undefined || !needsMask(this.model)) return undefined;
+    if (this.model === undefined) return undefined;
+    const size = this.page.size().join("x");
+    const isPossible = this.sizes?.some((each) => each.join("x") === size) ?? true;
+    if (this.picture !== undefined && this.canStart() && !isPossible)
+      return () => text().given.notThisLarge(size.replace("x", " × "));
+    if (!needsMask(this.model)) return undefined;
     if (this.picture === undefined) return () => text().given.needsPicture;
     return this.isMasked ? undefined : () => text().given.needsMask;
   };
 
-  offerModel = (manifest: Manifest): void => {
-    this.model = manifest;
+  offerModel = (manifest: Manifest, sizes?: readonly PictureSize[]): void => {
+    [this.model, this.sizes] = [manifest, sizes];
     if (!this.canStart()) this.endOffer();
     this.describe();
   };
@@ -323,12 +334,8 @@ async function reopen({ file, name, mask }: KeptPicture): Promise<StartPicture> 
 
 /** Draw a small copy of the picture, with what is painted on it. */
 function drawSmall({ shown, mask, name }: StartPicture): HTMLCanvasElement {
-  const scale = Math.min(1, SMALL / Math.max(shown.width, shown.height));
-  const small = document.createElement("canvas");
-  small.width = Math.max(1, Math.round(shown.width * scale));
-  small.height = Math.max(1, Math.round(shown.height * scale));
+  const small = shrinkCanvas(shown, SMALL);
   const context = small.getContext("2d")!;
-  context.drawImage(shown, 0, 0, small.width, small.height);
   context.fillStyle = PAINT;
   for (let y = 0; y < small.height; y++) {
     const row = Math.floor(((y + 0.5) * mask.height) / small.height) * mask.width;
