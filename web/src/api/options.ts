@@ -3,7 +3,6 @@
 import type { Fit, MaskedContent, Outpaint, Upscale } from "../settings/found_settings";
 import type { Seed } from "../settings/seed";
 import type { SCHEDULERS } from "../util/constants.generated";
-import type { POSTERIORS } from "../util/option_values";
 import type { DiffusersScheduler } from "../settings/sampler_names";
 
 export type { Fit, MaskedContent, Outpaint, Upscale };
@@ -45,7 +44,7 @@ export type ImageInput =
   Blob | ImageData | ImageBitmap | HTMLCanvasElement | OffscreenCanvas | HTMLImageElement;
 
 /** How latents are taken from what the encoder says of a picture: a random sample, or the mean. */
-export type Posterior = (typeof POSTERIORS)[number];
+export type Posterior = "mode" | "sample";
 
 /**
  * A second pass, known as hires fix: what was drawn is enlarged, and the last steps are run again at

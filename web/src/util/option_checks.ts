@@ -8,14 +8,7 @@ import { MAX_GUIDANCE, MAX_IMAGES, MAX_SEED, MIN_SEED } from "./constants.genera
 import { OptionError } from "./errors";
 import { LOG_LEVELS } from "./log";
 import { nearestName } from "./nearest";
-import {
-  FITS,
-  LARGEST_BLUR,
-  LONGEST_SIDE,
-  MASKED_CONTENTS,
-  POSTERIORS,
-  UPSCALES,
-} from "./option_values";
+import { FITS, LARGEST_BLUR, LONGEST_SIDE, MASKED_CONTENTS, UPSCALES } from "./option_values";
 
 /** Throws an OptionError unless a value has the type. It is not called for undefined and null. */
 export type Check = (name: string, value: unknown) => void;
@@ -254,7 +247,7 @@ export const ENCODE_IMAGE_CHECKS: Checks = {
   fit: requireFit,
   width: requireFinite,
   height: requireFinite,
-  posterior: requireOneOf(...POSTERIORS),
+  posterior: requireOneOf("mode", "sample"),
   seed: requireSeed,
 };
 

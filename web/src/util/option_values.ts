@@ -22,7 +22,5 @@ export const LONGEST_SIDE = 16384;
 export const MOST_PIXELS = 2 ** 27;
 /** The largest file of a picture that is read, in bytes. */
 export const LARGEST_PICTURE_FILE = 256 * 2 ** 20;
-/** How latents are taken from what the encoder says of a picture. */
-export const POSTERIORS = ["mode", "sample"] as const;
 /** The largest radius of a mask's blur, in pixels. */
 export const LARGEST_BLUR = 1024;
