@@ -687,6 +687,22 @@ test("prompts of others are texts, and bounded where they name a picture", async
   expect(root.querySelector("img")!.alt).toBe("Enlarge: a picture without a prompt");
 });
 
+test("a picture whose settings cannot be read can be begun with all the same", async () => {
+  await finish();
+  await settled();
+  const [[id, [picture, files]]] = [...store.held] as [[string, [Picture, PictureFiles]]];
+  store.held.set(id, [{ ...picture, text: "" }, files]);
+  root.replaceChildren();
+  gallery = open();
+  await settled();
+  await enlarge(0);
+  const names = buttons(viewer()).map(({ textContent }) => textContent);
+  expect(names).not.toContain("Vary");
+  press("Start from it", viewer());
+  await settled();
+  expect(started).toEqual([picture.name]);
+});
+
 test("a damaged file is said in the dialog, where the picture can still be deleted", async () => {
   await finish();
   await settled();
