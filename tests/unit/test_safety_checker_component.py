@@ -401,15 +401,6 @@ def test_the_list_of_models_says_that_the_page_checks(bundles, weights, tmp_path
     assert [entry.safety_checker for entry in read_index(joined)] == [None, True]
 
 
-def test_a_list_that_promises_a_checker_which_the_model_lacks_is_found(bundles, tmp_path):
-    copy = shutil.copytree(bundles[1], tmp_path / "copy")
-    index = copy / "models" / "index.json"
-    [entry] = json.loads(index.read_text())
-    index.write_text(json.dumps([{**entry, "safety_checker": True}]))
-    faults = list(verify_bundle(copy))
-    assert any("speck is to be checked, but its manifest has no" in fault for fault in faults), faults
-
-
 def test_origin_and_licence_are_in_every_paper(bundles):
     checked, plain = bundles
     manifest, _ = manifests(bundles)
