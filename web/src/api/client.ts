@@ -222,7 +222,8 @@ export class StableDiffusionPipeline {
    *
    * @example
    * ```ts
-   * const { latents, size } = await pipe.encodeImage(file); // the mean; of a sample: { posterior: "sample", seed: 7 }
+   * const { latents, size } = await pipe.encodeImage(file); // the mean of what the encoder gives
+   * const sample = await pipe.encodeImage(file, { posterior: "sample", seed: 7 });
    * ```
    */
   async encodeImage(image: ImageInput, options: EncodeImageOptions = {}): Promise<EncodedImage> {
