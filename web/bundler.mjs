@@ -4,12 +4,18 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 
-/** Leaves out Emscripten's glue, which tvmjs imports and WSD replaces by a WASI library. */
-const withoutGlue = {
-  name: "without-emscripten-glue",
+/**
+ * Leaves out what tvmjs imports and WSD never calls: Emscripten's glue, which a WASI library replaces,
+ * and its own download of weights with the caches for it. Their modules are empty.
+ */
+const withoutUnused = {
+  name: "without-unused-parts-of-tvmjs",
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /tvmjs_runtime_wasi$/ }, () => ({ path: "glue", namespace: "empty" }));
-    onLoad({ filter: /.*/, namespace: "empty" }, () => ({ contents: "export default undefined" }));
+    onResolve({ filter: /\/(tvmjs_runtime_wasi|artifact_cache)$/ }, ({ path }) => ({
+      path,
+      namespace: "empty",
+    }));
+    onLoad({ filter: /.*/, namespace: "empty" }, () => ({ contents: "module.exports = {}" }));
   },
 };
 
@@ -45,9 +51,9 @@ export function options(tvmjs) {
     absWorkingDir: import.meta.dirname,
     metafile: true,
     logLevel: "warning",
-    // tvmjs's other entry points (RPC server, caches) stay out of the bundle.
+    // tvmjs's other entry points (RPC server) stay out of the bundle.
     alias: { tvmjs: path.join(tvmjs, "runtime.ts") },
-    plugins: [withoutGlue],
+    plugins: [withoutUnused],
     define: {
       SOURCES_DIGEST: JSON.stringify(digestSources(path.join(import.meta.dirname, "src"))),
     },

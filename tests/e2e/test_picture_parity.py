@@ -1,7 +1,7 @@
 """Drawing from a picture in the browser, against diffusers' pipelines for pictures and for masks.
 
 Every scheduler and strength with one model, then each architecture and precision with a few. All
-random numbers are of seed 2, in the order in which diffusers draws them.
+random numbers are of seeds 2 and 3, in the order in which diffusers draws them.
 """
 
 import numpy as np

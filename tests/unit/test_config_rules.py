@@ -397,6 +397,8 @@ INDEX = {
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
+        # The same models, which diffusers' pipeline draws from a picture with.
+        ("sd15", {"_class_name": "StableDiffusionImg2ImgPipeline"}),
         ("sd15", {"safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"]}),
         ("sd15", {"safety_checker": [None, None], "requires_safety_checker": True}),
         ("sd15", {"feature_extractor": ["transformers", "CLIPFeatureExtractor"]}),
@@ -421,7 +423,7 @@ def test_what_changes_nothing_of_a_pipeline(name, changes):
          "for inpainting: pass --model sd15-inpaint"),
         ("sdxl", {"_class_name": "StableDiffusionXLInpaintPipeline"},
          "for inpainting: pass --model sdxl-inpaint"),
-        ("sd15", {"_class_name": "StableDiffusionImg2ImgPipeline"}, "changing pictures"),
+        ("sdxl", {"_class_name": "StableDiffusionXLImg2ImgPipeline"}, "SDXL's refiner"),
         ("sd15", {"_class_name": "StableDiffusionInstructPix2PixPipeline"}, "editing pictures"),
         ("sd15", {"_class_name": "StableDiffusionXLPipeline"}, "pass --model tiny-sdxl or sdxl"),
         ("sd15", {"_class_name": "StableDiffusion3Pipeline"}, "write its name there"),

@@ -52,6 +52,36 @@ def test_pictures_are_resized_as_pillow_does_byte_for_byte(javascript, name):
             assert base64.b64decode(found) == expected.tobytes(), (before, after, channels)
 
 
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_part_of_a_resized_picture_is_that_part_of_all_of_it(javascript, name):
+    """Opaque pictures of four channels, of which only a part is wanted."""
+    for seed, (before, after) in enumerate(CHANGES):
+        given = random_picture(before, 4, seed)
+        given[..., 3] = 255
+        whole = np.full((after[1], after[0], 4), 255, np.uint8)
+        resized = Image.fromarray(given[..., :3]).resize(after, FILTERS[name])
+        whole[..., :3] = np.asarray(resized)
+        left, top = after[0] // 3, after[1] // 4
+        width, height = (after[0] - left + 1) // 2, (after[1] - top + 1) // 2
+        parts = [
+            {"left": 0, "top": 0, "width": after[0], "height": after[1]},
+            {"left": left, "top": top, "width": width, "height": height},
+            {"left": 0, "top": top, "width": after[0], "height": height},
+            {"left": left, "top": 0, "width": width, "height": after[1]},
+        ]
+        for part in parts:
+            found = javascript(
+                {
+                    "call": "resize", "data": encode(given), "channels": 4, "from": before,
+                    "to": after, "filter": name, "part": part,
+                }
+            )  # fmt: skip
+            rows = slice(part["top"], part["top"] + part["height"])
+            columns = slice(part["left"], part["left"] + part["width"])
+            expected = np.ascontiguousarray(whole[rows, columns]).tobytes()
+            assert base64.b64decode(found) == expected, (before, after, part)
+
+
 def test_extreme_values_are_clipped_as_pillow_does(javascript):
     """Cubic and Lanczos filters overshoot at edges of black and white."""
     given = np.where(random_picture((40, 40), 3) > 127, 255, 0).astype(np.uint8)

@@ -34,6 +34,7 @@ export type {
   OutputName,
   OutputTypes,
   PictureOptions,
+  Posterior,
   Prompt,
   PromptEmbeddings,
   Scheduler,
@@ -67,12 +68,7 @@ export type { DiffusersScheduler, KnownSampler } from "./settings/sampler_names"
 export { parseSeed } from "./settings/seed";
 export type { Seed } from "./settings/seed";
 export { formatSettings, parseSettings } from "./settings/infotext";
-export type {
-  OutpaintSettings,
-  PictureSettings,
-  SecondPassSettings,
-  Settings,
-} from "./settings/infotext";
+export type { PictureSettings, SecondPassSettings, Settings } from "./settings/infotext";
 export { DEFAULT_MASKED_STRENGTH, DEFAULT_STRENGTH } from "./util/constants.generated";
 export {
   DEFAULT_MASKED_PADDING,

@@ -27,6 +27,7 @@ import { layOutRun } from "../src/pipeline/schedulers";
 import { createTokenizer } from "../src/pipeline/clip_tokenizer";
 import { formatSettings, parseInfotext } from "../src/settings/infotext";
 import type { Settings } from "../src/settings/infotext";
+import type { Rectangle } from "../src/api/types";
 import type { PictureRequest } from "./picture_bridge";
 import { answerOfPictures } from "./picture_bridge";
 
@@ -62,6 +63,8 @@ type Request =
       from: [number, number];
       to: [number, number];
       filter: ResampleFilter;
+      /** What of the result is returned; all of it unless given. */
+      part?: Rectangle;
     }
   | {
       call: "prepare_pixels";
@@ -119,8 +122,9 @@ function answer(request: Request): unknown {
     case "betaQuantile":
       return request.shares.map((share) => betaQuantile(share, request.shape));
     case "resize": {
-      const { channels, from, to, filter } = request;
-      const bytes = resizeBytes(Buffer.from(request.data, "base64"), channels, from, to, filter);
+      const { channels, from, to, filter, part } = request;
+      const data = Buffer.from(request.data, "base64");
+      const bytes = resizeBytes(data, channels, from, to, filter, part);
       return Buffer.from(bytes).toString("base64");
     }
     case "prepare_pixels": {

@@ -215,7 +215,8 @@ _PICTURE = [
     click.option("--mask", type=click.Path(path_type=Path), metavar="FILE",
                  help="As large as the picture: what is white in it is drawn anew."),
     click.option("--strength", type=float, metavar="X",
-                 help="Share of the steps that are run, up to 1; less leaves more of the picture."),
+                 help="Share of the steps that are run, up to 1; less leaves more of the picture. "
+                      "0.8 unless given, and 1 with a mask."),
 ]  # fmt: skip
 # What a checkpoint's files may not say. Names are checked where they are used: the lists of
 # fine-tunes and schedulers are long.

@@ -17,7 +17,8 @@ from wsd.runtime.request import GenerationRequest
 
 # Values of a mask from which on a pixel is drawn anew, as diffusers' VaeImageProcessor rounds it.
 MASKED_FROM: Final = 128
-# Where nobody says it, as in diffusers: without a mask, and with one.
+# Where nobody says it, as in diffusers' pipelines of SD 1.5: without a mask, and with one. Those of
+# SDXL have 0.3 and 0.9999.
 DEFAULT_STRENGTH: Final = 0.8
 DEFAULT_MASKED_STRENGTH: Final = 1.0
 

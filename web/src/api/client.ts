@@ -7,7 +7,7 @@ import { resolvePrompts } from "../pipeline/generation_request";
 import { fitForEncoding, picturesOf, prepareRequest } from "../pipeline/picture_options";
 import { requireEncoder } from "../bundle/manifest";
 import { untilAborted } from "../util/concurrency";
-import { AbortError, throwIfAborted } from "../util/errors";
+import { AbortError, OptionError, throwIfAborted } from "../util/errors";
 import {
   CALLER_CHECKS,
   ENCODE_CHECKS,
@@ -222,17 +222,23 @@ export class StableDiffusionPipeline {
    *
    * @example
    * ```ts
-   * const { latents, size } = await pipe.encodeImage(file); // the mean, because no seed is given
+   * const { latents, size } = await pipe.encodeImage(file); // the mean of what the encoder gives
+   * const sample = await pipe.encodeImage(file, { posterior: "sample", seed: 7 });
    * ```
    */
   async encodeImage(image: ImageInput, options: EncodeImageOptions = {}): Promise<EncodedImage> {
     const caller = requireOptions("encodeImage", options, ENCODE_IMAGE_CHECKS);
     requireEncoder(this.manifest);
+    const { posterior = "mode", seed } = caller;
+    if ((posterior === "sample") !== (seed !== undefined)) {
+      throw seed === undefined
+        ? new OptionError("posterior is sample, and there is no seed", "give the sample's seed")
+        : new OptionError("seed is given without a sample", 'give posterior: "sample" too');
+    }
     const fitted = fitForEncoding(this.manifest, image, caller);
-    const posterior = caller.seed === undefined ? "mode" : "sample";
     const latents = await this.#callWithPicture(fitted, caller, async (remote, call, report) => {
       const { image, size } = await fitted;
-      return remote.encodePicture(call, image.data, size, posterior, caller.seed ?? 0, report);
+      return remote.encodePicture(call, image.data, size, posterior, seed ?? 0, report);
     });
     return { latents, ...(await fitted) };
   }

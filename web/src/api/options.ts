@@ -1,11 +1,11 @@
 /** The options of one request, by diffusers' names in camelCase. */
 
-import type { Fit, MaskedContent, Upscale } from "../settings/found_settings";
+import type { Fit, MaskedContent, Outpaint, Upscale } from "../settings/found_settings";
 import type { Seed } from "../settings/seed";
 import type { SCHEDULERS } from "../util/constants.generated";
 import type { DiffusersScheduler } from "../settings/sampler_names";
 
-export type { Fit, MaskedContent, Upscale };
+export type { Fit, MaskedContent, Outpaint, Upscale };
 
 /** A name that the manifest may list, or a class of diffusers. */
 export type Scheduler = (typeof SCHEDULERS)[number] | DiffusersScheduler | (string & {});
@@ -43,13 +43,8 @@ export interface PromptEmbeddings {
 export type ImageInput =
   Blob | ImageData | ImageBitmap | HTMLCanvasElement | OffscreenCanvas | HTMLImageElement;
 
-/** Pixels that are added to a picture at its sides. */
-export interface Outpaint {
-  left?: number | undefined;
-  top?: number | undefined;
-  right?: number | undefined;
-  bottom?: number | undefined;
-}
+/** How latents are taken from what the encoder says of a picture: a random sample, or the mean. */
+export type Posterior = "mode" | "sample";
 
 /**
  * A second pass, known as hires fix: what was drawn is enlarged, and the last steps are run again at
@@ -72,7 +67,11 @@ export interface SecondPass {
 
 /** A picture to draw from, and how. */
 export interface PictureOptions {
-  /** The picture that drawing begins with. Without width and height, they are those nearest to it. */
+  /**
+   * The picture that drawing begins with. Without width and height, they are those nearest to it of
+   * all that the model was compiled for; where the GPU has no buffers for them, give a smaller size,
+   * for example one of `preflight`'s `pictureSizes`.
+   */
   image?: ImageInput | undefined;
   /**
    * Which part of the picture is drawn anew: what is white in the mask, or brighter than grey. It
@@ -84,7 +83,10 @@ export interface PictureOptions {
    * left. 0.8 unless given, and 1 with a mask.
    */
   strength?: number | undefined;
-  /** How the picture is brought to the size that is drawn; `cover` unless given. */
+  /**
+   * How the picture is brought to the size that is drawn; `cover` unless given. It has no effect with
+   * `onlyMasked`, whose part of the picture has the drawn size's shape as far as the picture reaches.
+   */
   fit?: Fit | undefined;
   /**
    * Radius of the blur of the mask's edge, in pixels of the picture; 0 unless given. A blurred edge
@@ -134,7 +136,7 @@ export interface GenerateOptions extends PromptEmbeddings, PictureOptions {
    * that resemble each other, as AUTOMATIC1111's web UI makes them.
    */
   variationSeed?: Seed | undefined;
-  /** 0 draws the seed's picture and 1 that of the variation's seed; 0 unless given. */
+  /** 0 draws the seed's picture and 1 that of the variation's seed; goes with `variationSeed`. */
   variationStrength?: number | undefined;
   /** Draws the picture once more at a larger size, from what was drawn; not with `image`. */
   secondPass?: SecondPass | undefined;

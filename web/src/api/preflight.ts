@@ -6,7 +6,7 @@ import { countBytes } from "../bundle/kept";
 import type { Manifest, Size } from "../bundle/manifest";
 import { parseManifest } from "../bundle/manifest";
 import { makeTransport } from "../bundle/transport";
-import { drawableSizes, fits, sizeProblem } from "../gpu/buffer_limits";
+import { drawableSizes, encodableSizes, fits, sizeProblem } from "../gpu/buffer_limits";
 import { describeAdapter, findAdapter, findShortcomings } from "../gpu/device";
 import { guidesItself } from "../pipeline/guidance_embedding";
 import type { WsdError } from "../util/errors";
@@ -27,6 +27,8 @@ export interface Preflight {
   problems: WsdError[];
   /** Picture sizes that the GPU has buffers for, the default one first. */
   sizes: Size[];
+  /** Those of them in which it can begin with a picture; none if the model has no encoder. */
+  pictureSizes: Size[];
   /** Whether pictures of the first of these sizes must be decoded in tiles. */
   tiling: boolean;
   /** Whether a negative prompt changes the picture; not for denoisers that guide themselves. */
@@ -92,13 +94,15 @@ export async function preflight(
     const sizes = drawableSizes(manifest, limits);
     const problems: WsdError[] = findShortcomings(adapter, manifest.requires);
     if (sizes.length === 0) problems.push(sizeProblem(manifest, manifest.defaults.size, limits)!);
+    const pictureSizes = encodableSizes(manifest, sizes, limits);
     const tiling = sizes.length > 0 && !fits(manifest, "vae_decoder", sizes[0]!, limits);
-    return { ...known, problems, sizes, tiling, adapter: describeAdapter(adapter) };
+    return { ...known, problems, sizes, pictureSizes, tiling, adapter: describeAdapter(adapter) };
   } catch (error) {
     return {
       ...known,
       problems: [error as WsdError],
       sizes: [],
+      pictureSizes: [],
       tiling: false,
       adapter: undefined,
     };

@@ -7,6 +7,7 @@ import type {
   OutputName,
   OutputTypes,
   PictureOptions,
+  Posterior,
   Prompt,
 } from "./options";
 import type { OnProgress } from "./progress";
@@ -84,9 +85,11 @@ export interface EncodeImageOptions extends Pick<PictureOptions, "fit"> {
   /** Pixels. */
   height?: number | undefined;
   /**
-   * Seed of the sample that is taken of the encoder's distribution. Without it, the latents are the
-   * distribution's mean.
+   * How latents are taken from the distribution that the encoder gives: its mean, as `mode` of
+   * diffusers' `latent_dist`, or a `sample`, as diffusers' pipelines take it; `mode` unless given.
    */
+  posterior?: Posterior | undefined;
+  /** Seed of the sample; goes with a `posterior` of `sample`. */
   seed?: Seed | undefined;
   /** Called with the progress of the call; what it throws is reported as an error of the page. */
   onProgress?: OnProgress | undefined;

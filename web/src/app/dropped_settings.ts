@@ -3,6 +3,7 @@
 import type { FoundSettings, KnownSampler, LinkName, Manifest } from "../index";
 import { findScheduler, FITS, MASKED_CONTENTS, UPSCALES } from "../index";
 import { enlargements } from "./enlargements";
+import { clamp } from "./numbers";
 import { write } from "./strings";
 import { galleryText } from "./strings/gallery";
 
@@ -401,10 +402,6 @@ export function nearestSize(sizes: readonly Size[], wanted: Size): Size | undefi
 function findNamed(program: string, sampler: string, schedule: string): KnownSampler | undefined {
   const longest = Math.max(sampler.length, schedule.length);
   return longest > LONGEST_NAME ? undefined : findScheduler(program, sampler, schedule);
-}
-
-function clamp(value: number, least: number, most: number): number {
-  return Math.min(Math.max(value, least), most);
 }
 
 /** A model's name without its folder and the ending of its file. */

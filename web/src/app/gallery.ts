@@ -118,6 +118,7 @@ class MountedGallery implements Gallery {
       draw: page.draw,
       canStart: page.canStart,
       start: page.start,
+      setStartAside: page.setStartAside,
       remove,
       say: (sentence) => {
         this.say(sentence);

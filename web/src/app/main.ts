@@ -92,6 +92,7 @@ const gallery = mountGallery(element("gallery"), {
   draw: submit,
   canStart: () => given.canStart(),
   start: (file, name) => given.take(file, name),
+  setStartAside: () => given.setAside(),
   say: tell,
 });
 
@@ -402,7 +403,9 @@ async function choose<Found extends Preflight>(
     show?.(examined);
     showFacts(examined);
     form.offerModel(examined);
-    given.offerModel(examined.manifest);
+    // Where nothing can be drawn, the page says that.
+    const isDrawable = examined.problems.length === 0;
+    given.offerModel(examined.manifest, isDrawable ? examined.pictureSizes : undefined);
     startKeeping();
     showExamples(examined);
     const [problem] = examined.problems;

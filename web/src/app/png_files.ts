@@ -2,6 +2,7 @@
 
 import type { FoundSettings } from "../index";
 import { isPng, readSettings } from "../index";
+import { canvasOf, shrinkCanvas } from "./canvases";
 import { LARGEST_FILE } from "./gallery/picture";
 import type { GalleryStrings } from "./strings/gallery";
 
@@ -28,17 +29,8 @@ export async function settingsFrom(file: File): Promise<FoundSettings | FileProb
 
 /** Make a smaller copy of a picture as a file; undefined if the picture is small itself. */
 export async function shrink(image: ImageData): Promise<Blob | undefined> {
-  const scale = SMALL / Math.max(image.width, image.height);
-  if (scale >= 1) return undefined;
-  const whole = document.createElement("canvas");
-  [whole.width, whole.height] = [image.width, image.height];
-  whole.getContext("2d")!.putImageData(image, 0, 0);
-  const small = document.createElement("canvas");
-  small.width = Math.max(1, Math.round(image.width * scale));
-  small.height = Math.max(1, Math.round(image.height * scale));
-  const context = small.getContext("2d")!;
-  context.imageSmoothingQuality = "high";
-  context.drawImage(whole, 0, 0, small.width, small.height);
+  if (Math.max(image.width, image.height) <= SMALL) return undefined;
+  const small = shrinkCanvas(canvasOf(image), SMALL);
   // Browsers that do not write WebP write a PNG.
   const blob = await new Promise<Blob | null>((done) => {
     small.toBlob(done, "image/webp", QUALITY);

@@ -1,7 +1,7 @@
 /** Which of a model's functions, and so which picture sizes, a GPU has buffers for. */
 
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
-import { compiledSizes, findEntryPoint } from "../bundle/manifest";
+import { compiledSizes, findEntryPoint, hasEncoder } from "../bundle/manifest";
 import { UnsupportedError } from "../util/errors";
 
 /** Limits of an adapter or a device, in bytes. */
@@ -69,6 +69,16 @@ export function sizeProblem(
       `this GPU's largest has ${largest(limits)}`,
     listed === "" ? "choose a smaller model" : `sizes that fit: ${listed}`,
   );
+}
+
+/** Those of some sizes in which the GPU can encode pictures; none of a model without encoder. */
+export function encodableSizes(
+  manifest: Manifest,
+  sizes: readonly Size[],
+  limits: BufferLimits,
+): Size[] {
+  if (!hasEncoder(manifest)) return [];
+  return sizes.filter((size) => encoderProblem(manifest, size, limits) === undefined);
 }
 
 /** Why the GPU cannot encode pictures of a size, whole or in tiles; undefined if it can. */

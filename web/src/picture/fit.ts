@@ -76,23 +76,27 @@ export function fitPicture<Picture extends Pixels | Grey>(
   fit: Fit,
 ): Picture {
   const given: PictureSize = [picture.width, picture.height];
-  const { scaled, offset } = describeFit(given, size, fit);
-  const [left, top] = [-offset[0], -offset[1]];
-  const resized = resize(picture, scaled);
-  if (left === 0 && top === 0 && scaled[0] === size[0] && scaled[1] === size[1]) return resized;
-  return cutOut(resized, { left, top, width: size[0], height: size[1] });
+  if (given[0] === size[0] && given[1] === size[1]) return picture;
+  const { scaled, offset, to } = describeFit(given, size, fit);
+  // Only what is seen is scaled.
+  const left = to.left - offset[0];
+  const top = to.top - offset[1];
+  const part = resizePart(picture, scaled, { left, top, width: to.width, height: to.height });
+  if (to.width === size[0] && to.height === size[1]) return part;
+  return cutOut(part, { left: -to.left, top: -to.top, width: size[0], height: size[1] });
 }
 
-/** Scale a picture with Pillow's Lanczos filter; one that has the size is returned as it is. */
-export function resize<Picture extends Pixels | Grey>(
+/** Scale a picture with Pillow's Lanczos filter, and return a part of the result. */
+function resizePart<Picture extends Pixels | Grey>(
   picture: Picture,
-  [width, height]: PictureSize,
+  scaled: PictureSize,
+  part: Rectangle,
 ): Picture {
-  if (picture.width === width && picture.height === height) return picture;
-  const channels = picture.data.length / (picture.width * picture.height);
   const from = [picture.width, picture.height] as const;
-  const data = resizeBytes(picture.data, channels, from, [width, height], "lanczos");
-  return { width, height, data } as Picture;
+  if (from[0] === scaled[0] && from[1] === scaled[1]) return cutOut(picture, part);
+  const channels = picture.data.length / (from[0] * from[1]);
+  const data = resizeBytes(picture.data, channels, from, scaled, "lanczos", part);
+  return { width: part.width, height: part.height, data } as Picture;
 }
 
 /**

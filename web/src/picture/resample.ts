@@ -1,5 +1,7 @@
 /** Resizes pictures as Pillow does, byte for byte: what diffusers and transformers resize with. */
 
+import type { Rectangle } from "../api/types";
+
 /** Filters of Pillow's `Image.resize`, by their names there in small letters. */
 export type ResampleFilter = "box" | "bilinear" | "bicubic" | "lanczos";
 
@@ -33,14 +35,15 @@ interface Taps {
  * Pillow filters along the rows first. Since version 13 it filters along the columns first where the
  * height shrinks by more than twice as many pixels as the width, and the rounding differs.
  *
- * Channels do not mix. Pillow multiplies colours by their alpha before it resizes RGBA and divides
- * afterwards, which this function does not do: give it opaque pictures.
+ * Channels do not mix. Of four channels, the last one is alpha: the picture must be opaque, and so
+ * is the result. Pillow would multiply colours by alpha before it resizes, and divide afterwards.
  *
  * @param data bytes, row by row, the channels of a pixel side by side.
  * @param channels bytes of a pixel.
  * @param from width and height of the picture in pixels, each at least 1.
- * @param to width and height of the result in pixels, each at least 1.
- * @returns a new array of `to[0] * to[1] * channels` bytes.
+ * @param to width and height of the whole picture in its new size, each at least 1.
+ * @param part what of the resized picture is returned; all of it unless given. The rest takes no time.
+ * @returns a new array of `part.width * part.height * channels` bytes.
  */
 export function resizeBytes(
   data: Uint8Array | Uint8ClampedArray,
@@ -48,92 +51,78 @@ export function resizeBytes(
   from: readonly [number, number],
   to: readonly [number, number],
   filter: ResampleFilter,
+  part: Rectangle = { left: 0, top: 0, width: to[0], height: to[1] },
 ): Uint8ClampedArray {
   const [width, height] = from;
   const shrink = height - to[1];
   const columnsFirst = shrink > 0 && shrink > 2 * (width - to[0]);
-  let made = data;
-  const alongRows = (lines: number): void => {
-    if (to[0] === width) return;
-    const rows = { lines, pixels: width, step: channels, stride: width * channels };
-    made = filterAxis(made, channels, rows, to[0], filter);
+  const kernel = KERNELS[filter];
+  const across = makeTaps(width, to[0], kernel, part.left, part.width);
+  const down = makeTaps(height, to[1], kernel, part.top, part.height);
+  // Rows that no pixel of the part needs are left out.
+  const top = down[0]!.first;
+  const bottom = down.reduce((end, { first, values }) => Math.max(end, first + values.length), 0);
+  for (const taps of down) taps.first -= top;
+  const needed = data.subarray(top * width * channels, bottom * width * channels);
+  let made: Raster = { data: needed, width, height: bottom - top, bytes: channels };
+  const alongRows = (): void => {
+    if (to[0] !== width || part.width !== width) made = filterRows(made, across);
   };
-  const alongColumns = (lines: number): void => {
-    if (to[1] === height) return;
-    const columns = { lines, pixels: height, step: lines * channels, stride: channels };
-    made = filterAxis(made, channels, columns, to[1], filter);
+  const alongColumns = (): void => {
+    if (to[1] !== height || part.height !== height) made = filterColumns(made, down);
   };
   if (columnsFirst) {
-    alongColumns(width);
-    alongRows(to[1]);
+    alongColumns();
+    alongRows();
   } else {
-    alongRows(height);
-    alongColumns(to[0]);
+    alongRows();
+    alongColumns();
   }
-  return made === data ? new Uint8ClampedArray(data) : (made as Uint8ClampedArray);
+  if (made.bytes < channels) return withAlpha(made);
+  return made.data === needed ? new Uint8ClampedArray(needed) : (made.data as Uint8ClampedArray);
 }
 
-/** An axis of a picture: how many lines lie along it, and how far apart pixels and lines are. */
-interface Axis {
-  lines: number;
-  /** Pixels of a line. */
-  pixels: number;
-  /** Bytes from a pixel to the next one of its line. */
-  step: number;
-  /** Bytes from a line to the next one. */
-  stride: number;
-}
-
-/** Resize along one axis. */
-function filterAxis(
-  data: Uint8Array | Uint8ClampedArray,
-  channels: number,
-  axis: Axis,
-  pixels: number,
-  filter: ResampleFilter,
-): Uint8ClampedArray {
-  const taps = makeTaps(axis.pixels, pixels, KERNELS[filter]);
-  const made = new Uint8ClampedArray(axis.lines * pixels * channels);
-  // Lines lie side by side (columns of pixels) or one after the other (rows).
-  if (axis.step === channels) filterRows(data, made, channels, axis, taps);
-  else filterColumns(data, made, axis.step, taps);
-  return made;
+/** A picture on its way through both filters. */
+interface Raster {
+  data: Uint8Array | Uint8ClampedArray;
+  width: number;
+  height: number;
+  /** Bytes of a pixel. */
+  bytes: number;
 }
 
 /** What a sum of bytes times weights begins with, so that cutting off its fraction rounds it. */
 const HALF = 1 << (WEIGHT_BITS - 1);
 
-function filterRows(
-  data: Uint8Array | Uint8ClampedArray,
-  made: Uint8ClampedArray,
-  channels: number,
-  { lines, stride }: Axis,
-  taps: Taps[],
-): void {
+/** Bytes of a pixel's colours, without alpha. */
+const COLOURS = 3;
+
+/** Resize along rows. Alpha is left out: of an opaque picture, it is known. */
+function filterRows({ data, width, height, bytes }: Raster, taps: Taps[]): Raster {
+  const kept = Math.min(bytes, COLOURS);
+  const made = new Uint8ClampedArray(taps.length * height * kept);
   let at = 0;
-  for (let line = 0; line < lines; line++) {
+  for (let row = 0; row < height; row++) {
     for (const { first, values } of taps) {
-      const start = line * stride + first * channels;
-      for (let channel = 0; channel < channels; channel++) {
+      const start = (row * width + first) * bytes;
+      for (let channel = 0; channel < kept; channel++) {
         let sum = HALF;
         let place = start + channel;
         // An index, because an iterator over a typed array takes several times as long.
-        for (let tap = 0; tap < values.length; tap++, place += channels) {
+        for (let tap = 0; tap < values.length; tap++, place += bytes) {
           sum = (sum + Math.imul(data[place]!, values[tap]!)) | 0;
         }
         made[at++] = sum >> WEIGHT_BITS;
       }
     }
   }
+  return { data: made, width: taps.length, height, bytes: kept };
 }
 
 /** Resize along columns: whole rows are added up, because memory is read row by row. */
-function filterColumns(
-  data: Uint8Array | Uint8ClampedArray,
-  made: Uint8ClampedArray,
-  rowBytes: number,
-  taps: Taps[],
-): void {
+function filterColumns({ data, width, bytes }: Raster, taps: Taps[]): Raster {
+  const rowBytes = width * bytes;
+  const made = new Uint8ClampedArray(taps.length * rowBytes);
   const sums = new Int32Array(rowBytes);
   let at = 0;
   for (const { first, values } of taps) {
@@ -147,15 +136,38 @@ function filterColumns(
     }
     for (let byte = 0; byte < rowBytes; byte++) made[at++] = sums[byte]! >> WEIGHT_BITS;
   }
+  return { data: made, width, height: taps.length, bytes };
 }
 
-/** Return the weights of every pixel of the result, as Pillow's `precompute_coeffs` does. */
-function makeTaps(before: number, after: number, { support, weigh }: Kernel): Taps[] {
+/** Return an opaque picture of four channels. */
+function withAlpha({ data, width, height }: Raster): Uint8ClampedArray {
+  const made = new Uint8ClampedArray(4 * width * height).fill(255);
+  for (let pixel = 0; pixel < width * height; pixel++) {
+    for (let channel = 0; channel < COLOURS; channel++) {
+      made[4 * pixel + channel] = data[COLOURS * pixel + channel]!;
+    }
+  }
+  return made;
+}
+
+/**
+ * Return the weights of pixels of the result, as Pillow's `precompute_coeffs` does.
+ *
+ * @param from the first of these pixels.
+ * @param count how many they are.
+ */
+function makeTaps(
+  before: number,
+  after: number,
+  { support, weigh }: Kernel,
+  from: number,
+  count: number,
+): Taps[] {
   const scale = before / after;
   const stretch = Math.max(scale, 1);
   const reach = support * stretch;
-  return Array.from({ length: after }, (_, pixel) => {
-    const center = (pixel + 0.5) * scale;
+  return Array.from({ length: count }, (_, index) => {
+    const center = (from + index + 0.5) * scale;
     const first = Math.max(0, Math.trunc(center - reach + 0.5));
     const last = Math.min(before, Math.trunc(center + reach + 0.5));
     const inverse = 1 / stretch;

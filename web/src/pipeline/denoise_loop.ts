@@ -141,17 +141,32 @@ export class DenoiseLoop {
       model.runtime.scope(() => model.runtime.tensor(mask!, [1, 1, height, width]));
     // A denoiser that takes the mask leaves alone what it keeps.
     const blends = mask !== undefined && masked === undefined && clean !== undefined;
-    return {
-      sample: this.upload(sample),
-      kept: undefined,
-      history: [],
-      constants: this.predictor.makeConstants(
-        mask !== undefined && masked !== undefined ? { mask, masked_latents: masked } : {},
-      ),
-      blend: blends
-        ? { image_latents: this.upload(clean), noise: this.upload(noise), mask: uploadMask() }
-        : undefined,
+    const made: Tensor[] = [];
+    const note = (tensor: Tensor): Tensor => {
+      made.push(tensor);
+      return tensor;
     };
+    try {
+      return {
+        sample: note(this.upload(sample)),
+        kept: undefined,
+        history: [],
+        blend: blends
+          ? {
+              image_latents: note(this.upload(clean)),
+              noise: note(this.upload(noise)),
+              mask: note(uploadMask()),
+            }
+          : undefined,
+        // The last ones: they dispose of themselves where one of them fails.
+        constants: this.predictor.makeConstants(
+          mask !== undefined && masked !== undefined ? { mask, masked_latents: masked } : {},
+        ),
+      };
+    } catch (error) {
+      disposeAll(made);
+      throw error;
+    }
   }
 
   /**

@@ -6,6 +6,7 @@
 import type {
   GenerateOptions,
   OutputName,
+  Posterior,
   Prompt,
   PromptEmbeddings,
   Upscale,
@@ -24,11 +25,8 @@ import { requireSafetyChecker } from "./safety_checker";
 import { embeddingSpecs } from "./text_encoder";
 import type { EmbeddingSpec } from "./text_encoder";
 
-/** How latents are taken from what the encoder says of a picture: a random sample, or the mean. */
-export type Posterior = "sample" | "mode";
-
 /** What denoising begins with where a mask has a picture drawn anew: the picture, or noise. */
-export type MaskedContent = "original" | "noise";
+export type LatentContent = "original" | "noise";
 
 /** Where a request's pictures begin: pictures, or the latents of some. */
 export type PictureSource =
@@ -61,7 +59,7 @@ export type GivenPicture = PictureSource & {
   /** A sample, as diffusers' pipelines take it, unless given. */
   posterior?: Posterior | undefined;
   /** The picture, as in diffusers, unless given; has no effect without a mask. */
-  maskedContent?: MaskedContent | undefined;
+  maskedContent?: LatentContent | undefined;
 };
 
 /** Noise of another seed that is mixed into that of the request's seed. */

@@ -40,13 +40,17 @@ export class NoisePredictor {
       [GUIDANCE_EMBEDDING]: (length) => embedGuidance(this.guidanceScale, length),
     };
     const { runtime } = this.model;
-    const made = inputs.flatMap(({ name, shape }) => {
-      const own = given[name];
-      const make = own === undefined ? values[name] : (): Float32Array => own;
-      if (make === undefined) return [];
-      return [[name, runtime.scope(() => runtime.tensor(make(shape[1]!), shape))] as const];
+    const made: [string, Tensor][] = [];
+    // One that fails takes those before it away.
+    runtime.scope(() => {
+      for (const { name, shape } of inputs) {
+        const value = given[name] ?? values[name]?.(shape[1]!);
+        if (value !== undefined) made.push([name, runtime.tensor(value, shape)]);
+      }
+      for (const [, tensor] of made) runtime.keep(tensor);
+      return undefined;
     });
-    return Object.fromEntries<Tensor>(made);
+    return Object.fromEntries(made);
   }
 
   /**

@@ -148,6 +148,7 @@ const OFF: readonly unknown[] = [undefined, false, 0, "original"];
 /** @throws OptionError if an option is given without the one that it goes with. */
 function checkTogether(options: GenerateOptions): void {
   const { image, mask, outpaint, secondPass, variationSeed, variationStrength } = options;
+  const { onlyMasked, onlyMaskedPadding } = options;
   if (image === undefined) {
     const alone = NEEDS_IMAGE.find((name) => !OFF.includes(options[name]));
     if (alone !== undefined) {
@@ -160,6 +161,10 @@ function checkTogether(options: GenerateOptions): void {
       const hint = "give a mask, whose white pixels are drawn anew, or outpaint";
       throw new OptionError(`${alone} is given without mask`, hint);
     }
+  }
+  if (onlyMasked !== true && onlyMaskedPadding !== undefined) {
+    const hint = "give onlyMasked: true, or leave the padding out";
+    throw new OptionError("onlyMaskedPadding is given without onlyMasked", hint);
   }
   if (image !== undefined && secondPass !== undefined) {
     throw new OptionError(

@@ -2,7 +2,7 @@
 
 import { UnsupportedError } from "../util/errors";
 import type { WsdError } from "../util/errors";
-import type { PromptEmbeddings } from "../api/options";
+import type { Posterior, PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
 import type { GenerationResult, LoadOptions, SafetyReport, Usage } from "../api/types";
 import { BundleFiles, fetchParsed } from "../bundle/bundle_files";
@@ -15,7 +15,7 @@ import { makeTransport } from "../bundle/transport";
 import { log } from "../util/log";
 import { nameOf } from "../util/secrets";
 import type { Model, ModelSource } from "../gpu/model";
-import type { GenerationRequest, Posterior } from "./generation_request";
+import type { GenerationRequest } from "./generation_request";
 import { meterLoading } from "./progress_meter";
 import { requireSafetyChecker } from "./safety_checker";
 

@@ -4,7 +4,7 @@ import type { SecondPass } from "../api/options";
 import type { GenerationResult } from "../api/types";
 import type { Manifest, Size } from "../bundle/manifest";
 import { compiledSizes, findEntryPoint, requireEncoder } from "../bundle/manifest";
-import { resize } from "../picture/fit";
+import { fitPicture } from "../picture/fit";
 import { SCHEDULER_DEFAULTS } from "../util/constants.generated";
 import { OptionError } from "../util/errors";
 import { requireInteger, withoutNulls } from "../util/option_checks";
@@ -106,7 +106,7 @@ function placeInBatch(
   images: ImageData[],
   size: Size,
 ): Uint8ClampedArray[] {
-  const enlarged = images.map((image) => resize(image, size).data);
+  const enlarged = images.map((image) => fitPicture(image, size, "stretch").data);
   return Array.from(
     { length: batch },
     (_, image) => enlarged[Math.max(0, indices.indexOf(image))]!,

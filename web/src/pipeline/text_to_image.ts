@@ -5,7 +5,7 @@
  */
 
 import { toBlobs } from "../api/generated";
-import type { PromptEmbeddings } from "../api/options";
+import type { Posterior, PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
 import type { GenerationResult, SafetyReport, Timings, Usage } from "../api/types";
 import type { BundleFiles } from "../bundle/bundle_files";
@@ -23,7 +23,7 @@ import { createTokenizer } from "./clip_tokenizer";
 import { DenoiseLoop, disposeAll } from "./denoise_loop";
 import type { OnStep } from "./denoise_loop";
 import { countSteps, needsMask, withPicture } from "./generation_request";
-import type { GenerationRequest, GivenPicture, Posterior } from "./generation_request";
+import type { GenerationRequest, GivenPicture } from "./generation_request";
 import type { GuidedText } from "./guidance";
 import { NoisePredictor } from "./guidance";
 import { guidesItself } from "./guidance_embedding";

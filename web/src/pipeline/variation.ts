@@ -3,6 +3,9 @@
 import type { Variation } from "./generation_request";
 import { MersenneTwister, randn } from "./torch_rng";
 
+/** Below it, two directions lie on one line as far as float32 tells. */
+const LEAST_SINE = 1e-6;
+
 /**
  * Mix noise along the arc between two noises (slerp), as AUTOMATIC1111's web UI does for its
  * "Variation seed": for each picture, along its rows' axis.
@@ -43,8 +46,12 @@ export function mixNoise(
   eachArc((arc, start) => {
     const angle = Math.acos(Math.min(1, Math.max(-1, cosines[arc]!)));
     const sine = Math.sin(angle);
-    const own = isSame ? strength : Math.sin((1 - strength) * angle) / sine;
-    const others = isSame ? 1 - strength : Math.sin(strength * angle) / sine;
+    // On a line there is no arc, and the web UI's formula divides by 0; rows of one pixel are such.
+    const isLine = sine < LEAST_SINE;
+    const along = isLine ? 1 - strength : Math.sin((1 - strength) * angle) / sine;
+    const across = isLine ? strength : Math.sin(strength * angle) / sine;
+    const own = isSame ? strength : along;
+    const others = isSame ? 1 - strength : across;
     for (let row = 0; row < height; row++) {
       const at = start + row * width;
       mixed[at] = own * noise[at]! + others * other[at]!;

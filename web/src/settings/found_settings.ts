@@ -48,7 +48,7 @@ export interface FoundSettings {
   /** Whether the picture was put back where the mask is black. */
   keepUnmasked?: boolean | undefined;
   /** Pixels that were added at the sides of the picture. */
-  outpaint?: Partial<Record<"left" | "top" | "right" | "bottom", number>> | undefined;
+  outpaint?: Outpaint | undefined;
   /** Seed of noise that was mixed into that of the seed, and how much of it, 0 to 1. */
   variationSeed?: Seed | undefined;
   variationStrength?: number | undefined;
@@ -107,6 +107,14 @@ export type Fit = (typeof FITS)[number];
  * noise; `fill`, the colours around the masked part, blurred into it.
  */
 export type MaskedContent = (typeof MASKED_CONTENTS)[number];
+
+/** Pixels that are added to a picture at its sides. */
+export interface Outpaint {
+  left?: number | undefined;
+  top?: number | undefined;
+  right?: number | undefined;
+  bottom?: number | undefined;
+}
 
 /** What a second pass enlarges: the `latent` of the first pass, or the `picture` that it drew. */
 export type Upscale = (typeof UPSCALES)[number];
@@ -202,7 +210,7 @@ function readTwoNumbers(text: string): [number, number] | undefined {
 }
 
 /** Read a text such as left 64 bottom 32. */
-function readSides(text: string): FoundSettings["outpaint"] {
+function readSides(text: string): Outpaint | undefined {
   if (text.length > 2 * LONGEST_NUMBER) return undefined;
   const found = [...text.matchAll(/(left|top|right|bottom) (\d{1,5})/g)];
   if (found.length === 0) return undefined;

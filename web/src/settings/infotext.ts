@@ -7,7 +7,7 @@
 
 import { OptionError } from "../util/errors";
 import { requireSettings, requireString, show } from "../util/option_checks";
-import type { Fit, FoundSettings, MaskedContent, Upscale } from "./found_settings";
+import type { Fit, FoundSettings, MaskedContent, Outpaint, Upscale } from "./found_settings";
 import { A1111_CONTENTS, noSettings, secondSize, splitStrength, takeAll } from "./found_settings";
 import { findScheduler, nameSampler } from "./sampler_names";
 import type { Seed } from "./seed";
@@ -22,15 +22,7 @@ export interface PictureSettings {
   onlyMasked?: boolean | undefined;
   onlyMaskedPadding?: number | undefined;
   keepUnmasked?: boolean | undefined;
-  outpaint?: OutpaintSettings | undefined;
-}
-
-/** Pixels that were added at the sides of a picture. */
-export interface OutpaintSettings {
-  left?: number | undefined;
-  top?: number | undefined;
-  right?: number | undefined;
-  bottom?: number | undefined;
+  outpaint?: Outpaint | undefined;
 }
 
 /** A second pass; the settings' own width and height are those of the first. */

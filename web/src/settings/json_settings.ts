@@ -107,6 +107,9 @@ const NOVELAI = {
   signed_hash: null,
 } as const;
 
+/** What NovelAI calls drawing from a picture, and from one with a mask. */
+const FROM_PICTURE = ["Img2ImgRequest", "NativeInfillingRequest"];
+
 /** Read what InvokeAI writes. */
 export function readInvokeAi(table: Table): FoundSettings {
   return takeAll(noSettings("InvokeAI"), pairsOf(table), INVOKEAI);
@@ -140,7 +143,11 @@ export function readSwarmUi(table: Table): FoundSettings {
 
 /** Read what NovelAI writes. */
 export function readNovelAi(table: Table): FoundSettings {
-  const found = takeAll(noSettings("NovelAI"), pairsOf(table), NOVELAI);
+  // Of pictures that were drawn from words, it names a strength that nothing used.
+  const fromPicture = FROM_PICTURE.includes(asText(table.request_type ?? ""));
+  const { strength, ...others } = table;
+  const used = fromPicture && strength !== undefined ? { ...others, strength } : others;
+  const found = takeAll(noSettings("NovelAI"), pairsOf(used), NOVELAI);
   found.sampler = found.sampler?.replace(/^k_/, "");
   if (found.schedule === "native") found.schedule = "normal";
   return found;

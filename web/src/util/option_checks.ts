@@ -247,6 +247,7 @@ export const ENCODE_IMAGE_CHECKS: Checks = {
   fit: requireFit,
   width: requireFinite,
   height: requireFinite,
+  posterior: requireOneOf("mode", "sample"),
   seed: requireSeed,
 };
 

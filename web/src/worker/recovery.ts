@@ -1,6 +1,6 @@
 /** Loads a pipeline again when the GPU is lost, and in less memory when the GPU has no room. */
 
-import type { PromptEmbeddings } from "../api/options";
+import type { Posterior, PromptEmbeddings } from "../api/options";
 import { CallProgress, LOADING_SHARE } from "../api/progress";
 import type { OnProgress } from "../api/progress";
 import type { GenerationResult, LoadOptions, StageReport, Usage } from "../api/types";
@@ -9,7 +9,7 @@ import { runSelfTest } from "../diagnostics/self_test";
 import { NoAdapterError } from "../gpu/device";
 import { loadPipeline } from "../pipeline";
 import type { Pipeline } from "../pipeline";
-import type { GenerationRequest, Posterior } from "../pipeline/generation_request";
+import type { GenerationRequest } from "../pipeline/generation_request";
 import type { Costs } from "../pipeline/progress_meter";
 import { meterEncoding, meterSelfTest } from "../pipeline/progress_meter";
 import type { Seed } from "../settings/seed";

@@ -3,12 +3,12 @@
 import * as Comlink from "comlink";
 
 import { transferablesOf } from "../api/generated";
-import type { PromptEmbeddings } from "../api/options";
+import type { Posterior, PromptEmbeddings } from "../api/options";
 import type { OnProgress, ProgressEvent } from "../api/progress";
 import type { GenerationResult, LoadOptions, OnNotice, StageReport, Usage } from "../api/types";
 import type { Manifest, Size } from "../bundle/manifest";
 import type { Pipeline } from "../pipeline";
-import type { GenerationRequest, Posterior } from "../pipeline/generation_request";
+import type { GenerationRequest } from "../pipeline/generation_request";
 import type { Seed } from "../settings/seed";
 import { setLogLevel } from "../util/log";
 import { BUILD } from "../util/version";

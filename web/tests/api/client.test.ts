@@ -236,11 +236,15 @@ test("what a mask keeps is put back in the worker, and a picture is encoded", as
   (await untilBegun("one")).finish();
   // The toy draws its colour, 1 2 3.
   expect([...(await drawing).image.data]).toEqual([10, 20, 30, 255, 1, 2, 3, 255]);
-  const { latents, size } = await pipe.encodeImage(image, { seed: 1 });
+  const { latents, size } = await pipe.encodeImage(image, { posterior: "sample", seed: 1 });
   expect([[...latents], size]).toEqual([
     [10, 20, 30, 255],
     [2, 1],
   ]);
+  const sample = pipe.encodeImage(image, { posterior: "sample" });
+  await expect(sample).rejects.toThrow("posterior is sample, and there is no seed");
+  const seed = pipe.encodeImage(image, { seed: 1 });
+  await expect(seed).rejects.toThrow("seed is given without a sample");
   await expect(pipe.encodeImage(image, { width: 3 })).rejects.toThrow("3x1 was not compiled");
   await expect(pipe.encodeImage("x" as unknown as Blob)).rejects.toThrow(OptionError);
   await pipe.unload();

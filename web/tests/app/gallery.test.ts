@@ -55,9 +55,11 @@ let taken: [FoundSettings, string][];
 let draws: number;
 /** Names of the pictures that drawing was to begin with. */
 let started: string[];
+/** How often the start picture was set aside. */
+let setAside: number;
 
 beforeEach(() => {
-  started = [];
+  [started, setAside] = [[], 0];
   document.body.innerHTML = `<div id="actions"></div><section id="gallery"></section>`;
   [root, actions] = ["gallery", "actions"].map((id) => document.getElementById(id)!) as [
     HTMLElement,
@@ -78,6 +80,7 @@ function open(): Gallery {
     draw: () => (draws += 1),
     canStart: () => true,
     start: (_file: Blob, name: string) => Promise.resolve(void started.push(name)),
+    setStartAside: () => void (setAside += 1),
     say: (sentence: Sentence) => void said.push(inWords(sentence)),
   };
   return mountGallery(root, page, store);
@@ -355,6 +358,25 @@ test("a variation keeps the seed and the place in its batch, and takes a little 
   expect(otherSeed(again).variationSeed).toBeUndefined();
 });
 
+test.each(["Vary", "Another seed"])(
+  "%s of what was drawn from words alone does not begin with the start picture",
+  async (name) => {
+    await finish();
+    press("Use its settings", actions);
+    expect(setAside).toBe(0);
+    press(name, actions);
+    expect([setAside, draws]).toEqual([1, 1]);
+    // With a second pass, its strength is that of the pass.
+    const pass = { width: 4, height: 4, strength: 0.4, steps: 2, upscale: "latent" } as const;
+    await finish({ secondPass: pass });
+    press(name, actions);
+    expect([setAside, draws]).toEqual([2, 2]);
+    await finish({ strength: 0.6, fit: "cover" });
+    press(name, actions);
+    expect([setAside, draws]).toEqual([2, 3]);
+  },
+);
+
 test("another picture is begun with one of the gallery, where the model can do that", async () => {
   await finish();
   await settled();
@@ -561,7 +583,7 @@ test("a browser without a store says that pictures stay for the visit alone", as
   root.replaceChildren();
   const page = {
     ...{ actions, take: () => true, draw: () => undefined, say: () => undefined },
-    ...{ canStart: () => false, start: () => Promise.resolve() },
+    ...{ canStart: () => false, start: () => Promise.resolve(), setStartAside: () => undefined },
   };
   gallery = mountGallery(root, page); // happy-dom has no IndexedDB
   await settled();
@@ -663,6 +685,22 @@ test("prompts of others are texts, and bounded where they name a picture", async
   expect(viewer().querySelector("img")!.alt).toHaveLength(500);
   expect(tiles()).toEqual(["Save speck-5-0.png", "Save b_-5-0.png"]);
   expect(root.querySelector("img")!.alt).toBe("Enlarge: a picture without a prompt");
+});
+
+test("a picture whose settings cannot be read can be begun with all the same", async () => {
+  await finish();
+  await settled();
+  const [[id, [picture, files]]] = [...store.held] as [[string, [Picture, PictureFiles]]];
+  store.held.set(id, [{ ...picture, text: "" }, files]);
+  root.replaceChildren();
+  gallery = open();
+  await settled();
+  await enlarge(0);
+  const names = buttons(viewer()).map(({ textContent }) => textContent);
+  expect(names).not.toContain("Vary");
+  press("Start from it", viewer());
+  await settled();
+  expect(started).toEqual([picture.name]);
 });
 
 test("a damaged file is said in the dialog, where the picture can still be deleted", async () => {

@@ -145,6 +145,35 @@ test("a picture is begun with: its use is said, and what can be done with it unf
   expect(byId("second-hint").textContent).toBe("Not with a start picture.");
 });
 
+test("a size in which the graphics card cannot begin with a picture is said", async () => {
+  const missing = (): string => inWords(panel.missing() ?? "");
+  panel.offerModel(ENCODES, [[64, 64]]);
+  form.writeForm({ size: "128x128" });
+  expect(missing()).toBe("");
+  await panel.take(file("moon"), "moon.png");
+  expect(missing()).toContain("cannot begin with a picture of 128 × 128: choose another size");
+  form.writeForm({ size: "64x64" });
+  expect(missing()).toBe("");
+});
+
+test("a picture that is set aside can be brought back; a model that changes pictures keeps it", async () => {
+  panel.setAside();
+  expect(byId("given-offer").hidden).toBe(true);
+  await panel.take(file("moon"), "moon.png");
+  const focused = document.activeElement;
+  panel.setAside();
+  expect([panel.options(), form.offer()!.hasPicture]).toEqual([{}, false]);
+  expect(byId("given-offer-text").textContent).toBe(
+    "moon.png is not the start picture any more: this picture was drawn from words alone.",
+  );
+  expect(document.activeElement).toBe(focused);
+  byId("given-offer-yes").click();
+  expect(options()).toMatchObject({ strength: 0.8 });
+  panel.offerModel({ ...ENCODES, pipeline: "inpainting" });
+  panel.setAside();
+  expect(options()).toMatchObject({ strength: 0.8 });
+});
+
 test.each([
   ["cover", "Of 300 × 100 pixels, the middle 100 × 100 are used, as 64 × 64. The rest is cut off."],
   ["contain", "300 × 100 pixels, scaled to 64 × 21, with a border around them: 64 × 64."],
@@ -221,7 +250,11 @@ test("a part is painted with the keyboard alone, undone, repeated, inverted and 
   byId("onlyMasked").click();
   expect(options()).toMatchObject({ onlyMasked: true, onlyMaskedPadding: 32 });
   expect(byId("given-used").textContent).toContain("The part around what is painted is drawn");
-  click("Edit all of it");
+  // What is added at the sides stays, and is drawn anew all the same.
+  type("add-left", "64");
+  click("Remove what is painted");
+  expect(options()).toMatchObject({ strength: 1, outpaint: { left: 64 } });
+  type("add-left", "0");
   expect(options()).toEqual({ strength: 0.8, fit: "cover" });
 });
 

@@ -123,10 +123,10 @@ async function draw(
   }
 }
 
-/** Encode a picture twice: with a seed, and its mean. */
+/** Encode a picture twice: a sample, and the mean. */
 async function encodeImage(image: Sent, seed: number): Promise<Record<string, number[]>> {
   const input = await makeInput(image);
-  const sample = await pipe.encodeImage(input, { seed });
+  const sample = await pipe.encodeImage(input, { posterior: "sample", seed });
   const mode = await pipe.encodeImage(input);
   return { sample: Array.from(sample.latents), mode: Array.from(mode.latents) };
 }

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import {
   canTile,
   drawableSizes,
+  encodableSizes,
   encoderProblem,
   fits,
   guidesAtOnce,
@@ -73,6 +74,14 @@ describe("sizes that fit a GPU's buffers", () => {
     const problem = encoderProblem(manifest, size, limits(bytes));
     expect(problem === undefined).toBe(encodes);
     if (!encodes) expect(problem!.message).toContain("a given picture of");
+  });
+
+  test("the sizes in which pictures are encoded are some of those that are drawn", () => {
+    const sizes = (bytes: number, of = manifest): string[] =>
+      encodableSizes(of, drawableSizes(of, limits(bytes)), limits(bytes)).map((s) => s.join("x"));
+    expect([sizes(120), sizes(60), sizes(59)]).toEqual([["8x8", "16x8"], ["8x8", "16x8"], []]);
+    const others = manifest.entry_points.filter(({ role }) => !role.startsWith("vae_encoder"));
+    expect(sizes(120, { ...manifest, entry_points: others })).toEqual([]);
   });
 
   test("what does not fit is told with what does", () => {

@@ -189,6 +189,11 @@ describe("a picture to draw from", () => {
       { image: picture(64, 64), secondPass: { scale: 2 } },
       /^both image and secondPass are given$/,
     ],
+    [
+      "a padding of nothing",
+      { image: picture(64, 64), mask: leftHalf(64, 64), onlyMaskedPadding: 8 },
+      /^onlyMaskedPadding is given without onlyMasked$/,
+    ],
     ["half a variation", { variationSeed: 3 }, /^variationSeed is given without variationStr/],
     [
       "sides that make it too large",

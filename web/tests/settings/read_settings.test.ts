@@ -435,6 +435,18 @@ const TABLES: [string, Record<string, string | object>, object][] = [
   ],
 ];
 
+test.each([
+  ["PromptGenerateRequest", undefined],
+  [undefined, undefined],
+  ["Img2ImgRequest", 0.7],
+  ["NativeInfillingRequest", 0.7],
+])("a strength of NovelAI counts where a picture was given: %s", async (request, strength) => {
+  const comment = { prompt: "a cat", uc: "dog", steps: 28, strength: 0.7, request_type: request };
+  const found = await read({ Software: "NovelAI", Comment: comment });
+  expect(found).toMatchObject({ program: "NovelAI", steps: 28, others: [] });
+  expect(found.strength).toBe(strength);
+});
+
 test.each(TABLES)("what %s writes", async (_, texts, expected) => {
   expect(await read(texts)).toEqual(expected);
 });

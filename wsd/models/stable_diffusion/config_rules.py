@@ -319,7 +319,7 @@ _LAYERS: Mapping[str, tuple[str, str]] = dict.fromkeys(
 
 # Pipeline → pipelines whose folders it draws the same pictures of.
 _SAME_PIPELINES: Mapping[str, tuple[str, ...]] = {
-    "StableDiffusionPipeline": ("LatentConsistencyModelPipeline",),
+    "StableDiffusionPipeline": ("LatentConsistencyModelPipeline", "StableDiffusionImg2ImgPipeline"),
 }
 # Options of the pipelines that change no picture that WSD draws, and members that it leaves out.
 _OPTIONS: Mapping[str, KeyRule] = {

@@ -18,6 +18,8 @@ export interface PictureHost {
   canStart: () => boolean;
   /** Begin with a picture from now on. */
   start: (file: Blob, name: string) => Promise<void>;
+  /** Begin with no picture from now on, because what is drawn next was drawn from words alone. */
+  setStartAside: () => void;
   /** Show a sentence, which screen readers say. */
   say: (sentence: Sentence) => void;
   /** Called before the form is filled, to close what lies over it. */
@@ -42,11 +44,6 @@ export function pictureTools(
     tools.push(makeButton(strings.copy, () => void copy(png, say)));
   }
   if (canShare(file)) tools.push(makeButton(strings.share, () => void share(file, say)));
-  if (found === undefined) return tools;
-  const useSettings = (settings: FoundSettings): boolean => {
-    host.leave();
-    return host.take(settings, picture.name);
-  };
   if (host.canStart()) {
     const startFrom = (): void => {
       host.leave();
@@ -54,23 +51,23 @@ export function pictureTools(
     };
     tools.push(makeButton(strings.startFrom, startFrom, { title: strings.startFromHint }));
   }
+  // A picture whose settings cannot be read can be begun with all the same.
+  if (found === undefined) return tools;
+  const useSettings = (settings: FoundSettings): boolean => {
+    host.leave();
+    return host.take(settings, picture.name);
+  };
+  const drawAgain = (settings: FoundSettings): void => {
+    if (settings.strength === undefined) host.setStartAside();
+    if (useSettings(settings)) host.draw();
+  };
   tools.push(
     makeButton(strings.copyLink, () => void copyToClipboard(pictureLink(picture.text), say)),
     makeButton(strings.useSettings, () => void useSettings(found)),
-    makeButton(
-      strings.vary,
-      () => {
-        if (useSettings(variationOf(found))) host.draw();
-      },
-      { title: strings.varyHint },
-    ),
-    makeButton(
-      strings.anotherSeed,
-      () => {
-        if (useSettings(otherSeed(found))) host.draw();
-      },
-      { title: strings.anotherSeedHint },
-    ),
+    makeButton(strings.vary, () => drawAgain(variationOf(found)), { title: strings.varyHint }),
+    makeButton(strings.anotherSeed, () => drawAgain(otherSeed(found)), {
+      title: strings.anotherSeedHint,
+    }),
   );
   return tools;
 }

@@ -2,6 +2,7 @@
 
 import type { Manifest, PictureOptions, PictureSize } from "../../index";
 import { describeFit, hasEncoder, needsMask } from "../../index";
+import { shrinkCanvas } from "../canvases";
 import { element } from "../dom";
 import { make } from "../gallery/elements";
 import { MaskEditor } from "../mask/editor";
@@ -39,12 +40,21 @@ export interface GivenPanel {
   take: (file: Blob, name: Sentence) => Promise<void>;
   /** Offer to begin with a picture whose settings were taken. */
   offer: (file: Blob, name: Sentence) => void;
+  /**
+   * Begin with no picture from now on, because what is drawn next was drawn from words alone. It can
+   * be brought back; a model that changes pictures keeps it.
+   */
+  setAside: () => void;
   /** What is given to the pipeline; nothing if there is no picture. */
   options: () => PictureOptions;
   /** What is missing before this model can draw, if something is. */
   missing: () => Sentence | undefined;
-  /** Take up another model. */
-  offerModel: (manifest: Manifest) => void;
+  /**
+   * Take up another model.
+   *
+   * @param sizes those in which the GPU can begin with a picture; undefined where that is not known.
+   */
+  offerModel: (manifest: Manifest, sizes?: readonly PictureSize[]) => void;
   /** Write what depends on the form's other fields. */
   describe: () => void;
 }
@@ -66,6 +76,8 @@ class MountedGiven implements GivenPanel {
   private readonly keeper = new PictureKeeper();
   private picture: StartPicture | undefined;
   private model: Manifest | undefined;
+  /** Sizes in which the GPU can begin with a picture; undefined where that is not known. */
+  private sizes: readonly PictureSize[] | undefined;
   /** What the buttons of the offer are about: a picture with settings, or one that was removed. */
   private offered: { said: Sentence; yes: Sentence; take: () => void } | undefined;
   /** The small picture and the share that is painted, until one of them changes. */
@@ -88,7 +100,6 @@ class MountedGiven implements GivenPanel {
     element("edit-mask").onclick = () => this.edit();
     element("remove-mask").onclick = () => {
       this.picture?.mask.clear();
-      addSides();
       this.painted();
       element("edit-mask").focus();
     };
@@ -156,6 +167,11 @@ class MountedGiven implements GivenPanel {
     this.writeOffer();
   };
 
+  setAside = (): void => {
+    if (this.model === undefined || !this.canStart() || needsMask(this.model)) return;
+    this.takeAway((name) => text().given.setAside(name));
+  };
+
   options = (): PictureOptions => {
     const { picture } = this;
     if (picture === undefined || !this.canStart()) return {};
@@ -164,13 +180,18 @@ class MountedGiven implements GivenPanel {
   };
 
   missing = (): Sentence | undefined => {
-    if (this.model === undefined || !needsMask(this.model)) return undefined;
+    if (this.model === undefined) return undefined;
+    const size = this.page.size().join("x");
+    const isPossible = this.sizes?.some((each) => each.join("x") === size) ?? true;
+    if (this.picture !== undefined && this.canStart() && !isPossible)
+      return () => text().given.notThisLarge(size.replace("x", " × "));
+    if (!needsMask(this.model)) return undefined;
     if (this.picture === undefined) return () => text().given.needsPicture;
     return this.isMasked ? undefined : () => text().given.needsMask;
   };
 
-  offerModel = (manifest: Manifest): void => {
-    this.model = manifest;
+  offerModel = (manifest: Manifest, sizes?: readonly PictureSize[]): void => {
+    [this.model, this.sizes] = [manifest, sizes];
     if (!this.canStart()) this.endOffer();
     this.describe();
   };
@@ -192,12 +213,18 @@ class MountedGiven implements GivenPanel {
   }
 
   private remove(): void {
+    this.takeAway((name) => text().given.removed(name));
+    element("choose-picture").focus();
+  }
+
+  /** Begin with no picture, and offer to bring it back. */
+  private takeAway(describe: (name: string) => string): void {
     const former = this.picture;
     if (former === undefined) return;
     this.newest += 1;
     this.picture = undefined;
     this.offered = {
-      said: () => text().given.removed(inWords(former.name)),
+      said: () => describe(inWords(former.name)),
       yes: () => text().given.bringBack,
       take: () => {
         this.begin(former);
@@ -207,7 +234,6 @@ class MountedGiven implements GivenPanel {
     };
     this.describe();
     this.writeOffer();
-    element("choose-picture").focus();
     void this.keep();
     this.page.changed();
   }
@@ -308,12 +334,8 @@ async function reopen({ file, name, mask }: KeptPicture): Promise<StartPicture> 
 
 /** Draw a small copy of the picture, with what is painted on it. */
 function drawSmall({ shown, mask, name }: StartPicture): HTMLCanvasElement {
-  const scale = Math.min(1, SMALL / Math.max(shown.width, shown.height));
-  const small = document.createElement("canvas");
-  small.width = Math.max(1, Math.round(shown.width * scale));
-  small.height = Math.max(1, Math.round(shown.height * scale));
+  const small = shrinkCanvas(shown, SMALL);
   const context = small.getContext("2d")!;
-  context.drawImage(shown, 0, 0, small.width, small.height);
   context.fillStyle = PAINT;
   for (let y = 0; y < small.height; y++) {
     const row = Math.floor(((y + 0.5) * mask.height) / small.height) * mask.width;

@@ -2,6 +2,7 @@
 
 import type { PictureSize } from "../../index";
 import { readPicture } from "../../index";
+import { canvasOf, shrinkCanvas } from "../canvases";
 import { PAINTED, PaintedMask } from "../mask/painted_mask";
 import type { Sentence } from "../strings";
 
@@ -29,29 +30,10 @@ export interface StartPicture {
 export async function openPicture(file: Blob, name: Sentence): Promise<StartPicture> {
   const pixels = await readPicture(file);
   const size = [pixels.width, pixels.height] as const;
-  const shown = shrink(pixels);
+  const whole = canvasOf(pixels);
+  const isSmall = Math.max(...size) <= LONGEST_SHOWN;
+  const shown = isSmall ? whole : shrinkCanvas(whole, LONGEST_SHOWN);
   return { file, name, size, shown, mask: new PaintedMask(shown.width, shown.height) };
-}
-
-function shrink(pixels: ImageData): HTMLCanvasElement {
-  const scale = Math.min(1, LONGEST_SHOWN / Math.max(pixels.width, pixels.height));
-  const whole = canvasOf(pixels.width, pixels.height);
-  whole.getContext("2d")!.putImageData(pixels, 0, 0);
-  if (scale === 1) return whole;
-  const small = canvasOf(
-    Math.max(1, Math.round(pixels.width * scale)),
-    Math.max(1, Math.round(pixels.height * scale)),
-  );
-  const context = small.getContext("2d")!;
-  context.imageSmoothingQuality = "high";
-  context.drawImage(whole, 0, 0, small.width, small.height);
-  return small;
-}
-
-function canvasOf(width: number, height: number): HTMLCanvasElement {
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [width, height];
-  return canvas;
 }
 
 /**

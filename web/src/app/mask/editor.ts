@@ -1,9 +1,10 @@
 /** Paints a mask on a picture, in a dialog: with a mouse, a pen, fingers, or the keyboard alone. */
 
+import type { Rectangle } from "../../index";
 import { make, makeButton } from "../gallery/elements";
 import type { Strings } from "../strings";
 import { onLanguage, text } from "../strings";
-import type { Area, PaintedMask, Point } from "./painted_mask";
+import type { PaintedMask, Point } from "./painted_mask";
 import { PAINTED } from "./painted_mask";
 import type { Extent, View } from "./view";
 import { fitView, moveView, reveal, toBox, toPicture, zoomView } from "./view";
@@ -381,7 +382,7 @@ export class MaskEditor {
     else this.zoom(1);
   }
 
-  private writeStripes({ left, top, width, height }: Area): void {
+  private writeStripes({ left, top, width, height }: Rectangle): void {
     const { mask } = this;
     if (mask === undefined) return;
     const shown = new ImageData(width, height);

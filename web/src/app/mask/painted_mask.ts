@@ -1,17 +1,12 @@
 /** A mask that is painted by hand: its bytes, its strokes, and what undoes and repeats them. */
 
+import type { Rectangle } from "../../index";
+import { clamp } from "../numbers";
+
 /** A place on the picture, in its pixels; the middle of the first pixel is (0.5, 0.5). */
 export interface Point {
   x: number;
   y: number;
-}
-
-/** A rectangle of whole pixels. */
-export interface Area {
-  left: number;
-  top: number;
-  width: number;
-  height: number;
 }
 
 /** What a pixel holds that is drawn anew; all others hold 0. */
@@ -19,7 +14,7 @@ export const PAINTED = 255;
 
 /** A change that can be undone: the bytes of an area before and after it. */
 interface Change {
-  area: Area;
+  area: Rectangle;
   before: Uint8Array;
   after: Uint8Array;
 }
@@ -36,7 +31,7 @@ export class PaintedMask {
   private readonly done: Change[] = [];
   private readonly undone: Change[] = [];
   /** The bytes before the stroke that is being painted, and what it has changed so far. */
-  private stroke: { before: Uint8Array; area: Area | undefined } | undefined;
+  private stroke: { before: Uint8Array; area: Rectangle | undefined } | undefined;
 
   /**
    * @param width in pixels.
@@ -83,7 +78,7 @@ export class PaintedMask {
    * @param radius of the brush, in pixels; the pixel below the brush's middle is always painted.
    * @returns the area that may have changed; undefined if the line is beside the picture.
    */
-  paint(from: Point, to: Point, radius: number, erase: boolean): Area | undefined {
+  paint(from: Point, to: Point, radius: number, erase: boolean): Rectangle | undefined {
     const area = this.areaOf(from, to, radius);
     if (area === undefined) return undefined;
     const value = erase ? 0 : PAINTED;
@@ -116,7 +111,7 @@ export class PaintedMask {
   }
 
   /** Take back the stroke that is being painted, as if it had not begun. */
-  cancelStroke(): Area | undefined {
+  cancelStroke(): Rectangle | undefined {
     const { stroke } = this;
     this.stroke = undefined;
     if (stroke !== undefined) this.bytes.set(stroke.before);
@@ -148,7 +143,7 @@ export class PaintedMask {
    *
    * @returns the area that changed; undefined if there is nothing to undo.
    */
-  undo(): Area | undefined {
+  undo(): Rectangle | undefined {
     this.endStroke();
     const last = this.done.pop();
     if (last === undefined) return undefined;
@@ -158,7 +153,7 @@ export class PaintedMask {
   }
 
   /** Repeat what was undone last. */
-  redo(): Area | undefined {
+  redo(): Rectangle | undefined {
     this.endStroke();
     const next = this.undone.pop();
     if (next === undefined) return undefined;
@@ -175,7 +170,7 @@ export class PaintedMask {
   }
 
   /** Remember what an area was before a change, unless it is the same. */
-  private remember(former: Uint8Array, area: Area): void {
+  private remember(former: Uint8Array, area: Rectangle): void {
     const [before, after] = [this.read(former, area), this.read(this.bytes, area)];
     if (before.every((byte, index) => byte === after[index])) return;
     this.undone.length = 0;
@@ -185,7 +180,7 @@ export class PaintedMask {
     while (held > this.limit && this.done.length > 1) held -= size(this.done.shift()!);
   }
 
-  private read(bytes: Uint8Array, { left, top, width, height }: Area): Uint8Array {
+  private read(bytes: Uint8Array, { left, top, width, height }: Rectangle): Uint8Array {
     const found = new Uint8Array(width * height);
     for (let row = 0; row < height; row++) {
       const start = (top + row) * this.width + left;
@@ -194,7 +189,7 @@ export class PaintedMask {
     return found;
   }
 
-  private write({ left, top, width, height }: Area, bytes: Uint8Array): void {
+  private write({ left, top, width, height }: Rectangle, bytes: Uint8Array): void {
     for (let row = 0; row < height; row++) {
       const part = bytes.subarray(row * width, (row + 1) * width);
       this.bytes.set(part, (top + row) * this.width + left);
@@ -202,7 +197,7 @@ export class PaintedMask {
   }
 
   /** The pixels that a brush can reach on its way. */
-  private areaOf(from: Point, to: Point, radius: number): Area | undefined {
+  private areaOf(from: Point, to: Point, radius: number): Rectangle | undefined {
     const left = Math.max(0, Math.floor(Math.min(from.x, to.x) - radius));
     const top = Math.max(0, Math.floor(Math.min(from.y, to.y) - radius));
     const right = Math.min(this.width, Math.floor(Math.max(from.x, to.x) + radius) + 1);
@@ -212,15 +207,11 @@ export class PaintedMask {
   }
 }
 
-function union(one: Area | undefined, other: Area): Area {
+function union(one: Rectangle | undefined, other: Rectangle): Rectangle {
   if (one === undefined) return other;
   const left = Math.min(one.left, other.left);
   const top = Math.min(one.top, other.top);
   const right = Math.max(one.left + one.width, other.left + other.width);
   const bottom = Math.max(one.top + one.height, other.top + other.height);
   return { left, top, width: right - left, height: bottom - top };
-}
-
-function clamp(value: number, least: number, most: number): number {
-  return Math.min(Math.max(value, least), most);
 }

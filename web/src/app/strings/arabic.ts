@@ -83,6 +83,8 @@ export function arabic({
       noEncoder: "هذا النموذج يرسم من الكلمات وحدها، ولا يمكنه البدء من صورة.",
       needsPicture: "هذا النموذج يغيّر جزءًا من صورة: اختر صورة أولًا.",
       needsMask: "هذا النموذج يغيّر جزءًا من صورة: لوّن ذلك الجزء أولًا.",
+      notThisLarge: (size) =>
+        `لا تستطيع بطاقة الرسوميات هذه أن تبدأ بصورة حجمها ${isolate(size)}: اختر حجمًا آخر أو أزل الصورة.`,
       title: "صورة البداية",
       alt: (name) => `صورة البداية: ${isolate(name)}`,
       pasted: "الصورة الملصقة",
@@ -92,6 +94,8 @@ export function arabic({
       notNow: "ليس الآن",
       remove: "أزل الصورة",
       removed: (name) => `لم تعد صورة البداية: ${isolate(name)}.`,
+      setAside: (name) =>
+        `لم تعد صورة البداية، لأن هذه الصورة رُسمت من الكلمات وحدها: ${isolate(name)}.`,
       bringBack: "تراجع",
       unreadable: (name) => `لا يمكن استخدام هذا الملف كصورة: ${isolate(name)}.`,
       unreadableHow:
@@ -102,8 +106,8 @@ export function arabic({
       strengthHint: "مقدار ما يُرسم من جديد: القليل يُبقي الصورة، و100% لا تكاد تُبقي منها شيئًا.",
       strengthMasked: "مقدار ما يُرسم من جديد في الجزء الملوّن.",
       edit: "غيّر جزءًا",
-      editAgain: "تابع التلوين",
-      unmask: "غيّرها كلها",
+      editAgain: "غيّر التلوين",
+      unmask: "أزل التلوين",
       masked: (share) => `يُرسم ${percent(share)} من الصورة من جديد.`,
 
       more: "خيارات الصورة",
@@ -194,7 +198,7 @@ export function arabic({
         }),
       upscale: "ما الذي يُكبّر",
       upscales: {
-        latent: "أرقام النموذج (سريع)",
+        latent: "القيم الكامنة (سريع)",
         picture: "الصورة (أقرب إليها)",
       },
     },

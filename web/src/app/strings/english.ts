@@ -58,6 +58,8 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       noEncoder: "This model draws from words alone, and cannot start from a picture.",
       needsPicture: "This model changes a part of a picture: choose a picture first.",
       needsMask: "This model changes a part of a picture: paint that part first.",
+      notThisLarge: (size: string) =>
+        `This graphics card cannot begin with a picture of ${isolate(size)}: choose another size, or remove the picture.`,
       title: "Start picture",
       alt: (name: string) => `The start picture: ${isolate(name)}`,
       pasted: "the pasted picture",
@@ -68,6 +70,8 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       notNow: "Not now",
       remove: "Remove the picture",
       removed: (name: string) => `${isolate(name)} is not the start picture any more.`,
+      setAside: (name: string) =>
+        `${isolate(name)} is not the start picture any more: this picture was drawn from words alone.`,
       bringBack: "Undo",
       unreadable: (name: string) => `${isolate(name)} cannot be used as a picture.`,
       unreadableHow:
@@ -78,8 +82,8 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       strengthHint: "How much is drawn anew: little keeps the picture, 100% keeps next to nothing.",
       strengthMasked: "How much of the painted part is drawn anew.",
       edit: "Edit a part",
-      editAgain: "Paint further",
-      unmask: "Edit all of it",
+      editAgain: "Change what is painted",
+      unmask: "Remove what is painted",
       masked: (share: number) => `${percent(share)} of the picture is drawn anew.`,
 
       more: "Options of the picture",
@@ -168,7 +172,7 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
         plural(count, { one: "It runs # step.", other: "It runs # steps." }),
       upscale: "What is enlarged",
       upscales: {
-        latent: "The model's own numbers (fast)",
+        latent: "The latents (fast)",
         picture: "The picture (closer to it)",
       },
     },

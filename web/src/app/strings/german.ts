@@ -68,6 +68,8 @@ export function german({
       noEncoder: "Dieses Modell zeichnet nur aus Worten und kann nicht mit einem Bild beginnen.",
       needsPicture: "Dieses Modell ändert einen Teil eines Bildes: Wähle zuerst ein Bild.",
       needsMask: "Dieses Modell ändert einen Teil eines Bildes: Male diesen Teil zuerst an.",
+      notThisLarge: (size) =>
+        `Diese Grafikkarte kann nicht mit einem Bild von ${isolate(size)} beginnen: Wähle eine andere Größe oder entferne das Bild.`,
       title: "Ausgangsbild",
       alt: (name) => `Das Ausgangsbild: ${isolate(name)}`,
       pasted: "das eingefügte Bild",
@@ -78,6 +80,8 @@ export function german({
       notNow: "Jetzt nicht",
       remove: "Das Bild entfernen",
       removed: (name) => `Nicht mehr das Ausgangsbild: ${isolate(name)}.`,
+      setAside: (name) =>
+        `Nicht mehr das Ausgangsbild, denn hier wurde nur nach Worten gezeichnet: ${isolate(name)}.`,
       bringBack: "Rückgängig",
       unreadable: (name) => `Als Bild nicht zu gebrauchen: ${isolate(name)}.`,
       unreadableHow:
@@ -90,8 +94,8 @@ export function german({
         "Wie viel neu gezeichnet wird: Wenig erhält das Bild, bei 100 % bleibt fast nichts davon.",
       strengthMasked: "Wie viel im angemalten Teil neu gezeichnet wird.",
       edit: "Einen Teil ändern",
-      editAgain: "Weiter anmalen",
-      unmask: "Das Ganze ändern",
+      editAgain: "Das Angemalte ändern",
+      unmask: "Das Angemalte entfernen",
       masked: (share) => `${percent(share)} des Bildes werden neu gezeichnet.`,
 
       more: "Optionen des Bildes",
@@ -179,7 +183,7 @@ export function german({
         plural(count, { one: "Er hat # Schritt.", other: "Er hat # Schritte." }),
       upscale: "Was vergrößert wird",
       upscales: {
-        latent: "Die Zahlen des Modells (schnell)",
+        latent: "Die Latents (schnell)",
         picture: "Das Bild (bleibt näher daran)",
       },
     },

@@ -1,0 +1,66 @@
+/** What a pipeline refuses before anything is drawn. What it draws, tests/e2e tests on a GPU. */
+
+import { expect, test, vi } from "vitest";
+
+import type { Manifest, Role, Size } from "../../src/bundle/manifest";
+import { TextToImagePipeline } from "../../src/pipeline/text_to_image";
+import { UnsupportedError } from "../../src/util/errors";
+import { toyRequest } from "../toy_pipeline";
+
+function entry(role: Role, [width, height]: Size, bytes: number): object {
+  const outputs = [{ shape: [1, 3, height, width] }];
+  return { name: role, role, size: [width, height], largest_buffer_bytes: bytes, outputs };
+}
+
+const manifest = {
+  model: { name: "toy" },
+  components: {},
+  entry_points: [
+    entry("denoiser", [8, 8], 10),
+    entry("vae_decoder", [8, 8], 40),
+    entry("denoiser", [16, 8], 20),
+    entry("vae_decoder", [16, 8], 80),
+    entry("vae_decoder_tile", [16, 8], 80),
+    entry("vae_encoder", [16, 8], 120),
+    entry("vae_encoder_tile", [16, 8], 120),
+  ],
+} as unknown as Manifest;
+
+/** Begin to draw with a second pass on a GPU whose buffers have so many bytes; it stops there. */
+async function begin(bytes: number, upscale: "latent" | "picture") {
+  const begun = new Error("the first pass is prepared");
+  const prepare = vi.fn(() => Promise.reject(begun));
+  const model = {
+    manifest,
+    limits: { maxBufferSize: 1000, maxStorageBufferBindingSize: bytes },
+    runtime: { guard: (work: () => Promise<unknown>) => work(), prepare },
+    entry: (name: string) => ({ name }),
+    entries: () => [],
+  };
+  const parts = [model, {}, {}, { functions: () => [] }, {}];
+  const pipeline = new TextToImagePipeline(
+    ...(parts as unknown as ConstructorParameters<typeof TextToImagePipeline>),
+  );
+  const size: Size = [16, 8];
+  const secondPass = { size, strength: 0.5, runSteps: 4, steps: 8, upscale };
+  const drawing = pipeline.generate(toyRequest("x", { size: [8, 8], secondPass }));
+  const error: unknown = await drawing.catch((reason: unknown) => reason);
+  return { error, isBegun: error === begun && prepare.mock.calls.length === 1 };
+}
+
+test("a second pass that the GPU has no buffers for is refused before the first one is drawn", async () => {
+  const { error, isBegun } = await begin(79, "latent");
+  expect(error).toBeInstanceOf(UnsupportedError);
+  expect((error as Error).message).toContain("a picture of 16x8 needs a GPU buffer of 80 bytes");
+  expect(isBegun).toBe(false);
+  expect((await begin(80, "latent")).isBegun).toBe(true);
+});
+
+test("a second pass whose picture the GPU cannot encode is refused then, too", async () => {
+  const { error, isBegun } = await begin(119, "picture");
+  expect(error).toBeInstanceOf(UnsupportedError);
+  expect((error as Error).message).toContain("a given picture of 16x8 needs a GPU buffer");
+  expect(isBegun).toBe(false);
+  expect((await begin(119, "latent")).isBegun).toBe(true);
+  expect((await begin(120, "picture")).isBegun).toBe(true);
+});
