@@ -6,16 +6,15 @@ import path from "node:path";
 
 /**
  * Leaves out what tvmjs imports and WSD never calls: Emscripten's glue, which a WASI library replaces,
- * and its own download of weights with the caches for it. Their modules are empty.
+ * and its own download of weights with the caches for it.
  */
 const withoutUnused = {
   name: "without-unused-parts-of-tvmjs",
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /\/(tvmjs_runtime_wasi|artifact_cache)$/ }, ({ path }) => ({
-      path,
-      namespace: "empty",
-    }));
-    onLoad({ filter: /.*/, namespace: "empty" }, () => ({ contents: "module.exports = {}" }));
+    onResolve({ filter: /tvmjs_runtime_wasi$/ }, () => ({ path: "glue", namespace: "empty" }));
+    onLoad({ filter: /.*/, namespace: "empty" }, () => ({ contents: "export default undefined" }));
+    const unused = path.join(import.meta.dirname, "src/gpu/tvm/unused_download.ts");
+    onResolve({ filter: /\/artifact_cache$/ }, () => ({ path: unused }));
   },
 };
 
