@@ -77,7 +77,9 @@ def test_another_vae(compiled, plain, copy, tmp_path, what):
     vae = copy if what == "folder" else copy / what
     code, shards = build(compiled, tmp_path / "out", "--vae", vae)
     assert code == 0
-    assert {name for name in plain if shards[name] != plain[name]} == {"vae"}
+    # Its encoder is taken too, by which pictures are drawn from.
+    changed = {name for name in plain if shards[name] != plain[name]}
+    assert changed == {"vae", "vae_encoder"}
     path = tmp_path / "out" / "models" / "tiny-sd15" / "manifest.json"
     assert json.loads(path.read_text())["model"]["source"].startswith("tiny-sd15 with VAE ")
 

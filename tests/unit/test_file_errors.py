@@ -324,7 +324,7 @@ def test_faults_of_wsd_keep_their_traceback(error):
     [
         lambda: bytearray(1 << 62),
         lambda: np.zeros(1 << 56, np.uint8),
-        lambda: torch.empty(1 << 46, dtype=torch.uint8),
+        lambda: torch.empty(1 << 48, dtype=torch.uint8),
         lambda: torch.zeros(1 << 56, dtype=torch.uint8),
         lambda: mmap.mmap(-1, 1 << 60),
         lambda: runtime_error("std::bad_alloc"),

@@ -33,6 +33,7 @@ export type {
   Outpaint,
   OutputName,
   OutputTypes,
+  PageElement,
   PictureOptions,
   Posterior,
   Prompt,

@@ -33,6 +33,8 @@ def random_checkpoint(family: Family, seed: int) -> Path:
                 "architecture": family.architecture.name,
                 "components": {c.id: dict(c.config) for c in family.components},
                 "scheduler": dict(family.scheduler),
+                # 2: the scheduler's configuration has every option of the family.
+                "layout": 2,
             }
         )
     )
@@ -57,6 +59,11 @@ def save_pipeline(family: Family, modules: dict[str, torch.nn.Module], folder: P
         for entry in family.tokenizers
     }
     pipeline = assemble_pipeline(family, {**modules, **tokenizers})
+    # Options that the scheduler's own class does not have too, such as clip_sample, as published
+    # checkpoints have them: without clip_sample=False, DDIM could not be chosen.
+    known = {"_class_name", *pipeline.scheduler.config}
+    others = {key: value for key, value in family.scheduler.items() if key not in known}
+    pipeline.scheduler.register_to_config(**others)
     with explain_file_errors(folder):
         pipeline.save_pretrained(folder, safe_serialization=True)
 

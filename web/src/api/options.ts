@@ -41,7 +41,16 @@ export interface PromptEmbeddings {
  * animated or stored as CMYK is refused.
  */
 export type ImageInput =
-  Blob | ImageData | ImageBitmap | HTMLCanvasElement | OffscreenCanvas | HTMLImageElement;
+  | Blob
+  | ImageData
+  | ImageBitmap
+  | PageElement<"HTMLCanvasElement">
+  | OffscreenCanvas
+  | PageElement<"HTMLImageElement">;
+
+/** What a class of the page's elements makes; never where there is no page, as in a worker. */
+export type PageElement<Name extends string> =
+  typeof globalThis extends Record<Name, { prototype: infer Made }> ? Made : never;
 
 /** How latents are taken from what the encoder says of a picture: a random sample, or the mean. */
 export type Posterior = "mode" | "sample";

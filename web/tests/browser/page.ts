@@ -129,6 +129,16 @@ async function keptFolder(): Promise<FileSystemDirectoryHandle> {
 
 /** List the digests of the files that the browser keeps, without manifests and lists. */
 async function keptFiles(): Promise<string[]> {
+  const folder = await keptFolder();
+  const found: string[] = [];
+  for (const key of await keptNames()) {
+    // A file is empty until all of it is written: a worker that ends before leaves it so.
+    if ((await (await folder.getFileHandle(key)).getFile()).size > 0) found.push(key);
+  }
+  return found;
+}
+
+async function keptNames(): Promise<string[]> {
   const found: string[] = [];
   for await (const key of (await keptFolder()).keys()) found.push(key);
   return found.filter((key) => !key.startsWith("text-"));
@@ -167,7 +177,7 @@ async function clearKept(): Promise<void> {
 async function unsoundFiles(): Promise<string[]> {
   const folder = await keptFolder();
   const found: string[] = [];
-  for (const key of await keptFiles()) {
+  for (const key of await keptNames()) {
     const data = await (await folder.getFileHandle(key)).getFile();
     const digest = await crypto.subtle.digest("SHA-256", await data.arrayBuffer());
     if (toHex(digest) !== key) found.push(key);
