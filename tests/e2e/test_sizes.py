@@ -39,8 +39,8 @@ def sized(open_model, checkpoint, tmp_path_factory):
 
 def test_a_size_is_made_ready_when_it_is_asked_for(sized):
     library, renderer = sized
-    # A guided step is a call of its own function; the plain denoiser's is not asked for, nor is what
-    # only a given picture needs.
+    # A guided step is a call of its own function; the plain denoiser's is not asked for, nor is
+    # what only a given picture needs.
     unasked = ("denoiser", "vae_encoder", "vae_encoder_tile", "rgba_to_image", "masked_blend")
     kernels = {e.name: set(e.kernels) for e in library.entry_points if e.role not in unasked}
     # Where nothing but the size differs, nothing else is asked for.
