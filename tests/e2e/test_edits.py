@@ -56,8 +56,11 @@ def test_tiny_sd15_draws_a_red_circle_into_a_scene(renderer, pipeline, shipped):
     assert things["blue", "square"] == before
 
 
-def assert_edits(renderer, pipeline, checkpoint, edge):
-    """Edit held-out scenes; the browser is right as often as diffusers, and where diffusers is."""
+def assert_edits(renderer, pipeline, checkpoint, edge, right_in_all):
+    """Edit held-out scenes; the browser is right as often as diffusers, and where diffusers is.
+
+    `right_in_all` is the least share of edits in which every property of the scene is right.
+    """
     scored = []
     for seed, edit in enumerate(held_out_edits(EDITS, edge)):
         pictures = compare(renderer, checkpoint, pipeline, edit, seed)
@@ -67,14 +70,14 @@ def assert_edits(renderer, pipeline, checkpoint, edge):
     right = rates(browser)
     assert right["color"] >= 0.9
     assert right["count"] >= 0.8
-    # tiny-sd15 draws every property right in 11 scenes of 20, as diffusers does.
-    assert right["all"] >= 0.5
+    assert right["all"] >= right_in_all
     assert np.isfinite(right["relation"])
 
 
 @pytest.mark.full
 def test_tiny_sd15_edits_held_out_scenes(renderer, pipeline, shipped):
-    assert_edits(renderer, pipeline, shipped, 128)
+    # With diffusers too, 11 of the 20 are right in all.
+    assert_edits(renderer, pipeline, shipped, 128, right_in_all=0.5)
 
 
 @pytest.mark.full
@@ -83,4 +86,4 @@ def test_tiny_sdxl_edits_held_out_scenes(open_model, tmp_path):
     checkpoint = open_checkpoint(choose_checkpoint(family, None, None), family)
     library = compile_library(family, family.sizes, "f32", Quiet())
     with open_model(build_bundle(checkpoint, library, tmp_path / "xl", Quiet())) as renderer:
-        assert_edits(renderer, load_pipeline(checkpoint), checkpoint, 192)
+        assert_edits(renderer, load_pipeline(checkpoint), checkpoint, 192, right_in_all=0.6)
