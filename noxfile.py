@@ -40,6 +40,7 @@ NO_EMULATOR = (
 )
 # Tests that compile nothing and open no browser.
 FAST_TESTS = ("tests/unit", "tests/security")
+EXHAUSTIVE_TESTS = ("tests/e2e/test_edits.py",)
 # pytest with a worker for each core, four at most. tests/conftest.py says which tests stay
 # together.
 WORKERS = ("--numprocesses=logical", "--maxprocesses=4", "--no-loadscope-reorder")
@@ -145,6 +146,14 @@ def lint(session: nox.Session) -> None:
     for folder in ("web", "web/lint"):
         install_npm(session, folder)
     run_all(session, lint_checks())
+
+
+@nox.session
+def exhaustive(session: nox.Session) -> None:
+    """Run whole what `full` runs a part of, because all of it takes too long for every change."""
+    prepare(session, "test", "check", "compare")
+    chosen = ("-m", "full or not full", *EXHAUSTIVE_TESTS, *session.posargs)
+    run_workers(session, *chosen, WSD_EXHAUSTIVE="1")
 
 
 @nox.session

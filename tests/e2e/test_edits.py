@@ -1,5 +1,7 @@
 """Does the browser edit pictures as it is told? A mask says where a scene lacks a thing."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,9 @@ from wsd.runtime.request import GenerationRequest
 from wsd.spec.tolerances import LATENTS_TOLERANCE, PICTURE_PSNR
 from wsd.util.progress import Quiet
 
-EDITS = 20
+# Twenty of each model take ten minutes; `nox -s exhaustive` makes them.
+EXHAUSTIVE = "WSD_EXHAUSTIVE" in os.environ
+EDITS = 20 if EXHAUSTIVE else 4
 # Fewer steps than usual: software adapters are slow, and these are enough here.
 STEPS = 10
 
@@ -67,6 +71,8 @@ def assert_edits(renderer, pipeline, checkpoint, edge, right_in_all):
         scored.append([score(edit.scene, picture) for picture in pictures])
     browser, diffusers = map(list, zip(*scored, strict=True))
     assert browser == diffusers
+    if not EXHAUSTIVE:
+        return  # Too few for a share.
     right = rates(browser)
     assert right["color"] >= 0.9
     assert right["count"] >= 0.8
