@@ -40,7 +40,6 @@ NO_EMULATOR = (
 )
 # Tests that compile nothing and open no browser.
 FAST_TESTS = ("tests/unit", "tests/security")
-EXHAUSTIVE_TESTS = ("tests/e2e/test_edits.py",)
 # pytest with a worker for each core, four at most. tests/conftest.py says which tests stay
 # together.
 WORKERS = ("--numprocesses=logical", "--maxprocesses=4", "--no-loadscope-reorder")
@@ -64,7 +63,7 @@ def fast(session: nox.Session) -> None:
     """Run what compiles nothing and opens no browser: under a minute once it is installed."""
     install(session, "test", "check", "compare")
     install_npm(session, "web")
-    chosen = ("-m", "not full and not slow", *FAST_TESTS)
+    chosen = ("-m", "not full and not exhaustive and not slow", *FAST_TESTS)
     pytest = ["pytest", "-q", "--durations=5", *WORKERS, *chosen, *session.posargs]
     # The longest command first. mypy, ruff and eslint cache what they know of unchanged files.
     run_all(
@@ -150,10 +149,9 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def exhaustive(session: nox.Session) -> None:
-    """Run whole what `full` runs a part of, because all of it takes too long for every change."""
+    """Run the rest of what `full` runs a part of: all of it takes too long for every change."""
     prepare(session, "test", "check", "compare")
-    chosen = ("-m", "full or not full", *EXHAUSTIVE_TESTS, *session.posargs)
-    run_workers(session, *chosen, WSD_EXHAUSTIVE="1")
+    run_workers(session, "-m", "exhaustive", *session.posargs)
 
 
 @nox.session

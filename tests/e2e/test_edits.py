@@ -1,7 +1,5 @@
 """Does the browser edit pictures as it is told? A mask says where a scene lacks a thing."""
 
-import os
-
 import numpy as np
 import pytest
 
@@ -21,9 +19,12 @@ from wsd.runtime.request import GenerationRequest
 from wsd.spec.tolerances import LATENTS_TOLERANCE, PICTURE_PSNR
 from wsd.util.progress import Quiet
 
-# Twenty of each model take ten minutes; `nox -s exhaustive` makes them.
-EXHAUSTIVE = "WSD_EXHAUSTIVE" in os.environ
-EDITS = 20 if EXHAUSTIVE else 4
+# Twenty of each model take ten minutes; a few are too few for a share.
+EDITS, FEW = 20, 4
+HOW_MANY = pytest.mark.parametrize(
+    "edits",
+    [pytest.param(FEW, marks=pytest.mark.full), pytest.param(EDITS, marks=pytest.mark.exhaustive)],
+)
 # Fewer steps than usual: software adapters are slow, and these are enough here.
 STEPS = 10
 
@@ -60,19 +61,19 @@ def test_tiny_sd15_draws_a_red_circle_into_a_scene(renderer, pipeline, shipped):
     assert things["blue", "square"] == before
 
 
-def assert_edits(renderer, pipeline, checkpoint, edge, right_in_all):
+def assert_edits(renderer, pipeline, checkpoint, edge, edits, right_in_all):
     """Edit held-out scenes; the browser is right as often as diffusers, and where diffusers is.
 
     `right_in_all` is the least share of edits in which every property of the scene is right.
     """
     scored = []
-    for seed, edit in enumerate(held_out_edits(EDITS, edge)):
+    for seed, edit in enumerate(held_out_edits(edits, edge)):
         pictures = compare(renderer, checkpoint, pipeline, edit, seed)
         scored.append([score(edit.scene, picture) for picture in pictures])
     browser, diffusers = map(list, zip(*scored, strict=True))
     assert browser == diffusers
-    if not EXHAUSTIVE:
-        return  # Too few for a share.
+    if edits < EDITS:
+        return
     right = rates(browser)
     assert right["color"] >= 0.9
     assert right["count"] >= 0.8
@@ -80,16 +81,17 @@ def assert_edits(renderer, pipeline, checkpoint, edge, right_in_all):
     assert np.isfinite(right["relation"])
 
 
-@pytest.mark.full
-def test_tiny_sd15_edits_held_out_scenes(renderer, pipeline, shipped):
+@HOW_MANY
+def test_tiny_sd15_edits_held_out_scenes(renderer, pipeline, shipped, edits):
     # With diffusers too, 11 of the 20 are right in all.
-    assert_edits(renderer, pipeline, shipped, 128, right_in_all=0.5)
+    assert_edits(renderer, pipeline, shipped, 128, edits, right_in_all=0.5)
 
 
-@pytest.mark.full
-def test_tiny_sdxl_edits_held_out_scenes(open_model, tmp_path):
+@HOW_MANY
+def test_tiny_sdxl_edits_held_out_scenes(open_model, tmp_path, edits):
     family = find_family("tiny-sdxl")
     checkpoint = open_checkpoint(choose_checkpoint(family, None, None), family)
     library = compile_library(family, family.sizes, "f32", Quiet())
     with open_model(build_bundle(checkpoint, library, tmp_path / "xl", Quiet())) as renderer:
-        assert_edits(renderer, load_pipeline(checkpoint), checkpoint, 192, right_in_all=0.6)
+        pipeline = load_pipeline(checkpoint)
+        assert_edits(renderer, pipeline, checkpoint, 192, edits, right_in_all=0.6)

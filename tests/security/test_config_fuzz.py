@@ -120,7 +120,7 @@ def test_no_configuration_computes_something_else_in_silence(label, name):
     assert any(accepted)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("label", "name"), PLACES)
 @fuzz(1500)
 @given(data=st.data())

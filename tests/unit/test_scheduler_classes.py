@@ -82,12 +82,13 @@ def list_settings():
         # diffusers divides by zero; see test_no_signal_at_the_last_timestep.
         if prediction != "epsilon" or "rescale_betas_zero_snr" not in option
     ]
-    full = pytest.mark.full
+    # A seventh in `tests`, two sevenths more in `full`.
+    marks = {0: (), 3: pytest.mark.full, 5: pytest.mark.full}
     return [
         pytest.param(
             name,
             options,
-            marks=() if number % 7 == 0 else full,
+            marks=marks.get(number % 7, pytest.mark.exhaustive),
             id="-".join([name, *map(str, options.values())]),
         )
         for number, (name, options) in enumerate(rows)
