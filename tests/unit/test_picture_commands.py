@@ -62,7 +62,7 @@ REFUSED = {
     "animated": ("speck", ["--image", "moving.gif"], "has 2 pictures"),
     "CMYK": ("speck", ["--image", "cmyk.jpg"], "stores its pixels as CMYK"),
     "a bad mask": ("speck", ["--image", "good.png", "--mask", "text.png"], "is no picture"),
-    "a smaller mask": ("speck", ["--image", "good.png", "--mask", "half.png"], "a mask of shape"),
+    "a smaller mask": ("speck", ["--image", "good.png", "--mask", "half.png"], "a mask of "),
     "a black mask": ("speck", ["--image", "good.png", "--mask", "black.png"], "black all over"),
     "a mask alone": ("speck", ["--mask", "mask.png"], "--mask is given without --image"),
     "a strength alone": ("speck", ["--strength", "0.5"], "--strength is given without --image"),

@@ -211,7 +211,8 @@ _REQUEST = {
 # What a picture is drawn from.
 _PICTURE = [
     click.option("--image", type=click.Path(path_type=Path), metavar="FILE",
-                 help="A picture to draw from, in the size that is drawn."),
+                 help="A PNG, JPEG, WebP, AVIF, GIF or BMP file to draw from, upright "
+                      "in the size that is drawn."),
     click.option("--mask", type=click.Path(path_type=Path), metavar="FILE",
                  help="As large as the picture: what is white in it is drawn anew."),
     click.option("--strength", type=float, metavar="X",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,14 @@ DEFAULT_MASKED_STRENGTH: Final = 1.0
 # How a file may store its pixels. Others hold more than 8 bits, or colours that two programs turn
 # into red, green and blue by different rules.
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
+# Formats that are tried. Others of Pillow's run programs, such as Ghostscript, or hold no picture
+# that a browser shows.
+_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP")
+# What Pillow raises for damaged files: OSError and SyntaxError by its own words, RuntimeError from
+# its AVIF decoder, the others where it reads numbers of a damaged header or of EXIF.
+_DAMAGED = (
+    OSError, SyntaxError, ValueError, RuntimeError, EOFError, LookupError, TypeError, struct.error,
+)  # fmt: skip
 _RESIZE = "resize it to the size that is to be drawn"
 _READABLE = "give a PNG, JPEG or WebP file of 8 bits with red, green and blue, such as a screenshot"
 
@@ -60,9 +69,9 @@ class GivenPicture:
             return
         if self.mask.shape != self.image.shape[:2] or self.mask.dtype != np.uint8:
             raise UsageError(
-                f"a mask of shape {list(self.mask.shape)} and type {self.mask.dtype}, of a picture "
-                f"of {self.size[0]}x{self.size[1]}",
-                "it must be (height, width), of bytes, as large as the picture",
+                f"a mask of {'x'.join(map(str, self.mask.shape[::-1]))} pixels and type "
+                f"{self.mask.dtype}, of a picture of {self.size[0]}x{self.size[1]}",
+                "give a mask of the picture's own width and height, of one byte a pixel",
             )
         if not (self.mask >= MASKED_FROM).any():
             raise UsageError(
@@ -135,16 +144,17 @@ def _read(path: Path, background: str) -> Image.Image:
     """Return a file's picture without transparency, turned the right way up."""
     try:
         with warnings.catch_warnings():
-            # Pillow warns of large pictures, which are refused below by their edges.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as opened:
+            # Pillow warns of large pictures, which are refused below by their edges, and of
+            # damage, which ends in an error or in a picture.
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=_FORMATS) as opened:
                 _check_header(path, opened)
                 layer = ImageOps.exif_transpose(opened).convert("RGBA")
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}", "name a picture that is there") from None
     except Image.DecompressionBombError:
         raise UsageError(f"{path} has more pixels than any model draws", _RESIZE) from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except _DAMAGED as error:
         raise UsageError(f"{path} is no picture that can be read: {error}", _READABLE) from error
     return Image.alpha_composite(Image.new("RGBA", layer.size, background), layer)
 

@@ -313,7 +313,9 @@ class MountedGiven implements GivenPanel {
     // No model is chosen yet.
     if (size.includes(0)) return strings.usedWhole(theirs, theirs);
     const options = readPictureOptions();
-    if (!mask.isEmpty && options.onlyMasked === true) return strings.usedMasked(theirs, ours);
+    const grows = Object.values(added).some((pixels) => pixels > 0);
+    if (options.onlyMasked === true && (grows || !mask.isEmpty))
+      return strings.usedMasked(theirs, ours);
     const { from, to } = describeFit(given, size, options.fit!);
     const sides = (area: { width: number; height: number }): string =>
       `${Math.round(area.width)} × ${Math.round(area.height)}`;
