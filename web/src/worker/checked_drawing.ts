@@ -10,19 +10,19 @@ import type { GenerationRequest } from "../pipeline/generation_request";
  * Draw, and check what was drawn if the request asks for it.
  *
  * @param draw draws a request to its end: what it gives is what is shown.
- * @param before follows the safety checker's loading, which comes before drawing: nothing is drawn
- *   in vain where it cannot be fetched. Undefined where only one stage's parameters are on the GPU
- *   at a time; then it is loaded when it is needed.
- * @param onStage follows the check.
+ * @param stages what follows the safety checker's loading, and what follows the check. The loading
+ *   comes before drawing: nothing is drawn in vain where it cannot be fetched. The first is undefined
+ *   where only one stage's parameters are on the GPU at a time; then it is loaded when it is needed.
  */
 export async function drawChecked(
   pipeline: Pick<Pipeline, "checkPictures">,
   request: GenerationRequest,
   draw: (request: GenerationRequest) => Promise<GenerationResult>,
-  [before, onStage]: readonly [OnStage | undefined, OnStage],
+  stages: readonly [before: OnStage | undefined, onStage: OnStage],
   signal?: AbortSignal,
 ): Promise<GenerationResult> {
   if (request.safetyChecker !== true) return draw(request);
+  const [before, onStage] = stages;
   const started = performance.now();
   if (before !== undefined) await pipeline.checkPictures([], before, signal);
   // PNG files are made of the pixels afterwards.
