@@ -29,8 +29,8 @@ _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 # Formats that are tried. Others of Pillow's run programs, such as Ghostscript, or hold no picture
 # that a browser shows.
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP")
-# What Pillow raises for damaged files: OSError and SyntaxError by its own words, RuntimeError from
-# its AVIF decoder, the others where it reads numbers of a damaged header or of EXIF.
+# What Pillow raises for damaged files. It documents OSError and SyntaxError; its AVIF decoder
+# raises RuntimeError, and damaged numbers in a header or in EXIF end in the others.
 _DAMAGED = (
     OSError, SyntaxError, ValueError, RuntimeError, EOFError, LookupError, TypeError, struct.error,
 )  # fmt: skip
