@@ -17,6 +17,9 @@ from typing import Any
 
 # Seconds of the processor, and bytes of memory, that one input may take.
 MOST_SECONDS = 1.0
+# The same for one large input: a busy machine doubles the seconds of a processor that others share,
+# and reading in quadratic time takes more than ten.
+MOST_SECONDS_OF_LARGE = 5.0
 MOST_BYTES = 100 << 20
 # Bytes of an input: more than any reader but those of shaders takes.
 LARGEST_INPUT = 10 << 20

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 from typing_extensions import TypedDict
 
-from mutations import MOST_BYTES, MOST_SECONDS, peak_bytes
+from mutations import MOST_BYTES, MOST_SECONDS_OF_LARGE, peak_bytes
 from wsd.bundle.attestations import read_integrity
 from wsd.bundle.manifest import read_index, read_manifest
 from wsd.bundle.model_files import read_self_test
@@ -245,7 +245,7 @@ def test_a_file_with_a_hundred_thousand_faults_costs_little(tmp_path, text, type
         read_typed(path, adapter, UsageError, "do this")
     assert len(caught.value.message) < 500
     assert peak_bytes() - before < MOST_BYTES
-    assert time.process_time() - started < 2 * MOST_SECONDS
+    assert time.process_time() - started < MOST_SECONDS_OF_LARGE
 
 
 ROW = {"a": 1, "b": "x", "c": [1, 2], "d": {}}
@@ -354,7 +354,7 @@ def test_readers_refuse_a_record_of_a_hundred_thousand_fields_soon(
         read_file(path)
     assert len(caught.value.message) < 500
     assert peak_bytes() - before < MOST_BYTES
-    assert time.process_time() - started < MOST_SECONDS
+    assert time.process_time() - started < MOST_SECONDS_OF_LARGE
 
 
 LIBRARIES = {

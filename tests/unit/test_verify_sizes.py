@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from mutations import MOST_BYTES, MOST_SECONDS, peak_bytes
+from mutations import MOST_BYTES, MOST_SECONDS_OF_LARGE, peak_bytes
 from reattested import INDEX, MANIFEST, MODEL
 from wsd.bundle.model_files import check_example_picture
 from wsd.bundle.verify import check_bundle, verify_bundle
@@ -53,7 +53,7 @@ def test_a_file_of_a_terabyte_is_a_fault_within_a_second(copy, kind):
     except BundleError as error:
         faults = [error.message]
     assert peak_bytes() - before < MOST_BYTES
-    assert time.process_time() - started < 5 * MOST_SECONDS
+    assert time.process_time() - started < MOST_SECONDS_OF_LARGE
     assert len(faults) == 1
     assert name in faults[0]
     assert "expected" in faults[0] or "larger than" in faults[0]
