@@ -76,20 +76,23 @@ def cases():
             for strength in STRENGTHS if every else (0.3, 1.0):
                 for masked in [*whole, True]:
                     case = (name, scheduler, strength, masked)
-                    marks = (
-                        () if case in BRIEF else choose_mark(name, scheduler, strength, every=every)
-                    )
+                    marks = () if case in BRIEF else choose_mark(*case, every=every)
                     kind = "masked" if masked else "whole"
                     named = f"{name}-{scheduler}-{strength}-{kind}"
                     yield pytest.param(*case, marks=marks, id=named)
 
 
-def choose_mark(name, scheduler, strength, *, every):
+def choose_mark(name, scheduler, strength, masked, *, every):
     """Return the mark of a case that is not in every run.
 
-    `full` takes a part in which each scheduler occurs, and each precision.
+    `full` takes a part in which each scheduler occurs, with a mask and without one, and each
+    precision.
     """
-    part = strength in (0.3, 1.0) if every else scheduler in ("ddim", "heun") and strength == 0.3
+    part = (
+        strength == (1.0 if masked else 0.3)
+        if every
+        else scheduler in ("ddim", "heun") and strength == 0.3
+    )
     return pytest.mark.full if part and name not in RARE else pytest.mark.exhaustive
 
 
