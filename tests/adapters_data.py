@@ -81,10 +81,14 @@ def make_adapter(family: Family, form: str, seed: int = 0) -> tuple[Tensors, dic
     tensors: Tensors = {}
     components = [c for c in family.components if c.role in (DENOISER, TEXT_ENCODER)]
     for component in components:
+        names = list_names(component).shapes
         for module, shape in _changed_layers(component, kind):
             name = _spell(family, component, module, naming)
-            for suffix, tensor in _make_layer(kind, shape, generator).items():
-                tensors[name + suffix] = tensor
+            is_encoder = component.role == TEXT_ENCODER
+            own = "diffusers-encoder" if kind == "diffusers" and is_encoder else kind
+            for suffix, tensor in make_layer(own, shape, generator).items():
+                if suffix != ".diff_b" or f"{module}.bias" in names:
+                    tensors[name + suffix] = tensor
     metadata: dict[str, str] = {}
     if kind.startswith("peft"):
         settings: dict[str, object] = {}
@@ -172,7 +176,7 @@ def _original_layer(kind: str, rest: str) -> str:
             "conv_shortcut": "skip_connection"}[rest]  # fmt: skip
 
 
-def _make_layer(kind: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensors:
+def make_layer(kind: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensors:
     """Return the tensors of one layer by what follows its name."""
     out, inner, *kernel = shape
     columns = math.prod(shape[1:])
@@ -209,8 +213,8 @@ def _make_layer(kind: str, shape: tuple[int, ...], generator: torch.Generator) -
             magnitudes = draw(out, std=0.1).abs() + 0.5
             found[".lora_magnitude_vector"] = magnitudes.reshape(1, out, 1, 1) if kernel else magnitudes
         return found
-    if kind in ("diffusers", "diffusers-old"):
-        suffix = "_lora" if kind == "diffusers-old" else ".lora"
+    if kind.startswith("diffusers"):
+        suffix = {"diffusers-old": "_lora", "diffusers": ".lora"}.get(kind, ".lora_linear_layer")
         return {
             f"{suffix}.down.weight": draw(_RANK, inner, *kernel),
             f"{suffix}.up.weight": draw(out, _RANK, *ones, std=std),

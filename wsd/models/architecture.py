@@ -195,15 +195,18 @@ class Architecture(ABC):
         del family, component, modules
         yield from ()
 
-    def find_adapter_model(self, names: Iterable[str], context_width: int | None) -> str:
+    def find_adapter_model(
+        self, family: Family, names: Iterable[str], context_width: int | None
+    ) -> str:
         """Return which published model an adapter was made for; empty if that is unknown.
 
         Args:
+            family: that it was taken for.
             names: of the adapter's tensors.
             context_width: features that the cross attention reads, by the adapter's shapes; None
                 if it does not change that.
         """
-        del names, context_width
+        del family, names, context_width
         return ""
 
     def pipeline_class(self) -> Any:

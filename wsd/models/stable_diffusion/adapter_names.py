@@ -55,8 +55,8 @@ _PUBLISHED = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "
 _OTHERS = (
     (r"double_blocks|single_blocks|single_transformer_blocks", "FLUX"),
     (r"joint_blocks|joint_transformer_blocks", "Stable Diffusion 3"),
-    (r"(^|_|\.)(te2|text_encoder_2)(_|\.)", "Stable Diffusion XL"),
 )
+_SECOND_ENCODER = re.compile(r"(lora_te2_|text_encoder_2\.)")
 
 
 def spell_modules(
@@ -76,10 +76,11 @@ def spell_modules(
         yield from _spell_clip(encoders.index(component.id), len(encoders), list(modules))
 
 
-def find_model(names: Iterable[str], context_width: int | None) -> str:
+def find_model(family: Family, names: Iterable[str], context_width: int | None) -> str:
     """Return which published model an adapter was made for; empty if that is unknown.
 
     Args:
+        family: that it was taken for.
         names: of the adapter's tensors.
         context_width: features that the cross attention reads, by the adapter's shapes; None if it
             does not change that.
@@ -90,6 +91,8 @@ def find_model(names: Iterable[str], context_width: int | None) -> str:
     for pattern, model in _OTHERS:
         if any(re.search(pattern, key) for key in keys):
             return model
+    if len(family.text_encoders()) == 1 and any(_SECOND_ENCODER.match(key) for key in keys):
+        return _PUBLISHED[2048]
     return ""
 
 

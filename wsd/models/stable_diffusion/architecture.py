@@ -103,11 +103,13 @@ class StableDiffusion(Architecture):
 
         yield from spell_modules(family, component, modules)
 
-    def find_adapter_model(self, names: Iterable[str], context_width: int | None) -> str:
+    def find_adapter_model(
+        self, family: Family, names: Iterable[str], context_width: int | None
+    ) -> str:
         """Return which published model an adapter was made for; empty if that is unknown."""
         from wsd.models.stable_diffusion.adapter_names import find_model
 
-        return find_model(names, context_width)
+        return find_model(family, names, context_width)
 
     def added_inputs(self, family: Family) -> tuple[TensorSpec, ...]:
         """Return the inputs of the UNet that follow latents, timestep and text embeddings."""
