@@ -21,7 +21,7 @@ from wsd.checkpoint.adapters.layer_keys import split_key
 from wsd.checkpoint.stored_tensor import StoredTensor
 
 FIXTURE = Path(__file__).parent / "fixtures" / "adapter_arithmetic.json"
-_LINEAR, _CONVOLUTION = (6, 4), (4, 6, 3, 3)
+_LINEAR, _CONVOLUTION = (6, 4), (4, 2, 3, 3)
 _BOTH = (
     "lora", "loha", "lokr", "lokr-factored", "dora", "full", "peft", "peft-dora", "diffusers",
 )  # fmt: skip
@@ -78,7 +78,8 @@ def _make_case(
 
 
 def _list(tensor: torch.Tensor) -> list[float]:
-    return tensor.to(torch.float32).flatten().tolist()
+    # Nine digits tell a float32 from its neighbours.
+    return [float(f"{value:.9g}") for value in tensor.to(torch.float32).flatten().tolist()]
 
 
 def render_fixture() -> str:
