@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 import torch
-from adapters_data import make_adapter, write_adapter
 from safetensors.torch import save_file
 
+from adapters_data import make_adapter, write_adapter
 from builds import make_library
 from commands import wsd
 from speck import SPECK, SPECK_XL
@@ -310,4 +310,3 @@ def test_the_model_of_an_adapter_is_found(tmp_path, capsys):
     assert wsd("lora", tmp_path / "b.safetensors", "--out", tmp_path / "other")[0] == 2
     assert "fits none of the models" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
-

@@ -100,9 +100,7 @@ def verify_adapter_bundle(folder: Path) -> Iterator[str]:
     if tree.faults:
         yield from tree.faults
         return
-    described = read_typed(
-        folder / ADAPTER_FILE, TypeAdapter(AdapterBundle), BundleError, _REBUILD
-    )
+    described = read_typed(folder / ADAPTER_FILE, TypeAdapter(AdapterBundle), BundleError, _REBUILD)
     if (folder / ADAPTER_FILE).read_bytes() != canonical_json(described.model_dump(mode="json")):
         yield f"{ADAPTER_FILE}: not written as WSD writes it: keys in another order, or spaces"
     for name in tree.files:

@@ -183,9 +183,7 @@ def open_checkpoint(
     if checker is not None:
         checker.image_processor(checkpoint.family.component(SAFETY_CHECKER).config["image_size"])
     complete = _without_missing_parts(checkpoint.family, source)
-    applied = tuple(
-        AppliedAdapter(open_adapter(file, complete), scale) for file, scale in adapters
-    )
+    applied = tuple(AppliedAdapter(open_adapter(file, complete), scale) for file, scale in adapters)
     merged = WithAdapters(source, applied) if applied else source
     return replace(
         checkpoint, family=complete, source=merged, safety_checker=checker, adapters=applied

@@ -207,9 +207,7 @@ def _apply(
     return changed * ratios[:, None]
 
 
-def _ratios(
-    wanted: torch.Tensor, lengths: torch.Tensor, multiplier: float | None
-) -> torch.Tensor:
+def _ratios(wanted: torch.Tensor, lengths: torch.Tensor, multiplier: float | None) -> torch.Tensor:
     """Return what rows or columns are multiplied by, as PEFT or as LyCORIS computes it."""
     if multiplier is None:
         return wanted / lengths

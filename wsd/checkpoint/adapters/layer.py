@@ -234,15 +234,17 @@ def _read_full(name: str, parts: Parts, shape: Shape) -> _Read:
         raise _refuse(parts, f"layer {name} changes a tensor of shape {list(tensor.shape)}, "
                              f"and the parameter has {list(shape)}", _DAMAGED)  # fmt: skip
     rows = shape[0]
-    return lambda: Full(_read_whole(tensor).reshape(rows, -1)), None, (
-        rows,
-        math.prod(shape) // rows,
+    return (
+        lambda: Full(_read_whole(tensor).reshape(rows, -1)),
+        None,
+        (
+            rows,
+            math.prod(shape) // rows,
+        ),
     )
 
 
-def _find_magnitudes(
-    name: str, parts: Parts, shape: Shape
-) -> Callable[[float], Magnitudes] | None:
+def _find_magnitudes(name: str, parts: Parts, shape: Shape) -> Callable[[float], Magnitudes] | None:
     """Return DoRA's lengths for a scale; None if the layer has none."""
     if "dora_scale" in parts and "magnitude_vector" in parts:
         raise _refuse(parts, f"layer {name} has lengths of two kinds", _DAMAGED)
@@ -269,9 +271,7 @@ def _find_magnitudes(
     return lambda scale: Magnitudes(_read_whole(tensor).reshape(size), scale if scaled else None)
 
 
-def _find_scale(
-    name: str, parts: Parts, rank: int | None, scaling: Scaling
-) -> tuple[float, float]:
+def _find_scale(name: str, parts: Parts, rank: int | None, scaling: Scaling) -> tuple[float, float]:
     """Return alpha and what it is divided by."""
     if rank is None:
         return 1.0, 1.0
