@@ -203,6 +203,7 @@ def test_weights_are_those_that_lycoris_computes(model, form, scale, tmp_path):
     assert compare_all(found, expected, base) == open_adapter(path, family).count
 
 
+@pytest.mark.slow
 def test_fixtures_of_both_languages_are_current():
     """The arithmetic is that of the fixture to the bit, but for the norms of DoRA."""
     found = json.loads(adapter_arithmetic.render_fixture())
@@ -288,12 +289,14 @@ def test_blocks_of_rows_do_not_change_a_bit(monkeypatch):
     assert torch.equal(merge(weight, [change, change]), whole)
 
 
+@pytest.mark.slow
 def test_a_scale_of_zero_changes_nothing(tmp_path):
     path = write_adapter(tmp_path / "a.safetensors", SPECK, "dora")
     found, base = merged_weights(SPECK, (path, 0.0))
     assert all(torch.equal(found[c][n], w) for c in base for n, w in base[c].items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_widened_exactly(tmp_path, dtype):
     half = write_adapter(tmp_path / "half.safetensors", SPECK, "lora", dtype=dtype)
@@ -304,6 +307,7 @@ def test_half_precision_is_widened_exactly(tmp_path, dtype):
     assert all(torch.equal(one[c][n], w) for c in other for n, w in other[c].items())
 
 
+@pytest.mark.slow
 def test_adapters_are_applied_in_their_order(tmp_path):
     first = write_adapter(tmp_path / "a.safetensors", SPECK, "lora", 1)
     second = write_adapter(tmp_path / "b.safetensors", SPECK, "loha", 2)
@@ -317,6 +321,7 @@ def test_adapters_are_applied_in_their_order(tmp_path):
         assert torch.equal(found["unet"][name], weight)
 
 
+@pytest.mark.slow
 def test_peft_names_of_all_kinds_are_read(tmp_path):
     """With PEFT's level, with the adapter's name inside, and without the pipeline's level."""
     tensors, metadata = make_adapter(SPECK, "peft")
@@ -441,6 +446,7 @@ def test_a_pickle_is_refused(tmp_path):
         find_adapter(str(path))
 
 
+@pytest.mark.slow
 def test_thousands_of_unknown_names_are_told_at_once(tmp_path):
     path = tmp_path / "a.safetensors"
     save_file({f"lora_unet_strange_{i}.alpha": torch.ones(()) for i in range(9000)}, path)
@@ -471,6 +477,7 @@ def test_another_family_is_named(model, width, own, tmp_path):
     assert model in caught.value.message
 
 
+@pytest.mark.slow
 def test_random_names_are_refused_and_nothing_else_happens(tmp_path):
     source = random.Random(0)
     pieces = ["lora_unet_", "lora_te_", "unet.", "attn1", ".lora_A.", "default", ".weight", "_lora",
@@ -483,6 +490,7 @@ def test_random_names_are_refused_and_nothing_else_happens(tmp_path):
             open_adapter(path, SPECK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_is_read(form, tmp_path):
     path = write_adapter(tmp_path / "a.safetensors", SPECK, form)

@@ -17,8 +17,9 @@ from typing import Protocol
 import numpy as np
 import torch
 
-# Values of a block of rows, so that a sum and its terms stay in a processor's cache.
-_BLOCK_VALUES = 1 << 16
+# Values of a block of rows: few enough that a sum and its terms stay in a processor's cache, and
+# so many that calling PyTorch costs little beside them.
+_BLOCK_VALUES = 1 << 18
 
 
 class Delta(Protocol):
