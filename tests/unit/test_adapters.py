@@ -498,3 +498,10 @@ def test_every_format_is_read(form, tmp_path):
     assert adapter.count >= 10
     assert set(adapter.layers) == {"unet", "text_encoder"}
     assert adapter.sha256 == sha256_file(path)
+
+
+def test_a_scale_beyond_float32_is_refused(tmp_path):
+    path = write_adapter(tmp_path / "a.safetensors", SPECK, "lora")
+    layer = next(iter(open_adapter(path, SPECK).layers["unet"].values()))
+    with pytest.raises(CheckpointError, match="beyond float32"):
+        layer.build(1e39)

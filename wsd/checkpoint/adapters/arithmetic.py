@@ -125,8 +125,12 @@ class Change:
 
 
 def round_factor(scale: float, alpha: float, rank: float) -> float:
-    """Return scale · alpha / rank, computed in float64 and rounded to float32 once."""
-    return float(np.float32(scale * alpha / rank))
+    """Return scale · alpha / rank, computed in float64 and rounded to float32 once.
+
+    It is infinite for what is beyond float32.
+    """
+    with np.errstate(over="ignore"):
+        return float(np.float32(scale * alpha / rank))
 
 
 def multiply(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
