@@ -52,6 +52,7 @@ FORMATS: Mapping[str, tuple[str, str]] = {
 # Those that diffusers' own load_lora_weights reads.
 READ_BY_DIFFUSERS = (
     "lora", "lora-original", "locon", "peft", "peft-rslora", "peft-dora", "diffusers",
+    "diffusers-old",
 )  # fmt: skip
 
 

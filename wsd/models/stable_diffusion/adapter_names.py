@@ -171,7 +171,7 @@ class _OriginalNames:
         first = level * self._level
         inner = int(kind == "attentions")
         last = f"output_blocks.{first + self._level - 1}.{1 + (level in self._attended)}.conv"
-        found = {
+        found: dict[tuple[str | None, str], str] = {
             # What changes the size: one layer, which is called conv.
             ("down", "downsamplers"): f"input_blocks.{first + self._level}.0.op",
             ("up", "upsamplers"): last,
