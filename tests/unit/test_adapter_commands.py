@@ -76,7 +76,7 @@ def test_a_bundle_has_the_merged_weights_and_says_of_what(built, adapters):
     assert list(verify_bundle(built)) == []
     model = read_manifest(find_manifest(built, "speck")).model
     expected = [
-        {"source": path.name, "sha256": sha256_file(path), "scale": scale}
+        {"source": path.name, "sha256": sha256_file(path), "scale": scale, "license": ""}
         for path, scale in ((adapters[0], 0.7), (adapters[1], 1.0))
     ]
     assert [adapter.model_dump() for adapter in model.adapters or ()] == expected
@@ -118,6 +118,9 @@ def test_the_papers_name_the_adapters(built, adapters):
              if d.get("name") == "adapter"}  # fmt: skip
     assert set(found) == set(digests)
     assert found[digests[0]] == "urn:wsd:checkpoint:style.safetensors"
+
+    notices = (built / "THIRD_PARTY_NOTICES.txt").read_text(encoding="utf-8")
+    assert "  adapter: style.safetensors, scale 0.7\n" in notices
 
 
 @pytest.mark.slow

@@ -256,6 +256,7 @@ def _describe_adapters(checkpoint: Checkpoint) -> tuple[AdapterEntry, ...] | Non
                 source=printable_line(applied.source, _LONGEST_SOURCE),
                 sha256=applied.adapter.sha256,
                 scale=applied.scale,
+                license=printable_line(applied.adapter.license, _LONGEST_SOURCE),
             )
             for applied in checkpoint.adapters
         )
