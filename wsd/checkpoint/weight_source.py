@@ -2,9 +2,9 @@
 
 Everything that reads weights asks a :class:`WeightSource`: a build, the self-test's expected
 values, the diffusers reference. A diffusers folder (:mod:`wsd.checkpoint.diffusers_folder`), a
-single file (:mod:`wsd.checkpoint.single_file`), and one of these with another VAE
-(:mod:`wsd.checkpoint.vae_override`) are implementations; a source that merges adapters into another
-one would be a further one.
+single file (:mod:`wsd.checkpoint.single_file`), and one of these of which a component comes from
+elsewhere (:mod:`wsd.checkpoint.component_override`) are implementations; a source that merges
+adapters into another one would be a further one.
 """
 
 from __future__ import annotations
