@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from commands import exit_code, wsd
+from masked import MASKED
 from speck import SPECK
 from traced import cached_trace
 from wsd.bundle.builder import build_bundle, describe_latent_space
@@ -150,6 +152,26 @@ def test_a_plan_counts_the_encoder_apart():
         for found in (lines, lines_of_text)
     )
     assert download == other
+
+
+@pytest.mark.slow
+def test_a_plan_of_a_model_that_needs_a_picture_counts_the_encoder_with_all_else():
+    library = cached_trace(MASKED)
+    lines = list(describe_plan(MASKED, library, MASKED.scheduler))
+    assert not [line for line in lines if line.startswith("with a picture")]
+    [download] = (line for line in lines if line.startswith("download"))
+    total = sum(parameter_bytes(library, name) for name in library.parameters)
+    assert read_bytes(download) == pytest.approx(total + library.wasm.stat().st_size, rel=5e-3)
+    planned = [peak.bytes for peak in image_peaks(library)]
+    assert [read_bytes(line) for line in lines[-len(planned) :]] == pytest.approx(planned, rel=5e-3)
+    for text, picture in zip(peaks(library), planned, strict=True):
+        assert picture > 1.01 * text.bytes or text.offload
+
+
+def read_bytes(line):
+    """Return the first number of bytes that a line of a plan names, which has two decimals."""
+    number, unit = re.search(r"([\d.]+) ([KMG]iB)", line).groups()
+    return float(number) * 1024 ** (1 + "KMG".index(unit[0]))
 
 
 @pytest.mark.slow

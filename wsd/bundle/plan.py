@@ -8,10 +8,10 @@ from typing import Any
 
 from wsd.bundle.shards import SHARD_BYTES
 from wsd.compiler.library import Library
-from wsd.compiler.memory import parameter_bytes, peaks
+from wsd.compiler.memory import image_peaks, parameter_bytes, peaks
 from wsd.models.registry import Family
 from wsd.models.schedulers import build_scheduler, default_scheduler
-from wsd.spec.manifest import PeakMemory
+from wsd.spec.manifest import PeakMemory, needs_picture
 from wsd.spec.roles import SAFETY_CHECKER
 
 # Memory of common GPUs in GiB.
@@ -25,6 +25,9 @@ def describe_plan(
 ) -> Iterator[str]:
     """Yield the lines of a plan: bytes, shards, download, GPU memory and which GPUs have it.
 
+    The encoder is a part of the download and of the memory if the model draws nothing without a
+    picture. Else it is listed apart, and the memory is that of drawing from text.
+
     Args:
         family: with the defaults of the checkpoint.
         library: its compiled functions.
@@ -35,6 +38,7 @@ def describe_plan(
     yield f"{family.name}, {library.dtype}, {listed}"
     yield ""
     yield f"{'component':<16}{'parameters':>14}{'bytes':>12}{'shards':>8}"
+    takes_picture = needs_picture(family.architecture.pipeline)
     parts = {part.id for component in family.components for part in component.parts}
     shards = total = more = checker = 0
     for name, parameters in library.parameters.items():
@@ -42,7 +46,7 @@ def describe_plan(
         count = sum(math.prod(p.shape) for p in parameters)
         files = -(-size // SHARD_BYTES)
         yield f"{name:<16}{count:>14,}{_bytes(size):>12}{files:>8}"
-        if name in parts:
+        if name in parts and not takes_picture:
             more += size
         elif name == SAFETY_CHECKER:
             checker += size
@@ -61,7 +65,7 @@ def describe_plan(
     yield f"defaults         {family.steps} steps, guidance {family.guidance_scale:g}"
     yield ""
     yield f"{'size':<12}{'GPU memory':>12}  {'drawn':<24}{'fits'}"
-    for peak in peaks(library):
+    for peak in (image_peaks(library) if takes_picture else None) or peaks(library):
         edges = "x".join(map(str, peak.size))
         yield f"{edges:<12}{_bytes(peak.bytes):>12}  {_way(peak):<24}{_fits(peak.bytes)}"
 

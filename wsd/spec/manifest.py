@@ -61,6 +61,12 @@ _REQUIRED_ROLES: Final = {
     "inpainting": (*_FROM_TEXT, VAE_ENCODER, RGBA_TO_IMAGE),
 }
 
+
+def needs_picture(pipeline: str) -> bool:
+    """Tell whether a pipeline draws nothing without a picture, because its denoiser takes one."""
+    return VAE_ENCODER in _REQUIRED_ROLES.get(pipeline, ())
+
+
 _CONFIG = ConfigDict(
     extra="forbid",
     strict=True,
