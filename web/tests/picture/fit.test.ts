@@ -28,11 +28,14 @@ test.each<[PictureSize, PictureSize]>([
     [64, 4096],
     [512, 768],
   ],
-])("the size for a picture of %j has the nearest shape, and of those the nearest area", (given, size) => {
-  expect(nearestSize(given, SIZES)).toEqual(size);
-  // The order of the sizes decides nothing.
-  expect(nearestSize(given, SIZES.toReversed())).toEqual(size);
-});
+])(
+  "the size for a picture of %j has the nearest shape, and of those the nearest area",
+  (given, size) => {
+    expect(nearestSize(given, SIZES)).toEqual(size);
+    // The order of the sizes decides nothing.
+    expect(nearestSize(given, [...SIZES].reverse())).toEqual(size);
+  },
+);
 
 test.each<[unknown, unknown]>([
   [[0, 512], SIZES],
