@@ -23,7 +23,7 @@ from wsd.checkpoint.random_weights import random_checkpoint
 from wsd.compiler.cache import library_key
 from wsd.compiler.library import architecture
 from wsd.compiler.memory import image_peaks, parameter_bytes, peaks
-from wsd.errors import UsageError
+from wsd.errors import CheckpointError, UsageError
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.models.registry import find_family
 from wsd.runtime.given_picture import GivenPicture
@@ -42,7 +42,10 @@ def folder():
 @pytest.fixture(scope="module")
 def without_encoder(folder, tmp_path_factory):
     """Return a checkpoint whose VAE has a decoder alone."""
-    copy = tmp_path_factory.mktemp("checkpoint") / "text-only"
+    return copy_without_encoder(folder, tmp_path_factory.mktemp("checkpoint") / "text-only")
+
+
+def copy_without_encoder(folder, copy):
     copy.mkdir()
     for entry in folder.iterdir():
         if entry.is_file():
@@ -189,6 +192,25 @@ def test_a_checkpoint_without_an_encoder_draws_from_text(without_encoder, folder
         for opened in (checkpoint, open_checkpoint(folder, SPECK))
     ]
     assert (drawn[0] == drawn[1]).all()
+
+
+@pytest.mark.slow
+def test_a_model_that_needs_a_picture_needs_the_encoder(tmp_path):
+    copy = copy_without_encoder(random_checkpoint(MASKED, 0), tmp_path / "text-only")
+    with pytest.raises(
+        CheckpointError, match="text-only lacks encoder.* the picture that it needs"
+    ):
+        open_checkpoint(copy, MASKED)
+
+
+@pytest.mark.parametrize("command", ["compile", "build"])
+def test_the_encoder_is_not_left_out_of_a_model_that_needs_a_picture(command, tmp_path, capsys):
+    words = (command, "--model", "sd15-inpaint", "--text-to-image-only", "--out", tmp_path / "out")
+    assert exit_code(*words) == 2
+    assert "nothing from text alone\nhint: leave --text-to-image-only" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UsageError):
+        MASKED.without_parts()
 
 
 def test_a_library_with_an_encoder_wants_a_checkpoint_with_one(without_encoder, tmp_path):

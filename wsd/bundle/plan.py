@@ -11,7 +11,7 @@ from wsd.compiler.library import Library
 from wsd.compiler.memory import image_peaks, parameter_bytes, peaks
 from wsd.models.registry import Family
 from wsd.models.schedulers import build_scheduler, default_scheduler
-from wsd.spec.manifest import PeakMemory, needs_picture
+from wsd.spec.manifest import PeakMemory
 from wsd.spec.roles import SAFETY_CHECKER
 
 # Memory of common GPUs in GiB.
@@ -38,7 +38,6 @@ def describe_plan(
     yield f"{family.name}, {library.dtype}, {listed}"
     yield ""
     yield f"{'component':<16}{'parameters':>14}{'bytes':>12}{'shards':>8}"
-    takes_picture = needs_picture(family.architecture.pipeline)
     parts = {part.id for component in family.components for part in component.parts}
     shards = total = more = checker = 0
     for name, parameters in library.parameters.items():
@@ -46,7 +45,7 @@ def describe_plan(
         count = sum(math.prod(p.shape) for p in parameters)
         files = -(-size // SHARD_BYTES)
         yield f"{name:<16}{count:>14,}{_bytes(size):>12}{files:>8}"
-        if name in parts and not takes_picture:
+        if name in parts and not family.needs_picture:
             more += size
         elif name == SAFETY_CHECKER:
             checker += size
@@ -65,7 +64,7 @@ def describe_plan(
     yield f"defaults         {family.steps} steps, guidance {family.guidance_scale:g}"
     yield ""
     yield f"{'size':<12}{'GPU memory':>12}  {'drawn':<24}{'fits'}"
-    for peak in (image_peaks(library) if takes_picture else None) or peaks(library):
+    for peak in (image_peaks(library) if family.needs_picture else None) or peaks(library):
         edges = "x".join(map(str, peak.size))
         yield f"{edges:<12}{_bytes(peak.bytes):>12}  {_way(peak):<24}{_fits(peak.bytes)}"
 
