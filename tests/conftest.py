@@ -26,6 +26,9 @@ from wsd.models.registry import Family, find_family
 from wsd.util.process import find_program, run
 from wsd.util.progress import Quiet
 
+# So that a helper's assert shows the numbers that it compares, as a test's own does.
+pytest.register_assert_rewrite("lowering", "matches", "paged", "pages", "served")
+
 # The models of tests/e2e/test_parity.py.
 _MODEL = re.compile(r"(tiny-sd15|tiny-sdxl|speck-xl|speck|broad)-(f32|f16|w8a16)")
 # Tests that have tiny-sd15 in a page, and those with tiny-sdxl.

@@ -16,9 +16,13 @@ from wsd.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.compiler.driver import compile_library
 from wsd.compiler.library import Library
-from wsd.evaluate.diffusers_reference import load_pipeline, round_weights
+from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, round_weights
+from wsd.evaluate.metrics import psnr, relative_error
 from wsd.models.registry import Family
-from wsd.runtime.driver import StageRenderer
+from wsd.runtime.driver import Rendered, StageRenderer
+from wsd.runtime.given_picture import GivenPicture
+from wsd.runtime.request import GenerationRequest
+from wsd.spec.tolerances import LATENTS_TOLERANCE, PICTURE_PSNR, ROUNDING_PSNR
 from wsd.util.progress import Quiet
 
 
@@ -85,3 +89,32 @@ def open_in_page(
     bundle = build_bundle(checkpoint, library, folder / "bundle", Quiet(), fixtures)
     with open_model(bundle) as renderer:
         yield Model(checkpoint, library, pipeline, renderer)
+
+
+def assert_drawn(
+    model: Model, request: GenerationRequest, picture: GivenPicture | None = None
+) -> Rendered:
+    """Draw in the page, and compare latents and pictures with diffusers'.
+
+    Args:
+        model: opened by :func:`open_in_page`.
+        request: what is drawn.
+        picture: what is drawn from.
+
+    Returns:
+        What the page drew.
+    """
+    images, latents = draw_reference(
+        model.checkpoint, model.pipeline, request, Quiet(), picture=picture
+    )
+    drawn = model.renderer.draw(request, picture=picture)
+    assert drawn.images.shape == images.shape
+    assert relative_error(drawn.latents, latents) < LATENTS_TOLERANCE
+    assert min(map(psnr, drawn.images, images)) > PICTURE_PSNR
+    # A flat picture would agree too easily.
+    assert drawn.images.std() > 5
+    if model.library.dtype != "f32":
+        exact = load_pipeline(model.checkpoint)
+        unrounded, _ = draw_reference(model.checkpoint, exact, request, Quiet(), picture=picture)
+        assert psnr(drawn.images, unrounded) > ROUNDING_PSNR[model.library.dtype]
+    return drawn

@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from paged import open_in_page
+from paged import assert_drawn, open_in_page
 from speck import BROAD, SPECK, SPECK_XL
-from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
-from wsd.evaluate.metrics import psnr, relative_error
+from wsd.evaluate.diffusers_reference import draw_reference
+from wsd.evaluate.metrics import relative_error
 from wsd.models.registry import find_family
 from wsd.models.schedulers import SCHEDULERS
 from wsd.runtime.request import GenerationRequest
 from wsd.spec.roles import DENOISER, VAE_DECODER
-from wsd.spec.tolerances import LATENTS_TOLERANCE, PICTURE_PSNR, ROUNDING_PSNR
 from wsd.util.progress import Quiet
 
 # Each architecture and each precision. The other pairs and the models that ship, which run the same
@@ -186,17 +185,7 @@ PLAIN = [GenerationRequest(PROMPTS[1], seed=3, steps=3)]
     indirect=["model"],
 )
 def test_whole_pictures(model, wanted):
-    images, latents = draw_reference(model.checkpoint, model.pipeline, wanted, Quiet())
-    drawn = model.renderer.draw(wanted)
-    assert drawn.images.shape == images.shape
-    assert relative_error(drawn.latents, latents) < LATENTS_TOLERANCE
-    assert min(map(psnr, drawn.images, images)) > PICTURE_PSNR
-    # A flat picture would agree too easily.
-    assert drawn.images.std() > 5
-    if model.library.dtype != "f32":
-        exact = load_pipeline(model.checkpoint)
-        unrounded, _ = draw_reference(model.checkpoint, exact, wanted, Quiet())
-        assert psnr(drawn.images, unrounded) > ROUNDING_PSNR[model.library.dtype]
+    assert_drawn(model, wanted)
 
 
 @pytest.mark.parametrize("model", [mark("speck-xl-w8a16")], indirect=True)

@@ -8,16 +8,13 @@ import numpy as np
 import pytest
 
 from masked import MASKED, MASKED_XL
-from paged import open_in_page
+from paged import assert_drawn, open_in_page
 from speck import BROAD, LEVELS, SPECK, SPECK_XL
 from wsd.errors import RenderError, UsageError
-from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
-from wsd.evaluate.metrics import psnr, relative_error
+from wsd.evaluate.metrics import relative_error
 from wsd.models.schedulers import SCHEDULERS
 from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.request import GenerationRequest
-from wsd.spec.tolerances import LATENTS_TOLERANCE, PICTURE_PSNR, ROUNDING_PSNR
-from wsd.util.progress import Quiet
 
 PROMPT = "a large red circle"
 MODELS = {
@@ -96,24 +93,6 @@ def choose_mark(name, scheduler, strength, masked, *, every):
     return pytest.mark.full if part and name not in RARE else pytest.mark.exhaustive
 
 
-def compare(model, request, picture):
-    """Compare the browser's latents and pictures with diffusers'; return the browser's."""
-    images, latents = draw_reference(
-        model.checkpoint, model.pipeline, request, Quiet(), picture=picture
-    )
-    drawn = model.renderer.draw(request, picture=picture)
-    assert drawn.images.shape == images.shape
-    assert relative_error(drawn.latents, latents) < LATENTS_TOLERANCE
-    assert min(map(psnr, drawn.images, images)) > PICTURE_PSNR
-    # A flat picture would agree too easily.
-    assert drawn.images.std() > 5
-    if model.library.dtype != "f32":
-        exact = load_pipeline(model.checkpoint)
-        unrounded, _ = draw_reference(model.checkpoint, exact, request, Quiet(), picture=picture)
-        assert psnr(drawn.images, unrounded) > ROUNDING_PSNR[model.library.dtype]
-    return drawn
-
-
 @pytest.mark.parametrize(
     ("model", "scheduler", "strength", "masked"), [*cases()], indirect=["model"]
 )
@@ -125,7 +104,7 @@ def test_it_is_drawn_as_diffusers_draws(model, scheduler, strength, masked):
         scheduler=scheduler,
         guidance_scale=3.0,
     )
-    compare(model, request, make_picture(model, strength, masked=masked))
+    assert_drawn(model, request, make_picture(model, strength, masked=masked))
 
 
 VARIED = {
@@ -153,7 +132,7 @@ VARIED = {
 )
 def test_other_options_go_with_a_picture(model, varied, masked):
     options = {"seed": 2, "steps": 5, "guidance_scale": 3.0, **VARIED[varied]}
-    drawn = compare(
+    drawn = assert_drawn(
         model, GenerationRequest(PROMPT, **options), make_picture(model, 0.7, masked=masked)
     )
     if len(drawn.images) > 1:

@@ -41,7 +41,9 @@ from wsd.cli.main import main
 sys.exit(main())
 """
 # Imports every module of WSD, and prints where they and the tests' modules would come from, and
-# which distributions have them.
+# which distributions have them. A package counts if a file of it was loaded. A namespace package
+# has none: looking for google.protobuf, as transformers does to know whether it could use it,
+# already makes `google` a module.
 IMPORTED = """
 import importlib, importlib.metadata, importlib.util, json, pkgutil, sys
 import wsd
@@ -52,7 +54,9 @@ others = filter(importlib.util.find_spec, ("tools", "speck", "training", "noxfil
 files = [str(getattr(module, "__file__", None) or "") for module in list(sys.modules.values())]
 finders = [str(finder) for finder in sys.meta_path]
 known = importlib.metadata.packages_distributions()
-packages = {name: known[name] for name in {name.partition(".")[0] for name in sys.modules}
+loaded = {name.partition(".")[0] for name, module in list(sys.modules.items())
+          if getattr(module, "__file__", None) is not None}
+packages = {name: known[name] for name in loaded
             if name in known and name not in sys.stdlib_module_names}
 print(json.dumps({"wsd": wsd.__file__, "path": sys.path, "others": list(others), "files": files,
                   "finders": finders, "packages": packages}))

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from commands import exit_code, wsd
+from masked import MASKED
 from speck import SPECK
 from traced import cached_trace
 from wsd.bundle.builder import build_bundle, describe_latent_space
@@ -21,7 +23,7 @@ from wsd.checkpoint.random_weights import random_checkpoint
 from wsd.compiler.cache import library_key
 from wsd.compiler.library import architecture
 from wsd.compiler.memory import image_peaks, parameter_bytes, peaks
-from wsd.errors import UsageError
+from wsd.errors import CheckpointError, UsageError
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.models.registry import find_family
 from wsd.runtime.given_picture import GivenPicture
@@ -40,7 +42,10 @@ def folder():
 @pytest.fixture(scope="module")
 def without_encoder(folder, tmp_path_factory):
     """Return a checkpoint whose VAE has a decoder alone."""
-    copy = tmp_path_factory.mktemp("checkpoint") / "text-only"
+    return copy_without_encoder(folder, tmp_path_factory.mktemp("checkpoint") / "text-only")
+
+
+def copy_without_encoder(folder, copy):
     copy.mkdir()
     for entry in folder.iterdir():
         if entry.is_file():
@@ -153,6 +158,26 @@ def test_a_plan_counts_the_encoder_apart():
 
 
 @pytest.mark.slow
+def test_a_plan_of_a_model_that_needs_a_picture_counts_the_encoder_with_all_else():
+    library = cached_trace(MASKED)
+    lines = list(describe_plan(MASKED, library, MASKED.scheduler))
+    assert not [line for line in lines if line.startswith("with a picture")]
+    [download] = (line for line in lines if line.startswith("download"))
+    total = sum(parameter_bytes(library, name) for name in library.parameters)
+    assert read_bytes(download) == pytest.approx(total + library.wasm.stat().st_size, rel=5e-3)
+    planned = [peak.bytes for peak in image_peaks(library)]
+    assert [read_bytes(line) for line in lines[-len(planned) :]] == pytest.approx(planned, rel=5e-3)
+    for text, picture in zip(peaks(library), planned, strict=True):
+        assert picture > 1.01 * text.bytes or text.offload
+
+
+def read_bytes(line):
+    """Return the first number of bytes that a line of a plan names, which has two decimals."""
+    number, unit = re.search(r"([\d.]+) ([KMG]iB)", line).groups()
+    return float(number) * 1024 ** (1 + "KMG".index(unit[0]))
+
+
+@pytest.mark.slow
 def test_a_checkpoint_without_an_encoder_draws_from_text(without_encoder, folder, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         checkpoint = open_checkpoint(without_encoder, SPECK)
@@ -167,6 +192,25 @@ def test_a_checkpoint_without_an_encoder_draws_from_text(without_encoder, folder
         for opened in (checkpoint, open_checkpoint(folder, SPECK))
     ]
     assert (drawn[0] == drawn[1]).all()
+
+
+@pytest.mark.slow
+def test_a_model_that_needs_a_picture_needs_the_encoder(tmp_path):
+    copy = copy_without_encoder(random_checkpoint(MASKED, 0), tmp_path / "text-only")
+    with pytest.raises(
+        CheckpointError, match="text-only lacks encoder.* the picture that it needs"
+    ):
+        open_checkpoint(copy, MASKED)
+
+
+@pytest.mark.parametrize("command", ["compile", "build"])
+def test_the_encoder_is_not_left_out_of_a_model_that_needs_a_picture(command, tmp_path, capsys):
+    words = (command, "--model", "sd15-inpaint", "--text-to-image-only", "--out", tmp_path / "out")
+    assert exit_code(*words) == 2
+    assert "nothing from text alone\nhint: leave --text-to-image-only" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UsageError):
+        MASKED.without_parts()
 
 
 def test_a_library_with_an_encoder_wants_a_checkpoint_with_one(without_encoder, tmp_path):

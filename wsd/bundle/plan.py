@@ -8,7 +8,7 @@ from typing import Any
 
 from wsd.bundle.shards import SHARD_BYTES
 from wsd.compiler.library import Library
-from wsd.compiler.memory import parameter_bytes, peaks
+from wsd.compiler.memory import image_peaks, parameter_bytes, peaks
 from wsd.models.registry import Family
 from wsd.models.schedulers import build_scheduler, default_scheduler
 from wsd.spec.manifest import PeakMemory
@@ -24,6 +24,9 @@ def describe_plan(
     family: Family, library: Library, scheduler: Mapping[str, Any], default: str | None = None
 ) -> Iterator[str]:
     """Yield the lines of a plan: bytes, shards, download, GPU memory and which GPUs have it.
+
+    The encoder is a part of the download and of the memory if the model draws nothing without a
+    picture. Else it is listed apart, and the memory is that of drawing from text.
 
     Args:
         family: with the defaults of the checkpoint.
@@ -42,7 +45,7 @@ def describe_plan(
         count = sum(math.prod(p.shape) for p in parameters)
         files = -(-size // SHARD_BYTES)
         yield f"{name:<16}{count:>14,}{_bytes(size):>12}{files:>8}"
-        if name in parts:
+        if name in parts and not family.needs_picture:
             more += size
         elif name == SAFETY_CHECKER:
             checker += size
@@ -61,7 +64,7 @@ def describe_plan(
     yield f"defaults         {family.steps} steps, guidance {family.guidance_scale:g}"
     yield ""
     yield f"{'size':<12}{'GPU memory':>12}  {'drawn':<24}{'fits'}"
-    for peak in peaks(library):
+    for peak in (image_peaks(library) if family.needs_picture else None) or peaks(library):
         edges = "x".join(map(str, peak.size))
         yield f"{edges:<12}{_bytes(peak.bytes):>12}  {_way(peak):<24}{_fits(peak.bytes)}"
 

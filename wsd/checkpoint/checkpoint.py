@@ -277,16 +277,24 @@ def require_safety_checker(family: Family) -> Component:
 
 
 def _without_missing_parts(family: Family, source: WeightSource) -> Family:
-    """Return the family without the parts of components whose tensors a checkpoint lacks."""
+    """Return the family without the parts of components whose tensors a checkpoint lacks.
+
+    Raises:
+        CheckpointError: if the model draws nothing without them.
+    """
     components = []
     for component in family.components:
         missing = source.missing(component) if component.parts else []
         if missing:
+            more = f" and {len(missing) - 1} more tensors of {component.id}" * (len(missing) > 1)
+            lacks = f"{source.provenance} lacks {missing[0]}{more}"
+            if family.needs_picture:
+                raise CheckpointError(
+                    f"{lacks}, with which {family.name} encodes the picture that it needs",
+                    "pass the whole checkpoint, or a VAE that has an encoder with --vae",
+                )
             _LOG.warning(
-                "%s lacks %s%s, so the model draws from text alone: no picture can be given to it",
-                source.provenance,
-                missing[0],
-                f" and {len(missing) - 1} more tensors of {component.id}" * (len(missing) > 1),
+                "%s, so the model draws from text alone: no picture can be given to it", lacks
             )
         components.append(replace(component, parts=()) if missing else component)
     return replace(family, components=tuple(components))

@@ -7,13 +7,14 @@ what is named is read: a checkpoint's own checker is left out unless it is named
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from wsd.checkpoint.component_override import ComponentOverride
 from wsd.checkpoint.diffusers_folder import describe_place, list_folder, list_weight_files
 from wsd.checkpoint.image_processor import ImageProcessor, read_image_processor
 from wsd.checkpoint.leftovers import drop_unused_layers
@@ -22,7 +23,6 @@ from wsd.checkpoint.module_names import list_names
 from wsd.checkpoint.stored_tensor import StoredTensor
 from wsd.checkpoint.weight_source import (
     Shape,
-    TokenizerFiles,
     WeightSource,
     check_complete,
     check_tensor,
@@ -30,9 +30,8 @@ from wsd.checkpoint.weight_source import (
     read_json,
 )
 from wsd.errors import CheckpointError
-from wsd.models.family import Component, Family, Tokenizer
+from wsd.models.family import Component, Family
 from wsd.spec.roles import SAFETY_CHECKER
-from wsd.util.hashing import sha256_once
 
 PREPROCESSOR = "preprocessor_config.json"
 # Where a diffusers folder has it.
@@ -117,8 +116,10 @@ class SafetyCheckerFolder:
         return list_folder(self.path, self._component)
 
 
-class WithSafetyChecker:
+class WithSafetyChecker(ComponentOverride):
     """A weight source with a safety checker beside its own components.
+
+    The provenance is the checkpoint's: the manifest has the checker's beside it.
 
     Args:
         base: the checkpoint.
@@ -127,53 +128,20 @@ class WithSafetyChecker:
     """
 
     def __init__(self, base: WeightSource, checker: SafetyCheckerFolder, family: Family) -> None:
-        self._base = base
+        super().__init__(base, SAFETY_CHECKER)
         self.checker = checker
         self._family = family
 
-    @property
-    def provenance(self) -> str:
-        """Return the checkpoint's; the manifest has the checker's beside it."""
-        return self._base.provenance
-
-    @property
-    def markers(self) -> frozenset[str]:
-        """Return the checkpoint's."""
-        return self._base.markers
-
-    @property
-    def stated_license(self) -> str:
-        """Return the checkpoint's."""
-        return self._base.stated_license
-
-    @property
-    def stated_prediction(self) -> str:
-        """Return the checkpoint's."""
-        return self._base.stated_prediction
-
-    def tensors(
-        self, component: Component, expected: Mapping[str, Shape]
-    ) -> Iterator[torch.Tensor]:
-        """Yield a component's tensors; see :class:`wsd.checkpoint.weight_source.WeightSource`."""
-        if component.role != SAFETY_CHECKER:
-            yield from self._base.tensors(component, expected)
-            return
+    def _read(self, component: Component, expected: Mapping[str, Shape]) -> Iterator[torch.Tensor]:
         stored = self.checker.stored
         found, _ = list_names(component).match(stored)
-        yield from read_expected(found, expected, stored, self.checker.path)
+        return read_expected(found, expected, stored, self.checker.path)
 
-    def missing(self, component: Component) -> list[str]:
-        """Return which of a component's optional parameters its files lack."""
-        return [] if component.role == SAFETY_CHECKER else self._base.missing(component)
+    def _list_missing(self, component: Component) -> list[str]:  # noqa: ARG002
+        """Return none: a checker is read whole."""
+        return []
 
-    def check_tensors(self, components: Sequence[Component]) -> None:
-        """Refuse tensors that are missing, left over, of a wrong shape, or of a wrong format."""
-        self._base.check_tensors([c for c in components if c.role != SAFETY_CHECKER])
-        for component in components:
-            if component.role == SAFETY_CHECKER:
-                self._check_checker(component)
-
-    def _check_checker(self, component: Component) -> None:
+    def _check(self, component: Component) -> None:
         names = list_names(component)
         stored, place = self.checker.stored, self.checker.path
         found, leftover = names.match(stored)
@@ -187,32 +155,11 @@ class WithSafetyChecker:
                 )
         check_complete(found, names.required, place)
 
-    def digests(self, component: Component) -> list[str]:
-        """Return the SHA-256 of each of the files that a component's tensors are in."""
-        if component.role != SAFETY_CHECKER:
-            return self._base.digests(component)
-        return [sha256_once(path) for path in self.checker.files()]
+    def _files(self) -> list[Path]:
+        return self.checker.files()
 
-    def component_config(self, component: Component) -> Mapping[str, Any] | None:
-        """Return the component's ``config.json``."""
-        if component.role != SAFETY_CHECKER:
-            return self._base.component_config(component)
+    def _config(self) -> Mapping[str, Any]:
         return self.checker.config()
 
-    def config_place(self, component: Component) -> str:
-        """Return the checker's own file for the checker, else the checkpoint's."""
-        if component.role != SAFETY_CHECKER:
-            return self._base.config_place(component)
+    def _config_place(self) -> str:
         return self.checker.config_place
-
-    def scheduler_config(self) -> Mapping[str, Any] | None:
-        """Return the checkpoint's."""
-        return self._base.scheduler_config()
-
-    def tokenizer_files(self, tokenizer: Tokenizer) -> TokenizerFiles | None:
-        """Return the checkpoint's."""
-        return self._base.tokenizer_files(tokenizer)
-
-    def extra_file(self, name: str) -> Path | None:
-        """Return the checkpoint's."""
-        return self._base.extra_file(name)

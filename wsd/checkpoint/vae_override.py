@@ -6,13 +6,14 @@ worse. Everything but the VAE is the checkpoint's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from wsd.checkpoint.component_override import ComponentOverride
 from wsd.checkpoint.diffusers_folder import (
     check_component,
     describe_place,
@@ -26,7 +27,6 @@ from wsd.checkpoint.single_file import list_file
 from wsd.checkpoint.stored_tensor import StoredTensor
 from wsd.checkpoint.weight_source import (
     Shape,
-    TokenizerFiles,
     WeightSource,
     check_complete,
     check_tensor,
@@ -34,16 +34,15 @@ from wsd.checkpoint.weight_source import (
     read_json,
 )
 from wsd.errors import CheckpointError
-from wsd.models.family import Component, Family, Tokenizer
+from wsd.models.family import Component, Family
 from wsd.spec.roles import VAE_DECODER
-from wsd.util.hashing import sha256_once
 
 # Files beside a checkpoint's weights that are right with any VAE; a self-test is not.
 _KEPT = ("model_index.json", CARD, *LICENSE_FILES)
 Stored = dict[str, StoredTensor]
 
 
-class VaeOverride:
+class VaeOverride(ComponentOverride):
     """A weight source whose VAE comes from elsewhere.
 
     Args:
@@ -54,7 +53,7 @@ class VaeOverride:
     """
 
     def __init__(self, base: WeightSource, path: Path, family: Family) -> None:
-        self._base = base
+        super().__init__(base, VAE_DECODER)
         self._family = family
         self._component = family.component(VAE_DECODER)
         inside = path / self._component.folder
@@ -65,43 +64,20 @@ class VaeOverride:
         """Return the checkpoint's, and the VAE's."""
         return f"{self._base.provenance} with VAE {describe_place(self._path)}"
 
-    @property
-    def markers(self) -> frozenset[str]:
-        """Return the checkpoint's."""
-        return self._base.markers
+    def extra_file(self, name: str) -> Path | None:
+        """Return a file of the checkpoint that holds with any VAE."""
+        return self._base.extra_file(name) if name in _KEPT else None
 
-    @property
-    def stated_license(self) -> str:
-        """Return the checkpoint's."""
-        return self._base.stated_license
-
-    @property
-    def stated_prediction(self) -> str:
-        """Return the checkpoint's."""
-        return self._base.stated_prediction
-
-    def tensors(
-        self, component: Component, expected: Mapping[str, Shape]
-    ) -> Iterator[torch.Tensor]:
-        """Yield a component's tensors; see :class:`wsd.checkpoint.weight_source.WeightSource`."""
-        if component.role != VAE_DECODER:
-            yield from self._base.tensors(component, expected)
-            return
+    def _read(self, component: Component, expected: Mapping[str, Shape]) -> Iterator[torch.Tensor]:
         found, _ = self._match(list_names(component))
-        yield from read_expected(found, expected, self._stored, self._path)
+        return read_expected(found, expected, self._stored, self._path)
 
-    def missing(self, component: Component) -> list[str]:
-        """Return which of a component's optional parameters its files lack."""
-        if component.role != VAE_DECODER:
-            return self._base.missing(component)
+    def _list_missing(self, component: Component) -> list[str]:
         names = list_names(component)
         found, _ = self._match(names)
         return [name for name in names.optional if name not in found]
 
-    def check_tensors(self, components: Sequence[Component]) -> None:
-        """Refuse tensors that are missing, left over, of a wrong shape, or of a wrong format."""
-        self._base.check_tensors([c for c in components if c.role != VAE_DECODER])
-        [component] = (c for c in components if c.role == VAE_DECODER)
+    def _check(self, component: Component) -> None:
         if self._path.is_dir():
             check_component(self._family, component, self._stored, self._path)
             return
@@ -117,16 +93,8 @@ class VaeOverride:
         check_leftovers(leftover, self._family, f"{component.id} ({component.class_name})")
         check_complete(found, names.required, self._path)
 
-    def digests(self, component: Component) -> list[str]:
-        """Return the SHA-256 of each of the files that a component's tensors are in."""
-        if component.role != VAE_DECODER:
-            return self._base.digests(component)
-        return [sha256_once(path) for path in self._files()]
-
-    def component_config(self, component: Component) -> Mapping[str, Any] | None:
-        """Return the component's ``config.json``; a VAE may have none, and is the family's then."""
-        if component.role != VAE_DECODER:
-            return self._base.component_config(component)
+    def _config(self) -> Mapping[str, Any] | None:
+        """Return the VAE's ``config.json``; it may have none, and is the family's then."""
         folder = self._folder()
         # A config.json beside a file of another name may belong to another model.
         if folder is not self._path and not self._path.name.startswith("diffusion_pytorch_model."):
@@ -134,23 +102,8 @@ class VaeOverride:
         path = folder / "config.json"
         return read_json(path) if path.exists() else None
 
-    def config_place(self, component: Component) -> str:
-        """Return the VAE's own file for the VAE, else the checkpoint's."""
-        if component.role != VAE_DECODER:
-            return self._base.config_place(component)
+    def _config_place(self) -> str:
         return f"{describe_place(self._folder())}/config.json"
-
-    def scheduler_config(self) -> Mapping[str, Any] | None:
-        """Return the checkpoint's."""
-        return self._base.scheduler_config()
-
-    def tokenizer_files(self, tokenizer: Tokenizer) -> TokenizerFiles | None:
-        """Return the checkpoint's."""
-        return self._base.tokenizer_files(tokenizer)
-
-    def extra_file(self, name: str) -> Path | None:
-        """Return a file of the checkpoint that holds with any VAE."""
-        return self._base.extra_file(name) if name in _KEPT else None
 
     def _folder(self) -> Path:
         return self._path if self._path.is_dir() else self._path.parent

@@ -74,6 +74,8 @@ def compile(  # noqa: A001 - the command's name
     _check_page(None)
     family = chosen.family()
     check_sizes_early(family, sizes)
+    if text_only:
+        family.check_text_only()
     if chosen.is_given:
         family = chosen.variant()
     if text_only:
@@ -165,6 +167,8 @@ def build(
 
     family = chosen.family()
     check_sizes_early(family, sizes)
+    if text_only:
+        family.check_text_only()
     if library is not None:
         schedule = replace(schedule, sizes=read_library(library).sizes)
     if plan:

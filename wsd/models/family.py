@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from wsd.errors import UsageError
 from wsd.models.architecture import Architecture
 from wsd.models.conditioning import Conditioning
 from wsd.models.latent_space import LatentSpace
-from wsd.spec.roles import SAFETY_CHECKER
+from wsd.spec.roles import SAFETY_CHECKER, needs_picture
 from wsd.spec.tensor import Size
 
 
@@ -204,8 +205,30 @@ class Family:
         """Return the family with a component that looks at finished pictures."""
         return replace(self, components=(*self.drawing_components, checker))
 
+    @property
+    def needs_picture(self) -> bool:
+        """Whether the model draws nothing from text alone, because its denoiser takes a picture."""
+        return needs_picture(self.architecture.pipeline)
+
+    def check_text_only(self) -> None:
+        """Refuse to leave out what encodes a picture where the model draws nothing without it.
+
+        Raises:
+            UsageError: for such a model.
+        """
+        if self.needs_picture:
+            raise UsageError(
+                f"{self.name} draws parts of pictures anew, and nothing from text alone",
+                "leave --text-to-image-only out, or take a model that draws from text",
+            )
+
     def without_parts(self) -> Family:
-        """Return the family without the parts that drawing from text does not need."""
+        """Return the family without the parts that drawing from text does not need.
+
+        Raises:
+            UsageError: if the model draws nothing from text alone.
+        """
+        self.check_text_only()
         components = tuple(replace(component, parts=()) for component in self.components)
         return replace(self, components=components)
 

@@ -34,15 +34,11 @@ from wsd.spec.parameter import SCALE, Storage, stored_bytes
 from wsd.spec.paths import MAX_NAME, ByName, FolderAddress, Name, check_name
 from wsd.spec.precision import Precision
 from wsd.spec.roles import (
-    DENOISER,
-    IMAGE_TO_RGBA,
-    LINEAR_COMBINATION,
     MASKED_BLEND,
+    REQUIRED_ROLES,
     RGBA_TO_IMAGE,
     ROLES,
     SAFETY_CHECKER,
-    TEXT_ENCODER,
-    VAE_DECODER,
     VAE_ENCODER,
 )
 from wsd.spec.tensor import Size, TensorSpec
@@ -52,14 +48,6 @@ SCHEMA_VERSION: Final = 2
 MAX_EXAMPLES: Final = 6
 MAX_EXAMPLE_BYTES: Final = 1 << 14
 MAX_EXAMPLE_SETTINGS: Final = 20_000
-
-# Pipeline to the roles without which it draws nothing.
-_FROM_TEXT: Final = (TEXT_ENCODER, DENOISER, VAE_DECODER, IMAGE_TO_RGBA, LINEAR_COMBINATION)
-_REQUIRED_ROLES: Final = {
-    "text-to-image": _FROM_TEXT,
-    # The denoiser takes a mask, and the latents of a picture without what is masked.
-    "inpainting": (*_FROM_TEXT, VAE_ENCODER, RGBA_TO_IMAGE),
-}
 
 _CONFIG = ConfigDict(
     extra="forbid",
@@ -566,7 +554,7 @@ class Manifest(_Entry):
     def _find_gaps(self) -> Iterator[str]:
         """Yield which roles are missing, and sizes for which no memory is planned."""
         roles = {entry.role for entry in self.entry_points}
-        for role in _REQUIRED_ROLES.get(self.pipeline, ()):
+        for role in REQUIRED_ROLES.get(self.pipeline, ()):
             if role not in roles:
                 yield f"entry_points: none has the role {role}"
         if (SAFETY_CHECKER in roles) != (self.safety_checker is not None):

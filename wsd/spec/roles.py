@@ -7,6 +7,7 @@ it does in the pipeline, ``denoiser``). One component may give entry points of s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 # From token ids to the embeddings that condition the denoiser.
@@ -53,3 +54,20 @@ ROLES: Final = (
     LINEAR_COMBINATION,
     MASKED_BLEND,
 )
+
+_FROM_TEXT: Final = (TEXT_ENCODER, DENOISER, VAE_DECODER, IMAGE_TO_RGBA, LINEAR_COMBINATION)
+# Pipeline to the roles without which it draws nothing.
+REQUIRED_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "text-to-image": _FROM_TEXT,
+    # The denoiser takes a mask, and the latents of a picture without what is masked.
+    "inpainting": (*_FROM_TEXT, VAE_ENCODER, RGBA_TO_IMAGE),
+}
+
+
+def needs_picture(pipeline: str) -> bool:
+    """Tell whether a pipeline draws nothing without a picture.
+
+    Args:
+        pipeline: key of the browser's registry of pipelines.
+    """
+    return VAE_ENCODER in REQUIRED_ROLES.get(pipeline, ())

@@ -1,7 +1,7 @@
 /** Decides what the form takes of settings from elsewhere, and says what it does not take and why. */
 
 import type { FoundSettings, KnownSampler, LinkName, Manifest } from "../index";
-import { findScheduler, FITS, MASKED_CONTENTS, UPSCALES } from "../index";
+import { findScheduler, FITS, MASKED_CONTENTS, nearestSize, UPSCALES } from "../index";
 import { enlargements } from "./enlargements";
 import { clamp } from "./numbers";
 import { write } from "./strings";
@@ -186,14 +186,14 @@ class Adoption {
   private takeSize(): void {
     const { width, height } = this.found;
     if (width === undefined || height === undefined) return;
-    const nearest = nearestSize(this.offer.sizes, [width, height]);
     const wanted = `${width}x${height}`;
     const { fields, notCompiled } = this.strings;
-    if (nearest === undefined) {
+    // Another program's settings may say anything; a picture has whole pixels.
+    if (![width, height].every((side) => Number.isInteger(side) && side > 0)) {
       this.refuse(fields.size, wanted, notCompiled);
       return;
     }
-    const value = nearest.join("x");
+    const value = nearestSize([width, height], this.offer.sizes).join("x");
     if (value === wanted) this.take("size", value);
     else this.change("size", value, wanted, value, notCompiled);
   }
@@ -378,24 +378,6 @@ class Adoption {
     const { model } = this.offer;
     return [model.name, model.source].some((each) => bare(each) === bare(name));
   }
-}
-
-/**
- * Return the size that is nearest in shape, and of those the nearest in area; undefined if an edge
- * of the wanted one is not positive. Both are compared as ratios.
- */
-export function nearestSize(sizes: readonly Size[], wanted: Size): Size | undefined {
-  const [width, height] = wanted;
-  if (!(width > 0 && height > 0)) return undefined;
-  const distance = ([w, h]: Size): [number, number] => [
-    Math.abs(Math.log((w * height) / (h * width))),
-    Math.abs(Math.log((w * h) / (width * height))),
-  ];
-  return [...sizes].sort((one, other) => {
-    const [[shape, area], [otherShape, otherArea]] = [distance(one), distance(other)];
-    // Shapes that differ by rounding alone are the same.
-    return Math.abs(shape - otherShape) > 1e-9 ? shape - otherShape : area - otherArea;
-  })[0];
 }
 
 /** Find a scheduler, and spend no time on what is too long to be a name. */

@@ -1,7 +1,7 @@
 /** What the page says of a model: its facts, the offer to download it, and how it is forgotten. */
 
 import type { Preflight } from "../index";
-import { StableDiffusionPipeline } from "../index";
+import { needsMask, StableDiffusionPipeline } from "../index";
 import { measuredSpeed, MOST_REPORTED_ROOM, roomToKeep } from "./connection";
 import { element } from "./dom";
 import { text } from "./strings";
@@ -21,11 +21,14 @@ export function describeModel(model: Preflight): void {
 }
 
 /**
- * Return the most GPU memory of each way to draw, the usual one first. Where finished pictures are
- * checked, the checker stays on the GPU, unless the parameters of only one stage at a time do.
+ * Return the most GPU memory of each way to draw, the usual one first: from text, or from a picture
+ * if the model draws nothing without one. Where finished pictures are checked, the checker stays on
+ * the GPU, unless the parameters of only one stage at a time do.
  */
 function peaksOf({ manifest, safetyChecker }: Preflight): number[] {
-  const { components, entry_points: entries, peak_bytes: peaks } = manifest;
+  const { components, entry_points: entries } = manifest;
+  const ofPictures = needsMask(manifest) ? manifest.image_peak_bytes : undefined;
+  const peaks = ofPictures ?? manifest.peak_bytes;
   if (!safetyChecker) return peaks.map(({ bytes }) => bytes);
   const checkers = Object.values(components).filter(({ role }) => role === "safety_checker");
   const checker = checkers.reduce((sum, { bytes }) => sum + bytes, 0);

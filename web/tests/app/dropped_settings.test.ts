@@ -4,7 +4,7 @@ import type { FoundSettings } from "../../src/settings/found_settings";
 import { noSettings } from "../../src/settings/found_settings";
 import { formatSettings, parseInfotext } from "../../src/settings/infotext";
 import type { Offer } from "../../src/app/dropped_settings";
-import { adopt, describe, nameOrigin, nearestSize } from "../../src/app/dropped_settings";
+import { adopt, describe, nameOrigin } from "../../src/app/dropped_settings";
 
 const offer = {
   model: { name: "tiny-sd15", source: "shapes.safetensors" },
@@ -75,36 +75,13 @@ test.each([
   ],
   [{ width: 1, height: 1 }, "512x512", "Changed: size from 1x1 to 512x512 (not among"],
   [{ width: 0, height: 512 }, undefined, "Not taken: size 0x512 (not among this model's sizes)."],
+  [{ width: 512, height: -512 }, undefined, "Not taken: size 512x-512 (not among"],
+  [{ width: 512.5, height: 512 }, undefined, "Not taken: size 512.5x512 (not among"],
   [{ width: 512 }, undefined, ""],
 ])("the size of %j", (found, size, message) => {
   const adopted = take(found);
   expect(adopted.fields.size).toBe(size);
   expect(adopted.message).toContain(message);
-});
-
-test("the nearest size has the nearest shape, and of those the nearest area", () => {
-  const sizes = offer.sizes;
-  for (const [wanted, expected] of [
-    [
-      [700, 500],
-      [768, 512],
-    ],
-    [
-      [513, 512],
-      [512, 512],
-    ],
-    [
-      [900, 900],
-      [1024, 1024],
-    ],
-    [
-      [64, 4096],
-      [512, 768],
-    ],
-  ] as const) {
-    expect(nearestSize(sizes, wanted)).toEqual(expected);
-  }
-  expect(nearestSize([], [512, 512])).toBeUndefined();
 });
 
 test.each([
