@@ -9,13 +9,14 @@ import pytest
 import torch
 from PIL import Image, ImageFilter, ImageOps
 
+from color_profiles import ADOBE_RGB, BROKEN, DISPLAY_P3, LINEAR, LINEAR_GREY, NEARLY_SRGB
 from pages import browser_program
 from speck import SPECK
 from wsd.bundle.builder import build_bundle
 from wsd.compiler.driver import compile_library
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error
-from wsd.runtime.given_picture import GivenPicture
+from wsd.runtime.given_picture import GivenPicture, read_given_picture
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.server import served
 from wsd.util.progress import Quiet
@@ -128,6 +129,42 @@ def test_files_are_decoded_as_pillow_does(tab):
         assert read.shape[:2] == expected.shape[:2], name
         assert np.abs(read[..., :3] - expected).max() <= most, name
         assert (read[..., 3] == 255).all()
+
+
+def test_colour_profiles_are_followed_as_the_commands_follow_them(tab, tmp_path):
+    image = Image.fromarray(smooth((53, 31)))
+    grey = image.convert("L")
+    alpha = image.copy()
+    alpha.putalpha(Image.linear_gradient("L").resize((53, 31)))
+    profiles = {
+        "adobe": ADOBE_RGB, "p3": DISPLAY_P3, "linear": LINEAR, "nearly srgb": NEARLY_SRGB,
+        "broken": BROKEN, "grey": LINEAR_GREY,
+    }  # fmt: skip
+    # Each program rounds for itself, and of a lossy file decodes for itself.
+    kinds = {
+        "png": (image, {}, 1), "palette.png": (image.quantize(64), {}, 1),
+        "grey.png": (grey, {}, 1), "alpha.png": (alpha, {}, 2),
+        "webp": (image, {"lossless": True}, 1),
+        "jpg": (image, {"quality": 95}, 8), "grey.jpg": (grey, {"quality": 95}, 8),
+        "avif": (image, {"quality": 95}, 10),
+    }  # fmt: skip
+    for kind, (picture, options, most) in kinds.items():
+        for name, profile in profiles.items():
+            # Chromium refuses AVIF files whose profile is broken or of another kind of colours.
+            if kind == "avif" and name in ("broken", "grey"):
+                continue
+            path = tmp_path / f"{name}.{kind}"
+            picture.save(path, icc_profile=profile, **options)
+            found = call(tab, "read", file(path.read_bytes()))
+            assert "error" not in found, (path.name, found)
+            expected = read_given_picture(path).image.astype(int)
+            assert np.abs(pixels_of(found)[..., :3] - expected).max() <= most, path.name
+            # And it is converted at all.
+            plain = expected_of(path.read_bytes())
+            converts = name in ("adobe", "linear") or (name == "p3" and not kind.startswith("grey"))
+            converts |= name == "grey" and kind.startswith("grey")
+            least = 3 if kind.startswith("grey") else 20
+            assert (np.abs(expected - plain).max() > least) == converts, path.name
 
 
 def test_all_that_a_page_has_can_be_given(tab):
