@@ -2,6 +2,8 @@
 
 import base64
 import io
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -284,6 +286,41 @@ def test_a_file_is_fitted_and_drawn_from(drawing):
         for content in ("original", "noise", "fill")
     ]
     assert len({tuple(each["latents"]) for each in begun}) == 3
+
+
+def test_the_command_draws_what_the_page_draws_of_a_file(drawing, speck, tmp_path):
+    picture = smooth((60, 30))
+    mask = np.zeros((30, 60), np.uint8)
+    mask[8:22, 20:50] = 255
+    image_file, mask_file = tmp_path / "image.png", tmp_path / "mask.png"
+    Image.fromarray(picture).save(image_file)
+    Image.fromarray(mask).save(mask_file)
+    options = {**OPTIONS, "strength": 0.6, "fit": "contain"}
+    page = call(
+        drawing,
+        "draw",
+        PROMPT,
+        options,
+        file(image_file.read_bytes()),
+        file(mask_file.read_bytes()),
+    )
+    assert page.get("error") is None, page
+    # A process of its own: Playwright drives one browser in a thread.
+    drawn = tmp_path / "drawn.png"
+    done = subprocess.run(
+        [sys.executable, "-m", "wsd", "render", speck[0], "--prompt", PROMPT, "--steps", "4",
+         "--seed", "2", "--image", image_file, "--mask", mask_file, "--strength", "0.6",
+         "--fit", "contain", "--out", drawn],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    fitted = "from 60x30 to 16x16 by contain: scaled to 16x8, and its edges fill what is left"
+    assert f"note: the picture is fitted: {fitted}" in done.stderr
+    with Image.open(drawn) as found:
+        assert np.array_equal(np.asarray(found), pixels_of(page["images"][0])[..., :3])
+        assert "Denoising strength: 0.6, " in found.text["parameters"]
+        assert "Fit: contain, " in found.text["parameters"]
+    assert page["found"]["fit"] == "contain"
 
 
 def test_the_latents_of_a_picture_are_those_that_diffusers_takes(drawing, speck):

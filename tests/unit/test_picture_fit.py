@@ -63,6 +63,7 @@ def on_page(javascript, image, drawn, fit, mask=None):
     return decode("pixels", 4)[..., :3], None if mask is None else decode("mask")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("drawn", DRAWN)
 def test_the_page_fits_the_same_bytes(javascript, fit, drawn):
@@ -128,6 +129,7 @@ def test_a_part_that_is_scaled_alone_is_that_of_the_whole(monkeypatch):
         assert np.abs(part - whole).max() <= 1, size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(16384, 1), (2, 16384)])
 def test_a_thin_picture_takes_no_gigabytes(javascript, size):
     """Scaled as a whole, it would have four million times 256 pixels."""
