@@ -296,14 +296,8 @@ def test_the_command_draws_what_the_page_draws_of_a_file(drawing, speck, tmp_pat
     Image.fromarray(picture).save(image_file)
     Image.fromarray(mask).save(mask_file)
     options = {**OPTIONS, "strength": 0.6, "fit": "contain"}
-    page = call(
-        drawing,
-        "draw",
-        PROMPT,
-        options,
-        file(image_file.read_bytes()),
-        file(mask_file.read_bytes()),
-    )
+    sent = [file(path.read_bytes()) for path in (image_file, mask_file)]
+    page = call(drawing, "draw", PROMPT, options, *sent)
     assert page.get("error") is None, page
     # A process of its own: Playwright drives one browser in a thread.
     drawn = tmp_path / "drawn.png"
