@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -118,7 +119,9 @@ def fit_mask(mask: np.ndarray, size: Size, fit: Fit) -> np.ndarray:
     return _fit(mask, size, fit, "constant")
 
 
-def _fit(image: np.ndarray, size: Size, fit: Fit, beyond: str) -> np.ndarray:
+def _fit(
+    image: np.ndarray, size: Size, fit: Fit, beyond: Literal["edge", "constant"]
+) -> np.ndarray:
     given = (image.shape[1], image.shape[0])
     if given == size:
         return image
@@ -126,7 +129,7 @@ def _fit(image: np.ndarray, size: Size, fit: Fit, beyond: str) -> np.ndarray:
     left, top, right, bottom = fitting.covered
     margins = [(top, size[1] - bottom), (left, size[0] - right)]
     margins += [(0, 0)] * (image.ndim - 2)
-    return np.pad(_scale_covered(image, fitting), margins, mode=beyond)  # type: ignore[call-overload]
+    return np.pad(_scale_covered(image, fitting), margins, mode=beyond)
 
 
 def _scale_covered(image: np.ndarray, fitting: Fitting) -> np.ndarray:
