@@ -181,6 +181,7 @@ def test_a_fit_of_another_name_is_refused():
         GivenPicture(make_picture((16, 16)), 0.5, fit="tight")
 
 
+@pytest.mark.slow
 def test_the_page_chooses_the_same_size(javascript):
     """Of sizes at random, and of sizes as near as one another, of which the first is taken."""
     random = np.random.default_rng(0)
