@@ -23,7 +23,7 @@ from wsd.kernels import choice, variant
 from wsd.kernels.registry import variant_names
 from wsd.models.schedulers import MAX_STEPS, SCHEDULERS
 from wsd.runtime import given_picture, http_headers, request
-from wsd.spec import adapter_bundle, manifest, paths, seed, self_test, tolerances
+from wsd.spec import adapter_bundle, manifest, paths, picture, seed, self_test, tolerances
 from wsd.spec.precision import DTYPES
 from wsd.spec.roles import LINEAR_COMBINATION_TERMS, ROLES
 from wsd.util import json_reader
@@ -243,6 +243,14 @@ def render_constants() -> str:
                 "MASKED_FROM": given_picture.MASKED_FROM,
                 "DEFAULT_STRENGTH": given_picture.DEFAULT_STRENGTH,
                 "DEFAULT_MASKED_STRENGTH": given_picture.DEFAULT_MASKED_STRENGTH,
+            },
+        ),
+        (
+            "wsd/spec/picture.py: how a given picture is fitted, and how large it may be in pixels",
+            {
+                "FITS": list(picture.FITS),
+                "LONGEST_SIDE": picture.LONGEST_SIDE,
+                "MOST_PIXELS": picture.MOST_PIXELS,
             },
         ),
         (

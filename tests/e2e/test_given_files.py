@@ -2,6 +2,8 @@
 
 import base64
 import io
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,13 +11,14 @@ import pytest
 import torch
 from PIL import Image, ImageFilter, ImageOps
 
+from color_profiles import ADOBE_RGB, BROKEN, DISPLAY_P3, LINEAR, LINEAR_GREY, NEARLY_SRGB
 from pages import browser_program
 from speck import SPECK
 from wsd.bundle.builder import build_bundle
 from wsd.compiler.driver import compile_library
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error
-from wsd.runtime.given_picture import GivenPicture
+from wsd.runtime.given_picture import GivenPicture, read_given_picture
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.server import served
 from wsd.util.progress import Quiet
@@ -128,6 +131,41 @@ def test_files_are_decoded_as_pillow_does(tab):
         assert read.shape[:2] == expected.shape[:2], name
         assert np.abs(read[..., :3] - expected).max() <= most, name
         assert (read[..., 3] == 255).all()
+
+
+def test_colour_profiles_are_followed_as_the_commands_follow_them(tab, tmp_path):
+    image = Image.fromarray(smooth((53, 31)))
+    grey = image.convert("L")
+    alpha = image.copy()
+    alpha.putalpha(Image.linear_gradient("L").resize((53, 31)))
+    profiles = {
+        "adobe": ADOBE_RGB, "p3": DISPLAY_P3, "linear": LINEAR, "nearly srgb": NEARLY_SRGB,
+        "broken": BROKEN, "grey": LINEAR_GREY,
+    }  # fmt: skip
+    # Each program rounds for itself, and of a lossy file decodes for itself.
+    kinds = {
+        "png": (image, {}, 1), "palette.png": (image.quantize(64), {}, 1),
+        "grey.png": (grey, {}, 1), "alpha.png": (alpha, {}, 2),
+        "webp": (image, {"lossless": True}, 1),
+        "jpg": (image, {"quality": 95}, 8), "grey.jpg": (grey, {"quality": 95}, 8),
+        "avif": (image, {"quality": 95}, 10),
+    }  # fmt: skip
+    for kind, (picture, options, most) in kinds.items():
+        for name, profile in profiles.items():
+            # Chromium refuses AVIF files whose profile is broken or of another kind of colours.
+            if kind == "avif" and name in ("broken", "grey"):
+                continue
+            path = tmp_path / f"{name}.{kind}"
+            picture.save(path, icc_profile=profile, **options)
+            found = call(tab, "read", file(path.read_bytes()))
+            assert "error" not in found, (path.name, found)
+            expected = read_given_picture(path).image.astype(int)
+            assert np.abs(pixels_of(found)[..., :3] - expected).max() <= most, path.name
+            # And it is converted at all; grey of most spaces is grey of nearly the same number.
+            is_grey = kind.startswith("grey")
+            others = ("linear", "grey") if is_grey else ("adobe", "p3", "linear")
+            moved = np.abs(expected - expected_of(path.read_bytes())).max()
+            assert (moved > 20) == (name in others), path.name
 
 
 def test_all_that_a_page_has_can_be_given(tab):
@@ -247,6 +285,35 @@ def test_a_file_is_fitted_and_drawn_from(drawing):
         for content in ("original", "noise", "fill")
     ]
     assert len({tuple(each["latents"]) for each in begun}) == 3
+
+
+def test_the_command_draws_what_the_page_draws_of_a_file(drawing, speck, tmp_path):
+    picture = smooth((60, 30))
+    mask = np.zeros((30, 60), np.uint8)
+    mask[8:22, 20:50] = 255
+    image_file, mask_file = tmp_path / "image.png", tmp_path / "mask.png"
+    Image.fromarray(picture).save(image_file)
+    Image.fromarray(mask).save(mask_file)
+    options = {**OPTIONS, "strength": 0.6, "fit": "contain"}
+    sent = [file(path.read_bytes()) for path in (image_file, mask_file)]
+    page = call(drawing, "draw", PROMPT, options, *sent)
+    assert page.get("error") is None, page
+    # A process of its own: Playwright drives one browser in a thread.
+    drawn = tmp_path / "drawn.png"
+    done = subprocess.run(
+        [sys.executable, "-m", "wsd", "render", speck[0], "--prompt", PROMPT, "--steps", "4",
+         "--seed", "2", "--image", image_file, "--mask", mask_file, "--strength", "0.6",
+         "--fit", "contain", "--out", drawn],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    fitted = "from 60x30 to 16x16 by contain: scaled to 16x8, and its edges fill what is left"
+    assert f"note: the picture is fitted: {fitted}" in done.stderr
+    with Image.open(drawn) as found:
+        assert np.array_equal(np.asarray(found), pixels_of(page["images"][0])[..., :3])
+        assert "Denoising strength: 0.6, " in found.text["parameters"]
+        assert "Fit: contain, " in found.text["parameters"]
+    assert page["found"]["fit"] == "contain"
 
 
 def test_the_latents_of_a_picture_are_those_that_diffusers_takes(drawing, speck):

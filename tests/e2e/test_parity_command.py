@@ -135,6 +135,8 @@ def test_a_picture_is_drawn_from(speck, tmp_path, masked):
     image = np.random.default_rng(3).integers(60, 200, (16, 16, 3), np.uint8)
     mask = np.zeros((16, 16), np.uint8)
     mask[5:, :9] = 255
+    # Another shape than what is drawn: both sides take it as it is fitted.
+    image, mask = image.repeat(2, axis=1), mask.repeat(2, axis=1)
     Image.fromarray(image).save(tmp_path / "image.png")
     Image.fromarray(mask).save(tmp_path / "mask.png")
     code, lines = wsd(
@@ -162,7 +164,6 @@ def test_a_picture_is_drawn_from(speck, tmp_path, masked):
 def test_a_picture_that_is_not_drawn_is_refused(speck):
     bundle, checkpoint = speck
     picture = GivenPicture(np.zeros((8, 8, 3), np.uint8), 0.5)
+    request = GenerationRequest("red", size=(8, 8))
     with pytest.raises(UsageError, match="8x8 was not compiled"):
-        compare(
-            bundle, checkpoint, GenerationRequest("red"), open_node_page, Quiet(), picture=picture
-        )
+        compare(bundle, checkpoint, request, open_node_page, Quiet(), picture=picture)

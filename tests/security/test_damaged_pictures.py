@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from color_profiles import ADOBE_RGB, DISPLAY_P3, LINEAR_GREY
 from wsd.errors import UsageError
 from wsd.runtime.given_picture import read_given_picture
 
@@ -47,6 +48,19 @@ def test_each_is_read_or_refused(tmp_path, kind):
             assert error.hint
             refused += 1
     assert refused > 0
+
+
+@pytest.mark.slow
+def test_a_damaged_profile_is_followed_or_left_out(tmp_path):
+    """Anybody may have written it: the picture is read all the same."""
+    draw = np.random.default_rng(7)
+    colors = draw.integers(0, 256, (24, 40, 3), np.uint8)
+    path = tmp_path / "profile.png"
+    for profile, mode in ((ADOBE_RGB, "RGB"), (DISPLAY_P3, "RGB"), (LINEAR_GREY, "L")):
+        for _ in range(COUNT):
+            picture = Image.fromarray(colors).convert(mode)
+            picture.save(path, icc_profile=damage(profile, draw))
+            assert read_given_picture(path).image.shape == colors.shape
 
 
 def test_only_formats_that_browsers_show_are_opened(tmp_path):

@@ -190,7 +190,8 @@ WORDS = st.one_of(
     st.binary(max_size=8).map(os.fsdecode).filter(lambda text: "\0" not in text),
 )
 RENDER = ("--steps", "--guidance", "--seed", "--size", "--scheduler", "--images", "--eta",
-          "--negative", "--model", "--json", "--image", "--mask", "--strength")  # fmt: skip
+          "--negative", "--model", "--json", "--image", "--mask", "--strength",
+          "--fit")  # fmt: skip
 BUILD = (
     "--weights", "--vae", "--tokenizer", "--random-weights", "--dtype", "--size", "--library",
     "--fine-tune", "--prediction-type", "--timestep-spacing", "--scheduler", "--self-test",

@@ -24,7 +24,7 @@ from wsd.compiler.cache import library_key
 from wsd.compiler.library import architecture
 from wsd.compiler.memory import image_peaks, parameter_bytes, peaks
 from wsd.errors import CheckpointError, UsageError
-from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
+from wsd.evaluate.diffusers_reference import check_drawing, draw_reference, load_pipeline
 from wsd.models.registry import find_family
 from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.request import GenerationRequest
@@ -223,14 +223,11 @@ def test_a_library_with_an_encoder_wants_a_checkpoint_with_one(without_encoder, 
 def test_a_picture_wants_a_checkpoint_with_an_encoder(without_encoder):
     checkpoint = open_checkpoint(without_encoder, SPECK)
     picture = GivenPicture(torch.zeros(16, 16, 3, dtype=torch.uint8).numpy(), 0.5)
+    request = GenerationRequest("a star")
     with pytest.raises(UsageError, match="has no encoder for a picture that is given"):
-        draw_reference(
-            checkpoint,
-            load_pipeline(checkpoint),
-            GenerationRequest("a star"),
-            Quiet(),
-            picture=picture,
-        )
+        check_drawing(checkpoint, request, picture)
+    with pytest.raises(UsageError, match="has no encoder for a picture that is given"):
+        draw_reference(checkpoint, load_pipeline(checkpoint), request, Quiet(), picture=picture)
 
 
 def test_the_checkpoints_own_encoder_is_loaded(folder):

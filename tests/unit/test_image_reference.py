@@ -4,6 +4,8 @@ Latents are compared to the bit: both run the same modules on this machine.
 """
 
 import re
+import zlib
+from dataclasses import replace
 
 import diffusers
 import numpy as np
@@ -16,10 +18,13 @@ from speck import LEVELS, SPECK, SPECK_XL
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import random_checkpoint
 from wsd.errors import UsageError
-from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
+from wsd.evaluate.diffusers_reference import choose_size, draw_reference, load_pipeline
+from wsd.models.registry import FAMILIES
 from wsd.models.schedulers import suitable_schedulers
 from wsd.runtime.given_picture import GivenPicture, read_given_picture
+from wsd.runtime.picture_fit import fit_mask, fit_picture
 from wsd.runtime.request import GenerationRequest
+from wsd.spec.picture import FITS
 from wsd.util.progress import Quiet
 
 PIPELINES = {
@@ -28,7 +33,7 @@ PIPELINES = {
     ("speck-xl", False): diffusers.StableDiffusionXLImg2ImgPipeline,
     ("speck-xl", True): diffusers.StableDiffusionXLInpaintPipeline,
 }
-FAMILIES = {family.name: family for family in (SPECK, SPECK_XL, LEVELS)}
+MODELS = {family.name: family for family in (SPECK, SPECK_XL, LEVELS)}
 # Without noise of its own, with it, of two evaluations in a step, and of several steps.
 SOME = ("ddim", "euler_a", "heun", "dpmpp")
 REQUEST = GenerationRequest("a large red circle", seed=2, steps=4, guidance_scale=3.0)
@@ -50,7 +55,7 @@ def opened():
 
     def open_once(name):
         if name not in kept:
-            family = FAMILIES[name]
+            family = MODELS[name]
             checkpoint = open_checkpoint(random_checkpoint(family, 0), family)
             kept[name] = checkpoint, load_pipeline(checkpoint)
         return kept[name]
@@ -236,6 +241,14 @@ def animate(path):
     frames[0].save(path, save_all=True, append_images=frames[1:])
 
 
+def claim(path, width, height):
+    """Write a PNG whose header says that it has so many pixels."""
+    data = bytearray(save(path, make_picture()).read_bytes())
+    data[16:24] = width.to_bytes(4) + height.to_bytes(4)
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4)
+    path.write_bytes(data)
+
+
 BAD_FILES = {
     "missing.png": (lambda path: None, "there is no file"),
     "empty.png": (lambda path: path.write_bytes(b""), "is no picture that can be read"),
@@ -246,12 +259,16 @@ BAD_FILES = {
     ),
     "folder": (lambda path: path.mkdir(), "is no picture that can be read"),
     "huge.png": (
-        lambda path: Image.new("1", (30000, 30000)).save(path),
-        "has more pixels than any model draws",
+        lambda path: claim(path, 30000, 30000),
+        "has too many pixels",
     ),
     "wide.png": (
-        lambda path: Image.new("1", (12000, 8000)).save(path),
-        "has 12000x8000 pixels, and no model draws more than 2048x2048",
+        lambda path: claim(path, 16385, 8),
+        "has 16385x8 pixels, which is too large",
+    ),
+    "large.png": (
+        lambda path: claim(path, 12000, 12000),
+        "has 12000x12000 pixels, which is too large",
     ),
     "animated.gif": (animate, "has 3 pictures"),
     "animated.webp": (animate, "has 3 pictures"),
@@ -297,7 +314,106 @@ def test_the_command_draws_what_the_function_draws(tmp_path):
     assert (drawn["part"] != drawn["whole"]).any()
 
 
-@pytest.mark.parametrize("option", [("--mask", "m.png"), ("--strength", 0.5)])
+@pytest.mark.slow
+@pytest.mark.parametrize("fit", FITS)
+def test_the_command_fits_a_picture_and_says_so(tmp_path, capsys, fit):
+    given = np.random.default_rng(0).integers(0, 256, (30, 60, 3), np.uint8)
+    white = np.zeros((30, 60), np.uint8)
+    white[:, 20:40] = 255
+    image, mask = save(tmp_path / "image.png", given), save(tmp_path / "mask.png", white)
+    out = tmp_path / "drawn.png"
+    code, _ = wsd(
+        "reference", "--model", "speck", "--random-weights", 0, "--prompt", "a star", "--seed", 2,
+        "--steps", 4, "--size", "16x16", "--image", image, "--mask", mask, "--strength", 0.5,
+        *([] if fit == "cover" else ["--fit", fit]), "--out", out,
+    )  # fmt: skip
+    assert code == 0
+    assert f"note: the picture is fitted: from 60x30 to 16x16 by {fit}: " in capsys.readouterr().err
+    checkpoint = open_checkpoint(random_checkpoint(SPECK, 0), SPECK)
+    fitted = fit_picture(given, (16, 16), fit), 0.5, fit_mask(white, (16, 16), fit)
+    [expected] = draw_reference(
+        checkpoint, load_pipeline(checkpoint), GenerationRequest("a star", seed=2, steps=4),
+        Quiet(), picture=GivenPicture(*fitted),
+    )[0]  # fmt: skip
+    drawn = Image.open(out)
+    np.testing.assert_array_equal(np.asarray(drawn), expected)
+    assert f"Fit: {fit}, " in drawn.text["parameters"]
+
+
+def test_a_reference_is_drawn_in_the_pictures_own_size_or_in_the_nearest():
+    family = replace(FAMILIES["sd15"], sizes=((512, 512), (768, 512), (512, 768)))
+
+    def choose(size, asked=None):
+        picture = GivenPicture(np.zeros((*size[::-1], 3), np.uint8), 0.5)
+        return choose_size(family, GenerationRequest("x", size=asked), picture)
+
+    assert choose((640, 448)) == (640, 448)
+    assert choose((641, 448)) == (768, 512)
+    assert choose((1000, 1100)) == (512, 512)
+    assert choose((4000, 3000)) == (768, 512)
+    assert choose((3000, 4500)) == (512, 768)
+    assert choose((640, 448), (64, 64)) == (64, 64)
+    assert choose_size(family, GenerationRequest("x"), None) == (512, 512)
+
+
+EARLY = {
+    "no step": ("sd15", ["--image", "image.png", "--strength", 0.03], "runs none of 25 steps"),
+    "no step of few": (
+        "sd15", ["--image", "image.png", "--strength", 0.3, "--steps", 3], "runs none of 3 steps",
+    ),
+    "no step of a fine-tune": (
+        "sdxl", ["--image", "image.png", "--strength", 0.2, "--fine-tune", "lightning-4step"],
+        "runs none of 4 steps",
+    ),
+    "no picture": ("sd15-inpaint", [], "draws a part of a picture anew, and none is given"),
+    "no mask": ("sd15-inpaint", ["--image", "image.png"], "takes no picture without a mask"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", EARLY)
+def test_what_no_checkpoint_draws_is_refused_before_one_is_opened(
+    tmp_path, monkeypatch, capsys, case
+):
+    model, options, message = EARLY[case]
+    save(tmp_path / "image.png", make_picture())
+    monkeypatch.chdir(tmp_path)
+    opened = []
+    monkeypatch.setattr("wsd.checkpoint.resolve.open_chosen", lambda *given: opened.append(given))
+    words = ("reference", "--model", model, "--weights", "owner/name", "--prompt", "x", *options,
+             "--out", "x.png")  # fmt: skip
+    assert exit_code(*words) == 2
+    error, hint = capsys.readouterr().err.strip().splitlines()[-2:]
+    assert message in error
+    assert hint.startswith("hint: ")
+    assert not opened
+    assert not (tmp_path / "x.png").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--steps", 100, "--scheduler", "lcm"], "steps is 100"),
+        (["--steps", 4, "--image", "large.png", "--mask", "dot.png", "--size", "16x16"],
+         "nothing of the mask is left at 16x16"),
+    ],
+)  # fmt: skip
+def test_what_a_checkpoint_does_not_draw_is_refused_before_it_is_loaded(
+    tmp_path, monkeypatch, capsys, options, message
+):
+    save(tmp_path / "large.png", make_picture(200))
+    dot = np.zeros((200, 200), np.uint8)
+    dot[9, 9] = 255
+    save(tmp_path / "dot.png", dot)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("wsd.evaluate.diffusers_reference.load_pipeline", pytest.fail)
+    words = ("reference", "--model", "speck", "--random-weights", 0, "--prompt", "x", *options,
+             "--out", "x.png")  # fmt: skip
+    assert wsd(*words)[0] == 2
+    assert message in capsys.readouterr().err.strip().splitlines()[-2]
+
+
+@pytest.mark.parametrize("option", [("--mask", "m.png"), ("--strength", 0.5), ("--fit", "contain")])
 def test_a_mask_or_a_strength_wants_a_picture(option, tmp_path, capsys):
     words = ("reference", "--model", "speck", "--random-weights", 0, "--prompt", "x", *option,
              "--out", tmp_path / "x.png")  # fmt: skip

@@ -11,6 +11,7 @@ from wsd.models.schedulers import SCHEDULERS
 from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.infotext import format_settings
 from wsd.runtime.request import GenerationRequest
+from wsd.spec.picture import FITS
 
 REQUEST = GenerationRequest(
     "a star", steps=20, guidance_scale=7.5, seed=2, size=(512, 768), scheduler="euler", eta=0.0
@@ -23,7 +24,7 @@ def of_the_page(javascript, request, model, picture, index):
     """Return the text that the page writes."""
     of_picture = {}
     if picture is not None:
-        of_picture = {"strength": picture.strength, "fit": "cover", "given": ["image"]}
+        of_picture = {"strength": picture.strength, "fit": picture.fit, "given": ["image"]}
         if picture.mask is not None:
             of_picture |= {"maskBlur": 0, "maskedContent": "original", "onlyMasked": False,
                            "given": ["image", "mask"]}  # fmt: skip
@@ -72,11 +73,13 @@ def test_it_is_the_pages_text(javascript, changes, model):
 @pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
 @pytest.mark.parametrize("strength", [0.05, 0.3, 0.75, 1.0, 1 / 3])
 def test_a_picture_is_written_in_the_web_uis_words(javascript, strength, mask):
-    picture = GivenPicture(PIXELS, strength, mask)
-    [text] = format_settings(REQUEST, "sd15", picture)
-    assert text == of_the_page(javascript, REQUEST, "sd15", picture, 0)
-    assert "Denoising strength: " in text
-    assert ("Inpaint area: Whole picture" in text) == (mask is not None)
+    for fit in FITS:
+        picture = GivenPicture(PIXELS, strength, mask, fit)
+        [text] = format_settings(REQUEST, "sd15", picture)
+        assert text == of_the_page(javascript, REQUEST, "sd15", picture, 0)
+        assert "Denoising strength: " in text
+        assert f"Fit: {fit}, " in text
+        assert ("Inpaint area: Whole picture" in text) == (mask is not None)
 
 
 @pytest.mark.parametrize("left", ["steps", "guidance_scale", "size", "scheduler", "eta"])
@@ -88,14 +91,15 @@ def test_what_is_left_to_the_model_is_not_guessed(left):
 @pytest.mark.slow
 def test_the_reference_writes_them(tmp_path):
     image = tmp_path / "image.png"
-    Image.new("RGB", (16, 16), "red").save(image)
+    Image.new("RGB", (60, 20), "red").save(image)
     out = tmp_path / "out.png"
     code, _ = wsd(
         "reference", "--model", "speck", "--random-weights", 0, "--prompt", "a star", "--steps", 2,
-        "--image", image, "--strength", 0.5, "--images", 2, "--out", out,
+        "--image", image, "--strength", 0.5, "--fit", "contain", "--size", "16x16", "--images", 2,
+        "--out", out,
     )  # fmt: skip
     assert code == 0
     text = Image.open(tmp_path / "out-2.png").text["parameters"]
     assert text.startswith("a star\nSteps: 2, Sampler: ")
     assert "CFG scale: 3, Seed: 0, Size: 16x16, Model: speck, RNG: CPU" in text
-    assert "Picture: 2 of 2, Denoising strength: 0.5, Fit: cover, Given: image" in text
+    assert "Picture: 2 of 2, Denoising strength: 0.5, Fit: contain, Given: image" in text

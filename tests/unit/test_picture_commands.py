@@ -1,5 +1,7 @@
 """``wsd render`` and ``wsd parity`` with a picture: what they refuse before a browser opens."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,9 +16,12 @@ from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import random_checkpoint
 from wsd.errors import UsageError
 from wsd.models.registry import FAMILIES
+from wsd.runtime.driver import page_options
 from wsd.runtime.given_picture import GivenPicture
+from wsd.runtime.picture_fit import fit_mask, fit_picture
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.validation import check_picture
+from wsd.spec.picture import FITS
 from wsd.util.progress import Quiet
 
 BUNDLES = {"speck": SPECK, "text": SPECK.without_parts(), "masked": MASKED}
@@ -41,7 +46,10 @@ def files(tmp_path):
     """Return a folder of pictures: a good one, a mask, and bad ones."""
     Image.fromarray(PIXELS).save(tmp_path / "good.png")
     Image.fromarray(MASK).save(tmp_path / "mask.png")
-    Image.fromarray(PIXELS[:8]).save(tmp_path / "small.png")
+    Image.fromarray(PIXELS).resize((200, 200)).save(tmp_path / "large.png")
+    dot = np.zeros((200, 200), np.uint8)
+    dot[9, 9] = 255
+    Image.fromarray(dot).save(tmp_path / "dot.png")
     Image.fromarray(np.zeros_like(MASK)).save(tmp_path / "black.png")
     Image.fromarray(MASK[:8]).save(tmp_path / "half.png")
     Image.new("CMYK", (16, 16)).save(tmp_path / "cmyk.jpg")
@@ -68,15 +76,17 @@ REFUSED = {
     "a strength alone": ("speck", ["--strength", "0.5"], "--strength is given without --image"),
     "strength 0": ("speck", ["--image", "good.png", "--strength", "0"], "strength is 0.0"),
     "strength 1.5": ("speck", ["--image", "good.png", "--strength", "1.5"], "strength is 1.5"),
+    "a fit alone": ("speck", ["--fit", "crop"], "--fit is given without --image"),
     "strength nan": ("speck", ["--image", "good.png", "--strength", "nan"], "strength is nan"),
     "no step": (
         "speck", ["--image", "good.png", "--strength", "0.05"], "runs none of 4 steps",
     ),
     "another size": (
-        "speck", ["--image", "small.png"], "size 16x8 was not compiled",
+        "speck", ["--image", "good.png", "--size", "32x32"], "size 32x32 was not compiled",
     ),
-    "two sizes": (
-        "speck", ["--image", "good.png", "--size", "32x32"], "a picture of 16x16 is given",
+    "nothing masked": (
+        "speck", ["--image", "large.png", "--mask", "dot.png"],
+        "nothing of the mask is left at 16x16",
     ),
     "no encoder": ("text", ["--image", "good.png"], "without the encoder"),
     "no encoder, masked": (
@@ -113,11 +123,44 @@ def test_a_good_picture_names_the_size(bundles):
     manifest = read_manifest(find_manifest(bundles / "speck", None))
     request = GenerationRequest("x", steps=4)
     picture = GivenPicture(PIXELS, 0.5, MASK)
-    assert check_picture(manifest, request, picture).size == (16, 16)
-    assert check_picture(manifest, request, None) == request
+    sized = replace(request, size=(16, 16))
+    assert check_picture(manifest, request, picture) == (sized, picture)
+    assert check_picture(manifest, request, None) == (request, None)
     # Without an encoder a bundle draws from text as before.
     text = read_manifest(find_manifest(bundles / "text", None))
-    assert check_picture(text, request, None) == request
+    assert check_picture(text, request, None) == (request, None)
+
+
+def test_a_picture_of_another_size_is_fitted(bundles):
+    manifest = read_manifest(find_manifest(bundles / "speck", None))
+    # Of a model with several sizes, a picture is drawn in the one whose shape is nearest.
+    entries = [
+        replace(entry, size=size) if entry.size == (16, 16) else entry
+        for entry in manifest.entry_points
+        for size in ((16, 16), (32, 16))
+    ]
+    manifest = manifest.model_copy(update={"entry_points": tuple(entries)})
+    random = np.random.default_rng(0)
+    image = random.integers(0, 256, (30, 70, 3), np.uint8)
+    mask = np.zeros((30, 70), np.uint8)
+    mask[:, 20:50] = 255
+    for fit in FITS:
+        for asked in (None, (32, 16), (16, 16)):
+            request = GenerationRequest("x", steps=4, size=asked)
+            found, fitted = check_picture(manifest, request, GivenPicture(image, 0.5, mask, fit))
+            assert found.size == fitted.size == (asked or (32, 16))
+            np.testing.assert_array_equal(fitted.image, fit_picture(image, fitted.size, fit))
+            np.testing.assert_array_equal(fitted.mask, fit_mask(mask, fitted.size, fit))
+            assert fitted.fit == fit
+
+
+def test_the_page_is_told_how_a_picture_was_fitted():
+    """Its settings name it, as they do of a picture that the page fits."""
+    for fit in FITS:
+        picture = GivenPicture(PIXELS, 0.5, fit=fit)
+        assert page_options(GenerationRequest("x"), picture)["fit"] == fit
+    with pytest.raises(UsageError, match="a picture of 16x16 is given, and 32x32 is to be drawn"):
+        page_options(GenerationRequest("x", size=(32, 32)), picture)
 
 
 def test_normalised_latents_take_no_mask(bundles):

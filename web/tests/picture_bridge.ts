@@ -3,7 +3,7 @@
 import "./image_data";
 
 import { readFileHeader } from "../src/picture/file_header";
-import { describeFit } from "../src/picture/fit";
+import { describeFit, nearestSize } from "../src/picture/fit";
 import { blurGaussian } from "../src/picture/blur";
 import { cropRegion, fillMasked } from "../src/picture/mask";
 import { layOver } from "../src/picture/overlay";
@@ -23,6 +23,7 @@ export type PictureRequest =
   | { call: "blur"; data: string; size: Size; radius: number }
   | { call: "crop_region"; data: string; size: Size; drawn: Size; padding: number }
   | { call: "describe_fit"; size: Size; drawn: Size; fit: Fit }
+  | { call: "nearest_size"; size: Size; sizes: Size[] }
   | { call: "fill"; data: string; mask: string; size: Size }
   | {
       call: "prepare";
@@ -68,6 +69,8 @@ export function answerOfPictures(request: PictureRequest): unknown {
       return cropRegion(picture(request.data, request.size), request.drawn, request.padding);
     case "describe_fit":
       return describeFit(request.size, request.drawn, request.fit);
+    case "nearest_size":
+      return nearestSize(request.size, request.sizes);
     case "fill": {
       const { data, mask, size } = request;
       return encode(fillMasked(picture(data, size), picture(mask, size)).data);

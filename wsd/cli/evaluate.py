@@ -45,26 +45,33 @@ def reference(
     picture: GivenPicture | None,
 ) -> None:  # fmt: skip
     """Draw the same picture with diffusers, on the CPU."""
-    from wsd.evaluate.diffusers_reference import complete_request, draw_reference, load_pipeline
+    from wsd.evaluate.diffusers_reference import (
+        check_drawing,
+        check_early,
+        choose_size,
+        draw_reference,
+        load_pipeline,
+    )
     from wsd.models.resolution import check_sizes, check_sizes_early
     from wsd.models.schedulers import describe_schedulers
     from wsd.runtime.infotext import format_settings
     from wsd.runtime.png import write_pngs
     from wsd.util.progress import Progress
 
-    named = request.size or (picture and picture.size)
-    sizes = [named] if named else []
+    sizes = [request.size] if request.size else []
     check_sizes_early(chosen.family(), sizes)
+    check_early(chosen.family(), request, picture, schedule.fine_tune)
     checkpoint = chosen.open(schedule)
     check_sizes(checkpoint.family, sizes)
-    if picture is not None:
-        request = picture.fit_request(request)
+    request = replace(request, size=choose_size(checkpoint.family, request, picture))
+    request = check_drawing(checkpoint, request, picture)
+    if picture is not None and request.size is not None:
+        picture = picture.fit_to(request.size)
     pipeline = load_pipeline(checkpoint)
     images, _latents = draw_reference(checkpoint, pipeline, request, Progress(), picture=picture)
-    drawn = complete_request(checkpoint, request)
-    if drawn.scheduler is None:
-        drawn = replace(drawn, scheduler=describe_schedulers(checkpoint.scheduler).default)
-    settings = format_settings(drawn, checkpoint.family.name, picture)
+    if request.scheduler is None:
+        request = replace(request, scheduler=describe_schedulers(checkpoint.scheduler).default)
+    settings = format_settings(request, checkpoint.family.name, picture)
     for path in write_pngs(images, out, settings):
         say(path)
     if checkpoint.safety_checker is not None:
@@ -96,7 +103,7 @@ def parity(
     from wsd.util.progress import Progress
 
     manifest = read_manifest(find_manifest(folder, chosen.model))
-    request = check_picture(manifest, request, picture)
+    request, picture = check_picture(manifest, request, picture)
     described = manifest.model
     # The bundle was built with these options, so it is compared with them.
     schedule = schedule.fill_in(described.options)

@@ -15,6 +15,7 @@ import click
 from wsd.kernels.choice import AUTO, GENERATED, LEGACY_KERNEL_MODES, resolve_kernel_choice
 from wsd.kernels.registry import variant_names
 from wsd.models.scheduler_rules import PREDICTION_TYPES, TIMESTEP_SPACINGS
+from wsd.spec.picture import DEFAULT_FIT, FITS, Fit
 from wsd.spec.precision import DTYPES
 from wsd.spec.seed import MAX_SEED, MIN_SEED
 from wsd.spec.tensor import Size
@@ -243,13 +244,15 @@ _REQUEST = {
 # What a picture is drawn from.
 _PICTURE = [
     click.option("--image", type=click.Path(path_type=Path), metavar="FILE",
-                 help="A PNG, JPEG, WebP, AVIF, GIF or BMP file to draw from, upright "
-                      "in the size that is drawn."),
+                 help="A PNG, JPEG, WebP, AVIF, GIF or BMP file to draw from."),
     click.option("--mask", type=click.Path(path_type=Path), metavar="FILE",
                  help="As large as the picture: what is white in it is drawn anew."),
     click.option("--strength", type=float, metavar="X",
                  help="Share of the steps that are run, up to 1; less leaves more of the picture. "
                       "0.8 unless given, and 1 with a mask."),
+    click.option("--fit", type=click.Choice(FITS),
+                 help="How a picture of another size is brought to the drawn one; "
+                      f"{DEFAULT_FIT} unless given."),
 ]  # fmt: skip
 # What a checkpoint's files may not say. Names are checked where they are used: the lists of
 # fine-tunes and schedulers are long.
@@ -399,15 +402,17 @@ def picture_options(command: Callback) -> Callback:
 
     @functools.wraps(command)
     def collect(
-        *, image: Path | None, mask: Path | None, strength: float | None, **rest: Any
-    ) -> None:
+        *, image: Path | None, mask: Path | None, strength: float | None, fit: Fit | None,
+        **rest: Any,
+    ) -> None:  # fmt: skip
         from wsd.errors import UsageError
         from wsd.runtime.given_picture import read_given_picture
 
         if image is not None:
-            command(picture=read_given_picture(image, mask, strength), **rest)
+            picture = read_given_picture(image, mask, strength, fit or DEFAULT_FIT)
+            command(picture=picture, **rest)
             return
-        for name, value in (("--mask", mask), ("--strength", strength)):
+        for name, value in (("--mask", mask), ("--strength", strength), ("--fit", fit)):
             if value is not None:
                 raise UsageError(
                     f"{name} is given without --image", "give a picture, or leave it out"

@@ -18,11 +18,16 @@ from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.checkpoint.tokenizer import open_tokenizer
 from wsd.errors import UsageError
 from wsd.models.diffusers_pipeline import assemble_pipeline
+from wsd.models.family import Family
+from wsd.models.fine_tunes import FINE_TUNES
+from wsd.models.resolution import is_size
 from wsd.models.schedulers import build_scheduler, max_steps, min_steps
 from wsd.runtime.given_picture import GivenPicture
+from wsd.runtime.picture_fit import nearest_size
 from wsd.runtime.request import GenerationRequest
 from wsd.spec.parameter import Storage
 from wsd.spec.roles import SAFETY_CHECKER
+from wsd.spec.tensor import Size
 from wsd.util.progress import Progress
 
 
@@ -154,6 +159,91 @@ def complete_request(checkpoint: Checkpoint, request: GenerationRequest) -> Gene
     )
 
 
+def choose_size(family: Family, request: GenerationRequest, picture: GivenPicture | None) -> Size:
+    """Return the size in which a reference is drawn.
+
+    It is the request's; if that names none, the picture's own if the family has it, else that of
+    the family's sizes which is nearest.
+
+    Args:
+        family: the checkpoint's.
+        request: what to draw.
+        picture: what is drawn from, in any size, if not from the prompt alone.
+    """
+    if request.size is not None:
+        return request.size
+    if picture is None:
+        return family.sizes[0]
+    if is_size(family, picture.size):
+        return picture.size
+    return nearest_size(picture.size, family.sizes)
+
+
+def check_early(
+    family: Family,
+    request: GenerationRequest,
+    picture: GivenPicture | None,
+    fine_tune: str | None = None,
+) -> None:
+    """Refuse what no checkpoint of a family draws, before one is opened.
+
+    What a checkpoint's own files decide is left to :func:`check_drawing`.
+
+    Args:
+        family: the registry's entry.
+        request: what to draw.
+        picture: what is drawn from, in any size, if not from the prompt alone.
+        fine_tune: a key of :data:`wsd.models.fine_tunes.FINE_TUNES`, whose steps are the default.
+
+    Raises:
+        UsageError: for a family that takes no picture, none without a mask, or nothing else; if
+            none of the steps would be run.
+    """
+    if picture is None:
+        if family.architecture.diffusers_pipeline == family.architecture.diffusers_inpaint:
+            raise UsageError(
+                f"{family.name} draws a part of a picture anew, and none is given",
+                "give a picture and a mask",
+            )
+        return
+    _find_pipeline(family, masked=picture.mask is not None)
+    usual = family.steps if fine_tune is None else FINE_TUNES[fine_tune].steps
+    picture.count_steps(request.steps or usual)
+
+
+def check_drawing(
+    checkpoint: Checkpoint, request: GenerationRequest, picture: GivenPicture | None
+) -> GenerationRequest:
+    """Refuse what a checkpoint does not draw, before its weights are loaded.
+
+    Args:
+        checkpoint: the checkpoint, whose family has the defaults.
+        request: what to draw.
+        picture: what is drawn from, in any size, if not from the prompt alone.
+
+    Returns:
+        the request as :func:`complete_request` completes it.
+
+    Raises:
+        UsageError: as :func:`check_early`; if the scheduler takes fewer steps, or more, or does not
+            suit the checkpoint; for a picture, if the checkpoint has no encoder.
+    """
+    family = checkpoint.family
+    request = complete_request(checkpoint, request)
+    check_early(family, request, picture)
+    if picture is not None and not any(component.parts for component in family.components):
+        raise UsageError(
+            f"{checkpoint.source.provenance} has no encoder for a picture that is given",
+            "give none, or take a checkpoint whose VAE has one",
+        )
+    scheduler = build_scheduler(checkpoint.scheduler, request.scheduler)
+    least, most = min_steps(scheduler), max_steps(scheduler)
+    steps = request.steps or family.steps
+    if not least <= steps <= most:
+        raise UsageError(f"steps is {steps}", f"take {least} to {most} steps with this scheduler")
+    return request
+
+
 def draw_reference(
     checkpoint: Checkpoint,
     pipeline: Any,
@@ -188,29 +278,18 @@ def draw_reference(
         (images (images, height, width, 3) uint8, final latents as flat float32).
 
     Raises:
-        UsageError: if the scheduler takes fewer steps, or more; if the picture has another size
-            than the request, or none of the steps would be run; for a family that draws from a
-            picture alone, if there is none.
+        UsageError: as :func:`check_drawing`; if the picture has another size than the request.
     """
     family = checkpoint.family
     if picture is not None:
-        request = picture.fit_request(request)
-        pipeline = image_pipeline(checkpoint, pipeline, masked=picture.mask is not None)
+        request = picture.require_size(request)
+    request = check_drawing(checkpoint, request, picture)
+    if picture is not None:
+        pipeline = _image_pipeline(checkpoint, pipeline, masked=picture.mask is not None)
         if nudge:
             _nudge_start(pipeline, nudge)
-    elif family.architecture.diffusers_pipeline == family.architecture.diffusers_inpaint:
-        raise UsageError(
-            f"{family.name} draws a part of a picture anew, and none is given",
-            "give a picture and a mask",
-        )
-    request = complete_request(checkpoint, request)
     steps, size = request.steps or family.steps, request.size or family.sizes[0]
     pipeline.scheduler = build_scheduler(checkpoint.scheduler, request.scheduler)
-    if picture is not None:
-        picture.count_steps(steps)
-    least, most = min_steps(pipeline.scheduler), max_steps(pipeline.scheduler)
-    if not least <= steps <= most:
-        raise UsageError(f"steps is {steps}", f"take {least} to {most} steps with this scheduler")
     begin_at_first_step(pipeline.scheduler)
     if hasattr(pipeline.scheduler, "noise_sampler_seed"):
         # Otherwise it takes one that PyTorch's global generator draws.
@@ -262,33 +341,38 @@ def _nudge_start(pipeline: Any, amount: float) -> None:
     pipeline.prepare_latents = prepare_changed
 
 
-def image_pipeline(checkpoint: Checkpoint, pipeline: Any, *, masked: bool) -> Any:
+def _find_pipeline(family: Family, *, masked: bool) -> str:
+    """Return the name of the family's pipeline that draws from a picture, or from its masked part.
+
+    Raises:
+        UsageError: if diffusers has none for the family.
+    """
+    architecture = family.architecture
+    name = architecture.diffusers_inpaint if masked else architecture.diffusers_image_to_image
+    if not name:
+        hint = "give none, or take another model"
+        if not masked and architecture.diffusers_inpaint:
+            hint = "give a mask too, or take another model"
+        raise UsageError(
+            f"{family.name} takes no picture {'with' if masked else 'without'} a mask", hint
+        )
+    return name
+
+
+def _image_pipeline(checkpoint: Checkpoint, pipeline: Any, *, masked: bool) -> Any:
     """Return the family's pipeline that draws from a picture, with the modules of another one.
 
     Args:
         checkpoint: the checkpoint.
         pipeline: of :func:`load_pipeline`.
         masked: whether only a part of the picture is drawn anew.
-
-    Raises:
-        UsageError: if diffusers has none for the family, or the checkpoint has no encoder.
     """
-    architecture = checkpoint.family.architecture
-    name = architecture.diffusers_inpaint if masked else architecture.diffusers_image_to_image
-    if not name:
-        raise UsageError(
-            f"{checkpoint.family.name} takes no picture {'with' if masked else 'without'} a mask",
-            "give none, or take another model",
-        )
-    if not any(component.parts for component in checkpoint.family.components):
-        raise UsageError(
-            f"{checkpoint.source.provenance} has no encoder for a picture that is given",
-            "give none, or take a checkpoint whose VAE has one",
-        )
     import diffusers
 
-    options = architecture.pipeline_options(checkpoint.family)
-    made = getattr(diffusers, name)(**{**pipeline.components, **options})
+    family = checkpoint.family
+    options = family.architecture.pipeline_options(family)
+    kind = getattr(diffusers, _find_pipeline(family, masked=masked))
+    made = kind(**{**pipeline.components, **options})
     made.set_progress_bar_config(disable=True)
     return made
 

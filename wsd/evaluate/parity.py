@@ -197,7 +197,8 @@ def compare(
         low_memory: options of further runs, which draw in less memory; all that the picture's
             size has unless given.
         model: its name in the bundle; that of the checkpoint's family unless given.
-        picture: what the request is drawn from, if not from its prompt alone.
+        picture: what the request is drawn from, if not from its prompt alone; it is fitted to the
+            drawn size.
 
     Raises:
         BundleError: if the folder is not a bundle, or one of its files is not what was built.
@@ -206,7 +207,7 @@ def compare(
     """
     model = model or checkpoint.family.name
     manifest = read_manifest(find_manifest(bundle, model))
-    request = check_picture(manifest, request, picture)
+    request, picture = check_picture(manifest, request, picture)
     check_adapters(manifest, checkpoint)
     check_bundle(bundle)
     size = request.size or manifest.defaults.size

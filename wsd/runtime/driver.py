@@ -378,7 +378,7 @@ def page_options(
         UsageError: if the picture has another size than the request.
     """
     if picture is not None:
-        request = picture.fit_request(request)
+        request = picture.require_size(request)
     width, height = request.size or (None, None)
     options = {
         "negativePrompt": request.negative_prompt,
@@ -401,6 +401,8 @@ def _picture_options(picture: GivenPicture) -> GenerateOptions:
     options: GenerateOptions = {
         "image": _image_data(picture.image),
         "strength": picture.strength,
+        # The picture has the size already; the drawn one's settings name how it came to it.
+        "fit": picture.fit,
     }
     if picture.mask is not None:
         options["mask"] = _image_data(np.repeat(picture.mask[..., None], 3, axis=2))
@@ -452,14 +454,15 @@ def render(
         progress: shows what the page does.
         options: how the model is loaded.
         model: which one, the first unless given.
-        picture: what is drawn from, if not from the prompt alone.
+        picture: what is drawn from, if not from the prompt alone; it is fitted to the drawn size.
 
     Raises:
         BundleError: if the folder is not a bundle, or one of its files is not what was built.
         UsageError: for a model that it does not hold, or a request that the model refuses.
         RenderError, ToolError: if the browser cannot draw.
     """
-    request = check_picture(read_manifest(find_manifest(bundle, model)), request, picture)
+    manifest = read_manifest(find_manifest(bundle, model))
+    request, picture = check_picture(manifest, request, picture)
     check_bundle(bundle)
     with open_renderer(bundle, progress, options, open_page, model) as renderer:
         return renderer.draw(request, picture=picture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import struct
 import warnings
@@ -13,8 +14,13 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from wsd.errors import UsageError
-from wsd.models.resolution import LARGEST_EDGE
+from wsd.runtime.color_profile import to_srgb
+from wsd.runtime.picture_fit import describe_fit, fit_mask, fit_picture
 from wsd.runtime.request import GenerationRequest
+from wsd.spec.picture import DEFAULT_FIT, FITS, LONGEST_SIDE, MOST_PIXELS, Fit
+from wsd.spec.tensor import Size
+
+_LOG = logging.getLogger(__name__)
 
 # Values of a mask from which on a pixel is drawn anew, as diffusers' VaeImageProcessor rounds it.
 MASKED_FROM: Final = 128
@@ -34,28 +40,33 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP")
 _DAMAGED = (
     OSError, SyntaxError, ValueError, RuntimeError, EOFError, LookupError, TypeError, struct.error,
 )  # fmt: skip
-_RESIZE = "resize it to the size that is to be drawn"
+_TOO_LARGE = (
+    f"a side has at most {LONGEST_SIDE} pixels, and a picture {MOST_PIXELS}; make it smaller, "
+    "because no model draws more than some thousand pixels a side"
+)
 _READABLE = "give a PNG, JPEG or WebP file of 8 bits with red, green and blue, such as a screenshot"
 
 
 @dataclass(frozen=True)
 class GivenPicture:
-    """A picture in the size that is drawn; nothing resizes it.
+    """A picture to draw from, as it was given, or in the size that is drawn.
 
     Attributes:
-        image: (height, width, 3) uint8, red, green and blue.
+        image: (height, width, 3) uint8, red, green and blue in sRGB.
         strength: share of the steps that are run, above 0 and up to 1. The fewer, the more of the
             picture is left; with 1 next to nothing of it is.
         mask: (height, width) uint8: pixels from :data:`MASKED_FROM` on are drawn anew, the others
             are kept. None draws all of them anew.
+        fit: how it is brought to the size that is drawn, one of :data:`wsd.spec.picture.FITS`.
     """
 
     image: np.ndarray
     strength: float
     mask: np.ndarray | None = None
+    fit: Fit = DEFAULT_FIT
 
     def __post_init__(self) -> None:
-        """Refuse shapes, types and strengths that no pipeline takes."""
+        """Refuse shapes, types, strengths and ways to fit that no pipeline takes."""
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
             raise UsageError(
                 f"a picture of shape {list(self.image.shape)} and type {self.image.dtype}",
@@ -65,6 +76,8 @@ class GivenPicture:
             raise UsageError(
                 f"strength is {self.strength}", "it must be above 0, and no more than 1"
             )
+        if self.fit not in FITS:
+            raise UsageError(f"fit is {self.fit!r}", f"it must be one of: {', '.join(FITS)}")
         if self.mask is None:
             return
         if self.mask.shape != self.image.shape[:2] or self.mask.dtype != np.uint8:
@@ -80,7 +93,7 @@ class GivenPicture:
             )
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """Return (width, height) in pixels."""
         height, width = self.image.shape[:2]
         return width, height
@@ -99,7 +112,31 @@ class GivenPicture:
             )
         return run
 
-    def fit_request(self, request: GenerationRequest) -> GenerationRequest:
+    def fit_to(self, size: Size) -> GivenPicture:
+        """Return the picture and its mask in a size, fitted as :attr:`fit` says.
+
+        What is done to a picture of another size is logged, as a note for whoever draws.
+
+        Args:
+            size: (width, height) that are drawn.
+
+        Raises:
+            UsageError: if no pixel of the mask is left in that size.
+        """
+        if size == self.size:
+            return self
+        mask = None if self.mask is None else fit_mask(self.mask, size, self.fit)
+        if mask is not None and not (mask >= MASKED_FROM).any():
+            raise UsageError(
+                f"nothing of the mask is left at {size[0]}x{size[1]}",
+                "mask a larger part, or fit the picture in another way",
+            )
+        _LOG.warning(
+            "the picture is fitted: %s", describe_fit(self.size, size, self.fit).describe()
+        )
+        return replace(self, image=fit_picture(self.image, size, self.fit), mask=mask)
+
+    def require_size(self, request: GenerationRequest) -> GenerationRequest:
         """Return a request in the picture's size.
 
         Raises:
@@ -109,23 +146,24 @@ class GivenPicture:
             sizes = ["x".join(map(str, size)) for size in (self.size, request.size or ())]
             raise UsageError(
                 f"a picture of {sizes[0]} is given, and {sizes[1]} is to be drawn",
-                "resize the picture before, or ask for its size",
+                "fit the picture to that size before: GivenPicture.fit_to",
             )
         return replace(request, size=self.size)
 
 
 def read_given_picture(
-    image: Path, mask: Path | None = None, strength: float | None = None
+    image: Path, mask: Path | None = None, strength: float | None = None, fit: Fit = DEFAULT_FIT
 ) -> GivenPicture:
     """Read a picture and a mask from files.
 
-    They are turned as their EXIF orientation says. Transparent pixels of the picture lie on white,
-    those of the mask on black.
+    They are turned as their EXIF orientation says, and converted to sRGB from the colour profile
+    that they embed. Transparent pixels of the picture lie on white, those of the mask on black.
 
     Args:
         image: the picture's file.
         mask: the mask's file, if a part alone is drawn anew.
         strength: as :attr:`GivenPicture.strength`; the default of diffusers unless given.
+        fit: as :attr:`GivenPicture.fit`.
 
     Raises:
         UsageError: for a file that cannot be read, is animated or too large, or has colours that
@@ -137,6 +175,7 @@ def read_given_picture(
         np.asarray(_read(image, "white").convert("RGB")),
         strength,
         None if mask is None else np.asarray(_read(mask, "black").convert("L")),
+        fit,
     )
 
 
@@ -149,13 +188,15 @@ def _read(path: Path, background: str) -> Image.Image:
             warnings.simplefilter("ignore")
             with Image.open(path, formats=_FORMATS) as opened:
                 _check_header(path, opened)
-                layer = ImageOps.exif_transpose(opened).convert("RGBA")
+                layer = to_srgb(ImageOps.exif_transpose(opened), str(path))
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}", "name a picture that is there") from None
     except Image.DecompressionBombError:
-        raise UsageError(f"{path} has more pixels than any model draws", _RESIZE) from None
+        raise UsageError(f"{path} has too many pixels", _TOO_LARGE) from None
     except _DAMAGED as error:
         raise UsageError(f"{path} is no picture that can be read: {error}", _READABLE) from error
+    if layer.mode == "RGB":
+        return layer
     return Image.alpha_composite(Image.new("RGBA", layer.size, background), layer)
 
 
@@ -166,12 +207,8 @@ def _check_header(path: Path, opened: Image.Image) -> None:
         UsageError: if it is too large or animated, or of colours that are not taken.
     """
     width, height = opened.size
-    if max(width, height) > LARGEST_EDGE:
-        raise UsageError(
-            f"{path} has {width}x{height} pixels, and no model draws more than "
-            f"{LARGEST_EDGE}x{LARGEST_EDGE}",
-            _RESIZE,
-        )
+    if max(width, height) > LONGEST_SIDE or width * height > MOST_PIXELS:
+        raise UsageError(f"{path} has {width}x{height} pixels, which is too large", _TOO_LARGE)
     frames = getattr(opened, "n_frames", 1)
     if frames > 1:
         raise UsageError(f"{path} has {frames} pictures", "save one of them to a file of its own")

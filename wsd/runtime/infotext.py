@@ -79,7 +79,7 @@ def _pairs_of_picture(picture: GivenPicture) -> list[str]:
     return [
         f"Denoising strength: {_number(picture.strength)}",
         *([] if picture.mask is None else masked),
-        "Fit: cover",
+        f"Fit: {picture.fit}",
         f"Given: {_quote(given)}",
     ]
 

@@ -54,6 +54,7 @@ class GenerateOptions(TypedDict, total=False):
     image: ImageData
     mask: ImageData
     strength: float
+    fit: str
 
 
 class BenchmarkOptions(TypedDict):

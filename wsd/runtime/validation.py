@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from wsd.errors import UsageError
 from wsd.runtime.given_picture import GivenPicture
+from wsd.runtime.picture_fit import nearest_size
 from wsd.runtime.request import GenerationRequest
 from wsd.spec.manifest import Manifest
-from wsd.spec.roles import VAE_ENCODER_TILE
+from wsd.spec.roles import DENOISER, VAE_ENCODER_TILE
+from wsd.spec.tensor import Size
 
 # Key of the browser's registry of pipelines whose UNets take a mask beside the latents.
 _INPAINTING = "inpainting"
@@ -40,19 +44,18 @@ def check_request(manifest: Manifest, request: GenerationRequest) -> None:
 
 def check_picture(
     manifest: Manifest, request: GenerationRequest, picture: GivenPicture | None
-) -> GenerationRequest:
-    """Refuse a request, and a picture to draw from, that a model cannot draw.
+) -> tuple[GenerationRequest, GivenPicture | None]:
+    """Refuse a request, and a picture to draw from, that a model cannot draw; fit the picture.
 
     Returns:
-        the request, in the picture's size if there is one.
+        the request, and the picture in the request's size. If the request names none, it is that
+        of the model's sizes which is nearest to the picture's own.
 
     Raises:
-        UsageError: as :func:`check_request`; for a picture in another size than the request's, for
-            a model that takes no picture, or no picture without a mask; if none of the steps would
-            be run.
+        UsageError: as :func:`check_request`; for a model that takes no picture, or no picture
+            without a mask; if none of the steps would be run; if the picture's size leaves nothing
+            of its mask.
     """
-    if picture is not None:
-        request = picture.fit_request(request)
     check_request(manifest, request)
     name = manifest.model.name
     if manifest.pipeline == _INPAINTING and (picture is None or picture.mask is None):
@@ -62,7 +65,7 @@ def check_picture(
             "give a picture and a mask, or take another model",
         )
     if picture is None:
-        return request
+        return request, None
     if not manifest.entries(VAE_ENCODER_TILE):
         raise UsageError(
             f"{name} was built without the encoder that a picture needs",
@@ -76,4 +79,10 @@ def check_picture(
             "give no mask, or take another model",
         )
     picture.count_steps(request.steps or manifest.defaults.steps)
-    return request
+    size = request.size or nearest_size(picture.size, _sizes(manifest))
+    return replace(request, size=size), picture.fit_to(size)
+
+
+def _sizes(manifest: Manifest) -> list[Size]:
+    """Return the sizes in the manifest's order, as the page's ``compiledSizes`` does."""
+    return [entry.size for entry in manifest.entries(DENOISER) if entry.size is not None]

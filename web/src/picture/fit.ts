@@ -1,4 +1,8 @@
-/** Fits pictures into the size that is drawn, as diffusers' VaeImageProcessor resizes. */
+/**
+ * Fits pictures into the size that is drawn, as diffusers' VaeImageProcessor resizes.
+ *
+ * `wsd/runtime/picture_fit.py` does the same for the commands; tests compare the two.
+ */
 
 import type { Fit } from "../api/options";
 import type { PictureSize, Rectangle } from "../api/types";
@@ -19,6 +23,9 @@ export interface Fitting {
   /** Where that part lies in the drawn picture. */
   to: Rectangle;
 }
+
+/** How far two logarithms of shapes or areas may be apart and still mean the same. */
+const ALIKE = 1e-9;
 
 /**
  * Say how a picture is fitted into a size.
@@ -101,7 +108,8 @@ function resizePart<Picture extends Pixels | Grey>(
 
 /**
  * Choose the size that a picture is drawn in: its own if that is offered, else the one whose shape
- * is nearest; of several of one shape, the one whose pixels are nearest in number.
+ * is nearest; of several of one shape, the one whose pixels are nearest in number; of several of
+ * these, the first.
  *
  * @param sizes those that are offered, at least one.
  * @throws OptionError if one of the arguments is of another type, or no size is offered.
@@ -120,7 +128,8 @@ export function nearestSize(given: PictureSize, sizes: readonly PictureSize[]): 
   return sizes.reduce((best, size) => {
     const [shape, area] = distance(size);
     const [bestShape, bestArea] = distance(best);
-    const isSameShape = Math.abs(shape - bestShape) < 1e-9;
-    return shape < bestShape && !isSameShape ? size : isSameShape && area < bestArea ? size : best;
+    const isSameShape = Math.abs(shape - bestShape) < ALIKE;
+    const isNearer = isSameShape ? area < bestArea - ALIKE : shape < bestShape;
+    return isNearer ? size : best;
   });
 }

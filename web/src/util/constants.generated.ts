@@ -422,6 +422,11 @@ export const MASKED_FROM = 128;
 export const DEFAULT_STRENGTH = 0.8;
 export const DEFAULT_MASKED_STRENGTH = 1.0;
 
+// wsd/spec/picture.py: how a given picture is fitted, and how large it may be in pixels
+export const FITS = ["cover", "contain", "crop", "stretch"] as const;
+export const LONGEST_SIDE = 16384;
+export const MOST_PIXELS = 134217728;
+
 // wsd/kernels/variant.py: WebGPU features, and limits that every adapter has
 export const F16 = "shader-f16";
 export const SUBGROUPS = "subgroups";

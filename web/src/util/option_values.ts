@@ -1,7 +1,6 @@
 /** Values and defaults of options that have names: the checks, the types and the page share them. */
 
-/** How a picture is brought to the size that is drawn. */
-export const FITS = ["cover", "contain", "crop", "stretch"] as const;
+export { FITS, LONGEST_SIDE, MOST_PIXELS } from "./constants.generated";
 
 /** What drawing begins with where a mask is white. */
 export const MASKED_CONTENTS = ["original", "noise", "fill"] as const;
@@ -16,10 +15,6 @@ export const DEFAULT_MASKED_PADDING = 32;
 export const DEFAULT_SECOND_STRENGTH = 0.7;
 export const DEFAULT_SECOND_SCALE = 2;
 
-/** The longest side of a picture that is read; the memory for more is more than a page gets. */
-export const LONGEST_SIDE = 16384;
-/** The most pixels of a picture that is read: 512 MiB of colours. */
-export const MOST_PIXELS = 2 ** 27;
 /** The largest file of a picture that is read, in bytes. */
 export const LARGEST_PICTURE_FILE = 256 * 2 ** 20;
 /** The largest radius of a mask's blur, in pixels. */
