@@ -22,7 +22,7 @@ const BY_KEY: readonly (readonly [string, string])[] = [
   ["lora_transformer_", "a diffusion transformer"],
 ];
 
-const CROSS_ATTENTION = /attn2[._](?:processor[._])?to_k(?:_lora)?$/;
+const CROSS_ATTENTION = /attn2[._](?:processor\.)?to_[kv]$/;
 
 /** A family's name for people, and what can be compared. */
 export interface FamilyName {

@@ -71,10 +71,8 @@ export function makePatch(
   const decompose = checkMagnitude(parts, shape);
   const alpha = parts.alpha === undefined ? rule.alpha : singleValue(parts.alpha);
   const divisor = rule.rootOfRank === true && parts.alpha === undefined ? Math.sqrt(rank) : rank;
-  // A rank of 0 stands for tensors that have none: whole matrices take no alpha. As in LyCORIS and
-  // kohya's programs, an alpha of 0 stands for the rank.
-  const numerator = alpha === undefined || alpha === 0 ? rank : alpha;
-  const ratio = rank === 0 ? ([1, 1] as const) : ([numerator, divisor] as const);
+  // A rank of 0 stands for tensors that have none: whole matrices take no alpha.
+  const ratio = rank === 0 ? ([1, 1] as const) : ([alpha ?? rank, divisor] as const);
   return (scale) => {
     if (decompose === undefined) {
       return { delta: make(), factor: Math.fround((scale * ratio[0]) / ratio[1]) };
@@ -263,8 +261,8 @@ function readRight(parts: Parts, positions: number, kernel: readonly number[]): 
   const [up, down] = [need(parts, "lokr_w2_a"), need(parts, "lokr_w2_b")];
   const core = parts.lokr_t2;
   const rank = rankOf(down, "lokr_w2_b", 0);
-  const columns = down.shape[1] ?? 0;
   if (core !== undefined) {
+    const columns = down.shape[1] ?? 0;
     const rows = up.shape[1] ?? 0;
     requireShape(up, "lokr_w2_a", [rank, rows]);
     requireShape(down, "lokr_w2_b", [rank, columns]);
@@ -277,7 +275,11 @@ function readRight(parts: Parts, positions: number, kernel: readonly number[]): 
   }
   const rows = up.shape[0] ?? 0;
   requireShape(up, "lokr_w2_a", [rows, rank]);
-  requireShape(down, "lokr_w2_b", [rank, columns, ...kernel]);
+  // Its columns are (columns, height, width), which LyCORIS writes as one axis.
+  const columns = down.count / (rank * positions);
+  if (!Number.isInteger(columns)) {
+    fail(`lokr_w2_b has ${down.count} values, which ${rank * positions} do not divide`);
+  }
   const make = (): Float32Array<ArrayBuffer> => {
     const inner = swapAxes(down.values(), [rank, columns, positions]);
     return multiply(up.values(), inner, rows, rank, positions * columns);
@@ -331,5 +333,5 @@ function checkMagnitude(
 /** @throws LayerProblem unless an alpha is one number. */
 function singleValue(alpha: FileTensor): number {
   if (alpha.count !== 1) fail(`alpha has the shape ${list(alpha.shape)}, and must be one number`);
-  return alpha.values()[0]!;
+  return alpha.firstValue();
 }

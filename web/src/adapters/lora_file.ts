@@ -24,6 +24,8 @@ export interface LoraFile {
   layers: Layer[];
   /** How many layers of the model it changes; a bias belongs to its layer. */
   changed: number;
+  /** Names of the tensors of layers that the model does not run. */
+  unused: string[];
   /** As `LoadedLora.hash`. */
   hash: string;
   /** Words that its metadata states for prompts. */
@@ -42,7 +44,7 @@ export async function readLoraFile(
   title: string,
 ): Promise<LoraFile> {
   const file = readSafetensors(data, title);
-  const grouped = groupTensors(file, manifest, title);
+  const { grouped, unused } = groupTensors(file, manifest, title);
   for (const tensor of file.tensors.values()) {
     if (tensor.isFinite()) continue;
     throw new LoraError(
@@ -67,6 +69,7 @@ export async function readLoraFile(
   return {
     layers,
     changed: grouped.size,
+    unused,
     hash: (await hashOf(file)).slice(0, HASH_DIGITS),
     triggerWords: wordsOf(file.metadata),
   };
@@ -87,18 +90,26 @@ function wordsOf(metadata: Record<string, string>): string[] {
 }
 
 /** Find the layer of each tensor. */
-function groupTensors(file: TensorFile, manifest: Manifest, title: string): Map<Module, Parts> {
+function groupTensors(
+  file: TensorFile,
+  manifest: Manifest,
+  title: string,
+): { grouped: Map<Module, Parts>; unused: string[] } {
   if (file.tensors.size === 0) {
     throw new LoraError(`${title} holds no tensors`, "give a LoRA's .safetensors file");
   }
   const names = nameModules(manifest);
   const grouped = new Map<Module, Parts>();
-  const unknown: string[] = [];
+  const [unknown, unused]: [string[], string[]] = [[], []];
   for (const [key, tensor] of file.tensors) {
     const { module: name, part } = splitKey(key) ?? {};
     const module = name === undefined ? undefined : names.get(name);
     if (module === undefined || part === undefined) {
       unknown.push(key);
+      continue;
+    }
+    if (module.isUnused) {
+      unused.push(key);
       continue;
     }
     const parts = grouped.get(module) ?? {};
@@ -108,12 +119,16 @@ function groupTensors(file: TensorFile, manifest: Manifest, title: string): Map<
     parts[part] = tensor;
   }
   if (unknown.length > 0) throw isUnknown(unknown, file, manifest, title);
-  return grouped;
+  return { grouped, unused };
 }
 
 function makeLayers(module: Module, parts: Parts, rule: AlphaRule): Layer[] {
   const { component, weight, bias } = module;
-  const { diff_b: diff, ...others } = parts;
+  const { diff_b: diff, alpha, ...matrices } = parts;
+  const others =
+    diff !== undefined && Object.keys(matrices).length === 0
+      ? {}
+      : { ...matrices, ...(alpha && { alpha }) };
   const layers: Layer[] = [];
   if (Object.keys(others).length > 0) {
     layers.push({ component, record: weight.name, patch: makePatch(others, weight, rule) });

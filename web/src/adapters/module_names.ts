@@ -19,6 +19,8 @@ export interface Module {
   prefix: string;
   weight: ParameterRecord;
   bias: ParameterRecord | undefined;
+  /** Whether the bundle lacks it, because the model does not run it. */
+  isUnused: boolean;
 }
 
 /** The layers of a model, by every name that a file may have for them. */
@@ -37,8 +39,8 @@ function namedComponents(
     }),
     ...encoders.map((component, index) => {
       const prefix = index === 0 ? "text_encoder" : `text_encoder_${index + 1}`;
-      // A model of one encoder has no number in kohya's names; some programs write one.
-      const flat = [`lora_te${index + 1}`, ...(encoders.length === 1 ? ["lora_te"] : [])];
+      // Of one encoder, kohya's names have no number; programs differ.
+      const flat = [`lora_te${index + 1}`, ...(index === 0 ? ["lora_te"] : [])];
       return { component, prefix, flat, isText: true };
     }),
   ];
@@ -47,61 +49,91 @@ function namedComponents(
 /** Collect the names of all layers of a model. */
 export function nameModules(manifest: Manifest): ModuleNames {
   const found = new Map<string, Module>();
+  const encoders = manifest.conditioning.encoders.length;
   for (const { component, prefix, flat, isText } of namedComponents(manifest)) {
-    const records = new Map(
-      manifest.components[component]!.records.map((each) => [each.name, each]),
-    );
+    const { records: all } = manifest.components[component]!;
+    const records = new Map(all.map((each) => [each.name, each]));
     const modules = [...records.keys()]
       .filter((name) => name.endsWith(WEIGHT))
       .map((name) => name.slice(0, -WEIGHT.length));
     const originals = isText ? new Map<string, string>() : originalNames(modules);
+    const spell = (name: string): string[] =>
+      isText
+        ? spellText(name, [`${prefix}.`, ...(encoders === 1 ? [""] : [])], flat)
+        : spellDenoiser(name, originals.get(name), `${prefix}.`, flat);
     for (const name of modules) {
       const weight = records.get(name + WEIGHT)!;
-      const module = { component, name, prefix, weight, bias: records.get(name + BIAS) };
-      const original = originals.get(name);
-      const spellings = isText
-        ? spellText(name, prefix, flat)
-        : spellDenoiser(name, original ?? name, prefix, flat);
-      for (const spelling of spellings) found.set(spelling, module);
+      const bias = records.get(name + BIAS);
+      const module: Module = { component, name, prefix, weight, bias, isUnused: false };
+      for (const spelling of spell(name)) found.set(spelling, module);
+      const behind = encoders > 1 && isText ? nameBehind(name, modules) : undefined;
+      if (behind === undefined) continue;
+      const unused = { ...module, name: behind, isUnused: true };
+      for (const spelling of spell(behind)) found.set(spelling, unused);
     }
   }
   return found;
 }
 
+const LAYER = /^(.*\bencoder\.layers\.)(\d+)(\..+)$/;
+
+/**
+ * The name in the layer behind a text encoder's last one. SDXL takes what the layer before an encoder's
+ * last one gives, so that a bundle lacks the last one; training changes it all the same.
+ */
+function nameBehind(name: string, modules: readonly string[]): string | undefined {
+  const [, start, number, rest] = LAYER.exec(name) ?? [];
+  if (start === undefined) return undefined;
+  const next = `${start}${Number(number) + 1}`;
+  return modules.some((each) => each.startsWith(`${next}.`)) ? undefined : next + rest!;
+}
+
+/** The names that diffusers once gave to the layers of attention in a text encoder. */
+const OLD_TEXT: Readonly<Record<string, string>> = {
+  q_proj: "to_q",
+  k_proj: "to_k",
+  v_proj: "to_v",
+  out_proj: "to_out",
+};
+
 /** Names of a text encoder's layer. */
-function spellText(name: string, prefix: string, flat: string[]): string[] {
+function spellText(name: string, prefixes: string[], flat: string[]): string[] {
   // Versions of transformers differ in whether they name this level.
   const core = name.startsWith("text_model.") ? name.slice("text_model.".length) : name;
-  return [core, `text_model.${core}`].flatMap((each) => [
-    `${prefix}.${each}`,
-    `${prefix}.base_model.model.${each}`,
-    `base_model.model.${prefix}.${each}`,
-    ...flat.map((start) => `${start}_${each.replaceAll(".", "_")}`),
-  ]);
+  return [core, `text_model.${core}`].flatMap((each) => {
+    const at = each.lastIndexOf(".") + 1;
+    const last = each.slice(at);
+    const old = Object.hasOwn(OLD_TEXT, last) ? [each.slice(0, at) + OLD_TEXT[last]!] : [];
+    return [
+      ...prefixes.flatMap((prefix) => [each, ...old].map((spelling) => prefix + spelling)),
+      ...flat.map((start) => `${start}_${each.replaceAll(".", "_")}`),
+    ];
+  });
 }
 
 /** Names of a denoiser's layer. */
-function spellDenoiser(name: string, original: string, prefix: string, flat: string[]): string[] {
-  const ours = [name, ...oldProcessorName(name)];
+function spellDenoiser(
+  name: string,
+  original: string | undefined,
+  prefix: string,
+  flat: string[],
+): string[] {
+  const known = original === undefined ? [] : [original];
   return [
-    // PEFT's own files of a denoiser alone, and the oldest ones of diffusers, have no prefix.
-    ...ours.flatMap((each) => [each, `${prefix}.${each}`]),
-    `base_model.model.${name}`,
-    `${prefix}.base_model.model.${name}`,
-    `base_model.model.${prefix}.${name}`,
-    `diffusion_model.${original}`,
-    `model.diffusion_model.${original}`,
-    ...[name, original].flatMap((each) =>
+    // PEFT's files of a denoiser alone, and the oldest ones of diffusers, have no prefix.
+    ...[name, ...oldAttentionNames(name)].flatMap((each) => [each, prefix + each]),
+    ...known.flatMap((each) => [`diffusion_model.${each}`, `model.diffusion_model.${each}`]),
+    ...[name, ...known].flatMap((each) =>
       flat.map((start) => `${start}_${each.replaceAll(".", "_")}`),
     ),
   ];
 }
 
-/** The name that diffusers once gave to what an attention's processor adds to a layer. */
-function oldProcessorName(name: string): string[] {
-  const parts = name.split(".");
-  const at = parts.findIndex((part) => part === "attn1" || part === "attn2");
-  const [layer, index] = parts.slice(at + 1);
-  if (at < 0 || layer?.startsWith("to_") !== true || (index ?? "0") !== "0") return [];
-  return [`${parts.slice(0, at + 1).join(".")}.processor.${layer}_lora`];
+const ATTENTION = /^(.*\.attn[12])\.(to_[qkv]|to_out)(\.0)?$/;
+
+/** The names that diffusers once gave to what is added to a layer of attention in a UNet. */
+function oldAttentionNames(name: string): string[] {
+  const [, block, layer, index] = ATTENTION.exec(name) ?? [];
+  if (block === undefined || (layer === "to_out") !== (index !== undefined)) return [];
+  return [`${block}.processor.${layer!}`, `${block}.${layer!}`];
 }

@@ -13,7 +13,10 @@ const MOST_HEADER_BYTES = 100_000_000;
 const MOST_AXES = 8;
 
 /** Bytes of a value of each type that is read. */
-const VALUE_BYTES = { F32: 4, F16: 2, BF16: 2 } as const;
+const VALUE_BYTES = { F32: 4, F16: 2, BF16: 2, F64: 8, I64: 8, I32: 4 } as const;
+
+/** Types of matrices; a single number may be of the others too. */
+const MATRIX_TYPES: readonly string[] = ["F32", "F16", "BF16"];
 
 type ValueType = keyof typeof VALUE_BYTES;
 
@@ -34,6 +37,7 @@ export class FileTensor {
   /** Return its values in row-major order; float16 and bfloat16 are widened without rounding. */
   values(): Float32Array<ArrayBuffer> {
     // A copy, because a tensor may begin at any byte of the file.
+    if (!MATRIX_TYPES.includes(this.type)) return Float32Array.of(this.firstValue());
     const { buffer } = this.bytes.slice();
     if (this.type === "F32") return new Float32Array(buffer);
     const words = new Uint16Array(buffer);
@@ -43,8 +47,17 @@ export class FileTensor {
     return new Float32Array(bits.buffer);
   }
 
+  /** Return the only value of a tensor of one, of any type. */
+  firstValue(): number {
+    const view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length);
+    if (this.type === "F64") return view.getFloat64(0, true);
+    if (this.type === "I64") return Number(view.getBigInt64(0, true));
+    return this.type === "I32" ? view.getInt32(0, true) : this.values()[0]!;
+  }
+
   /** Whether no value is infinite or not a number. */
   isFinite(): boolean {
+    if (!MATRIX_TYPES.includes(this.type)) return Number.isFinite(this.firstValue());
     const { buffer } = this.bytes.slice();
     if (this.type === "F32") {
       return new Uint32Array(buffer).every((bits) => (bits & 0x7f80_0000) !== 0x7f80_0000);
@@ -105,7 +118,8 @@ export function readSafetensors(data: ArrayBuffer, title: string): TensorFile {
     if (!isShape(shape) || !isPair(offsets) || offsets[1] > body.length) {
       throw broken(`tensor ${shorten(name)} has no shape, or lies outside the file`);
     }
-    if (!isValueType(dtype)) {
+    const isSingle = shape.every((edge) => edge === 1);
+    if (!isValueType(dtype) || !(isSingle || MATRIX_TYPES.includes(dtype))) {
       throw new LoraError(
         `${title}: tensor ${shorten(name)} has values of the type ${shorten(String(dtype))}`,
         "convert the file to F32, F16 or BF16",

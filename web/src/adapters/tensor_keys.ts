@@ -35,15 +35,14 @@ const ENDINGS: Readonly<Record<string, Part>> = {
   "lora.up.weight": "up",
   "lora_linear_layer.down.weight": "down",
   "lora_linear_layer.up.weight": "up",
-  // Of diffusers' old attention processors, whose layer is called `to_q_lora`.
-  "down.weight": "down",
-  "up.weight": "up",
   "lora_magnitude_vector.weight": "magnitude",
   lora_magnitude_vector: "magnitude",
   alpha: "alpha",
   dora_scale: "dora_scale",
   diff: "diff",
   diff_b: "diff_b",
+  w_norm: "diff",
+  b_norm: "diff_b",
   hada_w1_a: "hada_w1_a",
   hada_w1_b: "hada_w1_b",
   hada_w2_a: "hada_w2_a",
@@ -59,12 +58,19 @@ const ENDINGS: Readonly<Record<string, Part>> = {
   lokr_t2: "lokr_t2",
 };
 
+/** Endings of diffusers' oldest files, whose layers have a name such as `to_q_lora`. */
+const OLD_ENDINGS: Readonly<Record<string, Part>> = { "down.weight": "down", "up.weight": "up" };
+const OLD_LAYER = "_lora";
+
+/** What PEFT writes before the names of a model that it wrapped. */
+const PEFT_LEVEL = "base_model.model.";
+
 /** Parts between whose name and `weight` PEFT writes the adapter's name, `default` for example. */
 const NAMED = ["lora_A", "lora_B", "lora_magnitude_vector"];
 
 /** Split a key into the name of a layer and what the tensor is; undefined if it has no such ending. */
 export function splitKey(key: string): { module: string; part: Part } | undefined {
-  const words = key.split(".");
+  const words = (key.startsWith(PEFT_LEVEL) ? key.slice(PEFT_LEVEL.length) : key).split(".");
   const last = words.length - 1;
   if (NAMED.includes(words[last - 2] ?? "") && words[last] === "weight") words.splice(last - 1, 1);
   else if (words[last - 1] === "lora_magnitude_vector" && words[last] !== "weight") words.pop();
@@ -75,5 +81,8 @@ export function splitKey(key: string): { module: string; part: Part } | undefine
       return { module: words.slice(0, -length).join("."), part: ENDINGS[ending]! };
     }
   }
-  return undefined;
+  const old = words.slice(-2).join(".");
+  const module = words.slice(0, -2).join(".");
+  if (!Object.hasOwn(OLD_ENDINGS, old) || !module.endsWith(OLD_LAYER)) return undefined;
+  return { module: module.slice(0, -OLD_LAYER.length), part: OLD_ENDINGS[old]! };
 }

@@ -46,6 +46,11 @@ export interface LoadedLora {
    * knows it: pictures carry it as `Lora hashes`.
    */
   hash: string;
+  /**
+   * Names of its tensors that change nothing, because they belong to layers that the model does not run:
+   * the last ones of SDXL's text encoders.
+   */
+  unused: string[];
   /** Words that its training used in prompts, as its metadata or its bundle states them. */
   triggerWords: string[];
 }

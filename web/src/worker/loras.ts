@@ -57,7 +57,7 @@ export class Loras {
         "give this one another name, or unload the other one first",
       );
     }
-    const { layers, changed, hash, triggerWords } = await readLoraFile(
+    const { layers, changed, unused, hash, triggerWords } = await readLoraFile(
       source.data,
       manifest,
       source.title,
@@ -69,6 +69,7 @@ export class Loras {
       bytes: source.data.byteLength,
       sha256: source.sha256,
       hash,
+      unused,
       triggerWords: source.triggerWords ?? triggerWords,
     };
     return new Loras([...this.loras, { info, layers }]);
