@@ -1,4 +1,4 @@
-"""LoRAs in a browser: the weights on the GPU are those of Python's merge, and a LoRA leaves no trace."""
+"""LoRAs in a browser: the weights on the GPU are those of Python's merge."""
 
 import base64
 import json
@@ -237,7 +237,7 @@ def test_a_lora_of_another_family_is_refused_by_name(patched, tmp_path):
     assert patched.family.name in error["message"]
 
 
-def test_with_one_stage_on_the_gpu_at_a_time(context, origin, speck_renderer, tmp_path):
+def test_with_one_stage_on_the_gpu_at_a_time(context, origin, tmp_path):
     """The patches are made again whenever a component is loaded."""
     path = write_adapter(tmp_path / "a.safetensors", SPECK, "lora")
     drawn = []
@@ -249,7 +249,7 @@ def test_with_one_stage_on_the_gpu_at_a_time(context, origin, speck_renderer, tm
 
 
 def test_adapter_bundles_and_addresses(context, speck, tmp_path):
-    """What `wsd lora` writes is loaded by the address of its adapter.json, and kept by its digest."""
+    """What `wsd lora` writes is loaded by the address of its adapter.json, or of its file."""
     path = write_adapter(tmp_path / "star.safetensors", SPECK, "lora")
     bundle = tmp_path / "bundle"
     shutil.copytree(speck[0], bundle)
