@@ -1,4 +1,4 @@
-// Finds the scale of each row of an int8 weight, as wsd/bundle/quantize.py does.
+// Measures the rows of a changed weight, as wsd/bundle/quantize.py does for int8.
 //
 //   scales[o] = max over i of |values[o, i]| / 127, or 1 where that is 0
 //
