@@ -1,4 +1,4 @@
-// Measures the rows of a changed weight, as wsd/bundle/quantize.py does for int8.
+// Measures the rows of a changed matrix, as wsd/bundle/quantize.py does first.
 //
 //   scales[o] = max over i of |values[o, i]| / 127, or 1 where that is 0
 //
