@@ -1,4 +1,4 @@
-// Measures the rows of a changed matrix, as wsd/bundle/quantize.py does first.
+// Finds the scale of each row of an int8 weight, as wsd/bundle/quantize.py does.
 //
 //   scales[o] = max over i of |values[o, i]| / 127, or 1 where that is 0
 //
