@@ -261,6 +261,11 @@ it("alphas of PEFT's configuration count where no tensor has one", async () => {
   expect(layers[0]!.patch(0.5).factor).toBe(fround((0.5 * 8) / Math.SQRT2));
 });
 
+it("a factor beyond float32 is refused", async () => {
+  const { layers } = await readLoraFile(writeSafetensors(loraOf()), MODEL, "a.safetensors");
+  expect(() => layers[0]!.patch(1e39)).toThrow(/beyond float32/);
+});
+
 it("the layers behind SDXL's encoders are named, and change nothing", async () => {
   const layer = "encoder.layers.0.mlp.fc1.weight";
   const manifest = modelOf({
