@@ -8,6 +8,7 @@ export {
   DeviceLostError,
   FetchError,
   IntegrityError,
+  LoraError,
   OptionError,
   OutOfMemoryError,
   UnloadedError,
@@ -16,6 +17,7 @@ export {
 } from "./util/errors";
 export { isKept, listKept, purge, purgeAll } from "./api/kept_models";
 export type { KeptModel } from "./api/kept_models";
+export type { AppliedLora, LoadedLora, LoraOptions, LoraSource } from "./api/lora";
 export type {
   FetchFunction,
   FetchOptions,
@@ -51,6 +53,7 @@ export type {
   DenoiseStage,
   EncodeStage,
   LibraryStage,
+  LoraStage,
   OnProgress,
   OverallProgress,
   ParametersStage,

@@ -2,6 +2,8 @@
 
 import type { OnProgress } from "./progress";
 
+export type { AppliedLora } from "../settings/lora_tags";
+
 /**
  * Where a LoRA comes from: the address of a .safetensors file, or of the adapter.json of a bundle
  * that `wsd lora` made, or the file itself.
@@ -44,14 +46,11 @@ export interface LoadedLora {
    * knows it: pictures carry it as `Lora hashes`.
    */
   hash: string;
+  /**
+   * Names of its tensors that change nothing, because they belong to layers that the model does not run:
+   * the last ones of SDXL's text encoders.
+   */
+  unused: string[];
   /** Words that its training used in prompts, as its metadata or its bundle states them. */
   triggerWords: string[];
-}
-
-/** A LoRA that a picture was drawn with. */
-export interface AppliedLora {
-  name: string;
-  scale: number;
-  /** As {@link LoadedLora.hash}; undefined where a picture's text does not tell it. */
-  hash?: string | undefined;
 }

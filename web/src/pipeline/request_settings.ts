@@ -17,7 +17,7 @@ export function describeRequest(
   const { prompts, negativePrompts, embeddings, latents } = request;
   const prompt = Math.floor(image / request.imagesPerPrompt);
   const [width, height] = request.size;
-  const { picture, pictureSettings, variation, secondPass } = request;
+  const { picture, pictureSettings, variation, secondPass, loras = [] } = request;
   const given = [
     ...(latents === undefined ? [] : ["latents"]),
     ...Object.keys(embeddings),
@@ -40,6 +40,7 @@ export function describeRequest(
     ...pictureSettings,
     ...(variation && { variationSeed: variation.seed, variationStrength: variation.strength }),
     ...(secondPass && { secondPass: describeSecondPass(secondPass) }),
+    ...(loras.length === 0 ? {} : { loras }),
     ...(given.length === 0 ? {} : { given }),
   };
 }

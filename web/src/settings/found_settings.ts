@@ -1,6 +1,7 @@
 /** What a picture says of how it was drawn, whichever program wrote it. */
 
 import { FITS, MASKED_CONTENTS, UPSCALES } from "../util/option_values";
+import type { AppliedLora } from "./lora_tags";
 import type { Seed } from "./seed";
 import { parseSeed } from "./seed";
 
@@ -60,6 +61,8 @@ export interface FoundSettings {
   secondSteps?: number | undefined;
   secondStrength?: number | undefined;
   upscale?: Upscale | undefined;
+  /** LoRAs that the prompt named in tags, which are not in `prompt` any more. */
+  loras?: readonly AppliedLora[] | undefined;
   /** Settings that have no counterpart here, and those that could not be read: name and value. */
   others: [string, string][];
 }
@@ -87,7 +90,7 @@ export function noSettings(program: string): FoundSettings {
 type Meaning =
   | Exclude<
       keyof FoundSettings,
-      "program" | "others" | "onlyMasked" | "secondWidth" | "secondHeight"
+      "program" | "others" | "loras" | "onlyMasked" | "secondWidth" | "secondHeight"
     >
   // Names of several settings, or of one that is written in other words.
   | "size"

@@ -9,6 +9,8 @@ import { OptionError } from "../util/errors";
 import { requireSettings, requireString, show } from "../util/option_checks";
 import type { Fit, FoundSettings, MaskedContent, Outpaint, Upscale } from "./found_settings";
 import { A1111_CONTENTS, noSettings, secondSize, splitStrength, takeAll } from "./found_settings";
+import { readLoraTags, writeLoraTags } from "./lora_tags";
+import type { AppliedLora } from "./lora_tags";
 import { findScheduler, nameSampler } from "./sampler_names";
 import type { Seed } from "./seed";
 
@@ -55,6 +57,8 @@ export interface Settings extends PictureSettings {
   /** Seed of other noise that was mixed into that of the seed, and how much of it. */
   variationSeed?: Seed | undefined;
   variationStrength?: number | undefined;
+  /** The LoRAs that were applied, in their order. */
+  loras?: readonly AppliedLora[] | undefined;
   /** The second pass, if there was one. */
   secondPass?: SecondPassSettings | undefined;
   /**
@@ -65,6 +69,7 @@ export interface Settings extends PictureSettings {
 }
 
 const NEGATIVE = "Negative prompt:";
+const HASHES = "Lora hashes";
 /** The first of the pairs, in every program that writes this form. */
 const STEPS = /^Steps: ?\d/;
 /** A line with at least so many pairs that name settings is not part of the prompt. */
@@ -106,7 +111,7 @@ const MEANINGS = {
   "Batch pos": null,
   "Model hash": null,
   "VAE hash": null,
-  "Lora hashes": null,
+  [HASHES]: null,
   "TI hashes": null,
   Hashes: null,
   Version: null,
@@ -124,7 +129,7 @@ const MEANINGS = {
 export function formatSettings(settings: Settings, image?: number): string {
   const { prompt, negativePrompt, steps, scheduler, guidanceScale, seed, ...others } =
     requireSettings(settings);
-  const { numImages = 1, given = [] } = others;
+  const { numImages = 1, given = [], loras = [] } = others;
   const index = image ?? others.imageIndex ?? 0;
   if (!Number.isInteger(index) || index < 0 || index >= numImages) {
     throw new OptionError(
@@ -150,10 +155,32 @@ export function formatSettings(settings: Settings, image?: number): string {
       : []),
     ...pairsOfPicture(settings),
     ...pairsOfNoise(settings),
+    ...pairsOfLoras(loras),
     ...(given.length > 0 ? [`Given: ${quote(given.join(", "))}`] : []),
   ];
   const negative = negativePrompt === undefined ? [] : [`${NEGATIVE} ${negativePrompt}`];
-  return [prompt, ...negative, pairs.join(", ")].join("\n");
+  return [writeLoraTags(prompt, loras), ...negative, pairs.join(", ")].join("\n");
+}
+
+/** Write the hashes of LoRAs, as the web UI does. */
+function pairsOfLoras(loras: readonly AppliedLora[]): string[] {
+  const known = loras.filter(({ hash }) => hash !== undefined);
+  if (known.length === 0) return [];
+  return [`${HASHES}: ${quote(known.map(({ name, hash }) => `${name}: ${hash!}`).join(", "))}`];
+}
+
+/** Give each LoRA the hash that a text states for its name. */
+function withHashes(loras: readonly AppliedLora[], text: string): AppliedLora[] {
+  const hashes = new Map(
+    text.split(",").map((each): [string, string] => {
+      const at = each.lastIndexOf(":");
+      return [each.slice(0, Math.max(0, at)).trim(), each.slice(at + 1).trim()];
+    }),
+  );
+  return loras.map((lora) => {
+    const hash = hashes.get(lora.name);
+    return hash === undefined ? lora : { ...lora, hash };
+  });
 }
 
 /** Write what is known of the picture that was drawn from, in the web UI's words where it has some. */
@@ -212,7 +239,7 @@ export function parseSettings(text: string): Partial<Settings> {
   const { steps, guidanceScale, seed, eta, width, height, model } = found;
   const { number = 1, of: numImages } = found.picture ?? {};
   const imageIndex = numImages === undefined ? undefined : number - 1;
-  const picture = { numImages, imageIndex, ...pictureOf(found) };
+  const picture = { numImages, imageIndex, loras: found.loras, ...pictureOf(found) };
   const values = { steps, guidanceScale, seed, eta, width, height, model, ...picture };
   const scheduler = known?.exact === true ? known.schedulers[0] : undefined;
   const present = Object.entries({ ...values, scheduler }).filter(
@@ -244,7 +271,11 @@ export function parseInfotext(text: string): FoundSettings {
   const at = findPairs(lines);
   const words = at < 0 ? lines : lines.slice(0, at);
   const negativeAt = words.findIndex((line) => line.startsWith(NEGATIVE));
-  found.prompt = (negativeAt < 0 ? words : words.slice(0, negativeAt)).join("\n");
+  const { prompt, loras } = readLoraTags(
+    (negativeAt < 0 ? words : words.slice(0, negativeAt)).join("\n"),
+  );
+  found.prompt = prompt;
+  if (loras.length > 0) found.loras = loras;
   if (negativeAt >= 0) {
     const negative = words.slice(negativeAt).join("\n").slice(NEGATIVE.length);
     found.negativePrompt = negative.startsWith(" ") ? negative.slice(1) : negative;
@@ -255,6 +286,8 @@ export function parseInfotext(text: string): FoundSettings {
   // WSD draws the noise of a CPU, so "RNG: CPU" changes nothing. Noise of a GPU differs.
   const telling = pairs.filter(([key, value]) => key !== "RNG" || value !== "CPU");
   takeAll(found, telling, MEANINGS);
+  const hashes = pairs.find(([key]) => key === HASHES)?.[1];
+  if (hashes !== undefined && loras.length > 0) found.loras = withHashes(loras, hashes);
   splitStrength(found);
   // Extensions write lines of their own below the pairs.
   const below = lines.slice(at + 1).filter((line) => line.trim() !== "");
