@@ -29,7 +29,7 @@ export interface KeptLora {
 }
 
 /** Why a LoRA is not kept: the browser is full or refuses, or there are too many. */
-export type KeepingProblem = "full" | "refused" | "tooMany";
+export type KeepingProblem = "full" | "noStore" | "tooMany";
 
 const DATABASE = "wsd-loras";
 /** What is known of a LoRA, and its file: a key each, so that the list is read without the files. */
@@ -95,7 +95,7 @@ export class LoraStore {
       });
       return undefined;
     } catch (error) {
-      return error instanceof Error && error.name === "QuotaExceededError" ? "full" : "refused";
+      return error instanceof Error && error.name === "QuotaExceededError" ? "full" : "noStore";
     }
   }
 
@@ -147,7 +147,10 @@ function readLora(value: unknown): KeptLora | undefined {
     return undefined;
   if (!isWithin(scale, MOST_SCALE) || typeof on !== "boolean") return undefined;
   if (!Array.isArray(triggerWords) || !triggerWords.every(isText)) return undefined;
-  return { ...(lora as unknown as KeptLora), triggerWords: triggerWords.slice(0, MOST_WORDS) };
+  return {
+    ...(lora as unknown as KeptLora),
+    triggerWords: triggerWords.slice(0, MOST_WORDS),
+  };
 }
 
 function isText(value: unknown): value is string {

@@ -31,10 +31,18 @@ export class LoraItem {
   private readonly facts = make("small", { id: `lora-facts-${++made}` });
   private readonly warning = make("p", { class: "warning", hidden: true });
   private readonly words = make("div", { class: "words", role: "group" });
-  private readonly box = make("input", { type: "checkbox", "aria-describedby": this.facts.id });
+  private readonly box = make("input", {
+    type: "checkbox",
+    "aria-describedby": this.facts.id,
+  });
   private readonly slider = make("input", { type: "range", ...SLIDER });
   private readonly number = make("input", {
-    ...{ type: "number", min: String(-MOST_SCALE), max: String(MOST_SCALE), step: "any" },
+    ...{
+      type: "number",
+      min: String(-MOST_SCALE),
+      max: String(MOST_SCALE),
+      step: "any",
+    },
     ...{ required: true, form: "form" },
   });
   private readonly removal: HTMLButtonElement;
@@ -44,7 +52,12 @@ export class LoraItem {
     private readonly host: ItemHost,
   ) {
     this.removal = makeButton("×", host.remove, { class: "remove" });
-    const label = make("label", { class: "check" }, this.box, make("span", { dir: "auto" }, lora.name));
+    const label = make(
+      "label",
+      { class: "check" },
+      this.box,
+      make("span", { dir: "auto" }, lora.name),
+    );
     this.element.append(
       make("div", { class: "lora-head" }, label, this.removal),
       make("div", { class: "lora-scale" }, this.slider, this.number),
@@ -99,7 +112,10 @@ export class LoraItem {
         const shown = word.length > LONGEST_WORD ? `${word.slice(0, LONGEST_WORD)}…` : word;
         const title = strings.addWord(shown);
         // Texts of training are English, or tags that look like it.
-        return makeButton(shown, () => this.host.addWord(word), { title, dir: "auto" });
+        return makeButton(shown, () => this.host.addWord(word), {
+          title,
+          dir: "auto",
+        });
       }),
     );
   }

@@ -13,7 +13,7 @@ import type { KnownLora } from "../dropped_settings";
 import { make, makeButton } from "../gallery/elements";
 import { clamp } from "../numbers";
 import type { Sentence } from "../strings";
-import { inWords, onLanguage, text, write } from "../strings";
+import { onLanguage, text, write } from "../strings";
 import type { KeptLora } from "./kept_loras";
 import { LoraStore, MOST_LORAS, MOST_SCALE } from "./kept_loras";
 import { LoraItem } from "./lora_item";
@@ -101,7 +101,13 @@ class MountedLoras implements LoraPanel {
     ...{ type: "file", accept: ".safetensors", multiple: true, hidden: true },
   });
   private readonly address = make("input", {
-    ...{ id: "lora-address", inputmode: "url", dir: "ltr", autocomplete: "off", required: true },
+    ...{
+      id: "lora-address",
+      inputmode: "url",
+      dir: "ltr",
+      autocomplete: "off",
+      required: true,
+    },
   });
   private readonly label = make("label", { for: this.address.id });
   private readonly load = make("button");
@@ -180,7 +186,7 @@ class MountedLoras implements LoraPanel {
     if (loras.length === 0) return undefined;
     const named = loras.map((lora) => ({ lora, item: this.find(lora.name) }));
     const missing = named.flatMap(({ lora, item }) => (item === undefined ? [lora.name] : []));
-    if (missing.length > 0) return () => text().loras.missing(missing.map(write().isolate));
+    if (missing.length > 0) return () => text().loras.missing(missing);
     for (const { lora, item } of named) {
       [item!.lora.on, item!.lora.scale] = [true, clamp(lora.scale, -MOST_SCALE, MOST_SCALE)];
       item!.write();
@@ -218,7 +224,7 @@ class MountedLoras implements LoraPanel {
   }
 
   private addAddress(given: string): void {
-    const url = URL.parse(given, document.baseURI);
+    const url = addressOf(given);
     if (url?.origin !== location.origin) {
       this.page.say(() => text().loras.otherSite(given));
       return;
@@ -262,7 +268,11 @@ class MountedLoras implements LoraPanel {
     const { name, sha256 } = loaded;
     if ("name" in named || this.find(name) === undefined) return loaded;
     await pipeline.unloadLora(name);
-    return pipeline.loadLora(from, { name: this.freeName(name), scale: 0, sha256 });
+    return pipeline.loadLora(from, {
+      name: this.freeName(name),
+      scale: 0,
+      sha256,
+    });
   }
 
   /** List a LoRA that was loaded, and keep it; of one that is listed already, there stays one. */
@@ -304,8 +314,11 @@ class MountedLoras implements LoraPanel {
   private async keep(item: LoraItem, file: Blob | undefined): Promise<void> {
     const problem = await this.store.add(item.lora, file);
     if (problem === undefined) return;
-    const said = (): string =>
-      `${text().loras[problem](MOST_LORAS)} ${text().loras.notKept(item.lora.name)}`;
+    const said = (): string => {
+      const { full, noStore, tooMany, notKept } = text().loras;
+      const why = { full, noStore, tooMany: tooMany(MOST_LORAS) }[problem];
+      return `${why} ${notKept(item.lora.name)}`;
+    };
     item.unkept = said;
     item.write();
     this.page.say(said);
@@ -445,7 +458,9 @@ class MountedLoras implements LoraPanel {
   private inTurn<Result>(work: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
     const before = this.turn;
     const cancelled = new Promise<never>((_, reject) => {
-      signal?.addEventListener("abort", () => reject(new AbortError()), { once: true });
+      signal?.addEventListener("abort", () => reject(new AbortError()), {
+        once: true,
+      });
     });
     const done = Promise.race([before, cancelled]).then(work);
     this.turn = Promise.allSettled([before, done]);
@@ -458,6 +473,14 @@ function nameOf(file: string): string {
   const stem = file.replace(FILES, "").replaceAll(/[^\p{L}\p{N}._ -]+/gu, " ");
   const name = stem.trim().slice(0, LONGEST_NAME).trim();
   return isLoraName(name) ? name : "LoRA";
+}
+
+function addressOf(given: string): URL | undefined {
+  try {
+    return new URL(given, document.baseURI);
+  } catch {
+    return undefined;
+  }
 }
 
 /** The file's name in an address. */
