@@ -216,7 +216,8 @@ async function drawOne(): Promise<void> {
   const stay = warnBeforeLeaving();
   try {
     const { signal } = controller;
-    if (!(await loras.prepare({ signal, onProgress: report }))) return;
+    const prepared = loras.prepare({ signal, onProgress: report });
+    if (prepared !== true && !(await prepared)) return;
     const generated = await drawn.generate(prompt, {
       ...(negative === "" ? {} : { negativePrompt: negative }),
       // The field's pattern admits digits; a number that is out of range is refused with its hint.

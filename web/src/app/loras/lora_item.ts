@@ -73,7 +73,7 @@ export class LoraItem {
     for (const input of [this.slider, this.number]) {
       const take = (finished: boolean): void => {
         // A number that is being typed, or is out of range, is none yet.
-        if (!input.validity.valid) return;
+        if (input === this.number && !input.validity.valid) return;
         lora.scale = input.valueAsNumber;
         const other = input === this.slider ? this.number : this.slider;
         other.value = String(lora.scale);

@@ -56,9 +56,10 @@ export interface LoraPanel {
   /**
    * Bring the pipeline to what the list says, before it draws.
    *
-   * @returns false if one could not be loaded, which has been said.
+   * @returns true at once if there is nothing to do; false if one could not be loaded, which has been
+   *   said.
    */
-  prepare: (options: CallOptions) => Promise<boolean>;
+  prepare: (options: CallOptions) => true | Promise<boolean>;
 }
 
 /** A file or an address that is to be added, and what the visitor calls it. */
@@ -93,6 +94,8 @@ class MountedLoras implements LoraPanel {
   /** What came before the model was loaded. */
   private waiting: Source[] = [];
   private turn: Promise<unknown> = Promise.resolve();
+  /** How many of {@link inTurn} are not over yet. */
+  private pending = 0;
 
   private readonly hint = make("p", { class: "hint" });
   private readonly list = make("ul", { role: "list", class: "loras" });
@@ -196,10 +199,12 @@ class MountedLoras implements LoraPanel {
     return undefined;
   };
 
-  prepare = (options: CallOptions): Promise<boolean> =>
-    this.inTurn(async () => {
-      const { pipeline } = this;
-      if (pipeline === undefined) return true;
+  prepare = (options: CallOptions): true | Promise<boolean> => {
+    const { pipeline } = this;
+    if (pipeline === undefined) return true;
+    const isUsed = this.on.length > 0 || pipeline.loras.some(({ scale }) => scale !== 0);
+    if (!isUsed && this.pending === 0) return true;
+    return this.inTurn(async () => {
       for (const item of this.present) {
         if (item.lora.on && !(await this.read(item, pipeline, options))) return false;
       }
@@ -209,6 +214,7 @@ class MountedLoras implements LoraPanel {
         await pipeline.setAdapters(scales, options);
       return true;
     }, options.signal);
+  };
 
   /** Those of the model's family. */
   private get present(): LoraItem[] {
@@ -462,7 +468,10 @@ class MountedLoras implements LoraPanel {
         once: true,
       });
     });
-    const done = Promise.race([before, cancelled]).then(work);
+    this.pending += 1;
+    const done = Promise.race([before, cancelled])
+      .then(work)
+      .finally(() => (this.pending -= 1));
     this.turn = Promise.allSettled([before, done]);
     return done;
   }
