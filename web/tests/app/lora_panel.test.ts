@@ -51,6 +51,7 @@ class Pipeline implements LoraPipeline {
     if (sha256 !== undefined && sha256 !== digest) throw new LoraError("another file", "no");
     const made = {
       ...{ name, scale, layers: 192, bytes: 37e6, sha256: digest, hash: digest.slice(-12) },
+      unused: text.includes("pixel") ? ["a", "b"] : [],
       triggerWords: ["pixel art", "x".repeat(90)],
     };
     this.list.push(made);
@@ -126,7 +127,9 @@ test("a file is read, listed with what it says, and applied when a picture is dr
     "pixel art is on: it changes 192 layers of the model.",
   ]);
   expect(line()).toBe("pixel art 1");
-  expect(find("small").textContent).toBe("192 layers, 37.0 MB");
+  expect(find("small").textContent).toBe(
+    "192 layers, 37.0 MB. 2 of its tensors are for layers that this model does not run.",
+  );
   expect(find("[type=range]").getAttribute("aria-label")).toBe("Strength of pixel art");
   const { min, max, value } = find("[type=range]");
   expect([min, max, value]).toEqual(["-2", "2", "1"]);
@@ -293,7 +296,16 @@ test("one that the browser lost is off, said, and does not stop the next picture
 test("what others wrote into the store is not listed", async () => {
   await add("one.safetensors");
   const store = createStore("wsd-loras", "loras");
-  const good = { version: 1, family: "sd15", name: "x", scale: 1, on: true, hash: "", layers: 1 };
+  const good = {
+    version: 1,
+    family: "sd15",
+    name: "x",
+    scale: 1,
+    on: true,
+    hash: "",
+    layers: 1,
+    unused: 0,
+  };
   const whole = {
     ...good,
     sha256: "0".repeat(64),

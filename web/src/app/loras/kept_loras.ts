@@ -19,6 +19,8 @@ export interface KeptLora {
   hash: string;
   /** How many layers of the model it changes. */
   layers: number;
+  /** How many of its tensors belong to layers that the model does not run. */
+  unused: number;
   /** Size of its file. */
   bytes: number;
   triggerWords: string[];
@@ -139,11 +141,15 @@ export class LoraStore {
 function readLora(value: unknown): KeptLora | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const { version, ...lora } = value as Record<string, unknown>;
-  const { family, name, scale, on, sha256, hash, layers, bytes, triggerWords, address } = lora;
+  const { family, name, scale, on, sha256, hash, bytes, triggerWords, address } = lora;
   const texts = [family, name, sha256, hash, address];
   if (version !== VERSION || !texts.every(isText)) return undefined;
   if (!isLoraName(name as string) || !/^[0-9a-f]{64}$/.test(sha256 as string)) return undefined;
-  if (![layers, bytes, lora.time].every((count) => isWithin(count, Number.MAX_SAFE_INTEGER)))
+  if (
+    ![lora.layers, lora.unused, bytes, lora.time].every((count) =>
+      isWithin(count, Number.MAX_SAFE_INTEGER),
+    )
+  )
     return undefined;
   if (!isWithin(scale, MOST_SCALE) || typeof on !== "boolean") return undefined;
   if (!Array.isArray(triggerWords) || !triggerWords.every(isText)) return undefined;

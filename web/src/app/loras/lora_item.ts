@@ -99,7 +99,8 @@ export class LoraItem {
     this.number.setAttribute("aria-label", strings.strengthNumber(lora.name));
     this.removal.setAttribute("aria-label", strings.remove(lora.name));
     this.removal.title = strings.remove(lora.name);
-    this.facts.textContent = strings.facts(lora.layers, lora.bytes);
+    const facts = strings.facts(lora.layers, lora.bytes);
+    this.facts.textContent = lora.unused === 0 ? facts : `${facts}. ${strings.unused(lora.unused)}`;
     const warnings = [this.fault, this.unkept].filter((each) => each !== undefined);
     this.warning.hidden = warnings.length === 0;
     this.warning.textContent = warnings.map(inWords).join(" ");

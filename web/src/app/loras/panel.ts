@@ -287,7 +287,7 @@ class MountedLoras implements LoraPanel {
     { from }: Source,
     pipeline: LoraPipeline,
   ): Promise<void> {
-    const { name, layers, bytes, sha256, hash, triggerWords } = loaded;
+    const { name, layers, unused, bytes, sha256, hash, triggerWords } = loaded;
     const same = this.present.find(({ lora }) => lora.sha256 === sha256);
     if (same !== undefined) {
       if (same.lora.name !== name) await pipeline.unloadLora(name);
@@ -296,7 +296,7 @@ class MountedLoras implements LoraPanel {
     }
     const file = typeof from === "string" ? undefined : from;
     const lora: KeptLora = {
-      ...{ name, layers, bytes, sha256, hash, triggerWords },
+      ...{ name, layers, bytes, sha256, hash, triggerWords, unused: unused.length },
       ...{ family: this.family!, scale: 1, on: true, time: Date.now() },
       address: file === undefined ? String(from) : "",
     };

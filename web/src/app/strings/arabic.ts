@@ -251,6 +251,7 @@ export function arabic({
       remove: (name) => `إزالة ${isolate(name)}`,
       removed: (name) => `أُزيل ${isolate(name)}.`,
       facts: (layers, size) => `الطبقات: ${number(layers)}، الحجم: ${bytes(size)}`,
+      unused: (count) => `موتراته لطبقات لا يشغّلها هذا النموذج: ${number(count)}.`,
       words: "كلمات للوصف",
       wordsOf: (name) => `كلمات للوصف مع ${isolate(name)}`,
       addWord: (word) => `إضافة ${isolate(word)} إلى الوصف`,

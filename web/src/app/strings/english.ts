@@ -225,6 +225,11 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       removed: (name: string) => `${isolate(name)} is removed.`,
       facts: (layers: number, size: number) =>
         `${plural(layers, { one: "# layer", other: "# layers" })}, ${bytes(size)}`,
+      unused: (count: number) =>
+        plural(count, {
+          one: "# of its tensors is for a layer that this model does not run.",
+          other: "# of its tensors are for layers that this model does not run.",
+        }),
       words: "Words for the prompt",
       wordsOf: (name: string) => `Words for the prompt with ${isolate(name)}`,
       addWord: (word: string) => `Add ${isolate(word)} to the prompt`,

@@ -237,6 +237,11 @@ export function german({
       removed: (name) => `${isolate(name)} ist entfernt.`,
       facts: (layers, size) =>
         `${plural(layers, { one: "# Schicht", other: "# Schichten" })}, ${bytes(size)}`,
+      unused: (count) =>
+        plural(count, {
+          one: "# seiner Tensoren ist für eine Schicht, die dieses Modell nicht ausführt.",
+          other: "# seiner Tensoren sind für Schichten, die dieses Modell nicht ausführt.",
+        }),
       words: "Wörter für den Prompt",
       wordsOf: (name) => `Wörter für den Prompt mit ${isolate(name)}`,
       addWord: (word) => `${isolate(word)} zum Prompt hinzufügen`,
