@@ -43,7 +43,7 @@ class Pipeline implements LoraPipeline {
   async loadLora(source: string | URL | Blob, options: LoraOptions = {}): Promise<LoadedLora> {
     await this.wait;
     if (options.signal?.aborted === true) throw new AbortError();
-    const text = source instanceof StoredBlob ? await source.text() : String(source);
+    const text = source instanceof StoredBlob ? await source.text() : (source as string);
     const { name = "bundle", scale = 1, sha256 } = options;
     this.calls.push(`load ${name} ${scale}${sha256 === undefined ? "" : " checked"}`);
     if (text.startsWith("bad")) throw new LoraError("it is bad", "take another one");
@@ -182,6 +182,23 @@ test("they come back on the next visit, checked, for models of their family alon
   ]);
 });
 
+test("they are applied in the order of the list, however they were switched", async () => {
+  await add("one.safetensors", "another.safetensors");
+  find("[type=checkbox]").click();
+  await settle();
+  await open();
+  find("[type=checkbox]").click();
+  await panel.prepare({});
+  expect(pipeline.loras.map(({ name }) => name)).toEqual(["one", "another"]);
+  expect(pipeline.calls).toEqual([
+    "load another 0 checked",
+    "unload another",
+    "load one 0 checked",
+    "load another 0 checked",
+    'set {"one":1,"another":1}',
+  ]);
+});
+
 test("removing one takes it from the model and the store, and moves the focus", async () => {
   await add("one.safetensors", "another.safetensors");
   find(".remove").click();
@@ -279,7 +296,7 @@ test("one that the browser lost is off, said, and does not stop the next picture
   await add("one.safetensors");
   await settle();
   const store = createStore("wsd-loras", "loras");
-  const [fileKey] = (await keys(store)).filter((key) => String(key).startsWith("file/"));
+  const [fileKey] = (await keys<string>(store)).filter((key) => key.startsWith("file/"));
   await set(fileKey!, new StoredBlob(["shorter"]), store);
   await open();
   expect(failed[0]).toMatch(/^one cannot be used with this model\..*another file$/);
@@ -331,9 +348,7 @@ test("what others wrote into the store is not listed", async () => {
 });
 
 test("a full or missing store is said, and the LoRA stays until the page is left", async () => {
-  const { put } = IDBObjectStore.prototype;
-  vi.spyOn(IDBObjectStore.prototype, "put").mockImplementation(function (this: IDBObjectStore) {
-    void put;
+  vi.spyOn(IDBObjectStore.prototype, "put").mockImplementation(() => {
     throw new DOMException("no room", "QuotaExceededError");
   });
   await add("one.safetensors");

@@ -205,6 +205,7 @@ class MountedLoras implements LoraPanel {
     const isUsed = this.on.length > 0 || pipeline.loras.some(({ scale }) => scale !== 0);
     if (!isUsed && this.pending === 0) return true;
     return this.inTurn(async () => {
+      await this.unloadUnordered(pipeline, options);
       for (const item of this.present) {
         if (item.lora.on && !(await this.read(item, pipeline, options))) return false;
       }
@@ -215,6 +216,15 @@ class MountedLoras implements LoraPanel {
       return true;
     }, options.signal);
   };
+
+  /** Unload what would be applied in another order than that of the list: sums round differently then. */
+  private async unloadUnordered(pipeline: LoraPipeline, options: CallOptions): Promise<void> {
+    const wanted = this.on.map(({ name }) => name);
+    const loaded = pipeline.loras.map(({ name }) => name).filter((name) => wanted.includes(name));
+    const first = loaded.findIndex((name, place) => name !== wanted[place]);
+    if (first < 0) return;
+    for (const name of loaded.slice(first)) await pipeline.unloadLora(name, options);
+  }
 
   /** Those of the model's family. */
   private get present(): LoraItem[] {
@@ -294,11 +304,11 @@ class MountedLoras implements LoraPanel {
       this.turnOn(same);
       return;
     }
-    const file = typeof from === "string" ? undefined : from;
+    const [file, address] = typeof from === "string" ? [undefined, from] : [from, ""];
     const lora: KeptLora = {
       ...{ name, layers, bytes, sha256, hash, triggerWords, unused: unused.length },
       ...{ family: this.family!, scale: 1, on: true, time: Date.now() },
-      address: file === undefined ? String(from) : "",
+      address,
     };
     const item = this.itemOf(lora);
     this.items.push(item);
