@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from adapters_data import make_layer
 
+from adapters_data import make_layer
 from wsd.checkpoint.adapters.arithmetic import merge
 from wsd.checkpoint.adapters.layer import Scaling, read_layer
 from wsd.checkpoint.adapters.layer_keys import split_key

@@ -34,7 +34,7 @@ def make_fixture() -> dict[str, Names]:
 
 
 def render_fixture() -> str:
-    """Return the text of the fixture: one line for each component's parameters and each spelling."""
+    """Return the text of the fixture: each spelling's names are on one line."""
     lines = json.dumps(make_fixture(), indent=1)
     # Objects and lists of scalars stand on one line.
     return re.sub(r"[\[{]\n[^\[\]{}]+[\]}]", lambda m: " ".join(m[0].split()), lines) + "\n"
@@ -174,7 +174,11 @@ def _original_names(component: Component) -> dict[str, str]:
     whole = set(_convert(convert_ldm_unet_checkpoint, names, config).items())
     extra = ["input_blocks.0.0"]
     for i in range(levels * (layers + 1)):
-        extra += [f"input_blocks.{i}.0.op", f"output_blocks.{i}.1.conv", f"output_blocks.{i}.2.conv"]
+        extra += [
+            f"input_blocks.{i}.0.op",
+            f"output_blocks.{i}.1.conv",
+            f"output_blocks.{i}.2.conv",
+        ]
     for name in extra:
         padding = [*outside]
         padding += [f"{side}_blocks.{i}.0.in_layers.0" for side in ("input", "output")
@@ -196,7 +200,9 @@ def _leaf(module: str) -> str:
 
 def _convert(convert: Any, names: list[str], config: dict[str, Any]) -> dict[str, str]:
     given = {
-        f"{_LDM_UNET}{name}.{kind}": f"{name}.{kind}" for name in names for kind in ("weight", "bias")
+        f"{_LDM_UNET}{name}.{kind}": f"{name}.{kind}"
+        for name in names
+        for kind in ("weight", "bias")
     }
     converted = convert(given, config)
     return {

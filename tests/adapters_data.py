@@ -10,7 +10,8 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -51,6 +52,7 @@ FORMATS: Mapping[str, tuple[str, str]] = {
 # Those that diffusers' own load_lora_weights reads.
 READ_BY_DIFFUSERS = (
     "lora", "lora-original", "locon", "peft", "peft-rslora", "peft-dora", "diffusers",
+    "diffusers-old",
 )  # fmt: skip
 
 
@@ -124,23 +126,15 @@ def _changed_layers(component: Component, kind: str) -> Iterator[tuple[str, tupl
 
 def _spell(family: Family, component: Component, module: str, naming: str) -> str:
     """Return how a spelling names a layer, up to what follows the layer's name."""
-    encoders = [encoder.id for encoder in family.text_encoders()]
+    is_flat = naming in ("kohya", "kohya-original", "comfyui")
     if component.role == TEXT_ENCODER:
-        full = f"text_model.{module.removeprefix('text_model.')}"
-        index = encoders.index(component.id)
-        if naming in ("kohya", "kohya-original", "comfyui"):
-            prefix = "lora_te_" if len(encoders) == 1 else f"lora_te{index + 1}_"
-            return prefix + full.replace(".", "_")
-        if naming == "diffusers-old":
-            for new, old in _OLD_CLIP.items():
-                full = re.sub(rf"{new}$", old, full)
-        return f"{component.id}.{full}"
-    if naming == "kohya":
-        return f"lora_unet_{module.replace('.', '_')}"
-    if naming == "kohya-original":
-        return f"lora_unet_{_spell_original(component, module).replace('.', '_')}"
+        return _spell_clip(family, component, module, naming, is_flat=is_flat)
+    if is_flat and naming != "kohya":
+        module = _spell_original(component, module)
     if naming == "comfyui":
-        return f"diffusion_model.{_spell_original(component, module)}"
+        return f"diffusion_model.{module}"
+    if is_flat:
+        return f"lora_unet_{module.replace('.', '_')}"
     if naming == "diffusers-old":
         block, _, layer = module.removesuffix(".0").rpartition(".")
         return f"unet.{block}.processor.{layer}"
@@ -148,6 +142,21 @@ def _spell(family: Family, component: Component, module: str, naming: str) -> st
 
 
 _OLD_CLIP = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj": "to_out"}
+
+
+def _spell_clip(
+    family: Family, component: Component, module: str, naming: str, *, is_flat: bool
+) -> str:
+    encoders = [encoder.id for encoder in family.text_encoders()]
+    full = f"text_model.{module.removeprefix('text_model.')}"
+    if is_flat:
+        index = encoders.index(component.id) + 1
+        prefix = "lora_te_" if len(encoders) == 1 else f"lora_te{index}_"
+        return prefix + full.replace(".", "_")
+    if naming == "diffusers-old":
+        block, _, layer = full.rpartition(".")
+        full = f"{block}.{_OLD_CLIP[layer]}"
+    return f"{component.id}.{full}"
 
 
 def _spell_original(component: Component, module: str) -> str:
@@ -176,96 +185,170 @@ def _original_layer(kind: str, rest: str) -> str:
             "conv_shortcut": "skip_connection"}[rest]  # fmt: skip
 
 
+class _Draw:
+    """Draws matrices of normal numbers for one layer.
+
+    Attributes:
+        out: output channels of the layer.
+        inner: input channels.
+        kernel: height and width of a convolution; empty for a linear layer.
+        std: standard deviation of what is added to the weight.
+    """
+
+    def __init__(self, shape: tuple[int, ...], generator: torch.Generator) -> None:
+        self.out, self.inner, *self.kernel = shape
+        self.std = _STRENGTH / math.sqrt(math.prod(shape[1:]))
+        self._generator = generator
+
+    def __call__(self, *size: int, std: float = 1.0) -> torch.Tensor:
+        return std * torch.randn(size, generator=self._generator)
+
+    @property
+    def ones(self) -> list[int]:
+        return [1] * len(self.kernel)
+
+    @property
+    def columns(self) -> int:
+        return self.inner * math.prod(self.kernel)
+
+
 def make_layer(kind: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensors:
-    """Return the tensors of one layer by what follows its name."""
-    out, inner, *kernel = shape
-    columns = math.prod(shape[1:])
-    wanted = _STRENGTH / math.sqrt(columns)
+    """Return the tensors of one layer, by what follows its name.
 
-    def draw(*size: int, std: float = 1.0) -> torch.Tensor:
-        return std * torch.randn(size, generator=generator)
-
-    alpha = {".alpha": torch.tensor(_ALPHA)}
-    ones = [1] * len(kernel)
-    std = wanted / math.sqrt(_RANK)
-    if kind in ("lora", "locon", "dora") or (kind == "locon-tucker" and max(kernel, default=1) == 1):
-        found = {
-            ".lora_up.weight": draw(out, _RANK, *ones, std=std),
-            ".lora_down.weight": draw(_RANK, inner, *kernel),
-            **alpha,
-        }
-        if kind == "dora":
-            found[".dora_scale"] = draw(out, 1, *ones, std=0.1).abs() + 0.5
-        return found
-    if kind == "locon-tucker":
-        return {
-            ".lora_up.weight": draw(out, _RANK, 1, 1, std=std),
-            ".lora_mid.weight": draw(_RANK, _RANK, *kernel, std=0.5),
-            ".lora_down.weight": draw(_RANK, inner, 1, 1),
-            **alpha,
-        }
-    if kind.startswith("peft"):
-        found = {
-            ".lora_A.weight": draw(_RANK, inner, *kernel),
-            ".lora_B.weight": draw(out, _RANK, *ones, std=std),
-        }
-        if kind == "peft-dora":
-            magnitudes = draw(out, std=0.1).abs() + 0.5
-            found[".lora_magnitude_vector"] = magnitudes.reshape(1, out, 1, 1) if kernel else magnitudes
-        return found
-    if kind.startswith("diffusers"):
-        suffix = {"diffusers-old": "_lora", "diffusers": ".lora"}.get(kind, ".lora_linear_layer")
-        return {
-            f"{suffix}.down.weight": draw(_RANK, inner, *kernel),
-            f"{suffix}.up.weight": draw(out, _RANK, *ones, std=std),
-        }
-    if kind == "loha-tucker" and max(kernel, default=1) > 1:
-        pair = {}
-        for side in ("1", "2"):
-            pair |= {
-                f".hada_w{side}_a": draw(_RANK, out, std=math.sqrt(wanted) / _RANK),
-                f".hada_w{side}_b": draw(_RANK, inner),
-                f".hada_t{side}": draw(_RANK, _RANK, *kernel),
-            }
-        return {**pair, **alpha}
-    if kind.startswith("loha"):
-        pair = {}
-        for side in ("1", "2"):
-            pair |= {
-                f".hada_w{side}_a": draw(out, _RANK, std=math.sqrt(wanted / _RANK)),
-                f".hada_w{side}_b": draw(_RANK, columns),
-            }
-        return {**pair, **alpha}
-    if kind.startswith("lokr"):
-        return {**_make_lokr(kind, shape, draw, wanted), **alpha}
-    if kind == "full":
-        return {".diff": draw(*shape, std=wanted), ".diff_b": draw(out, std=0.01)}
-    raise ValueError(kind)
+    Args:
+        kind: of :data:`FORMATS`.
+        shape: of the weight.
+        generator: draws the values.
+    """
+    draw = _Draw(shape, generator)
+    # The core of a Tucker decomposition is of kernels that are larger than a pixel.
+    if kind.endswith("-tucker") and max(draw.kernel, default=1) == 1:
+        kind = {"lokr-tucker": "lokr-factored"}.get(kind, kind.removesuffix("-tucker"))
+    return _MAKERS[kind](draw)
 
 
-def _make_lokr(kind: str, shape: tuple[int, ...], draw: object, wanted: float) -> Tensors:
-    assert callable(draw)
-    out, inner, *kernel = shape
-    first_out, first_in = _divisor(out), _divisor(inner)
-    second_out, second_in = out // first_out, inner // first_in
-    if kind == "lokr":
-        return {
-            ".lokr_w1": draw(first_out, first_in),
-            ".lokr_w2": draw(second_out, second_in, *kernel, std=wanted),
-        }
-    if kind == "lokr-tucker" and max(kernel, default=1) > 1:
-        return {
-            ".lokr_w1": draw(first_out, first_in),
-            ".lokr_w2_a": draw(_RANK, second_out, std=wanted / _RANK),
-            ".lokr_w2_b": draw(_RANK, second_in),
-            ".lokr_t2": draw(_RANK, _RANK, *kernel),
-        }
+def _make_lora(draw: _Draw) -> Tensors:
     return {
-        ".lokr_w1_a": draw(first_out, _RANK, std=1 / math.sqrt(_RANK)),
-        ".lokr_w1_b": draw(_RANK, first_in),
-        ".lokr_w2_a": draw(second_out, _RANK, std=wanted / math.sqrt(_RANK)),
-        ".lokr_w2_b": draw(_RANK, second_in * math.prod(kernel)),
+        ".lora_up.weight": draw(draw.out, _RANK, *draw.ones, std=draw.std / math.sqrt(_RANK)),
+        ".lora_down.weight": draw(_RANK, draw.inner, *draw.kernel),
+        ".alpha": torch.tensor(_ALPHA),
     }
+
+
+def _make_dora(draw: _Draw) -> Tensors:
+    return {**_make_lora(draw), ".dora_scale": draw(draw.out, 1, *draw.ones, std=0.1).abs() + 0.5}
+
+
+def _make_locon_tucker(draw: _Draw) -> Tensors:
+    return {
+        ".lora_up.weight": draw(draw.out, _RANK, 1, 1, std=draw.std / math.sqrt(_RANK)),
+        ".lora_mid.weight": draw(_RANK, _RANK, *draw.kernel, std=0.5),
+        ".lora_down.weight": draw(_RANK, draw.inner, 1, 1),
+        ".alpha": torch.tensor(_ALPHA),
+    }
+
+
+def _make_peft(draw: _Draw) -> Tensors:
+    return {
+        ".lora_A.weight": draw(_RANK, draw.inner, *draw.kernel),
+        ".lora_B.weight": draw(draw.out, _RANK, *draw.ones, std=draw.std / math.sqrt(_RANK)),
+    }
+
+
+def _make_peft_dora(draw: _Draw) -> Tensors:
+    lengths = draw(draw.out, std=0.1).abs() + 0.5
+    size = (1, draw.out, 1, 1) if draw.kernel else (draw.out,)
+    return {**_make_peft(draw), ".lora_magnitude_vector": lengths.reshape(size)}
+
+
+def _make_diffusers(suffix: str, draw: _Draw) -> Tensors:
+    found = _make_peft(draw)
+    return {
+        f"{suffix}.down.weight": found[".lora_A.weight"],
+        f"{suffix}.up.weight": found[".lora_B.weight"],
+    }
+
+
+def _make_loha(draw: _Draw) -> Tensors:
+    found = {".alpha": torch.tensor(_ALPHA)}
+    for side in ("1", "2"):
+        found[f".hada_w{side}_a"] = draw(draw.out, _RANK, std=math.sqrt(draw.std / _RANK))
+        found[f".hada_w{side}_b"] = draw(_RANK, draw.columns)
+    return found
+
+
+def _make_loha_tucker(draw: _Draw) -> Tensors:
+    found = {".alpha": torch.tensor(_ALPHA)}
+    for side in ("1", "2"):
+        found[f".hada_w{side}_a"] = draw(_RANK, draw.out, std=math.sqrt(draw.std) / _RANK)
+        found[f".hada_w{side}_b"] = draw(_RANK, draw.inner)
+        found[f".hada_t{side}"] = draw(_RANK, _RANK, *draw.kernel)
+    return found
+
+
+def _factors(draw: _Draw) -> tuple[int, int, int, int]:
+    """Return the shapes (a, b) and (c, d) of LoKr's factors, without the kernel."""
+    a, b = _divisor(draw.out), _divisor(draw.inner)
+    return a, b, draw.out // a, draw.inner // b
+
+
+def _make_lokr(draw: _Draw) -> Tensors:
+    a, b, c, d = _factors(draw)
+    # LyCORIS writes an alpha that has no effect where both factors are whole.
+    return {
+        ".lokr_w1": draw(a, b),
+        ".lokr_w2": draw(c, d, *draw.kernel, std=draw.std),
+        ".alpha": torch.tensor(_ALPHA),
+    }
+
+
+def _make_lokr_factored(draw: _Draw) -> Tensors:
+    a, b, c, d = _factors(draw)
+    return {
+        ".lokr_w1_a": draw(a, _RANK, std=1 / math.sqrt(_RANK)),
+        ".lokr_w1_b": draw(_RANK, b),
+        ".lokr_w2_a": draw(c, _RANK, std=draw.std / math.sqrt(_RANK)),
+        ".lokr_w2_b": draw(_RANK, d * math.prod(draw.kernel)),
+        ".alpha": torch.tensor(_ALPHA),
+    }
+
+
+def _make_lokr_tucker(draw: _Draw) -> Tensors:
+    a, b, c, d = _factors(draw)
+    return {
+        ".lokr_w1": draw(a, b),
+        ".lokr_w2_a": draw(_RANK, c, std=draw.std / _RANK),
+        ".lokr_w2_b": draw(_RANK, d),
+        ".lokr_t2": draw(_RANK, _RANK, *draw.kernel),
+        ".alpha": torch.tensor(_ALPHA),
+    }
+
+
+def _make_full(draw: _Draw) -> Tensors:
+    return {
+        ".diff": draw(draw.out, draw.inner, *draw.kernel, std=draw.std),
+        ".diff_b": draw(draw.out, std=0.01),
+    }
+
+
+_MAKERS: Mapping[str, Callable[[_Draw], Tensors]] = {
+    "lora": _make_lora,
+    "locon": _make_lora,
+    "locon-tucker": _make_locon_tucker,
+    "loha": _make_loha,
+    "loha-tucker": _make_loha_tucker,
+    "lokr": _make_lokr,
+    "lokr-factored": _make_lokr_factored,
+    "lokr-tucker": _make_lokr_tucker,
+    "dora": _make_dora,
+    "full": _make_full,
+    "peft": _make_peft,
+    "peft-rslora": _make_peft,
+    "peft-dora": _make_peft_dora,
+    "diffusers": partial(_make_diffusers, ".lora"),
+    "diffusers-encoder": partial(_make_diffusers, ".lora_linear_layer"),
+    "diffusers-old": partial(_make_diffusers, "_lora"),
+}
 
 
 def _divisor(number: int) -> int:

@@ -5,11 +5,12 @@ import shutil
 
 import pytest
 import torch
-from adapters_data import make_adapter, write_adapter
 from safetensors.torch import save_file
 
+from adapters_data import make_adapter, write_adapter
 from builds import make_library
 from commands import wsd
+from fake_hub import COMMIT, REPOSITORY, FakeHub, read_folder, serve
 from speck import SPECK, SPECK_XL
 from traced import cached_trace
 from wsd.bundle.adapter_bundle import verify_adapter_bundle, write_adapter_bundle
@@ -22,10 +23,13 @@ from wsd.bundle.verify import verify_bundle
 from wsd.checkpoint.adapters.arithmetic import merge
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import random_checkpoint
+from wsd.checkpoint.resolve import find_adapter
 from wsd.errors import UsageError
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr
+from wsd.models.fine_tunes import FINE_TUNES
 from wsd.models.registry import FAMILIES
+from wsd.models.schedule_options import ScheduleOptions
 from wsd.runtime.request import GenerationRequest
 from wsd.util.hashing import sha256_file
 from wsd.util.progress import Quiet
@@ -72,7 +76,7 @@ def test_a_bundle_has_the_merged_weights_and_says_of_what(built, adapters):
     assert list(verify_bundle(built)) == []
     model = read_manifest(find_manifest(built, "speck")).model
     expected = [
-        {"source": path.name, "sha256": sha256_file(path), "scale": scale}
+        {"source": path.name, "sha256": sha256_file(path), "scale": scale, "license": ""}
         for path, scale in ((adapters[0], 0.7), (adapters[1], 1.0))
     ]
     assert [adapter.model_dump() for adapter in model.adapters or ()] == expected
@@ -114,6 +118,9 @@ def test_the_papers_name_the_adapters(built, adapters):
              if d.get("name") == "adapter"}  # fmt: skip
     assert set(found) == set(digests)
     assert found[digests[0]] == "urn:wsd:checkpoint:style.safetensors"
+
+    notices = (built / "THIRD_PARTY_NOTICES.txt").read_text(encoding="utf-8")
+    assert "  adapter: style.safetensors, scale 0.7\n" in notices
 
 
 @pytest.mark.slow
@@ -311,3 +318,53 @@ def test_the_model_of_an_adapter_is_found(tmp_path, capsys):
     assert "fits none of the models" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
 
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "title", "fine_tune"), [
+    ("lcm-lora-sdv1-5.safetensors", "", "lcm-lora"),
+    ("Hyper-SD15-8steps-CFG-lora.safetensors", "", "hyper-8step"),
+    ("a.safetensors", "SDXL Lightning 4step", None),  # not of SD 1.5
+    ("a.safetensors", "TCD-SD15-LoRA", "tcd"),
+    ("pixel.safetensors", "A style", None),
+])  # fmt: skip
+def test_adapters_of_fast_fine_tunes_bring_their_scheduler(
+    name, title, fine_tune, tmp_path, caplog
+):
+    tensors, _ = make_adapter(SPECK, "lora")
+    path = tmp_path / name
+    save_file(tensors, path, {"ss_output_name": title})
+    weights = random_checkpoint(SPECK, 0)
+    caplog.clear()
+    found = open_checkpoint(weights, SPECK, adapters=[(path, 1.0)])
+    said = [r.getMessage() for r in caplog.records if "is taken for" in r.getMessage()]
+    if fine_tune is None:
+        assert found.options == {}
+        assert found.family.steps == SPECK.steps
+        assert not said
+        return
+    tune = FINE_TUNES[fine_tune]
+    assert found.options == {"fine-tune": fine_tune}
+    assert (found.family.steps, found.family.guidance_scale) == (tune.steps, tune.guidance_scale)
+    assert found.default_scheduler == tune.scheduler
+    assert len(said) == 1
+    assert name in said[0]
+    # What a person says counts.
+    for options in (ScheduleOptions(scheduler="heun"), ScheduleOptions(fine_tune="lcm-lora")):
+        other = open_checkpoint(weights, SPECK, options=options, adapters=[(path, 1.0)])
+        assert other.options == options.given()
+    # One that is not applied changes nothing.
+    assert open_checkpoint(weights, SPECK, adapters=[(path, 0.0)]).options == {}
+
+
+@pytest.mark.slow
+def test_an_adapter_is_fetched_from_the_hub(monkeypatch, tmp_path):
+    tensors, metadata = make_adapter(SPECK, "peft")
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    save_file(tensors, folder / "pytorch_lora_weights.safetensors", metadata)
+    with serve(FakeHub(read_folder(folder)), monkeypatch, tmp_path / "cache"):
+        path = find_adapter(f"{REPOSITORY}/pytorch_lora_weights.safetensors")
+    applied = open_checkpoint(random_checkpoint(SPECK, 0), SPECK, adapters=[(path, 0.5)]).adapters
+    assert [a.source for a in applied] == [
+        f"{REPOSITORY}/pytorch_lora_weights.safetensors@{COMMIT}"
+    ]

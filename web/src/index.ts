@@ -109,6 +109,7 @@ export { readPicture } from "./picture/read_picture";
 export { needsMask } from "./pipeline/generation_request";
 // A manifest, and all that it is made of.
 export type {
+  AdapterEntry,
   ComponentEntry,
   Conditioning,
   Defaults,

@@ -34,7 +34,6 @@ _REBUILD = "run wsd lora again, or fetch the bundle anew"
 _LONGEST = 200
 # Stability's ModelSpec, which trainers write.
 _TRIGGER = "modelspec.trigger_phrase"
-_LICENSE = "modelspec.license"
 
 
 def write_adapter_bundle(
@@ -75,7 +74,7 @@ def write_adapter_bundle(
             sha256=adapter.sha256,
             layers=adapter.count,
             trigger_words=_find_trigger_words(adapter),
-            license=printable_line(adapter.metadata.get(_LICENSE, ""), _LONGEST),
+            license=printable_line(adapter.license, _LONGEST),
         )
         data = canonical_json(described.model_dump(mode="json"))
         (folder / ADAPTER_FILE).write_bytes(data)
@@ -100,9 +99,7 @@ def verify_adapter_bundle(folder: Path) -> Iterator[str]:
     if tree.faults:
         yield from tree.faults
         return
-    described = read_typed(
-        folder / ADAPTER_FILE, TypeAdapter(AdapterBundle), BundleError, _REBUILD
-    )
+    described = read_typed(folder / ADAPTER_FILE, TypeAdapter(AdapterBundle), BundleError, _REBUILD)
     if (folder / ADAPTER_FILE).read_bytes() != canonical_json(described.model_dump(mode="json")):
         yield f"{ADAPTER_FILE}: not written as WSD writes it: keys in another order, or spaces"
     for name in tree.files:

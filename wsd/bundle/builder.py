@@ -250,14 +250,18 @@ def _write_model(
 
 def _describe_adapters(checkpoint: Checkpoint) -> tuple[AdapterEntry, ...] | None:
     """Return what the manifest says of the adapters that are merged in; None if there are none."""
-    return tuple(
-        AdapterEntry(
-            source=printable_line(applied.source, _LONGEST_SOURCE),
-            sha256=applied.adapter.sha256,
-            scale=applied.scale,
+    return (
+        tuple(
+            AdapterEntry(
+                source=printable_line(applied.source, _LONGEST_SOURCE),
+                sha256=applied.adapter.sha256,
+                scale=applied.scale,
+                license=printable_line(applied.adapter.license, _LONGEST_SOURCE),
+            )
+            for applied in checkpoint.adapters
         )
-        for applied in checkpoint.adapters
-    ) or None
+        or None
+    )
 
 
 def _write_parameters(

@@ -25,8 +25,9 @@ from wsd.checkpoint.config_comparison import (
     compare_config,
     compare_pipeline,
 )
-from wsd.checkpoint.diffusers_folder import DiffusersFolder
+from wsd.checkpoint.diffusers_folder import DiffusersFolder, describe_place
 from wsd.checkpoint.number_formats import check_finite
+from wsd.checkpoint.safetensors_file import read_metadata
 from wsd.checkpoint.safety_checker_source import SafetyCheckerFolder, WithSafetyChecker
 from wsd.checkpoint.single_file import SingleFile
 from wsd.checkpoint.tokenizer import check_tokenizers
@@ -35,6 +36,7 @@ from wsd.checkpoint.weight_source import WeightSource, read_json
 from wsd.errors import CheckpointError, UsageError
 from wsd.models.config_rules import Config
 from wsd.models.family import Component, Family
+from wsd.models.fine_tunes import FINE_TUNES, find_adapter_fine_tune
 from wsd.models.instantiate import build_skeleton
 from wsd.models.resolution import is_size
 from wsd.models.schedule_options import (
@@ -48,6 +50,9 @@ from wsd.spec.tensor import Size
 from wsd.util.hashing import canonical_json, sha256_bytes
 
 _LOG = logging.getLogger(__name__)
+
+# Metadata in which trainers name an adapter.
+_TITLES = ("modelspec.title", "ss_output_name")
 
 
 @dataclass(frozen=True)
@@ -172,6 +177,7 @@ def open_checkpoint(
             :func:`wsd.checkpoint.adapters.adapter.open_adapter`.
     """
     source = open_source(path, family, tokenizer)
+    options = _follow_adapters(family, adapters, options)
     if vae is not None:
         source = VaeOverride(source, vae, family)
     checker = None
@@ -183,13 +189,38 @@ def open_checkpoint(
     if checker is not None:
         checker.image_processor(checkpoint.family.component(SAFETY_CHECKER).config["image_size"])
     complete = _without_missing_parts(checkpoint.family, source)
-    applied = tuple(
-        AppliedAdapter(open_adapter(file, complete), scale) for file, scale in adapters
-    )
+    applied = tuple(AppliedAdapter(open_adapter(file, complete), scale) for file, scale in adapters)
     merged = WithAdapters(source, applied) if applied else source
     return replace(
         checkpoint, family=complete, source=merged, safety_checker=checker, adapters=applied
     )
+
+
+def _follow_adapters(
+    family: Family, adapters: Sequence[tuple[Path, float]], options: ScheduleOptions
+) -> ScheduleOptions:
+    """Return options with the fine-tune that an adapter makes of a checkpoint, and say so.
+
+    LCM, Lightning, Hyper and the like are published as adapters too, and draw only with a
+    scheduler, steps and guidance of their own. Whoever names a fine-tune or a scheduler is not
+    contradicted.
+    """
+    if not options.draws or options.fine_tune is not None or options.scheduler is not None:
+        return options
+    for path, scale in adapters:
+        metadata = read_metadata(path)
+        place = describe_place(path)
+        texts = (place, *(metadata.get(key, "") for key in _TITLES))
+        name = find_adapter_fine_tune(texts, family.architecture.name)
+        if name is not None and scale != 0:
+            tune = FINE_TUNES[name]
+            _LOG.warning(
+                "%s is taken for an adapter of the fine-tune %s: scheduler %s, %d steps, guidance "
+                "%g; name another with --fine-tune, or a scheduler with --scheduler",
+                place, name, tune.scheduler, tune.steps, tune.guidance_scale,
+            )  # fmt: skip
+            return replace(options, fine_tune=name)
+    return options
 
 
 def add_safety_checker(

@@ -121,7 +121,8 @@ def open_chosen(
     Raises:
         UsageError: as :func:`choose_checkpoint`, and for options that do not suit the family.
         CheckpointError: as :func:`choose_checkpoint`, :func:`find_vae`,
-            :func:`find_safety_checker`, :func:`find_adapter` and :func:`wsd.checkpoint.checkpoint.open_checkpoint`.
+            :func:`find_safety_checker`, :func:`find_adapter` and
+            :func:`wsd.checkpoint.checkpoint.open_checkpoint`.
     """
     other = None if vae is None else find_vae(vae, family)
     checker = None if safety_checker is None else find_safety_checker(safety_checker, family)

@@ -107,6 +107,8 @@ class AdapterEntry(_Entry):
     """SHA-256 of the file in lower-case hexadecimal."""
     scale: float
     """Factor on what it adds to the weights."""
+    license: str = ""
+    """Its licence as the file's metadata states it; empty if it states none."""
 
 
 class ModelEntry(_Entry):

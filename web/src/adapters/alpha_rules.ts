@@ -37,16 +37,20 @@ export function readAlphaRules(metadata: Record<string, string>, title: string):
   return (prefix, module) => {
     const of = (name: string): unknown => values[`${prefix}.${name}`];
     const pattern = Object(of("alpha_pattern")) as Record<string, unknown>;
-    // PEFT takes the first name of the pattern that the layer's name ends with.
-    const name = Object.keys(pattern).find(
-      (each) => module === each || module.endsWith(`.${each}`),
-    );
-    const odd = Object.keys(pattern).find((each) => !/^[\w.]+$/.test(each));
-    if (odd !== undefined) throw refuse(`has ${JSON.stringify(odd.slice(0, 60))} in alpha_pattern`);
+    // PEFT takes the first pattern that the layer's name ends with. It may be any regular expression;
+    // names alone are read.
+    const patterns = Object.entries(pattern).map(([text, value]) => {
+      return { text, name: text.replace(/^\^/, "").replace(/\$$/, ""), value };
+    });
+    const odd = patterns.find(({ name }) => !/^[\w.]+$/.test(name));
+    if (odd !== undefined) {
+      throw refuse(`has ${JSON.stringify(odd.text.slice(0, 60))} in alpha_pattern`);
+    }
+    const own = patterns.find(({ name }) => `.${module}`.endsWith(`.${name}`));
     const alpha =
-      name === undefined
+      own === undefined
         ? numberOf(of("lora_alpha"), "lora_alpha")
-        : numberOf(pattern[name], "alpha_pattern");
+        : numberOf(own.value, "alpha_pattern");
     return { alpha, rootOfRank: of("use_rslora") === true };
   };
 }

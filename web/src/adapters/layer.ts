@@ -1,6 +1,7 @@
 /** Makes the change of one weight from the tensors that a file has for it. */
 
 import type { ParameterRecord } from "../bundle/manifest";
+import { LoraError } from "../util/errors";
 import { contractCore, multiply, swapAxes, transpose } from "./arithmetic";
 import type { Delta, LowRank, Magnitude, Patch } from "./patch";
 import type { FileTensor } from "./safetensors";
@@ -74,13 +75,21 @@ export function makePatch(
   // A rank of 0 stands for tensors that have none: whole matrices take no alpha.
   const ratio = rank === 0 ? ([1, 1] as const) : ([alpha ?? rank, divisor] as const);
   return (scale) => {
-    if (decompose === undefined) {
-      return { delta: make(), factor: Math.fround((scale * ratio[0]) / ratio[1]) };
-    }
-    const { magnitude, scalesDelta } = decompose(scale);
-    const factor = ((scalesDelta ? scale : 1) * ratio[0]) / ratio[1];
-    return { delta: make(), factor: Math.fround(factor), magnitude };
+    const lengths = decompose?.(scale);
+    const used = lengths?.scalesDelta === false ? 1 : scale;
+    const factor = finite((used * ratio[0]) / ratio[1]);
+    return { delta: make(), factor, magnitude: lengths?.magnitude };
   };
+}
+
+/** @throws LoraError if a factor is beyond float32, which it is rounded to. */
+function finite(factor: number): number {
+  const rounded = Math.fround(factor);
+  if (Number.isFinite(rounded)) return rounded;
+  throw new LoraError(
+    `a LoRA's scale and alpha make the factor ${factor}, which is beyond float32`,
+    "take a smaller scale, or another LoRA",
+  );
 }
 
 /** Return what makes the change of a bias or of a norm's weight, which is given as a whole. */
@@ -91,7 +100,7 @@ export function makeVectorPatch(
 ): (scale: number) => Patch {
   const count = vector.shape.reduce((product, edge) => product * edge, 1);
   if (diff.count !== count) fail(`${part} has ${diff.count} values, and the model has ${count}`);
-  return (scale) => ({ delta: whole(diff.values(), [count, 1, 1]), factor: Math.fround(scale) });
+  return (scale) => ({ delta: whole(diff.values(), [count, 1, 1]), factor: finite(scale) });
 }
 
 /** A kind of change: what makes it, and its rank; 0 for tensors without factors. */
@@ -317,7 +326,7 @@ function checkMagnitude(
   const tensor = ofPeft ?? ofLycoris;
   if (tensor === undefined) return undefined;
   const { shape } = tensor;
-  const perInput = ofLycoris !== undefined && shape[0] === 1 && shape[1] === inputs;
+  const perInput = ofLycoris !== undefined && shape[0] === 1 && shape[1] === inputs && rows !== 1;
   if (tensor.count !== (perInput ? inputs : rows)) {
     fail(`the lengths of DoRA have the shape ${list(shape)}, the model has ${rows} rows`);
   }

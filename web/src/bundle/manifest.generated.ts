@@ -33,6 +33,8 @@ export interface AdapterEntry {
   sha256: string;
   /** Factor on what it adds to the weights. */
   scale: number;
+  /** Its licence as the file's metadata states it; empty if it states none. */
+  license: string;
 }
 
 /** Parameters of one component of the pipeline. */

@@ -18,6 +18,7 @@ import {
   encodeImage,
   encodeText,
   predictNoise,
+  readParameters,
 } from "./stage_calls";
 
 /** Each method calls the function of its name; see there. */
@@ -44,6 +45,10 @@ class StageWorker extends WorkerPipeline {
 
   combineLatents(terms: Float32Array[], weights: number[]): Promise<Float32Array> {
     return combineLatents(this.pipeline, terms, weights);
+  }
+
+  readParameters(component: string): Promise<Record<string, Uint8Array>> {
+    return readParameters(this.pipeline, component);
   }
 
   runBenchmark(options: BenchmarkOptions): Promise<BenchmarkReport> {

@@ -11,19 +11,16 @@ import { writeSafetensors } from "../safetensors_file";
 import type { Layers } from "./adapter_models";
 import { modelOf } from "./adapter_models";
 
-const FIXTURES = new URL("../../../tests/fixtures/", import.meta.url);
-
-function readFixture(name: string): unknown {
-  return JSON.parse(readFileSync(new URL(name, FIXTURES), "utf8"));
-}
-
 /** Component → its parameters, and spelling → key of a down matrix → parameter. */
 type Names = Record<
   string,
   { parameters: Record<string, number[]>; keys: Record<string, Record<string, string>> }
 >;
 
-const NAMES = readFixture("adapter_names.json") as Record<string, Names>;
+const NAMES = JSON.parse(readFileSync("../tests/fixtures/adapter_names.json", "utf8")) as Record<
+  string,
+  Names
+>;
 
 describe.each(Object.entries(NAMES))("names of %s", (_, components) => {
   const layers = Object.entries(components).map(([id, { parameters }]) => [id, parameters]);
@@ -54,7 +51,10 @@ interface ArithmeticCase {
 }
 
 const ARITHMETIC = Object.entries(
-  readFixture("adapter_arithmetic.json") as Record<string, ArithmeticCase>,
+  JSON.parse(readFileSync("../tests/fixtures/adapter_arithmetic.json", "utf8")) as Record<
+    string,
+    ArithmeticCase
+  >,
 );
 
 const { fround } = Math;
@@ -233,7 +233,7 @@ describe("a file that does not fit", () => {
       /not numbers/,
     ],
   ])("%s", async (_, tensors, message) => {
-    expect(await refusalOf(tensors as Record<string, TestTensor>)).toMatch(message);
+    expect(await refusalOf(tensors)).toMatch(message);
   });
 
   it("metadata that cannot be read", async () => {
@@ -259,6 +259,11 @@ it("alphas of PEFT's configuration count where no tensor has one", async () => {
   const file = writeSafetensors(loraOf(), metadata);
   const { layers } = await readLoraFile(file, MODEL, "a.safetensors");
   expect(layers[0]!.patch(0.5).factor).toBe(fround((0.5 * 8) / Math.SQRT2));
+});
+
+it("a factor beyond float32 is refused", async () => {
+  const { layers } = await readLoraFile(writeSafetensors(loraOf()), MODEL, "a.safetensors");
+  expect(() => layers[0]!.patch(1e39)).toThrow(/beyond float32/);
 });
 
 it("the layers behind SDXL's encoders are named, and change nothing", async () => {

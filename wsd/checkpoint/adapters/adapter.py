@@ -48,6 +48,11 @@ class Adapter:
     tensors: int = 0
 
     @property
+    def license(self) -> str:
+        """Return the licence in the metadata, by Stability's ModelSpec; empty if it has none."""
+        return self.metadata.get("modelspec.license", "")
+
+    @property
     def count(self) -> int:
         """Return the number of parameters that it changes."""
         return sum(len(layers) for layers in self.layers.values())

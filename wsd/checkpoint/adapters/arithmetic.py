@@ -17,8 +17,9 @@ from typing import Protocol
 import numpy as np
 import torch
 
-# Values of a block of rows, so that a sum and its terms stay in a processor's cache.
-_BLOCK_VALUES = 1 << 16
+# Values of a block of rows: few enough that a sum and its terms stay in a processor's cache, and
+# so many that calling PyTorch costs little beside them.
+_BLOCK_VALUES = 1 << 18
 
 
 class Delta(Protocol):
@@ -124,8 +125,12 @@ class Change:
 
 
 def round_factor(scale: float, alpha: float, rank: float) -> float:
-    """Return scale · alpha / rank, computed in float64 and rounded to float32 once."""
-    return float(np.float32(scale * alpha / rank))
+    """Return scale · alpha / rank, computed in float64 and rounded to float32 once.
+
+    It is infinite for what is beyond float32.
+    """
+    with np.errstate(over="ignore"):
+        return float(np.float32(scale * alpha / rank))
 
 
 def multiply(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
@@ -207,9 +212,7 @@ def _apply(
     return changed * ratios[:, None]
 
 
-def _ratios(
-    wanted: torch.Tensor, lengths: torch.Tensor, multiplier: float | None
-) -> torch.Tensor:
+def _ratios(wanted: torch.Tensor, lengths: torch.Tensor, multiplier: float | None) -> torch.Tensor:
     """Return what rows or columns are multiplied by, as PEFT or as LyCORIS computes it."""
     if multiplier is None:
         return wanted / lengths

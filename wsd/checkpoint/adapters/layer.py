@@ -88,7 +88,7 @@ def read_layer(name: str, parts: Parts, shape: Shape, scaling: Scaling) -> Layer
     _check_columns(name, parts, columns, shape)
     magnitudes = _find_magnitudes(name, parts, shape)
     alpha, divisor = _find_scale(name, parts, rank, scaling)
-    return Layer(name, partial(_build, delta, magnitudes, alpha, divisor))
+    return Layer(name, partial(_build, name, delta, magnitudes, alpha, divisor))
 
 
 def read_bias(name: str, tensor: StoredTensor, shape: Shape) -> Layer:
@@ -104,10 +104,11 @@ def read_bias(name: str, tensor: StoredTensor, shape: Shape) -> Layer:
     """
     delta, _, columns = _read_full(name, {"diff": tensor}, shape)
     _check_columns(name, {"diff_b": tensor}, columns, shape)
-    return Layer(name, partial(_build, delta, None, 1.0, 1.0))
+    return Layer(name, partial(_build, name, delta, None, 1.0, 1.0))
 
 
 def _build(
+    name: str,
     delta: Callable[[], Delta],
     magnitudes: Callable[[float], Magnitudes] | None,
     alpha: float,
@@ -119,6 +120,12 @@ def _build(
     factor = round_factor(
         scale if found is None or found.multiplier is None else 1.0, alpha, divisor
     )
+    if not math.isfinite(factor):
+        raise CheckpointError(
+            f"layer {name} of an adapter has the scale {scale:g} · {alpha:g} / {divisor:g}, which "
+            "is beyond float32",
+            "take a smaller scale, or another adapter",
+        )
     return Change(delta(), factor, found)
 
 
@@ -234,15 +241,17 @@ def _read_full(name: str, parts: Parts, shape: Shape) -> _Read:
         raise _refuse(parts, f"layer {name} changes a tensor of shape {list(tensor.shape)}, "
                              f"and the parameter has {list(shape)}", _DAMAGED)  # fmt: skip
     rows = shape[0]
-    return lambda: Full(_read_whole(tensor).reshape(rows, -1)), None, (
-        rows,
-        math.prod(shape) // rows,
+    return (
+        lambda: Full(_read_whole(tensor).reshape(rows, -1)),
+        None,
+        (
+            rows,
+            math.prod(shape) // rows,
+        ),
     )
 
 
-def _find_magnitudes(
-    name: str, parts: Parts, shape: Shape
-) -> Callable[[float], Magnitudes] | None:
+def _find_magnitudes(name: str, parts: Parts, shape: Shape) -> Callable[[float], Magnitudes] | None:
     """Return DoRA's lengths for a scale; None if the layer has none."""
     if "dora_scale" in parts and "magnitude_vector" in parts:
         raise _refuse(parts, f"layer {name} has lengths of two kinds", _DAMAGED)
@@ -252,7 +261,7 @@ def _find_magnitudes(
     count = math.prod(tensor.shape)
     by_input = (
         "dora_scale" in parts
-        and len(tensor.shape) > 1
+        and min(len(tensor.shape), len(shape)) > 1
         and tensor.shape[0] == 1
         and count == shape[1]
         and shape[0] != 1
@@ -269,9 +278,7 @@ def _find_magnitudes(
     return lambda scale: Magnitudes(_read_whole(tensor).reshape(size), scale if scaled else None)
 
 
-def _find_scale(
-    name: str, parts: Parts, rank: int | None, scaling: Scaling
-) -> tuple[float, float]:
+def _find_scale(name: str, parts: Parts, rank: int | None, scaling: Scaling) -> tuple[float, float]:
     """Return alpha and what it is divided by."""
     if rank is None:
         return 1.0, 1.0

@@ -52,7 +52,8 @@ _PEFT_LEVEL = "base_model.model."
 
 # Tensors of what is no adapter that can be merged, and what to do about it.
 _OTHER_KINDS = (
-    (r".*\.(oft_blocks|oft_diag|oft_r)(\.[^.]+)*$|.*\.rescale$", "it is an OFT, which WSD does not read"),
+    (r".*\.(oft_blocks|oft_diag|oft_r)(\.[^.]+)*$|.*\.rescale$",
+     "it is an OFT, which WSD does not read"),
     (r".*\.on_input$", "it is an (IA)³, which WSD does not read"),
     (r".*\.[ab][12]\.weight$", "it is a GLoRA, which WSD does not read"),
     (r".*\.(lora_B|lora_up)\.bias$|.*\.lora_linear_layer\.up\.bias$",
@@ -61,7 +62,8 @@ _OTHER_KINDS = (
     (r"bundle_emb\..*", "it brings embeddings of tokens, which WSD does not read"),
     (r"emb_params$|clip_[lg]$|string_to_(param|token).*",
      "it is a textual inversion, which changes no weights: it is no file for --lora"),
-    (r"(lora_)?control(net|_model).*|.*zero_convs.*", "it is of a ControlNet, which WSD does not draw"),
+    (r"(lora_)?control(net|_model).*|.*zero_convs.*",
+     "it is of a ControlNet, which WSD does not draw"),
     (r"(model\.diffusion_model|first_stage_model|cond_stage_model|conditioner)\..*"
      r"|(down_blocks|up_blocks|input_blocks|encoder|decoder)\.((?!lora).)*\.(weight|bias)$",
      "it is a checkpoint or a part of one: pass a whole one with --weights"),

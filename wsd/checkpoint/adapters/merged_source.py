@@ -114,5 +114,5 @@ class WithAdapters:
         return self._base.tokenizer_files(tokenizer)
 
     def extra_file(self, name: str) -> Path | None:
-        """Return a file beside the checkpoint's weights; fixtures of other weights tell by digest."""
+        """Return a file beside the checkpoint's weights."""
         return self._base.extra_file(name)

@@ -42,9 +42,7 @@ class LayerTable:
         self.context_width: int | None = None
         for component in family.components:
             shapes = dict(list_names(component).shapes)
-            modules = {
-                name.rpartition(".")[0]: None for name in shapes if name.endswith(".weight")
-            }
+            modules = {name.rpartition(".")[0]: None for name in shapes if name.endswith(".weight")}
             spelled = family.architecture.spell_adapter_modules(family, component, modules)
             for name, module in spelled:
                 self._targets[name] = Target(component.id, module)

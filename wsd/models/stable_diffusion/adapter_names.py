@@ -49,8 +49,9 @@ _OUTSIDE = {
 # Layers of attention before diffusers 0.22, by the name that they have since.
 _OLD_UNET = {"to_q": "to_q", "to_k": "to_k", "to_v": "to_v", "to_out.0": "to_out"}
 _OLD_CLIP = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj": "to_out"}
+_XL = "Stable Diffusion XL"
 # Features that the cross attention of a published model reads → the model.
-_PUBLISHED = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "Stable Diffusion XL"}
+_PUBLISHED = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: _XL}
 # Names of layers that another model alone has → the model.
 _OTHERS = (
     (r"double_blocks|single_blocks|single_transformer_blocks", "FLUX"),
@@ -92,7 +93,7 @@ def find_model(family: Family, names: Iterable[str], context_width: int | None) 
         if any(re.search(pattern, key) for key in keys):
             return model
     if len(family.text_encoders()) == 1 and any(_SECOND_ENCODER.match(key) for key in keys):
-        return _PUBLISHED[2048]
+        return _XL
     return ""
 
 
@@ -128,7 +129,8 @@ def _spell_clip(index: int, count: int, modules: list[str]) -> Iterator[tuple[st
     for module in modules:
         # A level of CLIP's text model that some versions of transformers have, and all adapters.
         plain = module.removeprefix("text_model.")
-        for full in {module, plain, *(() if plain == "text_projection" else [f"text_model.{plain}"])}:
+        level = "" if plain == "text_projection" else "text_model."
+        for full in dict.fromkeys((module, plain, level + plain)):
             for prefix in flat:
                 yield prefix + _flatten(full), module
             for prefix in (*dotted, *([""] if count == 1 else [])):
@@ -161,26 +163,22 @@ class _OriginalNames:
 
     def find(self, module: str) -> str | None:
         """Return the original name of a layer; None if it has none."""
-        if module in _OUTSIDE:
-            return _OUTSIDE[module]
         match = re.fullmatch(r"(?:(down|up)_blocks\.(\d+)|mid_block)\.(\w+)\.(\d+)\.(.+)", module)
         if match is None:
-            return None
+            return _OUTSIDE.get(module)
         side, level, kind, place = match[1], int(match[2] or 0), match[3], int(match[4])
         layer = _RESNET.get(match[5]) if kind == "resnets" else match[5]
-        if layer is None:
-            return None
-        if kind in ("resnets", "attentions"):
-            inner = int(kind == "attentions")
-            if side is None:
-                # Residual blocks before, between and after attentions.
-                return f"middle_block.{2 * place + inner}.{layer}"
-            block = level * self._level + place
-            name = f"input_blocks.{block + 1}" if side == "down" else f"output_blocks.{block}"
-            return f"{name}.{inner}.{layer}"
-        if kind == "downsamplers" and layer == "conv":
-            return f"input_blocks.{(level + 1) * self._level}.0.op"
-        if kind == "upsamplers" and layer == "conv":
-            inner = 1 + (level in self._attended)
-            return f"output_blocks.{level * self._level + self._level - 1}.{inner}.conv"
-        return None
+        first = level * self._level
+        inner = int(kind == "attentions")
+        last = f"output_blocks.{first + self._level - 1}.{1 + (level in self._attended)}.conv"
+        found: dict[tuple[str | None, str], str] = {
+            # What changes the size: one layer, which is called conv.
+            ("down", "downsamplers"): f"input_blocks.{first + self._level}.0.op",
+            ("up", "upsamplers"): last,
+        }
+        for blocks in ("resnets", "attentions"):
+            found["down", blocks] = f"input_blocks.{first + place + 1}.{inner}.{layer}"
+            found["up", blocks] = f"output_blocks.{first + place}.{inner}.{layer}"
+            # Residual blocks before, between and after attentions.
+            found[None, blocks] = f"middle_block.{2 * place + inner}.{layer}"
+        return None if layer is None else found.get((side, kind))

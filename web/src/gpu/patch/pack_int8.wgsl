@@ -1,4 +1,4 @@
-// Quantises float32 values to int8 with the scales of their rows, as wsd/bundle/quantize.py does.
+// Packs a changed weight as int8 with the scales of its rows, as wsd/bundle/quantize.py does.
 //
 //   weights[o, i] = values[o, i] / scales[o], rounded to even between two, from -127 to 127
 //
