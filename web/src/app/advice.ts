@@ -4,6 +4,7 @@ import {
   DeviceLostError,
   FetchError,
   IntegrityError,
+  LoraError,
   OptionError,
   OutOfMemoryError,
   UnsupportedError,
@@ -86,6 +87,7 @@ export function advise(thrown: unknown, here: Surroundings, text: Strings): Advi
     const noSelfTest = thrown.message.includes("without expected values");
     return named(noSelfTest ? text.errorNoSelfTest : text.errorOption);
   }
+  if (thrown instanceof LoraError) return named(text.errorLora);
   if (thrown instanceof WsdError) return named(text.errorUnexpected);
   return named(text.errorUnexpected, text.errorReload);
 }

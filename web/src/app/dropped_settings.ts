@@ -1,6 +1,6 @@
 /** Decides what the form takes of settings from elsewhere, and says what it does not take and why. */
 
-import type { FoundSettings, KnownSampler, LinkName, Manifest } from "../index";
+import type { AppliedLora, FoundSettings, KnownSampler, LinkName, Manifest } from "../index";
 import { findScheduler, FITS, MASKED_CONTENTS, nearestSize, UPSCALES } from "../index";
 import { enlargements } from "./enlargements";
 import { clamp } from "./numbers";
@@ -8,6 +8,14 @@ import { write } from "./strings";
 import { galleryText } from "./strings/gallery";
 
 type Size = readonly [number, number];
+
+/** A LoRA that is listed on the page. */
+export interface KnownLora {
+  name: string;
+  /** The first 12 hexadecimal digits of the SHA-256 of its tensors. */
+  hash: string;
+  on: boolean;
+}
 
 /** What the form offers. */
 export interface Offer {
@@ -30,6 +38,8 @@ export interface Offer {
   takesPicture: boolean;
   /** Whether there is a picture to begin with. */
   hasPicture: boolean;
+  /** LoRAs that are listed; undefined if they stay as they are. */
+  loras?: readonly KnownLora[] | undefined;
 }
 
 /**
@@ -42,6 +52,8 @@ export type Field = LinkName;
 export interface Adopted {
   /** Values by the names of the form's fields; the form takes every one of them. */
   fields: Partial<Record<Field, string>>;
+  /** Those of the page's LoRAs that are on from then on; undefined if they stay as they are. */
+  loras: AppliedLora[] | undefined;
   /** Names of what was taken. */
   taken: string[];
   /** What was changed, from what to what, and why. */
@@ -97,6 +109,7 @@ class Adoption {
   private readonly taken: string[] = [];
   private readonly changed: string[] = [];
   private readonly refused: string[] = [];
+  private loras: AppliedLora[] | undefined;
   private readonly strings = galleryText();
 
   constructor(
@@ -114,16 +127,15 @@ class Adoption {
     this.takeSecondPass();
     this.takeVariation();
     this.compareEta();
-    for (const { name, scale } of found.loras ?? []) {
-      this.refused.push(pair("LoRA", `${name}:${scale}`));
-    }
+    this.takeLoras();
     for (const [name, value] of found.others) this.refused.push(pair(name, value));
   }
 
   result(): Adopted {
-    const { fields, taken, changed, refused } = this;
+    const { fields, loras, taken, changed, refused } = this;
     return {
       fields,
+      loras,
       taken,
       changed: bounded(changed),
       refused: bounded(refused),
@@ -344,6 +356,33 @@ class Adoption {
     this.fields.variationSeed = none ? "" : variationSeed.toString();
     this.fields.variationStrength = none ? "" : String(clamp(variationStrength, 0, 1));
     if (!none) this.taken.push(this.strings.fields.variationSeed);
+  }
+
+  /** Take the LoRAs that are listed, by their files if the settings tell them, or by their names. */
+  private takeLoras(): void {
+    const { loras: named = [], prompt } = this.found;
+    const { loras: known = [] } = this.offer;
+    const { lora, noLora, otherLora, lorasOff } = this.strings;
+    // A link may say nothing of a prompt, and an example nothing of LoRAs.
+    if (prompt === undefined || (this.offer.loras ?? named).length + named.length === 0) return;
+    this.loras = [];
+    for (const { name, scale, hash } of named) {
+      const same = known.find((each) => each.hash === hash);
+      const found = same ?? known.find((each) => each.name === name);
+      const what = `${lora(shorten(name))} ${write().number(scale)}`;
+      if (found === undefined) {
+        this.refused.push(this.strings.because(what, noLora));
+        continue;
+      }
+      this.loras.push({ name: found.name, scale });
+      const isOther = same === undefined && hash !== undefined;
+      if (isOther) this.changed.push(this.strings.because(what, otherLora));
+      else this.taken.push(what);
+    }
+    const off = known.filter(
+      ({ name, on }) => on && !this.loras!.some((each) => each.name === name),
+    );
+    if (off.length > 0) this.changed.push(lorasOff(off.map(({ name }) => shorten(name))));
   }
 
   private takeWithin(field: Field, wanted: number, min: number, max: number): void {

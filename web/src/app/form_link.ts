@@ -1,7 +1,7 @@
 /** Addresses of the page that carry settings, after the `#`: browsers send that to no server. */
 
 import type { LinkValues, Settings } from "../index";
-import { formatLink, parseSettings } from "../index";
+import { formatLink, parseSettings, writeLoraTags } from "../index";
 import type { Field } from "./dropped_settings";
 import type { Sentence } from "./strings";
 import { galleryText } from "./strings/gallery";
@@ -25,7 +25,7 @@ export function pictureLink(text: string): string {
 function linkValues(settings: Partial<Settings>): LinkValues {
   const { width, height, numImages = 1, imageIndex = 0 } = settings;
   const texts = {
-    prompt: settings.prompt,
+    prompt: settings.prompt && writeLoraTags(settings.prompt, settings.loras ?? []),
     negative: settings.negativePrompt,
     seed: settings.seed?.toString(),
     steps: settings.steps?.toString(),

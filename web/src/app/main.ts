@@ -1,6 +1,6 @@
 /** The drawing page: a prompt, one button, and the picture. */
 
-import type { Choice, ListedModel, Preflight } from "../index";
+import type { Choice, ListedModel, Preflight, ProgressEvent } from "../index";
 import {
   AbortError,
   chooseVariant,
@@ -23,6 +23,7 @@ import { readSecondPass } from "./given/fields";
 import { mountGiven } from "./given/panel";
 import { mountLanguages } from "./languages";
 import { warnBeforeLeaving } from "./leaving";
+import { mountLoras } from "./loras/panel";
 import { offeredModels } from "./model_list";
 import { askToForget, describeModel, describeOffer } from "./model_panel";
 import { partFlagged } from "./safety";
@@ -74,10 +75,25 @@ const given = mountGiven({
   changed: form.changed,
 });
 form.onFormChange(given.describe);
+const loras = mountLoras({
+  say: tell,
+  fail: (error, title, steps) => status.showError(error, undefined, { title, steps }),
+  prompt: () => field("prompt").value,
+  setPrompt: (prompt) => form.writeForm({ prompt }),
+});
 const imports = mountSettingsImport(element("import"), {
-  offer: form.offer,
+  offer: () => {
+    const offered = form.offer();
+    return offered && { ...offered, loras: loras.known() };
+  },
   apply: form.writeForm,
-  read: form.readForm,
+  read: () => {
+    const fields = form.readForm();
+    return { ...fields, prompt: loras.tagged(fields.prompt) };
+  },
+  applyLoras: loras.apply,
+  isLora: loras.isFor,
+  addLoras: loras.add,
   model,
   say: tell,
   canStart: () => given.canStart(),
@@ -140,7 +156,7 @@ function enter(next: Phase): void {
 /** Draw what the form says, now or as soon as the model is ready. */
 function begin(): void {
   if (queued) return;
-  const missing = given.missing();
+  const missing = given.missing() ?? loras.takeTags();
   if (missing !== undefined) {
     tell(missing);
     return;
@@ -179,6 +195,11 @@ async function drawOne(): Promise<void> {
   const turn = choice;
   const drawn = pipeline!;
   const { safetyChecker } = found!;
+  const report = (event: ProgressEvent): void => {
+    if (turn !== choice) return;
+    if ("preview" in event) stage.showPreview(event.preview, prompt);
+    status.showProgress(event);
+  };
   const { prompt, negative, seed, steps, guidance, scheduler, images, image, ...others } =
     form.readForm();
   const [width, height] = form.readSize();
@@ -194,6 +215,9 @@ async function drawOne(): Promise<void> {
   stage.hideCard();
   const stay = warnBeforeLeaving();
   try {
+    const { signal } = controller;
+    const prepared = loras.prepare({ signal, onProgress: report });
+    if (prepared !== true && !(await prepared)) return;
     const generated = await drawn.generate(prompt, {
       ...(negative === "" ? {} : { negativePrompt: negative }),
       // The field's pattern admits digits; a number that is out of range is refused with its hint.
@@ -215,12 +239,8 @@ async function drawOne(): Promise<void> {
           }),
       // What the safety checker may object to is not shown before.
       previewEvery: safetyChecker ? 0 : PREVIEW_EVERY,
-      onProgress: (event) => {
-        if (turn !== choice) return;
-        if ("preview" in event) stage.showPreview(event.preview, prompt);
-        status.showProgress(event);
-      },
-      signal: controller.signal,
+      onProgress: report,
+      signal,
     });
     // Otherwise the place and the sentence are those of another model by now.
     const { shown, kept, hidden } = partFlagged(generated);
@@ -287,6 +307,7 @@ async function load({ manifestUrl, integrity, safetyChecker, bytes }: Preflight)
       return;
     }
     pipeline = loaded;
+    loras.attach(loaded);
     loadMilliseconds = performance.now() - started;
     ready();
   } catch (error) {
@@ -406,6 +427,9 @@ async function choose<Found extends Preflight>(
     // Where nothing can be drawn, the page says that.
     const isDrawable = examined.problems.length === 0;
     given.offerModel(examined.manifest, isDrawable ? examined.pictureSizes : undefined);
+    // Settings of a link may name some of them.
+    await loras.offerModel(examined.manifest);
+    if (turn !== choice) return;
     startKeeping();
     showExamples(examined);
     const [problem] = examined.problems;

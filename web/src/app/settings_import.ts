@@ -1,6 +1,6 @@
 /** Takes settings from a PNG, a link or a text: by file button, drop and paste. */
 
-import type { FoundSettings } from "../index";
+import type { AppliedLora, FoundSettings } from "../index";
 import { parseLink, readSettingsText } from "../index";
 import type { Field, Offer } from "./dropped_settings";
 import { adopt, describe, nameOrigin } from "./dropped_settings";
@@ -8,7 +8,7 @@ import { copyToClipboard, formLink } from "./form_link";
 import { make, makeButton } from "./gallery/elements";
 import { settingsFrom } from "./png_files";
 import type { Sentence } from "./strings";
-import { inWords, onLanguage } from "./strings";
+import { inWords, onLanguage, text } from "./strings";
 import { galleryText } from "./strings/gallery";
 
 /** What the page does for it. */
@@ -29,6 +29,11 @@ export interface ImportPage {
   start: (file: Blob, name: Sentence) => Promise<void>;
   /** Offer to begin with a picture whose settings were taken. */
   offerStart: (file: Blob, name: Sentence) => void;
+  /** Have those LoRAs on that settings name, and all others off. */
+  applyLoras: (loras: readonly AppliedLora[]) => void;
+  /** Whether a file is a LoRA. */
+  isLora: (file: File) => boolean;
+  addLoras: (files: File[]) => void;
 }
 
 /** Fills the form with settings, and lists what was taken and what not. */
@@ -70,15 +75,19 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
   /** The number of the last file: one that is read slowly must not replace a later one. */
   let newest = 0;
   let reported: Taken | undefined;
-  const write = (): void => {
+  const write = (dragged?: DataTransfer): void => {
     open.textContent = galleryText().importFile;
     copyLink.textContent = galleryText().copyLink;
     how.textContent = galleryText().importHow;
-    veil.textContent = page.canStart() ? galleryText().dropToStart : galleryText().dropHere;
+    veil.textContent = isPicture(dragged)
+      ? page.canStart()
+        ? galleryText().dropToStart
+        : galleryText().dropHere
+      : text().loras.drop;
     if (reported !== undefined) writeReport(reported);
   };
   write();
-  onLanguage(write);
+  onLanguage(() => write());
   root.replaceChildren(make("div", { class: "tools" }, open, copyLink), chooser, how, report);
   document.body.append(veil);
 
@@ -87,18 +96,29 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
     // The same file can be chosen again.
     chooser.value = "";
   };
-  listenToDrops({ begin: write, files: (files) => takeFiles(files, "dropped"), text: takeText });
-  listenToPastes({ files: (files) => takeFiles(files, "pasted"), text: takeText });
+  listenToDrops({
+    begin: (dragged) => write(dragged ?? undefined),
+    files: (files) => takeFiles(files, "dropped"),
+    text: takeText,
+  });
+  listenToPastes({
+    files: (files) => takeFiles(files, "pasted"),
+    text: takeText,
+  });
   return { take };
 
   function take(found: FoundSettings, name: Sentence, quiet = false): boolean {
-    const offer = page.offer();
-    if (offer === undefined) {
+    const offered = page.offer();
+    if (offered === undefined) {
       page.say(() => galleryText().noModel(inWords(name)));
       return false;
     }
+    // An example, or the form of the last visit, leaves LoRAs as they are, unless it names some.
+    const leaves = quiet && found.loras === undefined;
+    const offer = leaves ? { ...offered, loras: undefined } : offered;
     const adopted = adopt(found, offer);
     page.apply(adopted.fields);
+    if (adopted.loras !== undefined) page.applyLoras(adopted.loras);
     const { changed, refused, remarks } = adopted;
     if (quiet && changed.length + refused.length + remarks.length === 0) return true;
     page.say(() => describe(adopt(found, offer), nameOrigin(found, inWords(name))));
@@ -137,6 +157,11 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
   async function takeFiles(files: FileList | null, how: Way): Promise<void> {
     const file = files?.[0];
     if (file === undefined) return;
+    const loras = [...files!].filter(page.isLora);
+    if (loras.length > 0) {
+      page.addLoras(loras);
+      return;
+    }
     const turn = ++newest;
     const pasted = how === "pasted";
     const name = pasted ? (): string => galleryText().pastedPicture : file.name;
@@ -192,9 +217,15 @@ function safelyDecoded(text: string): string {
   }
 }
 
+/** Whether what is dragged may be a picture: browsers tell the kind of a file before its name. */
+function isPicture(dragged: DataTransfer | undefined): boolean {
+  const files = [...(dragged?.items ?? [])].filter(({ kind }) => kind === "file");
+  return files.length === 0 || files.some(({ type }) => type.startsWith("image/"));
+}
+
 interface Takers {
   /** Called when something is dragged over the page. */
-  begin?: () => void;
+  begin?: (dragged: DataTransfer | null) => void;
   files: (files: FileList) => Promise<void>;
   text: (text: string) => void;
 }
@@ -223,7 +254,7 @@ function listenToDrops({ begin, files, text }: Takers): void {
     if (!isFile(event) && isEditable(event.target)) return;
     event.preventDefault();
     if (!isFile(event) || dataset.dragging !== undefined) return;
-    begin?.();
+    begin?.(event.dataTransfer);
     dataset.dragging = "";
   });
   document.addEventListener("dragleave", (event) => {

@@ -6,6 +6,7 @@
 import { LINK_CHECKS, requireOptions, requireString } from "../util/option_checks";
 import type { FoundSettings } from "./found_settings";
 import { noSettings, take } from "./found_settings";
+import { readLoraTags } from "./lora_tags";
 
 /** Values of an address, as text, by the names that they have there. */
 export type LinkValues = Partial<Record<LinkName, string>>;
@@ -96,6 +97,11 @@ export function parseLink(address: string): FoundSettings | undefined {
     else if (!known.includes(name)) found.others.push([name, text]);
   }
   if (found.onlyMaskedPadding !== undefined) found.onlyMasked = true;
+  if (found.prompt !== undefined) {
+    const { prompt, loras } = readLoraTags(found.prompt);
+    found.prompt = prompt;
+    if (loras.length > 0) found.loras = loras;
+  }
   const [number, of] = [values.get("image"), values.get("images") ?? "1"];
   if (number === undefined && of === "1") return found;
   take(found, "picture", "images", `${number ?? "1"} of ${of}`);

@@ -1,5 +1,7 @@
 /** Tags such as `<lora:name:0.8>` in prompts, by which AUTOMATIC1111's web UI applies LoRAs. */
 
+import { requireLoras, requireString } from "../util/option_checks";
+
 /** A LoRA that a picture was drawn with. */
 export interface AppliedLora {
   name: string;
@@ -18,21 +20,35 @@ const NAME = /^[\p{L}\p{N}._ -]{1,100}$/u;
 /** A tag, and the space before it. A longer name or number than this is no tag. */
 const TAG = / ?<lora:([^<>:]{1,200}):([^<>]{1,80})>/g;
 
-/** Whether a text can be the name of a LoRA. */
+/**
+ * Whether a text can be the name of a LoRA.
+ *
+ * @throws OptionError if it is not a string.
+ */
 export function isLoraName(name: string): boolean {
+  requireString("name", name);
   return NAME.test(name) && name.trim() === name;
 }
 
-/** Add a tag for each LoRA to a prompt. */
+/**
+ * Add a tag for each LoRA to a prompt.
+ *
+ * @throws OptionError if the prompt is not a string, or the LoRAs are not what they must be.
+ */
 export function writeLoraTags(prompt: string, loras: readonly AppliedLora[]): string {
+  requireString("prompt", prompt);
+  requireLoras("loras", loras);
   return prompt + loras.map(({ name, scale }) => ` <lora:${name}:${scale}>`).join("");
 }
 
 /**
  * Take the tags out of a prompt. Of a tag with two scales, for the denoiser and for the text encoders,
  * the first counts. What looks like a tag and has no number stays where it is.
+ *
+ * @throws OptionError if the prompt is not a string.
  */
 export function readLoraTags(prompt: string): { prompt: string; loras: AppliedLora[] } {
+  requireString("prompt", prompt);
   const loras: AppliedLora[] = [];
   const rest = prompt.replaceAll(TAG, (tag: string, name: string, numbers: string) => {
     const [number] = numbers.split(":");

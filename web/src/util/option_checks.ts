@@ -305,7 +305,7 @@ const SETTINGS_CHECKS: Checks = {
 };
 
 /** @throws OptionError unless a value is a list of LoRAs with a name and a scale each. */
-function requireLoras(name: string, value: unknown): void {
+export function requireLoras(name: string, value: unknown): void {
   requireObjects(name, value, "it must be a list of { name, scale, hash }");
   for (const [index, each] of (value as Record<string, unknown>[]).entries()) {
     requireString(`${name}[${index}].name`, each.name);

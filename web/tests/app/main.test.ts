@@ -50,6 +50,7 @@ vi.mock("../../src/index", async (original) => {
   };
   const pipeline = {
     adapter: {},
+    loras: [],
     generate: (_prompt: string, options: object) =>
       call(model.draws, options, { ...drawn, safety: model.checks.safety }),
     usage: () => Promise.resolve({ gpuBytes: 1, peakGpuBytes: 1, pipelines: 1, variants: {} }),

@@ -7,6 +7,8 @@ import type { Field, Offer } from "../../src/app/dropped_settings";
 import { warnBeforeLeaving } from "../../src/app/leaving";
 import { mountSettingsImport } from "../../src/app/settings_import";
 import { inWords } from "../../src/app/strings";
+import type { AppliedLora } from "../../src/index";
+import { formatLink, readSettingsText } from "../../src/index";
 import { writeText } from "../../src/settings/png";
 
 const PNG = Uint8Array.from(
@@ -34,9 +36,13 @@ interface Page {
   /** Names of the pictures that drawing begins with, and of those that were offered for that. */
   started: string[];
   offered: string[];
+  /** LoRAs that are on, and names of files that are added. */
+  loras: readonly AppliedLora[] | undefined;
+  added: string[];
 }
 const newPage = (): Page => ({
   ...{ fields: {}, said: [], offer, canStart: false, started: [], offered: [] },
+  ...{ loras: undefined, added: [] },
 });
 let page = newPage();
 // The listeners are the document's, so it is mounted once.
@@ -51,6 +57,9 @@ const imported = mountSettingsImport(root, {
   canStart: () => page.canStart,
   start: (_file, name) => Promise.resolve(void page.started.push(inWords(name))),
   offerStart: (_file, name) => page.offered.push(inWords(name)),
+  applyLoras: (loras) => (page.loras = loras),
+  isLora: ({ name }) => name.endsWith(".safetensors"),
+  addLoras: (files) => page.added.push(...files.map(({ name }) => name)),
 });
 
 beforeEach(() => {
@@ -191,6 +200,54 @@ test.each([
   const event = send(type, carried);
   expect(event.defaultPrevented).toBe(true);
   expect(await lastSaid()).toContain(said);
+});
+
+test("dropped LoRAs are added, all of them, and pictures beside them are not read", async () => {
+  const items = [{ kind: "file", type: "" }];
+  const event = new Event("dragover", { bubbles: true, cancelable: true });
+  Object.assign(event, { dataTransfer: { types: ["Files"], items } });
+  document.body.dispatchEvent(event);
+  expect(document.querySelector(".drop-here")!.textContent).toBe("Drop the LoRA to add it");
+  send("drop", {
+    files: [file(SETTINGS), file(undefined, "a.safetensors"), file(undefined, "b.safetensors")],
+  });
+  await vi.waitFor(() => expect(page.added).toEqual(["a.safetensors", "b.safetensors"]));
+  expect([page.fields, page.started]).toEqual([{}, []]);
+});
+
+test("LoRAs of settings are set, missing ones named; an example leaves them as they are", async () => {
+  const known = [
+    { name: "style", hash: "0".repeat(12), on: false },
+    { name: "noise", hash: "1".repeat(12), on: true },
+  ];
+  page.offer = { ...offer, loras: known };
+  const tags = "a cat <lora:style:0.8> <lora:gone:1.5>";
+  send("drop", { files: [file(`${tags}\nSteps: 9, Sampler: Euler, Seed: 5, Size: 16x16`)] });
+  expect(await lastSaid()).toBe(
+    "Settings taken from it.png: prompt, seed, size, scheduler, steps, LoRA style 0.8. " +
+      "Changed: LoRAs that it was drawn without are off: noise. " +
+      "Not taken: LoRA gone 1.5 (not in the list: add its file).",
+  );
+  expect([page.fields.prompt, page.loras]).toEqual(["a cat", [{ name: "style", scale: 0.8 }]]);
+  const plain = readSettingsText("a cat\nSteps: 9, Sampler: Euler, Seed: 5, Size: 16x16")!;
+  page.loras = undefined;
+  imported.take(plain, "an example", true);
+  expect(page.loras).toBeUndefined();
+  imported.take(plain, "it.png");
+  expect(page.loras).toEqual([]);
+  // A link carries them in its prompt.
+  send("paste", { text: `https://x.org/#${formatLink({ prompt: "a dog <lora:noise:-0.5>" })}` });
+  expect([page.fields.prompt, page.loras]).toEqual(["a dog", [{ name: "noise", scale: -0.5 }]]);
+});
+
+test("a LoRA is known by its file before its name; another file of its name is said", async () => {
+  page.offer = { ...offer, loras: [{ name: "mine", hash: "a".repeat(12), on: true }] };
+  const settings = (hash: string): string =>
+    `a <lora:theirs:1> <lora:mine:2>\nSteps: 9, Sampler: Euler, Seed: 5, Lora hashes: "${hash}"`;
+  send("drop", { files: [file(settings(`theirs: ${"a".repeat(12)}, mine: ${"b".repeat(12)}`))] });
+  const said = await lastSaid();
+  expect(said).toContain("steps, LoRA theirs 1.");
+  expect(said).toContain("Changed: LoRA mine 2 (another file of this name).");
 });
 
 test("a file that is too large or cannot be read", async () => {

@@ -17,7 +17,9 @@ type Sentence = string | ((...values: unknown[]) => string);
 
 const CODES = Object.keys(LANGUAGES) as Language[];
 /** The places of values that are lists of words. */
-const LISTS = new Set(["gallery.taken 1", "gallery.takenLine 0"]);
+const LISTS = new Set([
+  ...["gallery.taken 1", "gallery.takenLine 0", "gallery.lorasOff 0", "loras.missing 0"],
+]);
 /** The places of values that the page itself says, in its language, so that they need no marks. */
 const OWN_WORDS = new Set([
   ...LISTS,

@@ -216,8 +216,13 @@ function canvasPixels(): [number, number, number[]] {
 
 /** Drop a PNG file on the page. */
 function dropPng(bytes: number[]): void {
+  dropFile(bytes, "it.png", "image/png");
+}
+
+/** Drop a file on the page; its type is "" where browsers know none. */
+function dropFile(bytes: number[], name: string, type = ""): void {
   const files = new DataTransfer();
-  files.items.add(new File([new Uint8Array(bytes)], "it.png", { type: "image/png" }));
+  files.items.add(new File([new Uint8Array(bytes)], name, { type }));
   document.dispatchEvent(new DragEvent("drop", { dataTransfer: files, cancelable: true }));
 }
 
@@ -268,6 +273,7 @@ const functions = {
   replaceKeptText,
   canvasPixels,
   dropPng,
+  dropFile,
   pasteText,
   checkShaders,
 };

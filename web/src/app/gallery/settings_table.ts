@@ -42,6 +42,7 @@ export function settingsTable(texts: readonly string[]): HTMLElement {
         settings.variationSeed === undefined
           ? undefined
           : `${settings.variationSeed.toString()} (${write().percent(settings.variationStrength ?? 0)})`,
+      loras: settings.loras?.map(({ name, scale }) => `${name} ${scale}`).join(", "),
       image: numImages === 1 ? undefined : strings.numberOf(imageIndex + 1, numImages),
       model: settings.model,
     };
@@ -59,6 +60,7 @@ export function settingsTable(texts: readonly string[]): HTMLElement {
     "strength",
     "secondPass",
     "variationSeed",
+    "loras",
     "image",
     "model",
   ] as const) {

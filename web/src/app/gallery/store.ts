@@ -95,7 +95,7 @@ export class LastingStore implements PictureStore {
 }
 
 /** Reject if a promise is not settled in time. */
-function inTime<T>(promise: Promise<T>): Promise<T> {
+export function inTime<T>(promise: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       reject(new Error("the browser's store does not answer"));

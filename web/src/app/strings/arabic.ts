@@ -220,6 +220,46 @@ export function arabic({
       blurred: "صورة موّهها فاحص الأمان",
     },
 
+    // LoRAs.
+    loras: {
+      title: "ملفات LoRA",
+      none: "لم يُحمَّل أي ملف.",
+      allOff: "لا ملف مفعّل.",
+      hint: `ملفات صغيرة تغيّر ما يرسمه النموذج: أسلوب أو شخص أو شيء. اختر ملفات ${isolate(".safetensors")} صُنعت لهذا النموذج، أو أفلتها على الصفحة.`,
+      choose: "إضافة ملفات LoRA",
+      address: "أو عنوان على هذا الموقع",
+      load: "تحميل",
+      drop: "أفلت ملف LoRA لإضافته",
+      otherSite: (address) =>
+        `العنوان ${isolate(address)} ليس على هذا الموقع، وهذه الصفحة لا تحمّل من موقع آخر. نزّل الملف ثم أفلته هنا.`,
+      tooLarge: (name) => `الملف ${isolate(name)} أكبر من أن يكون LoRA.`,
+      later: (name) => `يُقرأ ${isolate(name)} حالما يصبح النموذج جاهزًا.`,
+      reading: (name) => `تجري قراءة ${isolate(name)} …`,
+      added: (name, layers) =>
+        `مُفعّل الآن: ${isolate(name)}. يغيّر من النموذج ${plural(layers, { one: "طبقة واحدة", two: "طبقتين", few: "# طبقات", many: "# طبقة", other: "# طبقة" })}.`,
+      already: (name) => `موجود في القائمة، وهو مفعّل الآن: ${isolate(name)}.`,
+      refused: (name) => `لا يمكن استعمال ${isolate(name)} مع هذا النموذج.`,
+      refusedHow: `اختر ملف ${isolate(".safetensors")} صُنع لنماذج من هذه العائلة.`,
+      fault: "تعذّر تحميله، فهو غير مفعّل.",
+      full: "لم تبقَ في المتصفح مساحة لهذه الصفحة.",
+      noStore: "لا يحتفظ المتصفح بشيء لهذه الصفحة.",
+      tooMany: (most) =>
+        `لا يُحتفظ بأكثر من ${number(most)} من ملفات LoRA، ولا بأكثر من 8 غيغابايت منها.`,
+      notKept: (name) => `يبقى ${isolate(name)} حتى تغادر الصفحة: أضِفه من جديد بعد إعادة التحميل.`,
+      strength: (name) => `قوة ${isolate(name)}`,
+      strengthNumber: (name) => `قوة ${isolate(name)} رقمًا`,
+      remove: (name) => `إزالة ${isolate(name)}`,
+      removed: (name) => `أُزيل ${isolate(name)}.`,
+      facts: (layers, size) => `الطبقات: ${number(layers)}، الحجم: ${bytes(size)}`,
+      unused: (count) => `موتراته لطبقات لا يشغّلها هذا النموذج: ${number(count)}.`,
+      words: "كلمات للوصف",
+      wordsOf: (name) => `كلمات للوصف مع ${isolate(name)}`,
+      addWord: (word) => `إضافة ${isolate(word)} إلى الوصف`,
+      wordAdded: (word) => `أُضيفت إلى الوصف: ${isolate(word)}.`,
+      missing: (names) =>
+        `يذكر الوصف ملفات LoRA ليست في القائمة: ${list(names.map(isolate))}. أضِف ملفاتها، أو أزل وسومها من الوصف.`,
+    },
+
     // The model.
     aboutModel: "عن هذا النموذج",
     precision: "الدقة",
@@ -351,6 +391,7 @@ export function arabic({
     errorOffline: "هذا الجهاز غير متصل بالشبكة. صِله بها ثم حاول مرة أخرى.",
     errorDamaged: "أحد الملفات تالف ولم يُستخدم.",
     errorVersion: "الصفحة والنموذج المحفوظ في هذا المتصفح من إصدارين مختلفين.",
+    errorLora: "لا يمكن استعمال ملف LoRA.",
     errorOption: "لا يمكن رسم صورة بهذه الإعدادات.",
     errorNoSelfTest: "ليس لهذا النموذج فحص ذاتي.",
     errorUnexpected: "حدث خطأ لم تتوقعه الصفحة.",
@@ -468,6 +509,7 @@ export function arabic({
         upscale: "ما الذي يُكبّر",
         variationSeed: "التنويع",
         variationStrength: "قوة التنويع",
+        loras: "ملفات LoRA",
       },
       fromPicture:
         "رُسمت هذه الصورة من صورة أخرى لا تحملها إعداداتها: اختر تلك الصورة لرسمها كما هي.",
@@ -505,6 +547,10 @@ export function arabic({
       sampler: "المُعايِن (sampler)",
       schedule: "مستويات الضجيج",
       numberOf: (picture, of) => `رقم ${number(picture)} من ${number(of)}`,
+      lora: (name) => `LoRA ${isolate(name)}`,
+      noLora: "ليس في القائمة: أضِف ملفه",
+      otherLora: "ملف آخر بهذا الاسم",
+      lorasOff: (names) => `أُوقفت ملفات LoRA لم تُستعمل في رسمها: ${list(names.map(isolate))}`,
       otherModel: (theirs, ours) =>
         `كان نموذجها ${isolate(theirs)}، والنموذج هنا ${isolate(ours)}.`,
       weights: "تُقرأ الأوزان وأسماء الملفات في الوصف على أنها كلمات.",

@@ -193,6 +193,51 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       blurred: "A picture that the safety checker had blurred",
     },
 
+    // LoRAs.
+    loras: {
+      title: "LoRAs",
+      none: "None is loaded.",
+      allOff: "None is on.",
+      hint: "Small files that change what the model draws: a style, a person, a thing. Choose or drop .safetensors files that were made for this model.",
+      choose: "Add LoRAs",
+      address: "Or an address on this site",
+      load: "Load",
+      drop: "Drop the LoRA to add it",
+      otherSite: (address: string) =>
+        `${isolate(address)} is not on this site, and this page loads from no other. Download the file, then drop it here.`,
+      tooLarge: (name: string) => `${isolate(name)} is too large to be a LoRA.`,
+      later: (name: string) => `${isolate(name)} is read as soon as the model is ready.`,
+      reading: (name: string) => `Reading ${isolate(name)} …`,
+      added: (name: string, layers: number) =>
+        `${isolate(name)} is on: it changes ${plural(layers, { one: "# layer", other: "# layers" })} of the model.`,
+      already: (name: string) => `${isolate(name)} is in the list already, and is on now.`,
+      refused: (name: string) => `${isolate(name)} cannot be used with this model.`,
+      refusedHow: "Choose the .safetensors file of a LoRA that was made for models of this family.",
+      fault: "It could not be loaded, and is off.",
+      full: "The browser has no more room for this page.",
+      noStore: "The browser keeps nothing for this page.",
+      tooMany: (most: number) => `At most ${number(most)} LoRAs, and 8 GB of them, are kept.`,
+      notKept: (name: string) =>
+        `${isolate(name)} stays until you leave the page: after a reload, add it again.`,
+      strength: (name: string) => `Strength of ${isolate(name)}`,
+      strengthNumber: (name: string) => `Strength of ${isolate(name)} as a number`,
+      remove: (name: string) => `Remove ${isolate(name)}`,
+      removed: (name: string) => `${isolate(name)} is removed.`,
+      facts: (layers: number, size: number) =>
+        `${plural(layers, { one: "# layer", other: "# layers" })}, ${bytes(size)}`,
+      unused: (count: number) =>
+        plural(count, {
+          one: "# of its tensors is for a layer that this model does not run.",
+          other: "# of its tensors are for layers that this model does not run.",
+        }),
+      words: "Words for the prompt",
+      wordsOf: (name: string) => `Words for the prompt with ${isolate(name)}`,
+      addWord: (word: string) => `Add ${isolate(word)} to the prompt`,
+      wordAdded: (word: string) => `${isolate(word)} is in the prompt.`,
+      missing: (names: string[]) =>
+        `The prompt names LoRAs that are not in the list: ${list(names.map(isolate))}. Add their files, or remove their tags from the prompt.`,
+    },
+
     // The model.
     aboutModel: "About this model",
     precision: "Precision",
@@ -328,6 +373,7 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
     errorOffline: "This computer is offline. Connect to the network, then try again.",
     errorDamaged: "A file is damaged, and was not used.",
     errorVersion: "The page and the model in this browser are of two versions.",
+    errorLora: "A LoRA cannot be used.",
     errorOption: "No picture can be drawn with these settings.",
     errorNoSelfTest: "This model has no self-test.",
     errorUnexpected: "Something went wrong that the page did not expect.",
@@ -470,6 +516,7 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
         upscale: "what is enlarged",
         variationSeed: "variation",
         variationStrength: "strength of the variation",
+        loras: "LoRAs",
       },
       fromPicture:
         "It was drawn from a picture, which its settings do not hold: choose that picture to draw the same.",
@@ -511,6 +558,11 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       sampler: "sampler",
       schedule: "schedule",
       numberOf: (picture: number, of: number) => `number ${number(picture)} of ${number(of)}`,
+      lora: (name: string) => `LoRA ${isolate(name)}`,
+      noLora: "not in the list: add its file",
+      otherLora: "another file of this name",
+      lorasOff: (names: string[]) =>
+        `LoRAs that it was drawn without are off: ${list(names.map(isolate))}`,
       otherModel: (theirs: string, ours: string) =>
         `Its model was ${isolate(theirs)}; this one is ${isolate(ours)}.`,
       weights: "Weights and file names in the prompt are read as words.",

@@ -204,6 +204,52 @@ export function german({
       blurred: "Ein Bild, das die Sicherheitsprüfung unkenntlich machen ließ",
     },
 
+    // LoRAs.
+    loras: {
+      title: "LoRAs",
+      none: "Keines ist geladen.",
+      allOff: "Keines ist eingeschaltet.",
+      hint: "Kleine Dateien, die ändern, was das Modell zeichnet: ein Stil, eine Person, ein Ding. Wähle .safetensors-Dateien, die für dieses Modell gemacht sind, oder ziehe sie auf die Seite.",
+      choose: "LoRAs hinzufügen",
+      address: "Oder eine Adresse auf dieser Website",
+      load: "Laden",
+      drop: "Lass das LoRA los, um es hinzuzufügen",
+      otherSite: (address) =>
+        `${isolate(address)} liegt nicht auf dieser Website, und diese Seite lädt von keiner anderen. Lade die Datei herunter und ziehe sie dann hierher.`,
+      tooLarge: (name) => `${isolate(name)} ist zu groß für ein LoRA.`,
+      later: (name) => `${isolate(name)} wird gelesen, sobald das Modell bereit ist.`,
+      reading: (name) => `${isolate(name)} wird gelesen …`,
+      added: (name, layers) =>
+        `${isolate(name)} ist eingeschaltet: Es ändert ${plural(layers, { one: "# Schicht", other: "# Schichten" })} des Modells.`,
+      already: (name) => `${isolate(name)} steht schon in der Liste und ist jetzt eingeschaltet.`,
+      refused: (name) => `${isolate(name)} kann mit diesem Modell nicht benutzt werden.`,
+      refusedHow:
+        "Wähle die .safetensors-Datei eines LoRAs, das für Modelle dieser Familie gemacht ist.",
+      fault: "Es konnte nicht geladen werden und ist ausgeschaltet.",
+      full: "Der Browser hat keinen Platz mehr für diese Seite.",
+      noStore: "Der Browser bewahrt für diese Seite nichts auf.",
+      tooMany: (most) => `Höchstens ${number(most)} LoRAs mit zusammen 8 GB werden aufbewahrt.`,
+      notKept: (name) =>
+        `${isolate(name)} bleibt, bis du die Seite verlässt: Füge es nach dem Neuladen wieder hinzu.`,
+      strength: (name) => `Stärke von ${isolate(name)}`,
+      strengthNumber: (name) => `Stärke von ${isolate(name)} als Zahl`,
+      remove: (name) => `${isolate(name)} entfernen`,
+      removed: (name) => `${isolate(name)} ist entfernt.`,
+      facts: (layers, size) =>
+        `${plural(layers, { one: "# Schicht", other: "# Schichten" })}, ${bytes(size)}`,
+      unused: (count) =>
+        plural(count, {
+          one: "# seiner Tensoren ist für eine Schicht, die dieses Modell nicht ausführt.",
+          other: "# seiner Tensoren sind für Schichten, die dieses Modell nicht ausführt.",
+        }),
+      words: "Wörter für den Prompt",
+      wordsOf: (name) => `Wörter für den Prompt mit ${isolate(name)}`,
+      addWord: (word) => `${isolate(word)} zum Prompt hinzufügen`,
+      wordAdded: (word) => `${isolate(word)} steht im Prompt.`,
+      missing: (names) =>
+        `Der Prompt nennt LoRAs, die nicht in der Liste stehen: ${list(names.map(isolate))}. Füge ihre Dateien hinzu oder entferne ihre Angaben aus dem Prompt.`,
+    },
+
     // The model.
     aboutModel: "Über dieses Modell",
     precision: "Genauigkeit",
@@ -341,6 +387,7 @@ export function german({
       "Dieser Rechner ist offline. Verbinde ihn mit dem Netz und versuche es noch einmal.",
     errorDamaged: "Eine Datei ist beschädigt und wurde nicht verwendet.",
     errorVersion: "Die Seite und das Modell in diesem Browser gehören zu zwei Versionen.",
+    errorLora: "Ein LoRA kann nicht benutzt werden.",
     errorOption: "Mit diesen Einstellungen kann kein Bild gezeichnet werden.",
     errorNoSelfTest: "Dieses Modell hat keinen Selbsttest.",
     errorUnexpected: "Etwas ist schiefgegangen, womit die Seite nicht gerechnet hat.",
@@ -486,6 +533,7 @@ export function german({
         upscale: "was vergrößert wird",
         variationSeed: "Abwandlung",
         variationStrength: "Stärke der Abwandlung",
+        loras: "LoRAs",
       },
       fromPicture:
         "Es wurde aus einem Bild gezeichnet, das seine Einstellungen nicht enthalten: Wähle jenes Bild, um dasselbe zu zeichnen.",
@@ -524,6 +572,11 @@ export function german({
       sampler: "Sampler",
       schedule: "Rauschstufen",
       numberOf: (picture, of) => `Nummer ${number(picture)} von ${number(of)}`,
+      lora: (name) => `LoRA ${isolate(name)}`,
+      noLora: "nicht in der Liste: füge die Datei hinzu",
+      otherLora: "eine andere Datei dieses Namens",
+      lorasOff: (names) =>
+        `LoRAs, ohne die es gezeichnet wurde, sind ausgeschaltet: ${list(names.map(isolate))}`,
       otherModel: (theirs, ours) =>
         `Gezeichnet wurde mit dem Modell ${isolate(theirs)}; dieses hier ist ${isolate(ours)}.`,
       weights: "Gewichte und Dateinamen im Prompt werden als Wörter gelesen.",

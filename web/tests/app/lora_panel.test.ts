@@ -1,0 +1,376 @@
+// @vitest-environment happy-dom
+/** LoRAs on the page: how they are added, switched and removed, and that they stay over a reload. */
+
+import "fake-indexeddb/auto";
+
+import { Blob as StoredBlob } from "node:buffer";
+
+import { IDBFactory } from "fake-indexeddb";
+import { clear, createStore, keys, set } from "idb-keyval";
+import { beforeEach, expect, test, vi } from "vitest";
+
+import type { LoadedLora, LoraOptions, Manifest } from "../../src/index";
+import type { LoraPanel, LoraPipeline } from "../../src/app/loras/panel";
+import { AbortError, LoraError } from "../../src/index";
+import { openPage } from "./page_document";
+
+// A file that a store can copy, which happy-dom's is not.
+vi.stubGlobal("Blob", StoredBlob);
+class NamedBlob extends StoredBlob {
+  constructor(
+    text: string,
+    readonly name: string,
+  ) {
+    super([text]);
+  }
+}
+const file = (name: string, text = name): File => new NamedBlob(text, name) as unknown as File;
+const settle = (): Promise<void> => new Promise((done) => setTimeout(done, 40));
+const manifest = (family: string): Manifest =>
+  ({ model: { name: "speck", family } }) as unknown as Manifest;
+
+/** A pipeline that reads every file but those that begin with "bad", and notes each call. */
+class Pipeline implements LoraPipeline {
+  list: LoadedLora[] = [];
+  readonly calls: string[] = [];
+  /** The call waits for it, if there is one. */
+  wait: Promise<void> | undefined;
+
+  get loras(): LoadedLora[] {
+    return this.list.map((lora) => ({ ...lora }));
+  }
+
+  async loadLora(source: string | URL | Blob, options: LoraOptions = {}): Promise<LoadedLora> {
+    await this.wait;
+    if (options.signal?.aborted === true) throw new AbortError();
+    const text = source instanceof StoredBlob ? await source.text() : (source as string);
+    const { name = "bundle", scale = 1, sha256 } = options;
+    this.calls.push(`load ${name} ${scale}${sha256 === undefined ? "" : " checked"}`);
+    if (text.startsWith("bad")) throw new LoraError("it is bad", "take another one");
+    const digest = text.length.toString(16).padStart(64, "0");
+    if (sha256 !== undefined && sha256 !== digest) throw new LoraError("another file", "no");
+    const made = {
+      ...{ name, scale, layers: 192, bytes: 37e6, sha256: digest, hash: digest.slice(-12) },
+      unused: text.includes("pixel") ? ["a", "b"] : [],
+      triggerWords: ["pixel art", "x".repeat(90)],
+    };
+    this.list.push(made);
+    return made;
+  }
+
+  setAdapters(scales: Record<string, number>): Promise<void> {
+    this.calls.push(`set ${JSON.stringify(scales)}`);
+    for (const lora of this.list) lora.scale = scales[lora.name] ?? 0;
+    return Promise.resolve();
+  }
+
+  unloadLora(name?: string): Promise<void> {
+    this.calls.push(`unload ${name}`);
+    this.list = this.list.filter((lora) => lora.name !== name);
+    return Promise.resolve();
+  }
+}
+
+let panel: LoraPanel;
+let pipeline: Pipeline;
+let said: string[];
+let failed: string[];
+let prompt: string;
+
+/** Open the page, with a model of a family; it is loaded unless told else. */
+async function open(family = "sd15", loaded = true): Promise<void> {
+  vi.resetModules();
+  openPage("index.html");
+  const { inWords } = await import("../../src/app/strings");
+  const { mountLoras } = await import("../../src/app/loras/panel");
+  [said, failed, prompt] = [[], [], "a fox"];
+  panel = mountLoras({
+    say: (sentence) => said.push(inWords(sentence)),
+    fail: (error, title, steps) =>
+      failed.push(`${inWords(title)} ${inWords(steps)} ${(error as Error).message}`),
+    prompt: () => prompt,
+    setPrompt: (text) => (prompt = text),
+  });
+  pipeline = new Pipeline();
+  await panel.offerModel(manifest(family));
+  if (loaded) panel.attach(pipeline);
+  await settle();
+}
+
+beforeEach(async () => {
+  vi.stubGlobal("indexedDB", new IDBFactory());
+  await open();
+});
+
+const line = (): string => document.getElementById("loras-line")!.textContent;
+const shown = (): HTMLElement[] => [
+  ...document.querySelectorAll<HTMLElement>(".lora:not([hidden])"),
+];
+const find = (selector: string, item = shown()[0]!): HTMLInputElement =>
+  item.querySelector<HTMLInputElement>(selector)!;
+
+function type(input: HTMLInputElement, value: string): void {
+  input.value = value;
+  for (const kind of ["input", "change"]) input.dispatchEvent(new Event(kind, { bubbles: true }));
+}
+
+async function add(...names: string[]): Promise<void> {
+  panel.add(names.map((name) => file(name)));
+  await settle();
+}
+
+test("a file is read, listed with what it says, and applied when a picture is drawn", async () => {
+  expect([line(), panel.prepare({})]).toEqual(["None is loaded.", true]);
+  await add("pixel<art>.safetensors");
+  expect(said).toEqual([
+    "Reading pixel<art>.safetensors …",
+    "pixel art is on: it changes 192 layers of the model.",
+  ]);
+  expect(line()).toBe("pixel art 1");
+  expect(find("small").textContent).toBe(
+    "192 layers, 37.0 MB. 2 of its tensors are for layers that this model does not run.",
+  );
+  expect(find("[type=range]").getAttribute("aria-label")).toBe("Strength of pixel art");
+  const { min, max, value } = find("[type=range]");
+  expect([min, max, value]).toEqual(["-2", "2", "1"]);
+  const words = [...shown()[0]!.querySelectorAll<HTMLElement>(".words button")];
+  expect(words.map(({ textContent }) => textContent.length)).toEqual([9, 61]);
+  words[0]!.click();
+  expect([prompt, said.at(-1)]).toEqual(["a fox, pixel art", "pixel art is in the prompt."]);
+  expect(await panel.prepare({})).toBe(true);
+  expect(pipeline.calls).toEqual(["load pixel art 0", 'set {"pixel art":1}']);
+  // Nothing has changed since then.
+  expect(await panel.prepare({})).toBe(true);
+  expect(pipeline.calls).toHaveLength(2);
+});
+
+test("the slider, the number and the switch say how strongly it is applied", async () => {
+  await add("one.safetensors", "another.safetensors");
+  type(find("[type=range]"), "0.75");
+  expect(find("[type=number]").value).toBe("0.75");
+  type(find("[type=number]"), "-3.5");
+  expect(find("[type=range]").value).toBe("-2");
+  type(find("[type=number]"), "");
+  type(find("[type=number]"), "1000");
+  expect(line()).toBe("one -3.5, another 1");
+  find("[type=checkbox]", shown()[1]).click();
+  expect(panel.tagged("a fox")).toBe("a fox <lora:one:-3.5>");
+  await panel.prepare({});
+  expect(pipeline.calls.at(-1)).toBe('set {"one":-3.5}');
+  find("[type=checkbox]").click();
+  expect([line(), await panel.prepare({})]).toEqual(["None is on.", true]);
+  expect(pipeline.calls.at(-1)).toBe("set {}");
+});
+
+test("they come back on the next visit, checked, for models of their family alone", async () => {
+  await add("one.safetensors", "another.safetensors");
+  type(find("[type=range]"), "0.5");
+  find("[type=checkbox]", shown()[1]).click();
+  await settle();
+  await open("sdxl");
+  expect([line(), shown()]).toEqual(["None is loaded.", []]);
+  await open("sd15");
+  expect([line(), shown().length]).toEqual(["one 0.5", 2]);
+  // What is off is not read before it is needed.
+  expect(pipeline.calls).toEqual(["load one 0 checked"]);
+  expect(find("[type=checkbox]", shown()[1]).checked).toBe(false);
+  find("[type=checkbox]", shown()[1]).click();
+  await panel.prepare({});
+  expect(pipeline.calls.slice(1)).toEqual([
+    "load another 0 checked",
+    'set {"one":0.5,"another":1}',
+  ]);
+});
+
+test("they are applied in the order of the list, however they were switched", async () => {
+  await add("one.safetensors", "another.safetensors");
+  find("[type=checkbox]").click();
+  await settle();
+  await open();
+  find("[type=checkbox]").click();
+  await panel.prepare({});
+  expect(pipeline.loras.map(({ name }) => name)).toEqual(["one", "another"]);
+  expect(pipeline.calls).toEqual([
+    "load another 0 checked",
+    "unload another",
+    "load one 0 checked",
+    "load another 0 checked",
+    'set {"one":1,"another":1}',
+  ]);
+});
+
+test("removing one takes it from the model and the store, and moves the focus", async () => {
+  await add("one.safetensors", "another.safetensors");
+  find(".remove").click();
+  await settle();
+  expect([line(), said.at(-1)]).toEqual(["another 1", "one is removed."]);
+  expect(pipeline.calls.at(-1)).toBe("unload one");
+  expect(document.activeElement).toBe(find("[type=checkbox]"));
+  find(".remove").click();
+  await settle();
+  expect(document.activeElement!.textContent).toBe("Add LoRAs");
+  expect(await keys(createStore("wsd-loras", "loras"))).toEqual([]);
+});
+
+test("a file that is no LoRA of this model is said, and nothing is listed", async () => {
+  await add("bad.safetensors");
+  expect(failed).toEqual([
+    "bad.safetensors cannot be used with this model. Choose the .safetensors file of a LoRA that " +
+      "was made for models of this family. it is bad",
+  ]);
+  expect([shown(), line()]).toEqual([[], "None is loaded."]);
+  const large = file("large.safetensors");
+  Object.defineProperty(large, "size", { value: 2 ** 31 });
+  panel.add([large]);
+  expect(said.at(-1)).toBe("large.safetensors is too large to be a LoRA.");
+});
+
+test("the same file stays one; another file of a name gets another name", async () => {
+  await add("one.safetensors");
+  find("[type=checkbox]").click();
+  panel.add([file("copy.safetensors", "one.safetensors")]);
+  await settle();
+  expect(said.at(-1)).toBe("one is in the list already, and is on now.");
+  expect(pipeline.loras.map(({ name }) => name)).toEqual(["one"]);
+  panel.add([file("one.safetensors", "other weights")]);
+  await settle();
+  expect(line()).toBe("one 1, one-2 1");
+});
+
+test("what comes before the model is read when that is there", async () => {
+  await open("sd15", false);
+  await add("early.safetensors");
+  expect([said, shown()]).toEqual([
+    ["early.safetensors is read as soon as the model is ready."],
+    [],
+  ]);
+  panel.attach(pipeline);
+  await settle();
+  expect(line()).toBe("early 1");
+});
+
+test("an address of this site is remembered, not its file; another site's is refused", async () => {
+  const address = document.querySelector<HTMLInputElement>("#lora-address")!;
+  const load = (text: string): Promise<void> => {
+    address.value = text;
+    address.form!.dispatchEvent(new Event("submit", { cancelable: true }));
+    return settle();
+  };
+  await load("https://elsewhere.example/a.safetensors");
+  await load("https://");
+  expect(said.map((each) => each.split(",")[0])).toEqual([
+    "https://elsewhere.example/a.safetensors is not on this site",
+    "https:// is not on this site",
+  ]);
+  await load("loras/my%20style.safetensors#top");
+  expect(line()).toBe("my style 1");
+  // An adapter bundle says its name itself.
+  await load("/x/adapter.json");
+  expect(line()).toBe("my style 1, bundle 1");
+  await load("/x/adapter.json");
+  expect(said.at(-1)).toBe("bundle is in the list already, and is on now.");
+  await load("/other/adapter.json");
+  expect(line()).toBe("my style 1, bundle 1, bundle-2 1");
+  await settle();
+  await open();
+  expect(pipeline.calls[0]).toBe("load my style 0 checked");
+  expect(shown()).toHaveLength(3);
+});
+
+test("tags in the prompt set those that are listed; a missing one is named, and nothing drawn", async () => {
+  await add("one.safetensors");
+  prompt = "a fox <lora:one:0.4>, <lora:gone:1>";
+  const { inWords } = await import("../../src/app/strings");
+  expect(inWords(panel.takeTags()!)).toContain("LoRAs that are not in the list: gone.");
+  expect([prompt, line()]).toEqual(["a fox <lora:one:0.4>, <lora:gone:1>", "one 1"]);
+  prompt = "a fox <lora:one:0.4>";
+  expect([panel.takeTags(), prompt, line()]).toEqual([undefined, "a fox", "one 0.4"]);
+  expect(panel.takeTags()).toBeUndefined();
+  panel.apply([]);
+  expect([line(), panel.known()[0]!.on]).toEqual(["None is on.", false]);
+  panel.apply([{ name: "one", scale: 1e9 }]);
+  expect(line()).toBe("one 100");
+});
+
+test("one that the browser lost is off, said, and does not stop the next picture", async () => {
+  await add("one.safetensors");
+  await settle();
+  const store = createStore("wsd-loras", "loras");
+  const [fileKey] = (await keys<string>(store)).filter((key) => key.startsWith("file/"));
+  await set(fileKey!, new StoredBlob(["shorter"]), store);
+  await open();
+  expect(failed[0]).toMatch(/^one cannot be used with this model\..*another file$/);
+  expect([line(), find(".warning").textContent]).toEqual([
+    "None is on.",
+    "It could not be loaded, and is off.",
+  ]);
+  expect(panel.prepare({})).toBe(true);
+  find("[type=checkbox]").click();
+  expect(await panel.prepare({})).toBe(false);
+  expect(failed).toHaveLength(2);
+});
+
+test("what others wrote into the store is not listed", async () => {
+  await add("one.safetensors");
+  const store = createStore("wsd-loras", "loras");
+  const good = {
+    version: 1,
+    family: "sd15",
+    name: "x",
+    scale: 1,
+    on: true,
+    hash: "",
+    layers: 1,
+    unused: 0,
+  };
+  const whole = {
+    ...good,
+    sha256: "0".repeat(64),
+    bytes: 1,
+    triggerWords: [],
+    address: "",
+    time: 1,
+  };
+  for (const [index, change] of [
+    { name: "<b>" },
+    { scale: 1e9 },
+    { sha256: "no" },
+    { triggerWords: [1] },
+    { version: 2 },
+    { on: "yes" },
+    { bytes: "1" },
+  ].entries())
+    await set(`lora/${index}`, { ...whole, ...change }, store);
+  await set("lora/none", null, store);
+  await open();
+  expect(shown()).toHaveLength(1);
+  await clear(store);
+});
+
+test("a full or missing store is said, and the LoRA stays until the page is left", async () => {
+  vi.spyOn(IDBObjectStore.prototype, "put").mockImplementation(() => {
+    throw new DOMException("no room", "QuotaExceededError");
+  });
+  await add("one.safetensors");
+  vi.restoreAllMocks();
+  expect(said.at(-1)).toBe(
+    "The browser has no more room for this page. one stays until you leave the page: after a reload, add it again.",
+  );
+  expect(find(".warning").textContent).toBe(said.at(-1));
+  await panel.prepare({});
+  expect(pipeline.calls.at(-1)).toBe('set {"one":1}');
+});
+
+test("stopping does not wait for a file that is being read", async () => {
+  await add("one.safetensors");
+  let go = (): void => undefined;
+  pipeline.wait = new Promise((done) => (go = done));
+  panel.add([file("slow.safetensors")]);
+  const controller = new AbortController();
+  const prepared = panel.prepare({ signal: controller.signal });
+  controller.abort();
+  await expect(prepared).rejects.toMatchObject({ name: "AbortError" });
+  go();
+  await settle();
+  expect(line()).toBe("one 1, slow 1");
+});
