@@ -27,6 +27,8 @@ import { layOutRun } from "../src/pipeline/schedulers";
 import { createTokenizer } from "../src/pipeline/clip_tokenizer";
 import { formatSettings, parseInfotext } from "../src/settings/infotext";
 import type { Settings } from "../src/settings/infotext";
+import { parseWeights } from "../src/settings/prompt_syntax";
+import { OptionError } from "../src/util/errors";
 import type { Rectangle } from "../src/api/types";
 import type { PictureRequest } from "./picture_bridge";
 import { answerOfPictures } from "./picture_bridge";
@@ -77,6 +79,7 @@ type Request =
   | { call: "picture"; request: PictureRequest }
   | { call: "prompt"; settings: string }
   | { call: "format"; settings: Omit<Settings, "seed"> & { seed: string } }
+  | { call: "weights"; prompts: string[]; side: "positive" | "negative" }
   | { call: "tokenize"; tokenizer: string; entry: TokenizerEntry; texts: string[] };
 
 /** A WebAssembly file's imports and exports, and the imports that the page provides by WASI. */
@@ -89,6 +92,16 @@ function describeWasm(file: string): Record<"imports" | "exports" | "wasi", stri
     exports: WebAssembly.Module.exports(module).map(({ name }) => name),
     wasi: Object.keys(wasiImport).map((name) => `wasi_snapshot_preview1.${name}`),
   };
+}
+
+/** A prompt's parts with their weights, or the error that refuses it. */
+function readWeights(prompt: string, side: "positive" | "negative"): unknown {
+  try {
+    return parseWeights(prompt, "prompt", side);
+  } catch (error) {
+    if (!(error instanceof OptionError)) throw error;
+    return { message: error.message, hint: error.hint };
+  }
 }
 
 function answer(request: Request): unknown {
@@ -143,8 +156,10 @@ function answer(request: Request): unknown {
       return parseInfotext(request.settings).prompt;
     case "format":
       return formatSettings({ ...request.settings, seed: BigInt(request.settings.seed) });
+    case "weights":
+      return request.prompts.map((prompt) => readWeights(prompt, request.side));
     case "tokenize": {
-      const tokenize = createTokenizer(request.tokenizer, request.entry);
+      const { tokenize } = createTokenizer(request.tokenizer, request.entry);
       return request.texts.map((text) => tokenize(text).ids).map((ids) => Array.from(ids));
     }
   }

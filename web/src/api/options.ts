@@ -2,7 +2,7 @@
 
 import type { Fit, MaskedContent, Outpaint, Upscale } from "../settings/found_settings";
 import type { Seed } from "../settings/seed";
-import type { SCHEDULERS } from "../util/constants.generated";
+import type { PROMPT_SYNTAXES, SCHEDULERS } from "../util/constants.generated";
 import type { DiffusersScheduler } from "../settings/sampler_names";
 
 export type { Fit, MaskedContent, Outpaint, Upscale };
@@ -12,6 +12,53 @@ export type Scheduler = (typeof SCHEDULERS)[number] | DiffusersScheduler | (stri
 
 /** What is given in place of a text: one text, or one for each picture of a batch. */
 export type Prompt = string | readonly string[];
+
+/**
+ * How prompts are read: `plain`, every character is text; or `a1111`, as AUTOMATIC1111's web UI reads
+ * them: `(word:1.3)` weighs a word, `(word)` by 1.1, `[word]` by 1 / 1.1, and a backslash makes a
+ * bracket a character.
+ */
+export type PromptSyntax = (typeof PROMPT_SYNTAXES)[number];
+
+/** How prompts are read, and those of the second text encoder. */
+export interface PromptOptions {
+  /** `plain` unless given. What the web UI does with prompts beside weights is refused by name. */
+  promptSyntax?: PromptSyntax | undefined;
+  /**
+   * What the second text encoder of SDXL reads, one text or one for each prompt; the prompt unless
+   * given, or empty.
+   */
+  prompt2?: Prompt | undefined;
+  /** The same of the negative prompt, with which it goes. */
+  negativePrompt2?: Prompt | undefined;
+}
+
+/** [width, height] in pixels; diffusers has the height first. */
+export type ConditionSize = readonly [width: number, height: number];
+/** [top, left] in pixels. */
+export type CropCorner = readonly [top: number, left: number];
+
+/**
+ * What SDXL's UNet is told of the pictures that it learned from, with the prompt and, by the options
+ * that begin with `negative`, without it. Other models take none of these.
+ */
+export interface SizeConditions {
+  /** How large the picture was before it was cut and resized; the drawn size unless given. */
+  originalSize?: ConditionSize | undefined;
+  /** Where it was cut; [0, 0] unless given. */
+  cropTopLeft?: CropCorner | undefined;
+  /** To which size; the drawn size unless given. */
+  targetSize?: ConditionSize | undefined;
+  /**
+   * As in diffusers, this one goes with `negativeTargetSize`; with a picture to draw from, each of the
+   * two is that of the prompt unless given.
+   */
+  negativeOriginalSize?: ConditionSize | undefined;
+  /** [0, 0] unless given. With a picture to draw from, diffusers takes the prompt's `cropTopLeft`. */
+  negativeCropTopLeft?: CropCorner | undefined;
+  /** Goes with `negativeOriginalSize`. */
+  negativeTargetSize?: ConditionSize | undefined;
+}
 
 /**
  * What the text encoders make of prompts: float32, flat. The first axis is the prompt. The other
@@ -124,7 +171,8 @@ export interface PictureOptions {
 }
 
 /** What is left out, or undefined, takes the model's default. */
-export interface GenerateOptions extends PromptEmbeddings, PictureOptions {
+export interface GenerateOptions
+  extends PromptEmbeddings, PictureOptions, PromptOptions, SizeConditions {
   /**
    * What the picture should not show; has an effect with a guidance scale above 1. A list has one
    * for each prompt.
@@ -134,6 +182,11 @@ export interface GenerateOptions extends PromptEmbeddings, PictureOptions {
   numInferenceSteps?: number | undefined;
   /** Scale of classifier-free guidance, 0 to 50; up to 1 there is no guidance. */
   guidanceScale?: number | undefined;
+  /**
+   * How much the guided prediction is brought back to the deviation of the prompt's, 0 to 1, against
+   * overexposure (Lin et al. 2023, section 3.4); 0 unless given. It takes two calls of the UNet a step.
+   */
+  guidanceRescale?: number | undefined;
   /**
    * Seed of the noise, -(2 ** 63) to 2 ** 64 - 1, as of `torch.Generator().manual_seed`; a bigint
    * if it is not a safe integer. Without it, each call takes a random one of 32 bits; the result's

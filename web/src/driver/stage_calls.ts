@@ -19,7 +19,7 @@ export async function encodeText(
   const { encoder } = requireTextToImage(pipeline);
   return pipeline.withStages(async ({ model, bring }) => {
     for (const entry of model.entries("text_encoder")) await bring(entry);
-    return model.readAll(encoder.encode(prompt));
+    return model.readAll(await encoder.encode({ text: prompt }));
   });
 }
 

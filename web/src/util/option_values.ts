@@ -1,5 +1,7 @@
 /** Values and defaults of options that have names: the checks, the types and the page share them. */
 
+export { PROMPT_SYNTAXES } from "./constants.generated";
+
 /** How a picture is brought to the size that is drawn. */
 export const FITS = ["cover", "contain", "crop", "stretch"] as const;
 
