@@ -25,9 +25,8 @@ _ROUND = 1.1
 _SQUARE = 1 / 1.1
 # White space is written out, because languages differ in what \s means.
 _SPACE = r"[\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
-_PIECES = re.compile(
-    rf"\\[()\[\]\\]?|[()\[\]]|:{_SPACE}*([+-]?[.0-9]+){_SPACE}*\)|[^\\()\[\]:]+|:"
-)
+_PIECES = re.compile(rf"\\[()\[\]\\]?|[()\[\]]|:{_SPACE}*([+-]?[.0-9]+){_SPACE}*\)|[^\\()\[\]:]+|:")
+_SIGNS = re.compile(r"[()\[\]\\]")
 _BREAK = re.compile(r"\bBREAK\b")
 _AND = re.compile(r"\bAND\b")
 _BEGIN_SPACE = re.compile(rf"\A{_SPACE}+")
@@ -75,6 +74,11 @@ def parse_weights(prompt: str, name: str, *, negative: bool = False) -> list[Wei
         )
     _refuse_editing(prompt, name)
     return _merge(_without_break(_Weights(name).read(prompt), name))
+
+
+def has_syntax(prompt: str) -> bool:
+    """Tell whether the a1111 syntax reads a prompt in another way than the plain one."""
+    return any(pattern.search(prompt) for pattern in (_SIGNS, _TAG, _BREAK))
 
 
 @dataclass
@@ -225,8 +229,7 @@ def _refuse_editing(prompt: str, name: str) -> None:
                 raise UsageError(
                     f"{name} has {_show(prompt[bracket.start : at + 1])}, "
                     "which changes the prompt between steps",
-                    "this version draws all steps with one prompt; "
-                    "write a weight as in (word:0.8)",
+                    "this version draws all steps with one prompt; write a weight as in (word:0.8)",
                 )
 
 

@@ -1,24 +1,35 @@
 /** The options of one request, by diffusers' names in camelCase. */
 
-import type { Fit, MaskedContent, Outpaint, Upscale } from "../settings/found_settings";
+import type {
+  ConditionSize,
+  CropCorner,
+  Fit,
+  MaskedContent,
+  Outpaint,
+  PromptSyntax,
+  SizeConditions,
+  Upscale,
+} from "../settings/found_settings";
 import type { Seed } from "../settings/seed";
-import type { PROMPT_SYNTAXES, SCHEDULERS } from "../util/constants.generated";
+import type { SCHEDULERS } from "../util/constants.generated";
 import type { DiffusersScheduler } from "../settings/sampler_names";
 
-export type { Fit, MaskedContent, Outpaint, Upscale };
+export type {
+  ConditionSize,
+  CropCorner,
+  Fit,
+  MaskedContent,
+  Outpaint,
+  PromptSyntax,
+  SizeConditions,
+  Upscale,
+};
 
 /** A name that the manifest may list, or a class of diffusers. */
 export type Scheduler = (typeof SCHEDULERS)[number] | DiffusersScheduler | (string & {});
 
 /** What is given in place of a text: one text, or one for each picture of a batch. */
 export type Prompt = string | readonly string[];
-
-/**
- * How prompts are read: `plain`, every character is text; or `a1111`, as AUTOMATIC1111's web UI reads
- * them: `(word:1.3)` weighs a word, `(word)` by 1.1, `[word]` by 1 / 1.1, and a backslash makes a
- * bracket a character.
- */
-export type PromptSyntax = (typeof PROMPT_SYNTAXES)[number];
 
 /** How prompts are read, and those of the second text encoder. */
 export interface PromptOptions {
@@ -31,33 +42,6 @@ export interface PromptOptions {
   prompt2?: Prompt | undefined;
   /** The same of the negative prompt, with which it goes. */
   negativePrompt2?: Prompt | undefined;
-}
-
-/** [width, height] in pixels; diffusers has the height first. */
-export type ConditionSize = readonly [width: number, height: number];
-/** [top, left] in pixels. */
-export type CropCorner = readonly [top: number, left: number];
-
-/**
- * What SDXL's UNet is told of the pictures that it learned from, with the prompt and, by the options
- * that begin with `negative`, without it. Other models take none of these.
- */
-export interface SizeConditions {
-  /** How large the picture was before it was cut and resized; the drawn size unless given. */
-  originalSize?: ConditionSize | undefined;
-  /** Where it was cut; [0, 0] unless given. */
-  cropTopLeft?: CropCorner | undefined;
-  /** To which size; the drawn size unless given. */
-  targetSize?: ConditionSize | undefined;
-  /**
-   * As in diffusers, this one goes with `negativeTargetSize`; with a picture to draw from, each of the
-   * two is that of the prompt unless given.
-   */
-  negativeOriginalSize?: ConditionSize | undefined;
-  /** [0, 0] unless given. With a picture to draw from, diffusers takes the prompt's `cropTopLeft`. */
-  negativeCropTopLeft?: CropCorner | undefined;
-  /** Goes with `negativeOriginalSize`. */
-  negativeTargetSize?: ConditionSize | undefined;
 }
 
 /**

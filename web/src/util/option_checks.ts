@@ -355,6 +355,11 @@ const SETTINGS_CHECKS: Checks = {
 /** Fields that a picture's settings may have besides. */
 const OPTIONAL_SETTINGS_CHECKS: Checks = {
   negativePrompt: requireString,
+  promptSyntax: requireOneOf(...PROMPT_SYNTAXES),
+  prompt2: requireString,
+  negativePrompt2: requireString,
+  guidanceRescale: requireFinite,
+  conditions: requireAll(CONDITION_CHECKS),
   numImages: check(
     "a whole number above 0",
     (value) => Number.isInteger(value) && (value as number) > 0,
