@@ -22,7 +22,7 @@ from wsd import __version__
 from wsd.kernels import choice, variant
 from wsd.kernels.registry import variant_names
 from wsd.models.schedulers import MAX_STEPS, SCHEDULERS
-from wsd.runtime import given_picture, http_headers, request
+from wsd.runtime import given_picture, http_headers, prompt_syntax, request
 from wsd.spec import adapter_bundle, manifest, paths, picture, seed, self_test, tolerances
 from wsd.spec.precision import DTYPES
 from wsd.spec.roles import LINEAR_COMBINATION_TERMS, ROLES
@@ -235,6 +235,14 @@ def render_constants() -> str:
                 "MAX_SEED": seed.MAX_SEED,
                 "MAX_GUIDANCE": request.MAX_GUIDANCE,
                 "MAX_IMAGES": request.MAX_IMAGES,
+            },
+        ),
+        (
+            "wsd/runtime/prompt_syntax.py: syntaxes of prompts, and their limits",
+            {
+                "PROMPT_SYNTAXES": list(prompt_syntax.PROMPT_SYNTAXES),
+                "MOST_NESTED_BRACKETS": prompt_syntax.MOST_NESTED_BRACKETS,
+                "MOST_PROMPT_WEIGHT": prompt_syntax.MOST_PROMPT_WEIGHT,
             },
         ),
         (

@@ -1,6 +1,6 @@
 """What the page's ``generate`` takes and gives: the same as diffusers for the same arguments."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,9 @@ from wsd.compiler.driver import compile_library
 from wsd.errors import UsageError
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error
-from wsd.runtime.request import GenerationRequest
+from wsd.evaluate.weighted_prompts import weighted_arguments
+from wsd.runtime.given_picture import GivenPicture
+from wsd.runtime.request import GenerationRequest, SizeConditions
 from wsd.spec.tolerances import LATENTS_TOLERANCE, PICTURE_PSNR
 from wsd.util.progress import Quiet
 
@@ -237,6 +239,13 @@ def test_a_class_of_diffusers_is_a_scheduler(model):
         ({"prompt": "a"}, {}, "prompt is an object"),
         (["a", 5], {}, r"prompt\[1\] is 5"),
         ("a", {"steps": 2}, 'no option "steps"'),
+        ("a", {"promptSyntax": "compel"}, 'promptSyntax is "compel"'),
+        ("a AND b", {"promptSyntax": "a1111"}, "joins prompts by AND"),
+        ("a", {"negativePrompt": "a BREAK b", "promptSyntax": "a1111"}, "negativePrompt has BREAK"),
+        ("a", {"prompt2": "b"}, "has 1 text encoder"),
+        ("a", {"originalSize": [64, 64]}, "takes no originalSize"),
+        ("a", {"originalSize": [0, 64]}, "originalSize is a list"),
+        ("a", {"guidanceRescale": 2}, "guidanceRescale is 2"),
         ("a", {"scheduler": "toString"}, "toString"),
         ("a", {"negativePrompt": 5}, "negativePrompt is 5"),
         ("a", {"latents": np.zeros(7, np.float32)}, "latents has 7 values"),
@@ -248,6 +257,98 @@ def test_what_is_wrong_is_refused_before_anything_is_drawn(model, prompt, option
     with pytest.raises(UsageError, match=message) as caught:
         renderer.draw_with(prompt, options)
     assert caught.value.hint
+
+
+WEIGHTED = ["a (large:1.4) [red] circle", r"((two)) small \(blue\) squares, (left:0.5) of [[a star"]
+AGAINST = ["(blue:1.3), green", "[yellow]"]
+
+
+@of_both
+@pytest.mark.parametrize("index", [0, seldom(1)])
+def test_prompts_with_weights(model, index):
+    """The page weighs as the reference does, and draws with it."""
+    checkpoint, pipeline, renderer = model
+    request = several(
+        "euler", prompt_syntax="a1111", guidance_scale=4.0, negative_prompt=AGAINST[index]
+    )
+    request = replace(request, prompt=WEIGHTED[index])
+    arguments = weighted_arguments(pipeline, checkpoint.family.conditioning, request)
+    options = {"promptSyntax": "a1111"}
+    ours = renderer.encode_prompt(WEIGHTED[index], AGAINST[index], options)
+    plain = renderer.encode_prompt(WEIGHTED[index], AGAINST[index])
+    for name, values in ours.items():
+        theirs = next(value for key, value in arguments.items() if camel(key) == name)
+        assert relative_error(values, theirs.numpy()) < 1e-4, name
+        assert relative_error(plain[name], theirs.numpy()) > 1e-2, name
+    _, latents = draw_reference(checkpoint, pipeline, request, Quiet())
+    drawn = renderer.draw(request)
+    assert relative_error(drawn.latents, latents) < LATENTS_TOLERANCE
+    assert "Prompt syntax: a1111" in drawn.settings[0]
+
+
+@of_both
+@pytest.mark.parametrize("rescale", [0.7, seldom(1.0)])
+def test_guidance_rescale(model, rescale):
+    checkpoint, pipeline, renderer = model
+    request = several("euler", guidance_scale=9.0, guidance_rescale=rescale)
+    request = replace(request, prompt=PROMPTS[0])
+    _, latents = draw_reference(checkpoint, pipeline, request, Quiet())
+    drawn = renderer.draw(request)
+    assert relative_error(drawn.latents, latents) < LATENTS_TOLERANCE
+    other = renderer.draw(replace(request, guidance_rescale=0.0))
+    assert relative_error(other.latents, latents) > 10 * LATENTS_TOLERANCE
+    assert f"CFG rescale: {rescale:g}" in drawn.settings[0]
+
+
+SDXL_CASES = {
+    "prompt2": {"prompt2": PROMPTS[1]},
+    "an empty prompt2": {"prompt2": ""},
+    "negative prompt2": {"negative_prompt": "blue", "negative_prompt2": PROMPTS[1]},
+    "weights in both": {
+        "prompt_syntax": "a1111", "prompt2": WEIGHTED[1], "negative_prompt": AGAINST[0],
+        "negative_prompt2": AGAINST[1],
+    },
+    "sizes": {"conditions": SizeConditions((300, 200), (5, 9), (40, 50))},
+    "negative sizes": {
+        "conditions": SizeConditions(
+            negative_original_size=(8, 4), negative_crop_top_left=(3, 1),
+            negative_target_size=(900, 1000),
+        )
+    },
+}  # fmt: skip
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("model", ["speck-xl"], indirect=True)
+@pytest.mark.parametrize("case", SDXL_CASES)
+def test_what_sdxl_takes_besides(model, case):
+    checkpoint, pipeline, renderer = model
+    request = replace(several("euler", guidance_scale=4.0), prompt=PROMPTS[0], **SDXL_CASES[case])
+    _, latents = draw_reference(checkpoint, pipeline, request, Quiet())
+    drawn = renderer.draw(request)
+    assert relative_error(drawn.latents, latents) < LATENTS_TOLERANCE
+    plain = renderer.draw(replace(several("euler", guidance_scale=4.0), prompt=PROMPTS[0]))
+    changes = case != "an empty prompt2"
+    assert (relative_error(drawn.latents, plain.latents) > 10 * LATENTS_TOLERANCE) == changes
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("model", ["speck-xl"], indirect=True)
+def test_sizes_with_a_picture(model):
+    """diffusers has other defaults there: the prompt's crop is that of the negative prompt too."""
+    checkpoint, pipeline, renderer = model
+    width, height = SPECK_XL.sizes[0]
+    pixels = np.random.default_rng(3).integers(0, 256, (height, width, 3), np.uint8)
+    picture = GivenPicture(pixels, 0.9)
+    for conditions in (
+        SizeConditions((300, 200), (5, 9)),
+        SizeConditions(crop_top_left=(7, 3), negative_original_size=(9, 5)),
+    ):
+        request = several("euler", guidance_scale=4.0, conditions=conditions)
+        request = replace(request, prompt=PROMPTS[0], guidance_rescale=0.5)
+        _, latents = draw_reference(checkpoint, pipeline, request, Quiet(), picture=picture)
+        drawn = renderer.draw(request, picture=picture)
+        assert relative_error(drawn.latents, latents) < LATENTS_TOLERANCE
 
 
 @pytest.mark.full

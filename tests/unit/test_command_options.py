@@ -52,7 +52,9 @@ def assert_refused(capsys, words, said):
 
 
 def may_be_blank(parameter):
-    return isinstance(parameter, click.Option) and parameter.name in ("prompt", "negative")
+    return isinstance(parameter, click.Option) and parameter.name in (
+        "prompt", "negative", "prompt2", "negative2"
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "parameter"), PARAMETERS)

@@ -10,7 +10,7 @@ from commands import wsd
 from wsd.models.schedulers import SCHEDULERS
 from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.infotext import format_settings
-from wsd.runtime.request import GenerationRequest
+from wsd.runtime.request import GenerationRequest, SizeConditions
 from wsd.spec.picture import FITS
 
 REQUEST = GenerationRequest(
@@ -43,9 +43,26 @@ def of_the_page(javascript, request, model, picture, index):
         "eta": request.eta,
         "numImages": request.images,
         "imageIndex": index,
+        **of_prompt(request),
         **of_picture,
     }
     return javascript({"call": "format", "settings": settings})
+
+
+def of_prompt(request):
+    """Return what the page's settings have of a request's prompts beside the usual."""
+    camel = {
+        name: "".join(word.capitalize() if at else word for at, word in enumerate(name.split("_")))
+        for name in request.conditions.given()
+    }
+    values = {
+        "promptSyntax": request.prompt_syntax,
+        "prompt2": request.prompt2,
+        "negativePrompt2": request.negative_prompt2,
+        "guidanceRescale": request.guidance_rescale,
+        "conditions": {camel[name]: pair for name, pair in request.conditions.given().items()},
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 CHANGES = {
@@ -55,6 +72,12 @@ CHANGES = {
     "empty negative": {"negative_prompt": ""},
     "lines": {"prompt": "one\ntwo, 你好"},
     "numbers": {"guidance_scale": 12.125, "eta": 0.8, "seed": 2**64 - 1},
+    "weights": {"prompt": "a (star:1.2)", "prompt_syntax": "a1111"},
+    "brackets in a plain prompt": {"prompt": "a (star:1.2)"},
+    "second prompts": {"prompt2": "two, three", "negative_prompt": "", "negative_prompt2": ""},
+    "odd second prompts": {"prompt2": ' "quoted', "negative_prompt2": "[a]"},
+    "sizes": {"conditions": SizeConditions((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12))},
+    "rescale": {"guidance_rescale": 0.7},
     "whole numbers": {"guidance_scale": 8.0, "eta": 1.0, "seed": -5},
     **{name: {"scheduler": name} for name in SCHEDULERS},
 }

@@ -1,5 +1,6 @@
 """What the driver's program in the page gives is what Python takes it for."""
 
+import posixpath
 import re
 import typing
 
@@ -50,8 +51,9 @@ def interface_fields(name, file):
     fields = set(re.findall(r"^  (\w+)\??:", body, re.M))
     assert fields
     for parent in re.findall(r"\w+", parents or ""):
-        imported = re.search(rf'import type {{[^}}]*\b{parent}\b[^}}]*}} from "\./(\w+)"', text)
-        place = f"{file.rpartition('/')[0]}/{imported[1]}.ts" if imported else file
+        imported = re.search(rf'import type {{[^}}]*\b{parent}\b[^}}]*}} from "(\.[./\w]+)"', text)
+        folder = file.rpartition("/")[0]
+        place = posixpath.normpath(f"{folder}/{imported[1]}.ts") if imported else file
         fields |= interface_fields(parent, place)
     return fields
 

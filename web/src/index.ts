@@ -38,10 +38,15 @@ export type {
   PageElement,
   PictureOptions,
   Posterior,
+  ConditionSize,
+  CropCorner,
   Prompt,
   PromptEmbeddings,
+  PromptOptions,
+  PromptSyntax,
   Scheduler,
   SecondPass,
+  SizeConditions,
   Upscale,
 } from "./api/options";
 export type { FoundPicture, FoundSettings } from "./settings/found_settings";
@@ -81,10 +86,12 @@ export {
   DEFAULT_SECOND_STRENGTH,
   FITS,
   MASKED_CONTENTS,
+  PROMPT_SYNTAXES,
   UPSCALES,
 } from "./util/option_values";
 export type {
   Concurrency,
+  CountOptions,
   DrawOptions,
   EncodedImage,
   EncodeImageOptions,
@@ -100,6 +107,7 @@ export type {
   SafetyReport,
   StageReport,
   Timings,
+  TokenCount,
   Usage,
 } from "./api/types";
 export { compiledSizes, hasEncoder, hasSafetyChecker, selfTestProblem } from "./bundle/manifest";

@@ -25,8 +25,11 @@ import { MersenneTwister, randn } from "../src/pipeline/torch_rng";
 import { betaQuantile } from "../src/pipeline/schedulers/beta_quantile";
 import { layOutRun } from "../src/pipeline/schedulers";
 import { createTokenizer } from "../src/pipeline/clip_tokenizer";
+import { tokenizePrompt, weighStates } from "../src/pipeline/prompt_tokens";
 import { formatSettings, parseInfotext } from "../src/settings/infotext";
 import type { Settings } from "../src/settings/infotext";
+import { parseWeights } from "../src/settings/prompt_syntax";
+import { OptionError } from "../src/util/errors";
 import type { Rectangle } from "../src/api/types";
 import type { PictureRequest } from "./picture_bridge";
 import { answerOfPictures } from "./picture_bridge";
@@ -77,6 +80,16 @@ type Request =
   | { call: "picture"; request: PictureRequest }
   | { call: "prompt"; settings: string }
   | { call: "format"; settings: Omit<Settings, "seed"> & { seed: string } }
+  | { call: "weights"; prompts: string[]; side: "positive" | "negative" }
+  | {
+      call: "weigh";
+      tokenizer: string;
+      entry: TokenizerEntry;
+      text: string;
+      /** What a text encoder gives, (tokens, width), flat; its columns from `from` on are weighed. */
+      states: number[];
+      from: number;
+    }
   | { call: "tokenize"; tokenizer: string; entry: TokenizerEntry; texts: string[] };
 
 /** A WebAssembly file's imports and exports, and the imports that the page provides by WASI. */
@@ -89,6 +102,16 @@ function describeWasm(file: string): Record<"imports" | "exports" | "wasi", stri
     exports: WebAssembly.Module.exports(module).map(({ name }) => name),
     wasi: Object.keys(wasiImport).map((name) => `wasi_snapshot_preview1.${name}`),
   };
+}
+
+/** A prompt's parts with their weights, or the error that refuses it. */
+function readWeights(prompt: string, side: "positive" | "negative"): unknown {
+  try {
+    return parseWeights(prompt, "prompt", side);
+  } catch (error) {
+    if (!(error instanceof OptionError)) throw error;
+    return { message: error.message, hint: error.hint };
+  }
 }
 
 function answer(request: Request): unknown {
@@ -143,8 +166,20 @@ function answer(request: Request): unknown {
       return parseInfotext(request.settings).prompt;
     case "format":
       return formatSettings({ ...request.settings, seed: BigInt(request.settings.seed) });
+    case "weights":
+      return request.prompts.map((prompt) => readWeights(prompt, request.side));
+    case "weigh": {
+      const tokenizer = createTokenizer(request.tokenizer, request.entry);
+      const tokens = tokenizePrompt(tokenizer, request.text, "a1111");
+      const { ids, weights = new Float32Array(ids.length).fill(1), count, cut } = tokens;
+      const states = Float32Array.from(request.states);
+      const to = states.length / ids.length;
+      weighStates(states, weights, { from: request.from, to });
+      const words = tokenizer.decode(cut);
+      return { ids: [...ids], weights: [...weights], count, words, states: [...states] };
+    }
     case "tokenize": {
-      const tokenize = createTokenizer(request.tokenizer, request.entry);
+      const { tokenize } = createTokenizer(request.tokenizer, request.entry);
       return request.texts.map((text) => tokenize(text).ids).map((ids) => Array.from(ids));
     }
   }

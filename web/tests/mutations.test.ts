@@ -165,7 +165,7 @@ const CASES: Case[] = [
     name: "tokenizer",
     seeds: [new Uint8Array(tokenizer)],
     json: true,
-    read: (data) => createTokenizer(decode(data), entry as TokenizerEntry)("a red circle"),
+    read: (data) => createTokenizer(decode(data), entry as TokenizerEntry).tokenize("a red circle"),
     anyError: true,
   },
   {

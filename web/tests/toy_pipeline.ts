@@ -3,11 +3,12 @@
 import type { WeightPatches } from "../src/adapters/patch";
 import type { PromptEmbeddings } from "../src/api/options";
 import type { OnStage } from "../src/api/progress";
-import type { GenerationResult, SafetyReport, Usage } from "../src/api/types";
+import type { GenerationResult, SafetyReport, TokenCount, Usage } from "../src/api/types";
 import type { Manifest } from "../src/bundle/manifest";
 import type { ModelOptions, ModelSource } from "../src/gpu/model";
 import type { Pipeline } from "../src/pipeline";
-import type { GenerationRequest } from "../src/pipeline/generation_request";
+import type { GenerationRequest, RequestTexts } from "../src/pipeline/generation_request";
+import type { Words } from "../src/pipeline/text_encoder";
 import type { WsdError } from "../src/util/errors";
 import { throwIfAborted, UnsupportedError } from "../src/util/errors";
 
@@ -89,8 +90,14 @@ export class ToyPipeline implements Pipeline {
   }
 
   /** Embeds a prompt as its length. */
-  encodePrompt(prompt: readonly string[]): Promise<PromptEmbeddings> {
-    return Promise.resolve({ promptEmbeds: Float32Array.from(prompt, ({ length }) => length) });
+  encodePrompt({ prompts }: RequestTexts): Promise<PromptEmbeddings> {
+    const lengths = (prompts ?? []).map(({ length }) => length);
+    return Promise.resolve({ promptEmbeds: Float32Array.from(lengths) });
+  }
+
+  /** Counts characters, of which the last ones are cut. */
+  countTokens({ text }: Words): TokenCount[] {
+    return [{ encoder: "toy", tokens: text.length, limit: 8, cut: text.slice(8) }];
   }
 
   /** Encodes a picture as its first pixel. */

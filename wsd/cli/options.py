@@ -6,7 +6,7 @@ import functools
 import math
 import shlex
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import click
 from wsd.kernels.choice import AUTO, GENERATED, LEGACY_KERNEL_MODES, resolve_kernel_choice
 from wsd.kernels.registry import variant_names
 from wsd.models.scheduler_rules import PREDICTION_TYPES, TIMESTEP_SPACINGS
+from wsd.runtime.prompt_syntax import PROMPT_SYNTAXES, PromptSyntax
 from wsd.spec.picture import DEFAULT_FIT, FITS, Fit
 from wsd.spec.precision import DTYPES
 from wsd.spec.seed import MAX_SEED, MIN_SEED
@@ -51,6 +52,21 @@ class SizeType(click.ParamType[Size]):
         if not all(edge.isdecimal() and len(edge) <= _SIZE_DIGITS for edge in (width, height)):
             self.fail(f"{value!r} is not a size such as 512x512", param, ctx)
         return int(width), int(height)
+
+
+class CornerType(click.ParamType[tuple[int, int]]):
+    """Distances from the top and from the left in pixels, written 0,0."""
+
+    name = "TOP,LEFT"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Return (top, left), or fail as click does."""
+        top, _, left = str(value).partition(",")
+        if not all(side.isdecimal() and len(side) <= _SIZE_DIGITS for side in (top, left)):
+            self.fail(f"{value!r} is not a corner such as 0,0", param, ctx)
+        return int(top), int(left)
 
 
 class TextType(click.ParamType[str]):
@@ -236,6 +252,28 @@ _REQUEST = {
     "images": click.option("--images", type=int, default=1, metavar="N",
                            help="Pictures from one seed."),
     "eta": click.option("--eta", type=float, metavar="X", help="DDIM's and TCD's noise, 0 to 1."),
+    "prompt_syntax": click.option(
+        "--prompt-syntax", type=click.Choice(PROMPT_SYNTAXES), default="plain", show_default=True,
+        help="How prompts are read: as text, or with weights as in (word:1.3)."),
+    "prompt2": click.option("--second-prompt", "prompt2", type=PROMPT,
+                            help="What SDXL's second text encoder reads; the prompt unless given."),
+    "negative2": click.option("--second-negative", "negative2", type=PROMPT,
+                              help="What it reads of the negative prompt."),
+    "guidance_rescale": click.option(
+        "--guidance-rescale", type=float, default=0, metavar="X",
+        help="Against overexposure: 0, which changes nothing, to 1."),
+    "original_size": click.option("--original-size", type=SizeType(),
+                                  help="What SDXL is told of the picture before it was cut."),
+    "crop_top_left": click.option("--crop-top-left", type=CornerType(),
+                                  help="What SDXL is told of the cut."),
+    "target_size": click.option("--target-size", type=SizeType(),
+                                help="What SDXL is told of the size; the drawn one unless given."),
+    "negative_original_size": click.option(
+        "--negative-original-size", type=SizeType(), help="The same without the prompt."),
+    "negative_crop_top_left": click.option(
+        "--negative-crop-top-left", type=CornerType(), help="The same without the prompt."),
+    "negative_target_size": click.option(
+        "--negative-target-size", type=SizeType(), help="The same without the prompt."),
     "out": click.option("--out", required=True, type=OUTPUT_FILE, metavar="PNG",
                         help="The picture; several get numbers."),
 }  # fmt: skip
@@ -435,13 +473,16 @@ def request_options(*without: str) -> Callable[[Callback], Callback]:
         def collect(
             *, prompt: str, negative: str | None, steps: int | None, guidance: float | None,
             seed: int, size: Size | None, scheduler: str | None, eta: float | None,
-            images: int = 1, **rest: Any,
+            prompt_syntax: PromptSyntax, prompt2: str | None, negative2: str | None,
+            guidance_rescale: float, images: int = 1, **rest: Any,
         ) -> None:  # fmt: skip
-            from wsd.runtime.request import GenerationRequest
+            from wsd.runtime.request import GenerationRequest, SizeConditions
 
+            conditions = {each.name: rest.pop(each.name) for each in fields(SizeConditions)}
             request = GenerationRequest(
-                prompt, negative, steps, guidance, seed, size, scheduler, eta, images
-            )
+                prompt, negative, steps, guidance, seed, size, scheduler, eta, images,
+                prompt_syntax, prompt2, negative2, guidance_rescale, SizeConditions(**conditions),
+            )  # fmt: skip
             command(request=request, **rest)
 
         return _add(options, collect)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,6 +18,7 @@ from wsd.bundle.quantize import round_values
 from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.checkpoint.tokenizer import open_tokenizer
 from wsd.errors import UsageError
+from wsd.evaluate.weighted_prompts import weighted_arguments
 from wsd.models.diffusers_pipeline import assemble_pipeline
 from wsd.models.family import Family
 from wsd.models.fine_tunes import FINE_TUNES
@@ -25,6 +27,7 @@ from wsd.models.schedulers import build_scheduler, max_steps, min_steps
 from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.picture_fit import nearest_size
 from wsd.runtime.request import GenerationRequest
+from wsd.runtime.validation import check_conditioning
 from wsd.spec.parameter import Storage
 from wsd.spec.roles import SAFETY_CHECKER
 from wsd.spec.tensor import Size
@@ -231,6 +234,14 @@ def check_drawing(
     family = checkpoint.family
     request = complete_request(checkpoint, request)
     check_early(family, request, picture)
+    check_conditioning(
+        request,
+        family.name,
+        len(family.conditioning.encoders),
+        family.conditioning.empty_negative,
+        takes_sizes="time_ids" in family.architecture.constant_inputs(family, family.sizes[0]),
+        has_picture=picture is not None,
+    )
     if picture is not None and not any(component.parts for component in family.components):
         raise UsageError(
             f"{checkpoint.source.provenance} has no encoder for a picture that is given",
@@ -317,11 +328,36 @@ def draw_reference(
             "eta": request.eta,
             "num_images_per_prompt": request.images,
             "callback_on_step_end": on_step,
+            **_prompt_arguments(pipeline, family, request),
             **_placed_arguments(picture, *size, latents),
         }
         drawn = pipeline(**{**arguments, **given})
     images = (drawn.images * 255).round().astype(np.uint8)
     return images, kept["latents"].cpu().numpy().ravel()
+
+
+def _prompt_arguments(pipeline: Any, family: Family, request: GenerationRequest) -> dict[str, Any]:
+    """Return the arguments of diffusers' pipeline that not every request has.
+
+    Raises:
+        UsageError: if diffusers' pipeline has no such argument.
+    """
+    arguments: dict[str, Any] = {
+        "prompt_2": request.prompt2,
+        "negative_prompt_2": request.negative_prompt2,
+        **request.conditions.arguments(),
+    }
+    arguments = {name: value for name, value in arguments.items() if value is not None}
+    if request.guidance_rescale > 0:
+        if "guidance_rescale" not in inspect.signature(pipeline.__call__).parameters:
+            raise UsageError(
+                f"diffusers' {type(pipeline).__name__} has no guidance rescale",
+                "leave it out, or draw from the prompt alone",
+            )
+        arguments["guidance_rescale"] = request.guidance_rescale
+    if request.prompt_syntax != "plain":
+        arguments |= weighted_arguments(pipeline, family.conditioning, request)
+    return arguments
 
 
 def _nudge_start(pipeline: Any, amount: float) -> None:

@@ -37,6 +37,7 @@ from wsd.evaluate.error_growth import weigh_predictions
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.evaluate.safety_reference import Decision, SafetyReference, differ_most
 from wsd.evaluate.tiled_decode import Tiled, decode_tiles, encode_tiles
+from wsd.evaluate.weighted_prompts import encode_prompt
 from wsd.models.schedulers import MAX_STEPS
 from wsd.runtime.driver import (
     LoadOptions,
@@ -320,7 +321,7 @@ def _run_reference(
         return moments
 
     with torch.no_grad():
-        text = _encode(pipeline, request.prompt, device)
+        text = _encode(pipeline, checkpoint, request, device)
         inputs = _make_denoiser_inputs(checkpoint, manifest, request, start, text, size)
         inputs |= _make_mask_inputs(manifest, picture, size)
         noise = _predict(pipeline, {k: torch.tensor(v, device=device) for k, v in inputs.items()})
@@ -417,10 +418,23 @@ def _safety(
     yield Finding(f"{way}: peak memory, checked", measured, "bytes", PEAK_MEMORY_MARGIN * planned)
 
 
-def _encode(pipeline: Any, prompt: str, device: str) -> dict[str, np.ndarray]:
+def _encode(
+    pipeline: Any, checkpoint: Checkpoint, request: GenerationRequest, device: str
+) -> dict[str, np.ndarray]:
     """Return what conditions the denoiser, by the names of its inputs in the manifest."""
+    if request.prompt_syntax != "plain":
+        texts = (request.prompt, request.prompt2 or request.prompt)
+        weighted = encode_prompt(pipeline, checkpoint.family.conditioning, texts)
+        named = {"text_embeddings": weighted.embeddings}
+        if weighted.pooled is not None:
+            named["pooled_text"] = weighted.pooled
+        return {name: tensor.cpu().numpy() for name, tensor in named.items()}
     encoded = pipeline.encode_prompt(
-        prompt, device=device, num_images_per_prompt=1, do_classifier_free_guidance=False
+        request.prompt,
+        device=device,
+        num_images_per_prompt=1,
+        do_classifier_free_guidance=False,
+        **({} if request.prompt2 is None else {"prompt_2": request.prompt2}),
     )
     named = {"text_embeddings": encoded[0]}
     if len(encoded) > 2:
@@ -486,7 +500,7 @@ def _stages(
     renderer: StageRenderer, request: GenerationRequest, size: Size, expected: Expected
 ) -> Iterator[Finding]:
     """Compare each stage on the reference's inputs."""
-    found = renderer.encode_text(request.prompt)
+    found = renderer.encode_text(request.prompt, request.prompt2, request.prompt_syntax)
     for name, states in expected.text.items():
         error = relative_error(found[name], states)
         yield Finding(f"text encoders: {name}", error, "relative", STAGE_TOLERANCE)

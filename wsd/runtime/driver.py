@@ -29,6 +29,7 @@ from wsd.runtime.page_types import (
     Usage,
     read_answer,
 )
+from wsd.runtime.prompt_syntax import PromptSyntax
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.server import served
 from wsd.runtime.validation import check_picture
@@ -202,7 +203,10 @@ class Renderer:
         )
 
     def encode_prompt(
-        self, prompt: str | Sequence[str], negative_prompt: str | Sequence[str] | None = None
+        self,
+        prompt: str | Sequence[str],
+        negative_prompt: str | Sequence[str] | None = None,
+        options: GenerateOptions | None = None,
     ) -> dict[str, np.ndarray]:
         """Return what the page's ``encodePrompt`` gives.
 
@@ -210,6 +214,7 @@ class Renderer:
             prompt: one text or several.
             negative_prompt: one text for all, or one for each; None for what the model takes for
                 none.
+            options: how the prompts are read, and those of the second text encoder.
 
         Returns:
             option of ``generate`` → float32, flat.
@@ -218,8 +223,9 @@ class Renderer:
             UsageError: for a prompt that the model refuses.
             RenderError: if the page fails.
         """
-        negative = [] if negative_prompt is None else [negative_prompt]
-        return dict(self._page.call("encodePrompt", prompt, *negative))
+        more = [] if negative_prompt is None and options is None else [negative_prompt]
+        more += [] if options is None else [dict(options)]
+        return dict(self._page.call("encodePrompt", prompt, *more))
 
     def self_test(self) -> list[StageReport]:
         """Run the page's self-test and return what it finds, stage by stage.
@@ -250,11 +256,15 @@ class StageRenderer(Renderer):
         """Load a model with the driver's client; see :class:`Renderer`."""
         super().__init__(page, progress, manifest, options, _STAGE_CLIENT)
 
-    def encode_text(self, prompt: str) -> dict[str, np.ndarray]:
+    def encode_text(
+        self, prompt: str, prompt2: str | None = None, syntax: PromptSyntax = "plain"
+    ) -> dict[str, np.ndarray]:
         """Return what conditions the denoiser.
 
         Args:
             prompt: text to encode.
+            prompt2: what the second text encoder reads; the prompt unless given.
+            syntax: how the texts are read.
 
         Returns:
             name of the denoiser's input → float32, flat.
@@ -262,7 +272,8 @@ class StageRenderer(Renderer):
         Raises:
             RenderError: if the page fails.
         """
-        return dict(self._page.call("encodeText", prompt))
+        more = [] if (prompt2, syntax) == (None, "plain") else [prompt2 or "", syntax]
+        return dict(self._page.call("encodeText", prompt, *more))
 
     def predict_noise(
         self, inputs: Mapping[str, np.ndarray], size: tuple[int, int] | None = None
@@ -390,10 +401,22 @@ def page_options(
         "scheduler": request.scheduler,
         "eta": request.eta,
         "numImages": request.images,
+        # Older bundles know no such options.
+        "promptSyntax": None if request.prompt_syntax == "plain" else request.prompt_syntax,
+        "prompt2": request.prompt2,
+        "negativePrompt2": request.negative_prompt2,
+        "guidanceRescale": request.guidance_rescale or None,
+        **{_camel_case(name): list(pair) for name, pair in request.conditions.given().items()},
     }
     given = {name: value for name, value in options.items() if value is not None}
     of_picture = {} if picture is None else dict(_picture_options(picture))
     return cast(GenerateOptions, {**given, **of_picture})
+
+
+def _camel_case(name: str) -> str:
+    """Return a name of Python's as TypeScript has it."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
 
 
 def _picture_options(picture: GivenPicture) -> GenerateOptions:

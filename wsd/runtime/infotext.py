@@ -13,11 +13,21 @@ import numpy as np
 
 from wsd.models.schedulers import SCHEDULERS
 from wsd.runtime.given_picture import GivenPicture
+from wsd.runtime.prompt_syntax import has_syntax
 from wsd.runtime.request import GenerationRequest
 
 _WEB_UI = "A1111"
 # Characters for which a value stands in quotation marks.
-_SEPARATORS = re.compile(r"[,:\n]")
+_SEPARATORS = re.compile(r"[,:\n]|^\s|\s$|^\"|^$")
+# What the conditions are called, and what stands between their two numbers.
+_CONDITIONS = {
+    "original_size": ("Original size", "x"),
+    "crop_top_left": ("Crop top left", " "),
+    "target_size": ("Target size", "x"),
+    "negative_original_size": ("Negative original size", "x"),
+    "negative_crop_top_left": ("Negative crop top left", " "),
+    "negative_target_size": ("Negative target size", "x"),
+}
 
 
 def format_settings(
@@ -50,7 +60,9 @@ def format_settings(
         "RNG: CPU",
         f"Eta DDIM: {_number(request.eta)}",
     ]
-    after = [] if picture is None else _pairs_of_picture(picture)
+    after = _pairs_of_prompt(request)
+    if picture is not None:
+        after += _pairs_of_picture(picture)
     negative = request.negative_prompt
     words = [request.prompt, *([] if negative is None else [f"Negative prompt: {negative}"])]
     count = request.images
@@ -71,6 +83,24 @@ def _pairs_of_batch(index: int, count: int) -> list[str]:
     if count == 1:
         return []
     return [f"Batch size: {count}", f"Batch pos: {index}", f"Picture: {index + 1} of {count}"]
+
+
+def _pairs_of_prompt(request: GenerationRequest) -> list[str]:
+    second, negative = request.prompt2, request.negative_prompt2
+    texts = (request.prompt, second, request.negative_prompt, negative)
+    # Other programs read weights in every prompt.
+    matters = request.prompt_syntax != "plain" or any(has_syntax(text or "") for text in texts)
+    rescale = request.guidance_rescale
+    return [
+        *([f"Prompt syntax: {request.prompt_syntax}"] if matters else []),
+        *([] if second is None else [f"Prompt 2: {_quote(second)}"]),
+        *([] if negative is None else [f"Negative prompt 2: {_quote(negative)}"]),
+        *([f"CFG rescale: {_number(rescale)}"] if rescale > 0 else []),
+        *(
+            f"{_CONDITIONS[name][0]}: {_CONDITIONS[name][1].join(map(str, pair))}"
+            for name, pair in request.conditions.given().items()
+        ),
+    ]
 
 
 def _pairs_of_picture(picture: GivenPicture) -> list[str]:

@@ -35,6 +35,16 @@ class GenerateOptions(TypedDict, total=False):
     """What to draw; the model decides what is left out. Arrays are float32, of any shape."""
 
     negativePrompt: str | list[str]
+    promptSyntax: str
+    prompt2: str | list[str]
+    negativePrompt2: str | list[str]
+    guidanceRescale: float
+    originalSize: list[int]
+    cropTopLeft: list[int]
+    targetSize: list[int]
+    negativeOriginalSize: list[int]
+    negativeCropTopLeft: list[int]
+    negativeTargetSize: list[int]
     numInferenceSteps: int
     guidanceScale: float
     seed: int

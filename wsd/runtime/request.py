@@ -2,14 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
 from wsd.errors import UsageError
 from wsd.models.schedulers import MAX_STEPS, SCHEDULERS
+from wsd.runtime.prompt_syntax import PromptSyntax, parse_weights
 from wsd.spec.seed import MAX_SEED, MIN_SEED
 
 MAX_GUIDANCE = 50.0
 MAX_IMAGES = 16
+
+
+@dataclass(frozen=True)
+class SizeConditions:
+    """What SDXL's UNet is told of sizes and crops; what is None is as in diffusers.
+
+    Attributes:
+        original_size: (width, height) of the picture before it was cut and resized.
+        crop_top_left: (top, left) of the cut.
+        target_size: (width, height) to which it was resized.
+        negative_original_size: the same without the prompt; goes with the negative target size,
+            unless a picture is drawn from.
+        negative_crop_top_left: not with a picture, with which diffusers takes the prompt's.
+        negative_target_size: goes with the negative original size.
+    """
+
+    original_size: tuple[int, int] | None = None
+    crop_top_left: tuple[int, int] | None = None
+    target_size: tuple[int, int] | None = None
+    negative_original_size: tuple[int, int] | None = None
+    negative_crop_top_left: tuple[int, int] | None = None
+    negative_target_size: tuple[int, int] | None = None
+
+    def given(self) -> dict[str, tuple[int, int]]:
+        """Return those that are given, by their names."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def arguments(self) -> dict[str, tuple[int, int]]:
+        """Return those that are given as arguments of diffusers' pipelines: heights first."""
+        return {
+            name.replace("crop_top_left", "crops_coords_top_left"): pair
+            if name.endswith("crop_top_left")
+            else pair[::-1]
+            for name, pair in self.given().items()
+        }
 
 
 @dataclass(frozen=True)
@@ -29,6 +66,12 @@ class GenerationRequest:
         images: pictures from one seed, 1 to 16.
         eta: share of DDPM's noise that DDIM and TCD add, 0 to 1, or None for the model's default;
             other schedulers ignore it.
+        prompt_syntax: how the prompts are read; see :mod:`wsd.runtime.prompt_syntax`.
+        prompt2: what the second text encoder of SDXL reads; the prompt if None or empty.
+        negative_prompt2: the same of the negative prompt, with which it goes.
+        guidance_rescale: how much the guided prediction is brought back to the deviation of the
+            prompt's, 0 to 1 (Lin et al. 2023, section 3.4).
+        conditions: what SDXL is told of sizes and crops.
     """
 
     prompt: str
@@ -40,6 +83,11 @@ class GenerationRequest:
     scheduler: str | None = None
     eta: float | None = None
     images: int = 1
+    prompt_syntax: PromptSyntax = "plain"
+    prompt2: str | None = None
+    negative_prompt2: str | None = None
+    guidance_rescale: float = 0.0
+    conditions: SizeConditions = field(default_factory=SizeConditions)
 
     def __post_init__(self) -> None:
         """Refuse what is out of range, before anything is loaded."""
@@ -59,3 +107,15 @@ class GenerationRequest:
             raise UsageError(
                 f"guidance is {self.guidance_scale}", f"it must be from 0 to {MAX_GUIDANCE:g}"
             )
+        if not 0 <= self.guidance_rescale <= 1:
+            raise UsageError(
+                f"guidance rescale is {self.guidance_rescale}", "it must be from 0 to 1"
+            )
+        if self.prompt_syntax != "plain":
+            for text, name, negative in (
+                (self.prompt, "prompt", False),
+                (self.prompt2, "prompt2", False),
+                (self.negative_prompt, "negative prompt", True),
+                (self.negative_prompt2, "negative prompt2", True),
+            ):
+                parse_weights(text or "", name, negative=negative)

@@ -16,6 +16,65 @@ from wsd.spec.tensor import Size
 _INPAINTING = "inpainting"
 
 
+def check_conditioning(
+    request: GenerationRequest,
+    model: str,
+    encoders: int,
+    empty_negative: str,
+    *,
+    takes_sizes: bool,
+    has_picture: bool,
+) -> None:
+    """Refuse prompts and conditions that a model does not take, or that diffusers would ignore.
+
+    Args:
+        request: what to draw.
+        model: the model's name, for errors.
+        encoders: how many text encoders it has.
+        empty_negative: what no negative prompt stands for; see
+            :class:`wsd.models.conditioning.Conditioning`.
+        takes_sizes: whether its UNet is told of sizes.
+        has_picture: whether a picture is drawn from.
+
+    Raises:
+        UsageError: for what has no effect.
+    """
+    if encoders < 2 and (request.prompt2 is not None or request.negative_prompt2 is not None):
+        raise UsageError(
+            f"{model} has {encoders} text encoder, and takes no second prompt",
+            "leave it out; models of SDXL have two",
+        )
+    if (
+        request.negative_prompt2 is not None
+        and request.negative_prompt is None
+        and empty_negative == "zeros"
+    ):
+        raise UsageError(
+            "a second negative prompt is given without a negative prompt",
+            "give both: without a negative prompt this model takes zeros for the whole of it",
+        )
+    given = request.conditions.given()
+    if given and not takes_sizes:
+        raise UsageError(
+            f"{model} takes no {next(iter(given)).replace('_', ' ')}",
+            "models of SDXL are told of sizes; leave it out",
+        )
+    if has_picture and "negative_crop_top_left" in given:
+        raise UsageError(
+            "negative crop top left is given, and a picture to draw from",
+            "with a picture, diffusers takes the prompt's crop for the negative prompt too; "
+            "leave it out",
+        )
+    negative = [name for name in given if name.startswith("negative")]
+    both = {"negative_original_size", "negative_target_size"} <= given.keys()
+    if not has_picture and negative and not both:
+        raise UsageError(
+            f"{negative[0].replace('_', ' ')} is given without both the negative original size "
+            "and the negative target size",
+            "give both of them: diffusers takes the three negative conditions together",
+        )
+
+
 def check_request(manifest: Manifest, request: GenerationRequest) -> None:
     """Refuse a request that a model cannot draw.
 
@@ -58,6 +117,16 @@ def check_picture(
     """
     check_request(manifest, request)
     name = manifest.model.name
+    check_conditioning(
+        request,
+        name,
+        len(manifest.conditioning.encoders),
+        manifest.conditioning.empty_negative,
+        takes_sizes=any(
+            spec.name == "time_ids" for entry in manifest.entry_points for spec in entry.inputs
+        ),
+        has_picture=picture is not None,
+    )
     if manifest.pipeline == _INPAINTING and (picture is None or picture.mask is None):
         missing = "mask" if picture is not None else "picture"
         raise UsageError(

@@ -53,6 +53,25 @@ export class CallQueue {
   }
 
   /**
+   * Do work at once that does not disturb other calls: it waits for none, and none waits for it.
+   *
+   * @param signal cancels this work.
+   * @param work gets a signal that is aborted when this one is, or the queue is closed.
+   * @throws UnloadedError if the queue was closed before.
+   * @throws AbortError, or the signal's reason, if the work is cancelled.
+   */
+  async beside<Result>(
+    signal: AbortSignal | undefined,
+    work: (signal: AbortSignal) => Promise<Result>,
+  ): Promise<Result> {
+    const closing = this.#closing.signal;
+    if (closing.aborted) throw new UnloadedError();
+    throwIfAborted(signal);
+    const cancelled = signal === undefined ? closing : AbortSignal.any([signal, closing]);
+    return untilAborted(work(cancelled), cancelled);
+  }
+
+  /**
    * Cancel all calls, and refuse those that come later.
    *
    * @param reason what the cancelled calls reject with.

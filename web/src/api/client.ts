@@ -10,6 +10,7 @@ import { untilAborted } from "../util/concurrency";
 import { AbortError, OptionError, throwIfAborted } from "../util/errors";
 import {
   CALLER_CHECKS,
+  COUNT_CHECKS,
   ENCODE_CHECKS,
   ENCODE_IMAGE_CHECKS,
   GENERATE_CHECKS,
@@ -33,6 +34,7 @@ import type { RemotePipeline } from "./pipeline_worker";
 import { CallProgress, LOADING_SHARE } from "./progress";
 import type { OnProgress } from "./progress";
 import type {
+  CountOptions,
   DrawOptions,
   EncodedImage,
   EncodeImageOptions,
@@ -41,6 +43,7 @@ import type {
   LoadOptions,
   OnNotice,
   StageReport,
+  TokenCount,
   Usage,
 } from "./types";
 
@@ -217,13 +220,41 @@ export class StableDiffusionPipeline {
    * ```
    */
   async encodePrompt(prompt: Prompt, options: EncodeOptions = {}): Promise<PromptEmbeddings> {
-    const caller = requireOptions("encodePrompt", options, ENCODE_CHECKS);
-    const { negativePrompt } = caller;
-    const { prompts, negativePrompts } = resolvePrompts(this.manifest, prompt, { negativePrompt });
+    const { signal, ...given } = requireOptions("encodePrompt", options, ENCODE_CHECKS);
     // There are no embeddings in place of the prompts.
-    return this.#call(caller, (remote, call) =>
-      remote.encodePrompt(call, prompts!, negativePrompts),
-    );
+    const resolved = resolvePrompts(this.manifest, prompt, given);
+    const { prompts, negativePrompts, prompts2, negativePrompts2, promptSyntax } = resolved;
+    const texts = { prompts, negativePrompts, prompts2, negativePrompts2, promptSyntax };
+    return this.#call({ signal }, (remote, call) => remote.encodePrompt(call, texts));
+  }
+
+  /**
+   * Count a prompt's tokens for each text encoder, and name the words that are cut. It waits for no
+   * other call.
+   *
+   * @throws OptionError for a prompt that cannot be read in its syntax, or an option that is wrong.
+   * @throws UnloadedError if the pipeline was unloaded before.
+   * @throws AbortError, or the signal's reason, if the signal is aborted.
+   *
+   * @example
+   * ```ts
+   * const [{ tokens, limit, cut }] = await pipe.countTokens("a (red:1.2) circle", {
+   *   promptSyntax: "a1111",
+   * });
+   * ```
+   */
+  async countTokens(prompt: string, options: CountOptions = {}): Promise<TokenCount[]> {
+    const caller = requireOptions("countTokens", options, COUNT_CHECKS);
+    requireString("prompt", prompt);
+    const { promptSyntax = "plain", prompt2, negative = false, signal } = caller;
+    const texts = negative ? { negativePrompt: prompt, negativePrompt2: prompt2 } : { prompt2 };
+    // The errors that drawing with it would have.
+    resolvePrompts(this.manifest, negative ? "" : prompt, { ...texts, promptSyntax });
+    const words = { text: prompt, text2: prompt2, syntax: promptSyntax };
+    return this.#calls.beside(signal, async (cancelled) => {
+      const worker = await this.#ready(() => undefined, cancelled);
+      return worker.run(cancelled, (remote, call) => remote.countTokens(call, words));
+    });
   }
 
   /**

@@ -1,17 +1,48 @@
 /** The options of one request, by diffusers' names in camelCase. */
 
-import type { Fit, MaskedContent, Outpaint, Upscale } from "../settings/found_settings";
+import type {
+  ConditionSize,
+  CropCorner,
+  Fit,
+  MaskedContent,
+  Outpaint,
+  PromptSyntax,
+  SizeConditions,
+  Upscale,
+} from "../settings/found_settings";
 import type { Seed } from "../settings/seed";
 import type { SCHEDULERS } from "../util/constants.generated";
 import type { DiffusersScheduler } from "../settings/sampler_names";
 
-export type { Fit, MaskedContent, Outpaint, Upscale };
+export type {
+  ConditionSize,
+  CropCorner,
+  Fit,
+  MaskedContent,
+  Outpaint,
+  PromptSyntax,
+  SizeConditions,
+  Upscale,
+};
 
 /** A name that the manifest may list, or a class of diffusers. */
 export type Scheduler = (typeof SCHEDULERS)[number] | DiffusersScheduler | (string & {});
 
 /** What is given in place of a text: one text, or one for each picture of a batch. */
 export type Prompt = string | readonly string[];
+
+/** How prompts are read, and those of the second text encoder. */
+export interface PromptOptions {
+  /** `plain` unless given. What the web UI does with prompts beside weights is refused by name. */
+  promptSyntax?: PromptSyntax | undefined;
+  /**
+   * What the second text encoder of SDXL reads, one text or one for each prompt; the prompt unless
+   * given, or empty.
+   */
+  prompt2?: Prompt | undefined;
+  /** The same of the negative prompt, with which it goes. */
+  negativePrompt2?: Prompt | undefined;
+}
 
 /**
  * What the text encoders make of prompts: float32, flat. The first axis is the prompt. The other
@@ -124,7 +155,8 @@ export interface PictureOptions {
 }
 
 /** What is left out, or undefined, takes the model's default. */
-export interface GenerateOptions extends PromptEmbeddings, PictureOptions {
+export interface GenerateOptions
+  extends PromptEmbeddings, PictureOptions, PromptOptions, SizeConditions {
   /**
    * What the picture should not show; has an effect with a guidance scale above 1. A list has one
    * for each prompt.
@@ -134,6 +166,11 @@ export interface GenerateOptions extends PromptEmbeddings, PictureOptions {
   numInferenceSteps?: number | undefined;
   /** Scale of classifier-free guidance, 0 to 50; up to 1 there is no guidance. */
   guidanceScale?: number | undefined;
+  /**
+   * How much the guided prediction is brought back to the deviation of the prompt's, 0 to 1, against
+   * overexposure (Lin et al. 2023, section 3.4); 0 unless given. It takes two calls of the UNet a step.
+   */
+  guidanceRescale?: number | undefined;
   /**
    * Seed of the noise, -(2 ** 63) to 2 ** 64 - 1, as of `torch.Generator().manual_seed`; a bigint
    * if it is not a safe integer. Without it, each call takes a random one of 32 bits; the result's

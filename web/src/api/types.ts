@@ -9,6 +9,7 @@ import type {
   PictureOptions,
   Posterior,
   Prompt,
+  PromptOptions,
 } from "./options";
 import type { OnProgress } from "./progress";
 import type { Settings } from "../settings/infotext";
@@ -108,11 +109,33 @@ export interface EncodedImage {
 }
 
 /** Options of encoding prompts. */
-export interface EncodeOptions {
+export interface EncodeOptions extends PromptOptions {
   /** The negative prompt, or one for each prompt; without it, what the model takes for none. */
   negativePrompt?: Prompt | undefined;
   /** Cancels this call. */
   signal?: AbortSignal | undefined;
+}
+
+/** Options of counting the tokens of a prompt. */
+export interface CountOptions extends Pick<PromptOptions, "promptSyntax"> {
+  /** What the second text encoder reads; the prompt unless given, or empty. */
+  prompt2?: string | undefined;
+  /** Whether it is a negative prompt, in which `AND` is a word; false unless given. */
+  negative?: boolean | undefined;
+  /** Cancels this call. */
+  signal?: AbortSignal | undefined;
+}
+
+/** How many tokens a prompt has for one text encoder. */
+export interface TokenCount {
+  /** The text encoder's component. */
+  encoder: string;
+  /** Tokens of the text, without those that begin and end it. */
+  tokens: number;
+  /** How many the encoder takes; what is beyond is cut. */
+  limit: number;
+  /** The words that are cut, in small letters as the tokenizer has them; empty if all fits. */
+  cut: string;
 }
 
 /** How long the stages of one request took, in milliseconds. */

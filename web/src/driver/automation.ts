@@ -6,9 +6,22 @@
 
 import type { Remote } from "comlink";
 
-import type { GenerateOptions, Prompt, PromptEmbeddings } from "../api/options";
+import type {
+  GenerateOptions,
+  Prompt,
+  PromptEmbeddings,
+  PromptOptions,
+  PromptSyntax,
+} from "../api/options";
 import type { ProgressEvent } from "../api/progress";
-import type { LoadOptions, StageReport, Timings, Usage } from "../api/types";
+import type {
+  CountOptions,
+  LoadOptions,
+  StageReport,
+  Timings,
+  TokenCount,
+  Usage,
+} from "../api/types";
 import type { Size } from "../bundle/manifest";
 import type { BenchmarkOptions, BenchmarkReport } from "../diagnostics/benchmark";
 import type * as Client from "../index";
@@ -102,8 +115,19 @@ function textsOf({ images, settings, imageSettings }: Client.Generated): string[
   );
 }
 
-async function encodePrompt(prompt: Prompt, negativePrompt?: Prompt): Promise<PromptEmbeddings> {
-  return pipeline.encodePrompt(prompt, { negativePrompt });
+async function encodePrompt(
+  prompt: Prompt,
+  negativePrompt?: Prompt | null,
+  options?: PromptOptions,
+): Promise<PromptEmbeddings> {
+  return pipeline.encodePrompt(prompt, {
+    ...(negativePrompt == null ? {} : { negativePrompt }),
+    ...options,
+  });
+}
+
+async function countTokens(prompt: string, options: CountOptions): Promise<TokenCount[]> {
+  return pipeline.countTokens(prompt, options);
 }
 
 async function selfTest(): Promise<StageReport[]> {
@@ -119,8 +143,12 @@ function stages(): Remote<StageWorker> {
   return pipeline.remote as unknown as Remote<StageWorker>;
 }
 
-async function encodeText(prompt: string): Promise<Record<string, Float32Array>> {
-  return stages().encodeText(prompt);
+async function encodeText(
+  text: string,
+  text2?: string,
+  syntax?: PromptSyntax,
+): Promise<Record<string, Float32Array>> {
+  return stages().encodeText({ text, text2, syntax });
 }
 
 async function predictNoise(
@@ -165,6 +193,7 @@ const functions = {
   selfTest,
   usage,
   encodePrompt,
+  countTokens,
   encodeText,
   predictNoise,
   decodeLatents,

@@ -4,6 +4,7 @@ import type { SafetyReport } from "../api/types";
 import type { Size } from "../bundle/manifest";
 import type { Pipeline } from "../pipeline";
 import { TextToImagePipeline } from "../pipeline/text_to_image";
+import type { Words } from "../pipeline/text_encoder";
 import { VaeEncoder } from "../pipeline/vae_encoder";
 import { UnsupportedError } from "../util/errors";
 
@@ -14,12 +15,12 @@ import { UnsupportedError } from "../util/errors";
  */
 export async function encodeText(
   pipeline: Pipeline,
-  prompt: string,
+  words: Words,
 ): Promise<Record<string, Float32Array>> {
   const { encoder } = requireTextToImage(pipeline);
   return pipeline.withStages(async ({ model, bring }) => {
     for (const entry of model.entries("text_encoder")) await bring(entry);
-    return model.readAll(encoder.encode(prompt));
+    return model.readAll(await encoder.encode(words));
   });
 }
 

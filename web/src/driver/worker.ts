@@ -11,6 +11,7 @@ import type { BenchmarkOptions, BenchmarkReport } from "../diagnostics/benchmark
 import { runBenchmark } from "../diagnostics/benchmark";
 import { registerErrors } from "../worker/error_transfer";
 import { WorkerPipeline } from "../worker/worker_pipeline";
+import type { Words } from "../pipeline/text_encoder";
 import {
   checkPicture,
   combineLatents,
@@ -23,8 +24,8 @@ import {
 
 /** Each method calls the function of its name; see there. */
 class StageWorker extends WorkerPipeline {
-  encodeText(prompt: string): Promise<Record<string, Float32Array>> {
-    return encodeText(this.pipeline, prompt);
+  encodeText(words: Words): Promise<Record<string, Float32Array>> {
+    return encodeText(this.pipeline, words);
   }
 
   predictNoise(inputs: Record<string, Float32Array>, size?: Size): Promise<Float32Array> {

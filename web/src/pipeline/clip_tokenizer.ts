@@ -14,8 +14,19 @@ export interface Tokens {
   end: number;
 }
 
-/** Turns a text into token ids. */
-export type Tokenize = (text: string) => Tokens;
+/** Turns texts into token ids; {@link createTokenizer} makes it. */
+export interface TextTokenizer {
+  /** How many ids a text may have, without those that begin and end it. */
+  readonly capacity: number;
+  /** Turn a text into ids: as many as it has, without those that begin and end a text. */
+  encode: (text: string, more?: readonly AddedToken[]) => number[];
+  /** Add what begins and ends a text to its ids, and pad or cut them. */
+  complete: (ids: readonly number[]) => Tokens;
+  /** Encode a text, and complete its ids. */
+  tokenize: (text: string) => Tokens;
+  /** Turn ids into words, as far as the tokenizer's normalisation lets them be known. */
+  decode: (ids: readonly number[]) => string;
+}
 
 /** A normalizer of tokenizer.json. */
 interface Normalizer {
@@ -43,20 +54,30 @@ interface TokenizerJson {
  * @param json text of the bundle's tokenizer.json.
  * @param entry the manifest's entry of that file: length and special tokens.
  */
-export function createTokenizer(json: string, entry: TokenizerEntry): Tokenize {
-  const encode = createEncoder(JSON.parse(json) as TokenizerJson);
-  return (text) => {
-    const ids = [entry.bos_token_id, ...encode(text), entry.eos_token_id];
+export function createTokenizer(json: string, entry: TokenizerEntry): TextTokenizer {
+  const { encode, decode } = createCodec(JSON.parse(json) as TokenizerJson);
+  const complete = (inner: readonly number[]): Tokens => {
+    const ids = [entry.bos_token_id, ...inner, entry.eos_token_id];
     const padded = new Int32Array(entry.max_length).fill(entry.pad_token_id);
     padded.set(ids.slice(0, entry.max_length));
     // A text that is cut still ends with the end-of-text token, as in transformers.
     if (ids.length > entry.max_length) padded[entry.max_length - 1] = entry.eos_token_id;
     return { ids: padded, end: padded.indexOf(entry.eos_token_id) };
   };
+  return {
+    capacity: entry.max_length - 2,
+    encode,
+    complete,
+    tokenize: (text) => complete(encode(text)),
+    decode,
+  };
 }
 
-/** Return a function that gives a text's token ids, without those that begin and end a text. */
-function createEncoder(table: TokenizerJson): (text: string) => number[] {
+/**
+ * Return a function that gives a text's token ids, without those that begin and end a text, and one
+ * that gives the words of ids.
+ */
+function createCodec(table: TokenizerJson): Pick<TextTokenizer, "encode" | "decode"> {
   const { added_tokens: added } = table;
   const tokenizer = new Tokenizer(
     {
@@ -73,18 +94,27 @@ function createEncoder(table: TokenizerJson): (text: string) => number[] {
   // lowercasing can give characters that a second NFC would compose.
   tokenizer.normalizer = null;
   const splitText = splitAt(added.filter((token) => !token.normalized));
-  const splitNormalized = splitAt(
-    added.filter((token) => token.normalized),
-    normalize,
-  );
-  return (text) =>
-    splitText(text)
-      .flatMap((piece) => (typeof piece === "number" ? piece : splitNormalized(normalize(piece))))
+  const normalized = added.filter((token) => token.normalized);
+  const splitNormalized = splitAt(normalized, normalize);
+  const encode: TextTokenizer["encode"] = (text, more = []) => {
+    const split =
+      more.length === 0 ? splitNormalized : splitAt([...normalized, ...more], normalize);
+    return splitText(text)
+      .flatMap((piece) => (typeof piece === "number" ? piece : split(normalize(piece))))
       .flatMap((piece) =>
         typeof piece === "number"
           ? piece
           : tokenizer.encode(piece, { add_special_tokens: false }).ids,
       );
+  };
+  const decode: TextTokenizer["decode"] = (ids) =>
+    ids.length === 0
+      ? ""
+      : tokenizer
+          .decode([...ids])
+          .replaceAll("</w>", " ")
+          .trim();
+  return { encode, decode };
 }
 
 /**

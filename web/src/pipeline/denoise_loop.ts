@@ -85,7 +85,7 @@ export class DenoiseLoop {
     try {
       for (const [index, step] of steps.entries()) {
         throwIfAborted(signal);
-        const model = this.model.runtime.scope(() => this.predict(state, step, texts));
+        const model = await this.predict(state, step, texts);
         const previewed = previewEvery > 0 && (index + 1) % previewEvery === 0;
         const preview = previewed
           ? await this.preview(image, state.sample, model, step)
@@ -209,12 +209,16 @@ export class DenoiseLoop {
     return previewImage(this.model.manifest.preview, latents, width, height);
   }
 
-  /** Predict the noise of the current latents. Call within a scope. */
-  private predict({ sample, constants }: DenoiseState, step: Step, texts: GuidedText): Tensor {
+  /** Predict the noise of the current latents; the caller disposes of it. */
+  private async predict(
+    { sample, constants }: DenoiseState,
+    step: Step,
+    texts: GuidedText,
+  ): Promise<Tensor> {
     const { size } = this.options;
-    const input =
+    const makeInput = (): Tensor =>
       step.inputScale === 1 ? sample : this.model.combine(size, [[sample, step.inputScale]]);
-    return this.predictor.predict(input, step.timestep, constants, texts);
+    return this.predictor.predict(makeInput, step.timestep, constants, texts);
   }
 
   /** Compute the next latents; disposes of `model` and `noise`. */

@@ -9,6 +9,8 @@ import type {
   Posterior,
   Prompt,
   PromptEmbeddings,
+  PromptSyntax,
+  SizeConditions,
   Upscale,
 } from "../api/options";
 import type { Manifest, Size } from "../bundle/manifest";
@@ -16,6 +18,7 @@ import { compiledSizes, findEntryPoint, requireEncoder, valueCount } from "../bu
 import type { Overlay } from "../picture/overlay";
 import type { PictureSettings } from "../settings/infotext";
 import type { AppliedLora } from "../settings/lora_tags";
+import { parseWeights } from "../settings/prompt_syntax";
 import { schedulerOfClass } from "../settings/sampler_names";
 import type { Seed } from "../settings/seed";
 import { MASKED_FROM, MAX_IMAGES, SCHEDULER_DEFAULTS } from "../util/constants.generated";
@@ -23,6 +26,7 @@ import { OptionError } from "../util/errors";
 import { nearestName } from "../util/nearest";
 import { requireInteger, requireObject, requireString, show } from "../util/option_checks";
 import { requireSafetyChecker } from "./safety_checker";
+import { resolveConditions } from "./size_conditions";
 import { embeddingSpecs } from "./text_encoder";
 import type { EmbeddingSpec } from "./text_encoder";
 
@@ -81,8 +85,8 @@ export interface SecondPassRequest {
   upscale: Upscale;
 }
 
-/** The options of one request, all of them set. */
-export interface GenerationRequest {
+/** The texts of a request, and how they are read. */
+export interface RequestTexts {
   /** One text for each prompt; undefined where embeddings stand for them. */
   prompts: readonly string[] | undefined;
   /**
@@ -90,7 +94,21 @@ export interface GenerationRequest {
    * or if embeddings stand for them.
    */
   negativePrompts: readonly string[] | undefined;
+  /** What the second text encoder reads, one text for each prompt; an empty one stands for the prompt. */
+  prompts2?: readonly string[] | undefined;
+  /** The same of the negative prompts. */
+  negativePrompts2?: readonly string[] | undefined;
+  /** `plain` unless given. */
+  promptSyntax?: PromptSyntax | undefined;
+}
+
+/** The options of one request, all of them set. */
+export interface GenerationRequest extends RequestTexts {
   embeddings: PromptEmbeddings;
+  /** What SDXL is told of sizes and crops, as far as the caller says it. */
+  conditions?: SizeConditions | undefined;
+  /** How much the guided prediction is brought to the deviation of the prompt's; 0 unless given. */
+  guidanceRescale?: number | undefined;
   steps: number;
   guidanceScale: number;
   seed: Seed;
@@ -137,7 +155,7 @@ export function resolveRequest(
 ): GenerationRequest {
   const { defaults } = manifest;
   const { numImages: imagesPerPrompt = 1, imageIndex, latents } = options;
-  const { prompts, negativePrompts, embeddings, count } = resolvePrompts(manifest, prompt, options);
+  const { embeddings, count, ...texts } = resolvePrompts(manifest, prompt, options);
   const batch = count * imagesPerPrompt;
   if (batch > MAX_IMAGES) {
     throw new OptionError(
@@ -153,9 +171,10 @@ export function resolveRequest(
     requireFloats("latents", latents, [batch, ...shape.slice(1)]);
   }
   return {
-    prompts,
-    negativePrompts,
+    ...texts,
     embeddings,
+    conditions: resolveConditions(manifest, options, options.image !== undefined),
+    guidanceRescale: options.guidanceRescale,
     ...resolveSteps(manifest, options),
     guidanceScale: options.guidanceScale ?? defaults.guidance_scale,
     seed: options.seed ?? randomSeed(),
@@ -312,7 +331,8 @@ function checkLatents(manifest: Manifest, request: GenerationRequest, picture: G
 }
 
 /** The prompts of a request, as texts or embeddings. */
-type Prompts = Pick<GenerationRequest, "prompts" | "negativePrompts" | "embeddings"> & {
+type Prompts = RequestTexts & {
+  embeddings: PromptEmbeddings;
   /** How many prompts there are. */
   count: number;
 };
@@ -344,8 +364,77 @@ export function resolvePrompts(
       "give the embeddings of as many negative prompts as there are prompts",
     );
   }
-  const negativePrompts = hasNegative ? negativesOf(negativePrompt, count) : undefined;
-  return { prompts, negativePrompts, embeddings: copyFloats(embeddings), count };
+  const negativePrompts = hasNegative
+    ? oneOfEach("negativePrompt", negativePrompt, count)
+    : undefined;
+  const { promptSyntax = "plain" } = options;
+  const texts = {
+    prompts,
+    negativePrompts,
+    ...resolveSecond(manifest, options, count, [positive, negative]),
+    promptSyntax,
+  };
+  if (promptSyntax !== "plain") checkSyntax(texts);
+  return { ...texts, embeddings: copyFloats(embeddings), count };
+}
+
+/**
+ * Take the texts of the second text encoder.
+ *
+ * @param embedded how many prompts and negative prompts embeddings stand for, if they do.
+ * @throws OptionError if the model has no second text encoder, or diffusers would ignore them.
+ */
+function resolveSecond(
+  manifest: Manifest,
+  options: GenerateOptions,
+  count: number,
+  [positive, negative]: readonly [number | undefined, number | undefined],
+): Pick<RequestTexts, "prompts2" | "negativePrompts2"> {
+  const { prompt2, negativePrompt, negativePrompt2 } = options;
+  const given = [
+    ...(prompt2 === undefined ? [] : ["prompt2"]),
+    ...(negativePrompt2 === undefined ? [] : ["negativePrompt2"]),
+  ];
+  if (given.length === 0) return {};
+  const { encoders, empty_negative } = manifest.conditioning;
+  if (encoders.length < 2) {
+    throw new OptionError(
+      `${manifest.model.name} has ${encoders.length} text encoder, and takes no ${given[0]!}`,
+      "leave it out; models of SDXL have two",
+    );
+  }
+  if (prompt2 !== undefined && positive !== undefined) {
+    throw new OptionError(
+      "both prompt2 and promptEmbeds are given",
+      "leave prompt2 out where embeddings stand for the prompt",
+    );
+  }
+  if (negativePrompt2 !== undefined && negative !== undefined) {
+    throw new OptionError(
+      "both negativePrompt2 and negativePromptEmbeds are given",
+      "leave negativePrompt2 out where embeddings stand for the negative prompt",
+    );
+  }
+  if (negativePrompt2 !== undefined && negativePrompt === undefined && empty_negative === "zeros") {
+    throw new OptionError(
+      "negativePrompt2 is given without negativePrompt",
+      "give both: without a negative prompt this model takes zeros for the whole of it",
+    );
+  }
+  return {
+    ...(prompt2 === undefined ? {} : { prompts2: oneOfEach("prompt2", prompt2, count) }),
+    ...(negativePrompt2 === undefined
+      ? {}
+      : { negativePrompts2: oneOfEach("negativePrompt2", negativePrompt2, count) }),
+  };
+}
+
+/** @throws OptionError for a text that cannot be read with weights. */
+function checkSyntax({ prompts, prompts2, negativePrompts, negativePrompts2 }: RequestTexts): void {
+  for (const text of prompts ?? []) parseWeights(text, "prompt", "positive");
+  for (const text of prompts2 ?? []) parseWeights(text, "prompt2", "positive");
+  for (const text of negativePrompts ?? []) parseWeights(text, "negativePrompt", "negative");
+  for (const text of negativePrompts2 ?? []) parseWeights(text, "negativePrompt2", "negative");
 }
 
 /** Return a list of texts of one or several. */
@@ -369,13 +458,13 @@ function listOf(name: string, value: unknown): readonly string[] {
   return [...list] as string[];
 }
 
-/** Return one negative prompt for each prompt; a single text is taken for all. */
-function negativesOf(negativePrompt: unknown, count: number): readonly string[] {
-  const list = listOf("negativePrompt", negativePrompt);
-  if (typeof negativePrompt === "string") return Array<string>(count).fill(negativePrompt);
+/** Return one text for each prompt; a single text is taken for all. */
+function oneOfEach(name: string, texts: unknown, count: number): readonly string[] {
+  const list = listOf(name, texts);
+  if (typeof texts === "string") return Array<string>(count).fill(texts);
   if (list.length === count) return list;
   throw new OptionError(
-    `negativePrompt has ${list.length} texts, and there are ${count} prompts`,
+    `${name} has ${list.length} texts, and there are ${count} prompts`,
     "give one text for all prompts, or one for each",
   );
 }

@@ -3,7 +3,11 @@
 import type { Size } from "../bundle/manifest";
 import type { Model, NamedTensors } from "../gpu/model";
 import type { Tensor } from "../gpu/tvm/runtime";
+import type { TimeIds } from "./size_conditions";
 import { embedGuidance, GUIDANCE_EMBEDDING } from "./guidance_embedding";
+
+/** Name of the constant that takes the place of `time_ids` without the prompt. */
+const NEGATIVE_TIME_IDS = "negative_time_ids";
 
 /** What the denoiser is conditioned on, with the prompt and without it. */
 export interface GuidedText {
@@ -12,17 +16,26 @@ export interface GuidedText {
   unconditional: NamedTensors | undefined;
 }
 
+/** How a request is guided. */
+export interface Guidance {
+  scale: number;
+  /**
+   * Whether guidance takes one call for both predictions, which is faster than two calls and needs
+   * more memory. Two are needed where the predictions have different conditions, or one is looked at.
+   */
+  atOnce: boolean;
+  /** How much the guided prediction is brought to the deviation of the prompt's, 0 to 1. */
+  rescale: number;
+  /** What the denoiser is told of sizes; it has no effect on one that takes none. */
+  timeIds: TimeIds;
+}
+
 /** Calls the denoiser for the steps of one request. */
 export class NoisePredictor {
-  /**
-   * @param atOnce whether guidance takes one call for both predictions, which is faster than
-   *   two calls and needs more memory.
-   */
   constructor(
     private readonly model: Model,
     private readonly size: Size,
-    private readonly guidanceScale: number,
-    private readonly atOnce: boolean,
+    private readonly guidance: Guidance,
   ) {}
 
   /**
@@ -33,11 +46,10 @@ export class NoisePredictor {
    */
   makeConstants(given: Record<string, Float32Array> = {}): NamedTensors {
     const { inputs } = this.model.entry("denoiser", this.size);
-    const [width, height] = this.size;
+    const { scale, timeIds } = this.guidance;
     const values: Record<string, (length: number) => Float32Array> = {
-      // Original size, top and left of the crop, target size.
-      time_ids: () => Float32Array.of(height, width, 0, 0, height, width),
-      [GUIDANCE_EMBEDDING]: (length) => embedGuidance(this.guidanceScale, length),
+      time_ids: () => timeIds.positive,
+      [GUIDANCE_EMBEDDING]: (length) => embedGuidance(scale, length),
     };
     const { runtime } = this.model;
     const made: [string, Tensor][] = [];
@@ -46,6 +58,8 @@ export class NoisePredictor {
       for (const { name, shape } of inputs) {
         const value = given[name] ?? values[name]?.(shape[1]!);
         if (value !== undefined) made.push([name, runtime.tensor(value, shape)]);
+        if (name === "time_ids" && timeIds.negative !== undefined)
+          made.push([NEGATIVE_TIME_IDS, runtime.tensor(timeIds.negative, shape)]);
       }
       for (const [, tensor] of made) runtime.keep(tensor);
       return undefined;
@@ -54,13 +68,46 @@ export class NoisePredictor {
   }
 
   /**
-   * Predict one step's noise. Call within a scope.
+   * Predict one step's noise.
    *
-   * @param latents (1, channels, height / factor, width / factor), scaled for the denoiser.
+   * @param makeLatents makes (1, channels, height / factor, width / factor), scaled for the denoiser;
+   *   it is called within a scope.
    * @param timestep the training timestep.
-   * @returns a prediction of the same shape.
+   * @returns a prediction of the same shape; the caller disposes of it.
    */
-  predict(
+  async predict(
+    makeLatents: () => Tensor,
+    timestep: number,
+    constants: NamedTensors,
+    text: GuidedText,
+  ): Promise<Tensor> {
+    const { model } = this;
+    const { rescale, atOnce } = this.guidance;
+    if (text.unconditional === undefined || atOnce) {
+      return model.runtime.scope(() => this.predictOnce(makeLatents(), timestep, constants, text));
+    }
+    const { guided, prompted } = model.kept(() =>
+      this.predictTwice(makeLatents(), timestep, constants, text),
+    );
+    if (rescale === 0) {
+      prompted!.dispose();
+      return guided!;
+    }
+    try {
+      const factor = rescaleFactor(
+        new Float32Array(await model.runtime.read(prompted!)),
+        new Float32Array(await model.runtime.read(guided!)),
+        rescale,
+      );
+      return model.runtime.scope(() => model.combine(this.size, [[guided!, factor]]));
+    } finally {
+      guided!.dispose();
+      prompted!.dispose();
+    }
+  }
+
+  /** Predict in one call, without guidance or with it. Call within a scope. */
+  private predictOnce(
     latents: Tensor,
     timestep: number,
     constants: NamedTensors,
@@ -68,29 +115,74 @@ export class NoisePredictor {
   ): Tensor {
     const { model } = this;
     const inputs = { latents, timestep: this.makeScalar(timestep), ...constants };
-    const predict = (text: NamedTensors): Tensor =>
-      model.call(model.entry("denoiser", this.size), { ...inputs, ...text }).noise_prediction!;
-    if (unconditional === undefined) return predict(conditional);
-    if (!this.atOnce) return this.guide(predict(conditional), predict(unconditional));
+    if (unconditional === undefined) return this.callDenoiser({ ...inputs, ...conditional });
     const negative = Object.entries(unconditional).map(([name, text]) => [
       `negative_${name}`,
       text,
     ]);
     const both = { ...conditional, ...(Object.fromEntries(negative) as NamedTensors) };
-    const guidance_scale = this.makeScalar(this.guidanceScale);
+    const guidance_scale = this.makeScalar(this.guidance.scale);
     const entry = model.entry("guided_denoiser", this.size);
     return model.call(entry, { ...inputs, ...both, guidance_scale }).noise_prediction!;
   }
 
+  /** Predict with the prompt and without it, and guide. Call within a scope. */
+  private predictTwice(
+    latents: Tensor,
+    timestep: number,
+    constants: NamedTensors,
+    { conditional, unconditional }: GuidedText,
+  ): { guided: Tensor; prompted: Tensor } {
+    const { [NEGATIVE_TIME_IDS]: negativeTimeIds, ...shared } = constants;
+    const inputs = { latents, timestep: this.makeScalar(timestep), ...shared };
+    const prompted = this.callDenoiser({ ...inputs, ...conditional });
+    const without = this.callDenoiser({
+      ...inputs,
+      ...(negativeTimeIds === undefined ? {} : { time_ids: negativeTimeIds }),
+      ...unconditional,
+    });
+    return { guided: this.guide(prompted, without), prompted };
+  }
+
+  private callDenoiser(inputs: NamedTensors): Tensor {
+    const { model } = this;
+    return model.call(model.entry("denoiser", this.size), inputs).noise_prediction!;
+  }
+
   /** Combine two predictions: Ho and Salimans 2022, eq. 6, in diffusers' parametrisation. */
   private guide(withPrompt: Tensor, withoutPrompt: Tensor): Tensor {
+    const { scale } = this.guidance;
     return this.model.combine(this.size, [
-      [withoutPrompt, 1 - this.guidanceScale],
-      [withPrompt, this.guidanceScale],
+      [withoutPrompt, 1 - scale],
+      [withPrompt, scale],
     ]);
   }
 
   private makeScalar(value: number): Tensor {
     return this.model.runtime.tensor(Float32Array.of(value), [1]);
   }
+}
+
+/**
+ * Return by what a guided prediction is multiplied: diffusers' `rescale_noise_cfg` (Lin et al. 2023,
+ * "Common diffusion noise schedules and sample steps are flawed", eqs. 15 and 16).
+ *
+ * @param prompted the prediction with the prompt.
+ * @param rescale how much of the change is taken, 0 to 1.
+ */
+export function rescaleFactor(
+  prompted: Float32Array,
+  guided: Float32Array,
+  rescale: number,
+): number {
+  return (rescale * deviation(prompted)) / deviation(guided) + 1 - rescale;
+}
+
+function deviation(values: Float32Array): number {
+  let sum = 0;
+  for (const value of values) sum += value;
+  const mean = sum / values.length;
+  let squares = 0;
+  for (const value of values) squares += (value - mean) ** 2;
+  return Math.sqrt(squares / (values.length - 1));
 }

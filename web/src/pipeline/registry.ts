@@ -5,7 +5,7 @@ import type { WsdError } from "../util/errors";
 import type { WeightPatches } from "../adapters/patch";
 import type { Posterior, PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
-import type { GenerationResult, LoadOptions, SafetyReport, Usage } from "../api/types";
+import type { GenerationResult, LoadOptions, SafetyReport, TokenCount, Usage } from "../api/types";
 import { BundleFiles, fetchParsed } from "../bundle/bundle_files";
 import { NO_CACHE, openCache } from "../bundle/cache";
 import { fileSizes } from "../bundle/kept";
@@ -16,9 +16,10 @@ import { makeTransport } from "../bundle/transport";
 import { log } from "../util/log";
 import { nameOf } from "../util/secrets";
 import type { Model, ModelSource } from "../gpu/model";
-import type { GenerationRequest } from "./generation_request";
+import type { GenerationRequest, RequestTexts } from "./generation_request";
 import { meterLoading } from "./progress_meter";
 import { requireSafetyChecker } from "./safety_checker";
+import type { Words } from "./text_encoder";
 
 /** A loaded model that draws. Its callers wait for one call to end before they begin the next. */
 export interface Pipeline {
@@ -42,16 +43,21 @@ export interface Pipeline {
   /**
    * Encode prompts as the denoiser takes them.
    *
-   * @param negativePrompt one for each prompt; undefined for what the model takes for none.
+   * @param texts prompts, their negative ones, and how they are read.
    * @returns embeddings of all prompts, and of their negative ones.
    * @throws OutOfMemoryError, DeviceLostError or AbortError if the work ends early.
    */
   encodePrompt(
-    prompt: readonly string[],
-    negativePrompt: readonly string[] | undefined,
+    texts: RequestTexts,
     onStage: OnStage,
     signal: AbortSignal,
   ): Promise<PromptEmbeddings>;
+  /**
+   * Count a prompt's tokens for each text encoder.
+   *
+   * @throws OptionError for a prompt that cannot be read in its syntax.
+   */
+  countTokens(words: Words): TokenCount[];
   /**
    * Check finished pictures with the safety checker.
    *

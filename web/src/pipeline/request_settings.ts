@@ -14,7 +14,8 @@ export function describeRequest(
   request: GenerationRequest,
   image: number,
 ): Settings {
-  const { prompts, negativePrompts, embeddings, latents } = request;
+  const { prompts, negativePrompts, prompts2, negativePrompts2, embeddings, latents } = request;
+  const { promptSyntax, conditions, guidanceRescale = 0 } = request;
   const prompt = Math.floor(image / request.imagesPerPrompt);
   const [width, height] = request.size;
   const { picture, pictureSettings, variation, secondPass, loras = [] } = request;
@@ -37,6 +38,11 @@ export function describeRequest(
     eta: request.eta,
     numImages: request.batch,
     imageIndex: image,
+    ...(promptSyntax === undefined || promptSyntax === "plain" ? {} : { promptSyntax }),
+    ...(prompts2 && { prompt2: prompts2[prompt] }),
+    ...(negativePrompts2 && { negativePrompt2: negativePrompts2[prompt] }),
+    ...(guidanceRescale > 0 ? { guidanceRescale } : {}),
+    ...(conditions && { conditions }),
     ...pictureSettings,
     ...(variation && { variationSeed: variation.seed, variationStrength: variation.strength }),
     ...(secondPass && { secondPass: describeSecondPass(secondPass) }),

@@ -1,14 +1,26 @@
 /** Encodes prompts for the denoiser with one or several text encoders, in the manifest's order. */
 
-import type { PromptEmbeddings } from "../api/options";
+import type { PromptEmbeddings, PromptSyntax } from "../api/options";
+import type { TokenCount } from "../api/types";
 import type { EntryPoint, Manifest } from "../bundle/manifest";
 import { valueCount } from "../bundle/manifest";
 import type { Model, NamedTensors } from "../gpu/model";
 import type { Tensor } from "../gpu/tvm/runtime";
-import type { Tokenize } from "./clip_tokenizer";
+import type { TextTokenizer } from "./clip_tokenizer";
+import { tokenizePrompt, weighStates } from "./prompt_tokens";
+import type { PromptTokens } from "./prompt_tokens";
 
 /** The tokenizer of each text encoder. */
-export type Tokenizers = Record<string, Tokenize>;
+export type Tokenizers = Record<string, TextTokenizer>;
+
+/** A prompt as the text encoders take it. */
+export interface Words {
+  text: string;
+  /** What the encoders after the first one read; the same unless given, or empty. */
+  text2?: string | undefined;
+  /** `plain` unless given. */
+  syntax?: PromptSyntax | undefined;
+}
 
 /** Runs a model's text encoders one after another. */
 export class PromptEncoder {
@@ -24,24 +36,51 @@ export class PromptEncoder {
   }
 
   /**
-   * Encode a text; each encoder also gets what the encoders before it gave.
+   * Encode a prompt; each encoder also gets what the encoders before it gave. Where words have
+   * weights, the embeddings are read back and weighed; the pooled text stays as it is, as in the web
+   * UI.
    *
    * @returns the last encoder's outputs, `text_embeddings` and, for SDXL, `pooled_text`; the
    *   caller disposes of them.
+   * @throws OptionError for a prompt that cannot be read in its syntax.
    */
-  encode(text: string): NamedTensors {
-    return this.model.kept(() => {
-      let found: NamedTensors = {};
-      for (const encoder of this.encoders) {
-        found = this.model.call(encoder, { ...found, ...this.tokenize(encoder, text) });
+  async encode(words: Words): Promise<NamedTensors> {
+    const tokens = this.encoders.map((encoder, place) => this.tokenize(encoder, place, words));
+    const found = this.model.kept(() => {
+      let outputs: NamedTensors = {};
+      for (const [place, encoder] of this.encoders.entries()) {
+        outputs = this.model.call(encoder, { ...outputs, ...this.upload(tokens[place]!) });
       }
-      return found;
+      return outputs;
+    });
+    if (tokens.every(({ weights }) => weights === undefined)) return found;
+    try {
+      return { ...found, text_embeddings: await this.weigh(found.text_embeddings!, tokens) };
+    } catch (error) {
+      found.pooled_text?.dispose();
+      throw error;
+    }
+  }
+
+  /**
+   * Count a prompt's tokens.
+   *
+   * @throws OptionError for a prompt that cannot be read in its syntax.
+   */
+  count(words: Words): TokenCount[] {
+    return this.encoders.map((encoder, place) => {
+      const tokenizer = this.tokenizers[encoder.component!]!;
+      const { count, cut } = this.tokenize(encoder, place, words);
+      const limit = tokenizer.capacity;
+      return { encoder: encoder.component!, tokens: count, limit, cut: tokenizer.decode(cut) };
     });
   }
 
   /** Return what stands for no negative prompt: zeros, or the encoding of the empty text. */
-  encodeNothing(): NamedTensors {
-    if (this.model.manifest.conditioning.empty_negative === "encode") return this.encode("");
+  async encodeNothing(): Promise<NamedTensors> {
+    if (this.model.manifest.conditioning.empty_negative === "encode") {
+      return this.encode({ text: "" });
+    }
     return this.model.kept(() =>
       Object.fromEntries(
         this.encoders.at(-1)!.outputs.map(({ name, shape }) => {
@@ -53,13 +92,17 @@ export class PromptEncoder {
   }
 
   /**
-   * Bring the given embeddings of one prompt to the GPU, in place of {@link encode}.
+   * Bring given embeddings of one prompt to the GPU, in place of {@link encode}.
    *
    * @param embeddings of all prompts, checked.
    * @param side whether those of the prompts or of the negative ones.
    * @param index the prompt's.
    */
-  upload(embeddings: PromptEmbeddings, side: "positive" | "negative", index: number): NamedTensors {
+  uploadEmbeddings(
+    embeddings: PromptEmbeddings,
+    side: "positive" | "negative",
+    index: number,
+  ): NamedTensors {
     return this.model.kept(() =>
       Object.fromEntries(
         embeddingSpecs(this.model.manifest).map(({ name, shape, [side]: option }) => {
@@ -71,8 +114,15 @@ export class PromptEncoder {
     );
   }
 
-  private tokenize(encoder: EntryPoint, text: string): NamedTensors {
-    const { ids, end } = this.tokenizers[encoder.component!]!(text);
+  private tokenize(encoder: EntryPoint, place: number, words: Words): PromptTokens {
+    const { text, text2, syntax = "plain" } = words;
+    // As in diffusers, an empty second prompt is none.
+    const read = place > 0 && text2 ? text2 : text;
+    return tokenizePrompt(this.tokenizers[encoder.component!]!, read, syntax);
+  }
+
+  /** Make an encoder's inputs. Call within a scope. */
+  private upload({ ids, end }: PromptTokens): NamedTensors {
     const shape = [1, ids.length];
     const endOfText = new Float32Array(ids.length);
     endOfText[end] = 1;
@@ -80,6 +130,21 @@ export class PromptEncoder {
       input_ids: this.model.runtime.tensor(ids, shape),
       end_of_text: this.model.runtime.tensor(endOfText, shape),
     };
+  }
+
+  /** Weigh the states of all encoders, each by its own tokens; disposes of the given ones. */
+  private async weigh(states: Tensor, tokens: PromptTokens[]): Promise<Tensor> {
+    const shape = [...states.shape];
+    const values = await this.model.readAndDispose(states);
+    let from = 0;
+    for (const [place, { weights }] of tokens.entries()) {
+      const outputs = this.encoders[place]!.outputs;
+      // An encoder's states are joined to those before it.
+      const to = outputs.find(({ name }) => name === "text_embeddings")!.shape.at(-1)!;
+      if (weights !== undefined) weighStates(values, weights, { from, to });
+      from = to;
+    }
+    return this.model.runtime.scope(() => this.model.runtime.tensor(values, shape));
   }
 }
 

@@ -8,7 +8,7 @@ import type { WeightPatches } from "../adapters/patch";
 import { toBlobs } from "../api/generated";
 import type { Posterior, PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
-import type { GenerationResult, SafetyReport, Timings, Usage } from "../api/types";
+import type { GenerationResult, SafetyReport, Timings, TokenCount, Usage } from "../api/types";
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
 import { hasEncoder, requireEncoder, valueCount } from "../bundle/manifest";
@@ -24,8 +24,8 @@ import { createTokenizer } from "./clip_tokenizer";
 import { DenoiseLoop, disposeAll } from "./denoise_loop";
 import type { OnStep } from "./denoise_loop";
 import { countSteps, needsMask, withPicture } from "./generation_request";
-import type { GenerationRequest, GivenPicture } from "./generation_request";
-import type { GuidedText } from "./guidance";
+import type { GenerationRequest, GivenPicture, RequestTexts } from "./generation_request";
+import type { Guidance, GuidedText } from "./guidance";
 import { NoisePredictor } from "./guidance";
 import { guidesItself } from "./guidance_embedding";
 import { NoiseSource } from "./noise_source";
@@ -36,7 +36,8 @@ import { describeRequest } from "./request_settings";
 import { SafetyChecker } from "./safety_checker";
 import { layOutRun } from "./schedulers";
 import type { Run } from "./schedulers";
-import type { Tokenizers } from "./text_encoder";
+import { makeTimeIds } from "./size_conditions";
+import type { Tokenizers, Words } from "./text_encoder";
 import { embeddingSpecs, PromptEncoder, tensorsOf } from "./text_encoder";
 import { MersenneTwister, randn } from "./torch_rng";
 import { VaeDecoder } from "./vae_decoder";
@@ -127,8 +128,9 @@ export class TextToImagePipeline implements Pipeline {
       weightsLoaded = true;
     };
     const guided = this.isGuided(size, manifest.defaults.guidance_scale);
+    const denoiser = guided && this.guidesAtOnce(size) ? "guided_denoiser" : "denoiser";
     const prepare = async (either: AbortSignal): Promise<void> =>
-      this.prepare(size, guided, undefined, reportLater, either);
+      this.prepare(size, denoiser, undefined, reportLater, either);
     await runTogether([loadWeights, prepare], signal);
     throwIfAborted(signal); // the caller may have aborted in the last progress callback
   }
@@ -145,12 +147,15 @@ export class TextToImagePipeline implements Pipeline {
   }
 
   async encodePrompt(
-    prompt: readonly string[],
-    negativePrompt: readonly string[] | undefined,
+    texts: RequestTexts,
     onProgress: OnStage = ignore,
     signal?: AbortSignal,
   ): Promise<PromptEmbeddings> {
-    return this.model.runtime.guard(() => this.encode(prompt, negativePrompt, onProgress, signal));
+    return this.model.runtime.guard(() => this.encode(texts, onProgress, signal));
+  }
+
+  countTokens(words: Words): TokenCount[] {
+    return this.encoder.count(words);
   }
 
   async checkPictures(
@@ -202,14 +207,15 @@ export class TextToImagePipeline implements Pipeline {
   }
 
   /**
-   * Compile the pipelines of all that draws a picture of this size, with guidance or without.
+   * Compile the pipelines of all that draws a picture of this size.
    *
+   * @param denoiser the function that predicts.
    * @param picture that is given; undefined if there is none.
    * @throws UnsupportedError if the GPU has no buffers for it.
    */
   private async prepare(
     size: Size,
-    guided: boolean,
+    denoiser: "denoiser" | "guided_denoiser",
     picture: GivenPicture | undefined,
     report: OnStage,
     signal?: AbortSignal,
@@ -217,7 +223,6 @@ export class TextToImagePipeline implements Pipeline {
     this.checkSize(size);
     const encoder = picture?.pixels && this.requireEncoder(size);
     const blends = picture?.mask !== undefined && !needsMask(this.manifest);
-    const denoiser = guided && this.guidesAtOnce(size) ? "guided_denoiser" : "denoiser";
     const functions = [
       ...this.model.entries("text_encoder"),
       this.model.entry(denoiser, size),
@@ -258,6 +263,14 @@ export class TextToImagePipeline implements Pipeline {
     return guidanceScale > 1 && !guidesItself(this.manifest, size);
   }
 
+  /** Decide how a request is guided. */
+  private planGuidance(request: GenerationRequest): Guidance {
+    const { size, guidanceScale: scale, conditions = {}, guidanceRescale: rescale = 0 } = request;
+    const timeIds = makeTimeIds(conditions, size, request.picture !== undefined);
+    const apart = rescale > 0 || timeIds.negative !== undefined;
+    return { scale, rescale, timeIds, atOnce: !apart && this.guidesAtOnce(size) };
+  }
+
   private guidesAtOnce(size: Size): boolean {
     return guidesAtOnce(this.manifest, size, this.model.limits);
   }
@@ -278,7 +291,9 @@ export class TextToImagePipeline implements Pipeline {
     // A model that draws nothing without a picture says so.
     if (picture === undefined) withPicture(this.manifest, request, picture);
     const guided = this.isGuided(size, request.guidanceScale);
-    await this.prepare(size, guided, picture, onProgress);
+    const guidance = this.planGuidance(request);
+    const denoiser = guided && guidance.atOnce ? "guided_denoiser" : "denoiser";
+    await this.prepare(size, denoiser, picture, onProgress);
     throwIfAborted(signal);
     const run = this.layOut(request);
     const noise = this.makeNoise(request, run);
@@ -300,8 +315,7 @@ export class TextToImagePipeline implements Pipeline {
     const finals: Tensor[] = [];
     try {
       const { indices, imagesPerPrompt } = request;
-      const atOnce = this.guidesAtOnce(size);
-      const predictor = new NoisePredictor(this.model, size, request.guidanceScale, atOnce);
+      const predictor = new NoisePredictor(this.model, size, guidance);
       const loop = new DenoiseLoop(this.model, predictor, run, request, noise, pictures);
       await this.need("denoiser", onProgress, signal);
       const ofImage = (image: number): { image: number; images: number } => {
@@ -416,39 +430,44 @@ export class TextToImagePipeline implements Pipeline {
     report: OnStage,
     signal?: AbortSignal,
   ): Promise<GuidedText[]> {
-    const { prompts, negativePrompts, embeddings, batch, imagesPerPrompt, indices } = request;
+    const { prompts, embeddings, batch, imagesPerPrompt, indices } = request;
     const total = batch / imagesPerPrompt;
     const specs = embeddingSpecs(this.manifest);
     const nothing = this.manifest.conditioning.empty_negative;
     const givenNegative = specs.some(({ negative }) => embeddings[negative] !== undefined);
     const encodesNegative =
-      guided && !givenNegative && (negativePrompts !== undefined || nothing === "encode");
+      guided && !givenNegative && (negativeWords(request, 0) !== undefined || nothing === "encode");
     report({ stage: "text", loaded: 0, total, images: indices.length });
     if (prompts !== undefined || encodesNegative) await this.need("text_encoder", report, signal);
     // Every text is encoded once, also where several pictures have it.
-    const encoded = new Map<string | undefined, NamedTensors>();
-    const encode = (text: string | undefined): NamedTensors => {
-      const known = encoded.get(text);
+    const encoded = new Map<string, NamedTensors>();
+    const encode = async (words: Words | undefined): Promise<NamedTensors> => {
+      const key = JSON.stringify([words?.text, words?.text2]);
+      const known = encoded.get(key);
       if (known !== undefined) return known;
-      const made = this.encodeText(text);
-      encoded.set(text, made);
+      const made = await this.encodeText(words);
+      encoded.set(key, made);
       return made;
     };
     const uploaded: NamedTensors[] = [];
     const upload = (side: "positive" | "negative", index: number): NamedTensors => {
-      const made = this.encoder.upload(embeddings, side, index);
+      const made = this.encoder.uploadEmbeddings(embeddings, side, index);
       uploaded.push(made);
       return made;
     };
-    const negative = (index: number): NamedTensors =>
-      givenNegative ? upload("negative", index) : encode(negativePrompts?.[index]);
+    const negative = async (index: number): Promise<NamedTensors> =>
+      givenNegative ? upload("negative", index) : encode(negativeWords(request, index));
     try {
-      const texts = Array.from({ length: total }, (_, index): GuidedText => {
-        return {
-          conditional: prompts === undefined ? upload("positive", index) : encode(prompts[index]),
-          unconditional: guided ? negative(index) : undefined,
-        };
-      });
+      const texts: GuidedText[] = [];
+      for (let index = 0; index < total; index++) {
+        texts.push({
+          conditional:
+            prompts === undefined
+              ? upload("positive", index)
+              : await encode(promptWords(request, index)),
+          unconditional: guided ? await negative(index) : undefined,
+        });
+      }
       await this.model.runtime.sync();
       report({ stage: "text", loaded: total, total, images: indices.length });
       return texts;
@@ -460,8 +479,7 @@ export class TextToImagePipeline implements Pipeline {
 
   /** Encode prompts, and read back what the denoiser would be given. */
   private async encode(
-    prompts: readonly string[],
-    negativePrompts: readonly string[] | undefined,
+    texts: RequestTexts,
     report: OnStage,
     signal?: AbortSignal,
   ): Promise<PromptEmbeddings> {
@@ -469,12 +487,12 @@ export class TextToImagePipeline implements Pipeline {
     await this.model.runtime.prepare(this.model.entries("text_encoder"));
     await this.need("text_encoder", report, signal);
     const parts: Record<string, Float32Array[]> = {};
-    for (const [index, prompt] of prompts.entries()) {
+    for (const index of (texts.prompts ?? []).keys()) {
       throwIfAborted(signal);
-      const negative = negativePrompts?.[index];
+      const negative = negativeWords(texts, index);
       const read = {
-        positive: await this.model.readAll(this.encoder.encode(prompt)),
-        negative: await this.model.readAll(this.encodeText(negative)),
+        positive: await this.model.readAll(await this.encodeText(promptWords(texts, index))),
+        negative: await this.model.readAll(await this.encodeText(negative)),
       };
       for (const spec of embeddingSpecs(this.manifest)) {
         (parts[spec.positive] ??= []).push(read.positive[spec.name]!);
@@ -485,10 +503,23 @@ export class TextToImagePipeline implements Pipeline {
     return Object.fromEntries(joined) as PromptEmbeddings;
   }
 
-  /** Encode a text; undefined stands for no negative prompt. */
-  private encodeText(text: string | undefined): NamedTensors {
-    return text === undefined ? this.encoder.encodeNothing() : this.encoder.encode(text);
+  /** Encode a prompt; undefined stands for no negative prompt. */
+  private async encodeText(words: Words | undefined): Promise<NamedTensors> {
+    return words === undefined ? this.encoder.encodeNothing() : this.encoder.encode(words);
   }
+}
+
+function promptWords({ prompts, prompts2, promptSyntax }: RequestTexts, index: number): Words {
+  return { text: prompts![index]!, text2: prompts2?.[index], syntax: promptSyntax };
+}
+
+/** Return a negative prompt; undefined if there is none. */
+function negativeWords(texts: RequestTexts, index: number): Words | undefined {
+  const { negativePrompts, negativePrompts2, promptSyntax: syntax } = texts;
+  const text2 = negativePrompts2?.[index];
+  // A second negative prompt alone goes with the empty one, as in diffusers.
+  const text = negativePrompts?.[index] ?? (text2 === undefined ? undefined : "");
+  return text === undefined ? undefined : { text, text2, syntax };
 }
 
 /** Dispose of encoded texts, some of which several prompts share. */

@@ -1,6 +1,6 @@
 /** What a picture says of how it was drawn, whichever program wrote it. */
 
-import { FITS, MASKED_CONTENTS, UPSCALES } from "../util/option_values";
+import { FITS, MASKED_CONTENTS, PROMPT_SYNTAXES, UPSCALES } from "../util/option_values";
 import type { AppliedLora } from "./lora_tags";
 import type { Seed } from "./seed";
 import { parseSeed } from "./seed";
@@ -36,6 +36,15 @@ export interface FoundSettings {
   eta: number | undefined;
   /** Number of the picture among those of one seed, counted from 1, and how many those were. */
   picture: FoundPicture | undefined;
+  /** How the prompts are read; undefined if the program does not say it. */
+  promptSyntax?: PromptSyntax | undefined;
+  /** What the second text encoder of SDXL read, if that was another text. */
+  prompt2?: string | undefined;
+  negativePrompt2?: string | undefined;
+  /** How much the guided prediction was brought back to the deviation of the prompt's, 0 to 1. */
+  guidanceRescale?: number | undefined;
+  /** What SDXL was told of sizes and crops. */
+  conditions?: SizeConditions | undefined;
   /** How much of a given picture was drawn anew, 0 to 1. */
   strength?: number | undefined;
   /** How that picture was brought to the size. */
@@ -90,8 +99,9 @@ export function noSettings(program: string): FoundSettings {
 type Meaning =
   | Exclude<
       keyof FoundSettings,
-      "program" | "others" | "loras" | "onlyMasked" | "secondWidth" | "secondHeight"
+      "program" | "others" | "loras" | "conditions" | "onlyMasked" | "secondWidth" | "secondHeight"
     >
+  | keyof SizeConditions
   // Names of several settings, or of one that is written in other words.
   | "size"
   | "secondSize"
@@ -110,6 +120,40 @@ export type Fit = (typeof FITS)[number];
  * noise; `fill`, the colours around the masked part, blurred into it.
  */
 export type MaskedContent = (typeof MASKED_CONTENTS)[number];
+
+/**
+ * How prompts are read: `plain`, every character is text; or `a1111`, as AUTOMATIC1111's web UI reads
+ * them: `(word:1.3)` weighs a word, `(word)` by 1.1, `[word]` by 1 / 1.1, and a backslash makes a
+ * bracket a character.
+ */
+export type PromptSyntax = (typeof PROMPT_SYNTAXES)[number];
+
+/** [width, height] in pixels; diffusers has the height first. */
+export type ConditionSize = readonly [width: number, height: number];
+/** [top, left] in pixels. */
+export type CropCorner = readonly [top: number, left: number];
+
+/**
+ * What SDXL's UNet is told of the pictures that it learned from, with the prompt and, by the options
+ * that begin with `negative`, without it. Other models take none of these.
+ */
+export interface SizeConditions {
+  /** How large the picture was before it was cut and resized; the drawn size unless given. */
+  originalSize?: ConditionSize | undefined;
+  /** Where it was cut; [0, 0] unless given. */
+  cropTopLeft?: CropCorner | undefined;
+  /** To which size; the drawn size unless given. */
+  targetSize?: ConditionSize | undefined;
+  /**
+   * As in diffusers, this one goes with `negativeTargetSize`; with a picture to draw from, each of the
+   * two is that of the prompt unless given.
+   */
+  negativeOriginalSize?: ConditionSize | undefined;
+  /** [0, 0] unless given. With a picture to draw from, diffusers takes the prompt's `cropTopLeft`. */
+  negativeCropTopLeft?: CropCorner | undefined;
+  /** Goes with `negativeOriginalSize`. */
+  negativeTargetSize?: ConditionSize | undefined;
+}
 
 /** Pixels that are added to a picture at its sides. */
 export interface Outpaint {
@@ -141,6 +185,8 @@ export function take(found: FoundSettings, meaning: Meaning, name: string, text:
   switch (meaning) {
     case "prompt":
     case "negativePrompt":
+    case "prompt2":
+    case "negativePrompt2":
     case "sampler":
     case "schedule":
     case "model":
@@ -152,6 +198,21 @@ export function take(found: FoundSettings, meaning: Meaning, name: string, text:
       [found.width, found.height] = size;
       return;
     }
+    case "originalSize":
+    case "cropTopLeft":
+    case "targetSize":
+    case "negativeOriginalSize":
+    case "negativeCropTopLeft":
+    case "negativeTargetSize": {
+      const pair = readTwoNumbers(text);
+      if (pair === undefined) break;
+      found.conditions = { ...found.conditions, [meaning]: pair };
+      return;
+    }
+    case "promptSyntax":
+      found.promptSyntax = PROMPT_SYNTAXES.find((syntax) => syntax === text);
+      if (found.promptSyntax === undefined) break;
+      return;
     case "secondSize": {
       const size = readTwoNumbers(text);
       if (size === undefined) break;

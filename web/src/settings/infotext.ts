@@ -7,10 +7,19 @@
 
 import { OptionError } from "../util/errors";
 import { requireSettings, requireString, show } from "../util/option_checks";
-import type { Fit, FoundSettings, MaskedContent, Outpaint, Upscale } from "./found_settings";
+import type {
+  Fit,
+  FoundSettings,
+  MaskedContent,
+  Outpaint,
+  PromptSyntax,
+  SizeConditions,
+  Upscale,
+} from "./found_settings";
 import { A1111_CONTENTS, noSettings, secondSize, splitStrength, takeAll } from "./found_settings";
 import { readLoraTags, writeLoraTags } from "./lora_tags";
 import type { AppliedLora } from "./lora_tags";
+import { hasSyntax } from "./prompt_syntax";
 import { findScheduler, nameSampler } from "./sampler_names";
 import type { Seed } from "./seed";
 
@@ -45,6 +54,15 @@ export interface Settings extends PictureSettings {
   steps: number;
   scheduler: string;
   guidanceScale: number;
+  /** How the prompts were read; `plain` unless given. */
+  promptSyntax?: PromptSyntax | undefined;
+  /** What SDXL's second text encoder read, if that was another text. */
+  prompt2?: string | undefined;
+  negativePrompt2?: string | undefined;
+  /** How much the guided prediction was brought to the deviation of the prompt's; 0 unless given. */
+  guidanceRescale?: number | undefined;
+  /** What SDXL was told of sizes and crops, as far as the caller said it. */
+  conditions?: SizeConditions | undefined;
   seed: Seed;
   width: number;
   height: number;
@@ -102,6 +120,16 @@ const MEANINGS = {
   "Variation seed": "variationSeed",
   "Variation seed strength": "variationStrength",
   // WSD's own words.
+  "Prompt syntax": "promptSyntax",
+  "Prompt 2": "prompt2",
+  "Negative prompt 2": "negativePrompt2",
+  "CFG rescale": "guidanceRescale",
+  "Original size": "originalSize",
+  "Crop top left": "cropTopLeft",
+  "Target size": "targetSize",
+  "Negative original size": "negativeOriginalSize",
+  "Negative crop top left": "negativeCropTopLeft",
+  "Negative target size": "negativeTargetSize",
   Fit: "fit",
   "Keep unmasked": "keepUnmasked",
   Outpaint: "outpaint",
@@ -118,6 +146,16 @@ const MEANINGS = {
   App: null,
   User: null,
 } as const;
+
+/** What WSD calls the conditions, and what stands between their two numbers. */
+const CONDITIONS = [
+  ["Original size", "originalSize", "x"],
+  ["Crop top left", "cropTopLeft", " "],
+  ["Target size", "targetSize", "x"],
+  ["Negative original size", "negativeOriginalSize", "x"],
+  ["Negative crop top left", "negativeCropTopLeft", " "],
+  ["Negative target size", "negativeTargetSize", "x"],
+] as const;
 
 /**
  * Write settings as text: all that decides the picture, also where it is a model's default, because
@@ -153,6 +191,7 @@ export function formatSettings(settings: Settings, image?: number): string {
     ...(numImages > 1
       ? [`Batch size: ${numImages}, Batch pos: ${index}, Picture: ${index + 1} of ${numImages}`]
       : []),
+    ...pairsOfPrompt(settings),
     ...pairsOfPicture(settings),
     ...pairsOfNoise(settings),
     ...pairsOfLoras(loras),
@@ -181,6 +220,25 @@ function withHashes(loras: readonly AppliedLora[], text: string): AppliedLora[] 
     const hash = hashes.get(lora.name);
     return hash === undefined ? lora : { ...lora, hash };
   });
+}
+
+/** Write how the prompts are read, the second ones, and what guides besides. */
+function pairsOfPrompt(settings: Settings): string[] {
+  const { prompt, prompt2, negativePrompt, negativePrompt2, guidanceRescale = 0 } = settings;
+  const { promptSyntax = "plain", conditions = {} } = settings;
+  const texts = [prompt, prompt2, negativePrompt, negativePrompt2];
+  // Other programs read weights in every prompt, so a plain one says what it is where that matters.
+  const matters = promptSyntax !== "plain" || texts.some((text) => hasSyntax(text ?? ""));
+  return [
+    ...(matters ? [`Prompt syntax: ${promptSyntax}`] : []),
+    ...(prompt2 === undefined ? [] : [`Prompt 2: ${quote(prompt2)}`]),
+    ...(negativePrompt2 === undefined ? [] : [`Negative prompt 2: ${quote(negativePrompt2)}`]),
+    ...(guidanceRescale > 0 ? [`CFG rescale: ${guidanceRescale}`] : []),
+    ...CONDITIONS.flatMap(([name, option, between]) => {
+      const pair = conditions[option];
+      return pair === undefined ? [] : [`${name}: ${pair.join(between)}`];
+    }),
+  ];
 }
 
 /** Write what is known of the picture that was drawn from, in the web UI's words where it has some. */
@@ -239,7 +297,9 @@ export function parseSettings(text: string): Partial<Settings> {
   const { steps, guidanceScale, seed, eta, width, height, model } = found;
   const { number = 1, of: numImages } = found.picture ?? {};
   const imageIndex = numImages === undefined ? undefined : number - 1;
-  const picture = { numImages, imageIndex, loras: found.loras, ...pictureOf(found) };
+  const { promptSyntax, prompt2, negativePrompt2, guidanceRescale, conditions, loras } = found;
+  const prompts = { promptSyntax, prompt2, negativePrompt2, guidanceRescale, conditions, loras };
+  const picture = { numImages, imageIndex, ...prompts, ...pictureOf(found) };
   const values = { steps, guidanceScale, seed, eta, width, height, model, ...picture };
   const scheduler = known?.exact === true ? known.schedulers[0] : undefined;
   const present = Object.entries({ ...values, scheduler }).filter(
@@ -288,11 +348,20 @@ export function parseInfotext(text: string): FoundSettings {
   takeAll(found, telling, MEANINGS);
   const hashes = pairs.find(([key]) => key === HASHES)?.[1];
   if (hashes !== undefined && loras.length > 0) found.loras = withHashes(loras, hashes);
+  // Earlier versions of WSD read every prompt as plain text, and did not write that.
+  const texts = [found.prompt, found.negativePrompt ?? ""];
+  if (isOurs(pairs) && texts.some(hasSyntax)) found.promptSyntax ??= "plain";
   splitStrength(found);
   // Extensions write lines of their own below the pairs.
   const below = lines.slice(at + 1).filter((line) => line.trim() !== "");
   for (const line of below) found.others.push([line.split(":", 1)[0]!, line]);
   return found;
+}
+
+/** Whether WSD wrote a line of pairs: these two are beside each other, whatever their values. */
+function isOurs(pairs: [string, string][]): boolean {
+  const rng = pairs.findIndex(([key, value]) => key === "RNG" && value === "CPU");
+  return rng >= 0 && pairs[rng + 1]?.[0] === "Eta DDIM" && pairs[rng - 1]?.[0] === "Model";
 }
 
 /** Return the index of the line of pairs; -1 if there is none. */
@@ -335,7 +404,7 @@ function findQuote(line: string, start: number): number {
 }
 
 function quote(value: string): string {
-  return /[,:\n]/.test(value) ? JSON.stringify(value) : value;
+  return /[,:\n]|^\s|\s$|^"|^$/.test(value) ? JSON.stringify(value) : value;
 }
 
 function unquote(value: string): string {

@@ -417,6 +417,11 @@ export const MAX_SEED = 18446744073709551615n;
 export const MAX_GUIDANCE = 50.0;
 export const MAX_IMAGES = 16;
 
+// wsd/runtime/prompt_syntax.py: syntaxes of prompts, and their limits
+export const PROMPT_SYNTAXES = ["plain", "a1111"] as const;
+export const MOST_NESTED_BRACKETS = 100;
+export const MOST_PROMPT_WEIGHT = 100;
+
 // wsd/runtime/given_picture.py: what a picture is drawn from with, where nobody says it
 export const MASKED_FROM = 128;
 export const DEFAULT_STRENGTH = 0.8;

@@ -8,7 +8,14 @@ import { MAX_GUIDANCE, MAX_IMAGES, MAX_SEED, MIN_SEED } from "./constants.genera
 import { OptionError } from "./errors";
 import { LOG_LEVELS } from "./log";
 import { nearestName } from "./nearest";
-import { FITS, LARGEST_BLUR, LONGEST_SIDE, MASKED_CONTENTS, UPSCALES } from "./option_values";
+import {
+  FITS,
+  LARGEST_BLUR,
+  LONGEST_SIDE,
+  MASKED_CONTENTS,
+  PROMPT_SYNTAXES,
+  UPSCALES,
+} from "./option_values";
 
 /** Throws an OptionError unless a value has the type. It is not called for undefined and null. */
 export type Check = (name: string, value: unknown) => void;
@@ -196,8 +203,59 @@ export const LORA_CHECKS: Checks = {
   sha256: requireDigest,
 };
 
+/** How prompts are read; the prompts themselves are checked elsewhere. */
+const PROMPT_CHECKS: Checks = {
+  promptSyntax: requireOneOf(...PROMPT_SYNTAXES),
+  prompt2: checkedElsewhere,
+  negativePrompt2: checkedElsewhere,
+};
+
 /** Options of `encodePrompt`. */
-export const ENCODE_CHECKS: Checks = { negativePrompt: checkedElsewhere, signal: requireSignal };
+export const ENCODE_CHECKS: Checks = {
+  negativePrompt: checkedElsewhere,
+  ...PROMPT_CHECKS,
+  signal: requireSignal,
+};
+
+/** Options of `countTokens`. */
+export const COUNT_CHECKS: Checks = {
+  promptSyntax: requireOneOf(...PROMPT_SYNTAXES),
+  prompt2: requireString,
+  negative: requireBoolean,
+  signal: requireSignal,
+};
+
+/** The greatest number of pixels that SDXL is told of; far beyond what it learned from. */
+const LARGEST_CONDITION = 65536;
+
+/** Make a check of two whole numbers. */
+function requirePair(what: string, least: number): Check {
+  return check(
+    `${what}, whole numbers from ${least} to ${LARGEST_CONDITION}`,
+    (value) =>
+      Array.isArray(value) &&
+      value.length === 2 &&
+      value.every(
+        (each: unknown) =>
+          Number.isInteger(each) &&
+          (each as number) >= least &&
+          (each as number) <= LARGEST_CONDITION,
+      ),
+  );
+}
+
+const requireConditionSize = requirePair("a width and a height", 1);
+const requireCorner = requirePair("a distance from the top and one from the left", 0);
+
+/** What SDXL is told of sizes; the order is that of the options' type. */
+export const CONDITION_CHECKS = {
+  originalSize: requireConditionSize,
+  cropTopLeft: requireCorner,
+  targetSize: requireConditionSize,
+  negativeOriginalSize: requireConditionSize,
+  negativeCropTopLeft: requireCorner,
+  negativeTargetSize: requireConditionSize,
+} as const satisfies Checks;
 
 /** Make a check of options inside of an option. */
 function requireAll(checks: Checks): Check {
@@ -268,8 +326,11 @@ export const ENCODE_IMAGE_CHECKS: Checks = {
 export const GENERATE_CHECKS: Checks = {
   ...CALLER_CHECKS,
   negativePrompt: checkedElsewhere,
+  ...PROMPT_CHECKS,
   numInferenceSteps: checkedElsewhere,
   guidanceScale: requireUpTo(MAX_GUIDANCE),
+  guidanceRescale: requireUpTo(1),
+  ...CONDITION_CHECKS,
   seed: requireSeed,
   width: requireFinite,
   height: requireFinite,
@@ -317,6 +378,11 @@ export function requireLoras(name: string, value: unknown): void {
 /** Fields that a picture's settings may have besides. */
 const OPTIONAL_SETTINGS_CHECKS: Checks = {
   negativePrompt: requireString,
+  promptSyntax: requireOneOf(...PROMPT_SYNTAXES),
+  prompt2: requireString,
+  negativePrompt2: requireString,
+  guidanceRescale: requireFinite,
+  conditions: requireAll(CONDITION_CHECKS),
   numImages: check(
     "a whole number above 0",
     (value) => Number.isInteger(value) && (value as number) > 0,
@@ -420,6 +486,10 @@ const SYNONYMS: Readonly<Record<string, string>> = {
   hires: "secondPass",
   hiresfix: "secondPass",
   enablehr: "secondPass",
+  cropscoordstopleft: "cropTopLeft",
+  negativecropscoordstopleft: "negativeCropTopLeft",
+  cfgrescale: "guidanceRescale",
+  syntax: "promptSyntax",
   onwarning: "onNotice",
 };
 

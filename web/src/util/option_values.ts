@@ -1,6 +1,6 @@
 /** Values and defaults of options that have names: the checks, the types and the page share them. */
 
-export { FITS, LONGEST_SIDE, MOST_PIXELS } from "./constants.generated";
+export { FITS, LONGEST_SIDE, MOST_PIXELS, PROMPT_SYNTAXES } from "./constants.generated";
 
 /** What drawing begins with where a mask is white. */
 export const MASKED_CONTENTS = ["original", "noise", "fill"] as const;

@@ -4,15 +4,16 @@ import type { LoadedLora, LoraOptions } from "../api/lora";
 import type { Posterior, PromptEmbeddings } from "../api/options";
 import { CallProgress, LOADING_SHARE } from "../api/progress";
 import type { OnProgress } from "../api/progress";
-import type { GenerationResult, LoadOptions, StageReport, Usage } from "../api/types";
+import type { GenerationResult, LoadOptions, StageReport, TokenCount, Usage } from "../api/types";
 import type { Size } from "../bundle/manifest";
 import { runSelfTest } from "../diagnostics/self_test";
 import { NoAdapterError } from "../gpu/device";
 import { loadPipeline } from "../pipeline";
 import type { Pipeline } from "../pipeline";
-import type { GenerationRequest } from "../pipeline/generation_request";
+import type { GenerationRequest, RequestTexts } from "../pipeline/generation_request";
 import type { Costs, ProgressMeter } from "../pipeline/progress_meter";
 import { meterEncoding, meterPatching, meterSelfTest } from "../pipeline/progress_meter";
+import type { Words } from "../pipeline/text_encoder";
 import type { Seed } from "../settings/seed";
 import { untilAborted } from "../util/concurrency";
 import { OutOfMemoryError, UnsupportedError } from "../util/errors";
@@ -136,14 +137,13 @@ export class RecoveringPipeline {
   }
 
   /** Encode prompts with the pipeline; see `Pipeline.encodePrompt`. */
-  async encodePrompt(
-    prompt: readonly string[],
-    negativePrompt: readonly string[] | undefined,
-    signal: AbortSignal,
-  ): Promise<PromptEmbeddings> {
-    return this.use(ignore, signal, (pipeline) =>
-      pipeline.encodePrompt(prompt, negativePrompt, ignore, signal),
-    );
+  async encodePrompt(texts: RequestTexts, signal: AbortSignal): Promise<PromptEmbeddings> {
+    return this.use(ignore, signal, (pipeline) => pipeline.encodePrompt(texts, ignore, signal));
+  }
+
+  /** Count a prompt's tokens; a GPU that was lost does not matter. */
+  async countTokens(words: Words, signal: AbortSignal): Promise<TokenCount[]> {
+    return (this.pipeline ?? (await this.ready(ignore, signal))).countTokens(words);
   }
 
   /** Encode a picture with the pipeline; see `Pipeline.encodeImage`. */

@@ -6,10 +6,18 @@ import { transferablesOf } from "../api/generated";
 import type { LoadedLora } from "../api/lora";
 import type { Posterior, PromptEmbeddings } from "../api/options";
 import type { OnProgress, ProgressEvent } from "../api/progress";
-import type { GenerationResult, LoadOptions, OnNotice, StageReport, Usage } from "../api/types";
+import type {
+  GenerationResult,
+  LoadOptions,
+  OnNotice,
+  StageReport,
+  TokenCount,
+  Usage,
+} from "../api/types";
 import type { Manifest, Size } from "../bundle/manifest";
 import type { Pipeline } from "../pipeline";
-import type { GenerationRequest } from "../pipeline/generation_request";
+import type { GenerationRequest, RequestTexts } from "../pipeline/generation_request";
+import type { Words } from "../pipeline/text_encoder";
 import type { Seed } from "../settings/seed";
 import { setLogLevel } from "../util/log";
 import { BUILD } from "../util/version";
@@ -87,17 +95,17 @@ export class WorkerPipeline {
     return Comlink.transfer(result, transferablesOf(result));
   }
 
-  async encodePrompt(
-    call: number,
-    prompt: readonly string[],
-    negativePrompt: readonly string[] | undefined,
-  ): Promise<PromptEmbeddings> {
+  async encodePrompt(call: number, texts: RequestTexts): Promise<PromptEmbeddings> {
     const embeddings = await this.cancellable(call, (signal) =>
-      this.recovering!.encodePrompt(prompt, negativePrompt, signal),
+      this.recovering!.encodePrompt(texts, signal),
     );
     const values: (Float32Array | undefined)[] = Object.values({ ...embeddings });
     const arrays = values.filter((array) => array !== undefined);
     return Comlink.transfer(embeddings, [...new Set(arrays.map(({ buffer }) => buffer))]);
+  }
+
+  async countTokens(call: number, words: Words): Promise<TokenCount[]> {
+    return this.cancellable(call, (signal) => this.recovering!.countTokens(words, signal));
   }
 
   async encodePicture(

@@ -13,7 +13,7 @@ test("a text becomes as many tokens as the encoder takes", () => {
     eos_token_id: 719,
     pad_token_id: 719,
   } as TokenizerEntry;
-  const tokenize = createTokenizer(readFileSync(`${folder}/tokenizer.json`, "utf8"), entry);
+  const { tokenize } = createTokenizer(readFileSync(`${folder}/tokenizer.json`, "utf8"), entry);
   const short = tokenize("a large red circle");
   expect(short.ids.length).toBe(77);
   expect([short.ids[0], short.ids[short.end], short.ids[76]]).toEqual([718, 719, 719]);

@@ -82,6 +82,7 @@ describe("resolveRequest", () => {
     expect(others).toEqual({
       prompts: ["a cat"],
       negativePrompts: undefined,
+      promptSyntax: "plain",
       embeddings: {},
       steps: 20,
       guidanceScale: 7.5,
