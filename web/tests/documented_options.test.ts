@@ -69,7 +69,8 @@ const FOUND: Record<keyof FoundSettings, true> = {
   ...{ maskedContent: true, onlyMasked: true, onlyMaskedPadding: true, keepUnmasked: true },
   ...{ outpaint: true, variationSeed: true, variationStrength: true, secondScale: true },
   ...{ secondWidth: true, secondHeight: true, secondSteps: true, secondStrength: true },
-  upscale: true,
+  ...{ upscale: true, loras: true, promptSyntax: true, prompt2: true, negativePrompt2: true },
+  ...{ guidanceRescale: true, conditions: true },
 };
 
 test("the row of readSettings has what it can find", () => {

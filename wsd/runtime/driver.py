@@ -223,8 +223,11 @@ class Renderer:
             UsageError: for a prompt that the model refuses.
             RenderError: if the page fails.
         """
-        more = [] if negative_prompt is None and options is None else [negative_prompt]
-        more += [] if options is None else [dict(options)]
+        more: list[Any] = []
+        if negative_prompt is not None or options is not None:
+            more.append(negative_prompt)
+        if options is not None:
+            more.append(dict(options))
         return dict(self._page.call("encodePrompt", prompt, *more))
 
     def self_test(self) -> list[StageReport]:
