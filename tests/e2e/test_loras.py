@@ -224,6 +224,8 @@ def test_what_does_not_fit_leaves_the_model_as_it_was(patched):
     assert other["name"] == "IntegrityError"
     late = patched.call("cancelled", encoded(patched.file("loha").read_bytes()))
     assert late["name"] == "AbortError"
+    # Components that were being changed are loaded when they are needed next.
+    patched.call("draw")
     patched.check([("lora", 0, 1.0)])
     patched.call("unloadLora")
     assert patched.call("draw") == first

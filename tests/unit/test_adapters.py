@@ -274,6 +274,11 @@ def test_sums_run_in_order_and_are_not_fused():
     assert found.numpy().tobytes() == expected.tobytes()
 
 
+def test_a_linear_layers_core_has_two_dimensions():
+    core, right = torch.rand(3, 3), torch.rand(3, 5)
+    assert torch.equal(arithmetic.contract(core, right), multiply(core, right))
+
+
 def test_blocks_of_rows_do_not_change_a_bit(monkeypatch):
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(40, 8, 3, 3, generator=generator)
@@ -387,6 +392,9 @@ FAULTS = {
     "an empty matrix": (
         lambda t: change(t, first(t, "lora_up"), lambda x: x[:0]), "expected a matrix"
     ),
+    "a difference that is turned": (
+        lambda t: turn_into_difference(t, first(t, "fc1.lora_down")), "changes a tensor of shape"
+    ),
     "nothing": (lambda t: t.clear(), "holds no tensors"),
     "a checkpoint": (
         lambda t: (t.clear(), t.update({"model.diffusion_model.out.0.weight": torch.ones(2)})),
@@ -408,6 +416,16 @@ def first(tensors, part):
 
 def change(tensors, key, function):
     tensors[key] = function(tensors[key])
+
+
+def turn_into_difference(tensors, key):
+    """Replace a layer's factors by a difference whose axes are the wrong way round."""
+    layer = key.partition(".")[0]
+    inputs = tensors.pop(key).shape[1]
+    rows = tensors.pop(f"{layer}.lora_up.weight").shape[0]
+    tensors.pop(f"{layer}.alpha", None)
+    assert rows != inputs
+    tensors[f"{layer}.diff"] = torch.ones(inputs, rows)
 
 
 def rename(tensors, part, other):

@@ -17,6 +17,9 @@ export interface AdapterBundle {
   triggerWords: string[];
 }
 
+/** The largest file that is read, in bytes: what browsers give as one buffer. */
+export const MOST_BYTES = 2 ** 31 - 1;
+
 /**
  * Parse an adapter.json.
  *
@@ -33,7 +36,8 @@ export function parseAdapterBundle(text: string, url: string): AdapterBundle {
   const isPlaced =
     isName(file) &&
     Number.isSafeInteger(bytes) &&
-    (bytes as number) >= 0 &&
+    (bytes as number) > 0 &&
+    (bytes as number) <= MOST_BYTES &&
     SHA256.test(String(sha256));
   if (!isPlaced || typeof name !== "string") {
     throw new LoraError(

@@ -10,6 +10,16 @@ import type { Part } from "./tensor_keys";
 /** What LyCORIS adds to a length before it divides by it: float32's epsilon. */
 const EPSILON = 2 ** -23;
 
+/** Tensors of LyCORIS' kinds of change. */
+const LOHA: readonly Part[] = [
+  ...(["hada_w1_a", "hada_w1_b", "hada_t1"] as const),
+  ...(["hada_w2_a", "hada_w2_b", "hada_t2"] as const),
+];
+const LOKR: readonly Part[] = [
+  ...(["lokr_w1", "lokr_w1_a", "lokr_w1_b"] as const),
+  ...(["lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2"] as const),
+];
+
 /** The tensors of a layer by what they are. */
 export type Parts = Partial<Record<Part, FileTensor>>;
 
@@ -65,6 +75,7 @@ export function makePatch(
   rule: AlphaRule,
 ): (scale: number) => Patch {
   if (weight.shape.length === 1 && parts.diff !== undefined) {
+    refuseOthers(parts, ["diff", "alpha"]);
     return makeVectorPatch(parts.diff, "diff", weight);
   }
   const shape = shapeOf(weight);
@@ -124,6 +135,12 @@ function chooseKind(parts: Parts, shape: WeightShape): Kind {
   return read(parts, shape);
 }
 
+/** @throws LayerProblem if there is a tensor that the kind of change has no use for. */
+function refuseOthers(parts: Parts, known: readonly Part[]): void {
+  const others = Object.keys(parts).filter((part) => !known.includes(part as Part));
+  if (others.length > 0) fail(`it has ${others.join(", ")} beside ${known.join(", ")}`);
+}
+
 /** @throws LayerProblem unless a tensor is there. */
 function need(parts: Parts, part: Part): FileTensor {
   return parts[part] ?? fail(`${part} is missing`);
@@ -149,6 +166,7 @@ function rankOf(tensor: FileTensor, part: Part, axis: 0 | 1): number {
 
 /** LoRA, and LoCon's convolutions; with `mid` the input factor is a Tucker decomposition. */
 function readLora(parts: Parts, { rows, positions, inputs, kernel }: WeightShape): Kind {
+  refuseOthers(parts, ["up", "down", "mid", "alpha", "dora_scale", "magnitude"]);
   const [up, down] = [need(parts, "up"), need(parts, "down")];
   const { mid } = parts;
   const rank = rankOf(down, "down", 0);
@@ -167,6 +185,10 @@ function readLora(parts: Parts, { rows, positions, inputs, kernel }: WeightShape
 
 /** LoHa: the product of two low-rank matrices, value by value. Hyeon-Woo et al. 2022. */
 function readLoha(parts: Parts, shape: WeightShape): Kind {
+  refuseOthers(parts, [...LOHA, "alpha", "dora_scale"]);
+  if ((parts.hada_t1 === undefined) !== (parts.hada_t2 === undefined)) {
+    fail("it has one of hada_t1 and hada_t2 without the other");
+  }
   const { make: first, rank } = readHalf(parts, shape, "hada_w1_a", "hada_w1_b", "hada_t1");
   const { make: second } = readHalf(parts, shape, "hada_w2_a", "hada_w2_b", "hada_t2");
   return { make: () => ({ kind: "product", first: first(), second: second() }), rank };
@@ -206,6 +228,11 @@ function readHalf(
 
 /** LoKr: a Kronecker product, of which each factor may be a product itself. Yeh et al. 2024. */
 function readLokr(parts: Parts, { rows, positions, inputs, kernel }: WeightShape): Kind {
+  refuseOthers(parts, [...LOKR, "alpha", "dora_scale"]);
+  const { lokr_t2: core, lokr_w2: single } = parts;
+  if (core !== undefined && (kernel.length === 0 || single !== undefined)) {
+    fail("it has lokr_t2, which only a convolution with two factors has a use for");
+  }
   const left = readMatrix(parts, "lokr_w1", "lokr_w1_a", "lokr_w1_b");
   const right = readRight(parts, positions, kernel);
   if (left.rows * right.rows !== rows || left.columns * right.columns !== inputs) {
@@ -298,6 +325,8 @@ function readRight(parts: Parts, positions: number, kernel: readonly number[]): 
 
 /** A difference that is given as a whole. */
 function readDiff(parts: Parts, { rows, positions, inputs, kernel }: WeightShape): Kind {
+  // LyCORIS writes an alpha beside it, which it does not read.
+  refuseOthers(parts, ["diff", "alpha"]);
   const diff = need(parts, "diff");
   requireShape(diff, "diff", [rows, inputs, ...kernel]);
   const make = (): Delta =>

@@ -8,7 +8,10 @@ import { LoraError } from "../util/errors";
 /** Bytes of the header's length, which stands at the start. */
 const LENGTH_BYTES = 8;
 /** The largest header, in bytes: that of the format's own library. */
-const MOST_HEADER_BYTES = 100_000_000;
+const MOST_HEADER_BYTES = 6 * 2 ** 20;
+
+/** More tensors than any file of a LoRA has; wsd/checkpoint/safetensors_file.py takes as many. */
+const MOST_TENSORS = 50_000;
 /** The most axes of a tensor; a convolution's weight has four. */
 const MOST_AXES = 8;
 
@@ -110,6 +113,9 @@ export function readSafetensors(data: ArrayBuffer, title: string): TensorFile {
   const header = parseHeader(new Uint8Array(data, LENGTH_BYTES, length));
   if (header === undefined) throw broken("its header is not a JSON object");
   const { __metadata__: metadata = {}, ...entries } = header;
+  if (Object.keys(entries).length > MOST_TENSORS) {
+    throw broken(`it has more than ${MOST_TENSORS} tensors`);
+  }
   const body = new Uint8Array(data, start);
   const tensors = new Map<string, FileTensor>();
   const places: [number, number][] = [];

@@ -126,6 +126,7 @@ class Adoption {
     this.takePictureOptions();
     this.takeSecondPass();
     this.takeVariation();
+    this.nameWhatProgramsSet();
     this.compareEta();
     this.takeLoras();
     for (const [name, value] of found.others) this.refused.push(pair(name, value));
@@ -395,6 +396,19 @@ class Adoption {
   }
 
   /** Eta has no field in the form, so the model's own is used. Only two algorithms use eta. */
+  /** Name what only programs set: the form has no fields for it. */
+  private nameWhatProgramsSet(): void {
+    const { promptSyntax = "plain", prompt2, negativePrompt2, guidanceRescale = 0 } = this.found;
+    if (promptSyntax !== "plain") this.refused.push(pair("Prompt syntax", promptSyntax));
+    if (prompt2 !== undefined) this.refused.push(pair("Prompt 2", prompt2));
+    if (negativePrompt2 !== undefined)
+      this.refused.push(pair("Negative prompt 2", negativePrompt2));
+    if (guidanceRescale > 0) this.refused.push(pair("CFG rescale", String(guidanceRescale)));
+    for (const [name, numbers] of Object.entries(this.found.conditions ?? {})) {
+      this.refused.push(pair(name, String(numbers)));
+    }
+  }
+
   private compareEta(): void {
     const { eta, program } = this.found;
     const config = this.offer.schedulers[this.fields.scheduler ?? this.offer.scheduler];

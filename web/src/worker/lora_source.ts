@@ -1,6 +1,6 @@
 /** Brings a LoRA's file into memory: from the caller, the browser's cache or a server; it is checked. */
 
-import { parseAdapterBundle } from "../adapters/adapter_bundle";
+import { MOST_BYTES, parseAdapterBundle } from "../adapters/adapter_bundle";
 import type { FetchOptions } from "../api/load_options";
 import { BundleFiles } from "../bundle/bundle_files";
 import { NO_CACHE, openCache } from "../bundle/cache";
@@ -12,11 +12,8 @@ import type { Manifest } from "../bundle/manifest";
 import { sha256 } from "../bundle/sha256";
 import { makeTransport } from "../bundle/transport";
 import type { Transport } from "../bundle/transport";
-import { IntegrityError, throwIfAborted } from "../util/errors";
+import { IntegrityError, LoraError, throwIfAborted } from "../util/errors";
 import { nameOf } from "../util/secrets";
-
-/** The largest file that is read, in bytes: what browsers give as one buffer. */
-const MOST_BYTES = 2 ** 31 - 1;
 
 /** A source as it is sent to the worker: an absolute address, or the file. */
 export type SentSource = string | Blob;
@@ -79,10 +76,21 @@ async function cacheOf({ options }: LoraRequest): Promise<FileCache> {
 }
 
 async function readBlob(file: Blob, { sha256: expected, onBytes }: LoraRequest): Promise<LoraData> {
-  const data = await file.arrayBuffer();
+  const title = "name" in file ? String(file.name) : "the file";
+  if (file.size > MOST_BYTES) {
+    throw new LoraError(
+      `${title} has ${file.size} bytes`,
+      `a browser reads files of up to ${MOST_BYTES} bytes at once: take a smaller LoRA`,
+    );
+  }
+  const data = await file.arrayBuffer().catch(() => {
+    throw new LoraError(
+      `${title} cannot be read`,
+      "choose the file again: it was moved or changed",
+    );
+  });
   onBytes(data.byteLength);
   const found = await sha256(data);
-  const title = "name" in file ? String(file.name) : "the file";
   checkDigest(title, found, expected);
   return {
     data,

@@ -245,7 +245,13 @@ export class RecoveringPipeline {
         return await pipeline.withStages((stages) => runSelfTest(stages, onStage, signal));
       } finally {
         if (pipeline.failure === undefined) {
-          await pipeline.patchWeights(this.loras.patches, ignore, this.disposal.signal);
+          await pipeline
+            .patchWeights(this.loras.patches, ignore, this.disposal.signal)
+            .catch((error: unknown) => {
+              // Weights without the LoRAs that are listed would draw other pictures than they say.
+              this.release();
+              throw error;
+            });
         }
       }
     });

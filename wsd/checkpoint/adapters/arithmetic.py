@@ -161,7 +161,8 @@ def contract(core: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     Returns:
         (i, in · ...) float32: sums over j in order.
     """
-    kernel = core.flatten(2)
+    # A linear layer's core may have two dimensions alone.
+    kernel = core.reshape(*core.shape[:2], -1)
     total = torch.zeros(core.shape[0], right.shape[1], kernel.shape[2])
     for index in range(core.shape[1]):
         total.add_(kernel[:, index, None, :] * right[index, :, None])

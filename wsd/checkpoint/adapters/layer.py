@@ -237,7 +237,7 @@ def _read_full(name: str, parts: Parts, shape: Shape) -> _Read:
     # LyCORIS writes an alpha beside it, which it does not read.
     _require(name, parts, ("diff",), {"alpha"})
     tensor = parts["diff"]
-    if math.prod(tensor.shape) != math.prod(shape):
+    if _without_ones(tensor.shape) != _without_ones(shape):
         raise _refuse(parts, f"layer {name} changes a tensor of shape {list(tensor.shape)}, "
                              f"and the parameter has {list(shape)}", _DAMAGED)  # fmt: skip
     rows = shape[0]
@@ -326,6 +326,14 @@ def _check_rank(name: str, parts: Parts, left: StoredTensor, inner: int, rank: i
             f"layer {name}: {left.key} has rank {inner}, and its other half has rank {rank}",
             _DAMAGED,
         )
+
+
+def _without_ones(shape: Shape) -> Shape:
+    """Return a shape without axes of length 1 at its end: those of a convolution of 1x1."""
+    end = len(shape)
+    while end and shape[end - 1] == 1:
+        end -= 1
+    return tuple(shape[:end])
 
 
 def _check_core(name: str, core: StoredTensor, first: int, second: int) -> None:

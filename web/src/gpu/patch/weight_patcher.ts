@@ -131,6 +131,8 @@ export class WeightPatcher {
       compute: { module, entryPoint: "main" },
     });
     this.pipelines.set(name, made);
+    // One that failed, as without memory, is compiled again next time.
+    made.catch(() => this.pipelines.delete(name));
     return made;
   }
 }
@@ -240,6 +242,14 @@ class LayerRecorder {
   }
 
   private upload(values: Float32Array): Tensor {
+    const { maxStorageBufferBindingSize: most } = this.runtime.context.device.limits;
+    if (values.byteLength > most) {
+      throw new UnsupportedError(
+        `the GPU has no buffer for a factor of ${this.weight.record.name}: it takes ` +
+          `${values.byteLength} bytes, of ${most}`,
+        "draw without the LoRA, or choose one of a smaller rank",
+      );
+    }
     return this.runtime.tensor(values, [values.length]);
   }
 
