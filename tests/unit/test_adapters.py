@@ -392,9 +392,7 @@ FAULTS = {
     "an empty matrix": (
         lambda t: change(t, first(t, "lora_up"), lambda x: x[:0]), "expected a matrix"
     ),
-    "a difference that is turned": (
-        lambda t: turn_into_difference(t, first(t, "fc1.lora_down")), "changes a tensor of shape"
-    ),
+    "a difference that is turned": (turn_into_difference, "changes a tensor of shape"),
     "nothing": (lambda t: t.clear(), "holds no tensors"),
     "a checkpoint": (
         lambda t: (t.clear(), t.update({"model.diffusion_model.out.0.weight": torch.ones(2)})),
@@ -418,13 +416,17 @@ def change(tensors, key, function):
     tensors[key] = function(tensors[key])
 
 
-def turn_into_difference(tensors, key):
+def turn_into_difference(tensors):
     """Replace a layer's factors by a difference whose axes are the wrong way round."""
-    layer = key.partition(".")[0]
-    inputs = tensors.pop(key).shape[1]
-    rows = tensors.pop(f"{layer}.lora_up.weight").shape[0]
-    tensors.pop(f"{layer}.alpha", None)
-    assert rows != inputs
+    for key in [key for key in tensors if key.endswith(".lora_down.weight")]:
+        layer = key.partition(".")[0]
+        inputs, rows = tensors[key].shape[1], tensors[f"{layer}.lora_up.weight"].shape[0]
+        if tensors[key].ndim == 2 and inputs != rows:
+            break
+    else:
+        raise AssertionError("every layer is square")
+    for part in ("lora_down.weight", "lora_up.weight", "alpha"):
+        tensors.pop(f"{layer}.{part}", None)
     tensors[f"{layer}.diff"] = torch.ones(inputs, rows)
 
 
