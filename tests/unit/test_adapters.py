@@ -354,6 +354,20 @@ def test_alpha_patterns_are_read(tmp_path):
     assert {f for n, f in factors.items() if not n.endswith("attn1.to_q.weight")} == {0.5}
 
 
+def turn_into_difference(tensors):
+    """Replace a layer's factors by a difference whose axes are the wrong way round."""
+    for key in [key for key in tensors if key.endswith(".lora_down.weight")]:
+        layer = key.partition(".")[0]
+        inputs, rows = tensors[key].shape[1], tensors[f"{layer}.lora_up.weight"].shape[0]
+        if tensors[key].ndim == 2 and inputs != rows:
+            break
+    else:
+        raise AssertionError("every layer is square")
+    for part in ("lora_down.weight", "lora_up.weight", "alpha"):
+        tensors.pop(f"{layer}.{part}", None)
+    tensors[f"{layer}.diff"] = torch.ones(inputs, rows)
+
+
 # What is done to a file's tensors, and words of the error and its hint.
 FAULTS = {
     "a NaN": (lambda t: t[first(t, "lora_up")].view(-1)[3].fill_(float("nan")), "NaN"),
@@ -414,20 +428,6 @@ def first(tensors, part):
 
 def change(tensors, key, function):
     tensors[key] = function(tensors[key])
-
-
-def turn_into_difference(tensors):
-    """Replace a layer's factors by a difference whose axes are the wrong way round."""
-    for key in [key for key in tensors if key.endswith(".lora_down.weight")]:
-        layer = key.partition(".")[0]
-        inputs, rows = tensors[key].shape[1], tensors[f"{layer}.lora_up.weight"].shape[0]
-        if tensors[key].ndim == 2 and inputs != rows:
-            break
-    else:
-        raise AssertionError("every layer is square")
-    for part in ("lora_down.weight", "lora_up.weight", "alpha"):
-        tensors.pop(f"{layer}.{part}", None)
-    tensors[f"{layer}.diff"] = torch.ones(inputs, rows)
 
 
 def rename(tensors, part, other):
