@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from commands import exit_code, wsd
 from masked import MASKED
-from speck import SPECK
+from speck import SPECK, SPECK_XL
 from traced import cached_trace
 from wsd.bundle.builder import build_bundle, describe_latent_space
 from wsd.bundle.manifest import find_manifest, read_manifest
@@ -236,6 +236,24 @@ def test_the_checkpoints_own_encoder_is_loaded(folder):
     [weights] = (folder / "vae").glob("*.safetensors")
     stored = load_file(weights)["encoder.conv_in.weight"]
     assert torch.equal(dict(vae.named_parameters())["encoder.conv_in.weight"], stored)
+
+
+def test_a_mask_is_refused_where_the_vae_normalises_latents(folder):
+    """As `wsd render` refuses it; diffusers would leave the means out without a word."""
+    checkpoint = open_checkpoint(folder, SPECK)
+    family = SPECK_XL  # pipelines of SD 1.5 ignore the means
+    means = {"latents_mean": [0.3, -1.2, 0.1, 2.0], "latents_std": [0.5, 1.5, 3.0, 0.8]}
+    components = tuple(
+        replace(c, config={**c.config, **means}) if c.role == "vae_decoder" else c
+        for c in family.components
+    )
+    normalised = replace(checkpoint, family=replace(family, components=components))
+    image = torch.zeros(16, 16, 3, dtype=torch.uint8).numpy()
+    mask = torch.full((16, 16), 255, dtype=torch.uint8).numpy()
+    request = GenerationRequest("a star")
+    with pytest.raises(UsageError, match="has normalised latents"):
+        check_drawing(normalised, request, GivenPicture(image, 0.5, mask))
+    check_drawing(normalised, request, GivenPicture(image, 0.5))
 
 
 def test_normalised_channels_are_in_the_manifest():

@@ -229,7 +229,8 @@ def check_drawing(
 
     Raises:
         UsageError: as :func:`check_early`; if the scheduler takes fewer steps, or more, or does not
-            suit the checkpoint; for a picture, if the checkpoint has no encoder.
+            suit the checkpoint; for a picture, if the checkpoint has no encoder; for a mask, if its
+            VAE normalises latents.
     """
     family = checkpoint.family
     request = complete_request(checkpoint, request)
@@ -246,6 +247,12 @@ def check_drawing(
         raise UsageError(
             f"{checkpoint.source.provenance} has no encoder for a picture that is given",
             "give none, or take a checkpoint whose VAE has one",
+        )
+    if picture is not None and picture.mask is not None and family.latent_space.mean is not None:
+        raise UsageError(
+            f"{family.name} has normalised latents, and diffusers does not draw parts of a picture "
+            "with them",
+            "give no mask, or take another model",
         )
     scheduler = build_scheduler(checkpoint.scheduler, request.scheduler)
     least, most = min_steps(scheduler), max_steps(scheduler)

@@ -81,9 +81,10 @@ class GivenPicture:
         if self.mask is None:
             return
         if self.mask.shape != self.image.shape[:2] or self.mask.dtype != np.uint8:
+            kind = "" if self.mask.dtype == np.uint8 else f" and type {self.mask.dtype}"
             raise UsageError(
-                f"a mask of {'x'.join(map(str, self.mask.shape[::-1]))} pixels and type "
-                f"{self.mask.dtype}, of a picture of {self.size[0]}x{self.size[1]}",
+                f"a mask of {'x'.join(map(str, self.mask.shape[::-1]))} pixels{kind}, of a picture "
+                f"of {self.size[0]}x{self.size[1]}",
                 "give a mask of the picture's own width and height, of one byte a pixel",
             )
         if not (self.mask >= MASKED_FROM).any():
