@@ -140,10 +140,11 @@ def test_the_page_reads_thousands_of_prompts_alike(javascript, side):
 def test_long_prompts_take_no_longer_by_the_character(unit):
     def seconds(count):
         prompt = unit * count
-        started = time.perf_counter()
+        started = time.process_time()
         read_or_refuse(prompt)
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     short = min(seconds(20_000) for _ in range(3))
-    # A quadratic reader takes a hundred times as long.
-    assert min(seconds(200_000) for _ in range(2)) < 30 * short + 0.05
+    # A quadratic reader takes 400 times as long; a linear one 20 times, and twice that on a machine
+    # that others share.
+    assert min(seconds(400_000) for _ in range(2)) < 100 * short + 0.2
