@@ -67,3 +67,9 @@ describe("a damaged file", () => {
     expect(() => readSafetensors(bytes.slice().buffer, "a")).toThrow(message);
   });
 });
+
+// The first bytes of these lengths are those of a pickle, and of a ZIP archive.
+it.each([128, 384, 640, 0x4b50])("a header of %i bytes is that of a good file", (length) => {
+  const file = joinFile(JSON.stringify({ a: GOOD }).padEnd(length), [Uint8Array.of(0, 0)]);
+  expect(readSafetensors(file, "a").tensors.has("a")).toBe(true);
+});
