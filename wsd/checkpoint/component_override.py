@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
-from wsd.checkpoint.weight_source import Shape, TokenizerFiles, WeightSource
-from wsd.models.family import Component, Tokenizer
+from wsd.checkpoint.passed_on import PassedOn
+from wsd.checkpoint.weight_source import Shape, WeightSource
+from wsd.models.family import Component
 from wsd.util.hashing import sha256_once
 
 
-class ComponentOverride(ABC):
+class ComponentOverride(PassedOn, ABC):
     """A weight source that reads one component itself, and asks the checkpoint for all else.
 
     Subclasses say how that component is read. The methods are those of
@@ -26,7 +27,7 @@ class ComponentOverride(ABC):
     """
 
     def __init__(self, base: WeightSource, role: str) -> None:
-        self._base = base
+        super().__init__(base)
         self._role = role
 
     @abstractmethod
@@ -52,26 +53,6 @@ class ComponentOverride(ABC):
     @abstractmethod
     def _config_place(self) -> str:
         """Return how messages name that file."""
-
-    @property
-    def provenance(self) -> str:
-        """Return the checkpoint's."""
-        return self._base.provenance
-
-    @property
-    def markers(self) -> frozenset[str]:
-        """Return the checkpoint's."""
-        return self._base.markers
-
-    @property
-    def stated_license(self) -> str:
-        """Return the checkpoint's."""
-        return self._base.stated_license
-
-    @property
-    def stated_prediction(self) -> str:
-        """Return the checkpoint's."""
-        return self._base.stated_prediction
 
     def tensors(
         self, component: Component, expected: Mapping[str, Shape]
@@ -111,15 +92,3 @@ class ComponentOverride(ABC):
         if component.role == self._role:
             return self._config_place()
         return self._base.config_place(component)
-
-    def scheduler_config(self) -> Mapping[str, Any] | None:
-        """Return the checkpoint's."""
-        return self._base.scheduler_config()
-
-    def tokenizer_files(self, tokenizer: Tokenizer) -> TokenizerFiles | None:
-        """Return the checkpoint's."""
-        return self._base.tokenizer_files(tokenizer)
-
-    def extra_file(self, name: str) -> Path | None:
-        """Return the checkpoint's."""
-        return self._base.extra_file(name)

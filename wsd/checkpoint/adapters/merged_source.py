@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,8 +11,9 @@ import torch
 from wsd.checkpoint.adapters.adapter import Adapter
 from wsd.checkpoint.adapters.arithmetic import merge
 from wsd.checkpoint.diffusers_folder import describe_place
-from wsd.checkpoint.weight_source import Shape, TokenizerFiles, WeightSource
-from wsd.models.family import Component, Tokenizer
+from wsd.checkpoint.passed_on import PassedOn
+from wsd.checkpoint.weight_source import Shape, WeightSource
+from wsd.models.family import Component
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,10 @@ class AppliedAdapter:
         return describe_place(self.adapter.path)
 
 
-class WithAdapters:
+class WithAdapters(PassedOn):
     """A weight source whose weights have adapters merged into them, in float32.
+
+    The provenance is the checkpoint's: the manifest has the adapters beside it.
 
     Args:
         base: the checkpoint.
@@ -43,28 +45,8 @@ class WithAdapters:
     """
 
     def __init__(self, base: WeightSource, adapters: Sequence[AppliedAdapter]) -> None:
-        self._base = base
+        super().__init__(base)
         self._adapters = tuple(applied for applied in adapters if applied.scale != 0)
-
-    @property
-    def provenance(self) -> str:
-        """Return the checkpoint's; the manifest has the adapters beside it."""
-        return self._base.provenance
-
-    @property
-    def markers(self) -> frozenset[str]:
-        """Return the checkpoint's."""
-        return self._base.markers
-
-    @property
-    def stated_license(self) -> str:
-        """Return the checkpoint's."""
-        return self._base.stated_license
-
-    @property
-    def stated_prediction(self) -> str:
-        """Return the checkpoint's."""
-        return self._base.stated_prediction
 
     def tensors(
         self, component: Component, expected: Mapping[str, Shape]
@@ -104,15 +86,3 @@ class WithAdapters:
     def config_place(self, component: Component) -> str:
         """Return the checkpoint's."""
         return self._base.config_place(component)
-
-    def scheduler_config(self) -> Mapping[str, Any] | None:
-        """Return the checkpoint's."""
-        return self._base.scheduler_config()
-
-    def tokenizer_files(self, tokenizer: Tokenizer) -> TokenizerFiles | None:
-        """Return the checkpoint's."""
-        return self._base.tokenizer_files(tokenizer)
-
-    def extra_file(self, name: str) -> Path | None:
-        """Return a file beside the checkpoint's weights."""
-        return self._base.extra_file(name)
