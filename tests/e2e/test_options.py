@@ -33,6 +33,9 @@ def model(request, speck, open_model, tmp_path_factory):
         _, checkpoint = speck
         yield checkpoint, load_pipeline(checkpoint), request.getfixturevalue("speck_renderer")
         return
+    if request.param == "tiny-sd15":
+        yield tuple(request.getfixturevalue(name) for name in ("shipped", "pipeline", "renderer"))
+        return
     checkpoint = open_checkpoint(choose_checkpoint(SPECK_XL, None, 0), SPECK_XL)
     library = compile_library(SPECK_XL, SPECK_XL.sizes, "f32", Quiet())
     bundle = build_bundle(checkpoint, library, tmp_path_factory.mktemp("bundle") / "xl", Quiet())
@@ -263,7 +266,11 @@ WEIGHTED = ["a (large:1.4) [red] circle", r"((two)) small \(blue\) squares, (lef
 AGAINST = ["(blue:1.3), green", "[yellow]"]
 
 
-@of_both
+# Random weights leave a mean of 0 behind a layer norm, which cannot be brought back: SD 1.5's states
+# are taken behind one, and SDXL's are not.
+@pytest.mark.parametrize(
+    "model", ["tiny-sd15", pytest.param("speck-xl", marks=pytest.mark.full)], indirect=True
+)
 @pytest.mark.parametrize("index", [0, seldom(1)])
 def test_prompts_with_weights(model, index):
     """The page weighs as the reference does, and draws with it."""
@@ -296,7 +303,7 @@ def test_guidance_rescale(model, rescale):
     drawn = renderer.draw(request)
     assert relative_error(drawn.latents, latents) < LATENTS_TOLERANCE
     other = renderer.draw(replace(request, guidance_rescale=0.0))
-    assert relative_error(other.latents, latents) > 10 * LATENTS_TOLERANCE
+    assert relative_error(other.latents, latents) > 5 * LATENTS_TOLERANCE
     assert f"CFG rescale: {rescale:g}" in drawn.settings[0]
 
 
