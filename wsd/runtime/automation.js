@@ -149,8 +149,14 @@
     const ofEach = imageSettings;
     return ofEach?.map((each) => client.formatSettings(each)) ?? images.map((_, index) => client.formatSettings(settings, index));
   }
-  async function encodePrompt(prompt, negativePrompt) {
-    return pipeline.encodePrompt(prompt, { negativePrompt });
+  async function encodePrompt(prompt, negativePrompt, options) {
+    return pipeline.encodePrompt(prompt, {
+      ...negativePrompt == null ? {} : { negativePrompt },
+      ...options
+    });
+  }
+  async function countTokens(prompt, options) {
+    return pipeline.countTokens(prompt, options);
   }
   async function selfTest() {
     return pipeline.selfTest();
@@ -161,8 +167,9 @@
   function stages() {
     return pipeline.remote;
   }
-  async function encodeText(prompt) {
-    return stages().encodeText(prompt);
+  async function encodeText(text, text2, syntax) {
+    const isPlain = text2 === void 0 && syntax === void 0;
+    return stages().encodeText(isPlain ? text : { text, text2, syntax });
   }
   async function predictNoise(inputs, size) {
     return stages().predictNoise(inputs, size);
@@ -195,6 +202,7 @@
     selfTest,
     usage,
     encodePrompt,
+    countTokens,
     encodeText,
     predictNoise,
     decodeLatents,

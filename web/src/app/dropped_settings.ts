@@ -1,7 +1,7 @@
 /** Decides what the form takes of settings from elsewhere, and says what it does not take and why. */
 
 import type { FoundSettings, KnownSampler, LinkName, Manifest } from "../index";
-import { findScheduler, FITS, MASKED_CONTENTS, UPSCALES } from "../index";
+import { findScheduler, FITS, hasSyntax, MASKED_CONTENTS, splitTags, UPSCALES } from "../index";
 import { enlargements } from "./enlargements";
 import { clamp } from "./numbers";
 import { write } from "./strings";
@@ -26,6 +26,8 @@ export interface Offer {
   /** The model's share of DDPM's noise. */
   eta: number;
   takesNegativePrompt: boolean;
+  /** Whether the model has a second text encoder. */
+  takesSecondPrompt: boolean;
   /** Whether the model can begin with a picture. */
   takesPicture: boolean;
   /** Whether there is a picture to begin with. */
@@ -113,6 +115,7 @@ class Adoption {
     this.takePictureOptions();
     this.takeSecondPass();
     this.takeVariation();
+    this.nameConditions();
     this.compareEta();
     for (const [name, value] of found.others) this.refused.push(pair(name, value));
   }
@@ -137,7 +140,9 @@ class Adoption {
         : [this.strings.otherModel(shorten(model), name)]),
       ...(this.isFromPicture() && !this.offer.hasPicture ? [this.strings.fromPicture] : []),
       ...(this.isFromWords() && this.offer.hasPicture ? [this.strings.fromWords] : []),
-      ...(WEIGHTS.test(prompt.slice(0, LONGEST_PROMPT)) ? [this.strings.weights] : []),
+      ...(!this.isWeighted() && WEIGHTS.test(prompt.slice(0, LONGEST_PROMPT))
+        ? [this.strings.weights]
+        : []),
     ];
   }
 
@@ -159,20 +164,63 @@ class Adoption {
   }
 
   private takePrompts(): void {
-    const { prompt, negativePrompt } = this.found;
-    if (prompt === undefined) return;
+    if (this.found.prompt === undefined) return;
     const { strings } = this;
+    if (this.isWeighted()) this.take("promptSyntax", "a1111");
+    else this.fields.promptSyntax = "";
+    const prompt = this.withoutTags(this.found.prompt);
+    const negativePrompt = this.withoutTags(this.found.negativePrompt ?? "");
+    this.takeSecondPrompts();
     if (prompt.trim() === "") this.refuse(strings.fields.prompt, "", strings.empty);
     else this.takeText("prompt", prompt);
     // A field of one line would drop line breaks and join the words around them.
-    const negative = (negativePrompt ?? "").replaceAll(/[\r\n]/g, " ");
+    const negative = negativePrompt.replaceAll(/[\r\n]/g, " ");
     if (!this.offer.takesNegativePrompt) {
       if (negative !== "") this.refuse(strings.fields.negative, "", strings.notUsed);
     } else if (negative === "") this.fields.negative = "";
     else this.takeText("negative", negative);
   }
 
-  private takeText(field: "prompt" | "negative", text: string): void {
+  /** Whether the prompts have weights, as the program says it or as its prompts are read. */
+  private isWeighted(): boolean {
+    const { promptSyntax, program, prompt = "", negativePrompt = "" } = this.found;
+    if (promptSyntax !== undefined) return promptSyntax === "a1111";
+    const texts = [prompt, negativePrompt].map((text) => text.slice(0, LONGEST_PROMPT));
+    return program === "A1111" && texts.some(hasSyntax);
+  }
+
+  /** Name the tags of a prompt with weights, which is taken without them. */
+  private withoutTags(text: string): string {
+    if (!this.isWeighted()) return text;
+    const { prompt, tags } = splitTags(text);
+    for (const tag of tags) this.refused.push(pair(tag, ""));
+    return prompt;
+  }
+
+  /** Take what the second text encoder reads, or have nothing for it. */
+  private takeSecondPrompts(): void {
+    const { prompt2 = "", negativePrompt2 = "" } = this.found;
+    const { fields, notUsed } = this.strings;
+    for (const [field, found] of [
+      ["prompt2", prompt2],
+      ["negative2", negativePrompt2],
+    ] as const) {
+      const text = this.withoutTags(found).replaceAll(/[\r\n]/g, " ");
+      if (text === "") this.fields[field] = "";
+      else if (this.offer.takesSecondPrompt) this.takeText(field, text);
+      else this.refuse(fields[field], "", notUsed);
+    }
+  }
+
+  /** Name what only programs set: the form has no fields for it. */
+  private nameConditions(): void {
+    const { guidanceRescale = 0, conditions = {} } = this.found;
+    if (guidanceRescale > 0) this.refused.push(pair("CFG rescale", String(guidanceRescale)));
+    for (const [name, numbers] of Object.entries(conditions))
+      this.refused.push(pair(name, String(numbers)));
+  }
+
+  private takeText(field: "prompt" | "negative" | "prompt2" | "negative2", text: string): void {
     const { strings } = this;
     if (text.length <= LONGEST_PROMPT) {
       this.take(field, text);
@@ -412,6 +460,7 @@ function bare(name: string): string {
 
 function pair(name: string, value: string): string {
   const { isolate } = write();
+  if (value === "") return isolate(shorten(name));
   return isolate(value.startsWith(name) ? shorten(value) : `${shorten(name)} ${shorten(value)}`);
 }
 

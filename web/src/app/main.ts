@@ -32,6 +32,7 @@ import * as status from "./status";
 import { keepForm } from "./stored_form";
 import type { Sentence } from "./strings";
 import { onLanguage, text } from "./strings";
+import { mountTokenCounts } from "./token_counts";
 
 const PREVIEW_EVERY = 2;
 /** Models of at most so many bytes are downloaded without asking. */
@@ -74,6 +75,11 @@ const given = mountGiven({
   changed: form.changed,
 });
 form.onFormChange(given.describe);
+const tokens = mountTokenCounts({
+  read: form.readForm,
+  count: (prompt, options) => pipeline?.countTokens(prompt, options),
+});
+form.onFormChange(tokens.count);
 const imports = mountSettingsImport(element("import"), {
   offer: form.offer,
   apply: form.writeForm,
@@ -182,7 +188,7 @@ async function drawOne(): Promise<void> {
   const { prompt, negative, seed, steps, guidance, scheduler, images, image, ...others } =
     form.readForm();
   const [width, height] = form.readSize();
-  const { variationSeed, variationStrength } = others;
+  const { variationSeed, variationStrength, promptSyntax, prompt2, negative2 } = others;
   const secondPass = readSecondPass();
   const chosenSeed = seed === "" ? form.randomSeed() : seed;
   form.showSeed(chosenSeed);
@@ -195,7 +201,10 @@ async function drawOne(): Promise<void> {
   const stay = warnBeforeLeaving();
   try {
     const generated = await drawn.generate(prompt, {
-      ...(negative === "" ? {} : { negativePrompt: negative }),
+      ...(negative === "" && negative2 === "" ? {} : { negativePrompt: negative }),
+      ...(promptSyntax === "" ? {} : { promptSyntax: "a1111" as const }),
+      ...(prompt2 === "" ? {} : { prompt2 }),
+      ...(negative2 === "" ? {} : { negativePrompt2: negative2 }),
       // The field's pattern admits digits; a number that is out of range is refused with its hint.
       seed: parseSeed(chosenSeed) ?? BigInt(chosenSeed),
       numInferenceSteps: Number(steps),
@@ -298,6 +307,7 @@ async function load({ manifestUrl, integrity, safetyChecker, bytes }: Preflight)
 
 function ready(): void {
   enter("ready");
+  tokens.count();
   stage.showWelcome("welcome", 1);
   status.say(() => text().ready);
   // A picture of the former model that is not over yet begins the next one when it is.
@@ -456,6 +466,7 @@ function followLanguage(): void {
   onLanguage(() => {
     showButton();
     form.describeSettings();
+    tokens.count();
     if (found !== undefined) {
       describeModel(found);
       void describeOffer(found);
