@@ -106,6 +106,7 @@ class Adoption {
     private readonly offer: Offer,
   ) {
     this.takePrompts();
+    if (found.prompt !== undefined) this.takeReading();
     if (found.seed !== undefined) this.take("seed", found.seed.toString());
     this.takeSize();
     this.takeScheduler();
@@ -166,11 +167,8 @@ class Adoption {
   private takePrompts(): void {
     if (this.found.prompt === undefined) return;
     const { strings } = this;
-    if (this.isWeighted()) this.take("promptSyntax", "a1111");
-    else this.fields.promptSyntax = "";
     const prompt = this.withoutTags(this.found.prompt);
     const negativePrompt = this.withoutTags(this.found.negativePrompt ?? "");
-    this.takeSecondPrompts();
     if (prompt.trim() === "") this.refuse(strings.fields.prompt, "", strings.empty);
     else this.takeText("prompt", prompt);
     // A field of one line would drop line breaks and join the words around them.
@@ -197,8 +195,10 @@ class Adoption {
     return prompt;
   }
 
-  /** Take what the second text encoder reads, or have nothing for it. */
-  private takeSecondPrompts(): void {
+  /** Take how the prompts are read, and what the second text encoder reads; or have nothing for it. */
+  private takeReading(): void {
+    if (this.isWeighted()) this.take("promptSyntax", "a1111");
+    else this.fields.promptSyntax = "";
     const { prompt2 = "", negativePrompt2 = "" } = this.found;
     const { fields, notUsed } = this.strings;
     for (const [field, found] of [

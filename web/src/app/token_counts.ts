@@ -44,8 +44,9 @@ export function mountTokenCounts({ read, count }: Counting): { count: () => void
       if (found !== undefined) {
         const { tokens, limit, cut } = found;
         wrong = tokens > limit;
-        const { prompts } = text();
-        said = wrong ? prompts.cut(tokens, limit, cut) : prompts.tokens(tokens, limit);
+        said = wrong
+          ? text().prompts.cut(tokens, limit, cut)
+          : text().prompts.tokens(tokens, limit);
       }
     } catch (error) {
       // A model that is unloaded meanwhile counts nothing more.
