@@ -52,7 +52,7 @@ export function resolveConditions(
       "give both of them: diffusers takes the three negative conditions together",
     );
   }
-  return Object.fromEntries(given.map((name) => [name, [...options[name]!]])) as SizeConditions;
+  return Object.fromEntries(given.map((name) => [name, [...options[name]!]]));
 }
 
 /**

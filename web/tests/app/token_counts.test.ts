@@ -22,7 +22,7 @@ beforeEach(() => {
 
 const line = (id: string): HTMLElement => document.getElementById(`${id}-tokens`)!;
 const { count } = mountTokenCounts({
-  read: () => values as never,
+  read: () => values,
   count: (prompt, options) => {
     if (!loaded) return undefined;
     asked.push([prompt, options]);
