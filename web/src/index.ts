@@ -50,6 +50,8 @@ export type {
   Upscale,
 } from "./api/options";
 export type { FoundPicture, FoundSettings } from "./settings/found_settings";
+export { hasSyntax, splitTags } from "./settings/prompt_syntax";
+export type { SplitPrompt } from "./settings/prompt_syntax";
 export { isPng, readText, writeText } from "./settings/png";
 export { preflight } from "./api/preflight";
 export type { Preflight, PreflightOptions } from "./api/preflight";

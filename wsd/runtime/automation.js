@@ -168,7 +168,8 @@
     return pipeline.remote;
   }
   async function encodeText(text, text2, syntax) {
-    return stages().encodeText({ text, text2, syntax });
+    const isPlain = text2 === void 0 && syntax === void 0;
+    return stages().encodeText(isPlain ? text : { text, text2, syntax });
   }
   async function predictNoise(inputs, size) {
     return stages().predictNoise(inputs, size);

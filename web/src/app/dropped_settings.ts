@@ -1,7 +1,15 @@
 /** Decides what the form takes of settings from elsewhere, and says what it does not take and why. */
 
 import type { AppliedLora, FoundSettings, KnownSampler, LinkName, Manifest } from "../index";
-import { findScheduler, FITS, MASKED_CONTENTS, nearestSize, UPSCALES } from "../index";
+import {
+  findScheduler,
+  FITS,
+  hasSyntax,
+  MASKED_CONTENTS,
+  nearestSize,
+  splitTags,
+  UPSCALES,
+} from "../index";
 import { enlargements } from "./enlargements";
 import { clamp } from "./numbers";
 import { write } from "./strings";
@@ -34,6 +42,8 @@ export interface Offer {
   /** The model's share of DDPM's noise. */
   eta: number;
   takesNegativePrompt: boolean;
+  /** Whether the model has a second text encoder. */
+  takesSecondPrompt: boolean;
   /** Whether the model can begin with a picture. */
   takesPicture: boolean;
   /** Whether there is a picture to begin with. */
@@ -117,6 +127,7 @@ class Adoption {
     private readonly offer: Offer,
   ) {
     this.takePrompts();
+    if (found.prompt !== undefined) this.takeReading();
     if (found.seed !== undefined) this.take("seed", found.seed.toString());
     this.takeSize();
     this.takeScheduler();
@@ -153,7 +164,9 @@ class Adoption {
         : [this.strings.otherModel(shorten(model), name)]),
       ...(this.isFromPicture() && !this.offer.hasPicture ? [this.strings.fromPicture] : []),
       ...(this.isFromWords() && this.offer.hasPicture ? [this.strings.fromWords] : []),
-      ...(WEIGHTS.test(prompt.slice(0, LONGEST_PROMPT)) ? [this.strings.weights] : []),
+      ...(!this.isWeighted() && WEIGHTS.test(prompt.slice(0, LONGEST_PROMPT))
+        ? [this.strings.weights]
+        : []),
     ];
   }
 
@@ -175,20 +188,54 @@ class Adoption {
   }
 
   private takePrompts(): void {
-    const { prompt, negativePrompt } = this.found;
-    if (prompt === undefined) return;
+    if (this.found.prompt === undefined) return;
     const { strings } = this;
+    const prompt = this.withoutTags(this.found.prompt);
+    const negativePrompt = this.withoutTags(this.found.negativePrompt ?? "");
     if (prompt.trim() === "") this.refuse(strings.fields.prompt, "", strings.empty);
     else this.takeText("prompt", prompt);
     // A field of one line would drop line breaks and join the words around them.
-    const negative = (negativePrompt ?? "").replaceAll(/[\r\n]/g, " ");
+    const negative = negativePrompt.replaceAll(/[\r\n]/g, " ");
     if (!this.offer.takesNegativePrompt) {
       if (negative !== "") this.refuse(strings.fields.negative, "", strings.notUsed);
     } else if (negative === "") this.fields.negative = "";
     else this.takeText("negative", negative);
   }
 
-  private takeText(field: "prompt" | "negative", text: string): void {
+  /** Whether the prompts have weights, as the program says it or as its prompts are read. */
+  private isWeighted(): boolean {
+    const { promptSyntax, program, prompt = "", negativePrompt = "" } = this.found;
+    if (promptSyntax !== undefined) return promptSyntax === "a1111";
+    const texts = [prompt, negativePrompt].map((text) => text.slice(0, LONGEST_PROMPT));
+    return program === "A1111" && texts.some(hasSyntax);
+  }
+
+  /** Name the tags of a prompt with weights, which is taken without them. */
+  private withoutTags(text: string): string {
+    if (!this.isWeighted()) return text;
+    const { prompt, tags } = splitTags(text);
+    for (const tag of tags) this.refused.push(pair(tag, ""));
+    return prompt;
+  }
+
+  /** Take how the prompts are read, and what the second text encoder reads; or have nothing for it. */
+  private takeReading(): void {
+    if (this.isWeighted()) this.take("promptSyntax", "a1111");
+    else this.fields.promptSyntax = "";
+    const { prompt2 = "", negativePrompt2 = "" } = this.found;
+    const { fields, notUsed } = this.strings;
+    for (const [field, found] of [
+      ["prompt2", prompt2],
+      ["negative2", negativePrompt2],
+    ] as const) {
+      const text = this.withoutTags(found).replaceAll(/[\r\n]/g, " ");
+      if (text === "") this.fields[field] = "";
+      else if (this.offer.takesSecondPrompt) this.takeText(field, text);
+      else this.refuse(fields[field], "", notUsed);
+    }
+  }
+
+  private takeText(field: "prompt" | "negative" | "prompt2" | "negative2", text: string): void {
     const { strings } = this;
     if (text.length <= LONGEST_PROMPT) {
       this.take(field, text);
@@ -395,20 +442,16 @@ class Adoption {
     else this.refuse(this.strings.fields[field], name, this.strings.unknown);
   }
 
-  /** Eta has no field in the form, so the model's own is used. Only two algorithms use eta. */
   /** Name what only programs set: the form has no fields for it. */
   private nameWhatProgramsSet(): void {
-    const { promptSyntax = "plain", prompt2, negativePrompt2, guidanceRescale = 0 } = this.found;
-    if (promptSyntax !== "plain") this.refused.push(pair("Prompt syntax", promptSyntax));
-    if (prompt2 !== undefined) this.refused.push(pair("Prompt 2", prompt2));
-    if (negativePrompt2 !== undefined)
-      this.refused.push(pair("Negative prompt 2", negativePrompt2));
+    const { guidanceRescale = 0 } = this.found;
     if (guidanceRescale > 0) this.refused.push(pair("CFG rescale", String(guidanceRescale)));
     for (const [name, numbers] of Object.entries(this.found.conditions ?? {})) {
       this.refused.push(pair(name, String(numbers)));
     }
   }
 
+  /** Eta has no field in the form, so the model's own is used. Only two algorithms use eta. */
   private compareEta(): void {
     const { eta, program } = this.found;
     const config = this.offer.schedulers[this.fields.scheduler ?? this.offer.scheduler];
@@ -450,6 +493,7 @@ function bare(name: string): string {
 
 function pair(name: string, value: string): string {
   const { isolate } = write();
+  if (value === "") return isolate(shorten(name));
   return isolate(value.startsWith(name) ? shorten(value) : `${shorten(name)} ${shorten(value)}`);
 }
 

@@ -22,6 +22,7 @@ const random = field("random");
 const images = field("images");
 /** The fields that are elements of the page; `image` is a state of the form. */
 const FIELDS = [
+  ...(["prompt2", "negative2"] as const),
   ...(["prompt", "negative", "seed", "steps", "guidance", "scheduler", "size"] as const),
   "images",
 ] as const;
@@ -47,6 +48,7 @@ export function readForm(): FormValues {
   return {
     ...(values as FormValues),
     seed: random.checked ? "" : field("seed").value,
+    promptSyntax: field("weights").checked ? "a1111" : "",
     image: only,
     ...readOptionalFields(),
     variationSeed: variation.seed,
@@ -71,6 +73,7 @@ export function writeForm(fields: Partial<FormValues>): void {
     if (id === "seed") keepSeed(value);
     else if (!(input instanceof HTMLSelectElement) || offers(input, value)) input.value = value;
   }
+  if (fields.promptSyntax !== undefined) field("weights").checked = fields.promptSyntax === "a1111";
   if (fields.size !== undefined) offerLarger();
   writeOptionalFields(fields);
   const { variationSeed: other, variationStrength: share } = fields;
@@ -138,8 +141,10 @@ export function offerModel({ manifest, sizes, takesNegativePrompt }: Preflight):
     sizes: drawable,
     eta,
     takesNegativePrompt,
+    takesSecondPrompt: hasTwoEncoders(manifest),
     takesPicture: hasEncoder(manifest),
   };
+  offerSecondPrompts(offered.takesSecondPrompt);
   field("negative").disabled = !takesNegativePrompt;
   field("steps").valueAsNumber = defaults.steps;
   field("guidance").valueAsNumber = defaults.guidance_scale;
@@ -154,6 +159,20 @@ export function offerModel({ manifest, sizes, takesNegativePrompt }: Preflight):
     defaults.size.join("x"),
   );
   changed();
+}
+
+/** Whether a model has a second text encoder, which may read another prompt. */
+function hasTwoEncoders({ conditioning }: Pick<Preflight["manifest"], "conditioning">): boolean {
+  return conditioning.encoders.length > 1;
+}
+
+/** Show the prompts of a second text encoder, or have none. */
+function offerSecondPrompts(takes: boolean): void {
+  for (const id of ["prompt2", "negative2"]) {
+    element(`${id}-row`).hidden = !takes;
+    field(id).disabled = !takes;
+    if (!takes) field(id).value = "";
+  }
 }
 
 /** Offer the sizes to which a second pass can enlarge what is drawn. */

@@ -27,6 +27,9 @@ function linkValues(settings: Partial<Settings>): LinkValues {
   const texts = {
     prompt: settings.prompt && writeLoraTags(settings.prompt, settings.loras ?? []),
     negative: settings.negativePrompt,
+    promptSyntax: settings.promptSyntax === "a1111" ? "a1111" : undefined,
+    prompt2: settings.prompt2,
+    negative2: settings.negativePrompt2,
     seed: settings.seed?.toString(),
     steps: settings.steps?.toString(),
     guidance: settings.guidanceScale?.toString(),

@@ -33,6 +33,7 @@ import * as status from "./status";
 import { keepForm } from "./stored_form";
 import type { Sentence } from "./strings";
 import { onLanguage, text } from "./strings";
+import { mountTokenCounts } from "./token_counts";
 
 const PREVIEW_EVERY = 2;
 /** Models of at most so many bytes are downloaded without asking. */
@@ -81,6 +82,11 @@ const loras = mountLoras({
   prompt: () => field("prompt").value,
   setPrompt: (prompt) => form.writeForm({ prompt }),
 });
+const tokens = mountTokenCounts({
+  read: form.readForm,
+  count: (prompt, options) => pipeline?.countTokens(prompt, options),
+});
+form.onFormChange(tokens.count);
 const imports = mountSettingsImport(element("import"), {
   offer: () => {
     const offered = form.offer();
@@ -203,7 +209,7 @@ async function drawOne(): Promise<void> {
   const { prompt, negative, seed, steps, guidance, scheduler, images, image, ...others } =
     form.readForm();
   const [width, height] = form.readSize();
-  const { variationSeed, variationStrength } = others;
+  const { variationSeed, variationStrength, promptSyntax, prompt2, negative2 } = others;
   const secondPass = readSecondPass();
   const chosenSeed = seed === "" ? form.randomSeed() : seed;
   form.showSeed(chosenSeed);
@@ -219,7 +225,10 @@ async function drawOne(): Promise<void> {
     const prepared = loras.prepare({ signal, onProgress: report });
     if (prepared !== true && !(await prepared)) return;
     const generated = await drawn.generate(prompt, {
-      ...(negative === "" ? {} : { negativePrompt: negative }),
+      ...(negative === "" && negative2 === "" ? {} : { negativePrompt: negative }),
+      ...(promptSyntax === "" ? {} : { promptSyntax: "a1111" as const }),
+      ...(prompt2 === "" ? {} : { prompt2 }),
+      ...(negative2 === "" ? {} : { negativePrompt2: negative2 }),
       // The field's pattern admits digits; a number that is out of range is refused with its hint.
       seed: parseSeed(chosenSeed) ?? BigInt(chosenSeed),
       numInferenceSteps: Number(steps),
@@ -319,6 +328,7 @@ async function load({ manifestUrl, integrity, safetyChecker, bytes }: Preflight)
 
 function ready(): void {
   enter("ready");
+  tokens.count();
   stage.showWelcome("welcome", 1);
   status.say(() => text().ready);
   // A picture of the former model that is not over yet begins the next one when it is.
@@ -480,6 +490,7 @@ function followLanguage(): void {
   onLanguage(() => {
     showButton();
     form.describeSettings();
+    tokens.count();
     if (found !== undefined) {
       describeModel(found);
       void describeOffer(found);

@@ -53,8 +53,9 @@ export function keepForm(page: FormKeeper): void {
 }
 
 /** Leave of settings what means the same with every model. */
-function promptsOf({ prompt, negativePrompt }: FoundSettings): FoundSettings | undefined {
-  return parseLink(formatLink({ prompt: prompt ?? "", negative: negativePrompt ?? "" }));
+function promptsOf(found: FoundSettings): FoundSettings | undefined {
+  const { prompt = "", negativePrompt = "", promptSyntax = "" } = found;
+  return parseLink(formatLink({ prompt, negative: negativePrompt, promptSyntax }));
 }
 
 /** Take the settings of the page's address, and remove them there: they would be taken again. */

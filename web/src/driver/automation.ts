@@ -148,7 +148,9 @@ async function encodeText(
   text2?: string,
   syntax?: PromptSyntax,
 ): Promise<Record<string, Float32Array>> {
-  return stages().encodeText({ text, text2, syntax });
+  // The worker is the bundle's own: an older one takes nothing but a text.
+  const isPlain = text2 === undefined && syntax === undefined;
+  return stages().encodeText(isPlain ? text : { text, text2, syntax });
 }
 
 async function predictNoise(

@@ -11,16 +11,17 @@ import { UnsupportedError } from "../util/errors";
 /**
  * Encode a prompt.
  *
+ * @param words a text alone is read as plain text.
  * @returns what conditions the denoiser, by the manifest's names.
  */
 export async function encodeText(
   pipeline: Pipeline,
-  words: Words,
+  words: string | Words,
 ): Promise<Record<string, Float32Array>> {
   const { encoder } = requireTextToImage(pipeline);
   return pipeline.withStages(async ({ model, bring }) => {
     for (const entry of model.entries("text_encoder")) await bring(entry);
-    return model.readAll(await encoder.encode(words));
+    return model.readAll(await encoder.encode(typeof words === "string" ? { text: words } : words));
   });
 }
 

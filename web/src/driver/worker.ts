@@ -24,7 +24,7 @@ import {
 
 /** Each method calls the function of its name; see there. */
 class StageWorker extends WorkerPipeline {
-  encodeText(words: Words): Promise<Record<string, Float32Array>> {
+  encodeText(words: string | Words): Promise<Record<string, Float32Array>> {
     return encodeText(this.pipeline, words);
   }
 

@@ -14,6 +14,11 @@ export type LinkValues = Partial<Record<LinkName, string>>;
 export type LinkName =
   | "prompt"
   | "negative"
+  /** `a1111`; without it prompts are plain text. */
+  | "promptSyntax"
+  /** What the second text encoder reads. */
+  | "prompt2"
+  | "negative2"
   | "seed"
   | "steps"
   | "guidance"
@@ -41,6 +46,9 @@ export type LinkName =
 const MEANINGS = {
   prompt: "prompt",
   negative: "negativePrompt",
+  promptSyntax: "promptSyntax",
+  prompt2: "prompt2",
+  negative2: "negativePrompt2",
   seed: "seed",
   steps: "steps",
   guidance: "guidanceScale",

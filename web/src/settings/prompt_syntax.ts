@@ -69,6 +69,22 @@ export function parseWeights(
   return merge(withoutBreak(parts, name));
 }
 
+/** A prompt without the tags of other networks, and the tags. */
+export interface SplitPrompt {
+  prompt: string;
+  tags: string[];
+}
+
+/** Take tags such as `<lora:name:0.8>` out of a prompt: the web UI does not read them as text. */
+export function splitTags(prompt: string): SplitPrompt {
+  const tags: string[] = [];
+  const rest = prompt.replaceAll(new RegExp(TAG, "gu"), (tag) => {
+    tags.push(tag);
+    return "";
+  });
+  return { prompt: tags.length === 0 ? prompt : rest.trim(), tags };
+}
+
 /** Whether the a1111 syntax reads a prompt in another way than the plain one. */
 export function hasSyntax(prompt: string): boolean {
   // BREAK has the state of a global pattern.

@@ -105,6 +105,7 @@ export const LINK_CHECKS: Checks = Object.fromEntries(
     ...["strength", "fit", "maskBlur", "maskedContent", "onlyMasked", "keepUnmasked"],
     ...["secondPass", "secondStrength", "secondSteps", "upscale"],
     ...["variationSeed", "variationStrength"],
+    ...["promptSyntax", "prompt2", "negative2"],
   ].map((name) => [name, requireString]),
 );
 

@@ -24,12 +24,15 @@ const offer = {
   scheduler: "euler_a",
   steps: 20,
   takesNegativePrompt: true,
+  takesSecondPrompt: false,
   guidance: { min: 0, max: 50 },
   maxImages: 16,
   eta: 0,
   ...{ size: "512x512", takesPicture: true, hasPicture: false },
 } as unknown as Offer;
 /** What is written into fields of which the settings say nothing: that there is no such thing. */
+/** What the form takes of prompts beside them. */
+const PLAIN = { promptSyntax: "", prompt2: "", negative2: "" };
 const NOTHING_MORE = { secondPass: "", variationSeed: "", variationStrength: "" };
 
 interface Taken {
@@ -54,6 +57,7 @@ test("settings of this page come back as they were, whatever the seed", () => {
       ...{ prompt: "a cat\nin a hat", negative: "dog", seed: "18446744073709551615", steps: "20" },
       ...{ guidance: "7.25", size: "512x768", scheduler: "dpmpp_2m_karras", images: "1" },
       image: "",
+      ...PLAIN,
       ...NOTHING_MORE,
     },
     message:
@@ -236,7 +240,7 @@ test("the form stays valid: steps that are set and too many for the taken schedu
 
 test("an empty prompt is not taken, because the form needs one", () => {
   const { fields, message } = take({ prompt: " \n", negativePrompt: "dog" });
-  expect(fields).toEqual({ negative: "dog", images: "1", image: "", ...NOTHING_MORE });
+  expect(fields).toEqual({ negative: "dog", images: "1", image: "", ...PLAIN, ...NOTHING_MORE });
   expect(message).toContain("Not taken: prompt (it is empty).");
 });
 
@@ -266,11 +270,43 @@ test("what is not taken is named, and much of it is counted", () => {
     others: others.map(([key, value]) => [key, value]),
   });
   expect(message).toBe(
-    "Settings taken from it.png: prompt, scheduler. " +
+    "Settings taken from it.png: prompt, weights in brackets, scheduler. " +
       "Changed: guidance from 99 to 50 (the range is 0 to 50). " +
-      "Not taken: eta 0.5; Key 0 x y; Key 1 x y; Key 2 x y; Key 3 x y; Key 4 x y; and 4 more. " +
-      "Its model was C:\\m\\dream.ckpt; this one is tiny-sd15. " +
-      "Weights and file names in the prompt are read as words.",
+      "Not taken: <lora:a:1>; eta 0.5; Key 0 x y; Key 1 x y; Key 2 x y; Key 3 x y; and 5 more. " +
+      "Its model was C:\\m\\dream.ckpt; this one is tiny-sd15.",
+  );
+});
+
+test("weights are read where the program reads them", () => {
+  const weighted = { prompt: "a (cat:1.3)", negativePrompt: "[dog] <lora:b:1>" };
+  const { fields, message } = take(weighted);
+  expect(fields).toMatchObject({ prompt: "a (cat:1.3)", negative: "[dog]", promptSyntax: "a1111" });
+  expect(message).toContain("Not taken: <lora:b:1>.");
+  // A picture of WSD says how its prompts were read, and other programs weigh in other ways.
+  expect(take({ ...weighted, promptSyntax: "plain" }).fields).toMatchObject({
+    ...{ negative: "[dog] <lora:b:1>", promptSyntax: "" },
+  });
+  const other = take({ ...weighted, program: "ComfyUI" });
+  expect(other.fields.promptSyntax).toBe("");
+  expect(other.message).toContain("Weights and file names in the prompt are read as words.");
+  expect(take({ prompt: "a cat" }).fields.promptSyntax).toBe("");
+  // A link is of a form.
+  expect(take({ ...weighted, program: "link" }).fields.promptSyntax).toBe("");
+  expect(take({ ...weighted, program: "link", promptSyntax: "a1111" }).fields.promptSyntax).toBe(
+    "a1111",
+  );
+});
+
+test("second prompts are taken by models that have a second text encoder", () => {
+  const found = { prompt: "a", prompt2: "b\nc", negativePrompt2: "d", guidanceRescale: 0.7 };
+  const two = take(found, { takesSecondPrompt: true });
+  expect(two.fields).toMatchObject({ prompt2: "b c", negative2: "d" });
+  expect(two.message).toContain("prompt, second prompt, second negative prompt");
+  const one = take({ ...found, conditions: { originalSize: [8, 9] } });
+  expect(one.fields.prompt2).toBeUndefined();
+  expect(one.message).toContain(
+    "Not taken: second prompt (this model does not use it); second negative prompt " +
+      "(this model does not use it); CFG rescale 0.7; originalSize 8,9.",
   );
 });
 
@@ -291,12 +327,12 @@ test.each(["tiny-sd15", "shapes.safetensors", "models\\Shapes", "a/b/TINY-SD15.c
 test("another program is named, and a line break becomes a space where there is one line", () => {
   const { fields, message } = take({ program: "ComfyUI", prompt: "a", negativePrompt: "b\r\nc" });
   expect(fields).toEqual({
-    ...{ prompt: "a", negative: "b  c", images: "1", image: "" },
+    ...{ prompt: "a", negative: "b  c", images: "1", image: "", ...PLAIN },
     ...NOTHING_MORE,
   });
   expect(message).toBe("Settings taken from it.png, drawn with ComfyUI: prompt, negative prompt.");
   expect(take({ prompt: "a" }).fields).toEqual({
-    ...{ prompt: "a", negative: "", images: "1", image: "" },
+    ...{ prompt: "a", negative: "", images: "1", image: "", ...PLAIN },
     ...NOTHING_MORE,
   });
 });

@@ -17,6 +17,7 @@ const model = {
   manifest: {
     model: { name: "speck", source: "speck" },
     entry_points: [{ role: "vae_encoder" }],
+    conditioning: { encoders: [{}, {}] },
     defaults: { steps: 20, guidance_scale: 3, size: [16, 16] },
     schedulers: {
       default: "euler",
@@ -55,6 +56,20 @@ test("each picture has a new seed unless one is given", () => {
   expect(form.readForm().seed).toMatch(/^\d+$/);
   form.writeForm({ seed: "" });
   expect(form.readForm().seed).toBe("");
+});
+
+test("weights and second prompts are written, read and, without a second encoder, not there", () => {
+  form.writeForm({ promptSyntax: "a1111", prompt2: "b", negative2: "c" });
+  expect(form.readForm()).toMatchObject({ promptSyntax: "a1111", prompt2: "b", negative2: "c" });
+  expect(document.getElementById("prompt2-row")!.hidden).toBe(false);
+  const { manifest } = model;
+  const one = { ...manifest, conditioning: { encoders: [{}] } };
+  form.offerModel({ ...model, manifest: one } as unknown as Preflight);
+  expect(form.readForm()).toMatchObject({ prompt2: "", negative2: "" });
+  expect(document.getElementById("prompt2-row")!.hidden).toBe(true);
+  form.offerModel(model);
+  form.writeForm({ promptSyntax: "" });
+  expect(form.readForm().promptSyntax).toBe("");
 });
 
 test("a list keeps what it has where it does not offer what is written", () => {

@@ -76,6 +76,7 @@ const manifest = (...roles: string[]): Manifest =>
     defaults: { steps: 20, guidance_scale: 3, size: [64, 64] },
     schedulers: { default: "euler", available: { euler: { title: "Euler" } } },
     entry_points: roles.map((role) => ({ role })),
+    conditioning: { encoders: [{}] },
   }) as unknown as Manifest;
 const ENCODES = manifest("denoiser", "vae_encoder");
 

@@ -55,6 +55,11 @@ vi.mock("../../src/index", async (original) => {
       call(model.draws, options, { ...drawn, safety: model.checks.safety }),
     usage: () => Promise.resolve({ gpuBytes: 1, peakGpuBytes: 1, pipelines: 1, variants: {} }),
     unload: () => Promise.resolve(),
+    countTokens: (prompt: string) => {
+      const words = prompt.split(" ");
+      const cut = words.slice(5).join(" ");
+      return Promise.resolve([{ encoder: "text_encoder", tokens: words.length, limit: 5, cut }]);
+    },
   };
   const moon = { file: "moon.webp", bytes: 1, sha256: "00", prompt: "a moon" };
   const found = (name = "speck") => ({
@@ -63,6 +68,7 @@ vi.mock("../../src/index", async (original) => {
     manifest: {
       model: { name, title: "A model", source: "speck" },
       entry_points: [{ role: "denoiser" }],
+      conditioning: { encoders: [{}] },
       components: { safety_checker: { role: "safety_checker", bytes: 1e9 } },
       peak_bytes: [{ bytes: 5e9, offload: false }],
       defaults: { steps: 20, guidance_scale: 3, size: [16, 16] },

@@ -31,6 +31,9 @@ export function settingsTable(texts: readonly string[]): HTMLElement {
     return {
       prompt: settings.prompt,
       negative: settings.negativePrompt,
+      prompt2: settings.prompt2,
+      negative2: settings.negativePrompt2,
+      promptSyntax: settings.promptSyntax === "a1111" ? settings.promptSyntax : undefined,
       seed: settings.seed?.toString(),
       steps: settings.steps?.toString(),
       guidance: settings.guidanceScale?.toString(),
@@ -52,6 +55,9 @@ export function settingsTable(texts: readonly string[]): HTMLElement {
   for (const name of [
     "prompt",
     "negative",
+    "prompt2",
+    "negative2",
+    "promptSyntax",
     "seed",
     "steps",
     "guidance",

@@ -17,6 +17,9 @@ export type OptionalField = Exclude<
   Field,
   | "prompt"
   | "negative"
+  | "promptSyntax"
+  | "prompt2"
+  | "negative2"
   | "seed"
   | "steps"
   | "guidance"

@@ -41,6 +41,18 @@ export function arabic({
     examples: "أو جرّب أحد هذه الأمثلة",
     drawFirst: "نزّل النموذج أولًا: الزر في مكان الصورة.",
 
+    // Weights, second prompts, and how long the prompts are.
+    prompts: {
+      weights: "أوزان بين الأقواس",
+      weightsHint: "تُقرأ (word:1.3) و(word) و[word] كما تقرؤها واجهة AUTOMATIC1111.",
+      second: "الوصف الثاني",
+      secondHint: "ما يقرؤه مرمّز النص الثاني في النموذج؛ وإن كان فارغًا قُرئ الوصف نفسه.",
+      secondNegative: "الوصف السلبي الثاني",
+      tokens: (count, limit) => `الرموز: ${number(count)} من ${number(limit)}`,
+      cut: (count, limit, words) =>
+        `الرموز: ${number(count)} من ${number(limit)}. لا يقرأ النموذج: ${isolate(words)}`,
+    },
+
     // The settings.
     settings: "الإعدادات",
     negative: "الوصف السلبي",
@@ -490,6 +502,9 @@ export function arabic({
       fields: {
         prompt: "الوصف",
         negative: "الوصف السلبي",
+        promptSyntax: "أوزان بين الأقواس",
+        prompt2: "الوصف الثاني",
+        negative2: "الوصف السلبي الثاني",
         seed: "البذرة",
         steps: "الخطوات",
         guidance: "التوجيه",

@@ -21,6 +21,18 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
     examples: "Or try one of these",
     drawFirst: "Download the model first: the button is where the picture will be.",
 
+    // Weights, second prompts, and how long the prompts are.
+    prompts: {
+      weights: "Weights in brackets",
+      weightsHint: "Reads (word:1.3), (word) and [word] as AUTOMATIC1111's web UI does.",
+      second: "Second prompt",
+      secondHint: "What the model's second text encoder reads; the prompt itself if it is empty.",
+      secondNegative: "Second negative prompt",
+      tokens: (count: number, limit: number) => `${number(count)} of ${number(limit)} tokens`,
+      cut: (count: number, limit: number, words: string) =>
+        `${number(count)} of ${number(limit)} tokens. The model does not read: ${isolate(words)}`,
+    },
+
     // The settings.
     settings: "Settings",
     negative: "Negative prompt",
@@ -497,6 +509,9 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       fields: {
         prompt: "prompt",
         negative: "negative prompt",
+        promptSyntax: "weights in brackets",
+        prompt2: "second prompt",
+        negative2: "second negative prompt",
         seed: "seed",
         steps: "steps",
         guidance: "guidance",

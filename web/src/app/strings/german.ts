@@ -31,6 +31,19 @@ export function german({
     drawFirst:
       "Lade zuerst das Modell herunter: Der Knopf dafür ist dort, wo später das Bild erscheint.",
 
+    // Weights, second prompts, and how long the prompts are.
+    prompts: {
+      weights: "Gewichte in Klammern",
+      weightsHint: "Liest (Wort:1.3), (Wort) und [Wort] so wie die Web UI von AUTOMATIC1111.",
+      second: "Zweiter Prompt",
+      secondHint:
+        "Was der zweite Text-Encoder des Modells liest; ist das Feld leer, den Prompt selbst.",
+      secondNegative: "Zweiter negativer Prompt",
+      tokens: (count, limit) => `${number(count)} von ${number(limit)} Token`,
+      cut: (count, limit, words) =>
+        `${number(count)} von ${number(limit)} Token. Das Modell liest nicht: ${isolate(words)}`,
+    },
+
     // The settings.
     settings: "Einstellungen",
     negative: "Negativer Prompt",
@@ -514,6 +527,9 @@ export function german({
       fields: {
         prompt: "Prompt",
         negative: "negativer Prompt",
+        promptSyntax: "Gewichte in Klammern",
+        prompt2: "zweiter Prompt",
+        negative2: "zweiter negativer Prompt",
         seed: "Startwert",
         steps: "Schritte",
         guidance: "Prompttreue",
