@@ -29,7 +29,7 @@ export function digestSources(folder) {
   const hash = createHash("sha256");
   const names = readdirSync(folder, { recursive: true }).map((name) => name.replaceAll("\\", "/"));
   const sources = names.filter(
-    (name) => name.endsWith(".ts") && !APART.includes(name.split("/", 1)[0]),
+    (name) => /\.(ts|wgsl)$/.test(name) && !APART.includes(name.split("/", 1)[0]),
   );
   for (const name of sources.sort()) {
     const content = readFileSync(path.join(folder, name));
@@ -53,6 +53,8 @@ export function options(tvmjs) {
     // tvmjs's other entry points (RPC server) stay out of the bundle.
     alias: { tvmjs: path.join(tvmjs, "runtime.ts") },
     plugins: [withoutUnused],
+    // Shaders that the page's own code runs.
+    loader: { ".wgsl": "text" },
     define: {
       SOURCES_DIGEST: JSON.stringify(digestSources(path.join(import.meta.dirname, "src"))),
     },

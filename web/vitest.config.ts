@@ -1,7 +1,15 @@
 /** The TypeScript unit tests: which files, and how their coverage is counted. */
 import { defineConfig } from "vitest/config";
 
+/** Shaders are imported as texts, as esbuild's loader gives them (bundler.mjs). */
+const shaders = {
+  name: "shaders",
+  transform: (code: string, id: string) =>
+    id.endsWith(".wgsl") ? `export default ${JSON.stringify(code)}` : undefined,
+};
+
 export default defineConfig({
+  plugins: [shaders],
   resolve: { alias: { tvmjs: new URL("tests/no_tvmjs.ts", import.meta.url).pathname } },
   test: {
     include: ["tests/**/*.test.ts"],

@@ -1,4 +1,4 @@
-"""``nox -s lint``: parse and validate every shader that the kernel templates can produce.
+"""``nox -s lint``: parse and validate the shaders of the kernel templates and of the page.
 
 Problems come from the tables of matches in ``tests/golden``, from the tuning table, and from a
 list here that has every branch of every template. Each distinct shader of their variants is
@@ -42,6 +42,7 @@ from wsd.util.process import find_program
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = ROOT / "tests" / "golden"
+PAGE = ROOT / "web" / "src"
 FAULTY = ROOT / "out" / "wgsl"
 
 _PROBLEMS = {name: problem for problem, name in PROBLEM_NAMES.items()}
@@ -173,6 +174,16 @@ def list_shaders(problems: Iterable[Problem]) -> list[Shader]:
     return list(found.values())
 
 
+def list_page_shaders(folder: Path = PAGE) -> list[Shader]:
+    """Return the shaders that the page's own code runs.
+
+    Args:
+        folder: with files that end in ``.wgsl``.
+    """
+    paths = sorted(folder.rglob("*.wgsl"))
+    return [Shader(path.name, path.read_text(encoding="utf-8"), (), True) for path in paths]
+
+
 def _fits_default_limits(variant: Variant) -> bool:
     """Tell whether a pipeline is possible on a device without a GPU.
 
@@ -250,7 +261,7 @@ def describe_fault(fault: Fault, folder: Path = FAULTY) -> str:
 
 def main() -> int:
     """Check all shaders, print what is wrong, and return the exit code."""
-    shaders = list_shaders(list_problems())
+    shaders = [*list_shaders(list_problems()), *list_page_shaders()]
     try:
         faults = find_faults(shaders)
     except WsdError as error:

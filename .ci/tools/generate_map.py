@@ -29,7 +29,7 @@ FOLDERS = {
     "docker": "The appliance: pins, lock files, a script for each stage, nginx.",
     "tests": "Tests, their helpers, and the training of the small models.",
 }
-_KINDS = {".py", ".ts", ".mjs", ".j2", ".sh"}
+_KINDS = {".py", ".ts", ".mjs", ".j2", ".sh", ".wgsl"}
 # Programs at the top, or without an ending, through which everything starts.
 ENTRANCES = ("nox", "noxfile.py", "Dockerfile", ".ci/run", ".ci/engine")
 _INTRODUCTION = """# Map

@@ -23,7 +23,7 @@ from wsd.kernels import choice, variant
 from wsd.kernels.registry import variant_names
 from wsd.models.schedulers import MAX_STEPS, SCHEDULERS
 from wsd.runtime import given_picture, http_headers, prompt_syntax, request
-from wsd.spec import manifest, paths, seed, self_test, tolerances
+from wsd.spec import adapter_bundle, manifest, paths, seed, self_test, tolerances
 from wsd.spec.precision import DTYPES
 from wsd.spec.roles import LINEAR_COMBINATION_TERMS, ROLES
 from wsd.util import json_reader
@@ -68,7 +68,12 @@ def manifest_schema() -> Schema:
 
 def bundle_types() -> dict[str, Schema]:
     """Return name → JSON Schema of the objects in a bundle's JSON files, sorted by name."""
-    roots = (manifest.Manifest, manifest.IndexEntry, self_test.SelfTest)
+    roots = (
+        manifest.Manifest,
+        manifest.IndexEntry,
+        self_test.SelfTest,
+        adapter_bundle.AdapterBundle,
+    )
     _, schema = models_json_schema(
         [(root, _MODE) for root in roots], schema_generator=_SchemaWriter
     )

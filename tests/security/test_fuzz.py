@@ -8,11 +8,17 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
+from speck import SPECK
 from wsd.bundle.manifest import read_manifest, write_manifest
 from wsd.bundle.self_test import select_stages
+from wsd.checkpoint.adapters.adapter import open_adapter
+from wsd.checkpoint.adapters.arithmetic import merge
+from wsd.checkpoint.module_names import list_names
 from wsd.checkpoint.safetensors_file import list_safetensors
 from wsd.checkpoint.weight_source import read_json
 from wsd.cli.main import main
@@ -211,3 +217,47 @@ def test_options_of_anything(tmp_path, data):
     assert "hint: " in said.getvalue()
     assert message or hint
     assert not (tmp_path / "out").exists()
+
+
+# Names of layers of the small model, and what follows them in an adapter's file.
+_LAYERS = (
+    "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q",
+    "lora_unet_conv_in", "unet.conv_norm_out", "lora_te_text_model_encoder_layers_0_mlp_fc1",
+    "text_encoder.text_model.encoder.layers.0.mlp.fc1", "lora_unet_input_blocks_1_0_in_layers_2",
+)  # fmt: skip
+_PARTS = (
+    ".lora_up.weight", ".lora_down.weight", ".lora_mid.weight", ".alpha", ".lora_A.weight",
+    ".lora_B.x.weight", ".dora_scale", ".lora_magnitude_vector", ".hada_w1_a", ".hada_w1_b",
+    ".hada_w2_a", ".hada_w2_b", ".hada_t1", ".hada_t2", ".lokr_w1", ".lokr_w1_a", ".lokr_w2",
+    ".lokr_w2_b", ".lokr_t2", ".diff", ".diff_b", ".w_norm", ".b_norm",
+)  # fmt: skip
+_SIZES = st.lists(st.sampled_from((0, 1, 2, 3, 4, 16)), max_size=4)
+_SETTINGS = st.dictionaries(
+    st.sampled_from(
+        ("unet.lora_alpha", "unet.alpha_pattern", "unet.use_rslora", "text_encoder.lora_alpha")
+    ),
+    JSON,
+)
+
+
+@pytest.mark.slow
+@fuzz
+@given(
+    layers=st.lists(st.sampled_from(_LAYERS), min_size=1, max_size=2),
+    parts=st.lists(st.tuples(st.sampled_from(_PARTS), _SIZES), min_size=1, max_size=5),
+    described=_SETTINGS,
+)
+def test_any_adapter_is_merged_or_refused(tmp_path, layers, parts, described):
+    tensors = {layer + part: torch.full(sizes, 0.5) for layer in layers for part, sizes in parts}
+    path = tmp_path / "adapter.safetensors"
+    save_file(tensors, path, {"lora_adapter_metadata": json.dumps(described)})
+    try:
+        adapter = open_adapter(path, SPECK)
+    except CheckpointError as error:
+        assert error.hint
+        return
+    shapes = {component.id: list_names(component).shapes for component in SPECK.components}
+    for component, changed in adapter.layers.items():
+        for name, layer in changed.items():
+            weight = torch.ones(shapes[component][name])
+            assert merge(weight, [layer.build(0.5)]).shape == weight.shape

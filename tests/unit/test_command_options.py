@@ -9,7 +9,10 @@ from wsd.cli.main import cli
 
 # A value for each parameter that a command requires. Nothing is read or written: what would have
 # no effect is refused before.
-VALUES = {"model": "tiny-sd15", "prompt": "x", "out": "out", "folder": "dist", "folders": "dist"}
+VALUES = {
+    "model": "tiny-sd15", "prompt": "x", "out": "out", "folder": "dist", "folders": "dist",
+    "file": "a.safetensors",
+}  # fmt: skip
 PARAMETERS = [
     pytest.param(name, parameter, id=f"{name} {parameter.opts[0]}")
     for name, command in cli.commands.items()

@@ -118,6 +118,7 @@ def test_every_field_without_a_default_is_required(table, read):
     table["example_pictures"] = [picture]
     prepared = {"resize": 32, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
     table["safety_checker"] = {**prepared, "source": "a", "license": ""}
+    table["model"]["adapters"] = [{"source": "a", "sha256": "0" * 64, "scale": 1.0}]
     checked = set()
     for place, model in find_objects(table, Manifest):
         for field, known in model.model_fields.items():

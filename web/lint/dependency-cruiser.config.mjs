@@ -7,18 +7,20 @@ const ROOMS = {
   // Settings inside pictures: written by WSD, and read from whatever other programs wrote.
   settings: "settings/",
   // Types of the public API, which every room speaks of.
-  "api-types": "api/(generated|load_options|options|progress|types)\\.ts$",
+  "api-types": "api/(generated|load_options|lora|options|progress|types)\\.ts$",
   // Pictures that are given to draw from: decoded, fitted, masked, and put back together.
   picture: "picture/",
   bundle: "bundle/",
+  // LoRAs: their files, and which change of which weight they hold.
+  adapters: "adapters/",
   "gpu-tvm": "gpu/tvm/",
-  gpu: "gpu/[a-z_]+\\.ts$",
+  gpu: "gpu/([a-z_0-9]+\\.ts$|patch/)",
   pipeline: "pipeline/",
   diagnostics: "diagnostics/",
   worker: "worker/",
   // What runs in the page: the worker's client, and what needs no worker.
   "api-client":
-    "api/(addresses|call_queue|client|environment|kept_models|model_index|pipeline_worker|preflight|start_worker|worker_faults)\\.ts$",
+    "api/(addresses|call_queue|client|environment|kept_models|lora_calls|model_index|pipeline_worker|preflight|start_worker|worker_faults)\\.ts$",
   index: "index\\.ts$",
   // The custom element, which uses the public API as any program can.
   element: "element\\.ts$",

@@ -8,6 +8,7 @@ export {
   DeviceLostError,
   FetchError,
   IntegrityError,
+  LoraError,
   OptionError,
   OutOfMemoryError,
   UnloadedError,
@@ -16,6 +17,7 @@ export {
 } from "./util/errors";
 export { isKept, listKept, purge, purgeAll } from "./api/kept_models";
 export type { KeptModel } from "./api/kept_models";
+export type { AppliedLora, LoadedLora, LoraOptions, LoraSource } from "./api/lora";
 export type {
   FetchFunction,
   FetchOptions,
@@ -58,6 +60,7 @@ export type {
   DenoiseStage,
   EncodeStage,
   LibraryStage,
+  LoraStage,
   OnProgress,
   OverallProgress,
   ParametersStage,
@@ -115,6 +118,7 @@ export { readPicture } from "./picture/read_picture";
 export { needsMask } from "./pipeline/generation_request";
 // A manifest, and all that it is made of.
 export type {
+  AdapterEntry,
   ComponentEntry,
   Conditioning,
   Defaults,

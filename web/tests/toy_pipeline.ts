@@ -1,5 +1,6 @@
 /** A pipeline that needs no GPU: it fills pictures with a colour that a file of its bundle holds. */
 
+import type { WeightPatches } from "../src/adapters/patch";
 import type { PromptEmbeddings } from "../src/api/options";
 import type { OnStage } from "../src/api/progress";
 import type { GenerationResult, SafetyReport, TokenCount, Usage } from "../src/api/types";
@@ -49,6 +50,7 @@ export class ToyPipeline implements Pipeline {
   nextError: Error | undefined;
   failure: WsdError | undefined;
   disposed = false;
+  patches: WeightPatches = new Map();
 
   constructor(
     readonly manifest: Manifest,
@@ -112,6 +114,12 @@ export class ToyPipeline implements Pipeline {
         return { flagged, concepts, conceptScores: [flagged ? 0.1 : -0.1], specialScores: [] };
       }),
     );
+  }
+
+  /** Notes what would be patched; it has no weights. */
+  patchWeights(patches: WeightPatches): Promise<void> {
+    this.patches = patches;
+    return Promise.resolve();
   }
 
   withStages<Result>(): Promise<Result> {

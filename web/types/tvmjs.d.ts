@@ -19,6 +19,8 @@ export interface Tensor extends TVMObject {
   copyFrom(data: Tensor | Float32Array | Int32Array): this;
   copyFromRawBytes(data: Uint8Array): this;
   toRawBytes(): Uint8Array;
+  /** Of a tensor on the GPU: the number of its buffer in tvmjs's table. */
+  getDataPtr(): number;
 }
 
 export interface TVMArray extends TVMObject {

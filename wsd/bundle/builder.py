@@ -32,6 +32,7 @@ from wsd.models.registry import Component, Family
 from wsd.models.schedulers import describe_noise_schedule, describe_schedulers
 from wsd.spec.manifest import (
     SCHEMA_VERSION,
+    AdapterEntry,
     ComponentEntry,
     Conditioning,
     Defaults,
@@ -211,6 +212,7 @@ def _write_model(
                 "options": checkpoint.options,
                 "license": card.license,
                 "weights": {c.id: tuple(checkpoint.source.digests(c)) for c in family.components},
+                "adapters": _describe_adapters(checkpoint),
             }
         ),
         pipeline=family.architecture.pipeline,
@@ -246,6 +248,22 @@ def _write_model(
     return manifest
 
 
+def _describe_adapters(checkpoint: Checkpoint) -> tuple[AdapterEntry, ...] | None:
+    """Return what the manifest says of the adapters that are merged in; None if there are none."""
+    return (
+        tuple(
+            AdapterEntry(
+                source=printable_line(applied.source, _LONGEST_SOURCE),
+                sha256=applied.adapter.sha256,
+                scale=applied.scale,
+                license=printable_line(applied.adapter.license, _LONGEST_SOURCE),
+            )
+            for applied in checkpoint.adapters
+        )
+        or None
+    )
+
+
 def _write_parameters(
     checkpoint: Checkpoint, library: Library, folder: Path, progress: Progress
 ) -> dict[str, ComponentEntry]:
@@ -270,7 +288,7 @@ def _write_parameters(
 
 def _digest_parameters(checkpoint: Checkpoint, library: Library) -> str:
     """Return the digest of everything that decides the shards."""
-    files = {c.id: checkpoint.source.digests(c) for c in checkpoint.family.components}
+    files = {c.id: checkpoint.weight_digests(c) for c in checkpoint.family.components}
     parameters = {name: [asdict(p) for p in found] for name, found in library.parameters.items()}
     sources = digest_code("wsd.bundle.shards", "wsd.checkpoint.checkpoint")
     return sha256_bytes(

@@ -137,7 +137,7 @@ def hash_weights(checkpoint: Checkpoint) -> str:
     the digits of a single file's digest.
     """
     drawing = checkpoint.family.drawing_components
-    digests = {c.id: list(checkpoint.source.digests(c)) for c in drawing}
+    digests = {c.id: list(checkpoint.weight_digests(c)) for c in drawing}
     return sha256_bytes(canonical_json(digests))[:10]
 
 

@@ -1,4 +1,4 @@
-"""Encode tensors as the bytes that shards hold: float32, float16, or int8 with scales."""
+"""Encode tensors as bytes of shards: float32, float16, or weights rounded to int8 with scales."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def write_fixtures(
     fixtures = Fixtures(
         model=family.name,
         prompt=prompt,
-        weights={c.id: tuple(checkpoint.source.digests(c)) for c in family.components},
+        weights={c.id: tuple(checkpoint.weight_digests(c)) for c in family.components},
         stages=tuple(stages),
     )
     write_atomically(out, canonical_json(fixtures.model_dump(mode="json")))
@@ -162,7 +162,7 @@ def _find_other_weights(fixtures: Fixtures, checkpoint: Checkpoint) -> str | Non
     for component in checkpoint.family.components:
         if component.id not in fixtures.weights and component not in drawing:
             continue
-        if fixtures.weights.get(component.id) != tuple(checkpoint.source.digests(component)):
+        if fixtures.weights.get(component.id) != tuple(checkpoint.weight_digests(component)):
             return component.id
     return None
 

@@ -10,21 +10,24 @@ shape that the compiled library expects; the error names the tensor that has not
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from wsd.checkpoint.adapters.adapter import open_adapter
+from wsd.checkpoint.adapters.merged_source import AppliedAdapter, WithAdapters
 from wsd.checkpoint.config_comparison import (
     PipelineFindings,
     apply_changes,
     compare_config,
     compare_pipeline,
 )
-from wsd.checkpoint.diffusers_folder import DiffusersFolder
+from wsd.checkpoint.diffusers_folder import DiffusersFolder, describe_place
 from wsd.checkpoint.number_formats import check_finite
+from wsd.checkpoint.safetensors_file import read_metadata
 from wsd.checkpoint.safety_checker_source import SafetyCheckerFolder, WithSafetyChecker
 from wsd.checkpoint.single_file import SingleFile
 from wsd.checkpoint.tokenizer import check_tokenizers
@@ -33,6 +36,7 @@ from wsd.checkpoint.weight_source import WeightSource, read_json
 from wsd.errors import CheckpointError, UsageError
 from wsd.models.config_rules import Config
 from wsd.models.family import Component, Family
+from wsd.models.fine_tunes import FINE_TUNES, find_adapter_fine_tune
 from wsd.models.instantiate import build_skeleton
 from wsd.models.resolution import is_size
 from wsd.models.schedule_options import (
@@ -43,8 +47,12 @@ from wsd.models.schedule_options import (
 )
 from wsd.spec.roles import DENOISER, SAFETY_CHECKER
 from wsd.spec.tensor import Size
+from wsd.util.hashing import canonical_json, sha256_bytes
 
 _LOG = logging.getLogger(__name__)
+
+# Metadata in which trainers name an adapter.
+_TITLES = ("modelspec.title", "ss_output_name")
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,7 @@ class Checkpoint:
         default_scheduler: name of the scheduler that draws unless a picture names one; None for
             the one that ``scheduler`` means.
         safety_checker: where the family's safety checker comes from; None if it has none.
+        adapters: what is merged into the weights, in the order in which it is applied.
     """
 
     family: Family
@@ -70,6 +79,26 @@ class Checkpoint:
     options: Mapping[str, str] = field(default_factory=dict)
     default_scheduler: str | None = None
     safety_checker: SafetyCheckerFolder | None = None
+    adapters: tuple[AppliedAdapter, ...] = ()
+
+    def weight_digests(self, component: Component) -> list[str]:
+        """Return what tells a component's weights from others: files, and adapters with scales.
+
+        Args:
+            component: one of the family's.
+
+        Returns:
+            64 hexadecimal digits for each file of the checkpoint, and for each adapter that
+            changes the component.
+        """
+        changed = [a for a in self.adapters if component.id in a.adapter.layers]
+        return [
+            *self.source.digests(component),
+            *(
+                sha256_bytes(canonical_json({"adapter": a.adapter.sha256, "scale": a.scale}))
+                for a in changed
+            ),
+        ]
 
     def load(self, component: Component) -> torch.nn.Module:
         """Return a component with its weights, float32, in evaluation mode, on the CPU.
@@ -126,6 +155,7 @@ def open_checkpoint(
     vae: Path | None = None,
     options: ScheduleOptions = NO_OPTIONS,
     safety_checker: Path | None = None,
+    adapters: Sequence[tuple[Path, float]] = (),
 ) -> Checkpoint:
     """Open a diffusers folder or a single file for a family.
 
@@ -136,15 +166,18 @@ def open_checkpoint(
         vae: what :func:`wsd.checkpoint.resolve.find_vae` returned, in place of the checkpoint's.
         options: what a person says about how it is denoised.
         safety_checker: what :func:`wsd.checkpoint.resolve.find_safety_checker` returned.
+        adapters: files of adapters and their scales, in the order in which they are applied.
 
     Raises:
         UsageError: for options that do not suit the family, or a safety checker that it cannot
             have.
         CheckpointError: if a component is missing, if its configuration differs from the
             family's, if its files hold tensors that nobody reads, if a text encoder does not
-            take its tokenizer's ids, or if the browser cannot follow the scheduler.
+            take its tokenizer's ids, or if the browser cannot follow the scheduler; as
+            :func:`wsd.checkpoint.adapters.adapter.open_adapter`.
     """
     source = open_source(path, family, tokenizer)
+    options = _follow_adapters(family, adapters, options)
     if vae is not None:
         source = VaeOverride(source, vae, family)
     checker = None
@@ -156,7 +189,38 @@ def open_checkpoint(
     if checker is not None:
         checker.image_processor(checkpoint.family.component(SAFETY_CHECKER).config["image_size"])
     complete = _without_missing_parts(checkpoint.family, source)
-    return replace(checkpoint, family=complete, safety_checker=checker)
+    applied = tuple(AppliedAdapter(open_adapter(file, complete), scale) for file, scale in adapters)
+    merged = WithAdapters(source, applied) if applied else source
+    return replace(
+        checkpoint, family=complete, source=merged, safety_checker=checker, adapters=applied
+    )
+
+
+def _follow_adapters(
+    family: Family, adapters: Sequence[tuple[Path, float]], options: ScheduleOptions
+) -> ScheduleOptions:
+    """Return options with the fine-tune that an adapter makes of a checkpoint, and say so.
+
+    LCM, Lightning, Hyper and the like are published as adapters too, and draw only with a
+    scheduler, steps and guidance of their own. Whoever names a fine-tune or a scheduler is not
+    contradicted.
+    """
+    if not options.draws or options.fine_tune is not None or options.scheduler is not None:
+        return options
+    for path, scale in adapters:
+        metadata = read_metadata(path)
+        place = describe_place(path)
+        texts = (place, *(metadata.get(key, "") for key in _TITLES))
+        name = find_adapter_fine_tune(texts, family.architecture.name)
+        if name is not None and scale != 0:
+            tune = FINE_TUNES[name]
+            _LOG.warning(
+                "%s is taken for an adapter of the fine-tune %s: scheduler %s, %d steps, guidance "
+                "%g; name another with --fine-tune, or a scheduler with --scheduler",
+                place, name, tune.scheduler, tune.steps, tune.guidance_scale,
+            )  # fmt: skip
+            return replace(options, fine_tune=name)
+    return options
 
 
 def add_safety_checker(

@@ -25,7 +25,7 @@ MARKERS = ("v_pred", "ztsnr")
 _ADDITIONS = (
     KnownTensor(
         r"(.*[._])?(lora|hada|lokr|oft)([._].*)?",
-        "it is of a LoRA: merge it into a checkpoint first",
+        "it is of a LoRA: pass its file with --lora, and a checkpoint with --weights",
     ),
     KnownTensor(
         r".*control(_model|net).*|.*zero_convs.*", "it is of a ControlNet, which WSD does not draw"

@@ -56,6 +56,10 @@ _VAE_TAKES = (
     "--vae takes a .safetensors file, a folder with config.json and diffusion_pytorch_model."
     "safetensors, a diffusers folder that has a VAE, or such a repository on the hub"
 )
+_ADAPTER_TAKES = (
+    "--lora takes a .safetensors file, or a file of a repository on the hub: "
+    "owner/name/file.safetensors; a scale may follow behind a colon"
+)
 _CHECKER_TAKES = (
     "--safety-checker takes a folder with config.json and model.safetensors, a diffusers folder "
     "that has a safety checker, or such a repository on the hub"
@@ -100,6 +104,7 @@ def open_chosen(
     vae: str | None = None,
     options: ScheduleOptions = NO_OPTIONS,
     safety_checker: str | None = None,
+    adapters: Sequence[tuple[str, float]] = (),
 ) -> Checkpoint:
     """Open the checkpoint that the options of a command name.
 
@@ -111,16 +116,19 @@ def open_chosen(
         vae: the value of ``--vae``, or None.
         options: those of the schedule.
         safety_checker: the value of ``--safety-checker``, or None.
+        adapters: the values of ``--lora``: what names a file, and its scale.
 
     Raises:
         UsageError: as :func:`choose_checkpoint`, and for options that do not suit the family.
         CheckpointError: as :func:`choose_checkpoint`, :func:`find_vae`,
-            :func:`find_safety_checker` and :func:`wsd.checkpoint.checkpoint.open_checkpoint`.
+            :func:`find_safety_checker`, :func:`find_adapter` and
+            :func:`wsd.checkpoint.checkpoint.open_checkpoint`.
     """
     other = None if vae is None else find_vae(vae, family)
     checker = None if safety_checker is None else find_safety_checker(safety_checker, family)
+    files = [(find_adapter(text), scale) for text, scale in adapters]
     path = choose_checkpoint(family, weights, seed, own_vae=vae is None)
-    checkpoint = open_checkpoint(path, family, tokenizer, other, options, checker)
+    checkpoint = open_checkpoint(path, family, tokenizer, other, options, checker, files)
     if tokenizer is not None:
         _note_own_tokenizers(checkpoint, tokenizer)
     return checkpoint
@@ -262,6 +270,26 @@ def find_safety_checker(text: str, family: Family) -> Path:
     snapshot = _open_checker(found, component)
     inside = any(name.startswith(f"{component.folder}/") for name in snapshot.names)
     return _fetch_weights(snapshot, [(component, component.folder if inside else "")])
+
+
+def find_adapter(text: str) -> Path:
+    """Return the file that ``--lora`` names.
+
+    Args:
+        text: a file, or a file of a repository on the hub.
+
+    Raises:
+        CheckpointError: if it is neither, or cannot be fetched.
+    """
+    found = _find(text, "adapter", _ADAPTER_TAKES)
+    if isinstance(found, Path):
+        if found.is_dir() or found.suffix.lower() != ".safetensors":
+            kind = "a folder" if found.is_dir() else "no .safetensors file"
+            raise CheckpointError(f"adapter {found} is {kind}", _ADAPTER_TAKES)
+        return found
+    if not found.file:
+        raise CheckpointError(f"adapter {found} names a whole repository", _ADAPTER_TAKES)
+    return fetch_file(found)
 
 
 def _find_checker(text: str) -> Path | HubId:

@@ -3,8 +3,8 @@
 Everything that reads weights asks a :class:`WeightSource`: a build, the self-test's expected
 values, the diffusers reference. A diffusers folder (:mod:`wsd.checkpoint.diffusers_folder`), a
 single file (:mod:`wsd.checkpoint.single_file`), and one of these with another VAE
-(:mod:`wsd.checkpoint.vae_override`) are implementations; a source that merges adapters into another
-one would be a further one.
+(:mod:`wsd.checkpoint.vae_override`) or with adapters merged in
+(:mod:`wsd.checkpoint.adapters.merged_source`) are implementations.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def models() -> None:
 
 
 @command()
-@checkpoint_options("tokenizer", "random_weights")
+@checkpoint_options("tokenizer", "random_weights", "adapters")
 @dtype_option
 @sizes_option
 @text_only_option
@@ -286,6 +286,24 @@ def expect(chosen: CheckpointChoice, size: Size | None, prompt: str, out: Path) 
 
 
 @command()
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--model", metavar="NAME", type=NAME,
+              help="The model that it is for; the first that it fits unless given.")  # fmt: skip
+@click.option("--name", metavar="NAME", type=NAME,
+              help="What people call it; the file's name unless given.")  # fmt: skip
+@click.option("--out", required=True, type=NEW_FOLDER, help="A new folder.")
+def lora(file: Path, model: str | None, name: str | None, out: Path) -> None:
+    """Make a small bundle of an adapter, which pages of its model load while they run."""
+    from wsd.bundle.adapter_bundle import write_adapter_bundle
+    from wsd.models.registry import find_family
+    from wsd.util.files import check_absent
+
+    check_absent(out)
+    family = None if model is None else find_family(model)
+    say(write_adapter_bundle(file, out, family, name))
+
+
+@command()
 @click.argument(
     "folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
@@ -324,10 +342,15 @@ def verify(
     folder: Path, signature: Path | None, key: Path | None, identity: str | None,
     issuer: str | None, trusted_root: Path | None, source: str | None, *, offline: bool,
 ) -> None:  # fmt: skip
-    """Check every byte of a bundle against its manifests and attestations, and who signed it."""
+    """Check every byte of a bundle against its manifests and attestations, and who signed it.
+
+    Of an adapter's bundle, which wsd lora makes: its file against its description.
+    """
+    from wsd.bundle.adapter_bundle import is_adapter_bundle, verify_adapter_bundle
     from wsd.bundle.earlier_attestations import describe_limits
     from wsd.bundle.manifest import REBUILD
     from wsd.bundle.verify import verify_bundle
+    from wsd.errors import UsageError
     from wsd.supply_chain.signature import check_signature, choose_signer
 
     signer = choose_signer(
@@ -339,13 +362,23 @@ def verify(
         trusted_root=trusted_root,
         source=source,
     )
-    faults = list(verify_bundle(folder))
+    is_adapter = is_adapter_bundle(folder)
+    if is_adapter and signature is not None:
+        raise UsageError(
+            f"{folder} is an adapter's bundle, which has no provenance that could be signed",
+            "leave --signature out",
+        )
+    faults = list(verify_adapter_bundle(folder) if is_adapter else verify_bundle(folder))
     for fault in faults:
         say(fault)
     if faults:
         say(f"error: {len(faults)} bad files in {folder}", error=True)
-        say(f"hint: {REBUILD}", error=True)
+        rebuild = "run wsd lora again, or fetch the bundle anew" if is_adapter else REBUILD
+        say(f"hint: {rebuild}", error=True)
         sys.exit(1)
+    if is_adapter:
+        say(f"{folder}: good")
+        return
     signed = ""
     if signature is not None and signer is not None:
         check_signature(folder, signature, signer)

@@ -15,6 +15,7 @@ from wsd.cli.options import (
     OUTPUT_FILE,
     CheckpointChoice,
     SizeType,
+    adapters_option,
     checkpoint_options,
     find_host,
     host_option,
@@ -113,7 +114,7 @@ def parity(
 
 @command(
     Unused(
-        ("--weights", "--random-weights"),
+        ("--weights", "--random-weights", "--lora"),
         without="--compare",
         hint="weights are for a comparison: add --compare, or leave them out",
     )
@@ -133,13 +134,15 @@ def parity(
               help="Measure onnxruntime-web and PyTorch on the UNet too.")  # fmt: skip
 @weights_option
 @random_option
+@adapters_option
 def bench(
     folder: Path, model: str | None, size: tuple[int, int] | None, repeats: int, kernels: str,
     host: str, most: int, json_path: Path | None, plot: Path | None, compare: bool,
-    weights: str | None, random_weights: int | None,
+    weights: str | None, random_weights: int | None, adapters: tuple[tuple[str, float], ...],
 ) -> None:  # fmt: skip
     """Time a bundle's stages and kernels on this machine."""
     from wsd.bundle.manifest import find_manifest, read_manifest
+    from wsd.bundle.merged_adapters import check_adapters
     from wsd.evaluate.benchmark import bench as measure
     from wsd.evaluate.benchmark import describe
     from wsd.evaluate.benchmark_plot import draw_plot
@@ -155,9 +158,13 @@ def bench(
         check_request(manifest, GenerationRequest(prompt="", size=size))
         described = manifest.model
         chosen = CheckpointChoice(
-            described.family or described.name, weights, random_weights=random_weights
+            described.family or described.name,
+            weights,
+            random_weights=random_weights,
+            adapters=adapters,
         )
         checkpoint = chosen.open()
+        check_adapters(manifest, checkpoint)
     options = LoadOptions(kernels=kernels)
     found = measure(folder, model, size, repeats, options, find_host(host), Progress(), checkpoint)
     for line in describe(found, most):

@@ -23,7 +23,7 @@ def cli(verbose: int) -> None:
 
 for _command in (
     build.models, build.compile, build.build, build.package, build.expect, build.join,
-    build.verify,
+    build.lora, build.verify,
     run.serve, run.render,
     evaluate.reference, evaluate.parity, evaluate.bench,
     doctor.doctor,

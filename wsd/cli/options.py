@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
@@ -95,6 +96,31 @@ NAME = TextType()
 PROMPT = TextType(may_be_blank=True)
 
 
+class AdapterType(click.ParamType[tuple[str, float]]):
+    """A file of an adapter, and its scale behind a colon: ``style.safetensors:0.8``."""
+
+    name = "FILE[:SCALE]"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, float]:
+        """Return the file and the scale, 1 unless given, or fail as click does."""
+        if isinstance(value, tuple):
+            return value
+        text = NAME.convert(value, param, ctx)
+        path, colon, scale = text.rpartition(":")
+        # A path may hold a colon too.
+        if not colon or path.lower().endswith("/") or text.lower().endswith(".safetensors"):
+            return text, 1.0
+        try:
+            factor = float(scale)
+        except ValueError:
+            self.fail(f"{scale!r} behind the colon is not a number such as 0.8", param, ctx)
+        if not path or not math.isfinite(factor):
+            self.fail(f"{value!r} is not a file and a finite number", param, ctx)
+        return path, factor
+
+
 class OutputPath(click.ParamType[Path]):
     """A path that can be written, which is known before anything long begins."""
 
@@ -164,6 +190,11 @@ _CHECKPOINT = {
         "--safety-checker", metavar="FOLDER|HUB_ID", type=NAME,
         help="A component that looks at finished pictures, for pages that ask for it.",
     ),
+    "adapters": click.option(
+        "--lora", "adapters", multiple=True, type=AdapterType(),
+        help="An adapter (LoRA, LoCon, LoHa, LoKr, DoRA) to merge into the weights, and its scale, "
+        "1 unless given; repeatable.",
+    ),
     "tokenizer": click.option(
         "--tokenizer", metavar="FOLDER",
         type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -175,6 +206,7 @@ _CHECKPOINT = {
     ),
 }  # fmt: skip
 weights_option, random_option = _CHECKPOINT["weights"], _CHECKPOINT["random_weights"]
+adapters_option = _CHECKPOINT["adapters"]
 dtype_option = click.option(
     "--dtype", type=click.Choice(DTYPES),
     help="How weights are stored; f32 unless given.",
@@ -287,6 +319,7 @@ class CheckpointChoice:
         tokenizer: a folder with CLIP's tokenizer.
         random_weights: seed of random weights.
         safety_checker: a folder or a hub id with a component that looks at finished pictures.
+        adapters: files of adapters that are merged into the weights, and their scales.
     """
 
     model: str
@@ -295,6 +328,7 @@ class CheckpointChoice:
     tokenizer: Path | None = None
     random_weights: int | None = None
     safety_checker: str | None = None
+    adapters: tuple[tuple[str, float], ...] = ()
 
     @property
     def is_given(self) -> bool:
@@ -345,7 +379,7 @@ class CheckpointChoice:
 
         return open_chosen(
             self.family(), self.weights, self.random_weights, self.tokenizer, self.vae,
-            schedule or NOT_DENOISED, self.safety_checker,
+            schedule or NOT_DENOISED, self.safety_checker, self.adapters,
         )  # fmt: skip
 
 

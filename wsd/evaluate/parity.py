@@ -29,6 +29,7 @@ import numpy as np
 import torch
 
 from wsd.bundle.manifest import find_manifest, read_manifest
+from wsd.bundle.merged_adapters import check_adapters
 from wsd.bundle.verify import check_bundle
 from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, round_weights
@@ -201,12 +202,13 @@ def compare(
 
     Raises:
         BundleError: if the folder is not a bundle, or one of its files is not what was built.
-        UsageError: if it is of another model, or cannot draw that.
+        UsageError: if it is of another model, has other adapters merged in, or cannot draw that.
         RenderError, ToolError: if the page cannot draw.
     """
     model = model or checkpoint.family.name
     manifest = read_manifest(find_manifest(bundle, model))
     request = check_picture(manifest, request, picture)
+    check_adapters(manifest, checkpoint)
     check_bundle(bundle)
     size = request.size or manifest.defaults.size
     drawn_from = picture is not None

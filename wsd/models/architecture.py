@@ -9,7 +9,7 @@ the methods: ``nox`` and ``wsd models`` read the registry before anything is ins
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
@@ -178,6 +178,36 @@ class Architecture(ABC):
         """Return where a single file keeps a component; None if there is no such layout."""
         del family, component
         return None
+
+    def spell_adapter_modules(
+        self, family: Family, component: Component, modules: Iterable[str]
+    ) -> Iterator[tuple[str, str]]:
+        """Yield the names that adapters give a component's layers, and the layer.
+
+        Args:
+            family: that the component is of.
+            component: one of its components.
+            modules: names of the component's layers, as its state dict has them.
+
+        Yields:
+            (name in an adapter's file, module); nothing for an architecture without adapters.
+        """
+        del family, component, modules
+        yield from ()
+
+    def find_adapter_model(
+        self, family: Family, names: Iterable[str], context_width: int | None
+    ) -> str:
+        """Return which published model an adapter was made for; empty if that is unknown.
+
+        Args:
+            family: that it was taken for.
+            names: of the adapter's tensors.
+            context_width: features that the cross attention reads, by the adapter's shapes; None
+                if it does not change that.
+        """
+        del family, names, context_width
+        return ""
 
     def pipeline_class(self) -> Any:
         """Return the class of the pipeline that is the reference."""

@@ -9,7 +9,7 @@ something else.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,6 +129,13 @@ FINE_TUNES: Mapping[str, FineTune] = {
 }  # fmt: skip
 
 
+# Those that are published as adapters too.
+_BY_ADAPTER = (
+    "lightning-2step", "lightning-4step", "lightning-8step", "turbo", "hyper-1step", "hyper-2step",
+    "hyper-4step", "hyper-8step", "lcm-lora", "dmd2-4step", "tcd",
+)  # fmt: skip
+
+
 def suggest_fine_tunes(file_name: str, architecture: str) -> list[str]:
     """Return the fine-tunes that a file may be by its name, in the table's order.
 
@@ -142,3 +149,17 @@ def suggest_fine_tunes(file_name: str, architecture: str) -> list[str]:
         for name, tune in FINE_TUNES.items()
         if tune.pattern and architecture in tune.architectures and re.search(tune.pattern, text)
     ]
+
+
+def find_adapter_fine_tune(texts: Iterable[str], architecture: str) -> str | None:
+    """Return the fine-tune that an adapter makes of a checkpoint; None for an ordinary adapter.
+
+    Args:
+        texts: where the adapter comes from, and what its metadata calls it.
+        architecture: name of its family's architecture.
+    """
+    for text in texts:
+        for name in suggest_fine_tunes(text, architecture):
+            if name in _BY_ADAPTER:
+                return name
+    return None

@@ -98,6 +98,19 @@ class FileEntry(_Entry):
     """SHA-256 of the file in lower-case hexadecimal."""
 
 
+class AdapterEntry(_Entry):
+    """An adapter, such as a LoRA, that a build merged into the weights."""
+
+    source: str
+    """The file: its path on the hub and the commit, or its name."""
+    sha256: Sha256
+    """SHA-256 of the file in lower-case hexadecimal."""
+    scale: float
+    """Factor on what it adds to the weights."""
+    license: str = ""
+    """Its licence as the file's metadata states it; empty if it states none."""
+
+
 class ModelEntry(_Entry):
     """What the model is, for people and for tools."""
 
@@ -119,6 +132,14 @@ class ModelEntry(_Entry):
     """Component id to the SHA-256 of each file that its weights were read from."""
     family: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9-]*)?$", max_length=MAX_NAME)
     """Name of the model family, as ``wsd build --model`` takes it; empty if it is ``name``."""
+    adapters: Annotated[tuple[AdapterEntry, ...], Field(min_length=1)] | None = None
+    """Adapters that are merged into the weights, in the order in which they were applied; absent
+    if there are none."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Write no field that is absent: TypeScript's fields may be missing, but not null."""
+        return {key: value for key, value in serialize(self).items() if value is not None}
 
 
 @dataclass(frozen=True, config=_CONFIG)

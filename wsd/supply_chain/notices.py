@@ -115,6 +115,10 @@ def _describe_models(manifests: Sequence[tuple[str, Manifest]]) -> Iterator[str]
         yield f"{model.name} in {model.dtype}: {model.title}"
         yield f"  licence: {model.license or 'not stated by the checkpoint; ask who published it'}"
         yield f"  checkpoint: {model.source}"
+        for adapter in model.adapters or ():
+            terms = adapter.license or "not stated; ask who published it"
+            yield f"  adapter: {adapter.source}, scale {adapter.scale:g}"
+            yield f"  licence of the adapter: {terms}"
         if (checker := manifest.safety_checker) is not None:
             terms = checker.license or "not stated; ask who published it"
             yield f"  safety checker: {checker.source}"

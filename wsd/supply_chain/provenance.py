@@ -39,6 +39,13 @@ class Resource(TypedDict):
     uri: NotRequired[str]
 
 
+class AdapterParameters(TypedDict):
+    """An adapter that was merged into a model's weights."""
+
+    source: str
+    scale: float
+
+
 class ModelParameters(TypedDict):
     """What was asked for: a model, its checkpoint, and how it was built."""
 
@@ -46,6 +53,7 @@ class ModelParameters(TypedDict):
     dtype: str
     source: str
     options: NotRequired[dict[str, str]]
+    adapters: NotRequired[list[AdapterParameters]]
     sizes: list[str]
     toolchain: dict[str, str]
 
@@ -129,11 +137,16 @@ def _model(manifest: Manifest) -> ModelParameters:
     }
     if manifest.model.options:
         described["options"] = dict(manifest.model.options)
+    if manifest.model.adapters:
+        described["adapters"] = [
+            {"source": adapter.source, "scale": adapter.scale}
+            for adapter in manifest.model.adapters
+        ]
     return described
 
 
 def _dependencies(contents: BundleContents) -> Iterator[Resource]:
-    """Yield materials, then the patches of sources, then the files of checkpoints."""
+    """Yield materials, the patches of sources, the files of checkpoints, and adapters."""
     for material in contents.materials:
         yield _dependency(material)
     patches = {patch for material in contents.materials for patch in material.patches}
@@ -147,6 +160,13 @@ def _dependencies(contents: BundleContents) -> Iterator[Resource]:
     }
     for url, component, digest in sorted(weights):
         yield {"name": component, "uri": url, "digest": {"sha256": digest}}
+    adapters = {
+        (checkpoint_url(adapter.source), adapter.sha256)
+        for manifest in contents.manifests
+        for adapter in manifest.model.adapters or ()
+    }
+    for url, digest in sorted(adapters):
+        yield {"name": "adapter", "uri": url, "digest": {"sha256": digest}}
 
 
 def _dependency(material: Material) -> Resource:

@@ -373,6 +373,15 @@ def _model(manifest: Manifest) -> Component:
         external_references=[
             ExternalReference(type=ExternalReferenceType.SOURCE_DISTRIBUTION, url=address),
             *_weights(address, _own_weights(manifest)),
+            *(
+                ExternalReference(
+                    type=ExternalReferenceType.DISTRIBUTION,
+                    url=XsUri(checkpoint_url(adapter.source)),
+                    comment=f"adapter, scale {adapter.scale:g}",
+                    hashes=[HashType(alg=HashAlgorithm.SHA_256, content=adapter.sha256)],
+                )
+                for adapter in model.adapters or ()
+            ),
         ],
     )
 

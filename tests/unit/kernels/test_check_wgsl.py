@@ -10,6 +10,7 @@ from tools.check_wgsl import (
     Shader,
     describe_fault,
     find_faults,
+    list_page_shaders,
     list_problems,
     list_shaders,
     problem_of_key,
@@ -95,3 +96,10 @@ def test_every_key_of_the_tuning_table_is_checked_as_a_problem():
     assert [problem_key(problem_of_key(key)) for key in keys] == keys
     with pytest.raises(ValueError, match="conv3 1x1x1"):
         problem_of_key("conv3 1x1x1")
+
+
+@pytest.mark.slow
+def test_the_pages_own_shaders_have_no_faults():
+    shaders = list_page_shaders()
+    assert "add_low_rank.wgsl" in {shader.name for shader in shaders}
+    assert find_faults(shaders) == []

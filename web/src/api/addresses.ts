@@ -36,6 +36,21 @@ export function indexAddress(given: string | URL, { fetch }: FetchOptions = {}):
 }
 
 /**
+ * Return the address of a LoRA's file, or of its adapter.json.
+ *
+ * @throws OptionError if it is not an address.
+ */
+export function loraAddress(given: string | URL): string {
+  const url = absolute(
+    given,
+    "source",
+    "give the address of a .safetensors file, or the file itself",
+  );
+  url.hash = ""; // it is never sent to a server
+  return url.href;
+}
+
+/**
  * Return the address of the worker's script.
  *
  * @throws OptionError if it is not an address.

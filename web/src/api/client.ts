@@ -25,6 +25,8 @@ import { CallQueue } from "./call_queue";
 import { checkEnvironment } from "./environment";
 import { makeGenerated } from "./generated";
 import { purge } from "./kept_models";
+import type { LoadedLora, LoraOptions, LoraSource } from "./lora";
+import { checkLoraOptions, checkScales, sentSource } from "./lora_calls";
 import type { ImageInput, OutputName, Prompt, PromptEmbeddings } from "./options";
 import type { FetchOptions } from "./load_options";
 import { logNotice, noticeOf, PipelineWorker, reporting } from "./pipeline_worker";
@@ -57,6 +59,14 @@ const asyncDispose: typeof Symbol.asyncDispose =
   (Symbol as Partial<SymbolConstructor>).asyncDispose ??
   (Symbol.for("Symbol.asyncDispose") as never);
 
+/** A LoRA that is loaded, and where it came from: an address, or the file. */
+interface KeptLora {
+  loaded: LoadedLora;
+  source: string | Blob;
+}
+
+const ignore = (): void => undefined;
+
 /** Options of calls that can be followed and cancelled. */
 export interface CallOptions {
   /** Called with the progress of the call; what it throws is reported as an error of the page. */
@@ -87,6 +97,8 @@ export class StableDiffusionPipeline {
   #worker: PipelineWorker;
   /** Loading the model again, while that is done. */
   #reload: Promise<void> | undefined;
+  /** The LoRAs that are loaded, in the order in which they are applied. */
+  #loras: readonly KeptLora[] = [];
   /** Called with the progress of the reload: that of the call that waits for it. */
   #onReload: OnProgress = () => undefined;
   #unloading: Promise<void> | undefined;
@@ -275,6 +287,77 @@ export class StableDiffusionPipeline {
     return { latents, ...(await fitted) };
   }
 
+  /** The LoRAs that are loaded, in the order in which they are applied. */
+  get loras(): readonly LoadedLora[] {
+    return this.#loras.map(({ loaded }) => ({ ...loaded }));
+  }
+
+  /**
+   * Load a LoRA and apply it, in addition to those that are applied already. The weights are changed on
+   * the GPU, from what the model's files have, so that unloading it gives the first pictures again.
+   *
+   * Files of kohya's programs, diffusers, PEFT, LyCORIS (LoHa, LoKr) and ComfyUI are read, DoRA
+   * included. Every tensor of a file is applied, or the file is refused.
+   *
+   * @param source a .safetensors file, its address, or the address of an adapter.json of `wsd lora`.
+   * @throws LoraError if the file is damaged or belongs to another family of models, or a LoRA of its
+   *   name is loaded; the model is then as it was.
+   * @throws FetchError or IntegrityError if the file cannot be fetched, or is another one.
+   * @throws what `generate` throws, else.
+   *
+   * @example
+   * ```ts
+   * const { name } = await pipe.loadLora("loras/pixel-art.safetensors", { scale: 0.8 });
+   * const { image } = await pipe.generate("a fox, pixel art", { seed: 7 });
+   * await pipe.setAdapters({ [name]: 0.4 });
+   * await pipe.unloadLora(name);
+   * ```
+   */
+  async loadLora(source: LoraSource, options: LoraOptions = {}): Promise<LoadedLora> {
+    const caller = checkLoraOptions(options);
+    const sent = sentSource(source);
+    const { name, scale, sha256 } = caller;
+    await this.#changeLoras(caller, sent, (remote, call, report) =>
+      remote.loadLora(call, sent, { name, scale, sha256 }, report),
+    );
+    return this.loras.at(-1)!;
+  }
+
+  /**
+   * Set the scales of LoRAs. As with diffusers' `set_adapters`, those that are not named are applied no
+   * more; they stay loaded, with the scale 0.
+   *
+   * @param scales name → factor on what the LoRA adds to the weights.
+   * @throws OptionError if no LoRA of a name is loaded.
+   * @throws what `generate` throws, else.
+   */
+  async setAdapters(
+    scales: Readonly<Record<string, number>>,
+    options: CallOptions = {},
+  ): Promise<void> {
+    const caller = requireOptions("setAdapters", options, CALLER_CHECKS);
+    const checked = checkScales(scales);
+    await this.#changeLoras(caller, undefined, (remote, call, report) =>
+      remote.setAdapters(call, checked, report),
+    );
+  }
+
+  /**
+   * Remove a LoRA; without any, the weights are those of the model's files again.
+   *
+   * @param name the LoRA's; without it, all of them are removed.
+   * @throws OptionError if no LoRA of this name is loaded.
+   * @throws what `generate` throws, else.
+   */
+  async unloadLora(name?: string, options: CallOptions = {}): Promise<void> {
+    const caller = requireOptions("unloadLora", options, CALLER_CHECKS);
+    const given = name ?? undefined;
+    if (given !== undefined) requireString("name", given);
+    await this.#changeLoras(caller, undefined, (remote, call, report) =>
+      remote.unloadLora(call, given, report),
+    );
+  }
+
   /**
    * Run each stage on fixed inputs and compare its outputs with PyTorch's. Every file was
    * checked before, so a stage that is not good is the fault of the GPU or its driver.
@@ -320,6 +403,26 @@ export class StableDiffusionPipeline {
   /** The same as {@link unload}, for `await using`. */
   async [asyncDispose](): Promise<void> {
     return this.unload();
+  }
+
+  /**
+   * Do a call that changes the LoRAs, and remember those that are loaded then: another worker loads
+   * them again.
+   *
+   * @param source of the one that is added.
+   */
+  async #changeLoras(
+    caller: CallOptions,
+    source: string | Blob | undefined,
+    work: (remote: RemotePipeline, call: number, report: OnProgress) => Promise<LoadedLora[]>,
+  ): Promise<void> {
+    await this.#call(caller, async (remote, call, report) => {
+      const loaded = await work(remote, call, report);
+      const sources = new Map(this.#loras.map((lora) => [lora.loaded.name, lora.source]));
+      this.#loras = loaded.map((each) => {
+        return { loaded: each, source: sources.get(each.name) ?? source! };
+      });
+    });
   }
 
   /**
@@ -378,5 +481,18 @@ export class StableDiffusionPipeline {
     noticeOf(this.#options)("The model's worker had to be ended; the model is loaded again.");
     const onProgress: OnProgress = (event) => this.#onReload(event);
     await this.#worker.load(this.#url, { ...this.#options, onProgress, signal: undefined });
+    try {
+      for (const { loaded, source } of this.#loras) {
+        const { name, scale, sha256 } = loaded;
+        const report = Comlink.proxy(ignore);
+        await this.#worker.run(undefined, (remote, call) =>
+          remote.loadLora(call, source, { name, scale, sha256 }, report),
+        );
+      }
+    } catch (error) {
+      // Without them it would draw other pictures: the next call tries again.
+      this.#worker.end(error);
+      throw error;
+    }
   }
 }

@@ -28,6 +28,10 @@ export interface PipelinesStage extends Amount {
 export interface ParametersStage extends Amount {
   stage: "parameters";
 }
+/** A LoRA's file is read; amounts are bytes. The weights that it changes follow as `parameters`. */
+export interface LoraStage extends Amount {
+  stage: "lora";
+}
 /** The pictures that are given are encoded; amounts are pictures, 0 when that begins. */
 export interface EncodeStage extends Amount {
   stage: "encode";
@@ -76,6 +80,7 @@ export type StageEvent =
   | LibraryStage
   | PipelinesStage
   | ParametersStage
+  | LoraStage
   | EncodeStage
   | TextStage
   | DenoiseStage

@@ -118,6 +118,9 @@ class Adoption {
     this.takeVariation();
     this.nameConditions();
     this.compareEta();
+    for (const { name, scale } of found.loras ?? []) {
+      this.refused.push(pair("LoRA", `${name}:${scale}`));
+    }
     for (const [name, value] of found.others) this.refused.push(pair(name, value));
   }
 

@@ -104,14 +104,17 @@ export async function download(
 export interface TextRequest extends FileRequest {
   /** Whether to try again, after the same pauses as {@link download}, if the server is silent. */
   patient?: boolean;
+  /** The most bytes that it may have; those of a text unless given. */
+  most?: number;
 }
 
-/** Fetch a small file whose length is not known; errors are those of {@link download}. */
+/** Fetch a file whose length is not known; errors are those of {@link download}. */
 export async function downloadText(url: string, how: TextRequest = {}): Promise<ArrayBuffer> {
   const { signal, reload = false, patient = false, transport = makeTransport() } = how;
+  const { most = MAX_BYTES } = how;
   for (let failures = 0; ; failures++) {
     try {
-      return await downloadOnce(url, { signal, reload, transport });
+      return await downloadOnce(url, most, { signal, reload, transport });
     } catch (cause) {
       throwIfAborted(signal);
       if (!(cause instanceof TemporaryError)) throw cause;
@@ -122,12 +125,12 @@ export async function downloadText(url: string, how: TextRequest = {}): Promise<
   }
 }
 
-async function downloadOnce(url: string, how: Sent): Promise<ArrayBuffer> {
+async function downloadOnce(url: string, most: number, how: Sent): Promise<ArrayBuffer> {
   const pieces: Uint8Array<ArrayBuffer>[] = [];
   let length = 0;
   const take = (piece: Uint8Array<ArrayBuffer>): void => {
     length += piece.length;
-    if (length > MAX_BYTES) throw wrongLength(url, MAX_BYTES);
+    if (length > most) throw wrongLength(url, most);
     pieces.push(piece);
   };
   await readAll(url, await request(url, 0, how), take, how);

@@ -3,6 +3,40 @@
  * Generated from wsd/spec/manifest.py and wsd/spec/self_test.py: python -m tools.generate_types
  */
 
+/** An adapter, such as a LoRA, that pages load while they run; its file lies beside it. */
+export interface AdapterBundle {
+  /** Version of this format. */
+  version: 1;
+  /** What people call it. */
+  name: string;
+  /** Name of the model family that it was checked against, as `wsd build --model` takes it. */
+  family: string;
+  /** Name of the `.safetensors` file, without a folder. */
+  file: string;
+  /** Size of the file in bytes. */
+  bytes: number;
+  /** SHA-256 of the file in lower-case hexadecimal. */
+  sha256: string;
+  /** Number of parameters that it changes. */
+  layers: number;
+  /** Words that it was trained with, as its metadata names them. */
+  trigger_words: string[];
+  /** Its licence as its metadata states it; empty if it states none. */
+  license: string;
+}
+
+/** An adapter, such as a LoRA, that a build merged into the weights. */
+export interface AdapterEntry {
+  /** The file: its path on the hub and the commit, or its name. */
+  source: string;
+  /** SHA-256 of the file in lower-case hexadecimal. */
+  sha256: string;
+  /** Factor on what it adds to the weights. */
+  scale: number;
+  /** Its licence as the file's metadata states it; empty if it states none. */
+  license: string;
+}
+
 /** Parameters of one component of the pipeline. */
 export interface ComponentEntry {
   /** Folder in the diffusers layout that the weights came from; several entries may share it. */
@@ -262,6 +296,11 @@ export interface ModelEntry {
   weights: Record<string, string[]>;
   /** Name of the model family, as `wsd build --model` takes it; empty if it is `name`. */
   family: string;
+  /**
+   * Adapters that are merged into the weights, in the order in which they were applied; absent if
+   * there are none.
+   */
+  adapters?: AdapterEntry[];
 }
 
 /** The noise that the model was trained with: a variance-preserving process. */

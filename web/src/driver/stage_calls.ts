@@ -130,6 +130,31 @@ export async function combineLatents(
   });
 }
 
+/**
+ * Read a component's parameters back, LoRAs' changes included.
+ *
+ * @returns name of the record → its bytes as the bundle stores them.
+ */
+export async function readParameters(
+  pipeline: Pipeline,
+  component: string,
+): Promise<Record<string, Uint8Array>> {
+  return pipeline.withStages(async ({ model, bring }) => {
+    const entry = model.manifest.entry_points.find((each) => each.component === component)!;
+    await bring(entry);
+    const { runtime } = model;
+    const read: Record<string, Uint8Array> = {};
+    for (const [index, { name }] of model.manifest.components[component]!.records.entries()) {
+      const tensor = runtime.scope(() =>
+        runtime.unbundle(model.components.parameters(component), index),
+      );
+      read[name] = new Uint8Array(await runtime.read(tensor));
+      tensor.dispose();
+    }
+    return read;
+  });
+}
+
 function requireTextToImage(pipeline: Pipeline): TextToImagePipeline {
   if (pipeline instanceof TextToImagePipeline) return pipeline;
   throw new UnsupportedError(

@@ -19,6 +19,7 @@ import {
   encodeImage,
   encodeText,
   predictNoise,
+  readParameters,
 } from "./stage_calls";
 
 /** Each method calls the function of its name; see there. */
@@ -45,6 +46,10 @@ class StageWorker extends WorkerPipeline {
 
   combineLatents(terms: Float32Array[], weights: number[]): Promise<Float32Array> {
     return combineLatents(this.pipeline, terms, weights);
+  }
+
+  readParameters(component: string): Promise<Record<string, Uint8Array>> {
+    return readParameters(this.pipeline, component);
   }
 
   runBenchmark(options: BenchmarkOptions): Promise<BenchmarkReport> {

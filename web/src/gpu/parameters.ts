@@ -2,7 +2,7 @@
 
 import type { OnBytes } from "../bundle/download";
 import type { BundleFiles } from "../bundle/bundle_files";
-import type { ComponentEntry, ParameterRecord } from "../bundle/manifest";
+import type { ComponentEntry, FileEntry, ParameterRecord } from "../bundle/manifest";
 import { mapInOrder } from "../util/concurrency";
 import type { Parameters, Runtime, Tensor } from "./tvm/runtime";
 
@@ -27,31 +27,102 @@ export async function loadParameters(
   signal?: AbortSignal,
 ): Promise<Parameters> {
   const tensors: Tensor[] = [];
-  let pending = new Uint8Array(0);
-  let offset = 0; // position of the first pending byte in the component's stream of bytes
+  const { records } = component;
   try {
-    const shards = mapInOrder(component.shards, PARALLEL, (shard) =>
-      files.get(shard, onBytes, signal),
-    );
-    for await (const shard of shards) {
-      const data = new Uint8Array(shard);
-      pending = pending.length === 0 ? data : concatenate(pending, data);
-      for (;;) {
-        const record = component.records[tensors.length];
-        if (record === undefined) break;
-        const start = record.offset - offset;
-        if (start + record.bytes > pending.length) {
-          pending = pending.slice(start);
-          offset = record.offset;
-          break;
-        }
-        const bytes = pending.subarray(start, start + record.bytes);
-        tensors.push(runtime.scope(() => upload(runtime, record, bytes)));
-      }
+    const read = readRecords(component, [...records.keys()], files, onBytes, signal);
+    for await (const [index, bytes] of read) {
+      tensors.push(runtime.scope(() => upload(runtime, records[index]!, bytes)));
     }
     return runtime.scope(() => runtime.bundle(tensors));
   } finally {
     for (const tensor of tensors) tensor.dispose(); // the bundled tuple keeps its own references
+  }
+}
+
+/**
+ * Write some of a component's parameters again, as its shards have them, into the same tensors.
+ *
+ * @param indices of their records, in order; {@link countShardBytes} tells what is fetched.
+ * @throws FetchError, IntegrityError or AbortError if a shard does not arrive.
+ */
+export async function restoreParameters(
+  runtime: Runtime,
+  component: ComponentEntry,
+  parameters: Parameters,
+  indices: readonly number[],
+  files: BundleFiles,
+  onBytes: OnBytes,
+  signal?: AbortSignal,
+): Promise<void> {
+  for await (const [index, bytes] of readRecords(component, indices, files, onBytes, signal)) {
+    runtime.scope(() => {
+      runtime.write(runtime.unbundle(parameters, index), bytes);
+      return undefined;
+    });
+  }
+}
+
+/** Count the bytes of the shards that hold some of a component's records. */
+export function countShardBytes(component: ComponentEntry, indices: readonly number[]): number {
+  return shardsOf(component, indices).reduce((sum, { shard }) => sum + shard.bytes, 0);
+}
+
+/** A shard, and where in the component's stream of bytes it begins. */
+interface PlacedShard {
+  shard: FileEntry;
+  start: number;
+}
+
+/** List the shards in which some of a component's records lie, in order. */
+function shardsOf({ shards, records }: ComponentEntry, indices: readonly number[]): PlacedShard[] {
+  const wanted = indices.map((index) => records[index]!);
+  const found: PlacedShard[] = [];
+  let start = 0;
+  let next = 0; // the first record that ends behind the start of the shard
+  for (const shard of shards) {
+    const end = start + shard.bytes;
+    while (next < wanted.length && wanted[next]!.offset + wanted[next]!.bytes <= start) next += 1;
+    if (next < wanted.length && wanted[next]!.offset < end) found.push({ shard, start });
+    start = end;
+  }
+  return found;
+}
+
+/**
+ * Read records from a component's shards, in order; shards in which none of them lies are not fetched.
+ *
+ * @returns each record's index, and its bytes, which are a view of a shard.
+ */
+async function* readRecords(
+  component: ComponentEntry,
+  indices: readonly number[],
+  files: BundleFiles,
+  onBytes: OnBytes,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<readonly [number, Uint8Array]> {
+  const places = shardsOf(component, indices);
+  let pending = new Uint8Array(0);
+  let offset = 0; // position of the first pending byte in the component's stream of bytes
+  let next = 0;
+  const shards = mapInOrder(places, PARALLEL, async ({ shard, start }) => {
+    return { start, data: new Uint8Array(await files.get(shard, onBytes, signal)) };
+  });
+  for await (const { start, data } of shards) {
+    const follows = pending.length > 0 && offset + pending.length === start;
+    pending = follows ? concatenate(pending, data) : data;
+    if (!follows) offset = start;
+    for (; next < indices.length; next++) {
+      const index = indices[next]!;
+      const record = component.records[index]!;
+      const from = record.offset - offset;
+      if (from + record.bytes > pending.length) {
+        const kept = Math.min(from, pending.length);
+        pending = pending.slice(kept);
+        offset += kept;
+        break;
+      }
+      yield [index, pending.subarray(from, from + record.bytes)];
+    }
   }
 }
 

@@ -2,15 +2,28 @@
 
 import type { BundleFiles } from "../bundle/bundle_files";
 import { textComponents } from "../bundle/manifest";
-import type { Manifest, Role } from "../bundle/manifest";
+import type { Manifest, ParameterRecord, Role } from "../bundle/manifest";
 import { countProgress } from "../api/progress";
 import type { OnStage } from "../api/progress";
-import type { Parameters, Runtime } from "./tvm/runtime";
-import { loadParameters } from "./parameters";
+import { differingRecords } from "../adapters/patch";
+import type { RecordPatches, WeightPatches } from "../adapters/patch";
+import { throwIfAborted } from "../util/errors";
+import { WeightPatcher } from "./patch/weight_patcher";
+import type { StoredWeight } from "./patch/weight_patcher";
+import type { Parameters, Runtime, Tensor } from "./tvm/runtime";
+import { countShardBytes, loadParameters, restoreParameters } from "./parameters";
 
-/** The components of a model; loads and evicts their parameters. */
+/** Suffix of the name of the record with an int8 weight's scales; wsd/spec/parameter.py. */
+const SCALE = ".scale";
+
+const NO_PATCHES: RecordPatches = new Map();
+
+/** The components of a model; loads, patches and evicts their parameters. */
 export class ResidentComponents {
   private readonly resident = new Map<string, Parameters>();
+  /** What LoRAs change of the weights, on the GPU now and whenever a component is loaded. */
+  private patches: WeightPatches = new Map();
+  private readonly patcher: WeightPatcher;
   /** The role that was needed last. */
   private stage: Role | undefined;
 
@@ -23,7 +36,9 @@ export class ResidentComponents {
     private readonly manifest: Manifest,
     private readonly files: BundleFiles,
     readonly offload: boolean,
-  ) {}
+  ) {
+    this.patcher = new WeightPatcher(runtime);
+  }
 
   /**
    * Load the components that play a role. Before that, the workspace of another role is freed,
@@ -47,6 +62,53 @@ export class ResidentComponents {
     await this.load(names, report, signal);
   }
 
+  /**
+   * Change weights as LoRAs say: always from what the bundle has, so that nothing is left of earlier
+   * changes. Of the components on the GPU, the weights that differ are read and patched again.
+   *
+   * If that fails, the changes from before hold on, and the components in question are loaded when
+   * they are needed next.
+   *
+   * @throws FetchError, IntegrityError or AbortError if a shard does not arrive.
+   */
+  async patch(patches: WeightPatches, report: OnStage, signal?: AbortSignal): Promise<void> {
+    const before = this.patches;
+    const changed = [...this.resident.keys()]
+      .map((name) => [name, differingRecords(before.get(name), patches.get(name))] as const)
+      .filter(([, records]) => records.length > 0)
+      .map(([name, records]) => [name, this.indicesOf(name, records)] as const);
+    const total = changed.reduce(
+      (sum, [name, indices]) => sum + countShardBytes(this.manifest.components[name]!, indices),
+      0,
+    );
+    const onBytes = countProgress(
+      (loaded, total) => report({ stage: "parameters", loaded, total }),
+      total,
+    );
+    this.patches = patches;
+    try {
+      for (const [name, indices] of changed) {
+        const parameters = this.parameters(name);
+        const entry = this.manifest.components[name]!;
+        await restoreParameters(
+          this.runtime,
+          entry,
+          parameters,
+          indices,
+          this.files,
+          onBytes,
+          signal,
+        );
+        await this.patchComponent(name, parameters, new Set(indices), signal);
+      }
+    } catch (error) {
+      this.patches = before;
+      // A lost device has already freed its buffers.
+      if (this.runtime.failure === undefined) this.evict(changed.map(([name]) => name));
+      throw error;
+    }
+  }
+
   /** A component's parameters; it must be loaded. */
   parameters(name: string): Parameters {
     const found = this.resident.get(name);
@@ -68,14 +130,71 @@ export class ResidentComponents {
     );
     for (const [name, component] of entries) {
       const loaded = await loadParameters(this.runtime, component, this.files, onBytes, signal);
+      try {
+        await this.patchComponent(name, loaded, undefined, signal);
+      } catch (error) {
+        if (this.runtime.failure === undefined) loaded.dispose();
+        throw error;
+      }
       this.resident.set(name, loaded);
     }
   }
 
+  /** Indices of the records of some weights, and of their scales, in order. */
+  private indicesOf(component: string, names: readonly string[]): number[] {
+    const wanted = new Set(names.flatMap((name) => [name, name + SCALE]));
+    const { records } = this.manifest.components[component]!;
+    return [...records.keys()].filter((index) => wanted.has(records[index]!.name));
+  }
+
+  /**
+   * Patch parameters that hold what the bundle has.
+   *
+   * @param indices of the records that are patched; all unless given.
+   */
+  private async patchComponent(
+    name: string,
+    parameters: Parameters,
+    indices: ReadonlySet<number> | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const changes = this.patches.get(name) ?? NO_PATCHES;
+    if (changes.size === 0) return;
+    const { records } = this.manifest.components[name]!;
+    for (const [index, record] of records.entries()) {
+      const layers = changes.get(record.name);
+      if (layers === undefined || indices?.has(index) === false) continue;
+      throwIfAborted(signal);
+      const weight = this.keepWeight(parameters, index, record);
+      try {
+        await this.patcher.patch(
+          weight,
+          layers.map(({ layer, scale }) => layer.patch(scale)),
+        );
+      } finally {
+        weight.tensor.dispose();
+        weight.scales?.dispose();
+      }
+    }
+    await this.patcher.finish();
+  }
+
+  /** Take a weight out of a component's tuple; the caller disposes of its tensors. */
+  private keepWeight(parameters: Parameters, index: number, record: ParameterRecord): StoredWeight {
+    const { runtime } = this;
+    const take = (at: number): Tensor => runtime.scope(() => runtime.unbundle(parameters, at));
+    // The scales of an int8 weight follow it.
+    const scales = record.dtype === "int8" ? take(index + 1) : undefined;
+    return { record, tensor: take(index), scales };
+  }
+
   private evictAllBut(names: string[]): void {
-    const evicted = [...this.resident].filter(([name]) => !names.includes(name));
-    for (const [name, parameters] of evicted) {
-      parameters.dispose();
+    this.evict([...this.resident.keys()].filter((name) => !names.includes(name)));
+  }
+
+  private evict(names: readonly string[]): void {
+    for (const name of names) {
+      this.resident.get(name)?.dispose();
       this.resident.delete(name);
     }
   }

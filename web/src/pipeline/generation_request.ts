@@ -17,6 +17,7 @@ import type { Manifest, Size } from "../bundle/manifest";
 import { compiledSizes, findEntryPoint, requireEncoder, valueCount } from "../bundle/manifest";
 import type { Overlay } from "../picture/overlay";
 import type { PictureSettings } from "../settings/infotext";
+import type { AppliedLora } from "../settings/lora_tags";
 import { parseWeights } from "../settings/prompt_syntax";
 import { schedulerOfClass } from "../settings/sampler_names";
 import type { Seed } from "../settings/seed";
@@ -132,6 +133,8 @@ export interface GenerationRequest extends RequestTexts {
   variation?: Variation | undefined;
   /** A second pass at a larger size; the worker draws that, the pipeline only names it. */
   secondPass?: SecondPassRequest | undefined;
+  /** The LoRAs that are applied; the worker knows them, and the pipeline only names them. */
+  loras?: readonly AppliedLora[] | undefined;
   /** Whether the finished pictures are checked; the worker does that, not the pipeline. */
   safetyChecker?: boolean | undefined;
   previewEvery: number;

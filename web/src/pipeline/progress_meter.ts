@@ -35,6 +35,7 @@ const USUAL_COSTS: Record<Stage, number> = {
   library: 4e-5,
   parameters: 4e-5,
   pipelines: 12,
+  lora: 4e-5,
   encode: 600,
   text: 150,
   denoise: 150,
@@ -251,6 +252,12 @@ export function meterDrawing(
 /** Make a meter of encoding a picture. */
 export function meterEncoding(report: OnProgress): ProgressMeter {
   return new ProgressMeter({}, report);
+}
+
+/** Make a meter of changing weights as LoRAs say: at most those that a text draws with. */
+export function meterPatching(manifest: Manifest, report: OnProgress): ProgressMeter {
+  const bytes = countBytes(manifest, textComponents(manifest));
+  return new ProgressMeter({ parameters: expect("parameters", bytes, {}) }, report);
 }
 
 /** Make a meter of the self-test. */

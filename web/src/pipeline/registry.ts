@@ -2,6 +2,7 @@
 
 import { UnsupportedError } from "../util/errors";
 import type { WsdError } from "../util/errors";
+import type { WeightPatches } from "../adapters/patch";
 import type { Posterior, PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
 import type { GenerationResult, LoadOptions, SafetyReport, TokenCount, Usage } from "../api/types";
@@ -86,6 +87,13 @@ export interface Pipeline {
     onStage: OnStage,
     signal: AbortSignal,
   ): Promise<Float32Array>;
+  /**
+   * Change the weights as LoRAs say, instead of any changes from before.
+   *
+   * @throws FetchError, IntegrityError, OutOfMemoryError, DeviceLostError or AbortError; the changes
+   *   from before hold on then.
+   */
+  patchWeights(patches: WeightPatches, onStage: OnStage, signal: AbortSignal): Promise<void>;
   /**
    * Call compiled functions one by one, for the self-test and for measurements; nothing else
    * runs meanwhile.

@@ -18,7 +18,7 @@ export function describeRequest(
   const { promptSyntax, conditions, guidanceRescale = 0 } = request;
   const prompt = Math.floor(image / request.imagesPerPrompt);
   const [width, height] = request.size;
-  const { picture, pictureSettings, variation, secondPass } = request;
+  const { picture, pictureSettings, variation, secondPass, loras = [] } = request;
   const given = [
     ...(latents === undefined ? [] : ["latents"]),
     ...Object.keys(embeddings),
@@ -46,6 +46,7 @@ export function describeRequest(
     ...pictureSettings,
     ...(variation && { variationSeed: variation.seed, variationStrength: variation.strength }),
     ...(secondPass && { secondPass: describeSecondPass(secondPass) }),
+    ...(loras.length === 0 ? {} : { loras }),
     ...(given.length === 0 ? {} : { given }),
   };
 }

@@ -4,6 +4,7 @@
  * worker.
  */
 
+import type { WeightPatches } from "../adapters/patch";
 import { toBlobs } from "../api/generated";
 import type { Posterior, PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
@@ -177,6 +178,15 @@ export class TextToImagePipeline implements Pipeline {
     return this.model.runtime.guard(() =>
       this.encodeGiven(pixels, size, posterior, seed, onProgress, signal),
     );
+  }
+
+  async patchWeights(
+    patches: WeightPatches,
+    onProgress: OnStage = ignore,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const { runtime, components } = this.model;
+    return runtime.guard(() => components.patch(patches, onProgress, signal));
   }
 
   async withStages<Result>(work: (stages: Stages) => Promise<Result>): Promise<Result> {

@@ -1,6 +1,7 @@
 /** What a picture says of how it was drawn, whichever program wrote it. */
 
 import { FITS, MASKED_CONTENTS, PROMPT_SYNTAXES, UPSCALES } from "../util/option_values";
+import type { AppliedLora } from "./lora_tags";
 import type { Seed } from "./seed";
 import { parseSeed } from "./seed";
 
@@ -69,6 +70,8 @@ export interface FoundSettings {
   secondSteps?: number | undefined;
   secondStrength?: number | undefined;
   upscale?: Upscale | undefined;
+  /** LoRAs that the prompt named in tags, which are not in `prompt` any more. */
+  loras?: readonly AppliedLora[] | undefined;
   /** Settings that have no counterpart here, and those that could not be read: name and value. */
   others: [string, string][];
 }
@@ -96,7 +99,7 @@ export function noSettings(program: string): FoundSettings {
 type Meaning =
   | Exclude<
       keyof FoundSettings,
-      "program" | "others" | "conditions" | "onlyMasked" | "secondWidth" | "secondHeight"
+      "program" | "others" | "conditions" | "loras" | "onlyMasked" | "secondWidth" | "secondHeight"
     >
   | keyof SizeConditions
   // Names of several settings, or of one that is written in other words.

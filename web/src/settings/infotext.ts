@@ -17,6 +17,8 @@ import type {
   Upscale,
 } from "./found_settings";
 import { A1111_CONTENTS, noSettings, secondSize, splitStrength, takeAll } from "./found_settings";
+import { readLoraTags, writeLoraTags } from "./lora_tags";
+import type { AppliedLora } from "./lora_tags";
 import { hasSyntax } from "./prompt_syntax";
 import { findScheduler, nameSampler } from "./sampler_names";
 import type { Seed } from "./seed";
@@ -73,6 +75,8 @@ export interface Settings extends PictureSettings {
   /** Seed of other noise that was mixed into that of the seed, and how much of it. */
   variationSeed?: Seed | undefined;
   variationStrength?: number | undefined;
+  /** The LoRAs that were applied, in their order. */
+  loras?: readonly AppliedLora[] | undefined;
   /** The second pass, if there was one. */
   secondPass?: SecondPassSettings | undefined;
   /**
@@ -83,6 +87,7 @@ export interface Settings extends PictureSettings {
 }
 
 const NEGATIVE = "Negative prompt:";
+const HASHES = "Lora hashes";
 /** The first of the pairs, in every program that writes this form. */
 const STEPS = /^Steps: ?\d/;
 /** A line with at least so many pairs that name settings is not part of the prompt. */
@@ -134,7 +139,7 @@ const MEANINGS = {
   "Batch pos": null,
   "Model hash": null,
   "VAE hash": null,
-  "Lora hashes": null,
+  [HASHES]: null,
   "TI hashes": null,
   Hashes: null,
   Version: null,
@@ -162,7 +167,7 @@ const CONDITIONS = [
 export function formatSettings(settings: Settings, image?: number): string {
   const { prompt, negativePrompt, steps, scheduler, guidanceScale, seed, ...others } =
     requireSettings(settings);
-  const { numImages = 1, given = [] } = others;
+  const { numImages = 1, given = [], loras = [] } = others;
   const index = image ?? others.imageIndex ?? 0;
   if (!Number.isInteger(index) || index < 0 || index >= numImages) {
     throw new OptionError(
@@ -189,10 +194,32 @@ export function formatSettings(settings: Settings, image?: number): string {
     ...pairsOfPrompt(settings),
     ...pairsOfPicture(settings),
     ...pairsOfNoise(settings),
+    ...pairsOfLoras(loras),
     ...(given.length > 0 ? [`Given: ${quote(given.join(", "))}`] : []),
   ];
   const negative = negativePrompt === undefined ? [] : [`${NEGATIVE} ${negativePrompt}`];
-  return [prompt, ...negative, pairs.join(", ")].join("\n");
+  return [writeLoraTags(prompt, loras), ...negative, pairs.join(", ")].join("\n");
+}
+
+/** Write the hashes of LoRAs, as the web UI does. */
+function pairsOfLoras(loras: readonly AppliedLora[]): string[] {
+  const known = loras.filter(({ hash }) => hash !== undefined);
+  if (known.length === 0) return [];
+  return [`${HASHES}: ${quote(known.map(({ name, hash }) => `${name}: ${hash!}`).join(", "))}`];
+}
+
+/** Give each LoRA the hash that a text states for its name. */
+function withHashes(loras: readonly AppliedLora[], text: string): AppliedLora[] {
+  const hashes = new Map(
+    text.split(",").map((each): [string, string] => {
+      const at = each.lastIndexOf(":");
+      return [each.slice(0, Math.max(0, at)).trim(), each.slice(at + 1).trim()];
+    }),
+  );
+  return loras.map((lora) => {
+    const hash = hashes.get(lora.name);
+    return hash === undefined ? lora : { ...lora, hash };
+  });
 }
 
 /** Write how the prompts are read, the second ones, and what guides besides. */
@@ -272,7 +299,7 @@ export function parseSettings(text: string): Partial<Settings> {
   const imageIndex = numImages === undefined ? undefined : number - 1;
   const { promptSyntax, prompt2, negativePrompt2, guidanceRescale, conditions } = found;
   const prompts = { promptSyntax, prompt2, negativePrompt2, guidanceRescale, conditions };
-  const picture = { numImages, imageIndex, ...prompts, ...pictureOf(found) };
+  const picture = { numImages, imageIndex, loras: found.loras, ...prompts, ...pictureOf(found) };
   const values = { steps, guidanceScale, seed, eta, width, height, model, ...picture };
   const scheduler = known?.exact === true ? known.schedulers[0] : undefined;
   const present = Object.entries({ ...values, scheduler }).filter(
@@ -304,7 +331,11 @@ export function parseInfotext(text: string): FoundSettings {
   const at = findPairs(lines);
   const words = at < 0 ? lines : lines.slice(0, at);
   const negativeAt = words.findIndex((line) => line.startsWith(NEGATIVE));
-  found.prompt = (negativeAt < 0 ? words : words.slice(0, negativeAt)).join("\n");
+  const { prompt, loras } = readLoraTags(
+    (negativeAt < 0 ? words : words.slice(0, negativeAt)).join("\n"),
+  );
+  found.prompt = prompt;
+  if (loras.length > 0) found.loras = loras;
   if (negativeAt >= 0) {
     const negative = words.slice(negativeAt).join("\n").slice(NEGATIVE.length);
     found.negativePrompt = negative.startsWith(" ") ? negative.slice(1) : negative;
@@ -318,6 +349,8 @@ export function parseInfotext(text: string): FoundSettings {
   // Earlier versions of WSD read every prompt as plain text, and did not write that.
   const texts = [found.prompt, found.negativePrompt ?? ""];
   if (isOurs(pairs) && texts.some(hasSyntax)) found.promptSyntax ??= "plain";
+  const hashes = pairs.find(([key]) => key === HASHES)?.[1];
+  if (hashes !== undefined && loras.length > 0) found.loras = withHashes(loras, hashes);
   splitStrength(found);
   // Extensions write lines of their own below the pairs.
   const below = lines.slice(at + 1).filter((line) => line.trim() !== "");

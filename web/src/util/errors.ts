@@ -33,6 +33,10 @@ export class DeviceLostError extends WsdError {
 export class FetchError extends WsdError {
   override readonly name = "FetchError";
 }
+/** A LoRA's file is damaged, or does not belong to the model. */
+export class LoraError extends WsdError {
+  override readonly name = "LoraError";
+}
 /** An option is out of range or names nothing. */
 export class OptionError extends WsdError {
   override readonly name = "OptionError";
@@ -84,6 +88,7 @@ export const ERROR_CLASSES: Record<
   OutOfMemoryError,
   DeviceLostError,
   FetchError,
+  LoraError,
   OptionError,
   BusyError,
   UnloadedError,

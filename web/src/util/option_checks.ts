@@ -198,6 +198,19 @@ const PROMPT_CHECKS: Checks = {
   negativePrompt2: checkedElsewhere,
 };
 
+const requireDigest = check(
+  "a SHA-256 of 64 hexadecimal digits in lower case",
+  (value) => typeof value === "string" && /^[0-9a-f]{64}$/.test(value),
+);
+
+/** Options of `loadLora`; src/api/lora_calls.ts checks the name. */
+export const LORA_CHECKS: Checks = {
+  ...CALLER_CHECKS,
+  name: requireString,
+  scale: requireFinite,
+  sha256: requireDigest,
+};
+
 /** Options of `encodePrompt`. */
 export const ENCODE_CHECKS: Checks = {
   negativePrompt: checkedElsewhere,
@@ -353,6 +366,16 @@ const SETTINGS_CHECKS: Checks = {
   eta: requireFinite,
 };
 
+/** @throws OptionError unless a value is a list of LoRAs with a name and a scale each. */
+function requireLoras(name: string, value: unknown): void {
+  requireObjects(name, value, "it must be a list of { name, scale, hash }");
+  for (const [index, each] of (value as Record<string, unknown>[]).entries()) {
+    requireString(`${name}[${index}].name`, each.name);
+    requireFinite(`${name}[${index}].scale`, each.scale);
+    if (isGiven(each.hash)) requireString(`${name}[${index}].hash`, each.hash);
+  }
+}
+
 /** Fields that a picture's settings may have besides. */
 const OPTIONAL_SETTINGS_CHECKS: Checks = {
   negativePrompt: requireString,
@@ -367,6 +390,7 @@ const OPTIONAL_SETTINGS_CHECKS: Checks = {
   ),
   imageIndex: check("a whole number", Number.isInteger),
   given: requireTexts,
+  loras: requireLoras,
   strength: requireFinite,
   fit: requireFit,
   maskBlur: requireFinite,

@@ -1,5 +1,6 @@
 /** Loads a pipeline again when the GPU is lost, and in less memory when the GPU has no room. */
 
+import type { LoadedLora, LoraOptions } from "../api/lora";
 import type { Posterior, PromptEmbeddings } from "../api/options";
 import { CallProgress, LOADING_SHARE } from "../api/progress";
 import type { OnProgress } from "../api/progress";
@@ -10,16 +11,22 @@ import { NoAdapterError } from "../gpu/device";
 import { loadPipeline } from "../pipeline";
 import type { Pipeline } from "../pipeline";
 import type { GenerationRequest, RequestTexts } from "../pipeline/generation_request";
-import type { Costs } from "../pipeline/progress_meter";
-import { meterEncoding, meterSelfTest } from "../pipeline/progress_meter";
+import type { Costs, ProgressMeter } from "../pipeline/progress_meter";
+import { meterEncoding, meterPatching, meterSelfTest } from "../pipeline/progress_meter";
 import type { Words } from "../pipeline/text_encoder";
 import type { Seed } from "../settings/seed";
 import { untilAborted } from "../util/concurrency";
 import { OutOfMemoryError, UnsupportedError } from "../util/errors";
 import { drawChecked } from "./checked_drawing";
+import type { SentSource } from "./lora_source";
+import { readLoraSource } from "./lora_source";
+import { Loras } from "./loras";
 import { drawAll, meterPasses } from "./passes";
 
 const ignore = (): void => undefined;
+
+/** Options of `loadLora` as they are sent to the worker. */
+export type SentLoraOptions = Pick<LoraOptions, "name" | "scale" | "sha256">;
 
 /** A pipeline that survives the loss of the GPU, and saves memory where it must. */
 export class RecoveringPipeline {
@@ -34,6 +41,8 @@ export class RecoveringPipeline {
   private reload: Promise<Pipeline> | undefined;
   /** Called with the progress of the reload: that of the call that waits for it. */
   private onReload: OnProgress = ignore;
+  /** The LoRAs that are loaded; the weights are patched with them wherever the model is loaded. */
+  private loras = Loras.none;
   /** Aborted when nothing will be drawn any more. */
   private readonly disposal = new AbortController();
 
@@ -69,12 +78,13 @@ export class RecoveringPipeline {
 
   private async loadOnce(onProgress: OnProgress, signal: AbortSignal): Promise<Pipeline> {
     try {
-      return await loadPipeline(this.manifestUrl, {
+      const pipeline = await loadPipeline(this.manifestUrl, {
         ...this.options,
         ...(this.savesMemory ? { offload: true, tiling: true } : {}),
         onProgress,
         signal,
       });
+      return await this.withLoras(pipeline, signal);
     } catch (error) {
       if (this.losses === 0 || !(error instanceof NoAdapterError)) throw error;
       throw new UnsupportedError(
@@ -86,6 +96,18 @@ export class RecoveringPipeline {
     }
   }
 
+  /** Patch a pipeline that was loaded anew. */
+  private async withLoras(pipeline: Pipeline, signal: AbortSignal): Promise<Pipeline> {
+    if (this.loras.applied.length === 0) return pipeline;
+    try {
+      await pipeline.patchWeights(this.loras.patches, ignore, signal);
+      return pipeline;
+    } catch (error) {
+      pipeline.dispose();
+      throw error;
+    }
+  }
+
   /** The loaded pipeline; {@link load} must have been called. */
   get loaded(): Pipeline {
     if (this.pipeline === undefined) throw new Error("the pipeline is not loaded");
@@ -94,12 +116,13 @@ export class RecoveringPipeline {
 
   /** Draw with the pipeline; see `Pipeline.generate`. */
   async generate(
-    request: GenerationRequest,
+    given: GenerationRequest,
     onProgress: OnProgress,
     signal: AbortSignal,
   ): Promise<GenerationResult> {
     return this.use(onProgress, signal, async (pipeline, report) => {
       const { offloads, costs } = this;
+      const request = { ...given, loras: this.loras.applied };
       const meters = meterPasses(pipeline.manifest, request, offloads, costs, report);
       const [first, last = first] = meters;
       const draw = async (each: GenerationRequest): Promise<GenerationResult> =>
@@ -147,11 +170,84 @@ export class RecoveringPipeline {
     });
   }
 
+  /**
+   * Load a LoRA, and apply it after those that are loaded.
+   *
+   * @returns all that are loaded.
+   */
+  async loadLora(
+    source: SentSource,
+    { name, scale = 1, sha256 }: SentLoraOptions,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<LoadedLora[]> {
+    return this.use(onProgress, signal, async (pipeline, report) => {
+      const { manifest } = pipeline;
+      const { manifestUrl, options } = this;
+      const meter = meterPatching(manifest, report);
+      let loaded = 0;
+      const onBytes = (count: number): void => {
+        loaded += count;
+        meter.onStage({ stage: "lora", loaded, total: loaded });
+      };
+      const onNotice = options.onNotice ?? ignore;
+      const how = { manifestUrl, manifest, options, sha256, onBytes, onNotice, signal };
+      const data = await readLoraSource(source, how);
+      const loras = await this.loras.add(data, manifest, name, scale);
+      return this.changeLoras(pipeline, loras, meter, signal);
+    });
+  }
+
+  /** Give LoRAs their scales; see `Loras.withScales`. Returns all that are loaded. */
+  async setAdapters(
+    scales: Readonly<Record<string, number>>,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<LoadedLora[]> {
+    return this.use(onProgress, signal, async (pipeline, report) => {
+      const meter = meterPatching(pipeline.manifest, report);
+      return this.changeLoras(pipeline, this.loras.withScales(scales), meter, signal);
+    });
+  }
+
+  /** Leave out a LoRA, or all of them without a name. Returns those that are left. */
+  async unloadLora(
+    name: string | undefined,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<LoadedLora[]> {
+    return this.use(onProgress, signal, async (pipeline, report) => {
+      const meter = meterPatching(pipeline.manifest, report);
+      return this.changeLoras(pipeline, this.loras.without(name), meter, signal);
+    });
+  }
+
+  /** Apply other LoRAs; if that fails, those from before stay. */
+  private async changeLoras(
+    pipeline: Pipeline,
+    loras: Loras,
+    meter: ProgressMeter,
+    signal: AbortSignal,
+  ): Promise<LoadedLora[]> {
+    await pipeline.patchWeights(loras.patches, meter.onStage, signal);
+    meter.finish();
+    this.loras = loras;
+    return loras.loaded;
+  }
+
   /** Run the self-test with the pipeline; see `runSelfTest`. */
   async selfTest(onProgress: OnProgress, signal: AbortSignal): Promise<StageReport[]> {
-    return this.use(onProgress, signal, (pipeline, report) => {
+    return this.use(onProgress, signal, async (pipeline, report) => {
       const { onStage } = meterSelfTest(report);
-      return pipeline.withStages((stages) => runSelfTest(stages, onStage, signal));
+      // The expected values are those of the model alone.
+      await pipeline.patchWeights(Loras.none.patches, ignore, signal);
+      try {
+        return await pipeline.withStages((stages) => runSelfTest(stages, onStage, signal));
+      } finally {
+        if (pipeline.failure === undefined) {
+          await pipeline.patchWeights(this.loras.patches, ignore, this.disposal.signal);
+        }
+      }
     });
   }
 

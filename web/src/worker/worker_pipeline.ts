@@ -3,6 +3,7 @@
 import * as Comlink from "comlink";
 
 import { transferablesOf } from "../api/generated";
+import type { LoadedLora } from "../api/lora";
 import type { Posterior, PromptEmbeddings } from "../api/options";
 import type { OnProgress, ProgressEvent } from "../api/progress";
 import type {
@@ -22,7 +23,9 @@ import { setLogLevel } from "../util/log";
 import { BUILD } from "../util/version";
 import { fetchOverPage } from "./page_fetch";
 import type { PageFetch } from "./page_fetch";
+import type { SentSource } from "./lora_source";
 import { RecoveringPipeline } from "./recovery";
+import type { SentLoraOptions } from "./recovery";
 import { checkWebAssembly } from "./webassembly";
 
 /** The load options that concern the page alone, or are sent in another form. */
@@ -121,6 +124,37 @@ export class WorkerPipeline {
     return Comlink.transfer(latents, [latents.buffer]);
   }
 
+  async loadLora(
+    call: number,
+    source: SentSource,
+    options: SentLoraOptions,
+    onProgress: OnProgress,
+  ): Promise<LoadedLora[]> {
+    return this.reported(call, onProgress, (recovering, report, signal) =>
+      recovering.loadLora(source, options, report, signal),
+    );
+  }
+
+  async setAdapters(
+    call: number,
+    scales: Readonly<Record<string, number>>,
+    onProgress: OnProgress,
+  ): Promise<LoadedLora[]> {
+    return this.reported(call, onProgress, (recovering, report, signal) =>
+      recovering.setAdapters(scales, report, signal),
+    );
+  }
+
+  async unloadLora(
+    call: number,
+    name: string | undefined,
+    onProgress: OnProgress,
+  ): Promise<LoadedLora[]> {
+    return this.reported(call, onProgress, (recovering, report, signal) =>
+      recovering.unloadLora(name, report, signal),
+    );
+  }
+
   async selfTest(call: number, onProgress: OnProgress): Promise<StageReport[]> {
     const { report, delivered } = makeReporter(onProgress);
     const reports = await this.cancellable(call, (signal) =>
@@ -147,6 +181,22 @@ export class WorkerPipeline {
 
   protected get pipeline(): Pipeline {
     return this.recovering!.loaded;
+  }
+
+  /** Do a call's work, and wait until the page has got its last report. */
+  private async reported<Result>(
+    call: number,
+    onProgress: OnProgress,
+    work: (
+      recovering: RecoveringPipeline,
+      report: OnProgress,
+      signal: AbortSignal,
+    ) => Promise<Result>,
+  ): Promise<Result> {
+    const { report, delivered } = makeReporter(onProgress);
+    const result = await this.cancellable(call, (signal) => work(this.recovering!, report, signal));
+    await delivered();
+    return result;
   }
 
   private async cancellable<Result>(

@@ -20,10 +20,12 @@ import {
 import { ANSWER_MS } from "../../src/api/pipeline_worker";
 import type { OnStage, ProgressEvent } from "../../src/api/progress";
 import type { GenerationResult, LoadOptions, OnNotice } from "../../src/api/types";
+import type { Manifest } from "../../src/bundle/manifest";
 import type { GenerationRequest } from "../../src/pipeline/generation_request";
 import { registerPipeline } from "../../src/pipeline/registry";
 import { registerErrors } from "../../src/worker/error_transfer";
 import { WorkerPipeline } from "../../src/worker/worker_pipeline";
+import { writeSafetensors } from "../safetensors_file";
 import { withToyBundle } from "../toy_bundle";
 import { ToyPipeline } from "../toy_pipeline";
 
@@ -107,6 +109,8 @@ class LocalWorker {
   }
 }
 let workers: LocalWorker[] = [];
+
+type Pipe = StableDiffusionPipeline;
 
 const worker = (): Worker => new LocalWorker() as unknown as Worker;
 let manifestUrl: string;
@@ -430,6 +434,76 @@ test("a call that is cancelled while the model is loaded again leaves the reload
   (await untilBegun("three")).finish();
   expect((await three).settings.prompt).toBe("three");
   expect([loads, workers.length, begun]).toEqual([1, 2, ["one", "three"]]);
+  await pipe.unload();
+});
+
+/** Make pipelines whose model has one layer, of two rows and two columns. */
+function withLayer(): void {
+  registerPipeline("slow", ({ manifest, options }) => {
+    const component = {
+      folder: "unet",
+      role: "denoiser",
+      bytes: 0,
+      records: [{ name: "layer.weight", shape: [2, 2], dtype: "float32", offset: 0, bytes: 16 }],
+      shards: [],
+    } as const;
+    const changed = { ...manifest, components: { unet: component } } as unknown as Manifest;
+    const pipeline = new SlowPipeline(changed, options, new Uint8Array(3));
+    pipelines.push(pipeline);
+    return Promise.resolve(pipeline);
+  });
+}
+
+const LORA = new Blob([
+  writeSafetensors({
+    "unet.layer.lora_A.weight": { shape: [1, 2], values: [1, 2] },
+    "unet.layer.lora_B.weight": { shape: [2, 1], values: [3, 4] },
+  }),
+]);
+
+test("another worker loads the LoRAs again, with their scales", async () => {
+  withLayer();
+  const pipe = await load();
+  const loaded = await pipe.loadLora(LORA, { name: "one" });
+  expect(loaded).toMatchObject({ name: "one", scale: 1, layers: 1, bytes: LORA.size });
+  await pipe.loadLora(LORA, { name: "two", scale: 0.5 });
+  await pipe.setAdapters({ two: -1 });
+  expect(pipe.loras.map(({ name, scale }) => [name, scale])).toEqual([
+    ["one", 0],
+    ["two", -1],
+  ]);
+  const controller = new AbortController();
+  const first = pipe.generate("first", { signal: controller.signal });
+  await untilBegun("first");
+  workers[0]!.hangs = true;
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  controller.abort();
+  const second = pipe.generate("second");
+  await expect(first).rejects.toThrow(AbortError);
+  await vi.advanceTimersByTimeAsync(ANSWER_MS);
+  vi.useRealTimers();
+  (await untilBegun("second")).finish();
+  expect((await second).settings.prompt).toBe("second");
+  expect(requests.at(-1)!.loras).toEqual([{ name: "two", scale: -1, hash: loaded.hash }]);
+  await pipe.unloadLora("one");
+  expect(pipe.loras.map(({ name }) => name)).toEqual(["two"]);
+  await pipe.unload();
+});
+
+test.each([
+  ["a name with a colon", (pipe: Pipe) => pipe.loadLora(LORA, { name: "a:b" }), "name is"],
+  ["a scale that is no number", (pipe: Pipe) => pipe.loadLora(LORA, { scale: NaN }), "scale is"],
+  ["a short digest", (pipe: Pipe) => pipe.loadLora(LORA, { sha256: "abc" }), "sha256 is"],
+  ["no source", (pipe: Pipe) => pipe.loadLora("", {}), "source is empty"],
+  ["no scales", (pipe: Pipe) => pipe.setAdapters(null as never), "scales is null"],
+  ["no number as scale", (pipe: Pipe) => pipe.setAdapters({ a: "1" as never }), "the scale of"],
+  ["an unknown LoRA", (pipe: Pipe) => pipe.setAdapters({ a: 1 }), "there is no LoRA of the name"],
+  ["another unknown one", (pipe: Pipe) => pipe.unloadLora("a"), "there is no LoRA of the name"],
+])("%s is refused", async (_, call, message) => {
+  const pipe = await load();
+  const error: unknown = await call(pipe).catch((thrown: unknown) => thrown);
+  expect(error).toBeInstanceOf(OptionError);
+  expect((error as OptionError).message).toContain(message);
   await pipe.unload();
 });
 

@@ -39,6 +39,30 @@ test("settings survive their text", () => {
   }
 });
 
+test("LoRAs survive in the web UI's words, and its own texts are read", () => {
+  const loras = [
+    { name: "pixel art", scale: 0.8, hash: "0123456789ab" },
+    { name: "more.details_2", scale: -1.5 },
+  ];
+  const text = formatSettings({ ...settings, loras });
+  expect(text).toContain(
+    `${settings.prompt} <lora:pixel art:0.8> <lora:more.details_2:-1.5>\nNegative prompt:`,
+  );
+  expect(text).toContain('Lora hashes: "pixel art: 0123456789ab"');
+  expect(parseSettings(text)).toEqual({ ...settings, loras });
+  const found = parseInfotext(
+    'a <lora:x:1:0.5>cat, <lora:y:zero> <b>\nSteps: 1, Lora hashes: "x: abc, z: def"',
+  );
+  expect(found.prompt).toBe("acat, <lora:y:zero> <b>");
+  expect(found.loras).toEqual([{ name: "x", scale: 1, hash: "abc" }]);
+  expect(parseInfotext("a cat\nSteps: 1").loras).toBeUndefined();
+  expect(() => formatSettings({ ...settings, loras: [{ name: "x", scale: NaN }] })).toThrow(
+    /loras\[0\]\.scale/,
+  );
+  // In linear time.
+  expect(parseInfotext(`${"<lora:".repeat(200_000)}\nSteps: 1`).loras).toBeUndefined();
+});
+
 test("each picture of a request says which one it is", () => {
   const several = { ...settings, numImages: 4 };
   const third = { ...several, imageIndex: 2 };

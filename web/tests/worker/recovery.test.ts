@@ -15,6 +15,7 @@ import { NoAdapterError } from "../../src/gpu/device";
 import { registerPipeline } from "../../src/pipeline/registry";
 import { RecoveringPipeline } from "../../src/worker/recovery";
 import { withToyBundle } from "../toy_bundle";
+import { writeSafetensors } from "../safetensors_file";
 import { ToyPipeline, toyRequest } from "../toy_pipeline";
 
 const BUNDLE = { pipeline: "toy", colour: [1, 2, 3] };
@@ -39,6 +40,47 @@ async function withRecovering(
     await work(pipeline, loaded, notices);
   });
 }
+
+test("LoRAs are applied again wherever the model is loaded again, and pictures name them", async () => {
+  await withRecovering(async (pipeline, loaded) => {
+    const named: unknown[] = [];
+    const watch = (toy: ToyPipeline): void => {
+      const generate = toy.generate.bind(toy);
+      toy.generate = (request, ...others) => {
+        named.push(request.loras);
+        return generate(request, ...others);
+      };
+    };
+    (loaded[0]!.manifest as object as Record<string, unknown>).components = {
+      unet: { role: "denoiser", records: [{ name: "layer.weight", shape: [2, 2] }], shards: [] },
+    };
+    const tensors = {
+      "unet.layer.lora_A.weight": { shape: [1, 2], values: [1, 2] },
+      "unet.layer.lora_B.weight": { shape: [2, 1], values: [3, 4] },
+    };
+    const file = new File([writeSafetensors(tensors)], "two words.safetensors");
+    const [lora] = await pipeline.loadLora(file, { scale: 0.5 }, ignore, signal);
+    expect(lora).toMatchObject({ name: "two words", scale: 0.5, layers: 1, unused: [] });
+    const patched = loaded[0]!.patches.get("unet")!;
+    expect(patched.get("layer.weight")).toMatchObject([{ scale: 0.5 }]);
+    // Another one of that name is refused, and the first stays.
+    await expect(pipeline.loadLora(file, {}, ignore, signal)).rejects.toThrow(/already/);
+    await expect(pipeline.setAdapters({ other: 1 }, ignore, signal)).rejects.toThrow(/"other"/);
+    expect(loaded[0]!.patches).toEqual(new Map([["unet", patched]]));
+
+    loaded[0]!.failure = new DeviceLostError("the GPU was lost", "draw again");
+    await pipeline.generate(toyRequest("x"), ignore, signal);
+    expect(loaded).toHaveLength(2);
+    expect(loaded[1]!.patches.get("unet")?.get("layer.weight")).toMatchObject([{ scale: 0.5 }]);
+    watch(loaded[1]!);
+    await pipeline.generate(toyRequest("x"), ignore, signal);
+    await pipeline.setAdapters({}, ignore, signal);
+    await pipeline.generate(toyRequest("x"), ignore, signal);
+    expect(named).toEqual([[{ name: "two words", scale: 0.5, hash: lora!.hash }], []]);
+    expect(loaded[1]!.patches.size).toBe(0);
+    expect(await pipeline.unloadLora(undefined, ignore, signal)).toEqual([]);
+  });
+});
 
 test("where memory runs out, the model is loaded once more in less memory", async () => {
   await withRecovering(async (pipeline, loaded, notices) => {

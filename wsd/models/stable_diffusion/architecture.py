@@ -6,7 +6,7 @@ Rombach et al. 2022, "High-resolution image synthesis with latent diffusion mode
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from wsd.models.architecture import Architecture, EntryPointModule, SingleFileKeys
@@ -94,6 +94,22 @@ class StableDiffusion(Architecture):
         from wsd.models.stable_diffusion.components import safety_checker
 
         return safety_checker()
+
+    def spell_adapter_modules(
+        self, family: Family, component: Component, modules: Iterable[str]
+    ) -> Iterator[tuple[str, str]]:
+        """Yield the names of kohya's, diffusers', PEFT's and ComfyUI's adapters."""
+        from wsd.models.stable_diffusion.adapter_names import spell_modules
+
+        yield from spell_modules(family, component, modules)
+
+    def find_adapter_model(
+        self, family: Family, names: Iterable[str], context_width: int | None
+    ) -> str:
+        """Return which published model an adapter was made for; empty if that is unknown."""
+        from wsd.models.stable_diffusion.adapter_names import find_model
+
+        return find_model(family, names, context_width)
 
     def added_inputs(self, family: Family) -> tuple[TensorSpec, ...]:
         """Return the inputs of the UNet that follow latents, timestep and text embeddings."""

@@ -99,12 +99,32 @@ export class Runtime {
 
   /** Make a GPU tensor with these bytes. Call within a scope. */
   upload(bytes: Uint8Array, shape: readonly number[], dtype: DType): Tensor {
-    return this.instance.empty([...shape], dtype, this.gpu).copyFromRawBytes(bytes);
+    return this.empty(shape, dtype).copyFromRawBytes(bytes);
+  }
+
+  /** Make a GPU tensor of any values. Call within a scope. */
+  empty(shape: readonly number[], dtype: DType): Tensor {
+    return this.instance.empty([...shape], dtype, this.gpu);
+  }
+
+  /** Replace a GPU tensor's values; there must be as many bytes. */
+  write(tensor: Tensor, bytes: Uint8Array): void {
+    tensor.copyFromRawBytes(bytes);
+  }
+
+  /** The buffer of a GPU tensor. */
+  bufferOf(tensor: Tensor): GPUBuffer {
+    return this.context.buffer(tensor.getDataPtr());
   }
 
   /** Bundle tensors into the tuple that compiled functions take. Call within a scope. */
   bundle(tensors: Tensor[]): Parameters {
     return this.instance.makeTVMArray(tensors);
+  }
+
+  /** A tensor of such a tuple. Call within a scope. */
+  unbundle(parameters: Parameters, index: number): Tensor {
+    return (parameters as tvmjs.TVMArray).get(index) as Tensor;
   }
 
   /**

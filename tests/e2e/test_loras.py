@@ -1,0 +1,263 @@
+"""LoRAs in a browser: the weights on the GPU are those of Python's merge."""
+
+import base64
+import json
+import shutil
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from adapters_data import FORMATS, write_adapter
+from pages import browser_program
+from speck import SPECK, SPECK_XL
+from wsd.bundle.adapter_bundle import write_adapter_bundle
+from wsd.bundle.builder import build_bundle
+from wsd.bundle.quantize import encode, round_values
+from wsd.checkpoint.adapters.adapter import open_adapter
+from wsd.checkpoint.adapters.arithmetic import merge
+from wsd.checkpoint.checkpoint import open_checkpoint
+from wsd.checkpoint.random_weights import random_checkpoint
+from wsd.compiler.driver import compile_library
+from wsd.runtime.server import served
+from wsd.spec.parameter import shapes
+from wsd.util.progress import Quiet
+
+MODELS = {
+    "speck-f32": (SPECK, "f32"),
+    "speck-f16": (SPECK, "f16"),
+    "speck-w8a16": (SPECK, "w8a16"),
+    "speck-xl-f32": (SPECK_XL, "f32"),
+}
+FULL = ("speck-f16", "speck-xl-f32")
+# Seeds of each format, and the scales that they have.
+SCALES = {0: 1.0, 1: 0.7, 2: -0.4}
+SEVERAL = {"lora": 0.7, "loha": -0.3, "lokr-factored": 1.3}
+
+
+@contextmanager
+def opened(context, address, name, **options):
+    """Return a function that calls one of ``web/tests/browser/loras.ts`` in a page with a model."""
+    page = context.new_page()
+    page.goto(address + "blank.html")
+    page.set_default_timeout(0)
+    page.evaluate(f"() => {{ {browser_program('loras')} }}")
+
+    def call(function, *arguments):
+        return page.evaluate(
+            "([name, args]) => wsdLoras[name](...args)", [function, list(arguments)]
+        )
+
+    call("load", f"/models/{name}/manifest.json", options)
+    yield call
+    call("unload")
+    page.close()
+
+
+class Patched:
+    """A model in a page, and what Python makes of its weights.
+
+    Args:
+        call: calls a function in the page.
+        family: the model's.
+        checkpoint: its weights.
+        library: says how they are stored.
+        folder: for files.
+    """
+
+    def __init__(self, call, family, checkpoint, library, folder):
+        self.call, self.family = call, family
+        self._checkpoint, self._library, self._folder = checkpoint, library, folder
+
+    def file(self, form, seed=0):
+        """Return the path of a LoRA of a format."""
+        path = self._folder / f"{form}-{seed}.safetensors"
+        return path if path.exists() else write_adapter(path, self.family, form, seed)
+
+    def load(self, form, seed=0, **options):
+        """Load a LoRA of a format in the page, and return what is known of it."""
+        path = self.file(form, seed)
+        return self.call("loadLora", encoded(path.read_bytes()), path.name, options)
+
+    def check(self, applied):
+        """Compare the weights on the GPU with the stored ones that Python merges LoRAs into.
+
+        Args:
+            applied: (format, seed, scale) of each LoRA, in order.
+        """
+        adapters = [
+            (open_adapter(self.file(form, seed), self.family), scale)
+            for form, seed, scale in applied
+        ]
+        is_exact = not any("dora" in form for form, _, _ in applied)
+        changed = 0
+        for component in self.family.components:
+            if component.id == "vae":
+                continue
+            read = self.call("readParameters", component.id)
+            parameters = self._library.parameters[component.id]
+            tensors = self._checkpoint.source.tensors(component, shapes(parameters))
+            for parameter, tensor in zip(parameters, tensors, strict=True):
+                stored = round_values(tensor, parameter.storage)
+                changes = [
+                    adapter.layers[component.id][parameter.name].build(scale)
+                    for adapter, scale in adapters
+                    if scale != 0 and parameter.name in adapter.layers.get(component.id, {})
+                ]
+                changed += bool(changes)
+                expected = encode(parameter, merge(stored, changes) if changes else tensor)
+                found = [base64.b64decode(read[buffer.name]) for buffer in expected]
+                compare(expected, found, is_exact or not changes)
+        assert (changed > 0) == any(scale != 0 for _, _, scale in applied)
+
+
+def encoded(data):
+    return base64.b64encode(data).decode()
+
+
+def compare(buffers, found, is_exact):
+    """Compare what a parameter became: to the bit, or to the last digits of its storage."""
+    storage = buffers[0].storage
+    if storage == "int8":
+        values, scales = np.frombuffer(found[0], np.int8), np.frombuffer(found[1], np.float32)
+        wanted = np.frombuffer(buffers[0].data, np.int8)
+        # WebGPU lets a division err in its last digits, which may decide how a half is rounded.
+        np.testing.assert_allclose(scales, np.frombuffer(buffers[1].data, np.float32), rtol=1e-5)
+        steps = np.abs(values.astype(int) - wanted.astype(int))
+        assert steps.max() <= 1, buffers[0].name
+        assert np.count_nonzero(steps) <= 0.01 * steps.size + 1, buffers[0].name
+    elif is_exact:
+        assert found[0] == buffers[0].data, buffers[0].name
+    else:
+        kind = {"float32": np.float32, "float16": np.float16}[storage]
+        values, wanted = np.frombuffer(found[0], kind), np.frombuffer(buffers[0].data, kind)
+        digits = {"float32": 1e-5, "float16": 2e-3}[storage]
+        np.testing.assert_allclose(values, wanted, rtol=digits, atol=1e-6)
+
+
+@pytest.fixture(scope="module", params=[
+    pytest.param(name, marks=pytest.mark.full if name in FULL else ()) for name in MODELS
+])  # fmt: skip
+def patched(request, context, tmp_path_factory):
+    family, dtype = MODELS[request.param]
+    checkpoint = open_checkpoint(random_checkpoint(family, 0), family)
+    library = compile_library(family, family.sizes, dtype, Quiet())
+    folder = tmp_path_factory.mktemp("loras")
+    bundle = build_bundle(checkpoint, library, folder / "bundle", Quiet())
+    with served(bundle) as address, opened(context, address, family.name) as call:
+        yield Patched(call, family, checkpoint, library, folder)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_weights_of_each_format_are_those_of_pythons_merge(patched, form):
+    for seed, scale in SCALES.items():
+        loaded = patched.load(form, seed, scale=scale)
+        assert loaded["scale"] == scale
+        assert loaded["layers"] > 0
+        assert loaded["unused"] == [] or patched.family is SPECK_XL
+        patched.check([(form, seed, scale)])
+        patched.call("unloadLora", loaded["name"])
+    patched.check([])
+
+
+def test_several_are_applied_in_their_order(patched):
+    for form, scale in SEVERAL.items():
+        patched.load(form, scale=scale)
+    patched.check([(form, 0, scale) for form, scale in SEVERAL.items()])
+    # As diffusers' set_adapters: those that are not named are applied no more.
+    patched.call("setAdapters", {"loha-0": 0.5, "lora-0": -1})
+    patched.check([("lora", 0, -1), ("loha", 0, 0.5)])
+    patched.call("unloadLora", "lora-0")
+    patched.check([("loha", 0, 0.5)])
+    patched.call("unloadLora")
+    patched.check([])
+    assert patched.call("loras") == []
+
+
+def test_a_lora_leaves_no_trace(patched):
+    first = patched.call("draw")
+    loaded = patched.load("lora", scale=0.8)
+    changed = patched.call("draw")
+    assert changed["latents"] != first["latents"]
+    assert changed["text"].startswith("a large red circle <lora:lora-0:0.8>\n")
+    assert f'Lora hashes: "lora-0: {loaded["hash"]}"' in changed["text"]
+    patched.call("unloadLora")
+    assert patched.call("draw") == first
+
+    patched.load("lora")
+    patched.call("draw")
+    patched.call("unloadLora")
+    before = patched.call("usage")
+    for seed in range(10):
+        patched.load("lora", seed % 3)
+        patched.call("setAdapters", {f"lora-{seed % 3}": 0.5})
+        patched.call("unloadLora")
+    after = patched.call("usage")
+    assert after == before
+
+
+def test_calls_wait_for_each_other(patched):
+    alone = patched.call("draw")
+    before, after = patched.call("drawAround", encoded(patched.file("lora").read_bytes()))
+    assert before == alone
+    assert after["latents"] != alone["latents"]
+    patched.call("unloadLora")
+
+
+def test_what_does_not_fit_leaves_the_model_as_it_was(patched):
+    first = patched.call("draw")
+    whole = patched.file("lora").read_bytes()
+    refused = {
+        "cut": whole[: len(whole) // 2],
+        "page": b"<!doctype html>",
+        "nan": whole[:-4] + np.float32(np.nan).tobytes(),
+    }
+    for name, data in refused.items():
+        error = patched.call("refused", encoded(data), f"{name}.safetensors", {})
+        assert (error["name"], bool(error["hint"])) == ("LoraError", True), error
+        assert name in error["message"]
+    patched.load("lora")
+    twice = patched.call("refused", encoded(whole), "lora-0.safetensors", {})
+    assert twice["name"] == "LoraError"
+    assert "already" in twice["message"]
+    other = patched.call("refused", encoded(whole), "other", {"sha256": "0" * 64})
+    assert other["name"] == "IntegrityError"
+    late = patched.call("cancelled", encoded(patched.file("loha").read_bytes()))
+    assert late["name"] == "AbortError"
+    patched.check([("lora", 0, 1.0)])
+    patched.call("unloadLora")
+    assert patched.call("draw") == first
+
+
+def test_a_lora_of_another_family_is_refused_by_name(patched, tmp_path):
+    other = SPECK if patched.family is SPECK_XL else SPECK_XL
+    path = write_adapter(tmp_path / "other.safetensors", other, "lora")
+    error = patched.call("refused", encoded(path.read_bytes()), path.name, {})
+    assert error["name"] == "LoraError"
+    assert patched.family.name in error["message"]
+
+
+def test_with_one_stage_on_the_gpu_at_a_time(context, origin, tmp_path):
+    """The patches are made again whenever a component is loaded."""
+    path = write_adapter(tmp_path / "a.safetensors", SPECK, "lora")
+    drawn = []
+    for offload in (False, True):
+        with opened(context, origin, "speck", offload=offload) as call:
+            call("loadLora", encoded(path.read_bytes()), path.name, {})
+            drawn += [call("draw"), call("draw")]
+    assert all(each == drawn[0] for each in drawn)
+
+
+def test_adapter_bundles_and_addresses(context, speck, tmp_path):
+    """What `wsd lora` writes is loaded by the address of its adapter.json, or of its file."""
+    path = write_adapter(tmp_path / "star.safetensors", SPECK, "lora")
+    bundle = tmp_path / "bundle"
+    shutil.copytree(speck[0], bundle)
+    folder = write_adapter_bundle(path, bundle / "loras", SPECK, "a star")
+    described = json.loads((folder / "adapter.json").read_text(encoding="utf-8"))
+    with served(bundle) as address, opened(context, address, "speck") as call:
+        loaded = call("loadFrom", "/loras/adapter.json", {})
+        assert (loaded["name"], loaded["sha256"]) == ("a star", described["sha256"])
+        file = f"/loras/{described['file']}"
+        again = call("loadFrom", file, {"name": "again", "sha256": described["sha256"]})
+        assert again["hash"] == loaded["hash"]

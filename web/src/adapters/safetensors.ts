@@ -1,0 +1,201 @@
+/**
+ * Reads .safetensors files: a JSON header, then the bytes of the tensors, little-endian.
+ * https://huggingface.co/docs/safetensors/index#format
+ */
+
+import { LoraError } from "../util/errors";
+
+/** Bytes of the header's length, which stands at the start. */
+const LENGTH_BYTES = 8;
+/** The largest header, in bytes: that of the format's own library. */
+const MOST_HEADER_BYTES = 100_000_000;
+/** The most axes of a tensor; a convolution's weight has four. */
+const MOST_AXES = 8;
+
+/** Bytes of a value of each type that is read. */
+const VALUE_BYTES = { F32: 4, F16: 2, BF16: 2, F64: 8, I64: 8, I32: 4 } as const;
+
+/** Types of matrices; a single number may be of the others too. */
+const MATRIX_TYPES: readonly string[] = ["F32", "F16", "BF16"];
+
+type ValueType = keyof typeof VALUE_BYTES;
+
+/** A tensor of a file. Its values stay in the file's bytes until they are asked for. */
+export class FileTensor {
+  constructor(
+    readonly name: string,
+    readonly shape: readonly number[],
+    private readonly type: ValueType,
+    private readonly bytes: Uint8Array<ArrayBuffer>,
+  ) {}
+
+  /** Number of its values. */
+  get count(): number {
+    return this.bytes.length / VALUE_BYTES[this.type];
+  }
+
+  /** Return its values in row-major order; float16 and bfloat16 are widened without rounding. */
+  values(): Float32Array<ArrayBuffer> {
+    // A copy, because a tensor may begin at any byte of the file.
+    if (!MATRIX_TYPES.includes(this.type)) return Float32Array.of(this.firstValue());
+    const { buffer } = this.bytes.slice();
+    if (this.type === "F32") return new Float32Array(buffer);
+    const words = new Uint16Array(buffer);
+    const bits = new Uint32Array(words.length);
+    const widen = this.type === "F16" ? widenHalf : (word: number): number => word << 16;
+    for (let at = 0; at < words.length; at++) bits[at] = widen(words[at]!);
+    return new Float32Array(bits.buffer);
+  }
+
+  /** Return the only value of a tensor of one, of any type. */
+  firstValue(): number {
+    const view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length);
+    if (this.type === "F64") return view.getFloat64(0, true);
+    if (this.type === "I64") return Number(view.getBigInt64(0, true));
+    return this.type === "I32" ? view.getInt32(0, true) : this.values()[0]!;
+  }
+
+  /** Whether no value is infinite or not a number. */
+  isFinite(): boolean {
+    if (!MATRIX_TYPES.includes(this.type)) return Number.isFinite(this.firstValue());
+    const { buffer } = this.bytes.slice();
+    if (this.type === "F32") {
+      return new Uint32Array(buffer).every((bits) => (bits & 0x7f80_0000) !== 0x7f80_0000);
+    }
+    const exponent = this.type === "F16" ? 0x7c00 : 0x7f80;
+    return new Uint16Array(buffer).every((word) => (word & exponent) !== exponent);
+  }
+}
+
+/** Return the bits of the float32 that has the value of a float16. */
+function widenHalf(word: number): number {
+  const sign = (word & 0x8000) << 16;
+  const exponent = (word >> 10) & 0x1f;
+  const fraction = word & 0x3ff;
+  if (exponent === 0x1f) return sign | 0x7f80_0000 | (fraction << 13);
+  if (exponent > 0) return sign | ((exponent + 112) << 23) | (fraction << 13);
+  if (fraction === 0) return sign;
+  // A subnormal float16 is a normal float32: its leading one becomes the implicit one.
+  const shift = Math.clz32(fraction) - 21;
+  return sign | ((113 - shift) << 23) | (((fraction << shift) & 0x3ff) << 13);
+}
+
+/** What a file holds. */
+export interface TensorFile {
+  tensors: Map<string, FileTensor>;
+  /** Texts that whoever wrote the file added. */
+  metadata: Record<string, string>;
+  /** The bytes of all tensors, which follow the header. */
+  body: Uint8Array<ArrayBuffer>;
+}
+
+const BROKEN_HINT =
+  "fetch or copy the file again: it is cut or damaged, or is no .safetensors file";
+
+/**
+ * Read a file.
+ *
+ * @param title the file's name for errors.
+ * @throws LoraError if it is not a whole file of this format, or has values of a type that no LoRA has.
+ */
+export function readSafetensors(data: ArrayBuffer, title: string): TensorFile {
+  refuseOthers(new Uint8Array(data, 0, Math.min(8, data.byteLength)), title);
+  const broken = (problem: string): LoraError => new LoraError(`${title}: ${problem}`, BROKEN_HINT);
+  if (data.byteLength < LENGTH_BYTES) throw broken(`it has ${data.byteLength} bytes and no header`);
+  const length = Number(new DataView(data).getBigUint64(0, true));
+  const start = LENGTH_BYTES + length;
+  if (length > MOST_HEADER_BYTES || start > data.byteLength) {
+    throw broken(`its header of ${length} bytes does not end within its ${data.byteLength} bytes`);
+  }
+  const header = parseHeader(new Uint8Array(data, LENGTH_BYTES, length));
+  if (header === undefined) throw broken("its header is not a JSON object");
+  const { __metadata__: metadata = {}, ...entries } = header;
+  const body = new Uint8Array(data, start);
+  const tensors = new Map<string, FileTensor>();
+  const places: [number, number][] = [];
+  for (const [name, entry] of Object.entries(entries)) {
+    const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Record<string, unknown>;
+    if (!isShape(shape) || !isPair(offsets) || offsets[1] > body.length) {
+      throw broken(`tensor ${shorten(name)} has no shape, or lies outside the file`);
+    }
+    const isSingle = shape.every((edge) => edge === 1);
+    if (!isValueType(dtype) || !(isSingle || MATRIX_TYPES.includes(dtype))) {
+      throw new LoraError(
+        `${title}: tensor ${shorten(name)} has values of the type ${shorten(String(dtype))}`,
+        "convert the file to F32, F16 or BF16",
+      );
+    }
+    const bytes = shape.reduce((product, edge) => product * edge, VALUE_BYTES[dtype]);
+    const [from, to] = offsets;
+    if (to - from !== bytes) {
+      throw broken(`tensor ${shorten(name)} has ${to - from} bytes, its shape needs ${bytes}`);
+    }
+    places.push(offsets);
+    tensors.set(name, new FileTensor(name, shape, dtype, body.subarray(from, to)));
+  }
+  if (!coverAll(places, body.length)) {
+    throw broken(`its tensors do not fill the ${body.length} bytes behind its header`);
+  }
+  return { tensors, metadata: textsOf(metadata), body };
+}
+
+/** @throws LoraError for files of other formats, which are told by their first bytes. */
+function refuseOthers(first: Uint8Array, title: string): void {
+  const isZip = first[0] === 0x50 && first[1] === 0x4b;
+  const isPickle = first[0] === 0x80 && first[1]! <= 5;
+  if (!isZip && !isPickle) return;
+  throw new LoraError(
+    `${title} is a ${isZip ? "ZIP archive, such as torch.save writes," : "pickle"} and no .safetensors file`,
+    "convert it to .safetensors: a pickle can run programs when it is read, so none is taken",
+  );
+}
+
+function parseHeader(bytes: Uint8Array): Record<string, unknown> | undefined {
+  try {
+    const header: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    const isObject = typeof header === "object" && header !== null && !Array.isArray(header);
+    return isObject ? (header as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isShape(value: unknown): value is number[] {
+  return Array.isArray(value) && value.length <= MOST_AXES && value.every(isCount);
+}
+
+function isPair(value: unknown): value is [number, number] {
+  if (!Array.isArray(value) || value.length !== 2 || !value.every(isCount)) return false;
+  const [from, to] = value as [number, number];
+  return from <= to;
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isValueType(value: unknown): value is ValueType {
+  return typeof value === "string" && Object.hasOwn(VALUE_BYTES, value);
+}
+
+/** Whether places lie end to end, without gaps, and end where the bytes end. */
+function coverAll(places: [number, number][], length: number): boolean {
+  let end = 0;
+  for (const [from, to] of places.sort((one, other) => one[0] - other[0] || one[1] - other[1])) {
+    if (from !== end) return false;
+    end = to;
+  }
+  return end === length;
+}
+
+function textsOf(metadata: unknown): Record<string, string> {
+  const pairs = Object.entries(typeof metadata === "object" && metadata !== null ? metadata : {});
+  return Object.fromEntries(
+    pairs.filter((pair): pair is [string, string] => typeof pair[1] === "string"),
+  );
+}
+
+/** Shorten a name of a file's own for an error. */
+export function shorten(name: string): string {
+  return name.length > 100 ? `${name.slice(0, 99)}…` : name;
+}

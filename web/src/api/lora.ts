@@ -1,0 +1,56 @@
+/** LoRAs of a loaded model: what `loadLora` takes, and what is known of those that are loaded. */
+
+import type { OnProgress } from "./progress";
+
+export type { AppliedLora } from "../settings/lora_tags";
+
+/**
+ * Where a LoRA comes from: the address of a .safetensors file, or of the adapter.json of a bundle
+ * that `wsd lora` made, or the file itself.
+ */
+export type LoraSource = string | URL | Blob;
+
+/** Options of `loadLora`. */
+export interface LoraOptions {
+  /**
+   * Name by which `setAdapters` and `unloadLora` know it, and that pictures carry: letters, digits,
+   * spaces and `. _ -`. That of the file, or of the adapter bundle, unless given.
+   */
+  name?: string | undefined;
+  /** Factor on what it adds to the weights; 1 unless given. With 0 it is loaded and not applied. */
+  scale?: number | undefined;
+  /**
+   * SHA-256 that its file must have, in lower-case hexadecimal. A file from an address is then kept in
+   * the browser under this digest, and is not fetched again. An adapter.json states it for its file.
+   */
+  sha256?: string | undefined;
+  /** Called with the progress of the call; what it throws is reported as an error of the page. */
+  onProgress?: OnProgress | undefined;
+  /** Cancels this call. The model is then as it was. */
+  signal?: AbortSignal | undefined;
+}
+
+/** A LoRA that is loaded. */
+export interface LoadedLora {
+  name: string;
+  /** Factor on what it adds to the weights; with 0 it is not applied. */
+  scale: number;
+  /** How many layers of the model it changes. */
+  layers: number;
+  /** Size of its file in bytes. */
+  bytes: number;
+  /** SHA-256 of its file, in lower-case hexadecimal. */
+  sha256: string;
+  /**
+   * The first 12 hexadecimal digits of the SHA-256 of its tensors, by which AUTOMATIC1111's web UI
+   * knows it: pictures carry it as `Lora hashes`.
+   */
+  hash: string;
+  /**
+   * Names of its tensors that change nothing, because they belong to layers that the model does not run:
+   * the last ones of SDXL's text encoders.
+   */
+  unused: string[];
+  /** Words that its training used in prompts, as its metadata or its bundle states them. */
+  triggerWords: string[];
+}

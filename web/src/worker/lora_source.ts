@@ -1,0 +1,139 @@
+/** Brings a LoRA's file into memory: from the caller, the browser's cache or a server; it is checked. */
+
+import { parseAdapterBundle } from "../adapters/adapter_bundle";
+import type { FetchOptions } from "../api/load_options";
+import { BundleFiles } from "../bundle/bundle_files";
+import { NO_CACHE, openCache } from "../bundle/cache";
+import type { FileCache } from "../bundle/cache";
+import type { OnBytes } from "../bundle/download";
+import { downloadText } from "../bundle/download";
+import { fileSizes } from "../bundle/kept";
+import type { Manifest } from "../bundle/manifest";
+import { sha256 } from "../bundle/sha256";
+import { makeTransport } from "../bundle/transport";
+import type { Transport } from "../bundle/transport";
+import { IntegrityError, throwIfAborted } from "../util/errors";
+import { nameOf } from "../util/secrets";
+
+/** The largest file that is read, in bytes: what browsers give as one buffer. */
+const MOST_BYTES = 2 ** 31 - 1;
+
+/** A source as it is sent to the worker: an absolute address, or the file. */
+export type SentSource = string | Blob;
+
+/** A file in memory. */
+export interface LoraData {
+  data: ArrayBuffer;
+  sha256: string;
+  /** Name of the file for errors. */
+  title: string;
+  /** Name that the source gives the LoRA. */
+  name: string;
+  /** Words that an adapter bundle states; undefined for a file alone. */
+  triggerWords: string[] | undefined;
+}
+
+/** How it is fetched. */
+export interface LoraRequest {
+  /** Address of the model's manifest: headers and cookies are sent to its origin alone. */
+  manifestUrl: string;
+  manifest: Manifest;
+  options: FetchOptions & { cache?: boolean | undefined };
+  /** SHA-256 that the file must have. */
+  sha256: string | undefined;
+  onBytes: OnBytes;
+  onNotice: (notice: string) => void;
+  signal: AbortSignal;
+}
+
+/**
+ * Read a LoRA's file.
+ *
+ * @throws FetchError if it cannot be fetched.
+ * @throws IntegrityError if it is another file than its digest says.
+ * @throws LoraError if an adapter.json cannot be read.
+ */
+export async function readLoraSource(source: SentSource, request: LoraRequest): Promise<LoraData> {
+  if (typeof source !== "string") return readBlob(source, request);
+  const transport = transportTo(source, request);
+  const { signal, onBytes, onNotice } = request;
+  if (!/\.json$/i.test(new URL(source).pathname)) return fetchFile(source, transport, request);
+  const text = await downloadText(source, { signal, transport, patient: true });
+  const bundle = parseAdapterBundle(new TextDecoder().decode(text), source);
+  const { file, name, triggerWords } = bundle;
+  const keep = new Map([...fileSizes(request.manifest), [file.sha256, file.bytes]]);
+  const files = new BundleFiles(source, await cacheOf(request), keep, onNotice, transport);
+  checkDigest(file.file, file.sha256, request.sha256);
+  const data = await files.get(file, onBytes, signal);
+  return { data, sha256: file.sha256, title: file.file, name, triggerWords };
+}
+
+/** Headers and cookies may be secrets of the model's server: another origin gets none of them. */
+function transportTo(url: string, { manifestUrl, options }: LoraRequest): Transport {
+  const isSame = new URL(url).origin === new URL(manifestUrl).origin;
+  return makeTransport(isSame ? options : { fetch: options.fetch });
+}
+
+async function cacheOf({ options }: LoraRequest): Promise<FileCache> {
+  return options.cache === false ? NO_CACHE : openCache();
+}
+
+async function readBlob(file: Blob, { sha256: expected, onBytes }: LoraRequest): Promise<LoraData> {
+  const data = await file.arrayBuffer();
+  onBytes(data.byteLength);
+  const found = await sha256(data);
+  const title = "name" in file ? String(file.name) : "the file";
+  checkDigest(title, found, expected);
+  return {
+    data,
+    sha256: found,
+    title,
+    name: stem("name" in file ? title : ""),
+    triggerWords: undefined,
+  };
+}
+
+async function fetchFile(
+  url: string,
+  transport: Transport,
+  request: LoraRequest,
+): Promise<LoraData> {
+  const { sha256: expected, signal, onBytes } = request;
+  const title = nameOf(url);
+  const name = stem(decodeURIComponentOr(new URL(url).pathname.split("/").at(-1)!));
+  const cache = expected === undefined ? NO_CACHE : await cacheOf(request);
+  const kept = expected && (await cache.read(expected).catch(() => undefined));
+  if (kept && (await sha256(kept)) === expected) {
+    onBytes(kept.byteLength);
+    return { data: kept, sha256: expected, title, name, triggerWords: undefined };
+  }
+  throwIfAborted(signal);
+  const data = await downloadText(url, { signal, transport, patient: true, most: MOST_BYTES });
+  onBytes(data.byteLength);
+  const found = await sha256(data);
+  checkDigest(title, found, expected);
+  // Without room it is fetched again next time.
+  if (expected !== undefined) await cache.write(expected, data).catch(() => undefined);
+  return { data, sha256: found, title, name, triggerWords: undefined };
+}
+
+function checkDigest(title: string, found: string, expected: string | undefined): void {
+  if (expected === undefined || found === expected) return;
+  throw new IntegrityError(
+    `${title}: sha256 mismatch (expected ${expected.slice(0, 12)}…, got ${found.slice(0, 12)}…)`,
+    "it is another file than the one that is meant, or a damaged copy of it",
+  );
+}
+
+/** The name of a file without its ending. */
+function stem(name: string): string {
+  return name.replace(/\.safetensors$/i, "");
+}
+
+function decodeURIComponentOr(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,1 @@
+"""Read adapters (LoRA, LoCon, LoHa, LoKr, DoRA) and merge them into a checkpoint's weights."""

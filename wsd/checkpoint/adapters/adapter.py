@@ -1,0 +1,269 @@
+"""Open an adapter's file for a family: every tensor is found a use, or the file is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wsd.checkpoint.adapters.layer import Layer, Scaling, read_bias, read_layer
+from wsd.checkpoint.adapters.layer_keys import explain_other_kind, split_key
+from wsd.checkpoint.adapters.names import LayerTable, Target
+from wsd.checkpoint.number_formats import check_finite
+from wsd.checkpoint.safetensors_file import list_safetensors, read_metadata
+from wsd.checkpoint.stored_tensor import StoredTensor
+from wsd.errors import CheckpointError
+from wsd.models.family import Family
+from wsd.util.hashing import sha256_once
+from wsd.util.json_reader import parse_json
+
+PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+_FLOATS = ("F32", "F16", "BF16")
+_INTEGERS = ("I64", "I32")
+# Names that an error lists.
+_SHOWN = 3
+# Settings of the adapter in the metadata that diffusers writes.
+_SETTINGS = "lora_adapter_metadata"
+_PICKLE_HINT = "convert it to .safetensors, or fetch that version"
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter's file, opened for a family.
+
+    Attributes:
+        path: the file.
+        sha256: of the file.
+        layers: component id → name of a parameter → what is done to it.
+        metadata: of the file, as trainers write it.
+        tensors: number of tensors in the file.
+    """
+
+    path: Path
+    sha256: str
+    layers: Mapping[str, Mapping[str, Layer]]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tensors: int = 0
+
+    @property
+    def license(self) -> str:
+        """Return the licence in the metadata, by Stability's ModelSpec; empty if it has none."""
+        return self.metadata.get("modelspec.license", "")
+
+    @property
+    def count(self) -> int:
+        """Return the number of parameters that it changes."""
+        return sum(len(layers) for layers in self.layers.values())
+
+
+def open_adapter(path: Path, family: Family) -> Adapter:
+    """Open an adapter for a family; its values are read once, to be checked.
+
+    Args:
+        path: a ``.safetensors`` file.
+        family: the model, as the checkpoint's configurations have it.
+
+    Raises:
+        CheckpointError: if the file is damaged or no adapter, of another family, names layers that
+            the model has not, holds values that are not finite, or its shapes do not fit.
+    """
+    if path.suffix.lower() in PICKLES:
+        raise CheckpointError(
+            f"adapter {path} is a pickle, which can run code when it is read", _PICKLE_HINT
+        )
+    stored = list_safetensors(path)
+    table = LayerTable(family)
+    if not table.components:
+        raise CheckpointError(
+            f"{path}: {family.name} takes no adapters", "leave --lora out for this model"
+        )
+    metadata = read_metadata(path)
+    grouped, names = _group(path, stored, table, family)
+    settings = _read_settings(path, metadata)
+    layers: dict[str, dict[str, Layer]] = {}
+    for target, parts in grouped.items():
+        found = layers.setdefault(target.component, {})
+        for kind, layer in _read_target(
+            path, names[target], parts, target, table, settings, family
+        ):
+            found[f"{target.module}.{kind}"] = layer
+    for tensor in stored.values():
+        _check_values(tensor)
+    return Adapter(path, sha256_once(path), layers, metadata, len(stored))
+
+
+_Grouped = dict[Target, dict[str, StoredTensor]]
+
+
+def _group(
+    path: Path, stored: Mapping[str, StoredTensor], table: LayerTable, family: Family
+) -> tuple[_Grouped, dict[Target, str]]:
+    """Return the tensors of each layer, and the layers' names in the file.
+
+    Raises:
+        CheckpointError: if there are none, if it is of another family, if a name means nothing of
+            the model's, or if two layers of the file mean one.
+    """
+    if not stored:
+        raise CheckpointError(f"{path}: it holds no tensors", "pass the file of an adapter")
+    grouped: _Grouped = {}
+    names: dict[Target, str] = {}
+    unknown: list[str] = []
+    for key, tensor in stored.items():
+        split = split_key(key)
+        target = None if split is None else table.find(split.layer)
+        if split is None or target is None:
+            unknown.append(key)
+            continue
+        parts = grouped.setdefault(target, {})
+        name = names.setdefault(target, split.layer)
+        if name != split.layer or split.part in parts:
+            twice = parts.get(split.part, tensor).key
+            raise CheckpointError(
+                f"{path}: layer {target} is there twice: as {name} and as {split.layer} "
+                f"({twice}, {key})",
+                "the adapter is damaged, or two are in one file: pass each by itself",
+            )
+        parts[split.part] = tensor
+    _check_family(path, stored, table, family, unknown)
+    if unknown:
+        shown = ", ".join(unknown[:_SHOWN]) + ", …" * (len(unknown) > _SHOWN)
+        raise CheckpointError(
+            f"{path}: {len(unknown)} of its {len(stored)} tensors mean no layer of {family.name}: "
+            f"{shown}",
+            explain_other_kind(unknown)
+            or "the adapter is of another model, or in a format that WSD does not read: take one "
+            f"that was made for {family.name}",
+        )
+    return grouped, names
+
+
+def _check_family(
+    path: Path, stored: Mapping[str, StoredTensor], table: LayerTable, family: Family,
+    unknown: list[str],
+) -> None:  # fmt: skip
+    """Refuse an adapter of another family, by the width of its cross attention and its names."""
+    width, own_width = _find_context_width(stored), table.context_width
+    is_wider = width is not None and own_width is not None and width != own_width
+    find = family.architecture.find_adapter_model
+    own = find(family, (), own_width)
+    other = find(family, unknown, width if is_wider else None)
+    if not is_wider and other in ("", own):
+        return
+    made, this = other or "another model", f"{family.name} ({own})" if own else family.name
+    if is_wider:
+        made += f", whose cross attention reads {width} features"
+        this += f", whose cross attention reads {own_width}"
+    raise CheckpointError(
+        f"{path}: it is an adapter for {made}; the model is {this}",
+        f"take an adapter that was made for {own or family.name}, or a checkpoint of the "
+        "adapter's own family",
+    )
+
+
+def _find_context_width(stored: Mapping[str, StoredTensor]) -> int | None:
+    """Return how many features an adapter's cross attention reads; None if it changes none."""
+    for key, tensor in stored.items():
+        split = split_key(key)
+        if (
+            split is not None
+            and split.part in ("down", "hada_w1_b", "diff")
+            and re.search(r"attn2[._](processor\.)?to[._][kv]$", split.layer)
+            and len(tensor.shape) > 1
+        ):
+            return tensor.shape[1]
+    return None
+
+
+def _read_target(
+    path: Path, name: str, parts: dict[str, StoredTensor], target: Target, table: LayerTable,
+    settings: Mapping[str, Any], family: Family,
+) -> Iterator[tuple[str, Layer]]:  # fmt: skip
+    """Yield ``weight`` and ``bias`` of a layer, as far as they are changed, and how."""
+    weight = {part: tensor for part, tensor in parts.items() if part != "diff_b"}
+    bias = parts.get("diff_b")
+    for tensor in parts.values():
+        _check_format(tensor)
+    if weight and not (bias is not None and set(weight) <= {"alpha"}):
+        shape = table.shape(target, "weight")
+        assert shape is not None
+        yield "weight", read_layer(name, weight, shape, _find_scaling(path, target, settings))
+    if bias is not None:
+        shape = table.shape(target, "bias")
+        if shape is None:
+            raise CheckpointError(
+                f"{path}: {bias.key} changes a bias, and {target} has none",
+                f"take an adapter that was made for {family.name}",
+            )
+        yield "bias", read_bias(name, bias, shape)
+
+
+def _check_format(tensor: StoredTensor) -> None:
+    allowed = (*_FLOATS, *_INTEGERS, "F64") if tensor.key.endswith(".alpha") else _FLOATS
+    if tensor.dtype not in allowed:
+        raise CheckpointError(
+            f"{tensor.path}: tensor {tensor.key} holds {tensor.dtype} numbers, expected one of "
+            f"{', '.join(_FLOATS)}",
+            "take the adapter in float16 or float32",
+        )
+
+
+def _check_values(tensor: StoredTensor) -> None:
+    values = tensor.read()
+    if values.is_floating_point():
+        try:
+            check_finite(tensor.key, values)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{tensor.path}: {error.message}", "the adapter is damaged: fetch it again"
+            ) from error
+
+
+def _read_settings(path: Path, metadata: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return the settings that diffusers writes; empty if there are none."""
+    text = metadata.get(_SETTINGS)
+    if text is None:
+        return {}
+    try:
+        settings = parse_json(text)
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path}: its metadata {_SETTINGS} is no JSON ({error})", "fetch the adapter again"
+        ) from error
+    if not isinstance(settings, dict):
+        raise CheckpointError(
+            f"{path}: its metadata {_SETTINGS} is no object", "fetch the adapter again"
+        )
+    return settings
+
+
+def _find_scaling(path: Path, target: Target, settings: Mapping[str, Any]) -> Scaling:
+    """Return what the settings say of a layer, as PEFT reads them."""
+
+    def get(name: str) -> Any:
+        return settings.get(f"{target.component}.{name}")
+
+    alpha, patterns = get("lora_alpha"), get("alpha_pattern")
+    if isinstance(patterns, dict):
+        for pattern, value in patterns.items():
+            name = pattern.removeprefix("^").removesuffix("$")
+            if re.search(r"[^\w.]", name):
+                raise CheckpointError(
+                    f"{path}: its metadata {_SETTINGS} has the pattern {pattern!r} in "
+                    "alpha_pattern, and names of layers alone are read",
+                    "save the adapter with an alpha for each layer",
+                )
+            if f".{target.module}".endswith(f".{name}"):
+                alpha = value
+                break
+    if alpha is None:
+        return Scaling(by_root=bool(get("use_rslora")))
+    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)):
+        raise CheckpointError(
+            f"{path}: its metadata {_SETTINGS} has the alpha {alpha!r} for {target}, expected a "
+            "number",
+            "save the adapter again",
+        )
+    return Scaling(float(alpha), bool(get("use_rslora")))

@@ -1,0 +1,45 @@
+"""The description of an adapter's bundle: ``adapter.json``, which ``wsd lora`` writes."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+from wsd.spec.manifest import Sha256
+from wsd.spec.paths import Name
+
+ADAPTER_FILE: Final = "adapter.json"
+ADAPTER_VERSION: Final = 1
+MAX_TRIGGER_WORDS: Final = 20
+
+
+class AdapterBundle(BaseModel):
+    """An adapter, such as a LoRA, that pages load while they run; its file lies beside it."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        frozen=True,
+    )
+
+    version: Literal[1]
+    """Version of this format."""
+    name: str = Field(min_length=1, max_length=200)
+    """What people call it."""
+    family: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    """Name of the model family that it was checked against, as ``wsd build --model`` takes it."""
+    file: Name
+    """Name of the ``.safetensors`` file, without a folder."""
+    bytes: PositiveInt
+    """Size of the file in bytes."""
+    sha256: Sha256
+    """SHA-256 of the file in lower-case hexadecimal."""
+    layers: PositiveInt
+    """Number of parameters that it changes."""
+    trigger_words: tuple[str, ...] = Field(default=(), max_length=MAX_TRIGGER_WORDS)
+    """Words that it was trained with, as its metadata names them."""
+    license: str = ""
+    """Its licence as its metadata states it; empty if it states none."""
