@@ -263,10 +263,15 @@ WEIGHTED = ["a (large:1.4) [red] circle", r"((two)) small \(blue\) squares, (lef
 AGAINST = ["(blue:1.3), green", "[yellow]"]
 
 
-@of_both
-@pytest.mark.parametrize("index", [0, seldom(1)])
+@pytest.mark.full
+@pytest.mark.parametrize("model", ["speck-xl"], indirect=True)
+@pytest.mark.parametrize("index", [0, 1])
 def test_prompts_with_weights(model, index):
-    """The page weighs as the reference does, and draws with it."""
+    """The page weighs as the reference does, and draws with it.
+
+    Random weights give a mean of 0 behind a layer norm, which cannot be restored: SD 1.5's states
+    are taken behind one, and SDXL's are not.
+    """
     checkpoint, pipeline, renderer = model
     request = several(
         "euler", prompt_syntax="a1111", guidance_scale=4.0, negative_prompt=AGAINST[index]

@@ -28,7 +28,7 @@ import { requireInteger, requireObject, requireString, show } from "../util/opti
 import { requireSafetyChecker } from "./safety_checker";
 import { resolveConditions } from "./size_conditions";
 import { embeddingSpecs } from "./text_encoder";
-import type { EmbeddingSpec } from "./text_encoder";
+import type { EmbeddingSpec, Inversion } from "./text_encoder";
 
 /** What denoising begins with where a mask has a picture drawn anew: the picture, or noise. */
 export type LatentContent = "original" | "noise";
@@ -100,6 +100,8 @@ export interface RequestTexts {
   negativePrompts2?: readonly string[] | undefined;
   /** `plain` unless given. */
   promptSyntax?: PromptSyntax | undefined;
+  /** Textual inversions whose words the texts may have. */
+  inversions?: readonly Inversion[] | undefined;
 }
 
 /** The options of one request, all of them set. */

@@ -191,17 +191,27 @@ export const LOAD_CHECKS: Checks = {
   onNotice: requireFunction,
 };
 
+const requireDigest = check(
+  "a SHA-256 of 64 hexadecimal digits in lower case",
+  (value) => typeof value === "string" && /^[0-9a-f]{64}$/.test(value),
+);
+
+/** Options of `loadTextualInversion`. */
+export const INVERSION_CHECKS: Checks = {
+  ...CALLER_CHECKS,
+  token: check(
+    "a word of 1 to 100 characters without white space, brackets and backslashes",
+    (value) => typeof value === "string" && /^[^\s()[\]\\]{1,100}$/.test(value),
+  ),
+  sha256: requireDigest,
+};
+
 /** How prompts are read; the prompts themselves are checked elsewhere. */
 const PROMPT_CHECKS: Checks = {
   promptSyntax: requireOneOf(...PROMPT_SYNTAXES),
   prompt2: checkedElsewhere,
   negativePrompt2: checkedElsewhere,
 };
-
-const requireDigest = check(
-  "a SHA-256 of 64 hexadecimal digits in lower case",
-  (value) => typeof value === "string" && /^[0-9a-f]{64}$/.test(value),
-);
 
 /** Options of `loadLora`; src/api/lora_calls.ts checks the name. */
 export const LORA_CHECKS: Checks = {
