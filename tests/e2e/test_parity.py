@@ -95,8 +95,8 @@ def test_text_encoders(model, prompt):
 WEIGHTED = r"a (large:1.4) [red] circle ((above)) a \(blue\) heart, (star:0.3) [[and"
 
 
-# SD 1.5's states are taken behind a layer norm. Those of random weights have a mean of 0 there, which
-# weighing cannot bring back, so a trained model is compared.
+# SD 1.5's states are taken behind a layer norm. Those of random weights have a mean of 0 there,
+# which weighing cannot bring back, so a trained model is compared.
 @pytest.mark.parametrize(
     "model",
     [mark(name) for name in MODELS if name.startswith("tiny") or "xl" in name],

@@ -99,7 +99,7 @@ const BROKEN_HINT =
  * @throws LoraError if it is not a whole file of this format, or has values of a type that no LoRA has.
  */
 export function readSafetensors(data: ArrayBuffer, title: string): TensorFile {
-  refuseOthers(new Uint8Array(data, 0, Math.min(8, data.byteLength)), title);
+  refuseOthers(new Uint8Array(data, 0, Math.min(LENGTH_BYTES + 1, data.byteLength)), title);
   const broken = (problem: string): LoraError => new LoraError(`${title}: ${problem}`, BROKEN_HINT);
   if (data.byteLength < LENGTH_BYTES) throw broken(`it has ${data.byteLength} bytes and no header`);
   const length = Number(new DataView(data).getBigUint64(0, true));
@@ -141,6 +141,8 @@ export function readSafetensors(data: ArrayBuffer, title: string): TensorFile {
 
 /** @throws LoraError for files of other formats, which are told by their first bytes. */
 function refuseOthers(first: Uint8Array, title: string): void {
+  // The length of a header may have the same first bytes, and then the header follows.
+  if (first[LENGTH_BYTES] === "{".charCodeAt(0)) return;
   const isZip = first[0] === 0x50 && first[1] === 0x4b;
   const isPickle = first[0] === 0x80 && first[1]! <= 5;
   if (!isZip && !isPickle) return;
