@@ -266,8 +266,8 @@ WEIGHTED = ["a (large:1.4) [red] circle", r"((two)) small \(blue\) squares, (lef
 AGAINST = ["(blue:1.3), green", "[yellow]"]
 
 
-# Random weights leave a mean of 0 behind a layer norm, which cannot be brought back: SD 1.5's states
-# are taken behind one, and SDXL's are not.
+# Random weights leave a mean of 0 behind a layer norm, which cannot be brought back: the states of
+# SD 1.5 are taken behind one, and SDXL's are not.
 @pytest.mark.parametrize(
     "model", ["tiny-sd15", pytest.param("speck-xl", marks=pytest.mark.full)], indirect=True
 )

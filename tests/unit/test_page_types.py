@@ -20,6 +20,7 @@ WHOLE = {
     "Usage": "api/types.ts",
     "Drawn": "driver/automation.ts",
     "StageReport": "api/types.ts",
+    "LoadedInversion": "api/inversion.ts",
     "Roofline": "diagnostics/roofline.ts",
     "VariantTime": "diagnostics/benchmark.ts",
     "StageTimes": "diagnostics/benchmark.ts",

@@ -175,8 +175,7 @@ function answer(request: Request): unknown {
       const states = Float32Array.from(request.states);
       const to = states.length / ids.length;
       weighStates(states, weights, { from: request.from, to });
-      const words = tokenizer.decode(cut);
-      return { ids: [...ids], weights: [...weights], count, words, states: [...states] };
+      return { ids: [...ids], weights: [...weights], count, words: cut, states: [...states] };
     }
     case "tokenize": {
       const { tokenize } = createTokenizer(request.tokenizer, request.entry);

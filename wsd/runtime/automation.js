@@ -155,6 +155,12 @@
       ...options
     });
   }
+  async function loadTextualInversion(bytes, options) {
+    return pipeline.loadTextualInversion(new Blob([bytes]), options);
+  }
+  function unloadTextualInversion(token) {
+    pipeline.unloadTextualInversion(token);
+  }
   async function countTokens(prompt, options) {
     return pipeline.countTokens(prompt, options);
   }
@@ -203,6 +209,8 @@
     usage,
     encodePrompt,
     countTokens,
+    loadTextualInversion,
+    unloadTextualInversion,
     encodeText,
     predictNoise,
     decodeLatents,

@@ -230,6 +230,32 @@ class Renderer:
             more.append(dict(options))
         return dict(self._page.call("encodePrompt", prompt, *more))
 
+    def load_textual_inversion(
+        self, file: bytes, token: str | None = None
+    ) -> page_types.LoadedInversion:
+        """Load a textual inversion from the bytes of its file.
+
+        Args:
+            file: a .safetensors file.
+            token: the word that stands for it; the one that the file states unless given.
+
+        Raises:
+            UsageError: if the word is taken, or cannot be one.
+            RenderError: if the file is damaged or does not fit the model, or the page fails.
+        """
+        options = {} if token is None else {"token": token}
+        data = np.frombuffer(file, np.uint8)
+        answer = self._page.call("loadTextualInversion", data, options)
+        return read_answer(page_types.LoadedInversion, answer)
+
+    def unload_textual_inversion(self, token: str | None = None) -> None:
+        """Forget a textual inversion, or all of them.
+
+        Raises:
+            UsageError: if there is none of this token.
+        """
+        self._page.call("unloadTextualInversion", *([] if token is None else [token]))
+
     def self_test(self) -> list[StageReport]:
         """Run the page's self-test and return what it finds, stage by stage.
 

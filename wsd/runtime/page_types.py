@@ -67,6 +67,14 @@ class GenerateOptions(TypedDict, total=False):
     fit: str
 
 
+class LoadedInversion(TypedDict):
+    """A textual inversion that is loaded: its word, how many vectors it has, and its digest."""
+
+    token: str
+    vectors: int
+    sha256: str
+
+
 class BenchmarkOptions(TypedDict):
     """What is measured: (width, height) in pixels, and how many calls of a stage are timed."""
 

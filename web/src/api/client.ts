@@ -14,17 +14,20 @@ import {
   ENCODE_CHECKS,
   ENCODE_IMAGE_CHECKS,
   GENERATE_CHECKS,
+  INVERSION_CHECKS,
   LOAD_CHECKS,
   requireOptions,
   requireSignal,
   requireString,
 } from "../util/option_checks";
+import type { ReadInversion } from "../worker/recovery";
 import type { LoadedModel } from "../worker/worker_pipeline";
 import { explainAddress, manifestAddress } from "./addresses";
 import { CallQueue } from "./call_queue";
 import { checkEnvironment } from "./environment";
 import { makeGenerated } from "./generated";
 import { purge } from "./kept_models";
+import type { InversionOptions, LoadedInversion } from "./inversion";
 import type { LoadedLora, LoraOptions, LoraSource } from "./lora";
 import { checkLoraOptions, checkScales, sentSource } from "./lora_calls";
 import type { ImageInput, OutputName, Prompt, PromptEmbeddings } from "./options";
@@ -99,6 +102,8 @@ export class StableDiffusionPipeline {
   #reload: Promise<void> | undefined;
   /** The LoRAs that are loaded, in the order in which they are applied. */
   #loras: readonly KeptLora[] = [];
+  /** The textual inversions that are loaded; the worker gets them with each request. */
+  #inversions: readonly ReadInversion[] = [];
   /** Called with the progress of the reload: that of the call that waits for it. */
   #onReload: OnProgress = () => undefined;
   #unloading: Promise<void> | undefined;
@@ -195,8 +200,11 @@ export class StableDiffusionPipeline {
     const { safetyChecker } = this.#options;
     const caller = { safetyChecker, ...requireOptions("generate", options, GENERATE_CHECKS) };
     const prepared = prepareRequest(this.manifest, prompt, caller);
+    // Those that are loaded when the call is made, and not when its turn comes.
+    const inversions = this.#inversions;
     const result = await this.#callWithPicture(prepared, caller, async (remote, call, report) => {
-      const { request } = await prepared;
+      const { request: resolved } = await prepared;
+      const request = { ...resolved, inversions };
       return remote.generate(call, Comlink.transfer(request, picturesOf(request)), report);
     });
     const { report } = await prepared;
@@ -224,7 +232,15 @@ export class StableDiffusionPipeline {
     // There are no embeddings in place of the prompts.
     const resolved = resolvePrompts(this.manifest, prompt, given);
     const { prompts, negativePrompts, prompts2, negativePrompts2, promptSyntax } = resolved;
-    const texts = { prompts, negativePrompts, prompts2, negativePrompts2, promptSyntax };
+    const inversions = this.#inversions;
+    const texts = {
+      prompts,
+      negativePrompts,
+      prompts2,
+      negativePrompts2,
+      promptSyntax,
+      inversions,
+    };
     return this.#call({ signal }, (remote, call) => remote.encodePrompt(call, texts));
   }
 
@@ -250,7 +266,8 @@ export class StableDiffusionPipeline {
     const texts = negative ? { negativePrompt: prompt, negativePrompt2: prompt2 } : { prompt2 };
     // The errors that drawing with it would have.
     resolvePrompts(this.manifest, negative ? "" : prompt, { ...texts, promptSyntax });
-    const words = { text: prompt, text2: prompt2, syntax: promptSyntax };
+    const inversions = this.#inversions;
+    const words = { text: prompt, text2: prompt2, syntax: promptSyntax, inversions };
     return this.#calls.beside(signal, async (cancelled) => {
       const worker = await this.#ready(() => undefined, cancelled);
       return worker.run(cancelled, (remote, call) => remote.countTokens(call, words));
@@ -356,6 +373,75 @@ export class StableDiffusionPipeline {
     await this.#changeLoras(caller, undefined, (remote, call, report) =>
       remote.unloadLora(call, given, report),
     );
+  }
+
+  /** The textual inversions that are loaded. */
+  get textualInversions(): readonly LoadedInversion[] {
+    return this.#inversions.map(({ token, count, sha256 }) => ({ token, vectors: count, sha256 }));
+  }
+
+  /**
+   * Load a textual inversion: a word for which learned vectors stand in prompts and negative prompts.
+   * The model's files and functions stay as they are.
+   *
+   * @param source a .safetensors file of SD 1.5 or SDXL, or its address.
+   * @throws LoraError if the file is damaged, is no textual inversion, or belongs to another family.
+   * @throws OptionError if a textual inversion of its word is loaded, or an option is wrong.
+   * @throws FetchError or IntegrityError if the file cannot be fetched, or is another one.
+   * @throws what `generate` throws, else.
+   *
+   * @example
+   * ```ts
+   * const { token } = await pipe.loadTextualInversion(file, { token: "<cat-toy>" });
+   * const { image } = await pipe.generate(`a ${token} on a table`, { seed: 7 });
+   * pipe.unloadTextualInversion(token);
+   * ```
+   */
+  async loadTextualInversion(
+    source: string | URL | Blob,
+    options: InversionOptions = {},
+  ): Promise<LoadedInversion> {
+    const caller = requireOptions("loadTextualInversion", options, INVERSION_CHECKS);
+    const sent = sentSource(source);
+    const { token, sha256 } = caller;
+    const read = await this.#call(caller, (remote, call, report) =>
+      remote.readInversion(call, sent, { token, sha256 }, report),
+    );
+    INVERSION_CHECKS.token!("token", read.token);
+    if (this.#findInversion(read.token) !== undefined) {
+      throw new OptionError(
+        `a textual inversion of the word ${JSON.stringify(read.token)} is loaded already`,
+        "give this one another token, or unload the other one first",
+      );
+    }
+    this.#inversions = [...this.#inversions, read];
+    return { token: read.token, vectors: read.count, sha256: read.sha256 };
+  }
+
+  /**
+   * Forget a textual inversion by its word, or all of them. Calls that wait already still know it.
+   *
+   * @throws OptionError if there is none of this word.
+   */
+  unloadTextualInversion(word?: string): void {
+    if (word === undefined) {
+      this.#inversions = [];
+      return;
+    }
+    requireString("word", word);
+    const found = this.#findInversion(word);
+    if (found === undefined) {
+      throw new OptionError(
+        `no textual inversion of the word ${JSON.stringify(word.slice(0, 100))} is loaded`,
+        `loaded: ${this.#inversions.map((each) => each.token).join(", ") || "none"}`,
+      );
+    }
+    this.#inversions = this.#inversions.filter((each) => each !== found);
+  }
+
+  /** Words are found in capital and small letters, so two that differ in those are the same. */
+  #findInversion(token: string): ReadInversion | undefined {
+    return this.#inversions.find((each) => each.token.toLowerCase() === token.toLowerCase());
   }
 
   /**

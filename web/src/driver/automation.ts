@@ -126,6 +126,18 @@ async function encodePrompt(
   });
 }
 
+/** Load a textual inversion from the bytes of its file. */
+async function loadTextualInversion(
+  bytes: Uint8Array<ArrayBuffer>,
+  options: Client.InversionOptions,
+): Promise<Client.LoadedInversion> {
+  return pipeline.loadTextualInversion(new Blob([bytes]), options);
+}
+
+function unloadTextualInversion(token?: string): void {
+  pipeline.unloadTextualInversion(token);
+}
+
 async function countTokens(prompt: string, options: CountOptions): Promise<TokenCount[]> {
   return pipeline.countTokens(prompt, options);
 }
@@ -196,6 +208,8 @@ const functions = {
   usage,
   encodePrompt,
   countTokens,
+  loadTextualInversion,
+  unloadTextualInversion,
   encodeText,
   predictNoise,
   decodeLatents,

@@ -25,6 +25,7 @@ import { MASKED_FROM, MAX_IMAGES, SCHEDULER_DEFAULTS } from "../util/constants.g
 import { OptionError } from "../util/errors";
 import { nearestName } from "../util/nearest";
 import { requireInteger, requireObject, requireString, show } from "../util/option_checks";
+import type { Inversion } from "./inversion";
 import { requireSafetyChecker } from "./safety_checker";
 import { resolveConditions } from "./size_conditions";
 import { embeddingSpecs } from "./text_encoder";
@@ -100,6 +101,8 @@ export interface RequestTexts {
   negativePrompts2?: readonly string[] | undefined;
   /** `plain` unless given. */
   promptSyntax?: PromptSyntax | undefined;
+  /** Textual inversions whose words the texts may have. */
+  inversions?: readonly Inversion[] | undefined;
 }
 
 /** The options of one request, all of them set. */

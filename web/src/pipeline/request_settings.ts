@@ -24,6 +24,7 @@ export function describeRequest(
     ...Object.keys(embeddings),
     ...(pictureSettings === undefined ? [] : ["image"]),
     ...(picture?.mask === undefined ? [] : ["mask"]),
+    ...usedInversions(request, prompt).map((token) => `textual inversion ${token}`),
   ];
   return {
     prompt: prompts?.[prompt] ?? "",
@@ -49,6 +50,17 @@ export function describeRequest(
     ...(loras.length === 0 ? {} : { loras }),
     ...(given.length === 0 ? {} : { given }),
   };
+}
+
+/** The words of textual inversions that a prompt or its negative one has. */
+function usedInversions(request: GenerationRequest, prompt: number): string[] {
+  const { prompts, prompts2, negativePrompts, negativePrompts2, inversions = [] } = request;
+  const texts = [prompts, prompts2, negativePrompts, negativePrompts2].map((each) =>
+    (each?.[prompt] ?? "").toLowerCase(),
+  );
+  return inversions
+    .map(({ token }) => token)
+    .filter((token) => texts.some((text) => text.includes(token.toLowerCase())));
 }
 
 function describeSecondPass(pass: SecondPassRequest): SecondPassSettings {

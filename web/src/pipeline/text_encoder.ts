@@ -1,12 +1,15 @@
 /** Encodes prompts for the denoiser with one or several text encoders, in the manifest's order. */
 
+import { TABLE } from "../adapters/inversion_file";
 import type { PromptEmbeddings, PromptSyntax } from "../api/options";
 import type { TokenCount } from "../api/types";
 import type { EntryPoint, Manifest } from "../bundle/manifest";
 import { valueCount } from "../bundle/manifest";
+import { withRows } from "../gpu/embedding_rows";
 import type { Model, NamedTensors } from "../gpu/model";
 import type { Tensor } from "../gpu/tvm/runtime";
 import type { TextTokenizer } from "./clip_tokenizer";
+import type { Inversion } from "./inversion";
 import { tokenizePrompt, weighStates } from "./prompt_tokens";
 import type { PromptTokens } from "./prompt_tokens";
 
@@ -20,6 +23,8 @@ export interface Words {
   text2?: string | undefined;
   /** `plain` unless given. */
   syntax?: PromptSyntax | undefined;
+  /** Words for which vectors stand. */
+  inversions?: readonly Inversion[] | undefined;
 }
 
 /** Runs a model's text encoders one after another. */
@@ -49,7 +54,18 @@ export class PromptEncoder {
     const found = this.model.kept(() => {
       let outputs: NamedTensors = {};
       for (const [place, encoder] of this.encoders.entries()) {
-        outputs = this.model.call(encoder, { ...outputs, ...this.upload(tokens[place]!) });
+        const own = tokens[place]!;
+        const inputs = { ...outputs, ...this.upload(own) };
+        const { components, manifest, runtime } = this.model;
+        const id = encoder.component!;
+        outputs = withRows(
+          runtime,
+          manifest.components[id]!,
+          components.parameters(id),
+          TABLE,
+          own.rows,
+          () => this.model.call(encoder, inputs),
+        );
       }
       return outputs;
     });
@@ -72,7 +88,7 @@ export class PromptEncoder {
       const tokenizer = this.tokenizers[encoder.component!]!;
       const { count, cut } = this.tokenize(encoder, place, words);
       const limit = tokenizer.capacity;
-      return { encoder: encoder.component!, tokens: count, limit, cut: tokenizer.decode(cut) };
+      return { encoder: encoder.component!, tokens: count, limit, cut };
     });
   }
 
@@ -115,10 +131,14 @@ export class PromptEncoder {
   }
 
   private tokenize(encoder: EntryPoint, place: number, words: Words): PromptTokens {
-    const { text, text2, syntax = "plain" } = words;
+    const { text, text2, syntax = "plain", inversions = [] } = words;
     // As in diffusers, an empty second prompt is none.
     const read = place > 0 && text2 ? text2 : text;
-    return tokenizePrompt(this.tokenizers[encoder.component!]!, read, syntax);
+    const id = encoder.component!;
+    const own = inversions.map(({ token, count, vectors }) => {
+      return { token, count, vectors: vectors[id]! };
+    });
+    return tokenizePrompt(this.tokenizers[id]!, read, syntax, own);
   }
 
   /** Make an encoder's inputs. Call within a scope. */

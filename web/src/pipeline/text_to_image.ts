@@ -509,17 +509,18 @@ export class TextToImagePipeline implements Pipeline {
   }
 }
 
-function promptWords({ prompts, prompts2, promptSyntax }: RequestTexts, index: number): Words {
-  return { text: prompts![index]!, text2: prompts2?.[index], syntax: promptSyntax };
+function promptWords(texts: RequestTexts, index: number): Words {
+  const { prompts, prompts2, promptSyntax: syntax, inversions } = texts;
+  return { text: prompts![index]!, text2: prompts2?.[index], syntax, inversions };
 }
 
 /** Return a negative prompt; undefined if there is none. */
 function negativeWords(texts: RequestTexts, index: number): Words | undefined {
-  const { negativePrompts, negativePrompts2, promptSyntax: syntax } = texts;
+  const { negativePrompts, negativePrompts2, promptSyntax: syntax, inversions } = texts;
   const text2 = negativePrompts2?.[index];
   // A second negative prompt alone goes with the empty one, as in diffusers.
   const text = negativePrompts?.[index] ?? (text2 === undefined ? undefined : "");
-  return text === undefined ? undefined : { text, text2, syntax };
+  return text === undefined ? undefined : { text, text2, syntax, inversions };
 }
 
 /** Dispose of encoded texts, some of which several prompts share. */

@@ -33,7 +33,7 @@ export class DeviceLostError extends WsdError {
 export class FetchError extends WsdError {
   override readonly name = "FetchError";
 }
-/** A LoRA's file is damaged, or does not belong to the model. */
+/** The file of a LoRA or a textual inversion is damaged, or does not belong to the model. */
 export class LoraError extends WsdError {
   override readonly name = "LoraError";
 }

@@ -196,6 +196,16 @@ const requireDigest = check(
   (value) => typeof value === "string" && /^[0-9a-f]{64}$/.test(value),
 );
 
+/** Options of `loadTextualInversion`. */
+export const INVERSION_CHECKS: Checks = {
+  ...CALLER_CHECKS,
+  token: check(
+    "a word of 1 to 100 characters without white space, brackets and backslashes",
+    (value) => typeof value === "string" && /^[^\s()[\]\\]{1,100}$/.test(value),
+  ),
+  sha256: requireDigest,
+};
+
 /** Options of `loadLora`; src/api/lora_calls.ts checks the name. */
 export const LORA_CHECKS: Checks = {
   ...CALLER_CHECKS,

@@ -6,6 +6,8 @@ import { CallProgress, LOADING_SHARE } from "../api/progress";
 import type { OnProgress } from "../api/progress";
 import type { GenerationResult, LoadOptions, StageReport, TokenCount, Usage } from "../api/types";
 import type { Size } from "../bundle/manifest";
+import { readInversionFile } from "../adapters/inversion_file";
+import type { InversionOptions } from "../api/inversion";
 import { runSelfTest } from "../diagnostics/self_test";
 import { NoAdapterError } from "../gpu/device";
 import { loadPipeline } from "../pipeline";
@@ -13,6 +15,7 @@ import type { Pipeline } from "../pipeline";
 import type { GenerationRequest, RequestTexts } from "../pipeline/generation_request";
 import type { Costs, ProgressMeter } from "../pipeline/progress_meter";
 import { meterEncoding, meterPatching, meterSelfTest } from "../pipeline/progress_meter";
+import type { Inversion } from "../pipeline/inversion";
 import type { Words } from "../pipeline/text_encoder";
 import type { Seed } from "../settings/seed";
 import { untilAborted } from "../util/concurrency";
@@ -24,6 +27,12 @@ import { Loras } from "./loras";
 import { drawAll, meterPasses } from "./passes";
 
 const ignore = (): void => undefined;
+
+/** A textual inversion as the page keeps it. */
+export interface ReadInversion extends Inversion {
+  /** SHA-256 of its file. */
+  sha256: string;
+}
 
 /** Options of `loadLora` as they are sent to the worker. */
 export type SentLoraOptions = Pick<LoraOptions, "name" | "scale" | "sha256">;
@@ -195,6 +204,34 @@ export class RecoveringPipeline {
       const data = await readLoraSource(source, how);
       const loras = await this.loras.add(data, manifest, name, scale);
       return this.changeLoras(pipeline, loras, meter, signal);
+    });
+  }
+
+  /**
+   * Read the file of a textual inversion; the page keeps it, and sends it with each request.
+   *
+   * @throws FetchError, IntegrityError or LoraError if it cannot be had, or does not fit the model.
+   */
+  async readInversion(
+    source: SentSource,
+    { token, sha256 }: Pick<InversionOptions, "token" | "sha256">,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<ReadInversion> {
+    return this.use(onProgress, signal, async ({ manifest }, report) => {
+      const { manifestUrl, options } = this;
+      const meter = meterPatching(manifest, report);
+      let loaded = 0;
+      const onBytes = (count: number): void => {
+        loaded += count;
+        meter.onStage({ stage: "lora", loaded, total: loaded });
+      };
+      const onNotice = options.onNotice ?? ignore;
+      const how = { manifestUrl, manifest, options, sha256, onBytes, onNotice, signal };
+      const { data, title, name, sha256: digest } = await readLoraSource(source, how);
+      const { token: stated, count, vectors } = readInversionFile(data, manifest, title);
+      meter.finish();
+      return { token: token ?? stated ?? name, count, vectors, sha256: digest };
     });
   }
 

@@ -4,6 +4,7 @@ import * as Comlink from "comlink";
 
 import { transferablesOf } from "../api/generated";
 import type { LoadedLora } from "../api/lora";
+import type { InversionOptions } from "../api/inversion";
 import type { Posterior, PromptEmbeddings } from "../api/options";
 import type { OnProgress, ProgressEvent } from "../api/progress";
 import type {
@@ -25,6 +26,7 @@ import { fetchOverPage } from "./page_fetch";
 import type { PageFetch } from "./page_fetch";
 import type { SentSource } from "./lora_source";
 import { RecoveringPipeline } from "./recovery";
+import type { ReadInversion } from "./recovery";
 import type { SentLoraOptions } from "./recovery";
 import { checkWebAssembly } from "./webassembly";
 
@@ -132,6 +134,17 @@ export class WorkerPipeline {
   ): Promise<LoadedLora[]> {
     return this.reported(call, onProgress, (recovering, report, signal) =>
       recovering.loadLora(source, options, report, signal),
+    );
+  }
+
+  async readInversion(
+    call: number,
+    source: SentSource,
+    options: Pick<InversionOptions, "token" | "sha256">,
+    onProgress: OnProgress,
+  ): Promise<ReadInversion> {
+    return this.reported(call, onProgress, (recovering, report, signal) =>
+      recovering.readInversion(source, options, report, signal),
     );
   }
 
