@@ -28,8 +28,10 @@ MODELS = {
     "speck-f16": (SPECK, "f16"),
     "speck-w8a16": (SPECK, "w8a16"),
     "speck-xl-f32": (SPECK_XL, "f32"),
+    "speck-xl-w8a16": (SPECK_XL, "w8a16"),
 }
-FULL = ("speck-f16", "speck-xl-f32")
+# The others are compiled for other tests in any case.
+FULL = ("speck-f16", "speck-w8a16", "speck-xl-f32")
 # Seeds of each format, and the scales that they have.
 SCALES = {0: 1.0, 1: 0.7, 2: -0.4}
 SEVERAL = {"lora": 0.7, "loha": -0.3, "lokr-factored": 1.3}
