@@ -392,7 +392,7 @@ export class StableDiffusionPipeline {
    *
    * @example
    * ```ts
-   * const { token } = await pipe.loadTextualInversion(file, { token: "<cat-toy>" });
+   * const { token } = await pipe.loadTextualInversion(file, { token: "<my-cat>" });
    * const { image } = await pipe.generate(`a ${token} on a table`, { seed: 7 });
    * pipe.unloadTextualInversion(token);
    * ```
