@@ -17,7 +17,13 @@ export {
 } from "./util/errors";
 export { isKept, listKept, purge, purgeAll } from "./api/kept_models";
 export type { KeptModel } from "./api/kept_models";
-export type { AppliedLora, LoadedLora, LoraOptions, LoraSource } from "./api/lora";
+export type {
+  AppliedLora,
+  LoadedLora,
+  LoraOptions,
+  LoraSource,
+  SuggestedSettings,
+} from "./api/lora";
 export type {
   FetchFunction,
   FetchOptions,
