@@ -59,6 +59,7 @@ export type { FoundPicture, FoundSettings } from "./settings/found_settings";
 export { hasSyntax, splitTags } from "./settings/prompt_syntax";
 export type { SplitPrompt } from "./settings/prompt_syntax";
 export { isPng, readText, writeText } from "./settings/png";
+export { suggestSettings } from "./adapters/fast_variants";
 export type { InversionOptions, LoadedInversion } from "./api/inversion";
 export { preflight } from "./api/preflight";
 export type { Preflight, PreflightOptions } from "./api/preflight";
