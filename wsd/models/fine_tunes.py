@@ -139,6 +139,8 @@ ADAPTER_WORDS: Mapping[str, str] = {
     "dmd2-4step": r"\bdmd2?\b",
     "tcd": r"\btcd\b",
 }
+# So many characters of a text are looked through; a title has fewer.
+_LONGEST_TEXT = 200
 # Metadata in which trainers name an adapter.
 TITLES = ("modelspec.title", "ss_output_name")
 # Metadata of an adapter that was trained on pictures and their captions, as styles are. Those of
@@ -189,7 +191,7 @@ def find_adapter_fine_tune(
     if not any(re.search(RESIDUAL_KEY, key) for key in listed):
         return None
     for text in (*(metadata.get(key, "") for key in TITLES), *names):
-        words = " ".join(re.findall("[a-z0-9]+", text.lower()))
+        words = " ".join(re.findall("[a-z0-9]+", text[:_LONGEST_TEXT].lower()))
         for name, pattern in ADAPTER_WORDS.items():
             if architecture in FINE_TUNES[name].architectures and re.search(pattern, words):
                 return name

@@ -14,6 +14,8 @@ import {
 } from "../util/constants.generated";
 
 const TRAILING = "_trailing";
+/** So many characters of a text are looked through; a title has fewer. */
+const LONGEST_TEXT = 200;
 /** What draws most like a scheduler of few steps that a bundle lacks. */
 const NEAREST: Readonly<Record<string, string>> = { lcm: "tcd", tcd: "lcm" };
 
@@ -31,11 +33,13 @@ export function findFastVariant(
   manifest: Manifest,
 ): string | undefined {
   if (TRAINED_ON_PICTURES.some((key) => Object.hasOwn(metadata, key))) return undefined;
-  const has = (pattern: string): boolean => keys.some((key) => new RegExp(pattern).test(key));
-  if (has(TEXT_ENCODER_KEY) || !has(RESIDUAL_KEY)) return undefined;
+  const [text, residual] = [new RegExp(TEXT_ENCODER_KEY), new RegExp(RESIDUAL_KEY)];
+  if (keys.some((key) => text.test(key)) || !keys.some((key) => residual.test(key)))
+    return undefined;
   const titles = ADAPTER_TITLES.map((key) => metadata[key] ?? "");
-  for (const text of [...titles, ...names]) {
-    const words = (text.toLowerCase().match(/[a-z0-9]+/g) ?? []).join(" ");
+  for (const title of [...titles, ...names]) {
+    const start = title.slice(0, LONGEST_TEXT).toLowerCase();
+    const words = (start.match(/[a-z0-9]+/g) ?? []).join(" ");
     const found = variantsOf(manifest).find((each) => new RegExp(each.words).test(words));
     if (found !== undefined) return found.name;
   }

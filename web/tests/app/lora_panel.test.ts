@@ -107,7 +107,9 @@ class Pipeline implements LoraPipeline {
   }
 
   setAdapters(scales: Record<string, number>): Promise<void> {
-    const unknown = Object.keys(scales).find((name) => !this.list.some((each) => each.name === name));
+    const unknown = Object.keys(scales).find(
+      (name) => !this.list.some((each) => each.name === name),
+    );
     if (unknown !== undefined) throw new api.OptionError(`${unknown} is not loaded`, "load it");
     this.calls.push(`set ${JSON.stringify(scales)}`);
     for (const lora of this.list) lora.scale = scales[lora.name] ?? 0;

@@ -31,7 +31,15 @@ import type { KeptLora } from "./kept_loras";
 import { LoraStore, MOST_LORAS, MOST_SCALE } from "./kept_loras";
 import { LoraItem } from "./lora_item";
 import type { Source } from "./sources";
-import { addressOf, freeName, isAdapterFile, isInversion, LARGEST, lastOf, nameOf } from "./sources";
+import {
+  addressOf,
+  freeName,
+  isAdapterFile,
+  isInversion,
+  LARGEST,
+  lastOf,
+  nameOf,
+} from "./sources";
 
 /** What the page does for it. */
 export interface LoraPage extends FastForm {
@@ -661,9 +669,7 @@ function factsOfInversion(loaded: LoadedInversion, name: string, bytes: number):
 function isLoaded({ name, sha256, token }: KeptLora, pipeline: LoraPipeline): boolean {
   if (token === "")
     return pipeline.loras.some((each) => each.name === name && each.sha256 === sha256);
-  return pipeline.textualInversions.some(
-    (each) => each.token === token && each.sha256 === sha256,
-  );
+  return pipeline.textualInversions.some((each) => each.token === token && each.sha256 === sha256);
 }
 
 /** Whether a file cannot be used, whatever the network and the GPU do. */

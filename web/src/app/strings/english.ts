@@ -231,7 +231,8 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       slow: "The settings from before are back.",
       already: (name: string) => `${isolate(name)} is in the list already, and is on now.`,
       refused: (name: string) => `${isolate(name)} cannot be used with this model.`,
-      refusedHow: "Choose the .safetensors file of a LoRA or a textual inversion that was made for models of this family.",
+      refusedHow:
+        "Choose the .safetensors file of a LoRA or a textual inversion that was made for models of this family.",
       fault: "It could not be loaded, and is off.",
       full: "The browser has no more room for this page.",
       noStore: "The browser keeps nothing for this page.",
