@@ -5,7 +5,7 @@ from wsd.util.files import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "drawing.md").read_text()
 PROGRAMS = ("A1111", "ComfyUI", "InvokeAI")
-LEVELS = ("karras", "exponential", "beta", "lu", "flow")
+LEVELS = ("karras", "exponential", "beta", "lu", "flow", "trailing")
 
 
 def read_table():
@@ -51,4 +51,4 @@ def test_what_is_not_offered_is_what_the_page_says():
     for name, levels in list_levels().items():
         for level in levels:
             offered = SCHEDULERS[f"{name}_{level}"].offered
-            assert offered == (level == "karras" and SCHEDULERS[name].offered)
+            assert offered == (level in ("karras", "trailing") and SCHEDULERS[name].offered)

@@ -317,8 +317,10 @@ export class StableDiffusionPipeline {
    * included. Every tensor of a file is applied, or the file is refused.
    *
    * @param source a .safetensors file, its address, or the address of an adapter.json of `wsd lora`.
-   * @throws LoraError if the file is damaged or belongs to another family of models, or a LoRA of its
-   *   name is loaded; the model is then as it was.
+   * @returns what is known of it. Its name is the given one, or else that of its file, with a number
+   *   if another LoRA has that.
+   * @throws LoraError if the file is damaged or belongs to another family of models, or a LoRA of the
+   *   given name is loaded; the model is then as it was.
    * @throws FetchError or IntegrityError if the file cannot be fetched, or is another one.
    * @throws what `generate` throws, else.
    *

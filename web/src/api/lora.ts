@@ -30,6 +30,20 @@ export interface LoraOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** Options of `generate` that suit a LoRA which was distilled for few steps. */
+export interface SuggestedSettings {
+  /** What it is: `lcm-lora` for example, a name of `wsd build --fine-tune`. */
+  fastVariant: string;
+  /** The scheduler that suits it, or the nearest that the model's bundle has. */
+  scheduler: string;
+  /** The scheduler that suits it, if the bundle lacks that; pictures are worse then. */
+  missingScheduler?: string;
+  numInferenceSteps: number;
+  /** Up to 1 means none. */
+  guidanceScale: number;
+  eta: number;
+}
+
 /** A LoRA that is loaded. */
 export interface LoadedLora {
   name: string;
@@ -53,4 +67,9 @@ export interface LoadedLora {
   unused: string[];
   /** Words that its training used in prompts, as its metadata or its bundle states them. */
   triggerWords: string[];
+  /**
+   * What suits it if it is an LCM, TCD, Turbo, Lightning, Hyper or DMD2 LoRA; absent for others. Nothing
+   * is set by itself: give it to `generate`.
+   */
+  suggested?: SuggestedSettings;
 }

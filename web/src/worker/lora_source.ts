@@ -26,6 +26,8 @@ export interface LoraData {
   title: string;
   /** Name that the source gives the LoRA. */
   name: string;
+  /** The address of its folder without the server's name, which may say more than the file's name. */
+  folder: string;
   /** Words that an adapter bundle states; undefined for a file alone. */
   triggerWords: string[] | undefined;
 }
@@ -62,7 +64,8 @@ export async function readLoraSource(source: SentSource, request: LoraRequest): 
   const files = new BundleFiles(source, await cacheOf(request), keep, onNotice, transport);
   checkDigest(file.file, file.sha256, request.sha256);
   const data = await files.get(file, onBytes, signal);
-  return { data, sha256: file.sha256, title: file.file, name, triggerWords };
+  const folder = folderOf(source);
+  return { data, sha256: file.sha256, title: file.file, name, folder, triggerWords };
 }
 
 /** Headers and cookies may be secrets of the model's server: another origin gets none of them. */
@@ -97,6 +100,7 @@ async function readBlob(file: Blob, { sha256: expected, onBytes }: LoraRequest):
     sha256: found,
     title,
     name: stem("name" in file ? title : ""),
+    folder: "",
     triggerWords: undefined,
   };
 }
@@ -109,11 +113,12 @@ async function fetchFile(
   const { sha256: expected, signal, onBytes } = request;
   const title = nameOf(url);
   const name = stem(decodeURIComponentOr(new URL(url).pathname.split("/").at(-1)!));
+  const folder = folderOf(url);
   const cache = expected === undefined ? NO_CACHE : await cacheOf(request);
   const kept = expected && (await cache.read(expected).catch(() => undefined));
   if (kept && (await sha256(kept)) === expected) {
     onBytes(kept.byteLength);
-    return { data: kept, sha256: expected, title, name, triggerWords: undefined };
+    return { data: kept, sha256: expected, title, name, folder, triggerWords: undefined };
   }
   throwIfAborted(signal);
   const data = await downloadText(url, { signal, transport, patient: true, most: MOST_BYTES });
@@ -122,7 +127,7 @@ async function fetchFile(
   checkDigest(title, found, expected);
   // Without room it is fetched again next time.
   if (expected !== undefined) await cache.write(expected, data).catch(() => undefined);
-  return { data, sha256: found, title, name, triggerWords: undefined };
+  return { data, sha256: found, title, name, folder, triggerWords: undefined };
 }
 
 function checkDigest(title: string, found: string, expected: string | undefined): void {
@@ -131,6 +136,10 @@ function checkDigest(title: string, found: string, expected: string | undefined)
     `${title}: sha256 mismatch (expected ${expected.slice(0, 12)}…, got ${found.slice(0, 12)}…)`,
     "it is another file than the one that is meant, or a damaged copy of it",
   );
+}
+
+function folderOf(url: string): string {
+  return decodeURIComponentOr(new URL(url).pathname.split("/").slice(0, -1).join("/"));
 }
 
 /** The name of a file without its ending. */

@@ -1,5 +1,6 @@
 /** The LoRAs that are loaded for a model, in the order in which they are applied. */
 
+import { suggestSettings } from "../adapters/fast_variants";
 import { readLoraFile } from "../adapters/lora_file";
 import { collectPatches } from "../adapters/patch";
 import type { Layer, WeightPatches } from "../adapters/patch";
@@ -9,6 +10,9 @@ import type { AppliedLora } from "../settings/lora_tags";
 import { isLoraName } from "../settings/lora_tags";
 import { LoraError, OptionError } from "../util/errors";
 import type { LoraData } from "./lora_source";
+
+/** So many characters of a file's name are its LoRA's; a number may follow. */
+const LONGEST_NAME = 90;
 
 /** A LoRA and the changes that it makes. */
 interface Lora {
@@ -42,7 +46,7 @@ export class Loras {
    * Add a LoRA at the end.
    *
    * @param name that the caller gives it; undefined for that of its file.
-   * @throws LoraError if its file does not belong to the model, or there is one of its name.
+   * @throws LoraError if its file does not belong to the model, or there is one of the given name.
    */
   async add(
     source: LoraData,
@@ -57,11 +61,13 @@ export class Loras {
         "give this one another name, or unload the other one first",
       );
     }
-    const { layers, changed, unused, hash, triggerWords } = await readLoraFile(
+    const { layers, changed, unused, hash, triggerWords, fastVariant } = await readLoraFile(
       source.data,
       manifest,
       source.title,
+      [source.name, source.folder],
     );
+    const suggested = suggestSettings(fastVariant, manifest);
     const info: LoadedLora = {
       name: chosen,
       scale,
@@ -71,6 +77,7 @@ export class Loras {
       hash,
       unused,
       triggerWords: source.triggerWords ?? triggerWords,
+      ...(suggested === undefined ? {} : { suggested }),
     };
     return new Loras([...this.loras, { info, layers }]);
   }
@@ -114,13 +121,16 @@ export class Loras {
     );
   }
 
-  /** Make a name of a file's: without characters that a tag cannot have. */
+  /** Make a name of a file's that no other one has: without characters that a tag cannot have. */
   private freeName(stem: string): string {
     const plain = stem
       .replaceAll(/[^\p{L}\p{N}._ -]+/gu, " ")
       .trim()
-      .slice(0, 100)
+      .slice(0, LONGEST_NAME)
       .trim();
-    return isLoraName(plain) ? plain : "lora";
+    const wanted = isLoraName(plain) ? plain : "lora";
+    let name = wanted;
+    for (let count = 2; this.find(name) !== undefined; count++) name = `${wanted}-${count}`;
+    return name;
   }
 }
