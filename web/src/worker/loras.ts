@@ -4,16 +4,26 @@ import { readLoraFile } from "../adapters/lora_file";
 import { collectPatches } from "../adapters/patch";
 import type { Layer, WeightPatches } from "../adapters/patch";
 import type { LoadedLora } from "../api/lora";
+import { noSuchLora } from "../api/lora_calls";
 import type { Manifest } from "../bundle/manifest";
 import type { AppliedLora } from "../settings/lora_tags";
 import { isLoraName } from "../settings/lora_tags";
-import { LoraError, OptionError } from "../util/errors";
+import { LoraError } from "../util/errors";
 import type { LoraData } from "./lora_source";
 
 /** A LoRA and the changes that it makes. */
 interface Lora {
   info: LoadedLora;
   layers: readonly Layer[];
+}
+
+/**
+ * Check a scale before it is taken: with `offload`, weights are changed only when they are needed.
+ *
+ * @throws LoraError if it makes a factor beyond float32.
+ */
+function checkScale(layers: readonly Layer[], scale: number): void {
+  if (scale !== 0) for (const { patch } of layers) patch.check(scale);
 }
 
 /** A list of LoRAs; it is not changed: each call gives another one. */
@@ -42,7 +52,8 @@ export class Loras {
    * Add a LoRA at the end.
    *
    * @param name that the caller gives it; undefined for that of its file.
-   * @throws LoraError if its file does not belong to the model, or there is one of its name.
+   * @throws LoraError if its file does not belong to the model, there is one of its name, or the scale
+   *   is beyond what a layer takes.
    */
   async add(
     source: LoraData,
@@ -62,6 +73,7 @@ export class Loras {
       manifest,
       source.title,
     );
+    checkScale(layers, scale);
     const info: LoadedLora = {
       name: chosen,
       scale,
@@ -79,12 +91,14 @@ export class Loras {
    * Give LoRAs their scales; those that are not named get 0, as diffusers' `set_adapters` does.
    *
    * @throws OptionError if a name is not that of a LoRA.
+   * @throws LoraError if a scale is beyond what a layer takes.
    */
   withScales(scales: Readonly<Record<string, number>>): Loras {
     for (const name of Object.keys(scales)) this.require(name);
     return new Loras(
       this.loras.map(({ info, layers }) => {
         const scale = Object.hasOwn(scales, info.name) ? scales[info.name]! : 0;
+        checkScale(layers, scale);
         return { info: { ...info, scale }, layers };
       }),
     );
@@ -106,12 +120,7 @@ export class Loras {
   }
 
   private require(name: string): void {
-    if (this.find(name) !== undefined) return;
-    const names = this.loras.map(({ info }) => info.name).join(", ");
-    throw new OptionError(
-      `there is no LoRA of the name ${JSON.stringify(name.slice(0, 60))}`,
-      names === "" ? "load it first with loadLora" : `those that are loaded: ${names}`,
-    );
+    if (this.find(name) === undefined) throw noSuchLora(name, this.loaded);
   }
 
   /** Make a name of a file's: without characters that a tag cannot have. */

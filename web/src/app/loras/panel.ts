@@ -7,7 +7,14 @@ import type {
   Manifest,
   StableDiffusionPipeline,
 } from "../../index";
-import { AbortError, isLoraName, LoraError, readLoraTags, writeLoraTags } from "../../index";
+import {
+  AbortError,
+  isLoraName,
+  LoraError,
+  purgeFile,
+  readLoraTags,
+  writeLoraTags,
+} from "../../index";
 import { element } from "../dom";
 import type { KnownLora } from "../dropped_settings";
 import { make, makeButton } from "../gallery/elements";
@@ -415,7 +422,11 @@ class MountedLoras implements LoraPanel {
         await pipeline.unloadLora(lora.name);
     });
     // One that stays is not applied, and a model that has ended has none.
-    unloaded.catch(() => undefined);
+    const settled = unloaded.catch(() => undefined);
+    // The file of an address is kept beside the models' files, also for other families' lists.
+    const isShared = this.items.some((each) => each.lora.sha256 === lora.sha256);
+    if (lora.address !== "" && !isShared)
+      void settled.then(() => purgeFile(lora.sha256)).catch(() => undefined);
     this.store.remove(lora).catch(() => this.page.say(() => text().gallery.refusedChange));
   }
 
