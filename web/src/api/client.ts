@@ -374,7 +374,8 @@ export class StableDiffusionPipeline {
   }
 
   /**
-   * Remove a LoRA; without any, the weights are those of the model's files again.
+   * Remove a LoRA; without any, the weights are those of the model's files again. Where the worker had to
+   * be ended, the model is not loaded again for that.
    *
    * @param name the LoRA's; without it, all of them are removed.
    * @throws OptionError if no LoRA of this name is loaded.
