@@ -153,12 +153,19 @@ const fileOf = (...file: Parameters<typeof writeSafetensors>): Uint8Array =>
   new Uint8Array(writeSafetensors(...file));
 
 const MODEL = modelOf({
-  unet: { "conv_in.weight": [4, 2, 3, 3], "conv_in.bias": [4], "time_embedding.linear_1.weight": [4, 4] },
+  unet: {
+    "conv_in.weight": [4, 2, 3, 3],
+    "conv_in.bias": [4],
+    "time_embedding.linear_1.weight": [4, 4],
+  },
   text_encoder: { "text_model.encoder.layers.0.mlp.fc1.weight": [4, 4] },
 });
 const TABLE = "text_model.embeddings.token_embedding.weight";
 const ENCODER = modelOf({ text_encoder: { [TABLE]: [9, 4] } });
-const ENCODERS = modelOf({ text_encoder: { [TABLE]: [9, 4] }, text_encoder_2: { [TABLE]: [9, 6] } });
+const ENCODERS = modelOf({
+  text_encoder: { [TABLE]: [9, 4] },
+  text_encoder_2: { [TABLE]: [9, 6] },
+});
 
 /** A file of each kind of change. */
 const LORAS = [

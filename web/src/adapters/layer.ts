@@ -69,11 +69,7 @@ function list(shape: readonly number[]): string {
  *
  * @throws LayerProblem if the tensors do not belong together, or do not fit the weight.
  */
-export function makePatch(
-  parts: Parts,
-  weight: ParameterRecord,
-  rule: AlphaRule,
-): PatchMaker {
+export function makePatch(parts: Parts, weight: ParameterRecord, rule: AlphaRule): PatchMaker {
   if (weight.shape.length === 1 && parts.diff !== undefined) {
     refuseOthers(parts, ["diff", "alpha"]);
     return makeVectorPatch(parts.diff, "diff", weight);
@@ -114,11 +110,7 @@ function finite(factor: number): number {
 }
 
 /** Return what makes the change of a bias or of a norm's weight, which is given as a whole. */
-export function makeVectorPatch(
-  diff: FileTensor,
-  part: Part,
-  vector: ParameterRecord,
-): PatchMaker {
+export function makeVectorPatch(diff: FileTensor, part: Part, vector: ParameterRecord): PatchMaker {
   const count = vector.shape.reduce((product, edge) => product * edge, 1);
   if (diff.count !== count) fail(`${part} has ${diff.count} values, and the model has ${count}`);
   return {

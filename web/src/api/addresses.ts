@@ -130,7 +130,11 @@ function fileAddress(
     );
   }
   if (url.protocol === "file:" && !fetchesFiles) {
-    throw noFiles(url, name, "serve the folder, and open it over http://localhost: wsd serve FOLDER");
+    throw noFiles(
+      url,
+      name,
+      "serve the folder, and open it over http://localhost: wsd serve FOLDER",
+    );
   }
   if (!isFile(url)) {
     if (!url.pathname.endsWith("/")) url.pathname += "/";

@@ -85,7 +85,10 @@ async function cacheOf({ options }: LoraRequest): Promise<FileCache> {
   return options.cache === false ? NO_CACHE : openCache();
 }
 
-async function readBlob(file: Blob, { sha256: expected, onLoaded }: LoraRequest): Promise<LoraData> {
+async function readBlob(
+  file: Blob,
+  { sha256: expected, onLoaded }: LoraRequest,
+): Promise<LoraData> {
   const title = "name" in file ? String(file.name) : "the file";
   if (file.size > MOST_BYTES) {
     throw new LoraError(

@@ -14,7 +14,12 @@ import { loadPipeline } from "../pipeline";
 import type { Pipeline } from "../pipeline";
 import type { GenerationRequest, RequestTexts } from "../pipeline/generation_request";
 import type { Costs, ProgressMeter } from "../pipeline/progress_meter";
-import { meterEncoding, meterPatching, meterReading, meterSelfTest } from "../pipeline/progress_meter";
+import {
+  meterEncoding,
+  meterPatching,
+  meterReading,
+  meterSelfTest,
+} from "../pipeline/progress_meter";
 import type { Inversion } from "../pipeline/inversion";
 import type { Words } from "../pipeline/text_encoder";
 import type { Seed } from "../settings/seed";

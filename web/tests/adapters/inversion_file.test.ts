@@ -43,7 +43,12 @@ describe("a file of a textual inversion", () => {
   it.each<[string, Record<string, TestTensor>, typeof ONE, RegExp]>([
     ["of SDXL", { clip_l: counting(1, 2), clip_g: counting(1, 3) }, ONE, /inversion of SDXL/],
     ["of SD 1.5", { emb_params: counting(1, 2) }, TWO, /with one text encoder/],
-    ["with other counts", { clip_l: counting(1, 2), clip_g: counting(2, 3) }, TWO, /1 and 2 vectors/],
+    [
+      "with other counts",
+      { clip_l: counting(1, 2), clip_g: counting(2, 3) },
+      TWO,
+      /1 and 2 vectors/,
+    ],
     ["without vectors", { emb_params: counting(0, 2) }, ONE, /0 vectors/],
     ["of another width", { emb_params: counting(2, 3) }, ONE, /have 2 features/],
     ["with a number alone", { emb_params: { shape: [], values: [1] } }, ONE, /have 2 features/],

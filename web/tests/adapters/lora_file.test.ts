@@ -138,7 +138,10 @@ describe("the arithmetic of Python's merge", () => {
         prefix + suffix,
         encode(tensor, dtype),
       ]);
-      const configuration = Object.entries(settings).map(([name, value]) => [`unet.${name}`, value]);
+      const configuration = Object.entries(settings).map(([name, value]) => [
+        `unet.${name}`,
+        value,
+      ]);
       const file = writeSafetensors(Object.fromEntries(named) as Record<string, TestTensor>, {
         lora_adapter_metadata: JSON.stringify(Object.fromEntries(configuration)),
       });
@@ -241,7 +244,10 @@ describe("a file that does not fit", () => {
     ["two kinds at once", loraOf({ [`unet.${ATTENTION}.diff`]: zeros(4, 768) }), /several kinds/],
     [
       "a kernel of another shape with as many values",
-      { "unet.conv_in.lora_down.weight": zeros(2, 2, 9, 1), "unet.conv_in.lora_up.weight": zeros(4, 2) },
+      {
+        "unet.conv_in.lora_down.weight": zeros(2, 2, 9, 1),
+        "unet.conv_in.lora_up.weight": zeros(4, 2),
+      },
       /down has the shape \(2, 2, 9, 1\)/,
     ],
     [

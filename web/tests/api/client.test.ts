@@ -647,7 +647,9 @@ test("a scale that no layer takes is refused at once, and the LoRAs stay as they
   const pipe = await load({ offload: true });
   await pipe.loadLora(LORA, { name: "one" });
   await expect(pipe.setAdapters({ one: 1e39 })).rejects.toThrow(/beyond float32/);
-  await expect(pipe.loadLora(LORA, { name: "two", scale: -1e39 })).rejects.toThrow(/beyond float32/);
+  await expect(pipe.loadLora(LORA, { name: "two", scale: -1e39 })).rejects.toThrow(
+    /beyond float32/,
+  );
   expect(pipe.loras).toMatchObject([{ name: "one", scale: 1 }]);
   await pipe.unload();
 });

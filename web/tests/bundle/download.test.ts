@@ -132,7 +132,10 @@ test("a text's bytes are reported where the server says how many there are", asy
     );
   };
   await withServer([stated, silent], async (address) => {
-    for (const first of [[400, 1000], [1000, 1000]]) {
+    for (const first of [
+      [400, 1000],
+      [1000, 1000],
+    ]) {
       const seen: number[][] = [];
       await downloadText(address, { onLoaded: (...event) => seen.push(event) });
       expect(seen[0]).toEqual(first);

@@ -270,7 +270,8 @@ def find_scaling(path: Path, target: Target, settings: Mapping[str, Any]) -> Sca
     for name in names:
         if not re.fullmatch(r"[\w.]+", name, re.ASCII):
             raise refuse(
-                f"has the pattern {name[:60]!r} in alpha_pattern, and names of layers alone are read"
+                f"has the pattern {name[:60]!r} in alpha_pattern, and names of layers alone "
+                "are read"
             )
     for name, value in names.items():
         if f".{target.module}".endswith(f".{name}"):

@@ -100,9 +100,9 @@ class Magnitudes:
     Attributes:
         values: (out, 1) float32, or (1, in) for the length of what each input channel is
             multiplied by.
-        multiplier: share of the whole change that is applied; None where the scale is in the delta's
-            factor alone, as PEFT has it. With a share s the weight is W + s · (D - W), D being the
-            weight with all of the change, as ComfyUI and AUTOMATIC1111's web UI compute it.
+        multiplier: share of the whole change that is applied; None where the scale is in the
+            delta's factor alone, as PEFT has it. With a share s the weight is W + s · (D - W), D
+            being the weight with all of the change, as ComfyUI and AUTOMATIC1111's web UI have it.
     """
 
     values: torch.Tensor

@@ -86,7 +86,9 @@ def read_layer(name: str, parts: Parts, shape: Shape, scaling: Scaling) -> Layer
     (read,) = found
     if len(shape) < 2 and read is not _read_full:
         raise _refuse(
-            parts, f"layer {name} changes a matrix, and the model's has shape {list(shape)}", _DAMAGED
+            parts,
+            f"layer {name} changes a matrix, and the model's has shape {list(shape)}",
+            _DAMAGED,
         )
     delta, rank, columns = read(name, parts, shape)
     _check_columns(name, parts, columns, shape)
