@@ -154,7 +154,8 @@ async function load(options: LoadOptions = {}): Promise<StableDiffusionPipeline>
 
 /** Wait until the drawing of a prompt has begun. */
 async function untilBegun(prompt: string): Promise<Picture> {
-  await vi.waitFor(() => expect(begun).toContain(prompt));
+  // The model may be loaded again before, on a machine that is busy.
+  await vi.waitFor(() => expect(begun).toContain(prompt), { timeout: 10_000 });
   return pictures.get(prompt)!;
 }
 
