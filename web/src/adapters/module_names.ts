@@ -111,7 +111,9 @@ const OLD_TEXT: Readonly<Record<string, string>> = {
 function spellText(name: string, prefixes: string[], flat: string[]): string[] {
   // Versions of transformers differ in whether they name this level.
   const core = name.startsWith("text_model.") ? name.slice("text_model.".length) : name;
-  return [core, `text_model.${core}`].flatMap((each) => {
+  // The projection is not within this level.
+  const names = core === "text_projection" ? [core] : [core, `text_model.${core}`];
+  return names.flatMap((each) => {
     const at = each.lastIndexOf(".") + 1;
     const last = each.slice(at);
     const old = Object.hasOwn(OLD_TEXT, last) ? [each.slice(0, at) + OLD_TEXT[last]!] : [];

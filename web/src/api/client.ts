@@ -7,6 +7,7 @@ import { resolvePrompts } from "../pipeline/generation_request";
 import { fitForEncoding, picturesOf, prepareRequest } from "../pipeline/picture_options";
 import type { Inversion } from "../pipeline/inversion";
 import { requireEncoder } from "../bundle/manifest";
+import { noSuchLora } from "../settings/lora_tags";
 import { untilAborted } from "../util/concurrency";
 import { AbortError, OptionError, throwIfAborted } from "../util/errors";
 import {
@@ -29,7 +30,7 @@ import { makeGenerated } from "./generated";
 import { purge } from "./kept_models";
 import type { InversionOptions, LoadedInversion } from "./inversion";
 import type { LoadedLora, LoraOptions, LoraSource } from "./lora";
-import { checkLoraOptions, checkScales, noSuchLora, sentSource } from "./lora_calls";
+import { checkLoraOptions, checkScales, sentSource } from "./lora_calls";
 import type { ImageInput, OutputName, Prompt, PromptEmbeddings } from "./options";
 import type { FetchOptions } from "./load_options";
 import { logNotice, noticeOf, PipelineWorker, reporting } from "./pipeline_worker";

@@ -19,15 +19,6 @@ export function sentSource(source: LoraSource, options: FetchOptions): string | 
   return loraAddress(source as string | URL, options);
 }
 
-/** Make the error about a name that no loaded LoRA has. */
-export function noSuchLora(name: string, loaded: readonly { name: string }[]): OptionError {
-  const names = loaded.map((each) => each.name).join(", ");
-  return new OptionError(
-    `there is no LoRA of the name ${JSON.stringify(name.slice(0, 60))}`,
-    names === "" ? "load it first with loadLora" : `those that are loaded: ${names}`,
-  );
-}
-
 /**
  * Check the options of `loadLora`.
  *

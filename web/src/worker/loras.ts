@@ -4,10 +4,9 @@ import { readLoraFile } from "../adapters/lora_file";
 import { collectPatches } from "../adapters/patch";
 import type { Layer, WeightPatches } from "../adapters/patch";
 import type { LoadedLora } from "../api/lora";
-import { noSuchLora } from "../api/lora_calls";
 import type { Manifest } from "../bundle/manifest";
 import type { AppliedLora } from "../settings/lora_tags";
-import { isLoraName } from "../settings/lora_tags";
+import { isLoraName, noSuchLora } from "../settings/lora_tags";
 import { LoraError } from "../util/errors";
 import type { LoraData } from "./lora_source";
 

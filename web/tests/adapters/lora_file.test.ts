@@ -353,6 +353,12 @@ it("the layers that SDXL's first encoder does not run are named, and change noth
   expect([ofNorm.changed, ofNorm.unused]).toEqual([1, []]);
 });
 
+it("a projection of text has no level of the text model before it", () => {
+  const projection = { "text_projection.weight": [2, 2] };
+  const names = nameModules(modelOf({ text_encoder: {}, text_encoder_2: projection }));
+  expect([...names.keys()]).toEqual(["text_encoder_2.text_projection", "lora_te2_text_projection"]);
+});
+
 it("of trigger words, no more are taken than anybody reads", async () => {
   const phrase = ["", " one ", "x".repeat(3000), ...Array<string>(100).fill("word")].join(",");
   const file = writeSafetensors(loraOf(), { "modelspec.trigger_phrase": phrase });
