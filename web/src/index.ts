@@ -15,7 +15,7 @@ export {
   UnsupportedError,
   WsdError,
 } from "./util/errors";
-export { isKept, listKept, purge, purgeAll } from "./api/kept_models";
+export { isKept, listKept, purge, purgeAll, purgeFile } from "./api/kept_models";
 export type { KeptModel } from "./api/kept_models";
 export type {
   AppliedLora,

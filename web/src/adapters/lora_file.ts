@@ -6,6 +6,7 @@ import { LoraError } from "../util/errors";
 import { readAlphaRules } from "./alpha_rules";
 import { differ, familyOfFile, familyOfModel } from "./family_names";
 import { findFastVariant } from "./fast_variants";
+import { clipWords } from "./trigger_words";
 import { LayerProblem, makePatch, makeVectorPatch } from "./layer";
 import type { AlphaRule, Parts } from "./layer";
 import { nameModules } from "./module_names";
@@ -88,11 +89,7 @@ async function hashOf({ metadata, body }: TensorFile): Promise<string> {
 }
 
 function wordsOf(metadata: Record<string, string>): string[] {
-  const text = metadata["modelspec.trigger_phrase"] ?? "";
-  return text
-    .split(",")
-    .map((word) => word.trim())
-    .filter((word) => word !== "");
+  return clipWords((metadata["modelspec.trigger_phrase"] ?? "").split(","));
 }
 
 /** Find the layer of each tensor. */

@@ -7,8 +7,8 @@ import type { Layer, WeightPatches } from "../adapters/patch";
 import type { LoadedLora } from "../api/lora";
 import type { Manifest } from "../bundle/manifest";
 import type { AppliedLora } from "../settings/lora_tags";
-import { isLoraName } from "../settings/lora_tags";
-import { LoraError, OptionError } from "../util/errors";
+import { isLoraName, noSuchLora } from "../settings/lora_tags";
+import { LoraError } from "../util/errors";
 import type { LoraData } from "./lora_source";
 
 /** So many characters of a file's name are its LoRA's; a number may follow. */
@@ -18,6 +18,15 @@ const LONGEST_NAME = 90;
 interface Lora {
   info: LoadedLora;
   layers: readonly Layer[];
+}
+
+/**
+ * Check a scale before it is taken: with `offload`, weights are changed only when they are needed.
+ *
+ * @throws LoraError if it makes a factor beyond float32.
+ */
+function checkScale(layers: readonly Layer[], scale: number): void {
+  if (scale !== 0) for (const { patch } of layers) patch.check(scale);
 }
 
 /** A list of LoRAs; it is not changed: each call gives another one. */
@@ -46,7 +55,8 @@ export class Loras {
    * Add a LoRA at the end.
    *
    * @param name that the caller gives it; undefined for that of its file.
-   * @throws LoraError if its file does not belong to the model, or there is one of the given name.
+   * @throws LoraError if its file does not belong to the model, there is one of the given name, or the
+   *   scale is beyond what a layer takes.
    */
   async add(
     source: LoraData,
@@ -67,6 +77,7 @@ export class Loras {
       source.title,
       [source.name, source.folder],
     );
+    checkScale(layers, scale);
     const suggested = suggestSettings(fastVariant, manifest);
     const info: LoadedLora = {
       name: chosen,
@@ -86,12 +97,14 @@ export class Loras {
    * Give LoRAs their scales; those that are not named get 0, as diffusers' `set_adapters` does.
    *
    * @throws OptionError if a name is not that of a LoRA.
+   * @throws LoraError if a scale is beyond what a layer takes.
    */
   withScales(scales: Readonly<Record<string, number>>): Loras {
     for (const name of Object.keys(scales)) this.require(name);
     return new Loras(
       this.loras.map(({ info, layers }) => {
         const scale = Object.hasOwn(scales, info.name) ? scales[info.name]! : 0;
+        checkScale(layers, scale);
         return { info: { ...info, scale }, layers };
       }),
     );
@@ -113,12 +126,7 @@ export class Loras {
   }
 
   private require(name: string): void {
-    if (this.find(name) !== undefined) return;
-    const names = this.loras.map(({ info }) => info.name).join(", ");
-    throw new OptionError(
-      `there is no LoRA of the name ${JSON.stringify(name.slice(0, 60))}`,
-      names === "" ? "load it first with loadLora" : `those that are loaded: ${names}`,
-    );
+    if (this.find(name) === undefined) throw noSuchLora(name, this.loaded);
   }
 
   /** Make a name of a file's that no other one has: without characters that a tag cannot have. */

@@ -363,6 +363,40 @@ test("an address of this site is remembered, not its file; another site's is ref
   expect(shown()).toHaveLength(3);
 });
 
+test("the file of an address leaves the cache with the last LoRA that has it", async () => {
+  const removed: string[] = [];
+  const cache = {
+    keys: () => Promise.resolve([]),
+    delete: (address: string) => Promise.resolve(removed.push(address) > 0),
+  };
+  vi.stubGlobal("caches", { open: () => Promise.resolve(cache) });
+  const addAddress = async (): Promise<void> => {
+    const address = document.querySelector<HTMLInputElement>("#lora-address")!;
+    address.value = "loras/style.safetensors";
+    address.form!.dispatchEvent(new Event("submit", { cancelable: true }));
+    await settle();
+    await settle();
+  };
+  const removeFirst = async (): Promise<void> => {
+    find("button.remove").click();
+    await settle();
+    await settle();
+  };
+  await addAddress();
+  await open("sdxl");
+  await addAddress();
+  await removeFirst();
+  // That of the other family has the same file.
+  expect(removed).toEqual([]);
+  await open();
+  await removeFirst();
+  expect(removed).toEqual([expect.stringMatching(/\/wsd-store\/[0-9a-f]{64}$/)]);
+  // A file of the visitor's own is no file of the cache.
+  await add("one.safetensors");
+  await removeFirst();
+  expect(removed).toHaveLength(1);
+});
+
 test("tags in the prompt set those that are listed; a missing one is named, and nothing drawn", async () => {
   await add("one.safetensors");
   prompt = "a fox <lora:one:0.4>, <lora:gone:1>";

@@ -16,6 +16,7 @@ import {
   IntegrityError,
   LoraError,
   OptionError,
+  purgeFile,
   readLoraTags,
   writeLoraTags,
 } from "../../index";
@@ -566,7 +567,11 @@ class MountedLoras implements LoraPanel {
       if (pipeline !== undefined) await this.unload(lora, pipeline);
     });
     // One that stays is not applied, and a model that has ended has none.
-    unloaded.catch(() => undefined);
+    const settled = unloaded.catch(() => undefined);
+    // The file of an address is kept beside the models' files, also for other families' lists.
+    const isShared = this.items.some((each) => each.lora.sha256 === lora.sha256);
+    if (lora.address !== "" && !isShared)
+      void settled.then(() => purgeFile(lora.sha256)).catch(() => undefined);
     this.store.remove(lora).catch(() => this.page.say(() => text().gallery.refusedChange));
   }
 
