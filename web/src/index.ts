@@ -125,6 +125,7 @@ export type {
   Conditioning,
   Defaults,
   EntryPoint,
+  ExampleLora,
   ExamplePicture,
   FileEntry,
   LatentPreview,

@@ -26,8 +26,10 @@ class NamedBlob extends StoredBlob {
 }
 const file = (name: string, text = name): File => new NamedBlob(text, name) as unknown as File;
 const settle = (): Promise<void> => new Promise((done) => setTimeout(done, 40));
-const manifest = (family: string): Manifest =>
-  ({ model: { name: "speck", family } }) as unknown as Manifest;
+const model = (family: string, examples?: object[]): Parameters<LoraPanel["offerModel"]>[0] => ({
+  manifest: { model: { name: "speck", family }, example_loras: examples } as unknown as Manifest,
+  manifestUrl: `${location.origin}/models/speck/manifest.json?key=1`,
+});
 
 /** A pipeline that reads every file but those that begin with "bad", and notes each call. */
 class Pipeline implements LoraPipeline {
@@ -78,7 +80,7 @@ let failed: string[];
 let prompt: string;
 
 /** Open the page, with a model of a family; it is loaded unless told else. */
-async function open(family = "sd15", loaded = true): Promise<void> {
+async function open(family = "sd15", loaded = true, examples?: object[]): Promise<void> {
   vi.resetModules();
   openPage("index.html");
   const { inWords } = await import("../../src/app/strings");
@@ -92,7 +94,7 @@ async function open(family = "sd15", loaded = true): Promise<void> {
     setPrompt: (text) => (prompt = text),
   });
   pipeline = new Pipeline();
-  await panel.offerModel(manifest(family));
+  await panel.offerModel(model(family, examples));
   if (loaded) panel.attach(pipeline);
   await settle();
 }
@@ -275,6 +277,40 @@ test("an address of this site is remembered, not its file; another site's is ref
   await open();
   expect(pipeline.calls[0]).toBe("load my style 0 checked");
   expect(shown()).toHaveLength(3);
+});
+
+test("those that come with the model are offered until they are listed", async () => {
+  const url = `${location.origin}/models/speck/lora.1.safetensors?key=1`;
+  const sha256 = url.length.toString(16).padStart(64, "0");
+  const examples = [
+    { file: "lora.1.safetensors", name: "dark-red", sha256 },
+    { file: "lora.22.safetensors", name: "changed", sha256: "0".repeat(64) },
+  ];
+  const buttons = (): HTMLElement[] => [
+    ...document.querySelectorAll<HTMLElement>("#lora-panel > .words:not([hidden]) button"),
+  ];
+  expect(buttons()).toEqual([]);
+  await open("sd15", true, examples);
+  expect(buttons().map(({ textContent, title }) => [textContent, title])).toEqual([
+    ["dark-red", "Add dark-red"],
+    ["changed", "Add changed"],
+  ]);
+  buttons()[0]!.focus();
+  buttons()[0]!.click();
+  await settle();
+  expect([line(), pipeline.calls]).toEqual(["dark-red 1", ["load dark-red 0 checked"]]);
+  expect(document.activeElement).toBe(find("[type=checkbox]"));
+  expect(buttons().map(({ textContent }) => textContent)).toEqual(["changed"]);
+  buttons()[0]!.click();
+  await settle();
+  expect(failed[0]).toContain("changed cannot be used with this model.");
+  // It is fetched from where it was, as any address of this site.
+  await open("sd15", true, examples);
+  expect([line(), buttons().length]).toEqual(["dark-red 1", 1]);
+  find(".remove").click();
+  expect(buttons()).toHaveLength(2);
+  await open("sdxl");
+  expect(buttons()).toEqual([]);
 });
 
 test("tags in the prompt set those that are listed; a missing one is named, and nothing drawn", async () => {

@@ -3,8 +3,9 @@
 import type {
   AppliedLora,
   CallOptions,
+  ExampleLora,
   LoadedLora,
-  Manifest,
+  Preflight,
   StableDiffusionPipeline,
 } from "../../index";
 import { AbortError, isLoraName, LoraError, readLoraTags, writeLoraTags } from "../../index";
@@ -37,8 +38,11 @@ export type LoraPipeline = Pick<
 
 /** The LoRAs, for the page. */
 export interface LoraPanel {
-  /** Take up another model, which is not loaded yet. The LoRAs of its family are listed then. */
-  offerModel: (manifest: Manifest) => Promise<void>;
+  /**
+   * Take up another model, which is not loaded yet. The LoRAs of its family are listed then, and
+   * those that come with it are offered.
+   */
+  offerModel: (model: Pick<Preflight, "manifest" | "manifestUrl">) => Promise<void>;
   /** Take up the loaded model: what waits for it, and those that are on, are read. */
   attach: (pipeline: LoraPipeline) => void;
   /** Whether a file is for it. */
@@ -66,6 +70,8 @@ export interface LoraPanel {
 interface Source {
   from: File | string;
   title: string;
+  /** What it must be; undefined for any file. */
+  sha256?: string;
 }
 
 /** Names of files of LoRAs; those of Python pickles too, which are refused by name. */
@@ -99,6 +105,9 @@ class MountedLoras implements LoraPanel {
 
   private readonly hint = make("p", { class: "hint" });
   private readonly list = make("ul", { role: "list", class: "loras" });
+  /** Those that come with the model: a button for each that is not listed. */
+  private readonly examples = make("div", { class: "words", role: "group", hidden: true });
+  private offered: { lora: ExampleLora; url: string }[] = [];
   private readonly open = makeButton("", () => this.chooser.click());
   private readonly chooser = make("input", {
     ...{ type: "file", accept: ".safetensors", multiple: true, hidden: true },
@@ -120,6 +129,7 @@ class MountedLoras implements LoraPanel {
     element("lora-panel").replaceChildren(
       this.hint,
       this.list,
+      this.examples,
       make("div", { class: "tools" }, this.open),
       this.chooser,
       form,
@@ -145,9 +155,16 @@ class MountedLoras implements LoraPanel {
     this.describe();
   }
 
-  offerModel = ({ model }: Manifest): Promise<void> => {
+  offerModel: LoraPanel["offerModel"] = ({ manifest, manifestUrl }) => {
+    const { model, example_loras: examples = [] } = manifest;
     this.family = model.family === "" ? model.name : model.family;
     this.pipeline = undefined;
+    this.offered = examples.map((lora) => {
+      const url = new URL(lora.file, manifestUrl);
+      // A query may be the token by which a server gives out the files of a folder.
+      url.search = new URL(manifestUrl).search;
+      return { lora, url: url.href };
+    });
     this.describe();
     const late = new Promise<void>((done) => setTimeout(done, LIST_MS));
     return Promise.race([this.listed, late]);
@@ -277,10 +294,14 @@ class MountedLoras implements LoraPanel {
   }
 
   /** Load a LoRA under a name that no other one has; it is not applied yet. */
-  private async loadNew({ from, title }: Source, pipeline: LoraPipeline): Promise<LoadedLora> {
+  private async loadNew(
+    { from, title, sha256: expected }: Source,
+    pipeline: LoraPipeline,
+  ): Promise<LoadedLora> {
     // An adapter.json says the name itself.
     const named = /\.json$/i.test(title) ? {} : { name: this.freeName(nameOf(title)) };
-    const loaded = await pipeline.loadLora(from, { ...named, scale: 0 });
+    const checked = expected === undefined ? {} : { sha256: expected };
+    const loaded = await pipeline.loadLora(from, { ...named, ...checked, scale: 0 });
     const { name, sha256 } = loaded;
     if ("name" in named || this.find(name) === undefined) return loaded;
     await pipeline.unloadLora(name);
@@ -313,7 +334,10 @@ class MountedLoras implements LoraPanel {
     const item = this.itemOf(lora);
     this.items.push(item);
     if (file !== undefined) this.files.set(lora, file);
+    // The button of an example goes away.
+    const wasFocused = this.examples.contains(document.activeElement);
     this.describe();
+    if (wasFocused) item.focus();
     this.page.say(() => text().loras.added(name, layers));
     void this.keep(item, file);
   }
@@ -458,7 +482,24 @@ class MountedLoras implements LoraPanel {
       item.write();
     }
     this.list.hidden = this.present.length === 0;
+    this.describeExamples();
     this.describeLine();
+  }
+
+  /** Offer those that come with the model and are not listed. */
+  private describeExamples(): void {
+    const strings = text().loras;
+    const listed = new Set(this.present.map(({ lora }) => lora.sha256));
+    const left = this.offered.filter(({ lora }) => !listed.has(lora.sha256));
+    this.examples.hidden = left.length === 0;
+    this.examples.setAttribute("aria-label", strings.examples);
+    this.examples.replaceChildren(
+      make("small", {}, strings.examples),
+      ...left.map(({ lora: { name, sha256 }, url }) => {
+        const add = (): void => this.take({ from: url, title: name, sha256 });
+        return makeButton(name, add, { title: strings.addExample(name), dir: "auto" });
+      }),
+    );
   }
 
   /** Say in the line below the title which are on. */
