@@ -35,7 +35,7 @@ from wsd.util.files import write_atomically
 from wsd.util.progress import Progress
 
 WORDS = (*NEW_COLORS, *NEW_SHAPES)
-_PLAN = Plan(steps=1_200, batch=24, learning_rate=2e-3)
+_PLAN = Plan(steps=700, batch=16, learning_rate=2e-3, warmup=30)
 # Every so many scenes, one has nothing new.
 _KNOWN_EVERY = 4
 # Alpha is the rank, so that the file needs no alphas: a change is up·down, times the scale.
@@ -56,7 +56,7 @@ class Recipe:
     """
 
     word: str
-    scenes: int = 3_000
+    scenes: int = 1_000
     seed: int = 0
     plan: Plan = _PLAN
 
@@ -94,6 +94,7 @@ def train_lora(
     }).to(device).train()  # fmt: skip
     unet = modules[family.component("denoiser").id]
     encoders = {component.id: modules[component.id] for component in family.text_encoders()}
+    unet.to(memory_format=torch.channels_last)
     lost = denoising_loss(family, unet, device)
     # SDXL knows no prompt as zeros, SD 1.5 as the empty text.
     is_zeros = family.conditioning.empty_negative == "zeros"
