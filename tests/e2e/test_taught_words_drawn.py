@@ -1,4 +1,4 @@
-"""The LoRAs that ship with the small models, on the page: what they teach, and diffusers' pictures."""
+"""The LoRAs that ship with the small models, drawn in a browser and by diffusers."""
 
 import io
 

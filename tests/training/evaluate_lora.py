@@ -1,4 +1,4 @@
-"""``python -m training.evaluate_lora``: measure what a LoRA of ``training.train_lora`` has taught."""
+"""``python -m training.evaluate_lora``: measure what a LoRA has taught a small model."""
 
 from __future__ import annotations
 

@@ -132,9 +132,12 @@ def inject_lora(module: Any) -> Any:
 
 
 def _inputs(
-    latents: torch.Tensor, ids: Mapping[str, torch.Tensor], empty: Mapping[str, torch.Tensor] | None,
-    recipe: Recipe, device: str,
-) -> Iterator[Inputs]:  # fmt: skip
+    latents: torch.Tensor,
+    ids: Mapping[str, torch.Tensor],
+    empty: Mapping[str, torch.Tensor] | None,
+    recipe: Recipe,
+    device: str,
+) -> Iterator[Inputs]:
     for chosen, dropped, noisy in noisy_batches(latents, recipe.plan.batch, recipe.seed):
         rows = chosen.cpu()
         texts = {name: some[rows].to(device) for name, some in ids.items()}

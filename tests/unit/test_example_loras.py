@@ -4,10 +4,10 @@ import json
 import shutil
 
 import pytest
+from safetensors.torch import save_file
 
 from adapters_data import make_adapter, write_adapter
 from reattested import MANIFEST, MODEL, attest, chain, change, shrink
-from safetensors.torch import save_file
 from speck import SPECK_XL
 from wsd.bundle.builder import build_bundle
 from wsd.bundle.example_loras import FOLDER_NAME, find_example_loras

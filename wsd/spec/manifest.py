@@ -515,9 +515,9 @@ class Manifest(_Entry):
     """The checkpoint's card, licences and notices, as texts for people."""
     example_pictures: tuple[ExamplePicture, ...] = ()
     """Pictures of the examples, as far as they have one."""
-    example_loras: Annotated[
-        tuple[ExampleLora, ...], Field(min_length=1, max_length=MAX_EXAMPLE_LORAS)
-    ] | None = None
+    example_loras: (
+        Annotated[tuple[ExampleLora, ...], Field(min_length=1, max_length=MAX_EXAMPLE_LORAS)] | None
+    ) = None
     """LoRAs that the page offers with the model; absent if there are none."""
 
     @model_serializer(mode="wrap")
