@@ -62,7 +62,7 @@ _KEPT = re.compile(
 _MENTIONED = re.compile(r'"\./([A-Za-z0-9._/-]+)"')
 _IMPORTED = re.compile(r'(?:from|import)\s*"\./([A-Za-z0-9._/-]+)"')
 # Endings of what a model consists of; a page or a script would be one of this site.
-_ENDINGS = (".bin", ".json", ".txt", ".wasm", ".webp")
+_ENDINGS = (".bin", ".json", ".safetensors", ".txt", ".wasm", ".webp")
 
 
 def is_page_file(path: str) -> bool:
