@@ -12,6 +12,7 @@ import {
   TEXT_ENCODER_KEY,
   TRAINED_ON_PICTURES,
 } from "../util/constants.generated";
+import { requireManifest } from "../util/option_checks";
 
 const TRAILING = "_trailing";
 /* eslint-disable security/detect-non-literal-regexp -- constants of the program */
@@ -54,11 +55,13 @@ export function findFastVariant(
  * Say what suits a LoRA in a bundle.
  *
  * @param name in the table; what is not there, or is of another family, suits nothing.
+ * @throws OptionError if it is not a manifest.
  */
 export function suggestSettings(
   name: string | undefined,
   manifest: Manifest,
 ): SuggestedSettings | undefined {
+  requireManifest(manifest);
   const variant = variantsOf(manifest).find((each) => each.name === name);
   if (variant === undefined) return undefined;
   const { scheduler: wanted, steps, guidance, eta } = variant;

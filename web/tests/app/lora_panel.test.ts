@@ -57,6 +57,7 @@ let available: Record<string, object>;
 const manifest = (family: string): Manifest =>
   ({
     model: { name: "speck", family },
+    entry_points: [],
     conditioning: { encoders: family === "sdxl" ? ["one", "two"] : ["one"] },
     schedulers: { default: "dpmpp_2m", available },
     defaults: { steps: 25, guidance_scale: 7 },
