@@ -250,7 +250,7 @@ def test_what_does_not_fit_leaves_the_model_as_it_was(patched):
         assert (error["name"], bool(error["hint"])) == ("LoraError", True), error
         assert name in error["message"]
     patched.load("lora")
-    twice = patched.call("refused", encoded(whole), "lora-0.safetensors", {})
+    twice = patched.call("refused", encoded(whole), "x.safetensors", {"name": "lora-0"})
     assert twice["name"] == "LoraError"
     assert "already" in twice["message"]
     other = patched.call("refused", encoded(whole), "other", {"sha256": "0" * 64})

@@ -12,8 +12,14 @@ import {
   TEXT_ENCODER_KEY,
   TRAINED_ON_PICTURES,
 } from "../util/constants.generated";
+import { requireManifest } from "../util/option_checks";
 
 const TRAILING = "_trailing";
+/* eslint-disable security/detect-non-literal-regexp -- constants of the program */
+const TEXT_ENCODER = new RegExp(TEXT_ENCODER_KEY);
+const RESIDUAL = new RegExp(RESIDUAL_KEY);
+const WORDS = new Map(FAST_VARIANTS.map(({ name, words }) => [name as string, new RegExp(words)]));
+/* eslint-enable security/detect-non-literal-regexp */
 /** So many characters of a text are looked through; a title has fewer. */
 const LONGEST_TEXT = 200;
 /** What draws most like a scheduler of few steps that a bundle lacks. */
@@ -33,14 +39,13 @@ export function findFastVariant(
   manifest: Manifest,
 ): string | undefined {
   if (TRAINED_ON_PICTURES.some((key) => Object.hasOwn(metadata, key))) return undefined;
-  const [text, residual] = [new RegExp(TEXT_ENCODER_KEY), new RegExp(RESIDUAL_KEY)];
-  if (keys.some((key) => text.test(key)) || !keys.some((key) => residual.test(key)))
+  if (keys.some((key) => TEXT_ENCODER.test(key)) || !keys.some((key) => RESIDUAL.test(key)))
     return undefined;
   const titles = ADAPTER_TITLES.map((key) => metadata[key] ?? "");
   for (const title of [...titles, ...names]) {
     const start = title.slice(0, LONGEST_TEXT).toLowerCase();
     const words = (start.match(/[a-z0-9]+/g) ?? []).join(" ");
-    const found = variantsOf(manifest).find((each) => new RegExp(each.words).test(words));
+    const found = variantsOf(manifest).find(({ name }) => WORDS.get(name)!.test(words));
     if (found !== undefined) return found.name;
   }
   return undefined;
@@ -50,11 +55,13 @@ export function findFastVariant(
  * Say what suits a LoRA in a bundle.
  *
  * @param name in the table; what is not there, or is of another family, suits nothing.
+ * @throws OptionError if it is not a manifest.
  */
 export function suggestSettings(
   name: string | undefined,
   manifest: Manifest,
 ): SuggestedSettings | undefined {
+  requireManifest(manifest);
   const variant = variantsOf(manifest).find((each) => each.name === name);
   if (variant === undefined) return undefined;
   const { scheduler: wanted, steps, guidance, eta } = variant;

@@ -10,5 +10,10 @@ export function clipWords(words: readonly string[]): string[] {
     .map((word) => word.trim())
     .filter((word) => word !== "")
     .slice(0, MOST_WORDS)
-    .map((word) => [...word.slice(0, 2 * LONGEST_WORD)].slice(0, LONGEST_WORD).join("").trim());
+    .map((word) =>
+      word
+        .slice(0, LONGEST_WORD)
+        .replace(/[\ud800-\udbff]$/, "")
+        .trim(),
+    );
 }

@@ -12,6 +12,7 @@ const TEXT = "lora_te1_text_model_encoder_layers_0_mlp_fc1.alpha";
 
 const bundle = (encoders: number, schedulers: Record<string, string>): Manifest =>
   ({
+    entry_points: [],
     conditioning: { encoders: Array<string>(encoders).fill("text") },
     schedulers: {
       default: "dpmpp_2m",

@@ -521,11 +521,12 @@ class MountedLoras implements LoraPanel {
     options: CallOptions,
   ): Promise<boolean> {
     const { lora } = item;
-    const { name, sha256, token } = lora;
+    const { name, sha256, token: word } = lora;
     if (isLoaded(lora, pipeline)) return true;
     try {
       const source = lora.address === "" ? await this.fileOf(lora) : lora.address;
-      if (token !== "") await pipeline.loadTextualInversion(source, { ...options, token, sha256 });
+      if (word !== "")
+        await pipeline.loadTextualInversion(source, { ...options, token: word, sha256 });
       else {
         // Another file of this name.
         await this.unload(lora, pipeline);
@@ -546,10 +547,10 @@ class MountedLoras implements LoraPanel {
   }
 
   /** Unload what has a LoRA's name, or a textual inversion's word. */
-  private async unload({ name, token }: KeptLora, pipeline: LoraPipeline): Promise<void> {
-    if (token !== "") {
-      if (pipeline.textualInversions.some((each) => each.token === token))
-        pipeline.unloadTextualInversion(token);
+  private async unload({ name, token: word }: KeptLora, pipeline: LoraPipeline): Promise<void> {
+    if (word !== "") {
+      if (pipeline.textualInversions.some((each) => each.token === word))
+        pipeline.unloadTextualInversion(word);
     } else if (pipeline.loras.some((each) => each.name === name)) await pipeline.unloadLora(name);
   }
 
@@ -709,10 +710,10 @@ function factsOfInversion(loaded: LoadedInversion, name: string, bytes: number):
 }
 
 /** Whether the pipeline has this very file. */
-function isLoaded({ name, sha256, token }: KeptLora, pipeline: LoraPipeline): boolean {
-  if (token === "")
+function isLoaded({ name, sha256, token: word }: KeptLora, pipeline: LoraPipeline): boolean {
+  if (word === "")
     return pipeline.loras.some((each) => each.name === name && each.sha256 === sha256);
-  return pipeline.textualInversions.some((each) => each.token === token && each.sha256 === sha256);
+  return pipeline.textualInversions.some((each) => each.token === word && each.sha256 === sha256);
 }
 
 /** Whether a file cannot be used, whatever the network and the GPU do. */
