@@ -11,11 +11,13 @@ from reattested import MANIFEST, MODEL, attest, chain, change, shrink
 from speck import SPECK_XL
 from wsd.bundle.builder import build_bundle
 from wsd.bundle.example_loras import FOLDER_NAME, find_example_loras
+from wsd.bundle.manifest import read_manifest
 from wsd.bundle.merge import join_bundles
 from wsd.bundle.verify import verify_bundle
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.errors import CheckpointError, UsageError
 from wsd.spec.manifest import MAX_EXAMPLE_LORAS
+from wsd.supply_chain import notices
 from wsd.util.hashing import sha256_bytes, sha256_file
 from wsd.util.progress import Quiet
 
@@ -62,11 +64,11 @@ def test_a_bundle_offers_them(offering, tmp_path):
     assert (bundle / MODEL / first["file"]).read_bytes() == path.read_bytes()
     assert first["layers"] > 10
     # The attestations name each with its licence.
-    notices = (bundle / "NOTICES.txt").read_text()
-    assert f"LoRA a: {MODEL}/{first['file']}\n  licence of the LoRA: CC0-1.0" in notices
+    written = (bundle / notices.FILE_NAME).read_text()
+    assert f"LoRA a: {MODEL}/{first['file']}\n  licence of the LoRA: CC0-1.0" in written
     components = json.loads((bundle / "sbom.cdx.json").read_text())["components"]
     (found,) = (c for c in components if c["bom-ref"].endswith(":lora:a"))
-    assert found["licenses"] == [{"license": {"id": "CC0-1.0"}}]
+    assert found["licenses"] == [{"expression": "CC0-1.0"}]
     assert found["hashes"][0]["content"] == first["sha256"]
     joined = join_bundles([shrink(bundle, tmp_path / "copy")], tmp_path / "joined")
     assert list(verify_bundle(joined)) == []
@@ -96,14 +98,13 @@ def test_a_file_that_is_none(offering, tmp_path):
     assert fault.startswith(f"{MODEL}/{name}: ")
 
 
-def test_two_of_one_name(offering, tmp_path):
-    copy = shrink(offering[0], tmp_path / "copy")
-
-    def edit(table):
-        table["example_loras"][1]["name"] = "a"
-
-    (fault, *_) = faults_after(copy, edit)
-    assert fault.endswith("example_loras: 2 are called 'a'")
+def test_two_of_one_name(offering):
+    manifest = read_manifest(offering[0] / MANIFEST)
+    first, second = manifest.example_loras
+    same = second.model_copy(update={"name": first.name})
+    twice = manifest.model_copy(update={"example_loras": (first, same)})
+    assert list(manifest.find_inconsistencies()) == []
+    assert list(twice.find_inconsistencies()) == ["example_loras: 2 are called 'a'"]
 
 
 def test_a_checkpoint_without_them_offers_none(copied, library, tmp_path):

@@ -57,11 +57,8 @@ let available: Record<string, object>;
 const model = (family: string, examples?: object[]): Parameters<LoraPanel["offerModel"]>[0] => ({
   manifest: {
     model: { name: "speck", family },
-<<<<<<< HEAD
-    example_loras: examples,
-=======
     entry_points: [],
->>>>>>> main
+    example_loras: examples,
     conditioning: { encoders: family === "sdxl" ? ["one", "two"] : ["one"] },
     schedulers: { default: "dpmpp_2m", available },
     defaults: { steps: 25, guidance_scale: 7 },
