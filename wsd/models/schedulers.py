@@ -665,7 +665,7 @@ def describe_noise_schedule(config: Mapping[str, Any], default: str | None = Non
     built = build_scheduler(config, default)
     return NoiseSchedule(
         kind=SCHEDULERS[default or default_scheduler(config)].kind,
-        prediction_type=built.config.get("prediction_type") or _prediction(config),
+        prediction_type=built.config.get("prediction_type", "flow_prediction"),
         num_train_timesteps=int(built.config.num_train_timesteps),
         alphas_cumprod=_alphas_cumprod(built),
     )
