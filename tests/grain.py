@@ -29,7 +29,7 @@ GRAIN = replace(
         _clip("text_encoder", "quick_gelu"),
         _clip("text_encoder_2", "gelu"),
         t5(
-            vocab_size=500, d_model=_JOINED, d_kv=8, d_ff=32, num_layers=2, num_heads=4,
+            vocab_size=720, d_model=_JOINED, d_kv=8, d_ff=32, num_layers=2, num_heads=4,
             n_positions=_T5_TOKENS, relative_attention_num_buckets=8,
             relative_attention_max_distance=12,
         ),

@@ -47,7 +47,7 @@ def ids():
     generator = torch.Generator().manual_seed(1)
     clip = torch.randint(0, 700, (2, TOKENS), generator=generator)
     clip[:, 0], clip[:, 9:] = 718, 719
-    t5 = torch.randint(0, 500, (1, GRAIN.conditioning.room), generator=generator)
+    t5 = torch.randint(0, 720, (1, GRAIN.conditioning.room), generator=generator)
     return clip[:1], clip[1:], t5
 
 

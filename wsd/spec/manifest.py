@@ -213,13 +213,13 @@ class ExamplePicture(FileEntry):
     """Everything that decided the picture, as the text of its PNG had it."""
 
 
-class TokenizerEntry(FileEntry):
-    """A CLIP tokenizer: ``tokenizer.json`` of Hugging Face's tokenizers, and how to pad."""
+class TokenizerEntry(FileEntry, _SparseEntry):
+    """A tokenizer: ``tokenizer.json`` of Hugging Face's tokenizers, and how to pad."""
 
     max_length: Annotated[int, Field(ge=2)]
     """Number of tokens that a text is cut or padded to."""
-    bos_token_id: NonNegativeInt
-    """Token that begins a text."""
+    bos_token_id: NonNegativeInt | None = None
+    """Token that begins a text; absent where none does, as with T5."""
     eos_token_id: NonNegativeInt
     """Token that ends a text."""
     pad_token_id: NonNegativeInt

@@ -528,7 +528,7 @@ export interface TensorSpec {
   dtype: "float32" | "int32";
 }
 
-/** A CLIP tokenizer: `tokenizer.json` of Hugging Face's tokenizers, and how to pad. */
+/** A tokenizer: `tokenizer.json` of Hugging Face's tokenizers, and how to pad. */
 export interface TokenizerEntry {
   /** Name of the file, without a folder. */
   file: string;
@@ -538,8 +538,8 @@ export interface TokenizerEntry {
   sha256: string;
   /** Number of tokens that a text is cut or padded to. */
   max_length: number;
-  /** Token that begins a text. */
-  bos_token_id: number;
+  /** Token that begins a text; absent where none does, as with T5. */
+  bos_token_id?: number;
   /** Token that ends a text. */
   eos_token_id: number;
   /** Token that fills a text up to `max_length`. */

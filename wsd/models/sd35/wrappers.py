@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -57,20 +58,34 @@ class T5Encoder(torch.nn.Module):
         super().__init__()
         # Attention with a bias is written out; torch's own operator would take it for a mask.
         model.set_attn_implementation("eager")
-        self.model = model
+        # The embedding is the encoder's too, and has one name in checkpoints.
+        self.shared = model.shared
+        own = {name: model.encoder.get_submodule(name) for name in ("block", "final_layer_norm")}
+        self.encoder = torch.nn.ModuleDict(own)
         self.tokens = tokens
+        self.runs = self._count_buckets()
+
+    def _count_buckets(self) -> list[tuple[int, int]]:
+        """Return (row of the table, how many distances), from -(t - 1) to t - 1."""
+        attention = self.encoder["block"][0].layer[0].SelfAttention
+        buckets = attention._relative_position_bucket(
+            torch.arange(1 - self.tokens, self.tokens),
+            bidirectional=True,
+            num_buckets=attention.relative_attention_num_buckets,
+            max_distance=attention.relative_attention_max_distance,
+        ).tolist()
+        return [(bucket, len(list(run))) for bucket, run in itertools.groupby(buckets)]
 
     def forward(self, input_ids: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
         """Map ids (1, t) int32 and states (1, 77 + t, width) to such states with those of T5.
 
         Padding is read like words, as diffusers' pipelines have it: they pass no mask.
         """
-        encoder = self.model.encoder
-        hidden = self.model.shared(input_ids)
+        hidden = self.shared(input_ids)
         bias = self.position_bias()
-        for block in encoder.block:
+        for block in self.encoder["block"]:
             hidden = block(hidden, position_bias=bias)[0]
-        states = encoder.final_layer_norm(hidden)
+        states = self.encoder["final_layer_norm"](hidden)
         return torch.cat([before[:, : -self.tokens], states], dim=1)
 
     def position_bias(self) -> torch.Tensor:
@@ -80,25 +95,12 @@ class T5Encoder(torch.nn.Module):
         rows are laid out by distance, from -(t - 1) to t - 1, once for all pairs: a row of pairs is
         that of the one before, moved by one.
         """
-        attention = self.model.encoder.block[0].layer[0].SelfAttention
-        count = self.tokens
-        distances = torch.arange(1 - count, count)
-        buckets = attention._relative_position_bucket(
-            distances,
-            bidirectional=True,
-            num_buckets=attention.relative_attention_num_buckets,
-            max_distance=attention.relative_attention_max_distance,
-        ).tolist()
+        attention = self.encoder["block"][0].layer[0].SelfAttention
         table = attention.relative_attention_bias.weight
-        runs: list[tuple[int, int]] = []
-        for bucket in buckets:
-            if runs and runs[-1][0] == bucket:
-                runs[-1] = (bucket, runs[-1][1] + 1)
-            else:
-                runs.append((bucket, 1))
+        count = self.tokens
         # One more than there are distances: 2 t values that repeat are one more than a row needs,
         # so that each row begins one value earlier.
-        rows = [table[bucket : bucket + 1].expand(length, -1) for bucket, length in runs]
+        rows = [table[bucket : bucket + 1].expand(length, -1) for bucket, length in self.runs]
         by_distance = torch.cat([*rows, table[:1]])
         width, heads = by_distance.shape
         repeated = by_distance.unsqueeze(0).expand(count, -1, -1).reshape(count * width, heads)
