@@ -198,15 +198,14 @@ def _replace_einsum(node: Node) -> None:
     """Replace an einsum of one tensor that sums nothing by a permutation."""
     equation, operands = node.args[0], node.args[1]
     before, _, after = str(equation).replace(" ", "").partition("->")
-    if len(operands) != 1 or sorted(before) != sorted(after):  # type: ignore[arg-type]
+    if not isinstance(operands, list) or len(operands) != 1 or sorted(before) != sorted(after):
         raise CompileError(
             f"einsum {node.name!r} computes {equation!r}",
             "only a reordering of one tensor's axes is compiled: rewrite the model's einsum",
         )
-    [source] = operands  # type: ignore[misc]
     with node.graph.inserting_before(node):
         order = [before.index(axis) for axis in after]
-        moved = node.graph.call_function(_aten.permute.default, (source, order))
+        moved = node.graph.call_function(_aten.permute.default, (operands[0], order))
     moved.meta["val"] = node.meta["val"]
     node.replace_all_uses_with(moved)
     node.graph.erase_node(node)

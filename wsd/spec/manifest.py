@@ -231,8 +231,9 @@ class Conditioning(_Entry):
 
     encoders: Annotated[tuple[str, ...], Field(min_length=1)]
     """Ids of the text encoders, in the order in which they run."""
-    join: Literal["features"]
-    """How their outputs are joined: along the feature axis."""
+    join: Literal["features", "sequence"]
+    """How their outputs are joined: along the feature axis, or those of the last encoder behind
+    the others'."""
     empty_negative: Literal["encode", "zeros"]
     """What a missing negative prompt means: the encoding of the empty text, or zeros."""
 

@@ -67,8 +67,11 @@ export interface ComponentEntry {
 export interface Conditioning {
   /** Ids of the text encoders, in the order in which they run. */
   encoders: string[];
-  /** How their outputs are joined: along the feature axis. */
-  join: "features";
+  /**
+   * How their outputs are joined: along the feature axis, or those of the last encoder behind the
+   * others'.
+   */
+  join: "features" | "sequence";
   /** What a missing negative prompt means: the encoding of the empty text, or zeros. */
   empty_negative: "encode" | "zeros";
 }

@@ -138,9 +138,9 @@ function findCharsmap(normalizer: Normalizer | null): string | undefined {
 }
 
 /** Return what "Metaspace" puts in the place of spaces; undefined for other tokenizers. */
-function findMetaspace({ pre_tokenizer: { type, pretokenizers = [] } }: TokenizerJson):
-  | string
-  | undefined {
+function findMetaspace({
+  pre_tokenizer: { type, pretokenizers = [] },
+}: TokenizerJson): string | undefined {
   const [first, second] = pretokenizers;
   const known = type === "Sequence" && pretokenizers.length === 2;
   return known && first!.type === "WhitespaceSplit" && second!.type === "Metaspace"

@@ -41,7 +41,7 @@ class PatchPositions(torch.nn.Module):
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
         """Map latents (n, c, h, w) to tokens (n, h/p * w/p, width)."""
         height, width = (edge // self.patch_size for edge in latents.shape[-2:])
-        tokens = self.proj(latents).flatten(2).transpose(1, 2)
+        tokens: torch.Tensor = self.proj(latents).flatten(2).transpose(1, 2)
         columns = _middle(self.columns, width).unsqueeze(0).expand(height, -1, -1)
         rows = _middle(self.rows, height).unsqueeze(1).expand(-1, width, -1)
         positions = torch.cat([columns, rows], dim=-1)
@@ -56,7 +56,7 @@ def _middle(table: torch.Tensor, count: int) -> torch.Tensor:
 class SD3Transformer2DModel(published.SD3Transformer2DModel):  # type: ignore[misc]
     """diffusers' class with the parameters ``pos_embed.columns`` and ``pos_embed.rows``."""
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
         sample_size: int = 128,
@@ -91,8 +91,9 @@ class SD3Transformer2DModel(published.SD3Transformer2DModel):  # type: ignore[mi
         )
         # diffusers' constructor has recorded its own arguments.
         self.register_to_config(sample_size=sample_size, pos_embed_max_size=pos_embed_max_size)
+        proj: torch.nn.Conv2d = self.get_submodule("pos_embed.proj")
         self.pos_embed = PatchPositions(
-            self.pos_embed.proj, patch_size, sample_size // patch_size, pos_embed_max_size
+            proj, patch_size, sample_size // patch_size, pos_embed_max_size
         )
 
     def published_state(self) -> dict[str, torch.Tensor]:

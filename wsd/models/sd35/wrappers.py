@@ -60,14 +60,19 @@ class T5Encoder(torch.nn.Module):
         model.set_attn_implementation("eager")
         # The embedding is the encoder's too, and has one name in checkpoints.
         self.shared = model.shared
-        own = {name: model.encoder.get_submodule(name) for name in ("block", "final_layer_norm")}
-        self.encoder = torch.nn.ModuleDict(own)
+        self.encoder = torch.nn.Module()
+        self.encoder.block = model.encoder.block
+        self.encoder.final_layer_norm = model.encoder.final_layer_norm
         self.tokens = tokens
         self.runs = self._count_buckets()
 
+    @property
+    def _stack(self) -> Any:
+        return self.encoder
+
     def _count_buckets(self) -> list[tuple[int, int]]:
         """Return (row of the table, how many distances), from -(t - 1) to t - 1."""
-        attention = self.encoder["block"][0].layer[0].SelfAttention
+        attention = self._stack.block[0].layer[0].SelfAttention
         buckets = attention._relative_position_bucket(
             torch.arange(1 - self.tokens, self.tokens),
             bidirectional=True,
@@ -83,9 +88,9 @@ class T5Encoder(torch.nn.Module):
         """
         hidden = self.shared(input_ids)
         bias = self.position_bias()
-        for block in self.encoder["block"]:
+        for block in self._stack.block:
             hidden = block(hidden, position_bias=bias)[0]
-        states = self.encoder["final_layer_norm"](hidden)
+        states = self._stack.final_layer_norm(hidden)
         return torch.cat([before[:, : -self.tokens], states], dim=1)
 
     def position_bias(self) -> torch.Tensor:
@@ -95,7 +100,7 @@ class T5Encoder(torch.nn.Module):
         rows are laid out by distance, from -(t - 1) to t - 1, once for all pairs: a row of pairs is
         that of the one before, moved by one.
         """
-        attention = self.encoder["block"][0].layer[0].SelfAttention
+        attention = self._stack.block[0].layer[0].SelfAttention
         table = attention.relative_attention_bias.weight
         count = self.tokens
         # One more than there are distances: 2 t values that repeat are one more than a row needs,
@@ -147,7 +152,8 @@ class GuidedDenoiser(Denoiser):
         """Map as :class:`Denoiser`, guided away from the negative text; scale (1,)."""
         both = super().forward(
             torch.cat([latents, latents]),
-            timestep,
+            # Like diffusers' pipeline; a kernel whose sum is used by both rows is not scheduled.
+            timestep.expand(2),
             torch.cat([negative_text, text]),
             torch.cat([negative_pooled, pooled]),
         )

@@ -6,7 +6,12 @@
  * clean latents, which is the slope along which sigma moves them.
  */
 
-import type { DynamicShift, FlowLevels, NoiseSchedule, SchedulerConfig } from "../../bundle/manifest";
+import type {
+  DynamicShift,
+  FlowLevels,
+  NoiseSchedule,
+  SchedulerConfig,
+} from "../../bundle/manifest";
 import { linspace, sigmaSpacing, spacedSigmas } from "./noise_levels";
 import type { Run, RunOptions, Step } from "./types";
 
@@ -55,7 +60,10 @@ export function flowHeun(
   return { initNoiseSigma: 1, steps: steps.slice(options.begin) };
 }
 
-function evaluate({ num_train_timesteps: train }: NoiseSchedule, sigma: number): Omit<Step, "next"> {
+function evaluate(
+  { num_train_timesteps: train }: NoiseSchedule,
+  sigma: number,
+): Omit<Step, "next"> {
   return {
     timestep: Math.fround(sigma * train),
     level: { signal: 1 - sigma, noise: sigma },
@@ -68,7 +76,10 @@ function evaluate({ num_train_timesteps: train }: NoiseSchedule, sigma: number):
 function flowSigmas(config: SchedulerConfig, { count, tokens }: RunOptions): number[] {
   const flow = config.flow!;
   const even = linspace(flow.sigma_max, flow.sigma_min, count);
-  const sigmas = stretch(even.map((sigma) => shift(flow, sigma, tokens)), flow.terminal);
+  const sigmas = stretch(
+    even.map((sigma) => shift(flow, sigma, tokens)),
+    flow.terminal,
+  );
   const spacing = sigmaSpacing(config);
   const spaced =
     spacing === "timesteps" || spacing === "flow"
