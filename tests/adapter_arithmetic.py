@@ -15,17 +15,20 @@ from typing import Any
 import torch
 
 from adapters_data import make_layer
+from wsd.checkpoint.adapters.adapter import find_scaling
 from wsd.checkpoint.adapters.arithmetic import merge
-from wsd.checkpoint.adapters.layer import Scaling, read_layer
+from wsd.checkpoint.adapters.layer import read_layer
 from wsd.checkpoint.adapters.layer_keys import split_key
+from wsd.checkpoint.adapters.names import Target
 from wsd.checkpoint.stored_tensor import StoredTensor
 
 FIXTURE = Path(__file__).parent / "fixtures" / "adapter_arithmetic.json"
 _LINEAR, _CONVOLUTION = (6, 4), (4, 2, 3, 3)
 _BOTH = (
-    "lora", "loha", "lokr", "lokr-factored", "dora", "full", "peft", "peft-dora", "diffusers",
+    "lora", "loha", "lokr", "lokr-factored", "dora", "dora-input", "full", "peft", "peft-dora",
+    "diffusers",
 )  # fmt: skip
-_CONVOLUTIONS = ("locon-tucker", "loha-tucker", "lokr-tucker")
+_CONVOLUTIONS = ("locon-tucker", "loha-tucker", "lokr-tucker", "lora-flat", "lokr-flat")
 _SCALES = (1.0, 0.8)
 _STANDS_FOR = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 
@@ -41,14 +44,26 @@ def make_fixture() -> dict[str, dict[str, Any]]:
             cases[f"{form} {kind} {scale}"] = _make_case(shape, [(form, scale, torch.float32)])
     for dtype in (torch.float16, torch.bfloat16):
         cases[f"lora {_STANDS_FOR[dtype]}"] = _make_case(_LINEAR, [("lora", 0.7, dtype)])
+    # In files of LyCORIS and kohya an alpha is divided by the rank, whatever the metadata says.
+    for form in ("lora", "peft"):
+        for rslora in (1, 0, True):
+            settings = {"use_rslora": rslora, "lora_alpha": 3, "alpha_pattern": None}
+            cases[f"{form} use_rslora {json.dumps(rslora)}"] = _make_case(
+                _LINEAR, [(form, 0.7, torch.float32)], settings
+            )
     several = [("lora", 0.7, torch.float16), ("loha", -0.3, torch.float32)]
     cases["several"] = _make_case(_CONVOLUTION, [*several, ("lokr", 1.3, torch.float32)])
     return cases
 
 
 def _make_case(
-    shape: tuple[int, ...], adapters: list[tuple[str, float, torch.dtype]]
+    shape: tuple[int, ...],
+    adapters: list[tuple[str, float, torch.dtype]],
+    settings: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
+    """Return a case; ``settings`` are of PEFT's configuration, without the component's name."""
+    named = {f"unet.{name}": value for name, value in (settings or {}).items()}
+    scaling = find_scaling(FIXTURE, Target("unet", "layer"), named)
     generator = torch.Generator().manual_seed(sum(shape))
     weight = torch.randn(shape, generator=generator)
     layers, described = [], []
@@ -65,7 +80,7 @@ def _make_case(
             stored[split.part] = StoredTensor(
                 key, FIXTURE, _STANDS_FOR[dtype], tuple(tensor.shape), tensor.clone
             )
-        layers.append((read_layer("layer", stored, shape, Scaling()), scale))
+        layers.append((read_layer("layer", stored, shape, scaling), scale))
         described.append(
             {"form": form, "scale": scale, "dtype": _STANDS_FOR[dtype], "tensors": {
                 key: {"shape": list(tensor.shape), "values": _list(tensor)}
@@ -73,8 +88,8 @@ def _make_case(
             }}
         )  # fmt: skip
     merged = merge(weight, [layer.build(scale) for layer, scale in layers])
-    return {"shape": list(shape), "weight": _list(weight), "adapters": described,
-            "merged": _list(merged)}  # fmt: skip
+    return {"shape": list(shape), "weight": _list(weight), "settings": settings or {},
+            "adapters": described, "merged": _list(merged)}  # fmt: skip
 
 
 def _list(tensor: torch.Tensor) -> list[float]:

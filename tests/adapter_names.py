@@ -85,7 +85,7 @@ def _list_unet_keys(
     component: Component, spellings: dict[str, list[str]]
 ) -> Iterator[tuple[str, dict[str, str]]]:
     original = _original_names(component)
-    kohya, kohya_original, comfy, peft, diffusers, old = ({} for _ in range(6))
+    kohya, kohya_original, comfy, ldm, peft, diffusers, old = ({} for _ in range(7))
     for module, names in spellings.items():
         for name in names:
             if name.startswith("lora_unet_") and name != f"lora_unet_{module.replace('.', '_')}":
@@ -98,6 +98,8 @@ def _list_unet_keys(
             elif name.startswith("diffusion_model."):
                 key = f"{name}.lora_A.weight"
                 comfy[key] = f"{original[name.removeprefix('diffusion_model.')]}.weight"
+            elif name.startswith(_LDM_UNET):
+                ldm[f"{name}.lora_A.weight"] = f"{original[name.removeprefix(_LDM_UNET)]}.weight"
             elif name == f"unet.{module}":
                 peft[f"{name}.lora_A.weight"] = f"{_read_unet(f'{module}.lora_A.weight')}.weight"
                 key = f"{module}.lora.down.weight"
@@ -111,6 +113,7 @@ def _list_unet_keys(
     yield "diffusers", diffusers
     yield "diffusers-old", old
     yield "comfyui", comfy
+    yield "original", ldm
 
 
 def _list_clip_keys(

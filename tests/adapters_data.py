@@ -239,6 +239,19 @@ def _make_dora(draw: _Draw) -> Tensors:
     return {**_make_lora(draw), ".dora_scale": draw(draw.out, 1, *draw.ones, std=0.1).abs() + 0.5}
 
 
+def _make_dora_input(draw: _Draw) -> Tensors:
+    """LyCORIS' other form, with a length for what belongs to each input channel."""
+    return {**_make_lora(draw), ".dora_scale": draw(1, draw.inner, *draw.ones, std=0.1).abs() + 0.5}
+
+
+def _flatten_kernels(make: Callable[[_Draw], Tensors], draw: _Draw) -> Tensors:
+    """Return the tensors of a layer with each kernel in one axis with the input channels."""
+    return {
+        key: tensor.flatten(1) if math.prod(tensor.shape[2:]) > 1 else tensor
+        for key, tensor in make(draw).items()
+    }
+
+
 def _make_locon_tucker(draw: _Draw) -> Tensors:
     return {
         ".lora_up.weight": draw(draw.out, _RANK, 1, 1, std=draw.std / math.sqrt(_RANK)),
@@ -342,6 +355,9 @@ _MAKERS: Mapping[str, Callable[[_Draw], Tensors]] = {
     "lokr-tucker": _make_lokr_tucker,
     "dora": _make_dora,
     "full": _make_full,
+    "dora-input": _make_dora_input,
+    "lora-flat": partial(_flatten_kernels, _make_lora),
+    "lokr-flat": partial(_flatten_kernels, _make_lokr),
     "peft": _make_peft,
     "peft-rslora": _make_peft,
     "peft-dora": _make_peft_dora,

@@ -21,6 +21,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json
 from wsd import __version__
 from wsd.kernels import choice, variant
 from wsd.kernels.registry import variant_names
+from wsd.models import fine_tunes
 from wsd.models.schedulers import MAX_STEPS, SCHEDULERS
 from wsd.runtime import given_picture, http_headers, prompt_syntax, request
 from wsd.spec import adapter_bundle, manifest, paths, picture, seed, self_test, tolerances
@@ -225,6 +226,16 @@ def render_constants() -> str:
             },
         ),
         (
+            "wsd/models/fine_tunes.py: what a LoRA that was distilled for few steps needs, by name",
+            {
+                "FAST_VARIANTS": [_fast_variant(name) for name in fine_tunes.ADAPTER_WORDS],
+                "ADAPTER_TITLES": list(fine_tunes.TITLES),
+                "TRAINED_ON_PICTURES": list(fine_tunes.TRAINED_ON_PICTURES),
+                "TEXT_ENCODER_KEY": fine_tunes.TEXT_ENCODER_KEY,
+                "RESIDUAL_KEY": fine_tunes.RESIDUAL_KEY,
+            },
+        ),
+        (
             "wsd/spec/manifest.py: fields of SchedulerConfig that older manifests lack",
             {"SCHEDULER_DEFAULTS": _defaults(manifest.SchedulerConfig)},
         ),
@@ -296,6 +307,24 @@ def render_constants() -> str:
         ),
     ]
     return "\n".join([header, *(_constants(source, values) for source, values in groups)])
+
+
+def _fast_variant(name: str) -> dict[str, object]:
+    tune = fine_tunes.FINE_TUNES[name]
+    return {
+        "name": name,
+        "words": fine_tunes.ADAPTER_WORDS[name],
+        "architectures": list(tune.architectures),
+        "scheduler": fine_tunes.run_time_scheduler(tune),
+        "steps": tune.steps,
+        "guidance": _shortest(tune.guidance_scale),
+        "eta": _shortest(tune.eta),
+    }
+
+
+def _shortest(value: float) -> float:
+    """Return a number that is written without a fraction if it has none, as Prettier writes it."""
+    return int(value) if value.is_integer() else value
 
 
 def _name_class(name: str) -> list[list[str]]:

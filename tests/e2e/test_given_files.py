@@ -48,10 +48,12 @@ def tab(page, origin):
     return open_tab(page, origin)
 
 
-@pytest.fixture
-def drawing(page, origin):
+@pytest.fixture(scope="module")
+def drawing(context, origin):
     """Return a page that has loaded the smallest model."""
-    return open_tab(page, origin, "/models/speck/manifest.json")
+    page = context.new_page()
+    yield open_tab(page, origin, "/models/speck/manifest.json")
+    page.close()
 
 
 def encode(data):
@@ -330,6 +332,7 @@ def test_the_latents_of_a_picture_are_those_that_diffusers_takes(drawing, speck)
     assert relative_error(np.array(found["mode"]), posterior.mode().numpy().ravel() * scale) < 1e-4
 
 
+@pytest.mark.full
 def test_a_variation_is_another_picture_near_the_first(drawing):
     varied = [
         call(drawing, "draw", PROMPT, {**OPTIONS, "variationSeed": 9, "variationStrength": share})

@@ -52,7 +52,10 @@ def model(request, open_model, tmp_path_factory):
 
 
 # What samples as another scheduler does, on other noise levels or with other weights.
-SELDOM = {name for name in DISCRETE if name.endswith("_karras")} | {"deis", "lms", "ddpm", "tcd"}
+SELDOM = {
+    *(name for name in DISCRETE if name.endswith(("_karras", "_trailing"))),
+    *("deis", "lms", "ddpm", "tcd"),
+}
 
 
 def mark(name, *values):

@@ -37,7 +37,6 @@ SOME = ("ddim", "euler_a", "heun", "dpmpp_2m")
 BRIEF = {
     ("speck-f32", "dpmpp_2m", 0.3, False),
     ("speck-f32", "euler_a", 0.75, True),
-    ("masked-f32", "dpmpp_2m", 1.0, True),
 }
 # Models that no other test compiles: all of theirs is for `nox -s exhaustive`.
 RARE = ("levels-f32", "masked-w8a16")

@@ -2,7 +2,9 @@
 
 import json
 import random
+import re
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,17 +13,19 @@ from safetensors.torch import load_file, save_file
 
 import adapter_arithmetic
 import adapter_names
-from adapters_data import FORMATS, READ_BY_DIFFUSERS, make_adapter, write_adapter
+from adapters_data import FORMATS, READ_BY_DIFFUSERS, make_adapter, make_layer, write_adapter
 from speck import LEVELS, SPECK, SPECK_XL
 from wsd.checkpoint.adapters import arithmetic
 from wsd.checkpoint.adapters.adapter import open_adapter
 from wsd.checkpoint.adapters.arithmetic import Change, LowRank, Magnitudes, merge, multiply
+from wsd.checkpoint.adapters.layer import Scaling, read_layer
 from wsd.checkpoint.adapters.layer_keys import split_key
 from wsd.checkpoint.adapters.names import LayerTable, Target
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.module_names import list_names
 from wsd.checkpoint.random_weights import random_checkpoint
 from wsd.checkpoint.resolve import find_adapter
+from wsd.checkpoint.stored_tensor import StoredTensor
 from wsd.errors import CheckpointError
 from wsd.evaluate.diffusers_reference import load_pipeline
 from wsd.models.registry import FAMILIES, find_family
@@ -170,7 +174,10 @@ def merged_by_lycoris(kind, tensors, name, weight, bias, scale):
             difference = module.get_weight(module.shape)
         difference = difference.reshape(weight.shape)
         if module.wd:
-            return module.apply_weight_decompose(weight + difference, scale), bias
+            # LyCORIS scales the lengths alone, so that a scale of 0 does not give the weight back.
+            # ComfyUI's weight_decompose and A1111's finalize_updown take the share of the whole.
+            whole = module.apply_weight_decompose(weight + difference, 1)
+            return weight + scale * (whole - weight), bias
         return weight + difference * scale, bias
 
 
@@ -340,6 +347,74 @@ def test_peft_names_of_all_kinds_are_read(tmp_path):
     assert {c: set(names) for c, names in found.layers.items()} == {
         c: set(names) for c, names in expected.layers.items()
     }
+
+
+@pytest.mark.parametrize(("name", "value", "words"), [
+    ("lora_alpha", True, "alpha True"), ("alpha_pattern", "abc", "no object as alpha_pattern"),
+    ("alpha_pattern", {"to_q": 1, "to_k|to_v": 2}, "names of layers alone"),
+    ("alpha_pattern", {"to_q": "1"}, "alpha '1'"), ("use_rslora", "no", "neither true nor false"),
+])  # fmt: skip
+def test_settings_of_other_types_are_refused(name, value, words, tmp_path):
+    tensors, _ = make_adapter(SPECK, "peft")
+    path = tmp_path / "a.safetensors"
+    save_file(tensors, path, {"lora_adapter_metadata": json.dumps({f"unet.{name}": value})})
+    with pytest.raises(CheckpointError, match=re.escape(words)):
+        open_adapter(path, SPECK)
+
+
+def store(tensors):
+    """Return tensors by what they are of a layer, as a file has them."""
+    return {
+        part: StoredTensor(part, Path("a"), "F32", tuple(t.shape), t.clone)
+        for part, t in tensors.items()
+    }
+
+
+@pytest.mark.parametrize("wrong", [
+    {"down": torch.ones(2, 2, 9, 1), "up": torch.ones(4, 2)},
+    {"down": torch.ones(2, 2, 9), "up": torch.ones(4, 2)},
+    {"down": torch.ones(2, 2, 1, 1), "mid": torch.ones(2, 2, 9, 1), "up": torch.ones(4, 2)},
+    {"down": torch.ones(2, 2), "mid": torch.ones(2, 2, 9), "up": torch.ones(4, 2)},
+    {"hada_w1_a": torch.ones(4, 2), "hada_w1_b": torch.ones(2, 2, 1, 9),
+     "hada_w2_a": torch.ones(4, 2), "hada_w2_b": torch.ones(2, 18)},
+    {"hada_w1_a": torch.ones(2, 4), "hada_w1_b": torch.ones(2, 2),
+     "hada_t1": torch.ones(2, 2, 3, 3), "hada_t2": torch.ones(2, 2, 9, 1),
+     "hada_w2_a": torch.ones(2, 4), "hada_w2_b": torch.ones(2, 2)},
+    {"lokr_w1": torch.ones(2, 2), "lokr_w2": torch.ones(2, 1, 9, 1)},
+    {"lokr_w1": torch.ones(2, 1, 3, 3), "lokr_w2": torch.ones(2, 2)},
+    {"lokr_w1": torch.ones(2, 9), "lokr_w2": torch.ones(2, 2)},
+    {"lokr_w1": torch.ones(2, 2), "lokr_w2_a": torch.ones(2, 2), "lokr_w2_b": torch.ones(2, 1),
+     "lokr_t2": torch.ones(2, 2, 1, 9)},
+])  # fmt: skip
+def test_a_kernel_of_another_shape_with_as_many_values_is_refused(wrong):
+    with pytest.raises(CheckpointError, match="has shape"):
+        read_layer("layer", store(wrong), (4, 2, 3, 3), Scaling())
+
+
+def test_a_core_of_a_linear_layer_and_matrices_of_a_norm_are_refused():
+    factors = {"lokr_w1": torch.ones(2, 2), "lokr_w2_a": torch.ones(2, 2),
+               "lokr_w2_b": torch.ones(2, 1), "lokr_t2": torch.ones(2, 2)}  # fmt: skip
+    with pytest.raises(CheckpointError, match="convolutions alone"):
+        read_layer("layer", store(factors), (4, 2), Scaling())
+    with pytest.raises(CheckpointError, match="changes a matrix"):
+        read_layer("n", store({"down": torch.ones(1, 1), "up": torch.ones(4, 1)}), (4,), Scaling())
+
+
+@pytest.mark.parametrize("form", ["dora", "dora-input"])
+def test_a_scale_of_dora_is_a_share_of_the_whole_change(form):
+    """As in ComfyUI and in A1111's web UI, so that little of it changes little."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(6, 4, 3, 3, generator=generator)
+    tensors = make_layer(form, weight.shape, generator)
+    parts = {split_key(f"layer{key}").part: tensor for key, tensor in tensors.items()}
+    layer = read_layer("layer", store(parts), tuple(weight.shape), Scaling())
+    whole = merge(weight, [layer.build(1.0)])
+    axes = (1, 2, 3) if form == "dora" else (0, 2, 3)
+    lengths = whole.square().sum(axes, keepdim=True).sqrt()
+    assert torch.allclose(lengths, tensors[".dora_scale"], atol=1e-6)
+    for scale in (0.25, 0.8, -1.5, 3.0, 1e-6):
+        found = merge(weight, [layer.build(scale)])
+        assert torch.allclose(found, weight + scale * (whole - weight), atol=2e-6)
 
 
 def test_alpha_patterns_are_read(tmp_path):

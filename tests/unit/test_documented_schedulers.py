@@ -6,7 +6,7 @@ from wsd.util.files import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "drawing.md").read_text()
 PROGRAMS = ("A1111", "ComfyUI", "InvokeAI")
-LEVELS = ("karras", "exponential", "beta", "lu", "flow")
+LEVELS = ("karras", "exponential", "beta", "lu", "flow", "trailing")
 
 
 def read_table():
@@ -52,4 +52,5 @@ def test_what_is_not_offered_is_what_the_page_says():
     for name, levels in list_levels().items():
         for level in levels:
             offered = SCHEDULERS[f"{name}_{level}"].offered
-            assert offered == (level == "karras" and name in DISCRETE and SCHEDULERS[name].offered)
+            common = level in ("karras", "trailing") and name in DISCRETE
+            assert offered == (common and SCHEDULERS[name].offered)

@@ -251,13 +251,16 @@ def claim(path, width, height):
 
 BAD_FILES = {
     "missing.png": (lambda path: None, "there is no file"),
-    "empty.png": (lambda path: path.write_bytes(b""), "is no picture that can be read"),
+    "empty.png": (
+        lambda path: path.write_bytes(b""),
+        "is no picture that can be read: it is empty",
+    ),
     "text.png": (lambda path: path.write_text("a picture"), "is no picture that can be read"),
     "cut.png": (
         lambda path: path.write_bytes(save(path, make_picture()).read_bytes()[:200]),
         "is no picture that can be read",
     ),
-    "folder": (lambda path: path.mkdir(), "is no picture that can be read"),
+    "folder": (lambda path: path.mkdir(), "is a folder"),
     "huge.png": (
         lambda path: claim(path, 30000, 30000),
         "has too many pixels",
@@ -367,6 +370,9 @@ EARLY = {
     ),
     "no picture": ("sd15-inpaint", [], "draws a part of a picture anew, and none is given"),
     "no mask": ("sd15-inpaint", ["--image", "image.png"], "takes no picture without a mask"),
+    "no rescale": (
+        "sd15", ["--image", "image.png", "--guidance-rescale", 0.5], "has no guidance rescale",
+    ),
 }  # fmt: skip
 
 

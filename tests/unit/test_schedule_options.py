@@ -17,7 +17,13 @@ from wsd.bundle.builder import build_bundle
 from wsd.bundle.manifest import find_manifest, read_manifest
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.errors import CheckpointError, UsageError
-from wsd.models.fine_tunes import FINE_TUNES, suggest_fine_tunes
+from wsd.models.fine_tunes import (
+    ADAPTER_WORDS,
+    FINE_TUNES,
+    find_adapter_fine_tune,
+    run_time_scheduler,
+    suggest_fine_tunes,
+)
 from wsd.models.registry import FAMILIES, find_family
 from wsd.models.schedule_options import (
     NO_OPTIONS,
@@ -313,6 +319,71 @@ def test_a_name_only_suggests(file, names):
     assert found.scheduler == compose(XL).scheduler
     assert len(found.notes) == bool(names)
     assert all(name in "".join(found.notes) for name in names)
+
+
+# Names of tensors of a LoRA that was distilled, in three spellings, and of an ordinary one.
+DISTILLED = [
+    ["lora_unet_down_blocks_0_resnets_0_conv1.lora_down.weight"],
+    ["unet.down_blocks.0.resnets.0.conv1.lora_A.weight"],
+    ["lora_unet_input_blocks_1_0_in_layers_2.lora_up.weight"],
+]
+STYLE = ["lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight"]
+
+
+@pytest.mark.parametrize("keys", DISTILLED, ids=["kohya", "peft", "original"])
+@pytest.mark.parametrize(
+    ("name", "fine_tune"),
+    [
+        ("latent-consistency/lcm-lora-sdxl/pytorch_lora_weights.safetensors", "lcm-lora"),
+        ("sdxl_lightning_4step_lora.safetensors", "lightning-4step"),
+        ("Hyper-SDXL-1step-lora.safetensors", "hyper-1step"),
+        ("Hyper-SDXL-8steps-lora.safetensors", "hyper-8step"),
+        ("dmd2_sdxl_4step_lora_fp16.safetensors", "dmd2-4step"),
+        ("sd_xl_turbo_lora_v1.safetensors", "turbo"),
+        ("TCD-SDXL-LoRA", "tcd"),
+        ("turbocharged.safetensors", None),
+        ("Lightning over a city.safetensors", None),
+        ("calcium.safetensors", None),
+    ],
+)
+def test_adapters_of_fast_fine_tunes_are_known_by_name_and_tensors(name, keys, fine_tune):
+    xl = XL.architecture.name
+    assert find_adapter_fine_tune([name], {}, keys, xl) == fine_tune
+    assert find_adapter_fine_tune([], {"modelspec.title": name}, keys, xl) == fine_tune
+    # A style of that name changes attention alone, or a text encoder too, or says its pictures.
+    for other, metadata in (
+        (STYLE, {}),
+        ([*keys, "lora_te1_text_model_encoder_layers_0_mlp_fc1.alpha"], {}),
+        ([*keys, "text_encoder.text_model.encoder.layers.0.mlp.fc1.lora_A.weight"], {}),
+        (keys, {"ss_tag_frequency": "{}"}),
+    ):
+        assert find_adapter_fine_tune([name], metadata, other, xl) is None
+
+
+def test_what_metadata_calls_an_adapter_counts_first():
+    metadata = {"ss_output_name": "lcm-lora"}
+    found = find_adapter_fine_tune(["tcd.safetensors"], metadata, DISTILLED[0], "stable-diffusion")
+    assert found == "lcm-lora"
+
+
+@pytest.mark.parametrize("name", ADAPTER_WORDS)
+def test_a_bundle_of_the_base_offers_the_scheduler_that_an_adapter_needs(name):
+    """Its timesteps are those that the scheduler has in a bundle that is built with the adapter."""
+    tune = FINE_TUNES[name]
+    for family in (SD, XL):
+        if family.architecture.name not in tune.architectures:
+            continue
+        scheduler = run_time_scheduler(tune)
+        assert scheduler in describe_schedulers(family.scheduler).available
+        at_run_time = build_scheduler(family.scheduler, scheduler)
+        built = build_default(compose(family, ScheduleOptions(fine_tune=name)))
+        assert type(at_run_time) is type(built)
+        for each in (at_run_time, built):
+            each.set_timesteps(tune.steps)
+        # LCM's own steps of distillation are 50; DMD2's are the 4 that are drawn.
+        apart = 10 if name == "dmd2-4step" else 0
+        difference = (at_run_time.timesteps - built.timesteps).abs().max()
+        assert float(difference) <= apart
 
 
 @pytest.mark.parametrize(

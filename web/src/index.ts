@@ -15,9 +15,15 @@ export {
   UnsupportedError,
   WsdError,
 } from "./util/errors";
-export { isKept, listKept, purge, purgeAll } from "./api/kept_models";
+export { isKept, listKept, purge, purgeAll, purgeFile } from "./api/kept_models";
 export type { KeptModel } from "./api/kept_models";
-export type { AppliedLora, LoadedLora, LoraOptions, LoraSource } from "./api/lora";
+export type {
+  AppliedLora,
+  LoadedLora,
+  LoraOptions,
+  LoraSource,
+  SuggestedSettings,
+} from "./api/lora";
 export type {
   FetchFunction,
   FetchOptions,
@@ -53,6 +59,7 @@ export type { FoundPicture, FoundSettings } from "./settings/found_settings";
 export { hasSyntax, splitTags } from "./settings/prompt_syntax";
 export type { SplitPrompt } from "./settings/prompt_syntax";
 export { isPng, readText, writeText } from "./settings/png";
+export { suggestSettings } from "./adapters/fast_variants";
 export type { InversionOptions, LoadedInversion } from "./api/inversion";
 export { preflight } from "./api/preflight";
 export type { Preflight, PreflightOptions } from "./api/preflight";

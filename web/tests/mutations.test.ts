@@ -7,6 +7,9 @@ import { readFileSync } from "node:fs";
 
 import { expect, test } from "vitest";
 
+import { parseAdapterBundle } from "../src/adapters/adapter_bundle";
+import { readInversionFile } from "../src/adapters/inversion_file";
+import { readLoraFile } from "../src/adapters/lora_file";
 import { filesOf, parseIndex, parseManifest } from "../src/bundle/manifest";
 import type { TokenizerEntry } from "../src/bundle/manifest";
 import { readKernelTable } from "../src/gpu/kernel_table";
@@ -14,6 +17,9 @@ import { createTokenizer } from "../src/pipeline/clip_tokenizer";
 import { writeText } from "../src/settings/png";
 import { readSettings } from "../src/settings/read_settings";
 import { WsdError } from "../src/util/errors";
+import { modelOf } from "./adapters/adapter_models";
+import type { TestTensor } from "./safetensors_file";
+import { writeSafetensors } from "./safetensors_file";
 
 const FUZZ = process.env.WSD_FUZZ;
 const COUNT = FUZZ === undefined ? 300 : 50 * Number(FUZZ);
@@ -139,6 +145,65 @@ const entry = { max_length: 77, bos_token_id: 718, eos_token_id: 719, pad_token_
 const tokenizer = readFileSync("../wsd/models/tiny/checkpoints/tiny-sd15/tokenizer/tokenizer.json");
 const variant = { name: "tiled-f32", problem: "gemm", features: [], threads: 64, launches: [] };
 
+const tensorOf = (...shape: number[]): TestTensor => {
+  const count = shape.reduce((product, edge) => product * edge, 1);
+  return { shape, values: Array.from({ length: count }, (_, at) => at / 8) };
+};
+const fileOf = (...file: Parameters<typeof writeSafetensors>): Uint8Array =>
+  new Uint8Array(writeSafetensors(...file));
+
+const MODEL = modelOf({
+  unet: {
+    "conv_in.weight": [4, 2, 3, 3],
+    "conv_in.bias": [4],
+    "time_embedding.linear_1.weight": [4, 4],
+  },
+  text_encoder: { "text_model.encoder.layers.0.mlp.fc1.weight": [4, 4] },
+});
+const TABLE = "text_model.embeddings.token_embedding.weight";
+const ENCODER = modelOf({ text_encoder: { [TABLE]: [9, 4] } });
+const ENCODERS = modelOf({
+  text_encoder: { [TABLE]: [9, 4] },
+  text_encoder_2: { [TABLE]: [9, 6] },
+});
+
+/** A file of each kind of change. */
+const LORAS = [
+  fileOf(
+    {
+      "unet.conv_in.lora_A.weight": tensorOf(2, 2, 3, 3),
+      "unet.conv_in.lora_B.weight": tensorOf(4, 2, 1, 1),
+      "text_encoder.text_model.encoder.layers.0.mlp.fc1.lora_A.weight": tensorOf(2, 4),
+      "text_encoder.text_model.encoder.layers.0.mlp.fc1.lora_B.weight": tensorOf(4, 2),
+    },
+    {
+      lora_adapter_metadata:
+        '{"unet.lora_alpha":2,"unet.alpha_pattern":{"conv_in":3},"unet.use_rslora":true}',
+      "modelspec.trigger_phrase": "one, two",
+    },
+  ),
+  fileOf({
+    "lora_unet_time_embedding_linear_1.lora_down.weight": tensorOf(2, 4),
+    "lora_unet_time_embedding_linear_1.lora_up.weight": tensorOf(4, 2),
+    "lora_unet_time_embedding_linear_1.alpha": { shape: [], values: [2] },
+    "lora_unet_time_embedding_linear_1.dora_scale": tensorOf(4, 1),
+    "lora_unet_conv_in.diff_b": tensorOf(4),
+  }),
+  fileOf({
+    "lora_unet_conv_in.hada_w1_a": tensorOf(2, 4),
+    "lora_unet_conv_in.hada_w1_b": tensorOf(2, 2),
+    "lora_unet_conv_in.hada_t1": tensorOf(2, 2, 3, 3),
+    "lora_unet_conv_in.hada_w2_a": tensorOf(2, 4),
+    "lora_unet_conv_in.hada_w2_b": tensorOf(2, 2),
+    "lora_unet_conv_in.hada_t2": tensorOf(2, 2, 3, 3),
+  }),
+  fileOf({
+    "lora_unet_conv_in.lokr_w1": tensorOf(2, 2),
+    "lora_unet_conv_in.lokr_w2_a": tensorOf(2, 2),
+    "lora_unet_conv_in.lokr_w2_b": tensorOf(2, 9),
+  }),
+];
+
 const CASES: Case[] = [
   {
     name: "manifest",
@@ -167,6 +232,44 @@ const CASES: Case[] = [
     json: true,
     read: (data) => createTokenizer(decode(data), entry as TokenizerEntry).tokenize("a red circle"),
     anyError: true,
+  },
+  {
+    name: "LoRA",
+    seeds: LORAS,
+    json: false,
+    read: async (data) => {
+      const { layers } = await readLoraFile(data.slice().buffer, MODEL, "a.safetensors");
+      // Values are read when weights are changed.
+      return layers.map(({ patch }) => patch.make(0.5));
+    },
+  },
+  {
+    name: "adapter.json",
+    seeds: [
+      encode(
+        JSON.stringify({
+          ...{ version: 1, name: "a", file: "a.safetensors", bytes: 5, sha256: "0".repeat(64) },
+          trigger_words: ["a word", "another"],
+        }),
+      ),
+    ],
+    json: true,
+    read: (data) => parseAdapterBundle(decode(data), "https://example.org/adapter.json"),
+  },
+  {
+    name: "textual inversion of SD 1.5",
+    seeds: [
+      fileOf({ emb_params: tensorOf(3, 4) }),
+      fileOf({ "<toy>": { shape: [4], values: [1, 2, 3, 4] } }),
+    ],
+    json: false,
+    read: (data) => readInversionFile(data.slice().buffer, ENCODER, "a.safetensors"),
+  },
+  {
+    name: "textual inversion of SDXL",
+    seeds: [fileOf({ clip_l: tensorOf(2, 4), clip_g: tensorOf(2, 6) })],
+    json: false,
+    read: (data) => readInversionFile(data.slice().buffer, ENCODERS, "a.safetensors"),
   },
   {
     name: "PNG",

@@ -27,7 +27,7 @@ from wsd.checkpoint.config_comparison import (
 )
 from wsd.checkpoint.diffusers_folder import DiffusersFolder, describe_place
 from wsd.checkpoint.number_formats import check_finite
-from wsd.checkpoint.safetensors_file import read_metadata
+from wsd.checkpoint.safetensors_file import list_safetensors, read_metadata
 from wsd.checkpoint.safety_checker_source import SafetyCheckerFolder, WithSafetyChecker
 from wsd.checkpoint.single_file import SingleFile
 from wsd.checkpoint.tokenizer import check_tokenizers
@@ -50,9 +50,6 @@ from wsd.spec.tensor import Size
 from wsd.util.hashing import canonical_json, sha256_bytes
 
 _LOG = logging.getLogger(__name__)
-
-# Metadata in which trainers name an adapter.
-_TITLES = ("modelspec.title", "ss_output_name")
 
 
 @dataclass(frozen=True)
@@ -208,10 +205,10 @@ def _follow_adapters(
     if not options.draws or options.fine_tune is not None or options.scheduler is not None:
         return options
     for path, scale in adapters:
-        metadata = read_metadata(path)
         place = describe_place(path)
-        texts = (place, *(metadata.get(key, "") for key in _TITLES))
-        name = find_adapter_fine_tune(texts, family.architecture.name)
+        name = find_adapter_fine_tune(
+            [place], read_metadata(path), list_safetensors(path), family.architecture.name
+        )
         if name is not None and scale != 0:
             tune = FINE_TUNES[name]
             _LOG.warning(

@@ -200,7 +200,8 @@ def check_early(
 
     Raises:
         UsageError: for a family that takes no picture, none without a mask, or nothing else; if
-            none of the steps would be run.
+            diffusers' pipeline for pictures has no guidance rescale that is asked for; if none of
+            the steps would be run.
     """
     if picture is None:
         if family.architecture.diffusers_pipeline == family.architecture.diffusers_inpaint:
@@ -209,7 +210,11 @@ def check_early(
                 "give a picture and a mask",
             )
         return
-    _find_pipeline(family, masked=picture.mask is not None)
+    name = _find_pipeline(family, masked=picture.mask is not None)
+    if request.guidance_rescale > 0:
+        import diffusers
+
+        _require_rescale(getattr(diffusers, name))
     usual = family.steps if fine_tune is None else FINE_TUNES[fine_tune].steps
     picture.count_steps(request.steps or usual)
 
@@ -356,15 +361,24 @@ def _prompt_arguments(pipeline: Any, family: Family, request: GenerationRequest)
     }
     arguments = {name: value for name, value in arguments.items() if value is not None}
     if request.guidance_rescale > 0:
-        if "guidance_rescale" not in inspect.signature(pipeline.__call__).parameters:
-            raise UsageError(
-                f"diffusers' {type(pipeline).__name__} has no guidance rescale",
-                "leave it out, or draw from the prompt alone",
-            )
+        _require_rescale(type(pipeline))
         arguments["guidance_rescale"] = request.guidance_rescale
     if request.prompt_syntax != "plain":
         arguments |= weighted_arguments(pipeline, family.conditioning, request)
     return arguments
+
+
+def _require_rescale(pipeline: type) -> None:
+    """Refuse guidance rescale for a class of diffusers' pipelines that has no such argument.
+
+    Raises:
+        UsageError: if it has none.
+    """
+    if "guidance_rescale" not in inspect.signature(pipeline.__call__).parameters:
+        raise UsageError(
+            f"diffusers' {pipeline.__name__} has no guidance rescale",
+            "leave it out, or draw from the prompt alone",
+        )
 
 
 def _nudge_start(pipeline: Any, amount: float) -> None:

@@ -129,11 +129,28 @@ FINE_TUNES: Mapping[str, FineTune] = {
 }  # fmt: skip
 
 
-# Those that are published as adapters too.
-_BY_ADAPTER = (
-    "lightning-2step", "lightning-4step", "lightning-8step", "turbo", "hyper-1step", "hyper-2step",
-    "hyper-4step", "hyper-8step", "lcm-lora", "dmd2-4step", "tcd",
-)  # fmt: skip
+# Those that are published as adapters too, and a regular expression for what calls them so: whole
+# words in small letters, a space between two of them.
+ADAPTER_WORDS: Mapping[str, str] = {
+    **{f"lightning-{n}step": rf"\blightning\b.*\b{n} ?steps?\b" for n in (2, 4, 8)},
+    "turbo": r"\bturbo\b",
+    **{f"hyper-{n}step": rf"\bhyper\b.*\b{n} ?steps?\b" for n in (1, 2, 4, 8)},
+    "lcm-lora": r"\blcm\b",
+    "dmd2-4step": r"\bdmd2?\b",
+    "tcd": r"\btcd\b",
+}
+# So many characters of a text are looked through; a title has fewer.
+_LONGEST_TEXT = 200
+# Metadata in which trainers name an adapter.
+TITLES = ("modelspec.title", "ss_output_name")
+# Metadata of an adapter that was trained on pictures and their captions, as styles are. Those of
+# ADAPTER_WORDS were distilled from their model.
+TRAINED_ON_PICTURES = ("ss_tag_frequency", "ss_dataset_dirs", "ss_num_train_images")
+# Regular expressions for names of tensors. What was distilled changes the whole denoiser, the
+# convolutions of its residual blocks included (``target_modules`` of diffusers'
+# train_lcm_distill_lora_sdxl.py), and no text encoder; most styles change attention alone.
+TEXT_ENCODER_KEY = r"(^|[._])(te\d?|text_encoder(_\d)?|clip_[lg])[._]"
+RESIDUAL_KEY = r"resnets[._]\d+[._]conv|(^|[._])in_layers[._]"
 
 
 def suggest_fine_tunes(file_name: str, architecture: str) -> list[str]:
@@ -151,15 +168,41 @@ def suggest_fine_tunes(file_name: str, architecture: str) -> list[str]:
     ]
 
 
-def find_adapter_fine_tune(texts: Iterable[str], architecture: str) -> str | None:
+def find_adapter_fine_tune(
+    names: Iterable[str], metadata: Mapping[str, str], keys: Iterable[str], architecture: str
+) -> str | None:
     """Return the fine-tune that an adapter makes of a checkpoint; None for an ordinary adapter.
 
+    A name alone does not decide: ``turbo-granny.safetensors`` is a style. The file must change the
+    layers that distillation changes, and its metadata must not say that pictures trained it. Then
+    what its metadata calls it counts first, and what it is called else.
+
     Args:
-        texts: where the adapter comes from, and what its metadata calls it.
+        names: where the adapter comes from, for example the names of its repository and file.
+        metadata: of its file.
+        keys: names of its tensors.
         architecture: name of its family's architecture.
     """
-    for text in texts:
-        for name in suggest_fine_tunes(text, architecture):
-            if name in _BY_ADAPTER:
+    listed = list(keys)
+    if any(key in metadata for key in TRAINED_ON_PICTURES):
+        return None
+    if any(re.search(TEXT_ENCODER_KEY, key) for key in listed):
+        return None
+    if not any(re.search(RESIDUAL_KEY, key) for key in listed):
+        return None
+    for text in (*(metadata.get(key, "") for key in TITLES), *names):
+        words = " ".join(re.findall("[a-z0-9]+", text[:_LONGEST_TEXT].lower()))
+        for name, pattern in ADAPTER_WORDS.items():
+            if architecture in FINE_TUNES[name].architectures and re.search(pattern, words):
                 return name
     return None
+
+
+def run_time_scheduler(tune: FineTune) -> str:
+    """Return the scheduler that draws as a fine-tune needs it in a bundle of another checkpoint.
+
+    There the scheduler takes over the spacing of timesteps that the checkpoint has, so one whose
+    name says the spacing is needed.
+    """
+    spacing = tune.config.get("timestep_spacing")
+    return tune.scheduler if spacing is None else f"{tune.scheduler}_{spacing}"

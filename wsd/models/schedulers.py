@@ -158,8 +158,60 @@ def _replace(base: Scheduler, **changes: Any) -> Scheduler:
     return Scheduler(**{**vars(base), **changes})
 
 
+def _trailing(base: Scheduler, a1111: str, comfyui: str) -> Scheduler:
+    """Return a scheduler whose first timestep is the last one of the training (Lin et al. 2023).
+
+    Fast variants need it: one of few steps that begins at an earlier timestep leaves noise in the
+    picture. Other programs' "SGM Uniform" has the same timesteps, but for their rounding.
+    """
+    return _replace(
+        base,
+        title=f"{base.title} trailing",
+        options={**base.options, "timestep_spacing": "trailing"},
+        samplers=((_A1111, a1111, "SGM Uniform"), (_COMFYUI, comfyui, "sgm_uniform")),
+    )
+
+
 _MULTISTEP = "karras exponential beta flow"
 _DPM = "DPMSolverMultistepScheduler"
+
+_EULER = dict(
+    _with_spacings(
+        "euler",
+        Scheduler("Euler", "EulerDiscreteScheduler", "euler"),
+        a1111="Euler",
+        comfyui=("euler",),
+        invokeai="euler",
+    )
+)
+_EULER_A = Scheduler(
+    "Euler ancestral",
+    "EulerAncestralDiscreteScheduler",
+    "euler_ancestral",
+    predictions=("epsilon", "v_prediction"),
+    samplers=(
+        (_A1111, "Euler a", ""),
+        (_A1111, "Euler a", "Automatic"),
+        (_A1111, "Euler a", "Uniform"),
+        (_A1111, "Euler a", "Normal"),
+        (_COMFYUI, "euler_ancestral", "normal"),
+        (_COMFYUI, "euler_ancestral", "simple"),
+        (_INVOKEAI, "euler_a", ""),
+    ),
+)
+_DDIM = Scheduler(
+    "DDIM",
+    "DDIMScheduler",
+    "ddim",
+    samplers=(
+        (_A1111, "DDIM", ""),
+        (_A1111, "DDIM", "Automatic"),
+        (_COMFYUI, "ddim", "ddim_uniform"),
+        (_COMFYUI, "ddim", "normal"),
+        (_COMFYUI, "ddim", "simple"),
+        (_INVOKEAI, "ddim", ""),
+    ),
+)
 
 SCHEDULERS: dict[str, Scheduler] = {
     **dict(
@@ -225,43 +277,12 @@ SCHEDULERS: dict[str, Scheduler] = {
             (_INVOKEAI, "pndm", ""),
         ),
     ),
-    **dict(
-        _with_spacings(
-            "euler",
-            Scheduler("Euler", "EulerDiscreteScheduler", "euler"),
-            a1111="Euler",
-            comfyui=("euler",),
-            invokeai="euler",
-        )
-    ),
-    "euler_a": Scheduler(
-        "Euler ancestral",
-        "EulerAncestralDiscreteScheduler",
-        "euler_ancestral",
-        predictions=("epsilon", "v_prediction"),
-        samplers=(
-            (_A1111, "Euler a", ""),
-            (_A1111, "Euler a", "Automatic"),
-            (_A1111, "Euler a", "Uniform"),
-            (_A1111, "Euler a", "Normal"),
-            (_COMFYUI, "euler_ancestral", "normal"),
-            (_COMFYUI, "euler_ancestral", "simple"),
-            (_INVOKEAI, "euler_a", ""),
-        ),
-    ),
-    "ddim": Scheduler(
-        "DDIM",
-        "DDIMScheduler",
-        "ddim",
-        samplers=(
-            (_A1111, "DDIM", ""),
-            (_A1111, "DDIM", "Automatic"),
-            (_COMFYUI, "ddim", "ddim_uniform"),
-            (_COMFYUI, "ddim", "normal"),
-            (_COMFYUI, "ddim", "simple"),
-            (_INVOKEAI, "ddim", ""),
-        ),
-    ),
+    **_EULER,
+    "euler_trailing": _trailing(_EULER["euler"], "Euler", "euler"),
+    "euler_a": _EULER_A,
+    "euler_a_trailing": _trailing(_EULER_A, "Euler a", "euler_ancestral"),
+    "ddim": _DDIM,
+    "ddim_trailing": _trailing(_DDIM, "DDIM", "ddim"),
     **dict(
         _with_spacings(
             "unipc",
@@ -491,8 +512,15 @@ def suitable_schedulers(config: Mapping[str, Any], default: str | None = None) -
     return tuple(
         name
         for name, scheduler in SCHEDULERS.items()
-        if (scheduler.offered or name in listed) and _suits(scheduler, config)
+        if (name in listed or (scheduler.offered and not _repeats(scheduler, config)))
+        and _suits(scheduler, config)
     )
+
+
+def _repeats(scheduler: Scheduler, config: Mapping[str, Any]) -> bool:
+    """Tell whether a name says the spacing of timesteps that the model has anyway."""
+    spacing = scheduler.options.get("timestep_spacing")
+    return spacing is not None and spacing == config.get("timestep_spacing")
 
 
 def noise_kind(config: Mapping[str, Any]) -> NoiseKind:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from wsd.errors import UsageError
 from wsd.runtime.color_profile import to_srgb
@@ -194,6 +194,13 @@ def _read(path: Path, background: str) -> Image.Image:
         raise UsageError(f"there is no file {path}", "name a picture that is there") from None
     except Image.DecompressionBombError:
         raise UsageError(f"{path} has too many pixels", _TOO_LARGE) from None
+    except IsADirectoryError:
+        raise UsageError(f"{path} is a folder, no picture", "name a file in it") from None
+    except UnidentifiedImageError:
+        # Pillow's message has only the path.
+        is_empty = path.stat().st_size == 0
+        reason = "it is empty" if is_empty else "its bytes are of no format that is taken"
+        raise UsageError(f"{path} is no picture that can be read: {reason}", _READABLE) from None
     except _DAMAGED as error:
         raise UsageError(f"{path} is no picture that can be read: {error}", _READABLE) from error
     if layer.mode == "RGB":

@@ -4,6 +4,7 @@ import type { FileEntry } from "../bundle/manifest";
 import { isName } from "../bundle/paths";
 import { LoraError } from "../util/errors";
 import { nameOf } from "../util/secrets";
+import { clipWords } from "./trigger_words";
 
 /** The version of the format that this program reads. */
 const VERSION = 1;
@@ -45,7 +46,8 @@ export function parseAdapterBundle(text: string, url: string): AdapterBundle {
       "do not use it: wsd verify says what is wrong with it",
     );
   }
-  const triggerWords = Array.isArray(words) ? words.filter((word) => typeof word === "string") : [];
+  const texts = Array.isArray(words) ? words.filter((word) => typeof word === "string") : [];
+  const triggerWords = clipWords(texts);
   const entry = { file, bytes: bytes as number, sha256: sha256 as string };
   return { name, file: entry, triggerWords };
 }

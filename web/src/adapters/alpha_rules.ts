@@ -23,20 +23,23 @@ export function readAlphaRules(metadata: Record<string, string>, title: string):
       `${title}: its metadata ${CONFIGURATION} ${what}`,
       "save the file again with diffusers, or leave this metadata out if every alpha is the rank",
     );
-  let values: Record<string, unknown>;
+  let values: unknown;
   try {
-    values = Object(JSON.parse(text)) as Record<string, unknown>;
+    values = JSON.parse(text);
   } catch {
     throw refuse("is not JSON");
   }
+  if (!isObject(values)) throw refuse("is no object");
+  const settings = values;
   const numberOf = (value: unknown, name: string): number | undefined => {
     if (value === undefined || value === null) return undefined;
     if (typeof value === "number" && Number.isFinite(value)) return value;
     throw refuse(`has no number as ${name}`);
   };
   return (prefix, module) => {
-    const of = (name: string): unknown => values[`${prefix}.${name}`];
-    const pattern = Object(of("alpha_pattern")) as Record<string, unknown>;
+    const of = (name: string): unknown => settings[`${prefix}.${name}`];
+    const pattern = of("alpha_pattern") ?? {};
+    if (!isObject(pattern)) throw refuse("has no object as alpha_pattern");
     // PEFT takes the first pattern that the layer's name ends with. It may be any regular expression;
     // names alone are read.
     const patterns = Object.entries(pattern).map(([text, value]) => {
@@ -51,6 +54,15 @@ export function readAlphaRules(metadata: Record<string, string>, title: string):
       own === undefined
         ? numberOf(of("lora_alpha"), "lora_alpha")
         : numberOf(own.value, "alpha_pattern");
-    return { alpha, rootOfRank: of("use_rslora") === true };
+    // PEFT takes whatever Python takes for true; of numbers that is clear.
+    const byRoot = of("use_rslora") ?? false;
+    if (typeof byRoot !== "boolean" && typeof byRoot !== "number") {
+      throw refuse("has neither true nor false as use_rslora");
+    }
+    return { alpha, rootOfRank: Boolean(byRoot) };
   };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

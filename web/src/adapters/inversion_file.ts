@@ -22,7 +22,7 @@ export interface InversionFile {
   /** How many vectors it has: so many tokens stand for the word. */
   count: number;
   /** The vectors of each text encoder's component: float32, (count, features), flat. */
-  vectors: Record<string, Float32Array<ArrayBuffer>>;
+  vectors: Record<string, Float32Array>;
 }
 
 /** Name of the record of a text encoder's table of embeddings, (vocabulary, features), ends so. */
@@ -77,7 +77,7 @@ export function readInversionFile(
   return {
     token: both || single!.name === SINGLE ? undefined : single!.name,
     count: counts[0]!,
-    vectors: Object.fromEntries(vectors) as Record<string, Float32Array<ArrayBuffer>>,
+    vectors: Object.fromEntries(vectors) as Record<string, Float32Array>,
   };
 }
 

@@ -3,7 +3,7 @@
 import type { ParameterRecord } from "../bundle/manifest";
 import { LoraError } from "../util/errors";
 import { contractCore, multiply, swapAxes, transpose } from "./arithmetic";
-import type { Delta, LowRank, Magnitude, Patch } from "./patch";
+import type { Delta, LowRank, Magnitude, Patch, PatchMaker } from "./patch";
 import type { FileTensor } from "./safetensors";
 import type { Part } from "./tensor_keys";
 
@@ -65,15 +65,11 @@ function list(shape: readonly number[]): string {
 
 /**
  * Check the tensors of a layer, and return what makes its change from the scale of the whole LoRA.
- * No values are read before that is called.
+ * No values are read before it makes one.
  *
  * @throws LayerProblem if the tensors do not belong together, or do not fit the weight.
  */
-export function makePatch(
-  parts: Parts,
-  weight: ParameterRecord,
-  rule: AlphaRule,
-): (scale: number) => Patch {
+export function makePatch(parts: Parts, weight: ParameterRecord, rule: AlphaRule): PatchMaker {
   if (weight.shape.length === 1 && parts.diff !== undefined) {
     refuseOthers(parts, ["diff", "alpha"]);
     return makeVectorPatch(parts.diff, "diff", weight);
@@ -82,14 +78,24 @@ export function makePatch(
   const { make, rank } = chooseKind(parts, shape);
   const decompose = checkMagnitude(parts, shape);
   const alpha = parts.alpha === undefined ? rule.alpha : singleValue(parts.alpha);
+  // An alpha of the file's own is divided by the rank, also in LyCORIS' rank-stabilised files: their
+  // alpha is written so that this gives their scale.
   const divisor = rule.rootOfRank === true && parts.alpha === undefined ? Math.sqrt(rank) : rank;
   // A rank of 0 stands for tensors that have none: whole matrices take no alpha.
   const ratio = rank === 0 ? ([1, 1] as const) : ([alpha ?? rank, divisor] as const);
-  return (scale) => {
-    const lengths = decompose?.(scale);
-    const used = lengths?.scalesDelta === false ? 1 : scale;
-    const factor = finite((used * ratio[0]) / ratio[1]);
-    return { delta: make(), factor, magnitude: lengths?.magnitude };
+  const factors = (scale: number): Pick<Patch, "factor" | "rest"> => {
+    // In LyCORIS' form of DoRA a scale is the share of the whole change.
+    const [used, rest] = decompose?.isShare === true ? [1, scale - 1] : [scale, 0];
+    return {
+      factor: finite((used * ratio[0]) / ratio[1]),
+      rest: finite((rest * ratio[0]) / ratio[1]),
+    };
+  };
+  return {
+    check: (scale) => void factors(scale),
+    make: (scale) => {
+      return { delta: make(), ...factors(scale), magnitude: decompose?.make(scale) };
+    },
   };
 }
 
@@ -104,14 +110,15 @@ function finite(factor: number): number {
 }
 
 /** Return what makes the change of a bias or of a norm's weight, which is given as a whole. */
-export function makeVectorPatch(
-  diff: FileTensor,
-  part: Part,
-  vector: ParameterRecord,
-): (scale: number) => Patch {
+export function makeVectorPatch(diff: FileTensor, part: Part, vector: ParameterRecord): PatchMaker {
   const count = vector.shape.reduce((product, edge) => product * edge, 1);
   if (diff.count !== count) fail(`${part} has ${diff.count} values, and the model has ${count}`);
-  return (scale) => ({ delta: whole(diff.values(), [count, 1, 1]), factor: finite(scale) });
+  return {
+    check: (scale) => void finite(scale),
+    make: (scale) => {
+      return { delta: whole(diff.values(), [count, 1, 1]), factor: finite(scale), rest: 0 };
+    },
+  };
 }
 
 /** A kind of change: what makes it, and its rank; 0 for tensors without factors. */
@@ -157,6 +164,21 @@ function requireShape(tensor: FileTensor, part: Part, wanted: readonly number[])
   }
 }
 
+/**
+ * The same for a factor that has the kernel of a convolution: as axes of its own, or as one axis
+ * together with the input channels.
+ */
+function requireKernels(
+  tensor: FileTensor,
+  part: Part,
+  [rows, inputs, ...kernel]: readonly [number, number, ...number[]],
+): void {
+  const columns = kernel.reduce((product, edge) => product * edge, inputs);
+  const { shape } = tensor;
+  if (shape.length === 2 && shape[0] === rows && shape[1] === columns) return;
+  requireShape(tensor, part, [rows, inputs, ...kernel]);
+}
+
 function rankOf(tensor: FileTensor, part: Part, axis: 0 | 1): number {
   const rank = tensor.shape[axis];
   if (rank === undefined || rank === 0)
@@ -171,8 +193,11 @@ function readLora(parts: Parts, { rows, positions, inputs, kernel }: WeightShape
   const { mid } = parts;
   const rank = rankOf(down, "down", 0);
   requireShape(up, "up", [rows, rank]);
-  requireShape(down, "down", mid === undefined ? [rank, inputs, ...kernel] : [rank, inputs]);
-  if (mid !== undefined) requireShape(mid, "mid", [rank, rank, ...kernel]);
+  if (mid === undefined) requireKernels(down, "down", [rank, inputs, ...kernel]);
+  else {
+    requireShape(down, "down", [rank, inputs]);
+    requireShape(mid, "mid", [rank, rank, ...kernel]);
+  }
   const make = (): Delta => {
     const factor =
       mid === undefined
@@ -206,10 +231,7 @@ function readHalf(
   const rank = rankOf(down, downPart, 0);
   if (core === undefined) {
     requireShape(up, upPart, [rows, rank]);
-    // The columns are (inputs, height, width), laid out as one axis.
-    if (down.count !== rank * inputs * positions) {
-      fail(`${downPart} has ${down.count} values, the model needs ${rank * inputs * positions}`);
-    }
+    requireKernels(down, downPart, [rank, inputs, ...kernel]);
   } else {
     requireShape(up, upPart, [rank, rows]);
     requireShape(down, downPart, [rank, inputs]);
@@ -288,8 +310,8 @@ function readRight(parts: Parts, positions: number, kernel: readonly number[]): 
     if (parts.lokr_w2_a !== undefined || parts.lokr_w2_b !== undefined) {
       fail("it has lokr_w2 both whole and as factors");
     }
-    const [rows = 0, columns = 0] = single.shape;
-    requireShape(single, "lokr_w2", [rows, columns, ...kernel]);
+    const rows = single.shape[0] ?? 0;
+    const columns = countInputs(single, "lokr_w2", rows, kernel);
     const make = (): Float32Array<ArrayBuffer> =>
       swapAxes(single.values(), [rows, columns, positions]);
     return { rows, columns, rank: 0, make };
@@ -311,16 +333,24 @@ function readRight(parts: Parts, positions: number, kernel: readonly number[]): 
   }
   const rows = up.shape[0] ?? 0;
   requireShape(up, "lokr_w2_a", [rows, rank]);
-  // Its columns are (columns, height, width), which LyCORIS writes as one axis.
-  const columns = down.count / (rank * positions);
-  if (!Number.isInteger(columns)) {
-    fail(`lokr_w2_b has ${down.count} values, which ${rank * positions} do not divide`);
-  }
+  const columns = countInputs(down, "lokr_w2_b", rank, kernel);
   const make = (): Float32Array<ArrayBuffer> => {
     const inner = swapAxes(down.values(), [rank, columns, positions]);
     return multiply(up.values(), inner, rows, rank, positions * columns);
   };
   return { rows, columns, rank, make };
+}
+
+/** How many input channels a factor with the kernel of a convolution has. */
+function countInputs(
+  tensor: FileTensor,
+  part: Part,
+  rows: number,
+  kernel: readonly number[],
+): number {
+  const inputs = tensor.count / kernel.reduce((product, edge) => product * edge, rows);
+  requireKernels(tensor, part, [rows, inputs, ...kernel]);
+  return inputs;
 }
 
 /** A difference that is given as a whole. */
@@ -343,13 +373,13 @@ function whole(
 
 /**
  * DoRA's lengths, Liu et al. 2024: PEFT has one for each output channel, LyCORIS also for each input
- * channel. The scale of the whole LoRA is a factor of the difference in PEFT, and in LyCORIS the share
- * of the change of length.
+ * channel. The scale of the whole LoRA is a factor of the difference in PEFT; of LyCORIS' form it is the
+ * share of the whole change, as ComfyUI and AUTOMATIC1111's web UI compute it.
  */
 function checkMagnitude(
   parts: Parts,
   { rows, inputs }: WeightShape,
-): ((scale: number) => { magnitude: Magnitude; scalesDelta: boolean }) | undefined {
+): { make: (scale: number) => Magnitude; isShare: boolean } | undefined {
   const { magnitude: ofPeft, dora_scale: ofLycoris } = parts;
   if (ofPeft !== undefined && ofLycoris !== undefined) fail("it has the lengths of DoRA twice");
   const tensor = ofPeft ?? ofLycoris;
@@ -360,12 +390,12 @@ function checkMagnitude(
     fail(`the lengths of DoRA have the shape ${list(shape)}, the model has ${rows} rows`);
   }
   const axis = perInput ? "in" : "out";
-  return (scale) => {
-    const values = tensor.values();
-    return ofPeft === undefined
-      ? { magnitude: { values, axis, blend: scale, epsilon: EPSILON }, scalesDelta: false }
-      : { magnitude: { values, axis, blend: 1, epsilon: 0 }, scalesDelta: true };
+  const isShare = ofPeft === undefined;
+  const make = (scale: number): Magnitude => {
+    const [blend, epsilon] = isShare ? [scale, EPSILON] : [1, 0];
+    return { values: tensor.values(), axis, blend, epsilon };
   };
+  return { make, isShare };
 }
 
 /** @throws LayerProblem unless an alpha is one number. */

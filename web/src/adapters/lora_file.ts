@@ -5,6 +5,8 @@ import { sha256 } from "../bundle/sha256";
 import { LoraError } from "../util/errors";
 import { readAlphaRules } from "./alpha_rules";
 import { differ, familyOfFile, familyOfModel } from "./family_names";
+import { findFastVariant } from "./fast_variants";
+import { clipWords } from "./trigger_words";
 import { LayerProblem, makePatch, makeVectorPatch } from "./layer";
 import type { AlphaRule, Parts } from "./layer";
 import { nameModules } from "./module_names";
@@ -30,18 +32,22 @@ export interface LoraFile {
   hash: string;
   /** Words that its metadata states for prompts. */
   triggerWords: string[];
+  /** What it is of the LoRAs that were distilled for few steps; undefined for others. */
+  fastVariant: string | undefined;
 }
 
 /**
  * Read a file for a model. Values are checked, and read again when weights are patched.
  *
  * @param title the file's name for errors.
+ * @param names of where it comes from, which may say what it is.
  * @throws LoraError if the file is damaged, or does not belong to the model.
  */
 export async function readLoraFile(
   data: ArrayBuffer,
   manifest: Manifest,
   title: string,
+  names: readonly string[] = [title],
 ): Promise<LoraFile> {
   const file = readSafetensors(data, title);
   const { grouped, unused } = groupTensors(file, manifest, title);
@@ -72,6 +78,7 @@ export async function readLoraFile(
     unused,
     hash: (await hashOf(file)).slice(0, HASH_DIGITS),
     triggerWords: wordsOf(file.metadata),
+    fastVariant: findFastVariant(names, file.metadata, [...file.tensors.keys()], manifest),
   };
 }
 
@@ -82,11 +89,7 @@ async function hashOf({ metadata, body }: TensorFile): Promise<string> {
 }
 
 function wordsOf(metadata: Record<string, string>): string[] {
-  const text = metadata["modelspec.trigger_phrase"] ?? "";
-  return text
-    .split(",")
-    .map((word) => word.trim())
-    .filter((word) => word !== "");
+  return clipWords((metadata["modelspec.trigger_phrase"] ?? "").split(","));
 }
 
 /** Find the layer of each tensor. */

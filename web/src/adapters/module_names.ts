@@ -49,7 +49,7 @@ function namedComponents(
 /** Collect the names of all layers of a model. */
 export function nameModules(manifest: Manifest): ModuleNames {
   const found = new Map<string, Module>();
-  const encoders = manifest.conditioning.encoders.length;
+  const isOnlyEncoder = manifest.conditioning.encoders.length === 1;
   for (const { component, prefix, flat, isText } of namedComponents(manifest)) {
     const { records: all } = manifest.components[component]!;
     const records = new Map(all.map((each) => [each.name, each]));
@@ -59,17 +59,19 @@ export function nameModules(manifest: Manifest): ModuleNames {
     const originals = isText ? new Map<string, string>() : originalNames(modules);
     const spell = (name: string): string[] =>
       isText
-        ? spellText(name, [`${prefix}.`, ...(encoders === 1 ? [""] : [])], flat)
+        ? spellText(name, [`${prefix}.`, ...(isOnlyEncoder ? [""] : [])], flat)
         : spellDenoiser(name, originals.get(name), `${prefix}.`, flat);
     for (const name of modules) {
       const weight = records.get(name + WEIGHT)!;
       const bias = records.get(name + BIAS);
       const module: Module = { component, name, prefix, weight, bias, isUnused: false };
       for (const spelling of spell(name)) found.set(spelling, module);
-      const behind = encoders > 1 && isText ? nameBehind(name, modules) : undefined;
-      if (behind === undefined) continue;
-      const unused = { ...module, name: behind, isUnused: true };
-      for (const spelling of spell(behind)) found.set(spelling, unused);
+    }
+    for (const [name, similar] of isText ? unusedModules(modules) : []) {
+      const weight = records.get(similar + WEIGHT)!;
+      const bias = records.get(similar + BIAS);
+      const unused: Module = { component, name, prefix, weight, bias, isUnused: true };
+      for (const spelling of spell(name)) found.set(spelling, unused);
     }
   }
   return found;
@@ -78,14 +80,23 @@ export function nameModules(manifest: Manifest): ModuleNames {
 const LAYER = /^(.*\bencoder\.layers\.)(\d+)(\..+)$/;
 
 /**
- * The name in the layer behind a text encoder's last one. SDXL takes what the layer before an encoder's
- * last one gives, so that a bundle lacks the last one; training changes it all the same.
+ * Layers of a text encoder that the model does not run, each with a similar one that it runs. SDXL takes
+ * what the layer before the first encoder's last one gives, so that a bundle lacks the last one and the
+ * norm behind it; training changes them all the same.
  */
-function nameBehind(name: string, modules: readonly string[]): string | undefined {
-  const [, start, number, rest] = LAYER.exec(name) ?? [];
-  if (start === undefined) return undefined;
-  const next = `${start}${Number(number) + 1}`;
-  return modules.some((each) => each.startsWith(`${next}.`)) ? undefined : next + rest!;
+function unusedModules(modules: readonly string[]): Map<string, string> {
+  const unused = new Map<string, string>();
+  const [, start] = modules.map((name) => LAYER.exec(name)).find((match) => match !== null) ?? [];
+  if (start === undefined) return unused;
+  const norm = start.replace(/encoder\.layers\.$/, "final_layer_norm");
+  if (modules.includes(norm)) return unused;
+  const layers = modules.map((name) => LAYER.exec(name)).filter((match) => match !== null);
+  const last = Math.max(...layers.map(([, , number]) => Number(number)));
+  for (const [name, , number, rest] of layers) {
+    if (Number(number) === last) unused.set(`${start}${last + 1}${rest!}`, name);
+  }
+  unused.set(norm, layers[0]![0]);
+  return unused;
 }
 
 /** The names that diffusers once gave to the layers of attention in a text encoder. */
@@ -100,7 +111,9 @@ const OLD_TEXT: Readonly<Record<string, string>> = {
 function spellText(name: string, prefixes: string[], flat: string[]): string[] {
   // Versions of transformers differ in whether they name this level.
   const core = name.startsWith("text_model.") ? name.slice("text_model.".length) : name;
-  return [core, `text_model.${core}`].flatMap((each) => {
+  // The projection is not within this level.
+  const names = core === "text_projection" ? [core] : [core, `text_model.${core}`];
+  return names.flatMap((each) => {
     const at = each.lastIndexOf(".") + 1;
     const last = each.slice(at);
     const old = Object.hasOwn(OLD_TEXT, last) ? [each.slice(0, at) + OLD_TEXT[last]!] : [];

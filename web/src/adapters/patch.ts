@@ -31,7 +31,7 @@ export type Delta =
 export interface Magnitude {
   values: Float32Array<ArrayBuffer>;
   axis: "out" | "in";
-  /** Share of the change of length that is applied: 1 for all of it. */
+  /** Share of the whole change that is applied: 1 for all of it. */
   blend: number;
   /** Added to a length before it divides. */
   epsilon: number;
@@ -43,6 +43,20 @@ export interface Patch {
   /** A float32. */
   factor: number;
   magnitude?: Magnitude | undefined;
+  /**
+   * Factor of the delta that is added once more after the lengths were changed, a float32. Lines are
+   * multiplied by s · r + 1 - s, with s the blend and r the ratio of their lengths; with
+   * (s - 1) · factor here, that gives s · D + (1 - s) · W, where D has all of the change.
+   */
+  rest: number;
+}
+
+/** Makes the change of one parameter from the scale of the whole LoRA. */
+export interface PatchMaker {
+  /** @throws LoraError if a scale makes a factor beyond float32; no values are read. */
+  check: (scale: number) => void;
+  /** Read the tensors, and make the change; throws as `check` does. */
+  make: (scale: number) => Patch;
 }
 
 /** What one LoRA does to one parameter. */
@@ -50,12 +64,7 @@ export interface Layer {
   /** Id of the component, and name of its record. */
   component: string;
   record: string;
-  /**
-   * Read the layer's tensors.
-   *
-   * @param scale factor of the whole LoRA.
-   */
-  patch: (scale: number) => Patch;
+  patch: PatchMaker;
 }
 
 /** A layer with the scale of its LoRA. */

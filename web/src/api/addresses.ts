@@ -36,16 +36,22 @@ export function indexAddress(given: string | URL, { fetch }: FetchOptions = {}):
 }
 
 /**
- * Return the address of a LoRA's file, or of its adapter.json.
+ * Return the address of a LoRA's file, of its adapter.json, or of a textual inversion's file.
  *
- * @throws OptionError if it is not an address.
+ * @throws OptionError if it is not an address from which a file can be fetched.
  */
-export function loraAddress(given: string | URL): string {
+export function loraAddress(given: string | URL, { fetch }: FetchOptions = {}): string {
   const url = absolute(
     given,
     "source",
     "give the address of a .safetensors file, or the file itself",
   );
+  if (fetch === undefined) {
+    refuseUser(url, "source");
+    if (url.protocol === "file:") {
+      throw noFiles(url, "source", "give the file itself, from an input of the page for example");
+    }
+  }
   url.hash = ""; // it is never sent to a server
   return url.href;
 }
@@ -116,12 +122,7 @@ function fileAddress(
   fetchesFiles: boolean,
 ): string {
   const url = absolute(given, name, hint);
-  if ((url.username !== "" || url.password !== "") && !fetchesFiles) {
-    throw new OptionError(
-      `${name} has a user or a password, with which browsers fetch nothing: ${nameOf(url)}`,
-      'leave them out of the address, and give `headers`: { Authorization: "Basic …" }',
-    );
-  }
+  if (!fetchesFiles) refuseUser(url, name);
   if (!URL.canParse("file", url.href)) {
     throw new OptionError(
       `${name} is an address of ${url.protocol}, which has no files beside it`,
@@ -129,8 +130,9 @@ function fileAddress(
     );
   }
   if (url.protocol === "file:" && !fetchesFiles) {
-    throw new OptionError(
-      `${name} is ${nameOf(url).slice(0, 100)}, and browsers give pages no files of this kind`,
+    throw noFiles(
+      url,
+      name,
       "serve the folder, and open it over http://localhost: wsd serve FOLDER",
     );
   }
@@ -140,6 +142,22 @@ function fileAddress(
   }
   url.hash = ""; // it is never sent to a server
   return url.href;
+}
+
+/** @throws OptionError if an address has a user or a password. */
+function refuseUser(url: URL, name: string): void {
+  if (url.username === "" && url.password === "") return;
+  throw new OptionError(
+    `${name} has a user or a password, with which browsers fetch nothing: ${nameOf(url)}`,
+    'leave them out of the address, and give `headers`: { Authorization: "Basic …" }',
+  );
+}
+
+function noFiles(url: URL, name: string, hint: string): OptionError {
+  return new OptionError(
+    `${name} is ${nameOf(url).slice(0, 100)}, and browsers give pages no files of this kind`,
+    hint,
+  );
 }
 
 /** Whether an address is that of a file; any other one is that of a folder. */

@@ -5,7 +5,9 @@ import * as Comlink from "comlink";
 import type { Manifest } from "../bundle/manifest";
 import { resolvePrompts } from "../pipeline/generation_request";
 import { fitForEncoding, picturesOf, prepareRequest } from "../pipeline/picture_options";
+import type { Inversion } from "../pipeline/inversion";
 import { requireEncoder } from "../bundle/manifest";
+import { noSuchLora } from "../settings/lora_tags";
 import { untilAborted } from "../util/concurrency";
 import { AbortError, OptionError, throwIfAborted } from "../util/errors";
 import {
@@ -20,7 +22,6 @@ import {
   requireSignal,
   requireString,
 } from "../util/option_checks";
-import type { ReadInversion } from "../worker/recovery";
 import type { LoadedModel } from "../worker/worker_pipeline";
 import { explainAddress, manifestAddress } from "./addresses";
 import { CallQueue } from "./call_queue";
@@ -68,6 +69,14 @@ interface KeptLora {
   source: string | Blob;
 }
 
+/** Work of a call in the worker; it gets the number, the reports and the signal of the call. */
+type Work<Result> = (
+  remote: RemotePipeline,
+  call: number,
+  report: OnProgress,
+  cancelled: AbortSignal,
+) => Promise<Result>;
+
 const ignore = (): void => undefined;
 
 /** Options of calls that can be followed and cancelled. */
@@ -103,7 +112,7 @@ export class StableDiffusionPipeline {
   /** The LoRAs that are loaded, in the order in which they are applied. */
   #loras: readonly KeptLora[] = [];
   /** The textual inversions that are loaded; the worker gets them with each request. */
-  #inversions: readonly ReadInversion[] = [];
+  #inversions: readonly Inversion[] = [];
   /** Called with the progress of the reload: that of the call that waits for it. */
   #onReload: OnProgress = () => undefined;
   #unloading: Promise<void> | undefined;
@@ -317,8 +326,10 @@ export class StableDiffusionPipeline {
    * included. Every tensor of a file is applied, or the file is refused.
    *
    * @param source a .safetensors file, its address, or the address of an adapter.json of `wsd lora`.
-   * @throws LoraError if the file is damaged or belongs to another family of models, or a LoRA of its
-   *   name is loaded; the model is then as it was.
+   * @returns what is known of it. Its name is the given one, or else that of its file, with a number
+   *   if another LoRA has that.
+   * @throws LoraError if the file is damaged or belongs to another family of models, or a LoRA of the
+   *   given name is loaded; the model is then as it was.
    * @throws FetchError or IntegrityError if the file cannot be fetched, or is another one.
    * @throws what `generate` throws, else.
    *
@@ -332,12 +343,15 @@ export class StableDiffusionPipeline {
    */
   async loadLora(source: LoraSource, options: LoraOptions = {}): Promise<LoadedLora> {
     const caller = checkLoraOptions(options);
-    const sent = sentSource(source);
+    const sent = sentSource(source, this.#options);
     const { name, scale, sha256 } = caller;
-    await this.#changeLoras(caller, sent, (remote, call, report) =>
-      remote.loadLora(call, sent, { name, scale, sha256 }, report),
+    const loaded = await this.#call(
+      caller,
+      this.#changing(sent, (remote, call, report) =>
+        remote.loadLora(call, sent, { name, scale, sha256 }, report),
+      ),
     );
-    return this.loras.at(-1)!;
+    return loaded.at(-1)!;
   }
 
   /**
@@ -354,13 +368,17 @@ export class StableDiffusionPipeline {
   ): Promise<void> {
     const caller = requireOptions("setAdapters", options, CALLER_CHECKS);
     const checked = checkScales(scales);
-    await this.#changeLoras(caller, undefined, (remote, call, report) =>
-      remote.setAdapters(call, checked, report),
+    await this.#call(
+      caller,
+      this.#changing(undefined, (remote, call, report) =>
+        remote.setAdapters(call, checked, report),
+      ),
     );
   }
 
   /**
-   * Remove a LoRA; without any, the weights are those of the model's files again.
+   * Remove a LoRA; without any, the weights are those of the model's files again. Where the worker had to
+   * be ended, the model is not loaded again for that.
    *
    * @param name the LoRA's; without it, all of them are removed.
    * @throws OptionError if no LoRA of this name is loaded.
@@ -370,9 +388,15 @@ export class StableDiffusionPipeline {
     const caller = requireOptions("unloadLora", options, CALLER_CHECKS);
     const given = name ?? undefined;
     if (given !== undefined) requireString("name", given);
-    await this.#changeLoras(caller, undefined, (remote, call, report) =>
+    const unload = this.#changing(undefined, (remote, call, report) =>
       remote.unloadLora(call, given, report),
     );
+    await this.#inTurn(caller, async (run, cancelled) => {
+      // Loading the model again may fail at the very LoRA that is to go. That goes without a worker.
+      await untilAborted(Promise.resolve(this.#reload).catch(ignore), cancelled);
+      if (this.#worker.ended) this.#forgetLora(given);
+      else await run(unload);
+    });
   }
 
   /** The textual inversions that are loaded. */
@@ -392,7 +416,7 @@ export class StableDiffusionPipeline {
    *
    * @example
    * ```ts
-   * const { token } = await pipe.loadTextualInversion(file, { token: "<cat-toy>" });
+   * const { token } = await pipe.loadTextualInversion(file, { token: "<my-cat>" });
    * const { image } = await pipe.generate(`a ${token} on a table`, { seed: 7 });
    * pipe.unloadTextualInversion(token);
    * ```
@@ -402,7 +426,7 @@ export class StableDiffusionPipeline {
     options: InversionOptions = {},
   ): Promise<LoadedInversion> {
     const caller = requireOptions("loadTextualInversion", options, INVERSION_CHECKS);
-    const sent = sentSource(source);
+    const sent = sentSource(source, this.#options);
     const { token, sha256 } = caller;
     const read = await this.#call(caller, (remote, call, report) =>
       remote.readInversion(call, sent, { token, sha256 }, report),
@@ -440,8 +464,9 @@ export class StableDiffusionPipeline {
   }
 
   /** Words are found in capital and small letters, so two that differ in those are the same. */
-  #findInversion(token: string): ReadInversion | undefined {
-    return this.#inversions.find((each) => each.token.toLowerCase() === token.toLowerCase());
+  #findInversion(token: string): Inversion | undefined {
+    const plain = (text: string): string => text.normalize("NFC").toLowerCase();
+    return this.#inversions.find((each) => plain(each.token) === plain(token));
   }
 
   /**
@@ -492,23 +517,41 @@ export class StableDiffusionPipeline {
   }
 
   /**
-   * Do a call that changes the LoRAs, and remember those that are loaded then: another worker loads
-   * them again.
+   * Make work that changes the LoRAs, and remembers those that are loaded then: another worker loads
+   * them again. Where the call was cancelled when all was done, it is undone.
    *
    * @param source of the one that is added.
    */
-  async #changeLoras(
-    caller: CallOptions,
-    source: string | Blob | undefined,
-    work: (remote: RemotePipeline, call: number, report: OnProgress) => Promise<LoadedLora[]>,
-  ): Promise<void> {
-    await this.#call(caller, async (remote, call, report) => {
-      const loaded = await work(remote, call, report);
+  #changing(source: string | Blob | undefined, work: Work<LoadedLora[]>): Work<LoadedLora[]> {
+    return async (remote, call, report, cancelled) => {
+      const loaded = await work(remote, call, report, cancelled);
+      if (cancelled.aborted) {
+        await this.#undoLoras();
+        throwIfAborted(cancelled);
+      }
       const sources = new Map(this.#loras.map((lora) => [lora.loaded.name, lora.source]));
       this.#loras = loaded.map((each) => {
         return { loaded: each, source: sources.get(each.name) ?? source! };
       });
-    });
+      return loaded;
+    };
+  }
+
+  async #undoLoras(): Promise<void> {
+    const worker = this.#worker;
+    try {
+      await worker.run(undefined, (remote, call) => remote.undoLoras(call));
+    } catch (error) {
+      // Another one has those that are remembered.
+      worker.end(error);
+    }
+  }
+
+  /** Forget a LoRA, or all of them, where there is no worker that has it. */
+  #forgetLora(name: string | undefined): void {
+    const isGone = ({ loaded }: KeptLora): boolean => name === undefined || loaded.name === name;
+    if (name !== undefined && !this.#loras.some(isGone)) throw noSuchLora(name, this.loras);
+    this.#loras = this.#loras.filter((lora) => !isGone(lora));
   }
 
   /**
@@ -520,7 +563,7 @@ export class StableDiffusionPipeline {
   async #callWithPicture<Result>(
     prepared: unknown,
     caller: CallOptions,
-    work: (remote: RemotePipeline, call: number, report: OnProgress) => Promise<Result>,
+    work: Work<Result>,
   ): Promise<Result> {
     if (!(prepared instanceof Promise)) return this.#call(caller, work);
     const unusable = new AbortController();
@@ -530,9 +573,21 @@ export class StableDiffusionPipeline {
   }
 
   /** Do a call's work in the worker when its turn has come. */
-  async #call<Result>(
+  async #call<Result>(caller: CallOptions, work: Work<Result>): Promise<Result> {
+    return this.#inTurn(caller, (run) => run(work));
+  }
+
+  /**
+   * Do something when a call's turn has come.
+   *
+   * @param turn gets what does work in the worker, and the signal that cancels the call.
+   */
+  async #inTurn<Result>(
     { onProgress, signal }: CallOptions,
-    work: (remote: RemotePipeline, call: number, report: OnProgress) => Promise<Result>,
+    turn: (
+      run: <Found>(work: Work<Found>) => Promise<Found>,
+      cancelled: AbortSignal,
+    ) => Promise<Result>,
   ): Promise<Result> {
     let settled = false;
     const progress = new CallProgress((event) => {
@@ -540,11 +595,13 @@ export class StableDiffusionPipeline {
       if (!settled) onProgress?.(event);
     });
     try {
-      return await this.#calls.run(signal, async (cancelled) => {
-        const worker = await this.#ready(progress.phase(LOADING_SHARE), cancelled);
-        const report = Comlink.proxy(reporting(progress.phase()));
-        return worker.run(cancelled, (remote, call) => work(remote, call, report));
-      });
+      return await this.#calls.run(signal, async (cancelled) =>
+        turn(async (work) => {
+          const worker = await this.#ready(progress.phase(LOADING_SHARE), cancelled);
+          const report = Comlink.proxy(reporting(progress.phase()));
+          return worker.run(cancelled, (remote, call) => work(remote, call, report, cancelled));
+        }, cancelled),
+      );
     } finally {
       settled = true;
     }
@@ -569,10 +626,10 @@ export class StableDiffusionPipeline {
     await this.#worker.load(this.#url, { ...this.#options, onProgress, signal: undefined });
     try {
       for (const { loaded, source } of this.#loras) {
-        const { name, scale, sha256 } = loaded;
+        const { name, scale, sha256, triggerWords } = loaded;
         const report = Comlink.proxy(ignore);
         await this.#worker.run(undefined, (remote, call) =>
-          remote.loadLora(call, source, { name, scale, sha256 }, report),
+          remote.loadLora(call, source, { name, scale, sha256, triggerWords }, report),
         );
       }
     } catch (error) {

@@ -2,10 +2,17 @@
 
 import { fetchParsed } from "../bundle/bundle_files";
 import { clearCaches, NO_CACHE, openCache } from "../bundle/cache";
-import { countBytes, forget, keepsStrayFiles, keptManifest, keptManifests } from "../bundle/kept";
+import {
+  countBytes,
+  fileSizes,
+  forget,
+  keepsStrayFiles,
+  keptManifest,
+  keptManifests,
+} from "../bundle/kept";
 import { parseManifest } from "../bundle/manifest";
 import { makeTransport, plainHeaders } from "../bundle/transport";
-import { FETCH_CHECKS, requireOptions } from "../util/option_checks";
+import { FETCH_CHECKS, requireDigest, requireOptions } from "../util/option_checks";
 import { explainAddress, manifestAddress } from "./addresses";
 import { checkEnvironment } from "./environment";
 import type { FetchOptions } from "./load_options";
@@ -104,6 +111,23 @@ export async function purge(manifestUrl: string | URL, options: FetchOptions = {
     throw explainAddress(error, manifestUrl, url);
   }
   await forget(url, manifest, cache);
+}
+
+/**
+ * Remove the file of a LoRA or of a textual inversion that this browser keeps because it was fetched from
+ * an address. A file that belongs to a kept model stays.
+ *
+ * @param sha256 of the file, as `loadLora` and `loadTextualInversion` give it.
+ * @throws UnsupportedError in Node.js and on pages of plain http.
+ * @throws OptionError if it is no SHA-256.
+ */
+export async function purgeFile(sha256: string): Promise<void> {
+  checkEnvironment();
+  requireDigest("sha256", sha256);
+  const cache = await openCache();
+  const models = await keptManifests(cache);
+  if (models.some(({ manifest }) => fileSizes(manifest).has(sha256))) return;
+  await cache.remove(sha256);
 }
 
 /**

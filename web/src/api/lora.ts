@@ -20,14 +20,29 @@ export interface LoraOptions {
   /** Factor on what it adds to the weights; 1 unless given. With 0 it is loaded and not applied. */
   scale?: number | undefined;
   /**
-   * SHA-256 that its file must have, in lower-case hexadecimal. A file from an address is then kept in
-   * the browser under this digest, and is not fetched again. An adapter.json states it for its file.
+   * SHA-256 that its file must have, in lower-case hexadecimal. A file from an address is kept in the
+   * browser under its digest, and is not fetched again where this is given. An adapter.json states it for
+   * its file.
    */
   sha256?: string | undefined;
   /** Called with the progress of the call; what it throws is reported as an error of the page. */
   onProgress?: OnProgress | undefined;
-  /** Cancels this call. The model is then as it was. */
+  /** Cancels this call. The LoRAs are then as they were. */
   signal?: AbortSignal | undefined;
+}
+
+/** Options of `generate` that suit a LoRA which was distilled for few steps. */
+export interface SuggestedSettings {
+  /** What it is: `lcm-lora` for example, a name of `wsd build --fine-tune`. */
+  fastVariant: string;
+  /** The scheduler that suits it, or the nearest that the model's bundle has. */
+  scheduler: string;
+  /** The scheduler that suits it, if the bundle lacks that; pictures are worse then. */
+  missingScheduler?: string;
+  numInferenceSteps: number;
+  /** Up to 1 means none. */
+  guidanceScale: number;
+  eta: number;
 }
 
 /** A LoRA that is loaded. */
@@ -48,9 +63,14 @@ export interface LoadedLora {
   hash: string;
   /**
    * Names of its tensors that change nothing, because they belong to layers that the model does not run:
-   * the last ones of SDXL's text encoders.
+   * the last one of SDXL's first text encoder, and the norm behind it.
    */
   unused: string[];
-  /** Words that its training used in prompts, as its metadata or its bundle states them. */
+  /** Words that its training used in prompts, as its metadata or its bundle states them; 20 at most. */
   triggerWords: string[];
+  /**
+   * What suits it if it is an LCM, TCD, Turbo, Lightning, Hyper or DMD2 LoRA; absent for others. Nothing
+   * is set by itself: give it to `generate`.
+   */
+  suggested?: SuggestedSettings;
 }

@@ -4,14 +4,19 @@ import { isLoraName } from "../settings/lora_tags";
 import { OptionError } from "../util/errors";
 import { LORA_CHECKS, requireObject, requireOptions, show } from "../util/option_checks";
 import { loraAddress } from "./addresses";
+import type { FetchOptions } from "./load_options";
 import type { LoraOptions, LoraSource } from "./lora";
 
-/** A source as it is sent to the worker: an absolute address, or the file. */
-export function sentSource(source: LoraSource): string | Blob {
+/**
+ * A source as it is sent to the worker: an absolute address, or the file.
+ *
+ * @param options how addresses are fetched: a `fetch` of the caller's own may take any.
+ */
+export function sentSource(source: LoraSource, options: FetchOptions): string | Blob {
   // Of any realm: an iframe's Blob is of another class.
   const kind = Object.prototype.toString.call(source);
   if (kind === "[object Blob]" || kind === "[object File]") return source as Blob;
-  return loraAddress(source as string | URL);
+  return loraAddress(source as string | URL, options);
 }
 
 /**

@@ -78,9 +78,14 @@ const given = mountGiven({
 form.onFormChange(given.describe);
 const loras = mountLoras({
   say: tell,
-  fail: (error, title, steps) => status.showError(error, undefined, { title, steps }),
+  fail: (error, title, steps) => {
+    const told = title === undefined || steps === undefined ? undefined : { title, steps };
+    status.showError(error, undefined, told);
+  },
   prompt: () => field("prompt").value,
   setPrompt: (prompt) => form.writeForm({ prompt }),
+  readSettings: form.readForm,
+  writeSettings: form.writeForm,
 });
 const tokens = mountTokenCounts({
   read: form.readForm,
@@ -90,7 +95,9 @@ form.onFormChange(tokens.count);
 const imports = mountSettingsImport(element("import"), {
   offer: () => {
     const offered = form.offer();
-    return offered && { ...offered, loras: loras.known() };
+    if (offered === undefined) return undefined;
+    const eta = loras.eta(offered.scheduler) ?? offered.eta;
+    return { ...offered, eta, loras: loras.known() };
   },
   apply: form.writeForm,
   read: () => {
@@ -211,6 +218,7 @@ async function drawOne(): Promise<void> {
   const [width, height] = form.readSize();
   const { variationSeed, variationStrength, promptSyntax, prompt2, negative2 } = others;
   const secondPass = readSecondPass();
+  const eta = loras.eta(scheduler);
   const chosenSeed = seed === "" ? form.randomSeed() : seed;
   form.showSeed(chosenSeed);
   status.hideError();
@@ -234,6 +242,7 @@ async function drawOne(): Promise<void> {
       numInferenceSteps: Number(steps),
       guidanceScale: Number(guidance),
       scheduler,
+      ...(eta === undefined ? {} : { eta }),
       numImages: Number(images),
       ...(image === "" ? {} : { imageIndex: Number(image) - 1 }),
       width,

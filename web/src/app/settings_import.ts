@@ -155,13 +155,12 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
   }
 
   async function takeFiles(files: FileList | null, how: Way): Promise<void> {
-    const file = files?.[0];
+    const all = [...(files ?? [])];
+    const loras = all.filter(page.isLora);
+    if (loras.length > 0) page.addLoras(loras);
+    const others = all.filter((each) => !loras.includes(each));
+    const [file] = others;
     if (file === undefined) return;
-    const loras = [...files!].filter(page.isLora);
-    if (loras.length > 0) {
-      page.addLoras(loras);
-      return;
-    }
     const turn = ++newest;
     const pasted = how === "pasted";
     const name = pasted ? (): string => galleryText().pastedPicture : file.name;
@@ -181,7 +180,7 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
       return;
     }
     if (take(found, name)) page.offerStart(file, name);
-    const { length } = files!;
+    const { length } = others;
     if (length < 2) return;
     page.say(() => {
       const { onlyFirst, onlyFirstPasted } = galleryText();

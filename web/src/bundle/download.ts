@@ -27,6 +27,9 @@ import type { Transport } from "./transport";
 /** Called with the bytes that have arrived since the last call; negative if some are discarded. */
 export type OnBytes = (count: number) => void;
 
+/** Called with how many bytes of a file have arrived, of how many. */
+export type OnLoaded = (loaded: number, total: number) => void;
+
 /** Milliseconds before each retry; when a try brings bytes, the list starts again. */
 const PAUSES = [250, 1000, 3000];
 
@@ -106,15 +109,20 @@ export interface TextRequest extends FileRequest {
   patient?: boolean;
   /** The most bytes that it may have; those of a text unless given. */
   most?: number;
+  /**
+   * Called with the bytes that have arrived and how many there are in all, if the server says that;
+   * and once more when all have.
+   */
+  onLoaded?: OnLoaded | undefined;
 }
 
 /** Fetch a file whose length is not known; errors are those of {@link download}. */
 export async function downloadText(url: string, how: TextRequest = {}): Promise<ArrayBuffer> {
   const { signal, reload = false, patient = false, transport = makeTransport() } = how;
-  const { most = MAX_BYTES } = how;
+  const { most = MAX_BYTES, onLoaded } = how;
   for (let failures = 0; ; failures++) {
     try {
-      return await downloadOnce(url, most, { signal, reload, transport });
+      return await downloadOnce(url, most, onLoaded, { signal, reload, transport });
     } catch (cause) {
       throwIfAborted(signal);
       if (!(cause instanceof TemporaryError)) throw cause;
@@ -125,15 +133,25 @@ export async function downloadText(url: string, how: TextRequest = {}): Promise<
   }
 }
 
-async function downloadOnce(url: string, most: number, how: Sent): Promise<ArrayBuffer> {
+async function downloadOnce(
+  url: string,
+  most: number,
+  onLoaded: OnLoaded | undefined,
+  how: Sent,
+): Promise<ArrayBuffer> {
   const pieces: Uint8Array<ArrayBuffer>[] = [];
   let length = 0;
+  const response = await request(url, 0, how);
+  // Not that of an answer that was compressed on its way: what arrives is longer.
+  const total = Number(response.headers.get("content-length") ?? 0);
   const take = (piece: Uint8Array<ArrayBuffer>): void => {
     length += piece.length;
-    if (length > most) throw wrongLength(url, most);
+    if (length > most) throw tooLarge(url, most);
     pieces.push(piece);
+    if (length < total) onLoaded?.(length, total);
   };
-  await readAll(url, await request(url, 0, how), take, how);
+  await readAll(url, response, take, how);
+  onLoaded?.(length, length);
   return new Blob(pieces).arrayBuffer();
 }
 
@@ -290,6 +308,13 @@ function wrongLength(url: string, expected: number): FetchError {
   return new FetchError(
     `${nameOf(url)}: more than the expected ${expected} bytes`,
     "the server's copy belongs to another bundle: deploy the bundle as a whole",
+  );
+}
+
+function tooLarge(url: string, most: number): FetchError {
+  return new FetchError(
+    `${nameOf(url)}: it is larger than ${most} bytes`,
+    "the address is of another kind of file, or of one that is too large for a browser",
   );
 }
 

@@ -169,7 +169,7 @@ export class ResidentComponents {
       try {
         await this.patcher.patch(
           weight,
-          layers.map(({ layer, scale }) => layer.patch(scale)),
+          layers.map(({ layer, scale }) => layer.patch.make(scale)),
         );
       } finally {
         weight.tensor.dispose();

@@ -260,6 +260,11 @@ export function meterPatching(manifest: Manifest, report: OnProgress): ProgressM
   return new ProgressMeter({ parameters: expect("parameters", bytes, {}) }, report);
 }
 
+/** Make a meter of reading a file. */
+export function meterReading(report: OnProgress): ProgressMeter {
+  return new ProgressMeter({}, report);
+}
+
 /** Make a meter of the self-test. */
 export function meterSelfTest(report: OnProgress): ProgressMeter {
   return new ProgressMeter({}, report);

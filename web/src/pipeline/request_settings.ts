@@ -55,12 +55,18 @@ export function describeRequest(
 /** The words of textual inversions that a prompt or its negative one has. */
 function usedInversions(request: GenerationRequest, prompt: number): string[] {
   const { prompts, prompts2, negativePrompts, negativePrompts2, inversions = [] } = request;
-  const texts = [prompts, prompts2, negativePrompts, negativePrompts2].map((each) =>
-    (each?.[prompt] ?? "").toLowerCase(),
-  );
-  return inversions
-    .map(({ token }) => token)
-    .filter((token) => texts.some((text) => text.includes(token.toLowerCase())));
+  let text = [prompts, prompts2, negativePrompts, negativePrompts2]
+    .map((each) => (each?.[prompt] ?? "").toLowerCase())
+    .join("\n");
+  const tokens = inversions.map(({ token }) => token);
+  // A word that is a part of a longer one counts only where it is not found as that one.
+  return tokens
+    .sort((one, other) => other.length - one.length)
+    .filter((token) => {
+      const parts = text.split(token.toLowerCase());
+      text = parts.join("\n");
+      return parts.length > 1;
+    });
 }
 
 function describeSecondPass(pass: SecondPassRequest): SecondPassSettings {

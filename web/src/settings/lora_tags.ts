@@ -1,5 +1,6 @@
 /** Tags such as `<lora:name:0.8>` in prompts, by which AUTOMATIC1111's web UI applies LoRAs. */
 
+import { OptionError } from "../util/errors";
 import { requireLoras, requireString } from "../util/option_checks";
 
 /** A LoRA that a picture was drawn with. */
@@ -58,4 +59,13 @@ export function readLoraTags(prompt: string): { prompt: string; loras: AppliedLo
     return "";
   });
   return { prompt: rest, loras };
+}
+
+/** Make the error about a name that no loaded LoRA has. */
+export function noSuchLora(name: string, loaded: readonly { name: string }[]): OptionError {
+  const names = loaded.map((each) => each.name).join(", ");
+  return new OptionError(
+    `there is no LoRA of the name ${JSON.stringify(name.slice(0, 60))}`,
+    names === "" ? "load it first with loadLora" : `those that are loaded: ${names}`,
+  );
 }

@@ -9,7 +9,7 @@
 
 import { MOST_NESTED_BRACKETS, MOST_PROMPT_WEIGHT } from "../util/constants.generated";
 import { OptionError } from "../util/errors";
-import { show } from "../util/option_checks";
+import { requireString, show } from "../util/option_checks";
 
 /** A part of a prompt, and what its embeddings are multiplied by. */
 export interface WeightedText {
@@ -75,8 +75,13 @@ export interface SplitPrompt {
   tags: string[];
 }
 
-/** Take tags such as `<lora:name:0.8>` out of a prompt: the web UI does not read them as text. */
+/**
+ * Take tags such as `<lora:name:0.8>` out of a prompt: the web UI does not read them as text.
+ *
+ * @throws OptionError if the prompt is not a string.
+ */
 export function splitTags(prompt: string): SplitPrompt {
+  requireString("prompt", prompt);
   const tags: string[] = [];
   const rest = prompt.replaceAll(new RegExp(TAG, "gu"), (tag) => {
     tags.push(tag);
@@ -85,8 +90,13 @@ export function splitTags(prompt: string): SplitPrompt {
   return { prompt: tags.length === 0 ? prompt : rest.trim(), tags };
 }
 
-/** Whether the a1111 syntax reads a prompt in another way than the plain one. */
+/**
+ * Whether the a1111 syntax reads a prompt in another way than the plain one.
+ *
+ * @throws OptionError if the prompt is not a string.
+ */
 export function hasSyntax(prompt: string): boolean {
+  requireString("prompt", prompt);
   // BREAK has the state of a global pattern.
   return /[()[\]\\]/u.test(prompt) || TAG.test(prompt) || prompt.search(BREAK) >= 0;
 }

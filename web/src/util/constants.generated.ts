@@ -92,8 +92,11 @@ export const SCHEDULERS = [
   "euler_karras",
   "euler_exponential",
   "euler_beta",
+  "euler_trailing",
   "euler_a",
+  "euler_a_trailing",
   "ddim",
+  "ddim_trailing",
   "unipc",
   "unipc_karras",
   "unipc_exponential",
@@ -230,6 +233,10 @@ export const SAMPLER_NAMES = {
     ["A1111", "Euler Beta", ""],
     ["ComfyUI", "euler", "beta"],
   ],
+  euler_trailing: [
+    ["A1111", "Euler", "SGM Uniform"],
+    ["ComfyUI", "euler", "sgm_uniform"],
+  ],
   euler_a: [
     ["A1111", "Euler a", ""],
     ["A1111", "Euler a", "Automatic"],
@@ -240,6 +247,10 @@ export const SAMPLER_NAMES = {
     ["InvokeAI", "euler_a", ""],
     ["diffusers", "EulerAncestralDiscreteScheduler", ""],
   ],
+  euler_a_trailing: [
+    ["A1111", "Euler a", "SGM Uniform"],
+    ["ComfyUI", "euler_ancestral", "sgm_uniform"],
+  ],
   ddim: [
     ["A1111", "DDIM", ""],
     ["A1111", "DDIM", "Automatic"],
@@ -248,6 +259,10 @@ export const SAMPLER_NAMES = {
     ["ComfyUI", "ddim", "simple"],
     ["InvokeAI", "ddim", ""],
     ["diffusers", "DDIMScheduler", ""],
+  ],
+  ddim_trailing: [
+    ["A1111", "DDIM", "SGM Uniform"],
+    ["ComfyUI", "ddim", "sgm_uniform"],
   ],
   unipc: [
     ["A1111", "UniPC", "Uniform"],
@@ -405,6 +420,117 @@ export const SAMPLER_NAMES = {
     ["diffusers", "FlowMatchHeunDiscreteScheduler", ""],
   ],
 } as const;
+
+// wsd/models/fine_tunes.py: what a LoRA that was distilled for few steps needs, by name
+export const FAST_VARIANTS = [
+  {
+    name: "lightning-2step",
+    words: "\\blightning\\b.*\\b2 ?steps?\\b",
+    architectures: ["stable-diffusion-xl"],
+    scheduler: "euler_trailing",
+    steps: 2,
+    guidance: 0,
+    eta: 0,
+  },
+  {
+    name: "lightning-4step",
+    words: "\\blightning\\b.*\\b4 ?steps?\\b",
+    architectures: ["stable-diffusion-xl"],
+    scheduler: "euler_trailing",
+    steps: 4,
+    guidance: 0,
+    eta: 0,
+  },
+  {
+    name: "lightning-8step",
+    words: "\\blightning\\b.*\\b8 ?steps?\\b",
+    architectures: ["stable-diffusion-xl"],
+    scheduler: "euler_trailing",
+    steps: 8,
+    guidance: 0,
+    eta: 0,
+  },
+  {
+    name: "turbo",
+    words: "\\bturbo\\b",
+    architectures: ["stable-diffusion-xl"],
+    scheduler: "euler_a_trailing",
+    steps: 1,
+    guidance: 0,
+    eta: 0,
+  },
+  {
+    name: "hyper-1step",
+    words: "\\bhyper\\b.*\\b1 ?steps?\\b",
+    architectures: ["stable-diffusion", "stable-diffusion-xl"],
+    scheduler: "tcd",
+    steps: 1,
+    guidance: 0,
+    eta: 1,
+  },
+  {
+    name: "hyper-2step",
+    words: "\\bhyper\\b.*\\b2 ?steps?\\b",
+    architectures: ["stable-diffusion", "stable-diffusion-xl"],
+    scheduler: "ddim_trailing",
+    steps: 2,
+    guidance: 0,
+    eta: 0,
+  },
+  {
+    name: "hyper-4step",
+    words: "\\bhyper\\b.*\\b4 ?steps?\\b",
+    architectures: ["stable-diffusion", "stable-diffusion-xl"],
+    scheduler: "ddim_trailing",
+    steps: 4,
+    guidance: 0,
+    eta: 0,
+  },
+  {
+    name: "hyper-8step",
+    words: "\\bhyper\\b.*\\b8 ?steps?\\b",
+    architectures: ["stable-diffusion", "stable-diffusion-xl"],
+    scheduler: "ddim_trailing",
+    steps: 8,
+    guidance: 0,
+    eta: 0,
+  },
+  {
+    name: "lcm-lora",
+    words: "\\blcm\\b",
+    architectures: ["stable-diffusion", "stable-diffusion-xl"],
+    scheduler: "lcm",
+    steps: 4,
+    guidance: 1,
+    eta: 0,
+  },
+  {
+    name: "dmd2-4step",
+    words: "\\bdmd2?\\b",
+    architectures: ["stable-diffusion-xl"],
+    scheduler: "lcm",
+    steps: 4,
+    guidance: 0,
+    eta: 0,
+  },
+  {
+    name: "tcd",
+    words: "\\btcd\\b",
+    architectures: ["stable-diffusion", "stable-diffusion-xl"],
+    scheduler: "tcd",
+    steps: 4,
+    guidance: 0,
+    eta: 0.3,
+  },
+] as const;
+export const ADAPTER_TITLES = ["modelspec.title", "ss_output_name"] as const;
+export const TRAINED_ON_PICTURES = [
+  "ss_tag_frequency",
+  "ss_dataset_dirs",
+  "ss_num_train_images",
+] as const;
+export const TEXT_ENCODER_KEY = "(^|[._])(te\\d?|text_encoder(_\\d)?|clip_[lg])[._]";
+export const RESIDUAL_KEY = "resnets[._]\\d+[._]conv|(^|[._])in_layers[._]";
 
 // wsd/spec/manifest.py: fields of SchedulerConfig that older manifests lack
 export const SCHEDULER_DEFAULTS = {

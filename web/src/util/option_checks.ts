@@ -191,7 +191,7 @@ export const LOAD_CHECKS: Checks = {
   onNotice: requireFunction,
 };
 
-const requireDigest = check(
+export const requireDigest = check(
   "a SHA-256 of 64 hexadecimal digits in lower case",
   (value) => typeof value === "string" && /^[0-9a-f]{64}$/.test(value),
 );

@@ -1,19 +1,32 @@
 /** The LoRAs that are loaded for a model, in the order in which they are applied. */
 
+import { suggestSettings } from "../adapters/fast_variants";
 import { readLoraFile } from "../adapters/lora_file";
 import { collectPatches } from "../adapters/patch";
 import type { Layer, WeightPatches } from "../adapters/patch";
 import type { LoadedLora } from "../api/lora";
 import type { Manifest } from "../bundle/manifest";
 import type { AppliedLora } from "../settings/lora_tags";
-import { isLoraName } from "../settings/lora_tags";
-import { LoraError, OptionError } from "../util/errors";
+import { isLoraName, noSuchLora } from "../settings/lora_tags";
+import { LoraError } from "../util/errors";
 import type { LoraData } from "./lora_source";
+
+/** So many characters of a file's name are its LoRA's; a number may follow. */
+const LONGEST_NAME = 90;
 
 /** A LoRA and the changes that it makes. */
 interface Lora {
   info: LoadedLora;
   layers: readonly Layer[];
+}
+
+/**
+ * Check a scale before it is taken: with `offload`, weights are changed only when they are needed.
+ *
+ * @throws LoraError if it makes a factor beyond float32.
+ */
+function checkScale(layers: readonly Layer[], scale: number): void {
+  if (scale !== 0) for (const { patch } of layers) patch.check(scale);
 }
 
 /** A list of LoRAs; it is not changed: each call gives another one. */
@@ -42,7 +55,8 @@ export class Loras {
    * Add a LoRA at the end.
    *
    * @param name that the caller gives it; undefined for that of its file.
-   * @throws LoraError if its file does not belong to the model, or there is one of its name.
+   * @throws LoraError if its file does not belong to the model, there is one of the given name, or the
+   *   scale is beyond what a layer takes.
    */
   async add(
     source: LoraData,
@@ -57,11 +71,14 @@ export class Loras {
         "give this one another name, or unload the other one first",
       );
     }
-    const { layers, changed, unused, hash, triggerWords } = await readLoraFile(
+    const { layers, changed, unused, hash, triggerWords, fastVariant } = await readLoraFile(
       source.data,
       manifest,
       source.title,
+      [source.name, source.folder],
     );
+    checkScale(layers, scale);
+    const suggested = suggestSettings(fastVariant, manifest);
     const info: LoadedLora = {
       name: chosen,
       scale,
@@ -71,6 +88,7 @@ export class Loras {
       hash,
       unused,
       triggerWords: source.triggerWords ?? triggerWords,
+      ...(suggested === undefined ? {} : { suggested }),
     };
     return new Loras([...this.loras, { info, layers }]);
   }
@@ -79,12 +97,14 @@ export class Loras {
    * Give LoRAs their scales; those that are not named get 0, as diffusers' `set_adapters` does.
    *
    * @throws OptionError if a name is not that of a LoRA.
+   * @throws LoraError if a scale is beyond what a layer takes.
    */
   withScales(scales: Readonly<Record<string, number>>): Loras {
     for (const name of Object.keys(scales)) this.require(name);
     return new Loras(
       this.loras.map(({ info, layers }) => {
         const scale = Object.hasOwn(scales, info.name) ? scales[info.name]! : 0;
+        checkScale(layers, scale);
         return { info: { ...info, scale }, layers };
       }),
     );
@@ -106,21 +126,19 @@ export class Loras {
   }
 
   private require(name: string): void {
-    if (this.find(name) !== undefined) return;
-    const names = this.loras.map(({ info }) => info.name).join(", ");
-    throw new OptionError(
-      `there is no LoRA of the name ${JSON.stringify(name.slice(0, 60))}`,
-      names === "" ? "load it first with loadLora" : `those that are loaded: ${names}`,
-    );
+    if (this.find(name) === undefined) throw noSuchLora(name, this.loaded);
   }
 
-  /** Make a name of a file's: without characters that a tag cannot have. */
+  /** Make a name of a file's that no other one has: without characters that a tag cannot have. */
   private freeName(stem: string): string {
     const plain = stem
       .replaceAll(/[^\p{L}\p{N}._ -]+/gu, " ")
       .trim()
-      .slice(0, 100)
+      .slice(0, LONGEST_NAME)
       .trim();
-    return isLoraName(plain) ? plain : "lora";
+    const wanted = isLoraName(plain) ? plain : "lora";
+    let name = wanted;
+    for (let count = 2; this.find(name) !== undefined; count++) name = `${wanted}-${count}`;
+    return name;
   }
 }

@@ -5,7 +5,7 @@ import type { Posterior, PromptEmbeddings } from "../api/options";
 import { CallProgress, LOADING_SHARE } from "../api/progress";
 import type { OnProgress } from "../api/progress";
 import type { GenerationResult, LoadOptions, StageReport, TokenCount, Usage } from "../api/types";
-import type { Size } from "../bundle/manifest";
+import type { Manifest, Size } from "../bundle/manifest";
 import { readInversionFile } from "../adapters/inversion_file";
 import type { InversionOptions } from "../api/inversion";
 import { runSelfTest } from "../diagnostics/self_test";
@@ -14,28 +14,30 @@ import { loadPipeline } from "../pipeline";
 import type { Pipeline } from "../pipeline";
 import type { GenerationRequest, RequestTexts } from "../pipeline/generation_request";
 import type { Costs, ProgressMeter } from "../pipeline/progress_meter";
-import { meterEncoding, meterPatching, meterSelfTest } from "../pipeline/progress_meter";
+import {
+  meterEncoding,
+  meterPatching,
+  meterReading,
+  meterSelfTest,
+} from "../pipeline/progress_meter";
 import type { Inversion } from "../pipeline/inversion";
 import type { Words } from "../pipeline/text_encoder";
 import type { Seed } from "../settings/seed";
 import { untilAborted } from "../util/concurrency";
 import { OutOfMemoryError, UnsupportedError } from "../util/errors";
 import { drawChecked } from "./checked_drawing";
-import type { SentSource } from "./lora_source";
+import type { LoraData, LoraRequest, SentSource } from "./lora_source";
 import { readLoraSource } from "./lora_source";
 import { Loras } from "./loras";
 import { drawAll, meterPasses } from "./passes";
 
 const ignore = (): void => undefined;
 
-/** A textual inversion as the page keeps it. */
-export interface ReadInversion extends Inversion {
-  /** SHA-256 of its file. */
-  sha256: string;
-}
-
 /** Options of `loadLora` as they are sent to the worker. */
-export type SentLoraOptions = Pick<LoraOptions, "name" | "scale" | "sha256">;
+export interface SentLoraOptions extends Pick<LoraOptions, "name" | "scale" | "sha256"> {
+  /** Those of a LoRA that is loaded again. */
+  triggerWords?: string[] | undefined;
+}
 
 /** A pipeline that survives the loss of the GPU, and saves memory where it must. */
 export class RecoveringPipeline {
@@ -52,6 +54,8 @@ export class RecoveringPipeline {
   private onReload: OnProgress = ignore;
   /** The LoRAs that are loaded; the weights are patched with them wherever the model is loaded. */
   private loras = Loras.none;
+  /** Those before the last change. */
+  private previous = Loras.none;
   /** Aborted when nothing will be drawn any more. */
   private readonly disposal = new AbortController();
 
@@ -186,24 +190,20 @@ export class RecoveringPipeline {
    */
   async loadLora(
     source: SentSource,
-    { name, scale = 1, sha256 }: SentLoraOptions,
+    { name, scale = 1, sha256, triggerWords }: SentLoraOptions,
     onProgress: OnProgress,
     signal: AbortSignal,
   ): Promise<LoadedLora[]> {
     return this.use(onProgress, signal, async (pipeline, report) => {
       const { manifest } = pipeline;
-      const { manifestUrl, options } = this;
       const meter = meterPatching(manifest, report);
-      let loaded = 0;
-      const onBytes = (count: number): void => {
-        loaded += count;
-        meter.onStage({ stage: "lora", loaded, total: loaded });
-      };
-      const onNotice = options.onNotice ?? ignore;
-      const how = { manifestUrl, manifest, options, sha256, onBytes, onNotice, signal };
-      const data = await readLoraSource(source, how);
+      const how = { sha256, triggerWords };
+      const data = await this.readSource(source, manifest, how, meter, signal);
       const loras = await this.loras.add(data, manifest, name, scale);
-      return this.changeLoras(pipeline, loras, meter, signal);
+      const loaded = await this.changeLoras(pipeline, loras, meter, signal);
+      // Another worker needs it again when this one had to be ended, and its address may be gone then.
+      await data.keep?.();
+      return loaded;
     });
   }
 
@@ -217,22 +217,32 @@ export class RecoveringPipeline {
     { token, sha256 }: Pick<InversionOptions, "token" | "sha256">,
     onProgress: OnProgress,
     signal: AbortSignal,
-  ): Promise<ReadInversion> {
+  ): Promise<Inversion> {
     return this.use(onProgress, signal, async ({ manifest }, report) => {
-      const { manifestUrl, options } = this;
-      const meter = meterPatching(manifest, report);
-      let loaded = 0;
-      const onBytes = (count: number): void => {
-        loaded += count;
-        meter.onStage({ stage: "lora", loaded, total: loaded });
-      };
-      const onNotice = options.onNotice ?? ignore;
-      const how = { manifestUrl, manifest, options, sha256, onBytes, onNotice, signal };
-      const { data, title, name, sha256: digest } = await readLoraSource(source, how);
-      const { token: stated, count, vectors } = readInversionFile(data, manifest, title);
+      const meter = meterReading(report);
+      const read = await this.readSource(source, manifest, { sha256 }, meter, signal);
+      const file = readInversionFile(read.data, manifest, read.title);
       meter.finish();
-      return { token: token ?? stated ?? name, count, vectors, sha256: digest };
+      // Without a digest nobody could ask for the kept file.
+      if (sha256 !== undefined) await read.keep?.();
+      return { ...file, token: token ?? file.token ?? read.name, sha256: read.sha256 };
     });
+  }
+
+  /** Read the file of a LoRA or of a textual inversion, and report how much of it is there. */
+  private async readSource(
+    source: SentSource,
+    manifest: Manifest,
+    how: Pick<LoraRequest, "sha256" | "triggerWords">,
+    meter: ProgressMeter,
+    signal: AbortSignal,
+  ): Promise<LoraData> {
+    const { manifestUrl, options } = this;
+    const onLoaded = (loaded: number, total: number): void =>
+      meter.onStage({ stage: "lora", loaded, total });
+    const onNotice = options.onNotice ?? ignore;
+    const request = { ...how, manifestUrl, manifest, options, onLoaded, onNotice, signal };
+    return readLoraSource(source, request);
   }
 
   /** Give LoRAs their scales; see `Loras.withScales`. Returns all that are loaded. */
@@ -268,8 +278,17 @@ export class RecoveringPipeline {
   ): Promise<LoadedLora[]> {
     await pipeline.patchWeights(loras.patches, meter.onStage, signal);
     meter.finish();
-    this.loras = loras;
+    [this.previous, this.loras] = [this.loras, loras];
     return loras.loaded;
+  }
+
+  /** Have the LoRAs from before the last change again. */
+  async undoLoras(signal: AbortSignal): Promise<void> {
+    const { previous } = this;
+    await this.use(ignore, signal, (pipeline) =>
+      pipeline.patchWeights(previous.patches, ignore, signal),
+    );
+    this.loras = previous;
   }
 
   /** Run the self-test with the pipeline; see `runSelfTest`. */

@@ -17,6 +17,7 @@ import type {
 } from "../api/types";
 import type { Manifest, Size } from "../bundle/manifest";
 import type { Pipeline } from "../pipeline";
+import type { Inversion } from "../pipeline/inversion";
 import type { GenerationRequest, RequestTexts } from "../pipeline/generation_request";
 import type { Words } from "../pipeline/text_encoder";
 import type { Seed } from "../settings/seed";
@@ -26,7 +27,6 @@ import { fetchOverPage } from "./page_fetch";
 import type { PageFetch } from "./page_fetch";
 import type { SentSource } from "./lora_source";
 import { RecoveringPipeline } from "./recovery";
-import type { ReadInversion } from "./recovery";
 import type { SentLoraOptions } from "./recovery";
 import { checkWebAssembly } from "./webassembly";
 
@@ -142,7 +142,7 @@ export class WorkerPipeline {
     source: SentSource,
     options: Pick<InversionOptions, "token" | "sha256">,
     onProgress: OnProgress,
-  ): Promise<ReadInversion> {
+  ): Promise<Inversion> {
     return this.reported(call, onProgress, (recovering, report, signal) =>
       recovering.readInversion(source, options, report, signal),
     );
@@ -166,6 +166,11 @@ export class WorkerPipeline {
     return this.reported(call, onProgress, (recovering, report, signal) =>
       recovering.unloadLora(name, report, signal),
     );
+  }
+
+  /** Undo the last change of the LoRAs, because the page has given it up. */
+  async undoLoras(call: number): Promise<void> {
+    return this.cancellable(call, (signal) => this.recovering!.undoLoras(signal));
   }
 
   async selfTest(call: number, onProgress: OnProgress): Promise<StageReport[]> {

@@ -24,6 +24,7 @@ export function modelOf(layers: Layers, family = "tiny"): Manifest {
   const manifest = {
     model: { name: family, family },
     components: Object.fromEntries(components) as unknown,
+    entry_points: [],
     conditioning: { encoders },
   };
   return manifest as unknown as Manifest;

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 
 import { describe, expect, it } from "vitest";
 
+import { parseAdapterBundle } from "../../src/adapters/adapter_bundle";
 import { readLoraFile } from "../../src/adapters/lora_file";
 import { nameModules } from "../../src/adapters/module_names";
 import type { Delta, LowRank, Patch } from "../../src/adapters/patch";
@@ -41,6 +42,7 @@ describe.each(Object.entries(NAMES))("names of %s", (_, components) => {
 interface ArithmeticCase {
   shape: number[];
   weight: number[];
+  settings: Record<string, unknown>;
   adapters: {
     form: string;
     scale: number;
@@ -125,7 +127,7 @@ function narrow(word: number): number {
 }
 
 describe("the arithmetic of Python's merge", () => {
-  it.each(ARITHMETIC)("%s", async (_, { shape, weight, adapters, merged }) => {
+  it.each(ARITHMETIC)("%s", async (_, { shape, weight, settings, adapters, merged }) => {
     const manifest = modelOf({ unet: { "mid_block.attentions.0.proj_in.weight": shape } });
     const [rows, inputs] = shape as [number, number];
     const values = Float32Array.from(store(weight.flat(9), shape));
@@ -136,22 +138,30 @@ describe("the arithmetic of Python's merge", () => {
         prefix + suffix,
         encode(tensor, dtype),
       ]);
-      const file = writeSafetensors(Object.fromEntries(named) as Record<string, TestTensor>);
+      const configuration = Object.entries(settings).map(([name, value]) => [
+        `unet.${name}`,
+        value,
+      ]);
+      const file = writeSafetensors(Object.fromEntries(named) as Record<string, TestTensor>, {
+        lora_adapter_metadata: JSON.stringify(Object.fromEntries(configuration)),
+      });
       const { layers } = await readLoraFile(file, manifest, "a.safetensors");
       expect(layers).toHaveLength(1);
-      const patch = layers[0]!.patch(scale);
+      const patch = layers[0]!.patch.make(scale);
       apply(patch, values, rows, inputs);
       if (patch.magnitude === undefined) continue;
       isExact = false;
-      const { values: lengths, blend, epsilon } = patch.magnitude;
-      for (let row = 0; row < rows; row++) {
-        const line = values.subarray(
-          (row * values.length) / rows,
-          ((row + 1) * values.length) / rows,
-        );
-        const ratio = lengths[row]! / (Math.hypot(...line) + epsilon);
-        line.forEach((value, at) => (line[at] = value * (blend * (ratio - 1) + 1)));
-      }
+      const { values: lengths, axis, blend, epsilon } = patch.magnitude;
+      const columns = values.length / rows;
+      const lineOf = (at: number): number =>
+        axis === "out" ? Math.floor(at / columns) : at % inputs;
+      const squares = new Float64Array(lengths.length);
+      values.forEach((value, at) => (squares[lineOf(at)]! += value * value));
+      values.forEach((value, at) => {
+        const ratio = lengths[lineOf(at)]! / (Math.sqrt(squares[lineOf(at)]!) + epsilon);
+        values[at] = value * (blend * (ratio - 1) + 1);
+      });
+      apply({ ...patch, factor: patch.rest }, values, rows, inputs);
     }
     const expected = Float32Array.from(store(merged.flat(9), shape));
     if (isExact) expect([...values]).toEqual([...expected]);
@@ -162,8 +172,15 @@ describe("the arithmetic of Python's merge", () => {
 const ATTENTION = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k";
 const MODEL = modelOf(
   {
-    unet: { [`${ATTENTION}.weight`]: [4, 768], [`${ATTENTION}.bias`]: [4] },
-    text_encoder: { "text_model.encoder.layers.0.mlp.fc1.weight": [4, 4] },
+    unet: {
+      [`${ATTENTION}.weight`]: [4, 768],
+      [`${ATTENTION}.bias`]: [4],
+      "conv_in.weight": [4, 2, 3, 3],
+    },
+    text_encoder: {
+      "text_model.encoder.layers.0.mlp.fc1.weight": [4, 4],
+      "text_model.final_layer_norm.weight": [4],
+    },
   },
   "sd15",
 );
@@ -226,6 +243,38 @@ describe("a file that does not fit", () => {
     ],
     ["two kinds at once", loraOf({ [`unet.${ATTENTION}.diff`]: zeros(4, 768) }), /several kinds/],
     [
+      "a kernel of another shape with as many values",
+      {
+        "unet.conv_in.lora_down.weight": zeros(2, 2, 9, 1),
+        "unet.conv_in.lora_up.weight": zeros(4, 2),
+      },
+      /down has the shape \(2, 2, 9, 1\)/,
+    ],
+    [
+      "a LoHa's kernel of another shape",
+      {
+        "unet.conv_in.hada_w1_a": zeros(4, 2),
+        "unet.conv_in.hada_w1_b": zeros(2, 2, 1, 9),
+        "unet.conv_in.hada_w2_a": zeros(4, 2),
+        "unet.conv_in.hada_w2_b": zeros(2, 18),
+      },
+      /hada_w1_b has the shape \(2, 2, 1, 9\)/,
+    ],
+    [
+      "a LoKr's kernel of another shape",
+      { "unet.conv_in.lokr_w1": zeros(2, 2), "unet.conv_in.lokr_w2": zeros(2, 1, 9, 1) },
+      /lokr_w2 has the shape \(2, 1, 9, 1\)/,
+    ],
+    [
+      "a core of another shape with as many values",
+      {
+        "unet.conv_in.lora_down.weight": zeros(2, 2, 1, 1),
+        "unet.conv_in.lora_mid.weight": zeros(2, 2, 9, 1),
+        "unet.conv_in.lora_up.weight": zeros(4, 2, 1, 1),
+      },
+      /mid has the shape \(2, 2, 9, 1\)/,
+    ],
+    [
       "values that are not numbers",
       loraOf({
         [`unet.${ATTENTION}.lora_B.weight`]: { shape: [4, 2], values: [NaN, 0, 0, 0, 0, 0, 0, 0] },
@@ -236,9 +285,15 @@ describe("a file that does not fit", () => {
     expect(await refusalOf(tensors)).toMatch(message);
   });
 
-  it("metadata that cannot be read", async () => {
-    const metadata = { lora_adapter_metadata: "{" };
-    expect(await refusalOf(loraOf(), metadata)).toMatch(/lora_adapter_metadata is not JSON/);
+  it.each([
+    ["{", /lora_adapter_metadata is not JSON/],
+    ["[]", /lora_adapter_metadata is no object/],
+    ['{"unet.lora_alpha":true}', /no number as lora_alpha/],
+    ['{"unet.alpha_pattern":"abc"}', /no object as alpha_pattern/],
+    ['{"unet.alpha_pattern":{"to_k|to_q":1}}', /has "to_k\|to_q" in alpha_pattern/],
+    ['{"unet.use_rslora":"no"}', /neither true nor false as use_rslora/],
+  ])("metadata that cannot be read: %s", async (text, message) => {
+    expect(await refusalOf(loraOf(), { lora_adapter_metadata: text })).toMatch(message);
   });
 
   it("thousands of unknown tensors are refused at once", async () => {
@@ -258,28 +313,66 @@ it("alphas of PEFT's configuration count where no tensor has one", async () => {
   const metadata = { lora_adapter_metadata: JSON.stringify(configuration) };
   const file = writeSafetensors(loraOf(), metadata);
   const { layers } = await readLoraFile(file, MODEL, "a.safetensors");
-  expect(layers[0]!.patch(0.5).factor).toBe(fround((0.5 * 8) / Math.SQRT2));
+  expect(layers[0]!.patch.make(0.5).factor).toBe(fround((0.5 * 8) / Math.SQRT2));
 });
 
 it("a factor beyond float32 is refused", async () => {
   const { layers } = await readLoraFile(writeSafetensors(loraOf()), MODEL, "a.safetensors");
-  expect(() => layers[0]!.patch(1e39)).toThrow(/beyond float32/);
+  expect(() => layers[0]!.patch.make(1e39)).toThrow(/beyond float32/);
+  expect(() => layers[0]!.patch.check(1e39)).toThrow(/beyond float32/);
 });
 
-it("the layers behind SDXL's encoders are named, and change nothing", async () => {
+it("the layers that SDXL's first encoder does not run are named, and change nothing", async () => {
   const layer = "encoder.layers.0.mlp.fc1.weight";
   const manifest = modelOf({
     text_encoder: { [layer]: [2, 2] },
-    text_encoder_2: { [layer]: [2, 2] },
+    // It is run to its end, for the pooled text.
+    text_encoder_2: { [layer]: [2, 2], "final_layer_norm.weight": [2] },
   });
   const layerOf = (index: number): Record<string, TestTensor> => ({
     [`lora_te1_text_model_encoder_layers_${index}_mlp_fc1.lora_down.weight`]: zeros(1, 2),
     [`lora_te1_text_model_encoder_layers_${index}_mlp_fc1.lora_up.weight`]: zeros(2, 1),
   });
-  const file = writeSafetensors({ ...layerOf(0), ...layerOf(1) });
+  const norm = {
+    "lora_te1_text_model_final_layer_norm.w_norm": zeros(2),
+    "lora_te1_text_model_final_layer_norm.b_norm": zeros(2),
+  };
+  const file = writeSafetensors({ ...layerOf(0), ...layerOf(1), ...norm });
   const read = await readLoraFile(file, manifest, "a.safetensors");
   expect(read.layers).toHaveLength(1);
-  expect(read.unused).toEqual(Object.keys(layerOf(1)));
-  const beyond = readLoraFile(writeSafetensors({ ...layerOf(0), ...layerOf(2) }), manifest, "a");
-  await expect(beyond).rejects.toThrow(/belong to no layer/);
+  expect(read.unused).toEqual([...Object.keys(layerOf(1)), ...Object.keys(norm)]);
+  const second = Object.fromEntries(
+    Object.entries(layerOf(1)).map(([key, tensor]) => [key.replace("te1", "te2"), tensor]),
+  );
+  for (const others of [layerOf(2), second]) {
+    const beyond = readLoraFile(writeSafetensors({ ...layerOf(0), ...others }), manifest, "a");
+    await expect(beyond).rejects.toThrow(/belong to no layer/);
+  }
+  const used = { "lora_te2_text_model_final_layer_norm.w_norm": zeros(2) };
+  const ofNorm = await readLoraFile(writeSafetensors(used), manifest, "a.safetensors");
+  expect([ofNorm.changed, ofNorm.unused]).toEqual([1, []]);
+});
+
+it("a projection of text has no level of the text model before it", () => {
+  const projection = { "text_projection.weight": [2, 2] };
+  const names = nameModules(modelOf({ text_encoder: {}, text_encoder_2: projection }));
+  expect([...names.keys()]).toEqual(["text_encoder_2.text_projection", "lora_te2_text_projection"]);
+});
+
+it("of trigger words, no more are taken than anybody reads", async () => {
+  const phrase = ["", " one ", "x".repeat(3000), ...Array<string>(100).fill("word")].join(",");
+  const file = writeSafetensors(loraOf(), { "modelspec.trigger_phrase": phrase });
+  const { triggerWords } = await readLoraFile(file, MODEL, "a.safetensors");
+  expect(triggerWords.slice(0, 3)).toEqual(["one", "x".repeat(200), "word"]);
+  expect(triggerWords).toHaveLength(20);
+  const bundle = {
+    version: 1,
+    name: "a",
+    file: "a.safetensors",
+    bytes: 1,
+    sha256: "0".repeat(64),
+    trigger_words: phrase.split(","),
+  };
+  const parsed = parseAdapterBundle(JSON.stringify(bundle), "https://example.org/adapter.json");
+  expect(parsed.triggerWords).toEqual(triggerWords);
 });

@@ -20,12 +20,16 @@ import {
 import { ANSWER_MS } from "../../src/api/pipeline_worker";
 import type { OnStage, ProgressEvent } from "../../src/api/progress";
 import type { GenerationResult, LoadOptions, OnNotice } from "../../src/api/types";
+import { purgeFile } from "../../src/api/kept_models";
 import type { Manifest } from "../../src/bundle/manifest";
+import { sha256 } from "../../src/bundle/sha256";
 import type { GenerationRequest } from "../../src/pipeline/generation_request";
 import { registerPipeline } from "../../src/pipeline/registry";
 import { registerErrors } from "../../src/worker/error_transfer";
 import { WorkerPipeline } from "../../src/worker/worker_pipeline";
 import { writeSafetensors } from "../safetensors_file";
+import type { Answer } from "../server";
+import { status, whole, withServer } from "../server";
 import { withToyBundle } from "../toy_bundle";
 import { ToyPipeline } from "../toy_pipeline";
 
@@ -150,7 +154,8 @@ async function load(options: LoadOptions = {}): Promise<StableDiffusionPipeline>
 
 /** Wait until the drawing of a prompt has begun. */
 async function untilBegun(prompt: string): Promise<Picture> {
-  await vi.waitFor(() => expect(begun).toContain(prompt));
+  // The model may be loaded again before, on a machine that is busy.
+  await vi.waitFor(() => expect(begun).toContain(prompt), { timeout: 10_000 });
   return pictures.get(prompt)!;
 }
 
@@ -490,10 +495,180 @@ test("another worker loads the LoRAs again, with their scales", async () => {
   await pipe.unload();
 });
 
+/** Have the first worker hang and be ended; what draws next loads the model again. */
+async function endWorker(pipe: Pipe): Promise<void> {
+  const controller = new AbortController();
+  const first = pipe.generate("first", { signal: controller.signal });
+  await untilBegun("first");
+  workers.at(-1)!.hangs = true;
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  controller.abort();
+  await expect(first).rejects.toThrow(AbortError);
+  await vi.advanceTimersByTimeAsync(ANSWER_MS);
+  vi.useRealTimers();
+}
+
+test("a LoRA whose address is gone can be unloaded after its worker had to be ended", async () => {
+  withLayer();
+  const file = new Uint8Array(await LORA.arrayBuffer());
+  await withServer([whole(file), status(404)], async (address, asked) => {
+    const pipe = await load();
+    await pipe.loadLora(address, { name: "gone" });
+    await pipe.loadLora(LORA, { name: "here", scale: 0.5 });
+    await endWorker(pipe);
+    // Without it, it would draw something else.
+    await expect(pipe.generate("refused")).rejects.toThrow(/404/);
+    await expect(pipe.unloadLora("other")).rejects.toMatchObject({
+      hint: "those that are loaded: gone, here",
+    });
+    await pipe.unloadLora("gone");
+    expect(pipe.loras.map(({ name }) => name)).toEqual(["here"]);
+    const second = pipe.generate("second");
+    (await untilBegun("second")).finish();
+    await second;
+    expect(requests.at(-1)!.loras).toMatchObject([{ name: "here", scale: 0.5 }]);
+    expect(asked).toHaveLength(2);
+    await pipe.unload();
+  });
+});
+
+test("a LoRA of an address is kept, so that another worker needs no network", async () => {
+  withLayer();
+  const kept = new Map<string, Response>();
+  vi.stubGlobal("caches", {
+    open: () => ({
+      match: (key: string) => Promise.resolve(kept.get(key)?.clone()),
+      put: (key: string, response: Response) => Promise.resolve(void kept.set(key, response)),
+      delete: (key: string) => Promise.resolve(kept.delete(key)),
+      keys: () => Promise.resolve([...kept.keys()].map((url) => ({ url }))),
+    }),
+  });
+  try {
+    const file = new Uint8Array(await LORA.arrayBuffer());
+    const bundle = JSON.stringify({
+      ...{ version: 1, name: "bundled", file: "a.safetensors", bytes: file.length },
+      ...{ sha256: await sha256(file.buffer), trigger_words: ["wow"] },
+    });
+    const json = whole(new TextEncoder().encode(bundle), "application/json");
+    const broken = whole(file.subarray(1));
+    await withServer([whole(file), json, broken, status(404)], async (address, asked) => {
+      const pipe = await load();
+      const { sha256: digest } = await pipe.loadLora(`${address}a.safetensors`, { scale: 2 });
+      expect([...kept.keys()].filter((key) => key.endsWith(digest))).toHaveLength(1);
+      await pipe.loadLora(`${address}adapter.json`);
+      // What cannot be read is not kept.
+      const before = kept.size;
+      await expect(pipe.loadLora(`${address}b.safetensors`)).rejects.toThrow(/header/);
+      expect(kept.size).toBe(before);
+      await endWorker(pipe);
+      const second = pipe.generate("second");
+      (await untilBegun("second")).finish();
+      await second;
+      const names = ["a", "bundled"];
+      expect(requests.at(-1)!.loras!.map(({ name }) => name)).toEqual(names);
+      expect(asked).toHaveLength(3);
+      await pipe.setAdapters({ a: 1 });
+      expect(pipe.loras.map(({ triggerWords }) => triggerWords)).toEqual([[], ["wow"]]);
+      await purgeFile(digest);
+      expect([...kept.keys()].filter((key) => key.endsWith(digest))).toEqual([]);
+      await pipe.unload();
+    });
+  } finally {
+    vi.stubGlobal("caches", undefined);
+  }
+});
+
+test("a change that is cancelled when the worker has just made it is undone", async () => {
+  withLayer();
+  const pipe = await load();
+  await pipe.loadLora(LORA, { name: "one" });
+  const states: unknown[] = [];
+  for (const change of [
+    (signal: AbortSignal) => pipe.loadLora(LORA, { name: "two", signal }),
+    (signal: AbortSignal) => pipe.setAdapters({ one: 5 }, { signal }),
+    (signal: AbortSignal) => pipe.unloadLora("one", { signal }),
+  ]) {
+    const controller = new AbortController();
+    let made = (): void => undefined;
+    const isMade = new Promise<void>((resolve) => (made = resolve));
+    const [pipeline] = pipelines as [SlowPipeline];
+    const patch = pipeline.patchWeights.bind(pipeline);
+    pipeline.patchWeights = async (patches) => {
+      await patch(patches);
+      pipeline.patchWeights = patch;
+      made();
+    };
+    const changed = change(controller.signal);
+    await isMade;
+    controller.abort();
+    await expect(changed).rejects.toThrow(AbortError);
+    const prompt = `after ${states.length}`;
+    const drawn = pipe.generate(prompt);
+    (await untilBegun(prompt)).finish();
+    await drawn;
+    states.push(requests.at(-1)!.loras);
+    expect(pipeline.patches.get("unet")!.get("layer.weight")).toMatchObject([{ scale: 1 }]);
+    expect(pipe.loras).toMatchObject([{ name: "one", scale: 1 }]);
+  }
+  const { hash } = pipe.loras[0]!;
+  expect(states).toEqual(Array(3).fill([{ name: "one", scale: 1, hash }]));
+  await pipe.unload();
+});
+
+test("the bytes of a LoRA are reported while they arrive", async () => {
+  withLayer();
+  const values = Array<number>(2 * 40_000).fill(0);
+  const file = new Uint8Array(
+    writeSafetensors({
+      "unet.layer.lora_A.weight": { shape: [40_000, 2], values },
+      "unet.layer.lora_B.weight": { shape: [2, 40_000], values },
+    }),
+  );
+  const inPieces: Answer = (_request, response) => {
+    response.writeHead(200, { "Content-Length": file.length });
+    response.write(file.subarray(0, 1000), () =>
+      setTimeout(() => response.end(file.subarray(1000)), 50),
+    );
+  };
+  await withServer([inPieces], async (address) => {
+    const pipe = await load();
+    const events: ProgressEvent[] = [];
+    await pipe.loadLora(address, { onProgress: (event) => events.push(event) });
+    const read = events.filter(({ stage }) => stage === "lora");
+    expect(read.length).toBeGreaterThan(1);
+    expect(read[0]).toMatchObject({ total: file.length });
+    expect(read[0]!.loaded).toBeLessThan(file.length);
+    expect(read.at(-1)).toMatchObject({ loaded: file.length, total: file.length });
+    await pipe.unload();
+  });
+});
+
+test("a scale that no layer takes is refused at once, and the LoRAs stay as they were", async () => {
+  withLayer();
+  const pipe = await load({ offload: true });
+  await pipe.loadLora(LORA, { name: "one" });
+  await expect(pipe.setAdapters({ one: 1e39 })).rejects.toThrow(/beyond float32/);
+  await expect(pipe.loadLora(LORA, { name: "two", scale: -1e39 })).rejects.toThrow(
+    /beyond float32/,
+  );
+  expect(pipe.loras).toMatchObject([{ name: "one", scale: 1 }]);
+  await pipe.unload();
+});
+
 test.each([
   ["a name with a colon", (pipe: Pipe) => pipe.loadLora(LORA, { name: "a:b" }), "name is"],
   ["a scale that is no number", (pipe: Pipe) => pipe.loadLora(LORA, { scale: NaN }), "scale is"],
   ["a short digest", (pipe: Pipe) => pipe.loadLora(LORA, { sha256: "abc" }), "sha256 is"],
+  [
+    "an address with a password",
+    (pipe: Pipe) => pipe.loadLora("https://user:SECRET@example.org/a.safetensors"),
+    "source has a user or a password",
+  ],
+  [
+    "a file of the computer",
+    (pipe: Pipe) => pipe.loadTextualInversion("file:///a.safetensors"),
+    "browsers give pages no files of this kind",
+  ],
   ["no source", (pipe: Pipe) => pipe.loadLora("", {}), "source is empty"],
   ["no scales", (pipe: Pipe) => pipe.setAdapters(null as never), "scales is null"],
   ["no number as scale", (pipe: Pipe) => pipe.setAdapters({ a: "1" as never }), "the scale of"],
@@ -504,6 +679,7 @@ test.each([
   const error: unknown = await call(pipe).catch((thrown: unknown) => thrown);
   expect(error).toBeInstanceOf(OptionError);
   expect((error as OptionError).message).toContain(message);
+  expect(String(error)).not.toContain("SECRET");
   await pipe.unload();
 });
 

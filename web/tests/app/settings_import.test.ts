@@ -204,7 +204,7 @@ test.each([
   expect(await lastSaid()).toContain(said);
 });
 
-test("dropped LoRAs are added, all of them, and pictures beside them are not read", async () => {
+test("dropped LoRAs are added, all of them, and a picture beside them is read", async () => {
   const items = [{ kind: "file", type: "" }];
   const event = new Event("dragover", { bubbles: true, cancelable: true });
   Object.assign(event, { dataTransfer: { types: ["Files"], items } });
@@ -214,7 +214,9 @@ test("dropped LoRAs are added, all of them, and pictures beside them are not rea
     files: [file(SETTINGS), file(undefined, "a.safetensors"), file(undefined, "b.safetensors")],
   });
   await vi.waitFor(() => expect(page.added).toEqual(["a.safetensors", "b.safetensors"]));
-  expect([page.fields, page.started]).toEqual([{}, []]);
+  // There is one picture, so none is left out.
+  expect(await lastSaid()).toContain("Settings taken from it.png");
+  expect(page.fields.seed).toBe("5");
 });
 
 test("LoRAs of settings are set, missing ones named; an example leaves them as they are", async () => {

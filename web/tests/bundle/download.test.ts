@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 
 import { download, downloadText, UnreachableError } from "../../src/bundle/download";
 import { AbortError, FetchError } from "../../src/util/errors";
+import type { Answer } from "../server";
 import { broken, status, whole, withServer } from "../server";
 
 const body = Uint8Array.from({ length: 1000 }, (_, index) => index % 251);
@@ -102,6 +103,44 @@ test("cancelling ends it, also while it waits", async () => {
     setTimeout(() => controller.abort(), 100);
     await expect(failure).rejects.toThrow(AbortError);
     await expect(download(address, 1000, () => 0, { signal })).rejects.toThrow(AbortError);
+  });
+});
+
+test("a text that is too large is refused, and its hint speaks of no bundle", async () => {
+  await withServer([whole(body)], async (address) => {
+    const failure = downloadText(address, { most: 999 });
+    await expect(failure).rejects.toThrow(FetchError);
+    await expect(failure).rejects.toMatchObject({
+      message: expect.stringMatching(/it is larger than 999 bytes$/) as unknown,
+      hint: expect.not.stringContaining("bundle") as unknown,
+    });
+  });
+});
+
+test("a text's bytes are reported where the server says how many there are", async () => {
+  const stated: Answer = (_request, response) => {
+    response.writeHead(200, { "Content-Length": body.length });
+    response.write(body.subarray(0, 400), () =>
+      setTimeout(() => response.end(body.subarray(400)), 50),
+    );
+  };
+  // In chunks, so that the length is not known before the end.
+  const silent: Answer = (_request, response) => {
+    response.writeHead(200);
+    response.write(body.subarray(0, 400), () =>
+      setTimeout(() => response.end(body.subarray(400)), 50),
+    );
+  };
+  await withServer([stated, silent], async (address) => {
+    for (const first of [
+      [400, 1000],
+      [1000, 1000],
+    ]) {
+      const seen: number[][] = [];
+      await downloadText(address, { onLoaded: (...event) => seen.push(event) });
+      expect(seen[0]).toEqual(first);
+      expect(seen.at(-1)).toEqual([1000, 1000]);
+    }
   });
 });
 

@@ -63,8 +63,10 @@ test("LoRAs are applied again wherever the model is loaded again, and pictures n
     expect(lora).toMatchObject({ name: "two words", scale: 0.5, layers: 1, unused: [] });
     const patched = loaded[0]!.patches.get("unet")!;
     expect(patched.get("layer.weight")).toMatchObject([{ scale: 0.5 }]);
-    // Another one of that name is refused, and the first stays.
-    await expect(pipeline.loadLora(file, {}, ignore, signal)).rejects.toThrow(/already/);
+    // Another one of a name that is given is refused, and the first stays.
+    await expect(pipeline.loadLora(file, { name: "two words" }, ignore, signal)).rejects.toThrow(
+      /already/,
+    );
     await expect(pipeline.setAdapters({ other: 1 }, ignore, signal)).rejects.toThrow(/"other"/);
     expect(loaded[0]!.patches).toEqual(new Map([["unet", patched]]));
 

@@ -189,7 +189,7 @@ def _read_target(
     if weight and not (bias is not None and set(weight) <= {"alpha"}):
         shape = table.shape(target, "weight")
         assert shape is not None
-        yield "weight", read_layer(name, weight, shape, _find_scaling(path, target, settings))
+        yield "weight", read_layer(name, weight, shape, find_scaling(path, target, settings))
     if bias is not None:
         shape = table.shape(target, "bias")
         if shape is None:
@@ -239,31 +239,46 @@ def _read_settings(path: Path, metadata: Mapping[str, str]) -> Mapping[str, Any]
     return settings
 
 
-def _find_scaling(path: Path, target: Target, settings: Mapping[str, Any]) -> Scaling:
-    """Return what the settings say of a layer, as PEFT reads them."""
+def find_scaling(path: Path, target: Target, settings: Mapping[str, Any]) -> Scaling:
+    """Return what an adapter's settings say of a layer, as PEFT reads them.
+
+    Args:
+        path: the adapter's file, for messages.
+        target: the layer.
+        settings: of all components, as diffusers writes them into a file's metadata.
+
+    Raises:
+        CheckpointError: if a setting is of another type, or a pattern is no name of layers.
+    """
 
     def get(name: str) -> Any:
         return settings.get(f"{target.component}.{name}")
 
-    alpha, patterns = get("lora_alpha"), get("alpha_pattern")
-    if isinstance(patterns, dict):
-        for pattern, value in patterns.items():
-            name = pattern.removeprefix("^").removesuffix("$")
-            if re.search(r"[^\w.]", name):
-                raise CheckpointError(
-                    f"{path}: its metadata {_SETTINGS} has the pattern {pattern!r} in "
-                    "alpha_pattern, and names of layers alone are read",
-                    "save the adapter with an alpha for each layer",
-                )
-            if f".{target.module}".endswith(f".{name}"):
-                alpha = value
-                break
-    if alpha is None:
-        return Scaling(by_root=bool(get("use_rslora")))
-    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)):
-        raise CheckpointError(
-            f"{path}: its metadata {_SETTINGS} has the alpha {alpha!r} for {target}, expected a "
-            "number",
-            "save the adapter again",
+    def refuse(what: str) -> CheckpointError:
+        return CheckpointError(
+            f"{path}: its metadata {_SETTINGS} {what}",
+            "save the adapter again with an alpha for each layer",
         )
-    return Scaling(float(alpha), bool(get("use_rslora")))
+
+    alpha, patterns, by_root = get("lora_alpha"), get("alpha_pattern"), get("use_rslora")
+    if not isinstance(patterns, dict | None):
+        raise refuse("has no object as alpha_pattern")
+    # PEFT takes whatever Python takes for true; of numbers that is clear.
+    if not isinstance(by_root, bool | int | float | None):
+        raise refuse("has neither true nor false as use_rslora")
+    names = {p.removeprefix("^").removesuffix("$"): value for p, value in (patterns or {}).items()}
+    for name in names:
+        if not re.fullmatch(r"[\w.]+", name, re.ASCII):
+            raise refuse(
+                f"has the pattern {name[:60]!r} in alpha_pattern, and names of layers alone "
+                "are read"
+            )
+    for name, value in names.items():
+        if f".{target.module}".endswith(f".{name}"):
+            alpha = value
+            break
+    if alpha is None:
+        return Scaling(by_root=bool(by_root))
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float):
+        raise refuse(f"has the alpha {alpha!r} for {target}, expected a number")
+    return Scaling(float(alpha), bool(by_root))

@@ -100,9 +100,9 @@ class Magnitudes:
     Attributes:
         values: (out, 1) float32, or (1, in) for the length of what each input channel is
             multiplied by.
-        multiplier: how much of the change of length is applied; None where the scale is in the
-            delta's factor alone, as PEFT has it. LyCORIS scales the lengths instead, and the
-            delta not at all.
+        multiplier: share of the whole change that is applied; None where the scale is in the
+            delta's factor alone, as PEFT has it. With a share s the weight is W + s · (D - W), D
+            being the weight with all of the change, as ComfyUI and AUTOMATIC1111's web UI have it.
     """
 
     values: torch.Tensor
@@ -117,11 +117,14 @@ class Change:
         delta: what is added.
         factor: of the delta, a float32 value.
         magnitudes: lengths that are given; None for all but DoRA.
+        rest: factor of the delta that is added once more after the lengths were changed, a float32
+            value: (multiplier - 1) · factor, or 0.
     """
 
     delta: Delta
     factor: float
     magnitudes: Magnitudes | None = None
+    rest: float = 0.0
 
 
 def round_factor(scale: float, alpha: float, rank: float) -> float:
@@ -198,11 +201,21 @@ def _apply(
     change: Change, block: torch.Tensor, start: int, stop: int, shape: torch.Size
 ) -> torch.Tensor:
     """Return some rows of a weight with a change; ``shape`` is the whole weight's."""
-    changed = block + change.delta.rows(start, stop) * change.factor
+    delta = change.delta.rows(start, stop)
+    changed = block + delta * change.factor
     if change.magnitudes is None:
         return changed
-    wanted = change.magnitudes.values
-    multiplier = change.magnitudes.multiplier
+    changed = _set_lengths(change.magnitudes, changed, start, stop, shape)
+    # Rows are multiplied by s · r + 1 - s, r being the ratio of their lengths, so that this leaves
+    # s · D + (1 - s) · W: what is too much of the delta is taken away.
+    return changed if change.rest == 0 else changed + delta * change.rest
+
+
+def _set_lengths(
+    magnitudes: Magnitudes, changed: torch.Tensor, start: int, stop: int, shape: torch.Size
+) -> torch.Tensor:
+    """Return some rows of a changed weight with the lengths that are given."""
+    wanted, multiplier = magnitudes.values, magnitudes.multiplier
     if wanted.shape[0] == 1 and shape[0] != 1:
         # The length over output channels and kernel, one for each input channel.
         cube = changed.reshape(changed.shape[0], shape[1], -1)
@@ -214,7 +227,7 @@ def _apply(
 
 
 def _ratios(wanted: torch.Tensor, lengths: torch.Tensor, multiplier: float | None) -> torch.Tensor:
-    """Return what rows or columns are multiplied by, as PEFT or as LyCORIS computes it."""
+    """Return what rows or columns are multiplied by, as PEFT or as LyCORIS computes the ratio."""
     if multiplier is None:
         return wanted / lengths
     ratios = wanted / (lengths + torch.finfo(torch.float32).eps)

@@ -84,6 +84,12 @@ def read_layer(name: str, parts: Parts, shape: Shape, scaling: Scaling) -> Layer
         what = "no matrices" if not found else "matrices of two kinds"
         raise _refuse(parts, f"layer {name} has {what}: it has {have}", _INCOMPLETE)
     (read,) = found
+    if len(shape) < 2 and read is not _read_full:
+        raise _refuse(
+            parts,
+            f"layer {name} changes a matrix, and the model's has shape {list(shape)}",
+            _DAMAGED,
+        )
     delta, rank, columns = read(name, parts, shape)
     _check_columns(name, parts, columns, shape)
     magnitudes = _find_magnitudes(name, parts, shape)
@@ -116,17 +122,17 @@ def _build(
     scale: float,
 ) -> Change:
     found = None if magnitudes is None else magnitudes(scale)
-    # LyCORIS scales the change of lengths, and not the delta.
-    factor = round_factor(
-        scale if found is None or found.multiplier is None else 1.0, alpha, divisor
-    )
-    if not math.isfinite(factor):
+    # In LyCORIS' form of DoRA a scale is the share of the whole change.
+    is_share = found is not None and found.multiplier is not None
+    factor = round_factor(1.0 if is_share else scale, alpha, divisor)
+    rest = round_factor(scale - 1.0 if is_share else 0.0, alpha, divisor)
+    if not math.isfinite(factor) or not math.isfinite(rest):
         raise CheckpointError(
             f"layer {name} of an adapter has the scale {scale:g} · {alpha:g} / {divisor:g}, which "
             "is beyond float32",
             "take a smaller scale, or another adapter",
         )
-    return Change(delta(), factor, found)
+    return Change(delta(), factor, found, rest)
 
 
 _Read = tuple[Callable[[], Delta], int | None, tuple[int, int]]
@@ -136,7 +142,7 @@ def _read_low_rank(name: str, parts: Parts, shape: Shape) -> _Read:
     """Return the product of LoRA and LoCon, its rank, and its shape as a matrix."""
     _require(name, parts, ("down", "up"), {"mid", "alpha", "dora_scale", "magnitude_vector"})
     down, up, mid = parts["down"], parts["up"], parts.get("mid")
-    rank = _matrix(name, down)[0]
+    rank, columns = _matrix(name, down) if mid is not None else _kernels(name, down, shape)
     out, inner = _matrix(name, up)
     if inner != rank:
         raise _refuse(
@@ -145,22 +151,19 @@ def _read_low_rank(name: str, parts: Parts, shape: Shape) -> _Read:
             _DAMAGED,
         )
     if mid is None:
-        _check_kernel(name, down, shape)
-        return lambda: LowRank(_read(up), _read(down)), rank, (out, _matrix(name, down)[1])
-    _check_core(name, mid, rank, rank)
-    columns = _matrix(name, down)[1] * math.prod(mid.shape[2:])
+        return lambda: LowRank(_read(up), _read(down)), rank, (out, columns)
+    _check_core(name, mid, rank, shape)
 
     def delta() -> Delta:
         return LowRank(_read(up), contract(_read_whole(mid), _read(down)))
 
-    return delta, rank, (out, columns)
+    return delta, rank, (out, columns * math.prod(shape[2:]))
 
 
 def _read_loha(name: str, parts: Parts, shape: Shape) -> _Read:
     """Return LoHa's product, its rank, and its shape as a matrix."""
-    del shape
     _require(name, parts, _LOHA, {"hada_t1", "hada_t2", "alpha", "dora_scale"})
-    sides = [_read_side(name, parts, side) for side in ("1", "2")]
+    sides = [_read_side(name, parts, side, shape) for side in ("1", "2")]
     if sides[0][2] != sides[1][2]:
         raise _refuse(
             parts, f"layer {name}: hada_w1 makes {sides[0][2]}, and hada_w2 {sides[1][2]}", _DAMAGED
@@ -170,45 +173,51 @@ def _read_loha(name: str, parts: Parts, shape: Shape) -> _Read:
 
 
 def _read_side(
-    name: str, parts: Parts, side: str
+    name: str, parts: Parts, side: str, shape: Shape
 ) -> tuple[Callable[[], LowRank], int, tuple[int, int]]:
     """Return one of LoHa's two products, its rank, and its shape."""
     left, right = parts[f"hada_w{side}_a"], parts[f"hada_w{side}_b"]
     core = parts.get(f"hada_t{side}")
     other = f"hada_t{'2' if side == '1' else '1'}"
-    rank, columns = _matrix(name, right)
     if core is None:
         if other in parts:
             raise _refuse(parts, f"layer {name} has {other} without hada_t{side}", _INCOMPLETE)
+        rank, columns = _kernels(name, right, shape)
         out, inner = _matrix(name, left)
         _check_rank(name, parts, left, inner, rank)
         return lambda: LowRank(_read(left), _read(right)), rank, (out, columns)
+    rank, columns = _matrix(name, right)
     inner, out = _matrix(name, left)
-    _check_core(name, core, inner, rank)
-    size = (out, columns * math.prod(core.shape[2:]))
+    _check_rank(name, parts, left, inner, rank)
+    _check_core(name, core, rank, shape)
+    size = (out, columns * math.prod(shape[2:]))
     return lambda: LowRank(_read(left).T, contract(_read_whole(core), _read(right))), rank, size
 
 
 def _read_lokr(name: str, parts: Parts, shape: Shape) -> _Read:
     """Return LoKr's product, its rank (None if both factors are whole), and its shape."""
-    del shape
     known = {f"lokr_{part}" for part in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")}
     _require(name, parts, (), known | {"alpha", "dora_scale"})
-    first, first_rank, (a, b) = _read_factor(name, parts, "1")
-    second, second_rank, (c, d) = _read_factor(name, parts, "2")
+    if "lokr_t2" in parts and len(shape) == 2:
+        raise _refuse(
+            parts, f"layer {name} has lokr_t2, which convolutions alone have a use for", _DAMAGED
+        )
+    # The second factor alone has a convolution's kernel.
+    first, first_rank, (a, b) = _read_factor(name, parts, "1", shape[:2])
+    second, second_rank, (c, d) = _read_factor(name, parts, "2", shape)
     rank = first_rank if second_rank is None else second_rank
     return lambda: Kronecker(first(), second()), rank, (a * c, b * d)
 
 
 def _read_factor(
-    name: str, parts: Parts, number: str
+    name: str, parts: Parts, number: str, shape: Shape
 ) -> tuple[Callable[[], torch.Tensor], int | None, tuple[int, int]]:
     """Return one of LoKr's two factors, its rank if it is a product, and its shape."""
     whole = parts.get(f"lokr_w{number}")
     left, right = parts.get(f"lokr_w{number}_a"), parts.get(f"lokr_w{number}_b")
     core = parts.get(f"lokr_t{number}")
     if whole is not None and left is None and right is None and core is None:
-        return partial(_read, whole), None, _matrix(name, whole)
+        return partial(_read, whole), None, _kernels(name, whole, shape)
     if whole is not None or left is None or right is None:
         have = ", ".join(sorted(part for part in parts if part.startswith("lokr_")))
         raise _refuse(
@@ -217,14 +226,16 @@ def _read_factor(
             f"it has {have}",
             _INCOMPLETE,
         )
-    rank, columns = _matrix(name, right)
     if core is None:
+        rank, columns = _kernels(name, right, shape)
         out, inner = _matrix(name, left)
         _check_rank(name, parts, left, inner, rank)
         return lambda: multiply(_read(left), _read(right)), rank, (out, columns)
+    rank, columns = _matrix(name, right)
     inner, out = _matrix(name, left)
-    _check_core(name, core, inner, rank)
-    size = (out, columns * math.prod(core.shape[2:]))
+    _check_rank(name, parts, left, inner, rank)
+    _check_core(name, core, rank, shape)
+    size = (out, columns * math.prod(shape[2:]))
 
     def factor() -> torch.Tensor:
         return multiply(_read(left).T, contract(_read_whole(core), _read(right)))
@@ -282,8 +293,9 @@ def _find_scale(name: str, parts: Parts, rank: int | None, scaling: Scaling) -> 
     """Return alpha and what it is divided by."""
     if rank is None:
         return 1.0, 1.0
-    divisor = math.sqrt(rank) if scaling.by_root else float(rank)
     if "alpha" in parts:
+        # An alpha of the file's own is divided by the rank, also in LyCORIS' rank-stabilised files:
+        # their alpha is written so that this gives their scale.
         tensor = parts["alpha"]
         if math.prod(tensor.shape) != 1:
             raise _refuse(
@@ -291,7 +303,8 @@ def _find_scale(name: str, parts: Parts, rank: int | None, scaling: Scaling) -> 
                 f"layer {name}: {tensor.key} has shape {list(tensor.shape)}, expected one number",
                 _DAMAGED,
             )
-        return float(tensor.read().reshape(()).to(torch.float64)), divisor
+        return float(tensor.read().reshape(()).to(torch.float64)), float(rank)
+    divisor = math.sqrt(rank) if scaling.by_root else float(rank)
     return float(rank) if scaling.alpha is None else scaling.alpha, divisor
 
 
@@ -303,18 +316,6 @@ def _check_columns(name: str, parts: Parts, found: tuple[int, int], shape: Shape
             parts,
             f"layer {name} changes a weight of {found[0]} x {found[1]} values, and the model's has "
             f"shape {list(shape)}",
-            _DAMAGED,
-        )
-
-
-def _check_kernel(name: str, down: StoredTensor, shape: Shape) -> None:
-    """Refuse the down matrix of a convolution of another kernel with as many values."""
-    own = down.shape[1:]
-    if len(own) > 1 and len(shape) == len(own) + 1 and own != shape[1:]:
-        raise _refuse(
-            {"down": down},
-            f"layer {name}: {down.key} has shape {list(down.shape)}, for a weight of shape "
-            f"{list(shape)}",
             _DAMAGED,
         )
 
@@ -336,13 +337,13 @@ def _without_ones(shape: Shape) -> Shape:
     return tuple(shape[:end])
 
 
-def _check_core(name: str, core: StoredTensor, first: int, second: int) -> None:
-    """Refuse the core of a Tucker decomposition whose ranks are not its factors'."""
-    if len(core.shape) < 2 or core.shape[:2] != (first, second):
+def _check_core(name: str, core: StoredTensor, rank: int, shape: Shape) -> None:
+    """Refuse the core of a Tucker decomposition of another rank or kernel than the layer's."""
+    expected = (rank, rank, *shape[2:])
+    if len(core.shape) < 2 or _without_ones(core.shape) != _without_ones(expected):
         raise _refuse(
             {"core": core},
-            f"layer {name}: {core.key} has shape {list(core.shape)}, expected {first} x {second} "
-            "and the kernel",
+            f"layer {name}: {core.key} has shape {list(core.shape)}, expected {list(expected)}",
             _DAMAGED,
         )
 
@@ -361,14 +362,45 @@ def _require(name: str, parts: Parts, needed: tuple[str, ...], optional: set[str
 
 
 def _matrix(name: str, tensor: StoredTensor) -> tuple[int, int]:
-    """Return a tensor's shape as a matrix: what follows its first dimension is flattened."""
-    if len(tensor.shape) < 2 or 0 in tensor.shape:
+    """Return a matrix's shape; axes of length 1 may follow, as convolutions of 1x1 have them."""
+    if len(tensor.shape) < 2 or 0 in tensor.shape or math.prod(tensor.shape[2:]) != 1:
         raise _refuse(
             {"": tensor},
             f"layer {name}: {tensor.key} has shape {list(tensor.shape)}, expected a matrix",
             _DAMAGED,
         )
-    return tensor.shape[0], math.prod(tensor.shape[1:])
+    return tensor.shape[0], tensor.shape[1]
+
+
+def _kernels(name: str, tensor: StoredTensor, shape: Shape) -> tuple[int, int]:
+    """Return the shape, as a matrix, of a factor that has the kernel of a convolution.
+
+    The kernel has axes of its own, or is one axis together with the input channels.
+
+    Args:
+        name: of the layer, for messages.
+        tensor: (rows, inputs, height, width) or (rows, inputs · height · width); (rows, inputs) of
+            a linear layer.
+        shape: of the weight, whose kernel it must be.
+    """
+    own, kernel = tensor.shape[1:], shape[2:]
+    if not own or 0 in tensor.shape:
+        raise _refuse(
+            {"": tensor},
+            f"layer {name}: {tensor.key} has shape {list(tensor.shape)}, expected a matrix",
+            _DAMAGED,
+        )
+    columns = math.prod(own)
+    inputs, left_over = divmod(columns, math.prod(kernel))
+    is_split = _without_ones(own) == _without_ones((inputs, *kernel))
+    if left_over or not (is_split or len(own) == 1):
+        raise _refuse(
+            {"": tensor},
+            f"layer {name}: {tensor.key} has shape {list(tensor.shape)}, for a weight of shape "
+            f"{list(shape)}",
+            _DAMAGED,
+        )
+    return tensor.shape[0], columns
 
 
 def _read(tensor: StoredTensor) -> torch.Tensor:

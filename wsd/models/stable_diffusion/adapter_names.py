@@ -10,6 +10,7 @@ kohya, original blocks     ``lora_unet_input_blocks_4_1_transformer_blocks_0_att
 diffusers, PEFT            ``unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q``
 diffusers before 0.22      ``unet.down_blocks.1…attn1.processor.to_q``, with ``_lora`` behind it
 ComfyUI                    ``diffusion_model.input_blocks.4.1.transformer_blocks.0.attn1.to_q``
+PEFT on the original code  the same, with ``model.`` before it
 ========================== ====================================================================
 
 All spellings are made from the names that the model has, so that what an adapter names is looked up
@@ -106,6 +107,7 @@ def _spell_unet(modules: list[str]) -> Iterator[tuple[str, str]]:
         if (first := original.find(module)) is not None:
             yield f"lora_unet_{_flatten(first)}", module
             yield f"diffusion_model.{first}", module
+            yield f"model.diffusion_model.{first}", module
         for name, old in _OLD_UNET.items():
             block = module.removesuffix(f".{name}")
             if block == module:

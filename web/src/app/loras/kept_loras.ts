@@ -1,11 +1,17 @@
-/** Keeps LoRAs in the browser from one visit to the next; what is read is not trusted. */
+/**
+ * Keeps LoRAs and textual inversions in the browser from one visit to the next; what is read is not
+ * trusted.
+ */
 
 import { createStore, get, getMany, keys } from "idb-keyval";
 
 import { isLoraName } from "../../index";
 import { inTime } from "../gallery/store";
 
-/** What the page knows of a LoRA; its file is kept beside this, or comes from its address. */
+/**
+ * What the page knows of a LoRA or a textual inversion; its file is kept beside this, or comes from its
+ * address.
+ */
 export interface KeptLora {
   /** The family of models that it was loaded for. */
   family: string;
@@ -24,6 +30,12 @@ export interface KeptLora {
   /** Size of its file. */
   bytes: number;
   triggerWords: string[];
+  /** What it is of the LoRAs that were distilled for few steps; "" for others. */
+  fastVariant: string;
+  /** The word of a textual inversion; "" for a LoRA. */
+  token: string;
+  /** How many vectors a textual inversion has; 0 for a LoRA. */
+  vectors: number;
   /** Address that it is fetched from; "" if its file is kept. */
   address: string;
   /** When it was added, in milliseconds; they are listed and applied in this order. */
@@ -56,6 +68,8 @@ export function keyOf({ family, sha256 }: KeptLora): string {
 export class LoraStore {
   // It opens the database at the first call.
   private readonly use = createStore(DATABASE, "loras");
+  /** Additions and removals, one after the other: what is removed while it is written must be gone. */
+  private last: Promise<unknown> = Promise.resolve();
 
   /** Read what is known of all LoRAs, those that were added first in front; none if that fails. */
   async list(): Promise<KeptLora[]> {
@@ -85,7 +99,14 @@ export class LoraStore {
    * @param file undefined for one that has an address.
    * @returns why it is not kept; undefined if it is.
    */
-  async add(lora: KeptLora, file: Blob | undefined): Promise<KeepingProblem | undefined> {
+  add(lora: KeptLora, file: Blob | undefined): Promise<KeepingProblem | undefined> {
+    return this.inTurn(() => this.addNow(lora, file));
+  }
+
+  private async addNow(
+    lora: KeptLora,
+    file: Blob | undefined,
+  ): Promise<KeepingProblem | undefined> {
     const others = (await this.list()).filter((each) => keyOf(each) !== keyOf(lora));
     const bytes = others.reduce((sum, each) => sum + each.bytes, lora.bytes);
     if (others.length >= MOST_LORAS || bytes > MOST_BYTES) return "tooMany";
@@ -114,10 +135,18 @@ export class LoraStore {
   }
 
   remove(lora: KeptLora): Promise<void> {
-    const changed = this.change((store) => {
-      for (const kind of [LORA, FILE]) store.delete(kind + keyOf(lora));
+    return this.inTurn(() => {
+      const changed = this.change((store) => {
+        for (const kind of [LORA, FILE]) store.delete(kind + keyOf(lora));
+      });
+      return inTime(changed);
     });
-    return inTime(changed);
+  }
+
+  private inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const done = this.last.then(work);
+    this.last = done.catch(() => undefined);
+    return done;
   }
 
   /** Change the store in one transaction: all of it happens, or nothing. */
@@ -142,11 +171,13 @@ function readLora(value: unknown): KeptLora | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const { version, ...lora } = value as Record<string, unknown>;
   const { family, name, scale, on, sha256, hash, bytes, triggerWords, address } = lora;
-  const texts = [family, name, sha256, hash, address];
+  // Earlier versions of the page kept none of them.
+  const { fastVariant = "", token = "", vectors = 0 } = lora;
+  const texts = [family, name, sha256, hash, address, fastVariant, token];
   if (version !== VERSION || !texts.every(isText)) return undefined;
   if (!isLoraName(name as string) || !/^[0-9a-f]{64}$/.test(sha256 as string)) return undefined;
   if (
-    ![lora.layers, lora.unused, bytes, lora.time].every((count) =>
+    ![lora.layers, lora.unused, bytes, lora.time, vectors].every((count) =>
       isWithin(count, Number.MAX_SAFE_INTEGER),
     )
   )
@@ -154,7 +185,7 @@ function readLora(value: unknown): KeptLora | undefined {
   if (!isWithin(scale, MOST_SCALE) || typeof on !== "boolean") return undefined;
   if (!Array.isArray(triggerWords) || !triggerWords.every(isText)) return undefined;
   return {
-    ...(lora as unknown as KeptLora),
+    ...({ ...lora, fastVariant, token, vectors } as unknown as KeptLora),
     triggerWords: triggerWords.slice(0, MOST_WORDS),
   };
 }

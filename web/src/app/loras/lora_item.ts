@@ -1,4 +1,7 @@
-/** One LoRA in the list: its switch, its strength, what its file says, and the button to remove it. */
+/**
+ * One LoRA or textual inversion in the list: its switch, its strength, what its file says, and the button
+ * to remove it.
+ */
 
 import { make, makeButton } from "../gallery/elements";
 import type { Sentence } from "../strings";
@@ -13,6 +16,8 @@ export interface ItemHost {
   remove: () => void;
   /** Put one of its words into the prompt. */
   addWord: (word: string) => void;
+  /** Say what the form is set to for it; undefined if nothing. */
+  describeFast: () => Sentence | undefined;
 }
 
 /** The slider's ends and steps; the number beside it takes more. */
@@ -29,6 +34,7 @@ export class LoraItem {
   fault: Sentence | undefined;
   unkept: Sentence | undefined;
   private readonly facts = make("small", { id: `lora-facts-${++made}` });
+  private readonly fast = make("p", { class: "hint", hidden: true });
   private readonly warning = make("p", { class: "warning", hidden: true });
   private readonly words = make("div", { class: "words", role: "group" });
   private readonly box = make("input", {
@@ -60,8 +66,12 @@ export class LoraItem {
     );
     this.element.append(
       make("div", { class: "lora-head" }, label, this.removal),
-      make("div", { class: "lora-scale" }, this.slider, this.number),
+      // A textual inversion has no strength of its own: its word may have a weight.
+      ...(lora.token === ""
+        ? [make("div", { class: "lora-scale" }, this.slider, this.number)]
+        : []),
       this.facts,
+      this.fast,
       this.words,
       this.warning,
     );
@@ -99,8 +109,13 @@ export class LoraItem {
     this.number.setAttribute("aria-label", strings.strengthNumber(lora.name));
     this.removal.setAttribute("aria-label", strings.remove(lora.name));
     this.removal.title = strings.remove(lora.name);
-    const facts = strings.facts(lora.layers, lora.bytes);
-    this.facts.textContent = lora.unused === 0 ? facts : `${facts}. ${strings.unused(lora.unused)}`;
+    this.facts.textContent = [
+      lora.token === "" ? strings.facts(lora.layers, lora.bytes) : strings.inversion(lora.vectors),
+      ...(lora.unused === 0 ? [] : [strings.unused(lora.unused)]),
+    ].join(". ");
+    const fast = lora.on ? this.host.describeFast() : undefined;
+    this.fast.hidden = fast === undefined;
+    this.fast.textContent = fast === undefined ? "" : inWords(fast);
     const warnings = [this.fault, this.unkept].filter((each) => each !== undefined);
     this.warning.hidden = warnings.length === 0;
     this.warning.textContent = warnings.map(inWords).join(" ");

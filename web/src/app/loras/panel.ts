@@ -1,29 +1,53 @@
-/** The LoRAs on the page: how they come in and go, how strongly each counts, and that they stay. */
+/**
+ * The LoRAs and textual inversions on the page: how they come in and go, how strongly each counts, and
+ * that they stay.
+ */
 
 import type {
   AppliedLora,
   CallOptions,
+  LoadedInversion,
   LoadedLora,
   Manifest,
   StableDiffusionPipeline,
 } from "../../index";
-import { AbortError, isLoraName, LoraError, readLoraTags, writeLoraTags } from "../../index";
+import {
+  AbortError,
+  IntegrityError,
+  LoraError,
+  OptionError,
+  purgeFile,
+  readLoraTags,
+  writeLoraTags,
+} from "../../index";
 import { element } from "../dom";
 import type { KnownLora } from "../dropped_settings";
 import { make, makeButton } from "../gallery/elements";
 import { clamp } from "../numbers";
 import type { Sentence } from "../strings";
-import { onLanguage, text, write } from "../strings";
+import { inWords, onLanguage, text, write } from "../strings";
+import type { FastForm } from "./fast_settings";
+import { FastSettings } from "./fast_settings";
 import type { KeptLora } from "./kept_loras";
 import { LoraStore, MOST_LORAS, MOST_SCALE } from "./kept_loras";
 import { LoraItem } from "./lora_item";
+import type { Source } from "./sources";
+import {
+  addressOf,
+  freeName,
+  isAdapterFile,
+  isInversion,
+  LARGEST,
+  lastOf,
+  nameOf,
+} from "./sources";
 
 /** What the page does for it. */
-export interface LoraPage {
+export interface LoraPage extends FastForm {
   /** Show a sentence, which screen readers say. */
   say: (sentence: Sentence) => void;
-  /** Show an error about a LoRA, below what happened and what to do. */
-  fail: (error: unknown, title: Sentence, steps: Sentence) => void;
+  /** Show an error, below what happened and what to do if a LoRA is at fault. */
+  fail: (error: unknown, title?: Sentence, steps?: Sentence) => void;
   /** Read and write the prompt. */
   prompt: () => string;
   setPrompt: (prompt: string) => void;
@@ -32,7 +56,13 @@ export interface LoraPage {
 /** What of the pipeline it uses. */
 export type LoraPipeline = Pick<
   StableDiffusionPipeline,
-  "loadLora" | "setAdapters" | "unloadLora" | "loras"
+  | "loadLora"
+  | "setAdapters"
+  | "unloadLora"
+  | "loras"
+  | "loadTextualInversion"
+  | "unloadTextualInversion"
+  | "textualInversions"
 >;
 
 /** The LoRAs, for the page. */
@@ -53,6 +83,8 @@ export interface LoraPanel {
   tagged: (prompt: string) => string;
   /** Take the tags in the prompt's field; return what is missing if one of them is not listed. */
   takeTags: () => Sentence | undefined;
+  /** The share of noise that a LoRA of few steps needs with a scheduler; undefined for the model's own. */
+  eta: (scheduler: string) => number | undefined;
   /**
    * Bring the pipeline to what the list says, before it draws.
    *
@@ -62,20 +94,11 @@ export interface LoraPanel {
   prepare: (options: CallOptions) => true | Promise<boolean>;
 }
 
-/** A file or an address that is to be added, and what the visitor calls it. */
-interface Source {
-  from: File | string;
-  title: string;
-}
-
-/** Names of files of LoRAs; those of Python pickles too, which are refused by name. */
-const FILES = /\.(?:safetensors|ckpt|pt|pth|bin)$/i;
-/** Larger ones are no LoRAs, and browsers have no room for them in one piece. */
-const LARGEST = 2 ** 31 - 1;
-/** So many characters of a file's name are its LoRA's. */
-const LONGEST_NAME = 80;
 /** The model waits at most so many milliseconds for the list. */
 const LIST_MS = 1000;
+
+/** What is known of a file that was read. */
+type Facts = Omit<KeptLora, "family" | "scale" | "on" | "time" | "address">;
 
 /** Put the controls into the page, and bring back the LoRAs of earlier visits. */
 export function mountLoras(page: LoraPage): LoraPanel {
@@ -93,6 +116,10 @@ class MountedLoras implements LoraPanel {
   private pipeline: LoraPipeline | undefined;
   /** What came before the model was loaded. */
   private waiting: Source[] = [];
+  private readonly fast: FastSettings;
+  private isListed = false;
+  /** The LoRA that was turned on last. */
+  private newest: KeptLora | undefined;
   private turn: Promise<unknown> = Promise.resolve();
   /** How many of {@link inTurn} are not over yet. */
   private pending = 0;
@@ -116,6 +143,7 @@ class MountedLoras implements LoraPanel {
   private readonly load = make("button");
 
   constructor(private readonly page: LoraPage) {
+    this.fast = new FastSettings(page);
     const form = make("form", { class: "beside" }, this.label, this.address, this.load);
     element("lora-panel").replaceChildren(
       this.hint,
@@ -138,19 +166,28 @@ class MountedLoras implements LoraPanel {
     folded.addEventListener("invalid", () => (folded.open = true), true);
     onLanguage(() => this.describe());
     this.listed = this.store.list().then((kept) => {
-      for (const lora of kept) this.items.push(this.itemOf(lora));
+      for (const lora of kept) {
+        this.renameDouble(lora);
+        this.items.push(this.itemOf(lora));
+      }
+      this.isListed = true;
       this.describe();
       this.readThoseOn();
     });
     this.describe();
   }
 
-  offerModel = ({ model }: Manifest): Promise<void> => {
+  offerModel = async (manifest: Manifest): Promise<void> => {
+    const { model } = manifest;
     this.family = model.family === "" ? model.name : model.family;
     this.pipeline = undefined;
+    this.fast.offerModel(manifest);
     this.describe();
     const late = new Promise<void>((done) => setTimeout(done, LIST_MS));
-    return Promise.race([this.listed, late]);
+    await Promise.race([this.listed, late]);
+    // The form has the model's own settings now. Those of a link or of the last visit come after this.
+    if (this.isListed) this.fast.follow(this.on);
+    else void this.listed.then(() => this.fast.accept(this.on));
   };
 
   attach = (pipeline: LoraPipeline): void => {
@@ -159,7 +196,9 @@ class MountedLoras implements LoraPanel {
     for (const source of this.waiting.splice(0)) this.take(source);
   };
 
-  isFor = ({ name }: File): boolean => FILES.test(name);
+  isFor = isAdapterFile;
+
+  eta = (scheduler: string): number | undefined => this.fast.eta(scheduler);
 
   add = (files: readonly File[]): void => {
     for (const file of files) {
@@ -169,17 +208,20 @@ class MountedLoras implements LoraPanel {
   };
 
   known = (): KnownLora[] =>
-    this.present.map(({ lora: { name, hash, on } }) => ({ name, hash, on }));
+    this.ofWeights.map(({ lora: { name, hash, on } }) => ({ name, hash, on }));
 
   apply = (loras: readonly AppliedLora[]): void => {
-    for (const item of this.present) {
+    for (const item of this.ofWeights) {
       const found = loras.find(({ name }) => name === item.lora.name);
       const before = { ...item.lora };
       item.lora.on = found !== undefined;
       if (found !== undefined) item.lora.scale = clamp(found.scale, -MOST_SCALE, MOST_SCALE);
-      if (before.on !== item.lora.on || before.scale !== item.lora.scale) this.changed(item, true);
+      if (before.on !== item.lora.on || before.scale !== item.lora.scale) this.keepChange(item);
       item.write();
     }
+    // The same settings have said what the form has.
+    this.fast.accept(this.on);
+    this.describeLine();
   };
 
   tagged = (prompt: string): string => writeLoraTags(prompt, this.on);
@@ -191,10 +233,10 @@ class MountedLoras implements LoraPanel {
     const missing = named.flatMap(({ lora, item }) => (item === undefined ? [lora.name] : []));
     if (missing.length > 0) return () => text().loras.missing(missing);
     for (const { lora, item } of named) {
-      [item!.lora.on, item!.lora.scale] = [true, clamp(lora.scale, -MOST_SCALE, MOST_SCALE)];
-      item!.write();
-      this.changed(item!, true);
+      item!.lora.scale = clamp(lora.scale, -MOST_SCALE, MOST_SCALE);
+      this.switchOn(item!);
     }
+    this.followFast();
     this.page.setPrompt(prompt.trim());
     return undefined;
   };
@@ -203,27 +245,50 @@ class MountedLoras implements LoraPanel {
     const { pipeline } = this;
     if (pipeline === undefined) return true;
     const isUsed = this.on.length > 0 || pipeline.loras.some(({ scale }) => scale !== 0);
-    if (!isUsed && this.pending === 0) return true;
+    if (!isUsed && this.pending === 0 && this.areInversionsRight(pipeline)) return true;
     return this.inTurn(async () => {
-      await this.unloadUnordered(pipeline, options);
-      for (const item of this.present) {
-        if (item.lora.on && !(await this.read(item, pipeline, options))) return false;
+      // What is switched from now on is for the next picture.
+      const on = this.ofWeights.filter(({ lora }) => lora.on);
+      const scales = new Map(on.map(({ lora: { name, scale } }) => [name, scale]));
+      await this.unloadUnordered([...scales.keys()], pipeline, options);
+      for (const item of on) {
+        if (!(await this.read(item, pipeline, options))) return false;
       }
-      const scales = Object.fromEntries(this.on.map(({ name, scale }) => [name, scale]));
-      const scaleOf = (name: string): number => (Object.hasOwn(scales, name) ? scales[name]! : 0);
-      if (pipeline.loras.some(({ name, scale }) => scale !== scaleOf(name)))
-        await pipeline.setAdapters(scales, options);
+      if (!(await this.loadInversions(pipeline, options))) return false;
+      if (pipeline.loras.some(({ name, scale }) => scale !== (scales.get(name) ?? 0)))
+        await pipeline.setAdapters(Object.fromEntries(scales), options);
       return true;
     }, options.signal);
   };
 
-  /** Unload what would be applied in another order than that of the list: sums round differently then. */
-  private async unloadUnordered(pipeline: LoraPipeline, options: CallOptions): Promise<void> {
-    const wanted = this.on.map(({ name }) => name);
+  /**
+   * Unload what would be applied in another order than that of the list: sums round differently then.
+   *
+   * @param wanted names in the order of the list.
+   */
+  private async unloadUnordered(
+    wanted: readonly string[],
+    pipeline: LoraPipeline,
+    options: CallOptions,
+  ): Promise<void> {
     const loaded = pipeline.loras.map(({ name }) => name).filter((name) => wanted.includes(name));
     const first = loaded.findIndex((name, place) => name !== wanted[place]);
     if (first < 0) return;
     for (const name of loaded.slice(first)) await pipeline.unloadLora(name, options);
+  }
+
+  /** Load the textual inversions that are on, and no others. */
+  private async loadInversions(pipeline: LoraPipeline, options: CallOptions): Promise<boolean> {
+    const items = this.inversions.map((item) => ({ item, isOn: item.lora.on }));
+    for (const { item, isOn } of items) {
+      if (isOn && !(await this.read(item, pipeline, options))) return false;
+      if (!isOn) await this.unload(item.lora, pipeline);
+    }
+    return true;
+  }
+
+  private areInversionsRight(pipeline: LoraPipeline): boolean {
+    return this.inversions.every(({ lora }) => lora.on === isLoaded(lora, pipeline));
   }
 
   /** Those of the model's family. */
@@ -231,12 +296,30 @@ class MountedLoras implements LoraPanel {
     return this.items.filter(({ lora }) => lora.family === this.family);
   }
 
+  /** The LoRAs of them, and not the textual inversions. */
+  private get ofWeights(): LoraItem[] {
+    return this.present.filter(({ lora }) => lora.token === "");
+  }
+
+  private get inversions(): LoraItem[] {
+    return this.present.filter(({ lora }) => lora.token !== "");
+  }
+
   private get on(): KeptLora[] {
-    return this.present.map(({ lora }) => lora).filter(({ on }) => on);
+    return this.ofWeights.map(({ lora }) => lora).filter(({ on }) => on);
   }
 
   private find(name: string): LoraItem | undefined {
-    return this.present.find(({ lora }) => lora.name === name);
+    return this.ofWeights.find(({ lora }) => lora.name === name);
+  }
+
+  /** Two tabs may have kept two files under one name. */
+  private renameDouble(lora: KeptLora): void {
+    const others = this.items.filter((item) => item.lora.family === lora.family);
+    const name = freeName(lora.name, (each) => others.some((item) => item.lora.name === each));
+    if (name === lora.name) return;
+    lora.name = name;
+    this.store.update(lora).catch(() => undefined);
   }
 
   private addAddress(given: string): void {
@@ -264,72 +347,122 @@ class MountedLoras implements LoraPanel {
     this.page.say(() => text().loras.reading(title));
     const { pipeline } = this;
     void this.inTurn(async () => {
-      let loaded: LoadedLora;
+      let facts: Facts;
       try {
-        loaded = await this.loadNew(source, pipeline);
+        facts = await this.loadNew(source, pipeline);
       } catch (error) {
         // Of a model that is not there any more, nothing is said.
         if (pipeline === this.pipeline) this.fail(error, title);
         return;
       }
-      if (pipeline === this.pipeline) await this.enlist(loaded, source, pipeline);
+      if (pipeline === this.pipeline) await this.enlist(facts, source, pipeline);
     });
   }
 
-  /** Load a LoRA under a name that no other one has; it is not applied yet. */
-  private async loadNew({ from, title }: Source, pipeline: LoraPipeline): Promise<LoadedLora> {
+  /** Load a LoRA or a textual inversion under a name that no other one has; it is not applied yet. */
+  private async loadNew(source: Source, pipeline: LoraPipeline): Promise<Facts> {
+    const { from } = source;
+    if (typeof from !== "string" && (await isInversion(from)))
+      return this.loadInversion(source, pipeline);
+    try {
+      return await this.loadLora(source, pipeline);
+    } catch (error) {
+      if (typeof from !== "string" || !(error instanceof LoraError)) throw error;
+      // An address does not tell what is there.
+      return this.loadInversion(source, pipeline).catch(() => {
+        throw error;
+      });
+    }
+  }
+
+  private async loadLora({ from, title }: Source, pipeline: LoraPipeline): Promise<Facts> {
     // An adapter.json says the name itself.
     const named = /\.json$/i.test(title) ? {} : { name: this.freeName(nameOf(title)) };
     const loaded = await pipeline.loadLora(from, { ...named, scale: 0 });
     const { name, sha256 } = loaded;
-    if ("name" in named || this.find(name) === undefined) return loaded;
+    if ("name" in named || this.find(name) === undefined) return factsOfLora(loaded);
     await pipeline.unloadLora(name);
-    return pipeline.loadLora(from, {
-      name: this.freeName(name),
-      scale: 0,
-      sha256,
-    });
+    return factsOfLora(
+      await pipeline.loadLora(from, { name: this.freeName(name), scale: 0, sha256 }),
+    );
   }
 
-  /** List a LoRA that was loaded, and keep it; of one that is listed already, there stays one. */
-  private async enlist(
-    loaded: LoadedLora,
-    { from }: Source,
-    pipeline: LoraPipeline,
-  ): Promise<void> {
-    const { name, layers, unused, bytes, sha256, hash, triggerWords } = loaded;
+  private async loadInversion({ from, title }: Source, pipeline: LoraPipeline): Promise<Facts> {
+    const name = this.freeName(nameOf(title));
+    const bytes = typeof from === "string" ? 0 : from.size;
+    try {
+      return factsOfInversion(await pipeline.loadTextualInversion(from), name, bytes);
+    } catch (error) {
+      if (!(error instanceof OptionError)) throw error;
+    }
+    // Its word is that of another one, or is none that a prompt can have.
+    const words = new Set(pipeline.textualInversions.map(({ token }) => token.toLowerCase()));
+    const token = freeName(nameOf(title).replaceAll(/\s+/g, "-"), (word) =>
+      words.has(word.toLowerCase()),
+    );
+    return factsOfInversion(await pipeline.loadTextualInversion(from, { token }), name, bytes);
+  }
+
+  /** List what was loaded, and keep it; of a file that is listed already, there stays one. */
+  private async enlist(facts: Facts, { from }: Source, pipeline: LoraPipeline): Promise<void> {
+    const { name, layers, sha256, token } = facts;
     const same = this.present.find(({ lora }) => lora.sha256 === sha256);
     if (same !== undefined) {
-      if (same.lora.name !== name) await pipeline.unloadLora(name);
+      if (same.lora.name !== name || same.lora.token !== token)
+        await this.unload({ ...same.lora, name, token }, pipeline);
       this.turnOn(same);
       return;
     }
     const [file, address] = typeof from === "string" ? [undefined, from] : [from, ""];
-    const lora: KeptLora = {
-      ...{ name, layers, bytes, sha256, hash, triggerWords, unused: unused.length },
-      ...{ family: this.family!, scale: 1, on: true, time: Date.now() },
-      address,
-    };
+    const common = { family: this.family!, scale: 1, on: true, time: Date.now(), address };
+    const lora: KeptLora = { ...facts, ...common };
     const item = this.itemOf(lora);
     this.items.push(item);
     if (file !== undefined) this.files.set(lora, file);
+    this.newest = lora;
     this.describe();
-    this.page.say(() => text().loras.added(name, layers));
+    this.sayWithFast(() => {
+      const { added, inversionAdded } = text().loras;
+      return token === "" ? added(name, layers) : inversionAdded(token);
+    });
     void this.keep(item, file);
   }
 
   /** Turn on a LoRA that is added once more. */
   private turnOn(item: LoraItem): void {
+    this.switchOn(item);
+    this.sayWithFast(() => text().loras.already(item.lora.name));
+  }
+
+  private switchOn(item: LoraItem): void {
+    if (!item.lora.on) this.newest = item.lora;
     item.lora.on = true;
     item.fault = undefined;
     item.write();
-    this.changed(item, true);
-    this.page.say(() => text().loras.already(item.lora.name));
+    this.keepChange(item);
+    this.describeLine();
+  }
+
+  /** Say something, and what the form is set to for the LoRAs that are on. */
+  private sayWithFast(sentence: Sentence): void {
+    const fast = this.fastSettings();
+    this.page.say(fast === undefined ? sentence : () => `${inWords(sentence)} ${inWords(fast)}`);
+  }
+
+  private followFast(): void {
+    const fast = this.fastSettings();
+    if (fast !== undefined) this.page.say(fast);
+  }
+
+  private fastSettings(): Sentence | undefined {
+    const { on, newest } = this;
+    const last = on.filter((lora) => lora === newest);
+    return this.fast.follow([...on.filter((lora) => lora !== newest), ...last]);
   }
 
   private async keep(item: LoraItem, file: Blob | undefined): Promise<void> {
     const problem = await this.store.add(item.lora, file);
-    if (problem === undefined) return;
+    if (problem === undefined || !this.items.includes(item)) return;
     const said = (): string => {
       const { full, noStore, tooMany, notKept } = text().loras;
       const why = { full, noStore, tooMany: tooMany(MOST_LORAS) }[problem];
@@ -345,19 +478,21 @@ class MountedLoras implements LoraPanel {
     const { pipeline } = this;
     if (pipeline === undefined) return;
     const work = this.inTurn(async () => {
-      for (const item of this.present) {
+      for (const item of this.ofWeights) {
         if (item.lora.on) await this.read(item, pipeline, {});
       }
+      await this.loadInversions(pipeline, {});
     });
-    // The model has been changed meanwhile.
+    // The model has been changed meanwhile, or drawing will say what is wrong.
     work.catch(() => undefined);
   }
 
   /**
-   * Have the pipeline load a LoRA, unless it has; one that cannot be loaded is off from then on.
+   * Have the pipeline load a LoRA or a textual inversion, unless it has; one whose file is at fault is
+   * off from then on.
    *
    * @returns whether it is loaded.
-   * @throws what cancels the call, or ends the model.
+   * @throws what else prevents it: a cancelled call, a network that is away, a GPU without room.
    */
   private async read(
     item: LoraItem,
@@ -365,22 +500,37 @@ class MountedLoras implements LoraPanel {
     options: CallOptions,
   ): Promise<boolean> {
     const { lora } = item;
-    const { name, sha256 } = lora;
-    if (pipeline.loras.some((each) => each.name === name)) return true;
+    const { name, sha256, token: word } = lora;
+    if (isLoaded(lora, pipeline)) return true;
     try {
       const source = lora.address === "" ? await this.fileOf(lora) : lora.address;
-      await pipeline.loadLora(source, { ...options, name, sha256, scale: 0 });
+      if (word !== "")
+        await pipeline.loadTextualInversion(source, { ...options, token: word, sha256 });
+      else {
+        // Another file of this name.
+        await this.unload(lora, pipeline);
+        await pipeline.loadLora(source, { ...options, name, sha256, scale: 0 });
+      }
       return true;
     } catch (error) {
-      if (error instanceof AbortError || pipeline !== this.pipeline) throw error;
+      if (!isFileAtFault(error) || pipeline !== this.pipeline) throw error;
       // Not in the store: the next visit tries again.
       lora.on = false;
       item.fault = () => text().loras.fault;
       item.write();
       this.describeLine();
+      this.fast.follow(this.on);
       this.fail(error, name);
       return false;
     }
+  }
+
+  /** Unload what has a LoRA's name, or a textual inversion's word. */
+  private async unload({ name, token: word }: KeptLora, pipeline: LoraPipeline): Promise<void> {
+    if (word !== "") {
+      if (pipeline.textualInversions.some((each) => each.token === word))
+        pipeline.unloadTextualInversion(word);
+    } else if (pipeline.loras.some((each) => each.name === name)) await pipeline.unloadLora(name);
   }
 
   private async fileOf(lora: KeptLora): Promise<Blob> {
@@ -393,6 +543,10 @@ class MountedLoras implements LoraPanel {
   }
 
   private fail(error: unknown, title: string): void {
+    if (!isFileAtFault(error)) {
+      this.page.fail(error);
+      return;
+    }
     this.page.fail(
       error,
       () => text().loras.refused(title),
@@ -409,13 +563,16 @@ class MountedLoras implements LoraPanel {
     this.describe();
     if (next === undefined) this.open.focus();
     else next.focus();
-    this.page.say(() => text().loras.removed(lora.name));
+    this.sayWithFast(() => text().loras.removed(lora.name));
     const unloaded = this.inTurn(async () => {
-      if (pipeline?.loras.some(({ name }) => name === lora.name) === true)
-        await pipeline.unloadLora(lora.name);
+      if (pipeline !== undefined) await this.unload(lora, pipeline);
     });
     // One that stays is not applied, and a model that has ended has none.
-    unloaded.catch(() => undefined);
+    const settled = unloaded.catch(() => undefined);
+    // The file of an address is kept beside the models' files, also for other families' lists.
+    const isShared = this.items.some((each) => each.lora.sha256 === lora.sha256);
+    if (lora.address !== "" && !isShared)
+      void settled.then(() => purgeFile(lora.sha256)).catch(() => undefined);
     this.store.remove(lora).catch(() => this.page.say(() => text().gallery.refusedChange));
   }
 
@@ -428,23 +585,32 @@ class MountedLoras implements LoraPanel {
         this.page.setPrompt(prompt === "" ? word : `${prompt}, ${word}`);
         this.page.say(() => text().loras.wordAdded(word));
       },
+      describeFast: () => this.fast.describe(lora),
     });
     this.list.append(item.element);
     return item;
   }
 
-  private changed({ lora }: LoraItem, finished: boolean): void {
+  /** The visitor has switched it or moved its slider. */
+  private changed(item: LoraItem, finished: boolean): void {
     this.describeLine();
+    if (!finished) return;
+    this.keepChange(item);
+    if (item.lora.on) this.newest = item.lora;
+    // Its word is counted as its vectors from now on.
+    if (item.lora.token !== "") this.readThoseOn();
+    else this.followFast();
+  }
+
+  private keepChange({ lora }: LoraItem): void {
     // What cannot be kept has been said when it was added.
-    if (finished) this.store.update(lora).catch(() => undefined);
+    this.store.update(lora).catch(() => undefined);
   }
 
   private freeName(wanted: string): string {
     const names = new Set(this.present.map(({ lora }) => lora.name));
     for (const { name } of this.pipeline?.loras ?? []) names.add(name);
-    let name = wanted;
-    for (let count = 2; names.has(name); count++) name = `${wanted}-${count}`;
-    return name;
+    return freeName(wanted, (name) => names.has(name));
   }
 
   private describe(): void {
@@ -465,7 +631,11 @@ class MountedLoras implements LoraPanel {
   private describeLine(): void {
     const strings = text().loras;
     const { isolate, list, number } = write();
-    const on = this.on.map(({ name, scale }) => `${isolate(name)} ${number(scale)}`);
+    const on = this.present
+      .filter(({ lora }) => lora.on)
+      .map(({ lora: { name, scale, token } }) =>
+        token === "" ? `${isolate(name)} ${number(scale)}` : isolate(token),
+      );
     const none = this.present.length === 0 ? strings.none : strings.allOff;
     element("loras-line").textContent = on.length === 0 ? none : list(on);
   }
@@ -487,27 +657,28 @@ class MountedLoras implements LoraPanel {
   }
 }
 
-/** Make a LoRA's name of a file's: without its ending, and without what a tag cannot have. */
-function nameOf(file: string): string {
-  const stem = file.replace(FILES, "").replaceAll(/[^\p{L}\p{N}._ -]+/gu, " ");
-  const name = stem.trim().slice(0, LONGEST_NAME).trim();
-  return isLoraName(name) ? name : "LoRA";
+function factsOfLora(loaded: LoadedLora): Facts {
+  const { name, layers, bytes, sha256, hash, triggerWords, unused, suggested } = loaded;
+  return {
+    ...{ name, layers, bytes, sha256, hash, triggerWords, unused: unused.length },
+    ...{ fastVariant: suggested?.fastVariant ?? "", token: "", vectors: 0 },
+  };
 }
 
-function addressOf(given: string): URL | undefined {
-  try {
-    return new URL(given, document.baseURI);
-  } catch {
-    return undefined;
-  }
+function factsOfInversion(loaded: LoadedInversion, name: string, bytes: number): Facts {
+  const { token, vectors, sha256 } = loaded;
+  const none = { layers: 0, hash: "", unused: 0, fastVariant: "" };
+  return { ...none, name, token, vectors, sha256, bytes, triggerWords: [token] };
 }
 
-/** The file's name in an address. */
-function lastOf({ pathname }: URL): string {
-  const last = pathname.split("/").at(-1)!;
-  try {
-    return decodeURIComponent(last);
-  } catch {
-    return last;
-  }
+/** Whether the pipeline has this very file. */
+function isLoaded({ name, sha256, token: word }: KeptLora, pipeline: LoraPipeline): boolean {
+  if (word === "")
+    return pipeline.loras.some((each) => each.name === name && each.sha256 === sha256);
+  return pipeline.textualInversions.some((each) => each.token === word && each.sha256 === sha256);
+}
+
+/** Whether a file cannot be used, whatever the network and the GPU do. */
+function isFileAtFault(error: unknown): boolean {
+  return [LoraError, IntegrityError, OptionError].some((kind) => error instanceof kind);
 }

@@ -237,7 +237,7 @@ export function arabic({
       title: "ملفات LoRA",
       none: "لم يُحمَّل أي ملف.",
       allOff: "لا ملف مفعّل.",
-      hint: `ملفات صغيرة تغيّر ما يرسمه النموذج: أسلوب أو شخص أو شيء. اختر ملفات ${isolate(".safetensors")} صُنعت لهذا النموذج، أو أفلتها على الصفحة.`,
+      hint: `ملفات صغيرة تغيّر ما يرسمه النموذج: أسلوب أو شخص أو شيء. وتضيف ملفات Textual Inversion كلمة جديدة إلى الوصف. اختر ملفات ${isolate(".safetensors")} صُنعت لهذا النموذج، أو أفلتها على الصفحة.`,
       choose: "إضافة ملفات LoRA",
       address: "أو عنوان على هذا الموقع",
       load: "تحميل",
@@ -249,6 +249,12 @@ export function arabic({
       reading: (name) => `تجري قراءة ${isolate(name)} …`,
       added: (name, layers) =>
         `مُفعّل الآن: ${isolate(name)}. يغيّر من النموذج ${plural(layers, { one: "طبقة واحدة", two: "طبقتين", few: "# طبقات", many: "# طبقة", other: "# طبقة" })}.`,
+      inversionAdded: (token) => `للكلمة ${isolate(token)} معنى خاص بها الآن: اكتبها في الوصف.`,
+      fast: (name, scheduler, steps, guidance) =>
+        `صُنع ${isolate(name)} لعدد قليل من الخطوات، فضُبط ما يناسبه. المُجدول: ${isolate(scheduler)}، الخطوات: ${number(steps)}، التوجيه: ${number(guidance)}.`,
+      fastMissing: (wanted, scheduler) =>
+        `الأنسب هو ${isolate(wanted)}، ولا يوفّره هذا النموذج؛ وأقرب ما فيه إليه ${isolate(scheduler)}.`,
+      slow: "عادت الإعدادات السابقة.",
       already: (name) => `موجود في القائمة، وهو مفعّل الآن: ${isolate(name)}.`,
       refused: (name) => `لا يمكن استعمال ${isolate(name)} مع هذا النموذج.`,
       refusedHow: `اختر ملف ${isolate(".safetensors")} صُنع لنماذج من هذه العائلة.`,
@@ -263,6 +269,7 @@ export function arabic({
       remove: (name) => `إزالة ${isolate(name)}`,
       removed: (name) => `أُزيل ${isolate(name)}.`,
       facts: (layers, size) => `الطبقات: ${number(layers)}، الحجم: ${bytes(size)}`,
+      inversion: (vectors) => `كلمة للوصف، عدد متجهاتها: ${number(vectors)}`,
       unused: (count) => `موتراته لطبقات لا يشغّلها هذا النموذج: ${number(count)}.`,
       words: "كلمات للوصف",
       wordsOf: (name) => `كلمات للوصف مع ${isolate(name)}`,

@@ -210,7 +210,7 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       title: "LoRAs",
       none: "None is loaded.",
       allOff: "None is on.",
-      hint: "Small files that change what the model draws: a style, a person, a thing. Choose or drop .safetensors files that were made for this model.",
+      hint: "Small files that change what the model draws: a style, a person, a thing. Textual inversions give the prompt a new word. Choose or drop .safetensors files that were made for this model.",
       choose: "Add LoRAs",
       address: "Or an address on this site",
       load: "Load",
@@ -222,9 +222,17 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       reading: (name: string) => `Reading ${isolate(name)} …`,
       added: (name: string, layers: number) =>
         `${isolate(name)} is on: it changes ${plural(layers, { one: "# layer", other: "# layers" })} of the model.`,
+      inversionAdded: (token: string) =>
+        `The word ${isolate(token)} has a meaning of its own now: write it into the prompt.`,
+      fast: (name: string, scheduler: string, steps: number, guidance: number) =>
+        `${isolate(name)} is made for few steps: the scheduler ${isolate(scheduler)}, ${plural(steps, { one: "# step", other: "# steps" })} and guidance ${number(guidance)} suit it, and are set.`,
+      fastMissing: (wanted: string, scheduler: string) =>
+        `Best would be ${isolate(wanted)}, which this model does not offer; ${isolate(scheduler)} is nearest to it.`,
+      slow: "The settings from before are back.",
       already: (name: string) => `${isolate(name)} is in the list already, and is on now.`,
       refused: (name: string) => `${isolate(name)} cannot be used with this model.`,
-      refusedHow: "Choose the .safetensors file of a LoRA that was made for models of this family.",
+      refusedHow:
+        "Choose the .safetensors file of a LoRA or a textual inversion that was made for models of this family.",
       fault: "It could not be loaded, and is off.",
       full: "The browser has no more room for this page.",
       noStore: "The browser keeps nothing for this page.",
@@ -237,6 +245,8 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       removed: (name: string) => `${isolate(name)} is removed.`,
       facts: (layers: number, size: number) =>
         `${plural(layers, { one: "# layer", other: "# layers" })}, ${bytes(size)}`,
+      inversion: (vectors: number) =>
+        `A word for the prompt, of ${plural(vectors, { one: "# vector", other: "# vectors" })}`,
       unused: (count: number) =>
         plural(count, {
           one: "# of its tensors is for a layer that this model does not run.",

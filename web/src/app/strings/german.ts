@@ -222,7 +222,7 @@ export function german({
       title: "LoRAs",
       none: "Keines ist geladen.",
       allOff: "Keines ist eingeschaltet.",
-      hint: "Kleine Dateien, die ändern, was das Modell zeichnet: ein Stil, eine Person, ein Ding. Wähle .safetensors-Dateien, die für dieses Modell gemacht sind, oder ziehe sie auf die Seite.",
+      hint: "Kleine Dateien, die ändern, was das Modell zeichnet: ein Stil, eine Person, ein Ding. Textual Inversions geben dem Prompt ein neues Wort. Wähle .safetensors-Dateien, die für dieses Modell gemacht sind, oder ziehe sie auf die Seite.",
       choose: "LoRAs hinzufügen",
       address: "Oder eine Adresse auf dieser Website",
       load: "Laden",
@@ -234,10 +234,17 @@ export function german({
       reading: (name) => `${isolate(name)} wird gelesen …`,
       added: (name, layers) =>
         `${isolate(name)} ist eingeschaltet: Es ändert ${plural(layers, { one: "# Schicht", other: "# Schichten" })} des Modells.`,
+      inversionAdded: (token) =>
+        `Das Wort ${isolate(token)} hat jetzt eine eigene Bedeutung: Schreibe es in den Prompt.`,
+      fast: (name, scheduler, steps, guidance) =>
+        `${isolate(name)} ist für wenige Schritte gemacht: Das Verfahren ${isolate(scheduler)}, ${plural(steps, { one: "# Schritt", other: "# Schritte" })} und die Prompttreue ${number(guidance)} passen dazu und sind eingestellt.`,
+      fastMissing: (wanted, scheduler) =>
+        `Am besten wäre ${isolate(wanted)}, das dieses Modell nicht anbietet; ${isolate(scheduler)} kommt ihm am nächsten.`,
+      slow: "Die Einstellungen von vorher sind wieder da.",
       already: (name) => `${isolate(name)} steht schon in der Liste und ist jetzt eingeschaltet.`,
       refused: (name) => `${isolate(name)} kann mit diesem Modell nicht benutzt werden.`,
       refusedHow:
-        "Wähle die .safetensors-Datei eines LoRAs, das für Modelle dieser Familie gemacht ist.",
+        "Wähle die .safetensors-Datei eines LoRAs oder einer Textual Inversion für Modelle dieser Familie.",
       fault: "Es konnte nicht geladen werden und ist ausgeschaltet.",
       full: "Der Browser hat keinen Platz mehr für diese Seite.",
       noStore: "Der Browser bewahrt für diese Seite nichts auf.",
@@ -250,6 +257,8 @@ export function german({
       removed: (name) => `${isolate(name)} ist entfernt.`,
       facts: (layers, size) =>
         `${plural(layers, { one: "# Schicht", other: "# Schichten" })}, ${bytes(size)}`,
+      inversion: (vectors) =>
+        `Ein Wort für den Prompt aus ${plural(vectors, { one: "# Vektor", other: "# Vektoren" })}`,
       unused: (count) =>
         plural(count, {
           one: "# seiner Tensoren ist für eine Schicht, die dieses Modell nicht ausführt.",

@@ -153,9 +153,10 @@ class LayerRecorder {
 
   record(patches: readonly Patch[]): void {
     const values = this.unpack();
-    for (const { delta, factor, magnitude } of patches) {
+    for (const { delta, factor, magnitude, rest } of patches) {
       this.add(values, delta, factor);
       if (magnitude !== undefined) this.setLengths(values, magnitude);
+      if (rest !== 0) this.add(values, delta, rest);
     }
     this.pack(values);
     // Before the scope ends and tvmjs destroys the buffers that these commands use.
