@@ -461,13 +461,19 @@ def refusal(class_name: str, key: str, value: object, understood: str) -> Checkp
     defaults = defaults_of(class_name)
     said = _short(value) + " (the default)" * (key in defaults and defaults[key] == value)
     ways = [f"supported: {understood}"]
-    if any(_takes(other, key, value) for other in RULES):
+    alike = [name for name in RULES if _is_of_flow(name) == _is_of_flow(class_name)]
+    if any(_takes(other, key, value) for other in alike):
         ways.append("choose another scheduler with --scheduler")
     if key in _SAID_BY:
         ways.append(f"say what holds with {_SAID_BY[key]}")
     return CheckpointError(
         f"scheduler option {key}={said} of {class_name} is not supported", "; or ".join(ways)
     )
+
+
+def _is_of_flow(class_name: str) -> bool:
+    """Return whether a class is for models of flow matching, which no other class suits."""
+    return "shift" in RULES[class_name]
 
 
 def _takes(class_name: str, key: str, value: object) -> bool:
