@@ -12,9 +12,18 @@ import numpy as np
 import pytest
 import torch
 
-from wsd.models.schedulers import SCHEDULERS, describe_noise_schedule, describe_scheduler
+from wsd.evaluate.error_growth import scale_input
+from wsd.models.schedulers import (
+    SCHEDULERS,
+    describe_noise_schedule,
+    describe_scheduler,
+    dynamic_shift,
+)
 
 SHAPE = (1, 4, 8, 8)
+# The schedulers of the models that the tests have checkpoints of; those of flow matching have tests
+# of their own.
+DISCRETE = {name: known for name, known in SCHEDULERS.items() if known.kind == "discrete"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,16 +60,16 @@ def known_denoiser(sample, timestep):
     return np.sin(sample * 1.3 + timestep / 300.0) * 0.8
 
 
-def by_diffusers(scheduler, count, eta, shape=SHAPE, begin=None):
+def by_diffusers(scheduler, count, eta, shape=SHAPE, begin=None, tokens=0):
     """Return (timesteps, final latents) in float64, from float32 noise of seed 1.
 
-    ``begin`` says that they begin with a picture.
+    ``begin`` says that they begin with a picture, ``tokens`` how large the denoiser's is.
 
     The scheduler's tables keep their float32 values, but what it computes from them in each step
     is float64, as in the browser.
     """
     generator = torch.Generator().manual_seed(1)
-    scheduler.set_timesteps(count)
+    scheduler.set_timesteps(count, **dynamic_shift(scheduler, tokens))
     first = begin.skipped(count) * scheduler.order if begin else 0
     if hasattr(scheduler, "set_begin_index"):
         # StableDiffusionXLPipeline does so; else a timestep that comes twice is looked up wrongly.
@@ -76,10 +85,14 @@ def by_diffusers(scheduler, count, eta, shape=SHAPE, begin=None):
     clean, mask = map(torch.from_numpy, picture_of(shape))
 
     def noisy_picture(index):
-        return scheduler.add_noise(clean, noise.double(), timesteps[index : index + 1])
+        timestep = timesteps[index : index + 1]
+        if hasattr(scheduler, "scale_noise"):
+            return scheduler.scale_noise(clean, timestep, noise.double())
+        return scheduler.add_noise(clean, noise.double(), timestep)
 
     if begin is None or begin.is_noise:
-        sample = noise.double() * float(scheduler.init_noise_sigma)
+        # Pipelines of flow matching begin with the noise as it is.
+        sample = noise.double() * float(getattr(scheduler, "init_noise_sigma", 1.0))
     else:
         sample = noisy_picture(0)
     offered = inspect.signature(scheduler.step).parameters
@@ -87,7 +100,7 @@ def by_diffusers(scheduler, count, eta, shape=SHAPE, begin=None):
     options = {"generator": Float32Noise(generator), "eta": eta}
     options = {key: value for key, value in options.items() if key in offered}
     for index, timestep in enumerate(timesteps):
-        scaled = scheduler.scale_model_input(sample, timestep)
+        scaled = scale_input(scheduler, sample, timestep)
         prediction = torch.from_numpy(known_denoiser(scaled.numpy(), float(timestep)))
         sample = scheduler.step(prediction, timestep, sample, **options).prev_sample.double()
         if begin is not None and begin.masked:
@@ -178,6 +191,7 @@ def follow(
     denoise=known_denoiser,
     seed=1,
     begin=None,
+    tokens=0,
 ):
     """Follow the browser's coefficients; ``add`` sums (array, weight) pairs."""
     run = javascript(
@@ -188,6 +202,7 @@ def follow(
             "count": count,
             "eta": eta,
             "skipped": begin.skipped(count) if begin else 0,
+            "tokens": tokens,
         }
     )
     generator = torch.Generator().manual_seed(seed)

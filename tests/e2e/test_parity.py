@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from paged import assert_drawn, open_in_page
+from scheduling import DISCRETE
 from speck import BROAD, SPECK, SPECK_XL
 from wsd.evaluate.diffusers_reference import draw_reference
 from wsd.evaluate.metrics import relative_error
 from wsd.evaluate.weighted_prompts import encode_prompt
 from wsd.models.registry import find_family
-from wsd.models.schedulers import SCHEDULERS
 from wsd.runtime.request import GenerationRequest
 from wsd.spec.roles import DENOISER, VAE_DECODER
 from wsd.util.progress import Quiet
@@ -53,7 +53,7 @@ def model(request, open_model, tmp_path_factory):
 
 # What samples as another scheduler does, on other noise levels or with other weights.
 SELDOM = {
-    *(name for name in SCHEDULERS if name.endswith(("_karras", "_trailing"))),
+    *(name for name in DISCRETE if name.endswith(("_karras", "_trailing"))),
     *("deis", "lms", "ddpm", "tcd"),
 }
 
@@ -176,7 +176,7 @@ SAMPLING = [
     GenerationRequest(PROMPTS[0], guidance_scale=1.0, seed=4, steps=2),
     *(
         GenerationRequest(PROMPTS[1], seed=7, steps=5, scheduler=name)
-        for name, known in SCHEDULERS.items()
+        for name, known in DISCRETE.items()
         if known.offered
     ),
     GenerationRequest(PROMPTS[0], guidance_scale=7.5, seed=6, steps=10),

@@ -9,10 +9,10 @@ import pytest
 
 from masked import MASKED, MASKED_XL
 from paged import assert_drawn, open_in_page
+from scheduling import DISCRETE
 from speck import BROAD, LEVELS, SPECK, SPECK_XL
 from wsd.errors import RenderError, UsageError
 from wsd.evaluate.metrics import relative_error
-from wsd.models.schedulers import SCHEDULERS
 from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.request import GenerationRequest
 
@@ -30,7 +30,7 @@ MODELS = {
 }
 # Share of the steps that are run → number of steps; one step of twenty is run with the first.
 STRENGTHS = {0.05: 20, 0.3: 10, 0.75: 8, 1.0: 5}
-OFFERED = [name for name, known in SCHEDULERS.items() if known.offered]
+OFFERED = [name for name, known in DISCRETE.items() if known.offered]
 # Without noise of its own, with it, of two evaluations in a step, and of several steps.
 SOME = ("ddim", "euler_a", "heun", "dpmpp_2m")
 # In every run of the tests.

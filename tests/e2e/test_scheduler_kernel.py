@@ -2,13 +2,13 @@
 
 import pytest
 
-from scheduling import by_browser, by_diffusers, configure, float32_noise  # noqa: F401
+from scheduling import DISCRETE, by_browser, by_diffusers, configure, float32_noise  # noqa: F401
 from wsd.evaluate.metrics import relative_error
-from wsd.models.schedulers import SCHEDULERS, build_scheduler, max_steps
+from wsd.models.schedulers import build_scheduler, max_steps
 
 SHAPE = (1, 4, 16, 16)
 # Algorithm → a scheduler; the others of an algorithm differ in numbers alone.
-ONE_OF_EACH = {known.algorithm: name for name, known in SCHEDULERS.items() if known.offered}
+ONE_OF_EACH = {known.algorithm: name for name, known in DISCRETE.items() if known.offered}
 
 
 @pytest.fixture

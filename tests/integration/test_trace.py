@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from grain import GRAIN
 from speck import LEVELS, SPECK, SPECK_XL
 from tvm_cpu import run_on_cpu
 from wsd.compiler import tvm_compat
@@ -54,6 +55,7 @@ COMPONENTS += [
     pytest.param(LEVELS, component, (40, 56), marks=pytest.mark.full)
     for component in ("unet", "vae")
 ]
+COMPONENTS += [pytest.param(GRAIN, component.id, (24, 16)) for component in GRAIN.components]
 
 
 def make_inputs(specs):
@@ -254,6 +256,65 @@ def test_parameters_that_nothing_reads_are_left_out():
 def export(module, *inputs):
     with torch.no_grad():
         return torch.export.export(module.eval(), inputs)
+
+
+class Einsum(torch.nn.Module):
+    def __init__(self, equation):
+        super().__init__()
+        self.equation = equation
+
+    def forward(self, x):
+        return torch.einsum(self.equation, x)
+
+
+def test_an_einsum_that_reorders_axes_is_a_permutation():
+    x = torch.randn(2, 3, 4)
+    program = normalize(export(Einsum("abc -> cab"), x))
+    assert not any("einsum" in str(node.target) for node in program.graph.nodes)
+    [found] = run_on_cpu(tvm_compat.import_program(program), [x.numpy()])
+    np.testing.assert_array_equal(found, x.permute(2, 0, 1).numpy())
+
+
+@pytest.mark.parametrize("equation", ["abc->ab", "aac->ac"])
+def test_other_einsums_are_refused(equation):
+    with pytest.raises(CompileError, match=f"computes '{equation}'"):
+        normalize(export(Einsum(equation), torch.zeros(2, 2, 4)))
+
+
+class Power(torch.nn.Module):
+    def __init__(self, exponent):
+        super().__init__()
+        self.exponent = exponent
+
+    def forward(self, x):
+        return x.pow(self.exponent)
+
+
+@pytest.mark.parametrize("exponent", [2, 3.0])
+def test_squares_and_cubes_of_negative_numbers_are_products(exponent):
+    x = torch.tensor([-2.5, 0.0, 3.0])
+    program = normalize(export(Power(exponent), x))
+    assert not any("pow" in str(node.target) for node in program.graph.nodes)
+    [found] = run_on_cpu(tvm_compat.import_program(program), [x.numpy()])
+    np.testing.assert_allclose(found, x.pow(exponent).numpy(), rtol=1e-6)
+
+
+def test_other_powers_are_refused():
+    with pytest.raises(CompileError, match="has the exponent 0.5"):
+        normalize(export(Power(0.5), torch.ones(3)))
+
+
+@pytest.mark.parametrize("affine", [(False, False), (True, False), (True, True)], ids=str)
+def test_a_layer_norm_needs_no_scale_and_no_shift(affine):
+    torch.manual_seed(0)
+    scales, bias = affine
+    norm = torch.nn.LayerNorm(6, elementwise_affine=scales, bias=bias, eps=1e-3)
+    torch.nn.init.uniform_(norm.weight) if scales else None
+    x = torch.randn(2, 3, 6)
+    program = normalize(export(norm, x))
+    parameters = [parameter.detach().numpy() for parameter in norm.parameters()]
+    [found] = run_on_cpu(tvm_compat.import_program(program), [x.numpy()], parameters)
+    np.testing.assert_allclose(found, norm(x).detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
 class AttentionProblem(torch.nn.Module):

@@ -24,7 +24,6 @@ from wsd.models.latent_space import LatentSpace, kl_latent_space
 from wsd.models.registry import FAMILIES
 from wsd.models.schedulers import (
     SCHEDULERS,
-    Scheduler,
     build_scheduler,
     describe_schedulers,
     suitable_schedulers,
@@ -234,13 +233,14 @@ def test_a_hint_about_a_library_has_every_option_that_selects_the_variant(
 
 
 @pytest.mark.slow
-def test_only_schedulers_that_suit_the_noise_schedule_are_built(monkeypatch, family):
-    flow = Scheduler("Flow", "FlowMatchEulerDiscreteScheduler", "flow_euler", kind="flow")
-    monkeypatch.setitem(SCHEDULERS, "flow_euler", flow)
-    assert "flow_euler" not in describe_schedulers(family.scheduler).available
+def test_only_schedulers_that_suit_the_noise_schedule_are_built(family):
+    assert not {"flow_euler", "flow_heun"} & set(describe_schedulers(family.scheduler).available)
     with pytest.raises(UsageError, match="scheduler 'flow_euler' does not suit"):
         build_scheduler(family.scheduler, "flow_euler")
-    assert suitable_schedulers({"_class_name": flow.class_name}) == ("flow_euler",)
+    flow = {"_class_name": "FlowMatchEulerDiscreteScheduler"}
+    assert suitable_schedulers(flow) == ("flow_euler", "flow_heun")
+    with pytest.raises(UsageError, match="prediction_type is 'flow_prediction'"):
+        build_scheduler(flow, "ddim")
 
 
 @pytest.mark.slow

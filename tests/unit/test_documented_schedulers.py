@@ -1,5 +1,6 @@
 """The table of schedulers in docs/drawing.md says what wsd/models/schedulers.py says."""
 
+from scheduling import DISCRETE
 from wsd.models.schedulers import SCHEDULERS
 from wsd.util.files import REPOSITORY
 
@@ -40,7 +41,7 @@ def test_every_scheduler_is_in_the_table():
 
 
 def test_the_table_says_which_schedulers_need_models_of_other_predictions():
-    without = {name for name, known in SCHEDULERS.items() if "sample" not in known.predictions}
+    without = {name for name, known in DISCRETE.items() if "sample" not in known.predictions}
     assert {name for name in without if name in list_levels()} == {"euler_a", "pndm", "dpmpp_sde"}
     assert "not for `euler_a`, `pndm` and `dpmpp_sde`" in PAGE
 
@@ -51,4 +52,5 @@ def test_what_is_not_offered_is_what_the_page_says():
     for name, levels in list_levels().items():
         for level in levels:
             offered = SCHEDULERS[f"{name}_{level}"].offered
-            assert offered == (level in ("karras", "trailing") and SCHEDULERS[name].offered)
+            common = level in ("karras", "trailing") and name in DISCRETE
+            assert offered == (common and SCHEDULERS[name].offered)

@@ -5,12 +5,14 @@ import re
 import numpy as np
 import pytest
 
+from scheduling import DISCRETE
 from wsd.evaluate.error_growth import weigh_predictions
 from wsd.models.registry import find_family
-from wsd.models.schedulers import SCHEDULERS, build_scheduler
+from wsd.models.schedulers import build_scheduler
 from wsd.spec.tolerances import LATENTS_TOLERANCE, latents_tolerance
 from wsd.util.files import REPOSITORY
 
+OFFERED = [name for name, known in DISCRETE.items() if known.offered]
 SD, XL = find_family("sd15").scheduler, find_family("sdxl").scheduler
 
 
@@ -43,7 +45,7 @@ def test_the_weight_of_the_last_steps(run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n, s in SCHEDULERS.items() if s.offered])
+@pytest.mark.parametrize("name", OFFERED)
 def test_every_scheduler_can_be_weighed_from_a_later_step(name):
     assert 0 < weigh_predictions(SD, name, 20, 0.0, 6) < 2
     whole = weigh_predictions(SD, name, 20, 0.0)
@@ -56,7 +58,7 @@ def test_the_weight_of_a_single_prediction_of_clean_latents():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n, s in SCHEDULERS.items() if s.offered])
+@pytest.mark.parametrize("name", OFFERED)
 def test_the_limit_of_20_steps_is_that_of_its_constant(name):
     """LMS extrapolates over four steps, and enlarges errors by half."""
     limit = latents_tolerance(weigh_predictions(SD, name, 20, 0.0))

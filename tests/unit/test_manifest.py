@@ -119,6 +119,10 @@ def test_every_field_without_a_default_is_required(table, read):
     prepared = {"resize": 32, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
     table["safety_checker"] = {**prepared, "source": "a", "license": ""}
     table["model"]["adapters"] = [{"source": "a", "sha256": "0" * 64, "scale": 1.0}]
+    shift = {"base_shift": 0.5, "max_shift": 1.15, "base_image_seq_len": 256}
+    shift |= {"max_image_seq_len": 4096, "time_shift_type": "linear"}
+    levels = {"sigma_min": 0.003, "sigma_max": 1.0, "shift": 3.0, "dynamic": shift}
+    next(iter(table["schedulers"]["available"].values()))["flow"] = levels
     checked = set()
     for place, model in find_objects(table, Manifest):
         for field, known in model.model_fields.items():

@@ -9,6 +9,7 @@ import scipy.stats
 import torch
 
 from scheduling import (  # noqa: F401
+    DISCRETE,
     Begin,
     by_browser,
     by_diffusers,
@@ -38,7 +39,7 @@ NOISE = {
     "beta_end": 0.012,
     "beta_schedule": "scaled_linear",
 }
-OFFERED = [name for name, scheduler in SCHEDULERS.items() if scheduler.offered]
+OFFERED = [name for name, scheduler in DISCRETE.items() if scheduler.offered]
 
 
 def full_unless(condition, *values):
@@ -72,7 +73,7 @@ def describe_own(config):
             prediction,
             count,
         )
-        for name, scheduler in SCHEDULERS.items()
+        for name, scheduler in DISCRETE.items()
         for prediction in scheduler.predictions
         for count in (1, 2, 3, 5, 14, 15, 20, 50, 100)
     ],
@@ -98,7 +99,7 @@ def test_trajectory_equals_diffusers(javascript, family, name, count, prediction
         full_unless(
             scheduler.offered and count == 20 and strength in (0.3, 0.75), name, strength, count
         )
-        for name, scheduler in SCHEDULERS.items()
+        for name, scheduler in DISCRETE.items()
         for count in (1, 4, 7, 20)
         for strength in (0.05, 0.3, 0.75, 1.0)
         if int(count * strength) > 0
@@ -136,7 +137,7 @@ def test_every_spacing(javascript, family, name, count, spacing):
     ("name", "count"),
     [
         full_unless(count == 5 and name.endswith("beta"), name, count)
-        for name, scheduler in SCHEDULERS.items()
+        for name, scheduler in DISCRETE.items()
         if not scheduler.offered
         for count in (3, 5, 20)
     ],
@@ -425,7 +426,7 @@ def test_a_checkpoint_of_an_unknown_class_is_built_with_a_named_scheduler():
                 },
             )
         )
-        for name in SCHEDULERS
+        for name in DISCRETE
     ],
     ids=str,
 )

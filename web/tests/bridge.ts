@@ -51,6 +51,7 @@ type Request =
       count: number;
       eta: number;
       skipped: number;
+      tokens: number;
     }
   | { call: "take_latents"; moments: number[]; noise: number[] | null; space: LatentSpace }
   | { call: "cover_masked"; pixels: number[]; mask: number[]; size: [number, number] }
@@ -129,7 +130,14 @@ function answer(request: Request): unknown {
       return request.parts.map(([from, to]) => Array.from(tree.noise(from, to)));
     }
     case "run":
-      return layOutRun(request.noise, request.config, request.count, request.eta, request.skipped);
+      return layOutRun(
+        request.noise,
+        request.config,
+        request.count,
+        request.eta,
+        request.skipped,
+        request.tokens,
+      );
     case "take_latents": {
       const noise = request.noise === null ? undefined : new Float32Array(request.noise);
       return Array.from(takeLatents(new Float32Array(request.moments), noise, request.space));

@@ -386,6 +386,7 @@ def describe_latent_space(family: Family) -> LatentSpace:
         shift_factor=space.shift_factor,
         mean=space.mean,
         std=space.std,
+        patch_size=space.patch_size if space.patch_size > 1 else None,
     )
 
 

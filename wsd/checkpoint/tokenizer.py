@@ -141,9 +141,11 @@ def tokenizer_file(tokenizer: Any) -> tuple[bytes, dict[str, int]]:
     """
     table = json.loads(tokenizer.backend_tokenizer.to_str())
     table["padding"] = table["truncation"] = None
+    begins = tokenizer.bos_token_id is not None
+    begin = {"bos_token_id": int(tokenizer.bos_token_id)} if begins else {}
     return canonical_json(table), {
         "max_length": int(tokenizer.model_max_length),
-        "bos_token_id": int(tokenizer.bos_token_id),
+        **begin,
         "eos_token_id": int(tokenizer.eos_token_id),
         "pad_token_id": int(tokenizer.pad_token_id),
     }

@@ -12,11 +12,16 @@ import numpy as np
 import torch
 
 from wsd.evaluate.diffusers_reference import begin_at_first_step
-from wsd.models.schedulers import build_scheduler
+from wsd.models.schedulers import build_scheduler, dynamic_shift
 
 
 def weigh_predictions(
-    config: Mapping[str, Any], name: str | None, steps: int, eta: float, run: int | None = None
+    config: Mapping[str, Any],
+    name: str | None,
+    steps: int,
+    eta: float,
+    run: int | None = None,
+    tokens: int = 0,
 ) -> float:
     """Return how many times larger the final latents' error is than that of one prediction.
 
@@ -36,28 +41,31 @@ def weigh_predictions(
         steps: number of steps.
         eta: share of noise that DDIM and TCD add.
         run: how many of the last steps are run, where a picture is given; all unless given.
+        tokens: patches of the picture in the denoiser, for noise levels that depend on its size.
 
     Raises:
         UsageError, CheckpointError: as :func:`wsd.models.schedulers.build_scheduler`.
     """
     skipped = 0 if run is None else steps - run
-    exact, off = (_run(config, name, steps, eta, skipped, error) for error in (0.0, 1.0))
+    exact, off = (
+        _run(build_scheduler(config, name), tokens, steps, eta, skipped, error)
+        for error in (0.0, 1.0)
+    )
     return float((off - exact).norm())
 
 
 def _run(
-    config: Mapping[str, Any], name: str | None, steps: int, eta: float, skipped: int, error: float
+    scheduler: Any, tokens: int, steps: int, eta: float, skipped: int, error: float
 ) -> torch.Tensor:
     """Denoise one number for each prediction, and add an error to this prediction of it.
 
     Returns:
         float64, (predictions,).
     """
-    scheduler = build_scheduler(config, name)
     begin_at_first_step(scheduler)
     if hasattr(scheduler, "noise_sampler_seed"):
         scheduler.noise_sampler_seed = 0
-    scheduler.set_timesteps(steps)
+    scheduler.set_timesteps(steps, **dynamic_shift(scheduler, tokens))
     begin = skipped * scheduler.order
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(begin)
@@ -70,7 +78,7 @@ def _run(
         # torchsde says that it moves the rounded ends into the range of its Brownian path.
         warnings.filterwarnings("ignore", message="Should have t", module="torchsde")
         for index, timestep in enumerate(timesteps):
-            scaled = scheduler.scale_model_input(sample, timestep)
+            scaled = scale_input(scheduler, sample, timestep)
             prediction = _predict(scheduler, scaled, float(timestep))
             prediction[index] += error
             sample = scheduler.step(prediction, timestep, sample, **options).prev_sample.double()
@@ -88,6 +96,8 @@ def _predict(scheduler: Any, sample: torch.Tensor, timestep: float) -> torch.Ten
     Returns:
         Noise, velocity or clean latents, as the scheduler understands the prediction.
     """
+    if not hasattr(scheduler, "alphas_cumprod"):
+        return _predict_flow(sample, timestep / scheduler.config.num_train_timesteps)
     products = scheduler.alphas_cumprod.double().numpy()
     signal = float(np.interp(timestep, np.arange(len(products)), products))
     match scheduler.config.prediction_type:
@@ -99,7 +109,18 @@ def _predict(scheduler: Any, sample: torch.Tensor, timestep: float) -> torch.Ten
             # Noise and clean latents are expected in the proportion at which they cancel.
             factor = 0.0
         case _:
-            # Flow matching: (1 - time) times clean latents, and time times noise.
-            time = timestep / len(products)
-            factor = (2 * time - 1) / ((1 - time) ** 2 + time**2)
+            return _predict_flow(sample, timestep / len(products))
     return factor * sample
+
+
+def _predict_flow(sample: torch.Tensor, time: float) -> torch.Tensor:
+    """Predict noise less clean latents, of (1 - time) clean latents and time times noise."""
+    return (2 * time - 1) / ((1 - time) ** 2 + time**2) * sample
+
+
+def scale_input(scheduler: Any, sample: torch.Tensor, timestep: Any) -> torch.Tensor:
+    """Return what the denoiser reads of latents; flow matching's schedulers do not scale them."""
+    if not hasattr(scheduler, "scale_model_input"):
+        return sample
+    scaled: torch.Tensor = scheduler.scale_model_input(sample, timestep)
+    return scaled

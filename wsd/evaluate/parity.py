@@ -359,6 +359,7 @@ def _run_reference(
             None
             if picture is None
             else picture.count_steps(request.steps or checkpoint.family.steps),
+            space.tokens(size),
         ),
         tiled=tiled,
         encoded=encoded,

@@ -30,6 +30,9 @@ def normalize(program: ExportedProgram) -> ExportedProgram:
     * turns a constant causal attention mask into ``is_causal=True``;
     * turns a lookup of all position ids in order into the table itself;
     * turns the choice of one row into a slice, because TVM makes a lookup by a 64-bit index of it;
+    * gives a layer norm without scale and shift ones and zeros, which TVM's importer asks for;
+    * turns squares and cubes into products, because WGSL's ``pow`` takes no negative numbers;
+    * turns an einsum that only reorders axes into that order;
     * turns a nearest-neighbour resize to a given size into a doubling whose last row or column
       is cut off where the size is odd;
     * removes nodes whose results are unused, such as CLIP's own pooled output.
@@ -54,6 +57,12 @@ def normalize(program: ExportedProgram) -> ExportedProgram:
             _replace_resize(node)
         elif node.target is _aten.select.int:
             _replace_select(node)
+        elif node.target is _aten.layer_norm.default:
+            _complete_layer_norm(node)
+        elif node.target is _aten.einsum.default:
+            _replace_einsum(node)
+        elif node.target is _aten.pow.Tensor_Scalar:
+            _replace_power(node)
     # torch treats attention as impure because of its dropout, which is off in evaluation mode.
     graph.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
     _drop_unread(program)
@@ -148,6 +157,58 @@ def _replace_select(node: Node) -> None:
         chosen.meta["val"] = value
     node.replace_all_uses_with(chosen)
     graph.erase_node(node)
+
+
+def _complete_layer_norm(node: Node) -> None:
+    """Give a layer norm without scale and shift ones and zeros of the normalised shape.
+
+    They are made anew for each norm, so that each is fused into the kernel that reads it.
+    """
+    source, shape, weight, bias, *rest = (*node.args, None, None)[: max(len(node.args), 4)]
+    makers = ((weight, _aten.ones.default), (bias, _aten.zeros.default))
+    filled = []
+    for given, maker in makers:
+        made = given
+        if made is None:
+            with node.graph.inserting_before(node):
+                made = node.graph.call_function(maker, (shape,))
+            made.meta["val"] = node.meta["val"].new_empty(shape)
+        filled.append(made)
+    node.args = (source, shape, *filled, *rest)
+
+
+def _replace_power(node: Node) -> None:
+    """Replace a square or a cube by products."""
+    source, exponent = node.args
+    if exponent not in (2, 3):
+        raise CompileError(
+            f"power {node.name!r} has the exponent {exponent}",
+            "only squares and cubes are compiled: rewrite the model's power",
+        )
+    made = source
+    for _ in range(int(exponent) - 1):  # type: ignore[arg-type]
+        with node.graph.inserting_before(node):
+            made = node.graph.call_function(_aten.mul.Tensor, (made, source))
+        made.meta["val"] = node.meta["val"]
+    node.replace_all_uses_with(made)  # type: ignore[arg-type]
+    node.graph.erase_node(node)
+
+
+def _replace_einsum(node: Node) -> None:
+    """Replace an einsum of one tensor that sums nothing by a permutation."""
+    equation, operands = node.args[0], node.args[1]
+    before, _, after = str(equation).replace(" ", "").partition("->")
+    if not isinstance(operands, list) or len(operands) != 1 or sorted(before) != sorted(after):
+        raise CompileError(
+            f"einsum {node.name!r} computes {equation!r}",
+            "only a reordering of one tensor's axes is compiled: rewrite the model's einsum",
+        )
+    with node.graph.inserting_before(node):
+        order = [before.index(axis) for axis in after]
+        moved = node.graph.call_function(_aten.permute.default, (operands[0], order))
+    moved.meta["val"] = node.meta["val"]
+    node.replace_all_uses_with(moved)
+    node.graph.erase_node(node)
 
 
 def _replace_resize(node: Node) -> None:

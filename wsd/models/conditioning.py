@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 # How the states of several encoders become one tensor. "features" puts them side by side,
-# (1, tokens, sum of hidden sizes), as SDXL does. SD 3 joins along the sequence and pads, which
-# would be another word here, in the wrappers and in the browser.
-Join = Literal["features"]
+# (1, tokens, sum of hidden sizes), as SDXL does. "sequence" puts those of a last encoder behind
+# those of the others, which are side by side and padded with zeros to its width, as SD 3 does.
+Join = Literal["features", "sequence"]
 # What a negative prompt that is empty or not given stands for: the encoding of the empty text, as
 # in SD 1.5, or zeros in place of every output, as in SDXL.
 EmptyNegative = Literal["encode", "zeros"]
@@ -38,11 +38,13 @@ class Conditioning:
         encoders: in the order in which they run and in which their states are joined.
         join: how their states are joined.
         empty_negative: what an empty or missing negative prompt stands for.
+        room: with ``sequence``, tokens that the last encoder has, or zeros where it is left out.
     """
 
     encoders: tuple[ConditioningEncoder, ...]
     join: Join = "features"
     empty_negative: EmptyNegative = "encode"
+    room: int = 0
 
     def position(self, component: str) -> int:
         """Return the place of a component among the encoders, counted from 0.

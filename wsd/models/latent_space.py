@@ -27,6 +27,7 @@ class LatentSpace:
         shift_factor: subtracted from the VAE's latents before scaling.
         mean: of each channel of the VAE's latents, or None.
         std: standard deviation of each channel, or None.
+        patch_size: edge in latent pixels of what is one token of a transformer that denoises.
     """
 
     channels: int
@@ -35,6 +36,16 @@ class LatentSpace:
     shift_factor: float = 0.0
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    patch_size: int = 1
+
+    def tokens(self, size: Size) -> int:
+        """Return how many tokens the denoiser makes of a picture.
+
+        Args:
+            size: (width, height) of the picture in pixels.
+        """
+        width, height = (edge // self.scale_factor // self.patch_size for edge in size)
+        return width * height
 
     def shape(self, size: Size) -> tuple[int, int, int, int]:
         """Return (1, channels, height, width) of the latents of a picture.

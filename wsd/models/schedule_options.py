@@ -19,6 +19,8 @@ from wsd.models.schedulers import (
     build_scheduler,
     correct_config,
     default_scheduler,
+    noise_kind,
+    suitable_schedulers,
 )
 from wsd.spec.roles import DENOISER
 from wsd.spec.tensor import Size
@@ -159,12 +161,22 @@ def compose_denoising(
         UsageError: for options that do not suit the family.
         CheckpointError: for a configuration that the browser cannot follow.
     """
+    taken = family.scheduler
+    if own is not None and noise_kind(own) == noise_kind(taken):
+        taken = own
     base = correct_config(
-        family.scheduler if own is None else own,
+        taken,
         pipeline or family.architecture.diffusers_pipeline,
     )
     if not options.draws:
         return Denoising(family, base)
+    if own is not None and taken is not own and options.need_class():
+        raise CheckpointError(
+            f"{place}: its scheduler is {own.get('_class_name')}, which has not the kind of noise "
+            f"schedule of {family.name}",
+            "choose another one with --scheduler: "
+            + ", ".join(suitable_schedulers(family.scheduler)),
+        )
     marked = {key: value for name in sorted(markers) for key, value in _MARKED[name].items()}
     said = options.config()
     name = options.scheduler
@@ -183,6 +195,7 @@ def compose_denoising(
         notes += more
     # A configuration that no scheduler follows is an error here, not after minutes of compiling.
     built = build_scheduler(config, name)
+    _check_said(options.config(), built)
     if options.fine_tune is None and own is None:
         notes += _note_name(family, markers, options, place, built)
     notes += _note_overridden(own, marked, said, place)
@@ -216,8 +229,21 @@ def _with_defaults(family: Family, tune: FineTune) -> Family:
     return replace(family, steps=tune.steps, guidance_scale=tune.guidance_scale, eta=tune.eta)
 
 
+def _check_said(said: Mapping[str, Any], built: Any) -> None:
+    """Refuse what somebody says of a scheduler that has no such option, as flow matching's."""
+    for key, value in said.items():
+        if value and key not in defaults_of(type(built).__name__):
+            option = key.replace("_", "-")
+            raise UsageError(
+                f"{type(built).__name__} has no {key}, which was said to be {value!r}",
+                f"leave --{option} out, or choose another scheduler with --scheduler",
+            )
+
+
 def _replace_unable(config: Mapping[str, Any]) -> tuple[str | None, list[str]]:
     """Return the scheduler to take if the family's own cannot follow what a file says of itself."""
+    if noise_kind(config) == "flow":
+        return None, []
     try:
         build_scheduler(config)
     except CheckpointError as error:

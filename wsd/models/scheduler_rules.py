@@ -171,6 +171,10 @@ _CONSISTENCY: Mapping[str, Rule] = {
     "timestep_scaling": Number(1e-3, 1e3),
     "set_alpha_to_one": OneOf((False, True)),
 }
+_FLOW: Mapping[str, Rule] = {
+    "num_train_timesteps": Number(1, MAX_TRAIN_TIMESTEPS, whole=True),
+    "shift": Number(1e-3, 1e3),
+}
 _NO_SAMPLE: Mapping[str, Rule] = {"prediction_type": OneOf(("epsilon", "v_prediction"))}
 
 # Class of diffusers → key → rule. diffusers ignores a key that its class does not have.
@@ -232,6 +236,21 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "variance_type": OneOf(("fixed_small", "fixed_small_log", "fixed_large")),
     },
     "LCMScheduler": _CONSISTENCY,
+    "FlowMatchEulerDiscreteScheduler": {
+        **_FLOW,
+        **_SIGMAS,
+        "use_dynamic_shifting": OneOf((False, True)),
+        "time_shift_type": OneOf(("exponential", "linear")),
+        "base_shift": Number(0.0, 100.0),
+        "max_shift": Number(0.0, 100.0),
+        "base_image_seq_len": Number(1, 1e9, whole=True),
+        "max_image_seq_len": Number(1, 1e9, whole=True),
+        "shift_terminal": Number(0.0, 0.999, optional=True),
+        "stochastic_sampling": OneOf((False, True)),
+        # The noise levels of Mochi, which draws videos, go from 0 to 1.
+        "invert_sigmas": _OFF,
+    },
+    "FlowMatchHeunDiscreteScheduler": _FLOW,
     "TCDScheduler": {
         **_CONSISTENCY,
         # Its step never clips, whatever these keys say.
@@ -284,7 +303,8 @@ _READ_ANYWAY = ("sigma_min", "sigma_max")
 # Keys that are checked before the class is constructed, because it computes with them.
 _CHECKED_FIRST = (
     "num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas",
-    "solver_order", "timestep_spacing", "steps_offset", "prediction_type",
+    "solver_order", "timestep_spacing", "steps_offset", "prediction_type", "shift",
+    "time_shift_type",
 )  # fmt: skip
 
 
@@ -359,6 +379,8 @@ def check_values(class_name: str, config: Mapping[str, Any]) -> None:
                 )
     if config.get("prediction_type") == "flow_prediction":
         _check_flow(class_name, config)
+    if config.get("use_dynamic_shifting") and "base_image_seq_len" in rules:
+        _check_dynamic_shifting(config)
     teachers = config["original_inference_steps"] if "original_inference_steps" in rules else 0
     if teachers > (timesteps := config["num_train_timesteps"]):
         most = f"a whole number from 1 to num_train_timesteps={timesteps}"
@@ -379,6 +401,15 @@ def _check_flow(class_name: str, config: Mapping[str, Any]) -> None:
             )
 
 
+def _check_dynamic_shifting(config: Mapping[str, Any]) -> None:
+    """Refuse a shift that is no line over the number of tokens."""
+    if (tokens := config["base_image_seq_len"]) == config["max_image_seq_len"]:
+        raise CheckpointError(
+            f"scheduler options base_image_seq_len and max_image_seq_len are both {tokens}",
+            "diffusers divides by their difference: correct scheduler_config.json",
+        )
+
+
 def _join(options: Mapping[str, Any]) -> str:
     return " and ".join(f"{key}={value!r}" for key, value in options.items())
 
@@ -391,6 +422,12 @@ def _check_foreign(class_name: str, key: str, value: object) -> None:
         raise CheckpointError(
             f"scheduler option {key}={value!r}: {class_name} has no such option",
             "choose a scheduler that has it, euler or ddim for example, with --scheduler",
+        )
+    if key == "use_dynamic_shifting" and value and RULES[class_name] is _FLOW:
+        # diffusers' pipelines pass a shift that the class does not take.
+        raise CheckpointError(
+            f"scheduler option {key}={value!r}: {class_name} has no such option",
+            "choose a scheduler that has it, flow_euler for example, with --scheduler",
         )
     if _is_known(key):
         return  # An option of another class, which has no meaning for this one.
@@ -424,13 +461,19 @@ def refusal(class_name: str, key: str, value: object, understood: str) -> Checkp
     defaults = defaults_of(class_name)
     said = _short(value) + " (the default)" * (key in defaults and defaults[key] == value)
     ways = [f"supported: {understood}"]
-    if any(_takes(other, key, value) for other in RULES):
+    alike = [name for name in RULES if _is_of_flow(name) == _is_of_flow(class_name)]
+    if any(_takes(other, key, value) for other in alike):
         ways.append("choose another scheduler with --scheduler")
     if key in _SAID_BY:
         ways.append(f"say what holds with {_SAID_BY[key]}")
     return CheckpointError(
         f"scheduler option {key}={said} of {class_name} is not supported", "; or ".join(ways)
     )
+
+
+def _is_of_flow(class_name: str) -> bool:
+    """Return whether a class is for models of flow matching, which no other class suits."""
+    return "shift" in RULES[class_name]
 
 
 def _takes(class_name: str, key: str, value: object) -> bool:

@@ -24,14 +24,21 @@ from wsd.models.scheduler_rules import (
     defaults_of,
     refusal,
 )
-from wsd.spec.manifest import NoiseSchedule, SchedulerConfig, Schedulers
+from wsd.spec.manifest import (
+    DynamicShift,
+    FlowLevels,
+    NoiseSchedule,
+    SchedulerConfig,
+    Schedulers,
+)
 
 # Most steps of one picture, whatever the scheduler.
 MAX_STEPS = 100
 
 # Kind of noise schedule: "discrete" is a table of alphas, one for each training timestep (Ho et al.
-# 2020). A kind with continuous noise levels, as for models of flow matching, would be added here.
-NoiseKind = Literal["discrete"]
+# 2020); "flow" mixes clean latents and noise on a straight line (Lipman et al. 2023, Esser et al.
+# 2024), at noise levels from 1 to 0.
+NoiseKind = Literal["discrete", "flow"]
 
 # (program, sampler, scheduler) as another program names a way to draw; the scheduler is empty
 # where the program has one name for both.
@@ -91,6 +98,7 @@ def _with_spacings(
     name: str,
     base: Scheduler,
     spacings: str = "karras exponential beta",
+    offered: str = "karras",
     a1111: str = "",
     automatic: str = "",
     comfyui: tuple[str, ...] = (),
@@ -102,6 +110,7 @@ def _with_spacings(
         name: of the scheduler on the model's own noise levels.
         base: that scheduler.
         spacings: suffixes of the variants.
+        offered: suffixes of those that are offered wherever the scheduler itself is.
         a1111: the sampler in AUTOMATIC1111's web UI; empty if it has none.
         automatic: suffix of what its schedule type "Automatic" means for the sampler.
         comfyui: samplers in ComfyUI.
@@ -130,6 +139,7 @@ def _with_spacings(
             named += [(_COMFYUI, sampler, spacing.comfyui) for sampler in comfyui]
         if invokeai and spacing.suffix == "karras":
             named.append((_INVOKEAI, f"{invokeai}_k", ""))
+        # A discrete schedule's solvers take these predictions on these noise levels alone.
         flow = ("flow_prediction",) * (spacing.suffix == "flow")
         yield (
             f"{name}_{spacing.suffix}",
@@ -138,7 +148,7 @@ def _with_spacings(
                 title=f"{base.title} {spacing.title}",
                 options={**off, **base.options, spacing.key: True},
                 predictions=(*base.predictions, *flow),
-                offered=base.offered and spacing.suffix == "karras",
+                offered=base.offered and spacing.suffix in offered.split(),
                 samplers=tuple(named),
             ),
         )
@@ -350,6 +360,30 @@ SCHEDULERS: dict[str, Scheduler] = {
         ),
     ),
     "tcd": Scheduler("TCD", "TCDScheduler", "tcd", samplers=((_INVOKEAI, "tcd", ""),)),
+    # A1111's names are left to the schedulers above, since its texts do not say of which kind the
+    # model is, and a name that is read back must be the one that was written.
+    **dict(
+        _with_spacings(
+            "flow_euler",
+            Scheduler(
+                "Flow Euler",
+                "FlowMatchEulerDiscreteScheduler",
+                "flow_euler",
+                kind="flow",
+                predictions=("flow_prediction",),
+            ),
+            offered="",
+            comfyui=("euler",),
+        )
+    ),
+    "flow_heun": Scheduler(
+        "Flow Heun",
+        "FlowMatchHeunDiscreteScheduler",
+        "flow_heun",
+        kind="flow",
+        predictions=("flow_prediction",),
+        samplers=((_COMFYUI, "heun", "normal"), (_COMFYUI, "heun", "simple")),
+    ),
 }
 
 # Options that tell the names of one class apart.
@@ -415,8 +449,7 @@ def default_scheduler(config: Mapping[str, Any]) -> str:
 
 def _list_suitable(config: Mapping[str, Any]) -> list[str]:
     """Return the names of the offered schedulers that suit a model, for messages."""
-    kind = _noise_kind(config)
-    return [n for n, s in SCHEDULERS.items() if s.offered and _suits(s, config, kind)]
+    return [n for n, s in SCHEDULERS.items() if s.offered and _suits(s, config)]
 
 
 def _own_name(config: Mapping[str, Any]) -> str | None:
@@ -476,12 +509,11 @@ def suitable_schedulers(config: Mapping[str, Any], default: str | None = None) -
     """
     default = default or default_scheduler(config)
     listed = (default, _own_name(config))
-    kind = _noise_kind(config)
     return tuple(
         name
         for name, scheduler in SCHEDULERS.items()
         if (name in listed or (scheduler.offered and not _repeats(scheduler, config)))
-        and _suits(scheduler, config, kind)
+        and _suits(scheduler, config)
     )
 
 
@@ -491,15 +523,21 @@ def _repeats(scheduler: Scheduler, config: Mapping[str, Any]) -> bool:
     return spacing is not None and spacing == config.get("timestep_spacing")
 
 
-def _noise_kind(config: Mapping[str, Any]) -> NoiseKind:
+def noise_kind(config: Mapping[str, Any]) -> NoiseKind:
     """Return the kind of noise schedule of a configuration, whose class may be unknown."""
     own = _own_name(config)
     return "discrete" if own is None else SCHEDULERS[own].kind
 
 
-def _suits(scheduler: Scheduler, config: Mapping[str, Any], kind: NoiseKind) -> bool:
-    prediction = config.get("prediction_type") or "epsilon"
-    return scheduler.kind == kind and prediction in scheduler.predictions
+def _prediction(config: Mapping[str, Any]) -> str:
+    """Return what a model predicts: with a noise schedule of flow matching, always the flow."""
+    if noise_kind(config) == "flow":
+        return "flow_prediction"
+    return config.get("prediction_type") or "epsilon"
+
+
+def _suits(scheduler: Scheduler, config: Mapping[str, Any]) -> bool:
+    return scheduler.kind == noise_kind(config) and _prediction(config) in scheduler.predictions
 
 
 def build_scheduler(config: Mapping[str, Any], name: str | None = None) -> Any:
@@ -523,9 +561,8 @@ def build_scheduler(config: Mapping[str, Any], name: str | None = None) -> Any:
     chosen = select_scheduler(config, name)
     name = name or default_scheduler(config)
     scheduler = SCHEDULERS[name]
-    kind = _noise_kind(config)
-    if not _suits(scheduler, config, kind):
-        prediction = config.get("prediction_type")
+    if not _suits(scheduler, config):
+        prediction = config.get("prediction_type") or _prediction(config)
         fitting = _list_suitable(config)
         if name == _own_name(config) or not fitting:
             understood = ", ".join(map(repr, scheduler.predictions))
@@ -551,7 +588,8 @@ def build_scheduler(config: Mapping[str, Any], name: str | None = None) -> Any:
             "correct scheduler_config.json, or choose another scheduler with --scheduler",
         ) from error
     check_values(scheduler.class_name, {**chosen, **built.config})
-    _check_noise(scheduler.class_name, built)
+    if scheduler.kind == "discrete":
+        _check_noise(scheduler.class_name, built)
     return built
 
 
@@ -610,8 +648,15 @@ def min_steps(scheduler: Any) -> int:
     Args:
         scheduler: of diffusers, as :func:`build_scheduler` returns it.
     """
-    # Three Runge-Kutta steps come before PNDM's first own one.
-    return 4 if scheduler.config.get("skip_prk_steps") is False else 1
+    if scheduler.config.get("skip_prk_steps") is False:
+        return 4  # Three Runge-Kutta steps come before PNDM's first own one.
+    # One noise level cannot be stretched between the first and another last one.
+    return 2 if _terminal(scheduler) is not None else 1
+
+
+def _terminal(scheduler: Any) -> float | None:
+    """Return the last noise level that a scheduler of flow matching stretches all of them to."""
+    return scheduler.config.get("shift_terminal") or None
 
 
 def max_steps(scheduler: Any) -> int:
@@ -635,7 +680,7 @@ def describe_noise_schedule(config: Mapping[str, Any], default: str | None = Non
     """Return the manifest's ``noise_schedule`` of a model.
 
     ``alphas_cumprod``, of shape (training timesteps,), has the products of (1 - beta) that
-    diffusers computes in float32 (Ho et al. 2020, eq. 4).
+    diffusers computes in float32 (Ho et al. 2020, eq. 4). It is empty for flow matching.
 
     Args:
         config: the model's own configuration.
@@ -648,7 +693,7 @@ def describe_noise_schedule(config: Mapping[str, Any], default: str | None = Non
     built = build_scheduler(config, default)
     return NoiseSchedule(
         kind=SCHEDULERS[default or default_scheduler(config)].kind,
-        prediction_type=built.config.prediction_type,
+        prediction_type=built.config.get("prediction_type", "flow_prediction"),
         num_train_timesteps=int(built.config.num_train_timesteps),
         alphas_cumprod=_alphas_cumprod(built),
     )
@@ -709,7 +754,7 @@ def describe_scheduler(
 
 
 def _alphas_cumprod(built: Any) -> tuple[float, ...]:
-    return tuple(float(value) for value in built.alphas_cumprod)
+    return tuple(float(value) for value in getattr(built, "alphas_cumprod", ()))
 
 
 def _describe(name: str, scheduler: Any, terminal: float | None) -> SchedulerConfig:
@@ -727,7 +772,7 @@ def _describe(name: str, scheduler: Any, terminal: float | None) -> SchedulerCon
         "original_inference_steps": int(config.get("original_inference_steps", MAX_STEPS)),
         "timestep_scaling": float(config.get("timestep_scaling", 1.0)),
         "terminal_alpha_cumprod": terminal,
-        **_largest_level(scheduler),
+        **(_largest_level(scheduler) if scheduled.kind == "discrete" else _flow(scheduler)),
         "last_timestep": _last_timestep(scheduler),
         "round_timesteps": (scheduled.class_name, config.get("beta_schedule"))
         != (_DPM, "squaredcos_cap_v2"),
@@ -749,6 +794,42 @@ def _describe(name: str, scheduler: Any, terminal: float | None) -> SchedulerCon
 
 # Classes whose Karras levels always run between the first and the last timestep's.
 _OWN_KARRAS_RANGE = ("LMSDiscreteScheduler", "DPMSolverSDEScheduler")
+
+
+def _flow(scheduler: Any) -> dict[str, FlowLevels]:
+    """Return how a scheduler of flow matching places its noise levels."""
+    config = scheduler.config
+    shift = {key: config[key] for key in DynamicShift.model_fields} if is_dynamic(scheduler) else {}
+    levels = FlowLevels(
+        sigma_min=scheduler.sigma_min,
+        sigma_max=scheduler.sigma_max,
+        shift=config.shift,
+        dynamic=DynamicShift(**shift) if shift else None,
+        terminal=_terminal(scheduler),
+        stochastic=bool(config.get("stochastic_sampling", False)),
+    )
+    return {"flow": levels}
+
+
+def is_dynamic(scheduler: Any) -> bool:
+    """Return whether a scheduler of diffusers shifts its noise levels by the picture's size."""
+    return bool(scheduler.config.get("use_dynamic_shifting", False))
+
+
+def dynamic_shift(scheduler: Any, tokens: int) -> dict[str, float]:
+    """Return what ``set_timesteps`` takes besides the number of steps: ``mu``, or nothing.
+
+    Args:
+        scheduler: of diffusers, as :func:`build_scheduler` returns it.
+        tokens: patches of the picture in the denoiser. ``mu`` is linear in them, as the function
+            ``calculate_shift`` of diffusers' pipelines has it.
+    """
+    if not is_dynamic(scheduler):
+        return {}
+    config = scheduler.config
+    first, last = config.base_image_seq_len, config.max_image_seq_len
+    slope = (config.max_shift - config.base_shift) / (last - first)
+    return {"mu": tokens * slope + (config.base_shift - slope * first)}
 
 
 def _title(scheduled: Scheduler, config: Mapping[str, Any]) -> str:

@@ -78,6 +78,13 @@ class _Entry(BaseModel):
     model_config = ConfigDict(**_CONFIG, frozen=True)
 
 
+class _SparseEntry(_Entry):
+    @model_serializer(mode="wrap")
+    def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Write no field that is absent: TypeScript's fields may be missing, but not null."""
+        return {key: value for key, value in serialize(self).items() if value is not None}
+
+
 class FileEntry(_Entry):
     """One file beside the manifest."""
 
@@ -102,7 +109,7 @@ class AdapterEntry(_Entry):
     """Its licence as the file's metadata states it; empty if it states none."""
 
 
-class ModelEntry(_Entry):
+class ModelEntry(_SparseEntry):
     """What the model is, for people and for tools."""
 
     name: ModelName
@@ -126,11 +133,6 @@ class ModelEntry(_Entry):
     adapters: Annotated[tuple[AdapterEntry, ...], Field(min_length=1)] | None = None
     """Adapters that are merged into the weights, in the order in which they were applied; absent
     if there are none."""
-
-    @model_serializer(mode="wrap")
-    def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Write no field that is absent: TypeScript's fields may be missing, but not null."""
-        return {key: value for key, value in serialize(self).items() if value is not None}
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -227,13 +229,13 @@ class ExampleLora(FileEntry):
     """Its licence as its metadata states it; empty if it states none."""
 
 
-class TokenizerEntry(FileEntry):
-    """A CLIP tokenizer: ``tokenizer.json`` of Hugging Face's tokenizers, and how to pad."""
+class TokenizerEntry(FileEntry, _SparseEntry):
+    """A tokenizer: ``tokenizer.json`` of Hugging Face's tokenizers, and how to pad."""
 
     max_length: Annotated[int, Field(ge=2)]
     """Number of tokens that a text is cut or padded to."""
-    bos_token_id: NonNegativeInt
-    """Token that begins a text."""
+    bos_token_id: NonNegativeInt | None = None
+    """Token that begins a text; absent where none does, as with T5."""
     eos_token_id: NonNegativeInt
     """Token that ends a text."""
     pad_token_id: NonNegativeInt
@@ -245,13 +247,14 @@ class Conditioning(_Entry):
 
     encoders: Annotated[tuple[str, ...], Field(min_length=1)]
     """Ids of the text encoders, in the order in which they run."""
-    join: Literal["features"]
-    """How their outputs are joined: along the feature axis."""
+    join: Literal["features", "sequence"]
+    """How their outputs are joined: along the feature axis, or those of the last encoder behind
+    the others'."""
     empty_negative: Literal["encode", "zeros"]
     """What a missing negative prompt means: the encoding of the empty text, or zeros."""
 
 
-class LatentSpace(_Entry):
+class LatentSpace(_SparseEntry):
     """The space that the denoiser works in and the VAE decodes."""
 
     channels: PositiveInt
@@ -268,6 +271,8 @@ class LatentSpace(_Entry):
     std: tuple[PositiveFloat, ...] | None = None
     """Standard deviation of each channel, by which what the encoder gives is divided; absent
     likewise."""
+    patch_size: Annotated[int, Field(ge=2)] | None = None
+    """Edge in latent pixels of what is one token of the denoiser; absent where that is one."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -278,35 +283,71 @@ class LatentSpace(_Entry):
             raise ValueError("mean and std are there together, or neither is")
         return self
 
-    @model_serializer(mode="wrap")
-    def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Write no field that is absent: TypeScript's fields may be missing, but not null."""
-        return {key: value for key, value in serialize(self).items() if value is not None}
-
 
 class NoiseSchedule(_Entry):
-    """The noise that the model was trained with: a variance-preserving process."""
+    """The noise that the model was trained with."""
 
-    kind: Literal["discrete"]
-    """Noise levels at whole timesteps, Ho et al. 2020."""
+    kind: Literal["discrete", "flow"]
+    """A variance-preserving process with noise levels at whole timesteps, Ho et al. 2020, or flow
+    matching: clean latents times (1 - level) and noise times a level from 1 to 0, Esser et al.
+    2024."""
     prediction_type: Literal["epsilon", "v_prediction", "sample", "flow_prediction"]
     """What the denoiser predicts: noise, velocity, clean latents, or the flow to them."""
     num_train_timesteps: PositiveInt
     """Number of timesteps."""
-    alphas_cumprod: Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=1)]
-    """Product of (1 - beta) up to each timestep, as diffusers computes it in float32."""
+    alphas_cumprod: tuple[Annotated[float, Field(ge=0, le=1)], ...]
+    """Product of (1 - beta) up to each timestep, as diffusers computes it in float32; empty for
+    flow matching."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if len(self.alphas_cumprod) != self.num_train_timesteps:
+        expected = self.num_train_timesteps if self.kind == "discrete" else 0
+        if len(self.alphas_cumprod) != expected:
             raise ValueError(
-                f"alphas_cumprod has {len(self.alphas_cumprod)} values, "
-                f"num_train_timesteps is {self.num_train_timesteps}"
+                f"alphas_cumprod has {len(self.alphas_cumprod)} values, num_train_timesteps is "
+                f"{self.num_train_timesteps}, kind is {self.kind}"
             )
+        if self.kind == "flow" and self.prediction_type != "flow_prediction":
+            raise ValueError(f"kind is flow, prediction_type is {self.prediction_type}")
         return self
 
 
-class SchedulerConfig(_Entry):
+class DynamicShift(_Entry):
+    """How far the noise levels of flow matching are shifted for a picture, in diffusers' terms.
+
+    The shift is linear in the picture's number of tokens in the denoiser.
+    """
+
+    base_shift: float
+    """Shift for ``base_image_seq_len`` tokens."""
+    max_shift: float
+    """Shift for ``max_image_seq_len`` tokens."""
+    base_image_seq_len: PositiveInt
+    """Tokens of a small picture."""
+    max_image_seq_len: PositiveInt
+    """Tokens of a large picture."""
+    time_shift_type: Literal["exponential", "linear"]
+    """Whether the shift's exponential moves the noise levels, or the shift itself."""
+
+
+class FlowLevels(_SparseEntry):
+    """How a scheduler of flow matching places its noise levels."""
+
+    sigma_min: PositiveFloat
+    """Least noise level of the training, as diffusers has shifted it."""
+    sigma_max: PositiveFloat
+    """Most noise level of the training, likewise."""
+    shift: PositiveFloat
+    """Shift of the levels between these two towards more noise, Esser et al. 2024, eq. 23."""
+    dynamic: DynamicShift | None = None
+    """Shift by the picture's size, which then takes the place of ``shift``; absent for none."""
+    terminal: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Last noise level before 0, to which all of them are stretched; absent for none."""
+    stochastic: bool = False
+    """Whether a step goes to the clean latents that are predicted, and adds fresh noise to them."""
+
+
+class SchedulerConfig(_SparseEntry):
     """Configuration of one scheduler, in diffusers' terms."""
 
     algorithm: str
@@ -383,11 +424,8 @@ class SchedulerConfig(_Entry):
     """Whether PNDM starts without Runge-Kutta steps."""
     variance_type: Literal["fixed_small", "fixed_small_log", "fixed_large"] = "fixed_small"
     """How much noise DDPM draws in a step."""
-
-    @model_serializer(mode="wrap")
-    def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Write no field that is absent: TypeScript's fields may be missing, but not null."""
-        return {key: value for key, value in serialize(self).items() if value is not None}
+    flow: FlowLevels | None = None
+    """Noise levels of flow matching; absent for schedulers of other models."""
 
 
 class Schedulers(_Entry):
@@ -471,7 +509,7 @@ class SafetyChecker(_Entry):
     """Its licence as its card states it; empty if it states none."""
 
 
-class Manifest(_Entry):
+class Manifest(_SparseEntry):
     """Everything that a page needs to draw with one model.
 
     Files lie beside the manifest, and nothing is inferred from their names.
@@ -519,11 +557,6 @@ class Manifest(_Entry):
         Annotated[tuple[ExampleLora, ...], Field(min_length=1, max_length=MAX_EXAMPLE_LORAS)] | None
     ) = None
     """LoRAs that the page offers with the model; absent if there are none."""
-
-    @model_serializer(mode="wrap")
-    def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Write no field that is absent: TypeScript's fields may be missing, but not null."""
-        return {key: value for key, value in serialize(self).items() if value is not None}
 
     @model_validator(mode="after")
     def _check_references(self) -> Self:

@@ -183,6 +183,28 @@ def test_norms_of_other_axes_are_tvms():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("shape", [(2, 3, 5, 64), (1, 77, 48), (3, 7)], ids=str)
+def test_the_mean_of_rows_is_a_kernel_of_sums(shape):
+    module = check(
+        {"x": shape},
+        lambda emit, x: emit(op.mean(x, [-1], keepdims=True)),
+        lambda x: x.mean(-1, keepdim=True),
+    )
+    assert operators(module) == ["row_total", "mean"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("axes", "keep"), [([-1], False), ([1], True), ([1, 2], True)], ids=str)
+def test_other_means_are_tvms(axes, keep):
+    module = check(
+        {"x": (2, 3, 8)},
+        lambda emit, x: emit(op.mean(x, axes, keepdims=keep)),
+        lambda x: x.mean(axes, keepdim=keep),
+    )
+    assert operators(module) == ["mean"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("operator", "exact"), [(op.sin, np.sin), (op.cos, np.cos)])
 def test_sine_and_cosine(operator, exact):
     x = np.linspace(-1000, 8000, 4096, dtype="float32")

@@ -67,8 +67,11 @@ export interface ComponentEntry {
 export interface Conditioning {
   /** Ids of the text encoders, in the order in which they run. */
   encoders: string[];
-  /** How their outputs are joined: along the feature axis. */
-  join: "features";
+  /**
+   * How their outputs are joined: along the feature axis, or those of the last encoder behind the
+   * others'.
+   */
+  join: "features" | "sequence";
   /** What a missing negative prompt means: the encoding of the empty text, or zeros. */
   empty_negative: "encode" | "zeros";
 }
@@ -83,6 +86,24 @@ export interface Defaults {
   size: readonly [number, number];
   /** Share of DDPM's noise that DDIM and TCD add at each step. */
   eta: number;
+}
+
+/**
+ * How far the noise levels of flow matching are shifted for a picture, in diffusers' terms.
+ *
+ * The shift is linear in the picture's number of tokens in the denoiser.
+ */
+export interface DynamicShift {
+  /** Shift for `base_image_seq_len` tokens. */
+  base_shift: number;
+  /** Shift for `max_image_seq_len` tokens. */
+  max_shift: number;
+  /** Tokens of a small picture. */
+  base_image_seq_len: number;
+  /** Tokens of a large picture. */
+  max_image_seq_len: number;
+  /** Whether the shift's exponential moves the noise levels, or the shift itself. */
+  time_shift_type: "exponential" | "linear";
 }
 
 /** One compiled function of the library. */
@@ -187,6 +208,22 @@ export interface FileEntry {
   sha256: string;
 }
 
+/** How a scheduler of flow matching places its noise levels. */
+export interface FlowLevels {
+  /** Least noise level of the training, as diffusers has shifted it. */
+  sigma_min: number;
+  /** Most noise level of the training, likewise. */
+  sigma_max: number;
+  /** Shift of the levels between these two towards more noise, Esser et al. 2024, eq. 23. */
+  shift: number;
+  /** Shift by the picture's size, which then takes the place of `shift`; absent for none. */
+  dynamic?: DynamicShift;
+  /** Last noise level before 0, to which all of them are stretched; absent for none. */
+  terminal?: number;
+  /** Whether a step goes to the clean latents that are predicted, and adds fresh noise to them. */
+  stochastic: boolean;
+}
+
 /** A tensor whose values are listed. */
 export interface GivenInput {
   /** The values in row-major order. */
@@ -244,6 +281,8 @@ export interface LatentSpace {
    * likewise.
    */
   std?: number[];
+  /** Edge in latent pixels of what is one token of the denoiser; absent where that is one. */
+  patch_size?: number;
 }
 
 /**
@@ -323,15 +362,22 @@ export interface ModelEntry {
   adapters?: AdapterEntry[];
 }
 
-/** The noise that the model was trained with: a variance-preserving process. */
+/** The noise that the model was trained with. */
 export interface NoiseSchedule {
-  /** Noise levels at whole timesteps, Ho et al. 2020. */
-  kind: "discrete";
+  /**
+   * A variance-preserving process with noise levels at whole timesteps, Ho et al. 2020, or flow
+   * matching: clean latents times (1 - level) and noise times a level from 1 to 0, Esser et al.
+   * 2024.
+   */
+  kind: "discrete" | "flow";
   /** What the denoiser predicts: noise, velocity, clean latents, or the flow to them. */
   prediction_type: "epsilon" | "v_prediction" | "sample" | "flow_prediction";
   /** Number of timesteps. */
   num_train_timesteps: number;
-  /** Product of (1 - beta) up to each timestep, as diffusers computes it in float32. */
+  /**
+   * Product of (1 - beta) up to each timestep, as diffusers computes it in float32; empty for flow
+   * matching.
+   */
   alphas_cumprod: number[];
 }
 
@@ -470,6 +516,8 @@ export interface SchedulerConfig {
   skip_prk_steps: boolean;
   /** How much noise DDPM draws in a step. */
   variance_type: "fixed_small" | "fixed_small_log" | "fixed_large";
+  /** Noise levels of flow matching; absent for schedulers of other models. */
+  flow?: FlowLevels;
 }
 
 /** The schedulers that can draw with the model. */
@@ -503,7 +551,7 @@ export interface TensorSpec {
   dtype: "float32" | "int32";
 }
 
-/** A CLIP tokenizer: `tokenizer.json` of Hugging Face's tokenizers, and how to pad. */
+/** A tokenizer: `tokenizer.json` of Hugging Face's tokenizers, and how to pad. */
 export interface TokenizerEntry {
   /** Name of the file, without a folder. */
   file: string;
@@ -513,8 +561,8 @@ export interface TokenizerEntry {
   sha256: string;
   /** Number of tokens that a text is cut or padded to. */
   max_length: number;
-  /** Token that begins a text. */
-  bos_token_id: number;
+  /** Token that begins a text; absent where none does, as with T5. */
+  bos_token_id?: number;
   /** Token that ends a text. */
   eos_token_id: number;
   /** Token that fills a text up to `max_length`. */

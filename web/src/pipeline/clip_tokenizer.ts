@@ -1,10 +1,11 @@
-/** CLIP's tokenizer: turns a text into exactly as many token ids as the text encoder takes. */
+/** Tokenizers of CLIP and T5: turn a text into as many token ids as the text encoder takes. */
 
 import { Tokenizer } from "@huggingface/tokenizers";
 
 import type { TokenizerEntry } from "../bundle/manifest";
 import type { AddedToken } from "./added_tokens";
 import { splitAt } from "./added_tokens";
+import { makePrecompiled, splitWords } from "./sentencepiece";
 
 /** A text as token ids. */
 export interface Tokens {
@@ -31,6 +32,7 @@ export interface TextTokenizer {
 /** A normalizer of tokenizer.json. */
 interface Normalizer {
   type: string;
+  precompiled_charsmap?: string;
   normalizers?: Normalizer[];
 }
 
@@ -39,6 +41,7 @@ interface PreTokenizer {
   type: string;
   pretokenizers?: PreTokenizer[];
   use_regex?: boolean;
+  replacement?: string;
 }
 
 /** What is read of tokenizer.json here; the library reads the rest. */
@@ -56,8 +59,9 @@ interface TokenizerJson {
  */
 export function createTokenizer(json: string, entry: TokenizerEntry): TextTokenizer {
   const { encode, decode } = createCodec(JSON.parse(json) as TokenizerJson);
+  const begin = entry.bos_token_id === undefined ? [] : [entry.bos_token_id];
   const complete = (inner: readonly number[]): Tokens => {
-    const ids = [entry.bos_token_id, ...inner, entry.eos_token_id];
+    const ids = [...begin, ...inner, entry.eos_token_id];
     const padded = new Int32Array(entry.max_length).fill(entry.pad_token_id);
     padded.set(ids.slice(0, entry.max_length));
     // A text that is cut still ends with the end-of-text token, as in transformers.
@@ -65,7 +69,7 @@ export function createTokenizer(json: string, entry: TokenizerEntry): TextTokeni
     return { ids: padded, end: padded.indexOf(entry.eos_token_id) };
   };
   return {
-    capacity: entry.max_length - 2,
+    capacity: entry.max_length - begin.length - 1,
     encode,
     complete,
     tokenize: (text) => complete(encode(text)),
@@ -79,17 +83,23 @@ export function createTokenizer(json: string, entry: TokenizerEntry): TextTokeni
  */
 function createCodec(table: TokenizerJson): Pick<TextTokenizer, "encode" | "decode"> {
   const { added_tokens: added } = table;
+  const [charsmap, replacement] = [findCharsmap(table.normalizer), findMetaspace(table)];
   const tokenizer = new Tokenizer(
     {
       ...table,
       added_tokens: [],
-      normalizer: lowercaseEachCharacter(table.normalizer),
-      pre_tokenizer: splitAsRust(table.pre_tokenizer),
+      normalizer: charsmap === undefined ? lowercaseEachCharacter(table.normalizer) : null,
+      pre_tokenizer: replacement === undefined ? splitAsRust(table.pre_tokenizer) : null,
     },
     {},
   );
   const { normalizer } = tokenizer;
-  const normalize = (text: string): string => normalizer?.normalize(text) ?? text;
+  const normalize =
+    charsmap === undefined
+      ? (text: string): string => normalizer?.normalize(text) ?? text
+      : makePrecompiled(charsmap);
+  const splitPiece = (text: string): string[] =>
+    replacement === undefined ? [text] : splitWords(text, replacement);
   // The texts between added tokens are normalized here and must not be normalized again, because
   // lowercasing can give characters that a second NFC would compose.
   tokenizer.normalizer = null;
@@ -104,7 +114,9 @@ function createCodec(table: TokenizerJson): Pick<TextTokenizer, "encode" | "deco
       .flatMap((piece) =>
         typeof piece === "number"
           ? piece
-          : tokenizer.encode(piece, { add_special_tokens: false }).ids,
+          : splitPiece(piece).flatMap(
+              (word) => tokenizer.encode(word, { add_special_tokens: false }).ids,
+            ),
       );
   };
   const decode: TextTokenizer["decode"] = (ids) =>
@@ -115,6 +127,25 @@ function createCodec(table: TokenizerJson): Pick<TextTokenizer, "encode" | "deco
           .replaceAll("</w>", " ")
           .trim();
   return { encode, decode };
+}
+
+/** Return a Unigram tokenizer's table of characters; undefined for other tokenizers. */
+function findCharsmap(normalizer: Normalizer | null): string | undefined {
+  const inner = normalizer?.type === "Sequence" ? normalizer.normalizers! : [normalizer];
+  return inner.length === 1 && inner[0]?.type === "Precompiled"
+    ? inner[0].precompiled_charsmap
+    : undefined;
+}
+
+/** Return what "Metaspace" puts in the place of spaces; undefined for other tokenizers. */
+function findMetaspace({
+  pre_tokenizer: { type, pretokenizers = [] },
+}: TokenizerJson): string | undefined {
+  const [first, second] = pretokenizers;
+  const known = type === "Sequence" && pretokenizers.length === 2;
+  return known && first!.type === "WhitespaceSplit" && second!.type === "Metaspace"
+    ? second!.replacement
+    : undefined;
 }
 
 /**

@@ -361,13 +361,16 @@ export class TextToImagePipeline implements Pipeline {
   }
 
   /** Lay out the steps of a request; with a picture, those that its strength leaves out are not. */
-  private layOut({ scheduler, steps, eta, picture }: GenerationRequest): Run {
+  private layOut({ scheduler, steps, eta, picture, size }: GenerationRequest): Run {
+    const [, , height, width] = this.model.latentShape(size);
+    const patch = this.manifest.latent_space.patch_size ?? 1;
     return layOutRun(
       this.manifest.noise_schedule,
       this.manifest.schedulers.available[scheduler]!,
       steps,
       eta,
       picture === undefined ? 0 : steps - countSteps(steps, picture.strength),
+      Math.floor(height / patch) * Math.floor(width / patch),
     );
   }
 

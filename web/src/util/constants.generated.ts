@@ -122,6 +122,11 @@ export const SCHEDULERS = [
   "ddpm",
   "lcm",
   "tcd",
+  "flow_euler",
+  "flow_euler_karras",
+  "flow_euler_exponential",
+  "flow_euler_beta",
+  "flow_heun",
 ] as const;
 
 // wsd/models/schedulers.py: [program, sampler, scheduler] that draw as a scheduler does
@@ -400,6 +405,19 @@ export const SAMPLER_NAMES = {
   tcd: [
     ["InvokeAI", "tcd", ""],
     ["diffusers", "TCDScheduler", ""],
+  ],
+  flow_euler: [
+    ["ComfyUI", "euler", "normal"],
+    ["ComfyUI", "euler", "simple"],
+    ["diffusers", "FlowMatchEulerDiscreteScheduler", ""],
+  ],
+  flow_euler_karras: [["ComfyUI", "euler", "karras"]],
+  flow_euler_exponential: [["ComfyUI", "euler", "exponential"]],
+  flow_euler_beta: [["ComfyUI", "euler", "beta"]],
+  flow_heun: [
+    ["ComfyUI", "heun", "normal"],
+    ["ComfyUI", "heun", "simple"],
+    ["diffusers", "FlowMatchHeunDiscreteScheduler", ""],
   ],
 } as const;
 

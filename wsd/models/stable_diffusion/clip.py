@@ -33,10 +33,15 @@ _PUBLISHED: dict[str, Any] = {
 }
 
 
-def clip_vit_l() -> Component:
-    """Return OpenAI's CLIP ViT-L/14 (Radford et al. 2021), 123 million parameters."""
+def clip_vit_l(class_name: str = "CLIPTextModel", **more: Any) -> Component:
+    """Return OpenAI's CLIP ViT-L/14 (Radford et al. 2021), 123 million parameters.
+
+    Args:
+        class_name: in transformers; one with a projection pools its states too.
+        more: keys of the configuration that only such a class reads.
+    """
     return clip(
-        "CLIPTextModel",
+        class_name,
         "text_encoder",
         **_PUBLISHED,
         hidden_size=768,
@@ -44,6 +49,7 @@ def clip_vit_l() -> Component:
         num_hidden_layers=12,
         num_attention_heads=12,
         hidden_act="quick_gelu",
+        **more,
     )
 
 

@@ -57,12 +57,7 @@ def make_entry_points(
             if guidance_width(component) is None:
                 yield _guided(architecture, family, plain, model)
     elif component.role == VAE_DECODER:
-        for size in sizes:
-            yield _decoder(family, model, size)
-        tile = _decoder(family, model, (family.tile, family.tile))
-        yield replace(tile, name=VAE_DECODER_TILE, role=VAE_DECODER_TILE, size=None)
-        for part in component.parts:
-            yield from _encoders(family, part, model, sizes)
+        yield from make_vae_entry_points(family, component, model, sizes)
     elif component.role == SAFETY_CHECKER:
         yield _safety_checker(component, model)
     else:
@@ -71,6 +66,22 @@ def make_entry_points(
             f"which {architecture.name} does not know",
             "correct the family, or teach wsd/models/stable_diffusion/entry_points.py the role",
         )
+
+
+def make_vae_entry_points(
+    family: Family, component: Component, model: torch.nn.Module, sizes: Sequence[Size]
+) -> Iterator[EntryPointModule]:
+    """Yield the functions of a KL autoencoder: for each picture size and for a tile.
+
+    Raises:
+        CompileError: for a part that is no encoder.
+    """
+    for size in sizes:
+        yield _decoder(family, model, size)
+    tile = _decoder(family, model, (family.tile, family.tile))
+    yield replace(tile, name=VAE_DECODER_TILE, role=VAE_DECODER_TILE, size=None)
+    for part in component.parts:
+        yield from _encoders(family, part, model, sizes)
 
 
 def _text_encoder(family: Family, component: Component, model: torch.nn.Module) -> EntryPointModule:

@@ -9,6 +9,7 @@ import { deis } from "./deis";
 import { dpmpp2m } from "./dpmpp2m";
 import { dpmppSde } from "./dpmpp_sde";
 import { euler, eulerAncestral } from "./euler";
+import { flowEuler, flowHeun } from "./flow";
 import { heun } from "./heun";
 import { lcm } from "./lcm";
 import { lms } from "./lms";
@@ -35,6 +36,8 @@ const ALGORITHMS = new Map<string, LayOut>([
   ["dpmpp_sde", dpmppSde],
   ["unipc", unipc],
   ["deis", deis],
+  ["flow_euler", flowEuler],
+  ["flow_heun", flowHeun],
 ]);
 
 /**
@@ -44,6 +47,7 @@ const ALGORITHMS = new Map<string, LayOut>([
 const EVALUATIONS = new Map([
   ["heun", 2],
   ["dpmpp_sde", 2],
+  ["flow_heun", 2],
 ]);
 
 /**
@@ -52,6 +56,7 @@ const EVALUATIONS = new Map([
  * @param count denoising steps.
  * @param eta DDIM's share of DDPM's noise, 0 to 1.
  * @param skipped how many of the first denoising steps are left out, because a picture is given.
+ * @param tokens of the picture in the denoiser; only flow matching may need them.
  * @throws UnsupportedError if this page does not have the scheduler's algorithm.
  */
 export function layOutRun(
@@ -60,6 +65,7 @@ export function layOutRun(
   count: number,
   eta: number,
   skipped = 0,
+  tokens = 0,
 ): Run {
   const layOut = ALGORITHMS.get(config.algorithm);
   if (layOut === undefined) {
@@ -75,5 +81,5 @@ export function layOutRun(
   // Older manifests lack the newer options.
   const complete = { ...SCHEDULER_DEFAULTS, ...config };
   const begin = skipped * (EVALUATIONS.get(config.algorithm) ?? 1);
-  return layOut({ ...schedule, alphas_cumprod: alphas }, complete, { count, eta, begin });
+  return layOut({ ...schedule, alphas_cumprod: alphas }, complete, { count, eta, begin, tokens });
 }

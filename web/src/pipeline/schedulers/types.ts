@@ -53,6 +53,8 @@ export interface RunOptions {
   count: number;
   /** DDIM's share of DDPM's noise, 0 to 1; TCD's gamma. */
   eta: number;
+  /** Tokens of the picture in the denoiser, by which flow matching may shift its noise levels. */
+  tokens: number;
   /**
    * The evaluation of the denoiser that is the first, counted from 0: those before it are left out,
    * and nothing is known from them. diffusers calls it the scheduler's begin index.

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from wsd.compiler.tir.legalize import attention, conv2d, embedding, group_layer_norm, matmul, sincos
+from wsd.compiler.tir.legalize import (
+    attention,
+    conv2d,
+    embedding,
+    group_layer_norm,
+    matmul,
+    mean,
+    sincos,
+)
 
 LEGALIZERS: dict[str, Any] = {
     "relax.matmul": matmul.legalize_matmul,
@@ -18,6 +26,7 @@ LEGALIZERS: dict[str, Any] = {
     "relax.nn.attention": attention.legalize_attention,
     "relax.nn.group_norm": group_layer_norm.legalize_group_norm,
     "relax.nn.layer_norm": group_layer_norm.legalize_layer_norm,
+    "relax.mean": mean.legalize_mean,
     "relax.cos": sincos.legalize_cos,
     "relax.sin": sincos.legalize_sin,
 }

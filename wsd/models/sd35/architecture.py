@@ -1,0 +1,59 @@
+"""The architecture of Stable Diffusion 3.5: two CLIP encoders and T5, MMDiT-X, a KL VAE.
+
+Esser et al. 2024, "Scaling rectified flow transformers for high-resolution image synthesis".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from wsd.models.architecture import Architecture, EntryPointModule
+from wsd.models.latent_space import LatentSpace, kl_latent_space
+from wsd.spec.roles import DENOISER, VAE_DECODER
+from wsd.spec.tensor import Size
+
+if TYPE_CHECKING:
+    import torch
+
+    from wsd.models.family import Component, Family
+
+# Edge in pixels of what is one token: StableDiffusion3Pipeline refuses edges that are no multiple.
+_LEAST_MULTIPLE = 16
+
+
+class StableDiffusion35(Architecture):
+    """Stable Diffusion 3.5: a transformer reads the tokens of text and picture together."""
+
+    name = "stable-diffusion-3.5"
+    diffusers_pipeline = "StableDiffusion3Pipeline"
+    least_multiple = _LEAST_MULTIPLE
+
+    def latent_space(self, family: Family) -> LatentSpace:
+        """Return the latent space of the family's KL autoencoder, in the transformer's patches.
+
+        diffusers' pipeline reads scale and shift alone.
+        """
+        space = kl_latent_space(family.component(VAE_DECODER).config).without_channels()
+        return replace(space, patch_size=family.component(DENOISER).config["patch_size"])
+
+    def size_multiple(self, family: Family) -> int:
+        """Return the edge of what is one token in pixels, as diffusers' pipeline asks for."""
+        space = self.latent_space(family)
+        return space.scale_factor * space.patch_size
+
+    def entry_points(
+        self, family: Family, component: Component, model: torch.nn.Module, sizes: Sequence[Size]
+    ) -> Iterator[EntryPointModule]:
+        """Yield a component's functions.
+
+        A text encoder gives one function. The transformer gives two for each size, with and without
+        guidance. The decoder gives one for each size and one for a tile, and so does the encoder.
+        """
+        from wsd.models.sd35.entry_points import make_entry_points
+
+        yield from make_entry_points(family, component, model, sizes)
+
+
+STABLE_DIFFUSION_35 = StableDiffusion35()
