@@ -58,7 +58,7 @@ def test_the_manifest_says_what_the_model_takes(model):
     assert manifest.prompt_chunks == 3
     family = checkpoint.family
     assert manifest.max_clip_skip == family.architecture.max_clip_skip(family)
-    assert manifest.max_clip_skip == (2 if family is LONG else 1)
+    assert manifest.max_clip_skip == (2 if family.name == "long" else 1)
 
 
 # (prompt, negative prompt, chunks of both)
@@ -106,7 +106,7 @@ def test_weights_and_second_prompts_of_several_chunks(model):
     """The states of SDXL have a mean, which weighing brings back for each chunk."""
     checkpoint, pipeline, _, renderer = model
     request = replace(
-        REQUEST, prompt=f"(red:1.4) {TWO} [star]", prompt2="a (blue:0.6) BREAK (square:1.2) BREAK b",
+        REQUEST, prompt=f"(red:1.4) {TWO} [star]", prompt2="a (blue:0.6) BREAK (two:1.2) BREAK b",
         negative_prompt=f"(green:1.3) {TWO}", guidance_rescale=0.5,
     )  # fmt: skip
     _, latents = draw_reference(checkpoint, pipeline, request, Quiet())

@@ -176,12 +176,16 @@ def tokenize(
             full = len(read[-1]) == capacity
             if [token] == comma:
                 last_comma = len(read[-1])
-            elif full and last_comma >= 0 and len(read) < chunks:
+            elif (
+                full
+                and len(read) < chunks
+                and last_comma >= 0
+                and len(read[-1]) - last_comma <= COMMA_BACKTRACK
+            ):
                 # The phrase behind the comma goes with what follows it.
-                if len(read[-1]) - last_comma <= COMMA_BACKTRACK:
-                    read.append(read[-1][last_comma + 1 :])
-                    del read[-2][last_comma + 1 :]
-                    last_comma = -1
+                read.append(read[-1][last_comma + 1 :])
+                del read[-2][last_comma + 1 :]
+                last_comma = -1
             if len(read[-1]) == capacity:
                 read.append([])
                 last_comma = -1

@@ -18,7 +18,7 @@ PromptSyntax = Literal["plain", "a1111"]
 PROMPT_SYNTAXES: tuple[PromptSyntax, ...] = ("plain", "a1111")
 # So many brackets may be inside of each other: the time for them grows with their number.
 MOST_NESTED_BRACKETS = 100
-# A chunk of a prompt ends behind a comma if so many tokens or fewer follow it: the web UI's default.
+# A full chunk of a prompt ends behind a comma that so few tokens follow: the web UI's default.
 COMMA_BACKTRACK = 20
 # The greatest absolute value of a weight: far beyond useful ones, and far from float32's bounds.
 MOST_PROMPT_WEIGHT = 100
