@@ -93,10 +93,8 @@ class StableDiffusion(Architecture):
     def max_clip_skip(self, family: Family) -> int:
         """Return how many layers can be left out: at least one of each encoder is run."""
         used = zip(family.text_encoders(), family.conditioning.encoders, strict=True)
-        return min(
-            component.config["num_hidden_layers"] + (use.hidden_state or -1)
-            for component, use in used
-        )
+        layers = (c.config["num_hidden_layers"] + (use.hidden_state or -1) for c, use in used)
+        return max(0, min(layers))
 
     def safety_checker(self) -> Component:
         """Return the safety checker of Stable Diffusion 1.x, which pictures of SDXL suit too."""
