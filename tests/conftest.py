@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,8 @@ def shipped(family: Family, checkpoint: Path) -> Checkpoint:
 
 @pytest.fixture(scope="session")
 def library(family: Family) -> Library:
-    return compile_library(family, family.sizes, "f32", Quiet())
+    # Long prompts have tests of their own, with smaller models (tests/speck.py).
+    return compile_library(replace(family, prompt_chunks=1), family.sizes, "f32", Quiet())
 
 
 @pytest.fixture(scope="session")

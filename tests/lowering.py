@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 from tvm import relax
 
@@ -15,13 +16,16 @@ from wsd.compiler.match.replace import match_function
 from wsd.compiler.pipeline import lowering_passes, run_passes
 from wsd.compiler.relax_module import import_entry_points, list_entry_points, signatures
 from wsd.frontend.export import trace_component
+from wsd.spec.roles import LAYERED_TEXT_ENCODER
 
 
 def lower_family(family, sizes, dtype):
     """Return a family's module after fusion and before scheduling; it needs no weights."""
+    # The functions of long prompts and of clip skip have the same kinds of problems.
     traces = [
         trace_component(component, module, dtype)
-        for component, module in entry_point_modules(family, sizes)
+        for component, module in entry_point_modules(replace(family, prompt_chunks=1), sizes)
+        if module.role != LAYERED_TEXT_ENCODER
     ]
     module = import_entry_points(list_entry_points(family, sizes, traces), traces)
     return run_passes(lowering_passes(signatures(traces)), module, Dump())

@@ -21,6 +21,7 @@ def _with_nine_channels(family, architecture):
     )
 
 
-TINY_MASKED = _with_nine_channels(FAMILIES["tiny-sd15"], STABLE_DIFFUSION_INPAINTING)
+_TINY = replace(FAMILIES["tiny-sd15"], prompt_chunks=1)
+TINY_MASKED = _with_nine_channels(_TINY, STABLE_DIFFUSION_INPAINTING)
 MASKED = _with_nine_channels(SPECK, STABLE_DIFFUSION_INPAINTING)
 MASKED_XL = _with_nine_channels(SPECK_XL, STABLE_DIFFUSION_XL_INPAINTING)

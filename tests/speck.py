@@ -50,6 +50,7 @@ SPECK = replace(
     sizes=((16, 16),),
     tile=12,
     weights=None,
+    prompt_chunks=1,
 )
 
 # SDXL's code path: two text encoders of which the layer before the last counts, pooled text,
@@ -80,6 +81,29 @@ SPECK_XL = replace(
     sizes=((16, 16),),
     tile=12,
     weights=None,
+    prompt_chunks=1,
+)
+
+# Models that take long prompts, and whose text encoders have layers to skip. Their library takes
+# three times as long to compile, so only the tests of these draw with them.
+LONG = replace(
+    SPECK,
+    name="long",
+    components=(
+        _clip("CLIPTextModel", "text_encoder", "quick_gelu", 3),
+        *SPECK.components[1:],
+    ),
+    prompt_chunks=3,
+)
+LONG_XL = replace(
+    SPECK_XL,
+    name="long-xl",
+    components=(
+        _clip("CLIPTextModel", "text_encoder", "quick_gelu", 3),
+        _clip("CLIPTextModelWithProjection", "text_encoder_2", "gelu", 4),
+        *SPECK_XL.components[2:],
+    ),
+    prompt_chunks=3,
 )
 
 # Another model of the same library.

@@ -107,6 +107,7 @@ def cached_trace(family: Family) -> Library:
         "family": describe_architecture(family),
         "parts": [part.id for component in family.components for part in component.parts],
         "sizes": family.sizes,
+        "prompt_chunks": family.prompt_chunks,
         "program": sha256_file(Path(__file__)),
         "tools": _versions(),
     }

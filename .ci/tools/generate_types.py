@@ -26,7 +26,7 @@ from wsd.models.schedulers import MAX_STEPS, SCHEDULERS
 from wsd.runtime import given_picture, http_headers, prompt_syntax, request
 from wsd.spec import adapter_bundle, manifest, paths, picture, seed, self_test, tolerances
 from wsd.spec.precision import DTYPES
-from wsd.spec.roles import LINEAR_COMBINATION_TERMS, ROLES
+from wsd.spec.roles import LINEAR_COMBINATION_TERMS, ROLES, TEXT_STATES
 from wsd.util import json_reader
 from wsd.util.files import REPOSITORY, write_atomically
 
@@ -209,7 +209,11 @@ def render_constants() -> str:
         ),
         (
             "wsd/spec/roles.py",
-            {"ROLES": list(ROLES), "LINEAR_COMBINATION_TERMS": LINEAR_COMBINATION_TERMS},
+            {
+                "ROLES": list(ROLES),
+                "LINEAR_COMBINATION_TERMS": LINEAR_COMBINATION_TERMS,
+                "TEXT_STATES": TEXT_STATES,
+            },
         ),
         ("wsd/spec/precision.py", {"PRECISIONS": list(DTYPES)}),
         (
@@ -254,6 +258,7 @@ def render_constants() -> str:
                 "PROMPT_SYNTAXES": list(prompt_syntax.PROMPT_SYNTAXES),
                 "MOST_NESTED_BRACKETS": prompt_syntax.MOST_NESTED_BRACKETS,
                 "MOST_PROMPT_WEIGHT": prompt_syntax.MOST_PROMPT_WEIGHT,
+                "COMMA_BACKTRACK": prompt_syntax.COMMA_BACKTRACK,
             },
         ),
         (

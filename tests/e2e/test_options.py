@@ -278,7 +278,7 @@ def test_prompts_with_weights(model, index):
         "euler", prompt_syntax="a1111", guidance_scale=4.0, negative_prompt=AGAINST[index]
     )
     request = replace(request, prompt=WEIGHTED[index])
-    arguments = weighted_arguments(pipeline, checkpoint.family.conditioning, request)
+    arguments = weighted_arguments(pipeline, checkpoint.family, request)
     options = {"promptSyntax": "a1111"}
     ours = renderer.encode_prompt(WEIGHTED[index], AGAINST[index], options)
     plain = renderer.encode_prompt(WEIGHTED[index], AGAINST[index])

@@ -130,7 +130,7 @@ def test_nothing_is_overwritten(library, tmp_path):
 
 def test_a_plan_writes_nothing(library, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code, lines = wsd("build", "--model", "tiny-sd15", "--plan")
+    code, lines = wsd("build", "--model", "tiny-sd15", "--prompt-chunks", 1, "--plan")
     assert code == 0
     assert not list(tmp_path.iterdir())
     out = "\n".join(lines)

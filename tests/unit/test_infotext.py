@@ -60,6 +60,7 @@ def of_prompt(request):
         "prompt2": request.prompt2,
         "negativePrompt2": request.negative_prompt2,
         "guidanceRescale": request.guidance_rescale,
+        "clipSkip": request.clip_skip,
         "conditions": {camel[name]: pair for name, pair in request.conditions.given().items()},
     }
     return {name: value for name, value in values.items() if value is not None}
@@ -78,6 +79,7 @@ CHANGES = {
     "odd second prompts": {"prompt2": ' "quoted', "negative_prompt2": "[a]"},
     "sizes": {"conditions": SizeConditions((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12))},
     "rescale": {"guidance_rescale": 0.7},
+    "skipped layers": {"clip_skip": 1},
     "whole numbers": {"guidance_scale": 8.0, "eta": 1.0, "seed": -5},
     **{name: {"scheduler": name} for name in SCHEDULERS},
 }

@@ -9,6 +9,7 @@ from wsd.errors import UsageError
 from wsd.runtime.prompt_syntax import (
     MOST_NESTED_BRACKETS,
     MOST_PROMPT_WEIGHT,
+    WeightedText,
     parse_weights,
 )
 
@@ -38,7 +39,12 @@ READ = {
     "16:9) b": [("16:9) b", 1.0)],
     r"back\\slash \x": [(r"back\slash x", 1.0)],
     "(a [b) c]": [("a ", 1.1), ("b", 1.1 * (1 / 1.1)), (" c", 1 / 1.1)],
-    "one BREAK ": [("one", 1.0)],
+    "one BREAK ": [("one", 1.0), ("", 1.0, True)],
+    "one BREAK two": [("one", 1.0), ("two", 1.0, True)],
+    "BREAK two": [("", 1.0), ("two", 1.0, True)],
+    "one BREAK BREAK two": [("one", 1.0), ("", 1.0, True), ("two", 1.0, True)],
+    "(one BREAK two:1.2)": [("one", 1.2), ("two", 1.2, True)],
+    "one BREAK (two)": [("one", 1.0), ("", 1.0, True), ("two", 1.1)],
     "BREAKFAST bREAK": [("BREAKFAST bREAK", 1.0)],
     "SAND and ANDROID": [("SAND and ANDROID", 1.0)],
     "a [b:c] d": [("a ", 1.0), ("b:c", 1 / 1.1), (" d", 1.0)],
@@ -47,9 +53,6 @@ READ = {
 }
 REFUSED = {
     "cat AND dog": "joins prompts by AND",
-    "one BREAK two": "begins another text of 77 tokens",
-    "BREAK two": "begins another text of 77 tokens",
-    "(one BREAK two:1.2)": "begins another text of 77 tokens",
     "a <lora:shiny:0.8> cat": "has the tag",
     "a [cat:dog:0.5]": "changes the prompt between steps",
     "a [cat:10]": "changes the prompt between steps",
@@ -65,7 +68,8 @@ REFUSED = {
 
 @pytest.mark.parametrize("prompt", READ)
 def test_it_reads_what_the_web_ui_reads(prompt):
-    assert [(part.text, part.weight) for part in parse_weights(prompt, "prompt")] == READ[prompt]
+    expected = [WeightedText(*part) for part in READ[prompt]]
+    assert parse_weights(prompt, "prompt") == expected
 
 
 @pytest.mark.parametrize("prompt", REFUSED)
@@ -105,7 +109,9 @@ def read_or_refuse(prompt, *, negative=False):
         parts = parse_weights(prompt, "prompt", negative=negative)
     except UsageError as error:
         return {"hint": error.hint}
-    return [{"text": part.text, "weight": part.weight} for part in parts]
+    return [
+        {"text": part.text, "weight": part.weight, "newChunk": part.new_chunk} for part in parts
+    ]
 
 
 def without_message(answer):

@@ -1,5 +1,7 @@
 """Embeddings of prompts with weights: the page computes what the reference does."""
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -36,12 +38,13 @@ def tokenizer(family):
 def test_the_page_weighs_as_the_reference(javascript, tokenizer, text, before):
     """Of joined states, those of the encoders before stay as they are."""
     data, entry = tokenizer_file(tokenizer)
-    ids, weights = tokenize(tokenizer, parse_weights(text, "prompt"))
+    [(ids, weights)] = tokenize(tokenizer, parse_weights(text, "prompt"))
     states = torch.randn((77, before + WIDTH), generator=torch.Generator().manual_seed(1)) + 0.1
     found = javascript(
         {"call": "weigh", "tokenizer": data.decode(), "entry": entry, "text": text,
          "states": states.flatten().tolist(), "from": before}
     )  # fmt: skip
+    [found] = found["chunks"]
     assert found["ids"] == ids
     assert found["weights"] == np.float32(weights).tolist()
     expected = states.clone()
@@ -62,6 +65,73 @@ def test_the_words_that_are_cut_are_named(javascript, tokenizer):
          "states": [0.0] * 77, "from": 0}
     )  # fmt: skip
     assert (found["count"], found["words"]) == (78, "large blue star")
+
+
+LONG_TEXTS = {
+    # One chunk that is full, and one token more.
+    "red " * 75: [75],
+    "red " * 76: [75, 1],
+    "red " * 300: [75, 75, 75],
+    # A phrase of up to 20 tokens goes with what follows it, a longer one is divided.
+    "red " * 60 + ", " + "blue " * 16: [61, 16],
+    "red " * 55 + ", " + "blue " * 20: [56, 20],
+    "red " * 54 + ", " + "blue " * 21: [75, 1],
+    "red " * 53 + ", " + "blue " * 22: [75, 1],
+    # The comma itself is the first token that finds no room.
+    "red " * 75 + ", blue": [75, 2],
+    # In the last chunk nothing is moved.
+    "red " * 150 + "red " * 60 + ", " + "blue " * 30: [75, 75, 75],
+    "red BREAK blue": [1, 1],
+    "red BREAK BREAK (blue:1.2) green": [1, 0, 2],
+    "BREAK red": [0, 1],
+    "red BREAK": [1],
+    "BREAK": [0],
+    "(red BREAK blue:1.3) BREAK [green] BREAK yellow BREAK cyan": [1, 1, 1],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", LONG_TEXTS, ids=lambda text: f"{len(text)}-{text[:20]}")
+def test_the_page_makes_the_same_chunks(javascript, tokenizer, text):
+    data, entry = tokenizer_file(tokenizer)
+    found = javascript(
+        {"call": "weigh", "tokenizer": data.decode(), "entry": entry, "text": text,
+         "states": [0.0] * 77, "from": 0, "most": 3}
+    )  # fmt: skip
+    expected = tokenize(tokenizer, parse_weights(text, "prompt"), 3)
+    assert [chunk["ids"] for chunk in found["chunks"]] == [ids for ids, _ in expected]
+    assert [chunk["weights"] for chunk in found["chunks"]] == [
+        np.float32(weights).tolist() for _, weights in expected
+    ]
+    # The text ends where the first end token is.
+    assert [chunk["end"] - 1 for chunk in found["chunks"]] == LONG_TEXTS[text]
+
+
+@pytest.mark.slow
+def test_random_prompts_make_the_same_chunks(javascript, tokenizer):
+    data, entry = tokenizer_file(tokenizer)
+    generator = random.Random(75)
+    pieces = ["red", "blue circle", ",", ", ", "(large:1.3)", "[small]", " BREAK ", "star, ", "two"]
+    weights = [8, 8, 1, 1, 2, 1, 0.2, 2, 4]
+    for _ in range(40):
+        text = " ".join(generator.choices(pieces, weights, k=generator.randrange(40, 200)))
+        found = javascript(
+            {"call": "weigh", "tokenizer": data.decode(), "entry": entry, "text": text,
+             "states": [0.0] * 77, "from": 0, "most": 3}
+        )  # fmt: skip
+        expected = tokenize(tokenizer, parse_weights(text, "prompt"), 3)
+        assert [chunk["ids"] for chunk in found["chunks"]] == [ids for ids, _ in expected], text
+
+
+@pytest.mark.slow
+def test_a_plain_text_has_one_chunk(javascript, tokenizer):
+    data, entry = tokenizer_file(tokenizer)
+    found = javascript(
+        {"call": "weigh", "tokenizer": data.decode(), "entry": entry, "text": "red " * 80,
+         "states": [0.0] * 77, "from": 0, "most": 3, "syntax": "plain"}
+    )  # fmt: skip
+    assert len(found["chunks"]) == 1
+    assert (found["count"], found["words"]) == (80, "red red red red red")
 
 
 def test_a_mean_of_zero_is_left_alone():

@@ -120,7 +120,13 @@ export type {
   TokenCount,
   Usage,
 } from "./api/types";
-export { compiledSizes, hasEncoder, hasSafetyChecker, selfTestProblem } from "./bundle/manifest";
+export {
+  compiledSizes,
+  hasEncoder,
+  hasSafetyChecker,
+  maxClipSkip,
+  selfTestProblem,
+} from "./bundle/manifest";
 export { describeFit, nearestSize } from "./picture/fit";
 export type { Fitting } from "./picture/fit";
 export { readPicture } from "./picture/read_picture";

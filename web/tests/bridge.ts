@@ -87,6 +87,10 @@ type Request =
       tokenizer: string;
       entry: TokenizerEntry;
       text: string;
+      /** The most chunks; 1 unless given. */
+      most?: number;
+      /** `a1111` unless given. */
+      syntax?: "plain" | "a1111";
       /** What a text encoder gives, (tokens, width), flat; its columns from `from` on are weighed. */
       states: number[];
       from: number;
@@ -178,12 +182,14 @@ function answer(request: Request): unknown {
       return request.prompts.map((prompt) => readWeights(prompt, request.side));
     case "weigh": {
       const tokenizer = createTokenizer(request.tokenizer, request.entry);
-      const tokens = tokenizePrompt(tokenizer, request.text, "a1111");
-      const { ids, weights = new Float32Array(ids.length).fill(1), count, cut } = tokens;
-      const states = Float32Array.from(request.states);
-      const to = states.length / ids.length;
-      weighStates(states, weights, { from: request.from, to });
-      return { ids: [...ids], weights: [...weights], count, words: cut, states: [...states] };
+      const { text, most = 1, syntax = "a1111" } = request;
+      const { chunks, count, cut } = tokenizePrompt(tokenizer, text, syntax, [], most);
+      const found = chunks.map(({ ids, end, weights = new Float32Array(ids.length).fill(1) }) => {
+        const states = Float32Array.from(request.states);
+        weighStates(states, weights, { from: request.from, to: states.length / ids.length });
+        return { ids: [...ids], end, weights: [...weights], states: [...states] };
+      });
+      return { chunks: found, count, words: cut };
     }
     case "tokenize": {
       const { tokenize } = createTokenizer(request.tokenizer, request.entry);

@@ -70,7 +70,7 @@ const FOUND: Record<keyof FoundSettings, true> = {
   ...{ outpaint: true, variationSeed: true, variationStrength: true, secondScale: true },
   ...{ secondWidth: true, secondHeight: true, secondSteps: true, secondStrength: true },
   ...{ upscale: true, loras: true, promptSyntax: true, prompt2: true, negativePrompt2: true },
-  ...{ guidanceRescale: true, conditions: true },
+  ...{ guidanceRescale: true, conditions: true, clipSkip: true, isOurs: true },
 };
 
 test("the row of readSettings has what it can find", () => {

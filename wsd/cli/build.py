@@ -19,6 +19,7 @@ from wsd.cli.options import (
     CheckpointChoice,
     SizeType,
     checkpoint_options,
+    chunks_option,
     dtype_option,
     dump_option,
     schedule_options,
@@ -53,13 +54,14 @@ def models() -> None:
 @checkpoint_options("tokenizer", "random_weights", "adapters")
 @dtype_option
 @sizes_option
+@chunks_option
 @text_only_option
 @dump_option
 @click.option("--out", required=True, type=NEW_FOLDER,
               help="A new folder, for wsd build --library.")  # fmt: skip
 def compile(  # noqa: A001 - the command's name
     chosen: CheckpointChoice, dtype: str | None, sizes: tuple[Size, ...], dump: Path | None,
-    out: Path, *, text_only: bool,
+    out: Path, *, prompt_chunks: int | None, text_only: bool,
 ) -> None:  # fmt: skip
     """Compile a model without weights, for builds where no compiler is.
 
@@ -78,8 +80,7 @@ def compile(  # noqa: A001 - the command's name
         family.check_text_only()
     if chosen.is_given:
         family = chosen.variant()
-    if text_only:
-        family = family.without_parts()
+    family = _choose_functions(family, prompt_chunks, text_only=text_only)
     with Progress() as progress:
         library = _find_library(family, dtype, sizes, None, progress, dump)
         write_compiled(library, out, progress)
@@ -88,7 +89,7 @@ def compile(  # noqa: A001 - the command's name
 
 @command(
     Unused(
-        ("--dtype", "--size", "--text-to-image-only"),
+        ("--dtype", "--size", "--prompt-chunks", "--text-to-image-only"),
         beside="--library",
         hint="a library is compiled for its sizes, its dtype and what it takes: leave them out",
     ),
@@ -111,6 +112,7 @@ def compile(  # noqa: A001 - the command's name
 @checkpoint_options()
 @dtype_option
 @sizes_option
+@chunks_option
 @text_only_option
 @dump_option
 @schedule_options
@@ -150,6 +152,7 @@ def build(
     out: Path | None,
     schedule: ScheduleOptions,
     *,
+    prompt_chunks: int | None,
     text_only: bool,
     check_pictures: bool,
     plan: bool,
@@ -181,7 +184,7 @@ def build(
         else:
             denoising = chosen.open(schedule)
         with Progress() as progress:
-            planned = denoising.family.without_parts() if text_only else denoising.family
+            planned = _choose_functions(denoising.family, prompt_chunks, text_only=text_only)
             compiled = _find_library(
                 planned, dtype, sizes, library, progress, dump, chosen.compile_options()
             )
@@ -198,7 +201,7 @@ def build(
     examples = None if pictures is None else read_examples(pictures)
     checkpoint = chosen.open(schedule)
     check_tokenizers(checkpoint.family, checkpoint.source, fetched=True)
-    compiled_for = checkpoint.family.without_parts() if text_only else checkpoint.family
+    compiled_for = _choose_functions(checkpoint.family, prompt_chunks, text_only=text_only)
     with Progress() as progress:
         compiled = _find_library(
             compiled_for, dtype, sizes, library, progress, dump, chosen.compile_options()
@@ -224,6 +227,19 @@ def _check_page(library: Path | None) -> None:
         from wsd.compiler.tvm_compat import version
 
         check_page(version())
+
+
+def _choose_functions(family: Family, prompt_chunks: int | None, *, text_only: bool) -> Family:
+    """Return a family of which only some functions are compiled.
+
+    Args:
+        family: the model.
+        prompt_chunks: how many chunks a prompt may have; as the family says if it is None.
+        text_only: whether functions that take a picture are left out.
+    """
+    if prompt_chunks is not None:
+        family = replace(family, prompt_chunks=prompt_chunks)
+    return family.without_parts() if text_only else family
 
 
 def _find_library(

@@ -229,6 +229,11 @@ dump_option = click.option(
 sizes_option = click.option(
     "--size", "sizes", multiple=True, type=SizeType(), help="Picture size; repeatable."
 )
+chunks_option = click.option(
+    "--prompt-chunks", type=click.IntRange(1, 16), metavar="N",
+    help="How many chunks of 75 tokens a prompt may have; 3 unless given. Each above the first has "
+         "functions of its own, which make the library larger.",
+)  # fmt: skip
 kernels_option = click.option(
     "--kernels", type=KernelsType(), default=AUTO, show_default=True,
     help=f"Which kernels run: {AUTO}, {GENERATED}, or names of variants separated by commas: "
@@ -262,6 +267,10 @@ _REQUEST = {
     "guidance_rescale": click.option(
         "--guidance-rescale", type=float, default=0, metavar="X",
         help="Against overexposure: 0, which changes nothing, to 1."),
+    "clip_skip": click.option(
+        "--clip-skip", type=click.IntRange(0), default=0, metavar="N",
+        help="How many of the text encoders' last layers are left out, as in diffusers: the web "
+             "UI's number less 1."),
     "original_size": click.option("--original-size", type=SizeType(),
                                   help="What SDXL is told of the picture before it was cut."),
     "crop_top_left": click.option("--crop-top-left", type=CornerType(),
@@ -474,7 +483,7 @@ def request_options(*without: str) -> Callable[[Callback], Callback]:
             *, prompt: str, negative: str | None, steps: int | None, guidance: float | None,
             seed: int, size: Size | None, scheduler: str | None, eta: float | None,
             prompt_syntax: PromptSyntax, prompt2: str | None, negative2: str | None,
-            guidance_rescale: float, images: int = 1, **rest: Any,
+            guidance_rescale: float, clip_skip: int, images: int = 1, **rest: Any,
         ) -> None:  # fmt: skip
             from wsd.runtime.request import GenerationRequest, SizeConditions
 
@@ -482,6 +491,7 @@ def request_options(*without: str) -> Callable[[Callback], Callback]:
             request = GenerationRequest(
                 prompt, negative, steps, guidance, seed, size, scheduler, eta, images,
                 prompt_syntax, prompt2, negative2, guidance_rescale, SizeConditions(**conditions),
+                clip_skip,
             )  # fmt: skip
             command(request=request, **rest)
 

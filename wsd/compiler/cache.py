@@ -42,9 +42,9 @@ def library_key(
 ) -> CacheKey:
     """Return everything that a library depends on.
 
-    That is what the compiler is given (architecture, sizes, dtype, tile, parts), the tools, the
-    code that transforms it (what the driver and the family's architecture import) and its data
-    files.
+    That is what the compiler is given (architecture, sizes, dtype, tile, chunks, parts), the
+    tools, the code that transforms it (what the driver and the family's architecture import) and
+    its data files.
     Names, weights and defaults of a family are left out: families of one architecture share a
     library.
 
@@ -63,6 +63,7 @@ def library_key(
             "sizes": [list(size) for size in sizes],
             "dtype": dtype,
             "tile": family.tile,
+            "prompt_chunks": family.prompt_chunks,
             "parts": [part.id for component in family.components for part in component.parts],
             "toolchain": toolchain(),
             "runtime": runtime_key().digest,

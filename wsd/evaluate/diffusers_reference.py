@@ -48,7 +48,19 @@ def load_pipeline(checkpoint: Checkpoint) -> Any:
     scheduler = build_scheduler(checkpoint.scheduler, checkpoint.default_scheduler)
     pipeline = assemble_pipeline(family, members, scheduler)
     pipeline.set_progress_bar_config(disable=True)
+    for component in family.text_encoders():
+        _restore_level(members[component.id])
     return pipeline
+
+
+def _restore_level(encoder: Any) -> None:
+    """Let diffusers find a text encoder's last normalisation, which its ``clip_skip`` needs.
+
+    diffusers looks for it at ``text_model``, a level that CLIPTextModel of transformers 5 lacks.
+    """
+    if hasattr(encoder, "final_layer_norm") and not hasattr(encoder, "text_model"):
+        # Not as an attribute of the module, which would be its own submodule then.
+        encoder.__dict__["text_model"] = encoder
 
 
 def round_weights(pipeline: Any, storages: Mapping[str, Mapping[str, Storage]]) -> None:
@@ -247,6 +259,8 @@ def check_drawing(
         family.conditioning.empty_negative,
         takes_sizes="time_ids" in family.architecture.constant_inputs(family, family.sizes[0]),
         has_picture=picture is not None,
+        max_clip_skip=family.architecture.max_clip_skip(family),
+        prompt_chunks=family.prompt_chunks,
     )
     if picture is not None and not any(component.parts for component in family.components):
         raise UsageError(
@@ -364,7 +378,9 @@ def _prompt_arguments(pipeline: Any, family: Family, request: GenerationRequest)
         _require_rescale(type(pipeline))
         arguments["guidance_rescale"] = request.guidance_rescale
     if request.prompt_syntax != "plain":
-        arguments |= weighted_arguments(pipeline, family.conditioning, request)
+        arguments |= weighted_arguments(pipeline, family, request)
+    elif request.clip_skip:
+        arguments["clip_skip"] = request.clip_skip
     return arguments
 
 

@@ -210,6 +210,9 @@ def compare(
     manifest = read_manifest(find_manifest(bundle, model))
     request, picture = check_picture(manifest, request, picture)
     check_adapters(manifest, checkpoint)
+    # The bundle may have been built for fewer chunks of a prompt.
+    family = replace(checkpoint.family, prompt_chunks=manifest.prompt_chunks)
+    checkpoint = replace(checkpoint, family=family)
     check_bundle(bundle)
     size = request.size or manifest.defaults.size
     drawn_from = picture is not None
@@ -425,7 +428,14 @@ def _encode(
     """Return what conditions the denoiser, by the names of its inputs in the manifest."""
     if request.prompt_syntax != "plain":
         texts = (request.prompt, request.prompt2 or request.prompt)
-        weighted = encode_prompt(pipeline, checkpoint.family.conditioning, texts)
+        family = checkpoint.family
+        weighted = encode_prompt(
+            pipeline,
+            family.conditioning,
+            texts,
+            clip_skip=request.clip_skip,
+            chunks=family.prompt_chunks,
+        )
         named = {"text_embeddings": weighted.embeddings}
         if weighted.pooled is not None:
             named["pooled_text"] = weighted.pooled
@@ -436,6 +446,7 @@ def _encode(
         num_images_per_prompt=1,
         do_classifier_free_guidance=False,
         **({} if request.prompt2 is None else {"prompt_2": request.prompt2}),
+        **({"clip_skip": request.clip_skip} if request.clip_skip else {}),
     )
     named = {"text_embeddings": encoded[0]}
     if len(encoded) > 2:
@@ -501,7 +512,9 @@ def _stages(
     renderer: StageRenderer, request: GenerationRequest, size: Size, expected: Expected
 ) -> Iterator[Finding]:
     """Compare each stage on the reference's inputs."""
-    found = renderer.encode_text(request.prompt, request.prompt2, request.prompt_syntax)
+    found = renderer.encode_text(
+        request.prompt, request.prompt2, request.prompt_syntax, request.clip_skip
+    )
     for name, states in expected.text.items():
         error = relative_error(found[name], states)
         yield Finding(f"text encoders: {name}", error, "relative", STAGE_TOLERANCE)

@@ -1,8 +1,12 @@
 """Encode prompts with weights by diffusers' own modules: the reference for the page's embeddings.
 
 AUTOMATIC1111's web UI tokenizes the parts of each weight by themselves, multiplies the states of a
-text encoder by the weights of their tokens, and brings their mean back to what it was. The pooled
-text of SDXL stays as it is. diffusers' community pipeline ``lpw_stable_diffusion`` does the same.
+text encoder by the weights of their tokens, and brings their mean back to what it was. It encodes a
+long prompt in chunks of as many tokens as the encoder takes, each by itself, weights and mean
+included, and joins their states along the sequence; the pooled text of SDXL is that of the first
+chunk, as it is (modules/sd_hijack_clip.py). diffusers' community pipeline ``lpw_stable_diffusion``
+differs from it in two things: it brings back the mean of all chunks together, and it begins a chunk
+in the middle of a phrase where the web UI begins it behind a comma.
 """
 
 from __future__ import annotations
@@ -12,8 +16,14 @@ from typing import Any
 
 import torch
 
-from wsd.models.conditioning import Conditioning
-from wsd.runtime.prompt_syntax import PromptSyntax, WeightedText, parse_weights
+from wsd.models.conditioning import Conditioning, ConditioningEncoder
+from wsd.models.family import Family
+from wsd.runtime.prompt_syntax import (
+    COMMA_BACKTRACK,
+    PromptSyntax,
+    WeightedText,
+    parse_weights,
+)
 from wsd.runtime.request import GenerationRequest
 
 
@@ -22,7 +32,7 @@ class EncodedPrompt:
     """What the text encoders make of a prompt.
 
     Attributes:
-        embeddings: (1, tokens, features), of all encoders side by side.
+        embeddings: (1, chunks * tokens, features), of all encoders side by side.
         pooled: (1, features) of the encoder that has it; None for a model without one.
     """
 
@@ -30,39 +40,50 @@ class EncodedPrompt:
     pooled: torch.Tensor | None
 
 
-def weighted_arguments(
-    pipeline: Any, conditioning: Conditioning, request: GenerationRequest
-) -> dict[str, Any]:
+def weighted_arguments(pipeline: Any, family: Family, request: GenerationRequest) -> dict[str, Any]:
     """Return the arguments of diffusers' pipeline that stand for a request's prompts.
+
+    The one of two prompts that has fewer chunks is filled up with encodings of the empty text, as
+    the web UI's setting "Pad prompt/negative prompt" does it.
 
     Args:
         pipeline: of :func:`wsd.evaluate.diffusers_reference.load_pipeline`, on any device.
-        conditioning: of the checkpoint's family.
+        family: of the checkpoint; a prompt has at most as many chunks as it says.
         request: its syntax is ``a1111``.
 
     Raises:
         UsageError: for a prompt that cannot be read.
     """
+    conditioning, chunks = family.conditioning, family.prompt_chunks
+    options = {"clip_skip": request.clip_skip, "chunks": chunks}
     encoded = encode_prompt(
-        pipeline, conditioning, (request.prompt, request.prompt2 or request.prompt)
+        pipeline, conditioning, (request.prompt, request.prompt2 or request.prompt), **options
     )
-    arguments: dict[str, Any] = {
-        "prompt": None, "prompt_embeds": encoded.embeddings, "negative_prompt": None,
-    }  # fmt: skip
+    arguments: dict[str, Any] = {"prompt": None, "negative_prompt": None}
     if encoded.pooled is not None:
         arguments |= {"prompt_2": None, "negative_prompt_2": None}
         arguments["pooled_prompt_embeds"] = encoded.pooled
     negative = request.negative_prompt
     if negative is None and conditioning.empty_negative == "zeros":
-        return arguments
+        # diffusers makes zeros of the same shape.
+        return {**arguments, "prompt_embeds": encoded.embeddings}
     texts = (negative or "", request.negative_prompt2 or negative or "")
-    against = encode_prompt(pipeline, conditioning, texts, negative=True)
-    arguments["negative_prompt_embeds"] = against.embeddings
+    against = encode_prompt(pipeline, conditioning, texts, negative=True, **options)
+    empty = encode_prompt(pipeline, conditioning, ("", ""), clip_skip=request.clip_skip).embeddings
+    length = max(each.embeddings.shape[1] for each in (encoded, against))
+    arguments["prompt_embeds"] = _fill_up(encoded.embeddings, empty, length)
+    arguments["negative_prompt_embeds"] = _fill_up(against.embeddings, empty, length)
     if against.pooled is not None:
         arguments["negative_pooled_prompt_embeds"] = against.pooled
     if "prompt_2" not in arguments:
         arguments.pop("negative_prompt_2", None)
     return arguments
+
+
+def _fill_up(embeddings: torch.Tensor, empty: torch.Tensor, length: int) -> torch.Tensor:
+    """Add encodings of the empty text (1, tokens, features) until there are ``length`` rows."""
+    missing = (length - embeddings.shape[1]) // empty.shape[1]
+    return torch.cat([embeddings, *[empty] * missing], dim=1)
 
 
 def encode_prompt(
@@ -72,6 +93,8 @@ def encode_prompt(
     *,
     negative: bool = False,
     syntax: PromptSyntax = "a1111",
+    clip_skip: int = 0,
+    chunks: int = 1,
 ) -> EncodedPrompt:
     """Encode a prompt with each text encoder, and weigh what it gives.
 
@@ -81,48 +104,111 @@ def encode_prompt(
         texts: what the first encoder reads, and what the second one reads.
         negative: whether it is a negative prompt.
         syntax: how the texts are read.
+        clip_skip: how many of the encoders' last layers are left out.
+        chunks: the most chunks that the prompt may have; a plain one has a single one.
 
     Raises:
         UsageError: for a prompt that cannot be read.
     """
-    states = []
-    pooled = None
+    read = []
     for place, use in enumerate(conditioning.encoders):
-        encoder = getattr(pipeline, use.component)
         tokenizer = getattr(pipeline, use.component.replace("text_encoder", "tokenizer"))
         text, name = texts[min(place, 1)], "negative prompt" if negative else "prompt"
         parts = [WeightedText(text, 1.0)]
         if syntax != "plain":
             parts = parse_weights(text, name, negative=negative)
-        ids, weights = tokenize(tokenizer, parts)
+        read.append(tokenize(tokenizer, parts, 1 if syntax == "plain" else chunks))
+    # Another text may be longer for the other encoder.
+    count = max(map(len, read))
+    states, pooled = [], None
+    for use, found in zip(conditioning.encoders, read, strict=True):
+        encoder = getattr(pipeline, use.component)
+        tokenizer = getattr(pipeline, use.component.replace("text_encoder", "tokenizer"))
         device = next(encoder.parameters()).device
-        with torch.no_grad():
-            encoded = encoder(torch.tensor([ids], device=device), output_hidden_states=True)
-        state = (
-            encoded.last_hidden_state
-            if use.hidden_state is None
-            else encoded.hidden_states[use.hidden_state]
-        )
-        states.append(weigh_states(state, torch.tensor(weights, device=device)))
-        if use.pooled:
-            pooled = encoded.text_embeds
+        [nothing] = tokenize(tokenizer, [], 1)
+        joined = []
+        for ids, weights in [*found, *[nothing] * (count - len(found))]:
+            with torch.no_grad():
+                encoded = encoder(torch.tensor([ids], device=device), output_hidden_states=True)
+                state = _choose_state(encoder, encoded, use, clip_skip)
+            joined.append(weigh_states(state, torch.tensor(weights, device=device)))
+            if use.pooled and pooled is None:
+                pooled = encoded.text_embeds
+        states.append(torch.cat(joined, dim=1))
     return EncodedPrompt(torch.cat(states, dim=-1), pooled)
 
 
-def tokenize(tokenizer: Any, parts: list[WeightedText]) -> tuple[list[int], list[float]]:
-    """Return the ids of a text and the weight of each: as many as the encoder takes."""
-    most = tokenizer.model_max_length - 2
-    ids: list[int] = []
-    weights: list[float] = []
+def _choose_state(
+    encoder: Any, encoded: Any, use: ConditioningEncoder, clip_skip: int
+) -> torch.Tensor:
+    """Return the state that diffusers' pipelines take with ``clip_skip``."""
+    state: torch.Tensor
+    if use.hidden_state is not None:
+        state = encoded.hidden_states[use.hidden_state - clip_skip]
+    elif clip_skip == 0:
+        state = encoded.last_hidden_state
+    else:
+        # transformers 5 has no level between CLIPTextModel and its modules.
+        norm = getattr(encoder, "text_model", encoder).final_layer_norm
+        state = norm(encoded.hidden_states[-1 - clip_skip])
+    return state
+
+
+def tokenize(
+    tokenizer: Any, parts: list[WeightedText], chunks: int = 1
+) -> list[tuple[list[int], list[float]]]:
+    """Return the chunks of a text: ids and the weight of each, as many as the encoder takes.
+
+    Args:
+        tokenizer: of a text encoder.
+        parts: of the text.
+        chunks: the most chunks; what does not fit is cut.
+    """
+    capacity = tokenizer.model_max_length - 2
+    comma = tokenizer(",", add_special_tokens=False).input_ids
+    read: list[list[tuple[int, float]]] = [[]]
+    last_comma = -1
     for part in parts:
-        found = tokenizer(part.text, add_special_tokens=False).input_ids
-        ids += found
-        weights += [part.weight] * len(found)
-    begin, end, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
-    missing = max(0, most - len(ids))
+        if part.new_chunk:
+            read.append([])
+            last_comma = -1
+        for token in tokenizer(part.text, add_special_tokens=False).input_ids:
+            full = len(read[-1]) == capacity
+            if [token] == comma:
+                last_comma = len(read[-1])
+            elif (
+                full
+                and len(read) < chunks
+                and last_comma >= 0
+                and len(read[-1]) - last_comma <= COMMA_BACKTRACK
+            ):
+                # The phrase behind the comma goes with what follows it.
+                read.append(read[-1][last_comma + 1 :])
+                del read[-2][last_comma + 1 :]
+                last_comma = -1
+            if len(read[-1]) == capacity:
+                read.append([])
+                last_comma = -1
+            read[-1].append((token, part.weight))
+    if not read[-1] and len(read) > 1:
+        read.pop()
+    return [_complete(tokenizer, chunk, capacity) for chunk in read[:chunks]]
+
+
+def _complete(
+    tokenizer: Any, chunk: list[tuple[int, float]], capacity: int
+) -> tuple[list[int], list[float]]:
+    """Add what begins, ends and fills a chunk, and weighs 1."""
+    missing = capacity - len(chunk)
+    ids, weights = [token for token, _ in chunk], [weight for _, weight in chunk]
     return (
-        [begin, *ids[:most], end, *[pad] * missing],
-        [1.0, *weights[:most], 1.0, *[1.0] * missing],
+        [
+            tokenizer.bos_token_id,
+            *ids,
+            tokenizer.eos_token_id,
+            *[tokenizer.pad_token_id] * missing,
+        ],
+        [1.0, *weights, 1.0, *[1.0] * missing],
     )
 
 

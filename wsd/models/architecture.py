@@ -157,6 +157,11 @@ class Architecture(ABC):
             CompileError: for a role or a configuration that the architecture does not know.
         """
 
+    def max_clip_skip(self, family: Family) -> int:
+        """Return how many of the last layers of the text encoders can be left out; 0 for none."""
+        del family
+        return 0
+
     def safety_checker(self) -> Component | None:
         """Return the component that can look at finished pictures, as published; None for none."""
         return None

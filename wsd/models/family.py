@@ -155,6 +155,8 @@ class Family:
         weights: the diffusers folder that ships with WSD, read when no checkpoint is named;
             None if the caller must name one.
         examples: prompts for the page to offer.
+        prompt_chunks: the most chunks that a prompt may have; a chunk is as long a text as the
+            text encoder takes. Each number above 1 has functions of its own.
     """
 
     name: str
@@ -171,6 +173,7 @@ class Family:
     eta: float = 0.0
     weights: Path | None = None
     examples: tuple[str, ...] = ()
+    prompt_chunks: int = 3
 
     @property
     def latent_space(self) -> LatentSpace:

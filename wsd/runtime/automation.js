@@ -173,9 +173,9 @@
   function stages() {
     return pipeline.remote;
   }
-  async function encodeText(text, text2, syntax) {
+  async function encodeText(text, text2, syntax, clipSkip) {
     const isPlain = text2 === void 0 && syntax === void 0;
-    return stages().encodeText(isPlain ? text : { text, text2, syntax });
+    return stages().encodeText(isPlain ? text : { text, text2, syntax, clipSkip });
   }
   async function predictNoise(inputs, size) {
     return stages().predictNoise(inputs, size);

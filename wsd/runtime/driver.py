@@ -286,7 +286,11 @@ class StageRenderer(Renderer):
         super().__init__(page, progress, manifest, options, _STAGE_CLIENT)
 
     def encode_text(
-        self, prompt: str, prompt2: str | None = None, syntax: PromptSyntax = "plain"
+        self,
+        prompt: str,
+        prompt2: str | None = None,
+        syntax: PromptSyntax = "plain",
+        clip_skip: int = 0,
     ) -> dict[str, np.ndarray]:
         """Return what conditions the denoiser.
 
@@ -294,14 +298,18 @@ class StageRenderer(Renderer):
             prompt: text to encode.
             prompt2: what the second text encoder reads; the prompt unless given.
             syntax: how the texts are read.
+            clip_skip: how many of the encoders' last layers are left out.
 
         Returns:
-            name of the denoiser's input → float32, flat.
+            name of the denoiser's input → float32, flat; of a long prompt, all of its chunks.
 
         Raises:
             RenderError: if the page fails.
         """
-        more = [] if (prompt2, syntax) == (None, "plain") else [prompt2 or "", syntax]
+        # Older bundles know no such options.
+        more: list[str | int] = []
+        if (prompt2, syntax, clip_skip) != (None, "plain", 0):
+            more = [prompt2 or "", syntax, *([clip_skip] if clip_skip else [])]
         return dict(self._page.call("encodeText", prompt, *more))
 
     def predict_noise(
@@ -435,6 +443,7 @@ def page_options(
         "prompt2": request.prompt2,
         "negativePrompt2": request.negative_prompt2,
         "guidanceRescale": request.guidance_rescale or None,
+        "clipSkip": request.clip_skip or None,
         **{_camel_case(name): list(pair) for name, pair in request.conditions.given().items()},
     }
     given = {name: value for name, value in options.items() if value is not None}

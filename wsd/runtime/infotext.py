@@ -96,6 +96,8 @@ def _pairs_of_prompt(request: GenerationRequest) -> list[str]:
         *([] if second is None else [f"Prompt 2: {_quote(second)}"]),
         *([] if negative is None else [f"Negative prompt 2: {_quote(negative)}"]),
         *([f"CFG rescale: {_number(rescale)}"] if rescale > 0 else []),
+        # The web UI counts the layer at which it stops, from the last one.
+        *([f"Clip skip: {request.clip_skip + 1}"] if request.clip_skip else []),
         *(
             f"{_CONDITIONS[name][0]}: {_CONDITIONS[name][1].join(map(str, pair))}"
             for name, pair in request.conditions.given().items()

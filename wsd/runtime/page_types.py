@@ -39,6 +39,7 @@ class GenerateOptions(TypedDict, total=False):
     prompt2: str | list[str]
     negativePrompt2: str | list[str]
     guidanceRescale: float
+    clipSkip: int
     originalSize: list[int]
     cropTopLeft: list[int]
     targetSize: list[int]
@@ -60,6 +61,7 @@ class GenerateOptions(TypedDict, total=False):
     negativePromptEmbeds: np.ndarray
     pooledPromptEmbeds: np.ndarray
     negativePooledPromptEmbeds: np.ndarray
+    promptChunks: int
     previewEvery: int
     image: ImageData
     mask: ImageData

@@ -18,6 +18,8 @@ PromptSyntax = Literal["plain", "a1111"]
 PROMPT_SYNTAXES: tuple[PromptSyntax, ...] = ("plain", "a1111")
 # So many brackets may be inside of each other: the time for them grows with their number.
 MOST_NESTED_BRACKETS = 100
+# A full chunk of a prompt ends behind a comma that so few tokens follow: the web UI's default.
+COMMA_BACKTRACK = 20
 # The greatest absolute value of a weight: far beyond useful ones, and far from float32's bounds.
 MOST_PROMPT_WEIGHT = 100
 
@@ -41,10 +43,17 @@ _SHOWN = 60
 
 @dataclass
 class WeightedText:
-    """A part of a prompt, and what its embeddings are multiplied by."""
+    """A part of a prompt, and what its embeddings are multiplied by.
+
+    Attributes:
+        text: of the part.
+        weight: of each of its tokens.
+        new_chunk: whether a ``BREAK`` is before it: it begins a chunk of its own.
+    """
 
     text: str
     weight: float
+    new_chunk: bool = False
 
 
 def parse_weights(prompt: str, name: str, *, negative: bool = False) -> list[WeightedText]:
@@ -56,11 +65,12 @@ def parse_weights(prompt: str, name: str, *, negative: bool = False) -> list[Wei
         negative: the web UI joins prompts by ``AND``; in negative prompts it is a word.
 
     Returns:
-        its parts in their order; those beside each other have different weights.
+        its parts in their order; those beside each other have different weights, or ``BREAK``
+        between them.
 
     Raises:
-        UsageError: for what WSD does not draw: ``AND``, ``BREAK`` before other words, LoRA tags,
-            prompts that change between steps; for weights and brackets out of bounds.
+        UsageError: for what WSD does not draw: ``AND``, LoRA tags, prompts that change between
+            steps; for weights and brackets out of bounds.
     """
     if tag := _TAG.search(prompt):
         raise UsageError(
@@ -73,7 +83,13 @@ def parse_weights(prompt: str, name: str, *, negative: bool = False) -> list[Wei
             "write one prompt; as a word, write and in small letters",
         )
     _refuse_editing(prompt, name)
-    return _merge(_without_break(_Weights(name).read(prompt), name))
+    return _merge(_begin_chunks(_Weights(name).read(prompt)))
+
+
+def needs_chunks(parts: list[WeightedText]) -> bool:
+    """Tell whether words follow a ``BREAK``, so that they need a chunk of their own."""
+    starts = [index for index, part in enumerate(parts) if part.new_chunk]
+    return bool(starts) and any(_trim_end(part.text) for part in parts[starts[0] :])
 
 
 def has_syntax(prompt: str) -> bool:
@@ -161,35 +177,26 @@ class _Weights:
         )
 
 
-def _without_break(parts: list[_Part], name: str) -> list[WeightedText]:
-    """Drop a BREAK at the end.
-
-    Raises:
-        UsageError: for another one: it fills the text encoder up, and begins a second text.
-    """
+def _begin_chunks(parts: list[_Part]) -> list[WeightedText]:
+    """Have the part behind each BREAK begin a chunk."""
     kept: list[WeightedText] = []
-    for index, part in enumerate(parts):
-        if part.weight is None:
-            # The web UI begins no second text where there are no words for it.
-            if any(_trim_end(later.text) for later in parts[index + 1 :]):
-                raise UsageError(
-                    f"{name} has BREAK, after which the web UI begins another text of 77 tokens",
-                    "leave it out: this model takes 77 tokens in all",
-                )
-            break
-        kept.append(WeightedText(part.text, part.weight))
+    begins = False
+    for part in parts:
+        if part.weight is not None:
+            kept.append(WeightedText(part.text, part.weight, begins))
+        begins = part.weight is None
     return kept
 
 
 def _merge(parts: list[WeightedText]) -> list[WeightedText]:
     """Join parts of equal weights that are beside each other: one text for the tokenizer."""
-    texts: list[tuple[list[str], float]] = []
+    texts: list[tuple[list[str], float, bool]] = []
     for part in parts:
-        if texts and texts[-1][1] == part.weight:
+        if texts and texts[-1][1] == part.weight and not part.new_chunk:
             texts[-1][0].append(part.text)
         else:
-            texts.append(([part.text], part.weight))
-    return [WeightedText("".join(pieces), weight) for pieces, weight in texts] or [
+            texts.append(([part.text], part.weight, part.new_chunk))
+    return [WeightedText("".join(pieces), weight, new) for pieces, weight, new in texts] or [
         WeightedText("", 1.0)
     ]
 

@@ -72,6 +72,9 @@ class GenerationRequest:
         guidance_rescale: how much the guided prediction is brought back to the deviation of the
             prompt's, 0 to 1 (Lin et al. 2023, section 3.4).
         conditions: what SDXL is told of sizes and crops.
+        clip_skip: how many of the text encoders' last layers are left out. As in diffusers the
+            negative prompt is read by all of them; with a prompt syntax of weights it is not, as
+            in the web UI.
     """
 
     prompt: str
@@ -88,6 +91,7 @@ class GenerationRequest:
     negative_prompt2: str | None = None
     guidance_rescale: float = 0.0
     conditions: SizeConditions = field(default_factory=SizeConditions)
+    clip_skip: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what is out of range, before anything is loaded."""
@@ -111,6 +115,8 @@ class GenerationRequest:
             raise UsageError(
                 f"guidance rescale is {self.guidance_rescale}", "it must be from 0 to 1"
             )
+        if self.clip_skip < 0:
+            raise UsageError(f"clip skip is {self.clip_skip}", "it must be 0 or more layers")
         if self.prompt_syntax != "plain":
             for text, name, negative in (
                 (self.prompt, "prompt", False),

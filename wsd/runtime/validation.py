@@ -7,6 +7,7 @@ from dataclasses import replace
 from wsd.errors import UsageError
 from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.picture_fit import nearest_size
+from wsd.runtime.prompt_syntax import needs_chunks, parse_weights
 from wsd.runtime.request import GenerationRequest
 from wsd.spec.manifest import Manifest
 from wsd.spec.roles import DENOISER, VAE_ENCODER_TILE
@@ -24,6 +25,8 @@ def check_conditioning(
     *,
     takes_sizes: bool,
     has_picture: bool,
+    max_clip_skip: int,
+    prompt_chunks: int,
 ) -> None:
     """Refuse prompts and conditions that a model does not take, or that diffusers would ignore.
 
@@ -35,10 +38,21 @@ def check_conditioning(
             :class:`wsd.models.conditioning.Conditioning`.
         takes_sizes: whether its UNet is told of sizes.
         has_picture: whether a picture is drawn from.
+        max_clip_skip: how many layers of its text encoders can be left out.
+        prompt_chunks: the most chunks that a prompt may have.
 
     Raises:
-        UsageError: for what has no effect.
+        UsageError: for what has no effect, or is out of the model's range.
     """
+    if request.clip_skip > max_clip_skip:
+        raise UsageError(
+            f"clip skip is {request.clip_skip}",
+            f"{model} takes 0 to {max_clip_skip}"
+            if max_clip_skip
+            else f"{model} has no functions for it: leave it out, or build the bundle again",
+        )
+    if request.prompt_syntax != "plain" and prompt_chunks == 1:
+        check_one_chunk(request, model)
     if encoders < 2 and (request.prompt2 is not None or request.negative_prompt2 is not None):
         raise UsageError(
             f"{model} has {encoders} text encoder, and takes no second prompt",
@@ -73,6 +87,21 @@ def check_conditioning(
             "and the negative target size",
             "give both of them: diffusers takes the three negative conditions together",
         )
+
+
+def check_one_chunk(request: GenerationRequest, model: str) -> None:
+    """Refuse a prompt of several chunks: silently cut, it would be another picture.
+
+    Raises:
+        UsageError: for ``BREAK`` before other words.
+    """
+    texts = (request.prompt, request.prompt2, request.negative_prompt, request.negative_prompt2)
+    for text in texts:
+        if needs_chunks(parse_weights(text or "", "prompt", negative=True)):
+            raise UsageError(
+                "a prompt has BREAK, which begins another text of 77 tokens",
+                f"leave it out, or build the bundle again: {model} takes 77 tokens in all",
+            )
 
 
 def check_request(manifest: Manifest, request: GenerationRequest) -> None:
@@ -126,6 +155,8 @@ def check_picture(
             spec.name == "time_ids" for entry in manifest.entry_points for spec in entry.inputs
         ),
         has_picture=picture is not None,
+        max_clip_skip=manifest.max_clip_skip,
+        prompt_chunks=manifest.prompt_chunks,
     )
     if manifest.pipeline == _INPAINTING and (picture is None or picture.mask is None):
         missing = "mask" if picture is not None else "picture"

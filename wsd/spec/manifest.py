@@ -34,11 +34,14 @@ from wsd.spec.parameter import SCALE, Storage, stored_bytes
 from wsd.spec.paths import MAX_NAME, ByName, FolderAddress, Name, check_name
 from wsd.spec.precision import Precision
 from wsd.spec.roles import (
+    CHUNKED_DENOISER,
+    LAYERED_TEXT_ENCODER,
     MASKED_BLEND,
     REQUIRED_ROLES,
     RGBA_TO_IMAGE,
     ROLES,
     SAFETY_CHECKER,
+    TEXT_STATES,
     VAE_ENCODER,
 )
 from wsd.spec.tensor import Size, TensorSpec
@@ -647,6 +650,21 @@ class Manifest(_SparseEntry):
     def sizes(self) -> tuple[Size, ...]:
         """Return (width, height) in pixels of the pictures that the model can draw, sorted."""
         return tuple(sorted({e.size for e in self.entry_points if e.size is not None}))
+
+    @property
+    def prompt_chunks(self) -> int:
+        """The most chunks that a prompt may have: texts as long as the text encoder takes."""
+        counts = Counter(entry.size for entry in self.entries(CHUNKED_DENOISER))
+        return 1 + max(counts.values(), default=0)
+
+    @property
+    def max_clip_skip(self) -> int:
+        """How many of the last layers of the text encoders can be left out."""
+        found = self.entries(LAYERED_TEXT_ENCODER)
+        states = (
+            sum(output.name.startswith(TEXT_STATES) for output in entry.outputs) for entry in found
+        )
+        return min(states, default=1) - 1
 
     def storages(self) -> dict[str, dict[str, Storage]]:
         """Return component id → name of a parameter → how it is stored; scales are left out.

@@ -12,10 +12,16 @@ from typing import Final
 
 # From token ids to the embeddings that condition the denoiser.
 TEXT_ENCODER: Final = "text_encoder"
+# The same with the states of every layer, for clip skip.
+LAYERED_TEXT_ENCODER: Final = "layered_text_encoder"
 # From latents and a timestep to the predicted noise, or velocity if the model predicts that.
 DENOISER: Final = "denoiser"
 # The denoiser with classifier-free guidance: both predictions are computed as one batch.
 GUIDED_DENOISER: Final = "guided_denoiser"
+# The denoiser, without guidance and with it, for a prompt of several chunks: a chunk is as long a
+# text as the text encoder takes, and the embeddings of all chunks follow each other.
+CHUNKED_DENOISER: Final = "chunked_denoiser"
+GUIDED_CHUNKED_DENOISER: Final = "guided_chunked_denoiser"
 # From latents to an image.
 VAE_DECODER: Final = "vae_decoder"
 # The VAE decoder for one square tile; pictures of every size share it.
@@ -31,6 +37,9 @@ SAFETY_CHECKER: Final = "safety_checker"
 IMAGE_TO_RGBA: Final = "image_to_rgba"
 # From 8-bit RGBA pixels to a float image.
 RGBA_TO_IMAGE: Final = "rgba_to_image"
+# Name of a text encoder's states among its outputs; a layered one's have "_1" behind it for one
+# layer that is left out, and so on.
+TEXT_STATES: Final = "text_embeddings"
 # Sum of tensors times coefficients, which is all that a scheduler computes on the GPU.
 LINEAR_COMBINATION: Final = "linear_combination"
 # Latents where a mask is 1, and noised latents of a picture where it is 0.
@@ -42,8 +51,11 @@ LINEAR_COMBINATION_TERMS: Final = 5
 
 ROLES: Final = (
     TEXT_ENCODER,
+    LAYERED_TEXT_ENCODER,
     DENOISER,
     GUIDED_DENOISER,
+    CHUNKED_DENOISER,
+    GUIDED_CHUNKED_DENOISER,
     VAE_DECODER,
     VAE_DECODER_TILE,
     VAE_ENCODER,

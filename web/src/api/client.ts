@@ -240,7 +240,8 @@ export class StableDiffusionPipeline {
     const { signal, ...given } = requireOptions("encodePrompt", options, ENCODE_CHECKS);
     // There are no embeddings in place of the prompts.
     const resolved = resolvePrompts(this.manifest, prompt, given);
-    const { prompts, negativePrompts, prompts2, negativePrompts2, promptSyntax } = resolved;
+    const { prompts, negativePrompts, prompts2, negativePrompts2, promptSyntax, clipSkip } =
+      resolved;
     const inversions = this.#inversions;
     const texts = {
       prompts,
@@ -249,6 +250,7 @@ export class StableDiffusionPipeline {
       negativePrompts2,
       promptSyntax,
       inversions,
+      clipSkip,
     };
     return this.#call({ signal }, (remote, call) => remote.encodePrompt(call, texts));
   }

@@ -33,8 +33,18 @@ export type Prompt = string | readonly string[];
 
 /** How prompts are read, and those of the second text encoder. */
 export interface PromptOptions {
-  /** `plain` unless given. What the web UI does with prompts beside weights is refused by name. */
+  /**
+   * `plain` unless given, which reads 75 tokens and cuts the rest, as diffusers does. With `a1111` a
+   * prompt may be longer (`countTokens` says how long), and begins a new chunk at `BREAK`. What the web
+   * UI does with prompts besides is refused by name.
+   */
   promptSyntax?: PromptSyntax | undefined;
+  /**
+   * How many of the text encoders' last layers are left out, diffusers' `clip_skip`; 0 unless given.
+   * The web UI's "Clip skip" is a number more. Negative prompts are read by all layers, as diffusers
+   * does, unless the syntax is `a1111`.
+   */
+  clipSkip?: number | undefined;
   /**
    * What the second text encoder of SDXL reads, one text or one for each prompt; the prompt unless
    * given, or empty.
@@ -47,7 +57,8 @@ export interface PromptOptions {
 /**
  * What the text encoders make of prompts: float32, flat. The first axis is the prompt. The other
  * axes have the lengths of the last text encoder's outputs in the manifest: (prompts, tokens,
- * features) for `text_embeddings`, (prompts, features) for `pooled_text`.
+ * features) for `text_embeddings`, (prompts, features) for `pooled_text`. Of long prompts there are
+ * `promptChunks` times as many tokens.
  *
  * @example
  * ```ts
@@ -64,6 +75,8 @@ export interface PromptEmbeddings {
   pooledPromptEmbeds?: Float32Array | undefined;
   /** Goes with `negativePromptEmbeds` for SDXL. */
   negativePooledPromptEmbeds?: Float32Array | undefined;
+  /** How many chunks each prompt's embeddings are of; 1 unless given. */
+  promptChunks?: number | undefined;
 }
 
 /**

@@ -44,6 +44,8 @@ export interface Offer {
   takesNegativePrompt: boolean;
   /** Whether the model has a second text encoder. */
   takesSecondPrompt: boolean;
+  /** How many of the text encoders' last layers can be left out. */
+  maxClipSkip: number;
   /** Whether the model can begin with a picture. */
   takesPicture: boolean;
   /** Whether there is a picture to begin with. */
@@ -81,6 +83,8 @@ const MOST_STEPS = 100;
 /** How many characters of a name or value a message shows, and how many names and values. */
 const SHOWN = 40;
 const LISTED = 6;
+/** A text of so many bytes or fewer has no more tokens than one chunk takes. */
+const SURELY_ONE_CHUNK = 75;
 /** No text encoder reads more of a prompt, by far; more of it would only slow down the page. */
 const LONGEST_PROMPT = 20_000;
 /** Characters of the longest name of a sampler that is looked up. */
@@ -204,10 +208,12 @@ class Adoption {
 
   /** Whether the prompts have weights, as the program says it or as its prompts are read. */
   private isWeighted(): boolean {
-    const { promptSyntax, program, prompt = "", negativePrompt = "" } = this.found;
+    const { promptSyntax, program, isOurs, prompt = "", negativePrompt = "" } = this.found;
     if (promptSyntax !== undefined) return promptSyntax === "a1111";
     const texts = [prompt, negativePrompt].map((text) => text.slice(0, LONGEST_PROMPT));
-    return program === "A1111" && texts.some(hasSyntax);
+    // The web UI reads the whole of a long prompt too.
+    if (program !== "A1111" || isOurs === true) return false;
+    return texts.some((text) => hasSyntax(text) || isLong(text));
   }
 
   /** Name the tags of a prompt with weights, which is taken without them. */
@@ -222,6 +228,7 @@ class Adoption {
   private takeReading(): void {
     if (this.isWeighted()) this.take("promptSyntax", "a1111");
     else this.fields.promptSyntax = "";
+    this.takeClipSkip();
     const { prompt2 = "", negativePrompt2 = "" } = this.found;
     const { fields, notUsed } = this.strings;
     for (const [field, found] of [
@@ -233,6 +240,20 @@ class Adoption {
       else if (this.offer.takesSecondPrompt) this.takeText(field, text);
       else this.refuse(fields[field], "", notUsed);
     }
+  }
+
+  /** Take how many layers were left out, or leave out none. */
+  private takeClipSkip(): void {
+    const { clipSkip = 0, isOurs = false, program } = this.found;
+    const { maxClipSkip, takesSecondPrompt } = this.offer;
+    const { fields, notUsed, skipsNone } = this.strings;
+    this.fields.clipSkip = "";
+    if (clipSkip === 0) return;
+    // The web UI writes it for SDXL too, and reads SDXL's prompts as if it were not there.
+    if (takesSecondPrompt && program === "A1111" && !isOurs)
+      this.refuse(fields.clipSkip, String(clipSkip), skipsNone);
+    else if (maxClipSkip === 0) this.refuse(fields.clipSkip, String(clipSkip), notUsed);
+    else this.takeWithin("clipSkip", clipSkip, 0, maxClipSkip);
   }
 
   private takeText(field: "prompt" | "negative" | "prompt2" | "negative2", text: string): void {
@@ -510,4 +531,9 @@ function bounded(items: string[]): string[] {
 
 function list(items: string[]): string {
   return items.join("; ");
+}
+
+/** Whether a text may have more tokens than one chunk takes. */
+function isLong(text: string): boolean {
+  return new TextEncoder().encode(text).length > SURELY_ONE_CHUNK;
 }

@@ -2,7 +2,7 @@
 
 import type { Preflight } from "../index";
 import type { PictureSize } from "../index";
-import { compiledSizes, hasEncoder } from "../index";
+import { compiledSizes, hasEncoder, maxClipSkip } from "../index";
 import { element, field, fill } from "./dom";
 import type { Field, Offer } from "./dropped_settings";
 import {
@@ -49,6 +49,7 @@ export function readForm(): FormValues {
     ...(values as FormValues),
     seed: random.checked ? "" : field("seed").value,
     promptSyntax: field("weights").checked ? "a1111" : "",
+    clipSkip: field("clipSkip").value === "0" ? "" : field("clipSkip").value,
     image: only,
     ...readOptionalFields(),
     variationSeed: variation.seed,
@@ -74,6 +75,7 @@ export function writeForm(fields: Partial<FormValues>): void {
     else if (!(input instanceof HTMLSelectElement) || offers(input, value)) input.value = value;
   }
   if (fields.promptSyntax !== undefined) field("weights").checked = fields.promptSyntax === "a1111";
+  if (fields.clipSkip !== undefined) field("clipSkip").value = fields.clipSkip || "0";
   if (fields.size !== undefined) offerLarger();
   writeOptionalFields(fields);
   const { variationSeed: other, variationStrength: share } = fields;
@@ -142,9 +144,11 @@ export function offerModel({ manifest, sizes, takesNegativePrompt }: Preflight):
     eta,
     takesNegativePrompt,
     takesSecondPrompt: hasTwoEncoders(manifest),
+    maxClipSkip: maxClipSkip(manifest),
     takesPicture: hasEncoder(manifest),
   };
   offerSecondPrompts(offered.takesSecondPrompt);
+  offerClipSkip(offered.maxClipSkip);
   field("negative").disabled = !takesNegativePrompt;
   field("steps").valueAsNumber = defaults.steps;
   field("guidance").valueAsNumber = defaults.guidance_scale;
@@ -173,6 +177,15 @@ function offerSecondPrompts(takes: boolean): void {
     field(id).disabled = !takes;
     if (!takes) field(id).value = "";
   }
+}
+
+/** Show how many layers the text encoders may leave out, and begin with none. */
+function offerClipSkip(most: number): void {
+  element("clipSkip-row").hidden = most === 0;
+  const input = field("clipSkip");
+  input.disabled = most === 0;
+  input.max = String(most);
+  input.value = "0";
 }
 
 /** Offer the sizes to which a second pass can enlarge what is drawn. */

@@ -30,6 +30,7 @@ function linkValues(settings: Partial<Settings>): LinkValues {
     promptSyntax: settings.promptSyntax === "a1111" ? "a1111" : undefined,
     prompt2: settings.prompt2,
     negative2: settings.negativePrompt2,
+    clipSkip: settings.clipSkip?.toString(),
     seed: settings.seed?.toString(),
     steps: settings.steps?.toString(),
     guidance: settings.guidanceScale?.toString(),

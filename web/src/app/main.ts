@@ -216,7 +216,7 @@ async function drawOne(): Promise<void> {
   const { prompt, negative, seed, steps, guidance, scheduler, images, image, ...others } =
     form.readForm();
   const [width, height] = form.readSize();
-  const { variationSeed, variationStrength, promptSyntax, prompt2, negative2 } = others;
+  const { variationSeed, variationStrength, promptSyntax, prompt2, negative2, clipSkip } = others;
   const secondPass = readSecondPass();
   const eta = loras.eta(scheduler);
   const chosenSeed = seed === "" ? form.randomSeed() : seed;
@@ -235,6 +235,7 @@ async function drawOne(): Promise<void> {
     const generated = await drawn.generate(prompt, {
       ...(negative === "" && negative2 === "" ? {} : { negativePrompt: negative }),
       ...(promptSyntax === "" ? {} : { promptSyntax: "a1111" as const }),
+      ...(clipSkip === "" ? {} : { clipSkip: Number(clipSkip) }),
       ...(prompt2 === "" ? {} : { prompt2 }),
       ...(negative2 === "" ? {} : { negativePrompt2: negative2 }),
       // The field's pattern admits digits; a number that is out of range is refused with its hint.

@@ -44,8 +44,11 @@ export interface ComponentEntry {
   /** What the component does in the pipeline. */
   role:
     | "text_encoder"
+    | "layered_text_encoder"
     | "denoiser"
     | "guided_denoiser"
+    | "chunked_denoiser"
+    | "guided_chunked_denoiser"
     | "vae_decoder"
     | "vae_decoder_tile"
     | "vae_encoder"
@@ -113,8 +116,11 @@ export interface EntryPoint {
   /** What the function does in the pipeline. */
   role:
     | "text_encoder"
+    | "layered_text_encoder"
     | "denoiser"
     | "guided_denoiser"
+    | "chunked_denoiser"
+    | "guided_chunked_denoiser"
     | "vae_decoder"
     | "vae_decoder_tile"
     | "vae_encoder"

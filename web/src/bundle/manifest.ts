@@ -1,6 +1,6 @@
 /** Reading a bundle's manifest and its list of models; their types are generated from Python. */
 
-import { SCHEMA_VERSION } from "../util/constants.generated";
+import { SCHEMA_VERSION, TEXT_STATES } from "../util/constants.generated";
 import { nameOf } from "../util/secrets";
 import { FetchError, OptionError, UnsupportedError } from "../util/errors";
 import { requireManifest, requireObject } from "../util/option_checks";
@@ -199,6 +199,56 @@ export function findEntryPoint(manifest: Manifest, role: Role, size: Size): Entr
     );
   }
   return found;
+}
+
+/**
+ * Return the denoiser for a prompt of so many chunks, with guidance in the same call or without it.
+ *
+ * @returns undefined if the model has none.
+ * @throws OptionError if the size was not compiled.
+ */
+export function findDenoiser(
+  manifest: Manifest,
+  size: Size,
+  chunks: number,
+  guided: boolean,
+): EntryPoint | undefined {
+  const plain = findEntryPoint(manifest, "denoiser", size);
+  const one: Role = guided ? "guided_denoiser" : "denoiser";
+  const several: Role = guided ? "guided_chunked_denoiser" : "chunked_denoiser";
+  return manifest.entry_points.find(
+    (entry) =>
+      entry.role === (chunks === 1 ? one : several) &&
+      String(entry.size) === String(size) &&
+      (chunks === 1 || textRows(entry) === chunks * textRows(plain)),
+  );
+}
+
+/** Return the most chunks that a prompt may have: texts as long as the text encoder takes. */
+export function promptChunks(manifest: Manifest): number {
+  const entries = manifest.entry_points.filter(({ role }) => role === "chunked_denoiser");
+  const denoiser = manifest.entry_points.find(({ role }) => role === "denoiser");
+  if (denoiser === undefined || entries.length === 0) return 1;
+  return Math.max(...entries.map(textRows)) / textRows(denoiser);
+}
+
+/** Number of embeddings that a denoiser takes. */
+function textRows({ inputs }: EntryPoint): number {
+  return inputs.find(({ name }) => name === TEXT_STATES)!.shape[1]!;
+}
+
+/**
+ * Return how many of the text encoders' last layers a model can leave out: the largest `clipSkip`.
+ *
+ * @throws OptionError if it is not a manifest.
+ */
+export function maxClipSkip(manifest: Pick<Manifest, "entry_points">): number {
+  requireManifest(manifest);
+  const entries = manifest.entry_points.filter(({ role }) => role === "layered_text_encoder");
+  const states = entries.map(
+    ({ outputs }) => outputs.filter(({ name }) => name.startsWith(TEXT_STATES)).length,
+  );
+  return entries.length === 0 ? 0 : Math.min(...states) - 1;
 }
 
 /** Return the number of values of a tensor. */

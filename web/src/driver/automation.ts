@@ -159,10 +159,11 @@ async function encodeText(
   text: string,
   text2?: string,
   syntax?: PromptSyntax,
+  clipSkip?: number,
 ): Promise<Record<string, Float32Array>> {
   // The worker is the bundle's own: an older one takes nothing but a text.
   const isPlain = text2 === undefined && syntax === undefined;
-  return stages().encodeText(isPlain ? text : { text, text2, syntax });
+  return stages().encodeText(isPlain ? text : { text, text2, syntax, clipSkip });
 }
 
 async function predictNoise(

@@ -2,10 +2,12 @@
 
 import type { SafetyReport } from "../api/types";
 import type { Size } from "../bundle/manifest";
+import { valueCount } from "../bundle/manifest";
 import type { Pipeline } from "../pipeline";
 import { TextToImagePipeline } from "../pipeline/text_to_image";
 import type { Words } from "../pipeline/text_encoder";
 import { VaeEncoder } from "../pipeline/vae_encoder";
+import { TEXT_STATES } from "../util/constants.generated";
 import { UnsupportedError } from "../util/errors";
 
 /**
@@ -20,8 +22,9 @@ export async function encodeText(
 ): Promise<Record<string, Float32Array>> {
   const { encoder } = requireTextToImage(pipeline);
   return pipeline.withStages(async ({ model, bring }) => {
-    for (const entry of model.entries("text_encoder")) await bring(entry);
-    return model.readAll(await encoder.encode(typeof words === "string" ? { text: words } : words));
+    const read = typeof words === "string" ? { text: words } : words;
+    for (const entry of encoder.functions(read.clipSkip)) await bring(entry);
+    return model.readAll(await encoder.encode(read));
   });
 }
 
@@ -38,7 +41,10 @@ export async function predictNoise(
   size: Size = pipeline.manifest.defaults.size,
 ): Promise<Float32Array> {
   return pipeline.withStages(async ({ model, bring }) => {
-    const denoiser = model.entry("denoiser", size);
+    const plain = model.entry("denoiser", size);
+    const rows = plain.inputs.find(({ name }) => name === TEXT_STATES)!.shape;
+    const chunks = inputs[TEXT_STATES]!.length / valueCount(rows);
+    const denoiser = model.denoiser(size, chunks, false);
     await bring(denoiser);
     return (await model.run(denoiser, inputs)).noise_prediction!;
   });

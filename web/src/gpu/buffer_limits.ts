@@ -1,7 +1,7 @@
 /** Which of a model's functions, and so which picture sizes, a GPU has buffers for. */
 
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
-import { compiledSizes, findEntryPoint, hasEncoder } from "../bundle/manifest";
+import { compiledSizes, findDenoiser, findEntryPoint, hasEncoder } from "../bundle/manifest";
 import { UnsupportedError } from "../util/errors";
 
 /** Limits of an adapter or a device, in bytes. */
@@ -15,13 +15,34 @@ export function fits(manifest: Manifest, role: Role, size: Size, limits: BufferL
   return hasBuffersFor(findEntryPoint(manifest, role, size), limits);
 }
 
-/** Whether one function predicts with and without the prompt, and the GPU has buffers for it. */
-export function guidesAtOnce(manifest: Manifest, size: Size, limits: BufferLimits): boolean {
-  return manifest.entry_points.some(
-    (entry) =>
-      entry.role === "guided_denoiser" &&
-      String(entry.size) === String(size) &&
-      hasBuffersFor(entry, limits),
+/**
+ * Whether one function predicts with and without the prompt, and the GPU has buffers for it.
+ *
+ * @param chunks of the prompt.
+ */
+export function guidesAtOnce(
+  manifest: Manifest,
+  size: Size,
+  limits: BufferLimits,
+  chunks = 1,
+): boolean {
+  const entry = findDenoiser(manifest, size, chunks, true);
+  return entry !== undefined && hasBuffersFor(entry, limits);
+}
+
+/** Why the GPU cannot draw a prompt of so many chunks; undefined if it can. */
+export function chunksProblem(
+  manifest: Manifest,
+  size: Size,
+  limits: BufferLimits,
+  chunks: number,
+): UnsupportedError | undefined {
+  const entry = findDenoiser(manifest, size, chunks, false);
+  if (entry === undefined || hasBuffersFor(entry, limits)) return undefined;
+  return new UnsupportedError(
+    `a prompt of ${chunks} chunks needs a GPU buffer of ${entry.largest_buffer_bytes} bytes at ` +
+      `${size.join("x")}, this GPU's largest has ${largest(limits)}`,
+    "write a shorter prompt, or choose a smaller size",
   );
 }
 

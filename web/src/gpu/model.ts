@@ -5,7 +5,7 @@ import type { OnStage } from "../api/progress";
 import type { LoadOptions } from "../api/types";
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
-import { findEntryPoint } from "../bundle/manifest";
+import { findDenoiser, findEntryPoint } from "../bundle/manifest";
 import { throwIfAborted } from "../util/errors";
 import type { BufferLimits } from "./buffer_limits";
 import { requestGpu } from "./device";
@@ -98,6 +98,17 @@ export class Model {
    */
   entry(role: Role, size: Size = this.manifest.defaults.size): EntryPoint {
     return findEntryPoint(this.manifest, role, size);
+  }
+
+  /**
+   * The denoiser for a prompt of so many chunks, with guidance in the same call or without it.
+   *
+   * @throws OptionError if the model was not compiled for the size.
+   */
+  denoiser(size: Size, chunks: number, guided: boolean): EntryPoint {
+    const found = findDenoiser(this.manifest, size, chunks, guided);
+    if (found !== undefined) return found;
+    throw new Error(`no denoiser takes ${chunks} chunks${guided ? " and guides" : ""}`);
   }
 
   /** All functions of a role, of every size. */

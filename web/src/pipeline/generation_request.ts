@@ -8,17 +8,23 @@ import type {
   OutputName,
   Posterior,
   Prompt,
-  PromptEmbeddings,
   PromptSyntax,
   SizeConditions,
   Upscale,
 } from "../api/options";
 import type { Manifest, Size } from "../bundle/manifest";
-import { compiledSizes, findEntryPoint, requireEncoder, valueCount } from "../bundle/manifest";
+import {
+  compiledSizes,
+  findEntryPoint,
+  maxClipSkip,
+  promptChunks,
+  requireEncoder,
+  valueCount,
+} from "../bundle/manifest";
 import type { Overlay } from "../picture/overlay";
 import type { PictureSettings } from "../settings/infotext";
 import type { AppliedLora } from "../settings/lora_tags";
-import { parseWeights } from "../settings/prompt_syntax";
+import { needsChunks, parseWeights } from "../settings/prompt_syntax";
 import { schedulerOfClass } from "../settings/sampler_names";
 import type { Seed } from "../settings/seed";
 import { MASKED_FROM, MAX_IMAGES, SCHEDULER_DEFAULTS } from "../util/constants.generated";
@@ -29,7 +35,7 @@ import type { Inversion } from "./inversion";
 import { requireSafetyChecker } from "./safety_checker";
 import { resolveConditions } from "./size_conditions";
 import { embeddingSpecs } from "./text_encoder";
-import type { EmbeddingSpec } from "./text_encoder";
+import type { EmbeddingSpec, GivenEmbeddings } from "./text_encoder";
 
 /** What denoising begins with where a mask has a picture drawn anew: the picture, or noise. */
 export type LatentContent = "original" | "noise";
@@ -103,11 +109,15 @@ export interface RequestTexts {
   promptSyntax?: PromptSyntax | undefined;
   /** Textual inversions whose words the texts may have. */
   inversions?: readonly Inversion[] | undefined;
+  /** How many of the text encoders' last layers are left out; 0 unless given. */
+  clipSkip?: number | undefined;
 }
 
 /** The options of one request, all of them set. */
 export interface GenerationRequest extends RequestTexts {
-  embeddings: PromptEmbeddings;
+  embeddings: GivenEmbeddings;
+  /** How many chunks each prompt's embeddings are of, if they are given; 1 unless given. */
+  promptChunks?: number | undefined;
   /** What SDXL is told of sizes and crops, as far as the caller says it. */
   conditions?: SizeConditions | undefined;
   /** How much the guided prediction is brought to the deviation of the prompt's; 0 unless given. */
@@ -335,7 +345,8 @@ function checkLatents(manifest: Manifest, request: GenerationRequest, picture: G
 
 /** The prompts of a request, as texts or embeddings. */
 type Prompts = RequestTexts & {
-  embeddings: PromptEmbeddings;
+  embeddings: GivenEmbeddings;
+  promptChunks?: number | undefined;
   /** How many prompts there are. */
   count: number;
 };
@@ -350,8 +361,17 @@ export function resolvePrompts(
   prompt: Prompt | null | undefined,
   options: GenerateOptions,
 ): Prompts {
-  const specs = embeddingSpecs(manifest);
+  const { clipSkip = 0, promptChunks: chunks = 1 } = options;
+  requireClipSkip(manifest, clipSkip);
+  requireInteger("promptChunks", chunks, 1, promptChunks(manifest));
+  const specs = embeddingSpecs(manifest, chunks);
   const embeddings = pickEmbeddings(options, specs);
+  if (chunks > 1 && Object.keys(embeddings).length === 0) {
+    throw new OptionError(
+      `promptChunks is ${chunks}, and no embeddings are given`,
+      "leave it out: the chunks of texts are counted",
+    );
+  }
   const prompts = prompt === undefined || prompt === null ? undefined : listOf("prompt", prompt);
   const { negativePrompt } = options;
   const [hasPrompt, hasNegative] = [prompts !== undefined, negativePrompt !== undefined];
@@ -376,9 +396,24 @@ export function resolvePrompts(
     negativePrompts,
     ...resolveSecond(manifest, options, count, [positive, negative]),
     promptSyntax,
+    ...(clipSkip > 0 ? { clipSkip } : {}),
   };
-  if (promptSyntax !== "plain") checkSyntax(texts);
-  return { ...texts, embeddings: copyFloats(embeddings), count };
+  if (promptSyntax !== "plain") checkSyntax(texts, manifest);
+  const given = chunks > 1 ? { promptChunks: chunks } : {};
+  return { ...texts, embeddings: copyFloats(embeddings), ...given, count };
+}
+
+/** @throws OptionError if the text encoders cannot leave out so many layers. */
+function requireClipSkip(manifest: Manifest, clipSkip: number): void {
+  const most = maxClipSkip(manifest);
+  if (most > 0 || clipSkip === 0) {
+    requireInteger("clipSkip", clipSkip, 0, most);
+    return;
+  }
+  throw new OptionError(
+    `${manifest.model.name} has no functions for clipSkip`,
+    "leave it out, or build the bundle again with this version of WSD",
+  );
 }
 
 /**
@@ -433,11 +468,24 @@ function resolveSecond(
 }
 
 /** @throws OptionError for a text that cannot be read with weights. */
-function checkSyntax({ prompts, prompts2, negativePrompts, negativePrompts2 }: RequestTexts): void {
-  for (const text of prompts ?? []) parseWeights(text, "prompt", "positive");
-  for (const text of prompts2 ?? []) parseWeights(text, "prompt2", "positive");
-  for (const text of negativePrompts ?? []) parseWeights(text, "negativePrompt", "negative");
-  for (const text of negativePrompts2 ?? []) parseWeights(text, "negativePrompt2", "negative");
+function checkSyntax(texts: RequestTexts, manifest: Manifest): void {
+  const { prompts, prompts2, negativePrompts, negativePrompts2 } = texts;
+  const most = promptChunks(manifest);
+  for (const [name, side, given] of [
+    ["prompt", "positive", prompts],
+    ["prompt2", "positive", prompts2],
+    ["negativePrompt", "negative", negativePrompts],
+    ["negativePrompt2", "negative", negativePrompts2],
+  ] as const) {
+    for (const text of given ?? []) {
+      const parts = parseWeights(text, name, side);
+      if (most > 1 || !needsChunks(parts)) continue;
+      throw new OptionError(
+        `${name} has BREAK, which begins another text of 77 tokens`,
+        `leave it out, or build the bundle again: ${manifest.model.name} takes 77 tokens in all`,
+      );
+    }
+  }
 }
 
 /** Return a list of texts of one or several. */
@@ -479,7 +527,7 @@ const EMBEDDINGS = [
   "negativePooledPromptEmbeds",
 ] as const;
 
-function pickEmbeddings(options: GenerateOptions, specs: EmbeddingSpec[]): PromptEmbeddings {
+function pickEmbeddings(options: GenerateOptions, specs: EmbeddingSpec[]): GivenEmbeddings {
   const taken = specs.flatMap(({ positive, negative }): string[] => [positive, negative]);
   const given = EMBEDDINGS.filter((name) => options[name] !== undefined);
   for (const name of given) {
@@ -492,12 +540,12 @@ function pickEmbeddings(options: GenerateOptions, specs: EmbeddingSpec[]): Promp
   return Object.fromEntries(given.map((name) => [name, options[name]]));
 }
 
-function copyFloats(embeddings: PromptEmbeddings): PromptEmbeddings {
+function copyFloats(embeddings: GivenEmbeddings): GivenEmbeddings {
   const copies = Object.entries(embeddings).map(([name, values]) => [
     name,
-    new Float32Array(values),
+    new Float32Array(values as Float32Array),
   ]);
-  return Object.fromEntries(copies) as PromptEmbeddings;
+  return Object.fromEntries(copies) as GivenEmbeddings;
 }
 
 /**
@@ -507,7 +555,7 @@ function copyFloats(embeddings: PromptEmbeddings): PromptEmbeddings {
  * @returns how many prompts they are of; undefined if there are none.
  */
 function checkEmbeddings(
-  embeddings: PromptEmbeddings,
+  embeddings: GivenEmbeddings,
   specs: EmbeddingSpec[],
   side: "positive" | "negative",
   textName: string,

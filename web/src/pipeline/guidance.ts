@@ -1,6 +1,7 @@
 /** Predicts noise with classifier-free guidance, in one call of the denoiser or in two. */
 
 import type { Size } from "../bundle/manifest";
+import { guidesAtOnce } from "../gpu/buffer_limits";
 import type { Model, NamedTensors } from "../gpu/model";
 import type { Tensor } from "../gpu/tvm/runtime";
 import type { TimeIds } from "./size_conditions";
@@ -9,8 +10,10 @@ import { embedGuidance, GUIDANCE_EMBEDDING } from "./guidance_embedding";
 /** Name of the constant that takes the place of `time_ids` without the prompt. */
 const NEGATIVE_TIME_IDS = "negative_time_ids";
 
-/** What the denoiser is conditioned on, with the prompt and without it. */
+/** What the denoiser is conditioned on, with the prompt and without it; both have as many chunks. */
 export interface GuidedText {
+  /** Chunks of the texts. */
+  chunks: number;
   conditional: NamedTensors;
   /** Undefined where there is no guidance. */
   unconditional: NamedTensors | undefined;
@@ -20,7 +23,7 @@ export interface GuidedText {
 export interface Guidance {
   scale: number;
   /**
-   * Whether guidance takes one call for both predictions, which is faster than two calls and needs
+   * Whether guidance may take one call for both predictions, which is faster than two calls and needs
    * more memory. Two are needed where the predictions have different conditions, or one is looked at.
    */
   atOnce: boolean;
@@ -82,8 +85,8 @@ export class NoisePredictor {
     text: GuidedText,
   ): Promise<Tensor> {
     const { model } = this;
-    const { rescale, atOnce } = this.guidance;
-    if (text.unconditional === undefined || atOnce) {
+    const { rescale } = this.guidance;
+    if (text.unconditional === undefined || this.takesOneCall(text.chunks)) {
       return model.runtime.scope(() => this.predictOnce(makeLatents(), timestep, constants, text));
     }
     const { guided, prompted } = model.kept(() =>
@@ -106,23 +109,30 @@ export class NoisePredictor {
     }
   }
 
+  /** Whether both predictions for a prompt of so many chunks take one call. */
+  private takesOneCall(chunks: number): boolean {
+    const { manifest, limits } = this.model;
+    return this.guidance.atOnce && guidesAtOnce(manifest, this.size, limits, chunks);
+  }
+
   /** Predict in one call, without guidance or with it. Call within a scope. */
   private predictOnce(
     latents: Tensor,
     timestep: number,
     constants: NamedTensors,
-    { conditional, unconditional }: GuidedText,
+    { chunks, conditional, unconditional }: GuidedText,
   ): Tensor {
     const { model } = this;
     const inputs = { latents, timestep: this.makeScalar(timestep), ...constants };
-    if (unconditional === undefined) return this.callDenoiser({ ...inputs, ...conditional });
+    if (unconditional === undefined)
+      return this.callDenoiser({ ...inputs, ...conditional }, chunks);
     const negative = Object.entries(unconditional).map(([name, text]) => [
       `negative_${name}`,
       text,
     ]);
     const both = { ...conditional, ...(Object.fromEntries(negative) as NamedTensors) };
     const guidance_scale = this.makeScalar(this.guidance.scale);
-    const entry = model.entry("guided_denoiser", this.size);
+    const entry = model.denoiser(this.size, chunks, true);
     return model.call(entry, { ...inputs, ...both, guidance_scale }).noise_prediction!;
   }
 
@@ -131,22 +141,25 @@ export class NoisePredictor {
     latents: Tensor,
     timestep: number,
     constants: NamedTensors,
-    { conditional, unconditional }: GuidedText,
+    { chunks, conditional, unconditional }: GuidedText,
   ): { guided: Tensor; prompted: Tensor } {
     const { [NEGATIVE_TIME_IDS]: negativeTimeIds, ...shared } = constants;
     const inputs = { latents, timestep: this.makeScalar(timestep), ...shared };
-    const prompted = this.callDenoiser({ ...inputs, ...conditional });
-    const without = this.callDenoiser({
-      ...inputs,
-      ...(negativeTimeIds === undefined ? {} : { time_ids: negativeTimeIds }),
-      ...unconditional,
-    });
+    const prompted = this.callDenoiser({ ...inputs, ...conditional }, chunks);
+    const without = this.callDenoiser(
+      {
+        ...inputs,
+        ...(negativeTimeIds === undefined ? {} : { time_ids: negativeTimeIds }),
+        ...unconditional,
+      },
+      chunks,
+    );
     return { guided: this.guide(prompted, without), prompted };
   }
 
-  private callDenoiser(inputs: NamedTensors): Tensor {
+  private callDenoiser(inputs: NamedTensors, chunks: number): Tensor {
     const { model } = this;
-    return model.call(model.entry("denoiser", this.size), inputs).noise_prediction!;
+    return model.call(model.denoiser(this.size, chunks, false), inputs).noise_prediction!;
   }
 
   /** Combine two predictions: Ho and Salimans 2022, eq. 6, in diffusers' parametrisation. */

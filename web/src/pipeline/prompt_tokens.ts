@@ -1,29 +1,43 @@
-/** Turns prompts into token ids with a weight each, as the text encoders take them. */
+/** Turns prompts into chunks of token ids with a weight each, as the text encoders take them. */
 
 import type { PromptSyntax } from "../api/options";
+import type { WeightedText } from "../settings/prompt_syntax";
 import { parseWeights } from "../settings/prompt_syntax";
+import { COMMA_BACKTRACK } from "../util/constants.generated";
 import type { AddedToken } from "./added_tokens";
 import type { TextTokenizer, Tokens } from "./clip_tokenizer";
 import type { InversionWord } from "./inversion";
 
-/** A prompt as token ids. */
-export interface PromptTokens extends Tokens {
+/** As much of a prompt as a text encoder takes at once. */
+export interface Chunk extends Tokens {
   /** What each token's embedding is multiplied by; undefined if all of them stay as they are. */
   weights: Float32Array | undefined;
-  /** How many tokens the text has, without those that begin and end it; some may be cut. */
+  /** Vectors that are read in place of those that the table has for their ids. */
+  rows: Map<number, Float32Array>;
+}
+
+/** A prompt as token ids. */
+export interface PromptTokens {
+  /** At least one. */
+  chunks: Chunk[];
+  /**
+   * How many tokens the text has, without those that begin and end a chunk; a chunk that others follow
+   * counts as full. Some tokens may be cut.
+   */
   count: number;
   /** The words that were cut. */
   cut: string;
-  /** Vectors that are read in place of those that the table has for their ids. */
-  rows: Map<number, Float32Array>;
 }
 
 /**
  * Turn a prompt into token ids and weights.
  *
- * In the a1111 syntax the parts of each weight are tokenized by themselves, as the web UI does.
+ * In the a1111 syntax the parts of each weight are tokenized by themselves, and a long text becomes
+ * several chunks, as in the web UI (modules/sd_hijack_clip.py): a chunk begins at `BREAK`, or where
+ * the one before it is full, and then behind the last comma if that is near. A plain text has one.
  *
  * @param inversions words for which vectors stand.
+ * @param most the most chunks; what is beyond them is cut.
  * @throws OptionError for a prompt that cannot be read in its syntax.
  */
 export function tokenizePrompt(
@@ -31,40 +45,113 @@ export function tokenizePrompt(
   text: string,
   syntax: PromptSyntax,
   inversions: readonly InversionWord[] = [],
+  most = 1,
 ): PromptTokens {
-  // AND was refused in prompts when the request was resolved; in negative ones it is a word.
-  const parts =
-    syntax === "plain" ? [{ text, weight: 1 }] : parseWeights(text, "prompt", "negative");
+  const { capacity } = tokenizer;
   const words = inversions.map(({ token }, index) => addedToken(token, -1 - index));
-  const places: Place[] = [];
-  const weights: number[] = [];
-  for (const part of parts) {
-    for (const id of tokenizer.encode(part.text, words)) {
+  const read = (part: string): Place[][] =>
+    tokenizer.encode(part, words).map((id) => {
       const inversion = inversions[-1 - id];
-      const found: Place[] =
-        inversion === undefined
-          ? [id]
-          : Array.from({ length: inversion.count }, (_, vector) => ({ inversion, vector }));
-      places.push(...found);
-      weights.push(...found.map(() => part.weight));
-    }
+      if (inversion === undefined) return [id];
+      return Array.from({ length: inversion.count }, (_, vector) => ({ inversion, vector }));
+    });
+  if (syntax === "plain") {
+    const places = read(text).flat();
+    const kept = weighed(places.slice(0, capacity), 1);
+    return {
+      chunks: [completeChunk(kept, tokenizer)],
+      count: places.length,
+      cut: describePlaces(places.slice(capacity), tokenizer),
+    };
   }
-  const kept = weights.slice(0, tokenizer.capacity);
-  const { ids, rows } = giveIds(places.slice(0, tokenizer.capacity), tokenizer);
-  // One more than the encoder takes is cut, and the text ends there.
-  const tokens = tokenizer.complete(places.length > ids.length ? [...ids, 0] : ids);
-  const weighted = kept.some((weight) => weight !== 1);
+  // AND was refused in prompts when the request was resolved; in negative ones it is a word.
+  const parts = parseWeights(text, "prompt", "negative");
+  const all = splitChunks(parts, read, tokenizer, most);
+  const cut = all.slice(most).flatMap((chunk) => chunk.map(({ place }) => place));
   return {
-    ...tokens,
-    weights: weighted ? aroundText(kept, tokens.ids.length) : undefined,
-    count: places.length,
-    cut: describePlaces(places.slice(tokenizer.capacity), tokenizer),
-    rows,
+    chunks: all.slice(0, most).map((chunk) => completeChunk(chunk, tokenizer)),
+    count: (all.length - 1) * capacity + all.at(-1)!.length,
+    cut: describePlaces(cut, tokenizer),
   };
+}
+
+/** A chunk of the empty text. */
+export function emptyChunk(tokenizer: TextTokenizer): Chunk {
+  return completeChunk([], tokenizer);
 }
 
 /** A token's id, or one of the vectors that stand for a word. */
 type Place = number | { inversion: InversionWord; vector: number };
+
+interface WeighedPlace {
+  place: Place;
+  weight: number;
+}
+
+function weighed(places: readonly Place[], weight: number): WeighedPlace[] {
+  return places.map((place) => ({ place, weight }));
+}
+
+/**
+ * Split a text into chunks of at most as many tokens as the encoder takes.
+ *
+ * @param read gives the places of each token of a text: several for a word of several vectors.
+ * @param most in this one and what follows it nothing is moved, so that as much as possible is read.
+ */
+function splitChunks(
+  parts: readonly WeightedText[],
+  read: (text: string) => Place[][],
+  { capacity, encode }: TextTokenizer,
+  most: number,
+): WeighedPlace[][] {
+  const [comma, ...others] = encode(",");
+  const all: WeighedPlace[][] = [[]];
+  let current = all[0]!;
+  let lastComma = -1;
+  const begin = (places: WeighedPlace[] = []): void => {
+    current = places;
+    all.push(current);
+    lastComma = -1;
+  };
+  for (const { text, weight, newChunk } of parts) {
+    if (newChunk) begin();
+    for (const places of read(text)) {
+      const full = current.length === capacity;
+      if (places[0] === comma && others.length === 0) {
+        lastComma = current.length;
+      } else if (full && lastComma >= 0 && all.length < most) {
+        // The phrase behind the comma goes with what follows it.
+        if (current.length - lastComma <= COMMA_BACKTRACK) begin(current.splice(lastComma + 1));
+      }
+      // A word of several vectors is not divided, unless no chunk has room for it.
+      const needed = places.length <= capacity && all.length < most ? places.length : 1;
+      if (current.length + needed > capacity) begin();
+      for (const each of weighed(places, weight)) {
+        if (current.length === capacity) begin();
+        current.push(each);
+      }
+    }
+  }
+  // The web UI begins no chunk where there are no words for it.
+  if (current.length === 0 && all.length > 1) all.pop();
+  return all;
+}
+
+/** Add what begins, ends and fills a chunk, and weighs 1. */
+function completeChunk(places: readonly WeighedPlace[], tokenizer: TextTokenizer): Chunk {
+  const { ids, rows } = giveIds(
+    places.map(({ place }) => place),
+    tokenizer,
+  );
+  const tokens = tokenizer.complete(ids);
+  const weights = new Float32Array(tokens.ids.length).fill(1);
+  weights.set(
+    places.map(({ weight }) => weight),
+    1,
+  );
+  const isWeighted = places.some(({ weight }) => weight !== 1);
+  return { ...tokens, weights: isWeighted ? weights : undefined, rows };
+}
 
 function addedToken(content: string, id: number): AddedToken {
   return { id, content, single_word: false, lstrip: false, rstrip: false, normalized: true };
@@ -118,13 +205,6 @@ function describePlaces(places: readonly Place[], { decode }: TextTokenizer): st
   }
   flush();
   return words.join(" ");
-}
-
-/** What begins, ends and fills a text weighs 1. */
-function aroundText(weights: number[], length: number): Float32Array {
-  const all = new Float32Array(length).fill(1);
-  all.set(weights, 1);
-  return all;
 }
 
 /**

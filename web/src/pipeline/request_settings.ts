@@ -15,7 +15,7 @@ export function describeRequest(
   image: number,
 ): Settings {
   const { prompts, negativePrompts, prompts2, negativePrompts2, embeddings, latents } = request;
-  const { promptSyntax, conditions, guidanceRescale = 0 } = request;
+  const { promptSyntax, conditions, guidanceRescale = 0, clipSkip = 0 } = request;
   const prompt = Math.floor(image / request.imagesPerPrompt);
   const [width, height] = request.size;
   const { picture, pictureSettings, variation, secondPass, loras = [] } = request;
@@ -43,6 +43,7 @@ export function describeRequest(
     ...(prompts2 && { prompt2: prompts2[prompt] }),
     ...(negativePrompts2 && { negativePrompt2: negativePrompts2[prompt] }),
     ...(guidanceRescale > 0 ? { guidanceRescale } : {}),
+    ...(clipSkip > 0 ? { clipSkip } : {}),
     ...(conditions && { conditions }),
     ...pictureSettings,
     ...(variation && { variationSeed: variation.seed, variationStrength: variation.strength }),

@@ -3,15 +3,16 @@
 import { TABLE } from "../adapters/inversion_file";
 import type { PromptEmbeddings, PromptSyntax } from "../api/options";
 import type { TokenCount } from "../api/types";
-import type { EntryPoint, Manifest } from "../bundle/manifest";
-import { valueCount } from "../bundle/manifest";
+import type { EntryPoint, Manifest, Role } from "../bundle/manifest";
+import { promptChunks, valueCount } from "../bundle/manifest";
 import { withRows } from "../gpu/embedding_rows";
 import type { Model, NamedTensors } from "../gpu/model";
 import type { Tensor } from "../gpu/tvm/runtime";
+import { TEXT_STATES } from "../util/constants.generated";
 import type { TextTokenizer } from "./clip_tokenizer";
 import type { Inversion } from "./inversion";
-import { tokenizePrompt, weighStates } from "./prompt_tokens";
-import type { PromptTokens } from "./prompt_tokens";
+import { emptyChunk, tokenizePrompt, weighStates } from "./prompt_tokens";
+import type { Chunk, PromptTokens } from "./prompt_tokens";
 
 /** The tokenizer of each text encoder. */
 export type Tokenizers = Record<string, TextTokenizer>;
@@ -25,57 +26,91 @@ export interface Words {
   syntax?: PromptSyntax | undefined;
   /** Words for which vectors stand. */
   inversions?: readonly Inversion[] | undefined;
+  /** How many of the encoders' last layers are left out; 0 unless given. */
+  clipSkip?: number | undefined;
 }
 
 /** Runs a model's text encoders one after another. */
 export class PromptEncoder {
   private readonly encoders: EntryPoint[];
+  /** The encoders that give the states of their layers; none in bundles of older versions. */
+  private readonly layered: EntryPoint[];
+  /** The most chunks that a prompt may have. */
+  private readonly mostChunks: number;
 
   constructor(
     private readonly model: Model,
     private readonly tokenizers: Tokenizers,
   ) {
-    const entries = model.entries("text_encoder");
     const { encoders } = model.manifest.conditioning;
-    this.encoders = encoders.map((id) => entries.find(({ component }) => component === id)!);
+    const find = (role: Role): EntryPoint[] => {
+      const entries = model.entries(role);
+      return encoders.flatMap((id) => entries.find(({ component }) => component === id) ?? []);
+    };
+    this.encoders = find("text_encoder");
+    this.layered = find("layered_text_encoder");
+    this.mostChunks = promptChunks(model.manifest);
+  }
+
+  /** The functions that encode prompts. */
+  functions(clipSkip = 0): EntryPoint[] {
+    return clipSkip > 0 ? this.layered : this.encoders;
+  }
+
+  /**
+   * Count the chunks of a prompt: texts as long as the text encoders take.
+   *
+   * @throws OptionError for a prompt that cannot be read in its syntax.
+   */
+  countChunks(words: Words): number {
+    return Math.max(...this.tokenizeAll(words).map(({ chunks }) => chunks.length));
   }
 
   /**
    * Encode a prompt; each encoder also gets what the encoders before it gave. Where words have
-   * weights, the embeddings are read back and weighed; the pooled text stays as it is, as in the web
-   * UI.
+   * weights, or there are several chunks, the embeddings are read back, weighed and joined, each chunk
+   * by itself; the pooled text stays that of the first chunk, as in the web UI.
    *
+   * @param least so many chunks at least; chunks of the empty text are added to fewer.
    * @returns the last encoder's outputs, `text_embeddings` and, for SDXL, `pooled_text`; the
    *   caller disposes of them.
    * @throws OptionError for a prompt that cannot be read in its syntax.
    */
-  async encode(words: Words): Promise<NamedTensors> {
-    const tokens = this.encoders.map((encoder, place) => this.tokenize(encoder, place, words));
-    const found = this.model.kept(() => {
-      let outputs: NamedTensors = {};
-      for (const [place, encoder] of this.encoders.entries()) {
-        const own = tokens[place]!;
-        const inputs = { ...outputs, ...this.upload(own) };
-        const { components, manifest, runtime } = this.model;
-        const id = encoder.component!;
-        outputs = withRows(
-          runtime,
-          manifest.components[id]!,
-          components.parameters(id),
-          TABLE,
-          own.rows,
-          () => this.model.call(encoder, inputs),
-        );
-      }
-      return outputs;
-    });
-    if (tokens.every(({ weights }) => weights === undefined)) return found;
+  async encode(words: Words, least = 1): Promise<NamedTensors> {
+    const tokens = this.tokenizeAll(words);
+    const count = Math.max(least, ...tokens.map(({ chunks }) => chunks.length));
+    // What each encoder reads of each chunk.
+    const chunks = Array.from({ length: count }, (_, index) =>
+      tokens.map(
+        (own, place) => own.chunks[index] ?? emptyChunk(this.tokenizers[this.idOf(place)]!),
+      ),
+    );
+    const { clipSkip } = words;
+    if (count === 1 && chunks[0]!.every(({ weights }) => weights === undefined)) {
+      return this.encodeChunk(chunks[0]!, clipSkip);
+    }
+    const parts: Float32Array[] = [];
+    let pooled: NamedTensors = {};
+    let shape: number[] = [];
     try {
-      return { ...found, text_embeddings: await this.weigh(found.text_embeddings!, tokens) };
+      for (const [index, chunk] of chunks.entries()) {
+        const { text_embeddings: states, ...others } = this.encodeChunk(chunk, clipSkip);
+        if (index === 0) pooled = others;
+        else for (const other of Object.values(others)) other.dispose();
+        shape = [...states!.shape];
+        parts.push(this.weigh(await this.model.readAndDispose(states!), chunk));
+      }
     } catch (error) {
-      found.pooled_text?.dispose();
+      for (const tensor of Object.values(pooled)) tensor.dispose();
       throw error;
     }
+    shape[1]! *= count;
+    const joined = joinFloats(parts);
+    const { runtime } = this.model;
+    return {
+      ...pooled,
+      text_embeddings: runtime.scope(() => runtime.tensor(joined, shape)),
+    };
   }
 
   /**
@@ -84,22 +119,30 @@ export class PromptEncoder {
    * @throws OptionError for a prompt that cannot be read in its syntax.
    */
   count(words: Words): TokenCount[] {
-    return this.encoders.map((encoder, place) => {
-      const tokenizer = this.tokenizers[encoder.component!]!;
-      const { count, cut } = this.tokenize(encoder, place, words);
-      const limit = tokenizer.capacity;
-      return { encoder: encoder.component!, tokens: count, limit, cut };
+    const most = words.syntax === "a1111" ? this.mostChunks : 1;
+    return this.tokenizeAll(words).map(({ count, cut }, place) => {
+      const encoder = this.idOf(place);
+      return {
+        encoder,
+        tokens: count,
+        limit: most * this.tokenizers[encoder]!.capacity,
+        cut,
+      };
     });
   }
 
-  /** Return what stands for no negative prompt: zeros, or the encoding of the empty text. */
-  async encodeNothing(): Promise<NamedTensors> {
+  /**
+   * Return what stands for no negative prompt: zeros, or the encoding of the empty text.
+   *
+   * @param chunks of the prompt beside it.
+   */
+  async encodeNothing(chunks = 1, clipSkip?: number): Promise<NamedTensors> {
     if (this.model.manifest.conditioning.empty_negative === "encode") {
-      return this.encode({ text: "" });
+      return this.encode({ text: "", clipSkip }, chunks);
     }
     return this.model.kept(() =>
       Object.fromEntries(
-        this.encoders.at(-1)!.outputs.map(({ name, shape }) => {
+        embeddingSpecs(this.model.manifest, chunks).map(({ name, shape }) => {
           const zeros = new Float32Array(valueCount(shape));
           return [name, this.model.runtime.tensor(zeros, shape)];
         }),
@@ -113,15 +156,17 @@ export class PromptEncoder {
    * @param embeddings of all prompts, checked.
    * @param side whether those of the prompts or of the negative ones.
    * @param index the prompt's.
+   * @param chunks that each prompt's embeddings are of.
    */
   uploadEmbeddings(
-    embeddings: PromptEmbeddings,
+    embeddings: GivenEmbeddings,
     side: "positive" | "negative",
     index: number,
+    chunks = 1,
   ): NamedTensors {
     return this.model.kept(() =>
       Object.fromEntries(
-        embeddingSpecs(this.model.manifest).map(({ name, shape, [side]: option }) => {
+        embeddingSpecs(this.model.manifest, chunks).map(({ name, shape, [side]: option }) => {
           const count = valueCount(shape);
           const values = embeddings[option]!.slice(index * count, (index + 1) * count);
           return [name, this.model.runtime.tensor(values, shape)];
@@ -130,19 +175,54 @@ export class PromptEncoder {
     );
   }
 
-  private tokenize(encoder: EntryPoint, place: number, words: Words): PromptTokens {
+  /** Tokenize a prompt for each encoder. */
+  private tokenizeAll(words: Words): PromptTokens[] {
     const { text, text2, syntax = "plain", inversions = [] } = words;
-    // As in diffusers, an empty second prompt is none.
-    const read = place > 0 && text2 ? text2 : text;
-    const id = encoder.component!;
-    const own = inversions.map(({ token, count, vectors }) => {
-      return { token, count, vectors: vectors[id]! };
+    return this.encoders.map((_, place) => {
+      // As in diffusers, an empty second prompt is none.
+      const read = place > 0 && text2 ? text2 : text;
+      const id = this.idOf(place);
+      const own = inversions.map(({ token, count, vectors }) => {
+        return { token, count, vectors: vectors[id]! };
+      });
+      return tokenizePrompt(this.tokenizers[id]!, read, syntax, own, this.mostChunks);
     });
-    return tokenizePrompt(this.tokenizers[id]!, read, syntax, own);
+  }
+
+  /** Id of the component of an encoder. */
+  private idOf(place: number): string {
+    return this.encoders[place]!.component!;
+  }
+
+  /**
+   * Encode one chunk.
+   *
+   * @param chunk what each encoder reads.
+   */
+  private encodeChunk(chunk: readonly Chunk[], clipSkip = 0): NamedTensors {
+    return this.model.kept(() => {
+      let outputs: NamedTensors = {};
+      for (const [place, encoder] of this.functions(clipSkip).entries()) {
+        const own = chunk[place]!;
+        const inputs = { ...outputs, ...this.upload(own) };
+        const { components, manifest, runtime } = this.model;
+        const id = encoder.component!;
+        const made = withRows(
+          runtime,
+          manifest.components[id]!,
+          components.parameters(id),
+          TABLE,
+          own.rows,
+          () => this.model.call(encoder, inputs),
+        );
+        outputs = clipSkip > 0 ? chooseStates(made, clipSkip) : made;
+      }
+      return outputs;
+    });
   }
 
   /** Make an encoder's inputs. Call within a scope. */
-  private upload({ ids, end }: PromptTokens): NamedTensors {
+  private upload({ ids, end }: Chunk): NamedTensors {
     const shape = [1, ids.length];
     const endOfText = new Float32Array(ids.length);
     endOfText[end] = 1;
@@ -152,20 +232,39 @@ export class PromptEncoder {
     };
   }
 
-  /** Weigh the states of all encoders, each by its own tokens; disposes of the given ones. */
-  private async weigh(states: Tensor, tokens: PromptTokens[]): Promise<Tensor> {
-    const shape = [...states.shape];
-    const values = await this.model.readAndDispose(states);
+  /** Weigh the states of all encoders, each by its own tokens; changes the values. */
+  private weigh(values: Float32Array, chunk: readonly Chunk[]): Float32Array {
     let from = 0;
-    for (const [place, { weights }] of tokens.entries()) {
+    for (const [place, { weights }] of chunk.entries()) {
       const outputs = this.encoders[place]!.outputs;
       // An encoder's states are joined to those before it.
-      const to = outputs.find(({ name }) => name === "text_embeddings")!.shape.at(-1)!;
+      const to = outputs.find(({ name }) => name === TEXT_STATES)!.shape.at(-1)!;
       if (weights !== undefined) weighStates(values, weights, { from, to });
       from = to;
     }
-    return this.model.runtime.scope(() => this.model.runtime.tensor(values, shape));
+    return values;
   }
+}
+
+/** Take the states of one layer out of all. */
+function chooseStates(outputs: NamedTensors, clipSkip: number): NamedTensors {
+  const others = Object.entries(outputs).filter(([name]) => !name.startsWith(TEXT_STATES));
+  const states = outputs[`${TEXT_STATES}_${clipSkip}`]!;
+  return {
+    ...(Object.fromEntries(others) as NamedTensors),
+    [TEXT_STATES]: states,
+  };
+}
+
+/** Lay arrays end to end. */
+export function joinFloats(arrays: readonly Float32Array[]): Float32Array {
+  const joined = new Float32Array(arrays.reduce((sum, array) => sum + array.length, 0));
+  let offset = 0;
+  for (const array of arrays) {
+    joined.set(array, offset);
+    offset += array.length;
+  }
+  return joined;
 }
 
 /** List the tensors of encoded texts, each once. */
@@ -173,28 +272,40 @@ export function tensorsOf(texts: Iterable<NamedTensors | undefined>): Tensor[] {
   return [...new Set([...texts].flatMap((text) => Object.values(text ?? {})))];
 }
 
+/** The options by which tensors are given in place of texts. */
+export type GivenEmbeddings = Omit<PromptEmbeddings, "promptChunks">;
+
 /** An output of the last text encoder, and what the options call it. */
 export interface EmbeddingSpec {
   /** The compiled functions' name. */
   name: string;
-  positive: keyof PromptEmbeddings;
-  negative: keyof PromptEmbeddings;
+  positive: keyof GivenEmbeddings;
+  negative: keyof GivenEmbeddings;
   /** Lengths of the axes for one prompt; the first is 1. */
   shape: number[];
 }
 
 const OPTION_NAMES = {
-  text_embeddings: { positive: "promptEmbeds", negative: "negativePromptEmbeds" },
+  [TEXT_STATES]: { positive: "promptEmbeds", negative: "negativePromptEmbeds" },
   pooled_text: { positive: "pooledPromptEmbeds", negative: "negativePooledPromptEmbeds" },
 } as const;
 
-/** Return what a model's text encoders make of a prompt: one tensor, and with SDXL two. */
-export function embeddingSpecs(manifest: Manifest): EmbeddingSpec[] {
+/**
+ * Return what a model's text encoders make of a prompt: one tensor, and with SDXL two.
+ *
+ * @param chunks of the prompt.
+ */
+export function embeddingSpecs(manifest: Manifest, chunks = 1): EmbeddingSpec[] {
   const last = manifest.conditioning.encoders.at(-1);
   const encoder = manifest.entry_points.find(
     ({ role, component }) => role === "text_encoder" && component === last,
   );
-  return (encoder?.outputs ?? []).map(({ name, shape }) => {
-    return { name, shape, ...OPTION_NAMES[name as keyof typeof OPTION_NAMES] };
+  return (encoder?.outputs ?? []).map(({ name, shape: [first, second, ...others] }) => {
+    const rows = name === TEXT_STATES ? chunks * second! : second!;
+    return {
+      name,
+      shape: [first!, rows, ...others],
+      ...OPTION_NAMES[name as keyof typeof OPTION_NAMES],
+    };
   });
 }

@@ -12,14 +12,20 @@ import type { GenerationResult, SafetyReport, Timings, TokenCount, Usage } from 
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
 import { hasEncoder, requireEncoder, valueCount } from "../bundle/manifest";
-import { drawableSizes, encoderProblem, guidesAtOnce, sizeProblem } from "../gpu/buffer_limits";
+import {
+  chunksProblem,
+  drawableSizes,
+  encoderProblem,
+  guidesAtOnce,
+  sizeProblem,
+} from "../gpu/buffer_limits";
 import { Model } from "../gpu/model";
 import type { ModelSource, NamedTensors } from "../gpu/model";
 import type { Tensor } from "../gpu/tvm/runtime";
 import type { Seed } from "../settings/seed";
 import { runTogether } from "../util/concurrency";
 import type { WsdError } from "../util/errors";
-import { throwIfAborted } from "../util/errors";
+import { OptionError, throwIfAborted } from "../util/errors";
 import { createTokenizer } from "./clip_tokenizer";
 import { DenoiseLoop, disposeAll } from "./denoise_loop";
 import type { OnStep } from "./denoise_loop";
@@ -38,7 +44,7 @@ import { layOutRun } from "./schedulers";
 import type { Run } from "./schedulers";
 import { makeTimeIds } from "./size_conditions";
 import type { Tokenizers, Words } from "./text_encoder";
-import { embeddingSpecs, PromptEncoder, tensorsOf } from "./text_encoder";
+import { embeddingSpecs, joinFloats, PromptEncoder, tensorsOf } from "./text_encoder";
 import { MersenneTwister, randn } from "./torch_rng";
 import { VaeDecoder } from "./vae_decoder";
 import { VaeEncoder } from "./vae_encoder";
@@ -128,9 +134,9 @@ export class TextToImagePipeline implements Pipeline {
       weightsLoaded = true;
     };
     const guided = this.isGuided(size, manifest.defaults.guidance_scale);
-    const denoiser = guided && this.guidesAtOnce(size) ? "guided_denoiser" : "denoiser";
+    const functions = this.textFunctions(size, guided, [1]);
     const prepare = async (either: AbortSignal): Promise<void> =>
-      this.prepare(size, denoiser, undefined, reportLater, either);
+      this.prepare(size, functions, undefined, reportLater, either);
     await runTogether([loadWeights, prepare], signal);
     throwIfAborted(signal); // the caller may have aborted in the last progress callback
   }
@@ -209,13 +215,13 @@ export class TextToImagePipeline implements Pipeline {
   /**
    * Compile the pipelines of all that draws a picture of this size.
    *
-   * @param denoiser the function that predicts.
+   * @param textFunctions those that encode the text, and that predict.
    * @param picture that is given; undefined if there is none.
    * @throws UnsupportedError if the GPU has no buffers for it.
    */
   private async prepare(
     size: Size,
-    denoiser: "denoiser" | "guided_denoiser",
+    textFunctions: readonly EntryPoint[],
     picture: GivenPicture | undefined,
     report: OnStage,
     signal?: AbortSignal,
@@ -224,8 +230,7 @@ export class TextToImagePipeline implements Pipeline {
     const encoder = picture?.pixels && this.requireEncoder(size);
     const blends = picture?.mask !== undefined && !needsMask(this.manifest);
     const functions = [
-      ...this.model.entries("text_encoder"),
-      this.model.entry(denoiser, size),
+      ...textFunctions,
       this.model.entry("linear_combination", size),
       ...(encoder?.functions(size) ?? []),
       ...(blends ? [this.model.entry("masked_blend", size)] : []),
@@ -234,6 +239,31 @@ export class TextToImagePipeline implements Pipeline {
     const reportPipelines = (loaded: number, total: number): void =>
       report({ stage: "pipelines", loaded, total });
     await this.model.runtime.prepare(functions, reportPipelines, signal);
+  }
+
+  /**
+   * List the functions that encode texts, and that predict with them.
+   *
+   * @param guided whether there is guidance, in one call if the GPU has buffers for it.
+   * @param chunks numbers of chunks of the prompts.
+   * @param clipSkip how many layers are left out.
+   * @throws UnsupportedError if the GPU has no buffers for so many chunks.
+   */
+  private textFunctions(
+    size: Size,
+    guided: boolean,
+    chunks: readonly number[],
+    clipSkip = 0,
+  ): EntryPoint[] {
+    this.checkSize(size);
+    const denoisers = [...new Set(chunks)].map((count) => {
+      const problem = chunksProblem(this.manifest, size, this.model.limits, count);
+      if (problem !== undefined) throw problem;
+      return this.model.denoiser(size, count, guided && this.guidesAtOnce(size, count));
+    });
+    // Without the prompt the encoders may leave out none.
+    const skipping = clipSkip > 0 ? this.encoder.functions(clipSkip) : [];
+    return [...this.encoder.functions(), ...skipping, ...denoisers];
   }
 
   /** @throws UnsupportedError if the GPU has no buffers for pictures of this size. */
@@ -268,11 +298,39 @@ export class TextToImagePipeline implements Pipeline {
     const { size, guidanceScale: scale, conditions = {}, guidanceRescale: rescale = 0 } = request;
     const timeIds = makeTimeIds(conditions, size, request.picture !== undefined);
     const apart = rescale > 0 || timeIds.negative !== undefined;
-    return { scale, rescale, timeIds, atOnce: !apart && this.guidesAtOnce(size) };
+    return { scale, rescale, timeIds, atOnce: !apart };
   }
 
-  private guidesAtOnce(size: Size): boolean {
-    return guidesAtOnce(this.manifest, size, this.model.limits);
+  private guidesAtOnce(size: Size, chunks = 1): boolean {
+    return guidesAtOnce(this.manifest, size, this.model.limits, chunks);
+  }
+
+  /**
+   * Count the chunks of each prompt of a request: of its text or of the negative one, whichever has
+   * more, or those of the embeddings that are given.
+   *
+   * @param guided whether the negative prompts are read.
+   * @throws OptionError if a text has more chunks than the embeddings that stand for the other one.
+   */
+  private countChunks(request: GenerationRequest, guided: boolean): number[] {
+    const { prompts, embeddings, promptChunks = 1, batch, imagesPerPrompt } = request;
+    const given = Object.keys(embeddings).length > 0;
+    return Array.from({ length: batch / imagesPerPrompt }, (_, index) => {
+      const negative =
+        guided && embeddings.negativePromptEmbeds === undefined
+          ? negativeWords(request, index)
+          : undefined;
+      const words = [
+        ...(prompts === undefined ? [] : [promptWords(request, index)]),
+        ...(negative === undefined ? [] : [negative]),
+      ];
+      const count = Math.max(1, ...words.map((each) => this.encoder.countChunks(each)));
+      if (!given || count <= promptChunks) return given ? promptChunks : count;
+      throw new OptionError(
+        `a prompt has ${count} chunks, and the embeddings beside it have ${promptChunks}`,
+        "encode both texts with one call of encodePrompt, or write a shorter prompt",
+      );
+    });
   }
 
   private async draw(
@@ -292,15 +350,17 @@ export class TextToImagePipeline implements Pipeline {
     if (picture === undefined) withPicture(this.manifest, request, picture);
     const guided = this.isGuided(size, request.guidanceScale);
     const guidance = this.planGuidance(request);
-    const denoiser = guided && guidance.atOnce ? "guided_denoiser" : "denoiser";
-    await this.prepare(size, denoiser, picture, onProgress);
+    const chunks = this.countChunks(request, guided);
+    const { clipSkip } = request;
+    const functions = this.textFunctions(size, guided && guidance.atOnce, chunks, clipSkip);
+    await this.prepare(size, functions, picture, onProgress);
     throwIfAborted(signal);
     const run = this.layOut(request);
     const noise = this.makeNoise(request, run);
     const pictures =
       picture && (await this.encodePictures({ ...request, picture }, noise, onProgress, signal));
     const looked = performance.now();
-    const texts = await this.condition(request, guided, onProgress, signal);
+    const texts = await this.condition(request, guided, chunks, onProgress, signal);
     const encoded = performance.now();
     const timings: Timings = {
       ...(picture === undefined ? {} : { encode: looked - started }),
@@ -425,15 +485,17 @@ export class TextToImagePipeline implements Pipeline {
   /**
    * Encode a request's prompts, or bring their embeddings to the GPU.
    *
+   * @param chunks of each prompt, and of the negative one beside it.
    * @returns one text for each prompt; the caller disposes of them.
    */
   private async condition(
     request: GenerationRequest,
     guided: boolean,
+    chunks: readonly number[],
     report: OnStage,
     signal?: AbortSignal,
   ): Promise<GuidedText[]> {
-    const { prompts, embeddings, batch, imagesPerPrompt, indices } = request;
+    const { prompts, embeddings, promptChunks, batch, imagesPerPrompt, indices } = request;
     const total = batch / imagesPerPrompt;
     const specs = embeddingSpecs(this.manifest);
     const nothing = this.manifest.conditioning.empty_negative;
@@ -444,31 +506,33 @@ export class TextToImagePipeline implements Pipeline {
     if (prompts !== undefined || encodesNegative) await this.need("text_encoder", report, signal);
     // Every text is encoded once, also where several pictures have it.
     const encoded = new Map<string, NamedTensors>();
-    const encode = async (words: Words | undefined): Promise<NamedTensors> => {
-      const key = JSON.stringify([words?.text, words?.text2]);
+    const encode = async (words: Words | undefined, count: number): Promise<NamedTensors> => {
+      const key = JSON.stringify([words?.text, words?.text2, words?.clipSkip, count]);
       const known = encoded.get(key);
       if (known !== undefined) return known;
-      const made = await this.encodeText(words);
+      const made = await this.encodeText(words, count, request);
       encoded.set(key, made);
       return made;
     };
     const uploaded: NamedTensors[] = [];
     const upload = (side: "positive" | "negative", index: number): NamedTensors => {
-      const made = this.encoder.uploadEmbeddings(embeddings, side, index);
+      const made = this.encoder.uploadEmbeddings(embeddings, side, index, promptChunks);
       uploaded.push(made);
       return made;
     };
-    const negative = async (index: number): Promise<NamedTensors> =>
-      givenNegative ? upload("negative", index) : encode(negativeWords(request, index));
+    const negative = async (index: number, count: number): Promise<NamedTensors> =>
+      givenNegative ? upload("negative", index) : encode(negativeWords(request, index), count);
     try {
       const texts: GuidedText[] = [];
       for (let index = 0; index < total; index++) {
+        const count = chunks[index]!;
         texts.push({
+          chunks: count,
           conditional:
             prompts === undefined
               ? upload("positive", index)
-              : await encode(promptWords(request, index)),
-          unconditional: guided ? await negative(index) : undefined,
+              : await encode(promptWords(request, index), count),
+          unconditional: guided ? await negative(index, count) : undefined,
         });
       }
       await this.model.runtime.sync();
@@ -487,15 +551,25 @@ export class TextToImagePipeline implements Pipeline {
     signal?: AbortSignal,
   ): Promise<PromptEmbeddings> {
     throwIfAborted(signal);
-    await this.model.runtime.prepare(this.model.entries("text_encoder"));
+    const { clipSkip = 0 } = texts;
+    const skipping = clipSkip > 0 ? this.encoder.functions(clipSkip) : [];
+    await this.model.runtime.prepare([...this.encoder.functions(), ...skipping]);
     await this.need("text_encoder", report, signal);
+    const indices = [...(texts.prompts ?? []).keys()];
+    // All embeddings of a call have one shape.
+    const chunks = Math.max(
+      ...indices
+        .flatMap((index) => [promptWords(texts, index), negativeWords(texts, index)])
+        .map((words) => (words === undefined ? 1 : this.encoder.countChunks(words))),
+    );
     const parts: Record<string, Float32Array[]> = {};
-    for (const index of (texts.prompts ?? []).keys()) {
+    for (const index of indices) {
       throwIfAborted(signal);
       const negative = negativeWords(texts, index);
+      const positive = promptWords(texts, index);
       const read = {
-        positive: await this.model.readAll(await this.encodeText(promptWords(texts, index))),
-        negative: await this.model.readAll(await this.encodeText(negative)),
+        positive: await this.model.readAll(await this.encodeText(positive, chunks, texts)),
+        negative: await this.model.readAll(await this.encodeText(negative, chunks, texts)),
       };
       for (const spec of embeddingSpecs(this.manifest)) {
         (parts[spec.positive] ??= []).push(read.positive[spec.name]!);
@@ -503,27 +577,43 @@ export class TextToImagePipeline implements Pipeline {
       }
     }
     const joined = Object.entries(parts).map(([name, arrays]) => [name, joinFloats(arrays)]);
-    return Object.fromEntries(joined) as PromptEmbeddings;
+    const embeddings = Object.fromEntries(joined) as PromptEmbeddings;
+    return chunks === 1 ? embeddings : { ...embeddings, promptChunks: chunks };
   }
 
-  /** Encode a prompt; undefined stands for no negative prompt. */
-  private async encodeText(words: Words | undefined): Promise<NamedTensors> {
-    return words === undefined ? this.encoder.encodeNothing() : this.encoder.encode(words);
+  /** Encode a prompt in at least so many chunks; undefined stands for no negative prompt. */
+  private async encodeText(
+    words: Words | undefined,
+    chunks: number,
+    texts: RequestTexts,
+  ): Promise<NamedTensors> {
+    return words === undefined
+      ? this.encoder.encodeNothing(chunks, negativeSkip(texts))
+      : this.encoder.encode(words, chunks);
   }
 }
 
 function promptWords(texts: RequestTexts, index: number): Words {
-  const { prompts, prompts2, promptSyntax: syntax, inversions } = texts;
-  return { text: prompts![index]!, text2: prompts2?.[index], syntax, inversions };
+  const { prompts, prompts2, promptSyntax: syntax, inversions, clipSkip } = texts;
+  return { text: prompts![index]!, text2: prompts2?.[index], syntax, inversions, clipSkip };
 }
 
 /** Return a negative prompt; undefined if there is none. */
 function negativeWords(texts: RequestTexts, index: number): Words | undefined {
   const { negativePrompts, negativePrompts2, promptSyntax: syntax, inversions } = texts;
+  const clipSkip = negativeSkip(texts);
   const text2 = negativePrompts2?.[index];
   // A second negative prompt alone goes with the empty one, as in diffusers.
   const text = negativePrompts?.[index] ?? (text2 === undefined ? undefined : "");
-  return text === undefined ? undefined : { text, text2, syntax, inversions };
+  return text === undefined ? undefined : { text, text2, syntax, inversions, clipSkip };
+}
+
+/**
+ * How many layers are left out for negative prompts: none by diffusers' pipelines, and as many as for
+ * the prompt by the web UI. Each syntax is read as its program does.
+ */
+function negativeSkip({ promptSyntax, clipSkip }: RequestTexts): number | undefined {
+  return promptSyntax === "a1111" ? clipSkip : undefined;
 }
 
 /** Dispose of encoded texts, some of which several prompts share. */
@@ -548,14 +638,4 @@ async function loadTokenizers(
     tokenizers[component] = createTokenizer(fetched.get(entry.file)!, entry);
   }
   return tokenizers;
-}
-
-function joinFloats(arrays: Float32Array[]): Float32Array {
-  const joined = new Float32Array(arrays.reduce((sum, array) => sum + array.length, 0));
-  let offset = 0;
-  for (const array of arrays) {
-    joined.set(array, offset);
-    offset += array.length;
-  }
-  return joined;
 }

@@ -238,6 +238,6 @@ function readModel(graph: Graph, parts: Node[], found: FoundSettings): void {
     const lora = "lora_name" in node.inputs ? valueOf(graph, node, "lora_name") : undefined;
     if (lora !== undefined) found.others.push(["LoRA", lora]);
     const layer = valueOf(graph, node, "stop_at_clip_layer");
-    if (layer !== undefined && layer !== "-1") found.others.push(["stop_at_clip_layer", layer]);
+    if (layer !== undefined) take(found, "clipStop", "stop_at_clip_layer", layer);
   }
 }

@@ -43,6 +43,10 @@ export interface FoundSettings {
   negativePrompt2?: string | undefined;
   /** How much the guided prediction was brought back to the deviation of the prompt's, 0 to 1. */
   guidanceRescale?: number | undefined;
+  /** How many of the text encoders' last layers were left out. */
+  clipSkip?: number | undefined;
+  /** True if WSD wrote the settings: words that programs share do not mean the same everywhere. */
+  isOurs?: boolean | undefined;
   /** What SDXL was told of sizes and crops. */
   conditions?: SizeConditions | undefined;
   /** How much of a given picture was drawn anew, 0 to 1. */
@@ -99,12 +103,20 @@ export function noSettings(program: string): FoundSettings {
 type Meaning =
   | Exclude<
       keyof FoundSettings,
-      "program" | "others" | "loras" | "conditions" | "onlyMasked" | "secondWidth" | "secondHeight"
+      | "program"
+      | "others"
+      | "loras"
+      | "conditions"
+      | "onlyMasked"
+      | "secondWidth"
+      | "secondHeight"
+      | "isOurs"
     >
   | keyof SizeConditions
   // Names of several settings, or of one that is written in other words.
   | "size"
   | "secondSize"
+  | "clipStop"
   | "inpaintArea";
 
 /**
@@ -213,6 +225,15 @@ export function take(found: FoundSettings, meaning: Meaning, name: string, text:
       found.promptSyntax = PROMPT_SYNTAXES.find((syntax) => syntax === text);
       if (found.promptSyntax === undefined) break;
       return;
+    // ComfyUI counts the layer from the end, -1 being the last one; the web UI writes 1 for it.
+    case "clipStop":
+    case "clipSkip": {
+      const value = text.length > LONGEST_NUMBER || text.trim() === "" ? NaN : Number(text);
+      const skip = meaning === "clipStop" ? Math.abs(value) - 1 : value;
+      if (!Number.isInteger(skip) || skip < 0) break;
+      found.clipSkip = skip;
+      return;
+    }
     case "secondSize": {
       const size = readTwoNumbers(text);
       if (size === undefined) break;

@@ -61,6 +61,8 @@ export interface Settings extends PictureSettings {
   negativePrompt2?: string | undefined;
   /** How much the guided prediction was brought to the deviation of the prompt's; 0 unless given. */
   guidanceRescale?: number | undefined;
+  /** How many of the text encoders' last layers were left out; 0 unless given. */
+  clipSkip?: number | undefined;
   /** What SDXL was told of sizes and crops, as far as the caller said it. */
   conditions?: SizeConditions | undefined;
   seed: Seed;
@@ -119,6 +121,8 @@ const MEANINGS = {
   "Hires upscaler": "upscale",
   "Variation seed": "variationSeed",
   "Variation seed strength": "variationStrength",
+  // The layer at which the program stops, counted from the last one.
+  "Clip skip": "clipStop",
   // WSD's own words.
   "Prompt syntax": "promptSyntax",
   "Prompt 2": "prompt2",
@@ -225,7 +229,7 @@ function withHashes(loras: readonly AppliedLora[], text: string): AppliedLora[] 
 /** Write how the prompts are read, the second ones, and what guides besides. */
 function pairsOfPrompt(settings: Settings): string[] {
   const { prompt, prompt2, negativePrompt, negativePrompt2, guidanceRescale = 0 } = settings;
-  const { promptSyntax = "plain", conditions = {} } = settings;
+  const { promptSyntax = "plain", conditions = {}, clipSkip = 0 } = settings;
   const texts = [prompt, prompt2, negativePrompt, negativePrompt2];
   // Other programs read weights in every prompt, so a plain one says what it is where that matters.
   const matters = promptSyntax !== "plain" || texts.some((text) => hasSyntax(text ?? ""));
@@ -234,6 +238,7 @@ function pairsOfPrompt(settings: Settings): string[] {
     ...(prompt2 === undefined ? [] : [`Prompt 2: ${quote(prompt2)}`]),
     ...(negativePrompt2 === undefined ? [] : [`Negative prompt 2: ${quote(negativePrompt2)}`]),
     ...(guidanceRescale > 0 ? [`CFG rescale: ${guidanceRescale}`] : []),
+    ...(clipSkip > 0 ? [`Clip skip: ${clipSkip + 1}`] : []),
     ...CONDITIONS.flatMap(([name, option, between]) => {
       const pair = conditions[option];
       return pair === undefined ? [] : [`${name}: ${pair.join(between)}`];
@@ -299,7 +304,8 @@ export function parseSettings(text: string): Partial<Settings> {
   const imageIndex = numImages === undefined ? undefined : number - 1;
   const { promptSyntax, prompt2, negativePrompt2, guidanceRescale, conditions, loras } = found;
   const prompts = { promptSyntax, prompt2, negativePrompt2, guidanceRescale, conditions, loras };
-  const picture = { numImages, imageIndex, ...prompts, ...pictureOf(found) };
+  const { clipSkip } = found;
+  const picture = { numImages, imageIndex, ...prompts, clipSkip, ...pictureOf(found) };
   const values = { steps, guidanceScale, seed, eta, width, height, model, ...picture };
   const scheduler = known?.exact === true ? known.schedulers[0] : undefined;
   const present = Object.entries({ ...values, scheduler }).filter(
@@ -351,6 +357,7 @@ export function parseInfotext(text: string): FoundSettings {
   // Earlier versions of WSD read every prompt as plain text, and did not write that.
   const texts = [found.prompt, found.negativePrompt ?? ""];
   if (isOurs(pairs) && texts.some(hasSyntax)) found.promptSyntax ??= "plain";
+  if (isOurs(pairs)) found.isOurs = true;
   splitStrength(found);
   // Extensions write lines of their own below the pairs.
   const below = lines.slice(at + 1).filter((line) => line.trim() !== "");

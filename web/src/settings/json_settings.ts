@@ -19,6 +19,7 @@ const INVOKEAI = {
   scheduler: "sampler",
   model: "model",
   strength: "strength",
+  clip_skip: "clipSkip",
   generation_mode: null,
   app_version: null,
   rand_device: null,
@@ -66,6 +67,7 @@ const DIFFUSERS = {
   sampler_name: "sampler",
   eta: "eta",
   strength: "strength",
+  clip_skip: "clipSkip",
   model: "model",
 } as const;
 

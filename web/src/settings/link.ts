@@ -19,6 +19,8 @@ export type LinkName =
   /** What the second text encoder reads. */
   | "prompt2"
   | "negative2"
+  /** How many of the text encoders' last layers are left out. */
+  | "clipSkip"
   | "seed"
   | "steps"
   | "guidance"
@@ -49,6 +51,7 @@ const MEANINGS = {
   promptSyntax: "promptSyntax",
   prompt2: "prompt2",
   negative2: "negativePrompt2",
+  clipSkip: "clipSkip",
   seed: "seed",
   steps: "steps",
   guidance: "guidanceScale",

@@ -15,6 +15,8 @@ import { requireString, show } from "../util/option_checks";
 export interface WeightedText {
   text: string;
   weight: number;
+  /** Whether a `BREAK` is before it: it begins a chunk of its own. */
+  newChunk: boolean;
 }
 
 /** By how much brackets without a number change a weight. */
@@ -48,9 +50,10 @@ const LONGEST_NUMBER = 64;
  *
  * @param name the option, for the error.
  * @param side the web UI joins prompts by `AND`; in negative prompts it is a word.
- * @returns its parts in their order; those beside each other have different weights.
- * @throws OptionError for what WSD does not draw: `AND`, `BREAK` before other words, LoRA tags, prompts
- *   that change between steps; for weights and brackets out of bounds.
+ * @returns its parts in their order; those beside each other have different weights, or `BREAK`
+ *   between them.
+ * @throws OptionError for what WSD does not draw: `AND`, LoRA tags, prompts that change between steps;
+ *   for weights and brackets out of bounds.
  */
 export function parseWeights(
   prompt: string,
@@ -66,7 +69,13 @@ export function parseWeights(
   }
   refuseEditing(prompt, name);
   const parts = new Weights(name).read(prompt);
-  return merge(withoutBreak(parts, name));
+  return merge(beginChunks(parts));
+}
+
+/** Whether words follow a `BREAK`, so that they need a chunk of their own. */
+export function needsChunks(parts: readonly WeightedText[]): boolean {
+  const first = parts.findIndex(({ newChunk }) => newChunk);
+  return first >= 0 && parts.slice(first).some(({ text }) => !isBlank(text));
 }
 
 /** A prompt without the tags of other networks, and the tags. */
@@ -178,22 +187,15 @@ class Weights {
   }
 }
 
-/**
- * Drop a BREAK at the end.
- *
- * @throws OptionError for another one: it fills the text encoder up, and begins a second text.
- */
-function withoutBreak(parts: Part[], name: string): WeightedText[] {
-  const breaks = parts.findIndex(({ weight }) => weight === undefined);
-  if (breaks < 0) return parts as WeightedText[];
-  // The web UI begins no second text where there are no words for it.
-  if (parts.slice(breaks + 1).some(({ text }) => !isBlank(text))) {
-    throw new OptionError(
-      `${name} has BREAK, after which the web UI begins another text of 77 tokens`,
-      "leave it out: this model takes 77 tokens in all",
-    );
+/** Have the part behind each BREAK begin a chunk. */
+function beginChunks(parts: readonly Part[]): WeightedText[] {
+  const kept: WeightedText[] = [];
+  let newChunk = false;
+  for (const { text, weight } of parts) {
+    if (weight !== undefined) kept.push({ text, weight, newChunk });
+    newChunk = weight === undefined;
   }
-  return parts.slice(0, breaks) as WeightedText[];
+  return kept;
 }
 
 /** Join parts of equal weights that are beside each other: they are one text for the tokenizer. */
@@ -201,10 +203,10 @@ function merge(parts: WeightedText[]): WeightedText[] {
   const merged: WeightedText[] = [];
   for (const part of parts) {
     const last = merged.at(-1);
-    if (last?.weight === part.weight) last.text += part.text;
+    if (last?.weight === part.weight && !part.newChunk) last.text += part.text;
     else merged.push({ ...part });
   }
-  return merged.length === 0 ? [{ text: "", weight: 1 }] : merged;
+  return merged.length === 0 ? [{ text: "", weight: 1, newChunk: false }] : merged;
 }
 
 /** @throws OptionError for a tag of a LoRA or another network. */

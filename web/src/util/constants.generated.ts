@@ -45,8 +45,11 @@ export const MAX_BYTES = 67108864;
 // wsd/spec/roles.py
 export const ROLES = [
   "text_encoder",
+  "layered_text_encoder",
   "denoiser",
   "guided_denoiser",
+  "chunked_denoiser",
+  "guided_chunked_denoiser",
   "vae_decoder",
   "vae_decoder_tile",
   "vae_encoder",
@@ -58,6 +61,7 @@ export const ROLES = [
   "masked_blend",
 ] as const;
 export const LINEAR_COMBINATION_TERMS = 5;
+export const TEXT_STATES = "text_embeddings";
 
 // wsd/spec/precision.py
 export const PRECISIONS = ["f32", "f16", "w8a16"] as const;
@@ -565,6 +569,7 @@ export const MAX_IMAGES = 16;
 export const PROMPT_SYNTAXES = ["plain", "a1111"] as const;
 export const MOST_NESTED_BRACKETS = 100;
 export const MOST_PROMPT_WEIGHT = 100;
+export const COMMA_BACKTRACK = 20;
 
 // wsd/runtime/given_picture.py: what a picture is drawn from with, where nobody says it
 export const MASKED_FROM = 128;

@@ -105,7 +105,7 @@ export const LINK_CHECKS: Checks = Object.fromEntries(
     ...["strength", "fit", "maskBlur", "maskedContent", "onlyMasked", "keepUnmasked"],
     ...["secondPass", "secondStrength", "secondSteps", "upscale"],
     ...["variationSeed", "variationStrength"],
-    ...["promptSyntax", "prompt2", "negative2"],
+    ...["promptSyntax", "prompt2", "negative2", "clipSkip"],
   ].map((name) => [name, requireString]),
 );
 
@@ -217,6 +217,7 @@ export const LORA_CHECKS: Checks = {
 /** How prompts are read; the prompts themselves are checked elsewhere. */
 const PROMPT_CHECKS: Checks = {
   promptSyntax: requireOneOf(...PROMPT_SYNTAXES),
+  clipSkip: checkedElsewhere,
   prompt2: checkedElsewhere,
   negativePrompt2: checkedElsewhere,
 };
@@ -354,6 +355,7 @@ export const GENERATE_CHECKS: Checks = {
   negativePromptEmbeds: checkedElsewhere,
   pooledPromptEmbeds: checkedElsewhere,
   negativePooledPromptEmbeds: checkedElsewhere,
+  promptChunks: checkedElsewhere,
   previewEvery: checkedElsewhere,
   safetyChecker: requireBoolean,
   ...PICTURE_CHECKS,
@@ -393,6 +395,7 @@ const OPTIONAL_SETTINGS_CHECKS: Checks = {
   prompt2: requireString,
   negativePrompt2: requireString,
   guidanceRescale: requireFinite,
+  clipSkip: requireFinite,
   conditions: requireAll(CONDITION_CHECKS),
   numImages: check(
     "a whole number above 0",

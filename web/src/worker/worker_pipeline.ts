@@ -101,8 +101,8 @@ export class WorkerPipeline {
     const embeddings = await this.cancellable(call, (signal) =>
       this.recovering!.encodePrompt(texts, signal),
     );
-    const values: (Float32Array | undefined)[] = Object.values({ ...embeddings });
-    const arrays = values.filter((array) => array !== undefined);
+    const values: (Float32Array | number | undefined)[] = Object.values({ ...embeddings });
+    const arrays = values.filter((value) => typeof value === "object");
     return Comlink.transfer(embeddings, [...new Set(arrays.map(({ buffer }) => buffer))]);
   }
 

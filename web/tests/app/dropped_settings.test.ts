@@ -24,7 +24,7 @@ const offer = {
   scheduler: "euler_a",
   steps: 20,
   takesNegativePrompt: true,
-  takesSecondPrompt: false,
+  ...{ takesSecondPrompt: false, maxClipSkip: 11 },
   guidance: { min: 0, max: 50 },
   maxImages: 16,
   eta: 0,
@@ -32,7 +32,7 @@ const offer = {
 } as unknown as Offer;
 /** What is written into fields of which the settings say nothing: that there is no such thing. */
 /** What the form takes of prompts beside them. */
-const PLAIN = { promptSyntax: "", prompt2: "", negative2: "" };
+const PLAIN = { promptSyntax: "", clipSkip: "", prompt2: "", negative2: "" };
 const NOTHING_MORE = { secondPass: "", variationSeed: "", variationStrength: "" };
 
 interface Taken {
@@ -295,6 +295,32 @@ test("weights are read where the program reads them", () => {
   expect(take({ ...weighted, program: "link", promptSyntax: "a1111" }).fields.promptSyntax).toBe(
     "a1111",
   );
+});
+
+test("layers are left out as the program does", () => {
+  const skipped = { prompt: "a cat", clipSkip: 1 };
+  expect(take(skipped).fields.clipSkip).toBe("1");
+  expect(take({ prompt: "a cat" }).fields.clipSkip).toBe("");
+  const many = take({ ...skipped, clipSkip: 12 });
+  expect(many.fields.clipSkip).toBe("11");
+  expect(many.message).toContain("skipped text layers from 12 to 11 (the range is 0 to 11)");
+  const none = take(skipped, { maxClipSkip: 0 });
+  expect(none.message).toContain("skipped text layers 1 (this model does not use it)");
+  // The web UI writes it for SDXL too, where it changes nothing there; diffusers skips layers.
+  const two = { takesSecondPrompt: true };
+  const ignored = take(skipped, two);
+  expect(ignored.fields.clipSkip).toBe("");
+  expect(ignored.message).toContain("other programs skip none of this kind of model");
+  expect(take({ ...skipped, isOurs: true }, two).fields.clipSkip).toBe("1");
+  expect(take({ ...skipped, program: "diffusers" }, two).fields.clipSkip).toBe("1");
+});
+
+test("a long prompt of the web UI is read as a whole", () => {
+  const prompt = "cat ".repeat(80);
+  expect(take({ prompt }).fields.promptSyntax).toBe("a1111");
+  expect(take({ prompt: "cat ".repeat(18) }).fields.promptSyntax).toBe("");
+  expect(take({ prompt, isOurs: true }).fields.promptSyntax).toBe("");
+  expect(take({ prompt, program: "diffusers" }).fields.promptSyntax).toBe("");
 });
 
 test("second prompts are taken by models that have a second text encoder", () => {

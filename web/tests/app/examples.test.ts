@@ -121,7 +121,7 @@ test.each(["tiny-sd15", "tiny-sdxl"])(
         ...{ model: { name } as Preflight["manifest"]["model"], scheduler: "dpmpp_2m", eta: 0 },
         schedulers: { dpmpp_2m: { title: "", max_steps: 100, algorithm: "" } } as never,
         ...{ sizes: [[size, size]], steps: 20, maxImages: 16, takesNegativePrompt: true },
-        takesSecondPrompt: false,
+        ...{ takesSecondPrompt: false, maxClipSkip: 0 },
         ...{ size: `${size}x${size}`, takesPicture: true, hasPicture: false },
         guidance: { min: 0, max: 50 },
       });

@@ -72,6 +72,34 @@ test("weights and second prompts are written, read and, without a second encoder
   expect(form.readForm().promptSyntax).toBe("");
 });
 
+test("layers are left out where the model has functions for it", () => {
+  const row = document.getElementById("clipSkip-row")!;
+  form.offerModel(model);
+  expect([row.hidden, form.readForm().clipSkip]).toEqual([true, ""]);
+  const states = ["text_embeddings", "text_embeddings_1", "text_embeddings_2", "pooled_text"];
+  const layered = {
+    ...{ name: "with_layers_text_encoder", role: "layered_text_encoder" },
+    outputs: states.map((name) => ({
+      name,
+      shape: [1, 77, 8],
+      dtype: "float32",
+    })),
+  };
+  const { manifest } = model;
+  const entry_points = [...manifest.entry_points, layered];
+  const skipping = {
+    ...manifest,
+    entry_points,
+  } as unknown as Preflight["manifest"];
+  form.offerModel({ ...model, manifest: skipping });
+  expect([row.hidden, input("clipSkip").max]).toEqual([false, "2"]);
+  form.writeForm({ clipSkip: "1" });
+  expect(form.readForm().clipSkip).toBe("1");
+  form.writeForm({ clipSkip: "" });
+  expect([input("clipSkip").value, form.readForm().clipSkip]).toEqual(["0", ""]);
+  form.offerModel(model);
+});
+
 test("a list keeps what it has where it does not offer what is written", () => {
   form.writeForm({ size: "768x512", scheduler: "ddim", steps: "9", guidance: "4.5" });
   expect(form.readForm()).toMatchObject({ size: "16x16", scheduler: "ddim", steps: "9" });

@@ -25,7 +25,7 @@ const offer = {
   schedulers: { euler: { title: "Euler", algorithm: "euler", max_steps: 100 } },
   ...{ scheduler: "euler", steps: 20, guidance: { min: 0, max: 50 }, maxImages: 16, eta: 0 },
   takesNegativePrompt: true,
-  takesSecondPrompt: false,
+  ...{ takesSecondPrompt: false, maxClipSkip: 0 },
   ...{ takesPicture: true, hasPicture: false, size: "16x16" },
 } as unknown as Offer;
 
@@ -108,7 +108,7 @@ test("a dropped picture fills the form, and a list says what was not taken and w
   expect(await lastSaid()).toMatch(/^Settings taken from it\.png: prompt, seed, steps\. Changed: /);
   expect(page.fields).toEqual({
     ...{ prompt: "a cat", negative: "", seed: "5", steps: "9", size: "16x16" },
-    ...{ promptSyntax: "", prompt2: "", negative2: "" },
+    ...{ promptSyntax: "", clipSkip: "", prompt2: "", negative2: "" },
     ...{ images: "1", image: "", secondPass: "", variationSeed: "", variationStrength: "" },
   });
   expect([page.started, page.offered]).toEqual([[], ["it.png"]]);
@@ -120,8 +120,8 @@ test("a dropped picture fills the form, and a list says what was not taken and w
   expect([...report.querySelectorAll("li")].map(({ textContent }) => textContent)).toEqual([
     "Taken: prompt, seed, steps.",
     "Changed: size from 999x16 to 16x16 (not among this model's sizes).",
+    "Not taken: skipped text layers 1 (this model does not use it).",
     "Not taken: sampler Restart (unknown, Euler stays).",
-    "Not taken: Clip skip 2.",
   ]);
   report.querySelector("button")!.click();
   expect(report.hidden).toBe(true);

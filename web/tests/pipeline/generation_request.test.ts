@@ -76,6 +76,87 @@ function thrownBy(call: () => unknown): OptionError {
   throw new Error("nothing was thrown");
 }
 
+/** A model that takes two chunks of a prompt, and can leave out two layers. */
+const long = {
+  ...manifest,
+  model: { name: "long" },
+  entry_points: [
+    { ...DENOISER, name: "denoiser_128x128", size: [128, 128] },
+    ...manifest.entry_points.slice(2),
+    {
+      ...{
+        name: "with_layers_text",
+        role: "layered_text_encoder",
+        component: "text_encoder",
+      },
+      outputs: ["", "_1", "_2"].map((skip) => ({
+        name: `text_embeddings${skip}`,
+      })),
+    },
+    {
+      ...{
+        ...DENOISER,
+        name: "with_2_chunks",
+        role: "chunked_denoiser",
+        size: [128, 128],
+      },
+      inputs: [...DENOISER.inputs, { name: "text_embeddings", shape: [1, 6, 2] }],
+    },
+  ].map((entry) =>
+    entry.role === "denoiser"
+      ? {
+          ...entry,
+          inputs: [...DENOISER.inputs, { name: "text_embeddings", shape: [1, 3, 2] }],
+        }
+      : entry,
+  ),
+} as unknown as Manifest;
+
+describe("long prompts and skipped layers", () => {
+  const named = { ...manifest, model: { name: "short" } } as Manifest;
+
+  test("a model says how many layers and chunks it takes", () => {
+    expect(resolveOptions(long, { clipSkip: 2 }).clipSkip).toBe(2);
+    expect(resolveOptions(long, { clipSkip: 0 }).clipSkip).toBeUndefined();
+    for (const clipSkip of [-1, 3, 1.5]) {
+      expect(thrownBy(() => resolveOptions(long, { clipSkip })).message).toContain("clipSkip is");
+    }
+    const older = thrownBy(() => resolveOptions(named, { clipSkip: 1 }));
+    expect(older.message).toBe("short has no functions for clipSkip");
+  });
+
+  test("embeddings are of as many chunks as is said", () => {
+    const promptEmbeds = new Float32Array(24);
+    const request = resolveRequest(long, null, {
+      promptEmbeds,
+      promptChunks: 2,
+    });
+    expect(request).toMatchObject({ batch: 2, promptChunks: 2 });
+    expect(resolveRequest(long, null, { promptEmbeds }).batch).toBe(4);
+    for (const [options, message] of [
+      [{ promptEmbeds, promptChunks: 3 }, "promptChunks is 3"],
+      [{ promptEmbeds: new Float32Array(18), promptChunks: 2 }, "promptEmbeds has 18 values"],
+    ] as const) {
+      expect(thrownBy(() => resolveRequest(long, null, options)).message).toContain(message);
+    }
+    const unneeded = thrownBy(() => resolveOptions(long, { promptChunks: 2 }));
+    expect(unneeded.message).toBe("promptChunks is 2, and no embeddings are given");
+  });
+
+  test("BREAK needs a model that takes several chunks", () => {
+    const options = {
+      promptSyntax: "a1111",
+      negativePrompt: "x BREAK y",
+    } as const;
+    expect(resolveOptions(long, options).negativePrompts).toEqual(["x BREAK y"]);
+    const { message, hint } = thrownBy(() => resolveOptions(named, options));
+    expect(message).toBe("negativePrompt has BREAK, which begins another text of 77 tokens");
+    expect(hint).toContain("short takes 77 tokens in all");
+    expect(resolveOptions(named, { ...options, negativePrompt: "x BREAK" }).batch).toBe(1);
+    expect(resolveOptions(named, { negativePrompt: "x BREAK y" }).batch).toBe(1);
+  });
+});
+
 describe("resolveRequest", () => {
   test("takes the model's defaults", () => {
     const { seed, ...others } = resolveRequest(manifest, "a cat");

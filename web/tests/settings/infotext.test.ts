@@ -143,7 +143,11 @@ test("another program's text gives what there is", () => {
     steps: 30,
     scheduler: "euler_a",
     guidanceScale: 4,
+    clipSkip: 1,
   });
+  for (const odd of ["0", "1.5", "x"]) {
+    expect(parseSettings(text.replace(/2$/, odd)).clipSkip).toBeUndefined();
+  }
   expect(parseSettings("just words")).toEqual({ prompt: "just words" });
   expect(parseSettings("x\nSteps: 1, Sampler: Unheard of, Seed: many")).toEqual({
     prompt: "x",

@@ -99,7 +99,7 @@ const INFOTEXTS: [string, string, object][] = [
     'a cat\nSteps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, Seed: 1, Size: 512x512, Lora hashes: "a: b, c: d", TI hashes: "x: \\"y\\", z: w", Clip skip: 2, Version: v1.9.3',
     {
       ...{ prompt: "a cat", steps: 20, sampler: "DPM++ 2M", schedule: "Karras", seed: 1 },
-      ...{ guidanceScale: 7, width: 512, height: 512, others: [["Clip skip", "2"]] },
+      ...{ guidanceScale: 7, width: 512, height: 512, clipSkip: 1, others: [] },
     },
   ],
   [
@@ -214,10 +214,8 @@ const GRAPHS: [string, object, object][] = [
     },
     {
       negativePrompt: undefined,
-      others: [
-        ["LoRA", "pixel.safetensors"],
-        ["stop_at_clip_layer", "-2"],
-      ],
+      clipSkip: 1,
+      others: [["LoRA", "pixel.safetensors"]],
     },
   ],
   [
@@ -344,10 +342,8 @@ const TABLES: [string, Record<string, string | object>, object][] = [
     {
       ...{ program: "InvokeAI", prompt: "a cat", negativePrompt: "", width: 768, height: 432 },
       ...{ seed: 356120443, guidanceScale: 7.5, steps: 50, sampler: "dpmpp_2m_k", model: "dream" },
-      others: [
-        ["clip_skip", "1"],
-        ["vae", "mse"],
-      ],
+      clipSkip: 1,
+      others: [["vae", "mse"]],
     },
   ],
   [
@@ -398,7 +394,8 @@ const TABLES: [string, Record<string, string | object>, object][] = [
     {
       ...{ program: "diffusers", prompt: "a cat", negativePrompt: "dog", steps: 30, seed: 7 },
       ...{ guidanceScale: 7.5, width: 512, height: 768, sampler: "EulerDiscreteScheduler", eta: 0 },
-      others: [["clip_skip", "1"]],
+      clipSkip: 1,
+      others: [],
     },
   ],
   [

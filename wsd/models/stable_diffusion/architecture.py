@@ -80,14 +80,21 @@ class StableDiffusion(Architecture):
     ) -> Iterator[EntryPointModule]:
         """Yield a component's functions.
 
-        A text encoder gives one function, because the picture's size does not matter to it. The
-        UNet gives two for each size, with and without guidance; a UNet that takes the guidance
+        A text encoder gives a function, because the picture's size does not matter to it, and
+        another one for clip skip if it has several layers. The UNet gives two for each size and
+        number of chunks of a prompt, with and without guidance; a UNet that takes the guidance
         scale as an input gives one. The decoder gives one for each size and one for a tile, and
         so does the encoder.
         """
         from wsd.models.stable_diffusion.entry_points import make_entry_points
 
         yield from make_entry_points(self, family, component, model, sizes)
+
+    def max_clip_skip(self, family: Family) -> int:
+        """Return how many layers can be left out: at least one of each encoder is run."""
+        used = zip(family.text_encoders(), family.conditioning.encoders, strict=True)
+        layers = (c.config["num_hidden_layers"] + (use.hidden_state or -1) for c, use in used)
+        return max(0, min(layers))
 
     def safety_checker(self) -> Component:
         """Return the safety checker of Stable Diffusion 1.x, which pictures of SDXL suit too."""

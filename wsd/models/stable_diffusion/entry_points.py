@@ -17,12 +17,17 @@ from wsd.models.stable_diffusion.wrappers import (
     TEXT_ENCODERS,
     Decoder,
     Encoder,
+    LayeredTextEncoder,
 )
 from wsd.spec.roles import (
+    CHUNKED_DENOISER,
     DENOISER,
+    GUIDED_CHUNKED_DENOISER,
     GUIDED_DENOISER,
+    LAYERED_TEXT_ENCODER,
     SAFETY_CHECKER,
     TEXT_ENCODER,
+    TEXT_STATES,
     VAE_DECODER,
     VAE_DECODER_TILE,
     VAE_ENCODER,
@@ -48,14 +53,14 @@ def make_entry_points(
         CompileError: for a role that these wrappers do not know.
     """
     if component.role == TEXT_ENCODER:
-        yield _text_encoder(family, component, model)
+        plain = _text_encoder(family, component, model)
+        yield plain
+        if skips := architecture.max_clip_skip(family):
+            yield _layered(family, component, plain, model, skips)
     elif component.role == DENOISER:
-        for size in sizes:
-            plain = _denoiser(architecture, family, component, model, size)
-            yield plain
-            # A UNet that takes the guidance scale as an input guides itself.
-            if guidance_width(component) is None:
-                yield _guided(architecture, family, plain, model)
+        for chunks in range(1, family.prompt_chunks + 1):
+            for size in sizes:
+                yield from _denoisers(architecture, family, component, model, size, chunks)
     elif component.role == VAE_DECODER:
         yield from make_vae_entry_points(family, component, model, sizes)
     elif component.role == SAFETY_CHECKER:
@@ -92,7 +97,7 @@ def _text_encoder(family: Family, component: Component, model: torch.nn.Module) 
     config = component.config
     tokens = config["max_position_embeddings"]
     inputs = [TensorSpec("input_ids", (1, tokens), "int32")]
-    states = TensorSpec("text_embeddings", (1, tokens, before + config["hidden_size"]))
+    states = TensorSpec(TEXT_STATES, (1, tokens, before + config["hidden_size"]))
     outputs = [states]
     if position:
         inputs.append(replace(states, shape=(1, tokens, before)))
@@ -105,21 +110,68 @@ def _text_encoder(family: Family, component: Component, model: torch.nn.Module) 
     )
 
 
+def _layered(
+    family: Family,
+    component: Component,
+    plain: EntryPointModule,
+    model: torch.nn.Module,
+    skips: int,
+) -> EntryPointModule:
+    """Wrap an encoder for clip skip: it gives a state for each number of layers left out."""
+    use = family.conditioning.encoder(component.id)
+    joins = family.conditioning.position(component.id) > 0
+    states, *pooled = plain.outputs
+    skipped = [replace(states, name=f"{states.name}_{skip}") for skip in range(1, skips + 1)]
+    return replace(
+        plain,
+        # Kernels and their buffers are numbered in the order of the functions' names: behind all
+        # others, this one changes nothing of theirs.
+        name=f"with_layers_{plain.name}",
+        role=LAYERED_TEXT_ENCODER,
+        module=LayeredTextEncoder(model, use.hidden_state, skips, joins=joins, pools=use.pooled),
+        outputs=(states, *skipped, *pooled),
+    )
+
+
+def _denoisers(
+    architecture: StableDiffusion,
+    family: Family,
+    component: Component,
+    model: torch.nn.Module,
+    size: Size,
+    chunks: int,
+) -> Iterator[EntryPointModule]:
+    """Yield the UNet without guidance and with it, for prompts of so many chunks."""
+    plain = _denoiser(architecture, family, component, model, size, chunks)
+    made = [plain]
+    # A UNet that takes the guidance scale as an input guides itself.
+    if guidance_width(component) is None:
+        made.append(_guided(architecture, family, plain, model))
+    if chunks == 1:
+        yield from made
+        return
+    roles = (CHUNKED_DENOISER, GUIDED_CHUNKED_DENOISER)
+    for module, role in zip(made, roles, strict=False):
+        # As that of a layered text encoder, the name is behind those of the functions above.
+        yield replace(module, name=f"with_{chunks}_chunks_{module.name}", role=role)
+
+
 def _denoiser(
     architecture: StableDiffusion,
     family: Family,
     component: Component,
     model: torch.nn.Module,
     size: Size,
+    chunks: int,
 ) -> EntryPointModule:
-    tokens = family.text_encoders()[0].config["max_position_embeddings"]
+    tokens = chunks * family.text_encoders()[0].config["max_position_embeddings"]
     width = component.config["cross_attention_dim"]
     added = architecture.added_inputs(family)
     latents = TensorSpec("latents", family.latent_space.shape(size))
     inputs = (
         latents,
         TensorSpec("timestep", (1,)),
-        TensorSpec("text_embeddings", (1, tokens, width)),
+        TensorSpec(TEXT_STATES, (1, tokens, width)),
         *added,
     )
     masks = _mask_inputs(architecture, family, size)
@@ -151,7 +203,7 @@ def _guided(
     """Wrap the UNet for both predictions of classifier-free guidance in one call."""
     masks = ("mask", "masked_latents") if architecture.masked else ()
     others = [spec for spec in plain.inputs if spec.name not in masks]
-    texts = [spec for spec in plain.inputs if spec.name in ("text_embeddings", "pooled_text")]
+    texts = [spec for spec in plain.inputs if spec.name in (TEXT_STATES, "pooled_text")]
     negative = [replace(spec, name=f"negative_{spec.name}") for spec in texts]
     wrapper = DENOISERS[True, bool(architecture.added_inputs(family)), architecture.masked]
     return replace(

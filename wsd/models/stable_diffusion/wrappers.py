@@ -26,6 +26,28 @@ def conditioning_state(encoded: Any, layer: int | None) -> torch.Tensor:
     return state
 
 
+def skipped_state(model: Any, encoded: Any, layer: int | None, skip: int) -> torch.Tensor:
+    """Return the hidden state that conditions the UNet with clip skip, (n, 77, hidden).
+
+    As diffusers' ``clip_skip`` does: an encoder whose last state is normalised has its last
+    normalisation after the state that takes its place.
+
+    Args:
+        model: the CLIP text model.
+        encoded: its output, with hidden states.
+        layer: as of :func:`conditioning_state`.
+        skip: number of the last layers whose work is left out.
+    """
+    if skip == 0:
+        return conditioning_state(encoded, layer)
+    if layer is not None:
+        return conditioning_state(encoded, layer - skip)
+    # transformers 5 has no level between CLIPTextModel and its modules.
+    norm = getattr(model, "text_model", model).final_layer_norm
+    state: torch.Tensor = norm(encoded.hidden_states[-1 - skip])
+    return state
+
+
 class TextEncoder(torch.nn.Module):
     """CLIP text model as a function of token ids.
 
@@ -99,6 +121,49 @@ class JoiningPooledTextEncoder(TextEncoder):
         state, last = self.encode(input_ids)
         pooled = self.pool(last, end_of_text)
         return torch.cat([before, state], dim=-1), pooled
+
+
+class LayeredTextEncoder(TextEncoder):
+    """A text encoder that gives the states of its layers, for clip skip.
+
+    Args:
+        model: as of :class:`TextEncoder`.
+        layer: as of :class:`TextEncoder`.
+        skips: the most layers that can be left out.
+        joins: whether it joins its states to those of the encoders before it.
+        pools: whether it also gives its pooled state, from which no layer is left out.
+    """
+
+    def __init__(
+        self, model: torch.nn.Module, layer: int | None, skips: int, *, joins: bool, pools: bool
+    ) -> None:
+        super().__init__(model, layer)
+        self.skips = skips
+        self.joins = joins
+        self.pools = pools
+
+    def forward(  # type: ignore[override]
+        self, input_ids: torch.Tensor, *others: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        """Map ids to a state (1, 77, d + hidden) for each number of layers that are left out.
+
+        Args:
+            input_ids: (1, 77) int32.
+            others: states of the encoders before, (1, 77, d), if it joins its own to them; where
+                the text ends (:meth:`pool`), if it gives its pooled state.
+
+        Returns:
+            the states, from none that is left out to ``skips``; then the pooled state (1, p).
+        """
+        encoded = self.model(input_ids, output_hidden_states=True)
+        states = [
+            skipped_state(self.model, encoded, self.layer, skip) for skip in range(self.skips + 1)
+        ]
+        if self.joins:
+            states = [torch.cat([others[0], state], dim=-1) for state in states]
+        if self.pools:
+            states.append(self.pool(encoded.last_hidden_state, others[-1]))
+        return tuple(states)
 
 
 # (whether it joins its states to others', whether it gives its pooled state) to the wrapper.

@@ -20,6 +20,7 @@ export type OptionalField = Exclude<
   | "promptSyntax"
   | "prompt2"
   | "negative2"
+  | "clipSkip"
   | "seed"
   | "steps"
   | "guidance"

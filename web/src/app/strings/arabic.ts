@@ -45,6 +45,9 @@ export function arabic({
     prompts: {
       weights: "أوزان بين الأقواس",
       weightsHint: "تُقرأ (word:1.3) و(word) و[word] كما تقرؤها واجهة AUTOMATIC1111.",
+      clipSkip: "طبقات النص المتروكة",
+      clipSkipHint:
+        "عدد الطبقات الأخيرة المتروكة من مُرمِّز النص: قيمة Clip skip في البرامج الأخرى ناقص 1.",
       second: "الوصف الثاني",
       secondHint: "ما يقرؤه مرمّز النص الثاني في النموذج؛ وإن كان فارغًا قُرئ الوصف نفسه.",
       secondNegative: "الوصف السلبي الثاني",
@@ -512,6 +515,7 @@ export function arabic({
         prompt: "الوصف",
         negative: "الوصف السلبي",
         promptSyntax: "أوزان بين الأقواس",
+        clipSkip: "طبقات النص المتروكة",
         prompt2: "الوصف الثاني",
         negative2: "الوصف السلبي الثاني",
         seed: "البذرة",
@@ -567,6 +571,7 @@ export function arabic({
       otherLevels: "مستويات ضجيجه غير متاحة",
       stays: (reason, present) => `${reason}، يبقى ${isolate(present)}`,
       unknown: "غير معروف",
+      skipsNone: "لا تترك البرامج الأخرى أي طبقة في هذا النوع من النماذج",
       notOffered: "لا يتيحه هذا النموذج",
       sampler: "المُعايِن (sampler)",
       schedule: "مستويات الضجيج",

@@ -25,6 +25,9 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
     prompts: {
       weights: "Weights in brackets",
       weightsHint: "Reads (word:1.3), (word) and [word] as AUTOMATIC1111's web UI does.",
+      clipSkip: "Skipped text layers",
+      clipSkipHint:
+        "How many of the text encoder's last layers are left out: Clip skip of other programs, less 1.",
       second: "Second prompt",
       secondHint: "What the model's second text encoder reads; the prompt itself if it is empty.",
       secondNegative: "Second negative prompt",
@@ -522,6 +525,7 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
         prompt: "prompt",
         negative: "negative prompt",
         promptSyntax: "weights in brackets",
+        clipSkip: "skipped text layers",
         prompt2: "second prompt",
         negative2: "second negative prompt",
         seed: "seed",
@@ -581,6 +585,7 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       otherLevels: "its noise levels are not offered",
       stays: (reason: string, present: string) => `${reason}, ${isolate(present)} stays`,
       unknown: "unknown",
+      skipsNone: "other programs skip none of this kind of model",
       notOffered: "not offered by this model",
       sampler: "sampler",
       schedule: "schedule",

@@ -35,6 +35,9 @@ export function german({
     prompts: {
       weights: "Gewichte in Klammern",
       weightsHint: "Liest (Wort:1.3), (Wort) und [Wort] so wie die Web UI von AUTOMATIC1111.",
+      clipSkip: "Ausgelassene Textschichten",
+      clipSkipHint:
+        "Wie viele der letzten Schichten des Text-Encoders ausgelassen werden: „Clip skip“ anderer Programme weniger 1.",
       second: "Zweiter Prompt",
       secondHint:
         "Was der zweite Text-Encoder des Modells liest; ist das Feld leer, den Prompt selbst.",
@@ -539,6 +542,7 @@ export function german({
         prompt: "Prompt",
         negative: "negativer Prompt",
         promptSyntax: "Gewichte in Klammern",
+        clipSkip: "ausgelassene Textschichten",
         prompt2: "zweiter Prompt",
         negative2: "zweiter negativer Prompt",
         seed: "Startwert",
@@ -595,6 +599,7 @@ export function german({
       otherLevels: "seine Rauschstufen gibt es hier nicht",
       stays: (reason, present) => `${reason}, es bleibt bei ${isolate(present)}`,
       unknown: "unbekannt",
+      skipsNone: "andere Programme lassen bei solchen Modellen keine aus",
       notOffered: "von diesem Modell nicht angeboten",
       sampler: "Sampler",
       schedule: "Rauschstufen",
