@@ -55,10 +55,9 @@ def weighted_arguments(pipeline: Any, family: Family, request: GenerationRequest
         UsageError: for a prompt that cannot be read.
     """
     conditioning, chunks = family.conditioning, family.prompt_chunks
-    options = {"clip_skip": request.clip_skip, "chunks": chunks}
-    encoded = encode_prompt(
-        pipeline, conditioning, (request.prompt, request.prompt2 or request.prompt), **options
-    )
+    skip = request.clip_skip
+    words = (request.prompt, request.prompt2 or request.prompt)
+    encoded = encode_prompt(pipeline, conditioning, words, clip_skip=skip, chunks=chunks)
     arguments: dict[str, Any] = {"prompt": None, "negative_prompt": None}
     if encoded.pooled is not None:
         arguments |= {"prompt_2": None, "negative_prompt_2": None}
@@ -68,8 +67,10 @@ def weighted_arguments(pipeline: Any, family: Family, request: GenerationRequest
         # diffusers makes zeros of the same shape.
         return {**arguments, "prompt_embeds": encoded.embeddings}
     texts = (negative or "", request.negative_prompt2 or negative or "")
-    against = encode_prompt(pipeline, conditioning, texts, negative=True, **options)
-    empty = encode_prompt(pipeline, conditioning, ("", ""), clip_skip=request.clip_skip).embeddings
+    against = encode_prompt(
+        pipeline, conditioning, texts, negative=True, clip_skip=skip, chunks=chunks
+    )
+    empty = encode_prompt(pipeline, conditioning, ("", ""), clip_skip=skip).embeddings
     length = max(each.embeddings.shape[1] for each in (encoded, against))
     arguments["prompt_embeds"] = _fill_up(encoded.embeddings, empty, length)
     arguments["negative_prompt_embeds"] = _fill_up(against.embeddings, empty, length)

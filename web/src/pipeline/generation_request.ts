@@ -543,7 +543,7 @@ function pickEmbeddings(options: GenerateOptions, specs: EmbeddingSpec[]): Given
 function copyFloats(embeddings: GivenEmbeddings): GivenEmbeddings {
   const copies = Object.entries(embeddings).map(([name, values]) => [
     name,
-    new Float32Array(values as Float32Array),
+    new Float32Array(values!),
   ]);
   return Object.fromEntries(copies) as GivenEmbeddings;
 }

@@ -251,7 +251,7 @@ function chooseStates(outputs: NamedTensors, clipSkip: number): NamedTensors {
   const others = Object.entries(outputs).filter(([name]) => !name.startsWith(TEXT_STATES));
   const states = outputs[`${TEXT_STATES}_${clipSkip}`]!;
   return {
-    ...(Object.fromEntries(others) as NamedTensors),
+    ...Object.fromEntries(others),
     [TEXT_STATES]: states,
   };
 }

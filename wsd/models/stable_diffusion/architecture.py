@@ -93,7 +93,7 @@ class StableDiffusion(Architecture):
     def max_clip_skip(self, family: Family) -> int:
         """Return how many layers can be left out: at least one of each encoder is run."""
         used = zip(family.text_encoders(), family.conditioning.encoders, strict=True)
-        layers = (c.config["num_hidden_layers"] + (use.hidden_state or -1) for c, use in used)
+        layers = (int(c.config["num_hidden_layers"]) + (use.hidden_state or -1) for c, use in used)
         return max(0, min(layers))
 
     def safety_checker(self) -> Component:
