@@ -33,8 +33,22 @@ MODELS = {
     "speck-xl-f32": (SPECK_XL, "f32"),
     "speck-xl-w8a16": (SPECK_XL, "w8a16"),
 }
-# The others are compiled for other tests in any case.
-FULL = ("speck-f16", "speck-w8a16", "speck-xl-f32")
+# Compiled for other tests in any case; the first one is for all tests of this file.
+USUAL = ("speck-f32", "speck-xl-w8a16")
+
+
+def marked(usual):
+    """Return the models, with the mark of those that are not in every run."""
+    found = []
+    for name in MODELS:
+        marks = () if name in usual else pytest.mark.exhaustive
+        if name == "speck-f16" or (name in USUAL and name not in usual):
+            marks = pytest.mark.full
+        found.append(pytest.param(name, marks=marks))
+    return found
+
+
+with_one_model = pytest.mark.parametrize("patched", marked(USUAL[:1]), indirect=True)
 # Seeds of each format, and the scales that they have.
 SCALES = {0: 0.7, 1: 1.0, 2: -0.4}
 # What is drawn with each, and compared with diffusers.
@@ -149,9 +163,7 @@ def compare(buffers, found, is_exact):
         np.testing.assert_allclose(values, wanted, rtol=digits, atol=1e-6)
 
 
-@pytest.fixture(scope="module", params=[
-    pytest.param(name, marks=pytest.mark.full if name in FULL else ()) for name in MODELS
-])  # fmt: skip
+@pytest.fixture(scope="module")
 def patched(request, context, tmp_path_factory):
     family, dtype = MODELS[request.param]
     checkpoint = open_checkpoint(random_checkpoint(family, 0), family)
@@ -163,8 +175,9 @@ def patched(request, context, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "seed", [pytest.param(seed, marks=pytest.mark.full if seed else ()) for seed in SCALES]
+    "seed", [pytest.param(seed, marks=pytest.mark.exhaustive if seed else ()) for seed in SCALES]
 )
+@pytest.mark.parametrize("patched", marked(USUAL), indirect=True)
 @pytest.mark.parametrize("form", FORMATS)
 def test_the_weights_of_each_format_are_those_of_pythons_merge(patched, form, seed):
     scale = SCALES[seed]
@@ -177,7 +190,8 @@ def test_the_weights_of_each_format_are_those_of_pythons_merge(patched, form, se
     patched.check([])
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
+@with_one_model
 @pytest.mark.parametrize("form", FORMATS)
 def test_pictures_of_each_format_are_those_of_diffusers(patched, form):
     plain, _ = patched.draw()
@@ -193,6 +207,7 @@ def test_pictures_of_each_format_are_those_of_diffusers(patched, form):
         assert psnr(plain, wanted) < psnr(picture, wanted) - 3
 
 
+@with_one_model
 def test_several_are_applied_in_their_order(patched):
     for form, scale in SEVERAL.items():
         patched.load(form, scale=scale)
@@ -207,6 +222,7 @@ def test_several_are_applied_in_their_order(patched):
     assert patched.call("loras") == []
 
 
+@with_one_model
 def test_a_lora_leaves_no_trace(patched):
     first = patched.call("draw")
     loaded = patched.load("lora", scale=0.8)
@@ -229,6 +245,7 @@ def test_a_lora_leaves_no_trace(patched):
     assert after == before
 
 
+@with_one_model
 def test_calls_wait_for_each_other(patched):
     alone = patched.call("draw")
     before, after = patched.call("drawAround", encoded(patched.file("lora").read_bytes()))
@@ -237,6 +254,7 @@ def test_calls_wait_for_each_other(patched):
     patched.call("unloadLora")
 
 
+@with_one_model
 def test_what_does_not_fit_leaves_the_model_as_it_was(patched):
     first = patched.call("draw")
     whole = patched.file("lora").read_bytes()
@@ -264,6 +282,7 @@ def test_what_does_not_fit_leaves_the_model_as_it_was(patched):
     assert patched.call("draw") == first
 
 
+@with_one_model
 def test_a_lora_of_another_family_is_refused_by_name(patched, tmp_path):
     other = SPECK if patched.family is SPECK_XL else SPECK_XL
     path = write_adapter(tmp_path / "other.safetensors", other, "lora")

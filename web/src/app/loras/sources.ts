@@ -58,8 +58,8 @@ export function lastOf({ pathname }: URL): string {
 }
 
 /**
- * Whether a file is a textual inversion rather than a LoRA, by the names of its tensors alone: one of
- * any name, or SDXL's two. Whoever reads it checks the rest.
+ * Whether a file is a textual inversion rather than a LoRA. Only the names of its tensors are looked
+ * at: there is one tensor of any name, or there are SDXL's two. `loadTextualInversion` checks the file.
  */
 export async function isInversion(file: Blob): Promise<boolean> {
   try {
