@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from compel_chunks import encode_by_compel
+from wsd.checkpoint.checkpoint import open_checkpoint
+from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.checkpoint.tokenizer import load_tokenizer, tokenizer_file
+from wsd.evaluate.diffusers_reference import load_pipeline
 from wsd.evaluate.metrics import relative_error
-from wsd.evaluate.weighted_prompts import tokenize, weigh_states
+from wsd.evaluate.weighted_prompts import encode_prompt, tokenize, weigh_states
+from wsd.models.registry import find_family
 from wsd.models.stable_diffusion.clip import CLIP_TOKENIZER
 from wsd.runtime.prompt_syntax import parse_weights
 
@@ -132,6 +137,23 @@ def test_a_plain_text_has_one_chunk(javascript, tokenizer):
     )  # fmt: skip
     assert len(found["chunks"]) == 1
     assert (found["count"], found["words"]) == (80, "red red red red red")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["tiny-sd15", "tiny-sdxl"])
+def test_chunks_are_encoded_and_joined_as_by_compel(model):
+    """The reference's own reference, with trained weights; tests/e2e compares the page with both."""
+    family = find_family(model)
+    pipeline = load_pipeline(open_checkpoint(choose_checkpoint(family, None, None), family))
+    # Each word is one token.
+    words = ["red", "large", "blue", "circle", "star"] * 45
+    for count, chunks in ((0, 1), (75, 1), (76, 2), (150, 2), (151, 3), (225, 3)):
+        text = " ".join(words[:count])
+        theirs = encode_by_compel(pipeline, family.conditioning, text)
+        found = encode_prompt(pipeline, family.conditioning, (text, text), chunks=3).embeddings
+        assert found.shape == theirs.shape
+        assert found.shape[1] == 77 * chunks
+        assert relative_error(found.numpy(), theirs.numpy()) < 1e-5
 
 
 def test_a_mean_of_zero_is_left_alone():

@@ -11,9 +11,12 @@ from collections.abc import Iterator, Sequence
 from wsd.compiler.library import Library
 from wsd.spec.manifest import EntryPoint, PeakMemory
 from wsd.spec.roles import (
+    CHUNKED_DENOISER,
     DENOISER,
+    GUIDED_CHUNKED_DENOISER,
     GUIDED_DENOISER,
     IMAGE_TO_RGBA,
+    LAYERED_TEXT_ENCODER,
     LINEAR_COMBINATION,
     MASKED_BLEND,
     RGBA_TO_IMAGE,
@@ -50,15 +53,24 @@ def _peaks(library: Library, *, image: bool) -> Iterator[PeakMemory]:
 
 
 def _peak(library: Library, size: Size, *, offload: bool, tiling: bool, image: bool) -> int:
-    """Return the peak in bytes of one way of drawing, with guidance."""
-    denoiser = GUIDED_DENOISER if library.entries(GUIDED_DENOISER, size) else DENOISER
-    roles = [TEXT_ENCODER, denoiser, VAE_DECODER_TILE if tiling else VAE_DECODER]
+    """Return the peak in bytes of one way of drawing.
+
+    It is with guidance, with as many chunks of a prompt as the library takes, and with clip skip.
+    """
+    decoders = library.entries(VAE_DECODER_TILE if tiling else VAE_DECODER, size)
+    # Texts with clip skip and texts without it may be encoded for one picture.
+    encoders = library.entries(TEXT_ENCODER, size) + library.entries(LAYERED_TEXT_ENCODER, size)
+    stages = [encoders, decoders]
     if image:
-        roles.append(VAE_ENCODER_TILE if tiling else VAE_ENCODER)
-    stages = [library.entries(role, size) for role in roles]
+        stages.append(library.entries(VAE_ENCODER_TILE if tiling else VAE_ENCODER, size))
     weights = [_weights(library, entries) for entries in stages]
     # A stage's workspace is freed before the next stage runs.
     work = [sum(entry.workspace_bytes for entry in entries) for entries in stages]
+    # One denoiser runs at a time: the page frees its workspace before that of another number of
+    # chunks runs.
+    denoisers = _denoisers(library, size)
+    weights.append(_weights(library, denoisers))
+    work.append(max(entry.workspace_bytes for entry in denoisers))
     shared = library.entries(LINEAR_COMBINATION, size)
     # Tiles are cut out and put together by JavaScript, without a kernel from or to bytes.
     if not tiling:
@@ -67,6 +79,14 @@ def _peak(library: Library, size: Size, *, offload: bool, tiling: bool, image: b
     shared += library.entries(MASKED_BLEND, size) if image else []
     most = max(map(sum, zip(weights, work, strict=True))) if offload else sum(weights) + max(work)
     return most + sum(entry.workspace_bytes for entry in shared)
+
+
+def _denoisers(library: Library, size: Size) -> list[EntryPoint]:
+    """Return the denoisers of every number of chunks, with guidance in the same call if they can."""
+    guided = library.entries(GUIDED_DENOISER, size)
+    if guided:
+        return guided + library.entries(GUIDED_CHUNKED_DENOISER, size)
+    return library.entries(DENOISER, size) + library.entries(CHUNKED_DENOISER, size)
 
 
 def takes_tiles(library: Library, size: Size) -> bool:

@@ -381,12 +381,17 @@ export class TextToImagePipeline implements Pipeline {
       const ofImage = (image: number): { image: number; images: number } => {
         return { image, images: indices.length };
       };
+      let drawn: GuidedText | undefined;
       for (const [image, inBatch] of indices.entries()) {
         const report: OnStep = (event) => {
           if (event.preview !== undefined) timings.firstPreview ??= performance.now() - started;
           onProgress({ stage: "denoise", ...event, ...ofImage(image) });
         };
         const text = texts[Math.floor(inBatch / imagesPerPrompt)]!;
+        // Each number of chunks has a denoiser with a workspace of its own.
+        if (drawn !== undefined && text.chunks !== drawn.chunks)
+          this.model.runtime.releaseWorkspace();
+        drawn = text;
         finals.push(await loop.denoise(inBatch, text, report, signal));
       }
       const denoised = performance.now();
