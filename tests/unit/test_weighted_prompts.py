@@ -142,7 +142,7 @@ def test_a_plain_text_has_one_chunk(javascript, tokenizer):
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["tiny-sd15", "tiny-sdxl"])
 def test_chunks_are_encoded_and_joined_as_by_compel(model):
-    """The reference's own reference, with trained weights; tests/e2e compares the page with both."""
+    """With trained weights. The page is compared with both in tests/e2e."""
     family = find_family(model)
     pipeline = load_pipeline(open_checkpoint(choose_checkpoint(family, None, None), family))
     # Each word is one token.

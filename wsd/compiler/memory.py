@@ -82,7 +82,7 @@ def _peak(library: Library, size: Size, *, offload: bool, tiling: bool, image: b
 
 
 def _denoisers(library: Library, size: Size) -> list[EntryPoint]:
-    """Return the denoisers of every number of chunks, with guidance in the same call if they can."""
+    """Return the denoisers of every number of chunks; those that guide, if there are any."""
     guided = library.entries(GUIDED_DENOISER, size)
     if guided:
         return guided + library.entries(GUIDED_CHUNKED_DENOISER, size)

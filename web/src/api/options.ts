@@ -79,6 +79,9 @@ export interface PromptEmbeddings {
   promptChunks?: number | undefined;
 }
 
+/** The options by which tensors are given in place of texts. */
+export type GivenEmbeddings = Omit<PromptEmbeddings, "promptChunks">;
+
 /**
  * A picture that is given: a file, pixels, or what a page has drawn or loaded. It is turned upright
  * as its EXIF orientation says, and its colours are brought to sRGB. Of a file, a picture that is

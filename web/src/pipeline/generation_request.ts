@@ -5,6 +5,7 @@
 
 import type {
   GenerateOptions,
+  GivenEmbeddings,
   OutputName,
   Posterior,
   Prompt,
@@ -35,7 +36,7 @@ import type { Inversion } from "./inversion";
 import { requireSafetyChecker } from "./safety_checker";
 import { resolveConditions } from "./size_conditions";
 import { embeddingSpecs } from "./text_encoder";
-import type { EmbeddingSpec, GivenEmbeddings } from "./text_encoder";
+import type { EmbeddingSpec } from "./text_encoder";
 
 /** What denoising begins with where a mask has a picture drawn anew: the picture, or noise. */
 export type LatentContent = "original" | "noise";

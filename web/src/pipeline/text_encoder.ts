@@ -1,7 +1,7 @@
 /** Encodes prompts for the denoiser with one or several text encoders, in the manifest's order. */
 
 import { TABLE } from "../adapters/inversion_file";
-import type { PromptEmbeddings, PromptSyntax } from "../api/options";
+import type { GivenEmbeddings, PromptSyntax } from "../api/options";
 import type { TokenCount } from "../api/types";
 import type { EntryPoint, Manifest, Role } from "../bundle/manifest";
 import { promptChunks, valueCount } from "../bundle/manifest";
@@ -271,9 +271,6 @@ export function joinFloats(arrays: readonly Float32Array[]): Float32Array {
 export function tensorsOf(texts: Iterable<NamedTensors | undefined>): Tensor[] {
   return [...new Set([...texts].flatMap((text) => Object.values(text ?? {})))];
 }
-
-/** The options by which tensors are given in place of texts. */
-export type GivenEmbeddings = Omit<PromptEmbeddings, "promptChunks">;
 
 /** An output of the last text encoder, and what the options call it. */
 export interface EmbeddingSpec {
