@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from compel_chunks import encode_by_compel
 from speck import LONG, LONG_XL
 from wsd.bundle.builder import build_bundle
 from wsd.bundle.manifest import find_manifest, read_manifest
@@ -16,7 +17,7 @@ from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import relative_error
 from wsd.evaluate.weighted_prompts import encode_prompt, weighted_arguments
 from wsd.runtime.request import GenerationRequest
-from wsd.spec.tolerances import LATENTS_TOLERANCE
+from wsd.spec.tolerances import LATENTS_TOLERANCE, PEAK_MEMORY_MARGIN
 from wsd.util.progress import Quiet
 
 ERROR = 1e-4
@@ -59,6 +60,45 @@ def test_the_manifest_says_what_the_model_takes(model):
     family = checkpoint.family
     assert manifest.max_clip_skip == family.architecture.max_clip_skip(family)
     assert manifest.max_clip_skip == (2 if family.name == "long" else 1)
+
+
+@of_both
+def test_short_prompts_cost_nothing(model):
+    """They run the functions of plain ones, and nothing of long ones is compiled or allocated."""
+    _, _, _, renderer = model
+    short = replace(REQUEST, prompt="a large red circle", negative_prompt="blue")
+    plain = renderer.draw(replace(short, prompt_syntax="plain"))
+    before = renderer.usage()
+    drawn = renderer.draw(short)
+    assert np.array_equal(drawn.latents, plain.latents)
+    after = renderer.usage()
+    for name in ("pipelines", "gpuBytes", "peakGpuBytes"):
+        assert after[name] == before[name]
+    # This is the first test of the page.
+    renderer.draw(replace(short, prompt=TWO))
+    assert renderer.usage()["pipelines"] > after["pipelines"]
+
+
+@of_both
+def test_the_planned_memory_is_kept_with_prompts_of_several_lengths(model):
+    """The workspaces of the denoisers of one, two and three chunks are not there together."""
+    _, _, manifest, renderer = model
+    options = {"promptSyntax": "a1111", "numInferenceSteps": 2, "clipSkip": 1}
+    renderer.draw_with(["a star", TWO, WORDS * 40, "a star"], options)
+    planned = manifest.peak(manifest.defaults.size, offload=False, tiling=False)
+    assert renderer.usage()["peakGpuBytes"] <= PEAK_MEMORY_MARGIN * planned
+
+
+@of_both
+@pytest.mark.parametrize("count", [75, 76, 225])
+def test_chunks_are_those_of_compel(model, count):
+    """compel is another program's reading of long prompts; each word is one token."""
+    checkpoint, pipeline, _, renderer = model
+    text = " ".join((["red", "large", "blue", "circle", "star"] * 45)[:count])
+    found = renderer.encode_text(text, None, "a1111")["text_embeddings"]
+    theirs = encode_by_compel(pipeline, checkpoint.family.conditioning, text)
+    assert theirs.shape[1] == {75: 77, 76: 2 * 77, 225: 3 * 77}[count]
+    assert relative_error(found, theirs.numpy()) < ERROR
 
 
 # (prompt, negative prompt, chunks of both)
