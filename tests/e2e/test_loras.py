@@ -3,13 +3,12 @@
 import base64
 import json
 import shutil
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from adapters_data import FORMATS, write_adapter
-from pages import browser_program
+from adapters_data import FORMATS, READ_BY_DIFFUSERS, write_adapter
+from lora_pages import opened, read_picture
 from speck import SPECK, SPECK_XL
 from wsd.bundle.adapter_bundle import write_adapter_bundle
 from wsd.bundle.builder import build_bundle
@@ -19,8 +18,12 @@ from wsd.checkpoint.adapters.arithmetic import merge
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import random_checkpoint
 from wsd.compiler.driver import compile_library
+from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
+from wsd.evaluate.metrics import psnr, relative_error
+from wsd.runtime.request import GenerationRequest
 from wsd.runtime.server import served
 from wsd.spec.parameter import shapes
+from wsd.spec.tolerances import LATENTS_TOLERANCE, ROUNDING_PSNR
 from wsd.util.progress import Quiet
 
 MODELS = {
@@ -49,26 +52,9 @@ def marked(usual):
 with_one_model = pytest.mark.parametrize("patched", marked(USUAL[:1]), indirect=True)
 # Seeds of each format, and the scales that they have.
 SCALES = {0: 0.7, 1: 1.0, 2: -0.4}
+# What is drawn with each, and compared with diffusers.
+DRAWING = GenerationRequest("a large red circle", steps=8, seed=3)
 SEVERAL = {"lora": 0.7, "loha": -0.3, "lokr-factored": 1.3}
-
-
-@contextmanager
-def opened(context, address, name, **options):
-    """Return a function that calls one of ``web/tests/browser/loras.ts`` in a page with a model."""
-    page = context.new_page()
-    page.goto(address + "blank.html")
-    page.set_default_timeout(0)
-    page.evaluate(f"() => {{ {browser_program('loras')} }}")
-
-    def call(function, *arguments):
-        return page.evaluate(
-            "([name, args]) => wsdLoras[name](...args)", [function, list(arguments)]
-        )
-
-    call("load", f"/models/{name}/manifest.json", options)
-    yield call
-    call("unload")
-    page.close()
 
 
 class Patched:
@@ -83,7 +69,7 @@ class Patched:
     """
 
     def __init__(self, call, family, checkpoint, library, folder):
-        self.call, self.family = call, family
+        self.call, self.family, self.dtype = call, family, library.dtype
         self._checkpoint, self._library, self._folder = checkpoint, library, folder
 
     def file(self, form, seed=0):
@@ -95,6 +81,32 @@ class Patched:
         """Load a LoRA of a format in the page, and return what is known of it."""
         path = self.file(form, seed)
         return self.call("loadLora", encoded(path.read_bytes()), path.name, options)
+
+    def draw(self):
+        """Return picture (height, width, 3) uint8 and latents, as the page draws them."""
+        request = DRAWING
+        drawn = self.call("drawPicture", request.prompt, request.steps, request.seed)
+        return read_picture(drawn, self.family)
+
+    def draw_by_diffusers(self, form, seed, scale):
+        """Return picture and latents that diffusers draws with a LoRA, in float32.
+
+        Formats that it does not read are merged by Python, which unit tests compare with PEFT and
+        LyCORIS.
+        """
+        path = self.file(form, seed)
+        if form in READ_BY_DIFFUSERS and form != "peft-dora":
+            pipeline = load_pipeline(self._checkpoint)
+            is_xl = hasattr(pipeline, "text_encoder_2")
+            told = {} if is_xl else {"unet_config": pipeline.unet.config}
+            pipeline.load_lora_weights(str(path.parent), weight_name=path.name, **told)
+            pipeline.fuse_lora(lora_scale=scale)
+        else:
+            weights = random_checkpoint(self.family, 0)
+            merged = open_checkpoint(weights, self.family, adapters=[(path, scale)])
+            pipeline = load_pipeline(merged)
+        images, latents = draw_reference(self._checkpoint, pipeline, DRAWING, Quiet())
+        return images[0], latents
 
     def check(self, applied):
         """Compare the weights on the GPU with the stored ones that Python merges LoRAs into.
@@ -177,6 +189,23 @@ def test_the_weights_of_each_format_are_those_of_pythons_merge(patched, form, se
     patched.check([(form, seed, scale)])
     patched.call("unloadLora", loaded["name"])
     patched.check([])
+
+
+@pytest.mark.exhaustive
+@with_one_model
+@pytest.mark.parametrize("form", FORMATS)
+def test_pictures_of_each_format_are_those_of_diffusers(patched, form):
+    plain, _ = patched.draw()
+    for seed, scale in SCALES.items():
+        name = patched.load(form, seed, scale=scale)["name"]
+        picture, latents = patched.draw()
+        patched.call("unloadLora", name)
+        wanted, wanted_latents = patched.draw_by_diffusers(form, seed, scale)
+        assert psnr(picture, wanted) > ROUNDING_PSNR[patched.dtype]
+        if patched.dtype == "f32":
+            assert relative_error(latents, wanted_latents) < LATENTS_TOLERANCE
+        # Without the LoRA it would be another picture.
+        assert psnr(plain, wanted) < psnr(picture, wanted) - 3
 
 
 @with_one_model

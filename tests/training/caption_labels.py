@@ -22,7 +22,10 @@ _OPPOSITE = {"left": "right", "right": "left", "above": "below", "below": "above
 
 
 def answers(scene: Scene) -> list[int]:
-    """Return the index of the right choice for each question, -1 if the caption does not say."""
+    """Return the index of the right choice for each question.
+
+    It is -1 if the caption does not say, or says something that is none of the choices.
+    """
     said: dict[str, str | None] = {
         "count": str(len(scene.things)),
         "relation": scene.relation,
@@ -39,6 +42,6 @@ def answers(scene: Scene) -> list[int]:
         said |= {f"{which} shape": thing.shape, f"{which} color": thing.color}
         said[f"{which} size"] = thing.size if thing.size_said else None
     return [
-        UNSAID if (word := said.get(question)) is None else list(choices).index(word)
+        list(choices).index(word) if (word := said.get(question)) in choices else UNSAID
         for question, choices in CHOICES.items()
     ]

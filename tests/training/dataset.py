@@ -13,7 +13,7 @@ import torch
 
 from training.caption_labels import answers
 from training.rasterizer import draw, scene_table
-from training.scenes import scenes
+from training.scenes import Scene, scenes
 from wsd.checkpoint.tokenizer import load_tokenizer
 from wsd.models.registry import Family
 
@@ -80,7 +80,11 @@ def make_data(family: Family, count: int, seed: int) -> Captioned:
 
 def _make_part(family: Family, count: int, seed: int) -> Captioned:
     torch.set_num_threads(1)
-    sampled = list(islice(scenes(seed, held_out=False), count))
+    return describe_scenes(family, list(islice(scenes(seed, held_out=False), count)))
+
+
+def describe_scenes(family: Family, sampled: Sequence[Scene]) -> Captioned:
+    """Return scenes as tensors, with captions as the family's tokenizers read them."""
     return Captioned(
         scene_table(sampled),
         caption_ids(family, [scene.caption for scene in sampled]),

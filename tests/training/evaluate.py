@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from training.scenes import Scene, scenes
+from training.scenes import Scene, scenes, scenes_with
 from training.shape_metrics import Score, score
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
@@ -33,10 +33,21 @@ _SHEET_COLUMNS = 6
 Draw = Callable[[Sequence[str]], np.ndarray]
 
 
-def held_out_scenes(count: int) -> list[Scene]:
-    """Return different scenes whose captions are never trained on."""
+def held_out_scenes(count: int, word: str | None = None) -> list[Scene]:
+    """Return different scenes whose captions are never trained on.
+
+    Args:
+        count: how many.
+        word: a new colour or shape that each has (:func:`training.scenes.scenes_with`); None for
+            scenes of what the models know.
+    """
     unique: dict[str, Scene] = {}
-    for scene in scenes(PROMPT_SEED, held_out=True):
+    found = (
+        scenes(PROMPT_SEED, held_out=True)
+        if word is None
+        else scenes_with(word, PROMPT_SEED, held_out=True)
+    )
+    for scene in found:
         unique.setdefault(scene.caption, scene)
         if len(unique) == count:
             break
@@ -76,17 +87,21 @@ def diffusers_draw(family: Family, pipeline: Any, guidance: float, steps: int, s
     return draw
 
 
-def evaluate(scenes: Sequence[Scene], draw: Draw, progress: Progress) -> tuple[
-    list[Score], np.ndarray
-]:  # fmt: skip
-    """Draw scenes' captions and score the pictures, (n, edge, edge, 3) uint8."""
+def evaluate(
+    scenes: Sequence[Scene], draw: Draw, progress: Progress, new: Collection[str] = ()
+) -> tuple[list[Score], np.ndarray]:
+    """Draw scenes' captions and score the pictures, (n, edge, edge, 3) uint8.
+
+    ``new`` is as in :func:`training.shape_metrics.find_things`.
+    """
     drawn, waiting = [], iter(scenes)
     with progress.stage("draw", total=len(scenes)) as advance:
         while batch := list(islice(waiting, _BATCH)):
             drawn.append(draw([scene.caption for scene in batch]))
             advance(len(batch))
     images = np.concatenate(drawn)
-    return [score(scene, image) for scene, image in zip(scenes, images, strict=True)], images
+    found = [score(scene, image, new) for scene, image in zip(scenes, images, strict=True)]
+    return found, images
 
 
 def contact_sheet(scenes: Sequence[Scene], images: np.ndarray) -> Image.Image:

@@ -11,11 +11,13 @@ import torch
 from PIL import Image, ImageDraw
 from torch.nn import functional
 
-from training.scenes import BACKGROUNDS, COLORS, SHAPES, Scene
+from training.scenes import BACKGROUNDS, COLORS, NEW_COLORS, NEW_SHAPES, SHAPES, Scene
 
 _MASK_EDGE = 96
 _SUPERSAMPLING = 8
 _MOST_THINGS = 3
+_SHAPES = (*SHAPES, *NEW_SHAPES)
+_COLORS = {**COLORS, **NEW_COLORS}
 
 
 def _star() -> list[tuple[float, float]]:
@@ -25,6 +27,11 @@ def _star() -> list[tuple[float, float]]:
         angle = math.pi * corner / 5 - math.pi / 2
         points.append((radius * math.cos(angle), radius * math.sin(angle) + 0.05))
     return points
+
+
+def _pentagon() -> list[tuple[float, float]]:
+    angles = [2 * math.pi * corner / 5 - math.pi / 2 for corner in range(5)]
+    return [(math.cos(angle), math.sin(angle) + 0.05) for angle in angles]
 
 
 def _heart() -> list[tuple[float, float]]:
@@ -49,6 +56,7 @@ _POLYGONS: dict[str, list[tuple[float, float]]] = {
     ],
     "diamond": [(0, -1), (0.85, 0), (0, 1), (-0.85, 0)],
     "heart": _heart(),
+    "pentagon": _pentagon(),
 }  # fmt: skip
 _CIRCLES = {"circle": (0.95,), "ring": (1.0, 0.5)}
 
@@ -87,8 +95,8 @@ def scene_table(scenes: Sequence[Scene]) -> dict[str, torch.Tensor]:
     background = torch.tensor([[BACKGROUNDS[name] for name in s.background] for s in scenes])
     for row, scene in enumerate(scenes):
         for column, thing in enumerate(scene.things):
-            shape[row, column] = SHAPES.index(thing.shape)
-            color[row, column] = torch.tensor(COLORS[thing.color]) / 255
+            shape[row, column] = _SHAPES.index(thing.shape)
+            color[row, column] = torch.tensor(_COLORS[thing.color]) / 255
             place[row, column] = torch.tensor([thing.x, thing.y, thing.radius])
     return {"shape": shape, "color": color, "place": place, "background": background / 255}
 
@@ -104,7 +112,7 @@ def draw(table: dict[str, torch.Tensor], edge: int) -> torch.Tensor:
         (n, 3, edge, edge) float32 from 0 to 1.
     """
     device = table["place"].device
-    masks = torch.from_numpy(np.stack([shape_mask(shape) for shape in SHAPES])).to(device)
+    masks = torch.from_numpy(np.stack([shape_mask(shape) for shape in _SHAPES])).to(device)
     canvas = 2 * edge  # is averaged down at the end, so that edges are smooth
     down = torch.linspace(0, 1, canvas, device=device).view(1, 1, canvas, 1)
     top, bottom = table["background"].unbind(1)

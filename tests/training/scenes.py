@@ -26,6 +26,9 @@ COLORS = {
     "purple": (130, 60, 180),
     "pink": (250, 120, 180),
 }
+# What no training of the models shows: LoRAs teach it. The words are in the vocabulary.
+NEW_SHAPES = ("pentagon",)
+NEW_COLORS = {"dark red": (115, 30, 40)}
 BACKGROUNDS = {
     "white": (250, 250, 250),
     "gray": (150, 150, 150),
@@ -61,8 +64,8 @@ class Thing:
     """One shape.
 
     Attributes:
-        shape: one of :data:`SHAPES`.
-        color: one of :data:`COLORS`.
+        shape: one of :data:`SHAPES` or :data:`NEW_SHAPES`.
+        color: one of :data:`COLORS` or :data:`NEW_COLORS`.
         size: ``small`` or ``large``.
         radius, x, y: where it is, as fractions of the picture's edge.
         size_said: whether the caption gives the size.
@@ -137,6 +140,31 @@ def scenes(seed: int, held_out: bool) -> Iterator[Scene]:
     random = Random(seed)
     while True:
         scene = sample_scene(random)
+        if scene.held_out == held_out:
+            yield scene
+
+
+def scenes_with(word: str, seed: int, held_out: bool) -> Iterator[Scene]:
+    """Yield scenes without end in which a thing has a new colour or shape, or all things have it.
+
+    Args:
+        word: one of :data:`NEW_SHAPES` or :data:`NEW_COLORS`.
+        seed: the same seed gives the same scenes.
+        held_out: yield only held-out scenes, or only the others.
+    """
+    look = "shape" if word in NEW_SHAPES else "color"
+    random = Random(seed)
+    while True:
+        scene = sample_scene(random)
+        # Things of a group are alike; of a pair, one at least is new.
+        changed = range(len(scene.things))
+        if scene.relation is not None:
+            changed = random.choice(((0,), (1,), (0, 1)))
+        things = tuple(
+            replace(thing, **{look: word}) if n in changed else thing
+            for n, thing in enumerate(scene.things)
+        )
+        scene = replace(scene, things=things)
         if scene.held_out == held_out:
             yield scene
 

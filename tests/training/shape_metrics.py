@@ -8,7 +8,7 @@ one whose outline, scaled to the same bounding box, overlaps it most (Jaccard
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import permutations
@@ -17,7 +17,16 @@ import cv2
 import numpy as np
 
 from training.rasterizer import shape_mask
-from training.scenes import COLORS, PLACES, SHAPES, SIZES, Scene, Thing
+from training.scenes import (
+    COLORS,
+    NEW_COLORS,
+    NEW_SHAPES,
+    PLACES,
+    SHAPES,
+    SIZES,
+    Scene,
+    Thing,
+)
 
 # A pixel belongs to an object if its CIELAB distance from the background is larger than this.
 _STANDS_OUT = 20.0
@@ -57,8 +66,15 @@ class Score:
     place: bool | None
 
 
-def find_things(image: np.ndarray) -> list[Found]:
-    """Return the objects in a picture, (edge, edge, 3) uint8, largest first."""
+def find_things(image: np.ndarray, new: Collection[str] = ()) -> list[Found]:
+    """Return the objects in a picture, largest first.
+
+    Args:
+        image: (edge, edge, 3) uint8.
+        new: colours and shapes that are looked for besides those that the models know.
+    """
+    colors = {**COLORS, **{word: rgb for word, rgb in NEW_COLORS.items() if word in new}}
+    shapes = (*SHAPES, *(word for word in NEW_SHAPES if word in new))
     edge = image.shape[0]
     smooth = cv2.medianBlur(image, 3)
     lab = cv2.cvtColor(smooth.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
@@ -79,8 +95,8 @@ def find_things(image: np.ndarray) -> list[Found]:
         pixels = lab[y : y + height, x : x + width][(inside if inside.any() else part) > 0]
         found.append(
             Found(
-                shape=_shape_of(part),
-                color=_color_of(np.median(pixels, axis=0)),
+                shape=_shape_of(part, shapes),
+                color=_color_of(np.median(pixels, axis=0), colors),
                 radius=max(width, height) / 2 / edge,
                 x=(x + width / 2) / edge,
                 y=(y + height / 2) / edge,
@@ -89,31 +105,28 @@ def find_things(image: np.ndarray) -> list[Found]:
     return found
 
 
-def _color_of(lab: np.ndarray) -> str:
-    palette = np.array(list(COLORS.values()), np.float32)[None] / 255
+def _color_of(lab: np.ndarray, colors: Mapping[str, tuple[int, int, int]]) -> str:
+    palette = np.array(list(colors.values()), np.float32)[None] / 255
     distances = np.linalg.norm(cv2.cvtColor(palette, cv2.COLOR_RGB2LAB)[0] - lab, axis=1)
-    return list(COLORS)[int(distances.argmin())]
+    return list(colors)[int(distances.argmin())]
 
 
-def _shape_of(part: np.ndarray) -> str | None:
+def _shape_of(part: np.ndarray, shapes: Sequence[str]) -> str | None:
     height, width = part.shape
     if not 0.6 < width / height < 1.7:
         return None
     outline = _fill_contours(part)
-    overlaps = {shape: _overlap(outline, ideal) for shape, ideal in _ideals().items()}
+    overlaps = {shape: _overlap(outline, _ideal(shape)) for shape in shapes}
     best = max(overlaps, key=lambda shape: overlaps[shape])
     return best if overlaps[best] >= _MIN_OVERLAP else None
 
 
 @cache
-def _ideals() -> dict[str, np.ndarray]:
-    ideals = {}
-    for shape in SHAPES:
-        mask = shape_mask(shape) > 0.5
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        cut = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        ideals[shape] = _fill_contours(cut.astype(np.uint8))
-    return ideals
+def _ideal(shape: str) -> np.ndarray:
+    mask = shape_mask(shape) > 0.5
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    cut = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return _fill_contours(cut.astype(np.uint8))
 
 
 def _fill_contours(part: np.ndarray) -> np.ndarray:
@@ -135,9 +148,12 @@ def _overlap(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.sum(one & other) / max(1, np.sum(one | other)))
 
 
-def score(scene: Scene, image: np.ndarray) -> Score:
-    """Compare a picture, (edge, edge, 3) uint8, with the scene that was asked for."""
-    found = find_things(image)
+def score(scene: Scene, image: np.ndarray, new: Collection[str] = ()) -> Score:
+    """Compare a picture, (edge, edge, 3) uint8, with the scene that was asked for.
+
+    ``new`` is as in :func:`find_things`.
+    """
+    found = find_things(image, new)
     wanted = scene.things
     pairs = _assign(wanted, found)
     right_number = len(found) == len(wanted)

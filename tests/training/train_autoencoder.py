@@ -59,7 +59,9 @@ def _loss(vae: Any, pictures: torch.Tensor) -> torch.Tensor:
 @torch.no_grad()
 def encode(vae: Any, pictures: torch.Tensor) -> torch.Tensor:
     """Return the means of the scaled latents, (n, 4, edge / 8, edge / 8)."""
-    with torch.autocast(pictures.device.type, torch.bfloat16):
+    # Many CPUs have no bfloat16, and emulate it slowly.
+    kind = pictures.device.type
+    with torch.autocast(kind, torch.bfloat16, enabled=kind != "cpu"):
         mean = vae.encode(pictures).latent_dist.mean
     scaled: torch.Tensor = mean.float() * vae.config.scaling_factor
     return scaled

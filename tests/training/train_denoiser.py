@@ -6,7 +6,7 @@ Noise prediction (Ho et al. 2020) with classifier-free guidance (Ho and Salimans
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -30,7 +30,8 @@ _BATCH = 500
 
 
 @torch.no_grad()
-def _latents(family: Family, vae: Any, data: Captioned, device: str) -> torch.Tensor:
+def encode_pictures(family: Family, vae: Any, data: Captioned, device: str) -> torch.Tensor:
+    """Return the latents of training pictures, (n, 4, edge / 8, edge / 8) float16."""
     edge = family.sizes[0][0]
     parts = torch.split(torch.arange(len(data)), _BATCH)
     return torch.cat([encode(vae, data.pictures(rows, edge, device)).half() for rows in parts])
@@ -45,18 +46,31 @@ def _conditions(
     Returns:
         ``text`` (n, 77, d) and, if an encoder projects, ``pooled`` (n, p).
     """
-    layers = {used.component: used.hidden_state for used in family.conditioning.encoders}
-    found: dict[str, list[torch.Tensor]] = {"text": [], "pooled": []}
     count = len(next(iter(ids.values())))
-    for rows in torch.split(torch.arange(count), _BATCH):
-        states = []
-        for name, encoder in encoders.items():
-            encoded = encoder(ids[name][rows].int().to(device), output_hidden_states=True)
-            states.append(conditioning_state(encoded, layers[name]))
-            if (pooled := getattr(encoded, "text_embeds", None)) is not None:
-                found["pooled"].append(pooled.half())
-        found["text"].append(torch.cat(states, dim=-1).half())
-    return {name: torch.cat(parts) for name, parts in found.items() if parts}
+    parts = [
+        encode_texts(family, encoders, {name: some[rows].to(device) for name, some in ids.items()})
+        for rows in torch.split(torch.arange(count), _BATCH)
+    ]
+    return {name: torch.cat([part[name].half() for part in parts]) for name in parts[0]}
+
+
+def encode_texts(
+    family: Family, encoders: Mapping[str, Any], ids: Mapping[str, torch.Tensor]
+) -> Inputs:
+    """Return the conditioning of token ids (n, 77), each for the encoder of its name.
+
+    Returns:
+        ``text`` (n, 77, d) and, if an encoder projects, ``pooled`` (n, p), float32.
+    """
+    layers = {used.component: used.hidden_state for used in family.conditioning.encoders}
+    found: Inputs = {}
+    states = []
+    for name, encoder in encoders.items():
+        encoded = encoder(ids[name].int(), output_hidden_states=True)
+        states.append(conditioning_state(encoded, layers[name]))
+        if (pooled := getattr(encoded, "text_embeds", None)) is not None:
+            found["pooled"] = pooled
+    return {"text": torch.cat(states, dim=-1), **found}
 
 
 def train_denoiser(
@@ -71,6 +85,19 @@ def train_denoiser(
     torch.manual_seed(seed + 1)
     unet: Any = build_module(family.component("denoiser")).to(device).train()
     unet.to(memory_format=torch.channels_last)
+    loss = denoising_loss(family, unet, device)
+    latents = encode_pictures(family, vae, data, device)
+    conditions = _conditions(family, encoders, data.ids, device)
+    empty = _conditions(family, encoders, caption_ids(family, [""]), device)
+    if family.conditioning.empty_negative == "zeros":
+        empty = {name: torch.zeros_like(tensor) for name, tensor in empty.items()}
+    inputs = _inputs(latents, conditions, empty, plan.batch, seed)
+    trained: Any = fit(unet, loss, inputs, plan, "denoiser", device, progress)
+    return trained.to(memory_format=torch.contiguous_format)
+
+
+def denoising_loss(family: Family, unet: Any, device: str) -> Callable[..., torch.Tensor]:
+    """Return the loss of a UNet, a function of what :func:`noisy_batches` yields and of texts."""
     alphas = build_scheduler(family.scheduler).alphas_cumprod.to(device)
     snr = alphas / (1 - alphas)
     weights = (1 + snr).clamp_max(_MOST_WEIGHT) / snr
@@ -86,35 +113,24 @@ def train_denoiser(
         added = None
         if pooled is not None:
             added = {"text_embeds": pooled, "time_ids": sizes.expand(len(clean), -1)}
-        with torch.autocast(clean.device.type, torch.bfloat16, cache_enabled=False):
+        # Many CPUs have no bfloat16, and emulate it slowly.
+        with torch.autocast(
+            clean.device.type, torch.bfloat16, device != "cpu", cache_enabled=False
+        ):
             predicted = unet(noisy, times, text, added_cond_kwargs=added, return_dict=False)[0]
         errors = (predicted.float() - noise).square().mean((1, 2, 3))
         total: torch.Tensor = (weights[times] * errors).mean()
         return total
 
-    latents = _latents(family, vae, data, device)
-    conditions = _conditions(family, encoders, data.ids, device)
-    empty = _conditions(family, encoders, caption_ids(family, [""]), device)
-    if family.conditioning.empty_negative == "zeros":
-        empty = {name: torch.zeros_like(tensor) for name, tensor in empty.items()}
-    inputs = _inputs(latents, conditions, empty, plan.batch, seed)
-    trained: Any = fit(unet, loss, inputs, plan, "denoiser", device, progress)
-    return trained.to(memory_format=torch.contiguous_format)
+    return loss
 
 
 def _inputs(
     latents: torch.Tensor, conditions: Inputs, empty: Inputs, batch: int, seed: int
 ) -> Iterator[Inputs]:
-    device = latents.device
-    source = torch.Generator(device).manual_seed(seed)
-    for rows in batches(len(latents), batch, torch.Generator().manual_seed(seed)):
-        chosen = rows.to(device)
-        clean = latents[chosen].float()
-        dropped = torch.rand(batch, generator=source, device=device) < _DROPOUT
+    for chosen, dropped, noisy in noisy_batches(latents, batch, seed):
         yield {
-            "clean": clean,
-            "noise": torch.randn(clean.shape, generator=source, device=device),
-            "times": torch.randint(1000, (batch,), generator=source, device=device),
+            **noisy,
             **{
                 name: torch.where(
                     dropped.view(-1, *[1] * (tensor.ndim - 1)), empty[name], tensor[chosen]
@@ -122,3 +138,29 @@ def _inputs(
                 for name, tensor in conditions.items()
             },
         }
+
+
+def noisy_batches(
+    latents: torch.Tensor, batch: int, seed: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, Inputs]]:
+    """Yield batches of latents without end, with noise and times.
+
+    Returns:
+        row numbers (n,) int64; which rows are to have no text, (n,) bool; and ``clean`` and
+        ``noise`` (n, 4, h, w) float32 with ``times`` (n,) int64.
+    """
+    device = latents.device
+    source = torch.Generator(device).manual_seed(seed)
+    for rows in batches(len(latents), batch, torch.Generator().manual_seed(seed)):
+        chosen = rows.to(device)
+        clean = latents[chosen].float()
+        dropped = torch.rand(batch, generator=source, device=device) < _DROPOUT
+        yield (
+            chosen,
+            dropped,
+            {
+                "clean": clean,
+                "noise": torch.randn(clean.shape, generator=source, device=device),
+                "times": torch.randint(1000, (batch,), generator=source, device=device),
+            },
+        )

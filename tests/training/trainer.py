@@ -13,11 +13,11 @@ import torch
 
 from wsd.util.progress import Progress
 
-_WARMUP_STEPS = 300
 _EMA_DECAY = 0.9995
 _GRADIENT_NORM = 1.0
 _EAGER_STEPS = 3  # run before the graph is recorded, so that CUDA libraries are initialised
-_TOLD_EVERY = 1000
+# The loss is told so often in a stage, or every 1000 steps.
+_TOLD_TIMES, _TOLD_EVERY = 10, 1000
 
 Inputs = dict[str, torch.Tensor]
 
@@ -30,17 +30,19 @@ class Plan:
         steps: number of optimiser steps.
         batch: pictures a step.
         learning_rate: AdamW's, at its highest.
+        warmup: number of steps in which the learning rate rises to that.
     """
 
     steps: int
     batch: int
     learning_rate: float
+    warmup: int = 300
 
 
-def learning_rate(step: int, steps: int) -> float:
-    """Return the factor of a linear warm-up and a cosine decay to 0."""
-    warmup = min(1.0, (step + 1) / _WARMUP_STEPS)
-    return warmup * 0.5 * (1 + math.cos(math.pi * step / steps))
+def learning_rate(step: int, plan: Plan) -> float:
+    """Return the learning rate: a linear warm-up, and a cosine decay to 0."""
+    warmup = min(1.0, (step + 1) / plan.warmup)
+    return plan.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * step / plan.steps))
 
 
 class _Average:
@@ -133,13 +135,13 @@ def fit(
     """
     average = _Average(module)
     step_once = _Step(module, loss, plan.learning_rate, device)
+    told = min(_TOLD_EVERY, max(1, plan.steps // _TOLD_TIMES))
     started = time.monotonic()
     with progress.stage(stage, total=plan.steps) as advance:
         for step in range(plan.steps):
-            rate = plan.learning_rate * learning_rate(step, plan.steps)
-            value = step_once(next(inputs), rate)
+            value = step_once(next(inputs), learning_rate(step, plan))
             average.update(step)
-            if step % _TOLD_EVERY == 0 or step == plan.steps - 1:
+            if step % told == 0 or step == plan.steps - 1:
                 seconds = time.monotonic() - started
                 print(f"{stage} step {step}: loss {value.item():.4f}, {seconds:.0f} s", flush=True)
             advance(1)

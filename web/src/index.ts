@@ -132,6 +132,7 @@ export type {
   Conditioning,
   Defaults,
   EntryPoint,
+  ExampleLora,
   ExamplePicture,
   FileEntry,
   LatentPreview,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -17,12 +18,8 @@ from wsd.checkpoint.adapters.adapter import Adapter, open_adapter
 from wsd.checkpoint.resolve import find_adapter
 from wsd.errors import BundleError, CheckpointError, FileError
 from wsd.models.registry import FAMILIES, Family
-from wsd.spec.adapter_bundle import (
-    ADAPTER_FILE,
-    ADAPTER_VERSION,
-    MAX_TRIGGER_WORDS,
-    AdapterBundle,
-)
+from wsd.spec.adapter_bundle import ADAPTER_FILE, ADAPTER_VERSION, AdapterBundle
+from wsd.spec.manifest import MAX_TRIGGER_WORDS
 from wsd.util.file_errors import explain_file_errors
 from wsd.util.files import check_absent, write_folder_atomically
 from wsd.util.hashing import canonical_json, sha256_file
@@ -65,20 +62,53 @@ def write_adapter_bundle(
         shutil.copyfile(path, target)
         if sha256_file(target) != adapter.sha256:
             raise FileError(f"{path} changed while it was copied", "run it again")
+        facts = describe_adapter(adapter, name)
         described = AdapterBundle(
             version=ADAPTER_VERSION,
-            name=printable_line(name or path.stem, _LONGEST),
+            name=facts.name,
             family=found.name,
             file=target.name,
             bytes=target.stat().st_size,
             sha256=adapter.sha256,
-            layers=adapter.count,
-            trigger_words=_find_trigger_words(adapter),
-            license=printable_line(adapter.license, _LONGEST),
+            layers=facts.layers,
+            trigger_words=facts.trigger_words,
+            license=facts.license,
         )
         data = canonical_json(described.model_dump(mode="json"))
         (folder / ADAPTER_FILE).write_bytes(data)
     return out
+
+
+@dataclass(frozen=True)
+class AdapterFacts:
+    """What pages are told of an adapter.
+
+    Attributes:
+        name: what people call it.
+        layers: number of parameters that it changes.
+        trigger_words: words that it was trained with, as its metadata names them.
+        license: as its metadata states it; empty if it states none.
+    """
+
+    name: str
+    layers: int
+    trigger_words: tuple[str, ...]
+    license: str
+
+
+def describe_adapter(adapter: Adapter, name: str | None = None) -> AdapterFacts:
+    """Return what pages are told of an adapter, on lines that any terminal and page can show.
+
+    Args:
+        adapter: an open file.
+        name: what people call it; the file's name without its ending unless given.
+    """
+    return AdapterFacts(
+        name=printable_line(name or adapter.path.stem, _LONGEST),
+        layers=adapter.count,
+        trigger_words=_find_trigger_words(adapter),
+        license=printable_line(adapter.license, _LONGEST),
+    )
 
 
 def is_adapter_bundle(folder: Path) -> bool:

@@ -12,6 +12,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from wsd.bundle.attestations import write_attestations
+from wsd.bundle.example_loras import find_example_loras, write_example_lora
 from wsd.bundle.example_pictures import Example, find_examples
 from wsd.bundle.latent_preview import fit_preview
 from wsd.bundle.manifest import write_index, write_manifest
@@ -243,6 +244,10 @@ def _write_model(
             _write_text(text, stem, folder) for stem, text in {**card.texts, **of_checker}.items()
         ),
         example_pictures=tuple(_write_example(example, folder) for example in examples),
+        example_loras=tuple(
+            write_example_lora(adapter, folder) for adapter in find_example_loras(checkpoint)
+        )
+        or None,
     )
     write_manifest(manifest, folder)
     return manifest

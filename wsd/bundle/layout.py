@@ -16,6 +16,7 @@ from pathlib import Path
 from wsd.bundle.manifest import FILE_NAME as MANIFEST
 from wsd.bundle.manifest import INDEX_NAME, find_manifests, read_index, read_manifest
 from wsd.bundle.model_files import (
+    check_example_lora,
     check_example_picture,
     read_kernel_work,
     read_self_test,
@@ -61,7 +62,7 @@ _KEPT = re.compile(
 _MENTIONED = re.compile(r'"\./([A-Za-z0-9._/-]+)"')
 _IMPORTED = re.compile(r'(?:from|import)\s*"\./([A-Za-z0-9._/-]+)"')
 # Endings of what a model consists of; a page or a script would be one of this site.
-_ENDINGS = (".bin", ".json", ".txt", ".wasm", ".webp")
+_ENDINGS = (".bin", ".json", ".safetensors", ".txt", ".wasm", ".webp")
 
 
 def is_page_file(path: str) -> bool:
@@ -205,6 +206,7 @@ def _find_content_faults(
         *((entry.file, read_kernel_work) for entry in [manifest.kernels] if entry is not None),
         *((entry.file, read_self_test) for entry in [manifest.self_test] if entry is not None),
         *((entry.file, check_example_picture) for entry in manifest.example_pictures),
+        *((entry.file, check_example_lora) for entry in manifest.example_loras or ()),
     ]
     for file, read in dict(readers).items():
         name = f"{place}/{file}"

@@ -1,4 +1,4 @@
-"""Read a model's files, each by its type: tokenizers, kernel table, self-test, example pictures."""
+"""Read a model's files, each by its type: tokenizers, kernel table, self-test, examples."""
 
 from __future__ import annotations
 
@@ -121,3 +121,18 @@ def check_example_picture(path: Path) -> None:
         raise BundleError(
             f"{path}: not a WebP picture of at most {MAX_EXAMPLE_BYTES} bytes", REBUILD
         )
+
+
+def check_example_lora(path: Path) -> None:
+    """Refuse a file whose tensors cannot be read.
+
+    Args:
+        path: of a file that a manifest lists.
+
+    Raises:
+        CheckpointError: if it is no safetensors file, or damaged.
+    """
+    # It imports torch, which most bundles are verified without.
+    from wsd.checkpoint.safetensors_file import list_safetensors
+
+    list_safetensors(path)

@@ -218,6 +218,7 @@ def find_checkpoint(weights: str, family: Family, *, own_vae: bool = True) -> Pa
     more = [
         "self-test.json",
         "example-pictures/*.png",
+        "example-loras/*.safetensors",
         CARD,
         *LICENSE_FILES,
         *(

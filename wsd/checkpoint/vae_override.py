@@ -38,7 +38,7 @@ from wsd.models.family import Component, Family
 from wsd.spec.roles import VAE_DECODER
 
 # Files beside a checkpoint's weights that are right with any VAE; a self-test is not.
-_KEPT = ("model_index.json", CARD, *LICENSE_FILES)
+_KEPT = ("model_index.json", "example-loras", CARD, *LICENSE_FILES)
 Stored = dict[str, StoredTensor]
 
 

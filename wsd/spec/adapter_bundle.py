@@ -6,12 +6,11 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from wsd.spec.manifest import Sha256
+from wsd.spec.manifest import MAX_TRIGGER_WORDS, Sha256
 from wsd.spec.paths import Name
 
 ADAPTER_FILE: Final = "adapter.json"
 ADAPTER_VERSION: Final = 1
-MAX_TRIGGER_WORDS: Final = 20
 
 
 class AdapterBundle(BaseModel):

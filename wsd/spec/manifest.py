@@ -48,6 +48,9 @@ SCHEMA_VERSION: Final = 2
 MAX_EXAMPLES: Final = 6
 MAX_EXAMPLE_BYTES: Final = 1 << 14
 MAX_EXAMPLE_SETTINGS: Final = 20_000
+# Most LoRAs that the page offers, and trigger words of each.
+MAX_EXAMPLE_LORAS: Final = 8
+MAX_TRIGGER_WORDS: Final = 20
 
 _CONFIG = ConfigDict(
     extra="forbid",
@@ -209,6 +212,19 @@ class ExamplePicture(FileEntry):
     """The example that it is of."""
     settings: Annotated[str, Field(max_length=MAX_EXAMPLE_SETTINGS)]
     """Everything that decided the picture, as the text of its PNG had it."""
+
+
+class ExampleLora(FileEntry):
+    """A LoRA that the page offers with the model, as a safetensors file."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    """What people call it."""
+    layers: PositiveInt
+    """Number of parameters that it changes."""
+    trigger_words: Annotated[tuple[str, ...], Field(max_length=MAX_TRIGGER_WORDS)]
+    """Words that it was trained with, as its metadata names them."""
+    license: str
+    """Its licence as its metadata states it; empty if it states none."""
 
 
 class TokenizerEntry(FileEntry):
@@ -499,6 +515,10 @@ class Manifest(_Entry):
     """The checkpoint's card, licences and notices, as texts for people."""
     example_pictures: tuple[ExamplePicture, ...] = ()
     """Pictures of the examples, as far as they have one."""
+    example_loras: (
+        Annotated[tuple[ExampleLora, ...], Field(min_length=1, max_length=MAX_EXAMPLE_LORAS)] | None
+    ) = None
+    """LoRAs that the page offers with the model; absent if there are none."""
 
     @model_serializer(mode="wrap")
     def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -529,7 +549,8 @@ class Manifest(_Entry):
         shards = [shard for component in self.components.values() for shard in component.shards]
         optional = [entry for entry in (self.kernels, self.self_test) if entry is not None]
         texts = (*self.tokenizers.values(), *optional, *self.documents)
-        return (self.library, *texts, *self.example_pictures, *shards)
+        examples = (*self.example_pictures, *(self.example_loras or ()))
+        return (self.library, *texts, *examples, *shards)
 
     def find_inconsistencies(self) -> Iterator[str]:
         """Yield what contradicts itself in a whole manifest, as ``wsd build`` writes none."""
@@ -575,6 +596,9 @@ class Manifest(_Entry):
                 yield f"example_pictures: {prompt[:60]!r} is not one of the examples"
             if count > 1:
                 yield f"example_pictures: {prompt[:60]!r} has {count}"
+        for name, count in Counter(lora.name for lora in self.example_loras or ()).items():
+            if count > 1:
+                yield f"example_loras: {count} are called {name[:60]!r}"
 
     def source_of(self, component: str) -> str:
         """Return where the weights of a component come from: the checkpoint, or a place of its own.

@@ -119,6 +119,9 @@ def _describe_models(manifests: Sequence[tuple[str, Manifest]]) -> Iterator[str]
             terms = adapter.license or "not stated; ask who published it"
             yield f"  adapter: {adapter.source}, scale {adapter.scale:g}"
             yield f"  licence of the adapter: {terms}"
+        for lora in manifest.example_loras or ():
+            yield f"  LoRA {lora.name}: {folder}/{lora.file}"
+            yield f"  licence of the LoRA: {lora.license or 'not stated; ask who published it'}"
         if (checker := manifest.safety_checker) is not None:
             terms = checker.license or "not stated; ask who published it"
             yield f"  safety checker: {checker.source}"

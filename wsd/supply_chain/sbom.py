@@ -42,7 +42,7 @@ from packageurl import PackageURL
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from wsd.errors import BundleError
-from wsd.spec.manifest import Manifest
+from wsd.spec.manifest import ExampleLora, Manifest
 from wsd.spec.paths import check_path
 from wsd.spec.roles import SAFETY_CHECKER
 from wsd.supply_chain.checkpoint_url import checkpoint_url
@@ -73,6 +73,7 @@ def build_sbom(contents: BundleContents) -> dict[str, Any]:
     others = [
         *map(_model, contents.manifests),
         *(_safety_checker(manifest) for manifest in contents.manifests if manifest.safety_checker),
+        *(_lora(one, lora) for one in contents.manifests for lora in one.example_loras or ()),
         *(_file(path, digests) for path, digests in sorted(contents.files.items())),
     ]
     components = [*libraries, *others]
@@ -383,6 +384,20 @@ def _model(manifest: Manifest) -> Component:
                 for adapter in model.adapters or ()
             ),
         ],
+    )
+
+
+def _lora(manifest: Manifest, lora: ExampleLora) -> Component:
+    """Return a LoRA that the page offers with a model; its licence may be another one."""
+    model = manifest.model
+    return Component(
+        name=f"{model.name}-{lora.name}",
+        version=model.dtype,
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        bom_ref=f"model:{model.name}:{model.dtype}:lora:{lora.name}",
+        description="LoRA that the page offers with the model",
+        licenses=_license(lora.license),
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=lora.sha256)],
     )
 
 

@@ -447,7 +447,7 @@ async function choose<Found extends Preflight>(
     const isDrawable = examined.problems.length === 0;
     given.offerModel(examined.manifest, isDrawable ? examined.pictureSizes : undefined);
     // Settings of a link may name some of them.
-    await loras.offerModel(examined.manifest);
+    await loras.offerModel(examined);
     if (turn !== choice) return;
     startKeeping();
     showExamples(examined);

@@ -123,6 +123,24 @@ export interface EntryPoint {
   operations: number;
 }
 
+/** A LoRA that the page offers with the model, as a safetensors file. */
+export interface ExampleLora {
+  /** Name of the file, without a folder. */
+  file: string;
+  /** Size of the file in bytes. */
+  bytes: number;
+  /** SHA-256 of the file in lower-case hexadecimal. */
+  sha256: string;
+  /** What people call it. */
+  name: string;
+  /** Number of parameters that it changes. */
+  layers: number;
+  /** Words that it was trained with, as its metadata names them. */
+  trigger_words: string[];
+  /** Its licence as its metadata states it; empty if it states none. */
+  license: string;
+}
+
 /** A small picture of one of the examples, as a WebP file, and the settings that drew it. */
 export interface ExamplePicture {
   /** Name of the file, without a folder. */
@@ -274,6 +292,8 @@ export interface Manifest {
   documents: FileEntry[];
   /** Pictures of the examples, as far as they have one. */
   example_pictures: ExamplePicture[];
+  /** LoRAs that the page offers with the model; absent if there are none. */
+  example_loras?: ExampleLora[];
 }
 
 /** What the model is, for people and for tools. */

@@ -121,7 +121,7 @@ function checkFiles(manifest: Manifest, url: string): Manifest {
   try {
     // Older manifests have no pictures. They are not among the files that drawing needs.
     const { example_pictures: pictures = [] } = manifest as Partial<Manifest>;
-    files = [...filesOf(manifest), ...pictures];
+    files = [...filesOf(manifest), ...pictures, ...(manifest.example_loras ?? [])];
   } catch (cause) {
     throw new FetchError(`${nameOf(url)} is not a manifest`, "build the bundle again", { cause });
   }

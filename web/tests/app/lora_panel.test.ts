@@ -54,14 +54,17 @@ const named = (title: string, spacing = "leading"): object => ({
 });
 /** Schedulers of a bundle that was built before there were those of trailing timesteps. */
 let available: Record<string, object>;
-const manifest = (family: string): Manifest =>
-  ({
+const model = (family: string, examples?: object[]): Parameters<LoraPanel["offerModel"]>[0] => ({
+  manifest: {
     model: { name: "speck", family },
     entry_points: [],
+    example_loras: examples,
     conditioning: { encoders: family === "sdxl" ? ["one", "two"] : ["one"] },
     schedulers: { default: "dpmpp_2m", available },
     defaults: { steps: 25, guidance_scale: 7 },
-  }) as unknown as Manifest;
+  } as unknown as Manifest,
+  manifestUrl: `${location.origin}/models/speck/manifest.json?key=1`,
+});
 
 /** Files of these names are those of fast variants. */
 const FAST: Record<string, string> = { lcm: "lcm-lora", hyper: "hyper-4step", tcd: "tcd" };
@@ -96,7 +99,7 @@ class Pipeline implements LoraPipeline {
     if (text.startsWith("bad")) throw new api.LoraError("it is bad", "take another one");
     const digest = text.length.toString(16).padStart(64, "0");
     if (sha256 !== undefined && sha256 !== digest) throw new api.LoraError("another file", "no");
-    const suggested = suggestSettings(FAST[name], manifest("sd15"));
+    const suggested = suggestSettings(FAST[name], model("sd15").manifest);
     const made = {
       ...(suggested === undefined ? {} : { suggested }),
       ...{ name, scale, layers: 192, bytes: 37e6, sha256: digest, hash: digest.slice(-12) },
@@ -152,7 +155,7 @@ let prompt: string;
 let fields: FastFields;
 
 /** Open the page, with a model of a family; it is loaded unless told else. */
-async function open(family = "sd15", loaded = true): Promise<void> {
+async function open(family = "sd15", loaded = true, examples?: object[]): Promise<void> {
   vi.resetModules();
   openPage("index.html");
   const { inWords } = await import("../../src/app/strings");
@@ -175,7 +178,7 @@ async function open(family = "sd15", loaded = true): Promise<void> {
     writeSettings: (changed) => (fields = { ...fields, ...changed }),
   });
   pipeline = new Pipeline();
-  await panel.offerModel(manifest(family));
+  await panel.offerModel(model(family, examples));
   if (loaded) panel.attach(pipeline);
   await settle();
 }
@@ -396,6 +399,40 @@ test("the file of an address leaves the cache with the last LoRA that has it", a
   await add("one.safetensors");
   await removeFirst();
   expect(removed).toHaveLength(1);
+});
+
+test("those that come with the model are offered until they are listed", async () => {
+  const url = `${location.origin}/models/speck/lora.1.safetensors?key=1`;
+  const sha256 = url.length.toString(16).padStart(64, "0");
+  const examples = [
+    { file: "lora.1.safetensors", name: "dark-red", sha256 },
+    { file: "lora.22.safetensors", name: "changed", sha256: "0".repeat(64) },
+  ];
+  const buttons = (): HTMLElement[] => [
+    ...document.querySelectorAll<HTMLElement>("#lora-panel > .words:not([hidden]) button"),
+  ];
+  expect(buttons()).toEqual([]);
+  await open("sd15", true, examples);
+  expect(buttons().map(({ textContent, title }) => [textContent, title])).toEqual([
+    ["dark-red", "Add dark-red"],
+    ["changed", "Add changed"],
+  ]);
+  buttons()[0]!.focus();
+  buttons()[0]!.click();
+  await settle();
+  expect([line(), pipeline.calls]).toEqual(["dark-red 1", ["load dark-red 0 checked"]]);
+  expect(document.activeElement).toBe(find("[type=checkbox]"));
+  expect(buttons().map(({ textContent }) => textContent)).toEqual(["changed"]);
+  buttons()[0]!.click();
+  await settle();
+  expect(failed[0]).toContain("changed cannot be used with this model.");
+  // It is fetched from where it was, as any address of this site.
+  await open("sd15", true, examples);
+  expect([line(), buttons().length]).toEqual(["dark-red 1", 1]);
+  find(".remove").click();
+  expect(buttons()).toHaveLength(2);
+  await open("sdxl");
+  expect(buttons()).toEqual([]);
 });
 
 test("tags in the prompt set those that are listed; a missing one is named, and nothing drawn", async () => {

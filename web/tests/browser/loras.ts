@@ -93,6 +93,22 @@ async function draw(): Promise<Drawn> {
   return { latents: Array.from(latents), text: client.formatSettings(settings) };
 }
 
+interface Picture {
+  latents: number[];
+  /** Red, green, blue and alpha of each pixel. */
+  pixels: number[];
+}
+
+/** Draw one picture of a prompt. */
+async function drawPicture(
+  prompt: string,
+  numInferenceSteps: number,
+  seed: number,
+): Promise<Picture> {
+  const { latents, images } = await pipe.generate(prompt, { numInferenceSteps, seed });
+  return { latents: Array.from(latents), pixels: Array.from(images[0]!.data) };
+}
+
 /** Draw while a LoRA is loaded: the calls wait for each other. */
 async function drawAround(base64: string): Promise<Drawn[]> {
   const [before, , after] = await Promise.all([
@@ -133,6 +149,7 @@ const functions = {
   unloadLora,
   loras,
   draw,
+  drawPicture,
   drawAround,
   readParameters,
   usage,

@@ -6,9 +6,10 @@
 import type {
   AppliedLora,
   CallOptions,
+  ExampleLora,
   LoadedInversion,
   LoadedLora,
-  Manifest,
+  Preflight,
   StableDiffusionPipeline,
 } from "../../index";
 import {
@@ -67,8 +68,11 @@ export type LoraPipeline = Pick<
 
 /** The LoRAs, for the page. */
 export interface LoraPanel {
-  /** Take up another model, which is not loaded yet. The LoRAs of its family are listed then. */
-  offerModel: (manifest: Manifest) => Promise<void>;
+  /**
+   * Take up another model, which is not loaded yet. The LoRAs of its family are listed then, and
+   * those that come with it are offered.
+   */
+  offerModel: (model: Pick<Preflight, "manifest" | "manifestUrl">) => Promise<void>;
   /** Take up the loaded model: what waits for it, and those that are on, are read. */
   attach: (pipeline: LoraPipeline) => void;
   /** Whether a file is for it. */
@@ -126,6 +130,9 @@ class MountedLoras implements LoraPanel {
 
   private readonly hint = make("p", { class: "hint" });
   private readonly list = make("ul", { role: "list", class: "loras" });
+  /** Those that come with the model: a button for each that is not listed. */
+  private readonly examples = make("div", { class: "words", role: "group", hidden: true });
+  private offered: { lora: ExampleLora; url: string }[] = [];
   private readonly open = makeButton("", () => this.chooser.click());
   private readonly chooser = make("input", {
     ...{ type: "file", accept: ".safetensors", multiple: true, hidden: true },
@@ -148,6 +155,7 @@ class MountedLoras implements LoraPanel {
     element("lora-panel").replaceChildren(
       this.hint,
       this.list,
+      this.examples,
       make("div", { class: "tools" }, this.open),
       this.chooser,
       form,
@@ -177,11 +185,17 @@ class MountedLoras implements LoraPanel {
     this.describe();
   }
 
-  offerModel = async (manifest: Manifest): Promise<void> => {
-    const { model } = manifest;
+  offerModel: LoraPanel["offerModel"] = async ({ manifest, manifestUrl }) => {
+    const { model, example_loras: examples = [] } = manifest;
     this.family = model.family === "" ? model.name : model.family;
     this.pipeline = undefined;
     this.fast.offerModel(manifest);
+    this.offered = examples.map((lora) => {
+      const url = new URL(lora.file, manifestUrl);
+      // A query may be the token by which a server gives out the files of a folder.
+      url.search = new URL(manifestUrl).search;
+      return { lora, url: url.href };
+    });
     this.describe();
     const late = new Promise<void>((done) => setTimeout(done, LIST_MS));
     await Promise.race([this.listed, late]);
@@ -375,10 +389,14 @@ class MountedLoras implements LoraPanel {
     }
   }
 
-  private async loadLora({ from, title }: Source, pipeline: LoraPipeline): Promise<Facts> {
+  private async loadLora(
+    { from, title, sha256: expected }: Source,
+    pipeline: LoraPipeline,
+  ): Promise<Facts> {
     // An adapter.json says the name itself.
     const named = /\.json$/i.test(title) ? {} : { name: this.freeName(nameOf(title)) };
-    const loaded = await pipeline.loadLora(from, { ...named, scale: 0 });
+    const checked = expected === undefined ? {} : { sha256: expected };
+    const loaded = await pipeline.loadLora(from, { ...named, ...checked, scale: 0 });
     const { name, sha256 } = loaded;
     if ("name" in named || this.find(name) === undefined) return factsOfLora(loaded);
     await pipeline.unloadLora(name);
@@ -420,7 +438,10 @@ class MountedLoras implements LoraPanel {
     this.items.push(item);
     if (file !== undefined) this.files.set(lora, file);
     this.newest = lora;
+    // The button of an example goes away.
+    const wasFocused = this.examples.contains(document.activeElement);
     this.describe();
+    if (wasFocused) item.focus();
     this.sayWithFast(() => {
       const { added, inversionAdded } = text().loras;
       return token === "" ? added(name, layers) : inversionAdded(token);
@@ -624,7 +645,24 @@ class MountedLoras implements LoraPanel {
       item.write();
     }
     this.list.hidden = this.present.length === 0;
+    this.describeExamples();
     this.describeLine();
+  }
+
+  /** Offer those that come with the model and are not listed. */
+  private describeExamples(): void {
+    const strings = text().loras;
+    const listed = new Set(this.present.map(({ lora }) => lora.sha256));
+    const left = this.offered.filter(({ lora }) => !listed.has(lora.sha256));
+    this.examples.hidden = left.length === 0;
+    this.examples.setAttribute("aria-label", strings.examples);
+    this.examples.replaceChildren(
+      make("small", {}, strings.examples),
+      ...left.map(({ lora: { name, sha256 }, url }) => {
+        const add = (): void => this.take({ from: url, title: name, sha256 });
+        return makeButton(name, add, { title: strings.addExample(name), dir: "auto" });
+      }),
+    );
   }
 
   /** Say in the line below the title which are on. */

@@ -241,6 +241,8 @@ export function arabic({
       choose: "إضافة ملفات LoRA",
       address: "أو عنوان على هذا الموقع",
       load: "تحميل",
+      examples: "صُنعت لهذا النموذج",
+      addExample: (name) => `إضافة ${isolate(name)}`,
       drop: "أفلت ملف LoRA لإضافته",
       otherSite: (address) =>
         `العنوان ${isolate(address)} ليس على هذا الموقع، وهذه الصفحة لا تحمّل من موقع آخر. نزّل الملف ثم أفلته هنا.`,

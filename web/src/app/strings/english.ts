@@ -214,6 +214,8 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       choose: "Add LoRAs",
       address: "Or an address on this site",
       load: "Load",
+      examples: "Made for this model",
+      addExample: (name: string) => `Add ${isolate(name)}`,
       drop: "Drop the LoRA to add it",
       otherSite: (address: string) =>
         `${isolate(address)} is not on this site, and this page loads from no other. Download the file, then drop it here.`,

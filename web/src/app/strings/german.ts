@@ -226,6 +226,8 @@ export function german({
       choose: "LoRAs hinzufügen",
       address: "Oder eine Adresse auf dieser Website",
       load: "Laden",
+      examples: "Für dieses Modell gemacht",
+      addExample: (name) => `${isolate(name)} hinzufügen`,
       drop: "Lass das LoRA los, um es hinzuzufügen",
       otherSite: (address) =>
         `${isolate(address)} liegt nicht auf dieser Website, und diese Seite lädt von keiner anderen. Lade die Datei herunter und ziehe sie dann hierher.`,

@@ -1,0 +1,41 @@
+"""A model in a page whose LoRAs tests load, by the functions of ``web/tests/browser/loras.ts``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from playwright.sync_api import BrowserContext
+
+from pages import browser_program
+from wsd.models.registry import Family
+
+
+@contextmanager
+def opened(
+    context: BrowserContext, address: str, name: str, **options: object
+) -> Iterator[Callable[..., Any]]:
+    """Return a function that calls one of ``web/tests/browser/loras.ts`` in a page with a model."""
+    page = context.new_page()
+    page.goto(address + "blank.html")
+    page.set_default_timeout(0)
+    page.evaluate(f"() => {{ {browser_program('loras')} }}")
+
+    def call(function: str, *arguments: object) -> Any:
+        return page.evaluate(
+            "([name, args]) => wsdLoras[name](...args)", [function, list(arguments)]
+        )
+
+    call("load", f"/models/{name}/manifest.json", options)
+    yield call
+    call("unload")
+    page.close()
+
+
+def read_picture(drawn: dict[str, Any], family: Family) -> tuple[np.ndarray, np.ndarray]:
+    """Return picture (height, width, 3) uint8 and latents of what ``drawPicture`` gives."""
+    width, height = family.sizes[0]
+    pixels = np.array(drawn["pixels"], np.uint8).reshape(height, width, 4)
+    return pixels[..., :3], np.array(drawn["latents"], np.float32)
