@@ -112,7 +112,7 @@ def train_lora(
 
     empty = None if is_zeros else caption_ids(family, [""])
     inputs = _inputs(latents, data.ids, empty, recipe, device)
-    trained = fit(modules, loss, inputs, plan, "LoRA", device, progress)
+    trained = fit(modules, loss, inputs, plan, "LoRA", device, progress, graph=False)
     return {
         f"{component}.{name}": tensor.half().cpu().contiguous()
         for component, module in trained.items()
