@@ -256,6 +256,38 @@ class Renderer:
         """
         self._page.call("unloadTextualInversion", *([] if token is None else [token]))
 
+    def load_lora(self, address: str, scale: float = 1.0) -> page_types.LoraChange:
+        """Load a LoRA and change the weights on the GPU.
+
+        Args:
+            address: of its file, which may be relative to the page.
+            scale: factor on what it adds to the weights.
+
+        Raises:
+            RenderError: if it cannot be had, is damaged, or does not fit the model.
+        """
+        answer = self._page.call("loadLora", address, {"scale": scale})
+        return read_answer(page_types.LoraChange, answer)
+
+    def set_adapters(self, scales: Mapping[str, float]) -> page_types.LoraChange:
+        """Give LoRAs other scales; those that are not named get 0.
+
+        Raises:
+            UsageError: if none has one of the names.
+            RenderError: if the page fails.
+        """
+        return read_answer(page_types.LoraChange, self._page.call("setAdapters", dict(scales)))
+
+    def unload_lora(self, name: str | None = None) -> page_types.LoraChange:
+        """Take a LoRA's change back, or that of all.
+
+        Raises:
+            UsageError: if none has the name.
+            RenderError: if the page fails.
+        """
+        given = [] if name is None else [name]
+        return read_answer(page_types.LoraChange, self._page.call("unloadLora", *given))
+
     def self_test(self) -> list[StageReport]:
         """Run the page's self-test and return what it finds, stage by stage.
 
