@@ -4,10 +4,13 @@ import type { OnBytes } from "../bundle/download";
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { ComponentEntry, FileEntry, ParameterRecord } from "../bundle/manifest";
 import { mapInOrder } from "../util/concurrency";
+import { throwIfAborted } from "../util/errors";
 import type { Parameters, Runtime, Tensor } from "./tvm/runtime";
 
 /** Shards that are downloaded at the same time. */
 const PARALLEL = 4;
+/** After so many bytes from memory the GPU is waited for: it holds them twice until it has copied them. */
+const BYTES_IN_FLIGHT = 2 ** 28;
 
 /**
  * Fetch a component's shards, check them, and upload its parameters.
@@ -39,6 +42,15 @@ export async function loadParameters(
   }
 }
 
+/** How records are read again. */
+export interface ReadAgain {
+  /** Called with the bytes that have arrived since the last call. */
+  onBytes: OnBytes;
+  /** Called with the index of each record, and its bytes, which are a view of a shard. */
+  onRecord: (index: number, bytes: Uint8Array) => void;
+  signal: AbortSignal | undefined;
+}
+
 /**
  * Write some of a component's parameters again, as its shards have them, into the same tensors.
  *
@@ -51,15 +63,47 @@ export async function restoreParameters(
   parameters: Parameters,
   indices: readonly number[],
   files: BundleFiles,
-  onBytes: OnBytes,
-  signal?: AbortSignal,
+  { onBytes, onRecord, signal }: ReadAgain,
 ): Promise<void> {
   for await (const [index, bytes] of readRecords(component, indices, files, onBytes, signal)) {
-    runtime.scope(() => {
-      runtime.write(runtime.unbundle(parameters, index), bytes);
-      return undefined;
-    });
+    write(runtime, parameters, index, bytes);
+    onRecord(index, bytes);
   }
+}
+
+/**
+ * Write parameters from memory into the same tensors.
+ *
+ * @param records the index of each and its bytes, as a shard has them.
+ * @throws AbortError if the signal is aborted.
+ */
+export async function writeParameters(
+  runtime: Runtime,
+  parameters: Parameters,
+  records: readonly (readonly [number, Uint8Array])[],
+  signal?: AbortSignal,
+): Promise<void> {
+  let inFlight = 0;
+  for (const [index, bytes] of records) {
+    throwIfAborted(signal);
+    write(runtime, parameters, index, bytes);
+    inFlight += bytes.length;
+    if (inFlight < BYTES_IN_FLIGHT) continue;
+    inFlight = 0;
+    await runtime.sync();
+  }
+}
+
+function write(
+  runtime: Runtime,
+  parameters: Parameters,
+  index: number,
+  bytes: Uint8Array,
+): undefined {
+  return runtime.scope(() => {
+    runtime.write(runtime.unbundle(parameters, index), bytes);
+    return undefined;
+  });
 }
 
 /** Count the bytes of the shards that hold some of a component's records. */

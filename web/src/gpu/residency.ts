@@ -1,6 +1,7 @@
 /** Which components have their parameters on the GPU, and when they are evicted. */
 
 import type { BundleFiles } from "../bundle/bundle_files";
+import type { OnBytes } from "../bundle/download";
 import { textComponents } from "../bundle/manifest";
 import type { Manifest, ParameterRecord, Role } from "../bundle/manifest";
 import { countProgress } from "../api/progress";
@@ -11,7 +12,8 @@ import { throwIfAborted } from "../util/errors";
 import { WeightPatcher } from "./patch/weight_patcher";
 import type { StoredWeight } from "./patch/weight_patcher";
 import type { Parameters, Runtime, Tensor } from "./tvm/runtime";
-import { countShardBytes, loadParameters, restoreParameters } from "./parameters";
+import { countShardBytes, loadParameters, restoreParameters, writeParameters } from "./parameters";
+import { UntouchedWeights } from "./untouched_weights";
 
 /** Suffix of the name of the record with an int8 weight's scales; wsd/spec/parameter.py. */
 const SCALE = ".scale";
@@ -24,6 +26,8 @@ export class ResidentComponents {
   /** What LoRAs change of the weights, on the GPU now and whenever a component is loaded. */
   private patches: WeightPatches = new Map();
   private readonly patcher: WeightPatcher;
+  /** With `offload`, which is for little memory, nothing is kept. */
+  private readonly untouched: UntouchedWeights;
   /** The role that was needed last. */
   private stage: Role | undefined;
 
@@ -38,6 +42,7 @@ export class ResidentComponents {
     readonly offload: boolean,
   ) {
     this.patcher = new WeightPatcher(runtime);
+    this.untouched = new UntouchedWeights(offload ? 0 : undefined);
   }
 
   /**
@@ -64,7 +69,8 @@ export class ResidentComponents {
 
   /**
    * Change weights as LoRAs say: always from what the bundle has, so that nothing is left of earlier
-   * changes. Of the components on the GPU, the weights that differ are read and patched again.
+   * changes. Of the components on the GPU, the weights that differ are read and patched again; what was
+   * read stays in memory as long as a LoRA changes it, so that another scale needs no reading.
    *
    * If that fails, the changes from before hold on, and the components in question are loaded when
    * they are needed next.
@@ -77,10 +83,10 @@ export class ResidentComponents {
       .map((name) => [name, differingRecords(before.get(name), patches.get(name))] as const)
       .filter(([, records]) => records.length > 0)
       .map(([name, records]) => [name, this.indicesOf(name, records)] as const);
-    const total = changed.reduce(
-      (sum, [name, indices]) => sum + countShardBytes(this.manifest.components[name]!, indices),
-      0,
-    );
+    const total = changed.reduce((sum, [name, indices]) => {
+      const missing = indices.filter((index) => this.untouched.find(name, index) === undefined);
+      return sum + countShardBytes(this.manifest.components[name]!, missing);
+    }, 0);
     const onBytes = countProgress(
       (loaded, total) => report({ stage: "parameters", loaded, total }),
       total,
@@ -89,18 +95,10 @@ export class ResidentComponents {
     try {
       for (const [name, indices] of changed) {
         const parameters = this.parameters(name);
-        const entry = this.manifest.components[name]!;
-        await restoreParameters(
-          this.runtime,
-          entry,
-          parameters,
-          indices,
-          this.files,
-          onBytes,
-          signal,
-        );
+        await this.restore(name, parameters, indices, onBytes, signal);
         await this.patchComponent(name, parameters, new Set(indices), signal);
       }
+      this.forgetUnpatched();
     } catch (error) {
       this.patches = before;
       // A lost device has already freed its buffers.
@@ -137,6 +135,38 @@ export class ResidentComponents {
         throw error;
       }
       this.resident.set(name, loaded);
+    }
+  }
+
+  /** Write records as the bundle has them: from memory, where they are kept, else from their shards. */
+  private async restore(
+    name: string,
+    parameters: Parameters,
+    indices: readonly number[],
+    onBytes: OnBytes,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { runtime, untouched, files } = this;
+    const kept: [number, Uint8Array][] = [];
+    const missing: number[] = [];
+    for (const index of indices) {
+      const bytes = untouched.find(name, index);
+      if (bytes === undefined) missing.push(index);
+      else kept.push([index, bytes]);
+    }
+    await writeParameters(runtime, parameters, kept, signal);
+    const entry = this.manifest.components[name]!;
+    const onRecord = (index: number, bytes: Uint8Array): void =>
+      untouched.keep(name, index, bytes);
+    const read = { onBytes, onRecord, signal };
+    await restoreParameters(runtime, entry, parameters, missing, files, read);
+  }
+
+  /** Forget the bytes of records that no LoRA changes any more. */
+  private forgetUnpatched(): void {
+    for (const name of Object.keys(this.manifest.components)) {
+      const changed = [...(this.patches.get(name)?.keys() ?? [])];
+      this.untouched.retain(name, new Set(this.indicesOf(name, changed)));
     }
   }
 
