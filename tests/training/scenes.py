@@ -28,7 +28,7 @@ COLORS = {
 }
 # What no training of the models shows: LoRAs teach it. The words are in the vocabulary.
 NEW_SHAPES = ("pentagon",)
-NEW_COLORS = {"dark red": (115, 30, 40)}
+NEW_COLORS = {"dark purple": (70, 25, 95)}
 BACKGROUNDS = {
     "white": (250, 250, 250),
     "gray": (150, 150, 150),

@@ -4,6 +4,7 @@
  */
 
 import { LoraError } from "../util/errors";
+import type { Factor, FactorType } from "./patch";
 
 /** Bytes of the header's length, which stands at the start. */
 const LENGTH_BYTES = 8;
@@ -16,12 +17,31 @@ const MOST_TENSORS = 50_000;
 const MOST_AXES = 8;
 
 /** Bytes of a value of each type that is read. */
-const VALUE_BYTES = { F32: 4, F16: 2, BF16: 2, F64: 8, I64: 8, I32: 4 } as const;
+const VALUE_BYTES = {
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  F64: 8,
+  I64: 8,
+  I32: 4,
+} as const;
 
 /** Types of matrices; a single number may be of the others too. */
-const MATRIX_TYPES: readonly string[] = ["F32", "F16", "BF16"];
+const MATRIX_TYPES: readonly FactorType[] = ["F32", "F16", "BF16"];
 
 type ValueType = keyof typeof VALUE_BYTES;
+
+function isFactorType(type: string): type is FactorType {
+  return (MATRIX_TYPES as readonly string[]).includes(type);
+}
+
+/** Return float32 values as a factor. */
+export function factorOf(
+  values: Float32Array<ArrayBuffer>,
+  axes: readonly [number, number, number],
+): Factor {
+  return { type: "F32", words: new Uint32Array(values.buffer), axes };
+}
 
 /** A tensor of a file. Its values stay in the file's bytes until they are asked for. */
 export class FileTensor {
@@ -40,7 +60,7 @@ export class FileTensor {
   /** Return its values in row-major order; float16 and bfloat16 are widened without rounding. */
   values(): Float32Array<ArrayBuffer> {
     // A copy, because a tensor may begin at any byte of the file.
-    if (!MATRIX_TYPES.includes(this.type)) return Float32Array.of(this.firstValue());
+    if (!isFactorType(this.type)) return Float32Array.of(this.firstValue());
     const { buffer } = this.bytes.slice();
     if (this.type === "F32") return new Float32Array(buffer);
     const words = new Uint16Array(buffer);
@@ -48,6 +68,15 @@ export class FileTensor {
     const widen = this.type === "F16" ? widenHalf : (word: number): number => word << 16;
     for (let at = 0; at < words.length; at++) bits[at] = widen(words[at]!);
     return new Float32Array(bits.buffer);
+  }
+
+  /** Return its values as they are, for the GPU: a matrix of these axes, row-major. */
+  factor(axes: readonly [number, number, number]): Factor {
+    if (!isFactorType(this.type)) return factorOf(this.values(), axes);
+    // A copy, because a tensor may begin at any byte of the file.
+    const words = new Uint32Array(Math.ceil(this.bytes.length / 4));
+    new Uint8Array(words.buffer).set(this.bytes);
+    return { type: this.type, words, axes };
   }
 
   /** Return the only value of a tensor of one, of any type. */
@@ -60,7 +89,7 @@ export class FileTensor {
 
   /** Whether no value is infinite or not a number. */
   isFinite(): boolean {
-    if (!MATRIX_TYPES.includes(this.type)) return Number.isFinite(this.firstValue());
+    if (!isFactorType(this.type)) return Number.isFinite(this.firstValue());
     const { buffer } = this.bytes.slice();
     if (this.type === "F32") {
       return new Uint32Array(buffer).every((bits) => (bits & 0x7f80_0000) !== 0x7f80_0000);
@@ -125,7 +154,7 @@ export function readSafetensors(data: ArrayBuffer, title: string): TensorFile {
       throw broken(`tensor ${shorten(name)} has no shape, or lies outside the file`);
     }
     const isSingle = shape.every((edge) => edge === 1);
-    if (!isValueType(dtype) || !(isSingle || MATRIX_TYPES.includes(dtype))) {
+    if (!isValueType(dtype) || !(isSingle || isFactorType(dtype))) {
       throw new LoraError(
         `${title}: tensor ${shorten(name)} has values of the type ${shorten(String(dtype))}`,
         "convert the file to F32, F16 or BF16",

@@ -156,8 +156,7 @@ export class ResidentComponents {
     }
     await writeParameters(runtime, parameters, kept, signal);
     const entry = this.manifest.components[name]!;
-    const onRecord = (index: number, bytes: Uint8Array): void =>
-      untouched.keep(name, index, bytes);
+    const onRecord = (index: number, bytes: Uint8Array): void => untouched.keep(name, index, bytes);
     const read = { onBytes, onRecord, signal };
     await restoreParameters(runtime, entry, parameters, missing, files, read);
   }

@@ -4,7 +4,7 @@
  * A packed weight is unpacked to float32, changed, and packed again; one layer is unpacked at a time.
  */
 
-import type { Delta, LowRank, Magnitude, Patch } from "../../adapters/patch";
+import type { Delta, Factor, LowRank, Magnitude, Patch } from "../../adapters/patch";
 import type { ParameterRecord } from "../../bundle/manifest";
 import { valueCount } from "../../bundle/manifest";
 import { UnsupportedError } from "../../util/errors";
@@ -18,6 +18,7 @@ import scaleInt8 from "./scale_int8.wgsl";
 import setLengths from "./set_lengths.wgsl";
 import unpackFloat16 from "./unpack_float16.wgsl";
 import unpackInt8 from "./unpack_int8.wgsl";
+import widenFactor from "./widen_factor.wgsl";
 
 /** The shaders, each with what it computes at its top. */
 const SHADERS = {
@@ -30,6 +31,7 @@ const SHADERS = {
   setLengths,
   unpackFloat16,
   unpackInt8,
+  widenFactor,
 };
 
 type ShaderName = keyof typeof SHADERS;
@@ -40,10 +42,12 @@ const UNPACKERS = {
   float32: [],
 } as const;
 const ADDERS = {
-  "low-rank": "addLowRank",
-  product: "addProduct",
-  kronecker: "addKronecker",
+  "low-rank": ["widenFactor", "addLowRank"],
+  product: ["widenFactor", "addProduct"],
+  kronecker: ["addKronecker"],
 } as const;
+/** How widen_factor.wgsl knows the types of values. */
+const FACTOR_TYPES = { F32: 32, F16: 16, BF16: 15 } as const;
 
 /** Threads of a workgroup where a thread computes one value or one word. */
 const THREADS = 256;
@@ -51,8 +55,8 @@ const THREADS = 256;
 const [TILE_COLUMNS, TILE_ROWS] = [64, 8];
 /** WebGPU's smallest `maxComputeWorkgroupsPerDimension`. */
 const MOST_GROUPS = 65_535;
-/** After so many bytes of temporary buffers the GPU is waited for, so that they are freed. */
-const BYTES_IN_FLIGHT = 2 ** 26;
+/** After so many bytes of temporary buffers the GPU must have done with those before, which are freed. */
+const BYTES_IN_FLIGHT = 2 ** 25;
 
 /** A parameter on the GPU. */
 export interface StoredWeight {
@@ -80,8 +84,10 @@ function matrixOf({ shape }: ParameterRecord): MatrixShape {
 /** Runs the shaders that change weights; compiles each when it is needed first. */
 export class WeightPatcher {
   private readonly pipelines = new Map<ShaderName, Promise<GPUComputePipeline>>();
-  /** Bytes of buffers that were made since the GPU was waited for. */
+  /** Bytes of buffers that were made since {@link WeightPatcher.earlier}. */
   private inFlight = 0;
+  /** Settles when the GPU has done what was recorded before: it works on while more is recorded. */
+  private earlier: Promise<void> = Promise.resolve();
 
   constructor(private readonly runtime: Runtime) {}
 
@@ -95,7 +101,7 @@ export class WeightPatcher {
     const { dtype } = weight.record;
     const names = new Set<ShaderName>([
       ...UNPACKERS[dtype],
-      ...patches.map(({ delta }) => ADDERS[delta.kind]),
+      ...patches.flatMap(({ delta }) => ADDERS[delta.kind]),
       ...(patches.some(({ magnitude }) => magnitude !== undefined)
         ? (["setLengths"] as const)
         : []),
@@ -107,12 +113,18 @@ export class WeightPatcher {
     });
     this.inFlight += 4 * valueCount(weight.record.shape);
     if (this.inFlight < BYTES_IN_FLIGHT) return;
-    await this.finish();
+    this.inFlight = 0;
+    const { earlier } = this;
+    this.earlier = this.runtime.sync();
+    // If a change fails before anybody waits for it, that is told, and not this.
+    this.earlier.catch(() => undefined);
+    await earlier;
   }
 
   /** Wait until the GPU has made all changes. */
   async finish(): Promise<void> {
     this.inFlight = 0;
+    this.earlier = Promise.resolve();
     await this.runtime.sync();
   }
 
@@ -208,11 +220,11 @@ class LayerRecorder {
     const grid = [Math.ceil(columns / TILE_COLUMNS), Math.ceil(rows / TILE_ROWS)] as const;
     if (delta.kind === "low-rank") {
       const numbers = [rows, columns, delta.factors.rank, bitsOf(factor)];
-      this.run("addLowRank", numbers, [values, ...this.uploadFactors(delta.factors)], grid);
+      this.run("addLowRank", numbers, [values, ...this.widenFactors(delta.factors)], grid);
     } else {
       const { first, second } = delta;
       const numbers = [rows, columns, first.rank, bitsOf(factor), second.rank];
-      const factors = [...this.uploadFactors(first), ...this.uploadFactors(second)];
+      const factors = [...this.widenFactors(first), ...this.widenFactors(second)];
       this.run("addProduct", numbers, [values, ...factors], grid);
     }
   }
@@ -232,26 +244,36 @@ class LayerRecorder {
   }
 
   /** The factors as the shaders take them: `up` transposed, its rows padded to whole tiles. */
-  private uploadFactors({ rank, up, down }: LowRank): [Tensor, Tensor] {
+  private widenFactors({ up, down }: LowRank): [Tensor, Tensor] {
     const { rows } = this.shape;
     const padded = TILE_ROWS * Math.ceil(rows / TILE_ROWS);
-    const turned = new Float32Array(rank * padded);
-    for (let row = 0; row < rows; row++) {
-      for (let at = 0; at < rank; at++) turned[at * padded + row] = up[row * rank + at]!;
-    }
-    return [this.upload(turned), this.upload(down)];
+    return [this.widen(up, padded), this.widen(down, down.axes[1])];
+  }
+
+  private widen({ type, words, axes }: Factor, padded: number): Tensor {
+    const [count, length, steps] = axes;
+    const size = count * steps * padded;
+    this.requireBuffer(4 * size);
+    const given = this.runtime.tensor(new Int32Array(words.buffer), [words.length]);
+    const values = this.runtime.empty([size], "float32");
+    const numbers = [size, length, steps, padded, FACTOR_TYPES[type]];
+    this.run("widenFactor", numbers, [given, values], spread(size));
+    return values;
   }
 
   private upload(values: Float32Array): Tensor {
-    const { maxStorageBufferBindingSize: most } = this.runtime.context.device.limits;
-    if (values.byteLength > most) {
-      throw new UnsupportedError(
-        `the GPU has no buffer for a factor of ${this.weight.record.name}: it takes ` +
-          `${values.byteLength} bytes, of ${most}`,
-        "draw without the LoRA, or choose one of a smaller rank",
-      );
-    }
+    this.requireBuffer(values.byteLength);
     return this.runtime.tensor(values, [values.length]);
+  }
+
+  private requireBuffer(bytes: number): void {
+    const { maxStorageBufferBindingSize: most } = this.runtime.context.device.limits;
+    if (bytes <= most) return;
+    throw new UnsupportedError(
+      `the GPU has no buffer for a factor of ${this.weight.record.name}: it takes ${bytes} bytes, ` +
+        `of ${most}`,
+      "draw without the LoRA, or choose one of a smaller rank",
+    );
   }
 
   private run(
