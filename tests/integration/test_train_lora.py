@@ -25,7 +25,7 @@ def trained(model, word, seed=0):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("model", "word"), [("tiny-sd15", "dark purple"), ("tiny-sdxl", "pentagon")])
+@pytest.mark.parametrize(("model", "word"), [("tiny-sd15", "dark red"), ("tiny-sdxl", "pentagon")])
 def test_a_few_steps_make_a_file_that_diffusers_reads_too(model, word, tmp_path):
     checkpoint, recipe, tensors = trained(model, word)
     path = tmp_path / "a.safetensors"

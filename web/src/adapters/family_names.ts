@@ -62,11 +62,7 @@ export function familyOfModel(manifest: Manifest): FamilyName {
   const known = width === undefined ? undefined : BY_WIDTH[width];
   const kind = known ?? (manifest.conditioning.encoders.length > 1 ? "SDXL" : undefined);
   const more = known ?? (width === undefined ? undefined : `${width} text channels`);
-  return {
-    name: `${family || name}${more === undefined ? "" : ` (${more})`}`,
-    kind,
-    width,
-  };
+  return { name: `${family || name}${more === undefined ? "" : ` (${more})`}`, kind, width };
 }
 
 /** Channels of the text that a file's cross attention reads, where a factor's shape has them. */

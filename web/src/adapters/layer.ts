@@ -3,7 +3,7 @@
 import type { ParameterRecord } from "../bundle/manifest";
 import { LoraError } from "../util/errors";
 import { contractCore, multiply, swapAxes, transpose } from "./arithmetic";
-import type { Delta, LowRank, Magnitude, Patch, PatchMaker } from "./patch";
+import type { Delta, LowRank, Magnitude, Patch, PatchMaker, StoredFactor } from "./patch";
 import { factorOf } from "./safetensors";
 import type { FileTensor } from "./safetensors";
 import type { Part } from "./tensor_keys";
@@ -95,11 +95,7 @@ export function makePatch(parts: Parts, weight: ParameterRecord, rule: AlphaRule
   return {
     check: (scale) => void factors(scale),
     make: (scale) => {
-      return {
-        delta: make(),
-        ...factors(scale),
-        magnitude: decompose?.make(scale),
-      };
+      return { delta: make(), ...factors(scale), magnitude: decompose?.make(scale) };
     },
   };
 }
@@ -121,11 +117,7 @@ export function makeVectorPatch(diff: FileTensor, part: Part, vector: ParameterR
   return {
     check: (scale) => void finite(scale),
     make: (scale) => {
-      return {
-        delta: whole(diff.values(), [count, 1, 1]),
-        factor: finite(scale),
-        rest: 0,
-      };
+      return { delta: whole(diff.values(), [count, 1, 1]), factor: finite(scale), rest: 0 };
     },
   };
 }
@@ -208,19 +200,11 @@ function readLora(parts: Parts, { rows, positions, inputs, kernel }: WeightShape
     requireShape(mid, "mid", [rank, rank, ...kernel]);
   }
   const make = (): Delta => {
-    const columns = positions * inputs;
     const factor =
       mid === undefined
         ? down.factor([rank, inputs, positions])
-        : factorOf(contractCore(mid.values(), down.values(), [rank, rank, positions], inputs), [
-            rank,
-            columns,
-            1,
-          ]);
-    return {
-      kind: "low-rank",
-      factors: { rank, up: up.factor([1, rows, rank]), down: factor },
-    };
+        : contracted(mid, down, [rank, inputs, positions]);
+    return { kind: "low-rank", factors: { rank, up: up.factor([1, rows, rank]), down: factor } };
   };
   return { make, rank };
 }
@@ -233,10 +217,7 @@ function readLoha(parts: Parts, shape: WeightShape): Kind {
   }
   const { make: first, rank } = readHalf(parts, shape, "hada_w1_a", "hada_w1_b", "hada_t1");
   const { make: second } = readHalf(parts, shape, "hada_w2_a", "hada_w2_b", "hada_t2");
-  return {
-    make: () => ({ kind: "product", first: first(), second: second() }),
-    rank,
-  };
+  return { make: () => ({ kind: "product", first: first(), second: second() }), rank };
 }
 
 function readHalf(
@@ -259,21 +240,24 @@ function readHalf(
   }
   const make = (): LowRank =>
     core === undefined
-      ? {
-          rank,
-          up: up.factor([1, rows, rank]),
-          down: down.factor([rank, inputs, positions]),
-        }
+      ? { rank, up: up.factor([1, rows, rank]), down: down.factor([rank, inputs, positions]) }
       : {
           rank,
-          // It is stored as the GPU takes it: (rank, rows).
+          // The file has it as the GPU takes it, (rank, rows).
           up: up.factor([rank, rows, 1]),
-          down: factorOf(
-            contractCore(core.values(), down.values(), [rank, rank, positions], inputs),
-            [rank, positions * inputs, 1],
-          ),
+          down: contracted(core, down, [rank, inputs, positions]),
         };
   return { make, rank };
+}
+
+/** Return the input factor of a Tucker decomposition, multiplied with its core. */
+function contracted(
+  core: FileTensor,
+  down: FileTensor,
+  [rank, inputs, positions]: readonly [number, number, number],
+): StoredFactor {
+  const values = contractCore(core.values(), down.values(), [rank, rank, positions], inputs);
+  return factorOf(values, [rank, positions * inputs, 1]);
 }
 
 /** LoKr: a Kronecker product, of which each factor may be a product itself. Yeh et al. 2024. */
@@ -396,13 +380,7 @@ function whole(
   right: Float32Array<ArrayBuffer>,
   rightShape: readonly [number, number, number],
 ): Delta {
-  return {
-    kind: "kronecker",
-    left: Float32Array.of(1),
-    leftColumns: 1,
-    right,
-    rightShape,
-  };
+  return { kind: "kronecker", left: Float32Array.of(1), leftColumns: 1, right, rightShape };
 }
 
 /**

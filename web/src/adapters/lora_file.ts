@@ -134,20 +134,12 @@ function makeLayers(module: Module, parts: Parts, rule: AlphaRule): Layer[] {
       : { ...matrices, ...(alpha && { alpha }) };
   const layers: Layer[] = [];
   if (Object.keys(others).length > 0) {
-    layers.push({
-      component,
-      record: weight.name,
-      patch: makePatch(others, weight, rule),
-    });
+    layers.push({ component, record: weight.name, patch: makePatch(others, weight, rule) });
   }
   if (diff !== undefined) {
     if (bias === undefined)
       throw new LayerProblem("it has diff_b, and the model has no bias there");
-    layers.push({
-      component,
-      record: bias.name,
-      patch: makeVectorPatch(diff, "diff_b", bias),
-    });
+    layers.push({ component, record: bias.name, patch: makeVectorPatch(diff, "diff_b", bias) });
   }
   return layers;
 }

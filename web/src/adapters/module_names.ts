@@ -64,27 +64,13 @@ export function nameModules(manifest: Manifest): ModuleNames {
     for (const name of modules) {
       const weight = records.get(name + WEIGHT)!;
       const bias = records.get(name + BIAS);
-      const module: Module = {
-        component,
-        name,
-        prefix,
-        weight,
-        bias,
-        isUnused: false,
-      };
+      const module: Module = { component, name, prefix, weight, bias, isUnused: false };
       for (const spelling of spell(name)) found.set(spelling, module);
     }
     for (const [name, similar] of isText ? unusedModules(modules) : []) {
       const weight = records.get(similar + WEIGHT)!;
       const bias = records.get(similar + BIAS);
-      const unused: Module = {
-        component,
-        name,
-        prefix,
-        weight,
-        bias,
-        isUnused: true,
-      };
+      const unused: Module = { component, name, prefix, weight, bias, isUnused: true };
       for (const spelling of spell(name)) found.set(spelling, unused);
     }
   }

@@ -4,7 +4,7 @@
 export type FactorType = "F32" | "F16" | "BF16";
 
 /** A factor whose values are still as a file has them, so that nobody but the GPU touches them all. */
-export interface Factor {
+export interface StoredFactor {
   type: FactorType;
   /** Its values in row-major order; whole 32-bit words, of which the last one may have a half to spare. */
   words: Uint32Array<ArrayBuffer>;
@@ -16,9 +16,9 @@ export interface Factor {
 export interface LowRank {
   rank: number;
   /** (1, rows, rank), which becomes (rank, rows). */
-  up: Factor;
+  up: StoredFactor;
   /** (rank, inputs, positions), which becomes (rank, columns). */
-  down: Factor;
+  down: StoredFactor;
 }
 
 /** A difference to a weight, before its factor. */

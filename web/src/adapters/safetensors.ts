@@ -4,7 +4,7 @@
  */
 
 import { LoraError } from "../util/errors";
-import type { Factor, FactorType } from "./patch";
+import type { StoredFactor, FactorType } from "./patch";
 
 /** Bytes of the header's length, which stands at the start. */
 const LENGTH_BYTES = 8;
@@ -17,14 +17,7 @@ const MOST_TENSORS = 50_000;
 const MOST_AXES = 8;
 
 /** Bytes of a value of each type that is read. */
-const VALUE_BYTES = {
-  F32: 4,
-  F16: 2,
-  BF16: 2,
-  F64: 8,
-  I64: 8,
-  I32: 4,
-} as const;
+const VALUE_BYTES = { F32: 4, F16: 2, BF16: 2, F64: 8, I64: 8, I32: 4 } as const;
 
 /** Types of matrices; a single number may be of the others too. */
 const MATRIX_TYPES: readonly FactorType[] = ["F32", "F16", "BF16"];
@@ -39,7 +32,7 @@ function isFactorType(type: string): type is FactorType {
 export function factorOf(
   values: Float32Array<ArrayBuffer>,
   axes: readonly [number, number, number],
-): Factor {
+): StoredFactor {
   return { type: "F32", words: new Uint32Array(values.buffer), axes };
 }
 
@@ -71,7 +64,7 @@ export class FileTensor {
   }
 
   /** Return its values as they are, for the GPU: a matrix of these axes, row-major. */
-  factor(axes: readonly [number, number, number]): Factor {
+  factor(axes: readonly [number, number, number]): StoredFactor {
     if (!isFactorType(this.type)) return factorOf(this.values(), axes);
     // A copy, because a tensor may begin at any byte of the file.
     const words = new Uint32Array(Math.ceil(this.bytes.length / 4));

@@ -59,10 +59,7 @@ const ENDINGS: Readonly<Record<string, Part>> = {
 };
 
 /** Endings of diffusers' oldest files, whose layers have a name such as `to_q_lora`. */
-const OLD_ENDINGS: Readonly<Record<string, Part>> = {
-  "down.weight": "down",
-  "up.weight": "up",
-};
+const OLD_ENDINGS: Readonly<Record<string, Part>> = { "down.weight": "down", "up.weight": "up" };
 const OLD_LAYER = "_lora";
 
 /** What PEFT writes before the names of a model that it wrapped. */
@@ -81,17 +78,11 @@ export function splitKey(key: string): { module: string; part: Part } | undefine
   for (const length of [3, 2, 1]) {
     const ending = words.slice(-length).join(".");
     if (words.length > length && Object.hasOwn(ENDINGS, ending)) {
-      return {
-        module: words.slice(0, -length).join("."),
-        part: ENDINGS[ending]!,
-      };
+      return { module: words.slice(0, -length).join("."), part: ENDINGS[ending]! };
     }
   }
   const old = words.slice(-2).join(".");
   const module = words.slice(0, -2).join(".");
   if (!Object.hasOwn(OLD_ENDINGS, old) || !module.endsWith(OLD_LAYER)) return undefined;
-  return {
-    module: module.slice(0, -OLD_LAYER.length),
-    part: OLD_ENDINGS[old]!,
-  };
+  return { module: module.slice(0, -OLD_LAYER.length), part: OLD_ENDINGS[old]! };
 }

@@ -88,10 +88,7 @@ async function load(clientUrl: string, manifestUrl: string, options: LoadOptions
     ...options,
     onProgress: reportProgress,
   });
-  return {
-    milliseconds: performance.now() - started,
-    adapter: pipeline.adapter,
-  };
+  return { milliseconds: performance.now() - started, adapter: pipeline.adapter };
 }
 
 /** Draw with the loaded model. */
@@ -104,13 +101,7 @@ async function generate(prompt: Prompt | null, options: GenerateOptions): Promis
   };
   const generated = await pipeline.generate(prompt, { ...options, onProgress });
   const { images, latents, timings, safety } = generated;
-  const drawn = {
-    images,
-    previews,
-    latents,
-    timings,
-    settings: textsOf(generated),
-  };
+  const drawn = { images, previews, latents, timings, settings: textsOf(generated) };
   return { ...drawn, ...(safety && { safety }), usage: await usage() };
 }
 
@@ -233,9 +224,7 @@ async function runBenchmark(options: BenchmarkOptions): Promise<BenchmarkReport>
 /** What the browser's fastest adapter is; null if there is none. */
 async function describeAdapter(): Promise<AdapterDescription | null> {
   const gpu = navigator.gpu as GPU | undefined; // older browsers do not have it
-  const adapter = await gpu?.requestAdapter({
-    powerPreference: "high-performance",
-  });
+  const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) return null;
   const { vendor, architecture } = adapter.info;
   return { vendor, architecture, f16: adapter.features.has("shader-f16") };
@@ -273,18 +262,10 @@ const functions = {
 async function call(name: keyof typeof functions, args: unknown[]): Promise<object> {
   const called = functions[name] as (...args: unknown[]) => unknown;
   try {
-    return {
-      value: encode(await called(...(decode(args) as unknown[]))) ?? null,
-    };
+    return { value: encode(await called(...(decode(args) as unknown[]))) ?? null };
   } catch (thrown) {
     const { name: kind, message, hint } = thrown as Partial<Client.WsdError>;
-    return {
-      error: {
-        name: kind ?? "Error",
-        message: message ?? String(thrown),
-        hint,
-      },
-    };
+    return { error: { name: kind ?? "Error", message: message ?? String(thrown), hint } };
   }
 }
 

@@ -94,13 +94,8 @@ export async function writeParameters(
   }
 }
 
-function write(
-  runtime: Runtime,
-  parameters: Parameters,
-  index: number,
-  bytes: Uint8Array,
-): undefined {
-  return runtime.scope(() => {
+function write(runtime: Runtime, parameters: Parameters, index: number, bytes: Uint8Array): void {
+  runtime.scope(() => {
     runtime.write(runtime.unbundle(parameters, index), bytes);
     return undefined;
   });
@@ -149,10 +144,7 @@ async function* readRecords(
   let offset = 0; // position of the first pending byte in the component's stream of bytes
   let next = 0;
   const shards = mapInOrder(places, PARALLEL, async ({ shard, start }) => {
-    return {
-      start,
-      data: new Uint8Array(await files.get(shard, onBytes, signal)),
-    };
+    return { start, data: new Uint8Array(await files.get(shard, onBytes, signal)) };
   });
   for await (const { start, data } of shards) {
     const follows = pending.length > 0 && offset + pending.length === start;

@@ -4,7 +4,7 @@
  * A packed weight is unpacked to float32, changed, and packed again; one layer is unpacked at a time.
  */
 
-import type { Delta, Factor, LowRank, Magnitude, Patch } from "../../adapters/patch";
+import type { Delta, StoredFactor, LowRank, Magnitude, Patch } from "../../adapters/patch";
 import type { ParameterRecord } from "../../bundle/manifest";
 import { valueCount } from "../../bundle/manifest";
 import { UnsupportedError } from "../../util/errors";
@@ -250,7 +250,7 @@ class LayerRecorder {
     return [this.widen(up, padded), this.widen(down, down.axes[1])];
   }
 
-  private widen({ type, words, axes }: Factor, padded: number): Tensor {
+  private widen({ type, words, axes }: StoredFactor, padded: number): Tensor {
     const [count, length, steps] = axes;
     const size = count * steps * padded;
     this.requireBuffer(4 * size);
