@@ -8,6 +8,7 @@ import pytest
 from adapters_data import write_adapter
 from speck import SPECK
 from wsd.errors import RenderError, UsageError
+from wsd.evaluate.lora_times import time_lora
 from wsd.runtime.request import GenerationRequest
 
 REQUEST = GenerationRequest("a star", steps=2, seed=3)
@@ -35,3 +36,15 @@ def test_scales_change_and_unloading_leaves_nothing(open_model, speck, tmp_path)
         np.testing.assert_array_equal(renderer.draw(REQUEST).latents, plain)
         with pytest.raises(RenderError, match=r"missing\.safetensors"):
             renderer.load_lora("missing.safetensors")
+
+
+def test_what_a_lora_takes_is_measured(speck_renderer, tmp_path):
+    path = write_adapter(tmp_path / "any name.safetensors", SPECK, "lora")
+    before = speck_renderer.draw(REQUEST).latents
+    found = time_lora(speck_renderer, path)
+    assert found.bytes == path.stat().st_size
+    times = (found.load_milliseconds, *found.scale_milliseconds, found.unload_milliseconds)
+    assert min(times) > 0
+    assert len(found.scale_milliseconds) > 1
+    assert found.peak_gpu_bytes >= speck_renderer.usage()["gpuBytes"]
+    np.testing.assert_array_equal(speck_renderer.draw(REQUEST).latents, before)
