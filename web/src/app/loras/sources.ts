@@ -6,6 +6,8 @@ import { isLoraName } from "../../index";
 export interface Source {
   from: File | string;
   title: string;
+  /** What it must be; undefined for any file. */
+  sha256?: string;
 }
 
 /** Names of files of LoRAs; those of Python pickles too, which are refused by name. */
