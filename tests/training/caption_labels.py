@@ -41,7 +41,8 @@ def answers(scene: Scene) -> list[int]:
     for which, thing in named.items():
         said |= {f"{which} shape": thing.shape, f"{which} color": thing.color}
         said[f"{which} size"] = thing.size if thing.size_said else None
-    return [
-        list(choices).index(word) if (word := said.get(question)) in choices else UNSAID
-        for question, choices in CHOICES.items()
-    ]
+    found = []
+    for question, choices in CHOICES.items():
+        word = said.get(question)
+        found.append(UNSAID if word is None or word not in choices else list(choices).index(word))
+    return found

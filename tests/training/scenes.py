@@ -153,17 +153,20 @@ def scenes_with(word: str, seed: int, held_out: bool) -> Iterator[Scene]:
         seed: the same seed gives the same scenes.
         held_out: yield only held-out scenes, or only the others.
     """
-    look = "shape" if word in NEW_SHAPES else "color"
+
+    def with_look(thing: Thing) -> Thing:
+        """Return a thing of the new shape, or in the new colour."""
+        return replace(thing, shape=word) if word in NEW_SHAPES else replace(thing, color=word)
+
     random = Random(seed)
     while True:
         scene = sample_scene(random)
         # Things of a group are alike; of a pair, one at least is new.
-        changed = range(len(scene.things))
+        changed = tuple(range(len(scene.things)))
         if scene.relation is not None:
             changed = random.choice(((0,), (1,), (0, 1)))
         things = tuple(
-            replace(thing, **{look: word}) if n in changed else thing
-            for n, thing in enumerate(scene.things)
+            with_look(thing) if n in changed else thing for n, thing in enumerate(scene.things)
         )
         scene = replace(scene, things=things)
         if scene.held_out == held_out:

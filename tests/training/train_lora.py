@@ -95,7 +95,7 @@ def train_lora(
     }).to(device).train()  # fmt: skip
     unet = modules[family.component("denoiser").id]
     encoders = {component.id: modules[component.id] for component in family.text_encoders()}
-    unet.to(memory_format=torch.channels_last)
+    unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     lost = denoising_loss(family, unet, device)
     # SDXL knows no prompt as zeros, SD 1.5 as the empty text.
     is_zeros = family.conditioning.empty_negative == "zeros"
