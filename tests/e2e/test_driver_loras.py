@@ -8,8 +8,10 @@ import pytest
 from adapters_data import write_adapter
 from speck import SPECK
 from wsd.errors import RenderError, UsageError
-from wsd.evaluate.lora_times import time_lora
+from wsd.evaluate.lora_times import LORA, time_lora
+from wsd.runtime.driver import open_stage_renderer
 from wsd.runtime.request import GenerationRequest
+from wsd.util.progress import Quiet
 
 REQUEST = GenerationRequest("a star", steps=2, seed=3)
 
@@ -38,13 +40,15 @@ def test_scales_change_and_unloading_leaves_nothing(open_model, speck, tmp_path)
             renderer.load_lora("missing.safetensors")
 
 
-def test_what_a_lora_takes_is_measured(speck_renderer, tmp_path):
+@pytest.mark.full
+def test_what_a_lora_takes_is_measured(speck, tmp_path):
     path = write_adapter(tmp_path / "any name.safetensors", SPECK, "lora")
-    before = speck_renderer.draw(REQUEST).latents
-    found = time_lora(speck_renderer, path)
-    assert found.bytes == path.stat().st_size
-    times = (found.load_milliseconds, *found.scale_milliseconds, found.unload_milliseconds)
-    assert min(times) > 0
-    assert len(found.scale_milliseconds) > 1
-    assert found.peak_gpu_bytes >= speck_renderer.usage()["gpuBytes"]
-    np.testing.assert_array_equal(speck_renderer.draw(REQUEST).latents, before)
+    with open_stage_renderer(speck[0], Quiet(), given={LORA: path}) as renderer:
+        before = renderer.draw(REQUEST).latents
+        found = time_lora(renderer, path.stat().st_size)
+        assert found.bytes == path.stat().st_size
+        times = (found.load_milliseconds, *found.scale_milliseconds, found.unload_milliseconds)
+        assert min(times) > 0
+        assert len(found.scale_milliseconds) > 1
+        assert found.peak_gpu_bytes >= renderer.usage()["gpuBytes"]
+        np.testing.assert_array_equal(renderer.draw(REQUEST).latents, before)

@@ -148,7 +148,7 @@ def test_cancel_in_every_phase(open_tab):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("count", [8, pytest.param(30, marks=pytest.mark.full)])
+@pytest.mark.parametrize("count", [8, pytest.param(30, marks=pytest.mark.exhaustive)])
 def test_pictures_take_no_more_than_two(open_tab, count):
     tab = open_tab()
     assert in_page(tab, "load", MANIFEST) == {"value": True}

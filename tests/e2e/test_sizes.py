@@ -17,7 +17,7 @@ from wsd.runtime.request import GenerationRequest
 from wsd.util.progress import Quiet
 
 # It compiles the largest model of these tests.
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.exhaustive
 
 # Latents of 7x5, of which 4x3 and 2x2 are made, and of 5x6.
 SIZES = ((40, 56), (48, 40))
@@ -64,7 +64,6 @@ def test_each_size_draws(sized, checkpoint, size):
     assert drawn.images.std() > 5  # a flat picture would agree too easily
 
 
-@pytest.mark.exhaustive
 def test_a_size_that_does_not_halve_evenly_draws_in_w8a16(open_model, checkpoint, tmp_path):
     """Weights of 8 bits are read by other kernels, whose edges are of other sizes too."""
     library = compile_library(LEVELS, SIZES[:1], "w8a16", Quiet())

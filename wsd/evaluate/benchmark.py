@@ -21,7 +21,7 @@ from wsd.bundle.model_files import read_kernel_work
 from wsd.bundle.verify import check_bundle
 from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.evaluate.baselines import Measurement, compare_others, make_work, our_error
-from wsd.evaluate.lora_times import LoraTimes, time_lora
+from wsd.evaluate.lora_times import LORA, LoraTimes, time_lora
 from wsd.runtime.driver import (
     LoadOptions,
     OpenHost,
@@ -279,7 +279,8 @@ def bench(
     (denoiser,) = manifest.entries(GUIDED_DENOISER, chosen) or manifest.entries(DENOISER, chosen)
     predictions = 2 if denoiser.role == GUIDED_DENOISER else 1
     work = None if checkpoint is None else make_work(checkpoint, chosen, predictions)
-    with open_stage_renderer(bundle, progress, options, open_host, model) as renderer:
+    given = {} if lora is None else {LORA: lora}
+    with open_stage_renderer(bundle, progress, options, open_host, model, given) as renderer:
         measured = renderer.run_benchmark(chosen, repeats)
         stages = [_stage(stage, kernel_work) for stage in measured["stages"]]
         usage = renderer.usage()
@@ -290,7 +291,7 @@ def bench(
             dtype = manifest.model.dtype
             baselines.append(Measurement("WSD", dtype, guided.milliseconds, error))
         # Last, because a LoRA changes weights; what it takes back is not measured again.
-        lora_times = None if lora is None else time_lora(renderer, lora)
+        lora_times = None if lora is None else time_lora(renderer, lora.stat().st_size)
     # Once our own model has left the GPU.
     if work is not None:
         baselines += compare_others(work, repeats, open_host, progress)

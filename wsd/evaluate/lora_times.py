@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 from wsd.runtime.driver import Renderer
-from wsd.runtime.server import create_server, serve_in_thread
-from wsd.util.file_errors import explain_file_errors
 
-_FILE = "lora.safetensors"
+# Where the page finds the file.
+LORA = "given/lora.safetensors"
 # Each differs from the one before, so that every weight is changed each time.
 _SCALES = (0.5, 1.0, 0.75)
 
@@ -45,28 +41,20 @@ class LoraTimes:
         )
 
 
-def time_lora(renderer: Renderer, lora: Path) -> LoraTimes:
+def time_lora(renderer: Renderer, size: int) -> LoraTimes:
     """Load a LoRA into a model, change its scale, and unload it.
 
     Args:
-        renderer: the loaded model, without LoRAs; it is as before afterwards.
-        lora: a ``.safetensors`` file.
+        renderer: the loaded model, without LoRAs; it is as before afterwards. Its server has the
+            LoRA as :data:`LORA`, because a page fetches nothing of other origins.
+        size: of the file, in bytes.
 
     Raises:
-        FileError: if the file cannot be read.
         RenderError: if it does not fit the model, or the page fails.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        # A server gives out a whole folder, and no links.
-        with explain_file_errors(lora):
-            shutil.copyfile(lora, Path(scratch) / _FILE)
-        headers = {"Access-Control-Allow-Origin": "*"}
-        with serve_in_thread(lambda: create_server(Path(scratch), headers)) as address:
-            loaded = renderer.load_lora(address + _FILE)
+    loaded = renderer.load_lora(LORA)
     (name,) = loaded["names"]
     scales = tuple(renderer.set_adapters({name: scale})["milliseconds"] for scale in _SCALES)
     peak = renderer.usage()["peakGpuBytes"]
     unloaded = renderer.unload_lora(name)
-    return LoraTimes(
-        lora.stat().st_size, loaded["milliseconds"], scales, unloaded["milliseconds"], peak
-    )
+    return LoraTimes(size, loaded["milliseconds"], scales, unloaded["milliseconds"], peak)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -585,6 +586,7 @@ def open_stage_renderer(
     options: LoadOptions = LoadOptions(),
     open_host: OpenHost = open_page,
     model: str | None = None,
+    given: Mapping[str, Path] = MappingProxyType({}),
 ) -> Iterator[StageRenderer]:
     """Serve a bundle and yield a model of it whose stages can be called one by one.
 
@@ -596,6 +598,7 @@ def open_stage_renderer(
         options: how the model is loaded.
         open_host: opens a page at an address; see :func:`open_renderer`.
         model: which one, the first unless given.
+        given: name → a file that the page finds at this address, such as a LoRA's.
 
     Raises:
         BundleError: if the folder is not a bundle, or has no driver, as those of WSD 0.1.
@@ -607,14 +610,19 @@ def open_stage_renderer(
             f"{bundle}: {_STAGE_CLIENT} is missing, so stages cannot be called one by one",
             "build the bundle again with this version of WSD (wsd render works without)",
         )
-    with _open_blank(bundle, progress, open_host) as page:
+    with _open_blank(bundle, progress, open_host, given) as page:
         yield StageRenderer(page, progress, _manifest_address(bundle, model), options)
 
 
 @contextmanager
-def _open_blank(bundle: Path, progress: Progress, open_host: OpenHost) -> Iterator[Page | NodePage]:
+def _open_blank(
+    bundle: Path,
+    progress: Progress,
+    open_host: OpenHost,
+    given: Mapping[str, Path] = MappingProxyType({}),
+) -> Iterator[Page | NodePage]:
     """Serve a bundle and yield a page of its origin, which must not load a model by itself."""
-    with served(bundle) as address, open_host(address + "blank.html") as page, progress:
+    with served(bundle, given) as address, open_host(address + "blank.html") as page, progress:
         yield page
 
 
