@@ -24,6 +24,8 @@ EDITS, FEW = 20, 1
 pytestmark = pytest.mark.exhaustive
 
 HOW_MANY = pytest.mark.parametrize("edits", [FEW, EDITS])
+# Fewer steps than usual: software adapters are slow, and these are enough here.
+STEPS = 10
 
 
 def edit_in_browser(renderer, edit, request):

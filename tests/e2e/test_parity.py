@@ -21,9 +21,9 @@ from wsd.runtime.request import GenerationRequest
 from wsd.spec.roles import DENOISER, VAE_DECODER
 from wsd.util.progress import Quiet
 
-# Each architecture and each precision. Two more pairs are in `nox -s full`. The others and the models
-# that ship, which run the same code with other numbers, are in `nox -s exhaustive`. tests/conftest.py keeps
-# a model's tests together.
+# Each architecture and each precision. Two more pairs are in `nox -s full`. The others and the
+# models that ship, which run the same code with other numbers, are in `nox -s exhaustive`.
+# tests/conftest.py keeps a model's tests together.
 MODELS = {
     "tiny-sd15-f32": (find_family("tiny-sd15"), "f32"),
     "speck-f32": (SPECK, "f32"),
