@@ -41,9 +41,10 @@ def test_scales_change_and_unloading_leaves_nothing(open_model, speck, tmp_path)
 
 
 @pytest.mark.full
-def test_what_a_lora_takes_is_measured(speck, tmp_path):
+def test_what_a_lora_takes_is_measured(open_host, speck, tmp_path):
     path = write_adapter(tmp_path / "any name.safetensors", SPECK, "lora")
-    with open_stage_renderer(speck[0], Quiet(), given={LORA: path}) as renderer:
+    opened = open_stage_renderer(speck[0], Quiet(), open_host=open_host, given={LORA: path})
+    with opened as renderer:
         before = renderer.draw(REQUEST).latents
         found = time_lora(renderer, path.stat().st_size)
         assert found.bytes == path.stat().st_size
