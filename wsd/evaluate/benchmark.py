@@ -266,7 +266,6 @@ def bench(
     Raises:
         BundleError: if the folder is not a bundle, or one of its files is not what was built.
         UsageError: for a model or size that it does not hold.
-        FileError: if the LoRA's file cannot be read.
         RenderError, ToolError: if it cannot be run.
     """
     path = find_manifest(bundle, model)

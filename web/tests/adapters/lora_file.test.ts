@@ -72,7 +72,7 @@ function widened({ type, words }: StoredFactor, place: number): number {
   return half & 0x8000 ? -size : size;
 }
 
-/** One value of a factor whose matrices are turned, as widen_factor.wgsl turns them. */
+/** One value of a factor whose matrices are turned, as widen.wgsl turns them. */
 function turned(factor: StoredFactor, row: number, column: number): number {
   const [, length, steps] = factor.axes;
   // Row-major (count, steps, length), of which a row here may have several steps.

@@ -16,9 +16,8 @@ import packFloat16 from "./pack_float16.wgsl";
 import packInt8 from "./pack_int8.wgsl";
 import scaleInt8 from "./scale_int8.wgsl";
 import setLengths from "./set_lengths.wgsl";
-import unpackFloat16 from "./unpack_float16.wgsl";
 import unpackInt8 from "./unpack_int8.wgsl";
-import widenFactor from "./widen_factor.wgsl";
+import widen from "./widen.wgsl";
 
 /** The shaders, each with what it computes at its top. */
 const SHADERS = {
@@ -29,25 +28,24 @@ const SHADERS = {
   packInt8,
   scaleInt8,
   setLengths,
-  unpackFloat16,
   unpackInt8,
-  widenFactor,
+  widen,
 };
 
 type ShaderName = keyof typeof SHADERS;
 
 const UNPACKERS = {
-  float16: ["unpackFloat16", "packFloat16"],
+  float16: ["widen", "packFloat16"],
   int8: ["unpackInt8", "scaleInt8", "packInt8"],
   float32: [],
 } as const;
 const ADDERS = {
-  "low-rank": ["widenFactor", "addLowRank"],
-  product: ["widenFactor", "addProduct"],
+  "low-rank": ["widen", "addLowRank"],
+  product: ["widen", "addProduct"],
   kronecker: ["addKronecker"],
 } as const;
-/** How widen_factor.wgsl knows the types of values. */
-const FACTOR_TYPES = { F32: 32, F16: 16, BF16: 15 } as const;
+/** How widen.wgsl knows the types of values. */
+const WIDENED = { F32: 32, F16: 16, BF16: 15 } as const;
 
 /** Threads of a workgroup where a thread computes one value or one word. */
 const THREADS = 256;
@@ -189,7 +187,7 @@ class LayerRecorder {
     }
     const values = this.runtime.empty([count], "float32");
     if (record.dtype === "float16") {
-      this.run("unpackFloat16", [count], [tensor, values], spread(count / 2));
+      this.run("widen", [count, count, 1, count, WIDENED.F16], [tensor, values], spread(count));
     } else {
       this.run("unpackInt8", [count, this.columns], [tensor, scales!, values], spread(count / 4));
     }
@@ -256,8 +254,8 @@ class LayerRecorder {
     this.requireBuffer(4 * size);
     const given = this.runtime.tensor(new Int32Array(words.buffer), [words.length]);
     const values = this.runtime.empty([size], "float32");
-    const numbers = [size, length, steps, padded, FACTOR_TYPES[type]];
-    this.run("widenFactor", numbers, [given, values], spread(size));
+    const numbers = [size, length, steps, padded, WIDENED[type]];
+    this.run("widen", numbers, [given, values], spread(size));
     return values;
   }
 

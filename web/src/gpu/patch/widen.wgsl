@@ -1,15 +1,15 @@
-// Widens a factor to float32, and turns its matrices.
+// Widens values to float32, and turns matrices: of a factor, or of a float16 weight.
 //
-//   values[n, j, i] = factor[n, i, j], and 0 for i from the length of its axis up to `padded`
+//   values[n, j, i] = given[n, i, j], and 0 for i from the length of its axis up to `padded`
 //
-// factor: (count, length, steps) row-major: float32, or two float16 or bfloat16 values a word, low
+// given: (count, length, steps) row-major: float32, or two float16 or bfloat16 values a word, low
 // bits first. values: the bits of float32, (count, steps, padded) row-major.
 // Integers do it, because `unpack2x16float` may flush subnormal values to zero.
 // parameters: [number of values, length, steps, padded, bits of a value: 32, 16 for float16, 15 for
 // bfloat16]. One thread a value.
 
 @group(0) @binding(0) var<storage, read> parameters : array<u32>;
-@group(0) @binding(1) var<storage, read> factor : array<u32>;
+@group(0) @binding(1) var<storage, read> given : array<u32>;
 @group(0) @binding(2) var<storage, read_write> values : array<u32>;
 
 fn widen(half : u32) -> u32 {
@@ -41,9 +41,9 @@ fn main(@builtin(global_invocation_id) id : vec3<u32>, @builtin(num_workgroups) 
   }
   let place = (n * length + i) * steps + j;
   if (parameters[4] == 32u) {
-    values[at] = factor[place];
+    values[at] = given[place];
     return;
   }
-  let half = (factor[place / 2u] >> (16u * (place % 2u))) & 0xffffu;
+  let half = (given[place / 2u] >> (16u * (place % 2u))) & 0xffffu;
   values[at] = select(half << 16u, widen(half), parameters[4] == 16u);
 }
