@@ -51,6 +51,8 @@ export async function readLoraFile(
 ): Promise<LoraFile> {
   const file = readSafetensors(data, title);
   const { grouped, unused } = groupTensors(file, manifest, title);
+  const hash = hashOf(file); // in another thread, while values are looked at here
+  hash.catch(() => undefined); // thrown below, unless something else is wrong
   for (const tensor of file.tensors.values()) {
     if (tensor.isFinite()) continue;
     throw new LoraError(
@@ -76,16 +78,21 @@ export async function readLoraFile(
     layers,
     changed: grouped.size,
     unused,
-    hash: (await hashOf(file)).slice(0, HASH_DIGITS),
+    hash: (await hash).slice(0, HASH_DIGITS),
     triggerWords: wordsOf(file.metadata),
-    fastVariant: findFastVariant(names, file.metadata, [...file.tensors.keys()], manifest),
+    fastVariant: findFastVariant(
+      names,
+      file.metadata,
+      [...file.tensors.keys()],
+      manifest,
+    ),
   };
 }
 
 /** The hash that other programs know a file by: their own in its metadata, or that of its tensors. */
 async function hashOf({ metadata, body }: TensorFile): Promise<string> {
   const stated = metadata.sshs_model_hash ?? "";
-  return /^[0-9a-f]{12,64}$/.test(stated) ? stated : sha256(body.slice().buffer);
+  return /^[0-9a-f]{12,64}$/.test(stated) ? stated : sha256(body);
 }
 
 function wordsOf(metadata: Record<string, string>): string[] {
@@ -99,7 +106,10 @@ function groupTensors(
   title: string,
 ): { grouped: Map<Module, Parts>; unused: string[] } {
   if (file.tensors.size === 0) {
-    throw new LoraError(`${title} holds no tensors`, "give a LoRA's .safetensors file");
+    throw new LoraError(
+      `${title} holds no tensors`,
+      "give a LoRA's .safetensors file",
+    );
   }
   const names = nameModules(manifest);
   const grouped = new Map<Module, Parts>();
@@ -134,17 +144,29 @@ function makeLayers(module: Module, parts: Parts, rule: AlphaRule): Layer[] {
       : { ...matrices, ...(alpha && { alpha }) };
   const layers: Layer[] = [];
   if (Object.keys(others).length > 0) {
-    layers.push({ component, record: weight.name, patch: makePatch(others, weight, rule) });
+    layers.push({
+      component,
+      record: weight.name,
+      patch: makePatch(others, weight, rule),
+    });
   }
   if (diff !== undefined) {
     if (bias === undefined)
       throw new LayerProblem("it has diff_b, and the model has no bias there");
-    layers.push({ component, record: bias.name, patch: makeVectorPatch(diff, "diff_b", bias) });
+    layers.push({
+      component,
+      record: bias.name,
+      patch: makeVectorPatch(diff, "diff_b", bias),
+    });
   }
   return layers;
 }
 
-function isDouble(title: string, one: FileTensor, other: FileTensor): LoraError {
+function isDouble(
+  title: string,
+  one: FileTensor,
+  other: FileTensor,
+): LoraError {
   return new LoraError(
     `${title}: ${shorten(one.name)} and ${shorten(other.name)} are the same tensor of one layer`,
     "two files were joined, or a name was written twice: give each LoRA as a file of its own",
@@ -158,7 +180,8 @@ function isUnknown(
   title: string,
 ): LoraError {
   const named = unknown.slice(0, NAMED).map(shorten).join(", ");
-  const more = unknown.length > NAMED ? `, and ${unknown.length - NAMED} more` : "";
+  const more =
+    unknown.length > NAMED ? `, and ${unknown.length - NAMED} more` : "";
   return doesNotFit(
     file,
     manifest,

@@ -2,15 +2,16 @@
 
 import type { OnBytes } from "../bundle/download";
 import type { BundleFiles } from "../bundle/bundle_files";
-import type { ComponentEntry, FileEntry, ParameterRecord } from "../bundle/manifest";
+import type {
+  ComponentEntry,
+  FileEntry,
+  ParameterRecord,
+} from "../bundle/manifest";
 import { mapInOrder } from "../util/concurrency";
-import { throwIfAborted } from "../util/errors";
 import type { Parameters, Runtime, Tensor } from "./tvm/runtime";
 
 /** Shards that are downloaded at the same time. */
 const PARALLEL = 4;
-/** After so many bytes from memory the GPU is waited for: it holds them twice until it has copied them. */
-const BYTES_IN_FLIGHT = 2 ** 28;
 
 /**
  * Fetch a component's shards, check them, and upload its parameters.
@@ -32,9 +33,17 @@ export async function loadParameters(
   const tensors: Tensor[] = [];
   const { records } = component;
   try {
-    const read = readRecords(component, [...records.keys()], files, onBytes, signal);
+    const read = readRecords(
+      component,
+      [...records.keys()],
+      files,
+      onBytes,
+      signal,
+    );
     for await (const [index, bytes] of read) {
-      tensors.push(runtime.scope(() => upload(runtime, records[index]!, bytes)));
+      tensors.push(
+        runtime.scope(() => upload(runtime, records[index]!, bytes)),
+      );
     }
     return runtime.scope(() => runtime.bundle(tensors));
   } finally {
@@ -65,36 +74,24 @@ export async function restoreParameters(
   files: BundleFiles,
   { onBytes, onRecord, signal }: ReadAgain,
 ): Promise<void> {
-  for await (const [index, bytes] of readRecords(component, indices, files, onBytes, signal)) {
+  for await (const [index, bytes] of readRecords(
+    component,
+    indices,
+    files,
+    onBytes,
+    signal,
+  )) {
     write(runtime, parameters, index, bytes);
     onRecord(index, bytes);
   }
 }
 
-/**
- * Write parameters from memory into the same tensors.
- *
- * @param records the index of each and its bytes, as a shard has them.
- * @throws AbortError if the signal is aborted.
- */
-export async function writeParameters(
+function write(
   runtime: Runtime,
   parameters: Parameters,
-  records: readonly (readonly [number, Uint8Array])[],
-  signal?: AbortSignal,
-): Promise<void> {
-  let inFlight = 0;
-  for (const [index, bytes] of records) {
-    throwIfAborted(signal);
-    write(runtime, parameters, index, bytes);
-    inFlight += bytes.length;
-    if (inFlight < BYTES_IN_FLIGHT) continue;
-    inFlight = 0;
-    await runtime.sync();
-  }
-}
-
-function write(runtime: Runtime, parameters: Parameters, index: number, bytes: Uint8Array): void {
+  index: number,
+  bytes: Uint8Array,
+): void {
   runtime.scope(() => {
     runtime.write(runtime.unbundle(parameters, index), bytes);
     return undefined;
@@ -102,8 +99,14 @@ function write(runtime: Runtime, parameters: Parameters, index: number, bytes: U
 }
 
 /** Count the bytes of the shards that hold some of a component's records. */
-export function countShardBytes(component: ComponentEntry, indices: readonly number[]): number {
-  return shardsOf(component, indices).reduce((sum, { shard }) => sum + shard.bytes, 0);
+export function countShardBytes(
+  component: ComponentEntry,
+  indices: readonly number[],
+): number {
+  return shardsOf(component, indices).reduce(
+    (sum, { shard }) => sum + shard.bytes,
+    0,
+  );
 }
 
 /** A shard, and where in the component's stream of bytes it begins. */
@@ -113,15 +116,23 @@ interface PlacedShard {
 }
 
 /** List the shards in which some of a component's records lie, in order. */
-function shardsOf({ shards, records }: ComponentEntry, indices: readonly number[]): PlacedShard[] {
+function shardsOf(
+  { shards, records }: ComponentEntry,
+  indices: readonly number[],
+): PlacedShard[] {
   const wanted = indices.map((index) => records[index]!);
   const found: PlacedShard[] = [];
   let start = 0;
   let next = 0; // the first record that ends behind the start of the shard
   for (const shard of shards) {
     const end = start + shard.bytes;
-    while (next < wanted.length && wanted[next]!.offset + wanted[next]!.bytes <= start) next += 1;
-    if (next < wanted.length && wanted[next]!.offset < end) found.push({ shard, start });
+    while (
+      next < wanted.length &&
+      wanted[next]!.offset + wanted[next]!.bytes <= start
+    )
+      next += 1;
+    if (next < wanted.length && wanted[next]!.offset < end)
+      found.push({ shard, start });
     start = end;
   }
   return found;
@@ -144,7 +155,10 @@ async function* readRecords(
   let offset = 0; // position of the first pending byte in the component's stream of bytes
   let next = 0;
   const shards = mapInOrder(places, PARALLEL, async ({ shard, start }) => {
-    return { start, data: new Uint8Array(await files.get(shard, onBytes, signal)) };
+    return {
+      start,
+      data: new Uint8Array(await files.get(shard, onBytes, signal)),
+    };
   });
   for await (const { start, data } of shards) {
     const follows = pending.length > 0 && offset + pending.length === start;
@@ -166,13 +180,20 @@ async function* readRecords(
 }
 
 /** Upload a parameter; compiled functions read all but float32 as 32-bit words. */
-function upload(runtime: Runtime, { shape, dtype }: ParameterRecord, bytes: Uint8Array): Tensor {
+function upload(
+  runtime: Runtime,
+  { shape, dtype }: ParameterRecord,
+  bytes: Uint8Array,
+): Tensor {
   return dtype === "float32"
     ? runtime.upload(bytes, shape, dtype)
     : runtime.upload(bytes, [bytes.length / 4], "uint32");
 }
 
-function concatenate(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> {
+function concatenate(
+  first: Uint8Array,
+  second: Uint8Array,
+): Uint8Array<ArrayBuffer> {
   const joined = new Uint8Array(first.length + second.length);
   joined.set(first);
   joined.set(second, first.length);

@@ -2,9 +2,15 @@
 
 import type { LoadedLora, LoraOptions } from "../api/lora";
 import type { Posterior, PromptEmbeddings } from "../api/options";
-import { CallProgress, LOADING_SHARE } from "../api/progress";
+import { CallProgress, LOADING_SHARE, thinProgress } from "../api/progress";
 import type { OnProgress } from "../api/progress";
-import type { GenerationResult, LoadOptions, StageReport, TokenCount, Usage } from "../api/types";
+import type {
+  GenerationResult,
+  LoadOptions,
+  StageReport,
+  TokenCount,
+  Usage,
+} from "../api/types";
 import type { Manifest, Size } from "../bundle/manifest";
 import { readInversionFile } from "../adapters/inversion_file";
 import type { InversionOptions } from "../api/inversion";
@@ -12,7 +18,10 @@ import { runSelfTest } from "../diagnostics/self_test";
 import { NoAdapterError } from "../gpu/device";
 import { loadPipeline } from "../pipeline";
 import type { Pipeline } from "../pipeline";
-import type { GenerationRequest, RequestTexts } from "../pipeline/generation_request";
+import type {
+  GenerationRequest,
+  RequestTexts,
+} from "../pipeline/generation_request";
 import type { Costs, ProgressMeter } from "../pipeline/progress_meter";
 import {
   meterEncoding,
@@ -34,7 +43,10 @@ import { drawAll, meterPasses } from "./passes";
 const ignore = (): void => undefined;
 
 /** Options of `loadLora` as they are sent to the worker. */
-export interface SentLoraOptions extends Pick<LoraOptions, "name" | "scale" | "sha256"> {
+export interface SentLoraOptions extends Pick<
+  LoraOptions,
+  "name" | "scale" | "sha256"
+> {
   /** Those of a LoRA that is loaded again. */
   triggerWords?: string[] | undefined;
 }
@@ -67,7 +79,9 @@ export class RecoveringPipeline {
 
   /** Load the pipeline; a signal that is aborted cancels that. */
   async load(onProgress: OnProgress, signal: AbortSignal): Promise<Pipeline> {
-    this.pipeline = await this.retryInLessMemory(() => this.loadOnce(onProgress, signal));
+    this.pipeline = await this.retryInLessMemory(() =>
+      this.loadOnce(onProgress, signal),
+    );
     return this.pipeline;
   }
 
@@ -75,7 +89,10 @@ export class RecoveringPipeline {
    * Return the pipeline, loaded again if its GPU was lost or has no room. A call that is cancelled
    * meanwhile does not cancel the reload, so that the next call finds it further on or done.
    */
-  private async ready(onProgress: OnProgress, signal: AbortSignal): Promise<Pipeline> {
+  private async ready(
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<Pipeline> {
     if (this.pipeline?.failure !== undefined) {
       this.losses += 1;
       this.options.onNotice?.("The GPU was lost; the model is loaded again.");
@@ -83,13 +100,17 @@ export class RecoveringPipeline {
     }
     if (this.pipeline !== undefined) return this.pipeline;
     this.onReload = onProgress;
-    this.reload ??= this.load((event) => this.onReload(event), this.disposal.signal).finally(
-      () => (this.reload = undefined),
-    );
+    this.reload ??= this.load(
+      (event) => this.onReload(event),
+      this.disposal.signal,
+    ).finally(() => (this.reload = undefined));
     return untilAborted(this.reload, signal);
   }
 
-  private async loadOnce(onProgress: OnProgress, signal: AbortSignal): Promise<Pipeline> {
+  private async loadOnce(
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<Pipeline> {
     try {
       const pipeline = await loadPipeline(this.manifestUrl, {
         ...this.options,
@@ -110,7 +131,10 @@ export class RecoveringPipeline {
   }
 
   /** Patch a pipeline that was loaded anew. */
-  private async withLoras(pipeline: Pipeline, signal: AbortSignal): Promise<Pipeline> {
+  private async withLoras(
+    pipeline: Pipeline,
+    signal: AbortSignal,
+  ): Promise<Pipeline> {
     if (this.loras.applied.length === 0) return pipeline;
     try {
       await pipeline.patchWeights(this.loras.patches, ignore, signal);
@@ -123,7 +147,8 @@ export class RecoveringPipeline {
 
   /** The loaded pipeline; {@link load} must have been called. */
   get loaded(): Pipeline {
-    if (this.pipeline === undefined) throw new Error("the pipeline is not loaded");
+    if (this.pipeline === undefined)
+      throw new Error("the pipeline is not loaded");
     return this.pipeline;
   }
 
@@ -136,11 +161,20 @@ export class RecoveringPipeline {
     return this.use(onProgress, signal, async (pipeline, report) => {
       const { offloads, costs } = this;
       const request = { ...given, loras: this.loras.applied };
-      const meters = meterPasses(pipeline.manifest, request, offloads, costs, report);
+      const meters = meterPasses(
+        pipeline.manifest,
+        request,
+        offloads,
+        costs,
+        report,
+      );
       const [first, last = first] = meters;
       const draw = async (each: GenerationRequest): Promise<GenerationResult> =>
         drawAll(pipeline, each, [first.onStage, last.onStage], signal);
-      const stages = [offloads ? undefined : first.onStage, last.onStage] as const;
+      const stages = [
+        offloads ? undefined : first.onStage,
+        last.onStage,
+      ] as const;
       const result = await drawChecked(pipeline, request, draw, stages, signal);
       last.finish();
       // Those of the first pass: they are what a picture of the usual size takes.
@@ -150,13 +184,20 @@ export class RecoveringPipeline {
   }
 
   /** Encode prompts with the pipeline; see `Pipeline.encodePrompt`. */
-  async encodePrompt(texts: RequestTexts, signal: AbortSignal): Promise<PromptEmbeddings> {
-    return this.use(ignore, signal, (pipeline) => pipeline.encodePrompt(texts, ignore, signal));
+  async encodePrompt(
+    texts: RequestTexts,
+    signal: AbortSignal,
+  ): Promise<PromptEmbeddings> {
+    return this.use(ignore, signal, (pipeline) =>
+      pipeline.encodePrompt(texts, ignore, signal),
+    );
   }
 
   /** Count a prompt's tokens; a GPU that was lost does not matter. */
   async countTokens(words: Words, signal: AbortSignal): Promise<TokenCount[]> {
-    return (this.pipeline ?? (await this.ready(ignore, signal))).countTokens(words);
+    return (this.pipeline ?? (await this.ready(ignore, signal))).countTokens(
+      words,
+    );
   }
 
   /** Encode a picture with the pipeline; see `Pipeline.encodeImage`. */
@@ -220,12 +261,22 @@ export class RecoveringPipeline {
   ): Promise<Inversion> {
     return this.use(onProgress, signal, async ({ manifest }, report) => {
       const meter = meterReading(report);
-      const read = await this.readSource(source, manifest, { sha256 }, meter, signal);
+      const read = await this.readSource(
+        source,
+        manifest,
+        { sha256 },
+        meter,
+        signal,
+      );
       const file = readInversionFile(read.data, manifest, read.title);
       meter.finish();
       // Without a digest nobody could ask for the kept file.
       if (sha256 !== undefined) await read.keep?.();
-      return { ...file, token: token ?? file.token ?? read.name, sha256: read.sha256 };
+      return {
+        ...file,
+        token: token ?? file.token ?? read.name,
+        sha256: read.sha256,
+      };
     });
   }
 
@@ -238,10 +289,19 @@ export class RecoveringPipeline {
     signal: AbortSignal,
   ): Promise<LoraData> {
     const { manifestUrl, options } = this;
-    const onLoaded = (loaded: number, total: number): void =>
-      meter.onStage({ stage: "lora", loaded, total });
+    const onLoaded = thinProgress((loaded, total) =>
+      meter.onStage({ stage: "lora", loaded, total }),
+    );
     const onNotice = options.onNotice ?? ignore;
-    const request = { ...how, manifestUrl, manifest, options, onLoaded, onNotice, signal };
+    const request = {
+      ...how,
+      manifestUrl,
+      manifest,
+      options,
+      onLoaded,
+      onNotice,
+      signal,
+    };
     return readLoraSource(source, request);
   }
 
@@ -253,7 +313,12 @@ export class RecoveringPipeline {
   ): Promise<LoadedLora[]> {
     return this.use(onProgress, signal, async (pipeline, report) => {
       const meter = meterPatching(pipeline.manifest, report);
-      return this.changeLoras(pipeline, this.loras.withScales(scales), meter, signal);
+      return this.changeLoras(
+        pipeline,
+        this.loras.withScales(scales),
+        meter,
+        signal,
+      );
     });
   }
 
@@ -265,7 +330,12 @@ export class RecoveringPipeline {
   ): Promise<LoadedLora[]> {
     return this.use(onProgress, signal, async (pipeline, report) => {
       const meter = meterPatching(pipeline.manifest, report);
-      return this.changeLoras(pipeline, this.loras.without(name), meter, signal);
+      return this.changeLoras(
+        pipeline,
+        this.loras.without(name),
+        meter,
+        signal,
+      );
     });
   }
 
@@ -292,13 +362,18 @@ export class RecoveringPipeline {
   }
 
   /** Run the self-test with the pipeline; see `runSelfTest`. */
-  async selfTest(onProgress: OnProgress, signal: AbortSignal): Promise<StageReport[]> {
+  async selfTest(
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<StageReport[]> {
     return this.use(onProgress, signal, async (pipeline, report) => {
       const { onStage } = meterSelfTest(report);
       // The expected values are those of the model alone.
       await pipeline.patchWeights(Loras.none.patches, ignore, signal);
       try {
-        return await pipeline.withStages((stages) => runSelfTest(stages, onStage, signal));
+        return await pipeline.withStages((stages) =>
+          runSelfTest(stages, onStage, signal),
+        );
       } finally {
         if (pipeline.failure === undefined) {
           await pipeline
@@ -351,7 +426,9 @@ export class RecoveringPipeline {
   }
 
   /** Do work; if memory runs out, do it once more with offloading and tiles. */
-  private async retryInLessMemory<Result>(work: () => Promise<Result>): Promise<Result> {
+  private async retryInLessMemory<Result>(
+    work: () => Promise<Result>,
+  ): Promise<Result> {
     try {
       return await work();
     } catch (error) {
