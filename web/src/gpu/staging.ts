@@ -142,6 +142,7 @@ export class Staging {
       copies,
       compute,
       pass: compute.beginComputePass(),
+      arenaFrom: undefined,
     };
     this.used = 0;
     return this.recording;
