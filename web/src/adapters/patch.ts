@@ -6,8 +6,8 @@ export type FactorType = "F32" | "F16" | "BF16";
 /** A factor whose values are still as a file has them, so that nobody but the GPU touches them all. */
 export interface StoredFactor {
   type: FactorType;
-  /** Its values in row-major order; whole 32-bit words, of which the last one may have a half to spare. */
-  words: Uint32Array<ArrayBuffer>;
+  /** Its values in row-major order, little-endian: a view of the file, at any of its bytes. */
+  bytes: Uint8Array<ArrayBuffer>;
   /** The middle one and the last one are to change places. */
   axes: readonly [number, number, number];
 }

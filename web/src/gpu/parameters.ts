@@ -4,13 +4,10 @@ import type { OnBytes } from "../bundle/download";
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { ComponentEntry, FileEntry, ParameterRecord } from "../bundle/manifest";
 import { mapInOrder } from "../util/concurrency";
-import { throwIfAborted } from "../util/errors";
 import type { Parameters, Runtime, Tensor } from "./tvm/runtime";
 
 /** Shards that are downloaded at the same time. */
 const PARALLEL = 4;
-/** After so many bytes from memory the GPU is waited for: it holds them twice until it has copied them. */
-const BYTES_IN_FLIGHT = 2 ** 28;
 
 /**
  * Fetch a component's shards, check them, and upload its parameters.
@@ -71,29 +68,6 @@ export async function restoreParameters(
   }
 }
 
-/**
- * Write parameters from memory into the same tensors.
- *
- * @param records the index of each and its bytes, as a shard has them.
- * @throws AbortError if the signal is aborted.
- */
-export async function writeParameters(
-  runtime: Runtime,
-  parameters: Parameters,
-  records: readonly (readonly [number, Uint8Array])[],
-  signal?: AbortSignal,
-): Promise<void> {
-  let inFlight = 0;
-  for (const [index, bytes] of records) {
-    throwIfAborted(signal);
-    write(runtime, parameters, index, bytes);
-    inFlight += bytes.length;
-    if (inFlight < BYTES_IN_FLIGHT) continue;
-    inFlight = 0;
-    await runtime.sync();
-  }
-}
-
 function write(runtime: Runtime, parameters: Parameters, index: number, bytes: Uint8Array): void {
   runtime.scope(() => {
     runtime.write(runtime.unbundle(parameters, index), bytes);
@@ -144,7 +118,10 @@ async function* readRecords(
   let offset = 0; // position of the first pending byte in the component's stream of bytes
   let next = 0;
   const shards = mapInOrder(places, PARALLEL, async ({ shard, start }) => {
-    return { start, data: new Uint8Array(await files.get(shard, onBytes, signal)) };
+    return {
+      start,
+      data: new Uint8Array(await files.get(shard, onBytes, signal)),
+    };
   });
   for await (const { start, data } of shards) {
     const follows = pending.length > 0 && offset + pending.length === start;

@@ -20,21 +20,37 @@ export class UntouchedWeights {
 
   /** Keep a copy of a record's bytes if there is room; else it is read from its shard again. */
   keep(component: string, index: number, bytes: Uint8Array): void {
-    if (this.find(component, index) !== undefined) return;
-    if (this.bytes + bytes.length > this.most) return;
-    let copy: Uint8Array;
+    this.reserve(component, index, bytes.length)?.set(bytes);
+  }
+
+  /**
+   * Make room for a record's bytes.
+   *
+   * @returns where the caller must write them; undefined if they are kept already or there is no room.
+   */
+  reserve(component: string, index: number, length: number): Uint8Array | undefined {
+    if (this.find(component, index) !== undefined) return undefined;
+    if (this.bytes + length > this.most) return undefined;
+    let bytes: Uint8Array;
     try {
-      copy = bytes.slice();
+      bytes = new Uint8Array(length);
     } catch {
       // Without memory, what is kept already stays and nothing is added.
       log("debug", `no memory to keep weights in, beyond ${this.bytes} bytes`);
       this.most = this.bytes;
-      return;
+      return undefined;
     }
     const records = this.kept.get(component) ?? new Map<number, Uint8Array>();
     this.kept.set(component, records);
-    records.set(index, copy);
-    this.bytes += copy.length;
+    records.set(index, bytes);
+    this.bytes += length;
+    return bytes;
+  }
+
+  /** Forget a record. */
+  forget(component: string, index: number): void {
+    this.bytes -= this.find(component, index)?.length ?? 0;
+    this.kept.get(component)?.delete(index);
   }
 
   /** Forget the records of a component that are not among these. */
