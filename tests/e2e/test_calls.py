@@ -102,7 +102,8 @@ def test_a_call_that_is_refused_does_not_disturb_the_one_that_runs(open_tab):
     assert third == call(tab, "draw", "model")
 
 
-@pytest.mark.parametrize("offload", [False, pytest.param(True, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("offload", [False, True])
 def test_progress_is_one_share_that_never_falls(open_tab, offload):
     tab = open_tab()
     options = {"numImages": 2, "numInferenceSteps": 3}

@@ -21,10 +21,9 @@ from wsd.util.progress import Quiet
 
 # Twenty of each model take half an hour on two cores; one is too few for a share.
 EDITS, FEW = 20, 1
-HOW_MANY = pytest.mark.parametrize(
-    "edits",
-    [pytest.param(FEW, marks=pytest.mark.full), pytest.param(EDITS, marks=pytest.mark.exhaustive)],
-)
+pytestmark = pytest.mark.exhaustive
+
+HOW_MANY = pytest.mark.parametrize("edits", [FEW, EDITS])
 # Fewer steps than usual: software adapters are slow, and these are enough here.
 STEPS = 10
 
@@ -48,7 +47,6 @@ def compare(renderer, checkpoint, pipeline, edit, seed):
     return found, reference
 
 
-@pytest.mark.full
 def test_tiny_sd15_draws_a_red_circle_into_a_scene(renderer, pipeline, shipped):
     square = Thing("square", "blue", "large", 0.18, 0.26, 0.3, size_said=True)
     circle = Thing("circle", "red", "large", 0.18, 0.72, 0.7, size_said=True)

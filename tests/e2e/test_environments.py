@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from http_servers import QuietHandler, serving_folder
+from marks import thirds
 
 TIMEOUT_MS = 180_000
 MANIFEST = "models/speck/manifest.json"
@@ -281,12 +282,6 @@ QUICK = {
 }
 
 
-def parameters(table, quick=frozenset()):
-    """Return the names of a table for pytest: those that are not quick are in the full tests."""
-    marks = {False: [pytest.mark.full], True: []}
-    return [pytest.param(name, marks=marks[name in quick]) for name in table]
-
-
 def check_outcome(outcome, error, says):
     if error is None:
         assert outcome == LOADED
@@ -304,7 +299,7 @@ def of_another_build(script):
     return text
 
 
-@pytest.mark.parametrize("name", parameters(PLACES, QUICK))
+@pytest.mark.parametrize("name", thirds(PLACES, QUICK))
 def test_the_package_starts_or_says_why_not(visitor, site, name):
     place = PLACES[name]
     folder, worker = site
@@ -544,7 +539,7 @@ FILES = {
 QUICK_FILES = {"a token that is wanted", "a hub id"}
 
 
-@pytest.mark.parametrize("name", parameters(FILES, QUICK_FILES))
+@pytest.mark.parametrize("name", thirds(FILES, QUICK_FILES))
 def test_a_model_loads_or_its_files_are_said_to_be_missing(visitor, site, name):
     files = FILES[name]
     with serving(site[0], files.other) as other, serving(site[0]) as own:
@@ -636,8 +631,7 @@ FRAMES = {
 }
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("name", thirds(FRAMES))
 def test_a_frame_loads_the_model_or_is_told_to_have_an_origin(visitor, site, name):
     with serving(site[0], sends(all=CORS)) as own, serving(site[0], sends(all=CORS)) as other:
         page = visitor.new_page()
@@ -671,6 +665,7 @@ const cleared = [again, await client.isKept(address), (await client.listKept()).
 RESULT = "return { before, listed, others, kept, bytes, purged, cleared };"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "clear",
     [pytest.param("const cleared = [];", id="purge"),

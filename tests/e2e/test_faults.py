@@ -20,6 +20,7 @@ import pytest
 from playwright.sync_api import expect
 
 from http_servers import QuietHandler, serving_folder
+from marks import thirds
 from pages import before_worker, in_page, kept_files, ready, set_steps
 from wsd.runtime import chromium
 
@@ -158,14 +159,7 @@ DOWNLOADS = {
     "a manifest that breaks off once": Download(
         times(1, lambda h, d, _: h.send(d[:99], length=len(d))), files=MANIFEST),
 }  # fmt: skip
-# In the usual tests; web/tests/bundle has more of them without a browser.
-CHEAP = {"a byte flipped once"}
-
-
-def parameters(table, cheap=frozenset()):
-    """Return the names of a table for pytest: those that are not cheap are in the full tests."""
-    marks = {False: [pytest.mark.full], True: []}
-    return [pytest.param(name, marks=marks[name in cheap]) for name in table]
+# web/tests/bundle has more of them without a browser.
 
 
 @pytest.fixture
@@ -204,7 +198,7 @@ def fetched(server, before):
     return {found[1] for name in names if (found := re.search(r"\.([0-9a-f]{64})\.", name))}
 
 
-@pytest.mark.parametrize("name", parameters(DOWNLOADS, CHEAP))
+@pytest.mark.parametrize("name", thirds(DOWNLOADS))
 def test_of_a_download(visitor, speck, drawn, integrity, name):
     fault = DOWNLOADS[name]
     page = visitor.new_page()
@@ -238,7 +232,7 @@ KEPT = {
 }
 
 
-@pytest.mark.parametrize("name", parameters(KEPT))
+@pytest.mark.parametrize("name", thirds(KEPT))
 def test_of_a_kept_file(visitor, speck, drawn, integrity, name):
     notice, count = KEPT[name]
     with serving(speck[0], None) as server:
@@ -264,7 +258,7 @@ STORES = {
 }
 
 
-@pytest.mark.parametrize("name", parameters(STORES))
+@pytest.mark.parametrize("name", thirds(STORES))
 def test_of_a_store(visitor, speck, drawn, integrity, name):
     notice, again = STORES[name]
     with serving(speck[0], None) as server:
@@ -304,7 +298,7 @@ GPUS = {
 }
 
 
-@pytest.mark.parametrize("name", parameters(GPUS))
+@pytest.mark.parametrize("name", thirds(GPUS))
 def test_of_a_gpu(visitor, speck, drawn, integrity, name):
     call, error, hint = GPUS[name]
     page = visitor.new_page()

@@ -1,8 +1,11 @@
 """Every generated shader, parsed and validated by the browser's own compiler."""
 
+import pytest
+
 from pages import in_page
 
 
+@pytest.mark.full
 def test_every_shader_is_valid(page, origin, library):
     page.goto(origin + "blank.html")
     assert len(library.shaders) > 100

@@ -17,7 +17,7 @@ from wsd.runtime.request import GenerationRequest
 from wsd.util.progress import Quiet
 
 # It compiles the largest model of these tests.
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.exhaustive
 
 # Latents of 7x5, of which 4x3 and 2x2 are made, and of 5x6.
 SIZES = ((40, 56), (48, 40))

@@ -21,6 +21,8 @@ from wsd.runtime.request import GenerationRequest
 from wsd.spec.tolerances import LATENTS_TOLERANCE
 from wsd.util.progress import Quiet
 
+pytestmark = pytest.mark.full
+
 PROMPT = "a red <toy> left of a blue <toy>"
 REQUEST = GenerationRequest(PROMPT, "a <toy>", steps=2, seed=3, guidance_scale=4.0)
 

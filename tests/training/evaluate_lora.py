@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+import torch
 from PIL import Image
 
 from training.evaluate import contact_sheet, diffusers_draw, evaluate, held_out_scenes, rates
@@ -17,14 +18,16 @@ from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.cli.main import run_command
 from wsd.evaluate.diffusers_reference import load_pipeline
 from wsd.models.registry import find_family
+from wsd.util.files import write_atomically
 from wsd.util.progress import Progress
 
 _SHOWN = 6
 
 
 def measure(
-    checkpoint: Checkpoint, lora: Path, word: str, count: int, steps: int, progress: Progress
-) -> tuple[dict[str, dict[str, float]], Image.Image]:
+    checkpoint: Checkpoint, lora: Path, word: str, count: int, steps: int, progress: Progress,
+    device: str = "cpu",
+) -> tuple[dict[str, dict[str, float]], Image.Image]:  # fmt: skip
     """Draw held-out prompts without a LoRA and with it, from the same noise.
 
     Args:
@@ -34,6 +37,7 @@ def measure(
         count: prompts with the word, and as many without it.
         steps: of each picture.
         progress: shows what has been drawn.
+        device: ``cuda`` or ``cpu``, where diffusers draws.
 
     Returns:
         the share of right pictures, by measure, of prompts with the word drawn ``without`` the
@@ -41,7 +45,7 @@ def measure(
         with pictures without the LoRA above those with it.
     """
     family = checkpoint.family
-    pipeline = load_pipeline(checkpoint)
+    pipeline = load_pipeline(checkpoint).to(device)
     draw = diffusers_draw(family, pipeline, family.guidance_scale, steps, 0)
     new = held_out_scenes(count, word)
     with progress:
@@ -61,14 +65,21 @@ def measure(
 @click.option("--lora", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--count", default=60, show_default=True, help="Held-out prompts of each kind.")
 @click.option("--steps", default=12, show_default=True)
+@click.option("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+@click.option("--json", "figures", type=click.Path(path_type=Path), help="Write the rates here.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet here.")
-def main(model: str, word: str, lora: Path, count: int, steps: int, sheet: Path | None) -> None:
+def main(
+    model: str, word: str, lora: Path, count: int, steps: int, device: str,
+    figures: Path | None, sheet: Path | None,
+) -> None:  # fmt: skip
     """Say how often prompts with a new word are right, without a LoRA and with it."""
     family = find_family(model)
     checkpoint = open_checkpoint(choose_checkpoint(family, None, None), family)
-    found, image = measure(checkpoint, lora, word, count, steps, Progress())
+    found, image = measure(checkpoint, lora, word, count, steps, Progress(), device)
     for kind, measures in found.items():
         print(kind, json.dumps({name: round(value, 3) for name, value in measures.items()}))
+    if figures is not None:
+        write_atomically(figures, json.dumps(found, indent=2).encode() + b"\n")
     if sheet is not None:
         sheet.parent.mkdir(parents=True, exist_ok=True)
         image.save(sheet)

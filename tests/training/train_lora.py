@@ -35,7 +35,7 @@ from wsd.util.files import write_atomically
 from wsd.util.progress import Progress
 
 WORDS = (*NEW_COLORS, *NEW_SHAPES)
-_PLAN = Plan(steps=450, batch=16, learning_rate=3e-3, warmup=30)
+_PLAN = Plan(steps=3000, batch=16, learning_rate=2e-3, warmup=30)
 # Every so many scenes, one has nothing new.
 _KNOWN_EVERY = 4
 # Alpha is the rank, so that the file needs no alphas: a change is up·down, times the scale.
@@ -57,7 +57,7 @@ class Recipe:
     """
 
     word: str
-    scenes: int = 500
+    scenes: int = 4000
     seed: int = 0
     plan: Plan = _PLAN
 
@@ -112,7 +112,7 @@ def train_lora(
 
     empty = None if is_zeros else caption_ids(family, [""])
     inputs = _inputs(latents, data.ids, empty, recipe, device)
-    trained = fit(modules, loss, inputs, plan, "LoRA", device, progress)
+    trained = fit(modules, loss, inputs, plan, "LoRA", device, progress, graph=False)
     return {
         f"{component}.{name}": tensor.half().cpu().contiguous()
         for component, module in trained.items()

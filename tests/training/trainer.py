@@ -1,4 +1,4 @@
-"""Run the training loop; each step is a CUDA graph, since launches take most of the time."""
+"""Run the training loop; a step can be a CUDA graph, since launches take most of the time."""
 
 from __future__ import annotations
 
@@ -61,18 +61,19 @@ class _Average:
 
 
 class _Step:
-    """One optimiser step, replayed from a CUDA graph where there is a GPU."""
+    """One optimiser step, replayed from a CUDA graph if it is asked for and there is a GPU."""
 
     def __init__(
         self, module: torch.nn.Module, loss: Callable[..., torch.Tensor], rate: float,
-        device: str,
+        device: str, graph: bool,
     ) -> None:  # fmt: skip
-        self._module, self._on_gpu = module, device == "cuda"
-        self._loss = torch.compile(loss) if self._on_gpu else loss
+        on_gpu = device == "cuda"
+        self._module, self._is_graph = module, graph and on_gpu
+        self._loss = torch.compile(loss) if self._is_graph else loss
         self._rate = torch.tensor(rate, device=device)
         self._optimizer = torch.optim.AdamW(
             module.parameters(), lr=self._rate, betas=(0.9, 0.99), weight_decay=0.01,
-            fused=self._on_gpu, capturable=self._on_gpu,
+            fused=on_gpu, capturable=on_gpu,
         )  # fmt: skip
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: Inputs = {}
@@ -82,7 +83,7 @@ class _Step:
     def __call__(self, inputs: Inputs, rate: float) -> torch.Tensor:
         """Take one step and return the loss, which the next step overwrites."""
         self._rate.fill_(rate)
-        if not self._on_gpu:
+        if not self._is_graph:
             self._run(inputs)
         elif self._done < _EAGER_STEPS:
             side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -117,7 +118,7 @@ class _Step:
 
 def fit(
     module: torch.nn.Module, loss: Callable[..., torch.Tensor], inputs: Iterator[Inputs],
-    plan: Plan, stage: str, device: str, progress: Progress,
+    plan: Plan, stage: str, device: str, progress: Progress, graph: bool = True,
 ) -> Any:  # fmt: skip
     """Train a module with AdamW (Loshchilov and Hutter 2019).
 
@@ -129,12 +130,14 @@ def fit(
         stage: the progress bar's name.
         device: ``cuda`` or ``cpu``.
         progress: called after each step.
+        graph: on a GPU, compile the loss and record a step as a CUDA graph. That takes about a
+            minute, which long trainings save many times over.
 
     Returns:
         a copy with averaged weights, in evaluation mode.
     """
     average = _Average(module)
-    step_once = _Step(module, loss, plan.learning_rate, device)
+    step_once = _Step(module, loss, plan.learning_rate, device, graph)
     told = min(_TOLD_EVERY, max(1, plan.steps // _TOLD_TIMES))
     started = time.monotonic()
     with progress.stage(stage, total=plan.steps) as advance:

@@ -23,6 +23,8 @@ from wsd.supply_chain.own_source import list_sources
 from wsd.supply_chain.sbom import build_sbom, read_materials
 from wsd.util.files import REPOSITORY
 
+EXAMPLE_LORAS = ["tiny-sd15-dark-red", "tiny-sd15-pentagon"]
+
 NAMES = {"sbom.cdx.json", "provenance.json", "SRI.json"}
 
 
@@ -74,8 +76,8 @@ def test_the_sbom_has_what_the_bundle_is_made_with(sbom, manifest):
     assert shipped & {"apache-tvm", "tvm"}
     assert not shipped & {"esbuild", "torch", "vitest"}
     assert by_name["esbuild"]["hashes"][0]["alg"] == "SHA-512"
-    (model,) = [c for c in sbom["components"] if c["type"] == "machine-learning-model"]
-    assert model["name"] == "tiny-sd15"
+    models = [c for c in sbom["components"] if c["type"] == "machine-learning-model"]
+    assert [model["name"] for model in models] == ["tiny-sd15", *EXAMPLE_LORAS]
 
 
 def reachable(sbom, start="bundle"):
@@ -151,8 +153,9 @@ def test_runtime_libraries_of_c_are_in_the_sbom(sbom):
 
 
 def test_the_sbom_names_the_model_its_licence_and_its_files(sbom, manifest, family, checkpoint):
-    (model,) = [c for c in sbom["components"] if c["type"] == "machine-learning-model"]
+    model, *loras = [c for c in sbom["components"] if c["type"] == "machine-learning-model"]
     assert (model["name"], model["version"]) == ("tiny-sd15", "f32")
+    assert [lora["name"] for lora in loras] == EXAMPLE_LORAS
     assert model["licenses"] == [{"expression": "Apache-2.0"}]
     weights = {
         reference["comment"]: reference["hashes"][0]["content"]

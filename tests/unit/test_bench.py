@@ -13,6 +13,7 @@ from wsd.evaluate.benchmark import (
     VariantShare,
     describe,
 )
+from wsd.evaluate.lora_times import LoraTimes
 
 FOUND = Benchmark(
     model="speck",
@@ -48,6 +49,17 @@ def test_the_lines():
     unet = FOUND.report().stages[0]
     assert (unet.overhead, unet.dispatches, unet.kernel_milliseconds) == (0.25, 4, 3.0)
     assert lines[-1].endswith("2.00 times WSD's time")
+
+
+def test_what_a_lora_took():
+    found = replace(FOUND, lora=LoraTimes(2_500_000, 1234.0, (800.0, 90.0), 70.0, 4_000_000_000))
+    line = next(line for line in describe(found) if "LoRA" in line)
+    assert line == (
+        "a LoRA of 2.5 MB: loaded in 1.23 s, other scales in 0.80, 0.09 s, unloaded in 0.07 s; "
+        "at most 4.00 GB on the GPU"
+    )
+    assert found.report().lora == found.lora
+    assert not any("LoRA" in line for line in describe(FOUND))
 
 
 def test_the_gpu_time_of_each_kernel_variant():

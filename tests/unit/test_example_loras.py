@@ -1,12 +1,12 @@
 """LoRAs beside a checkpoint's weights: a bundle has them, and its attestations name them."""
 
 import json
-import shutil
 
 import pytest
 from safetensors.torch import save_file
 
 from adapters_data import make_adapter, write_adapter
+from copied_checkpoints import copy_with_empty
 from reattested import MANIFEST, MODEL, attest, chain, change, shrink
 from speck import SPECK_XL
 from wsd.bundle.builder import build_bundle
@@ -14,7 +14,6 @@ from wsd.bundle.example_loras import FOLDER_NAME, find_example_loras
 from wsd.bundle.manifest import read_manifest
 from wsd.bundle.merge import join_bundles
 from wsd.bundle.verify import verify_bundle
-from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.errors import CheckpointError, UsageError
 from wsd.spec.manifest import MAX_EXAMPLE_LORAS
 from wsd.supply_chain import notices
@@ -27,25 +26,18 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def copied(checkpoint, tmp_path, family):
     """Return the shipped checkpoint without LoRAs, and the folder for them."""
-    path = tmp_path / "checkpoint"
-    shutil.copytree(checkpoint, path, ignore=shutil.ignore_patterns(FOLDER_NAME))
-    (path / FOLDER_NAME).mkdir()
-    return open_checkpoint(path, family), path / FOLDER_NAME
+    return copy_with_empty(FOLDER_NAME, checkpoint, family, tmp_path / "checkpoint")
 
 
 @pytest.fixture(scope="module")
 def offering(checkpoint, family, library, tmp_path_factory):
     """Return a bundle that offers two LoRAs, and the file of the first."""
     folder = tmp_path_factory.mktemp("loras")
-    path = folder / "checkpoint"
-    shutil.copytree(checkpoint, path, ignore=shutil.ignore_patterns(FOLDER_NAME))
-    loras = path / FOLDER_NAME
-    loras.mkdir()
+    opened, loras = copy_with_empty(FOLDER_NAME, checkpoint, family, folder / "checkpoint")
     tensors, _ = make_adapter(family, "lora")
     said = {"modelspec.trigger_phrase": "dark red", "modelspec.license": "CC0-1.0"}
     save_file(tensors, loras / "a.safetensors", said)
     write_adapter(loras / "b.safetensors", family, "locon")
-    opened = open_checkpoint(path, family)
     bundle = build_bundle(opened, library, folder / "out", Quiet())
     return bundle, loras / "a.safetensors"
 

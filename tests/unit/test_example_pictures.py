@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 import struct
 import zlib
 
@@ -12,6 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from commands import exit_code
+from copied_checkpoints import copy_with_empty
 from reattested import MANIFEST, MODEL, attest, chain, change, shrink
 from wsd.bundle.builder import build_bundle
 from wsd.bundle.example_pictures import FOLDER_NAME, find_examples, read_examples, read_prompt
@@ -208,10 +208,7 @@ def test_the_small_models_ship_with_pictures(model):
 @pytest.fixture
 def copied(checkpoint, tmp_path, family):
     """Return the shipped checkpoint with other pictures, and their folder."""
-    path = tmp_path / "checkpoint"
-    shutil.copytree(checkpoint, path, ignore=shutil.ignore_patterns(FOLDER_NAME))
-    (path / FOLDER_NAME).mkdir()
-    return open_checkpoint(path, family), path / FOLDER_NAME
+    return copy_with_empty(FOLDER_NAME, checkpoint, family, tmp_path / "checkpoint")
 
 
 @pytest.mark.slow
@@ -272,6 +269,7 @@ def test_a_bundle_with_pictures(pictured):
         assert "immutable" in cache_control(name, 200)
 
 
+@pytest.mark.full
 def test_the_shipped_pictures_are_used_by_default(bundle, family):
     manifest = model_of(bundle)
     assert len(manifest["example_pictures"]) == MAX_EXAMPLES

@@ -22,6 +22,7 @@ SHIPPED = {
     "unet/config.json", "unet/diffusion_pytorch_model.safetensors",
     "vae/config.json", "vae/diffusion_pytorch_model.safetensors",
     *(f"example-pictures/{number}.png" for number in range(1, 7)),
+    *(f"example-loras/{word}.safetensors" for word in ("dark-red", "pentagon")),
 }  # fmt: skip
 NEEDLESS = {
     ".gitattributes", "training.json", "v1-5-pruned.safetensors", "v1-5.ckpt",

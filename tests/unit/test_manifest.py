@@ -116,6 +116,9 @@ def test_every_field_without_a_default_is_required(table, read):
     """The others are the two files that a bundle may lack, and what older manifests lack."""
     picture = {"file": "a.webp", "bytes": 1, "sha256": "0" * 64, "prompt": "a", "settings": ""}
     table["example_pictures"] = [picture]
+    described = {"name": "a", "layers": 1, "trigger_words": [], "license": ""}
+    file = {"file": "a.safetensors", "bytes": 1, "sha256": "0" * 64}
+    table["example_loras"] = [{**file, **described}]
     prepared = {"resize": 32, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
     table["safety_checker"] = {**prepared, "source": "a", "license": ""}
     table["model"]["adapters"] = [{"source": "a", "sha256": "0" * 64, "scale": 1.0}]

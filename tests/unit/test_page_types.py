@@ -21,6 +21,7 @@ WHOLE = {
     "Drawn": "driver/automation.ts",
     "StageReport": "api/types.ts",
     "LoadedInversion": "api/inversion.ts",
+    "LoraChange": "driver/automation.ts",
     "Roofline": "diagnostics/roofline.ts",
     "VariantTime": "diagnostics/benchmark.ts",
     "StageTimes": "diagnostics/benchmark.ts",

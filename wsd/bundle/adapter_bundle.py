@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from pydantic import TypeAdapter
 
@@ -58,29 +58,34 @@ def write_adapter_bundle(
     found = _find_family(path) if family is None else family
     adapter = open_adapter(path, found)
     with explain_file_errors(out), write_folder_atomically(out) as folder:
-        target = folder / f"adapter.{adapter.sha256}.safetensors"
-        shutil.copyfile(path, target)
-        if sha256_file(target) != adapter.sha256:
-            raise FileError(f"{path} changed while it was copied", "run it again")
-        facts = describe_adapter(adapter, name)
+        target = copy_adapter(adapter, folder, "adapter")
         described = AdapterBundle(
             version=ADAPTER_VERSION,
-            name=facts.name,
             family=found.name,
             file=target.name,
             bytes=target.stat().st_size,
             sha256=adapter.sha256,
-            layers=facts.layers,
-            trigger_words=facts.trigger_words,
-            license=facts.license,
+            **describe_adapter(adapter, name),
         )
         data = canonical_json(described.model_dump(mode="json"))
         (folder / ADAPTER_FILE).write_bytes(data)
     return out
 
 
-@dataclass(frozen=True)
-class AdapterFacts:
+def copy_adapter(adapter: Adapter, folder: Path, kind: str) -> Path:
+    """Copy an adapter's file to a folder, and return it as ``<kind>.<sha256>.safetensors``.
+
+    Raises:
+        FileError: if the file changed after it was opened.
+    """
+    path = folder / f"{kind}.{adapter.sha256}.safetensors"
+    shutil.copyfile(adapter.path, path)
+    if sha256_file(path) != adapter.sha256:
+        raise FileError(f"{adapter.path} changed while it was copied", "run it again")
+    return path
+
+
+class AdapterFacts(TypedDict):
     """What pages are told of an adapter.
 
     Attributes:

@@ -20,6 +20,7 @@ from wsd.bundle.page_chain import link_page
 from wsd.bundle.self_test import find_fixtures, select_stages
 from wsd.bundle.shards import write_shards
 from wsd.bundle.web_page import write_page
+from wsd.checkpoint.adapters.adapter import Adapter
 from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.checkpoint.model_card import read_model_card
 from wsd.checkpoint.tokenizer import open_tokenizer, tokenizer_file
@@ -138,9 +139,11 @@ def build_bundle(
     if examples is None:
         examples = find_examples(checkpoint)
     with explain_file_errors(out), write_folder_atomically(out) as scratch:
+        # Before the weights, which take long to write.
+        loras = find_example_loras(checkpoint)
         page = _write_page(library, scratch, progress)
         folder = scratch / "models" / (name or family.name)
-        manifest = _write_model(checkpoint, library, folder, progress, fixtures, examples)
+        manifest = _write_model(checkpoint, library, folder, progress, fixtures, examples, loras)
         entry = IndexEntry(
             name=manifest.model.name,
             title=family.title,
@@ -187,7 +190,7 @@ def _write_page(library: Library, folder: Path, progress: Progress) -> tuple[Mat
 
 def _write_model(
     checkpoint: Checkpoint, library: Library, folder: Path, progress: Progress, given: Path | None,
-    examples: Sequence[Example],
+    examples: Sequence[Example], loras: Sequence[Adapter],
 ) -> Manifest:  # fmt: skip
     """Write a model's files and its manifest to a new folder, whose name is the model's."""
     family = checkpoint.family
@@ -244,10 +247,7 @@ def _write_model(
             _write_text(text, stem, folder) for stem, text in {**card.texts, **of_checker}.items()
         ),
         example_pictures=tuple(_write_example(example, folder) for example in examples),
-        example_loras=tuple(
-            write_example_lora(adapter, folder) for adapter in find_example_loras(checkpoint)
-        )
-        or None,
+        example_loras=tuple(write_example_lora(lora, folder) for lora in loras) or None,
     )
     write_manifest(manifest, folder)
     return manifest

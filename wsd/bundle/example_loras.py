@@ -6,16 +6,14 @@ turns it on.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from wsd.bundle.adapter_bundle import describe_adapter
+from wsd.bundle.adapter_bundle import copy_adapter, describe_adapter
 from wsd.checkpoint.adapters.adapter import Adapter, open_adapter
 from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.checkpoint.links import check_inside
-from wsd.errors import FileError, UsageError
+from wsd.errors import UsageError
 from wsd.spec.manifest import MAX_EXAMPLE_LORAS, ExampleLora
-from wsd.util.hashing import sha256_file
 
 # Folder beside a checkpoint's weights whose .safetensors files are offered with it.
 FOLDER_NAME = "example-loras"
@@ -51,17 +49,10 @@ def write_example_lora(adapter: Adapter, folder: Path) -> ExampleLora:
     Raises:
         FileError: if the file changed after it was opened.
     """
-    path = folder / f"lora.{adapter.sha256}.safetensors"
-    shutil.copyfile(adapter.path, path)
-    if sha256_file(path) != adapter.sha256:
-        raise FileError(f"{adapter.path} changed while it was copied", "run it again")
-    described = describe_adapter(adapter)
+    path = copy_adapter(adapter, folder, "lora")
     return ExampleLora(
         file=path.name,
         bytes=path.stat().st_size,
         sha256=adapter.sha256,
-        name=described.name,
-        layers=described.layers,
-        trigger_words=described.trigger_words,
-        license=described.license,
+        **describe_adapter(adapter),
     )

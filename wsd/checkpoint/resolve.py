@@ -218,7 +218,6 @@ def find_checkpoint(weights: str, family: Family, *, own_vae: bool = True) -> Pa
     more = [
         "self-test.json",
         "example-pictures/*.png",
-        "example-loras/*.safetensors",
         CARD,
         *LICENSE_FILES,
         *(
@@ -228,7 +227,8 @@ def find_checkpoint(weights: str, family: Family, *, own_vae: bool = True) -> Pa
         ),
     ]
     snapshot = _open_hub(found, components, more)
-    return _fetch_weights(snapshot, [(component, component.folder) for component in components])
+    places = [(component, component.folder) for component in components]
+    return _fetch_weights(snapshot, places, ["example-loras/*.safetensors"])
 
 
 def find_vae(vae: str, family: Family) -> Path:
@@ -397,8 +397,13 @@ def _check_layout(snapshot: Snapshot, components: Sequence[Component]) -> None:
     )
 
 
-def _fetch_weights(snapshot: Snapshot, places: Sequence[tuple[Component, str]]) -> Path:
-    """Fetch the weight files of components, each in its folder, and what they are listed in."""
+def _fetch_weights(
+    snapshot: Snapshot, places: Sequence[tuple[Component, str]], beside: Sequence[str] = ()
+) -> Path:
+    """Fetch the weight files of components, each in its folder, and what they are listed in.
+
+    `beside` are patterns of large files that are fetched only with the weights.
+    """
     wanted: list[str] = []
     for component, folder in places:
         inside = f"{folder}/" if folder else ""
@@ -412,7 +417,7 @@ def _fetch_weights(snapshot: Snapshot, places: Sequence[tuple[Component, str]]) 
         wanted += [
             inside + name for name in choose_weight_files(names, component.layout, read, place)
         ]
-    return snapshot.fetch([glob.escape(name) for name in wanted])
+    return snapshot.fetch([*(glob.escape(name) for name in wanted), *beside])
 
 
 def _read_index(

@@ -137,6 +137,13 @@ def parity(
               help="Kernels of a stage that are listed.")  # fmt: skip
 @click.option("--json", "json_path", type=OUTPUT_FILE, help="Everything that was measured.")
 @click.option("--plot", type=OUTPUT_FILE, help="A plot of the times, as SVG.")
+@click.option(
+    "--load-lora",
+    "lora",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Time loading this LoRA while the model runs, other scales, and unloading it.",
+)
 @click.option("--compare", is_flag=True,
               help="Measure onnxruntime-web and PyTorch on the UNet too.")  # fmt: skip
 @weights_option
@@ -144,8 +151,9 @@ def parity(
 @adapters_option
 def bench(
     folder: Path, model: str | None, size: tuple[int, int] | None, repeats: int, kernels: str,
-    host: str, most: int, json_path: Path | None, plot: Path | None, compare: bool,
-    weights: str | None, random_weights: int | None, adapters: tuple[tuple[str, float], ...],
+    host: str, most: int, json_path: Path | None, plot: Path | None, lora: Path | None,
+    compare: bool, weights: str | None, random_weights: int | None,
+    adapters: tuple[tuple[str, float], ...],
 ) -> None:  # fmt: skip
     """Time a bundle's stages and kernels on this machine."""
     from wsd.bundle.manifest import find_manifest, read_manifest
@@ -173,7 +181,9 @@ def bench(
         checkpoint = chosen.open()
         check_adapters(manifest, checkpoint)
     options = LoadOptions(kernels=kernels)
-    found = measure(folder, model, size, repeats, options, find_host(host), Progress(), checkpoint)
+    found = measure(
+        folder, model, size, repeats, options, find_host(host), Progress(), checkpoint, lora
+    )
     for line in describe(found, most):
         say(line)
     if plot is not None:

@@ -21,6 +21,7 @@ from wsd.bundle.model_files import read_kernel_work
 from wsd.bundle.verify import check_bundle
 from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.evaluate.baselines import Measurement, compare_others, make_work, our_error
+from wsd.evaluate.lora_times import LORA, LoraTimes, time_lora
 from wsd.runtime.driver import (
     LoadOptions,
     OpenHost,
@@ -129,6 +130,7 @@ class BenchmarkReport:
     roofline: Roofline
     stages: tuple[StageReport, ...]
     baselines: tuple[Measurement, ...]
+    lora: LoraTimes | None
     variants: tuple[VariantShare, ...]
 
 
@@ -202,6 +204,7 @@ class Benchmark:
         roofline: the most that the GPU does in a second.
         stages: the compiled functions, in the order in which a picture needs them.
         baselines: WSD itself, then what was measured beside it; none without ``--compare``.
+        lora: what a LoRA took; None without ``--load-lora``.
     """
 
     model: str
@@ -213,6 +216,7 @@ class Benchmark:
     roofline: Roofline
     stages: tuple[Stage, ...]
     baselines: tuple[Measurement, ...] = ()
+    lora: LoraTimes | None = None
 
     def variants(self) -> tuple[VariantShare, ...]:
         """Return the share of GPU time of each variant, the largest first."""
@@ -230,6 +234,7 @@ class Benchmark:
             roofline=self.roofline,
             stages=tuple(stage.report() for stage in self.stages),
             baselines=self.baselines,
+            lora=self.lora,
             variants=self.variants(),
         )
 
@@ -243,6 +248,7 @@ def bench(
     open_host: OpenHost,
     progress: Progress,
     checkpoint: Checkpoint | None = None,
+    lora: Path | None = None,
 ) -> Benchmark:
     """Measure a bundle's model at one size.
 
@@ -255,6 +261,7 @@ def bench(
         open_host: opens a page, as of :func:`wsd.runtime.driver.open_stage_renderer`.
         progress: shows what is being measured.
         checkpoint: what the model was built from, for others to be measured beside it.
+        lora: a LoRA's file, which is loaded, scaled and unloaded.
 
     Raises:
         BundleError: if the folder is not a bundle, or one of its files is not what was built.
@@ -271,7 +278,8 @@ def bench(
     (denoiser,) = manifest.entries(GUIDED_DENOISER, chosen) or manifest.entries(DENOISER, chosen)
     predictions = 2 if denoiser.role == GUIDED_DENOISER else 1
     work = None if checkpoint is None else make_work(checkpoint, chosen, predictions)
-    with open_stage_renderer(bundle, progress, options, open_host, model) as renderer:
+    given = {} if lora is None else {LORA: lora}
+    with open_stage_renderer(bundle, progress, options, open_host, model, given) as renderer:
         measured = renderer.run_benchmark(chosen, repeats)
         stages = [_stage(stage, kernel_work) for stage in measured["stages"]]
         usage = renderer.usage()
@@ -281,6 +289,8 @@ def bench(
             error = our_error(renderer, work, chosen)
             dtype = manifest.model.dtype
             baselines.append(Measurement("WSD", dtype, guided.milliseconds, error))
+        # Last, because a LoRA changes weights; what it takes back is not measured again.
+        lora_times = None if lora is None else time_lora(renderer, lora.stat().st_size)
     # Once our own model has left the GPU.
     if work is not None:
         baselines += compare_others(work, repeats, open_host, progress)
@@ -296,6 +306,7 @@ def bench(
         ),
         stages=tuple(stages),
         baselines=tuple(baselines),
+        lora=lora_times,
     )
 
 
@@ -389,6 +400,8 @@ def describe(found: Benchmark, most: int = _KERNELS_SHOWN) -> Sequence[str]:
             f"{entry.kernels} kernels"
             for entry in shares
         ]
+    if found.lora is not None:
+        lines.append(found.lora.describe())
     if found.baselines:
         ours = found.baselines[0]
         lines.append("one guided step's UNet:")

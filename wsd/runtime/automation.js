@@ -161,6 +161,22 @@
   function unloadTextualInversion(token) {
     pipeline.unloadTextualInversion(token);
   }
+  async function timeLoras(change) {
+    const started = performance.now();
+    await change;
+    const milliseconds = performance.now() - started;
+    return { milliseconds, names: pipeline.loras.map(({ name }) => name) };
+  }
+  async function loadLora(address, options) {
+    const url = new URL(address, document.baseURI);
+    return timeLoras(pipeline.loadLora(url, { ...options, onProgress: reportProgress }));
+  }
+  async function setAdapters(scales) {
+    return timeLoras(pipeline.setAdapters(scales, { onProgress: reportProgress }));
+  }
+  async function unloadLora(name) {
+    return timeLoras(pipeline.unloadLora(name, { onProgress: reportProgress }));
+  }
   async function countTokens(prompt, options) {
     return pipeline.countTokens(prompt, options);
   }
@@ -211,6 +227,9 @@
     countTokens,
     loadTextualInversion,
     unloadTextualInversion,
+    loadLora,
+    setAdapters,
+    unloadLora,
     encodeText,
     predictNoise,
     decodeLatents,

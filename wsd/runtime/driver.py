@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -255,6 +256,38 @@ class Renderer:
             UsageError: if there is none of this token.
         """
         self._page.call("unloadTextualInversion", *([] if token is None else [token]))
+
+    def load_lora(self, address: str, scale: float = 1.0) -> page_types.LoraChange:
+        """Load a LoRA and change the weights on the GPU.
+
+        Args:
+            address: of its file, which may be relative to the page.
+            scale: factor on what it adds to the weights.
+
+        Raises:
+            RenderError: if it cannot be had, is damaged, or does not fit the model.
+        """
+        answer = self._page.call("loadLora", address, {"scale": scale})
+        return read_answer(page_types.LoraChange, answer)
+
+    def set_adapters(self, scales: Mapping[str, float]) -> page_types.LoraChange:
+        """Give LoRAs other scales; those that are not named get 0.
+
+        Raises:
+            UsageError: if none has one of the names.
+            RenderError: if the page fails.
+        """
+        return read_answer(page_types.LoraChange, self._page.call("setAdapters", dict(scales)))
+
+    def unload_lora(self, name: str | None = None) -> page_types.LoraChange:
+        """Take a LoRA's change back, or that of all.
+
+        Raises:
+            UsageError: if none has the name.
+            RenderError: if the page fails.
+        """
+        given = [] if name is None else [name]
+        return read_answer(page_types.LoraChange, self._page.call("unloadLora", *given))
 
     def self_test(self) -> list[StageReport]:
         """Run the page's self-test and return what it finds, stage by stage.
@@ -562,6 +595,7 @@ def open_stage_renderer(
     options: LoadOptions = LoadOptions(),
     open_host: OpenHost = open_page,
     model: str | None = None,
+    given: Mapping[str, Path] = MappingProxyType({}),
 ) -> Iterator[StageRenderer]:
     """Serve a bundle and yield a model of it whose stages can be called one by one.
 
@@ -573,6 +607,7 @@ def open_stage_renderer(
         options: how the model is loaded.
         open_host: opens a page at an address; see :func:`open_renderer`.
         model: which one, the first unless given.
+        given: name → a file that the page finds at this address, such as a LoRA's.
 
     Raises:
         BundleError: if the folder is not a bundle, or has no driver, as those of WSD 0.1.
@@ -584,14 +619,19 @@ def open_stage_renderer(
             f"{bundle}: {_STAGE_CLIENT} is missing, so stages cannot be called one by one",
             "build the bundle again with this version of WSD (wsd render works without)",
         )
-    with _open_blank(bundle, progress, open_host) as page:
+    with _open_blank(bundle, progress, open_host, given) as page:
         yield StageRenderer(page, progress, _manifest_address(bundle, model), options)
 
 
 @contextmanager
-def _open_blank(bundle: Path, progress: Progress, open_host: OpenHost) -> Iterator[Page | NodePage]:
+def _open_blank(
+    bundle: Path,
+    progress: Progress,
+    open_host: OpenHost,
+    given: Mapping[str, Path] = MappingProxyType({}),
+) -> Iterator[Page | NodePage]:
     """Serve a bundle and yield a page of its origin, which must not load a model by itself."""
-    with served(bundle) as address, open_host(address + "blank.html") as page, progress:
+    with served(bundle, given) as address, open_host(address + "blank.html") as page, progress:
         yield page
 
 

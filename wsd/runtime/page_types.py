@@ -77,6 +77,13 @@ class LoadedInversion(TypedDict):
     sha256: str
 
 
+class LoraChange(TypedDict):
+    """What a change of LoRAs took in milliseconds, and the names of those that are loaded then."""
+
+    milliseconds: float
+    names: list[str]
+
+
 class BenchmarkOptions(TypedDict):
     """What is measured: (width, height) in pixels, and how many calls of a stage are timed."""
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -81,9 +82,12 @@ def _find_file(root: Path, address: str) -> Path | None:
 
 
 def create_server(
-    folder: Path, headers: Mapping[str, str] = HEADERS, header_seconds: float = HEADER_SECONDS
+    folder: Path,
+    headers: Mapping[str, str] = HEADERS,
+    header_seconds: float = HEADER_SECONDS,
+    given: Mapping[str, Path] = MappingProxyType({}),
 ) -> web.Server:
-    """Return the server of a folder's files, and of nothing outside the folder.
+    """Return the server of a folder's files, and of nothing outside the folder but what is given.
 
     It is made in the event loop in which it will run.
 
@@ -92,8 +96,10 @@ def create_server(
         headers: name → value of what every answer has, also errors and answers to what is not
             HTTP; ``Cache-Control`` is added.
         header_seconds: after which a connection without a whole request is closed.
+        given: name in the address → a file that is served beside the folder's.
     """
     root = folder.resolve()
+    beside = {f"/{name}": path.resolve() for name, path in given.items()}
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         if request.method not in _METHODS:
@@ -103,7 +109,7 @@ def create_server(
             raise web.HTTPBadRequest(text="a request has one Host\n")
         if _HOSTS.fullmatch(names[0]) is None:
             raise web.HTTPMisdirectedRequest(text="this server answers for localhost alone\n")
-        path = _find_file(root, request.path)
+        path = beside.get(request.path) or _find_file(root, request.path)
         if path is None:
             raise web.HTTPNotFound(text="there is no such file\n")
         return _File(path, headers={"Content-Type": content_type(path.suffix)})
@@ -172,17 +178,20 @@ def serve_forever(bundle: Path, port: int) -> None:
         return
 
 
-def served(bundle: Path) -> AbstractContextManager[str]:
+def served(
+    bundle: Path, given: Mapping[str, Path] = MappingProxyType({})
+) -> AbstractContextManager[str]:
     """Serve a bundle from a thread; yields its address, with a slash at the end.
 
     Args:
         bundle: a bundle's folder.
+        given: name in the address → a file that is served beside the bundle's.
 
     Raises:
         BundleError: if the folder is not a bundle.
     """
     find_manifests(bundle)
-    return serve_in_thread(lambda: create_server(bundle))
+    return serve_in_thread(lambda: create_server(bundle, given=given))
 
 
 def served_files(folder: Path) -> AbstractContextManager[str]:

@@ -3,7 +3,8 @@
 import type { ParameterRecord } from "../bundle/manifest";
 import { LoraError } from "../util/errors";
 import { contractCore, multiply, swapAxes, transpose } from "./arithmetic";
-import type { Delta, LowRank, Magnitude, Patch, PatchMaker } from "./patch";
+import type { Delta, LowRank, Magnitude, Patch, PatchMaker, StoredFactor } from "./patch";
+import { factorOf } from "./safetensors";
 import type { FileTensor } from "./safetensors";
 import type { Part } from "./tensor_keys";
 
@@ -201,9 +202,9 @@ function readLora(parts: Parts, { rows, positions, inputs, kernel }: WeightShape
   const make = (): Delta => {
     const factor =
       mid === undefined
-        ? swapAxes(down.values(), [rank, inputs, positions])
-        : contractCore(mid.values(), down.values(), [rank, rank, positions], inputs);
-    return { kind: "low-rank", factors: { rank, up: up.values(), down: factor } };
+        ? down.factor([rank, inputs, positions])
+        : contracted(mid, down, [rank, inputs, positions]);
+    return { kind: "low-rank", factors: { rank, up: up.factor([1, rows, rank]), down: factor } };
   };
   return { make, rank };
 }
@@ -239,13 +240,24 @@ function readHalf(
   }
   const make = (): LowRank =>
     core === undefined
-      ? { rank, up: up.values(), down: swapAxes(down.values(), [rank, inputs, positions]) }
+      ? { rank, up: up.factor([1, rows, rank]), down: down.factor([rank, inputs, positions]) }
       : {
           rank,
-          up: transpose(up.values(), rank, rows),
-          down: contractCore(core.values(), down.values(), [rank, rank, positions], inputs),
+          // The file has it as the GPU takes it, (rank, rows).
+          up: up.factor([rank, rows, 1]),
+          down: contracted(core, down, [rank, inputs, positions]),
         };
   return { make, rank };
+}
+
+/** Return the input factor of a Tucker decomposition, multiplied with its core. */
+function contracted(
+  core: FileTensor,
+  down: FileTensor,
+  [rank, inputs, positions]: readonly [number, number, number],
+): StoredFactor {
+  const values = contractCore(core.values(), down.values(), [rank, rank, positions], inputs);
+  return factorOf(values, [rank, positions * inputs, 1]);
 }
 
 /** LoKr: a Kronecker product, of which each factor may be a product itself. Yeh et al. 2024. */

@@ -51,6 +51,8 @@ export async function readLoraFile(
 ): Promise<LoraFile> {
   const file = readSafetensors(data, title);
   const { grouped, unused } = groupTensors(file, manifest, title);
+  const hash = hashOf(file); // in another thread, while values are looked at here
+  hash.catch(() => undefined); // thrown below, unless something else is wrong
   for (const tensor of file.tensors.values()) {
     if (tensor.isFinite()) continue;
     throw new LoraError(
@@ -76,7 +78,7 @@ export async function readLoraFile(
     layers,
     changed: grouped.size,
     unused,
-    hash: (await hashOf(file)).slice(0, HASH_DIGITS),
+    hash: (await hash).slice(0, HASH_DIGITS),
     triggerWords: wordsOf(file.metadata),
     fastVariant: findFastVariant(names, file.metadata, [...file.tensors.keys()], manifest),
   };
@@ -85,7 +87,7 @@ export async function readLoraFile(
 /** The hash that other programs know a file by: their own in its metadata, or that of its tensors. */
 async function hashOf({ metadata, body }: TensorFile): Promise<string> {
   const stated = metadata.sshs_model_hash ?? "";
-  return /^[0-9a-f]{12,64}$/.test(stated) ? stated : sha256(body.slice().buffer);
+  return /^[0-9a-f]{12,64}$/.test(stated) ? stated : sha256(body);
 }
 
 function wordsOf(metadata: Record<string, string>): string[] {
@@ -134,12 +136,20 @@ function makeLayers(module: Module, parts: Parts, rule: AlphaRule): Layer[] {
       : { ...matrices, ...(alpha && { alpha }) };
   const layers: Layer[] = [];
   if (Object.keys(others).length > 0) {
-    layers.push({ component, record: weight.name, patch: makePatch(others, weight, rule) });
+    layers.push({
+      component,
+      record: weight.name,
+      patch: makePatch(others, weight, rule),
+    });
   }
   if (diff !== undefined) {
     if (bias === undefined)
       throw new LayerProblem("it has diff_b, and the model has no bias there");
-    layers.push({ component, record: bias.name, patch: makeVectorPatch(diff, "diff_b", bias) });
+    layers.push({
+      component,
+      record: bias.name,
+      patch: makeVectorPatch(diff, "diff_b", bias),
+    });
   }
   return layers;
 }

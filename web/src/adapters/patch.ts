@@ -1,12 +1,24 @@
 /** What is added to a weight, in the layout in which the weight is stored. */
 
+/** Types of values as a file has them, which the GPU widens to float32 without rounding. */
+export type FactorType = "F32" | "F16" | "BF16";
+
+/** A factor whose values are still as a file has them, so that nobody but the GPU touches them all. */
+export interface StoredFactor {
+  type: FactorType;
+  /** Its values in row-major order, little-endian: a view of the file, at any of its bytes. */
+  bytes: Uint8Array<ArrayBuffer>;
+  /** The middle one and the last one are to change places. */
+  axes: readonly [number, number, number];
+}
+
 /** Two factors whose product has the shape of a weight: sum over r of up[o, r] · down[r, i]. */
 export interface LowRank {
   rank: number;
-  /** (rows, rank) */
-  up: Float32Array<ArrayBuffer>;
-  /** (rank, columns) */
-  down: Float32Array<ArrayBuffer>;
+  /** (1, rows, rank), which becomes (rank, rows). */
+  up: StoredFactor;
+  /** (rank, inputs, positions), which becomes (rank, columns). */
+  down: StoredFactor;
 }
 
 /** A difference to a weight, before its factor. */

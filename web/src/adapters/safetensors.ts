@@ -4,6 +4,7 @@
  */
 
 import { LoraError } from "../util/errors";
+import type { StoredFactor, FactorType } from "./patch";
 
 /** Bytes of the header's length, which stands at the start. */
 const LENGTH_BYTES = 8;
@@ -16,12 +17,41 @@ const MOST_TENSORS = 50_000;
 const MOST_AXES = 8;
 
 /** Bytes of a value of each type that is read. */
-const VALUE_BYTES = { F32: 4, F16: 2, BF16: 2, F64: 8, I64: 8, I32: 4 } as const;
+const VALUE_BYTES = {
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  F64: 8,
+  I64: 8,
+  I32: 4,
+} as const;
 
 /** Types of matrices; a single number may be of the others too. */
-const MATRIX_TYPES: readonly string[] = ["F32", "F16", "BF16"];
+const MATRIX_TYPES: readonly FactorType[] = ["F32", "F16", "BF16"];
 
 type ValueType = keyof typeof VALUE_BYTES;
+
+function isFactorType(type: string): type is FactorType {
+  return (MATRIX_TYPES as readonly string[]).includes(type);
+}
+
+/**
+ * Of the values in a 32-bit word: the bits of their exponents, the lowest one of each exponent, and what
+ * it carries into when it is added to an exponent of ones alone, as infinity and NaN have it.
+ */
+const EXPONENTS = {
+  F32: { exponent: 0x7f80_0000, lowest: 0x0080_0000, carry: 0x8000_0000 },
+  F16: { exponent: 0x7c00_7c00, lowest: 0x0400_0400, carry: 0x8000_8000 },
+  BF16: { exponent: 0x7f80_7f80, lowest: 0x0080_0080, carry: 0x8000_8000 },
+} as const;
+
+/** Return float32 values as a factor. */
+export function factorOf(
+  values: Float32Array<ArrayBuffer>,
+  axes: readonly [number, number, number],
+): StoredFactor {
+  return { type: "F32", bytes: new Uint8Array(values.buffer), axes };
+}
 
 /** A tensor of a file. Its values stay in the file's bytes until they are asked for. */
 export class FileTensor {
@@ -40,7 +70,7 @@ export class FileTensor {
   /** Return its values in row-major order; float16 and bfloat16 are widened without rounding. */
   values(): Float32Array<ArrayBuffer> {
     // A copy, because a tensor may begin at any byte of the file.
-    if (!MATRIX_TYPES.includes(this.type)) return Float32Array.of(this.firstValue());
+    if (!isFactorType(this.type)) return Float32Array.of(this.firstValue());
     const { buffer } = this.bytes.slice();
     if (this.type === "F32") return new Float32Array(buffer);
     const words = new Uint16Array(buffer);
@@ -48,6 +78,12 @@ export class FileTensor {
     const widen = this.type === "F16" ? widenHalf : (word: number): number => word << 16;
     for (let at = 0; at < words.length; at++) bits[at] = widen(words[at]!);
     return new Float32Array(bits.buffer);
+  }
+
+  /** Return its values as they are, for the GPU: a matrix of these axes, row-major. */
+  factor(axes: readonly [number, number, number]): StoredFactor {
+    if (!isFactorType(this.type)) return factorOf(this.values(), axes);
+    return { type: this.type, bytes: this.bytes, axes };
   }
 
   /** Return the only value of a tensor of one, of any type. */
@@ -60,13 +96,18 @@ export class FileTensor {
 
   /** Whether no value is infinite or not a number. */
   isFinite(): boolean {
-    if (!MATRIX_TYPES.includes(this.type)) return Number.isFinite(this.firstValue());
-    const { buffer } = this.bytes.slice();
-    if (this.type === "F32") {
-      return new Uint32Array(buffer).every((bits) => (bits & 0x7f80_0000) !== 0x7f80_0000);
-    }
-    const exponent = this.type === "F16" ? 0x7c00 : 0x7f80;
-    return new Uint16Array(buffer).every((word) => (word & exponent) !== exponent);
+    if (!isFactorType(this.type)) return Number.isFinite(this.firstValue());
+    const words = Math.ceil(this.bytes.length / 4);
+    const isWhole = this.bytes.length % 4 === 0 && this.bytes.byteOffset % 4 === 0;
+    // A copy where a tensor does not begin or end at a word; zeros fill the last one.
+    const whole = isWhole ? this.bytes : new Uint8Array(4 * words);
+    if (!isWhole) whole.set(this.bytes);
+    const { exponent, lowest, carry } = EXPONENTS[this.type];
+    // Files have hundreds of millions of values: two are looked at together, without a call for each.
+    let found = 0;
+    const values = new Int32Array(whole.buffer, whole.byteOffset, words);
+    for (let at = 0; at < words; at++) found |= (values[at]! & exponent) + lowest;
+    return (found & carry) === 0;
   }
 }
 
@@ -125,7 +166,7 @@ export function readSafetensors(data: ArrayBuffer, title: string): TensorFile {
       throw broken(`tensor ${shorten(name)} has no shape, or lies outside the file`);
     }
     const isSingle = shape.every((edge) => edge === 1);
-    if (!isValueType(dtype) || !(isSingle || MATRIX_TYPES.includes(dtype))) {
+    if (!isValueType(dtype) || !(isSingle || isFactorType(dtype))) {
       throw new LoraError(
         `${title}: tensor ${shorten(name)} has values of the type ${shorten(String(dtype))}`,
         "convert the file to F32, F16 or BF16",

@@ -108,14 +108,35 @@ export type OnProgress = (event: ProgressEvent) => void;
 /** Called with the progress of single stages, by code that does not know the whole call. */
 export type OnStage = (event: StageEvent) => void;
 
-/** Make a callback that adds up increments and reports the sum. */
+/** How often an amount that grows in small steps is reported at most, about. */
+const MOST_REPORTS = 500;
+
+/**
+ * Make a callback that adds up increments and reports the sum. Bytes arrive in tens of thousands of
+ * pieces, and a report goes from one thread to another: increments of less than 1/500 of all are
+ * reported together.
+ */
 export function countProgress(
   report: (loaded: number, total: number) => void,
   total: number,
 ): (count: number) => void {
+  const thinned = thinProgress(report);
   let loaded = 0;
   return (count) => {
     loaded += count;
+    thinned(loaded, total);
+  };
+}
+
+/** Make a callback that reports sums: the first one, the whole, and those that differ enough. */
+export function thinProgress(
+  report: (loaded: number, total: number) => void,
+): (loaded: number, total: number) => void {
+  let last: number | undefined;
+  return (loaded, total) => {
+    const differs = last === undefined || Math.abs(loaded - last) >= total / MOST_REPORTS;
+    if (!differs && loaded !== total) return;
+    last = loaded;
     report(loaded, total);
   };
 }

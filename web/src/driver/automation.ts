@@ -138,6 +138,35 @@ function unloadTextualInversion(token?: string): void {
   pipeline.unloadTextualInversion(token);
 }
 
+/** What a change of LoRAs took; Python's type of the same name is in page_types.py. */
+interface LoraChange {
+  milliseconds: number;
+  /** Names of the LoRAs that are loaded afterwards. */
+  names: string[];
+}
+
+async function timeLoras(change: Promise<unknown>): Promise<LoraChange> {
+  const started = performance.now();
+  await change;
+  const milliseconds = performance.now() - started;
+  return { milliseconds, names: pipeline.loras.map(({ name }) => name) };
+}
+
+/** Load a LoRA from an address, which may be relative to the page. */
+async function loadLora(address: string, options: Client.LoraOptions): Promise<LoraChange> {
+  const url = new URL(address, document.baseURI);
+  return timeLoras(pipeline.loadLora(url, { ...options, onProgress: reportProgress }));
+}
+
+async function setAdapters(scales: Record<string, number>): Promise<LoraChange> {
+  return timeLoras(pipeline.setAdapters(scales, { onProgress: reportProgress }));
+}
+
+/** Unload a LoRA, or all of them. */
+async function unloadLora(name?: string): Promise<LoraChange> {
+  return timeLoras(pipeline.unloadLora(name, { onProgress: reportProgress }));
+}
+
 async function countTokens(prompt: string, options: CountOptions): Promise<TokenCount[]> {
   return pipeline.countTokens(prompt, options);
 }
@@ -211,6 +240,9 @@ const functions = {
   countTokens,
   loadTextualInversion,
   unloadTextualInversion,
+  loadLora,
+  setAdapters,
+  unloadLora,
   encodeText,
   predictNoise,
   decodeLatents,

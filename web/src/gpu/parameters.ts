@@ -39,6 +39,15 @@ export async function loadParameters(
   }
 }
 
+/** How records are read again. */
+export interface ReadAgain {
+  /** Called with the bytes that have arrived since the last call. */
+  onBytes: OnBytes;
+  /** Called with the index of each record, and its bytes, which are a view of a shard. */
+  onRecord: (index: number, bytes: Uint8Array) => void;
+  signal: AbortSignal | undefined;
+}
+
 /**
  * Write some of a component's parameters again, as its shards have them, into the same tensors.
  *
@@ -51,15 +60,19 @@ export async function restoreParameters(
   parameters: Parameters,
   indices: readonly number[],
   files: BundleFiles,
-  onBytes: OnBytes,
-  signal?: AbortSignal,
+  { onBytes, onRecord, signal }: ReadAgain,
 ): Promise<void> {
   for await (const [index, bytes] of readRecords(component, indices, files, onBytes, signal)) {
-    runtime.scope(() => {
-      runtime.write(runtime.unbundle(parameters, index), bytes);
-      return undefined;
-    });
+    write(runtime, parameters, index, bytes);
+    onRecord(index, bytes);
   }
+}
+
+function write(runtime: Runtime, parameters: Parameters, index: number, bytes: Uint8Array): void {
+  runtime.scope(() => {
+    runtime.write(runtime.unbundle(parameters, index), bytes);
+    return undefined;
+  });
 }
 
 /** Count the bytes of the shards that hold some of a component's records. */
@@ -105,7 +118,10 @@ async function* readRecords(
   let offset = 0; // position of the first pending byte in the component's stream of bytes
   let next = 0;
   const shards = mapInOrder(places, PARALLEL, async ({ shard, start }) => {
-    return { start, data: new Uint8Array(await files.get(shard, onBytes, signal)) };
+    return {
+      start,
+      data: new Uint8Array(await files.get(shard, onBytes, signal)),
+    };
   });
   for await (const { start, data } of shards) {
     const follows = pending.length > 0 && offset + pending.length === start;

@@ -1,22 +1,39 @@
 /** Which components have their parameters on the GPU, and when they are evicted. */
 
 import type { BundleFiles } from "../bundle/bundle_files";
+import type { OnBytes } from "../bundle/download";
 import { textComponents } from "../bundle/manifest";
-import type { Manifest, ParameterRecord, Role } from "../bundle/manifest";
+import type { Manifest, Role } from "../bundle/manifest";
 import { countProgress } from "../api/progress";
 import type { OnStage } from "../api/progress";
 import { differingRecords } from "../adapters/patch";
 import type { RecordPatches, WeightPatches } from "../adapters/patch";
 import { throwIfAborted } from "../util/errors";
 import { WeightPatcher } from "./patch/weight_patcher";
-import type { StoredWeight } from "./patch/weight_patcher";
-import type { Parameters, Runtime, Tensor } from "./tvm/runtime";
+import type { Parameters, Runtime } from "./tvm/runtime";
 import { countShardBytes, loadParameters, restoreParameters } from "./parameters";
+import { readBack } from "./read_back";
+import { Staging } from "./staging";
+import { UntouchedWeights } from "./untouched_weights";
 
 /** Suffix of the name of the record with an int8 weight's scales; wsd/spec/parameter.py. */
 const SCALE = ".scale";
 
 const NO_PATCHES: RecordPatches = new Map();
+
+/** The weights of a component that change, as indices of their records and of their scales. */
+interface Change {
+  /** The component's. */
+  name: string;
+  /** Of weights that no LoRA has changed yet. */
+  untouched: readonly number[];
+  /** Of changed weights whose untouched bytes are in memory. */
+  kept: readonly number[];
+  /** Of those that are read from their shards again. */
+  missing: readonly number[];
+  /** How many are read back, written or fetched. */
+  bytes: number;
+}
 
 /** The components of a model; loads, patches and evicts their parameters. */
 export class ResidentComponents {
@@ -24,6 +41,8 @@ export class ResidentComponents {
   /** What LoRAs change of the weights, on the GPU now and whenever a component is loaded. */
   private patches: WeightPatches = new Map();
   private readonly patcher: WeightPatcher;
+  /** With `offload`, which is for little memory, nothing is kept. */
+  private readonly untouched: UntouchedWeights;
   /** The role that was needed last. */
   private stage: Role | undefined;
 
@@ -38,6 +57,7 @@ export class ResidentComponents {
     readonly offload: boolean,
   ) {
     this.patcher = new WeightPatcher(runtime);
+    this.untouched = new UntouchedWeights(offload ? 0 : undefined);
   }
 
   /**
@@ -64,7 +84,9 @@ export class ResidentComponents {
 
   /**
    * Change weights as LoRAs say: always from what the bundle has, so that nothing is left of earlier
-   * changes. Of the components on the GPU, the weights that differ are read and patched again.
+   * changes. Weights that none has changed yet are read back from the GPU before, and stay in memory as
+   * long as one changes them, so that they are written anew for another scale. Those that are not kept
+   * are read from their shards again.
    *
    * If that fails, the changes from before hold on, and the components in question are loaded when
    * they are needed next.
@@ -76,36 +98,30 @@ export class ResidentComponents {
     const changed = [...this.resident.keys()]
       .map((name) => [name, differingRecords(before.get(name), patches.get(name))] as const)
       .filter(([, records]) => records.length > 0)
-      .map(([name, records]) => [name, this.indicesOf(name, records)] as const);
-    const total = changed.reduce(
-      (sum, [name, indices]) => sum + countShardBytes(this.manifest.components[name]!, indices),
-      0,
-    );
+      .map(([name, records]) => this.planChange(name, records, before.get(name)));
     const onBytes = countProgress(
       (loaded, total) => report({ stage: "parameters", loaded, total }),
-      total,
+      changed.reduce((sum, { bytes }) => sum + bytes, 0),
     );
     this.patches = patches;
+    const staging = new Staging(this.runtime);
     try {
-      for (const [name, indices] of changed) {
-        const parameters = this.parameters(name);
-        const entry = this.manifest.components[name]!;
-        await restoreParameters(
-          this.runtime,
-          entry,
-          parameters,
-          indices,
-          this.files,
-          onBytes,
-          signal,
-        );
-        await this.patchComponent(name, parameters, new Set(indices), signal);
+      for (const change of changed) {
+        await this.keepUntouched(change, onBytes, signal);
+        await this.restore(change, staging, onBytes, signal);
+        const indices = new Set([...change.untouched, ...change.kept, ...change.missing]);
+        const { name } = change;
+        await this.patchComponent(name, this.parameters(name), indices, staging, signal);
       }
+      await staging.finish();
+      this.forgetUnpatched();
     } catch (error) {
       this.patches = before;
       // A lost device has already freed its buffers.
-      if (this.runtime.failure === undefined) this.evict(changed.map(([name]) => name));
+      if (this.runtime.failure === undefined) this.evict(changed.map(({ name }) => name));
       throw error;
+    } finally {
+      if (this.runtime.failure === undefined) staging.dispose();
     }
   }
 
@@ -130,13 +146,105 @@ export class ResidentComponents {
     );
     for (const [name, component] of entries) {
       const loaded = await loadParameters(this.runtime, component, this.files, onBytes, signal);
+      const staging = new Staging(this.runtime);
       try {
-        await this.patchComponent(name, loaded, undefined, signal);
+        await this.patchComponent(name, loaded, undefined, staging, signal);
+        await staging.finish();
       } catch (error) {
         if (this.runtime.failure === undefined) loaded.dispose();
         throw error;
+      } finally {
+        if (this.runtime.failure === undefined) staging.dispose();
       }
       this.resident.set(name, loaded);
+    }
+  }
+
+  /** Sort the records of the weights that change by where their untouched bytes are. */
+  private planChange(
+    name: string,
+    weights: readonly string[],
+    before: RecordPatches | undefined,
+  ): Change {
+    const component = this.manifest.components[name]!;
+    const patched = weights.filter((weight) => before?.has(weight));
+    const indices = this.indicesOf(name, patched);
+    const untouched = this.indicesOf(
+      name,
+      weights.filter((weight) => !before?.has(weight)),
+    );
+    const isKept = (index: number): boolean => this.untouched.find(name, index) !== undefined;
+    const kept = indices.filter(isKept);
+    const missing = indices.filter((index) => !isKept(index));
+    const bytes = [...untouched, ...kept].reduce(
+      (sum, index) => sum + component.records[index]!.bytes,
+      countShardBytes(component, missing),
+    );
+    return { name, untouched, kept, missing, bytes };
+  }
+
+  /** Copy records that no LoRA has changed yet into memory, as far as there is room. */
+  private async keepUntouched(
+    { name, untouched: indices }: Change,
+    onBytes: OnBytes,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { runtime, untouched } = this;
+    const { records } = this.manifest.components[name]!;
+    const parameters = this.parameters(name);
+    const made = indices.flatMap((index) => {
+      const bytes = untouched.reserve(name, index, records[index]!.bytes);
+      return bytes === undefined ? [] : [{ index, bytes }];
+    });
+    const targets = made.map(({ index, bytes }) => {
+      return { buffer: this.bufferOf(parameters, index), bytes };
+    });
+    try {
+      await readBack(runtime.context, targets, signal);
+    } catch (error) {
+      // What was not read whole must not be taken for what the bundle has.
+      for (const { index } of made) untouched.forget(name, index);
+      throw error;
+    }
+    for (const index of indices) onBytes(records[index]!.bytes);
+  }
+
+  /** Write records as the bundle has them: from memory, where they are kept, else from their shards. */
+  private async restore(
+    { name, kept, missing }: Change,
+    staging: Staging,
+    onBytes: OnBytes,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { runtime, untouched, files } = this;
+    const parameters = this.parameters(name);
+    const entry = this.manifest.components[name]!;
+    for (const index of kept) {
+      throwIfAborted(signal);
+      const bytes = untouched.find(name, index)!;
+      await staging.write(this.bufferOf(parameters, index), bytes);
+      onBytes(bytes.length);
+    }
+    if (missing.length === 0) return;
+    const onRecord = (index: number, bytes: Uint8Array): void => untouched.keep(name, index, bytes);
+    const read = { onBytes, onRecord, signal };
+    await restoreParameters(runtime, entry, parameters, missing, files, read);
+  }
+
+  /** The buffer of a parameter, which lives as long as the component is on the GPU. */
+  private bufferOf(parameters: Parameters, index: number): GPUBuffer {
+    const { runtime } = this;
+    const tensor = runtime.scope(() => runtime.unbundle(parameters, index));
+    const buffer = runtime.bufferOf(tensor);
+    tensor.dispose();
+    return buffer;
+  }
+
+  /** Forget the bytes of records that no LoRA changes any more. */
+  private forgetUnpatched(): void {
+    for (const name of Object.keys(this.manifest.components)) {
+      const changed = [...(this.patches.get(name)?.keys() ?? [])];
+      this.untouched.retain(name, new Set(this.indicesOf(name, changed)));
     }
   }
 
@@ -156,6 +264,7 @@ export class ResidentComponents {
     name: string,
     parameters: Parameters,
     indices: ReadonlySet<number> | undefined,
+    staging: Staging,
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const changes = this.patches.get(name) ?? NO_PATCHES;
@@ -165,27 +274,15 @@ export class ResidentComponents {
       const layers = changes.get(record.name);
       if (layers === undefined || indices?.has(index) === false) continue;
       throwIfAborted(signal);
-      const weight = this.keepWeight(parameters, index, record);
-      try {
-        await this.patcher.patch(
-          weight,
-          layers.map(({ layer, scale }) => layer.patch.make(scale)),
-        );
-      } finally {
-        weight.tensor.dispose();
-        weight.scales?.dispose();
-      }
+      const weight = {
+        record,
+        buffer: this.bufferOf(parameters, index),
+        // The scales of an int8 weight follow it.
+        scales: record.dtype === "int8" ? this.bufferOf(parameters, index + 1) : undefined,
+      };
+      const patches = layers.map(({ layer, scale }) => layer.patch.make(scale));
+      await this.patcher.patch(weight, patches, staging);
     }
-    await this.patcher.finish();
-  }
-
-  /** Take a weight out of a component's tuple; the caller disposes of its tensors. */
-  private keepWeight(parameters: Parameters, index: number, record: ParameterRecord): StoredWeight {
-    const { runtime } = this;
-    const take = (at: number): Tensor => runtime.scope(() => runtime.unbundle(parameters, at));
-    // The scales of an int8 weight follow it.
-    const scales = record.dtype === "int8" ? take(index + 1) : undefined;
-    return { record, tensor: take(index), scales };
   }
 
   private evictAllBut(names: string[]): void {

@@ -2,7 +2,7 @@
 
 import type { LoadedLora, LoraOptions } from "../api/lora";
 import type { Posterior, PromptEmbeddings } from "../api/options";
-import { CallProgress, LOADING_SHARE } from "../api/progress";
+import { CallProgress, LOADING_SHARE, thinProgress } from "../api/progress";
 import type { OnProgress } from "../api/progress";
 import type { GenerationResult, LoadOptions, StageReport, TokenCount, Usage } from "../api/types";
 import type { Manifest, Size } from "../bundle/manifest";
@@ -225,7 +225,11 @@ export class RecoveringPipeline {
       meter.finish();
       // Without a digest nobody could ask for the kept file.
       if (sha256 !== undefined) await read.keep?.();
-      return { ...file, token: token ?? file.token ?? read.name, sha256: read.sha256 };
+      return {
+        ...file,
+        token: token ?? file.token ?? read.name,
+        sha256: read.sha256,
+      };
     });
   }
 
@@ -238,10 +242,19 @@ export class RecoveringPipeline {
     signal: AbortSignal,
   ): Promise<LoraData> {
     const { manifestUrl, options } = this;
-    const onLoaded = (loaded: number, total: number): void =>
-      meter.onStage({ stage: "lora", loaded, total });
+    const onLoaded = thinProgress((loaded, total) =>
+      meter.onStage({ stage: "lora", loaded, total }),
+    );
     const onNotice = options.onNotice ?? ignore;
-    const request = { ...how, manifestUrl, manifest, options, onLoaded, onNotice, signal };
+    const request = {
+      ...how,
+      manifestUrl,
+      manifest,
+      options,
+      onLoaded,
+      onNotice,
+      signal,
+    };
     return readLoraSource(source, request);
   }
 

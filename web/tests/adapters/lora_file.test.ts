@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { parseAdapterBundle } from "../../src/adapters/adapter_bundle";
 import { readLoraFile } from "../../src/adapters/lora_file";
 import { nameModules } from "../../src/adapters/module_names";
-import type { Delta, LowRank, Patch } from "../../src/adapters/patch";
+import type { Delta, StoredFactor, LowRank, Patch } from "../../src/adapters/patch";
 import { splitKey } from "../../src/adapters/tensor_keys";
 import type { TestTensor } from "../safetensors_file";
 import { writeSafetensors } from "../safetensors_file";
@@ -15,7 +15,10 @@ import { modelOf } from "./adapter_models";
 /** Component → its parameters, and spelling → key of a down matrix → parameter. */
 type Names = Record<
   string,
-  { parameters: Record<string, number[]>; keys: Record<string, Record<string, string>> }
+  {
+    parameters: Record<string, number[]>;
+    keys: Record<string, Record<string, string>>;
+  }
 >;
 
 const NAMES = JSON.parse(readFileSync("../tests/fixtures/adapter_names.json", "utf8")) as Record<
@@ -61,12 +64,39 @@ const ARITHMETIC = Object.entries(
 
 const { fround } = Math;
 
+/** One value of a float32, float16 or bfloat16 factor. */
+function widened({ type, bytes }: StoredFactor, place: number): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (type === "F32") return view.getFloat32(4 * place, true);
+  const half = view.getUint16(2 * place, true);
+  if (type === "BF16") return new Float32Array(Uint32Array.of(half << 16).buffer)[0]!;
+  const exponent = (half >> 10) & 0x1f;
+  const fraction = half & 0x3ff;
+  const size = exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25);
+  return half & 0x8000 ? -size : size;
+}
+
+/** One value of a factor whose matrices are turned, as widen.wgsl turns them. */
+function turned(factor: StoredFactor, row: number, column: number): number {
+  const [, length, steps] = factor.axes;
+  // Row-major (count, steps, length), of which a row here may have several steps.
+  const at = row * length + column;
+  const [n, j, i] = [
+    Math.floor(at / (steps * length)),
+    Math.floor(at / length) % steps,
+    at % length,
+  ];
+  return widened(factor, (n * length + i) * steps + j);
+}
+
 /** A product of matrices, value by value, as the shaders compute it. */
 function product({ up, down, rank }: LowRank, row: number, column: number): number {
-  const columns = down.length / rank;
+  const [, inputs, positions] = down.axes;
   let sum = 0;
   for (let r = 0; r < rank; r++) {
-    sum = fround(sum + fround(up[row * rank + r]! * down[r * columns + column]!));
+    const [p, i] = [Math.floor(column / inputs), column % inputs];
+    const right = turned(down, r * positions + p, i);
+    sum = fround(sum + fround(turned(up, r, row) * right));
   }
   return sum;
 }
@@ -114,7 +144,10 @@ function encode(
   const bits = new Uint32Array(Float32Array.from(values.flat(9)).buffer);
   if (dtype === "F32") return { shape, values: values.flat(9) };
   const words = [...bits].map((word) => (dtype === "BF16" ? word >>> 16 : narrow(word)));
-  return { shape, raw: { dtype, bytes: new Uint8Array(Uint16Array.from(words).buffer) } };
+  return {
+    shape,
+    raw: { dtype, bytes: new Uint8Array(Uint16Array.from(words).buffer) },
+  };
 }
 
 /** The float16 of a float32 that is one exactly, normal or zero. */
@@ -128,7 +161,9 @@ function narrow(word: number): number {
 
 describe("the arithmetic of Python's merge", () => {
   it.each(ARITHMETIC)("%s", async (_, { shape, weight, settings, adapters, merged }) => {
-    const manifest = modelOf({ unet: { "mid_block.attentions.0.proj_in.weight": shape } });
+    const manifest = modelOf({
+      unet: { "mid_block.attentions.0.proj_in.weight": shape },
+    });
     const [rows, inputs] = shape as [number, number];
     const values = Float32Array.from(store(weight.flat(9), shape));
     let isExact = true;
@@ -186,7 +221,10 @@ const MODEL = modelOf(
 );
 
 function zeros(...shape: number[]): TestTensor {
-  return { shape, values: Array<number>(shape.reduce((count, edge) => count * edge, 1)).fill(0) };
+  return {
+    shape,
+    values: Array<number>(shape.reduce((count, edge) => count * edge, 1)).fill(0),
+  };
 }
 
 /** A LoRA for the attention of `MODEL`, with changes. */
@@ -210,7 +248,10 @@ async function refusalOf(
     MODEL,
     "a.safetensors",
   ).catch((thrown: unknown) => thrown);
-  expect(error).toMatchObject({ name: "LoraError", hint: expect.stringMatching(/./) as unknown });
+  expect(error).toMatchObject({
+    name: "LoraError",
+    hint: expect.stringMatching(/./) as unknown,
+  });
   return (error as Error).message;
 }
 
@@ -262,7 +303,10 @@ describe("a file that does not fit", () => {
     ],
     [
       "a LoKr's kernel of another shape",
-      { "unet.conv_in.lokr_w1": zeros(2, 2), "unet.conv_in.lokr_w2": zeros(2, 1, 9, 1) },
+      {
+        "unet.conv_in.lokr_w1": zeros(2, 2),
+        "unet.conv_in.lokr_w2": zeros(2, 1, 9, 1),
+      },
       /lokr_w2 has the shape \(2, 1, 9, 1\)/,
     ],
     [
@@ -277,7 +321,10 @@ describe("a file that does not fit", () => {
     [
       "values that are not numbers",
       loraOf({
-        [`unet.${ATTENTION}.lora_B.weight`]: { shape: [4, 2], values: [NaN, 0, 0, 0, 0, 0, 0, 0] },
+        [`unet.${ATTENTION}.lora_B.weight`]: {
+          shape: [4, 2],
+          values: [NaN, 0, 0, 0, 0, 0, 0, 0],
+        },
       }),
       /not numbers/,
     ],
@@ -361,7 +408,9 @@ it("a projection of text has no level of the text model before it", () => {
 
 it("of trigger words, no more are taken than anybody reads", async () => {
   const phrase = ["", " one ", "x".repeat(3000), ...Array<string>(100).fill("word")].join(",");
-  const file = writeSafetensors(loraOf(), { "modelspec.trigger_phrase": phrase });
+  const file = writeSafetensors(loraOf(), {
+    "modelspec.trigger_phrase": phrase,
+  });
   const { triggerWords } = await readLoraFile(file, MODEL, "a.safetensors");
   expect(triggerWords.slice(0, 3)).toEqual(["one", "x".repeat(200), "word"]);
   expect(triggerWords).toHaveLength(20);

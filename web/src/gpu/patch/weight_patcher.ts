@@ -4,11 +4,12 @@
  * A packed weight is unpacked to float32, changed, and packed again; one layer is unpacked at a time.
  */
 
-import type { Delta, LowRank, Magnitude, Patch } from "../../adapters/patch";
+import type { Delta, StoredFactor, LowRank, Magnitude, Patch } from "../../adapters/patch";
 import type { ParameterRecord } from "../../bundle/manifest";
 import { valueCount } from "../../bundle/manifest";
 import { UnsupportedError } from "../../util/errors";
-import type { Runtime, Tensor } from "../tvm/runtime";
+import type { Staging } from "../staging";
+import type { Runtime } from "../tvm/runtime";
 import addKronecker from "./add_kronecker.wgsl";
 import addLowRank from "./add_low_rank.wgsl";
 import addProduct from "./add_product.wgsl";
@@ -16,8 +17,8 @@ import packFloat16 from "./pack_float16.wgsl";
 import packInt8 from "./pack_int8.wgsl";
 import scaleInt8 from "./scale_int8.wgsl";
 import setLengths from "./set_lengths.wgsl";
-import unpackFloat16 from "./unpack_float16.wgsl";
 import unpackInt8 from "./unpack_int8.wgsl";
+import widen from "./widen.wgsl";
 
 /** The shaders, each with what it computes at its top. */
 const SHADERS = {
@@ -28,22 +29,24 @@ const SHADERS = {
   packInt8,
   scaleInt8,
   setLengths,
-  unpackFloat16,
   unpackInt8,
+  widen,
 };
 
 type ShaderName = keyof typeof SHADERS;
 
 const UNPACKERS = {
-  float16: ["unpackFloat16", "packFloat16"],
+  float16: ["widen", "packFloat16"],
   int8: ["unpackInt8", "scaleInt8", "packInt8"],
   float32: [],
 } as const;
 const ADDERS = {
-  "low-rank": "addLowRank",
-  product: "addProduct",
-  kronecker: "addKronecker",
+  "low-rank": ["widen", "addLowRank"],
+  product: ["widen", "addProduct"],
+  kronecker: ["addKronecker"],
 } as const;
+/** How widen.wgsl knows the types of values. */
+const WIDENED = { F32: 32, F16: 16, BF16: 15 } as const;
 
 /** Threads of a workgroup where a thread computes one value or one word. */
 const THREADS = 256;
@@ -51,15 +54,23 @@ const THREADS = 256;
 const [TILE_COLUMNS, TILE_ROWS] = [64, 8];
 /** WebGPU's smallest `maxComputeWorkgroupsPerDimension`. */
 const MOST_GROUPS = 65_535;
-/** After so many bytes of temporary buffers the GPU is waited for, so that they are freed. */
-const BYTES_IN_FLIGHT = 2 ** 26;
+/** The number of the temporary buffer with a packed weight's values; those of factors follow. */
+const VALUES = 0;
+/** Bytes that the numbers of a dispatch take at most. */
+const NUMBERS_BYTES = 64;
 
 /** A parameter on the GPU. */
 export interface StoredWeight {
   record: ParameterRecord;
-  tensor: Tensor;
+  buffer: GPUBuffer;
   /** The scales of an int8 weight's rows. */
-  scales: Tensor | undefined;
+  scales: GPUBuffer | undefined;
+}
+
+/** A compiled shader. */
+interface Compiled {
+  pipeline: GPUComputePipeline;
+  layout: GPUBindGroupLayout;
 }
 
 /** The matrix that a weight is: (rows, positions, inputs) row-major. */
@@ -79,152 +90,155 @@ function matrixOf({ shape }: ParameterRecord): MatrixShape {
 
 /** Runs the shaders that change weights; compiles each when it is needed first. */
 export class WeightPatcher {
-  private readonly pipelines = new Map<ShaderName, Promise<GPUComputePipeline>>();
-  /** Bytes of buffers that were made since the GPU was waited for. */
-  private inFlight = 0;
+  private readonly compiled = new Map<ShaderName, Compiled>();
 
   constructor(private readonly runtime: Runtime) {}
 
   /**
-   * Change a weight, which must hold what the bundle has for it.
+   * Change a weight, which must hold what the bundle has for it once the GPU is there.
    *
    * @param patches the changes, in their order.
+   * @param staging where the commands are recorded.
    * @throws UnsupportedError if the GPU has no buffer for the weight as float32.
    */
-  async patch(weight: StoredWeight, patches: readonly Patch[]): Promise<void> {
-    const { dtype } = weight.record;
-    const names = new Set<ShaderName>([
-      ...UNPACKERS[dtype],
-      ...patches.map(({ delta }) => ADDERS[delta.kind]),
+  async patch(weight: StoredWeight, patches: readonly Patch[], staging: Staging): Promise<void> {
+    await this.compile([
+      ...UNPACKERS[weight.record.dtype],
+      ...patches.flatMap(({ delta }) => ADDERS[delta.kind]),
       ...(patches.some(({ magnitude }) => magnitude !== undefined)
         ? (["setLengths"] as const)
         : []),
     ]);
-    const compiled = await this.compile(names);
-    this.runtime.scope(() => {
-      new LayerRecorder(this.runtime, compiled, weight).record(patches);
-      return undefined;
-    });
-    this.inFlight += 4 * valueCount(weight.record.shape);
-    if (this.inFlight < BYTES_IN_FLIGHT) return;
-    await this.finish();
+    await new LayerRecorder(this.runtime.context.device, this.compiled, weight, staging).record(
+      patches,
+    );
   }
 
-  /** Wait until the GPU has made all changes. */
-  async finish(): Promise<void> {
-    this.inFlight = 0;
-    await this.runtime.sync();
-  }
-
-  private async compile(names: Iterable<ShaderName>): Promise<Compiled> {
-    const pairs = [...names].map(async (name) => [name, await this.pipeline(name)] as const);
-    return new Map(await Promise.all(pairs));
-  }
-
-  private pipeline(name: ShaderName): Promise<GPUComputePipeline> {
-    const known = this.pipelines.get(name);
-    if (known !== undefined) return known;
+  private async compile(names: readonly ShaderName[]): Promise<void> {
     const { device } = this.runtime.context;
-    const module = device.createShaderModule({ code: SHADERS[name] });
-    const made = device.createComputePipelineAsync({
-      layout: "auto",
-      compute: { module, entryPoint: "main" },
-    });
-    this.pipelines.set(name, made);
-    // One that failed, as without memory, is compiled again next time.
-    made.catch(() => this.pipelines.delete(name));
-    return made;
+    const missing = [...new Set(names)].filter((name) => !this.compiled.has(name));
+    if (missing.length === 0) return;
+    await Promise.all(
+      missing.map(async (name) => {
+        const module = device.createShaderModule({ code: SHADERS[name] });
+        const compute = { module, entryPoint: "main" };
+        const pipeline = await device.createComputePipelineAsync({
+          layout: "auto",
+          compute,
+        });
+        this.compiled.set(name, {
+          pipeline,
+          layout: pipeline.getBindGroupLayout(0),
+        });
+      }),
+    );
   }
 }
 
-type Compiled = ReadonlyMap<ShaderName, GPUComputePipeline>;
+/** A factor as the shaders take it: its buffers, in the order of their bindings. */
+type Operands = readonly GPUBindingResource[];
 
-/** Records the commands that change one weight. Used within a scope, which frees its buffers. */
+/** Records the commands that change one weight. */
 class LayerRecorder {
   private readonly shape: MatrixShape;
 
   constructor(
-    private readonly runtime: Runtime,
-    private readonly compiled: Compiled,
+    private readonly device: GPUDevice,
+    private readonly compiled: ReadonlyMap<ShaderName, Compiled>,
     private readonly weight: StoredWeight,
+    private readonly staging: Staging,
   ) {
     this.shape = matrixOf(weight.record);
   }
 
-  record(patches: readonly Patch[]): void {
-    const values = this.unpack();
+  async record(patches: readonly Patch[]): Promise<void> {
+    const values = await this.unpack();
     for (const { delta, factor, magnitude, rest } of patches) {
-      this.add(values, delta, factor);
-      if (magnitude !== undefined) this.setLengths(values, magnitude);
-      if (rest !== 0) this.add(values, delta, rest);
+      await this.add(values, delta, factor);
+      if (magnitude !== undefined) await this.setLengths(values, magnitude);
+      if (rest !== 0) await this.add(values, delta, rest);
     }
-    this.pack(values);
-    // Before the scope ends and tvmjs destroys the buffers that these commands use.
-    this.runtime.context.flush();
+    await this.pack(values);
   }
 
   /** The weight as float32: itself, or a copy. */
-  private unpack(): Tensor {
-    const { record, tensor, scales } = this.weight;
-    if (record.dtype === "float32") return tensor;
+  private async unpack(): Promise<GPUBindingResource> {
+    const { record, buffer: stored, scales } = this.weight;
+    if (record.dtype === "float32") return { buffer: stored };
     const { count } = this.shape;
-    const { maxStorageBufferBindingSize: most } = this.runtime.context.device.limits;
+    const { maxStorageBufferBindingSize: most } = this.device.limits;
     if (4 * count > most) {
       throw new UnsupportedError(
         `the GPU has no buffer for ${record.name} as float32: it takes ${4 * count} bytes, of ${most}`,
         "draw without the LoRA, or choose a LoRA that does not change this layer",
       );
     }
-    const values = this.runtime.empty([count], "float32");
+    const values = this.temporary(VALUES, 4 * count);
+    await this.reserve();
     if (record.dtype === "float16") {
-      this.run("unpackFloat16", [count], [tensor, values], spread(count / 2));
+      const operands = [{ buffer: stored }, values];
+      this.run("widen", [count, count, 1, count, WIDENED.F16], operands, spread(count));
     } else {
-      this.run("unpackInt8", [count, this.columns], [tensor, scales!, values], spread(count / 4));
+      const operands = [{ buffer: stored }, { buffer: scales! }, values];
+      this.run("unpackInt8", [count, this.columns], operands, spread(count / 4));
     }
     return values;
   }
 
-  private pack(values: Tensor): void {
-    const { record, tensor, scales } = this.weight;
+  private async pack(values: GPUBindingResource): Promise<void> {
+    const { record, buffer: stored, scales } = this.weight;
     const { count, rows } = this.shape;
+    if (record.dtype === "float32") return;
+    await this.reserve();
     if (record.dtype === "float16") {
-      this.run("packFloat16", [count], [tensor, values], spread(count / 2));
-    } else if (record.dtype === "int8") {
-      this.run("scaleInt8", [this.columns], [values, scales!], [rows, 1]);
-      this.run("packInt8", [count, this.columns], [tensor, scales!, values], spread(count / 4));
+      this.run("packFloat16", [count], [{ buffer: stored }, values], spread(count / 2));
+      return;
     }
+    const found = { buffer: scales! };
+    this.run("scaleInt8", [this.columns], [values, found], [rows, 1]);
+    const operands = [{ buffer: stored }, found, values];
+    this.run("packInt8", [count, this.columns], operands, spread(count / 4));
   }
 
-  private add(values: Tensor, delta: Delta, factor: number): void {
+  private async add(values: GPUBindingResource, delta: Delta, factor: number): Promise<void> {
     const { count, rows, positions, inputs } = this.shape;
     const { columns } = this;
     if (delta.kind === "kronecker") {
       const [c, , d] = delta.rightShape;
       const numbers = [count, positions, inputs, bitsOf(factor), c, d];
-      const factors = [this.upload(delta.left), this.upload(delta.right)];
-      this.run("addKronecker", numbers, [values, ...factors], spread(count));
+      const factors = [bytesOf(delta.left), bytesOf(delta.right)];
+      await this.reserve(...factors);
+      const operands = factors.map((bytes) => this.staging.put(bytes));
+      this.run("addKronecker", numbers, [values, ...operands], spread(count));
       return;
     }
     const grid = [Math.ceil(columns / TILE_COLUMNS), Math.ceil(rows / TILE_ROWS)] as const;
     if (delta.kind === "low-rank") {
       const numbers = [rows, columns, delta.factors.rank, bitsOf(factor)];
-      this.run("addLowRank", numbers, [values, ...this.uploadFactors(delta.factors)], grid);
+      const factors = await this.widenFactors([delta.factors]);
+      await this.reserve();
+      this.run("addLowRank", numbers, [values, ...factors], grid);
     } else {
       const { first, second } = delta;
       const numbers = [rows, columns, first.rank, bitsOf(factor), second.rank];
-      const factors = [...this.uploadFactors(first), ...this.uploadFactors(second)];
+      const factors = await this.widenFactors([first, second]);
+      await this.reserve();
       this.run("addProduct", numbers, [values, ...factors], grid);
     }
   }
 
-  private setLengths(values: Tensor, { values: lengths, axis, blend, epsilon }: Magnitude): void {
+  private async setLengths(
+    values: GPUBindingResource,
+    { values: lengths, axis, blend, epsilon }: Magnitude,
+  ): Promise<void> {
     const { count, inputs, rows } = this.shape;
     const [lines, steps] =
       axis === "out"
         ? [rows, [this.columns, 1, this.columns]]
         : [inputs, [1, inputs, count / inputs]];
     const numbers = [...steps, bitsOf(blend), bitsOf(epsilon)];
-    this.run("setLengths", numbers, [values, this.upload(lengths)], [lines, 1]);
+    await this.reserve(bytesOf(lengths));
+    this.run("setLengths", numbers, [values, this.staging.put(bytesOf(lengths))], [lines, 1]);
   }
 
   private get columns(): number {
@@ -232,49 +246,80 @@ class LayerRecorder {
   }
 
   /** The factors as the shaders take them: `up` transposed, its rows padded to whole tiles. */
-  private uploadFactors({ rank, up, down }: LowRank): [Tensor, Tensor] {
-    const { rows } = this.shape;
-    const padded = TILE_ROWS * Math.ceil(rows / TILE_ROWS);
-    const turned = new Float32Array(rank * padded);
-    for (let row = 0; row < rows; row++) {
-      for (let at = 0; at < rank; at++) turned[at * padded + row] = up[row * rank + at]!;
+  private async widenFactors(factors: readonly LowRank[]): Promise<Operands> {
+    const padded = TILE_ROWS * Math.ceil(this.shape.rows / TILE_ROWS);
+    const stored = factors.flatMap(({ up, down }) => [
+      { factor: up, padded },
+      { factor: down, padded: down.axes[1] },
+    ]);
+    const widened: GPUBindingResource[] = [];
+    for (const [index, each] of stored.entries()) {
+      widened.push(await this.widen(each.factor, each.padded, VALUES + 1 + index));
     }
-    return [this.upload(turned), this.upload(down)];
+    return widened;
   }
 
-  private upload(values: Float32Array): Tensor {
-    const { maxStorageBufferBindingSize: most } = this.runtime.context.device.limits;
-    if (values.byteLength > most) {
-      throw new UnsupportedError(
-        `the GPU has no buffer for a factor of ${this.weight.record.name}: it takes ` +
-          `${values.byteLength} bytes, of ${most}`,
-        "draw without the LoRA, or choose one of a smaller rank",
-      );
-    }
-    return this.runtime.tensor(values, [values.length]);
+  private async widen(
+    { type, bytes, axes }: StoredFactor,
+    padded: number,
+    number: number,
+  ): Promise<GPUBindingResource> {
+    const [count, length, steps] = axes;
+    const size = count * steps * padded;
+    this.requireBuffer(4 * size);
+    const values = this.temporary(number, 4 * size);
+    await this.reserve(bytes);
+    const numbers = [size, length, steps, padded, WIDENED[type]];
+    this.run("widen", numbers, [this.staging.put(bytes), values], spread(size));
+    return values;
+  }
+
+  private temporary(number: number, bytes: number): GPUBindingResource {
+    return {
+      buffer: this.staging.temporary(number, bytes),
+      offset: 0,
+      size: bytes,
+    };
+  }
+
+  /** Have room for factors, and for the numbers of the two dispatches that follow at most. */
+  private async reserve(...factors: Uint8Array[]): Promise<void> {
+    for (const { length } of factors) this.requireBuffer(length);
+    const lengths = factors.map(({ length }) => length);
+    await this.staging.reserve(...lengths, NUMBERS_BYTES, NUMBERS_BYTES);
+  }
+
+  private requireBuffer(bytes: number): void {
+    const { maxStorageBufferBindingSize: most } = this.device.limits;
+    if (bytes <= most) return;
+    throw new UnsupportedError(
+      `the GPU has no buffer for a factor of ${this.weight.record.name}: it takes ${bytes} bytes, ` +
+        `of ${most}`,
+      "draw without the LoRA, or choose one of a smaller rank",
+    );
   }
 
   private run(
     name: ShaderName,
     numbers: readonly number[],
-    tensors: readonly Tensor[],
-    [x, y]: readonly [number, number],
+    operands: Operands,
+    grid: readonly [number, number],
   ): void {
-    const { runtime } = this;
-    const parameters = runtime.tensor(Int32Array.from(numbers), [numbers.length]);
-    const pipeline = this.compiled.get(name)!;
-    const group = runtime.context.device.createBindGroup({
-      layout: pipeline.getBindGroupLayout(0),
-      entries: [parameters, ...tensors].map((tensor, binding) => {
-        return { binding, resource: { buffer: runtime.bufferOf(tensor) } };
-      }),
+    const { pipeline, layout } = this.compiled.get(name)!;
+    const parameters = this.staging.put(bytesOf(Int32Array.from(numbers)));
+    const group = this.device.createBindGroup({
+      layout,
+      entries: [parameters, ...operands].map((resource, binding) => ({
+        binding,
+        resource,
+      })),
     });
-    runtime.context.record((pass) => {
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(x, y);
-    });
+    this.staging.dispatch(pipeline, group, grid);
   }
+}
+
+function bytesOf(values: Float32Array | Int32Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
 
 /** The grid of so many threads, or a few more. */
