@@ -109,7 +109,8 @@ def full(session: nox.Session) -> None:
     """Run what is slow and rarely fails: the tests marked `full`, the images, docs and audit."""
     prepare(session, "test", "check", "compare", programs=(*host_packages.USUAL, "firefox"))
     session.env["WSD_CACHE"] = str(CACHE)
-    run_workers(session, "-m", "full", *session.posargs)
+    run_workers(session, "-m", "full and not exhaustive", *session.posargs)
+    run_all(session, [search_for_secrets()])
     session.notify("docs")
     session.notify("audit")
     engine = find_engine(session)
@@ -160,7 +161,7 @@ def security(session: nox.Session) -> None:
     """Look for what makes programs unsafe, fuzz every reader for longer, then `audit`."""
     install(session, "test", "check")
     install_npm(session, "web")
-    run_all(session, security_checks())
+    run_all(session, [*security_checks(), search_for_secrets()])
     with session.chdir("web"):
         alone = ("tests/fuzz.test.ts", "tests/mutations.test.ts", "--coverage.enabled=false")
         session.run("npm", "test", "--", *alone, external=True, env={"WSD_FUZZ": FUZZ})
@@ -462,19 +463,23 @@ def test_the_page_in_node(*options: str) -> Command:
 
 
 def security_checks() -> list[Command]:
-    """Return the searches for what makes programs unsafe, and for secrets."""
+    """Return the searches for what makes programs and workflows unsafe."""
+    # --offline: nothing is asked of GitHub, so that the check is the same everywhere.
+    strict = ("--offline", "--no-progress", "--quiet", "--min-severity=medium")
+    return [
+        Command("bandit", ["bandit", "--quiet", "-c", "pyproject.toml", "-r", *PYTHON]),
+        Command("workflows", ["zizmor", *strict, ".github"]),
+    ]
+
+
+def search_for_secrets() -> Command:
+    """Return the search for secrets, which takes a minute: `full` and `security` run it."""
     # Digests are everywhere here, so entropy says nothing.
     entropy = ("HexHighEntropyString", "Base64HighEntropyString")
     quiet = [option for name in entropy for option in ("--disable-plugin", name)]
     # What tests use in place of a secret, and look for in messages.
     quiet += ["--exclude-secrets", "SECRET"]
-    # --offline: nothing is asked of GitHub, so that the check is the same everywhere.
-    strict = ("--offline", "--no-progress", "--quiet", "--min-severity=medium")
-    return [
-        Command("bandit", ["bandit", "--quiet", "-c", "pyproject.toml", "-r", *PYTHON]),
-        Command("secrets", ["detect-secrets-hook", *quiet, *project_files()]),
-        Command("workflows", ["zizmor", *strict, ".github"]),
-    ]
+    return Command("secrets", ["detect-secrets-hook", *quiet, *project_files()])
 
 
 def project_files() -> list[str]:

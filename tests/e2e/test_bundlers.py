@@ -367,7 +367,20 @@ def expected(speck_renderer):
     return image
 
 
-@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+# One of each bundler; older versions and other ways are for the exhaustive tests.
+FULL = (
+    "import map", "in a worker", "Vite 8's example", "Vite 7 in development", "webpack",
+    "Next.js with Turbopack", "Rollup", "Parcel", "esbuild with workerUrl",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, id=name, marks=() if name in FULL else pytest.mark.exhaustive)
+        for name, row in ROWS.items()
+    ],
+)
 def test_a_bundlers_page_draws(row, project, expected, tmp_path, page):
     """Each draws the same picture, and nothing complains."""
     complaints = []

@@ -102,6 +102,7 @@ def test_a_call_that_is_refused_does_not_disturb_the_one_that_runs(open_tab):
     assert third == call(tab, "draw", "model")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("offload", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_progress_is_one_share_that_never_falls(open_tab, offload):
     tab = open_tab()

@@ -48,7 +48,7 @@ def compare(renderer, checkpoint, pipeline, edit, seed):
     return found, reference
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_tiny_sd15_draws_a_red_circle_into_a_scene(renderer, pipeline, shipped):
     square = Thing("square", "blue", "large", 0.18, 0.26, 0.3, size_said=True)
     circle = Thing("circle", "red", "large", 0.18, 0.72, 0.7, size_said=True)

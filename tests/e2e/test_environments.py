@@ -282,9 +282,16 @@ QUICK = {
 
 
 def parameters(table, quick=frozenset()):
-    """Return the names of a table for pytest: those that are not quick are in the full tests."""
-    marks = {False: [pytest.mark.full], True: []}
-    return [pytest.param(name, marks=marks[name in quick]) for name in table]
+    """Return the names of a table for pytest.
+
+    Of those that are not quick, every third is for the full tests; the others are for the
+    exhaustive ones.
+    """
+    marks = {True: pytest.mark.full, False: pytest.mark.exhaustive}
+    return [
+        pytest.param(name, marks=() if name in quick else marks[number % 3 == 0])
+        for number, name in enumerate(table)
+    ]
 
 
 def check_outcome(outcome, error, says):
@@ -636,8 +643,7 @@ FRAMES = {
 }
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("name", parameters(FRAMES))
 def test_a_frame_loads_the_model_or_is_told_to_have_an_origin(visitor, site, name):
     with serving(site[0], sends(all=CORS)) as own, serving(site[0], sends(all=CORS)) as other:
         page = visitor.new_page()
@@ -671,6 +677,7 @@ const cleared = [again, await client.isKept(address), (await client.listKept()).
 RESULT = "return { before, listed, others, kept, bytes, purged, cleared };"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "clear",
     [pytest.param("const cleared = [];", id="purge"),

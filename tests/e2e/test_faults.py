@@ -163,9 +163,16 @@ CHEAP = {"a byte flipped once"}
 
 
 def parameters(table, cheap=frozenset()):
-    """Return the names of a table for pytest: those that are not cheap are in the full tests."""
-    marks = {False: [pytest.mark.full], True: []}
-    return [pytest.param(name, marks=marks[name in cheap]) for name in table]
+    """Return the names of a table for pytest.
+
+    Of those that are not cheap, every third is for the full tests; the others are for the
+    exhaustive ones.
+    """
+    marks = {True: pytest.mark.full, False: pytest.mark.exhaustive}
+    return [
+        pytest.param(name, marks=() if name in cheap else marks[number % 3 == 0])
+        for number, name in enumerate(table)
+    ]
 
 
 @pytest.fixture
@@ -204,6 +211,7 @@ def fetched(server, before):
     return {found[1] for name in names if (found := re.search(r"\.([0-9a-f]{64})\.", name))}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", parameters(DOWNLOADS, CHEAP))
 def test_of_a_download(visitor, speck, drawn, integrity, name):
     fault = DOWNLOADS[name]

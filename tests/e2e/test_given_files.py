@@ -204,6 +204,7 @@ def test_files_that_cannot_be_drawn_from_are_refused(tab):
         assert found["hint"], name
 
 
+@pytest.mark.full
 def test_a_picture_that_does_not_decode_ends_its_call_alone_and_at_once(drawing):
     ended = call(drawing, "refuseInTime", PROMPT, file(b"nothing" * 9))
     assert ended == ["OptionError", "drawn", "drawn after"]
@@ -289,6 +290,7 @@ def test_a_file_is_fitted_and_drawn_from(drawing):
     assert len({tuple(each["latents"]) for each in begun}) == 3
 
 
+@pytest.mark.full
 def test_the_command_draws_what_the_page_draws_of_a_file(drawing, speck, tmp_path):
     picture = smooth((60, 30))
     mask = np.zeros((30, 60), np.uint8)
@@ -318,6 +320,7 @@ def test_the_command_draws_what_the_page_draws_of_a_file(drawing, speck, tmp_pat
     assert page["found"]["fit"] == "contain"
 
 
+@pytest.mark.full
 def test_the_latents_of_a_picture_are_those_that_diffusers_takes(drawing, speck):
     _, checkpoint = speck
     picture = smooth((16, 16))
@@ -380,6 +383,7 @@ def check_second_pass(tab, checkpoint, size):
     return drawn
 
 
+@pytest.mark.full
 def test_a_second_pass_draws_as_diffusers_does_from_latents(drawing, speck):
     _, checkpoint = speck
     check_second_pass(drawing, checkpoint, SPECK.sizes[0])

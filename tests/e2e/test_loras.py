@@ -33,7 +33,8 @@ MODELS = {
     "speck-xl-f32": (SPECK_XL, "f32"),
     "speck-xl-w8a16": (SPECK_XL, "w8a16"),
 }
-# Compiled for other tests in any case; the first one is for all tests of this file.
+# Compiled for other tests in any case; the first one is for all tests of this file, the second one
+# for the weights of each format.
 USUAL = ("speck-f32", "speck-xl-w8a16")
 
 
@@ -41,8 +42,8 @@ def marked(usual):
     """Return the models, with the mark of those that are not in every run."""
     found = []
     for name in MODELS:
-        marks = () if name in usual else pytest.mark.exhaustive
-        if name == "speck-f16" or (name in USUAL and name not in usual):
+        marks = () if name == USUAL[0] else pytest.mark.exhaustive
+        if name in usual[1:]:
             marks = pytest.mark.full
         found.append(pytest.param(name, marks=marks))
     return found

@@ -81,7 +81,7 @@ def check_statistics(kernels):
     assert asked[True] == asked[False] != set()
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_bench_counts_operations_and_names_the_variants_that_ran(broad):
     names = ("gemm_tiled_f32", "norm_sums_workgroup")
     options = LoadOptions(kernels=",".join(names))

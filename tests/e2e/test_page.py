@@ -169,6 +169,7 @@ def paint_a_line(page, length):
     painter.get_by_role("button", name="Done").click()
 
 
+@pytest.mark.full
 def test_a_part_of_a_picture_is_drawn_anew(page, origin):
     complaints = watch(page)
     page.goto(origin)
@@ -337,6 +338,7 @@ def test_render_command(speck, speck_renderer, tmp_path):
     assert report["images_sha256"] == list(again.report().images_sha256)
 
 
+@pytest.mark.full
 def test_render_without_an_adapter(speck, tmp_path):
     out = tmp_path / "picture.png"
     done = run_render(speck[0], out, WSD_WEBGPU_ADAPTER="none")

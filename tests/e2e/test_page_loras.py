@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from PIL import Image
 from playwright.sync_api import expect
 from safetensors.torch import save
@@ -32,6 +33,7 @@ def save_last(page):
     return download.value.path().read_bytes()
 
 
+@pytest.mark.full
 def test_a_lora_changes_pictures_stays_and_goes(visitor, origin):
     page = visitor.new_page()
     complaints = watch(page)

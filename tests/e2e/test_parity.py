@@ -21,8 +21,9 @@ from wsd.runtime.request import GenerationRequest
 from wsd.spec.roles import DENOISER, VAE_DECODER
 from wsd.util.progress import Quiet
 
-# Each architecture and each precision. The other pairs and the models that ship, which run the same
-# code with other numbers, are in `nox -s full`. tests/conftest.py keeps a model's tests together.
+# Each architecture and each precision. Other pairs and a model that ships, which run the same code
+# with other numbers, are in `nox -s full`, the rest in `nox -s exhaustive`. tests/conftest.py keeps
+# a model's tests together.
 MODELS = {
     "tiny-sd15-f32": (find_family("tiny-sd15"), "f32"),
     "speck-f32": (SPECK, "f32"),
@@ -33,7 +34,8 @@ MODELS = {
     "speck-xl-w8a16": (SPECK_XL, "w8a16"),
     "tiny-sdxl-f32": (find_family("tiny-sdxl"), "f32"),
 }
-FULL = ("tiny-sd15-f32", "broad-f16", "speck-f16", "speck-w8a16", "speck-xl-f32", "tiny-sdxl-f32")
+FULL = ("tiny-sd15-f32", "broad-f16", "speck-w8a16")
+EXHAUSTIVE = ("speck-f16", "speck-xl-f32", "tiny-sdxl-f32")
 ERROR = 1e-4  # of one stage, of small models
 
 PROMPTS = ["a large red circle", "Two small blue squares, left of a star!", "une étoile 你好 👍"]
@@ -54,13 +56,13 @@ def model(request, open_model, tmp_path_factory):
 # What samples as another scheduler does, on other noise levels or with other weights.
 SELDOM = {
     *(name for name in DISCRETE if name.endswith(("_karras", "_trailing"))),
-    *("deis", "lms", "ddpm", "tcd"),
+    *("deis", "lms", "ddpm", "tcd", "pndm", "dpmpp_sde", "unipc", "lcm"),
 }
 
 
 def mark(name, *values):
     seldom = name in FULL or any(value.scheduler in SELDOM for value in values)
-    marks = pytest.mark.full if seldom else ()
+    marks = pytest.mark.exhaustive if name in EXHAUSTIVE else pytest.mark.full if seldom else ()
     return pytest.param(name, *values, marks=marks, id="-".join([name, *map(name_of, values)]))
 
 
@@ -153,6 +155,7 @@ def test_vae_encoder(model):
     assert relative_error(model.renderer.encode_image(image), expected.numpy()) < ERROR
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "model", [mark(name) for name, (_, dtype) in MODELS.items() if dtype != "f32"], indirect=True
 )

@@ -79,6 +79,7 @@ def test_nothing_is_compiled_while_it_draws(open_tab):
     assert in_page(tab, "countedSignals") == 0
 
 
+@pytest.mark.full
 def test_a_server_that_comes_back(open_tab):
     tab = open_tab()
     times = {}
@@ -124,6 +125,7 @@ def test_a_small_gpu(open_tab):
     assert in_page(tab, "usage")["peakGpuBytes"] < ROOM
 
 
+@pytest.mark.full
 def test_no_room_to_keep_anything(open_tab):
     tab = open_tab("no_quota")
     assert in_page(tab, "load", MANIFEST) == {"value": True}
@@ -145,6 +147,7 @@ def test_cancel_in_every_phase(open_tab):
         assert found["after"][kind] == found["before"][kind]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("count", [8, pytest.param(30, marks=pytest.mark.full)])
 def test_pictures_take_no_more_than_two(open_tab, count):
     tab = open_tab()

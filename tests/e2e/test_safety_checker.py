@@ -92,19 +92,19 @@ def test_pictures_are_judged_as_diffusers_judges_them(open_model, tmp_path):
     check_all(open_model, *build(SPECK, random_checkpoint(SPECK, 0), "f32", tmp_path))
 
 
+@pytest.mark.full
 def test_a_model_without_a_checker_refuses_before_it_draws(speck_renderer):
     with pytest.raises(RenderError, match="UnsupportedError: speck has no safety checker"):
         speck_renderer.draw_with("a star", {"safetyChecker": True})
 
 
-@pytest.mark.full
 @pytest.mark.parametrize(
     ("dtype", "options"),
     [
-        ("f16", {}),
-        ("w8a16", {"offload": True}),
-        ("f32", {"offload": True}),
-        ("f32", {"kernels": "generated"}),
+        pytest.param("f16", {}, marks=pytest.mark.exhaustive),
+        pytest.param("w8a16", {"offload": True}, marks=pytest.mark.full),
+        pytest.param("f32", {"offload": True}, marks=pytest.mark.exhaustive),
+        pytest.param("f32", {"kernels": "generated"}, marks=pytest.mark.exhaustive),
     ],
     ids=["f16", "w8a16-offload", "f32-offload", "f32-generated"],
 )
@@ -112,7 +112,7 @@ def test_every_precision_and_way_of_drawing(open_model, tmp_path, dtype, options
     check_all(open_model, *build(SPECK, random_checkpoint(SPECK, 0), dtype, tmp_path), **options)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_the_shipped_models_pictures_are_judged_alike(open_model, tmp_path):
     family = find_family("tiny-sd15")
     check_all(open_model, *build(family, family.weights, "f32", tmp_path))

@@ -23,7 +23,7 @@ def add_on_gpu(speck_renderer):
 # noise, with a sample that is kept. Predictions and counts change numbers alone.
 @pytest.mark.parametrize("counts", [(4,), pytest.param((1, 2, 20, 50), marks=pytest.mark.full)])
 @pytest.mark.parametrize(
-    "prediction", ["epsilon", pytest.param("v_prediction", marks=pytest.mark.full)]
+    "prediction", ["epsilon", pytest.param("v_prediction", marks=pytest.mark.exhaustive)]
 )
 @pytest.mark.parametrize("name", ONE_OF_EACH.values(), ids=str)
 def test_trajectories_on_the_gpu(javascript, family, add_on_gpu, name, prediction, counts):

@@ -64,6 +64,7 @@ def test_each_size_draws(sized, checkpoint, size):
     assert drawn.images.std() > 5  # a flat picture would agree too easily
 
 
+@pytest.mark.exhaustive
 def test_a_size_that_does_not_halve_evenly_draws_in_w8a16(open_model, checkpoint, tmp_path):
     """Weights of 8 bits are read by other kernels, whose edges are of other sizes too."""
     library = compile_library(LEVELS, SIZES[:1], "w8a16", Quiet())

@@ -60,6 +60,7 @@ def test_tiles_of_a_picture_are_encoded_and_blended(tiling, speck):
     assert relative_error(encode(scaled), expected) > 1e-3
 
 
+@pytest.mark.full
 def test_drawing_begins_with_a_picture_of_tiles(tiling, speck):
     pipeline = load_pipeline(speck[1])
     encode_whole = pipeline.vae.encode

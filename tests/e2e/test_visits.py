@@ -183,6 +183,7 @@ def box(page, selector):
     return page.locator(selector).bounding_box()
 
 
+@pytest.mark.full
 def test_the_picture_is_in_sight(phone):
     """Without scrolling: with the prompt and the button beside it, or above it on a phone."""
     phone.reload()
@@ -324,6 +325,7 @@ ERRORS = {
 }
 
 
+@pytest.mark.full
 def test_a_list_of_models_that_cannot_be_fetched_is_fetched_again(visitor, origin):
     page = visitor.new_page()
     page.route("**/models/index.json", lambda route: route.fulfill(status=404))
@@ -334,6 +336,7 @@ def test_a_list_of_models_that_cannot_be_fetched_is_fetched_again(visitor, origi
     ready(page)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ERRORS)
 def test_what_stands_in_the_way_is_in_sight_with_what_to_do(visitor, origin, name):
     program, sentences = ERRORS[name]

@@ -28,6 +28,7 @@ PARAMETERS = {
 ENCODER = 83_653_863 - 49_490_179 - 20
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("family", "name"),
     [

@@ -4,11 +4,15 @@
 version of TVM. Shards depend on torch's random numbers alone and have one table.
 """
 
+import pytest
+
 from matches import compare
 from wsd.bundle.shards import write_shards
 from wsd.compiler import tvm_compat
 from wsd.spec.parameter import shapes
 from wsd.util.hashing import sha256_bytes
+
+pytestmark = pytest.mark.full  # compiles a model that no other usual test compiles
 
 
 def test_shaders(library):

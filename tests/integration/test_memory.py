@@ -32,6 +32,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "storage",
     ["int8", *(pytest.param(name, marks=pytest.mark.full) for name in ("float32", "float16"))],

@@ -3,6 +3,8 @@
 The browser computes the same with the same rounded weights: tests/e2e/test_parity.py.
 """
 
+import pytest
+
 from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, round_weights
 from wsd.evaluate.metrics import psnr
@@ -13,6 +15,7 @@ from wsd.spec.tolerances import ROUNDING_PSNR
 from wsd.util.progress import Quiet
 
 
+@pytest.mark.full
 def test_a_trained_models_pictures_stay(shipped: Checkpoint):
     family = shipped.family  # whose weights are float16 to begin with
     exact, rounded = load_pipeline(shipped), load_pipeline(shipped)

@@ -23,7 +23,9 @@ def transposes(module):
     return found
 
 
-@pytest.mark.parametrize("role", ["denoiser", "vae_decoder", "vae_encoder"])
+@pytest.mark.parametrize(
+    "role", [pytest.param("denoiser", marks=pytest.mark.full), "vae_decoder", "vae_encoder"]
+)
 def test_only_inputs_and_outputs_are_transposed(role):
     family = find_family("tiny-sdxl")
     parts = entry_point_modules(family, family.sizes[:1])

@@ -220,7 +220,7 @@ EMULATED = {
     "stride": (PROBLEMS[3], EMULATED_TILES[0]),
 }
 # Together they have what the others have: several subgroups, split-K, int8, and an image.
-FAST = ("split-K", "int8", "stride")
+FAST = ("split-K", "stride")
 
 
 @pytest.mark.parametrize(

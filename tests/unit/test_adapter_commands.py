@@ -123,6 +123,7 @@ def test_the_papers_name_the_adapters(built, adapters):
     assert "  adapter: style.safetensors, scale 0.7\n" in notices
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_bundle_without_adapters_does_not_mention_them(bundle):
     for path in (find_manifest(bundle, "tiny-sd15"), bundle / "provenance.json"):
@@ -146,6 +147,7 @@ def test_what_an_interrupted_build_left_is_of_its_own_scale(adapters):
     assert len(keys) == 6
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_fixtures_are_of_their_adapters(adapters, tmp_path):
     path = random_checkpoint(SPECK, 0)

@@ -178,6 +178,7 @@ def test_a_library_that_was_given_is_refused(compiled, tmp_path, damage):
     assert open_library(shutil.copytree(compiled, tmp_path / "renamed")).sizes == SPECK.sizes
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_everything_in_the_cache_at_once(compiled, tmp_path, capsys):
     """Every file, each in another way, after a build without room, which left shards."""
@@ -200,7 +201,7 @@ def test_everything_in_the_cache_at_once(compiled, tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("depth", [1200, 3000])
+@pytest.mark.parametrize("depth", [1200, pytest.param(3000, marks=pytest.mark.full)])
 def test_folders_that_are_nested_deeper_than_calls_are_damage(tmp_path, depth):
     """Paths in the deepest are longer than systems take, and Python's calls and files are fewer."""
     folder = tmp_path / "entry"

@@ -157,6 +157,7 @@ def test_a_plan_counts_the_encoder_apart():
     assert download == other
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_plan_of_a_model_that_needs_a_picture_counts_the_encoder_with_all_else():
     library = cached_trace(MASKED)
@@ -177,6 +178,7 @@ def read_bytes(line):
     return float(number) * 1024 ** (1 + "KMG".index(unit[0]))
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_checkpoint_without_an_encoder_draws_from_text(without_encoder, folder, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
@@ -316,7 +318,9 @@ def test_means_that_do_not_fit_are_refused(both, change, message):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [(), ("--text-to-image-only",)])
+@pytest.mark.parametrize(
+    "options", [pytest.param((), marks=pytest.mark.full), ("--text-to-image-only",)]
+)
 def test_the_option_leaves_the_encoder_out(options, tmp_path, monkeypatch):
     """What compiles is replaced by what traces; which functions there are is the same."""
     monkeypatch.setattr(

@@ -272,6 +272,7 @@ def test_a_bundle_with_pictures(pictured):
         assert "immutable" in cache_control(name, 200)
 
 
+@pytest.mark.full
 def test_the_shipped_pictures_are_used_by_default(bundle, family):
     manifest = model_of(bundle)
     assert len(manifest["example_pictures"]) == MAX_EXAMPLES

@@ -57,7 +57,15 @@ def write_gguf(path, tensors, kind, *, flatten=False, names=str):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "Q8_0", "Q5_1", "Q4_0"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "F32",
+        *(pytest.param(k, marks=pytest.mark.full) for k in ("F16", "BF16", "Q5_1")),
+        "Q8_0",
+        "Q4_0",
+    ],
+)
 def test_a_whole_checkpoint_gives_what_its_numbers_stand_for(single, tmp_path, kind):
     family, tensors = single
     path = tmp_path / "model.gguf"

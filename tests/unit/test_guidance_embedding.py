@@ -47,7 +47,11 @@ def guiding_itself(family, width=32):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", [SPECK, SPECK_XL], ids=lambda family: family.name)
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(SPECK, marks=pytest.mark.full), SPECK_XL],
+    ids=lambda family: family.name,
+)
 def test_a_unet_that_guides_itself_has_one_function(family):
     torch.manual_seed(0)
     family = guiding_itself(family)

@@ -49,7 +49,9 @@ class InterruptedReadError(Exception):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
+@pytest.mark.parametrize(
+    "storage", ["int8", *(pytest.param(s, marks=pytest.mark.full) for s in ("float32", "float16"))]
+)
 @pytest.mark.parametrize("fails_at", range(7))
 def test_a_second_try_goes_on_from_the_finished_shards(tmp_path, storage, fails_at):
     generator = torch.Generator().manual_seed(0)

@@ -93,6 +93,7 @@ def installed(folder, tmp_path, monkeypatch):
     return copy
 
 
+@pytest.mark.full
 @pytest.mark.slow
 @pytest.mark.usefixtures("installed")
 def test_a_bundle_is_the_same_as_that_of_the_repository(bundled, checkpoint, library, tmp_path):

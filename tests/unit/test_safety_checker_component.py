@@ -396,6 +396,7 @@ def test_the_checker_has_shards_of_its_own(bundles):
     assert checked.model.weights["safety_checker"]
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_the_list_of_models_says_that_the_page_checks(bundles, weights, tmp_path):
     checked, plain = bundles

@@ -82,8 +82,8 @@ def list_settings():
         # diffusers divides by zero; see test_no_signal_at_the_last_timestep.
         if prediction != "epsilon" or "rescale_betas_zero_snr" not in option
     ]
-    # A seventh in `tests`, two sevenths more in `full`.
-    marks = {0: (), 3: pytest.mark.full, 5: pytest.mark.full}
+    # A seventh in `tests`, another in `full`.
+    marks = {0: (), 3: pytest.mark.full}
     return [
         pytest.param(
             name,
