@@ -36,8 +36,10 @@ async function begin(bytes: number, upscale: "latent" | "picture") {
     runtime: { guard: (work: () => Promise<unknown>) => work(), prepare },
     entry: (name: string) => ({ name }),
     entries: () => [],
+    denoiser: () => ({ name: "denoiser" }),
   };
-  const parts = [model, {}, {}, { functions: () => [] }, {}];
+  const encoder = { functions: () => [], countChunks: () => 1 };
+  const parts = [model, {}, {}, encoder, { functions: () => [] }, {}];
   const pipeline = new TextToImagePipeline(
     ...(parts as unknown as ConstructorParameters<typeof TextToImagePipeline>),
   );
