@@ -14,7 +14,7 @@ from wsd.errors import BundleError
 from wsd.models.registry import FAMILIES
 from wsd.models.schedulers import describe_noise_schedule, describe_schedulers
 from wsd.spec import manifest as spec
-from wsd.spec.manifest import SCHEMA_VERSION, IndexEntry, Manifest
+from wsd.spec.manifest import SCHEMA_VERSION, IndexEntry, Manifest, SchedulerConstants
 from wsd.util.hashing import digest_file
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -116,6 +116,8 @@ def test_every_field_without_a_default_is_required(table, read):
     """The others are the two files that a bundle may lack, and what older manifests lack."""
     picture = {"file": "a.webp", "bytes": 1, "sha256": "0" * 64, "prompt": "a", "settings": ""}
     table["example_pictures"] = [picture]
+    lora = {"name": "a", "layers": 1, "trigger_words": [], "license": ""}
+    table["example_loras"] = [{**table["library"], **lora}]
     prepared = {"resize": 32, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
     table["safety_checker"] = {**prepared, "source": "a", "license": ""}
     table["model"]["adapters"] = [{"source": "a", "sha256": "0" * 64, "scale": 1.0}]
@@ -141,7 +143,7 @@ def test_every_field_without_a_default_is_required(table, read):
         for model in classes
         if issubclass(model, BaseModel) and not model.__name__.startswith("_")
         for field in model.model_fields
-        if model not in (BaseModel, IndexEntry)
+        if model not in (BaseModel, IndexEntry, SchedulerConstants)
     }
     assert described == checked
 
