@@ -214,10 +214,12 @@ FROM base AS arguments
 ARG MODELS=tiny-sd15,tiny-sdxl
 # How weights are stored: f32 unless given, f16 or w8a16, or several with commas.
 ARG DTYPE=
+# hashed; or classic, for the names of the original project beside the hashed ones.
+ARG LAYOUT=hashed
 # Asked first, beside the long steps: a name that does not exist stops the build at once.
 RUN --mount=type=bind,source=wsd,target=/check/wsd \
     --mount=type=bind,source=docker/stages/arguments.py,target=/check/arguments.py \
-    python3 /check/arguments.py "$MODELS" "$DTYPE" > /arguments
+    python3 /check/arguments.py "$MODELS" "$DTYPE" "$LAYOUT" > /arguments
 
 # Checkpoints: --build-context weights=FOLDER with NAME/ or NAME.safetensors in it.
 FROM scratch AS weights

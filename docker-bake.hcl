@@ -13,6 +13,9 @@ variable "MODELS" {
 variable "DTYPE" {
   default = ""
 }
+variable "LAYOUT" {
+  default = "hashed"
+}
 variable "TAG" {
   default = "wsd"
 }
@@ -79,6 +82,7 @@ target "_common" {
   args = {
     MODELS          = MODELS
     DTYPE           = DTYPE
+    LAYOUT          = LAYOUT
     BASE            = BASE
     DEBIAN_SNAPSHOT = DEBIAN_SNAPSHOT
     TVM_FROM        = TVM_FROM
@@ -185,6 +189,7 @@ target "member" {
   args = {
     MODELS      = entry
     DTYPE       = dtype
+    LAYOUT      = "hashed"
     FAMILY      = regex("^(?:[a-z0-9-]+:)?([a-z0-9-]+)", entry)[0]
     MODELS_FROM = "library"
   }
@@ -207,7 +212,7 @@ target "joined" {
     %{for name in MEMBERS}
     COPY --from=bundle-${name} / /bundles/${name}/
     %{endfor}
-    RUN wsd join /bundles/* --out /bundle && wsd verify /bundle
+    RUN wsd join /bundles/* --layout ${LAYOUT} --out /bundle && wsd verify /bundle
     FROM scratch
     COPY --from=joining /bundle/ /
   DOCKERFILE

@@ -11,7 +11,7 @@ import { parseArgs } from "node:util";
 
 import { build } from "esbuild";
 
-import { options } from "./bundler.mjs";
+import { options, ownGlue } from "./bundler.mjs";
 import { HEADERS } from "./headers.generated.mjs";
 
 const { values } = parseArgs({ options: { tvmjs: { type: "string" }, out: { type: "string" } } });
@@ -145,6 +145,25 @@ await writeFile(
   path.join(values.out, "driver", "client.js"),
   `export * from "./${driverClient}";\n`,
 );
+
+// What pages on tvmjs alone use (wsd/bundle/classic.py): scripts that are no modules, under names
+// that stay.
+for (const [name, global, entry] of [
+  ["tvmjs", "tvmjs", path.join(values.tvmjs, "index.ts")],
+  ["wasi", "EmccWASI", "src/gpu/tvm/emcc_wasi.ts"],
+]) {
+  await bundle("driver", {
+    entryPoints: [{ in: entry, out: name }],
+    entryNames: "[name]",
+    format: "iife",
+    globalName: global,
+    splitting: false,
+    legalComments: "inline",
+    plugins: [ownGlue],
+    // esbuild's global is the module, whose class is its default export.
+    ...(name === "wasi" ? { footer: { js: `${global} = ${global}.default;` } } : {}),
+  });
+}
 
 /** The files that the service worker keeps, each with its digest (wsd/bundle/page_chain.py). */
 async function pageFiles() {

@@ -18,6 +18,15 @@ const withoutUnused = {
   },
 };
 
+/** Gives the whole of tvmjs a class for WASI in place of Emscripten's glue. */
+export const ownGlue = {
+  name: "own-glue-of-tvmjs",
+  setup({ onResolve }) {
+    const glue = path.join(import.meta.dirname, "src/gpu/tvm/emcc_wasi.ts");
+    onResolve({ filter: /tvmjs_runtime_wasi$/ }, () => ({ path: glue }));
+  },
+};
+
 /** Folders of src whose files neither the package's modules nor their worker have. */
 const APART = ["app", "driver"];
 

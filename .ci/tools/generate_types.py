@@ -72,6 +72,7 @@ def bundle_types() -> dict[str, Schema]:
     roots = (
         manifest.Manifest,
         manifest.IndexEntry,
+        manifest.SchedulerConstants,
         self_test.SelfTest,
         adapter_bundle.AdapterBundle,
     )

@@ -1,6 +1,6 @@
-"""Check MODELS and DTYPE before anything long begins; standard library only.
+"""Check MODELS, DTYPE and LAYOUT before anything long begins; standard library only.
 
-Prints both as assignments that a shell can read.
+Prints them as assignments that a shell can read.
 """
 
 import re
@@ -8,6 +8,7 @@ import sys
 
 from wsd.errors import WsdError
 from wsd.models.registry import find_family
+from wsd.spec.classic_names import CLASSIC, LAYOUTS, check_names
 from wsd.spec.precision import DTYPES
 
 # FAMILY or NAME:FAMILY, then =HUB_ID@COMMIT if its weights are there: a commit, so that the build
@@ -22,8 +23,9 @@ def complain(what: str, hint: str, argument: str = "MODELS") -> None:
     sys.exit(f"error: build argument {argument}: {what}\nhint: {hint}")
 
 
-models, dtypes = sys.argv[1:]
+models, dtypes, layout = sys.argv[1:]
 names = []
+pipelines = []
 for entry in models.split(","):
     found = ENTRY.fullmatch(entry)
     if found is None:
@@ -32,10 +34,11 @@ for entry in models.split(","):
             "write FAMILY, NAME:FAMILY or NAME:FAMILY=OWNER/REPOSITORY@COMMIT, with commas",
         )
     try:
-        find_family(found["family"])
+        family = find_family(found["family"])
     except WsdError as error:
         complain(error.message, error.hint)
     names.append(found["name"] or found["family"])
+    pipelines.append(family.architecture.diffusers_pipeline)
 if len(set(names)) < len(names):
     complain("a model is named twice", "give each a name: NAME:FAMILY")
 chosen = (dtypes or DTYPES[0]).split(",")
@@ -44,4 +47,15 @@ for dtype in chosen:
         complain(f"{dtype!r} is no precision", f"known: {', '.join(DTYPES)}", "DTYPE")
 if len(set(chosen)) < len(chosen):
     complain("a precision is named twice", "name each precision once", "DTYPE")
-print(f"MODELS={models}\nDTYPES={','.join(chosen)}")
+if layout not in LAYOUTS:
+    complain(f"{layout!r} is no layout", f"known: {', '.join(LAYOUTS)}", "LAYOUT")
+if layout == CLASSIC:
+    try:
+        check_names(
+            (f"{name} in {dtype}", pipeline)
+            for name, pipeline in zip(names, pipelines, strict=True)
+            for dtype in chosen
+        )
+    except WsdError as error:
+        complain(error.message, error.hint, "LAYOUT")
+print(f"MODELS={models}\nDTYPES={','.join(chosen)}\nLAYOUT={layout}")

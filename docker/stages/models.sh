@@ -34,7 +34,7 @@ build() {
 
 mkdir /bundles
 set --
-# shellcheck disable=SC1091 # MODELS and DTYPES, checked by arguments.py
+# shellcheck disable=SC1091 # MODELS, DTYPES and LAYOUT, checked by arguments.py
 . /arguments
 for entry in $(echo "$MODELS" | tr ',' ' '); do
   for dtype in $(echo "$DTYPES" | tr ',' ' '); do
@@ -43,6 +43,6 @@ for entry in $(echo "$MODELS" | tr ',' ' '); do
     set -- "$@" "$bundle"
   done
 done
-wsd join "$@" --out /bundle
+wsd join "$@" --layout "$LAYOUT" --out /bundle
 wsd verify /bundle
 rm -rf /bundles

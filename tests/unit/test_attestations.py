@@ -14,7 +14,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 from wsd.bundle.attestations import list_files, write_attestations
-from wsd.bundle.layout import list_models
+from wsd.bundle.manifest import list_models
 from wsd.bundle.verify import verify_bundle
 from wsd.errors import BundleError
 from wsd.supply_chain.licenses import read_policy

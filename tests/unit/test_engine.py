@@ -84,11 +84,11 @@ def test_an_archive_has_the_time_of_the_snapshot(tmp_path):
     ]  # fmt: skip
 
 
-def arguments(models, dtypes=""):
+def arguments(models, dtypes="", layout="hashed"):
     program = REPOSITORY / "docker" / "stages" / "arguments.py"
     # As in the image: no packages, only the standard library.
     return subprocess.run(
-        [sys.executable, "-S", program, models, dtypes], check=False, capture_output=True,
+        [sys.executable, "-S", program, models, dtypes, layout], check=False, capture_output=True,
         text=True, env={"PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
 
@@ -104,12 +104,30 @@ def arguments(models, dtypes=""):
 )
 def test_models_that_can_be_built(models):
     done = arguments(models)
-    assert (done.returncode, done.stdout) == (0, f"MODELS={models}\nDTYPES=f32\n"), done.stderr
+    printed = f"MODELS={models}\nDTYPES=f32\nLAYOUT=hashed\n"
+    assert (done.returncode, done.stdout) == (0, printed), done.stderr
 
 
 def test_precisions_that_can_be_built():
     done = arguments("sd15", "f16,w8a16")
-    assert (done.returncode, done.stdout) == (0, "MODELS=sd15\nDTYPES=f16,w8a16\n"), done.stderr
+    printed = "MODELS=sd15\nDTYPES=f16,w8a16\nLAYOUT=hashed\n"
+    assert (done.returncode, done.stdout) == (0, printed), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("models", "dtypes", "layout", "said"),
+    [
+        ("sd15", "", "flat", "'flat' is no layout"),
+        ("sd15,anime:sd15", "", "classic", "for the libraries of sd15 in f32 and anime in f32"),
+        ("sd15", "f32,f16", "classic", "for the libraries of sd15 in f32 and sd15 in f16"),
+    ],
+)
+def test_layouts_that_cannot(models, dtypes, layout, said):
+    done = arguments(models, dtypes, layout)
+    assert done.returncode == 1
+    assert "build argument LAYOUT: " in done.stderr
+    assert said in done.stderr
+    assert arguments("sd15,sdxl", "f16", "classic").returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from wsd.bundle.attestations import write_attestations
-from wsd.bundle.layout import list_models
+from wsd.bundle.manifest import list_models
 from wsd.checkpoint.model_card import LICENSE_FILES, read_model_card
 from wsd.checkpoint.single_file import SingleFile
 from wsd.errors import BundleError, CheckpointError

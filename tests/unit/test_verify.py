@@ -486,6 +486,10 @@ def a_component_elsewhere(table):
     table["components"]["../x"] = table["components"]["vae"]
 
 
+def no_constants_for_it(table):
+    del table["schedulers"]["constants"][table["schedulers"]["default"]]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("edit", "said"),
@@ -499,6 +503,7 @@ def a_component_elsewhere(table):
         (an_idle_component, "components: no entry point takes more"),
         (no_tokenizer_for_it, "tokenizers: none for text_encoder"),
         (a_size_that_nobody_planned, "peak_bytes: nothing is planned for 64x64"),
+        (no_constants_for_it, "schedulers: constants: not one file for each"),
         (a_file_elsewhere, "library/file: "),
         (a_file_with_a_folder, "library/file: "),
         (a_device, "library/file: .* means a device on Windows"),
@@ -511,6 +516,20 @@ def test_a_manifest_that_contradicts_itself(copy, edit, said):
     faults = "\n".join(faults_of(copy))
     assert re.search(said, faults)
     assert MANIFEST in faults
+
+
+@pytest.mark.slow
+def test_constants_of_a_scheduler_that_differ_from_the_manifest(copy):
+    """The page draws with the file, and clients of earlier versions with the manifest."""
+
+    def halve(table):
+        table["noise_schedule"]["alphas_cumprod"][0] /= 2
+
+    change_manifest(copy, halve)
+    assert any(
+        re.search(r"/scheduler-ddim\.\w+\.json: constants of ddim differ from the manifest", fault)
+        for fault in faults_of(copy)
+    )
 
 
 @pytest.mark.slow

@@ -15,8 +15,8 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from wsd import __version__
-from wsd.bundle.layout import ATTESTATIONS, SRI, Snapshot, check_layout, list_models, read_snapshot
-from wsd.bundle.manifest import REBUILD
+from wsd.bundle.layout import ATTESTATIONS, SRI, Snapshot, check_layout, read_snapshot
+from wsd.bundle.manifest import REBUILD, list_models
 from wsd.bundle.tree import list_files
 from wsd.errors import BundleError
 from wsd.spec.paths import BundlePath

@@ -12,6 +12,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from wsd.bundle.attestations import write_attestations
+from wsd.bundle.classic import write_classic
 from wsd.bundle.example_loras import find_example_loras, write_example_lora
 from wsd.bundle.example_pictures import Example, find_examples
 from wsd.bundle.latent_preview import fit_preview
@@ -32,6 +33,7 @@ from wsd.kernels.serialize import minify_table
 from wsd.kernels.variant import BASELINE_MAX_THREADS
 from wsd.models.registry import Component, Family
 from wsd.models.schedulers import describe_noise_schedule, describe_schedulers
+from wsd.spec.classic_names import check_names
 from wsd.spec.manifest import (
     SCHEMA_VERSION,
     AdapterEntry,
@@ -59,6 +61,7 @@ from wsd.util.code_digest import digest_code
 from wsd.util.file_errors import explain_file_errors
 from wsd.util.files import (
     check_absent,
+    link_file,
     resumable_folder,
     write_folder_atomically,
 )
@@ -100,6 +103,7 @@ def build_bundle(
     examples: Sequence[Example] | None = None,
     *,
     check_pictures: bool = False,
+    classic: bool = False,
 ) -> Path:
     """Build a complete bundle with one model and the page.
 
@@ -116,13 +120,16 @@ def build_bundle(
         examples: what the page offers to draw, with pictures; those beside the checkpoint unless
             given, and the family's prompts if it has none.
         check_pictures: whether the page checks pictures with the checkpoint's safety checker.
+        classic: whether the files also have the names of the original
+            (:mod:`wsd.bundle.classic`).
 
     Returns:
         ``out``.
 
     Raises:
         UsageError: if ``out`` exists, the library is of another architecture, the pictures beside
-            the checkpoint cannot be read, or pictures are to be checked without a safety checker.
+            the checkpoint cannot be read, pictures are to be checked without a safety checker, or
+            the original has no names for such a model.
         CheckpointError: if the weights or the fixtures cannot be read.
         ToolError: if the page cannot be bundled.
         FileError: if a file cannot be written.
@@ -131,6 +138,8 @@ def build_bundle(
     family = checkpoint.family
     check_library(library, family)
     _check_parts(library, family)
+    if classic:
+        check_names([(name or family.name, family.architecture.diffusers_pipeline)])
     if check_pictures and checkpoint.safety_checker is None:
         raise UsageError(
             f"the pictures of {family.name} are to be checked, but it has no safety checker",
@@ -153,6 +162,8 @@ def build_bundle(
         )
         write_index([entry], scratch)
         link_page(scratch)
+        if classic:
+            write_classic(scratch)
         write_attestations(scratch, [*library.materials, *page, *own_materials()])
     return out
 
@@ -249,6 +260,7 @@ def _write_model(
         example_pictures=tuple(_write_example(example, folder) for example in examples),
         example_loras=tuple(write_example_lora(lora, folder) for lora in loras) or None,
     )
+    manifest = _write_constants(manifest, folder)
     write_manifest(manifest, folder)
     return manifest
 
@@ -285,7 +297,7 @@ def _write_parameters(
         # shard that is missing is an error.
         for component in components.values():
             for shard in component.shards:
-                _link(resumable / shard.file, folder / shard.file)
+                link_file(resumable / shard.file, folder / shard.file)
     for path in folder.glob("*.bin"):
         _copy_if_linked(path)
     return components
@@ -334,14 +346,6 @@ def _write_component(
         records=written.records,
         shards=written.shards,
     )
-
-
-def _link(source: Path, target: Path) -> None:
-    """Hard-link a file, or copy it where file systems differ."""
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _copy_if_linked(path: Path) -> None:
@@ -425,6 +429,16 @@ def _write_tokenizers(checkpoint: Checkpoint, folder: Path) -> dict[str, Tokeniz
         entry = _write_by_digest(data, "tokenizer", folder)
         written[tokenizer.component] = TokenizerEntry.model_validate({**dict(entry), **settings})
     return written
+
+
+def _write_constants(manifest: Manifest, folder: Path) -> Manifest:
+    """Write the constants of each scheduler to a file, and return a manifest that names them."""
+    constants = {}
+    for name in manifest.schedulers.available:
+        data = canonical_json(manifest.scheduler_constants(name).model_dump(mode="json"))
+        constants[name] = _write_by_digest(data, f"scheduler-{name}", folder)
+    schedulers = manifest.schedulers.model_copy(update={"constants": constants})
+    return manifest.model_copy(update={"schedulers": schedulers})
 
 
 def _write_kernels(library: Library, folder: Path) -> FileEntry | None:

@@ -8,16 +8,19 @@ passes, and no other does.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
+from wsd.bundle.classic import CONFIG, SCRIPTS, Content, Link, find_digest, plan_classic
 from wsd.bundle.manifest import FILE_NAME as MANIFEST
-from wsd.bundle.manifest import INDEX_NAME, find_manifests, read_index, read_manifest
+from wsd.bundle.manifest import INDEX_NAME, list_models, read_index
 from wsd.bundle.model_files import (
     check_example_lora,
     check_example_picture,
+    check_scheduler_constants,
     read_kernel_work,
     read_self_test,
     read_tokenizer,
@@ -26,7 +29,7 @@ from wsd.bundle.page_chain import PAGES, SERVICE_WORKER, find_chain_faults
 from wsd.bundle.page_markup import MAX_BYTES as PAGE_BYTES
 from wsd.bundle.page_markup import Page, read_page
 from wsd.bundle.tree import list_files
-from wsd.errors import BundleError, WsdError
+from wsd.errors import BundleError, UsageError, WsdError
 from wsd.spec.manifest import FileEntry, IndexEntry, Manifest
 from wsd.spec.page_policy import page_policy
 from wsd.spec.paths import check_path
@@ -41,6 +44,8 @@ INDEX = f"models/{INDEX_NAME}"
 PAGE = "index.html"
 # Files of the page that have these names in every bundle.
 _PAGE_FILES = (*PAGES, "client.js", SERVICE_WORKER)
+# What pages on tvmjs alone use; bundles of earlier versions have none.
+_SCRIPTS = frozenset(SCRIPTS.values())
 # Files of the page whose names carry a digest, and the name by which programs know the driver.
 _BUILT = re.compile(
     r"(assets/[a-z]+\.[0-9A-Z]{8}\.(js|css)|driver/(client|[a-z]+\.[0-9A-Z]{8})\.js)"
@@ -67,7 +72,7 @@ _ENDINGS = (".bin", ".json", ".safetensors", ".txt", ".wasm", ".webp")
 
 def is_page_file(path: str) -> bool:
     """Tell whether a path is that of a file of the page, which is the same for every model."""
-    return path in _PAGE_FILES or _BUILT.fullmatch(path) is not None
+    return path in _PAGE_FILES or path in _SCRIPTS or _BUILT.fullmatch(path) is not None
 
 
 def is_notice(path: str) -> bool:
@@ -128,12 +133,14 @@ def find_size_faults(bundle: Path) -> list[tuple[str, str]]:
     Raises:
         BundleError: as :func:`list_models`, and if there is anything but plain files and folders.
     """
+    models = dict(list_models(bundle))
     expected = {
         f"{folder}/{entry.file}": entry.bytes
-        for folder, manifest in list_models(bundle)
+        for folder, manifest in models.items()
         for entry in manifest.files()
     }
     files = list_files(bundle)
+    expected |= _find_classic_sizes(models, expected) if CONFIG in files else {}
     faults = [(name, MISSING) for name in expected if name not in files]
     for name in files:
         size = (bundle / name).stat().st_size
@@ -144,16 +151,19 @@ def find_size_faults(bundle: Path) -> list[tuple[str, str]]:
     return faults
 
 
-def list_models(bundle: Path) -> list[tuple[str, Manifest]]:
-    """Return the path of each model's folder in a bundle, and its manifest, sorted by folder.
-
-    Raises:
-        BundleError: if the folder is not a bundle, or a manifest is malformed.
-    """
-    return [
-        (path.parent.relative_to(bundle).as_posix(), read_manifest(path))
-        for path in find_manifests(bundle)
-    ]
+def _find_classic_sizes(models: Mapping[str, Manifest], sizes: Mapping[str, int]) -> dict[str, int]:
+    """Return path → bytes of those files of the classic layout that may be large."""
+    try:
+        planned = plan_classic(models, "")
+    except UsageError:
+        return {}  # find_faults says why
+    found = {}
+    for path, content in planned.items():
+        if isinstance(content, tuple):
+            found[path] = sum(piece.bytes for piece in content)
+        elif isinstance(content, Link) and content.path in sizes:
+            found[path] = sizes[content.path]
+    return found
 
 
 def check_layout(snapshot: Snapshot) -> None:
@@ -178,7 +188,13 @@ def find_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
         yield from _find_content_faults(snapshot, folder, manifest)
     yield from _find_index_faults(snapshot)
     yield from find_chain_faults(snapshot.folder)
-    yield from _find_unnamed_files(snapshot)
+    classic: dict[str, Content] = {}
+    try:
+        classic = _plan_classic(snapshot)
+    except UsageError as error:
+        yield CONFIG, error.message
+    yield from _find_classic_faults(snapshot, classic)
+    yield from _find_unnamed_files(snapshot, classic)
     for name, page in _read_pages(snapshot).items():
         yield from ((name, fault) for fault in _find_page_faults(snapshot, page))
     yield from _find_kept_faults(snapshot)
@@ -207,6 +223,12 @@ def _find_content_faults(
         *((entry.file, read_self_test) for entry in [manifest.self_test] if entry is not None),
         *((entry.file, check_example_picture) for entry in manifest.example_pictures),
         *((entry.file, check_example_lora) for entry in manifest.example_loras or ()),
+        *(
+            (entry.file, partial(check_scheduler_constants, expected=constants))
+            for name, entry in (manifest.schedulers.constants or {}).items()
+            if name in manifest.schedulers.available
+            for constants in [manifest.scheduler_constants(name)]
+        ),
     ]
     for file, read in dict(readers).items():
         name = f"{place}/{file}"
@@ -239,13 +261,53 @@ def _find_index_faults(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
             yield INDEX, f"{folder} is to be checked, but its manifest has no safety checker"
 
 
-def _find_unnamed_files(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
-    """Yield the files that are neither named by the list or a manifest, nor of the page."""
+def _plan_classic(snapshot: Snapshot) -> dict[str, Content]:
+    """Return path → content of the classic layout's files, if a bundle has that layout.
+
+    Raises:
+        UsageError: if there is no such layout for its models.
+    """
+    if CONFIG not in snapshot.files:
+        return {}
+    return plan_classic(snapshot.manifests, snapshot.files[INDEX].integrity)
+
+
+def _find_classic_faults(
+    snapshot: Snapshot, planned: Mapping[str, Content]
+) -> Iterator[tuple[str, str]]:
+    """Compare the files of the classic layout with those of the bundle that they are made of."""
+    for name, content in planned.items():
+        if name not in snapshot.files:
+            yield name, MISSING
+            continue
+        if isinstance(content, Link):
+            sources = {content.path}
+        else:
+            sources = set() if isinstance(content, bytes) else {piece.path for piece in content}
+        if lacking := sorted(sources - snapshot.files.keys()):
+            yield name, f"{lacking[0]}, which it is made of, is missing"
+        elif snapshot.files[name].sha256 != _digest_content(snapshot, content):
+            yield name, f"not what {', '.join(sorted(sources)) or 'the manifests'} ask for"
+
+
+def _digest_content(snapshot: Snapshot, content: Content) -> str:
+    if isinstance(content, Link):
+        return snapshot.files[content.path].sha256
+    return find_digest(snapshot.folder, content)
+
+
+def _find_unnamed_files(snapshot: Snapshot, classic: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield the files that are neither named by the list or a manifest, nor of the page.
+
+    Args:
+        snapshot: the bundle.
+        classic: paths of the classic layout's files.
+    """
     named = [name for name, _ in snapshot.entries()]
     for name in named:
         if not name.endswith(_ENDINGS):
             yield name, f"a model has no such files, only {', '.join(_ENDINGS)}"
-    known = {INDEX, *named, *(f"{folder}/{MANIFEST}" for folder in snapshot.manifests)}
+    known = {INDEX, *named, *(f"{folder}/{MANIFEST}" for folder in snapshot.manifests), *classic}
     for name in snapshot.files:
         if not (name in known or is_page_file(name) or is_notice(name)):
             yield name, "does not belong to a bundle"

@@ -77,6 +77,18 @@ def find_manifests(bundle: Path) -> list[Path]:
     return found
 
 
+def list_models(bundle: Path) -> list[tuple[str, Manifest]]:
+    """Return the path of each model's folder in a bundle, and its manifest, sorted by folder.
+
+    Raises:
+        BundleError: if the folder is not a bundle, or a manifest is malformed.
+    """
+    return [
+        (path.parent.relative_to(bundle).as_posix(), read_manifest(path))
+        for path in find_manifests(bundle)
+    ]
+
+
 def find_manifest(bundle: Path, model: str | None) -> Path:
     """Return the manifest of a bundle's model.
 

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsd.bundle.attestations import write_attestations
+from wsd.bundle.classic import write_classic
 from wsd.bundle.earlier_attestations import check_current
 from wsd.bundle.layout import is_page_file
-from wsd.bundle.manifest import read_index, write_index
+from wsd.bundle.manifest import FILE_NAME, read_index, read_manifest, write_index
 from wsd.bundle.page_chain import link_page, unlinked_page
 from wsd.bundle.tree import list_files
 from wsd.bundle.verify import check_bundle
 from wsd.errors import UsageError
+from wsd.spec.classic_names import check_names
 from wsd.spec.manifest import IndexEntry
 from wsd.spec.precision import DTYPES
 from wsd.supply_chain.sbom import read_materials
@@ -35,18 +37,23 @@ class _Model:
     entry: IndexEntry
 
 
-def join_bundles(bundles: Sequence[Path], out: Path) -> Path:
+def join_bundles(bundles: Sequence[Path], out: Path, *, classic: bool = False) -> Path:
     """Copy the models of several bundles into one.
+
+    Files in the layout of the original are not copied; they are written for the result where asked.
 
     Args:
         bundles: folders that ``wsd build`` or ``wsd join`` wrote.
         out: a folder that does not exist.
+        classic: whether the files also have the names of the original
+            (:mod:`wsd.bundle.classic`).
 
     Returns:
         ``out``.
 
     Raises:
-        UsageError: if two hold the same model in the same precision, or their pages differ.
+        UsageError: if two hold the same model in the same precision, their pages differ, or the
+            original has no names for these models.
         BundleError: if one is not a bundle, its files are not what its attestations say, or these
             are of an earlier type.
     """
@@ -56,11 +63,15 @@ def join_bundles(bundles: Sequence[Path], out: Path) -> Path:
         check_current(bundle)
     _check_pages(bundles)
     models = _sort_models(bundles)
+    if classic:
+        check_names(_list_pipelines(models))
     with write_folder_atomically(out) as scratch:
         _copy(bundles[0], scratch, filter(is_page_file, list_files(bundles[0])))
         entries = [_copy_model(model, folder, scratch) for model, folder in _choose_folders(models)]
         write_index(entries, scratch)
         link_page(scratch)
+        if classic:
+            write_classic(scratch)
         materials = {material for bundle in bundles for material in read_materials(bundle)}
         write_attestations(scratch, materials)
     return out
@@ -85,6 +96,13 @@ def _sort_models(bundles: Iterable[Path]) -> list[_Model]:
     return [models[key] for key in sorted(models)]
 
 
+def _list_pipelines(models: Iterable[_Model]) -> Iterator[tuple[str, str]]:
+    """Yield name and precision of each model, and its pipeline of diffusers."""
+    for model in models:
+        manifest = read_manifest(model.folder / FILE_NAME)
+        yield f"{model.entry.name} in {model.entry.dtype}", manifest.model.pipeline
+
+
 def _choose_folders(models: Sequence[_Model]) -> Iterator[tuple[_Model, str]]:
     """Yield each model and its folder: its name for the first precision, then with the precision.
 
@@ -107,7 +125,14 @@ def _choose_folders(models: Sequence[_Model]) -> Iterator[tuple[_Model, str]]:
 
 def _copy_model(model: _Model, folder: str, bundle: Path) -> IndexEntry:
     """Copy a model to its folder of a bundle; returns its entry in the list."""
-    _copy(model.folder, bundle / "models" / folder, list_files(model.folder))
+    # The whole bundle is listed: in the classic layout, its files have further names elsewhere.
+    prefix = f"models/{model.folder.name}/"
+    names = [
+        name.removeprefix(prefix)
+        for name in list_files(model.folder.parent.parent)
+        if name.startswith(prefix)
+    ]
+    _copy(model.folder, bundle / "models" / folder, names)
     return model.entry.model_copy(update={"manifest": f"{folder}/"})
 
 

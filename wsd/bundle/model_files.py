@@ -1,4 +1,4 @@
-"""Read a model's files, each by its type: tokenizers, kernel table, self-test, examples."""
+"""Read a model's files, each by its type: tokenizers, kernels, self-test, constants, examples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from wsd.bundle.manifest import REBUILD
 from wsd.errors import BundleError
 from wsd.kernels.serialize import KernelTable
-from wsd.spec.manifest import MAX_EXAMPLE_BYTES
+from wsd.spec.manifest import MAX_EXAMPLE_BYTES, SchedulerConstants
 from wsd.spec.self_test import SelfTest
 from wsd.util.json_reader import (
     MAX_SHADER_BYTES,
@@ -50,6 +50,7 @@ class KernelWork(TypedDict):
 
 
 _SELF_TEST = TypeAdapter(SelfTest)
+_CONSTANTS = TypeAdapter(SchedulerConstants)
 _KERNELS = TypeAdapter(KernelTable)
 _EARLY_KERNELS = TypeAdapter(_EarlyTable)
 
@@ -81,6 +82,20 @@ def read_self_test(path: Path) -> SelfTest:
         BundleError: if the file is missing or malformed.
     """
     return read_typed(path, _SELF_TEST, BundleError, REBUILD)
+
+
+def check_scheduler_constants(path: Path, expected: SchedulerConstants) -> None:
+    """Refuse a file of a scheduler's constants that are not those of the manifest.
+
+    Args:
+        path: of a file that a manifest lists.
+        expected: what the manifest says.
+
+    Raises:
+        BundleError: if the file is missing or malformed, or holds other constants.
+    """
+    if read_typed(path, _CONSTANTS, BundleError, REBUILD) != expected:
+        raise BundleError(f"{path}: constants of {expected.name} differ from the manifest", REBUILD)
 
 
 def read_kernel_work(path: Path) -> KernelWork:

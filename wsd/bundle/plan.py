@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from wsd.bundle.shards import SHARD_BYTES
 from wsd.compiler.library import Library
 from wsd.compiler.memory import image_peaks, parameter_bytes, peaks
 from wsd.models.registry import Family
 from wsd.models.schedulers import build_scheduler, default_scheduler
 from wsd.spec.manifest import PeakMemory
+from wsd.spec.parameter import SHARD_BYTES
 from wsd.spec.roles import SAFETY_CHECKER
 
 # Memory of common GPUs in GiB.

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 from wsd.bundle.quantize import encode
 from wsd.errors import FileError
 from wsd.spec.manifest import FileEntry, ParameterRecord
-from wsd.spec.parameter import Parameter
+from wsd.spec.parameter import SHARD_BYTES, Parameter
 from wsd.util.files import write_atomically
 from wsd.util.hashing import canonical_json, sha256_bytes, sha256_file
 from wsd.util.progress import Advance
@@ -30,7 +30,6 @@ from wsd.util.typed_json import read_typed
 
 _LOG = logging.getLogger(__name__)
 
-SHARD_BYTES = 32 << 20
 _JOURNAL = TypeAdapter(list[FileEntry])
 
 

@@ -22,11 +22,13 @@ from wsd.cli.options import (
     chunks_option,
     dtype_option,
     dump_option,
+    layout_option,
     schedule_options,
     scheduler_option,
     sizes_option,
     text_only_option,
 )
+from wsd.spec.classic_names import CLASSIC, check_names
 from wsd.spec.tensor import Size
 from wsd.util.terminal import say
 
@@ -99,7 +101,7 @@ def compile(  # noqa: A001 - the command's name
         hint="a given library is not compiled: leave --dump-ir out, or give it to wsd compile",
     ),
     Unused(
-        ("--out", "--self-test", "--examples", "--name", "--check-pictures"),
+        ("--out", "--self-test", "--examples", "--name", "--check-pictures", "--layout"),
         beside="--plan",
         hint="a plan writes no bundle: leave them out, or leave --plan out to build one",
     ),
@@ -138,6 +140,7 @@ def compile(  # noqa: A001 - the command's name
 @click.option("--check-pictures", is_flag=True,
               help="The page checks pictures with the safety checker, and blurs what it "
                    "flags.")  # fmt: skip
+@layout_option
 @click.option("--out", type=NEW_FOLDER, help="A new folder.")
 @click.option("--plan", is_flag=True, help="Say what would be built, and build nothing.")
 def build(
@@ -149,6 +152,7 @@ def build(
     expected: Path | None,
     pictures: Path | None,
     name: str | None,
+    layout: str,
     out: Path | None,
     schedule: ScheduleOptions,
     *,
@@ -198,6 +202,8 @@ def build(
     _check_page(library)
     if name is not None:
         check_model_name(name)
+    if layout == CLASSIC:
+        check_names([(name or family.name, family.architecture.diffusers_pipeline)])
     examples = None if pictures is None else read_examples(pictures)
     checkpoint = chosen.open(schedule)
     check_tokenizers(checkpoint.family, checkpoint.source, fetched=True)
@@ -208,7 +214,7 @@ def build(
         )
         build_bundle(
             checkpoint, compiled, out, progress, expected, name, examples,
-            check_pictures=check_pictures,
+            check_pictures=check_pictures, classic=layout == CLASSIC,
         )  # fmt: skip
     say(out)
 
@@ -327,13 +333,14 @@ def lora(file: Path, model: str | None, name: str | None, out: Path) -> None:
 @click.argument(
     "folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
+@layout_option
 @click.option("--out", required=True, type=NEW_FOLDER,
               help="A new folder.")  # fmt: skip
-def join(folders: tuple[Path, ...], out: Path) -> None:
+def join(folders: tuple[Path, ...], layout: str, out: Path) -> None:
     """Make one bundle of several: one page that offers all their models."""
     from wsd.bundle.merge import join_bundles
 
-    join_bundles(folders, out)
+    join_bundles(folders, out, classic=layout == CLASSIC)
     say(out)
 
 

@@ -16,6 +16,7 @@ from wsd.kernels.choice import AUTO, GENERATED, LEGACY_KERNEL_MODES, resolve_ker
 from wsd.kernels.registry import variant_names
 from wsd.models.scheduler_rules import PREDICTION_TYPES, TIMESTEP_SPACINGS
 from wsd.runtime.prompt_syntax import PROMPT_SYNTAXES, PromptSyntax
+from wsd.spec.classic_names import HASHED, LAYOUTS
 from wsd.spec.picture import DEFAULT_FIT, FITS, Fit
 from wsd.spec.precision import DTYPES
 from wsd.spec.seed import MAX_SEED, MIN_SEED
@@ -211,6 +212,10 @@ adapters_option = _CHECKPOINT["adapters"]
 dtype_option = click.option(
     "--dtype", type=click.Choice(DTYPES),
     help="How weights are stored; f32 unless given.",
+)  # fmt: skip
+layout_option = click.option(
+    "--layout", type=click.Choice(LAYOUTS), default=HASHED,
+    help="Names of the files: hashed alone unless given, or also those of the original.",
 )  # fmt: skip
 verbose_option = click.option(
     "-v", "--verbose", count=True,

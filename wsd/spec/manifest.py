@@ -431,13 +431,30 @@ class SchedulerConfig(_SparseEntry):
     """Noise levels of flow matching; absent for schedulers of other models."""
 
 
-class Schedulers(_Entry):
+class SchedulerConstants(_Entry):
+    """Everything about one scheduler of a model that decides a run, but for the run's options.
+
+    It is a file of its own beside the manifest, whose ``schedulers.constants`` names it.
+    """
+
+    name: str
+    """Name of the scheduler, as the manifest has it."""
+    config: SchedulerConfig
+    """Its configuration, which the manifest has too."""
+    noise_schedule: NoiseSchedule
+    """The noise that the model was trained with, which the manifest has too."""
+
+
+class Schedulers(_SparseEntry):
     """The schedulers that can draw with the model."""
 
     default: str
     """Name of the one that the checkpoint means."""
     available: Annotated[Mapping[str, SchedulerConfig], Field(min_length=1)]
     """Name to configuration."""
+    constants: Annotated[ByName[FileEntry], Field(min_length=1)] | None = None
+    """Name to the file of its constants, which a page draws with; absent in bundles of older
+    versions, whose pages take them from the manifest."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -584,7 +601,8 @@ class Manifest(_SparseEntry):
         """Return every file that the manifest names."""
         shards = [shard for component in self.components.values() for shard in component.shards]
         optional = [entry for entry in (self.kernels, self.self_test) if entry is not None]
-        texts = (*self.tokenizers.values(), *optional, *self.documents)
+        constants = (self.schedulers.constants or {}).values()
+        texts = (*self.tokenizers.values(), *constants, *optional, *self.documents)
         examples = (*self.example_pictures, *(self.example_loras or ()))
         return (self.library, *texts, *examples, *shards)
 
@@ -605,6 +623,9 @@ class Manifest(_SparseEntry):
         for name in self.conditioning.encoders:
             if name not in self.tokenizers:
                 yield f"tokenizers: none for {name}"
+        constants = self.schedulers.constants
+        if constants is not None and constants.keys() != self.schedulers.available.keys():
+            yield "schedulers: constants: not one file for each available scheduler"
         yield from self._find_example_faults()
         yield from self._find_gaps()
 
@@ -635,6 +656,18 @@ class Manifest(_SparseEntry):
         for name, count in Counter(lora.name for lora in self.example_loras or ()).items():
             if count > 1:
                 yield f"example_loras: {count} are called {name[:60]!r}"
+
+    def scheduler_constants(self, name: str) -> SchedulerConstants:
+        """Return what the file of a scheduler's constants holds.
+
+        Args:
+            name: of an available scheduler.
+        """
+        return SchedulerConstants(
+            name=name,
+            config=self.schedulers.available[name],
+            noise_schedule=self.noise_schedule,
+        )
 
     def source_of(self, component: str) -> str:
         """Return where the weights of a component come from: the checkpoint, or a place of its own.

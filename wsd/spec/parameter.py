@@ -37,6 +37,8 @@ Use = Literal["gemm", "embedding", "other"]
 SCALE = ".scale"
 # Axes of a convolution's weight (out, in, height, width) in the order in which they are stored.
 CHANNELS_LAST = (0, 2, 3, 1)
+# Bytes of each file of parameters but a component's last.
+SHARD_BYTES = 32 << 20
 
 _PACKED_PER_WORD = {"float16": 2, "int8": 4}
 

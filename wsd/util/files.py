@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -128,6 +129,19 @@ def _check_writable(out: Path) -> None:
     if not parent.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(parent))
     make_scratch(parent / out.relative_to(parent).parts[0]).rmdir()
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Hard-link a file, or copy it where file systems differ.
+
+    Args:
+        source: a file.
+        target: its new name, which nothing has yet.
+    """
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 @contextmanager

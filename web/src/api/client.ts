@@ -142,7 +142,8 @@ export class StableDiffusionPipeline {
   /**
    * Fetch, check and start a model.
    *
-   * @param manifestUrl address of its manifest.json.
+   * @param manifestUrl address of its manifest.json, or of its folder, or of a deployment's
+   *   stable-diffusion-config.json, whose first model it is.
    * @throws UnsupportedError if the browser or its GPU lacks something that the model needs.
    * @throws FetchError or IntegrityError if a file cannot be fetched, or is damaged.
    * @throws OutOfMemoryError if the GPU has no room even for one stage at a time.

@@ -1,9 +1,9 @@
 /** A bundle's list of models, and which of a model's precisions a GPU can take. */
 
-import { besideAddress, fetchParsed } from "../bundle/bundle_files";
+import { besideAddress } from "../bundle/bundle_files";
 import { openCache } from "../bundle/cache";
-import type { IndexEntry } from "../bundle/manifest";
-import { parseIndex } from "../bundle/manifest";
+import { fetchIndex } from "../bundle/deployment";
+import type { FoundIndex } from "../bundle/deployment";
 import { makeTransport } from "../bundle/transport";
 import type { WsdError } from "../util/errors";
 import {
@@ -48,7 +48,8 @@ export interface ListOptions extends IntegrityOptions, FetchOptions {}
 /**
  * List a bundle's models; if the server cannot be reached, as they were last listed.
  *
- * @param indexUrl address of the bundle's models/index.json, of its folder, or of the bundle.
+ * @param indexUrl address of the bundle's models/index.json, of its folder, or of the bundle; or of
+ *   a deployment's stable-diffusion-config.json, beside which a bundle lies.
  * @param options the list's digest, as the bundle's SRI.json has it, if the caller knows it, and
  *   how it is fetched.
  * @throws UnsupportedError in Node.js and on pages of plain http.
@@ -65,15 +66,16 @@ export async function listModels(
   const transport = makeTransport(how);
   const url = indexAddress(indexUrl, how);
   const cache = await openCache();
-  let entries: IndexEntry[];
+  let found: FoundIndex;
   try {
-    entries = await fetchParsed(url, cache, parseIndex, { integrity, transport });
+    found = await fetchIndex(url, cache, { integrity, transport });
   } catch (error) {
     throw explainAddress(error, indexUrl, url);
   }
   const models = new Map<string, ListedModel>();
-  for (const { name, title, dtype, manifest, integrity: digest, safety_checker } of entries) {
-    const address = besideAddress(`${manifest}manifest.json`, url);
+  for (const entry of found.entries) {
+    const { name, title, dtype, manifest, integrity: digest, safety_checker } = entry;
+    const address = besideAddress(`${manifest}manifest.json`, found.url);
     const checked = safety_checker === true ? { safetyChecker: true as const } : {};
     const variant = { dtype, manifest: address, integrity: digest, ...checked };
     const listed = models.get(name);

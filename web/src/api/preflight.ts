@@ -1,10 +1,10 @@
 /** Whether a model runs here, and what it takes, before anything of it is downloaded. */
 
-import { fetchParsed } from "../bundle/bundle_files";
 import { openCache } from "../bundle/cache";
+import { fetchManifest } from "../bundle/deployment";
+import type { FoundManifest } from "../bundle/deployment";
 import { countBytes } from "../bundle/kept";
 import type { Manifest, Size } from "../bundle/manifest";
-import { parseManifest } from "../bundle/manifest";
 import { makeTransport } from "../bundle/transport";
 import { drawableSizes, encodableSizes, fits, sizeProblem } from "../gpu/buffer_limits";
 import { describeAdapter, findAdapter, findShortcomings } from "../gpu/device";
@@ -20,7 +20,7 @@ import type { IntegrityOptions } from "./types";
 export interface Preflight {
   /** Absolute address of the manifest. */
   manifestUrl: string;
-  /** Its digest, if it was given. */
+  /** Its digest, if it was given or its bundle states it. */
   integrity: string | undefined;
   manifest: Manifest;
   /** Why the model cannot run here, each with a hint; empty if it can. */
@@ -53,7 +53,8 @@ export interface PreflightOptions extends IntegrityOptions, FetchOptions {
 /**
  * Compare a model's manifest with this browser's GPU. It can be called in a page or a worker.
  *
- * @param manifestUrl address of the model's manifest.json, or of its folder.
+ * @param manifestUrl address of the model's manifest.json, or of its folder, or of a deployment's
+ *   stable-diffusion-config.json, whose first model it is.
  * @param options its digest, from the list of models or from SRI.json, if the caller knows it, and
  *   how it is fetched.
  * @throws UnsupportedError in Node.js and on pages of plain http.
@@ -78,15 +79,16 @@ export async function preflight(
   const transport = makeTransport(how);
   const url = manifestAddress(manifestUrl, how);
   const cache = await openCache();
-  let manifest: Manifest;
+  let found: FoundManifest;
   try {
-    manifest = await fetchParsed(url, cache, parseManifest, { integrity, transport });
+    found = await fetchManifest(url, cache, { integrity, transport });
   } catch (error) {
     throw explainAddress(error, manifestUrl, url);
   }
+  const { manifest } = found;
   const bytes = countBytes(manifest, new Set(await cache.keys()), safetyChecker);
   const takesNegativePrompt = !guidesItself(manifest, manifest.defaults.size);
-  const asked = { manifestUrl: url, integrity, safetyChecker };
+  const asked = { manifestUrl: found.url, integrity: found.integrity, safetyChecker };
   const known = { ...asked, manifest, bytes, takesNegativePrompt };
   try {
     const adapter = await findAdapter();

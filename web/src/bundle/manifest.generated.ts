@@ -526,12 +526,31 @@ export interface SchedulerConfig {
   flow?: FlowLevels;
 }
 
+/**
+ * Everything about one scheduler of a model that decides a run, but for the run's options.
+ *
+ * It is a file of its own beside the manifest, whose `schedulers.constants` names it.
+ */
+export interface SchedulerConstants {
+  /** Name of the scheduler, as the manifest has it. */
+  name: string;
+  /** Its configuration, which the manifest has too. */
+  config: SchedulerConfig;
+  /** The noise that the model was trained with, which the manifest has too. */
+  noise_schedule: NoiseSchedule;
+}
+
 /** The schedulers that can draw with the model. */
 export interface Schedulers {
   /** Name of the one that the checkpoint means. */
   default: string;
   /** Name to configuration. */
   available: Record<string, SchedulerConfig>;
+  /**
+   * Name to the file of its constants, which a page draws with; absent in bundles of older
+   * versions, whose pages take them from the manifest.
+   */
+  constants?: Record<string, FileEntry>;
 }
 
 /** A tensor of normal noise. */

@@ -90,24 +90,27 @@ export function filesOf(manifest: Manifest): FileEntry[] {
   const others = Object.keys(components).filter((name) => !drawing.includes(name));
   return [
     ...drawingFiles(manifest),
+    ...Object.values(manifest.schedulers.constants ?? {}),
     ...others.flatMap((name) => components[name]!.shards),
     ...(selfTest === undefined ? [] : [selfTest]),
   ];
 }
 
 /**
- * Return the files that loading and drawing from text take: all but the shards of the encoder, and
- * the self-test's expected values.
+ * Return the files that loading and drawing from text take: all but the shards of the encoder, the
+ * self-test's expected values, and the constants of other schedulers than the default one.
  *
  * @param checks whether finished pictures are checked, which takes the safety checker's shards too.
  */
 export function drawingFiles(manifest: Manifest, checks = false): FileEntry[] {
-  const { library, tokenizers, kernels, components } = manifest;
+  const { library, tokenizers, kernels, components, schedulers } = manifest;
+  const constants = schedulers.constants?.[schedulers.default];
   const checkers = Object.values(components).filter(({ role }) => role === "safety_checker");
   return [
     library,
     ...Object.values(tokenizers),
     ...(kernels === undefined ? [] : [kernels]),
+    ...(constants === undefined ? [] : [constants]),
     ...textComponents(manifest).flatMap((name) => components[name]!.shards),
     ...(checks ? checkers.flatMap(({ shards }) => shards) : []),
   ];

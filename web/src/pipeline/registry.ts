@@ -6,12 +6,12 @@ import type { WeightPatches } from "../adapters/patch";
 import type { Posterior, PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
 import type { GenerationResult, LoadOptions, SafetyReport, TokenCount, Usage } from "../api/types";
-import { BundleFiles, fetchParsed } from "../bundle/bundle_files";
+import { BundleFiles } from "../bundle/bundle_files";
 import { NO_CACHE, openCache } from "../bundle/cache";
+import { fetchManifest } from "../bundle/deployment";
 import { fileSizes } from "../bundle/kept";
 import type { EntryPoint, Manifest, Size } from "../bundle/manifest";
 import type { Seed } from "../settings/seed";
-import { parseManifest } from "../bundle/manifest";
 import { makeTransport } from "../bundle/transport";
 import { log } from "../util/log";
 import { nameOf } from "../util/secrets";
@@ -132,7 +132,7 @@ export function registerPipeline(type: string, factory: PipelineFactory): void {
 /**
  * Fetch a manifest and load the pipeline that it names.
  *
- * @param manifestUrl absolute address of a manifest.json.
+ * @param manifestUrl absolute address of a manifest.json, or of a deployment's configuration.
  * @throws UnsupportedError if no pipeline of that type is registered, or the GPU does not do.
  * @throws FetchError or IntegrityError if a file cannot be had.
  * @throws OutOfMemoryError or AbortError if loading ends early.
@@ -146,7 +146,7 @@ export async function loadPipeline(
   const { integrity, signal } = options;
   const transport = makeTransport(options);
   const how = { integrity, signal, transport };
-  const manifest = await fetchParsed(manifestUrl, cache, parseManifest, how);
+  const { url, manifest } = await fetchManifest(manifestUrl, cache, how);
   if (options.safetyChecker === true) requireSafetyChecker(manifest);
   const factory = factories.get(manifest.pipeline);
   if (factory === undefined) {
@@ -157,7 +157,7 @@ export async function loadPipeline(
     );
   }
   const notice = options.onNotice ?? ((): void => undefined);
-  const files = new BundleFiles(manifestUrl, cache, fileSizes(manifest), notice, transport);
+  const files = new BundleFiles(url, cache, fileSizes(manifest), notice, transport);
   const meter = meterLoading(manifest, options);
   const measured = { ...options, onProgress: meter.onStage };
   const pipeline = await factory({ manifest, files, options: measured });

@@ -10,7 +10,7 @@ import type { Posterior, PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
 import type { GenerationResult, SafetyReport, Timings, TokenCount, Usage } from "../api/types";
 import type { BundleFiles } from "../bundle/bundle_files";
-import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
+import type { EntryPoint, Manifest, Role, SchedulerConstants, Size } from "../bundle/manifest";
 import { hasEncoder, requireEncoder, valueCount } from "../bundle/manifest";
 import {
   chunksProblem,
@@ -40,6 +40,7 @@ import type { PictureLatents } from "./picture_latents";
 import type { Pipeline, Stages } from "./registry";
 import { describeRequest } from "./request_settings";
 import { SafetyChecker } from "./safety_checker";
+import { SchedulerTable } from "./scheduler_table";
 import { layOutRun } from "./schedulers";
 import type { Run } from "./schedulers";
 import { makeTimeIds } from "./size_conditions";
@@ -64,13 +65,22 @@ export async function loadTextToImage(source: ModelSource): Promise<TextToImageP
   const model = await Model.load(source, report, signal);
   try {
     const tokenizers = await loadTokenizers(manifest, files, signal);
+    const schedulers = new SchedulerTable(manifest, files);
+    await schedulers.get(manifest.schedulers.default, signal);
     const encoder = new PromptEncoder(model, tokenizers);
     const tiling = options.tiling ?? false;
     const decoder = new VaeDecoder(model, tiling);
     const vaeEncoder = hasEncoder(manifest)
       ? new VaeEncoder(model, tiling, options.onNotice)
       : undefined;
-    const pipeline = new TextToImagePipeline(model, files, encoder, decoder, vaeEncoder);
+    const pipeline = new TextToImagePipeline(
+      model,
+      files,
+      schedulers,
+      encoder,
+      decoder,
+      vaeEncoder,
+    );
     const size = drawableSizes(manifest, model.limits)[0] ?? manifest.defaults.size;
     if (decoder.usesTiles(size) && !tiling) {
       options.onNotice?.(
@@ -91,6 +101,7 @@ export class TextToImagePipeline implements Pipeline {
   constructor(
     private readonly model: Model,
     private readonly files: BundleFiles,
+    private readonly schedulers: SchedulerTable,
     readonly encoder: PromptEncoder,
     readonly decoder: VaeDecoder,
     /** Undefined if the model draws from text alone. */
@@ -355,7 +366,7 @@ export class TextToImagePipeline implements Pipeline {
     const functions = this.textFunctions(size, guided && guidance.atOnce, chunks, clipSkip);
     await this.prepare(size, functions, picture, onProgress);
     throwIfAborted(signal);
-    const run = this.layOut(request);
+    const run = this.layOut(request, await this.schedulers.get(request.scheduler, signal));
     const noise = this.makeNoise(request, run);
     const pictures =
       picture && (await this.encodePictures({ ...request, picture }, noise, onProgress, signal));
@@ -426,12 +437,15 @@ export class TextToImagePipeline implements Pipeline {
   }
 
   /** Lay out the steps of a request; with a picture, those that its strength leaves out are not. */
-  private layOut({ scheduler, steps, eta, picture, size }: GenerationRequest): Run {
+  private layOut(
+    { steps, eta, picture, size }: GenerationRequest,
+    constants: SchedulerConstants,
+  ): Run {
     const [, , height, width] = this.model.latentShape(size);
     const patch = this.manifest.latent_space.patch_size ?? 1;
     return layOutRun(
-      this.manifest.noise_schedule,
-      this.manifest.schedulers.available[scheduler]!,
+      constants.noise_schedule,
+      constants.config,
       steps,
       eta,
       picture === undefined ? 0 : steps - countSteps(steps, picture.strength),
@@ -600,7 +614,13 @@ export class TextToImagePipeline implements Pipeline {
 
 function promptWords(texts: RequestTexts, index: number): Words {
   const { prompts, prompts2, promptSyntax: syntax, inversions, clipSkip } = texts;
-  return { text: prompts![index]!, text2: prompts2?.[index], syntax, inversions, clipSkip };
+  return {
+    text: prompts![index]!,
+    text2: prompts2?.[index],
+    syntax,
+    inversions,
+    clipSkip,
+  };
 }
 
 /** Return a negative prompt; undefined if there is none. */

@@ -123,6 +123,7 @@ describe("texts", () => {
   const manifest = {
     library: entry,
     tokenizers: {},
+    schedulers: { default: "euler", available: {} },
     components: { unet: { shards: [{ ...entry, sha256: "1".repeat(64) }] } },
   } as unknown as Manifest;
 

@@ -38,8 +38,8 @@ async function begin(bytes: number, upscale: "latent" | "picture") {
     denoiser: () => ({ name: "denoiser" }),
     entries: () => [],
   };
-  const encoder = { countChunks: () => 1, functions: () => [] };
-  const parts = [model, {}, encoder, { functions: () => [] }, {}];
+  const encoder = { functions: () => [], countChunks: () => 1 };
+  const parts = [model, {}, {}, encoder, { functions: () => [] }, {}];
   const pipeline = new TextToImagePipeline(
     ...(parts as unknown as ConstructorParameters<typeof TextToImagePipeline>),
   );
