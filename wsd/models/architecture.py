@@ -225,6 +225,11 @@ class Architecture(ABC):
         del family
         return {}
 
+    def call_options(self, family: Family) -> Mapping[str, Any]:
+        """Return what the pipeline takes with every picture besides the request."""
+        del family
+        return {}
+
     def adjust_random_weights(self, family: Family, modules: Mapping[str, torch.nn.Module]) -> None:
         """Change freshly initialised modules, by component id, so that pictures are not flat."""
         del family, modules

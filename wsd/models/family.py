@@ -81,6 +81,13 @@ class Component:
         """Return the folder in the diffusers layout."""
         return self.subfolder or self.id
 
+    @property
+    def tokens(self) -> int:
+        """Return how many tokens a text encoder is compiled for."""
+        # CLIP's key, and T5's.
+        found = self.config.get("max_position_embeddings")
+        return int(self.config["n_positions"] if found is None else found)
+
 
 @dataclass(frozen=True)
 class TokenizerKind:

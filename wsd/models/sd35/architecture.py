@@ -5,12 +5,13 @@ Esser et al. 2024, "Scaling rectified flow transformers for high-resolution imag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wsd.models.architecture import Architecture, EntryPointModule
 from wsd.models.latent_space import LatentSpace, kl_latent_space
+from wsd.models.stable_diffusion.architecture import RANDOM_CONTRAST
 from wsd.spec.roles import DENOISER, VAE_DECODER
 from wsd.spec.tensor import Size
 
@@ -54,6 +55,18 @@ class StableDiffusion35(Architecture):
         from wsd.models.sd35.entry_points import make_entry_points
 
         yield from make_entry_points(family, component, model, sizes)
+
+    def call_options(self, family: Family) -> Mapping[str, Any]:
+        """Return the number of tokens that T5 reads, or has zeros for."""
+        return {"max_sequence_length": family.conditioning.room}
+
+    def adjust_random_weights(self, family: Family, modules: Mapping[str, torch.nn.Module]) -> None:
+        """Scale the decoder's last layer up, so that pictures have contrast."""
+        import torch
+
+        vae: Any = modules[family.component(VAE_DECODER).id]
+        with torch.no_grad():
+            vae.decoder.conv_out.weight *= RANDOM_CONTRAST
 
 
 STABLE_DIFFUSION_35 = StableDiffusion35()

@@ -49,8 +49,7 @@ def make_entry_points(
 
 def clip_tokens(family: Family) -> int:
     """Return how many tokens both CLIP encoders take."""
-    tokens: int = family.text_encoders()[0].config["max_position_embeddings"]
-    return tokens
+    return family.text_encoders()[0].tokens
 
 
 def room(family: Family) -> int:

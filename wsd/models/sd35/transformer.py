@@ -108,7 +108,7 @@ class SD3Transformer2DModel(published.SD3Transformer2DModel):  # type: ignore[mi
 
     def save_pretrained(self, save_directory: Any, **options: Any) -> None:
         """Write the files that diffusers' own class reads."""
-        own = published.SD3Transformer2DModel.from_config(dict(self.config))
+        own = published.SD3Transformer2DModel.from_config(dict(self.config)).to(self.dtype)
         own.load_state_dict(self.published_state())
         own.save_pretrained(save_directory, **options)
 
