@@ -517,8 +517,8 @@ def test_a_manifest_that_contradicts_itself(copy, edit, said):
 @pytest.mark.parametrize(
     ("kind", "content", "said"),
     [
-        ("tokenizer", b"{}\n", "not a tokenizer of the type BPE"),
-        ("tokenizer", b'{"model":{"type":"Unigram"}}\n', "not a tokenizer of the type BPE"),
+        ("tokenizer", b"{}\n", "not a tokenizer of the type BPE or Unigram"),
+        ("tokenizer", b'{"model":{"type":"WordPiece"}}\n', "not a tokenizer of the type BPE or"),
         ("self-test", b'{"stages":[{}]}\n', "stages/0/entry_point: Field required"),
         ("self-test", b"[" * 500 + b"]" * 500, "0/0/0/0: nested deeper than"),
     ],

@@ -78,8 +78,12 @@ export function suggestSettings(
   };
 }
 
-function variantsOf({ conditioning }: Manifest): (typeof FAST_VARIANTS)[number][] {
-  // Of these architectures, only SDXL has two text encoders.
+function variantsOf({
+  conditioning,
+  noise_schedule: { kind },
+}: Manifest): (typeof FAST_VARIANTS)[number][] {
+  // None is of a model of flow matching. Of the other architectures, only SDXL has two text encoders.
+  if (kind === "flow") return [];
   const own = conditioning.encoders.length > 1 ? "stable-diffusion-xl" : "stable-diffusion";
   return FAST_VARIANTS.filter(({ architectures }) =>
     (architectures as readonly string[]).includes(own),

@@ -7,6 +7,7 @@ import type { Posterior, PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
 import type { GenerationResult, LoadOptions, SafetyReport, TokenCount, Usage } from "../api/types";
 import { BundleFiles, fetchParsed } from "../bundle/bundle_files";
+import { chooseEncoders } from "../bundle/encoders";
 import { NO_CACHE, openCache } from "../bundle/cache";
 import { fileSizes } from "../bundle/kept";
 import type { EntryPoint, Manifest, Size } from "../bundle/manifest";
@@ -146,7 +147,8 @@ export async function loadPipeline(
   const { integrity, signal } = options;
   const transport = makeTransport(options);
   const how = { integrity, signal, transport };
-  const manifest = await fetchParsed(manifestUrl, cache, parseManifest, how);
+  const fetched = await fetchParsed(manifestUrl, cache, parseManifest, how);
+  const manifest = chooseEncoders(fetched, options.textEncoder3);
   if (options.safetyChecker === true) requireSafetyChecker(manifest);
   const factory = factories.get(manifest.pipeline);
   if (factory === undefined) {

@@ -51,7 +51,10 @@ FAMILY = Family(
         ),
     ),
     conditioning=Conditioning(
-        (*CLIP_ENCODERS, ConditioningEncoder("text_encoder_3")), join="sequence", room=256
+        (*CLIP_ENCODERS, ConditioningEncoder("text_encoder_3")),
+        join="sequence",
+        room=256,
+        optional=("text_encoder_3",),
     ),
     scheduler={
         "_class_name": "FlowMatchEulerDiscreteScheduler",
@@ -68,4 +71,6 @@ FAMILY = Family(
     steps=28,
     guidance_scale=4.5,
     prompt_chunks=1,
+    # Stability AI Community License Agreement: free below a million dollars of revenue a year.
+    license="stabilityai-ai-community",
 )

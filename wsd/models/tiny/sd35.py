@@ -59,7 +59,10 @@ FAMILY = Family(
         ),
     ),
     conditioning=Conditioning(
-        (*CLIP_ENCODERS, ConditioningEncoder("text_encoder_3")), join="sequence", room=_T5_TOKENS
+        (*CLIP_ENCODERS, ConditioningEncoder("text_encoder_3")),
+        join="sequence",
+        room=_T5_TOKENS,
+        optional=("text_encoder_3",),
     ),
     scheduler={
         "_class_name": "FlowMatchEulerDiscreteScheduler",
