@@ -78,12 +78,9 @@ export function suggestSettings(
   };
 }
 
-function variantsOf({
-  conditioning,
-  noise_schedule: { kind },
-}: Manifest): (typeof FAST_VARIANTS)[number][] {
-  // None is of a model of flow matching. Of the other architectures, only SDXL has two text encoders.
-  if (kind === "flow") return [];
+function variantsOf({ conditioning }: Manifest): (typeof FAST_VARIANTS)[number][] {
+  // Of the architectures that join states so, there is none. Of the others, only SDXL has two encoders.
+  if (conditioning.join === "sequence") return [];
   const own = conditioning.encoders.length > 1 ? "stable-diffusion-xl" : "stable-diffusion";
   return FAST_VARIANTS.filter(({ architectures }) =>
     (architectures as readonly string[]).includes(own),
