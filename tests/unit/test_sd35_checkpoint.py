@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from grain import GRAIN
 from traced import cached_trace
 from wsd.bundle.builder import build_bundle, describe_conditioning, describe_latent_space
+from wsd.bundle.self_test import select_stages, write_fixtures
 from wsd.bundle.verify import verify_bundle
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.module_names import list_names
@@ -231,6 +232,18 @@ def test_a_variant_has_the_checkpoints_own_values(copy):
     change(copy / T5 / "config.json", tie_word_embeddings=False, output_past=True)
     space = open_checkpoint(copy, GRAIN).family.latent_space
     assert (space.shift_factor, space.scaling_factor) == (0.5, 2.0)
+
+
+def test_a_self_test_of_the_whole_model_serves_the_bundle_without_t5(folder, tmp_path):
+    size = GRAIN.sizes[0]
+    whole = open_checkpoint(folder, GRAIN)
+    path = write_fixtures(whole, size, "a red circle", tmp_path / "self-test.json", Quiet())
+    found = []
+    for family in (GRAIN, WITHOUT):
+        chosen = select_stages(path, open_checkpoint(folder, family), cached_trace(family))
+        found.append({stage.entry_point for stage in chosen.stages})
+    assert found[0] - found[1] == {T5}
+    assert len(found[1]) == len(found[0]) - 1
 
 
 @pytest.fixture(scope="module")

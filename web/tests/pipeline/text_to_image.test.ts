@@ -35,9 +35,11 @@ async function begin(bytes: number, upscale: "latent" | "picture") {
     limits: { maxBufferSize: 1000, maxStorageBufferBindingSize: bytes },
     runtime: { guard: (work: () => Promise<unknown>) => work(), prepare },
     entry: (name: string) => ({ name }),
+    denoiser: () => ({ name: "denoiser" }),
     entries: () => [],
   };
-  const parts = [model, {}, {}, { functions: () => [] }, {}];
+  const encoder = { functions: () => [], countChunks: () => 1 };
+  const parts = [model, {}, encoder, { functions: () => [] }, {}];
   const pipeline = new TextToImagePipeline(
     ...(parts as unknown as ConstructorParameters<typeof TextToImagePipeline>),
   );
