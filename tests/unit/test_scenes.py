@@ -71,7 +71,8 @@ def test_t5s_vocabulary_has_them_too_and_captions_fit():
         most = max(most, len(ids))
     [encoder] = [c for c in family.components if c.id == "text_encoder_3"]
     assert most <= encoder.tokens
-    assert len(tokenizer) == encoder.config["vocab_size"]
+    # The table has a multiple of eight rows.
+    assert 0 <= encoder.config["vocab_size"] - len(tokenizer) < 8
 
 
 @pytest.mark.slow

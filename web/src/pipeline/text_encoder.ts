@@ -67,9 +67,9 @@ export class PromptEncoder {
   }
 
   /**
-   * Encode a prompt; each encoder also gets what those before it gave, the last of each name. Where words have
-   * weights, or there are several chunks, the embeddings are read back, weighed and joined, each chunk
-   * by itself; the pooled text stays that of the first chunk, as in the web UI.
+   * Encode a prompt; each encoder also gets what those before it gave, the last of each name. Where
+   * words have weights, or there are several chunks, the embeddings are read back, weighed and joined,
+   * each chunk by itself; the pooled text stays that of the first chunk, as in the web UI.
    *
    * @param least so many chunks at least; chunks of the empty text are added to fewer.
    * @returns what the encoders gave, the last of each name: `text_embeddings` and, but for SD 1.5,
