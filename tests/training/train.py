@@ -96,7 +96,7 @@ def train(
 
 
 def _is_flow(family: Family) -> bool:
-    return family.scheduler["_class_name"] == "FlowMatchEulerDiscreteScheduler"
+    return bool(family.scheduler["_class_name"] == "FlowMatchEulerDiscreteScheduler")
 
 
 class _Stages:

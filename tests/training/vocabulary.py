@@ -132,7 +132,8 @@ def write_t5_vocabulary(folder: Path) -> int:
     made = T5Tokenizer(
         vocab=scores,
         extra_ids=0,
-        _spm_precompiled_charsmap=compile_charsmap(small),
+        # A helper of the tests, which have no types.
+        _spm_precompiled_charsmap=compile_charsmap(small),  # type: ignore[no-untyped-call]
         model_max_length=_T5_CONTEXT,
     )
     made.save_pretrained(folder)

@@ -130,7 +130,7 @@ def encode_prompt(
         tokenizer = getattr(pipeline, use.component.replace("text_encoder", "tokenizer"))
         device = next(encoder.parameters()).device
         [nothing] = tokenize(tokenizer, [], 1)
-        joined = []
+        joined: list[torch.Tensor] = []
         for ids, weights in [*found, *[nothing] * (count - len(found))]:
             with torch.no_grad():
                 encoded = encoder(torch.tensor([ids], device=device), output_hidden_states=True)

@@ -148,13 +148,13 @@ def _rename(key: str, tensor: View, last: int) -> Iterator[tuple[str, View]]:
         for place, head in enumerate(heads):
             yield f"{prefix}.{head}.{kind}", tensor[place * rows : (place + 1) * rows]
         return
-    name = _LAYERS[side].get(layer)
-    if name is None:
+    own = _LAYERS[side].get(layer)
+    if own is None:
         yield key, tensor
         return
     # The text's half of the last block ends with its normalisation.
-    swaps = number == last and name == "norm1_context.linear"
-    yield f"{prefix}.{name}.{kind}", _swap(tensor) if swaps else tensor
+    swaps = number == last and own == "norm1_context.linear"
+    yield f"{prefix}.{own}.{kind}", _swap(tensor) if swaps else tensor
 
 
 def _swap(tensor: View) -> View:
