@@ -45,7 +45,10 @@ GRAIN = replace(
         ),
     ),
     conditioning=Conditioning(
-        (*CLIP_ENCODERS, ConditioningEncoder("text_encoder_3")), join="sequence", room=_T5_TOKENS
+        (*CLIP_ENCODERS, ConditioningEncoder("text_encoder_3")),
+        join="sequence",
+        room=_T5_TOKENS,
+        optional=("text_encoder_3",),
     ),
     sizes=((16, 16), (24, 16), (16, 32)),
     tile=12,

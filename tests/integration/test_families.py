@@ -23,6 +23,9 @@ PARAMETERS = {
     # Five more channels that the first convolution takes, of 3x3 weights each.
     ("sd15-inpaint", "unet"): 859_520_964 + 5 * 9 * 320,
     ("sdxl-inpaint", "unet"): 2_567_463_684 + 5 * 9 * 320,
+    # Two tables of 384 positions in the place of one of 384x384.
+    ("sd35-medium", "transformer"): 2_243_171_520 + 2 * 384 * 768,
+    ("sd35-medium", "text_encoder_3"): 4_762_310_656,
 }
 # Of the VAE without its decoder, and without the convolution before it.
 ENCODER = 83_653_863 - 49_490_179 - 20

@@ -12,14 +12,16 @@ import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file
 
-from training.dataset import make_data
+from training.dataset import find_small_model, make_data
 from training.evaluate import contact_sheet, diffusers_draw, evaluate, held_out_scenes, rates
 from training.text_encoder import train_encoders
 from training.train import train
+from training.train_autoencoder import encode, train_autoencoder
 from training.trainer import Plan
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.errors import WsdError
 from wsd.evaluate.diffusers_reference import load_pipeline
+from wsd.models.instantiate import build_module
 from wsd.models.registry import FAMILIES, find_family
 from wsd.util.files import REPOSITORY
 from wsd.util.progress import Quiet
@@ -62,6 +64,47 @@ def test_a_few_steps(tmp_path):
     latents = encoded * vae.config.scaling_factor
     assert latents.mean().abs() < 0.1
     assert abs(latents.std() - 1) < 0.2
+
+
+@pytest.mark.full
+def test_a_few_steps_by_rectified_flow(tmp_path):
+    """The transformer too, with T5 and without it; what was trained is kept for the next time."""
+    family = find_small_model("tiny-sd35")
+    kept = tmp_path / "kept"
+    for name in ("one", "two"):
+        train(
+            family, tmp_path / name, scenes=16, **plans(2), seed=0, device="cpu",
+            progress=Quiet(), kept=kept,
+        )  # fmt: skip
+    assert {path.name for path in kept.iterdir()} == {"autoencoder.pt", "text_encoders.pt"}
+    file = Path("transformer", "diffusion_pytorch_model.safetensors")
+    one, two = (load_file(tmp_path / name / file) for name in ("one", "two"))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert {tensor.dtype for tensor in one.values()} == {torch.float16}
+    # Every layer that began as zeros has learnt, and positions are as diffusers computes them.
+    assert all(one[f"proj_out.{kind}"].any() for kind in ("weight", "bias"))
+    untrained = build_module(family.component("denoiser")).published_state()
+    positions = "pos_embed.pos_embed"
+    assert torch.equal(one[positions], untrained[positions].half())
+    for encoders in (family, family.choose_encoders(wanted=False)):
+        pipeline = load_pipeline(open_checkpoint(tmp_path / "one", encoders))
+        wanted = held_out_scenes(1)
+        _, images = evaluate(wanted, diffusers_draw(encoders, pipeline, 2.0, 1, 0), Quiet())
+        assert images.shape == (1, 128, 128, 3)
+        assert images.std() > 1
+
+
+@pytest.mark.full
+def test_latents_of_sixteen_channels_come_out_normalised():
+    """Shift and scale are folded into the convolutions around them: there is none of 1x1."""
+    family = find_small_model("tiny-sd35")
+    data = make_data(family, 64, 0)
+    vae = train_autoencoder(family, data, Plan(2, 2, 1e-3), 0, "cpu", Quiet())
+    with torch.no_grad():
+        latents = encode(vae, data.pictures(slice(0, 64), 128, "cpu"))
+        assert latents.mean((0, 2, 3)).abs().max() < 0.1
+        assert (latents.std((0, 2, 3)) - 1).abs().max() < 0.1
+    assert vae.config.scaling_factor == 1.5305
 
 
 @pytest.mark.full

@@ -15,7 +15,8 @@ from training.caption_labels import answers
 from training.rasterizer import draw, scene_table
 from training.scenes import Scene, scenes
 from wsd.checkpoint.tokenizer import load_tokenizer
-from wsd.models.registry import Family
+from wsd.models.registry import Family, find_family
+from wsd.models.tiny import sd35
 
 # Scenes that one worker samples at a time. Each batch has its own seed, so that the number of
 # workers changes nothing.
@@ -28,7 +29,7 @@ class Captioned:
 
     Attributes:
         table: what :func:`training.rasterizer.draw` needs, first dimension n.
-        ids: text encoder → token ids (n, 77) int16.
+        ids: text encoder → token ids (n, tokens) int16; CLIP takes 77 tokens.
         answers: of :func:`training.caption_labels.answers`, (n, questions) int8.
     """
 
@@ -46,14 +47,24 @@ class Captioned:
         return draw(part, edge) * 2 - 1
 
 
+def find_small_model(name: str) -> Family:
+    """Return a family by name; also the one that is trained before its weights ship.
+
+    Raises:
+        UsageError: if there is none of that name.
+    """
+    return sd35.FAMILY if name == sd35.FAMILY.name else find_family(name)
+
+
 def caption_ids(family: Family, captions: Sequence[str]) -> dict[str, torch.Tensor]:
-    """Return text encoder → token ids (n, 77) int16, padded as the pipeline pads."""
+    """Return text encoder → token ids (n, tokens) int16, padded as the pipeline pads."""
+    tokens = {component.id: component.tokens for component in family.text_encoders()}
     ids = {}
     for entry in family.tokenizers:
         tokenizer = load_tokenizer(entry.kind, entry.fallback, entry.pad_token)
         encoded = tokenizer(
-            list(captions), padding="max_length", max_length=77, truncation=True,
-            return_tensors="pt",
+            list(captions), padding="max_length", max_length=tokens[entry.component],
+            truncation=True, return_tensors="pt",
         )  # fmt: skip
         ids[entry.component] = encoded.input_ids.to(torch.int16)
     return ids

@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from training.dataset import find_small_model
 from training.scenes import Scene, scenes, scenes_with
 from training.shape_metrics import Score, score
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.cli.main import run_command
 from wsd.evaluate.diffusers_reference import load_pipeline
-from wsd.models.registry import Family, find_family
+from wsd.models.registry import Family
 from wsd.util.files import write_atomically
 from wsd.util.progress import Progress
 
@@ -80,6 +81,7 @@ def diffusers_draw(family: Family, pipeline: Any, guidance: float, steps: int, s
             width=width,
             height=height,
             output_type="np",
+            **family.architecture.call_options(family),
         )
         pictures: np.ndarray = (drawn.images * 255).round().astype(np.uint8)
         return pictures
@@ -133,7 +135,7 @@ def _wrapped(pen: ImageDraw.ImageDraw, text: str, width: int) -> str:
 
 
 @click.command()
-@click.option("--model", required=True, help="tiny-sd15 or tiny-sdxl.")
+@click.option("--model", required=True, help="tiny-sd15, tiny-sdxl or tiny-sd35.")
 @click.option("--weights", help="A diffusers folder; the one that ships with WSD unless given.")
 @click.option("--count", default=200, show_default=True, help="Held-out prompts.")
 @click.option("--guidance", type=float, help="The model's own unless given; repeatable.",
@@ -149,7 +151,7 @@ def main(
     seed: int, bundle: Path | None, device: str, figures: Path | None, sheet: Path | None,
 ) -> None:  # fmt: skip
     """Draw held-out prompts and say how often colour, shape, relation … are right."""
-    family = find_family(model)
+    family = find_small_model(model)
     wanted = held_out_scenes(count)
     table = {}
     for scale in guidance or (family.guidance_scale,):

@@ -1,6 +1,6 @@
-"""Train text encoders by questions on the scene, before the UNet is trained with them.
+"""Train text encoders by questions on the scene, before the denoiser is trained with them.
 
-SD's text encoders come from CLIP, trained on pairs of texts and pictures. The
+SD's text encoders come from CLIP, trained on pairs of texts and pictures, or from T5. The
 tiny ones learn the same kind of thing more directly: from the state at the end
 token, linear heads name each thing's shape, colour and size, the relation, the
 place and the background.
@@ -24,7 +24,7 @@ from wsd.util.progress import Progress
 
 
 class _Reader(torch.nn.Module):
-    """A text encoder with classification heads on the outputs that condition the UNet."""
+    """A text encoder with classification heads on the outputs that condition the denoiser."""
 
     def __init__(self, encoder: torch.nn.Module, layer: int | None) -> None:
         super().__init__()
@@ -33,10 +33,16 @@ class _Reader(torch.nn.Module):
         self.end = config.eos_token_id
         total = sum(len(choices) for choices in CHOICES.values())
         self.state_head = torch.nn.Linear(config.hidden_size, total)
-        self.pooled_head = torch.nn.Linear(config.projection_dim, total)
+        # T5 has no pooled state.
+        if (width := getattr(config, "projection_dim", None)) is not None:
+            self.pooled_head = torch.nn.Linear(width, total)
+        # T5's configuration asks for dropout. The captions are new in each epoch but few words.
+        for module in self.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
 
     def forward(self, ids: torch.Tensor) -> list[torch.Tensor]:
-        """Return the logits of all choices, (n, total), for each output that the UNet takes."""
+        """Return the logits of all choices, (n, total), for each output that the denoiser takes."""
         encoded = self.encoder(ids, output_hidden_states=self.layer is not None)
         states = conditioning_state(encoded, self.layer)
         at_end = (ids == self.end).int().argmax(1)

@@ -1,20 +1,27 @@
-"""The tiny models' vocabulary: a byte-pair encoding in CLIP's file format.
+"""The tiny models' vocabularies: a byte-pair encoding in CLIP's file format, and one for T5.
 
-``python -m training.vocabulary FOLDER`` writes the files that
-``wsd/models/tiny/tokenizer`` holds; a test writes them again and compares.
+``python -m training.vocabulary FOLDER`` writes the files that ``wsd/models/tiny/tokenizer`` holds,
+and with ``--t5`` those of ``wsd/models/tiny/tokenizer_3``; a test writes them again and compares.
 
-The layout is CLIP's: 256 byte symbols, the same 256 with the end-of-word mark,
-one token a merge, then the start and end tokens. Any text encodes, since every
-byte is a token; the words that the tiny models know become one token each.
+The layout of the first is CLIP's: 256 byte symbols, the same 256 with the end-of-word mark, one
+token a merge, then the start and end tokens. Any text encodes, since every byte is a token; the
+words that the tiny models know become one token each.
+
+The second is a Unigram model as SentencePiece writes it for T5: three special tokens, a token for
+each word, and one for each printable character of ASCII. A table of characters writes them small,
+as CLIP's tokenizer does, since words of other letters would be unknown.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+
+import click
+
+from charsmaps import compile_charsmap
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 WORD_END = "</w>"
@@ -101,5 +108,45 @@ def write_vocabulary(folder: Path) -> int:
     return len(vocabulary)
 
 
+# The tokens that fill up and end a text, and the one that stands for what has no token.
+_T5_SPECIAL = ("<pad>", "</s>", "<unk>")
+_SPACE = "\u2581"
+_T5_CONTEXT = 512
+# Logarithms of probabilities: one token for a word is likelier than one for each of its letters.
+_WORD_SCORE, _LETTER_SCORE = -5.0, -10.0
+
+
+def write_t5_vocabulary(folder: Path) -> int:
+    """Write ``tokenizer.json`` and ``tokenizer_config.json``.
+
+    Returns:
+        the number of tokens.
+    """
+    from transformers import T5Tokenizer
+
+    letters = [chr(code) for code in range(33, 127)]
+    scores = [(name, 0.0) for name in _T5_SPECIAL]
+    scores += [(_SPACE + word, _WORD_SCORE) for word in sorted(set(WORDS))]
+    scores += [(name, _LETTER_SCORE) for name in (_SPACE, *letters)]
+    small = {letter: letter.lower() for letter in letters if letter.isupper()}
+    made = T5Tokenizer(
+        vocab=scores,
+        extra_ids=0,
+        # A helper of the tests, which have no types.
+        _spm_precompiled_charsmap=compile_charsmap(small),  # type: ignore[no-untyped-call]
+        model_max_length=_T5_CONTEXT,
+    )
+    made.save_pretrained(folder)
+    return len(scores)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--t5", is_flag=True, help="T5's in place of CLIP's.")
+def main(folder: Path, t5: bool) -> None:
+    """Write a vocabulary of the tiny models to a folder."""
+    print((write_t5_vocabulary if t5 else write_vocabulary)(folder), "tokens")
+
+
 if __name__ == "__main__":
-    print(write_vocabulary(Path(sys.argv[1])), "tokens")
+    main()

@@ -47,6 +47,8 @@ def test_models_lists_the_zoo(wsd):
     code, out, _ = wsd("models")
     assert code == 0
     assert "tiny-sd15\t128x128" in out
+    [medium] = [line for line in out.splitlines() if line.startswith("sd35-medium\t")]
+    assert medium.endswith("\tlicence: stabilityai-ai-community")
 
 
 def test_unknown_model(wsd, tmp_path):

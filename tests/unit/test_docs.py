@@ -30,7 +30,7 @@ def documented_options():
     """Yield command, option and meaning of every cell of the table of options."""
     for options, of, meaning in rows("option"):
         for command in of.split(", "):
-            for option in re.findall(r"`(--[a-z-]+)`", options):
+            for option in re.findall(r"`(--[a-z0-9-]+)`", options):
                 yield command, option, meaning
 
 

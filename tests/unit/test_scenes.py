@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from training.caption_labels import CHOICES, UNSAID, answers
-from training.dataset import make_data
+from training.dataset import caption_ids, find_small_model, make_data
 from training.evaluate import held_out_scenes, rates
 from training.rasterizer import draw_scenes, shape_mask
 from training.scenes import BACKGROUNDS, COLORS, SHAPES, Scene, Thing, scenes
 from training.shape_metrics import find_things, score
 from training.vocabulary import WORDS
+from wsd.checkpoint.tokenizer import load_tokenizer
 from wsd.models.registry import FAMILIES
+from wsd.models.tiny import sd35
 from wsd.models.tiny.common import EXAMPLES
 
 
@@ -53,6 +55,38 @@ def test_captions():
 def test_the_vocabulary_has_every_word_of_every_caption():
     for scene in islice(scenes(1, held_out=False), 2000):
         assert set(re.findall(r"\w+", scene.caption)) <= set(WORDS)
+
+
+@pytest.mark.slow
+def test_t5s_vocabulary_has_them_too_and_captions_fit():
+    """A word that it lacks would be read letter by letter, and end beyond what T5 takes."""
+    family = sd35.FAMILY
+    [entry] = [t for t in family.tokenizers if t.component == "text_encoder_3"]
+    tokenizer = load_tokenizer(entry.kind, entry.fallback)
+    most = 0
+    for scene in islice(scenes(1, held_out=False), 2000):
+        ids = tokenizer(scene.caption).input_ids
+        assert tokenizer.unk_token_id not in ids, scene.caption
+        assert len(ids) == len(scene.caption.split()) + 1, scene.caption
+        most = max(most, len(ids))
+    [encoder] = [c for c in family.components if c.id == "text_encoder_3"]
+    assert most <= encoder.tokens
+    # The table has a multiple of eight rows.
+    assert 0 <= encoder.config["vocab_size"] - len(tokenizer) < 8
+
+
+@pytest.mark.slow
+def test_the_small_model_of_sd35_is_read_as_the_others():
+    family = find_small_model("tiny-sd35")
+    assert family.examples == EXAMPLES
+    assert FAMILIES.get(family.name, family) is family
+    ids = caption_ids(family, ["a red circle", ""])
+    assert {name: tuple(found.shape) for name, found in ids.items()} == {
+        "text_encoder": (2, 77), "text_encoder_2": (2, 77), "text_encoder_3": (2, 32)
+    }  # fmt: skip
+    # T5 ends a text with 1 and fills it up with 0, and begins it with nothing.
+    assert ids["text_encoder_3"][1].tolist() == [1] + [0] * 31
+    assert ids["text_encoder_2"][0, -1] == 0
 
 
 @pytest.mark.slow

@@ -9,8 +9,9 @@ from transformers import T5Tokenizer
 
 from charsmaps import compile_charsmap
 from texts import BY_HAND, random_strings
-from training.vocabulary import WORDS
-from wsd.checkpoint.tokenizer import tokenizer_file
+from training.vocabulary import WORDS, write_t5_vocabulary
+from wsd.checkpoint.tokenizer import load_tokenizer, tokenizer_file
+from wsd.models.sd35.t5 import SMALL_TOKENIZER, T5_TOKENIZER
 
 SPACE = "\u2581"
 LENGTH = 256
@@ -126,3 +127,22 @@ def test_the_table_is_what_decides(tokenizer):
     assert end == "</s>"
     unknown = tokenizer("\u0416\u0416\u0416", add_special_tokens=False).input_ids
     assert unknown.count(tokenizer.unk_token_id) == 1
+
+
+@pytest.mark.slow
+def test_the_small_vocabulary_is_what_its_program_writes(tmp_path):
+    write_t5_vocabulary(tmp_path)
+    for path in SMALL_TOKENIZER.iterdir():
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
+
+
+@pytest.mark.slow
+def test_the_small_vocabulary_in_the_browser(javascript):
+    """It writes capital letters small, as CLIP's does, and has words, letters and nothing else."""
+    small = load_tokenizer(T5_TOKENIZER, SMALL_TOKENIZER)
+    small.model_max_length = LENGTH
+    assert compare(javascript, small, [*T5_TEXTS, "A Large RED circle!", "xyz", ""]) == []
+    assert compare(javascript, small, list(random_strings(300))) == []
+    ids = small("A Large RED circle").input_ids
+    assert ids == small("a large red circle").input_ids
+    assert len(ids) == 5

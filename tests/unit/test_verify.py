@@ -536,8 +536,8 @@ def test_constants_of_a_scheduler_that_differ_from_the_manifest(copy):
 @pytest.mark.parametrize(
     ("kind", "content", "said"),
     [
-        ("tokenizer", b"{}\n", "not a tokenizer of the type BPE"),
-        ("tokenizer", b'{"model":{"type":"Unigram"}}\n', "not a tokenizer of the type BPE"),
+        ("tokenizer", b"{}\n", "not a tokenizer of the type BPE or Unigram"),
+        ("tokenizer", b'{"model":{"type":"WordPiece"}}\n', "not a tokenizer of the type BPE or"),
         ("self-test", b'{"stages":[{}]}\n', "stages/0/entry_point: Field required"),
         ("self-test", b"[" * 500 + b"]" * 500, "0/0/0/0: nested deeper than"),
     ],

@@ -6,8 +6,10 @@
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 
+import { chooseEncoders } from "../src/bundle/encoders";
 import type {
   LatentSpace,
+  Manifest,
   NoiseSchedule,
   SafetyChecker,
   SchedulerConfig,
@@ -95,6 +97,7 @@ type Request =
       states: number[];
       from: number;
     }
+  | { call: "choose_encoders"; manifest: Manifest; wanted: boolean | null }
   | { call: "tokenize"; tokenizer: string; entry: TokenizerEntry; texts: string[] };
 
 /** A WebAssembly file's imports and exports, and the imports that the page provides by WASI. */
@@ -191,6 +194,8 @@ function answer(request: Request): unknown {
       });
       return { chunks: found, count, words: cut };
     }
+    case "choose_encoders":
+      return chooseEncoders(request.manifest, request.wanted ?? undefined);
     case "tokenize": {
       const { tokenize } = createTokenizer(request.tokenizer, request.entry);
       return request.texts.map((text) => tokenize(text).ids).map((ids) => Array.from(ids));

@@ -36,7 +36,13 @@ const isFunction = (value: unknown): boolean => typeof value === "function";
 /** Which of the odd values an option of fromPretrained takes: none, unless said here. */
 const GOOD: Record<string, (value: unknown) => boolean> = {
   ...{ onProgress: isFunction, onNotice: isFunction, fetch: isFunction },
-  ...{ offload: isTrue, tiling: isTrue, cache: isTrue, safetyChecker: isTrue },
+  ...{
+    offload: isTrue,
+    tiling: isTrue,
+    cache: isTrue,
+    safetyChecker: isTrue,
+    textEncoder3: isTrue,
+  },
   // The worker checks these.
   ...{ integrity: isText, kernels: isText },
   workerUrl: (value) => isText(value) && value !== "",

@@ -210,7 +210,8 @@ def _write_model(
     tokenizers = _write_tokenizers(checkpoint, folder)
     components = _write_parameters(checkpoint, library, folder, progress)
     card = read_model_card(checkpoint.source)
-    if not card.license:
+    license_name = card.license or _published_license(checkpoint)
+    if not license_name:
         _LOG.warning("%s states no licence; the bundle says so", checkpoint.source.provenance)
     checker, of_checker = _describe_safety_checker(checkpoint)
     manifest = Manifest(
@@ -225,7 +226,7 @@ def _write_model(
                 # A folder may be called anything, even what is no text.
                 "source": printable_line(checkpoint.source.provenance, _LONGEST_SOURCE),
                 "options": checkpoint.options,
-                "license": card.license,
+                "license": license_name,
                 "weights": {c.id: tuple(checkpoint.source.digests(c)) for c in family.components},
                 "adapters": _describe_adapters(checkpoint),
             }
@@ -263,6 +264,21 @@ def _write_model(
     manifest = _write_constants(manifest, folder)
     write_manifest(manifest, folder)
     return manifest
+
+
+def _published_license(checkpoint: Checkpoint) -> str:
+    """Return the licence of the family's published weights, for a file that states none.
+
+    A fine-tune of such weights is under their licence too. A folder has a card that says it.
+    """
+    published = checkpoint.family.license
+    if not published or checkpoint.source.extra_file("model_index.json") is not None:
+        return ""
+    _LOG.warning(
+        "%s states no licence; the bundle says that of the published model, %s",
+        checkpoint.source.provenance, published,
+    )  # fmt: skip
+    return published
 
 
 def _describe_adapters(checkpoint: Checkpoint) -> tuple[AdapterEntry, ...] | None:
@@ -377,6 +393,7 @@ def describe_conditioning(family: Family) -> Conditioning:
         encoders=tuple(encoder.component for encoder in conditioning.encoders),
         join=conditioning.join,
         empty_negative=conditioning.empty_negative,
+        optional=conditioning.optional or None,
     )
 
 

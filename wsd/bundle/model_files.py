@@ -56,7 +56,7 @@ _EARLY_KERNELS = TypeAdapter(_EarlyTable)
 
 
 def read_tokenizer(path: Path) -> dict[str, Any]:
-    """Return the table of a bundle's tokenizer, ``tokenizer.json`` of the type BPE.
+    """Return the table of a bundle's tokenizer, ``tokenizer.json`` of the type BPE or Unigram.
 
     Args:
         path: of a file that a manifest lists.
@@ -66,8 +66,8 @@ def read_tokenizer(path: Path) -> dict[str, Any]:
     """
     table = read_json(path, BundleError, REBUILD)
     model = table.get("model") if isinstance(table, dict) else None
-    if not isinstance(model, dict) or model.get("type") != "BPE":
-        raise BundleError(f"{path}: not a tokenizer of the type BPE", REBUILD)
+    if not isinstance(model, dict) or model.get("type") not in ("BPE", "Unigram"):
+        raise BundleError(f"{path}: not a tokenizer of the type BPE or Unigram", REBUILD)
     found: dict[str, Any] = table
     return found
 

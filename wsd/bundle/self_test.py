@@ -145,7 +145,11 @@ def select_stages(path: Path, checkpoint: Checkpoint, library: Library) -> SelfT
     fixtures = _read_fixtures(path)
     if (component := _find_other_weights(fixtures, checkpoint)) is not None:
         raise CheckpointError(f"{path} is of other weights of {component}", _HINT)
-    known = {*ROLES, *(encoder.id for encoder in checkpoint.family.text_encoders())}
+    family = checkpoint.family
+    # Text encoders, and those that were left out since.
+    encoders = {encoder.id for encoder in family.text_encoders()}
+    encoders |= fixtures.weights.keys() - {component.id for component in family.components}
+    known = {*ROLES, *encoders}
     for stage in fixtures.stages:
         if _SIZE.sub("", stage.entry_point) not in known:
             raise CheckpointError(

@@ -26,6 +26,7 @@ from wsd.checkpoint.config_comparison import (
     compare_pipeline,
 )
 from wsd.checkpoint.diffusers_folder import DiffusersFolder, describe_place
+from wsd.checkpoint.encoders_override import TextEncodersOverride, open_text_encoders
 from wsd.checkpoint.number_formats import check_finite
 from wsd.checkpoint.safetensors_file import list_safetensors, read_metadata
 from wsd.checkpoint.safety_checker_source import SafetyCheckerFolder, WithSafetyChecker
@@ -153,6 +154,7 @@ def open_checkpoint(
     options: ScheduleOptions = NO_OPTIONS,
     safety_checker: Path | None = None,
     adapters: Sequence[tuple[Path, float]] = (),
+    text_encoders: Path | None = None,
 ) -> Checkpoint:
     """Open a diffusers folder or a single file for a family.
 
@@ -164,6 +166,8 @@ def open_checkpoint(
         options: what a person says about how it is denoised.
         safety_checker: what :func:`wsd.checkpoint.resolve.find_safety_checker` returned.
         adapters: files of adapters and their scales, in the order in which they are applied.
+        text_encoders: what :func:`wsd.checkpoint.resolve.find_text_encoders` returned, in place of
+            the checkpoint's.
 
     Raises:
         UsageError: for options that do not suit the family, or a safety checker that it cannot
@@ -174,6 +178,9 @@ def open_checkpoint(
             :func:`wsd.checkpoint.adapters.adapter.open_adapter`.
     """
     source = open_source(path, family, tokenizer)
+    if text_encoders is not None:
+        source = TextEncodersOverride(source, open_text_encoders(text_encoders, family), family)
+    family = choose_encoders(family, source)
     options = _follow_adapters(family, adapters, options)
     if vae is not None:
         source = VaeOverride(source, vae, family)
@@ -218,6 +225,31 @@ def _follow_adapters(
             )  # fmt: skip
             return replace(options, fine_tune=name)
     return options
+
+
+def choose_encoders(family: Family, source: WeightSource) -> Family:
+    """Return the family without those text encoders that can be left out and a checkpoint lacks.
+
+    Args:
+        family: the registry's entry, or one for which the encoder was asked for
+            (:meth:`wsd.models.family.Family.choose_encoders`).
+        source: the checkpoint; no weights are read.
+
+    Raises:
+        CheckpointError: if it lacks one that was asked for.
+    """
+    conditioning = family.conditioning
+    optional = [e for e in family.text_encoders() if e.id in conditioning.optional]
+    left_out = [encoder for encoder in optional if source.lacks(encoder)]
+    for encoder in left_out:
+        lacks = f"{source.provenance} has no {encoder.id} ({encoder.class_name})"
+        if encoder.id in conditioning.demanded:
+            raise CheckpointError(
+                f"{lacks}, which is asked for",
+                "take a checkpoint that has it, or leave --text-encoder-3 out",
+            )
+        _LOG.warning("%s, so prompts are read by the other text encoders alone", lacks)
+    return family.without_encoders([encoder.id for encoder in left_out]) if left_out else family
 
 
 def add_safety_checker(

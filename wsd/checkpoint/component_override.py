@@ -62,6 +62,10 @@ class ComponentOverride(PassedOn, ABC):
             return self._read(component, expected)
         return self._base.tensors(component, expected)
 
+    def lacks(self, component: Component) -> bool:
+        """Tell whether there is nothing of a component; there is always the one from elsewhere."""
+        return component.role != self._role and self._base.lacks(component)
+
     def missing(self, component: Component) -> list[str]:
         """Return which of a component's optional parameters its files lack."""
         if component.role == self._role:

@@ -367,6 +367,9 @@ def compare_pipeline(family: Family, found: Config, place: str) -> PipelineFindi
         c.id: (c.class_name, f"{c.library}.{c.class_name}") for c in family.drawing_components
     }
     expected |= {t.name: (t.kind.class_name, *t.kind.saved_as, "None") for t in family.tokenizers}
+    # One that can be left out comes from elsewhere if the file names none and the family has it.
+    for name in family.conditioning.optional:
+        expected[name] += ("None",)
     found = _without_defaults(found, place)
     options = _pipeline_defaults(family)
     harmless = find_config_rules(family.architecture).options

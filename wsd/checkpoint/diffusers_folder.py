@@ -24,6 +24,7 @@ from wsd.checkpoint.weight_source import (
     TokenizerFiles,
     check_complete,
     check_tensor,
+    given_tokenizer,
     read_expected,
     read_json,
 )
@@ -73,6 +74,14 @@ class DiffusersFolder:
         stored = list_folder(self.path / component.folder, component)
         found, _ = list_names(component).match(stored)
         yield from read_expected(found, expected, stored, self.path / component.folder)
+
+    def lacks(self, component: Component) -> bool:
+        """Tell whether the folder has no such component, or says that it is left out."""
+        index = self.extra_file("model_index.json")
+        if index is not None and component.id in (said := read_json(index)):
+            # diffusers writes a list of two nulls for what is None.
+            return said[component.id] in (None, [None, None])
+        return not (self.path / component.folder).is_dir()
 
     def missing(self, component: Component) -> list[str]:
         """Return which of a component's optional parameters the folder lacks."""
@@ -126,9 +135,7 @@ class DiffusersFolder:
         own = self.path / tokenizer.name
         if own.is_dir():
             return TokenizerFiles(check_inside(own, self.path), checkpoint=self.path)
-        if self._tokenizer is None:
-            return None
-        return TokenizerFiles(self._tokenizer, tokenizer.pad_token)
+        return given_tokenizer(self._tokenizer, tokenizer)
 
     def extra_file(self, name: str) -> Path | None:
         """Return the path of what the folder has by this name, if anything; it need not be a file.

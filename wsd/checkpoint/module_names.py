@@ -6,13 +6,15 @@ its weights, so that what is known of a checkpoint is what is compiled.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import torch
 
 from wsd.models.family import Component
-from wsd.models.instantiate import build_module
+from wsd.models.instantiate import build_module, tie_parameters
 from wsd.util.hashing import canonical_json
 
 Stored = TypeVar("Stored")
@@ -32,6 +34,10 @@ class ModuleNames:
         levels: as :attr:`wsd.models.family.Component.levels`.
         required: names of the parameters that pictures from text are drawn with.
         optional: names of the others, which a file may lack.
+        tied: other name of a parameter → the name in ``shapes``. Where a file has both, the other
+            one is read, as transformers does.
+        adopt: returns a file's tensors as the module's class has them, where WSD's class has other
+            parameters than the published one (:mod:`wsd.models.sd35.transformer`).
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -39,6 +45,8 @@ class ModuleNames:
     levels: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    tied: Mapping[str, str] = field(default_factory=dict)
+    adopt: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
 
     def match(self, stored: Mapping[str, Stored]) -> tuple[dict[str, Stored], list[Stored]]:
         """Return a file's tensors by the module's names, and those that the module has not.
@@ -51,10 +59,16 @@ class ModuleNames:
         Returns:
             (state-dict name → tensor, tensors that no name fits).
         """
+        stored = self.adopt(stored)
         found = {key: value for key, value in stored.items() if key in self.shapes}
         leftover = []
         for key, value in stored.items():
             if key in self.shapes:
+                continue
+            if (name := self.tied.get(key)) is not None:
+                if name in found:
+                    leftover.append(found[name])
+                found[name] = value
                 continue
             name = next((name for name in self._corrections(key) if name in self.shapes), None)
             if name is None or name in found:
@@ -110,8 +124,10 @@ def _list_names(key: _Key) -> ModuleNames:
     component = key.component
     with init_empty_weights(include_buffers=False):
         module = build_module(component)
+    tie_parameters(module)
+    tied = _find_tied(module)
     return ModuleNames(
-        {name: tuple(t.shape) for name, t in module.state_dict().items()},
+        {name: tuple(t.shape) for name, t in module.state_dict().items() if name not in tied},
         old_attention=tuple(
             name
             for name, block in module.named_modules()
@@ -124,4 +140,16 @@ def _list_names(key: _Key) -> ModuleNames:
         optional=tuple(
             name for name, _ in module.named_parameters() if name.startswith(component.optional)
         ),
+        tied=tied,
+        adopt=getattr(module, "adopt_tensors", dict),
     )
+
+
+def _find_tied(module: torch.nn.Module) -> dict[str, str]:
+    """Return the further names of parameters that have several, with the first one of each."""
+    first: dict[int, str] = {}
+    return {
+        name: known
+        for name, parameter in module.named_parameters(remove_duplicate=False)
+        if (known := first.setdefault(id(parameter), name)) != name
+    }

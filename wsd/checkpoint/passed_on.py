@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wsd.checkpoint.weight_source import TokenizerFiles, WeightSource
-from wsd.models.family import Tokenizer
+from wsd.models.family import Component, Tokenizer
 
 
 class PassedOn:
@@ -43,6 +43,10 @@ class PassedOn:
     def scheduler_config(self) -> Mapping[str, Any] | None:
         """Return the checkpoint's."""
         return self._base.scheduler_config()
+
+    def lacks(self, component: Component) -> bool:
+        """Return the checkpoint's."""
+        return self._base.lacks(component)
 
     def tokenizer_files(self, tokenizer: Tokenizer) -> TokenizerFiles | None:
         """Return the checkpoint's."""

@@ -11,12 +11,14 @@ from pathlib import Path
 from wsd.checkpoint.checkpoint import (
     Checkpoint,
     add_safety_checker,
+    choose_encoders,
     open_checkpoint,
     open_source,
     read_checker_variant,
     read_configurations,
     require_safety_checker,
 )
+from wsd.checkpoint.encoders_override import TextEncodersOverride, open_text_encoders
 from wsd.checkpoint.hub import (
     HubId,
     Snapshot,
@@ -36,7 +38,7 @@ from wsd.checkpoint.weight_source import WeightSource, read_json
 from wsd.errors import CheckpointError, UsageError
 from wsd.models.family import Component, Family
 from wsd.models.schedule_options import NO_OPTIONS, NOT_DENOISED, ScheduleOptions
-from wsd.spec.roles import VAE_DECODER
+from wsd.spec.roles import TEXT_ENCODER, VAE_DECODER
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,6 +62,11 @@ _ADAPTER_TAKES = (
     "--lora takes a .safetensors file, or a file of a repository on the hub: "
     "owner/name/file.safetensors; a scale may follow behind a colon"
 )
+_ENCODERS_TAKE = (
+    "--text-encoders takes a diffusers folder that has text encoders, a folder with a file for "
+    "each of them, a .safetensors file, or a repository in the diffusers layout or a file of one "
+    "on the hub"
+)
 _CHECKER_TAKES = (
     "--safety-checker takes a folder with config.json and model.safetensors, a diffusers folder "
     "that has a safety checker, or such a repository on the hub"
@@ -67,7 +74,12 @@ _CHECKER_TAKES = (
 
 
 def choose_checkpoint(
-    family: Family, weights: str | None, seed: int | None, *, own_vae: bool = True
+    family: Family,
+    weights: str | None,
+    seed: int | None,
+    *,
+    own_vae: bool = True,
+    own_encoders: bool = True,
 ) -> Path:
     """Return the folder or file to read; a folder is made for seeded random weights.
 
@@ -77,6 +89,7 @@ def choose_checkpoint(
         seed: the value of ``--random-weights``, or None.
         own_vae: whether the checkpoint's VAE is read; of a hub repository, it is not fetched
             otherwise.
+        own_encoders: the same of its text encoders.
 
     Raises:
         UsageError: if both are given, or if neither is and the family ships no weights.
@@ -85,7 +98,7 @@ def choose_checkpoint(
     if weights is not None and seed is not None:
         raise UsageError("--weights and --random-weights exclude each other", "pass one of the two")
     if weights is not None:
-        return find_checkpoint(weights, family, own_vae=own_vae)
+        return find_checkpoint(weights, family, own_vae=own_vae, own_encoders=own_encoders)
     if seed is not None:
         return random_checkpoint(family, seed)
     if family.weights is None:
@@ -105,6 +118,7 @@ def open_chosen(
     options: ScheduleOptions = NO_OPTIONS,
     safety_checker: str | None = None,
     adapters: Sequence[tuple[str, float]] = (),
+    text_encoders: str | None = None,
 ) -> Checkpoint:
     """Open the checkpoint that the options of a command name.
 
@@ -117,18 +131,22 @@ def open_chosen(
         options: those of the schedule.
         safety_checker: the value of ``--safety-checker``, or None.
         adapters: the values of ``--lora``: what names a file, and its scale.
+        text_encoders: the value of ``--text-encoders``, or None.
 
     Raises:
         UsageError: as :func:`choose_checkpoint`, and for options that do not suit the family.
         CheckpointError: as :func:`choose_checkpoint`, :func:`find_vae`,
-            :func:`find_safety_checker`, :func:`find_adapter` and
+            :func:`find_safety_checker`, :func:`find_adapter`, :func:`find_text_encoders` and
             :func:`wsd.checkpoint.checkpoint.open_checkpoint`.
     """
     other = None if vae is None else find_vae(vae, family)
     checker = None if safety_checker is None else find_safety_checker(safety_checker, family)
     files = [(find_adapter(text), scale) for text, scale in adapters]
-    path = choose_checkpoint(family, weights, seed, own_vae=vae is None)
-    checkpoint = open_checkpoint(path, family, tokenizer, other, options, checker, files)
+    encoders = None if text_encoders is None else find_text_encoders(text_encoders, family)
+    path = choose_checkpoint(
+        family, weights, seed, own_vae=vae is None, own_encoders=text_encoders is None
+    )
+    checkpoint = open_checkpoint(path, family, tokenizer, other, options, checker, files, encoders)
     if tokenizer is not None:
         _note_own_tokenizers(checkpoint, tokenizer)
     return checkpoint
@@ -138,7 +156,7 @@ def _note_own_tokenizers(checkpoint: Checkpoint, given: Path) -> None:
     """Say that a tokenizer was given and is not read, since the checkpoint has its own."""
     for entry in checkpoint.family.tokenizers:
         found = checkpoint.source.tokenizer_files(entry)
-        if found is not None and found.folder != given:
+        if found is not None and given not in (found.folder, found.folder.parent):
             _LOG.warning(
                 "%s has a folder %s, which is read, and not %s",
                 checkpoint.source.provenance, entry.name, given,
@@ -146,7 +164,11 @@ def _note_own_tokenizers(checkpoint: Checkpoint, given: Path) -> None:
 
 
 def read_variant(
-    family: Family, weights: str | None, vae: str | None = None, safety_checker: str | None = None
+    family: Family,
+    weights: str | None,
+    vae: str | None = None,
+    safety_checker: str | None = None,
+    text_encoders: str | None = None,
 ) -> Family:
     """Return the variant of a family that a checkpoint's configurations select, for a compiler.
 
@@ -159,6 +181,7 @@ def read_variant(
         weights: the value of ``--weights``, or None.
         vae: the value of ``--vae``, or None.
         safety_checker: the value of ``--safety-checker``, or None.
+        text_encoders: the value of ``--text-encoders``, or None.
 
     Raises:
         UsageError: as :func:`choose_checkpoint`.
@@ -168,15 +191,17 @@ def read_variant(
     place = None if weights is None else _find(weights, "checkpoint", _TAKES)
     other = None if vae is None else _find(vae, "VAE", _VAE_TAKES)
     checker = None if safety_checker is None else _find_checker(safety_checker)
+    encoders = None if text_encoders is None else _find_encoders(text_encoders)
     if checker is not None and place is None and other is None:
         # A model that ships no weights can be compiled with a checker too.
         if isinstance(checker, HubId):
             checker = _open_checker(checker, require_safety_checker(family)).folder
         return read_checker_variant(family, checker)
-    if not any(isinstance(found, HubId) for found in (place, other, checker)):
+    if not any(isinstance(found, HubId) for found in (place, other, checker, encoders)):
         return open_chosen(
-            family, weights, vae=vae, options=NOT_DENOISED, safety_checker=safety_checker
-        ).family
+            family, weights, vae=vae, options=NOT_DENOISED, safety_checker=safety_checker,
+            text_encoders=text_encoders,
+        ).family  # fmt: skip
     if isinstance(other, HubId):
         other = _fetch_vae_configuration(other, family)
     source: WeightSource
@@ -185,8 +210,17 @@ def read_variant(
     elif place.file:
         source = _RemoteFile(find_remote_file(place), family)
     else:
-        components = _own_components(family, own_vae=other is None)
+        components = _own_components(family, own_vae=other is None, own_encoders=encoders is None)
         source = open_source(_open_hub(place, components).folder, family)
+    if isinstance(encoders, HubId):
+        encoders = (
+            fetch_file(encoders)
+            if encoders.file
+            else _open_hub(encoders, family.text_encoders()).folder
+        )
+    if encoders is not None:
+        source = TextEncodersOverride(source, open_text_encoders(encoders, family), family)
+    family = choose_encoders(family, source)
     if other is not None:
         source = VaeOverride(source, other, family)
     if checker is not None:
@@ -196,7 +230,9 @@ def read_variant(
     return read_configurations(family, source, NOT_DENOISED).family
 
 
-def find_checkpoint(weights: str, family: Family, *, own_vae: bool = True) -> Path:
+def find_checkpoint(
+    weights: str, family: Family, *, own_vae: bool = True, own_encoders: bool = True
+) -> Path:
     """Return the diffusers folder or the single file that ``--weights`` names.
 
     Args:
@@ -205,6 +241,7 @@ def find_checkpoint(weights: str, family: Family, *, own_vae: bool = True) -> Pa
             ``@revision``.
         family: the model, which says what is fetched of a repository.
         own_vae: whether the checkpoint's VAE is fetched.
+        own_encoders: whether its text encoders are.
 
     Raises:
         CheckpointError: if it is none of these, or cannot be fetched.
@@ -214,21 +251,65 @@ def find_checkpoint(weights: str, family: Family, *, own_vae: bool = True) -> Pa
         return found
     if found.file:
         return fetch_file(found)
-    components = _own_components(family, own_vae=own_vae)
+    components = _own_components(family, own_vae=own_vae, own_encoders=own_encoders)
     more = [
         "self-test.json",
         "example-pictures/*.png",
         CARD,
         *LICENSE_FILES,
-        *(
-            f"{entry.name}/{file}"
-            for entry in family.tokenizers
-            for file in list_tokenizer_files(entry.kind)
-        ),
+        *_list_tokenizers(family),
     ]
     snapshot = _open_hub(found, components, more)
-    places = [(component, component.folder) for component in components]
+    places = _list_places(snapshot, family, components)
     return _fetch_weights(snapshot, places, ["example-loras/*.safetensors"])
+
+
+def find_text_encoders(text: str, family: Family) -> Path:
+    """Return the folder or file that ``--text-encoders`` names.
+
+    Args:
+        text: a folder, a file, or either on the hub.
+        family: the model whose text encoders they are.
+
+    Raises:
+        CheckpointError: if it is none of these, or cannot be fetched.
+    """
+    found = _find_encoders(text)
+    if isinstance(found, Path):
+        return found
+    if found.file:
+        return fetch_file(found)
+    encoders = family.text_encoders()
+    snapshot = _open_hub(found, encoders, [CARD, *LICENSE_FILES, *_list_tokenizers(family)])
+    return _fetch_weights(snapshot, _list_places(snapshot, family, encoders))
+
+
+def _find_encoders(text: str) -> Path | HubId:
+    return _find(text, "text encoders", _ENCODERS_TAKE)
+
+
+def _list_tokenizers(family: Family) -> list[str]:
+    """Return the paths of all files that a repository may have of a family's tokenizers."""
+    return [
+        f"{entry.name}/{file}"
+        for entry in family.tokenizers
+        for file in list_tokenizer_files(entry.kind)
+    ]
+
+
+def _list_places(
+    snapshot: Snapshot, family: Family, components: Sequence[Component]
+) -> list[tuple[Component, str]]:
+    """Return components with their folders, without those that may be absent and are.
+
+    :func:`wsd.checkpoint.checkpoint.choose_encoders` says what is absent.
+    """
+    return [
+        (component, component.folder)
+        for component in components
+        if component.id not in family.conditioning.optional
+        or any(name.startswith(f"{component.folder}/") for name in snapshot.names)
+    ]
 
 
 def find_vae(vae: str, family: Family) -> Path:
@@ -319,9 +400,10 @@ class _RemoteFile(SingleFile):
         return frozenset()
 
 
-def _own_components(family: Family, *, own_vae: bool) -> list[Component]:
+def _own_components(family: Family, *, own_vae: bool, own_encoders: bool) -> list[Component]:
     """Return the components that are read of a checkpoint itself."""
-    return [c for c in family.components if own_vae or c.role != VAE_DECODER]
+    own = {VAE_DECODER: own_vae, TEXT_ENCODER: own_encoders}
+    return [component for component in family.components if own.get(component.role, True)]
 
 
 def _open_hub(hub_id: HubId, components: Sequence[Component], more: Sequence[str] = ()) -> Snapshot:

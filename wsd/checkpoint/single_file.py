@@ -24,6 +24,7 @@ from wsd.checkpoint.weight_source import (
     TokenizerFiles,
     check_complete,
     check_tensor,
+    given_tokenizer,
     read_expected,
 )
 from wsd.errors import CheckpointError
@@ -86,6 +87,11 @@ class SingleFile:
         found, _ = list_names(component).match(self._convert(component))
         yield from read_expected(found, expected, self._stored, self.path)
 
+    def lacks(self, component: Component) -> bool:
+        """Tell whether no tensor's name begins as those of the component do."""
+        prefixes = self._keys(component).prefixes
+        return not any(key.startswith(prefixes) for key in self._stored)
+
     def missing(self, component: Component) -> list[str]:
         """Return which of a component's optional parameters the file lacks."""
         names = list_names(component)
@@ -141,9 +147,7 @@ class SingleFile:
 
     def tokenizer_files(self, tokenizer: Tokenizer) -> TokenizerFiles | None:
         """Return the tokenizer that was given, if any."""
-        if self._tokenizer is None:
-            return None
-        return TokenizerFiles(self._tokenizer, tokenizer.pad_token)
+        return given_tokenizer(self._tokenizer, tokenizer)
 
     def extra_file(self, name: str) -> None:
         """Return None: what lies beside the file may belong to another checkpoint."""
@@ -188,6 +192,8 @@ class SingleFile:
             hint = explain_other_file(self._stored, self._family) or hint
         elif list(missing) == [self._family.component(VAE_DECODER).id]:
             hint = "pass the whole checkpoint, or a VAE with --vae"
+        elif missing.keys() <= {encoder.id for encoder in self._family.text_encoders()}:
+            hint = "pass the whole checkpoint, or its text encoders with --text-encoders"
         raise CheckpointError(
             f"{self.path}: {', '.join(missing)} not in it: no tensor's name begins with {wanted}",
             hint,

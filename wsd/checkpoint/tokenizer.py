@@ -106,7 +106,7 @@ def open_tokenizer(family: Family, source: WeightSource, entry: Tokenizer) -> An
     if family.conditioning.encoder(encoder.id).pooled:
         own = source.component_config(encoder) or {}
         _check_end(files.folder, tokenizer, entry, encoder, {**encoder.config, **own})
-    tokenizer.model_max_length = encoder.config["max_position_embeddings"]
+    tokenizer.model_max_length = encoder.tokens
     return tokenizer
 
 
@@ -260,7 +260,7 @@ def _check_settings(path: Path, table: Mapping[str, Any], kind: TokenizerKind) -
 
 def _check_length(folder: Path, tokenizer: Any, encoder: Component) -> None:
     """Refuse a tokenizer that cuts texts to fewer tokens than the compiled encoder takes."""
-    tokens = encoder.config["max_position_embeddings"]
+    tokens = encoder.tokens
     if tokenizer.model_max_length < tokens:
         raise CheckpointError(
             f"{folder / 'tokenizer_config.json'}: model_max_length is "

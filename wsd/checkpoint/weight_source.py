@@ -40,6 +40,21 @@ class TokenizerFiles:
     checkpoint: Path | None = None
 
 
+def given_tokenizer(folder: Path | None, tokenizer: Tokenizer) -> TokenizerFiles | None:
+    """Return the files of a tokenizer that was given for a checkpoint without one.
+
+    Args:
+        folder: with the files of a tokenizer, or with a folder for each of them as in the diffusers
+            layout; None if none was given.
+        tokenizer: one of the family's. What is in the folder itself is no tokenizer of one file.
+    """
+    if folder is None:
+        return None
+    if (folder / tokenizer.name).is_dir():
+        return TokenizerFiles(folder / tokenizer.name, tokenizer.pad_token, folder)
+    return TokenizerFiles(folder, tokenizer.pad_token) if tokenizer.kind.tables else None
+
+
 class WeightSource(Protocol):
     """Weights and files of a checkpoint, opened for one family."""
 
@@ -81,6 +96,16 @@ class WeightSource(Protocol):
         Raises:
             CheckpointError: for a missing or unreadable file, and for a tensor that is missing,
                 has another shape, or is of a number format that is not read.
+        """
+
+    def lacks(self, component: Component) -> bool:
+        """Tell whether the source has nothing of a component.
+
+        Args:
+            component: one of the family's.
+
+        Raises:
+            CheckpointError: if a file that says it is unreadable.
         """
 
     def missing(self, component: Component) -> list[str]:

@@ -49,7 +49,8 @@ def models() -> None:
 
     for family in FAMILIES.values():
         sizes = ", ".join(f"{width}x{height}" for width, height in family.sizes)
-        say(f"{family.name}\t{sizes}\t{family.title}")
+        license_ = f"\tlicence: {family.license}" if family.license else ""
+        say(f"{family.name}\t{sizes}\t{family.title}{license_}")
 
 
 @command()

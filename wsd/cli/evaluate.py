@@ -85,7 +85,7 @@ def reference(
 
 @command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@checkpoint_options()
+@checkpoint_options("text_encoder_3")
 @request_options("images")
 @picture_options
 @schedule_options
@@ -107,7 +107,7 @@ def parity(
     described = manifest.model
     # The bundle was built with these options, so it is compared with them.
     schedule = schedule.fill_in(described.options)
-    checkpoint = replace(chosen, model=described.family or described.name).open(schedule)
+    checkpoint = chosen.like(manifest).open(schedule)
     found = compare(
         folder, checkpoint, request, find_host(host), Progress(), model=described.name,
         picture=picture,
@@ -171,14 +171,10 @@ def bench(
     if compare:
         manifest = read_manifest(find_manifest(folder, model))
         check_request(manifest, GenerationRequest(prompt="", size=size))
-        described = manifest.model
         chosen = CheckpointChoice(
-            described.family or described.name,
-            weights,
-            random_weights=random_weights,
-            adapters=adapters,
+            manifest.model.name, weights, random_weights=random_weights, adapters=adapters
         )
-        checkpoint = chosen.open()
+        checkpoint = chosen.like(manifest).open()
         check_adapters(manifest, checkpoint)
     options = LoadOptions(kernels=kernels)
     found = measure(

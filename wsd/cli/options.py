@@ -6,7 +6,7 @@ import functools
 import math
 import shlex
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from wsd.models.registry import Family
     from wsd.models.schedule_options import ScheduleOptions
     from wsd.runtime.driver import OpenHost, RenderReport
+    from wsd.spec.manifest import Manifest
 
     Report = BenchmarkReport | ParityReport | RenderReport
 
@@ -188,6 +189,10 @@ _CHECKPOINT = {
         "--vae", metavar="FOLDER|FILE|HUB_ID", type=NAME,
         help="VAE in place of the checkpoint's own.",
     ),
+    "text_encoders": click.option(
+        "--text-encoders", metavar="FOLDER|FILE|HUB_ID", type=NAME,
+        help="Text encoders in place of the checkpoint's own.",
+    ),
     "safety_checker": click.option(
         "--safety-checker", metavar="FOLDER|HUB_ID", type=NAME,
         help="A component that looks at finished pictures, for pages that ask for it.",
@@ -196,6 +201,11 @@ _CHECKPOINT = {
         "--lora", "adapters", multiple=True, type=AdapterType(),
         help="An adapter (LoRA, LoCon, LoHa, LoKr, DoRA) to merge into the weights, and its scale, "
         "1 unless given; repeatable.",
+    ),
+    "text_encoder_3": click.option(
+        "--text-encoder-3/--no-text-encoder-3", default=None,
+        help="Whether Stable Diffusion 3.5's third text encoder (T5) is taken; if the checkpoint "
+        "has it unless given.",
     ),
     "tokenizer": click.option(
         "--tokenizer", metavar="FOLDER",
@@ -337,6 +347,9 @@ class CheckpointChoice:
         random_weights: seed of random weights.
         safety_checker: a folder or a hub id with a component that looks at finished pictures.
         adapters: files of adapters that are merged into the weights, and their scales.
+        text_encoder_3: whether text encoders that can be left out are taken; None for those that
+            the checkpoint has.
+        text_encoders: what takes the place of the checkpoint's text encoders.
     """
 
     model: str
@@ -346,30 +359,52 @@ class CheckpointChoice:
     random_weights: int | None = None
     safety_checker: str | None = None
     adapters: tuple[tuple[str, float], ...] = ()
+    text_encoder_3: bool | None = None
+    text_encoders: str | None = None
 
     @property
     def is_given(self) -> bool:
-        """Tell whether any option beside the model's name was given."""
-        return self != CheckpointChoice(self.model)
+        """Tell whether any option was given that names a checkpoint or a part of one."""
+        return self != CheckpointChoice(self.model, text_encoder_3=self.text_encoder_3)
 
     def compile_options(self) -> str:
         """Return the options with which ``wsd compile`` compiles the same variant, for a shell."""
         given = {
             "--weights": self.weights,
             "--vae": self.vae,
+            "--text-encoders": self.text_encoders,
             "--safety-checker": self.safety_checker,
         }
-        return " ".join(f"{name} {shlex.quote(value)}" for name, value in given.items() if value)
+        words = [f"{name} {shlex.quote(value)}" for name, value in given.items() if value]
+        if self.text_encoder_3 is not None:
+            words.append(f"--{'' if self.text_encoder_3 else 'no-'}text-encoder-3")
+        return " ".join(words)
 
     def family(self) -> Family:
-        """Return the family that ``--model`` names.
+        """Return the family that ``--model`` names, with the text encoders that are wanted.
 
         Raises:
-            UsageError: if there is none of this name.
+            UsageError: if there is none of this name, or nothing can be said of its encoders.
         """
         from wsd.models.registry import find_family
 
-        return find_family(self.model)
+        return find_family(self.model).choose_encoders(self.text_encoder_3)
+
+    def like(self, manifest: Manifest) -> CheckpointChoice:
+        """Return the choice of the checkpoint that a bundle was built from.
+
+        Args:
+            manifest: of the bundle; it says which family it is of, and which text encoders it has.
+
+        Raises:
+            UsageError: if there is no such family.
+        """
+        from wsd.models.registry import find_family
+
+        name = manifest.model.family or manifest.model.name
+        optional = find_family(name).conditioning.optional
+        has = all(encoder in manifest.conditioning.encoders for encoder in optional)
+        return replace(self, model=name, text_encoder_3=has if optional else None)
 
     def variant(self) -> Family:
         """Return the family as the checkpoint's configurations have it, for a compiler.
@@ -379,7 +414,9 @@ class CheckpointChoice:
         """
         from wsd.checkpoint.resolve import read_variant
 
-        return read_variant(self.family(), self.weights, self.vae, self.safety_checker)
+        return read_variant(
+            self.family(), self.weights, self.vae, self.safety_checker, self.text_encoders
+        )
 
     def open(self, schedule: ScheduleOptions | None = None) -> Checkpoint:
         """Open the checkpoint; if none is named, the one that the family ships.
@@ -396,7 +433,7 @@ class CheckpointChoice:
 
         return open_chosen(
             self.family(), self.weights, self.random_weights, self.tokenizer, self.vae,
-            schedule or NOT_DENOISED, self.safety_checker, self.adapters,
+            schedule or NOT_DENOISED, self.safety_checker, self.adapters, self.text_encoders,
         )  # fmt: skip
 
 

@@ -104,6 +104,7 @@ def describe_architecture(family: Family) -> dict[str, str]:
         "components": {c.id: c.role for c in family.components},
         "encoders": [asdict(encoder) for encoder in conditioning.encoders],
         "join": conditioning.join,
+        **({"room": conditioning.room} if conditioning.room else {}),
         **{f"{c.id}.{key}": value for c in family.components for key, value in c.config.items()},
     }
     return {name: canonical_json(value).decode().strip() for name, value in parts.items()}

@@ -356,7 +356,11 @@ def draw_reference(
             "callback_on_step_end": on_step,
             **_prompt_arguments(pipeline, family, request),
             **_placed_arguments(picture, *size, latents),
+            **family.architecture.call_options(family),
         }
+        if "eta" not in inspect.signature(type(pipeline).__call__).parameters:
+            # Its schedulers, of flow matching, add no share of DDPM's noise.
+            del arguments["eta"]
         drawn = pipeline(**{**arguments, **given})
     images = (drawn.images * 255).round().astype(np.uint8)
     return images, kept["latents"].cpu().numpy().ravel()

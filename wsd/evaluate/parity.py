@@ -19,6 +19,7 @@ pictures and masks, and the memory that is compared is that of drawing from a pi
 from __future__ import annotations
 
 import gc
+import inspect
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -38,6 +39,7 @@ from wsd.evaluate.metrics import psnr, relative_error
 from wsd.evaluate.safety_reference import Decision, SafetyReference, differ_most
 from wsd.evaluate.tiled_decode import Tiled, decode_tiles, encode_tiles
 from wsd.evaluate.weighted_prompts import encode_prompt
+from wsd.models.family import Family
 from wsd.models.schedulers import MAX_STEPS
 from wsd.runtime.driver import (
     LoadOptions,
@@ -219,7 +221,7 @@ def compare(
     expected, device = _expect(checkpoint, manifest, request, size, progress, picture)
     findings: list[Finding] = []
     with open_stage_renderer(bundle, progress, LoadOptions(), open_host, model) as renderer:
-        findings += _stages(renderer, request, size, expected)
+        findings += _stages(renderer, request, size, expected, _name_denoiser(family))
         drawn = renderer.draw(request, picture=picture)
         findings += _trajectory(drawn, expected, manifest.model.dtype)
         findings += [Finding(f"time: {name}", ms, "ms") for name, ms in drawn.timings.items()]
@@ -247,6 +249,11 @@ def compare(
             findings += _safety(manifest, size, options, renderer, expected)
     pictures = np.stack([expected.picture, drawn.images[0]])
     return Comparison(tuple(findings), drawn.adapter, device, pictures)
+
+
+def _name_denoiser(family: Family) -> str:
+    name = family.component(DENOISER).id
+    return "UNet" if name == "unet" else name
 
 
 def _shorten(request: GenerationRequest, picture: GivenPicture | None) -> GenerationRequest:
@@ -440,13 +447,18 @@ def _encode(
         if weighted.pooled is not None:
             named["pooled_text"] = weighted.pooled
         return {name: tensor.cpu().numpy() for name, tensor in named.items()}
+    family = checkpoint.family
+    others: dict[str, Any] = {"prompt_2": request.prompt2, "prompt_3": None}
+    needed = inspect.signature(pipeline.encode_prompt).parameters
     encoded = pipeline.encode_prompt(
         request.prompt,
         device=device,
         num_images_per_prompt=1,
         do_classifier_free_guidance=False,
-        **({} if request.prompt2 is None else {"prompt_2": request.prompt2}),
+        # Stable Diffusion 3's pipeline takes a prompt for each encoder; None is the first one.
+        **{name: text for name, text in others.items() if name in needed},
         **({"clip_skip": request.clip_skip} if request.clip_skip else {}),
+        **family.architecture.call_options(family),
     )
     named = {"text_embeddings": encoded[0]}
     if len(encoded) > 2:
@@ -492,6 +504,15 @@ def _make_mask_inputs(
 
 
 def _predict(pipeline: Any, given: dict[str, torch.Tensor]) -> np.ndarray:
+    if hasattr(pipeline, "transformer"):
+        flow: np.ndarray = (
+            pipeline.transformer(
+                given["latents"], given["text_embeddings"], given["pooled_text"], given["timestep"]
+            )
+            .sample.cpu()
+            .numpy()
+        )
+        return flow
     added = {"text_embeds": given.get("pooled_text"), "time_ids": given.get("time_ids")}
     joined = [given[name] for name in ("latents", "mask", "masked_latents") if name in given]
     noise: np.ndarray = (
@@ -509,9 +530,10 @@ def _predict(pipeline: Any, given: dict[str, torch.Tensor]) -> np.ndarray:
 
 
 def _stages(
-    renderer: StageRenderer, request: GenerationRequest, size: Size, expected: Expected
-) -> Iterator[Finding]:
-    """Compare each stage on the reference's inputs."""
+    renderer: StageRenderer, request: GenerationRequest, size: Size, expected: Expected,
+    denoiser: str,
+) -> Iterator[Finding]:  # fmt: skip
+    """Compare each stage on the reference's inputs; ``denoiser`` is what the report calls it."""
     found = renderer.encode_text(
         request.prompt, request.prompt2, request.prompt_syntax, request.clip_skip
     )
@@ -520,7 +542,7 @@ def _stages(
         yield Finding(f"text encoders: {name}", error, "relative", STAGE_TOLERANCE)
     noise = renderer.predict_noise(expected.inputs, size)
     error = relative_error(noise, expected.noise)
-    yield Finding("one UNet step", error, "relative", STAGE_TOLERANCE)
+    yield Finding(f"one {denoiser} step", error, "relative", STAGE_TOLERANCE)
     image = renderer.decode_latents(expected.inputs["latents"], size)
     error = relative_error(image, expected.image)
     yield Finding("VAE decode", error, "relative", STAGE_TOLERANCE)

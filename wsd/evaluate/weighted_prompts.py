@@ -32,8 +32,9 @@ class EncodedPrompt:
     """What the text encoders make of a prompt.
 
     Attributes:
-        embeddings: (1, chunks * tokens, features), of all encoders side by side.
-        pooled: (1, features) of the encoder that has it; None for a model without one.
+        embeddings: (1, chunks * tokens, features), of all encoders side by side; for Stable
+            Diffusion 3.5 those of CLIP side by side and padded, and T5's behind them.
+        pooled: (1, features) of the encoders that have it, side by side; None for a model without.
     """
 
     embeddings: torch.Tensor
@@ -102,7 +103,7 @@ def encode_prompt(
     Args:
         pipeline: with the encoders and their tokenizers, as diffusers names them.
         conditioning: of the checkpoint's family.
-        texts: what the first encoder reads, and what the second one reads.
+        texts: what the first encoder reads, and a third one, and what the second one reads.
         negative: whether it is a negative prompt.
         syntax: how the texts are read.
         clip_skip: how many of the encoders' last layers are left out.
@@ -114,29 +115,45 @@ def encode_prompt(
     read = []
     for place, use in enumerate(conditioning.encoders):
         tokenizer = getattr(pipeline, use.component.replace("text_encoder", "tokenizer"))
-        text, name = texts[min(place, 1)], "negative prompt" if negative else "prompt"
+        # As in diffusers, where no third prompt is given.
+        text, name = texts[place == 1], "negative prompt" if negative else "prompt"
         parts = [WeightedText(text, 1.0)]
         if syntax != "plain":
             parts = parse_weights(text, name, negative=negative)
         read.append(tokenize(tokenizer, parts, 1 if syntax == "plain" else chunks))
     # Another text may be longer for the other encoder.
     count = max(map(len, read))
-    states, pooled = [], None
+    states: list[torch.Tensor] = []
+    pooled: list[torch.Tensor] = []
     for use, found in zip(conditioning.encoders, read, strict=True):
         encoder = getattr(pipeline, use.component)
         tokenizer = getattr(pipeline, use.component.replace("text_encoder", "tokenizer"))
         device = next(encoder.parameters()).device
         [nothing] = tokenize(tokenizer, [], 1)
-        joined = []
+        joined: list[torch.Tensor] = []
         for ids, weights in [*found, *[nothing] * (count - len(found))]:
             with torch.no_grad():
                 encoded = encoder(torch.tensor([ids], device=device), output_hidden_states=True)
                 state = _choose_state(encoder, encoded, use, clip_skip)
+            if use.pooled and not joined:
+                pooled.append(encoded.text_embeds)
             joined.append(weigh_states(state, torch.tensor(weights, device=device)))
-            if use.pooled and pooled is None:
-                pooled = encoded.text_embeds
         states.append(torch.cat(joined, dim=1))
-    return EncodedPrompt(torch.cat(states, dim=-1), pooled)
+    return EncodedPrompt(
+        _join(pipeline, conditioning, states), torch.cat(pooled, dim=-1) if pooled else None
+    )
+
+
+def _join(pipeline: Any, conditioning: Conditioning, states: list[torch.Tensor]) -> torch.Tensor:
+    """Join the states of all encoders as the denoiser reads them."""
+    if conditioning.join == "features":
+        return torch.cat(states, dim=-1)
+    width = pipeline.transformer.config.joint_attention_dim
+    # The third encoder can be left out: zeros are in the place of its states then.
+    side_by_side = torch.cat(states[:2], dim=-1)
+    behind = states[2] if len(states) > 2 else side_by_side.new_zeros(1, conditioning.room, width)
+    padded = torch.nn.functional.pad(side_by_side, (0, width - side_by_side.shape[-1]))
+    return torch.cat([padded, behind], dim=1)
 
 
 def _choose_state(
@@ -165,7 +182,7 @@ def tokenize(
         parts: of the text.
         chunks: the most chunks; what does not fit is cut.
     """
-    capacity = tokenizer.model_max_length - 2
+    capacity = tokenizer.model_max_length - len(_begin(tokenizer)) - 1
     comma = tokenizer(",", add_special_tokens=False).input_ids
     read: list[list[tuple[int, float]]] = [[]]
     last_comma = -1
@@ -201,16 +218,17 @@ def _complete(
 ) -> tuple[list[int], list[float]]:
     """Add what begins, ends and fills a chunk, and weighs 1."""
     missing = capacity - len(chunk)
+    begin = _begin(tokenizer)
     ids, weights = [token for token, _ in chunk], [weight for _, weight in chunk]
     return (
-        [
-            tokenizer.bos_token_id,
-            *ids,
-            tokenizer.eos_token_id,
-            *[tokenizer.pad_token_id] * missing,
-        ],
-        [1.0, *weights, 1.0, *[1.0] * missing],
+        [*begin, *ids, tokenizer.eos_token_id, *[tokenizer.pad_token_id] * missing],
+        [*[1.0] * len(begin), *weights, 1.0, *[1.0] * missing],
     )
+
+
+def _begin(tokenizer: Any) -> list[int]:
+    """Return the ids that begin a text; none for T5's tokenizer."""
+    return [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
 
 
 def weigh_states(states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

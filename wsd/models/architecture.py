@@ -9,7 +9,7 @@ the methods: ``nox`` and ``wsd models`` read the registry before anything is ins
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
@@ -67,6 +67,9 @@ class TensorView(Protocol):
     def __getitem__(self, index: Any) -> Self:
         """Return a slice."""
 
+    def change(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Self:
+        """Return a tensor that is ``change`` of this one, when it is read."""
+
     def contiguous(self) -> Self:
         """Return the same values, contiguous in memory."""
 
@@ -117,6 +120,8 @@ class Architecture(ABC):
         diffusers_pipeline: name of the diffusers pipeline that draws the same pictures.
         diffusers_image_to_image: name of the one that draws them from a picture; empty for none.
         diffusers_inpaint: name of the one that draws a part of a picture anew; empty for none.
+        encoder_files: id of a text encoder to how the name of its file begins, where encoders are
+            published as files of their own.
         least_multiple: edges of pictures are multiples of it in pixels, whatever the checkpoint's
             configurations are; :meth:`size_multiple` is this number or a multiple of it.
     """
@@ -126,6 +131,7 @@ class Architecture(ABC):
     diffusers_pipeline: ClassVar[str]
     diffusers_image_to_image: ClassVar[str] = ""
     diffusers_inpaint: ClassVar[str] = ""
+    encoder_files: ClassVar[Mapping[str, str]] = {}
     least_multiple: ClassVar[int] = 1
 
     @abstractmethod
@@ -222,6 +228,11 @@ class Architecture(ABC):
 
     def pipeline_options(self, family: Family) -> Mapping[str, Any]:
         """Return what the pipeline's constructor takes besides components and scheduler."""
+        del family
+        return {}
+
+    def call_options(self, family: Family) -> Mapping[str, Any]:
+        """Return what the pipeline takes with every picture besides the request."""
         del family
         return {}
 

@@ -39,12 +39,18 @@ class Conditioning:
         join: how their states are joined.
         empty_negative: what an empty or missing negative prompt stands for.
         room: with ``sequence``, tokens that the last encoder has, or zeros where it is left out.
+        optional: ids of those encoders that can be left out, when a bundle is built and when it is
+            loaded; zeros are in the place of their states then.
+        demanded: those of the optional ones without which a checkpoint is refused, because somebody
+            asked for them.
     """
 
     encoders: tuple[ConditioningEncoder, ...]
     join: Join = "features"
     empty_negative: EmptyNegative = "encode"
     room: int = 0
+    optional: tuple[str, ...] = ()
+    demanded: tuple[str, ...] = ()
 
     def position(self, component: str) -> int:
         """Return the place of a component among the encoders, counted from 0.

@@ -7,7 +7,7 @@ data is for is the family's architecture (:mod:`wsd.models.architecture`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,13 @@ class Component:
     def folder(self) -> str:
         """Return the folder in the diffusers layout."""
         return self.subfolder or self.id
+
+    @property
+    def tokens(self) -> int:
+        """Return how many tokens a text encoder is compiled for."""
+        # CLIP's key, and T5's.
+        found = self.config.get("max_position_embeddings")
+        return int(self.config["n_positions"] if found is None else found)
 
 
 @dataclass(frozen=True)
@@ -157,6 +164,8 @@ class Family:
         examples: prompts for the page to offer.
         prompt_chunks: the most chunks that a prompt may have; a chunk is as long a text as the
             text encoder takes. Each number above 1 has functions of its own.
+        license: licence of the published weights, as their card names it; empty if whoever builds
+            has to look at the card.
     """
 
     name: str
@@ -174,6 +183,7 @@ class Family:
     weights: Path | None = None
     examples: tuple[str, ...] = ()
     prompt_chunks: int = 3
+    license: str = ""
 
     @property
     def latent_space(self) -> LatentSpace:
@@ -234,6 +244,46 @@ class Family:
         self.check_text_only()
         components = tuple(replace(component, parts=()) for component in self.components)
         return replace(self, components=components)
+
+    def without_encoders(self, ids: Collection[str]) -> Family:
+        """Return the family without some text encoders, and without their tokenizers.
+
+        Args:
+            ids: of components that :attr:`Conditioning.optional` names.
+        """
+        conditioning = replace(
+            self.conditioning,
+            encoders=tuple(e for e in self.conditioning.encoders if e.component not in ids),
+            optional=tuple(name for name in self.conditioning.optional if name not in ids),
+        )
+        return replace(
+            self,
+            conditioning=conditioning,
+            components=tuple(c for c in self.components if c.id not in ids),
+            tokenizers=tuple(t for t in self.tokenizers if t.component not in ids),
+        )
+
+    def choose_encoders(self, wanted: bool | None) -> Family:
+        """Return the family with the text encoders that can be left out, or without them.
+
+        Args:
+            wanted: False leaves them out; True asks for them, so that a checkpoint that has none is
+                refused; None takes those that the checkpoint has.
+
+        Raises:
+            UsageError: if none can be left out, and something was said of them.
+        """
+        optional = self.conditioning.optional
+        if wanted is None:
+            return self
+        if not optional:
+            raise UsageError(
+                f"{self.name} has no text encoder that can be left out",
+                "say nothing of it for this model",
+            )
+        if not wanted:
+            return self.without_encoders(optional)
+        return replace(self, conditioning=replace(self.conditioning, demanded=optional))
 
     def text_encoders(self) -> tuple[Component, ...]:
         """Return the text encoders in the order in which they run."""

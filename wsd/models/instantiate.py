@@ -77,4 +77,15 @@ def build_skeleton(
     for owner in module.modules():
         for name, parameter in owner.named_parameters(recurse=False):
             setattr(owner, name, torch.nn.Parameter(torch.empty(parameter.shape)))
+    tie_parameters(module)
     return module
+
+
+def tie_parameters(module: torch.nn.Module) -> None:
+    """Let the names that a model of transformers has for one parameter mean one again.
+
+    accelerate makes a parameter of its own for each name. T5's table of embeddings has two.
+    """
+    tie = getattr(module, "tie_weights", None)
+    if tie is not None:
+        tie()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from wsd.errors import UsageError
 from wsd.models.family import Component, Family, Tokenizer
+from wsd.models.sd35 import medium
 from wsd.models.stable_diffusion import sd15, sdxl
 from wsd.models.tiny import sd15 as tiny_sd15
 from wsd.models.tiny import sdxl as tiny_sdxl
@@ -42,6 +43,7 @@ register(sd15.INPAINT)
 register(sdxl.FAMILY)
 register(sdxl.TURBO)
 register(sdxl.INPAINT)
+register(medium.FAMILY)
 
 
 def find_family(name: str) -> Family:

@@ -114,17 +114,22 @@ class LoadOptions:
         offload: keep the parameters of one stage on the GPU at a time.
         tiling: decode pictures in tiles.
         kernels: ``auto``, ``generated``, or names of kernel variants, separated by commas.
+        text_encoder_3: whether text encoders that can be left out are loaded; None for those that
+            the bundle has.
     """
 
     offload: bool = False
     tiling: bool = False
     kernels: str | None = None
+    text_encoder_3: bool | None = None
 
     def given(self) -> page_types.LoadOptions:
         """Return the options as the page takes them, without those that are left to it."""
         given: page_types.LoadOptions = {"offload": self.offload, "tiling": self.tiling}
         if self.kernels is not None:
             given["kernels"] = self.kernels
+        if self.text_encoder_3 is not None:
+            given["textEncoder3"] = self.text_encoder_3
         return given
 
 

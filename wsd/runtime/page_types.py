@@ -29,6 +29,7 @@ class LoadOptions(TypedDict, total=False):
     offload: bool
     tiling: bool
     kernels: str
+    textEncoder3: bool
 
 
 class GenerateOptions(TypedDict, total=False):

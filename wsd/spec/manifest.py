@@ -245,7 +245,7 @@ class TokenizerEntry(FileEntry, _SparseEntry):
     """Token that fills a text up to ``max_length``."""
 
 
-class Conditioning(_Entry):
+class Conditioning(_SparseEntry):
     """How prompts become what conditions the denoiser."""
 
     encoders: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -255,6 +255,9 @@ class Conditioning(_Entry):
     the others'."""
     empty_negative: Literal["encode", "zeros"]
     """What a missing negative prompt means: the encoding of the empty text, or zeros."""
+    optional: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Ids of the text encoders that a page can leave out: where the states of one would be, the
+    denoiser gets zeros. Absent if all are needed."""
 
 
 class LatentSpace(_SparseEntry):
@@ -584,6 +587,9 @@ class Manifest(_SparseEntry):
         used = {f"entry_points: {e.name}": e.component for e in self.entry_points}
         used |= {f"conditioning: encoders: {name}": name for name in self.conditioning.encoders}
         used |= {f"tokenizers: {name}": name for name in self.tokenizers}
+        used |= {
+            f"conditioning: optional: {name}": name for name in self.conditioning.optional or ()
+        }
         for place, component in used.items():
             if component is not None and component not in self.components:
                 raise ValueError(

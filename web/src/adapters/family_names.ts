@@ -60,7 +60,10 @@ export function familyOfModel(manifest: Manifest): FamilyName {
   const weight = records.find((record) => record.name.endsWith("attn2.to_k.weight"));
   const width = weight?.shape[1];
   const known = width === undefined ? undefined : BY_WIDTH[width];
-  const kind = known ?? (manifest.conditioning.encoders.length > 1 ? "SDXL" : undefined);
+  const { encoders, join } = manifest.conditioning;
+  // Stable Diffusion 3.5 has several encoders too, and joins their states otherwise.
+  const isXl = encoders.length > 1 && join !== "sequence";
+  const kind = known ?? (isXl ? "SDXL" : undefined);
   const more = known ?? (width === undefined ? undefined : `${width} text channels`);
   return { name: `${family || name}${more === undefined ? "" : ` (${more})`}`, kind, width };
 }

@@ -79,7 +79,8 @@ export function suggestSettings(
 }
 
 function variantsOf({ conditioning }: Manifest): (typeof FAST_VARIANTS)[number][] {
-  // Of these architectures, only SDXL has two text encoders.
+  // Of the architectures that join states so, there is none. Of the others, only SDXL has two encoders.
+  if (conditioning.join === "sequence") return [];
   const own = conditioning.encoders.length > 1 ? "stable-diffusion-xl" : "stable-diffusion";
   return FAST_VARIANTS.filter(({ architectures }) =>
     (architectures as readonly string[]).includes(own),

@@ -3,6 +3,7 @@
 import { openCache } from "../bundle/cache";
 import { fetchManifest } from "../bundle/deployment";
 import type { FoundManifest } from "../bundle/deployment";
+import { chooseEncoders } from "../bundle/encoders";
 import { countBytes } from "../bundle/kept";
 import type { Manifest, Size } from "../bundle/manifest";
 import { makeTransport } from "../bundle/transport";
@@ -22,6 +23,7 @@ export interface Preflight {
   manifestUrl: string;
   /** Its digest, if it was given or its bundle states it. */
   integrity: string | undefined;
+  /** Without the third text encoder if that is to be left out. */
   manifest: Manifest;
   /** Why the model cannot run here, each with a hint; empty if it can. */
   problems: WsdError[];
@@ -48,6 +50,8 @@ export interface Preflight {
 export interface PreflightOptions extends IntegrityOptions, FetchOptions {
   /** Count the safety checker's bytes too, as loading with this option fetches it; false unless given. */
   safetyChecker?: boolean | undefined;
+  /** As the option of `fromPretrained`: `false` leaves out what the third text encoder takes. */
+  textEncoder3?: boolean | undefined;
 }
 
 /**
@@ -75,7 +79,7 @@ export async function preflight(
 ): Promise<Preflight> {
   checkEnvironment();
   const given = requireOptions("preflight", options, PREFLIGHT_CHECKS);
-  const { integrity, safetyChecker = false, ...how } = given;
+  const { integrity, safetyChecker = false, textEncoder3, ...how } = given;
   const transport = makeTransport(how);
   const url = manifestAddress(manifestUrl, how);
   const cache = await openCache();
@@ -85,7 +89,7 @@ export async function preflight(
   } catch (error) {
     throw explainAddress(error, manifestUrl, url);
   }
-  const { manifest } = found;
+  const manifest = chooseEncoders(found.manifest, textEncoder3);
   const bytes = countBytes(manifest, new Set(await cache.keys()), safetyChecker);
   const takesNegativePrompt = !guidesItself(manifest, manifest.defaults.size);
   const asked = { manifestUrl: found.url, integrity: found.integrity, safetyChecker };

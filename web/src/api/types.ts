@@ -49,6 +49,13 @@ export interface LoadOptions extends IntegrityOptions, FetchOptions, WorkerOptio
    */
   safetyChecker?: boolean | undefined;
   /**
+   * Whether the third text encoder (T5 of Stable Diffusion 3.5) is loaded. `false` fetches nothing of it,
+   * and gives the denoiser zeros in place of its states, as `text_encoder_3=None` of diffusers: it takes
+   * far less memory, and long prompts are followed less closely. It has no effect on models without
+   * one. With `true`, a bundle without it is refused. It is loaded if there is one unless given.
+   */
+  textEncoder3?: boolean | undefined;
+  /**
    * Which kernels run, for tests and measurements: `auto`, the fastest that the GPU can run;
    * `generated`, those that TVM generated; or names of variants, separated by commas, which
    * run wherever the GPU can run them.

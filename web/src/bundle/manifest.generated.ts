@@ -77,6 +77,11 @@ export interface Conditioning {
   join: "features" | "sequence";
   /** What a missing negative prompt means: the encoding of the empty text, or zeros. */
   empty_negative: "encode" | "zeros";
+  /**
+   * Ids of the text encoders that a page can leave out: where the states of one would be, the
+   * denoiser gets zeros. Absent if all are needed.
+   */
+  optional?: string[];
 }
 
 /** Options of a picture where the caller gives none. */

@@ -19,6 +19,8 @@ export interface Tokens {
 export interface TextTokenizer {
   /** How many ids a text may have, without those that begin and end it. */
   readonly capacity: number;
+  /** How many ids begin a text: 1 with CLIP, and 0 with T5. */
+  readonly begins: number;
   /** Turn a text into ids: as many as it has, without those that begin and end a text. */
   encode: (text: string, more?: readonly AddedToken[]) => number[];
   /** Add what begins and ends a text to its ids, and pad or cut them. */
@@ -70,6 +72,7 @@ export function createTokenizer(json: string, entry: TokenizerEntry): TextTokeni
   };
   return {
     capacity: entry.max_length - begin.length - 1,
+    begins: begin.length,
     encode,
     complete,
     tokenize: (text) => complete(encode(text)),

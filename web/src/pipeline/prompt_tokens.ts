@@ -147,7 +147,7 @@ function completeChunk(places: readonly WeighedPlace[], tokenizer: TextTokenizer
   const weights = new Float32Array(tokens.ids.length).fill(1);
   weights.set(
     places.map(({ weight }) => weight),
-    1,
+    tokenizer.begins,
   );
   const isWeighted = places.some(({ weight }) => weight !== 1);
   return { ...tokens, weights: isWeighted ? weights : undefined, rows };
@@ -207,24 +207,37 @@ function describePlaces(places: readonly Place[], { decode }: TextTokenizer): st
   return words.join(" ");
 }
 
+/** The part of joined states that is of one encoder. */
+export interface StatesBlock {
+  /** Its columns: from this one up to the other. */
+  from: number;
+  to: number;
+  /** Its first row; 0 unless given. */
+  row?: number | undefined;
+  /** Columns of the joined states; as many as make one row for each weight unless given. */
+  width?: number | undefined;
+}
+
 /**
  * Multiply the states of a text encoder by the weights of its tokens, and bring their mean back to
  * what it was, as the web UI's emphasis "Original" does.
  *
- * @param states float32, (tokens, width), flat; changed in place.
+ * @param states float32, (rows, width), flat; changed in place.
  * @param weights one for each token.
- * @param columns the part of each row that is of the encoder; all of it unless given.
+ * @param block the part of the states that is of the encoder; all of it unless given. Zeros in it,
+ *   which pad the states of an encoder, change nothing.
  */
 export function weighStates(
   states: Float32Array,
   weights: Float32Array,
-  columns: { from: number; to: number } = { from: 0, to: states.length / weights.length },
+  block: StatesBlock = { from: 0, to: states.length / weights.length },
 ): void {
-  const width = states.length / weights.length;
+  const { from, to, row: first = 0, width = states.length / weights.length } = block;
   let before = 0;
   let after = 0;
   for (const [row, weight] of weights.entries()) {
-    for (let at = row * width + columns.from; at < row * width + columns.to; at++) {
+    const start = (first + row) * width;
+    for (let at = start + from; at < start + to; at++) {
       before += states[at]!;
       states[at]! *= weight;
       after += states[at]!;
@@ -233,9 +246,7 @@ export function weighStates(
   const factor = before / after;
   // A mean of 0 cannot be brought back.
   if (!Number.isFinite(factor)) return;
-  for (let row = 0; row < weights.length; row++) {
-    for (let at = row * width + columns.from; at < row * width + columns.to; at++) {
-      states[at]! *= factor;
-    }
+  for (let row = first; row < first + weights.length; row++) {
+    for (let at = row * width + from; at < row * width + to; at++) states[at]! *= factor;
   }
 }

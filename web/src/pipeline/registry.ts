@@ -7,6 +7,7 @@ import type { Posterior, PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
 import type { GenerationResult, LoadOptions, SafetyReport, TokenCount, Usage } from "../api/types";
 import { BundleFiles } from "../bundle/bundle_files";
+import { chooseEncoders } from "../bundle/encoders";
 import { NO_CACHE, openCache } from "../bundle/cache";
 import { fetchManifest } from "../bundle/deployment";
 import { fileSizes } from "../bundle/kept";
@@ -146,7 +147,9 @@ export async function loadPipeline(
   const { integrity, signal } = options;
   const transport = makeTransport(options);
   const how = { integrity, signal, transport };
-  const { url, manifest } = await fetchManifest(manifestUrl, cache, how);
+  const found = await fetchManifest(manifestUrl, cache, how);
+  const { url } = found;
+  const manifest = chooseEncoders(found.manifest, options.textEncoder3);
   if (options.safetyChecker === true) requireSafetyChecker(manifest);
   const factory = factories.get(manifest.pipeline);
   if (factory === undefined) {

@@ -3,7 +3,7 @@
 import { TABLE } from "../adapters/inversion_file";
 import type { GivenEmbeddings, PromptSyntax } from "../api/options";
 import type { TokenCount } from "../api/types";
-import type { EntryPoint, Manifest, Role } from "../bundle/manifest";
+import type { EntryPoint, Manifest, Role, TensorSpec } from "../bundle/manifest";
 import { promptChunks, valueCount } from "../bundle/manifest";
 import { withRows } from "../gpu/embedding_rows";
 import type { Model, NamedTensors } from "../gpu/model";
@@ -67,13 +67,13 @@ export class PromptEncoder {
   }
 
   /**
-   * Encode a prompt; each encoder also gets what the encoders before it gave. Where words have
-   * weights, or there are several chunks, the embeddings are read back, weighed and joined, each chunk
-   * by itself; the pooled text stays that of the first chunk, as in the web UI.
+   * Encode a prompt; each encoder also gets what those before it gave, the last of each name. Where
+   * words have weights, or there are several chunks, the embeddings are read back, weighed and joined,
+   * each chunk by itself; the pooled text stays that of the first chunk, as in the web UI.
    *
    * @param least so many chunks at least; chunks of the empty text are added to fewer.
-   * @returns the last encoder's outputs, `text_embeddings` and, for SDXL, `pooled_text`; the
-   *   caller disposes of them.
+   * @returns what the encoders gave, the last of each name: `text_embeddings` and, but for SD 1.5,
+   *   `pooled_text`; the caller disposes of them.
    * @throws OptionError for a prompt that cannot be read in its syntax.
    */
   async encode(words: Words, least = 1): Promise<NamedTensors> {
@@ -179,12 +179,13 @@ export class PromptEncoder {
   private tokenizeAll(words: Words): PromptTokens[] {
     const { text, text2, syntax = "plain", inversions = [] } = words;
     return this.encoders.map((_, place) => {
-      // As in diffusers, an empty second prompt is none.
-      const read = place > 0 && text2 ? text2 : text;
+      // As in diffusers, an empty second prompt is none, and a third encoder reads the first one.
+      const read = place === 1 && text2 ? text2 : text;
       const id = this.idOf(place);
-      const own = inversions.map(({ token, count, vectors }) => {
-        return { token, count, vectors: vectors[id]! };
-      });
+      // T5 has no vectors: it reads the word.
+      const own = inversions.flatMap(({ token, count, vectors: { [id]: vectors } }) =>
+        vectors === undefined ? [] : [{ token, count, vectors }],
+      );
       return tokenizePrompt(this.tokenizers[id]!, read, syntax, own, this.mostChunks);
     });
   }
@@ -215,7 +216,7 @@ export class PromptEncoder {
           own.rows,
           () => this.model.call(encoder, inputs),
         );
-        outputs = clipSkip > 0 ? chooseStates(made, clipSkip) : made;
+        outputs = { ...outputs, ...(clipSkip > 0 ? chooseStates(made, clipSkip) : made) };
       }
       return outputs;
     });
@@ -234,16 +235,27 @@ export class PromptEncoder {
 
   /** Weigh the states of all encoders, each by its own tokens; changes the values. */
   private weigh(values: Float32Array, chunk: readonly Chunk[]): Float32Array {
-    let from = 0;
+    const shapes = this.encoders.map(({ outputs }) => statesOf(outputs)!.shape);
+    const [, rows, width] = shapes.at(-1)!;
     for (const [place, { weights }] of chunk.entries()) {
-      const outputs = this.encoders[place]!.outputs;
-      // An encoder's states are joined to those before it.
-      const to = outputs.find(({ name }) => name === TEXT_STATES)!.shape.at(-1)!;
-      if (weights !== undefined) weighStates(values, weights, { from, to });
-      from = to;
+      if (weights === undefined) continue;
+      const before = statesOf(this.encoders[place]!.inputs)?.shape;
+      // An encoder puts its states beside those before it, or where room was left behind them.
+      const isBehind = String(before) === String(shapes[place]);
+      weighStates(values, weights, {
+        width: width!,
+        row: isBehind ? rows! - weights.length : 0,
+        from: isBehind ? 0 : (before?.at(-1) ?? 0),
+        to: shapes[place]!.at(-1)!,
+      });
     }
     return values;
   }
+}
+
+/** Find the states among the tensors that an encoder takes or gives. */
+function statesOf(specs: readonly TensorSpec[]): TensorSpec | undefined {
+  return specs.find(({ name }) => name === TEXT_STATES);
 }
 
 /** Take the states of one layer out of all. */
@@ -272,7 +284,7 @@ export function tensorsOf(texts: Iterable<NamedTensors | undefined>): Tensor[] {
   return [...new Set([...texts].flatMap((text) => Object.values(text ?? {})))];
 }
 
-/** An output of the last text encoder, and what the options call it. */
+/** What the text encoders give in the end, and what the options call it. */
 export interface EmbeddingSpec {
   /** The compiled functions' name. */
   name: string;
@@ -288,16 +300,20 @@ const OPTION_NAMES = {
 } as const;
 
 /**
- * Return what a model's text encoders make of a prompt: one tensor, and with SDXL two.
+ * Return what a model's text encoders make of a prompt: one tensor, and two but for SD 1.5.
  *
  * @param chunks of the prompt.
  */
 export function embeddingSpecs(manifest: Manifest, chunks = 1): EmbeddingSpec[] {
-  const last = manifest.conditioning.encoders.at(-1);
-  const encoder = manifest.entry_points.find(
-    ({ role, component }) => role === "text_encoder" && component === last,
-  );
-  return (encoder?.outputs ?? []).map(({ name, shape: [first, second, ...others] }) => {
+  const outputs = manifest.conditioning.encoders.flatMap((id) => {
+    const encoder = manifest.entry_points.find(
+      ({ role, component }) => role === "text_encoder" && component === id,
+    );
+    return encoder?.outputs ?? [];
+  });
+  // What a later encoder gives takes the place of what one before it gave by the same name.
+  const last = new Map(outputs.map((output) => [output.name, output]));
+  return [...last.values()].map(({ name, shape: [first, second, ...others] }) => {
     const rows = name === TEXT_STATES ? chunks * second! : second!;
     return {
       name,

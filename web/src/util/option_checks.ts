@@ -174,7 +174,11 @@ export const FETCH_CHECKS: Checks = {
 export const LIST_CHECKS: Checks = { ...FETCH_CHECKS, integrity: requireString };
 
 /** Options of `preflight`. */
-export const PREFLIGHT_CHECKS: Checks = { ...LIST_CHECKS, safetyChecker: requireBoolean };
+export const PREFLIGHT_CHECKS: Checks = {
+  ...LIST_CHECKS,
+  safetyChecker: requireBoolean,
+  textEncoder3: requireBoolean,
+};
 
 /** Options of `fromPretrained`. */
 export const LOAD_CHECKS: Checks = {

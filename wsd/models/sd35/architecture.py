@@ -5,12 +5,13 @@ Esser et al. 2024, "Scaling rectified flow transformers for high-resolution imag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from wsd.models.architecture import Architecture, EntryPointModule
+from wsd.models.architecture import Architecture, EntryPointModule, SingleFileKeys
 from wsd.models.latent_space import LatentSpace, kl_latent_space
+from wsd.models.stable_diffusion.architecture import RANDOM_CONTRAST
 from wsd.spec.roles import DENOISER, VAE_DECODER
 from wsd.spec.tensor import Size
 
@@ -23,11 +24,20 @@ if TYPE_CHECKING:
 _LEAST_MULTIPLE = 16
 
 
+# The text encoder that can be left out, and its tokenizer.
+_T5, _T5_TOKENIZER = "text_encoder_3", "tokenizer_3"
+
+
 class StableDiffusion35(Architecture):
     """Stable Diffusion 3.5: a transformer reads the tokens of text and picture together."""
 
     name = "stable-diffusion-3.5"
     diffusers_pipeline = "StableDiffusion3Pipeline"
+    encoder_files: ClassVar[Mapping[str, str]] = {
+        "text_encoder": "clip_l",
+        "text_encoder_2": "clip_g",
+        _T5: "t5xxl",
+    }
     least_multiple = _LEAST_MULTIPLE
 
     def latent_space(self, family: Family) -> LatentSpace:
@@ -54,6 +64,35 @@ class StableDiffusion35(Architecture):
         from wsd.models.sd35.entry_points import make_entry_points
 
         yield from make_entry_points(family, component, model, sizes)
+
+    def safety_checker(self) -> Component:
+        """Return the safety checker of Stable Diffusion 1.x, which looks at any picture."""
+        from wsd.models.stable_diffusion.components import safety_checker
+
+        return safety_checker()
+
+    def single_file_keys(self, family: Family, component: Component) -> SingleFileKeys:
+        """Return where Stability AI's single files keep a component."""
+        from wsd.models.sd35.single_file import keys_of
+
+        return keys_of(family, component)
+
+    def pipeline_options(self, family: Family) -> Mapping[str, Any]:
+        """Return None for the text encoder that is left out, and for its tokenizer."""
+        has_t5 = any(component.id == _T5 for component in family.components)
+        return {} if has_t5 else {_T5: None, _T5_TOKENIZER: None}
+
+    def call_options(self, family: Family) -> Mapping[str, Any]:
+        """Return the number of tokens that T5 reads, or has zeros for."""
+        return {"max_sequence_length": family.conditioning.room}
+
+    def adjust_random_weights(self, family: Family, modules: Mapping[str, torch.nn.Module]) -> None:
+        """Scale the decoder's last layer up, so that pictures have contrast."""
+        import torch
+
+        vae: Any = modules[family.component(VAE_DECODER).id]
+        with torch.no_grad():
+            vae.decoder.conv_out.weight *= RANDOM_CONTRAST
 
 
 STABLE_DIFFUSION_35 = StableDiffusion35()

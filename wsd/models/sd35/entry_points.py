@@ -11,9 +11,15 @@ import torch
 from wsd.errors import CompileError
 from wsd.models.architecture import EntryPointModule
 from wsd.models.sd35.wrappers import Denoiser, GuidedDenoiser, LastClipEncoder, T5Encoder
-from wsd.models.stable_diffusion.entry_points import make_vae_entry_points
+from wsd.models.stable_diffusion.entry_points import make_safety_checker, make_vae_entry_points
 from wsd.models.stable_diffusion.wrappers import PooledTextEncoder
-from wsd.spec.roles import DENOISER, GUIDED_DENOISER, TEXT_ENCODER, VAE_DECODER
+from wsd.spec.roles import (
+    DENOISER,
+    GUIDED_DENOISER,
+    SAFETY_CHECKER,
+    TEXT_ENCODER,
+    VAE_DECODER,
+)
 from wsd.spec.tensor import Size, TensorSpec
 
 if TYPE_CHECKING:
@@ -39,6 +45,8 @@ def make_entry_points(
             yield _guided(plain, model)
     elif component.role == VAE_DECODER:
         yield from make_vae_entry_points(family, component, model, sizes)
+    elif component.role == SAFETY_CHECKER:
+        yield make_safety_checker(component, model)
     else:
         raise CompileError(
             f"component {component.id!r} has the role {component.role!r}, "
@@ -49,8 +57,7 @@ def make_entry_points(
 
 def clip_tokens(family: Family) -> int:
     """Return how many tokens both CLIP encoders take."""
-    tokens: int = family.text_encoders()[0].config["max_position_embeddings"]
-    return tokens
+    return family.text_encoders()[0].tokens
 
 
 def room(family: Family) -> int:

@@ -6,6 +6,7 @@ from wsd.models.conditioning import Conditioning, ConditioningEncoder
 from wsd.models.family import Family
 from wsd.models.sd35.architecture import STABLE_DIFFUSION_35
 from wsd.models.sd35.components import autoencoder_16, t5, transformer
+from wsd.models.sd35.t5 import t5_tokenizer
 from wsd.models.stable_diffusion.clip import clip_tokenizer, clip_vit_big_g, clip_vit_l
 
 # As diffusers' pipeline takes them: the states before the last layer, and both pooled states.
@@ -13,6 +14,9 @@ CLIP_ENCODERS = (
     ConditioningEncoder("text_encoder", hidden_state=-2, pooled=True),
     ConditioningEncoder("text_encoder_2", hidden_state=-2, pooled=True),
 )
+
+# The vocabulary of all T5 models, as one file.
+_T5_TOKENIZER = "google-t5/t5-base@a9723ea7f1b39c1eae772870f3b547bf6ef7e6c1"
 
 FAMILY = Family(
     name="sd35-medium",
@@ -47,7 +51,10 @@ FAMILY = Family(
         ),
     ),
     conditioning=Conditioning(
-        (*CLIP_ENCODERS, ConditioningEncoder("text_encoder_3")), join="sequence", room=256
+        (*CLIP_ENCODERS, ConditioningEncoder("text_encoder_3")),
+        join="sequence",
+        room=256,
+        optional=("text_encoder_3",),
     ),
     scheduler={
         "_class_name": "FlowMatchEulerDiscreteScheduler",
@@ -57,9 +64,13 @@ FAMILY = Family(
     tokenizers=(
         clip_tokenizer("tokenizer", "text_encoder"),
         clip_tokenizer("tokenizer_2", "text_encoder_2", pad_token="!"),
+        t5_tokenizer(_T5_TOKENIZER),
     ),
     sizes=((1024, 1024),),
     tile=512,
     steps=28,
     guidance_scale=4.5,
+    prompt_chunks=1,
+    # Stability AI Community License Agreement: free below a million dollars of revenue a year.
+    license="stabilityai-ai-community",
 )

@@ -7,12 +7,20 @@ column alone and its second half on its row, so that two tables of 384 halves ho
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.embeddings import get_1d_sincos_pos_embed_from_grid
 from diffusers.models.transformers import transformer_sd3 as published
+
+from wsd.errors import CheckpointError
+
+# The table in published checkpoints, (1, positions, width).
+_TABLE = "pos_embed.pos_embed"
 
 
 class PatchPositions(torch.nn.Module):
@@ -106,11 +114,57 @@ class SD3Transformer2DModel(published.SD3Transformer2DModel):  # type: ignore[mi
         )
         return {"pos_embed.pos_embed": table.reshape(1, count * count, -1), **state}
 
+    @staticmethod
+    def adopt_tensors(stored: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a checkpoint's tensors with two small tables in the place of the whole one.
+
+        Args:
+            stored: name → tensor of a file, which has ``shape`` and
+                ``change`` (:class:`wsd.checkpoint.stored_tensor.StoredTensor`).
+
+        Returns:
+            The same, with ``pos_embed.columns`` and ``pos_embed.rows``. When one of them is read, a
+            CheckpointError is raised if the whole table has other numbers than these two.
+        """
+        adopted = dict(stored)
+        table = adopted.pop(_TABLE, None)
+        if table is None:
+            return adopted
+        if len(table.shape) != 3 or math.isqrt(table.shape[1]) ** 2 != table.shape[1]:
+            # It is left over then, and an error names it.
+            return {**adopted, _TABLE: table}
+        for name, rows in (("columns", False), ("rows", True)):
+            adopted[f"pos_embed.{name}"] = table.change(partial(_read_halves, rows=rows))
+        return adopted
+
     def save_pretrained(self, save_directory: Any, **options: Any) -> None:
         """Write the files that diffusers' own class reads."""
-        own = published.SD3Transformer2DModel.from_config(dict(self.config))
+        own = published.SD3Transformer2DModel.from_config(dict(self.config)).to(self.dtype)
         own.load_state_dict(self.published_state())
         own.save_pretrained(save_directory, **options)
+
+
+def _read_halves(table: torch.Tensor, *, rows: bool) -> torch.Tensor:
+    """Return the halves of positions that depend on the column alone, or on the row.
+
+    Args:
+        table: of the published model, (1, edge * edge, width).
+        rows: which of the two.
+
+    Raises:
+        CheckpointError: if there are others.
+    """
+    edge, half = math.isqrt(table.shape[1]), table.shape[2] // 2
+    square = table.reshape(edge, edge, table.shape[2])
+    halves = square[..., half:] if rows else square[..., :half]
+    found = halves[:, :1] if rows else halves[:1]
+    # A tensor whose shape alone is asked for has no numbers.
+    if not table.is_meta and not torch.equal(halves, found.expand_as(halves)):
+        raise CheckpointError(
+            f"{_TABLE} holds positions that are not of a column and a row alone",
+            "the checkpoint's positions were trained, which WSD does not compile: take another",
+        )
+    return found.reshape(edge, half).clone()
 
 
 # A pipeline that is saved names the class that reads the files, which is diffusers'.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PIPELINE_MULTIPLE = 8
 # The decoder's last layer starts near zero; without this factor every picture that random
 # weights draw is one flat grey.
-_RANDOM_CONTRAST = 6.0
+RANDOM_CONTRAST = 6.0
 
 # Name of the UNet's input for the embedded guidance scale, as diffusers calls it.
 GUIDANCE_EMBEDDING = "timestep_cond"
@@ -164,7 +164,7 @@ class StableDiffusion(Architecture):
 
         vae: Any = modules[family.component(VAE_DECODER).id]
         with torch.no_grad():
-            vae.decoder.conv_out.weight *= _RANDOM_CONTRAST
+            vae.decoder.conv_out.weight *= RANDOM_CONTRAST
 
 
 # Original height and width, top and left of the crop, target height and width.

@@ -312,9 +312,9 @@ _PER_BLOCK: Mapping[str, tuple[str, ...]] = {
 
 # A clip skip may be baked in by the configuration alone: the file then has the last layers too,
 # and transformers does not read them.
+CLIP_LAYERS = (r"(?:.+\.)?encoder\.layers\.(\d{1,4})\..+", "num_hidden_layers")
 _LAYERS: Mapping[str, tuple[str, str]] = dict.fromkeys(
-    ("CLIPTextModel", "CLIPTextModelWithProjection", "StableDiffusionSafetyChecker"),
-    (r"(?:.+\.)?encoder\.layers\.(\d{1,4})\..+", "num_hidden_layers"),
+    ("CLIPTextModel", "CLIPTextModelWithProjection", "StableDiffusionSafetyChecker"), CLIP_LAYERS
 )
 
 # Pipeline → pipelines whose folders it draws the same pictures of.

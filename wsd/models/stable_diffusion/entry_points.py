@@ -64,7 +64,7 @@ def make_entry_points(
     elif component.role == VAE_DECODER:
         yield from make_vae_entry_points(family, component, model, sizes)
     elif component.role == SAFETY_CHECKER:
-        yield _safety_checker(component, model)
+        yield make_safety_checker(component, model)
     else:
         raise CompileError(
             f"component {component.id!r} has the role {component.role!r}, "
@@ -265,7 +265,7 @@ def _encoder(family: Family, part: Part, model: torch.nn.Module, size: Size) -> 
     )
 
 
-def _safety_checker(component: Component, model: Any) -> EntryPointModule:
+def make_safety_checker(component: Component, model: Any) -> EntryPointModule:
     """Wrap a safety checker, which looks at pictures in a size of its own."""
     edge = component.config["image_size"]
     outputs = (

@@ -26,15 +26,17 @@ EXAMPLES = (
 )
 
 
-def tiny_clip(class_name: str, component_id: str, activation: str) -> Component:
+def tiny_clip(
+    class_name: str, component_id: str, activation: str, width: int = HIDDEN
+) -> Component:
     """Return a text encoder for the vocabulary of 720 tokens."""
     return clip(
         class_name,
         component_id,
         vocab_size=720,
-        hidden_size=HIDDEN,
-        intermediate_size=4 * HIDDEN,
-        projection_dim=HIDDEN,
+        hidden_size=width,
+        intermediate_size=4 * width,
+        projection_dim=width,
         num_hidden_layers=4,
         num_attention_heads=4,
         hidden_act=activation,

@@ -1,0 +1,184 @@
+"""Key mapping of single files of Stable Diffusion 3.5 in the original layout to diffusers' names.
+
+Source: diffusers' ``convert_sd3_transformer_checkpoint_to_diffusers``, whose slices cannot be taken
+of tensors that are still in the file; a test compares the two. Files that Stability AI published
+have the transformer and the VAE, and some of them the text encoders.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+
+from wsd.errors import CheckpointError
+from wsd.models.architecture import SingleFileKeys, View
+from wsd.models.sd35.other_models import FIRST, FIRST_EDGE, LARGE, LARGE_WIDTH
+from wsd.spec.roles import DENOISER, TEXT_ENCODER
+
+if TYPE_CHECKING:
+    from wsd.models.family import Component, Family
+
+_TRANSFORMER = "model.diffusion_model."
+_VAE = ("first_stage_model.", "vae.")
+# Of each text encoder, in their order.
+_ENCODERS = (
+    "text_encoders.clip_l.transformer.",
+    "text_encoders.clip_g.transformer.",
+    "text_encoders.t5xxl.transformer.",
+)
+_PROJECTION = "text_projection.weight"
+_POSITIONS = "text_model.embeddings.position_embedding.weight"
+
+_TOP = {
+    "x_embedder.proj": "pos_embed.proj",
+    "t_embedder.mlp.0": "time_text_embed.timestep_embedder.linear_1",
+    "t_embedder.mlp.2": "time_text_embed.timestep_embedder.linear_2",
+    "y_embedder.mlp.0": "time_text_embed.text_embedder.linear_1",
+    "y_embedder.mlp.2": "time_text_embed.text_embedder.linear_2",
+    "context_embedder": "context_embedder",
+    "final_layer.linear": "proj_out",
+    "final_layer.adaLN_modulation.1": "norm_out.linear",
+}
+_BLOCK = re.compile(r"joint_blocks\.(\d+)\.(x|context)_block\.(.+)")
+# Of the picture's half of a block, and of the text's.
+_LAYERS = {
+    "x": {
+        "attn.proj": "attn.to_out.0",
+        "attn.ln_q": "attn.norm_q",
+        "attn.ln_k": "attn.norm_k",
+        "attn2.proj": "attn2.to_out.0",
+        "attn2.ln_q": "attn2.norm_q",
+        "attn2.ln_k": "attn2.norm_k",
+        "adaLN_modulation.1": "norm1.linear",
+        "mlp.fc1": "ff.net.0.proj",
+        "mlp.fc2": "ff.net.2",
+    },
+    "context": {
+        "attn.proj": "attn.to_add_out",
+        "attn.ln_q": "attn.norm_added_q",
+        "attn.ln_k": "attn.norm_added_k",
+        "adaLN_modulation.1": "norm1_context.linear",
+        "mlp.fc1": "ff_context.net.0.proj",
+        "mlp.fc2": "ff_context.net.2",
+    },
+}
+# Queries, keys and values are one matrix in the original layout.
+_HEADS = {
+    ("x", "attn.qkv"): ("attn.to_q", "attn.to_k", "attn.to_v"),
+    ("x", "attn2.qkv"): ("attn2.to_q", "attn2.to_k", "attn2.to_v"),
+    ("context", "attn.qkv"): ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
+}
+
+
+def keys_of(family: Family, component: Component) -> SingleFileKeys:
+    """Return where a single file keeps a component."""
+    if component.role == DENOISER:
+        return SingleFileKeys((_TRANSFORMER,), partial(_convert_transformer, component))
+    if component.role != TEXT_ENCODER:
+        return SingleFileKeys(_VAE, partial(_convert_vae, component), last_prefix_wins=True)
+    place = family.conditioning.position(component.id)
+    return SingleFileKeys((_ENCODERS[place],), partial(_convert_encoder, place))
+
+
+def add_projection(tensors: dict[str, View]) -> dict[str, View]:
+    """Return the first CLIP encoder's tensors with the projection that diffusers gives it.
+
+    The original model takes the pooled state as it is, and its files have no projection, or one
+    that nobody reads.
+
+    Args:
+        tensors: by transformers' names.
+    """
+    known = tensors.get(_POSITIONS)
+    if known is None:
+        # An error names what is missing.
+        return tensors
+    return {**tensors, _PROJECTION: known.change(lambda table: torch.eye(table.shape[-1]))}
+
+
+def _convert_vae(component: Component, tensors: dict[str, View]) -> dict[str, View]:
+    from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+
+    return dict(convert_ldm_vae_checkpoint(tensors, dict(component.config)))
+
+
+def _convert_encoder(place: int, tensors: dict[str, View]) -> dict[str, View]:
+    found = {key.removeprefix(_ENCODERS[place]): tensor for key, tensor in tensors.items()}
+    return add_projection(found) if place == 0 else found
+
+
+def _convert_transformer(component: Component, tensors: dict[str, View]) -> dict[str, View]:
+    """Return the transformer's tensors by diffusers' names.
+
+    Raises:
+        CheckpointError: if they are of Stable Diffusion 3 Medium or 3.5 Large.
+    """
+    _check_model(component, tensors)
+    last = component.config["num_layers"] - 1
+    return {
+        name: tensor
+        for key, value in tensors.items()
+        for name, tensor in _rename(key.removeprefix(_TRANSFORMER), value, last)
+    }
+
+
+def _rename(key: str, tensor: View, last: int) -> Iterator[tuple[str, View]]:
+    """Yield what a tensor of the original layout is by diffusers' names.
+
+    A name that is not known stays as it is, so that an error names it.
+    """
+    if key == "pos_embed":
+        yield "pos_embed.pos_embed", tensor
+        return
+    module, _, kind = key.rpartition(".")
+    block = _BLOCK.fullmatch(module)
+    if block is None:
+        name = _TOP.get(module, module)
+        yield f"{name}.{kind}", _swap(tensor) if name == "norm_out.linear" else tensor
+        return
+    number, side, layer = int(block[1]), block[2], block[3]
+    prefix = f"transformer_blocks.{number}"
+    if (heads := _HEADS.get((side, layer))) is not None:
+        rows = tensor.shape[0] // 3
+        for place, head in enumerate(heads):
+            yield f"{prefix}.{head}.{kind}", tensor[place * rows : (place + 1) * rows]
+        return
+    own = _LAYERS[side].get(layer)
+    if own is None:
+        yield key, tensor
+        return
+    # The text's half of the last block ends with its normalisation.
+    swaps = number == last and own == "norm1_context.linear"
+    yield f"{prefix}.{own}.{kind}", _swap(tensor) if swaps else tensor
+
+
+def _swap(tensor: View) -> View:
+    """Put the second half first: the original has a shift before a scale, diffusers the scale."""
+    half = tensor.shape[0] // 2
+    return tensor.change(lambda whole: torch.cat([whole[half:], whole[:half]]))
+
+
+def _check_model(component: Component, tensors: dict[str, View]) -> None:
+    """Refuse a transformer of another width, or with another table of positions."""
+    config = component.config
+    width = config["num_attention_heads"] * config["attention_head_dim"]
+    edge = config["pos_embed_max_size"]
+    other = "this file is of another model of the family: see wsd models"
+    key = f"{_TRANSFORMER}x_embedder.proj.weight"
+    if (proj := tensors.get(key)) is not None and proj.shape[0] != width:
+        raise CheckpointError(
+            f"tensor {key} has {proj.shape[0]} features, expected {width}",
+            LARGE if proj.shape[0] == LARGE_WIDTH else other,
+        )
+    key = f"{_TRANSFORMER}pos_embed"
+    if (table := tensors.get(key)) is not None and table.shape[1] != edge * edge:
+        found = math.isqrt(table.shape[1])
+        raise CheckpointError(
+            f"tensor {key} has positions of {found}x{found}, expected {edge}x{edge}",
+            FIRST if found == FIRST_EDGE else other,
+        )
