@@ -36,9 +36,9 @@ def drawn(page, origin):
     page.goto(origin)
     ready(page)
     unfold(page, "Settings")
-    page.get_by_label("Negative prompt").fill("a red circle")
+    page.get_by_label("Negative prompt", exact=True).fill("a red circle")
     page.get_by_label("Seed", exact=True).fill("7")
-    page.get_by_label("Guidance").fill("2.5")
+    page.get_by_label("Guidance", exact=True).fill("2.5")
     draw(page, PROMPT, steps=3)
     return save(page)
 
