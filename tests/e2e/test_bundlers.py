@@ -367,11 +367,8 @@ def expected(speck_renderer):
     return image
 
 
-# One of each bundler; older versions and other ways are for the exhaustive tests.
-FULL = (
-    "import map", "in a worker", "Vite 8's example", "Vite 7 in development", "webpack",
-    "Next.js with Turbopack", "Rollup", "Parcel", "esbuild with workerUrl",
-)  # fmt: skip
+# Without a bundler, and by the one that most pages use; the others are for the exhaustive tests.
+FULL = ("import map", "Vite 8's example")
 
 
 @pytest.mark.parametrize(
@@ -398,6 +395,7 @@ def test_a_bundlers_page_draws(row, project, expected, tmp_path, page):
     assert complaints == []
 
 
+@pytest.mark.exhaustive
 def test_nexts_example_draws_each_prompt_with_the_model_it_has(project, tmp_path, page):
     """A model is loaded in a worker of its own, so another worker would be another model."""
     workers = []
@@ -417,6 +415,7 @@ def test_nexts_example_draws_each_prompt_with_the_model_it_has(project, tmp_path
         assert len(workers) == started
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("version", [6, 7])
 def test_vites_development_server_is_explained(version, project, tmp_path, page):
     """Before version 8 it moves the client and not the worker, unless the package is excluded."""

@@ -70,7 +70,7 @@ def test_a_lost_gpu_takes_the_picture_that_is_drawn_and_not_those_that_wait(open
     assert call(tab, "takeNotices") == ["The GPU was lost; the model is loaded again."]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_worker_that_hangs_is_ended_and_waiting_calls_draw_in_another(open_tab):
     tab = open_tab("model", fault="endless_loop")
     found = call(tab, "hangAmid", "model")
@@ -83,7 +83,7 @@ def test_a_worker_that_hangs_is_ended_and_waiting_calls_draw_in_another(open_tab
     wait_for_workers(tab, 1)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_two_pipelines_of_a_page_know_nothing_of_each_other(open_tab):
     tab = open_tab("left", "right")
     wait_for_workers(tab, 2)
@@ -102,7 +102,7 @@ def test_a_call_that_is_refused_does_not_disturb_the_one_that_runs(open_tab):
     assert third == call(tab, "draw", "model")
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("offload", [False, True])
 def test_progress_is_one_share_that_never_falls(open_tab, offload):
     tab = open_tab()

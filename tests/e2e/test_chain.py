@@ -55,7 +55,7 @@ def test_what_a_server_alters_is_named_and_not_drawn_with(page, origin, place, c
     expect(page.get_by_role("button", name="Draw")).to_be_disabled()
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("place", "change"), [(MANIFEST, weaken), (INDEX, retitle)])
 def test_what_is_altered_in_the_browser_is_fetched_again_or_said(visitor, origin, place, change):
     page = visitor.new_page()
@@ -182,7 +182,7 @@ def test_a_server_without_headers_still_confines_the_page(page, speck):
     )
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_returning_visitor_gets_the_headers_that_the_server_sends_now(visitor, speck):
     headers = dict(HEADERS)
     page = visitor.new_page()
@@ -211,7 +211,7 @@ def test_a_returning_visitor_gets_the_headers_that_the_server_sends_now(visitor,
     assert page.evaluate(policy) == headers["Permissions-Policy"]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_worker_that_computes_in_circles_is_ended(page, origin):
     before_worker(page, "endless_loop")
     page.goto(origin)

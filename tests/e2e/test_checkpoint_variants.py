@@ -64,7 +64,7 @@ def test_the_variant_is_what_the_files_say(checkpoint):
         assert {key: found[name][key] for key in changes} == changes
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_it_draws_what_diffusers_draws(checkpoint, open_model, tmp_path):
     folder, opened = checkpoint
     family = opened.family

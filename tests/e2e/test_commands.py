@@ -48,7 +48,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("reader")
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("words", block(), ids=lambda words: words[1])
 def test_the_readmes_commands(words, folder):
     _, *arguments = words
@@ -80,6 +80,7 @@ def test_doctor_finds_everything_here():
     assert "swiftshader" in done.stdout
 
 
+@pytest.mark.full
 def test_doctor_says_what_is_missing(tmp_path):
     done = doctor(PATH=str(tmp_path))
     assert done.returncode == 1

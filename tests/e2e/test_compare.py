@@ -47,7 +47,7 @@ def test_every_stage(measured):
     assert "</svg>" in plot
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_onnxruntime_on_the_same_step(speck, tmp_path):
     """It gets the module that the bundle was made from."""
     pytest.importorskip("onnxscript", reason="not run: the extra `compare` is not installed")

@@ -56,6 +56,7 @@ def temporary():
         yield Path(folder)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "number",
     [signal.SIGTERM, signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.full)],

@@ -258,6 +258,7 @@ STORES = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", thirds(STORES))
 def test_of_a_store(visitor, speck, drawn, integrity, name):
     notice, again = STORES[name]
@@ -275,7 +276,7 @@ def test_of_a_store(visitor, speck, drawn, integrity, name):
             page.close()
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_of_a_store_that_is_cleared_while_it_draws(visitor, speck, drawn, integrity):
     page = visitor.new_page()
     before_worker(page, "device_loss")
@@ -298,6 +299,7 @@ GPUS = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", thirds(GPUS))
 def test_of_a_gpu(visitor, speck, drawn, integrity, name):
     call, error, hint = GPUS[name]
@@ -351,7 +353,7 @@ def gpu_processes():
     return {process for process in found if is_ours(process)}
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_of_the_browsers_gpu_process(context, speck):
     """It is killed amid a picture: once, and the page recovers; twice, and it says what to do."""
     others = gpu_processes()

@@ -126,7 +126,7 @@ def test_a_picture_of_a_batch_comes_back_alone(page, origin):
     assert "Seed: 5," not in varied
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_tabs_share_the_gallery(page, origin):
     page.goto(origin)
     ready(page)
@@ -150,7 +150,7 @@ def asks_before_leaving(page):
     return page.evaluate("() => !dispatchEvent(new Event('beforeunload', { cancelable: true }))")
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_full_store_keeps_pictures_for_the_visit_and_says_so(page, origin):
     devtools = page.context.new_cdp_session(page)
     devtools.send("Storage.overrideQuotaForOrigin", {"origin": origin.rstrip("/"), "quotaSize": 1})
@@ -226,7 +226,7 @@ def test_settings_come_in_by_file_button_and_paste_and_the_list_says_what_did_no
     expect(page.get_by_role(LINK, name="Save speck-7-0.png")).to_be_visible()
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("width", "colours"), [(320, "none"), (1440, "active")])
 def test_the_gallery_for_every_visitor(page, origin, width, colours):
     """No rule of axe is broken, and nothing is cut off at 320 pixels."""

@@ -204,7 +204,7 @@ def test_files_that_cannot_be_drawn_from_are_refused(tab):
         assert found["hint"], name
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_picture_that_does_not_decode_ends_its_call_alone_and_at_once(drawing):
     ended = call(drawing, "refuseInTime", PROMPT, file(b"nothing" * 9))
     assert ended == ["OptionError", "drawn", "drawn after"]
@@ -395,7 +395,7 @@ def test_a_second_pass_draws_as_diffusers_does_from_latents(drawing, speck):
     assert "encode 2" in pictures["stages"]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_second_pass_is_larger(page, speck, tmp_path):
     _, checkpoint = speck
     family = replace(SPECK, sizes=((16, 16), (32, 24)))

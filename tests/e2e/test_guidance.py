@@ -80,7 +80,7 @@ def self_guided(open_model, tmp_path_factory):
         yield checkpoint, bundle, renderer
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_unet_that_guides_itself_draws_as_diffusers(self_guided):
     checkpoint, bundle, renderer = self_guided
     manifest = read_manifest(find_manifest(bundle, SPECK.name))
@@ -99,7 +99,7 @@ def test_a_unet_that_guides_itself_draws_as_diffusers(self_guided):
     assert relative_error(drawn[1.0].latents, drawn[8.5].latents) > 1e-2
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_an_lcm_draws_what_its_own_pipeline_draws(self_guided):
     """As diffusers loads the folder: its own pipeline, with the scheduler that the folder names."""
     checkpoint, _, renderer = self_guided
@@ -119,7 +119,7 @@ def test_an_lcm_draws_what_its_own_pipeline_draws(self_guided):
     assert drawn.images.std() > 5  # a flat picture would agree too easily
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_the_self_test_knows_the_embedded_scale(self_guided):
     stages = self_guided[2].self_test()
     assert len(stages) == 6  # text encoder, denoiser, decoder and encoder with their tiles

@@ -304,6 +304,7 @@ def test_with_one_stage_on_the_gpu_at_a_time(context, origin, tmp_path):
     assert all(each == drawn[0] for each in drawn)
 
 
+@pytest.mark.full
 def test_adapter_bundles_and_addresses(context, speck, tmp_path):
     """What `wsd lora` writes is loaded by the address of its adapter.json, or of its file."""
     path = write_adapter(tmp_path / "star.safetensors", SPECK, "lora")

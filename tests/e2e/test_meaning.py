@@ -48,7 +48,7 @@ def test_tiny_sd15_draws_a_held_out_prompt(renderer, pipeline, shipped):
     assert_drawn(renderer, pipeline, shipped, steps=8)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_tiny_sdxl_draws_a_held_out_prompt(open_model, tmp_path):
     family = find_family("tiny-sdxl")
     checkpoint = open_checkpoint(choose_checkpoint(family, None, None), family)

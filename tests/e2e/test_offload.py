@@ -28,6 +28,7 @@ def sizes(speck):
     return {name: component.bytes for name, component in manifest.components.items()}
 
 
+@pytest.mark.full
 def test_the_same_pictures(speck_renderer, offloading):
     expected, found = speck_renderer.draw(DRAWING), offloading.draw(DRAWING)
     np.testing.assert_array_equal(found.latents, expected.latents)

@@ -51,7 +51,7 @@ of_both = pytest.mark.parametrize(
 
 def seldom(*values):
     """Return values of a test that differs little from another one."""
-    return pytest.param(*values, marks=pytest.mark.full)
+    return pytest.param(*values, marks=pytest.mark.exhaustive)
 
 
 def noise(pipeline, count):
@@ -357,7 +357,7 @@ def test_sizes_with_a_picture(model):
         assert relative_error(drawn.latents, latents) < LATENTS_TOLERANCE
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_every_form_of_output(page, origin):
     """Files carry the settings of their picture, by which each is drawn again alone."""
     page.goto(origin)

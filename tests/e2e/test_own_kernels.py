@@ -34,14 +34,14 @@ def broad(library, tmp_path_factory):
     return checkpoint, library, build_bundle(checkpoint, library, out, Quiet())
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_shaders_stay_small(library):
     """Of packed weights, those of 45 kB took a software adapter minutes to compile."""
     sizes = {name: len(code) for name, code in library.shaders.items()}
     assert max(sizes.values()) < 40_000, max(sizes, key=sizes.get)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_unet_of_broad_layers(broad):
     checkpoint, library, bundle = broad
     kinds = {name.split("_")[0].rstrip("0123456789") for name in library.variants["kernels"]}

@@ -124,6 +124,7 @@ def check_types(project, *programs, tsc="web/node_modules/typescript", module="n
     ).stdout  # fmt: skip
 
 
+@pytest.mark.full
 def test_its_types_stand_alone(installed):
     assert check_types(installed, USE, MAYBE, DISPOSED, ELEMENT) == ""
     wrong = check_types(installed, USE.replace("numInferenceSteps", "steps"))
@@ -138,7 +139,7 @@ def test_the_examples_of_its_reference_are_typed(installed, package):
     assert check_types(installed, program) == ""
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("version", ["5.6", "5.9", "6"])
 @pytest.mark.parametrize("module", ["nodenext", "esnext"])
 def test_its_types_stand_alone_for_each_typescript(installed, version, module):

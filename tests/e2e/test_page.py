@@ -265,8 +265,9 @@ def test_a_model_without_an_encoder_draws_from_words_alone(page, origin):
 def expect_form(page, values):
     """Wait until the form's fields have these values, by their labels."""
     for label, value in values.items():
-        # "Prompt" is in "Negative prompt" too; the labels of lists hold what they offer.
-        field = page.get_by_label(label, exact=label == "Prompt")
+        # "Prompt" is in "Negative prompt", and that in "Second negative prompt"; the labels of
+        # lists hold what they offer.
+        field = page.get_by_label(label, exact="prompt" in label.lower())
         expect(field).to_have_value(value)
 
 
@@ -321,6 +322,7 @@ def run_render(bundle, out, *more, **environment):
     )  # fmt: skip
 
 
+@pytest.mark.full
 def test_render_command(speck, speck_renderer, tmp_path):
     """The page's own worker draws what the driver's draws, to the bit."""
     bundle, _ = speck

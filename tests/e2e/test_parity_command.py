@@ -128,7 +128,7 @@ def test_a_difference_is_seen(found, named):
         assert any(line.startswith(f"{mark} one UNet step") for line in describe(report))
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
 def test_a_picture_is_drawn_from(speck, tmp_path, masked):
     """Memory is that of drawing from a picture, and offloading changes no bit of the result."""

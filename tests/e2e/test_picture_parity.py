@@ -170,7 +170,7 @@ def test_a_model_for_masks_says_what_it_needs(model):
         model.renderer.draw(request, picture=make_picture(model, 0.6, masked=False))
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_bundle_without_encoder_draws_from_text(speck_renderer, open_model, tmp_path):
     """As bundles of earlier versions do; it draws the same to the bit, and takes no picture."""
     family = SPECK.without_parts()

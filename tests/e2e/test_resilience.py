@@ -37,7 +37,7 @@ def fetched(tab):
     return [url for url in tab.requests if re.search(r"\.(bin|wasm)$", url)]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_what_was_fetched_stays(open_tab):
     first = open_tab()
     assert in_page(first, "load", MANIFEST) == {"value": True}
@@ -70,6 +70,7 @@ def test_what_was_fetched_stays(open_tab):
     assert "network" in failed["hint"]
 
 
+@pytest.mark.full
 def test_nothing_is_compiled_while_it_draws(open_tab):
     tab = open_tab("late_pipelines")
     in_page(tab, "countSignals", "late-pipeline")
@@ -166,7 +167,7 @@ def test_another_origin_that_does_not_share(open_tab, speck):
     assert elsewhere.rstrip("/") in failed["hint"]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_two_tabs_and_a_reload_amid_a_picture(open_tab):
     one, two = open_tab(), open_tab()
     for tab in (one, two):

@@ -98,6 +98,7 @@ def test_a_model_without_a_checker_refuses_before_it_draws(speck_renderer):
         speck_renderer.draw_with("a star", {"safetyChecker": True})
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("dtype", "options"),
     [

@@ -18,6 +18,7 @@ def add_on_gpu(speck_renderer):
     return lambda terms: speck_renderer.combine_latents(terms).reshape(SHAPE)
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("float32_noise")
 # Four steps have every shape that a step of each scheduler takes: with less history at first, with
 # noise, with a sample that is kept. Predictions and counts change numbers alone.

@@ -57,7 +57,7 @@ def test_a_gpu_that_computes_wrongly(page, origin):
     assert page.get_by_role("alert").is_hidden()
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_gpu_that_changes_its_mind(page, origin):
     before_worker(page, "unsteady")
     assert "denoiser_16x16" in run(page, origin)
@@ -79,12 +79,14 @@ def test_a_stage_too_large_for_the_gpu_is_left_out(page, origin):
     assert [cells[0] for cells in rows(page)] == [s for s in STAGES if s != "vae_decoder_16x16"]
 
 
+@pytest.mark.full
 def test_a_damaged_file(page, origin):
     page.route("**/unet-0.*", flip)
     assert run(page, origin) == "The download is at fault: a file is damaged."
     assert "sha256 mismatch" in page.get_by_label("Report").input_value()
 
 
+@pytest.mark.full
 def test_a_model_without_expected_values(page, speck, tmp_path):
     _, checkpoint = speck
     library = compile_library(checkpoint.family, checkpoint.family.sizes, "f32", Quiet())
@@ -111,7 +113,7 @@ def test_stop(page, origin):
     assert page.get_by_role("button", name="Run the self-test").is_enabled()
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_the_shipped_models_know_what_to_expect(renderer):
     stages = renderer.self_test()
     assert [stage["good"] for stage in stages] == [True] * 7

@@ -40,6 +40,7 @@ def decode_in_tiles(family, pipeline, latents):
     return decode_tiles(decode, latents.reshape(4, 16, 16), family.tile, factor)
 
 
+@pytest.mark.full
 def test_tiles_are_decoded_and_blended(tiling, drawn, speck):
     assert len(tile_starts(16, SPECK.tile)) == 2
     expected = decode_in_tiles(SPECK, load_pipeline(speck[1]), drawn.latents)

@@ -104,6 +104,7 @@ def test_a_picture_that_its_buffers_do_not_fit(page, role):
     expect(page.get_by_role("status")).to_contain_text("Done in")
 
 
+@pytest.mark.exhaustive
 def test_a_reload_comes_back_to_the_model_that_was_chosen(page):
     page.goto(page.address)
     ready(page)
@@ -127,6 +128,7 @@ def test_a_reload_comes_back_to_the_model_that_was_chosen(page):
     expect(steps).to_have_value("20")
 
 
+@pytest.mark.exhaustive
 def test_forgetting_one_model_keeps_what_another_shares(page, joined):
     page.goto(page.address + "?model=twin")
     ready(page)

@@ -113,6 +113,7 @@ def focused(page):
     return page.evaluate("() => document.activeElement.id")
 
 
+@pytest.mark.full
 def test_by_keyboard_alone(phone):
     prompt, status = phone.get_by_label("Prompt", exact=True), phone.get_by_role("status")
     prompt.fill("red")
@@ -165,7 +166,7 @@ def resize(page, name):
     return width, height
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_nothing_stands_in_anybodys_way(phone):
     draw(phone)
     for title in ("Times and memory", "Settings", "About this model"):
@@ -240,7 +241,7 @@ def test_the_language_that_the_browser_prefers(context, origin):
     german.close()
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_picture_that_waits_for_the_model(visitor, origin):
     page = visitor.new_page()
     page.route("**/unet-0.*", lambda _route: None)  # it never comes
@@ -375,7 +376,7 @@ def answering(answer):
     return lambda route: route.fulfill(**answer)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("part", ["vae-0", "tokenizer"])
 def test_trying_again_after_failures(visitor, origin, part):
     page = visitor.new_page()

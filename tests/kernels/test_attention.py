@@ -38,7 +38,7 @@ FLASH = [
     FEWER_QUERIES[0],
     (AttentionProblem(1, 40, 40, 2, 16, 0.25), flash_blocks(16)[0]),
 ]
-FLASH_IN_FULL = [
+SELDOM = [
     *(
         (problem, block)
         for problem in PROBLEMS
@@ -76,7 +76,7 @@ def name_case(value):
 
 @pytest.mark.parametrize(
     ("problem", "block"),
-    [*FLASH, *(pytest.param(*case, marks=pytest.mark.full) for case in FLASH_IN_FULL)],
+    [*FLASH, *(pytest.param(*case, marks=pytest.mark.exhaustive) for case in SELDOM)],
     ids=name_case,
 )
 def test_flash_attention(kernel_host, problem, block):
@@ -125,9 +125,14 @@ def test_subgroup_matrix(kernel_host, problem, block):
     [
         pytest.param(PROBLEMS[0], SubgroupMatrixBlock(2, 1, 32), id="40-1_unit"),
         pytest.param(
-            PROBLEMS[0], SubgroupMatrixBlock(1, 2, 32), id="40-2_units", marks=pytest.mark.full
+            PROBLEMS[0],
+            SubgroupMatrixBlock(1, 2, 32),
+            id="40-2_units",
+            marks=pytest.mark.exhaustive,
         ),
-        pytest.param(PROBLEMS[4], SubgroupMatrixBlock(2, 1, 16), id="160", marks=pytest.mark.full),
+        pytest.param(
+            PROBLEMS[4], SubgroupMatrixBlock(2, 1, 16), id="160", marks=pytest.mark.exhaustive
+        ),
     ],
 )
 def test_emulated_subgroup_matrix(kernel_host, problem, block):

@@ -98,14 +98,14 @@ def pairs(tiles, others, names):
     """Return every pair of a tile and something else; `nox -s tests` runs each of both once.
 
     Software adapters take two seconds to compile one kernel. Which weights are read, and where
-    from, does not depend on the tile, so the other pairs are left to `nox -s full`.
+    from, does not depend on the tile, so the other pairs are left to `nox -s exhaustive`.
     """
     chosen = {(n % len(tiles), n % len(others)) for n in range(max(len(tiles), len(others)))}
     return [
         pytest.param(
             tile,
             other,
-            marks=() if (row, column) in chosen else pytest.mark.full,
+            marks=() if (row, column) in chosen else pytest.mark.exhaustive,
             id=f"{names[column]}-{tile}",
         )
         for row, tile in enumerate(tiles)
@@ -226,7 +226,7 @@ FAST = ("split-K", "stride")
 @pytest.mark.parametrize(
     ("problem", "tile"),
     [
-        pytest.param(*case, id=name, marks=() if name in FAST else pytest.mark.full)
+        pytest.param(*case, id=name, marks=() if name in FAST else pytest.mark.exhaustive)
         for name, case in EMULATED.items()
     ],
 )
