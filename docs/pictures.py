@@ -42,6 +42,7 @@ SETTLED_MS = 300
 INSECURE_HOST = "pictures.test"
 CIRCLE = "a large red circle left of a small blue square"
 EXAMPLE = "three pink hearts on a black background"
+LORA_PROMPT = "a dark red circle above a small blue square"
 QUALITY = 45
 
 
@@ -146,6 +147,19 @@ def visit_and_draw(page: Page, address: str) -> Iterator[State]:
     unfold(page, "About this model")
     page.get_by_role("button", name="Forget this model").click()
     yield "forget", None
+
+
+def visit_with_a_lora(page: Page, address: str) -> Iterator[State]:
+    """A LoRA that comes with the model is added, and a picture is drawn with it."""
+    page.goto(address)
+    ready(page)
+    unfold(page, "LoRAs")
+    offered = page.get_by_role("group", name="Made for this model").get_by_role("button")
+    offered.first.click()
+    expect(page.locator(".lora")).to_have_count(1)
+    draw(page, LORA_PROMPT, steps=12)
+    unfold(page, "Settings", wanted=False)
+    yield "lora", page.locator("#loras")
 
 
 def look_at_pictures(page: Page) -> Iterator[State]:
@@ -321,6 +335,7 @@ VISITS: dict[Visit, tuple[str, ...]] = {
         *("figures", "taken", "forget"),
     ),
     visit_with_a_picture: ("given", "painting", "masked", "before", "no-picture"),
+    visit_with_a_lora: ("lora",),
     visit_with_a_full_store: ("full-store",),
     visit_insecurely: ("insecure",),
     visit_without_webgpu: ("no-webgpu",),

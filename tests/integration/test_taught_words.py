@@ -38,7 +38,7 @@ def test_they_are_small_and_say_what_they_are(model):
         assert lora.license == "Apache-2.0"
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("model", MODELS)
 def test_held_out_prompts_mean_what_they_say_with_them_and_not_without(model):
     checkpoint, loras = shipped_with(model)

@@ -24,6 +24,15 @@ def trained(model, word, seed=0):
     return checkpoint, recipe, train_lora(checkpoint, vae, recipe, "cpu", Quiet())
 
 
+def is_unread(family, name, key):
+    """Say whether a weight is of a text encoder's last layer, before which its state is taken."""
+    for encoder in family.conditioning.encoders:
+        if encoder.component == name and encoder.hidden_state == -2 and not encoder.pooled:
+            (component,) = (one for one in family.components if one.id == name)
+            return key.startswith(f"encoder.layers.{component.config['num_hidden_layers'] - 1}.")
+    return False
+
+
 @pytest.mark.full
 @pytest.mark.parametrize(("model", "word"), [("tiny-sd15", "dark red"), ("tiny-sdxl", "pentagon")])
 def test_a_few_steps_make_a_file_that_diffusers_reads_too(model, word, tmp_path):
@@ -46,7 +55,9 @@ def test_a_few_steps_make_a_file_that_diffusers_reads_too(model, word, tmp_path)
     for name, module in modules.items():
         after = {key.replace(".base_layer", ""): t for key, t in module.state_dict().items()}
         changed = {k for k, t in before[name].items() if not torch.equal(t, after[k])}
-        assert changed == set(adapter.layers[name])
+        assert changed == {
+            k for k in adapter.layers[name] if not is_unread(checkpoint.family, name, k)
+        }
 
     found, sheet = measure(checkpoint, path, word, 2, 1, Quiet())
     assert found.keys() == {"without", "with", "knew"}
