@@ -75,6 +75,7 @@ CHANGES = {
     "numbers": {"guidance_scale": 12.125, "eta": 0.8, "seed": 2**64 - 1},
     "weights": {"prompt": "a (star:1.2)", "prompt_syntax": "a1111"},
     "brackets in a plain prompt": {"prompt": "a (star:1.2)"},
+    "a plain prompt with AND": {"prompt": "a star AND a moon"},
     "second prompts": {"prompt2": "two, three", "negative_prompt": "", "negative_prompt2": ""},
     "odd second prompts": {"prompt2": ' "quoted', "negative_prompt2": "[a]"},
     "sizes": {"conditions": SizeConditions((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12))},

@@ -10,6 +10,7 @@ from wsd.runtime.prompt_syntax import (
     MOST_NESTED_BRACKETS,
     MOST_PROMPT_WEIGHT,
     WeightedText,
+    has_syntax,
     parse_weights,
 )
 
@@ -78,6 +79,7 @@ def test_what_is_not_drawn_is_refused_by_name(prompt):
         parse_weights(prompt, "negative prompt" if "AND" not in prompt else "prompt")
     assert REFUSED[prompt] in raised.value.message
     assert raised.value.hint
+    assert has_syntax(prompt)
 
 
 def test_and_is_a_word_of_negative_prompts():

@@ -81,6 +81,7 @@ export type {
 } from "./api/progress";
 export { formatLink, parseLink } from "./settings/link";
 export { isLoraName, readLoraTags, writeLoraTags } from "./settings/lora_tags";
+export type { TaggedLoras } from "./settings/lora_tags";
 export type { LinkName, LinkValues } from "./settings/link";
 export { readSettings, readSettingsText } from "./settings/read_settings";
 export { findScheduler } from "./settings/sampler_names";

@@ -190,7 +190,7 @@
     return pipeline.remote;
   }
   async function encodeText(text, text2, syntax, clipSkip) {
-    const isPlain = text2 === void 0 && syntax === void 0;
+    const isPlain = [text2, syntax, clipSkip].every((given) => given === void 0);
     return stages().encodeText(isPlain ? text : { text, text2, syntax, clipSkip });
   }
   async function predictNoise(inputs, size) {

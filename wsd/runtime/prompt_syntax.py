@@ -93,8 +93,8 @@ def needs_chunks(parts: list[WeightedText]) -> bool:
 
 
 def has_syntax(prompt: str) -> bool:
-    """Tell whether the a1111 syntax reads a prompt in another way than the plain one."""
-    return any(pattern.search(prompt) for pattern in (_SIGNS, _TAG, _BREAK))
+    """Tell whether the a1111 syntax refuses a prompt, or reads it otherwise than the plain one."""
+    return any(pattern.search(prompt) for pattern in (_SIGNS, _TAG, _AND, _BREAK))
 
 
 @dataclass

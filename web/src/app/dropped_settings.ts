@@ -25,6 +25,13 @@ export interface KnownLora {
   on: boolean;
 }
 
+/** A textual inversion that is listed on the page. */
+export interface KnownInversion {
+  /** Its word. */
+  token: string;
+  on: boolean;
+}
+
 /** What the form offers. */
 export interface Offer {
   model: Manifest["model"];
@@ -52,6 +59,8 @@ export interface Offer {
   hasPicture: boolean;
   /** LoRAs that are listed; undefined if they stay as they are. */
   loras?: readonly KnownLora[] | undefined;
+  /** Textual inversions that are listed. */
+  inversions?: readonly KnownInversion[] | undefined;
 }
 
 /**
@@ -68,9 +77,9 @@ export interface Adopted {
   loras: AppliedLora[] | undefined;
   /** Names of what was taken. */
   taken: string[];
-  /** What was changed, from what to what, and why. */
+  /** What was changed, from what to what, and why; all of it. */
   changed: string[];
-  /** What was not taken, and why. */
+  /** What was not taken, and why; all of it, and a hostile file can have much. */
   refused: string[];
   /** Sentences about what differs all the same. */
   remarks: string[];
@@ -82,13 +91,17 @@ const MOST_PIXELS = 1024;
 const MOST_STEPS = 100;
 /** How many characters of a name or value a message shows, and how many names and values. */
 const SHOWN = 40;
-const LISTED = 6;
+export const LISTED = 6;
 /** A text of so many bytes or fewer has no more tokens than one chunk takes. */
 const SURELY_ONE_CHUNK = 75;
 /** No text encoder reads more of a prompt, by far; more of it would only slow down the page. */
 const LONGEST_PROMPT = 20_000;
 /** Characters of the longest name of a sampler that is looked up. */
 const LONGEST_NAME = 100;
+/**
+ * Programs that leave out layers for the prompt alone if its brackets are text; a link is of this form.
+ */
+const ONE_SKIP = new Set(["diffusers", "link"]);
 /** Algorithms of schedulers whose amount of noise depends on eta. */
 const USES_ETA = new Set(["ddim", "tcd"]);
 /** Programs that give words a weight, or name files, inside of the prompt. */
@@ -105,8 +118,8 @@ export function describe(adopted: Adopted, origin: string): string {
   const strings = galleryText();
   return [
     taken.length === 0 ? strings.nothingTaken(origin) : strings.taken(origin, taken),
-    ...(changed.length === 0 ? [] : [strings.changed(list(changed))]),
-    ...(refused.length === 0 ? [] : [strings.notTaken(list(refused))]),
+    ...(changed.length === 0 ? [] : [strings.changed(list(bounded(changed)))]),
+    ...(refused.length === 0 ? [] : [strings.notTaken(list(bounded(refused)))]),
     ...remarks,
   ].join(" ");
 }
@@ -125,13 +138,15 @@ class Adoption {
   private readonly refused: string[] = [];
   private loras: AppliedLora[] | undefined;
   private readonly strings = galleryText();
+  private readonly skipped: SkippedLayers;
 
   constructor(
     private readonly found: FoundSettings,
     private readonly offer: Offer,
   ) {
+    this.skipped = readSkippedLayers(found, offer);
     this.takePrompts();
-    if (found.prompt !== undefined) this.takeReading();
+    this.takeReading();
     if (found.seed !== undefined) this.take("seed", found.seed.toString());
     this.takeSize();
     this.takeScheduler();
@@ -144,6 +159,7 @@ class Adoption {
     this.nameWhatProgramsSet();
     this.compareEta();
     this.takeLoras();
+    this.nameInversions();
     for (const [name, value] of found.others) this.refused.push(pair(name, value));
   }
 
@@ -153,8 +169,8 @@ class Adoption {
       fields,
       loras,
       taken,
-      changed: bounded(changed),
-      refused: bounded(refused),
+      changed,
+      refused,
       remarks: this.remarks(),
     };
   }
@@ -171,6 +187,7 @@ class Adoption {
       ...(!this.isWeighted() && WEIGHTS.test(prompt.slice(0, LONGEST_PROMPT))
         ? [this.strings.weights]
         : []),
+      ...(this.skipsForPromptAlone() ? [this.strings.skipsPrompt] : []),
     ];
   }
 
@@ -191,29 +208,64 @@ class Adoption {
     this.refused.push(this.strings.because(what, reason));
   }
 
+  /** Take what there is; a picture that has a prompt and no negative one was drawn without it. */
   private takePrompts(): void {
-    if (this.found.prompt === undefined) return;
     const { strings } = this;
-    const prompt = this.withoutTags(this.found.prompt);
-    const negativePrompt = this.withoutTags(this.found.negativePrompt ?? "");
-    if (prompt.trim() === "") this.refuse(strings.fields.prompt, "", strings.empty);
-    else this.takeText("prompt", prompt);
-    // A field of one line would drop line breaks and join the words around them.
-    const negative = negativePrompt.replaceAll(/[\r\n]/g, " ");
-    if (!this.offer.takesNegativePrompt) {
-      if (negative !== "") this.refuse(strings.fields.negative, "", strings.notUsed);
-    } else if (negative === "") this.fields.negative = "";
-    else this.takeText("negative", negative);
+    const { prompt: found, negativePrompt } = this.found;
+    if (found !== undefined) {
+      const prompt = this.withoutTags(found);
+      if (prompt.trim() === "") this.refuse(strings.fields.prompt, "", strings.empty);
+      else this.takeText("prompt", prompt);
+    }
+    if (found !== undefined || negativePrompt !== undefined)
+      this.takeLine("negative", negativePrompt ?? "", this.offer.takesNegativePrompt);
   }
 
-  /** Whether the prompts have weights, as the program says it or as its prompts are read. */
+  /** Take a text into a field of one line, or refuse it if the model does not use it. */
+  private takeLine(
+    field: "negative" | "prompt2" | "negative2",
+    found: string,
+    taken: boolean,
+  ): void {
+    // The field would drop line breaks and join the words around them.
+    const text = this.withoutTags(found).replaceAll(/[\r\n]/g, " ");
+    if (text !== "" && taken) this.takeText(field, text);
+    else if (text !== "") this.refuse(this.strings.fields[field], "", this.strings.notUsed);
+    else this.fields[field] = "";
+  }
+
+  /** Whether the prompts are read with weights, as the program says it or as it reads them. */
   private isWeighted(): boolean {
-    const { promptSyntax, program, isOurs, prompt = "", negativePrompt = "" } = this.found;
+    const { promptSyntax, program, isOurs } = this.found;
     if (promptSyntax !== undefined) return promptSyntax === "a1111";
-    const texts = [prompt, negativePrompt].map((text) => text.slice(0, LONGEST_PROMPT));
+    if (isOurs === true) return false;
+    const { texts } = this;
+    const weighs = texts.some(hasSyntax);
     // The web UI reads the whole of a long prompt too.
-    if (program !== "A1111" || isOurs === true) return false;
-    return texts.some((text) => hasSyntax(text) || isLong(text));
+    if (program === "A1111") return weighs || this.skipsForBoth() || texts.some(isLong);
+    // Others mean something else by brackets.
+    return this.skipsForBoth() && !weighs;
+  }
+
+  /** What is looked at of the prompts. */
+  private get texts(): string[] {
+    const { prompt = "", negativePrompt = "" } = this.found;
+    return [prompt, negativePrompt].map((text) => text.slice(0, LONGEST_PROMPT));
+  }
+
+  /**
+   * Whether the program left out layers for the negative prompt too: prompts with weights are read so
+   * here, and plain ones as diffusers reads them.
+   */
+  private skipsForBoth(): boolean {
+    const { program, isOurs, promptSyntax } = this.found;
+    const { layers, problem } = this.skipped;
+    const isAsHere = isOurs === true || promptSyntax !== undefined || ONE_SKIP.has(program);
+    return layers !== 0 && problem === undefined && !isAsHere;
+  }
+
+  private skipsForPromptAlone(): boolean {
+    return this.skipsForBoth() && !this.isWeighted();
   }
 
   /** Name the tags of a prompt with weights, which is taken without them. */
@@ -224,36 +276,36 @@ class Adoption {
     return prompt;
   }
 
-  /** Take how the prompts are read, and what the second text encoder reads; or have nothing for it. */
+  /**
+   * Take how the prompts are read, and what the second text encoder reads. What settings with a prompt do
+   * not say, they do not have; without one, it stays as it is.
+   */
   private takeReading(): void {
-    if (this.isWeighted()) this.take("promptSyntax", "a1111");
-    else this.fields.promptSyntax = "";
-    this.takeClipSkip();
-    const { prompt2 = "", negativePrompt2 = "" } = this.found;
-    const { fields, notUsed } = this.strings;
+    const { prompt, promptSyntax, clipSkip, clipStop, prompt2, negativePrompt2 } = this.found;
+    const isWhole = prompt !== undefined;
+    if (isWhole || promptSyntax !== undefined || this.isWeighted()) {
+      if (this.isWeighted()) this.take("promptSyntax", "a1111");
+      else this.fields.promptSyntax = "";
+    }
+    if (isWhole || clipSkip !== undefined || clipStop !== undefined) this.takeClipSkip();
     for (const [field, found] of [
       ["prompt2", prompt2],
       ["negative2", negativePrompt2],
     ] as const) {
-      const text = this.withoutTags(found).replaceAll(/[\r\n]/g, " ");
-      if (text === "") this.fields[field] = "";
-      else if (this.offer.takesSecondPrompt) this.takeText(field, text);
-      else this.refuse(fields[field], "", notUsed);
+      if (isWhole || found !== undefined)
+        this.takeLine(field, found ?? "", this.offer.takesSecondPrompt);
     }
   }
 
   /** Take how many layers were left out, or leave out none. */
   private takeClipSkip(): void {
-    const { clipSkip = 0, isOurs = false, program } = this.found;
-    const { maxClipSkip, takesSecondPrompt } = this.offer;
-    const { fields, notUsed, skipsNone } = this.strings;
+    const { layers, problem } = this.skipped;
+    const { fields, skipsNone, notUsed, neverLast } = this.strings;
     this.fields.clipSkip = "";
-    if (clipSkip === 0) return;
-    // The web UI writes it for SDXL too, and reads SDXL's prompts as if it were not there.
-    if (takesSecondPrompt && program === "A1111" && !isOurs)
-      this.refuse(fields.clipSkip, String(clipSkip), skipsNone);
-    else if (maxClipSkip === 0) this.refuse(fields.clipSkip, String(clipSkip), notUsed);
-    else this.takeWithin("clipSkip", clipSkip, 0, maxClipSkip);
+    if (problem !== undefined) {
+      const reason = { skipsNone, notUsed, neverLast }[problem];
+      this.refuse(fields.clipSkip, String(layers), reason);
+    } else if (layers > 0) this.takeWithin("clipSkip", layers, 0, this.offer.maxClipSkip);
   }
 
   private takeText(field: "prompt" | "negative" | "prompt2" | "negative2", text: string): void {
@@ -454,6 +506,19 @@ class Adoption {
     if (off.length > 0) this.changed.push(lorasOff(off.map(({ name }) => shorten(name))));
   }
 
+  /** Name those textual inversions with which the prompts were read, and with which they are not here. */
+  private nameInversions(): void {
+    const { inversion, noLora, isOff } = this.strings;
+    const known = new Map(
+      (this.offer.inversions ?? []).map(({ token, on }) => [token.toLowerCase(), on]),
+    );
+    for (const name of this.found.inversions ?? []) {
+      const on = known.get(name.toLowerCase());
+      const reason = on === undefined ? noLora : isOff;
+      if (on !== true) this.refused.push(this.strings.because(inversion(shorten(name)), reason));
+    }
+  }
+
   private takeWithin(field: Field, wanted: number, min: number, max: number): void {
     this.takeNumber(field, wanted, clamp(wanted, min, max), min, max);
   }
@@ -498,6 +563,27 @@ class Adoption {
     const { model } = this.offer;
     return [model.name, model.source].some((each) => bare(each) === bare(name));
   }
+}
+
+/** The layers that a program left out. */
+interface SkippedLayers {
+  /** How many, as the form counts them; -1 for a layer more than this model reads. */
+  layers: number;
+  /** Why they are not taken, if they are not. */
+  problem?: "skipsNone" | "notUsed" | "neverLast";
+}
+
+function readSkippedLayers(found: FoundSettings, offer: Offer): SkippedLayers {
+  const { clipSkip = 0, clipStop, isOurs = false, program } = found;
+  const { maxClipSkip, takesSecondPrompt } = offer;
+  // ComfyUI counts the layer from the last one. SDXL's encoders are read at the last layer but one, from
+  // which the form counts (comfy/sdxl_clip.py).
+  const layers = clipStop === undefined ? clipSkip : -clipStop - (takesSecondPrompt ? 2 : 1);
+  if (layers < 0) return { layers, problem: "neverLast" };
+  if (layers === 0) return { layers };
+  // The web UI writes it for SDXL too, and reads SDXL's prompts as if it were not there.
+  if (takesSecondPrompt && program === "A1111" && !isOurs) return { layers, problem: "skipsNone" };
+  return maxClipSkip === 0 ? { layers, problem: "notUsed" } : { layers };
 }
 
 /** Find a scheduler, and spend no time on what is too long to be a name. */

@@ -97,7 +97,7 @@ const imports = mountSettingsImport(element("import"), {
     const offered = form.offer();
     if (offered === undefined) return undefined;
     const eta = loras.eta(offered.scheduler) ?? offered.eta;
-    return { ...offered, eta, loras: loras.known() };
+    return { ...offered, eta, loras: loras.known(), inversions: loras.knownInversions() };
   },
   apply: form.writeForm,
   read: () => {

@@ -3,7 +3,7 @@
 import type { AppliedLora, FoundSettings } from "../index";
 import { parseLink, readSettingsText } from "../index";
 import type { Field, Offer } from "./dropped_settings";
-import { adopt, describe, nameOrigin } from "./dropped_settings";
+import { adopt, describe, LISTED, nameOrigin } from "./dropped_settings";
 import { copyToClipboard, formLink } from "./form_link";
 import { make, makeButton } from "./gallery/elements";
 import { settingsFrom } from "./png_files";
@@ -59,6 +59,8 @@ interface Taken {
   name: Sentence;
 }
 
+/** So many changes, and so much that is not taken, are listed; no program sets more. */
+const MOST_LISTED = 1000;
 /** A pasted text that is longer is not searched for settings. */
 const LONGEST_TEXT = 2 ** 20;
 
@@ -141,15 +143,17 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
       open.focus();
     });
     report.setAttribute("aria-label", strings.settingsFrom(origin));
-    const lines = [
-      ...(adopted.taken.length === 0 ? [] : [strings.takenLine(adopted.taken)]),
-      ...adopted.changed.map((what) => strings.changed(what)),
-      ...adopted.refused.map((what) => strings.notTaken(what)),
-      ...adopted.remarks,
-    ];
+    const { taken, changed, refused, remarks } = adopted;
     report.replaceChildren(
       title,
-      make("ul", {}, ...lines.map((line) => make("li", {}, line))),
+      make(
+        "ul",
+        {},
+        ...(taken.length === 0 ? [] : [make("li", {}, strings.takenLine(taken))]),
+        ...listAll(changed.map((what) => strings.changed(what))),
+        ...listAll(refused.map((what) => strings.notTaken(what))),
+        ...remarks.map((line) => make("li", {}, line)),
+      ),
       hide,
     );
   }
@@ -197,6 +201,21 @@ export function mountSettingsImport(root: HTMLElement, page: ImportPage): Settin
     else
       take(found, () => (link === undefined ? galleryText().pastedText : galleryText().thisLink));
   }
+}
+
+/** List lines: the first of them, and the others folded away. */
+function listAll(lines: readonly string[]): HTMLLIElement[] {
+  const items = (some: readonly string[]): HTMLLIElement[] =>
+    some.map((line) => make("li", {}, line));
+  const others = lines.slice(LISTED);
+  if (others.length === 0) return items(lines);
+  const more = make(
+    "details",
+    {},
+    make("summary", {}, galleryText().more(others.length)),
+    make("ul", {}, ...items(others.slice(0, MOST_LISTED))),
+  );
+  return [...items(lines.slice(0, LISTED)), make("li", {}, more)];
 }
 
 /** Read an address of the page that carries settings. */

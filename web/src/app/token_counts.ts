@@ -1,7 +1,7 @@
 /** Shows how many tokens the prompts have, what of them the model does not read, and what is wrong. */
 
 import type { CountOptions, TokenCount } from "../index";
-import { OptionError } from "../index";
+import { OptionError, readLoraTags } from "../index";
 import { element } from "./dom";
 import type { Field } from "./dropped_settings";
 import { text } from "./strings";
@@ -40,13 +40,15 @@ export function mountTokenCounts({ read, count }: Counting): { count: () => void
     let wrong = false;
     try {
       const counts = await asked;
-      const found = counts?.[place] ?? counts?.[0];
-      if (found !== undefined) {
-        const { tokens, limit, cut } = found;
-        wrong = tokens > limit;
-        said = wrong
-          ? text().prompts.cut(tokens, limit, cut)
-          : text().prompts.tokens(tokens, limit);
+      if (counts !== undefined) {
+        const readers = readersOf(counts, place);
+        wrong = readers.every(isCut);
+        // The empty prompt has the limit of every other one.
+        const wider =
+          wrong && promptSyntax === "plain"
+            ? await count("", { promptSyntax: "a1111", negative })
+            : undefined;
+        said = describe(readers, readersOf(wider ?? counts, place));
       }
     } catch (error) {
       // A model that is unloaded meanwhile counts nothing more.
@@ -64,7 +66,8 @@ export function mountTokenCounts({ read, count }: Counting): { count: () => void
     timer = undefined;
     turn += 1;
     const { prompt, negative, prompt2, negative2 } = read();
-    void show("prompt", prompt, 0, false);
+    // Draw takes the tags of LoRAs out of the prompt.
+    void show("prompt", readLoraTags(prompt).prompt, 0, false);
     void show("negative", negative, 0, true);
     void show("prompt2", prompt2, 1, false);
     void show("negative2", negative2, 1, true);
@@ -74,4 +77,41 @@ export function mountTokenCounts({ read, count }: Counting): { count: () => void
       timer ??= setTimeout(now, DELAY);
     },
   };
+}
+
+/**
+ * Those text encoders that read a field's text: the second one reads the second prompt, and all others the
+ * prompt.
+ *
+ * @param place 0 for the prompt, 1 for the second prompt.
+ */
+function readersOf(counts: readonly TokenCount[], place: number): TokenCount[] {
+  const second = counts.slice(1, 2);
+  return place === 1 && second.length > 0 ? second : counts.filter((_, at) => at !== 1);
+}
+
+function isCut({ tokens, limit }: TokenCount): boolean {
+  return tokens > limit;
+}
+
+/**
+ * Say how many tokens a text has, and what of it no encoder reads.
+ *
+ * @param readers the encoders that read it.
+ * @param wider the same with the syntax that takes longer prompts.
+ */
+function describe(readers: readonly TokenCount[], wider: readonly TokenCount[]): string {
+  const most = (counts: readonly TokenCount[]): TokenCount =>
+    counts.reduce((one, other) => (other.limit > one.limit ? other : one));
+  // T5 reads more than CLIP.
+  const { tokens, limit, cut } = most(readers);
+  const [clip] = readers;
+  const widest = most(wider).limit;
+  return [
+    tokens > limit ? text().prompts.cut(tokens, limit, cut) : text().prompts.tokens(tokens, limit),
+    ...(clip!.limit < limit && isCut(clip!)
+      ? [text().prompts.clip(clip!.limit, clip!.tokens)]
+      : []),
+    ...(tokens > limit && widest > limit ? [text().prompts.wider(widest)] : []),
+  ].join(" · ");
 }

@@ -68,15 +68,22 @@ function planPeak(manifest: Manifest, peak: PeakMemory, image: boolean): PeakMem
       (entry) =>
         entry.role === role && (entry.size === null || String(entry.size) === String(size)),
     );
-  const guided = entriesOf("guided_denoiser");
   const stages = [
-    entriesOf("text_encoder"),
-    guided.length > 0 ? guided : entriesOf("denoiser"),
+    // Texts with clip skip and texts without it may be encoded for one picture.
+    [...entriesOf("text_encoder"), ...entriesOf("layered_text_encoder")],
     entriesOf(tiling ? "vae_decoder_tile" : "vae_decoder"),
     ...(image ? [entriesOf(tiling ? "vae_encoder_tile" : "vae_encoder")] : []),
   ];
   const weights = stages.map((entries) => countWeights(manifest, entries));
   const work = stages.map(countWork);
+  // One denoiser runs at a time: the workspace of another number of chunks is freed before.
+  const guided = entriesOf("guided_denoiser");
+  const denoisers =
+    guided.length > 0
+      ? [...guided, ...entriesOf("guided_chunked_denoiser")]
+      : [...entriesOf("denoiser"), ...entriesOf("chunked_denoiser")];
+  weights.push(countWeights(manifest, denoisers));
+  work.push(Math.max(...denoisers.map((entry) => entry.workspace_bytes)));
   const most = offload
     ? Math.max(...weights.map((bytes, stage) => bytes + work[stage]!))
     : sum(weights) + Math.max(...work);

@@ -191,7 +191,7 @@ async function encodeText(
   clipSkip?: number,
 ): Promise<Record<string, Float32Array>> {
   // The worker is the bundle's own: an older one takes nothing but a text.
-  const isPlain = text2 === undefined && syntax === undefined;
+  const isPlain = [text2, syntax, clipSkip].every((given) => given === undefined);
   return stages().encodeText(isPlain ? text : { text, text2, syntax, clipSkip });
 }
 

@@ -6,7 +6,7 @@ import type { LoadOptions } from "../api/types";
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
 import { findDenoiser, findEntryPoint } from "../bundle/manifest";
-import { throwIfAborted } from "../util/errors";
+import { throwIfAborted, UnsupportedError } from "../util/errors";
 import type { BufferLimits } from "./buffer_limits";
 import { requestGpu } from "./device";
 import { KernelLauncher } from "./kernel_launcher";
@@ -104,11 +104,16 @@ export class Model {
    * The denoiser for a prompt of so many chunks, with guidance in the same call or without it.
    *
    * @throws OptionError if the model was not compiled for the size.
+   * @throws UnsupportedError if the bundle has no denoiser for so many chunks.
    */
   denoiser(size: Size, chunks: number, guided: boolean): EntryPoint {
     const found = findDenoiser(this.manifest, size, chunks, guided);
     if (found !== undefined) return found;
-    throw new Error(`no denoiser takes ${chunks} chunks${guided ? " and guides" : ""}`);
+    throw new UnsupportedError(
+      `${this.manifest.model.name} has no denoiser that takes ${chunks} chunks of a prompt` +
+        `${guided ? " and guides" : ""} at ${size.join("x")}`,
+      "build the bundle again, or write a shorter prompt",
+    );
   }
 
   /** All functions of a role, of every size. */

@@ -52,6 +52,8 @@ const SIDES = [
   ["width", "height"],
   ["empty_latent_width", "empty_latent_height"],
 ] as const;
+/** Inputs that hold the layer at which the text encoders stop; 0 leaves it as it is. */
+const STOPS = ["stop_at_clip_layer", "clip_skip"];
 /** Inputs that hold a model's file name. */
 const MODEL_NAMES = ["ckpt_name", "unet_name", "model_name"];
 
@@ -237,7 +239,23 @@ function readModel(graph: Graph, parts: Node[], found: FoundSettings): void {
     }
     const lora = "lora_name" in node.inputs ? valueOf(graph, node, "lora_name") : undefined;
     if (lora !== undefined) found.others.push(["LoRA", lora]);
-    const layer = valueOf(graph, node, "stop_at_clip_layer");
-    if (layer !== undefined) take(found, "clipStop", "stop_at_clip_layer", layer);
+  }
+  readClipStop(graph, prompts, found);
+}
+
+/**
+ * Read at which layer the text encoders stop. Of several nodes that say it, the one nearest to the prompt
+ * counts.
+ *
+ * @param prompts the nodes that make the prompt's embeddings.
+ */
+function readClipStop(graph: Graph, prompts: readonly Node[], found: FoundSettings): void {
+  for (const node of prompts.flatMap((each) => [each, ...followAll(graph, each, MODELS)])) {
+    for (const name of STOPS) {
+      const stop = valueOf(graph, node, name);
+      if (stop === undefined || stop === "0") continue;
+      take(found, "clipStop", name, stop);
+      return;
+    }
   }
 }

@@ -45,6 +45,11 @@ export interface FoundSettings {
   guidanceRescale?: number | undefined;
   /** How many of the text encoders' last layers were left out. */
   clipSkip?: number | undefined;
+  /**
+   * The layer at which ComfyUI stopped, -1 being the last one. It is in place of `clipSkip`, for it means
+   * one layer less for models that are read at the last layer but one anyway, as SDXL is.
+   */
+  clipStop?: number | undefined;
   /** True if WSD wrote the settings: words that programs share do not mean the same everywhere. */
   isOurs?: boolean | undefined;
   /** What SDXL was told of sizes and crops. */
@@ -76,6 +81,8 @@ export interface FoundSettings {
   upscale?: Upscale | undefined;
   /** LoRAs that the prompt named in tags, which are not in `prompt` any more. */
   loras?: readonly AppliedLora[] | undefined;
+  /** Textual inversions that the prompts were read with: their words. */
+  inversions?: readonly string[] | undefined;
   /** Settings that have no counterpart here, and those that could not be read: name and value. */
   others: [string, string][];
 }
@@ -106,6 +113,7 @@ type Meaning =
       | "program"
       | "others"
       | "loras"
+      | "inversions"
       | "conditions"
       | "onlyMasked"
       | "secondWidth"
@@ -116,7 +124,7 @@ type Meaning =
   // Names of several settings, or of one that is written in other words.
   | "size"
   | "secondSize"
-  | "clipStop"
+  | "clipLayer"
   | "inpaintArea";
 
 /**
@@ -225,13 +233,18 @@ export function take(found: FoundSettings, meaning: Meaning, name: string, text:
       found.promptSyntax = PROMPT_SYNTAXES.find((syntax) => syntax === text);
       if (found.promptSyntax === undefined) break;
       return;
-    // ComfyUI counts the layer from the end, -1 being the last one; the web UI writes 1 for it.
-    case "clipStop":
+    // The web UI counts the layer at which it stops from the end: 1 is the last one.
+    case "clipLayer":
     case "clipSkip": {
-      const value = text.length > LONGEST_NUMBER || text.trim() === "" ? NaN : Number(text);
-      const skip = meaning === "clipStop" ? Math.abs(value) - 1 : value;
-      if (!Number.isInteger(skip) || skip < 0) break;
+      const skip = readInteger(text) - (meaning === "clipLayer" ? 1 : 0);
+      if (!(skip >= 0)) break;
       found.clipSkip = skip;
+      return;
+    }
+    case "clipStop": {
+      const stop = readInteger(text);
+      if (!(stop < 0)) break;
+      found.clipStop = stop;
       return;
     }
     case "secondSize": {
@@ -286,6 +299,12 @@ export function take(found: FoundSettings, meaning: Meaning, name: string, text:
     }
   }
   found.others.push([name, text]);
+}
+
+/** Read a whole number; NaN if the text is none. */
+function readInteger(text: string): number {
+  const value = text.length > LONGEST_NUMBER || text.trim() === "" ? NaN : Number(text);
+  return Number.isInteger(value) ? value : NaN;
 }
 
 /** Read a text such as 512x768 or 2 of 4. */

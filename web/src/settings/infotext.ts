@@ -90,6 +90,7 @@ export interface Settings extends PictureSettings {
 
 const NEGATIVE = "Negative prompt:";
 const HASHES = "Lora hashes";
+const INVERSION_HASHES = "TI hashes";
 /** The first of the pairs, in every program that writes this form. */
 const STEPS = /^Steps: ?\d/;
 /** A line with at least so many pairs that name settings is not part of the prompt. */
@@ -122,7 +123,7 @@ const MEANINGS = {
   "Variation seed": "variationSeed",
   "Variation seed strength": "variationStrength",
   // The layer at which the program stops, counted from the last one.
-  "Clip skip": "clipStop",
+  "Clip skip": "clipLayer",
   // WSD's own words.
   "Prompt syntax": "promptSyntax",
   "Prompt 2": "prompt2",
@@ -143,8 +144,9 @@ const MEANINGS = {
   "Batch pos": null,
   "Model hash": null,
   "VAE hash": null,
+  // What they name is read apart.
   [HASHES]: null,
-  "TI hashes": null,
+  [INVERSION_HASHES]: null,
   Hashes: null,
   Version: null,
   App: null,
@@ -212,18 +214,32 @@ function pairsOfLoras(loras: readonly AppliedLora[]): string[] {
   return [`${HASHES}: ${quote(known.map(({ name, hash }) => `${name}: ${hash!}`).join(", "))}`];
 }
 
-/** Give each LoRA the hash that a text states for its name. */
-function withHashes(loras: readonly AppliedLora[], text: string): AppliedLora[] {
-  const hashes = new Map(
-    text.split(",").map((each): [string, string] => {
-      const at = each.lastIndexOf(":");
-      return [each.slice(0, Math.max(0, at)).trim(), each.slice(at + 1).trim()];
-    }),
-  );
-  return loras.map((lora) => {
-    const hash = hashes.get(lora.name);
-    return hash === undefined ? lora : { ...lora, hash };
+/** Read names and their hashes, as the web UI writes them. */
+function readHashes(text: string): Map<string, string> {
+  const pairs = text.split(",").map((each): [string, string] => {
+    const at = each.lastIndexOf(":");
+    return [each.slice(0, Math.max(0, at)).trim(), each.slice(at + 1).trim()];
   });
+  return new Map(pairs.filter(([name]) => name !== ""));
+}
+
+/** Note the hashes of LoRAs, those of them that no tag names, and textual inversions. */
+function takeHashes(found: FoundSettings, pairs: readonly [string, string][]): void {
+  const { loras = [] } = found;
+  const read = (key: string): Map<string, string> =>
+    readHashes(pairs.find(([each]) => each === key)?.[1] ?? "");
+  const hashes = read(HASHES);
+  if (loras.length > 0) {
+    found.loras = loras.map((lora) => {
+      const hash = hashes.get(lora.name);
+      return hash === undefined ? lora : { ...lora, hash };
+    });
+  }
+  const named = new Set(loras.map(({ name }) => name));
+  // How strongly they were applied is not known.
+  for (const name of hashes.keys()) if (!named.has(name)) found.others.push(["LoRA", name]);
+  const inversions = [...read(INVERSION_HASHES).keys()];
+  if (inversions.length > 0) found.inversions = inversions;
 }
 
 /** Write how the prompts are read, the second ones, and what guides besides. */
@@ -337,11 +353,12 @@ export function parseInfotext(text: string): FoundSettings {
   const at = findPairs(lines);
   const words = at < 0 ? lines : lines.slice(0, at);
   const negativeAt = words.findIndex((line) => line.startsWith(NEGATIVE));
-  const { prompt, loras } = readLoraTags(
+  const { prompt, loras, others } = readLoraTags(
     (negativeAt < 0 ? words : words.slice(0, negativeAt)).join("\n"),
   );
   found.prompt = prompt;
   if (loras.length > 0) found.loras = loras;
+  found.others.push(...others);
   if (negativeAt >= 0) {
     const negative = words.slice(negativeAt).join("\n").slice(NEGATIVE.length);
     found.negativePrompt = negative.startsWith(" ") ? negative.slice(1) : negative;
@@ -352,8 +369,7 @@ export function parseInfotext(text: string): FoundSettings {
   // WSD draws the noise of a CPU, so "RNG: CPU" changes nothing. Noise of a GPU differs.
   const telling = pairs.filter(([key, value]) => key !== "RNG" || value !== "CPU");
   takeAll(found, telling, MEANINGS);
-  const hashes = pairs.find(([key]) => key === HASHES)?.[1];
-  if (hashes !== undefined && loras.length > 0) found.loras = withHashes(loras, hashes);
+  takeHashes(found, pairs);
   // Earlier versions of WSD read every prompt as plain text, and did not write that.
   const texts = [found.prompt, found.negativePrompt ?? ""];
   if (isOurs(pairs) && texts.some(hasSyntax)) found.promptSyntax ??= "plain";

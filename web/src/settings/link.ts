@@ -109,8 +109,9 @@ export function parseLink(address: string): FoundSettings | undefined {
   }
   if (found.onlyMaskedPadding !== undefined) found.onlyMasked = true;
   if (found.prompt !== undefined) {
-    const { prompt, loras } = readLoraTags(found.prompt);
+    const { prompt, loras, others } = readLoraTags(found.prompt);
     found.prompt = prompt;
+    found.others.push(...others);
     if (loras.length > 0) found.loras = loras;
   }
   const [number, of] = [values.get("image"), values.get("images") ?? "1"];

@@ -100,14 +100,15 @@ export function splitTags(prompt: string): SplitPrompt {
 }
 
 /**
- * Whether the a1111 syntax reads a prompt in another way than the plain one.
+ * Whether the a1111 syntax reads a prompt in another way than the plain one, or refuses it.
  *
  * @throws OptionError if the prompt is not a string.
  */
 export function hasSyntax(prompt: string): boolean {
   requireString("prompt", prompt);
+  if (/[()[\]\\]/u.test(prompt) || TAG.test(prompt) || AND.test(prompt)) return true;
   // BREAK has the state of a global pattern.
-  return /[()[\]\\]/u.test(prompt) || TAG.test(prompt) || prompt.search(BREAK) >= 0;
+  return prompt.search(BREAK) >= 0;
 }
 
 /** A part while its brackets are read; a BREAK has the weight undefined. */

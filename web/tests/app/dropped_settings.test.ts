@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 
 import type { FoundSettings } from "../../src/settings/found_settings";
 import { noSettings } from "../../src/settings/found_settings";
+import { parseLink } from "../../src/settings/link";
 import { formatSettings, parseInfotext } from "../../src/settings/infotext";
 import type { Offer } from "../../src/app/dropped_settings";
 import { adopt, describe, nameOrigin } from "../../src/app/dropped_settings";
@@ -313,6 +314,84 @@ test("layers are left out as the program does", () => {
   expect(ignored.message).toContain("other programs skip none of this kind of model");
   expect(take({ ...skipped, isOurs: true }, two).fields.clipSkip).toBe("1");
   expect(take({ ...skipped, program: "diffusers" }, two).fields.clipSkip).toBe("1");
+});
+
+test("where a program leaves out layers for the negative prompt too, so does the page", () => {
+  // Weights in brackets are read so here, and a plain prompt as diffusers reads it.
+  const found = { prompt: "a cat", negativePrompt: "a dog", clipSkip: 1 };
+  for (const program of ["A1111", "SD.Next", "InvokeAI"]) {
+    expect(take({ ...found, program }).fields).toMatchObject({
+      ...{ clipSkip: "1", promptSyntax: "a1111" },
+    });
+  }
+  const comfy = { ...found, program: "ComfyUI", clipSkip: undefined, clipStop: -2 };
+  expect(take(comfy).fields).toMatchObject({ clipSkip: "1", promptSyntax: "a1111" });
+  // Whoever reads the brackets as text cannot have both.
+  const alone = "Here they are skipped for the prompt alone.";
+  const bracketed = take({ ...comfy, prompt: "a (cat:1.3)" });
+  expect(bracketed.fields).toMatchObject({ clipSkip: "1", promptSyntax: "" });
+  expect(bracketed.message).toContain(alone);
+  expect(take(comfy).message).not.toContain(alone);
+  // These leave out none for the negative prompt, or none at all.
+  for (const changes of [
+    { program: "diffusers" },
+    { program: "link" },
+    { isOurs: true },
+    { clipSkip: 0 },
+    { promptSyntax: "plain" as const },
+  ]) {
+    const { fields, message } = take({ ...found, ...changes });
+    expect(fields.promptSyntax).toBe("");
+    expect(message).not.toContain(alone);
+  }
+  // Where the layers are not taken, nothing changes.
+  expect(take(found, { maxClipSkip: 0 }).fields.promptSyntax).toBe("");
+  expect(take(found, { takesSecondPrompt: true }).fields.promptSyntax).toBe("");
+});
+
+test.each([
+  [-1, false, "", undefined],
+  [-2, false, "1", undefined],
+  // ComfyUI reads SDXL's encoders at -2 unless told otherwise.
+  [-2, true, "", undefined],
+  [-3, true, "1", undefined],
+  [-1, true, "", "skipped text layers -1 (of this kind of model, the last layer is never read)"],
+])("ComfyUI's stop at layer %d, SDXL: %s", (clipStop, takesSecondPrompt, layers, refused) => {
+  const found = { program: "ComfyUI", prompt: "a cat", clipStop };
+  const { fields, message } = take(found, { takesSecondPrompt });
+  expect(fields.clipSkip).toBe(layers);
+  expect(message.includes("skipped text layers")).toBe(layers !== "" || refused !== undefined);
+  expect(message).toContain(refused ?? "");
+});
+
+test("a prompt that the web UI joins by AND is not drawn as words", () => {
+  expect(take({ prompt: "a cat AND a dog" }).fields.promptSyntax).toBe("a1111");
+  expect(take({ prompt: "a cat and a dog" }).fields.promptSyntax).toBe("");
+});
+
+test("what a link says of prompts is taken without a prompt, and nothing else is changed", () => {
+  const taken = (text: string): ReturnType<typeof adopt>["fields"] =>
+    take(parseLink(text)!, { takesSecondPrompt: true }).fields;
+  const others = { images: "1", image: "", ...NOTHING_MORE };
+  expect(taken("#clipSkip=1&steps=9")).toEqual({ clipSkip: "1", steps: "9", ...others });
+  expect(taken("#promptSyntax=a1111")).toEqual({ promptSyntax: "a1111", ...others });
+  expect(taken("#promptSyntax=plain&negative=b")).toEqual({
+    ...{ promptSyntax: "", negative: "b", ...others },
+  });
+  expect(taken("#prompt2=b&negative2=c")).toEqual({ prompt2: "b", negative2: "c", ...others });
+  expect(taken("#steps=9")).toEqual({ steps: "9", ...others });
+});
+
+test("embeddings that are not listed, or are off, are named", () => {
+  const found = { prompt: "a cat", inversions: ["EasyNeg", "bad", "worse"] };
+  const inversions = [
+    { token: "easyneg", on: true },
+    { token: "bad", on: false },
+  ];
+  expect(take(found, { inversions }).message).toContain(
+    "Not taken: embedding bad (it is off in the list); embedding worse (not in the list: add its file).",
+  );
+  expect(take(found).message).toContain("embedding EasyNeg (not in the list");
 });
 
 test("a long prompt of the web UI is read as a whole", () => {

@@ -444,6 +444,10 @@ test("tags in the prompt set those that are listed; a missing one is named, and 
   prompt = "a fox <lora:one:0.4>";
   expect([panel.takeTags(), prompt, line()]).toEqual([undefined, "a fox", "one 0.4"]);
   expect(panel.takeTags()).toBeUndefined();
+  // What is not applied is named too.
+  prompt = "a fox <lora:one:1:0.5:lbw=MIDD>";
+  expect(inWords(panel.takeTags()!)).toContain("<lora:one> te=1, <lora:one> lbw=MIDD. Remove");
+  expect([prompt, line()]).toEqual(["a fox <lora:one:1:0.5:lbw=MIDD>", "one 0.4"]);
   panel.apply([]);
   expect([line(), panel.known()[0]!.on]).toEqual(["None is on.", false]);
   panel.apply([{ name: "one", scale: 1e9 }]);

@@ -127,6 +127,20 @@ test("a dropped picture fills the form, and a list says what was not taken and w
   expect(report.hidden).toBe(true);
 });
 
+test("all that is not taken can be found in the list", async () => {
+  const keys = Array.from({ length: 9 }, (_, index) => `Key ${index}: ${index}`);
+  send("drop", { files: [file(`a cat\nSteps: 9, ${keys.join(", ")}`)] });
+  expect(await lastSaid()).toContain("Key 5 5; and 3 more.");
+  const report = root.querySelector("section")!;
+  const folded = report.querySelector("details")!;
+  expect(folded.querySelector("summary")!.textContent).toBe("and 3 more");
+  expect([...folded.querySelectorAll("li")].map(({ textContent }) => textContent)).toEqual(
+    [6, 7, 8].map((index) => `Not taken: Key ${index} ${index}.`),
+  );
+  for (let index = 0; index < 6; index++)
+    expect(report.textContent).toContain(`Not taken: Key ${index} ${index}.`);
+});
+
 test("a picture without settings is begun with, unless the button for settings was pressed", async () => {
   page.canStart = true;
   send("dragover", { files: [file(undefined)] });

@@ -19,6 +19,8 @@ const CODES = Object.keys(LANGUAGES) as Language[];
 /** The places of values that are lists of words. */
 const LISTS = new Set([
   ...["gallery.taken 1", "gallery.takenLine 0", "gallery.lorasOff 0", "loras.missing 0"],
+  "loras.tagParts 0",
+  ,
 ]);
 /** The places of values that the page itself says, in its language, so that they need no marks. */
 const OWN_WORDS = new Set([

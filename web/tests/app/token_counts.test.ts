@@ -14,10 +14,14 @@ let values: Record<string, string>;
 let asked: [string, CountOptions][];
 let fault: Error | undefined;
 let loaded: boolean;
+/** Tokens that each text encoder takes, and with weights in brackets. */
+let limits: Record<string, number>;
+let longest: number;
 
 beforeEach(() => {
   values = { prompt: "one two", negative: "", prompt2: "", negative2: "", promptSyntax: "" };
   [asked, fault, loaded] = [[], undefined, true];
+  [limits, longest] = [{ first: 3, second: 3 }, 3];
 });
 
 const line = (id: string): HTMLElement => document.getElementById(`${id}-tokens`)!;
@@ -28,8 +32,10 @@ const { count } = mountTokenCounts({
     asked.push([prompt, options]);
     if (fault !== undefined) return Promise.reject(fault);
     const words = prompt.split(" ");
-    const found = { tokens: words.length, limit: 3, cut: words.slice(3).join(" ") };
-    const counts: TokenCount[] = ["first", "second"].map((encoder) => ({ encoder, ...found }));
+    const counts = Object.entries(limits).map(([encoder, plain]): TokenCount => {
+      const limit = options.promptSyntax === "a1111" ? Math.max(plain, longest) : plain;
+      return { encoder, tokens: words.length, limit, cut: words.slice(limit).join(" ") };
+    });
     return Promise.resolve(counts);
   },
 });
@@ -71,6 +77,43 @@ test("what is cut is shown, and what is wrong is said", async () => {
   fault = new AbortError("gone", "load again");
   await counted();
   expect(line("prompt").textContent).toBe("prompt has BREAK: leave it out");
+});
+
+test("what T5 reads is not said to be unread", async () => {
+  limits = { clip_l: 3, clip_g: 3, t5: 5 };
+  values = { ...values, prompt: "one two three four", prompt2: "one two three four" };
+  await counted();
+  expect(line("prompt").textContent).toBe("4 of 5 tokens · CLIP reads 3 of 4 tokens");
+  expect(line("prompt").classList.contains("cut")).toBe(false);
+  // T5 reads the prompt, and not the second one.
+  expect(line("prompt2").textContent).toBe("4 of 3 tokens. The model does not read: four");
+  values = { ...values, prompt: "one two three four five six", prompt2: "one" };
+  await counted();
+  expect(line("prompt").textContent).toBe(
+    "6 of 5 tokens. The model does not read: six · CLIP reads 3 of 6 tokens",
+  );
+  expect(line("prompt").classList.contains("cut")).toBe(true);
+});
+
+test("whoever writes too much is told what reads more", async () => {
+  longest = 9;
+  values.prompt = "one two three four";
+  await counted();
+  expect(line("prompt").textContent).toBe(
+    "4 of 3 tokens. The model does not read: four · " +
+      "“Weights in brackets” in the settings reads up to 9",
+  );
+  values.promptSyntax = "a1111";
+  await counted();
+  expect(line("prompt").textContent).toBe("4 of 9 tokens");
+});
+
+test("tags of LoRAs are no words of the prompt, for Draw takes them", async () => {
+  values = { ...values, prompt: "one two <lora:x:0.8>", negative: "three <lora:y:1>" };
+  await counted();
+  expect(line("prompt").textContent).toBe("2 of 3 tokens");
+  // Of the others they are not taken.
+  expect(asked.map(([prompt]) => prompt)).toEqual(["one two", "three <lora:y:1>"]);
 });
 
 test("without a model nothing is said", async () => {

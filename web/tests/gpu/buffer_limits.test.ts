@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import {
   canTile,
+  chunksProblem,
   drawableSizes,
   encodableSizes,
   encoderProblem,
@@ -58,6 +59,45 @@ describe("sizes that fit a GPU's buffers", () => {
     [[8, 8], 30, false], // of an older bundle
   ] as const)("guidance at once: %j in %i bytes", ([width, height], bytes, atOnce) => {
     expect(guidesAtOnce(manifest, [width, height], limits(bytes))).toBe(atOnce);
+  });
+
+  test("a prompt of several chunks has denoisers of its own", () => {
+    const withRows = (role: Role, rows: number, bytes: number): object => ({
+      ...entry(role, [8, 8], bytes),
+      inputs: [{ name: "text_embeddings", shape: [1, rows, 4] }],
+    });
+    const long = {
+      entry_points: [
+        withRows("denoiser", 77, 10),
+        withRows("guided_denoiser", 77, 20),
+        withRows("chunked_denoiser", 154, 30),
+        withRows("chunked_denoiser", 231, 50),
+        withRows("guided_chunked_denoiser", 154, 40),
+        withRows("guided_chunked_denoiser", 231, 60),
+      ],
+    } as unknown as Manifest;
+    const problems = (bytes: number): boolean[] =>
+      [1, 2, 3].map((chunks) => chunksProblem(long, [8, 8], limits(bytes), chunks) === undefined);
+    expect([problems(50), problems(49), problems(29)]).toEqual([
+      [true, true, true],
+      [true, true, false],
+      [true, false, false],
+    ]);
+    expect(chunksProblem(long, [8, 8], limits(49), 3)).toMatchObject({
+      message:
+        "a prompt of 3 chunks needs a GPU buffer of 50 bytes at 8x8, this GPU's largest has 49",
+      hint: "write a shorter prompt, or choose a smaller size",
+    });
+    // Longer prompts may take two calls where a short one takes one.
+    const atOnce = (bytes: number): boolean[] =>
+      [1, 2, 3].map((chunks) => guidesAtOnce(long, [8, 8], limits(bytes), chunks));
+    expect([atOnce(60), atOnce(59), atOnce(39), atOnce(19)]).toEqual([
+      [true, true, true],
+      [true, true, false],
+      [true, false, false],
+      [false, false, false],
+    ]);
+    expect(guidesAtOnce(long, [8, 8], limits(1000), 4)).toBe(false);
   });
 
   test("only what is larger than a tile is cut", () => {

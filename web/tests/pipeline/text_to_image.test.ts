@@ -2,7 +2,8 @@
 
 import { expect, test, vi } from "vitest";
 
-import type { Manifest, Role, Size } from "../../src/bundle/manifest";
+import type { EntryPoint, Manifest, Role, Size } from "../../src/bundle/manifest";
+import { Model } from "../../src/gpu/model";
 import { TextToImagePipeline } from "../../src/pipeline/text_to_image";
 import { UnsupportedError } from "../../src/util/errors";
 import { toyRequest } from "../toy_pipeline";
@@ -65,4 +66,61 @@ test("a second pass whose picture the GPU cannot encode is refused then, too", a
   expect(isBegun).toBe(false);
   expect((await begin(119, "latent")).isBegun).toBe(true);
   expect((await begin(120, "picture")).isBegun).toBe(true);
+});
+
+/** A model that takes two chunks of a prompt; those of its functions that guide need larger buffers. */
+const LONG = {
+  model: { name: "toy" },
+  components: {},
+  conditioning: { encoders: [], join: "features", empty_negative: "zeros" },
+  entry_points: [
+    ...(
+      [
+        ["denoiser", 77, 10],
+        ["guided_denoiser", 77, 20],
+        ["chunked_denoiser", 154, 30],
+        ["guided_chunked_denoiser", 154, 60],
+      ] as const
+    ).map(([role, rows, bytes]) => ({
+      ...entry(role, [8, 8], bytes),
+      inputs: [{ name: "text_embeddings", shape: [1, rows, 4] }],
+    })),
+    entry("vae_decoder", [8, 8], 10),
+    entry("vae_decoder_tile", [8, 8], 10),
+  ],
+} as unknown as Manifest;
+
+/** Begin to draw a prompt of so many chunks; return the functions that are prepared for it. */
+async function prepareChunks(chunks: number, bytes: number) {
+  const begun = new Error("the functions are prepared");
+  const prepare = vi.fn((_: EntryPoint[]) => Promise.reject(begun));
+  const model = Object.create(Model.prototype, {
+    manifest: { value: LONG },
+    limits: { value: { maxBufferSize: 1000, maxStorageBufferBindingSize: bytes } },
+    runtime: { value: { guard: (work: () => Promise<unknown>) => work(), prepare } },
+    entry: { value: (name: string) => ({ name }) },
+  }) as Model;
+  const encoder = { functions: () => [], countChunks: () => chunks };
+  const parts = [model, {}, {}, encoder, { functions: () => [] }, undefined];
+  const pipeline = new TextToImagePipeline(
+    ...(parts as unknown as ConstructorParameters<typeof TextToImagePipeline>),
+  );
+  const drawing = pipeline.generate(toyRequest("x", { size: [8, 8], guidanceScale: 7 }));
+  const error: unknown = await drawing.catch((reason: unknown) => reason);
+  const prepared = prepare.mock.calls.flatMap(([functions]) => functions.map(({ name }) => name));
+  return { error, prepared: prepared.filter((name) => name.includes("denoiser")) };
+}
+
+test("a long prompt is guided by two calls where the GPU has no buffers for one", async () => {
+  expect((await prepareChunks(1, 30)).prepared).toEqual(["guided_denoiser"]);
+  expect((await prepareChunks(2, 60)).prepared).toEqual(["guided_chunked_denoiser"]);
+  expect((await prepareChunks(2, 59)).prepared).toEqual(["chunked_denoiser"]);
+});
+
+test("a prompt that is too long for the GPU's buffers, or for the bundle, is refused", async () => {
+  const { error, prepared } = await prepareChunks(2, 29);
+  expect(error).toBeInstanceOf(UnsupportedError);
+  expect((error as Error).message).toContain("a prompt of 2 chunks needs a GPU buffer of 30 bytes");
+  expect(prepared).toEqual([]);
+  expect((await prepareChunks(3, 1000)).error).toBeInstanceOf(UnsupportedError);
 });

@@ -2,6 +2,8 @@ import { expect, test } from "vitest";
 
 import { OptionError } from "../../src/util/errors";
 import { isPng, readText, writeText } from "../../src/settings/png";
+import { parseLink } from "../../src/settings/link";
+import { readLoraTags } from "../../src/settings/lora_tags";
 import { readSettings } from "../../src/settings/read_settings";
 import { findScheduler } from "../../src/settings/sampler_names";
 import { parseSeed } from "../../src/settings/seed";
@@ -54,13 +56,74 @@ test("LoRAs survive in the web UI's words, and its own texts are read", () => {
     'a <lora:x:1:0.5>cat, <lora:y:zero> <b>\nSteps: 1, Lora hashes: "x: abc, z: def"',
   );
   expect(found.prompt).toBe("acat, <lora:y:zero> <b>");
-  expect(found.loras).toEqual([{ name: "x", scale: 1, hash: "abc" }]);
+  // The scale of the text encoders is first there; here all of a LoRA has that of the denoiser.
+  expect(found.loras).toEqual([{ name: "x", scale: 0.5, hash: "abc" }]);
+  expect(found.others).toEqual([
+    ["<lora:x> te", "1"],
+    ["LoRA", "z"],
+  ]);
   expect(parseInfotext("a cat\nSteps: 1").loras).toBeUndefined();
   expect(() => formatSettings({ ...settings, loras: [{ name: "x", scale: NaN }] })).toThrow(
     /loras\[0\]\.scale/,
   );
   // In linear time.
   expect(parseInfotext(`${"<lora:".repeat(200_000)}\nSteps: 1`).loras).toBeUndefined();
+});
+
+test.each([
+  ["<lora:x>", 1, []],
+  ["<lora:x:0.5>", 0.5, []],
+  ["<lora:x:0.5:0.5>", 0.5, []],
+  ["<lora:x:1:0>", 0, [["<lora:x> te", "1"]]],
+  ["<lora:x:te=0.5>", 0.5, []],
+  ["<lora:x:te=0:unet=0.7>", 0.7, [["<lora:x> te", "0"]]],
+  ["<lora:x:0.5:unet=0.7>", 0.7, [["<lora:x> te", "0.5"]]],
+  [
+    "<lora:x:0.8:lbw=MIDD:stop=10>",
+    0.8,
+    [
+      ["<lora:x> lbw", "MIDD"],
+      ["<lora:x> stop", "10"],
+    ],
+  ],
+  [`<lora:x:1:lbw=${"0.25,".repeat(26)}1>`, 1, [["<lora:x> lbw", `${"0.25,".repeat(26)}1`]]],
+  ["<lora:x:1:1:32>", 1, [["<lora:x> dyn", "32"]]],
+  ["<lora:x:1:1:dyn=32>", 1, [["<lora:x> dyn", "32"]]],
+  [
+    "<lora:x:1:1:8:more>",
+    1,
+    [
+      ["<lora:x> dyn", "8"],
+      ["<lora:x> more", ""],
+    ],
+  ],
+] as [string, number, [string, string][]][])(
+  "the tag %s is read as the web UI reads it",
+  (tag, scale, others) => {
+    const expected = { prompt: "a cat", loras: [{ name: "x", scale }], others };
+    const prompt = `a cat ${tag}`;
+    expect(readLoraTags(prompt)).toEqual(expected);
+    expect(parseInfotext(`${prompt}\nSteps: 1`)).toMatchObject(expected);
+    expect(parseLink(`#prompt=${encodeURIComponent(prompt)}`)).toMatchObject(expected);
+  },
+);
+
+test.each(["<lora:>", "<lora:x:>", "<lora:x:one>", "<lora:x:1:two>", "<lora:x:te=>"])(
+  "%s is no tag, and stays",
+  (text) => {
+    expect(readLoraTags(text)).toEqual({ prompt: text, loras: [], others: [] });
+  },
+);
+
+test("textual inversions and LoRAs that only the hashes name are found", () => {
+  const found = parseInfotext(
+    'a cat <lora:x:1>\nSteps: 1, Lora hashes: "x: abc, y z: def", TI hashes: "easyneg: 12, bad: 34"',
+  );
+  expect(found.inversions).toEqual(["easyneg", "bad"]);
+  expect(found.others).toEqual([["LoRA", "y z"]]);
+  expect(parseInfotext("a cat\nSteps: 1, Lora hashes: , TI hashes: ").inversions).toBeUndefined();
+  const alone = parseInfotext("a cat\nSteps: 1, Lora hashes: y: def");
+  expect([alone.loras, alone.others]).toEqual([undefined, [["LoRA", "y"]]]);
 });
 
 test("each picture of a request says which one it is", () => {

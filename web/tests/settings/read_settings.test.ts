@@ -99,7 +99,11 @@ const INFOTEXTS: [string, string, object][] = [
     'a cat\nSteps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, Seed: 1, Size: 512x512, Lora hashes: "a: b, c: d", TI hashes: "x: \\"y\\", z: w", Clip skip: 2, Version: v1.9.3',
     {
       ...{ prompt: "a cat", steps: 20, sampler: "DPM++ 2M", schedule: "Karras", seed: 1 },
-      ...{ guidanceScale: 7, width: 512, height: 512, clipSkip: 1, others: [] },
+      ...{ guidanceScale: 7, width: 512, height: 512, clipSkip: 1, inversions: ["x", "z"] },
+      others: [
+        ["LoRA", "a"],
+        ["LoRA", "c"],
+      ],
     },
   ],
   [
@@ -214,9 +218,31 @@ const GRAPHS: [string, object, object][] = [
     },
     {
       negativePrompt: undefined,
-      clipSkip: 1,
+      // How many layers that leaves out depends on the model.
+      clipStop: -2,
       others: [["LoRA", "pixel.safetensors"]],
     },
+  ],
+  [
+    "of two stops the one nearest to the prompt, which the model's own chain does not have",
+    {
+      ...GRAPH,
+      3: node("KSampler", { ...GRAPH_SAMPLER(), model: ["30", 0] }),
+      6: node("CLIPTextEncode", { text: "a cat", clip: ["33", 0] }),
+      30: node("LoraLoader", { lora_name: "a.safetensors", model: ["4", 0], clip: ["32", 0] }),
+      32: node("CLIPSetLastLayer", { stop_at_clip_layer: -3, clip: ["4", 1] }),
+      33: node("CLIPSetLastLayer", { stop_at_clip_layer: -1, clip: ["30", 1] }),
+    },
+    { clipStop: -1, others: [["LoRA", "a.safetensors"]] },
+  ],
+  [
+    "a stop that there cannot be",
+    {
+      ...GRAPH,
+      6: node("CLIPTextEncode", { text: "a cat", clip: ["32", 0] }),
+      32: node("CLIPSetLastLayer", { stop_at_clip_layer: 1.5, clip: ["4", 1] }),
+    },
+    { others: [["stop_at_clip_layer", "1.5"]] },
   ],
   [
     "SamplerCustomAdvanced, whose settings are nodes",
@@ -267,10 +293,10 @@ const GRAPHS: [string, object, object][] = [
       }),
       4: node("Efficient Loader", {
         ...{ ckpt_name: "sd15/dream.safetensors", positive: "a cat", negative: "dog" },
-        ...{ empty_latent_width: 512, empty_latent_height: 768 },
+        ...{ empty_latent_width: 512, empty_latent_height: 768, clip_skip: -2 },
       }),
     },
-    {},
+    { clipStop: -2 },
   ],
 ];
 

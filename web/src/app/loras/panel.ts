@@ -22,7 +22,7 @@ import {
   writeLoraTags,
 } from "../../index";
 import { element } from "../dom";
-import type { KnownLora } from "../dropped_settings";
+import type { KnownInversion, KnownLora } from "../dropped_settings";
 import { make, makeButton } from "../gallery/elements";
 import { clamp } from "../numbers";
 import type { Sentence } from "../strings";
@@ -81,11 +81,15 @@ export interface LoraPanel {
   add: (files: readonly File[]) => void;
   /** Those that are listed; for settings from elsewhere. */
   known: () => KnownLora[];
+  knownInversions: () => KnownInversion[];
   /** Have those that are named on, as strongly as they say, and all others off. */
   apply: (loras: readonly AppliedLora[]) => void;
   /** A prompt with a tag for each that is on. */
   tagged: (prompt: string) => string;
-  /** Take the tags in the prompt's field; return what is missing if one of them is not listed. */
+  /**
+   * Take the tags in the prompt's field; return what is wrong if one of them is not listed, or says what
+   * is not applied.
+   */
   takeTags: () => Sentence | undefined;
   /** The share of noise that a LoRA of few steps needs with a scheduler; undefined for the model's own. */
   eta: (scheduler: string) => number | undefined;
@@ -224,6 +228,9 @@ class MountedLoras implements LoraPanel {
   known = (): KnownLora[] =>
     this.ofWeights.map(({ lora: { name, hash, on } }) => ({ name, hash, on }));
 
+  knownInversions = (): KnownInversion[] =>
+    this.inversions.map(({ lora: { token, on } }) => ({ token, on }));
+
   apply = (loras: readonly AppliedLora[]): void => {
     for (const item of this.ofWeights) {
       const found = loras.find(({ name }) => name === item.lora.name);
@@ -241,8 +248,10 @@ class MountedLoras implements LoraPanel {
   tagged = (prompt: string): string => writeLoraTags(prompt, this.on);
 
   takeTags = (): Sentence | undefined => {
-    const { prompt, loras } = readLoraTags(this.page.prompt());
+    const { prompt, loras, others } = readLoraTags(this.page.prompt());
     if (loras.length === 0) return undefined;
+    const parts = others.map(([name, value]) => (value === "" ? name : `${name}=${value}`));
+    if (parts.length > 0) return () => text().loras.tagParts(parts);
     const named = loras.map((lora) => ({ lora, item: this.find(lora.name) }));
     const missing = named.flatMap(({ lora, item }) => (item === undefined ? [lora.name] : []));
     if (missing.length > 0) return () => text().loras.missing(missing);

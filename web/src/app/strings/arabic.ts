@@ -44,16 +44,19 @@ export function arabic({
     // Weights, second prompts, and how long the prompts are.
     prompts: {
       weights: "أوزان بين الأقواس",
-      weightsHint: "تُقرأ (word:1.3) و(word) و[word] كما تقرؤها واجهة AUTOMATIC1111.",
+      weightsHint:
+        "تُقرأ (word:1.3) و(word) و[word] وBREAK كما تقرؤها واجهة AUTOMATIC1111، ويُقرأ من الوصف الطويل أكثر من 75 رمزًا.",
       clipSkip: "طبقات النص المتروكة",
       clipSkipHint:
-        "عدد الطبقات الأخيرة المتروكة من مُرمِّز النص: قيمة Clip skip في البرامج الأخرى ناقص 1.",
+        "عدد الطبقات الأخيرة المتروكة من مُرمِّز النص: قيمة Clip skip في AUTOMATIC1111 ناقص 1.",
       second: "الوصف الثاني",
       secondHint: "ما يقرؤه مرمّز النص الثاني في النموذج؛ وإن كان فارغًا قُرئ الوصف نفسه.",
       secondNegative: "الوصف السلبي الثاني",
       tokens: (count, limit) => `الرموز: ${number(count)} من ${number(limit)}`,
       cut: (count, limit, words) =>
         `الرموز: ${number(count)} من ${number(limit)}. لا يقرأ النموذج: ${isolate(words)}`,
+      clip: (read, count) => `يقرأ CLIP من الرموز ${number(read)} من ${number(count)}`,
+      wider: (limit) => `خيار «أوزان بين الأقواس» في الإعدادات يقرأ حتى ${number(limit)}`,
     },
 
     // The settings.
@@ -282,6 +285,8 @@ export function arabic({
       wordAdded: (word) => `أُضيفت إلى الوصف: ${isolate(word)}.`,
       missing: (names) =>
         `يذكر الوصف ملفات LoRA ليست في القائمة: ${list(names.map(isolate))}. أضِف ملفاتها، أو أزل وسومها من الوصف.`,
+      tagParts: (names) =>
+        `لا تطبّق هذه الصفحة أجزاء من وسوم LoRA في الوصف: ${list(names.map(isolate))}. أزل هذه الأجزاء أو الوسوم.`,
     },
 
     // The model.
@@ -572,11 +577,15 @@ export function arabic({
       stays: (reason, present) => `${reason}، يبقى ${isolate(present)}`,
       unknown: "غير معروف",
       skipsNone: "لا تترك البرامج الأخرى أي طبقة في هذا النوع من النماذج",
+      neverLast: "لا تُقرأ الطبقة الأخيرة أبدًا في هذا النوع من النماذج",
+      skipsPrompt: "يترك ذلك البرنامج طبقات النص للوصف السلبي أيضًا. هنا تُترك للوصف وحده.",
       notOffered: "لا يتيحه هذا النموذج",
       sampler: "المُعايِن (sampler)",
       schedule: "مستويات الضجيج",
       numberOf: (picture, of) => `رقم ${number(picture)} من ${number(of)}`,
       lora: (name) => `LoRA ${isolate(name)}`,
+      inversion: (name) => `التضمين ${isolate(name)}`,
+      isOff: "موقوف في القائمة",
       noLora: "ليس في القائمة: أضِف ملفه",
       otherLora: "ملف آخر بهذا الاسم",
       lorasOff: (names) => `أُوقفت ملفات LoRA لم تُستعمل في رسمها: ${list(names.map(isolate))}`,

@@ -24,16 +24,21 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
     // Weights, second prompts, and how long the prompts are.
     prompts: {
       weights: "Weights in brackets",
-      weightsHint: "Reads (word:1.3), (word) and [word] as AUTOMATIC1111's web UI does.",
+      weightsHint:
+        "Reads (word:1.3), (word), [word] and BREAK as AUTOMATIC1111's web UI does, and of long prompts more than 75 tokens.",
       clipSkip: "Skipped text layers",
       clipSkipHint:
-        "How many of the text encoder's last layers are left out: Clip skip of other programs, less 1.",
+        "How many of the text encoder's last layers are left out: AUTOMATIC1111's Clip skip, less 1.",
       second: "Second prompt",
       secondHint: "What the model's second text encoder reads; the prompt itself if it is empty.",
       secondNegative: "Second negative prompt",
       tokens: (count: number, limit: number) => `${number(count)} of ${number(limit)} tokens`,
       cut: (count: number, limit: number, words: string) =>
         `${number(count)} of ${number(limit)} tokens. The model does not read: ${isolate(words)}`,
+      clip: (read: number, count: number) =>
+        `CLIP reads ${number(read)} of ${number(count)} tokens`,
+      wider: (limit: number) =>
+        `“Weights in brackets” in the settings reads up to ${number(limit)}`,
     },
 
     // The settings.
@@ -263,6 +268,8 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       wordAdded: (word: string) => `${isolate(word)} is in the prompt.`,
       missing: (names: string[]) =>
         `The prompt names LoRAs that are not in the list: ${list(names.map(isolate))}. Add their files, or remove their tags from the prompt.`,
+      tagParts: (names: string[]) =>
+        `This page does not apply parts of LoRA tags in the prompt: ${list(names.map(isolate))}. Remove these parts, or the tags.`,
     },
 
     // The model.
@@ -586,11 +593,16 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       stays: (reason: string, present: string) => `${reason}, ${isolate(present)} stays`,
       unknown: "unknown",
       skipsNone: "other programs skip none of this kind of model",
+      neverLast: "of this kind of model, the last layer is never read",
+      skipsPrompt:
+        "Its program skips text layers for the negative prompt too. Here they are skipped for the prompt alone.",
       notOffered: "not offered by this model",
       sampler: "sampler",
       schedule: "schedule",
       numberOf: (picture: number, of: number) => `number ${number(picture)} of ${number(of)}`,
       lora: (name: string) => `LoRA ${isolate(name)}`,
+      inversion: (name: string) => `embedding ${isolate(name)}`,
+      isOff: "it is off in the list",
       noLora: "not in the list: add its file",
       otherLora: "another file of this name",
       lorasOff: (names: string[]) =>

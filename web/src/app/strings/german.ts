@@ -34,10 +34,11 @@ export function german({
     // Weights, second prompts, and how long the prompts are.
     prompts: {
       weights: "Gewichte in Klammern",
-      weightsHint: "Liest (Wort:1.3), (Wort) und [Wort] so wie die Web UI von AUTOMATIC1111.",
+      weightsHint:
+        "Liest (Wort:1.3), (Wort), [Wort] und BREAK so wie die Web UI von AUTOMATIC1111, und von langen Prompts mehr als 75 Token.",
       clipSkip: "Ausgelassene Textschichten",
       clipSkipHint:
-        "Wie viele der letzten Schichten des Text-Encoders ausgelassen werden: „Clip skip“ anderer Programme weniger 1.",
+        "Wie viele der letzten Schichten des Text-Encoders ausgelassen werden: „Clip skip“ von AUTOMATIC1111 weniger 1.",
       second: "Zweiter Prompt",
       secondHint:
         "Was der zweite Text-Encoder des Modells liest; ist das Feld leer, den Prompt selbst.",
@@ -45,6 +46,8 @@ export function german({
       tokens: (count, limit) => `${number(count)} von ${number(limit)} Token`,
       cut: (count, limit, words) =>
         `${number(count)} von ${number(limit)} Token. Das Modell liest nicht: ${isolate(words)}`,
+      clip: (read, count) => `CLIP liest ${number(read)} von ${number(count)} Token`,
+      wider: (limit) => `„Gewichte in Klammern“ in den Einstellungen liest bis zu ${number(limit)}`,
     },
 
     // The settings.
@@ -275,6 +278,8 @@ export function german({
       wordAdded: (word) => `${isolate(word)} steht im Prompt.`,
       missing: (names) =>
         `Der Prompt nennt LoRAs, die nicht in der Liste stehen: ${list(names.map(isolate))}. Füge ihre Dateien hinzu oder entferne ihre Angaben aus dem Prompt.`,
+      tagParts: (names) =>
+        `Diese Seite wendet Teile von LoRA-Angaben im Prompt nicht an: ${list(names.map(isolate))}. Entferne diese Teile oder die Angaben.`,
     },
 
     // The model.
@@ -600,11 +605,16 @@ export function german({
       stays: (reason, present) => `${reason}, es bleibt bei ${isolate(present)}`,
       unknown: "unbekannt",
       skipsNone: "andere Programme lassen bei solchen Modellen keine aus",
+      neverLast: "bei solchen Modellen wird die letzte Schicht nie gelesen",
+      skipsPrompt:
+        "Das Programm lässt Textschichten auch beim negativen Prompt aus. Hier werden sie nur beim Prompt ausgelassen.",
       notOffered: "von diesem Modell nicht angeboten",
       sampler: "Sampler",
       schedule: "Rauschstufen",
       numberOf: (picture, of) => `Nummer ${number(picture)} von ${number(of)}`,
       lora: (name) => `LoRA ${isolate(name)}`,
+      inversion: (name) => `Embedding ${isolate(name)}`,
+      isOff: "in der Liste ausgeschaltet",
       noLora: "nicht in der Liste: füge die Datei hinzu",
       otherLora: "eine andere Datei dieses Namens",
       lorasOff: (names) =>
