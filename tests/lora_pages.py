@@ -9,16 +9,26 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import BrowserContext
 
-from pages import browser_program
+from pages import before_worker, browser_program
 from wsd.models.registry import Family
 
 
 @contextmanager
 def opened(
-    context: BrowserContext, address: str, name: str, **options: object
+    context: BrowserContext, address: str, name: str, room: int | None = None, **options: object
 ) -> Iterator[Callable[..., Any]]:
-    """Return a function that calls one of ``web/tests/browser/loras.ts`` in a page with a model."""
+    """Return a function that calls one of ``web/tests/browser/loras.ts`` in a page with a model.
+
+    Args:
+        context: of the browser.
+        address: of the folder that is served.
+        name: the model's.
+        room: bytes that the GPU has for buffers; as many as there are unless given.
+        options: of loading.
+    """
     page = context.new_page()
+    if room is not None:
+        before_worker(page, "small_gpu", ROOM=room)
     page.goto(address + "blank.html")
     page.set_default_timeout(0)
     page.evaluate(f"() => {{ {browser_program('loras')} }}")

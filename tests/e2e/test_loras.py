@@ -54,6 +54,11 @@ with_one_model = pytest.mark.parametrize("patched", marked(USUAL[:1]), indirect=
 SCALES = {0: 0.7, 1: 1.0, 2: -0.4}
 # What is drawn with each, and compared with diffusers.
 DRAWING = GenerationRequest("a large red circle", steps=8, seed=3)
+# Of a buffer through which weights go: SLOT_BYTES of web/src/gpu/staging.ts.
+SLOT_BYTES = 2**24
+# With one stage on the GPU at a time, a LoRA takes four such buffers; else, weights are read back
+# through a fifth one.
+ROOM = 72 * 2**20
 SEVERAL = {"lora": 0.7, "loha": -0.3, "lokr-factored": 1.3}
 
 
@@ -224,6 +229,28 @@ def test_several_are_applied_in_their_order(patched):
 
 
 @with_one_model
+def test_the_sizes_of_buffers_change_nothing(patched):
+    """Weights and factors that take several of them, and more than one has room for."""
+    names = [component.id for component in patched.family.components if component.id != "vae"]
+    found = []
+    for sizes in ({}, {"slotBytes": 1024, "pieceBytes": 1024}):
+        patched.call("setTransfer", sizes)
+        weights = []
+        for work in (
+            lambda: patched.load("lora", scale=0.7),
+            lambda: patched.load("lokr-factored"),
+            lambda: patched.call("setAdapters", {"lora-0": -0.4, "lokr-factored-0": 1.3}),
+            lambda: patched.call("unloadLora"),
+        ):
+            work()
+            weights.append([patched.call("readParameters", name) for name in names])
+        found.append(weights)
+    patched.call("setTransfer", {})
+    assert found[0] == found[1]
+    assert all(changed != found[0][-1] for changed in found[0][:-1])
+
+
+@with_one_model
 def test_a_lora_leaves_no_trace(patched):
     first = patched.call("draw")
     loaded = patched.load("lora", scale=0.8)
@@ -238,6 +265,9 @@ def test_a_lora_leaves_no_trace(patched):
     patched.call("draw")
     patched.call("unloadLora")
     before = patched.call("usage")
+    # The buffers through which weights and factors go are counted too.
+    assert before["peakGpuBytes"] > 2 * SLOT_BYTES
+    assert before["gpuBytes"] < SLOT_BYTES
     for seed in range(10):
         patched.load("lora", seed % 3)
         patched.call("setAdapters", {f"lora-{seed % 3}": 0.5})
@@ -302,6 +332,20 @@ def test_with_one_stage_on_the_gpu_at_a_time(context, origin, tmp_path):
             call("loadLora", encoded(path.read_bytes()), path.name, {})
             drawn += [call("draw"), call("draw")]
     assert all(each == drawn[0] for each in drawn)
+
+
+@pytest.mark.full
+def test_without_room_a_lora_is_loaded_in_less_memory(context, origin, tmp_path):
+    """Buffers of the page's own are checked as those of tvmjs are."""
+    path = write_adapter(tmp_path / "a.safetensors", SPECK, "lora")
+    found = []
+    for room in (None, ROOM):
+        with opened(context, origin, "speck", room=room) as call:
+            call("loadLora", encoded(path.read_bytes()), path.name, {})
+            found.append((call("draw"), call("usage")["peakGpuBytes"]))
+    [(expected, most), (drawn, less)] = found
+    assert drawn == expected
+    assert less < ROOM < most
 
 
 @pytest.mark.full

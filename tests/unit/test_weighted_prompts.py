@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from compel_chunks import encode_by_compel
+from lpw_states import bring_back_means, read_lpw_states, reduce_states
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.checkpoint.tokenizer import load_tokenizer, tokenizer_file
@@ -154,6 +155,40 @@ def test_chunks_are_encoded_and_joined_as_by_compel(model):
         assert found.shape == theirs.shape
         assert found.shape[1] == 77 * chunks
         assert relative_error(found.numpy(), theirs.numpy()) < 1e-5
+
+
+@pytest.fixture(scope="module")
+def pipeline(shipped):
+    return load_pipeline(shipped)
+
+
+LPW_STATES = read_lpw_states()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prompt", LPW_STATES, ids=lambda text: f"{len(text)}-{text[:20]}")
+def test_weights_are_those_of_lpw_stable_diffusion(javascript, pipeline, family, prompt):
+    """Another program's reading of weights, and what they do to the states of trained weights."""
+    theirs = LPW_STATES[prompt]
+    encoded = encode_prompt(pipeline, family.conditioning, (prompt, prompt), chunks=3)
+    reference = encoded.embeddings[0].numpy()
+    data, entry = tokenizer_file(pipeline.tokenizer)
+    request = {
+        "call": "weigh", "tokenizer": data.decode(), "entry": entry, "text": prompt,
+        "states": [0.0] * 77, "from": 0, "most": 3,
+    }  # fmt: skip
+    page = []
+    for index, chunk in enumerate(javascript(request)["chunks"]):
+        with torch.no_grad():
+            states = pipeline.text_encoder(torch.tensor([chunk["ids"]])).last_hidden_state
+        weighed = javascript({**request, "states": states.flatten().tolist()})["chunks"][index]
+        page.append(np.float32(weighed["states"]).reshape(states.shape[1:]))
+    for found in (reference, np.concatenate(page)):
+        ours = reduce_states(found)
+        assert ours.shape == theirs.shape
+        assert ours[..., 3].mean() == pytest.approx(theirs[..., 3].mean(), rel=1e-4)
+        expected = theirs if len(theirs) == 1 else bring_back_means(theirs, ours)
+        assert relative_error(ours, expected) < 1e-4
 
 
 def test_a_mean_of_zero_is_left_alone():

@@ -151,7 +151,7 @@ class Usage(TypedDict):
     Attributes:
         gpuBytes: bytes in GPU buffers now.
         peakGpuBytes: the most bytes in GPU buffers at any time since the model was loaded.
-        gpuBuffers: GPU buffers that TVM allocated.
+        gpuBuffers: GPU buffers now.
         pipelines: kernels whose pipelines are compiled.
         variants: how many of them run each kernel variant, by its name.
         callbacks: JavaScript functions that WebAssembly refers to.

@@ -259,7 +259,7 @@ export interface Usage {
   gpuBytes: number;
   /** The most bytes in GPU buffers at any time. */
   peakGpuBytes: number;
-  /** GPU buffers that TVM allocated. */
+  /** GPU buffers now. */
   gpuBuffers: number;
   /** Kernels whose pipelines are compiled. */
   pipelines: number;

@@ -3,6 +3,7 @@
 import type { SafetyReport } from "../api/types";
 import type { Size } from "../bundle/manifest";
 import { valueCount } from "../bundle/manifest";
+import type { TransferSizes } from "../gpu/residency";
 import type { Pipeline } from "../pipeline";
 import { TextToImagePipeline } from "../pipeline/text_to_image";
 import type { Words } from "../pipeline/text_encoder";
@@ -158,6 +159,14 @@ export async function readParameters(
       tensor.dispose();
     }
     return read;
+  });
+}
+
+/** Have weights of LoRAs go to the GPU and back in smaller portions, for tests. */
+export async function setTransfer(pipeline: Pipeline, sizes: TransferSizes): Promise<void> {
+  await pipeline.withStages(({ model }) => {
+    model.components.transfer = sizes;
+    return Promise.resolve();
   });
 }
 

@@ -9,6 +9,7 @@ import type { SafetyReport } from "../api/types";
 import type { Size } from "../bundle/manifest";
 import type { BenchmarkOptions, BenchmarkReport } from "../diagnostics/benchmark";
 import { runBenchmark } from "../diagnostics/benchmark";
+import type { TransferSizes } from "../gpu/residency";
 import { registerErrors } from "../worker/error_transfer";
 import { WorkerPipeline } from "../worker/worker_pipeline";
 import type { Words } from "../pipeline/text_encoder";
@@ -20,6 +21,7 @@ import {
   encodeText,
   predictNoise,
   readParameters,
+  setTransfer,
 } from "./stage_calls";
 
 /** Each method calls the function of its name; see there. */
@@ -50,6 +52,10 @@ class StageWorker extends WorkerPipeline {
 
   readParameters(component: string): Promise<Record<string, Uint8Array>> {
     return readParameters(this.pipeline, component);
+  }
+
+  setTransfer(sizes: TransferSizes): Promise<void> {
+    return setTransfer(this.pipeline, sizes);
   }
 
   runBenchmark(options: BenchmarkOptions): Promise<BenchmarkReport> {

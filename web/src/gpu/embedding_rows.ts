@@ -40,7 +40,7 @@ export function withRows<Result>(
   const { device } = context;
   const tensor = runtime.unbundle(parameters, index);
   const buffer = runtime.bufferOf(tensor);
-  const kept = device.createBuffer({
+  const kept = context.createBuffer({
     size: rows.size * bytes,
     usage: GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
   });
@@ -63,7 +63,7 @@ export function withRows<Result>(
     context.flush();
     copy(true);
     // The commands that are submitted still use it.
-    kept.destroy();
+    context.destroyBuffer(kept);
   }
 }
 

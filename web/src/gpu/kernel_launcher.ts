@@ -34,10 +34,6 @@ export class KernelLauncher implements KernelReplacements {
     private readonly choice: KernelChoice,
   ) {}
 
-  get bytes(): number {
-    return this.scratch?.size ?? 0;
-  }
-
   create(name: string, info: KernelInfo): Replacement | undefined {
     const variant = selectVariant(this.table, name, this.abilities, this.choice);
     if (variant === undefined) return undefined;
@@ -45,7 +41,7 @@ export class KernelLauncher implements KernelReplacements {
   }
 
   dispose(): void {
-    this.scratch?.destroy();
+    if (this.scratch !== undefined) this.context.destroyBuffer(this.scratch);
   }
 
   private async compile(variant: Variant, info: KernelInfo): Promise<Kernel> {
@@ -61,12 +57,12 @@ export class KernelLauncher implements KernelReplacements {
   }
 
   private reserveScratch(bytes: number): void {
-    if (bytes <= this.bytes) return;
+    const { context, scratch } = this;
+    if (bytes <= (scratch?.size ?? 0)) return;
     // Commands that are recorded and not submitted may still use the old buffer.
-    this.context.flush();
-    this.scratch?.destroy();
-    const { device } = this.context;
-    this.scratch = device.createBuffer({ size: bytes, usage: GPUBufferUsage.STORAGE });
+    context.flush();
+    if (scratch !== undefined) context.destroyBuffer(scratch);
+    this.scratch = context.createBuffer({ size: bytes, usage: GPUBufferUsage.STORAGE });
   }
 
   private async compileLaunch(launch: Launch): Promise<CompiledLaunch> {

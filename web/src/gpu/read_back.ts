@@ -24,22 +24,24 @@ interface Part extends ReadTarget {
 /**
  * Read buffers, after everything that was recorded before.
  *
+ * @param targets are taken one after another, each when it is about to be read.
+ * @param pieceBytes bytes that are read at a time, a multiple of 4.
  * @throws AbortError if the signal is aborted; some of the bytes may have been written then.
  */
 export async function readBack(
   context: GpuContext,
-  targets: readonly ReadTarget[],
+  targets: Iterable<ReadTarget>,
   signal?: AbortSignal,
+  pieceBytes: number = PIECE_BYTES,
 ): Promise<void> {
   context.flush();
   const { device } = context;
   const free: GPUBuffer[] = [];
   const made: GPUBuffer[] = [];
   const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-  const pieces = split(targets);
-  const fetched = mapInOrder(pieces, WIDTH, async (parts) => {
+  const fetched = mapInOrder(split(targets, pieceBytes), WIDTH, async (parts) => {
     throwIfAborted(signal);
-    const mapped = free.pop() ?? device.createBuffer({ size: PIECE_BYTES, usage });
+    const mapped = free.pop() ?? context.createBuffer({ size: pieceBytes, usage });
     if (!made.includes(mapped)) made.push(mapped);
     const encoder = device.createCommandEncoder();
     for (const { buffer, bytes, from, offset } of parts) {
@@ -59,30 +61,24 @@ export async function readBack(
       free.push(mapped);
     }
   } finally {
-    for (const buffer of made) buffer.destroy();
+    for (const buffer of made) context.destroyBuffer(buffer);
   }
 }
 
-/** Split buffers into parts, and these into pieces of at most {@link PIECE_BYTES}. */
-function split(targets: readonly ReadTarget[]): Part[][] {
-  const pieces: Part[][] = [];
-  let offset = PIECE_BYTES;
+/** Split buffers into parts, and these into pieces of at most `pieceBytes`. */
+function* split(targets: Iterable<ReadTarget>, pieceBytes: number): Generator<Part[]> {
+  let piece: Part[] = [];
+  let offset = 0;
   for (const { buffer, bytes } of targets) {
     for (let from = 0; from < bytes.length;) {
-      if (offset >= PIECE_BYTES) {
-        pieces.push([]);
-        offset = 0;
-      }
-      const count = Math.min(bytes.length - from, PIECE_BYTES - offset);
-      pieces.at(-1)!.push({
-        buffer,
-        bytes: bytes.subarray(from, from + count),
-        from,
-        offset,
-      });
+      const count = Math.min(bytes.length - from, pieceBytes - offset);
+      piece.push({ buffer, bytes: bytes.subarray(from, from + count), from, offset });
       from += count;
       offset += count;
+      if (offset < pieceBytes) continue;
+      yield piece;
+      [piece, offset] = [[], 0];
     }
   }
-  return pieces;
+  if (piece.length > 0) yield piece;
 }

@@ -13,8 +13,9 @@ import { WeightPatcher } from "./patch/weight_patcher";
 import type { Parameters, Runtime } from "./tvm/runtime";
 import { countShardBytes, loadParameters, restoreParameters } from "./parameters";
 import { readBack } from "./read_back";
+import type { ReadTarget } from "./read_back";
 import { Staging } from "./staging";
-import { UntouchedWeights } from "./untouched_weights";
+import { mostKeptBytes, UntouchedWeights } from "./untouched_weights";
 
 /** Suffix of the name of the record with an int8 weight's scales; wsd/spec/parameter.py. */
 const SCALE = ".scale";
@@ -35,6 +36,14 @@ interface Change {
   bytes: number;
 }
 
+/** Bytes of the buffers through which weights go to the GPU and back; each has a default. */
+export interface TransferSizes {
+  /** See {@link Staging}. */
+  slotBytes?: number;
+  /** See {@link readBack}. */
+  pieceBytes?: number;
+}
+
 /** The components of a model; loads, patches and evicts their parameters. */
 export class ResidentComponents {
   private readonly resident = new Map<string, Parameters>();
@@ -45,6 +54,8 @@ export class ResidentComponents {
   private readonly untouched: UntouchedWeights;
   /** The role that was needed last. */
   private stage: Role | undefined;
+  /** How much is copied at a time; tests copy less. */
+  transfer: TransferSizes = {};
 
   /**
    * @param files where parameters are fetched from.
@@ -57,7 +68,8 @@ export class ResidentComponents {
     readonly offload: boolean,
   ) {
     this.patcher = new WeightPatcher(runtime);
-    this.untouched = new UntouchedWeights(offload ? 0 : undefined);
+    const { deviceMemory } = navigator as { deviceMemory?: number };
+    this.untouched = new UntouchedWeights(offload ? 0 : mostKeptBytes(deviceMemory));
   }
 
   /**
@@ -104,7 +116,7 @@ export class ResidentComponents {
       changed.reduce((sum, { bytes }) => sum + bytes, 0),
     );
     this.patches = patches;
-    const staging = new Staging(this.runtime);
+    const staging = new Staging(this.runtime.context, this.transfer.slotBytes);
     try {
       for (const change of changed) {
         await this.keepUntouched(change, onBytes, signal);
@@ -146,7 +158,7 @@ export class ResidentComponents {
     );
     for (const [name, component] of entries) {
       const loaded = await loadParameters(this.runtime, component, this.files, onBytes, signal);
-      const staging = new Staging(this.runtime);
+      const staging = new Staging(this.runtime.context, this.transfer.slotBytes);
       try {
         await this.patchComponent(name, loaded, undefined, staging, signal);
         await staging.finish();
@@ -192,18 +204,23 @@ export class ResidentComponents {
     const { runtime, untouched } = this;
     const { records } = this.manifest.components[name]!;
     const parameters = this.parameters(name);
-    const made = indices.flatMap((index) => {
-      const bytes = untouched.reserve(name, index, records[index]!.bytes);
-      return bytes === undefined ? [] : [{ index, bytes }];
-    });
-    const targets = made.map(({ index, bytes }) => {
-      return { buffer: this.bufferOf(parameters, index), bytes };
-    });
+    const bufferOf = (index: number): GPUBuffer => this.bufferOf(parameters, index);
+    const made: number[] = [];
+    // One record after another, while others are read: without memory it ends early, and nothing large
+    // was asked for.
+    function* reserve(): Generator<ReadTarget> {
+      for (const index of indices) {
+        const bytes = untouched.reserve(name, index, records[index]!.bytes);
+        if (bytes === undefined) continue;
+        made.push(index);
+        yield { buffer: bufferOf(index), bytes };
+      }
+    }
     try {
-      await readBack(runtime.context, targets, signal);
+      await readBack(runtime.context, reserve(), signal, this.transfer.pieceBytes);
     } catch (error) {
       // What was not read whole must not be taken for what the bundle has.
-      for (const { index } of made) untouched.forget(name, index);
+      for (const index of made) untouched.forget(name, index);
       throw error;
     }
     for (const index of indices) onBytes(records[index]!.bytes);

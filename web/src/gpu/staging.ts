@@ -3,7 +3,7 @@
  * used in turn, so that nothing is allocated for single tensors and the GPU works meanwhile.
  */
 
-import type { Runtime, Tensor } from "./tvm/runtime";
+import type { GpuContext } from "./tvm/gpu_context";
 
 /** Bytes of a mapped buffer, unless one piece of data is larger. */
 const SLOT_BYTES = 2 ** 24;
@@ -36,21 +36,23 @@ interface Recording {
  * Dispose of it also after a failure: what was not submitted is dropped then.
  */
 export class Staging {
-  /** Bytes of each slot and of the arena. */
-  private size = SLOT_BYTES;
-  private slots = 0;
   /** Slots that the GPU may still read; each becomes mapped again. */
   private readonly busy: Promise<Slot>[] = [];
-  private readonly buffers = new Set<GPUBuffer>();
+  /** The buffers of all slots. */
+  private readonly slots = new Set<GPUBuffer>();
   private recording: Recording | undefined;
   /** Bytes of the slot that are in use. */
   private used = 0;
   /** Where the arena has what the dispatches of the slot read, at the same places as the slot. */
-  private arena: Tensor | undefined;
-  /** Buffers that are computed with, by number, and how many bytes each has. */
-  private readonly scratch = new Map<number, { tensor: Tensor; bytes: number }>();
+  private arena: GPUBuffer | undefined;
+  /** Buffers that are computed with, by number. */
+  private readonly scratch = new Map<number, GPUBuffer>();
 
-  constructor(private readonly runtime: Runtime) {}
+  /** @param size bytes of each slot and of the arena, a multiple of 256; they grow where data need it. */
+  constructor(
+    private readonly context: GpuContext,
+    private size: number = SLOT_BYTES,
+  ) {}
 
   /** Write bytes, a multiple of 4, into a buffer. */
   async write(target: GPUBuffer, bytes: Uint8Array): Promise<void> {
@@ -72,7 +74,7 @@ export class Staging {
     if (align(this.used) + needed > this.size) this.submit();
     if (needed > this.size) {
       this.size = needed;
-      this.arena?.dispose();
+      if (this.arena !== undefined) this.context.destroyBuffer(this.arena);
       this.arena = undefined;
     }
     this.arena ??= this.allocate(this.size);
@@ -87,20 +89,19 @@ export class Staging {
     recording.slot.bytes.set(data, offset);
     recording.arenaFrom ??= offset;
     this.used = offset + size;
-    return { buffer: this.runtime.bufferOf(this.arena!), offset, size };
+    return { buffer: this.arena!, offset, size };
   }
 
   /** A buffer of at least so many bytes, of any values; call it before {@link Staging.reserve}. */
   temporary(number: number, bytes: number): GPUBuffer {
-    let found = this.scratch.get(number);
-    if (found === undefined || found.bytes < bytes) {
-      this.submit(); // before tvmjs destroys the smaller one
-      found?.tensor.dispose();
-      this.scratch.delete(number);
-      found = { tensor: this.allocate(bytes), bytes };
-      this.scratch.set(number, found);
-    }
-    return this.runtime.bufferOf(found.tensor);
+    const found = this.scratch.get(number);
+    if (found !== undefined && found.size >= bytes) return found;
+    this.submit(); // what is recorded may use the smaller one
+    this.scratch.delete(number);
+    if (found !== undefined) this.context.destroyBuffer(found);
+    const made = this.allocate(bytes);
+    this.scratch.set(number, made);
+    return made;
   }
 
   /** Compute with what {@link Staging.put} has put. */
@@ -118,19 +119,21 @@ export class Staging {
   /** Wait until the GPU has done everything. */
   async finish(): Promise<void> {
     this.submit();
-    await this.runtime.sync();
+    this.context.flush();
+    await this.context.device.queue.onSubmittedWorkDone();
   }
 
   dispose(): void {
-    for (const { tensor } of this.scratch.values()) tensor.dispose();
-    this.arena?.dispose();
-    for (const buffer of this.buffers) buffer.destroy();
+    const arena = this.arena === undefined ? [] : [this.arena];
+    for (const buffer of [...this.scratch.values(), ...arena, ...this.slots]) {
+      this.context.destroyBuffer(buffer);
+    }
   }
 
   private async open(): Promise<Recording> {
     if (this.recording !== undefined) return this.recording;
     const slot = await this.nextSlot();
-    const { context } = this.runtime;
+    const { context } = this;
     context.flush(); // tvmjs's own commands come before
     const copies = context.device.createCommandEncoder();
     const compute = context.device.createCommandEncoder();
@@ -146,20 +149,18 @@ export class Staging {
   }
 
   private async nextSlot(): Promise<Slot> {
-    if (this.slots >= SLOTS) {
+    if (this.slots.size >= SLOTS) {
       const slot = await this.busy.shift()!;
       if (slot.bytes.length >= this.size) return slot;
-      slot.buffer.destroy();
-      this.buffers.delete(slot.buffer);
-      this.slots -= 1;
+      this.slots.delete(slot.buffer);
+      this.context.destroyBuffer(slot.buffer);
     }
-    const buffer = this.runtime.context.device.createBuffer({
+    const buffer = this.context.createBuffer({
       size: this.size,
       usage: GPUBufferUsage.MAP_WRITE | GPUBufferUsage.COPY_SRC,
       mappedAtCreation: true,
     });
-    this.slots += 1;
-    this.buffers.add(buffer);
+    this.slots.add(buffer);
     return { buffer, bytes: new Uint8Array(buffer.getMappedRange()) };
   }
 
@@ -168,8 +169,7 @@ export class Staging {
     const { slot, copies, arenaFrom: from } = this.recording!;
     if (from === undefined) return;
     this.recording!.arenaFrom = undefined;
-    const buffer = this.runtime.bufferOf(this.arena!);
-    copies.copyBufferToBuffer(slot.buffer, from, buffer, from, this.used - from);
+    copies.copyBufferToBuffer(slot.buffer, from, this.arena!, from, this.used - from);
   }
 
   private submit(): void {
@@ -181,7 +181,7 @@ export class Staging {
     this.used = 0;
     pass.end();
     slot.buffer.unmap();
-    this.runtime.context.device.queue.submit([copies.finish(), compute.finish()]);
+    this.context.device.queue.submit([copies.finish(), compute.finish()]);
     const mapped = slot.buffer.mapAsync(GPUMapMode.WRITE).then(() => {
       return {
         buffer: slot.buffer,
@@ -193,9 +193,9 @@ export class Staging {
     this.busy.push(mapped);
   }
 
-  private allocate(bytes: number): Tensor {
-    const { runtime } = this;
-    return runtime.scope(() => runtime.empty([Math.ceil(bytes / 4)], "int32"));
+  private allocate(bytes: number): GPUBuffer {
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST;
+    return this.context.createBuffer({ size: 4 * Math.ceil(bytes / 4), usage });
   }
 }
 

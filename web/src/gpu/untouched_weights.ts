@@ -2,8 +2,19 @@
 
 import { log } from "../util/log";
 
-/** Bytes that are kept at most: SDXL's weights in int8 take 2.6 GB. */
+/** Bytes that are kept at most, on any machine. */
 const MOST_BYTES = 2 ** 32;
+
+/**
+ * Bytes that are kept at most: half of the machine's memory, and no more than 4 GiB. SDXL's weights in
+ * int8 take 2.6 GB, so they fit from 8 GiB on, which many versions of Chromium say of all that have more.
+ *
+ * @param deviceMemory GiB, as `navigator.deviceMemory` says, also in workers. Only Chromium does, and
+ *   only in secure contexts; elsewhere what fits is found out by allocating record after record.
+ */
+export function mostKeptBytes(deviceMemory: number | undefined): number {
+  return deviceMemory === undefined ? MOST_BYTES : Math.min(MOST_BYTES, deviceMemory * 2 ** 29);
+}
 
 /** The records of components as the bundle has them, by component and index. */
 export class UntouchedWeights {
@@ -11,7 +22,7 @@ export class UntouchedWeights {
   private bytes = 0;
 
   /** @param most bytes that are kept; 0 keeps nothing. */
-  constructor(private most: number = MOST_BYTES) {}
+  constructor(private most: number) {}
 
   /** The bytes of a record; undefined if they are not kept. */
   find(component: string, index: number): Uint8Array | undefined {

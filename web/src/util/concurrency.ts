@@ -7,21 +7,19 @@ import { abortReason } from "./errors";
 
 /** Work on items, at most `width` at a time, and yield the results in the items' order. */
 export async function* mapInOrder<Item, Result>(
-  items: readonly Item[],
+  items: Iterable<Item>,
   width: number,
   work: (item: Item) => Promise<Result>,
 ): AsyncGenerator<Result> {
   const running: Promise<Result>[] = [];
-  let next = 0;
-  while (next < items.length || running.length > 0) {
-    while (running.length < width && next < items.length) {
-      const started = work(items[next++]!);
-      // Its failure is thrown where it is awaited, unless an earlier one failed before.
-      started.catch(() => undefined);
-      running.push(started);
-    }
-    yield await running.shift()!;
+  for (const item of items) {
+    if (running.length >= width) yield await running.shift()!;
+    const started = work(item);
+    // Its failure is thrown where it is awaited, unless an earlier one failed before.
+    started.catch(() => undefined);
+    running.push(started);
   }
+  while (running.length > 0) yield await running.shift()!;
 }
 
 /** Work on items, at most `width` at a time; the first failure is thrown. */

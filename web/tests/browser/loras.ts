@@ -7,6 +7,7 @@ import type { Remote } from "comlink";
 
 import { importModule } from "../../src/driver/import_module";
 import type { StageWorker } from "../../src/driver/worker";
+import type { TransferSizes } from "../../src/gpu/residency";
 import type { LoadedLora, LoadOptions, LoraOptions, Usage } from "../../src/index";
 import type * as Client from "../../src/index";
 
@@ -131,6 +132,11 @@ async function readParameters(component: string): Promise<Record<string, string>
   return Object.fromEntries(texts) as Record<string, string>;
 }
 
+/** Have weights go to the GPU and back in portions of these sizes. */
+async function setTransfer(sizes: TransferSizes): Promise<void> {
+  await (pipe.remote as unknown as Remote<StageWorker>).setTransfer(sizes);
+}
+
 async function usage(): Promise<Usage> {
   return pipe.usage();
 }
@@ -152,6 +158,7 @@ const functions = {
   drawPicture,
   drawAround,
   readParameters,
+  setTransfer,
   usage,
   unload,
 };

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
 
-import { UntouchedWeights } from "../../src/gpu/untouched_weights";
+import { mostKeptBytes, UntouchedWeights } from "../../src/gpu/untouched_weights";
 
 const bytesOf = (...values: number[]): Uint8Array => Uint8Array.from(values);
 
 test("what is kept is a copy, and the first one", () => {
-  const weights = new UntouchedWeights();
+  const weights = new UntouchedWeights(100);
   const shard = bytesOf(1, 2, 3, 4);
   weights.keep("unet", 7, shard.subarray(1, 3));
   shard.fill(9);
@@ -30,7 +30,7 @@ test("a limit of 0 keeps nothing, and other components keep what they have", () 
   const none = new UntouchedWeights(0);
   none.keep("unet", 0, bytesOf(1));
   expect(none.find("unet", 0)).toBeUndefined();
-  const weights = new UntouchedWeights();
+  const weights = new UntouchedWeights(100);
   weights.keep("unet", 0, bytesOf(1));
   weights.retain("text_encoder", new Set());
   weights.retain("unet", new Set([0]));
@@ -59,4 +59,9 @@ test("without memory nothing more is kept, and nothing fails", () => {
     undefined,
     undefined,
   ]);
+});
+
+test("half of the machine's memory is used, as far as the browser says, and 4 GiB at most", () => {
+  const gibibytes = [0.25, 2, 8, 32, undefined].map((memory) => mostKeptBytes(memory) / 2 ** 30);
+  expect(gibibytes).toEqual([0.125, 1, 4, 4, 4]);
 });

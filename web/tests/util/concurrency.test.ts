@@ -24,6 +24,22 @@ test("results come in order, so many at a time", async () => {
   expect(most).toBe(3);
 });
 
+test("items are made one by one, as they are worked on", async () => {
+  let made = 0;
+  function* make(): Generator<number> {
+    while (made < 9) yield made++;
+  }
+  const seen: [number, number][] = [];
+  const results = mapInOrder(make(), 2, (item) => Promise.resolve(item));
+  for await (const result of results) seen.push([result, made]);
+  expect(seen.slice(0, 3)).toEqual([
+    [0, 3],
+    [1, 4],
+    [2, 5],
+  ]);
+  expect(seen).toHaveLength(9);
+});
+
 test("the first failure is the one that is told", async () => {
   const work = (item: number): Promise<number> =>
     item < 2 ? Promise.resolve(item) : Promise.reject(new Error(`failed at ${item}`));

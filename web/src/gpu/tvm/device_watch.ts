@@ -72,7 +72,8 @@ function deviceLostError(message: string): DeviceLostError {
   );
 }
 
-function outOfMemoryError(cause?: unknown): OutOfMemoryError {
+/** The error of a GPU without room. */
+export function outOfMemoryError(cause?: unknown): OutOfMemoryError {
   return new OutOfMemoryError(
     "the GPU has no room for this model",
     "close other tabs that use the GPU, or choose a smaller model",

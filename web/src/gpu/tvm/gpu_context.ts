@@ -9,6 +9,7 @@
 import type { Instance } from "tvmjs";
 
 import type { Usage } from "../../api/types";
+import { outOfMemoryError } from "./device_watch";
 
 /**
  * A kernel's argument types, in the order in which the compiled host code passes them; those
@@ -21,7 +22,7 @@ export interface KernelInfo {
 /** Runs a kernel: buffers by their number in tvmjs's table, scalars, then the grid. */
 export type Kernel = (...args: number[]) => void;
 
-/** tvmjs's private fields that are read here; both versions have those that are not optional. */
+/** tvmjs's private fields that are used here; both versions have those that are not optional. */
 interface WebGpuContext {
   bufferTable: (GPUBuffer | undefined)[];
   currAllocatedBytes: number;
@@ -46,13 +47,15 @@ interface Internals {
  */
 const FIRST_BATCH = 48;
 
-/** Records compute passes between tvmjs's own, and reads what tvmjs allocated. */
+/** Records compute passes between tvmjs's own, and makes and counts buffers beside tvmjs's own. */
 export class GpuContext {
   private readonly internals: Internals;
   private recorded = 0;
   private batch = FIRST_BATCH;
   /** Whether commands are kept until tvmjs itself submits them. */
   private holding = false;
+  /** The buffers of {@link GpuContext.createBuffer}, which tvmjs does not have in its table. */
+  private readonly buffers = new Set<GPUBuffer>();
 
   constructor(
     readonly device: GPUDevice,
@@ -69,6 +72,41 @@ export class GpuContext {
   /** The buffer that tvmjs knows by a number. */
   buffer(number: number): GPUBuffer {
     return this.context.bufferTable[number]!;
+  }
+
+  /**
+   * Make a buffer beside tvmjs's own, and count it among them. As for tvmjs's own, the device is
+   * destroyed if the GPU has no memory for it: {@link DeviceWatch} then says why.
+   *
+   * @returns a buffer that only {@link GpuContext.destroyBuffer} may destroy.
+   * @throws OutOfMemoryError if a buffer that is mapped at its creation has no room in the machine's
+   *   memory.
+   */
+  createBuffer(descriptor: GPUBufferDescriptor): GPUBuffer {
+    const { context, device } = this;
+    device.pushErrorScope("out-of-memory");
+    try {
+      const buffer = device.createBuffer(descriptor);
+      this.buffers.add(buffer);
+      context.currAllocatedBytes += buffer.size;
+      context.peakAllocatedBytes = Math.max(context.peakAllocatedBytes, context.currAllocatedBytes);
+      return buffer;
+    } catch (error) {
+      throw error instanceof RangeError ? outOfMemoryError(error) : error;
+    } finally {
+      device.popErrorScope().then(
+        (error) => {
+          if (error !== null) device.destroy();
+        },
+        () => undefined, // the device is lost already
+      );
+    }
+  }
+
+  /** Destroy a buffer of {@link GpuContext.createBuffer}; what was submitted may still use it. */
+  destroyBuffer(buffer: GPUBuffer): void {
+    if (this.buffers.delete(buffer)) this.context.currAllocatedBytes -= buffer.size;
+    buffer.destroy();
   }
 
   /** Compile a generated kernel's pipeline. */
@@ -123,14 +161,15 @@ export class GpuContext {
     }
   }
 
-  /** What tvmjs holds now; pipelines are counted elsewhere. */
+  /** What tvmjs holds now, and the buffers made here; pipelines are counted elsewhere. */
   usage(): Omit<Usage, "pipelines" | "variants"> {
     const { context } = this;
     const { env, memory } = this.internals;
     return {
       gpuBytes: context.currAllocatedBytes,
       peakGpuBytes: context.peakAllocatedBytes,
-      gpuBuffers: context.bufferTable.filter((buffer) => buffer !== undefined).length,
+      gpuBuffers:
+        this.buffers.size + context.bufferTable.filter((buffer) => buffer !== undefined).length,
       callbacks: env.packedCFuncTable.filter((callback) => callback !== undefined).length,
       wasmBytes: memory.memory.buffer.byteLength,
     };

@@ -16,8 +16,6 @@ export interface Replacement {
 
 /** Makes the kernels that take the place of generated ones. */
 export interface KernelReplacements {
-  /** Bytes of GPU memory that they hold, which tvmjs does not know of. */
-  readonly bytes: number;
   /** Compile a replacement of a generated kernel; undefined where the generated one is used. */
   create(name: string, info: KernelInfo): Replacement | undefined;
   dispose(): void;

@@ -172,12 +172,8 @@ export class Runtime {
 
   /** Count what is held now. */
   usage(): Usage {
-    const held = this.context.usage();
-    const more = this.replacements?.bytes ?? 0;
     return {
-      ...held,
-      gpuBytes: held.gpuBytes + more,
-      peakGpuBytes: held.peakGpuBytes + more,
+      ...this.context.usage(),
       pipelines: this.pipelines.variants.size,
       variants: countVariants(this.pipelines.variants.values()),
     };
