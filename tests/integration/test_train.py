@@ -12,7 +12,7 @@ import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file
 
-from training.dataset import find_small_model, make_data
+from training.dataset import make_data
 from training.evaluate import contact_sheet, diffusers_draw, evaluate, held_out_scenes, rates
 from training.text_encoder import train_encoders
 from training.train import train
@@ -69,7 +69,7 @@ def test_a_few_steps(tmp_path):
 @pytest.mark.full
 def test_a_few_steps_by_rectified_flow(tmp_path):
     """The transformer too, with T5 and without it; what was trained is kept for the next time."""
-    family = find_small_model("tiny-sd35")
+    family = find_family("tiny-sd35")
     kept = tmp_path / "kept"
     for name in ("one", "two"):
         train(
@@ -97,7 +97,7 @@ def test_a_few_steps_by_rectified_flow(tmp_path):
 @pytest.mark.full
 def test_latents_of_sixteen_channels_come_out_normalised():
     """Shift and scale are folded into the convolutions around them: there is none of 1x1."""
-    family = find_small_model("tiny-sd35")
+    family = find_family("tiny-sd35")
     data = make_data(family, 64, 0)
     vae = train_autoencoder(family, data, Plan(2, 2, 1e-3), 0, "cpu", Quiet())
     with torch.no_grad():
