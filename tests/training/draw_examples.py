@@ -19,7 +19,7 @@ from wsd.runtime.request import GenerationRequest
 from wsd.util.files import write_folder_atomically
 from wsd.util.progress import Progress
 
-# From this seed both models draw what each of the prompts says.
+# From this seed each model draws what each of the prompts says.
 SEED = 1
 # Numbers of the prompts among the family's, in the page's order: three beside each other.
 CHOSEN = (0, 1, 2, 5, 6, 4)
@@ -30,8 +30,8 @@ def describe(checkpoint: Checkpoint, request: GenerationRequest) -> str:
     family = checkpoint.family
     width, height = family.sizes[0]
     own = describe_schedulers(checkpoint.scheduler, checkpoint.default_scheduler).default
-    names = SCHEDULERS[own].samplers
-    _, sampler, schedule = next(name for name in names if name[0] == "A1111")
+    names = [name for name in SCHEDULERS[own].samplers if name[0] == "A1111"]
+    _, sampler, schedule = names[0] if names else ("WSD", own, "")
     pairs = {
         "Steps": f"{family.steps}",
         "Sampler": sampler,
@@ -63,7 +63,7 @@ def draw_examples(checkpoint: Checkpoint, out: Path) -> None:
 
 
 @click.command()
-@click.option("--model", required=True, help="tiny-sd15 or tiny-sdxl.")
+@click.option("--model", required=True, help="tiny-sd15, tiny-sdxl or tiny-sd35.")
 @click.option("--weights", help="A diffusers folder; the one that ships with WSD unless given.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
 def main(model: str, weights: str | None, out: Path) -> None:
