@@ -19,8 +19,8 @@ from wsd.runtime.request import GenerationRequest
 from wsd.util.files import write_folder_atomically
 from wsd.util.progress import Progress
 
-# From this seed each model draws what each of the prompts says.
-SEED = 1
+# From its seed a model draws what each of the prompts says.
+SEEDS = {"tiny-sd15": 1, "tiny-sdxl": 1, "tiny-sd35": 1}
 # Numbers of the prompts among the family's, in the page's order: three beside each other.
 CHOSEN = (0, 1, 2, 5, 6, 4)
 
@@ -54,10 +54,10 @@ def draw_examples(checkpoint: Checkpoint, out: Path) -> None:
         checkpoint: one of the small models.
         out: a folder that does not exist.
     """
-    pipeline = load_pipeline(checkpoint)
+    pipeline, seed = load_pipeline(checkpoint), SEEDS[checkpoint.family.name]
     with write_folder_atomically(out) as folder:
         for number, index in enumerate(CHOSEN, start=1):
-            request = GenerationRequest(checkpoint.family.examples[index], seed=SEED)
+            request = GenerationRequest(checkpoint.family.examples[index], seed=seed)
             images, _ = draw_reference(checkpoint, pipeline, request, Progress())
             write_pngs(images, folder / f"{number}.png", [describe(checkpoint, request)])
 
