@@ -20,7 +20,7 @@ from wsd.util.files import write_folder_atomically
 from wsd.util.progress import Progress
 
 # From its seed a model draws what each of the prompts says.
-SEEDS = {"tiny-sd15": 1, "tiny-sdxl": 1, "tiny-sd35": 1}
+SEEDS = {"tiny-sd15": 1, "tiny-sdxl": 1, "tiny-sd35": 3}
 # Numbers of the prompts among the family's, in the page's order: three beside each other.
 CHOSEN = (0, 1, 2, 5, 6, 4)
 
