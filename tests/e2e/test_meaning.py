@@ -50,8 +50,17 @@ def test_tiny_sd15_draws_a_held_out_prompt(renderer, pipeline, shipped):
 
 @pytest.mark.exhaustive
 def test_tiny_sdxl_draws_a_held_out_prompt(open_model, tmp_path):
-    family = find_family("tiny-sdxl")
+    assert_built_and_drawn("tiny-sdxl", open_model, tmp_path / "bundle", steps=5)
+
+
+@pytest.mark.full
+def test_tiny_sd35_draws_a_held_out_prompt(open_model, tmp_path):
+    assert_built_and_drawn("tiny-sd35", open_model, tmp_path / "bundle", steps=8)
+
+
+def assert_built_and_drawn(name, open_model, out, steps):
+    family = find_family(name)
     checkpoint = open_checkpoint(choose_checkpoint(family, None, None), family)
     library = compile_library(family, family.sizes, "f32", Quiet())
-    with open_model(build_bundle(checkpoint, library, tmp_path / "xl", Quiet())) as renderer:
-        assert_drawn(renderer, load_pipeline(checkpoint), checkpoint, steps=5)
+    with open_model(build_bundle(checkpoint, library, out, Quiet())) as renderer:
+        assert_drawn(renderer, load_pipeline(checkpoint), checkpoint, steps)

@@ -12,7 +12,7 @@ import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file
 
-from training.dataset import find_small_model, make_data
+from training.dataset import make_data
 from training.evaluate import contact_sheet, diffusers_draw, evaluate, held_out_scenes, rates
 from training.text_encoder import train_encoders
 from training.train import train
@@ -69,7 +69,7 @@ def test_a_few_steps(tmp_path):
 @pytest.mark.full
 def test_a_few_steps_by_rectified_flow(tmp_path):
     """The transformer too, with T5 and without it; what was trained is kept for the next time."""
-    family = find_small_model("tiny-sd35")
+    family = find_family("tiny-sd35")
     kept = tmp_path / "kept"
     for name in ("one", "two"):
         train(
@@ -97,7 +97,7 @@ def test_a_few_steps_by_rectified_flow(tmp_path):
 @pytest.mark.full
 def test_latents_of_sixteen_channels_come_out_normalised():
     """Shift and scale are folded into the convolutions around them: there is none of 1x1."""
-    family = find_small_model("tiny-sd35")
+    family = find_family("tiny-sd35")
     data = make_data(family, 64, 0)
     vae = train_autoencoder(family, data, Plan(2, 2, 1e-3), 0, "cpu", Quiet())
     with torch.no_grad():
@@ -153,13 +153,16 @@ def test_errors_come_with_a_hint(program, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+# Bytes of a shipped model's folder, with pictures and LoRAs.
+LARGEST = {"tiny-sd15": 11_200_000, "tiny-sdxl": 13_500_000, "tiny-sd35": 8_100_000}
+
+
 def test_shipped_weights_are_small_and_float16():
-    total = 0
-    for family in FAMILIES.values():
-        if family.weights is None:
-            continue
+    shipped = {name: family for name, family in FAMILIES.items() if family.weights is not None}
+    assert shipped.keys() == LARGEST.keys()
+    for name, family in shipped.items():
         assert (family.weights / "README.md").is_file()
-        total += sum(path.stat().st_size for path in family.weights.rglob("*") if path.is_file())
+        total = sum(path.stat().st_size for path in family.weights.rglob("*") if path.is_file())
+        assert 0 < total <= LARGEST[name]
         for path in family.weights.rglob("*.safetensors"):
             assert {tensor.dtype for tensor in load_file(path).values()} == {torch.float16}
-    assert 0 < total <= 24_800_000

@@ -15,8 +15,7 @@ from training.caption_labels import answers
 from training.rasterizer import draw, scene_table
 from training.scenes import Scene, scenes
 from wsd.checkpoint.tokenizer import load_tokenizer
-from wsd.models.registry import Family, find_family
-from wsd.models.tiny import sd35
+from wsd.models.registry import Family
 
 # Scenes that one worker samples at a time. Each batch has its own seed, so that the number of
 # workers changes nothing.
@@ -45,15 +44,6 @@ class Captioned:
         """Draw some of the scenes, (n, 3, edge, edge) float32 from -1 to 1."""
         part = {name: tensor[rows].to(device) for name, tensor in self.table.items()}
         return draw(part, edge) * 2 - 1
-
-
-def find_small_model(name: str) -> Family:
-    """Return a family by name; also the one that is trained before its weights ship.
-
-    Raises:
-        UsageError: if there is none of that name.
-    """
-    return sd35.FAMILY if name == sd35.FAMILY.name else find_family(name)
 
 
 def caption_ids(family: Family, captions: Sequence[str]) -> dict[str, torch.Tensor]:

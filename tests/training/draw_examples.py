@@ -19,8 +19,8 @@ from wsd.runtime.request import GenerationRequest
 from wsd.util.files import write_folder_atomically
 from wsd.util.progress import Progress
 
-# From this seed both models draw what each of the prompts says.
-SEED = 1
+# From its seed a model draws what each of the prompts says.
+SEEDS = {"tiny-sd15": 1, "tiny-sdxl": 1, "tiny-sd35": 3}
 # Numbers of the prompts among the family's, in the page's order: three beside each other.
 CHOSEN = (0, 1, 2, 5, 6, 4)
 
@@ -30,8 +30,8 @@ def describe(checkpoint: Checkpoint, request: GenerationRequest) -> str:
     family = checkpoint.family
     width, height = family.sizes[0]
     own = describe_schedulers(checkpoint.scheduler, checkpoint.default_scheduler).default
-    names = SCHEDULERS[own].samplers
-    _, sampler, schedule = next(name for name in names if name[0] == "A1111")
+    names = [name for name in SCHEDULERS[own].samplers if name[0] == "A1111"]
+    _, sampler, schedule = names[0] if names else ("WSD", own, "")
     pairs = {
         "Steps": f"{family.steps}",
         "Sampler": sampler,
@@ -54,16 +54,16 @@ def draw_examples(checkpoint: Checkpoint, out: Path) -> None:
         checkpoint: one of the small models.
         out: a folder that does not exist.
     """
-    pipeline = load_pipeline(checkpoint)
+    pipeline, seed = load_pipeline(checkpoint), SEEDS[checkpoint.family.name]
     with write_folder_atomically(out) as folder:
         for number, index in enumerate(CHOSEN, start=1):
-            request = GenerationRequest(checkpoint.family.examples[index], seed=SEED)
+            request = GenerationRequest(checkpoint.family.examples[index], seed=seed)
             images, _ = draw_reference(checkpoint, pipeline, request, Progress())
             write_pngs(images, folder / f"{number}.png", [describe(checkpoint, request)])
 
 
 @click.command()
-@click.option("--model", required=True, help="tiny-sd15 or tiny-sdxl.")
+@click.option("--model", required=True, help="tiny-sd15, tiny-sdxl or tiny-sd35.")
 @click.option("--weights", help="A diffusers folder; the one that ships with WSD unless given.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
 def main(model: str, weights: str | None, out: Path) -> None:

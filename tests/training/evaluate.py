@@ -15,14 +15,13 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from training.dataset import find_small_model
 from training.scenes import Scene, scenes, scenes_with
 from training.shape_metrics import Score, score
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.cli.main import run_command
 from wsd.evaluate.diffusers_reference import load_pipeline
-from wsd.models.registry import Family
+from wsd.models.registry import Family, find_family
 from wsd.util.files import write_atomically
 from wsd.util.progress import Progress
 
@@ -151,7 +150,7 @@ def main(
     seed: int, bundle: Path | None, device: str, figures: Path | None, sheet: Path | None,
 ) -> None:  # fmt: skip
     """Draw held-out prompts and say how often colour, shape, relation … are right."""
-    family = find_small_model(model)
+    family = find_family(model)
     wanted = held_out_scenes(count)
     table = {}
     for scale in guidance or (family.guidance_scale,):

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 import torch
 
-from training.dataset import find_small_model, make_data
+from training.dataset import make_data
 from training.text_encoder import train_encoders
 from training.train_autoencoder import train_autoencoder
 from training.train_denoiser import train_denoiser
@@ -23,7 +23,7 @@ from wsd.checkpoint.random_weights import save_pipeline
 from wsd.cli.main import run_command
 from wsd.models.diffusers_pipeline import silence_progress_bars
 from wsd.models.instantiate import build_module
-from wsd.models.registry import Family
+from wsd.models.registry import Family, find_family
 from wsd.util.files import check_absent, write_folder_atomically
 from wsd.util.progress import Progress
 
@@ -32,7 +32,7 @@ _AUTOENCODER = Plan(steps=4_000, batch=64, learning_rate=1e-3)
 _ENCODER = Plan(steps=1_200, batch=256, learning_rate=1e-3)
 _DENOISER = Plan(steps=15_000, batch=256, learning_rate=5e-4)
 # A transformer learns places and neighbours, which a UNet's convolutions have from the beginning.
-_TRANSFORMER = Plan(steps=40_000, batch=256, learning_rate=1e-3, warmup=1_000)
+_TRANSFORMER = Plan(steps=66_000, batch=256, learning_rate=1.6e-3, warmup=1_000)
 
 _Made = TypeVar("_Made")
 
@@ -159,7 +159,7 @@ def main(
 ) -> None:
     """Train a tiny model from nothing; an H200 takes about seven minutes."""
     silence_progress_bars()
-    family = find_small_model(model)
+    family = find_family(model)
     denoiser = _TRANSFORMER if _is_flow(family) else _DENOISER
     train(
         family,

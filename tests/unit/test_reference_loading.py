@@ -79,6 +79,14 @@ SAID = {
             scheduler(use_exponential_sigmas=True)(folder),
         ),
     },
+    "tiny-sd35": {
+        "as it is": as_it_is,
+        "no T5": pipeline(text_encoder_3=[None, None], tokenizer_3=[None, None]),
+        "another shift": scheduler(shift=1.0),
+        "a shift by the size": scheduler(use_dynamic_shifting=True),
+        "another class": scheduler_class("FlowMatchHeunDiscreteScheduler"),
+        "another scale and shift": vae(scaling_factor=1.2, shift_factor=0.2),
+    },
 }  # fmt: skip
 
 
@@ -123,6 +131,7 @@ def theirs(name, folder, **options):
         REQUEST.prompt, num_inference_steps=REQUEST.steps, guidance_scale=REQUEST.guidance_scale,
         width=REQUEST.size[0], height=REQUEST.size[1], output_type="np",
         generator=torch.Generator().manual_seed(REQUEST.seed), callback_on_step_end=keep,
+        **family.architecture.call_options(family),
     )  # fmt: skip
     return (drawn.images * 255).round().astype(np.uint8), kept["latents"].numpy().ravel()
 

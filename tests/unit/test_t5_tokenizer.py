@@ -11,6 +11,7 @@ from charsmaps import compile_charsmap
 from texts import BY_HAND, random_strings
 from training.vocabulary import WORDS, write_t5_vocabulary
 from wsd.checkpoint.tokenizer import load_tokenizer, tokenizer_file
+from wsd.models.registry import find_family
 from wsd.models.sd35.t5 import SMALL_TOKENIZER, T5_TOKENIZER
 
 SPACE = "\u2581"
@@ -134,6 +135,8 @@ def test_the_small_vocabulary_is_what_its_program_writes(tmp_path):
     write_t5_vocabulary(tmp_path)
     for path in SMALL_TOKENIZER.iterdir():
         assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
+    shipped = find_family("tiny-sd35").weights / "tokenizer_3" / "tokenizer.json"
+    assert shipped.read_bytes() == (tmp_path / shipped.name).read_bytes()
 
 
 @pytest.mark.slow

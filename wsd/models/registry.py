@@ -11,6 +11,7 @@ from wsd.models.family import Component, Family, Tokenizer
 from wsd.models.sd35 import medium
 from wsd.models.stable_diffusion import sd15, sdxl
 from wsd.models.tiny import sd15 as tiny_sd15
+from wsd.models.tiny import sd35 as tiny_sd35
 from wsd.models.tiny import sdxl as tiny_sdxl
 
 __all__ = [
@@ -37,6 +38,7 @@ def register(family: Family) -> None:
 
 register(tiny_sd15.FAMILY)
 register(tiny_sdxl.FAMILY)
+register(tiny_sd35.FAMILY)
 register(sd15.FAMILY)
 register(sd15.LCM)
 register(sd15.INPAINT)

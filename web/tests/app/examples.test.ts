@@ -105,28 +105,35 @@ test("a click takes all that drew the picture, which is of this model by whateve
   ]);
 });
 
-test.each(["tiny-sd15", "tiny-sdxl"])(
-  "the form takes everything of %s's pictures",
-  async (name) => {
+test.each([
+  { name: "tiny-sd15", size: 128, scheduler: "dpmpp_2m", steps: 20, seed: 1 },
+  { name: "tiny-sdxl", size: 192, scheduler: "dpmpp_2m", steps: 20, seed: 1 },
+  { name: "tiny-sd35", size: 128, scheduler: "flow_euler", steps: 28, seed: 3 },
+])(
+  "the form takes everything of $name's pictures",
+  async ({ name, size, scheduler, steps, seed }) => {
     const root = path.join(import.meta.dirname, "../../../wsd/models/tiny/checkpoints", name);
     const folder = path.join(root, "example-pictures");
     /* eslint-disable security/detect-non-literal-fs-filename -- the repository's own pictures */
     const files = readdirSync(folder);
     expect(files).toHaveLength(6);
-    const size = name === "tiny-sd15" ? 128 : 192;
     for (const file of files) {
       const found = await readSettings(new Uint8Array(readFileSync(path.join(folder, file))));
       /* eslint-enable security/detect-non-literal-fs-filename */
       const adopted = adopt(found!, {
-        ...{ model: { name } as Preflight["manifest"]["model"], scheduler: "dpmpp_2m", eta: 0 },
-        schedulers: { dpmpp_2m: { title: "", max_steps: 100, algorithm: "" } } as never,
-        ...{ sizes: [[size, size]], steps: 20, maxImages: 16, takesNegativePrompt: true },
+        ...{ model: { name } as Preflight["manifest"]["model"], scheduler, eta: 0 },
+        schedulers: { [scheduler]: { title: "", max_steps: 100, algorithm: "" } } as never,
+        ...{ sizes: [[size, size]], steps, maxImages: 16, takesNegativePrompt: true },
         ...{ takesSecondPrompt: false, maxClipSkip: 0 },
         ...{ size: `${size}x${size}`, takesPicture: true, hasPicture: false },
         guidance: { min: 0, max: 50 },
       });
       expect(adopted).toMatchObject({ changed: [], refused: [], remarks: [] });
-      expect(adopted.fields).toMatchObject({ seed: "1", steps: "20", guidance: "3" });
+      expect(adopted.fields).toMatchObject({
+        seed: `${seed}`,
+        steps: `${steps}`,
+        guidance: "3",
+      });
     }
   },
 );

@@ -1,4 +1,4 @@
-"""Vocabulary, encoders, autoencoder, scheduler and examples that both small models share."""
+"""Vocabulary, encoders, autoencoder, scheduler and examples that the small models share."""
 
 from __future__ import annotations
 
