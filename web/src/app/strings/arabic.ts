@@ -427,7 +427,7 @@ export function arabic({
     tryAgain: "حاول مرة أخرى",
     errorReload: "أعد تحميل الصفحة. إن تكرر ذلك فشغّل الفحص الذاتي.",
     useChrome:
-      "حدّث Chrome أو Edge: تحتاج هذه الصفحة إلى الإصدار 116، أو 121 على أندرويد. على لينكس افتح chrome://flags/#enable-unsafe-webgpu واختر Enabled وأعد التشغيل.",
+      "حدّث Chrome أو Edge: تحتاج هذه الصفحة إلى الإصدار 127. على لينكس افتح chrome://flags/#enable-unsafe-webgpu واختر Enabled وأعد التشغيل.",
     useFirefox:
       "حدّث Firefox: يحتاج WebGPU إلى الإصدار 141 على ويندوز و145 على ماك. على لينكس وأندرويد استخدم Chrome حاليًا.",
     useSafari:

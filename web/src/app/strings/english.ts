@@ -414,7 +414,7 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
     tryAgain: "Try again",
     errorReload: "Reload the page. If it happens again, run the self-test.",
     useChrome:
-      "Update Chrome or Edge: this page needs version 116, or 121 on Android. On Linux, open chrome://flags/#enable-unsafe-webgpu, choose Enabled and restart.",
+      "Update Chrome or Edge: this page needs version 127. On Linux, open chrome://flags/#enable-unsafe-webgpu, choose Enabled and restart.",
     useFirefox:
       "Update Firefox: WebGPU needs version 141 on Windows and 145 on a Mac. On Linux and Android, use Chrome for now.",
     useSafari:

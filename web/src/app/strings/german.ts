@@ -426,7 +426,7 @@ export function german({
     tryAgain: "Noch einmal versuchen",
     errorReload: "Lade die Seite neu. Passiert es wieder, starte den Selbsttest.",
     useChrome:
-      "Aktualisiere Chrome oder Edge: Diese Seite braucht Version 116, auf Android 121. Öffne unter Linux chrome://flags/#enable-unsafe-webgpu, wähle „Enabled“ und starte den Browser neu.",
+      "Aktualisiere Chrome oder Edge: Diese Seite braucht Version 127. Öffne unter Linux chrome://flags/#enable-unsafe-webgpu, wähle „Enabled“ und starte den Browser neu.",
     useFirefox:
       "Aktualisiere Firefox: WebGPU braucht Version 141 unter Windows und 145 auf dem Mac. Nimm unter Linux und Android vorerst Chrome.",
     useSafari:
