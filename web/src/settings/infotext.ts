@@ -223,6 +223,11 @@ function readHashes(text: string): Map<string, string> {
   return new Map(pairs.filter(([name]) => name !== ""));
 }
 
+/** The web UI leaves out of names what divides its pairs. */
+function hashedName({ name }: AppliedLora): string {
+  return name.replaceAll(/[:,]/g, "").trim();
+}
+
 /** Note the hashes of LoRAs, those of them that no tag names, and textual inversions. */
 function takeHashes(found: FoundSettings, pairs: readonly [string, string][]): void {
   const { loras = [] } = found;
@@ -231,11 +236,11 @@ function takeHashes(found: FoundSettings, pairs: readonly [string, string][]): v
   const hashes = read(HASHES);
   if (loras.length > 0) {
     found.loras = loras.map((lora) => {
-      const hash = hashes.get(lora.name);
+      const hash = hashes.get(hashedName(lora));
       return hash === undefined ? lora : { ...lora, hash };
     });
   }
-  const named = new Set(loras.map(({ name }) => name));
+  const named = new Set(loras.map(hashedName));
   // How strongly they were applied is not known.
   for (const name of hashes.keys()) if (!named.has(name)) found.others.push(["LoRA", name]);
   const inversions = [...read(INVERSION_HASHES).keys()];

@@ -19,7 +19,7 @@ export interface AppliedLora {
 const NAME = /^[\p{L}\p{N}._ -]{1,100}$/u;
 
 /** A tag, and the space before it. A longer name, or longer settings than these, are no tag. */
-const TAG = / ?<lora:([^<>:]{1,200})(?::([^<>]{1,600}))?>/g;
+const TAG = / ?<lora:([^<>:]{1,200})(:[^<>]{1,600}|)>/g;
 
 /** What the web UI takes the scale of the text encoders to be where a tag does not say it. */
 const DEFAULT_SCALE = 1;
@@ -70,7 +70,7 @@ export function readLoraTags(prompt: string): TaggedLoras {
   requireString("prompt", prompt);
   const loras: AppliedLora[] = [];
   const others: [string, string][] = [];
-  const rest = prompt.replaceAll(TAG, (tag: string, name: string, settings?: string) => {
+  const rest = prompt.replaceAll(TAG, (tag: string, name: string, settings: string) => {
     const read = readSettings(settings);
     if (read === undefined) return tag;
     loras.push({ name, scale: read.scale });
@@ -80,11 +80,13 @@ export function readLoraTags(prompt: string): TaggedLoras {
   return { prompt: rest, loras, others };
 }
 
-/** Read what stands behind the name in a tag; undefined if a scale is not a number. */
-function readSettings(
-  text: string | undefined,
-): { scale: number; others: [string, string][] } | undefined {
-  const parts = text?.split(":") ?? [];
+/**
+ * Read what stands behind the name in a tag: nothing, or parts with a colon before each.
+ *
+ * @returns undefined if a scale is not a number.
+ */
+function readSettings(text: string): { scale: number; others: [string, string][] } | undefined {
+  const parts = text.split(":").slice(1);
   const places = parts.filter((part) => !part.includes("="));
   const named = new Map(
     parts

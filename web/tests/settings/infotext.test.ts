@@ -121,6 +121,8 @@ test("textual inversions and LoRAs that only the hashes name are found", () => {
   );
   expect(found.inversions).toEqual(["easyneg", "bad"]);
   expect(found.others).toEqual([["LoRA", "y z"]]);
+  const comma = parseInfotext('a <lora:x, y:1>\nSteps: 1, Lora hashes: "x y: abc"');
+  expect(comma).toMatchObject({ loras: [{ name: "x, y", scale: 1, hash: "abc" }], others: [] });
   expect(parseInfotext("a cat\nSteps: 1, Lora hashes: , TI hashes: ").inversions).toBeUndefined();
   const alone = parseInfotext("a cat\nSteps: 1, Lora hashes: y: def");
   expect([alone.loras, alone.others]).toEqual([undefined, [["LoRA", "y"]]]);
