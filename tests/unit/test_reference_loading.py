@@ -81,7 +81,6 @@ SAID = {
     },
     "tiny-sd35": {
         "as it is": as_it_is,
-        "no T5": pipeline(text_encoder_3=[None, None], tokenizer_3=[None, None]),
         "another shift": scheduler(shift=1.0),
         "a shift by the size": scheduler(use_dynamic_shifting=True),
         "another class": scheduler_class("FlowMatchHeunDiscreteScheduler"),
@@ -182,6 +181,16 @@ def test_a_folder_without_its_index(tmp_path, plain):
     folder = copy_checkpoint(name, tmp_path / "components")
     (folder / "model_index.json").unlink()
     assert_same(ours(name, weights=folder), expected)
+
+
+@pytest.mark.slow
+def test_a_folder_without_t5(tmp_path):
+    """diffusers' own loader must be told so; ours reads it in the folder's index."""
+    folder = copy_checkpoint("tiny-sd35", tmp_path / "without")
+    pipeline(text_encoder_3=[None, None], tokenizer_3=[None, None])(folder)
+    absent = {"text_encoder_3": None, "tokenizer_3": None}
+    expected = theirs("tiny-sd35", find_family("tiny-sd35").weights, **absent)
+    assert_same(ours("tiny-sd35", weights=folder), expected)
 
 
 @pytest.mark.slow
