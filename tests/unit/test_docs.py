@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import tomllib
+from pathlib import Path
 
 import click
 import pytest
@@ -196,6 +197,81 @@ def test_every_page_is_in_the_sites_menu():
     menu = (REPOSITORY / "mkdocs.yml").read_text()
     for page in REPOSITORY.glob("docs/**/*.md"):
         assert f"- {page.relative_to(REPOSITORY / 'docs').as_posix()}\n" in menu
+
+
+CODE = REPOSITORY / "docs" / "code"
+
+
+def rooms():
+    """Yield each room of the code as its folder and its page."""
+    for package in (REPOSITORY / "wsd").glob("*/__init__.py"):
+        folder = package.parent
+        yield pytest.param(folder, CODE / "wsd" / f"{folder.name}.md", id=f"wsd/{folder.name}")
+    source = REPOSITORY / "web" / "src"
+    # The folder of tvmjs is a room of its own, which lies in another one.
+    for folder in [*filter(Path.is_dir, source.iterdir()), source / "gpu" / "tvm"]:
+        name = folder.relative_to(source).as_posix()
+        yield pytest.param(folder, CODE / "web" / f"{name.replace('/', '_')}.md", id=f"web/{name}")
+
+
+def test_every_page_of_a_room_has_its_room():
+    pages = {room.values[1] for room in rooms()}
+    assert len(pages) > 20
+    assert {*CODE.glob("*/*.md")} == pages
+    listed = re.findall(r"\]\((w[a-z]+/\w+\.md)\)", (CODE / "index.md").read_text())
+    assert sorted(listed) == sorted(page.relative_to(CODE).as_posix() for page in pages)
+
+
+@pytest.mark.parametrize(("room", "page"), list(rooms()))
+def test_the_page_of_a_room_is_short_and_names_files_that_exist(room, page):
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith(f"# `{room.relative_to(REPOSITORY).as_posix()}`\n")
+    titles = re.findall(r"^## (.+)$", text, re.M)
+    assert {"What always holds", "Where to look first", "Tests"} <= set(titles)
+    assert {"In and out", "What is where"} & set(titles)
+    assert 30 <= len(text.splitlines()) <= 80
+    words = re.findall(r"`([^`\n]+)`", text)
+    files = [word for word in words if re.fullmatch(r"[\w./]+\.(py|ts|mjs|j2|html|css)", word)]
+    folders = [word for word in words if re.fullmatch(r"[\w./]+/", word)]
+    tests = [word for word in files if re.match(r"(tests|web/tests)/", word)]
+    assert len(files) > 5
+    assert tests
+    # What a bundle has is named as a bundle has it.
+    made = {"client.js", "index.html", "licenses/"}
+    for name in {*files, *folders} - made:
+        places = [room / name, REPOSITORY / name, REPOSITORY / "web" / "src" / name]
+        assert any(place.exists() for place in places), name
+
+
+def test_the_least_versions_of_browsers_follow_from_what_is_called():
+    text = (REPOSITORY / "docs" / "browsers.md").read_text()
+    table = text.partition("## From which version on")[2].partition("\n## ")[0]
+    lines = [line for line in table.splitlines() if re.search(r"\| [*\d.]+", line)]
+    cells = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in lines]
+    versions = {name: found for name, *found in cells}
+    draw = versions.pop("together: draw")
+    ask = versions.pop("together: import the package, ask `preflight`, read settings")
+
+    def newest(rows):
+        # The version of a computer, where a phone's is another one.
+        columns = zip(*([float(cell.split(",")[0]) for cell in row] for row in rows), strict=True)
+        return [f"{max(column):g}" for column in columns]
+
+    assert len(versions) > 5
+    assert newest(versions.values()) == draw
+    without = [row for name, row in versions.items() if "GPU" not in name]
+    assert newest(without) == ask
+    chrome, firefox, safari = draw
+    needs = f"Chrome or Edge {chrome}, Firefox {firefox} on Windows"
+    for name in ("docs/requirements.md", "web/README.md"):
+        said = " ".join((REPOSITORY / name).read_text(encoding="utf-8").split())
+        assert needs in said
+        assert f"Safari {safari}" in said
+        assert f"Firefox {ask[1]}" in said
+    for path in (REPOSITORY / "web/src/app/strings").glob("*.ts"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if "Chrome" in line and "chrome://flags" in line:
+                assert chrome in re.findall(r"\d+", line), path.name
 
 
 def test_extras_name_what_the_sessions_install():
