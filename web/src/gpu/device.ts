@@ -89,6 +89,13 @@ export async function findAdapter(): Promise<GPUAdapter> {
         "or update the graphics driver",
     );
   }
+  // The type says that it always exists, but Chrome has it since version 127.
+  if ((adapter.info as GPUAdapterInfo | undefined) === undefined) {
+    throw new UnsupportedError(
+      "this browser's WebGPU is too old: it does not say which GPU it uses",
+      "update the browser; of Chrome and Edge, version 127 is the first that can draw",
+    );
+  }
   return adapter;
 }
 

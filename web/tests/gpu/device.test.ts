@@ -1,6 +1,22 @@
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 
-import { findShortcomings } from "../../src/gpu/device";
+import { findAdapter, findShortcomings } from "../../src/gpu/device";
+import { UnsupportedError } from "../../src/util/errors";
+
+describe("the adapter", () => {
+  afterEach(() => vi.unstubAllGlobals());
+
+  test("of a browser that does not say which GPU it is, as Chrome before 127, is refused", async () => {
+    const found = { features: new Set(), limits: {} };
+    vi.stubGlobal("navigator", { gpu: { requestAdapter: () => Promise.resolve(found) } });
+    await expect(findAdapter()).rejects.toThrow(UnsupportedError);
+    await expect(findAdapter()).rejects.toHaveProperty("hint", expect.stringContaining("127"));
+    vi.stubGlobal("navigator", {
+      gpu: { requestAdapter: () => Promise.resolve({ ...found, info: {} }) },
+    });
+    expect(await findAdapter()).toHaveProperty("info");
+  });
+});
 
 describe("a GPU's shortcomings", () => {
   const adapter = {
