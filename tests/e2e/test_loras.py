@@ -56,9 +56,6 @@ SCALES = {0: 0.7, 1: 1.0, 2: -0.4}
 DRAWING = GenerationRequest("a large red circle", steps=8, seed=3)
 # Of a buffer through which weights go: SLOT_BYTES of web/src/gpu/staging.ts.
 SLOT_BYTES = 2**24
-# With one stage on the GPU at a time, a LoRA takes four such buffers; else, weights are read back
-# through a fifth one.
-ROOM = 72 * 2**20
 SEVERAL = {"lora": 0.7, "loha": -0.3, "lokr-factored": 1.3}
 
 
@@ -338,14 +335,19 @@ def test_with_one_stage_on_the_gpu_at_a_time(context, origin, tmp_path):
 def test_without_room_a_lora_is_loaded_in_less_memory(context, origin, tmp_path):
     """Buffers of the page's own are checked as those of tvmjs are."""
     path = write_adapter(tmp_path / "a.safetensors", SPECK, "lora")
-    found = []
-    for room in (None, ROOM):
-        with opened(context, origin, "speck", room=room) as call:
+
+    def draw(**options):
+        with opened(context, origin, "speck", **options) as call:
             call("loadLora", encoded(path.read_bytes()), path.name, {})
-            found.append((call("draw"), call("usage")["peakGpuBytes"]))
-    [(expected, most), (drawn, less)] = found
+            return call("draw"), call("usage")["peakGpuBytes"]
+
+    expected, whole = draw()
+    drawn, offloaded = draw(offload=True)
     assert drawn == expected
-    assert less < ROOM < most
+    room = (whole + offloaded) // 2
+    drawn, peak = draw(room=room)
+    assert drawn == expected
+    assert offloaded == peak < room < whole
 
 
 @pytest.mark.full
