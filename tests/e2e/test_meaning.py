@@ -53,7 +53,7 @@ def test_tiny_sdxl_draws_a_held_out_prompt(open_model, tmp_path):
     assert_built_and_drawn("tiny-sdxl", open_model, tmp_path / "bundle", steps=5)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_tiny_sd35_draws_a_held_out_prompt(open_model, tmp_path):
     assert_built_and_drawn("tiny-sd35", open_model, tmp_path / "bundle", steps=8)
 

@@ -53,7 +53,7 @@ def run_step(tmp_path, monkeypatch):
             "ACTIONS_ID_TOKEN_REQUEST_URL": f"http://127.0.0.1:{server.server_port}/token?x=1",
             "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "s", "GITHUB_REPOSITORY": "o/wsd",
             "GITHUB_SHA": COMMIT, "GITHUB_REF": "refs/tags/v1",
-            "MODELS": "tiny-sd15,tiny-sdxl,tiny-sd35", "DTYPE": "", "no_proxy": "*",
+            "MODELS": "tiny-sd15,tiny-sdxl", "DTYPE": "", "no_proxy": "*",
         }  # fmt: skip
 
         def run(ref=OWN, sha=COMMIT, **others):
