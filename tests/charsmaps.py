@@ -1,9 +1,11 @@
 """Make tables of characters as SentencePiece compiles them, for tests of tokenizers."""
 
 import struct
+from collections.abc import Mapping
+from typing import Any
 
 
-def compile_charsmap(replacements):
+def compile_charsmap(replacements: Mapping[str, str]) -> bytes:
     """Return the bytes of a "Precompiled" normalizer.
 
     A double array (darts-clone): the child of a node by a byte lies at the node's base XOR the
@@ -12,18 +14,20 @@ def compile_charsmap(replacements):
     Args:
         replacements: text → what takes its place.
     """
-    texts, starts = bytearray(), {}
+    texts = bytearray()
+    starts: dict[str, int] = {}
     for value in replacements.values():
         if value not in starts:
             starts[value] = len(texts)
             texts += value.encode() + b"\0"
-    root = {}
+    root: dict[int, Any] = {}
     for key, value in replacements.items():
         node = root
         for byte in key.encode():
             node = node.setdefault(byte, {})
         node[0] = starts[value]
-    units, bases = {0: 0}, set()
+    units = {0: 0}
+    bases: set[int] = set()
     waiting, lowest = [(root, 0)], 1
     while waiting:
         node, at = waiting.pop()
