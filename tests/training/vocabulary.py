@@ -133,7 +133,7 @@ def write_t5_vocabulary(folder: Path) -> int:
         vocab=scores,
         extra_ids=0,
         # A helper of the tests, which have no types.
-        _spm_precompiled_charsmap=compile_charsmap(small),  # type: ignore[no-untyped-call]
+        _spm_precompiled_charsmap=compile_charsmap(small),
         model_max_length=_T5_CONTEXT,
     )
     made.save_pretrained(folder)
