@@ -132,7 +132,6 @@ def write_t5_vocabulary(folder: Path) -> int:
     made = T5Tokenizer(
         vocab=scores,
         extra_ids=0,
-        # A helper of the tests, which have no types.
         _spm_precompiled_charsmap=compile_charsmap(small),
         model_max_length=_T5_CONTEXT,
     )
