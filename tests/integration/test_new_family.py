@@ -85,6 +85,8 @@ def test_every_entry_point_computes_what_torch_computes():
     # It draws from text alone, and a safety checker is no component of a family.
     of_pictures = {"vae_encoder", "vae_encoder_tile", "rgba_to_image", "masked_blend"}
     others = of_pictures | {SAFETY_CHECKER}
+    # Its prompts have one chunk, and its text encoder's layers are all read.
+    others |= {"layered_text_encoder", "chunked_denoiser", "guided_chunked_denoiser"}
     assert roles | {"image_to_rgba", "linear_combination"} == set(ROLES) - others
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -48,19 +49,26 @@ def load_pipeline(checkpoint: Checkpoint) -> Any:
     scheduler = build_scheduler(checkpoint.scheduler, checkpoint.default_scheduler)
     pipeline = assemble_pipeline(family, members, scheduler)
     pipeline.set_progress_bar_config(disable=True)
-    for component in family.text_encoders():
-        _restore_level(members[component.id])
     return pipeline
 
 
-def _restore_level(encoder: Any) -> None:
-    """Let diffusers find a text encoder's last normalisation, which its ``clip_skip`` needs.
+@contextmanager
+def restored_level(pipeline: Any) -> Iterator[None]:
+    """Let diffusers find the text encoder's last normalisation, which its ``clip_skip`` needs.
 
     diffusers looks for it at ``text_model``, a level that CLIPTextModel of transformers 5 lacks.
+    It is there for a call alone: diffusers also asks for it before it reads a LoRA's names.
     """
-    if hasattr(encoder, "final_layer_norm") and not hasattr(encoder, "text_model"):
-        # Not as an attribute of the module, which would be its own submodule then.
-        encoder.__dict__["text_model"] = encoder
+    encoder = getattr(pipeline, "text_encoder", None)
+    if not hasattr(encoder, "final_layer_norm") or hasattr(encoder, "text_model"):
+        yield
+        return
+    # Not as an attribute of the module, which would be its own submodule then.
+    encoder.__dict__["text_model"] = encoder
+    try:
+        yield
+    finally:
+        del encoder.__dict__["text_model"]
 
 
 def round_weights(pipeline: Any, storages: Mapping[str, Mapping[str, Storage]]) -> None:
@@ -361,7 +369,8 @@ def draw_reference(
         if "eta" not in inspect.signature(type(pipeline).__call__).parameters:
             # Its schedulers, of flow matching, add no share of DDPM's noise.
             del arguments["eta"]
-        drawn = pipeline(**{**arguments, **given})
+        with restored_level(pipeline):
+            drawn = pipeline(**{**arguments, **given})
     images = (drawn.images * 255).round().astype(np.uint8)
     return images, kept["latents"].cpu().numpy().ravel()
 

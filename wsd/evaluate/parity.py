@@ -33,7 +33,12 @@ from wsd.bundle.manifest import find_manifest, read_manifest
 from wsd.bundle.merged_adapters import check_adapters
 from wsd.bundle.verify import check_bundle
 from wsd.checkpoint.checkpoint import Checkpoint
-from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, round_weights
+from wsd.evaluate.diffusers_reference import (
+    draw_reference,
+    load_pipeline,
+    restored_level,
+    round_weights,
+)
 from wsd.evaluate.error_growth import weigh_predictions
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.evaluate.safety_reference import Decision, SafetyReference, differ_most
@@ -450,16 +455,17 @@ def _encode(
     family = checkpoint.family
     others: dict[str, Any] = {"prompt_2": request.prompt2, "prompt_3": None}
     needed = inspect.signature(pipeline.encode_prompt).parameters
-    encoded = pipeline.encode_prompt(
-        request.prompt,
-        device=device,
-        num_images_per_prompt=1,
-        do_classifier_free_guidance=False,
-        # Stable Diffusion 3's pipeline takes a prompt for each encoder; None is the first one.
-        **{name: text for name, text in others.items() if name in needed},
-        **({"clip_skip": request.clip_skip} if request.clip_skip else {}),
-        **family.architecture.call_options(family),
-    )
+    with restored_level(pipeline):
+        encoded = pipeline.encode_prompt(
+            request.prompt,
+            device=device,
+            num_images_per_prompt=1,
+            do_classifier_free_guidance=False,
+            # Stable Diffusion 3's pipeline takes a prompt for each encoder; None is the first one.
+            **{name: text for name, text in others.items() if name in needed},
+            **({"clip_skip": request.clip_skip} if request.clip_skip else {}),
+            **family.architecture.call_options(family),
+        )
     named = {"text_embeddings": encoded[0]}
     if len(encoded) > 2:
         named["pooled_text"] = encoded[2]
