@@ -15,8 +15,10 @@ from wsd.util.progress import Quiet
 
 
 @pytest.fixture
-def build(family, library, checkpoint, monkeypatch):
+def build(family, library, checkpoint, monkeypatch, tmp_path_factory):
     """Return a function that builds into a folder, with shards of 1 MiB."""
+    # Another worker may build the same, and what a finished build leaves is removed.
+    monkeypatch.setenv("WSD_CACHE", str(tmp_path_factory.mktemp("cache")))
     original = params.write_shards
     monkeypatch.setattr(
         "wsd.bundle.builder.write_shards", lambda *given: original(*given, shard_bytes=1 << 20)

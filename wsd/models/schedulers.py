@@ -812,8 +812,12 @@ def _flow(scheduler: Any) -> dict[str, FlowLevels]:
 
 
 def is_dynamic(scheduler: Any) -> bool:
-    """Return whether a scheduler of diffusers shifts its noise levels by the picture's size."""
-    return bool(scheduler.config.get("use_dynamic_shifting", False))
+    """Return whether a scheduler of diffusers shifts its noise levels by the picture's size.
+
+    Others have the setting too, without the sizes that it needs: their pipelines do not use it.
+    """
+    config = scheduler.config
+    return "base_image_seq_len" in config and bool(config.get("use_dynamic_shifting", False))
 
 
 def dynamic_shift(scheduler: Any, tokens: int) -> dict[str, float]:
