@@ -89,7 +89,7 @@ def test_a_page_on_tvmjs_alone_draws_the_same_picture(visitor, build, open_host)
     assert_equal_pictures(visitor, bundle, SPECK, open_host)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_both_models_of_the_original_in_one_bundle(visitor, build, open_host, tmp_path):
     bundles = [build(SPECK, "f32"), build(SPECK_XL, "f32")]
     joined = join_bundles(bundles, tmp_path / "joined", classic=True)
@@ -100,7 +100,7 @@ def test_both_models_of_the_original_in_one_bundle(visitor, build, open_host, tm
         assert_equal_pictures(visitor, joined, family, open_host)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_packed_weights_are_drawn_with_by_tvmjs_too(visitor, build, open_host):
     bundle = build(SPECK, "w8a16", classic=True)
     assert_equal_pictures(visitor, bundle, SPECK, open_host)

@@ -82,7 +82,7 @@ def inputs(library, role, size, seed):
     return {spec.name: torch.randn(spec.shape, generator=draw) for spec in entry.inputs}
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("prompt", ["", *PROMPTS, LONG], ids=lambda prompt: prompt[:12])
 def test_text_encoders(pipeline, renderer, prompt):
     with torch.no_grad():
@@ -95,7 +95,7 @@ def test_text_encoders(pipeline, renderer, prompt):
     assert relative_error(found["pooled_text"], pooled.numpy()) < STAGE_TOLERANCE
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_weighted_prompts(pipeline, checkpoint, renderer):
     """Each encoder's states are weighed by its own tokens; T5's begin with the first word."""
     texts = ("a (large:1.4) [red] circle", "a ((blue)) heart, (star:0.3)")
@@ -105,7 +105,7 @@ def test_weighted_prompts(pipeline, checkpoint, renderer):
     assert relative_error(found["pooled_text"], encoded.pooled.numpy()) < STAGE_TOLERANCE
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("size", GRAIN.sizes)
 def test_one_step_and_the_decoder(pipeline, library, renderer, size):
     given = inputs(library, DENOISER, size, 1) | {"timestep": torch.tensor([500.5])}
@@ -129,21 +129,21 @@ def test_one_step_and_the_decoder(pipeline, library, renderer, size):
         GenerationRequest(PROMPTS[0], "blue, green", seed=3, steps=4, size=GRAIN.sizes[0]),
         pytest.param(
             GenerationRequest(PROMPTS[1], seed=5, steps=3, size=GRAIN.sizes[1]),
-            marks=pytest.mark.full,
+            marks=pytest.mark.exhaustive,
         ),
         pytest.param(
             GenerationRequest(LONG, seed=6, steps=3, guidance_scale=1.0, size=GRAIN.sizes[2]),
-            marks=pytest.mark.full,
+            marks=pytest.mark.exhaustive,
         ),
         pytest.param(
             GenerationRequest(PROMPTS[0], seed=1, steps=3, scheduler="flow_heun"),
-            marks=pytest.mark.full,
+            marks=pytest.mark.exhaustive,
         ),
         pytest.param(
             GenerationRequest(
                 "a (red:1.3) circle", "(blue)", seed=1, steps=2, prompt_syntax="a1111"
             ),
-            marks=pytest.mark.full,
+            marks=pytest.mark.exhaustive,
         ),
     ],
     ids=["guided", "wide", "unguided", "heun", "weights"],
@@ -158,7 +158,7 @@ def test_whole_pictures(checkpoint, pipeline, renderer, wanted):
     assert drawn.images.std() > 5
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_t5_changes_the_picture(bundle, open_host):
     wanted = GenerationRequest(PROMPTS[0], seed=3, steps=2)
     latents = []
@@ -169,7 +169,7 @@ def test_t5_changes_the_picture(bundle, open_host):
     assert relative_error(*latents) > 10 * LATENTS_TOLERANCE
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_the_self_test(renderer, with_t5):
     stages = renderer.self_test()
     # Two or three encoders; two ways to predict; the decoder and the encoder, each with a tile.
@@ -177,7 +177,7 @@ def test_the_self_test(renderer, with_t5):
     assert [stage for stage in stages if not stage["good"]] == []
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_parity(bundle, checkpoint, open_host, with_t5):
     if not with_t5:
         pytest.skip("a bundle is compared with all of its text encoders")
@@ -194,7 +194,7 @@ def test_parity(bundle, checkpoint, open_host, with_t5):
     assert any(each.what == "one transformer step" for each in found.findings)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_bundle_without_t5_draws_the_same(folder, bundle, open_host, tmp_path):
     """It has zeros in the place of T5's states, and refuses to be asked for T5."""
     checkpoint = open_checkpoint(folder, WITHOUT)

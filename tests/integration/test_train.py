@@ -35,7 +35,7 @@ def plans(steps):
     }
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_few_steps(tmp_path):
     family = find_family("tiny-sdxl")
     out = tmp_path / "model"
@@ -66,7 +66,7 @@ def test_a_few_steps(tmp_path):
     assert abs(latents.std() - 1) < 0.2
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_few_steps_by_rectified_flow(tmp_path):
     """The transformer too, with T5 and without it; what was trained is kept for the next time."""
     family = find_family("tiny-sd35")
@@ -94,7 +94,7 @@ def test_a_few_steps_by_rectified_flow(tmp_path):
         assert images.std() > 1
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_latents_of_sixteen_channels_come_out_normalised():
     """Shift and scale are folded into the convolutions around them: there is none of 1x1."""
     family = find_family("tiny-sd35")
@@ -107,7 +107,7 @@ def test_latents_of_sixteen_channels_come_out_normalised():
     assert vae.config.scaling_factor == 1.5305
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_the_same_seed_gives_the_same_weights(tmp_path):
     family = find_family("tiny-sd15")
     for name in ("one", "two"):
@@ -118,7 +118,7 @@ def test_the_same_seed_gives_the_same_weights(tmp_path):
     assert all(torch.equal(one[key], two[key]) for key in one)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_text_encoders_learn_to_read(capsys):
     family = find_family("tiny-sd15")
     data = make_data(family, 256, 0)
@@ -137,7 +137,7 @@ def test_an_existing_folder_is_refused(tmp_path):
         )  # fmt: skip
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("program", ["train", "evaluate"])
 def test_errors_come_with_a_hint(program, tmp_path):
     done = subprocess.run(

@@ -33,7 +33,7 @@ def is_unread(family, name, key):
     return False
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("model", "word"), [("tiny-sd15", "dark red"), ("tiny-sdxl", "pentagon")])
 def test_a_few_steps_make_a_file_that_diffusers_reads_too(model, word, tmp_path):
     checkpoint, recipe, tensors = trained(model, word)
@@ -64,7 +64,7 @@ def test_a_few_steps_make_a_file_that_diffusers_reads_too(model, word, tmp_path)
     assert sheet.width > 2 * checkpoint.family.sizes[0][0]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_the_same_seed_gives_the_same_lora():
     one, same, other = (trained("tiny-sd15", "pentagon", seed)[2] for seed in (1, 1, 2))
     assert all(torch.equal(one[key], same[key]) for key in one)

@@ -31,7 +31,7 @@ from wsd.util.hashing import sha256_file
 from wsd.util.process import run
 from wsd.util.progress import Quiet
 
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.exhaustive
 
 # Runs a command where TVM cannot be imported.
 WITHOUT_TVM = """
