@@ -15,7 +15,7 @@ export type Rows = ReadonlyMap<number, Float32Array>;
  *
  * @param parameters of the component; they must be on the GPU.
  * @param table name of the table's record, (vocabulary, features), ends so.
- * @param work records commands, by {@link Runtime.call}.
+ * @param work records commands, by `Runtime.call`.
  * @throws UnsupportedError if the table is stored in a way whose rows cannot be replaced.
  */
 export function withRows<Result>(

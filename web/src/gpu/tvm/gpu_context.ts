@@ -76,7 +76,7 @@ export class GpuContext {
 
   /**
    * Make a buffer beside tvmjs's own, and count it among them. As for tvmjs's own, the device is
-   * destroyed if the GPU has no memory for it: {@link DeviceWatch} then says why.
+   * destroyed if the GPU has no memory for it: `DeviceWatch` then says why.
    *
    * @returns a buffer that only {@link GpuContext.destroyBuffer} may destroy.
    * @throws OutOfMemoryError if a buffer that is mapped at its creation has no room in the machine's
