@@ -29,14 +29,19 @@ BY_HAND = [
 ]
 
 
-def random_strings(count):
-    """Words, digits, marks and any assigned character of Unicode, in any order."""
-    generator = random.Random(0)
-    assigned = [
+def assigned_characters():
+    """Return the characters that this Python knows; newer versions of Unicode assign more."""
+    return [
         chr(code)
         for code in range(sys.maxunicode + 1)
         if unicodedata.category(chr(code)) not in ("Cn", "Cs", "Co")
     ]
+
+
+def random_strings(count):
+    """Words, digits, marks and any assigned character of Unicode, in any order."""
+    generator = random.Random(0)
+    assigned = assigned_characters()
     makers = [
         lambda: generator.choice(WORDS),
         lambda: generator.choice(WORDS).upper(),
@@ -48,3 +53,12 @@ def random_strings(count):
     for _ in range(count):
         parts = [generator.choice(makers)() for _ in range(generator.randrange(1, 25))]
         yield generator.choice(["", " "]).join(parts)
+
+
+def every_character(letter, count):
+    """Return every character of Unicode in texts of so many words, each of one character.
+
+    It stands beside a letter, beside a digit and beside itself, so that every pattern sees it.
+    """
+    words = [f"{letter}{each}1{each}{each}" for each in assigned_characters()]
+    return [" ".join(words[start : start + count]) for start in range(0, len(words), count)]

@@ -177,10 +177,11 @@ def test_the_self_test(renderer, with_t5):
     assert [stage for stage in stages if not stage["good"]] == []
 
 
+# A bundle is compared with all of its text encoders.
 @pytest.mark.exhaustive
-def test_parity(bundle, checkpoint, open_host, with_t5):
-    if not with_t5:
-        pytest.skip("a bundle is compared with all of its text encoders")
+@pytest.mark.parametrize("with_t5", [True], ids=["with T5"], indirect=True)
+@pytest.mark.usefixtures("with_t5")
+def test_parity(bundle, checkpoint, open_host):
     request = GenerationRequest(PROMPTS[0], seed=3, steps=4)
     found = compare(bundle, checkpoint, request, open_host, Quiet(), low_memory=[])
     # A decoder of random weights shows the seam between its tiles. The states of texts are not

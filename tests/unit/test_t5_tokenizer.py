@@ -1,14 +1,13 @@
 """The browser's tokenizer of T5 against transformers': Unigram, with a table of characters."""
 
 import random
-import sys
 import unicodedata
 
 import pytest
 from transformers import T5Tokenizer
 
 from charsmaps import compile_charsmap
-from texts import BY_HAND, random_strings
+from texts import BY_HAND, every_character, random_strings
 from training.vocabulary import WORDS, write_t5_vocabulary
 from wsd.checkpoint.tokenizer import load_tokenizer, tokenizer_file
 from wsd.models.registry import find_family
@@ -107,14 +106,7 @@ def test_a_long_text_is_cut_and_still_ends(javascript, tokenizer):
 
 @pytest.mark.full
 def test_every_character_of_unicode(javascript, tokenizer):
-    assigned = [
-        chr(code)
-        for code in range(sys.maxunicode + 1)
-        if unicodedata.category(chr(code)) not in ("Cn", "Cs", "Co")
-    ]
-    words = [f"a{character}1{character}{character}" for character in assigned]
-    texts = [" ".join(words[start : start + 20]) for start in range(0, len(words), 20)]
-    assert compare(javascript, tokenizer, texts) == []
+    assert compare(javascript, tokenizer, every_character("a", 20)) == []
 
 
 @pytest.mark.slow

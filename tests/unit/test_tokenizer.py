@@ -4,9 +4,7 @@ import itertools
 import json
 import random
 import shutil
-import sys
 import time
-import unicodedata
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mutations import MOST_SECONDS_OF_LARGE
-from texts import BY_HAND, random_strings
+from texts import BY_HAND, every_character, random_strings
 from training.vocabulary import write_vocabulary
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.diffusers_folder import DiffusersFolder
@@ -50,15 +48,7 @@ def test_thousands_of_strings(javascript, fallback):
 @pytest.mark.full
 def test_every_character_of_unicode(javascript, fallback):
     """Beside a letter, beside a digit and beside itself, so that every pattern sees it."""
-    assigned = [
-        chr(code)
-        for code in range(sys.maxunicode + 1)
-        # Newer versions of Unicode assign more, and each program has its own version.
-        if unicodedata.category(chr(code)) not in ("Cn", "Cs", "Co")
-    ]
-    words = [f"A{character}1{character}{character}" for character in assigned]
-    texts = [" ".join(words[start : start + 100]) for start in range(0, len(words), 100)]
-    different = compare(javascript, fallback, texts, tokens=2500)
+    different = compare(javascript, fallback, every_character("A", 100), tokens=2500)
     # Name the characters, not the texts that they are in.
     assert compare(javascript, fallback, " ".join(different).split(" ")) == []
     assert different == []

@@ -326,7 +326,7 @@ test("where a program leaves out layers for the negative prompt too, so does the
   }
   const comfy = { ...found, program: "ComfyUI", clipSkip: undefined, clipStop: -2 };
   expect(take(comfy).fields).toMatchObject({ clipSkip: "1", promptSyntax: "a1111" });
-  // Whoever reads the brackets as text cannot have both.
+  // Brackets that are text and skipped layers of the negative prompt do not go together here.
   const alone = "Here they are skipped for the prompt alone.";
   const bracketed = take({ ...comfy, prompt: "a (cat:1.3)" });
   expect(bracketed.fields).toMatchObject({ clipSkip: "1", promptSyntax: "" });

@@ -95,7 +95,7 @@ test("what T5 reads is not said to be unread", async () => {
   expect(line("prompt").classList.contains("cut")).toBe(true);
 });
 
-test("whoever writes too much is told what reads more", async () => {
+test("beside words that are cut stands which setting reads more of them", async () => {
   longest = 9;
   values.prompt = "one two three four";
   await counted();
