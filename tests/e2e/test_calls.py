@@ -38,6 +38,7 @@ def wait_for_workers(tab, count):
     assert len(tab.workers) == count
 
 
+@pytest.mark.full
 def test_each_call_is_cancelled_by_its_own_signal(open_tab):
     tab = open_tab("model")
     usual = call(tab, "draw", "model")

@@ -276,7 +276,6 @@ PLACES = {
 }  # fmt: skip
 # In the usual tests; they take a second each.
 QUICK = {
-    "a package of another origin, and a policy without blob:",
     "a missing worker",
     "a worker's policy without WebAssembly",
 }

@@ -43,7 +43,10 @@ def model(request, open_model, tmp_path_factory):
 
 of_both = pytest.mark.parametrize(
     "model",
-    [pytest.param(LONG, id="sd15"), pytest.param(LONG_XL, id="sdxl", marks=pytest.mark.full)],
+    [
+        pytest.param(LONG, id="sd15", marks=pytest.mark.full),
+        pytest.param(LONG_XL, id="sdxl", marks=pytest.mark.exhaustive),
+    ],
     indirect=True,
 )
 
@@ -140,7 +143,7 @@ def test_long_prompts_are_joined(model, case):
     assert relative_error(plain.latents, latents) > 10 * LATENTS_TOLERANCE
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("model", [LONG_XL], indirect=True, ids=["sdxl"])
 def test_weights_and_second_prompts_of_several_chunks(model):
     """The states of SDXL have a mean, which weighing brings back for each chunk."""

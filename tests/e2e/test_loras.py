@@ -210,6 +210,7 @@ def test_pictures_of_each_format_are_those_of_diffusers(patched, form):
         assert psnr(plain, wanted) < psnr(picture, wanted) - 3
 
 
+@pytest.mark.full
 @with_one_model
 def test_several_are_applied_in_their_order(patched):
     for form, scale in SEVERAL.items():
@@ -225,6 +226,7 @@ def test_several_are_applied_in_their_order(patched):
     assert patched.call("loras") == []
 
 
+@pytest.mark.full
 @with_one_model
 def test_the_sizes_of_buffers_change_nothing(patched):
     """Weights and factors that take several of them, and more than one has room for."""
@@ -273,6 +275,7 @@ def test_a_lora_leaves_no_trace(patched):
     assert after == before
 
 
+@pytest.mark.full
 @with_one_model
 def test_calls_wait_for_each_other(patched):
     alone = patched.call("draw")

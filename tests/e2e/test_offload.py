@@ -67,6 +67,7 @@ def test_one_stage_at_a_time(sizes, offloading):
     assert held[4] == held[2]
 
 
+@pytest.mark.full
 def test_the_peak_is_lower(speck_renderer, offloading):
     speck_renderer.draw(DRAWING)
     offloading.draw(DRAWING)

@@ -131,6 +131,7 @@ def test_its_types_stand_alone(installed):
     assert re.search("'steps' does not exist in type 'DrawOptions", wrong)
 
 
+@pytest.mark.full
 def test_the_examples_of_its_reference_are_typed(installed, package):
     reference = (package / "API.md").read_text(encoding="utf-8")
     examples = re.findall(r"^#+ Example\n\n[^`#]*```ts\n(.*?)```", reference, re.M | re.S)

@@ -71,6 +71,11 @@ def name_of(wanted):
     return re.sub(r"\W+", "-", "-".join(map(str, kept)))
 
 
+def seldom(*values):
+    """Return values that few lines of code tell from their neighbour: for the full tests."""
+    return [pytest.param(value, marks=pytest.mark.full) for value in values]
+
+
 each_model = pytest.mark.parametrize("model", [mark(name) for name in MODELS], indirect=True)
 
 
@@ -117,7 +122,7 @@ def test_weighted_prompts(model, prompt):
 
 
 @each_model
-@pytest.mark.parametrize("timestep", [999, 500, 1])
+@pytest.mark.parametrize("timestep", [999, *seldom(500, 1)])
 def test_one_denoiser_step(model, timestep):
     given = model.inputs(DENOISER, timestep) | {"timestep": torch.tensor([float(timestep)])}
     if "time_ids" in given:
@@ -200,15 +205,27 @@ PICTURES = {
         for name in ("heun", "dpmpp_sde_karras", "lms")
     ],
     "tiny-sdxl-f32": [],
-    "speck-f32": SAMPLING,
-    "speck-xl-w8a16": [*NEGATIVES.values(), UNGUIDED],
+    "speck-f32": [*SAMPLING[:1], *SAMPLING[3:]],
+    "speck-xl-w8a16": [NEGATIVES[""]],
+}
+# Other whole pictures, for the full tests.
+MORE_PICTURES = {
+    "speck-f32": SAMPLING[1:3],
+    "speck-xl-w8a16": [NEGATIVES[None], NEGATIVES["blue, green"], UNGUIDED],
 }
 PLAIN = [GenerationRequest(PROMPTS[1], seed=3, steps=3)]
 
 
 @pytest.mark.parametrize(
     ("model", "wanted"),
-    [mark(name, wanted) for name in MODELS for wanted in PICTURES.get(name, PLAIN)],
+    [
+        *(mark(name, wanted) for name in MODELS for wanted in PICTURES.get(name, PLAIN)),
+        *(
+            pytest.param(name, wanted, marks=pytest.mark.full, id=f"{name}-{name_of(wanted)}")
+            for name, requests in MORE_PICTURES.items()
+            for wanted in requests
+        ),
+    ],
     indirect=["model"],
 )
 def test_whole_pictures(model, wanted):

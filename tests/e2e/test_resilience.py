@@ -101,6 +101,7 @@ def test_a_server_that_comes_back(open_tab):
     assert in_page(tab, "notices") == []
 
 
+@pytest.mark.full
 def test_a_lost_device(open_tab):
     tab = open_tab("device_loss")
     assert in_page(tab, "load", MANIFEST) == {"value": True}

@@ -47,6 +47,7 @@ def test_tiles_are_decoded_and_blended(tiling, drawn, speck):
     assert relative_error(tiling.decode_latents(drawn.latents), expected.image) < 1e-4
 
 
+@pytest.mark.full
 def test_tiles_of_a_picture_are_encoded_and_blended(tiling, speck):
     vae = load_pipeline(speck[1]).vae
 

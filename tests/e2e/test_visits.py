@@ -38,6 +38,7 @@ def test_a_second_visit_needs_no_server(visitor, speck):
     ready(page)
 
 
+@pytest.mark.full
 def test_what_a_person_finds(visitor, origin):
     page = visitor.new_page()
     complaints = watch(page)

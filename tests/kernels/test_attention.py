@@ -31,13 +31,15 @@ FEWER_QUERIES = [
     (PROBLEMS[5], FlashBlock(16, 64, 64, 8, (2, 4), (8, 8))),
 ]
 # The last block of each head_dim fits any adapter. The others compute the same with other numbers,
-# and software adapters take seconds to compile each: `nox -s full` and `nox -s kernels`.
+# and software adapters take seconds to compile each: `nox -s exhaustive` and `nox -s kernels`.
+# `nox -s tests` runs the narrowest and the widest head, a causal one, and more keys than queries.
 LAST_BLOCKS = [(problem, flash_blocks(problem.head_dim)[-1]) for problem in PROBLEMS]
 FLASH = [
     *LAST_BLOCKS,
     FEWER_QUERIES[0],
     (AttentionProblem(1, 40, 40, 2, 16, 0.25), flash_blocks(16)[0]),
 ]
+USUAL = [LAST_BLOCKS[1], LAST_BLOCKS[4], FLASH[-1]]
 SELDOM = [
     *(
         (problem, block)
@@ -76,7 +78,10 @@ def name_case(value):
 
 @pytest.mark.parametrize(
     ("problem", "block"),
-    [*FLASH, *(pytest.param(*case, marks=pytest.mark.exhaustive) for case in SELDOM)],
+    [
+        *(pytest.param(*case, marks=() if case in USUAL else pytest.mark.full) for case in FLASH),
+        *(pytest.param(*case, marks=pytest.mark.exhaustive) for case in SELDOM),
+    ],
     ids=name_case,
 )
 def test_flash_attention(kernel_host, problem, block):
@@ -123,7 +128,9 @@ def test_subgroup_matrix(kernel_host, problem, block):
 @pytest.mark.parametrize(
     ("problem", "block"),
     [
-        pytest.param(PROBLEMS[0], SubgroupMatrixBlock(2, 1, 32), id="40-1_unit"),
+        pytest.param(
+            PROBLEMS[0], SubgroupMatrixBlock(2, 1, 32), id="40-1_unit", marks=pytest.mark.full
+        ),
         pytest.param(
             PROBLEMS[0],
             SubgroupMatrixBlock(1, 2, 32),

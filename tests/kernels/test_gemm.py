@@ -95,17 +95,23 @@ WEIGHTS = ["float32", "float16", "int8"]
 
 
 def pairs(tiles, others, names):
-    """Return every pair of a tile and something else; `nox -s tests` runs each of both once.
+    """Return every pair of a tile and something else.
 
     Software adapters take two seconds to compile one kernel. Which weights are read, and where
-    from, does not depend on the tile, so the other pairs are left to `nox -s exhaustive`.
+    from, does not depend on the tile: `nox -s full` runs each of both at least once, `nox -s
+    tests` every second of these pairs, `nox -s exhaustive` all.
     """
-    chosen = {(n % len(tiles), n % len(others)) for n in range(max(len(tiles), len(others)))}
+    chosen = [(n % len(tiles), n % len(others)) for n in range(max(len(tiles), len(others)))]
+    usual = chosen[::2]
     return [
         pytest.param(
             tile,
             other,
-            marks=() if (row, column) in chosen else pytest.mark.exhaustive,
+            marks=()
+            if (row, column) in usual
+            else pytest.mark.full
+            if (row, column) in chosen
+            else pytest.mark.exhaustive,
             id=f"{names[column]}-{tile}",
         )
         for row, tile in enumerate(tiles)
@@ -219,14 +225,14 @@ EMULATED = {
     "conv": (PROBLEMS[2], EMULATED_TILES[0]),
     "stride": (PROBLEMS[3], EMULATED_TILES[0]),
 }
-# Together they have what the others have: several subgroups, split-K, int8, and an image.
-FAST = ("split-K", "stride")
+# Together the first two have what the others have: several subgroups, split-K, int8, and an image.
+OFTEN = {"stride": (), "split-K": pytest.mark.full}
 
 
 @pytest.mark.parametrize(
     ("problem", "tile"),
     [
-        pytest.param(*case, id=name, marks=() if name in FAST else pytest.mark.exhaustive)
+        pytest.param(*case, id=name, marks=OFTEN.get(name, pytest.mark.exhaustive))
         for name, case in EMULATED.items()
     ],
 )

@@ -307,7 +307,7 @@ def test_damage_to_a_bundle_of_an_adapter_is_found(tmp_path, adapters, monkeypat
     assert "symbolic link" in damaged(lambda f: (f / "link").symlink_to("/etc/passwd"))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_model_of_an_adapter_is_found(tmp_path, capsys):
     sd15 = FAMILIES["tiny-sd15"]
     path = write_adapter(tmp_path / "a.safetensors", sd15, "lora")

@@ -46,7 +46,7 @@ def test_a_bundle_does_not_depend_on_where_it_is_built(library, tmp_path, other_
     assert odd.left_behind() == []
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_everything_may_be_relative(library, tmp_path, monkeypatch):
     place = Place(tmp_path / "place")
     shutil.copytree(library, tmp_path / "library")

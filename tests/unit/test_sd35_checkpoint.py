@@ -234,6 +234,7 @@ def test_a_variant_has_the_checkpoints_own_values(copy):
     assert (space.shift_factor, space.scaling_factor) == (0.5, 2.0)
 
 
+@pytest.mark.full
 def test_a_self_test_of_the_whole_model_serves_the_bundle_without_t5(folder, tmp_path):
     size = GRAIN.sizes[0]
     whole = open_checkpoint(folder, GRAIN)
