@@ -49,6 +49,10 @@ _FIRST = (
     "speck-w8a16",
     "tests/e2e/test_guidance.py",
     # Long, and of one file.
+    "tests/integration/test_matches.py",
+    "tests/e2e/test_long_prompts.py",
+    "tests/e2e/test_sd35.py",
+    "tests/unit/test_builds_together.py",
     "tests/e2e/test_resilience.py",
     "tests/e2e/test_visits.py",
     "tests/kernels/test_gemm.py",

@@ -61,7 +61,7 @@ def test_each_call_is_cancelled_by_its_own_signal(open_tab):
     wait_for_workers(tab, 0)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_lost_gpu_takes_the_picture_that_is_drawn_and_not_those_that_wait(open_tab):
     tab = open_tab("model", fault="device_loss")
     usual = call(tab, "draw", "model")

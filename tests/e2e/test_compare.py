@@ -23,7 +23,7 @@ def bench(bundle, folder, *options):
     return json.loads(out.read_text()), lines, plot.read_text()
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_every_stage(measured):
     report, lines, plot = measured
     names = [stage["name"] for stage in report["stages"]]

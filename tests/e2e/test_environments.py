@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from http_servers import QuietHandler, serving_folder
-from marks import thirds
+from marks import sixths
 
 TIMEOUT_MS = 180_000
 MANIFEST = "models/speck/manifest.json"
@@ -298,7 +298,7 @@ def of_another_build(script):
     return text
 
 
-@pytest.mark.parametrize("name", thirds(PLACES, QUICK))
+@pytest.mark.parametrize("name", sixths(PLACES, QUICK))
 def test_the_package_starts_or_says_why_not(visitor, site, name):
     place = PLACES[name]
     folder, worker = site
@@ -538,7 +538,7 @@ FILES = {
 QUICK_FILES = {"a token that is wanted", "a hub id"}
 
 
-@pytest.mark.parametrize("name", thirds(FILES, QUICK_FILES))
+@pytest.mark.parametrize("name", sixths(FILES, QUICK_FILES))
 def test_a_model_loads_or_its_files_are_said_to_be_missing(visitor, site, name):
     files = FILES[name]
     with serving(site[0], files.other) as other, serving(site[0]) as own:
@@ -630,7 +630,7 @@ FRAMES = {
 }
 
 
-@pytest.mark.parametrize("name", thirds(FRAMES))
+@pytest.mark.parametrize("name", sixths(FRAMES))
 def test_a_frame_loads_the_model_or_is_told_to_have_an_origin(visitor, site, name):
     with serving(site[0], sends(all=CORS)) as own, serving(site[0], sends(all=CORS)) as other:
         page = visitor.new_page()

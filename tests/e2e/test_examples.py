@@ -43,7 +43,7 @@ def drawn(page, origin):
     return save(page)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_saved_picture_becomes_an_example_that_draws_it_again(page, drawn, speck, tmp_path):
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "1.png").write_bytes(drawn)

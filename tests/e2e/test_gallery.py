@@ -99,7 +99,7 @@ def test_pictures_and_the_form_stay_and_are_brought_back(page, origin):
     assert complaints == []
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_picture_of_a_batch_comes_back_alone(page, origin):
     page.goto(f"{origin}#prompt=a+star&steps=1&images=3&seed=5")
     ready(page)

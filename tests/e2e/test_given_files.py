@@ -291,7 +291,7 @@ def test_a_file_is_fitted_and_drawn_from(drawing):
     assert len({tuple(each["latents"]) for each in begun}) == 3
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_the_command_draws_what_the_page_draws_of_a_file(drawing, speck, tmp_path):
     picture = smooth((60, 30))
     mask = np.zeros((30, 60), np.uint8)

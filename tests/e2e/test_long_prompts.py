@@ -84,12 +84,18 @@ def test_short_prompts_cost_nothing(model):
 
 @of_both
 def test_the_planned_memory_is_kept_with_prompts_of_several_lengths(model):
-    """The workspaces of the denoisers of one, two and three chunks are not there together."""
-    _, _, manifest, renderer = model
+    """The workspaces of the denoisers of one, two and three chunks are not there together.
+
+    Embeddings of every prompt of a call wait on the GPU, with and without the prompt: much beside
+    this model, which has a megabyte, and nothing beside a whole one.
+    """
+    _, pipeline, manifest, renderer = model
     options = {"promptSyntax": "a1111", "numInferenceSteps": 2, "clipSkip": 1}
+    chunks = 1 + 2 + 3 + 1
     renderer.draw_with(["a star", TWO, WORDS * 40, "a star"], options)
     planned = manifest.peak(manifest.defaults.size, offload=False, tiling=False)
-    assert renderer.usage()["peakGpuBytes"] <= PEAK_MEMORY_MARGIN * planned
+    waiting = 2 * 4 * chunks * 77 * pipeline.unet.config.cross_attention_dim
+    assert renderer.usage()["peakGpuBytes"] <= PEAK_MEMORY_MARGIN * planned + waiting
 
 
 @of_both
@@ -154,9 +160,11 @@ def test_weights_and_second_prompts_of_several_chunks(model):
     )  # fmt: skip
     _, latents = draw_reference(checkpoint, pipeline, request, Quiet())
     drawn = renderer.draw(request)
-    assert relative_error(drawn.latents, latents) < LATENTS_TOLERANCE
+    error = relative_error(drawn.latents, latents)
+    assert error < LATENTS_TOLERANCE
+    # Random weights draw much the same with other prompts.
     unweighted = renderer.draw(replace(request, prompt=f"red {TWO} star"))
-    assert relative_error(unweighted.latents, latents) > LATENTS_TOLERANCE
+    assert relative_error(unweighted.latents, latents) > 10 * error
 
 
 @of_both

@@ -322,7 +322,7 @@ def test_a_lora_of_another_family_is_refused_by_name(patched, tmp_path):
     assert patched.family.name in error["message"]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_with_one_stage_on_the_gpu_at_a_time(context, origin, tmp_path):
     """The patches are made again whenever a component is loaded."""
     path = write_adapter(tmp_path / "a.safetensors", SPECK, "lora")

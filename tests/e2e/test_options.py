@@ -45,7 +45,7 @@ def model(request, speck, open_model, tmp_path_factory):
 
 # The code of the two models differs in their text encoders alone.
 of_both = pytest.mark.parametrize(
-    "model", ["speck", pytest.param("speck-xl", marks=pytest.mark.full)], indirect=True
+    "model", ["speck", pytest.param("speck-xl", marks=pytest.mark.exhaustive)], indirect=True
 )
 
 
@@ -270,7 +270,7 @@ AGAINST = ["(blue:1.3), green", "[yellow]"]
 # SD 1.5 are taken behind one, and SDXL's are not.
 @pytest.mark.full
 @pytest.mark.parametrize("model", ["tiny-sd15-f32", "speck-xl"], indirect=True)
-@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("index", [0, seldom(1)])
 def test_prompts_with_weights(model, index):
     """The page weighs as the reference does, and draws with it."""
     checkpoint, pipeline, renderer = model

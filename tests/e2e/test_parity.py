@@ -34,8 +34,8 @@ MODELS = {
     "speck-xl-w8a16": (SPECK_XL, "w8a16"),
     "tiny-sdxl-f32": (find_family("tiny-sdxl"), "f32"),
 }
-FULL = ("speck-w8a16",)
-EXHAUSTIVE = ("tiny-sd15-f32", "broad-f16", "speck-f16", "speck-xl-f32", "tiny-sdxl-f32")
+EXHAUSTIVE = ("tiny-sd15-f32", "speck-w8a16", "broad-f16", "speck-f16",
+              "speck-xl-f32", "tiny-sdxl-f32")  # fmt: skip
 ERROR = 1e-4  # of one stage, of small models
 
 PROMPTS = ["a large red circle", "Two small blue squares, left of a star!", "une étoile 你好 👍"]
@@ -62,7 +62,7 @@ SELDOM = {
 
 def mark(name, *values):
     seldom = name in EXHAUSTIVE or any(value.scheduler in SELDOM for value in values)
-    marks = pytest.mark.exhaustive if seldom else pytest.mark.full if name in FULL else ()
+    marks = pytest.mark.exhaustive if seldom else ()
     return pytest.param(name, *values, marks=marks, id="-".join([name, *map(name_of, values)]))
 
 

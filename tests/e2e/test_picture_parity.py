@@ -39,7 +39,9 @@ BRIEF = {
     ("speck-f32", "euler_a", 0.75, True),
 }
 # Models that no other test compiles: all of theirs is for `nox -s exhaustive`.
-RARE = ("levels-f32", "masked-w8a16", "speck-xl-f32", "masked-xl-f32")
+RARE = (
+    "levels-f32", "masked-w8a16", "speck-xl-f32", "masked-xl-f32", "broad-f16", "speck-w8a16",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

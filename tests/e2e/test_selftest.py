@@ -67,7 +67,7 @@ def test_a_gpu_that_changes_its_mind(page, origin):
     assert float(unet[2]) < 1e-3
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_stage_too_large_for_the_gpu_is_left_out(page, origin):
     def enlarge(manifest):
         for entry in manifest["entry_points"]:

@@ -70,7 +70,7 @@ def file_of(learned):
 
 MODELS = [
     pytest.param((SPECK, "f32"), id="sd15"),
-    pytest.param((SPECK_XL, "f32"), id="sdxl", marks=pytest.mark.full),
+    pytest.param((SPECK_XL, "f32"), id="sdxl", marks=pytest.mark.exhaustive),
     pytest.param((SPECK_XL, "w8a16"), id="sdxl-w8a16", marks=pytest.mark.exhaustive),
 ]
 

@@ -30,7 +30,7 @@ def build(family, library, checkpoint, monkeypatch, tmp_path_factory):
     return run
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_full_disk(build, tmp_path, monkeypatch):
     written = []
 

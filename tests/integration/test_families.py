@@ -35,7 +35,7 @@ ENCODER = 83_653_863 - 49_490_179 - 20
 @pytest.mark.parametrize(
     ("family", "name"),
     [
-        pytest.param(*pair, marks=pytest.mark.full if pair[0] != "sd15" else ())
+        pytest.param(*pair, marks=pytest.mark.exhaustive if "inpaint" in pair[0] else ())
         for pair in PARAMETERS
     ],
 )

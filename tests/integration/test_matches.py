@@ -54,7 +54,10 @@ def test_the_written_wgsl_of_a_broad_model(broad):
 @pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "size", "dtypes"),
-    [("sd15", (512, 512), ("f16", "w8a16")), ("sdxl", (1024, 1024), ("w8a16",))],
+    [
+        ("sd15", (512, 512), ("f16", "w8a16")),
+        pytest.param("sdxl", (1024, 1024), ("w8a16",), marks=pytest.mark.exhaustive),
+    ],
 )
 def test_the_matches_of_a_full_size_model(name, size, dtypes):
     """Lowering alone, without weights: minutes, where compiling takes half an hour."""

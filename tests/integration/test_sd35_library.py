@@ -8,7 +8,7 @@ from wsd.spec.roles import DENOISER, GUIDED_DENOISER, TEXT_ENCODER, VAE_DECODER,
 from wsd.util.progress import Quiet
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_every_function_compiles():
     library = compile_library(GRAIN, GRAIN.sizes[:1], "f32", Quiet())
     roles = {entry.role: entry for entry in library.entry_points}

@@ -23,7 +23,7 @@ COMPONENTS = [
     pytest.param(family, component.id, size, marks=marks)
     for families, size, marks in (
         ((SPECK, SPECK_XL), (16, 16), ()),
-        ((FAMILIES["tiny-sd15"], FAMILIES["tiny-sdxl"]), (64, 64), pytest.mark.full),
+        ((FAMILIES["tiny-sd15"], FAMILIES["tiny-sdxl"]), (64, 64), pytest.mark.exhaustive),
     )
     for family in families
     for component in family.components

@@ -65,7 +65,7 @@ def build_many(library, out, seeds, alone):
             path.unlink()
 
 
-@pytest.mark.parametrize("count", [500 if THOROUGH else 16])
+@pytest.mark.parametrize("count", [500 if THOROUGH else 8])
 def test_four_processes_share_one_cache(library, alone, tmp_path, count):
     """The cache is empty at first, so that they also make the same checkpoints at once."""
     place = Place(tmp_path)
@@ -89,7 +89,7 @@ def test_four_processes_share_one_cache(library, alone, tmp_path, count):
 def moments(count):
     """Return moments of a build, as parts of the time or room that it takes."""
     chance = random.Random(26)
-    count = count if THOROUGH else 4
+    count = count if THOROUGH else 2
     parts = [0.5, *(chance.random() for _ in range(count - 1))]
     return [pytest.param(part, id=f"{part:.3f}") for part in parts]
 

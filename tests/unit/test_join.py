@@ -79,7 +79,7 @@ def several(bundle, tmp_path_factory):
     ]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_joins_in_any_order_and_nesting_give_the_same_bytes(several, tmp_path):
     results = [

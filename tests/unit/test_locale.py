@@ -48,7 +48,13 @@ def make_latin_1(folder):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("encoding", ["ascii", *(["iso8859-1"] if CAN_MAKE_LOCALES else [])])
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        pytest.param("ascii", marks=pytest.mark.exhaustive),
+        *(["iso8859-1"] if CAN_MAKE_LOCALES else []),
+    ],
+)
 def test_the_same_bytes_whatever_the_locale(bundle, library, tmp_path, encoding):
     variables = {"LC_ALL": "POSIX"} if encoding == "ascii" else make_latin_1(tmp_path)
     out, joined = tmp_path / "out", tmp_path / "joined"
