@@ -26,6 +26,7 @@ _KERNEL = "_kernel"
 # How generated WGSL declares a buffer: its variable is the TIR buffer's name and a suffix.
 _DECLARED = re.compile(r"@binding\((\d+)\) var<storage, \w+> (\w+) :")
 _BUFFER_SUFFIX = "_ptr"
+_WRITTEN = re.compile(r"var<storage, read_write> (\w+) :")
 
 
 def target() -> Any:
@@ -177,6 +178,17 @@ def shaders(executable: Executable) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def build_function(name: str, function: Any) -> dict[str, str]:
+    """Return the WGSL shaders of one scheduled TIR function by kernel name, as a library has them.
+
+    Args:
+        name: the function's name.
+        function: its TIR.
+    """
+    module = tvm.IRModule({name: function.with_attr("global_symbol", name)})
+    return shaders(tvm.compile(module, target=target()))
+
+
 def kernel_name(function: str) -> str:
     """Return the name of the first shader that a TIR function becomes."""
     return function + _KERNEL
@@ -194,3 +206,8 @@ def storage_buffers(shader: str) -> list[str]:
     """
     declared = sorted((int(binding), name) for binding, name in _DECLARED.findall(shader))
     return [name.removesuffix(_BUFFER_SUFFIX) for _, name in declared]
+
+
+def written_buffers(shader: str) -> set[str]:
+    """Return which of :func:`storage_buffers` a generated shader writes."""
+    return {name.removesuffix(_BUFFER_SUFFIX) for name in _WRITTEN.findall(shader)}
