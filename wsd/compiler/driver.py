@@ -69,8 +69,8 @@ def compile_library(
         dump: folder for the IR after each pass and for every shader (:mod:`wsd.compiler.dump`).
             With it the family is compiled even if the library is cached; the library's bytes
             are the same either way.
-        database: tuned schedules of this model (:func:`wsd.compiler.schedule_database.check_database`); None for those of the
-            rules alone.
+        database: tuned schedules, which :func:`wsd.compiler.schedule_database.check_database`
+            found to be of this model; None for those of the rules alone.
 
     Raises:
         UsageError: if the database has none of the model's functions.

@@ -24,8 +24,6 @@ from wsd.compiler.tvm_compat.build import (
 )
 from wsd.compiler.tvm_compat.errors import calling_tvm
 from wsd.compiler.tvm_compat.meta_schedule import (
-    RECORDS,
-    WORKLOADS,
     LoadedDatabase,
     describe_record,
     is_scheduled,
@@ -66,8 +64,6 @@ from wsd.compiler.tvm_compat.version import is_reference_lane, version
 
 __all__ = [
     "Executable",
-    "RECORDS",
-    "WORKLOADS",
     "IRModule",
     "LoadedDatabase",
     "Plan",

@@ -19,9 +19,6 @@ from wsd.compiler.tvm_compat.tir import tir
 from wsd.compiler.tvm_compat.version import first_module, is_reference_lane
 
 _meta_schedule = first_module("tvm.s_tir.meta_schedule", "tvm.meta_schedule")
-# The files of TVM's JSONDatabase in a folder: one line of JSON for each workload and each record.
-WORKLOADS = "database_workload.json"
-RECORDS = "database_tuning_record.json"
 
 
 def normalized(function: Any) -> IRModule:
@@ -29,7 +26,9 @@ def normalized(function: Any) -> IRModule:
     return tvm.get_global_func(f"{_meta_schedule.__name__}.normalize_mod")(function)
 
 
-def describe_record(schedule: Any, workload: IRModule, line: int, seconds: float) -> tuple[str, str]:
+def describe_record(
+    schedule: Any, workload: IRModule, line: int, seconds: float
+) -> tuple[str, str]:
     """Return the lines of a database for a schedule that was found: workload and record.
 
     Args:
@@ -137,7 +136,7 @@ def _hashing_by_address() -> Iterator[None]:
     libinfo, core = (importlib.import_module(f"tvm_ffi.{name}") for name in ("libinfo", "core"))
     find = ctypes.CDLL(libinfo.find_libtvm_ffi()).TVMFFIGetTypeAttrColumn
     find.restype, find.argtypes = ctypes.POINTER(_Column), [ctypes.POINTER(_Name)]
-    index = core._object_type_key_to_index("ir.PrimType")  # noqa: SLF001 - it has no public name
+    index = core._object_type_key_to_index("ir.PrimType")
     kept = []
     for name in (b"__any_hash__", b"__any_equal__"):
         found = find(ctypes.byref(_Name(name, len(name))))

@@ -1,4 +1,4 @@
-"""The schedules that `wsd tune` tries for a function: the rules, with other numbers than their own."""
+"""The schedules that `wsd tune` tries for a function: the rules with other numbers than theirs."""
 
 from __future__ import annotations
 
