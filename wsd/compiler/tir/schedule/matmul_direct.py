@@ -79,13 +79,13 @@ class MatmulDirect(dlight.base.ScheduleRule):
         gemm, *after = blocks
         if after and not after[0].is_injective():
             return None
-        result = after[0].block_rv if after else schedule.cache_write(gemm.block_rv, 0, "global")
-        ready = [found[0].block_rv if found else None for found in loads.values()]
         packed = bool(loads[UNPACKED])
         small = _is_small_gemm(schedule, gemm)
         edges = _tile_edges(schedule, gemm, packed=packed, tile=self._tile) if small else None
         if edges is None:
             return None
+        result = after[0].block_rv if after else schedule.cache_write(gemm.block_rv, 0, "global")
+        ready = [found[0].block_rv if found else None for found in loads.values()]
         threads, depth = (self._tile.threads, self._tile.depth) if self._tile else (_THREADS, 1)
         try:
             _schedule_tiles(schedule, ready, gemm.block_rv, result, edges, threads, depth)
