@@ -37,9 +37,7 @@ def target() -> Any:
     version only ("mvp"): Emscripten refuses objects that name later features if its Binaryen is
     older than TVM's LLVM.
     """
-    return tvm.target.Target(
-        _DEVICE, host={"kind": "llvm", "mtriple": _HOST_TRIPLE, "mcpu": "mvp"}
-    )
+    return tvm.target.Target(_DEVICE, host={"kind": "llvm", "mtriple": _HOST_TRIPLE, "mcpu": "mvp"})
 
 
 @dataclass(frozen=True)
