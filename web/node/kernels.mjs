@@ -1,9 +1,10 @@
 // Runs single kernels on Dawn: node kernels.mjs FEATURE... (WebGPU features that kernels may use)
 //
 // Each line on standard input is a JSON request:
-//   {buffers: {name: path or bytes}, launches: [{code, grid, buffers}], read: {name: path}, repeat}
+//   {buffers: {name: path or bytes}, launches: [{code, entry, grid, buffers}], read: {name: path},
+//   repeat}
 // Buffers are filled from files, or with zeros; {hold: buffers} keeps buffers for the requests
-// that follow. Each line on standard output is a JSON answer:
+// that follow. The entry point is "main" unless the launch names one. Each line on standard output is a JSON answer:
 //   {ms}, the GPU time of one repetition in milliseconds, or {failure}. The first line describes
 //   the adapter.
 
@@ -54,23 +55,23 @@ const timed = features.includes("timestamp-query");
 /** Measurements of one request, of which the fastest counts. */
 const ROUNDS = 8;
 const stamps = timed ? device.createQuerySet({ type: "timestamp", count: 2 * ROUNDS }) : undefined;
-const { STORAGE, COPY_SRC, COPY_DST, MAP_READ, QUERY_RESOLVE } = GPUBufferUsage;
+const { STORAGE, UNIFORM, COPY_SRC, COPY_DST, MAP_READ, QUERY_RESOLVE } = GPUBufferUsage;
 
 async function makeBuffers(wanted) {
   const made = {};
   for (const [name, from] of Object.entries(wanted)) {
     const data = typeof from === "string" ? await readFile(from) : undefined;
     const size = Math.ceil((data?.byteLength ?? from) / 4) * 4;
-    made[name] = device.createBuffer({ size, usage: STORAGE | COPY_SRC | COPY_DST });
+    made[name] = device.createBuffer({ size, usage: STORAGE | UNIFORM | COPY_SRC | COPY_DST });
     if (data !== undefined) device.queue.writeBuffer(made[name], 0, data);
   }
   return made;
 }
 
-async function makeLaunch({ code, grid, buffers }, made) {
+async function makeLaunch({ code, entry = "main", grid, buffers }, made) {
   device.pushErrorScope("validation");
   const module = device.createShaderModule({ code });
-  const compute = { module, entryPoint: "main" };
+  const compute = { module, entryPoint: entry };
   let pipeline;
   try {
     pipeline = await device.createComputePipelineAsync({ layout: "auto", compute });

@@ -20,6 +20,7 @@ from wsd.cli.options import (
     SizeType,
     checkpoint_options,
     chunks_option,
+    database_option,
     dtype_option,
     dump_option,
     layout_option,
@@ -35,6 +36,7 @@ from wsd.util.terminal import say
 if TYPE_CHECKING:
     from wsd.checkpoint.checkpoint import Checkpoint
     from wsd.compiler.library import Library
+    from wsd.compiler.schedule_database import ScheduleDatabase
     from wsd.models.registry import Family
     from wsd.models.schedule_options import Denoising, ScheduleOptions
     from wsd.util.progress import Progress
@@ -60,11 +62,12 @@ def models() -> None:
 @chunks_option
 @text_only_option
 @dump_option
+@database_option
 @click.option("--out", required=True, type=NEW_FOLDER,
               help="A new folder, for wsd build --library.")  # fmt: skip
 def compile(  # noqa: A001 - the command's name
     chosen: CheckpointChoice, dtype: str | None, sizes: tuple[Size, ...], dump: Path | None,
-    out: Path, *, prompt_chunks: int | None, text_only: bool,
+    database: Path | None, out: Path, *, prompt_chunks: int | None, text_only: bool,
 ) -> None:  # fmt: skip
     """Compile a model without weights, for builds where no compiler is.
 
@@ -85,7 +88,7 @@ def compile(  # noqa: A001 - the command's name
         family = chosen.variant()
     family = _choose_functions(family, prompt_chunks, text_only=text_only)
     with Progress() as progress:
-        library = _find_library(family, dtype, sizes, None, progress, dump)
+        library = _find_library(family, dtype, sizes, None, progress, dump, database=database)
         write_compiled(library, out, progress)
     say(out)
 
@@ -100,6 +103,11 @@ def compile(  # noqa: A001 - the command's name
         ("--dump-ir",),
         beside="--library",
         hint="a given library is not compiled: leave --dump-ir out, or give it to wsd compile",
+    ),
+    Unused(
+        ("--database",),
+        beside="--library",
+        hint="a given library is not compiled: leave --database out, or give it to wsd compile",
     ),
     Unused(
         ("--out", "--self-test", "--examples", "--name", "--check-pictures", "--layout"),
@@ -118,6 +126,7 @@ def compile(  # noqa: A001 - the command's name
 @chunks_option
 @text_only_option
 @dump_option
+@database_option
 @schedule_options
 @scheduler_option
 @click.option("--library", type=click.Path(path_type=Path), metavar="DIR",
@@ -149,6 +158,7 @@ def build(
     dtype: str | None,
     sizes: tuple[Size, ...],
     dump: Path | None,
+    database: Path | None,
     library: Path | None,
     expected: Path | None,
     pictures: Path | None,
@@ -191,7 +201,7 @@ def build(
         with Progress() as progress:
             planned = _choose_functions(denoising.family, prompt_chunks, text_only=text_only)
             compiled = _find_library(
-                planned, dtype, sizes, library, progress, dump, chosen.compile_options()
+                planned, dtype, sizes, library, progress, dump, chosen.compile_options(), database
             )
         default = denoising.default_scheduler
         for line in describe_plan(denoising.family, compiled, denoising.scheduler, default):
@@ -211,7 +221,7 @@ def build(
     compiled_for = _choose_functions(checkpoint.family, prompt_chunks, text_only=text_only)
     with Progress() as progress:
         compiled = _find_library(
-            compiled_for, dtype, sizes, library, progress, dump, chosen.compile_options()
+            compiled_for, dtype, sizes, library, progress, dump, chosen.compile_options(), database
         )
         build_bundle(
             checkpoint, compiled, out, progress, expected, name, examples,
@@ -252,6 +262,7 @@ def _choose_functions(family: Family, prompt_chunks: int | None, *, text_only: b
 def _find_library(
     family: Family, dtype: str | None, sizes: tuple[Size, ...], folder: Path | None,
     progress: Progress, dump: Path | None = None, checkpoint: str = "",
+    database: Path | None = None,
 ) -> Library:  # fmt: skip
     """Compile a family, or read what was compiled.
 
@@ -263,6 +274,7 @@ def _find_library(
         progress: shows what has been done.
         dump: where the compiler writes what it makes on the way, or None.
         checkpoint: the options that name the checkpoint, for the hint about another library.
+        database: the folder of a database of schedules, or None.
     """
     from wsd.compiler.library import open_library
     from wsd.compiler.library_check import check_library
@@ -271,10 +283,22 @@ def _find_library(
         from wsd.compiler.driver import compile_library
         from wsd.models.resolution import check_sizes
 
-        return compile_library(family, check_sizes(family, sizes), dtype or "f32", progress, dump)
+        dtype = dtype or "f32"
+        tuned = None if database is None else _read_database(database, family, dtype)
+        return compile_library(family, check_sizes(family, sizes), dtype, progress, dump, tuned)
     library = open_library(folder)
     check_library(library, family, checkpoint)
     return library
+
+
+def _read_database(folder: Path, family: Family, dtype: str) -> ScheduleDatabase:
+    """Read a database of schedules, which must be of this TVM, model and precision."""
+    from wsd.compiler.schedule_database import check_database, read_database, tuning_target
+    from wsd.compiler.tvm_compat import version
+
+    database = read_database(folder)
+    check_database(database, tuning_target(family, dtype, version()), folder)
+    return database
 
 
 @command()

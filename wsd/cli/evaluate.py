@@ -17,6 +17,7 @@ from wsd.cli.options import (
     SizeType,
     adapters_option,
     checkpoint_options,
+    dtype_option,
     find_host,
     host_option,
     kernels_option,
@@ -24,15 +25,18 @@ from wsd.cli.options import (
     random_option,
     request_options,
     schedule_options,
+    sizes_option,
     weights_option,
     write_report,
 )
+from wsd.spec.seed import MAX_SEED, MIN_SEED
 from wsd.util.terminal import say
 
 if TYPE_CHECKING:
     from wsd.models.schedule_options import ScheduleOptions
     from wsd.runtime.given_picture import GivenPicture
     from wsd.runtime.request import GenerationRequest
+    from wsd.spec.tensor import Size
 
 
 @command()
@@ -185,3 +189,42 @@ def bench(
     if plot is not None:
         write_atomically(plot, draw_plot(found).encode())
     write_report(found.report(), json_path)
+
+
+@command()
+@checkpoint_options("tokenizer", "random_weights", "adapters")
+@dtype_option
+@sizes_option
+@click.option("--database", required=True, metavar="DIR", type=click.Path(path_type=Path),
+              help="The schedules that were found, for wsd compile --database. One that is there "
+                   "is continued.")  # fmt: skip
+@click.option("--trials", type=click.IntRange(1), default=1000, show_default=True,
+              help="Schedules that are timed at most.")  # fmt: skip
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=600.0,
+              show_default=True, help="How long to search at most.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(MIN_SEED, MAX_SEED), default=0, show_default=True,
+              help="Decides the inputs and the order of the schedules.")  # fmt: skip
+def tune(
+    chosen: CheckpointChoice, dtype: str | None, sizes: tuple[Size, ...], database: Path,
+    trials: int, seconds: float, seed: int,
+) -> None:  # fmt: skip
+    """Search faster schedules of a model's generated kernels on this machine's WebGPU.
+
+    What is found is kept when the search is interrupted.
+    """
+    import time
+
+    from wsd.evaluate.tune_schedules import Budget, describe_database, tune_family
+    from wsd.models.resolution import check_sizes, check_sizes_early
+    from wsd.util.progress import Progress
+
+    family = chosen.family()
+    check_sizes_early(family, sizes)
+    if chosen.is_given:
+        family = chosen.variant()
+    budget = Budget(trials, time.monotonic() + seconds)
+    found = tune_family(
+        family, check_sizes(family, sizes), dtype or "f32", database, budget, seed, Progress()
+    )
+    for line in describe_database(found):
+        say(line)

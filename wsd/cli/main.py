@@ -25,7 +25,7 @@ for _command in (
     build.models, build.compile, build.build, build.package, build.expect, build.join,
     build.lora, build.verify,
     run.serve, run.render,
-    evaluate.reference, evaluate.parity, evaluate.bench,
+    evaluate.reference, evaluate.parity, evaluate.bench, evaluate.tune,
     doctor.doctor,
 ):  # fmt: skip
     cli.add_command(_command)

@@ -241,6 +241,10 @@ dump_option = click.option(
     help="Write the IR after each pass and every shader to a new or empty folder. Compiles even "
          "if the library is cached, and does not change the library.",
 )  # fmt: skip
+database_option = click.option(
+    "--database", metavar="DIR", type=click.Path(path_type=Path),
+    help="Tuned schedules of this model, which `wsd tune` wrote.",
+)  # fmt: skip
 sizes_option = click.option(
     "--size", "sizes", multiple=True, type=SizeType(), help="Picture size; repeatable."
 )

@@ -12,6 +12,7 @@ import torch
 
 from wsd.compiler import tvm_compat
 from wsd.compiler.library import Library, architecture, read_library
+from wsd.compiler.schedule_database import ScheduleDatabase
 from wsd.compiler.wasm.runtime import emcc_version, runtime_key
 from wsd.models.family import Family
 from wsd.spec.tensor import Size
@@ -25,8 +26,13 @@ _LOG = logging.getLogger(__name__)
 _DATA_ROOMS = ("kernels", "compiler")
 
 
-def toolchain() -> dict[str, str]:
-    """Return the versions of the tools that decide the library's bytes."""
+def toolchain(database: ScheduleDatabase | None = None) -> dict[str, str]:
+    """Return the versions of the tools that decide the library's bytes.
+
+    Args:
+        database: tuned schedules, of which it has the SHA-256 as ``schedule_database``; None for
+            a library that is scheduled by the rules alone.
+    """
     packages = {name: importlib.metadata.version(name) for name in ("diffusers", "transformers")}
     return {
         "tvm": tvm_compat.version(),
@@ -34,17 +40,22 @@ def toolchain() -> dict[str, str]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         **packages,
+        **({"schedule_database": f"sha256:{database.digest}"} if database else {}),
     }
 
 
 def library_key(
-    family: Family, sizes: Sequence[Size], dtype: str, package: Path = PACKAGE
+    family: Family,
+    sizes: Sequence[Size],
+    dtype: str,
+    package: Path = PACKAGE,
+    database: ScheduleDatabase | None = None,
 ) -> CacheKey:
     """Return everything that a library depends on.
 
-    That is what the compiler is given (architecture, sizes, dtype, tile, chunks, parts), the
-    tools, the code that transforms it (what the driver and the family's architecture import) and
-    its data files.
+    That is what the compiler is given (architecture, sizes, dtype, tile, chunks, parts, tuned
+    schedules), the tools, the code that transforms it (what the driver and the family's
+    architecture import) and its data files.
     Names, weights and defaults of a family are left out: families of one architecture share a
     library.
 
@@ -53,6 +64,7 @@ def library_key(
         sizes: (width, height) of the pictures in pixels.
         dtype: one of :data:`wsd.spec.precision.DTYPES`.
         package: folder with the sources of ``wsd``.
+        database: tuned schedules; None for those of the rules alone.
     """
     code = digest_code("wsd.compiler.driver", type(family.architecture).__module__, package=package)
     for room in _DATA_ROOMS:
@@ -65,7 +77,7 @@ def library_key(
             "tile": family.tile,
             "prompt_chunks": family.prompt_chunks,
             "parts": [part.id for component in family.components for part in component.parts],
-            "toolchain": toolchain(),
+            "toolchain": toolchain(database),
             "runtime": runtime_key().digest,
             "sources": code,
         }

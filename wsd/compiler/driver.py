@@ -23,13 +23,14 @@ from wsd.compiler.library import (
     write_library,
 )
 from wsd.compiler.match.replace import shader_variants
-from wsd.compiler.pipeline import lower
+from wsd.compiler.pipeline import LoweringReport, fuse, lower
 from wsd.compiler.relax_module import (
     add_plan,
     import_entry_points,
     list_entry_points,
     signatures,
 )
+from wsd.compiler.schedule_database import ScheduleDatabase
 from wsd.compiler.shader_checks import check_nothing_unpacked, count_storage_buffers
 from wsd.compiler.wasm.link import link_library
 from wsd.compiler.wasm.runtime import runtime_materials
@@ -56,6 +57,7 @@ def compile_library(
     dtype: str,
     progress: Progress,
     dump: Path | None = None,
+    database: ScheduleDatabase | None = None,
 ) -> Library:
     """Compile a family at the given picture sizes, or take it from the cache.
 
@@ -67,23 +69,26 @@ def compile_library(
         dump: folder for the IR after each pass and for every shader (:mod:`wsd.compiler.dump`).
             With it the family is compiled even if the library is cached; the library's bytes
             are the same either way.
+        database: tuned schedules, which :func:`wsd.compiler.schedule_database.check_database`
+            found to be of this model; None for those of the rules alone.
 
     Raises:
+        UsageError: if the database has none of the model's functions.
         CompileError: if a component cannot be traced, imported or scheduled.
         ToolError: if Emscripten is missing or fails.
     """
-    key = library_key(family, sizes, dtype)
+    key = library_key(family, sizes, dtype, database=database)
     folder = library_folder(key)
     library = find_cached(folder)
     log_lookup(key, library)
     built = None
     if dump is not None:
         _LOG.info("compiling for the dump in %s", dump)
-        built = _build(family, sizes, dtype, progress, Dump(dump))
+        built = _build(family, sizes, dtype, progress, Dump(dump), database)
     if library is None:
 
         def write(scratch: Path) -> None:
-            made = built or _build(family, sizes, dtype, progress, Dump())
+            made = built or _build(family, sizes, dtype, progress, Dump(), database)
             _write(made, scratch, progress)
             write_key(key, scratch)
 
@@ -105,8 +110,35 @@ class _Built:
     executable: tvm_compat.Executable
 
 
+def fuse_family(
+    family: Family, sizes: Sequence[Size], dtype: str, progress: Progress
+) -> tuple[tvm_compat.IRModule, LoweringReport]:
+    """Return a family's module with fused TIR functions that have no schedule yet, for tuning.
+
+    Args:
+        family: the model family.
+        sizes: (width, height) of the pictures in pixels.
+        dtype: one of :data:`wsd.spec.precision.DTYPES`.
+        progress: shows the stages.
+
+    Raises:
+        CompileError: if a component cannot be traced or imported.
+    """
+    traces = _trace(family, sizes, dtype, progress)
+    with progress.stage("fuse", total=1) as advance:
+        module = import_entry_points(list_entry_points(family, sizes, traces), traces)
+        fused = fuse(module, signatures(traces), Dump())
+        advance(1)
+    return fused
+
+
 def _build(
-    family: Family, sizes: Sequence[Size], dtype: str, progress: Progress, dump: Dump
+    family: Family,
+    sizes: Sequence[Size],
+    dtype: str,
+    progress: Progress,
+    dump: Dump,
+    database: ScheduleDatabase | None,
 ) -> _Built:
     traces = _trace(family, sizes, dtype, progress)
     entry_points = list_entry_points(family, sizes, traces)
@@ -114,7 +146,7 @@ def _build(
         module = import_entry_points(entry_points, traces)
         dump.write_module("imported", module)
         advance(1)
-        module, report = lower(module, signatures(traces), dump)
+        module, report = lower(module, signatures(traces), dump, database)
         dump.write_variants(report.variants)
         advance(1)
         with tvm_compat.calling_tvm(f"code generation for {family.name}"):
@@ -138,7 +170,7 @@ def _build(
         shaders=shaders,
         variants=shader_variants(report.variants, report.bytes_accessed, shaders),
         gemm_problems=tuple(report.gemm_problems),
-        toolchain=toolchain(),
+        toolchain=toolchain(database),
         materials=merge_materials([*compiler_materials(), *runtime_materials()]),
     )
     return _Built(library, executable)

@@ -20,6 +20,8 @@ from wsd.compiler.passes.check_legalized import check_legalized
 from wsd.compiler.passes.legalize import legalize_own
 from wsd.compiler.passes.pack_parameters import Signature, pack_parameters
 from wsd.compiler.passes.schedule import schedule
+from wsd.compiler.passes.tuned_schedules import apply_tuned_schedules
+from wsd.compiler.schedule_database import ScheduleDatabase
 from wsd.compiler.tvm_compat import (
     IRModule,
     buffers_of,
@@ -79,9 +81,20 @@ def lowering_passes(signatures: Mapping[str, Signature]) -> list[Pass]:
     ]
 
 
-def scheduling_passes() -> list[Pass]:
-    """Return the passes from fused TIR to scheduled kernels."""
-    return [Pass("schedule", schedule())]
+def scheduling_passes(database: ScheduleDatabase | None = None) -> list[Pass]:
+    """Return the passes from fused TIR to scheduled kernels.
+
+    Args:
+        database: tuned schedules, which come before the rules; None if there are none.
+    """
+    rules = Pass("schedule", schedule())
+    if database is None:
+        return [rules]
+
+    def apply(module: IRModule) -> IRModule:
+        return apply_tuned_schedules(module, database)
+
+    return [Pass("tuned_schedules", apply, is_own=True), rules]
 
 
 @dataclass(frozen=True)
@@ -102,7 +115,10 @@ class LoweringReport:
 
 
 def lower(
-    module: IRModule, signatures: Mapping[str, Signature], dump: Dump
+    module: IRModule,
+    signatures: Mapping[str, Signature],
+    dump: Dump,
+    database: ScheduleDatabase | None = None,
 ) -> tuple[IRModule, LoweringReport]:
     """Run every pass in order, and match kernels between fusion and scheduling.
 
@@ -110,14 +126,23 @@ def lower(
         module: imported Relax functions (:mod:`wsd.compiler.relax_module`).
         signatures: Relax function → what its arguments are, of every function with parameters.
         dump: gets the module after each pass.
+        database: tuned schedules; None if there are none.
 
     Raises:
+        UsageError: if the database has none of the module's functions.
         CompileError: if a pass of TVM fails. An error in a pass, legalizer or schedule rule of
             WSD is raised as it is, with the pass in its notes.
     """
+    fused, report = fuse(module, signatures, dump)
+    return run_passes(scheduling_passes(database), fused, dump), report
+
+
+def fuse(
+    module: IRModule, signatures: Mapping[str, Signature], dump: Dump
+) -> tuple[IRModule, LoweringReport]:
+    """Run the passes up to fused TIR functions, which have no schedule yet; see :func:`lower`."""
     fused = run_passes(lowering_passes(signatures), module, dump)
-    report = report_functions(fused)
-    return run_passes(scheduling_passes(), fused, dump), report
+    return fused, report_functions(fused)
 
 
 def run_passes(passes: list[Pass], module: IRModule, dump: Dump) -> IRModule:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,10 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from wsd.kernels.variant import FEATURES, Variant
+from wsd.kernels.variant import FEATURES, MAX_WORKGROUPS, Variant
 from wsd.runtime.dawn_node import NodeProcess, open_program
 
 _SCRATCH = "scratch"
+# The uniform buffer that a generated kernel binds after its storage buffers: the workgroups along
+# x, which the shader compares with, because tvmjs spreads more than 65535 of them over z.
+_POD_ARGUMENTS = "pod_arguments"
+_UNIFORM_BYTES = 16
+# Descriptions of adapters that compute on the processor, as the page's `isSoftware` has them.
+_SOFTWARE = re.compile("swiftshader|llvmpipe|lavapipe", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,11 @@ class KernelAdapter:
     subgroup_size: tuple[int, int]
     subgroup_matrices: frozenset[tuple[int, int, int]]
 
+    @property
+    def is_software(self) -> bool:
+        """Tell whether it computes on the processor; generated kernels run there by default."""
+        return _SOFTWARE.search(self.description) is not None
+
     def supports(self, variant: Variant) -> bool:
         """Tell whether the adapter can run a variant, as the page's ``selectVariant`` does."""
         smallest, largest = variant.subgroup_size or (0, math.inf)
@@ -56,6 +68,25 @@ class KernelAdapter:
             and smallest <= self.subgroup_size[0]
             and self.subgroup_size[1] <= largest
         )
+
+
+@dataclass(frozen=True)
+class GeneratedKernel:
+    """A kernel that TVM generated, as far as running it takes.
+
+    Attributes:
+        name: of the shader's entry point.
+        code: WGSL.
+        grid: workgroups along x and y.
+        buffers: names of its storage buffers, in the order of the bindings.
+        written: those that it writes → number of values, and their dtype.
+    """
+
+    name: str
+    code: str
+    grid: tuple[int, int]
+    buffers: tuple[str, ...]
+    written: Mapping[str, tuple[int, np.dtype[Any]]]
 
 
 def read_adapter(answer: Mapping[str, Any]) -> KernelAdapter:
@@ -154,6 +185,52 @@ class KernelHost:
         request = {"buffers": buffers, "launches": launches, "read": {result: str(out)}}
         answer = self._ask({**request, "repeat": repeat})
         return np.fromfile(out, np.float32)[:size], answer["ms"]
+
+    def run_generated(
+        self, kernel: GeneratedKernel, repeat: int = 1
+    ) -> tuple[dict[str, np.ndarray], float | None]:
+        """Run a kernel that TVM generated, as tvmjs does; what it reads is held.
+
+        Args:
+            kernel: the kernel.
+            repeat: how often it runs while it is timed; more than 1 for several rounds, of which
+                the fastest counts.
+
+        Returns:
+            (buffer that it writes → its values, GPU time of one run in milliseconds, None on an
+            adapter without timestamps).
+
+        Raises:
+            RenderError: if it does not compile or run.
+        """
+        paths = {name: self._folder / f"out_{name}.bin" for name in kernel.written}
+        x, y = kernel.grid
+        along, turns = x, 1
+        while along > MAX_WORKGROUPS:
+            along, turns = -(-along // 2), 2 * turns
+        # All four words are the same: the shader reads the first.
+        pod = np.full(_UNIFORM_BYTES // 4, x, np.uint32)
+        request = {
+            "buffers": {
+                **{name: count * dtype.itemsize for name, (count, dtype) in kernel.written.items()},
+                _POD_ARGUMENTS: str(self._write(_POD_ARGUMENTS, pod)),
+            },
+            "launches": [
+                {
+                    "code": kernel.code,
+                    "entry": kernel.name,
+                    "grid": (along, y, turns),
+                    "buffers": [*kernel.buffers, _POD_ARGUMENTS],
+                }
+            ],
+            "read": {name: str(path) for name, path in paths.items()},
+        }
+        answer = self._ask({**request, "repeat": repeat})
+        results = {
+            name: np.fromfile(paths[name], dtype)[:count]
+            for name, (count, dtype) in kernel.written.items()
+        }
+        return results, answer["ms"]
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         self._process.send(request)

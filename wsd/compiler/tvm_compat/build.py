@@ -20,12 +20,14 @@ from wsd.compiler.tvm_compat.version import is_reference_lane
 # TVM's classes carry no types.
 Executable = Any
 
+_DEVICE = {"kind": "webgpu", "max_num_threads": 256}
 _HOST_TRIPLE = "wasm32-unknown-unknown-wasm"
 # A TIR function "f" becomes the shaders "f_kernel", "f_kernel_1", "f_kernel_2" …
 _KERNEL = "_kernel"
 # How generated WGSL declares a buffer: its variable is the TIR buffer's name and a suffix.
 _DECLARED = re.compile(r"@binding\((\d+)\) var<storage, \w+> (\w+) :")
 _BUFFER_SUFFIX = "_ptr"
+_WRITTEN = re.compile(r"var<storage, read_write> (\w+) :")
 
 
 def target() -> Any:
@@ -35,10 +37,7 @@ def target() -> Any:
     version only ("mvp"): Emscripten refuses objects that name later features if its Binaryen is
     older than TVM's LLVM.
     """
-    return tvm.target.Target(
-        {"kind": "webgpu", "max_num_threads": 256},
-        host={"kind": "llvm", "mtriple": _HOST_TRIPLE, "mcpu": "mvp"},
-    )
+    return tvm.target.Target(_DEVICE, host={"kind": "llvm", "mtriple": _HOST_TRIPLE, "mcpu": "mvp"})
 
 
 @dataclass(frozen=True)
@@ -177,6 +176,18 @@ def shaders(executable: Executable) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def build_function(name: str, function: Any) -> dict[str, str]:
+    """Return the WGSL shaders of one scheduled TIR function by kernel name, as a library has them.
+
+    Args:
+        name: the function's name.
+        function: its TIR.
+    """
+    module = tvm.IRModule({name: function.with_attr("global_symbol", name)})
+    # Nothing is linked, and the host's code decides nothing about a shader.
+    return shaders(tvm.compile(module, target=tvm.target.Target(_DEVICE, host={"kind": "llvm"})))
+
+
 def kernel_name(function: str) -> str:
     """Return the name of the first shader that a TIR function becomes."""
     return function + _KERNEL
@@ -194,3 +205,8 @@ def storage_buffers(shader: str) -> list[str]:
     """
     declared = sorted((int(binding), name) for binding, name in _DECLARED.findall(shader))
     return [name.removesuffix(_BUFFER_SUFFIX) for _, name in declared]
+
+
+def written_buffers(shader: str) -> set[str]:
+    """Return which of :func:`storage_buffers` a generated shader writes."""
+    return {name.removesuffix(_BUFFER_SUFFIX) for name in _WRITTEN.findall(shader)}

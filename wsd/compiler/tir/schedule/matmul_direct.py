@@ -11,6 +11,7 @@ an axis of each operand, so that every value is used several times after it is l
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from wsd.compiler.tir.dequantize import UNPACKED
@@ -34,8 +35,33 @@ _LARGE_WORK = 1 << 24
 _LOADS = ("pad_temp", UNPACKED)
 
 
+@dataclass(frozen=True)
+class DirectTile:
+    """What a thread computes of a GEMM, and how.
+
+    Attributes:
+        first: the tile's edge along the axis that only the first operand has.
+        second: the tile's edge along the axis that only the second operand has.
+        threads: threads of a workgroup.
+        depth: steps of the sum that are unrolled.
+    """
+
+    first: int
+    second: int
+    threads: int = _THREADS
+    depth: int = 1
+
+
 class MatmulDirect(dlight.base.ScheduleRule):
     """Schedule a small matmul or convolution and what is fused after it."""
+
+    def __init__(self, tile: DirectTile | None = None) -> None:
+        """Make the rule.
+
+        Args:
+            tile: what each thread computes, for tuning; None for the rule's own choice.
+        """
+        self._tile = tile
 
     def apply(self, func: Any, _target: Any, _tunable: bool) -> Any:
         """Return a schedule, or None where the rule does not fit."""
@@ -53,13 +79,16 @@ class MatmulDirect(dlight.base.ScheduleRule):
         gemm, *after = blocks
         if after and not after[0].is_injective():
             return None
-        if not _is_small_gemm(schedule, gemm):
+        packed = bool(loads[UNPACKED])
+        small = _is_small_gemm(schedule, gemm)
+        edges = _tile_edges(schedule, gemm, packed=packed, tile=self._tile) if small else None
+        if edges is None:
             return None
         result = after[0].block_rv if after else schedule.cache_write(gemm.block_rv, 0, "global")
         ready = [found[0].block_rv if found else None for found in loads.values()]
-        edges = _tile_edges(schedule, gemm, packed=bool(loads[UNPACKED]))
+        threads, depth = (self._tile.threads, self._tile.depth) if self._tile else (_THREADS, 1)
         try:
-            _schedule_tiles(schedule, ready, gemm.block_rv, result, edges)
+            _schedule_tiles(schedule, ready, gemm.block_rv, result, edges, threads, depth)
         except ScheduleError:
             return None  # The axes of the epilogue differ from those of the GEMM.
         return schedule
@@ -70,8 +99,9 @@ def _several(loads: dict[str, list[Any]]) -> bool:
 
 
 def _schedule_tiles(
-    schedule: Any, ready: list[Any], block: Any, result: Any, edges: list[int]
-) -> None:
+    schedule: Any, ready: list[Any], block: Any, result: Any, edges: list[int],
+    threads: int, depth: int,
+) -> None:  # fmt: skip
     """Give each thread one tile of outputs, summed in registers.
 
     Args:
@@ -80,6 +110,12 @@ def _schedule_tiles(
         block: the GEMM.
         result: the block that writes the function's result.
         edges: the tile's edge along each output axis of the GEMM.
+        threads: threads of a workgroup.
+        depth: steps of the innermost sum that are unrolled.
+
+    Raises:
+        ScheduleError: if ``depth`` does not divide the innermost sum, or if the axes of the
+            epilogue differ from those of the GEMM.
     """
     loops = schedule.get_loops(block)
     spatial, sums = loops[: len(edges)], loops[len(edges) :]
@@ -88,8 +124,12 @@ def _schedule_tiles(
         along, within = schedule.split(loop, [None, edge])
         outer.append(along)
         tile.append(within)
-    schedule.reorder(*outer, *sums, *tile)
-    group, thread = schedule.split(schedule.fuse(*outer), [None, _THREADS])
+    steps = []
+    if depth > 1:
+        sums[-1], step = schedule.split(sums[-1], [None, depth])
+        steps = [step]
+    schedule.reorder(*outer, *sums, *steps, *tile)
+    group, thread = schedule.split(schedule.fuse(*outer), [None, threads])
     schedule.bind(group, "blockIdx.x")
     schedule.bind(thread, "threadIdx.x")
     schedule.set_scope(block, 0, "local")
@@ -100,7 +140,7 @@ def _schedule_tiles(
         schedule.set_scope(loaded, 0, "local")
         schedule.compute_at(loaded, sums[-1], preserve_unit_loops=True)
         _unroll(schedule, schedule.get_loops(loaded)[2 + len(sums) :])
-    _unroll(schedule, tile)
+    _unroll(schedule, [*steps, *tile])
     start = schedule.decompose_reduction(block, sums[0])
     _unroll(schedule, schedule.get_loops(start)[2:])
 
@@ -121,8 +161,10 @@ def _is_small_gemm(schedule: Any, block: Any) -> bool:
     return reads == 2 and outputs >= _MIN_OUTPUTS and math.prod(extents) <= _SMALL
 
 
-def _tile_edges(schedule: Any, block: Any, packed: bool) -> list[int]:
-    """Return the edge of a thread's tile along each output axis.
+def _tile_edges(
+    schedule: Any, block: Any, packed: bool, tile: DirectTile | None
+) -> list[int] | None:
+    """Return the edge of a thread's tile along each output axis; None if a given tile fits none.
 
     The tile spans the last axis that only the first operand has and the last that only the second
     has: M and N of a GEMM, pixels and channels of a convolution.
@@ -144,6 +186,8 @@ def _tile_edges(schedule: Any, block: Any, packed: bool) -> list[int]:
                 axes.append(axis)
                 break
     extents = [extent for _, extent in spatial]
+    if tile is not None:
+        return _given_edges(extents, axes, block, tile)
     large = (
         not packed
         and len(axes) == 2
@@ -156,3 +200,16 @@ def _tile_edges(schedule: Any, block: Any, packed: bool) -> list[int]:
         smaller = next((e for e in _TILE_EDGES if extents[axis] % e == 0), 1)
         edges[axis] = _LARGE_EDGE if large else smaller
     return edges
+
+
+def _given_edges(
+    extents: list[int], axes: list[int], block: Any, tile: DirectTile
+) -> list[int] | None:
+    """Return the edges of a tile that was given; None if it does not divide the GEMM."""
+    if len(axes) != len((tile.first, tile.second)):
+        return None
+    sums = [i.dom for i, kind in zip(block.iters, block.dom_kind(), strict=True) if kind == "R"]
+    wanted = dict(zip(axes, (tile.first, tile.second), strict=True))
+    if int(sums[-1]) % tile.depth or any(extents[axis] % edge for axis, edge in wanted.items()):
+        return None
+    return [wanted.get(axis, 1) for axis in range(len(extents))]

@@ -33,6 +33,16 @@ def emit_row_reduction(builder: Any, name: str, reduction: Callable[..., Any], *
 class RowReduction(dlight.base.ScheduleRule):
     """Schedule one row reduction: a thread for each row if rows are many, else a workgroup."""
 
+    def __init__(self, threads: int = _THREADS, many_rows: int = _MANY_ROWS) -> None:
+        """Make the rule; other numbers than its own are for tuning.
+
+        Args:
+            threads: threads of a workgroup.
+            many_rows: with at least this many rows, one thread sums a row.
+        """
+        self._threads = threads
+        self._many_rows = many_rows
+
     def apply(self, func: Any, _target: Any, _tunable: bool) -> Any:
         """Return a schedule, or None where the rule does not fit."""
         schedule = Schedule(func)
@@ -46,13 +56,13 @@ class RowReduction(dlight.base.ScheduleRule):
         inner = [loop for loop, kind in loops if kind == "R"]
         count = math.prod(int(schedule.get(loop).extent) for loop in rows)
         fused, numbers = schedule.fuse(*rows), schedule.fuse(*inner)
-        if count < _MANY_ROWS:
+        if count < self._many_rows:
             schedule.bind(fused, "blockIdx.x")
-            _, thread = schedule.split(numbers, [None, _THREADS])
+            _, thread = schedule.split(numbers, [None, self._threads])
             schedule.bind(thread, "threadIdx.x")
             return schedule
         result = schedule.cache_write(block, 0, "local")
-        group, thread = schedule.split(fused, [None, _THREADS])
+        group, thread = schedule.split(fused, [None, self._threads])
         schedule.bind(group, "blockIdx.x")
         schedule.bind(thread, "threadIdx.x")
         schedule.reverse_compute_at(result, thread)

@@ -1,0 +1,124 @@
+"""The database of tuned schedules: how it is written and read, and which ones are refused."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from speck import BROAD, SPECK, TWIN
+from wsd.compiler.cache import library_key, toolchain
+from wsd.compiler.schedule_database import (
+    RECORDS,
+    TABLE,
+    WORKLOADS,
+    ScheduleDatabase,
+    TunedKernel,
+    TuningAdapter,
+    check_database,
+    read_database,
+    tuning_target,
+    write_database,
+)
+from wsd.errors import UsageError
+
+ADAPTER = TuningAdapter("a vendor", "an architecture", "a description")
+EMPTY = ScheduleDatabase(tuning_target(SPECK, "f32", "0.27.0"), ADAPTER, ((16, 16),), 3)
+ONE = replace(
+    EMPTY,
+    kernels=(TunedKernel("linear", 2.0, 1.0),),
+    workloads=('["1","workload"]',),
+    records=('[0,["record"]]',),
+)
+TWO = replace(
+    ONE,
+    kernels=(*ONE.kernels, TunedKernel("conv", 3.0, 1.5)),
+    workloads=(*ONE.workloads, '["2","workload"]'),
+    records=(*ONE.records, '[1,["record"]]'),
+)
+
+
+@pytest.mark.parametrize("database", [EMPTY, ONE, TWO], ids=["empty", "one", "two"])
+def test_what_is_written_is_read(tmp_path, database):
+    write_database(database, tmp_path / "new")
+    assert read_database(tmp_path / "new") == database
+
+
+def test_tvms_files_have_a_line_for_each_kernel(tmp_path):
+    write_database(TWO, tmp_path)
+    assert (tmp_path / WORKLOADS).read_text() == '["1","workload"]\n["2","workload"]\n'
+    assert [json.loads(line)[0] for line in (tmp_path / RECORDS).open()] == [0, 1]
+
+
+@pytest.mark.parametrize("interrupted_after", [WORKLOADS, RECORDS])
+def test_an_interruption_while_it_is_written_leaves_the_earlier_one(tmp_path, interrupted_after):
+    write_database(ONE, tmp_path / "database")
+    write_database(TWO, tmp_path / "later")
+    written = [WORKLOADS, RECORDS][: [WORKLOADS, RECORDS].index(interrupted_after) + 1]
+    for name in written:
+        (tmp_path / "later" / name).replace(tmp_path / "database" / name)
+    assert read_database(tmp_path / "database") == ONE
+
+
+@pytest.mark.parametrize("name", [WORKLOADS, RECORDS])
+def test_a_damaged_file_is_named(tmp_path, name):
+    write_database(TWO, tmp_path)
+    path = tmp_path / name
+    path.write_text(path.read_text().replace("[", "(", 1))
+    with pytest.raises(UsageError, match=f"{name} is damaged") as caught:
+        read_database(tmp_path)
+    assert "wsd tune" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", [WORKLOADS, RECORDS, TABLE])
+def test_a_missing_file_is_named(tmp_path, name):
+    write_database(ONE, tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(UsageError, match=name):
+        read_database(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"target": 3}'])
+def test_a_table_that_is_none_is_refused(tmp_path, text):
+    write_database(ONE, tmp_path)
+    (tmp_path / TABLE).write_text(text)
+    with pytest.raises(UsageError, match=TABLE):
+        read_database(tmp_path)
+
+
+def test_a_database_of_this_model_is_taken_by_all_models_of_its_architecture(tmp_path):
+    check_database(ONE, tuning_target(SPECK, "f32", "0.27.0"), tmp_path)
+    check_database(ONE, tuning_target(TWIN, "f32", "0.27.0"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (tuning_target(SPECK, "f32", "0.21.0"), "with TVM 0.27.0, and this is TVM 0.21.0"),
+        (tuning_target(BROAD, "f32", "0.27.0"), f"for speck, not for {BROAD.name}"),
+        (
+            tuning_target(replace(BROAD, name="speck"), "f32", "0.27.0"),
+            "for another variant of speck, not for speck",
+        ),
+        (tuning_target(SPECK, "f16", "0.27.0"), "for speck in f32, not in f16"),
+    ],
+    ids=["TVM", "model", "variant", "precision"],
+)
+def test_a_database_of_something_else_is_refused_by_name(tmp_path, wanted, said):
+    with pytest.raises(UsageError, match=said) as caught:
+        check_database(ONE, wanted, tmp_path)
+    assert caught.value.hint.startswith(f"tune one with: wsd tune --model {wanted.model}")
+
+
+@pytest.mark.slow
+def test_the_key_and_the_toolchain_have_the_database():
+    def key(database):
+        return library_key(SPECK, SPECK.sizes, "f32", database=database)
+
+    assert key(ONE).differences(key(None)) == ["toolchain.schedule_database"]
+    assert key(ONE).differences(key(TWO)) == ["toolchain.schedule_database"]
+    assert (
+        key(ONE).differences(key(replace(ONE, seed=4, adapter=replace(ADAPTER, vendor="")))) == []
+    )
+    # The library's toolchain goes to the manifest and from there to the provenance.
+    assert toolchain(ONE)["schedule_database"] == f"sha256:{ONE.digest}"
+    assert "schedule_database" not in toolchain()

@@ -1,0 +1,139 @@
+"""A tuned schedule is recorded as TVM does, applied from its files, and computes the same."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tvm.relax import op
+
+from relax_functions import relax_function
+from wsd.compiler.dump import Dump
+from wsd.compiler.passes.tuned_schedules import apply_tuned_schedules
+from wsd.compiler.pipeline import lowering_passes, run_passes, scheduling_passes
+from wsd.compiler.schedule_database import (
+    ScheduleDatabase,
+    TunedKernel,
+    TuningAdapter,
+    TuningTarget,
+    read_database,
+    write_database,
+)
+from wsd.compiler.tir.schedule.candidates import schedule_candidates
+from wsd.compiler.tir.schedule.matmul_direct import DirectTile, MatmulDirect
+from wsd.compiler.tvm_compat import (
+    describe_record,
+    is_scheduled,
+    normalized,
+    target,
+    thread_extents,
+    tir,
+    version,
+)
+from wsd.errors import UsageError
+from wsd.evaluate.tune_schedules import agree
+
+EMPTY = ScheduleDatabase(
+    TuningTarget(version(), "a model", "its architecture", "f32"),
+    TuningAdapter("", "", ""), ((16, 16),), 0,
+)  # fmt: skip
+TILE = DirectTile(2, 4, threads=32, depth=4)
+
+
+def fused(m=16, n=24, k=8):
+    def body(emit, x, w):
+        return emit(op.nn.relu(emit(op.matmul(x, emit(op.permute_dims(w))))))
+
+    module = relax_function({"x": (m, k), "w": (n, k)}, body)
+    return run_passes(lowering_passes({}), module, Dump())
+
+
+def the_function(module):
+    [function] = (f for _, f in module.functions_items() if isinstance(f, tir.PrimFunc))
+    return function
+
+
+def database_of(module, tile=TILE):
+    """Return a database by hand: a schedule of one function."""
+    workload = normalized(the_function(module))
+    with target():
+        schedule = MatmulDirect(tile).apply(workload["main"], target(), False)
+    workloads, records = describe_record(schedule, workload, 0, 0.001)
+    return replace(
+        EMPTY, kernels=(TunedKernel("f", 2, 1),), workloads=(workloads,), records=(records,)
+    )
+
+
+def test_a_tile_that_divides_a_gemm_is_taken_and_another_is_not():
+    function = normalized(the_function(fused()))["main"]
+    with target():
+        assert MatmulDirect(TILE).apply(function, target(), False) is not None
+        for tile in (DirectTile(3, 4), DirectTile(2, 5), DirectTile(2, 4, depth=3)):
+            assert MatmulDirect(tile).apply(function, target(), False) is None
+
+
+def test_a_database_schedules_its_function_before_the_rules(tmp_path):
+    module = fused()
+    write_database(database_of(module), tmp_path)
+    tuned = apply_tuned_schedules(module, read_database(tmp_path))
+    assert is_scheduled(the_function(tuned))
+    assert not is_scheduled(the_function(module))
+    # 16x24 outputs in tiles of 2x4 are 48 threads.
+    assert thread_extents(the_function(tuned)) == {"blockIdx.x": 2, "threadIdx.x": 32}
+    passed = run_passes(scheduling_passes(read_database(tmp_path)), module, Dump())
+    assert thread_extents(the_function(passed)) == {"blockIdx.x": 2, "threadIdx.x": 32}
+    own = run_passes(scheduling_passes(), module, Dump())
+    assert thread_extents(the_function(own)) == {"blockIdx.x": 1, "threadIdx.x": 64}
+
+
+def test_a_database_of_other_functions_is_refused():
+    with pytest.raises(UsageError, match="a model has schedules for none") as caught:
+        apply_tuned_schedules(fused(m=8), database_of(fused()))
+    assert "tune anew" in caught.value.hint
+
+
+@pytest.mark.slow
+def test_a_database_is_applied_in_another_process(tmp_path):
+    write_database(database_of(fused()), tmp_path)
+    code = (
+        "import json, sys; from pathlib import Path\n"
+        "from test_tuned_schedules import fused, the_function, thread_extents\n"
+        "from test_tuned_schedules import apply_tuned_schedules, read_database\n"
+        "module = apply_tuned_schedules(fused(), read_database(Path(sys.argv[1])))\n"
+        "print(json.dumps(thread_extents(the_function(module))))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{code}", str(tmp_path)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout) == {"blockIdx.x": 2, "threadIdx.x": 32}
+
+
+def test_candidates_are_the_same_in_the_same_order():
+    function = normalized(the_function(fused()))["main"]
+    traces = [[str(c.trace) for c in schedule_candidates(function)] for _ in range(2)]
+    assert traces[0] == traces[1]
+    assert len(set(traces[0])) > 20
+
+
+@pytest.mark.parametrize(
+    ("found", "good"),
+    [
+        ([1, 2, 3], True),
+        ([1, 2, 3 + 1e-5], True),
+        ([1, 2, 3 + 1e-3], False),
+        ([1, 2, np.nan], False),
+        ([0, 0, 0], False),
+    ],
+)
+def test_results_agree_up_to_rounding(found, good):
+    expected = {"y": np.array([1, 2, 3], np.float32)}
+    assert agree({"y": np.array(found, np.float32)}, expected) is good
+
+
+def test_integers_agree_only_if_they_are_equal():
+    expected = {"y": np.array([1000000, 2], np.int32)}
+    assert agree({"y": np.array([1000000, 2], np.int32)}, expected)
+    assert not agree({"y": np.array([1000001, 2], np.int32)}, expected)

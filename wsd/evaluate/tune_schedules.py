@@ -1,0 +1,354 @@
+"""`wsd tune`: search faster schedules of a model's generated kernels on this machine's WebGPU.
+
+For each TIR function that becomes one kernel, the schedules of
+:func:`wsd.compiler.tir.schedule.candidates.schedule_candidates` are compiled, run through Dawn in
+Node.js on seeded inputs, compared with what the schedule of WSD's rules computes, and timed. The
+fastest is timed once more in turn with the rules' own; if it is faster by at least
+:data:`LEAST_GAIN`, it goes to the database. Functions with most work come first. The database is
+written after each of them, so that an interrupted search keeps what it found.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wsd.compiler import tvm_compat
+from wsd.compiler.driver import fuse_family
+from wsd.compiler.passes.schedule import schedule_rules
+from wsd.compiler.schedule_database import (
+    TABLE,
+    ScheduleDatabase,
+    TunedKernel,
+    TuningAdapter,
+    check_database,
+    read_database,
+    tuning_target,
+    write_database,
+)
+from wsd.compiler.tir.schedule.candidates import schedule_candidates
+from wsd.errors import CompileError, RenderError, ToolError, UsageError
+from wsd.kernels.variant import Variant
+from wsd.models.family import Family
+from wsd.runtime.kernel_runner import GeneratedKernel, KernelHost, open_kernel_host
+from wsd.spec.tensor import Size
+from wsd.util.progress import Progress
+from wsd.util.terminal import say
+
+# A tuned schedule counts if the rules' own takes at least this many times as long.
+LEAST_GAIN = 1.05
+# Relative error of a candidate's result, of the result of the rules' schedule: sums of float32 in
+# another order differ by less.
+_TOLERANCE = 1e-5
+# A kernel is repeated until a round takes about this long.
+_ROUND_MILLISECONDS = 5.0
+_MAX_REPEAT = 200
+# The last comparison, in turns.
+_TURNS = 3
+# Inputs: float values are between these, so that quotients and roots are finite.
+_LOW, _HIGH = 0.25, 1.0
+# Buffers of more bytes than this are left out: 512 MiB.
+_MAX_BYTES = 1 << 29
+
+
+@dataclass
+class Budget:
+    """How long a search may go on.
+
+    Attributes:
+        trials: candidates that may still be timed.
+        deadline: when it ends, as ``time.monotonic`` counts.
+    """
+
+    trials: int
+    deadline: float
+
+    @property
+    def is_left(self) -> bool:
+        """Tell whether another candidate may be timed."""
+        return self.trials > 0 and time.monotonic() < self.deadline
+
+
+@dataclass(frozen=True)
+class TunedSchedule:
+    """The fastest schedule of a function, and what it saves.
+
+    Attributes:
+        schedule: its trace begins with the function as MetaSchedule normalizes it.
+        before: milliseconds with the schedule of WSD's rules.
+        after: milliseconds with this one, timed in turn with the other.
+    """
+
+    schedule: Any
+    before: float
+    after: float
+
+
+def tune_family(
+    family: Family, sizes: Sequence[Size], dtype: str, folder: Path, budget: Budget, seed: int,
+    progress: Progress,
+) -> ScheduleDatabase:  # fmt: skip
+    """Search schedules for a family's generated kernels, and write what is faster to a database.
+
+    Args:
+        family: the model, as the checkpoint's configurations have it.
+        sizes: (width, height) of the pictures in pixels.
+        dtype: one of :data:`wsd.spec.precision.DTYPES`.
+        folder: of the database; one that is there is continued, and what it has is not tuned
+            again.
+        budget: how long to search.
+        seed: decides the inputs and the order in which candidates are tried.
+        progress: shows the stages of compilation.
+
+    Returns:
+        the database that was written.
+
+    Raises:
+        UsageError: if the database in the folder is of another TVM, model, precision or adapter.
+        ToolError: if Node.js is missing, or the adapter cannot time kernels.
+    """
+    wanted = tuning_target(family, dtype, tvm_compat.version())
+    earlier = read_database(folder) if (folder / TABLE).exists() else None
+    if earlier is not None:
+        check_database(earlier, wanted, folder)
+    with open_kernel_host() as host:
+        adapter = TuningAdapter(
+            host.adapter.vendor, host.adapter.architecture, host.adapter.description
+        )
+        if earlier is not None and earlier.adapter != adapter:
+            raise UsageError(
+                f"{folder} was tuned on {earlier.adapter.description}, and this is "
+                f"{adapter.description}",
+                "tune into another folder: times of two adapters cannot be compared",
+            )
+        database = earlier or ScheduleDatabase(wanted, adapter, tuple(sizes), seed)
+        write_database(database, folder)
+        with progress:
+            module, report = fuse_family(family, sizes, dtype, progress)
+        functions = _functions(module, report.variants, report.operations, host)
+        known = tvm_compat.LoadedDatabase(folder)
+        waiting = [
+            (name, workload)
+            for name, function in functions
+            if not known.has(workload := tvm_compat.normalized(function))
+        ]
+        for number, (name, workload) in enumerate(waiting, 1):
+            if not budget.is_left:
+                break
+            tuned = tune_function(host, name, workload, budget, seed)
+            if tuned is not None and tuned.before >= LEAST_GAIN * tuned.after:
+                database = _add(database, name, workload, tuned)
+                write_database(database, folder)
+            say(f"{number} of {len(waiting)}: {name}: {_describe(tuned)}", error=True)
+    return database
+
+
+def _functions(
+    module: Any, variants: dict[str, list[Variant]], operations: dict[str, int], host: KernelHost
+) -> list[tuple[str, Any]]:
+    """Return the TIR functions whose generated kernels the adapter runs, most work first.
+
+    On a GPU, functions in whose place a written kernel runs are left out; software adapters run
+    the generated ones.
+    """
+    found = []
+    for variable, function in module.functions_items():
+        name = str(variable.name_hint)
+        if not isinstance(function, tvm_compat.tir.PrimFunc):
+            continue
+        replaced = any(host.supports(variant) for variant in variants.get(name, ()))
+        if replaced and not host.adapter.is_software:
+            continue
+        found.append((name, function))
+    return sorted(found, key=lambda pair: (-operations[pair[0]], pair[0]))
+
+
+def _add(
+    database: ScheduleDatabase, name: str, workload: Any, tuned: TunedSchedule
+) -> ScheduleDatabase:
+    first, second = tvm_compat.describe_record(
+        tuned.schedule, workload, len(database.kernels), tuned.after / 1000
+    )
+    return replace(
+        database,
+        kernels=(*database.kernels, TunedKernel(name, tuned.before, tuned.after)),
+        workloads=(*database.workloads, first),
+        records=(*database.records, second),
+    )
+
+
+def _describe(tuned: TunedSchedule | None) -> str:
+    if tuned is None:
+        return "no other schedule"
+    kept = "" if tuned.before >= LEAST_GAIN * tuned.after else ", not kept"
+    ratio = tuned.before / tuned.after
+    return f"{tuned.before:.3f} ms, {tuned.after:.3f} ms tuned, {ratio:.2f} times as fast{kept}"
+
+
+def describe_database(database: ScheduleDatabase) -> Iterator[str]:
+    """Yield the lines of a table: each kernel, before, after, and how many times as fast."""
+    yield "kernel\tbefore ms\tafter ms\tratio"
+    for kernel in database.kernels:
+        ratio = kernel.before / kernel.after
+        yield f"{kernel.function}\t{kernel.before:.3f}\t{kernel.after:.3f}\t{ratio:.2f}"
+
+
+def tune_function(
+    host: KernelHost, name: str, workload: Any, budget: Budget, seed: int
+) -> TunedSchedule | None:
+    """Return the fastest schedule of a function other than that of WSD's rules.
+
+    Args:
+        host: runs kernels on one adapter.
+        name: the function's name.
+        workload: the function, of :func:`wsd.compiler.tvm_compat.normalized`.
+        budget: gets as many trials less as candidates were timed.
+        seed: of the inputs, and of the order of the candidates.
+
+    Returns:
+        None if no candidate computes the same, or if the function is none that can be compared:
+        it becomes several kernels, its buffers are too large, or its results are not finite.
+
+    Raises:
+        ToolError: if the adapter cannot time kernels.
+    """
+    function = workload["main"]
+    own = _kernel(name, scheduled_by_rules(function), function)
+    if own is None or not _hold_inputs(host, own, function, seed):
+        return None
+    expected, ms = _run(host, own)
+    if not all(_is_comparable(values) for values in expected.values()):
+        return None
+    repeat = min(_MAX_REPEAT, max(2, math.ceil(_ROUND_MILLISECONDS / max(ms, 1e-3))))
+    best: tuple[float, Any, GeneratedKernel] | None = None
+    seen = {own.code}
+    candidates = list(schedule_candidates(function))
+    for index in np.random.default_rng(seed).permutation(len(candidates)):
+        if not budget.is_left:
+            break
+        schedule = candidates[index]
+        kernel = _kernel(name, schedule.mod["main"], function)
+        if kernel is None or kernel.code in seen:
+            continue
+        seen.add(kernel.code)
+        budget.trials -= 1
+        try:
+            results, ms = _run(host, kernel, repeat)
+        except RenderError:
+            continue  # Dawn refuses the shader: too many threads or too much memory.
+        if agree(results, expected) and (best is None or ms < best[0]):
+            best = ms, schedule, kernel
+    if best is None:
+        return None
+    _, schedule, kernel = best
+    turns = [(_run(host, own, repeat)[1], _run(host, kernel, repeat)[1]) for _ in range(_TURNS)]
+    before, after = (min(times) for times in zip(*turns, strict=True))
+    return TunedSchedule(schedule, before, after)
+
+
+def scheduled_by_rules(function: Any) -> Any:
+    """Return a function with the schedule of WSD's rules and dlight's, which `wsd compile` takes.
+
+    Raises:
+        CompileError: if no rule fits.
+    """
+    target = tvm_compat.target()
+    with target:
+        for rule in schedule_rules():
+            schedule = rule.apply(function, target, False)
+            if schedule is not None:
+                return schedule.mod["main"]
+    raise CompileError("no schedule rule fits a function", "report this as a bug")
+
+
+def _kernel(name: str, scheduled: Any, function: Any) -> GeneratedKernel | None:
+    """Return the kernel that a scheduled function becomes; None if there are several, or none."""
+    try:
+        with tvm_compat.calling_tvm("code generation for a schedule that is tried"):
+            shaders = tvm_compat.build_function(name, scheduled)
+    except CompileError:
+        return None
+    if len(shaders) != 1:
+        return None
+    [(kernel, code)] = shaders.items()
+    extents = tvm_compat.thread_extents(scheduled)
+    if extents.get("blockIdx.z", 1) != 1:
+        return None  # tvmjs has a use of its own for it.
+    buffers = {tvm_compat.name_of(b): b for b in tvm_compat.buffers_of(function)}
+    written = tvm_compat.written_buffers(code)
+    return GeneratedKernel(
+        name=kernel,
+        code=code,
+        grid=(extents.get("blockIdx.x", 1), extents.get("blockIdx.y", 1)),
+        buffers=tuple(tvm_compat.storage_buffers(code)),
+        written={n: _values(buffers[n]) for n in buffers if n in written},
+    )
+
+
+def _values(buffer: Any) -> tuple[int, np.dtype[Any]]:
+    count = math.prod(int(extent) for extent in buffer.shape)
+    return count, np.dtype(str(buffer.dtype))
+
+
+def _hold_inputs(host: KernelHost, kernel: GeneratedKernel, function: Any, seed: int) -> bool:
+    """Upload seeded values for all that a kernel reads; False if there is too much of them."""
+    buffers = {tvm_compat.name_of(b): _values(b) for b in tvm_compat.buffers_of(function)}
+    if any(count * dtype.itemsize > _MAX_BYTES for count, dtype in buffers.values()):
+        return False
+    generator = np.random.default_rng(seed)
+    host.hold(
+        {
+            name: _random_values(generator, *buffers[name])
+            for name in kernel.buffers
+            if name not in kernel.written
+        }
+    )
+    return True
+
+
+def _random_values(generator: np.random.Generator, count: int, dtype: np.dtype[Any]) -> np.ndarray:
+    """Return values that every kernel can take: indices are small, packed words hold float16."""
+    if dtype.kind == "f":
+        return generator.uniform(_LOW, _HIGH, count).astype(dtype)
+    if dtype == np.uint32:
+        return generator.uniform(_LOW, _HIGH, 2 * count).astype(np.float16).view(np.uint32)
+    return generator.integers(0, 2, count).astype(dtype)
+
+
+def _run(
+    host: KernelHost, kernel: GeneratedKernel, repeat: int = 2
+) -> tuple[dict[str, np.ndarray], float]:
+    results, ms = host.run_generated(kernel, repeat)
+    if ms is None:
+        raise ToolError(
+            f"the adapter {host.adapter.description} does not time kernels",
+            "tune on an adapter with the WebGPU feature timestamp-query",
+        )
+    return results, ms
+
+
+def _is_comparable(values: np.ndarray) -> bool:
+    return values.dtype.kind != "f" or bool(np.isfinite(values).all())
+
+
+def agree(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> bool:
+    """Tell whether a candidate's results are those of the rules' schedule, up to rounding.
+
+    Integers must be equal; floats may have a relative error, over a buffer, of 1e-5.
+    """
+    for name, values in expected.items():
+        others = found[name]
+        if values.dtype.kind != "f":
+            if not np.array_equal(others, values):
+                return False
+            continue
+        error = np.linalg.norm(others.astype(np.float64) - values)
+        if not error <= _TOLERANCE * np.linalg.norm(values.astype(np.float64)):
+            return False
+    return True
