@@ -245,6 +245,8 @@ def _declaration(start: str, members: Sequence[str], indent: str) -> list[str]:
     line = f"{start}{' | '.join(members)};"
     if len(line) <= _WIDTH:
         return [line]
+    if len(moved := f"{indent}{' | '.join(members)};") <= _WIDTH:
+        return [start.rstrip(), moved]
     return [start.rstrip(), *(f"{indent}| {member}" for member in members[:-1]),
             f"{indent}| {members[-1]};"]  # fmt: skip
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from wsd.models.registry import Family
     from wsd.models.schedule_options import ScheduleOptions
     from wsd.runtime.driver import OpenHost, RenderReport
+    from wsd.spec.inference_settings import DiffusionSettings
     from wsd.spec.manifest import Manifest
 
     Report = BenchmarkReport | ParityReport | RenderReport
@@ -39,6 +40,24 @@ Callback = Callable[..., None]
 
 # Digits of an edge of a picture. The model decides whether such a size can be compiled.
 _SIZE_DIGITS = 5
+
+
+class SettingsType(click.ParamType["DiffusionSettings"]):
+    """A JSON file of settings, which is read when the option is."""
+
+    name = "FILE"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> DiffusionSettings:
+        """Return the settings of the file.
+
+        Raises:
+            UsageError: if they do not fit the schema.
+        """
+        from wsd.runtime.settings import read_settings
+
+        return read_settings(Path(str(value)))
 
 
 class SizeType(click.ParamType[Size]):
@@ -94,6 +113,13 @@ class TextType(click.ParamType[str]):
             self.fail("it is not UTF-8", param, ctx)
         return text
 
+
+# Settings as one object: steps and size, tiles, what is evicted, by the same schema as the page's.
+settings_option = click.option(
+    "--settings",
+    type=SettingsType(),
+    help="Settings as a JSON file with inference.diffusion; other options win over it.",
+)
 
 NAME = TextType()
 PROMPT = TextType(may_be_blank=True)

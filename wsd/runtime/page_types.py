@@ -30,6 +30,7 @@ class LoadOptions(TypedDict, total=False):
     tiling: bool
     kernels: str
     textEncoder3: bool
+    settings: dict[str, Any]
 
 
 class GenerateOptions(TypedDict, total=False):

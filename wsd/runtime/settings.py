@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from wsd.errors import UsageError
+from wsd.runtime.request import GenerationRequest
 from wsd.spec.inference_settings import (
     DEFAULT_OVERLAP,
     DOCUMENT,
     ROOT,
     STAGES,
+    DecodeSettings,
     DiffusionSettings,
+    SchedulerSettings,
+    SwapperSettings,
     TilingSettings,
 )
 from wsd.spec.manifest import Manifest
@@ -72,6 +77,62 @@ def check_settings(
                 f"{ROOT}.{path} is {json.dumps(value)}",
                 f"{manifest.model.name} takes {_describe(possible)}",
             )
+
+
+def fill_request(
+    request: GenerationRequest, settings: DiffusionSettings, size: Size | None
+) -> GenerationRequest:
+    """Return a request in which settings stand for what it leaves open.
+
+    Args:
+        request: what to draw; what it has wins.
+        settings: what is given beside it.
+        size: (width, height) in pixels that the settings name.
+    """
+    scheduler = settings.scheduler or SchedulerSettings()
+    guidance, eta = scheduler.guidance_scale, scheduler.eta
+    return replace(
+        request,
+        steps=scheduler.num_steps if request.steps is None else request.steps,
+        guidance_scale=guidance if request.guidance_scale is None else request.guidance_scale,
+        eta=eta if request.eta is None else request.eta,
+        scheduler=request.scheduler or scheduler.type,
+        size=request.size or size,
+    )
+
+
+def settle_request(
+    manifest: Manifest, request: GenerationRequest, settings: DiffusionSettings
+) -> GenerationRequest:
+    """Return a request in which settings stand for what it leaves open; see `fill_request`.
+
+    Args:
+        manifest: of the model.
+        request: what to draw; what it has wins.
+        settings: what is given beside it.
+
+    Raises:
+        UsageError: for the first setting that the model cannot have, whatever the picture's size.
+    """
+    check_settings(manifest, settings, request.size)
+    return fill_request(request, settings, settings_size(manifest, settings))
+
+
+def with_ways(
+    settings: DiffusionSettings, *, offload: bool, tiling: bool
+) -> DiffusionSettings:
+    """Return settings with offloading and tiling switched on or off, and all else as it is.
+
+    Args:
+        settings: what is given.
+        offload: whether the swapper is enabled.
+        tiling: whether tiles are.
+    """
+    decode = settings.decode or DecodeSettings()
+    tiles = (decode.tiling or TilingSettings()).model_copy(update={"enabled": tiling})
+    swapper = (settings.swapper or SwapperSettings()).model_copy(update={"enabled": offload})
+    decode = decode.model_copy(update={"tiling": tiles})
+    return settings.model_copy(update={"decode": decode, "swapper": swapper})
 
 
 def settings_size(manifest: Manifest, settings: DiffusionSettings) -> Size | None:
@@ -178,6 +239,16 @@ def tile_of(manifest: Manifest, settings: DiffusionSettings | None) -> tuple[int
     return tiling.tile_size or own_tile_size(manifest), overlap
 
 
+def is_tiled(settings: DiffusionSettings) -> bool:
+    """Tell whether settings ask for tiles.
+
+    Args:
+        settings: what is given.
+    """
+    decode = settings.decode
+    return decode is not None and decode.tiling is not None and decode.tiling.enabled is True
+
+
 def planned_peak(
     manifest: Manifest,
     settings: DiffusionSettings,
@@ -197,8 +268,7 @@ def planned_peak(
     """
     drawn = size or settings_size(manifest, settings) or manifest.defaults.size
     edge, _ = tile_of(manifest, settings)
-    tiling = settings.decode is not None and settings.decode.tiling is not None
-    enabled = tiling and bool(settings.decode.tiling.enabled)
+    enabled = is_tiled(settings)
     swapper = settings.swapper
     evict: Collection[str] = ()
     if swapper is not None and swapper.enabled:

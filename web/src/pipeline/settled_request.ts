@@ -49,7 +49,7 @@ export function settleSettings(
 }
 
 function pick<Name extends string>(name: Name, value: number | undefined) {
-  return (value === undefined ? {} : { [name]: value }) as { [Key in Name]?: number };
+  return (value === undefined ? {} : { [name]: value }) as Partial<Record<Name, number>>;
 }
 
 /**

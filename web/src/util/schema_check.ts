@@ -40,7 +40,7 @@ export function requireSchema(path: string, value: unknown, schema: Schema): voi
   }
   const { properties, items, uniqueItems } = schema;
   if (properties !== undefined) {
-    for (const [name, part] of Object.entries(value as object)) {
+    for (const [name, part] of Object.entries(value)) {
       if (!Object.hasOwn(properties, name)) throw unknownSetting(path, name, properties);
       requireSchema(`${path}.${name}`, part, properties[name]!);
     }

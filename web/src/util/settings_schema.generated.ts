@@ -63,8 +63,7 @@ export interface SwapperSettings {
   strategy?: "sequential" | undefined;
   /** Which stages are evicted; the others stay on the GPU from their first use on. */
   evict?:
-    | ("text_encoder" | "vae_encoder" | "denoiser" | "vae_decoder" | "safety_checker")[]
-    | undefined;
+    ("text_encoder" | "vae_encoder" | "denoiser" | "vae_decoder" | "safety_checker")[] | undefined;
 }
 
 /** How prompts are read. */
