@@ -2,9 +2,10 @@
 
 Six files are generated and checked in, and ``tests/unit/test_generated.py`` fails when one is not
 current: the manifest's JSON Schema, the types of the JSON files that a bundle holds, the settings'
-JSON Schema, their types with the same schema, constants, and the headers of every answer. The types are written from the schema by :func:`render_types`
-rather than by npm's json-schema-to-typescript, which does not read draft 2020-12's tuples
-(``prefixItems``) and would make a check of Python files need Node.js.
+JSON Schema, their types with the same schema, constants, and the headers of every answer. The
+types are written from the schema by :func:`render_types` rather than by npm's
+json-schema-to-typescript, which does not read draft 2020-12's tuples (``prefixItems``) and would
+make a check of Python files need Node.js.
 """
 
 from __future__ import annotations

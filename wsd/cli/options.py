@@ -42,22 +42,13 @@ Callback = Callable[..., None]
 _SIZE_DIGITS = 5
 
 
-class SettingsType(click.ParamType["DiffusionSettings"]):
-    """A JSON file of settings, which is read when the option is."""
+def _read_settings(
+    _context: click.Context, _param: click.Parameter, path: Path | None
+) -> DiffusionSettings | None:
+    """Return the settings of a file, which is read when the option is."""
+    from wsd.runtime.settings import read_settings
 
-    name = "FILE"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> DiffusionSettings:
-        """Return the settings of the file.
-
-        Raises:
-            UsageError: if they do not fit the schema.
-        """
-        from wsd.runtime.settings import read_settings
-
-        return read_settings(Path(str(value)))
+    return None if path is None else read_settings(path)
 
 
 class SizeType(click.ParamType[Size]):
@@ -117,7 +108,9 @@ class TextType(click.ParamType[str]):
 # Settings as one object: steps and size, tiles, what is evicted, by the same schema as the page's.
 settings_option = click.option(
     "--settings",
-    type=SettingsType(),
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    callback=_read_settings,
     help="Settings as a JSON file with inference.diffusion; other options win over it.",
 )
 

@@ -55,9 +55,11 @@ from wsd.runtime.driver import (
 )
 from wsd.runtime.given_picture import MASKED_FROM, GivenPicture
 from wsd.runtime.request import GenerationRequest
+from wsd.runtime.settings import check_settings, planned_peak, tile_of, with_ways
 from wsd.runtime.validation import check_picture
+from wsd.spec.inference_settings import DiffusionSettings
 from wsd.spec.manifest import Manifest
-from wsd.spec.roles import DENOISER, SAFETY_CHECKER, VAE_DECODER_TILE, VAE_ENCODER
+from wsd.spec.roles import DENOISER, SAFETY_CHECKER, VAE_ENCODER
 from wsd.spec.tensor import Size
 from wsd.spec.tolerances import (
     PEAK_MEMORY_MARGIN,
@@ -227,9 +229,7 @@ def compare(
     if settings is not None:
         check_settings(manifest, settings, size)
     drawn_from = picture is not None
-    expected, device = _expect(
-        checkpoint, manifest, request, size, progress, picture, settings
-    )
+    expected, device = _expect(checkpoint, manifest, request, size, progress, picture, settings)
     findings: list[Finding] = []
     resident_way = _with_settings(LoadOptions(), settings)
     with open_stage_renderer(bundle, progress, resident_way, open_host, model) as renderer:
@@ -299,9 +299,7 @@ def _plan(
 ) -> int:
     """Return the most GPU memory that is planned for a way of drawing, in bytes."""
     if options.settings is not None:
-        return planned_peak(
-            manifest, options.settings, size, image=image, safety_checker=checked
-        )
+        return planned_peak(manifest, options.settings, size, image=image, safety_checker=checked)
     return manifest.peak(
         size, offload=options.offload, tiling=options.tiling, image=image, safety_checker=checked
     )

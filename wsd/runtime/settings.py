@@ -118,9 +118,7 @@ def settle_request(
     return fill_request(request, settings, settings_size(manifest, settings))
 
 
-def with_ways(
-    settings: DiffusionSettings, *, offload: bool, tiling: bool
-) -> DiffusionSettings:
+def with_ways(settings: DiffusionSettings, *, offload: bool, tiling: bool) -> DiffusionSettings:
     """Return settings with offloading and tiling switched on or off, and all else as it is.
 
     Args:
@@ -278,16 +276,15 @@ def planned_peak(
     def weigh(component: str) -> int:
         return manifest.components[component].bytes
 
-    peak = plan_peak(
-        manifest.entries, weigh, way, lambda role: find_tile(manifest, role, edge)
-    )
+    peak = plan_peak(manifest.entries, weigh, way, lambda role: find_tile(manifest, role, edge))
     if not safety_checker:
         return peak
     checker = manifest.components[SAFETY_CHECKER].bytes
     if SAFETY_CHECKER not in evict:
         return peak + checker
     kept = sum(
-        component.bytes for component in manifest.components.values()
+        component.bytes
+        for component in manifest.components.values()
         if component.role not in evict and (image or component.role != "vae_encoder")
     )
     work = sum(entry.workspace_bytes for entry in manifest.entries(SAFETY_CHECKER))

@@ -130,8 +130,8 @@ class SwapperSettings(_Settings):
     enabled: bool | None = None
     """Whether any do."""
     strategy: Strategy | None = None
-    """When: with ``sequential``, the parameters of the stages in ``evict`` are on the GPU only while
-    their stage runs, and are read again for the next picture."""
+    """When: with ``sequential``, the parameters of the stages in ``evict`` are on the GPU only
+    while their stage runs, and are read again for the next picture."""
     evict: (
         Annotated[
             tuple[Stage, ...],

@@ -93,9 +93,7 @@ def plan_peak(
     work[DENOISER] = max(entry.workspace_bytes for entry in stages[DENOISER])
     weights = {role: _weights(parameter_bytes, found) for role, found in stages.items()}
     kept = sum(weights[role] for role in stages if role not in way.evict)
-    most = max(
-        kept + work[role] + (weights[role] if role in way.evict else 0) for role in stages
-    )
+    most = max(kept + work[role] + (weights[role] if role in way.evict else 0) for role in stages)
     shared = [*entries(LINEAR_COMBINATION, size)]
     # Tiles are cut out and put together by JavaScript, without a kernel from or to bytes.
     if not way.tiling:

@@ -1,4 +1,4 @@
-"""In which tiles a bundle can decode and encode pictures: every square that it has functions for."""
+"""In which tiles a bundle can decode and encode: every square that it has functions for."""
 
 from __future__ import annotations
 
