@@ -58,6 +58,7 @@ class GenerateOptions(TypedDict, total=False):
     numImages: int
     imageIndex: int
     safetyChecker: bool
+    settings: dict[str, Any]
     latents: np.ndarray
     promptEmbeds: np.ndarray
     negativePromptEmbeds: np.ndarray

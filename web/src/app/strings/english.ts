@@ -342,6 +342,26 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
     notices: "Notices",
     drawingNow: (prompt: string) => `A preview of: ${isolate(prompt)}`,
 
+    allSettings: {
+      title: "Memory and all settings",
+      tiles: "Decoding",
+      tilesHint: "In tiles it takes less memory. The picture is not quite the same then.",
+      whole: "The whole picture, if it fits",
+      tile: (edge: number) => `In tiles of ${number(edge)} pixels`,
+      overlap: "Overlap of tiles, percent",
+      kept: "What stays in the GPU's memory",
+      keptHint: "What does not stay is loaded again for each picture: less memory, more time.",
+      stages: {
+        text_encoder: "Text encoders",
+        vae_encoder: "Encoder of a given picture",
+        denoiser: "Denoiser",
+        vae_decoder: "Decoder",
+        safety_checker: "Safety checker",
+      },
+      layers: { manifest: "the model's", page: "the page's", call: "chosen here" },
+      memory: (planned: number) => `GPU memory at most, as planned: ${bytes(planned)}`,
+    },
+
     // Times and memory.
     figures: "Times and memory",
     figureLoading: "Loading",
