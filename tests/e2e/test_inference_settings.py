@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from wsd.compiler.library_cache import compile_library
 
 from speck import TILED
 from wsd.bundle.builder import build_bundle
 from wsd.bundle.manifest import find_manifests, read_manifest
-from wsd.checkpoint.checkpoint import choose_checkpoint, open_checkpoint
+from wsd.checkpoint.checkpoint import open_checkpoint
+from wsd.checkpoint.resolve import choose_checkpoint
+from wsd.compiler.driver import compile_library
 from wsd.errors import UsageError
 from wsd.evaluate.diffusers_reference import load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error

@@ -43,6 +43,7 @@ const GOOD: Record<string, (value: unknown) => boolean> = {
     safetyChecker: isTrue,
     textEncoder3: isTrue,
   },
+  settings: (value) => JSON.stringify(value) === "{}",
   // The worker checks these.
   ...{ integrity: isText, kernels: isText },
   workerUrl: (value) => isText(value) && value !== "",

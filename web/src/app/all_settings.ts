@@ -1,7 +1,12 @@
 /** The panel of all settings: tiles and what stays on the GPU as choices, and what comes out of it. */
 
-import type { DiffusionSettings, GenerateOptions, Preflight } from "../index";
-import type { StableDiffusionPipeline } from "../index";
+import type {
+  DiffusionSettings,
+  GenerateOptions,
+  Preflight,
+  SettingsLayer,
+  StableDiffusionPipeline,
+} from "../index";
 import { tileSizes } from "../index";
 import { element, field, fill, row } from "./dom";
 import { onLanguage, text } from "./strings";
@@ -25,6 +30,28 @@ export interface AllSettings {
   read: () => DiffusionSettings | undefined;
   /** Write the table anew, if it is open. */
   describe: () => void;
+}
+
+/** What the stages are called. */
+function stageNames(): Record<Stage, string> {
+  const words = text();
+  return {
+    text_encoder: words.allSettings.textEncoders,
+    vae_encoder: words.allSettings.encoder,
+    denoiser: words.allSettings.denoiser,
+    vae_decoder: words.allSettings.decoder,
+    safety_checker: words.allSettings.checker,
+  };
+}
+
+/** Who gave a setting, in words. */
+function layerNames(): Record<SettingsLayer, string> {
+  const words = text();
+  return {
+    manifest: words.allSettings.ofModel,
+    page: words.allSettings.ofPage,
+    call: words.allSettings.ofCall,
+  };
 }
 
 const panel = element<HTMLDetailsElement>("all-settings");
@@ -53,9 +80,9 @@ export function mountAllSettings({ pipeline, options }: Page): AllSettings {
   };
 
   const writeTiles = (): void => {
-    const words = text().allSettings;
-    const listed = edges.map((edge) => [String(edge), words.tile(edge)] as const);
-    fill("tile", [["", words.whole], ...listed], tile.value);
+    const words = text();
+    const listed = edges.map((edge) => [String(edge), words.allSettings.tile(edge)] as const);
+    fill("tile", [["", words.allSettings.whole], ...listed], tile.value);
   };
 
   /** Offer to keep each stage; at first all of them are. */
@@ -65,7 +92,7 @@ export function mountAllSettings({ pipeline, options }: Page): AllSettings {
       label.className = "check";
       [box.type, box.id, box.checked] = ["checkbox", `keep-${stage}`, true];
       const name = document.createElement("span");
-      name.textContent = text().allSettings.stages[stage];
+      name.textContent = stageNames()[stage];
       label.append(box, name);
       return label;
     });
@@ -76,16 +103,16 @@ export function mountAllSettings({ pipeline, options }: Page): AllSettings {
     const loaded = pipeline();
     element("overlap-row").hidden = tile.value === "";
     if (loaded === undefined || !panel.open) return;
-    const words = text().allSettings;
+    const layers = layerNames();
     const body = element("all-settings-body");
     try {
       const merged = loaded.settings({ ...options(), settings: read() });
       const values = new Map(valuesOf(merged.diffusion));
       const lines = Object.entries(merged.sources).map(([path, layer]) =>
-        row([path, values.get(path)!, words.layers[layer]]),
+        row([path, values.get(path)!, layers[layer]]),
       );
       body.replaceChildren(...lines);
-      element("all-settings-memory").textContent = words.memory(merged.peakBytes);
+      element("all-settings-memory").textContent = text().allSettings.memory(merged.peakBytes);
     } catch (error) {
       // A field of the form holds something wrong by now, which is said where it stands.
       body.replaceChildren();
@@ -98,7 +125,7 @@ export function mountAllSettings({ pipeline, options }: Page): AllSettings {
   onLanguage(() => {
     writeTiles();
     for (const stage of stages) {
-      field(`keep-${stage}`).nextElementSibling!.textContent = text().allSettings.stages[stage];
+      field(`keep-${stage}`).nextElementSibling!.textContent = stageNames()[stage];
     }
     describe();
   });
@@ -107,9 +134,7 @@ export function mountAllSettings({ pipeline, options }: Page): AllSettings {
       const largest = Math.max(...sizes.map((size) => Math.min(...size)));
       edges = tileSizes(manifest).filter((edge) => edge < largest);
       const roles = new Set(Object.values(manifest.components).map(({ role }) => role));
-      stages = (Object.keys(text().allSettings.stages) as Stage[]).filter((stage) =>
-        roles.has(stage),
-      );
+      stages = (Object.keys(stageNames()) as Stage[]).filter((stage) => roles.has(stage));
       tile.value = "";
       writeTiles();
       writeStages();
