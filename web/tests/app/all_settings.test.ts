@@ -1,3 +1,4 @@
+// @vitest-environment happy-dom
 /** The panel of all settings, with a pipeline that merges nothing. */
 
 import { beforeEach, expect, test, vi } from "vitest";
@@ -27,6 +28,7 @@ const MODEL = {
   ],
 } as unknown as Preflight;
 
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- as the page has it
 const byId = <T extends HTMLElement>(id: string): T => document.getElementById(id) as T;
 const asked: GenerateOptions[] = [];
 const pipeline = {
