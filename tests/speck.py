@@ -109,6 +109,9 @@ LONG_XL = replace(
 # Another model of the same library.
 TWIN = replace(SPECK, name="twin", title="Another model")
 
+# Two square sizes, so that tiles have a choice: those of 8, of 12, and the whole picture.
+TILED = replace(SPECK, name="tiled", sizes=((16, 16), (8, 8)))
+
 # Three levels of the UNet, and latents of an eighth of the picture as the shipped models have them:
 # a picture of 40x56 has latents of 5x7, which do not halve evenly.
 LEVELS = replace(

@@ -1,10 +1,11 @@
 """``python -m tools.generate_types``: write for TypeScript what it shares with Python.
 
-Four files are generated and checked in, and ``tests/unit/test_generated.py`` fails when one is
-not current: the manifest's JSON Schema, the types of the JSON files that a bundle holds, constants,
-and the headers of every answer. The types are written from the schema by :func:`render_types`
-rather than by npm's json-schema-to-typescript, which does not read draft 2020-12's tuples
-(``prefixItems``) and would make a check of Python files need Node.js.
+Six files are generated and checked in, and ``tests/unit/test_generated.py`` fails when one is not
+current: the manifest's JSON Schema, the types of the JSON files that a bundle holds, the settings'
+JSON Schema, their types with the same schema, constants, and the headers of every answer. The
+types are written from the schema by :func:`render_types` rather than by npm's
+json-schema-to-typescript, which does not read draft 2020-12's tuples (``prefixItems``) and would
+make a check of Python files need Node.js.
 """
 
 from __future__ import annotations
@@ -24,7 +25,16 @@ from wsd.kernels.registry import variant_names
 from wsd.models import fine_tunes
 from wsd.models.schedulers import MAX_STEPS, SCHEDULERS
 from wsd.runtime import given_picture, http_headers, prompt_syntax, request
-from wsd.spec import adapter_bundle, manifest, paths, picture, seed, self_test, tolerances
+from wsd.spec import (
+    adapter_bundle,
+    inference_settings,
+    manifest,
+    paths,
+    picture,
+    seed,
+    self_test,
+    tolerances,
+)
 from wsd.spec.precision import DTYPES
 from wsd.spec.roles import LINEAR_COMBINATION_TERMS, ROLES, TEXT_STATES
 from wsd.util import json_reader
@@ -83,6 +93,68 @@ def bundle_types() -> dict[str, Schema]:
     return dict(sorted(found.items()))
 
 
+def settings_schema() -> Schema:
+    """Return the JSON Schema of a document of settings, draft 2020-12."""
+    document = inference_settings.SettingsDocument
+    schema = _tidy(document.model_json_schema(schema_generator=_SchemaWriter))
+    return {
+        "$schema": GenerateJsonSchema.schema_dialect,
+        "$id": "urn:wsd:settings:1",
+        "$comment": f"Generated from wsd/spec/inference_settings.py: {_COMMAND}",
+        **schema,
+        "title": "WSD settings of inference",
+    }
+
+
+def render_settings() -> str:
+    """Return the types of settings for TypeScript, and what their values may be.
+
+    The schema there is that of ``inference.diffusion``, without descriptions and with references
+    resolved: the page's check knows the words of JSON Schema that are left.
+    """
+    definitions: dict[str, Schema] = settings_schema()["$defs"]
+    inner = {n: d for n, d in definitions.items() if n != "InferenceSettings"}
+    header = (
+        "/**\n"
+        " * Settings of inference: their types, what their values may be, and their defaults.\n"
+        f" * Generated from wsd/spec/inference_settings.py: {_COMMAND}\n"
+        " */\n"
+    )
+    schema = _resolve(definitions["DiffusionSettings"], definitions)
+    defaults = inference_settings.DEFAULTS.model_dump(mode="json", by_alias=True)
+    constants = [
+        *_literal("export const SETTINGS_ROOT = ", inference_settings.ROOT, ";"),
+        *_literal("export const STAGES = ", list(inference_settings.STAGES), " as const;"),
+        *_literal("export const SETTINGS_SCHEMA = ", schema, " as const;"),
+        *_literal("export const DEFAULT_SETTINGS = ", defaults, " as const;"),
+        "",
+    ]
+    types = [_interface(name, described, given=True) for name, described in sorted(inner.items())]
+    return "\n".join([header, *types, *constants])
+
+
+def _resolve(schema: Any, definitions: Mapping[str, Schema]) -> Any:
+    """Return a schema without descriptions, and with what it refers to in its place."""
+    if isinstance(schema, list):
+        return [_resolve(item, definitions) for item in schema]
+    if isinstance(schema, float):
+        return _shortest(schema)
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _resolve(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    if "const" in schema:
+        # A literal of one value, so that errors list values alike.
+        return {"enum": [schema["const"]]}
+    return {
+        key: {name: _resolve(item, definitions) for name, item in value.items()}
+        if key == "properties"
+        else _resolve(value, definitions)
+        for key, value in schema.items()
+        if key != "description" and not (key == "type" and "enum" in schema)
+    }
+
+
 def _tidy(schema: Any) -> Any:
     """Return a schema without what pydantic adds that tells nothing.
 
@@ -120,14 +192,22 @@ def render_types(types: Mapping[str, Schema]) -> str:
     return "\n".join([header, *(_interface(name, schema) for name, schema in types.items())])
 
 
-def _interface(name: str, schema: Schema) -> str:
+def _interface(name: str, schema: Schema, *, given: bool = False) -> str:
+    """Return an interface.
+
+    Args:
+        name: of the interface.
+        schema: of an object.
+        given: whether callers give it, who may say undefined of what they leave out.
+    """
     if schema.get("type") != "object" or "properties" not in schema:
         raise ValueError(f"{name}: only objects with properties become interfaces: {schema}")
     lines = [*_comment(schema.get("description", ""), ""), f"export interface {name} {{"]
     for field, described in schema["properties"].items():
         lines += _comment(described.get("description", ""), "  ")
         mark = "" if field in schema.get("required", ()) else "?"
-        lines += _declaration(f"  {field}{mark}: ", _type(described), "    ")
+        members = [*_type(described), *(["undefined"] if given else [])]
+        lines += _declaration(f"  {field}{mark}: ", members, "    ")
     return "\n".join([*lines, "}", ""])
 
 
@@ -166,6 +246,8 @@ def _declaration(start: str, members: Sequence[str], indent: str) -> list[str]:
     line = f"{start}{' | '.join(members)};"
     if len(line) <= _WIDTH:
         return [line]
+    if len(moved := f"{indent}{' | '.join(members)};") <= _WIDTH:
+        return [start.rstrip(), moved]
     return [start.rstrip(), *(f"{indent}| {member}" for member in members[:-1]),
             f"{indent}| {members[-1]};"]  # fmt: skip
 
@@ -245,11 +327,11 @@ def render_constants() -> str:
             {"SCHEDULER_DEFAULTS": _defaults(manifest.SchedulerConfig)},
         ),
         (
-            "wsd/spec/seed.py, wsd/runtime/request.py: limits of a generation request",
+            "wsd/spec/seed.py, inference_settings.py, wsd/runtime/request.py: limits of a request",
             {
                 "MIN_SEED": seed.MIN_SEED,
                 "MAX_SEED": seed.MAX_SEED,
-                "MAX_GUIDANCE": request.MAX_GUIDANCE,
+                "MAX_GUIDANCE": inference_settings.MAX_GUIDANCE,
                 "MAX_IMAGES": request.MAX_IMAGES,
             },
         ),
@@ -411,12 +493,14 @@ def render_headers() -> str:
     return "\n".join([*lines, "};", ""])
 
 
-def _render_schema() -> str:
-    return json.dumps(manifest_schema(), indent=2) + "\n"
+def _render_schema(make: Callable[[], Schema]) -> str:
+    return json.dumps(make(), indent=2) + "\n"
 
 
 GENERATED: Mapping[Path, Callable[[], str]] = {
-    REPOSITORY / "wsd/bundle/manifest.schema.json": _render_schema,
+    REPOSITORY / "wsd/bundle/manifest.schema.json": lambda: _render_schema(manifest_schema),
+    REPOSITORY / "wsd/bundle/settings.schema.json": lambda: _render_schema(settings_schema),
+    REPOSITORY / "web/src/util/settings_schema.generated.ts": render_settings,
     REPOSITORY / "web/src/bundle/manifest.generated.ts": lambda: render_types(bundle_types()),
     REPOSITORY / "web/src/util/constants.generated.ts": render_constants,
     REPOSITORY / "web/headers.generated.mjs": render_headers,

@@ -61,6 +61,18 @@ export type { SplitPrompt } from "./settings/prompt_syntax";
 export { isPng, readText, writeText } from "./settings/png";
 export { suggestSettings } from "./adapters/fast_variants";
 export type { InversionOptions, LoadedInversion } from "./api/inversion";
+export type { Complete, MergedSettings, SettingsLayer } from "./bundle/inference_settings";
+export { tileSizes } from "./bundle/tiles";
+export type {
+  DecodeSettings,
+  DiffusionSettings,
+  LatentSettings,
+  QuantizationSettings,
+  SchedulerSettings,
+  SwapperSettings,
+  TextEncoderSettings,
+  TilingSettings,
+} from "./util/settings_schema.generated";
 export { preflight } from "./api/preflight";
 export type { Preflight, PreflightOptions } from "./api/preflight";
 export type {

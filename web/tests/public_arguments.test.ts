@@ -43,6 +43,8 @@ const GOOD: Record<string, (value: unknown) => boolean> = {
     safetyChecker: isTrue,
     textEncoder3: isTrue,
   },
+  settings: (value) =>
+    Object.prototype.toString.call(value) === "[object Object]" && Object.keys(value!).length === 0,
   // The worker checks these.
   ...{ integrity: isText, kernels: isText },
   workerUrl: (value) => isText(value) && value !== "",

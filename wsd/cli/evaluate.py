@@ -25,6 +25,7 @@ from wsd.cli.options import (
     random_option,
     request_options,
     schedule_options,
+    settings_option,
     sizes_option,
     weights_option,
     write_report,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from wsd.models.schedule_options import ScheduleOptions
     from wsd.runtime.given_picture import GivenPicture
     from wsd.runtime.request import GenerationRequest
+    from wsd.spec.inference_settings import DiffusionSettings
     from wsd.spec.tensor import Size
 
 
@@ -44,9 +46,10 @@ if TYPE_CHECKING:
 @request_options()
 @picture_options
 @schedule_options
+@settings_option
 def reference(
     chosen: CheckpointChoice, request: GenerationRequest, schedule: ScheduleOptions, out: Path,
-    picture: GivenPicture | None,
+    picture: GivenPicture | None, settings: DiffusionSettings | None,
 ) -> None:  # fmt: skip
     """Draw the same picture with diffusers, on the CPU."""
     from wsd.evaluate.diffusers_reference import (
@@ -56,12 +59,15 @@ def reference(
         draw_reference,
         load_pipeline,
     )
+    from wsd.evaluate.settings_reference import fill_family_request, tile_reference
     from wsd.models.resolution import check_sizes, check_sizes_early
     from wsd.models.schedulers import describe_schedulers
     from wsd.runtime.infotext import format_settings
     from wsd.runtime.png import write_pngs
     from wsd.util.progress import Progress
 
+    if settings is not None:
+        request = fill_family_request(chosen.family(), request, settings)
     sizes = [request.size] if request.size else []
     check_sizes_early(chosen.family(), sizes)
     check_early(chosen.family(), request, picture, schedule.fine_tune)
@@ -72,6 +78,8 @@ def reference(
     if picture is not None and request.size is not None:
         picture = picture.fit_to(request.size)
     pipeline = load_pipeline(checkpoint)
+    if settings is not None:
+        tile_reference(checkpoint.family, pipeline, settings, request.size)
     images, _latents = draw_reference(checkpoint, pipeline, request, Progress(), picture=picture)
     if request.scheduler is None:
         request = replace(request, scheduler=describe_schedulers(checkpoint.scheduler).default)
@@ -94,19 +102,24 @@ def reference(
 @picture_options
 @schedule_options
 @host_option
+@settings_option
 @click.option("--json", "json_path", type=OUTPUT_FILE, help="The findings.")
 def parity(
     folder: Path, chosen: CheckpointChoice, request: GenerationRequest, schedule: ScheduleOptions,
     out: Path, host: str, json_path: Path | None, picture: GivenPicture | None,
+    settings: DiffusionSettings | None,
 ) -> None:  # fmt: skip
     """Compare a bundle with PyTorch on this machine; exit 1 if they differ."""
     from wsd.bundle.manifest import find_manifest, read_manifest
     from wsd.evaluate.parity import compare, describe
     from wsd.runtime.png import write_pngs
+    from wsd.runtime.settings import settle_request
     from wsd.runtime.validation import check_picture
     from wsd.util.progress import Progress
 
     manifest = read_manifest(find_manifest(folder, chosen.model))
+    if settings is not None:
+        request = settle_request(manifest, request, settings)
     request, picture = check_picture(manifest, request, picture)
     described = manifest.model
     # The bundle was built with these options, so it is compared with them.
@@ -114,7 +127,7 @@ def parity(
     checkpoint = chosen.like(manifest).open(schedule)
     found = compare(
         folder, checkpoint, request, find_host(host), Progress(), model=described.name,
-        picture=picture,
+        picture=picture, settings=settings,
     )  # fmt: skip
     for line in describe(found):
         say(line)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from wsd.models.registry import Family
     from wsd.models.schedule_options import ScheduleOptions
     from wsd.runtime.driver import OpenHost, RenderReport
+    from wsd.spec.inference_settings import DiffusionSettings
     from wsd.spec.manifest import Manifest
 
     Report = BenchmarkReport | ParityReport | RenderReport
@@ -39,6 +40,15 @@ Callback = Callable[..., None]
 
 # Digits of an edge of a picture. The model decides whether such a size can be compiled.
 _SIZE_DIGITS = 5
+
+
+def _read_settings(
+    _context: click.Context, _param: click.Parameter, path: Path | None
+) -> DiffusionSettings | None:
+    """Return the settings of a file, which is read when the option is."""
+    from wsd.runtime.settings import read_settings
+
+    return None if path is None else read_settings(path)
 
 
 class SizeType(click.ParamType[Size]):
@@ -94,6 +104,15 @@ class TextType(click.ParamType[str]):
             self.fail("it is not UTF-8", param, ctx)
         return text
 
+
+# Settings as one object: steps and size, tiles, what is evicted, by the same schema as the page's.
+settings_option = click.option(
+    "--settings",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    callback=_read_settings,
+    help="Settings as a JSON file with inference.diffusion; other options win over it.",
+)
 
 NAME = TextType()
 PROMPT = TextType(may_be_blank=True)

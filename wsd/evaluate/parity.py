@@ -55,9 +55,11 @@ from wsd.runtime.driver import (
 )
 from wsd.runtime.given_picture import MASKED_FROM, GivenPicture
 from wsd.runtime.request import GenerationRequest
+from wsd.runtime.settings import check_settings, planned_peak, tile_of, with_ways
 from wsd.runtime.validation import check_picture
+from wsd.spec.inference_settings import DiffusionSettings
 from wsd.spec.manifest import Manifest
-from wsd.spec.roles import DENOISER, SAFETY_CHECKER, VAE_DECODER_TILE, VAE_ENCODER
+from wsd.spec.roles import DENOISER, SAFETY_CHECKER, VAE_ENCODER
 from wsd.spec.tensor import Size
 from wsd.spec.tolerances import (
     PEAK_MEMORY_MARGIN,
@@ -193,6 +195,7 @@ def compare(
     low_memory: Sequence[LoadOptions] | None = None,
     model: str | None = None,
     picture: GivenPicture | None = None,
+    settings: DiffusionSettings | None = None,
 ) -> Comparison:
     """Compare a bundle's model with the checkpoint that it was built from.
 
@@ -207,6 +210,7 @@ def compare(
         model: its name in the bundle; that of the checkpoint's family unless given.
         picture: what the request is drawn from, if not from its prompt alone; it is fitted to the
             drawn size.
+        settings: the tiles that are compared, and what is evicted where stages are offloaded.
 
     Raises:
         BundleError: if the folder is not a bundle, or one of its files is not what was built.
@@ -222,22 +226,26 @@ def compare(
     checkpoint = replace(checkpoint, family=family)
     check_bundle(bundle)
     size = request.size or manifest.defaults.size
+    if settings is not None:
+        check_settings(manifest, settings, size)
     drawn_from = picture is not None
-    expected, device = _expect(checkpoint, manifest, request, size, progress, picture)
+    expected, device = _expect(checkpoint, manifest, request, size, progress, picture, settings)
     findings: list[Finding] = []
-    with open_stage_renderer(bundle, progress, LoadOptions(), open_host, model) as renderer:
+    resident_way = _with_settings(LoadOptions(), settings)
+    with open_stage_renderer(bundle, progress, resident_way, open_host, model) as renderer:
         findings += _stages(renderer, request, size, expected, _name_denoiser(family))
         drawn = renderer.draw(request, picture=picture)
         findings += _trajectory(drawn, expected, manifest.model.dtype)
         findings += [Finding(f"time: {name}", ms, "ms") for name, ms in drawn.timings.items()]
-        findings += _memory(manifest, size, LoadOptions(), renderer, image=drawn_from)
+        findings += _memory(manifest, size, resident_way, renderer, image=drawn_from)
         brief = _shorten(request, picture)
         resident = renderer.draw(brief, picture=picture).latents
-        findings += _encoding(manifest, size, LoadOptions(), renderer, expected)
-        findings += _safety(manifest, size, LoadOptions(), renderer, expected)
+        findings += _encoding(manifest, size, resident_way, renderer, expected)
+        findings += _safety(manifest, size, resident_way, renderer, expected)
     # A picture that is encoded in tiles has other latents than one that is encoded whole.
     ends = {False: resident} if drawn_from else {False: resident, True: resident}
-    for options in _low_memory_options(manifest, size) if low_memory is None else low_memory:
+    for way in _low_memory_options(manifest, size) if low_memory is None else low_memory:
+        options = _with_settings(way, settings)
         with open_stage_renderer(bundle, progress, options, open_host, model) as renderer:
             again = renderer.draw(brief, picture=picture)
             findings += _memory(manifest, size, options, renderer, image=drawn_from)
@@ -278,6 +286,25 @@ def _low_memory_options(manifest: Manifest, size: Size) -> list[LoadOptions]:
     ]
 
 
+def _with_settings(options: LoadOptions, settings: DiffusionSettings | None) -> LoadOptions:
+    """Return load options with settings that say the same of offloading and tiling."""
+    if settings is None:
+        return options
+    given = with_ways(settings, offload=options.offload, tiling=options.tiling)
+    return replace(options, settings=given)
+
+
+def _plan(
+    manifest: Manifest, size: Size, options: LoadOptions, *, image: bool, checked: bool = False
+) -> int:
+    """Return the most GPU memory that is planned for a way of drawing, in bytes."""
+    if options.settings is not None:
+        return planned_peak(manifest, options.settings, size, image=image, safety_checker=checked)
+    return manifest.peak(
+        size, offload=options.offload, tiling=options.tiling, image=image, safety_checker=checked
+    )
+
+
 def _expect(
     checkpoint: Checkpoint,
     manifest: Manifest,
@@ -285,12 +312,15 @@ def _expect(
     size: Size,
     progress: Progress,
     picture: GivenPicture | None,
+    settings: DiffusionSettings | None = None,
 ) -> tuple[Expected, str]:
     """Run the reference; returns its results and where it ran."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # TF32 has 10 bits of mantissa, too few for a reference.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    expected = _run_reference(checkpoint, manifest, request, size, device, progress, picture)
+    expected = _run_reference(
+        checkpoint, manifest, request, size, device, progress, picture, settings
+    )
     name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
     # Free the GPU's memory: the page needs it next.
     gc.collect()
@@ -306,6 +336,7 @@ def _run_reference(
     device: str,
     progress: Progress,
     picture: GivenPicture | None,
+    settings: DiffusionSettings | None,
 ) -> Expected:
     space = checkpoint.family.latent_space
     pipeline = load_pipeline(checkpoint).to(device)
@@ -341,12 +372,13 @@ def _run_reference(
         inputs |= _make_mask_inputs(manifest, picture, size)
         noise = _predict(pipeline, {k: torch.tensor(v, device=device) for k, v in inputs.items()})
         image = decode(start.numpy())
-        (tile,) = manifest.entries(VAE_DECODER_TILE)
+        edge, overlap = tile_of(manifest, settings)
         tiled = decode_tiles(
             lambda cut: decode(cut[None])[0],
             latents.reshape(space.shape(size)[1:]),
-            tile.outputs[0].shape[-1],
+            edge,
             space.scale_factor,
+            overlap,
         )
         encoded = None
         if manifest.entries(VAE_ENCODER):
@@ -354,8 +386,7 @@ def _run_reference(
             scaled = 2 * (np.moveaxis(images[0], -1, 0).astype(np.float32) / 255) - 1
             whole = in_tiles = encode(scaled)
             if any(peak.tiling for peak in manifest.peak_bytes if peak.size == size):
-                edge = tile.outputs[0].shape[-1]
-                in_tiles = encode_tiles(encode, scaled, edge, space.scale_factor)
+                in_tiles = encode_tiles(encode, scaled, edge, space.scale_factor, overlap)
             encoded = Encoded(whole, in_tiles)
     return Expected(
         inputs=inputs,
@@ -428,9 +459,7 @@ def _safety(
     yield Finding(f"{way}: safety scores", error, "score", SAFETY_TOLERANCE)
     measured = renderer.usage()["peakGpuBytes"]
     image = bool(manifest.entries(VAE_ENCODER))
-    planned = manifest.peak(
-        size, offload=options.offload, tiling=options.tiling, image=image, safety_checker=True
-    )
+    planned = _plan(manifest, size, options, image=image, checked=True)
     yield Finding(f"{way}: peak memory, checked", measured, "bytes", PEAK_MEMORY_MARGIN * planned)
 
 
@@ -572,7 +601,7 @@ def _memory(
 ) -> Iterator[Finding]:
     """Compare the most GPU memory since loading with the manifest's."""
     measured = renderer.usage()["peakGpuBytes"]
-    planned = manifest.peak(size, offload=options.offload, tiling=options.tiling, image=image)
+    planned = _plan(manifest, size, options, image=image)
     limit = PEAK_MEMORY_MARGIN * planned
     yield Finding(f"{_describe_options(options)}: peak memory", measured, "bytes", limit)
 
@@ -593,7 +622,7 @@ def _encoding(
     way = _describe_options(options)
     yield Finding(f"{way}: encoded", error, "relative", STAGE_TOLERANCE)
     measured = renderer.usage()["peakGpuBytes"]
-    planned = manifest.peak(size, offload=options.offload, tiling=options.tiling, image=True)
+    planned = _plan(manifest, size, options, image=True)
     limit = PEAK_MEMORY_MARGIN * planned
     yield Finding(f"{way}: peak memory with a picture", measured, "bytes", limit)
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Neighbouring tiles overlap by at least this share of a tile.
-_MIN_OVERLAP = 0.25
+from wsd.spec.inference_settings import DEFAULT_OVERLAP
 
 
 @dataclass(frozen=True)
@@ -26,15 +25,17 @@ class Tiled:
     seam: float
 
 
-def tile_starts(extent: int, tile: int) -> list[int]:
+def tile_starts(extent: int, tile: int, overlap: float = DEFAULT_OVERLAP) -> list[int]:
     """Return the starts of evenly spaced tiles that cover an extent.
 
     Args:
         extent: length to cover, in pixels of the latents.
         tile: length of a tile, in pixels of the latents.
+        overlap: least share of a tile that it has in common with the next one.
     """
-    gaps = math.ceil((extent - tile) / ((1 - _MIN_OVERLAP) * tile))
-    return [round(n * (extent - tile) / gaps) for n in range(gaps + 1)] if gaps else [0]
+    gaps = math.ceil((extent - tile) / ((1 - overlap) * tile))
+    # As JavaScript rounds: a half goes up.
+    return [math.floor(n * (extent - tile) / gaps + 0.5) for n in range(gaps + 1)] if gaps else [0]
 
 
 def tile_weights(starts: list[int], tile: int) -> np.ndarray:
@@ -57,7 +58,11 @@ def tile_weights(starts: list[int], tile: int) -> np.ndarray:
 
 
 def decode_tiles(
-    decode: Callable[[np.ndarray], np.ndarray], latents: np.ndarray, tile: int, factor: int
+    decode: Callable[[np.ndarray], np.ndarray],
+    latents: np.ndarray,
+    tile: int,
+    factor: int,
+    overlap: float = DEFAULT_OVERLAP,
 ) -> Tiled:
     """Decode latents tile by tile and blend the tiles.
 
@@ -66,9 +71,10 @@ def decode_tiles(
         latents: (channels, height / factor, width / factor).
         tile: edge of a tile in pixels.
         factor: pixels of the image per latent pixel, each way.
+        overlap: least share of a tile that it has in common with the next one.
     """
     edge = tile // factor
-    tops, lefts = (tile_starts(extent, edge) for extent in latents.shape[1:])
+    tops, lefts = (tile_starts(extent, edge, overlap) for extent in latents.shape[1:])
     rows, columns = (
         tile_weights([factor * start for start in starts], tile) for starts in (tops, lefts)
     )
@@ -86,7 +92,11 @@ def decode_tiles(
 
 
 def encode_tiles(
-    encode: Callable[[np.ndarray], np.ndarray], image: np.ndarray, tile: int, factor: int
+    encode: Callable[[np.ndarray], np.ndarray],
+    image: np.ndarray,
+    tile: int,
+    factor: int,
+    overlap: float = DEFAULT_OVERLAP,
 ) -> np.ndarray:
     """Encode a picture tile by tile and blend the tiles' moments, (2 channels, height, width).
 
@@ -98,9 +108,10 @@ def encode_tiles(
         image: (3, height, width), -1 to 1.
         tile: edge of a tile in pixels.
         factor: pixels of the image per latent pixel, each way.
+        overlap: least share of a tile that it has in common with the next one.
     """
     edge = tile // factor
-    tops, lefts = (tile_starts(extent // factor, edge) for extent in image.shape[1:])
+    tops, lefts = (tile_starts(extent // factor, edge, overlap) for extent in image.shape[1:])
     rows, columns = tile_weights(tops, edge), tile_weights(lefts, edge)
 
     def place(i: int, j: int) -> np.ndarray:

@@ -33,7 +33,9 @@ from wsd.runtime.page_types import (
 from wsd.runtime.prompt_syntax import PromptSyntax
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.server import served
+from wsd.runtime.settings import check_settings, settle_request
 from wsd.runtime.validation import check_picture
+from wsd.spec.inference_settings import DiffusionSettings
 from wsd.util.hashing import sha256_bytes
 from wsd.util.progress import Progress
 
@@ -116,16 +118,23 @@ class LoadOptions:
         kernels: ``auto``, ``generated``, or names of kernel variants, separated by commas.
         text_encoder_3: whether text encoders that can be left out are loaded; None for those that
             the bundle has.
+        settings: what ``--settings`` gives; ``offload`` and ``tiling`` win over it where they are
+            set.
     """
 
     offload: bool = False
     tiling: bool = False
     kernels: str | None = None
     text_encoder_3: bool | None = None
+    settings: DiffusionSettings | None = None
 
     def given(self) -> page_types.LoadOptions:
         """Return the options as the page takes them, without those that are left to it."""
         given: page_types.LoadOptions = {"offload": self.offload, "tiling": self.tiling}
+        if self.settings is not None:
+            given = {"settings": self.settings.model_dump(mode="json", by_alias=True)}
+            given |= {"offload": True} if self.offload else {}
+            given |= {"tiling": True} if self.tiling else {}
         if self.kernels is not None:
             given["kernels"] = self.kernels
         if self.text_encoder_3 is not None:
@@ -561,7 +570,11 @@ def render(
         RenderError, ToolError: if the browser cannot draw.
     """
     manifest = read_manifest(find_manifest(bundle, model))
+    if options.settings is not None:
+        request = settle_request(manifest, request, options.settings)
     request, picture = check_picture(manifest, request, picture)
+    if options.settings is not None:
+        check_settings(manifest, options.settings, request.size or manifest.defaults.size)
     check_bundle(bundle)
     with open_renderer(bundle, progress, options, open_page, model) as renderer:
         return renderer.draw(request, picture=picture)

@@ -30,6 +30,7 @@ class LoadOptions(TypedDict, total=False):
     tiling: bool
     kernels: str
     textEncoder3: bool
+    settings: dict[str, Any]
 
 
 class GenerateOptions(TypedDict, total=False):
@@ -57,6 +58,7 @@ class GenerateOptions(TypedDict, total=False):
     numImages: int
     imageIndex: int
     safetyChecker: bool
+    settings: dict[str, Any]
     latents: np.ndarray
     promptEmbeds: np.ndarray
     negativePromptEmbeds: np.ndarray

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, fields
 from wsd.errors import UsageError
 from wsd.models.schedulers import MAX_STEPS, SCHEDULERS
 from wsd.runtime.prompt_syntax import PromptSyntax, parse_weights
+from wsd.spec.inference_settings import MAX_GUIDANCE
 from wsd.spec.seed import MAX_SEED, MIN_SEED
 
-MAX_GUIDANCE = 50.0
 MAX_IMAGES = 16
 
 

@@ -4,9 +4,11 @@ import * as Comlink from "comlink";
 
 import type { Manifest } from "../bundle/manifest";
 import { resolvePrompts } from "../pipeline/generation_request";
-import { fitForEncoding, picturesOf, prepareRequest } from "../pipeline/picture_options";
+import { fitForEncoding, picturesOf } from "../pipeline/picture_options";
+import { prepareSettled, settleSettings } from "../pipeline/settled_request";
 import type { Inversion } from "../pipeline/inversion";
 import { requireEncoder } from "../bundle/manifest";
+import type { MergedSettings } from "../bundle/inference_settings";
 import { noSuchLora } from "../settings/lora_tags";
 import { untilAborted } from "../util/concurrency";
 import { AbortError, OptionError, throwIfAborted } from "../util/errors";
@@ -22,6 +24,7 @@ import {
   requireSignal,
   requireString,
 } from "../util/option_checks";
+import { checkSettings } from "../util/schema_check";
 import type { LoadedModel } from "../worker/worker_pipeline";
 import { explainAddress, manifestAddress } from "./addresses";
 import { CallQueue } from "./call_queue";
@@ -31,7 +34,7 @@ import { purge } from "./kept_models";
 import type { InversionOptions, LoadedInversion } from "./inversion";
 import type { LoadedLora, LoraOptions, LoraSource } from "./lora";
 import { checkLoraOptions, checkScales, sentSource } from "./lora_calls";
-import type { ImageInput, OutputName, Prompt, PromptEmbeddings } from "./options";
+import type { GenerateOptions, ImageInput, OutputName, Prompt, PromptEmbeddings } from "./options";
 import type { FetchOptions } from "./load_options";
 import { logNotice, noticeOf, PipelineWorker, reporting } from "./pipeline_worker";
 import type { RemotePipeline } from "./pipeline_worker";
@@ -156,6 +159,7 @@ export class StableDiffusionPipeline {
   ): Promise<StableDiffusionPipeline> {
     checkEnvironment();
     const given = requireOptions("fromPretrained", options, LOAD_CHECKS);
+    checkSettings(given.settings);
     const url = manifestAddress(manifestUrl, given);
     const { signal } = given;
     throwIfAborted(signal);
@@ -209,7 +213,8 @@ export class StableDiffusionPipeline {
   ): Promise<Generated<Output>> {
     const { safetyChecker } = this.#options;
     const caller = { safetyChecker, ...requireOptions("generate", options, GENERATE_CHECKS) };
-    const prepared = prepareRequest(this.manifest, prompt, caller);
+    checkSettings(caller.settings);
+    const prepared = prepareSettled(this.manifest, prompt, caller, this.#options);
     // Those that are loaded when the call is made, and not when its turn comes.
     const inversions = this.#inversions;
     const result = await this.#callWithPicture(prepared, caller, async (remote, call, report) => {
@@ -314,6 +319,25 @@ export class StableDiffusionPipeline {
       return remote.encodePicture(call, image.data, size, posterior, seed ?? 0, report);
     });
     return { latents, ...(await fitted) };
+  }
+
+  /**
+   * Return all settings of a picture: the manifest's, those that the model was loaded with, and those of
+   * a call, merged in this order, with the memory that is planned for them. Nothing is drawn.
+   *
+   * @param options of a call of `generate`; its plain options win over its `settings`.
+   * @throws OptionError with the path of the first setting that the model cannot have.
+   *
+   * @example
+   * ```ts
+   * const { diffusion, sources, peakBytes } = pipe.settings({ numInferenceSteps: 8 });
+   * console.log(diffusion.scheduler.numSteps, sources["scheduler.numSteps"]); // 8 call
+   * ```
+   */
+  settings(options: GenerateOptions = {}): MergedSettings {
+    const given = requireOptions("settings", options, GENERATE_CHECKS);
+    checkSettings(given.settings);
+    return settleSettings(this.manifest, this.#options, given);
   }
 
   /** The LoRAs that are loaded, in the order in which they are applied. */

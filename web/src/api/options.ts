@@ -13,6 +13,7 @@ import type {
 import type { Seed } from "../settings/seed";
 import type { SCHEDULERS } from "../util/constants.generated";
 import type { DiffusersScheduler } from "../settings/sampler_names";
+import type { DiffusionSettings } from "../util/settings_schema.generated";
 
 export type {
   ConditionSize,
@@ -232,6 +233,11 @@ export interface GenerateOptions
    * `fromPretrained` says, unless given. The model needs a safety checker (`hasSafetyChecker`).
    */
   safetyChecker?: boolean | undefined;
+  /**
+   * Settings as one object: what is given here wins over the settings of `fromPretrained`, and the
+   * other options of this call win over it. `settings()` shows what comes out.
+   */
+  settings?: DiffusionSettings | undefined;
 }
 
 /** The forms that pictures are given in. */

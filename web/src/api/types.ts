@@ -14,6 +14,7 @@ import type {
 import type { OnProgress } from "./progress";
 import type { Settings } from "../settings/infotext";
 import type { Seed } from "../settings/seed";
+import type { DiffusionSettings } from "../util/settings_schema.generated";
 
 /** Called with a sentence for the user when the pipeline recovered from a problem. */
 export type OnNotice = (notice: string) => void;
@@ -43,6 +44,12 @@ export interface LoadOptions extends IntegrityOptions, FetchOptions, WorkerOptio
    * less of it this way; decoding takes longer, and the picture is not quite the same.
    */
   tiling?: boolean | undefined;
+  /**
+   * Settings of all pictures as one object, `inference.diffusion`: among others the size of tiles and
+   * how far they overlap, and which stages leave the GPU. `offload` and `tiling` win over it, and so do
+   * the options of a call. `settings()` shows what comes out.
+   */
+  settings?: DiffusionSettings | undefined;
   /**
    * Check finished pictures, unless the option of the same name of `generate` says otherwise; false
    * unless given. The safety checker is fetched with the model, or with `offload` when it is needed.

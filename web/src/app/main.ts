@@ -1,6 +1,6 @@
 /** The drawing page: a prompt, one button, and the picture. */
 
-import type { Choice, ListedModel, Preflight, ProgressEvent } from "../index";
+import type { Choice, GenerateOptions, ListedModel, Preflight, ProgressEvent } from "../index";
 import {
   AbortError,
   chooseVariant,
@@ -10,6 +10,7 @@ import {
   UnsupportedError,
 } from "../index";
 import { scriptUrl } from "../worker/trusted_types";
+import { mountAllSettings } from "./all_settings";
 import { showArt } from "./art";
 import { DownloadWatch, savesData } from "./connection";
 import { mountControls } from "./controls";
@@ -92,6 +93,8 @@ const tokens = mountTokenCounts({
   count: (prompt, options) => pipeline?.countTokens(prompt, options),
 });
 form.onFormChange(tokens.count);
+const allSettings = mountAllSettings({ pipeline: () => pipeline, options: plainOptions });
+form.onFormChange(allSettings.describe);
 const imports = mountSettingsImport(element("import"), {
   offer: () => {
     const offered = form.offer();
@@ -198,6 +201,21 @@ function stop(): void {
   }
 }
 
+/** The options of the form that are settings too. */
+function plainOptions(): GenerateOptions {
+  const { steps, guidance, scheduler } = form.readForm();
+  const [width, height] = form.readSize();
+  const eta = loras.eta(scheduler);
+  return {
+    numInferenceSteps: Number(steps),
+    guidanceScale: Number(guidance),
+    scheduler,
+    ...(eta === undefined ? {} : { eta }),
+    width,
+    height,
+  };
+}
+
 /** Draw a picture, and then the one that waits. */
 async function draw(): Promise<void> {
   await drawOne();
@@ -213,12 +231,10 @@ async function drawOne(): Promise<void> {
     if ("preview" in event) stage.showPreview(event.preview, prompt);
     status.showProgress(event);
   };
-  const { prompt, negative, seed, steps, guidance, scheduler, images, image, ...others } =
-    form.readForm();
-  const [width, height] = form.readSize();
+  const { prompt, negative, seed, images, image, ...others } = form.readForm();
+  const [plain, settings] = [plainOptions(), allSettings.read()];
   const { variationSeed, variationStrength, promptSyntax, prompt2, negative2, clipSkip } = others;
   const secondPass = readSecondPass();
-  const eta = loras.eta(scheduler);
   const chosenSeed = seed === "" ? form.randomSeed() : seed;
   form.showSeed(chosenSeed);
   status.hideError();
@@ -240,14 +256,10 @@ async function drawOne(): Promise<void> {
       ...(negative2 === "" ? {} : { negativePrompt2: negative2 }),
       // The field's pattern admits digits; a number that is out of range is refused with its hint.
       seed: parseSeed(chosenSeed) ?? BigInt(chosenSeed),
-      numInferenceSteps: Number(steps),
-      guidanceScale: Number(guidance),
-      scheduler,
-      ...(eta === undefined ? {} : { eta }),
+      ...plain,
+      ...(settings === undefined ? {} : { settings }),
       numImages: Number(images),
       ...(image === "" ? {} : { imageIndex: Number(image) - 1 }),
-      width,
-      height,
       ...given.options(),
       ...(secondPass === undefined ? {} : { secondPass }),
       ...(variationSeed === ""
@@ -339,6 +351,7 @@ async function load({ manifestUrl, integrity, safetyChecker, bytes }: Preflight)
 function ready(): void {
   enter("ready");
   tokens.count();
+  allSettings.describe();
   stage.showWelcome("welcome", 1);
   status.say(() => text().ready);
   // A picture of the former model that is not over yet begins the next one when it is.
@@ -444,6 +457,7 @@ async function choose<Found extends Preflight>(
     show?.(examined);
     showFacts(examined);
     form.offerModel(examined);
+    allSettings.offerModel(examined);
     // Where nothing can be drawn, the page says that.
     const isDrawable = examined.problems.length === 0;
     given.offerModel(examined.manifest, isDrawable ? examined.pictureSizes : undefined);

@@ -1,7 +1,10 @@
 /** Leaves out the text encoders that a model can do without, as if its bundle did not have them. */
 
 import { UnsupportedError } from "../util/errors";
-import type { EntryPoint, Manifest, PeakMemory, Role } from "./manifest";
+import { STAGES } from "../util/settings_schema.generated";
+import type { Manifest, PeakMemory, Role } from "./manifest";
+import { planPeak } from "./peak_memory";
+import { ownTileSize } from "./tiles";
 
 /**
  * Return a manifest with the text encoders that can be left out, or without them. Their weights and
@@ -38,10 +41,10 @@ function withoutEncoders(manifest: Manifest, ids: readonly string[]): Manifest {
   return {
     ...without,
     requires: { ...manifest.requires, limits: findLimits(without) },
-    peak_bytes: manifest.peak_bytes.map((peak) => planPeak(without, peak, false)),
+    peak_bytes: manifest.peak_bytes.map((peak) => planListed(without, peak, false)),
     ...(images === undefined
       ? {}
-      : { image_peak_bytes: images.map((peak) => planPeak(without, peak, true)) }),
+      : { image_peak_bytes: images.map((peak) => planListed(without, peak, true)) }),
   };
 }
 
@@ -60,52 +63,10 @@ function findLimits(manifest: Manifest): Record<string, number> {
   return { ...manifest.requires.limits, maxStorageBufferBindingSize: largest };
 }
 
-/** The same as wsd/compiler/memory.py plans. */
-function planPeak(manifest: Manifest, peak: PeakMemory, image: boolean): PeakMemory {
+/** Plan the peak of one of the ways that the manifest lists anew. */
+function planListed(manifest: Manifest, peak: PeakMemory, image: boolean): PeakMemory {
   const { size, offload, tiling } = peak;
-  const entriesOf = (role: Role): EntryPoint[] =>
-    manifest.entry_points.filter(
-      (entry) =>
-        entry.role === role && (entry.size === null || String(entry.size) === String(size)),
-    );
-  const stages = [
-    // Texts with clip skip and texts without it may be encoded for one picture.
-    [...entriesOf("text_encoder"), ...entriesOf("layered_text_encoder")],
-    entriesOf(tiling ? "vae_decoder_tile" : "vae_decoder"),
-    ...(image ? [entriesOf(tiling ? "vae_encoder_tile" : "vae_encoder")] : []),
-  ];
-  const weights = stages.map((entries) => countWeights(manifest, entries));
-  const work = stages.map(countWork);
-  // One denoiser runs at a time: the workspace of another number of chunks is freed before.
-  const guided = entriesOf("guided_denoiser");
-  const denoisers =
-    guided.length > 0
-      ? [...guided, ...entriesOf("guided_chunked_denoiser")]
-      : [...entriesOf("denoiser"), ...entriesOf("chunked_denoiser")];
-  weights.push(countWeights(manifest, denoisers));
-  work.push(Math.max(...denoisers.map((entry) => entry.workspace_bytes)));
-  const most = offload
-    ? Math.max(...weights.map((bytes, stage) => bytes + work[stage]!))
-    : sum(weights) + Math.max(...work);
-  const shared = [
-    ...entriesOf("linear_combination"),
-    // Tiles are cut out and put together without a kernel from or to bytes.
-    ...(tiling ? [] : entriesOf("image_to_rgba")),
-    ...(image && !tiling ? entriesOf("rgba_to_image") : []),
-    ...(image ? entriesOf("masked_blend") : []),
-  ];
-  return { ...peak, bytes: most + countWork(shared) };
-}
-
-function countWeights(manifest: Manifest, entries: readonly EntryPoint[]): number {
-  const ids = new Set(entries.map(({ component }) => component).filter((id) => id !== null));
-  return sum([...ids].map((id) => manifest.components[id]!.bytes));
-}
-
-function countWork(entries: readonly EntryPoint[]): number {
-  return sum(entries.map((entry) => entry.workspace_bytes));
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0);
+  const evict = offload ? STAGES : [];
+  const tile = tiling ? ownTileSize(manifest) : undefined;
+  return { ...peak, bytes: planPeak(manifest, { size, evict, tile, image }) };
 }

@@ -87,7 +87,7 @@ export async function encodeImage(
 ): Promise<Float32Array> {
   const { decoder } = requireTextToImage(pipeline);
   return pipeline.withStages(async ({ model, bring }) => {
-    const encoder = new VaeEncoder(model, decoder.usesTiles(size));
+    const encoder = new VaeEncoder(model, { ...decoder.tiling, enabled: decoder.usesTiles(size) });
     const functions = encoder.functions(size);
     await model.runtime.prepare(functions);
     await bring(functions[0]!);

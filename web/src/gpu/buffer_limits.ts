@@ -2,6 +2,7 @@
 
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
 import { compiledSizes, findDenoiser, findEntryPoint, hasEncoder } from "../bundle/manifest";
+import { canTile } from "../bundle/tiles";
 import { UnsupportedError } from "../util/errors";
 
 /** Limits of an adapter or a device, in bytes. */
@@ -49,14 +50,6 @@ export function chunksProblem(
 /** Whether a GPU has buffers for a function. */
 export function hasBuffersFor(entry: EntryPoint, limits: BufferLimits): boolean {
   return entry.largest_buffer_bytes <= largest(limits);
-}
-
-/** Whether a picture can be decoded in tiles: it is at least a tile, and not exactly one. */
-export function canTile(manifest: Manifest, size: Size): boolean {
-  const tile = findEntryPoint(manifest, "vae_decoder_tile", size).outputs[0]!.shape;
-  const [width, height] = [tile[3]!, tile[2]!];
-  const isTile = size[0] === width && size[1] === height;
-  return !isTile && size[0] >= width && size[1] >= height;
 }
 
 /** The picture sizes that the GPU has buffers for, decoded whole or in tiles. */

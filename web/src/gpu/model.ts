@@ -5,6 +5,8 @@ import type { OnStage } from "../api/progress";
 import type { LoadOptions } from "../api/types";
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
+import { memoryOf, mergeSettings, pageSettings } from "../bundle/inference_settings";
+import type { MemorySettings } from "../bundle/inference_settings";
 import { findDenoiser, findEntryPoint } from "../bundle/manifest";
 import { throwIfAborted, UnsupportedError } from "../util/errors";
 import type { BufferLimits } from "./buffer_limits";
@@ -45,13 +47,16 @@ export class Model {
     readonly adapter: Record<string, string>,
     /** The device's limits. */
     readonly limits: BufferLimits,
+    /** How much memory drawing takes, unless a call has settings of its own. */
+    readonly memory: MemorySettings,
   ) {}
 
   /**
    * Request a GPU and start the compiled library on it. Parameters and pipelines follow when
    * they are needed, see {@link ResidentComponents.need} and {@link Runtime.prepare}.
    *
-   * @throws OptionError if the option `kernels` names no variant.
+   * @throws OptionError if the option `kernels` names no variant, or for settings that the model
+   *   cannot have.
    * @throws UnsupportedError if the GPU lacks something that the model needs.
    * @throws FetchError or IntegrityError if a file cannot be had.
    * @throws AbortError if the signal is aborted.
@@ -61,6 +66,7 @@ export class Model {
     report: OnStage,
     signal?: AbortSignal,
   ): Promise<Model> {
+    const memory = memoryOf(mergeSettings(manifest, pageSettings(options), {}).diffusion);
     const choice = parseKernelChoice(options.kernels, options.onNotice);
     const { device, adapter, abilities } = await requestGpu(manifest.requires);
     const { library } = manifest;
@@ -86,9 +92,8 @@ export class Model {
       device.destroy();
       throw error;
     }
-    const offload = options.offload ?? false;
-    const components = new ResidentComponents(runtime, manifest, files, offload);
-    return new Model(manifest, runtime, components, adapter, device.limits);
+    const components = new ResidentComponents(runtime, manifest, files, memory.swapper);
+    return new Model(manifest, runtime, components, adapter, device.limits, memory);
   }
 
   /**

@@ -2,6 +2,8 @@
 
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { OnBytes } from "../bundle/download";
+import { evictedStages } from "../bundle/inference_settings";
+import type { MemorySettings } from "../bundle/inference_settings";
 import { textComponents } from "../bundle/manifest";
 import type { Manifest, Role } from "../bundle/manifest";
 import { countProgress } from "../api/progress";
@@ -50,35 +52,47 @@ export class ResidentComponents {
   /** What LoRAs change of the weights, on the GPU now and whenever a component is loaded. */
   private patches: WeightPatches = new Map();
   private readonly patcher: WeightPatcher;
-  /** With `offload`, which is for little memory, nothing is kept. */
+  /** If anything is evicted, which is for little memory, nothing is kept. */
   private readonly untouched: UntouchedWeights;
   /** The role that was needed last. */
   private stage: Role | undefined;
+  /** Which stages are evicted while others run; a call may have settings of its own. */
+  swapper: MemorySettings["swapper"];
   /** How much is copied at a time; tests copy less. */
   transfer: TransferSizes = {};
 
   /**
    * @param files where parameters are fetched from.
-   * @param offload whether only the components of one role stay on the GPU at a time.
+   * @param swapper which stages are evicted while others run, unless a call says otherwise.
    */
   constructor(
     private readonly runtime: Runtime,
     private readonly manifest: Manifest,
     private readonly files: BundleFiles,
-    readonly offload: boolean,
+    swapper: MemorySettings["swapper"],
   ) {
+    this.swapper = swapper;
     this.patcher = new WeightPatcher(runtime);
     const { deviceMemory } = navigator as { deviceMemory?: number };
-    this.untouched = new UntouchedWeights(offload ? 0 : mostKeptBytes(deviceMemory));
+    this.untouched = new UntouchedWeights(swapper.enabled ? 0 : mostKeptBytes(deviceMemory));
+  }
+
+  /** Whether the parameters of some stages are on the GPU only while these run. */
+  get offload(): boolean {
+    return this.swapper.enabled;
   }
 
   /**
    * Load the components that play a role. Before that, the workspace of another role is freed,
-   * and with `offload` all other components are evicted.
+   * and those of the other components are evicted that are not to be kept.
    */
   async need(role: Role, report: OnStage, signal?: AbortSignal): Promise<void> {
     const wanted = this.playing(role);
-    if (this.offload) this.evictAllBut(wanted);
+    const evicted = evictedStages(this.swapper);
+    const leaving = [...this.resident.keys()].filter((name) =>
+      evicted.includes(this.manifest.components[name]!.role),
+    );
+    this.evict(leaving.filter((name) => !wanted.includes(name)));
     if (this.stage !== role) this.runtime.releaseWorkspace();
     this.stage = role;
     await this.load(wanted, report, signal);
@@ -145,7 +159,7 @@ export class ResidentComponents {
   }
 
   dispose(): void {
-    this.evictAllBut([]);
+    this.evict([...this.resident.keys()]);
   }
 
   private async load(names: string[], report: OnStage, signal?: AbortSignal): Promise<void> {
@@ -300,10 +314,6 @@ export class ResidentComponents {
       const patches = layers.map(({ layer, scale }) => layer.patch.make(scale));
       await this.patcher.patch(weight, patches, staging);
     }
-  }
-
-  private evictAllBut(names: string[]): void {
-    this.evict([...this.resident.keys()].filter((name) => !names.includes(name)));
   }
 
   private evict(names: readonly string[]): void {

@@ -13,6 +13,7 @@ import type {
   SizeConditions,
   Upscale,
 } from "../api/options";
+import type { MemorySettings } from "../bundle/inference_settings";
 import type { Manifest, Size } from "../bundle/manifest";
 import {
   compiledSizes,
@@ -151,6 +152,8 @@ export interface GenerationRequest extends RequestTexts {
   loras?: readonly AppliedLora[] | undefined;
   /** Whether the finished pictures are checked; the worker does that, not the pipeline. */
   safetyChecker?: boolean | undefined;
+  /** In which tiles it is decoded, and what is evicted; as the model was loaded unless given. */
+  memory?: MemorySettings | undefined;
   previewEvery: number;
   output: OutputName;
 }
@@ -607,8 +610,12 @@ function resolveSteps(
   return { scheduler, steps, previewEvery };
 }
 
-/** Return the name of the scheduler that a name or a class of diffusers means. */
-function resolveScheduler(manifest: Manifest, name: string): string {
+/**
+ * Return the name of the scheduler that a name or a class of diffusers means.
+ *
+ * @throws OptionError if the model has none.
+ */
+export function resolveScheduler(manifest: Manifest, name: string): string {
   const { available, default: own } = manifest.schedulers;
   if (Object.hasOwn(available, name)) return name;
   const found = schedulerOfClass(name, own, available);

@@ -220,14 +220,14 @@ export interface DrawingStages {
  * Make a meter of drawing.
  *
  * @param steps of each picture.
- * @param offload whether each stage loads its parameters first.
+ * @param evicted roles of the stages that load their parameters first.
  * @param costs measured in earlier calls.
  * @param more what is done besides drawing from text.
  */
 export function meterDrawing(
   manifest: Manifest,
   steps: number,
-  offload: boolean,
+  evicted: readonly Role[],
   costs: Costs,
   report: OnProgress,
   { checks = false, encodings = 0 }: DrawingStages = {},
@@ -237,7 +237,8 @@ export function meterDrawing(
     ...(checks ? componentsOf(manifest, "safety_checker") : []),
     ...(encodings > 0 ? componentsOf(manifest, "vae_encoder") : []),
   ]);
-  const bytes = offload ? countBytes(manifest, [...names]) : 0;
+  const read = [...names].filter((name) => evicted.includes(manifest.components[name]!.role));
+  const bytes = countBytes(manifest, read);
   const expected: Expectations = {
     ...(encodings > 0 ? { encode: expect("encode", encodings, costs) } : {}),
     text: expect("text", 1, costs),

@@ -10,6 +10,7 @@ import { BundleFiles } from "../bundle/bundle_files";
 import { chooseEncoders } from "../bundle/encoders";
 import { NO_CACHE, openCache } from "../bundle/cache";
 import { fetchManifest } from "../bundle/deployment";
+import { mergeSettings, pageSettings } from "../bundle/inference_settings";
 import { fileSizes } from "../bundle/kept";
 import type { EntryPoint, Manifest, Size } from "../bundle/manifest";
 import type { Seed } from "../settings/seed";
@@ -151,6 +152,9 @@ export async function loadPipeline(
   const { url } = found;
   const manifest = chooseEncoders(found.manifest, options.textEncoder3);
   if (options.safetyChecker === true) requireSafetyChecker(manifest);
+  const given = pageSettings(options);
+  // Before anything large is fetched.
+  if (options.settings !== undefined) mergeSettings(manifest, given, {});
   const factory = factories.get(manifest.pipeline);
   if (factory === undefined) {
     throw new UnsupportedError(
@@ -161,7 +165,7 @@ export async function loadPipeline(
   }
   const notice = options.onNotice ?? ((): void => undefined);
   const files = new BundleFiles(url, cache, fileSizes(manifest), notice, transport);
-  const meter = meterLoading(manifest, options);
+  const meter = meterLoading(manifest, { ...options, offload: given.swapper?.enabled });
   const measured = { ...options, onProgress: meter.onStage };
   const pipeline = await factory({ manifest, files, options: measured });
   meter.finish();

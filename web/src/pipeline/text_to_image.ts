@@ -11,6 +11,7 @@ import type { OnStage } from "../api/progress";
 import type { GenerationResult, SafetyReport, Timings, TokenCount, Usage } from "../api/types";
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { EntryPoint, Manifest, Role, SchedulerConstants, Size } from "../bundle/manifest";
+import type { MemorySettings } from "../bundle/inference_settings";
 import { hasEncoder, requireEncoder, valueCount } from "../bundle/manifest";
 import {
   chunksProblem,
@@ -68,7 +69,7 @@ export async function loadTextToImage(source: ModelSource): Promise<TextToImageP
     const schedulers = new SchedulerTable(manifest, files);
     await schedulers.get(manifest.schedulers.default, signal);
     const encoder = new PromptEncoder(model, tokenizers);
-    const tiling = options.tiling ?? false;
+    const { tiling } = model.memory;
     const decoder = new VaeDecoder(model, tiling);
     const vaeEncoder = hasEncoder(manifest)
       ? new VaeEncoder(model, tiling, options.onNotice)
@@ -82,7 +83,7 @@ export async function loadTextToImage(source: ModelSource): Promise<TextToImageP
       vaeEncoder,
     );
     const size = drawableSizes(manifest, model.limits)[0] ?? manifest.defaults.size;
-    if (decoder.usesTiles(size) && !tiling) {
+    if (decoder.usesTiles(size) && !tiling.enabled) {
       options.onNotice?.(
         "The GPU's buffers are too small to decode a picture whole: it is decoded in tiles.",
       );
@@ -277,6 +278,13 @@ export class TextToImagePipeline implements Pipeline {
     return [...this.encoder.functions(), ...skipping, ...denoisers];
   }
 
+  /** Decode in tiles and evict stages as a call says, or as the model was loaded. */
+  private apply({ tiling, swapper }: MemorySettings = this.model.memory): void {
+    this.decoder.tiling = tiling;
+    if (this.vaeEncoder !== undefined) this.vaeEncoder.tiling = tiling;
+    this.model.components.swapper = swapper;
+  }
+
   /** @throws UnsupportedError if the GPU has no buffers for pictures of this size. */
   private checkSize(size: Size): void {
     const problem = sizeProblem(this.manifest, size, this.model.limits);
@@ -352,6 +360,7 @@ export class TextToImagePipeline implements Pipeline {
     const started = performance.now();
     throwIfAborted(signal);
     const { size, picture, secondPass } = request;
+    this.apply(request.memory);
     // Before the first pass is drawn, so that it is not lost.
     if (secondPass !== undefined) {
       this.checkSize(secondPass.size);
@@ -490,6 +499,7 @@ export class TextToImagePipeline implements Pipeline {
     signal?: AbortSignal,
   ): Promise<Float32Array> {
     throwIfAborted(signal);
+    this.apply();
     const encoder = this.requireEncoder(size);
     await this.model.runtime.prepare(encoder.functions(size), ignore, signal);
     await this.need("vae_encoder", report, signal);
@@ -570,6 +580,7 @@ export class TextToImagePipeline implements Pipeline {
     signal?: AbortSignal,
   ): Promise<PromptEmbeddings> {
     throwIfAborted(signal);
+    this.apply();
     const { clipSkip = 0 } = texts;
     const skipping = clipSkip > 0 ? this.encoder.functions(clipSkip) : [];
     await this.model.runtime.prepare([...this.encoder.functions(), ...skipping]);

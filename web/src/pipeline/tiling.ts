@@ -1,12 +1,13 @@
 /** Cuts latents or pictures into overlapping tiles, and blends what these become. Pure functions. */
 
-/** Neighbouring tiles share at least this part of their length, as in diffusers. */
-const OVERLAP = 0.25;
-
-/** Where tiles of one length start so that they cover an extent, evenly spaced. */
-export function tileStarts(extent: number, tile: number): number[] {
+/**
+ * Where tiles of one length start so that they cover an extent, evenly spaced.
+ *
+ * @param overlap least share of their length that neighbouring tiles have in common, 0 to 0.5.
+ */
+export function tileStarts(extent: number, tile: number, overlap: number): number[] {
   const room = extent - tile;
-  const gaps = Math.ceil(room / (tile * (1 - OVERLAP)));
+  const gaps = Math.ceil(room / (tile * (1 - overlap)));
   return Array.from({ length: gaps + 1 }, (_, index) =>
     gaps === 0 ? 0 : Math.round((index * room) / gaps),
   );

@@ -3,7 +3,10 @@
 import type { OnNotice } from "../api/types";
 import { requireEncoder } from "../bundle/manifest";
 import type { EntryPoint, Size } from "../bundle/manifest";
-import { canTile, fits } from "../gpu/buffer_limits";
+import type { MemorySettings } from "../bundle/inference_settings";
+import { canTile } from "../bundle/tiles";
+import { fits } from "../gpu/buffer_limits";
+import { requireTile } from "../gpu/tile_buffers";
 import type { Model } from "../gpu/model";
 import { throwIfAborted } from "../util/errors";
 import { blend, crop, fromPixels, tileStarts, tileWeights } from "./tiling";
@@ -14,14 +17,14 @@ export class VaeEncoder {
   private told = false;
 
   /**
-   * @param tiling whether pictures that are larger than a tile are encoded in tiles; those that
-   *   the GPU has no buffers for always are.
+   * @param tiling whether pictures that are larger than a tile are encoded in tiles, and in which;
+   *   those that the GPU has no buffers for always are.
    * @param onNotice called once, when a picture is encoded in tiles although nobody asked for it.
    * @throws UnsupportedError if the model has no encoder.
    */
   constructor(
     private readonly model: Model,
-    private readonly tiling: boolean,
+    public tiling: MemorySettings["tiling"],
     private readonly onNotice?: OnNotice,
   ) {
     requireEncoder(model.manifest);
@@ -29,7 +32,7 @@ export class VaeEncoder {
 
   /** The functions that encode a picture of this size. */
   functions(size: Size): EntryPoint[] {
-    if (this.usesTiles(size)) return [this.model.entry("vae_encoder_tile", size)];
+    if (this.usesTiles(size)) return [this.tileFunction()];
     return [this.model.entry("vae_encoder", size), this.model.entry("rgba_to_image", size)];
   }
 
@@ -65,27 +68,33 @@ export class VaeEncoder {
     return (await this.model.run(entry, { image: image.data })).moments!;
   }
 
+  /** @throws UnsupportedError if the GPU has no buffers for a tile. */
+  private tileFunction(): EntryPoint {
+    return requireTile(this.model, "vae_encoder", this.tiling.tileSize);
+  }
+
   /** Whether pictures of this size are encoded in tiles. */
   usesTiles(size: Size): boolean {
     const { manifest, limits } = this.model;
-    const wanted = this.tiling || !fits(manifest, "vae_encoder", size, limits);
-    return wanted && canTile(manifest, size);
+    const wanted = this.tiling.enabled || !fits(manifest, "vae_encoder", size, limits);
+    return wanted && canTile(manifest, size, this.tiling.tileSize);
   }
 
   /** Encode one picture in tiles, and blend their moments. */
   private async encodeTiles(source: Planes, signal?: AbortSignal): Promise<Planes> {
-    if (!this.tiling && !this.told) {
+    if (!this.tiling.enabled && !this.told) {
       this.told = true;
       this.onNotice?.(
         "The GPU's buffers are too small to encode a picture whole: it is encoded in tiles.",
       );
     }
-    const entry = this.model.entry("vae_encoder_tile");
+    const entry = this.tileFunction();
     const [, channels, rows, columns] = entry.outputs[0]!.shape as [number, number, number, number];
     const factor = entry.inputs[0]!.shape[2]! / rows;
     const [high, wide] = [source.height / factor, source.width / factor];
     const moments = { data: new Float32Array(channels * high * wide), height: high, width: wide };
-    const [tops, lefts] = [tileStarts(high, rows), tileStarts(wide, columns)];
+    const { overlap } = this.tiling;
+    const [tops, lefts] = [tileStarts(high, rows, overlap), tileStarts(wide, columns, overlap)];
     const rowWeights = tileWeights(tops, rows);
     const columnWeights = tileWeights(lefts, columns);
     for (const [i, top] of tops.entries()) {

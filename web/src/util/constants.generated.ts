@@ -559,7 +559,7 @@ export const SCHEDULER_DEFAULTS = {
   variance_type: "fixed_small",
 } as const;
 
-// wsd/spec/seed.py, wsd/runtime/request.py: limits of a generation request
+// wsd/spec/seed.py, inference_settings.py, wsd/runtime/request.py: limits of a request
 export const MIN_SEED = -9223372036854775808n;
 export const MAX_SEED = 18446744073709551615n;
 export const MAX_GUIDANCE = 50.0;

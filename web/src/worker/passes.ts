@@ -4,7 +4,7 @@ import { toBlobs } from "../api/generated";
 import { CallProgress } from "../api/progress";
 import type { OnProgress, OnStage } from "../api/progress";
 import type { GenerationResult, Timings } from "../api/types";
-import type { Manifest } from "../bundle/manifest";
+import type { Manifest, Role } from "../bundle/manifest";
 import { layOver } from "../picture/overlay";
 import type { Pipeline } from "../pipeline";
 import { countSteps } from "../pipeline/generation_request";
@@ -18,20 +18,20 @@ import { throwIfAborted } from "../util/errors";
 /**
  * Make a meter for each pass of a request. The events of the second one say that they are of it.
  *
- * @param offload whether each stage loads its parameters first.
+ * @param evicted roles of the stages that load their parameters first.
  * @param costs measured in earlier calls.
  */
 export function meterPasses(
   manifest: Manifest,
   request: GenerationRequest,
-  offload: boolean,
+  evicted: readonly Role[],
   costs: Costs,
   report: OnProgress,
 ): [first: ProgressMeter, second?: ProgressMeter] {
   const { steps, size, picture, secondPass, safetyChecker } = request;
   const run = picture === undefined ? steps : countSteps(steps, picture.strength);
   const meter = (runSteps: number, each: OnProgress, more: DrawingStages): ProgressMeter =>
-    meterDrawing(manifest, runSteps, offload, costs, each, more);
+    meterDrawing(manifest, runSteps, evicted, costs, each, more);
   const encodings = countEncodings(manifest, request);
   if (secondPass === undefined) return [meter(run, report, { checks: safetyChecker, encodings })];
   const work = [

@@ -5,6 +5,7 @@ import type { Posterior, PromptEmbeddings } from "../api/options";
 import { CallProgress, LOADING_SHARE, thinProgress } from "../api/progress";
 import type { OnProgress } from "../api/progress";
 import type { GenerationResult, LoadOptions, StageReport, TokenCount, Usage } from "../api/types";
+import { evictedStages, inLeastMemory, merge, pageSettings } from "../bundle/inference_settings";
 import type { Manifest, Size } from "../bundle/manifest";
 import { readInversionFile } from "../adapters/inversion_file";
 import type { InversionOptions } from "../api/inversion";
@@ -25,6 +26,8 @@ import type { Words } from "../pipeline/text_encoder";
 import type { Seed } from "../settings/seed";
 import { untilAborted } from "../util/concurrency";
 import { OutOfMemoryError, UnsupportedError } from "../util/errors";
+import { STAGES } from "../util/settings_schema.generated";
+import type { SwapperSettings } from "../util/settings_schema.generated";
 import { drawChecked } from "./checked_drawing";
 import type { LoraData, LoraRequest, SentSource } from "./lora_source";
 import { readLoraSource } from "./lora_source";
@@ -37,6 +40,12 @@ const ignore = (): void => undefined;
 export interface SentLoraOptions extends Pick<LoraOptions, "name" | "scale" | "sha256"> {
   /** Those of a LoRA that is loaded again. */
   triggerWords?: string[] | undefined;
+}
+
+/** Load options with which drawing takes the least memory: tiles, and every stage is evicted. */
+function leastMemory({ settings }: LoadOptions): LoadOptions {
+  const all = settings && merge(settings, { swapper: { evict: [...STAGES] } });
+  return { offload: true, tiling: true, settings: all };
 }
 
 /** A pipeline that survives the loss of the GPU, and saves memory where it must. */
@@ -93,7 +102,7 @@ export class RecoveringPipeline {
     try {
       const pipeline = await loadPipeline(this.manifestUrl, {
         ...this.options,
-        ...(this.savesMemory ? { offload: true, tiling: true } : {}),
+        ...(this.savesMemory ? leastMemory(this.options) : {}),
         onProgress,
         signal,
       });
@@ -134,13 +143,16 @@ export class RecoveringPipeline {
     signal: AbortSignal,
   ): Promise<GenerationResult> {
     return this.use(onProgress, signal, async (pipeline, report) => {
-      const { offloads, costs } = this;
-      const request = { ...given, loras: this.loras.applied };
-      const meters = meterPasses(pipeline.manifest, request, offloads, costs, report);
+      const { costs } = this;
+      const memory =
+        given.memory && (this.savesMemory ? inLeastMemory(given.memory) : given.memory);
+      const request = { ...given, memory, loras: this.loras.applied };
+      const evicted = evictedStages(memory?.swapper ?? this.swapper);
+      const meters = meterPasses(pipeline.manifest, request, evicted, costs, report);
       const [first, last = first] = meters;
       const draw = async (each: GenerationRequest): Promise<GenerationResult> =>
         drawAll(pipeline, each, [first.onStage, last.onStage], signal);
-      const stages = [offloads ? undefined : first.onStage, last.onStage] as const;
+      const stages = [evicted.length > 0 ? undefined : first.onStage, last.onStage] as const;
       const result = await drawChecked(pipeline, request, draw, stages, signal);
       last.finish();
       // Those of the first pass: they are what a picture of the usual size takes.
@@ -348,8 +360,10 @@ export class RecoveringPipeline {
     });
   }
 
-  private get offloads(): boolean {
-    return this.savesMemory || (this.options.offload ?? false);
+  /** What is evicted where a call does not say it. */
+  private get swapper(): SwapperSettings | undefined {
+    const saving = this.savesMemory ? leastMemory(this.options) : {};
+    return pageSettings({ ...this.options, ...saving }).swapper;
   }
 
   /** Release the GPU and all memory, and cancel loading. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
+import { canTile } from "../../src/bundle/tiles";
 import {
-  canTile,
   chunksProblem,
   drawableSizes,
   encodableSizes,

@@ -7,11 +7,16 @@ import type { ProgressEvent, StageEvent } from "../../src/api/progress";
 import type { Manifest } from "../../src/bundle/manifest";
 import type { Costs, Expectations } from "../../src/pipeline/progress_meter";
 import { meterDrawing, meterLoading, ProgressMeter } from "../../src/pipeline/progress_meter";
+import { STAGES } from "../../src/util/settings_schema.generated";
 
 /** A model of 1000 bytes of weights, in three components, and three kernels at its size. */
 const MANIFEST = {
   library: { file: "a.wasm", bytes: 100, sha256: "" },
-  components: { clip: { bytes: 200 }, unet: { bytes: 700 }, vae: { bytes: 100 } },
+  components: {
+    clip: { role: "text_encoder", bytes: 200 },
+    unet: { role: "denoiser", bytes: 700 },
+    vae: { role: "vae_decoder", bytes: 100 },
+  },
   conditioning: { encoders: ["clip"] },
   defaults: { size: [8, 8] },
   entry_points: [
@@ -90,7 +95,7 @@ test("after a first picture the next one's time is known from its beginning", ()
   expect(costs).toEqual({ denoise: 500, decode: 400 });
   const seen: ProgressEvent[] = [];
   const known: Costs = { ...costs, text: 100 };
-  const meter = meterDrawing(MANIFEST, 4, false, known, (event) => seen.push(event));
+  const meter = meterDrawing(MANIFEST, 4, [], known, (event) => seen.push(event));
   meter.onStage({ stage: "text", images: 2, loaded: 0, total: 1 });
   expect(seen[0]!.remainingMs).toBeCloseTo(100 + 2 * (4 * 500 + 400));
 });
@@ -98,7 +103,7 @@ test("after a first picture the next one's time is known from its beginning", ()
 test("each picture has its part of the bar", () => {
   const seen: number[] = [];
   const known: Costs = { text: 0, denoise: 25, decode: 100 };
-  const meter = meterDrawing(MANIFEST, 4, false, known, ({ overall }) => seen.push(overall));
+  const meter = meterDrawing(MANIFEST, 4, [], known, ({ overall }) => seen.push(overall));
   meter.onStage({ stage: "text", images: 2, loaded: 0, total: 1 });
   meter.onStage(step(4, 4, 0, 2));
   meter.onStage(step(2, 4, 1, 2));
@@ -111,7 +116,7 @@ test("each picture has its part of the bar", () => {
 test("with offload, the parts of the weights that are loaded one after another add up", () => {
   const seen: number[] = [];
   const known: Costs = { text: 0, denoise: 0, decode: 0, parameters: 1 };
-  const meter = meterDrawing(MANIFEST, 4, true, known, ({ overall }) => seen.push(overall));
+  const meter = meterDrawing(MANIFEST, 4, STAGES, known, ({ overall }) => seen.push(overall));
   for (const [loaded, total] of [
     [100, 200],
     [200, 200],
@@ -122,6 +127,16 @@ test("with offload, the parts of the weights that are loaded one after another a
     meter.onStage({ stage: "parameters", loaded: loaded!, total: total! });
   }
   expect(seen).toEqual([0.1, 0.2, 0.55, 0.9, 1]);
+});
+
+test("weights that are kept are not waited for", () => {
+  const seen: number[] = [];
+  const known: Costs = { text: 0, denoise: 0, decode: 0, parameters: 1 };
+  const evicted = ["text_encoder", "vae_decoder"] as const;
+  const meter = meterDrawing(MANIFEST, 4, evicted, known, ({ overall }) => seen.push(overall));
+  meter.onStage({ stage: "parameters", loaded: 200, total: 200 });
+  meter.onStage({ stage: "parameters", loaded: 100, total: 100 });
+  expect(seen).toEqual([2 / 3, 1]);
 });
 
 test("loading counts the library, the weights and the kernels of the default size", () => {
@@ -204,7 +219,7 @@ test("encoding given pictures is a part of the bar", () => {
   const seen: number[] = [];
   const known: Costs = { encode: 100, text: 100, denoise: 50, decode: 100 };
   const report = ({ overall }: ProgressEvent): number => seen.push(overall);
-  const meter = meterDrawing(MANIFEST, 4, false, known, report, { encodings: 2 });
+  const meter = meterDrawing(MANIFEST, 4, [], known, report, { encodings: 2 });
   meter.onStage({ stage: "encode", images: 1, loaded: 0, total: 2 });
   meter.onStage({ stage: "encode", images: 1, loaded: 1, total: 2 });
   meter.onStage({ stage: "encode", images: 1, loaded: 2, total: 2 });

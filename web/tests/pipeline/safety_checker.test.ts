@@ -172,7 +172,7 @@ test("the bar is full when the last picture is checked, and not before", () => {
   const seen: ProgressEvent[] = [];
   const costs = { text: 0, denoise: 1, decode: 1, safety: 2 };
   const more = { checks: true };
-  const meter = meterDrawing(CHECKED, 1, false, costs, (event) => seen.push(event), more);
+  const meter = meterDrawing(CHECKED, 1, [], costs, (event) => seen.push(event), more);
   const at = { image: 0, images: 1, loaded: 1, total: 1 };
   meter.onStage({ stage: "denoise", ...at });
   meter.onStage({ stage: "decode", ...at });

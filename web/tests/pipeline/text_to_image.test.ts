@@ -13,6 +13,12 @@ function entry(role: Role, [width, height]: Size, bytes: number): object {
   return { name: role, role, size: [width, height], largest_buffer_bytes: bytes, outputs };
 }
 
+/** How a model is loaded without settings. */
+const MEMORY = {
+  tiling: { enabled: false, tileSize: 8, overlap: 0.25 },
+  swapper: { enabled: false, strategy: "sequential", evict: [] },
+};
+
 const manifest = {
   model: { name: "toy" },
   components: {},
@@ -35,6 +41,7 @@ async function begin(bytes: number, upscale: "latent" | "picture") {
     manifest,
     limits: { maxBufferSize: 1000, maxStorageBufferBindingSize: bytes },
     runtime: { guard: (work: () => Promise<unknown>) => work(), prepare },
+    ...{ memory: MEMORY, components: {} },
     entry: (name: string) => ({ name }),
     denoiser: () => ({ name: "denoiser" }),
     entries: () => [],
@@ -103,6 +110,7 @@ async function prepareChunks(chunks: number, bytes: number) {
     limits: { value: { maxBufferSize: 1000, maxStorageBufferBindingSize: bytes } },
     runtime: { value: { guard: (work: () => Promise<unknown>) => work(), prepare } },
     entry: { value: (name: string) => ({ name }) },
+    ...{ memory: { value: MEMORY }, components: { value: {} } },
   }) as Model;
   const encoder = { functions: () => [], countChunks: () => chunks };
   const parts = [model, {}, {}, encoder, { functions: () => [] }, undefined];

@@ -24,6 +24,7 @@ const manifest = {
   model: { name: "a model" },
   entry_points: [
     entryOf("vae_encoder", SIZE, [1, 3, 8, 12], [1, 2, 4, 6]),
+    entryOf("vae_encoder", [4, 4], [1, 3, 4, 4], [1, 2, 2, 2]),
     entryOf("vae_encoder_tile", null, [1, 3, TILE, TILE], [1, 2, 4, 4]),
     entryOf("vae_decoder_tile", null, [1, 1, 4, 4], [1, 3, TILE, TILE]),
   ],
@@ -48,31 +49,38 @@ function makeModel(largestBuffer: number, source: Manifest = manifest): Model {
 
 const pixels = Uint8ClampedArray.from({ length: 4 * 12 * 8 }, (_, index) => (index * 37) % 256);
 const whole = 4 * 8 * 12;
+const OFF = { enabled: false, tileSize: TILE, overlap: 0.25 };
+const ON = { ...OFF, enabled: true };
 
 test("tiles give what the whole picture gives where each moment is of its own pixels", async () => {
   const planes = fromPixels(pixels, ...SIZE);
-  const expected = await new VaeEncoder(makeModel(whole), false).encodePlanes(planes);
-  const encoder = new VaeEncoder(makeModel(whole), true);
+  const expected = await new VaeEncoder(makeModel(whole), OFF).encodePlanes(planes);
+  const encoder = new VaeEncoder(makeModel(whole), ON);
   const found = await encoder.encode(pixels, SIZE);
   expect(expected).toHaveLength(48);
   found.forEach((value, index) => expect(value).toBeCloseTo(expected[index]!, 5));
   expect(await encoder.encodePlanes(planes)).toEqual(found);
+  // A function for whole pictures encodes a part of a larger one.
+  encoder.tiling = { enabled: true, tileSize: 4, overlap: 0.5 };
+  expect(encoder.functions(SIZE).map(({ size }) => size)).toEqual([[4, 4]]);
+  const small = await encoder.encodePlanes(planes);
+  small.forEach((value, index) => expect(value).toBeCloseTo(expected[index]!, 5));
 });
 
 test("tiles that nobody asked for are said once", async () => {
   const notices: string[] = [];
   const onNotice = (notice: string): number => notices.push(notice);
-  const small = new VaeEncoder(makeModel(whole - 1), false, onNotice);
+  const small = new VaeEncoder(makeModel(whole - 1), OFF, onNotice);
   await small.encode(pixels, SIZE);
   await small.encode(pixels, SIZE);
   expect(notices).toEqual([expect.stringContaining("it is encoded in tiles")]);
-  await new VaeEncoder(makeModel(whole - 1), true, onNotice).encode(pixels, SIZE);
-  await new VaeEncoder(makeModel(whole), false, onNotice).encodePlanes(fromPixels(pixels, ...SIZE));
+  await new VaeEncoder(makeModel(whole - 1), ON, onNotice).encode(pixels, SIZE);
+  await new VaeEncoder(makeModel(whole), OFF, onNotice).encodePlanes(fromPixels(pixels, ...SIZE));
   expect(notices).toHaveLength(1);
 });
 
 test("encoding in tiles ends where it is cancelled", async () => {
-  const encoder = new VaeEncoder(makeModel(whole), true);
+  const encoder = new VaeEncoder(makeModel(whole), ON);
   const call = encoder.encode(pixels, SIZE, AbortSignal.abort());
   await expect(call).rejects.toThrow("cancelled");
 });
@@ -80,5 +88,5 @@ test("encoding in tiles ends where it is cancelled", async () => {
 test("a model without an encoder says so", () => {
   const entry_points = manifest.entry_points.filter(({ role }) => role !== "vae_encoder");
   const model = makeModel(whole, { ...manifest, entry_points });
-  expect(() => new VaeEncoder(model, false)).toThrow(UnsupportedError);
+  expect(() => new VaeEncoder(model, OFF)).toThrow(UnsupportedError);
 });

@@ -93,7 +93,7 @@ test("files are written once, when the pictures are finished", async () => {
 test("the progress of both passes is one, and the second one's events say so", async () => {
   const events: ProgressEvent[] = [];
   const request = toyRequest("x", { secondPass });
-  const meters = meterPasses(manifest, request, false, {}, (event) => events.push(event));
+  const meters = meterPasses(manifest, request, [], {}, (event) => events.push(event));
   const [first, second] = meters;
   await drawAll(new GreyPipeline(), request, [first.onStage, second!.onStage], signal);
   const overall = events.map((event) => event.overall);

@@ -356,6 +356,26 @@ export function arabic({
     notices: "ملاحظات",
     drawingNow: (prompt) => `معاينة: ${isolate(prompt)}`,
 
+    allSettings: {
+      title: "الذاكرة وكل الإعدادات",
+      tiles: "فك الترميز",
+      tilesHint: "على شكل مربعات يحتاج إلى ذاكرة أقل، ولا تكون الصورة هي نفسها تمامًا.",
+      whole: "الصورة كاملة إن اتسعت الذاكرة",
+      tile: (edge: number) => `في مربعات من ${number(edge)} بكسل`,
+      overlap: "تداخل المربعات بالمئة",
+      kept: "ما يبقى في ذاكرة الرسوميات",
+      keptHint: "ما لا يبقى يُحمَّل من جديد لكل صورة: ذاكرة أقل ووقت أطول.",
+      textEncoders: "مرمّزات النص",
+      encoder: "مرمّز الصورة المعطاة",
+      denoiser: "مزيل الضجيج",
+      decoder: "فاك الترميز",
+      checker: "فاحص المحتوى",
+      ofModel: "من النموذج",
+      ofPage: "من الصفحة",
+      ofCall: "اختير هنا",
+      memory: (planned: number) => `أقصى ذاكرة رسوميات حسب التخطيط: ${bytes(planned)}`,
+    },
+
     // Times and memory.
     figures: "الأوقات والذاكرة",
     figureLoading: "التحميل",

@@ -342,6 +342,26 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
     notices: "Notices",
     drawingNow: (prompt: string) => `A preview of: ${isolate(prompt)}`,
 
+    allSettings: {
+      title: "Memory and all settings",
+      tiles: "Decoding",
+      tilesHint: "In tiles it takes less memory. The picture is not quite the same then.",
+      whole: "The whole picture, if it fits",
+      tile: (edge: number) => `In tiles of ${number(edge)} pixels`,
+      overlap: "Overlap of tiles, percent",
+      kept: "What stays in the GPU's memory",
+      keptHint: "What does not stay is loaded again for each picture: less memory, more time.",
+      textEncoders: "Text encoders",
+      encoder: "Encoder of a given picture",
+      denoiser: "Denoiser",
+      decoder: "Decoder",
+      checker: "Safety checker",
+      ofModel: "the model's",
+      ofPage: "the page's",
+      ofCall: "chosen here",
+      memory: (planned: number) => `GPU memory at most, as planned: ${bytes(planned)}`,
+    },
+
     // Times and memory.
     figures: "Times and memory",
     figureLoading: "Loading",

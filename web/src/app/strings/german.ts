@@ -351,6 +351,26 @@ export function german({
     notices: "Hinweise",
     drawingNow: (prompt) => `Vorschau: ${isolate(prompt)}`,
 
+    allSettings: {
+      title: "Speicher und alle Einstellungen",
+      tiles: "Dekodieren",
+      tilesHint: "In Kacheln braucht es weniger Speicher. Das Bild ist dann nicht ganz dasselbe.",
+      whole: "Das ganze Bild, wenn es passt",
+      tile: (edge: number) => `In Kacheln von ${number(edge)} Pixeln`,
+      overlap: "Überlappung der Kacheln, Prozent",
+      kept: "Was im Grafikspeicher bleibt",
+      keptHint: "Was nicht bleibt, wird für jedes Bild neu geladen: weniger Speicher, mehr Zeit.",
+      textEncoders: "Textencoder",
+      encoder: "Encoder eines gegebenen Bildes",
+      denoiser: "Entrauscher",
+      decoder: "Decoder",
+      checker: "Inhaltsprüfung",
+      ofModel: "vom Modell",
+      ofPage: "von der Seite",
+      ofCall: "hier gewählt",
+      memory: (planned: number) => `Grafikspeicher maximal, wie geplant: ${bytes(planned)}`,
+    },
+
     // Times and memory.
     figures: "Zeiten und Speicher",
     figureLoading: "Laden",
