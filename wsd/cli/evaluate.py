@@ -212,9 +212,7 @@ def tune(
 
     What is found is kept when the search is interrupted.
     """
-    import time
-
-    from wsd.evaluate.tune_schedules import Budget, describe_database, tune_family
+    from wsd.evaluate.tune_schedules import describe_database, tune_family
     from wsd.models.resolution import check_sizes, check_sizes_early
     from wsd.util.progress import Progress
 
@@ -222,9 +220,9 @@ def tune(
     check_sizes_early(family, sizes)
     if chosen.is_given:
         family = chosen.variant()
-    budget = Budget(trials, time.monotonic() + seconds)
     found = tune_family(
-        family, check_sizes(family, sizes), dtype or "f32", database, budget, seed, Progress()
-    )
+        family, check_sizes(family, sizes), dtype or "f32", database, trials, seconds, seed,
+        Progress(),
+    )  # fmt: skip
     for line in describe_database(found):
         say(line)
