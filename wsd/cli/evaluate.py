@@ -200,13 +200,13 @@ def bench(
                    "is continued.")  # fmt: skip
 @click.option("--trials", type=click.IntRange(1), default=1000, show_default=True,
               help="Schedules that are timed at most.")  # fmt: skip
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=600.0,
-              show_default=True, help="How long to search at most.")  # fmt: skip
+@click.option("--seconds", type=click.IntRange(1), default=600, show_default=True,
+              help="How long to search at most.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(MIN_SEED, MAX_SEED), default=0, show_default=True,
               help="Decides the inputs and the order of the schedules.")  # fmt: skip
 def tune(
     chosen: CheckpointChoice, dtype: str | None, sizes: tuple[Size, ...], database: Path,
-    trials: int, seconds: float, seed: int,
+    trials: int, seconds: int, seed: int,
 ) -> None:  # fmt: skip
     """Search faster schedules of a model's generated kernels on this machine's WebGPU.
 
