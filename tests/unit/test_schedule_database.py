@@ -46,7 +46,8 @@ def test_what_is_written_is_read(tmp_path, database):
 def test_tvms_files_have_a_line_for_each_kernel(tmp_path):
     write_database(TWO, tmp_path)
     assert (tmp_path / WORKLOADS).read_text() == '["1","workload"]\n["2","workload"]\n'
-    assert [json.loads(line)[0] for line in (tmp_path / RECORDS).open()] == [0, 1]
+    records = (tmp_path / RECORDS).read_text().splitlines()
+    assert [json.loads(line)[0] for line in records] == [0, 1]
 
 
 @pytest.mark.parametrize("interrupted_after", [WORKLOADS, RECORDS])

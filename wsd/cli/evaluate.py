@@ -213,21 +213,19 @@ def bench(
                    "is continued.")  # fmt: skip
 @click.option("--trials", type=click.IntRange(1), default=1000, show_default=True,
               help="Schedules that are timed at most.")  # fmt: skip
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=600.0,
-              show_default=True, help="How long to search at most.")  # fmt: skip
+@click.option("--seconds", type=click.IntRange(1), default=600, show_default=True,
+              help="How long to search at most.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(MIN_SEED, MAX_SEED), default=0, show_default=True,
               help="Decides the inputs and the order of the schedules.")  # fmt: skip
 def tune(
     chosen: CheckpointChoice, dtype: str | None, sizes: tuple[Size, ...], database: Path,
-    trials: int, seconds: float, seed: int,
+    trials: int, seconds: int, seed: int,
 ) -> None:  # fmt: skip
     """Search faster schedules of a model's generated kernels on this machine's WebGPU.
 
     What is found is kept when the search is interrupted.
     """
-    import time
-
-    from wsd.evaluate.tune_schedules import Budget, describe_database, tune_family
+    from wsd.evaluate.tune_schedules import describe_database, tune_family
     from wsd.models.resolution import check_sizes, check_sizes_early
     from wsd.util.progress import Progress
 
@@ -235,9 +233,9 @@ def tune(
     check_sizes_early(family, sizes)
     if chosen.is_given:
         family = chosen.variant()
-    budget = Budget(trials, time.monotonic() + seconds)
     found = tune_family(
-        family, check_sizes(family, sizes), dtype or "f32", database, budget, seed, Progress()
-    )
+        family, check_sizes(family, sizes), dtype or "f32", database, trials, seconds, seed,
+        Progress(),
+    )  # fmt: skip
     for line in describe_database(found):
         say(line)

@@ -91,8 +91,8 @@ class TunedSchedule:
 
 
 def tune_family(
-    family: Family, sizes: Sequence[Size], dtype: str, folder: Path, budget: Budget, seed: int,
-    progress: Progress,
+    family: Family, sizes: Sequence[Size], dtype: str, folder: Path, trials: int, seconds: float,
+    seed: int, progress: Progress,
 ) -> ScheduleDatabase:  # fmt: skip
     """Search schedules for a family's generated kernels, and write what is faster to a database.
 
@@ -102,7 +102,8 @@ def tune_family(
         dtype: one of :data:`wsd.spec.precision.DTYPES`.
         folder: of the database; one that is there is continued, and what it has is not tuned
             again.
-        budget: how long to search.
+        trials: candidates that are timed at most.
+        seconds: how long to search at most, after the functions are known.
         seed: decides the inputs and the order in which candidates are tried.
         progress: shows the stages of compilation.
 
@@ -127,7 +128,8 @@ def tune_family(
                 f"{adapter.description}",
                 "tune into another folder: times of two adapters cannot be compared",
             )
-        database = earlier or ScheduleDatabase(wanted, adapter, tuple(sizes), seed)
+        database = earlier or ScheduleDatabase(wanted, adapter, (), seed)
+        database = replace(database, sizes=tuple(dict.fromkeys((*database.sizes, *sizes))))
         write_database(database, folder)
         with progress:
             module, report = fuse_family(family, sizes, dtype, progress)
@@ -138,6 +140,7 @@ def tune_family(
             for name, function in functions
             if not known.has(workload := tvm_compat.normalized(function))
         ]
+        budget = Budget(trials, time.monotonic() + seconds)
         for number, (name, workload) in enumerate(waiting, 1):
             if not budget.is_left:
                 break
