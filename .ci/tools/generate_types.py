@@ -24,7 +24,16 @@ from wsd.kernels.registry import variant_names
 from wsd.models import fine_tunes
 from wsd.models.schedulers import MAX_STEPS, SCHEDULERS
 from wsd.runtime import given_picture, http_headers, prompt_syntax, request
-from wsd.spec import adapter_bundle, manifest, paths, picture, seed, self_test, tolerances
+from wsd.spec import (
+    adapter_bundle,
+    manifest,
+    paths,
+    picture,
+    seed,
+    selection,
+    self_test,
+    tolerances,
+)
 from wsd.spec.precision import DTYPES
 from wsd.spec.roles import LINEAR_COMBINATION_TERMS, ROLES, TEXT_STATES
 from wsd.util import json_reader
@@ -94,8 +103,9 @@ def _tidy(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     if "default" in schema and schema["default"] is None:
-        (kept,) = (item for item in schema["anyOf"] if item != {"type": "null"})
-        schema = {**kept, **{k: v for k, v in schema.items() if k not in ("anyOf", "default")}}
+        kept = [item for item in schema["anyOf"] if item != {"type": "null"}]
+        union = kept[0] if len(kept) == 1 else {"anyOf": kept}
+        schema = {**union, **{k: v for k, v in schema.items() if k not in ("anyOf", "default")}}
     return {
         key: {name: _tidy(item) for name, item in value.items()}
         if key in ("properties", "$defs")
@@ -299,6 +309,13 @@ def render_constants() -> str:
                 "AUTO": choice.AUTO,
                 "GENERATED": choice.GENERATED,
                 "LEGACY_KERNEL_MODES": choice.LEGACY_KERNEL_MODES,
+            },
+        ),
+        (
+            "wsd/spec/selection.py: rules for bundles without rules, and how conditions compare",
+            {
+                "SELECTION_TESTS": list(selection.TESTS),
+                "SELECTION_RULES": selection.SELECTION_RULES.model_dump(mode="json"),
             },
         ),
         (

@@ -44,7 +44,7 @@ const GOOD: Record<string, (value: unknown) => boolean> = {
     textEncoder3: isTrue,
   },
   // The worker checks these.
-  ...{ integrity: isText, kernels: isText },
+  ...{ integrity: isText, kernels: isText, ignoredRules: isText },
   workerUrl: (value) => isText(value) && value !== "",
   headers: (value) => {
     try {

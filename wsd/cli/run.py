@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from wsd.cli.command import command
-from wsd.cli.options import NAME, OUTPUT_FILE, picture_options, request_options, write_report
+from wsd.cli.options import (
+    NAME,
+    OUTPUT_FILE,
+    ignored_rules_option,
+    kernels_option,
+    picture_options,
+    request_options,
+    write_report,
+)
 from wsd.util.terminal import say
 
 if TYPE_CHECKING:
@@ -34,10 +42,13 @@ def serve(folder: Path, port: int) -> None:
 @picture_options
 @click.option("--offload", is_flag=True, help="Keep one stage's weights on the GPU at a time.")
 @click.option("--tiling", is_flag=True, help="Decode in tiles: less GPU memory.")
+@kernels_option
+@ignored_rules_option
 @click.option("--json", "json_path", type=OUTPUT_FILE, help="Timings, adapter and digests.")
 def render(
     folder: Path, model: str | None, request: GenerationRequest, out: Path,
-    json_path: Path | None, picture: GivenPicture | None, *, offload: bool, tiling: bool,
+    json_path: Path | None, picture: GivenPicture | None, kernels: str,
+    ignored_rules: str | None, *, offload: bool, tiling: bool,
 ) -> None:  # fmt: skip
     """Draw a picture with a bundle, in headless Chromium."""
     from wsd.runtime.driver import LoadOptions
@@ -45,7 +56,7 @@ def render(
     from wsd.runtime.png import write_pngs
     from wsd.util.progress import Progress
 
-    options = LoadOptions(offload, tiling)
+    options = LoadOptions(offload, tiling, kernels, ignored_rules)
     rendered = draw(folder, request, Progress(), options, model, picture)
     paths = write_pngs(rendered.images, out, rendered.settings)
     write_report(rendered.report(), json_path)

@@ -33,7 +33,7 @@ from wsd.runtime.page_types import (
 from wsd.runtime.prompt_syntax import PromptSyntax
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.server import served
-from wsd.runtime.validation import check_picture
+from wsd.runtime.validation import check_ignored_rules, check_picture
 from wsd.util.hashing import sha256_bytes
 from wsd.util.progress import Progress
 
@@ -114,6 +114,7 @@ class LoadOptions:
         offload: keep the parameters of one stage on the GPU at a time.
         tiling: decode pictures in tiles.
         kernels: ``auto``, ``generated``, or names of kernel variants, separated by commas.
+        ignored_rules: names of the bundle's selection rules that do not count, separated by commas.
         text_encoder_3: whether text encoders that can be left out are loaded; None for those that
             the bundle has.
     """
@@ -121,6 +122,7 @@ class LoadOptions:
     offload: bool = False
     tiling: bool = False
     kernels: str | None = None
+    ignored_rules: str | None = None
     text_encoder_3: bool | None = None
 
     def given(self) -> page_types.LoadOptions:
@@ -128,6 +130,8 @@ class LoadOptions:
         given: page_types.LoadOptions = {"offload": self.offload, "tiling": self.tiling}
         if self.kernels is not None:
             given["kernels"] = self.kernels
+        if self.ignored_rules is not None:
+            given["ignoredRules"] = self.ignored_rules
         if self.text_encoder_3 is not None:
             given["textEncoder3"] = self.text_encoder_3
         return given
@@ -561,6 +565,7 @@ def render(
         RenderError, ToolError: if the browser cannot draw.
     """
     manifest = read_manifest(find_manifest(bundle, model))
+    check_ignored_rules(manifest, options.ignored_rules)
     request, picture = check_picture(manifest, request, picture)
     check_bundle(bundle)
     with open_renderer(bundle, progress, options, open_page, model) as renderer:

@@ -44,7 +44,7 @@ class KernelAdapter:
     subgroup_matrices: frozenset[tuple[int, int, int]]
 
     def supports(self, variant: Variant) -> bool:
-        """Tell whether the adapter can run a variant, as the page's ``selectVariant`` does."""
+        """Tell whether the adapter can run a variant, by the rules of :mod:`wsd.spec.selection`."""
         smallest, largest = variant.subgroup_size or (0, math.inf)
         return (
             self.features.issuperset(variant.features)

@@ -3,7 +3,8 @@
 import type { Requirements } from "../bundle/manifest";
 import { KERNEL_FEATURES } from "../util/constants.generated";
 import { UnsupportedError } from "../util/errors";
-import type { Abilities } from "./kernel_variants";
+import type { GpuFacts } from "./selection_rules";
+import { describeGpu } from "./selection_rules";
 
 /** Limits that are raised to the adapter's, because kernels can use more than the default. */
 const WANTED_LIMITS = [
@@ -22,7 +23,8 @@ const WANTED_FEATURES = [...KERNEL_FEATURES, "timestamp-query"];
 export interface Gpu {
   device: GPUDevice;
   adapter: { vendor: string; architecture: string; description: string };
-  abilities: Abilities;
+  /** What rules may ask of the device and its adapter. */
+  facts: GpuFacts;
 }
 
 /**
@@ -49,8 +51,9 @@ export async function requestGpu(requirements: Requirements): Promise<Gpu> {
         { cause },
       );
     });
-  const abilities = { features: device.features, limits: device.limits, info: adapter.info };
-  return { device, adapter: describeAdapter(adapter), abilities };
+  const { features: usable, limits: granted } = device;
+  const facts = describeGpu({ features: usable, limits: granted, info: adapter.info });
+  return { device, adapter: describeAdapter(adapter), facts };
 }
 
 /** Vendor, architecture and description of an adapter's GPU; empty where the browser hides them. */

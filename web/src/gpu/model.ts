@@ -14,6 +14,7 @@ import type { KernelTable } from "./kernel_table";
 import { readKernelTable } from "./kernel_table";
 import { parseKernelChoice } from "./kernel_variants";
 import { ResidentComponents } from "./residency";
+import { readRules } from "./selection_rules";
 import { Runtime } from "./tvm/runtime";
 import type { Tensor } from "./tvm/runtime";
 
@@ -51,7 +52,7 @@ export class Model {
    * Request a GPU and start the compiled library on it. Parameters and pipelines follow when
    * they are needed, see {@link ResidentComponents.need} and {@link Runtime.prepare}.
    *
-   * @throws OptionError if the option `kernels` names no variant.
+   * @throws OptionError if the option `kernels` names no variant, or `ignoredRules` no rule.
    * @throws UnsupportedError if the GPU lacks something that the model needs.
    * @throws FetchError or IntegrityError if a file cannot be had.
    * @throws AbortError if the signal is aborted.
@@ -62,7 +63,8 @@ export class Model {
     signal?: AbortSignal,
   ): Promise<Model> {
     const choice = parseKernelChoice(options.kernels, options.onNotice);
-    const { device, adapter, abilities } = await requestGpu(manifest.requires);
+    const { kernels: rules } = readRules(manifest, options.ignoredRules);
+    const { device, adapter, facts } = await requestGpu(manifest.requires);
     const { library } = manifest;
     let runtime: Runtime;
     try {
@@ -80,7 +82,7 @@ export class Model {
         wasm,
         device,
         manifest.entry_points,
-        table && ((context) => new KernelLauncher(context, table, abilities, choice)),
+        table && ((context) => new KernelLauncher(context, table, { gpu: facts, rules, choice })),
       );
     } catch (error) {
       device.destroy();
