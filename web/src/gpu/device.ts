@@ -17,7 +17,12 @@ const WANTED_LIMITS = [
 ] as const;
 
 /** Features that are requested where the adapter has them. */
-const WANTED_FEATURES = [...KERNEL_FEATURES, "timestamp-query"];
+const WANTED_FEATURES = new Set<string>(KERNEL_FEATURES);
+
+/** Request one more feature where the adapter has it: measurements need the GPU's clock. */
+export function alsoRequest(feature: string): void {
+  WANTED_FEATURES.add(feature);
+}
 
 /** A device and a description of the adapter it came from. */
 export interface Gpu {
@@ -37,7 +42,7 @@ export async function requestGpu(requirements: Requirements): Promise<Gpu> {
   const [problem] = findShortcomings(adapter, requirements);
   if (problem !== undefined) throw problem;
   const limits = Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]]));
-  const features = WANTED_FEATURES.filter((name) => adapter.features.has(name));
+  const features = [...WANTED_FEATURES].filter((name) => adapter.features.has(name));
   const device = await adapter
     .requestDevice({
       requiredFeatures: [...new Set([...requirements.features, ...features])] as GPUFeatureName[],
