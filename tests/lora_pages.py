@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from playwright.sync_api import BrowserContext
 
 from pages import before_worker, browser_program
+from wsd.bundle.manifest import find_manifest, read_manifest
 from wsd.models.registry import Family
+from wsd.runtime.developer_build import find_developer_files
+from wsd.runtime.server import served
+
+
+def served_with_tools(bundle: Path) -> AbstractContextManager[str]:
+    """Serve a bundle with the developers' build, which can read parameters back."""
+    manifest = read_manifest(find_manifest(bundle))
+    return served(bundle, find_developer_files(bundle, manifest))
 
 
 @contextmanager

@@ -1,10 +1,11 @@
-"""Lowering without a build: which TIR functions of a model written kernels replace."""
+"""Lowering without a build: what written kernels replace in a model, and the memory it takes."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from tvm import relax
 
@@ -12,23 +13,76 @@ from matches import describe_selection, write_problem
 from wsd.compiler import tvm_compat
 from wsd.compiler.driver import entry_point_modules
 from wsd.compiler.dump import Dump
+from wsd.compiler.library import Library
 from wsd.compiler.match.replace import match_function
-from wsd.compiler.pipeline import lowering_passes, run_passes
-from wsd.compiler.relax_module import import_entry_points, list_entry_points, signatures
+from wsd.compiler.pipeline import lowering_passes, run_passes, scheduling_passes
+from wsd.compiler.relax_module import (
+    add_plan,
+    import_entry_points,
+    list_entry_points,
+    signatures,
+)
 from wsd.frontend.export import trace_component
+from wsd.models.family import Family
+from wsd.spec.manifest import EntryPoint
+from wsd.spec.parameter import Parameter
 from wsd.spec.roles import LAYERED_TEXT_ENCODER
+from wsd.spec.tensor import Size
 
 
-def lower_family(family, sizes, dtype):
-    """Return a family's module after fusion and before scheduling; it needs no weights."""
+@dataclass(frozen=True)
+class Lowered:
+    """A family's module after fusion and before scheduling, and what it was made of."""
+
+    family: Family
+    sizes: tuple[Size, ...]
+    dtype: str
+    module: tvm_compat.IRModule
+    entry_points: list[EntryPoint]
+    parameters: dict[str, tuple[Parameter, ...]]
+
+    def library(self):
+        """Return a library with the planned memory of each function, which no browser can run."""
+        # Schedules decide which functions TVM takes for views of their arguments.
+        scheduled = run_passes(scheduling_passes(), self.module, Dump())
+        plans = tvm_compat.plan_memory(scheduled)
+        return Library(
+            folder=Path(),
+            architecture="",
+            described={},
+            sizes=self.sizes,
+            dtype=self.dtype,
+            entry_points=tuple(
+                add_plan(entry, plans[entry.name], [], {}) for entry in self.entry_points
+            ),
+            parameters=self.parameters,
+            storage_buffers=8,
+            shaders={},
+            variants={"version": 2, "bodies": [], "kernels": {}, "bytes": {}},
+            gemm_problems=(),
+            toolchain={},
+            materials=(),
+        )
+
+
+def lower(family, sizes, dtype):
+    """Lower a family for prompts of one chunk, without clip skip; it needs no weights."""
     # The functions of long prompts and of clip skip have the same kinds of problems.
     traces = [
         trace_component(component, module, dtype)
         for component, module in entry_point_modules(replace(family, prompt_chunks=1), sizes)
         if module.role != LAYERED_TEXT_ENCODER
     ]
-    module = import_entry_points(list_entry_points(family, sizes, traces), traces)
-    return run_passes(lowering_passes(signatures(traces)), module, Dump())
+    entry_points = list_entry_points(family, sizes, traces)
+    module = import_entry_points(entry_points, traces)
+    fused = run_passes(lowering_passes(signatures(traces)), module, Dump())
+    parameters = {trace.component: trace.parameters for trace in traces}
+    return Lowered(family, tuple(sizes), dtype, fused, entry_points, parameters)
+
+
+def lower_family(family, sizes, dtype):
+    """Return a family's module after fusion and before scheduling."""
+    return lower(family, sizes, dtype).module
 
 
 def make_table(module):

@@ -1,75 +1,22 @@
-// Bundle the page and its driver: node build.mjs --tvmjs FOLDER --out FOLDER
+// Bundle the page: node build.mjs --tvmjs FOLDER --out FOLDER
 //
-// Workers are built first, because the modules that start them must know their hashed names.
-// The driver (src/driver) goes to a folder of its own, which the page never loads.
+// Workers are built first, because the modules that start them must know their hashed names. What
+// times kernels and calls single stages is a build of its own (developer.mjs), and not in here.
 
 import { createHash } from "node:crypto";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
-import process from "node:process";
-import { parseArgs } from "node:util";
 
-import { build } from "esbuild";
-
-import { options, ownGlue } from "./bundler.mjs";
+import { ownGlue, withoutRemoteCalls } from "./bundler.mjs";
 import { HEADERS } from "./headers.generated.mjs";
+import { CLIENT, makeBundler, readArguments } from "./page_bundler.mjs";
 
-const { values } = parseArgs({ options: { tvmjs: { type: "string" }, out: { type: "string" } } });
-if (values.tvmjs === undefined || values.out === undefined) {
-  console.error("usage: node build.mjs --tvmjs FOLDER --out FOLDER");
-  process.exit(2);
-}
+const values = readArguments("build.mjs");
 const root = import.meta.dirname;
-// esbuild is told that it writes here, although it writes nothing: source maps name sources
-// relative to the output, and a page's bytes must not depend on where it was built.
-const nowhere = path.join(root, "out");
-
-const shared = {
-  ...options(values.tvmjs),
-  write: false,
-  entryNames: "[name].[hash]",
-  chunkNames: "[name].[hash]",
-  splitting: true,
-  // For tests that count which lines run: minified lines hold many statements.
-  ...(process.env.WSD_COVERAGE === undefined ? {} : { sourcemap: "inline", minify: false }),
-};
-
-/** Bundle, and write what esbuild made to a folder below the output folder. */
-async function bundle(folder, changes) {
-  const result = await build({
-    ...shared,
-    outdir: path.join(nowhere, folder),
-    ...changes,
-    define: { ...shared.define, ...changes.define },
-  });
-  for (const { path: file, contents } of result.outputFiles) {
-    const target = path.join(values.out, path.relative(nowhere, file));
-    await mkdir(path.dirname(target), { recursive: true });
-    await writeFile(target, contents);
-  }
-  return result;
-}
+const { bundle, bundleWorker, output } = makeBundler(values);
 
 /** Each page and its script. */
 const PAGES = { "index.html": "src/app/main.ts", "selftest.html": "src/app/selftest.ts" };
-
-/** The public API, under the name by which programs know it. */
-const CLIENT = { in: "src/index.ts", out: "client" };
-
-/** The file that an entry point became, relative to the output folder. */
-function output(result, entry, extension) {
-  const [name] = Object.entries(result.metafile.outputs).find(
-    ([file, { entryPoint }]) => entryPoint === entry && file.endsWith(extension),
-  );
-  return path.relative("out", name);
-}
-
-/** Bundle a worker, and what replaces WORKER_URL in modules of the same folder. */
-async function bundleWorker(folder, entry) {
-  const worker = await bundle(folder, { entryPoints: [entry] });
-  const url = `./${path.basename(output(worker, entry, ".js"))}`;
-  return [worker, { WORKER_URL: JSON.stringify(url) }];
-}
 
 const [worker, define] = await bundleWorker("assets", "src/worker/worker.ts");
 const page = await bundle("assets", {
@@ -138,14 +85,6 @@ for (const [name, entry] of Object.entries(PAGES)) {
 // A name that stays, for programs that use the pipeline without the page.
 await writeFile(path.join(values.out, "client.js"), `export * from "./${client}";\n`);
 
-const [, driverWorker] = await bundleWorker("driver", "src/driver/worker.ts");
-const driver = await bundle("driver", { entryPoints: [CLIENT], define: driverWorker });
-const driverClient = path.basename(output(driver, CLIENT.in, ".js"));
-await writeFile(
-  path.join(values.out, "driver", "client.js"),
-  `export * from "./${driverClient}";\n`,
-);
-
 // What pages on tvmjs alone use (wsd/bundle/classic.py): scripts that are no modules, under names
 // that stay.
 for (const [name, global, entry] of [
@@ -159,7 +98,7 @@ for (const [name, global, entry] of [
     globalName: global,
     splitting: false,
     legalComments: "inline",
-    plugins: [ownGlue],
+    plugins: [ownGlue, withoutRemoteCalls],
     // esbuild's global is the module, whose class is its default export.
     ...(name === "wasi" ? { footer: { js: `${global} = ${global}.default;` } } : {}),
   });

@@ -27,6 +27,17 @@ export const ownGlue = {
   },
 };
 
+/** Leaves out tvmjs' server of remote procedure calls, with which TVM times kernels from elsewhere. */
+export const withoutRemoteCalls = {
+  name: "without-remote-procedure-calls",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /\/rpc_server$/ }, () => ({ path: "rpc", namespace: "no-rpc" }));
+    onLoad({ filter: /.*/, namespace: "no-rpc" }, () => ({
+      contents: "export const RPCServer = undefined",
+    }));
+  },
+};
+
 /** Folders of src whose files neither the package's modules nor their worker have. */
 const APART = ["app", "driver"];
 

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from wsd.bundle.web_page import build_package, build_page
+from wsd.bundle.web_page import build_developer_tools, build_package, build_page
 from wsd.compiler.tvm_compat import tvmjs_source, version
 from wsd.compiler.wasm.runtime import runtime_objects
 from wsd.errors import WsdError
@@ -28,7 +28,7 @@ from wsd.supply_chain.python_packages import python_materials
 from wsd.util.contents import write_contents
 from wsd.util.files import PACKAGE, REPOSITORY
 from wsd.util.hashing import sha256_file
-from wsd.util.prebuilt import FOLDER, NPM_PACKAGE, PAGE, REPOSITORY_FILES, RUNTIME
+from wsd.util.prebuilt import DEVELOPER, FOLDER, NPM_PACKAGE, PAGE, REPOSITORY_FILES, RUNTIME
 from wsd.util.process import run
 
 # What setuptools reads besides the package.
@@ -78,6 +78,7 @@ def write_prebuilt(folder: Path, objects: list[Path]) -> None:
     """
     build_page(folder / PAGE, tvmjs_source())
     build_package(folder / NPM_PACKAGE, tvmjs_source())
+    build_developer_tools(folder / DEVELOPER, tvmjs_source())
     for cached in {path.parent for path in objects}:
         shutil.copytree(cached, folder / RUNTIME / cached.name)
     record_prebuilt(folder)

@@ -32,6 +32,7 @@ from wsd.spec import (
     paths,
     picture,
     seed,
+    selection,
     self_test,
     tolerances,
 )
@@ -166,8 +167,9 @@ def _tidy(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     if "default" in schema and schema["default"] is None:
-        (kept,) = (item for item in schema["anyOf"] if item != {"type": "null"})
-        schema = {**kept, **{k: v for k, v in schema.items() if k not in ("anyOf", "default")}}
+        kept = [item for item in schema["anyOf"] if item != {"type": "null"}]
+        union = kept[0] if len(kept) == 1 else {"anyOf": kept}
+        schema = {**union, **{k: v for k, v in schema.items() if k not in ("anyOf", "default")}}
     return {
         key: {name: _tidy(item) for name, item in value.items()}
         if key in ("properties", "$defs")
@@ -381,6 +383,13 @@ def render_constants() -> str:
                 "AUTO": choice.AUTO,
                 "GENERATED": choice.GENERATED,
                 "LEGACY_KERNEL_MODES": choice.LEGACY_KERNEL_MODES,
+            },
+        ),
+        (
+            "wsd/spec/selection.py: rules for bundles without rules, and how conditions compare",
+            {
+                "SELECTION_TESTS": list(selection.TESTS),
+                "SELECTION_RULES": selection.SELECTION_RULES.model_dump(mode="json"),
             },
         ),
         (

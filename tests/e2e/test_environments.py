@@ -18,6 +18,7 @@ import pytest
 
 from http_servers import QuietHandler, serving_folder
 from marks import sixths
+from wsd.runtime.developer_build import find_developer_build
 
 TIMEOUT_MS = 180_000
 MANIFEST = "models/speck/manifest.json"
@@ -35,7 +36,9 @@ class _Handler(QuietHandler):
     def do_GET(self):  # noqa: N802 - its name in http.server
         asked = urlsplit(self.path)
         changed = self.server.change(self, asked.path) or {}
-        file = Path(self.translate_path(asked.path))
+        # The developers' build is a second copy of the package.
+        beside = find_developer_build().files if asked.path.startswith("/driver/") else {}
+        file = beside.get(asked.path[1:], Path(self.translate_path(asked.path)))
         if asked.path in ("/", "/blank.html"):
             data, kind = b"<!doctype html><title>A page</title>", "text/html"
         elif file.is_file():

@@ -189,7 +189,7 @@ def integrity(speck):
 
 
 def open_blank(page, server):
-    page.goto(f"http://127.0.0.1:{server.server_port}/driver/client.js")
+    page.goto(f"http://127.0.0.1:{server.server_port}/client.js")
 
 
 def fetched(server, before):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adapters_data import FORMATS, READ_BY_DIFFUSERS, write_adapter
-from lora_pages import opened, read_picture
+from lora_pages import opened, read_picture, served_with_tools
 from speck import SPECK, SPECK_XL
 from wsd.bundle.adapter_bundle import write_adapter_bundle
 from wsd.bundle.builder import build_bundle
@@ -21,7 +21,6 @@ from wsd.compiler.driver import compile_library
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.runtime.request import GenerationRequest
-from wsd.runtime.server import served
 from wsd.spec.parameter import shapes
 from wsd.spec.tolerances import LATENTS_TOLERANCE, ROUNDING_PSNR
 from wsd.util.progress import Quiet
@@ -173,7 +172,7 @@ def patched(request, context, tmp_path_factory):
     library = compile_library(family, family.sizes, dtype, Quiet())
     folder = tmp_path_factory.mktemp("loras")
     bundle = build_bundle(checkpoint, library, folder / "bundle", Quiet())
-    with served(bundle) as address, opened(context, address, family.name) as call:
+    with served_with_tools(bundle) as address, opened(context, address, family.name) as call:
         yield Patched(call, family, checkpoint, library, folder)
 
 
@@ -361,7 +360,7 @@ def test_adapter_bundles_and_addresses(context, speck, tmp_path):
     shutil.copytree(speck[0], bundle)
     folder = write_adapter_bundle(path, bundle / "loras", SPECK, "a star")
     described = json.loads((folder / "adapter.json").read_text(encoding="utf-8"))
-    with served(bundle) as address, opened(context, address, "speck") as call:
+    with served_with_tools(bundle) as address, opened(context, address, "speck") as call:
         loaded = call("loadFrom", "/loras/adapter.json", {})
         assert (loaded["name"], loaded["sha256"]) == ("a star", described["sha256"])
         file = f"/loras/{described['file']}"

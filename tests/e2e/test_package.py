@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
+from developer_words import REMOTE_CALLS, WORDS
 from pages import in_page
 from wsd.bundle.npm import source_folder
 from wsd.bundle.web_page import build_package
@@ -122,6 +123,16 @@ def check_types(project, *programs, tsc="web/node_modules/typescript", module="n
         [REPOSITORY / tsc / "bin" / "tsc"],
         cwd=project, check=False, capture_output=True, text=True,
     ).stdout  # fmt: skip
+
+
+def test_it_has_no_developers_tools(package):
+    """Neither its modules nor their source maps, which name the sources."""
+    words = [word for tool in WORDS.values() for word in tool]
+    for name in ("client", "element", "worker"):
+        text = (package / "dist" / f"{name}.js").read_text(encoding="utf-8")
+        assert [word for word in (*words, *REMOTE_CALLS) if word in text] == [], name
+        sources = json.loads((package / "dist" / f"{name}.js.map").read_text())["sources"]
+        assert [each for each in sources if re.search("driver/|gpu_profiler|roofline", each)] == []
 
 
 @pytest.mark.full

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from lora_pages import opened, read_picture
+from lora_pages import opened, read_picture, served_with_tools
 from pages import draw, ready, unfold
 from training.evaluate import held_out_scenes
 from training.shape_metrics import find_things
@@ -20,7 +20,6 @@ from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.models.registry import find_family
 from wsd.runtime.request import GenerationRequest
-from wsd.runtime.server import served
 from wsd.spec.tolerances import LATENTS_TOLERANCE, PICTURE_PSNR
 from wsd.util.progress import Quiet
 
@@ -77,7 +76,7 @@ def test_tiny_sdxl_draws_what_its_loras_teach(context, tmp_path):
     checkpoint = open_checkpoint(choose_checkpoint(family, None, None), family)
     library = compile_library(family, family.sizes, "f32", Quiet())
     bundle = build_bundle(checkpoint, library, tmp_path / "xl", Quiet())
-    with served(bundle) as url:
+    with served_with_tools(bundle) as url:
         assert_drawn(context, url, checkpoint, steps=5)
 
 

@@ -2,13 +2,15 @@
 
 import pytest
 
-from lowering import lower_family, make_table
+from lowering import lower, lower_family, make_table
 from matches import compare, compare_tables
-from speck import BROAD
+from speck import BROAD, SPECK
 from wsd.compiler import tvm_compat
+from wsd.compiler.driver import compile_library
 from wsd.compiler.pipeline import report_functions
 from wsd.models.registry import find_family
 from wsd.util.hashing import sha256_bytes
+from wsd.util.progress import Quiet
 
 
 def names(table, kind):
@@ -49,6 +51,20 @@ def test_the_written_wgsl_of_a_broad_model(broad):
         for number, launch in enumerate(variant.launches)
     }
     compare(f"broad-f16-written-tvm-{tvm_compat.version()}.json", digests)
+
+
+def test_memory_is_planned_as_a_build_plans_it():
+    """Lowering and planning give the figures that compiling gives."""
+    compiled = compile_library(SPECK, SPECK.sizes, "f32", Quiet())
+    planned = lower(SPECK, SPECK.sizes, "f32").library()
+    expected = {entry.name: entry for entry in compiled.entry_points}
+    assert len(planned.entry_points) > 8
+    for entry in planned.entry_points:
+        built = expected[entry.name]
+        assert entry.workspace_bytes == built.workspace_bytes, entry.name
+        assert entry.largest_buffer_bytes == built.largest_buffer_bytes, entry.name
+    for component, parameters in planned.parameters.items():
+        assert parameters == compiled.parameters[component]
 
 
 @pytest.mark.full

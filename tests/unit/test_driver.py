@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 
 from wsd.bundle.npm import install_packages, source_folder
-from wsd.errors import BundleError, RenderError, UsageError
+from wsd.errors import RenderError, UsageError
 from wsd.runtime.array_codec import decode_arrays, encode_arrays
 from wsd.runtime.automation import PROGRAM, Automation
-from wsd.runtime.driver import open_stage_renderer
 from wsd.util.process import find_program, run
-from wsd.util.progress import Quiet
 
 
 @pytest.mark.slow
@@ -93,17 +91,3 @@ def test_errors_of_options_are_the_callers():
     with pytest.raises(UsageError, match="OptionError: seed is -1") as caught:
         Automation(Refusing()).call("generate", "x", {"seed": -1})
     assert caught.value.hint == "0 or more"
-
-
-def test_a_bundle_without_a_driver_is_refused_by_name(tmp_path):
-    (tmp_path / "models" / "m").mkdir(parents=True)
-    (tmp_path / "models" / "m" / "manifest.json").write_text("{}")
-    (tmp_path / "models" / "index.json").write_text(
-        '[{"name": "m", "title": "", "dtype": "f32", "manifest": "m/"}]'
-    )
-    with (
-        pytest.raises(BundleError, match=r"driver/client\.js is missing") as caught,
-        open_stage_renderer(tmp_path, Quiet()),
-    ):
-        pass
-    assert "build the bundle again" in caught.value.hint

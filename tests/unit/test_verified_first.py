@@ -27,7 +27,7 @@ def alter_client(bundle):
 
 
 def alter_driver(bundle):
-    with (bundle / "driver" / "client.js").open("a") as file:
+    with (bundle / "driver" / "tvmjs.js").open("a") as file:
         file.write("\n")
 
 
@@ -60,7 +60,7 @@ def no_programs(tmp_path, monkeypatch):
     [
         ("add_script", "more.js"),
         ("alter_client", "client.js"),
-        ("alter_driver", "driver/client.js"),
+        ("alter_driver", "driver/tvmjs.js"),
         ("drop_integrity", "SRI.json"),
     ],
 )

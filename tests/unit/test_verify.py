@@ -312,6 +312,9 @@ def test_a_service_worker_without_a_list(copy):
     "text", ["alert(1)", '{}import "//a.b/x.js";\n', 'export * from "https://a.b/client.js";\n']
 )
 def test_a_name_of_the_client_that_is_more(copy, name, text):
+    if name.startswith("driver/"):
+        # Bundles of earlier versions have it.
+        (copy / name).write_text('export * from "./client.ABCDEFGH.js";\n')
     former = (copy / name).read_text()
     (copy / name).write_text(text.format(former) if "{}" in text else text)
     worker = (copy / "sw.js").read_text()

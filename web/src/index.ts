@@ -32,7 +32,7 @@ export type {
   WorkerOptions,
 } from "./api/load_options";
 export { chooseVariant, listModels } from "./api/model_index";
-export type { Choice, ListedModel, ListOptions, Variant } from "./api/model_index";
+export type { Choice, ChooseOptions, ListedModel, ListOptions, Variant } from "./api/model_index";
 export type {
   Fit,
   GenerateOptions,
@@ -148,6 +148,7 @@ export { needsMask } from "./pipeline/generation_request";
 export type {
   AdapterEntry,
   ComponentEntry,
+  Condition,
   Conditioning,
   Defaults,
   DynamicShift,
@@ -164,9 +165,11 @@ export type {
   ParameterRecord,
   PeakMemory,
   Requirements,
+  Rule,
   SafetyChecker,
   SchedulerConfig,
   Schedulers,
+  SelectionRules,
   Size,
   TensorSpec,
   TokenizerEntry,

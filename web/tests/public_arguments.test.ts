@@ -46,7 +46,7 @@ const GOOD: Record<string, (value: unknown) => boolean> = {
   settings: (value) =>
     Object.prototype.toString.call(value) === "[object Object]" && Object.keys(value!).length === 0,
   // The worker checks these.
-  ...{ integrity: isText, kernels: isText },
+  ...{ integrity: isText, kernels: isText, ignoredRules: isText },
   workerUrl: (value) => isText(value) && value !== "",
   headers: (value) => {
     try {

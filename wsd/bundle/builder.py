@@ -55,6 +55,7 @@ from wsd.spec.manifest import (
 from wsd.spec.parameter import Parameter, shapes
 from wsd.spec.precision import DTYPES
 from wsd.spec.roles import SAFETY_CHECKER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
+from wsd.spec.selection import SELECTION_RULES
 from wsd.supply_chain.material import Material
 from wsd.supply_chain.materials import own_materials
 from wsd.util.code_digest import digest_code
@@ -260,6 +261,7 @@ def _write_model(
         ),
         example_pictures=tuple(_write_example(example, folder) for example in examples),
         example_loras=tuple(write_example_lora(lora, folder) for lora in loras) or None,
+        selection=SELECTION_RULES,
     )
     manifest = _write_constants(manifest, folder)
     write_manifest(manifest, folder)

@@ -77,6 +77,21 @@ def build_page(out: Path, tvmjs: Path) -> None:
     _bundle("build.mjs", out, tvmjs)
 
 
+def build_developer_tools(out: Path, tvmjs: Path) -> None:
+    """Bundle the developers' tools into ``out``: the folder ``driver``, which no bundle has.
+
+    They are the page's client and worker, with measurements and calls of single stages.
+
+    Args:
+        out: where to write.
+        tvmjs: folder of tvmjs's TypeScript sources (``wsd.compiler.tvm_compat.tvmjs_source``).
+
+    Raises:
+        ToolError: if Node.js is missing or the bundler refuses the sources.
+    """
+    _bundle("developer.mjs", out, tvmjs)
+
+
 def write_package(out: Path, tvmjs: Path | None) -> Path:
     """Write the npm package to a new folder, for ``npm pack`` and ``npm install``.
 

@@ -20,6 +20,7 @@ from wsd.cli.options import (
     dtype_option,
     find_host,
     host_option,
+    ignored_rules_option,
     kernels_option,
     picture_options,
     random_option,
@@ -149,6 +150,7 @@ def parity(
 @click.option("--repeats", type=click.IntRange(1, 1000), default=5, show_default=True,
               help="Calls of each stage that are timed.")  # fmt: skip
 @kernels_option
+@ignored_rules_option
 @host_option
 @click.option("--most", type=click.IntRange(0), default=8, show_default=True,
               help="Kernels of a stage that are listed.")  # fmt: skip
@@ -168,8 +170,8 @@ def parity(
 @adapters_option
 def bench(
     folder: Path, model: str | None, size: tuple[int, int] | None, repeats: int, kernels: str,
-    host: str, most: int, json_path: Path | None, plot: Path | None, lora: Path | None,
-    compare: bool, weights: str | None, random_weights: int | None,
+    ignored_rules: str | None, host: str, most: int, json_path: Path | None, plot: Path | None,
+    lora: Path | None, compare: bool, weights: str | None, random_weights: int | None,
     adapters: tuple[tuple[str, float], ...],
 ) -> None:  # fmt: skip
     """Time a bundle's stages and kernels on this machine."""
@@ -193,7 +195,7 @@ def bench(
         )
         checkpoint = chosen.like(manifest).open()
         check_adapters(manifest, checkpoint)
-    options = LoadOptions(kernels=kernels)
+    options = LoadOptions(kernels=kernels, ignored_rules=ignored_rules)
     found = measure(
         folder, model, size, repeats, options, find_host(host), Progress(), checkpoint, lora
     )

@@ -277,6 +277,10 @@ kernels_option = click.option(
     help=f"Which kernels run: {AUTO}, {GENERATED}, or names of variants separated by commas: "
     f"{', '.join(variant_names())}.",
 )  # fmt: skip
+ignored_rules_option = click.option(
+    "--ignore-rules", "ignored_rules", metavar="NAMES",
+    help="Selection rules of the bundle that do not count, separated by commas; for support cases.",
+)  # fmt: skip
 host_option = click.option(
     "--host", type=click.Choice(("chromium", "node")), default="chromium", show_default=True,
     help="What runs the bundle.",

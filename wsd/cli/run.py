@@ -11,6 +11,8 @@ from wsd.cli.command import command
 from wsd.cli.options import (
     NAME,
     OUTPUT_FILE,
+    ignored_rules_option,
+    kernels_option,
     picture_options,
     request_options,
     settings_option,
@@ -43,11 +45,13 @@ def serve(folder: Path, port: int) -> None:
 @click.option("--offload", is_flag=True, help="Keep one stage's weights on the GPU at a time.")
 @click.option("--tiling", is_flag=True, help="Decode in tiles: less GPU memory.")
 @settings_option
+@kernels_option
+@ignored_rules_option
 @click.option("--json", "json_path", type=OUTPUT_FILE, help="Timings, adapter and digests.")
 def render(
     folder: Path, model: str | None, request: GenerationRequest, out: Path,
     json_path: Path | None, picture: GivenPicture | None, settings: DiffusionSettings | None,
-    *, offload: bool, tiling: bool,
+    kernels: str, ignored_rules: str | None, *, offload: bool, tiling: bool,
 ) -> None:  # fmt: skip
     """Draw a picture with a bundle, in headless Chromium."""
     from wsd.runtime.driver import LoadOptions
@@ -55,7 +59,7 @@ def render(
     from wsd.runtime.png import write_pngs
     from wsd.util.progress import Progress
 
-    options = LoadOptions(offload, tiling, settings=settings)
+    options = LoadOptions(offload, tiling, kernels, ignored_rules, settings=settings)
     rendered = draw(folder, request, Progress(), options, model, picture)
     paths = write_pngs(rendered.images, out, rendered.settings)
     write_report(rendered.report(), json_path)

@@ -29,7 +29,7 @@ from wsd.runtime.driver import (
 )
 from wsd.runtime.page_types import StageTimes, Usage
 from wsd.runtime.request import GenerationRequest
-from wsd.runtime.validation import check_request
+from wsd.runtime.validation import check_ignored_rules, check_request
 from wsd.spec.manifest import Manifest
 from wsd.spec.roles import DENOISER, GUIDED_DENOISER
 from wsd.util.progress import Progress
@@ -265,11 +265,12 @@ def bench(
 
     Raises:
         BundleError: if the folder is not a bundle, or one of its files is not what was built.
-        UsageError: for a model or size that it does not hold.
+        UsageError: for a model, size or selection rule that it does not hold.
         RenderError, ToolError: if it cannot be run.
     """
     path = find_manifest(bundle, model)
     manifest = read_manifest(path)
+    check_ignored_rules(manifest, options.ignored_rules)
     check_request(manifest, GenerationRequest(prompt="", size=size))
     check_bundle(bundle)
     chosen = size or manifest.defaults.size

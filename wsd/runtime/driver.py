@@ -1,4 +1,4 @@
-"""Models in a page: ``wsd render``, ``parity`` and ``bench`` drive a bundle's own code."""
+"""Models in a page: ``wsd render`` drives a bundle's own code, ``parity`` and ``bench`` more."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy as np
 
 from wsd.bundle.manifest import find_manifest, read_manifest
 from wsd.bundle.verify import check_bundle
-from wsd.errors import BundleError
 from wsd.runtime import page_types
 from wsd.runtime.automation import Automation, ScriptedPage
 from wsd.runtime.chromium import open_page
+from wsd.runtime.developer_build import STAGE_CLIENT, find_developer_files
 from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.page_types import (
     BenchmarkOptions,
@@ -34,7 +34,7 @@ from wsd.runtime.prompt_syntax import PromptSyntax
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.server import served
 from wsd.runtime.settings import check_settings, settle_request
-from wsd.runtime.validation import check_picture
+from wsd.runtime.validation import check_ignored_rules, check_picture
 from wsd.spec.inference_settings import DiffusionSettings
 from wsd.util.hashing import sha256_bytes
 from wsd.util.progress import Progress
@@ -46,9 +46,8 @@ if TYPE_CHECKING:
 
 OpenHost = Callable[[str], "AbstractContextManager[Page | NodePage]"]
 
-# The page's own client, and one whose worker also calls single stages (web/src/driver).
+# The page's own client.
 _CLIENT = "client.js"
-_STAGE_CLIENT = "driver/client.js"
 
 
 @dataclass(frozen=True)
@@ -116,6 +115,7 @@ class LoadOptions:
         offload: keep the parameters of one stage on the GPU at a time.
         tiling: decode pictures in tiles.
         kernels: ``auto``, ``generated``, or names of kernel variants, separated by commas.
+        ignored_rules: names of the bundle's selection rules that do not count, separated by commas.
         text_encoder_3: whether text encoders that can be left out are loaded; None for those that
             the bundle has.
         settings: what ``--settings`` gives; ``offload`` and ``tiling`` win over it where they are
@@ -125,6 +125,7 @@ class LoadOptions:
     offload: bool = False
     tiling: bool = False
     kernels: str | None = None
+    ignored_rules: str | None = None
     text_encoder_3: bool | None = None
     settings: DiffusionSettings | None = None
 
@@ -137,6 +138,8 @@ class LoadOptions:
             given |= {"tiling": True} if self.tiling else {}
         if self.kernels is not None:
             given["kernels"] = self.kernels
+        if self.ignored_rules is not None:
+            given["ignoredRules"] = self.ignored_rules
         if self.text_encoder_3 is not None:
             given["textEncoder3"] = self.text_encoder_3
         return given
@@ -330,7 +333,7 @@ class StageRenderer(Renderer):
         self, page: ScriptedPage, progress: Progress, manifest: str, options: LoadOptions
     ) -> None:
         """Load a model with the driver's client; see :class:`Renderer`."""
-        super().__init__(page, progress, manifest, options, _STAGE_CLIENT)
+        super().__init__(page, progress, manifest, options, STAGE_CLIENT)
 
     def encode_text(
         self,
@@ -570,6 +573,7 @@ def render(
         RenderError, ToolError: if the browser cannot draw.
     """
     manifest = read_manifest(find_manifest(bundle, model))
+    check_ignored_rules(manifest, options.ignored_rules)
     if options.settings is not None:
         request = settle_request(manifest, request, options.settings)
     request, picture = check_picture(manifest, request, picture)
@@ -617,7 +621,8 @@ def open_stage_renderer(
 ) -> Iterator[StageRenderer]:
     """Serve a bundle and yield a model of it whose stages can be called one by one.
 
-    The bundle's folder ``driver`` loads it: the page's code, in a worker that has more calls.
+    The developers' build loads it: the page's code, in a worker that has more calls
+    (:mod:`wsd.runtime.developer_build`).
 
     Args:
         bundle: a bundle's folder.
@@ -628,16 +633,13 @@ def open_stage_renderer(
         given: name → a file that the page finds at this address, such as a LoRA's.
 
     Raises:
-        BundleError: if the folder is not a bundle, or has no driver, as those of WSD 0.1.
-        RenderError, ToolError: if the page cannot load the model.
+        BundleError: if the folder is not a bundle.
+        RenderError, ToolError: if the page cannot load the model, or its library is of another
+            TVM than tvmjs here.
     """
-    if not (bundle / _STAGE_CLIENT).is_file():
-        find_manifest(bundle, model)
-        raise BundleError(
-            f"{bundle}: {_STAGE_CLIENT} is missing, so stages cannot be called one by one",
-            "build the bundle again with this version of WSD (wsd render works without)",
-        )
-    with _open_blank(bundle, progress, open_host, given) as page:
+    manifest = read_manifest(find_manifest(bundle, model))
+    served_too = {**find_developer_files(bundle, manifest), **given}
+    with _open_blank(bundle, progress, open_host, served_too) as page:
         yield StageRenderer(page, progress, _manifest_address(bundle, model), options)
 
 

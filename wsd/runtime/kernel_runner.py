@@ -56,7 +56,7 @@ class KernelAdapter:
         return _SOFTWARE.search(self.description) is not None
 
     def supports(self, variant: Variant) -> bool:
-        """Tell whether the adapter can run a variant, as the page's ``selectVariant`` does."""
+        """Tell whether the adapter can run a variant, by the rules of :mod:`wsd.spec.selection`."""
         smallest, largest = variant.subgroup_size or (0, math.inf)
         return (
             self.features.issuperset(variant.features)

@@ -29,6 +29,7 @@ class LoadOptions(TypedDict, total=False):
     offload: bool
     tiling: bool
     kernels: str
+    ignoredRules: str
     textEncoder3: bool
     settings: dict[str, Any]
 

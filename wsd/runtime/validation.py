@@ -11,10 +11,31 @@ from wsd.runtime.prompt_syntax import needs_chunks, parse_weights
 from wsd.runtime.request import GenerationRequest
 from wsd.spec.manifest import Manifest
 from wsd.spec.roles import DENOISER, VAE_ENCODER_TILE
+from wsd.spec.selection import SELECTION_RULES
 from wsd.spec.tensor import Size
 
 # Key of the browser's registry of pipelines whose UNets take a mask beside the latents.
 _INPAINTING = "inpainting"
+
+
+def check_ignored_rules(manifest: Manifest, ignored: str | None) -> None:
+    """Refuse names that none of a model's selection rules has.
+
+    Args:
+        manifest: the model's.
+        ignored: names separated by commas; None for none.
+
+    Raises:
+        UsageError: for a name that no rule has.
+    """
+    rules = manifest.selection or SELECTION_RULES
+    known = [rule.name for rule in (*rules.kernels, *rules.precisions)]
+    names = [] if ignored is None else [name.strip() for name in ignored.split(",")]
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(
+            f"{manifest.model.name} has no selection rule {unknown[0]!r}",
+            f"give names separated by commas: {', '.join(known)}",
+        )
 
 
 def check_conditioning(

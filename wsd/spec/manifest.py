@@ -44,6 +44,7 @@ from wsd.spec.roles import (
     TEXT_STATES,
     VAE_ENCODER,
 )
+from wsd.spec.selection import SelectionRules
 from wsd.spec.tensor import Size, TensorSpec
 
 SCHEMA_VERSION: Final = 2
@@ -580,6 +581,9 @@ class Manifest(_SparseEntry):
         Annotated[tuple[ExampleLora, ...], Field(min_length=1, max_length=MAX_EXAMPLE_LORAS)] | None
     ) = None
     """LoRAs that the page offers with the model; absent if there are none."""
+    selection: SelectionRules | None = None
+    """Which kernel variants and which precision run; absent in bundles of earlier versions, which
+    the page's own rules are for."""
 
     @model_validator(mode="after")
     def _check_references(self) -> Self:

@@ -5,6 +5,7 @@ has the folder ``wsd/prebuilt`` instead, which ``nox -s wheel`` makes (.ci/tools
 
 - ``page/``: the page, without any model,
 - ``package/``: the npm package,
+- ``developer/``: what ``wsd bench`` and ``wsd parity`` serve beside a bundle,
 - ``runtime/``: object files of TVM's WebAssembly runtime, laid out as in the cache,
 - ``repository/``: files of the repository, by their paths there,
 - ``record.json``: what all of this was built from (:mod:`wsd.supply_chain.prebuilt_record`),
@@ -22,7 +23,7 @@ from wsd.util.contents import find_damage
 from wsd.util.files import PACKAGE, REPOSITORY
 
 FOLDER = PACKAGE / "prebuilt"
-PAGE, NPM_PACKAGE, RUNTIME = "page", "package", "runtime"
+PAGE, NPM_PACKAGE, DEVELOPER, RUNTIME = "page", "package", "developer", "runtime"
 # Files of the repository that a wheel has too.
 REPOSITORY_FILES = ("LICENSE", "sbom/policy.toml")
 INSTALL_HINT = (

@@ -6,8 +6,9 @@ import { fetchIndex } from "../bundle/deployment";
 import type { FoundIndex } from "../bundle/deployment";
 import { makeTransport } from "../bundle/transport";
 import type { WsdError } from "../util/errors";
+import { OptionError, UnsupportedError } from "../util/errors";
 import {
-  FETCH_CHECKS,
+  CHOOSE_CHECKS,
   LIST_CHECKS,
   requireListedModel,
   requireOptions,
@@ -15,7 +16,7 @@ import {
 import { explainAddress, indexAddress } from "./addresses";
 import { checkEnvironment } from "./environment";
 import type { FetchOptions } from "./load_options";
-import type { Preflight } from "./preflight";
+import type { Preflight, PreflightOptions } from "./preflight";
 import { preflight } from "./preflight";
 import type { IntegrityOptions } from "./types";
 
@@ -92,11 +93,20 @@ export interface Choice extends Preflight {
   passedOver: { variant: Variant; problem: WsdError }[];
 }
 
+/** How the manifests are fetched, and what is chosen whatever the rules say. */
+export interface ChooseOptions extends FetchOptions, Pick<PreflightOptions, "ignoredRules"> {
+  /**
+   * The precision to take, `f32` for example, whatever the bundle's rules say of this GPU; for support
+   * cases. It must be one of the model's.
+   */
+  dtype?: string | undefined;
+}
+
 /**
- * Choose the first precision of a model that this GPU can take; if it can take none, the first
- * of all, with its problems.
+ * Choose the first precision of a model that this GPU can take, as the rules of the bundle say; if it
+ * can take none, the first of all, with its problems.
  *
- * @param options how the manifests are fetched.
+ * @param options how the manifests are fetched, and overrides for support cases.
  * @throws UnsupportedError in Node.js and on pages of plain http.
  * @throws OptionError if the model or an option is not what it must be.
  * @throws FetchError if a manifest cannot be fetched.
@@ -115,21 +125,41 @@ export interface Choice extends Preflight {
  */
 export async function chooseVariant(
   model: ListedModel,
-  options: FetchOptions = {},
+  options: ChooseOptions = {},
 ): Promise<Choice> {
   checkEnvironment();
-  const how = requireOptions("chooseVariant", options, FETCH_CHECKS);
+  const { dtype, ...how } = requireOptions("chooseVariant", options, CHOOSE_CHECKS);
   requireListedModel(model);
   const passedOver: Choice["passedOver"] = [];
   let first: Choice | undefined;
-  for (const variant of model.variants) {
+  for (const variant of dtype === undefined ? model.variants : [variantOf(model, dtype)]) {
     const { manifest, integrity, safetyChecker } = variant;
     const examined = await preflight(manifest, { ...how, integrity, safetyChecker });
     const found = { ...examined, variant, passedOver };
-    const [problem] = found.problems;
-    if (problem === undefined) return found;
-    passedOver.push({ variant, problem });
+    if (examined.adapter !== undefined && examined.refusedBy === undefined) return found;
+    passedOver.push({ variant, problem: problemOf(examined, variant) });
     first ??= found;
   }
   return { ...first!, passedOver: [] };
+}
+
+/** @throws OptionError if the model does not come in a precision. */
+function variantOf({ name, variants }: ListedModel, dtype: string): Variant {
+  const found = variants.find((variant) => variant.dtype === dtype);
+  if (found !== undefined) return found;
+  throw new OptionError(
+    `dtype: ${name} does not come in "${dtype}"`,
+    `give one of its precisions: ${variants.map((variant) => variant.dtype).join(", ")}`,
+  );
+}
+
+/** Why a precision was passed over: what the GPU lacks, or else what the rule says. */
+function problemOf({ problems, refusedBy }: Preflight, { dtype }: Variant): WsdError {
+  const [problem] = problems;
+  if (problem !== undefined) return problem;
+  const { name, reason } = refusedBy!;
+  return new UnsupportedError(
+    `the bundle's rule ${name} passes ${dtype} over on this GPU: ${reason}`,
+    `give ignoredRules: "${name}" to take it all the same`,
+  );
 }

@@ -171,8 +171,8 @@ type SentOptions = { [Name in keyof Required<WorkerLoadOptions>]: WorkerLoadOpti
 /** Return what of the options concerns the worker and can be sent there. */
 function sendable(options: LoadOptions): SentOptions {
   const { integrity, offload, tiling, safetyChecker, kernels, cache, credentials } = options;
-  const { logLevel, textEncoder3, settings } = options;
-  const how = { offload, tiling, settings, safetyChecker, textEncoder3, kernels };
+  const { logLevel, textEncoder3, settings, ignoredRules } = options;
+  const how = { offload, tiling, settings, safetyChecker, textEncoder3, kernels, ignoredRules };
   return {
     integrity,
     ...how,

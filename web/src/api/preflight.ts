@@ -5,10 +5,12 @@ import { fetchManifest } from "../bundle/deployment";
 import type { FoundManifest } from "../bundle/deployment";
 import { chooseEncoders } from "../bundle/encoders";
 import { countBytes } from "../bundle/kept";
-import type { Manifest, Size } from "../bundle/manifest";
+import type { Manifest, Rule, Size } from "../bundle/manifest";
 import { makeTransport } from "../bundle/transport";
 import { drawableSizes, encodableSizes, fits, sizeProblem } from "../gpu/buffer_limits";
 import { describeAdapter, findAdapter, findShortcomings } from "../gpu/device";
+import { findPrecisionRefusal } from "../gpu/precision_choice";
+import { readRules } from "../gpu/selection_rules";
 import { guidesItself } from "../pipeline/guidance_embedding";
 import type { WsdError } from "../util/errors";
 import { PREFLIGHT_CHECKS, requireOptions } from "../util/option_checks";
@@ -27,6 +29,11 @@ export interface Preflight {
   manifest: Manifest;
   /** Why the model cannot run here, each with a hint; empty if it can. */
   problems: WsdError[];
+  /**
+   * The rule of the bundle that refuses this precision on this GPU, and why; undefined if none does,
+   * or if there is no GPU. `chooseVariant` takes the first precision that no rule refuses.
+   */
+  refusedBy: Pick<Rule, "name" | "reason"> | undefined;
   /** Picture sizes that the GPU has buffers for, the default one first. */
   sizes: Size[];
   /** Those of them in which it can begin with a picture; none if the model has no encoder. */
@@ -52,6 +59,11 @@ export interface PreflightOptions extends IntegrityOptions, FetchOptions {
   safetyChecker?: boolean | undefined;
   /** As the option of `fromPretrained`: `false` leaves out what the third text encoder takes. */
   textEncoder3?: boolean | undefined;
+  /**
+   * Rules of the bundle that do not count, by their names, separated by commas; for support cases. See
+   * the option of `fromPretrained`.
+   */
+  ignoredRules?: string | undefined;
 }
 
 /**
@@ -79,7 +91,7 @@ export async function preflight(
 ): Promise<Preflight> {
   checkEnvironment();
   const given = requireOptions("preflight", options, PREFLIGHT_CHECKS);
-  const { integrity, safetyChecker = false, textEncoder3, ...how } = given;
+  const { integrity, safetyChecker = false, textEncoder3, ignoredRules, ...how } = given;
   const transport = makeTransport(how);
   const url = manifestAddress(manifestUrl, how);
   const cache = await openCache();
@@ -90,6 +102,8 @@ export async function preflight(
     throw explainAddress(error, manifestUrl, url);
   }
   const manifest = chooseEncoders(found.manifest, textEncoder3);
+  // A name that no rule has is an error of the caller, and none of the GPU.
+  readRules(manifest, ignoredRules);
   const bytes = countBytes(manifest, new Set(await cache.keys()), safetyChecker);
   const takesNegativePrompt = !guidesItself(manifest, manifest.defaults.size);
   const asked = { manifestUrl: found.url, integrity: found.integrity, safetyChecker };
@@ -102,11 +116,14 @@ export async function preflight(
     if (sizes.length === 0) problems.push(sizeProblem(manifest, manifest.defaults.size, limits)!);
     const pictureSizes = encodableSizes(manifest, sizes, limits);
     const tiling = sizes.length > 0 && !fits(manifest, "vae_decoder", sizes[0]!, limits);
-    return { ...known, problems, sizes, pictureSizes, tiling, adapter: describeAdapter(adapter) };
+    const refusedBy = findPrecisionRefusal(manifest, adapter, ignoredRules);
+    const offered = { sizes, pictureSizes, tiling, refusedBy };
+    return { ...known, ...offered, problems, adapter: describeAdapter(adapter) };
   } catch (error) {
     return {
       ...known,
       problems: [error as WsdError],
+      refusedBy: undefined,
       sizes: [],
       pictureSizes: [],
       tiling: false,

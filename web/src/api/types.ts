@@ -68,6 +68,12 @@ export interface LoadOptions extends IntegrityOptions, FetchOptions, WorkerOptio
    * run wherever the GPU can run them.
    */
   kernels?: string | undefined;
+  /**
+   * Names of the bundle's selection rules that do not count, separated by commas; for support cases. A rule
+   * refuses a kernel variant or a precision on some GPUs, so that ignoring it can only allow more:
+   * what then runs may be slow, wrong, or refused by the GPU. Names that no rule has are refused.
+   */
+  ignoredRules?: string | undefined;
   /** Keep downloaded files in the browser; they are checked again when read. True by default. */
   cache?: boolean | undefined;
   /**

@@ -34,6 +34,7 @@ import * as status from "./status";
 import { keepForm } from "./stored_form";
 import type { Sentence } from "./strings";
 import { onLanguage, text } from "./strings";
+import { supportOptions } from "./support_options";
 import { mountTokenCounts } from "./token_counts";
 
 const PREVIEW_EVERY = 2;
@@ -54,6 +55,8 @@ type Phase =
 const drawButton = element<HTMLButtonElement>("draw");
 const drawForm = element<HTMLFormElement>("form");
 
+/** What the address overrides; it is read once, because the page changes its address. */
+const support = supportOptions();
 let phase: Phase = "starting";
 let found: Preflight | undefined;
 let pipeline: StableDiffusionPipeline | undefined;
@@ -318,10 +321,13 @@ async function load({ manifestUrl, integrity, safetyChecker, bytes }: Preflight)
   stage.showWelcome("preparing", 0);
   const started = performance.now();
   const download = new DownloadWatch();
+  const { kernels, ignoredRules } = support;
   try {
     const loaded = await StableDiffusionPipeline.fromPretrained(manifestUrl, {
       integrity,
       safetyChecker,
+      kernels,
+      ignoredRules,
       onProgress: (event) => {
         if (turn !== choice) return;
         if (event.stage === "parameters" && bytes.kept === 0) download.arrived(event.loaded);
@@ -425,7 +431,10 @@ async function chooseModel(model: ListedModel): Promise<void> {
       status.showNotice({ own, english: `${problem.message}.` });
     }
   };
-  await choose(() => chooseVariant(model), showVariants);
+  const { dtype, ignoredRules } = support;
+  // The address is about the model that the page opens with.
+  const forced = choice === 0 ? dtype : undefined;
+  await choose(() => chooseVariant(model, { dtype: forced, ignoredRules }), showVariants);
 }
 
 /**

@@ -17,6 +17,7 @@ import {
   showProgress,
 } from "./status";
 import { onLanguage, text } from "./strings";
+import { supportOptions } from "./support_options";
 
 const runButton = element<HTMLButtonElement>("run");
 const stopButton = element<HTMLButtonElement>("stop");
@@ -35,8 +36,11 @@ async function examine(
     Object.assign(found, { manifest, adapter });
     const problem = problems[0] ?? selfTestProblem(manifest);
     if (problem !== undefined) throw problem;
+    const { kernels, ignoredRules } = supportOptions();
     pipeline = await StableDiffusionPipeline.fromPretrained(manifestUrl, {
       integrity,
+      kernels,
+      ignoredRules,
       onProgress: showProgress,
       onNotice: (english) => {
         found.notices.push(english);

@@ -66,6 +66,22 @@ export interface ComponentEntry {
   shards: FileEntry[];
 }
 
+/** A comparison of a fact with a value or with another fact: exactly one of both is given. */
+export interface Condition {
+  /** What is compared, `adapter.vendor` for example. */
+  fact: string;
+  /**
+   * `is`: both are equal. `below`, `above`: of numbers; of maps, any number of the second one.
+   * `lacks`: a list has not all texts of the other. `mentions`: a text contains any of some texts,
+   * in upper or lower case.
+   */
+  test: "is" | "below" | "above" | "lacks" | "mentions";
+  /** What it is compared with. */
+  value?: boolean | number | string | string[];
+  /** The fact that it is compared with. */
+  other?: string;
+}
+
 /** How prompts become what conditions the denoiser. */
 export interface Conditioning {
   /** Ids of the text encoders, in the order in which they run. */
@@ -344,6 +360,11 @@ export interface Manifest {
   example_pictures: ExamplePicture[];
   /** LoRAs that the page offers with the model; absent if there are none. */
   example_loras?: ExampleLora[];
+  /**
+   * Which kernel variants and which precision run; absent in bundles of earlier versions, which the
+   * page's own rules are for.
+   */
+  selection?: SelectionRules;
 }
 
 /** What the model is, for people and for tools. */
@@ -424,6 +445,16 @@ export interface Requirements {
   features: string[];
   /** Name of a WebGPU limit to the least value that will do. */
   limits: Record<string, number>;
+}
+
+/** A rule that refuses a candidate if all of its conditions hold. */
+export interface Rule {
+  /** By which reports and the option `ignoredRules` know it. */
+  name: string;
+  /** Why the candidate does not run then, for people. */
+  reason: string;
+  /** All of them must hold. */
+  when: Condition[];
 }
 
 /**
@@ -562,6 +593,14 @@ export interface Schedulers {
 export interface SeededInput {
   /** Seed of `torch.Generator().manual_seed`; the browser draws the same numbers. */
   seed: number;
+}
+
+/** Which candidates do not run; the first one that no rule refuses is taken. */
+export interface SelectionRules {
+  /** For the variants of a kernel; the generated kernel runs where all of them are refused. */
+  kernels: Rule[];
+  /** For a model in weights of one precision. */
+  precisions: Rule[];
 }
 
 /** The self-test file of a bundle. */

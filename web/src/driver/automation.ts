@@ -76,8 +76,8 @@ let pipeline: Client.StableDiffusionPipeline;
 /**
  * Load a model with the client of a bundle.
  *
- * @param clientUrl address of the bundle's client.js, or of its driver/client.js, whose worker
- *   also has the calls of single stages.
+ * @param clientUrl address of the bundle's client.js, or of driver/client.js of the developers'
+ *   build, whose worker also has the calls of single stages.
  * @param manifestUrl address of the model's manifest.
  * @returns milliseconds of loading, and the GPU.
  */

@@ -1,6 +1,6 @@
 /**
- * The driver's worker: the page's worker and calls of single stages. It is built beside the
- * page, in the bundle's folder `driver`; the page itself never loads it.
+ * The worker of the developers' build: the page's worker, calls of single stages, and the benchmark.
+ * No bundle has it (web/developer.mjs).
  */
 
 import * as Comlink from "comlink";
@@ -9,6 +9,7 @@ import type { SafetyReport } from "../api/types";
 import type { Size } from "../bundle/manifest";
 import type { BenchmarkOptions, BenchmarkReport } from "../diagnostics/benchmark";
 import { runBenchmark } from "../diagnostics/benchmark";
+import { alsoRequest } from "../gpu/device";
 import type { TransferSizes } from "../gpu/residency";
 import { registerErrors } from "../worker/error_transfer";
 import { WorkerPipeline } from "../worker/worker_pipeline";
@@ -66,4 +67,5 @@ class StageWorker extends WorkerPipeline {
 export type { StageWorker };
 
 registerErrors();
+alsoRequest("timestamp-query");
 Comlink.expose(new StageWorker());

@@ -58,11 +58,19 @@ export function drawableSizes(manifest: Manifest, limits: BufferLimits): Size[] 
 }
 
 function isDrawable(manifest: Manifest, size: Size, limits: BufferLimits): boolean {
-  return (
-    fits(manifest, "denoiser", size, limits) &&
-    (fits(manifest, "vae_decoder", size, limits) ||
-      (canTile(manifest, size) && fits(manifest, "vae_decoder_tile", size, limits)))
-  );
+  return bytesToDraw(manifest, size) <= largest(limits);
+}
+
+/** The largest buffer that drawing a size takes, decoded whole or in tiles, whichever takes less. */
+function bytesToDraw(manifest: Manifest, size: Size): number {
+  const bytesOf = (role: Role): number => findEntryPoint(manifest, role, size).largest_buffer_bytes;
+  const tiled = canTile(manifest, size) ? bytesOf("vae_decoder_tile") : Infinity;
+  return Math.max(bytesOf("denoiser"), Math.min(bytesOf("vae_decoder"), tiled));
+}
+
+/** The largest buffer that the least demanding picture size of a model takes, in bytes. */
+export function leastBufferBytes(manifest: Manifest): number {
+  return Math.min(...compiledSizes(manifest).map((size) => bytesToDraw(manifest, size)));
 }
 
 /** Why the GPU cannot draw a size; undefined if it can. */

@@ -3,7 +3,8 @@
 import type { Requirements } from "../bundle/manifest";
 import { KERNEL_FEATURES } from "../util/constants.generated";
 import { UnsupportedError } from "../util/errors";
-import type { Abilities } from "./kernel_variants";
+import type { GpuFacts } from "./selection_rules";
+import { describeGpu } from "./selection_rules";
 
 /** Limits that are raised to the adapter's, because kernels can use more than the default. */
 const WANTED_LIMITS = [
@@ -16,13 +17,19 @@ const WANTED_LIMITS = [
 ] as const;
 
 /** Features that are requested where the adapter has them. */
-const WANTED_FEATURES = [...KERNEL_FEATURES, "timestamp-query"];
+const WANTED_FEATURES = new Set<string>(KERNEL_FEATURES);
+
+/** Request one more feature where the adapter has it: measurements need the GPU's clock. */
+export function alsoRequest(feature: string): void {
+  WANTED_FEATURES.add(feature);
+}
 
 /** A device and a description of the adapter it came from. */
 export interface Gpu {
   device: GPUDevice;
   adapter: { vendor: string; architecture: string; description: string };
-  abilities: Abilities;
+  /** What rules may ask of the device and its adapter. */
+  facts: GpuFacts;
 }
 
 /**
@@ -35,7 +42,7 @@ export async function requestGpu(requirements: Requirements): Promise<Gpu> {
   const [problem] = findShortcomings(adapter, requirements);
   if (problem !== undefined) throw problem;
   const limits = Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]]));
-  const features = WANTED_FEATURES.filter((name) => adapter.features.has(name));
+  const features = [...WANTED_FEATURES].filter((name) => adapter.features.has(name));
   const device = await adapter
     .requestDevice({
       requiredFeatures: [...new Set([...requirements.features, ...features])] as GPUFeatureName[],
@@ -49,8 +56,9 @@ export async function requestGpu(requirements: Requirements): Promise<Gpu> {
         { cause },
       );
     });
-  const abilities = { features: device.features, limits: device.limits, info: adapter.info };
-  return { device, adapter: describeAdapter(adapter), abilities };
+  const { features: usable, limits: granted } = device;
+  const facts = describeGpu({ features: usable, limits: granted, info: adapter.info });
+  return { device, adapter: describeAdapter(adapter), facts };
 }
 
 /** Vendor, architecture and description of an adapter's GPU; empty where the browser hides them. */

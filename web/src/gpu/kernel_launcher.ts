@@ -1,7 +1,7 @@
 /** Compiles and runs hand-written kernels in place of the ones that TVM generated. */
 
 import type { KernelTable, Launch, Variant } from "./kernel_table";
-import type { Abilities, KernelChoice } from "./kernel_variants";
+import type { Selection } from "./kernel_variants";
 import { selectVariant } from "./kernel_variants";
 import type { GpuContext, Kernel, KernelInfo } from "./tvm/gpu_context";
 import type { KernelReplacements, Replacement } from "./tvm/pipelines";
@@ -24,18 +24,16 @@ export class KernelLauncher implements KernelReplacements {
 
   /**
    * @param table the bundle's variants.
-   * @param abilities what the GPU can do.
-   * @param choice which variants may run.
+   * @param selection which of them run.
    */
   constructor(
     private readonly context: GpuContext,
     private readonly table: KernelTable,
-    private readonly abilities: Abilities,
-    private readonly choice: KernelChoice,
+    private readonly selection: Selection,
   ) {}
 
   create(name: string, info: KernelInfo): Replacement | undefined {
-    const variant = selectVariant(this.table, name, this.abilities, this.choice);
+    const variant = selectVariant(this.table, name, this.selection);
     if (variant === undefined) return undefined;
     return { variant: variant.name, kernel: this.compile(variant, info) };
   }

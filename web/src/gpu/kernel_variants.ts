@@ -1,39 +1,14 @@
-/** Which written kernels run in place of generated ones: those asked for that the GPU can run. */
+/** Which written kernels run in place of generated ones: those asked for that no rule refuses. */
 
+import type { Rule } from "../bundle/manifest";
 import { AUTO, GENERATED, LEGACY_KERNEL_MODES, VARIANT_NAMES } from "../util/constants.generated";
 import { OptionError } from "../util/errors";
 import type { KernelTable, Variant } from "./kernel_table";
+import type { Facts, GpuFacts } from "./selection_rules";
+import { findRefusal, writeMatrix } from "./selection_rules";
 
-/**
- * Names of the variants that may run, wherever the GPU can run them; or `auto`, for all of them
- * on GPUs and none on software adapters.
- */
+/** Names of the variants that may run, or `auto` for all; rules refuse some of them on a GPU. */
 export type KernelChoice = typeof AUTO | ReadonlySet<string>;
-
-interface SubgroupMatrixConfig {
-  componentType: string;
-  resultComponentType: string;
-  M: number;
-  N: number;
-  K: number;
-}
-
-/** What decides which variants a GPU can run. */
-export interface Abilities {
-  features: ReadonlySet<string>;
-  limits: Pick<
-    GPUSupportedLimits,
-    "maxComputeInvocationsPerWorkgroup" | "maxComputeWorkgroupStorageSize"
-  >;
-  info: {
-    subgroupMinSize?: number;
-    subgroupMaxSize?: number;
-    isFallbackAdapter?: boolean;
-    description?: string;
-    /** Only with the experimental feature for subgroup matrices. */
-    subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig>;
-  };
-}
 
 /**
  * Read the option `kernels`: `auto`, `generated`, or names of variants separated by commas.
@@ -64,50 +39,50 @@ export function parseKernelChoice(
   return new Set(names);
 }
 
+/** How the variants of a bundle's kernels are selected on one GPU. */
+export interface Selection {
+  gpu: GpuFacts;
+  /** Rules of the bundle for kernels. */
+  rules: readonly Rule[];
+  choice: KernelChoice;
+}
+
 /**
- * Select the first of a kernel's variants that may run and that a GPU can run.
- *
- * Adapters that compute on the processor keep the generated kernels unless variants are named:
- * there, shared memory and its barriers cost more time than they save.
+ * Select the first of a kernel's variants that was asked for and that no rule refuses.
  *
  * @returns undefined if the generated kernel runs.
  */
 export function selectVariant(
   table: KernelTable | undefined,
   kernel: string,
-  gpu: Abilities,
-  choice: KernelChoice = AUTO,
+  { gpu, rules, choice }: Selection,
 ): Variant | undefined {
-  if (choice === AUTO && isSoftware(gpu.info)) return undefined;
-  return table?.kernels[kernel]?.find(
-    (variant) => (choice === AUTO || choice.has(variant.name)) && canRun(variant, gpu),
-  );
+  const asked = { named: choice !== AUTO };
+  return table?.kernels[kernel]?.find((variant) => {
+    if (choice !== AUTO && !choice.has(variant.name)) return false;
+    const problem = describeProblem(table, kernel, variant);
+    const facts = { ...gpu, problem, candidate: describeVariant(variant), asked };
+    return findRefusal(rules, facts) === undefined;
+  });
 }
 
-/** Whether an adapter computes on the processor. */
-export function isSoftware({ isFallbackAdapter, description }: Abilities["info"]): boolean {
-  return isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe/i.test(description ?? "");
+function describeProblem(
+  { bytes }: KernelTable,
+  kernel: string,
+  { problem: kind, operations }: Variant,
+): Facts["problem"] {
+  return { kind, kernel, operations, bytes: bytes[kernel] ?? 0 };
 }
 
-function canRun(variant: Variant, { features, limits, info }: Abilities): boolean {
+/** What a variant requires, as rules ask for it. */
+function describeVariant(variant: Variant): Facts["candidate"] {
+  const { name, features, threads, shared_bytes } = variant;
   const [smallest, largest] = variant.subgroup_size ?? [0, Infinity];
-  return (
-    variant.features.every((feature) => features.has(feature)) &&
-    variant.threads <= limits.maxComputeInvocationsPerWorkgroup &&
-    variant.shared_bytes <= limits.maxComputeWorkgroupStorageSize &&
-    (info.subgroupMinSize ?? 0) >= smallest &&
-    (info.subgroupMaxSize ?? 0) <= largest &&
-    (variant.subgroup_matrix === null ||
-      hasConfig(variant.subgroup_matrix, info.subgroupMatrixConfigs))
-  );
-}
-
-function hasConfig(
-  [m, n, k]: [number, number, number],
-  configs: Iterable<SubgroupMatrixConfig> = [],
-): boolean {
-  return [...configs].some(
-    ({ componentType, resultComponentType, M, N, K }) =>
-      componentType === "f16" && resultComponentType === "f32" && M === m && N === n && K === k,
-  );
+  const matrix = variant.subgroup_matrix;
+  return {
+    ...{ name, features, threads, shared_bytes },
+    subgroup_min_size: smallest,
+    subgroup_max_size: largest,
+    subgroup_matrices: matrix === null ? [] : [writeMatrix(matrix)],
+  };
 }

@@ -16,6 +16,7 @@ import type { KernelTable } from "./kernel_table";
 import { readKernelTable } from "./kernel_table";
 import { parseKernelChoice } from "./kernel_variants";
 import { ResidentComponents } from "./residency";
+import { readRules } from "./selection_rules";
 import { Runtime } from "./tvm/runtime";
 import type { Tensor } from "./tvm/runtime";
 
@@ -55,8 +56,8 @@ export class Model {
    * Request a GPU and start the compiled library on it. Parameters and pipelines follow when
    * they are needed, see {@link ResidentComponents.need} and {@link Runtime.prepare}.
    *
-   * @throws OptionError if the option `kernels` names no variant, or for settings that the model
-   *   cannot have.
+   * @throws OptionError if the option `kernels` names no variant, or `ignoredRules` no rule, or for
+   *   settings that the model cannot have.
    * @throws UnsupportedError if the GPU lacks something that the model needs.
    * @throws FetchError or IntegrityError if a file cannot be had.
    * @throws AbortError if the signal is aborted.
@@ -68,7 +69,8 @@ export class Model {
   ): Promise<Model> {
     const memory = memoryOf(mergeSettings(manifest, pageSettings(options), {}).diffusion);
     const choice = parseKernelChoice(options.kernels, options.onNotice);
-    const { device, adapter, abilities } = await requestGpu(manifest.requires);
+    const { kernels: rules } = readRules(manifest, options.ignoredRules);
+    const { device, adapter, facts } = await requestGpu(manifest.requires);
     const { library } = manifest;
     let runtime: Runtime;
     try {
@@ -86,7 +88,7 @@ export class Model {
         wasm,
         device,
         manifest.entry_points,
-        table && ((context) => new KernelLauncher(context, table, abilities, choice)),
+        table && ((context) => new KernelLauncher(context, table, { gpu: facts, rules, choice })),
       );
     } catch (error) {
       device.destroy();

@@ -641,6 +641,109 @@ export const LEGACY_KERNEL_MODES = {
   ],
 } as const;
 
+// wsd/spec/selection.py: rules for bundles without rules, and how conditions compare
+export const SELECTION_TESTS = ["is", "below", "above", "lacks", "mentions"] as const;
+export const SELECTION_RULES = {
+  kernels: [
+    {
+      name: "fallback-adapter",
+      reason: "the adapter computes on the processor, where written kernels are slower",
+      when: [
+        { fact: "adapter.fallback", test: "is", value: true },
+        { fact: "asked.named", test: "is", value: false },
+      ],
+    },
+    {
+      name: "software-adapter",
+      reason: "the adapter computes on the processor, where written kernels are slower",
+      when: [
+        {
+          fact: "adapter.description",
+          test: "mentions",
+          value: ["swiftshader", "llvmpipe", "lavapipe"],
+        },
+        { fact: "asked.named", test: "is", value: false },
+      ],
+    },
+    {
+      name: "kernel-features",
+      reason: "the device lacks a WebGPU feature that the variant needs",
+      when: [{ fact: "features", test: "lacks", other: "candidate.features" }],
+    },
+    {
+      name: "workgroup-threads",
+      reason: "a workgroup of the variant has more threads than the device allows",
+      when: [
+        {
+          fact: "limits.maxComputeInvocationsPerWorkgroup",
+          test: "below",
+          other: "candidate.threads",
+        },
+      ],
+    },
+    {
+      name: "shared-memory",
+      reason: "a workgroup of the variant takes more shared memory than the device allows",
+      when: [
+        {
+          fact: "limits.maxComputeWorkgroupStorageSize",
+          test: "below",
+          other: "candidate.shared_bytes",
+        },
+      ],
+    },
+    {
+      name: "smallest-subgroup",
+      reason: "subgroups may be smaller than the variant works with",
+      when: [
+        { fact: "adapter.subgroup_min_size", test: "below", other: "candidate.subgroup_min_size" },
+      ],
+    },
+    {
+      name: "largest-subgroup",
+      reason: "subgroups may be larger than the variant works with",
+      when: [
+        { fact: "adapter.subgroup_max_size", test: "above", other: "candidate.subgroup_max_size" },
+      ],
+    },
+    {
+      name: "subgroup-matrix",
+      reason: "the adapter has no subgroup matrix operation of the variant's size",
+      when: [
+        { fact: "adapter.subgroup_matrices", test: "lacks", other: "candidate.subgroup_matrices" },
+      ],
+    },
+  ],
+  precisions: [
+    {
+      name: "model-features",
+      reason: "the adapter lacks a WebGPU feature that the model needs",
+      when: [{ fact: "features", test: "lacks", other: "candidate.features" }],
+    },
+    {
+      name: "model-limits",
+      reason: "a limit of the adapter is below what the model needs",
+      when: [{ fact: "limits", test: "below", other: "candidate.limits" }],
+    },
+    {
+      name: "buffer-size",
+      reason: "the adapter has no buffers for any picture size of the model",
+      when: [{ fact: "limits.maxBufferSize", test: "below", other: "candidate.buffer_bytes" }],
+    },
+    {
+      name: "binding-size",
+      reason: "the adapter cannot bind buffers for any picture size of the model",
+      when: [
+        {
+          fact: "limits.maxStorageBufferBindingSize",
+          test: "below",
+          other: "candidate.buffer_bytes",
+        },
+      ],
+    },
+  ],
+} as const;
+
 // wsd/spec/tolerances.py: largest relative errors and least PSNR (dB)
 export const STAGE_TOLERANCE = 0.002;
 export const LATENTS_TOLERANCE = 0.001;

@@ -173,11 +173,19 @@ export const FETCH_CHECKS: Checks = {
 /** Options of `listModels`. */
 export const LIST_CHECKS: Checks = { ...FETCH_CHECKS, integrity: requireString };
 
+/** Options of `chooseVariant`. */
+export const CHOOSE_CHECKS: Checks = {
+  ...FETCH_CHECKS,
+  dtype: requireString,
+  ignoredRules: requireString,
+};
+
 /** Options of `preflight`. */
 export const PREFLIGHT_CHECKS: Checks = {
   ...LIST_CHECKS,
   safetyChecker: requireBoolean,
   textEncoder3: requireBoolean,
+  ignoredRules: requireString,
 };
 
 /** Options of `fromPretrained`. */

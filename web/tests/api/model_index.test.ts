@@ -6,10 +6,11 @@ import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { IntegrityError, OptionError } from "../../src/util/errors";
+import type { Choice, ChooseOptions } from "../../src/api/model_index";
 import { chooseVariant, listModels } from "../../src/api/model_index";
 import { preflight } from "../../src/api/preflight";
 import type { FetchFunction } from "../../src/api/load_options";
-import type { Manifest } from "../../src/bundle/manifest";
+import type { Manifest, Rule } from "../../src/bundle/manifest";
 import type { Answer } from "../server";
 import { withServer } from "../server";
 
@@ -148,3 +149,80 @@ test("a model that guides itself takes no negative prompt, and any other does", 
     });
   }
 });
+
+/** Serve a model in two precisions, of which the first needs what the GPU lacks; choose one. */
+async function chooseOfTwo(options: ChooseOptions, changes: Partial<Manifest> = {}) {
+  const manifest = { ...(JSON.parse(MANIFEST) as Manifest), ...changes };
+  const lacking = { ...manifest.requires, features: ["shader-f16"] };
+  const model = { ...manifest.model, dtype: "f16" as const };
+  const f16 = { ...manifest, model, requires: changes.requires ?? lacking };
+  const entry = { name: "m", title: "M" };
+  const index = JSON.stringify([
+    { ...entry, dtype: "f16", manifest: "f16/" },
+    { ...entry, dtype: "f32", manifest: "f32/" },
+  ]);
+  const limits = Object.fromEntries(
+    [...Object.keys(lacking.limits), "maxBufferSize", "maxStorageBufferBindingSize"].map((name) => [name, 2 ** 30]),
+  );
+  const adapter = { features: new Set(), limits, info: { vendor: "acme" } };
+  vi.stubGlobal("navigator", { gpu: { requestAdapter: () => Promise.resolve(adapter) } });
+  const answer: Answer = ({ url }, response) => {
+    response.setHeader("Content-Type", "application/json");
+    if (url === "/index.json") response.end(index);
+    else response.end(JSON.stringify(url!.includes("f16") ? f16 : manifest));
+  };
+  let found: Choice | undefined;
+  await withServer([answer], async (address) => {
+    const [model] = await listModels(`${address}index.json`);
+    found = await chooseVariant(model!, options);
+  });
+  return found!;
+}
+
+test("the first precision that no rule refuses is chosen", async () => {
+  const { variant, refusedBy, passedOver } = await chooseOfTwo({});
+  expect([variant.dtype, refusedBy]).toEqual(["f32", undefined]);
+  expect(passedOver.map(({ problem }) => problem.message)).toEqual([
+    "the GPU lacks the WebGPU feature shader-f16",
+  ]);
+});
+
+test("a rule of the bundle decides, and is named where the GPU lacks nothing", async () => {
+  const rule: Rule = {
+    name: "not-on-acme",
+    reason: "it computes wrongly",
+    when: [
+      { fact: "adapter.vendor", test: "is", value: "acme" },
+      { fact: "candidate.name", test: "is", value: "f16" },
+    ],
+  };
+  const selection = { kernels: [], precisions: [rule] };
+  const requires = { features: [], limits: {} };
+  const { variant, passedOver } = await chooseOfTwo({}, { selection, requires });
+  expect(variant.dtype).toBe("f32");
+  expect(passedOver.map(({ problem }) => problem.message)).toEqual([
+    "the bundle's rule not-on-acme passes f16 over on this GPU: it computes wrongly",
+  ]);
+  const ignored = await chooseOfTwo({ ignoredRules: "not-on-acme" }, { selection, requires });
+  expect([ignored.variant.dtype, ignored.refusedBy]).toEqual(["f16", undefined]);
+});
+
+test("support cases take a precision, or ignore the rule that refuses it", async () => {
+  const forced = await chooseOfTwo({ dtype: "f16" });
+  expect([forced.variant.dtype, forced.refusedBy?.name]).toEqual(["f16", "model-features"]);
+  // What the GPU lacks is said all the same.
+  const { variant, problems } = await chooseOfTwo({ ignoredRules: "model-features" });
+  expect([variant.dtype, problems.length]).toEqual(["f16", 1]);
+});
+
+test.each([{ dtype: "f64" }, { ignoredRules: "model-feature" }, { dtype: "" }])(
+  "names that do not exist are refused: %j",
+  async (options) => {
+    const failure = chooseOfTwo(options);
+    await expect(failure).rejects.toThrow(OptionError);
+    await expect(failure).rejects.toHaveProperty(
+      "hint",
+      expect.stringMatching(/f16|model-features/),
+    );
+  },
+);

@@ -1,8 +1,10 @@
 import { expect, test } from "vitest";
 
 import type { KernelTable, Variant } from "../../src/gpu/kernel_table";
-import type { Abilities, KernelChoice } from "../../src/gpu/kernel_variants";
+import type { KernelChoice } from "../../src/gpu/kernel_variants";
 import { parseKernelChoice, selectVariant } from "../../src/gpu/kernel_variants";
+import type { DescribedGpu } from "../../src/gpu/selection_rules";
+import { describeGpu, readRules } from "../../src/gpu/selection_rules";
 import { countVariants } from "../../src/gpu/tvm/pipelines";
 import { LEGACY_KERNEL_MODES, VARIANT_NAMES } from "../../src/util/constants.generated";
 import { OptionError } from "../../src/util/errors";
@@ -41,11 +43,23 @@ const table: KernelTable = {
 };
 const config = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
 
+const { kernels: rules } = readRules({});
+
+/** Select by this version's own rules. */
+function select(
+  found: KernelTable | undefined,
+  kernel: string,
+  described: DescribedGpu,
+  choice: KernelChoice = "auto",
+): Variant | undefined {
+  return selectVariant(found, kernel, { gpu: describeGpu(described), rules, choice });
+}
+
 function gpu(
-  changes: Partial<Abilities["info"]> = {},
+  changes: Partial<DescribedGpu["info"]> = {},
   sharedBytes = 32768,
   hasF16 = true,
-): Abilities {
+): DescribedGpu {
   return {
     features: new Set(hasF16 ? ["shader-f16", "subgroups"] : ["subgroups"]),
     limits: {
@@ -58,7 +72,7 @@ function gpu(
 
 const only = (...names: string[]): KernelChoice => new Set(names);
 
-test.each<[string, Abilities, KernelChoice, Variant | undefined]>([
+test.each<[string, DescribedGpu, KernelChoice, Variant | undefined]>([
   ["everything", gpu(), "auto", matrix],
   ["no subgroup matrices", gpu({ subgroupMatrixConfigs: [] }), "auto", f16],
   ["other subgroup matrices", gpu({ subgroupMatrixConfigs: [{ ...config, M: 8 }] }), "auto", f16],
@@ -78,21 +92,21 @@ test.each<[string, Abilities, KernelChoice, Variant | undefined]>([
     only("gemm_tiled_f32"),
     tiled,
   ],
-])("a GEMM with %s", (_, abilities, choice, expected) => {
-  expect(selectVariant(table, "gemm", abilities, choice)).toBe(expected);
+])("a GEMM with %s", (_, described, choice, expected) => {
+  expect(select(table, "gemm", described, choice)).toBe(expected);
 });
 
-test.each<[string, Abilities, KernelChoice, Variant]>([
+test.each<[string, DescribedGpu, KernelChoice, Variant]>([
   ["subgroups", gpu(), "auto", shuffled],
   ["too large subgroups", gpu({ subgroupMaxSize: 128 }), "auto", shared],
   ["no subgroups", { ...gpu(), features: new Set() }, "auto", shared],
-])("norm sums with %s", (_, abilities, choice, expected) => {
-  expect(selectVariant(table, "sums", abilities, choice)).toBe(expected);
+])("norm sums with %s", (_, described, choice, expected) => {
+  expect(select(table, "sums", described, choice)).toBe(expected);
 });
 
 test("kernels without variants and bundles without any run what was generated", () => {
-  expect(selectVariant(table, "other", gpu())).toBeUndefined();
-  expect(selectVariant(undefined, "gemm", gpu())).toBeUndefined();
+  expect(select(table, "other", gpu())).toBeUndefined();
+  expect(select(undefined, "gemm", gpu())).toBeUndefined();
 });
 
 test("the option kernels takes auto, generated and names", () => {
