@@ -162,7 +162,10 @@ async function chooseOfTwo(options: ChooseOptions, changes: Partial<Manifest> = 
     { ...entry, dtype: "f32", manifest: "f32/" },
   ]);
   const limits = Object.fromEntries(
-    [...Object.keys(lacking.limits), "maxBufferSize", "maxStorageBufferBindingSize"].map((name) => [name, 2 ** 30]),
+    [...Object.keys(lacking.limits), "maxBufferSize", "maxStorageBufferBindingSize"].map((name) => [
+      name,
+      2 ** 30,
+    ]),
   );
   const adapter = { features: new Set(), limits, info: { vendor: "acme" } };
   vi.stubGlobal("navigator", { gpu: { requestAdapter: () => Promise.resolve(adapter) } });

@@ -116,7 +116,7 @@ describe("merging", () => {
       decode: { tiling: { enabled: false, overlap: 0.1 } },
     });
     expect(pageSettings({ settings })).toEqual(settings);
-    expect(pageSettings({} as LoadOptions)).toEqual({ decode: { tiling: {} }, swapper: {} });
+    expect(pageSettings({})).toEqual({ decode: { tiling: {} }, swapper: {} });
   });
 
   test("what is null was not given", () => {
