@@ -4,7 +4,6 @@ import { readFileSync } from "node:fs";
 
 import { describe, expect, test } from "vitest";
 
-import type { LoadOptions } from "../../src/api/types";
 import {
   evictedStages,
   inLeastMemory,
