@@ -79,8 +79,8 @@ def reference(
     images, _latents = draw_reference(checkpoint, pipeline, request, Progress(), picture=picture)
     if request.scheduler is None:
         request = replace(request, scheduler=describe_schedulers(checkpoint.scheduler).default)
-    settings = format_settings(request, checkpoint.family.name, picture)
-    for path in write_pngs(images, out, settings):
+    texts = format_settings(request, checkpoint.family.name, picture)
+    for path in write_pngs(images, out, texts):
         say(path)
     if checkpoint.safety_checker is not None:
         from wsd.evaluate.safety_reference import SafetyReference
