@@ -8,6 +8,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from PIL import Image
 
 from commands import wsd
 from tools.generate_types import settings_schema
@@ -154,6 +155,30 @@ def test_the_command_ends_with_2_and_names_the_path(tmp_path, capsys):
                      "--out", tmp_path / "a.png")  # fmt: skip
     assert code == 2
     assert "inference.diffusion.decode.tiling.overlap" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_reference_draws_in_the_same_tiles(tmp_path, capsys):
+    def draw(name, *more):
+        out = tmp_path / name
+        words = ("--model", "speck", "--random-weights", 0, "--prompt", "a star", "--steps", 1)
+        code, _ = wsd("reference", *words, "--out", out, *more)
+        assert code == 0, capsys.readouterr().err
+        return np.asarray(Image.open(out), np.float64)
+
+    whole = draw("whole.png")
+    tiling = {"enabled": True, "tileSize": 8, "overlap": 0}
+    apart = draw("apart.png", "--settings", write(tmp_path, {"decode": {"tiling": tiling}}))
+    tiling["overlap"] = 0.5
+    shared = draw("shared.png", "--settings", write(tmp_path, {"decode": {"tiling": tiling}}))
+    assert not np.array_equal(whole, apart)
+    assert not np.array_equal(apart, shared)
+    tiling["tileSize"] = 24
+    settings = write(tmp_path, {"decode": {"tiling": tiling}})
+    code, _ = wsd("reference", "--model", "speck", "--random-weights", 0, "--prompt", "a star",
+                  "--out", tmp_path / "no.png", "--settings", settings)  # fmt: skip
+    assert code == 2
+    assert "inference.diffusion.decode.tiling.tileSize is 24" in capsys.readouterr().err
 
 
 def test_settings_stand_for_what_a_request_leaves_open(manifest):
