@@ -11,7 +11,7 @@ from wsd.cli.main import cli
 # no effect is refused before.
 VALUES = {
     "model": "tiny-sd15", "prompt": "x", "out": "out", "folder": "dist", "folders": "dist",
-    "file": "a.safetensors",
+    "file": "a.safetensors", "database": "tuned",
 }  # fmt: skip
 PARAMETERS = [
     pytest.param(name, parameter, id=f"{name} {parameter.opts[0]}")

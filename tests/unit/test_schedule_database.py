@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from commands import exit_code
 from speck import BROAD, SPECK, TWIN
 from wsd.compiler.cache import library_key, toolchain
 from wsd.compiler.schedule_database import (
@@ -19,7 +20,9 @@ from wsd.compiler.schedule_database import (
     tuning_target,
     write_database,
 )
+from wsd.compiler.tvm_compat import version
 from wsd.errors import UsageError
+from wsd.models.registry import FAMILIES
 
 ADAPTER = TuningAdapter("a vendor", "an architecture", "a description")
 EMPTY = ScheduleDatabase(tuning_target(SPECK, "f32", "0.27.0"), ADAPTER, ((16, 16),), 3)
@@ -123,3 +126,23 @@ def test_the_key_and_the_toolchain_have_the_database():
     # The library's toolchain goes to the manifest and from there to the provenance.
     assert toolchain(ONE)["schedule_database"] == f"sha256:{ONE.digest}"
     assert "schedule_database" not in toolchain()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (tuning_target(SPECK, "f32", version()), "was tuned for speck, not for tiny-sd15"),
+        (tuning_target(FAMILIES["tiny-sd15"], "f32", "0.1.0"), "was tuned with TVM 0.1.0, and"),
+    ],
+    ids=["model", "TVM"],
+)
+def test_wsd_compile_refuses_it_before_anything_is_compiled(tmp_path, capsys, target, said):
+    write_database(replace(ONE, target=target), tmp_path / "tuned")
+    words = ("compile", "--model", "tiny-sd15", "--database", tmp_path / "tuned")
+    assert exit_code(*words, "--out", tmp_path / "out") == 2
+    message, hint = capsys.readouterr().err.splitlines()
+    assert message.startswith("error: ")
+    assert said in message
+    assert hint.startswith("hint: tune one with: wsd tune --model tiny-sd15 --dtype f32")
+    assert not (tmp_path / "out").exists()

@@ -43,6 +43,8 @@ from wsd.util.terminal import say
 
 # A tuned schedule counts if the rules' own takes at least this many times as long.
 LEAST_GAIN = 1.05
+# Candidates of one kernel that are timed at most, so that a search comes to several kernels.
+_MOST_CANDIDATES = 16
 # Relative error of a candidate's result, of the result of the rules' schedule: sums of float32 in
 # another order differ by less.
 _TOLERANCE = 1e-5
@@ -233,7 +235,7 @@ def tune_function(
     seen = {own.code}
     candidates = list(schedule_candidates(function))
     for index in np.random.default_rng(seed).permutation(len(candidates)):
-        if not budget.is_left:
+        if not budget.is_left or len(seen) > _MOST_CANDIDATES:
             break
         schedule = candidates[index]
         kernel = _kernel(name, schedule.mod["main"], function)
