@@ -4,6 +4,7 @@ import pytest
 
 from lowering import lower, lower_family, make_table
 from matches import compare, compare_tables
+from peak_bounds import check_peaks
 from speck import BROAD, SPECK
 from wsd.compiler import tvm_compat
 from wsd.compiler.driver import compile_library
@@ -75,11 +76,24 @@ def test_memory_is_planned_as_a_build_plans_it():
         pytest.param("sdxl", (1024, 1024), ("w8a16",), marks=pytest.mark.exhaustive),
     ],
 )
-def test_the_matches_of_a_full_size_model(name, size, dtypes):
+def test_the_matches_and_the_memory_of_a_full_size_model(name, size, dtypes):
     """Lowering alone, without weights: minutes, where compiling takes half an hour."""
     family = find_family(name)
-    compare_tables(
-        name,
-        tvm_compat.version(),
-        {dtype: make_table(lower_family(family, (size,), dtype)) for dtype in dtypes},
-    )
+    lowered = {dtype: lower(family, (size,), dtype) for dtype in dtypes}
+    for dtype, one in lowered.items():
+        check_peaks(name, dtype, one.library())
+    tables = {dtype: make_table(one.module) for dtype, one in lowered.items()}
+    compare_tables(name, tvm_compat.version(), tables)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    ("name", "size", "dtype"),
+    [
+        ("sdxl", (1024, 1024), "f16"),
+        ("sd35-medium", (1024, 1024), "f16"),
+        ("sd35-medium", (1024, 1024), "w8a16"),
+    ],
+)
+def test_the_memory_of_further_full_size_models(name, size, dtype):
+    check_peaks(name, dtype, lower(find_family(name), (size,), dtype).library())
