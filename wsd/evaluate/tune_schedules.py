@@ -273,7 +273,12 @@ def scheduled_by_rules(function: Any) -> Any:
 
 
 def _kernel(name: str, scheduled: Any, function: Any) -> GeneratedKernel | None:
-    """Return the kernel that a scheduled function becomes; None if there are several, or none."""
+    """Return the kernel that a scheduled function becomes.
+
+    Returns:
+        None if there are several or none, or if its buffers cannot be told apart: a function may
+        have two parameters of one name.
+    """
     try:
         with tvm_compat.calling_tvm("code generation for a schedule that is tried"):
             shaders = tvm_compat.build_function(name, scheduled)
@@ -286,12 +291,15 @@ def _kernel(name: str, scheduled: Any, function: Any) -> GeneratedKernel | None:
     if extents.get("blockIdx.z", 1) != 1:
         return None  # tvmjs has a use of its own for it.
     buffers = {tvm_compat.name_of(b): b for b in tvm_compat.buffers_of(function)}
+    bound = tvm_compat.storage_buffers(code)
+    if len(buffers) != len(tvm_compat.buffers_of(function)) or not buffers.keys() >= set(bound):
+        return None
     written = tvm_compat.written_buffers(code)
     return GeneratedKernel(
         name=kernel,
         code=code,
         grid=(extents.get("blockIdx.x", 1), extents.get("blockIdx.y", 1)),
-        buffers=tuple(tvm_compat.storage_buffers(code)),
+        buffers=tuple(bound),
         written={n: _values(buffers[n]) for n in buffers if n in written},
     )
 
