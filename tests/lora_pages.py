@@ -19,7 +19,7 @@ from wsd.runtime.server import served
 
 def served_with_tools(bundle: Path) -> AbstractContextManager[str]:
     """Serve a bundle with the developers' build, which can read parameters back."""
-    manifest = read_manifest(find_manifest(bundle))
+    manifest = read_manifest(find_manifest(bundle, None))
     return served(bundle, find_developer_files(bundle, manifest))
 
 
