@@ -64,7 +64,8 @@ def ready(page):
 
 def unfold(page, title, wanted=True):
     """Open what is folded away under a title, or fold it again."""
-    folded = page.locator("details").filter(has=page.locator("summary", has_text=title))
+    begins = re.compile(rf"^\s*{re.escape(title)}")
+    folded = page.locator("details").filter(has=page.locator("summary", has_text=begins))
     if folded.evaluate("element => element.open") != wanted:
         folded.locator("summary").click()
 

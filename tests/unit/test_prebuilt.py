@@ -225,7 +225,7 @@ def test_the_doctor_of_a_clone_names_the_sources(monkeypatch, tmp_path):
 
 
 def test_tvm_that_is_not_installed_is_an_error_with_a_hint(monkeypatch, tmp_path, capsys):
-    def compile_nothing(*_):
+    def compile_nothing(*_, **__):
         raise ModuleNotFoundError("No module named 'tvm'", name="tvm")
 
     monkeypatch.setattr("wsd.cli.build._find_library", compile_nothing)
