@@ -80,16 +80,17 @@ def test_the_matches_and_the_memory_of_a_full_size_model(name, size, dtypes):
     """Lowering alone, without weights: minutes, where compiling takes half an hour."""
     family = find_family(name)
     lowered = {dtype: lower(family, (size,), dtype) for dtype in dtypes}
-    for dtype, one in lowered.items():
-        check_peaks(name, dtype, one.library())
     tables = {dtype: make_table(one.module) for dtype, one in lowered.items()}
     compare_tables(name, tvm_compat.version(), tables)
+    # Scheduling, which comes before memory is planned, changes what could be matched.
+    check_peaks(name, dtypes[-1], lowered[dtypes[-1]].library())
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("name", "size", "dtype"),
     [
+        ("sd15", (512, 512), "f16"),
         ("sdxl", (1024, 1024), "f16"),
         ("sd35-medium", (1024, 1024), "f16"),
         ("sd35-medium", (1024, 1024), "w8a16"),
