@@ -70,31 +70,27 @@ def test_memory_is_planned_as_a_build_plans_it():
 
 @pytest.mark.full
 @pytest.mark.parametrize(
-    ("name", "size", "dtypes"),
+    ("name", "size", "dtypes", "bounded"),
     [
-        ("sd15", (512, 512), ("f16", "w8a16")),
-        pytest.param("sdxl", (1024, 1024), ("w8a16",), marks=pytest.mark.exhaustive),
+        ("sd15", (512, 512), ("f16", "w8a16"), ("w8a16",)),
+        pytest.param("sdxl", (1024, 1024), ("w8a16",), (), marks=pytest.mark.exhaustive),
     ],
 )
-def test_the_matches_and_the_memory_of_a_full_size_model(name, size, dtypes):
+def test_the_matches_and_the_memory_of_a_full_size_model(name, size, dtypes, bounded):
     """Lowering alone, without weights: minutes, where compiling takes half an hour."""
     family = find_family(name)
     lowered = {dtype: lower(family, (size,), dtype) for dtype in dtypes}
     tables = {dtype: make_table(one.module) for dtype, one in lowered.items()}
     compare_tables(name, tvm_compat.version(), tables)
     # Scheduling, which comes before memory is planned, changes what could be matched.
-    check_peaks(name, dtypes[-1], lowered[dtypes[-1]].library())
+    for dtype in bounded:
+        check_peaks(name, dtype, lowered[dtype].library())
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("name", "size", "dtype"),
-    [
-        ("sd15", (512, 512), "f16"),
-        ("sdxl", (1024, 1024), "f16"),
-        ("sd35-medium", (1024, 1024), "f16"),
-        ("sd35-medium", (1024, 1024), "w8a16"),
-    ],
+    [("sd15", (512, 512), "f16")],
 )
 def test_the_memory_of_further_full_size_models(name, size, dtype):
     check_peaks(name, dtype, lower(find_family(name), (size,), dtype).library())
