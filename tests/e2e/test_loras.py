@@ -321,6 +321,13 @@ def test_a_lora_of_another_family_is_refused_by_name(patched, tmp_path):
     assert patched.family.name in error["message"]
 
 
+@pytest.fixture(scope="module")
+def origin(speck):
+    """Return the address of speck's bundle with the developers' build beside it."""
+    with served_with_tools(speck[0]) as address:
+        yield address
+
+
 @pytest.mark.exhaustive
 def test_with_one_stage_on_the_gpu_at_a_time(context, origin, tmp_path):
     """The patches are made again whenever a component is loaded."""
