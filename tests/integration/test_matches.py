@@ -94,3 +94,10 @@ def test_the_matches_and_the_memory_of_a_full_size_model(name, size, dtypes, bou
 )
 def test_the_memory_of_further_full_size_models(name, size, dtype):
     check_peaks(name, dtype, lower(find_family(name), (size,), dtype).library())
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["tiny-sd15", "tiny-sdxl", "tiny-sd35"])
+def test_the_memory_of_a_small_model(name):
+    family = find_family(name)
+    check_peaks(name, "f32", lower(family, family.sizes, "f32").library())
