@@ -15,6 +15,7 @@ from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.compiler.driver import compile_library
 from wsd.evaluate.diffusers_reference import load_pipeline
+from wsd.models.registry import FAMILIES
 from wsd.runtime.driver import open_stage_renderer
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.server import served
@@ -22,11 +23,23 @@ from wsd.util.files import REPOSITORY
 from wsd.util.progress import Quiet
 
 PAGE = REPOSITORY / "tests" / "fixtures" / "tvmjs_page.html"
-TITLES = {"speck": "Stable-Diffusion-1.5", "speck-xl": "Stable-Diffusion-XL"}
+TITLES = {
+    "speck": "Stable-Diffusion-1.5",
+    "speck-xl": "Stable-Diffusion-XL",
+    "tiny-sd15": "Stable-Diffusion-1.5",
+    "tiny-sdxl": "Stable-Diffusion-XL",
+}
 REQUEST = GenerationRequest(
     prompt="a red circle", negative_prompt="a blue star", steps=4, guidance_scale=5.0, seed=7,
     scheduler="ddim",
 )  # fmt: skip
+
+
+def open_weights(family):
+    """Return a family's own weights, or random ones if it ships none."""
+    return open_checkpoint(
+        choose_checkpoint(family, None, 0 if family.weights is None else None), family
+    )
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +47,7 @@ def build(tmp_path_factory):
     """Return a function that builds a bundle of a family in a precision."""
 
     def build_family(family, dtype, **options):
-        checkpoint = open_checkpoint(choose_checkpoint(family, None, 0), family)
+        checkpoint = open_weights(family)
         library = compile_library(family, family.sizes, dtype, Quiet())
         out = tmp_path_factory.mktemp("classic") / family.name
         return build_bundle(checkpoint, library, out, Quiet(), **options)
@@ -44,8 +57,7 @@ def build(tmp_path_factory):
 
 def tokens_of(family, text):
     """Return the token ids of a text for each text encoder."""
-    checkpoint = open_checkpoint(choose_checkpoint(family, None, 0), family)
-    pipeline = load_pipeline(checkpoint)
+    pipeline = load_pipeline(open_weights(family))
     tokenizers = [pipeline.tokenizer, getattr(pipeline, "tokenizer_2", None)]
     padded = {"padding": "max_length", "max_length": 77, "truncation": True}
     return [each(text, **padded).input_ids for each in tokenizers if each is not None]
@@ -91,13 +103,18 @@ def test_a_page_on_tvmjs_alone_draws_the_same_picture(visitor, build, open_host)
 
 
 @pytest.mark.exhaustive
-def test_both_models_of_the_original_in_one_bundle(visitor, build, open_host, tmp_path):
-    bundles = [build(SPECK, "f32"), build(SPECK_XL, "f32")]
+@pytest.mark.parametrize(
+    "families",
+    [(SPECK, SPECK_XL), (FAMILIES["tiny-sd15"], FAMILIES["tiny-sdxl"])],
+    ids=["of tests", "that ship"],
+)
+def test_both_models_of_the_original_in_one_bundle(visitor, build, open_host, tmp_path, families):
+    bundles = [build(family, "f32") for family in families]
     joined = join_bundles(bundles, tmp_path / "joined", classic=True)
     assert list(verify_bundle(joined)) == []
     config = json.loads((joined / "stable-diffusion-config.json").read_text())
-    assert list(config["model_lib_map"]) == list(TITLES.values())
-    for family in (SPECK, SPECK_XL):
+    assert list(config["model_lib_map"]) == [TITLES[family.name] for family in families]
+    for family in families:
         assert_equal_pictures(visitor, joined, family, open_host)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from peak_bounds import BOUNDS
 from tools.readme_figures import FILE, README, with_figures
 from wsd import errors
 from wsd.cli.main import cli
@@ -171,6 +172,17 @@ def test_documented_commands_are_understood(words, tmp_path, monkeypatch):
 
 def test_the_readmes_figures_are_those_that_were_measured():
     assert README.read_text() == with_figures(README.read_text(), json.loads(FILE.read_text()))
+
+
+def test_the_peaks_of_large_models_are_those_that_bounds_are_kept_of():
+    text = (REPOSITORY / "docs" / "checkpoints.md").read_text()
+    kept = json.loads(BOUNDS.read_text())
+    found = re.findall(r"^\| `(\S+)` (\S+) `(\S+)` \|[^|]+\|(.+)\|$", text, re.MULTILINE)
+    assert len(found) == 2
+    for name, size, dtype, peaks in found:
+        ways = [f"{size} {way}" for way in ("resident", "resident tiles", "offload")]
+        expected = [f"{kept[name][dtype][way] / 1024:.2f} GiB" for way in ways]
+        assert [peak.strip() for peak in peaks.split("|")] == expected
 
 
 def test_the_quick_checks_before_a_commit_are_those_of_the_sessions():

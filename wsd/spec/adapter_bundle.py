@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
 
+from wsd.spec.entry import Entry
 from wsd.spec.manifest import MAX_TRIGGER_WORDS, Sha256
 from wsd.spec.paths import Name
 
@@ -13,16 +14,8 @@ ADAPTER_FILE: Final = "adapter.json"
 ADAPTER_VERSION: Final = 1
 
 
-class AdapterBundle(BaseModel):
+class AdapterBundle(Entry):
     """An adapter, such as a LoRA, that pages load while they run; its file lies beside it."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-        frozen=True,
-    )
 
     version: Literal[1]
     """Version of this format."""

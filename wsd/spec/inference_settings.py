@@ -14,18 +14,10 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    SerializerFunctionWrapHandler,
-    TypeAdapter,
-    model_serializer,
-)
+from pydantic import AfterValidator, ConfigDict, Field, PositiveInt, TypeAdapter
 from pydantic.alias_generators import to_camel
 
+from wsd.spec.entry import SparseEntry
 from wsd.spec.precision import Precision
 from wsd.spec.tensor import DType
 
@@ -53,21 +45,10 @@ def _require_different(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     return stages
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        allow_inf_nan=False,
-        extra="forbid",
-        frozen=True,
-        populate_by_name=True,
-        strict=True,
-        use_attribute_docstrings=True,
-    )
+class _Settings(SparseEntry):
+    """An object whose fields may be left out; in JSON they have TypeScript's names."""
 
-    @model_serializer(mode="wrap")
-    def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Write no field that was not given."""
-        return {key: value for key, value in serialize(self).items() if value is not None}
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
 class SchedulerSettings(_Settings):

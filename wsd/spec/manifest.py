@@ -17,8 +17,6 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -30,6 +28,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
+from wsd.spec.entry import CONFIG, Entry, SparseEntry
 from wsd.spec.parameter import SCALE, Storage, stored_bytes
 from wsd.spec.paths import MAX_NAME, ByName, FolderAddress, Name, check_name
 from wsd.spec.precision import Precision
@@ -56,13 +55,6 @@ MAX_EXAMPLE_SETTINGS: Final = 20_000
 MAX_EXAMPLE_LORAS: Final = 8
 MAX_TRIGGER_WORDS: Final = 20
 
-_CONFIG = ConfigDict(
-    extra="forbid",
-    strict=True,
-    allow_inf_nan=False,
-    use_attribute_docstrings=True,
-)
-
 
 def _require_role(role: str) -> str:
     if role not in ROLES:
@@ -78,18 +70,7 @@ ModelName = Annotated[
 ]
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(**_CONFIG, frozen=True)
-
-
-class _SparseEntry(_Entry):
-    @model_serializer(mode="wrap")
-    def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Write no field that is absent: TypeScript's fields may be missing, but not null."""
-        return {key: value for key, value in serialize(self).items() if value is not None}
-
-
-class FileEntry(_Entry):
+class FileEntry(Entry):
     """One file beside the manifest."""
 
     file: Name
@@ -100,7 +81,7 @@ class FileEntry(_Entry):
     """SHA-256 of the file in lower-case hexadecimal."""
 
 
-class AdapterEntry(_Entry):
+class AdapterEntry(Entry):
     """An adapter, such as a LoRA, that a build merged into the weights."""
 
     source: str
@@ -113,7 +94,7 @@ class AdapterEntry(_Entry):
     """Its licence as the file's metadata states it; empty if it states none."""
 
 
-class ModelEntry(_SparseEntry):
+class ModelEntry(SparseEntry):
     """What the model is, for people and for tools."""
 
     name: ModelName
@@ -130,7 +111,7 @@ class ModelEntry(_SparseEntry):
     """What was said of the checkpoint where it was built: option of ``wsd build`` to value."""
     license: str = ""
     """Licence of the weights as the checkpoint states it; empty if it states none."""
-    weights: ByName[tuple[Sha256, ...]] = {}
+    weights: ByName[tuple[Sha256, ...]] = Field(default={})
     """Component id to the SHA-256 of each file that its weights were read from."""
     family: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9-]*)?$", max_length=MAX_NAME)
     """Name of the model family, as ``wsd build --model`` takes it; empty if it is ``name``."""
@@ -139,7 +120,7 @@ class ModelEntry(_SparseEntry):
     if there are none."""
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=CONFIG)
 class EntryPoint:
     """One compiled function of the library."""
 
@@ -167,7 +148,7 @@ class EntryPoint:
     """Floating-point operations of one call, as TVM counts them."""
 
 
-class ParameterRecord(_Entry):
+class ParameterRecord(Entry):
     """Place of one parameter in its component's stream, which is its shards laid end to end."""
 
     name: str
@@ -182,7 +163,7 @@ class ParameterRecord(_Entry):
     """Its size in bytes, padded to a multiple of 4."""
 
 
-class ComponentEntry(_Entry):
+class ComponentEntry(Entry):
     """Parameters of one component of the pipeline."""
 
     folder: Name
@@ -233,7 +214,7 @@ class ExampleLora(FileEntry):
     """Its licence as its metadata states it; empty if it states none."""
 
 
-class TokenizerEntry(FileEntry, _SparseEntry):
+class TokenizerEntry(FileEntry, SparseEntry):
     """A tokenizer: ``tokenizer.json`` of Hugging Face's tokenizers, and how to pad."""
 
     max_length: Annotated[int, Field(ge=2)]
@@ -246,7 +227,7 @@ class TokenizerEntry(FileEntry, _SparseEntry):
     """Token that fills a text up to ``max_length``."""
 
 
-class Conditioning(_SparseEntry):
+class Conditioning(SparseEntry):
     """How prompts become what conditions the denoiser."""
 
     encoders: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -261,7 +242,7 @@ class Conditioning(_SparseEntry):
     denoiser gets zeros. Absent if all are needed."""
 
 
-class LatentSpace(_SparseEntry):
+class LatentSpace(SparseEntry):
     """The space that the denoiser works in and the VAE decodes."""
 
     channels: PositiveInt
@@ -291,7 +272,7 @@ class LatentSpace(_SparseEntry):
         return self
 
 
-class NoiseSchedule(_Entry):
+class NoiseSchedule(Entry):
     """The noise that the model was trained with."""
 
     kind: Literal["discrete", "flow"]
@@ -319,7 +300,7 @@ class NoiseSchedule(_Entry):
         return self
 
 
-class DynamicShift(_Entry):
+class DynamicShift(Entry):
     """How far the noise levels of flow matching are shifted for a picture, in diffusers' terms.
 
     The shift is linear in the picture's number of tokens in the denoiser.
@@ -337,7 +318,7 @@ class DynamicShift(_Entry):
     """Whether the shift's exponential moves the noise levels, or the shift itself."""
 
 
-class FlowLevels(_SparseEntry):
+class FlowLevels(SparseEntry):
     """How a scheduler of flow matching places its noise levels."""
 
     sigma_min: PositiveFloat
@@ -354,7 +335,7 @@ class FlowLevels(_SparseEntry):
     """Whether a step goes to the clean latents that are predicted, and adds fresh noise to them."""
 
 
-class SchedulerConfig(_SparseEntry):
+class SchedulerConfig(SparseEntry):
     """Configuration of one scheduler, in diffusers' terms."""
 
     algorithm: str
@@ -435,7 +416,7 @@ class SchedulerConfig(_SparseEntry):
     """Noise levels of flow matching; absent for schedulers of other models."""
 
 
-class SchedulerConstants(_Entry):
+class SchedulerConstants(Entry):
     """Everything about one scheduler of a model that decides a run, but for the run's options.
 
     It is a file of its own beside the manifest, whose ``schedulers.constants`` names it.
@@ -449,7 +430,7 @@ class SchedulerConstants(_Entry):
     """The noise that the model was trained with, which the manifest has too."""
 
 
-class Schedulers(_SparseEntry):
+class Schedulers(SparseEntry):
     """The schedulers that can draw with the model."""
 
     default: str
@@ -469,7 +450,7 @@ class Schedulers(_SparseEntry):
         return self
 
 
-class Defaults(_Entry):
+class Defaults(Entry):
     """Options of a picture where the caller gives none."""
 
     steps: PositiveInt
@@ -482,7 +463,7 @@ class Defaults(_Entry):
     """Share of DDPM's noise that DDIM and TCD add at each step."""
 
 
-class LatentPreview(_Entry):
+class LatentPreview(Entry):
     """Colour of a pixel of the latents, from -1 to 1: weights times latents plus bias."""
 
     weights: tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]
@@ -491,7 +472,7 @@ class LatentPreview(_Entry):
     """Red, green and blue of zero latents."""
 
 
-class Requirements(_Entry):
+class Requirements(Entry):
     """What WebGPU must offer for any picture; what a size needs beyond is in its entry points."""
 
     features: tuple[str, ...]
@@ -500,7 +481,7 @@ class Requirements(_Entry):
     """Name of a WebGPU limit to the least value that will do."""
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=CONFIG)
 class PeakMemory:
     """The most GPU memory that drawing one picture takes, as the compiler planned it."""
 
@@ -514,7 +495,7 @@ class PeakMemory:
     """The most GPU memory at one time, in bytes."""
 
 
-class SafetyChecker(_Entry):
+class SafetyChecker(Entry):
     """The component that looks at finished pictures, where a page asks for it.
 
     A picture is prepared as transformers' ``CLIPImageProcessor`` does: resized bicubically, the
@@ -533,7 +514,7 @@ class SafetyChecker(_Entry):
     """Its licence as its card states it; empty if it states none."""
 
 
-class Manifest(_SparseEntry):
+class Manifest(SparseEntry):
     """Everything that a page needs to draw with one model.
 
     Files lie beside the manifest, and nothing is inferred from their names.
@@ -768,7 +749,7 @@ class Manifest(_SparseEntry):
         return max(peak, checker + work) if offload else peak + checker
 
 
-class IndexEntry(_Entry):
+class IndexEntry(Entry):
     """One model of a bundle's ``models/index.json``, in weights of one precision.
 
     Entries that share a name are one model; the page takes the first that fits the GPU.

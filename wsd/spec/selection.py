@@ -26,14 +26,9 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, Self, get_args
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, model_validator
+
+from wsd.spec.entry import Entry, SparseEntry
 
 # How a condition compares a fact with its value.
 Test = Literal["is", "below", "above", "lacks", "mentions"]
@@ -56,17 +51,7 @@ MAX_RULES: Final = 100
 Fact = Annotated[str, Field(pattern=FACT_PATTERN, max_length=100)]
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-        frozen=True,
-    )
-
-
-class Condition(_Entry):
+class Condition(SparseEntry):
     """A comparison of a fact with a value or with another fact: exactly one of both is given."""
 
     fact: Fact
@@ -89,13 +74,8 @@ class Condition(_Entry):
             raise ValueError(f"{self.fact}: {self.test} does not take the value {self.value!r}")
         return self
 
-    @model_serializer(mode="wrap")
-    def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Write no field that is absent: TypeScript's fields may be missing, but not null."""
-        return {key: value for key, value in serialize(self).items() if value is not None}
 
-
-class Rule(_Entry):
+class Rule(Entry):
     """A rule that refuses a candidate if all of its conditions hold."""
 
     name: Annotated[str, Field(pattern=RULE_NAME_PATTERN, max_length=60)]
@@ -106,7 +86,7 @@ class Rule(_Entry):
     """All of them must hold."""
 
 
-class SelectionRules(_Entry):
+class SelectionRules(Entry):
     """Which candidates do not run; the first one that no rule refuses is taken."""
 
     kernels: Annotated[tuple[Rule, ...], Field(max_length=MAX_RULES)]

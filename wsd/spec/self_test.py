@@ -10,37 +10,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from wsd.spec.entry import Entry
 
 # File that a diffusers folder may hold beside its components.
 FILE_NAME: Final = "self-test.json"
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-    )
-
-
-class SeededInput(_Entry):
+class SeededInput(Entry):
     """A tensor of normal noise."""
 
     seed: NonNegativeInt
     """Seed of ``torch.Generator().manual_seed``; the browser draws the same numbers."""
 
 
-class GivenInput(_Entry):
+class GivenInput(Entry):
     """A tensor whose values are listed."""
 
     values: tuple[int | float, ...]
     """The values in row-major order."""
 
 
-class ExpectedOutput(_Entry):
+class ExpectedOutput(Entry):
     """What is kept of one result: samples, and the root mean square of every block."""
 
     stride: PositiveInt
@@ -53,7 +45,7 @@ class ExpectedOutput(_Entry):
     """Root mean square of each block; the last block may be shorter."""
 
 
-class ExpectedStage(_Entry):
+class ExpectedStage(Entry):
     """One call of one entry point."""
 
     entry_point: str
@@ -64,13 +56,13 @@ class ExpectedStage(_Entry):
     """Name of the output to what it must be close to."""
 
 
-class SelfTest(_Entry):
+class SelfTest(Entry):
     """The self-test file of a bundle."""
 
     stages: tuple[ExpectedStage, ...]
 
 
-class Fixtures(_Entry):
+class Fixtures(Entry):
     """The file that ``wsd expect`` writes."""
 
     model: str

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from wsd.errors import UsageError
+from wsd.spec.entry import Entry
 from wsd.util.files import REPOSITORY
 
 FILE = REPOSITORY / "docker" / "pins.toml"
@@ -28,13 +29,7 @@ _HttpsUrl = Annotated[str, Field(pattern=r"^https://\S+$")]
 _DebianVersion = Annotated[str, Field(pattern=r"^\d\S*$")]
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
-    )
-
-
-class Base(_Entry):
+class Base(Entry):
     """The base image."""
 
     image: _Text
@@ -47,14 +42,14 @@ class Base(_Entry):
         return f"{self.image}@{self.digest}"
 
 
-class Snapshot(_Entry):
+class Snapshot(Entry):
     """Debian's archive as it was at one time."""
 
     timestamp: _Timestamp
     """Time as the snapshots of Debian's archive name it, such as 20261122T000000Z."""
 
 
-class Source(_Entry):
+class Source(Entry):
     """A git repository at one commit; the build context ``source-<name>`` may replace it."""
 
     url: _HttpsUrl
@@ -67,7 +62,7 @@ class Source(_Entry):
     """What its authors call the commit, if it has a name."""
 
 
-class Backport(_Entry):
+class Backport(Entry):
     """A later commit of a source's repository that is applied to the source."""
 
     commit: _GitObject
@@ -78,7 +73,7 @@ class Backport(_Entry):
     """Why it is applied."""
 
 
-class Pins(_Entry):
+class Pins(Entry):
     """Everything that the image is built from."""
 
     base: Base

@@ -31,10 +31,9 @@ export function settleSettings(
   options: GenerateOptions,
   size?: Size,
 ): MergedSettings {
-  const { scheduler, width, height, settings = {} } = options;
-  const [wide, high] = manifest.defaults.size;
-  const sized = width !== undefined || height !== undefined;
-  const drawn = sized ? resolveSize(manifest, width ?? wide, height ?? high) : undefined;
+  const { scheduler, settings = {} } = options;
+  const asked = withSettings(manifest, loaded, options);
+  const drawn = isSized(options) ? askedSize(manifest, asked) : undefined;
   const latent = drawn && latentSize(manifest, drawn);
   const plain: DiffusionSettings = {
     scheduler: {
@@ -67,15 +66,38 @@ export function prepareSettled(
   if (loaded.settings === undefined && options.settings === undefined) {
     return prepareRequest(manifest, prompt, options);
   }
+  const asked = withSettings(manifest, loaded, options);
+  // A picture that is given decides about the size, unless somebody says it.
+  const known = asked.image === undefined || isSized(asked);
+  const size = known ? askedSize(manifest, asked) : undefined;
   // What is wrong with the settings themselves is said before anything is decoded.
-  settleSettings(manifest, loaded, options);
-  const given = merge(loaded.settings ?? {}, options.settings ?? {});
-  const prepared = prepareRequest(manifest, prompt, { ...asOptions(manifest, given), ...options });
+  const first = settleSettings(manifest, loaded, options, size);
+  const prepared = prepareRequest(manifest, prompt, asked);
   const settle = ({ request, report }: PreparedRequest): PreparedRequest => {
-    const { diffusion } = settleSettings(manifest, loaded, options, request.size);
+    const { diffusion } = known ? first : settleSettings(manifest, loaded, options, request.size);
     return { request: { ...request, memory: memoryOf(diffusion) }, report };
   };
   return prepared instanceof Promise ? prepared.then(settle) : settle(prepared);
+}
+
+function isSized({ width, height }: GenerateOptions): boolean {
+  return width !== undefined || height !== undefined;
+}
+
+/** Return the size that options ask for; what they leave open is the model's. */
+function askedSize(manifest: Manifest, { width, height }: GenerateOptions): Size {
+  const [wide, high] = manifest.defaults.size;
+  return resolveSize(manifest, width ?? wide, height ?? high);
+}
+
+/** Return options of a call, and in the place of those that are left out what the settings say. */
+function withSettings<Options extends GenerateOptions>(
+  manifest: Manifest,
+  loaded: LoadOptions,
+  options: Options,
+): Options {
+  const given = merge(loaded.settings ?? {}, options.settings ?? {});
+  return { ...asOptions(manifest, given), ...options };
 }
 
 /** Return settings as the options of `generate` that they stand for. */
