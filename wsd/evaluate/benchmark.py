@@ -405,7 +405,7 @@ def describe(found: Benchmark, most: int = _KERNELS_SHOWN) -> Sequence[str]:
         lines.append(found.lora.describe())
     if found.baselines:
         ours = found.baselines[0]
-        lines.append("one guided step's UNet:")
+        lines.append("one guided step's denoiser:")
         lines += [
             f"{entry.name:24} {entry.milliseconds:9.2f} ms, {entry.dtype}, "
             f"relative error {entry.error:.1e}, "

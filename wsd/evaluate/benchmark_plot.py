@@ -43,7 +43,7 @@ def draw_plot(found: Benchmark) -> str:
         names = [entry.name for entry in found.baselines]
         times = [entry.milliseconds for entry in found.baselines]
         _bars(axes[-1], names, times)
-        axes[-1].set_title("one guided step's UNet, ms", fontsize=9)
+        axes[-1].set_title("one guided step's denoiser, ms", fontsize=9)
     text = io.StringIO()
     # Text stays text, and there is no timestamp: the same measurement gives the same file.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "wsd"}):
