@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -33,7 +35,8 @@ from wsd.compiler.tvm_compat import (
     version,
 )
 from wsd.errors import UsageError
-from wsd.evaluate.tune_schedules import agree
+from wsd.evaluate import tune_schedules
+from wsd.evaluate.tune_schedules import Budget, agree, tune_function
 
 EMPTY = ScheduleDatabase(
     TuningTarget(version(), "a model", "its architecture", "f32"),
@@ -137,3 +140,52 @@ def test_integers_agree_only_if_they_are_equal():
     expected = {"y": np.array([1000000, 2], np.int32)}
     assert agree({"y": np.array([1000000, 2], np.int32)}, expected)
     assert not agree({"y": np.array([1000001, 2], np.int32)}, expected)
+
+
+@pytest.fixture(scope="module")
+def linear():
+    return normalized(the_function(fused(m=8)))
+
+
+@pytest.fixture(scope="module")
+def candidates(linear):
+    return list(islice(schedule_candidates(linear["main"]), 12))
+
+
+class TimedHost:
+    """In the place of an adapter: each kernel takes the time of its place among them."""
+
+    def __init__(self, own, others):
+        self.own, self.others = own, others
+        self.repeats = {}
+
+    def hold(self, inputs):
+        pass
+
+    def run_generated(self, kernel, repeat):
+        self.repeats.setdefault(kernel.code, []).append(repeat)
+        first = next(iter(self.repeats)) == kernel.code
+        zeros = {name: np.zeros(count, dtype) for name, (count, dtype) in kernel.written.items()}
+        return zeros, self.own if first else self.others
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("own", "others", "gives_up"),
+    [(100.0, 201.0, True), (100.0, 199.0, False), (0.01, 4.9, False), (0.01, 5.1, True)],
+)
+def test_a_candidate_that_is_far_slower_is_run_once(
+    own, others, gives_up, linear, candidates, monkeypatch
+):
+    monkeypatch.setattr(tune_schedules, "schedule_candidates", lambda _: candidates)
+    host = TimedHost(own, others)
+    tuned = tune_function(host, "linear", linear, Budget(3, time.monotonic() + 60), 0)
+    _, *repeats = host.repeats.values()
+    assert len(repeats) == 3
+    if gives_up:
+        assert repeats == [[1]] * 3
+        assert tuned is None
+    else:
+        assert [found[0] for found in repeats] == [1] * 3
+        assert all(len(found) > 1 and found[1] > 1 for found in repeats)
+        assert (tuned.before, tuned.after) == (own, others)
