@@ -5,7 +5,8 @@ For each TIR function that becomes one kernel, the schedules of
 Node.js on seeded inputs, compared with what the schedule of WSD's rules computes, and timed. The
 fastest is timed once more in turn with the rules' own; if it is faster by at least
 :data:`LEAST_GAIN`, it goes to the database. Functions with most work come first. The database is
-written after each of them, so that an interrupted search keeps what it found.
+written after each of them, so that an interrupted search keeps what it found, and does not repeat
+what it did not find.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from wsd.kernels.variant import Variant
 from wsd.models.family import Family
 from wsd.runtime.kernel_runner import GeneratedKernel, KernelHost, open_kernel_host
 from wsd.spec.tensor import Size
+from wsd.util.hashing import sha256_bytes
 from wsd.util.progress import Progress
 from wsd.util.terminal import say
 
@@ -105,8 +107,8 @@ def tune_family(
         family: the model, as the checkpoint's configurations have it.
         sizes: (width, height) of the pictures in pixels.
         dtype: one of :data:`wsd.spec.precision.DTYPES`.
-        folder: of the database; one that is there is continued, and what it has is not tuned
-            again.
+        folder: of the database; one that is there is continued: what it has is not tuned again,
+            nor what had no faster schedule with the same seed.
         trials: candidates that are timed at most.
         seconds: how long to search at most, after the functions are known.
         seed: decides the inputs and the order in which candidates are tried.
@@ -134,6 +136,8 @@ def tune_family(
                 "tune into another folder: times of two adapters cannot be compared",
             )
         database = earlier or ScheduleDatabase(wanted, adapter, (), seed)
+        if database.seed != seed:  # Others of the candidates are tried.
+            database = replace(database, seed=seed, without_gain=())
         database = replace(database, sizes=tuple(dict.fromkeys((*database.sizes, *sizes))))
         write_database(database, folder)
         with progress:
@@ -144,6 +148,7 @@ def tune_family(
             (name, workload)
             for name, function in functions
             if not known.has(workload := tvm_compat.normalized(function))
+            and _digest(workload) not in database.without_gain
         ]
         budget = Budget(trials, time.monotonic() + seconds)
         for number, (name, workload) in enumerate(waiting, 1):
@@ -152,9 +157,17 @@ def tune_family(
             tuned = tune_function(host, name, workload, budget, seed)
             if tuned is not None and tuned.before >= LEAST_GAIN * tuned.after:
                 database = _add(database, name, workload, tuned)
-                write_database(database, folder)
+            elif budget.is_left:
+                without_gain = (*database.without_gain, _digest(workload))
+                database = replace(database, without_gain=without_gain)
+            write_database(database, folder)
             say(f"{number} of {len(waiting)}: {name}: {_describe(tuned)}", error=True)
     return database
+
+
+def _digest(workload: Any) -> str:
+    """Return the SHA-256 of a normalized function's text."""
+    return sha256_bytes(workload.script().encode())
 
 
 def _functions(
