@@ -371,6 +371,7 @@ def expected(speck_renderer):
 FULL = ("import map", "Vite 8's example")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "row",
     [

@@ -106,7 +106,7 @@ def deploy(site, title):
     link_page(site)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_new_version_is_taken_as_a_whole(visitor, deployed):
     page = visitor.new_page()
     facts = page.locator("#model-facts")

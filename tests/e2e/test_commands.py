@@ -97,7 +97,7 @@ def test_the_reference_draws(tmp_path):
         assert picture.size == SPECK.sizes[0]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_two_models_of_one_library(tmp_path):
     """As where no compiler is: compile once, build twice, and one page for both."""
     library, both = tmp_path / "library", tmp_path / "both"

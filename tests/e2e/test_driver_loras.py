@@ -16,7 +16,7 @@ from wsd.util.progress import Quiet
 REQUEST = GenerationRequest("a star", steps=2, seed=3)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_scales_change_and_unloading_leaves_nothing(open_model, speck, tmp_path):
     bundle = shutil.copytree(speck[0], tmp_path / "speck")
     write_adapter(bundle / "loras.safetensors", SPECK, "locon")

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from http_servers import QuietHandler, serving_folder
-from marks import sixths
+from marks import twelfths
 from wsd.runtime.developer_build import find_developer_build
 
 TIMEOUT_MS = 180_000
@@ -301,7 +301,7 @@ def of_another_build(script):
     return text
 
 
-@pytest.mark.parametrize("name", sixths(PLACES, QUICK))
+@pytest.mark.parametrize("name", twelfths(PLACES, QUICK))
 def test_the_package_starts_or_says_why_not(visitor, site, name):
     place = PLACES[name]
     folder, worker = site
@@ -541,7 +541,7 @@ FILES = {
 QUICK_FILES = {"a token that is wanted", "a hub id"}
 
 
-@pytest.mark.parametrize("name", sixths(FILES, QUICK_FILES))
+@pytest.mark.parametrize("name", twelfths(FILES, QUICK_FILES))
 def test_a_model_loads_or_its_files_are_said_to_be_missing(visitor, site, name):
     files = FILES[name]
     with serving(site[0], files.other) as other, serving(site[0]) as own:
@@ -612,7 +612,7 @@ LOOK_AND_LOAD = """const { problems, bytes } = await client.preflight(address);
 return problems.length === 0 && bytes.total > 0 ? load(address) : problems;"""
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_worker_of_the_page_loads_the_model(visitor, site):
     """It is made of a blob, so that nothing in it is relative to an address."""
     with serving(site[0], sends(all=CORS)) as own:
@@ -633,7 +633,7 @@ FRAMES = {
 }
 
 
-@pytest.mark.parametrize("name", sixths(FRAMES))
+@pytest.mark.parametrize("name", twelfths(FRAMES))
 def test_a_frame_loads_the_model_or_is_told_to_have_an_origin(visitor, site, name):
     with serving(site[0], sends(all=CORS)) as own, serving(site[0], sends(all=CORS)) as other:
         page = visitor.new_page()

@@ -20,7 +20,7 @@ import pytest
 from playwright.sync_api import expect
 
 from http_servers import QuietHandler, serving_folder
-from marks import sixths
+from marks import twelfths
 from pages import before_worker, in_page, kept_files, ready, set_steps
 from wsd.runtime import chromium
 
@@ -198,7 +198,7 @@ def fetched(server, before):
     return {found[1] for name in names if (found := re.search(r"\.([0-9a-f]{64})\.", name))}
 
 
-@pytest.mark.parametrize("name", sixths(DOWNLOADS))
+@pytest.mark.parametrize("name", twelfths(DOWNLOADS))
 def test_of_a_download(visitor, speck, drawn, integrity, name):
     fault = DOWNLOADS[name]
     page = visitor.new_page()
@@ -232,7 +232,7 @@ KEPT = {
 }
 
 
-@pytest.mark.parametrize("name", sixths(KEPT))
+@pytest.mark.parametrize("name", twelfths(KEPT))
 def test_of_a_kept_file(visitor, speck, drawn, integrity, name):
     notice, count = KEPT[name]
     with serving(speck[0], None) as server:
@@ -259,7 +259,7 @@ STORES = {
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("name", sixths(STORES))
+@pytest.mark.parametrize("name", twelfths(STORES))
 def test_of_a_store(visitor, speck, drawn, integrity, name):
     notice, again = STORES[name]
     with serving(speck[0], None) as server:
@@ -300,7 +300,7 @@ GPUS = {
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("name", sixths(GPUS))
+@pytest.mark.parametrize("name", twelfths(GPUS))
 def test_of_a_gpu(visitor, speck, drawn, integrity, name):
     call, error, hint = GPUS[name]
     page = visitor.new_page()

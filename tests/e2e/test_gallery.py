@@ -174,7 +174,7 @@ def test_a_full_store_keeps_pictures_for_the_visit_and_says_so(page, origin):
     expect(page.get_by_role("img", name="one too many")).to_be_visible()
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_settings_come_in_by_file_button_and_paste_and_the_list_says_what_did_not(page, origin):
     page.goto(f"{origin}#prompt=a+ring&seed=NaN&steps=500&size=768x512&scheduler=magic")
     status, prompt = page.get_by_role(STATUS), page.get_by_label("Prompt", exact=True)

@@ -336,7 +336,7 @@ def test_the_latents_of_a_picture_are_those_that_diffusers_takes(drawing, speck)
     assert relative_error(np.array(found["mode"]), posterior.mode().numpy().ravel() * scale) < 1e-4
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_variation_is_another_picture_near_the_first(drawing):
     varied = [
         call(drawing, "draw", PROMPT, {**OPTIONS, "variationSeed": 9, "variationStrength": share})
@@ -384,7 +384,7 @@ def check_second_pass(tab, checkpoint, size):
     return drawn
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_second_pass_draws_as_diffusers_does_from_latents(drawing, speck):
     _, checkpoint = speck
     check_second_pass(drawing, checkpoint, SPECK.sizes[0])

@@ -44,7 +44,7 @@ def model(request, open_model, tmp_path_factory):
 of_both = pytest.mark.parametrize(
     "model",
     [
-        pytest.param(LONG, id="sd15", marks=pytest.mark.full),
+        pytest.param(LONG, id="sd15", marks=pytest.mark.exhaustive),
         pytest.param(LONG_XL, id="sdxl", marks=pytest.mark.exhaustive),
     ],
     indirect=True,

@@ -32,23 +32,15 @@ MODELS = {
     "speck-xl-f32": (SPECK_XL, "f32"),
     "speck-xl-w8a16": (SPECK_XL, "w8a16"),
 }
-# Compiled for other tests in any case; the first one is for all tests of this file, the second one
-# for the weights of each format.
-USUAL = ("speck-f32", "speck-xl-w8a16")
+# Compiled for other tests in any case.
+USUAL = "speck-f32"
 
-
-def marked(usual):
-    """Return the models, with the mark of those that are not in every run."""
-    found = []
-    for name in MODELS:
-        marks = () if name == USUAL[0] else pytest.mark.exhaustive
-        if name in usual[1:]:
-            marks = pytest.mark.full
-        found.append(pytest.param(name, marks=marks))
-    return found
-
-
-with_one_model = pytest.mark.parametrize("patched", marked(USUAL[:1]), indirect=True)
+with_each_model = pytest.mark.parametrize(
+    "patched",
+    [pytest.param(name, marks=() if name == USUAL else pytest.mark.exhaustive) for name in MODELS],
+    indirect=True,
+)
+with_one_model = pytest.mark.parametrize("patched", [USUAL], indirect=True)
 # Seeds of each format, and the scales that they have.
 SCALES = {0: 0.7, 1: 1.0, 2: -0.4}
 # What is drawn with each, and compared with diffusers.
@@ -179,7 +171,7 @@ def patched(request, context, tmp_path_factory):
 @pytest.mark.parametrize(
     "seed", [pytest.param(seed, marks=pytest.mark.exhaustive if seed else ()) for seed in SCALES]
 )
-@pytest.mark.parametrize("patched", marked(USUAL), indirect=True)
+@with_each_model
 @pytest.mark.parametrize("form", FORMATS)
 def test_the_weights_of_each_format_are_those_of_pythons_merge(patched, form, seed):
     scale = SCALES[seed]
@@ -225,7 +217,7 @@ def test_several_are_applied_in_their_order(patched):
     assert patched.call("loras") == []
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @with_one_model
 def test_the_sizes_of_buffers_change_nothing(patched):
     """Weights and factors that take several of them, and more than one has room for."""
@@ -340,7 +332,7 @@ def test_with_one_stage_on_the_gpu_at_a_time(context, origin, tmp_path):
     assert all(each == drawn[0] for each in drawn)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_without_room_a_lora_is_loaded_in_less_memory(context, origin, tmp_path):
     """Buffers of the page's own are checked as those of tvmjs are."""
     path = write_adapter(tmp_path / "a.safetensors", SPECK, "lora")

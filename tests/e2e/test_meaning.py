@@ -42,8 +42,8 @@ def assert_drawn(renderer, pipeline, checkpoint, steps):
     assert psnr(drawn.images, images) > 40
 
 
+@pytest.mark.exhaustive
 # Fewer steps than usual: software adapters are slow, and these are enough here.
-@pytest.mark.full
 def test_tiny_sd15_draws_a_held_out_prompt(renderer, pipeline, shipped):
     assert_drawn(renderer, pipeline, shipped, steps=8)
 

@@ -48,6 +48,7 @@ def test_a_picture_is_encoded_before_all_else(speck_renderer, offloading, sizes)
     assert abs(held - offloading.usage()["gpuBytes"]) < sizes["vae_encoder"]
 
 
+@pytest.mark.full
 def test_one_stage_at_a_time(sizes, offloading):
     held = []
     for stage in (

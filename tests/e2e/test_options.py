@@ -112,6 +112,7 @@ CASES = [
 ]
 
 
+@pytest.mark.full
 @of_both
 @pytest.mark.parametrize("case", [CASES[0], *map(seldom, CASES[1:])], ids=lambda case: case.name)
 def test_lists_of_prompts(model, case):
@@ -266,9 +267,9 @@ WEIGHTED = ["a (large:1.4) [red] circle", r"((two)) small \(blue\) squares, (lef
 AGAINST = ["(blue:1.3), green", "[yellow]"]
 
 
+@pytest.mark.exhaustive
 # Random weights leave a mean of 0 behind a layer norm, which cannot be brought back: the states of
 # SD 1.5 are taken behind one, and SDXL's are not.
-@pytest.mark.full
 @pytest.mark.parametrize("model", ["tiny-sd15-f32", "speck-xl"], indirect=True)
 @pytest.mark.parametrize("index", [0, seldom(1)])
 def test_prompts_with_weights(model, index):
@@ -292,6 +293,7 @@ def test_prompts_with_weights(model, index):
     assert "Prompt syntax: a1111" in drawn.settings[0]
 
 
+@pytest.mark.full
 @of_both
 @pytest.mark.parametrize("rescale", [0.7, seldom(1.0)])
 def test_guidance_rescale(model, rescale):
@@ -324,7 +326,7 @@ SDXL_CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("model", ["speck-xl"], indirect=True)
 @pytest.mark.parametrize("case", SDXL_CASES)
 def test_what_sdxl_takes_besides(model, case):

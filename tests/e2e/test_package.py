@@ -125,6 +125,7 @@ def check_types(project, *programs, tsc="web/node_modules/typescript", module="n
     ).stdout  # fmt: skip
 
 
+@pytest.mark.full
 def test_it_has_no_developers_tools(package):
     """Neither its modules nor their source maps, which name the sources."""
     words = [word for tool in WORDS.values() for word in tool]
@@ -135,7 +136,7 @@ def test_it_has_no_developers_tools(package):
         assert [each for each in sources if re.search("driver/|gpu_profiler|roofline", each)] == []
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_its_types_stand_alone(installed):
     assert check_types(installed, USE, MAYBE, DISPOSED, ELEMENT) == ""
     wrong = check_types(installed, USE.replace("numInferenceSteps", "steps"))
@@ -313,7 +314,7 @@ ELEMENT_PAGE = """<!doctype html><html lang="en"><title>Two pictures</title>
 </stable-diffusion-image></html>"""
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_an_element_draws(site, strict_origin, page):
     """Its model is loaded once for all, a change draws anew, and errors are told."""
     (site / "element.html").write_text(ELEMENT_PAGE)

@@ -172,7 +172,7 @@ def paint_a_line(page, length):
     painter.get_by_role("button", name="Done").click()
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_part_of_a_picture_is_drawn_anew(page, origin):
     complaints = watch(page)
     page.goto(origin)
@@ -217,7 +217,7 @@ def test_a_part_of_a_picture_is_drawn_anew(page, origin):
     assert complaints == []
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_pictures_are_drawn_from_pictures(page, origin):
     """A picture of another shape, enlarged; then one of the gallery, and its variation."""
     page.goto(origin)
@@ -248,7 +248,7 @@ def test_pictures_are_drawn_from_pictures(page, origin):
     expect(page.locator("#variation")).to_contain_text("15% of the noise of seed")
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_model_without_an_encoder_draws_from_words_alone(page, origin):
     def leave_out(manifest):
         roles = ("vae_encoder", "vae_encoder_tile", "rgba_to_image", "masked_blend")

@@ -33,7 +33,7 @@ def save_last(page):
     return download.value.path().read_bytes()
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_lora_changes_pictures_stays_and_goes(visitor, origin):
     page = visitor.new_page()
     complaints = watch(page)

@@ -36,6 +36,7 @@ MODELS = {
 }
 EXHAUSTIVE = ("tiny-sd15-f32", "speck-w8a16", "broad-f16", "speck-f16",
               "speck-xl-f32", "tiny-sdxl-f32")  # fmt: skip
+FULL = ("speck-xl-w8a16",)
 ERROR = 1e-4  # of one stage, of small models
 
 PROMPTS = ["a large red circle", "Two small blue squares, left of a star!", "une étoile 你好 👍"]
@@ -59,10 +60,17 @@ SELDOM = {
     *("deis", "lms", "ddpm", "tcd", "pndm", "dpmpp_sde", "unipc", "lcm"),
 }
 
+# Of the others every second one, for the full tests, which have one GPU trajectory of each
+# algorithm too (test_scheduler_kernel.py); every run compares each on the CPU (test_schedulers.py).
+HALF = {*[name for name, known in DISCRETE.items() if known.offered and name not in SELDOM][1::2]}
+
 
 def mark(name, *values):
-    seldom = name in EXHAUSTIVE or any(value.scheduler in SELDOM for value in values)
-    marks = pytest.mark.exhaustive if seldom else ()
+    used = {value.scheduler for value in values}
+    if name in EXHAUSTIVE or used & SELDOM:
+        marks = pytest.mark.exhaustive
+    else:
+        marks = pytest.mark.full if name in FULL or used & HALF else ()
     return pytest.param(name, *values, marks=marks, id="-".join([name, *map(name_of, values)]))
 
 
@@ -160,7 +168,7 @@ def test_vae_encoder(model):
     assert relative_error(model.renderer.encode_image(image), expected.numpy()) < ERROR
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "model", [mark(name) for name, (_, dtype) in MODELS.items() if dtype != "f32"], indirect=True
 )

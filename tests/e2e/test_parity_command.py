@@ -57,7 +57,7 @@ def named(found):
     return {finding.what: finding for finding in found.findings}
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_everything_is_compared(found, named):
     stages = {"text encoders: text_embeddings", "one UNet step", "VAE decode"}
     run = {"trajectory: latents", "trajectory: picture", "picture by unrounded weights"}

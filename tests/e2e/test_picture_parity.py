@@ -38,10 +38,6 @@ BRIEF = {
     ("speck-f32", "dpmpp_2m", 0.3, False),
     ("speck-f32", "euler_a", 0.75, True),
 }
-# Models that no other test compiles: all of theirs is for `nox -s exhaustive`.
-RARE = (
-    "levels-f32", "masked-w8a16", "speck-xl-f32", "masked-xl-f32", "broad-f16", "speck-w8a16",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -74,23 +70,21 @@ def cases():
             for strength in STRENGTHS if every else (0.3, 1.0):
                 for masked in [*whole, True]:
                     case = (name, scheduler, strength, masked)
-                    marks = () if case in BRIEF else choose_mark(*case, every=every)
+                    chosen = choose_mark(scheduler, strength, masked, every=every)
+                    marks = () if case in BRIEF else chosen
                     kind = "masked" if masked else "whole"
                     named = f"{name}-{scheduler}-{strength}-{kind}"
                     yield pytest.param(*case, marks=marks, id=named)
 
 
-def choose_mark(name, scheduler, strength, masked, *, every):
+def choose_mark(scheduler, strength, masked, *, every):
     """Return the mark of a case that is not in every run.
 
-    `full` takes every second scheduler, with a mask or without one, and each precision.
+    `full` takes a few schedulers, with a mask or without one.
     """
-    part = (
-        strength == (1.0 if masked else 0.3) and OFFERED.index(scheduler) % 4 == 2 * masked
-        if every
-        else scheduler == "heun" and strength == 0.3 and masked
-    )
-    return pytest.mark.full if part and name not in RARE else pytest.mark.exhaustive
+    number = OFFERED.index(scheduler)
+    part = every and strength == (1.0 if masked else 0.3) and number % 8 == 4 * masked
+    return pytest.mark.full if part else pytest.mark.exhaustive
 
 
 @pytest.mark.parametrize(
@@ -143,7 +137,7 @@ def test_other_options_go_with_a_picture(model, varied, masked):
         assert relative_error(drawn.images[0], drawn.images[1]) > 1e-3
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("model", ["speck-f32"], indirect=True)
 def test_picture_strength_and_mask_matter(model):
     request = GenerationRequest(PROMPT, seed=2, steps=5)
@@ -162,7 +156,7 @@ def test_picture_strength_and_mask_matter(model):
     np.testing.assert_array_equal(again, latents[0])
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("model", ["masked-f32"], indirect=True)
 def test_a_model_for_masks_says_what_it_needs(model):
     request = GenerationRequest(PROMPT, seed=2, steps=2)

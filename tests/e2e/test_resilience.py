@@ -70,7 +70,7 @@ def test_what_was_fetched_stays(open_tab):
     assert "network" in failed["hint"]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_nothing_is_compiled_while_it_draws(open_tab):
     tab = open_tab("late_pipelines")
     in_page(tab, "countSignals", "late-pipeline")
@@ -101,7 +101,7 @@ def test_a_server_that_comes_back(open_tab):
     assert in_page(tab, "notices") == []
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_lost_device(open_tab):
     tab = open_tab("device_loss")
     assert in_page(tab, "load", MANIFEST) == {"value": True}
@@ -115,7 +115,7 @@ def test_a_lost_device(open_tab):
     assert len(fetched(tab)) == before
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_small_gpu(open_tab):
     tab = open_tab("small_gpu", ROOM=ROOM)
     assert in_page(tab, "load", MANIFEST) == {"value": True}
@@ -135,7 +135,7 @@ def test_no_room_to_keep_anything(open_tab):
     assert "no room to keep the model" in notice
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_cancel_in_every_phase(open_tab):
     tab = open_tab()
     found = in_page(tab, "cancelEverywhere", MANIFEST)
@@ -149,7 +149,7 @@ def test_cancel_in_every_phase(open_tab):
         assert found["after"][kind] == found["before"][kind]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("count", [8, pytest.param(30, marks=pytest.mark.exhaustive)])
 def test_pictures_take_no_more_than_two(open_tab, count):
     tab = open_tab()

@@ -87,7 +87,7 @@ def check_all(open_model, bundle, checkpoint, **options):
         assert grown == (0 if offload else manifest.components[SAFETY_CHECKER].bytes)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_pictures_are_judged_as_diffusers_judges_them(open_model, tmp_path):
     check_all(open_model, *build(SPECK, random_checkpoint(SPECK, 0), "f32", tmp_path))
 

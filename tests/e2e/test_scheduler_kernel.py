@@ -22,7 +22,9 @@ def add_on_gpu(speck_renderer):
 @pytest.mark.usefixtures("float32_noise")
 # Four steps have every shape that a step of each scheduler takes: with less history at first, with
 # noise, with a sample that is kept. Predictions and counts change numbers alone.
-@pytest.mark.parametrize("counts", [(4,), pytest.param((1, 2, 20, 50), marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "counts", [(4,), pytest.param((1, 2, 20, 50), marks=pytest.mark.exhaustive)]
+)
 @pytest.mark.parametrize(
     "prediction", ["epsilon", pytest.param("v_prediction", marks=pytest.mark.exhaustive)]
 )

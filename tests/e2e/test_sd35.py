@@ -123,7 +123,7 @@ def test_one_step_and_the_decoder(pipeline, library, renderer, size):
     assert relative_error(found, image.numpy()) < STAGE_TOLERANCE
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "wanted",
     [

@@ -26,6 +26,7 @@ def rows(page):
     return [row.inner_text().split("\t") for row in page.locator("#stages tr").all()]
 
 
+@pytest.mark.full
 def test_all_is_well(page, origin):
     complaints = watch(page)
     assert run(page, origin) == "All is well: the GPU computes what PyTorch does."
@@ -46,7 +47,7 @@ def test_all_is_well(page, origin):
     assert complaints == []
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_gpu_that_computes_wrongly(page, origin):
     before_worker(page, "wrong_exp")
     said = run(page, origin)

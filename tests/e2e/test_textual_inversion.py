@@ -75,6 +75,7 @@ MODELS = [
 ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("model", MODELS, indirect=True)
 def test_it_draws_as_diffusers_does_and_leaves_nothing_behind(model):
     checkpoint, storages, renderer = model

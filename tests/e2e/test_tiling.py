@@ -108,6 +108,7 @@ def test_a_seam_is_seen(monkeypatch):
     assert decode_tiles(decode, latents, 96, 8).seam == pytest.approx(12.75)
 
 
+@pytest.mark.full
 def test_a_picture_of_tiles(tiling, drawn, speck):
     again = tiling.draw(DRAWING)
     np.testing.assert_array_equal(again.latents, drawn.latents)

@@ -17,7 +17,7 @@ from wsd.runtime.kernel_runner import open_kernel_host
 from wsd.runtime.request import GenerationRequest
 from wsd.util.progress import Quiet
 
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.exhaustive
 
 REQUEST = GenerationRequest(prompt="a red circle", steps=4, guidance_scale=5.0, seed=7)
 # Kernels are timed in turns, and the fastest time of each counts.

@@ -83,6 +83,7 @@ def test_a_gpu_that_only_the_smaller_fits(page):
     assert not [url for url in page.files if "/speck/" in url and url.endswith(".bin")]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("role", ["vae_decoder", "denoiser"])
 def test_a_picture_that_its_buffers_do_not_fit(page, role):
     """The decoder goes over to tiles; for the UNet there is no other way."""

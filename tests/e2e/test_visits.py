@@ -21,6 +21,7 @@ from wsd.runtime.server import served
 TIMEOUT_MS = 180_000
 
 
+@pytest.mark.full
 def test_a_second_visit_needs_no_server(visitor, speck):
     page = visitor.new_page()
     with served(speck[0]) as url:
@@ -114,7 +115,7 @@ def focused(page):
     return page.evaluate("() => document.activeElement.id")
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_by_keyboard_alone(phone):
     prompt, status = phone.get_by_label("Prompt", exact=True), phone.get_by_role("status")
     prompt.fill("red")
@@ -211,7 +212,7 @@ LANGUAGES = {
 }
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_languages(visitor, origin):
     page = visitor.new_page()
     page.goto(origin)
@@ -232,7 +233,7 @@ def test_languages(visitor, origin):
     expect(page.get_by_role("status")).to_have_text(LANGUAGES["ar"][0])
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_the_language_that_the_browser_prefers(context, origin):
     german = context.browser.new_context(locale="de-AT")
     page = german.new_page()

@@ -31,7 +31,7 @@ PARAMETERS = {
 ENCODER = 83_653_863 - 49_490_179 - 20
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("family", "name"),
     [

@@ -55,7 +55,7 @@ def files(folder):
     return {p.relative_to(folder): sha256_file(p) for p in folder.rglob("*") if p.is_file()}
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_the_same_bundle_without_a_compiler(compiled, bundle, tmp_path):
     """And soon: most of its 8 s on a slow core are imports; issue 24 allows 15 s.
 

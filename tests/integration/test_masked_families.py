@@ -53,7 +53,7 @@ def test_the_denoiser_takes_a_mask_after_its_other_inputs(kind):
         pytest.param(
             role,
             kind,
-            marks=() if (role, kind) == ("guided_denoiser", "sd") else pytest.mark.full,
+            marks=() if (role, kind) == ("guided_denoiser", "sd") else pytest.mark.exhaustive,
         )
         for role in ("denoiser", "guided_denoiser")
         for kind in FAMILIES

@@ -32,7 +32,7 @@ print(peak() - before)
 """
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "storage",
     ["int8", "float32", "float16"],

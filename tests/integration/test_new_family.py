@@ -127,7 +127,7 @@ def test_it_has_no_single_file_layout(tmp_path):
         open_checkpoint(path, FAMILY)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_in_a_copy_of_the_sources_they_touch_one_registry_in_each_language(tmp_path):
     """The family and its pipeline get folders of their own; the lines outside are counted."""
     web = PACKAGE.parent / "web"

@@ -71,7 +71,7 @@ def test_the_published_checker_runs_in_written_kernels(dtype):
     assert [name for name in generated if "multiply" not in name] == ["conv2d"]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("dtype", ["f32", "f16"])
 def test_the_published_checker_becomes_shaders_of_32_bits(dtype):
     module = run_passes(

@@ -99,7 +99,7 @@ def test_imported_relax_computes_what_torch_computes(family, name, size):
     [
         (True, (40, 56)),
         *(
-            pytest.param(*case, marks=pytest.mark.full)
+            pytest.param(*case, marks=pytest.mark.exhaustive)
             for case in [(True, (32, 32)), (False, (32, 32)), (False, (40, 56))]
         ),
     ],
@@ -205,8 +205,8 @@ def test_a_unet_of_uneven_latents_keeps_its_numbers(size, expected_cuts):
     assert all(node.args[1:] == (None, [2.0, 2.0]) for node in resizes(program))
 
 
+@pytest.mark.exhaustive
 # Their latents: 65x65 and 93x125, whose halves are 33, 17 and 9, and 47, 24 and 12 by 63, 32, 16.
-@pytest.mark.full
 @pytest.mark.parametrize("size", [(520, 520), (1000, 744)])
 def test_uneven_sizes_of_sd15_are_traced(size):
     family = FAMILIES["sd15"]

@@ -229,6 +229,7 @@ EMULATED = {
 OFTEN = {"stride": (), "split-K": pytest.mark.full}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("problem", "tile"),
     [

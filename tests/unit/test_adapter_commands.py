@@ -68,6 +68,7 @@ def read_shards(folder, component):
     return {r.name: stream[r.offset : r.offset + r.bytes] for r in entry.records}
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_bundle_has_the_merged_weights_and_says_of_what(built, adapters):
     checkpoint = open_checkpoint(random_checkpoint(SPECK, 0), SPECK)
@@ -147,7 +148,7 @@ def test_what_an_interrupted_build_left_is_of_its_own_scale(adapters):
     assert len(keys) == 6
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_fixtures_are_of_their_adapters(adapters, tmp_path):
     path = random_checkpoint(SPECK, 0)

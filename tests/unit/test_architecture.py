@@ -200,6 +200,7 @@ def test_the_reference_is_built_from_the_checkpoints_own_configuration(copy, fam
     assert opened.load(opened.family.component("denoiser")).config.norm_eps == 0.1
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_library_of_another_variant_is_refused_by_the_key_that_differs(copy, family, library):
     change(copy / "text_encoder" / "config.json", layer_norm_eps=0.1)

@@ -47,6 +47,7 @@ def copy(checkpoint, tmp_path):
     return folder
 
 
+@pytest.mark.exhaustive
 def test_forms_of_a_folder(compiled, plain, copy, tmp_path):
     old = ("query", "key", "value", "proj_attn")
     new = ("to_q", "to_k", "to_v", "to_out.0")
@@ -62,6 +63,7 @@ def test_forms_of_a_folder(compiled, plain, copy, tmp_path):
     assert shards == plain
 
 
+@pytest.mark.exhaustive
 def test_forms_of_a_file(compiled, plain, checkpoint, family, tmp_path):
     path = tmp_path / "MODEL.SAFETENSORS"
     to_original(checkpoint, family, path)

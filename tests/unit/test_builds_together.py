@@ -23,7 +23,7 @@ from commands import exit_code
 
 WORKERS = 4
 # Tests of damaged caches, of folders and of signals are among the usual ones.
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.exhaustive
 # `nox -s security` builds and ends builds more often than `nox -s full`.
 THOROUGH = "WSD_FUZZ" in os.environ
 SEEDS = (0, 1)

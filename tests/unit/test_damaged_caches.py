@@ -178,7 +178,7 @@ def test_a_library_that_was_given_is_refused(compiled, tmp_path, damage):
     assert open_library(shutil.copytree(compiled, tmp_path / "renamed")).sizes == SPECK.sizes
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_everything_in_the_cache_at_once(compiled, tmp_path, capsys):
     """Every file, each in another way, after a build without room, which left shards."""

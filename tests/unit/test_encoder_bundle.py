@@ -79,6 +79,7 @@ def roles(manifest):
     return {entry.role for entry in manifest.entry_points}
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_the_encoders_parameters_have_shards_of_their_own(both):
     whole, text = both
@@ -178,7 +179,7 @@ def read_bytes(line):
     return float(number) * 1024 ** (1 + "KMG".index(unit[0]))
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_checkpoint_without_an_encoder_draws_from_text(without_encoder, folder, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):

@@ -187,7 +187,7 @@ def finish(workers):
         assert worker.returncode == 0, said
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("seed", "kills"), [(26, 6), (27, 40)])
 def test_processes_that_share_a_cache_and_are_killed(tmp_path, seed, kills):
     """Four of them, each killed at random moments and started again; then with damage as well."""

@@ -47,7 +47,7 @@ def make_latin_1(folder):
     return {"LOCPATH": str(folder), "LC_ALL": name, "LANG": name}
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "encoding",
     [

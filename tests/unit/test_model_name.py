@@ -10,7 +10,7 @@ from wsd.errors import UsageError
 from wsd.util.progress import Quiet
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_checkpoints_of_one_family_are_joined(bundle, shipped, library, tmp_path):
     named = [

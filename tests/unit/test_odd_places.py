@@ -28,7 +28,7 @@ def other_disk():
     shutil.rmtree(folder)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_bundle_does_not_depend_on_where_it_is_built(library, tmp_path, other_disk, monkeypatch):
     """Nor on names of the output, the cache, the library, and the folder for temporary files."""

@@ -396,7 +396,7 @@ def test_the_checker_has_shards_of_its_own(bundles):
     assert checked.model.weights["safety_checker"]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_the_list_of_models_says_that_the_page_checks(bundles, weights, tmp_path):
     checked, plain = bundles
@@ -410,6 +410,7 @@ def test_the_list_of_models_says_that_the_page_checks(bundles, weights, tmp_path
     assert [entry.safety_checker for entry in read_index(joined)] == [None, True]
 
 
+@pytest.mark.full
 def test_origin_and_licence_are_in_every_paper(bundles):
     checked, plain = bundles
     manifest, _ = manifests(bundles)

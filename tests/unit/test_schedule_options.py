@@ -366,6 +366,7 @@ def test_what_metadata_calls_an_adapter_counts_first():
     assert found == "lcm-lora"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ADAPTER_WORDS)
 def test_a_bundle_of_the_base_offers_the_scheduler_that_an_adapter_needs(name):
     """Its timesteps are those that the scheduler has in a bundle that is built with the adapter."""
@@ -469,6 +470,7 @@ def single_file(checkpoint, family, tmp_path_factory):
     return path, checkpoint / "tokenizer"
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_bundle_records_what_was_said(single_file, library, family, tmp_path, caplog):
     path, tokenizer = single_file

@@ -46,10 +46,10 @@ OFFERED = [name for name, scheduler in DISCRETE.items() if scheduler.offered]
 def full_unless(condition, *values):
     """Return a parameter of every run if a condition holds, else of one that takes longer.
 
-    A digest of the values chooses a quarter for the full run; the exhaustive one has the others.
+    A digest of the values chooses a sixteenth for the full run; the exhaustive one has the others.
     """
-    quarter = crc32(repr(values).encode()) % 4 == 0
-    seldom = pytest.mark.full if quarter else pytest.mark.exhaustive
+    chosen = crc32(repr(values).encode()) % 16 == 0
+    seldom = pytest.mark.full if chosen else pytest.mark.exhaustive
     return pytest.param(*values, marks=() if condition else seldom)
 
 

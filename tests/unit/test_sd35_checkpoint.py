@@ -259,6 +259,7 @@ def manifests(folder, tmp_path_factory):
     return found
 
 
+@pytest.mark.full
 def test_a_bundle_has_what_each_encoder_needs(manifests):
     whole, without = manifests
     assert whole["conditioning"] == {

@@ -45,7 +45,7 @@ def test_thousands_of_strings(javascript, fallback):
     assert compare(javascript, fallback, [*BY_HAND, *random_strings(5000)]) == []
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_every_character_of_unicode(javascript, fallback):
     """Beside a letter, beside a digit and beside itself, so that every pattern sees it."""
     different = compare(javascript, fallback, every_character("A", 100), tokens=2500)

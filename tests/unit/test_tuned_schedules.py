@@ -106,6 +106,7 @@ def test_a_database_of_other_functions_is_refused():
     assert "tune anew" in caught.value.hint
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_database_is_applied_in_another_process(tmp_path):
     write_database(database_of(fused()), tmp_path)
