@@ -91,14 +91,7 @@ def test_the_matches_and_the_memory_of_a_full_size_model(name, size, dtypes, bou
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("name", "size", "dtype"),
-    [("sd15", (512, 512), "f16"), ("sd35-medium", (1024, 1024), "w8a16")],
+    [("sd15", (512, 512), "f16")],
 )
 def test_the_memory_of_further_full_size_models(name, size, dtype):
     check_peaks(name, dtype, lower(find_family(name), (size,), dtype).library())
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("name", ["tiny-sd15", "tiny-sdxl", "tiny-sd35"])
-def test_the_memory_of_a_small_model(name):
-    family = find_family(name)
-    check_peaks(name, "f32", lower(family, family.sizes, "f32").library())

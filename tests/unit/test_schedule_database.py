@@ -37,6 +37,7 @@ TWO = replace(
     kernels=(*ONE.kernels, TunedKernel("conv", 3.0, 1.5)),
     workloads=(*ONE.workloads, '["2","workload"]'),
     records=(*ONE.records, '[1,["record"]]'),
+    without_gain=("a digest",),
 )
 
 

@@ -3,16 +3,25 @@
 import json
 import subprocess
 import sys
+import time
+from contextlib import nullcontext
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
 from tvm.relax import op
 
 from relax_functions import relax_function
+from speck import SPECK
 from wsd.compiler.dump import Dump
 from wsd.compiler.passes.tuned_schedules import apply_tuned_schedules
-from wsd.compiler.pipeline import lowering_passes, run_passes, scheduling_passes
+from wsd.compiler.pipeline import (
+    lowering_passes,
+    report_functions,
+    run_passes,
+    scheduling_passes,
+)
 from wsd.compiler.schedule_database import (
     ScheduleDatabase,
     TunedKernel,
@@ -33,7 +42,10 @@ from wsd.compiler.tvm_compat import (
     version,
 )
 from wsd.errors import UsageError
-from wsd.evaluate.tune_schedules import agree
+from wsd.evaluate import tune_schedules
+from wsd.evaluate.tune_schedules import Budget, agree, tune_family, tune_function
+from wsd.runtime.kernel_runner import KernelAdapter
+from wsd.util.progress import Quiet
 
 EMPTY = ScheduleDatabase(
     TuningTarget(version(), "a model", "its architecture", "f32"),
@@ -138,3 +150,91 @@ def test_integers_agree_only_if_they_are_equal():
     expected = {"y": np.array([1000000, 2], np.int32)}
     assert agree({"y": np.array([1000000, 2], np.int32)}, expected)
     assert not agree({"y": np.array([1000001, 2], np.int32)}, expected)
+
+
+@pytest.fixture(scope="module")
+def linear():
+    return normalized(the_function(fused(m=8)))
+
+
+@pytest.fixture(scope="module")
+def candidates(linear):
+    return list(islice(schedule_candidates(linear["main"]), 12))
+
+
+class TimedHost:
+    """In the place of an adapter: each kernel takes the time of its place among them."""
+
+    adapter = KernelAdapter(
+        vendor="", architecture="", description="SwiftShader", features=frozenset(), threads=256,
+        shared_bytes=16384, subgroup_size=(0, 0), subgroup_matrices=frozenset(),
+    )  # fmt: skip
+
+    def __init__(self, own, others):
+        self.own, self.others = own, others
+        self.repeats = {}
+
+    def supports(self, variant):
+        return self.adapter.supports(variant)
+
+    def hold(self, inputs):
+        pass
+
+    def run_generated(self, kernel, repeat):
+        self.repeats.setdefault(kernel.code, []).append(repeat)
+        first = next(iter(self.repeats)) == kernel.code
+        zeros = {name: np.zeros(count, dtype) for name, (count, dtype) in kernel.written.items()}
+        return zeros, self.own if first else self.others
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("own", "others", "gives_up"),
+    [(100.0, 201.0, True), (100.0, 199.0, False), (0.01, 4.9, False), (0.01, 5.1, True)],
+)
+def test_a_candidate_that_is_far_slower_is_run_once(
+    own, others, gives_up, linear, candidates, monkeypatch
+):
+    monkeypatch.setattr(tune_schedules, "schedule_candidates", lambda _: candidates)
+    host = TimedHost(own, others)
+    tuned = tune_function(host, "linear", linear, Budget(3, time.monotonic() + 60), 0)
+    _, *repeats = host.repeats.values()
+    assert len(repeats) == 3
+    if gives_up:
+        assert repeats == [[1]] * 3
+        assert tuned is None
+    else:
+        assert [found[0] for found in repeats] == [1] * 3
+        assert all(len(found) > 1 and found[1] > 1 for found in repeats)
+        assert (tuned.before, tuned.after) == (own, others)
+
+
+@pytest.mark.slow
+def test_a_search_that_is_continued_repeats_nothing(candidates, monkeypatch, tmp_path):
+    module = fused(m=8)
+    monkeypatch.setattr(tune_schedules, "schedule_candidates", lambda _: candidates)
+    monkeypatch.setattr(
+        tune_schedules, "fuse_family", lambda *_: (module, report_functions(module))
+    )
+
+    def tune(host, seed):
+        monkeypatch.setattr(tune_schedules, "open_kernel_host", lambda: nullcontext(host))
+        found = tune_family(SPECK, SPECK.sizes, "f32", tmp_path, 100, 60, seed, Quiet())
+        assert read_database(tmp_path) == found
+        return found
+
+    slower = TimedHost(1.0, 3.0)
+    found = tune(slower, 0)
+    assert len(slower.repeats) > 1
+    assert (found.kernels, len(found.without_gain)) == ((), 1)
+    again = TimedHost(2.0, 1.0)
+    assert tune(again, 0) == found
+    assert again.repeats == {}
+    # Another seed tries other candidates.
+    faster = TimedHost(2.0, 1.0)
+    [kernel] = tune(faster, 1).kernels
+    assert (kernel.before, kernel.after) == (2.0, 1.0)
+    assert read_database(tmp_path).without_gain == ()
+    last = TimedHost(2.0, 1.0)
+    tune(last, 2)
+    assert last.repeats == {}

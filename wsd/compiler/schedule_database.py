@@ -94,6 +94,8 @@ class ScheduleDatabase:
         kernels: the kernels that have one, in the order in which they were tuned.
         workloads: a line of TVM's file of workloads for each kernel.
         records: a line of TVM's file of records for each kernel.
+        without_gain: SHA-256 of the text of each function for which no faster schedule was found
+            with this seed; it is not tuned again.
     """
 
     target: TuningTarget
@@ -103,6 +105,7 @@ class ScheduleDatabase:
     kernels: tuple[TunedKernel, ...] = ()
     workloads: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
+    without_gain: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -128,6 +131,7 @@ class _Table:
     kernels: tuple[TunedKernel, ...]
     workloads_sha256: str
     records_sha256: str
+    without_gain: tuple[str, ...] = ()
 
 
 @cache
@@ -158,6 +162,7 @@ def write_database(database: ScheduleDatabase, folder: Path) -> None:
         kernels=database.kernels,
         workloads_sha256=_digest(database.workloads),
         records_sha256=_digest(database.records),
+        without_gain=database.without_gain,
     )
     write_atomically(folder / TABLE, canonical_json(asdict(table)))
 
@@ -183,8 +188,16 @@ def read_database(folder: Path) -> ScheduleDatabase:
                 _HINT,
             )
         lines.append(found)
+    workloads, records = lines
     return ScheduleDatabase(
-        table.target, table.adapter, table.sizes, table.seed, table.kernels, *lines
+        target=table.target,
+        adapter=table.adapter,
+        sizes=table.sizes,
+        seed=table.seed,
+        kernels=table.kernels,
+        workloads=workloads,
+        records=records,
+        without_gain=table.without_gain,
     )
 
 

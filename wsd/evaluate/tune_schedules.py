@@ -5,7 +5,8 @@ For each TIR function that becomes one kernel, the schedules of
 Node.js on seeded inputs, compared with what the schedule of WSD's rules computes, and timed. The
 fastest is timed once more in turn with the rules' own; if it is faster by at least
 :data:`LEAST_GAIN`, it goes to the database. Functions with most work come first. The database is
-written after each of them, so that an interrupted search keeps what it found.
+written after each of them, so that an interrupted search keeps what it found, and does not repeat
+what it did not find.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from wsd.kernels.variant import Variant
 from wsd.models.family import Family
 from wsd.runtime.kernel_runner import GeneratedKernel, KernelHost, open_kernel_host
 from wsd.spec.tensor import Size
+from wsd.util.hashing import sha256_bytes
 from wsd.util.progress import Progress
 from wsd.util.terminal import say
 
@@ -51,6 +53,9 @@ _TOLERANCE = 1e-5
 # A kernel is repeated until a round takes about this long.
 _ROUND_MILLISECONDS = 5.0
 _MAX_REPEAT = 200
+# A candidate whose first run takes this many times as long as the fastest, and longer than a round,
+# is not run again: on a software adapter one run of a convolution may take a second.
+_FAR_SLOWER = 2.0
 # The last comparison, in turns.
 _TURNS = 3
 # Inputs: float values are between these, so that quotients and roots are finite.
@@ -102,8 +107,8 @@ def tune_family(
         family: the model, as the checkpoint's configurations have it.
         sizes: (width, height) of the pictures in pixels.
         dtype: one of :data:`wsd.spec.precision.DTYPES`.
-        folder: of the database; one that is there is continued, and what it has is not tuned
-            again.
+        folder: of the database; one that is there is continued: what it has is not tuned again,
+            nor what had no faster schedule with the same seed.
         trials: candidates that are timed at most.
         seconds: how long to search at most, after the functions are known.
         seed: decides the inputs and the order in which candidates are tried.
@@ -131,6 +136,8 @@ def tune_family(
                 "tune into another folder: times of two adapters cannot be compared",
             )
         database = earlier or ScheduleDatabase(wanted, adapter, (), seed)
+        if database.seed != seed:  # Others of the candidates are tried.
+            database = replace(database, seed=seed, without_gain=())
         database = replace(database, sizes=tuple(dict.fromkeys((*database.sizes, *sizes))))
         write_database(database, folder)
         with progress:
@@ -141,6 +148,7 @@ def tune_family(
             (name, workload)
             for name, function in functions
             if not known.has(workload := tvm_compat.normalized(function))
+            and _digest(workload) not in database.without_gain
         ]
         budget = Budget(trials, time.monotonic() + seconds)
         for number, (name, workload) in enumerate(waiting, 1):
@@ -149,9 +157,17 @@ def tune_family(
             tuned = tune_function(host, name, workload, budget, seed)
             if tuned is not None and tuned.before >= LEAST_GAIN * tuned.after:
                 database = _add(database, name, workload, tuned)
-                write_database(database, folder)
+            elif budget.is_left:
+                without_gain = (*database.without_gain, _digest(workload))
+                database = replace(database, without_gain=without_gain)
+            write_database(database, folder)
             say(f"{number} of {len(waiting)}: {name}: {_describe(tuned)}", error=True)
     return database
+
+
+def _digest(workload: Any) -> str:
+    """Return the SHA-256 of a normalized function's text."""
+    return sha256_bytes(workload.script().encode())
 
 
 def _functions(
@@ -190,7 +206,7 @@ def _add(
 
 def _describe(tuned: TunedSchedule | None) -> str:
     if tuned is None:
-        return "no other schedule"
+        return "no faster schedule"
     kept = "" if tuned.before >= LEAST_GAIN * tuned.after else ", not kept"
     ratio = tuned.before / tuned.after
     return f"{tuned.before:.3f} ms, {tuned.after:.3f} ms tuned, {ratio:.2f} times as fast{kept}"
@@ -217,8 +233,9 @@ def tune_function(
         seed: of the inputs, and of the order of the candidates.
 
     Returns:
-        None if no candidate computes the same, or if the function is none that can be compared:
-        it becomes several kernels, its buffers are too large, or its results are not finite.
+        None if no candidate computes the same in at most twice the time, or if the function is
+        none that can be compared: it becomes several kernels, its buffers are too large, or its
+        results are not finite.
 
     Raises:
         ToolError: if the adapter cannot time kernels.
@@ -232,6 +249,7 @@ def tune_function(
         return None
     repeat = min(_MAX_REPEAT, max(2, math.ceil(_ROUND_MILLISECONDS / max(ms, 1e-3))))
     best: tuple[float, Any, GeneratedKernel] | None = None
+    slowest = _far_slower(ms)
     seen = {own.code}
     candidates = list(schedule_candidates(function))
     for index in np.random.default_rng(seed).permutation(len(candidates)):
@@ -244,17 +262,29 @@ def tune_function(
         seen.add(kernel.code)
         budget.trials -= 1
         try:
-            results, ms = _run(host, kernel, repeat)
+            results, once = _run(host, kernel, 1)
+            if not agree(results, expected) or once > slowest:
+                continue
+            _, ms = _run(host, kernel, repeat)
         except RenderError:
             continue  # Dawn refuses the shader: too many threads or too much memory.
-        if agree(results, expected) and (best is None or ms < best[0]):
+        if best is None or ms < best[0]:
             best = ms, schedule, kernel
+            slowest = min(slowest, _far_slower(ms))
     if best is None:
         return None
     _, schedule, kernel = best
     turns = [(_run(host, own, repeat)[1], _run(host, kernel, repeat)[1]) for _ in range(_TURNS)]
     before, after = (min(times) for times in zip(*turns, strict=True))
     return TunedSchedule(schedule, before, after)
+
+
+def _far_slower(ms: float) -> float:
+    """Return the milliseconds of a first run beyond which a candidate is given up.
+
+    Short runs never are: the first one of a kernel on an idle GPU says little.
+    """
+    return max(_ROUND_MILLISECONDS, _FAR_SLOWER * ms)
 
 
 def scheduled_by_rules(function: Any) -> Any:

@@ -120,8 +120,8 @@ def check_one_chunk(request: GenerationRequest, model: str) -> None:
     for text in texts:
         if needs_chunks(parse_weights(text or "", "prompt", negative=True)):
             raise UsageError(
-                "a prompt has BREAK, which begins another text of 77 tokens",
-                f"leave it out, or build the bundle again: {model} takes 77 tokens in all",
+                "a prompt has BREAK, which begins another chunk of tokens",
+                f"leave it out, or build the bundle again: {model} takes prompts of one chunk",
             )
 
 

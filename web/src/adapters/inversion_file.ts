@@ -9,8 +9,8 @@ import { LoraError } from "../util/errors";
 import { readSafetensors, shorten } from "./safetensors";
 import type { FileTensor } from "./safetensors";
 
-/** A text encoder reads 77 tokens, two of which begin and end the text. */
-const MOST_VECTORS = 75;
+/** Tokens that begin and end the text of a text encoder. */
+const ENDS = 2;
 /** Names that are not the word of the inversion. */
 const SINGLE = "emb_params";
 const [FIRST, SECOND] = ["clip_l", "clip_g"];
@@ -99,11 +99,9 @@ function countVectors(
       "it belongs to another family of models: take one that was trained for this kind of model",
     );
   }
-  if (count! < 1 || count! > MOST_VECTORS) {
-    throw new LoraError(
-      `${title} has ${count!} vectors`,
-      `a text encoder reads ${MOST_VECTORS} tokens at most`,
-    );
+  const most = manifest.tokenizers[component]!.max_length - ENDS;
+  if (count! < 1 || count! > most) {
+    throw new LoraError(`${title} has ${count!} vectors`, `${component} reads 1 to ${most} tokens`);
   }
   if (!tensor.isFinite()) {
     throw new LoraError(

@@ -485,8 +485,8 @@ function checkSyntax(texts: RequestTexts, manifest: Manifest): void {
       const parts = parseWeights(text, name, side);
       if (most > 1 || !needsChunks(parts)) continue;
       throw new OptionError(
-        `${name} has BREAK, which begins another text of 77 tokens`,
-        `leave it out, or build the bundle again: ${manifest.model.name} takes 77 tokens in all`,
+        `${name} has BREAK, which begins another chunk of tokens`,
+        `leave it out, or build the bundle again: ${manifest.model.name} takes prompts of one chunk`,
       );
     }
   }

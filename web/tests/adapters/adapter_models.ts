@@ -26,6 +26,7 @@ export function modelOf(layers: Layers, family = "tiny"): Manifest {
     components: Object.fromEntries(components) as unknown,
     entry_points: [],
     conditioning: { encoders },
+    tokenizers: Object.fromEntries(encoders.map((id) => [id, { max_length: 5 }])),
   };
   return manifest as unknown as Manifest;
 }

@@ -49,6 +49,7 @@ describe("a file of a textual inversion", () => {
       TWO,
       /1 and 2 vectors/,
     ],
+    ["with more vectors than a text has", { emb_params: counting(4, 2) }, ONE, /has 4 vectors/],
     ["without vectors", { emb_params: counting(0, 2) }, ONE, /0 vectors/],
     ["of another width", { emb_params: counting(2, 3) }, ONE, /have 2 features/],
     ["with a number alone", { emb_params: { shape: [], values: [1] } }, ONE, /have 2 features/],

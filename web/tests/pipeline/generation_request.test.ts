@@ -150,8 +150,8 @@ describe("long prompts and skipped layers", () => {
     } as const;
     expect(resolveOptions(long, options).negativePrompts).toEqual(["x BREAK y"]);
     const { message, hint } = thrownBy(() => resolveOptions(named, options));
-    expect(message).toBe("negativePrompt has BREAK, which begins another text of 77 tokens");
-    expect(hint).toContain("short takes 77 tokens in all");
+    expect(message).toBe("negativePrompt has BREAK, which begins another chunk of tokens");
+    expect(hint).toContain("short takes prompts of one chunk");
     expect(resolveOptions(named, { ...options, negativePrompt: "x BREAK" }).batch).toBe(1);
     expect(resolveOptions(named, { negativePrompt: "x BREAK y" }).batch).toBe(1);
   });
