@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from grain import GRAIN
 from traced import cached_trace
 from wsd.bundle.builder import build_bundle, describe_conditioning, describe_latent_space
+from wsd.bundle.plan import describe_plan
 from wsd.bundle.self_test import select_stages, write_fixtures
 from wsd.bundle.verify import verify_bundle
 from wsd.checkpoint.checkpoint import open_checkpoint
@@ -115,6 +116,12 @@ def test_the_reference_is_diffusers_own_pipeline(folder, with_t5, size):
     )  # fmt: skip
     np.testing.assert_allclose(latents, kept["latents"].numpy().ravel(), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(images / 255, drawn.images, atol=0.51 / 255)
+
+
+def test_a_plan_says_what_the_transformer_predicts():
+    lines = describe_plan(WITHOUT, cached_trace(WITHOUT), WITHOUT.scheduler)
+    [scheduler] = [line for line in lines if line.startswith("scheduler")]
+    assert scheduler.split(maxsplit=1)[1] == "flow_euler, predicts flow_prediction"
 
 
 def test_a_plain_prompt_weighs_nothing(folder):

@@ -75,7 +75,8 @@ def _describe_scheduler(config: Mapping[str, Any], default: str | None) -> str:
         default or default_scheduler(config),
         *([f"{built['timestep_spacing']} timesteps"] if "timestep_spacing" in built else []),
         *(["zero terminal SNR"] if built.get("rescale_betas_zero_snr") else []),
-        f"predicts {built['prediction_type']}",
+        # Schedulers of flow matching have no such option.
+        f"predicts {built.get('prediction_type', 'flow_prediction')}",
     ]
     return ", ".join(words)
 
