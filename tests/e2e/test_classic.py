@@ -95,7 +95,7 @@ def assert_equal_pictures(visitor, bundle, family, open_host):
     assert np.abs(on_tvmjs.astype(int) - drawn).max() <= 1
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_page_on_tvmjs_alone_draws_the_same_picture(visitor, build, open_host):
     bundle = build(SPECK, "f32", classic=True)
     assert list(verify_bundle(bundle)) == []

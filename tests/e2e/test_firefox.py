@@ -69,6 +69,7 @@ def used(visit, speck, tmp_path_factory):
     return json.loads(text), complaints
 
 
+@pytest.mark.exhaustive
 def test_the_package_says_why_it_cannot_draw(used):
     result, complaints = used
     assert "stack" not in result, result

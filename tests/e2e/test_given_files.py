@@ -210,7 +210,7 @@ def test_a_picture_that_does_not_decode_ends_its_call_alone_and_at_once(drawing)
     assert ended == ["OptionError", "drawn", "drawn after"]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_file_is_fitted_and_drawn_from(drawing):
     picture = smooth((60, 30))
     mask = np.zeros((30, 60), np.uint8)

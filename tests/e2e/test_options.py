@@ -340,7 +340,7 @@ def test_what_sdxl_takes_besides(model, case):
     assert (relative_error(drawn.latents, plain.latents) > 10 * LATENTS_TOLERANCE) == changes
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("model", ["speck-xl"], indirect=True)
 def test_sizes_with_a_picture(model):
     """diffusers has other defaults there: the prompt's crop is that of the negative prompt too."""

@@ -77,7 +77,7 @@ def test_everything_is_compared(found, named):
     assert found.pictures.std() > 10
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_the_command(ran):
     found, code, lines, folder = ran
     # JSON has no infinity, which is the PSNR of equal pictures.
@@ -91,7 +91,7 @@ def test_the_command(ran):
     assert len(list(folder.glob("P*.png"))) == 2  # the reference's and the bundle's
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_peaks_are_as_planned(speck, named):
     manifest = read_manifest(find_manifests(speck[0])[0])
     planned = {(p.offload, p.tiling): p.bytes for p in manifest.peak_bytes}
@@ -118,7 +118,7 @@ def test_what_does_not_belong_together(speck, checkpoint, name, size, said):
         compare(bundle, wanted, GenerationRequest("red", size=size), open_node_page, Quiet())
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_difference_is_seen(found, named):
     step = named["one UNet step"]
     for value, good in ((step.value, True), (0.01, False), (float("nan"), False)):

@@ -54,7 +54,7 @@ def decoder_of(vae):
     return decode
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_tile_size_and_overlap_are_those_of_the_settings(open_model, tiled):
     bundle, checkpoint = tiled
     vae = load_pipeline(checkpoint).vae
@@ -83,7 +83,7 @@ def test_tile_size_and_overlap_are_those_of_the_settings(open_model, tiled):
     assert relative_error(decoded[8, 0.0], decoder_of(vae)(LATENTS)) < 1e-4
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_call_has_tiles_of_its_own(open_model, tiled):
     bundle, checkpoint = tiled
     pipeline = load_pipeline(checkpoint)
@@ -119,7 +119,7 @@ def test_a_call_has_tiles_of_its_own(open_model, tiled):
     assert psnr(drawn.images[0], shown) > 40
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_stages_that_are_kept_stay_on_the_gpu_as_planned(open_model, speck, speck_renderer):
     manifest = read_manifest(find_manifests(speck[0])[0])
     sizes = {c.role: c.bytes for c in manifest.components.values()}

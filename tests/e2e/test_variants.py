@@ -16,7 +16,7 @@ from wsd.compiler.driver import compile_library
 from wsd.runtime.server import served
 from wsd.util.progress import Quiet
 
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.exhaustive
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,6 @@ def test_a_gpu_that_only_the_smaller_fits(page):
     assert not [url for url in page.files if "/speck/" in url and url.endswith(".bin")]
 
 
-@pytest.mark.exhaustive
 @pytest.mark.parametrize("role", ["vae_decoder", "denoiser"])
 def test_a_picture_that_its_buffers_do_not_fit(page, role):
     """The decoder goes over to tiles; for the UNet there is no other way."""
@@ -105,7 +104,6 @@ def test_a_picture_that_its_buffers_do_not_fit(page, role):
     expect(page.get_by_role("status")).to_contain_text("Done in")
 
 
-@pytest.mark.exhaustive
 def test_a_reload_comes_back_to_the_model_that_was_chosen(page):
     page.goto(page.address)
     ready(page)
@@ -129,7 +127,6 @@ def test_a_reload_comes_back_to_the_model_that_was_chosen(page):
     expect(steps).to_have_value("20")
 
 
-@pytest.mark.exhaustive
 def test_forgetting_one_model_keeps_what_another_shares(page, joined):
     page.goto(page.address + "?model=twin")
     ready(page)

@@ -94,6 +94,7 @@ def test_imported_relax_computes_what_torch_computes(family, name, size):
         assert np.linalg.norm(result - right.numpy()) <= 1e-5 * np.linalg.norm(right)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("quantizes", "size"),
     [

@@ -318,6 +318,7 @@ def test_means_that_do_not_fit_are_refused(both, change, message):
         Manifest.model_validate_json(json.dumps(table))
 
 
+@pytest.mark.full
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [pytest.param((), marks=pytest.mark.full), ("--text-to-image-only",)]

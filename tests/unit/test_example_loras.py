@@ -46,6 +46,7 @@ def model_of(bundle):
     return json.loads((bundle / MODEL / "manifest.json").read_text())
 
 
+@pytest.mark.full
 def test_a_bundle_offers_them(offering, tmp_path):
     bundle, path = offering
     assert list(verify_bundle(bundle)) == []

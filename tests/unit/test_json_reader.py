@@ -334,6 +334,7 @@ def self_test_with(given):
     return {"stages": [stage]}
 
 
+@pytest.mark.full
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("read_file", "name", "value"),

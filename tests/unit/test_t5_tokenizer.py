@@ -104,7 +104,7 @@ def test_a_long_text_is_cut_and_still_ends(javascript, tokenizer):
     assert {row[-1] for row in ids[1:]} == {tokenizer.eos_token_id}
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_every_character_of_unicode(javascript, tokenizer):
     assert compare(javascript, tokenizer, every_character("a", 20)) == []
 

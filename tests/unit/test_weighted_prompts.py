@@ -140,8 +140,9 @@ def test_a_plain_text_has_one_chunk(javascript, tokenizer):
     assert (found["count"], found["words"]) == (80, "red red red red red")
 
 
+@pytest.mark.full
 @pytest.mark.slow
-@pytest.mark.parametrize("model", [pytest.param("tiny-sd15", marks=pytest.mark.full), "tiny-sdxl"])
+@pytest.mark.parametrize("model", ["tiny-sd15", "tiny-sdxl"])
 def test_chunks_are_encoded_and_joined_as_by_compel(model):
     """With trained weights. The page is compared with both in tests/e2e."""
     family = find_family(model)
