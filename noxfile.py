@@ -536,8 +536,9 @@ def run_behaviours(session: nox.Session, *options: str, **variables: str) -> Non
     program = "from wsd.compiler.wasm.runtime import runtime_objects; runtime_objects()"
     runtime = Command("TVM's runtime for WebAssembly", ["python", "-c", program])
     unmeasured = () if "WSD_COVERAGE" in variables else ("--coverage.enabled=false",)
-    checks = [*lint_checks(), *security_checks(), test_the_page_in_node(*unmeasured)]
-    run_all(session, [runtime, *checks])
+    # The longest first: each of these two takes one core for as long as most checks together.
+    longest = (runtime, test_the_page_in_node(*unmeasured))
+    run_all(session, [*longest, *lint_checks(), *security_checks()])
     # The folders with long tests come first, so that no worker has a long test at the end while
     # the others are idle.
     order = [f"tests/{name}" for name in ("e2e", "integration", "kernels", "security", "unit")]
