@@ -325,7 +325,7 @@ def test_the_model_of_an_adapter_is_found(tmp_path, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "title", "form", "fine_tune"), [
     ("lcm-lora-sdv1-5.safetensors", "", "locon", "lcm-lora"),
-    ("Hyper-SD15-8steps-CFG-lora.safetensors", "", "locon", "hyper-8step"),
+    ("Hyper-SD15-8steps-CFG-lora.safetensors", "", "locon", "hyper-8step-cfg"),
     ("a.safetensors", "SDXL Lightning 4step", "locon", None),  # not of SD 1.5
     ("a.safetensors", "TCD-SD15-LoRA", "locon", "tcd"),
     ("pixel.safetensors", "A style", "locon", None),

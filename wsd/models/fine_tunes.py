@@ -70,6 +70,14 @@ def _hyper(steps: int) -> FineTune:
     )  # fmt: skip
 
 
+def _hyper_with_guidance(steps: int) -> FineTune:
+    return FineTune(
+        f"Hyper-SD and Hyper-SDXL for guidance from 5 to 8, {steps} steps (Ren et al. 2024)",
+        (_SD, _XL), "ddim", steps, 5.0, _HYPER, _TRAILING,
+        pattern=rf"hyper.*{steps}[ _-]?steps?[ _-]?cfg",
+    )  # fmt: skip
+
+
 FINE_TUNES: Mapping[str, FineTune] = {
     "lightning-1step": FineTune(
         "SDXL-Lightning, 1 step, which predicts clean latents (Lin et al. 2024)", (_XL,), "euler",
@@ -91,6 +99,8 @@ FINE_TUNES: Mapping[str, FineTune] = {
     "hyper-2step": _hyper(2),
     "hyper-4step": _hyper(4),
     "hyper-8step": _hyper(8),
+    "hyper-8step-cfg": _hyper_with_guidance(8),
+    "hyper-12step-cfg": _hyper_with_guidance(12),
     "lcm": FineTune(
         "Latent consistency model whose UNet takes the guidance scale (Luo et al. 2023)",
         (_SD, _XL), "lcm", 4, 8.0,
@@ -130,10 +140,11 @@ FINE_TUNES: Mapping[str, FineTune] = {
 
 
 # Those that are published as adapters too, and a regular expression for what calls them so: whole
-# words in small letters, a space between two of them.
+# words in small letters, a space between two of them. The first one that is found counts.
 ADAPTER_WORDS: Mapping[str, str] = {
     **{f"lightning-{n}step": rf"\blightning\b.*\b{n} ?steps?\b" for n in (2, 4, 8)},
     "turbo": r"\bturbo\b",
+    **{f"hyper-{n}step-cfg": rf"\bhyper\b.*\b{n} ?steps? cfg\b" for n in (8, 12)},
     **{f"hyper-{n}step": rf"\bhyper\b.*\b{n} ?steps?\b" for n in (1, 2, 4, 8)},
     "lcm-lora": r"\blcm\b",
     "dmd2-4step": r"\bdmd2?\b",

@@ -26,6 +26,8 @@ const XL = bundle(2, {});
 it.each([
   ["sdxl_lightning_4step_lora", "lightning-4step"],
   ["Hyper-SDXL-8steps-lora", "hyper-8step"],
+  ["Hyper-SDXL-8steps-CFG-lora", "hyper-8step-cfg"],
+  ["Hyper-SD15-12steps-CFG-lora", "hyper-12step-cfg"],
   ["/latent-consistency/lcm-lora-sdxl/resolve/main", "lcm-lora"],
   ["dmd2_sdxl_4step_lora_fp16", "dmd2-4step"],
   ["turbocharged", undefined],
