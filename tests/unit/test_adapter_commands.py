@@ -124,6 +124,23 @@ def test_the_papers_name_the_adapters(built, adapters):
     assert "  adapter: style.safetensors, scale 0.7\n" in notices
 
 
+@pytest.mark.slow
+def test_a_build_names_what_the_model_does_not_run(tmp_path, caplog):
+    """The last layer of SDXL's first text encoder, which trainers change too."""
+    library = cached_trace(SPECK_XL)
+    path = write_adapter(tmp_path / "style.safetensors", SPECK_XL, "lora")
+    checkpoint = open_checkpoint(random_checkpoint(SPECK_XL, 0), SPECK_XL, adapters=[(path, 0.5)])
+    build_bundle(checkpoint, library, tmp_path / "out", Quiet())
+    (said,) = [r.getMessage() for r in caplog.records if "has no effect" in r.getMessage()]
+    names = said.partition("has no effect: ")[2].split(", ")
+    layer = "text_encoder.encoder.layers.1."
+    assert {name.removeprefix(layer) for name in names} == {
+        "mlp.fc1.weight", "mlp.fc2.weight", "self_attn.k_proj.weight", "self_attn.out_proj.weight",
+        "self_attn.q_proj.weight", "self_attn.v_proj.weight",
+    }  # fmt: skip
+    assert said.startswith("adapter style.safetensors changes 6 parameters that speck-xl")
+
+
 @pytest.mark.full
 @pytest.mark.slow
 def test_a_bundle_without_adapters_does_not_mention_them(bundle):

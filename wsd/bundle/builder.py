@@ -207,6 +207,7 @@ def _write_model(
     """Write a model's files and its manifest to a new folder, whose name is the model's."""
     family = checkpoint.family
     folder.mkdir(parents=True)
+    _name_unused(checkpoint, library)
     # First, because a tokenizer may have to be fetched.
     tokenizers = _write_tokenizers(checkpoint, folder)
     components = _write_parameters(checkpoint, library, folder, progress)
@@ -281,6 +282,17 @@ def _published_license(checkpoint: Checkpoint) -> str:
         checkpoint.source.provenance, published,
     )  # fmt: skip
     return published
+
+
+def _name_unused(checkpoint: Checkpoint, library: Library) -> None:
+    """Say what of the adapters has no effect, because the model does not run it."""
+    read = {name: {p.name for p in found} for name, found in library.parameters.items()}
+    for applied in checkpoint.adapters:
+        if unused := applied.adapter.find_unused(read):
+            _LOG.warning(
+                "adapter %s changes %d parameters that %s does not run, which has no effect: %s",
+                applied.source, len(unused), checkpoint.family.name, ", ".join(unused),
+            )  # fmt: skip
 
 
 def _describe_adapters(checkpoint: Checkpoint) -> tuple[AdapterEntry, ...] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,24 @@ class Adapter:
     def count(self) -> int:
         """Return the number of parameters that it changes."""
         return sum(len(layers) for layers in self.layers.values())
+
+    def find_unused(self, read: Mapping[str, Collection[str]]) -> list[str]:
+        """Return the parameters that it changes and that a model does not run.
+
+        The last layer of SDXL's first text encoder is one that some trainers change.
+
+        Args:
+            read: component id → names of the parameters that the compiled functions read.
+
+        Returns:
+            component id and name, joined by a point.
+        """
+        return [
+            f"{component}.{name}"
+            for component, layers in self.layers.items()
+            for name in layers
+            if name not in read.get(component, ())
+        ]
 
 
 def open_adapter(path: Path, family: Family) -> Adapter:
