@@ -50,6 +50,7 @@ export async function readLoraFile(
   names: readonly string[] = [title],
 ): Promise<LoraFile> {
   const file = readSafetensors(data, title);
+  refuseOtherModels(manifest, title);
   const { grouped, unused } = groupTensors(file, manifest, title);
   const hash = hashOf(file); // in another thread, while values are looked at here
   hash.catch(() => undefined); // thrown below, unless something else is wrong
@@ -92,6 +93,15 @@ async function hashOf({ metadata, body }: TensorFile): Promise<string> {
 
 function wordsOf(metadata: Record<string, string>): string[] {
   return clipWords((metadata["modelspec.trigger_phrase"] ?? "").split(","));
+}
+
+/** @throws LoraError for a model whose layers have no names here: Stable Diffusion 3.5 and the like. */
+function refuseOtherModels(manifest: Manifest, title: string): void {
+  if (manifest.conditioning.join !== "sequence") return;
+  throw new LoraError(
+    `${title}: no LoRAs are read for ${familyOfModel(manifest).name}`,
+    "choose a model of Stable Diffusion 1.x or SDXL, and a LoRA that was made for it",
+  );
 }
 
 /** Find the layer of each tensor. */

@@ -75,7 +75,8 @@ export class Loras {
       source.data,
       manifest,
       source.title,
-      [source.name, source.folder],
+      // A bundle's own LoRA has a file that is named by its digest.
+      [source.name, name ?? "", source.folder],
     );
     checkScale(layers, scale);
     const suggested = suggestSettings(fastVariant, manifest);

@@ -351,6 +351,21 @@ describe("a file that does not fit", () => {
   });
 });
 
+it("a model that takes no LoRAs says so, whatever the file has", async () => {
+  const model = modelOf({ text_encoder: { "encoder.layers.0.mlp.fc1.weight": [2, 2] } }, "sd35");
+  const conditioning = { ...model.conditioning, join: "sequence" as const };
+  const file = writeSafetensors({
+    "text_encoder.encoder.layers.0.mlp.fc1.lora_A.weight": zeros(1, 2),
+    "text_encoder.encoder.layers.0.mlp.fc1.lora_B.weight": zeros(2, 1),
+  });
+  await expect(readLoraFile(file, { ...model, conditioning }, "a")).rejects.toMatchObject({
+    name: "LoraError",
+    message: "a: no LoRAs are read for sd35",
+    hint: expect.stringContaining("SDXL") as unknown,
+  });
+  expect((await readLoraFile(file, model, "a")).changed).toBe(1);
+});
+
 it("alphas of PEFT's configuration count where no tensor has one", async () => {
   const configuration = {
     "unet.lora_alpha": 1,

@@ -38,8 +38,15 @@ it("what suits a fast variant is told, and nothing of another LoRA", async () =>
   const loras = await (
     await Loras.none.add(source("pixel"), manifest, undefined, 1)
   ).add(source("pytorch_lora_weights lcm"), manifest, "mine", 1);
-  expect(loras.loaded.map(({ suggested }) => suggested)).toEqual([
-    undefined,
-    { fastVariant: "lcm-lora", scheduler: "lcm", numInferenceSteps: 4, guidanceScale: 1, eta: 0 },
-  ]);
+  const suggested = {
+    fastVariant: "lcm-lora",
+    scheduler: "lcm",
+    numInferenceSteps: 4,
+    guidanceScale: 1,
+    eta: 0,
+  };
+  expect(loras.loaded.map((lora) => lora.suggested)).toEqual([undefined, suggested]);
+  // Of a file that is named by its digest, as a bundle's own LoRAs are.
+  const own = await Loras.none.add(source(`lora.${"0".repeat(64)}`), manifest, "LCM-LoRA", 1);
+  expect(own.loaded[0]!.suggested).toEqual(suggested);
 });
