@@ -4,8 +4,11 @@ import base64
 import json
 import shutil
 
+import diffusers
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from adapters_data import FORMATS, READ_BY_DIFFUSERS, write_adapter
 from lora_pages import opened, read_picture, served_with_tools
@@ -43,11 +46,29 @@ with_each_model = pytest.mark.parametrize(
 with_one_model = pytest.mark.parametrize("patched", [USUAL], indirect=True)
 # Seeds of each format, and the scales that they have.
 SCALES = {0: 0.7, 1: 1.0, 2: -0.4}
+# One of each kind of change, for pictures of packed weights.
+OF_EACH_KIND = ("lora", "loha", "lokr", "peft-dora")
 # What is drawn with each, and compared with diffusers.
 DRAWING = GenerationRequest("a large red circle", steps=8, seed=3)
 # Of a buffer through which weights go: SLOT_BYTES of web/src/gpu/staging.ts.
 SLOT_BYTES = 2**24
 SEVERAL = {"lora": 0.7, "loha": -0.3, "lokr-factored": 1.3}
+# Names of files that are published for few steps → the scheduler's class, what is changed of its
+# configuration, steps, guidance and eta: as the cards of the files have them.
+TRAILING = {"timestep_spacing": "trailing"}
+# The configurations of SD 1.5 and SDXL say so; DDIM's class would clip without it.
+OF_DDIM = {**TRAILING, "clip_sample": False}
+FOR_BOTH = {
+    "lcm-lora-sdxl": ("LCMScheduler", {}, 4, 1, 0),
+    "TCD-SDXL-LoRA": ("TCDScheduler", {}, 4, 0, 0.3),
+    "Hyper-SDXL-1step-lora": ("TCDScheduler", {}, 1, 0, 1),
+    "Hyper-SDXL-2steps-lora": ("DDIMScheduler", OF_DDIM, 2, 0, 0),
+    "Hyper-SDXL-8steps-CFG-lora": ("DDIMScheduler", OF_DDIM, 8, 5, 0),
+}
+FOR_SDXL = {
+    "sdxl_lightning_4step_lora": ("EulerDiscreteScheduler", TRAILING, 4, 0, 0),
+    "sd_xl_turbo_lora_v1": ("EulerAncestralDiscreteScheduler", TRAILING, 1, 0, 0),
+}
 
 
 class Patched:
@@ -75,11 +96,33 @@ class Patched:
         path = self.file(form, seed)
         return self.call("loadLora", encoded(path.read_bytes()), path.name, options)
 
-    def draw(self):
+    def draw(self, steps=DRAWING.steps, **options):
         """Return picture (height, width, 3) uint8 and latents, as the page draws them."""
-        request = DRAWING
-        drawn = self.call("drawPicture", request.prompt, request.steps, request.seed)
+        drawn = self.call("drawPicture", DRAWING.prompt, steps, DRAWING.seed, options)
         return read_picture(drawn, self.family)
+
+    def write_distilled(self, name):
+        """Write a LoRA that changes what distillation changes: the denoiser alone, all of it."""
+        path = self._folder / f"{name}.safetensors"
+        tensors = load_file(self.file("locon"))
+        save_file({k: t for k, t in tensors.items() if not k.startswith("lora_te")}, path)
+        return path
+
+    def draw_by_card(self, path, scheduler, changed, steps, guidance, eta):
+        """Return the latents that diffusers draws with a LoRA as the LoRA's card says it."""
+        pipeline = load_pipeline(self._checkpoint)
+        told = {} if self.family is SPECK_XL else {"unet_config": pipeline.unet.config}
+        pipeline.load_lora_weights(str(path.parent), weight_name=path.name, **told)
+        pipeline.fuse_lora()
+        make = getattr(diffusers, scheduler).from_config
+        pipeline.scheduler = make(pipeline.scheduler.config, **changed)
+        width, height = self.family.sizes[0]
+        drawn = pipeline(
+            DRAWING.prompt, num_inference_steps=steps, guidance_scale=guidance, eta=eta,
+            width=width, height=height, output_type="latent",
+            generator=torch.Generator().manual_seed(DRAWING.seed),
+        )  # fmt: skip
+        return drawn.images.numpy().ravel()
 
     def draw_by_diffusers(self, form, seed, scale):
         """Return picture and latents that diffusers draws with a LoRA, in float32.
@@ -185,8 +228,14 @@ def test_the_weights_of_each_format_are_those_of_pythons_merge(patched, form, se
 
 
 @pytest.mark.exhaustive
-@with_one_model
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    ("patched", "form"),
+    [
+        *((USUAL, form) for form in FORMATS),
+        *((name, form) for name in ("speck-f16", "speck-w8a16") for form in OF_EACH_KIND),
+    ],
+    indirect=["patched"],
+)
 def test_pictures_of_each_format_are_those_of_diffusers(patched, form):
     plain, _ = patched.draw()
     for seed, scale in SCALES.items():
@@ -199,6 +248,28 @@ def test_pictures_of_each_format_are_those_of_diffusers(patched, form):
             assert relative_error(latents, wanted_latents) < LATENTS_TOLERANCE
         # Without the LoRA it would be another picture.
         assert psnr(plain, wanted) < psnr(picture, wanted) - 3
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("patched", [USUAL, "speck-xl-f32"], indirect=True)
+def test_with_what_a_fast_variant_suggests_pictures_are_those_of_its_card(patched):
+    """What a page is told to set, and nothing else, is given to the call that draws."""
+    for name, card in {**FOR_BOTH, **(FOR_SDXL if patched.family is SPECK_XL else {})}.items():
+        _, _, steps, guidance, eta = card
+        path = patched.write_distilled(name)
+        loaded = patched.call("loadLora", encoded(path.read_bytes()), path.name, {})
+        suggested = loaded["suggested"]
+        assert "missingScheduler" not in suggested
+        set_by_page = {key: suggested[key] for key in ("scheduler", "guidanceScale", "eta")}
+        assert suggested["numInferenceSteps"] == steps
+        assert (set_by_page["guidanceScale"], set_by_page["eta"]) == (guidance, eta)
+        _, latents = patched.draw(steps, **set_by_page)
+        _, usual = patched.draw(steps)
+        patched.call("unloadLora")
+        wanted = patched.draw_by_card(path, *card)
+        assert relative_error(latents, wanted) < LATENTS_TOLERANCE, name
+        # The model's own scheduler and guidance draw something else.
+        assert relative_error(usual, wanted) > 10 * LATENTS_TOLERANCE, name
 
 
 @pytest.mark.full

@@ -18,6 +18,12 @@ def as_file(family, seed=1, **metadata):
     return list(save({name: t.contiguous() for name, t in tensors.items()}, {**own, **metadata}))
 
 
+def as_distilled_file(family):
+    """Return a LoRA that changes the denoiser alone, convolutions too, as distilled ones do."""
+    tensors, _ = make_adapter(family, "locon")
+    return list(save({n: t.contiguous() for n, t in tensors.items() if "lora_te" not in n}))
+
+
 def draw_seed(page):
     """Draw a picture of one seed, and return its pixels."""
     unfold(page, "Settings")
@@ -92,3 +98,35 @@ def test_a_lora_changes_pictures_stays_and_goes(visitor, origin):
     assert draw_seed(page) == without
     # The test itself reads the canvas often.
     assert [said for said in complaints if "getImageData" not in said] == []
+
+
+@pytest.mark.exhaustive
+def test_a_lora_of_few_steps_sets_the_form_draws_and_gives_it_back(visitor, origin):
+    page = visitor.new_page()
+    complaints = watch(page)
+    page.goto(origin)
+    ready(page)
+    unfold(page, "Settings")
+    # The name of the LoRA has such words too.
+    steps, guidance = (page.get_by_label(name, exact=True) for name in ("Steps", "Guidance"))
+    scheduler = page.get_by_label("Scheduler", exact=True)
+    before = (scheduler.input_value(), steps.input_value(), guidance.input_value())
+
+    in_page(page, "dropFile", as_distilled_file(SPECK), "Hyper-SD15-8steps-CFG-lora.safetensors")
+    expect(page.get_by_role("status")).to_contain_text("is made for few steps")
+    expect(scheduler).to_have_value("ddim_trailing")
+    expect(steps).to_have_value("8")
+    expect(guidance).to_have_value("5")
+    page.get_by_label("Prompt", exact=True).fill("a red circle")
+    page.get_by_role("button", name="Draw").click()
+    expect(page.get_by_role("status")).to_contain_text("Done in")
+    with Image.open(io.BytesIO(save_last(page))) as picture:
+        text = picture.text["parameters"]
+    assert text.startswith("a red circle <lora:Hyper-SD15-8steps-CFG-lora:1>\n")
+    assert "Steps: 8, Sampler: DDIM, Schedule type: SGM Uniform, CFG scale: 5," in text
+
+    unfold(page, "LoRAs")
+    page.get_by_role("checkbox", name="Hyper-SD15-8steps-CFG-lora").uncheck()
+    expect(page.get_by_role("status")).to_contain_text("The settings from before are back.")
+    assert (scheduler.input_value(), steps.input_value(), guidance.input_value()) == before
+    assert complaints == []

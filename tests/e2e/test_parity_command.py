@@ -6,10 +6,16 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import save_file
 
+from adapters_data import make_adapter, write_adapter
 from commands import wsd
+from speck import SPECK
+from wsd.bundle.builder import build_bundle
 from wsd.bundle.manifest import find_manifests, read_manifest
 from wsd.checkpoint.checkpoint import open_checkpoint
+from wsd.checkpoint.random_weights import random_checkpoint
+from wsd.compiler.driver import compile_library
 from wsd.errors import UsageError
 from wsd.evaluate.parity import compare, describe
 from wsd.models.registry import find_family
@@ -159,6 +165,34 @@ def test_a_picture_is_drawn_from(speck, tmp_path, masked):
     for peak in manifest.image_peak_bytes:
         limit = named[f"{WAYS[peak.offload, peak.tiling]}: peak memory"]["limit"]
         assert limit == pytest.approx(1.1 * peak.bytes)
+
+
+@pytest.mark.exhaustive
+def test_a_bundle_with_adapters_is_compared_with_the_same_ones(tmp_path):
+    """A style, and a LoRA of few steps whose scheduler the comparison takes from the manifest."""
+    style = write_adapter(tmp_path / "style.safetensors", SPECK, "lora", 1)
+    tensors, _ = make_adapter(SPECK, "locon", 2)
+    fast = tmp_path / "lcm-lora-sdv1-5.safetensors"
+    save_file({k: t for k, t in tensors.items() if not k.startswith("lora_te")}, fast)
+    weights = random_checkpoint(SPECK, 0)
+    checkpoint = open_checkpoint(weights, SPECK, adapters=[(style, 0.7), (fast, 1.0)])
+    library = compile_library(SPECK, SPECK.sizes, "f32", Quiet())
+    bundle = build_bundle(checkpoint, library, tmp_path / "bundle", Quiet())
+    words = ("parity", bundle, "--model", "speck", "--random-weights", 0, "--host", "node",
+             "--prompt", "red", "--json", tmp_path / "findings.json")  # fmt: skip
+    code, lines = wsd(*words, "--lora", f"{style}:0.7", "--lora", fast, "--out", tmp_path / "P.png")
+    named = {
+        finding["what"]: finding
+        for finding in json.loads((tmp_path / "findings.json").read_text())["findings"]
+    }
+    bad = [what for what, finding in named.items() if not finding["good"]]
+    assert bad in ([], [SEAM])
+    assert code == (1 if bad else 0)
+    assert 0 < named["one UNet step"]["value"] < 1e-4
+    assert 0 < named["trajectory: latents"]["value"] < 1e-3
+    assert any(line.startswith("ok  trajectory: picture") for line in lines)
+    manifest = read_manifest(find_manifests(bundle)[0])
+    assert (manifest.schedulers.default, manifest.defaults.steps) == ("lcm", 4)
 
 
 def test_a_picture_that_is_not_drawn_is_refused(speck):

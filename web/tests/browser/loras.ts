@@ -8,7 +8,7 @@ import type { Remote } from "comlink";
 import { importModule } from "../../src/driver/import_module";
 import type { StageWorker } from "../../src/driver/worker";
 import type { TransferSizes } from "../../src/gpu/residency";
-import type { LoadedLora, LoadOptions, LoraOptions, Usage } from "../../src/index";
+import type { GenerateOptions, LoadedLora, LoadOptions, LoraOptions, Usage } from "../../src/index";
 import type * as Client from "../../src/index";
 
 let pipe: Client.StableDiffusionPipeline;
@@ -105,8 +105,10 @@ async function drawPicture(
   prompt: string,
   numInferenceSteps: number,
   seed: number,
+  options: GenerateOptions = {},
 ): Promise<Picture> {
-  const { latents, images } = await pipe.generate(prompt, { numInferenceSteps, seed });
+  const given = { ...options, numInferenceSteps, seed };
+  const { latents, images } = await pipe.generate(prompt, given);
   return { latents: Array.from(latents), pixels: Array.from(images[0]!.data) };
 }
 
