@@ -24,7 +24,7 @@ from commands import exit_code
 WORKERS = 4
 # Tests of damaged caches, of folders and of signals are among the usual ones.
 pytestmark = pytest.mark.exhaustive
-# `nox -s security` builds and ends builds more often than `nox -s full`.
+# `nox -s security` builds and ends builds more often than `nox -s exhaustive`.
 THOROUGH = "WSD_FUZZ" in os.environ
 SEEDS = (0, 1)
 # Bytes of a file system in memory that a test may fill.
