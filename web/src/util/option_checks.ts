@@ -177,6 +177,7 @@ export const LIST_CHECKS: Checks = { ...FETCH_CHECKS, integrity: requireString }
 export const CHOOSE_CHECKS: Checks = {
   ...FETCH_CHECKS,
   dtype: requireString,
+  textEncoder3: requireBoolean,
   ignoredRules: requireString,
 };
 
