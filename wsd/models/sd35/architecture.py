@@ -5,11 +5,11 @@ Esser et al. 2024, "Scaling rectified flow transformers for high-resolution imag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from wsd.models.architecture import Architecture, EntryPointModule, SingleFileKeys
+from wsd.models.architecture import Architecture, EntryPointModule, ModuleRows, SingleFileKeys
 from wsd.models.latent_space import LatentSpace, kl_latent_space
 from wsd.models.stable_diffusion.architecture import RANDOM_CONTRAST
 from wsd.spec.roles import DENOISER, VAE_DECODER
@@ -76,6 +76,14 @@ class StableDiffusion35(Architecture):
         from wsd.models.sd35.single_file import keys_of
 
         return keys_of(family, component)
+
+    def spell_adapter_modules(
+        self, family: Family, component: Component, modules: Iterable[str]
+    ) -> Iterator[tuple[str, ModuleRows]]:
+        """Yield the names of diffusers', PEFT's, kohya's, ComfyUI's and OneTrainer's adapters."""
+        from wsd.models.sd35.adapter_names import spell_modules
+
+        yield from spell_modules(family, component, modules)
 
     def pipeline_options(self, family: Family) -> Mapping[str, Any]:
         """Return None for the text encoder that is left out, and for its tokenizer."""
