@@ -4,6 +4,8 @@ The model has diffusers' own classes and few kernels (tests/grain.py). It is com
 without it: ``textEncoder3: false``, as diffusers' ``text_encoder_3=None``.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -21,8 +23,8 @@ from wsd.evaluate.metrics import psnr, relative_error
 from wsd.evaluate.parity import compare
 from wsd.evaluate.weighted_prompts import encode_prompt
 from wsd.runtime.driver import LoadOptions, open_stage_renderer
-from wsd.runtime.request import GenerationRequest
-from wsd.spec.roles import DENOISER, VAE_DECODER
+from wsd.runtime.request import GenerationRequest, SkipLayerGuidance
+from wsd.spec.roles import BLOCK_SCALES, DENOISER, VAE_DECODER
 from wsd.spec.tolerances import LATENTS_TOLERANCE, PICTURE_PSNR, STAGE_TOLERANCE
 from wsd.util.progress import Quiet
 
@@ -79,7 +81,10 @@ def renderer(bundle, open_host, with_t5):
 def inputs(library, role, size, seed):
     draw = torch.Generator().manual_seed(seed)
     (entry,) = library.entries(role, size)
-    return {spec.name: torch.randn(spec.shape, generator=draw) for spec in entry.inputs}
+    given = {spec.name: torch.randn(spec.shape, generator=draw) for spec in entry.inputs}
+    if BLOCK_SCALES in given:
+        given[BLOCK_SCALES].fill_(1)
+    return given
 
 
 @pytest.mark.exhaustive
@@ -121,6 +126,41 @@ def test_one_step_and_the_decoder(pipeline, library, renderer, size):
         image = pipeline.vae.decode(latents / config.scaling_factor + config.shift_factor).sample
     found = renderer.decode_latents(latents.numpy(), size)
     assert relative_error(found, image.numpy()) < STAGE_TOLERANCE
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("left_out", [[0], [1, 2]], ids=str)
+def test_one_step_without_some_blocks(pipeline, library, renderer, left_out):
+    size = GRAIN.sizes[0]
+    given = inputs(library, DENOISER, size, 1) | {"timestep": torch.tensor([500.5])}
+    given[BLOCK_SCALES][0, left_out] = 0
+    with torch.no_grad():
+        expected = pipeline.transformer(
+            given["latents"], given["text_embeddings"], given["pooled_text"], given["timestep"],
+            skip_layers=left_out,
+        ).sample  # fmt: skip
+    found = renderer.predict_noise({name: array.numpy() for name, array in given.items()}, size)
+    assert relative_error(found, expected.numpy()) < STAGE_TOLERANCE
+
+
+SKIP = SkipLayerGuidance((0, 2), 2.0, 0.01, 0.6)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("scheduler", ["flow_euler", "flow_heun"])
+def test_skip_layer_guidance(checkpoint, pipeline, renderer, scheduler):
+    """It guides the second and the third prediction, which Heun's method takes in two steps."""
+    wanted = GenerationRequest(
+        PROMPTS[0], "blue", steps=5, seed=3, scheduler=scheduler, skip_layers=SKIP
+    )
+    images, latents = draw_reference(checkpoint, pipeline, wanted, Quiet())
+    drawn = renderer.draw(wanted)
+    assert relative_error(drawn.latents, latents) < LATENTS_TOLERANCE
+    assert min(map(psnr, drawn.images, images)) > PICTURE_PSNR
+    plain = renderer.draw(replace(wanted, skip_layers=None))
+    assert relative_error(plain.latents, drawn.latents) > 10 * LATENTS_TOLERANCE
+    said = "Skip guidance layers: 0 2, Skip layer guidance scale: 2, "
+    assert said in drawn.settings[0]
 
 
 @pytest.mark.exhaustive

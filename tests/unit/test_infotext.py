@@ -8,9 +8,10 @@ from PIL import Image
 
 from commands import wsd
 from wsd.models.schedulers import SCHEDULERS
+from wsd.runtime.driver import page_options
 from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.infotext import format_settings
-from wsd.runtime.request import GenerationRequest, SizeConditions
+from wsd.runtime.request import GenerationRequest, SizeConditions, SkipLayerGuidance
 from wsd.spec.picture import FITS
 
 REQUEST = GenerationRequest(
@@ -61,6 +62,7 @@ def of_prompt(request):
         "negativePrompt2": request.negative_prompt2,
         "guidanceRescale": request.guidance_rescale,
         "clipSkip": request.clip_skip,
+        **{name: value for name, value in page_options(request).items() if name.startswith("skip")},
         "conditions": {camel[name]: pair for name, pair in request.conditions.given().items()},
     }
     return {name: value for name, value in values.items() if value is not None}
@@ -81,6 +83,7 @@ CHANGES = {
     "sizes": {"conditions": SizeConditions((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12))},
     "rescale": {"guidance_rescale": 0.7},
     "skipped layers": {"clip_skip": 1},
+    "skip-layer guidance": {"skip_layers": SkipLayerGuidance((7, 8, 9), 3.0, 0.0, 1 / 3)},
     "whole numbers": {"guidance_scale": 8.0, "eta": 1.0, "seed": -5},
     **{name: {"scheduler": name} for name in SCHEDULERS},
 }

@@ -30,7 +30,7 @@ from wsd.runtime.picture_fit import nearest_size
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.validation import check_conditioning
 from wsd.spec.parameter import Storage
-from wsd.spec.roles import SAFETY_CHECKER
+from wsd.spec.roles import BLOCK_SCALES, SAFETY_CHECKER
 from wsd.spec.tensor import Size
 from wsd.util.progress import Progress
 
@@ -260,15 +260,17 @@ def check_drawing(
     family = checkpoint.family
     request = complete_request(checkpoint, request)
     check_early(family, request, picture)
+    constants = family.architecture.constant_inputs(family, family.sizes[0])
     check_conditioning(
         request,
         family.name,
         len(family.conditioning.encoders),
         family.conditioning.empty_negative,
-        takes_sizes="time_ids" in family.architecture.constant_inputs(family, family.sizes[0]),
+        takes_sizes="time_ids" in constants,
         has_picture=picture is not None,
         max_clip_skip=family.architecture.max_clip_skip(family),
         prompt_chunks=family.prompt_chunks,
+        blocks=len(constants.get(BLOCK_SCALES, ())),
     )
     if picture is not None and not any(component.parts for component in family.components):
         raise UsageError(
@@ -387,6 +389,8 @@ def _prompt_arguments(pipeline: Any, family: Family, request: GenerationRequest)
         **request.conditions.arguments(),
     }
     arguments = {name: value for name, value in arguments.items() if value is not None}
+    if request.skip_layers is not None:
+        arguments |= request.skip_layers.arguments()
     if request.guidance_rescale > 0:
         _require_rescale(type(pipeline))
         arguments["guidance_rescale"] = request.guidance_rescale

@@ -59,7 +59,7 @@ from wsd.runtime.settings import check_settings, planned_peak, tile_of, with_way
 from wsd.runtime.validation import check_picture
 from wsd.spec.inference_settings import DiffusionSettings
 from wsd.spec.manifest import Manifest
-from wsd.spec.roles import DENOISER, SAFETY_CHECKER, VAE_ENCODER
+from wsd.spec.roles import BLOCK_SCALES, DENOISER, SAFETY_CHECKER, VAE_ENCODER
 from wsd.spec.tensor import Size
 from wsd.spec.tolerances import (
     PEAK_MEMORY_MARGIN,
@@ -517,6 +517,8 @@ def _make_denoiser_inputs(
         **{name: np.array([values], np.float32) for name, values in constant.items()},
         **text,
     }
+    if request.skip_layers is not None:
+        known[BLOCK_SCALES][0, list(request.skip_layers.layers)] = 0
     (denoiser,) = manifest.entries(DENOISER, size)
     return {spec.name: known[spec.name] for spec in denoiser.inputs if spec.name in known}
 
@@ -542,7 +544,13 @@ def _predict(pipeline: Any, given: dict[str, torch.Tensor]) -> np.ndarray:
     if hasattr(pipeline, "transformer"):
         flow: np.ndarray = (
             pipeline.transformer(
-                given["latents"], given["text_embeddings"], given["pooled_text"], given["timestep"]
+                given["latents"],
+                given["text_embeddings"],
+                given["pooled_text"],
+                given["timestep"],
+                skip_layers=(given[BLOCK_SCALES][0] == 0).nonzero().flatten().tolist()
+                if BLOCK_SCALES in given
+                else None,
             )
             .sample.cpu()
             .numpy()

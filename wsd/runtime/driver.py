@@ -31,7 +31,7 @@ from wsd.runtime.page_types import (
     read_answer,
 )
 from wsd.runtime.prompt_syntax import PromptSyntax
-from wsd.runtime.request import GenerationRequest
+from wsd.runtime.request import GenerationRequest, SkipLayerGuidance
 from wsd.runtime.server import served
 from wsd.runtime.settings import check_settings, settle_request
 from wsd.runtime.validation import check_ignored_rules, check_picture
@@ -494,11 +494,18 @@ def page_options(
         "negativePrompt2": request.negative_prompt2,
         "guidanceRescale": request.guidance_rescale or None,
         "clipSkip": request.clip_skip or None,
+        **_skip_layer_options(request.skip_layers),
         **{_camel_case(name): list(pair) for name, pair in request.conditions.given().items()},
     }
     given = {name: value for name, value in options.items() if value is not None}
     of_picture = {} if picture is None else dict(_picture_options(picture))
     return cast(GenerateOptions, {**given, **of_picture})
+
+
+def _skip_layer_options(skip: SkipLayerGuidance | None) -> dict[str, Any]:
+    """Return skip-layer guidance as the page's ``generate`` takes it."""
+    arguments = {} if skip is None else skip.arguments()
+    return {_camel_case(name): value for name, value in arguments.items()}
 
 
 def _camel_case(name: str) -> str:

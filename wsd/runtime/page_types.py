@@ -42,6 +42,10 @@ class GenerateOptions(TypedDict, total=False):
     prompt2: str | list[str]
     negativePrompt2: str | list[str]
     guidanceRescale: float
+    skipGuidanceLayers: list[int]
+    skipLayerGuidanceScale: float
+    skipLayerGuidanceStart: float
+    skipLayerGuidanceStop: float
     clipSkip: int
     originalSize: list[int]
     cropTopLeft: list[int]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from wsd.errors import UsageError
 from wsd.models.schedulers import MAX_STEPS, SCHEDULERS
 from wsd.runtime.prompt_syntax import PromptSyntax, parse_weights
 from wsd.spec.inference_settings import MAX_GUIDANCE
 from wsd.spec.seed import MAX_SEED, MIN_SEED
+from wsd.spec.skip_layer_guidance import DEFAULT_SCALE, DEFAULT_START, DEFAULT_STOP
 
 MAX_IMAGES = 16
 
@@ -50,6 +52,51 @@ class SizeConditions:
 
 
 @dataclass(frozen=True)
+class SkipLayerGuidance:
+    """Guidance away from what a transformer predicts without some of its blocks.
+
+    Attributes:
+        layers: blocks that are left out, counted from 0; diffusers' ``skip_guidance_layers``.
+        scale: how much of the difference is added to the guided prediction, 0 to 50.
+        start: it begins after this share of the steps, 0 to 1.
+        stop: it ends before this share of the steps, above ``start`` and up to 1.
+    """
+
+    layers: tuple[int, ...]
+    scale: float = DEFAULT_SCALE
+    start: float = DEFAULT_START
+    stop: float = DEFAULT_STOP
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range, or would have no effect."""
+        if not self.layers or min(self.layers) < 0 or len(set(self.layers)) < len(self.layers):
+            listed = ",".join(map(str, self.layers))
+            raise UsageError(
+                f"skip guidance layers is {listed!r}",
+                "give numbers of the transformer's blocks from 0 on, each once, such as 7,8,9",
+            )
+        if not 0 <= self.scale <= MAX_GUIDANCE:
+            raise UsageError(
+                f"skip layer guidance scale is {self.scale}",
+                f"it must be from 0 to {MAX_GUIDANCE:g}",
+            )
+        if not 0 <= self.start < self.stop <= 1:
+            raise UsageError(
+                f"skip layer guidance starts at {self.start} and stops at {self.stop}",
+                "both are shares of the steps from 0 to 1, and the start is less than the stop",
+            )
+
+    def arguments(self) -> dict[str, Any]:
+        """Return them as arguments of diffusers' pipeline."""
+        return {
+            "skip_guidance_layers": list(self.layers),
+            "skip_layer_guidance_scale": self.scale,
+            "skip_layer_guidance_start": self.start,
+            "skip_layer_guidance_stop": self.stop,
+        }
+
+
+@dataclass(frozen=True)
 class GenerationRequest:
     """What to draw; the names are diffusers'.
 
@@ -75,6 +122,8 @@ class GenerationRequest:
         clip_skip: how many of the text encoders' last layers are left out. As in diffusers the
             negative prompt is read by all of them; with a prompt syntax of weights it is not, as
             in the web UI.
+        skip_layers: guidance away from the prediction without some blocks, or None for none. As
+            in diffusers it has no effect without classifier-free guidance.
     """
 
     prompt: str
@@ -92,6 +141,7 @@ class GenerationRequest:
     guidance_rescale: float = 0.0
     conditions: SizeConditions = field(default_factory=SizeConditions)
     clip_skip: int = 0
+    skip_layers: SkipLayerGuidance | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is out of range, before anything is loaded."""

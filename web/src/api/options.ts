@@ -189,6 +189,20 @@ export interface GenerateOptions
    */
   guidanceRescale?: number | undefined;
   /**
+   * Blocks of the transformer that are left out for skip-layer guidance, counted from 0: whole numbers
+   * below `guidanceLayers(manifest)`, for Stable Diffusion 3.5 Medium 7, 8 and 9. What the transformer
+   * predicts with the prompt and without them, guidance leads away from. It has an effect with a
+   * guidance scale above 1, and takes two or three calls of the transformer a step. Not with `image`;
+   * a second pass has none.
+   */
+  skipGuidanceLayers?: readonly number[] | undefined;
+  /** How strongly it leads away, 0 to 50; 2.8 unless given. */
+  skipLayerGuidanceScale?: number | undefined;
+  /** Share of the steps after which that begins, 0 to 1; 0.01 unless given. */
+  skipLayerGuidanceStart?: number | undefined;
+  /** Share of the steps before which that ends, above the start and up to 1; 0.2 unless given. */
+  skipLayerGuidanceStop?: number | undefined;
+  /**
    * Seed of the noise, -(2 ** 63) to 2 ** 64 - 1, as of `torch.Generator().manual_seed`; a bigint
    * if it is not a safe integer. Without it, each call takes a random one of 32 bits; the result's
    * `settings` say which.

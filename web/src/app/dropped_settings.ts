@@ -532,6 +532,8 @@ class Adoption {
   private nameWhatProgramsSet(): void {
     const { guidanceRescale = 0 } = this.found;
     if (guidanceRescale > 0) this.refused.push(pair("CFG rescale", String(guidanceRescale)));
+    const { skipGuidanceLayers: layers } = this.found;
+    if (layers !== undefined) this.refused.push(pair("Skip guidance layers", String(layers)));
     for (const [name, numbers] of Object.entries(this.found.conditions ?? {})) {
       this.refused.push(pair(name, String(numbers)));
     }

@@ -18,6 +18,7 @@ import type { Manifest, Size } from "../bundle/manifest";
 import {
   compiledSizes,
   findEntryPoint,
+  guidanceLayers,
   maxClipSkip,
   promptChunks,
   requireEncoder,
@@ -29,7 +30,12 @@ import type { AppliedLora } from "../settings/lora_tags";
 import { needsChunks, parseWeights } from "../settings/prompt_syntax";
 import { schedulerOfClass } from "../settings/sampler_names";
 import type { Seed } from "../settings/seed";
-import { MASKED_FROM, MAX_IMAGES, SCHEDULER_DEFAULTS } from "../util/constants.generated";
+import {
+  MASKED_FROM,
+  MAX_IMAGES,
+  SCHEDULER_DEFAULTS,
+  SKIP_LAYER_GUIDANCE,
+} from "../util/constants.generated";
 import { OptionError } from "../util/errors";
 import { nearestName } from "../util/nearest";
 import { requireInteger, requireObject, requireString, show } from "../util/option_checks";
@@ -94,6 +100,16 @@ export interface SecondPassRequest {
   upscale: Upscale;
 }
 
+/** Skip-layer guidance, all of its options set. */
+export interface SkipLayerGuidance {
+  /** Blocks that are left out, counted from 0. */
+  layers: readonly number[];
+  scale: number;
+  /** Share of the steps after which it begins, and that before which it ends. */
+  start: number;
+  stop: number;
+}
+
 /** The texts of a request, and how they are read. */
 export interface RequestTexts {
   /** One text for each prompt; undefined where embeddings stand for them. */
@@ -124,6 +140,8 @@ export interface GenerationRequest extends RequestTexts {
   conditions?: SizeConditions | undefined;
   /** How much the guided prediction is brought to the deviation of the prompt's; 0 unless given. */
   guidanceRescale?: number | undefined;
+  /** Guidance away from what is predicted without some blocks; none unless given. */
+  skipLayers?: SkipLayerGuidance | undefined;
   steps: number;
   guidanceScale: number;
   seed: Seed;
@@ -192,6 +210,7 @@ export function resolveRequest(
     embeddings,
     conditions: resolveConditions(manifest, options, options.image !== undefined),
     guidanceRescale: options.guidanceRescale,
+    skipLayers: resolveSkipLayers(manifest, options),
     ...resolveSteps(manifest, options),
     guidanceScale: options.guidanceScale ?? defaults.guidance_scale,
     seed: options.seed ?? randomSeed(),
@@ -205,6 +224,64 @@ export function resolveRequest(
     safetyChecker: resolveSafetyChecker(manifest, options.safetyChecker),
     output: options.output ?? "imageData",
   };
+}
+
+/**
+ * Fill in the defaults of skip-layer guidance.
+ *
+ * @returns undefined where there is none.
+ * @throws OptionError if the model has no such blocks, or it would have no effect.
+ */
+function resolveSkipLayers(
+  manifest: Manifest,
+  options: GenerateOptions,
+): SkipLayerGuidance | undefined {
+  const { skipGuidanceLayers: layers, image } = options;
+  const given = {
+    skipLayerGuidanceScale: options.skipLayerGuidanceScale,
+    skipLayerGuidanceStart: options.skipLayerGuidanceStart,
+    skipLayerGuidanceStop: options.skipLayerGuidanceStop,
+  };
+  if (layers === undefined) {
+    const name = Object.entries(given).find(([, value]) => value !== undefined)?.[0];
+    if (name === undefined) return undefined;
+    throw new OptionError(
+      `${name} is given without skipGuidanceLayers`,
+      "give the layers too, such as [7, 8, 9], or leave it out",
+    );
+  }
+  const blocks = guidanceLayers(manifest);
+  if (blocks === 0) {
+    throw new OptionError(
+      `${manifest.model.name} takes no skipGuidanceLayers`,
+      "leave it out, or take Stable Diffusion 3.5 in a bundle of this version of WSD",
+    );
+  }
+  const beyond = layers.find((layer) => layer >= blocks);
+  if (beyond !== undefined) {
+    throw new OptionError(
+      `skipGuidanceLayers has ${beyond}`,
+      `${manifest.model.name} has ${blocks} blocks, counted from 0 to ${blocks - 1}`,
+    );
+  }
+  if (image !== undefined) {
+    throw new OptionError(
+      "both skipGuidanceLayers and image are given",
+      "leave one out: diffusers' pipelines for pictures have no skip-layer guidance",
+    );
+  }
+  const { scale, start, stop } = {
+    scale: given.skipLayerGuidanceScale ?? SKIP_LAYER_GUIDANCE.scale,
+    start: given.skipLayerGuidanceStart ?? SKIP_LAYER_GUIDANCE.start,
+    stop: given.skipLayerGuidanceStop ?? SKIP_LAYER_GUIDANCE.stop,
+  };
+  if (start >= stop) {
+    throw new OptionError(
+      `skipLayerGuidanceStart is ${start}, and skipLayerGuidanceStop is ${stop}`,
+      "both are shares of the steps, and the start is less than the stop",
+    );
+  }
+  return { layers: [...layers], scale, start, stop };
 }
 
 /** @throws UnsupportedError if pictures are to be checked, and the model has no safety checker. */

@@ -2,7 +2,7 @@
 
 import type { Manifest } from "../bundle/manifest";
 import type { SecondPassSettings, Settings } from "../settings/infotext";
-import type { GenerationRequest, SecondPassRequest } from "./generation_request";
+import type { GenerationRequest, SecondPassRequest, SkipLayerGuidance } from "./generation_request";
 
 /**
  * Return the settings that one picture carries: all that is needed to draw it again.
@@ -18,7 +18,7 @@ export function describeRequest(
   const { promptSyntax, conditions, guidanceRescale = 0, clipSkip = 0 } = request;
   const prompt = Math.floor(image / request.imagesPerPrompt);
   const [width, height] = request.size;
-  const { picture, pictureSettings, variation, secondPass, loras = [] } = request;
+  const { picture, pictureSettings, variation, secondPass, loras = [], skipLayers } = request;
   const given = [
     ...(latents === undefined ? [] : ["latents"]),
     ...Object.keys(embeddings),
@@ -43,6 +43,7 @@ export function describeRequest(
     ...(prompts2 && { prompt2: prompts2[prompt] }),
     ...(negativePrompts2 && { negativePrompt2: negativePrompts2[prompt] }),
     ...(guidanceRescale > 0 ? { guidanceRescale } : {}),
+    ...(skipLayers && describeSkipLayers(skipLayers)),
     ...(clipSkip > 0 ? { clipSkip } : {}),
     ...(conditions && { conditions }),
     ...pictureSettings,
@@ -68,6 +69,15 @@ function usedInversions(request: GenerationRequest, prompt: number): string[] {
       text = parts.join("\n");
       return parts.length > 1;
     });
+}
+
+function describeSkipLayers({ layers, scale, start, stop }: SkipLayerGuidance): Partial<Settings> {
+  return {
+    skipGuidanceLayers: layers,
+    skipLayerGuidanceScale: scale,
+    skipLayerGuidanceStart: start,
+    skipLayerGuidanceStop: stop,
+  };
 }
 
 function describeSecondPass(pass: SecondPassRequest): SecondPassSettings {

@@ -316,8 +316,16 @@ export class TextToImagePipeline implements Pipeline {
   private planGuidance(request: GenerationRequest): Guidance {
     const { size, guidanceScale: scale, conditions = {}, guidanceRescale: rescale = 0 } = request;
     const timeIds = makeTimeIds(conditions, size, request.picture !== undefined);
-    const apart = rescale > 0 || timeIds.negative !== undefined;
-    return { scale, rescale, timeIds, atOnce: !apart };
+    // A second pass draws from a picture, for which diffusers has no skip-layer guidance.
+    const skip = request.picture === undefined ? request.skipLayers : undefined;
+    const skipLayers = skip && {
+      layers: skip.layers,
+      scale: skip.scale,
+      after: skip.start * request.steps,
+      before: skip.stop * request.steps,
+    };
+    const apart = rescale > 0 || timeIds.negative !== undefined || skipLayers !== undefined;
+    return { scale, rescale, timeIds, skipLayers, atOnce: !apart };
   }
 
   private guidesAtOnce(size: Size, chunks = 1): boolean {

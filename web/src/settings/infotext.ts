@@ -61,6 +61,11 @@ export interface Settings extends PictureSettings {
   negativePrompt2?: string | undefined;
   /** How much the guided prediction was brought to the deviation of the prompt's; 0 unless given. */
   guidanceRescale?: number | undefined;
+  /** Blocks that were left out for skip-layer guidance, and how that guided, if there was any. */
+  skipGuidanceLayers?: readonly number[] | undefined;
+  skipLayerGuidanceScale?: number | undefined;
+  skipLayerGuidanceStart?: number | undefined;
+  skipLayerGuidanceStop?: number | undefined;
   /** How many of the text encoders' last layers were left out; 0 unless given. */
   clipSkip?: number | undefined;
   /** What SDXL was told of sizes and crops, as far as the caller said it. */
@@ -129,6 +134,10 @@ const MEANINGS = {
   "Prompt 2": "prompt2",
   "Negative prompt 2": "negativePrompt2",
   "CFG rescale": "guidanceRescale",
+  "Skip guidance layers": "skipGuidanceLayers",
+  "Skip layer guidance scale": "skipLayerGuidanceScale",
+  "Skip layer guidance start": "skipLayerGuidanceStart",
+  "Skip layer guidance stop": "skipLayerGuidanceStop",
   "Original size": "originalSize",
   "Crop top left": "cropTopLeft",
   "Target size": "targetSize",
@@ -259,11 +268,29 @@ function pairsOfPrompt(settings: Settings): string[] {
     ...(prompt2 === undefined ? [] : [`Prompt 2: ${quote(prompt2)}`]),
     ...(negativePrompt2 === undefined ? [] : [`Negative prompt 2: ${quote(negativePrompt2)}`]),
     ...(guidanceRescale > 0 ? [`CFG rescale: ${guidanceRescale}`] : []),
+    ...pairsOfSkipLayers(settings),
     ...(clipSkip > 0 ? [`Clip skip: ${clipSkip + 1}`] : []),
     ...CONDITIONS.flatMap(([name, option, between]) => {
       const pair = conditions[option];
       return pair === undefined ? [] : [`${name}: ${pair.join(between)}`];
     }),
+  ];
+}
+
+/** Write skip-layer guidance, if there was any. */
+function pairsOfSkipLayers(settings: Settings): string[] {
+  const { skipGuidanceLayers: layers } = settings;
+  if (layers === undefined) return [];
+  const numbers = [
+    ["scale", settings.skipLayerGuidanceScale],
+    ["start", settings.skipLayerGuidanceStart],
+    ["stop", settings.skipLayerGuidanceStop],
+  ] as const;
+  return [
+    `Skip guidance layers: ${layers.join(" ")}`,
+    ...numbers.flatMap(([name, value]) =>
+      value === undefined ? [] : [`Skip layer guidance ${name}: ${value}`],
+    ),
   ];
 }
 
@@ -326,7 +353,14 @@ export function parseSettings(text: string): Partial<Settings> {
   const { promptSyntax, prompt2, negativePrompt2, guidanceRescale, conditions, loras } = found;
   const prompts = { promptSyntax, prompt2, negativePrompt2, guidanceRescale, conditions, loras };
   const { clipSkip } = found;
-  const picture = { numImages, imageIndex, ...prompts, clipSkip, ...pictureOf(found) };
+  const skipLayers = {
+    skipGuidanceLayers: found.skipGuidanceLayers,
+    skipLayerGuidanceScale: found.skipLayerGuidanceScale,
+    skipLayerGuidanceStart: found.skipLayerGuidanceStart,
+    skipLayerGuidanceStop: found.skipLayerGuidanceStop,
+  };
+  const guided = { ...prompts, clipSkip, ...skipLayers };
+  const picture = { numImages, imageIndex, ...guided, ...pictureOf(found) };
   const values = { steps, guidanceScale, seed, eta, width, height, model, ...picture };
   const scheduler = known?.exact === true ? known.schedulers[0] : undefined;
   const present = Object.entries({ ...values, scheduler }).filter(

@@ -347,6 +347,16 @@ export const ENCODE_IMAGE_CHECKS: Checks = {
   seed: requireSeed,
 };
 
+/** @throws OptionError unless a value is a list of layers, each of them once. */
+const requireLayers = check(
+  "a list of whole numbers from 0 on, each once, such as [7, 8, 9]",
+  (value) =>
+    Array.isArray(value) &&
+    value.length > 0 &&
+    new Set(value).size === value.length &&
+    value.every((layer) => Number.isSafeInteger(layer) && (layer as number) >= 0),
+);
+
 /** Options of `generate`. */
 export const GENERATE_CHECKS: Checks = {
   ...CALLER_CHECKS,
@@ -355,6 +365,10 @@ export const GENERATE_CHECKS: Checks = {
   numInferenceSteps: checkedElsewhere,
   guidanceScale: requireUpTo(MAX_GUIDANCE),
   guidanceRescale: requireUpTo(1),
+  skipGuidanceLayers: requireLayers,
+  skipLayerGuidanceScale: requireUpTo(MAX_GUIDANCE),
+  skipLayerGuidanceStart: requireUpTo(1),
+  skipLayerGuidanceStop: requireUpTo(1),
   ...CONDITION_CHECKS,
   seed: requireSeed,
   width: requireFinite,
@@ -409,6 +423,10 @@ const OPTIONAL_SETTINGS_CHECKS: Checks = {
   prompt2: requireString,
   negativePrompt2: requireString,
   guidanceRescale: requireFinite,
+  skipGuidanceLayers: requireLayers,
+  skipLayerGuidanceScale: requireFinite,
+  skipLayerGuidanceStart: requireFinite,
+  skipLayerGuidanceStop: requireFinite,
   clipSkip: requireFinite,
   conditions: requireAll(CONDITION_CHECKS),
   numImages: check(
@@ -517,6 +535,7 @@ const SYNONYMS: Readonly<Record<string, string>> = {
   cropscoordstopleft: "cropTopLeft",
   negativecropscoordstopleft: "negativeCropTopLeft",
   cfgrescale: "guidanceRescale",
+  skiplayers: "skipGuidanceLayers",
   syntax: "promptSyntax",
   onwarning: "onNotice",
 };
