@@ -17,7 +17,7 @@ from wsd.bundle.self_test import write_fixtures
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import random_checkpoint
 from wsd.compiler.driver import compile_library
-from wsd.errors import RenderError
+from wsd.errors import RenderError, UsageError
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, round_weights
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.evaluate.parity import compare
@@ -103,9 +103,10 @@ def test_text_encoders(pipeline, renderer, prompt):
 @pytest.mark.exhaustive
 def test_weighted_prompts(pipeline, checkpoint, renderer):
     """Each encoder's states are weighed by its own tokens; T5's begin with the first word."""
-    texts = ("a (large:1.4) [red] circle", "a ((blue)) heart, (star:0.3)")
+    texts = ("a (large:1.4) [red] circle", "a ((blue)) heart, (star:0.3)", "two (stars:0.7)")
     encoded = encode_prompt(pipeline, checkpoint.family.conditioning, texts)
-    found = renderer.encode_text(*texts, "a1111")
+    third = texts[2] if len(checkpoint.family.conditioning.encoders) > 2 else None
+    found = renderer.encode_text(*texts[:2], "a1111", prompt3=third)
     assert relative_error(found["text_embeddings"], encoded.embeddings.numpy()) < STAGE_TOLERANCE
     assert relative_error(found["pooled_text"], encoded.pooled.numpy()) < STAGE_TOLERANCE
 
@@ -141,6 +142,33 @@ def test_one_step_without_some_blocks(pipeline, library, renderer, left_out):
         ).sample  # fmt: skip
     found = renderer.predict_noise({name: array.numpy() for name, array in given.items()}, size)
     assert relative_error(found, expected.numpy()) < STAGE_TOLERANCE
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("with_t5", [True], ids=["with T5"], indirect=True)
+@pytest.mark.usefixtures("with_t5")
+@pytest.mark.parametrize("syntax", ["plain", "a1111"])
+def test_third_prompts(checkpoint, pipeline, renderer, syntax):
+    texts = {"prompt3": PROMPTS[1], "negative_prompt3": "a (blue:1.2) heart"}
+    wanted = GenerationRequest(PROMPTS[0], "blue", steps=2, prompt_syntax=syntax)
+    given = replace(wanted, **texts)
+    _, latents = draw_reference(checkpoint, pipeline, given, Quiet())
+    drawn = renderer.draw(given)
+    assert relative_error(drawn.latents, latents) < LATENTS_TOLERANCE
+    other = renderer.draw(wanted).latents
+    assert relative_error(other, latents) > 10 * LATENTS_TOLERANCE
+    assert "Negative prompt 3: " in drawn.settings[0]
+    # An empty third prompt is none.
+    empty = renderer.draw(replace(wanted, prompt3="", negative_prompt3="")).latents
+    np.testing.assert_array_equal(empty, other)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("with_t5", [False], ids=["without T5"], indirect=True)
+@pytest.mark.usefixtures("with_t5")
+def test_third_prompts_without_t5_are_refused(renderer):
+    with pytest.raises(UsageError, match="grain has no third text encoder, and takes no prompt3"):
+        renderer.draw_with(PROMPTS[0], {"prompt3": "b"})
 
 
 SKIP = SkipLayerGuidance((0, 2), 2.0, 0.01, 0.6)

@@ -72,7 +72,8 @@ const FOUND: Record<keyof FoundSettings, true> = {
   ...{ upscale: true, loras: true, promptSyntax: true, prompt2: true, negativePrompt2: true },
   ...{ guidanceRescale: true, conditions: true, clipSkip: true, isOurs: true },
   ...{ clipStop: true, inversions: true, skipGuidanceLayers: true, skipLayerGuidanceScale: true },
-  ...{ skipLayerGuidanceStart: true, skipLayerGuidanceStop: true },
+  ...{ skipLayerGuidanceStart: true, skipLayerGuidanceStop: true, prompt3: true },
+  negativePrompt3: true,
 };
 
 test("the row of readSettings has what it can find", () => {

@@ -324,8 +324,13 @@ _REQUEST = {
         "--prompt-syntax", type=click.Choice(PROMPT_SYNTAXES), default="plain", show_default=True,
         help="How prompts are read: as text, or with weights as in (word:1.3)."),
     "prompt2": click.option("--second-prompt", "prompt2", type=PROMPT,
-                            help="What SDXL's second text encoder reads; the prompt unless given."),
+                            help="What the second text encoder reads; the prompt unless given."),
     "negative2": click.option("--second-negative", "negative2", type=PROMPT,
+                              help="What it reads of the negative prompt."),
+    "prompt3": click.option(
+        "--third-prompt", "prompt3", type=PROMPT,
+        help="What Stable Diffusion 3.5's third text encoder (T5) reads; the prompt unless given."),
+    "negative3": click.option("--third-negative", "negative3", type=PROMPT,
                               help="What it reads of the negative prompt."),
     "guidance_rescale": click.option(
         "--guidance-rescale", type=float, default=0, metavar="X",
@@ -609,6 +614,7 @@ def request_options(*without: str) -> Callable[[Callback], Callback]:
             *, prompt: str, negative: str | None, steps: int | None, guidance: float | None,
             seed: int, size: Size | None, scheduler: str | None, eta: float | None,
             prompt_syntax: PromptSyntax, prompt2: str | None, negative2: str | None,
+            prompt3: str | None, negative3: str | None,
             guidance_rescale: float, clip_skip: int, images: int = 1, **rest: Any,
         ) -> None:  # fmt: skip
             from wsd.runtime.request import GenerationRequest, SizeConditions
@@ -620,7 +626,7 @@ def request_options(*without: str) -> Callable[[Callback], Callback]:
             request = GenerationRequest(
                 prompt, negative, steps, guidance, seed, size, scheduler, eta, images,
                 prompt_syntax, prompt2, negative2, guidance_rescale, SizeConditions(**conditions),
-                clip_skip, skip_layers,
+                clip_skip, skip_layers, prompt3, negative3,
             )  # fmt: skip
             command(request=request, **rest)
 

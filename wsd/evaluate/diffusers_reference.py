@@ -386,6 +386,8 @@ def _prompt_arguments(pipeline: Any, family: Family, request: GenerationRequest)
     arguments: dict[str, Any] = {
         "prompt_2": request.prompt2,
         "negative_prompt_2": request.negative_prompt2,
+        "prompt_3": request.prompt3,
+        "negative_prompt_3": request.negative_prompt3,
         **request.conditions.arguments(),
     }
     arguments = {name: value for name, value in arguments.items() if value is not None}
@@ -395,6 +397,8 @@ def _prompt_arguments(pipeline: Any, family: Family, request: GenerationRequest)
         _require_rescale(type(pipeline))
         arguments["guidance_rescale"] = request.guidance_rescale
     if request.prompt_syntax != "plain":
+        # Embeddings stand for all texts.
+        arguments = {name: value for name, value in arguments.items() if "prompt" not in name}
         arguments |= weighted_arguments(pipeline, family, request)
     elif request.clip_skip:
         arguments["clip_skip"] = request.clip_skip

@@ -468,12 +468,11 @@ def _encode(
 ) -> dict[str, np.ndarray]:
     """Return what conditions the denoiser, by the names of its inputs in the manifest."""
     if request.prompt_syntax != "plain":
-        texts = (request.prompt, request.prompt2 or request.prompt)
         family = checkpoint.family
         weighted = encode_prompt(
             pipeline,
             family.conditioning,
-            texts,
+            request.texts(),
             clip_skip=request.clip_skip,
             chunks=family.prompt_chunks,
         )
@@ -482,7 +481,7 @@ def _encode(
             named["pooled_text"] = weighted.pooled
         return {name: tensor.cpu().numpy() for name, tensor in named.items()}
     family = checkpoint.family
-    others: dict[str, Any] = {"prompt_2": request.prompt2, "prompt_3": None}
+    others: dict[str, Any] = {"prompt_2": request.prompt2, "prompt_3": request.prompt3}
     needed = inspect.signature(pipeline.encode_prompt).parameters
     with restored_level(pipeline):
         encoded = pipeline.encode_prompt(
@@ -578,7 +577,11 @@ def _stages(
 ) -> Iterator[Finding]:  # fmt: skip
     """Compare each stage on the reference's inputs; ``denoiser`` is what the report calls it."""
     found = renderer.encode_text(
-        request.prompt, request.prompt2, request.prompt_syntax, request.clip_skip
+        request.prompt,
+        request.prompt2,
+        request.prompt_syntax,
+        request.clip_skip,
+        request.prompt3,
     )
     for name, states in expected.text.items():
         error = relative_error(found[name], states)

@@ -114,8 +114,12 @@ class GenerationRequest:
         eta: share of DDPM's noise that DDIM and TCD add, 0 to 1, or None for the model's default;
             other schedulers ignore it.
         prompt_syntax: how the prompts are read; see :mod:`wsd.runtime.prompt_syntax`.
-        prompt2: what the second text encoder of SDXL reads; the prompt if None or empty.
+        prompt2: what the second text encoder of SDXL and of Stable Diffusion 3.5 reads; the prompt
+            if None or empty.
         negative_prompt2: the same of the negative prompt, with which it goes.
+        prompt3: what the third text encoder of Stable Diffusion 3.5 reads; the prompt if None or
+            empty.
+        negative_prompt3: the same of the negative prompt.
         guidance_rescale: how much the guided prediction is brought back to the deviation of the
             prompt's, 0 to 1 (Lin et al. 2023, section 3.4).
         conditions: what SDXL is told of sizes and crops.
@@ -142,6 +146,17 @@ class GenerationRequest:
     conditions: SizeConditions = field(default_factory=SizeConditions)
     clip_skip: int = 0
     skip_layers: SkipLayerGuidance | None = None
+    prompt3: str | None = None
+    negative_prompt3: str | None = None
+
+    def texts(self) -> tuple[str, str, str]:
+        """Return what the first, a second and a third text encoder read."""
+        return self.prompt, self.prompt2 or self.prompt, self.prompt3 or self.prompt
+
+    def negative_texts(self) -> tuple[str, str, str]:
+        """Return the same of the negative prompt, which is empty if there is none."""
+        first = self.negative_prompt or ""
+        return first, self.negative_prompt2 or first, self.negative_prompt3 or first
 
     def __post_init__(self) -> None:
         """Refuse what is out of range, before anything is loaded."""
@@ -173,5 +188,7 @@ class GenerationRequest:
                 (self.prompt2, "prompt2", False),
                 (self.negative_prompt, "negative prompt", True),
                 (self.negative_prompt2, "negative prompt2", True),
+                (self.prompt3, "prompt3", False),
+                (self.negative_prompt3, "negative prompt3", True),
             ):
                 parse_weights(text or "", name, negative=negative)

@@ -83,6 +83,11 @@ def check_conditioning(
             f"{model} has {encoders} text encoder, and takes no second prompt",
             "leave it out; models of SDXL have two",
         )
+    if encoders < 3 and (request.prompt3 is not None or request.negative_prompt3 is not None):
+        raise UsageError(
+            f"{model} has no third text encoder, and takes no third prompt",
+            "leave it out, or take Stable Diffusion 3.5 with T5, its third text encoder",
+        )
     if (
         request.negative_prompt2 is not None
         and request.negative_prompt is None
@@ -146,8 +151,9 @@ def check_one_chunk(request: GenerationRequest, model: str) -> None:
     Raises:
         UsageError: for ``BREAK`` before other words.
     """
-    texts = (request.prompt, request.prompt2, request.negative_prompt, request.negative_prompt2)
-    for text in texts:
+    second = (request.prompt2, request.negative_prompt2)
+    third = (request.prompt3, request.negative_prompt3)
+    for text in (request.prompt, request.negative_prompt, *second, *third):
         if needs_chunks(parse_weights(text or "", "prompt", negative=True)):
             raise UsageError(
                 "a prompt has BREAK, which begins another chunk of tokens",

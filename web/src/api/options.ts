@@ -32,7 +32,7 @@ export type Scheduler = (typeof SCHEDULERS)[number] | DiffusersScheduler | (stri
 /** What is given in place of a text: one text, or one for each picture of a batch. */
 export type Prompt = string | readonly string[];
 
-/** How prompts are read, and those of the second text encoder. */
+/** How prompts are read, and those of the further text encoders. */
 export interface PromptOptions {
   /**
    * `plain` unless given, which reads 75 tokens and cuts the rest, as diffusers does. With `a1111` a
@@ -47,12 +47,19 @@ export interface PromptOptions {
    */
   clipSkip?: number | undefined;
   /**
-   * What the second text encoder of SDXL reads, one text or one for each prompt; the prompt unless
+   * What the second text encoder of SDXL and of Stable Diffusion 3.5 reads, one text or one for each prompt; the prompt unless
    * given, or empty.
    */
   prompt2?: Prompt | undefined;
   /** The same of the negative prompt, with which it goes. */
   negativePrompt2?: Prompt | undefined;
+  /**
+   * What the third text encoder reads, T5 of Stable Diffusion 3.5, one text or one for each prompt; the
+   * prompt unless given, or empty. It is refused where the model is loaded without T5.
+   */
+  prompt3?: Prompt | undefined;
+  /** The same of the negative prompt. */
+  negativePrompt3?: Prompt | undefined;
 }
 
 /**

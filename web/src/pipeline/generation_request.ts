@@ -38,7 +38,13 @@ import {
 } from "../util/constants.generated";
 import { OptionError } from "../util/errors";
 import { nearestName } from "../util/nearest";
-import { requireInteger, requireObject, requireString, show } from "../util/option_checks";
+import {
+  requireInteger,
+  requireObject,
+  requireString,
+  show,
+  withoutNulls,
+} from "../util/option_checks";
 import type { Inversion } from "./inversion";
 import { requireSafetyChecker } from "./safety_checker";
 import { resolveConditions } from "./size_conditions";
@@ -123,6 +129,9 @@ export interface RequestTexts {
   prompts2?: readonly string[] | undefined;
   /** The same of the negative prompts. */
   negativePrompts2?: readonly string[] | undefined;
+  /** What the third text encoder reads, as `prompts2`. */
+  prompts3?: readonly string[] | undefined;
+  negativePrompts3?: readonly string[] | undefined;
   /** `plain` unless given. */
   promptSyntax?: PromptSyntax | undefined;
   /** Textual inversions whose words the texts may have. */
@@ -475,7 +484,7 @@ export function resolvePrompts(
   const texts = {
     prompts,
     negativePrompts,
-    ...resolveSecond(manifest, options, count, [positive, negative]),
+    ...resolveFurther(manifest, options, count, [positive, negative]),
     promptSyntax,
     ...(clipSkip > 0 ? { clipSkip } : {}),
   };
@@ -498,65 +507,86 @@ function requireClipSkip(manifest: Manifest, clipSkip: number): void {
 }
 
 /**
- * Take the texts of the second text encoder.
+ * Take the texts of the second and the third text encoder.
  *
  * @param embedded how many prompts and negative prompts embeddings stand for, if they do.
- * @throws OptionError if the model has no second text encoder, or diffusers would ignore them.
+ * @throws OptionError if the model has no such text encoder, or diffusers would ignore them.
  */
-function resolveSecond(
+function resolveFurther(
   manifest: Manifest,
   options: GenerateOptions,
   count: number,
   [positive, negative]: readonly [number | undefined, number | undefined],
-): Pick<RequestTexts, "prompts2" | "negativePrompts2"> {
-  const { prompt2, negativePrompt, negativePrompt2 } = options;
-  const given = [
-    ...(prompt2 === undefined ? [] : ["prompt2"]),
-    ...(negativePrompt2 === undefined ? [] : ["negativePrompt2"]),
-  ];
-  if (given.length === 0) return {};
-  const { encoders, empty_negative } = manifest.conditioning;
-  if (encoders.length < 2) {
+): Pick<RequestTexts, "prompts2" | "negativePrompts2" | "prompts3" | "negativePrompts3"> {
+  const { empty_negative } = manifest.conditioning;
+  const take = (
+    name: "prompt2" | "negativePrompt2" | "prompt3" | "negativePrompt3",
+    first: "prompt" | "negativePrompt",
+    embedded: number | undefined,
+  ): readonly string[] | undefined => {
+    const texts = options[name];
+    if (texts === undefined) return undefined;
+    requireEncoders(manifest, name);
+    if (embedded !== undefined) {
+      throw new OptionError(
+        `both ${name} and ${first}Embeds are given`,
+        `leave ${name} out where embeddings stand for the ` +
+          (first === "prompt" ? "prompt" : "negative prompt"),
+      );
+    }
+    if (
+      first === "negativePrompt" &&
+      options.negativePrompt === undefined &&
+      empty_negative === "zeros"
+    ) {
+      throw new OptionError(
+        `${name} is given without negativePrompt`,
+        "give both: without a negative prompt this model takes zeros for the whole of it",
+      );
+    }
+    return oneOfEach(name, texts, count);
+  };
+  const found = {
+    prompts2: take("prompt2", "prompt", positive),
+    negativePrompts2: take("negativePrompt2", "negativePrompt", negative),
+    prompts3: take("prompt3", "prompt", positive),
+    negativePrompts3: take("negativePrompt3", "negativePrompt", negative),
+  };
+  return withoutNulls(found);
+}
+
+/** @throws OptionError if a model has fewer text encoders than an option's name counts. */
+function requireEncoders(
+  { conditioning, model }: Manifest,
+  name: "prompt2" | "negativePrompt2" | "prompt3" | "negativePrompt3",
+): void {
+  const { length } = conditioning.encoders;
+  if (length < 2 && name.endsWith("2")) {
     throw new OptionError(
-      `${manifest.model.name} has ${encoders.length} text encoder, and takes no ${given[0]!}`,
+      `${model.name} has ${length} text encoder, and takes no ${name}`,
       "leave it out; models of SDXL have two",
     );
   }
-  if (prompt2 !== undefined && positive !== undefined) {
+  if (length < 3 && name.endsWith("3")) {
     throw new OptionError(
-      "both prompt2 and promptEmbeds are given",
-      "leave prompt2 out where embeddings stand for the prompt",
+      `${model.name} has no third text encoder, and takes no ${name}`,
+      "leave it out, or load Stable Diffusion 3.5 with T5, its third text encoder",
     );
   }
-  if (negativePrompt2 !== undefined && negative !== undefined) {
-    throw new OptionError(
-      "both negativePrompt2 and negativePromptEmbeds are given",
-      "leave negativePrompt2 out where embeddings stand for the negative prompt",
-    );
-  }
-  if (negativePrompt2 !== undefined && negativePrompt === undefined && empty_negative === "zeros") {
-    throw new OptionError(
-      "negativePrompt2 is given without negativePrompt",
-      "give both: without a negative prompt this model takes zeros for the whole of it",
-    );
-  }
-  return {
-    ...(prompt2 === undefined ? {} : { prompts2: oneOfEach("prompt2", prompt2, count) }),
-    ...(negativePrompt2 === undefined
-      ? {}
-      : { negativePrompts2: oneOfEach("negativePrompt2", negativePrompt2, count) }),
-  };
 }
 
 /** @throws OptionError for a text that cannot be read with weights. */
 function checkSyntax(texts: RequestTexts, manifest: Manifest): void {
   const { prompts, prompts2, negativePrompts, negativePrompts2 } = texts;
+  const { prompts3, negativePrompts3 } = texts;
   const most = promptChunks(manifest);
   for (const [name, side, given] of [
     ["prompt", "positive", prompts],
     ["prompt2", "positive", prompts2],
     ["negativePrompt", "negative", negativePrompts],
     ["negativePrompt2", "negative", negativePrompts2],
+    ["prompt3", "positive", prompts3],
+    ["negativePrompt3", "negative", negativePrompts3],
   ] as const) {
     for (const text of given ?? []) {
       const parts = parseWeights(text, name, side);

@@ -15,6 +15,7 @@ export function describeRequest(
   image: number,
 ): Settings {
   const { prompts, negativePrompts, prompts2, negativePrompts2, embeddings, latents } = request;
+  const { prompts3, negativePrompts3 } = request;
   const { promptSyntax, conditions, guidanceRescale = 0, clipSkip = 0 } = request;
   const prompt = Math.floor(image / request.imagesPerPrompt);
   const [width, height] = request.size;
@@ -42,6 +43,8 @@ export function describeRequest(
     ...(promptSyntax === undefined || promptSyntax === "plain" ? {} : { promptSyntax }),
     ...(prompts2 && { prompt2: prompts2[prompt] }),
     ...(negativePrompts2 && { negativePrompt2: negativePrompts2[prompt] }),
+    ...(prompts3 && { prompt3: prompts3[prompt] }),
+    ...(negativePrompts3 && { negativePrompt3: negativePrompts3[prompt] }),
     ...(guidanceRescale > 0 ? { guidanceRescale } : {}),
     ...(skipLayers && describeSkipLayers(skipLayers)),
     ...(clipSkip > 0 ? { clipSkip } : {}),

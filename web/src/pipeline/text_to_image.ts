@@ -544,7 +544,7 @@ export class TextToImagePipeline implements Pipeline {
     // Every text is encoded once, also where several pictures have it.
     const encoded = new Map<string, NamedTensors>();
     const encode = async (words: Words | undefined, count: number): Promise<NamedTensors> => {
-      const key = JSON.stringify([words?.text, words?.text2, words?.clipSkip, count]);
+      const key = JSON.stringify([words?.text, words?.text2, words?.text3, words?.clipSkip, count]);
       const known = encoded.get(key);
       if (known !== undefined) return known;
       const made = await this.encodeText(words, count, request);
@@ -632,10 +632,11 @@ export class TextToImagePipeline implements Pipeline {
 }
 
 function promptWords(texts: RequestTexts, index: number): Words {
-  const { prompts, prompts2, promptSyntax: syntax, inversions, clipSkip } = texts;
+  const { prompts, prompts2, prompts3, promptSyntax: syntax, inversions, clipSkip } = texts;
   return {
     text: prompts![index]!,
     text2: prompts2?.[index],
+    text3: prompts3?.[index],
     syntax,
     inversions,
     clipSkip,
@@ -644,12 +645,15 @@ function promptWords(texts: RequestTexts, index: number): Words {
 
 /** Return a negative prompt; undefined if there is none. */
 function negativeWords(texts: RequestTexts, index: number): Words | undefined {
-  const { negativePrompts, negativePrompts2, promptSyntax: syntax, inversions } = texts;
+  const { negativePrompts, negativePrompts2, negativePrompts3, inversions } = texts;
+  const { promptSyntax: syntax } = texts;
   const clipSkip = negativeSkip(texts);
   const text2 = negativePrompts2?.[index];
-  // A second negative prompt alone goes with the empty one, as in diffusers.
-  const text = negativePrompts?.[index] ?? (text2 === undefined ? undefined : "");
-  return text === undefined ? undefined : { text, text2, syntax, inversions, clipSkip };
+  const text3 = negativePrompts3?.[index];
+  // A second or third negative prompt alone goes with the empty one, as in diffusers.
+  const text =
+    negativePrompts?.[index] ?? (text2 === undefined && text3 === undefined ? undefined : "");
+  return text === undefined ? undefined : { text, text2, text3, syntax, inversions, clipSkip };
 }
 
 /**

@@ -41,6 +41,9 @@ export interface FoundSettings {
   /** What the second text encoder of SDXL read, if that was another text. */
   prompt2?: string | undefined;
   negativePrompt2?: string | undefined;
+  /** What the third text encoder of Stable Diffusion 3.5 read, if that was another text. */
+  prompt3?: string | undefined;
+  negativePrompt3?: string | undefined;
   /** How much the guided prediction was brought back to the deviation of the prompt's, 0 to 1. */
   guidanceRescale?: number | undefined;
   /** Blocks that were left out for skip-layer guidance, and how that guided. */
@@ -215,6 +218,8 @@ export function take(found: FoundSettings, meaning: Meaning, name: string, text:
     case "negativePrompt":
     case "prompt2":
     case "negativePrompt2":
+    case "prompt3":
+    case "negativePrompt3":
     case "sampler":
     case "schedule":
     case "model":

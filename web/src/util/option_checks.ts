@@ -233,6 +233,8 @@ const PROMPT_CHECKS: Checks = {
   clipSkip: checkedElsewhere,
   prompt2: checkedElsewhere,
   negativePrompt2: checkedElsewhere,
+  prompt3: checkedElsewhere,
+  negativePrompt3: checkedElsewhere,
 };
 
 /** Options of `encodePrompt`. */
@@ -246,6 +248,7 @@ export const ENCODE_CHECKS: Checks = {
 export const COUNT_CHECKS: Checks = {
   promptSyntax: requireOneOf(...PROMPT_SYNTAXES),
   prompt2: requireString,
+  prompt3: requireString,
   negative: requireBoolean,
   signal: requireSignal,
 };
@@ -422,6 +425,8 @@ const OPTIONAL_SETTINGS_CHECKS: Checks = {
   promptSyntax: requireOneOf(...PROMPT_SYNTAXES),
   prompt2: requireString,
   negativePrompt2: requireString,
+  prompt3: requireString,
+  negativePrompt3: requireString,
   guidanceRescale: requireFinite,
   skipGuidanceLayers: requireLayers,
   skipLayerGuidanceScale: requireFinite,

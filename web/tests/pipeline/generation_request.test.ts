@@ -611,3 +611,44 @@ describe("skip-layer guidance", () => {
     expect(error.message).toBe("other takes no skipGuidanceLayers");
   });
 });
+
+describe("third prompts", () => {
+  const three = {
+    ...xl,
+    model: { name: "three" },
+    conditioning: { encoders: ["one", "two", "three"], empty_negative: "encode" },
+  } as unknown as Manifest;
+
+  test("are one for all prompts, or one for each, and in the settings", () => {
+    const request = resolveRequest(three, ["a", "b"], {
+      prompt3: ["c", "d"],
+      negativePrompt3: "e",
+    });
+    expect(request.prompts3).toEqual(["c", "d"]);
+    expect(request.negativePrompts3).toEqual(["e", "e"]);
+    const settings = describeRequest(three, request, 1);
+    const text = formatSettings(settings);
+    expect(text).toContain("Prompt 3: d, Negative prompt 3: e");
+    expect(parseSettings(text)).toMatchObject({ prompt3: "d", negativePrompt3: "e" });
+    expect(resolveOptions(three, {}).prompts3).toBeUndefined();
+  });
+
+  test.each([{ prompt3: "b" }, { negativePrompt3: "b" }])(
+    "are refused where there is no third text encoder: %j",
+    (options) => {
+      const two = { ...xl, model: { name: "two" } } as unknown as Manifest;
+      const { message, hint } = thrownBy(() => resolveOptions(two, options));
+      expect(message).toContain("two has no third text encoder, and takes no ");
+      expect(hint).toContain("T5");
+    },
+  );
+
+  test("are refused beside embeddings, for other counts, and where weights cannot be read", () => {
+    for (const [options, said] of [
+      [{ prompt3: ["b", "c"] }, "prompt3 has 2 texts, and there are 1 prompts"],
+      [{ prompt3: "(b:x)", promptSyntax: "a1111" }, "prompt3"],
+    ] as [GenerateOptions, string][]) {
+      expect(thrownBy(() => resolveOptions(three, options)).message).toContain(said);
+    }
+  });
+});
