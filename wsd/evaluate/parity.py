@@ -45,7 +45,7 @@ from wsd.evaluate.safety_reference import Decision, SafetyReference, differ_most
 from wsd.evaluate.tiled_decode import Tiled, decode_tiles, encode_tiles
 from wsd.evaluate.weighted_prompts import encode_prompt
 from wsd.models.family import Family
-from wsd.models.schedulers import MAX_STEPS
+from wsd.models.schedulers import MAX_STEPS, noise_kind
 from wsd.runtime.driver import (
     LoadOptions,
     OpenHost,
@@ -404,7 +404,9 @@ def _run_reference(
             checkpoint.family.eta if request.eta is None else request.eta,
             None
             if picture is None
-            else picture.count_steps(request.steps or checkpoint.family.steps),
+            else picture.count_steps(
+                request.steps or checkpoint.family.steps, noise_kind(checkpoint.scheduler)
+            ),
             space.tokens(size),
         ),
         tiled=tiled,

@@ -236,7 +236,8 @@ def check_picture(
             "with them",
             "give no mask, or take another model",
         )
-    picture.count_steps(request.steps or manifest.defaults.steps)
+    steps = request.steps or manifest.defaults.steps
+    picture.count_steps(steps, manifest.noise_schedule.kind)
     size = request.size or nearest_size(picture.size, _sizes(manifest))
     return replace(request, size=size), picture.fit_to(size)
 

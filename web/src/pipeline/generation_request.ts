@@ -309,21 +309,31 @@ export function needsMask(manifest: Pick<Manifest, "pipeline">): boolean {
   return manifest.pipeline === "inpainting";
 }
 
+/** The kind of noise schedule, by which the steps of a strength are counted. */
+export type NoiseKind = Manifest["noise_schedule"]["kind"];
+
 /**
- * Count the steps that are run of a picture's, as diffusers' `get_timesteps` does.
+ * Count the steps that are run of a picture's, as diffusers' `get_timesteps` does: it rounds the steps
+ * that are run down, and in the pipelines of flow matching those that are left out.
  *
  * @throws OptionError if the strength is out of range, or none is run.
  */
-export function countSteps(steps: number, strength: number): number {
+export function countSteps(steps: number, strength: number, kind: NoiseKind): number {
   if (!(strength > 0 && strength <= 1)) {
     throw new OptionError(`strength is ${show(strength)}`, "it must be above 0, and at most 1");
   }
-  const run = Math.min(Math.trunc(steps * strength), steps);
+  const run = roundSteps(steps, strength, kind);
   if (run >= 1) return run;
   throw new OptionError(
     `a strength of ${strength} runs none of ${steps} steps`,
     `take a strength of at least ${Math.ceil(1000 / steps) / 1000}, or more steps`,
   );
+}
+
+/** Count as {@link countSteps}, without its errors. */
+export function roundSteps(steps: number, strength: number, kind: NoiseKind): number {
+  const exact = Math.min(steps * strength, steps);
+  return kind === "flow" ? steps - Math.trunc(steps - exact) : Math.trunc(exact);
 }
 
 /**
@@ -347,7 +357,7 @@ export function withPicture(
       "give image and mask, or choose a model that draws from text",
     );
   }
-  countSteps(request.steps, picture.strength);
+  countSteps(request.steps, picture.strength, manifest.noise_schedule.kind);
   checkMask(manifest, request, picture);
   checkLatents(manifest, request, picture);
   const { pixels, mask } = picture;

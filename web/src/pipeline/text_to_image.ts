@@ -465,7 +465,9 @@ export class TextToImagePipeline implements Pipeline {
       constants.config,
       steps,
       eta,
-      picture === undefined ? 0 : steps - countSteps(steps, picture.strength),
+      picture === undefined
+        ? 0
+        : steps - countSteps(steps, picture.strength, this.manifest.noise_schedule.kind),
       Math.floor(height / patch) * Math.floor(width / patch),
     );
   }

@@ -643,10 +643,10 @@ describe("third prompts", () => {
     },
   );
 
-  test("are refused beside embeddings, for other counts, and where weights cannot be read", () => {
+  test("are refused in other counts, and where they begin another chunk", () => {
     for (const [options, said] of [
       [{ prompt3: ["b", "c"] }, "prompt3 has 2 texts, and there are 1 prompts"],
-      [{ prompt3: "(b:x)", promptSyntax: "a1111" }, "prompt3"],
+      [{ prompt3: "b BREAK c", promptSyntax: "a1111" }, "prompt3 has BREAK"],
     ] as [GenerateOptions, string][]) {
       expect(thrownBy(() => resolveOptions(three, options)).message).toContain(said);
     }

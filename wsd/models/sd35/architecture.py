@@ -33,6 +33,8 @@ class StableDiffusion35(Architecture):
 
     name = "stable-diffusion-3.5"
     diffusers_pipeline = "StableDiffusion3Pipeline"
+    diffusers_image_to_image = "StableDiffusion3Img2ImgPipeline"
+    diffusers_inpaint = "StableDiffusion3InpaintPipeline"
     encoder_files: ClassVar[Mapping[str, str]] = {
         "text_encoder": "clip_l",
         "text_encoder_2": "clip_g",
