@@ -35,10 +35,11 @@ from wsd.spec import (
     seed,
     selection,
     self_test,
+    skip_layer_guidance,
     tolerances,
 )
 from wsd.spec.precision import DTYPES
-from wsd.spec.roles import LINEAR_COMBINATION_TERMS, ROLES, TEXT_STATES
+from wsd.spec.roles import BLOCK_SCALES, LINEAR_COMBINATION_TERMS, ROLES, TEXT_STATES
 from wsd.util import json_reader
 from wsd.util.files import REPOSITORY, write_atomically
 
@@ -299,6 +300,17 @@ def render_constants() -> str:
                 "ROLES": list(ROLES),
                 "LINEAR_COMBINATION_TERMS": LINEAR_COMBINATION_TERMS,
                 "TEXT_STATES": TEXT_STATES,
+                "BLOCK_SCALES": BLOCK_SCALES,
+            },
+        ),
+        (
+            "wsd/spec/skip_layer_guidance.py",
+            {
+                "SKIP_LAYER_GUIDANCE": {
+                    "scale": skip_layer_guidance.DEFAULT_SCALE,
+                    "start": skip_layer_guidance.DEFAULT_START,
+                    "stop": skip_layer_guidance.DEFAULT_STOP,
+                }
             },
         ),
         ("wsd/spec/precision.py", {"PRECISIONS": list(DTYPES)}),

@@ -140,6 +140,8 @@ export interface EncodeOptions extends PromptOptions {
 export interface CountOptions extends Pick<PromptOptions, "promptSyntax"> {
   /** What the second text encoder reads; the prompt unless given, or empty. */
   prompt2?: string | undefined;
+  /** What the third text encoder reads; the prompt unless given, or empty. */
+  prompt3?: string | undefined;
   /** Whether it is a negative prompt, in which `AND` is a word; false unless given. */
   negative?: boolean | undefined;
   /** Cancels this call. */

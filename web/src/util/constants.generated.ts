@@ -62,6 +62,10 @@ export const ROLES = [
 ] as const;
 export const LINEAR_COMBINATION_TERMS = 5;
 export const TEXT_STATES = "text_embeddings";
+export const BLOCK_SCALES = "block_scales";
+
+// wsd/spec/skip_layer_guidance.py
+export const SKIP_LAYER_GUIDANCE = { scale: 2.8, start: 0.01, stop: 0.2 } as const;
 
 // wsd/spec/precision.py
 export const PRECISIONS = ["f32", "f16", "w8a16"] as const;
