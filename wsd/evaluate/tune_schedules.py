@@ -311,7 +311,7 @@ def _kernel(name: str, scheduled: Any, function: Any) -> GeneratedKernel | None:
     """
     try:
         with tvm_compat.calling_tvm("code generation for a schedule that is tried"):
-            shaders = tvm_compat.build_function(name, scheduled)
+            shaders = tvm_compat.build_functions({name: scheduled})
     except CompileError:
         return None
     if len(shaders) != 1:
