@@ -33,7 +33,6 @@ from wsd.compiler.tvm_compat import (
     tir,
     version,
 )
-from wsd.errors import UsageError
 from wsd.evaluate import tune_schedules
 from wsd.evaluate.benchmark import bench
 from wsd.evaluate.tune_schedules import agree, scheduled_by_rules
@@ -147,17 +146,6 @@ def test_tuned_kernels_draw_the_same_picture(by_hand, speck, open_model):
     # A flat picture would agree too easily.
     assert pictures[0].std() > 5
     assert np.abs(pictures[0] - pictures[1]).max() <= 1
-
-
-@pytest.mark.full
-def test_a_named_database_without_any_function_of_the_model_is_refused(fused):
-    database = replace(
-        database_of(ADAPTERS[0], fused, []), kernels=(), workloads=(), records=()
-    )  # fmt: skip
-    chosen = ChosenDatabases((database,), named=True)
-    with pytest.raises(UsageError, match="speck has schedules for none") as caught:
-        compile_library(SPECK, SPECK.sizes, "f32", Quiet(), databases=chosen)
-    assert "leave --database out" in caught.value.hint
 
 
 SHIPPED = [family for family in FAMILIES.values() if family.schedules is not None]

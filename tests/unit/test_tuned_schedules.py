@@ -13,15 +13,18 @@ from tvm.relax import op
 
 from relax_functions import relax_function
 from speck import SPECK
+from wsd.compiler import driver
 from wsd.compiler.dump import Dump
 from wsd.compiler.match.replace import shader_variants
 from wsd.compiler.pipeline import (
+    lower,
     lowering_passes,
     report_functions,
     run_passes,
     scheduling_passes,
 )
 from wsd.compiler.schedule_database import (
+    ChosenDatabases,
     ScheduleDatabase,
     TunedKernel,
     TuningAdapter,
@@ -43,7 +46,7 @@ from wsd.compiler.tvm_compat import (
     tir,
     version,
 )
-from wsd.errors import CompileError
+from wsd.errors import CompileError, ToolError, UsageError
 from wsd.evaluate import tune_schedules
 from wsd.evaluate.tune_schedules import (
     Budget,
@@ -63,12 +66,15 @@ EMPTY = ScheduleDatabase(
 TILE = DirectTile(2, 4, threads=32, depth=4)
 
 
-def fused(m=16, n=24, k=8):
+def imported(m=16, n=24, k=8):
     def body(emit, x, w):
         return emit(op.nn.relu(emit(op.matmul(x, emit(op.permute_dims(w))))))
 
-    module = relax_function({"x": (m, k), "w": (n, k)}, body)
-    return run_passes(lowering_passes({}), module, Dump())
+    return relax_function({"x": (m, k), "w": (n, k)}, body)
+
+
+def fused(m=16):
+    return run_passes(lowering_passes({}), imported(m), Dump())
 
 
 def the_function(module):
@@ -111,7 +117,7 @@ def test_a_database_gives_its_function_a_variant_for_the_adapters_it_was_tuned_o
     assert (launch.grid, variant.threads, variant.shared_bytes) == ((2, 1, 1), 32, 0)
     assert "@workgroup_size(32, 1, 1)\nfn main(" in launch.head + launch.body
     # The kernel of the rules, which the library keeps, has the same buffers.
-    own = run_passes(scheduling_passes(), module, Dump())
+    own = run_passes(scheduling_passes(), fused(), Dump())
     [shader] = build_functions({name: the_function(own)}).values()
     assert "@workgroup_size(64, 1, 1)" in shader
     assert sorted(storage_buffers(shader)) == sorted(launch.buffers)
@@ -132,6 +138,17 @@ def test_a_tuned_variant_comes_after_the_written_ones_and_counts_as_they_do(modu
 
 def test_a_database_of_other_functions_gives_none(module):
     assert add_tuned_variants({}, fused(m=8), [database_of(module)]) == {}
+
+
+@pytest.mark.slow
+def test_a_named_database_that_is_of_no_use_is_refused(module):
+    chosen = ChosenDatabases((database_of(module),), named=True)
+    _, report = lower(imported(), {}, Dump(), chosen.databases)
+    driver._check_use(chosen, report)
+    _, without = lower(imported(m=8), {}, Dump(), chosen.databases)
+    with pytest.raises(UsageError, match="a model has schedules for none") as caught:
+        driver._check_use(chosen, without)
+    assert "leave --database out" in caught.value.hint
 
 
 @pytest.mark.slow
@@ -250,7 +267,8 @@ class TimedHost:
     """In the place of an adapter: each kernel takes the time of its place among them."""
 
     adapter = KernelAdapter(
-        vendor="", architecture="", description="SwiftShader", features=frozenset(), threads=256,
+        vendor="google", architecture="swiftshader", description="SwiftShader",
+        features=frozenset(), threads=256,
         shared_bytes=16384, subgroup_size=(0, 0), subgroup_matrices=frozenset(),
     )  # fmt: skip
 
@@ -291,6 +309,15 @@ def test_a_candidate_that_is_far_slower_is_run_once(
         assert [found[0] for found in repeats] == [1] * 3
         assert all(len(found) > 1 and found[1] > 1 for found in repeats)
         assert (tuned.before, tuned.after) == (own, others)
+
+
+def test_an_adapter_without_a_vendor_is_refused(monkeypatch, tmp_path):
+    host = TimedHost(1.0, 1.0)
+    host.adapter = replace(TimedHost.adapter, vendor="")
+    monkeypatch.setattr(tune_schedules, "open_kernel_host", lambda: nullcontext(host))
+    with pytest.raises(ToolError, match="does not say its vendor"):
+        tune_family(SPECK, SPECK.sizes, "f32", tmp_path / "new", 1, 1, 0, Quiet())
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.slow

@@ -119,7 +119,7 @@ def tune_family(
 
     Raises:
         UsageError: if the database in the folder is of another TVM, model, precision or adapter.
-        ToolError: if Node.js is missing, or the adapter cannot time kernels.
+        ToolError: if Node.js is missing, or the adapter cannot time kernels or has no vendor.
     """
     wanted = tuning_target(family, dtype, tvm_compat.version())
     earlier = read_database(folder) if (folder / TABLE).exists() else None
@@ -129,6 +129,12 @@ def tune_family(
         adapter = TuningAdapter(
             host.adapter.vendor, host.adapter.architecture, host.adapter.description
         )
+        if not adapter.vendor:
+            raise ToolError(
+                f"the adapter {adapter.description!r} does not say its vendor",
+                "tune on an adapter that does: schedules run on adapters of one vendor and "
+                "architecture",
+            )
         if earlier is not None and earlier.adapter != adapter:
             raise UsageError(
                 f"{folder} was tuned on {earlier.adapter.description}, and this is "
