@@ -27,7 +27,7 @@ from wsd.errors import UsageError
 from wsd.models.registry import FAMILIES
 
 ADAPTER = TuningAdapter("a vendor", "an architecture", "a description")
-EMPTY = ScheduleDatabase(tuning_target(SPECK, "f32", "0.27.0"), ADAPTER, ((16, 16),), 3)
+EMPTY = ScheduleDatabase(tuning_target(SPECK, "f32", "0.27.0"), ADAPTER, ((16, 16),), 3, 1.05)
 ONE = replace(
     EMPTY,
     kernels=(TunedKernel("linear", 2.0, 1.0),),

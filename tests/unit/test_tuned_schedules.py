@@ -61,7 +61,7 @@ from wsd.util.progress import Quiet
 
 EMPTY = ScheduleDatabase(
     TuningTarget(version(), "a model", "its architecture", "f32"),
-    TuningAdapter("google", "swiftshader", "SwiftShader driver"), ((16, 16),), 0,
+    TuningAdapter("google", "swiftshader", "SwiftShader driver"), ((16, 16),), 0, 1.05,
 )  # fmt: skip
 TILE = DirectTile(2, 4, threads=32, depth=4)
 
@@ -316,7 +316,7 @@ def test_an_adapter_without_a_vendor_is_refused(monkeypatch, tmp_path):
     host.adapter = replace(TimedHost.adapter, vendor="")
     monkeypatch.setattr(tune_schedules, "open_kernel_host", lambda: nullcontext(host))
     with pytest.raises(ToolError, match="does not say its vendor"):
-        tune_family(SPECK, SPECK.sizes, "f32", tmp_path / "new", 1, 1, 0, Quiet())
+        tune_family(SPECK, SPECK.sizes, "f32", tmp_path / "new", 1, 1, 0, 1.05, Quiet())
     assert not (tmp_path / "new").exists()
 
 
@@ -328,9 +328,9 @@ def test_a_search_that_is_continued_repeats_nothing(candidates, monkeypatch, tmp
         tune_schedules, "fuse_family", lambda *_: (module, report_functions(module))
     )
 
-    def tune(host, seed):
+    def tune(host, seed, gain=1.05):
         monkeypatch.setattr(tune_schedules, "open_kernel_host", lambda: nullcontext(host))
-        found = tune_family(SPECK, SPECK.sizes, "f32", tmp_path, 100, 60, seed, Quiet())
+        found = tune_family(SPECK, SPECK.sizes, "f32", tmp_path, 100, 60, seed, gain, Quiet())
         assert read_database(tmp_path) == found
         return found
 
@@ -341,6 +341,13 @@ def test_a_search_that_is_continued_repeats_nothing(candidates, monkeypatch, tmp
     again = TimedHost(2.0, 1.0)
     assert tune(again, 0) == found
     assert again.repeats == {}
+    # A schedule that gains too little is not kept, until less is asked for.
+    little = TimedHost(1.2, 1.0)
+    found = tune(little, 0, 1.3)
+    assert (found.kernels, len(found.without_gain)) == ((), 1)
+    unasked = TimedHost(1.2, 1.0)
+    assert tune(unasked, 0, 1.3) == found
+    assert unasked.repeats == {}
     # Another seed tries other candidates.
     faster = TimedHost(2.0, 1.0)
     [kernel] = tune(faster, 1).kernels

@@ -219,9 +219,11 @@ def bench(
               help="How long to search at most.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(MIN_SEED, MAX_SEED), default=0, show_default=True,
               help="Decides the inputs and the order of the schedules.")  # fmt: skip
+@click.option("--gain", type=click.FloatRange(1.0), default=1.05, show_default=True,
+              help="How many times as fast a schedule has to make a kernel.")  # fmt: skip
 def tune(
     chosen: CheckpointChoice, dtype: str | None, sizes: tuple[Size, ...], database: Path,
-    trials: int, seconds: int, seed: int,
+    trials: int, seconds: int, seed: int, gain: float,
 ) -> None:  # fmt: skip
     """Search faster schedules of a model's generated kernels on this machine's WebGPU.
 
@@ -236,7 +238,7 @@ def tune(
     if chosen.is_given:
         family = chosen.variant()
     found = tune_family(
-        family, check_sizes(family, sizes), dtype or "f32", database, trials, seconds, seed,
+        family, check_sizes(family, sizes), dtype or "f32", database, trials, seconds, seed, gain,
         Progress(),
     )  # fmt: skip
     for line in describe_database(found):

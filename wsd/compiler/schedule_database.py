@@ -98,17 +98,19 @@ class ScheduleDatabase:
         adapter: what they were timed on.
         sizes: (width, height) of the pictures whose functions were tuned.
         seed: decides the inputs and the order in which candidates were tried.
+        gain: how many times as fast a schedule had to make a kernel.
         kernels: the kernels that have one, in the order in which they were tuned.
         workloads: a line of TVM's file of workloads for each kernel.
         records: a line of TVM's file of records for each kernel.
         without_gain: SHA-256 of the text of each function for which no faster schedule was found
-            with this seed; it is not tuned again.
+            with this seed and gain; it is not tuned again.
     """
 
     target: TuningTarget
     adapter: TuningAdapter
     sizes: tuple[Size, ...]
     seed: int
+    gain: float
     kernels: tuple[TunedKernel, ...] = ()
     workloads: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
@@ -154,6 +156,7 @@ class _Table:
     adapter: TuningAdapter
     sizes: tuple[Size, ...]
     seed: int
+    gain: float
     kernels: tuple[TunedKernel, ...]
     workloads_sha256: str
     records_sha256: str
@@ -185,6 +188,7 @@ def write_database(database: ScheduleDatabase, folder: Path) -> None:
         adapter=database.adapter,
         sizes=database.sizes,
         seed=database.seed,
+        gain=database.gain,
         kernels=database.kernels,
         workloads_sha256=_digest(database.workloads),
         records_sha256=_digest(database.records),
@@ -220,6 +224,7 @@ def read_database(folder: Path) -> ScheduleDatabase:
         adapter=table.adapter,
         sizes=table.sizes,
         seed=table.seed,
+        gain=table.gain,
         kernels=table.kernels,
         workloads=workloads,
         records=records,
