@@ -1,7 +1,4 @@
-"""Tuned schedules in bundles: they run on the adapters they were tuned on, and draw the same.
-
-From `wsd tune` over `wsd compile --database` to a picture; and what comes with a model.
-"""
+"""Tuned schedules in bundles: they run on the adapters they were tuned on, and draw the same."""
 
 import json
 from dataclasses import replace
@@ -37,7 +34,6 @@ from wsd.evaluate import tune_schedules
 from wsd.evaluate.benchmark import bench
 from wsd.evaluate.tune_schedules import agree, scheduled_by_rules
 from wsd.kernels.registry import TUNED
-from wsd.models.registry import FAMILIES
 from wsd.runtime.dawn_node import open_node_page
 from wsd.runtime.driver import LoadOptions
 from wsd.runtime.kernel_runner import open_kernel_host
@@ -91,11 +87,11 @@ def by_hand(fused, tmp_path_factory):
         for variable, function in fused.functions_items()
         if isinstance(function, tir.PrimFunc) and "normalize" in str(variable.name_hint)
     )
-    # Functions that compute the same have one schedule.
-    here = database_of(ADAPTERS[0], fused, named[:1])
+    here = database_of(ADAPTERS[0], fused, named[::2])
     kernels = applied(fused, here)
-    other = next(name for name in named if kernel_name(name) not in kernels)
-    elsewhere = database_of(ADAPTERS[1], fused, [other])
+    # Functions that compute the same have one schedule.
+    others = [name for name in named if kernel_name(name) not in kernels]
+    elsewhere = database_of(ADAPTERS[1], fused, others)
     databases = ChosenDatabases((here, elsewhere), named=True)
     library = compile_library(SPECK, SPECK.sizes, "f32", Quiet(), databases=databases)
     checkpoint = open_checkpoint(choose_checkpoint(SPECK, None, 0), SPECK)
@@ -146,27 +142,6 @@ def test_tuned_kernels_draw_the_same_picture(by_hand, speck, open_model):
     # A flat picture would agree too easily.
     assert pictures[0].std() > 5
     assert np.abs(pictures[0] - pictures[1]).max() <= 1
-
-
-SHIPPED = [family for family in FAMILIES.values() if family.schedules is not None]
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("family", SHIPPED, ids=lambda family: family.name)
-def test_every_schedule_that_comes_with_a_model_finds_its_function(family):
-    """A changed legalizer gives a function other TIR, and its schedule would do nothing."""
-    found = [
-        database
-        for path in sorted(family.schedules.iterdir())
-        if (database := read_database(path)).target.tvm == version()
-    ]
-    assert found
-    module, _ = fuse_family(family, family.sizes, "f32", Quiet())
-    for database in found:
-        assert database.target == tuning_target(family, "f32", version())
-        functions = apply_tuned_schedules(module, database)
-        missing = [k.function for k in database.kernels if k.function not in functions]
-        assert missing == [], "tune anew: docs/performance.md, Tuning generated kernels"
 
 
 @pytest.fixture(scope="module")
