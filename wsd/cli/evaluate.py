@@ -17,6 +17,7 @@ from wsd.cli.options import (
     SizeType,
     adapters_option,
     checkpoint_options,
+    chunks_option,
     dtype_option,
     find_host,
     host_option,
@@ -210,6 +211,7 @@ def bench(
 @checkpoint_options("tokenizer", "random_weights", "adapters")
 @dtype_option
 @sizes_option
+@chunks_option
 @click.option("--database", required=True, metavar="DIR", type=click.Path(path_type=Path),
               help="The schedules that were found, for wsd compile --database. One that is there "
                    "is continued.")  # fmt: skip
@@ -223,7 +225,7 @@ def bench(
               help="How many times as fast a schedule has to make a kernel.")  # fmt: skip
 def tune(
     chosen: CheckpointChoice, dtype: str | None, sizes: tuple[Size, ...], database: Path,
-    trials: int, seconds: int, seed: int, gain: float,
+    trials: int, seconds: int, seed: int, gain: float, prompt_chunks: int | None,
 ) -> None:  # fmt: skip
     """Search faster schedules of a model's generated kernels on this machine's WebGPU.
 
@@ -237,6 +239,8 @@ def tune(
     check_sizes_early(family, sizes)
     if chosen.is_given:
         family = chosen.variant()
+    if prompt_chunks is not None:
+        family = replace(family, prompt_chunks=prompt_chunks)
     found = tune_family(
         family, check_sizes(family, sizes), dtype or "f32", database, trials, seconds, seed, gain,
         Progress(),
