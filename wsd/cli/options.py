@@ -283,7 +283,12 @@ dump_option = click.option(
 )  # fmt: skip
 database_option = click.option(
     "--database", metavar="DIR", type=click.Path(path_type=Path),
-    help="Tuned schedules of this model, which `wsd tune` wrote.",
+    help="Tuned schedules of this model, which `wsd tune` wrote, in place of those that come with "
+         "it.",
+)  # fmt: skip
+no_database_option = click.option(
+    "--no-database", is_flag=True,
+    help="Leave out the tuned schedules that come with the model.",
 )  # fmt: skip
 sizes_option = click.option(
     "--size", "sizes", multiple=True, type=SizeType(), help="Picture size; repeatable."

@@ -64,7 +64,7 @@ export interface LoadOptions extends IntegrityOptions, FetchOptions, WorkerOptio
   textEncoder3?: boolean | undefined;
   /**
    * Which kernels run, for tests and measurements: `auto`, the fastest that the GPU can run;
-   * `generated`, those that TVM generated; or names of variants, separated by commas, which
+   * `generated`, the library's own, which TVM generated; or names of variants, separated by commas, which
    * run wherever the GPU can run them.
    */
   kernels?: string | undefined;

@@ -668,6 +668,7 @@ export const VARIANT_NAMES = [
   "attention_flash",
   "norm_sums_subgroups",
   "norm_sums_workgroup",
+  "tuned",
 ] as const;
 
 // wsd/kernels/choice.py: values of the option kernels, and what deprecated ones allow
@@ -714,6 +715,7 @@ export const SELECTION_RULES = {
       reason: "the adapter computes on the processor, where written kernels are slower",
       when: [
         { fact: "adapter.fallback", test: "is", value: true },
+        { fact: "candidate.tuned", test: "is", value: false },
         { fact: "asked.named", test: "is", value: false },
       ],
     },
@@ -726,8 +728,14 @@ export const SELECTION_RULES = {
           test: "mentions",
           value: ["swiftshader", "llvmpipe", "lavapipe"],
         },
+        { fact: "candidate.tuned", test: "is", value: false },
         { fact: "asked.named", test: "is", value: false },
       ],
+    },
+    {
+      name: "adapter-class",
+      reason: "the variant's schedule was tuned on another class of adapters",
+      when: [{ fact: "adapter.classes", test: "lacks", other: "candidate.adapter_classes" }],
     },
     {
       name: "kernel-features",
